@@ -1,0 +1,76 @@
+/* config.h - configuration of a daemon: one table of keys makes the reader, the errors, --help and the reference.
+ *
+ * Sources, the later wins: defaults, the JSON file of --config, environment FRESHET_<KEY> (upper case), --set key=value.
+ * An unknown key, a wrong type or a value out of range is refused with the key, what was given and what is allowed.
+ * Loop thread; the struct a table points into is read-only for others after start. */
+#ifndef COMMON_CONFIG_H
+#define COMMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum config_type {
+        CONFIG_INT,    /* int64_t, in [min, max] */
+        CONFIG_STRING, /* char *, length in [min, max] bytes */
+        CONFIG_CHOICE, /* char *, one of the words in `allowed` ("debug|info|warn|error") */
+        CONFIG_BOOL,   /* bool */
+        CONFIG_JSON,   /* json_t * (jansson), array or object; `check` judges it */
+};
+
+struct config_key {
+        const char *name;
+        enum config_type type;
+        size_t offset;             /* of the field in the daemon's struct */
+        const char *default_value; /* as it would be written after --set key= */
+        int64_t min, max;
+        const char *unit; /* "ms", "bytes", … or "" */
+        const char *help;
+        const char *allowed;
+        bool reloads; /* SIGHUP takes a new value; others keep the old one and log that a restart is needed */
+        /* Extra judgement of a value: 0, or ERR_CONFIG with a sentence in why. value points at the field. May be NULL. */
+        int (*check)(const void *value, char *why, size_t why_cap);
+        bool secret; /* never printed */
+};
+
+/* Keys every daemon has; put it first into the daemon's struct as `struct config_common common`, at offset 0. */
+struct config_common {
+        char *id;        /* node id; default: host name */
+        char *log_level;
+        char *bind;      /* address every socket listens on */
+        int64_t admin_port;
+        char *cluster_token; /* shared secret of the cluster; empty: peers are not asked for a proof */
+};
+
+/* The rows of struct config_common for a daemon whose struct begins with it. */
+#define CONFIG_COMMON_KEYS(default_admin_port)                                                                         \
+        {.name = "id", .type = CONFIG_STRING, .offset = offsetof(struct config_common, id), .default_value = "",       \
+         .min = 0, .max = 63, .unit = "", .help = "node id, unique in the cluster; empty: the host name",             \
+         .check = config_check_id},                                                                                    \
+        {.name = "log_level", .type = CONFIG_CHOICE, .offset = offsetof(struct config_common, log_level),              \
+         .default_value = "info", .unit = "", .allowed = "debug|info|warn|error", .help = "least level that is logged", \
+         .reloads = true},                                                                                             \
+        {.name = "bind", .type = CONFIG_STRING, .offset = offsetof(struct config_common, bind),                        \
+         .default_value = "127.0.0.1", .min = 1, .max = 255, .unit = "", .help = "address every socket listens on"},  \
+        {.name = "admin_port", .type = CONFIG_INT, .offset = offsetof(struct config_common, admin_port),               \
+         .default_value = #default_admin_port, .min = 1, .max = 65535, .unit = "port",                                 \
+         .help = "HTTP port of /healthz /readyz /metrics"},                                                            \
+        {.name = "cluster_token", .type = CONFIG_STRING, .offset = offsetof(struct config_common, cluster_token),      \
+         .default_value = "", .min = 0, .max = 255, .unit = "",                                                        \
+         .help = "secret all nodes share; empty: peers are not asked for a proof", .secret = true}
+
+int config_check_id(const void *value, char *why, size_t why_cap);
+
+/* Fills *fields (zeroed by the caller) from argv and environment. Keys end with a row whose name is NULL.
+ * Returns CONFIG_RUN, or the process should exit: CONFIG_EXIT_OK (--help, --version, -n) or CONFIG_EXIT_BAD (told on
+ * stderr; exit status 2). */
+enum config_outcome { CONFIG_RUN, CONFIG_EXIT_OK, CONFIG_EXIT_BAD };
+enum config_outcome config_load(const char *program, const struct config_key *keys, void *fields, int argc, char **argv);
+
+/* Reads all sources again. Only keys with `reloads` change; anything wrong is logged and leaves every field as it was.
+ * Old strings and json of changed keys are freed. ERR_CONFIG or 0. */
+int config_reload(const char *program, const struct config_key *keys, void *fields, int argc, char **argv);
+
+void config_free(const struct config_key *keys, void *fields);
+
+#endif

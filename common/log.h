@@ -1,0 +1,30 @@
+/* log.h - one line an event on standard error:
+ *
+ *     ts=2026-01-31T12:34:56.789Z level=info node=edge-1 session=… stream=… msg="…" key=value …
+ *
+ * The caller writes key=value pairs, session first; free text goes into msg="…". Values that come from a peer (names,
+ * metadata) are passed through log_quote() so that no peer can forge a line. Any thread; a line is one write(2). */
+#ifndef COMMON_LOG_H
+#define COMMON_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+void log_init(const char *node_id, enum log_level level); /* node_id is copied */
+void log_set_level(enum log_level level);
+bool log_level_parse(const char *name, enum log_level *out); /* debug info warn error */
+bool log_enabled(enum log_level level);
+
+void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_debug(...) (log_enabled(LOG_DEBUG) ? log_line(LOG_DEBUG, __VA_ARGS__) : (void)0)
+#define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
+#define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
+#define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
+
+/* Writes `"text"` with quotes, backslashes and control characters escaped, cut with … at cap. Returns dst. */
+char *log_quote(char *dst, size_t cap, const char *text);
+
+#endif

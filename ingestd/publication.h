@@ -1,0 +1,58 @@
+/* publication.h - one broadcaster's stream inside the proxy, between the RTMP connection and the transcoder.
+ *
+ *   PENDING   publication_begin()   name accepted; an older publication of the same stream is taken over (its
+ *                                   connection is told to close: CLOSE_TAKEN_OVER)
+ *   LIVE      publication_frame()   FLV tags go in; the first keyframe (or, without video, audio) opens the transcoder
+ *   ENDED     publication_end()     by the connection, once; the publication must not be used afterwards
+ *
+ * Loop thread only. */
+#ifndef INGESTD_PUBLICATION_H
+#define INGESTD_PUBLICATION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "proto/media.h"
+
+struct publication;
+struct ingest; /* the daemon's state: router, publications by stream id; ingest.h */
+
+/* What the publication tells its connection. Called on the loop thread, never from inside publication_begin(). */
+struct publication_events {
+        /* Tell the encoder (onStatus level=error, code e.g. "NetStream.Publish.Rejected", text) and close for reason, an
+         * enum rtmp_close of ingestd/rtmp_close.h. publication_end() must follow. */
+        void (*refuse)(void *arg, int reason, const char *code, const char *text);
+};
+
+struct publish_request {
+        char stream[STREAM_ID_MAX + 1]; /* valid by stream_id_valid() */
+        char key[256];                  /* credential from ?key= or ?token=, may be empty; never logged */
+        char address[64];               /* of the publisher */
+        char encoder[64];               /* flashVer */
+};
+
+/* 0; ERR_DENIED (bad key), ERR_FULL (too many publishers). On failure *out is NULL and text says why. */
+int publication_begin(struct publication **out, struct ingest *in, const struct publish_request *request,
+                      const struct publication_events *events, void *arg, char *text, size_t text_cap);
+
+/* One demuxed FLV tag: made by flv.c. dts_ms is the RTMP timestamp, 32 bits, wrapping. */
+struct flv_frame {
+        uint8_t track, codec, flags; /* as in struct frame; FRAME_KEY and FRAME_CONFIG only */
+        uint32_t dts_ms;
+        int32_t cts_ms;
+        struct buf *bytes; /* borrowed for the call; publication refs it if it keeps it */
+};
+void publication_frame(struct publication *p, const struct flv_frame *f);
+
+/* What onMetaData said; may come late, twice or never. Negative: not said. */
+struct flv_metadata {
+        int video_codec_id, audio_codec_id; /* FLV ids; 0: not said that there is none */
+        int has_video, has_audio;           /* 1, 0 or -1 */
+        char encoder[64], title[128];
+};
+void publication_metadata(struct publication *p, const struct flv_metadata *m);
+
+void publication_end(struct publication *p, enum close_reason why);
+
+#endif

@@ -1,0 +1,40 @@
+/* fetch.h - the one verb of every tier: bytes of an object from an offset, waiting a bounded time for those to come.
+ *
+ * key is the public path without query ("/live/cam/20260131T…/v720/17.m4s", "/live/cam/manifest.mpd", "/api/streams").
+ * The answer holds what exists beyond offset, at most BODY_MAX bytes; with nothing new the tier waits up to wait_ms. */
+#ifndef PROTO_FETCH_H
+#define PROTO_FETCH_H
+
+#include "common/buf.h"
+#include "proto/message.h"
+
+#define KEY_MAX 255
+#define FETCH_WAIT_MAX_MS 10000
+#define FETCH_HOPS_MAX 4
+
+struct fetch {
+        char key[KEY_MAX + 1];
+        uint64_t offset;
+        uint32_t wait_ms;
+        uint8_t hops; /* tiers already passed; at FETCH_HOPS_MAX a tier does not ask further */
+};
+void fetch_encode(struct writer *w, const void *message);
+int fetch_decode(struct reader *r, struct fetch *m);
+
+#define FETCH_COMPLETE 0x01  /* offset + len is the end of the object, for ever */
+#define FETCH_IMMUTABLE 0x02 /* once complete it never changes: cache for ever (ttl_ms is not looked at) */
+
+struct fetch_reply {
+        int8_t status;      /* 0; ERR_NOT_YET: due but nothing beyond offset within wait_ms; ERR_NOT_FOUND: and will not
+                               be within ttl_ms; ERR_FULL: overloaded, try another */
+        uint8_t flags;
+        uint32_t ttl_ms;    /* how long this answer may be used, found or not */
+        uint64_t offset;    /* as asked */
+        char content_type[64]; /* "video/mp4", "application/dash+xml", "application/json" */
+        const uint8_t *bytes;
+        uint32_t len; /* ≤ BODY_MAX */
+};
+void fetch_reply_encode(struct writer *w, const void *message);
+int fetch_reply_decode(struct reader *r, struct fetch_reply *m);
+
+#endif

@@ -1,0 +1,96 @@
+/* media.h - ingestd to transcoderd: OPEN a stream, feed it MEDIA, CLOSE it.
+ *
+ * Times are media time: µs since the session's epoch (ingestd/timeline.c makes them; nobody else changes them). One batch
+ * of MEDIA is in flight per session; an empty batch is sent every 500 ms when there is nothing to send, so silence means
+ * that the proxy is gone. The transcoder answers MEDIA as soon as the frames are queued. */
+#ifndef PROTO_MEDIA_H
+#define PROTO_MEDIA_H
+
+#include "common/buf.h"
+#include "proto/message.h"
+
+enum track_kind { TRACK_VIDEO = 0, TRACK_AUDIO = 1, TRACK_KINDS };
+enum codec { CODEC_NONE = 0, CODEC_H264 = 1, CODEC_AAC = 2 /* 3.. reserved: HEVC AV1 VP9 Opus */ };
+
+#define FRAME_KEY 0x01    /* decoding may start here */
+#define FRAME_CONFIG 0x02 /* bytes are the codec's configuration record (avcC, AudioSpecificConfig) from here on */
+#define FRAME_BREAK 0x04  /* time is not continuous with the frame before: what lies between was never received */
+
+#define CONFIG_RECORD_MAX 4096
+#define FRAME_MAX (8u << 20)
+#define BATCH_FRAMES_MAX 256
+#define BATCH_MAX (12u << 20)
+
+struct frame {
+        uint8_t track; /* enum track_kind */
+        uint8_t codec; /* enum codec */
+        uint8_t flags;
+        int64_t dts_us; /* media time of decoding; presentation is dts + cts */
+        int32_t cts_us;
+        struct buf *bytes; /* one access unit: length-prefixed NAL units, or one raw AAC frame */
+};
+
+struct open {
+        char stream[STREAM_ID_MAX + 1];
+        int64_t epoch_us;      /* wall clock proposed as epoch if this begins a new session; whole ms */
+        char publisher[64];    /* address, for the log */
+        char encoder[64];      /* "obs-output module …" from metadata or flashVer; may be empty */
+        char title[128];       /* may be empty */
+        uint8_t codecs[TRACK_KINDS]; /* enum codec; CODEC_NONE: no such track */
+        struct {
+                const uint8_t *data;
+                uint16_t len; /* ≤ CONFIG_RECORD_MAX */
+        } config[TRACK_KINDS];
+};
+void open_encode(struct writer *w, const void *message);
+int open_decode(struct reader *r, struct open *m);
+
+struct open_reply {
+        int8_t status;      /* 0, ERR_FULL, ERR_DENIED, ERR_UNSUPPORTED, ERR_CLOSED (no origin), … ; with another than 0 only text is set */
+        char text[128];     /* why not, for the publisher's status and the log */
+        uint64_t handle;    /* for MEDIA and CLOSE; dies with the transcoder's incarnation */
+        char session[SESSION_ID_MAX + 1];
+        int64_t epoch_us;   /* of the session: the proposed one, or that of the session which goes on */
+        uint32_t generation;
+        int64_t resume_us;  /* everything before is stored; 0 for a new session */
+};
+void open_reply_encode(struct writer *w, const void *message);
+int open_reply_decode(struct reader *r, struct open_reply *m);
+
+struct media {
+        uint64_t handle;
+        uint64_t first_seq; /* number of frames[0]; they count up by one over the life of the handle */
+        uint16_t count;     /* ≤ BATCH_FRAMES_MAX */
+        const struct frame *frames;
+};
+void media_encode(struct writer *w, const void *message);
+/* frames gets count frames whose bytes are slices of whole, the buf around the message; unref them. On ERR_PROTO none. */
+int media_decode(struct reader *r, struct media *m, struct frame frames[BATCH_FRAMES_MAX], struct buf *whole);
+
+struct media_reply {
+        int8_t status;       /* 0, ERR_NOT_FOUND (handle unknown: OPEN again), ERR_ORDER (next_seq says what is expected),
+                                ERR_FENCED (another writer has the session), ERR_CLOSED (the session ended) */
+        uint64_t next_seq;   /* the first frame not yet taken */
+        int64_t stored_us;   /* every track is stored up to here: older frames need no replay */
+        uint32_t credit;     /* frames it would take now; 0: send empty batches until it is more */
+        uint8_t draining;
+};
+void media_reply_encode(struct writer *w, const void *message);
+int media_reply_decode(struct reader *r, struct media_reply *m);
+
+enum close_reason { CLOSE_STOPPED = 1 /* by the broadcaster: end now */, CLOSE_LOST = 2 /* slate for the grace time */,
+                    CLOSE_REFUSED = 3 /* we threw it out: end now */ };
+struct close_stream {
+        uint64_t handle;
+        uint8_t reason;
+};
+void close_stream_encode(struct writer *w, const void *message);
+int close_stream_decode(struct reader *r, struct close_stream *m);
+/* CLOSE_REPLY has only a status. */
+struct status_reply {
+        int8_t status;
+};
+void status_reply_encode(struct writer *w, const void *message);
+int status_reply_decode(struct reader *r, struct status_reply *m);
+
+#endif

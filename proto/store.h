@@ -1,0 +1,86 @@
+/* store.h - transcoderd to originD: CLAIM a session, PUT its chunks, END it.
+ *
+ * The origin hands out generations, refuses older ones (ERR_FENCED) and takes chunks only in order. PUT is answered when
+ * the chunk is in the store. A chunk sent again is answered `stored` again. A track begins with its init segment
+ * (PUT_INIT); bytes that differ from what is stored for that track are ERR_CONFLICT. */
+#ifndef PROTO_STORE_H
+#define PROTO_STORE_H
+
+#include "common/buf.h"
+#include "proto/media.h"
+#include "proto/message.h"
+
+#define SESSION_TRACKS_MAX 16
+#define CHUNKS_PER_SEGMENT 5
+#define CHUNK_US 200000
+#define SEGMENT_US 1000000
+
+struct claim {
+        char stream[STREAM_ID_MAX + 1];
+        char session[SESSION_ID_MAX + 1]; /* proposed, used if no session of the stream is alive */
+        int64_t epoch_us;                 /* proposed likewise */
+        char node[NODE_ID_MAX + 1];
+        char title[128];
+        uint32_t grace_ms; /* an origin ends the session by itself when nobody wrote for this long and 10 s more */
+};
+void claim_encode(struct writer *w, const void *message);
+int claim_decode(struct reader *r, struct claim *m);
+
+struct claim_track {
+        char name[TRACK_NAME_MAX + 1];
+        uint32_t next_segment; /* where the next chunk belongs at the earliest */
+        uint8_t next_chunk;
+        int64_t end_us;        /* media time at which the last stored chunk ends */
+};
+struct claim_reply {
+        int8_t status; /* 0, ERR_NOSPACE, ERR_FULL, ERR_IO */
+        char session[SESSION_ID_MAX + 1];
+        int64_t epoch_us;
+        uint32_t generation;
+        uint8_t track_count; /* 0: a new session */
+        struct claim_track tracks[SESSION_TRACKS_MAX];
+};
+void claim_reply_encode(struct writer *w, const void *message);
+int claim_reply_decode(struct reader *r, struct claim_reply *m);
+
+#define PUT_INIT 0x01  /* bytes are the track's init segment; segment is the first it has, start_us the Period it begins in */
+#define PUT_LAST 0x02  /* the last chunk of its segment */
+#define PUT_SLATE 0x04 /* stands for something that was never received */
+
+struct put {
+        char session[SESSION_ID_MAX + 1];
+        uint32_t generation;
+        char track[TRACK_NAME_MAX + 1];
+        uint8_t flags;
+        uint32_t segment;
+        uint8_t chunk;       /* 0 … CHUNKS_PER_SEGMENT - 1; on the grid: start_us / CHUNK_US */
+        int64_t start_us;    /* media time of the first sample */
+        int64_t duration_us; /* of the samples in it */
+        uint32_t bandwidth;  /* PUT_INIT only: the rung's peak rate, bit/s */
+        uint32_t fps_milli;  /* PUT_INIT only, video: frames per 1000 s, e.g. 29970 */
+        const uint8_t *bytes;
+        uint32_t len; /* ≤ BODY_MAX */
+};
+void put_encode(struct writer *w, const void *message);
+int put_decode(struct reader *r, struct put *m);
+
+struct put_reply {
+        int8_t status; /* 0 stored; ERR_FENCED; ERR_ORDER: next_* say what is expected; ERR_NOSPACE; ERR_CONFLICT;
+                          ERR_NOT_FOUND: no such session or track here */
+        uint32_t next_segment;
+        uint8_t next_chunk;
+        int64_t end_us; /* of the track after this */
+};
+void put_reply_encode(struct writer *w, const void *message);
+int put_reply_decode(struct reader *r, struct put_reply *m);
+
+struct end {
+        char session[SESSION_ID_MAX + 1];
+        uint32_t generation;
+        int64_t end_us;
+};
+void end_encode(struct writer *w, const void *message);
+int end_decode(struct reader *r, struct end *m);
+/* END_REPLY is a status_reply: 0, ERR_FENCED, ERR_NOT_FOUND. */
+
+#endif
