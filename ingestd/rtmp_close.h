@@ -1,0 +1,54 @@
+/* rtmp_close.h - why a publisher's connection ended: one table for the log line, the counter and the transcoder.
+ *
+ * A row is X(ID, label, fate, text): RTMP_CLOSE_ID, ingestd_closed_total{reason="label"}, what the stream's transcoder is
+ * told (enum close_reason: STOPPED ends the session, LOST gives the broadcaster its grace time, REFUSED ends it), and the
+ * sentence in the log. Counters are atomics: any thread. */
+#ifndef INGESTD_RTMP_CLOSE_H
+#define INGESTD_RTMP_CLOSE_H
+
+#include "proto/media.h"
+
+#define RTMP_CLOSE_MAP(X)                                                                                              \
+        X(STOPPED, "stopped", STOPPED, "the broadcaster ended the stream")                                             \
+        X(PEER, "peer_closed", LOST, "the peer closed the connection")                                                 \
+        X(IO, "io", LOST, "the connection failed")                                                                     \
+        X(HANDSHAKE, "handshake", LOST, "not an RTMP handshake")                                                       \
+        X(PUBLISH_TIMEOUT, "publish_timeout", LOST, "handshake and publish took too long")                             \
+        X(MEDIA_TIMEOUT, "media_timeout", LOST, "no media for too long")                                               \
+        X(CHUNK, "chunk", LOST, "malformed chunk or control message")                                                  \
+        X(CHUNK_STREAMS, "chunk_streams", LOST, "too many chunk streams")                                              \
+        X(MESSAGE_SIZE, "message_size", LOST, "message too large")                                                     \
+        X(PARTIAL_BYTES, "partial_bytes", LOST, "too many bytes of unfinished messages")                               \
+        X(AMF, "amf", LOST, "malformed AMF")                                                                           \
+        X(AMF_DEPTH, "amf_depth", LOST, "AMF nested too deeply")                                                       \
+        X(COMMAND, "command", REFUSED, "command out of order")                                                         \
+        X(PLAY, "play", REFUSED, "asked to play; this port only takes publishers")                                     \
+        X(BAD_NAME, "bad_name", REFUSED, "stream name not allowed")                                                    \
+        X(DENIED, "denied", REFUSED, "publishing denied")                                                              \
+        X(PUBLISHERS, "publishers", REFUSED, "too many publishers")                                                    \
+        X(CONNECTIONS, "connections", REFUSED, "too many connections")                                                 \
+        X(CODEC, "codec", REFUSED, "codec not supported")                                                              \
+        X(BAD_MEDIA, "bad_media", REFUSED, "codec configuration makes no sense")                                       \
+        X(NOT_READING, "not_reading", LOST, "the peer does not read what it is sent")                                  \
+        X(TAKEN_OVER, "taken_over", LOST, "a newer connection publishes this stream")                                  \
+        X(UPSTREAM, "upstream", REFUSED, "the transcoder refused the stream")                                          \
+        X(BACKLOG, "backlog", LOST, "nothing took the stream for longer than the replay buffer holds")                 \
+        X(SHUTDOWN, "shutdown", LOST, "this server is going down")
+
+enum rtmp_close {
+        RTMP_CLOSE_NONE, /* still open */
+#define X(id, label, fate, text) RTMP_CLOSE_##id,
+        RTMP_CLOSE_MAP(X)
+#undef X
+        RTMP_CLOSE_REASONS
+};
+
+const char *rtmp_close_label(enum rtmp_close reason);
+const char *rtmp_close_text(enum rtmp_close reason);
+enum close_reason rtmp_close_fate(enum rtmp_close reason); /* for publication_end() */
+
+void rtmp_close_count(enum rtmp_close reason);
+long rtmp_close_counted(enum rtmp_close reason); /* since start */
+void rtmp_close_register(void); /* the counters with common/metrics.h; at start, once */
+
+#endif
