@@ -1,0 +1,193 @@
+// Glass to glass: a clock is drawn into each frame before it is encoded, and read back from the page's canvas when Chromium
+// shows the frame. Beside it, from the same run: where the time goes hop by hop, how soon a segment's first chunk can be
+// fetched at the edge, and how long it takes from publish to playable and to the first picture.
+//
+//   node tests/bench/latency.mjs [--seconds 60] [--json FILE]
+import { spawn, execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { chromium } from 'playwright-core'
+
+const top = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
+const { values: args } = parseArgs({
+  options: { seconds: { type: 'string', default: '60' }, json: { type: 'string' }, 'port-base': { type: 'string', default: '24100' } },
+})
+const seconds = Number(args.seconds)
+const size = [1280, 720], fps = 30
+const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update',
+  '--disable-sync', '--autoplay-policy=no-user-gesture-required']
+
+const quantile = (xs, q) => {
+  const sorted = [...xs].sort((a, b) => a - b)
+  return sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] : NaN
+}
+
+function publish(url) {
+  const frames = (seconds + 60) * fps
+  const command = `exec ${top}/build/tools/stamp write --size ${size.join('x')} --fps ${fps} --frames ${frames} --pace | ` +
+    `exec ffmpeg -v error -fflags nobuffer -probesize 32 -f rawvideo -pix_fmt yuv420p -video_size ${size.join('x')} ` +
+    `-framerate ${fps} -i - -f lavfi -i sine=frequency=440:sample_rate=48000 -c:v libx264 -preset ultrafast -tune zerolatency ` +
+    `-b:v 3M -g ${fps * 2} -c:a aac -b:a 96k -flush_packets 1 -f flv ${url}`
+  return spawn('bash', ['-c', command], { stdio: ['ignore', 'inherit', 'inherit'], detached: true })
+}
+
+async function until(what, deadlineMs, probe) {
+  const end = Date.now() + deadlineMs
+  for (;;) {
+    const got = await probe().catch(() => null)
+    if (got) return got
+    if (Date.now() > end) throw new Error(`${what}: not within ${deadlineMs} ms`)
+    await new Promise((r) => setTimeout(r, 10))
+  }
+}
+
+// ---- the page's side: every frame that is shown is drawn small and its two rows of blocks are read (tests/tools/stamp.c)
+function watchFrames() {
+  const BLOCKS = 34
+  const video = document.querySelector('video')
+  const canvas = document.createElement('canvas')
+  const read = (pixels, width, height, row) => {
+    let bits = ''
+    const y = Math.floor(height * (row + 0.5) / 15)
+    for (let b = 0; b < BLOCKS; b++) {
+      const x = Math.floor(width * (b + 0.5) / BLOCKS)
+      bits += pixels[4 * (y * width + x)] > 125 ? '1' : '0'
+    }
+    let sum = 0x2a
+    const value = parseInt(bits.slice(2, 26), 2)
+    for (let v = value; v; v >>= 6) sum = (sum * 5 + (v & 63)) & 63
+    return bits.startsWith('10') && bits.endsWith('01') && sum === parseInt(bits.slice(26, 32), 2) ? value : null
+  }
+  window.seen = { samples: [], unreadable: 0, stalls: 0, first: 0 }
+  video.addEventListener('waiting', () => { if (window.seen.samples.length > 30) window.seen.stalls++ })
+  const each = () => {
+    video.requestVideoFrameCallback(each)
+    const shown = Date.now()
+    const height = Math.ceil(video.videoHeight * 2 / 15)
+    if (!video.videoWidth) return
+    canvas.width = video.videoWidth
+    canvas.height = height
+    const ctx = canvas.getContext('2d', { willReadFrequently: true })
+    ctx.drawImage(video, 0, 0, canvas.width, height, 0, 0, canvas.width, height)
+    const pixels = ctx.getImageData(0, 0, canvas.width, height).data
+    const whole = video.videoHeight
+    const number = read(pixels, canvas.width, whole, 0), clock = read(pixels, canvas.width, whole, 1)
+    if (number === null || clock === null) { window.seen.unreadable++; return }
+    window.seen.first ||= shown
+    window.seen.samples.push([number, ((shown & 0xffffff) - clock + 0x1000000) & 0xffffff, video.videoHeight, shown])
+  }
+  video.requestVideoFrameCallback(each)
+}
+
+// ---- hop by hop, as an HTTP client sees it: prft says when the chunk was packaged, the body's pieces when they came
+function boxes(bytes) {
+  const found = []
+  for (let at = 0; at + 8 <= bytes.length;) {
+    const len = bytes.readUInt32BE(at)
+    if (len < 8 || at + len > bytes.length) break
+    found.push({ type: bytes.toString('latin1', at + 4, at + 8), at, len })
+    at += len
+  }
+  return found
+}
+
+function prftWallMs(bytes, box) {
+  const ntp = bytes.readUInt32BE(box.at + 16) - 2208988800 + bytes.readUInt32BE(box.at + 20) / 2 ** 32
+  return ntp * 1000
+}
+
+async function segmentArrival(base, path, segment) {
+  const response = await fetch(`${base}${path}/${segment}.m4s`)
+  if (response.status !== 200) return null
+  let bytes = Buffer.alloc(0), packagedMs, firstMs
+  for await (const piece of response.body) {
+    bytes = Buffer.concat([bytes, piece])
+    const known = boxes(bytes)
+    const prft = known.find((b) => b.type === 'prft')
+    if (prft) packagedMs ??= prftWallMs(bytes, prft)
+    if (known.some((b) => b.type === 'mdat')) firstMs ??= Date.now()
+  }
+  return { packagedMs, firstMs }
+}
+
+async function probeEdge(base, stream, epochMs, tracks, stop) {
+  const samples = []
+  const path = `/live/${stream.id}/${stream.session}/${tracks[0]}`
+  for (let segment = Math.floor((Date.now() - epochMs) / 1000) + 2; !stop.now; segment++) {
+    const got = await segmentArrival(base, path, segment)
+    if (!got?.firstMs) continue
+    const startMs = epochMs + segment * 1000
+    samples.push({ fetchable: got.firstMs - startMs, encoded: got.packagedMs - startMs, delivered: got.firstMs - got.packagedMs })
+  }
+  return samples
+}
+
+async function main() {
+  const dir = mkdtempSync(join(tmpdir(), 'freshet-latency-'))
+  const local = (...more) => execFileSync(join(top, 'deploy/local'), [...more, '--dir', dir], { stdio: ['ignore', 'inherit', 'inherit'] })
+  let publisher, browser
+  try {
+    local('up', '--port-base', args['port-base'], '--detach')
+    const { nodes } = JSON.parse(readFileSync(join(dir, 'cluster.json'), 'utf8'))
+    const edge = nodes.find((n) => n.role === 'edged').http, rtmp = nodes.find((n) => n.role === 'ingestd').rtmp
+
+    browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: CHROMIUM_FLAGS })
+    const page = await browser.newPage({ viewport: { width: 1280, height: 800 } })
+    await page.goto(`${edge}/watch/bench`)
+    await page.waitForSelector('video', { state: 'attached' })
+    await page.evaluate(watchFrames)
+
+    const publishedMs = Date.now()
+    publisher = publish(`${rtmp}/bench`)
+    const stream = await until('stream listed', 15000, async () =>
+      (await (await fetch(`${edge}/api/streams`)).json()).streams.find((s) => s.id === 'bench' && s.tracks.length))
+    const tracks = stream.tracks.filter((t) => t.name.startsWith('v')).map((t) => t.name)
+    const sessionPath = `/live/bench/${stream.session}`
+    await until('first chunk', 15000, async () => (await fetch(`${edge}${sessionPath}/${tracks[0]}/0.m4s`)).ok)
+    const playableMs = Date.now() - publishedMs
+    const mpd = await (await fetch(`${edge}/live/bench/manifest.mpd`)).text()
+    const epochMs = Date.parse(stream.started)
+
+    await until('first picture', 30000, () => page.evaluate(() => window.seen.first))
+    const firstPictureMs = (await page.evaluate(() => window.seen.first)) - publishedMs
+    const settle = Date.now() + 8000
+    const stop = { now: false }
+    const probing = probeEdge(edge, stream, epochMs, tracks, stop)
+    await until('settled', 20000, async () => Date.now() > settle)
+    await page.evaluate(() => { window.seen.samples = []; window.seen.stalls = 0; window.seen.unreadable = 0 })
+    await new Promise((r) => setTimeout(r, seconds * 1000))
+    const seen = await page.evaluate(() => window.seen)
+    stop.now = true
+    const hops = await probing
+    report({ seen, hops, playableMs, firstPictureMs, latencyBound: /availabilityStartTime="([^"]+)"/.exec(mpd)?.[1], epochMs })
+  } finally {
+    if (publisher) process.kill(-publisher.pid, 'SIGTERM')
+    await browser?.close()
+    local('down')
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+function report({ seen, hops, playableMs, firstPictureMs }) {
+  const glass = seen.samples.map((s) => s[1])
+  const row = (name, xs, aim = '') => console.log(`${name.padEnd(44)} ${quantile(xs, 0.5).toFixed(0).padStart(6)} ` +
+    `${quantile(xs, 0.95).toFixed(0).padStart(6)} ${Math.max(...xs).toFixed(0).padStart(6)}  ${aim}`)
+  const heights = [...new Set(seen.samples.map((s) => s[2]))].sort((a, b) => b - a)
+  console.log(`\n${glass.length} frames seen in ${seconds} s (${(glass.length / seconds).toFixed(1)} a second), heights ${heights.join(' ')}, ` +
+    `${seen.unreadable} unreadable, ${seen.stalls} stalls`)
+  console.log(`${'ms'.padEnd(44)} median    p95    max  aim`)
+  row('glass to glass', glass, 'median 1200, p95 1600')
+  row('segment start → first chunk at the edge', hops.map((h) => h.fetchable), 'median 350')
+  row('  of it: → packaged (ingest, 200 ms, encode)', hops.map((h) => h.encoded))
+  row('  of it: packaged → client (store, edge)', hops.map((h) => h.delivered))
+  const edgeMs = quantile(hops.map((h) => h.fetchable), 0.5)
+  console.log(`${'chunk at the edge → on screen (player)'.padEnd(44)} ${(quantile(glass, 0.5) - edgeMs).toFixed(0).padStart(6)}`)
+  console.log(`${'publish → playable'.padEnd(44)} ${String(playableMs).padStart(6)}                aim 1000`)
+  console.log(`${'publish → first picture (page open before)'.padEnd(44)} ${String(firstPictureMs).padStart(6)}                aim 2000`)
+  if (args.json) writeFileSync(args.json, JSON.stringify({ glass, hops, playableMs, firstPictureMs, stalls: seen.stalls }))
+}
+
+await main()
