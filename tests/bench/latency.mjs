@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // Glass to glass: a clock is drawn into each frame before it is encoded, and read back from the page's canvas when Chromium
 // shows the frame. Beside it, from the same run: where the time goes hop by hop, how soon a segment's first chunk can be
 // fetched at the edge, and how long it takes from publish to playable and to the first picture.
@@ -9,9 +10,10 @@ import { tmpdir } from 'node:os'
 import { join, dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { chromium } from 'playwright-core'
+import { createRequire } from 'node:module'
 
 const top = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
+const { chromium } = createRequire(join(top, 'tests/pages/package.json'))('playwright-core')
 const { values: args } = parseArgs({
   options: { seconds: { type: 'string', default: '60' }, json: { type: 'string' }, 'port-base': { type: 'string', default: '24100' } },
 })
@@ -27,7 +29,7 @@ const quantile = (xs, q) => {
 
 function publish(url) {
   const frames = (seconds + 60) * fps
-  const command = `exec ${top}/build/tools/stamp write --size ${size.join('x')} --fps ${fps} --frames ${frames} --pace | ` +
+  const command = `exec ${top}/build/release/tools/stamp write --size ${size.join('x')} --fps ${fps} --frames ${frames} --pace | ` +
     `exec ffmpeg -v error -fflags nobuffer -probesize 32 -f rawvideo -pix_fmt yuv420p -video_size ${size.join('x')} ` +
     `-framerate ${fps} -i - -f lavfi -i sine=frequency=440:sample_rate=48000 -c:v libx264 -preset ultrafast -tune zerolatency ` +
     `-b:v 3M -g ${fps * 2} -c:a aac -b:a 96k -flush_packets 1 -f flv ${url}`
