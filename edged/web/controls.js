@@ -1,0 +1,182 @@
+// controls.js - buttons, sliders and keys of the watch page. They act on whatever player is there; without one they rest.
+
+const IDLE_MS = 3000
+const STEP_S = 5
+const at = (id) => document.getElementById(id)
+
+function clockText(seconds) {
+  const s = Math.max(0, Math.floor(seconds))
+  const two = (n) => String(n).padStart(2, '0')
+  return s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}` : `${Math.floor(s / 60)}:${two(s % 60)}`
+}
+
+export class Controls {
+  // current(): the Player or null. goLive(): what the live button does.
+  constructor(current, goLive) {
+    this.current = current
+    this.goLive = goLive
+    this.stage = at('stage')
+    this.video = at('video')
+    this.dragging = false
+    this.clicks()
+    this.sliders()
+    this.keys()
+    this.idling()
+    for (const event of ['play', 'pause', 'volumechange']) this.video.addEventListener(event, () => this.refresh())
+    document.addEventListener('fullscreenchange', () => this.refresh())
+    setInterval(() => this.tick(), 250)
+    this.refresh()
+  }
+
+  clicks() {
+    at('play').onclick = () => this.togglePlay()
+    at('mute').onclick = () => this.toggleMute()
+    at('unmute').onclick = () => this.unmute()
+    at('full').onclick = () => this.toggleFull()
+    at('live').onclick = () => this.goLive()
+    this.video.onclick = () => {
+      // On a touch screen a tap shows the controls; a mouse has shown them by moving.
+      if (!matchMedia('(pointer: coarse)').matches) this.togglePlay()
+    }
+    at('quality').onchange = (e) => {
+      const player = this.current()
+      if (player) player.choose(e.target.value === 'auto' ? null : e.target.value)
+      this.rung()
+    }
+  }
+
+  sliders() {
+    at('volume').oninput = (e) => this.setVolume(Number(e.target.value))
+    const seek = at('seek')
+    seek.oninput = () => { this.dragging = true }
+    seek.onchange = () => {
+      this.dragging = false
+      const player = this.current()
+      if (player) player.seek(Number(seek.value))
+    }
+  }
+
+  keys() {
+    document.addEventListener('keydown', (e) => {
+      if (e.ctrlKey || e.altKey || e.metaKey || !this.current()) return
+      const tag = e.target.tagName
+      // A focused control keeps the keys that are its own.
+      if (tag === 'SELECT' || (tag === 'INPUT' && e.key.startsWith('Arrow'))) return
+      if (e.key === ' ' && (tag === 'BUTTON' || tag === 'SUMMARY' || tag === 'A')) return
+      const act = {
+        ' ': () => this.togglePlay(),
+        m: () => this.toggleMute(),
+        f: () => this.toggleFull(),
+        l: () => this.goLive(),
+        ArrowLeft: () => this.step(-STEP_S),
+        ArrowRight: () => this.step(STEP_S),
+        ArrowUp: () => this.setVolume(this.video.volume + 0.1),
+        ArrowDown: () => this.setVolume(this.video.volume - 0.1),
+      }[e.key.length === 1 ? e.key.toLowerCase() : e.key]
+      if (!act) return
+      e.preventDefault()
+      this.wake()
+      act()
+    })
+  }
+
+  idling() {
+    for (const event of ['pointermove', 'pointerdown', 'focusin']) this.stage.addEventListener(event, () => this.wake())
+    this.wake()
+  }
+
+  wake() {
+    this.stage.classList.remove('idle')
+    clearTimeout(this.idleTimer)
+    this.idleTimer = setTimeout(() => {
+      if (!this.video.paused) this.stage.classList.add('idle')
+    }, IDLE_MS)
+  }
+
+  togglePlay() {
+    if (this.video.paused) this.video.play().catch(() => {})
+    else this.video.pause()
+  }
+
+  toggleMute() {
+    if (this.video.muted) this.unmute()
+    else this.video.muted = true
+  }
+
+  unmute() {
+    if (this.video.volume === 0) this.video.volume = 0.5
+    this.video.muted = false
+  }
+
+  setVolume(volume) {
+    this.video.volume = Math.min(1, Math.max(0, volume))
+    this.video.muted = this.video.volume === 0
+  }
+
+  toggleFull() {
+    if (document.fullscreenElement) document.exitFullscreen()
+    else if (this.stage.requestFullscreen) this.stage.requestFullscreen().catch(() => {})
+    else if (this.video.webkitEnterFullscreen) this.video.webkitEnterFullscreen() // phones that only know video full screen
+  }
+
+  step(seconds) {
+    const player = this.current()
+    if (player) player.seek(this.video.currentTime + seconds)
+  }
+
+  // ---- what is shown
+
+  refresh() {
+    const { paused, muted, volume } = this.video
+    this.stage.classList.toggle('paused', paused)
+    this.stage.classList.toggle('muted', muted)
+    const label = (id, text, key) => {
+      at(id).setAttribute('aria-label', text)
+      at(id).title = `${text} (${key})`
+    }
+    label('play', paused ? 'Play' : 'Pause', 'space')
+    label('mute', muted ? 'Unmute' : 'Mute', 'm')
+    label('full', document.fullscreenElement ? 'Leave full screen' : 'Full screen', 'f')
+    at('mute').setAttribute('aria-pressed', String(muted))
+    at('volume').value = muted ? 0 : volume
+    at('unmute').hidden = !muted || this.stage.dataset.state !== 'playing'
+    if (paused) this.wake()
+  }
+
+  // A new set of rungs: fill the menu, automatic again.
+  rungs() {
+    const player = this.current()
+    const options = [new Option('Auto', 'auto')]
+    const byHeight = [...(player ? player.rungs() : [])].sort((a, b) => b.height - a.height)
+    for (const r of byHeight) options.push(new Option(`${r.height}p`, r.id))
+    at('quality').replaceChildren(...options)
+    at('quality').parentElement.hidden = byHeight.length < 2
+    this.rung()
+  }
+
+  // Automatic says what it has chosen.
+  rung() {
+    const player = this.current(), select = at('quality'), rung = player && player.rung()
+    if (select.options.length)
+      select.options[0].text = select.value === 'auto' && rung && rung.height ? `Auto (${rung.height}p)` : 'Auto'
+  }
+
+  tick() {
+    const player = this.current()
+    if (!player) return
+    const { start, end } = player.range(), now = this.video.currentTime, seek = at('seek')
+    if (!this.dragging && end > start) {
+      seek.min = start
+      seek.max = end
+      seek.value = now
+      seek.setAttribute('aria-valuetext', player.live ? `${clockText(end - now)} behind live` : clockText(now - start))
+    }
+    const latency = player.latency()
+    const atEdge = player.live && !this.video.paused && latency < player.targetLatency() + 1.5
+    at('live').classList.toggle('at-edge', atEdge)
+    at('live').setAttribute('aria-label', atEdge ? 'At the live edge' : 'Jump to the live edge')
+    at('live-text').textContent = player.live ? (atEdge ? 'Live' : 'Go live') : at('live-text').textContent
+    at('latency').textContent = !player.live ? `${clockText(now)} / ${clockText(end)}`
+      : Number.isNaN(latency) ? '' : latency < 60 ? `${latency.toFixed(1)} s` : `−${clockText(latency)}`
+  }
+}

@@ -1,0 +1,130 @@
+// player.js - dash.js, set up for a stream about a second behind, and the few questions the page asks of it.
+
+const UTC_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014'
+
+function settings(live) {
+  return {
+    streaming: {
+      // The target latency and the catch-up rates are the manifest's (ServiceDescription, ProducerReferenceTime).
+      applyServiceDescription: true,
+      applyProducerReferenceTime: true,
+      cacheInitSegments: true,
+      utcSynchronization: {
+        // Ours, also where the manifest should name none: dash.js would ask a host of its own choice.
+        defaultTimingSource: { scheme: UTC_SCHEME, value: new URL('/time', location.href).href },
+        useManifestDateHeaderTimeSource: false,
+      },
+      liveCatchup: { enabled: live },
+      // With 200 ms chunks a buffer of a few tenths is normal, not a stall.
+      buffer: live ? { lowLatencyStallThreshold: 0.1, bufferToKeep: 30 } : {},
+      gaps: { jumpGaps: true, jumpLargeGaps: true },
+      abr: { autoSwitchBitrate: { video: true, audio: true } },
+    },
+  }
+}
+
+export const supported = () => Boolean(window.dashjs && (window.MediaSource || window.ManagedMediaSource))
+
+export class Player {
+  // events: started(), ended(), failed(code, text), rungs(), rung()
+  constructor(video, url, live, events) {
+    this.video = video
+    this.live = live
+    this.stalls = 0
+    this.rendered = null
+    this.startedAt = performance.now()
+    this.firstFrameMs = null
+    const dash = this.dash = window.dashjs.MediaPlayer().create()
+    dash.updateSettings(settings(live))
+    const on = (name, call) => dash.on(window.dashjs.MediaPlayer.events[name], call)
+    on('STREAM_INITIALIZED', () => {
+      if (!dash.isDynamic()) this.live = false // it ended before we came
+      events.rungs()
+    })
+    on('QUALITY_CHANGE_RENDERED', (e) => {
+      if (e.mediaType === 'video') {
+        this.rendered = e.newRepresentation
+        events.rung()
+      }
+    })
+    on('PLAYBACK_PLAYING', () => {
+      if (this.firstFrameMs === null) this.firstFrameMs = performance.now() - this.startedAt
+      events.started()
+    })
+    on('BUFFER_EMPTY', () => {
+      if (this.firstFrameMs !== null && !video.paused && !video.seeking) this.stalls++
+    })
+    on('PLAYBACK_ENDED', () => events.ended())
+    on('ERROR', (e) => events.failed(e.error && e.error.code, (e.error && e.error.message) || 'unknown fault'))
+    dash.initialize(video, url, true)
+  }
+
+  rungs() {
+    return this.dash.getRepresentationsByType('video') || []
+  }
+
+  // The one that is on screen, or, until the first switch is seen there, the one being loaded.
+  rung() {
+    return this.rendered || this.dash.getCurrentRepresentationForType('video')
+  }
+
+  // id of a rung, or null for automatic
+  choose(id) {
+    this.dash.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: id === null } } } })
+    // At the live edge the buffer is a second: the switch is seen soon without throwing it away, and nothing stalls.
+    if (id !== null) this.dash.setRepresentationForTypeById('video', id, !this.live)
+  }
+
+  // { start, end } of what can be played now, in the video's own time
+  range() {
+    if (!this.live) return { start: 0, end: this.video.duration || 0 }
+    const dvr = this.dash.getDvrWindow()
+    return dvr && Number.isFinite(dvr.end) ? { start: dvr.start, end: dvr.end } : { start: 0, end: 0 }
+  }
+
+  latency() {
+    const seconds = this.live ? this.dash.getCurrentLiveLatency() : NaN
+    return Number.isFinite(seconds) ? seconds : NaN
+  }
+
+  targetLatency() {
+    return this.live ? this.dash.getTargetLiveDelay() : NaN
+  }
+
+  toLive() {
+    this.dash.seekToOriginalLive()
+    this.video.play().catch(() => {})
+  }
+
+  seek(seconds) {
+    const { start, end } = this.range()
+    const edge = this.live ? Math.max(start, end - this.targetLatency()) : end
+    this.video.currentTime = Math.min(Math.max(seconds, start), edge)
+  }
+
+  metrics() {
+    const video = this.video, quality = video.getVideoPlaybackQuality()
+    const rung = this.rung()
+    return {
+      latency: this.latency(),
+      targetLatency: this.targetLatency(),
+      buffer: this.dash.getBufferLength('video') || this.dash.getBufferLength('audio') || 0,
+      rung: rung ? { id: rung.id, width: rung.width, height: rung.height } : null,
+      rungs: this.rungs().map((r) => ({ id: r.id, width: r.width, height: r.height })),
+      width: video.videoWidth,
+      height: video.videoHeight,
+      decodedFrames: quality.totalVideoFrames,
+      droppedFrames: quality.droppedVideoFrames,
+      // Chromium and Safari have it; null elsewhere
+      decodedAudioBytes: video.webkitAudioDecodedByteCount ?? null,
+      playbackRate: video.playbackRate,
+      currentTime: video.currentTime,
+      stalls: this.stalls,
+      firstFrameMs: this.firstFrameMs,
+    }
+  }
+
+  close() {
+    this.dash.destroy()
+  }
+}

@@ -1,0 +1,35 @@
+// streams.js - what /api/streams says, in the words both pages use.
+
+export async function fetchStreams() {
+  const answer = await fetch('/api/streams', { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
+  if (!answer.ok) throw new Error(`the server answered ${answer.status}`)
+  const body = await answer.json()
+  return Array.isArray(body.streams) ? body.streams : []
+}
+
+export const isOn = (stream) => stream.state === 'live' || stream.state === 'slate'
+
+export const titleOf = (stream) => stream.title || stream.id
+
+// The largest picture it comes in: "1280 × 720"; "audio only" when there is none.
+export function sizeOf(stream) {
+  const pictures = (stream.tracks || []).filter((t) => t.height > 0)
+  if (!pictures.length) return (stream.tracks || []).length ? 'audio only' : ''
+  const top = pictures.reduce((a, b) => (b.height > a.height ? b : a))
+  return `${top.width} × ${top.height}`
+}
+
+// started is an ISO date or seconds or milliseconds since 1970; null when it is neither.
+export function startOf(stream) {
+  const raw = typeof stream.started === 'number' && stream.started < 1e11 ? stream.started * 1000 : stream.started
+  const date = new Date(raw)
+  return Number.isNaN(date.getTime()) ? null : date
+}
+
+export function sinceText(date, now = Date.now()) {
+  const minutes = Math.floor((now - date.getTime()) / 60000)
+  if (minutes < 1) return 'just now'
+  if (minutes < 60) return `${minutes} min ago`
+  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min ago`
+  return `on ${date.toLocaleDateString()}`
+}

@@ -1,0 +1,155 @@
+// watch.js - the watch page: waits for the stream, plays it, says what is going on.
+//
+//   waiting   not live (yet); asks /api/streams                      -> loading when it is on, ended when it was
+//   loading   the player was given the manifest                      -> playing, or waiting after a fault
+//   playing   pictures move (live, or a recording from the start)    -> ended, or waiting after a fault
+//   ended     offers the recording; goes live by itself when a new broadcast begins
+//   error     cannot be helped by waiting: the browser, the address
+//
+// window.freshet is for tests and curious people: { player, state, metrics() }.
+import { Controls } from '/controls.js'
+import { Player, supported } from '/player.js'
+import { fetchStreams, isOn, sizeOf, startOf, titleOf } from '/streams.js'
+
+const WAIT_POLL_MS = 1000, PLAY_POLL_MS = 5000
+const RETRY_MS = 1000
+const at = (id) => document.getElementById(id)
+const stage = at('stage'), video = at('video')
+const name = decodeURIComponent(location.pathname.split('/')[2] || '')
+
+let state = 'waiting'
+let stream = null   // the last that /api/streams said of it; null: nothing
+let player = null
+let session = ''    // of what is being played, or ended last
+let pollTimer = 0
+
+const controls = new Controls(() => player, goLive)
+
+function enter(next, headline = '', detail = '', action = null) {
+  state = next
+  stage.dataset.state = next
+  at('headline').textContent = headline
+  at('detail').textContent = detail
+  at('spinner').hidden = next !== 'waiting' && next !== 'loading'
+  at('action').hidden = !action
+  at('action').textContent = action ? action.text : ''
+  at('action').onclick = action ? action.run : null
+  controls.refresh()
+}
+
+// ---- playing
+
+function closePlayer() {
+  if (player) player.close()
+  player = null
+}
+
+function play(url, live, from) {
+  closePlayer()
+  session = from
+  enter('loading', live ? 'Connecting…' : 'Loading the recording…')
+  const mine = new Player(video, url, live, {
+    started: () => mine === player && enter('playing'),
+    rungs: () => mine === player && controls.rungs(),
+    rung: () => mine === player && controls.rung(),
+    ended: () => mine === player && over(),
+    failed: (code, text) => mine === player && failed(code, text),
+  })
+  player = mine
+  if (!live) at('live-text').textContent = stream && isOn(stream) ? 'Watch live' : 'Recording'
+  video.play().catch(() => {}) // some browsers want a tap first; the play button is there for it
+}
+
+const playLive = () => play(`/live/${name}/manifest.mpd`, true, stream ? stream.session : '')
+const playRecording = (of) => play(`/live/${name}/${of}/manifest.mpd`, false, of)
+
+function goLive() {
+  if (player && player.live) player.toLive()
+  else if (stream && isOn(stream)) playLive()
+}
+
+function over() {
+  const of = session || (stream && stream.session)
+  closePlayer()
+  enter('ended', 'The broadcast has ended', 'If it begins again, it goes on here by itself.',
+    of ? { text: 'Play from the start', run: () => playRecording(of) } : null)
+  schedule(WAIT_POLL_MS)
+}
+
+// dash.js numbers its faults (dashjs.MediaPlayer.errors). What it lives with by itself is none for the page:
+const MINOR = new Set([12, 16, 29, 33]) // xlink, time source, text tracks
+const HOPELESS = new Set([23, 32, 35])  // no media source, nothing in the manifest that the browser can decode
+
+function failed(code, text) {
+  if (MINOR.has(code)) return
+  closePlayer()
+  if (HOPELESS.has(code))
+    enter('error', 'This browser cannot play the stream', `It does not decode what the stream is made of (${text}).`,
+      { text: 'Try again', run: again })
+  else
+    enter('waiting', 'Playing was interrupted', `Trying again (${text}).`)
+  schedule(RETRY_MS)
+}
+
+function again() {
+  enter('waiting', 'Connecting…')
+  poll()
+}
+
+// ---- what the server says
+
+function describe() {
+  at('title').textContent = stream ? titleOf(stream) : name
+  const started = stream && startOf(stream)
+  at('facts').textContent = stream ? [sizeOf(stream), started && `since ${started.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`]
+    .filter(Boolean).join(' · ') : ''
+  document.title = `${at('title').textContent} – Freshet`
+  at('slate').hidden = !(state === 'playing' && player && player.live && stream && stream.state === 'slate')
+}
+
+function judge() {
+  const on = stream && isOn(stream)
+  if (state === 'waiting') {
+    if (on) playLive()
+    else if (stream) {
+      session = stream.session
+      over()
+    } else
+      enter('waiting', 'Not live yet', 'It starts here by itself as soon as the broadcaster does.')
+  } else if (state === 'ended' && on && stream.session !== session)
+    playLive()
+}
+
+async function poll() {
+  clearTimeout(pollTimer)
+  try {
+    stream = (await fetchStreams()).find((s) => s.id === name) || null
+    judge()
+  } catch (error) {
+    if (state === 'waiting')
+      enter('waiting', 'The server cannot be reached', `Trying again (${error.message}).`)
+  }
+  describe()
+  schedule(state === 'playing' || state === 'loading' ? PLAY_POLL_MS : WAIT_POLL_MS)
+}
+
+function schedule(ms) {
+  clearTimeout(pollTimer)
+  pollTimer = setTimeout(poll, ms)
+}
+
+window.freshet = {
+  get player() { return player && player.dash },
+  get state() { return state },
+  metrics: () => ({ state, session, ...(player ? player.metrics() : {}) }),
+}
+
+describe()
+if (!/^[A-Za-z0-9_-]{1,64}$/.test(name))
+  enter('error', 'There is no such stream', 'A stream name has 1 to 64 letters, digits, “_” and “-”.')
+else if (!supported())
+  enter('error', 'This browser cannot play the stream', 'It has no Media Source Extensions. Any recent Chrome, Edge, Firefox or Safari has.')
+else {
+  enter('waiting', 'Connecting…')
+  poll()
+}
