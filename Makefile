@@ -12,8 +12,8 @@
 # of such a build are in build/<flavour>/bin (deploy/local takes them with FRESHET_BIN).
 
 DAEMONS := ingestd transcoderd originD edged
-MODULES := common proto $(DAEMONS)
--include $(MODULES:%=%/module.mk) tests/bench/module.mk
+MODULES := common proto $(DAEMONS) bench
+-include $(MODULES:%=%/module.mk) tests/bench/module.mk tests/module.mk
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -115,15 +115,16 @@ WEB := edged/web
 WEB_FILES := $(wildcard $(WEB)/*.html $(WEB)/*.js $(WEB)/*.css $(WEB)/*.svg)
 NPM := npm --no-fund --no-audit --no-update-notifier --loglevel=error
 
-web: build/web/.built
+web: build/.web
 $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
 	@echo "  NPM   $(WEB)"
 	$(Q)cd $(WEB) && $(NPM) ci --omit=dev >/dev/null && touch node_modules/.package-lock.json
-build/web/.built: $(WEB_FILES) $(WEB)/node_modules/.package-lock.json
+build/.web: $(WEB_FILES) $(WEB)/node_modules/.package-lock.json
 	@echo "  WEB   build/web"
 	$(Q)rm -rf build/web && mkdir -p build/web
 	$(Q)cp $(WEB_FILES) build/web/
 	$(Q)cp $(WEB)/node_modules/dashjs/dist/modern/umd/dash.all.min.js build/web/dash.js
+	$(Q)cp $(WEB)/node_modules/dashjs/LICENSE.md build/web/dash.js.LICENSE.txt
 	$(Q)touch $@
 
 tests/pages/node_modules/.package-lock.json: tests/pages/package-lock.json

@@ -56,7 +56,7 @@ export class Player {
     })
     on('PLAYBACK_ENDED', () => events.ended())
     on('ERROR', (e) => events.failed(e.error && e.error.code, (e.error && e.error.message) || 'unknown fault'))
-    dash.initialize(video, url, true)
+    dash.initialize(video, new URL(url, location.href).href, true)
   }
 
   rungs() {
