@@ -20,10 +20,13 @@ struct mailbox {
         uv_async_t wake;
         pthread_mutex_t lock; /* guards first, last */
         struct mail *first, **last;
+        void (*closed)(struct mailbox *mb); /* of mailbox_close_then() */
 };
 
 void mailbox_open(struct mailbox *mb, uv_loop_t *loop);
 void mailbox_post(struct mailbox *mb, struct mail *mail);
 void mailbox_close(struct mailbox *mb);
+/* Likewise; closed(mb) is called from the loop once the memory may be freed. */
+void mailbox_close_then(struct mailbox *mb, void (*closed)(struct mailbox *mb));
 
 #endif

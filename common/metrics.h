@@ -42,7 +42,7 @@ struct histogram {
 };
 void histogram_observe(struct histogram *h, int64_t us);
 
-/* rows stays the caller's and must outlive the process. Not thread-safe: at start only. */
+/* rows stays the caller's and must outlive the process. Loop thread only; a table that is there already is left alone. */
 void metrics_register(struct metric *rows, size_t count);
 void metrics_register_histogram(struct histogram *h);
 
