@@ -1,0 +1,171 @@
+#include "transcoderd/pipeline.h"
+
+#include <libavutil/log.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "transcoderd/audio.h"
+#include "transcoderd/grid.h"
+#include "transcoderd/intake.h"
+#include "transcoderd/outlet.h"
+#include "transcoderd/video.h"
+
+struct pipeline {
+        struct pipeline_options o; /* session and config are not valid */
+        struct outlet *out;
+        struct video *video;
+        struct audio *audio;
+        bool draining;
+};
+
+/* libav speaks about broken streams at length; what matters of it is counted by those who call it. */
+static void on_av_log(void *avcl, int level, const char *fmt, va_list args)
+{
+        (void)avcl;
+        if (level > AV_LOG_ERROR || !log_enabled(LOG_DEBUG))
+                return;
+        char text[256], quoted[600];
+        vsnprintf(text, sizeof(text), fmt, args);
+        text[strcspn(text, "\n")] = 0;
+        log_debug("msg=\"libav\" text=%s", log_quote(quoted, sizeof(quoted), text));
+}
+
+static void quiet_libav(void)
+{
+        av_log_set_callback(on_av_log);
+}
+
+static int check_codecs(const struct pipeline_options *o)
+{
+        uint8_t video = o->codecs[TRACK_VIDEO], audio = o->codecs[TRACK_AUDIO];
+        if ((video != CODEC_NONE && video != CODEC_H264) || (audio != CODEC_NONE && audio != CODEC_AAC))
+                return ERR_UNSUPPORTED;
+        return video == CODEC_NONE && audio == CODEC_NONE ? ERR_UNSUPPORTED : 0;
+}
+
+static int open_kind(struct pipeline *p, uint8_t kind, uint8_t codec, struct buf *config, bool late)
+{
+        if (kind == TRACK_VIDEO && p->o.ladder.video_count > 0)
+                return (p->video = video_open(&p->o, p->out, codec, config, late)) ? 0 : ERR_LIMIT;
+        if (kind == TRACK_AUDIO && p->o.ladder.audio_count > 0)
+                return (p->audio = audio_open(&p->o, p->out, codec, config, late)) ? 0 : ERR_LIMIT;
+        return 0;
+}
+
+int pipeline_open(struct pipeline **out, struct mailbox *mb, const struct pipeline_options *options,
+                  const struct pipeline_events *events, void *arg)
+{
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+        pthread_once(&once, quiet_libav);
+        *out = NULL;
+        int err = check_codecs(options);
+        if (err)
+                return err;
+        struct pipeline *p = mem_alloc(sizeof(*p));
+        p->o = *options;
+        p->out = outlet_new(mb, events, arg, options->session);
+        outlet_join(p->out); /* until pipeline_drain */
+        if (options->resume_count > 0)
+                outlet_begins_late(p->out, 0);
+        for (int kind = 0; kind < TRACK_KINDS && !err; kind++)
+                if (options->codecs[kind] != CODEC_NONE)
+                        err = open_kind(p, (uint8_t)kind, options->codecs[kind], options->config[kind], false);
+        p->o.session = NULL;
+        memset(p->o.config, 0, sizeof(p->o.config));
+        if (err)
+                pipeline_close(p);
+        else
+                *out = p;
+        return err;
+}
+
+static void note_pushed(struct pipeline *p, const struct frame *f)
+{
+        _Atomic int64_t *newest = &p->out->tally.pushed_us[f->track];
+        if (f->dts_us > atomic_load(newest))
+                atomic_store(newest, f->dts_us);
+}
+
+/* A track whose kind was unknown when the session began starts with its configuration. */
+static void open_late(struct pipeline *p, const struct frame *f)
+{
+        uint8_t known = f->track == TRACK_VIDEO ? CODEC_H264 : CODEC_AAC;
+        bool there = f->track == TRACK_VIDEO ? p->video != NULL : p->audio != NULL;
+        if (there || !(f->flags & FRAME_CONFIG) || f->codec != known)
+                return;
+        int err = open_kind(p, f->track, f->codec, f->bytes, true);
+        if (err)
+                outlet_failed(p->out, err, "no thread for a track");
+}
+
+void pipeline_push(struct pipeline *p, const struct frame *f)
+{
+        if (p->draining || f->track >= TRACK_KINDS)
+                return;
+        if (f->dts_us < -MEDIA_TIME_MAX_US || f->dts_us > MEDIA_TIME_MAX_US) {
+                atomic_fetch_add(&p->out->tally.corrupt, 1);
+                return;
+        }
+        open_late(p, f);
+        if (!(f->flags & FRAME_CONFIG))
+                note_pushed(p, f);
+        if (f->track == TRACK_VIDEO && p->video)
+                video_push(p->video, f);
+        if (f->track == TRACK_AUDIO && p->audio)
+                audio_push(p->audio, f);
+}
+
+size_t pipeline_room(const struct pipeline *p)
+{
+        size_t video = p->video ? video_room(p->video) : INTAKE_FRAMES;
+        size_t audio = p->audio ? audio_room(p->audio) : INTAKE_FRAMES;
+        return video < audio ? video : audio;
+}
+
+void pipeline_drain(struct pipeline *p)
+{
+        if (p->draining)
+                return;
+        p->draining = true;
+        if (p->video)
+                video_end(p->video);
+        if (p->audio)
+                audio_end(p->audio);
+        outlet_leave(p->out);
+}
+
+void pipeline_close(struct pipeline *p)
+{
+        if (!p)
+                return;
+        outlet_shut(p->out);
+        video_close(&p->video);
+        audio_close(&p->audio);
+        outlet_unref(&p->out);
+        free(p);
+}
+
+void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
+{
+        struct tally *t = &p->out->tally;
+        enum track_kind kind = p->video ? TRACK_VIDEO : TRACK_AUDIO;
+        int64_t pushed_us = atomic_load(&t->pushed_us[kind]), encoded_us = atomic_load(&t->encoded_us[kind]);
+        bool known = pushed_us != INT64_MIN && encoded_us != INT64_MIN;
+
+        *out = (struct pipeline_stats){
+                .behind_us = known && pushed_us > encoded_us ? pushed_us - encoded_us : 0,
+                .slate_us = atomic_load(&t->slate_us[kind]),
+                .decoded = atomic_load(&t->decoded),
+                .encoded = atomic_load(&t->encoded),
+                .late_dropped = atomic_load(&t->late_dropped),
+                .corrupt = atomic_load(&t->corrupt),
+                .shed = atomic_load(&t->shed),
+        };
+}
