@@ -6,14 +6,15 @@
 #   <mod>_UNIT    tests/unit/<name>_test.c      (cmocka)   -> build/<flavour>/tests/<name>
 #   <mod>_FUZZ    tests/fuzz/<name>_fuzz.c      (libFuzzer) -> build/fuzz/<name>
 #   <mod>_TOOLS   tests/tools/<name>.c                      -> build/<flavour>/tools/<name>
+# tests/module.mk lists tools that belong to no daemon.
 # A test or tool is linked with its folder, common/ and proto/.
 #
 # SANITIZE=address,undefined or SANITIZE=thread, and CC=clang, each build into a directory of their own; the daemons
 # of such a build are in build/<flavour>/bin (deploy/local takes them with FRESHET_BIN).
 
 DAEMONS := ingestd transcoderd originD edged
-MODULES := common proto $(DAEMONS) bench
--include $(MODULES:%=%/module.mk) tests/bench/module.mk tests/module.mk
+MODULES := common proto $(DAEMONS) tests
+-include $(MODULES:%=%/module.mk)
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -39,7 +40,7 @@ BIN := $(if $(filter release,$(FLAVOUR)),bin,$(B)/bin)
 # A source that is listed but not there is named, and does not keep the rest from being built.
 present = $(foreach s,$(1),$(if $(wildcard $(s)),$(s),$(warning $(s) is listed but missing)))
 
-PKGS := $(sort $(foreach m,$(MODULES) bench,$($(m)_PKGS)))
+PKGS := $(sort $(foreach m,common proto $(DAEMONS),$($(m)_PKGS)))
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CPPFLAGS += -D_GNU_SOURCE -I. $(PKG_CFLAGS)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror

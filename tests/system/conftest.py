@@ -1,0 +1,56 @@
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from harness import Cluster  # noqa: E402  (the path is set above)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure comes with the ends of the logs of the clusters it used."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call" and report.failed:
+        for cluster in _clusters(item):
+            for name in sorted(os.listdir(cluster.dir)):
+                path = os.path.join(cluster.dir, name)
+                if name.endswith((".log", ".txt")):
+                    with open(path, encoding="utf-8", errors="replace") as f:
+                        report.sections.append((path, "".join(f.readlines()[-25:])))
+
+
+def _clusters(item):
+    for value in getattr(item, "funcargs", {}).values():
+        if isinstance(value, Cluster):
+            yield value
+        elif hasattr(value, "made"):
+            yield from value.made
+
+
+def _end(cluster):
+    cluster.down()
+    assert not cluster.reports(), cluster.reports()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """One of each daemon, for all tests of a module; each test uses a stream name of its own."""
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield made
+    _end(made)
+
+
+@pytest.fixture
+def make_cluster(tmp_path):
+    """make_cluster(sets=[...], transcoders=2, ...): a cluster for this test alone."""
+    def make(**options):
+        cluster = Cluster(tmp_path / f"cluster-{len(make.made)}", **options)
+        make.made.append(cluster)
+        return cluster
+    make.made = []
+    yield make
+    for cluster in make.made:
+        _end(cluster)

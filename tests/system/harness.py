@@ -1,0 +1,261 @@
+"""What the system tests share: a cluster by deploy/local, publishers, HTTP, metrics, and waiting for states.
+
+Nothing here sleeps for a guess: wait_until() polls a condition up to a deadline that is generous, because it is only
+reached when the test fails."""
+import http.client
+import json
+import os
+import re
+import shlex
+import subprocess
+import time
+from urllib.parse import urlsplit
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LOCAL = os.path.join(TOP, "deploy", "local")
+STAMP = os.path.join(TOP, "build", "release", "tools", "stamp")
+PORT_BASE = int(os.environ.get("FRESHET_TEST_PORTS", "21700"))
+PORTS_A_CLUSTER = 25
+LONG = os.environ.get("FRESHET_LONG") == "1"
+
+SMALL_LADDER = [{"video": [{"height": 360, "kbps": 600}, {"height": 180, "kbps": 300}], "audio": [{"kbps": 96}]}]
+TINY_LADDER = [{"video": [{"height": 180, "kbps": 300}], "audio": [{"kbps": 64}]}]
+
+
+def wait_until(condition, what, seconds=30, every=0.05):
+    """Returns condition()'s first true value. An exception counts as not yet, and is told if that is how it ends."""
+    deadline = time.monotonic() + seconds
+    trouble = None
+    while True:
+        try:
+            value = condition()
+            if value:
+                return value
+            trouble = None
+        except Exception as error:  # whatever it is, it may pass
+            trouble = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds} s" + (f" ({trouble!r})" if trouble else ""))
+        time.sleep(every)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self):
+        return json.loads(self.body)
+
+    def text(self):
+        return self.body.decode(errors="replace")
+
+
+def request(url, method="GET", headers=None, timeout=20):
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+    try:
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, path, headers=headers or {})
+        answer = connection.getresponse()
+        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
+
+
+def run(*argv, check=True, timeout=120, **options):
+    done = subprocess.run(argv, capture_output=True, timeout=timeout, **options)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{shlex.join(argv)}: exit status {done.returncode}\n{done.stderr.decode(errors='replace')[-3000:]}")
+    return done
+
+
+class Publisher:
+    """A process that pushes a stream; its own output is kept for the failure message."""
+
+    def __init__(self, argv, log):
+        self.argv = argv
+        self.log = log
+        with open(log, "wb") as out:
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def running(self):
+        return self.process.poll() is None
+
+    def said(self):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def wait(self, seconds=120):
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{shlex.join(self.argv)} did not end within {seconds} s:\n{self.said()[-2000:]}")
+
+    def stop(self):
+        """As a person does: the encoder says goodbye."""
+        if self.running():
+            self.process.terminate()
+        self.wait(20)
+
+    def kill(self):
+        """As a power cut does."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Cluster:
+    """deploy/local, and what it serves."""
+
+    count = 0
+
+    def __init__(self, directory, sets=(), ladder=SMALL_LADDER, **tiers):
+        self.dir = str(directory)
+        base = PORT_BASE + Cluster.count % 4 * PORTS_A_CLUSTER
+        Cluster.count += 1
+        argv = [LOCAL, "up", "--detach", "--dir", self.dir, "--port-base", str(base)]
+        for tier, n in tiers.items():
+            argv += [f"--{tier}", str(n)]
+        for setting in list(sets) + [f"transcoderd.ladder={json.dumps(ladder)}"]:
+            argv += ["--set", setting]
+        run(*argv)
+        self.publishers = []
+
+    # ---- nodes
+
+    def nodes(self):
+        with open(os.path.join(self.dir, "cluster.json"), encoding="utf-8") as f:
+            return {n["id"]: n for n in json.load(f)["nodes"]}
+
+    def node(self, name):
+        return self.nodes()[name]
+
+    def config(self, name):
+        with open(os.path.join(self.dir, name + ".json"), encoding="utf-8") as f:
+            return json.load(f)
+
+    def do(self, command, *names):
+        run(LOCAL, command, "--dir", self.dir, *names)
+
+    def log(self, name):
+        with open(self.node(name)["log"], encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def metrics(self, name):
+        """{"name{labels}": value}"""
+        answer = request(self.node(name)["admin"] + "/metrics")
+        assert answer.status == 200, answer.text()
+        out = {}
+        for line in answer.text().splitlines():
+            if line and not line.startswith("#"):
+                series, _, value = line.rpartition(" ")
+                out[series] = float(value)
+        return out
+
+    def metric(self, node, name, **labels):
+        """The sum of all series of that name with these labels."""
+        wanted = [f'{k}="{v}"' for k, v in labels.items()]
+        return sum(v for series, v in self.metrics(node).items()
+                   if re.split(r"[{]", series)[0] == name and all(w in series for w in wanted))
+
+    def rss_kb(self, name):
+        with open(f"/proc/{self.node(name)['pid']}/status", encoding="ascii") as f:
+            return int(re.search(r"^VmRSS:\s+(\d+) kB", f.read(), re.M).group(1))
+
+    def down(self):
+        for publisher in self.publishers:
+            if publisher.running():
+                publisher.kill()
+        run(LOCAL, "down", "--dir", self.dir)
+
+    def reports(self):
+        """What sanitizers and assertions said, over all nodes."""
+        out = []
+        for name in sorted(os.listdir(self.dir)):
+            if name.endswith(".log"):
+                with open(os.path.join(self.dir, name), encoding="utf-8", errors="replace") as f:
+                    text = f.read()
+                if re.search(r"Sanitizer|runtime error:|Assertion .* failed|panic:", text):
+                    out.append(f"{name}:\n{text[-6000:]}")
+        return "\n".join(out)
+
+    # ---- publishing
+
+    def rtmp(self, stream, ingest="ingest-1"):
+        return f"{self.node(ingest)['rtmp']}/{stream}"
+
+    def publish(self, *argv):
+        publisher = Publisher(list(argv), os.path.join(self.dir, f"publisher-{len(self.publishers)}.txt"))
+        self.publishers.append(publisher)
+        return publisher
+
+    def publish_file(self, stream, path, *more, ingest="ingest-1", loop=False):
+        """In real time, nothing encoded again."""
+        again = ["-stream_loop", "-1"] if loop else []
+        return self.publish("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "warning", "-re", *again, "-i", str(path),
+                            "-c", "copy", *more, "-f", "flv", self.rtmp(stream, ingest))
+
+    def publish_test_picture(self, stream, seconds=None, size="640x360", fps=30, video=True, audio=True, gop=None,
+                             more=(), ingest="ingest-1"):
+        argv = ["ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "warning"]
+        if video:
+            argv += ["-re", "-f", "lavfi", "-i", f"testsrc2=size={size}:rate={fps}"]
+        if audio:
+            argv += ["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]
+        if video:
+            argv += ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p",
+                     "-g", str(gop or int(fps))]
+        if audio:
+            argv += ["-c:a", "aac", "-b:a", "96k"]
+        argv += list(more) + (["-t", str(seconds)] if seconds else [])
+        return self.publish(*argv, "-f", "flv", self.rtmp(stream, ingest))
+
+    # ---- what viewers get
+
+    def url(self, path, edge="edge-1"):
+        return self.node(edge)["http"] + path
+
+    def get(self, path, edge="edge-1", **options):
+        return request(self.url(path, edge), **options)
+
+    def stream(self, stream, edge="edge-1"):
+        """The stream's entry in /api/streams, or None."""
+        for entry in self.get("/api/streams", edge).json()["streams"]:
+            if entry["id"] == stream:
+                return entry
+        return None
+
+    def wait_state(self, stream, *states, seconds=30):
+        def has():
+            entry = self.stream(stream)
+            return entry if entry and entry["state"] in states else None
+        return wait_until(has, f"{stream} {' or '.join(states)}", seconds)
+
+    def wait_playable(self, stream, seconds=30):
+        """The stream's entry, once its manifest is there and the second segment of each track as well."""
+        entry = self.wait_state(stream, "live", seconds=seconds)
+        wait_until(lambda: self.get(f"/live/{stream}/manifest.mpd").status == 200, f"{stream}'s manifest", seconds)
+        entry = wait_until(lambda: (self.stream(stream) or {}).get("tracks") and self.stream(stream), f"{stream}'s tracks",
+                           seconds)
+        for track in entry["tracks"]:
+            self.segment(stream, entry["session"], track["name"], 1)
+        return entry
+
+    def init(self, stream, session, track):
+        answer = self.get(f"/live/{stream}/{session}/{track}/init.mp4")
+        assert answer.status == 200, f"init of {track}: {answer.status} {answer.text()[:200]}"
+        return answer.body
+
+    def segment(self, stream, session, track, n, edge="edge-1"):
+        answer = wait_until(lambda: (a := self.get(f"/live/{stream}/{session}/{track}/{n}.m4s", edge)).status == 200 and a,
+                            f"segment {n} of {track}", 30)
+        return answer.body
+
+    def recording(self, stream, session, track):
+        """Init segment, and the list of all segments of an ended session."""
+        init, segments = self.init(stream, session, track), []
+        while True:
+            answer = self.get(f"/live/{stream}/{session}/{track}/{len(segments)}.m4s")
+            if answer.status == 404:
+                return init, segments
+            assert answer.status == 200, f"segment {len(segments)} of {track}: {answer.status}"
+            segments.append(answer.body)

@@ -1,0 +1,75 @@
+"""Sources with a number in each frame and a beep in each second, and what comes out of a rung when it is decoded."""
+import json
+import os
+import subprocess
+from fractions import Fraction
+
+import numpy
+
+from harness import STAMP, run
+
+AUDIO_RATE = 48000
+BEEP_S = 0.05
+
+
+def make_stamped(path, fps, seconds, size="640x360", more=(), audio=True):
+    """A file of numbered frames (tests/tools/stamp.c), and a beep at each whole second. fps is a string, "30000/1001"."""
+    frames = int(Fraction(fps) * seconds)
+    picture = [STAMP, "write", "--size", size, "--fps", fps, "--frames", str(frames)]
+    sound = f"aevalsrc='0.7*sin(2*PI*1000*t)*lt(mod(t,1),{BEEP_S})':s={AUDIO_RATE}:c=stereo"
+    encode = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y",
+              "-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", size, "-framerate", fps, "-i", "-"]
+    if audio:
+        encode += ["-f", "lavfi", "-t", str(seconds), "-i", sound, "-c:a", "aac", "-b:a", "128k"]
+    encode += ["-c:v", "libx264", "-preset", "ultrafast", "-g", str(int(Fraction(fps) * 2)), "-threads", "1",
+               *more, "-f", "flv", str(path)]
+    stamp = subprocess.Popen(picture, stdout=subprocess.PIPE)
+    try:
+        run(*encode, stdin=stamp.stdout)
+    finally:
+        stamp.stdout.close()
+        stamp.wait()
+    return frames
+
+
+def probe(path_or_url, *what):
+    return json.loads(run("ffprobe", "-v", "error", "-of", "json", *what, str(path_or_url)).stdout)
+
+
+def read_numbers(path, width, height):
+    """The number in each decoded frame, in order; None where it could not be read."""
+    decode = subprocess.Popen(["ffmpeg", "-v", "error", "-i", str(path), "-map", "0:v", "-fps_mode", "passthrough",
+                               "-pix_fmt", "gray", "-f", "rawvideo", "-"], stdout=subprocess.PIPE)
+    read = run(STAMP, "read", "--size", f"{width}x{height}", stdin=decode.stdout)
+    decode.stdout.close()
+    assert decode.wait() == 0, "decoding failed"
+    first = [line.split()[0] for line in read.stdout.decode().splitlines()]
+    return [None if n == "-" else int(n) for n in first]
+
+
+def read_sound(path):
+    """Decoded samples of the first channel, -1 … 1."""
+    raw = run("ffmpeg", "-v", "error", "-i", str(path), "-map", "0:a", "-ac", "1", "-ar", str(AUDIO_RATE), "-f", "s16le", "-").stdout
+    return numpy.frombuffer(raw, "<i2").astype(float) / 32768
+
+
+def beep_starts(sound):
+    """Seconds from the first sample at which each beep begins: where a 1 ms mean passes a quarter of the peak."""
+    block = AUDIO_RATE // 1000
+    loud = numpy.abs(sound[:len(sound) // block * block]).reshape(-1, block).mean(axis=1)
+    on = loud > loud.max() / 4
+    starts = numpy.flatnonzero(on & ~numpy.concatenate(([False], on[:-1])))
+    out = []
+    for s in starts:
+        if not out or s / 1000 - out[-1] > 0.5:
+            out.append(s / 1000)
+    return out
+
+
+def save(directory, name, init, segments):
+    path = os.path.join(str(directory), name)
+    with open(path, "wb") as f:
+        f.write(init)
+        for segment in segments:
+            f.write(segment)
+    return path
