@@ -44,7 +44,7 @@ void rtmp_server_stop_accepting(struct rtmp_server *s); /* idempotent */
  * served until it leaves. */
 void rtmp_server_ask_reconnect(struct rtmp_server *s);
 
-/* Tells publishers why and closes; publication_end() of each comes on a later turn of the loop. */
+/* publication_end() of each comes on a later turn of the loop. */
 void rtmp_server_close_all(struct rtmp_server *s, enum rtmp_close reason);
 
 /* Stops accepting, closes all that is left for RTMP_CLOSE_SHUTDOWN, lets go of the loop. Nulls *s; NULL is fine. */

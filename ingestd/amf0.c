@@ -1,0 +1,190 @@
+#include "ingestd/amf0.h"
+
+#include <string.h>
+
+#include "common/err.h"
+
+/* Type markers, section 2.1. */
+enum marker {
+        MARKER_NUMBER = 0x00,
+        MARKER_BOOLEAN = 0x01,
+        MARKER_STRING = 0x02,
+        MARKER_OBJECT = 0x03,
+        MARKER_NULL = 0x05,
+        MARKER_UNDEFINED = 0x06,
+        MARKER_REFERENCE = 0x07,
+        MARKER_ECMA_ARRAY = 0x08,
+        MARKER_OBJECT_END = 0x09,
+        MARKER_STRICT_ARRAY = 0x0a,
+        MARKER_DATE = 0x0b,
+        MARKER_LONG_STRING = 0x0c,
+        MARKER_UNSUPPORTED = 0x0d,
+        MARKER_XML = 0x0f,
+        MARKER_TYPED_OBJECT = 0x10,
+};
+
+static struct amf0_value read_value(struct reader *r, unsigned depth, amf0_property *each, void *arg);
+
+static struct amf0_value read_text(struct reader *r, size_t len_bytes)
+{
+        struct amf0_value v = {.type = AMF0_STRING, .len_bytes = len_bytes};
+        v.text = (const char *)reader_bytes(r, len_bytes);
+        return v;
+}
+
+static bool at_object_end(struct reader *r)
+{
+        if (reader_left(r) < 3 || r->p[0] || r->p[1] || r->p[2] != MARKER_OBJECT_END)
+                return false;
+        reader_skip(r, 3);
+        return true;
+}
+
+/* Some encoders end the outermost object of a message with the message itself: accepted. */
+static void read_properties(struct reader *r, unsigned depth, amf0_property *each, void *arg)
+{
+        while (!r->err && !at_object_end(r)) {
+                if (depth == 1 && reader_left(r) == 0)
+                        return;
+                struct amf0_value key = read_text(r, reader_u16(r));
+                struct amf0_value value = read_value(r, depth, NULL, NULL);
+                if (value.type == AMF0_NOTHING)
+                        reader_fail(r);
+                else if (each)
+                        each(arg, &key, &value);
+        }
+}
+
+static void read_elements(struct reader *r, unsigned depth)
+{
+        uint32_t count = reader_u32(r);
+        for (uint32_t i = 0; i < count && !r->err; i++) {
+                if (read_value(r, depth, NULL, NULL).type == AMF0_NOTHING && !r->err)
+                        reader_fail(r);
+        }
+}
+
+static struct amf0_value read_container(struct reader *r, enum marker m, unsigned depth, amf0_property *each, void *arg)
+{
+        struct amf0_value v = {.type = m == MARKER_STRICT_ARRAY ? AMF0_ARRAY : AMF0_OBJECT};
+        if (++depth > AMF0_DEPTH_MAX) {
+                r->err = ERR_LIMIT;
+                return v;
+        }
+        if (m == MARKER_STRICT_ARRAY) {
+                read_elements(r, depth);
+                return v;
+        }
+        if (m == MARKER_ECMA_ARRAY)
+                reader_skip(r, 4); /* the count is a hint, and often wrong */
+        if (m == MARKER_TYPED_OBJECT)
+                reader_skip(r, reader_u16(r));
+        read_properties(r, depth, each, arg);
+        return v;
+}
+
+static struct amf0_value read_value(struct reader *r, unsigned depth, amf0_property *each, void *arg)
+{
+        struct amf0_value v = {.type = AMF0_NOTHING};
+        if (reader_left(r) == 0)
+                return v;
+        uint8_t m = reader_u8(r);
+        switch (m) {
+        case MARKER_NUMBER:
+                v = (struct amf0_value){.type = AMF0_NUMBER, .number = reader_f64(r)};
+                break;
+        case MARKER_BOOLEAN:
+                v = (struct amf0_value){.type = AMF0_BOOLEAN, .number = reader_u8(r) != 0};
+                break;
+        case MARKER_STRING:
+                v = read_text(r, reader_u16(r));
+                break;
+        case MARKER_LONG_STRING:
+        case MARKER_XML:
+                v = read_text(r, reader_u32(r));
+                break;
+        case MARKER_NULL:
+        case MARKER_UNDEFINED:
+        case MARKER_UNSUPPORTED:
+                v.type = AMF0_NULL;
+                break;
+        case MARKER_OBJECT:
+        case MARKER_ECMA_ARRAY:
+        case MARKER_STRICT_ARRAY:
+        case MARKER_TYPED_OBJECT:
+                v = read_container(r, (enum marker)m, depth, each, arg);
+                break;
+        case MARKER_DATE:
+                reader_skip(r, 10);
+                v.type = AMF0_OTHER;
+                break;
+        case MARKER_REFERENCE:
+                reader_skip(r, 2);
+                v.type = AMF0_OTHER;
+                break;
+        default:
+                reader_fail(r);
+        }
+        return r->err ? (struct amf0_value){.type = AMF0_NOTHING} : v;
+}
+
+struct amf0_value amf0_read(struct reader *r, amf0_property *each, void *arg)
+{
+        return read_value(r, 0, each, arg);
+}
+
+bool amf0_equals(const struct amf0_value *v, const char *text)
+{
+        return v->type == AMF0_STRING && v->len_bytes == strlen(text) && memcmp(v->text, text, v->len_bytes) == 0;
+}
+
+bool amf0_copy(char *dst, size_t cap, const struct amf0_value *v)
+{
+        size_t n = v->type == AMF0_STRING ? strnlen(v->text, v->len_bytes) : 0;
+        bool whole = n < cap && (v->type != AMF0_STRING || n == v->len_bytes);
+        if (n >= cap)
+                n = cap - 1;
+        if (n)
+                memcpy(dst, v->text, n);
+        dst[n] = '\0';
+        return whole;
+}
+
+void amf0_write_number(struct writer *w, double v)
+{
+        writer_u8(w, MARKER_NUMBER);
+        writer_f64(w, v);
+}
+
+void amf0_write_boolean(struct writer *w, bool v)
+{
+        writer_u8(w, MARKER_BOOLEAN);
+        writer_u8(w, v);
+}
+
+void amf0_write_string(struct writer *w, const char *v)
+{
+        writer_u8(w, MARKER_STRING);
+        writer_str(w, v);
+}
+
+void amf0_write_null(struct writer *w)
+{
+        writer_u8(w, MARKER_NULL);
+}
+
+void amf0_write_object(struct writer *w)
+{
+        writer_u8(w, MARKER_OBJECT);
+}
+
+void amf0_write_key(struct writer *w, const char *key)
+{
+        writer_str(w, key);
+}
+
+void amf0_write_end(struct writer *w)
+{
+        writer_u16(w, 0);
+        writer_u8(w, MARKER_OBJECT_END);
+}

@@ -1,0 +1,431 @@
+#include "ingestd/rtmp_server.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/metrics.h"
+#include "ingestd/publication.h"
+#include "ingestd/rtmp_session.h"
+
+#define BACKLOG 511
+#define READ_BYTES (64u << 10)
+#define WRITE_QUEUE_MAX (64u << 10) /* replies and acks are small: who leaves this much unread is not reading */
+#define SWEEP_MS 1000
+#define LINGER_US 2000000 /* for a refusal to reach its reader */
+#define KEEPALIVE_S 15
+#define CONN_MAGIC 0x52544d50
+
+struct conn {
+        uint32_t magic;
+        uv_tcp_t tcp;
+        struct rtmp_server *server;
+        struct rtmp_session *session;
+        struct conn *next, **link; /* in server->conns */
+        struct conn *closing_next; /* in server->closing */
+        uv_shutdown_t shutdown;
+        int64_t linger_until_us; /* 0: not lingering */
+        bool linger;
+        uint64_t ignored_seen;
+};
+
+struct rtmp_server {
+        uv_loop_t *loop;
+        struct ingest *ingest;
+        struct rtmp_limits limits;
+        uv_tcp_t listener;
+        uv_timer_t sweep;
+        uv_timer_t reap; /* fires on the next turn of the loop when a session wants to close */
+        bool accepting, closing_down;
+        struct conn *conns, *closing;
+        unsigned count;   /* of conns */
+        unsigned handles; /* open or closing: the server is freed with the last */
+        int port;
+        uint64_t last_id;
+        int64_t accept_warned_us;
+        char read_buf[READ_BYTES]; /* one for all: a read is used up before the next begins */
+};
+
+enum { CONNECTIONS, ACCEPTED, BYTES, IGNORED };
+static struct metric metrics[] = {
+        [CONNECTIONS] = {.name = "ingestd_connections", .type = METRIC_GAUGE, .help = "RTMP connections open"},
+        [ACCEPTED] = {.name = "ingestd_accepted_total", .type = METRIC_COUNTER, .help = "RTMP connections accepted"},
+        [BYTES] = {.name = "ingestd_bytes_total", .type = METRIC_COUNTER, .help = "bytes received from broadcasters"},
+        [IGNORED] = {.name = "ingestd_ignored_messages_total", .type = METRIC_COUNTER,
+                     .help = "RTMP messages that carried nothing of use (empty, before their configuration, unknown)"},
+};
+
+void rtmp_server_register_metrics(void)
+{
+        metrics_register(metrics, sizeof(metrics) / sizeof(metrics[0]));
+        rtmp_close_register();
+}
+
+static int64_t now_us(const struct rtmp_server *s)
+{
+        return (int64_t)uv_now(s->loop) * 1000;
+}
+
+static void handle_gone(struct rtmp_server *s)
+{
+        assert(s->handles > 0);
+        if (--s->handles == 0)
+                free(s);
+}
+
+static void on_handle_closed(uv_handle_t *h)
+{
+        handle_gone(h->data);
+}
+
+/* Connections ---------------------------------------------------------------------------------------------------- */
+
+static struct conn *conn_of(void *p)
+{
+        struct conn *c = p;
+        assert(c->magic == CONN_MAGIC);
+        return c;
+}
+
+static void count_ignored(struct conn *c)
+{
+        uint64_t n = rtmp_session_ignored(c->session);
+        if (n != c->ignored_seen)
+                metric_add(&metrics[IGNORED], (int64_t)(n - c->ignored_seen));
+        c->ignored_seen = n;
+}
+
+static void on_conn_closed(uv_handle_t *h)
+{
+        struct conn *c = conn_of(h->data);
+        struct rtmp_server *s = c->server;
+        rtmp_session_free(&c->session);
+        c->magic = 0;
+        free(c);
+        handle_gone(s);
+}
+
+/* The session has ended. Leaves the list at once, so that the count is what is really open. */
+static void conn_close(struct conn *c)
+{
+        struct rtmp_server *s = c->server;
+        *c->link = c->next;
+        if (c->next)
+                c->next->link = c->link;
+        s->count--;
+        metric_add(&metrics[CONNECTIONS], -1);
+        uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
+}
+
+/* Closing our half flushes what was written and shows the peer the end; its own end, or LINGER_US, is then waited for:
+ * a socket closed with unread input sends a reset, which can overtake the refusal. */
+static void conn_linger(struct conn *c)
+{
+        c->linger_until_us = now_us(c->server) + LINGER_US;
+        if (uv_shutdown(&c->shutdown, (uv_stream_t *)&c->tcp, NULL))
+                conn_close(c);
+}
+
+static void on_reap(uv_timer_t *t)
+{
+        struct rtmp_server *s = t->data;
+        while (s->closing) {
+                struct conn *c = s->closing;
+                s->closing = c->closing_next;
+                count_ignored(c);
+                rtmp_session_end(c->session);
+                if (c->linger && !s->closing_down)
+                        conn_linger(c);
+                else
+                        conn_close(c);
+        }
+        if (s->closing_down && !uv_is_closing((uv_handle_t *)t))
+                uv_close((uv_handle_t *)t, on_handle_closed);
+}
+
+/* Writes ---------------------------------------------------------------------------------------------------------- */
+
+struct write {
+        uv_write_t req;
+        char bytes[];
+};
+
+static void on_written(uv_write_t *req, int status)
+{
+        (void)status; /* the read side learns of a broken connection */
+        free(req->data);
+}
+
+static void session_write(void *arg, const void *data, size_t len)
+{
+        struct conn *c = conn_of(arg);
+        uv_stream_t *stream = (uv_stream_t *)&c->tcp;
+        uv_buf_t buf = uv_buf_init((char *)(uintptr_t)data, (unsigned)len);
+        int n = uv_try_write(stream, &buf, 1);
+        size_t done = n > 0 ? (size_t)n : 0;
+        if (done == len || (n < 0 && n != UV_EAGAIN))
+                return;
+        struct write *w = mem_resize(NULL, sizeof(*w) + len - done);
+        memcpy(w->bytes, (const char *)data + done, len - done);
+        buf = uv_buf_init(w->bytes, (unsigned)(len - done));
+        w->req.data = w;
+        if (uv_write(&w->req, stream, &buf, 1, on_written))
+                free(w);
+}
+
+/* May stand on the publication's stack, so the rest is done by on_reap(). */
+static void session_close(void *arg, enum rtmp_close reason, bool linger)
+{
+        struct conn *c = conn_of(arg);
+        struct rtmp_server *s = c->server;
+        (void)reason;
+        c->linger = linger;
+        c->closing_next = s->closing;
+        s->closing = c;
+        if (!uv_is_active((uv_handle_t *)&s->reap))
+                uv_timer_start(&s->reap, on_reap, 0, 0);
+}
+
+static const struct rtmp_session_ops session_ops = {
+        .write = session_write,
+        .close = session_close,
+        .begin = publication_begin,
+        .frame = publication_frame,
+        .metadata = publication_metadata,
+        .end = publication_end,
+};
+
+/* Reads ----------------------------------------------------------------------------------------------------------- */
+
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
+{
+        struct rtmp_server *s = conn_of(h->data)->server;
+        (void)suggested;
+        *buf = uv_buf_init(s->read_buf, READ_BYTES);
+}
+
+/* Most encoders leave Nagle's algorithm on: the end of a frame, and each step of the handshake, then waits for our
+ * acknowledgement of what came before. The kernel forgets this setting, so it is made after each read. */
+static void acknowledge_now(const uv_tcp_t *tcp)
+{
+        uv_os_fd_t fd;
+        const int on = 1;
+        if (uv_fileno((const uv_handle_t *)tcp, &fd) == 0)
+                setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+        struct conn *c = conn_of(stream->data);
+        struct rtmp_server *s = c->server;
+        if (n > 0) {
+                metric_add(&metrics[BYTES], n);
+                acknowledge_now(&c->tcp);
+                rtmp_session_feed(c->session, (const uint8_t *)buf->base, (size_t)n, now_us(s));
+                if (stream->write_queue_size > WRITE_QUEUE_MAX)
+                        rtmp_session_close(c->session, RTMP_CLOSE_NOT_READING);
+        } else if (n < 0) {
+                uv_read_stop(stream);
+                if (c->linger_until_us)
+                        conn_close(c);
+                else
+                        rtmp_session_close(c->session, n == UV_EOF || n == UV_ECONNRESET ? RTMP_CLOSE_PEER
+                                                                                         : RTMP_CLOSE_IO);
+        }
+}
+
+static void peer_address(const uv_tcp_t *tcp, char *dst, size_t cap)
+{
+        struct sockaddr_storage ss;
+        int len = sizeof(ss);
+        char ip[48] = "?";
+        snprintf(dst, cap, "?");
+        if (uv_tcp_getpeername(tcp, (struct sockaddr *)&ss, &len))
+                return;
+        if (ss.ss_family == AF_INET) {
+                const struct sockaddr_in *in = (const struct sockaddr_in *)&ss;
+                uv_ip4_name(in, ip, sizeof(ip));
+                snprintf(dst, cap, "%s:%d", ip, ntohs(in->sin_port));
+        } else if (ss.ss_family == AF_INET6) {
+                const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&ss;
+                uv_ip6_name(in6, ip, sizeof(ip));
+                snprintf(dst, cap, "[%s]:%d", ip, ntohs(in6->sin6_port));
+        }
+}
+
+static void conn_start(struct conn *c)
+{
+        struct rtmp_server *s = c->server;
+        char address[64];
+        peer_address(&c->tcp, address, sizeof(address));
+        c->session = rtmp_session_new(&(struct rtmp_session_setup){
+                .ops = &session_ops, .arg = c, .ingest = s->ingest, .limits = &s->limits, .id = ++s->last_id,
+                .address = address, .now_us = now_us(s)});
+        c->next = s->conns;
+        c->link = &s->conns;
+        if (c->next)
+                c->next->link = &c->next;
+        s->conns = c;
+        s->count++;
+        metric_add(&metrics[CONNECTIONS], 1);
+        uv_tcp_nodelay(&c->tcp, 1);
+        uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
+        if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read))
+                rtmp_session_close(c->session, RTMP_CLOSE_IO);
+}
+
+/* Logged once a second at most: whoever can cause it can cause it often. */
+static void warn_accept(struct rtmp_server *s, const char *why)
+{
+        int64_t now = now_us(s);
+        if (s->accept_warned_us && now - s->accept_warned_us < 1000000)
+                return;
+        s->accept_warned_us = now;
+        log_warn("msg=\"RTMP connection not accepted: %s\" connections=%u", why, s->count);
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+        struct rtmp_server *s = listener->data;
+        if (status) {
+                warn_accept(s, uv_strerror(status));
+                return;
+        }
+        struct conn *c = mem_alloc(sizeof(*c));
+        c->magic = CONN_MAGIC;
+        c->server = s;
+        int rv = uv_tcp_init(s->loop, &c->tcp);
+        assert(rv == 0);
+        c->tcp.data = c;
+        s->handles++;
+        metric_add(&metrics[ACCEPTED], 1);
+        bool accepted = uv_accept(listener, (uv_stream_t *)&c->tcp) == 0;
+        if (accepted && s->count < s->limits.connections) {
+                conn_start(c);
+                return;
+        }
+        if (accepted) {
+                rtmp_close_count(RTMP_CLOSE_CONNECTIONS);
+                warn_accept(s, rtmp_close_text(RTMP_CLOSE_CONNECTIONS));
+        }
+        uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
+}
+
+/* Deadlines of all connections. Lists change only on the next turn, except for those that have lingered enough. */
+static void on_sweep(uv_timer_t *t)
+{
+        struct rtmp_server *s = t->data;
+        int64_t now = now_us(s);
+        for (struct conn *c = s->conns, *next; c; c = next) {
+                next = c->next;
+                if (c->linger_until_us) {
+                        if (now >= c->linger_until_us)
+                                conn_close(c);
+                        continue;
+                }
+                rtmp_session_tick(c->session, now);
+                count_ignored(c);
+        }
+}
+
+/* The server ------------------------------------------------------------------------------------------------------ */
+
+static int bind_listener(struct rtmp_server *s, const char *bind, int port)
+{
+        struct sockaddr_storage ss;
+        int len = sizeof(ss);
+        if (uv_ip4_addr(bind, port, (struct sockaddr_in *)&ss) && uv_ip6_addr(bind, port, (struct sockaddr_in6 *)&ss))
+                return ERR_CONFIG;
+        int rv = uv_tcp_bind(&s->listener, (const struct sockaddr *)&ss, 0);
+        if (rv == 0)
+                rv = uv_listen((uv_stream_t *)&s->listener, BACKLOG, on_connection);
+        if (rv == 0)
+                rv = uv_tcp_getsockname(&s->listener, (struct sockaddr *)&ss, &len);
+        s->port = ntohs(ss.ss_family == AF_INET ? ((struct sockaddr_in *)&ss)->sin_port
+                                                : ((struct sockaddr_in6 *)&ss)->sin6_port);
+        return err_from_uv(rv);
+}
+
+int rtmp_server_open(struct rtmp_server **out, uv_loop_t *loop, const char *bind, int port, struct ingest *in,
+                     const struct rtmp_limits *limits)
+{
+        struct rtmp_server *s = mem_alloc(sizeof(*s));
+        s->loop = loop;
+        s->ingest = in;
+        s->limits = *limits;
+        s->handles = 3;
+        s->accepting = true;
+        s->listener.data = s->sweep.data = s->reap.data = s;
+        int rv = uv_tcp_init(loop, &s->listener);
+        assert(rv == 0);
+        uv_timer_init(loop, &s->sweep);
+        uv_timer_init(loop, &s->reap);
+        uv_timer_start(&s->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+        int err = bind_listener(s, bind, port);
+        if (err)
+                rtmp_server_close(&s);
+        *out = s;
+        return err;
+}
+
+int rtmp_server_port(const struct rtmp_server *s)
+{
+        return s->port;
+}
+
+unsigned rtmp_server_connections(const struct rtmp_server *s)
+{
+        return s->count;
+}
+
+unsigned rtmp_server_publishers(const struct rtmp_server *s)
+{
+        unsigned n = 0;
+        for (const struct conn *c = s->conns; c; c = c->next)
+                n += rtmp_session_live(c->session);
+        return n;
+}
+
+void rtmp_server_stop_accepting(struct rtmp_server *s)
+{
+        if (!s->accepting)
+                return;
+        s->accepting = false;
+        uv_close((uv_handle_t *)&s->listener, on_handle_closed);
+}
+
+void rtmp_server_ask_reconnect(struct rtmp_server *s)
+{
+        for (struct conn *c = s->conns; c; c = c->next)
+                rtmp_session_ask_reconnect(c->session);
+}
+
+void rtmp_server_close_all(struct rtmp_server *s, enum rtmp_close reason)
+{
+        for (struct conn *c = s->conns, *next; c; c = next) {
+                next = c->next;
+                if (c->linger_until_us)
+                        conn_close(c);
+                else
+                        rtmp_session_close(c->session, reason);
+        }
+}
+
+void rtmp_server_close(struct rtmp_server **sp)
+{
+        struct rtmp_server *s = *sp;
+        if (!s)
+                return;
+        *sp = NULL;
+        rtmp_server_stop_accepting(s);
+        rtmp_server_close_all(s, RTMP_CLOSE_SHUTDOWN);
+        s->closing_down = true;
+        uv_close((uv_handle_t *)&s->sweep, on_handle_closed);
+        uv_timer_start(&s->reap, on_reap, 0, 0); /* ends what is still open, then itself */
+}

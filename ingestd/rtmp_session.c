@@ -1,0 +1,685 @@
+#include "ingestd/rtmp_session.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "ingestd/flv.h"
+#include "ingestd/rtmp_chunk.h"
+#include "ingestd/rtmp_command.h"
+#include "ingestd/rtmp_handshake.h"
+#include "ingestd/rtmp_name.h"
+
+#define OUT_CHUNK_SIZE 4096
+#define MESSAGE_BEFORE_PUBLISH (64u << 10) /* commands only: nothing longer makes sense */
+enum { CSID_CONTROL = 2, CSID_COMMAND = 3, CSID_STATUS = 5 };
+enum { EVENT_PING = 6, EVENT_PONG = 7 };
+
+struct state {
+        const char *name;
+        /* Returns the next state, or its own to wait for input. Never frees s. */
+        const struct state *(*step)(struct rtmp_session *s);
+};
+
+struct rtmp_session {
+        const struct state *state;
+        struct rtmp_session_setup setup;
+        char address[64];
+
+        const uint8_t *in, *in_end; /* what is left of the bytes being fed */
+        int64_t now_us;
+        uint8_t *hello;     /* C0 and C1 as they gather; then NULL */
+        unsigned hello_len; /* of hello; then bytes of C2 skipped */
+        struct rtmp_chunk_reader chunks;
+
+        struct writer out; /* replies of the feed at hand */
+        uint32_t out_chunk_size;
+        uint32_t window_bytes, acked_bytes, in_bytes; /* modulo 2^32 */
+        uint64_t total_bytes, ignored;
+
+        char *app, *tc_url;
+        char flash_ver[64];
+        bool reconnects;
+        uint32_t created;   /* message streams given out */
+        uint32_t stream_id; /* message stream that publishes */
+        struct publication *publication;
+        struct flv flv;
+        char stream[STREAM_ID_MAX + 1];
+        int64_t since_us; /* waiting for publish, or for media */
+        bool stopped;     /* the broadcaster ended a stream, and did not begin another */
+
+        bool running, linger, told; /* told: ops->close was called */
+        enum rtmp_close closing;
+};
+
+static const struct state state_hello, state_confirm, state_connect, state_ready, state_live, state_closed;
+
+/* Out ------------------------------------------------------------------------------------------------------------ */
+
+static void send_message(struct rtmp_session *s, uint8_t csid, uint8_t type, uint32_t stream_id, const void *data,
+                         size_t len)
+{
+        size_t need = s->out.len + len + 32 + len / s->out_chunk_size;
+        if (need > s->out.cap) {
+                s->out.cap = need + 1024;
+                s->out.data = mem_resize(s->out.data, s->out.cap);
+        }
+        rtmp_chunk_write(&s->out, csid, type, stream_id, data, len, s->out_chunk_size);
+        assert(writer_ok(&s->out));
+}
+
+static void flush(struct rtmp_session *s)
+{
+        if (s->out.len)
+                s->setup.ops->write(s->setup.arg, s->out.data, s->out.len);
+        free(s->out.data);
+        s->out = (struct writer){0};
+}
+
+static void send_u32(struct rtmp_session *s, uint8_t type, uint32_t v)
+{
+        const uint8_t b[] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v};
+        send_message(s, CSID_CONTROL, type, 0, b, sizeof(b));
+}
+
+/* A reply under construction; its payload is a command. */
+struct reply {
+        uint8_t bytes[RTMP_REPLY_MAX];
+        struct writer w;
+};
+
+static struct writer *reply_begin(struct reply *r)
+{
+        writer_init(&r->w, r->bytes, sizeof(r->bytes));
+        return &r->w;
+}
+
+static void reply_send(struct rtmp_session *s, struct reply *r, uint8_t csid, uint32_t stream_id)
+{
+        assert(writer_ok(&r->w));
+        send_message(s, csid, RTMP_COMMAND_AMF0, stream_id, r->bytes, r->w.len);
+}
+
+static void send_status(struct rtmp_session *s, const char *level, const char *code, const char *text)
+{
+        struct reply r;
+        rtmp_reply_status(reply_begin(&r), "onStatus", level, code, text);
+        reply_send(s, &r, CSID_STATUS, s->stream_id);
+}
+
+static void send_result(struct rtmp_session *s, double transaction)
+{
+        if (transaction == 0)
+                return;
+        struct reply r;
+        rtmp_reply_result(reply_begin(&r), transaction);
+        reply_send(s, &r, CSID_COMMAND, 0);
+}
+
+static void acknowledge(struct rtmp_session *s)
+{
+        if (s->in_bytes - s->acked_bytes < s->window_bytes)
+                return;
+        s->acked_bytes = s->in_bytes;
+        send_u32(s, RTMP_ACK, s->in_bytes);
+}
+
+/* Closing -------------------------------------------------------------------------------------------------------- */
+
+static const struct state *fail(struct rtmp_session *s, enum rtmp_close reason)
+{
+        if (!s->closing)
+                s->closing = reason;
+        return &state_closed;
+}
+
+/* Tells the encoder why, and closes once that has been sent. */
+static const struct state *refuse(struct rtmp_session *s, enum rtmp_close reason, const char *code, const char *text)
+{
+        char quoted[256];
+        if (s->closing)
+                return &state_closed;
+        log_warn("conn=%" PRIu64 " stream=%s address=%s code=%s msg=%s", s->setup.id, rtmp_session_stream(s), s->address,
+                 code, log_quote(quoted, sizeof(quoted), text));
+        send_status(s, "error", code, text);
+        s->linger = true;
+        return fail(s, reason);
+}
+
+/* Nothing more comes in: what the session does not need while its connection closes is given back. */
+static void finish(struct rtmp_session *s)
+{
+        if (s->told)
+                return;
+        s->told = true;
+        rtmp_close_count(s->closing);
+        log_info("conn=%" PRIu64 " stream=%s address=%s reason=%s bytes=%" PRIu64 " ignored=%" PRIu64 " msg=\"%s\"",
+                 s->setup.id, rtmp_session_stream(s), s->address, rtmp_close_label(s->closing), s->total_bytes,
+                 s->ignored, rtmp_close_text(s->closing));
+        rtmp_chunk_fini(&s->chunks);
+        s->setup.ops->close(s->setup.arg, s->closing, s->linger);
+}
+
+static void run(struct rtmp_session *s)
+{
+        if (s->running) /* an event of the publication, from inside a step: the outer run goes on with it */
+                return;
+        s->running = true;
+        for (;;) {
+                const struct state *next = s->closing ? &state_closed : s->state->step(s);
+                if (next == s->state)
+                        break;
+                log_debug("conn=%" PRIu64 " msg=\"%s -> %s\"", s->setup.id, s->state->name, next->name);
+                s->state = next;
+        }
+        s->running = false;
+        flush(s);
+        if (s->closing)
+                finish(s);
+}
+
+/* Media ---------------------------------------------------------------------------------------------------------- */
+
+static const struct state *refuse_media(struct rtmp_session *s, enum flv_verdict verdict)
+{
+        char text[192];
+        if (verdict == FLV_UNSUPPORTED)
+                snprintf(text, sizeof(text), "%s is not supported; send " FLV_ALLOWED, s->flv.what);
+        else
+                snprintf(text, sizeof(text), "%s makes no sense", s->flv.what);
+        return refuse(s, verdict == FLV_UNSUPPORTED ? RTMP_CLOSE_CODEC : RTMP_CLOSE_BAD_MEDIA,
+                      "NetStream.Publish.Rejected", text);
+}
+
+/* Takes m->data if it becomes a frame. */
+static const struct state *on_media(struct rtmp_session *s, struct rtmp_message *m)
+{
+        struct flv_frame frame;
+        if (!s->publication) {
+                s->ignored++;
+                return s->state;
+        }
+        enum flv_verdict verdict = m->type == RTMP_VIDEO
+                                           ? flv_video(&s->flv, m->data, m->len, m->timestamp_ms, &frame)
+                                           : flv_audio(&s->flv, m->data, m->len, m->timestamp_ms, &frame);
+        if (verdict == FLV_IGNORED) {
+                s->ignored++;
+                return s->state;
+        }
+        if (verdict != FLV_FRAME)
+                return refuse_media(s, verdict);
+        m->data = NULL;
+        s->since_us = s->now_us;
+        s->setup.ops->frame(s->publication, &frame);
+        buf_unref(&frame.bytes);
+        return s->state;
+}
+
+static const struct state *fail_amf(struct rtmp_session *s, int err)
+{
+        return fail(s, err == ERR_LIMIT ? RTMP_CLOSE_AMF_DEPTH : RTMP_CLOSE_AMF);
+}
+
+/* Metadata that is wrong but harmless is not worth a broadcast; nesting without end is an attack. */
+static const struct state *on_data(struct rtmp_session *s, const uint8_t *data, size_t len)
+{
+        struct flv_metadata metadata;
+        int err = flv_script(data, len, &metadata);
+        if (err == ERR_LIMIT)
+                return fail_amf(s, err);
+        if (err == 0 && s->publication)
+                s->setup.ops->metadata(s->publication, &metadata);
+        else
+                s->ignored++;
+        return s->state;
+}
+
+static const struct state *on_aggregate_part(struct rtmp_session *s, struct rtmp_message *part)
+{
+        if (part->type != RTMP_AUDIO && part->type != RTMP_VIDEO)
+                return part->type == RTMP_DATA_AMF0 ? on_data(s, part->data, part->len) : s->state;
+        if (part->len == 0)
+                return s->state;
+        uint8_t *copy = mem_resize(NULL, part->len);
+        memcpy(copy, part->data, part->len);
+        part->data = copy;
+        const struct state *next = on_media(s, part);
+        free(part->data);
+        return next;
+}
+
+/* Section 7.1.6: FLV tags with their back pointers; times are relative to the first one's. */
+static const struct state *on_aggregate(struct rtmp_session *s, const struct rtmp_message *m)
+{
+        struct reader r;
+        bool first = true;
+        uint32_t base = 0;
+        reader_init(&r, m->data, m->len);
+        while (reader_left(&r) >= 11 && !s->closing) {
+                struct rtmp_message part = {.type = reader_u8(&r)};
+                part.len = reader_u24(&r);
+                uint32_t time = reader_u24(&r);
+                time |= (uint32_t)reader_u8(&r) << 24;
+                reader_skip(&r, 3);
+                if (first)
+                        base = time;
+                first = false;
+                part.timestamp_ms = m->timestamp_ms + (time - base);
+                part.data = (uint8_t *)(uintptr_t)reader_bytes(&r, part.len);
+                reader_skip(&r, 4);
+                if (!r.err && on_aggregate_part(s, &part) != s->state)
+                        return &state_closed;
+        }
+        return s->state;
+}
+
+/* Commands ------------------------------------------------------------------------------------------------------- */
+
+static const struct state *on_connect(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        static const uint8_t bandwidth[] = {(uint8_t)(RTMP_WINDOW_BYTES >> 24), (uint8_t)(RTMP_WINDOW_BYTES >> 16),
+                                            (uint8_t)(RTMP_WINDOW_BYTES >> 8), (uint8_t)RTMP_WINDOW_BYTES,
+                                            2 /* dynamic */};
+        if (s->state != &state_connect)
+                return fail(s, RTMP_CLOSE_COMMAND);
+        if (c->cut)
+                return refuse(s, RTMP_CLOSE_BAD_NAME, "NetConnection.Connect.Rejected", "the address is too long");
+        s->app = mem_strdup(c->app);
+        s->tc_url = mem_strdup(c->tc_url);
+        memcpy(s->flash_ver, c->flash_ver, sizeof(s->flash_ver));
+        s->reconnects = c->caps_ex & RTMP_CAPS_RECONNECT;
+
+        send_u32(s, RTMP_WINDOW_ACK_SIZE, RTMP_WINDOW_BYTES);
+        send_message(s, CSID_CONTROL, RTMP_SET_PEER_BANDWIDTH, 0, bandwidth, sizeof(bandwidth));
+        send_u32(s, RTMP_SET_CHUNK_SIZE, OUT_CHUNK_SIZE);
+        s->out_chunk_size = OUT_CHUNK_SIZE;
+        struct reply r;
+        rtmp_reply_connected(reply_begin(&r), c);
+        reply_send(s, &r, CSID_COMMAND, 0);
+        return &state_ready;
+}
+
+/* releaseStream, _checkbw and their like: some hardware encoders wait for the answer. */
+static const struct state *on_courtesy(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        send_result(s, c->transaction);
+        return s->state;
+}
+
+static const struct state *on_fcpublish(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        struct reply r;
+        send_result(s, c->transaction);
+        rtmp_reply_status(reply_begin(&r), "onFCPublish", "status", "NetStream.Publish.Start", "Go on.");
+        reply_send(s, &r, CSID_COMMAND, 0);
+        return s->state;
+}
+
+static const struct state *on_create_stream(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        struct reply r;
+        rtmp_reply_number(reply_begin(&r), c->transaction, ++s->created);
+        reply_send(s, &r, CSID_COMMAND, 0);
+        return s->state;
+}
+
+static void on_refused(void *arg, int reason, const char *code, const char *text)
+{
+        struct rtmp_session *s = arg;
+        refuse(s, (enum rtmp_close)reason, code, text);
+        run(s);
+}
+
+static const struct state *begin_publication(struct rtmp_session *s, const struct rtmp_name *name)
+{
+        static const struct publication_events events = {.refuse = on_refused};
+        struct publish_request request = {0};
+        char text[256] = "";
+        memcpy(request.stream, name->stream, sizeof(request.stream));
+        memcpy(request.key, name->key, sizeof(request.key));
+        memcpy(request.address, s->address, sizeof(request.address));
+        memcpy(request.encoder, s->flash_ver, sizeof(request.encoder));
+        int err = s->setup.ops->begin(&s->publication, s->setup.ingest, &request, &events, s, text, sizeof(text));
+        if (err == ERR_DENIED)
+                return refuse(s, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied", text);
+        if (err)
+                return refuse(s, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected", text);
+        return &state_live;
+}
+
+static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        struct rtmp_name name;
+        char why[128], quoted[128];
+        if (s->state == &state_live)
+                return refuse(s, RTMP_CLOSE_COMMAND, "NetStream.Publish.BadName",
+                              "this connection is publishing already");
+        if (c->cut)
+                return refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name is too long");
+        if (rtmp_name_parse(&name, s->app, s->tc_url, c->argument, why, sizeof(why)))
+                return refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", why);
+        memcpy(s->stream, name.stream, sizeof(s->stream));
+        const struct state *next = begin_publication(s, &name);
+        if (next != &state_live)
+                return next;
+        log_info("conn=%" PRIu64 " stream=%s address=%s msg=\"publishing\" encoder=%s", s->setup.id, s->stream,
+                 s->address, log_quote(quoted, sizeof(quoted), s->flash_ver));
+        s->chunks.limits.message_bytes = s->setup.limits->message_bytes;
+        s->flv = (struct flv){0};
+        s->since_us = s->now_us;
+        s->stopped = false;
+        send_status(s, "status", "NetStream.Publish.Start", s->stream);
+        return &state_live;
+}
+
+static void end_publication(struct rtmp_session *s, enum close_reason why)
+{
+        struct publication *p = s->publication;
+        s->publication = NULL;
+        if (p)
+                s->setup.ops->end(p, why);
+}
+
+static const struct state *on_stop(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        send_result(s, c->transaction);
+        if (s->state != &state_live)
+                return s->state;
+        end_publication(s, CLOSE_STOPPED);
+        s->stopped = true;
+        s->since_us = s->now_us;
+        return &state_ready;
+}
+
+/* deleteStream names a message stream; encoders that got the number wrong mean the one they have. */
+static const struct state *on_delete_stream(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        bool another = c->number >= 1 && c->number <= s->created && c->number != s->stream_id;
+        return another ? s->state : on_stop(s, c);
+}
+
+static const struct state *on_play(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        (void)c;
+        return refuse(s, RTMP_CLOSE_PLAY, "NetStream.Play.Failed",
+                      "this port takes publishers only; viewers watch over HTTP");
+}
+
+static const struct state *on_unknown(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        struct reply r;
+        if (c->transaction == 0)
+                return s->state;
+        rtmp_reply_error(reply_begin(&r), c->transaction, "NetConnection.Call.Failed", "no such command");
+        reply_send(s, &r, CSID_COMMAND, 0);
+        return s->state;
+}
+
+static const struct {
+        const char *name;
+        const struct state *(*handler)(struct rtmp_session *s, const struct rtmp_command *c);
+} commands[] = {
+        {"connect", on_connect},
+        {"releaseStream", on_courtesy},
+        {"FCPublish", on_fcpublish},
+        {"createStream", on_create_stream},
+        {"publish", on_publish},
+        {"FCUnpublish", on_stop},
+        {"closeStream", on_stop},
+        {"deleteStream", on_delete_stream},
+        {"_checkbw", on_courtesy},
+        {"checkBandwidth", on_courtesy},
+        {"play", on_play},
+        {"play2", on_play},
+        {"_result", on_courtesy},
+        {"_error", on_courtesy},
+};
+
+static const struct state *on_command(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t stream_id)
+{
+        struct rtmp_command c;
+        int err = rtmp_command_decode(&c, data, len);
+        if (err)
+                return fail_amf(s, err);
+        if (s->state == &state_connect && strcmp(c.name, "connect") != 0)
+                return fail(s, RTMP_CLOSE_COMMAND);
+        if (s->state == &state_ready)
+                s->stream_id = stream_id; /* where a status of what comes next belongs */
+        for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+                if (strcmp(commands[i].name, c.name) == 0)
+                        return commands[i].handler(s, &c);
+        }
+        return on_unknown(s, &c);
+}
+
+/* Messages ------------------------------------------------------------------------------------------------------- */
+
+static void on_user_control(struct rtmp_session *s, const struct rtmp_message *m)
+{
+        if (m->len < 6 || m->data[0] != 0 || m->data[1] != EVENT_PING)
+                return;
+        uint8_t pong[6] = {0, EVENT_PONG};
+        memcpy(pong + 2, m->data + 2, 4);
+        send_message(s, CSID_CONTROL, RTMP_USER_CONTROL, 0, pong, sizeof(pong));
+}
+
+static void on_window(struct rtmp_session *s, const struct rtmp_message *m)
+{
+        struct reader r;
+        reader_init(&r, m->data, m->len);
+        uint32_t v = reader_u32(&r);
+        if (v)
+                s->window_bytes = v;
+}
+
+/* Types 15 and 17 are a byte that says AMF0, then the same as 18 and 20. */
+static size_t amf3_prefix(const struct rtmp_message *m)
+{
+        bool wrapped = m->type == RTMP_COMMAND_AMF3 || m->type == RTMP_DATA_AMF3;
+        return wrapped && m->len > 0 && m->data[0] == 0;
+}
+
+static const struct state *on_message(struct rtmp_session *s, struct rtmp_message *m)
+{
+        size_t skip = amf3_prefix(m);
+        switch (m->type) {
+        case RTMP_AUDIO:
+        case RTMP_VIDEO:
+                return on_media(s, m);
+        case RTMP_COMMAND_AMF0:
+        case RTMP_COMMAND_AMF3:
+                return on_command(s, m->data + skip, m->len - skip, m->stream_id);
+        case RTMP_DATA_AMF0:
+        case RTMP_DATA_AMF3:
+                return on_data(s, m->data + skip, m->len - skip);
+        case RTMP_AGGREGATE:
+                return on_aggregate(s, m);
+        case RTMP_USER_CONTROL:
+                on_user_control(s, m);
+                return s->state;
+        case RTMP_WINDOW_ACK_SIZE:
+                on_window(s, m);
+                return s->state;
+        case RTMP_ACK:
+        case RTMP_SET_PEER_BANDWIDTH:
+                return s->state;
+        default:
+                s->ignored++;
+                return s->state;
+        }
+}
+
+/* States --------------------------------------------------------------------------------------------------------- */
+
+static const struct state *step_messages(struct rtmp_session *s)
+{
+        for (;;) {
+                struct rtmp_message m;
+                enum rtmp_chunk_result result = rtmp_chunk_read(&s->chunks, &s->in, s->in_end, &m);
+                if (result == RTMP_CHUNK_BAD)
+                        return fail(s, s->chunks.bad);
+                if (result == RTMP_CHUNK_MORE)
+                        return s->state;
+                const struct state *next = on_message(s, &m);
+                free(m.data);
+                if (next != s->state || s->closing)
+                        return next;
+        }
+}
+
+static const struct state *step_hello(struct rtmp_session *s)
+{
+        if (s->in == s->in_end)
+                return s->state;
+        if (s->hello_len == 0 && !rtmp_handshake_version_ok(*s->in))
+                return fail(s, RTMP_CLOSE_HANDSHAKE);
+        if (!s->hello)
+                s->hello = mem_resize(NULL, RTMP_HANDSHAKE_HELLO);
+        size_t n = RTMP_HANDSHAKE_HELLO - s->hello_len;
+        if (n > (size_t)(s->in_end - s->in))
+                n = (size_t)(s->in_end - s->in);
+        memcpy(s->hello + s->hello_len, s->in, n);
+        s->hello_len += (unsigned)n;
+        s->in += n;
+        if (s->hello_len < RTMP_HANDSHAKE_HELLO)
+                return s->state;
+
+        uint8_t answer[RTMP_HANDSHAKE_ANSWER];
+        rtmp_handshake_answer(answer, s->hello + 1);
+        s->setup.ops->write(s->setup.arg, answer, sizeof(answer));
+        free(s->hello);
+        s->hello = NULL;
+        s->hello_len = 0;
+        return &state_confirm;
+}
+
+static const struct state *step_confirm(struct rtmp_session *s)
+{
+        size_t n = RTMP_HANDSHAKE_PART - s->hello_len;
+        if (n > (size_t)(s->in_end - s->in))
+                n = (size_t)(s->in_end - s->in);
+        s->in += n;
+        s->hello_len += (unsigned)n;
+        return s->hello_len < RTMP_HANDSHAKE_PART ? s->state : &state_connect;
+}
+
+static const struct state *step_closed(struct rtmp_session *s)
+{
+        s->in = s->in_end;
+        return s->state;
+}
+
+static const struct state state_hello = {"hello", step_hello};         /* C0 and C1 gather */
+static const struct state state_confirm = {"confirm", step_confirm};   /* C2 is skipped */
+static const struct state state_connect = {"connect", step_messages};  /* only `connect` may come */
+static const struct state state_ready = {"ready", step_messages};      /* connected, publishing nothing */
+static const struct state state_live = {"live", step_messages};        /* there is a publication */
+static const struct state state_closed = {"closed", step_closed};
+
+/* Outside -------------------------------------------------------------------------------------------------------- */
+
+struct rtmp_session *rtmp_session_new(const struct rtmp_session_setup *setup)
+{
+        struct rtmp_session *s = mem_alloc(sizeof(*s));
+        uint32_t first_max = setup->limits->message_bytes;
+        s->state = &state_hello;
+        s->setup = *setup;
+        s->setup.address = s->address;
+        snprintf(s->address, sizeof(s->address), "%s", setup->address);
+        s->now_us = s->since_us = setup->now_us;
+        s->window_bytes = RTMP_WINDOW_BYTES;
+        s->out_chunk_size = RTMP_CHUNK_SIZE_DEFAULT;
+        rtmp_chunk_init(&s->chunks, &(struct rtmp_chunk_limits){
+                .message_bytes = first_max < MESSAGE_BEFORE_PUBLISH ? first_max : MESSAGE_BEFORE_PUBLISH,
+                .partial_bytes = setup->limits->partial_bytes,
+                .streams = setup->limits->chunk_streams,
+        });
+        return s;
+}
+
+void rtmp_session_feed(struct rtmp_session *s, const uint8_t *data, size_t len_bytes, int64_t now_us)
+{
+        if (s->closing)
+                return;
+        s->in = data;
+        s->in_end = data + len_bytes;
+        s->now_us = now_us;
+        s->total_bytes += len_bytes;
+        s->in_bytes += (uint32_t)len_bytes;
+        if (s->state == &state_ready || s->state == &state_live)
+                acknowledge(s);
+        run(s);
+        s->in = s->in_end = NULL;
+}
+
+void rtmp_session_tick(struct rtmp_session *s, int64_t now_us)
+{
+        if (s->closing)
+                return;
+        s->now_us = now_us;
+        bool live = s->state == &state_live;
+        int64_t limit_us = live ? s->setup.limits->media_us : s->setup.limits->publish_us;
+        if (now_us - s->since_us >= limit_us)
+                rtmp_session_close(s, live ? RTMP_CLOSE_MEDIA_TIMEOUT : RTMP_CLOSE_PUBLISH_TIMEOUT);
+}
+
+void rtmp_session_close(struct rtmp_session *s, enum rtmp_close reason)
+{
+        if (s->closing)
+                return;
+        fail(s, s->stopped && (reason == RTMP_CLOSE_PEER || reason == RTMP_CLOSE_IO) ? RTMP_CLOSE_STOPPED : reason);
+        run(s);
+}
+
+void rtmp_session_ask_reconnect(struct rtmp_session *s)
+{
+        if (s->closing || !s->reconnects)
+                return;
+        struct reply r;
+        rtmp_reply_status(reply_begin(&r), "onStatus", "status", "NetConnection.Connect.ReconnectRequest",
+                          "Please connect again.");
+        reply_send(s, &r, CSID_COMMAND, 0);
+        if (!s->running)
+                flush(s);
+}
+
+void rtmp_session_end(struct rtmp_session *s)
+{
+        assert(s->closing && !s->running);
+        end_publication(s, rtmp_close_fate(s->closing));
+}
+
+void rtmp_session_free(struct rtmp_session **sp)
+{
+        struct rtmp_session *s = *sp;
+        if (!s)
+                return;
+        assert(!s->publication);
+        *sp = NULL;
+        rtmp_chunk_fini(&s->chunks);
+        free(s->out.data);
+        free(s->hello);
+        free(s->app);
+        free(s->tc_url);
+        free(s);
+}
+
+bool rtmp_session_live(const struct rtmp_session *s)
+{
+        return s->publication != NULL;
+}
+
+const char *rtmp_session_stream(const struct rtmp_session *s)
+{
+        return s->stream[0] ? s->stream : "-";
+}
+
+uint64_t rtmp_session_ignored(const struct rtmp_session *s)
+{
+        return s->ignored;
+}

@@ -1,0 +1,62 @@
+/* rtmp_session.h - one broadcaster's RTMP connection as a state machine: bytes and time in, bytes and frames out.
+ *
+ *   hello → confirm → connect → ready → live → ready …      the table of states is in rtmp_session.c
+ *
+ *   rtmp_session_new()    →  hello
+ *   rtmp_session_feed()   bytes from the peer; rtmp_session_tick() at least once a second
+ *   ops->close()          called once, when the session wants its connection closed: from inside feed, tick, close or an
+ *                         event of the publication. From then on feed and tick do nothing.
+ *   rtmp_session_end()    ends the publication. Not from inside ops->close(), which may stand on the publication's stack
+ *   rtmp_session_free()   after end, once
+ *
+ * No sockets and no clock of its own, so that it is tested and fuzzed in memory. Loop thread only. */
+#ifndef INGESTD_RTMP_SESSION_H
+#define INGESTD_RTMP_SESSION_H
+
+#include <stdbool.h>
+
+#include "ingestd/publication.h"
+#include "ingestd/rtmp_close.h"
+#include "ingestd/rtmp_server.h"
+
+struct rtmp_session;
+
+/* What a session needs of the world: its connection, and the functions of publication.h. */
+struct rtmp_session_ops {
+        void (*write)(void *arg, const void *data, size_t len_bytes); /* data is only lent */
+        /* What was written should still reach the peer when linger is set. */
+        void (*close)(void *arg, enum rtmp_close reason, bool linger);
+        int (*begin)(struct publication **out, struct ingest *in, const struct publish_request *request,
+                     const struct publication_events *events, void *arg, char *text, size_t text_cap);
+        void (*frame)(struct publication *p, const struct flv_frame *f);
+        void (*metadata)(struct publication *p, const struct flv_metadata *m);
+        void (*end)(struct publication *p, enum close_reason why);
+};
+
+struct rtmp_session_setup {
+        const struct rtmp_session_ops *ops;
+        void *arg; /* of write and close */
+        struct ingest *ingest;
+        const struct rtmp_limits *limits; /* must outlive the session */
+        uint64_t id;                      /* in log lines: conn=… */
+        const char *address;              /* copied */
+        int64_t now_us;                   /* monotonic, as everywhere here */
+};
+
+struct rtmp_session *rtmp_session_new(const struct rtmp_session_setup *setup);
+void rtmp_session_feed(struct rtmp_session *s, const uint8_t *data, size_t len_bytes, int64_t now_us);
+void rtmp_session_tick(struct rtmp_session *s, int64_t now_us);
+
+/* The connection is gone or must go; nothing more is said to the peer. When it hung up after it had ended its stream, the
+ * reason becomes RTMP_CLOSE_STOPPED. */
+void rtmp_session_close(struct rtmp_session *s, enum rtmp_close reason);
+void rtmp_session_ask_reconnect(struct rtmp_session *s); /* nothing for encoders that do not understand it */
+
+void rtmp_session_end(struct rtmp_session *s); /* idempotent */
+void rtmp_session_free(struct rtmp_session **s);
+
+bool rtmp_session_live(const struct rtmp_session *s); /* a publication is running */
+const char *rtmp_session_stream(const struct rtmp_session *s); /* "-" before publish */
+uint64_t rtmp_session_ignored(const struct rtmp_session *s);   /* messages that carried nothing of use */
+
+#endif
