@@ -5,4 +5,3 @@ common_PKGS := libuv jansson libmicrohttpd libxxhash
 common_LDLIBS := -lnng
 common_UNIT := buf bytes config daemon log mailbox metrics peers ring rpc
 common_FUZZ := config
-common_TOOLS := stamp
