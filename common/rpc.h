@@ -45,10 +45,12 @@ struct rpc_request {
 };
 typedef void rpc_handler(void *arg, struct rpc_request *req);
 
-/* Listens on tcp://bind:port. HELLO is answered here and never reaches handler.
+/* Listens on tcp://bind:port. HELLO is answered here and never reaches handler. At most `contexts` requests are with the
+ * handler; what comes on top is refused with ERR_FULL, so that HELLO is always answered.
  * ERR_IO and so on from nng (address in use …), logged by the caller. */
 int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, int port, unsigned contexts,
                     const struct node_identity *self, rpc_handler *handler, void *arg);
+int rpc_server_port(const struct rpc_server *s);         /* the one it listens on, for port 0 */
 void rpc_reply(struct rpc_request *req, nng_msg *reply); /* takes reply */
 void rpc_drop(struct rpc_request *req, const char *why); /* logs why, counts, closes the peer's connection */
 /* Unanswered requests are dropped without a callback. Blocks until nng is done with them. */
@@ -72,10 +74,12 @@ typedef void rpc_state_changed(void *arg, const struct peer_info *info);
 int rpc_client_open(struct rpc_client **out, uv_loop_t *loop, const char *address, const struct node_identity *self,
                     rpc_state_changed *changed, void *arg);
 const struct peer_info *rpc_client_info(const struct rpc_client *c);
+/* The peer's answer did not decode: logs why, counts, closes the connection, which is then dialed anew. */
+void rpc_client_drop(struct rpc_client *c, const char *why);
 
 /* err 0: reply is the whole answer, its first byte the type; the callee owns it and frees it. Otherwise reply is NULL:
- * ERR_TIMEOUT, ERR_CLOSED (connection lost or not there), ERR_CANCELED, ERR_FULL (too many calls). Never called from
- * inside rpc_call(). */
+ * ERR_TIMEOUT, ERR_CLOSED (connection lost, not there, or HELLO not accepted), ERR_CANCELED, ERR_FULL (too many calls
+ * here or requests there), ERR_PROTO (empty). MSG_REFUSED never gets here. Never called from inside rpc_call(). */
 typedef void rpc_done(void *arg, int err, nng_msg *reply);
 struct rpc_call *rpc_call(struct rpc_client *c, nng_msg *request, unsigned timeout_ms, rpc_done *done, void *arg);
 void rpc_cancel(struct rpc_call *call); /* only before done(); done() still comes, with ERR_CANCELED or its result */

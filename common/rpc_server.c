@@ -1,0 +1,408 @@
+#include "common/rpc.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mailbox.h"
+#include "common/mem.h"
+#include "common/rpc_fault.h"
+#include "proto/hello.h"
+
+#define CONNECTIONS_MAX 4096
+#define CONNECTION_BUCKETS 256
+#define REPLY_TIMEOUT_MS 5000 /* for a peer that does not read its answers */
+
+/* Contexts beyond those the handler may hold. They receive when all others wait for an answer: HELLO must be answered
+ * then as well, or the other side would take us for dead. Anything else is refused with ERR_FULL. */
+#define SPARE_CONTEXTS 4
+
+/* A slot is one context and the request in it. Who has it: nng while RECEIVING and REPLYING, the loop otherwise. */
+enum slot_state { SLOT_RECEIVING, SLOT_LOOP, SLOT_REPLYING };
+struct slot {
+        struct mail mail;
+        struct rpc_server *server;
+        nng_ctx ctx;
+        nng_aio *aio;
+        enum slot_state state;
+        int rv;
+        uint32_t pipe;
+        bool held; /* by the handler */
+        struct rpc_request request;
+};
+
+struct connection {
+        struct connection *next;
+        uint32_t pipe;
+        char address[64];
+        char id[NODE_ID_MAX + 1]; /* "" until HELLO */
+        bool hello;               /* a good one */
+        bool refused;             /* told, counted and logged already */
+};
+
+/* A connection came or went: from nng's threads to the loop. */
+struct notice {
+        struct mail mail;
+        struct rpc_server *server;
+        uint32_t pipe;
+        bool up;
+        char address[64];
+};
+
+struct rpc_server {
+        struct mailbox mailbox;
+        nng_socket socket;
+        nng_listener listener;
+        const struct node_identity *self;
+        rpc_handler *handler;
+        void *arg;
+        unsigned contexts, slot_count, held;
+        atomic_uint connection_count;
+        bool closing;
+        struct connection *connections[CONNECTION_BUCKETS];
+        struct slot slots[];
+};
+
+/* ---- connections ------------------------------------------------------------------------------------------------ */
+
+static struct connection **find_connection(struct rpc_server *s, uint32_t pipe)
+{
+        struct connection **at = &s->connections[pipe % CONNECTION_BUCKETS];
+        while (*at && (*at)->pipe != pipe)
+                at = &(*at)->next;
+        return at;
+}
+
+static void connection_up(struct rpc_server *s, const struct notice *n)
+{
+        struct connection **at = find_connection(s, n->pipe);
+        if (*at)
+                return;
+        *at = mem_alloc(sizeof(**at));
+        (*at)->pipe = n->pipe;
+        memcpy((*at)->address, n->address, sizeof((*at)->address));
+}
+
+static void connection_down(struct rpc_server *s, uint32_t pipe)
+{
+        struct connection **at = find_connection(s, pipe), *c = *at;
+        if (!c)
+                return;
+        if (!c->hello && !c->refused && !s->closing) {
+                rpc_fault_count(RPC_FAULT_NO_HELLO);
+                log_info("peer=%s msg=\"connection ended without a HELLO\"", c->address);
+        }
+        *at = c->next;
+        free(c);
+}
+
+static void deliver_notice(struct mail *mail)
+{
+        struct notice *n = (struct notice *)mail;
+        if (n->up)
+                connection_up(n->server, n);
+        else
+                connection_down(n->server, n->pipe);
+        free(n);
+}
+
+static void peer_address(nng_pipe pipe, char *dst, size_t cap)
+{
+        nng_sockaddr sa;
+        char text[INET6_ADDRSTRLEN] = "?";
+        snprintf(dst, cap, "?");
+        if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &sa) != 0)
+                return;
+        if (sa.s_family == NNG_AF_INET) {
+                inet_ntop(AF_INET, &sa.s_in.sa_addr, text, sizeof(text));
+                snprintf(dst, cap, "%s:%u", text, ntohs(sa.s_in.sa_port));
+        } else if (sa.s_family == NNG_AF_INET6) {
+                inet_ntop(AF_INET6, sa.s_in6.sa_addr, text, sizeof(text));
+                snprintf(dst, cap, "[%s]:%u", text, ntohs(sa.s_in6.sa_port));
+        }
+}
+
+/* nng's threads. ADD_PRE comes before anything can be received from the pipe, so the loop knows every pipe it hears. */
+static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+{
+        struct rpc_server *s = arg;
+        struct notice *n = mem_alloc(sizeof(*n));
+        *n = (struct notice){.mail.deliver = deliver_notice, .server = s, .pipe = (uint32_t)nng_pipe_id(pipe)};
+        n->up = ev == NNG_PIPE_EV_ADD_PRE;
+        if (n->up) {
+                peer_address(pipe, n->address, sizeof(n->address));
+                if (atomic_fetch_add(&s->connection_count, 1) >= CONNECTIONS_MAX) {
+                        rpc_fault_count(RPC_FAULT_LIMIT);
+                        nng_pipe_close(pipe);
+                }
+        } else {
+                atomic_fetch_sub(&s->connection_count, 1);
+        }
+        mailbox_post(&s->mailbox, &n->mail);
+}
+
+/* ---- slots ------------------------------------------------------------------------------------------------------ */
+
+/* Loop thread, or nng's from the end of a reply: whoever has the slot. */
+static void receive(struct slot *slot)
+{
+        slot->state = SLOT_RECEIVING;
+        nng_aio_set_timeout(slot->aio, NNG_DURATION_INFINITE);
+        nng_ctx_recv(slot->ctx, slot->aio);
+}
+
+static void on_aio(void *arg) /* nng's threads */
+{
+        struct slot *slot = arg;
+        slot->rv = nng_aio_result(slot->aio);
+        if (slot->state == SLOT_REPLYING) {
+                if (slot->rv != 0)
+                        nng_msg_free(nng_aio_get_msg(slot->aio));
+                receive(slot);
+                return;
+        }
+        slot->state = SLOT_LOOP;
+        mailbox_post(&slot->server->mailbox, &slot->mail);
+}
+
+static void release(struct slot *slot)
+{
+        if (slot->request.msg)
+                nng_msg_free(slot->request.msg);
+        slot->request.msg = NULL;
+        if (slot->held)
+                slot->server->held--;
+        slot->held = false;
+}
+
+void rpc_reply(struct rpc_request *req, nng_msg *reply)
+{
+        struct slot *slot = req->impl;
+        assert(slot->state == SLOT_LOOP);
+        release(slot);
+        slot->state = SLOT_REPLYING;
+        nng_aio_set_msg(slot->aio, reply);
+        nng_aio_set_timeout(slot->aio, REPLY_TIMEOUT_MS);
+        nng_ctx_send(slot->ctx, slot->aio);
+}
+
+void rpc_drop(struct rpc_request *req, const char *why)
+{
+        struct slot *slot = req->impl;
+        assert(slot->state == SLOT_LOOP);
+        struct connection *c = *find_connection(slot->server, slot->pipe);
+        char quoted[128];
+        rpc_fault_count(RPC_FAULT_MALFORMED);
+        log_warn("peer=%s peer_id=%s type=%u msg=%s", c ? c->address : "gone", c && *c->id ? c->id : "-", req->type,
+                 log_quote(quoted, sizeof(quoted), why));
+        if (c)
+                c->refused = true; /* counted */
+        nng_pipe_close((nng_pipe){.id = slot->pipe});
+        release(slot);
+        receive(slot);
+}
+
+static void refuse(struct slot *slot, int status, const char *text)
+{
+        struct refused m = {.status = (int8_t)status};
+        snprintf(m.text, sizeof(m.text), "%s", text);
+        rpc_reply(&slot->request, message_new(MSG_REFUSED, refused_encode, &m));
+}
+
+/* For the life of the connection: it is told on every request, logged and counted once. */
+static void refuse_connection(struct slot *slot, struct connection *c, enum rpc_fault fault, const char *text)
+{
+        if (!c->refused) {
+                char quoted[160];
+                rpc_fault_count(fault);
+                log_warn("peer=%s peer_id=%s msg=%s", c->address, *c->id ? c->id : "-",
+                         log_quote(quoted, sizeof(quoted), text));
+        }
+        c->refused = true;
+        c->hello = false;
+        refuse(slot, ERR_DENIED, text);
+}
+
+static void answer_hello(struct slot *slot, struct connection *c)
+{
+        struct hello m;
+        char text[128];
+        if (hello_decode(&slot->request.body, &m) != 0) {
+                rpc_drop(&slot->request, "malformed HELLO");
+                return;
+        }
+        if (m.version != PROTO_VERSION) {
+                snprintf(text, sizeof(text), "protocol version %u is not spoken here, only version %d", m.version,
+                         PROTO_VERSION);
+                refuse_connection(slot, c, RPC_FAULT_VERSION, text);
+                return;
+        }
+        memcpy(c->id, m.id, sizeof(c->id));
+        if (!hello_proof_ok(&m, slot->server->self->cluster_token)) {
+                refuse_connection(slot, c, RPC_FAULT_TOKEN, "HELLO does not prove knowledge of the cluster_token");
+                return;
+        }
+        c->hello = true;
+        c->refused = false;
+        hello_fill(&m, slot->server->self);
+        rpc_reply(&slot->request, message_new(MSG_HELLO_REPLY, hello_encode, &m));
+}
+
+static void dispatch(struct slot *slot, struct connection *c)
+{
+        struct rpc_server *s = slot->server;
+        struct rpc_request *req = &slot->request;
+        bool asked_for_proof = s->self->cluster_token && *s->self->cluster_token;
+
+        if (req->type == 0) {
+                rpc_drop(req, "empty message");
+        } else if (req->type == MSG_HELLO) {
+                answer_hello(slot, c);
+        } else if (c->refused || (asked_for_proof && !c->hello)) {
+                refuse_connection(slot, c, RPC_FAULT_NO_HELLO, "no HELLO that was accepted came before this request");
+        } else if (s->held >= s->contexts) {
+                rpc_fault_count(RPC_FAULT_LIMIT);
+                refuse(slot, ERR_FULL, "too many requests wait for an answer");
+        } else {
+                slot->held = true;
+                s->held++;
+                s->handler(s->arg, req);
+        }
+}
+
+static void deliver_slot(struct mail *mail)
+{
+        struct slot *slot = (struct slot *)mail;
+        struct rpc_server *s = slot->server;
+        nng_msg *msg = slot->rv == 0 ? nng_aio_get_msg(slot->aio) : NULL;
+        if (s->closing) {
+                if (msg)
+                        nng_msg_free(msg);
+                return;
+        }
+        if (!msg) {
+                if (slot->rv != NNG_ECLOSED && slot->rv != NNG_ECANCELED)
+                        receive(slot);
+                return;
+        }
+        slot->pipe = (uint32_t)nng_pipe_id(nng_msg_get_pipe(msg));
+        slot->request = (struct rpc_request){.msg = msg, .impl = slot};
+        slot->request.type = message_open(&slot->request.body, msg);
+        struct connection *c = *find_connection(s, slot->pipe);
+        if (!c) { /* lost since: nobody is there to be answered */
+                release(slot);
+                receive(slot);
+                return;
+        }
+        dispatch(slot, c);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------- */
+
+static int open_socket(struct rpc_server *s, const char *bind, int port)
+{
+        char url[320];
+        int rv = nng_rep0_open(&s->socket);
+        if (rv != 0)
+                return rv;
+        snprintf(url, sizeof(url), strchr(bind, ':') ? "tcp://[%s]:%d" : "tcp://%s:%d", bind, port);
+        if ((rv = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, RPC_MESSAGE_MAX_BYTES)) != 0 ||
+            (rv = nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, s)) != 0 ||
+            (rv = nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, on_pipe, s)) != 0 ||
+            (rv = nng_listener_create(&s->listener, s->socket, url)) != 0 ||
+            (rv = nng_listener_set_bool(s->listener, NNG_OPT_TCP_KEEPALIVE, true)) != 0)
+                nng_close(s->socket);
+        return rv;
+}
+
+static int open_slots(struct rpc_server *s)
+{
+        int rv = 0;
+        for (unsigned i = 0; i < s->slot_count && rv == 0; i++) {
+                struct slot *slot = &s->slots[i];
+                slot->mail.deliver = deliver_slot;
+                slot->server = s;
+                rv = nng_aio_alloc(&slot->aio, on_aio, slot);
+                if (rv == 0)
+                        rv = nng_ctx_open(&slot->ctx, s->socket);
+                if (rv == 0)
+                        receive(slot);
+        }
+        return rv;
+}
+
+int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, int port, unsigned contexts,
+                    const struct node_identity *self, rpc_handler *handler, void *arg)
+{
+        unsigned slot_count = contexts + SPARE_CONTEXTS;
+        struct rpc_server *s = mem_alloc(sizeof(*s) + slot_count * sizeof(s->slots[0]));
+        *out = NULL;
+        s->self = self;
+        s->handler = handler;
+        s->arg = arg;
+        s->contexts = contexts;
+        s->slot_count = slot_count;
+        rpc_fault_register();
+        mailbox_open(&s->mailbox, loop); /* before anything can be posted */
+
+        int rv = open_socket(s, bind, port);
+        if (rv != 0) {
+                s->slot_count = 0;
+                s->socket = (nng_socket)NNG_SOCKET_INITIALIZER;
+        } else if ((rv = open_slots(s)) == 0) {
+                rv = nng_listener_start(s->listener, 0);
+        }
+        if (rv != 0) {
+                rpc_server_close(s);
+                return err_from_nng(rv);
+        }
+        *out = s;
+        return 0;
+}
+
+int rpc_server_port(const struct rpc_server *s)
+{
+        int port = 0;
+        nng_listener_get_int(s->listener, NNG_OPT_TCP_BOUND_PORT, &port);
+        return port;
+}
+
+static void free_server(struct mailbox *mb)
+{
+        struct rpc_server *s = (struct rpc_server *)((char *)mb - offsetof(struct rpc_server, mailbox));
+        free(s);
+}
+
+static void free_connections(struct rpc_server *s)
+{
+        for (size_t i = 0; i < CONNECTION_BUCKETS; i++) {
+                while (s->connections[i])
+                        connection_down(s, s->connections[i]->pipe);
+        }
+}
+
+/* Aios are stopped first: no callback runs after that, and nothing is received or sent any more. What is left in the
+ * mailbox then is freed by its delivery. */
+void rpc_server_close(struct rpc_server *s)
+{
+        s->closing = true;
+        for (unsigned i = 0; i < s->slot_count && s->slots[i].aio; i++)
+                nng_aio_stop(s->slots[i].aio);
+        if (nng_socket_id(s->socket) > 0) {
+                nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, NULL, NULL);
+                nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, NULL, NULL);
+                nng_close(s->socket);
+        }
+        mailbox_close_then(&s->mailbox, free_server);
+        for (unsigned i = 0; i < s->slot_count && s->slots[i].aio; i++) {
+                release(&s->slots[i]);
+                nng_aio_free(s->slots[i].aio);
+        }
+        free_connections(s);
+}
