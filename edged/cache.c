@@ -1,0 +1,583 @@
+#include "edged/cache.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "edged/stats.h"
+
+#define BUCKETS 1024 /* per shard */
+#define TTL_MIN_MS 100 /* an answer for "now" still serves everybody who asked for it */
+
+struct list {
+        struct object *newest, *oldest;
+        size_t count;
+};
+
+struct shard {
+        pthread_mutex_t lock;
+        struct object *buckets[BUCKETS];
+        struct list clock, missing;
+};
+
+struct cache {
+        struct cache_config cfg;
+        struct cache_ops ops;
+        void *arg;
+        struct mailbox *mb;
+        atomic_bool stopping;
+        atomic_size_t bytes, objects;
+        atomic_uint filling;
+        unsigned hand; /* loop thread: shard the clock points at */
+        struct shard shards[CACHE_SHARDS];
+};
+
+/* ---- lists and table; all under the shard's lock ------------------------------------------------------------- */
+
+static void list_push(struct list *l, struct object *o)
+{
+        o->newer = NULL;
+        o->older = l->newest;
+        if (l->newest)
+                l->newest->newer = o;
+        else
+                l->oldest = o;
+        l->newest = o;
+        l->count++;
+}
+
+static void list_remove(struct list *l, struct object *o)
+{
+        *(o->newer ? &o->newer->older : &l->newest) = o->older;
+        *(o->older ? &o->older->newer : &l->oldest) = o->newer;
+        o->newer = o->older = NULL;
+        l->count--;
+}
+
+static struct list *list_of(struct object *o)
+{
+        return o->state == OBJECT_COMPLETE ? &o->shard->clock : o->state == OBJECT_MISSING ? &o->shard->missing : NULL;
+}
+
+static struct object **bucket_of(struct shard *s, uint64_t hash)
+{
+        return &s->buckets[(hash / CACHE_SHARDS) % BUCKETS];
+}
+
+static struct object *table_find(struct shard *s, uint64_t hash, const char *key, size_t len)
+{
+        for (struct object *o = *bucket_of(s, hash); o; o = o->chain) {
+                if (o->hash == hash && strncmp(o->key, key, len) == 0 && o->key[len] == 0)
+                        return o;
+        }
+        return NULL;
+}
+
+/* The table takes over a reference of o's. */
+static void table_insert(struct object *o)
+{
+        struct object **b = bucket_of(o->shard, o->hash);
+        o->chain = *b;
+        *b = o;
+        o->in_table = true;
+        if (list_of(o))
+                list_push(list_of(o), o);
+        atomic_fetch_add(&o->cache->objects, 1);
+}
+
+/* Returns the table's reference, to be given back without the lock. NULL if it was not in the table. */
+static struct object *table_remove(struct object *o)
+{
+        if (!o->in_table)
+                return NULL;
+        struct object **at = bucket_of(o->shard, o->hash);
+        while (*at != o)
+                at = &(*at)->chain;
+        *at = o->chain;
+        if (list_of(o))
+                list_remove(list_of(o), o);
+        o->in_table = false;
+        atomic_fetch_sub(&o->cache->objects, 1);
+        return o;
+}
+
+/* ---- objects -------------------------------------------------------------------------------------------------- */
+
+static void charge(struct object *o, size_t bytes)
+{
+        o->charged_bytes += bytes;
+        atomic_fetch_add(&o->cache->bytes, bytes);
+}
+
+static struct object *object_new(struct cache *c, struct shard *s, uint64_t hash, const char *key, size_t len)
+{
+        struct object *o = mem_alloc(sizeof(*o) + len + 1);
+        o->cache = c;
+        o->shard = s;
+        o->hash = hash;
+        memcpy(o->key, key, len);
+        atomic_init(&o->refs, 1);
+        charge(o, sizeof(*o) + len + 1);
+        return o;
+}
+
+struct object *object_ref(struct object *o)
+{
+        unsigned before = atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
+        assert(before > 0);
+        (void)before;
+        return o;
+}
+
+static void free_chunks(struct buf **chunks, unsigned count)
+{
+        for (unsigned i = 0; i < count; i++)
+                buf_unref(&chunks[i]);
+        free(chunks);
+}
+
+void object_unref(struct object **op)
+{
+        struct object *o = *op;
+        *op = NULL;
+        if (!o || atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) > 1)
+                return;
+        assert(!o->waiters && !o->in_table);
+        for (int i = 0; i < CACHE_ANSWERS; i++) {
+                void *response = atomic_load(&o->responses[i]);
+                if (response)
+                        o->cache->ops.free_response(response);
+        }
+        free_chunks(o->chunks, o->chunk_count);
+        buf_unref(&o->body);
+        atomic_fetch_sub(&o->cache->bytes, o->charged_bytes);
+        object_unref(&o->stale);
+        free(o);
+}
+
+/* ---- the cache ------------------------------------------------------------------------------------------------ */
+
+struct cache *cache_open(const struct cache_config *cfg, const struct cache_ops *ops, void *arg, struct mailbox *mb)
+{
+        struct cache *c = mem_alloc(sizeof(*c));
+        c->cfg = *cfg;
+        c->ops = *ops;
+        c->arg = arg;
+        c->mb = mb;
+        for (int i = 0; i < CACHE_SHARDS; i++)
+                pthread_mutex_init(&c->shards[i].lock, NULL);
+        return c;
+}
+
+static void wake_all(struct waiter *w, bool expired)
+{
+        while (w) {
+                struct waiter *next = w->next; /* w may be gone, or waiting again, once it is woken */
+                w->expired = expired;
+                w->wake(w);
+                w = next;
+        }
+}
+
+/* Under the lock: takes those out whom `wanted` says. */
+static struct waiter *detach(struct object *o, bool (*wanted)(const struct object *, const struct waiter *, int64_t),
+                             int64_t now_us)
+{
+        struct waiter *out = NULL, **tail = &out, **at = &o->waiters;
+        while (*at) {
+                struct waiter *w = *at;
+                if (!wanted(o, w, now_us)) {
+                        at = &w->next;
+                        continue;
+                }
+                *at = w->next;
+                w->next = NULL;
+                *tail = w;
+                tail = &w->next;
+        }
+        return out;
+}
+
+static bool everybody(const struct object *o, const struct waiter *w, int64_t now_us)
+{
+        (void)o, (void)w, (void)now_us;
+        return true;
+}
+
+static bool has_more(const struct object *o, const struct waiter *w, int64_t now_us)
+{
+        (void)now_us;
+        return w->have < o->len;
+}
+
+static bool is_late(const struct object *o, const struct waiter *w, int64_t now_us)
+{
+        (void)o;
+        return w->deadline_us <= now_us;
+}
+
+void cache_stop_waiting(struct cache *c)
+{
+        atomic_store(&c->stopping, true);
+        for (int i = 0; i < CACHE_SHARDS; i++) {
+                struct shard *s = &c->shards[i];
+                struct waiter *woken = NULL, **tail = &woken;
+                pthread_mutex_lock(&s->lock);
+                for (int b = 0; b < BUCKETS; b++) {
+                        for (struct object *o = s->buckets[b]; o; o = o->chain) {
+                                *tail = detach(o, everybody, 0);
+                                while (*tail)
+                                        tail = &(*tail)->next;
+                        }
+                }
+                pthread_mutex_unlock(&s->lock);
+                wake_all(woken, true);
+        }
+}
+
+void cache_close(struct cache *c)
+{
+        for (int i = 0; i < CACHE_SHARDS; i++) {
+                struct shard *s = &c->shards[i];
+                for (int b = 0; b < BUCKETS; b++) {
+                        while (s->buckets[b]) {
+                                struct object *o = table_remove(s->buckets[b]);
+                                object_unref(&o);
+                        }
+                }
+                pthread_mutex_destroy(&s->lock);
+        }
+        free(c);
+}
+
+static bool usable_stale(const struct object *o, int64_t now_us)
+{
+        return o && o->state == OBJECT_COMPLETE && now_us < o->expires_us + CACHE_STALE_MAX_US;
+}
+
+static void post_fill(struct mail *mail)
+{
+        struct object *o = (struct object *)(void *)((char *)mail - offsetof(struct object, mail));
+        o->cache->ops.fill(o->cache->arg, o);
+}
+
+/* Under the lock. The references: the table's, the fill's, the caller's. The one of `expired` moves from the table to it. */
+static struct object *begin_filling(struct cache *c, struct shard *s, uint64_t hash, const char *key, size_t len,
+                                    struct object *expired, int64_t now_us)
+{
+        struct object *o = object_new(c, s, hash, key, len);
+        atomic_store(&o->refs, 3);
+        o->made_us = now_us;
+        atomic_store(&o->wanted_us, now_us);
+        if (expired)
+                o->stale = table_remove(expired);
+        table_insert(o);
+        o->mail.deliver = post_fill;
+        return o;
+}
+
+static bool may_fill(struct cache *c)
+{
+        if (atomic_load(&c->stopping))
+                return false;
+        if (atomic_fetch_add(&c->filling, 1) < c->cfg.fills_max)
+                return true;
+        atomic_fetch_sub(&c->filling, 1);
+        return false;
+}
+
+/* Under the lock, o is what the table has or NULL. */
+static enum cache_result judge(struct object *o, int64_t now_us, struct object **out)
+{
+        if (!o)
+                return CACHE_MISS;
+        if (o->state == OBJECT_FILLING) {
+                if (now_us - o->made_us > CACHE_STALE_WAIT_US && usable_stale(o->stale, now_us)) {
+                        *out = object_ref(o->stale);
+                        return CACHE_STALE;
+                }
+                atomic_store_explicit(&o->wanted_us, now_us, memory_order_relaxed);
+                *out = object_ref(o);
+                return CACHE_JOINED;
+        }
+        if (now_us < o->expires_us) {
+                atomic_store_explicit(&o->used, true, memory_order_relaxed);
+                *out = object_ref(o);
+                return CACHE_HIT;
+        }
+        if (now_us < o->retry_us && usable_stale(o, now_us)) {
+                *out = object_ref(o);
+                return CACHE_STALE;
+        }
+        return CACHE_MISS;
+}
+
+enum cache_result cache_get(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us,
+                            struct object **out)
+{
+        assert(len <= KEY_MAX);
+        uint64_t hash = XXH3_64bits(key, len);
+        struct shard *s = &c->shards[hash % CACHE_SHARDS];
+        struct object *made = NULL, *dropped = NULL;
+        *out = NULL;
+        pthread_mutex_lock(&s->lock);
+        struct object *o = table_find(s, hash, key, len);
+        enum cache_result result = judge(o, now_us, out);
+        if (result == CACHE_MISS && !may_fill(c)) {
+                result = CACHE_FULL;
+        } else if (result == CACHE_MISS) {
+                bool keep = usable_stale(o, now_us);
+                if (o && !keep)
+                        dropped = table_remove(o);
+                *out = made = begin_filling(c, s, hash, key, len, keep ? o : NULL, now_us);
+                made->hops = hops;
+        }
+        pthread_mutex_unlock(&s->lock);
+        object_unref(&dropped);
+        if (made)
+                mailbox_post(c->mb, &made->mail);
+        return result;
+}
+
+void object_look(struct object *o, int64_t now_us, struct object_view *v)
+{
+        pthread_mutex_lock(&o->shard->lock);
+        *v = (struct object_view){.state = o->state, .failure = o->failure, .len = o->len, .body = o->body};
+        bool late = o->state == OBJECT_FILLING && now_us - o->made_us > CACHE_STALE_WAIT_US;
+        if ((late || o->state == OBJECT_FAILED) && usable_stale(o->stale, now_us))
+                v->stale = object_ref(o->stale);
+        pthread_mutex_unlock(&o->shard->lock);
+}
+
+bool object_wait(struct object *o, struct waiter *w)
+{
+        pthread_mutex_lock(&o->shard->lock);
+        bool wait = o->state == OBJECT_FILLING && w->have >= o->len && !atomic_load(&o->cache->stopping);
+        if (wait) {
+                w->expired = false;
+                w->next = o->waiters;
+                o->waiters = w;
+                if (w->suspend)
+                        w->suspend(w);
+        }
+        pthread_mutex_unlock(&o->shard->lock);
+        return wait;
+}
+
+/* Under the lock: the piece that holds pos, and where in it. */
+static struct buf *piece_at(struct object *o, uint64_t pos, size_t *off)
+{
+        if (o->body) {
+                *off = pos;
+                return o->body;
+        }
+        uint64_t begin = o->len;
+        unsigned i = o->chunk_count;
+        do { /* readers are near the end */
+                begin -= o->chunks[--i]->len;
+        } while (begin > pos);
+        *off = pos - begin;
+        return o->chunks[i];
+}
+
+ssize_t object_read(struct object *o, uint64_t pos, void *dst, size_t max)
+{
+        struct buf *piece = NULL;
+        size_t off = 0;
+        ssize_t answer = 0;
+        pthread_mutex_lock(&o->shard->lock);
+        if (pos < o->len)
+                piece = buf_ref(piece_at(o, pos, &off));
+        else if (o->state != OBJECT_FILLING)
+                answer = o->state == OBJECT_COMPLETE ? ERR_CLOSED : ERR_IO;
+        pthread_mutex_unlock(&o->shard->lock);
+        if (!piece)
+                return answer;
+        size_t n = piece->len - off < max ? piece->len - off : max;
+        memcpy(dst, piece->data + off, n);
+        buf_unref(&piece);
+        return (ssize_t)n;
+}
+
+/* ---- loop thread: eviction ------------------------------------------------------------------------------------ */
+
+/* Goes on with the clock of one shard until it finds one to evict. At most twice round: the second time none is used. */
+static struct object *evict_one(struct shard *s)
+{
+        struct object *victim = NULL;
+        pthread_mutex_lock(&s->lock);
+        for (size_t left = 2 * s->clock.count; left && !victim; left--) {
+                struct object *o = s->clock.oldest;
+                if (atomic_exchange(&o->used, false)) {
+                        list_remove(&s->clock, o);
+                        list_push(&s->clock, o);
+                } else {
+                        victim = table_remove(o);
+                }
+        }
+        pthread_mutex_unlock(&s->lock);
+        return victim;
+}
+
+/* Evicts until `more` bytes fit. false: nothing is left to evict and they still do not. */
+static bool make_room(struct cache *c, size_t more)
+{
+        unsigned empty = 0;
+        while (atomic_load(&c->bytes) + more > c->cfg.budget_bytes) {
+                struct object *victim = evict_one(&c->shards[c->hand++ % CACHE_SHARDS]);
+                empty = victim ? 0 : empty + 1;
+                if (victim)
+                        metric_add(&stats_evicted, 1);
+                object_unref(&victim);
+                if (empty == CACHE_SHARDS)
+                        return false;
+        }
+        return true;
+}
+
+/* ---- loop thread: the steps of a fill ------------------------------------------------------------------------- */
+
+static void set_type(struct object *o, const char *content_type, bool immutable)
+{
+        if (o->len > 0)
+                return;
+        memcpy(o->content_type, content_type, strnlen(content_type, sizeof(o->content_type) - 1));
+        o->immutable = immutable;
+}
+
+int cache_append(struct object *o, struct buf *bytes, const char *content_type, bool immutable)
+{
+        assert(o->state == OBJECT_FILLING);
+        if (bytes->len == 0)
+                return 0;
+        if (o->chunk_count == CACHE_CHUNKS_MAX || !make_room(o->cache, bytes->len))
+                return ERR_NOSPACE;
+        pthread_mutex_lock(&o->shard->lock);
+        set_type(o, content_type, immutable);
+        if (o->chunk_count == o->chunk_cap) {
+                o->chunk_cap = o->chunk_cap ? 2 * o->chunk_cap : 8;
+                o->chunks = mem_resize(o->chunks, o->chunk_cap * sizeof(*o->chunks));
+        }
+        o->chunks[o->chunk_count++] = buf_ref(bytes);
+        o->len += bytes->len;
+        charge(o, bytes->len);
+        struct waiter *woken = detach(o, has_more, 0);
+        pthread_mutex_unlock(&o->shard->lock);
+        wake_all(woken, false);
+        return 0;
+}
+
+static struct buf *join_chunks(const struct object *o)
+{
+        if (o->chunk_count == 1)
+                return buf_ref(o->chunks[0]);
+        struct buf *body = buf_new(o->len);
+        size_t at = 0;
+        for (unsigned i = 0; i < o->chunk_count; i++) {
+                memcpy(body->data + at, o->chunks[i]->data, o->chunks[i]->len);
+                at += o->chunks[i]->len;
+        }
+        return body;
+}
+
+static void make_etag(char etag[ETAG_MAX], const struct buf *body)
+{
+        static const char hex[] = "0123456789abcdef";
+        uint64_t h = XXH3_64bits(body->data, body->len);
+        etag[0] = '"';
+        for (int i = 0; i < 16; i++)
+                etag[1 + i] = hex[h >> (60 - 4 * i) & 15];
+        etag[17] = '"';
+        etag[18] = 0;
+}
+
+/* The end of FILLING: the state changes, and the object stays in the table (listed by its new state) or leaves it. Comes with
+ * the shard locked and unlocks it. */
+static void leave_filling(struct object *o, enum object_state state, bool stays, struct object *instead)
+{
+        struct object *old = NULL;
+        bool was_in = o->in_table;
+        struct object *ours = table_remove(o); /* FILLING is on no list, so it is taken out and put back by its new state */
+        o->state = state;
+        if (ours && stays) {
+                table_insert(o);
+                ours = NULL;
+                if (state == OBJECT_MISSING && o->shard->missing.count > CACHE_MISSING_PER_SHARD)
+                        old = table_remove(o->shard->missing.oldest);
+        } else if (was_in && instead) {
+                table_insert(object_ref(instead));
+        }
+        struct waiter *woken = detach(o, everybody, 0);
+        pthread_mutex_unlock(&o->shard->lock);
+        atomic_fetch_sub(&o->cache->filling, 1);
+        object_unref(&old);
+        wake_all(woken, false);
+        object_unref(&ours);
+}
+
+void cache_complete(struct object *o, const char *content_type, bool immutable, uint32_t ttl_ms, int64_t now_us)
+{
+        assert(o->state == OBJECT_FILLING);
+        struct buf *body = join_chunks(o); /* only this thread changes the chunks, so they may be read without the lock */
+        pthread_mutex_lock(&o->shard->lock);
+        set_type(o, content_type, immutable);
+        make_etag(o->etag, body);
+        struct buf **chunks = o->chunks;
+        unsigned count = o->chunk_count;
+        struct object *stale = o->stale;
+        o->stale = NULL;
+        o->chunks = NULL;
+        o->chunk_count = o->chunk_cap = 0;
+        o->body = body;
+        int64_t ttl_us = (ttl_ms > TTL_MIN_MS ? ttl_ms : TTL_MIN_MS) * US_PER_MS;
+        o->expires_us = immutable ? INT64_MAX / 2 : now_us + ttl_us;
+        leave_filling(o, OBJECT_COMPLETE, true, NULL);
+        free_chunks(chunks, count);
+        object_unref(&stale);
+}
+
+void cache_missing(struct object *o, uint32_t ttl_ms, int64_t now_us)
+{
+        assert(o->state == OBJECT_FILLING && o->len == 0);
+        pthread_mutex_lock(&o->shard->lock);
+        struct object *stale = o->stale;
+        o->stale = NULL;
+        o->expires_us = now_us + (ttl_ms > TTL_MIN_MS ? ttl_ms : TTL_MIN_MS) * US_PER_MS;
+        leave_filling(o, OBJECT_MISSING, true, NULL);
+        object_unref(&stale);
+}
+
+void cache_fail(struct object *o, int why, int64_t now_us)
+{
+        assert(o->state == OBJECT_FILLING);
+        pthread_mutex_lock(&o->shard->lock);
+        o->failure = why;
+        struct object *instead = usable_stale(o->stale, now_us) ? o->stale : NULL;
+        if (instead)
+                instead->retry_us = now_us + CACHE_STALE_RETRY_US;
+        leave_filling(o, OBJECT_FAILED, false, instead);
+}
+
+void cache_expire_waiters(struct object *o, int64_t now_us)
+{
+        pthread_mutex_lock(&o->shard->lock);
+        bool give_stale = o->len == 0 && now_us - o->made_us > CACHE_STALE_WAIT_US && usable_stale(o->stale, now_us);
+        struct waiter *woken = detach(o, give_stale ? everybody : is_late, now_us);
+        pthread_mutex_unlock(&o->shard->lock);
+        wake_all(woken, !give_stale);
+}
+
+size_t cache_bytes(struct cache *c)
+{
+        return atomic_load(&c->bytes);
+}
+
+size_t cache_objects(struct cache *c)
+{
+        return atomic_load(&c->objects);
+}

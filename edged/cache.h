@@ -1,0 +1,160 @@
+/* cache.h - the edge's memory: one object a URL, complete or still growing, and who waits for more of it.
+ *
+ *   FILLING   made by the first request of a key; its bytes grow by cache_append(); others join and wait
+ *   COMPLETE  one contiguous body; immutable, or fresh until it expires and then refreshed by a new FILLING object that
+ *             keeps the old one as `stale`
+ *   MISSING   the upstream said that there is no such thing; kept for the time it named
+ *   FAILED    no longer in the table; whoever still holds it learns why (or is given `stale`)
+ *
+ * An object leaves FILLING once and never comes back. It is counted: the table, a fill, each reader hold a reference.
+ *
+ * Threads. HTTP threads call cache_get(), object_wait(), object_look(), object_read() and object_unref(). Everything that
+ * changes an object's state (append, complete, missing, fail, expire, trim) happens on the loop thread.
+ * Locks. Each of the CACHE_SHARDS shards has one mutex: it guards the shard's table and lists, and state, bytes and waiters
+ * of the objects in it. No callback runs under it except waiter.suspend. It may be taken while MHD holds a response's mutex,
+ * never the other way round. Responses are set by compare-and-swap, counts are atomics.
+ *
+ * The byte budget is for the whole cache. When it is reached, the second-chance clock goes round the shards: an object that
+ * was hit since the hand last passed is spared once. What is MISSING has its own short list a shard, so that a flood of
+ * made-up names cannot push media out. */
+#ifndef EDGED_CACHE_H
+#define EDGED_CACHE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/mailbox.h"
+#include "proto/fetch.h"
+
+#define CACHE_SHARDS 64
+#define CACHE_MISSING_PER_SHARD 256
+#define CACHE_STALE_MAX_US (30 * US_PER_S)      /* beyond its expiry an object is served no longer than this */
+#define CACHE_STALE_WAIT_US (500 * US_PER_MS)   /* a refresh that takes longer is not waited for */
+#define CACHE_STALE_RETRY_US (1000 * US_PER_MS) /* after a refresh that failed the next one waits this long */
+#define CACHE_CHUNKS_MAX 4096
+#define ETAG_MAX 24
+
+enum cache_result { CACHE_HIT, CACHE_MISS, CACHE_JOINED, CACHE_STALE, CACHE_FULL };
+#define CACHE_ANSWERS 4 /* those that come with an object */
+
+enum object_state { OBJECT_FILLING, OBJECT_COMPLETE, OBJECT_MISSING, OBJECT_FAILED };
+
+/* Somebody who wants bytes beyond `have`, or (have == UINT64_MAX) the end of FILLING. Lies in the waiting party's own struct
+ * and belongs to the object from a true object_wait() until wake() is called, exactly once. */
+struct waiter {
+        struct waiter *next;
+        uint64_t have;
+        int64_t deadline_us;              /* monotonic */
+        bool expired;                     /* set before wake() when the deadline passed */
+        void (*suspend)(struct waiter *); /* under the shard's lock, on the waiting thread; may be NULL */
+        void (*wake)(struct waiter *);    /* loop thread, no lock held */
+};
+
+struct shard;
+struct cache;
+
+struct object {
+        /* set when it is made, constant */
+        struct cache *cache;
+        struct shard *shard;
+        uint64_t hash;
+        uint8_t hops;
+        int64_t made_us; /* monotonic */
+
+        atomic_uint refs;
+        _Atomic int64_t wanted_us; /* when somebody last asked for it while it was FILLING */
+        _Atomic(void *) responses[CACHE_ANSWERS]; /* what http.c made of the body, one per X-Cache word */
+        atomic_bool used;
+
+        /* guarded by the shard's lock; written by the loop thread only */
+        enum object_state state;
+        int failure; /* FAILED: ERR_* */
+        uint64_t len;
+        struct buf **chunks; /* FILLING */
+        unsigned chunk_count, chunk_cap;
+        struct buf *body; /* COMPLETE */
+        struct waiter *waiters;
+        int64_t expires_us, retry_us;
+        struct object *stale;
+        struct object *chain;           /* of the hash bucket */
+        struct object *newer, *older;   /* of the clock or of the MISSING list */
+        bool in_table;
+        size_t charged_bytes;
+
+        /* written by the loop thread before the first byte can be seen, constant after that */
+        char content_type[64];
+        bool immutable;
+        char etag[ETAG_MAX]; /* before COMPLETE can be seen */
+
+        struct mail mail; /* to the loop, when it is made */
+        char key[];
+};
+
+struct cache_config {
+        size_t budget_bytes;
+        unsigned fills_max; /* FILLING objects at a time */
+};
+struct cache_ops {
+        /* Loop thread: fetch this object. The callee owns one reference. */
+        void (*fill)(void *arg, struct object *o);
+        /* Any thread, no lock held: the last reference to an object with responses goes. May be NULL. */
+        void (*free_response)(void *response);
+};
+
+/* Loop thread. mb carries the word of new objects to it and must live until cache_close(). */
+struct cache *cache_open(const struct cache_config *cfg, const struct cache_ops *ops, void *arg, struct mailbox *mb);
+
+/* From now on nobody waits: object_wait() is false and new keys are CACHE_FULL. Wakes all who do. Loop thread. */
+void cache_stop_waiting(struct cache *c);
+
+/* After all users: every other thread has ended, every fill is over, the mailbox is closed. */
+void cache_close(struct cache *c);
+
+/* The object of key (len bytes, at most KEY_MAX, without query), with a reference for the caller; NULL with CACHE_FULL.
+ *   HIT     COMPLETE and fresh, or MISSING
+ *   MISS    FILLING, made by this call; its fill has been asked for
+ *   JOINED  FILLING, made by an earlier one
+ *   STALE   COMPLETE and expired, and the upstream cannot be asked now or takes too long
+ * Any thread; allocates only for a MISS. */
+enum cache_result cache_get(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us,
+                            struct object **out);
+
+struct object *object_ref(struct object *o);
+void object_unref(struct object **o);
+
+/* What there is to see now. body is valid as long as the caller's reference to o is; stale comes with one of its own. */
+struct object_view {
+        enum object_state state;
+        int failure;
+        uint64_t len;
+        struct buf *body;
+        struct object *stale; /* COMPLETE; only when FILLING takes too long or FAILED, and not too old */
+};
+void object_look(struct object *o, int64_t now_us, struct object_view *v);
+
+/* Waits unless there already is what w wants (or the cache stops): then false, and w is untouched. */
+bool object_wait(struct object *o, struct waiter *w);
+
+/* Copies bytes from pos. > 0: how many; 0: none yet; ERR_CLOSED: the end; ERR_IO: it will not be finished. */
+ssize_t object_read(struct object *o, uint64_t pos, void *dst, size_t max);
+
+/* --- loop thread --- */
+
+/* The first append names type and whether it will be immutable. ERR_NOSPACE: no room even after evicting, or too many
+ * pieces; ERR_LIMIT: over object_max. The object is then unchanged. Takes its own reference of bytes. */
+int cache_append(struct object *o, struct buf *bytes, const char *content_type, bool immutable);
+void cache_complete(struct object *o, const char *content_type, bool immutable, uint32_t ttl_ms, int64_t now_us);
+void cache_missing(struct object *o, uint32_t ttl_ms, int64_t now_us);
+void cache_fail(struct object *o, int why, int64_t now_us);
+/* Wakes the waiters of o whose deadline passed, and all of them once there is a stale object to give them. */
+void cache_expire_waiters(struct object *o, int64_t now_us);
+
+size_t cache_bytes(struct cache *c);
+size_t cache_objects(struct cache *c);
+
+#endif

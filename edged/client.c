@@ -1,0 +1,117 @@
+#include "edged/client.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "common/log.h"
+#include "common/clock.h"
+#include "common/mem.h"
+#include "edged/tcp.h"
+
+void client_list_init(struct client_list *l)
+{
+        pthread_mutex_init(&l->lock, NULL);
+        l->first = NULL;
+}
+
+void client_list_fini(struct client_list *l)
+{
+        pthread_mutex_destroy(&l->lock);
+}
+
+struct client *client_new(struct client_list *l, struct http *http, int fd, int64_t now_us)
+{
+        struct client *c = mem_alloc(sizeof(*c));
+        c->list = l;
+        c->http = http;
+        c->fd = fd;
+        client_enter(c, CLIENT_HEADERS, now_us);
+        pthread_mutex_lock(&l->lock);
+        c->next = l->first;
+        if (c->next)
+                c->next->prev = c;
+        l->first = c;
+        pthread_mutex_unlock(&l->lock);
+        metric_add(&stats_clients, 1);
+        return c;
+}
+
+void client_free(struct client *c)
+{
+        pthread_mutex_lock(&c->list->lock);
+        if (c->next)
+                c->next->prev = c->prev;
+        *(c->prev ? &c->prev->next : &c->list->first) = c->next;
+        pthread_mutex_unlock(&c->list->lock);
+        metric_add(&stats_clients, -1);
+        free(c);
+}
+
+void client_enter(struct client *c, enum client_phase phase, int64_t now_us)
+{
+        atomic_store_explicit(&c->since_us, now_us, memory_order_relaxed);
+        atomic_store_explicit(&c->phase, (int)phase, memory_order_relaxed);
+}
+
+size_t client_list_busy(struct client_list *l)
+{
+        size_t busy = 0;
+        pthread_mutex_lock(&l->lock);
+        for (struct client *c = l->first; c; c = c->next)
+                busy += atomic_load(&c->phase) >= CLIENT_SENDING;
+        pthread_mutex_unlock(&l->lock);
+        return busy;
+}
+
+/* ---- the sweep ------------------------------------------------------------------------------------------------ */
+
+/* What the peer acknowledged is measured in windows; a new phase begins a new one. */
+static bool reads_too_slowly(struct client *c, const struct client_limits *limits, int64_t since_us, int64_t now_us)
+{
+        uint64_t acked = tcp_acked_bytes(c->fd);
+        bool slow = false;
+        if (since_us == c->seen_since_us) {
+                if (now_us - c->base_us < CLIENT_RATE_WINDOW_US)
+                        return false;
+                uint64_t due = limits->min_rate_bytes_s * (uint64_t)(now_us - c->base_us) / 1000000;
+                slow = acked - c->base_acked < due && tcp_unsent_bytes(c->fd) > 0;
+        }
+        c->seen_since_us = since_us;
+        c->base_us = now_us;
+        c->base_acked = acked;
+        return slow;
+}
+
+/* CLOSES: it may stay. */
+static enum stats_close judge(struct client *c, const struct client_limits *limits, int64_t now_us)
+{
+        int64_t since_us = atomic_load(&c->since_us), age_us = now_us - since_us;
+        switch ((enum client_phase)atomic_load(&c->phase)) {
+        case CLIENT_HEADERS:
+                return age_us > limits->header_us ? CLOSE_SLOW_HEADERS : CLOSES;
+        case CLIENT_IDLE: /* the kernel may still be sending what the last answer left in the socket */
+                if (age_us > limits->idle_us && tcp_unsent_bytes(c->fd) == 0)
+                        return CLOSE_IDLE;
+                return age_us > US_PER_S && reads_too_slowly(c, limits, since_us, now_us) ? CLOSE_SLOW_READER : CLOSES;
+        case CLIENT_SENDING:
+                return age_us > US_PER_S && reads_too_slowly(c, limits, since_us, now_us) ? CLOSE_SLOW_READER : CLOSES;
+        case CLIENT_HELD:
+                return CLOSES;
+        }
+        return CLOSES;
+}
+
+void client_sweep(struct client_list *l, const struct client_limits *limits, int64_t now_us)
+{
+        pthread_mutex_lock(&l->lock);
+        for (struct client *c = l->first; c; c = c->next) {
+                enum stats_close why = c->condemned ? CLOSES : judge(c, limits, now_us);
+                if (why == CLOSES)
+                        continue;
+                c->condemned = true;
+                stats_close(why);
+                log_debug("client=%d closed reason=%s", c->fd, stats_close_text(why));
+                shutdown(c->fd, SHUT_RDWR);
+        }
+        pthread_mutex_unlock(&l->lock);
+}

@@ -1,0 +1,78 @@
+/* client.h - one viewer's connection, from accept to close, and the sweep that ends those that hold us up.
+ *
+ *   HEADERS  connected, nothing asked yet        SENDING  a request is being answered
+ *   IDLE     between two requests                HELD     suspended: waits for bytes of the tier above
+ *
+ * It is MHD's socket context, so that a request allocates nothing. Everything belongs to the MHD thread of its daemon
+ * (while HELD: to nobody) except what the sweep reads: phase and since_us are atomics, the list and the life of its members
+ * are guarded by client_list.lock, and the fields of the sweep are the loop thread's. */
+#ifndef EDGED_CLIENT_H
+#define EDGED_CLIENT_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "edged/cache.h"
+#include "edged/path.h"
+#include "edged/stats.h"
+
+enum client_phase { CLIENT_HEADERS, CLIENT_IDLE, CLIENT_SENDING, CLIENT_HELD };
+enum client_method { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_OTHER };
+
+struct http;
+
+struct client_list {
+        pthread_mutex_t lock;
+        struct client *first;
+};
+
+struct client {
+        struct client *next, *prev; /* under list->lock */
+        struct client_list *list;
+        struct http *http;
+        struct MHD_Connection *connection;
+        int fd;
+
+        _Atomic int phase;          /* enum client_phase */
+        _Atomic int64_t since_us;   /* when it entered the phase, monotonic */
+
+        /* the request under way */
+        enum client_method method;
+        struct path path;
+        struct object *object;
+        enum cache_result cached;
+        struct waiter waiter;
+        int64_t started_us;
+        size_t skipped_bytes; /* of a request body */
+        unsigned status;
+        enum stats_result result;
+        uint64_t requests; /* ever on this connection */
+
+        /* the sweep's */
+        int64_t seen_since_us, base_us;
+        uint64_t base_acked;
+        atomic_bool condemned; /* also read when it closes */
+};
+
+void client_list_init(struct client_list *l);
+void client_list_fini(struct client_list *l);
+struct client *client_new(struct client_list *l, struct http *http, int fd, int64_t now_us);
+void client_free(struct client *c);
+void client_enter(struct client *c, enum client_phase phase, int64_t now_us);
+
+/* Requests being answered. Any thread. */
+size_t client_list_busy(struct client_list *l);
+
+struct client_limits {
+        int64_t header_us, idle_us;
+        uint64_t min_rate_bytes_s;
+};
+#define CLIENT_RATE_WINDOW_US (5 * INT64_C(1000000))
+
+/* Shuts the sockets of those that broke a limit; MHD then closes them. Loop thread, about once a second. */
+void client_sweep(struct client_list *l, const struct client_limits *limits, int64_t now_us);
+
+#endif

@@ -1,0 +1,459 @@
+#include "edged/http.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "edged/range.h"
+#include "edged/respond.h"
+
+#define REQUEST_BODY_MAX (64 << 10) /* skipped before the connection is closed */
+#define CONNECTION_MEMORY (32 << 10) /* request line and headers must fit; also the size of a piece of a growing answer */
+#define BACKLOG 1024
+
+struct http_thread {
+        struct http *http;
+        struct MHD_Daemon *mhd;
+        int listen_fd;
+        struct client_list clients;
+};
+
+struct http {
+        struct http_config cfg;
+        struct cache *cache;
+        struct site *site;
+        int port;
+        unsigned started;
+        struct http_thread threads[];
+};
+
+/* ---- one answer ----------------------------------------------------------------------------------------------- */
+
+static enum MHD_Result say(struct client *c, unsigned status, struct MHD_Response *r)
+{
+        c->status = status;
+        return MHD_queue_response(c->connection, status, r);
+}
+
+static enum MHD_Result say_once(struct client *c, unsigned status, struct MHD_Response *r)
+{
+        enum MHD_Result done = say(c, status, r);
+        MHD_destroy_response(r);
+        return done;
+}
+
+static enum MHD_Result say_error(struct client *c, enum respond_error e)
+{
+        unsigned status;
+        struct MHD_Response *r = respond_error(e, c->result, &status);
+        return say(c, status, r);
+}
+
+static const char *header(struct client *c, const char *name)
+{
+        return MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, name);
+}
+
+/* If-Range with another tag makes Range void (RFC 9110, 13.1.5); dates are never what we sent, so they are another tag. */
+static const char *range_wanted(struct client *c)
+{
+        const char *range = c->method == METHOD_GET ? header(c, MHD_HTTP_HEADER_RANGE) : NULL;
+        const char *condition = range ? header(c, MHD_HTTP_HEADER_IF_RANGE) : NULL;
+        if (!condition)
+                return range;
+        return c->object->etag[0] && strcmp(condition, c->object->etag) == 0 ? range : NULL;
+}
+
+static enum MHD_Result say_complete(struct client *c, struct buf *body)
+{
+        struct object *o = c->object;
+        if (respond_etag_matches(header(c, MHD_HTTP_HEADER_IF_NONE_MATCH), o->etag))
+                return say_once(c, MHD_HTTP_NOT_MODIFIED, respond_same(o, c->cached));
+        uint64_t first, last;
+        switch (range_parse(range_wanted(c), body->len, &first, &last)) {
+        case RANGE_WHOLE:
+                break;
+        case RANGE_PART:
+                return say_once(c, MHD_HTTP_PARTIAL_CONTENT, respond_part(o, body, c->cached, first, last));
+        case RANGE_UNSATISFIABLE:
+                return say_once(c, MHD_HTTP_RANGE_NOT_SATISFIABLE, respond_unsatisfiable(o, body, c->cached));
+        }
+        return say(c, MHD_HTTP_OK, respond_whole(o, body, c->cached));
+}
+
+/* ---- waiting -------------------------------------------------------------------------------------------------- */
+
+static struct client *client_of(struct waiter *w)
+{
+        return (struct client *)(void *)((char *)w - offsetof(struct client, waiter));
+}
+
+static void suspend(struct waiter *w)
+{
+        struct client *c = client_of(w);
+        client_enter(c, CLIENT_HELD, clock_mono_us());
+        metric_add(&stats_held, 1);
+        MHD_suspend_connection(c->connection);
+}
+
+static void wake(struct waiter *w)
+{
+        metric_add(&stats_held, -1);
+        MHD_resume_connection(client_of(w)->connection);
+}
+
+static bool hold(struct client *c, uint64_t have, int64_t deadline_us)
+{
+        c->waiter = (struct waiter){.have = have, .deadline_us = deadline_us, .suspend = suspend, .wake = wake};
+        return object_wait(c->object, &c->waiter);
+}
+
+/* MHD's content reader for an object that is FILLING when its answer begins. Suspends itself when it has read all. */
+static ssize_t read_growing(void *arg, uint64_t pos, char *dst, size_t max)
+{
+        struct client *c = arg;
+        int64_t now_us = clock_mono_us();
+        client_enter(c, CLIENT_SENDING, now_us);
+        ssize_t n = object_read(c->object, pos, dst, max);
+        while (n == 0 && !c->waiter.expired) {
+                if (hold(c, pos, now_us + 2 * c->http->cfg.hold_us))
+                        return 0;
+                n = object_read(c->object, pos, dst, max);
+                c->waiter.expired = n == 0; /* it does not wait any more: we stop */
+        }
+        if (n > 0)
+                return n;
+        if (n == ERR_CLOSED)
+                return MHD_CONTENT_READER_END_OF_STREAM;
+        stats_close(CLOSE_BROKEN);
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static enum MHD_Result say_growing(struct client *c)
+{
+        c->waiter.expired = false;
+        return say_once(c, MHD_HTTP_OK, respond_growing(c->object, c->cached, read_growing, c));
+}
+
+static enum MHD_Result say_failed(struct client *c, int failure)
+{
+        return say_error(c, failure == ERR_NOT_YET  ? RESPOND_NOT_YET
+                            : failure == ERR_NOSPACE ? RESPOND_BUSY
+                                                     : RESPOND_NO_ORIGIN);
+}
+
+static void take_stale(struct client *c, struct object *stale)
+{
+        object_unref(&c->object);
+        c->object = stale;
+        c->cached = CACHE_STALE;
+        c->result = RESULT_STALE;
+}
+
+/* Called when the request is new, and again each time the connection is resumed. */
+static enum MHD_Result say_object(struct client *c)
+{
+        struct object_view v;
+        object_look(c->object, clock_mono_us(), &v);
+        if (v.stale) {
+                take_stale(c, v.stale);
+                object_look(c->object, 0, &v);
+        }
+        switch (v.state) {
+        case OBJECT_COMPLETE:
+                return say_complete(c, v.body);
+        case OBJECT_MISSING:
+                return say_error(c, RESPOND_MISSING);
+        case OBJECT_FAILED:
+                return say_failed(c, v.failure);
+        case OBJECT_FILLING:
+                break;
+        }
+        bool needs_whole = range_needs_whole(range_wanted(c));
+        if (v.len > 0 && !needs_whole)
+                return say_growing(c);
+        if (c->waiter.expired)
+                return say_error(c, RESPOND_NOT_YET);
+        if (hold(c, needs_whole ? UINT64_MAX : 0, c->started_us + c->http->cfg.hold_us))
+                return MHD_YES;
+        c->waiter.expired = true; /* there is something now, or nobody waits any more */
+        return say_object(c);
+}
+
+static enum MHD_Result begin_object(struct client *c)
+{
+        c->cached = cache_get(c->http->cache, c->path.key, c->path.key_len, 0, c->started_us, &c->object);
+        c->result = respond_result(c->cached);
+        return c->object ? say_object(c) : say_error(c, RESPOND_BUSY);
+}
+
+/* ---- one request ---------------------------------------------------------------------------------------------- */
+
+static enum MHD_Result say_file(struct client *c)
+{
+        const struct site_file *f = site_find(c->http->site, c->path.file);
+        if (!f)
+                return say_error(c, RESPOND_NOT_FOUND);
+        const struct site_form *form = site_form(f, header(c, MHD_HTTP_HEADER_ACCEPT_ENCODING));
+        if (respond_etag_matches(header(c, MHD_HTTP_HEADER_IF_NONE_MATCH), form->etag))
+                return say(c, MHD_HTTP_NOT_MODIFIED, form->same);
+        return say(c, MHD_HTTP_OK, form->whole);
+}
+
+static enum MHD_Result answer(struct client *c)
+{
+        if (c->method == METHOD_OTHER)
+                return say_error(c, RESPOND_METHOD);
+        if (c->path.kind == PATH_BAD)
+                return say_once(c, MHD_HTTP_BAD_REQUEST, respond_bad(c->path.why));
+        if (c->path.kind == PATH_LONG)
+                return say_error(c, RESPOND_LONG);
+        if (c->method == METHOD_OPTIONS)
+                return say(c, MHD_HTTP_NO_CONTENT, respond_preflight());
+        switch (c->path.kind) {
+        case PATH_OBJECT:
+                return begin_object(c);
+        case PATH_TIME:
+                return say_once(c, MHD_HTTP_OK, respond_time(clock_wall_us()));
+        case PATH_SITE:
+                return say_file(c);
+        default:
+                return say_error(c, RESPOND_NOT_FOUND);
+        }
+}
+
+static enum client_method method_of(const char *name)
+{
+        return strcmp(name, "GET") == 0       ? METHOD_GET
+               : strcmp(name, "HEAD") == 0    ? METHOD_HEAD
+               : strcmp(name, "OPTIONS") == 0 ? METHOD_OPTIONS
+                                              : METHOD_OTHER;
+}
+
+static void begin_request(struct client *c, struct MHD_Connection *connection, const char *target, const char *method)
+{
+        c->connection = connection;
+        c->method = method_of(method);
+        c->started_us = clock_mono_us();
+        c->skipped_bytes = 0;
+        c->status = 0;
+        c->result = RESULT_LOCAL;
+        c->waiter.expired = false;
+        c->requests++;
+        client_enter(c, CLIENT_SENDING, c->started_us);
+        path_parse(target, &c->path);
+}
+
+static enum MHD_Result skip_body(struct client *c, size_t *len)
+{
+        c->skipped_bytes += *len;
+        *len = 0;
+        if (c->skipped_bytes <= REQUEST_BODY_MAX)
+                return MHD_YES;
+        stats_close(CLOSE_BODY);
+        return MHD_NO;
+}
+
+/* MHD calls it when the headers are read, for each piece of a body, then until there is an answer. An answer in the first
+ * call would make MHD close the connection: that is wanted only where a body is announced that nobody will read. */
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *target, const char *method,
+                                  const char *version, const char *body, size_t *body_len, void **request)
+{
+        (void)cls, (void)version, (void)body;
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        struct client *c = info->socket_context;
+        if (!*request) {
+                *request = c;
+                begin_request(c, connection, target, method);
+                if (c->method == METHOD_OTHER &&
+                    (header(c, MHD_HTTP_HEADER_CONTENT_LENGTH) || header(c, MHD_HTTP_HEADER_TRANSFER_ENCODING)))
+                        return answer(c);
+                return MHD_YES;
+        }
+        if (*body_len > 0)
+                return skip_body(c, body_len);
+        if (c->object) { /* resumed */
+                client_enter(c, CLIENT_SENDING, clock_mono_us());
+                return say_object(c);
+        }
+        return answer(c);
+}
+
+static void on_completed(void *cls, struct MHD_Connection *connection, void **request,
+                         enum MHD_RequestTerminationCode why)
+{
+        (void)cls, (void)connection;
+        struct client *c = *request;
+        if (!c)
+                return;
+        int64_t now_us = clock_mono_us();
+        if (c->status)
+                stats_request(c->result, c->status, now_us - c->started_us);
+        log_debug("client=%d method=%d path=%s status=%u result=%s us=%lld end=%d", c->fd, (int)c->method, c->path.key,
+                  c->status, stats_result_text(c->result), (long long)(now_us - c->started_us), (int)why);
+        object_unref(&c->object);
+        client_enter(c, CLIENT_IDLE, now_us);
+        *request = NULL;
+}
+
+static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+        struct http_thread *t = cls;
+        if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+                int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+                *context = client_new(&t->clients, t->http, fd, clock_mono_us());
+                return;
+        }
+        struct client *c = *context;
+        if (c->requests == 0 && !c->condemned)
+                stats_close(CLOSE_UNREAD);
+        object_unref(&c->object);
+        client_free(c);
+}
+
+/* ---- the daemons ---------------------------------------------------------------------------------------------- */
+
+/* Paths are decoded by path.c, which wants them as they came. */
+static size_t keep_escapes(void *cls, struct MHD_Connection *connection, char *s)
+{
+        (void)cls, (void)connection;
+        return strlen(s);
+}
+
+static void on_mhd_log(void *cls, const char *fmt, va_list ap)
+{
+        (void)cls;
+        if (!log_enabled(LOG_DEBUG))
+                return;
+        char text[256], quoted[300];
+        vsnprintf(text, sizeof(text), fmt, ap);
+        text[strcspn(text, "\n")] = 0;
+        log_debug("mhd=%s", log_quote(quoted, sizeof(quoted), text));
+}
+
+static int open_listener(const char *address, int port)
+{
+        char service[8];
+        snprintf(service, sizeof(service), "%d", port);
+        struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *ai;
+        if (getaddrinfo(address, service, &hints, &ai) != 0) {
+                errno = EINVAL;
+                return -1;
+        }
+        int on = 1, fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+                  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
+                  bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0;
+        freeaddrinfo(ai);
+        if (ok)
+                return fd;
+        int why = errno;
+        if (fd >= 0)
+                close(fd);
+        errno = why;
+        return -1;
+}
+
+static int port_of(int fd)
+{
+        struct sockaddr_storage a;
+        socklen_t len = sizeof(a);
+        char service[8] = "0";
+        if (getsockname(fd, (struct sockaddr *)&a, &len) == 0)
+                getnameinfo((struct sockaddr *)&a, len, NULL, 0, service, sizeof(service), NI_NUMERICSERV);
+        return atoi(service);
+}
+
+static int start_thread(struct http *h, struct http_thread *t)
+{
+        t->http = h;
+        t->listen_fd = open_listener(h->cfg.bind, h->port);
+        if (t->listen_fd < 0) {
+                log_error("msg=\"cannot listen for viewers\" address=%s port=%d error=\"%s\"", h->cfg.bind, h->port,
+                          strerror(errno));
+                return ERR_IO;
+        }
+        h->port = port_of(t->listen_fd);
+        client_list_init(&t->clients);
+        unsigned share = h->cfg.connections_max / h->cfg.threads + 1;
+        t->mhd = MHD_start_daemon(
+                MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+                on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, t->listen_fd,
+                MHD_OPTION_CONNECTION_LIMIT, share, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+                MHD_OPTION_NOTIFY_CONNECTION, on_connection, t, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+                MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+        if (t->mhd)
+                return 0;
+        log_error("msg=\"cannot start an http thread\" error=\"%s\"", strerror(errno));
+        client_list_fini(&t->clients);
+        close(t->listen_fd);
+        return ERR_IO;
+}
+
+int http_open(struct http **out, const struct http_config *cfg, struct cache *cache, struct site *site)
+{
+        assert(cfg->threads > 0 && cfg->threads <= HTTP_THREADS_MAX);
+        struct http *h = mem_alloc(sizeof(*h) + cfg->threads * sizeof(h->threads[0]));
+        h->cfg = *cfg;
+        h->cache = cache;
+        h->site = site;
+        h->port = cfg->port;
+        respond_open();
+        for (; h->started < cfg->threads; h->started++) {
+                int err = start_thread(h, &h->threads[h->started]);
+                if (err) {
+                        http_quiesce(h);
+                        http_close(h);
+                        return err;
+                }
+        }
+        *out = h;
+        return 0;
+}
+
+int http_port(const struct http *h)
+{
+        return h->port;
+}
+
+void http_sweep(struct http *h, int64_t now_us)
+{
+        for (unsigned i = 0; i < h->started; i++)
+                client_sweep(&h->threads[i].clients, &h->cfg.limits, now_us);
+}
+
+void http_quiesce(struct http *h)
+{
+        for (unsigned i = 0; i < h->started; i++) {
+                MHD_quiesce_daemon(h->threads[i].mhd);
+                shutdown(h->threads[i].listen_fd, SHUT_RDWR); /* who is in its queue is refused now, not left hanging */
+        }
+}
+
+size_t http_busy(struct http *h)
+{
+        size_t busy = 0;
+        for (unsigned i = 0; i < h->started; i++)
+                busy += client_list_busy(&h->threads[i].clients);
+        return busy;
+}
+
+void http_close(struct http *h)
+{
+        for (unsigned i = 0; i < h->started; i++) {
+                MHD_stop_daemon(h->threads[i].mhd);
+                client_list_fini(&h->threads[i].clients);
+                close(h->threads[i].listen_fd);
+        }
+        respond_close();
+        free(h);
+}

@@ -1,0 +1,35 @@
+/* http.h - the viewers' side: N libmicrohttpd daemons, each one epoll thread, that share one port by SO_REUSEPORT.
+ *
+ *   http_open → … http_sweep() about once a second … → http_quiesce → (until http_busy() is 0, or enough is enough)
+ *   → cache_stop_waiting → http_close
+ *
+ * All calls on the loop thread. Requests are answered on MHD's threads: what is in the cache at once, what is being
+ * fetched by suspending the connection until the loop thread wakes it (cache.h). */
+#ifndef EDGED_HTTP_H
+#define EDGED_HTTP_H
+
+#include <stdint.h>
+
+#include "edged/cache.h"
+#include "edged/client.h"
+#include "edged/site.h"
+
+#define HTTP_THREADS_MAX 256
+
+struct http_config {
+        const char *bind; /* numeric address */
+        int port;         /* 0: any free one */
+        unsigned threads, connections_max;
+        int64_t hold_us;
+        struct client_limits limits;
+};
+
+/* ERR_IO when the port cannot be had (logged). cache and site must outlive it. */
+int http_open(struct http **out, const struct http_config *cfg, struct cache *cache, struct site *site);
+int http_port(const struct http *h);
+void http_sweep(struct http *h, int64_t now_us);
+void http_quiesce(struct http *h); /* no new connections */
+size_t http_busy(struct http *h);
+void http_close(struct http *h); /* cache_stop_waiting() was called; blocks until the threads have ended */
+
+#endif

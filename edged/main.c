@@ -1,0 +1,239 @@
+/* edged: HTTP for viewers, from a cache that fetches each object once.
+ *
+ *   viewers ──HTTP──► http.c ──► cache.c ──miss──► fill.c ──► upstream.c ──FETCH──► origins
+ *   other edges ──FETCH──► serve.c ──┘ */
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/daemon.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mailbox.h"
+#include "common/peers.h"
+#include "edged/fill.h"
+#include "edged/http.h"
+#include "edged/serve.h"
+#include "edged/site.h"
+#include "edged/stats.h"
+#include "edged/upstream.h"
+
+#define HOUSEKEEPING_MS 1000
+#define DRAIN_MAX_US (5 * US_PER_S) /* answers under way may take this long after SIGTERM */
+#define DRAIN_LOOK_MS 20
+#define FILLS_MAX 4096
+#define FILES_BESIDE_VIEWERS 512 /* descriptors for nng, libuv, the listeners */
+
+struct config {
+        struct config_common common;
+        int64_t http_port, fetch_port;
+        char *origins, *upstream_role;
+        int64_t cache_bytes, object_max_bytes, http_threads, connections_max;
+        int64_t hold_ms, header_deadline_ms, idle_ms, min_rate_bytes_s;
+        char *web_root;
+};
+
+#define INT(key, def, least, most, what, text)                                                                         \
+        {.name = #key, .type = CONFIG_INT, .offset = offsetof(struct config, key), .default_value = def, .min = least, \
+         .max = most, .unit = what, .help = text}
+
+static const struct config_key keys[] = {
+        CONFIG_COMMON_KEYS(9490),
+        INT(http_port, "8080", 1, 65535, "port", "HTTP for viewers"),
+        INT(fetch_port, "9402", 1, 65535, "port", "FETCH for other edges"),
+        {.name = "origins", .type = CONFIG_STRING, .offset = offsetof(struct config, origins),
+         .default_value = "127.0.0.1:9302", .min = 1, .max = 4095, .unit = "",
+         .help = "FETCH addresses of the tier above: host:port[,host:port…]", .check = peers_check_names},
+        {.name = "upstream_role", .type = CONFIG_CHOICE, .offset = offsetof(struct config, upstream_role),
+         .default_value = "originD", .unit = "", .allowed = "originD|edged", .help = "what the tier above is"},
+        INT(cache_bytes, "536870912", 1 << 20, INT64_C(1) << 44, "bytes", "budget of the cache"),
+        INT(object_max_bytes, "67108864", 1 << 16, INT64_C(1) << 32, "bytes", "largest object that is fetched"),
+        INT(http_threads, "0", 0, HTTP_THREADS_MAX, "", "HTTP threads; 0: one a core"),
+        INT(connections_max, "20000", 16, 1000000, "", "viewer connections at a time"),
+        INT(hold_ms, "4000", 100, 30000, "ms", "how long a request waits for bytes that are due"),
+        INT(header_deadline_ms, "10000", 100, 600000, "ms", "a new connection must have sent its request by then"),
+        INT(idle_ms, "30000", 1000, 600000, "ms", "a connection without a request is closed after this"),
+        INT(min_rate_bytes_s, "2000", 0, 1 << 30, "bytes/s", "who reads an answer more slowly is closed"),
+        {.name = "web_root", .type = CONFIG_STRING, .offset = offsetof(struct config, web_root), .default_value = "",
+         .min = 0, .max = 4095, .unit = "", .help = "folder of the web pages; empty: share/freshet/web or build/web"},
+        {.name = NULL},
+};
+
+struct edge {
+        struct daemon daemon;
+        struct config config;
+        struct mailbox mailbox;
+        struct cache *cache;
+        struct upstream *upstream;
+        struct fills *fills;
+        struct serve *serve;
+        struct http *http;
+        struct site *site;
+        uv_timer_t housekeeping, drain;
+        int64_t drain_until_us;
+        bool stopping;
+};
+
+static struct edge edge;
+
+/* ---- readiness and housekeeping ------------------------------------------------------------------------------- */
+
+static void show_readiness(void *arg)
+{
+        struct edge *e = arg;
+        if (e->stopping)
+                daemon_ready(&e->daemon, false, "stopping");
+        else if (!e->http)
+                daemon_ready(&e->daemon, false, "starting");
+        else if (e->upstream && e->upstream->ops->live(e->upstream) > 0)
+                daemon_ready(&e->daemon, true, NULL);
+        else
+                daemon_ready(&e->daemon, false, "waiting for an origin");
+}
+
+static void on_housekeeping(uv_timer_t *timer)
+{
+        struct edge *e = timer->data;
+        http_sweep(e->http, clock_mono_us());
+        metric_set(&stats_cache_bytes, (int64_t)cache_bytes(e->cache));
+        metric_set(&stats_cache_objects, (int64_t)cache_objects(e->cache));
+        int64_t load = metric_get(&stats_clients) * 1000 / e->config.connections_max;
+        e->daemon.self.load_permille = load > 1000 ? 1000 : (uint32_t)load;
+}
+
+/* ---- the end: refuse new viewers, let answers finish, wake who waits, close from the outside in -------------------- */
+
+static void close_everything(struct edge *e)
+{
+        cache_stop_waiting(e->cache);
+        http_close(e->http);
+        serve_close(e->serve);
+        fills_stop(e->fills);
+        upstream_close(e->upstream);
+        mailbox_close(&e->mailbox);
+        fills_stop(e->fills); /* those that were still in the mailbox */
+        fills_close(e->fills);
+        uv_close((uv_handle_t *)&e->housekeeping, NULL);
+        uv_close((uv_handle_t *)&e->drain, NULL);
+        daemon_exit(&e->daemon, 0);
+}
+
+static void on_drain(uv_timer_t *timer)
+{
+        struct edge *e = timer->data;
+        if (http_busy(e->http) > 0 && clock_mono_us() < e->drain_until_us)
+                return;
+        uv_timer_stop(timer);
+        uv_timer_stop(&e->housekeeping);
+        close_everything(e);
+}
+
+static void on_stop(void *arg)
+{
+        struct edge *e = arg;
+        log_info("msg=stopping clients=%lld", (long long)metric_get(&stats_clients));
+        e->stopping = true;
+        e->daemon.self.draining = true;
+        show_readiness(e);
+        http_quiesce(e->http);
+        e->drain_until_us = clock_mono_us() + DRAIN_MAX_US;
+        uv_timer_start(&e->drain, on_drain, 0, DRAIN_LOOK_MS);
+}
+
+/* ---- the beginning -------------------------------------------------------------------------------------------- */
+
+static void free_response(void *response)
+{
+        MHD_destroy_response(response);
+}
+
+static unsigned threads_wanted(const struct config *c)
+{
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        if (c->http_threads > 0)
+                return (unsigned)c->http_threads;
+        return cores < 1 ? 1 : cores > HTTP_THREADS_MAX ? HTTP_THREADS_MAX : (unsigned)cores;
+}
+
+/* As many viewers as descriptors allow. */
+static unsigned connections_possible(int64_t wanted)
+{
+        struct rlimit lim;
+        if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
+                return (unsigned)wanted;
+        lim.rlim_cur = lim.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &lim);
+        int64_t most = (int64_t)lim.rlim_cur - FILES_BESIDE_VIEWERS;
+        if (lim.rlim_cur == RLIM_INFINITY || most >= wanted)
+                return (unsigned)wanted;
+        most = most < 16 ? 16 : most;
+        log_warn("msg=\"fewer viewer connections than configured: file descriptors\" connections_max=%lld possible=%lld",
+                 (long long)wanted, (long long)most);
+        return (unsigned)most;
+}
+
+static void open_timer(struct edge *e, uv_timer_t *timer)
+{
+        uv_timer_init(e->daemon.loop, timer);
+        timer->data = e;
+}
+
+static int open_cache(struct edge *e)
+{
+        const struct config *c = &e->config;
+        struct cache_config cfg = {.budget_bytes = (size_t)c->cache_bytes, .fills_max = FILLS_MAX};
+        struct fill_config fill = {.hold_us = c->hold_ms * US_PER_MS, .object_max_bytes = (uint64_t)c->object_max_bytes};
+        struct cache_ops ops = {.fill = fill_begin, .free_response = free_response};
+        enum node_role role = strcmp(c->upstream_role, "edged") == 0 ? ROLE_EDGED : ROLE_ORIGIND;
+        mailbox_open(&e->mailbox, e->daemon.loop);
+        int err = upstream_open(&e->upstream, e->daemon.loop, c->origins, role, &e->daemon.self, show_readiness, e);
+        if (err) {
+                log_error("msg=\"cannot watch the tier above\" error=\"%s\"", err_text(err));
+                return err;
+        }
+        fills_open(&e->fills, e->daemon.loop, &fill, e->upstream);
+        e->cache = cache_open(&cfg, &ops, e->fills, &e->mailbox);
+        return 0;
+}
+
+static int open_sockets(struct edge *e)
+{
+        const struct config *c = &e->config;
+        struct http_config http = {.bind = c->common.bind,
+                                   .port = (int)c->http_port,
+                                   .threads = threads_wanted(c),
+                                   .connections_max = connections_possible(c->connections_max),
+                                   .hold_us = c->hold_ms * US_PER_MS,
+                                   .limits = {.header_us = c->header_deadline_ms * US_PER_MS,
+                                              .idle_us = c->idle_ms * US_PER_MS,
+                                              .min_rate_bytes_s = (uint64_t)c->min_rate_bytes_s}};
+        int err = serve_open(&e->serve, e->daemon.loop, c->common.bind, (int)c->fetch_port, &e->daemon.self, e->cache);
+        if (err) {
+                log_error("msg=\"cannot listen for other edges\" port=%lld error=\"%s\"", (long long)c->fetch_port,
+                          err_text(err));
+                return err;
+        }
+        return http_open(&e->http, &http, e->cache, e->site);
+}
+
+int main(int argc, char **argv)
+{
+        struct edge *e = &edge;
+        stats_register();
+        daemon_init(&e->daemon, "edged", ROLE_EDGED, keys, &e->config, argc, argv, on_stop, NULL, e);
+        e->site = site_open(e->config.web_root);
+        if (open_cache(e) != 0 || open_sockets(e) != 0)
+                return 1;
+        open_timer(e, &e->housekeeping);
+        open_timer(e, &e->drain);
+        uv_timer_start(&e->housekeeping, on_housekeeping, HOUSEKEEPING_MS, HOUSEKEEPING_MS);
+        show_readiness(e);
+        log_info("msg=listening http=%lld fetch=%lld threads=%u", (long long)e->config.http_port,
+                 (long long)e->config.fetch_port, threads_wanted(&e->config));
+        int status = daemon_run(&e->daemon);
+        cache_close(e->cache);
+        site_close(e->site);
+        daemon_fini(&e->daemon, &e->config);
+        return status;
+}

@@ -1,0 +1,143 @@
+#include "edged/path.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "proto/message.h"
+
+static int hex_value(char c)
+{
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        c = (char)(c | 0x20);
+        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int bad(struct path *out, enum path_kind kind, const char *why)
+{
+        out->kind = kind;
+        out->why = why;
+        return -1;
+}
+
+/* The target's path, decoded, into out->key. */
+static int decode(const char *p, struct path *out)
+{
+        size_t n = 0;
+        for (; *p && *p != '?' && *p != '#'; p++) {
+                int c = (unsigned char)*p;
+                if (c == '%') {
+                        int hi = hex_value(p[1]), lo = hi < 0 ? -1 : hex_value(p[2]);
+                        if (lo < 0)
+                                return bad(out, PATH_BAD, "malformed percent-encoding in the path");
+                        c = hi << 4 | lo;
+                        p += 2;
+                }
+                if (c < 0x20 || c > 0x7e || c == '\\')
+                        return bad(out, PATH_BAD, "the path holds a character that no name of ours has");
+                if (n == KEY_MAX)
+                        return bad(out, PATH_LONG, "the path is too long");
+                out->key[n++] = (char)c;
+        }
+        out->key[n] = 0;
+        out->key_len = n;
+        return 0;
+}
+
+/* Every segment but the last must not be empty; none begins with a dot. */
+static int check_segments(struct path *out)
+{
+        if (out->key[0] != '/')
+                return bad(out, PATH_BAD, "the path does not begin with a slash");
+        for (const char *s = out->key + 1; s; s = strchr(s, '/') ? strchr(s, '/') + 1 : NULL) {
+                if (*s == '.')
+                        return bad(out, PATH_BAD, "a segment of the path begins with a dot");
+                if (*s == '/')
+                        return bad(out, PATH_BAD, "the path holds an empty segment");
+        }
+        return 0;
+}
+
+/* One segment of at most max bytes that all are letters, digits or in `also`; moves *p behind it and one slash after it. */
+static int take(const char **p, size_t max, const char *also)
+{
+        size_t n = 0;
+        while ((*p)[n] && (*p)[n] != '/') {
+                char c = (*p)[n++];
+                if (n > max || (!isalnum((unsigned char)c) && !strchr(also, c)))
+                        return 0;
+        }
+        *p += n + ((*p)[n] == '/');
+        return n > 0;
+}
+
+static int is_file_name(const char *s)
+{
+        const char *p = s;
+        return *s != '.' && !strchr(s, '/') && take(&p, 64, "_-.") && strchr(s, '.') && s[strlen(s) - 1] != '.';
+}
+
+/* /live/<stream>/[<session>/[<track>/]]<file> */
+static int is_media(const char *key)
+{
+        if (strncmp(key, "/live/", 6) != 0)
+                return 0;
+        const char *p = key + 6;
+        size_t slashes = 0;
+        for (const char *s = p; *s; s++)
+                slashes += *s == '/';
+        if (slashes < 1 || slashes > 3 || !take(&p, STREAM_ID_MAX, "_-"))
+                return 0;
+        if (slashes > 1 && !take(&p, SESSION_ID_MAX, "-"))
+                return 0;
+        if (slashes > 2 && !take(&p, TRACK_NAME_MAX, ""))
+                return 0;
+        return is_file_name(p);
+}
+
+int path_is_object(const char *key)
+{
+        return strlen(key) <= KEY_MAX && (strcmp(key, "/api/streams") == 0 || is_media(key));
+}
+
+void path_stream(const char *key, char dst[KEY_MAX + 1])
+{
+        if (strncmp(key, "/live/", 6) == 0)
+                key += 6;
+        size_t n = strcspn(key, *key == '/' ? "" : "/");
+        memcpy(dst, key, n);
+        dst[n] = 0;
+}
+
+static enum path_kind classify(struct path *out)
+{
+        const char *key = out->key;
+        if (path_is_object(key))
+                return PATH_OBJECT;
+        if (strcmp(key, "/time") == 0)
+                return PATH_TIME;
+        out->file = strcmp(key, "/") == 0                                                   ? "index.html"
+                    : strncmp(key, "/watch/", 7) == 0 && stream_id_valid(key + 7)           ? "watch.html"
+                    : strncmp(key, "/web/", 5) == 0 && is_file_name(key + 5)                ? key + 5
+                    : strcmp(key, "/favicon.ico") == 0 || strcmp(key, "/robots.txt") == 0   ? key + 1
+                                                                                            : NULL;
+        return out->file ? PATH_SITE : PATH_UNKNOWN;
+}
+
+void path_parse(const char *target, struct path *out)
+{
+        *out = (struct path){.kind = PATH_UNKNOWN};
+        if (strcmp(target, "*") == 0) {
+                out->kind = PATH_OPTIONS;
+                return;
+        }
+        if (strncasecmp(target, "http://", 7) == 0 || strncasecmp(target, "https://", 8) == 0) { /* RFC 9112, 3.2.2 */
+                target = strchr(target, ':') + 3;
+                target += strcspn(target, "/?#");
+                if (*target != '/')
+                        target = "/";
+        }
+        if (decode(target, out) == 0 && check_segments(out) == 0)
+                out->kind = classify(out);
+}

@@ -1,0 +1,39 @@
+/* path.h - from a request target to what is asked for. Pure; any thread.
+ *
+ * Percent-encodings are decoded once, and what comes out must be a plain name: letters, digits, `_ - . ` between single
+ * slashes, no segment that begins with a dot. So two spellings of one object are one key, and the query (tokens, player
+ * statistics) is never part of it. */
+#ifndef EDGED_PATH_H
+#define EDGED_PATH_H
+
+#include <stddef.h>
+
+#include "proto/fetch.h"
+
+enum path_kind {
+        PATH_OBJECT,  /* key is what to FETCH */
+        PATH_TIME,    /* /time */
+        PATH_SITE,    /* file is a name in the web root */
+        PATH_OPTIONS, /* "*" */
+        PATH_UNKNOWN, /* well formed, but nothing of ours: 404 */
+        PATH_BAD,     /* 400, why says what */
+        PATH_LONG,    /* 414 */
+};
+
+struct path {
+        enum path_kind kind;
+        char key[KEY_MAX + 1]; /* decoded path */
+        size_t key_len;
+        const char *file; /* PATH_SITE: lies in key or is constant */
+        const char *why;  /* PATH_BAD: constant */
+};
+
+void path_parse(const char *target, struct path *out);
+
+/* 1 when key (as it came in a FETCH, not encoded) names an object of ours. */
+int path_is_object(const char *key);
+
+/* The stream id in an object's key into dst; for keys without one (/api/streams) the key itself. */
+void path_stream(const char *key, char dst[KEY_MAX + 1]);
+
+#endif

@@ -1,0 +1,221 @@
+#include "edged/respond.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+
+#define GROWING_BLOCK (64 << 10)
+
+static struct MHD_Response *errors[RESPOND_ERROR_COUNT][RESULTS];
+static struct MHD_Response *preflight;
+
+/* MHD gives NULL when it has no memory, which here is fatal as everywhere (mem.h). */
+static struct MHD_Response *made(struct MHD_Response *r)
+{
+        if (!r) {
+                fprintf(stderr, "fatal: out of memory for a response\n");
+                abort();
+        }
+        return r;
+}
+
+enum stats_result respond_result(enum cache_result result)
+{
+        static const enum stats_result map[] = {[CACHE_HIT] = RESULT_HIT,
+                                                [CACHE_MISS] = RESULT_MISS,
+                                                [CACHE_JOINED] = RESULT_JOINED,
+                                                [CACHE_STALE] = RESULT_STALE,
+                                                [CACHE_FULL] = RESULT_MISS};
+        return map[result];
+}
+
+void respond_common(struct MHD_Response *r, enum stats_result result)
+{
+        MHD_add_response_header(r, "Access-Control-Allow-Origin", "*");
+        MHD_add_response_header(r, "Access-Control-Expose-Headers",
+                                "Content-Length, Content-Range, Date, ETag, X-Cache");
+        MHD_add_response_header(r, "Timing-Allow-Origin", "*");
+        if (result != RESULT_LOCAL)
+                MHD_add_response_header(r, "X-Cache", stats_result_text(result));
+}
+
+static struct MHD_Response *from_text(char *text) /* takes text */
+{
+        return made(MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE));
+}
+
+static struct MHD_Response *json_error(const char *text, enum stats_result result)
+{
+        struct MHD_Response *r = from_text(mem_printf("{\"error\": \"%s\"}\n", text));
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        respond_common(r, result);
+        return r;
+}
+
+static const struct {
+        unsigned status;
+        const char *text;
+} error_rows[] = {
+#define X(name, status, text) {status, text},
+        RESPOND_ERRORS(X)
+#undef X
+};
+
+void respond_open(void)
+{
+        for (int e = 0; e < RESPOND_ERROR_COUNT; e++) {
+                for (int result = 0; result < RESULTS; result++) {
+                        struct MHD_Response *r = json_error(error_rows[e].text, (enum stats_result)result);
+                        if (error_rows[e].status == 405)
+                                MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD, OPTIONS");
+                        if (error_rows[e].status == 503)
+                                MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+                        errors[e][result] = r;
+                }
+        }
+        preflight = made(MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
+        respond_common(preflight, RESULT_LOCAL);
+        MHD_add_response_header(preflight, MHD_HTTP_HEADER_ALLOW, "GET, HEAD, OPTIONS");
+        MHD_add_response_header(preflight, "Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
+        MHD_add_response_header(preflight, "Access-Control-Allow-Headers",
+                                "Accept, Cache-Control, If-Modified-Since, If-None-Match, If-Range, Range, X-Requested-With");
+        MHD_add_response_header(preflight, "Access-Control-Max-Age", "86400");
+}
+
+void respond_close(void)
+{
+        for (int e = 0; e < RESPOND_ERROR_COUNT; e++) {
+                for (int result = 0; result < RESULTS; result++)
+                        MHD_destroy_response(errors[e][result]);
+        }
+        MHD_destroy_response(preflight);
+}
+
+struct MHD_Response *respond_error(enum respond_error e, enum stats_result result, unsigned *status)
+{
+        *status = error_rows[e].status;
+        return errors[e][result];
+}
+
+struct MHD_Response *respond_bad(const char *why)
+{
+        return json_error(why, RESULT_LOCAL);
+}
+
+struct MHD_Response *respond_preflight(void)
+{
+        return preflight;
+}
+
+struct MHD_Response *respond_time(int64_t wall_us)
+{
+        char iso[CLOCK_ISO_MAX];
+        struct MHD_Response *r = from_text(mem_strdup(clock_iso(iso, sizeof(iso), wall_us)));
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain");
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        respond_common(r, RESULT_LOCAL);
+        return r;
+}
+
+/* ---- objects -------------------------------------------------------------------------------------------------- */
+
+static void object_headers(struct MHD_Response *r, struct object *o, enum cache_result result)
+{
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL,
+                                o->immutable ? "max-age=31536000, immutable" : "max-age=1");
+        if (o->content_type[0])
+                MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, o->content_type);
+        respond_common(r, respond_result(result));
+}
+
+static void whole_headers(struct MHD_Response *r, struct object *o, enum cache_result result)
+{
+        object_headers(r, o, result);
+        MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, o->etag);
+        MHD_add_response_header(r, MHD_HTTP_HEADER_ACCEPT_RANGES, "bytes");
+}
+
+static void release_body(void *cls)
+{
+        struct buf *body = cls;
+        buf_unref(&body);
+}
+
+static struct MHD_Response *from_body(struct buf *body, uint64_t off, uint64_t len)
+{
+        if (len == 0)
+                return made(MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
+        return made(MHD_create_response_from_buffer_with_free_callback_cls(len, body->data + off, release_body,
+                                                                           buf_ref(body)));
+}
+
+struct MHD_Response *respond_whole(struct object *o, struct buf *body, enum cache_result result)
+{
+        void *there = atomic_load_explicit(&o->responses[result], memory_order_acquire);
+        if (there)
+                return there;
+        struct MHD_Response *r = from_body(body, 0, body->len);
+        whole_headers(r, o, result);
+        if (atomic_compare_exchange_strong(&o->responses[result], &there, r))
+                return r;
+        MHD_destroy_response(r); /* another thread was first */
+        return there;
+}
+
+struct MHD_Response *respond_part(struct object *o, struct buf *body, enum cache_result result, uint64_t first,
+                                  uint64_t last)
+{
+        char range[96];
+        struct MHD_Response *r = from_body(body, first, last - first + 1);
+        snprintf(range, sizeof(range), "bytes %" PRIu64 "-%" PRIu64 "/%zu", first, last, body->len);
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_RANGE, range);
+        whole_headers(r, o, result);
+        return r;
+}
+
+struct MHD_Response *respond_unsatisfiable(struct object *o, struct buf *body, enum cache_result result)
+{
+        (void)o;
+        char range[64];
+        struct MHD_Response *r = json_error("the range lies outside the object", respond_result(result));
+        snprintf(range, sizeof(range), "bytes */%zu", body->len);
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_RANGE, range);
+        return r;
+}
+
+struct MHD_Response *respond_same(struct object *o, enum cache_result result)
+{
+        struct MHD_Response *r = made(MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
+        whole_headers(r, o, result);
+        return r;
+}
+
+struct MHD_Response *respond_growing(struct object *o, enum cache_result result, MHD_ContentReaderCallback reader,
+                                     void *arg)
+{
+        struct MHD_Response *r =
+                made(MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, GROWING_BLOCK, reader, arg, NULL));
+        object_headers(r, o, result);
+        return r;
+}
+
+bool respond_etag_matches(const char *header, const char *etag)
+{
+        size_t len = strlen(etag);
+        for (const char *p = header; p && *p;) {
+                p += strspn(p, " \t,");
+                if (*p == '*')
+                        return true;
+                if (strncmp(p, "W/", 2) == 0)
+                        p += 2;
+                if (strncmp(p, etag, len) == 0 && (p[len] == 0 || strchr(" \t,", p[len])))
+                        return true;
+                p += strcspn(p, ",");
+        }
+        return false;
+}

@@ -1,0 +1,59 @@
+/* respond.h - what edged says: MHD responses for objects, parts of them, and errors.
+ *
+ * An MHD response may be queued to any number of connections at once. So a whole object has one for each X-Cache word, made
+ * when it is first needed and kept in the object (a hit allocates nothing), and errors are made once at the start.
+ * Any thread after respond_open(). "borrowed": queue it and leave it alone; "owned": MHD_destroy_response() it. */
+#ifndef EDGED_RESPOND_H
+#define EDGED_RESPOND_H
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "edged/cache.h"
+#include "edged/stats.h"
+
+#define RESPOND_ERRORS(X)                                                                                              \
+        X(NOT_FOUND, 404, "there is no such thing here")                                                               \
+        X(MISSING, 404, "no such stream, session, track or segment")                                                   \
+        X(METHOD, 405, "only GET, HEAD and OPTIONS are possible")                                                      \
+        X(LONG, 414, "the path is too long")                                                                           \
+        X(NO_ORIGIN, 503, "no origin answers; try again")                                                              \
+        X(NOT_YET, 503, "due, but not there in time; try again")                                                       \
+        X(BUSY, 503, "too many different objects are being fetched; try again")
+
+enum respond_error {
+#define X(name, status, text) RESPOND_##name,
+        RESPOND_ERRORS(X)
+#undef X
+        RESPOND_ERROR_COUNT
+};
+
+void respond_open(void);
+void respond_close(void); /* after every MHD daemon has stopped */
+
+struct MHD_Response *respond_error(enum respond_error e, enum stats_result result, unsigned *status); /* borrowed */
+struct MHD_Response *respond_bad(const char *why);                                                    /* owned, 400 */
+struct MHD_Response *respond_preflight(void);                                                         /* borrowed, 204 */
+struct MHD_Response *respond_time(int64_t wall_us);                                                   /* owned, 200 */
+
+/* o is COMPLETE and has `body`. */
+struct MHD_Response *respond_whole(struct object *o, struct buf *body, enum cache_result result); /* borrowed, 200 */
+struct MHD_Response *respond_part(struct object *o, struct buf *body, enum cache_result result, uint64_t first,
+                                  uint64_t last);                                                 /* owned, 206 */
+struct MHD_Response *respond_unsatisfiable(struct object *o, struct buf *body, enum cache_result result); /* owned, 416 */
+struct MHD_Response *respond_same(struct object *o, enum cache_result result);                    /* owned, 304 */
+
+/* o is FILLING with len > 0: its type is known. reader is called with arg until it says the end. Owned, 200. */
+struct MHD_Response *respond_growing(struct object *o, enum cache_result result, MHD_ContentReaderCallback reader,
+                                     void *arg);
+
+/* CORS and, unless it is LOCAL, X-Cache. For responses made elsewhere (site.c). */
+void respond_common(struct MHD_Response *r, enum stats_result result);
+
+/* 1 when the If-None-Match or If-Range value names etag (weak comparison, lists, "*"). */
+bool respond_etag_matches(const char *header, const char *etag);
+
+enum stats_result respond_result(enum cache_result result);
+
+#endif

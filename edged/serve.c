@@ -1,0 +1,159 @@
+#include "edged/serve.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "edged/path.h"
+#include "edged/stats.h"
+#include "proto/message.h"
+
+#define NOTHING_TTL_MS 1000 /* for a key that no tier has */
+
+struct serve {
+        struct rpc_server *server;
+        struct cache *cache;
+};
+
+struct serving { /* a request that waits */
+        struct waiter waiter;
+        struct rpc_request *req;
+        struct object *object;
+        uint64_t offset;
+};
+
+static void reply(struct rpc_request *req, const struct fetch_reply *m)
+{
+        metric_add(&stats_served, 1);
+        rpc_reply(req, message_new(MSG_FETCH_REPLY, fetch_reply_encode, m));
+}
+
+static void reply_status(struct rpc_request *req, uint64_t offset, int status, uint32_t ttl_ms)
+{
+        struct fetch_reply m = {.status = (int8_t)status, .offset = offset, .ttl_ms = ttl_ms};
+        reply(req, &m);
+}
+
+/* How long the asking tier may use what we have. */
+static uint32_t ttl_left_ms(struct object *o, int64_t now_us)
+{
+        int64_t left_ms = (o->expires_us - now_us) / US_PER_MS;
+        return left_ms < 0 ? 0 : left_ms > 3600000 ? 3600000 : (uint32_t)left_ms;
+}
+
+static void reply_bytes(struct rpc_request *req, struct object *o, uint64_t offset, const struct object_view *v,
+                        int64_t now_us)
+{
+        struct fetch_reply m = {.offset = offset, .flags = o->immutable ? FETCH_IMMUTABLE : 0};
+        static uint8_t piece[BODY_MAX]; /* loop thread only */
+        memcpy(m.content_type, o->content_type, sizeof(m.content_type));
+        while (m.len < BODY_MAX) {
+                ssize_t n = object_read(o, offset + m.len, piece + m.len, BODY_MAX - m.len);
+                if (n <= 0)
+                        break;
+                m.len += (uint32_t)n;
+        }
+        m.bytes = piece;
+        if (v->state == OBJECT_COMPLETE && offset + m.len >= v->len)
+                m.flags |= FETCH_COMPLETE;
+        if (v->state == OBJECT_COMPLETE)
+                m.ttl_ms = ttl_left_ms(o, now_us);
+        reply(req, &m);
+}
+
+/* false: there is nothing to say yet. */
+static bool answer(struct rpc_request *req, struct object *o, uint64_t offset, bool last_chance)
+{
+        struct object_view v;
+        int64_t now_us = clock_mono_us();
+        object_look(o, now_us, &v);
+        if (v.stale && offset == 0) {
+                struct object_view stale;
+                object_look(v.stale, now_us, &stale);
+                reply_bytes(req, v.stale, 0, &stale, now_us);
+        } else if (v.state == OBJECT_COMPLETE ? offset <= v.len : v.state == OBJECT_FILLING && offset < v.len) {
+                reply_bytes(req, o, offset, &v, now_us);
+        } else if (v.state == OBJECT_MISSING) {
+                reply_status(req, offset, ERR_NOT_FOUND, ttl_left_ms(o, now_us));
+        } else if (v.state == OBJECT_COMPLETE) {
+                reply_status(req, offset, ERR_NOT_FOUND, NOTHING_TTL_MS); /* beyond the end */
+        } else if (v.state == OBJECT_FAILED && v.failure != ERR_NOT_YET) {
+                reply_status(req, offset, ERR_FULL, 0);
+        } else if (v.state == OBJECT_FAILED || last_chance) {
+                reply_status(req, offset, ERR_NOT_YET, 0);
+        } else {
+                object_unref(&v.stale);
+                return false;
+        }
+        object_unref(&v.stale);
+        return true;
+}
+
+static void on_wake(struct waiter *w)
+{
+        struct serving *s = (struct serving *)(void *)w;
+        bool done = answer(s->req, s->object, s->offset, true);
+        assert(done);
+        (void)done;
+        object_unref(&s->object);
+        free(s);
+}
+
+static void wait_for(struct rpc_request *req, struct object *o, const struct fetch *m, int64_t now_us)
+{
+        struct serving *s = mem_alloc(sizeof(*s));
+        uint32_t wait_ms = m->wait_ms < FETCH_WAIT_MAX_MS ? m->wait_ms : FETCH_WAIT_MAX_MS;
+        *s = (struct serving){.waiter = {.have = m->offset, .deadline_us = now_us + wait_ms * US_PER_MS, .wake = on_wake},
+                              .req = req,
+                              .object = object_ref(o),
+                              .offset = m->offset};
+        if (!object_wait(o, &s->waiter))
+                on_wake(&s->waiter);
+}
+
+static void on_fetch(void *arg, struct rpc_request *req)
+{
+        struct serve *s = arg;
+        struct fetch m;
+        if (req->type != MSG_FETCH || fetch_decode(&req->body, &m) != 0) {
+                rpc_drop(req, "not a FETCH");
+                return;
+        }
+        if (!path_is_object(m.key)) {
+                reply_status(req, m.offset, ERR_NOT_FOUND, NOTHING_TTL_MS);
+                return;
+        }
+        struct object *o;
+        int64_t now_us = clock_mono_us();
+        uint8_t hops = m.hops < FETCH_HOPS_MAX ? (uint8_t)(m.hops + 1) : FETCH_HOPS_MAX;
+        if (cache_get(s->cache, m.key, strlen(m.key), hops, now_us, &o) == CACHE_FULL) {
+                reply_status(req, m.offset, ERR_FULL, 0);
+                return;
+        }
+        if (!answer(req, o, m.offset, false))
+                wait_for(req, o, &m, now_us);
+        object_unref(&o);
+}
+
+int serve_open(struct serve **out, uv_loop_t *loop, const char *bind, int port, const struct node_identity *self,
+               struct cache *cache)
+{
+        struct serve *s = mem_alloc(sizeof(*s));
+        s->cache = cache;
+        int err = rpc_server_open(&s->server, loop, bind, port, SERVE_CONTEXTS, self, on_fetch, s);
+        if (err) {
+                free(s);
+                return err;
+        }
+        *out = s;
+        return 0;
+}
+
+void serve_close(struct serve *s)
+{
+        rpc_server_close(s->server);
+        free(s);
+}

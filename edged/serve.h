@@ -1,0 +1,21 @@
+/* serve.h - FETCH for sibling edges and lower tiers, answered from the same cache the viewers are.
+ *
+ * One rpc server; a request that must wait is a waiter of its object like a viewer's, with FETCH's wait as its deadline.
+ * Loop thread only. */
+#ifndef EDGED_SERVE_H
+#define EDGED_SERVE_H
+
+#include <uv.h>
+
+#include "common/rpc.h"
+#include "edged/cache.h"
+
+#define SERVE_CONTEXTS 256
+
+struct serve;
+
+int serve_open(struct serve **out, uv_loop_t *loop, const char *bind, int port, const struct node_identity *self,
+               struct cache *cache);
+void serve_close(struct serve *s); /* cache_stop_waiting() was called */
+
+#endif

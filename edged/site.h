@@ -1,0 +1,39 @@
+/* site.h - the web pages: files of one folder, read into memory at the start and served from there.
+ *
+ * Each file has one or two forms, as it is and (where that is smaller) gzipped, each with its responses ready made.
+ * After site_open() nothing changes: any thread reads. */
+#ifndef EDGED_SITE_H
+#define EDGED_SITE_H
+
+#include <microhttpd.h>
+#include <stddef.h>
+
+#define SITE_FILES_MAX 64
+#define SITE_FILE_MAX_BYTES (8u << 20)
+#define SITE_TOTAL_MAX_BYTES (32u << 20)
+#define SITE_ETAG_MAX 32
+
+struct site_form {
+        char etag[SITE_ETAG_MAX];
+        struct MHD_Response *whole, *same; /* 200, 304; NULL: there is no such form */
+        void *bytes;
+};
+
+struct site_file {
+        char name[72];
+        const char *content_type;
+        struct site_form plain, gzipped;
+};
+
+struct site;
+
+/* root empty: the first folder that there is of ../share/freshet/web, ../build/web, ../../web beside the program and
+ * build/web here. Without one the site is empty and a warning says so. Files that are too big or too many are left out, each
+ * with a warning. Never fails. */
+struct site *site_open(const char *root);
+void site_close(struct site *s); /* after every MHD daemon has stopped */
+size_t site_count(const struct site *s);
+const struct site_file *site_find(const struct site *s, const char *name); /* NULL: none */
+const struct site_form *site_form(const struct site_file *f, const char *accept_encoding);
+
+#endif

@@ -1,0 +1,117 @@
+#include "edged/stats.h"
+
+#include <stddef.h>
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+#define STATUSES(X, result)                                                                                            \
+        X(result, 200) X(result, 204) X(result, 206) X(result, 304) X(result, 400) X(result, 404) X(result, 405)        \
+        X(result, 413) X(result, 414) X(result, 416) X(result, 503)
+static const unsigned statuses[] = {
+#define X(result, status) status,
+        STATUSES(X, 0)
+#undef X
+};
+
+#define REQUEST_ROW(result, status)                                                                                    \
+        {.name = "edged_requests_total",                                                                               \
+         .type = METRIC_COUNTER,                                                                                       \
+         .help = "Answered requests, by where the answer came from",                                                   \
+         .labels = "result=\"" result "\",status=\"" #status "\""},,
+static struct metric requests[RESULTS * COUNT(statuses)] = {
+#define X(word, text) STATUSES(REQUEST_ROW, text)
+        STATS_RESULTS(X)
+#undef X
+};
+
+static struct metric closed[] = {
+#define X(word, text)                                                                                                  \
+        {.name = "edged_closed_total",                                                                                 \
+         .type = METRIC_COUNTER,                                                                                       \
+         .help = "Connections closed by us",                                                                           \
+         .labels = "reason=\"" text "\""},
+        STATS_CLOSES(X)
+#undef X
+};
+
+static struct metric fetches[] = {
+#define X(word, text)                                                                                                  \
+        {.name = "edged_upstream_fetches_total",                                                                       \
+         .type = METRIC_COUNTER,                                                                                       \
+         .help = "FETCH requests to the tier above",                                                                   \
+         .labels = "result=\"" text "\""},
+        STATS_FETCHES(X)
+#undef X
+};
+
+struct metric stats_cache_bytes = {.name = "edged_cache_bytes", .type = METRIC_GAUGE, .help = "Bytes of cached objects"};
+struct metric stats_cache_objects = {.name = "edged_cache_objects", .type = METRIC_GAUGE, .help = "Objects in the cache"};
+struct metric stats_evicted = {
+        .name = "edged_cache_evicted_total", .type = METRIC_COUNTER, .help = "Objects evicted to keep the byte budget"};
+struct metric stats_clients = {.name = "edged_clients", .type = METRIC_GAUGE, .help = "Open viewer connections"};
+struct metric stats_held = {
+        .name = "edged_held_requests", .type = METRIC_GAUGE, .help = "Requests that wait for bytes of the tier above"};
+struct metric stats_aborted_fills = {
+        .name = "edged_failed_fills_total", .type = METRIC_COUNTER, .help = "Objects that could not be fetched to their end"};
+struct metric stats_served = {
+        .name = "edged_served_fetches_total", .type = METRIC_COUNTER, .help = "FETCH requests of other edges answered"};
+
+struct histogram stats_request_seconds = {
+        .name = "edged_request_seconds",
+        .help = "From a request's header to the last byte of its answer handed to the kernel",
+        .bounds = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
+};
+
+void stats_register(void)
+{
+        metrics_register(requests, COUNT(requests));
+        metrics_register(closed, COUNT(closed));
+        metrics_register(fetches, COUNT(fetches));
+        metrics_register(&stats_cache_bytes, 1);
+        metrics_register(&stats_cache_objects, 1);
+        metrics_register(&stats_evicted, 1);
+        metrics_register(&stats_clients, 1);
+        metrics_register(&stats_held, 1);
+        metrics_register(&stats_aborted_fills, 1);
+        metrics_register(&stats_served, 1);
+        metrics_register_histogram(&stats_request_seconds);
+}
+
+void stats_request(enum stats_result result, unsigned status, int64_t us)
+{
+        for (size_t i = 0; i < COUNT(statuses); i++) {
+                if (statuses[i] == status)
+                        metric_add(&requests[(size_t)result * COUNT(statuses) + i], 1);
+        }
+        histogram_observe(&stats_request_seconds, us);
+}
+
+void stats_close(enum stats_close why)
+{
+        metric_add(&closed[why], 1);
+}
+
+void stats_fetch(enum stats_fetch what)
+{
+        metric_add(&fetches[what], 1);
+}
+
+const char *stats_result_text(enum stats_result result)
+{
+        static const char *const texts[] = {
+#define X(word, text) text,
+                STATS_RESULTS(X)
+#undef X
+        };
+        return texts[result];
+}
+
+const char *stats_close_text(enum stats_close why)
+{
+        static const char *const texts[] = {
+#define X(word, text) text,
+                STATS_CLOSES(X)
+#undef X
+        };
+        return texts[why];
+}

@@ -1,0 +1,54 @@
+/* stats.h - what edged counts. Rows are atomics: any thread counts. Registered once, before the sockets open. */
+#ifndef EDGED_STATS_H
+#define EDGED_STATS_H
+
+#include "common/metrics.h"
+
+#define STATS_RESULTS(X) X(HIT, "hit") X(MISS, "miss") X(JOINED, "joined") X(STALE, "stale") X(LOCAL, "local")
+
+enum stats_result {
+#define X(name, text) RESULT_##name,
+        STATS_RESULTS(X)
+#undef X
+        RESULTS
+};
+
+/* Why we closed a connection that the other side would have kept. */
+#define STATS_CLOSES(X)                                                                                                \
+        X(SLOW_HEADERS, "slow_headers") /* no request within header_deadline_ms */                                     \
+        X(SLOW_READER, "slow_reader")   /* below min_rate_bytes_s */                                                   \
+        X(IDLE, "idle")                 /* keep-alive over */                                                          \
+        X(BODY, "request_body")         /* a request with more body than is skipped */                                 \
+        X(UNREAD, "bad_request")        /* no request could be made of what it sent: too big or not HTTP */            \
+        X(BROKEN, "broken_upstream")    /* the rest of a growing object will not come */
+
+enum stats_close {
+#define X(name, text) CLOSE_##name,
+        STATS_CLOSES(X)
+#undef X
+        CLOSES
+};
+
+/* What became of one FETCH to the tier above. */
+#define STATS_FETCHES(X)                                                                                               \
+        X(OK, "ok") X(NOT_YET, "not_yet") X(NOT_FOUND, "not_found") X(FULL, "full") X(LOST, "lost") X(BAD, "bad")
+
+enum stats_fetch {
+#define X(name, text) FETCHED_##name,
+        STATS_FETCHES(X)
+#undef X
+        FETCHES
+};
+
+extern struct metric stats_cache_bytes, stats_cache_objects, stats_evicted, stats_clients, stats_held, stats_aborted_fills,
+        stats_served;
+extern struct histogram stats_request_seconds;
+
+void stats_register(void);
+void stats_request(enum stats_result result, unsigned status, int64_t us);
+void stats_close(enum stats_close why);
+void stats_fetch(enum stats_fetch what);
+const char *stats_result_text(enum stats_result result);
+const char *stats_close_text(enum stats_close why);
+
+#endif

@@ -1,0 +1,22 @@
+/* A file of its own because <linux/tcp.h>, which has tcpi_bytes_acked, and <netinet/tcp.h>, which uv.h brings, exclude each
+ * other. */
+#include "edged/tcp.h"
+
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+uint64_t tcp_acked_bytes(int fd)
+{
+        struct tcp_info info = {0};
+        socklen_t len = sizeof(info);
+        return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_bytes_acked : 0;
+}
+
+int tcp_unsent_bytes(int fd)
+{
+        int n = 0;
+        return ioctl(fd, SIOCOUTQ, &n) == 0 ? n : 0;
+}

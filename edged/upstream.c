@@ -1,0 +1,155 @@
+#include "edged/upstream.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/peers.h"
+#include "edged/stats.h"
+
+struct tier {
+        struct upstream base;
+        struct peers *peers;
+        void (*changed)(void *arg);
+        void *arg;
+};
+
+struct asked {
+        uint64_t offset;
+        upstream_done *done;
+        void *arg;
+};
+
+void node_set_add(struct node_set *s, uint64_t id)
+{
+        if (s->count < UPSTREAM_NODES_MAX && !node_set_has(s, id))
+                s->ids[s->count++] = id;
+}
+
+bool node_set_has(const struct node_set *s, uint64_t id)
+{
+        for (unsigned i = 0; i < s->count; i++) {
+                if (s->ids[i] == id)
+                        return true;
+        }
+        return false;
+}
+
+static uint64_t id_of(const struct peer *p)
+{
+        return XXH3_64bits(p->address, strlen(p->address)) | 1; /* never 0 */
+}
+
+static void free_message(void *owner)
+{
+        nng_msg_free(owner);
+}
+
+/* 0, or ERR_PROTO for an answer that is none: what a node says is checked here, once. */
+static int judge(const struct asked *a, nng_msg *msg, struct fetch_reply *m)
+{
+        struct reader r;
+        if (message_open(&r, msg) != MSG_FETCH_REPLY || fetch_reply_decode(&r, m) != 0)
+                return ERR_PROTO;
+        return m->status == 0 && m->offset != a->offset ? ERR_PROTO : 0;
+}
+
+static void count(int err, const struct fetch_reply *m)
+{
+        int what = err ? err : m->status;
+        stats_fetch(what == 0                  ? FETCHED_OK
+                    : what == ERR_NOT_YET      ? FETCHED_NOT_YET
+                    : what == ERR_NOT_FOUND    ? FETCHED_NOT_FOUND
+                    : what == ERR_FULL         ? FETCHED_FULL
+                    : what == ERR_PROTO        ? FETCHED_BAD
+                                               : FETCHED_LOST);
+}
+
+static void on_reply(void *arg, int err, nng_msg *msg)
+{
+        struct asked *a = arg;
+        struct fetch_reply m = {0};
+        if (err == 0)
+                err = judge(a, msg, &m);
+        count(err, &m);
+        if (err == ERR_PROTO)
+                log_warn("msg=\"the tier above sent an answer that cannot be\" error=\"%s\"", err_text(err));
+        struct buf *bytes = NULL;
+        if (err == 0 && m.len > 0) {
+                bytes = buf_wrap((uint8_t *)(uintptr_t)m.bytes, m.len, free_message, msg);
+                msg = NULL;
+        }
+        a->done(a->arg, err, err ? NULL : &m, bytes);
+        buf_unref(&bytes);
+        if (msg)
+                nng_msg_free(msg);
+        free(a);
+}
+
+static struct peer *choose(struct tier *t, const char *stream, const struct node_set *tried, uint64_t only)
+{
+        struct peer *route[UPSTREAM_NODES_MAX];
+        size_t n = peers_route(t->peers, stream, route, UPSTREAM_NODES_MAX);
+        for (size_t i = 0; i < n; i++) {
+                if (only ? id_of(route[i]) == only : !node_set_has(tried, id_of(route[i])))
+                        return route[i];
+        }
+        return NULL;
+}
+
+static int tier_fetch(struct upstream *u, const char *stream, const struct node_set *tried, uint64_t only,
+                      const struct fetch *what, unsigned timeout_ms, uint64_t *node, upstream_done *done, void *arg)
+{
+        struct tier *t = (struct tier *)u;
+        struct peer *p = t->peers ? choose(t, stream, tried, only) : NULL;
+        if (!p)
+                return ERR_CLOSED;
+        struct asked *a = mem_alloc(sizeof(*a));
+        *a = (struct asked){what->offset, done, arg};
+        *node = id_of(p);
+        rpc_call(p->rpc, message_new(MSG_FETCH, fetch_encode, what), timeout_ms, on_reply, a);
+        return 0;
+}
+
+static size_t tier_live(struct upstream *u)
+{
+        struct tier *t = (struct tier *)u;
+        return t->peers ? peers_live(t->peers) : 0;
+}
+
+static const struct upstream_ops tier_ops = {.fetch = tier_fetch, .live = tier_live};
+
+static void on_peers_changed(void *arg, struct peer *peer)
+{
+        (void)peer;
+        struct tier *t = arg;
+        t->changed(t->arg);
+}
+
+int upstream_open(struct upstream **out, uv_loop_t *loop, const char *names, enum node_role role,
+                  const struct node_identity *self, void (*changed)(void *arg), void *arg)
+{
+        struct tier *t = mem_alloc(sizeof(*t));
+        t->base.ops = &tier_ops;
+        t->changed = changed;
+        t->arg = arg;
+        int err = peers_open(&t->peers, loop, names, role, self, on_peers_changed, t);
+        if (err) {
+                free(t);
+                return err;
+        }
+        *out = &t->base;
+        return 0;
+}
+
+void upstream_close(struct upstream *u)
+{
+        struct tier *t = (struct tier *)u;
+        struct peers *peers = t->peers;
+        t->peers = NULL; /* what ends now finds nobody to ask next */
+        peers_close(peers);
+        free(t);
+}

@@ -1,0 +1,46 @@
+/* upstream.h - the tier above: which node to ask for a key, and one FETCH to it.
+ *
+ * An ops struct, so that fill.c is tested without sockets: upstream_open() gives the real one (peers, ring, nng).
+ * Loop thread only. */
+#ifndef EDGED_UPSTREAM_H
+#define EDGED_UPSTREAM_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "common/buf.h"
+#include "common/rpc.h"
+#include "proto/fetch.h"
+
+#define UPSTREAM_NODES_MAX 16
+
+/* Nodes already asked in this round, by a hash of their address. */
+struct node_set {
+        unsigned count;
+        uint64_t ids[UPSTREAM_NODES_MAX];
+};
+void node_set_add(struct node_set *s, uint64_t id);
+bool node_set_has(const struct node_set *s, uint64_t id);
+
+/* err 0: reply is what the node said and bytes holds reply->bytes (NULL when there are none; ref it to keep it). Otherwise
+ * ERR_TIMEOUT, ERR_CLOSED, ERR_FULL, ERR_CANCELED, ERR_PROTO and both are NULL. */
+typedef void upstream_done(void *arg, int err, const struct fetch_reply *reply, struct buf *bytes);
+
+struct upstream {
+        const struct upstream_ops *ops;
+};
+
+struct upstream_ops {
+        /* Asks the first usable node in `stream`'s order that is not in `tried` (only != 0: just that node). Its id goes to
+         * *node. 0: done() will be called, later; ERR_CLOSED: there is none to ask. */
+        int (*fetch)(struct upstream *u, const char *stream, const struct node_set *tried, uint64_t only,
+                     const struct fetch *what, unsigned timeout_ms, uint64_t *node, upstream_done *done, void *arg);
+        size_t (*live)(struct upstream *u);
+};
+
+/* names: host:port[,…]; role: what they must be. changed is called whenever the number of live nodes may be another. */
+int upstream_open(struct upstream **out, uv_loop_t *loop, const char *names, enum node_role role,
+                  const struct node_identity *self, void (*changed)(void *arg), void *arg);
+void upstream_close(struct upstream *u); /* fetches under way end with ERR_CANCELED during the call */
+
+#endif
