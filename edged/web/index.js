@@ -1,5 +1,5 @@
 // index.js - the list of streams, kept up to date.
-import { fetchStreams, isOn, sinceText, sizeOf, startOf, titleOf } from '/streams.js'
+import { fetchStreams, isOn, sinceText, sizeOf, startOf, titleOf } from '/web/streams.js'
 
 const REFRESH_MS = 3000
 const at = (id) => document.getElementById(id)

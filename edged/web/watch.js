@@ -7,9 +7,9 @@
 //   error     cannot be helped by waiting: the browser, the address
 //
 // window.freshet is for tests and curious people: { player, state, metrics() }.
-import { Controls } from '/controls.js'
-import { Player, supported } from '/player.js'
-import { fetchStreams, isOn, sizeOf, startOf, titleOf } from '/streams.js'
+import { Controls } from '/web/controls.js'
+import { Player, supported } from '/web/player.js'
+import { fetchStreams, isOn, sizeOf, startOf, titleOf } from '/web/streams.js'
 
 const WAIT_POLL_MS = 1000, PLAY_POLL_MS = 5000
 const RETRY_MS = 1000
