@@ -1,0 +1,110 @@
+// What the browser tests share: a cluster by deploy/local, a broadcaster, Chromium without a screen.
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { chromium } from 'playwright-core'
+
+export const top = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
+const local = join(top, 'deploy', 'local')
+const portBase = Number(process.env.FRESHET_TEST_PORTS || 21700)
+const LADDER = [{ video: [{ height: 360, kbps: 600 }, { height: 180, kbps: 300 }], audio: [{ kbps: 96 }] }]
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  '--autoplay-policy=no-user-gesture-required']
+
+export async function until(what, seconds, probe) {
+  const end = Date.now() + 1000 * seconds
+  let trouble = ''
+  for (;;) {
+    try {
+      const value = await probe()
+      if (value) return value
+    } catch (error) {
+      trouble = ` (${error.message})`
+    }
+    if (Date.now() > end) throw new Error(`${what}: not within ${seconds} s${trouble}`)
+    await new Promise((wake) => setTimeout(wake, 50))
+  }
+}
+
+export class Cluster {
+  static made = 0
+
+  constructor() {
+    this.dir = mkdtempSync(join(tmpdir(), 'freshet-pages-'))
+    this.publishers = new Set()
+    const base = String(portBase + 25 * (Cluster.made++ % 4))
+    execFileSync(local, ['up', '--detach', '--dir', this.dir, '--port-base', base, '--set', `transcoderd.ladder=${JSON.stringify(LADDER)}`],
+      { stdio: ['ignore', 'ignore', 'inherit'] })
+    this.nodes = JSON.parse(readFileSync(join(this.dir, 'cluster.json'))).nodes
+  }
+
+  node(role) {
+    return this.nodes.find((n) => n.role === role)
+  }
+
+  url(path) {
+    return this.node('edged').http + path
+  }
+
+  // A moving picture and a tone; seconds: how long, or until stop().
+  publish(stream, { seconds = 0, title = '' } = {}) {
+    const log = openSync(join(this.dir, `publisher-${stream}.txt`), 'a')
+    const child = spawn('ffmpeg', ['-hide_banner', '-nostdin', '-loglevel', 'warning',
+      '-re', '-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=30', '-re', '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000',
+      '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-g', '30', '-c:a', 'aac',
+      ...(seconds ? ['-t', String(seconds)] : []), ...(title ? ['-metadata', `title=${title}`] : []),
+      '-f', 'flv', `${this.node('ingestd').rtmp}/${stream}`], { stdio: ['ignore', log, log] })
+    this.publishers.add(child)
+    const ended = new Promise((done) => child.once('exit', () => { this.publishers.delete(child); done() }))
+    return { stop: () => { child.kill('SIGTERM'); return ended }, kill: () => { child.kill('SIGKILL'); return ended }, ended }
+  }
+
+  async state(stream) {
+    const { streams } = await (await fetch(this.url('/api/streams'))).json()
+    return streams.find((s) => s.id === stream)
+  }
+
+  async playable(stream) {
+    await until(`${stream} live`, 30, async () => (await this.state(stream))?.state === 'live')
+    await until(`${stream}'s manifest`, 30, async () => (await fetch(this.url(`/live/${stream}/manifest.mpd`))).ok)
+    return this.state(stream)
+  }
+
+  down() {
+    for (const child of this.publishers) child.kill('SIGKILL')
+    execFileSync(local, ['down', '--dir', this.dir], { stdio: ['ignore', 'ignore', 'inherit'] })
+    const bad = readdirSync(this.dir).filter((f) => f.endsWith('.log'))
+      .filter((f) => /Sanitizer|runtime error:|Assertion .* failed/.test(readFileSync(join(this.dir, f), 'utf8')))
+    if (bad.length) throw new Error(`reports in ${bad.map((f) => join(this.dir, f)).join(', ')}`)
+    rmSync(this.dir, { recursive: true })
+  }
+}
+
+export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: FLAGS })
+
+// A page that remembers what went wrong in it and which other hosts it asked.
+export async function openPage(browser, cluster, path, options = {}) {
+  const context = await browser.newContext(options)
+  const page = await context.newPage()
+  page.faults = []
+  page.strangers = []
+  const own = new URL(cluster.url('')).host
+  page.on('pageerror', (error) => page.faults.push(error.message))
+  page.on('request', (request) => {
+    const { host, protocol } = new URL(request.url())
+    if (protocol.startsWith('http') && host !== own) page.strangers.push(request.url())
+  })
+  await page.goto(cluster.url(path))
+  return page
+}
+
+export const metrics = (page) => page.evaluate(() => window.freshet.metrics())
+
+export async function playing(page, seconds = 30) {
+  await until('the page plays', seconds, async () => {
+    const m = await metrics(page)
+    return m.state === 'playing' && m.decodedFrames > 5 && m.width > 0
+  })
+}

@@ -1,0 +1,68 @@
+// Another player on the same manifest: Shaka knows nothing of our page.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { Cluster, launch, openPage, top, until } from './harness.mjs'
+
+const library = readFileSync(join(top, 'tests/pages/node_modules/shaka-player/dist/shaka-player.compiled.js'), 'utf8')
+let cluster, browser
+before(async () => {
+  cluster = new Cluster()
+  browser = await launch()
+})
+after(async () => {
+  await browser?.close()
+  cluster?.down()
+})
+
+async function shaka(path) {
+  // Any page of ours will do as the ground: the origin is then the edge's.
+  const page = await openPage(browser, cluster, '/')
+  await page.setContent('<video id="v" muted autoplay></video>')
+  await page.addScriptTag({ content: library })
+  await page.evaluate(async (manifest) => {
+    shaka.polyfill.installAll()
+    const player = window.player = new shaka.Player()
+    await player.attach(document.getElementById('v'))
+    player.configure({ streaming: { lowLatencyMode: true } })
+    window.faults = []
+    player.addEventListener('error', (e) => window.faults.push(String(e.detail.code)))
+    await player.load(manifest)
+    document.getElementById('v').play()
+  }, path)
+  return page
+}
+
+const shown = (page) => page.evaluate(() => {
+  const v = document.getElementById('v')
+  return { frames: v.getVideoPlaybackQuality().totalVideoFrames, sound: v.webkitAudioDecodedByteCount, width: v.videoWidth, faults: window.faults,
+    ended: v.ended, time: v.currentTime, rungs: window.player.getVariantTracks().map((t) => t.height).sort((a, b) => a - b) }
+})
+
+test('Shaka plays the live manifest', async () => {
+  cluster.publish('shaka')
+  await cluster.playable('shaka')
+  const page = await shaka('/live/shaka/manifest.mpd')
+  await until('ninety pictures and sound', 40, async () => {
+    const now = await shown(page)
+    return now.frames >= 90 && now.sound > 0 && now.width > 0
+  })
+  const { faults, rungs } = await shown(page)
+  assert.deepEqual(faults, [])
+  assert.deepEqual(rungs, [180, 360])
+  await page.context().close()
+})
+
+test('Shaka plays the recording to its end', async () => {
+  const publisher = cluster.publish('tape', { seconds: 4 })
+  const { session } = await cluster.playable('tape')
+  await publisher.ended
+  await until('ended', 30, async () => (await cluster.state('tape'))?.state === 'ended')
+  const page = await shaka(`/live/tape/${session}/manifest.mpd`)
+  await until('the end', 40, async () => (await shown(page)).ended)
+  const { frames, faults, time } = await shown(page)
+  assert.deepEqual(faults, [])
+  assert.ok(frames >= 110 && time > 3.8 && time < 4.5, `${frames} pictures, ended at ${time}`)
+  await page.context().close()
+})

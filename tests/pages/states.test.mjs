@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { Cluster, launch, metrics, openPage, playing, until } from './harness.mjs'
+
+let cluster, browser
+before(async () => {
+  cluster = new Cluster()
+  browser = await launch()
+})
+after(async () => {
+  await browser?.close()
+  cluster?.down()
+})
+
+test('before, during and after: waits in words, starts by itself, offers the recording from the start', async () => {
+  const page = await openPage(browser, cluster, '/watch/later')
+  await until('it says that it waits', 20, async () => /Not live yet/.test(await page.textContent('#headline')))
+  const publisher = cluster.publish('later')
+  await playing(page)
+  await until('some seconds to look back on', 30, async () => (await metrics(page)).decodedFrames > 120)
+  await publisher.stop()
+  await until('it says that it ended', 40, async () => /has ended/.test(await page.textContent('#headline')))
+  await page.click('#action')
+  await playing(page)
+  const { currentTime } = await metrics(page)
+  assert.ok(currentTime < 4, `the recording plays from ${currentTime} s`)
+  await until('the recording comes to its end', 60, async () => (await metrics(page)).state === 'ended')
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+})
+
+test('a broadcast that begins again is picked up without a click', async () => {
+  const first = cluster.publish('again', { seconds: 4 })
+  await cluster.playable('again')
+  const page = await openPage(browser, cluster, '/watch/again')
+  await first.ended
+  await until('it says that it ended', 40, async () => /has ended/.test(await page.textContent('#headline')))
+  const over = (await metrics(page)).session
+  cluster.publish('again')
+  await playing(page)
+  assert.notEqual((await metrics(page)).session, over)
+  await page.context().close()
+})
+
+test('a broadcaster whose connection broke is told of, and the picture goes on when it is back', async () => {
+  const first = cluster.publish('slate')
+  await cluster.playable('slate')
+  const page = await openPage(browser, cluster, '/watch/slate')
+  await playing(page)
+  const { session } = await metrics(page)
+  await first.kill()
+  await page.waitForSelector('#slate:not([hidden])', { timeout: 30000 })
+  assert.equal((await metrics(page)).state, 'playing')
+  cluster.publish('slate')
+  await page.waitForSelector('#slate', { state: 'hidden', timeout: 30000 })
+  const back = await metrics(page)
+  assert.equal(back.session, session)
+  await until('pictures go on', 20, async () => (await metrics(page)).decodedFrames > back.decodedFrames + 30)
+  await page.context().close()
+})
+
+test('an address that can be no stream is said in words', async () => {
+  const answer = await fetch(cluster.url('/watch/no%20such'))
+  assert.ok(answer.status >= 400 && answer.status < 500)
+})

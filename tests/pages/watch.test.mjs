@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { Cluster, launch, metrics, openPage, playing, until } from './harness.mjs'
+
+let cluster, browser
+before(async () => {
+  cluster = new Cluster()
+  browser = await launch()
+  cluster.publish('cam', { title: 'Camera one' })
+  await cluster.playable('cam')
+})
+after(async () => {
+  await browser?.close()
+  cluster?.down()
+})
+
+async function watching(options) {
+  const page = await openPage(browser, cluster, '/watch/cam', options)
+  await playing(page)
+  return page
+}
+
+test('the page plays: pictures and sound are decoded and go on, from no other host, near the live edge', async () => {
+  const page = await watching()
+  const first = await metrics(page)
+  await until('sixty more pictures and more sound', 20, async () => {
+    const now = await metrics(page)
+    return now.decodedFrames >= first.decodedFrames + 60 && now.decodedAudioBytes > first.decodedAudioBytes
+  })
+  await until('the latency settles near its target', 30, async () => {
+    const { latency, targetLatency } = await metrics(page)
+    return Math.abs(latency - targetLatency) < 0.5
+  })
+  assert.match(await page.textContent('#title'), /Camera one/)
+  assert.match(await page.textContent('#latency'), /^\d+\.\d s$/)
+  assert.deepEqual(page.strangers, [])
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+})
+
+test('each rung can be chosen and is then what is shown; automatic is offered too', async () => {
+  const page = await watching()
+  const rungs = await page.$$eval('#quality option', (options) => options.map((o) => o.text))
+  assert.equal(rungs.length, 3)
+  assert.match(rungs[0], /^Auto/)
+  assert.deepEqual(rungs.slice(1), ['360p', '180p'])
+  for (const height of [180, 360]) {
+    await page.selectOption('#quality', { label: `${height}p` })
+    await until(`${height} lines`, 20, async () => (await metrics(page)).height === height)
+  }
+  await page.selectOption('#quality', 'auto')
+  await page.context().close()
+})
+
+test('the live button brings a viewer back who had paused', async () => {
+  const page = await watching()
+  await page.keyboard.press(' ')
+  assert.equal(await page.evaluate(() => document.querySelector('video').paused), true)
+  await until('the viewer has fallen behind', 20, async () => {
+    const { latency, targetLatency } = await metrics(page)
+    return latency > targetLatency + 2
+  })
+  assert.equal(await page.textContent('#live-text'), 'Go live')
+  await page.click('#live')
+  await until('back at the live edge', 20, async () => {
+    const { latency, targetLatency } = await metrics(page)
+    return latency < targetLatency + 0.7 && await page.textContent('#live-text') === 'Live'
+  })
+  await page.context().close()
+})
+
+test('keys do what the page says: sound, volume, back, live edge, full screen', async () => {
+  const page = await watching()
+  const video = (what) => page.evaluate((w) => document.querySelector('video')[w], what)
+  assert.equal(await video('muted'), true)
+  await page.click('#unmute')
+  assert.equal(await video('muted'), false)
+  assert.equal(await page.isVisible('#unmute'), false)
+  await page.keyboard.press('m')
+  assert.equal(await video('muted'), true)
+  await page.keyboard.press('m')
+  await page.locator('body').press('ArrowDown')
+  assert.ok(await video('volume') < 1)
+  await until('something to go back to', 20, async () => (await page.evaluate(() => Number(document.getElementById('seek').max - document.getElementById('seek').min))) > 5)
+  await page.keyboard.press('ArrowLeft')
+  await until('five seconds back', 10, async () => (await metrics(page)).latency > 4)
+  await page.keyboard.press('l')
+  await until('live again', 20, async () => {
+    const { latency, targetLatency } = await metrics(page)
+    return latency < targetLatency + 0.7
+  })
+  await page.keyboard.press('f')
+  await until('full screen', 10, () => page.evaluate(() => document.fullscreenElement?.id === 'stage'))
+  await page.context().close()
+})
+
+test('on a phone it plays, controls are big enough for a thumb and within the screen', async () => {
+  const page = await watching({ viewport: { width: 390, height: 780 }, isMobile: true, hasTouch: true })
+  await page.tap('video')
+  for (const id of ['play', 'live', 'mute', 'full']) {
+    const box = await page.locator(`#${id}`).boundingBox()
+    assert.ok(box.width >= 44 && box.height >= 44, `${id} is ${box.width} × ${box.height}`)
+    assert.ok(box.x >= 0 && box.x + box.width <= 390)
+  }
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth))
+  await page.context().close()
+})
+
+test('every control has a name', async () => {
+  const page = await watching()
+  const nameless = await page.$$eval('#controls button, #controls input, #controls select', (all) => all
+    .filter((e) => !(e.getAttribute('aria-label') || e.textContent.trim() || e.title)).map((e) => e.id))
+  assert.deepEqual(nameless, [])
+  await page.context().close()
+})
