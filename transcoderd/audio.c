@@ -38,10 +38,10 @@ struct audio {
 
         struct pcm pcm;
         struct drift drift;
-        bool lost; /* something is missing before the next frame */
+        int64_t apart; /* how far the next sound may lie from its place before it is moved there */
         struct audio_track *tracks[LADDER_AUDIO_MAX];
         size_t track_count;
-        bool begun, failed;
+        bool begun, failed, placed;
         int64_t logged_mono_us;
 };
 
@@ -49,7 +49,7 @@ static void count_corrupt(struct audio *a, const char *what)
 {
         uint64_t n = atomic_fetch_add(&a->out->tally.corrupt, 1) + 1;
         int64_t now_us = clock_mono_us();
-        a->lost = true;
+        a->apart = APART_AFTER_LOSS;
         if (a->logged_mono_us && now_us - a->logged_mono_us < 10 * US_PER_S)
                 return;
         a->logged_mono_us = now_us;
@@ -82,6 +82,7 @@ static void begin(struct audio *a, int64_t first_us)
         int64_t earliest = INT64_MAX;
 
         a->begun = true;
+        a->apart = 0;
         for (size_t i = 0; i < a->o.ladder.audio_count && !a->failed; i++) {
                 const struct pipeline_resume *r = resume_of(a, a->o.ladder.audio[i].name);
                 if (resumes && !r)
@@ -151,12 +152,14 @@ static void put_silence(struct audio *a, int64_t count)
 /* count samples in a->converted that belong at target. */
 static void place(struct audio *a, size_t count, int64_t target)
 {
-        struct pcm_fit fit = pcm_fit(pcm_end(&a->pcm), target, a->lost ? APART_AFTER_LOSS : PCM_APART_SAMPLES);
-        a->lost = false;
+        struct pcm_fit fit = pcm_fit(pcm_end(&a->pcm), target, a->apart);
         if (fit.skip >= (int64_t)count) {
-                atomic_fetch_add(&a->out->tally.late_dropped, 1);
+                if (a->placed) /* before: a replay brings sound that is stored already */
+                        atomic_fetch_add(&a->out->tally.late_dropped, 1);
                 return;
         }
+        a->apart = PCM_APART_SAMPLES;
+        a->placed = true;
         if (fit.insert > HOLE_MAX) {
                 pcm_init(&a->pcm, target / AAC_FRAME_SAMPLES * AAC_FRAME_SAMPLES);
                 fit.insert = target - a->pcm.first;
@@ -213,9 +216,11 @@ static void grow_converted(struct audio *a, size_t cap)
 /* Soft correction; asking for it also makes a converter that only copied into a resampler. */
 static void correct_drift(struct audio *a, int64_t error, int64_t count)
 {
+        if (!a->placed || error > PCM_APART_SAMPLES || error < -PCM_APART_SAMPLES)
+                return; /* this is for silence or leaving out */
         int more = drift_add(&a->drift, error, count);
         if (more && swr_set_compensation(a->swr, more, DRIFT_WINDOW) < 0)
-                a->lost = true;
+                a->apart = APART_AFTER_LOSS;
 }
 
 static void convert(struct audio *a, const AVFrame *f)
@@ -272,7 +277,7 @@ static void interrupt(struct audio *a)
         decoder_end(a->decoder);
         receive_sound(a);
         decoder_break(a->decoder);
-        a->lost = true;
+        a->apart = APART_AFTER_LOSS;
 }
 
 static void on_frame(struct audio *a, const struct frame *f)
@@ -312,7 +317,7 @@ static void make_silence(struct audio *a)
         if (missing <= 0 || missing > HOLE_MAX)
                 return;
         put_silence(a, missing);
-        a->lost = true;
+        a->apart = APART_AFTER_LOSS;
         atomic_fetch_add(&a->out->tally.slate_us[TRACK_AUDIO], grid_us(missing, AUDIO_TIMESCALE));
 }
 

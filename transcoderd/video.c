@@ -164,7 +164,17 @@ static bool rung_wants(struct video *v, size_t i, int64_t pts_us)
         return pts_us >= r->start_us;
 }
 
-static void rung_emit(struct rung *r, int64_t pts_us, bool slate)
+/* When the rung's next picture is due. A rung with fewer pictures than the source takes the first one of each segment, which
+ * may come sooner than its own rhythm says. */
+static int64_t next_due_us(const struct video *v, const struct rung *r, int64_t pts_us)
+{
+        int64_t next_us = pts_us + cadence_interval_us(&r->cadence);
+        int64_t source_us = cadence_interval_us(&v->cadence), segment_us = grid_next_second_us(pts_us);
+        int64_t first_us = pts_us + (segment_us - pts_us + source_us - 1) / source_us * source_us;
+        return next_us > segment_us && first_us < next_us ? first_us : next_us;
+}
+
+static void rung_emit(const struct video *v, struct rung *r, int64_t pts_us, bool slate)
 {
         /* A picture that comes before the end of a chunk which was cut early begins the next one. */
         int64_t at_us = pts_us < r->closed_us ? r->closed_us : pts_us;
@@ -179,7 +189,7 @@ static void rung_emit(struct rung *r, int64_t pts_us, bool slate)
         r->any = true;
         r->last_us = at_us;
         cadence_add(&r->cadence, at_us);
-        int64_t next_us = at_us + cadence_interval_us(&r->cadence), end_us = grid_chunk_end_us(at_us);
+        int64_t next_us = next_due_us(v, r, at_us), end_us = grid_chunk_end_us(at_us);
         if (cadence_steady(&r->cadence) && next_us >= end_us + CLEARLY_US) {
                 p.expected_us = next_us;
                 r->closed_us = end_us;
@@ -205,7 +215,7 @@ static void place(struct video *v, const AVFrame *pic, int64_t pts_us)
                         above = r->picture = scaled;
                 }
                 if (r->picture)
-                        rung_emit(r, pts_us, !pic);
+                        rung_emit(v, r, pts_us, !pic);
         }
         v->last_us = pts_us > v->last_us || !v->any ? pts_us : v->last_us;
         v->last_was_slate = !pic;
