@@ -5,7 +5,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import Cluster  # noqa: E402  (the path is set above)
+from harness import TINY_LADDER, Cluster  # noqa: E402  (the path is set above)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -54,3 +54,11 @@ def make_cluster(tmp_path):
     yield make
     for cluster in make.made:
         _end(cluster)
+
+
+@pytest.fixture(scope="module")
+def cluster_tiny(tmp_path_factory):
+    """The same with one small rung, where the picture does not matter."""
+    made = Cluster(tmp_path_factory.mktemp("tiny"), ladder=TINY_LADDER)
+    yield made
+    _end(made)
