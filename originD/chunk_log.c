@@ -1,0 +1,206 @@
+#include "originD/chunk_log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "common/mem.h"
+#include "originD/disk.h"
+
+#define RECENT_ROOM_MIN (64u << 10)
+
+struct chunk_log *chunk_log_new(uv_loop_t *loop, const char *path, int fd, const struct init_info *info,
+                                struct buf *init, const struct index *index, bool sync_segments)
+{
+        struct chunk_log *log = mem_alloc(sizeof(*log));
+        *log = (struct chunk_log){.loop = loop, .fd = fd, .sync_segments = sync_segments, .ended = fd < 0, .init = *info,
+                                  .init_bytes = init, .index = *index};
+        log->path = mem_strdup(path);
+        log->last = &log->first;
+        if (log->ended)
+                log->index.last_complete = true;
+        return log;
+}
+
+static void forget_recent(struct chunk_log *log)
+{
+        for (size_t i = 0; i < RECENT_SEGMENTS; i++)
+                buf_unref(&log->recent[i].bytes);
+}
+
+void chunk_log_free(struct chunk_log **logp)
+{
+        struct chunk_log *log = *logp;
+        *logp = NULL;
+        if (!log)
+                return;
+        assert(chunk_log_idle(log));
+        if (log->fd >= 0)
+                disk_close(log->loop, log->fd);
+        forget_recent(log);
+        buf_unref(&log->init_bytes);
+        index_free(&log->index);
+        free(log->path);
+        free(log);
+}
+
+bool chunk_log_idle(const struct chunk_log *log)
+{
+        return !log->writing && !log->first;
+}
+
+/* Room for a whole segment like those before, so that it is seldom moved. */
+static size_t room_for(const struct chunk_log *log, size_t need)
+{
+        size_t usual = log->index.peak_bytes + log->index.peak_bytes / 4;
+        size_t room = usual > RECENT_ROOM_MIN ? usual : RECENT_ROOM_MIN;
+        while (room < need)
+                room *= 2;
+        return room;
+}
+
+/* Keeps the chunk for live readers. old_len bytes of its segment were there before. */
+static void remember(struct chunk_log *log, uint32_t segment, uint32_t old_len, const struct buf *chunk)
+{
+        struct recent_segment *slot = &log->recent[segment % RECENT_SEGMENTS];
+        if (slot->segment != segment || !slot->bytes) {
+                buf_unref(&slot->bytes);
+                if (old_len) /* begun before a restart: only the file has its beginning */
+                        return;
+                slot->segment = segment;
+        }
+        size_t need = (size_t)old_len + chunk->len;
+        if (!slot->bytes || slot->bytes->len < need) {
+                struct buf *bigger = buf_new(room_for(log, need));
+                if (old_len)
+                        memcpy(bigger->data, slot->bytes->data, old_len);
+                buf_unref(&slot->bytes); /* who reads the old one keeps it */
+                slot->bytes = bigger;
+        }
+        memcpy(slot->bytes->data + old_len, chunk->data, chunk->len);
+}
+
+static void moved(struct chunk_log *log, const struct chunk_append *chunk)
+{
+        if (log->moved)
+                log->moved(log->arg, log, chunk);
+}
+
+/* 0: to be written; 1: stored before; or why not. */
+static int judge(struct chunk_log *log, struct chunk_append *a)
+{
+        struct chunk_info *c = &a->info;
+        uint32_t timescale = log->init.timescale;
+        if (log->ended)
+                return ERR_CLOSED;
+        if (box_chunk_parse(a->bytes->data, a->bytes->len, &log->init, c))
+                return ERR_PROTO;
+        int64_t off = box_ticks_to_us(c->start_ticks, timescale) - a->start_us, tick_us = 1000000 / timescale + 1;
+        if (off > tick_us || off < -tick_us || !index_on_grid(c->start_ticks, timescale, a->segment, a->chunk))
+                return ERR_CONFLICT;
+        switch (index_place(&log->index, c, a->segment)) {
+        case INDEX_STORED:
+                return 1;
+        case INDEX_OUT_OF_ORDER:
+                return ERR_ORDER;
+        case INDEX_NEXT:
+                break;
+        }
+        return index_room(&log->index, a->segment, a->bytes->len);
+}
+
+static void write_next(struct chunk_log *log);
+
+static void written(void *arg, int status)
+{
+        struct chunk_log *log = arg;
+        struct chunk_append *a = log->writing;
+        log->writing = NULL;
+        if (!status) {
+                const struct index_row *row = index_find(&log->index, a->segment);
+                uint32_t old_len = row ? row->len_bytes : 0;
+                index_add(&log->index, &a->info, a->segment, (uint32_t)a->bytes->len, a->flags & PUT_LAST);
+                remember(log, a->segment, old_len, a->bytes);
+        }
+        write_next(log);
+        moved(log, status ? NULL : a);
+        a->done(a, status);
+}
+
+static void start_write(struct chunk_log *log, struct chunk_append *a)
+{
+        bool sync = log->sync_segments && a->flags & PUT_LAST;
+        log->writing = a;
+        disk_append(log->loop, log->fd, log->index.file_bytes, a->bytes, sync, written, log);
+}
+
+/* Answers what needs no write, until one that does. */
+static void write_next(struct chunk_log *log)
+{
+        while (!log->writing && log->first) {
+                struct chunk_append *a = log->first;
+                log->first = a->next;
+                if (!log->first)
+                        log->last = &log->first;
+                log->queued--;
+                int verdict = judge(log, a);
+                if (verdict)
+                        a->done(a, verdict > 0 ? 0 : verdict);
+                else
+                        start_write(log, a);
+        }
+}
+
+void chunk_log_append(struct chunk_log *log, struct chunk_append *a)
+{
+        if (log->queued == APPENDS_QUEUED_MAX) {
+                a->done(a, ERR_FULL);
+                return;
+        }
+        a->next = NULL;
+        a->log = log;
+        *log->last = a;
+        log->last = &a->next;
+        log->queued++;
+        write_next(log);
+}
+
+void chunk_log_fence(struct chunk_log *log)
+{
+        struct chunk_append *a = log->first;
+        log->first = NULL;
+        log->last = &log->first;
+        log->queued = 0;
+        while (a) {
+                struct chunk_append *next = a->next;
+                a->done(a, ERR_FENCED);
+                a = next;
+        }
+}
+
+void chunk_log_end(struct chunk_log *log)
+{
+        assert(chunk_log_idle(log));
+        if (log->ended)
+                return;
+        log->ended = true;
+        log->index.last_complete = true;
+        disk_close(log->loop, log->fd);
+        log->fd = -1;
+        forget_recent(log);
+        moved(log, NULL);
+}
+
+bool chunk_log_segment(const struct chunk_log *log, uint32_t segment, struct segment_view *out)
+{
+        const struct index_row *row = index_find(&log->index, segment);
+        if (!row)
+                return false;
+        const struct recent_segment *slot = &log->recent[segment % RECENT_SEGMENTS];
+        *out = (struct segment_view){.offset = row->offset, .len_bytes = row->len_bytes,
+                                     .complete = index_complete(&log->index, row)};
+        if (slot->bytes && slot->segment == segment)
+                out->bytes = slot->bytes;
+        return true;
+}

@@ -1,0 +1,279 @@
+#include "originD/claim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "originD/stats.h"
+
+static void reply(struct claims *cl, struct rpc_request *req, uint8_t type, message_encode *encode, const void *message)
+{
+        cl->answering--;
+        rpc_reply(req, message_new(type, encode, message));
+}
+
+/* CLAIM */
+
+struct claiming {
+        struct session_wait wait;
+        struct claims *claims;
+        struct rpc_request *req;
+        struct session *session;
+        uint32_t generation;
+};
+
+static void reply_claim(struct claims *cl, struct rpc_request *req, int status, const struct session *s)
+{
+        struct claim_reply m = {.status = (int8_t)status};
+        if (!status) {
+                strcpy(m.session, s->id);
+                m.epoch_us = s->epoch_us;
+                m.generation = s->generation;
+                m.track_count = (uint8_t)session_claim_tracks(s, m.tracks);
+        }
+        reply(cl, req, MSG_CLAIM_REPLY, claim_reply_encode, &m);
+}
+
+static void claimed(struct session_wait *w, int status)
+{
+        struct claiming *c = (struct claiming *)w;
+        if (!status && (c->session->generation != c->generation || c->session->ending))
+                status = ERR_FENCED; /* claimed again by another one meanwhile */
+        if (status == ERR_NOSPACE)
+                store_no_space(c->claims->store);
+        reply_claim(c->claims, c->req, status, c->session);
+        free(c);
+}
+
+static void handle_claim(struct claims *cl, struct rpc_request *req)
+{
+        struct claim m;
+        struct session *s;
+        if (claim_decode(&req->body, &m) < 0) {
+                cl->answering--;
+                rpc_drop(req, "malformed CLAIM");
+                return;
+        }
+        if (m.grace_ms > GRACE_MAX_MS)
+                m.grace_ms = GRACE_MAX_MS;
+        int rc = store_claim(cl->store, &m, &s);
+        if (rc) {
+                log_warn("session=%s stream=%s msg=\"claim refused\" node=%s error=\"%s\"", m.session, m.stream, m.node,
+                         err_text(rc));
+                reply_claim(cl, req, rc, NULL);
+                return;
+        }
+        struct claiming *c = mem_alloc(sizeof(*c));
+        *c = (struct claiming){.claims = cl, .req = req, .session = s, .generation = s->generation + 1};
+        char title[160];
+        log_info("session=%s stream=%s msg=\"%s\" generation=%u node=%s before=%s title=%s", s->id, s->stream,
+                 s->generation ? "claimed again" : "session begins", c->generation, m.node,
+                 s->node[0] ? s->node : "-", log_quote(title, sizeof(title), m.title));
+        session_claim(s, &m, &c->wait, claimed);
+}
+
+/* PUT */
+
+struct putting {
+        struct chunk_append append;
+        struct claims *claims;
+        struct rpc_request *req;
+        struct session *session;
+        char track[TRACK_NAME_MAX + 1];
+        uint32_t generation;
+};
+
+static enum stat_id refusal(int status)
+{
+        switch (status) {
+        case ERR_FENCED:
+                return STAT_PUTS_FENCED;
+        case ERR_ORDER:
+                return STAT_PUTS_ORDER;
+        case ERR_NOSPACE:
+                return STAT_PUTS_NOSPACE;
+        case ERR_CONFLICT:
+                return STAT_PUTS_CONFLICT;
+        case ERR_PROTO:
+                return STAT_PUTS_PROTO;
+        default:
+                return STAT_PUTS_OTHER;
+        }
+}
+
+static void count_refusal(struct claims *cl, const struct put *m, int status)
+{
+        stat_add(refusal(status), 1);
+        if (status == ERR_NOSPACE)
+                store_no_space(cl->store);
+        if (status == ERR_NOSPACE || status == ERR_FENCED || status == ERR_ORDER) /* the writer's to deal with */
+                log_debug("session=%s track=%s msg=\"PUT refused\" segment=%u chunk=%u error=\"%s\"", m->session, m->track,
+                          m->segment, m->chunk, err_text(status));
+        else
+                log_warn("session=%s track=%s msg=\"PUT refused\" segment=%u chunk=%u start_us=%lld error=\"%s\"", m->session,
+                         m->track, m->segment, m->chunk, (long long)m->start_us, err_text(status));
+}
+
+static void reply_put(struct claims *cl, struct rpc_request *req, int status, struct session *s, const char *track)
+{
+        struct put_reply m = {.status = (int8_t)status};
+        struct track *t = s ? session_track(s, track) : NULL;
+        if (t && t->log && t->log->index.count) {
+                index_next(&t->log->index, &m.next_segment, &m.next_chunk, &m.end_us);
+        } else if (t) {
+                m.next_segment = t->first_segment;
+                m.end_us = t->start_us;
+        }
+        reply(cl, req, MSG_PUT_REPLY, put_reply_encode, &m);
+}
+
+static void put_done(struct putting *p, int status)
+{
+        const struct chunk_append *a = &p->append;
+        if (status) {
+                struct put m = {.segment = a->segment, .chunk = a->chunk, .start_us = a->start_us};
+                strcpy(m.session, p->session->id);
+                strcpy(m.track, p->track);
+                count_refusal(p->claims, &m, status);
+        }
+        reply_put(p->claims, p->req, status, p->session, p->track);
+        buf_unref(&p->append.bytes);
+        free(p);
+}
+
+static void appended(struct chunk_append *a, int status)
+{
+        /* Idle until the write is over, the session is not freed before this. */
+        put_done((struct putting *)a, status);
+}
+
+static void track_added(void *arg, int status)
+{
+        put_done(arg, status);
+}
+
+static void free_message(void *msg)
+{
+        nng_msg_free(msg);
+}
+
+static void log_fence(const struct session *s, const struct put *m)
+{
+        log_info("session=%s stream=%s track=%s msg=\"writer fenced\" generation=%u current=%u", s->id, s->stream, m->track,
+                 m->generation, s->generation);
+}
+
+/* 0: the session takes it. */
+static int judge_put(struct claims *cl, const struct put *m, struct session *s)
+{
+        if (!s || s->state == SESSION_ENDED || s->ending)
+                return ERR_NOT_FOUND;
+        if (m->generation != s->generation) {
+                log_fence(s, m);
+                return ERR_FENCED;
+        }
+        session_heard(s); /* full or not, the writer is there */
+        return cl->store->full ? ERR_NOSPACE : 0;
+}
+
+/* Takes the message, which the bytes lie in, and starts what the PUT asks for. */
+static void start_put(struct claims *cl, struct rpc_request *req, const struct put *m, struct session *s)
+{
+        struct track *t = session_track(s, m->track);
+        struct putting *p = mem_alloc(sizeof(*p));
+        *p = (struct putting){.claims = cl, .req = req, .session = s, .generation = m->generation};
+        p->append = (struct chunk_append){.segment = m->segment, .chunk = m->chunk, .flags = m->flags,
+                                          .start_us = m->start_us, .done = appended};
+        strcpy(p->track, m->track);
+        p->append.bytes = buf_wrap((uint8_t *)(uintptr_t)m->bytes, m->len, free_message, req->msg);
+        req->msg = NULL;
+        if (m->flags & PUT_INIT)
+                session_add_track(s, m, track_added, p);
+        else if (t && t->log)
+                chunk_log_append(t->log, &p->append);
+        else
+                put_done(p, ERR_NOT_FOUND);
+}
+
+static void handle_put(struct claims *cl, struct rpc_request *req)
+{
+        struct put m;
+        if (put_decode(&req->body, &m) < 0) {
+                cl->answering--;
+                stat_add(STAT_PUTS_PROTO, 1);
+                rpc_drop(req, "malformed PUT");
+                return;
+        }
+        struct session *s = store_session(cl->store, m.session);
+        int rc = m.start_us < 0 ? ERR_CONFLICT : judge_put(cl, &m, s);
+        if (!rc) {
+                start_put(cl, req, &m, s);
+                return;
+        }
+        count_refusal(cl, &m, rc);
+        reply_put(cl, req, rc, s, m.track);
+}
+
+/* END */
+
+struct ending {
+        struct session_wait wait;
+        struct claims *claims;
+        struct rpc_request *req;
+};
+
+static void reply_end(struct claims *cl, struct rpc_request *req, int status)
+{
+        reply(cl, req, MSG_END_REPLY, status_reply_encode, &(struct status_reply){.status = (int8_t)status});
+}
+
+static void ended(struct session_wait *w, int status)
+{
+        struct ending *e = (struct ending *)w;
+        reply_end(e->claims, e->req, status);
+        free(e);
+}
+
+static void handle_end(struct claims *cl, struct rpc_request *req)
+{
+        struct end m;
+        if (end_decode(&req->body, &m) < 0) {
+                cl->answering--;
+                rpc_drop(req, "malformed END");
+                return;
+        }
+        struct session *s = store_session(cl->store, m.session);
+        if (!s || m.generation != s->generation) {
+                reply_end(cl, req, s ? ERR_FENCED : ERR_NOT_FOUND);
+                return;
+        }
+        struct ending *e = mem_alloc(sizeof(*e));
+        *e = (struct ending){.claims = cl, .req = req};
+        session_end(s, m.end_us, true, &e->wait, ended);
+}
+
+void claim_handle(void *arg, struct rpc_request *req)
+{
+        struct claims *cl = arg;
+        if (cl->stopping || !cl->store->recovered) {
+                rpc_drop(req, cl->stopping ? "stopping" : "not recovered yet");
+                return;
+        }
+        cl->answering++;
+        switch (req->type) {
+        case MSG_CLAIM:
+                handle_claim(cl, req);
+                break;
+        case MSG_PUT:
+                handle_put(cl, req);
+                break;
+        case MSG_END:
+                handle_end(cl, req);
+                break;
+        default:
+                cl->answering--;
+                rpc_drop(req, "not for this port");
+        }
+}

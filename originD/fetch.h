@@ -1,0 +1,15 @@
+/* fetch.h - FETCH by nng: from the edges, the lower tiers, other origins. A handler of an rpc server; loop thread. */
+#ifndef ORIGIND_FETCH_H
+#define ORIGIND_FETCH_H
+
+#include "common/rpc.h"
+#include "originD/serve.h"
+
+struct fetches {
+        struct serve *serve;
+        struct store *store;
+};
+
+void fetch_handle(void *fetches, struct rpc_request *req); /* rpc_handler */
+
+#endif

@@ -1,0 +1,63 @@
+/* index.h - where in a track's file each segment lies, and where the track ends.
+ *
+ * Only whole chunks are in it. A day of segments is 1.4 MB a track. Built by chunk_log.c as chunks are written, or by
+ * index_walk() from the file. No thread of its own: the loop's once the walk on the pool is over. */
+#ifndef ORIGIND_INDEX_H
+#define ORIGIND_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "originD/box.h"
+
+#define SEGMENT_MAX_BYTES (64u << 20)
+#define INIT_MAX_BYTES (256u << 10)
+
+struct index_row {
+        uint64_t offset; /* in the file */
+        uint32_t len_bytes;
+        uint32_t segment;
+};
+
+struct index {
+        struct index_row *rows; /* rising segments; there may be holes */
+        size_t count, cap;
+        uint32_t timescale;
+        uint64_t init_bytes, file_bytes; /* file_bytes: where the last whole chunk ends */
+        uint64_t start_ticks, end_ticks; /* of all that is stored; 0 without chunks */
+        uint64_t media_ticks, samples;   /* sums over the chunks */
+        uint32_t peak_bytes;             /* of the largest segment */
+        bool last_complete;              /* nothing more comes in the last row's segment */
+};
+
+void index_init(struct index *ix, uint32_t timescale, uint64_t init_bytes);
+void index_free(struct index *ix);
+
+/* What a chunk is to a track. A frame may begin one tick before the other's end: both ends round. */
+enum index_place { INDEX_NEXT, INDEX_STORED, INDEX_OUT_OF_ORDER };
+enum index_place index_place(const struct index *ix, const struct chunk_info *c, uint32_t segment);
+
+/* 1: ticks lie in that chunk of that segment, give or take a tick. */
+int index_on_grid(uint64_t ticks, uint32_t timescale, uint32_t segment, uint8_t chunk);
+
+/* The chunk is in the file behind all others. ERR_LIMIT: its segment would be over SEGMENT_MAX_BYTES; nothing changes. */
+int index_room(const struct index *ix, uint32_t segment, uint64_t chunk_bytes);
+void index_add(struct index *ix, const struct chunk_info *c, uint32_t segment, uint32_t chunk_bytes, bool last);
+
+const struct index_row *index_find(const struct index *ix, uint32_t segment); /* NULL: not there */
+bool index_complete(const struct index *ix, const struct index_row *row);
+
+/* The place on the grid behind the last chunk. */
+void index_next(const struct index *ix, uint32_t *segment, uint8_t *chunk, int64_t *end_us);
+
+/* Pool thread: reads the file from its beginning into the index: init segment, then chunks up to the first that is not
+ * whole or not in order. What lies behind (file length − file_bytes) is the caller's to cut off. ERR_IO; ERR_CORRUPT: no
+ * readable init segment. On error nothing is held. *init is the caller's. */
+int index_walk(int fd, struct index *ix, struct init_info *info, struct buf **init);
+
+/* Pool thread: the init segment alone. Errors as index_walk. */
+int index_read_init(int fd, struct init_info *info, struct buf **init);
+
+#endif

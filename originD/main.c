@@ -1,0 +1,177 @@
+/* originD: the source of truth. Claims and generations, the append-only store, manifests, FETCH, plain HTTP. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/daemon.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "originD/claim.h"
+#include "originD/fetch.h"
+#include "originD/http.h"
+#include "originD/serve.h"
+#include "originD/stats.h"
+#include "originD/store.h"
+
+#define CLAIM_CONTEXTS 128
+
+struct config {
+        struct config_common common;
+        int64_t port, fetch_port, http_port;
+        char *data_dir, *sync;
+        int64_t retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
+        int64_t time_shift_s, latency_bound_ms, target_latency_ms, update_s;
+};
+
+#define INT_KEY(field, def, lo, hi, u, h)                                                                               \
+        {.name = #field, .type = CONFIG_INT, .offset = offsetof(struct config, field), .default_value = def, .min = lo,  \
+         .max = hi, .unit = u, .help = h}
+
+static const struct config_key keys[] = {
+        CONFIG_COMMON_KEYS(9390),
+        INT_KEY(port, "9301", 1, 65535, "port", "nng port of CLAIM, PUT and END, for transcoders"),
+        INT_KEY(fetch_port, "9302", 1, 65535, "port", "nng port of FETCH, for edges"),
+        INT_KEY(http_port, "8081", 0, 65535, "port", "HTTP port other CDNs pull from; 0: off"),
+        {.name = "data_dir", .type = CONFIG_STRING, .offset = offsetof(struct config, data_dir), .default_value = "./data",
+         .min = 1, .max = 255, .unit = "", .help = "folder of the recordings"},
+        INT_KEY(retention_s, "86400", 0, 3153600000, "s", "age at which a recording that ended is removed; 0: never"),
+        INT_KEY(retention_bytes, "0", 0, INT64_MAX, "bytes", "when there is more, the oldest recordings go; 0: no bound"),
+        INT_KEY(min_free_bytes, "268435456", 0, INT64_MAX, "bytes", "with less free, writes are refused and the node is not ready"),
+        INT_KEY(max_sessions, "256", 1, 100000, "sessions", "live at the same time"),
+        INT_KEY(max_waits, "512", 1, 65536, "requests", "FETCHes held at the same time"),
+        INT_KEY(time_shift_s, "60", 2, 86400, "s", "how far back a live viewer can go"),
+        INT_KEY(latency_bound_ms, "300", 0, 60000, "ms", "from capture to the origin: what availability times allow for"),
+        INT_KEY(target_latency_ms, "800", 200, 60000, "ms", "how far behind availability players aim to be"),
+        INT_KEY(update_s, "2", 1, 3600, "s", "how often players look for a changed manifest"),
+        {.name = "sync", .type = CONFIG_CHOICE, .offset = offsetof(struct config, sync), .default_value = "none",
+         .allowed = "none|segment", .unit = "", .help = "what is forced to the disk before it is answered: nothing, or each segment"},
+        {.name = NULL},
+};
+
+struct origin {
+        struct config config;
+        struct daemon daemon;
+        struct store store;
+        struct serve serve;
+        struct claims claims;
+        struct fetches fetches;
+        struct rpc_server *claim_server, *fetch_server;
+        struct http *http;
+        bool open, enough_space, stopping;
+};
+
+static void tell_ready(struct origin *o)
+{
+        if (o->stopping)
+                daemon_ready(&o->daemon, false, "stopping");
+        else if (!o->open)
+                daemon_ready(&o->daemon, false, "recovering");
+        else
+                daemon_ready(&o->daemon, o->enough_space, o->enough_space ? "" : "no space for writing");
+}
+
+static void fail(struct origin *o, const char *what, int64_t port, int err)
+{
+        log_error("msg=\"cannot listen for %s\" port=%lld error=\"%s\"", what, (long long)port, err_text(err));
+        daemon_exit(&o->daemon, 1);
+        exit(1);
+}
+
+static void open_sockets(struct origin *o)
+{
+        const struct config *c = &o->config;
+        int rc = rpc_server_open(&o->claim_server, o->daemon.loop, c->common.bind, (int)c->port, CLAIM_CONTEXTS,
+                                 &o->daemon.self, claim_handle, &o->claims);
+        if (rc)
+                fail(o, "writers", c->port, rc);
+        rc = rpc_server_open(&o->fetch_server, o->daemon.loop, c->common.bind, (int)c->fetch_port,
+                             (unsigned)c->max_waits + 32, &o->daemon.self, fetch_handle, &o->fetches);
+        if (rc)
+                fail(o, "FETCH", c->fetch_port, rc);
+        rc = c->http_port ? http_open(&o->http, o->daemon.loop, c->common.bind, (int)c->http_port, &o->serve) : 0;
+        if (rc)
+                fail(o, "HTTP", c->http_port, rc);
+}
+
+static void store_ready(void *arg)
+{
+        struct origin *o = arg;
+        if (o->stopping)
+                return;
+        open_sockets(o);
+        o->open = true;
+        log_info("msg=\"open\" port=%lld fetch_port=%lld http_port=%lld data_dir=%s", (long long)o->config.port,
+                 (long long)o->config.fetch_port, (long long)o->config.http_port, o->config.data_dir);
+        tell_ready(o);
+}
+
+static void session_changed(void *arg, struct session *s)
+{
+        struct origin *o = arg;
+        serve_changed(&o->serve, s);
+}
+
+static void space_changed(void *arg, bool enough)
+{
+        struct origin *o = arg;
+        o->enough_space = enough;
+        tell_ready(o);
+}
+
+/* The last write is on the disk and answered. */
+static void store_idle(void *arg)
+{
+        struct origin *o = arg;
+        if (o->claim_server)
+                rpc_server_close(o->claim_server);
+        if (o->fetch_server)
+                rpc_server_close(o->fetch_server);
+        store_close(&o->store);
+        serve_close(&o->serve);
+        daemon_exit(&o->daemon, 0);
+}
+
+static void stop(void *arg)
+{
+        struct origin *o = arg;
+        o->stopping = true;
+        o->daemon.self.draining = true;
+        tell_ready(o);
+        o->claims.stopping = true;
+        serve_stop(&o->serve);
+        http_close(&o->http);
+        store_stop(&o->store);
+}
+
+int main(int argc, char **argv)
+{
+        static struct origin o = {.enough_space = true};
+        setenv("UV_THREADPOOL_SIZE", "8", 0); /* read by libuv at its first use: eight writes at a time */
+        daemon_init(&o.daemon, "originD", ROLE_ORIGIND, keys, &o.config, argc, argv, stop, NULL, &o);
+        stats_register();
+        tell_ready(&o);
+
+        struct store_options so = {.data_dir = o.config.data_dir,
+                                   .retention_us = o.config.retention_s * 1000000,
+                                   .retention_bytes = o.config.retention_bytes,
+                                   .min_free_bytes = o.config.min_free_bytes,
+                                   .live_max = o.config.max_sessions,
+                                   .sync_segments = strcmp(o.config.sync, "segment") == 0};
+        struct store_events se = {.ready = store_ready, .changed = session_changed, .space = space_changed,
+                                  .idle = store_idle, .arg = &o};
+        struct manifest_options mo = {.latency_bound_ms = o.config.latency_bound_ms,
+                                      .target_latency_ms = o.config.target_latency_ms,
+                                      .time_shift_s = o.config.time_shift_s,
+                                      .update_s = o.config.update_s};
+        o.claims.store = o.fetches.store = &o.store;
+        o.fetches.serve = &o.serve;
+        serve_open(&o.serve, o.daemon.loop, &o.store, &mo, (size_t)o.config.max_waits);
+        int rc = store_open(&o.store, o.daemon.loop, &so, &se);
+        if (rc) {
+                log_error("msg=\"cannot use data_dir\" path=%s error=\"%s\"", so.data_dir, err_text(rc));
+                return 1;
+        }
+        int status = daemon_run(&o.daemon);
+        daemon_fini(&o.daemon, &o.config);
+        return status;
+}

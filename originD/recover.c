@@ -1,0 +1,187 @@
+#include "originD/recover.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "originD/disk.h"
+
+#define JSON_MAX (1u << 20)
+
+static int read_json(const char *dir, struct session *s)
+{
+        char *path = mem_printf("%s/session.json", dir), *text = NULL;
+        int fd = open(path, O_RDONLY | O_CLOEXEC), rc = ERR_NOT_FOUND;
+        struct stat st;
+        free(path);
+        if (fd < 0)
+                return rc;
+        if (fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size <= JSON_MAX) {
+                text = mem_alloc((size_t)st.st_size);
+                rc = read(fd, text, (size_t)st.st_size) == st.st_size
+                             ? session_from_json(s, text, (size_t)st.st_size)
+                             : ERR_IO;
+        }
+        close(fd);
+        free(text);
+        return rc;
+}
+
+static void forget_track(struct session *s, size_t i)
+{
+        buf_unref(&s->tracks[i].init_bytes);
+        s->track_count--;
+        memmove(&s->tracks[i], &s->tracks[i + 1], (s->track_count - i) * sizeof(s->tracks[0]));
+        s->tracks[s->track_count] = (struct track){0};
+}
+
+/* Cuts off what a dying process left unfinished. */
+static int cut_tail(struct recovered *out, const struct session *s, const char *name, int fd, const struct index *ix)
+{
+        struct stat st;
+        if (fstat(fd, &st) < 0)
+                return ERR_IO;
+        uint64_t torn = (uint64_t)st.st_size - ix->file_bytes;
+        if (!torn)
+                return 0;
+        if (ftruncate(fd, (off_t)ix->file_bytes) < 0)
+                return ERR_IO;
+        out->torn_bytes += torn;
+        log_warn("session=%s stream=%s track=%s msg=\"cut off an unfinished chunk\" torn_bytes=%llu kept_bytes=%llu", s->id,
+                 s->stream, name, (unsigned long long)torn, (unsigned long long)ix->file_bytes);
+        return 0;
+}
+
+static int recover_live_track(struct recovered *out, struct session *s, size_t i, char *path)
+{
+        struct track *t = &s->tracks[i];
+        struct index ix = {0};
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        int rc = fd < 0 ? ERR_IO : index_walk(fd, &ix, &t->init, &t->init_bytes);
+        if (!rc)
+                rc = cut_tail(out, s, t->name, fd, &ix);
+        if (rc) {
+                index_free(&ix);
+                if (fd >= 0)
+                        close(fd);
+                return rc;
+        }
+        struct recovered_track *r = mem_alloc(sizeof(*r));
+        *r = (struct recovered_track){.next = out->live_tracks, .s = s, .track = i, .fd = fd, .index = ix,
+                                      .path = mem_strdup(path)};
+        out->live_tracks = r;
+        log_info("session=%s stream=%s track=%s msg=\"recovered\" segments=%zu end_us=%lld", s->id, s->stream, t->name,
+                 ix.count, (long long)box_ticks_to_us(ix.end_ticks, ix.timescale));
+        return 0;
+}
+
+static int recover_ended_track(struct session *s, size_t i, const char *path)
+{
+        struct track *t = &s->tracks[i];
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        int rc = fd < 0 ? ERR_IO : index_read_init(fd, &t->init, &t->init_bytes);
+        if (fd >= 0)
+                close(fd);
+        return rc;
+}
+
+static void recover_tracks(struct recovered *out, struct session *s, const char *dir)
+{
+        for (size_t i = 0; i < s->track_count;) {
+                char *path = mem_printf("%s/%s.mp4", dir, s->tracks[i].name);
+                int rc = s->state == SESSION_LIVE ? recover_live_track(out, s, i, path)
+                                                  : recover_ended_track(s, i, path);
+                if (rc) {
+                        log_warn("session=%s stream=%s msg=\"left out an unreadable track\" path=%s error=\"%s\"", s->id,
+                                 s->stream, path, err_text(rc));
+                        forget_track(s, i);
+                } else {
+                        i++;
+                }
+                free(path);
+        }
+}
+
+static bool holds_media(const char *dir)
+{
+        DIR *d = opendir(dir);
+        struct dirent *e;
+        bool media = false;
+        while (d && (e = readdir(d)))
+                if (strstr(e->d_name, ".mp4"))
+                        media = true;
+        if (d)
+                closedir(d);
+        return media;
+}
+
+static bool is_removed(const char *name)
+{
+        size_t len = strlen(name), suffix = strlen(DISK_REMOVED_SUFFIX);
+        return len > suffix && strcmp(name + len - suffix, DISK_REMOVED_SUFFIX) == 0;
+}
+
+static void recover_session(struct recovered *out, const char *stream, const char *name, const char *dir)
+{
+        if (is_removed(name)) {
+                disk_remove_now(dir);
+                return;
+        }
+        struct session *s = mem_alloc(sizeof(*s));
+        int rc = read_json(dir, s);
+        if (!rc && (strcmp(s->stream, stream) != 0 || strcmp(s->id, name) != 0))
+                rc = ERR_CORRUPT;
+        if (!rc) {
+                recover_tracks(out, s, dir);
+                s->load = s->state == SESSION_LIVE ? LOAD_DONE : LOAD_NO;
+                s->next_by_id = out->sessions;
+                out->sessions = s;
+                return;
+        }
+        free(s);
+        if (session_id_valid(name) && !holds_media(dir))
+                disk_remove_now(dir);
+        else
+                log_error("msg=\"not a session, left alone\" path=%s error=\"%s\"", dir, err_text(rc));
+}
+
+static void each_folder(struct recovered *out, const char *path, const char *stream)
+{
+        DIR *d = opendir(path);
+        struct dirent *e;
+        while (d && (e = readdir(d))) {
+                if (e->d_name[0] == '.')
+                        continue;
+                char *inner = mem_printf("%s/%s", path, e->d_name);
+                struct stat st;
+                if (lstat(inner, &st) == 0 && S_ISDIR(st.st_mode)) {
+                        if (stream)
+                                recover_session(out, stream, e->d_name, inner);
+                        else if (stream_id_valid(e->d_name))
+                                each_folder(out, inner, e->d_name);
+                }
+                free(inner);
+        }
+        if (d)
+                closedir(d);
+        else
+                out->status = stream ? out->status : ERR_IO;
+}
+
+void recover(struct recovered *out, const char *data_dir)
+{
+        *out = (struct recovered){0};
+        if (mkdir(data_dir, 0755) < 0 && errno != EEXIST) {
+                out->status = ERR_IO;
+                return;
+        }
+        each_folder(out, data_dir, NULL);
+}

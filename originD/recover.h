@@ -1,0 +1,27 @@
+/* recover.h - what a start makes of the files it finds. Pool thread; blocks for as long as the walk takes.
+ *
+ * Sessions that had ended: session.json and the init segments are read. Sessions that were live: every track's file is
+ * walked box by box, what lies behind its last whole chunk is cut off, and it is open for writing again. A folder without a
+ * readable session.json is left alone and logged, unless it holds no media; *.removed is removed. */
+#ifndef ORIGIND_RECOVER_H
+#define ORIGIND_RECOVER_H
+
+#include "originD/session.h"
+
+struct recovered {
+        struct session *sessions; /* linked by next_by_id */
+        struct recovered_track {
+                struct recovered_track *next;
+                struct session *s;
+                size_t track;
+                int fd;
+                struct index index;
+                char *path;
+        } *live_tracks; /* walked, to be given to a chunk_log on the loop */
+        uint64_t torn_bytes;
+        int status; /* ERR_IO: data_dir itself cannot be used */
+};
+
+void recover(struct recovered *out, const char *data_dir);
+
+#endif

@@ -1,0 +1,351 @@
+#include "originD/serve.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "originD/disk.h"
+#include "originD/stats.h"
+
+#define SWEEP_MS 20
+#define TTL_MANIFEST_MS 1000
+#define TTL_UNKNOWN_MS 1000 /* a name that may yet come to be: a stream, a session, a track */
+#define TTL_NEVER_MS 10000  /* a segment that will never be */
+#define TTL_MEDIA_MS UINT32_MAX
+
+static const struct serve_answer not_yet = {.status = ERR_NOT_YET};
+
+static void count_answer(const struct serve_answer *a)
+{
+        stat_add(a->status == 0               ? STAT_FETCHES_OK
+                 : a->status == ERR_NOT_YET   ? STAT_FETCHES_NOT_YET
+                 : a->status == ERR_NOT_FOUND ? STAT_FETCHES_NOT_FOUND
+                 : a->status == ERR_FULL      ? STAT_FETCHES_FULL
+                                              : STAT_FETCHES_ERROR,
+                 1);
+}
+
+static void answer(struct serve_request *r, const struct serve_answer *a)
+{
+        count_answer(a);
+        r->done(r, a);
+}
+
+static void not_found(struct serve_request *r, uint32_t ttl_ms)
+{
+        answer(r, &(struct serve_answer){.status = ERR_NOT_FOUND, .ttl_ms = ttl_ms});
+}
+
+static void answer_bytes(struct serve_request *r, struct buf *bytes, uint64_t size, bool complete, uint8_t flags,
+                         uint32_t ttl_ms, const char *content_type)
+{
+        if (r->offset > size) {
+                not_found(r, TTL_UNKNOWN_MS);
+                return;
+        }
+        uint64_t left = size - r->offset;
+        size_t len = left < r->max_bytes ? (size_t)left : r->max_bytes;
+        if (complete && len == left)
+                flags |= FETCH_COMPLETE;
+        answer(r, &(struct serve_answer){.flags = flags, .ttl_ms = ttl_ms, .content_type = content_type, .bytes = bytes,
+                                         .from = (size_t)r->offset, .len = len, .size = size, .complete = complete});
+}
+
+/* A look at a question: answered (or on its way to be), or nothing to say yet. */
+enum look { LOOK_DONE, LOOK_WAIT };
+
+static void read_done(void *arg, int status)
+{
+        struct serve_request *r = arg;
+        struct buf *bytes = r->reading;
+        r->reading = NULL;
+        r->pinned->pins--;
+        r->pinned = NULL;
+        bool all = r->offset + bytes->len == r->view.len_bytes;
+        struct serve_answer a = {.status = status,
+                                 .flags = FETCH_IMMUTABLE | (all && r->view.complete ? FETCH_COMPLETE : 0),
+                                 .ttl_ms = TTL_MEDIA_MS,
+                                 .content_type = "video/mp4",
+                                 .bytes = bytes,
+                                 .len = bytes->len,
+                                 .size = r->view.len_bytes,
+                                 .complete = r->view.complete};
+        if (status)
+                a = (struct serve_answer){.status = status == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_IO};
+        answer(r, &a);
+        buf_unref(&bytes);
+}
+
+static void read_segment(struct serve *sv, struct serve_request *r, struct session *s, const struct chunk_log *log)
+{
+        uint64_t left = r->view.len_bytes - r->offset;
+        r->reading = buf_new(left < r->max_bytes ? (size_t)left : r->max_bytes);
+        r->pinned = s;
+        s->pins++;
+        stat_add(STAT_DISK_READS, 1);
+        disk_read(sv->loop, log->path, r->view.offset + r->offset, r->reading, read_done, r);
+}
+
+static enum look look_at_stored(struct serve *sv, struct serve_request *r, struct session *s, const struct chunk_log *log)
+{
+        const struct segment_view *v = &r->view;
+        if (r->offset == v->len_bytes && !v->complete)
+                return LOOK_WAIT;
+        if (v->bytes || r->offset >= v->len_bytes)
+                answer_bytes(r, v->bytes, v->len_bytes, v->complete, FETCH_IMMUTABLE, TTL_MEDIA_MS, "video/mp4");
+        else
+                read_segment(sv, r, s, log);
+        return LOOK_DONE;
+}
+
+/* A segment that is not there: due soon, or never to come. */
+static enum look look_ahead(struct serve_request *r, const struct session *s, const struct track *t)
+{
+        const struct index *ix = &t->log->index;
+        int64_t n = r->parsed.segment, last = ix->count ? (int64_t)ix->rows[ix->count - 1].segment : -1;
+        int64_t edge = session_live_edge_us(s) / SEGMENT_US;
+        edge = edge > last ? edge : last;
+        if (s->state == SESSION_ENDED || n < t->first_segment || n < last) {
+                not_found(r, TTL_NEVER_MS);
+                return LOOK_DONE;
+        }
+        if (n <= edge + DUE_SOON_SEGMENTS)
+                return LOOK_WAIT;
+        int64_t until_ms = (n - DUE_SOON_SEGMENTS - edge) * 1000;
+        not_found(r, until_ms < TTL_UNKNOWN_MS ? (uint32_t)until_ms : TTL_UNKNOWN_MS);
+        return LOOK_DONE;
+}
+
+static enum look look_segment(struct serve *sv, struct serve_request *r, struct session *s)
+{
+        struct track *t = session_track(s, r->parsed.track);
+        if (!t) {
+                not_found(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
+                return LOOK_DONE;
+        }
+        if (s->load == LOAD_FAILED) {
+                answer(r, &(struct serve_answer){.status = ERR_IO});
+                return LOOK_DONE;
+        }
+        if (s->load != LOAD_DONE) {
+                session_load(s);
+                return LOOK_WAIT;
+        }
+        if (!t->log)
+                return LOOK_WAIT;
+        if (chunk_log_segment(t->log, r->parsed.segment, &r->view))
+                return look_at_stored(sv, r, s, t->log);
+        return look_ahead(r, s, t);
+}
+
+static enum look look_init(struct serve_request *r, struct session *s)
+{
+        struct track *t = session_track(s, r->parsed.track);
+        if (!t)
+                not_found(r, TTL_UNKNOWN_MS);
+        else if (t->making)
+                return LOOK_WAIT;
+        else
+                answer_bytes(r, t->init_bytes, t->init_bytes->len, true, FETCH_IMMUTABLE, TTL_MEDIA_MS, "video/mp4");
+        return LOOK_DONE;
+}
+
+static enum look look_manifest(struct serve *sv, struct serve_request *r, struct session *s)
+{
+        const struct manifest_format *f = r->parsed.format;
+        if (!manifest_ready(s, clock_mono_us())) {
+                if (s->state == SESSION_LIVE)
+                        return LOOK_WAIT;
+                not_found(r, TTL_UNKNOWN_MS);
+                return LOOK_DONE;
+        }
+        bool entry = r->parsed.kind == KEY_ENTRY, for_ever = !entry && s->state == SESSION_ENDED;
+        struct buf *text = f->write(s, &sv->manifest, entry);
+        answer_bytes(r, text, text->len, true, for_ever ? FETCH_IMMUTABLE : 0, for_ever ? TTL_MEDIA_MS : TTL_MANIFEST_MS,
+                     f->content_type);
+        buf_unref(&text);
+        return LOOK_DONE;
+}
+
+/* The live session, or the newest one that can be played. */
+static struct session *current_session(struct serve *sv, const char *stream_id)
+{
+        struct stream *stream = store_stream(sv->store, stream_id);
+        struct session *s = stream_live(stream);
+        if (s)
+                return s;
+        for (s = stream ? stream->sessions : NULL; s; s = s->next_of_stream)
+                if (manifest_ready(s, clock_mono_us()))
+                        return s;
+        return NULL;
+}
+
+static enum look look_streams(struct serve *sv, struct serve_request *r)
+{
+        int64_t now = clock_mono_us();
+        if (!sv->streams || (r->offset == 0 && now - sv->streams_mono_us > US_PER_S / 2)) {
+                buf_unref(&sv->streams);
+                sv->streams = streams_json(sv->store);
+                sv->streams_mono_us = now;
+        }
+        answer_bytes(r, sv->streams, sv->streams->len, true, 0, TTL_MANIFEST_MS, "application/json");
+        return LOOK_DONE;
+}
+
+static struct session *wanted_session(struct serve *sv, const struct key *k)
+{
+        if (k->kind == KEY_ENTRY)
+                return current_session(sv, k->stream);
+        struct session *s = store_session(sv->store, k->session);
+        return s && strcmp(s->stream, k->stream) == 0 ? s : NULL;
+}
+
+static enum look look(struct serve *sv, struct serve_request *r)
+{
+        if (r->parsed.kind == KEY_STREAMS)
+                return look_streams(sv, r);
+        struct session *s = r->parsed.kind == KEY_NONE ? NULL : wanted_session(sv, &r->parsed);
+        if (!s) {
+                not_found(r, TTL_UNKNOWN_MS);
+                return LOOK_DONE;
+        }
+        switch (r->parsed.kind) {
+        case KEY_SEGMENT:
+                return look_segment(sv, r, s);
+        case KEY_INIT:
+                return look_init(r, s);
+        default:
+                return look_manifest(sv, r, s);
+        }
+}
+
+static void sweep(uv_timer_t *timer);
+
+static void hold(struct serve *sv, struct serve_request *r)
+{
+        r->next = sv->held;
+        r->prev = &sv->held;
+        if (sv->held)
+                sv->held->prev = &r->next;
+        sv->held = r;
+        sv->held_count++;
+        stat_set(STAT_FETCHES_WAITING, (int64_t)sv->held_count);
+        if (!uv_is_active((uv_handle_t *)&sv->timer))
+                uv_timer_start(&sv->timer, sweep, SWEEP_MS, SWEEP_MS);
+}
+
+static void let_go(struct serve *sv, struct serve_request *r)
+{
+        *r->prev = r->next;
+        if (r->next)
+                r->next->prev = r->prev;
+        r->next = NULL;
+        r->prev = NULL;
+        sv->held_count--;
+        stat_set(STAT_FETCHES_WAITING, (int64_t)sv->held_count);
+}
+
+/* Takes r out of the held ones before it may be answered: done() frees it. Puts it back if there is nothing to say. */
+static void look_again(struct serve *sv, struct serve_request *r)
+{
+        let_go(sv, r);
+        if (look(sv, r) == LOOK_WAIT)
+                hold(sv, r);
+}
+
+/* Questions that match are looked at again. The list changes under way only by look_again() of its own members: one
+ * that stays moves to the front, behind what is still to be visited. */
+static void revisit(struct serve *sv, bool (*match)(const struct serve_request *r, const void *arg), const void *arg)
+{
+        struct serve_request *r = sv->held, *next;
+        for (; r; r = next) {
+                next = r->next;
+                if (match(r, arg))
+                        look_again(sv, r);
+        }
+}
+
+static bool about_session(const struct serve_request *r, const void *arg)
+{
+        const struct session *s = arg;
+        return strcmp(r->parsed.stream, s->stream) == 0 &&
+               (r->parsed.kind == KEY_ENTRY || strcmp(r->parsed.session, s->id) == 0);
+}
+
+void serve_changed(struct serve *sv, struct session *s)
+{
+        revisit(sv, about_session, s);
+}
+
+/* Whether there can be a manifest depends on time too. */
+static bool about_time(const struct serve_request *r, const void *arg)
+{
+        (void)arg;
+        return r->parsed.kind == KEY_ENTRY || r->parsed.kind == KEY_MANIFEST;
+}
+
+static void sweep(uv_timer_t *timer)
+{
+        struct serve *sv = timer->data;
+        int64_t now = clock_mono_us();
+        revisit(sv, about_time, NULL);
+        for (struct serve_request *r = sv->held, *next; r; r = next) {
+                next = r->next;
+                if (r->deadline_us > now)
+                        continue;
+                let_go(sv, r);
+                answer(r, &not_yet);
+        }
+        if (!sv->held)
+                uv_timer_stop(timer);
+}
+
+void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,
+                size_t held_max)
+{
+        *sv = (struct serve){.loop = loop, .store = store, .manifest = *manifest, .held_max = held_max};
+        uv_timer_init(loop, &sv->timer);
+        sv->timer.data = sv;
+}
+
+void serve(struct serve *sv, struct serve_request *r)
+{
+        assert(r->max_bytes > 0);
+        key_parse(&r->parsed, r->key);
+        if (look(sv, r) == LOOK_DONE)
+                return;
+        if (sv->stopping || !r->wait_ms) {
+                answer(r, &not_yet);
+        } else if (sv->held_count >= sv->held_max) {
+                answer(r, &(struct serve_answer){.status = ERR_FULL});
+        } else {
+                r->deadline_us = clock_mono_us() + r->wait_ms * US_PER_MS;
+                hold(sv, r);
+        }
+}
+
+void serve_cancel(struct serve *sv, struct serve_request *r)
+{
+        if (!r->prev) /* being read: the answer is on its way */
+                return;
+        let_go(sv, r);
+        answer(r, &(struct serve_answer){.status = ERR_CANCELED});
+}
+
+void serve_stop(struct serve *sv)
+{
+        sv->stopping = true;
+        while (sv->held) {
+                struct serve_request *r = sv->held;
+                let_go(sv, r);
+                answer(r, &not_yet);
+        }
+}
+
+void serve_close(struct serve *sv)
+{
+        assert(!sv->held);
+        buf_unref(&sv->streams);
+        uv_close((uv_handle_t *)&sv->timer, NULL);
+}

@@ -1,0 +1,78 @@
+/* serve.h - FETCH, whoever asks: resolves a key, answers with what there is, or holds the question until there is more.
+ *
+ *   serve()         → done() exactly once: at once (from inside the call), or later
+ *   serve_cancel()  before done(): done() comes now, with ERR_CANCELED
+ *   serve_changed() a session moved: its questions are looked at again
+ *   serve_stop()    every question that is held is answered (ERR_NOT_YET), and later ones are not held
+ * Loop thread only; http.c comes through the mailbox. */
+#ifndef ORIGIND_SERVE_H
+#define ORIGIND_SERVE_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "originD/manifest.h"
+#include "originD/store.h"
+#include "proto/fetch.h"
+
+#define DUE_SOON_SEGMENTS 5 /* beyond the live edge, that a question is held for */
+
+struct serve_answer {
+        int status; /* as struct fetch_reply; ERR_IO and ERR_CANCELED too */
+        uint8_t flags;
+        uint32_t ttl_ms;
+        const char *content_type;
+        struct buf *bytes; /* borrowed until done() returns: take a reference. The answer is [from, from + len) of it */
+        size_t from, len;
+        uint64_t size; /* of the object, when FETCH_COMPLETE is known to come: as of now otherwise */
+        bool complete; /* nothing will be added to the object */
+};
+
+enum key_kind { KEY_NONE, KEY_STREAMS, KEY_ENTRY, KEY_MANIFEST, KEY_INIT, KEY_SEGMENT };
+struct key {
+        enum key_kind kind;
+        char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
+        const struct manifest_format *format;
+        uint32_t segment;
+};
+void key_parse(struct key *out, const char *text); /* KEY_NONE: names nothing this tier could ever have */
+
+struct serve_request {
+        char key[KEY_MAX + 1];
+        uint64_t offset;
+        uint32_t wait_ms;
+        uint32_t max_bytes; /* of one answer */
+        void (*done)(struct serve_request *r, const struct serve_answer *a);
+        /* private */
+        struct key parsed;
+        int64_t deadline_us;
+        struct serve_request *next, **prev; /* while held */
+        struct session *pinned;             /* while its file is read */
+        struct buf *reading;
+        struct segment_view view;
+};
+
+struct serve {
+        uv_loop_t *loop;
+        struct store *store;
+        struct manifest_options manifest;
+        uv_timer_t timer; /* runs while something is held */
+        struct serve_request *held;
+        size_t held_count, held_max;
+        bool stopping;
+        struct buf *streams; /* /api/streams as of streams_mono_us */
+        int64_t streams_mono_us;
+};
+
+void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,
+                size_t held_max);
+void serve(struct serve *sv, struct serve_request *r);
+void serve_cancel(struct serve *sv, struct serve_request *r);
+void serve_changed(struct serve *sv, struct session *s);
+void serve_stop(struct serve *sv);
+void serve_close(struct serve *sv);
+
+/* streams.c: /api/streams */
+struct buf *streams_json(struct store *st);
+
+#endif

@@ -1,0 +1,60 @@
+#include "originD/stats.h"
+
+#define COUNTER(n, l, h) {.name = n, .type = METRIC_COUNTER, .labels = l, .help = h}
+#define GAUGE(n, l, h) {.name = n, .type = METRIC_GAUGE, .labels = l, .help = h}
+
+#define SESSIONS_HELP "Sessions in the store"
+#define CHUNKS_HELP "Chunks taken: stored, sent again though stored before, slate among the stored ones"
+#define REFUSED_HELP "PUTs not stored"
+#define FETCHES_HELP "FETCHes answered"
+#define REMOVED_HELP "Recordings removed by retention"
+
+static struct metric rows[STATS] = {
+        [STAT_SESSIONS_LIVE] = GAUGE("originD_sessions", "status=\"live\"", SESSIONS_HELP),
+        [STAT_SESSIONS_ENDED] = GAUGE("originD_sessions", "status=\"ended\"", SESSIONS_HELP),
+        [STAT_CHUNKS] = COUNTER("originD_chunks_total", "status=\"stored\"", CHUNKS_HELP),
+        [STAT_CHUNKS_AGAIN] = COUNTER("originD_chunks_total", "status=\"again\"", CHUNKS_HELP),
+        [STAT_CHUNKS_SLATE] = COUNTER("originD_chunks_total", "status=\"slate\"", CHUNKS_HELP),
+        [STAT_BYTES] = COUNTER("originD_bytes_total", NULL, "Media bytes stored"),
+        [STAT_PUTS_FENCED] = COUNTER("originD_refused_puts_total", "status=\"fenced\"", REFUSED_HELP),
+        [STAT_PUTS_ORDER] = COUNTER("originD_refused_puts_total", "status=\"order\"", REFUSED_HELP),
+        [STAT_PUTS_NOSPACE] = COUNTER("originD_refused_puts_total", "status=\"no_space\"", REFUSED_HELP),
+        [STAT_PUTS_CONFLICT] = COUNTER("originD_refused_puts_total", "status=\"conflict\"", REFUSED_HELP),
+        [STAT_PUTS_PROTO] = COUNTER("originD_refused_puts_total", "status=\"malformed\"", REFUSED_HELP),
+        [STAT_PUTS_OTHER] = COUNTER("originD_refused_puts_total", "status=\"other\"", REFUSED_HELP),
+        [STAT_FETCHES_OK] = COUNTER("originD_fetches_total", "status=\"ok\"", FETCHES_HELP),
+        [STAT_FETCHES_NOT_YET] = COUNTER("originD_fetches_total", "status=\"not_yet\"", FETCHES_HELP),
+        [STAT_FETCHES_NOT_FOUND] = COUNTER("originD_fetches_total", "status=\"not_found\"", FETCHES_HELP),
+        [STAT_FETCHES_FULL] = COUNTER("originD_fetches_total", "status=\"full\"", FETCHES_HELP),
+        [STAT_FETCHES_ERROR] = COUNTER("originD_fetches_total", "status=\"error\"", FETCHES_HELP),
+        [STAT_FETCHES_WAITING] = GAUGE("originD_fetches_waiting", NULL, "FETCHes held until there is something to answer"),
+        [STAT_DISK_READS] = COUNTER("originD_disk_reads_total", NULL, "FETCHes answered from a file, not from memory"),
+        [STAT_REPAIRED_SEGMENTS] = COUNTER("originD_repaired_segments_total", NULL, "Segments copied from another origin"),
+        [STAT_FREE_BYTES] = GAUGE("originD_free_bytes", NULL, "Free bytes where the store is"),
+        [STAT_STORED_BYTES] = GAUGE("originD_stored_bytes", NULL, "Bytes of all sessions in the store"),
+        [STAT_REMOVED_AGE] = COUNTER("originD_removed_sessions_total", "reason=\"age\"", REMOVED_HELP),
+        [STAT_REMOVED_BYTES] = COUNTER("originD_removed_sessions_total", "reason=\"bytes\"", REMOVED_HELP),
+        [STAT_TORN_BYTES] = COUNTER("originD_torn_bytes_total", NULL, "Bytes of unfinished chunks cut off at start"),
+        [STAT_HTTP_REQUESTS] = COUNTER("originD_http_requests_total", NULL, "Requests on the pull port"),
+        [STAT_HTTP_SLOW] = COUNTER("originD_http_slow_total", NULL, "Connections of the pull port closed for being too slow"),
+};
+
+void stats_register(void)
+{
+        metrics_register(rows, STATS);
+}
+
+void stat_add(enum stat_id s, int64_t n)
+{
+        metric_add(&rows[s], n);
+}
+
+void stat_set(enum stat_id s, int64_t v)
+{
+        metric_set(&rows[s], v);
+}
+
+int64_t stat_get(enum stat_id s)
+{
+        return metric_get(&rows[s]);
+}

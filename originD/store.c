@@ -1,0 +1,309 @@
+#include "originD/store.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "originD/disk.h"
+#include "originD/recover.h"
+#include "originD/retention.h"
+#include "originD/stats.h"
+
+#define MEASURE_EVERY_US (1 * US_PER_S)
+#define SWEEP_EVERY_US (5 * US_PER_S)
+#define GRACE_EXTRA_US (10 * US_PER_S)
+
+static size_t bucket(const char *s)
+{
+        return XXH3_64bits(s, strlen(s)) % STORE_BUCKETS;
+}
+
+struct session *store_session(struct store *st, const char *id)
+{
+        struct session *s = st->by_id[bucket(id)];
+        while (s && strcmp(s->id, id) != 0)
+                s = s->next_by_id;
+        return s;
+}
+
+struct stream *store_stream(struct store *st, const char *id)
+{
+        struct stream *s = st->by_name[bucket(id)];
+        while (s && strcmp(s->id, id) != 0)
+                s = s->next;
+        return s;
+}
+
+struct session *stream_live(const struct stream *stream)
+{
+        for (struct session *s = stream ? stream->sessions : NULL; s; s = s->next_of_stream)
+                if (s->state == SESSION_LIVE && !s->ending)
+                        return s;
+        return NULL;
+}
+
+static struct stream *stream_make(struct store *st, const char *id)
+{
+        struct stream *s = store_stream(st, id);
+        if (s)
+                return s;
+        s = mem_alloc(sizeof(*s));
+        strcpy(s->id, id);
+        struct stream **head = &st->by_name[bucket(id)];
+        s->next = *head;
+        *head = s;
+        s->next_all = st->all;
+        s->prev_all = &st->all;
+        if (st->all)
+                st->all->prev_all = &s->next_all;
+        st->all = s;
+        return s;
+}
+
+static void stream_free(struct store *st, struct stream *s)
+{
+        struct stream **at = &st->by_name[bucket(s->id)];
+        while (*at != s)
+                at = &(*at)->next;
+        *at = s->next;
+        *s->prev_all = s->next_all;
+        if (s->next_all)
+                s->next_all->prev_all = s->prev_all;
+        free(s);
+}
+
+static void count_sessions(struct store *st, struct session *s, int n)
+{
+        if (s->state == SESSION_LIVE)
+                st->live += (size_t)n;
+        stat_add(s->state == SESSION_LIVE ? STAT_SESSIONS_LIVE : STAT_SESSIONS_ENDED, n);
+}
+
+static void session_changed(void *arg, struct session *s)
+{
+        struct store *st = arg;
+        st->events.changed(st->events.arg, s);
+}
+
+void store_add(struct store *st, struct session *s)
+{
+        s->changed = session_changed;
+        s->arg = st;
+        struct session **head = &st->by_id[bucket(s->id)];
+        s->next_by_id = *head;
+        *head = s;
+        struct session **at = &stream_make(st, s->stream)->sessions;
+        while (*at && ((*at)->epoch_us > s->epoch_us || ((*at)->epoch_us == s->epoch_us && strcmp((*at)->id, s->id) > 0)))
+                at = &(*at)->next_of_stream;
+        s->next_of_stream = *at;
+        *at = s;
+}
+
+static void unlink_session(struct store *st, struct session *s)
+{
+        struct session **at = &st->by_id[bucket(s->id)];
+        while (*at != s)
+                at = &(*at)->next_by_id;
+        *at = s->next_by_id;
+        struct stream *stream = store_stream(st, s->stream);
+        at = &stream->sessions;
+        while (*at != s)
+                at = &(*at)->next_of_stream;
+        *at = s->next_of_stream;
+        if (!stream->sessions)
+                stream_free(st, stream);
+}
+
+static void removed(void *arg, int status)
+{
+        char *dir = arg;
+        if (status)
+                log_warn("msg=\"cannot remove a recording\" path=%s error=\"%s\"", dir, err_text(status));
+        free(dir);
+}
+
+void store_remove(struct store *st, struct session *s)
+{
+        assert(s->state == SESSION_ENDED && !session_busy(s));
+        stat_add(STAT_STORED_BYTES, -(int64_t)session_bytes(s));
+        unlink_session(st, s);
+        disk_remove(st->loop, s->dir, removed, mem_strdup(s->dir));
+        session_free(&s);
+}
+
+int store_claim(struct store *st, const struct claim *c, struct session **out)
+{
+        struct session *s = stream_live(store_stream(st, c->stream));
+        if (!s) {
+                if (store_session(st, c->session))
+                        return ERR_CONFLICT;
+                if (st->full)
+                        return ERR_NOSPACE;
+                if ((int64_t)st->live >= st->options.live_max)
+                        return ERR_FULL;
+                s = session_new(st->loop, st->options.data_dir, c, st->options.sync_segments);
+                store_add(st, s);
+                st->live++;
+        }
+        *out = s;
+        return 0;
+}
+
+static void set_full(struct store *st, bool full)
+{
+        if (st->full == full)
+                return;
+        st->full = full;
+        log_line(full ? LOG_ERROR : LOG_INFO, "msg=\"%s\" path=%s", full ? "no space: writes are refused" : "space is back",
+                 st->options.data_dir);
+        st->events.space(st->events.arg, !full);
+}
+
+void store_no_space(struct store *st)
+{
+        set_full(st, true);
+}
+
+static void measured(void *arg, int status, uint64_t free_bytes)
+{
+        struct store *st = arg;
+        st->measuring = false;
+        stat_set(STAT_FREE_BYTES, (int64_t)free_bytes);
+        set_full(st, status || free_bytes < (uint64_t)st->options.min_free_bytes);
+}
+
+static void expire(struct store *st, struct session *s)
+{
+        int64_t allowed = (int64_t)s->grace_ms * US_PER_MS + GRACE_EXTRA_US;
+        if (s->state == SESSION_LIVE && !s->ending && clock_mono_us() - s->heard_mono_us > allowed)
+                session_end(s, s->end_us, false, NULL, NULL);
+        if (s->state == SESSION_ENDED && !s->track_count && !session_busy(s)) /* claimed, never written to */
+                store_remove(st, s);
+}
+
+static void each_session(struct store *st, void (*visit)(struct store *st, struct session *s))
+{
+        for (size_t i = 0; i < STORE_BUCKETS; i++)
+                for (struct session *s = st->by_id[i], *next; s; s = next) {
+                        next = s->next_by_id;
+                        visit(st, s);
+                }
+}
+
+static void count_one(struct store *st, struct session *s)
+{
+        count_sessions(st, s, 1);
+        session_retry_save(s);
+}
+
+static bool any_busy(struct store *st)
+{
+        for (size_t i = 0; i < STORE_BUCKETS; i++)
+                for (struct session *s = st->by_id[i]; s; s = s->next_by_id)
+                        if (session_busy(s))
+                                return true;
+        return false;
+}
+
+static void ticked(uv_timer_t *timer)
+{
+        struct store *st = timer->data;
+        int64_t now = clock_mono_us();
+        if (st->stopping) {
+                if (!disk_jobs() && !any_busy(st) && !st->idle_told) {
+                        st->idle_told = true;
+                        st->events.idle(st->events.arg);
+                }
+                return;
+        }
+        if (!st->recovered)
+                return;
+        each_session(st, expire);
+        st->live = 0;
+        stat_set(STAT_SESSIONS_LIVE, 0);
+        stat_set(STAT_SESSIONS_ENDED, 0);
+        each_session(st, count_one);
+        if (!st->measuring && now - st->measured_mono_us > MEASURE_EVERY_US) {
+                st->measuring = true;
+                st->measured_mono_us = now;
+                disk_space(st->loop, st->options.data_dir, st->full, measured, st);
+        }
+        if (now - st->swept_mono_us > SWEEP_EVERY_US) {
+                st->swept_mono_us = now;
+                retention_sweep(st, clock_wall_us());
+        }
+}
+
+struct recovery {
+        struct store *st;
+        struct recovered found;
+};
+
+static void recovery_work(void *arg)
+{
+        struct recovery *r = arg;
+        recover(&r->found, r->st->options.data_dir);
+}
+
+static void recovery_done(void *arg)
+{
+        struct recovery *r = arg;
+        struct store *st = r->st;
+        for (struct recovered_track *t = r->found.live_tracks, *next; t; t = next) {
+                next = t->next;
+                struct track *track = &t->s->tracks[t->track];
+                track->log = chunk_log_new(st->loop, t->path, t->fd, &track->init, buf_ref(track->init_bytes), &t->index,
+                                           st->options.sync_segments);
+                session_watch_log(t->s, track->log);
+                free(t->path);
+                free(t);
+        }
+        for (struct session *s = r->found.sessions, *next; s; s = next) {
+                next = s->next_by_id;
+                session_restore(s, st->loop, st->options.data_dir, st->options.sync_segments);
+                store_add(st, s);
+                stat_add(STAT_STORED_BYTES, (int64_t)session_bytes(s));
+        }
+        stat_add(STAT_TORN_BYTES, (int64_t)r->found.torn_bytes);
+        st->recovered = true;
+        free(r);
+        st->events.ready(st->events.arg);
+}
+
+int store_open(struct store *st, uv_loop_t *loop, const struct store_options *options, const struct store_events *events)
+{
+        *st = (struct store){.loop = loop, .options = *options, .events = *events};
+        if (mkdir(options->data_dir, 0755) < 0 && access(options->data_dir, W_OK) < 0)
+                return ERR_IO;
+        uv_timer_init(loop, &st->tick);
+        st->tick.data = st;
+        uv_timer_start(&st->tick, ticked, STORE_TICK_MS, STORE_TICK_MS);
+        struct recovery *r = mem_alloc(sizeof(*r));
+        r->st = st;
+        disk_run(loop, recovery_work, recovery_done, r);
+        return 0;
+}
+
+void store_stop(struct store *st)
+{
+        st->stopping = true;
+        uv_timer_start(&st->tick, ticked, 0, 10);
+}
+
+static void drop(struct store *st, struct session *s)
+{
+        unlink_session(st, s);
+        session_free(&s);
+}
+
+void store_close(struct store *st)
+{
+        uv_close((uv_handle_t *)&st->tick, NULL);
+        each_session(st, drop);
+}

@@ -1,0 +1,76 @@
+/* store.h - every session this origin has: found by id, by stream, kept on disk, ended when nobody writes.
+ *
+ *   store_open    recovers what data_dir holds, on the pool; ready() when that is done
+ *   store_claim … store_streams
+ *   store_stop    no more claims and chunks; idle() when the last byte is on disk
+ *   store_close   after that
+ * Loop thread only. */
+#ifndef ORIGIND_STORE_H
+#define ORIGIND_STORE_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "originD/session.h"
+
+#define STORE_BUCKETS 4096
+#define STORE_TICK_MS 250
+
+struct stream {
+        char id[STREAM_ID_MAX + 1];
+        struct session *sessions; /* newest first, by next_of_stream */
+        struct stream *next;      /* of the bucket */
+        struct stream *next_all, **prev_all;
+};
+
+struct store_options {
+        const char *data_dir;
+        int64_t retention_us;    /* 0: for ever */
+        int64_t retention_bytes; /* 0: no bound */
+        int64_t min_free_bytes;
+        int64_t live_max;
+        bool sync_segments;
+};
+
+struct store_events {
+        void (*ready)(void *arg);
+        void (*changed)(void *arg, struct session *s);         /* somebody may be waiting for this */
+        void (*space)(void *arg, bool enough);                 /* writing became possible or impossible */
+        void (*idle)(void *arg);                               /* after store_stop() */
+        void *arg;
+};
+
+struct store {
+        uv_loop_t *loop;
+        uv_timer_t tick;
+        struct store_options options;
+        struct store_events events;
+        struct session *by_id[STORE_BUCKETS];
+        struct stream *by_name[STORE_BUCKETS];
+        struct stream *all;
+        size_t live;
+        bool recovered, stopping, idle_told;
+        bool full;        /* no space: PUTs are refused until a look at the disk finds enough again */
+        bool measuring;
+        int64_t measured_mono_us, swept_mono_us;
+};
+
+int store_open(struct store *st, uv_loop_t *loop, const struct store_options *options,
+               const struct store_events *events); /* ERR_IO: data_dir cannot be made or written */
+void store_stop(struct store *st);
+void store_close(struct store *st);
+
+struct session *store_session(struct store *st, const char *id); /* NULL: none */
+struct stream *store_stream(struct store *st, const char *id);   /* NULL: none; otherwise it has a session */
+struct session *stream_live(const struct stream *s);             /* NULL: none is live */
+
+/* The stream's live session, or the one proposed. ERR_FULL, ERR_NOSPACE; ERR_CONFLICT: the proposed id is taken. */
+int store_claim(struct store *st, const struct claim *c, struct session **out);
+
+void store_no_space(struct store *st); /* a write failed for it */
+
+/* Takes an ended session out and removes its files. */
+void store_remove(struct store *st, struct session *s);
+void store_add(struct store *st, struct session *s); /* recover.c's */
+
+#endif

@@ -1,0 +1,71 @@
+/* GET /api/streams: what is live, and of the other streams the last recording. The shape is interfaces.md's. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "originD/serve.h"
+
+#define STREAMS_MAX 1000
+
+static json_t *track_json(const struct session *s, const struct track *t)
+{
+        struct track_facts f = track_facts(s, t);
+        uint32_t bandwidth = s->state == SESSION_LIVE && t->bandwidth ? t->bandwidth : f.average_bps;
+        json_t *j = json_pack("{s:s, s:s, s:I}", "name", t->name, "codec", t->init.codec, "bandwidth",
+                              (json_int_t)bandwidth);
+        if (t->init.kind == TRACK_VIDEO) {
+                json_object_set_new(j, "width", json_integer(t->init.width));
+                json_object_set_new(j, "height", json_integer(t->init.height));
+        }
+        return j;
+}
+
+static json_t *session_json(const struct session *s)
+{
+        char iso[CLOCK_ISO_MAX];
+        json_t *tracks = json_array();
+        for (size_t i = 0; i < s->track_count; i++)
+                if (track_playable(s, &s->tracks[i]))
+                        json_array_append_new(tracks, track_json(s, &s->tracks[i]));
+        json_t *title = json_string(s->title); /* NULL when it is not UTF-8 */
+        return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", s->stream, "session", s->id, "state",
+                         session_state_name(s), "started", clock_iso(iso, sizeof(iso), s->epoch_us), "title",
+                         title ? title : json_string(""), "tracks", tracks);
+}
+
+static bool playable(const struct session *s)
+{
+        for (size_t i = 0; i < s->track_count; i++)
+                if (track_playable(s, &s->tracks[i]))
+                        return true;
+        return false;
+}
+
+static const struct session *shown_session(const struct stream *stream, bool live)
+{
+        const struct session *s = stream_live(stream);
+        if (s || live)
+                return live && s && playable(s) ? s : NULL;
+        for (s = stream->sessions; s; s = s->next_of_stream)
+                if (playable(s))
+                        return s;
+        return NULL;
+}
+
+struct buf *streams_json(struct store *st)
+{
+        json_t *list = json_array();
+        for (int live = 1; live >= 0; live--)
+                for (const struct stream *stream = st->all; stream; stream = stream->next_all) {
+                        const struct session *s = shown_session(stream, live);
+                        if (s && json_array_size(list) < STREAMS_MAX)
+                                json_array_append_new(list, session_json(s));
+                }
+        json_t *j = json_pack("{s:o}", "streams", list);
+        char *text = json_dumps(j, JSON_COMPACT);
+        struct buf *b = buf_copy(text, strlen(text));
+        free(text);
+        json_decref(j);
+        return b;
+}
