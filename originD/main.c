@@ -58,6 +58,7 @@ struct origin {
         struct rpc_server *claim_server, *fetch_server;
         struct http *http;
         bool open, enough_space, stopping;
+        unsigned closing; /* parts that have not stopped yet */
 };
 
 static void tell_ready(struct origin *o)
@@ -118,10 +119,12 @@ static void space_changed(void *arg, bool enough)
         tell_ready(o);
 }
 
-/* The last write is on the disk and answered. */
-static void store_idle(void *arg)
+/* The last write is on the disk and answered; no HTTP thread is left. */
+static void part_stopped(void *arg)
 {
         struct origin *o = arg;
+        if (--o->closing)
+                return;
         if (o->claim_server)
                 rpc_server_close(o->claim_server);
         if (o->fetch_server)
@@ -139,7 +142,11 @@ static void stop(void *arg)
         tell_ready(o);
         o->claims.stopping = true;
         serve_stop(&o->serve);
-        http_close(&o->http);
+        o->closing = 1;
+        if (o->http) {
+                o->closing++;
+                http_stop(o->http, part_stopped, o);
+        }
         store_stop(&o->store);
 }
 
@@ -158,7 +165,7 @@ int main(int argc, char **argv)
                                    .live_max = o.config.max_sessions,
                                    .sync_segments = strcmp(o.config.sync, "segment") == 0};
         struct store_events se = {.ready = store_ready, .changed = session_changed, .space = space_changed,
-                                  .idle = store_idle, .arg = &o};
+                                  .idle = part_stopped, .arg = &o};
         struct manifest_options mo = {.latency_bound_ms = o.config.latency_bound_ms,
                                       .target_latency_ms = o.config.target_latency_ms,
                                       .time_shift_s = o.config.time_shift_s,
@@ -172,6 +179,7 @@ int main(int argc, char **argv)
                 return 1;
         }
         int status = daemon_run(&o.daemon);
+        http_free(&o.http);
         daemon_fini(&o.daemon, &o.config);
         return status;
 }

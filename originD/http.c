@@ -1,0 +1,466 @@
+#include "originD/http.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mailbox.h"
+#include "common/mem.h"
+#include "originD/range.h"
+#include "originD/stats.h"
+
+#define WAIT_MS 4000             /* for a segment that is due, or the next bytes of one */
+#define CONNECTIONS_MAX 2000
+#define IDLE_TIMEOUT_S 20
+#define REQUEST_TIME_US (10 * US_PER_S)  /* for the headers to arrive */
+#define ANSWER_TIME_US (10 * US_PER_S)   /* to take any answer, and the time for its bytes at … */
+#define SLOWEST_BYTES_PER_S (32 << 10)
+#define SWEEP_MS 1000
+
+struct connection {
+        struct connection *next, **prev; /* under http.lock */
+        int fd;
+        _Atomic int64_t deadline_us;
+};
+
+struct http {
+        struct MHD_Daemon *daemon;
+        struct mailbox mailbox;
+        uv_timer_t timer;
+        struct serve *serve;
+        pthread_mutex_t lock; /* guards connections */
+        struct connection *connections;
+        atomic_uint asked;   /* suspended connections */
+        atomic_bool stopping;
+        void (*stopped)(void *arg);
+        void *arg;
+};
+
+/* One request. libmicrohttpd's thread owns it, except while a question is on the loop (its connection is suspended then). */
+struct pull {
+        struct mail mail;
+        struct serve_request request;
+        struct http *http;
+        struct MHD_Connection *connection;
+        struct connection *conn;
+        bool answered;
+        struct serve_answer answer; /* bytes is a reference of ours */
+        size_t taken;               /* of the answer's len: already written out */
+};
+
+static void extend(struct connection *c, int64_t us)
+{
+        atomic_store(&c->deadline_us, clock_mono_us() + us);
+}
+
+static void extend_for_bytes(struct connection *c, uint64_t bytes)
+{
+        extend(c, ANSWER_TIME_US + (int64_t)bytes * US_PER_S / SLOWEST_BYTES_PER_S);
+}
+
+/* Loop thread: the answer is there. */
+static void answered(struct serve_request *r, const struct serve_answer *a)
+{
+        struct pull *p = (struct pull *)((char *)r - offsetof(struct pull, request));
+        p->answer = *a;
+        p->answer.bytes = a->bytes ? buf_ref(a->bytes) : NULL;
+        p->taken = 0;
+        p->answered = true;
+        atomic_fetch_sub(&p->http->asked, 1);
+        MHD_resume_connection(p->connection); /* from here on p is not ours */
+}
+
+static void deliver(struct mail *mail)
+{
+        struct pull *p = (struct pull *)mail;
+        serve(p->http->serve, &p->request);
+}
+
+/* Suspends the connection until the answer is there. false: stopping. */
+static bool ask(struct pull *p, uint64_t offset)
+{
+        atomic_fetch_add(&p->http->asked, 1);
+        if (atomic_load(&p->http->stopping)) {
+                atomic_fetch_sub(&p->http->asked, 1);
+                return false;
+        }
+        buf_unref(&p->answer.bytes);
+        p->answered = false;
+        p->request.offset = offset;
+        p->request.wait_ms = WAIT_MS;
+        p->request.max_bytes = UINT32_MAX;
+        p->request.done = answered;
+        p->mail.deliver = deliver;
+        extend(p->conn, WAIT_MS * US_PER_MS + ANSWER_TIME_US);
+        MHD_suspend_connection(p->connection);
+        mailbox_post(&p->http->mailbox, &p->mail);
+        return true;
+}
+
+static void add_header(struct MHD_Response *r, const char *name, const char *value)
+{
+        MHD_add_response_header(r, name, value);
+}
+
+static void add_common_headers(struct MHD_Response *r)
+{
+        add_header(r, "Access-Control-Allow-Origin", "*");
+        add_header(r, "Access-Control-Expose-Headers", "Content-Length, Content-Range, Date, ETag");
+        add_header(r, "Timing-Allow-Origin", "*");
+}
+
+static enum MHD_Result queue(struct pull *p, unsigned status, struct MHD_Response *r)
+{
+        enum MHD_Result rc = MHD_queue_response(p->connection, status, r);
+        MHD_destroy_response(r);
+        return rc;
+}
+
+static enum MHD_Result queue_error(struct pull *p, unsigned status, const char *text, uint32_t ttl_ms)
+{
+        char body[128], cache[48];
+        int len = snprintf(body, sizeof(body), "{\"error\": \"%s\"}\n", text);
+        struct MHD_Response *r = MHD_create_response_from_buffer((size_t)len, body, MHD_RESPMEM_MUST_COPY);
+        snprintf(cache, sizeof(cache), ttl_ms >= 1000 ? "max-age=%" PRIu32 : "no-store", ttl_ms / 1000);
+        add_common_headers(r);
+        add_header(r, "Content-Type", "application/json");
+        add_header(r, "Cache-Control", cache);
+        if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
+                add_header(r, "Retry-After", "1");
+        extend_for_bytes(p->conn, (uint64_t)len);
+        return queue(p, status, r);
+}
+
+static enum MHD_Result queue_failure(struct pull *p)
+{
+        switch (p->answer.status) {
+        case ERR_NOT_FOUND:
+                return queue_error(p, MHD_HTTP_NOT_FOUND, "not found", p->answer.ttl_ms);
+        case ERR_IO:
+                return queue_error(p, MHD_HTTP_INTERNAL_SERVER_ERROR, "cannot be read", 0);
+        default:
+                return queue_error(p, MHD_HTTP_SERVICE_UNAVAILABLE, "not there yet", 0);
+        }
+}
+
+static void release_bytes(void *cls)
+{
+        struct buf *b = cls;
+        buf_unref(&b);
+}
+
+/* What is immutable is known by its name, the rest by its bytes. */
+static void etag(const struct pull *p, char dst[24])
+{
+        const struct serve_answer *a = &p->answer;
+        uint64_t h = a->flags & FETCH_IMMUTABLE ? XXH3_64bits(p->request.key, strlen(p->request.key))
+                                                : XXH3_64bits(a->bytes->data + a->from, a->len);
+        snprintf(dst, 24, "\"%016" PRIx64 "\"", h);
+}
+
+static void add_object_headers(struct MHD_Response *r, const struct serve_answer *a, const char *tag)
+{
+        char cache[48];
+        snprintf(cache, sizeof(cache), "max-age=%" PRIu32, a->ttl_ms / 1000);
+        add_common_headers(r);
+        add_header(r, "Content-Type", a->content_type);
+        add_header(r, "Cache-Control", a->flags & FETCH_IMMUTABLE ? "max-age=31536000, immutable" : cache);
+        add_header(r, "ETag", tag);
+}
+
+static const char *request_header(const struct pull *p, const char *name)
+{
+        return MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, name);
+}
+
+static struct MHD_Response *bytes_response(const struct serve_answer *a, uint64_t from, uint64_t len)
+{
+        if (!len)
+                return MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+        return MHD_create_response_from_buffer_with_free_callback_cls((size_t)len, a->bytes->data + a->from + from,
+                                                                      release_bytes, buf_ref(a->bytes));
+}
+
+static enum MHD_Result queue_complete(struct pull *p, const char *tag)
+{
+        struct serve_answer *a = &p->answer;
+        uint64_t from = 0, len = a->len;
+        char text[80];
+        const char *if_range = request_header(p, "If-Range");
+        unsigned status = MHD_HTTP_OK;
+        if (!if_range || strcmp(if_range, tag) == 0)
+                switch (range_parse(request_header(p, "Range"), a->len, &from, &len)) {
+                case RANGE_PART:
+                        status = MHD_HTTP_PARTIAL_CONTENT;
+                        break;
+                case RANGE_BAD:
+                        status = MHD_HTTP_RANGE_NOT_SATISFIABLE;
+                        from = len = 0;
+                        break;
+                case RANGE_ALL:
+                        break;
+                }
+        struct MHD_Response *r = bytes_response(a, from, len);
+        add_object_headers(r, a, tag);
+        add_header(r, "Accept-Ranges", "bytes");
+        if (status == MHD_HTTP_PARTIAL_CONTENT)
+                snprintf(text, sizeof(text), "bytes %" PRIu64 "-%" PRIu64 "/%zu", from, from + len - 1, a->len);
+        else
+                snprintf(text, sizeof(text), "bytes */%zu", a->len);
+        if (status != MHD_HTTP_OK)
+                add_header(r, "Content-Range", text);
+        extend_for_bytes(p->conn, len);
+        return queue(p, status, r);
+}
+
+/* Reader of a growing segment: what the answer holds, then asks for more. */
+static ssize_t read_growing(void *cls, uint64_t pos, char *dst, size_t max)
+{
+        struct pull *p = cls;
+        struct serve_answer *a = &p->answer;
+        if (!p->answered)
+                return 0;
+        if (a->status)
+                return MHD_CONTENT_READER_END_WITH_ERROR;
+        size_t left = a->len - p->taken;
+        if (left) {
+                size_t n = left < max ? left : max;
+                memcpy(dst, a->bytes->data + a->from + p->taken, n);
+                if (!p->taken)
+                        extend_for_bytes(p->conn, left);
+                p->taken += n;
+                return (ssize_t)n;
+        }
+        if (a->flags & FETCH_COMPLETE)
+                return MHD_CONTENT_READER_END_OF_STREAM;
+        return ask(p, pos) ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static enum MHD_Result queue_answer(struct pull *p)
+{
+        struct serve_answer *a = &p->answer;
+        char tag[24];
+        if (a->status)
+                return queue_failure(p);
+        etag(p, tag);
+        const char *have = request_header(p, "If-None-Match");
+        struct MHD_Response *r;
+        if (have && etag_matches(have, tag)) {
+                r = MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+                add_object_headers(r, a, tag);
+                extend_for_bytes(p->conn, 0);
+                return queue(p, MHD_HTTP_NOT_MODIFIED, r);
+        }
+        if (a->flags & FETCH_COMPLETE)
+                return queue_complete(p, tag);
+        r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 32 << 10, read_growing, p, NULL);
+        add_object_headers(r, a, tag);
+        return queue(p, MHD_HTTP_OK, r);
+}
+
+static enum MHD_Result queue_time(struct pull *p)
+{
+        char iso[CLOCK_ISO_MAX];
+        clock_iso(iso, sizeof(iso), clock_wall_us());
+        struct MHD_Response *r = MHD_create_response_from_buffer(strlen(iso), iso, MHD_RESPMEM_MUST_COPY);
+        add_common_headers(r);
+        add_header(r, "Content-Type", "text/plain");
+        add_header(r, "Cache-Control", "no-store");
+        extend_for_bytes(p->conn, 0);
+        return queue(p, MHD_HTTP_OK, r);
+}
+
+static enum MHD_Result queue_options(struct pull *p, unsigned status)
+{
+        struct MHD_Response *r = MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+        add_common_headers(r);
+        add_header(r, "Allow", "GET, HEAD, OPTIONS");
+        add_header(r, "Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
+        add_header(r, "Access-Control-Allow-Headers", "Range, If-None-Match, If-Range");
+        add_header(r, "Access-Control-Max-Age", "86400");
+        extend_for_bytes(p->conn, 0);
+        return queue(p, status, r);
+}
+
+static struct pull *pull_new(struct http *h, struct MHD_Connection *c)
+{
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        struct pull *p = mem_alloc(sizeof(*p));
+        p->http = h;
+        p->connection = c;
+        p->conn = info->socket_context;
+        stat_add(STAT_HTTP_REQUESTS, 1);
+        return p;
+}
+
+static enum MHD_Result begin(struct pull *p, const char *url, const char *method)
+{
+        if (strcmp(method, "OPTIONS") == 0)
+                return queue_options(p, MHD_HTTP_NO_CONTENT);
+        if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+                return queue_options(p, MHD_HTTP_METHOD_NOT_ALLOWED);
+        if (strcmp(url, "/time") == 0)
+                return queue_time(p);
+        if (strlen(url) > KEY_MAX)
+                return queue_error(p, MHD_HTTP_NOT_FOUND, "not found", 0);
+        strcpy(p->request.key, url);
+        return ask(p, 0) ? MHD_YES : queue_error(p, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping", 0);
+}
+
+/* Called three times: when the headers are in (answering then would close the connection), when the body, of which there
+ * should be none, is over, and when the question is answered. */
+static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *url, const char *method,
+                              const char *version, const char *upload, size_t *upload_len, void **ctx)
+{
+        struct pull *p = *ctx;
+        (void)version;
+        (void)upload;
+        if (!p) {
+                *ctx = pull_new(cls, c);
+                return MHD_YES;
+        }
+        if (*upload_len) {
+                *upload_len = 0;
+                return MHD_YES;
+        }
+        return p->answered ? queue_answer(p) : begin(p, url, method);
+}
+
+static void completed(void *cls, struct MHD_Connection *c, void **ctx, enum MHD_RequestTerminationCode code)
+{
+        struct pull *p = *ctx;
+        (void)cls;
+        (void)c;
+        (void)code;
+        if (!p)
+                return;
+        extend(p->conn, REQUEST_TIME_US + IDLE_TIMEOUT_S * US_PER_S);
+        buf_unref(&p->answer.bytes);
+        free(p);
+        *ctx = NULL;
+}
+
+static void connection_changed(void *cls, struct MHD_Connection *c, void **ctx, enum MHD_ConnectionNotificationCode code)
+{
+        struct http *h = cls;
+        struct connection *conn = *ctx;
+        pthread_mutex_lock(&h->lock);
+        if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+                conn = *ctx = mem_alloc(sizeof(*conn));
+                conn->fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+                extend(conn, REQUEST_TIME_US);
+                conn->next = h->connections;
+                conn->prev = &h->connections;
+                if (conn->next)
+                        conn->next->prev = &conn->next;
+                h->connections = conn;
+        } else if (conn) {
+                *conn->prev = conn->next;
+                if (conn->next)
+                        conn->next->prev = conn->prev;
+                free(conn);
+                *ctx = NULL;
+        }
+        pthread_mutex_unlock(&h->lock);
+}
+
+static void finish_stop(struct http *h)
+{
+        uv_timer_stop(&h->timer);
+        MHD_stop_daemon(h->daemon);
+        h->daemon = NULL;
+        mailbox_close(&h->mailbox);
+        uv_close((uv_handle_t *)&h->timer, NULL);
+        h->stopped(h->arg);
+}
+
+static void sweep(uv_timer_t *timer)
+{
+        struct http *h = timer->data;
+        int64_t now = clock_mono_us();
+        if (atomic_load(&h->stopping)) {
+                if (!atomic_load(&h->asked))
+                        finish_stop(h);
+                return;
+        }
+        pthread_mutex_lock(&h->lock);
+        for (struct connection *c = h->connections; c; c = c->next)
+                if (atomic_load(&c->deadline_us) < now) {
+                        shutdown(c->fd, SHUT_RDWR); /* its own thread sees the end and closes it */
+                        extend(c, REQUEST_TIME_US);
+                        stat_add(STAT_HTTP_SLOW, 1);
+                }
+        pthread_mutex_unlock(&h->lock);
+}
+
+static void log_mhd(void *arg, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+static void log_mhd(void *arg, const char *fmt, va_list ap)
+{
+        char text[256], quoted[300];
+        (void)arg;
+        vsnprintf(text, sizeof(text), fmt, ap);
+        log_debug("msg=%s", log_quote(quoted, sizeof(quoted), text));
+}
+
+int http_open(struct http **out, uv_loop_t *loop, const char *bind, int port, struct serve *serve_with)
+{
+        struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *ai;
+        char service[8];
+        snprintf(service, sizeof(service), "%d", port);
+        *out = NULL;
+        if (getaddrinfo(bind, service, &hints, &ai) != 0)
+                return ERR_IO;
+        struct http *h = mem_alloc(sizeof(*h));
+        h->serve = serve_with;
+        pthread_mutex_init(&h->lock, NULL);
+        mailbox_open(&h->mailbox, loop);
+        uv_timer_init(loop, &h->timer);
+        h->timer.data = h;
+        h->daemon = MHD_start_daemon(
+                MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO | MHD_USE_ERROR_LOG |
+                        (ai->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0),
+                (uint16_t)port, NULL, NULL, handle, h, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, MHD_OPTION_SOCK_ADDR,
+                ai->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, completed, h, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, h,
+                MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
+                (unsigned)CONNECTIONS_MAX, MHD_OPTION_END);
+        freeaddrinfo(ai);
+        *out = h;
+        if (!h->daemon)
+                return ERR_IO; /* the process ends: main.c */
+        uv_timer_start(&h->timer, sweep, SWEEP_MS, SWEEP_MS);
+        return 0;
+}
+
+void http_stop(struct http *h, void (*done)(void *arg), void *arg)
+{
+        h->stopped = done;
+        h->arg = arg;
+        int fd = MHD_quiesce_daemon(h->daemon);
+        if (fd >= 0)
+                close(fd);
+        atomic_store(&h->stopping, true);
+        uv_timer_start(&h->timer, sweep, 0, 5);
+}
+
+void http_free(struct http **hp)
+{
+        struct http *h = *hp;
+        *hp = NULL;
+        if (!h)
+                return;
+        assert(!h->daemon);
+        pthread_mutex_destroy(&h->lock);
+        free(h);
+}
