@@ -38,7 +38,7 @@ struct package {
         int64_t prefixed_segment; /* the segment whose first chunk had its styp and prft; -1: none */
         int64_t sample_ticks;
         unsigned oversized;
-        bool muxed; /* a fragment has been written */
+        int64_t muxed_until; /* where the last fragment ends by its durations */
 };
 
 static int collect(void *opaque, uint8_t *data, int len)
@@ -134,14 +134,12 @@ static size_t prefix(const struct package *p, uint8_t *dst, size_t cap, int64_t 
         return w.len;
 }
 
-/* Makes the muxer take the next sample's time for tfdt, not the sum of the durations so far. The flag holds for one
- * fragment. It is only looked at after a first packet has passed the check that it is not before the end of the last
- * fragment, which was a forecast: the empty packet goes through that check and is thrown away. */
-static void mux_discontinuity(struct package *p, int64_t ticks)
+/* The muxer looks at frag_discont only after a packet has passed the check that it is not before the end of the fragment
+ * before. That end may have been a forecast; an empty packet goes through the check and is thrown away. */
+static void pass_order_check(struct package *p, int64_t ticks)
 {
         uint8_t nothing[AV_INPUT_BUFFER_PADDING_SIZE] = {0};
         AVPacket *pkt = av_packet_alloc();
-        av_opt_set(p->mux->priv_data, "movflags", "+frag_discont", 0);
         pkt->data = nothing;
         pkt->dts = pkt->pts = ticks - 1;
         av_write_frame(p->mux, pkt);
@@ -150,9 +148,11 @@ static void mux_discontinuity(struct package *p, int64_t ticks)
 
 static void mux_samples(struct package *p, int64_t last_ticks)
 {
-        if (p->muxed) /* before the first fragment the flag of mux_header() still holds */
-                mux_discontinuity(p, p->samples[0].ticks);
-        p->muxed = true;
+        /* For one fragment: take the sample's time for tfdt, not the sum of the durations so far. */
+        av_opt_set(p->mux->priv_data, "movflags", "+frag_discont", 0);
+        if (p->muxed_until > p->samples[0].ticks)
+                pass_order_check(p, p->samples[0].ticks);
+        p->muxed_until = p->samples[p->count - 1].ticks + last_ticks;
         for (size_t i = 0; i < p->count; i++) {
                 struct sample *s = &p->samples[i];
                 s->pkt->stream_index = 0;

@@ -1,0 +1,225 @@
+/* The pure parts of the timeline: the grid, the rhythm of pictures, when slate is due, what is shed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/clock.h"
+#include "transcoderd/cadence.h"
+#include "transcoderd/grid.h"
+#include "transcoderd/shed.h"
+#include "transcoderd/slate.h"
+
+static void test_rounding_to_ticks_never_leaves_the_segment(void **state)
+{
+        (void)state;
+        for (int64_t us = 999990; us <= 1000010; us++) {
+                struct grid_place p = grid_place(grid_ticks(us, VIDEO_TIMESCALE), VIDEO_TIMESCALE);
+                assert_int_equal(p.segment, us / 1000000);
+                assert_int_equal(p.chunk, us < 1000000 ? 4 : 0);
+        }
+        int64_t late_us = MEDIA_TIME_MAX_US - 1;
+        assert_int_equal(grid_place(grid_ticks(late_us, VIDEO_TIMESCALE), VIDEO_TIMESCALE).segment, late_us / 1000000);
+}
+
+static void test_chunks_are_a_fifth_of_a_second(void **state)
+{
+        (void)state;
+        struct grid_place p = grid_place(17 * 90000 + 18000 * 3 + 17999, VIDEO_TIMESCALE);
+        assert_int_equal(p.segment, 17);
+        assert_int_equal(p.chunk, 3);
+        assert_int_equal(p.end_ticks, 17 * 90000 + 18000 * 4);
+        p = grid_place(9600, AUDIO_TIMESCALE);
+        assert_int_equal(p.chunk, 1);
+}
+
+static void test_a_writer_that_continues_takes_the_very_next_aac_frame(void **state)
+{
+        (void)state;
+        /* Ends are told in µs, rounded down; frames are 21333.3 µs long. */
+        for (int64_t j = 0; j < 100000; j += 7) {
+                int64_t end_us = grid_us((j + 1) * AAC_FRAME_SAMPLES, AUDIO_TIMESCALE);
+                assert_int_equal(grid_aac_frame_from(end_us), j + 1);
+        }
+        assert_int_equal(grid_aac_frame_from(0), 0);
+        assert_int_equal(grid_aac_frame_from(1), 1);
+}
+
+static int64_t rtmp_us(int64_t n, int64_t num, int64_t den)
+{
+        return (n * 1000 * den / num) * 1000;
+}
+
+static int keeps(int64_t fps_num, int64_t fps_den, int fps_max, int seconds)
+{
+        struct fps_limit l = {0};
+        int kept = 0;
+        for (int64_t n = 0; rtmp_us(n, fps_num, fps_den) < seconds * US_PER_S; n++)
+                kept += fps_limit_keep(&l, rtmp_us(n, fps_num, fps_den) + 7 * US_PER_MS, fps_max * 1000);
+        return kept;
+}
+
+static void test_a_limit_above_the_rate_drops_nothing(void **state)
+{
+        (void)state;
+        assert_int_equal(keeps(24, 1, 30, 10), 240);
+        assert_int_equal(keeps(25, 1, 30, 10), 250);
+        assert_int_equal(keeps(30000, 1001, 30, 10), 300);
+        assert_int_equal(keeps(30, 1, 30, 10), 300);
+        assert_int_equal(keeps(60, 1, 60, 10), 600);
+        assert_int_equal(keeps(60, 1, 0, 10), 600);
+}
+
+static void test_double_rates_are_halved(void **state)
+{
+        (void)state;
+        assert_in_range(keeps(60, 1, 30, 10), 300, 302);
+        assert_in_range(keeps(50, 1, 30, 10), 250, 252);
+        assert_in_range(keeps(60000, 1001, 30, 10), 300, 304);
+        assert_in_range(keeps(30, 1, 15, 10), 150, 152);
+        assert_in_range(keeps(60, 1, 15, 10), 150, 152);
+}
+
+static void test_what_a_limit_keeps_does_not_depend_on_where_one_started(void **state)
+{
+        (void)state;
+        struct fps_limit whole = {0}, resumed = {0};
+        for (int64_t n = 0; n < 300; n++) {
+                int64_t us = rtmp_us(n, 60, 1) + 12345;
+                bool kept = fps_limit_keep(&whole, us, 30000);
+                if (n >= 77 && fps_limit_keep(&resumed, us, 30000) != kept && us >= 2 * US_PER_S)
+                        fail_msg("picture %d is kept by one writer only", (int)n);
+        }
+}
+
+static void test_steady_rates_are_foreseen_and_unsteady_ones_are_not(void **state)
+{
+        (void)state;
+        static const int64_t rates[][2] = {{24, 1}, {25, 1}, {30000, 1001}, {30, 1}, {50, 1}, {60, 1}};
+        for (size_t r = 0; r < sizeof(rates) / sizeof(rates[0]); r++) {
+                struct cadence c = {0};
+                for (int64_t n = 0; n < 20; n++) {
+                        assert_int_equal(cadence_steady(&c), n >= 5);
+                        cadence_add(&c, rtmp_us(n, rates[r][0], rates[r][1]));
+                }
+                assert_in_range(cadence_interval_us(&c), US_PER_S * rates[r][1] / rates[r][0] - 300,
+                                US_PER_S * rates[r][1] / rates[r][0] + 300);
+                cadence_add(&c, c.last_us + 90000);
+                assert_false(cadence_steady(&c));
+        }
+}
+
+static void test_announced_rate_is_the_sources_or_a_fraction_of_it(void **state)
+{
+        (void)state;
+        assert_int_equal(cadence_fps_milli(29970, 33250), 29970);
+        assert_int_equal(cadence_fps_milli(60000, 33333), 30000);
+        assert_int_equal(cadence_fps_milli(25000, 80000), 12500);
+        assert_int_equal(cadence_fps_milli(0, 33333), 30000);
+        assert_int_equal(cadence_fps_milli(0, 33250), 30000);
+        assert_int_equal(cadence_fps_milli(0, 41600), 24000);
+        assert_int_equal(cadence_fps_milli(0, 20000), 50000);
+        assert_int_equal(cadence_fps_milli(1000, 40000), 25000);
+        assert_int_equal(cadence_fps_milli(0, 0), 30000);
+}
+
+static void test_slate_waits_for_the_wall_clock(void **state)
+{
+        (void)state;
+        struct slate s;
+        slate_init(&s, 1000, US_PER_S, 0);
+        slate_fed(&s, 50);
+        int64_t end = 5 * US_PER_S;
+        assert_int_equal(slate_due(&s, end, 1000 + end + US_PER_S, 20 * US_PER_S), SLATE_NOT_DUE);
+        assert_int_equal(slate_due(&s, end, 1000 + end + US_PER_S + 40, 20 * US_PER_S), end + 40);
+        assert_int_equal(slate_wait_us(&s, end, 1000 + end + 900000, 20 * US_PER_S), 100000);
+}
+
+static void test_slate_does_not_overtake_a_replay(void **state)
+{
+        (void)state;
+        struct slate s;
+        slate_init(&s, 0, US_PER_S, 0);
+        slate_fed(&s, 100 * US_PER_S);
+        /* Media is 3 s behind the wall clock, but came a moment ago. */
+        assert_int_equal(slate_due(&s, US_PER_S, 4 * US_PER_S, 100 * US_PER_S + 200000), SLATE_NOT_DUE);
+        assert_int_equal(slate_wait_us(&s, US_PER_S, 4 * US_PER_S, 100 * US_PER_S + 200000), 300000);
+        assert_int_equal(slate_due(&s, US_PER_S, 4 * US_PER_S, 100 * US_PER_S + 500000), 3 * US_PER_S);
+        /* Once begun it goes on without pause. */
+        assert_int_equal(slate_due(&s, 3 * US_PER_S, 4 * US_PER_S + 33333, 100 * US_PER_S + 533333), 3 * US_PER_S + 33333);
+}
+
+static void feed(struct shed *s, int64_t lag_us, int64_t *now_us, int seconds)
+{
+        for (int i = 0; i < seconds * 10; i++, *now_us += 100000)
+                shed_update(s, lag_us, *now_us);
+}
+
+static void test_shedding_begins_at_the_top_and_is_undone(void **state)
+{
+        (void)state;
+        struct shed s;
+        int64_t now_us = US_PER_S;
+        shed_init(&s, 3);
+        feed(&s, 900000, &now_us, 10);
+        assert_int_equal(shed_halvings(&s, 0), 0);
+        feed(&s, 1500000, &now_us, 1);
+        assert_int_equal(shed_halvings(&s, 0), 1);
+        assert_int_equal(shed_halvings(&s, 1), 0);
+        feed(&s, 1500000, &now_us, 60);
+        assert_int_equal(shed_halvings(&s, 0), 2);
+        assert_int_equal(shed_halvings(&s, 2), 2);
+        feed(&s, 100000, &now_us, 700);
+        assert_int_equal(shed_halvings(&s, 0), 0);
+}
+
+static void test_a_replay_that_catches_up_sheds_nothing(void **state)
+{
+        (void)state;
+        struct shed s;
+        shed_init(&s, 3);
+        int64_t now_us = US_PER_S;
+        for (int64_t lag_us = 8 * US_PER_S; lag_us > 0; lag_us -= 50000, now_us += 100000)
+                shed_update(&s, lag_us, now_us);
+        assert_int_equal(s.level, 0);
+}
+
+static void test_restoring_too_early_makes_patient(void **state)
+{
+        (void)state;
+        struct shed s;
+        int64_t now_us = US_PER_S;
+        shed_init(&s, 1);
+        feed(&s, 1500000, &now_us, 1);
+        assert_int_equal(s.level, 1);
+        feed(&s, 0, &now_us, 6);
+        assert_int_equal(s.level, 0);
+        feed(&s, 1500000, &now_us, 1);
+        assert_int_equal(s.level, 1);
+        feed(&s, 0, &now_us, 6);
+        assert_int_equal(s.level, 1);
+        feed(&s, 0, &now_us, 6);
+        assert_int_equal(s.level, 0);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_rounding_to_ticks_never_leaves_the_segment),
+                cmocka_unit_test(test_chunks_are_a_fifth_of_a_second),
+                cmocka_unit_test(test_a_writer_that_continues_takes_the_very_next_aac_frame),
+                cmocka_unit_test(test_a_limit_above_the_rate_drops_nothing),
+                cmocka_unit_test(test_double_rates_are_halved),
+                cmocka_unit_test(test_what_a_limit_keeps_does_not_depend_on_where_one_started),
+                cmocka_unit_test(test_steady_rates_are_foreseen_and_unsteady_ones_are_not),
+                cmocka_unit_test(test_announced_rate_is_the_sources_or_a_fraction_of_it),
+                cmocka_unit_test(test_slate_waits_for_the_wall_clock),
+                cmocka_unit_test(test_slate_does_not_overtake_a_replay),
+                cmocka_unit_test(test_shedding_begins_at_the_top_and_is_undone),
+                cmocka_unit_test(test_a_replay_that_catches_up_sheds_nothing),
+                cmocka_unit_test(test_restoring_too_early_makes_patient),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
