@@ -1,0 +1,228 @@
+#include "common/daemon.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/admin.h"
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/metrics.h"
+#include "proto/message.h"
+
+#ifndef FRESHET_VERSION
+#define FRESHET_VERSION "unknown"
+#endif
+
+#define TICK_MS 1000
+
+struct impl {
+        uv_loop_t loop;
+        uv_signal_t term, interrupt, hangup;
+        uv_timer_t tick, deadline;
+        struct admin *admin;
+        bool stopping, exiting;
+};
+
+static char build_labels[160];
+static struct metric build_info[] = {
+        {.name = "freshet_build_info", .type = METRIC_GAUGE, .help = "Version and role of this process; always 1."},
+};
+
+/* ---- signals ---------------------------------------------------------------------------------------------------- */
+
+static void on_deadline(uv_timer_t *timer)
+{
+        (void)timer;
+        log_error("msg=\"not stopped within %d ms\"", DAEMON_STOP_DEADLINE_MS);
+        _exit(1);
+}
+
+/* The deadline does not keep the loop alive, it only ends one that other handles keep. */
+static void start_deadline(struct daemon *d)
+{
+        struct impl *m = d->impl;
+        if (uv_is_active((uv_handle_t *)&m->deadline))
+                return;
+        uv_timer_start(&m->deadline, on_deadline, DAEMON_STOP_DEADLINE_MS, 0);
+        uv_unref((uv_handle_t *)&m->deadline);
+}
+
+static void on_stop_signal(uv_signal_t *handle, int signum)
+{
+        struct daemon *d = handle->data;
+        struct impl *m = d->impl;
+        if (m->stopping) {
+                log_error("signal=%s msg=\"a second signal: ending at once\"", strsignal(signum));
+                _exit(1);
+        }
+        log_info("signal=%d msg=\"stopping\"", signum);
+        m->stopping = true;
+        start_deadline(d);
+        d->stop(d->arg);
+}
+
+static void apply_log_level(struct daemon *d)
+{
+        enum log_level level;
+        if (log_level_parse(d->config->log_level, &level))
+                log_set_level(level);
+}
+
+static void on_hangup(uv_signal_t *handle, int signum)
+{
+        struct daemon *d = handle->data;
+        (void)signum;
+        if (((struct impl *)d->impl)->exiting)
+                return;
+        if (config_reload(d->program, d->keys, d->config, d->argc, d->argv) != 0)
+                return;
+        apply_log_level(d);
+        log_info("msg=\"configuration read again\"");
+        if (d->reloaded)
+                d->reloaded(d->arg);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+        struct impl *m = ((struct daemon *)timer->data)->impl;
+        admin_tick(m->admin);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------- */
+
+/* A host name is used as it is but for characters that an id does not have. */
+static void choose_id(char id[64], const char *configured)
+{
+        if (*configured) {
+                snprintf(id, 64, "%s", configured);
+                return;
+        }
+        if (gethostname(id, 64) != 0 || !*id)
+                snprintf(id, 64, "node");
+        id[63] = '\0';
+        for (char *p = id; *p; p++) {
+                if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
+                        *p = '-';
+        }
+}
+
+static void open_signal(struct daemon *d, uv_signal_t *handle, uv_signal_cb cb, int signum)
+{
+        uv_signal_init(d->loop, handle);
+        handle->data = d;
+        uv_signal_start(handle, cb, signum);
+}
+
+static void open_loop(struct daemon *d)
+{
+        struct impl *m = d->impl;
+        int rv = uv_loop_init(&m->loop);
+        assert(rv == 0);
+        (void)rv;
+        d->loop = &m->loop;
+        signal(SIGPIPE, SIG_IGN);
+        open_signal(d, &m->term, on_stop_signal, SIGTERM);
+        open_signal(d, &m->interrupt, on_stop_signal, SIGINT);
+        open_signal(d, &m->hangup, on_hangup, SIGHUP);
+        uv_timer_init(d->loop, &m->deadline);
+        uv_timer_init(d->loop, &m->tick);
+        m->deadline.data = m->tick.data = d;
+        uv_timer_start(&m->tick, on_tick, TICK_MS, TICK_MS);
+}
+
+static void open_admin(struct daemon *d)
+{
+        struct impl *m = d->impl;
+        snprintf(build_labels, sizeof(build_labels), "version=\"%s\",role=\"%s\",protocol=\"%d\"", FRESHET_VERSION,
+                 d->program, PROTO_VERSION);
+        build_info[0].labels = build_labels;
+        metric_set(&build_info[0], 1);
+        metrics_register(build_info, 1);
+        int err = admin_open(&m->admin, d->config->bind, (int)d->config->admin_port);
+        if (err == 0)
+                return;
+        log_error("bind=%s port=%d msg=\"cannot open the admin port\" error=\"%s\"", d->config->bind,
+                  (int)d->config->admin_port, err_text(err));
+        exit(1);
+}
+
+void daemon_init(struct daemon *d, const char *program, enum node_role role, const struct config_key *keys, void *fields,
+                 int argc, char **argv, void (*stop)(void *arg), void (*reloaded)(void *arg), void *arg)
+{
+        enum config_outcome outcome = config_load(program, keys, fields, argc, argv);
+        if (outcome != CONFIG_RUN)
+                exit(outcome == CONFIG_EXIT_OK ? 0 : 2);
+        *d = (struct daemon){
+                .program = program,
+                .keys = keys,
+                .config = fields,
+                .argc = argc,
+                .argv = argv,
+                .stop = stop,
+                .reloaded = reloaded,
+                .arg = arg,
+                .impl = mem_alloc(sizeof(struct impl)),
+        };
+        choose_id(d->self.id, d->config->id);
+        d->self.incarnation_us = clock_wall_us();
+        d->self.role = role;
+        d->self.cluster_token = d->config->cluster_token;
+        log_init(d->self.id, LOG_INFO);
+        apply_log_level(d);
+        open_loop(d);
+        open_admin(d);
+        log_info("role=%s version=%s pid=%d admin=%s:%d msg=\"started\"", program, FRESHET_VERSION, (int)getpid(),
+                 d->config->bind, (int)d->config->admin_port);
+}
+
+void daemon_ready(struct daemon *d, bool ready, const char *why)
+{
+        struct impl *m = d->impl;
+        admin_ready(m->admin, ready, why);
+}
+
+int daemon_run(struct daemon *d)
+{
+        struct impl *m = d->impl;
+        uv_run(d->loop, UV_RUN_DEFAULT);
+        uv_close((uv_handle_t *)&m->term, NULL);
+        uv_close((uv_handle_t *)&m->interrupt, NULL);
+        uv_close((uv_handle_t *)&m->hangup, NULL);
+        uv_close((uv_handle_t *)&m->deadline, NULL);
+        uv_run(d->loop, UV_RUN_DEFAULT);
+        log_info("status=%d msg=\"stopped\"", d->exit_status);
+        return d->exit_status;
+}
+
+void daemon_exit(struct daemon *d, int status)
+{
+        struct impl *m = d->impl;
+        if (m->exiting)
+                return;
+        m->exiting = m->stopping = true;
+        d->exit_status = status;
+        start_deadline(d);
+        /* Signals are still heard, so that one more ends a loop that does not, but they no longer keep it alive. */
+        uv_unref((uv_handle_t *)&m->term);
+        uv_unref((uv_handle_t *)&m->interrupt);
+        uv_unref((uv_handle_t *)&m->hangup);
+        uv_close((uv_handle_t *)&m->tick, NULL);
+}
+
+void daemon_fini(struct daemon *d, void *fields)
+{
+        struct impl *m = d->impl;
+        int rv = uv_loop_close(&m->loop);
+        assert(rv == 0); /* a handle was left open */
+        (void)rv;
+        admin_close(m->admin);
+        config_free(d->keys, fields);
+        free(m);
+}
