@@ -406,12 +406,12 @@ ssize_t object_read(struct object *o, uint64_t pos, void *dst, size_t max)
 
 /* ---- loop thread: eviction ------------------------------------------------------------------------------------ */
 
-/* Goes on with the clock of one shard until it finds one to evict. At most twice round: the second time none is used. */
+/* One round of a shard's clock: the first that was not hit since the last round. NULL when all were, or there is none. */
 static struct object *evict_one(struct shard *s)
 {
         struct object *victim = NULL;
         pthread_mutex_lock(&s->lock);
-        for (size_t left = 2 * s->clock.count; left && !victim; left--) {
+        for (size_t left = s->clock.count; left && !victim; left--) {
                 struct object *o = s->clock.oldest;
                 if (atomic_exchange(&o->used, false)) {
                         list_remove(&s->clock, o);
@@ -434,7 +434,7 @@ static bool make_room(struct cache *c, size_t more)
                 if (victim)
                         metric_add(&stats_evicted, 1);
                 object_unref(&victim);
-                if (empty == CACHE_SHARDS)
+                if (empty == 2 * CACHE_SHARDS) /* the second round finds whatever the first spared */
                         return false;
         }
         return true;

@@ -17,7 +17,7 @@ static const unsigned statuses[] = {
         {.name = "edged_requests_total",                                                                               \
          .type = METRIC_COUNTER,                                                                                       \
          .help = "Answered requests, by where the answer came from",                                                   \
-         .labels = "result=\"" result "\",status=\"" #status "\""},,
+         .labels = "result=\"" result "\",status=\"" #status "\""},
 static struct metric requests[RESULTS * COUNT(statuses)] = {
 #define X(word, text) STATUSES(REQUEST_ROW, text)
         STATS_RESULTS(X)

@@ -1,0 +1,447 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "fake_upstream.h"
+
+#define NOW INT64_C(1000000000)
+#define KB 1024
+
+struct fixture {
+        uv_loop_t loop;
+        struct mailbox mailbox;
+        struct cache *cache;
+        struct object *filling[4096]; /* with our reference */
+        unsigned fills;
+};
+
+static void keep_fill(void *arg, struct object *o)
+{
+        struct fixture *f = arg;
+        assert_true(f->fills < 4096);
+        f->filling[f->fills++] = o;
+}
+
+static void open_fixture(struct fixture *f, size_t budget, unsigned fills_max)
+{
+        struct cache_config cfg = {.budget_bytes = budget, .fills_max = fills_max};
+        struct cache_ops ops = {.fill = keep_fill};
+        memset(f, 0, sizeof(*f));
+        uv_loop_init(&f->loop);
+        mailbox_open(&f->mailbox, &f->loop);
+        f->cache = cache_open(&cfg, &ops, f, &f->mailbox);
+}
+
+static void close_fixture(struct fixture *f)
+{
+        mailbox_close(&f->mailbox);
+        for (unsigned i = 0; i < f->fills; i++)
+                object_unref(&f->filling[i]);
+        uv_run(&f->loop, UV_RUN_DEFAULT);
+        cache_close(f->cache);
+        assert_int_equal(uv_loop_close(&f->loop), 0);
+}
+
+static enum cache_result get(struct fixture *f, const char *key, int64_t now_us, struct object **out)
+{
+        enum cache_result r = cache_get(f->cache, key, strlen(key), 0, now_us, out);
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+        return r;
+}
+
+static void append(struct object *o, const char *text)
+{
+        struct buf *b = buf_copy(text, strlen(text));
+        assert_int_equal(cache_append(o, b, "text/plain", true), 0);
+        buf_unref(&b);
+}
+
+/* A complete object of len bytes under key. */
+static void put(struct fixture *f, const char *key, size_t len, bool immutable, uint32_t ttl_ms, int64_t now_us)
+{
+        struct object *o;
+        assert_int_equal(get(f, key, now_us, &o), CACHE_MISS);
+        struct buf *b = buf_new(len);
+        memset(b->data, 'x', len);
+        assert_int_equal(cache_append(o, b, "text/plain", immutable), 0);
+        cache_complete(o, "text/plain", immutable, ttl_ms, now_us);
+        buf_unref(&b);
+        object_unref(&f->filling[--f->fills]);
+        object_unref(&o);
+}
+
+struct counted {
+        struct waiter waiter;
+        int woken;
+};
+
+static void count_wake(struct waiter *w)
+{
+        ((struct counted *)(void *)w)->woken++;
+}
+
+static void test_the_first_fills_the_second_joins_and_the_rest_hit(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *a, *b, *c;
+        open_fixture(&f, 1 << 20, 16);
+        assert_int_equal(get(&f, "/k", NOW, &a), CACHE_MISS);
+        assert_int_equal(get(&f, "/k", NOW, &b), CACHE_JOINED);
+        assert_ptr_equal(a, b);
+        assert_int_equal(f.fills, 1);
+        append(a, "hello");
+        cache_complete(a, "text/plain", true, 0, NOW);
+        assert_int_equal(get(&f, "/k", NOW + 3600 * US_PER_S, &c), CACHE_HIT);
+        assert_ptr_equal(a, c);
+        assert_int_equal(f.fills, 1);
+        object_unref(&a);
+        object_unref(&b);
+        object_unref(&c);
+        close_fixture(&f);
+}
+
+static void test_bytes_are_read_in_order_while_they_grow_and_after(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        char text[16] = {0};
+        open_fixture(&f, 1 << 20, 16);
+        get(&f, "/k", NOW, &o);
+        assert_int_equal(object_read(o, 0, text, sizeof(text)), 0);
+        append(o, "abc");
+        append(o, "defg");
+        append(o, "h");
+        assert_int_equal(object_read(o, 0, text, 16), 3);
+        assert_int_equal(object_read(o, 3, text + 3, 2), 2);
+        assert_int_equal(object_read(o, 5, text + 5, 9), 2);
+        assert_int_equal(object_read(o, 7, text + 7, 9), 1);
+        assert_string_equal(text, "abcdefgh");
+        assert_int_equal(object_read(o, 8, text, 9), 0);
+        cache_complete(o, "text/plain", true, 0, NOW);
+        assert_int_equal(object_read(o, 8, text, 9), ERR_CLOSED);
+        assert_int_equal(object_read(o, 2, text, 16), 6);
+        assert_memory_equal(text, "cdefgh", 6);
+        object_unref(&o);
+        close_fixture(&f);
+}
+
+static void test_a_waiter_is_woken_once_by_bytes_beyond_what_it_has(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        struct counted early = {.waiter = {.have = 0, .wake = count_wake, .deadline_us = INT64_MAX}};
+        struct counted later = {.waiter = {.have = 3, .wake = count_wake, .deadline_us = INT64_MAX}};
+        struct counted end = {.waiter = {.have = UINT64_MAX, .wake = count_wake, .deadline_us = INT64_MAX}};
+        open_fixture(&f, 1 << 20, 16);
+        get(&f, "/k", NOW, &o);
+        assert_true(object_wait(o, &early.waiter) && object_wait(o, &later.waiter) && object_wait(o, &end.waiter));
+        append(o, "abc");
+        assert_int_equal(early.woken, 1);
+        assert_int_equal(later.woken, 0);
+        assert_false(object_wait(o, &early.waiter)); /* there is something already */
+        append(o, "d");
+        assert_int_equal(later.woken, 1);
+        assert_int_equal(end.woken, 0);
+        cache_complete(o, "text/plain", true, 0, NOW);
+        assert_int_equal(end.woken, 1);
+        assert_int_equal(early.woken, 1);
+        assert_false(object_wait(o, &end.waiter));
+        object_unref(&o);
+        close_fixture(&f);
+}
+
+static void test_a_waiter_whose_deadline_passed_is_woken_as_expired(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        struct counted late = {.waiter = {.wake = count_wake, .deadline_us = NOW + 10}};
+        struct counted patient = {.waiter = {.wake = count_wake, .deadline_us = NOW + 1000}};
+        open_fixture(&f, 1 << 20, 16);
+        get(&f, "/k", NOW, &o);
+        assert_true(object_wait(o, &late.waiter) && object_wait(o, &patient.waiter));
+        cache_expire_waiters(o, NOW + 10);
+        assert_int_equal(late.woken, 1);
+        assert_true(late.waiter.expired);
+        assert_int_equal(patient.woken, 0);
+        cache_fail(o, ERR_NOT_YET, NOW + 20);
+        assert_int_equal(patient.woken, 1);
+        assert_false(patient.waiter.expired);
+        object_unref(&o);
+        close_fixture(&f);
+}
+
+static void test_the_byte_budget_is_kept_and_what_was_hit_is_spared(void **state)
+{
+        (void)state;
+        struct fixture f;
+        char key[32];
+        open_fixture(&f, 1 << 20, 16);
+        put(&f, "/hot", 64 * KB, true, 0, NOW);
+        for (int i = 0; i < 500; i++) {
+                struct object *hot;
+                snprintf(key, sizeof(key), "/cold/%d", i);
+                put(&f, key, 64 * KB, true, 0, NOW);
+                assert_true(cache_bytes(f.cache) <= 1 << 20);
+                assert_int_equal(get(&f, "/hot", NOW, &hot), CACHE_HIT);
+                object_unref(&hot);
+        }
+        assert_true(cache_objects(f.cache) > 8);
+        close_fixture(&f);
+}
+
+static void test_what_cannot_fit_is_refused_and_leaves_the_object_as_it_was(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        open_fixture(&f, 1 << 20, 16);
+        get(&f, "/k", NOW, &o);
+        append(o, "abc");
+        struct buf *big = buf_new(2 << 20);
+        assert_int_equal(cache_append(o, big, "text/plain", true), ERR_NOSPACE);
+        buf_unref(&big);
+        struct object_view v;
+        object_look(o, NOW, &v);
+        assert_int_equal(v.len, 3);
+        cache_fail(o, ERR_NOSPACE, NOW);
+        object_unref(&o);
+        close_fixture(&f);
+}
+
+static void test_missing_names_are_remembered_but_never_push_media_out(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        char key[32];
+        open_fixture(&f, 32 << 20, 16);
+        put(&f, "/media", 64 * KB, true, 0, NOW);
+        for (int i = 0; i < 50000; i++) {
+                snprintf(key, sizeof(key), "/no/%d", i);
+                assert_int_equal(get(&f, key, NOW, &o), CACHE_MISS);
+                cache_missing(o, 1000, NOW);
+                object_unref(&f.filling[--f.fills]);
+                object_unref(&o);
+        }
+        assert_true(cache_objects(f.cache) <= CACHE_SHARDS * CACHE_MISSING_PER_SHARD + 1);
+        assert_int_equal(get(&f, key, NOW + 999 * US_PER_MS, &o), CACHE_HIT); /* the last one is known to be missing */
+        object_unref(&o);
+        assert_int_equal(get(&f, "/media", NOW, &o), CACHE_HIT);
+        object_unref(&o);
+        assert_int_equal(get(&f, key, NOW + 1001 * US_PER_MS, &o), CACHE_MISS);
+        cache_fail(o, ERR_CLOSED, NOW);
+        object_unref(&o);
+        close_fixture(&f);
+}
+
+static void test_an_expired_object_is_served_stale_when_the_refresh_fails_but_not_for_ever(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o, *again;
+        struct object_view v;
+        open_fixture(&f, 1 << 20, 16);
+        put(&f, "/m", 100, false, 1000, NOW);
+        int64_t t = NOW + 1000 * US_PER_MS;
+        assert_int_equal(get(&f, "/m", t, &o), CACHE_MISS);
+        assert_int_equal(get(&f, "/m", t, &again), CACHE_JOINED);
+        object_unref(&again);
+        cache_fail(o, ERR_CLOSED, t);
+        object_look(o, t, &v);
+        assert_non_null(v.stale);
+        object_unref(&v.stale);
+        object_unref(&o);
+        assert_int_equal(get(&f, "/m", t + 1, &o), CACHE_STALE); /* no new attempt yet */
+        object_unref(&o);
+        assert_int_equal(get(&f, "/m", t + CACHE_STALE_RETRY_US, &o), CACHE_MISS);
+        cache_fail(o, ERR_CLOSED, t + CACHE_STALE_RETRY_US);
+        object_unref(&o);
+        t += CACHE_STALE_MAX_US;
+        assert_int_equal(get(&f, "/m", t, &o), CACHE_MISS);
+        cache_fail(o, ERR_CLOSED, t);
+        object_look(o, t, &v);
+        assert_null(v.stale);
+        object_unref(&o);
+        close_fixture(&f);
+}
+
+static void test_a_refresh_that_hangs_is_not_waited_for(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o, *other;
+        struct counted w = {.waiter = {.wake = count_wake, .deadline_us = INT64_MAX}};
+        open_fixture(&f, 1 << 20, 16);
+        put(&f, "/m", 100, false, 1000, NOW);
+        int64_t t = NOW + 2 * US_PER_S;
+        assert_int_equal(get(&f, "/m", t, &o), CACHE_MISS);
+        assert_true(object_wait(o, &w.waiter));
+        cache_expire_waiters(o, t + CACHE_STALE_WAIT_US);
+        assert_int_equal(w.woken, 0);
+        cache_expire_waiters(o, t + CACHE_STALE_WAIT_US + 1);
+        assert_int_equal(w.woken, 1);
+        assert_int_equal(get(&f, "/m", t + CACHE_STALE_WAIT_US + 1, &other), CACHE_STALE);
+        object_unref(&other);
+        append(o, "new");
+        cache_complete(o, "text/plain", false, 1000, t + US_PER_S);
+        assert_int_equal(get(&f, "/m", t + US_PER_S, &other), CACHE_HIT);
+        assert_ptr_equal(other, o);
+        object_unref(&other);
+        object_unref(&o);
+        close_fixture(&f);
+}
+
+static void test_only_so_many_different_objects_are_fetched_at_once(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *a, *b, *c;
+        open_fixture(&f, 1 << 20, 2);
+        assert_int_equal(get(&f, "/a", NOW, &a), CACHE_MISS);
+        assert_int_equal(get(&f, "/b", NOW, &b), CACHE_MISS);
+        assert_int_equal(get(&f, "/c", NOW, &c), CACHE_FULL);
+        assert_null(c);
+        cache_missing(a, 1000, NOW);
+        assert_int_equal(get(&f, "/c", NOW, &c), CACHE_MISS);
+        object_unref(&a);
+        object_unref(&b);
+        object_unref(&c);
+        close_fixture(&f);
+}
+
+/* ---- threads: what the HTTP threads do, while the loop thread fills, completes, fails and evicts ------------------ */
+
+#define STRESS_THREADS 4
+#define STRESS_ROUNDS 2000
+#define STRESS_KEYS 300
+
+struct parked {
+        struct waiter waiter;
+        pthread_mutex_t lock;
+        pthread_cond_t cond;
+        bool woken;
+};
+
+static void unpark(struct waiter *w)
+{
+        struct parked *p = (struct parked *)(void *)w;
+        pthread_mutex_lock(&p->lock);
+        p->woken = true;
+        pthread_cond_signal(&p->cond);
+        pthread_mutex_unlock(&p->lock);
+}
+
+/* false: it was not all there, which is right only when the fill failed. */
+static bool read_all(struct object *o, struct parked *p)
+{
+        uint64_t pos = 0;
+        for (;;) {
+                unsigned char bytes[777];
+                ssize_t n = object_read(o, pos, bytes, sizeof(bytes));
+                if (n < 0)
+                        return n == ERR_CLOSED;
+                for (ssize_t i = 0; i < n; i++)
+                        assert(bytes[i] == (unsigned char)(pos + (uint64_t)i));
+                pos += (uint64_t)n;
+                if (n > 0)
+                        continue;
+                p->waiter = (struct waiter){.have = pos, .deadline_us = INT64_MAX, .wake = unpark};
+                p->woken = false;
+                if (!object_wait(o, &p->waiter))
+                        continue;
+                pthread_mutex_lock(&p->lock);
+                while (!p->woken)
+                        pthread_cond_wait(&p->cond, &p->lock);
+                pthread_mutex_unlock(&p->lock);
+        }
+}
+
+struct stress {
+        struct fake_edge edge;
+        atomic_uint running, whole, failed;
+};
+
+static void *stress_reader(void *arg)
+{
+        struct stress *s = arg;
+        static atomic_uint seeds;
+        unsigned seed = atomic_fetch_add(&seeds, 1) + 1;
+        struct parked p = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+        for (int i = 0; i < STRESS_ROUNDS; i++) {
+                char key[64];
+                struct object *o;
+                int n = snprintf(key, sizeof(key), "/live/s/x/v720/%d.m4s", rand_r(&seed) % STRESS_KEYS);
+                if (cache_get(s->edge.cache, key, (size_t)n, 0, clock_mono_us(), &o) != CACHE_FULL)
+                        atomic_fetch_add(read_all(o, &p) ? &s->whole : &s->failed, 1);
+                object_unref(&o);
+        }
+        atomic_fetch_sub(&s->running, 1);
+        uv_async_send(&s->edge.mailbox.wake);
+        return NULL;
+}
+
+static void answer_next(struct stress *s, unsigned *seed)
+{
+        struct fake_upstream *u = s->edge.upstream;
+        struct fake_call *c = fake_open(u);
+        unsigned char bytes[3000];
+        if (!c)
+                return;
+        size_t len = 1 + (size_t)rand_r(seed) % sizeof(bytes);
+        for (size_t i = 0; i < len; i++)
+                bytes[i] = (unsigned char)(c->what.offset + i);
+        if (rand_r(seed) % 50 == 0)
+                fake_answer_bytes(c, bytes, len, FETCH_COMPLETE, 1, "video/mp4"); /* one that expires at once */
+        else if (rand_r(seed) % 50 == 0 && c->what.offset == 0)
+                fake_answer_status(c, ERR_NOT_FOUND, 1);
+        else
+                fake_answer_bytes(c, bytes, len, FETCH_IMMUTABLE | (c->what.offset > 6000 ? FETCH_COMPLETE : 0), 0,
+                                  "video/mp4");
+}
+
+static void test_threads_read_every_byte_while_the_loop_fills_and_evicts(void **state)
+{
+        (void)state;
+        struct stress *s = mem_alloc(sizeof(*s));
+        pthread_t threads[STRESS_THREADS];
+        unsigned seed = 1;
+        fake_edge_open(&s->edge, 1, 1 << 20, 64, 10 * US_PER_S, NULL);
+        atomic_store(&s->running, STRESS_THREADS);
+        for (int i = 0; i < STRESS_THREADS; i++)
+                assert_int_equal(pthread_create(&threads[i], NULL, stress_reader, s), 0);
+        while (atomic_load(&s->running) > 0) {
+                uv_run(&s->edge.loop, fake_open(s->edge.upstream) ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+                answer_next(s, &seed);
+        }
+        for (int i = 0; i < STRESS_THREADS; i++)
+                pthread_join(threads[i], NULL);
+        assert_true(atomic_load(&s->whole) > STRESS_ROUNDS);
+        assert_true(cache_bytes(s->edge.cache) <= 1 << 20);
+        fake_edge_close(&s->edge);
+        free(s);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_the_first_fills_the_second_joins_and_the_rest_hit),
+                cmocka_unit_test(test_bytes_are_read_in_order_while_they_grow_and_after),
+                cmocka_unit_test(test_a_waiter_is_woken_once_by_bytes_beyond_what_it_has),
+                cmocka_unit_test(test_a_waiter_whose_deadline_passed_is_woken_as_expired),
+                cmocka_unit_test(test_the_byte_budget_is_kept_and_what_was_hit_is_spared),
+                cmocka_unit_test(test_what_cannot_fit_is_refused_and_leaves_the_object_as_it_was),
+                cmocka_unit_test(test_missing_names_are_remembered_but_never_push_media_out),
+                cmocka_unit_test(test_an_expired_object_is_served_stale_when_the_refresh_fails_but_not_for_ever),
+                cmocka_unit_test(test_a_refresh_that_hangs_is_not_waited_for),
+                cmocka_unit_test(test_only_so_many_different_objects_are_fetched_at_once),
+                cmocka_unit_test(test_threads_read_every_byte_while_the_loop_fills_and_evicts),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,153 @@
+/* fake_upstream.h - for the tests of edged: a tier above whose every answer the test gives itself, and the clockwork around
+ * a cache. The test's thread is the loop thread; run_loop() delivers what other threads have sent. */
+#ifndef TESTS_FAKE_UPSTREAM_H
+#define TESTS_FAKE_UPSTREAM_H
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "edged/cache.h"
+#include "edged/fill.h"
+#include "edged/upstream.h"
+
+#define FAKE_CALLS_MAX 4096
+
+struct fake_call {
+        struct fetch what;
+        uint64_t node;
+        upstream_done *done;
+        void *arg;
+        bool answered;
+};
+
+struct fake_upstream {
+        struct upstream base;
+        uint64_t nodes; /* ids 1 … nodes */
+        unsigned count; /* FETCHes ever */
+        struct fake_call calls[FAKE_CALLS_MAX];
+};
+
+static void forget_answered(struct fake_upstream *fu)
+{
+        unsigned kept = 0;
+        for (unsigned i = 0; i < fu->count; i++) {
+                if (!fu->calls[i].answered)
+                        fu->calls[kept++] = fu->calls[i];
+        }
+        fu->count = kept;
+}
+
+static int fake_fetch(struct upstream *u, const char *stream, const struct node_set *tried, uint64_t only,
+                      const struct fetch *what, unsigned timeout_ms, uint64_t *node, upstream_done *done, void *arg)
+{
+        (void)stream, (void)timeout_ms;
+        struct fake_upstream *fu = (struct fake_upstream *)u;
+        uint64_t id = only ? only : 1;
+        while (!only && id <= fu->nodes && node_set_has(tried, id))
+                id++;
+        if (id > fu->nodes)
+                return ERR_CLOSED;
+        if (fu->count == FAKE_CALLS_MAX)
+                forget_answered(fu);
+        assert(fu->count < FAKE_CALLS_MAX);
+        fu->calls[fu->count++] = (struct fake_call){*what, id, done, arg, false};
+        *node = id;
+        return 0;
+}
+
+static size_t fake_live(struct upstream *u)
+{
+        return ((struct fake_upstream *)u)->nodes;
+}
+
+static const struct upstream_ops fake_ops = {.fetch = fake_fetch, .live = fake_live};
+
+/* The oldest FETCH not answered yet, or NULL. */
+static inline struct fake_call *fake_open(struct fake_upstream *fu)
+{
+        for (unsigned i = 0; i < fu->count; i++) {
+                if (!fu->calls[i].answered)
+                        return &fu->calls[i];
+        }
+        return NULL;
+}
+
+static inline void fake_answer_bytes(struct fake_call *c, const void *bytes, size_t len, uint8_t flags, uint32_t ttl_ms,
+                                     const char *type)
+{
+        struct buf *b = len ? buf_copy(bytes, len) : NULL;
+        struct fetch_reply m = {.flags = flags, .ttl_ms = ttl_ms, .offset = c->what.offset, .len = (uint32_t)len,
+                                .bytes = b ? b->data : NULL};
+        strncpy(m.content_type, type, sizeof(m.content_type) - 1);
+        c->answered = true;
+        c->done(c->arg, 0, &m, b);
+        buf_unref(&b);
+}
+
+static inline void fake_answer_status(struct fake_call *c, int status, uint32_t ttl_ms)
+{
+        struct fetch_reply m = {.status = (int8_t)status, .ttl_ms = ttl_ms, .offset = c->what.offset};
+        c->answered = true;
+        c->done(c->arg, 0, &m, NULL);
+}
+
+static inline void fake_answer_error(struct fake_call *c, int err)
+{
+        c->answered = true;
+        c->done(c->arg, err, NULL, NULL);
+}
+
+struct fake_edge {
+        uv_loop_t loop;
+        struct mailbox mailbox;
+        struct fake_upstream *upstream;
+        struct fills *fills;
+        struct cache *cache;
+};
+
+static inline void fake_edge_open(struct fake_edge *e, uint64_t nodes, size_t budget, unsigned fills_max, int64_t hold_us,
+                                  void (*free_response)(void *))
+{
+        struct fill_config fc = {.hold_us = hold_us, .object_max_bytes = 8 << 20};
+        struct cache_config cc = {.budget_bytes = budget, .fills_max = fills_max};
+        struct cache_ops ops = {.fill = fill_begin, .free_response = free_response};
+        memset(e, 0, sizeof(*e));
+        uv_loop_init(&e->loop);
+        mailbox_open(&e->mailbox, &e->loop);
+        e->upstream = mem_alloc(sizeof(*e->upstream));
+        e->upstream->base.ops = &fake_ops;
+        e->upstream->nodes = nodes;
+        fills_open(&e->fills, &e->loop, &fc, &e->upstream->base);
+        e->cache = cache_open(&cc, &ops, e->fills, &e->mailbox);
+}
+
+static inline void run_loop(struct fake_edge *e)
+{
+        uv_run(&e->loop, UV_RUN_NOWAIT);
+}
+
+/* Viewers are gone (http_close() has been called). */
+static inline void fake_edge_close(struct fake_edge *e)
+{
+        struct fake_call *c;
+        cache_stop_waiting(e->cache);
+        fills_stop(e->fills);
+        e->upstream->nodes = 0;
+        while ((c = fake_open(e->upstream)))
+                fake_answer_error(c, ERR_CANCELED);
+        mailbox_close(&e->mailbox);
+        fills_stop(e->fills);
+        fills_close(e->fills);
+        uv_run(&e->loop, UV_RUN_DEFAULT);
+        cache_close(e->cache);
+        int err = uv_loop_close(&e->loop);
+        assert(err == 0);
+        (void)err;
+        free(e->upstream);
+}
+
+#endif

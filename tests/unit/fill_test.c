@@ -1,0 +1,245 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "fake_upstream.h"
+
+#define HOLD_US (4 * US_PER_S)
+static const char key[] = "/live/cam/s1/v720/7.m4s";
+
+static struct object *get(struct fake_edge *e, const char *k)
+{
+        struct object *o;
+        cache_get(e->cache, k, strlen(k), 0, clock_mono_us(), &o);
+        run_loop(e);
+        return o;
+}
+
+static void open_edge(struct fake_edge *e, uint64_t nodes)
+{
+        fake_edge_open(e, nodes, 4 << 20, 64, HOLD_US, NULL);
+}
+
+static struct object_view look(struct object *o)
+{
+        struct object_view v;
+        object_look(o, clock_mono_us(), &v);
+        return v;
+}
+
+static struct fake_call *last(struct fake_edge *e)
+{
+        return &e->upstream->calls[e->upstream->count - 1];
+}
+
+static void test_second_caller_waits_for_the_first(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        struct object *viewers[200];
+        open_edge(&e, 2);
+        for (int i = 0; i < 200; i++)
+                viewers[i] = get(&e, key);
+        assert_int_equal(e.upstream->count, 1);
+        fake_answer_bytes(last(&e), "abc", 3, FETCH_COMPLETE | FETCH_IMMUTABLE, 0, "video/mp4");
+        assert_int_equal(e.upstream->count, 1);
+        for (int i = 0; i < 200; i++) {
+                assert_int_equal(look(viewers[i]).state, OBJECT_COMPLETE);
+                object_unref(&viewers[i]);
+        }
+        fake_edge_close(&e);
+}
+
+static void test_a_growing_object_is_asked_for_from_where_it_ends(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        char text[16] = {0};
+        open_edge(&e, 1);
+        struct object *o = get(&e, key);
+        fake_answer_bytes(last(&e), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
+        assert_int_equal(last(&e)->what.offset, 3);
+        assert_true(last(&e)->what.wait_ms > 0);
+        fake_answer_bytes(last(&e), "de", 2, FETCH_IMMUTABLE, 0, "video/mp4");
+        assert_int_equal(last(&e)->what.offset, 5);
+        assert_int_equal(look(o).state, OBJECT_FILLING);
+        fake_answer_bytes(last(&e), NULL, 0, FETCH_COMPLETE | FETCH_IMMUTABLE, 0, "video/mp4");
+        assert_int_equal(look(o).state, OBJECT_COMPLETE);
+        assert_int_equal(object_read(o, 0, text, 16), 5);
+        assert_string_equal(text, "abcde");
+        assert_string_equal(o->content_type, "video/mp4");
+        assert_int_equal(fills_active(e.fills), 0);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
+static void test_not_found_is_believed_only_when_all_asked_say_so(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 2);
+        struct object *o = get(&e, key);
+        fake_answer_status(last(&e), ERR_NOT_FOUND, 2000);
+        assert_int_equal(look(o).state, OBJECT_FILLING);
+        assert_int_equal(last(&e)->node, 2);
+        fake_answer_status(last(&e), ERR_NOT_FOUND, 500);
+        assert_int_equal(look(o).state, OBJECT_MISSING);
+        assert_true(o->expires_us <= clock_mono_us() + 500 * US_PER_MS); /* the shorter of the two */
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
+static void test_a_failed_node_makes_not_found_doubtful(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 2);
+        struct object *o = get(&e, key);
+        fake_answer_error(last(&e), ERR_TIMEOUT);
+        fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
+        assert_int_equal(look(o).state, OBJECT_FILLING); /* the one that failed may have it */
+        fills_tick(e.fills, clock_mono_us() + FILL_PAUSE_US);
+        assert_int_equal(e.upstream->count, 3);
+        assert_int_equal(last(&e)->node, 1);
+        fake_answer_bytes(last(&e), "abc", 3, FETCH_COMPLETE, 1000, "video/mp4");
+        assert_int_equal(look(o).state, OBJECT_COMPLETE);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
+static void test_an_origin_that_dies_in_mid_fill_is_replaced_at_the_same_offset(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        char text[8] = {0};
+        open_edge(&e, 2);
+        struct object *o = get(&e, key);
+        fake_answer_bytes(last(&e), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
+        fake_answer_error(last(&e), ERR_CLOSED);
+        assert_int_equal(last(&e)->node, 2);
+        assert_int_equal(last(&e)->what.offset, 3);
+        fake_answer_bytes(last(&e), "def", 3, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
+        assert_int_equal(object_read(o, 0, text, 8), 6);
+        assert_string_equal(text, "abcdef");
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
+static void test_a_segment_that_is_due_is_held_and_never_missing(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 1);
+        struct object *o = get(&e, key);
+        fake_answer_status(last(&e), ERR_NOT_YET, 0); /* at once: it must not be asked in a tight circle */
+        assert_int_equal(e.upstream->count, 1);
+        fills_tick(e.fills, clock_mono_us() + FILL_PAUSE_US);
+        assert_int_equal(e.upstream->count, 2);
+        fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
+        assert_int_equal(look(o).state, OBJECT_FILLING); /* it was due a moment ago */
+        atomic_store(&o->wanted_us, clock_mono_us() - HOLD_US); /* as if nobody had asked for hold_us */
+        fills_tick(e.fills, clock_mono_us() + FILL_PAUSE_US);
+        fake_answer_status(last(&e), ERR_NOT_YET, 0);
+        struct object_view v = look(o);
+        assert_int_equal(v.state, OBJECT_FAILED);
+        assert_int_equal(v.failure, ERR_NOT_YET);
+        object_unref(&o);
+        o = get(&e, key); /* and the next request begins anew */
+        assert_int_equal(look(o).state, OBJECT_FILLING);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
+static void test_without_any_origin_it_fails_after_a_second(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 0);
+        struct object *o = get(&e, key);
+        assert_int_equal(look(o).state, OBJECT_FILLING);
+        fills_tick(e.fills, clock_mono_us() + FILL_NO_NODE_US);
+        assert_int_equal(look(o).state, OBJECT_FAILED);
+        assert_int_equal(look(o).failure, ERR_CLOSED);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
+static void test_a_fill_nobody_waits_for_finishes_anyway(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        struct object *o = NULL;
+        open_edge(&e, 1);
+        o = get(&e, key);
+        object_unref(&o);
+        fake_answer_bytes(last(&e), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
+        fake_answer_bytes(last(&e), "def", 3, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
+        assert_int_equal(cache_get(e.cache, key, strlen(key), 0, clock_mono_us(), &o), CACHE_HIT);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
+static void test_an_object_over_the_limit_is_cut_off(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        char *mb = mem_alloc(1 << 20);
+        fake_edge_open(&e, 1, 64 << 20, 64, HOLD_US, NULL);
+        struct object *o = get(&e, key);
+        for (int i = 0; i < 8; i++)
+                fake_answer_bytes(last(&e), mb, 1 << 20, FETCH_IMMUTABLE, 0, "video/mp4");
+        assert_int_equal(look(o).state, OBJECT_FILLING);
+        fake_answer_bytes(last(&e), mb, 1, FETCH_IMMUTABLE, 0, "video/mp4");
+        assert_int_equal(look(o).failure, ERR_LIMIT);
+        object_unref(&o);
+        fake_edge_close(&e);
+        free(mb);
+}
+
+static void test_a_type_that_would_forge_a_header_is_not_passed_on(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 1);
+        struct object *o = get(&e, "/live/cam/manifest.mpd");
+        fake_answer_bytes(last(&e), "abc", 3, FETCH_COMPLETE, 1000, "text/html\r\nX-Evil: 1");
+        assert_string_equal(o->content_type, "application/dash+xml");
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
+static void test_the_list_of_streams_comes_from_every_origin(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        char text[128] = {0};
+        open_edge(&e, 2);
+        struct object *o = get(&e, "/api/streams");
+        assert_int_equal(e.upstream->count, 2);
+        fake_answer_bytes(&e.upstream->calls[0], "{\"streams\":[{\"id\":\"a\"}]}", 24, FETCH_COMPLETE, 1000, "application/json");
+        fake_answer_bytes(&e.upstream->calls[1], "{\"streams\":[{\"id\":\"b\"}]}", 24, FETCH_COMPLETE, 1000, "application/json");
+        assert_int_equal(look(o).state, OBJECT_COMPLETE);
+        object_read(o, 0, text, sizeof(text));
+        assert_string_equal(text, "{\"streams\":[{\"id\":\"a\"},{\"id\":\"b\"}]}");
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_second_caller_waits_for_the_first),
+                cmocka_unit_test(test_a_growing_object_is_asked_for_from_where_it_ends),
+                cmocka_unit_test(test_not_found_is_believed_only_when_all_asked_say_so),
+                cmocka_unit_test(test_a_failed_node_makes_not_found_doubtful),
+                cmocka_unit_test(test_an_origin_that_dies_in_mid_fill_is_replaced_at_the_same_offset),
+                cmocka_unit_test(test_a_segment_that_is_due_is_held_and_never_missing),
+                cmocka_unit_test(test_without_any_origin_it_fails_after_a_second),
+                cmocka_unit_test(test_a_fill_nobody_waits_for_finishes_anyway),
+                cmocka_unit_test(test_an_object_over_the_limit_is_cut_off),
+                cmocka_unit_test(test_a_type_that_would_forge_a_header_is_not_passed_on),
+                cmocka_unit_test(test_the_list_of_streams_comes_from_every_origin),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,127 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "edged/path.h"
+
+static enum path_kind kind(const char *target)
+{
+        struct path p;
+        path_parse(target, &p);
+        return p.kind;
+}
+
+static void object(const char *target, const char *key)
+{
+        struct path p;
+        path_parse(target, &p);
+        assert_int_equal(p.kind, PATH_OBJECT);
+        assert_string_equal(p.key, key);
+        assert_int_equal(p.key_len, strlen(key));
+}
+
+static void file(const char *target, const char *name)
+{
+        struct path p;
+        path_parse(target, &p);
+        assert_int_equal(p.kind, PATH_SITE);
+        assert_string_equal(p.file, name);
+}
+
+static void test_every_url_of_the_table_is_known(void **state)
+{
+        (void)state;
+        object("/live/cam_1/manifest.mpd", "/live/cam_1/manifest.mpd");
+        object("/live/cam/master.m3u8", "/live/cam/master.m3u8");
+        object("/live/cam/20260131T123456Z-1a2b3c4d/manifest.mpd", "/live/cam/20260131T123456Z-1a2b3c4d/manifest.mpd");
+        object("/live/cam/20260131T123456Z-1a2b3c4d/v720/init.mp4", "/live/cam/20260131T123456Z-1a2b3c4d/v720/init.mp4");
+        object("/live/cam/20260131T123456Z-1a2b3c4d/a128/1234.m4s", "/live/cam/20260131T123456Z-1a2b3c4d/a128/1234.m4s");
+        object("/api/streams", "/api/streams");
+        assert_int_equal(kind("/time"), PATH_TIME);
+        assert_int_equal(kind("*"), PATH_OPTIONS);
+        file("/", "index.html");
+        file("/watch/cam", "watch.html");
+        file("/web/dash.js", "dash.js");
+}
+
+static void test_the_query_is_never_in_the_key(void **state)
+{
+        (void)state;
+        object("/live/cam/manifest.mpd?token=1&x=%zz", "/live/cam/manifest.mpd");
+        object("/live/cam/manifest.mpd?a?b#c", "/live/cam/manifest.mpd");
+        assert_int_equal(kind("/time?x"), PATH_TIME);
+        file("/?x=1", "index.html");
+}
+
+static void test_two_spellings_are_one_key(void **state)
+{
+        (void)state;
+        object("/live/%63am/manifest%2Empd", "/live/cam/manifest.mpd");
+        object("/live%2fcam/manifest.mpd", "/live/cam/manifest.mpd");
+        object("http://edge.example:8080/live/cam/manifest.mpd?x", "/live/cam/manifest.mpd");
+}
+
+static void test_paths_that_try_to_climb_are_refused(void **state)
+{
+        (void)state;
+        static const char *const bad[] = {
+                "/../etc/passwd", "/live/../../x", "/web/..", "/web/../watch.html", "/live/cam/..%2f..%2fx", "/%2e%2e/x",
+                "/.git/config", "/web/.hidden", "//etc/passwd", "/live//manifest.mpd", "/live/cam%00/manifest.mpd",
+                "/live/cam/%", "/live/cam/%4", "/live/cam/%zz", "/web/a\\b.js", "/live/c\xc3\xa4m/manifest.mpd",
+                "/live/cam\r\nX: y", "live/cam", "", "/web/%0d%0aX"};
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+                struct path p;
+                path_parse(bad[i], &p);
+                assert_int_equal(p.kind, PATH_BAD);
+                assert_non_null(p.why);
+        }
+}
+
+static void test_what_is_nothing_of_ours_is_unknown(void **state)
+{
+        (void)state;
+        static const char *const other[] = {"/live", "/live/", "/live/cam", "/live/cam/", "/live/cam/x", "/live/a b/m.mpd",
+                                            "/live/cam/s/t/u/1.m4s", "/live/cam/s/v720/1.m4s/", "/api/other", "/watch/",
+                                            "/watch/a/b", "/web/", "/web/a/b.js", "/wp-login.php", "/live/cam/s/V_1/1.m4s"};
+        for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
+                assert_int_equal(kind(other[i]), PATH_UNKNOWN);
+}
+
+static void test_a_path_longer_than_a_key_is_too_long(void **state)
+{
+        (void)state;
+        char target[KEY_MAX + 3];
+        memset(target, 'a', sizeof(target));
+        target[0] = '/';
+        target[KEY_MAX] = 0;
+        assert_int_equal(kind(target), PATH_UNKNOWN);
+        target[KEY_MAX] = 'a';
+        target[KEY_MAX + 1] = 0;
+        assert_int_equal(kind(target), PATH_LONG);
+}
+
+static void test_the_stream_is_found_in_the_key(void **state)
+{
+        (void)state;
+        char stream[KEY_MAX + 1];
+        path_stream("/live/cam/s/v720/1.m4s", stream);
+        assert_string_equal(stream, "cam");
+        path_stream("/api/streams", stream);
+        assert_string_equal(stream, "/api/streams");
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_every_url_of_the_table_is_known),
+                cmocka_unit_test(test_the_query_is_never_in_the_key),
+                cmocka_unit_test(test_two_spellings_are_one_key),
+                cmocka_unit_test(test_paths_that_try_to_climb_are_refused),
+                cmocka_unit_test(test_what_is_nothing_of_ours_is_unknown),
+                cmocka_unit_test(test_a_path_longer_than_a_key_is_too_long),
+                cmocka_unit_test(test_the_stream_is_found_in_the_key),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
