@@ -1,0 +1,643 @@
+/* The whole pipeline with real codecs: what goes in comes out once, on the grid, whatever the broadcaster does. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "tests/unit/coded.h"
+#include "tests/unit/fragment.h"
+#include "transcoderd/grid.h"
+#include "transcoderd/pipeline.h"
+
+#define NEVER_SLATE_US (INT64_C(86400) * US_PER_S) /* an epoch so far ahead */
+#define CHUNKS_MAX 4096
+
+struct out_chunk {
+        struct chunk c;
+        struct fragment f;
+};
+
+struct track {
+        struct track_info info;
+        struct buf *init;
+        int samples, width, height;
+        uint32_t timescale;
+        int64_t first, next; /* of the samples, by their durations */
+};
+
+struct rig {
+        uv_loop_t loop;
+        struct mailbox mb;
+        struct pipeline *p;
+        struct pipeline_options o;
+        struct track tracks[SESSION_TRACKS_MAX];
+        struct out_chunk *chunks;
+        int chunk_count, track_count, failed;
+        bool drained;
+        int64_t end_us;
+        char failed_text[160];
+};
+
+static void on_track(void *arg, const struct track_info *info)
+{
+        struct rig *r = arg;
+        assert_true(info->track < SESSION_TRACKS_MAX);
+        struct track *t = &r->tracks[info->track];
+        assert_null(t->init);
+        t->info = *info;
+        t->init = buf_ref(info->init);
+        t->timescale = info->kind == TRACK_VIDEO ? VIDEO_TIMESCALE : AUDIO_TIMESCALE;
+        t->first = -1;
+        r->track_count++;
+}
+
+static void on_chunk(void *arg, const struct chunk *c)
+{
+        struct rig *r = arg;
+        assert_true(r->chunk_count < CHUNKS_MAX);
+        assert_non_null(r->tracks[c->track].init);
+        assert_true(c->bytes->len <= BODY_MAX);
+        struct out_chunk *o = &r->chunks[r->chunk_count++];
+        o->f = fragment_read(c->bytes->data, c->bytes->len);
+        o->c = *c;
+        o->c.bytes = NULL;
+}
+
+static void on_drained(void *arg, int64_t end_us)
+{
+        struct rig *r = arg;
+        r->drained = true;
+        r->end_us = end_us;
+}
+
+static void on_failed(void *arg, int err, const char *text)
+{
+        struct rig *r = arg;
+        r->failed = err;
+        snprintf(r->failed_text, sizeof(r->failed_text), "%s", text);
+}
+
+static struct ladder small_ladder(void)
+{
+        return (struct ladder){.video = {{"v96", 96, 0, 300000}, {"v64", 64, 0, 150000}},
+                               .video_count = 2,
+                               .audio = {{"a64", 64000}},
+                               .audio_count = 1};
+}
+
+static struct rig *rig_new(void)
+{
+        struct rig *r = mem_alloc(sizeof(*r));
+        r->chunks = mem_alloc(CHUNKS_MAX * sizeof(*r->chunks));
+        uv_loop_init(&r->loop);
+        mailbox_open(&r->mb, &r->loop);
+        r->o = (struct pipeline_options){.session = "test", .epoch_us = clock_wall_us() + NEVER_SLATE_US,
+                                         .ladder = small_ladder(), .encoder_threads = 1, .decoder_threads = 1,
+                                         .slate_after_us = US_PER_S};
+        return r;
+}
+
+static const struct pipeline_events events = {on_track, on_chunk, on_drained, on_failed};
+
+static void rig_open(struct rig *r, const struct coded *video, const struct coded *audio)
+{
+        if (video) {
+                r->o.codecs[TRACK_VIDEO] = CODEC_H264;
+                r->o.config[TRACK_VIDEO] = video->config;
+        }
+        if (audio) {
+                r->o.codecs[TRACK_AUDIO] = CODEC_AAC;
+                r->o.config[TRACK_AUDIO] = audio->config;
+        }
+        assert_int_equal(pipeline_open(&r->p, &r->mb, &r->o, &events, r), 0);
+}
+
+static void push(struct rig *r, const struct frame *f)
+{
+        while (pipeline_room(r->p) == 0)
+                uv_run(&r->loop, UV_RUN_NOWAIT);
+        pipeline_push(r->p, f);
+}
+
+/* Both in the order of their decoding times. */
+static void push_all(struct rig *r, const struct coded *video, const struct coded *audio)
+{
+        int v = 0, a = 0, vn = video ? video->count : 0, an = audio ? audio->count : 0;
+        while (v < vn || a < an)
+                if (a == an || (v < vn && video->frames[v].dts_us <= audio->frames[a].dts_us))
+                        push(r, &video->frames[v++]);
+                else
+                        push(r, &audio->frames[a++]);
+}
+
+static void push_config(struct rig *r, uint8_t kind, const struct coded *c)
+{
+        struct frame f = {.track = kind, .codec = kind == TRACK_VIDEO ? CODEC_H264 : CODEC_AAC, .flags = FRAME_CONFIG,
+                          .dts_us = c->frames[0].dts_us, .bytes = c->config};
+        push(r, &f);
+}
+
+static void drain(struct rig *r)
+{
+        pipeline_drain(r->p);
+        while (!r->drained && !r->failed)
+                uv_run(&r->loop, UV_RUN_ONCE);
+}
+
+static void rig_free(struct rig *r)
+{
+        pipeline_close(r->p);
+        mailbox_close(&r->mb);
+        uv_run(&r->loop, UV_RUN_DEFAULT);
+        uv_loop_close(&r->loop);
+        for (int i = 0; i < SESSION_TRACKS_MAX; i++)
+                buf_unref(&r->tracks[i].init);
+        free(r->chunks);
+        free(r);
+}
+
+static struct track *track_named(struct rig *r, const char *name)
+{
+        for (int i = 0; i < SESSION_TRACKS_MAX; i++)
+                if (r->tracks[i].init && !strcmp(r->tracks[i].info.name, name))
+                        return &r->tracks[i];
+        fail_msg("no track %s", name);
+        return NULL;
+}
+
+/* The next chunk of t after *at; NULL at the end. */
+static const struct out_chunk *next_chunk(const struct rig *r, const struct track *t, int *at)
+{
+        while (*at < r->chunk_count)
+                if (r->chunks[(*at)++].c.track == t->info.track)
+                        return &r->chunks[*at - 1];
+        return NULL;
+}
+
+static void check_samples(struct track *t, const struct out_chunk *o, bool first_of_segment)
+{
+        int64_t at = o->f.tfdt;
+        for (int i = 0; i < o->f.count; i++) {
+                struct grid_place p = grid_place(at, t->timescale);
+                assert_int_equal(p.segment, o->c.segment);
+                assert_int_equal(p.chunk, o->c.chunk);
+                if (t->info.kind == TRACK_VIDEO)
+                        assert_int_equal(o->f.key[i], i == 0 && first_of_segment);
+                assert_true(o->f.duration[i] > 0);
+                at += o->f.duration[i];
+        }
+        /* Forecasts may err by the rounding of RTMP's times, not more. */
+        if (t->first >= 0)
+                assert_in_range(o->f.tfdt - t->next + 1000, 1000 - t->timescale / 500, 1000 + t->timescale / 500);
+        if (t->first < 0)
+                t->first = o->f.tfdt;
+        t->next = at;
+        t->samples += o->f.count;
+}
+
+/* Every promise about a whole track at once; returns how many samples it has. */
+static int check_track(struct rig *r, const char *name)
+{
+        struct track *t = track_named(r, name);
+        const struct out_chunk *o, *before = NULL;
+        for (int at = 0; (o = next_chunk(r, t, &at)); before = o) {
+                bool first = !before || before->c.segment != o->c.segment;
+                assert_string_equal(o->f.boxes, first ? "styp prft moof mdat " : "moof mdat ");
+                assert_int_equal(o->c.start_us, grid_us(o->f.tfdt, t->timescale));
+                check_samples(t, o, first);
+                if (!before)
+                        continue;
+                int64_t ends_us = before->c.start_us + before->c.duration_us;
+                assert_true(o->c.start_us >= ends_us);
+                assert_true(o->c.segment - before->c.segment <= 1);
+                assert_int_equal(before->c.flags & PUT_LAST, first ? PUT_LAST : 0);
+        }
+        assert_non_null(before);
+        assert_int_equal(before->c.flags & PUT_LAST, PUT_LAST);
+        return t->samples;
+}
+
+/* Decodes a track's size out of its init segment: tkhd's last eight bytes. */
+static void read_size(struct track *t)
+{
+        const uint8_t *tkhd = memmem(t->init->data, t->init->len, "tkhd", 4);
+        uint32_t len = fragment_u32(tkhd - 4);
+        t->width = (int)(fragment_u32(tkhd - 4 + len - 8) >> 16);
+        t->height = (int)(fragment_u32(tkhd - 4 + len - 4) >> 16);
+}
+
+static void one_rate(int num, int den, int b_frames)
+{
+        struct coded video;
+        coded_video(&video, 176, 96, (AVRational){num, den}, 3 * num / den + 1, b_frames, 300, 12345);
+        struct rig *r = rig_new();
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        drain(r);
+        assert_int_equal(r->failed, 0);
+        assert_int_equal(check_track(r, "v96"), video.count);
+        assert_int_equal(check_track(r, "v64"), video.count);
+        assert_int_equal(track_named(r, "v96")->info.fps_milli, (uint32_t)((int64_t)num * 1000 / den));
+        struct pipeline_stats s;
+        pipeline_stats(r->p, &s);
+        assert_int_equal(s.decoded, video.count);
+        assert_int_equal(s.encoded, 2 * video.count);
+        assert_int_equal(s.late_dropped + s.corrupt + s.shed, 0);
+        rig_free(r);
+        coded_free(&video);
+}
+
+static void test_every_picture_once_at_24_fps(void **state) { (void)state; one_rate(24, 1, 2); }
+static void test_every_picture_once_at_25_fps(void **state) { (void)state; one_rate(25, 1, 0); }
+static void test_every_picture_once_at_29_97_fps(void **state) { (void)state; one_rate(30000, 1001, 2); }
+static void test_every_picture_once_at_30_fps(void **state) { (void)state; one_rate(30, 1, 2); }
+static void test_every_picture_once_at_50_fps(void **state) { (void)state; one_rate(50, 1, 2); }
+static void test_every_picture_once_at_60_fps(void **state) { (void)state; one_rate(60, 1, 2); }
+
+static void test_a_limited_rung_has_half_the_pictures(void **state)
+{
+        (void)state;
+        struct coded video;
+        coded_video(&video, 176, 96, (AVRational){60, 1}, 180, 0, 60, 20000);
+        struct rig *r = rig_new();
+        r->o.ladder.video[1].fps_max = 30;
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        drain(r);
+        assert_int_equal(check_track(r, "v96"), 180);
+        assert_in_range(check_track(r, "v64"), 90, 92);
+        assert_int_equal(track_named(r, "v64")->info.fps_milli, 30000);
+        rig_free(r);
+        coded_free(&video);
+}
+
+static void test_sound_and_picture_end_together(void **state)
+{
+        (void)state;
+        struct coded video, audio;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 75, 0, 25, 40000);
+        coded_audio(&audio, 48000, 2, 143, 40000);
+        struct rig *r = rig_new();
+        rig_open(r, &video, &audio);
+        push_all(r, &video, &audio);
+        drain(r);
+        check_track(r, "v96");
+        int frames = check_track(r, "a64");
+        struct track *a = track_named(r, "a64");
+        assert_int_equal(a->first % AAC_FRAME_SAMPLES, 0);
+        assert_int_equal(a->next - a->first, frames * AAC_FRAME_SAMPLES);
+        assert_in_range(grid_us(a->next, AUDIO_TIMESCALE), 3040000 - 45000, 3040000 + 45000);
+        assert_in_range(r->end_us, 3039000, 3100000);
+        rig_free(r);
+        coded_free(&video);
+        coded_free(&audio);
+}
+
+static void test_sound_alone_needs_no_picture(void **state)
+{
+        (void)state;
+        struct coded audio;
+        coded_audio(&audio, 44100, 1, 130, 0);
+        struct rig *r = rig_new();
+        rig_open(r, NULL, &audio);
+        push_all(r, NULL, &audio);
+        drain(r);
+        assert_int_equal(r->track_count, 1);
+        assert_in_range(check_track(r, "a64"), 138, 144);
+        rig_free(r);
+        coded_free(&audio);
+}
+
+static void test_init_segments_do_not_depend_on_the_source(void **state)
+{
+        (void)state;
+        struct coded a, b;
+        struct buf *init[2];
+        coded_video(&a, 176, 96, (AVRational){25, 1}, 30, 0, 25, 0);
+        coded_video(&b, 352, 192, (AVRational){60, 1}, 60, 2, 60, 7000);
+        for (int i = 0; i < 2; i++) {
+                struct rig *r = rig_new();
+                r->o.encoder_threads = 1 + 3 * i;
+                rig_open(r, i ? &b : &a, NULL);
+                push_all(r, i ? &b : &a, NULL);
+                drain(r);
+                init[i] = buf_ref(track_named(r, "v64")->init);
+                rig_free(r);
+        }
+        assert_int_equal(init[0]->len, init[1]->len);
+        assert_memory_equal(init[0]->data, init[1]->data, init[0]->len);
+        buf_unref(&init[0]);
+        buf_unref(&init[1]);
+        coded_free(&a);
+        coded_free(&b);
+}
+
+static void test_a_source_that_changes_size_and_rate_goes_on_in_the_same_tracks(void **state)
+{
+        (void)state;
+        struct coded wide, tall, audio, mono;
+        coded_video(&wide, 176, 96, (AVRational){25, 1}, 40, 2, 25, 100000);
+        coded_video(&tall, 128, 160, (AVRational){50, 1}, 80, 0, 50, 1700000);
+        coded_audio(&audio, 48000, 2, 76, 100000);
+        coded_audio(&mono, 22050, 1, 36, 1722000);
+        struct rig *r = rig_new();
+        rig_open(r, &wide, &audio);
+        push_all(r, &wide, &audio);
+        push_config(r, TRACK_VIDEO, &tall);
+        push_config(r, TRACK_AUDIO, &mono);
+        push_all(r, &tall, &mono);
+        drain(r);
+        assert_int_equal(r->failed, 0);
+        assert_int_equal(r->track_count, 3);
+        assert_int_equal(check_track(r, "v96"), 120);
+        assert_int_equal(check_track(r, "v64"), 120);
+        check_track(r, "a64");
+        struct track *t = track_named(r, "v96");
+        read_size(t);
+        assert_int_equal(t->width, 176);
+        assert_int_equal(t->height, 96);
+        struct pipeline_stats s;
+        pipeline_stats(r->p, &s);
+        assert_int_equal(s.corrupt, 0);
+        rig_free(r);
+        coded_free(&wide);
+        coded_free(&tall);
+        coded_free(&audio);
+        coded_free(&mono);
+}
+
+static void test_garbage_is_counted_and_survived(void **state)
+{
+        (void)state;
+        struct coded video, audio;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 100, 0, 25, 0);
+        coded_audio(&audio, 48000, 2, 188, 0);
+        /* A second's worth of pictures and sound is noise of random length. */
+        srand(7);
+        for (int i = 30; i < 50; i++) {
+                struct frame *f = &video.frames[i];
+                buf_unref(&f->bytes);
+                f->bytes = buf_new((size_t)(rand() % 2000 + 1));
+                for (size_t n = 0; n < f->bytes->len; n++)
+                        f->bytes->data[n] = (uint8_t)rand();
+        }
+        for (int i = 60; i < 80; i++)
+                memset(audio.frames[i].bytes->data, 0xff, audio.frames[i].bytes->len);
+        struct rig *r = rig_new();
+        rig_open(r, &video, &audio);
+        push_all(r, &video, &audio);
+        struct buf *bad = buf_copy("\1\144\0\37\377\341\377\377zzz", 11);
+        struct frame config = {.track = TRACK_VIDEO, .codec = CODEC_H264, .flags = FRAME_CONFIG, .bytes = bad};
+        push(r, &config);
+        drain(r);
+        assert_int_equal(r->failed, 0);
+        struct pipeline_stats s;
+        pipeline_stats(r->p, &s);
+        assert_true(s.corrupt > 0);
+        /* The hole is filled: no segment is missing, and the end is where it would have been. */
+        assert_true(check_track(r, "v96") >= 80);
+        check_track(r, "a64");
+        assert_in_range(r->end_us, 3950000, 4100000);
+        buf_unref(&bad);
+        rig_free(r);
+        coded_free(&video);
+        coded_free(&audio);
+}
+
+static void test_a_session_that_goes_on_continues_with_the_very_next_frame(void **state)
+{
+        (void)state;
+        struct coded video, audio;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 100, 0, 50, 0);
+        coded_audio(&audio, 48000, 2, 188, 0);
+        struct rig *r = rig_new();
+        r->o.resume_count = 3;
+        r->o.resume[0] = (struct pipeline_resume){"v96", 2400000};
+        r->o.resume[1] = (struct pipeline_resume){"v64", 2600000};
+        r->o.resume[2] = (struct pipeline_resume){"a64", grid_us(113 * AAC_FRAME_SAMPLES, AUDIO_TIMESCALE)};
+        rig_open(r, &video, &audio);
+        push_all(r, &video, &audio);
+        drain(r);
+        assert_int_equal(check_track(r, "v96"), 40);
+        assert_int_equal(check_track(r, "v64"), 35);
+        check_track(r, "a64");
+        assert_int_equal(track_named(r, "v96")->first, 2400000 / 100 * 9);
+        assert_int_equal(track_named(r, "v64")->first, 2600000 / 100 * 9);
+        assert_int_equal(track_named(r, "a64")->first, 113 * AAC_FRAME_SAMPLES);
+        rig_free(r);
+        coded_free(&video);
+        coded_free(&audio);
+}
+
+static void test_a_session_that_goes_on_keeps_its_rungs_though_the_source_is_smaller(void **state)
+{
+        (void)state;
+        struct coded video;
+        coded_video(&video, 88, 48, (AVRational){25, 1}, 50, 0, 25, 1000000);
+        struct rig *r = rig_new();
+        r->o.resume_count = 1;
+        r->o.resume[0] = (struct pipeline_resume){"v96", 1000000};
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        drain(r);
+        assert_int_equal(r->track_count, 1);
+        assert_int_equal(check_track(r, "v96"), 50);
+        read_size(track_named(r, "v96"));
+        assert_int_equal(track_named(r, "v96")->height, 96);
+        rig_free(r);
+        coded_free(&video);
+}
+
+static void test_a_late_track_begins_at_a_whole_second(void **state)
+{
+        (void)state;
+        struct coded video, audio;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 125, 0, 25, 0);
+        coded_audio(&audio, 48000, 2, 94, 2300000);
+        struct rig *r = rig_new();
+        rig_open(r, &video, NULL);
+        struct coded head = {.count = 60};
+        memcpy(head.frames, video.frames, 60 * sizeof(struct frame));
+        push_all(r, &head, NULL);
+        push_config(r, TRACK_AUDIO, &audio);
+        struct coded tail = {.count = 65};
+        memcpy(tail.frames, video.frames + 60, 65 * sizeof(struct frame));
+        push_all(r, &tail, &audio);
+        drain(r);
+        check_track(r, "v96");
+        check_track(r, "a64");
+        struct track *a = track_named(r, "a64");
+        assert_int_equal(a->info.start_us, 3000000);
+        assert_int_equal(a->first, grid_aac_frame_from(3000000) * AAC_FRAME_SAMPLES);
+        assert_int_equal(track_named(r, "v96")->info.start_us, 0);
+        rig_free(r);
+        coded_free(&video);
+        coded_free(&audio);
+}
+
+static bool has_slate_until(const struct rig *r, const char *name, int64_t us)
+{
+        for (int i = 0; i < r->chunk_count; i++) {
+                const struct track *t = &r->tracks[r->chunks[i].c.track];
+                const struct chunk *c = &r->chunks[i].c;
+                if (!strcmp(t->info.name, name) && c->flags & PUT_SLATE && c->start_us + c->duration_us >= us)
+                        return true;
+        }
+        return false;
+}
+
+/* The broadcaster falls silent after 1 s; the wall clock is 3 s in by then, so 1.8 s of slate are due at once. When it
+ * returns, at its own time, what lies between is slate and nothing is missing. */
+static void test_slate_fills_the_time_without_a_broadcaster(void **state)
+{
+        (void)state;
+        struct coded video, audio, again, sound;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 25, 0, 25, 0);
+        coded_audio(&audio, 48000, 2, 47, 0);
+        coded_video(&again, 176, 96, (AVRational){25, 1}, 25, 0, 25, 60 * US_PER_S);
+        coded_audio(&sound, 48000, 2, 47, 60 * US_PER_S);
+        struct rig *r = rig_new();
+        r->o.slate_after_us = 200000;
+        r->o.epoch_us = clock_wall_us() - 3 * US_PER_S;
+        rig_open(r, &video, &audio);
+        push_all(r, &video, &audio);
+        while (!has_slate_until(r, "v96", 2500000) || !has_slate_until(r, "v64", 2500000) ||
+               !has_slate_until(r, "a64", 2500000))
+                uv_run(&r->loop, UV_RUN_ONCE);
+        again.frames[0].flags |= FRAME_BREAK;
+        sound.frames[0].flags |= FRAME_BREAK;
+        push_all(r, &again, &sound);
+        /* Old frames come too late for their places. */
+        push(r, &video.frames[0]);
+        push(r, &audio.frames[3]);
+        drain(r);
+        assert_true(check_track(r, "v96") >= 61 * 25 - 1);
+        check_track(r, "v64");
+        check_track(r, "a64");
+        assert_in_range(r->end_us, 60950000, 61100000);
+        struct pipeline_stats s;
+        pipeline_stats(r->p, &s);
+        assert_true(s.slate_us > 58 * US_PER_S && s.slate_us < 60 * US_PER_S);
+        assert_true(s.late_dropped >= 2);
+        rig_free(r);
+        coded_free(&video);
+        coded_free(&audio);
+        coded_free(&again);
+        coded_free(&sound);
+}
+
+static void test_no_event_after_close(void **state)
+{
+        (void)state;
+        struct coded video, audio;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 60, 2, 25, 0);
+        coded_audio(&audio, 48000, 2, 100, 0);
+        for (int n = 0; n < 60; n += 7) {
+                struct rig *r = rig_new();
+                rig_open(r, &video, &audio);
+                struct coded part = {.count = n};
+                memcpy(part.frames, video.frames, (size_t)n * sizeof(struct frame));
+                push_all(r, &part, &audio);
+                if (n % 2)
+                        pipeline_drain(r->p);
+                pipeline_close(r->p);
+                r->p = NULL;
+                int chunks = r->chunk_count, tracks = r->track_count;
+                rig_free(r); /* runs the loop to its end; an event would touch the freed rig or count below */
+                assert_true(chunks >= 0 && tracks >= 0);
+        }
+        coded_free(&video);
+        coded_free(&audio);
+}
+
+static void test_codecs_that_are_not_known_are_refused(void **state)
+{
+        (void)state;
+        struct rig *r = rig_new();
+        assert_int_equal(pipeline_open(&r->p, &r->mb, &r->o, &events, r), ERR_UNSUPPORTED);
+        r->o.codecs[TRACK_VIDEO] = 77;
+        assert_int_equal(pipeline_open(&r->p, &r->mb, &r->o, &events, r), ERR_UNSUPPORTED);
+        r->o.codecs[TRACK_VIDEO] = CODEC_AAC;
+        assert_int_equal(pipeline_open(&r->p, &r->mb, &r->o, &events, r), ERR_UNSUPPORTED);
+        assert_null(r->p);
+        rig_free(r);
+}
+
+static void test_video_without_a_size_fails_the_session(void **state)
+{
+        (void)state;
+        struct coded video;
+        coded_video(&video, 8, 8, (AVRational){25, 1}, 5, 0, 25, 0);
+        struct rig *r = rig_new();
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        while (!r->failed)
+                uv_run(&r->loop, UV_RUN_ONCE);
+        assert_int_equal(r->failed, ERR_UNSUPPORTED);
+        assert_non_null(strstr(r->failed_text, "8x8"));
+        rig_free(r);
+        coded_free(&video);
+}
+
+static void test_times_that_cannot_be_are_dropped(void **state)
+{
+        (void)state;
+        struct coded video, audio;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 25, 0, 5, 0);
+        coded_audio(&audio, 48000, 2, 47, 0);
+        video.frames[5].dts_us = INT64_MAX;
+        video.frames[10].dts_us = INT64_MIN;
+        video.frames[15].cts_us = INT32_MIN;
+        audio.frames[7].dts_us = INT64_MAX - 5;
+        audio.frames[9].dts_us = -1;
+        struct rig *r = rig_new();
+        rig_open(r, &video, &audio);
+        for (int i = 0; i < 25; i++)
+                push(r, &video.frames[i]);
+        for (int i = 0; i < audio.count; i++)
+                push(r, &audio.frames[i]);
+        drain(r);
+        assert_int_equal(r->failed, 0);
+        check_track(r, "a64");
+        struct pipeline_stats s;
+        pipeline_stats(r->p, &s);
+        assert_true(s.late_dropped + s.corrupt >= 4);
+        rig_free(r);
+        coded_free(&video);
+        coded_free(&audio);
+}
+
+int main(void)
+{
+        log_init("test", LOG_ERROR);
+        av_log_set_level(AV_LOG_QUIET); /* until the pipeline takes libav's log over */
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_every_picture_once_at_24_fps),
+                cmocka_unit_test(test_every_picture_once_at_25_fps),
+                cmocka_unit_test(test_every_picture_once_at_29_97_fps),
+                cmocka_unit_test(test_every_picture_once_at_30_fps),
+                cmocka_unit_test(test_every_picture_once_at_50_fps),
+                cmocka_unit_test(test_every_picture_once_at_60_fps),
+                cmocka_unit_test(test_a_limited_rung_has_half_the_pictures),
+                cmocka_unit_test(test_sound_and_picture_end_together),
+                cmocka_unit_test(test_sound_alone_needs_no_picture),
+                cmocka_unit_test(test_init_segments_do_not_depend_on_the_source),
+                cmocka_unit_test(test_a_source_that_changes_size_and_rate_goes_on_in_the_same_tracks),
+                cmocka_unit_test(test_garbage_is_counted_and_survived),
+                cmocka_unit_test(test_a_session_that_goes_on_continues_with_the_very_next_frame),
+                cmocka_unit_test(test_a_session_that_goes_on_keeps_its_rungs_though_the_source_is_smaller),
+                cmocka_unit_test(test_a_late_track_begins_at_a_whole_second),
+                cmocka_unit_test(test_slate_fills_the_time_without_a_broadcaster),
+                cmocka_unit_test(test_no_event_after_close),
+                cmocka_unit_test(test_codecs_that_are_not_known_are_refused),
+                cmocka_unit_test(test_video_without_a_size_fails_the_session),
+                cmocka_unit_test(test_times_that_cannot_be_are_dropped),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
