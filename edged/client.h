@@ -70,7 +70,7 @@ struct client_limits {
         int64_t header_us, idle_us;
         uint64_t min_rate_bytes_s;
 };
-#define CLIENT_RATE_WINDOW_US (5 * INT64_C(1000000))
+#define CLIENT_RATE_WINDOW_US (10 * US_PER_S) /* a phone may be in a tunnel for so long */
 
 /* Shuts the sockets of those that broke a limit; MHD then closes them. Loop thread, about once a second. */
 void client_sweep(struct client_list *l, const struct client_limits *limits, int64_t now_us);

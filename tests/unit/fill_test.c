@@ -4,6 +4,7 @@
 #include <cmocka.h>
 
 #include "fake_upstream.h"
+#include "common/log.h"
 
 #define HOLD_US (4 * US_PER_S)
 static const char key[] = "/live/cam/s1/v720/7.m4s";
@@ -241,5 +242,6 @@ int main(void)
                 cmocka_unit_test(test_a_type_that_would_forge_a_header_is_not_passed_on),
                 cmocka_unit_test(test_the_list_of_streams_comes_from_every_origin),
         };
+        log_set_level(LOG_ERROR);
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,752 @@
+/* Real sockets against the real HTTP threads; the tier above is the test itself, so that nothing depends on time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fake_upstream.h"
+#include "common/log.h"
+#include "edged/http.h"
+
+#define GIVE_UP_US (30 * US_PER_S)
+#define SEGMENT "/live/cam/s1/v720/7.m4s"
+#define INPUT_MAX (1 << 20)
+
+/* ---- the edge ------------------------------------------------------------------------------------------------- */
+
+struct fixture {
+        struct fake_edge e;
+        struct http *http;
+        struct site *site;
+        char web_root[64];
+};
+
+static void free_response(void *r)
+{
+        MHD_destroy_response(r);
+}
+
+static void write_file(const char *root, const char *name, const char *text)
+{
+        char path[128];
+        snprintf(path, sizeof(path), "%s/%s", root, name);
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        fputs(text, f);
+        fclose(f);
+}
+
+static void open_fixture(struct fixture *f, int64_t hold_us)
+{
+        struct http_config cfg = {.bind = "127.0.0.1",
+                                  .threads = 2,
+                                  .connections_max = 2000,
+                                  .hold_us = hold_us,
+                                  .limits = {.header_us = 10 * US_PER_S, .idle_us = 30 * US_PER_S, .min_rate_bytes_s = 2000}};
+        memset(f, 0, sizeof(*f));
+        strcpy(f->web_root, "/tmp/freshet-web-XXXXXX");
+        assert_non_null(mkdtemp(f->web_root));
+        write_file(f->web_root, "index.html", "<h1>what is live</h1>");
+        write_file(f->web_root, "watch.html", "<video></video>");
+        char script[2001];
+        memset(script, 'a', 2000);
+        script[2000] = 0;
+        write_file(f->web_root, "big.js", script);
+        write_file(f->web_root, "secret.key", "no");
+        fake_edge_open(&f->e, 1, 32 << 20, 64, hold_us, free_response);
+        f->site = site_open(f->web_root);
+        assert_int_equal(http_open(&f->http, &cfg, f->e.cache, f->site), 0);
+}
+
+static void close_fixture(struct fixture *f)
+{
+        static const char *const names[] = {"index.html", "watch.html", "big.js", "secret.key"};
+        char path[128];
+        http_quiesce(f->http);
+        cache_stop_waiting(f->e.cache);
+        http_close(f->http);
+        fake_edge_close(&f->e);
+        site_close(f->site);
+        for (size_t i = 0; i < 4; i++) {
+                snprintf(path, sizeof(path), "%s/%s", f->web_root, names[i]);
+                unlink(path);
+        }
+        rmdir(f->web_root);
+}
+
+/* ---- a viewer ------------------------------------------------------------------------------------------------- */
+
+struct viewer {
+        int fd;
+        bool closed, reset;
+        char *in; /* INPUT_MAX */
+        size_t in_len;
+        /* the answer, once answer_is_whole() */
+        int status;
+        char *body;
+        size_t body_len;
+};
+
+static void viewer_open(struct viewer *v, struct fixture *f)
+{
+        struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)http_port(f->http)),
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        memset(v, 0, sizeof(*v));
+        v->in = mem_alloc(INPUT_MAX + 1);
+        v->fd = socket(AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(connect(v->fd, (struct sockaddr *)&a, sizeof(a)), 0);
+        fcntl(v->fd, F_SETFL, O_NONBLOCK);
+}
+
+static void viewer_close(struct viewer *v)
+{
+        close(v->fd);
+        free(v->in);
+        free(v->body);
+}
+
+static void viewer_send(struct viewer *v, const char *text)
+{
+        assert_int_equal(send(v->fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+static void viewer_ask(struct viewer *v, const char *method, const char *target, const char *headers)
+{
+        char text[2048];
+        snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nHost: x\r\n%s\r\n", method, target, headers);
+        v->in_len = 0;
+        v->in[0] = 0;
+        v->closed = false;
+        viewer_send(v, text);
+}
+
+static void viewer_read(struct viewer *v)
+{
+        while (!v->closed && v->in_len < INPUT_MAX) {
+                ssize_t n = recv(v->fd, v->in + v->in_len, INPUT_MAX - v->in_len, 0);
+                if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                        return;
+                v->reset = n < 0;
+                v->closed = n <= 0;
+                v->in_len += n > 0 ? (size_t)n : 0;
+                v->in[v->in_len] = 0;
+        }
+}
+
+static const char *header_of(const struct viewer *v, const char *name)
+{
+        static char value[512];
+        const char *end = strstr(v->in, "\r\n\r\n");
+        size_t len = strlen(name);
+        for (const char *line = v->in; end && line < end + 2; line = strstr(line, "\r\n") + 2) {
+                if (strncasecmp(line, name, len) == 0 && line[len] == ':') {
+                        snprintf(value, sizeof(value), "%.*s", (int)(strstr(line, "\r\n") - line - len - 2), line + len + 2);
+                        return value;
+                }
+                if (line == end + 2)
+                        break;
+        }
+        return NULL;
+}
+
+/* Reads the body behind the headers as far as it is there; true when it is whole. */
+static bool parse_body(struct viewer *v, const char *p, bool head)
+{
+        const char *length = header_of(v, "Content-Length"), *end = v->in + v->in_len;
+        free(v->body);
+        v->body = mem_alloc(v->in_len + 1);
+        v->body_len = 0;
+        if (head || v->status == 304 || v->status == 204)
+                return true;
+        if (length) {
+                size_t want = (size_t)atoll(length), have = (size_t)(end - p);
+                v->body_len = have < want ? have : want;
+                memcpy(v->body, p, v->body_len);
+                return have >= want;
+        }
+        if (!header_of(v, "Transfer-Encoding"))
+                return v->closed;
+        for (;;) {
+                char *after;
+                const char *line_end = strstr(p, "\r\n");
+                if (!line_end)
+                        return false;
+                size_t n = strtoul(p, &after, 16);
+                if (n == 0)
+                        return strncmp(line_end, "\r\n\r\n", 4) == 0;
+                if ((size_t)(end - line_end) < n + 4)
+                        return false;
+                memcpy(v->body + v->body_len, line_end + 2, n);
+                v->body_len += n;
+                p = line_end + 2 + n + 2;
+        }
+}
+
+static bool answer_is_whole(struct viewer *v, bool head)
+{
+        const char *end = strstr(v->in, "\r\n\r\n");
+        if (!end)
+                return false;
+        v->status = atoi(v->in + 9);
+        return parse_body(v, end + 4, head);
+}
+
+/* Turns loop and sockets until `done` says so. */
+static void until(struct fixture *f, bool (*done)(struct fixture *, void *), void *arg)
+{
+        int64_t give_up_us = clock_mono_us() + GIVE_UP_US;
+        while (!done(f, arg)) {
+                if (clock_mono_us() > give_up_us)
+                        fail_msg("waited too long");
+                uv_run(&f->e.loop, UV_RUN_NOWAIT);
+                poll(NULL, 0, 1);
+        }
+}
+
+static bool has_answer(struct fixture *f, void *arg)
+{
+        (void)f;
+        viewer_read(arg);
+        return answer_is_whole(arg, false);
+}
+
+static bool has_head(struct fixture *f, void *arg)
+{
+        (void)f;
+        viewer_read(arg);
+        return answer_is_whole(arg, true);
+}
+
+static bool is_closed(struct fixture *f, void *arg)
+{
+        (void)f;
+        viewer_read(arg);
+        return ((struct viewer *)arg)->closed;
+}
+
+static bool is_asked(struct fixture *f, void *arg)
+{
+        (void)arg;
+        return fake_open(f->e.upstream) != NULL;
+}
+
+static bool is_held(struct fixture *f, void *arg)
+{
+        (void)f;
+        return metric_get(&stats_held) == *(int *)arg;
+}
+
+static bool is_idle(struct fixture *f, void *arg)
+{
+        (void)arg;
+        return http_busy(f->http) == 0;
+}
+
+static bool has_clients(struct fixture *f, void *arg)
+{
+        (void)f;
+        return metric_get(&stats_clients) == *(int *)arg;
+}
+
+static void ask(struct fixture *f, struct viewer *v, const char *method, const char *target, const char *headers)
+{
+        viewer_ask(v, method, target, headers);
+        until(f, strcmp(method, "HEAD") == 0 ? has_head : has_answer, v);
+}
+
+/* One request on a connection of its own; the viewer stays open for a look at the answer. */
+static void get_status(struct fixture *f, const char *target, int status)
+{
+        struct viewer v;
+        viewer_open(&v, f);
+        ask(f, &v, "GET", target, "");
+        assert_int_equal(v.status, status);
+        assert_string_equal(header_of(&v, "Access-Control-Allow-Origin"), "*");
+        viewer_close(&v);
+}
+
+/* The object is in the cache afterwards. */
+static void warm(struct fixture *f, const char *target, const char *bytes, size_t len)
+{
+        struct viewer v;
+        viewer_open(&v, f);
+        viewer_ask(&v, "GET", target, "");
+        until(f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f->e.upstream), bytes, len, FETCH_COMPLETE | FETCH_IMMUTABLE, 0, "video/mp4");
+        until(f, has_answer, &v);
+        assert_int_equal(v.status, 200);
+        assert_int_equal(v.body_len, len);
+        viewer_close(&v);
+}
+
+/* ---- what is promised ----------------------------------------------------------------------------------------- */
+
+static void test_two_hundred_viewers_cost_one_fetch(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v[200];
+        int all = 200, hits = 0, misses = 0, joined = 0;
+        open_fixture(&f, 20 * US_PER_S);
+        for (int i = 0; i < all; i++) {
+                viewer_open(&v[i], &f);
+                viewer_ask(&v[i], "GET", SEGMENT, "");
+        }
+        until(&f, is_held, &all);
+        until(&f, is_asked, NULL);
+        assert_int_equal(f.e.upstream->count, 1);
+        fake_answer_bytes(fake_open(f.e.upstream), "0123456789", 10, FETCH_COMPLETE | FETCH_IMMUTABLE, 0, "video/mp4");
+        for (int i = 0; i < all; i++) {
+                until(&f, has_answer, &v[i]);
+                assert_int_equal(v[i].status, 200);
+                assert_memory_equal(v[i].body, "0123456789", 10);
+                const char *word = header_of(&v[i], "X-Cache");
+                hits += strcmp(word, "hit") == 0;
+                misses += strcmp(word, "miss") == 0;
+                joined += strcmp(word, "joined") == 0;
+                viewer_close(&v[i]);
+        }
+        assert_int_equal(f.e.upstream->count, 1);
+        assert_int_equal(misses, 1);
+        assert_int_equal(joined, all - 1);
+        assert_int_equal(hits, 0);
+        close_fixture(&f);
+}
+
+static bool have_body(struct fixture *f, void *arg)
+{
+        struct { struct viewer *v; size_t len; } *want = arg;
+        (void)f;
+        viewer_read(want->v);
+        answer_is_whole(want->v, false);
+        return want->v->body_len >= want->len;
+}
+
+static void test_a_growing_segment_reaches_a_hundred_viewers_piece_by_piece_in_order(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v[100];
+        const size_t piece = 40000, pieces = 5;
+        unsigned char *bytes = mem_alloc(piece * pieces);
+        for (size_t i = 0; i < piece * pieces; i++)
+                bytes[i] = (unsigned char)(i * 7 + i / 251);
+        open_fixture(&f, 20 * US_PER_S);
+        for (int i = 0; i < 100; i++) {
+                viewer_open(&v[i], &f);
+                viewer_ask(&v[i], "GET", SEGMENT, "");
+        }
+        for (size_t p = 0; p < pieces; p++) {
+                until(&f, is_asked, NULL);
+                struct fake_call *c = fake_open(f.e.upstream);
+                assert_int_equal(c->what.offset, p * piece);
+                fake_answer_bytes(c, bytes + p * piece, piece,
+                                  FETCH_IMMUTABLE | (p + 1 == pieces ? FETCH_COMPLETE : 0), 0, "video/mp4");
+                for (int i = 0; i < 100; i++) { /* all have it before there is more */
+                        struct { struct viewer *v; size_t len; } want = {&v[i], (p + 1) * piece};
+                        until(&f, have_body, &want);
+                }
+        }
+        for (int i = 0; i < 100; i++) {
+                until(&f, has_answer, &v[i]);
+                assert_int_equal(v[i].body_len, piece * pieces);
+                assert_memory_equal(v[i].body, bytes, piece * pieces);
+                assert_string_equal(header_of(&v[i], "Content-Type"), "video/mp4");
+                assert_string_equal(header_of(&v[i], "Cache-Control"), "max-age=31536000, immutable");
+                viewer_close(&v[i]);
+        }
+        assert_int_equal(f.e.upstream->count, pieces);
+        close_fixture(&f);
+        free(bytes);
+}
+
+static void test_a_viewer_who_leaves_stops_nobody(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer leaves, stays, watches;
+        int two = 2;
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&leaves, &f);
+        viewer_open(&stays, &f);
+        viewer_open(&watches, &f);
+        viewer_ask(&leaves, "GET", SEGMENT, "");
+        until(&f, is_asked, NULL);
+        viewer_ask(&stays, "GET", SEGMENT, "");
+        until(&f, is_held, &two);
+        viewer_close(&leaves);
+        fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
+        viewer_ask(&watches, "GET", SEGMENT, ""); /* joins in the middle */
+        until(&f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f.e.upstream), "def", 3, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
+        until(&f, has_answer, &stays);
+        until(&f, has_answer, &watches);
+        assert_memory_equal(stays.body, "abcdef", 6);
+        assert_memory_equal(watches.body, "abcdef", 6);
+        assert_int_equal(f.e.upstream->count, 2);
+        viewer_close(&stays);
+        viewer_close(&watches);
+        int nobody = 0;
+        until(&f, has_clients, &nobody);
+        close_fixture(&f);
+}
+
+static void test_an_origin_that_dies_in_mid_segment_is_not_noticed_and_losing_all_cuts_the_answer(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        open_fixture(&f, 500 * US_PER_MS);
+        f.e.upstream->nodes = 2;
+        viewer_open(&v, &f);
+        viewer_ask(&v, "GET", SEGMENT, "");
+        until(&f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
+        fake_answer_error(fake_open(f.e.upstream), ERR_CLOSED);
+        assert_int_equal(fake_open(f.e.upstream)->node, 2);
+        fake_answer_bytes(fake_open(f.e.upstream), "def", 3, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
+        until(&f, has_answer, &v);
+        assert_memory_equal(v.body, "abcdef", 6);
+
+        viewer_ask(&v, "GET", "/live/cam/s1/v720/8.m4s", "");
+        until(&f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
+        f.e.upstream->nodes = 0;
+        fake_answer_error(fake_open(f.e.upstream), ERR_CLOSED);
+        until(&f, is_closed, &v);
+        assert_false(answer_is_whole(&v, false)); /* the player sees that it is not all */
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
+static void test_a_due_segment_that_does_not_come_is_503_with_retry_after(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        open_fixture(&f, 100 * US_PER_MS);
+        viewer_open(&v, &f);
+        viewer_ask(&v, "GET", SEGMENT, "");
+        until(&f, is_asked, NULL);
+        until(&f, has_answer, &v); /* the viewer's own deadline, whatever the origin does */
+        assert_int_equal(v.status, 503);
+        assert_string_equal(header_of(&v, "Retry-After"), "1");
+        assert_non_null(strstr(v.body, "\"error\""));
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
+static void test_what_the_origins_do_not_have_is_404_once_asked(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&v, &f);
+        viewer_ask(&v, "GET", SEGMENT, "");
+        until(&f, is_asked, NULL);
+        fake_answer_status(fake_open(f.e.upstream), ERR_NOT_FOUND, 60000);
+        until(&f, has_answer, &v);
+        assert_int_equal(v.status, 404);
+        ask(&f, &v, "GET", SEGMENT, "");
+        assert_int_equal(v.status, 404);
+        assert_string_equal(header_of(&v, "X-Cache"), "hit");
+        assert_int_equal(f.e.upstream->count, 1);
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
+static void test_a_manifest_is_served_stale_while_no_origin_answers(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&v, &f);
+        viewer_ask(&v, "GET", "/live/cam/manifest.mpd", "");
+        until(&f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f.e.upstream), "<MPD/>", 6, FETCH_COMPLETE, 1, "application/dash+xml");
+        until(&f, has_answer, &v);
+        assert_string_equal(header_of(&v, "Cache-Control"), "max-age=1");
+        f.e.upstream->nodes = 0;
+        do /* it is fresh for TTL_MIN */
+                ask(&f, &v, "GET", "/live/cam/manifest.mpd", "");
+        while (strcmp(header_of(&v, "X-Cache"), "hit") == 0);
+        assert_int_equal(v.status, 200);
+        assert_string_equal(header_of(&v, "X-Cache"), "stale");
+        assert_memory_equal(v.body, "<MPD/>", 6);
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
+static void test_head_ranges_and_conditions_work_as_the_rfc_says(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        char etag[64], headers[128];
+        open_fixture(&f, 20 * US_PER_S);
+        warm(&f, SEGMENT, "0123456789", 10);
+        viewer_open(&v, &f);
+        ask(&f, &v, "GET", SEGMENT, "");
+        assert_string_equal(header_of(&v, "X-Cache"), "hit");
+        assert_string_equal(header_of(&v, "Content-Length"), "10");
+        assert_string_equal(header_of(&v, "Accept-Ranges"), "bytes");
+        assert_string_equal(header_of(&v, "Timing-Allow-Origin"), "*");
+        snprintf(etag, sizeof(etag), "%s", header_of(&v, "ETag"));
+        ask(&f, &v, "HEAD", SEGMENT, "");
+        assert_int_equal(v.status, 200);
+        assert_string_equal(header_of(&v, "Content-Length"), "10");
+        ask(&f, &v, "GET", SEGMENT, "Range: bytes=2-4\r\n");
+        assert_int_equal(v.status, 206);
+        assert_string_equal(header_of(&v, "Content-Range"), "bytes 2-4/10");
+        assert_int_equal(v.body_len, 3);
+        assert_memory_equal(v.body, "234", 3);
+        ask(&f, &v, "GET", SEGMENT, "Range: bytes=-3\r\n");
+        assert_memory_equal(v.body, "789", 3);
+        ask(&f, &v, "GET", SEGMENT, "Range: bytes=10-\r\n");
+        assert_int_equal(v.status, 416);
+        assert_string_equal(header_of(&v, "Content-Range"), "bytes */10");
+        ask(&f, &v, "GET", SEGMENT, "Range: bytes=1-2,5-6\r\n");
+        assert_int_equal(v.status, 200);
+        snprintf(headers, sizeof(headers), "If-None-Match: \"x\", W/%s\r\n", etag);
+        ask(&f, &v, "GET", SEGMENT, headers);
+        assert_int_equal(v.status, 304);
+        assert_string_equal(header_of(&v, "ETag"), etag);
+        snprintf(headers, sizeof(headers), "Range: bytes=2-4\r\nIf-Range: %s\r\n", etag);
+        ask(&f, &v, "GET", SEGMENT, headers);
+        assert_int_equal(v.status, 206);
+        ask(&f, &v, "GET", SEGMENT, "Range: bytes=2-4\r\nIf-Range: \"other\"\r\n");
+        assert_int_equal(v.status, 200);
+        ask(&f, &v, "GET", SEGMENT "?token=abc&x=%zz", "");
+        assert_string_equal(header_of(&v, "X-Cache"), "hit");
+        assert_int_equal(f.e.upstream->count, 1);
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
+static void test_a_range_of_a_growing_segment_waits_for_its_end(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        int one = 1;
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&v, &f);
+        viewer_ask(&v, "GET", SEGMENT, "Range: bytes=1-3\r\n");
+        until(&f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
+        until(&f, is_held, &one);
+        fake_answer_bytes(fake_open(f.e.upstream), "def", 3, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
+        until(&f, has_answer, &v);
+        assert_int_equal(v.status, 206);
+        assert_string_equal(header_of(&v, "Content-Range"), "bytes 1-3/6");
+        assert_memory_equal(v.body, "bcd", 3);
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
+static void test_methods_that_are_not_ours_are_refused_and_preflight_is_answered(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&v, &f);
+        ask(&f, &v, "OPTIONS", SEGMENT, "Origin: http://a\r\nAccess-Control-Request-Method: GET\r\n");
+        assert_int_equal(v.status, 204);
+        assert_non_null(strstr(header_of(&v, "Access-Control-Allow-Headers"), "Range"));
+        ask(&f, &v, "DELETE", SEGMENT, "");
+        assert_int_equal(v.status, 405);
+        assert_string_equal(header_of(&v, "Allow"), "GET, HEAD, OPTIONS");
+        ask(&f, &v, "POST", SEGMENT, "Content-Length: 1000000\r\n"); /* none of it is sent, none waited for */
+        assert_int_equal(v.status, 405);
+        until(&f, is_closed, &v);
+        viewer_close(&v);
+        assert_int_equal(f.e.upstream->count, 0);
+        close_fixture(&f);
+}
+
+static void test_bad_paths_never_reach_the_origin(void **state)
+{
+        (void)state;
+        struct fixture f;
+        open_fixture(&f, 20 * US_PER_S);
+        get_status(&f, "/live/../../etc/passwd", 400);
+        get_status(&f, "/web/..%2f..%2fetc/passwd", 400);
+        get_status(&f, "/live/cam%00/manifest.mpd", 400);
+        get_status(&f, "/live/cam/%zz", 400);
+        get_status(&f, "/nothing", 404);
+        get_status(&f, "/live/cam", 404);
+        get_status(&f, "/web/secret.key", 404);
+        char target[400] = "/live/";
+        memset(target + 6, 'a', 380);
+        get_status(&f, target, 414);
+        assert_int_equal(f.e.upstream->count, 0);
+        close_fixture(&f);
+}
+
+static void test_64_kb_of_headers_are_refused(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        char *big = mem_alloc((64 << 10) + 1);
+        memset(big, 'a', 64 << 10);
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&v, &f);
+        fcntl(v.fd, F_SETFL, 0);
+        viewer_send(&v, "GET / HTTP/1.1\r\nHost: x\r\nX: ");
+        (void)!send(v.fd, big, 64 << 10, MSG_NOSIGNAL);
+        fcntl(v.fd, F_SETFL, O_NONBLOCK);
+        until(&f, is_closed, &v);
+        assert_true(v.reset || strncmp(v.in, "HTTP/1.1 431", 12) == 0);
+        viewer_close(&v);
+        get_status(&f, "/time", 200);
+        close_fixture(&f);
+        free(big);
+}
+
+static void test_pages_have_types_tags_and_a_small_form(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        char headers[128];
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&v, &f);
+        ask(&f, &v, "GET", "/", "");
+        assert_int_equal(v.status, 200);
+        assert_memory_equal(v.body, "<h1>what is live</h1>", v.body_len);
+        assert_string_equal(header_of(&v, "Content-Type"), "text/html; charset=utf-8");
+        ask(&f, &v, "GET", "/watch/cam?x=1", "");
+        assert_memory_equal(v.body, "<video></video>", v.body_len);
+        ask(&f, &v, "GET", "/web/big.js", "Accept-Encoding: br, gzip\r\n");
+        assert_string_equal(header_of(&v, "Content-Encoding"), "gzip");
+        assert_true(v.body_len < 2000);
+        ask(&f, &v, "GET", "/web/big.js", "Accept-Encoding: gzip;q=0\r\n");
+        assert_null(header_of(&v, "Content-Encoding"));
+        assert_int_equal(v.body_len, 2000);
+        snprintf(headers, sizeof(headers), "If-None-Match: %s\r\n", header_of(&v, "ETag"));
+        ask(&f, &v, "GET", "/web/big.js", headers);
+        assert_int_equal(v.status, 304);
+        ask(&f, &v, "GET", "/time", "");
+        assert_string_equal(header_of(&v, "Cache-Control"), "no-store");
+        assert_int_equal(v.body_len, strlen("2026-01-31T12:34:56.789Z"));
+        assert_int_equal(v.body[v.body_len - 1], 'Z');
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
+static void test_those_who_hold_us_up_are_closed_and_others_are_not(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer silent, slow, idle, held;
+        char *mb = mem_alloc(8 << 20);
+        int64_t now_us = clock_mono_us();
+        int small = 4096, four = 4, one = 1;
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&silent, &f);
+        viewer_send(&silent, "GET / HT"); /* and never a whole header */
+        viewer_open(&idle, &f);
+        ask(&f, &idle, "GET", "/time", "");
+        viewer_open(&held, &f);
+        viewer_ask(&held, "GET", SEGMENT, "");
+        until(&f, is_asked, NULL);
+        viewer_open(&slow, &f);
+        setsockopt(slow.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+        viewer_ask(&slow, "GET", "/live/cam/s1/v720/1.m4s", "");
+        until(&f, has_clients, &four);
+        struct fake_call *c;
+        while (!(c = fake_open(f.e.upstream)) || strcmp(c->what.key, SEGMENT) == 0) {
+                if (f.e.upstream->count > 1)
+                        break;
+                uv_run(&f.e.loop, UV_RUN_NOWAIT);
+        }
+        c = &f.e.upstream->calls[1];
+        for (int i = 0; i < 7; i++) { /* more than the socket takes; the viewer reads none of it */
+                fake_answer_bytes(c, mb, 1 << 20, FETCH_IMMUTABLE | (i == 6 ? FETCH_COMPLETE : 0), 0, "video/mp4");
+                c = &f.e.upstream->calls[f.e.upstream->count - 1];
+        }
+        until(&f, is_held, &one); /* the slow one has begun to be answered */
+        for (int i = 1; i <= 9; i++)
+                http_sweep(f.http, now_us + i * US_PER_S);
+        assert_int_equal(metric_get(&stats_clients), 4);
+        for (int i = 10; i <= 20; i++) /* beyond the deadline for headers, and a window of reading nothing */
+                http_sweep(f.http, clock_mono_us() + i * US_PER_S);
+        until(&f, is_closed, &silent);
+        int two = 2;
+        until(&f, has_clients, &two); /* silent and slow are gone, idle and held are not */
+        viewer_read(&idle);
+        assert_false(idle.closed);
+        http_sweep(f.http, clock_mono_us() + 40 * US_PER_S);
+        until(&f, is_closed, &idle);
+        fake_answer_bytes(&f.e.upstream->calls[0], "abc", 3, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
+        until(&f, has_answer, &held);
+        assert_int_equal(held.status, 200);
+        viewer_close(&silent);
+        viewer_close(&slow);
+        viewer_close(&idle);
+        viewer_close(&held);
+        close_fixture(&f);
+        free(mb);
+}
+
+static void test_stopping_wakes_who_waits_and_cuts_nothing_that_flows(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer held[50], idle;
+        int all = 50;
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&idle, &f);
+        ask(&f, &idle, "GET", "/time", "");
+        for (int i = 0; i < all; i++) {
+                viewer_open(&held[i], &f);
+                viewer_ask(&held[i], "GET", SEGMENT, "");
+        }
+        until(&f, is_held, &all);
+        http_quiesce(f.http);
+        cache_stop_waiting(f.e.cache);
+        until(&f, is_idle, NULL);
+        for (int i = 0; i < all; i++) {
+                until(&f, has_answer, &held[i]);
+                assert_int_equal(held[i].status, 503);
+                viewer_close(&held[i]);
+        }
+        viewer_close(&idle);
+        close_fixture(&f);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_two_hundred_viewers_cost_one_fetch),
+                cmocka_unit_test(test_a_growing_segment_reaches_a_hundred_viewers_piece_by_piece_in_order),
+                cmocka_unit_test(test_a_viewer_who_leaves_stops_nobody),
+                cmocka_unit_test(test_an_origin_that_dies_in_mid_segment_is_not_noticed_and_losing_all_cuts_the_answer),
+                cmocka_unit_test(test_a_due_segment_that_does_not_come_is_503_with_retry_after),
+                cmocka_unit_test(test_what_the_origins_do_not_have_is_404_once_asked),
+                cmocka_unit_test(test_a_manifest_is_served_stale_while_no_origin_answers),
+                cmocka_unit_test(test_head_ranges_and_conditions_work_as_the_rfc_says),
+                cmocka_unit_test(test_a_range_of_a_growing_segment_waits_for_its_end),
+                cmocka_unit_test(test_methods_that_are_not_ours_are_refused_and_preflight_is_answered),
+                cmocka_unit_test(test_bad_paths_never_reach_the_origin),
+                cmocka_unit_test(test_64_kb_of_headers_are_refused),
+                cmocka_unit_test(test_pages_have_types_tags_and_a_small_form),
+                cmocka_unit_test(test_those_who_hold_us_up_are_closed_and_others_are_not),
+                cmocka_unit_test(test_stopping_wakes_who_waits_and_cuts_nothing_that_flows),
+        };
+        log_set_level(LOG_ERROR);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
