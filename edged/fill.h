@@ -19,8 +19,8 @@
 #include "edged/upstream.h"
 
 #define FILL_NODES_MAX 4              /* asked in one round */
-#define FILL_WAIT_MS 1000             /* of one FETCH, at most */
-#define FILL_ANSWER_MS 1000           /* beyond its wait, a node that has not answered is frozen */
+#define FILL_WAIT_MS 500              /* of one FETCH, at most */
+#define FILL_ANSWER_MS 600            /* beyond its wait, a node that has not answered is frozen */
 #define FILL_PAUSE_US (100 * US_PER_MS)
 #define FILL_NO_NODE_US (1000 * US_PER_MS)
 #define FILL_TICK_MS 25               /* retries and deadlines are looked at this often */

@@ -4,5 +4,5 @@ edged_SRCS := edged/main.c edged/cache.c edged/client.c edged/fill.c edged/gathe
 edged_PKGS := libuv libmicrohttpd jansson libxxhash zlib
 edged_LDLIBS := -lnng
 edged_UNIT := cache fill range path gather http
-edged_FUZZ := path range
+edged_FUZZ := path range gather
 edged_TOOLS := fake_fetch

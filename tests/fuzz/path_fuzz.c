@@ -1,0 +1,38 @@
+/* What an HTTP client may ask for: whatever it sends, a key that is passed on is a plain name. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "edged/path.h"
+#include "edged/respond.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+        char *target = malloc(len + 1), stream[KEY_MAX + 1];
+        struct path p;
+        memcpy(target, data, len);
+        target[len] = 0;
+        path_parse(target, &p);
+        assert(strlen(p.key) <= KEY_MAX);
+        if (p.kind == PATH_BAD)
+                assert(p.why);
+        if (p.kind == PATH_OBJECT || p.kind == PATH_SITE) {
+                assert(p.key_len == strlen(p.key) && p.key[0] == '/');
+                assert(!strstr(p.key, "..") || !strstr(p.key, "/."));
+                assert(!strpbrk(p.key, "?#%\\ \r\n") && !strstr(p.key, "//"));
+        }
+        if (p.kind == PATH_SITE)
+                assert(p.file && !strchr(p.file, '/') && p.file[0] != '.');
+        if (p.kind == PATH_OBJECT) { /* what is passed on is what is asked again */
+                struct path again;
+                path_parse(p.key, &again);
+                assert(again.kind == PATH_OBJECT && strcmp(again.key, p.key) == 0 && path_is_object(p.key));
+                path_stream(p.key, stream);
+        }
+        if (path_is_object(target))
+                path_stream(target, stream);
+        (void)respond_etag_matches(target, "\"0123456789abcdef\"");
+        free(target);
+        return 0;
+}

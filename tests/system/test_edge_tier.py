@@ -1,0 +1,245 @@
+"""edged alone, above it origins that count what they are asked and do as their streams' names say (tests/tools/fake_fetch.c)."""
+import concurrent.futures
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from harness import TOP, Answer, request, wait_until
+
+BIN = os.environ.get("FRESHET_BIN", os.path.join(TOP, "bin"))
+FAKE = os.path.join(TOP, "build", "release", "tools", "fake_fetch")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def body_of(size):
+    return bytes((i * 7 + i // 251) & 255 for i in range(size))
+
+
+class Process:
+    def __init__(self, argv, log):
+        self.log = log
+        with open(log, "ab") as out:
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def running(self):
+        return self.process.poll() is None
+
+    def signal(self, what):
+        self.process.send_signal(what)
+
+    def end(self):
+        if self.running():
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+class Tier:
+    """Some fake origins, and edges that know them."""
+
+    def __init__(self, directory):
+        self.dir, self.all, self.names = str(directory), [], itertools.count()
+
+    def origin(self, name="origin-1", *more):
+        origin = Process([FAKE, "--port", str(port := free_port()), "--id", name, *more], f"{self.dir}/{name}.log")
+        origin.address = f"127.0.0.1:{port}"
+        self.all.append(origin)
+        with open(origin.log, encoding="utf-8") as log:
+            wait_until(lambda: "ready" in log.read(), f"{name} ready")
+        return origin
+
+    def edge(self, *above, name="edge-1", **settings):
+        http, fetch, admin = free_port(), free_port(), free_port()
+        settings = {"id": name, "http_port": http, "fetch_port": fetch, "admin_port": admin, "http_threads": 2,
+                    "origins": ",".join(a.address for a in above), **settings}
+        sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        edge = Process([os.path.join(BIN, "edged"), *sets], f"{self.dir}/{name}.log")
+        edge.address, edge.url, edge.admin = f"127.0.0.1:{fetch}", f"http://127.0.0.1:{http}", f"http://127.0.0.1:{admin}"
+        self.all.append(edge)
+        wait_until(lambda: request(edge.admin + "/readyz").status == 200, f"{name} ready")
+        return edge
+
+    def counts(self, edge):
+        """FETCHes by key, of the origin that the edge asks for this name."""
+        return json.loads(request(f"{edge.url}/live/x/n{next(self.names)}-counts.json").body)
+
+
+@pytest.fixture
+def tier(tmp_path):
+    made = Tier(tmp_path)
+    yield made
+    for process in reversed(made.all):
+        process.end()
+
+
+def metric(edge, name, labels=""):
+    return sum(float(line.split()[-1]) for line in request(edge.admin + "/metrics").text().splitlines()
+               if line.startswith(name) and labels in line)
+
+
+def get_all(edge, path, viewers):
+    with concurrent.futures.ThreadPoolExecutor(viewers) as pool:
+        return [f.result() for f in [pool.submit(request, edge.url + path) for _ in range(viewers)]]
+
+
+def test_two_hundred_viewers_of_one_object_are_one_fetch(tier):
+    edge = tier.edge(tier.origin())
+    path = "/live/late_50000_400/s/v720/3.m4s"
+    answers = get_all(edge, path, 200)
+    assert {a.status for a in answers} == {200} and {a.body for a in answers} == {body_of(50000)}
+    assert tier.counts(edge)[path] == 1
+
+
+def test_a_growing_segment_is_fetched_once_for_all_and_streamed(tier):
+    edge = tier.edge(tier.origin())
+    path = "/live/grow_100000_5_100/s/v720/3.m4s"
+    answers = get_all(edge, path, 50)
+    assert {a.body for a in answers} == {body_of(100000)}
+    assert any(a.headers.get("transfer-encoding") == "chunked" for a in answers)
+    assert tier.counts(edge)[path] <= 6  # one a piece, and perhaps one that only learned of the end
+
+
+def test_an_origin_that_dies_in_mid_segment_costs_no_byte(tier):
+    dying = tier.origin("origin-1", "--die-after", "2")
+    edge = tier.edge(dying, tier.origin("origin-2"))
+    done = 0
+    for n in range(40):  # the ring decides whom a stream belongs to
+        path = f"/live/grow_{60000 + n}_6_30/s/v720/{n}.m4s"
+        assert request(edge.url + path).body == body_of(60000 + n)
+        done += 1
+        if not dying.running():
+            break
+    assert not dying.running() and done > 0
+    assert request(f"{edge.url}/live/whole_100/s/v720/1.m4s").status == 200
+
+
+def test_a_frozen_origin_is_passed_over(tier):
+    frozen, other = tier.origin("origin-1"), tier.origin("origin-2")
+    edge = tier.edge(frozen, other)
+    frozen.signal(signal.SIGSTOP)
+    for n in range(4):
+        assert request(f"{edge.url}/live/whole_{100 + n}/s/v720/1.m4s").body == body_of(100 + n)
+
+
+def test_without_origins_manifests_go_stale_and_the_rest_is_503(tier):
+    origin = tier.origin()
+    edge = tier.edge(origin)
+    manifest = edge.url + "/live/text/manifest.mpd"
+    first = request(manifest)
+    origin.signal(signal.SIGKILL)
+    wait_until(lambda: request(edge.admin + "/readyz").status == 503, "not ready without an origin")
+    stale = wait_until(lambda: (a := request(manifest)).headers["x-cache"] == "stale" and a, "a stale manifest")
+    assert stale.status == 200 and stale.body == first.body
+    lost = request(edge.url + "/live/whole_10/s/v720/1.m4s")
+    assert lost.status == 503 and lost.headers["retry-after"] and "error" in lost.json()
+
+
+def test_a_manifest_is_refreshed_once_a_second_however_many_ask(tier):
+    edge = tier.edge(tier.origin())
+    path, began = "/live/text/manifest.mpd", time.monotonic()
+    bodies = set()
+    while len(bodies) < 3:
+        bodies |= {a.body for a in get_all(edge, path, 20)}
+        assert time.monotonic() - began < 30
+    assert tier.counts(edge)[path] <= (time.monotonic() - began) + 2
+
+
+def test_what_is_due_is_held_and_never_404(tier):
+    edge = tier.edge(tier.origin(), hold_ms=600)
+    assert request(edge.url + "/live/late_500_300/s/v720/1.m4s").status == 200
+    assert request(edge.url + "/live/never/s/v720/1.m4s").status == 503
+    missing = edge.url + "/live/missing/s/v720/1.m4s"
+    assert request(missing).status == 404 and request(missing).headers["x-cache"] == "hit"
+
+
+def test_edges_stack(tier):
+    upper = tier.edge(tier.origin(), name="edge-upper")
+    lower = tier.edge(upper, name="edge-lower", upstream_role="edged")
+    path = "/live/grow_2500000_5_60/s/v720/1.m4s"
+    answers = get_all(lower, path, 20)
+    assert {a.body for a in answers} == {body_of(2500000)}
+    assert tier.counts(upper)[path] <= 9
+    assert request(lower.url + "/live/missing/s/v720/1.m4s").status == 404
+    assert request(lower.url + "/api/streams").json()["streams"][0]["id"] == "origin-1"
+
+
+def test_the_list_of_streams_is_that_of_all_origins(tier):
+    edge = tier.edge(tier.origin("origin-1"), tier.origin("origin-2"))
+    names = lambda: {s["id"] for s in request(edge.url + "/api/streams").json()["streams"]}  # noqa: E731
+    wait_until(lambda: names() == {"origin-1", "origin-2"}, "both origins' streams")
+
+
+def test_the_byte_budget_is_kept(tier):
+    edge = tier.edge(tier.origin(), cache_bytes=4 << 20)
+    for n in range(30):
+        assert request(f"{edge.url}/live/whole_{500000 + n}/s/v720/{n}.m4s").status == 200
+    wait_until(lambda: 0 < metric(edge, "edged_cache_bytes") <= 4 << 20, "within the budget")
+    assert metric(edge, "edged_cache_evicted_total") >= 20
+
+
+def test_a_client_that_trickles_its_request_is_closed(tier):
+    edge = tier.edge(tier.origin(), header_deadline_ms=500)
+    slow = socket.create_connection(edge.url[7:].split(":"), timeout=20)
+    ended = False
+    for letter in itertools.chain(b"GET / HTTP/1.1\r\nX: ", itertools.repeat(97, 400)):
+        try:
+            slow.send(bytes([letter]))
+            slow.settimeout(0.05)
+            ended = slow.recv(100) == b""
+        except TimeoutError:
+            continue
+        except OSError:
+            ended = True
+        if ended:
+            break
+    assert ended and metric(edge, "edged_closed_total", "slow_headers") == 1
+    slow.close()
+
+
+def test_sigterm_lets_answers_finish_and_exits_with_0(tier):
+    edge = tier.edge(tier.origin())
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        flowing = [pool.submit(request, edge.url + "/live/grow_100000_5_200/s/v720/1.m4s") for _ in range(20)]
+        held = [pool.submit(request, edge.url + "/live/late_1000_900/s/v720/2.m4s") for _ in range(20)]
+        wait_until(lambda: metric(edge, "edged_held_requests") >= 20, "requests under way")
+        edge.signal(signal.SIGTERM)
+        assert edge.process.wait(20) == 0
+        assert {f.result().body for f in flowing} == {body_of(100000)}
+        assert {f.result().status for f in held} == {200}
+
+
+def test_sigterm_is_not_held_up_by_what_never_comes(tier):
+    edge = tier.edge(tier.origin(), hold_ms=30000)
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        held = [pool.submit(request, edge.url + f"/live/never/s/v720/{n}.m4s", timeout=40) for n in range(20)]
+        wait_until(lambda: metric(edge, "edged_held_requests") == 20, "requests under way")
+        began = time.monotonic()
+        edge.signal(signal.SIGTERM)
+        assert edge.process.wait(20) == 0
+        assert time.monotonic() - began < 12
+        assert {answer_or_none(f) for f in held} <= {503, None}
+
+
+def answer_or_none(future):
+    try:
+        answer = future.result()
+        assert isinstance(answer, Answer)
+        return answer.status
+    except OSError:
+        return None
