@@ -14,6 +14,7 @@
 #include "transcoderd/grid.h"
 #include "transcoderd/intake.h"
 #include "transcoderd/pcm.h"
+#include "transcoderd/resume.h"
 #include "transcoderd/slate.h"
 
 #define SILENCE_PIECE 8192 /* samples put in at a time, so that a long hole does not need the memory of a long hole */
@@ -58,18 +59,10 @@ static void count_corrupt(struct audio *a, const char *what)
 
 /* --- where the tracks begin --- */
 
-static const struct pipeline_resume *resume_of(const struct audio *a, const char *name)
-{
-        for (size_t i = 0; i < a->o.resume_count; i++)
-                if (!strcmp(a->o.resume[i].track, name))
-                        return &a->o.resume[i];
-        return NULL;
-}
-
 static bool any_resumes(const struct audio *a)
 {
         for (size_t i = 0; i < a->o.ladder.audio_count; i++)
-                if (resume_of(a, a->o.ladder.audio[i].name))
+                if (resume_of(&a->o, a->o.ladder.audio[i].name))
                         return true;
         return false;
 }
@@ -78,14 +71,14 @@ static bool any_resumes(const struct audio *a)
 static void begin(struct audio *a, int64_t first_us)
 {
         bool resumes = any_resumes(a);
-        bool late = outlet_begins_late(a->out, first_us) || a->late || (a->o.resume_count > 0 && !resumes);
+        bool late = outlet_begins_late(a->out, first_us) || a->late || a->o.resume_count > 0;
         int64_t earliest = INT64_MAX;
 
         a->begun = true;
         a->apart = 0;
         for (size_t i = 0; i < a->o.ladder.audio_count && !a->failed; i++) {
-                const struct pipeline_resume *r = resume_of(a, a->o.ladder.audio[i].name);
-                if (resumes && !r)
+                const struct pipeline_resume *r = resume_of(&a->o, a->o.ladder.audio[i].name);
+                if (resumes && !r && !resume_young(&a->o))
                         continue;
                 struct audio_track_options o = {
                         .rung = a->o.ladder.audio[i],
@@ -355,6 +348,7 @@ static bool step(struct audio *a)
 static void *run(void *arg)
 {
         struct audio *a = arg;
+        pthread_setname_np(pthread_self(), "audio");
         bool ended = false;
         while (!ended && !atomic_load(&a->stop))
                 ended = step(a);

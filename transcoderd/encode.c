@@ -181,6 +181,7 @@ static void *run(void *arg)
 {
         struct encoder *e = arg;
         void *taken;
+        pthread_setname_np(pthread_self(), e->o.rung.name); /* fails for 16 letters: no harm */
         while (queue_take(&e->queue, &taken, -1) == 0) {
                 struct encoder_picture *p = taken;
                 bool end = !p->frame; /* queued by encoder_finish: expected_us is the last interval */

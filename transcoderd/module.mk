@@ -1,7 +1,8 @@
 transcoderd_SRCS := transcoderd/audio.c transcoderd/audio_rung.c transcoderd/cadence.c transcoderd/decode.c \
                     transcoderd/encode.c transcoderd/grid.c transcoderd/intake.c transcoderd/ladder.c \
                     transcoderd/outlet.c transcoderd/package.c transcoderd/pcm.c transcoderd/pipeline.c \
-                    transcoderd/queue.c transcoderd/scale.c transcoderd/shed.c transcoderd/slate.c transcoderd/video.c
+                    transcoderd/queue.c transcoderd/resume.c transcoderd/scale.c transcoderd/shed.c \
+                    transcoderd/slate.c transcoderd/video.c
 transcoderd_PKGS := libuv jansson libavcodec libavformat libavutil libswscale libswresample
 transcoderd_UNIT := ladder grid package pipeline audio
 transcoderd_TOOLS := pipeline_file

@@ -13,6 +13,7 @@
 #include "transcoderd/encode.h"
 #include "transcoderd/grid.h"
 #include "transcoderd/intake.h"
+#include "transcoderd/resume.h"
 #include "transcoderd/scale.h"
 #include "transcoderd/shed.h"
 #include "transcoderd/slate.h"
@@ -71,24 +72,16 @@ static void count_corrupt(struct video *v, const char *what)
 
 /* --- the rungs, made for the first picture --- */
 
-static const struct pipeline_resume *resume_of(const struct video *v, const char *name)
-{
-        for (size_t i = 0; i < v->o.resume_count; i++)
-                if (!strcmp(v->o.resume[i].track, name))
-                        return &v->o.resume[i];
-        return NULL;
-}
-
 static size_t resumed_rungs(const struct video *v, const struct ladder *l)
 {
         size_t n = 0;
         for (size_t i = 0; i < l->video_count; i++)
-                n += resume_of(v, l->video[i].name) != NULL;
+                n += resume_of(&v->o, l->video[i].name) != NULL;
         return n;
 }
 
 /* A session that goes on keeps the rungs it has, whatever the source's size is now; only when none of them is in the ladder
- * any more does it get new ones. */
+ * any more, or it had hardly begun, does it get new ones. */
 static struct ladder choose_rungs(const struct video *v, int source_height)
 {
         struct ladder limited = v->o.ladder, kept = v->o.ladder;
@@ -100,7 +93,7 @@ static struct ladder choose_rungs(const struct video *v, int source_height)
                 kept = limited;
         size_t n = 0;
         for (size_t i = 0; i < kept.video_count; i++)
-                if (resume_of(v, kept.video[i].name))
+                if (resume_of(&v->o, kept.video[i].name) || resume_young(&v->o))
                         kept.video[n++] = kept.video[i];
         kept.video_count = n;
         return kept;
@@ -109,7 +102,7 @@ static struct ladder choose_rungs(const struct video *v, int source_height)
 static bool open_rung(struct video *v, const struct video_rung *conf, const AVFrame *pic, int64_t start_us)
 {
         struct rung *r = &v->rungs[v->rung_count];
-        const struct pipeline_resume *resume = resume_of(v, conf->name);
+        const struct pipeline_resume *resume = resume_of(&v->o, conf->name);
         struct encoder_options o = {
                 .rung = *conf,
                 .width = scale_width_for(pic, conf->height),
@@ -136,8 +129,7 @@ static bool open_rung(struct video *v, const struct video_rung *conf, const AVFr
 static void build(struct video *v, const AVFrame *pic)
 {
         struct ladder l = choose_rungs(v, pic->height);
-        bool late = outlet_begins_late(v->out, pic->pts) || v->late ||
-                    (v->o.resume_count > 0 && resumed_rungs(v, &v->o.ladder) == 0);
+        bool late = outlet_begins_late(v->out, pic->pts) || v->late || v->o.resume_count > 0;
         int64_t start_us = late ? grid_next_second_us(pic->pts) : 0;
 
         v->built = true;
@@ -381,6 +373,7 @@ static bool step(struct video *v)
 static void *run(void *arg)
 {
         struct video *v = arg;
+        pthread_setname_np(pthread_self(), "video");
         bool ended = false;
         while (!ended && !atomic_load(&v->stop)) {
                 ended = step(v);

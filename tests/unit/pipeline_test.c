@@ -454,6 +454,29 @@ static void test_a_session_that_goes_on_keeps_its_rungs_though_the_source_is_sma
         coded_free(&video);
 }
 
+/* The writer before died when only the small rung had a chunk stored. */
+static void test_tracks_that_had_no_chunk_yet_are_not_lost_for_ever(void **state)
+{
+        (void)state;
+        struct coded video, audio;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 75, 0, 25, 0);
+        coded_audio(&audio, 48000, 2, 141, 0);
+        struct rig *r = rig_new();
+        r->o.resume_count = 1;
+        r->o.resume[0] = (struct pipeline_resume){"v64", 200000};
+        rig_open(r, &video, &audio);
+        push_all(r, &video, &audio);
+        drain(r);
+        assert_int_equal(check_track(r, "v64"), 70);
+        assert_int_equal(check_track(r, "v96"), 50);
+        check_track(r, "a64");
+        assert_int_equal(track_named(r, "v96")->info.start_us, 1000000);
+        assert_int_equal(track_named(r, "a64")->info.start_us, 1000000);
+        rig_free(r);
+        coded_free(&video);
+        coded_free(&audio);
+}
+
 static void test_a_late_track_begins_at_a_whole_second(void **state)
 {
         (void)state;
@@ -632,6 +655,7 @@ int main(void)
                 cmocka_unit_test(test_garbage_is_counted_and_survived),
                 cmocka_unit_test(test_a_session_that_goes_on_continues_with_the_very_next_frame),
                 cmocka_unit_test(test_a_session_that_goes_on_keeps_its_rungs_though_the_source_is_smaller),
+                cmocka_unit_test(test_tracks_that_had_no_chunk_yet_are_not_lost_for_ever),
                 cmocka_unit_test(test_a_late_track_begins_at_a_whole_second),
                 cmocka_unit_test(test_slate_fills_the_time_without_a_broadcaster),
                 cmocka_unit_test(test_no_event_after_close),
