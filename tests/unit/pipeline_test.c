@@ -439,10 +439,10 @@ static void test_a_session_that_goes_on_keeps_its_rungs_though_the_source_is_sma
 {
         (void)state;
         struct coded video;
-        coded_video(&video, 88, 48, (AVRational){25, 1}, 50, 0, 25, 1000000);
+        coded_video(&video, 88, 48, (AVRational){25, 1}, 50, 0, 25, 7000000);
         struct rig *r = rig_new();
         r->o.resume_count = 1;
-        r->o.resume[0] = (struct pipeline_resume){"v96", 1000000};
+        r->o.resume[0] = (struct pipeline_resume){"v96", 7000000};
         rig_open(r, &video, NULL);
         push_all(r, &video, NULL);
         drain(r);
