@@ -53,12 +53,15 @@ void client_enter(struct client *c, enum client_phase phase, int64_t now_us)
         atomic_store_explicit(&c->phase, (int)phase, memory_order_relaxed);
 }
 
-size_t client_list_busy(struct client_list *l)
+size_t client_list_busy(struct client_list *l, int64_t now_us)
 {
         size_t busy = 0;
         pthread_mutex_lock(&l->lock);
-        for (struct client *c = l->first; c; c = c->next)
-                busy += atomic_load(&c->phase) >= CLIENT_SENDING;
+        for (struct client *c = l->first; c; c = c->next) {
+                int phase = atomic_load(&c->phase);
+                busy += phase == CLIENT_SENDING || phase == CLIENT_HELD ||
+                        (phase == CLIENT_HEADERS && now_us - atomic_load(&c->since_us) < US_PER_S);
+        }
         pthread_mutex_unlock(&l->lock);
         return busy;
 }

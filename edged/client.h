@@ -63,8 +63,8 @@ struct client *client_new(struct client_list *l, struct http *http, int fd, int6
 void client_free(struct client *c);
 void client_enter(struct client *c, enum client_phase phase, int64_t now_us);
 
-/* Requests being answered. Any thread. */
-size_t client_list_busy(struct client_list *l);
+/* Requests being answered, and those who connected within the last second and have not been able to ask. Any thread. */
+size_t client_list_busy(struct client_list *l, int64_t now_us);
 
 struct client_limits {
         int64_t header_us, idle_us;

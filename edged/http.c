@@ -443,7 +443,7 @@ size_t http_busy(struct http *h)
 {
         size_t busy = 0;
         for (unsigned i = 0; i < h->started; i++)
-                busy += client_list_busy(&h->threads[i].clients);
+                busy += client_list_busy(&h->threads[i].clients, clock_mono_us());
         return busy;
 }
 

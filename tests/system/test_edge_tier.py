@@ -215,9 +215,9 @@ def test_a_client_that_trickles_its_request_is_closed(tier):
 def test_sigterm_lets_answers_finish_and_exits_with_0(tier):
     edge = tier.edge(tier.origin())
     with concurrent.futures.ThreadPoolExecutor(40) as pool:
-        flowing = [pool.submit(request, edge.url + "/live/grow_100000_5_200/s/v720/1.m4s") for _ in range(20)]
-        held = [pool.submit(request, edge.url + "/live/late_1000_900/s/v720/2.m4s") for _ in range(20)]
-        wait_until(lambda: metric(edge, "edged_held_requests") >= 20, "requests under way")
+        flowing = [pool.submit(request, edge.url + "/live/grow_100000_5_300/s/v720/1.m4s") for _ in range(20)]
+        held = [pool.submit(request, edge.url + "/live/late_1000_1500/s/v720/2.m4s") for _ in range(20)]
+        wait_until(lambda: metric(edge, "edged_clients") == 40 and metric(edge, "edged_held_requests") >= 20, "requests under way")
         edge.signal(signal.SIGTERM)
         assert edge.process.wait(20) == 0
         assert {f.result().body for f in flowing} == {body_of(100000)}
