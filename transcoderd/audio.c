@@ -116,7 +116,7 @@ static void encode_one(struct audio *a, bool silence)
         f->nb_samples = AAC_FRAME_SAMPLES;
         f->pts = a->pcm.first;
         if (av_frame_get_buffer(f, 0) == 0) {
-                float *const planes[PCM_CHANNELS] = {(float *)f->data[0], (float *)f->data[1]};
+                float *const planes[PCM_CHANNELS] = {(void *)f->data[0], (void *)f->data[1]};
                 pcm_take(&a->pcm, planes, AAC_FRAME_SAMPLES);
                 for (size_t i = 0; i < a->track_count; i++)
                         audio_track_encode(a->tracks[i], f, silence);

@@ -1,5 +1,5 @@
-/* audio.h - the audio thread of a session: decodes, brings the sound to 48 kHz stereo on the sample grid (pcm.h), encodes
- * it once for each audio rung (audio_rung.h) and fills what was never received with silence.
+/* audio.h - the audio thread of a session: decodes, brings the sound to 48 kHz stereo on the sample grid (pcm.h),
+ * encodes it once for each audio rung (audio_rung.h) and fills what was never received with silence.
  *
  *   audio_open   starts the thread
  *   audio_push   coded frames, with room

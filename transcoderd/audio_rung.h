@@ -1,8 +1,8 @@
 /* audio_rung.h - one AAC encoder with its packager. The audio thread's.
  *
- * An AAC frame is only whole together with the one before it, so an encoder that starts is fed AUDIO_PREROLL frames ahead of
- * the first one that is wanted, and the packets up to there are dropped: the encoder's priming among them. The packet of
- * frame j then decodes to the samples of frame j, whichever transcoder made it. */
+ * An AAC frame is only whole together with the one before it, so an encoder that starts is fed AUDIO_PREROLL frames
+ * ahead of the first one that is wanted, and the packets up to there are dropped: the encoder's priming among them. The
+ * packet of frame j then decodes to the samples of frame j, whichever transcoder made it. */
 #ifndef TRANSCODERD_AUDIO_RUNG_H
 #define TRANSCODERD_AUDIO_RUNG_H
 

@@ -50,7 +50,7 @@ bool cadence_steady(const struct cadence *c)
 
 bool fps_limit_keep(struct fps_limit *l, int64_t pts_us, int64_t fps_milli)
 {
-        /* A fifth of tolerance: 60 → 30 keeps 33 of 33.3 ms, 50 → 30 becomes 25, 60 → 15 does not take the 50 ms one. */
+        /* A fifth of tolerance: 60 → 30 keeps 33 of 33.3 ms, 50 → 30 gives 25, 60 → 15 leaves the one at 50 ms. */
         bool keep = !l->any || fps_milli == 0 || grid_segment(pts_us) != grid_segment(l->kept_us) ||
                     pts_us - l->kept_us >= 800 * US_PER_S / fps_milli;
         if (keep) {

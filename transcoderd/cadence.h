@@ -18,11 +18,11 @@ struct cadence { /* zeroed: nothing seen */
 
 void cadence_add(struct cadence *c, int64_t pts_us); /* pts_us rises; a gap of a second or more starts afresh */
 int64_t cadence_interval_us(const struct cadence *c);
-/* The gaps differ by no more than millisecond rounding explains: the next picture is due one interval after the last. */
+/* The gaps differ by no more than millisecond rounding explains: the next one is due an interval after the last. */
 bool cadence_steady(const struct cadence *c);
 
-/* Leaves pictures out so that at most about fps remain. Only what lies inside one segment decides, and its first picture
- * is always kept: two transcoders that see the same segment keep the same pictures. */
+/* Leaves pictures out so that at most about fps remain. Only what lies inside one segment decides, and its first
+ * picture is always kept: two transcoders that see the same segment keep the same pictures. */
 struct fps_limit { /* zeroed: nothing kept yet */
         bool any;
         int64_t kept_us;

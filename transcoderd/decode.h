@@ -1,6 +1,6 @@
 /* decode.h - coded frames to pictures, or sound, that carry their media time.
  *
- *   decoder_new  →  decoder_config (as often as the record changes)  →  decoder_send / decoder_receive … →  decoder_free
+ *   decoder_new  →  decoder_config (whenever the record changes)  →  decoder_send / decoder_receive … →  decoder_free
  * After damage, a break or a new configuration it waits for the next key frame. One thread. */
 #ifndef TRANSCODERD_DECODE_H
 #define TRANSCODERD_DECODE_H
@@ -28,8 +28,8 @@ void decoder_end(struct decoder *d);
 /* Forgets all references and waits for a key frame (audio: for anything). */
 void decoder_break(struct decoder *d);
 
-/* 0: *out is a picture or sound (owned by d, until the next call) whose pts is media time in µs. ERR_NOT_YET: none left.
- * ERR_CORRUPT: damage was found, call again. */
+/* 0: *out is a picture or sound (owned by d, until the next call) whose pts is media time in µs. ERR_NOT_YET: none
+ * left. ERR_CORRUPT: damage was found, call again. */
 int decoder_receive(struct decoder *d, AVFrame **out);
 
 /* What the stream says of its frame rate, per 1000 s; 0: nothing. */

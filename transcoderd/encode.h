@@ -4,7 +4,8 @@
  *   encoder_put      pictures in rising time; waits while the queue is full
  *   encoder_finish   nothing more comes: everything is encoded, the last chunk cut
  *   encoder_close    ends the thread (after encoder_finish it waits for the rest; otherwise for one picture at most)
- * The video thread calls; the rung's own thread encodes, packages and posts to the outlet. Shared: the queue and the atomics. */
+ * The video thread calls; the rung's own thread encodes, packages and posts to the outlet. Shared: the queue and the
+ * atomics. */
 #ifndef TRANSCODERD_ENCODE_H
 #define TRANSCODERD_ENCODE_H
 

@@ -1,12 +1,12 @@
-/* The configuration key `ladder` is an array. The first entry whose `match` (a shell pattern; left out: every stream) fits
- * the stream's id decides; if none does, or the array is empty, the default ladder below is used.
+/* The configuration key `ladder` is an array. The first entry whose `match` (a shell pattern; left out: every stream)
+ * fits the stream's id decides; if none does, or the array is empty, the default ladder below is used.
  *
  *     [{"match": "cam-*",
  *       "video": [{"height": 720, "kbps": 2500, "fps_max": 30}, {"height": 360, "kbps": 600}],
  *       "audio": [{"kbps": 128}]}]
  *
- *   video    0 … 8 rungs, highest first    height 64 … 4320 (even), kbps 50 … 20000, fps_max 0 … 120 (0, the default: as
- *                                          the source), name (default "v" and the height)
+ *   video    0 … 8 rungs, highest first    height 64 … 4320 (even), kbps 50 … 20000, fps_max 0 … 120 (0, the default:
+ *                                          as the source), name (default "v" and the height)
  *   audio    0 … 4 rungs                   kbps 16 … 512, name (default "a" and the kbps)
  * A list left out is empty: without video rungs a stream's pictures are not encoded. Not both may be empty. */
 #include "transcoderd/ladder.h"

@@ -37,7 +37,8 @@ int ladder_check(const void *json_field, char *why, size_t why_cap);
 /* The ladder for a stream: the first pattern that matches (fnmatch), else the default. config was checked. */
 void ladder_for_stream(struct ladder *out, const json_t *config, const char *stream);
 
-/* Drops the rungs above the source (taller than source_height); always leaves at least the lowest, at the source's size. */
+/* Drops the rungs above the source (taller than source_height); always leaves at least the lowest, at the source's
+ * size. */
 void ladder_limit(struct ladder *l, int source_height);
 
 #endif

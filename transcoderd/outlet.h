@@ -1,5 +1,5 @@
-/* outlet.h - the pipeline's way out: worker threads post events here, the loop hands them to the owner; and the counters
- * that all of a pipeline's threads share.
+/* outlet.h - the pipeline's way out: worker threads post events here, the loop hands them to the owner; and the
+ * counters that all of a pipeline's threads share.
  *
  *   outlet_new     pipeline_open, one reference
  *   outlet_*       workers post; each event under way holds a reference
@@ -42,8 +42,8 @@ void outlet_track(struct outlet *o, const struct track_info *info); /* takes inf
 void outlet_chunk(struct outlet *o, const struct chunk *c);         /* takes c->bytes */
 void outlet_failed(struct outlet *o, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* The session has a sample at media_us: remembers the earliest of the first ones. True if media_us is so much later than the
- * session's begin that a track beginning here is a late one. */
+/* The session has a sample at media_us: remembers the earliest of the first ones. True if media_us is so much later
+ * than the session's begin that a track beginning here is a late one. */
 bool outlet_begins_late(struct outlet *o, int64_t media_us);
 void outlet_ended(struct outlet *o, int64_t end_us); /* a track ends here */
 

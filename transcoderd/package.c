@@ -56,8 +56,8 @@ static int collect(void *opaque, uint8_t *data, int len)
 static int mux_header(struct package *p)
 {
         AVDictionary *opts = NULL;
-        av_dict_set(&opts, "movflags", "+cmaf+frag_custom+frag_discont+empty_moov+default_base_moof+skip_sidx+skip_trailer",
-                    0);
+        av_dict_set(&opts, "movflags",
+                    "+cmaf+frag_custom+frag_discont+empty_moov+default_base_moof+skip_sidx+skip_trailer", 0);
         av_dict_set(&opts, "use_editlist", "0", 0);
         int rv = avformat_write_header(p->mux, &opts);
         av_dict_free(&opts);
@@ -112,8 +112,8 @@ void package_add(struct package *p, AVPacket *pkt, int64_t ticks, bool slate)
         av_packet_move_ref(s->pkt, pkt);
 }
 
-/* styp and prft. The producer reference time is the capture time, a function of media time, so that any transcoder writes
- * the same bytes. */
+/* styp and prft. The producer reference time is the capture time, a function of media time, so that any transcoder
+ * writes the same bytes. */
 static size_t prefix(const struct package *p, uint8_t *dst, size_t cap, int64_t ticks)
 {
         struct writer w;
@@ -134,8 +134,8 @@ static size_t prefix(const struct package *p, uint8_t *dst, size_t cap, int64_t 
         return w.len;
 }
 
-/* The muxer looks at frag_discont only after a packet has passed the check that it is not before the end of the fragment
- * before. That end may have been a forecast; an empty packet goes through the check and is thrown away. */
+/* The muxer looks at frag_discont only after a packet has passed the check that it is not before the end of the
+ * fragment before. That end may have been a forecast; an empty packet goes through the check and is thrown away. */
 static void pass_order_check(struct package *p, int64_t ticks)
 {
         uint8_t nothing[AV_INPUT_BUFFER_PADDING_SIZE] = {0};

@@ -26,6 +26,7 @@ struct pipeline {
 };
 
 /* libav speaks about broken streams at length; what matters of it is counted by those who call it. */
+__attribute__((format(printf, 3, 0)))
 static void on_av_log(void *avcl, int level, const char *fmt, va_list args)
 {
         (void)avcl;

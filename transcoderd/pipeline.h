@@ -1,9 +1,10 @@
 /* pipeline.h - from coded frames to chunks: one session's decoding, ladder, encoding and packaging.
  *
  * The loop pushes frames in; worker threads decode, scale, encode and package; chunks come back on the loop through the
- * mailbox, per track in order and exactly on the grid of proto/store.h. The pipeline keeps the timeline without holes: when
- * the wall clock passes the last frame by slate_after_us, it repeats the last picture and encodes silence until frames
- * return; frames that come too late for their place are dropped and counted. Cut points are a function of media time alone.
+ * mailbox, per track in order and exactly on the grid of proto/store.h. The pipeline keeps the timeline without holes:
+ * when the wall clock passes the last frame by slate_after_us, it repeats the last picture and encodes silence until
+ * frames return; frames that come too late for their place are dropped and counted. Cut points are a function of media
+ * time alone.
  *
  *   pipeline_open    starts threads
  *   pipeline_push    frames, in the order they came; configuration frames (FRAME_CONFIG) may change codec, size, rate, layout

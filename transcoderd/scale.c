@@ -55,8 +55,8 @@ struct scaler *scaler_new(int width, int height)
         s->width = width;
         s->height = height;
         /* Some of swscale's loops write a vector beyond the last line. */
-        s->pool = av_buffer_pool_init((size_t)av_image_get_buffer_size(AV_PIX_FMT_YUV420P, width, height, ALIGN) + ALIGN,
-                                      NULL);
+        int len = av_image_get_buffer_size(AV_PIX_FMT_YUV420P, width, height, ALIGN);
+        s->pool = av_buffer_pool_init((size_t)len + ALIGN, NULL);
         return s;
 }
 

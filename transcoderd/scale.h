@@ -1,7 +1,8 @@
-/* scale.h - a picture to a rung's size: yuv420p, BT.709 limited range, square pixels, black bars where the aspect differs.
+/* scale.h - a picture to a rung's size: yuv420p, BT.709 limited range, square pixels, black bars where the aspect
+ * differs.
  *
- * The output's size never changes; the input may at any time. A picture that already is what the rung wants is passed on
- * without a copy. A source that does not name its matrix is taken for BT.709. One thread. */
+ * The output's size never changes; the input may at any time. A picture that already is what the rung wants is passed
+ * on without a copy. A source that does not name its matrix is taken for BT.709. One thread. */
 #ifndef TRANSCODERD_SCALE_H
 #define TRANSCODERD_SCALE_H
 

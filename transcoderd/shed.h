@@ -1,6 +1,6 @@
 /* shed.h - what to leave out when encoding falls behind real time: the frame rate of the top rungs is halved first, one
- * rung a step, until all are halved; then once more from the top. Restored step by step when the lag is gone, with growing
- * patience if that was too early. Pure: time comes in as an argument. Audio is never shed. */
+ * rung a step, until all are halved; then once more from the top. Restored step by step when the lag is gone, with
+ * growing patience if that was too early. Pure: time comes in as an argument. Audio is never shed. */
 #ifndef TRANSCODERD_SHED_H
 #define TRANSCODERD_SHED_H
 

@@ -1,8 +1,8 @@
 /* slate.h - when must the pipeline itself go on, because nothing comes? Pure: both clocks come in as arguments.
  *
- * Slate is due when the wall clock has passed the end of the media by after_us, the queue is empty, and nothing real was
- * placed for half that long (a replay after a failover is old media that comes fast: it must not be overtaken). Once slate
- * has begun it goes on until real media is placed. It never reaches beyond now - after_us. */
+ * Slate is due when the wall clock has passed the end of the media by after_us, the queue is empty, and nothing real
+ * was placed for half that long (a replay after a failover is old media that comes fast: it must not be overtaken).
+ * Once slate has begun it goes on until real media is placed. It never reaches beyond now - after_us. */
 #ifndef TRANSCODERD_SLATE_H
 #define TRANSCODERD_SLATE_H
 
@@ -20,8 +20,8 @@ struct slate {
 void slate_init(struct slate *s, int64_t epoch_us, int64_t after_us, int64_t mono_us);
 void slate_fed(struct slate *s, int64_t mono_us);
 
-/* Media time up to which slate is due, or SLATE_NOT_DUE. end_us: where the media placed so far ends. The caller has seen
- * that its queue is empty. */
+/* Media time up to which slate is due, or SLATE_NOT_DUE. end_us: where the media placed so far ends. The caller has
+ * seen that its queue is empty. */
 int64_t slate_due(struct slate *s, int64_t end_us, int64_t wall_us, int64_t mono_us);
 
 /* How long the queue may be waited for before slate could be due, in [1 ms, 500 ms]. */

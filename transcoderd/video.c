@@ -21,7 +21,7 @@
 #define SIDE_MIN 16
 #define CLEARLY_US (3 * US_PER_MS)   /* so far beyond the chunk's end a next picture must be expected to cut early */
 #define APART_US US_PER_MS           /* two pictures of a rung are at least so far apart */
-#define SAME_PLACE_US (5 * US_PER_MS) /* rounding twice may put a picture so far before the last: it is moved, not lost */
+#define SAME_PLACE_US (5 * US_PER_MS) /* rounding may put a picture so far before the last: moved, not lost */
 #define FILL_US (400 * US_PER_MS)    /* a longer gap is filled with the last picture */
 #define FILL_STEP_MAX_US CHUNK_US
 #define FILL_STEP_MIN_US (8 * US_PER_MS)
@@ -80,8 +80,8 @@ static size_t resumed_rungs(const struct video *v, const struct ladder *l)
         return n;
 }
 
-/* A session that goes on keeps the rungs it has, whatever the source's size is now; only when none of them is in the ladder
- * any more, or it had hardly begun, does it get new ones. */
+/* A session that goes on keeps the rungs it has, whatever the source's size is now; only when none of them is in the
+ * ladder any more, or it had hardly begun, does it get new ones. */
 static struct ladder choose_rungs(const struct video *v, int source_height)
 {
         struct ladder limited = v->o.ladder, kept = v->o.ladder;
@@ -156,8 +156,8 @@ static bool rung_wants(struct video *v, size_t i, int64_t pts_us)
         return pts_us >= r->start_us;
 }
 
-/* When the rung's next picture is due. A rung with fewer pictures than the source takes the first one of each segment, which
- * may come sooner than its own rhythm says. */
+/* When the rung's next picture is due. A rung with fewer pictures than the source takes the first one of each segment,
+ * which may come sooner than its own rhythm says. */
 static int64_t next_due_us(const struct video *v, const struct rung *r, int64_t pts_us)
 {
         int64_t next_us = pts_us + cadence_interval_us(&r->cadence);

@@ -1,5 +1,5 @@
-/* video.h - the video thread of a session: decodes, keeps the timeline without holes, scales once for each rung and hands
- * the pictures to the rungs' encoders.
+/* video.h - the video thread of a session: decodes, keeps the timeline without holes, scales once for each rung and
+ * hands the pictures to the rungs' encoders.
  *
  *   video_open   starts the thread; the rungs follow with the first picture
  *   video_push   coded frames, with room
@@ -13,8 +13,8 @@
 
 struct video;
 
-/* o->session and o->config are used during the call only. late: the session has other tracks already, so these begin at the
- * next whole second. NULL: no thread could be started. */
+/* o->session and o->config are used during the call only. late: the session has other tracks already, so these begin at
+ * the next whole second. NULL: no thread could be started. */
 struct video *video_open(const struct pipeline_options *o, struct outlet *outlet, uint8_t codec, struct buf *config,
                          bool late);
 void video_push(struct video *v, const struct frame *f);

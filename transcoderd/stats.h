@@ -1,0 +1,23 @@
+/* stats.h - what transcoderd counts. Any thread. */
+#ifndef TRANSCODERD_STATS_H
+#define TRANSCODERD_STATS_H
+
+#include "common/metrics.h"
+
+extern struct metric stats_rows[];
+#define stats_sessions stats_rows[0]
+#define stats_behind_us stats_rows[1]
+#define stats_decoded stats_rows[2]
+#define stats_encoded stats_rows[3]
+#define stats_late stats_rows[4]
+#define stats_corrupt stats_rows[5]
+#define stats_shed stats_rows[6]
+#define stats_fenced stats_rows[7]
+#define stats_slate_us stats_rows[8]
+#define stats_put_us stats_rows[9]
+#define stats_queued stats_rows[10]
+#define stats_dropped stats_rows[11]
+
+void stats_register(void);
+
+#endif
