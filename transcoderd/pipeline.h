@@ -7,7 +7,7 @@
  * time alone.
  *
  *   pipeline_open    starts threads
- *   pipeline_push    frames, in the order they came; configuration frames (FRAME_CONFIG) may change codec, size, rate, layout
+ *   pipeline_push    frames, in the order they came; FRAME_CONFIG may change codec, size, rate, layout
  *   pipeline_drain   the broadcast is over: everything decoded is encoded, the last chunk is cut, drained() follows
  *   pipeline_close   any time; stops threads (blocks for one encode at most); no event comes after it
  * All functions and events: loop thread. */
@@ -27,9 +27,10 @@ struct chunk {
         uint8_t flags;  /* PUT_LAST, PUT_SLATE */
         uint32_t segment;
         uint8_t chunk;
+        /* To where the next chunk may begin: the next sample's time if that is known, else the end on the grid. */
         int64_t start_us, duration_us;
         int64_t made_wall_us; /* when it was packaged, for the latency metrics */
-        struct buf *bytes;    /* styp (first of a segment), prft (same), moof, mdat; unref'd by the pipeline after the event */
+        struct buf *bytes;    /* styp and prft (first of a segment), moof, mdat; unref'd by the pipeline after the event */
 };
 
 struct track_info {
@@ -46,7 +47,7 @@ struct pipeline_events {
         void (*track)(void *arg, const struct track_info *info); /* once per track, before its first chunk */
         void (*chunk)(void *arg, const struct chunk *c);
         void (*drained)(void *arg, int64_t end_us);
-        void (*failed)(void *arg, int err, const char *text); /* cannot go on (no decoder, encoder refused …); close it */
+        void (*failed)(void *arg, int err, const char *text); /* cannot go on (encoder refused …); close it */
 };
 
 struct pipeline_resume { /* where a session that goes on stands, per track (from CLAIM) */

@@ -9,8 +9,8 @@
  *     --resume TRACK=US   the track is stored up to there (repeat)
  *     --threads N         encoder threads
  *     --no-audio, --no-video
- * Writes DIR/<track>.mp4 (init segment and chunks) and DIR/chunks.txt: track segment chunk flags start_us duration_us bytes
- * made_wall_us - epoch_us. INPUT is MP4 or FLV with H.264 and AAC. */
+ * Writes DIR/<track>.mp4 (init segment and chunks) and DIR/chunks.txt: track segment chunk flags start_us duration_us
+ * bytes made_wall_us - epoch_us. INPUT is MP4 or FLV with H.264 and AAC. */
 #include <libavformat/avformat.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -98,7 +98,9 @@ static void open_input(struct run *r, const char *path)
                 die("cannot read INPUT");
         for (unsigned i = 0; i < r->in->nb_streams && i < 16; i++) {
                 AVCodecParameters *par = r->in->streams[i]->codecpar;
-                int kind = par->codec_id == AV_CODEC_ID_H264 ? TRACK_VIDEO : par->codec_id == AV_CODEC_ID_AAC ? TRACK_AUDIO : -1;
+                int kind = par->codec_id == AV_CODEC_ID_H264  ? TRACK_VIDEO
+                           : par->codec_id == AV_CODEC_ID_AAC ? TRACK_AUDIO
+                                                              : -1;
                 if (kind >= 0 && (r->without[kind] || r->o.codecs[kind] || par->extradata_size == 0))
                         kind = -1;
                 r->kind_of[i] = kind;
@@ -175,9 +177,9 @@ static void print_stats(const struct run *r)
 {
         struct pipeline_stats s;
         pipeline_stats(r->pipeline, &s);
-        printf("decoded=%llu encoded=%llu late=%llu corrupt=%llu shed=%llu slate_us=%lld\n", (unsigned long long)s.decoded,
-               (unsigned long long)s.encoded, (unsigned long long)s.late_dropped, (unsigned long long)s.corrupt,
-               (unsigned long long)s.shed, (long long)s.slate_us);
+        printf("decoded=%llu encoded=%llu late=%llu corrupt=%llu shed=%llu slate_us=%lld\n",
+               (unsigned long long)s.decoded, (unsigned long long)s.encoded, (unsigned long long)s.late_dropped,
+               (unsigned long long)s.corrupt, (unsigned long long)s.shed, (long long)s.slate_us);
 }
 
 static void add_resume(struct run *r, const char *arg)

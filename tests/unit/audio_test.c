@@ -1,4 +1,5 @@
-/* Sound on the sample grid: no sample is lost or doubled unless it has no place, and clocks that drift apart are followed. */
+/* Sound on the sample grid: no sample is lost or doubled unless it has no place, and clocks that drift apart are
+ * followed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,7 +74,8 @@ static void test_a_hole_becomes_silence_and_what_is_late_is_left_out(void **stat
         assert_int_equal(pcm_fit(0, 1, 0).insert, 1);
 }
 
-/* A publisher whose sound clock is wrong by ppm, with RTMP's millisecond rounding; returns the greatest distance in samples. */
+/* A publisher whose sound clock is wrong by ppm, with RTMP's millisecond rounding; returns the greatest distance in
+ * samples. */
 static double worst_distance(double ppm, int minutes)
 {
         struct drift d;

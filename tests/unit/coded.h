@@ -74,8 +74,8 @@ static inline void coded_receive(struct coded *out, AVCodecContext *c, uint8_t t
 }
 
 /* A moving gradient; key frames every gop. */
-static inline void coded_video(struct coded *out, int width, int height, AVRational fps, int count, int b_frames, int gop,
-                               int64_t start_us)
+static inline void coded_video(struct coded *out, int width, int height, AVRational fps, int count, int b_frames,
+                               int gop, int64_t start_us)
 {
         AVCodecContext *c = avcodec_alloc_context3(avcodec_find_encoder_by_name("libx264"));
         AVFrame *f = av_frame_alloc();

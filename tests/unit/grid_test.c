@@ -148,7 +148,8 @@ static void test_slate_does_not_overtake_a_replay(void **state)
         assert_int_equal(slate_wait_us(&s, US_PER_S, 4 * US_PER_S, 100 * US_PER_S + 200000), 300000);
         assert_int_equal(slate_due(&s, US_PER_S, 4 * US_PER_S, 100 * US_PER_S + 500000), 3 * US_PER_S);
         /* Once begun it goes on without pause. */
-        assert_int_equal(slate_due(&s, 3 * US_PER_S, 4 * US_PER_S + 33333, 100 * US_PER_S + 533333), 3 * US_PER_S + 33333);
+        assert_int_equal(slate_due(&s, 3 * US_PER_S, 4 * US_PER_S + 33333, 100 * US_PER_S + 533333),
+                         3 * US_PER_S + 33333);
 }
 
 static void feed(struct shed *s, int64_t lag_us, int64_t *now_us, int seconds)

@@ -1,5 +1,5 @@
-/* What the configuration key `ladder` promises: errors that say what was given and what is allowed, the first pattern that
- * fits, nothing above the source. */
+/* What the configuration key `ladder` promises: errors that say what was given and what is allowed, the first pattern
+ * that fits, nothing above the source. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,7 +90,8 @@ static void test_errors_name_what_was_given_and_what_is_allowed(void **state)
         refused("[{\"video\": [{\"height\": 360, \"kbps\": 500, \"name\": \"../x\"}]}]", "../x", "[a-z]");
         refused("[{\"audio\": [{\"kbps\": 64}, {\"kbps\": 64}]}]", "a64", "unique");
         refused("[{\"audio\": [{\"kbps\": 64}]}, {\"audio\": [{\"kbps\": 1}]}]", "entry 1, audio 0", "16 to 512");
-        refused("[{\"audio\": [{\"kbps\":16},{\"kbps\":17},{\"kbps\":18},{\"kbps\":19},{\"kbps\":20}]}]", "5 rungs", "4");
+        refused("[{\"audio\": [{\"kbps\":16},{\"kbps\":17},{\"kbps\":18},{\"kbps\":19},{\"kbps\":20}]}]", "5 rungs",
+                "4");
 }
 
 static void test_no_rung_is_above_the_source(void **state)

@@ -33,7 +33,8 @@ static void keep(void *arg, struct chunk *c)
 /* What an opened x264 would say; the samples' content does not matter to the packager. */
 static AVCodecContext *fake_encoder(void)
 {
-        static const uint8_t avcc[] = {1, 100, 0, 31, 255, 225, 0, 4, 0x67, 100, 0, 31, 1, 0, 4, 0x68, 0xee, 0x3c, 0x80};
+        static const uint8_t avcc[] = {1,    100, 0, 31, 255, 225,  0,    4,    0x67, 100,
+                                       0,    31,  1, 0,  4,   0x68, 0xee, 0x3c, 0x80};
         AVCodecContext *c = avcodec_alloc_context3(NULL);
         c->codec_type = AVMEDIA_TYPE_VIDEO;
         c->codec_id = AV_CODEC_ID_H264;
