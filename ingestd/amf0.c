@@ -48,6 +48,8 @@ static void read_properties(struct reader *r, unsigned depth, amf0_property *eac
                         return;
                 struct amf0_value key = read_text(r, reader_u16(r));
                 struct amf0_value value = read_value(r, depth, NULL, NULL);
+                if (r->err)
+                        return;
                 if (value.type == AMF0_NOTHING)
                         reader_fail(r);
                 else if (each)

@@ -478,25 +478,29 @@ static void on_window(struct rtmp_session *s, const struct rtmp_message *m)
 }
 
 /* Types 15 and 17 are a byte that says AMF0, then the same as 18 and 20. */
-static size_t amf3_prefix(const struct rtmp_message *m)
+static struct reader amf0_body(const struct rtmp_message *m)
 {
+        struct reader r;
         bool wrapped = m->type == RTMP_COMMAND_AMF3 || m->type == RTMP_DATA_AMF3;
-        return wrapped && m->len > 0 && m->data[0] == 0;
+        reader_init(&r, m->data, m->len);
+        if (wrapped && m->len > 0 && m->data[0] == 0)
+                reader_skip(&r, 1);
+        return r;
 }
 
 static const struct state *on_message(struct rtmp_session *s, struct rtmp_message *m)
 {
-        size_t skip = amf3_prefix(m);
+        struct reader body = amf0_body(m);
         switch (m->type) {
         case RTMP_AUDIO:
         case RTMP_VIDEO:
                 return on_media(s, m);
         case RTMP_COMMAND_AMF0:
         case RTMP_COMMAND_AMF3:
-                return on_command(s, m->data + skip, m->len - skip, m->stream_id);
+                return on_command(s, body.p, reader_left(&body), m->stream_id);
         case RTMP_DATA_AMF0:
         case RTMP_DATA_AMF3:
-                return on_data(s, m->data + skip, m->len - skip);
+                return on_data(s, body.p, reader_left(&body));
         case RTMP_AGGREGATE:
                 return on_aggregate(s, m);
         case RTMP_USER_CONTROL:

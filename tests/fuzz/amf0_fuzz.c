@@ -1,0 +1,47 @@
+/* AMF0 values until the input or the reader ends, then the same bytes as a command. */
+#include <assert.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "ingestd/amf0.h"
+#include "ingestd/rtmp_command.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void property(void *arg, const struct amf0_value *key, const struct amf0_value *value)
+{
+        char dst[16];
+        unsigned *n = arg;
+        assert(key->type == AMF0_STRING && value->type != AMF0_NOTHING);
+        amf0_copy(dst, sizeof(dst), key);
+        amf0_copy(dst, sizeof(dst), value);
+        ++*n;
+}
+
+static void read_values(const uint8_t *data, size_t size)
+{
+        struct reader r;
+        unsigned n = 0;
+        reader_init(&r, data, size);
+        while (amf0_read(&r, property, &n).type != AMF0_NOTHING)
+                ;
+        assert(r.err == 0 || r.err == ERR_PROTO || r.err == ERR_LIMIT);
+        assert(n <= size / 3);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        struct rtmp_command c;
+        uint8_t reply[RTMP_REPLY_MAX];
+        struct writer w;
+        read_values(data, size);
+        if (rtmp_command_decode(&c, data, size))
+                return 0;
+        writer_init(&w, reply, sizeof(reply));
+        rtmp_reply_connected(&w, &c);
+        assert(writer_ok(&w));
+        writer_init(&w, reply, sizeof(reply));
+        rtmp_reply_status(&w, "onStatus", "error", c.argument, c.app);
+        assert(writer_ok(&w));
+        return 0;
+}

@@ -1,0 +1,46 @@
+/* Tag bodies: a kind byte (video, audio, script) and a 16-bit length before each. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bytes.h"
+#include "ingestd/flv.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void media(struct flv *f, unsigned kind, const uint8_t *body, size_t len)
+{
+        uint8_t *copy = malloc(len ? len : 1);
+        struct flv_frame fr;
+        if (len)
+                memcpy(copy, body, len);
+        enum flv_verdict v = kind == 0 ? flv_video(f, copy, len, 1, &fr) : flv_audio(f, copy, len, 1, &fr);
+        if (v == FLV_FRAME) {
+                assert(fr.bytes->len > 0 && fr.bytes->len < len && f->configured[fr.track]);
+                assert(!(fr.flags & FRAME_CONFIG) || fr.bytes->len <= CONFIG_RECORD_MAX);
+                buf_unref(&fr.bytes);
+                return;
+        }
+        assert((v != FLV_UNSUPPORTED && v != FLV_DAMAGED) || f->what[0]);
+        free(copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        struct flv f = {0};
+        struct flv_metadata m;
+        struct reader r;
+        reader_init(&r, data, size);
+        while (reader_left(&r) >= 3) {
+                unsigned kind = reader_u8(&r) % 3;
+                size_t len = reader_u16(&r);
+                if (len > reader_left(&r))
+                        len = reader_left(&r);
+                const uint8_t *body = reader_bytes(&r, len);
+                if (kind < 2)
+                        media(&f, kind, body, len);
+                else
+                        flv_script(body, len, &m);
+        }
+        return 0;
+}

@@ -1,0 +1,109 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "ingestd/rtmp_name.h"
+
+static void assert_name(const char *app, const char *tc_url, const char *name, const char *stream, const char *key)
+{
+        struct rtmp_name n;
+        char why[128];
+        assert_int_equal(rtmp_name_parse(&n, app, tc_url, name, why, sizeof(why)), 0);
+        assert_string_equal(n.stream, stream);
+        assert_string_equal(n.key, key);
+}
+
+static void assert_refused(const char *app, const char *name)
+{
+        struct rtmp_name n;
+        char why[128] = "";
+        assert_int_equal(rtmp_name_parse(&n, app, "", name, why, sizeof(why)), ERR_DENIED);
+        assert_true(strlen(why) > 10);
+}
+
+static void test_the_last_level_of_the_path_is_the_stream(void **state)
+{
+        (void)state;
+        assert_name("live", "rtmp://h/live", "cam", "cam", "");
+        assert_name("live", "", "/cam", "cam", "");
+        assert_name("live", "", "/live/cam/", "cam", "");
+        assert_name("a/b", "", "c/cam", "cam", "");
+        assert_name("", "", "rtmp://h:1935/live/cam?key=k", "cam", "k");
+        assert_name("live", "", " cam\n", "cam", "");
+}
+
+static void test_an_empty_name_is_taken_from_an_app_with_levels_only(void **state)
+{
+        (void)state;
+        assert_name("live/cam", "", "", "cam", "");
+        assert_name("live/cam/?key=k", "", "", "cam", "k");
+        assert_refused("live", "");
+        assert_refused("", "");
+        assert_refused("/", "/");
+}
+
+static void test_a_key_is_found_on_name_then_app_then_tc_url(void **state)
+{
+        (void)state;
+        assert_name("live?key=2", "rtmp://h/live?key=3", "cam?key=1", "cam", "1");
+        assert_name("live?key=2", "rtmp://h/live?key=3", "cam", "cam", "2");
+        assert_name("live", "rtmp://h/live?token=3", "cam?x=y", "cam", "3");
+        assert_name("live", "", "cam?secret", "cam", "secret");
+        assert_name("live", "", "cam?a=b&token=t&c=d", "cam", "t");
+}
+
+static void test_a_key_may_hold_the_characters_of_a_query(void **state)
+{
+        (void)state;
+        assert_name("live", "", "cam?key=a?b=c", "cam", "a?b=c");
+        assert_name("live", "", "cam?key=a&b", "cam", "a&b");
+        assert_name("live", "", "cam?key=a&b&x=1", "cam", "a&b");
+        assert_name("live", "", "cam?key=a%26b%3Dc%zz%4", "cam", "a&b=c%zz%4");
+        assert_name("live", "", "cam?key=/live/x", "cam", "/live/x");
+}
+
+static void test_names_that_are_no_stream_id_are_refused(void **state)
+{
+        (void)state;
+        char longest[66];
+        memset(longest, 'a', sizeof(longest));
+        longest[64] = '\0';
+        assert_name("live", "", longest, longest, "");
+        longest[64] = 'a';
+        longest[65] = '\0';
+        assert_refused("live", longest);
+        assert_refused("live", "a b");
+        assert_refused("live", "..");
+        assert_refused("live", "cam&x");
+        assert_refused("live", "caf\xc3\xa9");
+}
+
+static void test_a_key_too_long_to_check_is_refused(void **state)
+{
+        (void)state;
+        char name[300] = "cam?key=";
+        memset(name + 8, 'k', 255);
+        name[8 + 255] = '\0';
+        assert_name("live", "", name, "cam", name + 8);
+        memset(name + 8, 'k', 256);
+        name[8 + 256] = '\0';
+        assert_refused("live", name);
+        assert_refused("live", "cam?key=a%00b");
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_the_last_level_of_the_path_is_the_stream),
+                cmocka_unit_test(test_an_empty_name_is_taken_from_an_app_with_levels_only),
+                cmocka_unit_test(test_a_key_is_found_on_name_then_app_then_tc_url),
+                cmocka_unit_test(test_a_key_may_hold_the_characters_of_a_query),
+                cmocka_unit_test(test_names_that_are_no_stream_id_are_refused),
+                cmocka_unit_test(test_a_key_too_long_to_check_is_refused),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
