@@ -145,8 +145,9 @@ static void write_next(struct chunk_log *log)
                         log->last = &log->first;
                 log->queued--;
                 int verdict = judge(log, a);
+                a->again = verdict > 0;
                 if (verdict)
-                        a->done(a, verdict > 0 ? 0 : verdict);
+                        a->done(a, a->again ? 0 : verdict);
                 else
                         start_write(log, a);
         }

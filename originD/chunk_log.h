@@ -35,6 +35,7 @@ struct chunk_append {
         /* 0: stored, now or before. ERR_ORDER, ERR_PROTO (not a chunk), ERR_CONFLICT (its time is not what was said),
          * ERR_LIMIT, ERR_NOSPACE, ERR_FENCED, ERR_CLOSED (ended), ERR_FULL, ERR_IO: the log is unchanged. */
         void (*done)(struct chunk_append *a, int status);
+        bool again; /* at done(): it was stored before */
         struct chunk_append *next;
         struct chunk_info info;
         struct chunk_log *log;

@@ -145,7 +145,7 @@ static void put_done(struct putting *p, int status)
 
 static void appended(struct chunk_append *a, int status)
 {
-        /* Idle until the write is over, the session is not freed before this. */
+        stat_add(STAT_CHUNKS_AGAIN, a->again ? 1 : 0);
         put_done((struct putting *)a, status);
 }
 

@@ -191,7 +191,8 @@ static void claim_session(const char *origin)
         struct reader r;
         int rv;
         snprintf(url, sizeof(url), "tcp://%s", origin);
-        if ((rv = nng_req0_open(&sock)) || (rv = nng_socket_set_ms(sock, NNG_OPT_RECVTIMEO, 10000)) ||
+        if ((rv = nng_req0_open(&sock)) || (rv = nng_socket_set_ms(sock, NNG_OPT_RECVTIMEO, 3000)) ||
+            (rv = nng_socket_set_ms(sock, NNG_OPT_SENDTIMEO, 3000)) ||
             (rv = nng_dial(sock, url, NULL, 0)))
                 die(origin, nng_strerror(rv));
         claim_message.epoch_us = clock_wall_us() / 1000 * 1000;
