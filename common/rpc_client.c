@@ -13,6 +13,7 @@
 #include "common/mailbox.h"
 #include "common/mem.h"
 #include "common/rpc_fault.h"
+#include "common/rpc_gate.h"
 #include "proto/hello.h"
 
 #define CALLS_MAX 1024
@@ -49,6 +50,7 @@ struct rpc_client {
         struct mailbox mailbox;
         uv_timer_t tick;
         nng_socket socket;
+        struct rpc_gate *gate; /* NULL: there is no socket */
         nng_dialer dialer;
         char address[64];
         const struct node_identity *self;
@@ -118,7 +120,7 @@ void rpc_client_drop(struct rpc_client *c, const char *why)
         log_warn("peer=%s peer_id=%s msg=%s", c->address, *c->info.id ? c->info.id : "-",
                  log_quote(quoted, sizeof(quoted), why));
         if (c->pipe)
-                nng_pipe_close((nng_pipe){.id = c->pipe});
+                rpc_gate_end(c->gate, c->pipe);
 }
 
 const struct peer_info *rpc_client_info(const struct rpc_client *c)
@@ -388,7 +390,7 @@ static void on_tick(uv_timer_t *timer)
         int64_t silent_ms = (now - c->answered_us) / US_PER_MS;
         if (c->pipe && silent_ms >= DROP_MS) {
                 log_info("peer=%s msg=\"silent, dialing anew\"", c->address);
-                nng_pipe_close((nng_pipe){.id = c->pipe});
+                rpc_gate_end(c->gate, c->pipe);
         } else if (c->pipe && !c->hello) {
                 send_hello(c);
         }
@@ -430,14 +432,13 @@ static void deliver_notice(struct mail *mail)
         free(n);
 }
 
-/* nng's threads. ADD_PRE, not ADD_POST: it cannot be overtaken by the same pipe's REM_POST. */
-static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+static bool on_connection(void *owner, nng_pipe pipe, bool up) /* nng's threads */
 {
-        struct rpc_client *c = arg;
+        struct rpc_client *c = owner;
         struct notice *n = mem_alloc(sizeof(*n));
-        *n = (struct notice){.mail.deliver = deliver_notice, .client = c, .pipe = (uint32_t)nng_pipe_id(pipe)};
-        n->up = ev == NNG_PIPE_EV_ADD_PRE;
+        *n = (struct notice){.mail.deliver = deliver_notice, .client = c, .pipe = (uint32_t)nng_pipe_id(pipe), .up = up};
         mailbox_post(&c->mailbox, &n->mail);
+        return true;
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
@@ -446,21 +447,18 @@ static int open_socket(struct rpc_client *c)
 {
         char url[80];
         int rv = nng_req0_open(&c->socket);
+        if (rv == 0)
+                rv = rpc_gate_open(&c->gate, c->socket, on_connection, c);
         if (rv != 0)
                 return rv;
         snprintf(url, sizeof(url), "tcp://%s", c->address);
         if ((rv = nng_socket_set_ms(c->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE)) != 0 ||
             (rv = nng_socket_set_size(c->socket, NNG_OPT_RECVMAXSZ, RPC_MESSAGE_MAX_BYTES)) != 0 ||
-            (rv = nng_pipe_notify(c->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, c)) != 0 ||
-            (rv = nng_pipe_notify(c->socket, NNG_PIPE_EV_REM_POST, on_pipe, c)) != 0 ||
             (rv = nng_dialer_create(&c->dialer, c->socket, url)) != 0 ||
             (rv = nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS)) != 0 ||
-            (rv = nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS)) != 0 ||
-            (rv = nng_dialer_start(c->dialer, NNG_FLAG_NONBLOCK)) != 0) {
-                nng_close(c->socket);
-                c->socket = (nng_socket)NNG_SOCKET_INITIALIZER;
-        }
-        return rv;
+            (rv = nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS)) != 0)
+                return rv;
+        return nng_dialer_start(c->dialer, NNG_FLAG_NONBLOCK);
 }
 
 int rpc_client_open(struct rpc_client **out, uv_loop_t *loop, const char *address, const struct node_identity *self,
@@ -516,11 +514,8 @@ static void silence(struct rpc_client *c)
                 if (call->aio)
                         nng_aio_stop(call->aio);
         }
-        if (nng_socket_id(c->socket) > 0) {
-                nng_pipe_notify(c->socket, NNG_PIPE_EV_ADD_PRE, NULL, NULL);
-                nng_pipe_notify(c->socket, NNG_PIPE_EV_REM_POST, NULL, NULL);
-                nng_close(c->socket);
-        }
+        if (c->gate)
+                rpc_gate_close(c->gate);
         for (struct rpc_call *call = c->calls; call; call = call->next) {
                 if (!call->posted) { /* stopped between its send and its receive: no callback came */
                         call->posted = true;

@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <nng/protocol/reqrep0/rep.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +12,9 @@
 #include "common/mailbox.h"
 #include "common/mem.h"
 #include "common/rpc_fault.h"
+#include "common/rpc_gate.h"
 #include "proto/hello.h"
 
-#define CONNECTIONS_MAX 4096
 #define CONNECTION_BUCKETS 256
 #define REPLY_TIMEOUT_MS 5000 /* for a peer that does not read its answers */
 
@@ -58,12 +57,12 @@ struct notice {
 struct rpc_server {
         struct mailbox mailbox;
         nng_socket socket;
+        struct rpc_gate *gate; /* NULL: there is no socket */
         nng_listener listener;
         const struct node_identity *self;
         rpc_handler *handler;
         void *arg;
         unsigned contexts, slot_count, held;
-        atomic_uint connection_count;
         bool closing;
         struct connection *connections[CONNECTION_BUCKETS];
         struct slot slots[];
@@ -128,23 +127,15 @@ static void peer_address(nng_pipe pipe, char *dst, size_t cap)
         }
 }
 
-/* nng's threads. ADD_PRE comes before anything can be received from the pipe, so the loop knows every pipe it hears. */
-static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+static bool on_connection(void *owner, nng_pipe pipe, bool up) /* nng's threads */
 {
-        struct rpc_server *s = arg;
+        struct rpc_server *s = owner;
         struct notice *n = mem_alloc(sizeof(*n));
-        *n = (struct notice){.mail.deliver = deliver_notice, .server = s, .pipe = (uint32_t)nng_pipe_id(pipe)};
-        n->up = ev == NNG_PIPE_EV_ADD_PRE;
-        if (n->up) {
+        *n = (struct notice){.mail.deliver = deliver_notice, .server = s, .pipe = (uint32_t)nng_pipe_id(pipe), .up = up};
+        if (up)
                 peer_address(pipe, n->address, sizeof(n->address));
-                if (atomic_fetch_add(&s->connection_count, 1) >= CONNECTIONS_MAX) {
-                        rpc_fault_count(RPC_FAULT_LIMIT);
-                        nng_pipe_close(pipe);
-                }
-        } else {
-                atomic_fetch_sub(&s->connection_count, 1);
-        }
         mailbox_post(&s->mailbox, &n->mail);
+        return true;
 }
 
 /* ---- slots ------------------------------------------------------------------------------------------------------ */
@@ -203,7 +194,7 @@ void rpc_drop(struct rpc_request *req, const char *why)
                  log_quote(quoted, sizeof(quoted), why));
         if (c)
                 c->refused = true; /* counted */
-        nng_pipe_close((nng_pipe){.id = slot->pipe});
+        rpc_gate_end(slot->server->gate, slot->pipe);
         release(slot);
         receive(slot);
 }
@@ -309,16 +300,15 @@ static int open_socket(struct rpc_server *s, const char *bind, int port)
 {
         char url[320];
         int rv = nng_rep0_open(&s->socket);
+        if (rv == 0)
+                rv = rpc_gate_open(&s->gate, s->socket, on_connection, s);
         if (rv != 0)
                 return rv;
         snprintf(url, sizeof(url), strchr(bind, ':') ? "tcp://[%s]:%d" : "tcp://%s:%d", bind, port);
         if ((rv = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, RPC_MESSAGE_MAX_BYTES)) != 0 ||
-            (rv = nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, s)) != 0 ||
-            (rv = nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, on_pipe, s)) != 0 ||
-            (rv = nng_listener_create(&s->listener, s->socket, url)) != 0 ||
-            (rv = nng_listener_set_bool(s->listener, NNG_OPT_TCP_KEEPALIVE, true)) != 0)
-                nng_close(s->socket);
-        return rv;
+            (rv = nng_listener_create(&s->listener, s->socket, url)) != 0)
+                return rv;
+        return nng_listener_set_bool(s->listener, NNG_OPT_TCP_KEEPALIVE, true);
 }
 
 static int open_slots(struct rpc_server *s)
@@ -352,12 +342,10 @@ int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, 
         mailbox_open(&s->mailbox, loop); /* before anything can be posted */
 
         int rv = open_socket(s, bind, port);
-        if (rv != 0) {
-                s->slot_count = 0;
-                s->socket = (nng_socket)NNG_SOCKET_INITIALIZER;
-        } else if ((rv = open_slots(s)) == 0) {
+        if (rv == 0)
+                rv = open_slots(s);
+        if (rv == 0)
                 rv = nng_listener_start(s->listener, 0);
-        }
         if (rv != 0) {
                 rpc_server_close(s);
                 return err_from_nng(rv);
@@ -394,11 +382,8 @@ void rpc_server_close(struct rpc_server *s)
         s->closing = true;
         for (unsigned i = 0; i < s->slot_count && s->slots[i].aio; i++)
                 nng_aio_stop(s->slots[i].aio);
-        if (nng_socket_id(s->socket) > 0) {
-                nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, NULL, NULL);
-                nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, NULL, NULL);
-                nng_close(s->socket);
-        }
+        if (s->gate)
+                rpc_gate_close(s->gate);
         mailbox_close_then(&s->mailbox, free_server);
         for (unsigned i = 0; i < s->slot_count && s->slots[i].aio; i++) {
                 release(&s->slots[i]);

@@ -1,0 +1,241 @@
+#include "common/rpc_gate.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/rpc_fault.h"
+
+#define GONE_WAIT_MS 300  /* for connections that were shut down to be taken down */
+#define CLOSE_WAIT_MS 2000
+
+struct line {
+        struct line *next;
+        uint32_t pipe;
+        int fd; /* our own descriptor of its TCP socket; -1: not found */
+};
+
+struct rpc_gate {
+        nng_socket socket;
+        pthread_mutex_t lock; /* guards all below */
+        pthread_cond_t changed;
+        rpc_gate_event *event;
+        void *owner; /* NULL: closed */
+        struct line *lines;
+        unsigned line_count;
+        bool socket_closed;
+        bool abandoned; /* nobody waits for the closing thread any more: it frees the gate */
+};
+
+/* ---- the TCP socket of a pipe ----------------------------------------------------------------------------------- */
+
+static bool same_address(const struct sockaddr_storage *ss, const nng_sockaddr *sa)
+{
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)ss;
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)ss;
+        if (ss->ss_family == AF_INET && sa->s_family == NNG_AF_INET)
+                return v4->sin_port == sa->s_in.sa_port && v4->sin_addr.s_addr == sa->s_in.sa_addr;
+        if (ss->ss_family == AF_INET6 && sa->s_family == NNG_AF_INET6)
+                return v6->sin6_port == sa->s_in6.sa_port && memcmp(&v6->sin6_addr, sa->s_in6.sa_addr, 16) == 0;
+        return false;
+}
+
+static bool is_socket_of(int fd, const nng_sockaddr *local, const nng_sockaddr *remote)
+{
+        struct sockaddr_storage ss;
+        socklen_t len = sizeof(ss);
+        if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0 || !same_address(&ss, local))
+                return false;
+        len = sizeof(ss);
+        return getpeername(fd, (struct sockaddr *)&ss, &len) == 0 && same_address(&ss, remote);
+}
+
+/* A duplicate, so that the number cannot come to mean another socket. -1: not found. */
+static int find_socket(nng_pipe pipe)
+{
+        nng_sockaddr local, remote;
+        struct dirent *entry;
+        int found = -1;
+        if (nng_pipe_get_addr(pipe, NNG_OPT_LOCADDR, &local) != 0 || nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &remote) != 0)
+                return -1;
+        DIR *dir = opendir("/proc/self/fd");
+        while (dir && found < 0 && (entry = readdir(dir))) {
+                int fd = atoi(entry->d_name);
+                if (entry->d_name[0] != '.' && is_socket_of(fd, &local, &remote))
+                        found = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        }
+        if (dir)
+                closedir(dir);
+        return found;
+}
+
+static void shut_down(const struct line *l)
+{
+        if (l->fd >= 0)
+                shutdown(l->fd, SHUT_RDWR);
+        else
+                nng_pipe_close((nng_pipe){.id = l->pipe});
+}
+
+/* ---- connections ------------------------------------------------------------------------------------------------ */
+
+static void line_up(struct rpc_gate *g, nng_pipe pipe, int fd)
+{
+        struct line *l = mem_alloc(sizeof(*l));
+        *l = (struct line){.next = g->lines, .pipe = (uint32_t)nng_pipe_id(pipe), .fd = fd};
+        g->lines = l;
+        g->line_count++;
+        bool wanted = g->owner && g->event(g->owner, pipe, true);
+        if (g->line_count > RPC_CONNECTIONS_MAX) {
+                rpc_fault_count(RPC_FAULT_LIMIT);
+                wanted = false;
+        }
+        if (!wanted)
+                nng_pipe_close(pipe); /* nothing is being read from it yet */
+}
+
+static void line_down(struct rpc_gate *g, nng_pipe pipe)
+{
+        struct line **at = &g->lines, *l;
+        while (*at && (*at)->pipe != (uint32_t)nng_pipe_id(pipe))
+                at = &(*at)->next;
+        l = *at;
+        if (!l)
+                return;
+        *at = l->next;
+        if (l->fd >= 0)
+                close(l->fd);
+        free(l);
+        g->line_count--;
+        pthread_cond_broadcast(&g->changed);
+        if (g->owner)
+                g->event(g->owner, pipe, false);
+}
+
+/* ADD_PRE comes before the pipe is started, so nothing of it is heard before it is known; REM_POST always follows. */
+static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+{
+        struct rpc_gate *g = arg;
+        int fd = ev == NNG_PIPE_EV_ADD_PRE ? find_socket(pipe) : -1;
+        pthread_mutex_lock(&g->lock);
+        if (ev == NNG_PIPE_EV_ADD_PRE)
+                line_up(g, pipe, fd);
+        else
+                line_down(g, pipe);
+        pthread_mutex_unlock(&g->lock);
+}
+
+void rpc_gate_end(struct rpc_gate *g, uint32_t pipe)
+{
+        pthread_mutex_lock(&g->lock);
+        for (struct line *l = g->lines; l; l = l->next) {
+                if (l->pipe == pipe)
+                        shut_down(l);
+        }
+        pthread_mutex_unlock(&g->lock);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------- */
+
+static void free_gate(struct rpc_gate *g)
+{
+        while (g->lines) {
+                struct line *l = g->lines;
+                g->lines = l->next;
+                if (l->fd >= 0)
+                        close(l->fd);
+                free(l);
+        }
+        pthread_cond_destroy(&g->changed);
+        pthread_mutex_destroy(&g->lock);
+        free(g);
+}
+
+int rpc_gate_open(struct rpc_gate **out, nng_socket socket, rpc_gate_event *event, void *owner)
+{
+        struct rpc_gate *g = mem_alloc(sizeof(*g));
+        pthread_condattr_t attr;
+        g->socket = socket;
+        g->event = event;
+        g->owner = owner;
+        pthread_mutex_init(&g->lock, NULL);
+        pthread_condattr_init(&attr);
+        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        pthread_cond_init(&g->changed, &attr);
+        pthread_condattr_destroy(&attr);
+        int rv = nng_pipe_notify(socket, NNG_PIPE_EV_ADD_PRE, on_pipe, g);
+        if (rv == 0)
+                rv = nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, on_pipe, g);
+        if (rv != 0) {
+                nng_close(socket);
+                free_gate(g);
+                g = NULL;
+        }
+        *out = g;
+        return rv;
+}
+
+static void *close_socket(void *arg)
+{
+        struct rpc_gate *g = arg;
+        nng_close(g->socket);
+        pthread_mutex_lock(&g->lock);
+        bool last = g->abandoned;
+        g->socket_closed = true;
+        pthread_cond_broadcast(&g->changed);
+        pthread_mutex_unlock(&g->lock);
+        if (last)
+                free_gate(g);
+        return NULL;
+}
+
+static struct timespec from_now(long ms)
+{
+        struct timespec ts;
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        ts.tv_sec += ms / 1000;
+        ts.tv_nsec += ms % 1000 * 1000000;
+        if (ts.tv_nsec >= 1000000000) {
+                ts.tv_nsec -= 1000000000;
+                ts.tv_sec++;
+        }
+        return ts;
+}
+
+void rpc_gate_close(struct rpc_gate *g)
+{
+        pthread_t thread;
+        struct timespec until = from_now(GONE_WAIT_MS);
+        pthread_mutex_lock(&g->lock);
+        g->owner = NULL;
+        for (struct line *l = g->lines; l; l = l->next)
+                shut_down(l);
+        while (g->lines && pthread_cond_timedwait(&g->changed, &g->lock, &until) == 0)
+                ;
+        pthread_mutex_unlock(&g->lock);
+
+        bool started = pthread_create(&thread, NULL, close_socket, g) == 0;
+        until = from_now(CLOSE_WAIT_MS);
+        pthread_mutex_lock(&g->lock);
+        while (started && !g->socket_closed && pthread_cond_timedwait(&g->changed, &g->lock, &until) == 0)
+                ;
+        bool closed = g->socket_closed;
+        g->abandoned = !closed;
+        pthread_mutex_unlock(&g->lock);
+        if (closed) {
+                pthread_join(thread, NULL);
+                free_gate(g);
+                return;
+        }
+        log_warn("msg=\"nng did not close a socket within %d ms; it is left behind\"", CLOSE_WAIT_MS);
+        if (started)
+                pthread_detach(thread);
+}

@@ -1,0 +1,788 @@
+/* rpc: what a caller is promised when all goes well, and when the other side dies, freezes, lies or talks nonsense.
+ * Run with "serve" this program is a server of its own, for the tests that kill or freeze one. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <stdatomic.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/rpc.h"
+#include "proto/hello.h"
+#include "proto/message.h"
+
+#define LONG_MS 60000 /* no test waits for this to pass */
+#define TEST_TYPE 77  /* the body is echoed; "hold" is kept; "drop" is dropped; "take" keeps the message */
+
+extern char **environ;
+
+/* ---- a loop that never hangs ------------------------------------------------------------------------------------ */
+
+static uv_loop_t loop;
+static uv_timer_t watchdog, nudge;
+
+static void bite(uv_timer_t *t)
+{
+        (void)t;
+        fprintf(stderr, "a test waited for too long\n");
+        abort();
+}
+
+static void wake(uv_timer_t *t)
+{
+        (void)t;
+}
+
+static int open_loop(void **state)
+{
+        (void)state;
+        uv_loop_init(&loop);
+        uv_timer_init(&loop, &watchdog);
+        uv_timer_start(&watchdog, bite, 60000, 0);
+        uv_timer_init(&loop, &nudge); /* conditions that no event of this loop tells are looked at again */
+        uv_timer_start(&nudge, wake, 5, 5);
+        return 0;
+}
+
+static int close_loop(void **state)
+{
+        (void)state;
+        uv_close((uv_handle_t *)&watchdog, NULL);
+        uv_close((uv_handle_t *)&nudge, NULL);
+        uv_run(&loop, UV_RUN_DEFAULT);
+        assert_int_equal(uv_loop_close(&loop), 0); /* nothing was left open */
+        return 0;
+}
+
+#define WAIT(condition)                                                                                                \
+        while (!(condition))                                                                                           \
+                uv_run(&loop, UV_RUN_ONCE)
+
+/* ---- a server --------------------------------------------------------------------------------------------------- */
+
+struct server {
+        struct node_identity self;
+        struct rpc_server *rpc;
+        struct rpc_request *held[64];
+        size_t held_count, requests;
+        struct buf *taken;
+        char address[32];
+};
+
+static bool body_is(const struct rpc_request *req, const char *word)
+{
+        return reader_left(&req->body) == strlen(word) && memcmp(req->body.p, word, strlen(word)) == 0;
+}
+
+static nng_msg *text_message(uint8_t type, const void *text, size_t len)
+{
+        nng_msg *msg;
+        assert_int_equal(nng_msg_alloc(&msg, 1 + len), 0);
+        *(uint8_t *)nng_msg_body(msg) = type;
+        memcpy((uint8_t *)nng_msg_body(msg) + 1, text, len);
+        return msg;
+}
+
+static void free_msg(void *owner)
+{
+        nng_msg_free(owner);
+}
+
+static void handle(void *arg, struct rpc_request *req)
+{
+        struct server *s = arg;
+        s->requests++;
+        if (body_is(req, "hold")) {
+                s->held[s->held_count++] = req;
+        } else if (body_is(req, "drop")) {
+                rpc_drop(req, "it asked to be dropped");
+        } else if (body_is(req, "take")) {
+                s->taken = buf_wrap(nng_msg_body(req->msg), nng_msg_len(req->msg), free_msg, req->msg);
+                req->msg = NULL;
+                rpc_reply(req, text_message(TEST_TYPE, "taken", 5));
+        } else {
+                rpc_reply(req, text_message(TEST_TYPE, req->body.p, reader_left(&req->body)));
+        }
+}
+
+static void serve_at(struct server *s, uv_loop_t *l, int port, unsigned contexts, const char *token)
+{
+        memset(s, 0, sizeof(*s));
+        s->self = (struct node_identity){.id = "server-1", .incarnation_us = 1000, .role = ROLE_ORIGIND,
+                                         .load_permille = 250, .cluster_token = token};
+        assert_int_equal(rpc_server_open(&s->rpc, l, "127.0.0.1", port, contexts, &s->self, handle, s), 0);
+        snprintf(s->address, sizeof(s->address), "127.0.0.1:%d", rpc_server_port(s->rpc));
+}
+
+static void serve(struct server *s, unsigned contexts, const char *token)
+{
+        serve_at(s, &loop, 0, contexts, token);
+}
+
+/* The program as a server: prints its port, serves until it is killed. */
+static int serve_alone(void)
+{
+        static uv_loop_t alone;
+        static struct server s;
+        uv_loop_init(&alone);
+        log_init("server", LOG_ERROR);
+        serve_at(&s, &alone, 0, 16, "");
+        printf("%d\n", rpc_server_port(s.rpc));
+        fflush(stdout);
+        return uv_run(&alone, UV_RUN_DEFAULT);
+}
+
+static pid_t spawn_server(char address[32])
+{
+        char *argv[] = {"rpc_test", "serve", NULL}, port[16] = "";
+        int fds[2];
+        pid_t pid;
+        posix_spawn_file_actions_t actions;
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_adddup2(&actions, fds[1], 1);
+        assert_int_equal(posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ), 0);
+        posix_spawn_file_actions_destroy(&actions);
+        close(fds[1]);
+        assert_true(read(fds[0], port, sizeof(port) - 1) > 0);
+        close(fds[0]);
+        snprintf(address, 32, "127.0.0.1:%d", atoi(port));
+        return pid;
+}
+
+/* ---- a client --------------------------------------------------------------------------------------------------- */
+
+struct client {
+        struct node_identity self;
+        struct rpc_client *rpc;
+        size_t changes;
+        /* of its calls */
+        size_t done, by_err[32];
+        int err;
+        char text[64];
+        bool call_again; /* from inside done(), until it works no more */
+};
+
+static void on_changed(void *arg, const struct peer_info *info)
+{
+        struct client *c = arg;
+        (void)info;
+        c->changes++;
+}
+
+static void dial(struct client *c, const char *address, const char *token)
+{
+        memset(c, 0, sizeof(*c));
+        c->self = (struct node_identity){.id = "client-1", .incarnation_us = 2000, .role = ROLE_EDGED, .cluster_token = token};
+        assert_int_equal(rpc_client_open(&c->rpc, &loop, address, &c->self, on_changed, c), 0);
+}
+
+static enum peer_state state_of(struct client *c)
+{
+        return rpc_client_info(c->rpc)->state;
+}
+
+static void dial_live(struct client *c, const char *address, const char *token)
+{
+        dial(c, address, token);
+        WAIT(state_of(c) == PEER_LIVE);
+}
+
+static struct rpc_call *call(struct client *c, const char *text, unsigned timeout_ms);
+
+static void on_done(void *arg, int err, nng_msg *reply)
+{
+        struct client *c = arg;
+        assert_int_equal(err == 0, reply != NULL);
+        c->done++;
+        c->by_err[-err]++;
+        c->err = err;
+        if (reply) {
+                assert_true(nng_msg_len(reply) >= 1);
+                snprintf(c->text, sizeof(c->text), "%.*s", (int)nng_msg_len(reply) - 1, (char *)nng_msg_body(reply) + 1);
+                nng_msg_free(reply);
+        }
+        if (c->call_again && err == 0)
+                call(c, "again", LONG_MS);
+}
+
+static struct rpc_call *call(struct client *c, const char *text, unsigned timeout_ms)
+{
+        return rpc_call(c->rpc, text_message(TEST_TYPE, text, strlen(text)), timeout_ms, on_done, c);
+}
+
+/* ---- all goes well ---------------------------------------------------------------------------------------------- */
+
+static void test_reply_reaches_the_caller(void **state)
+{
+        struct server s;
+        struct client c;
+        (void)state;
+        serve(&s, 4, "");
+        dial_live(&c, s.address, "");
+        call(&c, "hello there", LONG_MS);
+        assert_int_equal(c.done, 0); /* never from inside rpc_call() */
+        WAIT(c.done == 1);
+        assert_int_equal(c.err, 0);
+        assert_string_equal(c.text, "hello there");
+        rpc_client_close(c.rpc);
+        rpc_server_close(s.rpc);
+}
+
+static void test_hello_tells_who_is_there_and_changes_are_told(void **state)
+{
+        struct server s;
+        struct client c;
+        (void)state;
+        serve(&s, 4, "token");
+        dial_live(&c, s.address, "token");
+        const struct peer_info *info = rpc_client_info(c.rpc);
+        assert_string_equal(info->id, "server-1");
+        assert_int_equal(info->role, ROLE_ORIGIND);
+        assert_int_equal(info->incarnation_us, 1000);
+        assert_int_equal(info->load_permille, 250);
+        size_t before = c.changes;
+        s.self.draining = true;
+        s.self.load_permille = 900;
+        WAIT(state_of(&c) == PEER_DRAINING);
+        assert_int_equal(rpc_client_info(c.rpc)->load_permille, 900);
+        assert_int_equal(c.changes, before + 1);
+        rpc_client_close(c.rpc);
+        rpc_server_close(s.rpc);
+}
+
+static void test_a_handler_may_keep_the_message(void **state)
+{
+        struct server s;
+        struct client c;
+        (void)state;
+        serve(&s, 4, "");
+        dial_live(&c, s.address, "");
+        call(&c, "take", LONG_MS);
+        WAIT(c.done == 1);
+        assert_string_equal(c.text, "taken");
+        rpc_client_close(c.rpc);
+        rpc_server_close(s.rpc);
+        assert_int_equal(s.taken->len, 5);
+        assert_memory_equal(s.taken->data + 1, "take", 4);
+        buf_unref(&s.taken);
+}
+
+static void test_many_calls_at_once_are_all_answered(void **state)
+{
+        struct server s;
+        struct client c;
+        (void)state;
+        serve(&s, 600, "");
+        dial_live(&c, s.address, "");
+        for (int i = 0; i < 500; i++)
+                call(&c, "x", LONG_MS);
+        WAIT(c.done == 500);
+        assert_int_equal(c.by_err[0], 500);
+        rpc_client_close(c.rpc);
+        rpc_server_close(s.rpc);
+}
+
+/* ---- waiting ---------------------------------------------------------------------------------------------------- */
+
+static void test_hello_is_answered_while_every_context_waits(void **state)
+{
+        struct server s;
+        struct client c;
+        (void)state;
+        serve(&s, 8, "");
+        dial_live(&c, s.address, "");
+        for (int i = 0; i < 8; i++)
+                call(&c, "hold", LONG_MS);
+        WAIT(s.held_count == 8);
+        call(&c, "one too many", LONG_MS);
+        WAIT(c.done == 1);
+        assert_int_equal(c.err, ERR_FULL);
+        assert_int_equal(s.requests, 8);
+        s.self.load_permille = 777;
+        WAIT(rpc_client_info(c.rpc)->load_permille == 777);
+        assert_int_equal(state_of(&c), PEER_LIVE);
+        while (s.held_count > 0)
+                rpc_reply(s.held[--s.held_count], text_message(TEST_TYPE, "late", 4));
+        WAIT(c.done == 9);
+        assert_int_equal(c.by_err[0], 8);
+        call(&c, "after", LONG_MS);
+        WAIT(c.done == 10);
+        assert_string_equal(c.text, "after");
+        rpc_client_close(c.rpc);
+        rpc_server_close(s.rpc);
+}
+
+static void test_a_call_ends_by_its_own_timeout_and_a_late_reply_harms_nobody(void **state)
+{
+        struct server s;
+        struct client c;
+        (void)state;
+        serve(&s, 8, "");
+        dial_live(&c, s.address, "");
+        call(&c, "hold", 30);
+        WAIT(c.done == 1);
+        assert_int_equal(c.err, ERR_TIMEOUT);
+        rpc_reply(s.held[0], text_message(TEST_TYPE, "too late", 8));
+        call(&c, "next", LONG_MS); /* the same context again */
+        WAIT(c.done == 2);
+        assert_string_equal(c.text, "next");
+        rpc_client_close(c.rpc);
+        rpc_server_close(s.rpc);
+}
+
+static void test_a_cancelled_call_ends_once(void **state)
+{
+        struct server s;
+        struct client c;
+        (void)state;
+        serve(&s, 8, "");
+        dial_live(&c, s.address, "");
+        struct rpc_call *one = call(&c, "hold", LONG_MS);
+        WAIT(s.held_count == 1);
+        rpc_cancel(one);
+        assert_int_equal(c.done, 0);
+        WAIT(c.done == 1);
+        assert_int_equal(c.err, ERR_CANCELED);
+        rpc_cancel(call(&c, "at once", LONG_MS)); /* its request may not have left yet */
+        WAIT(c.done == 2);
+        rpc_client_close(c.rpc);
+        rpc_server_close(s.rpc);
+}
+
+/* ---- the other side goes away ----------------------------------------------------------------------------------- */
+
+static void test_a_call_without_a_connection_ends_promptly(void **state)
+{
+        struct client c;
+        (void)state;
+        dial(&c, "127.0.0.1:1", "");
+        call(&c, "x", LONG_MS);
+        assert_int_equal(c.done, 0);
+        WAIT(c.done == 1);
+        assert_int_equal(c.err, ERR_CLOSED);
+        WAIT(state_of(&c) == PEER_DEAD);
+        rpc_client_close(c.rpc);
+}
+
+static void test_a_killed_server_ends_its_calls_and_the_next_one_is_found(void **state)
+{
+        struct client c;
+        char address[32];
+        (void)state;
+        pid_t pid = spawn_server(address);
+        dial_live(&c, address, "");
+        for (int i = 0; i < 20; i++)
+                call(&c, i < 10 ? "hold" : "x", LONG_MS);
+        WAIT(c.done == 10);
+        kill(pid, SIGKILL);
+        WAIT(c.done == 20);
+        assert_int_equal(c.by_err[-ERR_CLOSED], 10);
+        WAIT(state_of(&c) == PEER_DEAD);
+        waitpid(pid, NULL, 0);
+
+        struct server s;
+        serve_at(&s, &loop, atoi(strchr(address, ':') + 1), 4, "");
+        WAIT(state_of(&c) == PEER_LIVE);
+        call(&c, "again", LONG_MS);
+        WAIT(c.done == 21);
+        assert_int_equal(c.err, 0);
+        rpc_client_close(c.rpc);
+        rpc_server_close(s.rpc);
+}
+
+static void test_a_frozen_server_times_out_is_dead_and_lives_again(void **state)
+{
+        struct client c;
+        char address[32];
+        (void)state;
+        pid_t pid = spawn_server(address);
+        dial_live(&c, address, "");
+        kill(pid, SIGSTOP);
+        call(&c, "x", 100);
+        WAIT(c.done == 1);
+        assert_int_equal(c.err, ERR_TIMEOUT);
+        WAIT(state_of(&c) == PEER_DEAD);
+        kill(pid, SIGCONT);
+        WAIT(state_of(&c) == PEER_LIVE);
+        call(&c, "x", LONG_MS);
+        WAIT(c.done == 2);
+        assert_int_equal(c.err, 0);
+        rpc_client_close(c.rpc);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+}
+
+/* ---- the other side is not one of us ---------------------------------------------------------------------------- */
+
+static int64_t fault_count(const char *reason);
+
+static void test_a_wrong_token_is_refused(void **state)
+{
+        struct server s;
+        struct client wrong, right;
+        (void)state;
+        int64_t before = fault_count("token");
+        serve(&s, 4, "the token");
+        dial(&wrong, s.address, "another");
+        dial_live(&right, s.address, "the token");
+        WAIT(state_of(&wrong) == PEER_DEAD);
+        assert_int_equal(fault_count("token"), before + 1);
+        call(&wrong, "x", LONG_MS);
+        WAIT(wrong.done == 1);
+        assert_int_equal(wrong.err, ERR_CLOSED);
+        assert_int_equal(s.requests, 0);
+        call(&right, "x", LONG_MS);
+        WAIT(right.done == 1);
+        assert_int_equal(right.err, 0);
+        rpc_client_close(wrong.rpc);
+        rpc_client_close(right.rpc);
+        rpc_server_close(s.rpc);
+}
+
+static void test_a_server_without_the_token_is_not_trusted(void **state)
+{
+        struct server s;
+        struct client c;
+        (void)state;
+        serve(&s, 4, ""); /* it takes anybody */
+        dial(&c, s.address, "the token");
+        WAIT(state_of(&c) == PEER_DEAD);
+        assert_int_equal(c.changes, 1);
+        rpc_client_close(c.rpc);
+        rpc_server_close(s.rpc);
+}
+
+/* A bare REQ socket, to say what rpc_client would not. */
+struct bare {
+        nng_socket socket;
+        nng_aio *aio;
+        atomic_bool busy;
+};
+
+static void bare_done(void *arg)
+{
+        atomic_store(&((struct bare *)arg)->busy, false);
+}
+
+static void bare_open(struct bare *b, const char *address)
+{
+        char url[64];
+        snprintf(url, sizeof(url), "tcp://%s", address);
+        assert_int_equal(nng_req0_open(&b->socket), 0);
+        assert_int_equal(nng_socket_set_ms(b->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE), 0);
+        assert_int_equal(nng_dial(b->socket, url, NULL, 0), 0);
+        assert_int_equal(nng_aio_alloc(&b->aio, bare_done, b), 0);
+        nng_aio_set_timeout(b->aio, 20000);
+}
+
+static int bare_ask(struct bare *b, nng_msg *request, nng_msg **reply)
+{
+        nng_aio_set_msg(b->aio, request);
+        atomic_store(&b->busy, true);
+        nng_send_aio(b->socket, b->aio);
+        WAIT(!atomic_load(&b->busy));
+        assert_int_equal(nng_aio_result(b->aio), 0);
+        atomic_store(&b->busy, true);
+        nng_recv_aio(b->socket, b->aio);
+        WAIT(!atomic_load(&b->busy));
+        int rv = nng_aio_result(b->aio);
+        *reply = rv == 0 ? nng_aio_get_msg(b->aio) : NULL;
+        return rv;
+}
+
+static void bare_close(struct bare *b)
+{
+        nng_aio_free(b->aio);
+        nng_close(b->socket);
+}
+
+static void expect_refused(nng_msg *reply, int status, const char *text)
+{
+        struct reader r;
+        struct refused m;
+        assert_int_equal(message_open(&r, reply), MSG_REFUSED);
+        assert_int_equal(refused_decode(&r, &m), 0);
+        assert_int_equal(m.status, status);
+        assert_non_null(strstr(m.text, text));
+        nng_msg_free(reply);
+}
+
+static void test_another_version_is_told_both_versions(void **state)
+{
+        struct server s;
+        struct bare b;
+        nng_msg *reply;
+        (void)state;
+        serve(&s, 4, "");
+        bare_open(&b, s.address);
+        struct hello m = {.version = 9, .role = ROLE_EDGED, .id = "x"};
+        assert_int_equal(bare_ask(&b, message_new(MSG_HELLO, hello_encode, &m), &reply), 0);
+        expect_refused(reply, ERR_DENIED, "version 9 is not spoken here, only version 1");
+        assert_int_equal(bare_ask(&b, text_message(TEST_TYPE, "x", 1), &reply), 0);
+        expect_refused(reply, ERR_DENIED, "HELLO");
+        assert_int_equal(s.requests, 0);
+        bare_close(&b);
+        rpc_server_close(s.rpc);
+}
+
+static void test_with_a_token_nothing_is_answered_before_hello(void **state)
+{
+        struct server s;
+        struct bare b;
+        nng_msg *reply;
+        (void)state;
+        serve(&s, 4, "token");
+        bare_open(&b, s.address);
+        assert_int_equal(bare_ask(&b, text_message(TEST_TYPE, "x", 1), &reply), 0);
+        expect_refused(reply, ERR_DENIED, "HELLO");
+        struct node_identity self = {.id = "b", .role = ROLE_EDGED, .cluster_token = "token"};
+        struct hello m;
+        hello_fill(&m, &self);
+        assert_int_equal(bare_ask(&b, message_new(MSG_HELLO, hello_encode, &m), &reply), 0);
+        assert_int_equal(*(uint8_t *)nng_msg_body(reply), MSG_HELLO_REPLY);
+        nng_msg_free(reply);
+        assert_int_equal(bare_ask(&b, text_message(TEST_TYPE, "x", 1), &reply), 0);
+        assert_int_equal(*(uint8_t *)nng_msg_body(reply), TEST_TYPE);
+        nng_msg_free(reply);
+        bare_close(&b);
+        rpc_server_close(s.rpc);
+}
+
+struct fault_search {
+        char text[65536];
+        size_t len;
+};
+
+static void collect(void *arg, const char *text, size_t len)
+{
+        struct fault_search *f = arg;
+        assert_true(f->len + len < sizeof(f->text));
+        memcpy(f->text + f->len, text, len);
+        f->len += len;
+}
+
+static int64_t fault_count(const char *reason)
+{
+        static struct fault_search f;
+        char row[96];
+        memset(&f, 0, sizeof(f));
+        metrics_render(collect, &f);
+        snprintf(row, sizeof(row), "freshet_peer_errors_total{reason=\"%s\"} ", reason);
+        char *at = strstr(f.text, row);
+        return at ? atoll(at + strlen(row)) : 0;
+}
+
+/* Says msg on a connection of its own, which ends by that, counted. */
+static void malformed(const char *address, nng_msg *msg)
+{
+        struct bare b;
+        nng_msg *reply;
+        int64_t before = fault_count("malformed");
+        bare_open(&b, address);
+        assert_int_equal(bare_ask(&b, msg, &reply), NNG_ECONNRESET);
+        WAIT(fault_count("malformed") == before + 1);
+        bare_close(&b);
+}
+
+static void test_malformed_messages_cost_only_their_own_connection(void **state)
+{
+        struct server s;
+        struct client good;
+        nng_msg *empty;
+        (void)state;
+        serve(&s, 4, "");
+        dial_live(&good, s.address, "");
+        call(&good, "hold", LONG_MS);
+        WAIT(s.held_count == 1);
+        assert_int_equal(nng_msg_alloc(&empty, 0), 0);
+        malformed(s.address, empty);
+        malformed(s.address, text_message(MSG_HELLO, "\0\1garbage", 9));
+        malformed(s.address, text_message(TEST_TYPE, "drop", 4));
+        assert_int_equal(good.done, 0);
+        rpc_reply(s.held[0], text_message(TEST_TYPE, "still here", 10));
+        WAIT(good.done == 1);
+        assert_string_equal(good.text, "still here");
+        assert_int_equal(state_of(&good), PEER_LIVE);
+        rpc_client_close(good.rpc);
+        rpc_server_close(s.rpc);
+}
+
+static int raw_connect(const char *address)
+{
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(strchr(address, ':') + 1))};
+        inet_pton(AF_INET, "127.0.0.1", &sa.sin_addr);
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+        return fd;
+}
+
+/* Reads what there is; true when the other side closed. */
+static bool ended(int fd)
+{
+        char sink[64];
+        ssize_t n;
+        while ((n = recv(fd, sink, sizeof(sink), 0)) > 0)
+                ;
+        return n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+static void test_garbage_and_huge_claims_on_the_port_hurt_nobody_else(void **state)
+{
+        static const uint8_t handshake_req[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
+        static const uint8_t eight_gb[8] = {0, 0, 0, 2, 0, 0, 0, 0};
+        struct server s;
+        struct client good;
+        char garbage[4096];
+        (void)state;
+        serve(&s, 4, "");
+        dial_live(&good, s.address, "");
+        call(&good, "hold", LONG_MS);
+        int noise = raw_connect(s.address), huge = raw_connect(s.address);
+        for (size_t i = 0; i < sizeof(garbage); i++)
+                garbage[i] = (char)(i * 31 + 7);
+        assert_int_equal(send(noise, garbage, sizeof(garbage), MSG_NOSIGNAL), sizeof(garbage));
+        assert_int_equal(send(huge, handshake_req, 8, MSG_NOSIGNAL), 8);
+        assert_int_equal(send(huge, eight_gb, 8, MSG_NOSIGNAL), 8);
+        int64_t before = fault_count("no_hello");
+        WAIT(ended(noise));
+        WAIT(ended(huge));
+        WAIT(fault_count("no_hello") > before);
+        WAIT(s.held_count == 1);
+        rpc_reply(s.held[0], text_message(TEST_TYPE, "fine", 4));
+        WAIT(good.done == 1);
+        assert_string_equal(good.text, "fine");
+        assert_int_equal(state_of(&good), PEER_LIVE);
+        close(noise);
+        close(huge);
+        rpc_client_close(good.rpc);
+        rpc_server_close(s.rpc);
+}
+
+/* ---- closing ---------------------------------------------------------------------------------------------------- */
+
+static void test_closing_a_client_ends_its_calls_during_the_call(void **state)
+{
+        struct server s;
+        struct client c;
+        (void)state;
+        serve(&s, 8, "");
+        dial_live(&c, s.address, "");
+        for (int i = 0; i < 5; i++)
+                call(&c, "hold", LONG_MS);
+        WAIT(s.held_count == 5);
+        call(&c, "just sent", LONG_MS);
+        rpc_client_close(c.rpc);
+        assert_int_equal(c.done, 6);
+        assert_int_equal(c.by_err[-ERR_CANCELED], 6);
+        rpc_server_close(s.rpc); /* with five requests that nobody answered */
+}
+
+static void close_in_done(void *arg, int err, nng_msg *reply)
+{
+        struct client *c = arg;
+        on_done(c, err, reply);
+        if (c->rpc)
+                rpc_client_close(c->rpc);
+        c->rpc = NULL;
+}
+
+static void test_a_client_may_be_closed_from_its_own_callback(void **state)
+{
+        struct server s;
+        struct client c;
+        (void)state;
+        serve(&s, 8, "");
+        dial_live(&c, s.address, "");
+        call(&c, "hold", LONG_MS);
+        rpc_call(c.rpc, text_message(TEST_TYPE, "x", 1), LONG_MS, close_in_done, &c);
+        WAIT(c.done == 2);
+        assert_null(c.rpc);
+        rpc_server_close(s.rpc);
+}
+
+static void test_a_port_in_use_is_an_error(void **state)
+{
+        struct server s, *second = &(struct server){0};
+        (void)state;
+        serve(&s, 4, "");
+        assert_true(rpc_server_open(&second->rpc, &loop, "127.0.0.1", rpc_server_port(s.rpc), 4, &s.self, handle, second) < 0);
+        assert_null(second->rpc);
+        rpc_server_close(s.rpc);
+}
+
+static void test_opening_and_closing_in_full_flight_is_safe(void **state)
+{
+        (void)state;
+        for (int round = 0; round < 30; round++) {
+                struct server s;
+                struct client c[3];
+                serve(&s, 32, round % 2 ? "token" : "");
+                for (int i = 0; i < 3; i++) {
+                        dial_live(&c[i], s.address, round % 2 ? "token" : "");
+                        c[i].call_again = true;
+                        for (int k = 0; k < 8; k++)
+                                call(&c[i], "x", LONG_MS);
+                }
+                WAIT(s.requests > 200);
+                if (round % 3 == 0)
+                        rpc_client_close(c[0].rpc);
+                rpc_server_close(s.rpc);
+                if (round % 3 == 1)
+                        WAIT(state_of(&c[1]) == PEER_DEAD);
+                for (int i = round % 3 == 0 ? 1 : 0; i < 3; i++)
+                        rpc_client_close(c[i].rpc);
+                for (int i = 0; i < 3; i++)
+                        assert_int_equal(c[i].done, c[i].by_err[0] + c[i].by_err[-ERR_CANCELED] + c[i].by_err[-ERR_CLOSED]);
+        }
+}
+
+#define LOOP_TEST(f) cmocka_unit_test_setup_teardown(f, open_loop, close_loop)
+
+int main(int argc, char **argv)
+{
+        const struct CMUnitTest tests[] = {
+                LOOP_TEST(test_reply_reaches_the_caller),
+                LOOP_TEST(test_hello_tells_who_is_there_and_changes_are_told),
+                LOOP_TEST(test_a_handler_may_keep_the_message),
+                LOOP_TEST(test_many_calls_at_once_are_all_answered),
+                LOOP_TEST(test_hello_is_answered_while_every_context_waits),
+                LOOP_TEST(test_a_call_ends_by_its_own_timeout_and_a_late_reply_harms_nobody),
+                LOOP_TEST(test_a_cancelled_call_ends_once),
+                LOOP_TEST(test_a_call_without_a_connection_ends_promptly),
+                LOOP_TEST(test_a_killed_server_ends_its_calls_and_the_next_one_is_found),
+                LOOP_TEST(test_a_frozen_server_times_out_is_dead_and_lives_again),
+                LOOP_TEST(test_a_wrong_token_is_refused),
+                LOOP_TEST(test_a_server_without_the_token_is_not_trusted),
+                LOOP_TEST(test_another_version_is_told_both_versions),
+                LOOP_TEST(test_with_a_token_nothing_is_answered_before_hello),
+                LOOP_TEST(test_malformed_messages_cost_only_their_own_connection),
+                LOOP_TEST(test_garbage_and_huge_claims_on_the_port_hurt_nobody_else),
+                LOOP_TEST(test_closing_a_client_ends_its_calls_during_the_call),
+                LOOP_TEST(test_a_client_may_be_closed_from_its_own_callback),
+                LOOP_TEST(test_a_port_in_use_is_an_error),
+                LOOP_TEST(test_opening_and_closing_in_full_flight_is_safe),
+        };
+        if (argc > 1 && strcmp(argv[1], "serve") == 0)
+                return serve_alone();
+        log_init("test", getenv("TEST_LOG") ? LOG_DEBUG : LOG_ERROR);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
