@@ -5,7 +5,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <libavformat/avformat.h>
 
+#include "common/bytes.h"
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -26,6 +28,8 @@ struct out_chunk {
 struct track {
         struct track_info info;
         struct buf *init;
+        uint8_t *file; /* init segment and chunks, as a player sees them */
+        size_t file_len;
         int samples, width, height;
         uint32_t timescale;
         int64_t first, next; /* of the samples, by their durations */
@@ -44,6 +48,13 @@ struct rig {
         char failed_text[160];
 };
 
+static void append(struct track *t, const struct buf *b)
+{
+        t->file = mem_resize(t->file, t->file_len + b->len);
+        memcpy(t->file + t->file_len, b->data, b->len);
+        t->file_len += b->len;
+}
+
 static void on_track(void *arg, const struct track_info *info)
 {
         struct rig *r = arg;
@@ -54,6 +65,7 @@ static void on_track(void *arg, const struct track_info *info)
         t->init = buf_ref(info->init);
         t->timescale = info->kind == TRACK_VIDEO ? VIDEO_TIMESCALE : AUDIO_TIMESCALE;
         t->first = -1;
+        append(t, info->init);
         r->track_count++;
 }
 
@@ -67,6 +79,7 @@ static void on_chunk(void *arg, const struct chunk *c)
         o->f = fragment_read(c->bytes->data, c->bytes->len);
         o->c = *c;
         o->c.bytes = NULL;
+        append(&r->tracks[c->track], c->bytes);
 }
 
 static void on_drained(void *arg, int64_t end_us)
@@ -156,8 +169,10 @@ static void rig_free(struct rig *r)
         mailbox_close(&r->mb);
         uv_run(&r->loop, UV_RUN_DEFAULT);
         uv_loop_close(&r->loop);
-        for (int i = 0; i < SESSION_TRACKS_MAX; i++)
+        for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
                 buf_unref(&r->tracks[i].init);
+                free(r->tracks[i].file);
+        }
         free(r->chunks);
         free(r);
 }
@@ -232,6 +247,50 @@ static void read_size(struct track *t)
         t->height = (int)(fragment_u32(tkhd - 4 + len - 4) >> 16);
 }
 
+static int read_file(void *opaque, uint8_t *dst, int len)
+{
+        struct reader *in = opaque;
+        size_t n = reader_left(in) < (size_t)len ? reader_left(in) : (size_t)len;
+        if (n == 0)
+                return AVERROR_EOF;
+        memcpy(dst, reader_bytes(in, n), n);
+        return (int)n;
+}
+
+/* Decodes the track as a player does and counts how often its tone rises through zero in the second from sample `from`. */
+static int tone_hz(const struct track *t, int from)
+{
+        struct reader in;
+        AVFormatContext *f = avformat_alloc_context();
+        AVFrame *frame = av_frame_alloc();
+        AVPacket *pkt = av_packet_alloc();
+        int at = 0, rises = 0;
+        float before = 0;
+
+        reader_init(&in, t->file, t->file_len);
+        f->pb = avio_alloc_context(av_malloc(4096), 4096, 0, &in, read_file, NULL, NULL);
+        assert_int_equal(avformat_open_input(&f, "track", av_find_input_format("mp4"), NULL), 0);
+        AVCodecContext *c = avcodec_alloc_context3(avcodec_find_decoder(AV_CODEC_ID_AAC));
+        avcodec_parameters_to_context(c, f->streams[0]->codecpar);
+        assert_int_equal(avcodec_open2(c, NULL, NULL), 0);
+        for (; av_read_frame(f, pkt) >= 0; av_packet_unref(pkt)) {
+                avcodec_send_packet(c, pkt);
+                while (avcodec_receive_frame(c, frame) == 0)
+                        for (int i = 0; i < frame->nb_samples; i++, at++) {
+                                float now = ((float *)(void *)frame->data[0])[i];
+                                rises += at >= from && at < from + AUDIO_TIMESCALE && before < 0 && now >= 0;
+                                before = now;
+                        }
+        }
+        avcodec_free_context(&c);
+        av_frame_free(&frame);
+        av_packet_free(&pkt);
+        av_freep(&f->pb->buffer);
+        avio_context_free(&f->pb);
+        avformat_close_input(&f);
+        return rises;
+}
+
 static void one_rate(int num, int den, int b_frames)
 {
         struct coded video;
@@ -259,6 +318,33 @@ static void test_every_picture_once_at_29_97_fps(void **state) { (void)state; on
 static void test_every_picture_once_at_30_fps(void **state) { (void)state; one_rate(30, 1, 2); }
 static void test_every_picture_once_at_50_fps(void **state) { (void)state; one_rate(50, 1, 2); }
 static void test_every_picture_once_at_60_fps(void **state) { (void)state; one_rate(60, 1, 2); }
+
+/* A steady rhythm lets the chunk be cut before its end has come; then a picture comes sooner than it should, once within a
+ * segment and once at the end of one. It has its place at the begin of the next chunk. */
+static void test_a_picture_sooner_than_foreseen_is_not_lost(void **state)
+{
+        (void)state;
+        struct coded video;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 75, 0, 25, 15000);
+        video.frames[10].dts_us = 390000;
+        video.frames[25].dts_us = 985000;
+        struct rig *r = rig_new();
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        drain(r);
+        struct track *t = track_named(r, "v96");
+        const struct out_chunk *o;
+        int samples = 0, on_the_edge = 0;
+        for (int at = 0; (o = next_chunk(r, t, &at)); samples += o->f.count) {
+                assert_int_equal(grid_place(o->f.tfdt, VIDEO_TIMESCALE).segment, o->c.segment);
+                assert_int_equal(o->f.key[0], o->c.chunk == 0);
+                on_the_edge += o->f.tfdt == 400 * 90 || o->f.tfdt == 1000 * 90;
+        }
+        assert_int_equal(samples, 75);
+        assert_int_equal(on_the_edge, 2);
+        rig_free(r);
+        coded_free(&video);
+}
 
 static void test_a_limited_rung_has_half_the_pictures(void **state)
 {
@@ -310,6 +396,7 @@ static void test_sound_alone_needs_no_picture(void **state)
         drain(r);
         assert_int_equal(r->track_count, 1);
         assert_in_range(check_track(r, "a64"), 138, 144);
+        assert_in_range(tone_hz(track_named(r, "a64"), 48000), 439, 441);
         rig_free(r);
         coded_free(&audio);
 }
@@ -430,6 +517,7 @@ static void test_a_session_that_goes_on_continues_with_the_very_next_frame(void 
         assert_int_equal(track_named(r, "v96")->first, 2400000 / 100 * 9);
         assert_int_equal(track_named(r, "v64")->first, 2600000 / 100 * 9);
         assert_int_equal(track_named(r, "a64")->first, 113 * AAC_FRAME_SAMPLES);
+        assert_in_range(tone_hz(track_named(r, "a64"), 2000), 439, 441);
         rig_free(r);
         coded_free(&video);
         coded_free(&audio);
@@ -647,6 +735,7 @@ int main(void)
                 cmocka_unit_test(test_every_picture_once_at_30_fps),
                 cmocka_unit_test(test_every_picture_once_at_50_fps),
                 cmocka_unit_test(test_every_picture_once_at_60_fps),
+                cmocka_unit_test(test_a_picture_sooner_than_foreseen_is_not_lost),
                 cmocka_unit_test(test_a_limited_rung_has_half_the_pictures),
                 cmocka_unit_test(test_sound_and_picture_end_together),
                 cmocka_unit_test(test_sound_alone_needs_no_picture),
