@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "common/log.h"
 #include "common/clock.h"
 #include "common/mem.h"
 #include "edged/tcp.h"
@@ -104,7 +103,7 @@ static enum stats_close judge(struct client *c, const struct client_limits *limi
         return CLOSES;
 }
 
-void client_sweep(struct client_list *l, const struct client_limits *limits, int64_t now_us)
+void client_sweep(struct client_list *l, const struct client_limits *limits, int64_t now_us, unsigned closed[CLOSES])
 {
         pthread_mutex_lock(&l->lock);
         for (struct client *c = l->first; c; c = c->next) {
@@ -113,7 +112,7 @@ void client_sweep(struct client_list *l, const struct client_limits *limits, int
                         continue;
                 c->condemned = true;
                 stats_close(why);
-                log_debug("client=%d closed reason=%s", c->fd, stats_close_text(why));
+                closed[why]++;
                 shutdown(c->fd, SHUT_RDWR);
         }
         pthread_mutex_unlock(&l->lock);

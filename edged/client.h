@@ -72,7 +72,8 @@ struct client_limits {
 };
 #define CLIENT_RATE_WINDOW_US (10 * US_PER_S) /* a phone may be in a tunnel for so long */
 
-/* Shuts the sockets of those that broke a limit; MHD then closes them. Loop thread, about once a second. */
-void client_sweep(struct client_list *l, const struct client_limits *limits, int64_t now_us);
+/* Shuts the sockets of those that broke a limit; MHD then closes them. Adds to closed, by reason. Loop thread, about once a
+ * second. */
+void client_sweep(struct client_list *l, const struct client_limits *limits, int64_t now_us, unsigned closed[CLOSES]);
 
 #endif

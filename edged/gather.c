@@ -65,12 +65,11 @@ static void take_list(json_t *by_id, struct buf *list)
 
 struct buf *gather_merge(struct buf *const *lists, size_t count)
 {
-        json_t *by_id = json_object(), *streams = json_array(), *stream;
-        const char *id;
+        json_t *by_id = json_object(), *streams = json_array();
         for (size_t i = 0; i < count; i++)
                 take_list(by_id, lists[i]);
-        json_object_foreach(by_id, id, stream)
-                json_array_append(streams, stream);
+        for (void *at = json_object_iter(by_id); at; at = json_object_iter_next(by_id, at))
+                json_array_append(streams, json_object_iter_value(at));
         json_t *root = json_pack("{s:o}", "streams", streams);
         char *text = json_dumps(root, JSON_COMPACT);
         struct buf *out = buf_copy(text, strlen(text));

@@ -329,7 +329,7 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *connection, char *s
         return strlen(s);
 }
 
-static void on_mhd_log(void *cls, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void on_mhd_log(void *cls, const char *fmt, va_list ap)
 {
         (void)cls;
         if (!log_enabled(LOG_DEBUG))
@@ -384,7 +384,8 @@ static int start_thread(struct http *h, struct http_thread *t)
         }
         h->port = port_of(t->listen_fd);
         client_list_init(&t->clients);
-        unsigned share = h->cfg.connections_max / h->cfg.threads + 1;
+        unsigned share = h->cfg.connections_max / h->cfg.threads;
+        share += share / 4 + 16; /* the kernel deals connections out by hash, not evenly */
         t->mhd = MHD_start_daemon(
                 MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
                 on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, t->listen_fd,
@@ -427,8 +428,14 @@ int http_port(const struct http *h)
 
 void http_sweep(struct http *h, int64_t now_us)
 {
+        unsigned closed[CLOSES] = {0};
         for (unsigned i = 0; i < h->started; i++)
-                client_sweep(&h->threads[i].clients, &h->cfg.limits, now_us);
+                client_sweep(&h->threads[i].clients, &h->cfg.limits, now_us, closed);
+        for (int why = 0; why < CLOSES; why++) {
+                if (closed[why])
+                        log_info("msg=\"closed viewers' connections\" reason=%s count=%u",
+                                 stats_close_text((enum stats_close)why), closed[why]);
+        }
 }
 
 void http_quiesce(struct http *h)

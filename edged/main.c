@@ -164,7 +164,7 @@ static unsigned connections_possible(int64_t wanted)
                 return (unsigned)wanted;
         lim.rlim_cur = lim.rlim_max;
         setrlimit(RLIMIT_NOFILE, &lim);
-        int64_t most = (int64_t)lim.rlim_cur - FILES_BESIDE_VIEWERS;
+        int64_t most = ((int64_t)lim.rlim_cur - FILES_BESIDE_VIEWERS) * 4 / 5; /* http.c's threads may be unequal */
         if (lim.rlim_cur == RLIM_INFINITY || most >= wanted)
                 return (unsigned)wanted;
         most = most < 16 ? 16 : most;

@@ -19,7 +19,7 @@ enum stats_result {
         X(SLOW_READER, "slow_reader")   /* below min_rate_bytes_s */                                                   \
         X(IDLE, "idle")                 /* keep-alive over */                                                          \
         X(BODY, "request_body")         /* a request with more body than is skipped */                                 \
-        X(UNREAD, "bad_request")        /* no request could be made of what it sent: too big or not HTTP */            \
+        X(UNREAD, "no_request")         /* it came and went: nothing was sent, or nothing that is a request */         \
         X(BROKEN, "broken_upstream")    /* the rest of a growing object will not come */
 
 enum stats_close {

@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Cached objects over HTTP: edged beside nginx serving the same bytes as files with sendfile, one server thread each, from
+the same load generator (wrk, keep-alive connections) in alternating rounds of one run. Requests a second, and CPU of the
+server per thousand requests, which says the same on a machine that is busy with other things.
+
+Also: an object that a thousand viewers want while it is being made, and how many FETCHes that costs (one that waited in
+vain for half a second may be among them)."""
+import argparse
+import json
+import os
+import pathlib
+import re
+import selectors
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+TICK = os.sysconf("SC_CLK_TCK")
+SIZES = {"3 KB": 3000, "312 KB": 319488}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def body_of(size):
+    return bytes((i * 7 + i // 251) & 255 for i in range(size))
+
+
+def wait_for(condition, what):
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    sys.exit(f"{what}: does not get ready")
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return answer.read()
+
+
+def cpu_seconds(pids):
+    total = 0
+    for pid in pids:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICK
+
+
+class Server:
+    def __init__(self, name, process, base, paths):
+        self.name, self.process, self.base, self.paths = name, process, base, paths
+
+    def pids(self):
+        """The process and its workers."""
+        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [self.process.pid, *map(int, children)]
+
+
+def start_edge(directory):
+    fake, http, admin = free_port(), free_port(), free_port()
+    origin = subprocess.Popen([TOP / "build/release/tools/fake_fetch", "--port", str(fake)], stdout=subprocess.DEVNULL)
+    sets = {"id": "edge-bench", "http_port": http, "fetch_port": free_port(), "admin_port": admin, "http_threads": 1,
+            "origins": f"127.0.0.1:{fake}", "log_level": "warn"}
+    with open(directory / "edge.log", "wb") as log:
+        edge = subprocess.Popen([TOP / "bin/edged", *(w for k, v in sets.items() for w in ("--set", f"{k}={v}"))], stderr=log)
+    base = f"http://127.0.0.1:{http}"
+    wait_for(lambda: get(f"http://127.0.0.1:{admin}/readyz"), "edged")
+    return Server("edged", edge, base, {s: f"/live/whole_{n}/s/v720/1.m4s" for s, n in SIZES.items()}), origin
+
+
+def start_nginx(directory):
+    port = free_port()
+    root = directory / "root"
+    root.mkdir()
+    for size in SIZES.values():
+        (root / f"{size}.m4s").write_bytes(body_of(size))
+    (directory / "nginx.conf").write_text(f"""
+        daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log {directory}/error.log; user root;
+        events {{ worker_connections 4096; }}
+        http {{
+          access_log off; sendfile on; tcp_nopush on; tcp_nodelay on; keepalive_requests 100000000;
+          open_file_cache max=100; types {{ video/mp4 m4s; }}
+          server {{ listen 127.0.0.1:{port}; root {root}; add_header Access-Control-Allow-Origin *;
+                    add_header Cache-Control "max-age=31536000, immutable"; add_header Timing-Allow-Origin *; }}
+        }}""")
+    nginx = subprocess.Popen([shutil.which("nginx") or "/usr/sbin/nginx", "-p", directory, "-c", directory / "nginx.conf"],
+                             stderr=subprocess.DEVNULL)
+    base = f"http://127.0.0.1:{port}"
+    wait_for(lambda: get(f"{base}/3000.m4s"), "nginx")
+    return Server("nginx", nginx, base, {s: f"/{n}.m4s" for s, n in SIZES.items()})
+
+
+def measure(server, size, args):
+    url = server.base + server.paths[size]
+    if get(url) != body_of(SIZES[size]):
+        sys.exit(f"{server.name} serves other bytes")
+    before = cpu_seconds(server.pids())
+    out = subprocess.run(["wrk", "-t1", f"-c{args.connections}", f"-d{args.seconds}s", url], capture_output=True, text=True,
+                         check=True).stdout
+    spent = cpu_seconds(server.pids()) - before
+    requests = int(re.search(r"(\d+) requests in", out).group(1))
+    if "Non-2xx" in out or "Socket errors" in out:
+        sys.exit(f"{server.name}: {out}")
+    return requests / args.seconds, 1e6 * spent / requests
+
+
+def crowd(edge, viewers):
+    """FETCHes that one object costs which `viewers` connections ask for at the same time, and when all have it."""
+    path = "/live/late_3000_1000/s/v720/7.m4s"
+    host, port = edge.base[7:].split(":")
+    began, sockets = time.monotonic(), []
+    for _ in range(viewers):
+        s = socket.create_connection((host, int(port)))
+        s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        sockets.append(s)
+    asked = time.monotonic()
+    waiting = selectors.DefaultSelector()
+    for s in sockets:
+        waiting.register(s, selectors.EVENT_READ, bytearray())
+    while waiting.get_map():
+        for key, _ in waiting.select():
+            piece = key.fileobj.recv(65536)
+            key.data.extend(piece)
+            if not piece:
+                if not key.data.endswith(body_of(3000)):
+                    sys.exit("a viewer of the crowd got other bytes")
+                waiting.unregister(key.fileobj)
+                key.fileobj.close()
+    done = time.monotonic()
+    fetches = json.loads(get(f"{edge.base}/live/x/counts.json"))[path]
+    print(f"{viewers} viewers ask for one object within {asked - began:.2f} s, before it is there: {fetches} FETCH upstream, "
+          f"all have it {done - began:.2f} s after the first asked (it is there after 1.00 s)")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=3, help="of one round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=64)
+    args = parser.parse_args()
+    if not shutil.which("wrk"):
+        sys.exit("wrk is missing: apt-get install wrk")
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="freshet-edge-"))
+    running = []
+    try:
+        edge, origin = start_edge(directory)
+        running += [edge.process, origin]
+        nginx = start_nginx(directory)
+        running.append(nginx.process)
+        print(f"{'object':8} {'server':7} {'requests/s':>11} {'MB/s':>7} {'server CPU µs/request':>22}   median of "
+              f"{args.rounds} rounds of {args.seconds} s, {args.connections} connections, one server thread")
+        for size, count in SIZES.items():
+            rates, costs = {}, {}
+            for _ in range(args.rounds):
+                for server in (edge, nginx):
+                    rate, cost = measure(server, size, args)
+                    rates.setdefault(server.name, []).append(rate)
+                    costs.setdefault(server.name, []).append(cost)
+            rate = {name: statistics.median(v) for name, v in rates.items()}
+            cost = {name: statistics.median(v) for name, v in costs.items()}
+            for name in rate:
+                print(f"{size:8} {name:7} {rate[name]:11.0f} {rate[name] * count / 1e6:7.0f} {cost[name]:22.1f}")
+            print(f"{size:8} {'ratio':7} {rate['edged'] / rate['nginx']:10.2f}× {'':7} {cost['edged'] / cost['nginx']:21.2f}×")
+        crowd(edge, 1000)
+    finally:
+        for process in running:
+            process.terminate()
+            process.wait()
+        shutil.rmtree(directory)
+
+
+main()
