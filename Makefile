@@ -175,7 +175,7 @@ $$(patsubst %,$(F)/bin/%,$$($(1)_FUZZ)): $(F)/bin/%: $(F)/obj/tests/fuzz/%_fuzz.
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
 	$$(Q)clang -fsanitize=fuzzer,address,undefined -pthread -o $$@ $$< $$(call libs,$(1),$(F),)
-FUZZERS += $$(foreach t,$$($(1)_FUZZ),$$(if $$(wildcard tests/fuzz/$$(t)_fuzz.c),$(F)/bin/$$(t)))
+FUZZERS += $$(foreach t,$$($(1)_FUZZ),$$(if $$(wildcard tests/fuzz/$$(t)_fuzz.c),$(F)/bin/$$(t),$$(warning tests/fuzz/$$(t)_fuzz.c is listed but missing)))
 endef
 $(foreach m,$(MODULES),$(eval $(call FUZZ_MODULE,$(m))))
 $(F)/obj/%.o: %.c
