@@ -1,0 +1,56 @@
+#include "ingestd/ingest.h"
+
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#include <string.h>
+
+bool ingest_key_ok(const struct ingest *in, const char *key)
+{
+        const char *asked = in->limits->publish_key;
+        unsigned char a[SHA256_DIGEST_LENGTH], b[SHA256_DIGEST_LENGTH];
+        if (!*asked)
+                return true;
+        SHA256((const unsigned char *)asked, strlen(asked), a);
+        SHA256((const unsigned char *)key, strlen(key), b);
+        return CRYPTO_memcmp(a, b, sizeof(a)) == 0;
+}
+
+void ingest_poke(struct ingest *in)
+{
+        for (struct publication *p = in->first, *next; p; p = next) {
+                next = publication_link(p)->next;
+                relay_poke(publication_relay(p));
+        }
+}
+
+void ingest_lose(struct ingest *in, const struct rpc_client *gone)
+{
+        for (struct publication *p = in->first, *next; p; p = next) {
+                next = publication_link(p)->next;
+                relay_lose(publication_relay(p), gone);
+        }
+}
+
+void ingest_add(struct ingest *in, struct publication *p)
+{
+        struct publication_link *l = publication_link(p);
+        l->next = in->first;
+        l->link = &in->first;
+        if (l->next)
+                publication_link(l->next)->link = &l->next;
+        in->first = p;
+        in->count++;
+}
+
+void ingest_remove(struct ingest *in, struct publication *p)
+{
+        struct publication_link *l = publication_link(p);
+        *l->link = l->next;
+        if (l->next)
+                publication_link(l->next)->link = l->link;
+        in->count--;
+        for (struct publication *other = in->first; other; other = publication_link(other)->next)
+                publication_poke(other);
+        if (in->count == 0 && in->emptied)
+                in->emptied(in->arg);
+}

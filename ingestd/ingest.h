@@ -1,0 +1,53 @@
+/* ingest.h - what the publications of a daemon share: the limits, the way to the transcoders, and who publishes what.
+ *
+ * A publication is in the list from publication_begin() until its relay has said CLOSE, which is a little after
+ * publication_end(). Of those with one name at most one is live; the next one opens when the one before is gone, so that
+ * a transcoder sees CLOSE before OPEN. Loop thread only. */
+#ifndef INGESTD_INGEST_H
+#define INGESTD_INGEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ingestd/publication.h"
+#include "ingestd/relay.h"
+
+/* Read at each use, so that a reload takes effect. */
+struct ingest_limits {
+        char *publish_key;      /* "": anyone may publish */
+        int64_t max_publishers;
+        int64_t replay_bytes;   /* a publication */
+        int64_t track_wait_ms;  /* for the second track, once there is one */
+};
+
+struct ingest {
+        const struct ingest_limits *limits;
+        struct relays relays;
+        struct publication *first; /* all of them, newest first */
+        unsigned count;            /* of them */
+        unsigned live;
+        void (*emptied)(void *arg); /* count became 0; may be NULL */
+        void *arg;
+        int64_t (*wall_us)(void); /* clock_wall_us(), or a test's */
+        int64_t (*mono_us)(void);
+};
+
+/* True when key is the one that is asked for; takes the same time for any two. */
+bool ingest_key_ok(const struct ingest *in, const char *key);
+
+void ingest_poke(struct ingest *in);                               /* transcoders changed */
+void ingest_lose(struct ingest *in, const struct rpc_client *gone); /* this one must not be used any more */
+
+/* For publication.c. */
+void ingest_add(struct ingest *in, struct publication *p);
+void ingest_remove(struct ingest *in, struct publication *p);
+
+/* For ingest.c: what publication.c keeps in the list. */
+struct publication_link {
+        struct publication *next, **link;
+};
+struct publication_link *publication_link(struct publication *p);
+struct relay *publication_relay(struct publication *p);
+void publication_poke(struct publication *p); /* another one of its name may be gone */
+
+#endif

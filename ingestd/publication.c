@@ -1,0 +1,336 @@
+#include "ingestd/publication.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "ingestd/ingest.h"
+#include "ingestd/relay.h"
+#include "ingestd/replay.h"
+#include "ingestd/rtmp_close.h"
+#include "ingestd/stats.h"
+#include "ingestd/timeline.h"
+
+#define UNNAMED_WAIT_US 500000 /* for a track that the metadata, naming the other, does not name */
+#define SAY_AGAIN_US 5000000   /* the same complaint is logged once in this time */
+
+struct publication {
+        struct publication_link list;
+        struct ingest *in;
+        const struct publication_events *events;
+        void *arg;
+        char stream[STREAM_ID_MAX + 1];
+        char address[64], encoder[64], title[128];
+
+        struct flv_metadata metadata;
+        bool told; /* metadata was seen */
+        struct {
+                struct buf *config; /* the newest */
+                bool running;       /* a keyframe was seen, the frames after it make sense */
+        } track[TRACK_KINDS];
+        int64_t first_mono_us; /* of the first frame; 0: none yet */
+        bool started;          /* the timeline runs */
+        bool live;             /* in front of its name: not ended, refused or taken over */
+        bool ended, relay_done;
+
+        struct timeline timeline;
+        struct replay replay;
+        struct relay *relay;
+        int64_t counted_bytes; /* of the replay buffer, in the gauge */
+        int64_t said_break_us, said_lost_us;
+};
+
+struct publication_link *publication_link(struct publication *p)
+{
+        return &p->list;
+}
+
+struct relay *publication_relay(struct publication *p)
+{
+        return p->relay;
+}
+
+static void not_live(struct publication *p)
+{
+        if (!p->live)
+                return;
+        p->live = false;
+        p->in->live--;
+        stats_add(STAT_PUBLISHERS, -1);
+}
+
+static void free_publication(struct publication *p)
+{
+        struct ingest *in = p->in;
+        relay_free(p->relay);
+        stats_add(STAT_REPLAY_BYTES, -p->counted_bytes);
+        replay_fini(&p->replay);
+        for (int k = 0; k < TRACK_KINDS; k++)
+                buf_unref(&p->track[k].config);
+        ingest_remove(in, p);
+        free(p);
+}
+
+/* The relay's events --------------------------------------------------------------------------------------------- */
+
+static void on_refused(void *arg, int reason, const char *code, const char *text)
+{
+        struct publication *p = arg;
+        bool tell = p->live;
+        not_live(p);
+        if (tell)
+                p->events->refuse(p->arg, reason, code, text);
+}
+
+static void on_relay_done(void *arg)
+{
+        struct publication *p = arg;
+        p->relay_done = true;
+        if (p->ended)
+                free_publication(p);
+}
+
+static const struct relay_events relay_events = {.refused = on_refused, .done = on_relay_done};
+
+/* Beginning ------------------------------------------------------------------------------------------------------- */
+
+static struct publication *find_live(const struct ingest *in, const char *stream)
+{
+        struct publication *p = in->first;
+        while (p && !(p->live && strcmp(p->stream, stream) == 0))
+                p = p->list.next;
+        return p;
+}
+
+static void take_over(struct publication *old, const char *by)
+{
+        log_info("stream=%s old=%s new=%s msg=\"taken over by a newer connection\"", old->stream, old->address, by);
+        stats_add(STAT_TAKEN_OVER, 1);
+        not_live(old);
+        relay_finish(old->relay, CLOSE_LOST);
+        old->events->refuse(old->arg, RTMP_CLOSE_TAKEN_OVER, "NetStream.Publish.BadName",
+                            "a newer connection publishes this stream");
+}
+
+static struct publication *new_publication(struct ingest *in, const struct publish_request *request,
+                                           const struct publication_events *events, void *arg)
+{
+        struct publication *p = mem_alloc(sizeof(*p));
+        p->in = in;
+        p->events = events;
+        p->arg = arg;
+        memcpy(p->stream, request->stream, sizeof(p->stream));
+        memcpy(p->address, request->address, sizeof(p->address));
+        memcpy(p->encoder, request->encoder, sizeof(p->encoder));
+        p->metadata = (struct flv_metadata){.has_video = -1, .has_audio = -1};
+        replay_init(&p->replay, (size_t)in->limits->replay_bytes);
+        const struct relay_stream stream = {p->stream, p->address, p->encoder, p->title};
+        p->relay = relay_new(&in->relays, &stream, &p->timeline, &p->replay, &relay_events, p);
+        p->live = true;
+        in->live++;
+        stats_add(STAT_PUBLISHERS, 1);
+        ingest_add(in, p);
+        return p;
+}
+
+int publication_begin(struct publication **out, struct ingest *in, const struct publish_request *request,
+                      const struct publication_events *events, void *arg, char *text, size_t text_cap)
+{
+        *out = NULL;
+        if (!ingest_key_ok(in, request->key)) {
+                snprintf(text, text_cap, "%s", *request->key ? "wrong publishing key" : "a publishing key is needed");
+                return ERR_DENIED;
+        }
+        struct publication *old = find_live(in, request->stream);
+        if (!old && in->live >= in->limits->max_publishers) {
+                snprintf(text, text_cap, "this server has as many publishers as it takes");
+                return ERR_FULL;
+        }
+        if (old)
+                take_over(old, request->address);
+        *out = new_publication(in, request, events, arg);
+        return 0;
+}
+
+/* Opening the transcoder ----------------------------------------------------------------------------------------- */
+
+/* How long after the first frame of all a track that has not shown up yet is waited for. */
+static int64_t patience_us(const struct publication *p, enum track_kind kind)
+{
+        int64_t most = p->in->limits->track_wait_ms * US_PER_MS;
+        int has = kind == TRACK_VIDEO ? p->metadata.has_video : p->metadata.has_audio;
+        int other = kind == TRACK_VIDEO ? p->metadata.has_audio : p->metadata.has_video;
+        if (has == 0)
+                return 0;
+        return p->told && has < 0 && other > 0 && most > UNNAMED_WAIT_US ? UNNAMED_WAIT_US : most;
+}
+
+static bool waited_for(const struct publication *p, enum track_kind kind)
+{
+        return p->in->mono_us() - p->first_mono_us >= patience_us(p, kind);
+}
+
+static bool tracks_known(const struct publication *p)
+{
+        for (int k = 0; k < TRACK_KINDS; k++) {
+                if (!p->track[k].config && !waited_for(p, (enum track_kind)k))
+                        return false;
+        }
+        return true;
+}
+
+/* Another one of this name whose CLOSE is not through yet. */
+static bool one_before(const struct publication *p)
+{
+        for (const struct publication *q = p->in->first; q; q = q->list.next) {
+                if (q != p && !q->relay_done && strcmp(q->stream, p->stream) == 0)
+                        return true;
+        }
+        return false;
+}
+
+static void open_when_ready(struct publication *p)
+{
+        if (p->live && p->started && !relay_opened(p->relay) && tracks_known(p) && !one_before(p))
+                relay_open(p->relay);
+}
+
+void publication_poke(struct publication *p)
+{
+        open_when_ready(p);
+}
+
+/* Frames ---------------------------------------------------------------------------------------------------------- */
+
+static void keep(struct publication *p, const struct frame *f)
+{
+        size_t lost = replay_push(&p->replay, f);
+        stats_add(STAT_REPLAY_BYTES, (int64_t)p->replay.bytes - p->counted_bytes);
+        p->counted_bytes = (int64_t)p->replay.bytes;
+        if (lost == 0)
+                return;
+        stats_add(STAT_LOST_FRAMES, (int64_t)lost);
+        int64_t now = p->in->mono_us();
+        if (p->said_lost_us && now - p->said_lost_us < SAY_AGAIN_US)
+                return;
+        p->said_lost_us = now;
+        log_warn("stream=%s bytes=%zu lost_frames=%" PRIu64 " msg=\"replay buffer full, its oldest pictures go\"",
+                 p->stream, p->replay.bytes, p->replay.lost);
+}
+
+static bool same_bytes(const struct buf *a, const struct buf *b)
+{
+        return a && a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+}
+
+static void on_config(struct publication *p, const struct flv_frame *f)
+{
+        struct buf *old = p->track[f->track].config;
+        if (same_bytes(old, f->bytes))
+                return;
+        /* A copy: what flv.c made lies in the whole message. */
+        struct buf *config = buf_copy(f->bytes->data, f->bytes->len);
+        p->track[f->track].config = config;
+        if (!old && !relay_opened(p->relay)) {
+                replay_config(&p->replay, f->track, f->codec, config);
+        } else {
+                const struct frame frame = {.track = f->track, .codec = f->codec, .flags = FRAME_CONFIG, .bytes = config,
+                                            .dts_us = p->timeline.track[f->track].last_us};
+                keep(p, &frame);
+                log_info("stream=%s track=%s msg=\"%s\"", p->stream, f->track == TRACK_VIDEO ? "video" : "audio",
+                         old ? "codec configuration changed" : "late track");
+        }
+        buf_unref(&old);
+}
+
+/* Whether the broadcast may begin with this frame: a keyframe, or sound when no picture is to be expected. */
+static bool may_start(const struct publication *p, const struct flv_frame *f)
+{
+        return f->track == TRACK_VIDEO || waited_for(p, TRACK_VIDEO);
+}
+
+static void say_broken(struct publication *p, const struct flv_frame *f)
+{
+        int64_t now = p->in->mono_us();
+        stats_add(STAT_BREAKS, 1);
+        if (p->said_break_us && now - p->said_break_us < SAY_AGAIN_US)
+                return;
+        p->said_break_us = now;
+        log_info("stream=%s track=%s timestamp_ms=%u msg=\"time is not continuous\"", p->stream,
+                 f->track == TRACK_VIDEO ? "video" : "audio", f->dts_ms);
+}
+
+static void on_media(struct publication *p, const struct flv_frame *f)
+{
+        const struct timeline_frame in = {.track = f->track, .dts_ms = f->dts_ms, .cts_ms = f->cts_ms};
+        struct timeline_time at;
+        int64_t wall = p->in->wall_us();
+        bool fits = f->track == TRACK_AUDIO || p->track[f->track].running || f->flags & FRAME_KEY;
+        if (f->bytes->len > FRAME_MAX || !fits || (!p->started && !may_start(p, f))) {
+                stats_add(STAT_DROPPED_FRAMES, 1);
+                return;
+        }
+        if (!p->started)
+                timeline_start(&p->timeline, &in, wall);
+        p->started = true;
+        if (!timeline_map(&p->timeline, &in, wall, &at)) {
+                stats_add(STAT_DROPPED_FRAMES, 1);
+                return;
+        }
+        if (at.broken && p->track[f->track].running)
+                say_broken(p, f);
+        p->track[f->track].running = true;
+        const struct frame frame = {.track = f->track, .codec = f->codec, .dts_us = at.dts_us, .cts_us = at.cts_us,
+                                    .flags = f->flags | (at.broken ? FRAME_BREAK : 0), .bytes = f->bytes};
+        keep(p, &frame);
+}
+
+void publication_frame(struct publication *p, const struct flv_frame *f)
+{
+        assert(!p->ended && f->track < TRACK_KINDS);
+        if (!p->live)
+                return;
+        if (!p->first_mono_us)
+                p->first_mono_us = p->in->mono_us();
+        if (f->flags & FRAME_CONFIG)
+                on_config(p, f);
+        else
+                on_media(p, f);
+        if (relay_opened(p->relay))
+                relay_kick(p->relay);
+        else
+                open_when_ready(p);
+}
+
+void publication_metadata(struct publication *p, const struct flv_metadata *m)
+{
+        assert(!p->ended);
+        p->told = true;
+        p->metadata = *m;
+        if (relay_opened(p->relay))
+                return; /* what was said in OPEN stands */
+        if (*m->encoder)
+                memcpy(p->encoder, m->encoder, sizeof(p->encoder));
+        if (*m->title)
+                memcpy(p->title, m->title, sizeof(p->title));
+}
+
+void publication_end(struct publication *p, enum close_reason why)
+{
+        assert(!p->ended);
+        /* A broadcast shorter than the wait for its tracks. */
+        if (p->live && p->started && !relay_opened(p->relay) && !one_before(p))
+                relay_open(p->relay);
+        not_live(p);
+        p->ended = true;
+        relay_finish(p->relay, why);
+        if (p->relay_done)
+                free_publication(p);
+}

@@ -1,0 +1,82 @@
+/* relay.h - one stream on its way to a transcoder: OPEN, MEDIA batch by batch, CLOSE (proto/media.h), and another
+ * transcoder whenever one fails.
+ *
+ *   NEW       relay_new()
+ *   SEEKING   relay_open()     walks the ring for a transcoder that takes the stream; waits and begins again when none does
+ *   OPENING                    OPEN is under way
+ *   LIVE      relay_kick()     frames are in the replay buffer. One batch is in flight, the next one gathers meanwhile
+ *   CLOSING   relay_finish()   what is left has been sent, CLOSE is under way
+ *   DONE                       events.done() was called; relay_free() is due
+ *
+ * From LIVE any failure leads back to SEEKING, and OPEN on the next transcoder is followed by all that the buffer holds.
+ * relay_finish() may be called in every state; done() comes at most RELAY_FINISH_MS later, never from inside it.
+ *
+ * Calls and their answers go over struct relay_link, so that tests can be the transcoder. Loop thread only. */
+#ifndef INGESTD_RELAY_H
+#define INGESTD_RELAY_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "common/rpc.h"
+#include "ingestd/replay.h"
+#include "ingestd/timeline.h"
+
+#define RELAY_CALL_MS 2000      /* deadline of MEDIA and CLOSE */
+#define RELAY_OPEN_MS 3000      /* of OPEN: the transcoder asks its origins meanwhile */
+#define RELAY_KEEPALIVE_MS 500  /* an empty batch when there is nothing to send */
+#define RELAY_FINISH_MS 5000
+#define RELAY_CANDIDATES 16     /* transcoders that are tried before waiting */
+
+struct relay;
+
+struct relay_candidate {
+        char address[64];
+        struct rpc_client *rpc;
+};
+
+/* How transcoders are found and reached. */
+struct relay_link {
+        /* Transcoders for the stream, best first; at most max. Returns how many. */
+        size_t (*walk)(void *arg, const char *stream, struct relay_candidate *out, size_t max);
+        struct rpc_call *(*call)(struct rpc_client *c, nng_msg *request, unsigned timeout_ms, rpc_done *done, void *arg);
+        void (*cancel)(struct rpc_call *call);
+        void (*drop)(struct rpc_client *c, const char *why); /* it sent what makes no sense */
+};
+
+/* What all relays of a daemon share. */
+struct relays {
+        uv_loop_t *loop;
+        const struct relay_link *link;
+        void *link_arg;
+        unsigned gather_ms; /* frames wait so long for others, all streams to the same beat; 0: not at all */
+        uv_timer_t beat;
+        bool beating;
+        struct relay *due; /* to be sent at the next beat */
+};
+void relays_open(struct relays *rs);  /* the fields before beat are set */
+void relays_close(struct relays *rs); /* no relay is left */
+
+struct relay_events {
+        /* The transcoder will not have this stream: reason is an enum rtmp_close. The relay does nothing any more. */
+        void (*refused)(void *arg, int reason, const char *code, const char *text);
+        void (*done)(void *arg);
+};
+
+/* Strings are borrowed for the life of the relay, and filled in before relay_open(). */
+struct relay_stream {
+        const char *stream, *publisher, *encoder, *title;
+};
+
+struct relay *relay_new(struct relays *rs, const struct relay_stream *stream, struct timeline *timeline,
+                        struct replay *replay, const struct relay_events *events, void *arg);
+void relay_open(struct relay *r);
+bool relay_opened(const struct relay *r);
+void relay_kick(struct relay *r);              /* there is a new frame in the buffer */
+void relay_poke(struct relay *r);              /* other transcoders may be there now */
+void relay_lose(struct relay *r, const struct rpc_client *gone); /* its connection is no longer ours to use */
+bool relay_uses(const struct relay *r, const struct rpc_client *c);
+void relay_finish(struct relay *r, enum close_reason why); /* idempotent; the first reason counts */
+void relay_free(struct relay *r);              /* DONE only */
+
+#endif

@@ -1,0 +1,167 @@
+#include "ingestd/replay.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "common/mem.h"
+
+#define CAP_FIRST 64
+#define SOUND_KEPT_US 200000 /* before what is stored */
+
+struct replay_entry {
+        struct frame frame;
+        uint64_t next_key; /* of a video keyframe: the next one */
+};
+
+static struct replay_entry *entry(const struct replay *r, uint64_t seq)
+{
+        return &r->entries[seq & (r->cap - 1)];
+}
+
+static bool is_key(const struct frame *f)
+{
+        return f->track == TRACK_VIDEO && f->flags & FRAME_KEY;
+}
+
+static size_t weight(const struct frame *f)
+{
+        return f->bytes->len + REPLAY_FRAME_BYTES;
+}
+
+void replay_init(struct replay *r, size_t limit_bytes)
+{
+        *r = (struct replay){.limit_bytes = limit_bytes, .first_key = REPLAY_NO_KEY, .last_key = REPLAY_NO_KEY};
+}
+
+void replay_config(struct replay *r, uint8_t track, uint8_t codec, struct buf *bytes)
+{
+        struct buf *old = r->config[track].bytes;
+        r->config[track].codec = codec;
+        r->config[track].bytes = buf_ref(bytes);
+        r->config_changes++;
+        buf_unref(&old);
+}
+
+static void drop_head(struct replay *r)
+{
+        struct frame *f = &entry(r, r->head)->frame;
+        if (f->flags & FRAME_CONFIG)
+                replay_config(r, f->track, f->codec, f->bytes);
+        if (r->head == r->first_key) {
+                r->first_key = entry(r, r->head)->next_key;
+                if (r->first_key == REPLAY_NO_KEY)
+                        r->last_key = REPLAY_NO_KEY;
+        }
+        r->bytes -= weight(f);
+        buf_unref(&f->bytes);
+        r->head++;
+}
+
+void replay_fini(struct replay *r)
+{
+        while (r->head < r->tail)
+                drop_head(r);
+        for (int k = 0; k < TRACK_KINDS; k++)
+                buf_unref(&r->config[k].bytes);
+        free(r->entries);
+        r->entries = NULL;
+        r->cap = 0;
+}
+
+static void grow(struct replay *r)
+{
+        size_t cap = r->cap ? 2 * r->cap : CAP_FIRST;
+        struct replay_entry *entries = mem_resize(NULL, cap * sizeof(*entries));
+        for (uint64_t seq = r->head; seq < r->tail; seq++)
+                entries[seq & (cap - 1)] = *entry(r, seq);
+        free(r->entries);
+        r->entries = entries;
+        r->cap = cap;
+}
+
+/* Lets the oldest group of pictures go, or, of a single one, its oldest frame. */
+static void make_room(struct replay *r)
+{
+        uint64_t next = r->first_key == REPLAY_NO_KEY ? REPLAY_NO_KEY
+                        : r->first_key > r->head      ? r->first_key
+                                                      : entry(r, r->first_key)->next_key;
+        uint64_t to = next == REPLAY_NO_KEY ? r->head + 1 : next;
+        r->lost += to - r->head;
+        while (r->head < to)
+                drop_head(r);
+}
+
+static void note_key(struct replay *r, uint64_t seq)
+{
+        if (r->last_key == REPLAY_NO_KEY)
+                r->first_key = seq;
+        else
+                entry(r, r->last_key)->next_key = seq;
+        r->last_key = seq;
+}
+
+size_t replay_push(struct replay *r, const struct frame *f)
+{
+        uint64_t lost = r->lost;
+        while (r->head < r->tail && r->bytes + weight(f) > r->limit_bytes)
+                make_room(r);
+        if (r->tail - r->head == r->cap)
+                grow(r);
+        *entry(r, r->tail) = (struct replay_entry){.frame = *f, .next_key = REPLAY_NO_KEY};
+        buf_ref(f->bytes);
+        r->bytes += weight(f);
+        if (is_key(f))
+                note_key(r, r->tail);
+        r->tail++;
+        return (size_t)(r->lost - lost);
+}
+
+static int64_t presentation_us(const struct frame *f)
+{
+        return f->dts_us + f->cts_us;
+}
+
+/* The last keyframe whose picture is stored, or of the rest the first. */
+static uint64_t stored_key(const struct replay *r, int64_t stored_us)
+{
+        uint64_t key = r->first_key;
+        while (key != REPLAY_NO_KEY) {
+                uint64_t next = entry(r, key)->next_key;
+                if (next == REPLAY_NO_KEY || presentation_us(&entry(r, next)->frame) > stored_us)
+                        break;
+                key = next;
+        }
+        return key;
+}
+
+void replay_trim(struct replay *r, int64_t stored_us, uint64_t taken)
+{
+        uint64_t key = stored_key(r, stored_us);
+        uint64_t to = key < taken ? key : taken;
+        while (r->head < to && r->head < r->tail) {
+                const struct frame *f = &entry(r, r->head)->frame;
+                if (f->track == TRACK_AUDIO && f->dts_us > stored_us - SOUND_KEPT_US)
+                        break;
+                drop_head(r);
+        }
+}
+
+const struct frame *replay_at(const struct replay *r, uint64_t seq)
+{
+        assert(seq >= r->head && seq < r->tail);
+        return &entry(r, seq)->frame;
+}
+
+int64_t replay_start_us(const struct replay *r)
+{
+        if (r->head == r->tail)
+                return 0;
+        return presentation_us(replay_at(r, r->first_key != REPLAY_NO_KEY ? r->first_key : r->head));
+}
+
+void replay_move(struct replay *r, int64_t delta_us)
+{
+        for (uint64_t seq = r->head; delta_us && seq < r->tail; seq++)
+                entry(r, seq)->frame.dts_us += delta_us;
+}

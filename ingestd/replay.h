@@ -1,0 +1,57 @@
+/* replay.h - the frames a new transcoder would need: all since the last keyframe that is stored, in order of arrival.
+ *
+ *   replay_push   appends; over the limit the oldest group of pictures goes
+ *   replay_trim   the transcoder says what is stored
+ *   replay_at     reads frame seq, head <= seq < tail
+ *
+ * Frames are numbered from 0 on in the order they were pushed. config[] are the codec configurations in force at head, so
+ * that decoding may always begin there. Loop thread only. */
+#ifndef INGESTD_REPLAY_H
+#define INGESTD_REPLAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/media.h"
+
+#define REPLAY_FRAME_BYTES 192 /* counted for each frame beside its bytes: its entry, its buf, the allocator */
+
+struct replay_entry;
+
+struct replay {
+        struct replay_entry *entries; /* a ring of cap, by seq modulo cap */
+        size_t cap;                   /* a power of two, or 0 */
+        uint64_t head, tail;
+        uint64_t first_key, last_key; /* video keyframes at or after head; REPLAY_NO_KEY: none */
+        size_t bytes, limit_bytes;
+        uint64_t lost; /* frames that went for lack of room */
+        struct {
+                uint8_t codec; /* CODEC_NONE: the track does not exist at head */
+                struct buf *bytes;
+        } config[TRACK_KINDS];
+        unsigned config_changes; /* of config[], for those who have sent it on */
+};
+
+#define REPLAY_NO_KEY UINT64_MAX
+
+void replay_init(struct replay *r, size_t limit_bytes);
+void replay_fini(struct replay *r);
+
+/* What the track's decoder is set up with before the first frame. Takes a reference. */
+void replay_config(struct replay *r, uint8_t track, uint8_t codec, struct buf *bytes);
+
+/* Takes a reference to f->bytes. Returns how many old frames went for it. */
+size_t replay_push(struct replay *r, const struct frame *f);
+
+/* Everything before stored_us is stored: lets go of what comes before the last keyframe up to there. Sound is kept a
+ * little longer, since its decoder needs what was before. Frames from `taken` on stay: nobody has had them yet. */
+void replay_trim(struct replay *r, int64_t stored_us, uint64_t taken);
+
+const struct frame *replay_at(const struct replay *r, uint64_t seq);
+
+/* Media time at which the buffer begins: the presentation of its first keyframe, or its first frame. 0 when empty. */
+int64_t replay_start_us(const struct replay *r);
+
+void replay_move(struct replay *r, int64_t delta_us); /* all times */
+
+#endif

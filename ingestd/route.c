@@ -1,0 +1,85 @@
+#include "ingestd/route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/peers.h"
+
+#define TRANSCODERS_MAX 256
+
+struct route {
+        struct peers *peers;
+        const struct route_events *events;
+        void *arg;
+        struct rpc_client *known[TRANSCODERS_MAX]; /* to tell which one is gone */
+        size_t known_count;
+};
+
+static void tell_gone(struct route *r, struct peer *const *now, size_t count)
+{
+        for (size_t i = 0; i < r->known_count; i++) {
+                size_t k = 0;
+                while (k < count && now[k]->rpc != r->known[i])
+                        k++;
+                if (k == count)
+                        r->events->gone(r->arg, r->known[i]);
+        }
+}
+
+static void on_changed(void *arg, struct peer *peer)
+{
+        struct route *r = arg;
+        struct peer *now[TRANSCODERS_MAX];
+        (void)peer;
+        if (!r->peers)
+                return;
+        size_t n = peers_all(r->peers, now, TRANSCODERS_MAX);
+        tell_gone(r, now, n);
+        for (size_t i = 0; i < n; i++)
+                r->known[i] = now[i]->rpc;
+        r->known_count = n;
+        r->events->live(r->arg, n);
+}
+
+int route_open(struct route **out, uv_loop_t *loop, const char *names, const struct node_identity *self,
+               const struct route_events *events, void *arg)
+{
+        struct route *r = mem_alloc(sizeof(*r));
+        r->events = events;
+        r->arg = arg;
+        int err = peers_open(&r->peers, loop, names, ROLE_TRANSCODERD, self, on_changed, r);
+        if (err) {
+                free(r);
+                r = NULL;
+        }
+        *out = r;
+        return err;
+}
+
+void route_close(struct route *r)
+{
+        struct peers *peers = r->peers;
+        r->peers = NULL;
+        peers_close(peers);
+        free(r);
+}
+
+size_t route_live(const struct route *r)
+{
+        return peers_live(r->peers);
+}
+
+static size_t walk(void *arg, const char *stream, struct relay_candidate *out, size_t max)
+{
+        struct route *r = arg;
+        struct peer *found[RELAY_CANDIDATES];
+        size_t n = peers_route(r->peers, stream, found, max < RELAY_CANDIDATES ? max : RELAY_CANDIDATES);
+        for (size_t i = 0; i < n; i++) {
+                memcpy(out[i].address, found[i]->address, sizeof(out[i].address));
+                out[i].rpc = found[i]->rpc;
+        }
+        return n;
+}
+
+const struct relay_link route_link = {.walk = walk, .call = rpc_call, .cancel = rpc_cancel, .drop = rpc_client_drop};

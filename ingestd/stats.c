@@ -1,0 +1,41 @@
+#include "ingestd/stats.h"
+
+/* clang-format off */
+static struct metric table[STATS] = {
+        [STAT_PUBLISHERS] = {.name = "ingestd_publishers", .type = METRIC_GAUGE, .help = "streams being published"},
+        [STAT_TAKEN_OVER] = {.name = "ingestd_taken_over_total", .type = METRIC_COUNTER,
+                             .help = "streams that a newer connection took over"},
+        [STAT_BREAKS] = {.name = "ingestd_breaks_total", .type = METRIC_COUNTER,
+                         .help = "times that a broadcaster's clock jumped or was held up for good"},
+        [STAT_DROPPED_FRAMES] = {.name = "ingestd_dropped_frames_total", .type = METRIC_COUNTER,
+                                 .help = "frames from before the first keyframe, or too large"},
+        [STAT_LOST_FRAMES] = {.name = "ingestd_replay_lost_frames_total", .type = METRIC_COUNTER,
+                              .help = "frames for which the replay buffer had no room any more"},
+        [STAT_REPLAY_BYTES] = {.name = "ingestd_replay_bytes", .type = METRIC_GAUGE, .help = "held for replay"},
+        [STAT_OPENS] = {.name = "ingestd_opens_total", .type = METRIC_COUNTER, .help = "streams opened on a transcoder"},
+        [STAT_FAILOVERS] = {.name = "ingestd_failovers_total", .type = METRIC_COUNTER,
+                            .help = "transcoders lost in mid-stream"},
+        [STAT_MOVES] = {.name = "ingestd_moves_total", .type = METRIC_COUNTER,
+                        .help = "streams moved away from a transcoder that drains"},
+        [STAT_REPLAYED_FRAMES] = {.name = "ingestd_replayed_frames_total", .type = METRIC_COUNTER,
+                                  .help = "frames sent again to another transcoder"},
+        [STAT_BATCHES] = {.name = "ingestd_batches_total", .type = METRIC_COUNTER, .help = "MEDIA messages sent"},
+        [STAT_RELAYED_FRAMES] = {.name = "ingestd_relayed_frames_total", .type = METRIC_COUNTER, .help = "frames in them"},
+        [STAT_RELAYED_BYTES] = {.name = "ingestd_relayed_bytes_total", .type = METRIC_COUNTER, .help = "bytes of those"},
+};
+/* clang-format on */
+
+void stats_register(void)
+{
+        metrics_register(table, STATS);
+}
+
+void stats_add(enum ingest_stat stat, int64_t n)
+{
+        metric_add(&table[stat], n);
+}
+
+int64_t stats_get(enum ingest_stat stat)
+{
+        return metric_get(&table[stat]);
+}

@@ -1,0 +1,216 @@
+#include "ingestd/timeline.h"
+
+#include "common/clock.h"
+
+#define SMOOTH_US 4000000    /* time constant of the error */
+#define ERROR_MAX_US 500000  /* one frame counts for no more: a backlog sent in a burst is no drift */
+#define WINDOW_US 2000000    /* in which the least lateness is looked for */
+#define CATCHING_UP_US 200000 /* gained from one window to the next: a backlog is being sent, it will be on time again */
+#define LEAD_MAX_US 1000000
+#define OVERLAP_US 500000 /* how far a track may fall back, and be held up, to be with the other one again */
+#define WRAP_MS (INT64_C(1) << 31)
+#define NEVER INT64_MAX
+
+static int64_t at_least(int64_t v, int64_t least)
+{
+        return v < least ? least : v;
+}
+
+static int64_t between(int64_t v, int64_t least, int64_t most)
+{
+        return v < least ? least : v > most ? most : v;
+}
+
+/* The unwrapped timestamp nearest to `near` that has these low 31 bits. */
+static int64_t unwrap(int64_t near, uint32_t ts_ms)
+{
+        int64_t ahead = ((int64_t)ts_ms - near) & (WRAP_MS - 1);
+        return near + (ahead < WRAP_MS / 2 ? ahead : ahead - WRAP_MS);
+}
+
+static int64_t whole_ms(int64_t us)
+{
+        return us - us % US_PER_MS;
+}
+
+static int32_t cts_us(int32_t cts_ms)
+{
+        return (int32_t)(between(cts_ms, -TIMELINE_CTS_MAX_MS, TIMELINE_CTS_MAX_MS) * US_PER_MS);
+}
+
+static void anchor(struct timeline_map *m, int64_t ts_ms, int64_t at_us, int64_t wall_us)
+{
+        *m = (struct timeline_map){
+                .zero_ms = ts_ms,
+                .anchor_us = at_us,
+                .seen_wall_us = wall_us,
+                .seen_ms = ts_ms,
+                .window_end_us = wall_us + WINDOW_US,
+                .window_least_us = NEVER,
+                .before_least_us = NEVER,
+        };
+}
+
+void timeline_start(struct timeline *t, const struct timeline_frame *first, int64_t wall_us)
+{
+        *t = (struct timeline){.epoch_us = whole_ms(wall_us)};
+        if (first->track == TRACK_VIDEO)
+                t->lead_us = between(cts_us(first->cts_ms), 0, LEAD_MAX_US);
+        anchor(&t->map[0], first->dts_ms, first->track == TRACK_VIDEO ? -cts_us(first->cts_ms) : 0, wall_us);
+        for (int k = 0; k < TRACK_KINDS; k++)
+                t->track[k].broken = true;
+}
+
+void timeline_move(struct timeline *t, int64_t epoch_us, int64_t delta_us)
+{
+        t->epoch_us = epoch_us;
+        t->start_us += delta_us;
+        for (int k = 0; k < TRACK_KINDS; k++) {
+                t->map[k].anchor_us += delta_us;
+                t->track[k].last_us += delta_us;
+        }
+}
+
+static int64_t apply(const struct timeline_map *m, int64_t ts_ms)
+{
+        return m->anchor_us + (ts_ms - m->zero_ms) * US_PER_MS + m->slew_us;
+}
+
+static bool near_to(int64_t ts_ms, int64_t other_ms)
+{
+        return ts_ms - other_ms <= TIMELINE_JUMP_MS && other_ms - ts_ms <= TIMELINE_JUMP_MS;
+}
+
+static int64_t distance(int64_t a, int64_t b)
+{
+        return a < b ? b - a : a - b;
+}
+
+/* A mapping for track k alone, at the wall clock, or right behind the frame before where that would be earlier. */
+static void anchor_anew(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
+{
+        unsigned other = t->track[!k].map;
+        bool shared = t->track[!k].seen && other == t->track[k].map;
+        if (shared)
+                t->track[k].map = !other;
+        int64_t at_us = whole_ms(wall_us) - t->epoch_us - t->lead_us;
+        if (t->track[k].seen)
+                at_us = at_least(at_us, t->track[k].last_us + US_PER_MS);
+        anchor(&t->map[t->track[k].map], ts_ms, at_us, wall_us);
+        t->track[k].broken = true;
+}
+
+static void join(struct timeline *t, unsigned k)
+{
+        t->track[k].map = t->track[!k].map;
+        t->track[k].broken = true;
+}
+
+/* The first frame of track k: with the other track's clock if it is anywhere near it. */
+static void place_first(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
+{
+        bool alone = !t->track[!k].seen;
+        if (alone || distance(ts_ms, t->track[!k].last_ms) <= 10 * TIMELINE_JUMP_MS)
+                t->track[k].map = alone ? 0 : t->track[!k].map;
+        else
+                anchor_anew(t, k, ts_ms, wall_us);
+}
+
+/* Which mapping the frame belongs to; may break. */
+static void place(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
+{
+        int64_t step = ts_ms - t->track[k].last_ms;
+        bool steady = step >= -TIMELINE_REORDER_MS && step <= TIMELINE_JUMP_MS;
+        bool apart = t->track[!k].seen && t->track[k].map != t->track[!k].map;
+        bool at_other = t->track[!k].seen && near_to(ts_ms, t->track[!k].last_ms);
+
+        if (steady && !(apart && at_other && distance(ts_ms, t->track[!k].last_ms) < distance(step, 0)))
+                return;
+        /* The other track has been there already: a hole in this one, or the other jumped first. */
+        if (at_other && apply(&t->map[t->track[!k].map], ts_ms) > t->track[k].last_us - OVERLAP_US)
+                join(t, k);
+        else if (!steady)
+                anchor_anew(t, k, ts_ms, wall_us);
+}
+
+static void slew(struct timeline_map *m, int64_t media_step_us, int64_t wall_step_us)
+{
+        int64_t size = distance(m->error_us, 0);
+        if (size > TIMELINE_SLEW_FROM_US)
+                m->slewing = true;
+        else if (size < TIMELINE_SLEW_TO_US)
+                m->slewing = false;
+        if (!m->slewing)
+                return;
+        int64_t span = media_step_us < wall_step_us ? media_step_us : wall_step_us;
+        int64_t most = at_least(span, 0) * TIMELINE_SLEW_PPM / 1000000;
+        int64_t step = between(m->error_us, -most, most);
+        m->slew_us += step;
+        m->error_us -= step;
+}
+
+/* True when all that came in the last two windows was late, and did not get any less so. */
+static bool stays_late(struct timeline_map *m, int64_t late_us, int64_t wall_us)
+{
+        if (late_us < m->window_least_us)
+                m->window_least_us = late_us;
+        if (wall_us < m->window_end_us)
+                return false;
+        int64_t least = m->window_least_us, before = m->before_least_us;
+        m->before_least_us = least;
+        m->window_least_us = NEVER;
+        m->window_end_us = wall_us + WINDOW_US;
+        return before != NEVER && before > TIMELINE_LATE_US && least > TIMELINE_LATE_US &&
+               least > before - CATCHING_UP_US;
+}
+
+/* Compares the mapping with the wall clock. A track of its own, or video where both share it, is what it is judged by. */
+static void follow(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
+{
+        struct timeline_map *m = &t->map[t->track[k].map];
+        bool video_too = t->track[TRACK_VIDEO].seen && t->track[TRACK_VIDEO].map == t->track[k].map;
+        if (k != TRACK_VIDEO && video_too)
+                return;
+        int64_t wall_step = at_least(wall_us - m->seen_wall_us, 0);
+        int64_t media_step = (ts_ms - m->seen_ms) * US_PER_MS;
+        int64_t late = wall_us - t->epoch_us - apply(m, ts_ms) - t->lead_us;
+        m->seen_wall_us = wall_us;
+        m->seen_ms = ts_ms;
+        if (stays_late(m, late, wall_us)) {
+                anchor(m, ts_ms, apply(m, ts_ms) + late, wall_us);
+                t->track[k].broken = true;
+                t->track[!k].broken |= t->track[!k].map == t->track[k].map;
+                return;
+        }
+        int64_t share = wall_step < SMOOTH_US ? wall_step : SMOOTH_US;
+        m->error_us += (between(late, -ERROR_MAX_US, ERROR_MAX_US) - m->error_us) * share / SMOOTH_US;
+        slew(m, media_step, wall_step);
+}
+
+bool timeline_map(struct timeline *t, const struct timeline_frame *f, int64_t wall_us, struct timeline_time *out)
+{
+        unsigned k = f->track;
+        int64_t near = t->track[k].seen ? t->track[k].last_ms : t->track[!k].seen ? t->track[!k].last_ms : t->map[0].zero_ms;
+        int64_t ts_ms = unwrap(near, f->dts_ms);
+        if (t->track[k].seen)
+                place(t, k, ts_ms, wall_us);
+        else
+                place_first(t, k, ts_ms, wall_us);
+
+        follow(t, k, ts_ms, wall_us);
+        int64_t dts = apply(&t->map[t->track[k].map], ts_ms);
+        if (k == TRACK_AUDIO && dts < t->start_us)
+                return false;
+        if (t->track[k].seen)
+                dts = at_least(dts, t->track[k].last_us + 1);
+        t->track[k].last_ms = ts_ms;
+        t->track[k].last_us = dts;
+        t->track[k].seen = true;
+        *out = (struct timeline_time){
+                .dts_us = dts,
+                .cts_us = k == TRACK_VIDEO ? cts_us(f->cts_ms) : 0,
+                .broken = t->track[k].broken,
+        };
+        t->track[k].broken = false;
+        return true;
+}

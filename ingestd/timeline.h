@@ -1,0 +1,76 @@
+/* timeline.h - from RTMP's timestamps to media time: µs since the session's epoch (media.md, "Media time").
+ *
+ * Pure: the wall clock is passed in. One struct timeline a publication.
+ *   timeline_start  with the first frame that is kept (a keyframe; without video, a frame of audio): the epoch is that
+ *                   frame's arrival in whole ms, and its presentation time is exactly 0
+ *   timeline_map    every frame of both tracks from then on, in order of arrival
+ *   timeline_move   when the transcoder answers with another epoch (a session that goes on)
+ *
+ * Both tracks share one mapping, media = anchor + (timestamp - timestamp at the anchor) * 1000 + slew: a timestamp rounded
+ * to ms gives no other jitter than that rounding, and sound keeps its place beside the picture. slew follows the wall clock
+ * by at most TIMELINE_SLEW_PPM, and only while the smoothed error is large. A timestamp that jumps is a break: the track
+ * gets a mapping of its own, anchored to the wall clock, and the other track joins it when it jumps to the same place. So
+ * does media that stays late: slate has been shown in its stead, and it would never catch up.
+ *
+ * RTMP's 32 bits are unwrapped modulo 2^31, which serves encoders that wrap there (OBS) as well as those at 2^32. */
+#ifndef INGESTD_TIMELINE_H
+#define INGESTD_TIMELINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/media.h"
+
+#define TIMELINE_SLEW_PPM 5000
+#define TIMELINE_SLEW_FROM_US 40000 /* smoothed error at which slewing begins */
+#define TIMELINE_SLEW_TO_US 2000    /* and at which it ends */
+#define TIMELINE_JUMP_MS 1000       /* a longer step forwards is a break */
+#define TIMELINE_REORDER_MS 100     /* a longer step back is a break */
+#define TIMELINE_LATE_US 1000000    /* media that stays this late is moved up to the wall clock */
+#define TIMELINE_CTS_MAX_MS 20000   /* composition offsets beyond are nonsense, and are cut to this */
+
+struct timeline_map {
+        int64_t zero_ms;   /* unwrapped timestamp at the anchor */
+        int64_t anchor_us; /* its media time */
+        int64_t slew_us;
+        /* how well it follows the wall clock, by the frames of one track: video if it has video */
+        int64_t error_us; /* smoothed; positive: media is late */
+        bool slewing;
+        int64_t seen_wall_us, seen_ms;
+        int64_t window_end_us, window_least_us, before_least_us; /* least lateness in this window and the one before */
+};
+
+struct timeline {
+        int64_t epoch_us;
+        int64_t start_us; /* presentation time of the first frame: what is earlier is dropped */
+        int64_t lead_us;  /* a frame is presented this long after it is decoded, at the first one */
+        struct timeline_map map[TRACK_KINDS];
+        struct {
+                bool seen, broken; /* broken: the next frame begins anew */
+                unsigned map;
+                int64_t last_ms, last_us;
+        } track[TRACK_KINDS];
+};
+
+struct timeline_frame {
+        uint8_t track; /* enum track_kind */
+        uint32_t dts_ms;
+        int32_t cts_ms;
+};
+
+struct timeline_time {
+        int64_t dts_us; /* rises strictly within a track */
+        int32_t cts_us;
+        bool broken; /* FRAME_BREAK: not continuous with the frame before */
+};
+
+void timeline_start(struct timeline *t, const struct timeline_frame *first, int64_t wall_us);
+
+/* False: the frame is to be dropped, it lies before the first picture. */
+bool timeline_map(struct timeline *t, const struct timeline_frame *f, int64_t wall_us, struct timeline_time *out);
+
+/* The session has another epoch. What was mapped before moves by delta_us, which is returned by what the caller asks for:
+ * the same instants under the new epoch are `old epoch - new epoch` later. */
+void timeline_move(struct timeline *t, int64_t epoch_us, int64_t delta_us);
+
+#endif

@@ -1,0 +1,250 @@
+/* fake_transcoder --port=N [--id=NAME] [--stored-lag-ms=N] [--full] - takes every stream that an ingestd relays, throws the
+ * frames away and says that they are stored. On SIGUSR1, and when it ends (SIGTERM), one JSON line a stream on stdout:
+ *
+ *   {"stream": "cam", "session": "…", "opens": 1, "closed": 1, "frames": …, "bytes": …, "first_us": …, "last_us": …,
+ *    "video": …, "keys": …, "audio": …, "configs": …, "breaks": …, "out_of_order": …, "backwards": …}
+ *
+ * closed is the enum close_reason of the last CLOSE, 0 without one; backwards counts decoding times that did not rise. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/rpc.h"
+#include "proto/media.h"
+
+struct stream {
+        struct stream *next;
+        char name[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1];
+        int64_t epoch_us;
+        uint64_t handle, next_seq;
+        unsigned opens, closed;
+        uint64_t frames, bytes, video, keys, audio, configs, breaks, out_of_order, backwards;
+        int64_t first_us, last_us[TRACK_KINDS];
+        bool seen[TRACK_KINDS];
+};
+
+static uv_loop_t loop;
+static struct node_identity self = {.role = ROLE_TRANSCODERD, .cluster_token = ""};
+static struct rpc_server *server;
+static struct stream *streams;
+static uint64_t handles;
+static int64_t stored_lag_us;
+static bool full;
+
+static void print_stream(const struct stream *s)
+{
+        int64_t last = s->last_us[0] > s->last_us[1] ? s->last_us[0] : s->last_us[1];
+        printf("{\"stream\": \"%s\", \"session\": \"%s\", \"opens\": %u, \"closed\": %u, \"frames\": %" PRIu64
+               ", \"bytes\": %" PRIu64 ", \"first_us\": %" PRId64 ", \"last_us\": %" PRId64 ", \"video\": %" PRIu64
+               ", \"keys\": %" PRIu64 ", \"audio\": %" PRIu64 ", \"configs\": %" PRIu64 ", \"breaks\": %" PRIu64
+               ", \"out_of_order\": %" PRIu64 ", \"backwards\": %" PRIu64 "}\n",
+               s->name, s->session, s->opens, s->closed, s->frames, s->bytes, s->first_us, last, s->video, s->keys,
+               s->audio, s->configs, s->breaks, s->out_of_order, s->backwards);
+}
+
+static void print_all(void)
+{
+        for (const struct stream *s = streams; s; s = s->next)
+                print_stream(s);
+        fflush(stdout);
+}
+
+static struct stream *by_name(const char *name)
+{
+        struct stream *s = streams;
+        while (s && strcmp(s->name, name) != 0)
+                s = s->next;
+        if (!s) {
+                s = mem_alloc(sizeof(*s));
+                snprintf(s->name, sizeof(s->name), "%s", name);
+                s->next = streams;
+                streams = s;
+        }
+        return s;
+}
+
+static struct stream *by_handle(uint64_t handle)
+{
+        struct stream *s = streams;
+        while (s && s->handle != handle)
+                s = s->next;
+        return s;
+}
+
+static void on_open(struct rpc_request *req)
+{
+        struct open m;
+        struct open_reply reply = {.status = full ? ERR_FULL : 0};
+        if (open_decode(&req->body, &m)) {
+                rpc_drop(req, "malformed OPEN");
+                return;
+        }
+        if (!full) {
+                struct stream *s = by_name(m.stream);
+                if (!*s->session || s->closed == CLOSE_STOPPED) {
+                        session_id_make(s->session, m.epoch_us);
+                        s->epoch_us = m.epoch_us;
+                }
+                s->opens++;
+                s->closed = 0;
+                s->next_seq = 0;
+                s->handle = reply.handle = ++handles;
+                reply.epoch_us = s->epoch_us;
+                reply.generation = s->opens;
+                memcpy(reply.session, s->session, sizeof(reply.session));
+        }
+        rpc_reply(req, message_new(MSG_OPEN_REPLY, open_reply_encode, &reply));
+}
+
+static void count_frame(struct stream *s, const struct frame *f)
+{
+        s->bytes += f->bytes->len;
+        s->configs += f->flags & FRAME_CONFIG ? 1 : 0;
+        s->breaks += f->flags & FRAME_BREAK ? 1 : 0;
+        if (f->flags & FRAME_CONFIG)
+                return;
+        if (s->frames++ == 0)
+                s->first_us = f->dts_us;
+        if (f->track == TRACK_VIDEO) {
+                s->video++;
+                s->keys += f->flags & FRAME_KEY;
+        } else {
+                s->audio++;
+        }
+        if (s->seen[f->track] && f->dts_us <= s->last_us[f->track])
+                s->backwards++;
+        s->seen[f->track] = true;
+        s->last_us[f->track] = f->dts_us;
+}
+
+static int64_t stored_us(const struct stream *s)
+{
+        int64_t least = INT64_MAX;
+        for (int k = 0; k < TRACK_KINDS; k++) {
+                if (s->seen[k] && s->last_us[k] < least)
+                        least = s->last_us[k];
+        }
+        return least == INT64_MAX ? 0 : least - stored_lag_us;
+}
+
+static void release_msg(void *msg)
+{
+        nng_msg_free(msg);
+}
+
+static void on_media(struct rpc_request *req)
+{
+        static struct frame frames[BATCH_FRAMES_MAX];
+        struct media m;
+        struct media_reply reply = {.credit = BATCH_FRAMES_MAX, .draining = self.draining};
+        struct buf *whole = buf_wrap(nng_msg_body(req->msg), nng_msg_len(req->msg), release_msg, req->msg);
+        req->msg = NULL;
+        int err = media_decode(&req->body, &m, frames, whole);
+        struct stream *s = err ? NULL : by_handle(m.handle);
+        if (!s) {
+                reply.status = ERR_NOT_FOUND;
+        } else if (m.first_seq != s->next_seq) {
+                s->out_of_order++;
+                reply.status = ERR_ORDER;
+                reply.next_seq = s->next_seq;
+        } else {
+                for (int i = 0; i < m.count; i++)
+                        count_frame(s, &frames[i]);
+                reply.next_seq = s->next_seq = m.first_seq + m.count;
+                reply.stored_us = stored_us(s);
+        }
+        for (int i = 0; !err && i < m.count; i++)
+                buf_unref(&frames[i].bytes);
+        buf_unref(&whole);
+        if (err)
+                rpc_drop(req, "malformed MEDIA");
+        else
+                rpc_reply(req, message_new(MSG_MEDIA_REPLY, media_reply_encode, &reply));
+}
+
+static void on_close(struct rpc_request *req)
+{
+        struct close_stream m;
+        struct status_reply reply = {0};
+        if (close_stream_decode(&req->body, &m)) {
+                rpc_drop(req, "malformed CLOSE");
+                return;
+        }
+        struct stream *s = by_handle(m.handle);
+        reply.status = s ? 0 : ERR_NOT_FOUND;
+        if (s) {
+                s->closed = m.reason;
+                s->handle = 0;
+        }
+        rpc_reply(req, message_new(MSG_CLOSE_REPLY, status_reply_encode, &reply));
+}
+
+static void on_request(void *arg, struct rpc_request *req)
+{
+        (void)arg;
+        if (req->type == MSG_OPEN)
+                on_open(req);
+        else if (req->type == MSG_MEDIA)
+                on_media(req);
+        else if (req->type == MSG_CLOSE)
+                on_close(req);
+        else
+                rpc_drop(req, "not for a transcoder");
+}
+
+static void on_signal(uv_signal_t *h, int signum)
+{
+        print_all();
+        if (signum == SIGUSR1)
+                return;
+        rpc_server_close(server);
+        uv_stop(h->loop);
+}
+
+static void watch(uv_signal_t *h, int signum)
+{
+        uv_signal_init(&loop, h);
+        uv_signal_start(h, on_signal, signum);
+}
+
+int main(int argc, char **argv)
+{
+        int port = 0, lag_ms = 0;
+        snprintf(self.id, sizeof(self.id), "fake-%d", (int)uv_os_getpid());
+        for (int i = 1; i < argc; i++) {
+                if (strcmp(argv[i], "--full") == 0)
+                        full = true;
+                else if (sscanf(argv[i], "--port=%d", &port) != 1 && sscanf(argv[i], "--id=%63[A-Za-z0-9._-]", self.id) != 1 &&
+                         sscanf(argv[i], "--stored-lag-ms=%d", &lag_ms) != 1)
+                        goto usage;
+        }
+        if (port <= 0)
+                goto usage;
+        stored_lag_us = lag_ms * US_PER_MS;
+        self.incarnation_us = clock_wall_us();
+        log_init(self.id, LOG_INFO);
+        uv_loop_init(&loop);
+        uv_signal_t term, interrupt, show;
+        watch(&term, SIGTERM);
+        watch(&interrupt, SIGINT);
+        watch(&show, SIGUSR1);
+        int err = rpc_server_open(&server, &loop, "127.0.0.1", port, 1024, &self, on_request, NULL);
+        if (err) {
+                log_error("port=%d error=\"%s\" msg=\"cannot listen\"", port, err_text(err));
+                return 1;
+        }
+        log_info("port=%d msg=\"listening\"", port);
+        uv_run(&loop, UV_RUN_DEFAULT);
+        return 0;
+usage:
+        fprintf(stderr, "usage: fake_transcoder --port=N [--id=NAME] [--stored-lag-ms=N] [--full]\n");
+        return 2;
+}
