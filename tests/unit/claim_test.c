@@ -1,0 +1,152 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/origin_store.h"
+
+static void test_first_claim_makes_the_proposed_session(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 5000000, &err);
+        assert_int_equal(err, 0);
+        assert_string_equal(s->id, "S1");
+        assert_int_equal(s->generation, 1);
+        assert_int_equal(s->epoch_us, 5000000);
+}
+
+static void test_claim_of_a_live_stream_continues_its_session(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 5000000, &err), *again = claim("cam", "S2", 9000000, &err);
+        assert_ptr_equal(s, again);
+        assert_int_equal(again->generation, 2);
+        assert_int_equal(again->epoch_us, 5000000);
+        assert_null(store_session(&store, "S2"));
+}
+
+static void test_claim_tells_where_each_track_goes_on(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 0, &err);
+        struct claim_track t[SESSION_TRACKS_MAX];
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        assert_int_equal(put_video(s, "v720", 0, 1), 0);
+        assert_int_equal(session_claim_tracks(s, t), 2);
+        assert_string_equal(t[0].name, "v720");
+        assert_int_equal(t[0].next_segment, 0);
+        assert_int_equal(t[0].next_chunk, 2);
+        assert_int_equal(t[0].end_us, 400000);
+        assert_int_equal(t[1].end_us, 0);
+}
+
+static void test_claim_is_answered_after_the_older_writers_chunk_is_in_or_out(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 0, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        struct appended a = {.a = {.bytes = fmp4_video_chunk(0, 0, 10), .done = appended}};
+        struct appended b = {.a = {.bytes = fmp4_video_chunk(0, 1, 10), .done = appended, .chunk = 1, .start_us = 200000}};
+        chunk_log_append(s->tracks[0].log, &a.a);
+        chunk_log_append(s->tracks[0].log, &b.a);
+        struct claim c = make_claim("cam", "S2", 0);
+        struct waited x = {.done = 0};
+        session_claim(s, &c, &x.w, waited);
+        assert_int_equal(b.status, ERR_FENCED);
+        wait_done(&x.done);
+        assert_int_equal(a.done, 1);
+        assert_int_equal(a.status, 0);
+        assert_int_equal(s->tracks[0].log->index.end_ticks, 18000);
+        buf_unref(&a.a.bytes);
+        buf_unref(&b.a.bytes);
+}
+
+static void test_generation_survives_a_restart(void **state)
+{
+        (void)state;
+        int err;
+        claim("cam", "S1", 5000000, &err);
+        claim("cam", "S2", 5000000, &err);
+        stop_store();
+        start_store();
+        struct session *s = claim("cam", "S3", 9000000, &err);
+        assert_string_equal(s->id, "S1");
+        assert_int_equal(s->generation, 3);
+}
+
+static void test_proposed_id_that_is_taken_is_refused(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 0, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(end_session(s), 0);
+        assert_null(claim("cam", "S1", 0, &err));
+        assert_int_equal(err, ERR_CONFLICT);
+        assert_null(claim("other", "S1", 0, &err));
+        assert_int_equal(err, ERR_CONFLICT);
+        assert_non_null(claim("cam", "S2", 0, &err));
+}
+
+static void test_more_live_sessions_than_allowed_are_refused(void **state)
+{
+        (void)state;
+        int err;
+        assert_non_null(claim("a", "S1", 0, &err));
+        assert_non_null(claim("b", "S2", 0, &err));
+        assert_non_null(claim("c", "S3", 0, &err));
+        assert_non_null(claim("d", "S4", 0, &err));
+        assert_null(claim("e", "S5", 0, &err));
+        assert_int_equal(err, ERR_FULL);
+        assert_non_null(claim("a", "S6", 0, &err)); /* goes on with S1 */
+}
+
+static void test_track_with_other_bytes_is_a_conflict_and_the_same_is_fine(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 0, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(add_track(s, "v720", fmp4_init_with(1, 640, 360, -2), 0), ERR_CONFLICT);
+        assert_int_equal(add_track(s, "v360", fmp4_video_chunk(0, 0, 10), 0), ERR_PROTO);
+        assert_int_equal(s->track_count, 1);
+}
+
+static void test_end_twice_is_answered_twice(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 0, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        assert_int_equal(end_session(s), 0);
+        assert_int_equal(s->state, SESSION_ENDED);
+        assert_int_equal(s->end_us, 200000);
+        assert_int_equal(end_session(s), 0);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                CASE(test_first_claim_makes_the_proposed_session),
+                CASE(test_claim_of_a_live_stream_continues_its_session),
+                CASE(test_claim_tells_where_each_track_goes_on),
+                CASE(test_claim_is_answered_after_the_older_writers_chunk_is_in_or_out),
+                CASE(test_generation_survives_a_restart),
+                CASE(test_proposed_id_that_is_taken_is_refused),
+                CASE(test_more_live_sessions_than_allowed_are_refused),
+                CASE(test_track_with_other_bytes_is_a_conflict_and_the_same_is_fine),
+                CASE(test_end_twice_is_answered_twice),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,186 @@
+/* origin_store.h - a store in a folder of its own, and a writer, for originD's tests. Include after cmocka.h. */
+#ifndef TESTS_ORIGIN_STORE_H
+#define TESTS_ORIGIN_STORE_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "originD/disk.h"
+#include "originD/store.h"
+#include "tests/unit/origin_fmp4.h"
+
+static uv_loop_t loop;
+static struct store store;
+static struct store_options options;
+static char data_dir[64];
+static int ready, idle;
+static void (*on_changed)(struct session *s);
+
+static inline void store_is_ready(void *arg)
+{
+        (void)arg;
+        ready = 1;
+}
+static inline void store_is_idle(void *arg)
+{
+        (void)arg;
+        idle = 1;
+}
+static inline void store_changed(void *arg, struct session *s)
+{
+        (void)arg;
+        if (on_changed)
+                on_changed(s);
+}
+static inline void store_space(void *arg, bool enough)
+{
+        (void)arg;
+        (void)enough;
+}
+
+static inline void start_store(void)
+{
+        struct store_events ev = {.ready = store_is_ready, .changed = store_changed, .space = store_space,
+                                  .idle = store_is_idle};
+        ready = idle = 0;
+        assert_int_equal(uv_loop_init(&loop), 0);
+        assert_int_equal(store_open(&store, &loop, &options, &ev), 0);
+        while (!ready)
+                uv_run(&loop, UV_RUN_ONCE);
+}
+
+static inline void stop_store(void)
+{
+        store_stop(&store);
+        while (!idle)
+                uv_run(&loop, UV_RUN_ONCE);
+        store_close(&store);
+        uv_run(&loop, UV_RUN_DEFAULT);
+        assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+static inline int setup_store(void **state)
+{
+        (void)state;
+        snprintf(data_dir, sizeof(data_dir), "/tmp/origin_test.%d", getpid());
+        options = (struct store_options){.data_dir = data_dir, .live_max = 4};
+        on_changed = NULL;
+        start_store();
+        return 0;
+}
+
+static inline int teardown_store(void **state)
+{
+        char cmd[96];
+        (void)state;
+        stop_store();
+        snprintf(cmd, sizeof(cmd), "rm -rf %s", data_dir);
+        return system(cmd);
+}
+
+struct waited {
+        struct session_wait w;
+        int status, done;
+};
+
+static inline void waited(struct session_wait *w, int status)
+{
+        struct waited *x = (struct waited *)w;
+        x->status = status;
+        x->done++;
+}
+
+static inline void wait_done(const int *done)
+{
+        while (!*done)
+                uv_run(&loop, UV_RUN_ONCE);
+}
+
+static inline struct claim make_claim(const char *stream, const char *session, int64_t epoch_us)
+{
+        struct claim c = {.epoch_us = epoch_us, .node = "t1", .grace_ms = 30000};
+        snprintf(c.stream, sizeof(c.stream), "%s", stream);
+        snprintf(c.session, sizeof(c.session), "%s", session);
+        return c;
+}
+
+/* Claims and waits; the session, or NULL with *err. */
+static inline struct session *claim(const char *stream, const char *session, int64_t epoch_us, int *err)
+{
+        struct claim c = make_claim(stream, session, epoch_us);
+        struct session *s;
+        struct waited x = {.done = 0};
+        *err = store_claim(&store, &c, &s);
+        if (*err)
+                return NULL;
+        session_claim(s, &c, &x.w, waited);
+        wait_done(&x.done);
+        *err = x.status;
+        return s;
+}
+
+struct added {
+        int status, done;
+};
+static inline void added(void *arg, int status)
+{
+        struct added *a = arg;
+        a->status = status;
+        a->done++;
+}
+
+static inline int add_track(struct session *s, const char *name, struct buf *init, int64_t start_us)
+{
+        struct added a = {0};
+        struct put p = {.flags = PUT_INIT, .start_us = start_us, .segment = (uint32_t)(start_us / SEGMENT_US),
+                        .bandwidth = 1000000, .bytes = init->data, .len = (uint32_t)init->len};
+        snprintf(p.track, sizeof(p.track), "%s", name);
+        session_add_track(s, &p, added, &a);
+        wait_done(&a.done);
+        buf_unref(&init);
+        return a.status;
+}
+
+struct appended {
+        struct chunk_append a;
+        int status, done;
+};
+static inline void appended(struct chunk_append *a, int status)
+{
+        struct appended *x = (struct appended *)a;
+        x->status = status;
+        x->done++;
+}
+
+static inline int put_bytes(struct session *s, const char *track, struct buf *b, unsigned n, unsigned k, int64_t start_us)
+{
+        struct appended x = {.a = {.segment = n, .chunk = (uint8_t)k, .bytes = b, .done = appended, .start_us = start_us}};
+        chunk_log_append(session_track(s, track)->log, &x.a);
+        wait_done(&x.done);
+        buf_unref(&b);
+        return x.status;
+}
+
+static inline int put_video(struct session *s, const char *track, unsigned n, unsigned k)
+{
+        return put_bytes(s, track, fmp4_video_chunk(n, k, 40), n, k, n * INT64_C(1000000) + k * INT64_C(200000));
+}
+
+/* A second of sound, as one chunk. */
+static inline int put_audio(struct session *s, const char *track, unsigned n)
+{
+        return put_bytes(s, track, fmp4_chunk(n * UINT64_C(48000), 48, 1000, 20), n, 0, n * INT64_C(1000000));
+}
+
+static inline int end_session(struct session *s)
+{
+        struct waited x = {.done = 0};
+        session_end(s, 0, true, &x.w, waited);
+        wait_done(&x.done);
+        return x.status;
+}
+
+#endif

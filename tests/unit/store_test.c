@@ -1,0 +1,225 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "originD/retention.h"
+#include "tests/unit/origin_store.h"
+
+static struct session *recorded(const char *stream, const char *id, int64_t epoch_us)
+{
+        int err;
+        struct session *s = claim(stream, id, epoch_us, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        for (unsigned k = 0; k < 5; k++)
+                assert_int_equal(put_video(s, "v720", 0, k), 0);
+        return s;
+}
+
+static bool there(const char *stream, const char *id)
+{
+        char path[200];
+        struct stat st;
+        snprintf(path, sizeof(path), "%s/%s/%s", data_dir, stream, id);
+        return stat(path, &st) == 0;
+}
+
+static void drain(void)
+{
+        while (disk_jobs())
+                uv_run(&loop, UV_RUN_ONCE);
+}
+
+static void test_live_session_is_found_and_continued_after_a_restart(void **state)
+{
+        (void)state;
+        recorded("cam", "S1", 5000000);
+        stop_store();
+        start_store();
+        struct session *s = stream_live(store_stream(&store, "cam"));
+        assert_non_null(s);
+        assert_int_equal(s->tracks[0].log->index.end_ticks, 90000);
+        assert_int_equal(put_video(s, "v720", 1, 0), 0);
+        assert_int_equal(s->tracks[0].bandwidth, 1000000);
+}
+
+static void append_to_file(const char *name, const void *bytes, size_t len)
+{
+        char path[200];
+        snprintf(path, sizeof(path), "%s/cam/S1/%s", data_dir, name);
+        int fd = open(path, O_WRONLY | O_APPEND);
+        assert_int_equal(write(fd, bytes, len), len);
+        close(fd);
+}
+
+static void test_torn_tail_of_a_live_session_is_cut_and_written_over(void **state)
+{
+        (void)state;
+        recorded("cam", "S1", 0);
+        stop_store();
+        struct buf *torn = fmp4_video_chunk(1, 0, 40);
+        append_to_file("v720.mp4", torn->data, torn->len - 1);
+        buf_unref(&torn);
+        start_store();
+        struct session *s = store_session(&store, "S1");
+        assert_int_equal(s->tracks[0].log->index.end_ticks, 90000);
+        assert_int_equal(put_video(s, "v720", 1, 0), 0);
+        stop_store();
+        start_store();
+        assert_int_equal(store_session(&store, "S1")->tracks[0].log->index.end_ticks, 108000);
+}
+
+static void test_recording_is_there_after_a_restart_and_read_when_asked_for(void **state)
+{
+        (void)state;
+        struct session *s = recorded("cam", "S1", 5000000);
+        assert_int_equal(end_session(s), 0);
+        stop_store();
+        start_store();
+        s = store_session(&store, "S1");
+        assert_int_equal(s->state, SESSION_ENDED);
+        assert_int_equal(s->end_us, 1000000);
+        assert_true(track_playable(s, &s->tracks[0]));
+        assert_null(s->tracks[0].log);
+        session_load(s);
+        while (s->load == LOAD_UNDER_WAY)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(s->load, LOAD_DONE);
+        assert_int_equal(s->tracks[0].log->index.count, 1);
+}
+
+static void test_damaged_session_file_is_left_alone_and_the_rest_goes_on(void **state)
+{
+        (void)state;
+        recorded("cam", "S1", 0);
+        recorded("other", "S2", 0);
+        stop_store();
+        char path[200];
+        snprintf(path, sizeof(path), "%s/cam/S1/session.json", data_dir);
+        assert_int_equal(truncate(path, 20), 0);
+        start_store();
+        assert_null(store_session(&store, "S1"));
+        assert_true(there("cam", "S1"));
+        assert_non_null(store_session(&store, "S2"));
+}
+
+static void test_session_nobody_writes_to_ends_by_itself(void **state)
+{
+        (void)state;
+        struct session *s = recorded("cam", "S1", 0);
+        s->heard_mono_us -= (int64_t)s->grace_ms * 1000 + 9 * US_PER_S;
+        for (int i = 0; i < 3; i++)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(s->state, SESSION_LIVE); /* the grace time and 10 s are not over */
+        s->heard_mono_us -= 2 * US_PER_S;
+        while (s->state == SESSION_LIVE)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_false(s->ended_by_writer);
+        int err;
+        assert_string_equal(claim("cam", "S2", 0, &err)->id, "S2");
+}
+
+static void test_retention_by_age_removes_what_ended_long_ago_only(void **state)
+{
+        (void)state;
+        struct session *old = recorded("cam", "S1", 0);
+        assert_int_equal(end_session(old), 0);
+        struct session *young = recorded("cam", "S2", 1000000);
+        assert_int_equal(end_session(young), 0);
+        recorded("cam", "S3", 2000000);
+        drain();
+        store.options.retention_us = 60 * US_PER_S;
+        old->ended_wall_us -= 61 * US_PER_S;
+        assert_int_equal(retention_sweep(&store, clock_wall_us()), 1);
+        drain();
+        assert_null(store_session(&store, "S1"));
+        assert_false(there("cam", "S1"));
+        assert_true(there("cam", "S2"));
+        assert_true(there("cam", "S3"));
+}
+
+static void test_retention_by_bytes_removes_the_oldest_but_never_the_live_one(void **state)
+{
+        (void)state;
+        struct session *a = recorded("cam", "S1", 0);
+        assert_int_equal(end_session(a), 0);
+        struct session *b = recorded("cam", "S2", 1000000);
+        assert_int_equal(end_session(b), 0);
+        b->ended_wall_us = a->ended_wall_us + 1;
+        recorded("cam", "S3", 2000000);
+        drain();
+        store.options.retention_bytes = (int64_t)session_bytes(a) * 2 + 100;
+        assert_int_equal(retention_sweep(&store, clock_wall_us()), 1);
+        assert_null(store_session(&store, "S1"));
+        assert_non_null(store_session(&store, "S2"));
+        store.options.retention_bytes = 1;
+        assert_int_equal(retention_sweep(&store, clock_wall_us()), 1);
+        drain();
+        assert_false(there("cam", "S2"));
+        assert_true(there("cam", "S3"));
+        assert_int_equal(store_session(&store, "S3")->state, SESSION_LIVE);
+}
+
+static void test_half_removed_recording_is_removed_at_start(void **state)
+{
+        (void)state;
+        char from[200], to[220];
+        assert_int_equal(end_session(recorded("cam", "S1", 0)), 0);
+        stop_store();
+        snprintf(from, sizeof(from), "%s/cam/S1", data_dir);
+        snprintf(to, sizeof(to), "%s" DISK_REMOVED_SUFFIX, from);
+        assert_int_equal(rename(from, to), 0);
+        start_store();
+        assert_null(store_session(&store, "S1"));
+        assert_false(there("cam", "S1" DISK_REMOVED_SUFFIX));
+}
+
+static void test_claimed_session_without_media_leaves_nothing(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 0, &err);
+        assert_int_equal(end_session(s), 0);
+        while (store_session(&store, "S1"))
+                uv_run(&loop, UV_RUN_ONCE);
+        drain();
+        assert_false(there("cam", "S1"));
+        assert_null(store_stream(&store, "cam"));
+}
+
+static void test_no_space_refuses_new_sessions_until_it_is_back(void **state)
+{
+        (void)state;
+        int err;
+        store.options.min_free_bytes = INT64_MAX;
+        store_no_space(&store);
+        assert_null(claim("cam", "S1", 0, &err));
+        assert_int_equal(err, ERR_NOSPACE);
+        store.options.min_free_bytes = 0;
+        while (store.full)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_non_null(claim("cam", "S1", 0, &err));
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                CASE(test_live_session_is_found_and_continued_after_a_restart),
+                CASE(test_torn_tail_of_a_live_session_is_cut_and_written_over),
+                CASE(test_recording_is_there_after_a_restart_and_read_when_asked_for),
+                CASE(test_damaged_session_file_is_left_alone_and_the_rest_goes_on),
+                CASE(test_session_nobody_writes_to_ends_by_itself),
+                CASE(test_retention_by_age_removes_what_ended_long_ago_only),
+                CASE(test_retention_by_bytes_removes_the_oldest_but_never_the_live_one),
+                CASE(test_half_removed_recording_is_removed_at_start),
+                CASE(test_claimed_session_without_media_leaves_nothing),
+                CASE(test_no_space_refuses_new_sessions_until_it_is_back),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
