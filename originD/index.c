@@ -37,7 +37,7 @@ enum index_place index_place(const struct index *ix, const struct chunk_info *c,
 {
         if (!ix->count)
                 return INDEX_NEXT;
-        if (c->start_ticks + 1 >= ix->end_ticks && segment >= ix->rows[ix->count - 1].segment)
+        if (c->start_ticks + ix->slack_ticks >= ix->end_ticks && segment >= ix->rows[ix->count - 1].segment)
                 return INDEX_NEXT;
         return c->start_ticks + c->duration_ticks <= ix->end_ticks + 1 ? INDEX_STORED : INDEX_OUT_OF_ORDER;
 }
@@ -71,6 +71,7 @@ void index_add(struct index *ix, const struct chunk_info *c, uint32_t segment, u
         row->len_bytes += chunk_bytes;
         ix->file_bytes += chunk_bytes;
         ix->end_ticks = c->start_ticks + c->duration_ticks;
+        ix->slack_ticks = c->samples ? c->duration_ticks / c->samples / 2 : 1;
         ix->media_ticks += c->duration_ticks;
         ix->samples += c->samples;
         if (row->len_bytes > ix->peak_bytes)
@@ -101,7 +102,7 @@ void index_next(const struct index *ix, uint32_t *segment, uint8_t *chunk, int64
         uint64_t at = grid_position(ix->end_ticks, ix->timescale);
         *segment = (uint32_t)(at / CHUNKS_PER_SEGMENT);
         *chunk = (uint8_t)(at % CHUNKS_PER_SEGMENT);
-        *end_us = box_ticks_to_us(ix->end_ticks, ix->timescale);
+        *end_us = box_ticks_to_us(ix->end_ticks - ix->slack_ticks, ix->timescale);
 }
 
 /* The bytes that are there, up to len. ERR_IO. */

@@ -27,6 +27,8 @@ struct index {
         uint32_t timescale;
         uint64_t init_bytes, file_bytes; /* file_bytes: where the last whole chunk ends */
         uint64_t start_ticks, end_ticks; /* of all that is stored; 0 without chunks */
+        uint64_t slack_ticks;            /* half a sample: so much the end may be off, for its last sample's length is a
+                                            guess when the chunk was cut before the next one was seen */
         uint64_t media_ticks, samples;   /* sums over the chunks */
         uint32_t peak_bytes;             /* of the largest segment */
         bool last_complete;              /* nothing more comes in the last row's segment */
@@ -35,7 +37,7 @@ struct index {
 void index_init(struct index *ix, uint32_t timescale, uint64_t init_bytes);
 void index_free(struct index *ix);
 
-/* What a chunk is to a track. A frame may begin one tick before the other's end: both ends round. */
+/* What a chunk is to a track. It may begin slack_ticks before the other's end. */
 enum index_place { INDEX_NEXT, INDEX_STORED, INDEX_OUT_OF_ORDER };
 enum index_place index_place(const struct index *ix, const struct chunk_info *c, uint32_t segment);
 
@@ -49,7 +51,7 @@ void index_add(struct index *ix, const struct chunk_info *c, uint32_t segment, u
 const struct index_row *index_find(const struct index *ix, uint32_t segment); /* NULL: not there */
 bool index_complete(const struct index *ix, const struct index_row *row);
 
-/* The place on the grid behind the last chunk. */
+/* The place on the grid behind the last chunk; *end_us is slack_ticks early, so that no sample begins before it. */
 void index_next(const struct index *ix, uint32_t *segment, uint8_t *chunk, int64_t *end_us);
 
 /* Pool thread: reads the file from its beginning into the index: init segment, then chunks up to the first that is not

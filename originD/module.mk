@@ -4,6 +4,6 @@ originD_SRCS := originD/main.c originD/box.c originD/index.c originD/disk.c orig
                 originD/http.c originD/range.c originD/stats.c
 originD_PKGS := libuv jansson libmicrohttpd libxxhash
 originD_LDLIBS := -lnng
-originD_UNIT := box chunk_log claim store
-originD_FUZZ :=
+originD_UNIT := box chunk_log claim store serve mpd
+originD_FUZZ := box origin_key
 originD_TOOLS := put_file

@@ -1,0 +1,216 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "originD/manifest.h"
+#include "originD/range.h"
+#include "tests/unit/origin_store.h"
+
+static const struct manifest_options opts = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60, .update_s = 2};
+static char text[16384];
+
+static const char *write_mpd(const struct session *s, bool entry)
+{
+        struct buf *b = manifest_mpd.write(s, &opts, entry);
+        assert_true(b->len < sizeof(text));
+        memcpy(text, b->data, b->len);
+        text[b->len] = '\0';
+        buf_unref(&b);
+        return text;
+}
+
+static int count(const char *what)
+{
+        int n = 0;
+        for (const char *p = text; (p = strstr(p, what)); p++)
+                n++;
+        return n;
+}
+
+#define EPOCH INT64_C(1769863296000000) /* 2026-01-31T12:41:36Z */
+
+static struct session *broadcast(unsigned seconds)
+{
+        int err;
+        struct session *s = claim("cam", "S1", EPOCH, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
+        for (unsigned n = 0; n < seconds; n++) {
+                for (unsigned k = 0; k < 5; k++)
+                        assert_int_equal(put_video(s, "v720", n, k), 0);
+                assert_int_equal(put_audio(s, "a128", n), 0);
+        }
+        return s;
+}
+
+static void test_live_manifest_has_what_low_latency_players_need(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(2);
+        write_mpd(s, true);
+        assert_int_equal(count("type=\"dynamic\""), 1);
+        assert_int_equal(count("availabilityStartTime=\"2026-01-31T12:41:36.300Z\""), 1);
+        assert_int_equal(count("availabilityTimeComplete=\"false\""), 2); /* every Representation, sound too */
+        assert_int_equal(count("availabilityTimeOffset=\"0.8\""), 2);
+        assert_int_equal(count("startNumber=\"0\""), 2);
+        assert_int_equal(count("duration=\"90000\""), 1);
+        assert_int_equal(count("duration=\"48000\""), 1);
+        assert_int_equal(count("minimumUpdatePeriod=\"PT2S\""), 1);
+        assert_int_equal(count("timeShiftBufferDepth=\"PT60S\""), 1);
+        assert_int_equal(count("<Latency target=\"800\""), 1);
+        assert_int_equal(count("<PlaybackRate min=\"0.96\" max=\"1.04\"/>"), 1);
+        assert_int_equal(count("urn:mpeg:dash:utc:http-xsdate:2014\" value=\"/time\""), 3);
+        assert_int_equal(count("wallClockTime=\"2026-01-31T12:41:36.000Z\" presentationTime=\"0\""), 2);
+        assert_int_equal(count("codecs=\"avc1.64001f\""), 1);
+        assert_int_equal(count("codecs=\"mp4a.40.2\""), 1);
+        assert_int_equal(count("frameRate=\"25\""), 1);
+        assert_int_equal(count("<AdaptationSet"), 2);
+        assert_int_equal(count("media=\"S1/$RepresentationID$/$Number$.m4s\""), 2);
+        write_mpd(s, false);
+        assert_int_equal(count("media=\"$RepresentationID$/$Number$.m4s\""), 2);
+}
+
+static void test_live_manifest_does_not_change_as_media_comes(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(2);
+        struct buf *before = manifest_mpd.write(s, &opts, true);
+        for (unsigned n = 2; n < 6; n++) {
+                assert_int_equal(put_video(s, "v720", n, 0), 0);
+                assert_int_equal(put_audio(s, "a128", n), 0);
+        }
+        struct buf *after = manifest_mpd.write(s, &opts, true);
+        assert_int_equal(before->len, after->len);
+        assert_memory_equal(before->data, after->data, before->len);
+        buf_unref(&before);
+        buf_unref(&after);
+}
+
+static void test_late_track_begins_a_period_with_the_same_numbers(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(4);
+        assert_int_equal(add_track(s, "v360", fmp4_init_with(1, 640, 360, -2), 2500000), 0);
+        assert_int_equal(put_video(s, "v360", 3, 0), 0);
+        write_mpd(s, true);
+        assert_int_equal(count("<Period "), 2);
+        assert_int_equal(count("<Period id=\"p3\" start=\"PT3S\">"), 1); /* its first whole second */
+        assert_int_equal(count("id=\"v360\""), 1);
+        assert_int_equal(count("id=\"v720\""), 2);
+        assert_int_equal(count("startNumber=\"3\" presentationTimeOffset=\"270000\""), 2);
+        assert_int_equal(count("startNumber=\"3\" presentationTimeOffset=\"144000\""), 1);
+        assert_int_equal(count("period-continuity"), 2);
+}
+
+static void test_recording_is_static_and_names_only_segments_that_are_there(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(3);
+        assert_int_equal(put_audio(s, "a128", 3), 0); /* sound goes on for longer than the picture */
+        assert_int_equal(end_session(s), 0);
+        write_mpd(s, false);
+        assert_int_equal(count("type=\"static\""), 1);
+        assert_int_equal(count("mediaPresentationDuration=\"PT3S\""), 1);
+        assert_int_equal(count("<Period id=\"p0\" start=\"PT0S\" duration=\"PT3S\">"), 1);
+        assert_int_equal(count("availability"), 0);
+        assert_int_equal(count("minimumUpdatePeriod"), 0);
+        assert_int_equal(count("UTCTiming"), 0);
+}
+
+static void test_recording_says_the_same_after_a_restart(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(3);
+        assert_int_equal(end_session(s), 0);
+        struct buf *before = manifest_mpd.write(s, &opts, true);
+        stop_store();
+        start_store();
+        struct buf *after = manifest_mpd.write(store_session(&store, "S1"), &opts, true);
+        assert_int_equal(before->len, after->len);
+        assert_memory_equal(before->data, after->data, before->len);
+        buf_unref(&before);
+        buf_unref(&after);
+}
+
+static void test_track_that_died_early_does_not_shorten_the_recording(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(1);
+        for (unsigned n = 1; n < 15; n++)
+                for (unsigned k = 0; k < 5; k++)
+                        assert_int_equal(put_video(s, "v720", n, k), 0);
+        assert_int_equal(end_session(s), 0);
+        write_mpd(s, true);
+        assert_int_equal(count("mediaPresentationDuration=\"PT15S\""), 1);
+        assert_int_equal(count("a128"), 0);
+}
+
+static void test_title_is_escaped(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(1);
+        strcpy(s->title, "a<b> & \"c\"\x01");
+        write_mpd(s, true);
+        assert_int_equal(count("<Title>a&lt;b&gt; &amp; &quot;c&quot;</Title>"), 1);
+}
+
+static void test_frame_rates_are_fractions(void **state)
+{
+        (void)state;
+        static const struct {
+                uint32_t fps_milli;
+                const char *want;
+        } cases[] = {{29970, "\"30000/1001\""}, {23976, "\"24000/1001\""}, {59940, "\"60000/1001\""}, {25000, "\"25\""},
+                     {15000, "\"15\""}, {60000, "\"60\""}, {12500, "\"12500/1000\""}};
+        struct session *s = broadcast(1);
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                s->tracks[0].fps_milli = cases[i].fps_milli;
+                write_mpd(s, true);
+                assert_int_equal(count(cases[i].want), 1);
+        }
+}
+
+static void test_ranges_are_what_rfc_9110_says(void **state)
+{
+        (void)state;
+        uint64_t from, len;
+        assert_int_equal(range_parse(NULL, 100, &from, &len), RANGE_ALL);
+        assert_int_equal(range_parse("bytes=10-19", 100, &from, &len), RANGE_PART);
+        assert_int_equal(from, 10);
+        assert_int_equal(len, 10);
+        assert_int_equal(range_parse("bytes=90-", 100, &from, &len), RANGE_PART);
+        assert_int_equal(len, 10);
+        assert_int_equal(range_parse("bytes=-30", 100, &from, &len), RANGE_PART);
+        assert_int_equal(from, 70);
+        assert_int_equal(range_parse("bytes=50-1000", 100, &from, &len), RANGE_PART);
+        assert_int_equal(len, 50);
+        assert_int_equal(range_parse("bytes=100-", 100, &from, &len), RANGE_BAD);
+        assert_int_equal(range_parse("bytes=-0", 100, &from, &len), RANGE_BAD);
+        assert_int_equal(range_parse("bytes=5-4", 100, &from, &len), RANGE_ALL);
+        assert_int_equal(range_parse("bytes=0-1,5-6", 100, &from, &len), RANGE_ALL);
+        assert_int_equal(range_parse("bytes=99999999999999999999-", 100, &from, &len), RANGE_ALL);
+        assert_int_equal(range_parse("lines=1-2", 100, &from, &len), RANGE_ALL);
+        assert_true(etag_matches("\"a\", W/\"b\"", "\"b\""));
+        assert_true(etag_matches("*", "\"b\""));
+        assert_false(etag_matches("\"bb\"", "\"b\""));
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                CASE(test_live_manifest_has_what_low_latency_players_need),
+                CASE(test_live_manifest_does_not_change_as_media_comes),
+                CASE(test_late_track_begins_a_period_with_the_same_numbers),
+                CASE(test_recording_is_static_and_names_only_segments_that_are_there),
+                CASE(test_recording_says_the_same_after_a_restart),
+                CASE(test_track_that_died_early_does_not_shorten_the_recording),
+                CASE(test_title_is_escaped),
+                CASE(test_frame_rates_are_fractions),
+                cmocka_unit_test(test_ranges_are_what_rfc_9110_says),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

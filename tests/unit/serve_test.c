@@ -1,0 +1,329 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "originD/serve.h"
+#include "tests/unit/origin_store.h"
+
+static struct serve sv;
+
+struct question {
+        struct serve_request r;
+        int done;
+        struct serve_answer a;
+        uint8_t bytes[4096];
+};
+
+static void answered(struct serve_request *r, const struct serve_answer *a)
+{
+        struct question *q = (struct question *)r;
+        q->done++;
+        q->a = *a;
+        if (a->len && a->len <= sizeof(q->bytes))
+                memcpy(q->bytes, a->bytes->data + a->from, a->len);
+}
+
+static void ask(struct question *q, const char *key, uint64_t offset, uint32_t wait_ms)
+{
+        *q = (struct question){.r = {.offset = offset, .wait_ms = wait_ms, .max_bytes = BODY_MAX, .done = answered}};
+        snprintf(q->r.key, sizeof(q->r.key), "%s", key);
+        serve(&sv, &q->r);
+}
+
+static int status_of(const char *key, uint32_t wait_ms)
+{
+        struct question q;
+        ask(&q, key, 0, wait_ms);
+        wait_done(&q.done);
+        assert_int_equal(q.done, 1);
+        return q.a.status;
+}
+
+static void changed(struct session *s)
+{
+        serve_changed(&sv, s);
+}
+
+static struct manifest_options manifest = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60, .update_s = 2};
+
+static int setup(void **state)
+{
+        setup_store(state);
+        serve_open(&sv, &loop, &store, &manifest, 8);
+        on_changed = changed;
+        return 0;
+}
+
+static int teardown(void **state)
+{
+        serve_stop(&sv);
+        on_changed = NULL;
+        serve_close(&sv);
+        return teardown_store(state);
+}
+
+/* A live session with video, whose media time is now at `second`. */
+static struct session *live(int64_t second)
+{
+        int err;
+        struct session *s = claim("cam", "S1", clock_wall_us() - second * US_PER_S - US_PER_S / 2, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        return s;
+}
+
+static void test_stored_segment_is_answered_whole_and_immutable(void **state)
+{
+        (void)state;
+        struct session *s = live(1);
+        struct question q;
+        for (unsigned k = 0; k < 5; k++)
+                assert_int_equal(put_video(s, "v720", 0, k), 0);
+        ask(&q, "/live/cam/S1/v720/0.m4s", 0, 0);
+        assert_int_equal(q.done, 1);
+        assert_int_equal(q.a.status, 0);
+        assert_int_equal(q.a.flags, FETCH_COMPLETE | FETCH_IMMUTABLE);
+        struct buf *first = fmp4_video_chunk(0, 0, 40);
+        assert_int_equal(q.a.len, first->len * 5);
+        assert_memory_equal(q.bytes, first->data, first->len);
+        buf_unref(&first);
+}
+
+static void test_growing_segment_is_answered_bit_by_bit(void **state)
+{
+        (void)state;
+        struct session *s = live(0);
+        struct question q;
+        ask(&q, "/live/cam/S1/v720/0.m4s", 0, 5000);
+        assert_false(q.done);
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        assert_int_equal(q.done, 1);
+        assert_int_equal(q.a.status, 0);
+        assert_int_equal(q.a.flags, FETCH_IMMUTABLE);
+        size_t have = q.a.len;
+        ask(&q, "/live/cam/S1/v720/0.m4s", have, 5000);
+        assert_false(q.done);
+        assert_int_equal(put_video(s, "v720", 0, 1), 0);
+        assert_int_equal(q.done, 1);
+        struct buf *second = fmp4_video_chunk(0, 1, 40);
+        assert_int_equal(q.a.len, second->len);
+        assert_memory_equal(q.bytes, second->data, second->len);
+        buf_unref(&second);
+}
+
+static void test_segment_completed_by_a_later_one_ends_the_wait(void **state)
+{
+        (void)state;
+        struct session *s = live(1);
+        struct question q;
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        ask(&q, "/live/cam/S1/v720/0.m4s", store_session(&store, "S1")->tracks[0].log->index.rows[0].len_bytes, 5000);
+        assert_false(q.done);
+        assert_int_equal(put_video(s, "v720", 1, 0), 0);
+        assert_int_equal(q.done, 1);
+        assert_int_equal(q.a.status, 0);
+        assert_int_equal(q.a.len, 0);
+        assert_true(q.a.flags & FETCH_COMPLETE);
+}
+
+static void test_wait_is_bounded(void **state)
+{
+        (void)state;
+        live(0);
+        assert_int_equal(status_of("/live/cam/S1/v720/0.m4s", 1), ERR_NOT_YET);
+        assert_int_equal(status_of("/live/cam/S1/v720/0.m4s", 0), ERR_NOT_YET);
+}
+
+static void test_segment_due_soon_is_held_and_one_far_ahead_is_not(void **state)
+{
+        (void)state;
+        live(3);
+        struct question q;
+        assert_int_equal(status_of("/live/cam/S1/v720/8.m4s", 1), ERR_NOT_YET);
+        ask(&q, "/live/cam/S1/v720/20.m4s", 0, 5000);
+        assert_int_equal(q.done, 1);
+        assert_int_equal(q.a.status, ERR_NOT_FOUND);
+        assert_in_range(q.a.ttl_ms, 1, 1000);
+}
+
+static void test_hole_and_segments_before_the_track_are_never_waited_for(void **state)
+{
+        (void)state;
+        struct session *s = live(5);
+        assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 3000000), 0);
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        assert_int_equal(put_video(s, "v720", 2, 0), 0);
+        struct question q;
+        ask(&q, "/live/cam/S1/v720/1.m4s", 0, 5000);
+        assert_int_equal(q.done, 1);
+        assert_int_equal(q.a.status, ERR_NOT_FOUND);
+        ask(&q, "/live/cam/S1/a128/2.m4s", 0, 5000);
+        assert_int_equal(q.done, 1);
+        assert_int_equal(q.a.status, ERR_NOT_FOUND);
+}
+
+static void test_unknown_names_are_not_found_at_once(void **state)
+{
+        (void)state;
+        static const char *const keys[] = {"/", "/live", "/live/", "/live/nobody/manifest.mpd", "/live/cam/S1/../0.m4s",
+                                           "/live/cam/S9/v720/0.m4s", "/live/cam/S1/v999/0.m4s", "/live/other/S1/v720/0.m4s",
+                                           "/live/cam/S1/v720/00.m4s", "/live/cam/S1/v720/4294967296.m4s",
+                                           "/live/cam/S1/v720/1.m4sx", "/live/cam/S1/v720/-1.m4s", "/live//S1/v720/1.m4s",
+                                           "/live/cam/S1/v720/0.m4s/", "/live/cam/master.m3u9", "/api/streamsx"};
+        live(0);
+        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+                struct question q;
+                ask(&q, keys[i], 0, 5000);
+                assert_int_equal(q.done, 1);
+                assert_int_equal(q.a.status, ERR_NOT_FOUND);
+        }
+}
+
+static void test_ended_session_ends_every_wait(void **state)
+{
+        (void)state;
+        struct session *s = live(0);
+        struct question q;
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        ask(&q, "/live/cam/S1/v720/1.m4s", 0, 5000);
+        assert_false(q.done);
+        assert_int_equal(end_session(s), 0);
+        assert_int_equal(q.done, 1);
+        assert_int_equal(q.a.status, ERR_NOT_FOUND);
+}
+
+static void test_more_waits_than_allowed_are_told_full(void **state)
+{
+        (void)state;
+        struct question q[9];
+        live(0);
+        for (int i = 0; i < 9; i++)
+                ask(&q[i], "/live/cam/S1/v720/0.m4s", 0, 60000);
+        for (int i = 0; i < 8; i++)
+                assert_false(q[i].done);
+        assert_int_equal(q[8].a.status, ERR_FULL);
+        serve_stop(&sv);
+        for (int i = 0; i < 8; i++)
+                assert_int_equal(q[i].a.status, ERR_NOT_YET);
+}
+
+static void test_old_segment_comes_from_the_file_in_pieces(void **state)
+{
+        (void)state;
+        struct session *s = live(40);
+        struct question q;
+        for (unsigned n = 0; n < RECENT_SEGMENTS + 3; n++)
+                for (unsigned k = 0; k < 5; k++)
+                        assert_int_equal(put_video(s, "v720", n, k), 0);
+        struct buf *chunk = fmp4_video_chunk(1, 0, 40);
+        ask(&q, "/live/cam/S1/v720/1.m4s", 0, 0);
+        wait_done(&q.done);
+        assert_int_equal(q.a.len, chunk->len * 5);
+        assert_memory_equal(q.bytes, chunk->data, chunk->len);
+        assert_true(q.a.flags & FETCH_COMPLETE);
+        q = (struct question){.r = {.offset = chunk->len, .max_bytes = 100, .done = answered}};
+        strcpy(q.r.key, "/live/cam/S1/v720/0.m4s");
+        serve(&sv, &q.r);
+        wait_done(&q.done);
+        assert_int_equal(q.a.len, 100);
+        assert_false(q.a.flags & FETCH_COMPLETE);
+        buf_unref(&chunk);
+}
+
+static void test_recording_of_before_the_restart_is_read_on_demand(void **state)
+{
+        (void)state;
+        struct session *s = live(0);
+        for (unsigned k = 0; k < 5; k++)
+                assert_int_equal(put_video(s, "v720", 0, k), 0);
+        assert_int_equal(end_session(s), 0);
+        on_changed = NULL;
+        serve_close(&sv);
+        stop_store();
+        start_store();
+        serve_open(&sv, &loop, &store, &manifest, 8);
+        on_changed = changed;
+        struct question q;
+        ask(&q, "/live/cam/S1/v720/0.m4s", 0, 5000);
+        assert_false(q.done);
+        wait_done(&q.done);
+        assert_int_equal(q.a.status, 0);
+        assert_true(q.a.flags & FETCH_COMPLETE);
+        assert_int_equal(status_of("/live/cam/S1/v720/1.m4s", 5000), ERR_NOT_FOUND);
+        assert_int_equal(status_of("/live/cam/manifest.mpd", 0), 0);
+}
+
+static void test_manifest_is_held_until_sound_and_picture_are_there(void **state)
+{
+        (void)state;
+        struct session *s = live(0);
+        struct question q;
+        ask(&q, "/live/cam/manifest.mpd", 0, 5000);
+        assert_false(q.done);
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        assert_false(q.done);
+        assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
+        assert_false(q.done);
+        assert_int_equal(put_audio(s, "a128", 0), 0);
+        assert_int_equal(q.done, 1);
+        assert_int_equal(q.a.status, 0);
+        assert_int_equal(q.a.flags, FETCH_COMPLETE);
+        assert_int_equal(q.a.ttl_ms, 1000);
+}
+
+static void test_manifest_of_a_recording_is_immutable_under_its_own_name_only(void **state)
+{
+        (void)state;
+        struct session *s = live(0);
+        struct question q;
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        assert_int_equal(end_session(s), 0);
+        ask(&q, "/live/cam/manifest.mpd", 0, 0);
+        assert_int_equal(q.a.flags, FETCH_COMPLETE);
+        ask(&q, "/live/cam/S1/manifest.mpd", 0, 0);
+        assert_int_equal(q.a.flags, FETCH_COMPLETE | FETCH_IMMUTABLE);
+}
+
+static void test_streams_lists_live_and_recorded(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = live(0);
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        s = claim("old", "S2", 0, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        assert_int_equal(end_session(s), 0);
+        struct question q;
+        ask(&q, "/api/streams", 0, 0);
+        assert_int_equal(q.a.status, 0);
+        q.bytes[q.a.len] = 0;
+        const char *text = (const char *)q.bytes;
+        assert_non_null(strstr(text, "\"id\":\"cam\",\"session\":\"S1\",\"state\":\"live\""));
+        assert_non_null(strstr(text, "\"id\":\"old\",\"session\":\"S2\",\"state\":\"ended\""));
+        assert_non_null(strstr(text, "\"codec\":\"avc1.64001f\""));
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                CASE(test_stored_segment_is_answered_whole_and_immutable),
+                CASE(test_growing_segment_is_answered_bit_by_bit),
+                CASE(test_segment_completed_by_a_later_one_ends_the_wait),
+                CASE(test_wait_is_bounded),
+                CASE(test_segment_due_soon_is_held_and_one_far_ahead_is_not),
+                CASE(test_hole_and_segments_before_the_track_are_never_waited_for),
+                CASE(test_unknown_names_are_not_found_at_once),
+                CASE(test_ended_session_ends_every_wait),
+                CASE(test_more_waits_than_allowed_are_told_full),
+                CASE(test_old_segment_comes_from_the_file_in_pieces),
+                CASE(test_recording_of_before_the_restart_is_read_on_demand),
+                CASE(test_manifest_is_held_until_sound_and_picture_are_there),
+                CASE(test_manifest_of_a_recording_is_immutable_under_its_own_name_only),
+                CASE(test_streams_lists_live_and_recorded),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
