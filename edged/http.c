@@ -177,7 +177,8 @@ static enum MHD_Result say_object(struct client *c)
         case OBJECT_FILLING:
                 break;
         }
-        bool needs_whole = range_needs_whole(range_wanted(c));
+        /* A HEAD is answered with the length, and MHD would end a chunked answer to it with a chunk that must not be there. */
+        bool needs_whole = c->method == METHOD_HEAD || range_needs_whole(range_wanted(c));
         if (v.len > 0 && !needs_whole)
                 return say_growing(c);
         if (c->waiter.expired)
@@ -391,7 +392,8 @@ static int start_thread(struct http *h, struct http_thread *t)
                 on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, t->listen_fd,
                 MHD_OPTION_CONNECTION_LIMIT, share, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
                 MHD_OPTION_NOTIFY_CONNECTION, on_connection, t, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-                MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+                MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+                MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
         if (t->mhd)
                 return 0;
         log_error("msg=\"cannot start an http thread\" error=\"%s\"", strerror(errno));

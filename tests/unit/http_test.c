@@ -555,6 +555,28 @@ static void test_a_range_of_a_growing_segment_waits_for_its_end(void **state)
         close_fixture(&f);
 }
 
+static void test_head_of_a_growing_segment_tells_its_length_and_sends_nothing_more(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        int one = 1;
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&v, &f);
+        viewer_ask(&v, "HEAD", SEGMENT, "");
+        until(&f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
+        until(&f, is_held, &one);
+        fake_answer_bytes(fake_open(f.e.upstream), "def", 3, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
+        until(&f, has_head, &v);
+        assert_string_equal(header_of(&v, "Content-Length"), "6");
+        assert_int_equal(v.in_len, (size_t)(strstr(v.in, "\r\n\r\n") + 4 - v.in));
+        ask(&f, &v, "GET", "/time", ""); /* what comes next on this connection is the next answer */
+        assert_memory_equal(v.in, "HTTP/1.1 200 OK\r\n", 17);
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
 static void test_methods_that_are_not_ours_are_refused_and_preflight_is_answered(void **state)
 {
         (void)state;
@@ -740,6 +762,7 @@ int main(void)
                 cmocka_unit_test(test_a_manifest_is_served_stale_while_no_origin_answers),
                 cmocka_unit_test(test_head_ranges_and_conditions_work_as_the_rfc_says),
                 cmocka_unit_test(test_a_range_of_a_growing_segment_waits_for_its_end),
+                cmocka_unit_test(test_head_of_a_growing_segment_tells_its_length_and_sends_nothing_more),
                 cmocka_unit_test(test_methods_that_are_not_ours_are_refused_and_preflight_is_answered),
                 cmocka_unit_test(test_bad_paths_never_reach_the_origin),
                 cmocka_unit_test(test_64_kb_of_headers_are_refused),
