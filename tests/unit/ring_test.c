@@ -1,0 +1,153 @@
+/* ring: everybody walks the same way, and a change of nodes moves no more than it must. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/ring.h"
+
+#define KEYS 10000
+#define NODES 8
+
+static char ids[NODES + 1][32];
+
+static int name_nodes(void **state)
+{
+        (void)state;
+        for (int i = 0; i <= NODES; i++)
+                snprintf(ids[i], sizeof(ids[i]), "origin-%d", i + 1);
+        return 0;
+}
+
+static struct ring *ring_of(int first, int count)
+{
+        struct ring *r = ring_new();
+        for (int i = first; i < first + count; i++)
+                ring_add(r, ids[i], ids[i]);
+        return r;
+}
+
+static void *owner(struct ring *r, int key)
+{
+        char name[32];
+        void *out = NULL;
+        snprintf(name, sizeof(name), "stream%d", key);
+        assert_int_equal(ring_walk(r, name, &out, 1), 1);
+        return out;
+}
+
+static void test_a_new_node_takes_its_share_and_nothing_else_moves(void **state)
+{
+        struct ring *before = ring_of(0, NODES), *after = ring_of(0, NODES + 1);
+        int moved = 0;
+        (void)state;
+        for (int k = 0; k < KEYS; k++) {
+                if (owner(before, k) == owner(after, k))
+                        continue;
+                assert_ptr_equal(owner(after, k), ids[NODES]);
+                moved++;
+        }
+        assert_true(moved < KEYS * 13 / 10 / (NODES + 1)); /* 1/n of the keys, and the spread of RING_POINTS places */
+        assert_true(moved > KEYS * 7 / 10 / (NODES + 1));
+        ring_free(before);
+        ring_free(after);
+}
+
+static void test_a_removed_node_gives_its_keys_to_the_next_of_the_walk(void **state)
+{
+        struct ring *r = ring_of(0, NODES);
+        char name[32];
+        void *walk[2];
+        (void)state;
+        for (int k = 0; k < 1000; k++) {
+                snprintf(name, sizeof(name), "stream%d", k);
+                assert_int_equal(ring_walk(r, name, walk, 2), 2);
+                ring_remove(r, walk[0]);
+                assert_ptr_equal(owner(r, k), walk[1]);
+                ring_add(r, walk[0], walk[0]);
+                assert_ptr_equal(owner(r, k), walk[0]);
+        }
+        ring_free(r);
+}
+
+static void test_the_order_of_insertion_does_not_matter(void **state)
+{
+        struct ring *up = ring_of(0, NODES), *down = ring_new();
+        (void)state;
+        for (int i = NODES - 1; i >= 0; i--)
+                ring_add(down, ids[i], ids[i]);
+        for (int k = 0; k < 1000; k++) {
+                void *a[NODES], *b[NODES];
+                char name[32];
+                snprintf(name, sizeof(name), "stream%d", k);
+                assert_int_equal(ring_walk(up, name, a, NODES), NODES);
+                assert_int_equal(ring_walk(down, name, b, NODES), NODES);
+                assert_memory_equal(a, b, sizeof(a));
+        }
+        ring_free(up);
+        ring_free(down);
+}
+
+static void test_a_walk_meets_every_node_once(void **state)
+{
+        struct ring *r = ring_of(0, NODES);
+        void *walk[NODES + 4];
+        (void)state;
+        assert_int_equal(ring_walk(r, "x", walk, NODES + 4), NODES);
+        for (int i = 0; i < NODES; i++) {
+                for (int j = 0; j < i; j++)
+                        assert_ptr_not_equal(walk[i], walk[j]);
+        }
+        assert_int_equal(ring_walk(r, "x", walk, 3), 3);
+        assert_int_equal(ring_walk(r, "x", walk, 0), 0);
+        ring_free(r);
+}
+
+static void test_no_node_has_much_more_than_its_share(void **state)
+{
+        struct ring *r = ring_of(0, NODES);
+        int share[NODES] = {0};
+        (void)state;
+        for (int k = 0; k < KEYS; k++)
+                share[((char *)owner(r, k) - ids[0]) / (int)sizeof(ids[0])]++;
+        for (int i = 0; i < NODES; i++) {
+                assert_true(share[i] < KEYS * 13 / 10 / NODES);
+                assert_true(share[i] > KEYS * 7 / 10 / NODES);
+        }
+        ring_free(r);
+}
+
+static void test_an_id_added_again_gets_its_new_node(void **state)
+{
+        struct ring *r = ring_of(0, 1);
+        int other;
+        (void)state;
+        ring_add(r, ids[0], &other);
+        assert_int_equal(ring_count(r), 1);
+        assert_ptr_equal(owner(r, 1), &other);
+        ring_remove(r, "unknown");
+        ring_remove(r, ids[0]);
+        assert_int_equal(ring_count(r), 0);
+        void *out;
+        assert_int_equal(ring_walk(r, "x", &out, 1), 0);
+        ring_free(r);
+        ring_free(NULL);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_a_new_node_takes_its_share_and_nothing_else_moves),
+                cmocka_unit_test(test_a_removed_node_gives_its_keys_to_the_next_of_the_walk),
+                cmocka_unit_test(test_the_order_of_insertion_does_not_matter),
+                cmocka_unit_test(test_a_walk_meets_every_node_once),
+                cmocka_unit_test(test_no_node_has_much_more_than_its_share),
+                cmocka_unit_test(test_an_id_added_again_gets_its_new_node),
+        };
+        return cmocka_run_group_tests(tests, name_nodes, NULL);
+}
