@@ -257,7 +257,8 @@ static int read_file(void *opaque, uint8_t *dst, int len)
         return (int)n;
 }
 
-/* Decodes the track as a player does and counts how often its tone rises through zero in the second from sample `from`. */
+/* Decodes the track as a player does and counts how often its tone rises through zero in the second from sample `from`.
+ * */
 static int tone_hz(const struct track *t, int from)
 {
         struct reader in;
@@ -319,8 +320,8 @@ static void test_every_picture_once_at_30_fps(void **state) { (void)state; one_r
 static void test_every_picture_once_at_50_fps(void **state) { (void)state; one_rate(50, 1, 2); }
 static void test_every_picture_once_at_60_fps(void **state) { (void)state; one_rate(60, 1, 2); }
 
-/* A steady rhythm lets the chunk be cut before its end has come; then a picture comes sooner than it should, once within a
- * segment and once at the end of one. It has its place at the begin of the next chunk. */
+/* A steady rhythm lets the chunk be cut before its end has come; then a picture comes sooner than it should, once
+ * within a segment and once at the end of one. It has its place at the begin of the next chunk. */
 static void test_a_picture_sooner_than_foreseen_is_not_lost(void **state)
 {
         (void)state;
