@@ -50,7 +50,7 @@ static const struct config_key keys[] = {
         INT(cache_bytes, "536870912", 1 << 20, INT64_C(1) << 44, "bytes", "budget of the cache"),
         INT(object_max_bytes, "67108864", 1 << 16, INT64_C(1) << 32, "bytes", "largest object that is fetched"),
         INT(http_threads, "0", 0, HTTP_THREADS_MAX, "", "HTTP threads; 0: one a core"),
-        INT(connections_max, "20000", 16, 1000000, "", "viewer connections at a time"),
+        INT(connections_max, "10000", 16, 1000000, "", "viewer connections at a time"),
         INT(hold_ms, "4000", 100, 30000, "ms", "how long a request waits for bytes that are due"),
         INT(header_deadline_ms, "10000", 100, 600000, "ms", "a new connection must have sent its request by then"),
         INT(idle_ms, "30000", 1000, 600000, "ms", "a connection without a request is closed after this"),
