@@ -249,6 +249,19 @@ static int same_track(const struct track *t, const struct put *p)
         return t->making ? ERR_FULL : 0;
 }
 
+/* Where a track stands in every list: video before audio, the largest first, whatever order they came in. */
+static struct track *make_place(struct session *s, const struct init_info *init, uint32_t bandwidth)
+{
+        size_t i = 0;
+        for (; i < s->track_count; i++) {
+                const struct track *t = &s->tracks[i];
+                if (init->kind != t->init.kind ? init->kind < t->init.kind : bandwidth > t->bandwidth)
+                        break;
+        }
+        memmove(&s->tracks[i + 1], &s->tracks[i], (s->track_count++ - i) * sizeof(s->tracks[0]));
+        return &s->tracks[i];
+}
+
 void session_add_track(struct session *s, const struct put *p, void (*done)(void *arg, int status), void *arg)
 {
         struct init_info info;
@@ -264,7 +277,7 @@ void session_add_track(struct session *s, const struct put *p, void (*done)(void
                 done(arg, rc);
                 return;
         }
-        t = &s->tracks[s->track_count++];
+        t = make_place(s, &info, p->bandwidth);
         *t = (struct track){.init = info, .init_bytes = buf_copy(p->bytes, p->len), .start_us = p->start_us,
                             .first_segment = p->segment, .bandwidth = p->bandwidth, .fps_milli = p->fps_milli,
                             .making = true};
