@@ -28,6 +28,7 @@
 #define ANSWER_TIME_US (10 * US_PER_S)   /* to take any answer, and the time for its bytes at … */
 #define SLOWEST_BYTES_PER_S (32 << 10)
 #define SWEEP_MS 1000
+#define STOP_TIME_US (1 * US_PER_S) /* for answers under way when we stop */
 
 struct connection {
         struct connection *next, **prev; /* under http.lock */
@@ -43,6 +44,8 @@ struct http {
         pthread_mutex_t lock; /* guards connections */
         struct connection *connections;
         atomic_uint asked;   /* suspended connections */
+        atomic_uint pulls;   /* requests that are not over */
+        int64_t stop_at_us;  /* when the rest is cut off */
         atomic_bool stopping;
         void (*stopped)(void *arg);
         void *arg;
@@ -302,6 +305,7 @@ static struct pull *pull_new(struct http *h, struct MHD_Connection *c)
         p->connection = c;
         p->conn = info->socket_context;
         stat_add(STAT_HTTP_REQUESTS, 1);
+        atomic_fetch_add(&h->pulls, 1);
         return p;
 }
 
@@ -346,6 +350,7 @@ static void completed(void *cls, struct MHD_Connection *c, void **ctx, enum MHD_
         (void)code;
         if (!p)
                 return;
+        atomic_fetch_sub(&p->http->pulls, 1);
         extend(p->conn, REQUEST_TIME_US + IDLE_TIMEOUT_S * US_PER_S);
         buf_unref(&p->answer.bytes);
         free(p);
@@ -391,7 +396,7 @@ static void sweep(uv_timer_t *timer)
         struct http *h = timer->data;
         int64_t now = clock_mono_us();
         if (atomic_load(&h->stopping)) {
-                if (!atomic_load(&h->asked))
+                if (!atomic_load(&h->asked) && (!atomic_load(&h->pulls) || now > h->stop_at_us))
                         finish_stop(h);
                 return;
         }
@@ -450,6 +455,7 @@ void http_stop(struct http *h, void (*done)(void *arg), void *arg)
         int fd = MHD_quiesce_daemon(h->daemon);
         if (fd >= 0)
                 close(fd);
+        h->stop_at_us = clock_mono_us() + STOP_TIME_US;
         atomic_store(&h->stopping, true);
         uv_timer_start(&h->timer, sweep, 0, 5);
 }
