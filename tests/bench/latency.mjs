@@ -84,45 +84,42 @@ function watchFrames() {
   video.requestVideoFrameCallback(each)
 }
 
-// ---- hop by hop, as an HTTP client sees it: prft says when the chunk was packaged, the body's pieces when they came
-function boxes(bytes) {
-  const found = []
+// ---- hop by hop, as an HTTP client sees it: the same segment from the origin and from the edge, piece by piece
+function hasWholeChunk(bytes) {
   for (let at = 0; at + 8 <= bytes.length;) {
     const len = bytes.readUInt32BE(at)
-    if (len < 8 || at + len > bytes.length) break
-    found.push({ type: bytes.toString('latin1', at + 4, at + 8), at, len })
+    if (len < 8 || at + len > bytes.length) return false
+    if (bytes.toString('latin1', at + 4, at + 8) === 'mdat') return true
     at += len
   }
-  return found
+  return false
 }
 
-function prftWallMs(bytes, box) {
-  const ntp = bytes.readUInt32BE(box.at + 16) - 2208988800 + bytes.readUInt32BE(box.at + 20) / 2 ** 32
-  return ntp * 1000
-}
-
-async function segmentArrival(base, path, segment) {
+async function firstChunkMs(base, path, segment) {
   const response = await fetch(`${base}${path}/${segment}.m4s`)
   if (response.status !== 200) return null
-  let bytes = Buffer.alloc(0), packagedMs, firstMs
+  let bytes = Buffer.alloc(0), firstMs = null
   for await (const piece of response.body) {
     bytes = Buffer.concat([bytes, piece])
-    const known = boxes(bytes)
-    const prft = known.find((b) => b.type === 'prft')
-    if (prft) packagedMs ??= prftWallMs(bytes, prft)
-    if (known.some((b) => b.type === 'mdat')) firstMs ??= Date.now()
+    if (firstMs === null && hasWholeChunk(bytes)) firstMs = Date.now()
   }
-  return { packagedMs, firstMs }
+  return firstMs
 }
 
-async function probeEdge(base, stream, epochMs, tracks, stop) {
+async function putMs(admin) {
+  const text = await (await fetch(`${admin}/metrics`)).text()
+  return 1000 * Number(/^transcoderd_put_seconds (\S+)/m.exec(text)?.[1] ?? NaN)
+}
+
+async function probeHops(nodes, stream, epochMs, track, stop) {
   const samples = []
-  const path = `/live/${stream.id}/${stream.session}/${tracks[0]}`
+  const at = (role, key) => nodes.find((n) => n.role === role)[key]
+  const path = `/live/${stream.id}/${stream.session}/${track}`
   for (let segment = Math.floor((Date.now() - epochMs) / 1000) + 2; !stop.now; segment++) {
-    const got = await segmentArrival(base, path, segment)
-    if (!got?.firstMs) continue
+    const [origin, edge, put] = await Promise.all([firstChunkMs(at('originD', 'http'), path, segment),
+      firstChunkMs(at('edged', 'http'), path, segment), putMs(at('transcoderd', 'admin'))])
     const startMs = epochMs + segment * 1000
-    samples.push({ fetchable: got.firstMs - startMs, encoded: got.packagedMs - startMs, delivered: got.firstMs - got.packagedMs })
+    if (origin && edge) samples.push({ fetchable: edge - startMs, stored: origin - startMs, edge: edge - origin, put })
   }
   return samples
 }
@@ -146,25 +143,24 @@ async function main() {
     publisher = publish(`${rtmp}/bench`)
     const stream = await until('stream listed', 15000, async () =>
       (await (await fetch(`${edge}/api/streams`)).json()).streams.find((s) => s.id === 'bench' && s.tracks.length))
-    const tracks = stream.tracks.filter((t) => t.name.startsWith('v')).map((t) => t.name)
+    const tracks = stream.tracks.filter((t) => t.width).map((t) => t.name)
     const sessionPath = `/live/bench/${stream.session}`
     await until('first chunk', 15000, async () => (await fetch(`${edge}${sessionPath}/${tracks[0]}/0.m4s`)).ok)
     const playableMs = Date.now() - publishedMs
-    const mpd = await (await fetch(`${edge}/live/bench/manifest.mpd`)).text()
     const epochMs = Date.parse(stream.started)
 
     await until('first picture', 30000, () => page.evaluate(() => window.seen.first))
     const firstPictureMs = (await page.evaluate(() => window.seen.first)) - publishedMs
     const settle = Date.now() + 8000
     const stop = { now: false }
-    const probing = probeEdge(edge, stream, epochMs, tracks, stop)
+    const probing = probeHops(nodes, stream, epochMs, tracks[0], stop)
     await until('settled', 20000, async () => Date.now() > settle)
     await page.evaluate(() => { window.seen.samples = []; window.seen.stalls = 0; window.seen.unreadable = 0 })
     await new Promise((r) => setTimeout(r, seconds * 1000))
     const seen = await page.evaluate(() => window.seen)
     stop.now = true
     const hops = await probing
-    report({ seen, hops, playableMs, firstPictureMs, latencyBound: /availabilityStartTime="([^"]+)"/.exec(mpd)?.[1], epochMs })
+    report({ seen, hops, playableMs, firstPictureMs })
   } finally {
     if (publisher) process.kill(-publisher.pid, 'SIGTERM')
     await browser?.close()
@@ -183,8 +179,9 @@ function report({ seen, hops, playableMs, firstPictureMs }) {
   console.log(`${'ms'.padEnd(44)} median    p95    max  aim`)
   row('glass to glass', glass, 'median 1200, p95 1600')
   row('segment start → first chunk at the edge', hops.map((h) => h.fetchable), 'median 350')
-  row('  of it: → packaged (ingest, 200 ms, encode)', hops.map((h) => h.encoded))
-  row('  of it: packaged → client (store, edge)', hops.map((h) => h.delivered))
+  row('  of it: → chunk made (ingest, 200 ms, encode)', hops.map((h) => h.stored - h.put))
+  row('  of it: made → stored (PUT)', hops.map((h) => h.put))
+  row('  of it: stored → client (edge)', hops.map((h) => h.edge))
   const edgeMs = quantile(hops.map((h) => h.fetchable), 0.5)
   console.log(`${'chunk at the edge → on screen (player)'.padEnd(44)} ${(quantile(glass, 0.5) - edgeMs).toFixed(0).padStart(6)}`)
   console.log(`${'publish → playable'.padEnd(44)} ${String(playableMs).padStart(6)}                aim 1000`)
