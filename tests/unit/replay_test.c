@@ -1,0 +1,219 @@
+/* replay: what is kept is what a new transcoder needs, and no more than fits. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "ingestd/replay.h"
+
+#define MS US_PER_MS
+
+static void push(struct replay *r, uint8_t track, uint8_t flags, int64_t dts_us, int32_t cts_us, size_t len)
+{
+        struct buf *b = buf_new(len);
+        memset(b->data, 0, len);
+        const struct frame f = {.track = track, .codec = track == TRACK_VIDEO ? CODEC_H264 : CODEC_AAC, .flags = flags,
+                                .dts_us = dts_us, .cts_us = cts_us, .bytes = b};
+        replay_push(r, &f);
+        buf_unref(&b);
+}
+
+/* 25 pictures a second with a keyframe each `gop`, 50 frames of sound. */
+static void push_seconds(struct replay *r, int from_s, int to_s, int gop, size_t picture_bytes)
+{
+        for (int ms = from_s * 1000; ms < to_s * 1000; ms += 20) {
+                if (ms % 40 == 0)
+                        push(r, TRACK_VIDEO, ms / 40 % gop == 0 ? FRAME_KEY : 0, ms * MS, 0, picture_bytes);
+                push(r, TRACK_AUDIO, FRAME_KEY, ms * MS, 0, 100);
+        }
+}
+
+static bool first_picture_is_key(const struct replay *r)
+{
+        for (uint64_t seq = r->head; seq < r->tail; seq++) {
+                const struct frame *f = replay_at(r, seq);
+                if (f->track == TRACK_VIDEO)
+                        return f->flags & FRAME_KEY;
+        }
+        return false;
+}
+
+static void test_begins_with_the_last_keyframe_that_is_stored(void **state)
+{
+        (void)state;
+        struct replay r;
+        replay_init(&r, 100 << 20);
+        push_seconds(&r, 0, 10, 50, 1000); /* a keyframe every 2 s */
+        replay_trim(&r, 5900 * MS, r.tail);
+        assert_true(first_picture_is_key(&r));
+        assert_int_equal(replay_start_us(&r), 4000 * MS);
+        replay_trim(&r, 6000 * MS, r.tail);
+        assert_int_equal(replay_start_us(&r), 6000 * MS);
+        replay_fini(&r);
+}
+
+static void test_sound_that_is_not_stored_stays_though_it_came_before_the_keyframe(void **state)
+{
+        (void)state;
+        struct replay r;
+        replay_init(&r, 100 << 20);
+        push(&r, TRACK_VIDEO, FRAME_KEY, 0, 0, 10);
+        push(&r, TRACK_AUDIO, FRAME_KEY, 2100 * MS, 0, 10); /* interleaved early */
+        push(&r, TRACK_VIDEO, FRAME_KEY, 2000 * MS, 0, 10);
+        replay_trim(&r, 2050 * MS, r.tail);
+        assert_int_equal(r.head, 1);
+        replay_trim(&r, 3000 * MS, r.tail);
+        assert_int_equal(r.head, 2);
+        replay_fini(&r);
+}
+
+static void test_a_keyframe_counts_by_when_it_is_shown(void **state)
+{
+        (void)state;
+        struct replay r;
+        replay_init(&r, 100 << 20);
+        push(&r, TRACK_VIDEO, FRAME_KEY, 0, 80 * MS, 10);
+        push(&r, TRACK_VIDEO, FRAME_KEY, 1000 * MS, 80 * MS, 10); /* pictures shown before it come after it */
+        replay_trim(&r, 1050 * MS, r.tail);
+        assert_int_equal(r.head, 0);
+        replay_trim(&r, 1080 * MS, r.tail);
+        assert_int_equal(r.head, 1);
+        replay_fini(&r);
+}
+
+static void test_sound_alone_keeps_what_its_decoder_needs(void **state)
+{
+        (void)state;
+        struct replay r;
+        replay_init(&r, 100 << 20);
+        for (int ms = 0; ms < 10000; ms += 20)
+                push(&r, TRACK_AUDIO, FRAME_KEY, ms * MS, 0, 100);
+        replay_trim(&r, 9000 * MS, r.tail);
+        assert_in_range(replay_start_us(&r), 8700 * MS, 8990 * MS);
+        replay_fini(&r);
+}
+
+static void test_frames_nobody_took_stay_whatever_is_said_to_be_stored(void **state)
+{
+        (void)state;
+        struct replay r;
+        replay_init(&r, 100 << 20);
+        push_seconds(&r, 0, 10, 25, 1000);
+        replay_trim(&r, INT64_MAX / 2, 10);
+        assert_int_equal(r.head, 10);
+        replay_trim(&r, INT64_MIN / 2, r.tail);
+        assert_int_equal(r.head, 10);
+        replay_fini(&r);
+}
+
+static void test_over_the_limit_whole_groups_of_pictures_go(void **state)
+{
+        (void)state;
+        struct replay r;
+        replay_init(&r, 1 << 20);
+        for (int s = 0; s < 60; s++) {
+                push_seconds(&r, s, s + 1, 25, 10000);
+                assert_true(r.bytes <= 1 << 20);
+                assert_true(first_picture_is_key(&r));
+        }
+        assert_true(r.lost > 0);
+        assert_int_equal(r.lost, r.head);
+        assert_in_range(replay_start_us(&r), 55000 * MS, 58000 * MS); /* about 4 s fit */
+        replay_fini(&r);
+}
+
+static void test_a_single_group_of_pictures_larger_than_all_stays_within_the_limit(void **state)
+{
+        (void)state;
+        struct replay r;
+        replay_init(&r, 1 << 20);
+        push_seconds(&r, 0, 60, 1000000, 10000);
+        assert_true(r.bytes <= 1 << 20);
+        assert_true(r.tail - r.head > 10);
+        push_seconds(&r, 60, 61, 25, 10000);
+        replay_trim(&r, 60500 * MS, r.tail); /* and a keyframe mends it */
+        assert_true(first_picture_is_key(&r));
+        replay_fini(&r);
+}
+
+static void test_empty_frames_count_too(void **state)
+{
+        (void)state;
+        struct replay r;
+        replay_init(&r, 1 << 20);
+        for (int i = 0; i < 100000; i++)
+                push(&r, TRACK_AUDIO, FRAME_KEY, i * MS, 0, 0);
+        assert_true(r.tail - r.head <= (1 << 20) / REPLAY_FRAME_BYTES);
+        replay_fini(&r);
+}
+
+static void test_a_frame_larger_than_the_limit_is_all_there_is(void **state)
+{
+        (void)state;
+        struct replay r;
+        replay_init(&r, 1 << 20);
+        push_seconds(&r, 0, 1, 25, 1000);
+        push(&r, TRACK_VIDEO, FRAME_KEY, 1000 * MS, 0, 2 << 20);
+        assert_int_equal(r.tail - r.head, 1);
+        push(&r, TRACK_VIDEO, FRAME_KEY, 2000 * MS, 0, 1000);
+        assert_int_equal(r.tail - r.head, 1);
+        replay_fini(&r);
+}
+
+static void test_configuration_is_the_one_in_force_at_the_head(void **state)
+{
+        (void)state;
+        struct replay r;
+        replay_init(&r, 100 << 20);
+        struct buf *one = buf_copy("one", 3), *two = buf_copy("two", 3);
+        replay_config(&r, TRACK_VIDEO, CODEC_H264, one);
+        push_seconds(&r, 0, 4, 50, 100);
+        const struct frame change = {.track = TRACK_VIDEO, .codec = CODEC_H264, .flags = FRAME_CONFIG, .dts_us = 3999 * MS,
+                                     .bytes = two};
+        replay_push(&r, &change);
+        push_seconds(&r, 4, 8, 50, 100);
+        replay_trim(&r, 3000 * MS, r.tail);
+        assert_ptr_equal(r.config[TRACK_VIDEO].bytes, one);
+        assert_int_equal(r.config[TRACK_AUDIO].codec, CODEC_NONE);
+        unsigned changes = r.config_changes;
+        replay_trim(&r, 5000 * MS, r.tail);
+        assert_ptr_equal(r.config[TRACK_VIDEO].bytes, two);
+        assert_int_not_equal(r.config_changes, changes);
+        buf_unref(&one);
+        buf_unref(&two);
+        replay_fini(&r);
+}
+
+static void test_all_times_move(void **state)
+{
+        (void)state;
+        struct replay r;
+        replay_init(&r, 100 << 20);
+        push_seconds(&r, 0, 2, 25, 100);
+        replay_move(&r, 5000 * MS);
+        assert_int_equal(replay_start_us(&r), 5000 * MS);
+        assert_int_equal(replay_at(&r, r.tail - 1)->dts_us, 6980 * MS);
+        replay_fini(&r);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_begins_with_the_last_keyframe_that_is_stored),
+                cmocka_unit_test(test_sound_that_is_not_stored_stays_though_it_came_before_the_keyframe),
+                cmocka_unit_test(test_a_keyframe_counts_by_when_it_is_shown),
+                cmocka_unit_test(test_sound_alone_keeps_what_its_decoder_needs),
+                cmocka_unit_test(test_frames_nobody_took_stay_whatever_is_said_to_be_stored),
+                cmocka_unit_test(test_over_the_limit_whole_groups_of_pictures_go),
+                cmocka_unit_test(test_a_single_group_of_pictures_larger_than_all_stays_within_the_limit),
+                cmocka_unit_test(test_empty_frames_count_too),
+                cmocka_unit_test(test_a_frame_larger_than_the_limit_is_all_there_is),
+                cmocka_unit_test(test_configuration_is_the_one_in_force_at_the_head),
+                cmocka_unit_test(test_all_times_move),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,402 @@
+/* timeline: media time for days of broadcasting with the clocks, wraps and jumps that encoders have. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/clock.h"
+#include "ingestd/timeline.h"
+
+#define WALL (INT64_C(1767225600) * US_PER_S + 123456) /* arrival of the first frame; not a whole ms */
+#define MS US_PER_MS
+#define S US_PER_S
+#define HOUR (3600 * S)
+
+/* An encoder: a true clock, its timestamps in ms, one picture or frame of sound at a time. */
+struct source {
+        struct timeline t;
+        int64_t last_us[TRACK_KINDS];
+        bool seen[TRACK_KINDS];
+        unsigned breaks;
+};
+
+static bool take(struct source *s, uint8_t track, int64_t dts_ms, int32_t cts_ms, int64_t wall_us, struct timeline_time *out)
+{
+        const struct timeline_frame f = {.track = track, .dts_ms = (uint32_t)dts_ms, .cts_ms = cts_ms};
+        if (!s->seen[0] && !s->seen[1])
+                timeline_start(&s->t, &f, wall_us);
+        if (!timeline_map(&s->t, &f, wall_us, out))
+                return false;
+        if (s->seen[track]) {
+                assert_true(out->dts_us > s->last_us[track]);
+                s->breaks += out->broken;
+        }
+        s->seen[track] = true;
+        s->last_us[track] = out->dts_us;
+        return true;
+}
+
+static int64_t video(struct source *s, int64_t dts_ms, int64_t wall_us)
+{
+        struct timeline_time at;
+        assert_true(take(s, TRACK_VIDEO, dts_ms, 0, wall_us, &at));
+        return at.dts_us;
+}
+
+static int64_t audio(struct source *s, int64_t dts_ms, int64_t wall_us)
+{
+        struct timeline_time at;
+        assert_true(take(s, TRACK_AUDIO, dts_ms, 0, wall_us, &at));
+        return at.dts_us;
+}
+
+/* ---- the beginning ----------------------------------------------------------------------------------------------- */
+
+static void test_first_picture_is_at_zero_of_an_epoch_in_whole_ms(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        struct timeline_time at;
+        assert_true(take(&s, TRACK_VIDEO, 5000, 80, WALL, &at));
+        assert_int_equal(s.t.epoch_us, WALL - 456);
+        assert_int_equal(at.dts_us + at.cts_us, 0);
+        assert_int_equal(at.cts_us, 80 * MS);
+        assert_int_equal(video(&s, 5033, WALL + 33 * MS), -80 * MS + 33 * MS);
+}
+
+static void test_sound_from_before_the_first_picture_is_dropped(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        struct timeline_time at;
+        assert_true(take(&s, TRACK_VIDEO, 1000, 40, WALL, &at)); /* shown at 1040 */
+        assert_false(take(&s, TRACK_AUDIO, 990, 0, WALL, &at));
+        assert_false(take(&s, TRACK_AUDIO, 1039, 0, WALL, &at));
+        assert_true(take(&s, TRACK_AUDIO, 1040, 0, WALL, &at));
+        assert_int_equal(at.dts_us, 0);
+}
+
+static void test_sound_alone_begins_at_zero(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        assert_int_equal(audio(&s, 77777, WALL), 0);
+        assert_int_equal(audio(&s, 77798, WALL + 21 * MS), 21 * MS);
+}
+
+static void test_another_epoch_moves_what_comes_after_likewise(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        video(&s, 0, WALL);
+        timeline_move(&s.t, s.t.epoch_us - 60 * S, 60 * S);
+        s.last_us[TRACK_VIDEO] += 60 * S;
+        assert_int_equal(video(&s, 33, WALL + 33 * MS), 60 * S + 33 * MS);
+        struct timeline_time at;
+        assert_false(take(&s, TRACK_AUDIO, -20, 0, WALL + 33 * MS, &at)); /* still from before the first picture */
+}
+
+/* ---- steady ------------------------------------------------------------------------------------------------------ */
+
+static void test_timestamps_in_ms_give_no_other_jitter_than_their_rounding(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        for (int64_t n = 0; n < 60 * 30; n++) {
+                int64_t true_us = n * 1001 * S / 30000;
+                int64_t network_us = n * 7919 % 15 * MS; /* arrival jitters by 14 ms */
+                int64_t at = video(&s, true_us / MS, WALL + true_us + network_us);
+                assert_true(at <= true_us && at > true_us - MS);
+        }
+}
+
+static void test_both_tracks_share_one_mapping(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        int64_t v = 0, a = 0;
+        for (int64_t ms = 0; ms < 20000; ms++) {
+                int64_t wall = WALL + ms * MS;
+                if (ms % 40 == 0)
+                        v = video(&s, ms, wall);
+                if (ms >= 200 && ms % 20 == 0) { /* sound comes 200 ms behind */
+                        a = audio(&s, ms - 200, wall);
+                        assert_int_equal(v - v % (40 * MS), v);
+                        assert_int_equal(a, (ms - 200) * MS);
+                }
+        }
+        assert_int_equal(s.breaks, 0);
+}
+
+static void test_pictures_out_of_order_keep_their_composition_offset(void **state)
+{
+        static const int cts[] = {80, 200, 80, 0, 40}; /* I P B b b at 25 fps */
+        (void)state;
+        struct source s = {0};
+        struct timeline_time at;
+        for (int n = 0; n < 3000; n++) { /* long enough to see that the offset is not taken for an error of the clock */
+                int c = cts[n == 0 ? 0 : 1 + (n - 1) % 4];
+                assert_true(take(&s, TRACK_VIDEO, 40 * n, c, WALL + 40 * n * MS, &at));
+                assert_int_equal(at.dts_us, (40 * n - 80) * MS);
+                assert_int_equal(at.cts_us, c * MS);
+        }
+}
+
+static void test_nonsense_composition_offsets_are_cut(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        struct timeline_time at;
+        assert_true(take(&s, TRACK_VIDEO, 0, 8388607, WALL, &at));
+        assert_int_equal(at.cts_us, TIMELINE_CTS_MAX_MS * MS);
+        assert_true(take(&s, TRACK_VIDEO, 33, -8388608, WALL, &at));
+        assert_int_equal(at.cts_us, -TIMELINE_CTS_MAX_MS * MS);
+}
+
+/* ---- days -------------------------------------------------------------------------------------------------------- */
+
+/* Pictures at 30 fps and sound beside them, for hours, by a clock that is off by ppm and starts at first_ms. */
+static void run_days(struct source *s, double ppm, int64_t first_ms, uint32_t mask, int hours)
+{
+        int64_t next_audio = 0, worst_apart = 0, worst_error = 0, before = 0, pace = 0;
+        for (int64_t n = 0; n * S / 30 < hours * HOUR; n++) {
+                int64_t wall = n * S / 30;
+                double clock = (double)wall * (1 + ppm / 1e6);
+                uint32_t ts = (uint32_t)(first_ms + (int64_t)clock / MS) & mask;
+                int64_t at = video(s, ts, WALL + wall);
+                int64_t error = at - wall;
+                worst_error = error > worst_error ? error : -error > worst_error ? -error : worst_error;
+                if (n > 0 && n % 30 == 0) { /* nothing moves faster than the slewing may */
+                        pace = at - before - S;
+                        assert_true(pace < 6500 + 1000 && pace > -6500 - 1000);
+                }
+                if (n % 30 == 0)
+                        before = at;
+                if (n >= next_audio) { /* every so often is enough: sound stays where the picture is */
+                        int64_t apart = audio(s, ts, WALL + wall) - at;
+                        worst_apart = apart > worst_apart ? apart : -apart > worst_apart ? -apart : worst_apart;
+                        next_audio = n + 7;
+                }
+        }
+        assert_int_equal(s->breaks, 0);
+        assert_true(worst_error < 250 * MS);
+        assert_true(worst_apart < 1 * MS);
+}
+
+static void test_two_days_of_a_clock_300_ppm_fast_stay_with_the_wall_clock(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        run_days(&s, 300, 0, UINT32_MAX, 48);
+}
+
+static void test_two_days_of_a_clock_300_ppm_slow_stay_with_the_wall_clock(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        run_days(&s, -300, 0, UINT32_MAX, 48);
+}
+
+static void test_wrap_at_32_bits_goes_unnoticed(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        run_days(&s, 0, INT64_C(0xffffffff) - 600000, UINT32_MAX, 1);
+}
+
+static void test_wrap_at_31_bits_goes_unnoticed(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        run_days(&s, 0, INT64_C(0x7fffffff) - 600000, INT32_MAX, 1);
+}
+
+static void test_no_wrap_at_31_bits_of_an_encoder_that_has_32(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        run_days(&s, 0, INT64_C(0x7fffffff) - 600000, UINT32_MAX, 1);
+}
+
+/* ---- breaks ------------------------------------------------------------------------------------------------------ */
+
+static void run_both(struct source *s, int64_t from_ms, int64_t to_ms, int64_t ts_from_ms, int64_t late_us)
+{
+        for (int64_t ms = from_ms; ms < to_ms; ms += 20) {
+                int64_t wall = WALL + ms * MS + late_us;
+                if (ms % 40 == 0)
+                        video(s, ts_from_ms + ms - from_ms, wall);
+                audio(s, ts_from_ms + ms - from_ms, wall + 7 * MS);
+        }
+}
+
+static void jump_to(int64_t ts_ms)
+{
+        struct source s = {0};
+        run_both(&s, 0, 10000, 500000, 0);
+        run_both(&s, 10000, 20000, ts_ms, 0);
+        assert_int_equal(s.breaks, 2); /* each track, once */
+        int64_t v = s.last_us[TRACK_VIDEO], a = s.last_us[TRACK_AUDIO];
+        assert_in_range(v, 19900 * MS, 20100 * MS);
+        assert_in_range(a, 19900 * MS, 20100 * MS);
+        assert_int_equal(a - v, 20 * MS);
+}
+
+static void test_a_jump_forwards_is_anchored_to_the_wall_clock(void **state)
+{
+        (void)state;
+        jump_to(500000 + 10000 + 3600000);
+}
+
+static void test_a_jump_back_is_anchored_to_the_wall_clock(void **state)
+{
+        (void)state;
+        jump_to(0);
+        jump_to(500000 + 10000 - 3000);
+}
+
+static void test_sound_that_follows_a_jump_late_goes_on_by_the_old_clock_until_then(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        run_both(&s, 0, 10000, 500000, 0);
+        for (int64_t ms = 10000; ms < 10400; ms += 40) {
+                video(&s, ms - 10000, WALL + ms * MS);
+                int64_t a = audio(&s, 500000 + ms, WALL + ms * MS); /* was queued in the encoder */
+                assert_int_equal(a, ms * MS);
+        }
+        run_both(&s, 10400, 12000, 400, 0);
+        assert_int_equal(s.last_us[TRACK_AUDIO] - s.last_us[TRACK_VIDEO], 20 * MS);
+        assert_int_equal(s.breaks, 2);
+}
+
+static void test_interleaving_is_no_jump_back(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        for (int64_t ms = 0; ms < 60000; ms += 1000) { /* a second of pictures, then its sound */
+                for (int64_t v = 0; v < 1000; v += 40)
+                        video(&s, ms + v, WALL + ms * MS);
+                for (int64_t a = 0; a < 1000; a += 20)
+                        audio(&s, ms + a, WALL + ms * MS);
+        }
+        assert_int_equal(s.breaks, 0);
+}
+
+static void test_a_hole_in_one_track_keeps_the_mapping(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        for (int64_t ms = 0; ms < 30000; ms += 20) {
+                if (ms % 40 == 0 && (ms < 5000 || ms > 9000)) /* the encoder drops pictures for 4 s */
+                        assert_int_equal(video(&s, ms, WALL + ms * MS), ms * MS);
+                assert_int_equal(audio(&s, ms, WALL + ms * MS), ms * MS);
+        }
+        assert_int_equal(s.breaks, 1); /* of the pictures only */
+}
+
+static void test_a_backlog_sent_in_a_burst_keeps_continuous_time(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        run_both(&s, 0, 10000, 0, 0);
+        for (int64_t ms = 10000; ms < 40000; ms += 20) { /* the link stalls for 30 s; then comes all at once, in 2 s */
+                int64_t wall = WALL + 40 * S + (ms - 10000) * MS / 15;
+                if (ms % 40 == 0)
+                        assert_in_range(video(&s, ms, wall), ms * MS - 50 * MS, ms * MS + 50 * MS);
+                audio(&s, ms, wall);
+        }
+        run_both(&s, 42000, 60000, 40000 + 2000, 0);
+        assert_true(s.breaks <= 2); /* 2 s of the jump at the very end of this test's own making */
+}
+
+static void test_a_backlog_that_is_caught_up_slowly_keeps_continuous_time(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        run_both(&s, 0, 10000, 0, 0);
+        for (int64_t ms = 10000; ms < 50000; ms += 20) { /* 10 s behind, and 4 s of media in 3 s from then on */
+                int64_t wall = WALL + 20 * S + (ms - 10000) * MS * 3 / 4;
+                if (ms % 40 == 0)
+                        assert_in_range(video(&s, ms, wall), ms * MS - 250 * MS, ms * MS + 250 * MS);
+                audio(&s, ms, wall);
+        }
+        assert_int_equal(s.breaks, 0);
+}
+
+static void test_small_steps_back_never_make_time_fall(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        for (int64_t n = 0; n < 1000; n++)
+                video(&s, n * 33 - (n % 5) * 40, WALL + n * 33 * MS);
+        assert_int_equal(s.breaks, 0);
+}
+
+static void test_media_that_stays_late_is_moved_up_once(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        run_both(&s, 0, 10000, 0, 0);
+        run_both(&s, 15000, 45000, 10000, 0); /* paused for 5 s, and its clock with it */
+        assert_int_equal(s.breaks, 2);
+        assert_in_range(s.last_us[TRACK_VIDEO], 44900 * MS, 45100 * MS);
+        assert_int_equal(s.last_us[TRACK_AUDIO] - s.last_us[TRACK_VIDEO], 20 * MS);
+}
+
+static void test_a_pause_that_the_timestamps_tell_is_a_break_at_the_right_place(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        run_both(&s, 0, 10000, 0, 0);
+        run_both(&s, 70000, 80000, 70000, 0);
+        assert_int_equal(s.breaks, 2);
+        assert_int_equal(s.last_us[TRACK_VIDEO], 79960 * MS);
+        assert_int_equal(s.last_us[TRACK_AUDIO], 79980 * MS);
+}
+
+static void test_random_timestamps_rise_all_the_same(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        uint64_t x = 88172645463325252u;
+        for (int n = 0; n < 200000; n++) {
+                x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+                struct timeline_time at;
+                take(&s, x >> 40 & 1, (uint32_t)x, (int32_t)(x >> 32) % 8388608, WALL + n * MS, &at);
+        }
+        assert_in_range(s.last_us[TRACK_VIDEO], 0, HOUR);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_first_picture_is_at_zero_of_an_epoch_in_whole_ms),
+                cmocka_unit_test(test_sound_from_before_the_first_picture_is_dropped),
+                cmocka_unit_test(test_sound_alone_begins_at_zero),
+                cmocka_unit_test(test_another_epoch_moves_what_comes_after_likewise),
+                cmocka_unit_test(test_timestamps_in_ms_give_no_other_jitter_than_their_rounding),
+                cmocka_unit_test(test_both_tracks_share_one_mapping),
+                cmocka_unit_test(test_pictures_out_of_order_keep_their_composition_offset),
+                cmocka_unit_test(test_nonsense_composition_offsets_are_cut),
+                cmocka_unit_test(test_two_days_of_a_clock_300_ppm_fast_stay_with_the_wall_clock),
+                cmocka_unit_test(test_two_days_of_a_clock_300_ppm_slow_stay_with_the_wall_clock),
+                cmocka_unit_test(test_wrap_at_32_bits_goes_unnoticed),
+                cmocka_unit_test(test_wrap_at_31_bits_goes_unnoticed),
+                cmocka_unit_test(test_no_wrap_at_31_bits_of_an_encoder_that_has_32),
+                cmocka_unit_test(test_a_jump_forwards_is_anchored_to_the_wall_clock),
+                cmocka_unit_test(test_a_jump_back_is_anchored_to_the_wall_clock),
+                cmocka_unit_test(test_sound_that_follows_a_jump_late_goes_on_by_the_old_clock_until_then),
+                cmocka_unit_test(test_interleaving_is_no_jump_back),
+                cmocka_unit_test(test_a_hole_in_one_track_keeps_the_mapping),
+                cmocka_unit_test(test_a_backlog_sent_in_a_burst_keeps_continuous_time),
+                cmocka_unit_test(test_a_backlog_that_is_caught_up_slowly_keeps_continuous_time),
+                cmocka_unit_test(test_small_steps_back_never_make_time_fall),
+                cmocka_unit_test(test_media_that_stays_late_is_moved_up_once),
+                cmocka_unit_test(test_a_pause_that_the_timestamps_tell_is_a_break_at_the_right_place),
+                cmocka_unit_test(test_random_timestamps_rise_all_the_same),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
