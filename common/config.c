@@ -110,7 +110,7 @@ static void complain_unknown(struct load *l, const char *name, size_t len, const
                 nearest = d < nearest ? d : nearest;
         }
         for (size_t i = 0, used = 0; i < l->count && used < sizeof(names) - 1; i++) {
-                if (distance(name, len, l->keys[i].name) <= nearest + 1)
+                if (distance(name, len, l->keys[i].name) == nearest)
                         used += (size_t)snprintf(names + used, sizeof(names) - used, " %s", l->keys[i].name);
         }
         complain(l, "unknown key \"%.*s\" (%s); nearest:%s; --help lists all", (int)(len < 64 ? len : 64), name, source,

@@ -19,6 +19,7 @@
 #define CALLS_MAX 1024
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 1000
+#define NEVER_MS (24 * 3600 * 1000)
 #define DROP_MS 5000 /* silent for so long: close and dial anew, in case the path and not the node was cut */
 
 /* One context with its aio, reused call after call. A call that cannot be sent has none (aio NULL) and is freed. */
@@ -514,8 +515,12 @@ static void silence(struct rpc_client *c)
                 if (call->aio)
                         nng_aio_stop(call->aio);
         }
-        if (c->gate)
+        if (c->gate) {
+                /* no dialing anew for the connections that end now */
+                nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMAXT, NEVER_MS);
+                nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMINT, NEVER_MS);
                 rpc_gate_close(c->gate);
+        }
         for (struct rpc_call *call = c->calls; call; call = call->next) {
                 if (!call->posted) { /* stopped between its send and its receive: no callback came */
                         call->posted = true;

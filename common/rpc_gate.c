@@ -35,6 +35,22 @@ struct rpc_gate {
         bool abandoned; /* nobody waits for the closing thread any more: it frees the gate */
 };
 
+#if defined(__SANITIZE_ADDRESS__)
+#define HAVE_LSAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAVE_LSAN 1
+#endif
+#endif
+#ifdef HAVE_LSAN
+/* nng 1.5 loses a listener or dialer that is closed while a connection of it is being negotiated. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+        return "leak:libnng.so";
+}
+#endif
+
 /* ---- the TCP socket of a pipe ----------------------------------------------------------------------------------- */
 
 static bool same_address(const struct sockaddr_storage *ss, const nng_sockaddr *sa)
