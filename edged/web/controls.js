@@ -158,7 +158,7 @@ export class Controls {
   rung() {
     const player = this.current(), select = at('quality'), rung = player && player.rung()
     if (select.options.length)
-      select.options[0].text = select.value === 'auto' && rung && rung.height ? `Auto (${rung.height}p)` : 'Auto'
+      select.options[0].text = select.value === 'auto' && rung && rung.height ? `Auto ${rung.height}p` : 'Auto'
   }
 
   tick() {
