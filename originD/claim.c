@@ -1,5 +1,6 @@
 #include "originD/claim.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,13 +9,21 @@
 #include "common/mem.h"
 #include "originD/stats.h"
 
-static void reply(struct claims *cl, struct rpc_request *req, uint8_t type, message_encode *encode, const void *message)
+static void reply(struct rpc_request *req, uint8_t type, message_encode *encode, const void *message)
 {
-        cl->answering--;
         rpc_reply(req, message_new(type, encode, message));
 }
 
 /* CLAIM */
+
+/* A title goes into JSON and XML; one that is not text is none. */
+static void check_title(char *title)
+{
+        json_t *text = json_string(title);
+        if (!text)
+                title[0] = '\0';
+        json_decref(text);
+}
 
 struct claiming {
         struct session_wait wait;
@@ -24,7 +33,7 @@ struct claiming {
         uint32_t generation;
 };
 
-static void reply_claim(struct claims *cl, struct rpc_request *req, int status, const struct session *s)
+static void reply_claim(struct rpc_request *req, int status, const struct session *s)
 {
         struct claim_reply m = {.status = (int8_t)status};
         if (!status) {
@@ -33,7 +42,7 @@ static void reply_claim(struct claims *cl, struct rpc_request *req, int status, 
                 m.generation = s->generation;
                 m.track_count = (uint8_t)session_claim_tracks(s, m.tracks);
         }
-        reply(cl, req, MSG_CLAIM_REPLY, claim_reply_encode, &m);
+        reply(req, MSG_CLAIM_REPLY, claim_reply_encode, &m);
 }
 
 static void claimed(struct session_wait *w, int status)
@@ -43,7 +52,7 @@ static void claimed(struct session_wait *w, int status)
                 status = ERR_FENCED; /* claimed again by another one meanwhile */
         if (status == ERR_NOSPACE)
                 store_no_space(c->claims->store);
-        reply_claim(c->claims, c->req, status, c->session);
+        reply_claim(c->req, status, c->session);
         free(c);
 }
 
@@ -52,17 +61,17 @@ static void handle_claim(struct claims *cl, struct rpc_request *req)
         struct claim m;
         struct session *s;
         if (claim_decode(&req->body, &m) < 0) {
-                cl->answering--;
                 rpc_drop(req, "malformed CLAIM");
                 return;
         }
+        check_title(m.title);
         if (m.grace_ms > GRACE_MAX_MS)
                 m.grace_ms = GRACE_MAX_MS;
         int rc = store_claim(cl->store, &m, &s);
         if (rc) {
                 log_warn("session=%s stream=%s msg=\"claim refused\" node=%s error=\"%s\"", m.session, m.stream, m.node,
                          err_text(rc));
-                reply_claim(cl, req, rc, NULL);
+                reply_claim(req, rc, NULL);
                 return;
         }
         struct claiming *c = mem_alloc(sizeof(*c));
@@ -116,7 +125,7 @@ static void count_refusal(struct claims *cl, const struct put *m, int status)
                          m->track, m->segment, m->chunk, (long long)m->start_us, err_text(status));
 }
 
-static void reply_put(struct claims *cl, struct rpc_request *req, int status, struct session *s, const char *track)
+static void reply_put(struct rpc_request *req, int status, struct session *s, const char *track)
 {
         struct put_reply m = {.status = (int8_t)status};
         struct track *t = s ? session_track(s, track) : NULL;
@@ -126,7 +135,7 @@ static void reply_put(struct claims *cl, struct rpc_request *req, int status, st
                 m.next_segment = t->first_segment;
                 m.end_us = t->start_us;
         }
-        reply(cl, req, MSG_PUT_REPLY, put_reply_encode, &m);
+        reply(req, MSG_PUT_REPLY, put_reply_encode, &m);
 }
 
 static void put_done(struct putting *p, int status)
@@ -138,7 +147,7 @@ static void put_done(struct putting *p, int status)
                 strcpy(m.track, p->track);
                 count_refusal(p->claims, &m, status);
         }
-        reply_put(p->claims, p->req, status, p->session, p->track);
+        reply_put(p->req, status, p->session, p->track);
         buf_unref(&p->append.bytes);
         free(p);
 }
@@ -178,7 +187,8 @@ static int judge_put(struct claims *cl, const struct put *m, struct session *s)
         return cl->store->full ? ERR_NOSPACE : 0;
 }
 
-/* Takes the message, which the bytes lie in, and starts what the PUT asks for. */
+/* How long the chunk lasts is what its boxes say, so that a walk of the file finds the same; duration_us is not needed.
+ * Takes the message, which the bytes lie in, and starts what the PUT asks for. */
 static void start_put(struct claims *cl, struct rpc_request *req, const struct put *m, struct session *s)
 {
         struct track *t = session_track(s, m->track);
@@ -201,7 +211,6 @@ static void handle_put(struct claims *cl, struct rpc_request *req)
 {
         struct put m;
         if (put_decode(&req->body, &m) < 0) {
-                cl->answering--;
                 stat_add(STAT_PUTS_PROTO, 1);
                 rpc_drop(req, "malformed PUT");
                 return;
@@ -213,26 +222,25 @@ static void handle_put(struct claims *cl, struct rpc_request *req)
                 return;
         }
         count_refusal(cl, &m, rc);
-        reply_put(cl, req, rc, s, m.track);
+        reply_put(req, rc, s, m.track);
 }
 
 /* END */
 
 struct ending {
         struct session_wait wait;
-        struct claims *claims;
         struct rpc_request *req;
 };
 
-static void reply_end(struct claims *cl, struct rpc_request *req, int status)
+static void reply_end(struct rpc_request *req, int status)
 {
-        reply(cl, req, MSG_END_REPLY, status_reply_encode, &(struct status_reply){.status = (int8_t)status});
+        reply(req, MSG_END_REPLY, status_reply_encode, &(struct status_reply){.status = (int8_t)status});
 }
 
 static void ended(struct session_wait *w, int status)
 {
         struct ending *e = (struct ending *)w;
-        reply_end(e->claims, e->req, status);
+        reply_end(e->req, status);
         free(e);
 }
 
@@ -240,28 +248,26 @@ static void handle_end(struct claims *cl, struct rpc_request *req)
 {
         struct end m;
         if (end_decode(&req->body, &m) < 0) {
-                cl->answering--;
                 rpc_drop(req, "malformed END");
                 return;
         }
         struct session *s = store_session(cl->store, m.session);
         if (!s || m.generation != s->generation) {
-                reply_end(cl, req, s ? ERR_FENCED : ERR_NOT_FOUND);
+                reply_end(req, s ? ERR_FENCED : ERR_NOT_FOUND);
                 return;
         }
         struct ending *e = mem_alloc(sizeof(*e));
-        *e = (struct ending){.claims = cl, .req = req};
+        *e = (struct ending){.req = req};
         session_end(s, m.end_us, true, &e->wait, ended);
 }
 
 void claim_handle(void *arg, struct rpc_request *req)
 {
         struct claims *cl = arg;
-        if (cl->stopping || !cl->store->recovered) {
-                rpc_drop(req, cl->stopping ? "stopping" : "not recovered yet");
+        if (cl->stopping) {
+                rpc_drop(req, "stopping");
                 return;
         }
-        cl->answering++;
         switch (req->type) {
         case MSG_CLAIM:
                 handle_claim(cl, req);
@@ -273,7 +279,6 @@ void claim_handle(void *arg, struct rpc_request *req)
                 handle_end(cl, req);
                 break;
         default:
-                cl->answering--;
                 rpc_drop(req, "not for this port");
         }
 }

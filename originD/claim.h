@@ -13,7 +13,6 @@
 struct claims {
         struct store *store;
         bool stopping;     /* nothing new is taken; what is under way is answered */
-        unsigned answering; /* requests not answered yet */
 };
 
 void claim_handle(void *claims, struct rpc_request *req); /* rpc_handler */

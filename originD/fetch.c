@@ -24,7 +24,7 @@ static void reply(struct serve_request *r, const struct serve_answer *a)
 
 void fetch_handle(void *arg, struct rpc_request *req)
 {
-        struct fetches *fs = arg;
+        struct serve *serve_with = arg;
         struct fetch m;
         if (req->type != MSG_FETCH) {
                 rpc_drop(req, "not for this port");
@@ -41,8 +41,5 @@ void fetch_handle(void *arg, struct rpc_request *req)
         f->request.wait_ms = m.wait_ms;
         f->request.max_bytes = BODY_MAX;
         f->request.done = reply;
-        if (fs->store->recovered)
-                serve(fs->serve, &f->request);
-        else
-                reply(&f->request, &(struct serve_answer){.status = ERR_FULL});
+        serve(serve_with, &f->request);
 }

@@ -5,11 +5,6 @@
 #include "common/rpc.h"
 #include "originD/serve.h"
 
-struct fetches {
-        struct serve *serve;
-        struct store *store;
-};
-
-void fetch_handle(void *fetches, struct rpc_request *req); /* rpc_handler */
+void fetch_handle(void *serve, struct rpc_request *req); /* rpc_handler */
 
 #endif

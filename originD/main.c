@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/daemon.h"
 #include "common/err.h"
@@ -54,7 +55,6 @@ struct origin {
         struct store store;
         struct serve serve;
         struct claims claims;
-        struct fetches fetches;
         struct rpc_server *claim_server, *fetch_server;
         struct http *http;
         bool open, enough_space, stopping;
@@ -71,11 +71,10 @@ static void tell_ready(struct origin *o)
                 daemon_ready(&o->daemon, o->enough_space, o->enough_space ? "" : "no space for writing");
 }
 
-static void fail(struct origin *o, const char *what, int64_t port, int err)
+static void fail(const char *what, int64_t port, int err)
 {
         log_error("msg=\"cannot listen for %s\" port=%lld error=\"%s\"", what, (long long)port, err_text(err));
-        daemon_exit(&o->daemon, 1);
-        exit(1);
+        _exit(1);
 }
 
 static void open_sockets(struct origin *o)
@@ -84,14 +83,14 @@ static void open_sockets(struct origin *o)
         int rc = rpc_server_open(&o->claim_server, o->daemon.loop, c->common.bind, (int)c->port, CLAIM_CONTEXTS,
                                  &o->daemon.self, claim_handle, &o->claims);
         if (rc)
-                fail(o, "writers", c->port, rc);
+                fail("writers", c->port, rc);
         rc = rpc_server_open(&o->fetch_server, o->daemon.loop, c->common.bind, (int)c->fetch_port,
-                             (unsigned)c->max_waits + 32, &o->daemon.self, fetch_handle, &o->fetches);
+                             (unsigned)c->max_waits + 32, &o->daemon.self, fetch_handle, &o->serve);
         if (rc)
-                fail(o, "FETCH", c->fetch_port, rc);
+                fail("FETCH", c->fetch_port, rc);
         rc = c->http_port ? http_open(&o->http, o->daemon.loop, c->common.bind, (int)c->http_port, &o->serve) : 0;
         if (rc)
-                fail(o, "HTTP", c->http_port, rc);
+                fail("HTTP", c->http_port, rc);
 }
 
 static void store_ready(void *arg)
@@ -170,8 +169,7 @@ int main(int argc, char **argv)
                                       .target_latency_ms = o.config.target_latency_ms,
                                       .time_shift_s = o.config.time_shift_s,
                                       .update_s = o.config.update_s};
-        o.claims.store = o.fetches.store = &o.store;
-        o.fetches.serve = &o.serve;
+        o.claims.store = &o.store;
         serve_open(&o.serve, o.daemon.loop, &o.store, &mo, (size_t)o.config.max_waits);
         int rc = store_open(&o.store, o.daemon.loop, &so, &se);
         if (rc) {

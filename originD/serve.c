@@ -12,6 +12,7 @@
 #define TTL_MANIFEST_MS 1000
 #define TTL_UNKNOWN_MS 1000 /* a name that may yet come to be: a stream, a session, a track */
 #define TTL_NEVER_MS 10000  /* a segment that will never be */
+#define READING_MAX_BYTES (256u << 20)
 #define TTL_MEDIA_MS UINT32_MAX
 
 static const struct serve_answer not_yet = {.status = ERR_NOT_YET};
@@ -60,6 +61,7 @@ static void read_done(void *arg, int status)
         struct serve_request *r = arg;
         struct buf *bytes = r->reading;
         r->reading = NULL;
+        r->serve->reading_bytes -= bytes->len;
         r->pinned->pins--;
         r->pinned = NULL;
         bool all = r->offset + bytes->len == r->view.len_bytes;
@@ -80,8 +82,15 @@ static void read_done(void *arg, int status)
 static void read_segment(struct serve *sv, struct serve_request *r, struct session *s, const struct chunk_log *log)
 {
         uint64_t left = r->view.len_bytes - r->offset;
-        r->reading = buf_new(left < r->max_bytes ? (size_t)left : r->max_bytes);
+        size_t len = left < r->max_bytes ? (size_t)left : r->max_bytes;
+        if (sv->reading_bytes + len > READING_MAX_BYTES) {
+                answer(r, &(struct serve_answer){.status = ERR_FULL});
+                return;
+        }
+        r->reading = buf_new(len);
+        r->serve = sv;
         r->pinned = s;
+        sv->reading_bytes += len;
         s->pins++;
         stat_add(STAT_DISK_READS, 1);
         disk_read(sv->loop, log->path, r->view.offset + r->offset, r->reading, read_done, r);
@@ -323,14 +332,6 @@ void serve(struct serve *sv, struct serve_request *r)
                 r->deadline_us = clock_mono_us() + r->wait_ms * US_PER_MS;
                 hold(sv, r);
         }
-}
-
-void serve_cancel(struct serve *sv, struct serve_request *r)
-{
-        if (!r->prev) /* being read: the answer is on its way */
-                return;
-        let_go(sv, r);
-        answer(r, &(struct serve_answer){.status = ERR_CANCELED});
 }
 
 void serve_stop(struct serve *sv)

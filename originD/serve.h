@@ -1,7 +1,6 @@
 /* serve.h - FETCH, whoever asks: resolves a key, answers with what there is, or holds the question until there is more.
  *
  *   serve()         → done() exactly once: at once (from inside the call), or later
- *   serve_cancel()  before done(): done() comes now, with ERR_CANCELED
  *   serve_changed() a session moved: its questions are looked at again
  *   serve_stop()    every question that is held is answered (ERR_NOT_YET), and later ones are not held
  * Loop thread only; http.c comes through the mailbox. */
@@ -18,7 +17,7 @@
 #define DUE_SOON_SEGMENTS 5 /* beyond the live edge, that a question is held for */
 
 struct serve_answer {
-        int status; /* as struct fetch_reply; ERR_IO and ERR_CANCELED too */
+        int status; /* as struct fetch_reply; ERR_IO too */
         uint8_t flags;
         uint32_t ttl_ms;
         const char *content_type;
@@ -49,6 +48,7 @@ struct serve_request {
         struct serve_request *next, **prev; /* while held */
         struct session *pinned;             /* while its file is read */
         struct buf *reading;
+        struct serve *serve;
         struct segment_view view;
 };
 
@@ -59,6 +59,7 @@ struct serve {
         uv_timer_t timer; /* runs while something is held */
         struct serve_request *held;
         size_t held_count, held_max;
+        size_t reading_bytes; /* from files, now */
         bool stopping;
         struct buf *streams; /* /api/streams as of streams_mono_us */
         int64_t streams_mono_us;
@@ -67,7 +68,6 @@ struct serve {
 void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,
                 size_t held_max);
 void serve(struct serve *sv, struct serve_request *r);
-void serve_cancel(struct serve *sv, struct serve_request *r);
 void serve_changed(struct serve *sv, struct session *s);
 void serve_stop(struct serve *sv);
 void serve_close(struct serve *sv);

@@ -36,6 +36,8 @@ static void put_escaped(struct xml *x, const char *s)
                         put(x, "&gt;");
                 else if (c == '"')
                         put(x, "&quot;");
+                else if (strncmp(s, "\xef\xbf\xbe", 3) == 0 || strncmp(s, "\xef\xbf\xbf", 3) == 0)
+                        s += 2; /* U+FFFE and U+FFFF cannot stand in XML either */
                 else if (c >= ' ' || c == '\n' || c == '\t') /* other controls cannot stand in XML 1.0 at all */
                         put_bytes(x, s, 1);
         }
