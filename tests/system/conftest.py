@@ -19,7 +19,8 @@ def pytest_runtest_makereport(item, call):
                 path = os.path.join(cluster.dir, name)
                 if name.endswith((".log", ".txt")):
                     with open(path, encoding="utf-8", errors="replace") as f:
-                        report.sections.append((path, "".join(f.readlines()[-25:])))
+                        lines = f.readlines()[-(25 if name.endswith(".log") else 6):]
+                        report.sections.append((path, "\n".join(line.rstrip()[:300] for line in lines)))
 
 
 def _clusters(item):
@@ -28,6 +29,17 @@ def _clusters(item):
             yield value
         elif hasattr(value, "made"):
             yield from value.made
+
+
+@pytest.fixture(autouse=True)
+def publishers_end_with_their_test(request):
+    """What a test publishes takes no cores from the next one; what a fixture publishes for a module goes on."""
+    before = {id(c): len(c.publishers) for c in _clusters(request.node)}
+    yield
+    for cluster in _clusters(request.node):
+        for publisher in cluster.publishers[before.get(id(cluster), 0):]:
+            if publisher.running():
+                publisher.stop()
 
 
 def _end(cluster):

@@ -238,7 +238,8 @@ class Cluster:
                            seconds)
         for track in entry["tracks"]:
             self.segment(stream, entry["session"], track["name"], 1)
-        return entry
+        # by now the tracks that came a little later are there too
+        return self.stream(stream)
 
     def init(self, stream, session, track):
         answer = self.get(f"/live/{stream}/{session}/{track}/init.mp4")

@@ -38,7 +38,7 @@ def probe(path_or_url, *what):
 
 def read_numbers(path, width, height):
     """The number in each decoded frame, in order; None where it could not be read."""
-    decode = subprocess.Popen(["ffmpeg", "-v", "error", "-i", str(path), "-map", "0:v", "-fps_mode", "passthrough",
+    decode = subprocess.Popen(["ffmpeg", "-v", "fatal", "-i", str(path), "-map", "0:v", "-fps_mode", "passthrough",
                                "-pix_fmt", "gray", "-f", "rawvideo", "-"], stdout=subprocess.PIPE)
     read = run(STAMP, "read", "--size", f"{width}x{height}", stdin=decode.stdout)
     decode.stdout.close()

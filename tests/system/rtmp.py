@@ -116,9 +116,10 @@ class Connection:
         while True:
             said += self.socket.recv(65536) or b"NetStream.Publish.Closed\0"
             at = said.find(b"NetStream.Publish.")
-            if at >= 0:
-                code = said[at:]
-                return bytes(c for c in code[:40] if chr(c).isalpha() or c == 46).decode()
+            if at >= 2:
+                length = int.from_bytes(said[at - 2:at], "big") if said[at:] != b"NetStream.Publish.Closed\0" else 24
+                if len(said) >= at + length:
+                    return said[at:at + length].decode()
 
     def tag(self, kind, timestamp, payload):
         self.message(kind, payload, timestamp, message_stream=1, csid={AUDIO: 4, VIDEO: 6}.get(kind, 5))

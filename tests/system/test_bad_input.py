@@ -124,13 +124,14 @@ def test_a_message_of_16_mb_is_refused_when_it_is_declared(cluster):
 
 
 def test_many_unfinished_messages_are_bounded(cluster):
-    with counted(cluster, "partial_bytes", "chunk_streams"):
-        c = open_rtmp(cluster)
-        c.handshake()
-        c.message(1, struct.pack(">I", 4_000_000), csid=2)
+    with counted(cluster, "partial_bytes"):
+        c = publish(cluster, "unfinished")
+        c.message(1, struct.pack(">I", 65536), csid=2)
         try:
-            for csid in range(3, 60):
-                c.send(c.header(rtmp.VIDEO, 7_000_000, csid=csid) + bytes(3_900_000))
+            for part in range(8):
+                for csid in range(3, 60):
+                    head = c.header(rtmp.VIDEO, 7_000_000, message_stream=1, csid=csid) if part == 0 else bytes([0xC0 | csid])
+                    c.send(head + bytes(65536))
         except ConnectionError:
             pass
         assert c.wait_closed()
@@ -148,11 +149,11 @@ def test_an_amf_nesting_bomb(cluster):
     with counted(cluster, "amf_depth"):
         c = open_rtmp(cluster)
         c.handshake()
-        c.message(rtmp.COMMAND, rtmp.amf("connect") + rtmp.amf(1) + rtmp.nested(100_000))
+        c.message(rtmp.COMMAND, rtmp.amf("connect") + rtmp.amf(1) + rtmp.nested(500))
         assert c.wait_closed()
 
 
-@pytest.mark.parametrize("name", ["", "../../etc/passwd", "a b", "x" * 65, "naïve", "a/../b"])
+@pytest.mark.parametrize("name", ["", "..", "a b", "x" * 65, "naïve", "a%2fb"])
 def test_a_bad_stream_name_is_refused_before_publishing_starts(cluster, name):
     with counted(cluster, "bad_name"):
         c = rtmp.Connection(cluster.rtmp("x"))
@@ -308,8 +309,8 @@ def exchange_once(port, data):
             s.settimeout(2)
             while s.recv(65536):
                 pass
-        except (ConnectionError, TimeoutError):
-            pass
+        except OSError:
+            pass  # closed already, or silent: both are answers
 
 
 # ---- HTTP

@@ -26,6 +26,9 @@ CASES = {  # name: (frames per second, how it is encoded)
 }
 
 
+GROUPS = [["fps24", "fps25", "fps29-97", "fps30"], ["fps50"], ["fps60"], ["b24-long-gop", "b30"]]
+
+
 class Broadcast:
     """One source, published to its end, and the recording of it."""
 
@@ -66,9 +69,8 @@ def broadcasts(tmp_path_factory):
     directory = tmp_path_factory.mktemp("frames")
     cluster = Cluster(directory / "cluster", ladder=LADDER)
     made = {name: Broadcast(cluster, directory, name) for name in CASES}
-    # Four at a time, so that two cores keep up in any build.
-    names = list(CASES)
-    for group in (names[:4], names[4:]):
+    # No more at a time than two cores keep up with: a transcoder that is behind sheds frames, as it should.
+    for group in GROUPS:
         for name in group:
             made[name].publish()
         for name in group:
@@ -116,8 +118,8 @@ def test_decoding_times_rise_and_durations_add_up(broadcast):
         samples, scale = broadcast.samples(track)
         for (_, _, a), (_, _, b) in zip(samples, samples[1:]):
             assert a.dts < b.dts, f"{track}: {a} then {b}"
-            # rounding to the track's clock aside, a frame lasts until the next
-            assert abs(a.dts + a.duration - b.dts) <= scale // 1000, f"{track}: {a} then {b}"
+            # a frame lasts until the next; RTMP's whole milliseconds make the last one of a chunk a guess
+            assert abs(a.dts + a.duration - b.dts) <= scale // 500, f"{track}: {a} then {b}"
 
 
 def test_every_rung_shows_a_frame_at_the_same_instant(broadcast):

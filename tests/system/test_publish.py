@@ -35,7 +35,7 @@ def test_a_published_stream_is_live_and_its_segments_decode(cluster, tmp_path):
         if track["name"].startswith("v"):
             assert stream["codec_name"] == "h264" and stream["height"] == int(track["name"][1:])
             assert stream["width"] == track["width"] and stream["height"] == track["height"]
-            assert int(stream["nb_read_frames"]) == 30
+            assert int(stream["nb_read_frames"]) in (29, 30, 31)  # RTMP's milliseconds, and slewing towards the wall clock
         else:
             assert stream["codec_name"] == "aac" and stream["channels"] == 2 and stream["sample_rate"] == "48000"
             assert int(stream["nb_read_frames"]) in (46, 47)

@@ -22,7 +22,7 @@ def no_hole(cluster, stream, session, segments):
         last = None
         for n in range(segments):
             for s in mp4.samples(init, cluster.segment(stream, session, track, n)):
-                assert last is None or abs(s.dts - last) <= scale // 1000, f"{track}, segment {n}: {last} then {s}"
+                assert last is None or abs(s.dts - last) <= scale // 500, f"{track}, segment {n}: {last} then {s}"
                 last = s.dts + s.duration
 
 
