@@ -91,7 +91,6 @@ struct putting {
         struct rpc_request *req;
         struct session *session;
         char track[TRACK_NAME_MAX + 1];
-        uint32_t generation;
 };
 
 static enum stat_id refusal(int status)
@@ -193,7 +192,7 @@ static void start_put(struct claims *cl, struct rpc_request *req, const struct p
 {
         struct track *t = session_track(s, m->track);
         struct putting *p = mem_alloc(sizeof(*p));
-        *p = (struct putting){.claims = cl, .req = req, .session = s, .generation = m->generation};
+        *p = (struct putting){.claims = cl, .req = req, .session = s};
         p->append = (struct chunk_append){.segment = m->segment, .chunk = m->chunk, .flags = m->flags,
                                           .start_us = m->start_us, .done = appended};
         strcpy(p->track, m->track);

@@ -327,6 +327,7 @@ void session_claim(struct session *s, const struct claim *c, struct session_wait
 
 static void end_now(struct session *s)
 {
+        s->ending = false; /* chunk_log_end() comes back here through log_moved() */
         for (size_t i = 0; i < s->track_count; i++) {
                 struct track *t = &s->tracks[i];
                 if (!t->log)
@@ -337,7 +338,6 @@ static void end_now(struct session *s)
                         s->end_us = t->at_end.end_us;
         }
         s->state = SESSION_ENDED;
-        s->ending = false;
         s->ended_wall_us = clock_wall_us();
         log_info("session=%s stream=%s msg=\"session ended\" by=%s end_us=%lld bytes=%llu", s->id, s->stream,
                  s->ended_by_writer ? "writer" : "silence", (long long)s->end_us, (unsigned long long)session_bytes(s));

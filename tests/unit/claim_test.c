@@ -134,6 +134,21 @@ static void test_end_twice_is_answered_twice(void **state)
         assert_int_equal(end_session(s), 0);
 }
 
+static void test_session_with_many_tracks_ends_once(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 0, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        assert_int_equal(put_audio(s, "a128", 0), 0);
+        uint64_t version = s->version;
+        assert_int_equal(end_session(s), 0);
+        assert_int_equal(s->version, version + 1);
+        assert_int_equal(s->end_us, 1000000);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 int main(void)
 {
@@ -147,6 +162,7 @@ int main(void)
                 CASE(test_more_live_sessions_than_allowed_are_refused),
                 CASE(test_track_with_other_bytes_is_a_conflict_and_the_same_is_fine),
                 CASE(test_end_twice_is_answered_twice),
+                CASE(test_session_with_many_tracks_ends_once),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
