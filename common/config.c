@@ -166,16 +166,15 @@ static void take_member(struct load *l, const char *name, json_t *given, const c
 static void read_json(struct load *l, const char *bytes, size_t len, const char *source)
 {
         json_error_t error;
-        const char *name;
-        json_t *given, *root = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, &error);
+        json_t *root = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, &error);
         if (!root) {
                 complain(l, "%s line %d: %s", source, error.line, error.text);
                 return;
         }
         if (!json_is_object(root))
                 complain(l, "%s: allowed: one JSON object of keys and values", source);
-        json_object_foreach(root, name, given)
-                take_member(l, name, given, source);
+        for (void *i = json_object_iter(root); i; i = json_object_iter_next(root, i))
+                take_member(l, json_object_iter_key(i), json_object_iter_value(i), source);
         json_decref(root);
 }
 

@@ -53,7 +53,8 @@ int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, 
 int rpc_server_port(const struct rpc_server *s);         /* the one it listens on, for port 0 */
 void rpc_reply(struct rpc_request *req, nng_msg *reply); /* takes reply */
 void rpc_drop(struct rpc_request *req, const char *why); /* logs why, counts, closes the peer's connection */
-/* Unanswered requests are dropped without a callback. Blocks until nng is done with them. */
+/* Unanswered requests are dropped without a callback; no handler is called any more. Blocks until nng is done with them,
+ * at most about 2 s (rpc_gate.h). Memory goes once the loop has run its close callbacks. */
 void rpc_server_close(struct rpc_server *s);
 
 struct rpc_client;
@@ -83,7 +84,7 @@ void rpc_client_drop(struct rpc_client *c, const char *why);
 typedef void rpc_done(void *arg, int err, nng_msg *reply);
 struct rpc_call *rpc_call(struct rpc_client *c, nng_msg *request, unsigned timeout_ms, rpc_done *done, void *arg);
 void rpc_cancel(struct rpc_call *call); /* only before done(); done() still comes, with ERR_CANCELED or its result */
-/* Calls under way end with ERR_CANCELED during the call. */
+/* Calls under way end with ERR_CANCELED during the call; may be called from any callback of the client itself. */
 void rpc_client_close(struct rpc_client *c);
 
 #endif

@@ -395,7 +395,9 @@ static void on_tick(uv_timer_t *timer)
         } else if (c->pipe && !c->hello) {
                 send_hello(c);
         }
-        if (c->pipe ? silent_ms >= RPC_DEAD_MS : now - c->opened_us >= RPC_HELLO_MS * US_PER_MS)
+        bool silent = silent_ms >= RPC_DEAD_MS - RPC_HELLO_MS / 2; /* at the nearest tick */
+        bool absent = !c->pipe && now - c->opened_us >= RPC_HELLO_MS * US_PER_MS;
+        if ((c->pipe && silent) || absent)
                 set_dead(c);
 }
 
@@ -498,7 +500,7 @@ static void handle_closed(struct rpc_client *c)
 
 static void mailbox_closed(struct mailbox *mb)
 {
-        handle_closed((struct rpc_client *)((char *)mb - offsetof(struct rpc_client, mailbox)));
+        handle_closed((void *)((char *)mb - offsetof(struct rpc_client, mailbox)));
 }
 
 static void tick_closed(uv_handle_t *handle)

@@ -363,8 +363,7 @@ int rpc_server_port(const struct rpc_server *s)
 
 static void free_server(struct mailbox *mb)
 {
-        struct rpc_server *s = (struct rpc_server *)((char *)mb - offsetof(struct rpc_server, mailbox));
-        free(s);
+        free((char *)mb - offsetof(struct rpc_server, mailbox));
 }
 
 static void free_connections(struct rpc_server *s)
