@@ -57,6 +57,13 @@ static void add_period(struct mpd *m, int64_t segment)
         m->period_count++;
 }
 
+/* The last sample's duration is a guess and may reach into a segment that does not exist: a player would ask for it. */
+static int64_t track_end_us(const struct track_facts *f)
+{
+        int64_t stored_us = ((int64_t)f->last_segment + 1) * SEGMENT_US;
+        return f->end_us < stored_us ? f->end_us : stored_us;
+}
+
 /* A player asks for every segment that begins before the end: all tracks must have it, so the shortest one decides. */
 static void find_end(struct mpd *m)
 {
@@ -71,7 +78,8 @@ static void find_end(struct mpd *m)
                 struct track_facts f = track_facts(m->s, m->tracks[i]);
                 if (f.end_us < longest - TRACK_SHORTER_US)
                         continue;
-                m->end_us = f.end_us < m->end_us ? f.end_us : m->end_us;
+                int64_t end_us = track_end_us(&f);
+                m->end_us = end_us < m->end_us ? end_us : m->end_us;
                 m->tracks[kept++] = m->tracks[i];
         }
         m->track_count = kept;
