@@ -1,4 +1,5 @@
 // controls.js - buttons, sliders and keys of the watch page. They act on whatever player is there; without one they rest.
+import { NEAR_S } from '/web/player.js'
 
 const IDLE_MS = 3000
 const STEP_S = 5
@@ -172,7 +173,7 @@ export class Controls {
       seek.setAttribute('aria-valuetext', player.live ? `${clockText(end - now)} behind live` : clockText(now - start))
     }
     const latency = player.latency()
-    const atEdge = player.live && !this.video.paused && latency < player.targetLatency() + 1.5
+    const atEdge = player.live && !this.video.paused && latency < player.targetLatency() + NEAR_S
     at('live').classList.toggle('at-edge', atEdge)
     at('live').setAttribute('aria-label', atEdge ? 'At the live edge' : 'Jump to the live edge')
     at('live-text').textContent = player.live ? (atEdge ? 'Live' : 'Go live') : at('live-text').textContent

@@ -1,5 +1,6 @@
 // player.js - dash.js, set up for a stream about a second behind, and the few questions the page asks of it.
 
+export const NEAR_S = 1.5 // no further behind than this beyond the target is at the live edge
 const UTC_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014'
 
 function settings(live) {
@@ -54,8 +55,14 @@ export class Player {
     on('BUFFER_EMPTY', () => {
       if (this.firstFrameMs !== null && !video.paused && !video.seeking) this.stalls++
     })
-    on('PLAYBACK_ENDED', () => events.ended())
-    on('ERROR', (e) => events.failed(e.error && e.error.code, (e.error && e.error.message) || 'unknown fault'))
+    // After dash.js has finished with the event: these may close the player, and it goes on using what it then lost.
+    const afterwards = (call) => setTimeout(call, 0)
+    on('PLAYBACK_ENDED', () => afterwards(() => events.ended()))
+    on('ERROR', (e) => afterwards(() => events.failed(e.error && e.error.code, (e.error && e.error.message) || 'unknown fault')))
+    this.listening = new AbortController()
+    const hear = (name, call) => live && video.addEventListener(name, call, { signal: this.listening.signal })
+    hear('pause', () => this.catchUp(false))
+    hear('play', () => this.catchUp(!(this.latency() > this.targetLatency() + NEAR_S)))
     dash.initialize(video, new URL(url, location.href).href, true)
   }
 
@@ -91,7 +98,13 @@ export class Player {
     return this.live ? this.dash.getTargetLiveDelay() : NaN
   }
 
+  // Catching up pulls a viewer to the live edge, by speed or, from afar, by a jump: not one who went back by intent.
+  catchUp(enabled) {
+    this.dash.updateSettings({ streaming: { liveCatchup: { enabled } } })
+  }
+
   toLive() {
+    this.catchUp(true)
     this.dash.seekToOriginalLive()
     this.video.play().catch(() => {})
   }
@@ -99,6 +112,7 @@ export class Player {
   seek(seconds) {
     const { start, end } = this.range()
     const edge = this.live ? Math.max(start, end - this.targetLatency()) : end
+    if (this.live) this.catchUp(seconds > edge - NEAR_S)
     this.video.currentTime = Math.min(Math.max(seconds, start), edge)
   }
 
@@ -125,6 +139,7 @@ export class Player {
   }
 
   close() {
+    this.listening.abort()
     this.dash.destroy()
   }
 }
