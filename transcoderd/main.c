@@ -1,7 +1,9 @@
 /* transcoderd: coded frames in, the ladder's chunks out.
  *
- *   proxy ──MEDIA──► session.c ──► pipeline.c (decode, scale, encode, package) ──► push.c ──PUT──► origin */
+ *   proxy ──MEDIA──► feed.c ──► session.c ──► pipeline.c (decode, scale, encode, package) ──► push.c ──PUT──► origins
+ *                                                                    └──► recent.c ──► serve.c ◄──FETCH── anyone */
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "common/clock.h"
 #include "common/daemon.h"
@@ -13,106 +15,163 @@
 #define STOP_LOOK_MS 20
 #define STOP_MAX_US (10 * US_PER_S)
 #define MEDIA_CONTEXTS 1024
+#define FETCH_CONTEXTS 256
 
 struct config {
         struct config_common common;
-        int64_t port, fetch_port, encoder_threads, decoder_threads, max_sessions, grace_ms, slate_after_ms;
+        int64_t port, fetch_port, encoder_threads, decoder_threads, max_sessions, grace_ms, slate_after_ms, recent_ms;
+        int64_t replicas;
         char *origins;
         json_t *ladder;
 };
 
-#define INT(key, def, least, most, what, text)                                                                         \
+#define INT_KEY(key, def, least, most, what, text)                                                                     \
         {.name = #key, .type = CONFIG_INT, .offset = offsetof(struct config, key), .default_value = def, .min = least, \
          .max = most, .unit = what, .help = text}
 
 static const struct config_key keys[] = {
         CONFIG_COMMON_KEYS(9290),
-        INT(port, "9201", 1, 65535, "port", "MEDIA from proxies"),
-        INT(fetch_port, "9202", 1, 65535, "port", "FETCH of recent chunks"),
+        INT_KEY(port, "9201", 1, 65535, "port", "nng port of OPEN, MEDIA and CLOSE, for proxies"),
+        INT_KEY(fetch_port, "9202", 1, 65535, "port", "nng port of FETCH of recent chunks"),
         {.name = "origins", .type = CONFIG_STRING, .offset = offsetof(struct config, origins),
          .default_value = "127.0.0.1:9301", .min = 1, .max = 4095, .unit = "",
          .help = "PUT addresses of the origins: host:port[,host:port…]", .check = peers_check_names},
+        INT_KEY(replicas, "1", 1, PUSH_OWNERS_MAX, "origins", "that store each stream"),
         {.name = "ladder", .type = CONFIG_JSON, .offset = offsetof(struct config, ladder), .default_value = "[]",
          .unit = "", .help = "rungs per stream-name pattern; []: the default ladder", .check = ladder_check,
          .reloads = true},
-        INT(encoder_threads, "1", 1, 16, "threads", "of each encoder"),
-        INT(decoder_threads, "1", 1, 16, "threads", "of each session's decoder"),
-        INT(max_sessions, "100", 1, 10000, "", "sessions at a time"),
-        INT(grace_ms, "30000", 0, 3600000, "ms", "slate for a lost broadcaster, before the session ends"),
-        INT(slate_after_ms, "1000", 100, 10000, "ms", "how late a frame may come before slate takes its place"),
+        INT_KEY(encoder_threads, "1", 1, 16, "threads", "of each encoder"),
+        INT_KEY(decoder_threads, "1", 1, 16, "threads", "of each session's decoder"),
+        INT_KEY(max_sessions, "100", 1, 10000, "sessions", "at a time"),
+        INT_KEY(grace_ms, "30000", 0, 600000, "ms", "slate for a lost broadcaster, before the session ends"),
+        INT_KEY(slate_after_ms, "1000", 100, 10000, "ms", "how late a frame may come before slate takes its place"),
+        INT_KEY(recent_ms, "10000", 1000, 60000, "ms", "of each track's chunks that are kept in memory"),
         {.name = NULL},
 };
 
 static struct {
         struct daemon daemon;
         struct config config;
-        struct mailbox mailbox;
+        struct mailbox mailbox; /* from the pipelines */
         struct sessions sessions;
-        struct rpc_server *server;
+        struct serve serve;
+        struct peers *origins;
+        struct rpc_server *media_server, *fetch_server;
         uv_timer_t stop_timer;
         int64_t stop_by_us;
 } t;
 
-static void show_readiness(void *arg, struct peer *peer)
+static void show_readiness(void)
 {
-        (void)arg;
-        (void)peer;
         if (t.sessions.draining)
                 daemon_ready(&t.daemon, false, "stopping");
-        else if (!t.server)
+        else if (!t.media_server || !t.fetch_server)
                 daemon_ready(&t.daemon, false, "starting");
-        else if (!t.sessions.origins || peers_live(t.sessions.origins) == 0)
+        else if (peers_live(t.origins) == 0)
                 daemon_ready(&t.daemon, false, "waiting for an origin");
         else
                 daemon_ready(&t.daemon, true, NULL);
 }
 
-static void on_stop_timer(uv_timer_t *timer)
+static void on_origins_changed(void *arg, struct peer *peer)
 {
-        if (t.sessions.first && clock_mono_us() < t.stop_by_us)
-                return;
-        uv_close((uv_handle_t *)timer, NULL);
-        rpc_server_close(t.server);
-        peers_close(t.sessions.origins);
+        (void)arg;
+        (void)peer;
+        show_readiness();
+        sessions_poke(&t.sessions);
+}
+
+/* ---- stopping ------------------------------------------------------------------------------------------------------- */
+
+/* Whoever answers is closed after those who still have questions to answer, and callers before what they call. */
+static void close_all(void)
+{
+        uv_close((uv_handle_t *)&t.stop_timer, NULL);
         sessions_stop(&t.sessions);
+        serve_close(&t.serve);
+        peers_close(t.origins);
+        rpc_server_close(t.media_server);
+        rpc_server_close(t.fetch_server);
         mailbox_close(&t.mailbox);
         daemon_exit(&t.daemon, 0);
+}
+
+static void on_stop_timer(uv_timer_t *timer)
+{
+        bool late = clock_mono_us() >= t.stop_by_us;
+        if (t.sessions.first && !late)
+                return;
+        if (t.sessions.first)
+                log_warn("sessions=%u msg=\"not all is stored, stopping all the same\"", t.sessions.count);
+        uv_timer_stop(timer);
+        close_all();
 }
 
 static void on_stop(void *arg)
 {
         (void)arg;
-        log_info("msg=stopping sessions=%u", t.sessions.count);
         t.daemon.self.draining = true;
         sessions_drain(&t.sessions);
-        show_readiness(NULL, NULL);
+        serve_stop(&t.serve);
+        show_readiness();
         t.stop_by_us = clock_mono_us() + STOP_MAX_US;
         uv_timer_start(&t.stop_timer, on_stop_timer, 0, STOP_LOOK_MS);
 }
 
+/* ---- starting ------------------------------------------------------------------------------------------------------- */
+
+static void set_up_sessions(void)
+{
+        const struct config *c = &t.config;
+        t.sessions = (struct sessions){.loop = t.daemon.loop,
+                                       .mailbox = &t.mailbox,
+                                       .origins = {&origins_over_peers, t.origins},
+                                       .self = &t.daemon.self,
+                                       .ladder = &t.config.ladder,
+                                       .serve = &t.serve,
+                                       .max_sessions = c->max_sessions,
+                                       .grace_ms = c->grace_ms,
+                                       .slate_after_ms = c->slate_after_ms,
+                                       .recent_ms = c->recent_ms,
+                                       .encoder_threads = c->encoder_threads,
+                                       .decoder_threads = c->decoder_threads};
+        sessions_start(&t.sessions);
+        t.serve.find = sessions_recent;
+        t.serve.arg = &t.sessions;
+        serve_open(&t.serve, t.daemon.loop);
+}
+
+static void must(int err, const char *what, int64_t port)
+{
+        if (!err)
+                return;
+        log_error("port=%lld error=\"%s\" msg=\"cannot %s\"", (long long)port, err_text(err), what);
+        exit(1);
+}
+
+static void listen_on(struct rpc_server **out, int64_t port, unsigned contexts, rpc_handler *handler, void *arg)
+{
+        must(rpc_server_open(out, t.daemon.loop, t.config.common.bind, (int)port, contexts, &t.daemon.self, handler, arg),
+             "listen", port);
+}
+
 int main(int argc, char **argv)
 {
+        const struct config *c = &t.config;
         stats_register();
         daemon_init(&t.daemon, "transcoderd", ROLE_TRANSCODERD, keys, &t.config, argc, argv, on_stop, NULL, NULL);
-        const struct config *c = &t.config;
+
         mailbox_open(&t.mailbox, t.daemon.loop);
         uv_timer_init(t.daemon.loop, &t.stop_timer);
-        struct sessions *ss = &t.sessions;
-        *ss = (struct sessions){.loop = t.daemon.loop, .mailbox = &t.mailbox, .self = &t.daemon.self, .ladder = c->ladder,
-                                .max_sessions = c->max_sessions, .grace_ms = c->grace_ms,
-                                .slate_after_ms = c->slate_after_ms, .encoder_threads = c->encoder_threads,
-                                .decoder_threads = c->decoder_threads};
-        sessions_start(ss);
-        int err = peers_open(&ss->origins, ss->loop, c->origins, ROLE_ORIGIND, ss->self, show_readiness, NULL);
-        if (!err)
-                err = rpc_server_open(&t.server, ss->loop, c->common.bind, (int)c->port, MEDIA_CONTEXTS, ss->self,
-                                      sessions_handle, ss);
-        if (err) {
-                log_error("msg=\"cannot listen\" port=%lld error=\"%s\"", (long long)c->port, err_text(err));
-                return 1;
-        }
-        show_readiness(NULL, NULL);
-        log_info("msg=listening media=%lld origins=%s", (long long)c->port, c->origins);
+        must(peers_open(&t.origins, t.daemon.loop, c->origins, ROLE_ORIGIND, &t.daemon.self, on_origins_changed, NULL),
+             "dial the origins", 0);
+        set_up_sessions();
+        listen_on(&t.media_server, c->port, MEDIA_CONTEXTS, feed_handle, &t.sessions);
+        listen_on(&t.fetch_server, c->fetch_port, FETCH_CONTEXTS, serve_handle, &t.serve);
+        log_info("media=%lld fetch=%lld origins=%s msg=\"listening\"", (long long)c->port, (long long)c->fetch_port,
+                 c->origins);
+        show_readiness();
+
         int status = daemon_run(&t.daemon);
         daemon_fini(&t.daemon, &t.config);
         return status;

@@ -1,5 +1,7 @@
 #include "transcoderd/session.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,42 +9,303 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "proto/media.h"
-#include "proto/store.h"
-#include "transcoderd/push.h"
 #include "transcoderd/stats.h"
 
 #define TICK_MS 500
-#define SILENT_US (2 * US_PER_S)
-#define CLAIM_DEADLINE_MS 3000
 #define BEHIND_US US_PER_S
+#define KEEPS_UP_US (US_PER_S / 2)
+#define DRAIN_MAX_US (10 * US_PER_S)
+#define END_EXTRA_US (10 * US_PER_S) /* beyond the grace time; by then an origin has ended the session itself */
 
-enum state { CLAIMING, LIVE, GRACE, DRAINING, ENDING };
-static const char *const state_names[] = {"claiming", "live", "grace", "draining", "ending"};
+static const struct state claiming, live, grace, draining, ending, gone;
 
-struct session {
-        struct session *next, **link;
-        struct sessions *all;
-        enum state state;
-        char stream[STREAM_ID_MAX + 1], id[SESSION_ID_MAX + 1], title[128];
-        int64_t epoch_us;
-        uint32_t generation;
-        uint64_t handle, next_seq;
-        bool fenced, behind;
-        int64_t heard_us, grace_until_us; /* monotonic */
-        struct rpc_request *opening;      /* the OPEN that waits for the claim */
-        uint8_t codecs[TRACK_KINDS];
-        struct buf *config[TRACK_KINDS];
-        struct pipeline *pipeline;
-        struct push *push;
-        struct rpc_client *origin;
-        struct pipeline_stats counted;
-};
+/* ---- events of the pipeline ---------------------------------------------------------------------------------------- */
 
-static void become(struct session *s, enum state state)
+static void tell_serve(struct session *s)
 {
-        log_info("session=%s stream=%s state=%s was=%s", s->id, s->stream, state_names[state], state_names[s->state]);
-        s->state = state;
+        if (s->all->serve)
+                serve_changed(s->all->serve, s->id);
+}
+
+static void on_track(void *arg, const struct track_info *info)
+{
+        struct session *s = arg;
+        if (info->track >= SESSION_TRACKS_MAX) {
+                s->failed = true;
+                log_error("session=%s track=%s msg=\"more than %d tracks\"", s->id, info->name, SESSION_TRACKS_MAX);
+                session_run(s);
+                return;
+        }
+        recent_track(&s->recent, info);
+        push_track(s->push, info);
+        tell_serve(s);
+}
+
+static void on_chunk(void *arg, const struct chunk *c)
+{
+        struct session *s = arg;
+        int64_t end_us = c->start_us + c->duration_us;
+        s->end_us = end_us > s->end_us ? end_us : s->end_us;
+        recent_chunk(&s->recent, c);
+        push_chunk(s->push, c);
+        tell_serve(s);
+}
+
+static void on_drained(void *arg, int64_t end_us)
+{
+        struct session *s = arg;
+        s->end_us = end_us > s->end_us ? end_us : s->end_us;
+        s->drained = true;
+        session_run(s);
+}
+
+static void on_failed(void *arg, int err, const char *text)
+{
+        struct session *s = arg;
+        char quoted[256];
+        log_error("session=%s stream=%s error=\"%s\" msg=\"encoding failed\" why=%s", s->id, s->stream, err_text(err),
+                  log_quote(quoted, sizeof(quoted), text));
+        s->failed = true;
+        session_run(s);
+}
+
+static const struct pipeline_events pipeline_events = {on_track, on_chunk, on_drained, on_failed};
+
+/* ---- events of the origins ----------------------------------------------------------------------------------------- */
+
+static void on_claimed(void *arg, int err, const struct origin *origin, const struct claim_reply *m)
+{
+        struct session *s = arg;
+        s->claiming = NULL;
+        s->answered = true;
+        s->claim_err = err;
+        if (!err) {
+                s->owner = *origin;
+                s->claimed = *m;
+                memcpy(s->id, m->session, sizeof(s->id));
+                s->epoch_us = m->epoch_us;
+                s->generation = m->generation;
+        }
+        session_run(s);
+}
+
+static void on_fenced(void *arg)
+{
+        struct session *s = arg;
+        metric_add(&stats_fenced, 1);
+        feed_retire(s, ERR_FENCED);
+        s->given_up = "another writer has it";
+        session_run(s);
+}
+
+static void on_lost(void *arg)
+{
+        struct session *s = arg;
+        s->given_up = "the origin does not have it any more";
+        session_run(s);
+}
+
+/* What is stored is kept; the next session begins with tracks of its own. */
+static void on_refused(void *arg, const char *track, int err)
+{
+        struct session *s = arg;
+        log_error("session=%s stream=%s track=%s error=\"%s\" msg=\"the track cannot go on; a new session has to begin\"",
+                  s->id, s->stream, track, err_text(err));
+        s->failed = true;
+        session_run(s);
+}
+
+static void on_ended(void *arg, int err)
+{
+        struct session *s = arg;
+        s->claim_err = err;
+        s->ended = true;
+        session_run(s);
+}
+
+/* Whoever hears its proxy is the writer. One that stood still, or was cut off, is not so sure. */
+static bool may_claim(void *arg)
+{
+        const struct session *s = arg;
+        return s->state == &live && clock_mono_us() - s->heard_us < SESSION_SILENT_US;
+}
+
+static const struct push_events push_events = {on_fenced, on_lost, on_refused, on_ended, may_claim};
+
+/* ---- the beginning -------------------------------------------------------------------------------------------------- */
+
+static int start_pipeline(struct session *s)
+{
+        const struct sessions *ss = s->all;
+        struct pipeline_options o = {.session = s->id, .epoch_us = s->epoch_us,
+                                     .encoder_threads = (int)ss->encoder_threads,
+                                     .decoder_threads = (int)ss->decoder_threads,
+                                     .slate_after_us = ss->slate_after_ms * US_PER_MS,
+                                     .resume_count = s->claimed.track_count};
+        ladder_for_stream(&o.ladder, *ss->ladder, s->stream);
+        for (int k = 0; k < TRACK_KINDS; k++) {
+                o.codecs[k] = s->codecs[k];
+                o.config[k] = s->config[k];
+        }
+        for (int i = 0; i < s->claimed.track_count; i++) {
+                memcpy(o.resume[i].track, s->claimed.tracks[i].name, sizeof(o.resume[i].track));
+                o.resume[i].end_us = s->claimed.tracks[i].end_us;
+        }
+        return pipeline_open(&s->pipeline, ss->mailbox, &o, &pipeline_events, s);
+}
+
+static void start_push(struct session *s)
+{
+        struct sessions *ss = s->all;
+        struct push_options o = {.loop = ss->loop, .origins = &ss->origins, .recent = &s->recent, .claim = &s->claim,
+                                 .queue_bytes = PUSH_QUEUE_BYTES, .queue_us = PUSH_QUEUE_US, .events = &push_events,
+                                 .arg = s};
+        memcpy(o.codecs, s->codecs, sizeof(o.codecs));
+        memcpy(s->claim.session, s->id, sizeof(s->claim.session));
+        s->claim.epoch_us = s->epoch_us;
+        recent_init(&s->recent, ss->recent_ms * US_PER_MS, s->claimed.track_count > 0);
+        s->push = push_new(&o);
+        push_owner(s->push, &s->owner, &s->claimed);
+        for (int i = 0; i < s->claimed.track_count; i++)
+                s->end_us = s->claimed.tracks[i].end_us > s->end_us ? s->claimed.tracks[i].end_us : s->end_us;
+}
+
+static void refuse(struct session *s, int err, const char *text)
+{
+        if (s->opening)
+                feed_refuse(s->opening, err, text);
+        s->opening = NULL;
+}
+
+static const struct state *step_claiming(struct session *s)
+{
+        if (s->given_up) {
+                refuse(s, ERR_FULL, s->given_up);
+                return &gone;
+        }
+        if (!s->answered)
+                return &claiming;
+        if (s->claim_err) {
+                refuse(s, s->claim_err, "no origin took the session");
+                s->given_up = "no origin took it";
+                return &gone;
+        }
+        start_push(s);
+        int err = start_pipeline(s);
+        if (err) {
+                refuse(s, err, "the encoders cannot be started");
+                s->failed = true;
+                return &ending;
+        }
+        log_info("session=%s stream=%s origin=%s generation=%u publisher=%s resume_us=%" PRId64 " msg=\"%s\"", s->id,
+                 s->stream, s->owner.id, s->generation, *s->publisher ? s->publisher : "-", push_stored_us(s->push),
+                 s->claimed.track_count ? "session goes on" : "session begins");
+        feed_accept(s, s->opening, push_stored_us(s->push));
+        s->opening = NULL;
+        return &live;
+}
+
+/* ---- the middle ----------------------------------------------------------------------------------------------------- */
+
+/* What ends a session in any state in which it encodes; NULL: nothing. */
+static const struct state *way_out(const struct session *s)
+{
+        return s->given_up ? &gone : s->failed ? &ending : s->stop ? &draining : NULL;
+}
+
+static const struct state *step_live(struct session *s)
+{
+        const struct state *out = way_out(s);
+        bool silent = clock_mono_us() - s->heard_us > SESSION_SILENT_US;
+        return out ? out : s->lost || silent ? &grace : &live;
+}
+
+static void enter_grace(struct session *s)
+{
+        feed_retire(s, ERR_NOT_FOUND);
+        s->grace_until_us = clock_mono_us() + s->all->grace_ms * US_PER_MS;
+}
+
+static const struct state *step_grace(struct session *s)
+{
+        const struct state *out = way_out(s);
+        if (out || s->handle)
+                return out ? out : &live;
+        return clock_mono_us() >= s->grace_until_us ? &draining : &grace;
+}
+
+/* ---- the end -------------------------------------------------------------------------------------------------------- */
+
+static void enter_draining(struct session *s)
+{
+        feed_retire(s, ERR_CLOSED);
+        s->drain_until_us = clock_mono_us() + DRAIN_MAX_US;
+        pipeline_drain(s->pipeline);
+}
+
+static const struct state *step_draining(struct session *s)
+{
+        if (s->given_up)
+                return &gone;
+        if (s->drained || s->failed)
+                return &ending;
+        if (clock_mono_us() < s->drain_until_us)
+                return &draining;
+        log_error("session=%s stream=%s msg=\"the encoders do not come to an end\"", s->id, s->stream);
+        return &ending;
+}
+
+static void count_frames(struct session *s);
+
+static void close_pipeline(struct session *s)
+{
+        if (!s->pipeline)
+                return;
+        count_frames(s);
+        pipeline_close(s->pipeline);
+        s->pipeline = NULL;
+}
+
+static void enter_ending(struct session *s)
+{
+        feed_retire(s, ERR_CLOSED);
+        close_pipeline(s);
+        recent_end(&s->recent);
+        tell_serve(s);
+        s->end_until_us = clock_mono_us() + s->all->grace_ms * US_PER_MS + END_EXTRA_US;
+        push_end(s->push, s->end_us);
+}
+
+static const struct state *step_ending(struct session *s)
+{
+        if (!s->ended && !s->given_up && clock_mono_us() >= s->end_until_us)
+                s->given_up = "no origin takes its end";
+        return s->ended || s->given_up ? &gone : &ending;
+}
+
+static const struct state *step_gone(struct session *s)
+{
+        (void)s;
+        return &gone;
+}
+
+static const struct state claiming = {"claiming", NULL, step_claiming};
+static const struct state live = {"live", NULL, step_live};
+static const struct state grace = {"grace", enter_grace, step_grace};
+static const struct state draining = {"draining", enter_draining, step_draining};
+static const struct state ending = {"ending", enter_ending, step_ending};
+static const struct state gone = {"gone", NULL, step_gone};
+
+static void log_totals(const struct session *s)
+{
+        const struct pipeline_stats *c = &s->counted;
+        log_line(s->given_up ? LOG_WARN : LOG_INFO,
+                 "session=%s stream=%s seconds=%" PRId64 " media_ms=%" PRId64 " frames=%" PRIu64 " bytes=%" PRIu64
+                 " decoded=%" PRIu64 " encoded=%" PRIu64 " late=%" PRIu64 " corrupt=%" PRIu64 " shed=%" PRIu64
+                 " slate_ms=%" PRId64 " not_stored_bytes=%zu result=\"%s\" msg=\"session ended\"",
+                 s->id, s->stream, (clock_mono_us() - s->begun_us) / US_PER_S, s->end_us / US_PER_MS, s->frames, s->bytes,
+                 c->decoded, c->encoded, c->late_dropped, c->corrupt, c->shed, c->slate_us / US_PER_MS,
+                 s->push ? push_queued(s->push) : 0, s->given_up ? s->given_up : err_text(s->claim_err));
 }
 
 static void session_free(struct session *s)
@@ -51,326 +314,98 @@ static void session_free(struct session *s)
         if (s->next)
                 s->next->link = s->link;
         metric_set(&stats_sessions, --s->all->count);
-        pipeline_close(s->pipeline);
-        if (s->push)
+        feed_retire(s, ERR_CLOSED);
+        close_pipeline(s);
+        log_totals(s);
+        tell_serve(s); /* it is not found any more */
+        claim_cancel(&s->claiming);
+        if (s->push) {
                 push_close(s->push);
+                recent_fini(&s->recent);
+        }
         for (int k = 0; k < TRACK_KINDS; k++)
                 buf_unref(&s->config[k]);
         free(s);
 }
 
-static void reply_open(struct rpc_request *req, const struct open_reply *m)
+void session_run(struct session *s)
 {
-        rpc_reply(req, message_new(MSG_OPEN_REPLY, open_reply_encode, m));
-}
-
-static void refuse_open(struct rpc_request *req, int status, const char *text)
-{
-        struct open_reply m = {.status = (int8_t)status};
-        strncpy(m.text, text, sizeof(m.text) - 1);
-        reply_open(req, &m);
-}
-
-static void accept_open(struct session *s, struct rpc_request *req, int64_t resume_us)
-{
-        struct open_reply m = {.epoch_us = s->epoch_us, .generation = s->generation, .resume_us = resume_us};
-        memcpy(m.session, s->id, sizeof(m.session));
-        m.handle = s->handle = ++s->all->last_handle;
-        s->next_seq = 0;
-        s->heard_us = clock_mono_us();
-        reply_open(req, &m);
-}
-
-/* ---- events of pipeline and push ---- */
-
-static void on_track(void *arg, const struct track_info *info)
-{
-        struct session *s = arg;
-        push_track(s->push, info);
-}
-
-static void on_chunk(void *arg, const struct chunk *c)
-{
-        struct session *s = arg;
-        push_chunk(s->push, c);
-}
-
-static void on_drained(void *arg, int64_t end_us)
-{
-        struct session *s = arg;
-        become(s, ENDING);
-        push_end(s->push, end_us);
-}
-
-static void drain(struct session *s)
-{
-        if (s->state == DRAINING || s->state == ENDING)
-                return;
-        s->handle = 0;
-        become(s, DRAINING);
-        pipeline_drain(s->pipeline);
-}
-
-static void on_failed(void *arg, int err, const char *text)
-{
-        struct session *s = arg;
-        log_error("session=%s stream=%s msg=\"encoding failed: %s\" error=\"%s\"", s->id, s->stream, text, err_text(err));
-        drain(s);
-}
-
-static const struct pipeline_events pipeline_events = {on_track, on_chunk, on_drained, on_failed};
-
-static void on_stored(void *arg)
-{
-        (void)arg;
-}
-
-static void give_up(struct session *s, const char *why)
-{
-        log_warn("session=%s stream=%s msg=\"session given up: %s\"", s->id, s->stream, why);
-        session_free(s);
-}
-
-static void on_fenced(void *arg)
-{
-        give_up(arg, "another writer has it");
-}
-
-static void on_lost(void *arg)
-{
-        give_up(arg, "the origin does not know it");
-}
-
-static void on_ended(void *arg, int err)
-{
-        struct session *s = arg;
-        log_info("session=%s stream=%s msg=\"session ended\" result=\"%s\"", s->id, s->stream, err_text(err));
-        session_free(s);
-}
-
-static const struct push_events push_events = {on_stored, on_fenced, on_lost, on_ended};
-
-/* ---- OPEN ---- */
-
-static int start_pipeline(struct session *s, const struct claim_reply *m)
-{
-        struct pipeline_options o = {.session = s->id, .epoch_us = s->epoch_us,
-                                     .encoder_threads = (int)s->all->encoder_threads,
-                                     .decoder_threads = (int)s->all->decoder_threads,
-                                     .slate_after_us = s->all->slate_after_ms * US_PER_MS,
-                                     .resume_count = m->track_count};
-        ladder_for_stream(&o.ladder, s->all->ladder, s->stream);
-        for (int k = 0; k < TRACK_KINDS; k++) {
-                o.codecs[k] = s->codecs[k];
-                o.config[k] = s->config[k];
+        struct sessions *ss = s->all;
+        bool moved = false;
+        for (;;) {
+                const struct state *next = s->state->step(s);
+                if (next == s->state)
+                        break;
+                log_info("session=%s stream=%s state=%s was=%s", s->id, s->stream, next->name, s->state->name);
+                s->state = next;
+                moved = true;
+                if (next->enter)
+                        next->enter(s);
         }
-        for (int i = 0; i < m->track_count; i++) {
-                memcpy(o.resume[i].track, m->tracks[i].name, sizeof(o.resume[i].track));
-                o.resume[i].end_us = m->tracks[i].end_us;
-        }
-        return pipeline_open(&s->pipeline, s->all->mailbox, &o, &pipeline_events, s);
-}
-
-static void on_claimed(void *arg, int err, nng_msg *reply)
-{
-        struct session *s = arg;
-        struct claim_reply m = {0};
-        struct reader rd;
-        if (!err && message_open(&rd, reply) != MSG_CLAIM_REPLY)
-                err = ERR_CLOSED;
-        if (!err)
-                err = claim_reply_decode(&rd, &m);
-        nng_msg_free(reply);
-        if (!err)
-                err = m.status;
-        if (!err) {
-                memcpy(s->id, m.session, sizeof(s->id));
-                s->epoch_us = m.epoch_us;
-                s->generation = m.generation;
-                s->push = push_new(s->all->loop, s->origin, s->id, s->generation, &push_events, s);
-                err = start_pipeline(s, &m);
-        }
-        struct rpc_request *req = s->opening;
-        s->opening = NULL;
-        if (err) {
-                refuse_open(req, err, err == ERR_UNSUPPORTED ? "codec not supported" : "no origin took the session");
+        char stream[STREAM_ID_MAX + 1];
+        memcpy(stream, s->stream, sizeof(stream));
+        if (s->state == &gone)
                 session_free(s);
-                return;
-        }
-        int64_t resume_us = m.track_count ? INT64_MAX : 0;
-        for (int i = 0; i < m.track_count; i++)
-                resume_us = m.tracks[i].end_us < resume_us ? m.tracks[i].end_us : resume_us;
-        accept_open(s, req, resume_us);
-        become(s, LIVE);
+        if (moved)
+                feed_retry(ss, stream);
 }
 
-static void take_configs(struct session *s, const struct open *m)
-{
-        for (int k = 0; k < TRACK_KINDS; k++) {
-                if (m->codecs[k] == CODEC_NONE)
-                        continue;
-                buf_unref(&s->config[k]);
-                s->codecs[k] = m->codecs[k];
-                s->config[k] = buf_copy(m->config[k].data, m->config[k].len);
-        }
-}
+/* ---- all sessions --------------------------------------------------------------------------------------------------- */
 
-static void open_new(struct sessions *ss, struct rpc_request *req, const struct open *m)
-{
-        struct peer *origin;
-        if (ss->draining || ss->count >= ss->max_sessions) {
-                refuse_open(req, ERR_FULL, ss->draining ? "stopping" : "at max_sessions");
-                return;
-        }
-        if (peers_route(ss->origins, m->stream, &origin, 1) == 0) {
-                refuse_open(req, ERR_CLOSED, "no origin is live");
-                return;
-        }
-        struct session *s = mem_alloc(sizeof(*s));
-        *s = (struct session){.all = ss, .opening = req, .epoch_us = m->epoch_us, .origin = origin->rpc,
-                              .link = &ss->first, .next = ss->first};
-        if (s->next)
-                s->next->link = &s->next;
-        ss->first = s;
-        metric_set(&stats_sessions, ++ss->count);
-        memcpy(s->stream, m->stream, sizeof(s->stream));
-        session_id_make(s->id, m->epoch_us);
-        take_configs(s, m);
-        struct claim claim = {.epoch_us = m->epoch_us, .grace_ms = (uint32_t)ss->grace_ms};
-        memcpy(claim.stream, s->stream, sizeof(claim.stream));
-        memcpy(claim.session, s->id, sizeof(claim.session));
-        memcpy(claim.node, ss->self->id, sizeof(claim.node));
-        memcpy(claim.title, m->title, sizeof(claim.title));
-        rpc_call(s->origin, message_new(MSG_CLAIM, claim_encode, &claim), CLAIM_DEADLINE_MS, on_claimed, s);
-}
-
-/* The broadcaster is back, or another proxy has it now: the pipeline goes on. */
-static void open_again(struct session *s, struct rpc_request *req, const struct open *m)
-{
-        int64_t now_us = clock_wall_us() - s->epoch_us;
-        for (int k = 0; k < TRACK_KINDS; k++) {
-                if (m->codecs[k] == CODEC_NONE)
-                        continue;
-                struct buf *config = buf_copy(m->config[k].data, m->config[k].len);
-                struct frame f = {.track = (uint8_t)k, .codec = m->codecs[k], .flags = FRAME_CONFIG, .dts_us = now_us,
-                                  .bytes = config};
-                if (pipeline_room(s->pipeline) > 0)
-                        pipeline_push(s->pipeline, &f);
-                buf_unref(&config);
-        }
-        take_configs(s, m);
-        accept_open(s, req, push_stored_us(s->push));
-        if (s->state != LIVE)
-                become(s, LIVE);
-}
-
-static void handle_open(struct sessions *ss, struct rpc_request *req)
-{
-        struct open m;
-        if (open_decode(&req->body, &m) != 0) {
-                rpc_drop(req, "malformed OPEN");
-                return;
-        }
-        struct session *s = ss->first;
-        while (s && strcmp(s->stream, m.stream) != 0)
-                s = s->next;
-        if (!s)
-                open_new(ss, req, &m);
-        else if (s->state == LIVE || s->state == GRACE)
-                open_again(s, req, &m);
-        else
-                refuse_open(req, ERR_NOT_YET, "the stream's last session is still being stored");
-}
-
-/* ---- MEDIA, CLOSE ---- */
-
-static struct session *by_handle(struct sessions *ss, uint64_t handle)
+struct session *session_find(struct sessions *ss, const char *stream)
 {
         struct session *s = ss->first;
-        while (s && (s->handle != handle || !handle))
+        while (s && strcmp(s->stream, stream) != 0)
                 s = s->next;
         return s;
 }
 
-static void release_msg(void *msg)
+bool session_takes_opens(const struct session *s)
 {
-        nng_msg_free(msg);
+        return s->state == &live || s->state == &grace;
 }
 
-static void handle_media(struct sessions *ss, struct rpc_request *req)
+static struct claim claim_for(const struct sessions *ss, const struct session *s)
 {
-        struct frame frames[BATCH_FRAMES_MAX];
-        struct media m;
-        nng_msg *msg = req->msg;
-        req->msg = NULL;
-        struct buf *whole = buf_wrap(nng_msg_body(msg), nng_msg_len(msg), release_msg, msg);
-        if (media_decode(&req->body, &m, frames, whole) != 0) {
-                buf_unref(&whole);
-                rpc_drop(req, "malformed MEDIA");
-                return;
+        struct claim c = {.epoch_us = s->epoch_us, .grace_ms = (uint32_t)ss->grace_ms};
+        memcpy(c.stream, s->stream, sizeof(c.stream));
+        memcpy(c.session, s->id, sizeof(c.session));
+        memcpy(c.node, ss->self->id, sizeof(c.node));
+        memcpy(c.title, s->title, sizeof(c.title));
+        return c;
+}
+
+struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening)
+{
+        struct session *s = mem_alloc(sizeof(*s));
+        *s = (struct session){.all = ss, .state = &claiming, .opening = opening, .epoch_us = m->epoch_us,
+                              .begun_us = clock_mono_us()};
+        memcpy(s->stream, m->stream, sizeof(s->stream));
+        memcpy(s->title, m->title, sizeof(s->title));
+        memcpy(s->publisher, m->publisher, sizeof(s->publisher));
+        session_id_make(s->id, m->epoch_us);
+        s->claim = claim_for(ss, s);
+        s->claiming = claim_start(&ss->origins, &s->claim, NULL, on_claimed, s);
+        if (!s->claiming) {
+                free(s);
+                return NULL;
         }
-        struct session *s = by_handle(ss, m.handle);
-        struct media_reply reply = {.status = s ? 0 : ERR_NOT_FOUND, .draining = ss->draining};
-        if (s) {
-                s->heard_us = clock_mono_us();
-                if (m.first_seq != s->next_seq)
-                        reply.status = ERR_ORDER;
-                size_t room = pipeline_room(s->pipeline);
-                for (int i = 0; !reply.status && i < m.count && room > 0; i++, room--, s->next_seq++)
-                        pipeline_push(s->pipeline, &frames[i]);
-                reply.next_seq = s->next_seq;
-                reply.stored_us = push_stored_us(s->push);
-                reply.credit = (uint32_t)pipeline_room(s->pipeline);
-        }
-        for (int i = 0; i < m.count; i++)
-                buf_unref(&frames[i].bytes);
-        buf_unref(&whole);
-        rpc_reply(req, message_new(MSG_MEDIA_REPLY, media_reply_encode, &reply));
+        s->next = ss->first;
+        s->link = &ss->first;
+        if (s->next)
+                s->next->link = &s->next;
+        ss->first = s;
+        metric_set(&stats_sessions, ++ss->count);
+        return s;
 }
 
-static void begin_grace(struct session *s)
+const struct recent *sessions_recent(void *sessions, const char *stream, const char *session)
 {
-        s->handle = 0;
-        s->grace_until_us = clock_mono_us() + s->all->grace_ms * US_PER_MS;
-        become(s, GRACE);
+        struct session *s = session_find(sessions, stream);
+        return s && s->push && strcmp(s->id, session) == 0 ? &s->recent : NULL;
 }
 
-static void handle_close(struct sessions *ss, struct rpc_request *req)
-{
-        struct close_stream m;
-        if (close_stream_decode(&req->body, &m) != 0) {
-                rpc_drop(req, "malformed CLOSE");
-                return;
-        }
-        struct session *s = by_handle(ss, m.handle);
-        struct status_reply reply = {.status = s ? 0 : ERR_NOT_FOUND};
-        if (s && m.reason == CLOSE_LOST)
-                begin_grace(s);
-        else if (s)
-                drain(s);
-        rpc_reply(req, message_new(MSG_CLOSE_REPLY, status_reply_encode, &reply));
-}
-
-void sessions_handle(void *arg, struct rpc_request *req)
-{
-        switch (req->type) {
-        case MSG_OPEN:
-                handle_open(arg, req);
-                break;
-        case MSG_MEDIA:
-                handle_media(arg, req);
-                break;
-        case MSG_CLOSE:
-                handle_close(arg, req);
-                break;
-        default:
-                rpc_drop(req, "not a message for a transcoder");
-        }
-}
-
-/* ---- time ---- */
-
-static void count(struct session *s, int64_t *worst_us)
+static void count_frames(struct session *s)
 {
         struct pipeline_stats now, *old = &s->counted;
         pipeline_stats(s->pipeline, &now);
@@ -381,34 +416,43 @@ static void count(struct session *s, int64_t *worst_us)
         metric_add(&stats_shed, (int64_t)(now.shed - old->shed));
         metric_add(&stats_slate_us, now.slate_us - old->slate_us);
         *old = now;
-        *worst_us = now.behind_us > *worst_us ? now.behind_us : *worst_us;
-        if ((now.behind_us > BEHIND_US) != s->behind) {
-                s->behind = !s->behind;
-                log_warn("session=%s stream=%s msg=\"%s\" behind_ms=%lld", s->id, s->stream,
-                         s->behind ? "encoding is behind real time" : "encoding keeps up again",
-                         (long long)(now.behind_us / US_PER_MS));
+}
+
+static void watch_pace(struct session *s)
+{
+        int64_t behind_us = s->counted.behind_us;
+        if (behind_us > BEHIND_US && !s->behind)
+                log_warn("session=%s stream=%s behind_ms=%" PRId64 " msg=\"encoding is behind real time\"", s->id, s->stream,
+                         behind_us / US_PER_MS);
+        else if (behind_us < KEEPS_UP_US && s->behind)
+                log_warn("session=%s stream=%s behind_ms=%" PRId64 " msg=\"encoding keeps up again\"", s->id, s->stream,
+                         behind_us / US_PER_MS);
+        s->behind = behind_us > (s->behind ? KEEPS_UP_US - 1 : BEHIND_US);
+}
+
+void sessions_tick(struct sessions *ss, int64_t now_us)
+{
+        int64_t behind_us = 0, queued = 0, recent = 0;
+        feed_expire(ss, now_us);
+        for (struct session *s = ss->first, *next; s; s = next) {
+                next = s->next;
+                if (s->pipeline) {
+                        count_frames(s);
+                        watch_pace(s);
+                        behind_us = s->counted.behind_us > behind_us ? s->counted.behind_us : behind_us;
+                }
+                queued += s->push ? (int64_t)push_queued(s->push) : 0;
+                recent += (int64_t)s->recent.bytes;
+                session_run(s);
         }
+        metric_set(&stats_behind_us, behind_us);
+        metric_set(&stats_queued, queued);
+        metric_set(&stats_recent, recent);
 }
 
 static void on_tick(uv_timer_t *t)
 {
-        struct sessions *ss = t->data;
-        int64_t now_us = clock_mono_us(), worst_us = 0, queued = 0;
-        for (struct session *s = ss->first, *next; s; s = next) {
-                next = s->next;
-                if (!s->pipeline)
-                        continue;
-                count(s, &worst_us);
-                queued += (int64_t)push_queued(s->push);
-                if (s->state == LIVE && now_us - s->heard_us > SILENT_US) {
-                        log_warn("session=%s stream=%s msg=\"the proxy is gone\"", s->id, s->stream);
-                        begin_grace(s);
-                } else if (s->state == GRACE && now_us > s->grace_until_us) {
-                        drain(s);
-                }
-        }
-        metric_set(&stats_behind_us, worst_us);
-        metric_set(&stats_queued, queued);
+        sessions_tick(t->data, clock_mono_us());
 }
 
 void sessions_start(struct sessions *ss)
@@ -418,18 +462,34 @@ void sessions_start(struct sessions *ss)
         uv_timer_start(&ss->ticker, on_tick, TICK_MS, TICK_MS);
 }
 
+void sessions_poke(struct sessions *ss)
+{
+        for (struct session *s = ss->first; s; s = s->next) {
+                if (s->push)
+                        push_poke(s->push);
+        }
+}
+
 void sessions_drain(struct sessions *ss)
 {
         ss->draining = true;
-        for (struct session *s = ss->first; s; s = s->next) {
-                if (s->state != CLAIMING)
-                        drain(s);
+        for (struct session *s = ss->first, *next; s; s = next) {
+                next = s->next;
+                s->stop = true;
+                if (s->state == &claiming)
+                        s->given_up = "stopping";
+                session_run(s);
         }
 }
 
 void sessions_stop(struct sessions *ss)
 {
-        while (ss->first)
-                session_free(ss->first);
+        ss->draining = true;
+        while (ss->first) {
+                struct session *s = ss->first;
+                s->given_up = "stopping";
+                session_run(s);
+        }
+        feed_expire(ss, INT64_MAX);
         uv_close((uv_handle_t *)&ss->ticker, NULL);
 }

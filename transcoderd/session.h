@@ -1,40 +1,132 @@
-/* session.h - one broadcast in this transcoder: a claim at the origin, a pipeline, a push, and the proxy that feeds it.
+/* session.h - one broadcast in this transcoder: a claim at the origins, a pipeline, a push, and the proxy that feeds it.
  *
- *   CLAIMING  session_open(): CLAIM is under way
+ *   CLAIMING  session_new(): the origins are asked
  *   LIVE      frames come
- *   GRACE     the proxy is gone or said that the broadcaster is lost: slate, until somebody opens the stream again
+ *   GRACE     the proxy is silent or said that the broadcaster is lost: slate, until somebody opens the stream again
  *   DRAINING  the last chunks are being made
  *   ENDING    they are being stored, then END
  *   GONE      freed
- * Loop thread only. */
+ *
+ * What happens sets a field; session_run() then makes the transitions that follow from it. session.c is the session's
+ * life, feed.c what the proxies say. Loop thread only.
+ *
+ * A node that is to leave ends its sessions (sessions_drain). Handing them over instead would begin there: answer
+ * `draining` and wait until the proxy has opened each stream elsewhere, which shows here as ERR_FENCED. */
 #ifndef TRANSCODERD_SESSION_H
 #define TRANSCODERD_SESSION_H
 
 #include <stdbool.h>
 
 #include "common/mailbox.h"
-#include "common/peers.h"
 #include "common/rpc.h"
+#include "transcoderd/claim.h"
 #include "transcoderd/pipeline.h"
+#include "transcoderd/push.h"
+#include "transcoderd/recent.h"
+#include "transcoderd/serve.h"
 
+#define SESSION_SILENT_US (2 * INT64_C(1000000)) /* a proxy that says nothing for so long is gone */
+#define RETIRED_HANDLES 256
+#define OPENS_WAITING_MAX 64
+
+struct sessions;
 struct session;
+
+/* A step returns the next state, or its own to wait. Steps never free s. */
+struct state {
+        const char *name;
+        void (*enter)(struct session *s); /* may be NULL */
+        const struct state *(*step)(struct session *s);
+};
+
+struct session {
+        struct session *next, **link;
+        struct sessions *all;
+        const struct state *state;
+        char stream[STREAM_ID_MAX + 1], id[SESSION_ID_MAX + 1], title[128], publisher[64];
+        int64_t epoch_us, begun_us; /* begun, and all below but end_us: monotonic */
+        uint32_t generation;
+
+        /* the proxy's side: feed.c */
+        struct rpc_request *opening; /* the OPEN that waits for the claim; NULL: answered */
+        uint64_t handle, next_seq;   /* handle 0: nobody feeds it */
+        int64_t heard_us;
+        uint8_t codecs[TRACK_KINDS];
+        struct buf *config[TRACK_KINDS];
+        bool config_due[TRACK_KINDS]; /* to be pushed before the next frame */
+        uint64_t frames, bytes;       /* received */
+
+        /* the origins' side */
+        struct claiming *claiming;
+        struct claim claim;
+        int claim_err;
+        struct origin owner;
+        struct claim_reply claimed;
+        struct push *push;
+        struct recent recent;
+
+        struct pipeline *pipeline;
+        struct pipeline_stats counted;
+        bool behind;
+
+        /* what happened; steps look at these */
+        bool answered;        /* the claim */
+        bool lost;            /* the proxy said that the broadcaster is */
+        bool stop;            /* to be ended */
+        bool failed;          /* the pipeline cannot go on */
+        bool drained, ended;
+        const char *given_up; /* without END: why */
+        int64_t grace_until_us, drain_until_us, end_until_us;
+        int64_t end_us;       /* media time up to which there are chunks */
+};
+
 struct sessions {
         uv_loop_t *loop;
         struct mailbox *mailbox;
-        struct peers *origins;
+        struct origins origins;
         const struct node_identity *self;
-        const json_t *ladder;
-        int64_t max_sessions, grace_ms, slate_after_ms, encoder_threads, decoder_threads;
+        json_t *const *ladder; /* the configuration's field: a reload replaces it */
+        struct serve *serve;   /* hears of new chunks; may be NULL */
+        int64_t max_sessions, grace_ms, slate_after_ms, recent_ms, encoder_threads, decoder_threads;
+        /* private */
         struct session *first;
         unsigned count;
-        uint64_t last_handle;
         uv_timer_t ticker;
         bool draining;
+        uint64_t last_handle;
+        struct {
+                uint64_t handle;
+                int status; /* what its MEDIA is answered */
+        } retired[RETIRED_HANDLES];
+        unsigned retired_next;
+        struct {
+                struct rpc_request *req; /* an OPEN; NULL: free */
+                char stream[STREAM_ID_MAX + 1];
+                int64_t until_us;
+        } waiting[OPENS_WAITING_MAX];
 };
 
-void sessions_start(struct sessions *ss);
-void sessions_handle(void *arg, struct rpc_request *req); /* an rpc_handler: OPEN, MEDIA, CLOSE */
-void sessions_drain(struct sessions *ss);                 /* every session ends; no new ones */
-void sessions_stop(struct sessions *ss);                  /* at once, without END */
+void sessions_start(struct sessions *ss); /* the fields before private ones are set */
+void sessions_poke(struct sessions *ss);  /* the origins' state changed */
+void sessions_drain(struct sessions *ss); /* every session ends; no new ones */
+void sessions_stop(struct sessions *ss);  /* at once, without END */
+const struct recent *sessions_recent(void *sessions, const char *stream, const char *session); /* for serve.h */
+void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monotonic */
+
+/* feed.c */
+void feed_handle(void *sessions, struct rpc_request *req); /* an rpc_handler: OPEN, MEDIA, CLOSE */
+void feed_refuse(struct rpc_request *open, int status, const char *text);
+void feed_accept(struct session *s, struct rpc_request *open, int64_t resume_us); /* s has a new handle */
+void feed_retire(struct session *s, int status);               /* its handle is answered that from now on; none: nothing */
+void feed_retry(struct sessions *ss, const char *stream);      /* OPENs that wait for the stream are looked at again */
+void feed_expire(struct sessions *ss, int64_t now_us);
+bool feed_supported(const uint8_t codecs[TRACK_KINDS]);
+
+/* session.c, for feed.c */
+/* Asks the origins; NULL when none is up. opening is answered later. */
+struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening);
+struct session *session_find(struct sessions *ss, const char *stream);
+bool session_takes_opens(const struct session *s); /* LIVE, GRACE; in other states an OPEN has to wait */
+void session_run(struct session *s);               /* may free it */
 
 #endif

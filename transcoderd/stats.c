@@ -3,6 +3,9 @@
 #define FRAMES(stage_)                                                                                                 \
         {.name = "transcoderd_frames_total", .type = METRIC_COUNTER, .help = "Frames by what became of them",          \
          .labels = "stage=\"" stage_ "\""}
+#define FETCHES(result_)                                                                                               \
+        {.name = "transcoderd_fetches_total", .type = METRIC_COUNTER, .help = "FETCHes of recent chunks answered",     \
+         .labels = "result=\"" result_ "\""}
 
 struct metric stats_rows[] = {
         {.name = "transcoderd_sessions", .type = METRIC_GAUGE, .help = "Sessions being encoded"},
@@ -13,14 +16,23 @@ struct metric stats_rows[] = {
          .help = "Sessions given up because another writer has them"},
         {.name = "transcoderd_slate_seconds_total", .type = METRIC_COUNTER, .scale = 1e-6,
          .help = "Media made up where nothing was received"},
-        {.name = "transcoderd_put_seconds", .type = METRIC_GAUGE, .scale = 1e-6,
-         .help = "Last chunk: from made to stored"},
+        {.name = "transcoderd_claimed_again_total", .type = METRIC_COUNTER,
+         .help = "Sessions claimed again because their origin started anew"},
         {.name = "transcoderd_queue_bytes", .type = METRIC_GAUGE, .help = "Chunks not stored yet"},
         {.name = "transcoderd_dropped_chunks_total", .type = METRIC_COUNTER,
          .help = "Chunks no origin took before the queue was full, or that it refused"},
+        {.name = "transcoderd_recent_bytes", .type = METRIC_GAUGE, .help = "Chunks kept in memory for FETCH"},
+        FETCHES("ok"), FETCHES("nothing"),
+};
+
+struct histogram stats_put = {
+        .name = "transcoderd_put_seconds",
+        .help = "From when a chunk was packaged until an origin had stored it",
+        .bounds = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10},
 };
 
 void stats_register(void)
 {
         metrics_register(stats_rows, sizeof(stats_rows) / sizeof(stats_rows[0]));
+        metrics_register_histogram(&stats_put);
 }

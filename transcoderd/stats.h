@@ -14,9 +14,14 @@ extern struct metric stats_rows[];
 #define stats_shed stats_rows[6]
 #define stats_fenced stats_rows[7]
 #define stats_slate_us stats_rows[8]
-#define stats_put_us stats_rows[9]
+#define stats_claimed_again stats_rows[9]
 #define stats_queued stats_rows[10]
 #define stats_dropped stats_rows[11]
+#define stats_recent stats_rows[12]
+#define stats_fetched stats_rows[13]
+#define stats_fetched_nothing stats_rows[14]
+
+extern struct histogram stats_put;
 
 void stats_register(void);
 

@@ -1,0 +1,271 @@
+/* feed.c - what the proxies say: OPEN, MEDIA, CLOSE. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "transcoderd/session.h"
+
+#define OPEN_WAIT_US (2500 * US_PER_MS) /* less than a proxy waits for the answer */
+
+/* ---- handles -------------------------------------------------------------------------------------------------------- */
+
+static struct session *by_handle(struct sessions *ss, uint64_t handle)
+{
+        struct session *s = ss->first;
+        while (s && (s->handle != handle || !handle))
+                s = s->next;
+        return s;
+}
+
+static int retired_status(const struct sessions *ss, uint64_t handle)
+{
+        for (unsigned i = 0; handle && i < RETIRED_HANDLES; i++) {
+                if (ss->retired[i].handle == handle)
+                        return ss->retired[i].status;
+        }
+        return ERR_NOT_FOUND;
+}
+
+void feed_retire(struct session *s, int status)
+{
+        struct sessions *ss = s->all;
+        if (!s->handle)
+                return;
+        ss->retired[ss->retired_next].handle = s->handle;
+        ss->retired[ss->retired_next].status = status;
+        ss->retired_next = (ss->retired_next + 1) % RETIRED_HANDLES;
+        s->handle = 0;
+}
+
+/* ---- OPEN ----------------------------------------------------------------------------------------------------------- */
+
+void feed_refuse(struct rpc_request *open, int status, const char *text)
+{
+        struct open_reply m = {.status = (int8_t)status};
+        snprintf(m.text, sizeof(m.text), "%s", text);
+        rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
+}
+
+void feed_accept(struct session *s, struct rpc_request *open, int64_t resume_us)
+{
+        s->handle = ++s->all->last_handle;
+        s->next_seq = 0;
+        s->lost = false;
+        s->heard_us = clock_mono_us();
+        struct open_reply m = {.handle = s->handle, .epoch_us = s->epoch_us, .generation = s->generation,
+                               .resume_us = resume_us};
+        memcpy(m.session, s->id, sizeof(m.session));
+        rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
+}
+
+bool feed_supported(const uint8_t codecs[TRACK_KINDS])
+{
+        uint8_t video = codecs[TRACK_VIDEO], audio = codecs[TRACK_AUDIO];
+        return (video == CODEC_NONE || video == CODEC_H264) && (audio == CODEC_NONE || audio == CODEC_AAC) &&
+               (video != CODEC_NONE || audio != CODEC_NONE);
+}
+
+static void take_configs(struct session *s, const struct open *m, bool due)
+{
+        for (int k = 0; k < TRACK_KINDS; k++) {
+                if (m->codecs[k] == CODEC_NONE)
+                        continue;
+                buf_unref(&s->config[k]);
+                s->codecs[k] = m->codecs[k];
+                s->config[k] = buf_copy(m->config[k].data, m->config[k].len);
+                s->config_due[k] = due;
+        }
+}
+
+static void open_new(struct sessions *ss, struct rpc_request *req, const struct open *m)
+{
+        if (ss->draining || ss->count >= ss->max_sessions) {
+                feed_refuse(req, ERR_FULL, ss->draining ? "stopping" : "at max_sessions");
+                return;
+        }
+        struct session *s = session_new(ss, m, req);
+        if (s)
+                take_configs(s, m, false);
+        else
+                feed_refuse(req, ERR_CLOSED, "no origin is up");
+}
+
+/* The broadcaster is back, or another proxy has it now: the pipeline goes on, the proxy before is out. */
+static void open_again(struct session *s, struct rpc_request *req, const struct open *m)
+{
+        log_info("session=%s stream=%s publisher=%s msg=\"%s\"", s->id, s->stream, *m->publisher ? m->publisher : "-",
+                 s->handle ? "taken over" : "fed again");
+        feed_retire(s, ERR_FENCED);
+        memcpy(s->publisher, m->publisher, sizeof(s->publisher));
+        take_configs(s, m, true);
+        feed_accept(s, req, push_stored_us(s->push));
+        session_run(s);
+}
+
+/* Its session is just beginning or just ending: that takes a moment, and what comes then is right for this OPEN too. */
+static void open_later(struct sessions *ss, struct rpc_request *req, const struct open *m)
+{
+        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
+                if (ss->waiting[i].req)
+                        continue;
+                ss->waiting[i].req = req;
+                ss->waiting[i].until_us = clock_mono_us() + OPEN_WAIT_US;
+                memcpy(ss->waiting[i].stream, m->stream, sizeof(m->stream));
+                return;
+        }
+        feed_refuse(req, ERR_FULL, "too many streams are beginning");
+}
+
+static void handle_open(struct sessions *ss, struct rpc_request *req)
+{
+        struct open m;
+        if (open_decode(&req->body, &m) != 0) {
+                rpc_drop(req, "malformed OPEN");
+                return;
+        }
+        struct session *s = session_find(ss, m.stream);
+        if (!feed_supported(m.codecs))
+                feed_refuse(req, ERR_UNSUPPORTED, "only H.264 and AAC are supported");
+        else if (!s)
+                open_new(ss, req, &m);
+        else if (session_takes_opens(s))
+                open_again(s, req, &m);
+        else if (ss->draining)
+                feed_refuse(req, ERR_FULL, "stopping");
+        else
+                open_later(ss, req, &m);
+}
+
+void feed_retry(struct sessions *ss, const char *stream)
+{
+        struct session *s = session_find(ss, stream);
+        for (int i = 0; (!s || session_takes_opens(s)) && i < OPENS_WAITING_MAX; i++) {
+                struct rpc_request *req = ss->waiting[i].req;
+                if (!req || strcmp(ss->waiting[i].stream, stream) != 0)
+                        continue;
+                ss->waiting[i].req = NULL;
+                message_open(&req->body, req->msg);
+                handle_open(ss, req);
+                s = session_find(ss, stream);
+        }
+}
+
+void feed_expire(struct sessions *ss, int64_t now_us)
+{
+        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
+                struct rpc_request *req = ss->waiting[i].req;
+                if (!req || ss->waiting[i].until_us > now_us)
+                        continue;
+                ss->waiting[i].req = NULL;
+                feed_refuse(req, ERR_NOT_YET, "the stream's last session is still being stored");
+        }
+}
+
+/* ---- MEDIA ---------------------------------------------------------------------------------------------------------- */
+
+static void release_msg(void *msg)
+{
+        nng_msg_free(msg);
+}
+
+/* What OPEN carried comes before the frames that it describes. False: no room. */
+static bool push_configs(struct session *s)
+{
+        for (int k = 0; k < TRACK_KINDS; k++) {
+                if (!s->config_due[k])
+                        continue;
+                if (pipeline_room(s->pipeline) == 0)
+                        return false;
+                struct frame f = {.track = (uint8_t)k, .codec = s->codecs[k], .flags = FRAME_CONFIG,
+                                  .dts_us = clock_wall_us() - s->epoch_us, .bytes = s->config[k]};
+                pipeline_push(s->pipeline, &f);
+                s->config_due[k] = false;
+        }
+        return true;
+}
+
+static void take_frames(struct session *s, const struct media *m)
+{
+        size_t room = push_configs(s) ? pipeline_room(s->pipeline) : 0;
+        for (int i = 0; i < m->count && room > 0; i++, room--) {
+                pipeline_push(s->pipeline, &m->frames[i]);
+                s->next_seq++;
+                s->frames++;
+                s->bytes += m->frames[i].bytes->len;
+        }
+}
+
+static void answer_media(struct sessions *ss, struct rpc_request *req, const struct media *m)
+{
+        struct session *s = by_handle(ss, m->handle);
+        struct media_reply reply = {.draining = ss->draining};
+        if (s) {
+                s->heard_us = clock_mono_us();
+                if (m->first_seq == s->next_seq)
+                        take_frames(s, m);
+                else
+                        reply.status = ERR_ORDER;
+                reply.next_seq = s->next_seq;
+                reply.stored_us = push_stored_us(s->push);
+                reply.credit = (uint32_t)pipeline_room(s->pipeline);
+        } else {
+                reply.status = (int8_t)retired_status(ss, m->handle);
+        }
+        rpc_reply(req, message_new(MSG_MEDIA_REPLY, media_reply_encode, &reply));
+}
+
+static void handle_media(struct sessions *ss, struct rpc_request *req)
+{
+        struct frame frames[BATCH_FRAMES_MAX];
+        struct media m;
+        nng_msg *msg = req->msg;
+        req->msg = NULL;
+        struct buf *whole = buf_wrap(nng_msg_body(msg), nng_msg_len(msg), release_msg, msg);
+        if (media_decode(&req->body, &m, frames, whole) == 0)
+                answer_media(ss, req, &m);
+        else
+                rpc_drop(req, "malformed MEDIA");
+        for (int i = 0; i < m.count; i++)
+                buf_unref(&frames[i].bytes);
+        buf_unref(&whole);
+}
+
+/* ---- CLOSE ---------------------------------------------------------------------------------------------------------- */
+
+static void handle_close(struct sessions *ss, struct rpc_request *req)
+{
+        struct close_stream m;
+        if (close_stream_decode(&req->body, &m) != 0) {
+                rpc_drop(req, "malformed CLOSE");
+                return;
+        }
+        struct session *s = by_handle(ss, m.handle);
+        struct status_reply reply = {.status = s ? 0 : ERR_NOT_FOUND};
+        rpc_reply(req, message_new(MSG_CLOSE_REPLY, status_reply_encode, &reply));
+        if (!s)
+                return;
+        if (m.reason == CLOSE_LOST)
+                s->lost = true;
+        else
+                s->stop = true;
+        session_run(s);
+}
+
+void feed_handle(void *arg, struct rpc_request *req)
+{
+        switch (req->type) {
+        case MSG_OPEN:
+                handle_open(arg, req);
+                break;
+        case MSG_MEDIA:
+                handle_media(arg, req);
+                break;
+        case MSG_CLOSE:
+                handle_close(arg, req);
+                break;
+        default:
+                rpc_drop(req, "not a message for this port");
+        }
+}
