@@ -18,7 +18,9 @@
 #define WAIT_MAX_MS 2000
 #define NO_CREDIT_MS 20        /* until a transcoder that took nothing is asked again */
 #define BUSY_MAX_US 2000000    /* a transcoder may be too busy to answer for so long */
-#define FENCED_AGAIN_US 10000000
+#define AGAIN_US 10000000 /* what happens more often than its limit within this time will not get better */
+#define FENCED_MAX 1
+#define FORGOTTEN_MAX 2
 #define MOVE_AGAIN_US 10000000
 
 enum relay_state { RELAY_NEW, RELAY_SEEKING, RELAY_OPENING, RELAY_LIVE, RELAY_CLOSING, RELAY_DONE };
@@ -51,7 +53,8 @@ struct relay {
         uint32_t credit;
         unsigned opened_configs; /* replay->config_changes that OPEN carried */
         int64_t offered_epoch_us;
-        int64_t busy_since_us, fenced_us, moved_us; /* 0: not */
+        int64_t busy_since_us, moved_us, turned_out_us; /* 0: not */
+        unsigned turned_out; /* times since turned_out_us that the transcoder did not know the handle any more */
 
         bool refused;
         enum close_reason finish; /* 0: the stream goes on */
@@ -129,13 +132,11 @@ static uint64_t jittered(unsigned ms)
         return ms - ms / 4 + (unsigned)rand() % (ms / 2 + 1);
 }
 
-static void wait_and_seek(struct relay *r)
+static void wait_and_seek(struct relay *r, unsigned wait_ms)
 {
         set_state(r, RELAY_SEEKING);
         r->tried_count = 0;
-        r->wait_ms = r->wait_ms ? 2 * r->wait_ms : WAIT_FIRST_MS;
-        if (r->wait_ms > WAIT_MAX_MS)
-                r->wait_ms = WAIT_MAX_MS;
+        r->wait_ms = wait_ms < WAIT_MAX_MS ? wait_ms : WAIT_MAX_MS;
         wait_for(r, jittered(r->wait_ms));
 }
 
@@ -221,7 +222,11 @@ static void open_refused(struct relay *r, const struct open_reply *m)
         log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\" why=%s", r->stream.stream, r->peer.address,
                  err_text(m->status), log_quote(quoted, sizeof(quoted), m->text));
         const char *text = *m->text ? m->text : err_text(m->status);
-        if (m->status == ERR_DENIED)
+        if (m->status == ERR_NOT_YET && r->finish)
+                become_done(r); /* CLOSE got through, its answer did not */
+        else if (m->status == ERR_NOT_YET) /* it stores the end of the session before: another one would go on with that */
+                wait_and_seek(r, WAIT_FIRST_MS);
+        else if (m->status == ERR_DENIED)
                 refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Denied", text);
         else if (m->status == ERR_UNSUPPORTED)
                 refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Rejected", text);
@@ -250,6 +255,7 @@ static void on_opened(struct relay *r, int err, nng_msg *reply)
 /* Calls ----------------------------------------------------------------------------------------------------------- */
 
 static void on_media(struct relay *r, int err, nng_msg *reply);
+static void lost(struct relay *r, const char *why);
 
 static void on_called(void *arg, int err, nng_msg *reply)
 {
@@ -261,6 +267,8 @@ static void on_called(void *arg, int err, nng_msg *reply)
                 on_opened(r, err, reply);
         else if (r->state == RELAY_LIVE)
                 on_media(r, err, reply);
+        else if (r->state == RELAY_CLOSING && err && !finish_overdue(r))
+                lost(r, err_text(err)); /* with frames that may not have been stored */
         else if (r->state == RELAY_CLOSING || r->state == RELAY_DONE)
                 become_done(r);
         if (reply)
@@ -284,7 +292,7 @@ static void seek(struct relay *r)
         }
         set_state(r, RELAY_SEEKING);
         if (!choose(r)) {
-                wait_and_seek(r);
+                wait_and_seek(r, r->wait_ms ? 2 * r->wait_ms : WAIT_FIRST_MS);
                 return;
         }
         set_state(r, RELAY_OPENING);
@@ -403,21 +411,43 @@ static void on_taken(struct relay *r, const struct media_reply *m)
                 go_on(r, stuck);
 }
 
-/* Another writer has the session. Once that may be a transcoder which was too slow for us and came back; twice means that
+/* True when it happened more than most times within AGAIN_US. */
+static bool too_often(struct relay *r, unsigned most)
+{
+        int64_t now = clock_mono_us();
+        if (!r->turned_out_us || now - r->turned_out_us > AGAIN_US) {
+                r->turned_out_us = now;
+                r->turned_out = 0;
+        }
+        return ++r->turned_out > most;
+}
+
+static void open_anew(struct relay *r, const char *why)
+{
+        log_warn("session=%s stream=%s transcoder=%s msg=\"opening again\" why=\"%s\"", r->session, r->stream.stream,
+                 r->peer.address, why);
+        r->peer.rpc = NULL;
+        seek(r);
+}
+
+/* Another writer has the session. Once that may be a transcoder which was too slow for us and came back; again means that
  * the broadcaster has connected elsewhere. */
 static void on_fenced(struct relay *r)
 {
-        int64_t now = clock_mono_us();
-        bool again = r->fenced_us && now - r->fenced_us < FENCED_AGAIN_US;
-        r->fenced_us = now;
-        if (again) {
+        if (too_often(r, FENCED_MAX))
                 refuse(r, RTMP_CLOSE_TAKEN_OVER, "NetStream.Publish.BadName", "the stream is published elsewhere");
-                return;
-        }
-        log_warn("session=%s stream=%s transcoder=%s msg=\"fenced, opening again\"", r->session, r->stream.stream,
-                 r->peer.address);
-        r->peer.rpc = NULL;
-        seek(r);
+        else
+                open_anew(r, err_text(ERR_FENCED));
+}
+
+/* The transcoder gave the session up, or another proxy has opened it there. */
+static void on_forgotten(struct relay *r)
+{
+        if (too_often(r, FORGOTTEN_MAX))
+                refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Failed",
+                       "the stream cannot be kept: published elsewhere, or of no use to the transcoder");
+        else
+                open_anew(r, "handle not known any more");
 }
 
 static void on_media_status(struct relay *r, const struct media_reply *m)
@@ -430,17 +460,14 @@ static void on_media_status(struct relay *r, const struct media_reply *m)
         case ERR_FENCED:
                 on_fenced(r);
                 break;
+        case ERR_NOT_FOUND:
+                on_forgotten(r);
+                break;
         case ERR_CLOSED:
-                if (r->finish) {
+                if (r->finish)
                         become_done(r);
-                        break;
-                }
-                /* fall through */
-        case ERR_NOT_FOUND: /* it started anew: it may have the stream again, after a moment */
-                log_warn("session=%s stream=%s transcoder=%s error=\"%s\" msg=\"opening again\"", r->session,
-                         r->stream.stream, r->peer.address, err_text(m->status));
-                r->peer.rpc = NULL;
-                wait_and_seek(r);
+                else
+                        open_anew(r, "session ended");
                 break;
         default:
                 lost(r, err_text(m->status));

@@ -135,16 +135,41 @@ static uint64_t stored_key(const struct replay *r, int64_t stored_us)
         return key;
 }
 
+static bool still_needed(const struct frame *f, int64_t stored_us)
+{
+        return f->track == TRACK_AUDIO && f->dts_us > stored_us - SOUND_KEPT_US;
+}
+
+/* Of the frames before key, which all have been taken, only the sound that is still needed stays; it moves up to key. */
+static void squeeze(struct replay *r, uint64_t key, int64_t stored_us)
+{
+        uint64_t to = key;
+        for (uint64_t seq = r->head; seq < key; seq++) { /* the newest configuration last */
+                const struct frame *f = &entry(r, seq)->frame;
+                if (f->flags & FRAME_CONFIG && !still_needed(f, stored_us))
+                        replay_config(r, f->track, f->codec, f->bytes);
+        }
+        for (uint64_t seq = key; seq-- > r->head;) {
+                struct frame f = entry(r, seq)->frame;
+                if (still_needed(&f, stored_us)) {
+                        entry(r, --to)->frame = f;
+                        continue;
+                }
+                r->bytes -= weight(&f);
+                buf_unref(&f.bytes);
+        }
+        r->head = to;
+        r->first_key = key;
+}
+
 void replay_trim(struct replay *r, int64_t stored_us, uint64_t taken)
 {
         uint64_t key = stored_key(r, stored_us);
         uint64_t to = key < taken ? key : taken;
-        while (r->head < to && r->head < r->tail) {
-                const struct frame *f = &entry(r, r->head)->frame;
-                if (f->track == TRACK_AUDIO && f->dts_us > stored_us - SOUND_KEPT_US)
-                        break;
+        while (r->head < to && r->head < r->tail && !still_needed(&entry(r, r->head)->frame, stored_us))
                 drop_head(r);
-        }
+        if (key <= taken && r->head < key)
+                squeeze(r, key, stored_us);
 }
 
 const struct frame *replay_at(const struct replay *r, uint64_t seq)

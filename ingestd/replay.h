@@ -4,8 +4,9 @@
  *   replay_trim   the transcoder says what is stored
  *   replay_at     reads frame seq, head <= seq < tail
  *
- * Frames are numbered from 0 on in the order they were pushed. config[] are the codec configurations in force at head, so
- * that decoding may always begin there. Loop thread only. */
+ * Frames are numbered from 0 on in the order they were pushed; replay_trim() may change the numbers of those that were
+ * taken. config[] are the codec configurations in force at head, so that decoding may always begin there. Loop thread
+ * only. */
 #ifndef INGESTD_REPLAY_H
 #define INGESTD_REPLAY_H
 
@@ -43,8 +44,8 @@ void replay_config(struct replay *r, uint8_t track, uint8_t codec, struct buf *b
 /* Takes a reference to f->bytes. Returns how many old frames went for it. */
 size_t replay_push(struct replay *r, const struct frame *f);
 
-/* Everything before stored_us is stored: lets go of what comes before the last keyframe up to there. Sound is kept a
- * little longer, since its decoder needs what was before. Frames from `taken` on stay: nobody has had them yet. */
+/* Everything before stored_us is stored: lets go of what comes before the last keyframe up to there, but
+ * for sound that is not stored, and the little before that its decoder needs. Frames from `taken` on stay: nobody has had them yet. */
 void replay_trim(struct replay *r, int64_t stored_us, uint64_t taken);
 
 const struct frame *replay_at(const struct replay *r, uint64_t seq);

@@ -1,0 +1,1012 @@
+/* publication and relay: from FLV tags to a transcoder, which is played by this test over struct relay_link. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "ingestd/ingest.h"
+#include "ingestd/rtmp_close.h"
+#include "ingestd/stats.h"
+
+#define WALL (INT64_C(1767225600) * US_PER_S)
+#define MS US_PER_MS
+#define TAKEN_MAX 8192
+
+/* The transcoders: two addresses that share what they were told. ------------------------------------------------- */
+
+struct call {
+        struct call *next;
+        nng_msg *request;
+        rpc_done *done;
+        void *arg;
+        int node;
+        bool canceled;
+};
+
+struct node {
+        bool listed, lost; /* lost: every call fails */
+        int open_status, media_status; /* with which the next ones are answered */
+        int64_t epoch_us;              /* 0: as proposed */
+        char session[SESSION_ID_MAX + 1];
+        uint64_t handle, next_seq;
+        uint32_t credit;
+        bool draining, malformed, silent;
+        unsigned opens, closes, batches, empty, most_in_flight, in_flight;
+        uint8_t closed;
+        struct open open; /* the last one; config pointers do not outlive it */
+        char config[TRACK_KINDS][8];
+        struct frame taken[TAKEN_MAX]; /* without bytes */
+        uint8_t first_byte[TAKEN_MAX];
+        unsigned taken_count;
+        int64_t stored_us;
+};
+
+static struct test {
+        uv_loop_t loop;
+        struct ingest ingest;
+        struct ingest_limits limits;
+        struct node node[2];
+        struct call *calls;
+        uint64_t handles;
+        int64_t now_us; /* both clocks, since WALL and 1 */
+        unsigned dropped_peers;
+} t;
+
+static struct rpc_client *client(int node)
+{
+        return (struct rpc_client *)&t.node[node];
+}
+
+static size_t fake_walk(void *arg, const char *stream, struct relay_candidate *out, size_t max)
+{
+        size_t n = 0;
+        assert_ptr_equal(arg, &t);
+        assert_true(stream_id_valid(stream));
+        for (int i = 0; i < 2 && n < max; i++) {
+                if (!t.node[i].listed)
+                        continue;
+                snprintf(out[n].address, sizeof(out[n].address), "node-%d", i);
+                out[n++].rpc = client(i);
+        }
+        return n;
+}
+
+static struct rpc_call *fake_call(struct rpc_client *c, nng_msg *request, unsigned timeout_ms, rpc_done *done, void *arg)
+{
+        struct call *call = mem_alloc(sizeof(*call)), **last = &t.calls;
+        assert_in_range(timeout_ms, 1, 3000);
+        call->request = request;
+        call->done = done;
+        call->arg = arg;
+        call->node = (int)((struct node *)c - t.node);
+        struct node *n = &t.node[call->node];
+        if (++n->in_flight > n->most_in_flight)
+                n->most_in_flight = n->in_flight;
+        while (*last)
+                last = &(*last)->next;
+        *last = call;
+        return (struct rpc_call *)call;
+}
+
+static void fake_cancel(struct rpc_call *call)
+{
+        ((struct call *)call)->canceled = true;
+}
+
+static void fake_drop(struct rpc_client *c, const char *why)
+{
+        (void)c;
+        assert_non_null(why);
+        t.dropped_peers++;
+}
+
+static const struct relay_link fake_link = {.walk = fake_walk, .call = fake_call, .cancel = fake_cancel, .drop = fake_drop};
+
+static nng_msg *answer_open(struct node *n, struct reader *r)
+{
+        struct open_reply reply = {.status = (int8_t)n->open_status, .text = "because"};
+        assert_int_equal(open_decode(r, &n->open), 0);
+        n->opens++;
+        for (int k = 0; k < TRACK_KINDS; k++)
+                snprintf(n->config[k], sizeof(n->config[k]), "%.*s", (int)n->open.config[k].len,
+                         n->open.config[k].len ? (const char *)n->open.config[k].data : "");
+        if (n->open_status == 0) {
+                reply.handle = n->handle = ++t.handles;
+                reply.epoch_us = n->epoch_us ? n->epoch_us : n->open.epoch_us;
+                reply.generation = n->opens;
+                memcpy(reply.session, n->session, sizeof(reply.session));
+                n->next_seq = 0;
+                n->media_status = 0;
+        }
+        return message_new(MSG_OPEN_REPLY, open_reply_encode, &reply);
+}
+
+static void take_frame(struct node *n, const struct frame *f)
+{
+        assert_true(n->taken_count < TAKEN_MAX);
+        n->first_byte[n->taken_count] = f->bytes->len ? f->bytes->data[0] : 0;
+        n->taken[n->taken_count] = *f;
+        n->taken[n->taken_count++].bytes = NULL;
+}
+
+static nng_msg *answer_media(struct node *n, struct reader *r, nng_msg *msg)
+{
+        static struct frame frames[BATCH_FRAMES_MAX];
+        struct media m;
+        struct buf *whole = buf_copy(nng_msg_body(msg), nng_msg_len(msg));
+        reader_init(r, whole->data + 1, whole->len - 1);
+        assert_int_equal(media_decode(r, &m, frames, whole), 0);
+        n->batches++;
+        n->empty += m.count == 0;
+        struct media_reply reply = {.status = (int8_t)n->media_status, .credit = n->credit, .draining = n->draining,
+                                    .stored_us = n->stored_us};
+        if (m.handle != n->handle)
+                reply.status = ERR_NOT_FOUND;
+        for (int i = 0; i < m.count; i++) {
+                if (reply.status == 0) {
+                        assert_int_equal(m.first_seq + (unsigned)i, n->next_seq);
+                        take_frame(n, &frames[i]);
+                        n->next_seq++;
+                }
+                buf_unref(&frames[i].bytes);
+        }
+        reply.next_seq = n->next_seq;
+        buf_unref(&whole);
+        return message_new(MSG_MEDIA_REPLY, media_reply_encode, &reply);
+}
+
+static nng_msg *answer(struct node *n, nng_msg *request)
+{
+        struct reader r;
+        uint8_t type = message_open(&r, request);
+        if (n->malformed) {
+                const struct status_reply junk = {0};
+                return message_new(MSG_CLOSE_REPLY, status_reply_encode, &junk);
+        }
+        if (type == MSG_OPEN)
+                return answer_open(n, &r);
+        if (type == MSG_MEDIA)
+                return answer_media(n, &r, request);
+        assert_int_equal(type, MSG_CLOSE);
+        struct close_stream m;
+        assert_int_equal(close_stream_decode(&r, &m), 0);
+        n->closes++;
+        n->closed = m.reason;
+        const struct status_reply reply = {0};
+        return message_new(MSG_CLOSE_REPLY, status_reply_encode, &reply);
+}
+
+static void answer_all(void)
+{
+        struct call **link = &t.calls;
+        while (*link) {
+                struct call *call = *link;
+                struct node *n = &t.node[call->node];
+                if (n->silent && !call->canceled) {
+                        link = &call->next;
+                        continue;
+                }
+                *link = call->next;
+                n->in_flight--;
+                int err = call->canceled ? ERR_CANCELED : n->lost ? ERR_CLOSED : 0;
+                nng_msg *reply = err ? NULL : answer(n, call->request);
+                nng_msg_free(call->request);
+                call->done(call->arg, err, reply);
+                free(call);
+                link = &t.calls;
+        }
+}
+
+static void pump(void)
+{
+        for (int i = 0; i < 10; i++) {
+                uv_run(&t.loop, UV_RUN_NOWAIT);
+                answer_all();
+        }
+}
+
+/* Runs the loop, with its real timers, until cond. */
+#define UNTIL(cond)                                                                                                    \
+        do {                                                                                                           \
+                for (int64_t deadline = clock_mono_us() + 20 * US_PER_S; !(cond);) {                                   \
+                        assert_true(clock_mono_us() < deadline);                                                       \
+                        uv_run(&t.loop, UV_RUN_ONCE);                                                                  \
+                        answer_all();                                                                                  \
+                }                                                                                                      \
+        } while (0)
+
+/* A broadcaster. -------------------------------------------------------------------------------------------------- */
+
+struct caster {
+        struct publication *p;
+        int64_t at_ms;
+        int refused;
+        char code[64], text[256];
+};
+
+static void on_refuse(void *arg, int reason, const char *code, const char *text)
+{
+        struct caster *c = arg;
+        assert_int_equal(c->refused, 0);
+        c->refused = reason;
+        snprintf(c->code, sizeof(c->code), "%s", code);
+        snprintf(c->text, sizeof(c->text), "%s", text);
+}
+
+static int begin_with_key(struct caster *c, const char *stream, const char *key)
+{
+        static const struct publication_events events = {.refuse = on_refuse};
+        struct publish_request request = {.address = "192.0.2.1:4000", .encoder = "tester"};
+        snprintf(request.stream, sizeof(request.stream), "%s", stream);
+        snprintf(request.key, sizeof(request.key), "%s", key);
+        *c = (struct caster){0};
+        return publication_begin(&c->p, &t.ingest, &request, &events, c, c->text, sizeof(c->text));
+}
+
+static void begin(struct caster *c, const char *stream)
+{
+        assert_int_equal(begin_with_key(c, stream, ""), 0);
+}
+
+static void send_frame(struct caster *c, uint8_t track, uint8_t flags, const char *bytes)
+{
+        struct buf *b = buf_copy(bytes, strlen(bytes));
+        const struct flv_frame f = {.track = track, .codec = track == TRACK_VIDEO ? CODEC_H264 : CODEC_AAC, .flags = flags,
+                                    .dts_ms = (uint32_t)c->at_ms, .bytes = b};
+        publication_frame(c->p, &f);
+        buf_unref(&b);
+}
+
+static void send_configs(struct caster *c)
+{
+        send_frame(c, TRACK_VIDEO, FRAME_CONFIG, "avcC1");
+        send_frame(c, TRACK_AUDIO, FRAME_CONFIG, "asc1");
+}
+
+/* 25 pictures a second with a keyframe a second; sound with every picture. */
+static void send_media(struct caster *c, int from, int to)
+{
+        for (int n = from; n < to; n++) {
+                c->at_ms = 40 * n;
+                t.now_us = 40 * n * MS;
+                char bytes[2] = {(char)('a' + n % 26), 0};
+                send_frame(c, TRACK_VIDEO, n % 25 == 0 ? FRAME_KEY : 0, bytes);
+                send_frame(c, TRACK_AUDIO, FRAME_KEY, "s");
+        }
+}
+
+static void send_video(struct caster *c, int from, int to)
+{
+        for (int n = from; n < to; n++) {
+                c->at_ms = 40 * n;
+                t.now_us = 40 * n * MS;
+                send_frame(c, TRACK_VIDEO, n % 25 == 0 ? FRAME_KEY : 0, "v");
+        }
+}
+
+static void send_audio(struct caster *c, int from, int to)
+{
+        for (int n = from; n < to; n++) {
+                c->at_ms = 40 * n;
+                t.now_us = 40 * n * MS;
+                send_frame(c, TRACK_AUDIO, FRAME_KEY, "s");
+        }
+}
+
+static void end(struct caster *c, enum close_reason why)
+{
+        publication_end(c->p, why);
+        c->p = NULL;
+}
+
+/* Pictures in taken[from…], which must be n_first, n_first + 1, … */
+static void assert_pictures(const struct node *n, unsigned from, int first, int count)
+{
+        int next = first;
+        for (unsigned i = from; i < n->taken_count; i++) {
+                if (n->taken[i].track != TRACK_VIDEO || n->taken[i].flags & FRAME_CONFIG)
+                        continue;
+                assert_int_equal(n->taken[i].dts_us, 40 * next * MS);
+                assert_int_equal(n->first_byte[i], 'a' + next % 26);
+                next++;
+        }
+        assert_int_equal(next, first + count);
+}
+
+static int64_t wall_us(void)
+{
+        return WALL + t.now_us;
+}
+
+static int64_t mono_us(void)
+{
+        return 1 + t.now_us;
+}
+
+static int set_up(void **state)
+{
+        (void)state;
+        memset(&t, 0, sizeof(t));
+        uv_loop_init(&t.loop);
+        t.limits = (struct ingest_limits){.publish_key = "", .max_publishers = 3, .replay_bytes = 4 << 20,
+                                          .track_wait_ms = 2000};
+        t.ingest = (struct ingest){.limits = &t.limits, .relays = {.loop = &t.loop, .link = &fake_link, .link_arg = &t},
+                                   .wall_us = wall_us, .mono_us = mono_us};
+        relays_open(&t.ingest.relays);
+        for (int i = 0; i < 2; i++) {
+                t.node[i].listed = true;
+                t.node[i].credit = BATCH_FRAMES_MAX;
+                snprintf(t.node[i].session, sizeof(t.node[i].session), "session-1");
+        }
+        return 0;
+}
+
+/* Nothing is left of any publication. */
+static int tear_down(void **state)
+{
+        (void)state;
+        UNTIL(t.ingest.count == 0);
+        assert_int_equal(t.ingest.live, 0);
+        assert_int_equal(stats_get(STAT_PUBLISHERS), 0);
+        assert_int_equal(stats_get(STAT_REPLAY_BYTES), 0);
+        relays_close(&t.ingest.relays);
+        uv_run(&t.loop, UV_RUN_DEFAULT);
+        assert_int_equal(uv_loop_close(&t.loop), 0);
+        return 0;
+}
+
+/* Opening --------------------------------------------------------------------------------------------------------- */
+
+static void test_opens_at_the_first_keyframe_once_both_tracks_are_known(void **state)
+{
+        (void)state;
+        struct caster c;
+        begin(&c, "cam");
+        send_configs(&c);
+        pump();
+        assert_int_equal(t.node[0].opens, 0);
+        send_frame(&c, TRACK_VIDEO, 0, "x"); /* not a keyframe: nothing could be made of it */
+        send_media(&c, 0, 1);
+        pump();
+        assert_int_equal(t.node[0].opens, 1);
+        assert_string_equal(t.node[0].open.stream, "cam");
+        assert_string_equal(t.node[0].open.publisher, "192.0.2.1:4000");
+        assert_string_equal(t.node[0].open.encoder, "tester");
+        assert_int_equal(t.node[0].open.epoch_us, WALL);
+        assert_string_equal(t.node[0].config[TRACK_VIDEO], "avcC1");
+        assert_string_equal(t.node[0].config[TRACK_AUDIO], "asc1");
+        send_media(&c, 1, 100);
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes == 1);
+        assert_int_equal(t.node[0].closed, CLOSE_STOPPED);
+        assert_pictures(&t.node[0], 0, 0, 100);
+        assert_int_equal(t.node[0].taken_count, 200);
+        assert_int_equal(t.node[0].taken[0].dts_us, 0);
+}
+
+static void test_waits_for_sound_only_so_long(void **state)
+{
+        (void)state;
+        struct caster c;
+        begin(&c, "cam");
+        send_frame(&c, TRACK_VIDEO, FRAME_CONFIG, "avcC1");
+        send_video(&c, 0, 50);
+        pump();
+        assert_int_equal(t.node[0].opens, 0);
+        send_video(&c, 50, 52);
+        pump();
+        assert_int_equal(t.node[0].opens, 1);
+        assert_int_equal(t.node[0].open.codecs[TRACK_AUDIO], CODEC_NONE);
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes == 1);
+        assert_int_equal(t.node[0].taken_count, 52);
+}
+
+static void test_metadata_saves_the_wait_for_a_track_that_will_not_come(void **state)
+{
+        (void)state;
+        struct caster c;
+        const struct flv_metadata silent = {.has_video = 1, .has_audio = 0, .title = "A silent film", .encoder = "OBS"};
+        begin(&c, "cam");
+        publication_metadata(c.p, &silent);
+        send_frame(&c, TRACK_VIDEO, FRAME_CONFIG, "avcC1");
+        send_video(&c, 0, 1);
+        pump();
+        assert_int_equal(t.node[0].opens, 1);
+        assert_string_equal(t.node[0].open.title, "A silent film");
+        assert_string_equal(t.node[0].open.encoder, "OBS");
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_metadata_that_names_one_track_shortens_the_wait_for_the_other(void **state)
+{
+        (void)state;
+        struct caster c;
+        const struct flv_metadata m = {.has_video = 1, .has_audio = -1};
+        begin(&c, "cam");
+        publication_metadata(c.p, &m);
+        send_frame(&c, TRACK_VIDEO, FRAME_CONFIG, "avcC1");
+        send_video(&c, 0, 12);
+        pump();
+        assert_int_equal(t.node[0].opens, 0);
+        send_video(&c, 12, 14);
+        pump();
+        assert_int_equal(t.node[0].opens, 1);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_sound_alone_opens_after_the_wait_for_pictures(void **state)
+{
+        (void)state;
+        struct caster c;
+        begin(&c, "radio");
+        send_frame(&c, TRACK_AUDIO, FRAME_CONFIG, "asc1");
+        send_audio(&c, 0, 50);
+        pump();
+        assert_int_equal(t.node[0].opens, 0);
+        send_audio(&c, 50, 60);
+        pump();
+        assert_int_equal(t.node[0].opens, 1);
+        assert_int_equal(t.node[0].open.codecs[TRACK_VIDEO], CODEC_NONE);
+        assert_int_equal(t.node[0].taken[0].dts_us, 0);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_sound_alone_opens_at_once_when_metadata_says_so(void **state)
+{
+        (void)state;
+        struct caster c;
+        const struct flv_metadata m = {.has_video = 0, .has_audio = 1};
+        begin(&c, "radio");
+        publication_metadata(c.p, &m);
+        send_frame(&c, TRACK_AUDIO, FRAME_CONFIG, "asc1");
+        send_audio(&c, 0, 1);
+        pump();
+        assert_int_equal(t.node[0].opens, 1);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_broadcast_that_never_became_media_leaves_no_trace(void **state)
+{
+        (void)state;
+        struct caster c;
+        begin(&c, "cam");
+        send_configs(&c);
+        end(&c, CLOSE_LOST);
+        UNTIL(t.ingest.count == 0);
+        assert_int_equal(t.node[0].opens, 0);
+}
+
+static void test_a_broadcast_shorter_than_the_wait_is_relayed_whole(void **state)
+{
+        (void)state;
+        struct caster c;
+        begin(&c, "cam");
+        send_frame(&c, TRACK_VIDEO, FRAME_CONFIG, "avcC1");
+        send_video(&c, 0, 10);
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.ingest.count == 0);
+        assert_int_equal(t.node[0].taken_count, 10);
+        assert_int_equal(t.node[0].closes, 1);
+}
+
+/* Configurations -------------------------------------------------------------------------------------------------- */
+
+static unsigned configs_taken(const struct node *n)
+{
+        unsigned count = 0;
+        for (unsigned i = 0; i < n->taken_count; i++)
+                count += n->taken[i].flags & FRAME_CONFIG ? 1 : 0;
+        return count;
+}
+
+static void test_repeated_configurations_are_dropped_and_changed_ones_passed_on(void **state)
+{
+        (void)state;
+        struct caster c;
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 0, 30);
+        pump();
+        send_configs(&c);
+        send_media(&c, 30, 50);
+        pump();
+        assert_int_equal(configs_taken(&t.node[0]), 0);
+        send_frame(&c, TRACK_VIDEO, FRAME_CONFIG, "avcC2");
+        send_media(&c, 50, 51);
+        pump();
+        assert_int_equal(configs_taken(&t.node[0]), 1);
+        assert_int_equal(t.node[0].taken[100].flags, FRAME_CONFIG);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_late_track_is_announced_by_its_configuration(void **state)
+{
+        (void)state;
+        struct caster c;
+        begin(&c, "cam");
+        send_frame(&c, TRACK_VIDEO, FRAME_CONFIG, "avcC1");
+        send_video(&c, 0, 60);
+        pump();
+        assert_int_equal(t.node[0].opens, 1);
+        send_frame(&c, TRACK_AUDIO, FRAME_CONFIG, "asc1");
+        send_media(&c, 60, 61);
+        pump();
+        assert_int_equal(configs_taken(&t.node[0]), 1);
+        assert_int_equal(t.node[0].taken[t.node[0].taken_count - 1].dts_us, 2400 * MS);
+        end(&c, CLOSE_STOPPED);
+}
+
+/* Failure --------------------------------------------------------------------------------------------------------- */
+
+static void start(struct caster *c, int pictures)
+{
+        t.node[0].epoch_us = t.node[1].epoch_us = WALL; /* the session goes on wherever it is opened */
+        begin(c, "cam");
+        send_configs(c);
+        for (int n = 0; n < pictures; n++) {
+                send_media(c, n, n + 1);
+                pump();
+        }
+        assert_int_equal(t.node[0].opens, 1);
+        assert_int_equal(t.node[0].taken_count, 2 * (unsigned)pictures);
+}
+
+static void test_the_next_transcoder_gets_everything_since_the_stored_keyframe(void **state)
+{
+        (void)state;
+        struct caster c;
+        int64_t failovers = stats_get(STAT_FAILOVERS), replayed = stats_get(STAT_REPLAYED_FRAMES);
+        start(&c, 60);
+        t.node[0].stored_us = 2100 * MS; /* keyframes at 0, 1000 and 2000 */
+        send_media(&c, 60, 70);
+        pump();
+        t.node[0].lost = true;
+        send_media(&c, 70, 80);
+        UNTIL(t.node[1].opens == 1);
+        send_media(&c, 80, 90);
+        pump();
+        assert_pictures(&t.node[1], 0, 50, 40);
+        assert_string_equal(t.node[1].config[TRACK_VIDEO], "avcC1");
+        assert_int_equal(stats_get(STAT_FAILOVERS), failovers + 1);
+        assert_in_range(stats_get(STAT_REPLAYED_FRAMES), replayed + 40, replayed + 70);
+        assert_int_equal(t.node[1].open.epoch_us, WALL + 2000 * MS); /* for a session that would begin here */
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[1].closes == 1);
+}
+
+static void test_a_replay_begins_with_the_configuration_of_its_keyframe(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        send_frame(&c, TRACK_VIDEO, FRAME_CONFIG, "avcC2");
+        send_media(&c, 30, 40); /* nothing is stored: a replay begins at 0, with the first one */
+        pump();
+        t.node[0].lost = true;
+        UNTIL(t.node[1].opens == 1);
+        pump();
+        assert_string_equal(t.node[1].config[TRACK_VIDEO], "avcC1");
+        assert_int_equal(configs_taken(&t.node[1]), 1);
+        assert_pictures(&t.node[1], 0, 0, 40);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_transcoder_that_does_not_answer_is_left(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        t.node[0].silent = true;
+        send_media(&c, 30, 31);
+        pump();
+        send_media(&c, 31, 40);
+        pump();
+        assert_int_equal(t.node[1].opens, 0);
+        ingest_lose(&t.ingest, client(0)); /* its heartbeat has stopped */
+        UNTIL(t.node[1].opens == 1);
+        pump();
+        assert_pictures(&t.node[1], 0, 0, 40);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_transcoder_that_started_anew_is_opened_again(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        t.node[1].listed = false;
+        t.node[0].media_status = ERR_NOT_FOUND;
+        send_media(&c, 30, 40);
+        UNTIL(t.node[0].opens == 2);
+        pump();
+        assert_pictures(&t.node[0], 60, 0, 40);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_full_transcoder_is_passed_by(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].open_status = ERR_FULL;
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 0, 10);
+        pump();
+        assert_int_equal(t.node[1].opens, 1);
+        assert_pictures(&t.node[1], 0, 0, 10);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_is_tried_again_for_as_long_as_the_broadcaster_stays(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].open_status = t.node[1].open_status = ERR_CLOSED; /* no origin */
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 0, 10);
+        UNTIL(t.node[0].opens == 3);
+        t.node[0].open_status = 0;
+        UNTIL(t.node[0].taken_count == 20);
+        assert_int_equal(c.refused, 0);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_opens_as_soon_as_a_transcoder_appears(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].listed = t.node[1].listed = false;
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 0, 10);
+        pump();
+        t.node[1].listed = true;
+        ingest_poke(&t.ingest);
+        pump();
+        assert_int_equal(t.node[1].taken_count, 20);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_denied_stream_is_told_to_the_broadcaster(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].open_status = ERR_DENIED;
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 0, 10);
+        pump();
+        assert_int_equal(c.refused, RTMP_CLOSE_UPSTREAM);
+        assert_string_equal(c.code, "NetStream.Publish.Denied");
+        assert_string_equal(c.text, "because");
+        send_media(&c, 10, 20); /* what was on its way already */
+        assert_int_equal(t.node[1].opens, 0);
+        end(&c, CLOSE_REFUSED);
+}
+
+static void test_fenced_twice_means_published_elsewhere(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        t.node[0].media_status = ERR_FENCED;
+        send_media(&c, 30, 31);
+        pump();
+        assert_int_equal(t.node[0].opens, 2);
+        assert_int_equal(c.refused, 0);
+        t.node[0].media_status = ERR_FENCED;
+        send_media(&c, 31, 32);
+        pump();
+        assert_int_equal(c.refused, RTMP_CLOSE_TAKEN_OVER);
+        assert_int_equal(t.node[0].opens, 2);
+        end(&c, CLOSE_LOST);
+}
+
+static void test_a_stream_that_is_forgotten_again_and_again_is_refused(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        for (int i = 0; i < 3; i++) {
+                assert_int_equal(c.refused, 0);
+                t.node[0].media_status = ERR_NOT_FOUND;
+                send_media(&c, 30 + i, 31 + i);
+                pump();
+        }
+        assert_int_equal(c.refused, RTMP_CLOSE_UPSTREAM);
+        assert_int_equal(t.node[0].opens, 3);
+        end(&c, CLOSE_LOST);
+}
+
+static void test_a_session_that_is_still_being_stored_is_waited_for(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].open_status = ERR_NOT_YET;
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 0, 10);
+        UNTIL(t.node[0].opens == 3);
+        t.node[0].open_status = 0;
+        UNTIL(t.node[0].taken_count == 20);
+        assert_int_equal(t.node[1].opens, 0); /* it would go on with the old session */
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_an_answer_that_makes_no_sense_drops_the_transcoder(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        t.node[0].malformed = true;
+        send_media(&c, 30, 31);
+        UNTIL(t.node[1].opens == 1);
+        assert_int_equal(t.dropped_peers, 1);
+        t.node[1].next_seq += 1000; /* took what it was never sent */
+        t.node[1].listed = false;
+        t.node[0].malformed = false;
+        pump();
+        UNTIL(t.node[0].opens == 2);
+        assert_int_equal(t.dropped_peers, 2);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_draining_transcoder_is_left_for_another_one(void **state)
+{
+        (void)state;
+        struct caster c;
+        int64_t failovers = stats_get(STAT_FAILOVERS);
+        start(&c, 30);
+        t.node[0].draining = true;
+        t.node[0].listed = false; /* as the ring's order has it: live ones first */
+        send_media(&c, 30, 31);
+        pump();
+        assert_int_equal(t.node[1].opens, 1);
+        assert_pictures(&t.node[1], 0, 0, 31);
+        assert_int_equal(stats_get(STAT_FAILOVERS), failovers);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_the_end_of_a_stream_finds_another_transcoder_too(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        t.node[0].lost = true;
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[1].closes == 1);
+        assert_pictures(&t.node[1], 0, 0, 30);
+}
+
+/* Flow ------------------------------------------------------------------------------------------------------------ */
+
+static void test_one_batch_is_in_flight_and_the_next_one_gathers(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        unsigned batches = t.node[0].batches;
+        t.node[0].silent = true;
+        send_media(&c, 30, 31);
+        pump();
+        send_media(&c, 31, 60);
+        pump();
+        t.node[0].silent = false;
+        pump();
+        assert_int_equal(t.node[0].most_in_flight, 1);
+        assert_int_equal(t.node[0].batches, batches + 2);
+        assert_pictures(&t.node[0], 0, 0, 60);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_without_credit_only_empty_batches_are_sent(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        t.node[0].credit = 0;
+        send_media(&c, 30, 31);
+        pump();
+        unsigned taken = t.node[0].taken_count, empty = t.node[0].empty;
+        send_media(&c, 31, 40);
+        UNTIL(t.node[0].empty >= empty + 3);
+        assert_int_equal(t.node[0].taken_count, taken);
+        t.node[0].credit = 5;
+        UNTIL(t.node[0].taken_count == 80);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_an_idle_stream_shows_that_it_is_there(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        unsigned empty = t.node[0].empty;
+        UNTIL(t.node[0].empty == empty + 2);
+        end(&c, CLOSE_STOPPED);
+}
+
+/* Sessions -------------------------------------------------------------------------------------------------------- */
+
+static void test_times_move_to_the_epoch_of_a_session_that_goes_on(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].epoch_us = WALL - 100 * US_PER_S;
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 0, 10); /* all before the answer */
+        pump();
+        send_media(&c, 10, 20);
+        pump();
+        const struct node *n = &t.node[0];
+        assert_int_equal(n->taken_count, 40);
+        for (unsigned i = 0; i < 40; i += 2)
+                assert_int_equal(n->taken[i].dts_us, 100 * US_PER_S + i / 2 * 40 * MS);
+        end(&c, CLOSE_LOST);
+        UNTIL(t.node[0].closes == 1);
+        assert_int_equal(t.node[0].closed, CLOSE_LOST);
+}
+
+static void test_a_new_session_in_mid_stream_begins_at_zero(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 60);
+        t.node[0].stored_us = 2100 * MS;
+        send_media(&c, 60, 61);
+        pump();
+        t.node[0].lost = true;
+        snprintf(t.node[1].session, sizeof(t.node[1].session), "session-2");
+        t.node[1].epoch_us = 0;
+        send_media(&c, 61, 62);
+        UNTIL(t.node[1].opens == 1);
+        send_media(&c, 62, 70);
+        pump();
+        unsigned first = 0;
+        while (t.node[1].taken[first].track != TRACK_VIDEO)
+                first++;
+        assert_int_equal(t.node[1].taken[first].flags & FRAME_KEY, FRAME_KEY);
+        assert_int_equal(t.node[1].taken[first].dts_us, 0);
+        assert_int_equal(t.node[1].taken[t.node[1].taken_count - 1].dts_us, (69 - 50) * 40 * MS);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_newcomer_takes_the_stream_over_once_the_old_one_is_closed(void **state)
+{
+        (void)state;
+        struct caster old, new;
+        start(&old, 30);
+        t.node[0].silent = true;
+        begin(&new, "cam");
+        assert_int_equal(old.refused, RTMP_CLOSE_TAKEN_OVER);
+        assert_int_equal(t.ingest.live, 1);
+        send_configs(&new);
+        send_media(&new, 0, 10);
+        send_media(&old, 30, 31); /* was read from its socket already */
+        pump();
+        assert_int_equal(t.node[0].opens, 1);
+        t.node[0].silent = false;
+        end(&old, CLOSE_LOST);
+        UNTIL(t.node[0].opens == 2);
+        assert_int_equal(t.node[0].closes, 1);
+        assert_int_equal(t.node[0].closed, CLOSE_LOST);
+        pump();
+        assert_int_equal(t.node[0].taken_count, 60 + 20);
+        end(&new, CLOSE_STOPPED);
+}
+
+static void test_streams_of_other_names_are_left_alone(void **state)
+{
+        (void)state;
+        struct caster a, b;
+        begin(&a, "one");
+        begin(&b, "two");
+        assert_int_equal(a.refused, 0);
+        end(&a, CLOSE_LOST);
+        end(&b, CLOSE_LOST);
+}
+
+/* Refusal --------------------------------------------------------------------------------------------------------- */
+
+static void test_only_the_right_key_publishes(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.limits.publish_key = "secret";
+        assert_int_equal(begin_with_key(&c, "cam", ""), ERR_DENIED);
+        assert_null(c.p);
+        assert_int_equal(begin_with_key(&c, "cam", "secre"), ERR_DENIED);
+        assert_int_equal(begin_with_key(&c, "cam", "secrets"), ERR_DENIED);
+        assert_null(strstr(c.text, "secret"));
+        assert_int_equal(begin_with_key(&c, "cam", "secret"), 0);
+        end(&c, CLOSE_LOST);
+}
+
+static void test_publishers_are_limited_but_may_take_over(void **state)
+{
+        (void)state;
+        struct caster c[3], more;
+        for (int i = 0; i < 3; i++)
+                begin(&c[i], i == 0 ? "a" : i == 1 ? "b" : "c");
+        assert_int_equal(begin_with_key(&more, "d", ""), ERR_FULL);
+        assert_int_equal(begin_with_key(&more, "a", ""), 0);
+        end(&more, CLOSE_LOST);
+        for (int i = 0; i < 3; i++)
+                end(&c[i], CLOSE_LOST);
+}
+
+static void test_the_buffer_stays_within_its_limit_while_nothing_takes_the_stream(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.limits.replay_bytes = 1 << 20;
+        t.node[0].listed = t.node[1].listed = false;
+        begin(&c, "cam");
+        send_configs(&c);
+        int64_t lost = stats_get(STAT_LOST_FRAMES);
+        send_media(&c, 0, 6000);
+        assert_true(stats_get(STAT_LOST_FRAMES) > lost);
+        assert_in_range(stats_get(STAT_REPLAY_BYTES), 1 << 19, 1 << 20);
+        t.node[0].listed = true;
+        UNTIL(t.node[0].opens == 1);
+        end(&c, CLOSE_LOST);
+        UNTIL(t.node[0].closes == 1);
+        assert_int_equal(t.node[0].taken[0].flags & FRAME_KEY, FRAME_KEY);
+        assert_int_equal(t.node[0].taken[0].track, TRACK_VIDEO);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+        log_init("test", LOG_ERROR);
+        const struct CMUnitTest tests[] = {
+                TEST(test_opens_at_the_first_keyframe_once_both_tracks_are_known),
+                TEST(test_waits_for_sound_only_so_long),
+                TEST(test_metadata_saves_the_wait_for_a_track_that_will_not_come),
+                TEST(test_metadata_that_names_one_track_shortens_the_wait_for_the_other),
+                TEST(test_sound_alone_opens_after_the_wait_for_pictures),
+                TEST(test_sound_alone_opens_at_once_when_metadata_says_so),
+                TEST(test_a_broadcast_that_never_became_media_leaves_no_trace),
+                TEST(test_a_broadcast_shorter_than_the_wait_is_relayed_whole),
+                TEST(test_repeated_configurations_are_dropped_and_changed_ones_passed_on),
+                TEST(test_a_late_track_is_announced_by_its_configuration),
+                TEST(test_the_next_transcoder_gets_everything_since_the_stored_keyframe),
+                TEST(test_a_replay_begins_with_the_configuration_of_its_keyframe),
+                TEST(test_a_transcoder_that_does_not_answer_is_left),
+                TEST(test_a_transcoder_that_started_anew_is_opened_again),
+                TEST(test_a_full_transcoder_is_passed_by),
+                TEST(test_is_tried_again_for_as_long_as_the_broadcaster_stays),
+                TEST(test_opens_as_soon_as_a_transcoder_appears),
+                TEST(test_a_denied_stream_is_told_to_the_broadcaster),
+                TEST(test_fenced_twice_means_published_elsewhere),
+                TEST(test_a_stream_that_is_forgotten_again_and_again_is_refused),
+                TEST(test_a_session_that_is_still_being_stored_is_waited_for),
+                TEST(test_an_answer_that_makes_no_sense_drops_the_transcoder),
+                TEST(test_a_draining_transcoder_is_left_for_another_one),
+                TEST(test_the_end_of_a_stream_finds_another_transcoder_too),
+                TEST(test_one_batch_is_in_flight_and_the_next_one_gathers),
+                TEST(test_without_credit_only_empty_batches_are_sent),
+                TEST(test_an_idle_stream_shows_that_it_is_there),
+                TEST(test_times_move_to_the_epoch_of_a_session_that_goes_on),
+                TEST(test_a_new_session_in_mid_stream_begins_at_zero),
+                TEST(test_a_newcomer_takes_the_stream_over_once_the_old_one_is_closed),
+                TEST(test_streams_of_other_names_are_left_alone),
+                TEST(test_only_the_right_key_publishes),
+                TEST(test_publishers_are_limited_but_may_take_over),
+                TEST(test_the_buffer_stays_within_its_limit_while_nothing_takes_the_stream),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
