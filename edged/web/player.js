@@ -26,6 +26,19 @@ function settings(live) {
 
 export const supported = () => Boolean(window.dashjs && (window.MediaSource || window.ManagedMediaSource))
 
+// One dash.js for the page's life, given one source after another: parts of it wait for events of the video element and
+// would act on nothing if it were taken down.
+let shared = null
+function dashOn(video) {
+  if (!shared) {
+    shared = window.dashjs.MediaPlayer().create()
+    shared.initialize(video, null, true)
+  }
+  shared.resetSettings()
+  return shared
+}
+
+// One source being played: from its manifest's address to close().
 export class Player {
   // events: started(), ended(), failed(code, text), rungs(), rung()
   constructor(video, url, live, events) {
@@ -35,9 +48,13 @@ export class Player {
     this.rendered = null
     this.startedAt = performance.now()
     this.firstFrameMs = null
-    const dash = this.dash = window.dashjs.MediaPlayer().create()
+    const dash = this.dash = dashOn(video)
     dash.updateSettings(settings(live))
-    const on = (name, call) => dash.on(window.dashjs.MediaPlayer.events[name], call)
+    this.handlers = []
+    const on = (name, call) => {
+      this.handlers.push([window.dashjs.MediaPlayer.events[name], call])
+      dash.on(window.dashjs.MediaPlayer.events[name], call)
+    }
     on('STREAM_INITIALIZED', () => {
       if (!dash.isDynamic()) this.live = false // it ended before we came
       events.rungs()
@@ -63,7 +80,7 @@ export class Player {
     const hear = (name, call) => live && video.addEventListener(name, call, { signal: this.listening.signal })
     hear('pause', () => this.catchUp(false))
     hear('play', () => this.catchUp(!(this.latency() > this.targetLatency() + NEAR_S)))
-    dash.initialize(video, new URL(url, location.href).href, true)
+    dash.attachSource(new URL(url, location.href).href)
   }
 
   rungs() {
@@ -140,6 +157,7 @@ export class Player {
 
   close() {
     this.listening.abort()
-    this.dash.destroy()
+    for (const [name, call] of this.handlers) this.dash.off(name, call)
+    this.dash.attachSource(null)
   }
 }
