@@ -10,13 +10,16 @@
 
 struct bytes {
         uint8_t *p;
-        size_t len;
+        size_t len, cap;
 };
 
 static inline void put(struct bytes *b, const void *data, size_t n)
 {
-        b->p = realloc(b->p, b->len + n + 1);
-        assert(b->p);
+        if (b->len + n >= b->cap) {
+                b->cap = 2 * (b->len + n) + 64;
+                b->p = realloc(b->p, b->cap);
+                assert(b->p);
+        }
         if (n)
                 memcpy(b->p + b->len, data, n);
         b->len += n;
