@@ -410,7 +410,7 @@ static void test_what_is_written_is_read_back(void **state)
                 writer_init(&w, wire, sizeof(wire));
                 rtmp_chunk_write(&w, 5, RTMP_COMMAND_AMF0, 7, body, len, 128);
                 assert_true(writer_ok(&w));
-                struct bytes b = {wire, w.len};
+                struct bytes b = {.p = wire, .len = w.len, .cap = sizeof(wire)};
                 struct got g = read_whole(&b);
                 assert_int_equal(g.count, 1);
                 assert_int_equal(g.m[0].stream_id, 7);
