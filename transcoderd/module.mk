@@ -6,5 +6,5 @@ transcoderd_SRCS := transcoderd/main.c transcoderd/claim.c transcoderd/feed.c tr
                     transcoderd/queue.c transcoderd/resume.c transcoderd/scale.c transcoderd/shed.c \
                     transcoderd/slate.c transcoderd/video.c
 transcoderd_PKGS := libuv jansson libavcodec libavformat libavutil libswscale libswresample
-transcoderd_UNIT := ladder grid package pipeline audio
+transcoderd_UNIT := ladder grid package pipeline audio push recent session
 transcoderd_TOOLS := pipeline_file

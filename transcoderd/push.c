@@ -250,7 +250,7 @@ static void refill(struct lane *l, const struct recent_track *t, int64_t end_us)
         }
         int64_t until_us = queued ? queued->start_us : INT64_MAX;
         for (const struct recent_chunk *c = t->first; c && c->chunk.start_us < until_us; c = c->next) {
-                if (ends_before(c->chunk.start_us, c->chunk.duration_us, end_us))
+                if (ends_before(c->chunk.start_us, c->chunk.duration_us, end_us) || c->chunk.bytes->len > BODY_MAX)
                         continue;
                 l->owner->queued_bytes += c->chunk.bytes->len;
                 lane_append(l, item_of_chunk(&c->chunk));

@@ -54,7 +54,7 @@ static void forget_old(struct recent *r, struct recent_track *t)
 {
         while (oldest_end_us(t) < t->end_us - r->keep_us) {
                 uint32_t segment = t->first->chunk.segment;
-                while (t->first && t->first->chunk.segment == segment)
+                while (t->first->chunk.segment == segment)
                         drop_first(r, t);
                 t->from_segment = t->first->chunk.segment;
         }

@@ -1,0 +1,626 @@
+/* push: every chunk gets to the origin once and in order, whatever the origin does meanwhile. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "transcoderd/push.h"
+#include "transcoderd/stats.h"
+
+#include "fake_origins.h"
+
+#define SESSION "20260101T000000Z-00000001"
+
+static struct {
+        struct push *push;
+        struct recent recent;
+        unsigned fenced, lost, refused, ended;
+        int ended_err;
+        bool may_claim;
+} t;
+
+static void on_fenced(void *arg)
+{
+        (void)arg;
+        t.fenced++;
+}
+
+static void on_lost(void *arg)
+{
+        (void)arg;
+        t.lost++;
+}
+
+static void on_refused(void *arg, const char *track, int err)
+{
+        (void)arg;
+        assert_string_equal(track, "v360");
+        assert_true(err < 0);
+        t.refused++;
+}
+
+static void on_ended(void *arg, int err)
+{
+        (void)arg;
+        t.ended++;
+        t.ended_err = err;
+}
+
+static bool may_claim(void *arg)
+{
+        (void)arg;
+        return t.may_claim;
+}
+
+static const struct push_events events = {on_fenced, on_lost, on_refused, on_ended, may_claim};
+
+static void open_with(const struct claim_reply *claimed, size_t queue_bytes, int64_t queue_us, uint8_t video, uint8_t audio)
+{
+        static struct origins origins = {.link = &fake_link};
+        static const struct claim claim = {.stream = "cam", .session = SESSION, .epoch_us = 1000000, .node = "t1"};
+        struct push_options o = {.loop = &fake.loop, .origins = &origins, .recent = &t.recent, .claim = &claim,
+                                 .codecs = {video, audio}, .queue_bytes = queue_bytes, .queue_us = queue_us,
+                                 .events = &events};
+        fake_open();
+        fake_add("o1");
+        memset(&t, 0, sizeof(t));
+        t.may_claim = true;
+        recent_init(&t.recent, 60 * US_PER_S, claimed->track_count > 0);
+        t.push = push_new(&o);
+        push_owner(t.push, &fake.origins[0], claimed);
+}
+
+static const struct claim_reply new_session = {.session = SESSION, .epoch_us = 1000000, .generation = 1};
+
+static int open_push(void **state)
+{
+        (void)state;
+        open_with(&new_session, PUSH_QUEUE_BYTES, PUSH_QUEUE_US, CODEC_H264, CODEC_NONE);
+        return 0;
+}
+
+static int close_push(void **state)
+{
+        (void)state;
+        push_close(t.push);
+        recent_fini(&t.recent);
+        fake_close();
+        return 0;
+}
+
+static void track(unsigned number, const char *name, enum track_kind kind)
+{
+        struct track_info info = {.track = number, .kind = (uint8_t)kind, .bandwidth = 660000, .fps_milli = 30000};
+        strcpy(info.name, name);
+        info.init = buf_copy("init", 4);
+        recent_track(&t.recent, &info);
+        push_track(t.push, &info);
+        buf_unref(&info.init);
+}
+
+/* Chunk n of a track: 200 ms, its number as its bytes. */
+static void chunk_of(unsigned number, int n, size_t len)
+{
+        struct chunk c = {.track = number, .segment = (uint32_t)n / 5, .chunk = (uint8_t)(n % 5),
+                          .flags = n % 5 == 4 ? PUT_LAST : 0, .start_us = n * CHUNK_US, .duration_us = CHUNK_US,
+                          .bytes = buf_new(len)};
+        memset(c.bytes->data, n, len);
+        recent_chunk(&t.recent, &c);
+        push_chunk(t.push, &c);
+        buf_unref(&c.bytes);
+}
+
+static void chunk(unsigned number, int n)
+{
+        chunk_of(number, n, 100);
+}
+
+static struct fake_call expect(struct put *m, const char *name, int n)
+{
+        struct fake_call call = fake_put(m);
+        assert_string_equal(m->session, SESSION);
+        assert_string_equal(m->track, name);
+        assert_false(m->flags & PUT_INIT);
+        assert_int_equal(m->start_us, n * CHUNK_US);
+        assert_int_equal(m->segment * 5 + m->chunk, n);
+        assert_int_equal(m->bytes[0], n);
+        return call;
+}
+
+static void expect_stored(const char *name, int n)
+{
+        struct put m;
+        struct fake_call call = expect(&m, name, n);
+        fake_stored(&call, 0);
+}
+
+static void expect_init(const char *name)
+{
+        struct put m;
+        struct fake_call call = fake_put(&m);
+        assert_string_equal(m.track, name);
+        assert_true(m.flags & PUT_INIT);
+        assert_int_equal(m.bandwidth, 660000);
+        assert_memory_equal(m.bytes, "init", 4);
+        fake_stored(&call, 0);
+}
+
+/* One video track whose init segment is stored. */
+static void begin(void)
+{
+        track(0, "v360", TRACK_VIDEO);
+        expect_init("v360");
+}
+
+/* ---- the usual ---------------------------------------------------------------------------------------------------- */
+
+static void test_chunks_of_a_track_go_in_order_and_one_at_a_time(void **state)
+{
+        (void)state;
+        begin();
+        for (int n = 0; n < 3; n++)
+                chunk(0, n);
+        for (int n = 0; n < 3; n++) {
+                assert_int_equal(fake_calls(MSG_PUT), 1);
+                expect_stored("v360", n);
+        }
+        assert_int_equal(fake_calls(MSG_PUT), 0);
+        assert_int_equal(push_queued(t.push), 0);
+}
+
+static void test_a_slow_track_does_not_hold_the_others_back(void **state)
+{
+        (void)state;
+        begin();
+        track(1, "a64", TRACK_AUDIO);
+        expect_init("a64");
+        chunk(0, 0);
+        chunk(1, 0);
+        chunk(1, 1);
+        struct put m;
+        struct fake_call slow = expect(&m, "v360", 0);
+        expect_stored("a64", 0);
+        expect_stored("a64", 1);
+        fake_stored(&slow, 0);
+}
+
+static void test_stored_is_what_every_track_has(void **state)
+{
+        (void)state;
+        begin();
+        track(1, "a64", TRACK_AUDIO);
+        expect_init("a64");
+        for (int n = 0; n < 2; n++) {
+                chunk(0, n);
+                chunk(1, n);
+        }
+        assert_int_equal(push_stored_us(t.push), 0);
+        expect_stored("v360", 0);
+        assert_int_equal(push_stored_us(t.push), 0);
+        expect_stored("a64", 0);
+        assert_int_equal(push_stored_us(t.push), CHUNK_US);
+        fake_store_all();
+        assert_int_equal(push_stored_us(t.push), 2 * CHUNK_US);
+}
+
+static void test_nothing_counts_as_stored_before_an_announced_kind_has_a_track(void **state)
+{
+        (void)state;
+        push_close(t.push);
+        recent_fini(&t.recent);
+        fake_close();
+        open_with(&new_session, PUSH_QUEUE_BYTES, PUSH_QUEUE_US, CODEC_H264, CODEC_AAC);
+        track(1, "a64", TRACK_AUDIO);
+        expect_init("a64");
+        chunk(1, 0);
+        expect_stored("a64", 0);
+        assert_int_equal(push_stored_us(t.push), 0);
+        track(0, "v360", TRACK_VIDEO);
+        expect_init("v360");
+        chunk(0, 0);
+        expect_stored("v360", 0);
+        assert_int_equal(push_stored_us(t.push), CHUNK_US);
+}
+
+static void test_a_session_that_goes_on_is_stored_up_to_where_it_was(void **state)
+{
+        (void)state;
+        struct claim_reply goes_on = new_session;
+        goes_on.track_count = 2;
+        goes_on.tracks[0] = (struct claim_track){.name = "v360", .end_us = 7 * CHUNK_US};
+        goes_on.tracks[1] = (struct claim_track){.name = "a64", .end_us = 6 * CHUNK_US};
+        push_close(t.push);
+        recent_fini(&t.recent);
+        fake_close();
+        open_with(&goes_on, PUSH_QUEUE_BYTES, PUSH_QUEUE_US, CODEC_H264, CODEC_NONE);
+        assert_int_equal(push_stored_us(t.push), 6 * CHUNK_US);
+        begin();
+        assert_int_equal(push_stored_us(t.push), 7 * CHUNK_US);
+}
+
+static void test_end_follows_when_all_is_stored(void **state)
+{
+        (void)state;
+        begin();
+        chunk(0, 0);
+        chunk(0, 1);
+        push_end(t.push, 2 * CHUNK_US);
+        expect_stored("v360", 0);
+        assert_int_equal(fake_calls(MSG_END), 0);
+        expect_stored("v360", 1);
+        struct end m;
+        struct fake_call call = fake_take(MSG_END);
+        assert_int_equal(end_decode(&call.body, &m), 0);
+        assert_int_equal(m.end_us, 2 * CHUNK_US);
+        assert_int_equal(m.generation, 1);
+        assert_int_equal(t.ended, 0);
+        fake_ended(&call, 0);
+        assert_int_equal(t.ended, 1);
+        assert_int_equal(t.ended_err, 0);
+}
+
+/* ---- an origin that fails ------------------------------------------------------------------------------------------ */
+
+static void test_a_chunk_without_an_answer_is_sent_again(void **state)
+{
+        (void)state;
+        begin();
+        chunk(0, 0);
+        chunk(0, 1);
+        const int ways[] = {ERR_TIMEOUT, ERR_CLOSED, ERR_FULL, ERR_CANCELED};
+        for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+                struct put m;
+                struct fake_call call = expect(&m, "v360", 0);
+                fake_fail(&call, ways[i]);
+                assert_int_equal(push_stored_us(t.push), 0);
+                fake_wait(MSG_PUT);
+        }
+        expect_stored("v360", 0);
+        expect_stored("v360", 1);
+}
+
+static void test_an_origin_without_space_gets_the_chunk_again_later(void **state)
+{
+        (void)state;
+        begin();
+        chunk(0, 0);
+        struct put m;
+        struct fake_call call = expect(&m, "v360", 0);
+        int64_t before_us = clock_mono_us();
+        fake_stored(&call, ERR_NOSPACE);
+        assert_int_equal(fake_calls(MSG_PUT), 0);
+        fake_wait(MSG_PUT);
+        assert_true(clock_mono_us() - before_us > 500 * US_PER_MS);
+        expect_stored("v360", 0);
+}
+
+static void test_a_malformed_answer_costs_the_origin_its_connection_and_us_no_chunk(void **state)
+{
+        (void)state;
+        begin();
+        chunk(0, 0);
+        struct put m;
+        struct fake_call call = expect(&m, "v360", 0);
+        fake_ended(&call, 0); /* the answer to something else */
+        assert_int_equal(fake.drops, 1);
+        fake_wait(MSG_PUT);
+        expect_stored("v360", 0);
+}
+
+static void test_a_dead_origin_gets_all_as_soon_as_it_is_up_again(void **state)
+{
+        (void)state;
+        begin();
+        fake.up[0] = false;
+        for (int n = 0; n < 3; n++)
+                chunk(0, n);
+        assert_int_equal(fake_calls(MSG_PUT), 0);
+        assert_int_equal(push_queued(t.push), 300);
+        push_poke(t.push);
+        assert_int_equal(fake_calls(MSG_PUT), 0);
+        fake.up[0] = true;
+        push_poke(t.push);
+        for (int n = 0; n < 3; n++)
+                expect_stored("v360", n);
+}
+
+static void test_a_newer_writer_ends_it_all(void **state)
+{
+        (void)state;
+        begin();
+        chunk(0, 0);
+        chunk(0, 1);
+        struct put m;
+        struct fake_call call = expect(&m, "v360", 0);
+        fake_stored(&call, ERR_FENCED);
+        assert_int_equal(t.fenced, 1);
+        chunk(0, 2);
+        push_poke(t.push);
+        assert_int_equal(fake.call_count, 0);
+}
+
+static void test_a_refused_chunk_is_left_out_and_counted(void **state)
+{
+        (void)state;
+        begin();
+        chunk(0, 0);
+        chunk(0, 1);
+        int64_t before = metric_get(&stats_dropped);
+        struct put m;
+        struct fake_call call = expect(&m, "v360", 0);
+        fake_stored(&call, ERR_ORDER);
+        assert_int_equal(metric_get(&stats_dropped), before + 1);
+        expect_stored("v360", 1);
+        assert_int_equal(push_queued(t.push), 0);
+}
+
+static void test_a_track_that_is_refused_ends_the_session_with_what_the_others_have(void **state)
+{
+        (void)state;
+        track(0, "v360", TRACK_VIDEO);
+        chunk(0, 0);
+        struct put m;
+        struct fake_call call = fake_put(&m);
+        fake_stored(&call, ERR_CONFLICT);
+        assert_int_equal(t.refused, 1);
+        chunk(0, 1);
+        track(1, "a64", TRACK_AUDIO);
+        expect_init("a64");
+        chunk(1, 0);
+        push_end(t.push, CHUNK_US);
+        expect_stored("a64", 0);
+        call = fake_take(MSG_END);
+        fake_ended(&call, 0);
+        assert_int_equal(t.ended, 1);
+}
+
+static void test_end_is_asked_for_again_until_it_is_answered(void **state)
+{
+        (void)state;
+        begin();
+        push_end(t.push, 0);
+        struct fake_call call = fake_take(MSG_END);
+        fake_fail(&call, ERR_TIMEOUT);
+        fake_wait(MSG_END);
+        call = fake_take(MSG_END);
+        fake_ended(&call, ERR_NOT_FOUND);
+        assert_int_equal(t.ended, 1);
+        assert_int_equal(t.ended_err, ERR_NOT_FOUND);
+}
+
+/* ---- an origin that started anew ------------------------------------------------------------------------------------ */
+
+static struct fake_call expect_claim(void)
+{
+        struct claim m;
+        struct fake_call call = fake_take(MSG_CLAIM);
+        assert_int_equal(claim_decode(&call.body, &m), 0);
+        assert_string_equal(m.session, SESSION);
+        assert_string_equal(m.stream, "cam");
+        assert_int_equal(m.epoch_us, 1000000);
+        return call;
+}
+
+static void test_an_origin_that_lost_the_session_gets_it_from_memory(void **state)
+{
+        (void)state;
+        begin();
+        for (int n = 0; n < 4; n++)
+                chunk(0, n);
+        expect_stored("v360", 0);
+        expect_stored("v360", 1);
+        struct put m;
+        struct fake_call call = expect(&m, "v360", 2);
+        fake_stored(&call, ERR_NOT_FOUND);
+        call = expect_claim();
+        struct claim_reply again = {.session = SESSION, .epoch_us = 1000000, .generation = 2};
+        fake_claimed(&call, &again);
+        expect_init("v360");
+        for (int n = 0; n < 4; n++) {
+                call = expect(&m, "v360", n);
+                assert_int_equal(m.generation, 2);
+                fake_stored(&call, 0);
+        }
+        assert_int_equal(push_queued(t.push), 0);
+        assert_int_equal(push_stored_us(t.push), 4 * CHUNK_US);
+}
+
+static void test_an_origin_that_was_restarted_gets_the_end_that_it_lost(void **state)
+{
+        (void)state;
+        begin();
+        for (int n = 0; n < 3; n++) {
+                chunk(0, n);
+                expect_stored("v360", n);
+        }
+        fake.origins[0].incarnation_us++;
+        chunk(0, 3);
+        assert_int_equal(fake_calls(MSG_PUT), 0);
+        struct fake_call call = expect_claim();
+        struct claim_reply again = {.session = SESSION, .epoch_us = 1000000, .generation = 2, .track_count = 1};
+        again.tracks[0] = (struct claim_track){.name = "v360", .next_chunk = 1, .end_us = CHUNK_US + 11};
+        fake_claimed(&call, &again);
+        for (int n = 1; n < 4; n++)
+                expect_stored("v360", n);
+        assert_int_equal(fake_calls(MSG_PUT), 0);
+        assert_int_equal(push_queued(t.push), 0);
+}
+
+static void test_a_put_under_way_while_claiming_again_counts_for_nothing(void **state)
+{
+        (void)state;
+        begin();
+        track(1, "a64", TRACK_AUDIO);
+        expect_init("a64");
+        chunk(0, 0);
+        chunk(1, 0);
+        struct put m;
+        struct fake_call video = expect(&m, "v360", 0), audio = expect(&m, "a64", 0);
+        fake_stored(&video, ERR_NOT_FOUND);
+        struct fake_call call = expect_claim();
+        struct claim_reply again = {.session = SESSION, .epoch_us = 1000000, .generation = 2};
+        fake_claimed(&call, &again);
+        fake_stored(&audio, ERR_FENCED); /* of the generation before */
+        assert_int_equal(t.fenced, 0);
+        assert_int_equal(fake_store_all(), 4);
+        assert_int_equal(push_stored_us(t.push), CHUNK_US);
+        assert_int_equal(push_queued(t.push), 0);
+}
+
+static void test_whoever_is_not_sure_to_be_the_writer_does_not_claim(void **state)
+{
+        (void)state;
+        begin();
+        t.may_claim = false;
+        fake.origins[0].incarnation_us++;
+        chunk(0, 0);
+        struct put m;
+        struct fake_call call = expect(&m, "v360", 0);
+        assert_int_equal(fake_calls(MSG_CLAIM), 0);
+        fake_stored(&call, ERR_NOT_FOUND);
+        assert_int_equal(t.lost, 1);
+        assert_int_equal(fake.call_count, 0);
+}
+
+static void test_another_session_in_its_place_means_that_this_one_is_lost(void **state)
+{
+        (void)state;
+        begin();
+        chunk(0, 0);
+        struct put m;
+        struct fake_call call = expect(&m, "v360", 0);
+        fake_stored(&call, ERR_NOT_FOUND);
+        call = expect_claim();
+        struct claim_reply again = {.session = "20260101T000000Z-00000002", .epoch_us = 1000000, .generation = 5};
+        fake_claimed(&call, &again);
+        assert_int_equal(t.lost, 1);
+        assert_int_equal(fake.call_count, 0);
+}
+
+static void test_claiming_again_is_tried_until_it_works(void **state)
+{
+        (void)state;
+        begin();
+        chunk(0, 0);
+        struct put m;
+        struct fake_call call = expect(&m, "v360", 0);
+        fake_stored(&call, ERR_NOT_FOUND);
+        call = expect_claim();
+        fake_fail(&call, ERR_CLOSED);
+        fake_wait(MSG_PUT); /* which is answered NOT_FOUND again */
+        call = expect(&m, "v360", 0);
+        fake_stored(&call, ERR_NOT_FOUND);
+        call = expect_claim();
+        struct claim_reply again = {.session = SESSION, .epoch_us = 1000000, .generation = 2};
+        fake_claimed(&call, &again);
+        expect_init("v360");
+        expect_stored("v360", 0);
+}
+
+/* ---- bounds --------------------------------------------------------------------------------------------------------- */
+
+static void reopen(size_t queue_bytes, int64_t queue_us)
+{
+        push_close(t.push);
+        recent_fini(&t.recent);
+        fake_close();
+        open_with(&new_session, queue_bytes, queue_us, CODEC_H264, CODEC_NONE);
+}
+
+static void test_over_its_bytes_the_queue_loses_the_oldest_counted(void **state)
+{
+        (void)state;
+        reopen(500, PUSH_QUEUE_US);
+        fake.up[0] = false;
+        track(0, "v360", TRACK_VIDEO);
+        int64_t before = metric_get(&stats_dropped);
+        for (int n = 0; n < 10; n++)
+                chunk(0, n);
+        assert_true(push_queued(t.push) <= 500);
+        assert_int_equal(metric_get(&stats_dropped), before + 6);
+        fake.up[0] = true;
+        push_poke(t.push);
+        expect_init("v360");
+        for (int n = 6; n < 10; n++)
+                expect_stored("v360", n);
+}
+
+static void test_over_its_seconds_the_queue_loses_the_oldest_counted(void **state)
+{
+        (void)state;
+        reopen(PUSH_QUEUE_BYTES, US_PER_S);
+        begin();
+        fake.up[0] = false;
+        int64_t before = metric_get(&stats_dropped);
+        for (int n = 0; n < 10; n++)
+                chunk(0, n);
+        assert_int_equal(metric_get(&stats_dropped), before + 4);
+        fake.up[0] = true;
+        push_poke(t.push);
+        for (int n = 4; n < 10; n++)
+                expect_stored("v360", n);
+}
+
+static void test_a_chunk_over_the_limit_of_a_message_is_counted_and_left_out(void **state)
+{
+        (void)state;
+        begin();
+        int64_t before = metric_get(&stats_dropped);
+        chunk_of(0, 0, BODY_MAX + 1);
+        assert_int_equal(metric_get(&stats_dropped), before + 1);
+        chunk_of(0, 1, BODY_MAX);
+        expect_stored("v360", 1);
+}
+
+static void test_after_close_no_event_comes(void **state)
+{
+        (void)state;
+        begin();
+        chunk(0, 0);
+        push_end(t.push, CHUNK_US);
+        struct put m;
+        struct fake_call call = expect(&m, "v360", 0);
+        push_close(t.push);
+        recent_fini(&t.recent);
+        fake_stored(&call, ERR_FENCED);
+        assert_int_equal(t.fenced, 0);
+        fake_close();
+        open_with(&new_session, PUSH_QUEUE_BYTES, PUSH_QUEUE_US, CODEC_H264, CODEC_NONE); /* for close_push() */
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_push, close_push)
+        const struct CMUnitTest tests[] = {
+                TEST(test_chunks_of_a_track_go_in_order_and_one_at_a_time),
+                TEST(test_a_slow_track_does_not_hold_the_others_back),
+                TEST(test_stored_is_what_every_track_has),
+                TEST(test_nothing_counts_as_stored_before_an_announced_kind_has_a_track),
+                TEST(test_a_session_that_goes_on_is_stored_up_to_where_it_was),
+                TEST(test_end_follows_when_all_is_stored),
+                TEST(test_a_chunk_without_an_answer_is_sent_again),
+                TEST(test_an_origin_without_space_gets_the_chunk_again_later),
+                TEST(test_a_malformed_answer_costs_the_origin_its_connection_and_us_no_chunk),
+                TEST(test_a_dead_origin_gets_all_as_soon_as_it_is_up_again),
+                TEST(test_a_newer_writer_ends_it_all),
+                TEST(test_a_refused_chunk_is_left_out_and_counted),
+                TEST(test_a_track_that_is_refused_ends_the_session_with_what_the_others_have),
+                TEST(test_end_is_asked_for_again_until_it_is_answered),
+                TEST(test_an_origin_that_lost_the_session_gets_it_from_memory),
+                TEST(test_an_origin_that_was_restarted_gets_the_end_that_it_lost),
+                TEST(test_a_put_under_way_while_claiming_again_counts_for_nothing),
+                TEST(test_whoever_is_not_sure_to_be_the_writer_does_not_claim),
+                TEST(test_another_session_in_its_place_means_that_this_one_is_lost),
+                TEST(test_claiming_again_is_tried_until_it_works),
+                TEST(test_over_its_bytes_the_queue_loses_the_oldest_counted),
+                TEST(test_over_its_seconds_the_queue_loses_the_oldest_counted),
+                TEST(test_a_chunk_over_the_limit_of_a_message_is_counted_and_left_out),
+                TEST(test_after_close_no_event_comes),
+        };
+        log_init("push", LOG_ERROR + 1);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,712 @@
+/* session, feed: what proxies are answered, and what becomes of a session, with a pipeline and origins played here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "transcoderd/session.h"
+#include "transcoderd/stats.h"
+
+#include "fake_origins.h"
+
+#define OTHER "20250101T000000Z-00000009"
+#define EPOCH (INT64_C(1767225600) * US_PER_S)
+
+/* ---- the pipeline, in place of transcoderd/pipeline.c ---------------------------------------------------------------- */
+
+struct pipeline {
+        const struct pipeline_events *events;
+        void *arg;
+        struct pipeline_options o;
+        size_t room;
+        unsigned frames, configs, drains;
+        uint8_t first_flags; /* of the first frame since the last look */
+};
+
+static struct pipeline *pipeline; /* the one that is open */
+static int pipeline_refusal;
+static unsigned pipelines;
+
+int pipeline_open(struct pipeline **out, struct mailbox *mb, const struct pipeline_options *options,
+                  const struct pipeline_events *events, void *arg)
+{
+        (void)mb;
+        *out = NULL;
+        if (pipeline_refusal)
+                return pipeline_refusal;
+        assert_null(pipeline);
+        pipeline = mem_alloc(sizeof(*pipeline));
+        *pipeline = (struct pipeline){.events = events, .arg = arg, .o = *options, .room = 8};
+        pipelines++;
+        *out = pipeline;
+        return 0;
+}
+
+void pipeline_push(struct pipeline *p, const struct frame *f)
+{
+        assert_true(p->room > 0);
+        if (!p->frames && !p->configs)
+                p->first_flags = f->flags;
+        p->room--;
+        p->configs += f->flags & FRAME_CONFIG ? 1 : 0;
+        p->frames += f->flags & FRAME_CONFIG ? 0 : 1;
+}
+
+size_t pipeline_room(const struct pipeline *p)
+{
+        return p->room;
+}
+
+void pipeline_drain(struct pipeline *p)
+{
+        p->drains++;
+}
+
+void pipeline_close(struct pipeline *p)
+{
+        assert_ptr_equal(p, pipeline);
+        pipeline = NULL;
+        free(p);
+}
+
+void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
+{
+        *out = (struct pipeline_stats){.decoded = p->frames};
+}
+
+static void make_chunk(int n)
+{
+        struct chunk c = {.segment = (uint32_t)n / 5, .chunk = (uint8_t)(n % 5), .start_us = n * CHUNK_US,
+                          .duration_us = CHUNK_US, .bytes = buf_copy("chunk", 5)};
+        if (n == 0) {
+                struct track_info info = {.name = "v360", .kind = TRACK_VIDEO, .init = buf_copy("init", 4)};
+                pipeline->events->track(pipeline->arg, &info);
+                buf_unref(&info.init);
+        }
+        pipeline->events->chunk(pipeline->arg, &c);
+        buf_unref(&c.bytes);
+}
+
+/* ---- the proxies, in place of common/rpc_server.c -------------------------------------------------------------------- */
+
+#define PROXIES 4
+
+struct proxy { /* one request at a time */
+        struct rpc_request req;
+        nng_msg *reply;
+        bool dropped;
+};
+static struct proxy proxies[PROXIES];
+static struct sessions ss;
+static struct node_identity self = {.id = "t1", .role = ROLE_TRANSCODERD, .cluster_token = ""};
+static json_t *ladder;
+
+void rpc_reply(struct rpc_request *req, nng_msg *reply)
+{
+        struct proxy *p = (struct proxy *)req;
+        assert_null(p->reply);
+        nng_msg_free(req->msg);
+        req->msg = NULL;
+        p->reply = reply;
+}
+
+void rpc_drop(struct rpc_request *req, const char *why)
+{
+        struct proxy *p = (struct proxy *)req;
+        (void)why;
+        nng_msg_free(req->msg);
+        req->msg = NULL;
+        p->dropped = true;
+}
+
+static void say(unsigned proxy, nng_msg *msg)
+{
+        struct proxy *p = &proxies[proxy];
+        nng_msg_free(p->reply);
+        *p = (struct proxy){.req = {.msg = msg}};
+        p->req.type = message_open(&p->req.body, msg);
+        feed_handle(&ss, &p->req);
+}
+
+static void ask_open(unsigned proxy)
+{
+        struct open m = {.stream = "cam", .epoch_us = EPOCH, .publisher = "10.0.0.1:5", .title = "A title",
+                         .codecs = {CODEC_H264, CODEC_NONE}};
+        m.config[TRACK_VIDEO].data = (const uint8_t *)"avcC";
+        m.config[TRACK_VIDEO].len = 4;
+        say(proxy, message_new(MSG_OPEN, open_encode, &m));
+}
+
+static bool answered(unsigned proxy)
+{
+        return proxies[proxy].reply != NULL;
+}
+
+static struct open_reply opened(unsigned proxy)
+{
+        struct open_reply m;
+        struct reader r;
+        assert_non_null(proxies[proxy].reply);
+        assert_int_equal(message_open(&r, proxies[proxy].reply), MSG_OPEN_REPLY);
+        assert_int_equal(open_reply_decode(&r, &m), 0);
+        return m;
+}
+
+static struct media_reply feed(unsigned proxy, uint64_t handle, uint64_t seq, unsigned count)
+{
+        struct frame frames[16];
+        struct media m = {.handle = handle, .first_seq = seq, .count = (uint16_t)count, .frames = frames};
+        struct media_reply reply;
+        struct reader r;
+        struct buf *bytes = buf_copy("frame", 5);
+        for (unsigned i = 0; i < count; i++)
+                frames[i] = (struct frame){.codec = CODEC_H264, .dts_us = (int64_t)(seq + i) * 33333, .bytes = bytes};
+        say(proxy, message_new(MSG_MEDIA, media_encode, &m));
+        buf_unref(&bytes);
+        assert_int_equal(message_open(&r, proxies[proxy].reply), MSG_MEDIA_REPLY);
+        assert_int_equal(media_reply_decode(&r, &reply), 0);
+        return reply;
+}
+
+static int close_stream(unsigned proxy, uint64_t handle, enum close_reason reason)
+{
+        struct close_stream m = {.handle = handle, .reason = (uint8_t)reason};
+        struct status_reply reply;
+        struct reader r;
+        say(proxy, message_new(MSG_CLOSE, close_stream_encode, &m));
+        assert_int_equal(message_open(&r, proxies[proxy].reply), MSG_CLOSE_REPLY);
+        assert_int_equal(status_reply_decode(&r, &reply), 0);
+        return reply.status;
+}
+
+/* ---- the origins ------------------------------------------------------------------------------------------------------ */
+
+static struct claim claim_of(struct fake_call *call)
+{
+        struct claim m;
+        *call = fake_take(MSG_CLAIM);
+        assert_int_equal(claim_decode(&call->body, &m), 0);
+        return m;
+}
+
+static void grant(void)
+{
+        struct fake_call call;
+        struct claim m = claim_of(&call);
+        struct claim_reply reply = {.epoch_us = m.epoch_us, .generation = 1};
+        memcpy(reply.session, m.session, sizeof(reply.session));
+        fake_claimed(&call, &reply);
+}
+
+static uint64_t begin(void)
+{
+        ask_open(0);
+        grant();
+        assert_int_equal(opened(0).status, 0);
+        return opened(0).handle;
+}
+
+static int64_t expect_end(void)
+{
+        struct end m;
+        struct fake_call call = fake_take(MSG_END);
+        assert_int_equal(end_decode(&call.body, &m), 0);
+        fake_ended(&call, 0);
+        return m.end_us;
+}
+
+static void expect_state(const char *name)
+{
+        assert_non_null(ss.first);
+        assert_string_equal(ss.first->state->name, name);
+}
+
+static void silence(int64_t us)
+{
+        ss.first->heard_us -= us;
+        sessions_tick(&ss, clock_mono_us());
+}
+
+static int set_up(void **state)
+{
+        (void)state;
+        fake_open();
+        fake_add("o1");
+        pipeline_refusal = 0;
+        pipelines = 0;
+        memset(proxies, 0, sizeof(proxies));
+        ladder = json_array();
+        ss = (struct sessions){.loop = &fake.loop, .origins = {.link = &fake_link}, .self = &self, .ladder = &ladder,
+                               .max_sessions = 2, .grace_ms = 30000, .slate_after_ms = 1000, .recent_ms = 10000,
+                               .encoder_threads = 1, .decoder_threads = 1};
+        sessions_start(&ss);
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        (void)state;
+        sessions_stop(&ss);
+        assert_null(ss.first);
+        assert_null(pipeline);
+        while (fake.call_count) {
+                struct fake_call call = fake.calls[--fake.call_count];
+                fake_fail(&call, ERR_CANCELED);
+        }
+        fake_close();
+        for (int i = 0; i < PROXIES; i++) {
+                assert_null(proxies[i].req.msg); /* nobody is left without an answer */
+                nng_msg_free(proxies[i].reply);
+        }
+        json_decref(ladder);
+        return 0;
+}
+
+/* ---- OPEN ------------------------------------------------------------------------------------------------------------- */
+
+static void test_open_is_answered_with_what_the_origin_granted(void **state)
+{
+        (void)state;
+        struct fake_call call;
+        ask_open(0);
+        assert_false(answered(0));
+        struct claim m = claim_of(&call);
+        assert_string_equal(m.stream, "cam");
+        assert_string_equal(m.node, "t1");
+        assert_string_equal(m.title, "A title");
+        assert_int_equal(m.epoch_us, EPOCH);
+        assert_int_equal(m.grace_ms, 30000);
+        struct claim_reply reply = {.session = OTHER, .epoch_us = EPOCH - 5 * US_PER_S, .generation = 7, .track_count = 2};
+        reply.tracks[0] = (struct claim_track){.name = "v360", .end_us = 4 * US_PER_S};
+        reply.tracks[1] = (struct claim_track){.name = "a64", .end_us = 4 * US_PER_S + 5};
+        fake_claimed(&call, &reply);
+        struct open_reply o = opened(0);
+        assert_int_equal(o.status, 0);
+        assert_string_equal(o.session, OTHER);
+        assert_int_equal(o.epoch_us, EPOCH - 5 * US_PER_S);
+        assert_int_equal(o.generation, 7);
+        assert_int_equal(o.resume_us, 4 * US_PER_S);
+        assert_int_not_equal(o.handle, 0);
+        assert_int_equal(pipeline->o.resume_count, 2);
+        assert_string_equal(pipeline->o.resume[1].track, "a64");
+        assert_int_equal(pipeline->o.resume[1].end_us, 4 * US_PER_S + 5);
+        assert_int_equal(pipeline->o.epoch_us, EPOCH - 5 * US_PER_S);
+}
+
+static void test_an_origin_that_refuses_is_followed_by_the_next(void **state)
+{
+        (void)state;
+        struct fake_call call;
+        fake_add("o2");
+        ask_open(0);
+        claim_of(&call);
+        assert_string_equal(call.origin, "o1");
+        struct claim_reply no = {.status = ERR_NOSPACE};
+        fake_claimed(&call, &no);
+        assert_false(answered(0));
+        claim_of(&call);
+        assert_string_equal(call.origin, "o2");
+        fake_fail(&call, ERR_CLOSED);
+        assert_int_equal(opened(0).status, ERR_CLOSED);
+        assert_null(ss.first);
+        assert_null(pipeline);
+}
+
+static void test_without_an_origin_there_is_no_session(void **state)
+{
+        (void)state;
+        fake.up[0] = false;
+        ask_open(0);
+        assert_int_equal(opened(0).status, ERR_CLOSED);
+        assert_null(ss.first);
+}
+
+static void test_a_malformed_claim_answer_costs_the_origin_its_connection(void **state)
+{
+        (void)state;
+        struct fake_call call;
+        ask_open(0);
+        claim_of(&call);
+        fake_ended(&call, 0);
+        assert_int_equal(fake.drops, 1);
+        assert_true(opened(0).status < 0);
+}
+
+static void test_unsupported_codecs_are_refused_before_anything_is_claimed(void **state)
+{
+        (void)state;
+        struct open m = {.stream = "cam", .epoch_us = EPOCH, .codecs = {7, CODEC_AAC}};
+        say(0, message_new(MSG_OPEN, open_encode, &m));
+        assert_int_equal(opened(0).status, ERR_UNSUPPORTED);
+        m.codecs[TRACK_VIDEO] = m.codecs[TRACK_AUDIO] = CODEC_NONE;
+        say(0, message_new(MSG_OPEN, open_encode, &m));
+        assert_int_equal(opened(0).status, ERR_UNSUPPORTED);
+        assert_int_equal(fake.call_count, 0);
+}
+
+static void test_a_full_node_says_so(void **state)
+{
+        (void)state;
+        ss.max_sessions = 1;
+        begin();
+        struct open m = {.stream = "other", .epoch_us = EPOCH, .codecs = {CODEC_NONE, CODEC_AAC}};
+        say(1, message_new(MSG_OPEN, open_encode, &m));
+        assert_int_equal(opened(1).status, ERR_FULL);
+}
+
+static void test_a_claim_whose_pipeline_cannot_start_is_ended(void **state)
+{
+        (void)state;
+        pipeline_refusal = ERR_LIMIT;
+        ask_open(0);
+        grant();
+        assert_int_equal(opened(0).status, ERR_LIMIT);
+        expect_end();
+        assert_null(ss.first);
+}
+
+static void test_an_open_during_the_claim_takes_over_when_that_is_through(void **state)
+{
+        (void)state;
+        ask_open(0);
+        ask_open(1);
+        assert_false(answered(1));
+        grant();
+        assert_int_equal(opened(0).status, 0);
+        assert_int_equal(opened(1).status, 0);
+        assert_string_equal(opened(0).session, opened(1).session);
+        uint64_t first = opened(0).handle, second = opened(1).handle;
+        assert_int_equal(feed(0, first, 0, 1).status, ERR_FENCED);
+        assert_int_equal(feed(1, second, 0, 1).status, 0);
+        assert_int_equal(pipelines, 1);
+}
+
+static void test_the_ladder_is_the_configuration_as_it_is_now(void **state)
+{
+        (void)state;
+        json_decref(ladder);
+        ladder = json_loads("[{\"video\": [{\"height\": 360, \"kbps\": 600}], \"audio\": []}]", 0, NULL);
+        begin();
+        assert_int_equal(pipeline->o.ladder.video_count, 1);
+        assert_int_equal(pipeline->o.ladder.video[0].height, 360);
+}
+
+/* ---- MEDIA ------------------------------------------------------------------------------------------------------------ */
+
+static void test_frames_are_taken_in_order_as_far_as_there_is_room(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        struct media_reply m = feed(0, handle, 0, 5);
+        assert_int_equal(m.status, 0);
+        assert_int_equal(m.next_seq, 5);
+        assert_int_equal(m.credit, 3);
+        m = feed(0, handle, 5, 5);
+        assert_int_equal(m.status, 0);
+        assert_int_equal(m.next_seq, 8);
+        assert_int_equal(m.credit, 0);
+        assert_int_equal(pipeline->frames, 8);
+        pipeline->room = 8;
+        m = feed(0, handle, 10, 1);
+        assert_int_equal(m.status, ERR_ORDER);
+        assert_int_equal(m.next_seq, 8);
+        m = feed(0, handle, 5, 3);
+        assert_int_equal(m.status, ERR_ORDER);
+        assert_int_equal(pipeline->frames, 8);
+        assert_int_equal(feed(0, handle, 8, 1).next_seq, 9);
+}
+
+static void test_media_is_told_how_far_all_is_stored(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        make_chunk(0);
+        make_chunk(1);
+        assert_int_equal(feed(0, handle, 0, 0).stored_us, 0);
+        fake_store_all();
+        assert_int_equal(feed(0, handle, 0, 0).stored_us, 2 * CHUNK_US);
+}
+
+static void test_a_handle_that_never_was_is_not_found(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        assert_int_equal(feed(1, handle + 1, 0, 1).status, ERR_NOT_FOUND);
+        assert_int_equal(feed(1, 0, 0, 1).status, ERR_NOT_FOUND);
+        assert_int_equal(close_stream(1, 0, CLOSE_STOPPED), ERR_NOT_FOUND);
+        expect_state("live");
+}
+
+static void test_malformed_messages_cost_the_connection_and_nothing_else(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        static const uint8_t types[] = {MSG_OPEN, MSG_MEDIA, MSG_CLOSE, MSG_PUT};
+        for (size_t i = 0; i < sizeof(types); i++) {
+                struct status_reply m = {.status = -1};
+                say(1, message_new(types[i], status_reply_encode, &m));
+                assert_true(proxies[1].dropped);
+        }
+        assert_int_equal(feed(0, handle, 0, 1).status, 0);
+}
+
+/* ---- a second proxy ----------------------------------------------------------------------------------------------------- */
+
+static void test_another_proxy_takes_the_running_session_over(void **state)
+{
+        (void)state;
+        uint64_t first = begin();
+        feed(0, first, 0, 2);
+        make_chunk(0);
+        fake_store_all();
+        pipeline->frames = pipeline->configs = 0;
+        ask_open(1);
+        struct open_reply o = opened(1);
+        assert_int_equal(o.status, 0);
+        assert_string_equal(o.session, ss.first->id);
+        assert_int_equal(o.resume_us, CHUNK_US);
+        assert_int_equal(fake_calls(MSG_CLAIM), 0);
+        assert_int_equal(feed(0, first, 2, 1).status, ERR_FENCED);
+        assert_int_equal(close_stream(0, first, CLOSE_STOPPED), ERR_NOT_FOUND);
+        expect_state("live");
+        assert_int_equal(feed(1, o.handle, 0, 2).status, 0);
+        assert_int_equal(pipeline->frames, 2);
+        assert_int_equal(pipeline->configs, 1);
+        assert_true(pipeline->first_flags & FRAME_CONFIG); /* before the frames that need it */
+        assert_int_equal(pipelines, 1);
+}
+
+static void test_a_configuration_without_room_waits_and_so_do_its_frames(void **state)
+{
+        (void)state;
+        begin();
+        ask_open(1);
+        uint64_t handle = opened(1).handle;
+        pipeline->room = 0;
+        assert_int_equal(feed(1, handle, 0, 2).next_seq, 0);
+        pipeline->room = 2;
+        assert_int_equal(feed(1, handle, 0, 2).next_seq, 1);
+        assert_true(pipeline->first_flags & FRAME_CONFIG);
+}
+
+/* ---- a broadcaster that is gone ------------------------------------------------------------------------------------------ */
+
+static void test_a_silent_proxy_begins_the_grace_time(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        silence(SESSION_SILENT_US - US_PER_S);
+        expect_state("live");
+        silence(SESSION_SILENT_US);
+        expect_state("grace");
+        assert_non_null(pipeline); /* which makes slate */
+        assert_int_equal(pipeline->drains, 0);
+        assert_int_equal(feed(0, handle, 0, 1).status, ERR_NOT_FOUND); /* it is to open the stream again */
+        ask_open(0);
+        assert_int_equal(opened(0).status, 0);
+        expect_state("live");
+        assert_int_equal(feed(0, opened(0).handle, 0, 1).status, 0);
+}
+
+static void test_after_the_grace_time_the_session_ends(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        assert_int_equal(close_stream(0, handle, CLOSE_LOST), 0);
+        expect_state("grace");
+        sessions_tick(&ss, clock_mono_us());
+        expect_state("grace");
+        ss.first->grace_until_us = clock_mono_us();
+        sessions_tick(&ss, clock_mono_us());
+        expect_state("draining");
+        assert_int_equal(pipeline->drains, 1);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------------------------- */
+
+static void test_a_broadcast_that_stops_is_stored_to_its_last_chunk_before_end(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        feed(0, handle, 0, 2);
+        make_chunk(0);
+        assert_int_equal(close_stream(0, handle, CLOSE_STOPPED), 0);
+        assert_int_equal(pipeline->drains, 1);
+        assert_int_equal(feed(0, handle, 2, 1).status, ERR_CLOSED);
+        make_chunk(1);
+        pipeline->events->drained(pipeline->arg, 2 * CHUNK_US);
+        assert_null(pipeline);
+        assert_int_equal(fake_calls(MSG_END), 0);
+        assert_int_equal(fake_store_all(), 3);
+        assert_int_equal(expect_end(), 2 * CHUNK_US);
+        assert_null(ss.first);
+}
+
+static void test_an_open_while_the_last_session_ends_begins_the_next_one(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        char before[SESSION_ID_MAX + 1];
+        strcpy(before, opened(0).session);
+        make_chunk(0);
+        close_stream(0, handle, CLOSE_STOPPED);
+        ask_open(1);
+        assert_false(answered(1));
+        pipeline->events->drained(pipeline->arg, CHUNK_US);
+        fake_store_all();
+        assert_false(answered(1));
+        expect_end();
+        grant();
+        assert_int_equal(opened(1).status, 0);
+        assert_string_not_equal(opened(1).session, before);
+        assert_int_equal(pipelines, 2);
+}
+
+static void test_an_open_does_not_wait_for_ever(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        close_stream(0, handle, CLOSE_STOPPED);
+        ask_open(1);
+        sessions_tick(&ss, clock_mono_us());
+        assert_false(answered(1));
+        sessions_tick(&ss, clock_mono_us() + 5 * US_PER_S);
+        assert_int_equal(opened(1).status, ERR_NOT_YET);
+}
+
+static void test_a_fenced_session_is_left_to_its_new_writer(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        int64_t before = metric_get(&stats_fenced);
+        make_chunk(0);
+        struct put m;
+        struct fake_call call = fake_put(&m);
+        fake_stored(&call, ERR_FENCED);
+        assert_null(ss.first);
+        assert_null(pipeline);
+        assert_int_equal(fake.call_count, 0); /* no END */
+        assert_int_equal(feed(0, handle, 0, 1).status, ERR_FENCED);
+        assert_int_equal(metric_get(&stats_fenced), before + 1);
+}
+
+static void test_a_failed_pipeline_ends_the_session_with_what_there_is(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        make_chunk(0);
+        pipeline->events->failed(pipeline->arg, ERR_CODEC, "an encoder \"refused\"");
+        assert_null(pipeline);
+        fake_store_all();
+        assert_int_equal(expect_end(), CHUNK_US);
+        assert_null(ss.first);
+        assert_int_equal(feed(0, handle, 0, 1).status, ERR_CLOSED);
+}
+
+static void test_a_session_lost_at_the_origin_is_claimed_again_only_while_it_is_fed(void **state)
+{
+        (void)state;
+        begin();
+        make_chunk(0);
+        struct put m;
+        struct fake_call call = fake_put(&m);
+        fake_stored(&call, ERR_NOT_FOUND);
+        grant();
+        assert_int_equal(fake_store_all(), 2);
+        expect_state("live");
+
+        ss.first->heard_us -= SESSION_SILENT_US; /* it stood still: another transcoder may have it by now */
+        make_chunk(1);
+        call = fake_put(&m);
+        fake_stored(&call, ERR_NOT_FOUND);
+        assert_int_equal(fake.call_count, 0);
+        assert_null(ss.first);
+}
+
+static void test_an_end_that_nobody_takes_is_given_up_after_a_while(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        make_chunk(0);
+        close_stream(0, handle, CLOSE_STOPPED);
+        fake.up[0] = false;
+        pipeline->events->drained(pipeline->arg, CHUNK_US);
+        sessions_tick(&ss, clock_mono_us());
+        expect_state("ending");
+        ss.first->end_until_us = clock_mono_us();
+        sessions_tick(&ss, clock_mono_us());
+        assert_null(ss.first);
+}
+
+static void test_encoders_that_never_come_to_an_end_do_not_hold_the_session(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        close_stream(0, handle, CLOSE_STOPPED);
+        ss.first->drain_until_us = clock_mono_us();
+        sessions_tick(&ss, clock_mono_us());
+        assert_null(pipeline);
+        expect_end();
+        assert_null(ss.first);
+}
+
+static void test_a_node_that_stops_ends_its_sessions_and_takes_no_more(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        make_chunk(0);
+        struct open other = {.stream = "other", .epoch_us = EPOCH, .codecs = {CODEC_NONE, CODEC_AAC}};
+        say(1, message_new(MSG_OPEN, open_encode, &other)); /* still claiming */
+        sessions_drain(&ss);
+        assert_int_equal(opened(1).status, ERR_FULL);
+        ask_open(2);
+        assert_int_equal(opened(2).status, ERR_FULL);
+        struct media_reply m = feed(0, handle, 0, 1);
+        assert_int_equal(m.status, ERR_CLOSED);
+        assert_int_equal(m.draining, 1);
+        assert_int_equal(pipeline->drains, 1);
+        pipeline->events->drained(pipeline->arg, CHUNK_US);
+        fake_store_all();
+        expect_end();
+        assert_null(ss.first);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+        const struct CMUnitTest tests[] = {
+                TEST(test_open_is_answered_with_what_the_origin_granted),
+                TEST(test_an_origin_that_refuses_is_followed_by_the_next),
+                TEST(test_without_an_origin_there_is_no_session),
+                TEST(test_a_malformed_claim_answer_costs_the_origin_its_connection),
+                TEST(test_unsupported_codecs_are_refused_before_anything_is_claimed),
+                TEST(test_a_full_node_says_so),
+                TEST(test_a_claim_whose_pipeline_cannot_start_is_ended),
+                TEST(test_an_open_during_the_claim_takes_over_when_that_is_through),
+                TEST(test_the_ladder_is_the_configuration_as_it_is_now),
+                TEST(test_frames_are_taken_in_order_as_far_as_there_is_room),
+                TEST(test_media_is_told_how_far_all_is_stored),
+                TEST(test_a_handle_that_never_was_is_not_found),
+                TEST(test_malformed_messages_cost_the_connection_and_nothing_else),
+                TEST(test_another_proxy_takes_the_running_session_over),
+                TEST(test_a_configuration_without_room_waits_and_so_do_its_frames),
+                TEST(test_a_silent_proxy_begins_the_grace_time),
+                TEST(test_after_the_grace_time_the_session_ends),
+                TEST(test_a_broadcast_that_stops_is_stored_to_its_last_chunk_before_end),
+                TEST(test_an_open_while_the_last_session_ends_begins_the_next_one),
+                TEST(test_an_open_does_not_wait_for_ever),
+                TEST(test_a_fenced_session_is_left_to_its_new_writer),
+                TEST(test_a_failed_pipeline_ends_the_session_with_what_there_is),
+                TEST(test_a_session_lost_at_the_origin_is_claimed_again_only_while_it_is_fed),
+                TEST(test_an_end_that_nobody_takes_is_given_up_after_a_while),
+                TEST(test_encoders_that_never_come_to_an_end_do_not_hold_the_session),
+                TEST(test_a_node_that_stops_ends_its_sessions_and_takes_no_more),
+        };
+        log_init("session", LOG_ERROR + 1);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
