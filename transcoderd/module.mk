@@ -7,4 +7,5 @@ transcoderd_SRCS := transcoderd/main.c transcoderd/claim.c transcoderd/feed.c tr
                     transcoderd/slate.c transcoderd/video.c
 transcoderd_PKGS := libuv jansson libavcodec libavformat libavutil libswscale libswresample
 transcoderd_UNIT := ladder grid package pipeline audio push recent session
-transcoderd_TOOLS := pipeline_file
+# fake_origin: takes what is stored, and fails as told. feed_file: a proxy with a file for a broadcaster.
+transcoderd_TOOLS := pipeline_file fake_origin feed_file
