@@ -104,6 +104,26 @@ static void open_again(struct session *s, struct rpc_request *req, const struct 
         session_run(s);
 }
 
+void feed_ban(struct sessions *ss, const char *stream, const char *text)
+{
+        unsigned i = ss->bans_next;
+        ss->bans_next = (i + 1) % BANS_MAX;
+        snprintf(ss->bans[i].stream, sizeof(ss->bans[i].stream), "%s", stream);
+        snprintf(ss->bans[i].text, sizeof(ss->bans[i].text), "%s", text);
+        ss->bans[i].until_us = clock_mono_us() + BAN_US;
+}
+
+/* NULL: it may be opened. */
+static const char *ban_text(const struct sessions *ss, const char *stream)
+{
+        int64_t now_us = clock_mono_us();
+        for (unsigned i = 0; i < BANS_MAX; i++) {
+                if (ss->bans[i].until_us > now_us && strcmp(ss->bans[i].stream, stream) == 0)
+                        return ss->bans[i].text;
+        }
+        return NULL;
+}
+
 /* Its session is just beginning or just ending: that takes a moment, and what comes then is right for this OPEN too. */
 static void open_later(struct sessions *ss, struct rpc_request *req, const struct open *m)
 {
@@ -126,7 +146,10 @@ static void handle_open(struct sessions *ss, struct rpc_request *req)
                 return;
         }
         struct session *s = session_find(ss, m.stream);
-        if (!feed_supported(m.codecs))
+        const char *banned = ban_text(ss, m.stream);
+        if (banned)
+                feed_refuse(req, ERR_UNSUPPORTED, banned);
+        else if (!feed_supported(m.codecs))
                 feed_refuse(req, ERR_UNSUPPORTED, "only H.264 and AAC are supported");
         else if (!s)
                 open_new(ss, req, &m);

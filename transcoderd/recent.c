@@ -6,9 +6,9 @@
 
 #include "common/mem.h"
 
-void recent_init(struct recent *r, int64_t keep_us, bool goes_on)
+void recent_init(struct recent *r, int64_t keep_us, size_t keep_bytes, bool goes_on)
 {
-        *r = (struct recent){.keep_us = keep_us, .goes_on = goes_on};
+        *r = (struct recent){.keep_us = keep_us, .keep_bytes = keep_bytes, .goes_on = goes_on};
         for (int i = 0; i < SESSION_TRACKS_MAX; i++)
                 r->tracks[i].last = &r->tracks[i].first;
 }
@@ -50,14 +50,35 @@ static int64_t oldest_end_us(const struct recent_track *t)
         return c && c->next ? c->chunk.start_us + c->chunk.duration_us : INT64_MAX;
 }
 
+static void drop_segment(struct recent *r, struct recent_track *t)
+{
+        uint32_t segment = t->first->chunk.segment;
+        while (t->first->chunk.segment == segment)
+                drop_first(r, t);
+        t->from_segment = t->first->chunk.segment;
+}
+
+/* NULL: there is nothing that may go. */
+static struct recent_track *track_with_the_oldest(struct recent *r)
+{
+        struct recent_track *best = NULL;
+        int64_t best_us = INT64_MAX;
+        for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
+                int64_t end_us = oldest_end_us(&r->tracks[i]);
+                if (end_us >= best_us)
+                        continue;
+                best = &r->tracks[i];
+                best_us = end_us;
+        }
+        return best;
+}
+
 static void forget_old(struct recent *r, struct recent_track *t)
 {
-        while (oldest_end_us(t) < t->end_us - r->keep_us) {
-                uint32_t segment = t->first->chunk.segment;
-                while (t->first->chunk.segment == segment)
-                        drop_first(r, t);
-                t->from_segment = t->first->chunk.segment;
-        }
+        while (oldest_end_us(t) < t->end_us - r->keep_us)
+                drop_segment(r, t);
+        while (r->bytes > r->keep_bytes && (t = track_with_the_oldest(r)))
+                drop_segment(r, t);
 }
 
 void recent_chunk(struct recent *r, const struct chunk *c)

@@ -1,8 +1,9 @@
 /* recent.h - the last seconds of a session's chunks, in memory: for FETCH (serve.c), and for an origin that lost the end of
  * what it had (push.c).
  *
- * A track loses its oldest segment, whole, once that ended keep_us before the newest chunk; so a segment that is here is
- * here from its first byte. All but one: a session that goes on may begin in the middle of a segment, whose beginning
+ * A track loses its oldest segment, whole, once that ended keep_us before the newest chunk, and the session its oldest one
+ * when there are more than keep_bytes; so a segment that is here is here from its first byte. The newest segment of a track
+ * always stays. All but one: a session that goes on may begin in the middle of a segment, whose beginning
  * another transcoder made; that one is never given out. Loop thread only. */
 #ifndef TRANSCODERD_RECENT_H
 #define TRANSCODERD_RECENT_H
@@ -27,13 +28,14 @@ struct recent_track {
 
 struct recent {
         int64_t keep_us;
+        size_t keep_bytes;
         bool goes_on; /* the session had another writer before */
         bool ended;   /* nothing comes any more */
         size_t bytes;
         struct recent_track tracks[SESSION_TRACKS_MAX];
 };
 
-void recent_init(struct recent *r, int64_t keep_us, bool goes_on);
+void recent_init(struct recent *r, int64_t keep_us, size_t keep_bytes, bool goes_on);
 void recent_fini(struct recent *r);
 void recent_track(struct recent *r, const struct track_info *info);
 void recent_chunk(struct recent *r, const struct chunk *c);

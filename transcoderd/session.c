@@ -15,6 +15,7 @@
 #define BEHIND_US US_PER_S
 #define KEEPS_UP_US (US_PER_S / 2)
 #define DRAIN_MAX_US (10 * US_PER_S)
+#define RECENT_BYTES (64u << 20) /* of one session: over 50 Mbit/s for the usual 10 s */
 #define END_EXTRA_US (10 * US_PER_S) /* beyond the grace time; by then an origin has ended the session itself */
 
 static const struct state claiming, live, grace, draining, ending, gone;
@@ -46,6 +47,8 @@ static void on_chunk(void *arg, const struct chunk *c)
         struct session *s = arg;
         int64_t end_us = c->start_us + c->duration_us;
         s->end_us = end_us > s->end_us ? end_us : s->end_us;
+        s->chunks++;
+        s->chunk_bytes += c->bytes->len;
         recent_chunk(&s->recent, c);
         push_chunk(s->push, c);
         tell_serve(s);
@@ -65,6 +68,7 @@ static void on_failed(void *arg, int err, const char *text)
         char quoted[256];
         log_error("session=%s stream=%s error=\"%s\" msg=\"encoding failed\" why=%s", s->id, s->stream, err_text(err),
                   log_quote(quoted, sizeof(quoted), text));
+        feed_ban(s->all, s->stream, text);
         s->failed = true;
         session_run(s);
 }
@@ -163,7 +167,7 @@ static void start_push(struct session *s)
         memcpy(o.codecs, s->codecs, sizeof(o.codecs));
         memcpy(s->claim.session, s->id, sizeof(s->claim.session));
         s->claim.epoch_us = s->epoch_us;
-        recent_init(&s->recent, ss->recent_ms * US_PER_MS, s->claimed.track_count > 0);
+        recent_init(&s->recent, ss->recent_ms * US_PER_MS, RECENT_BYTES, s->claimed.track_count > 0);
         s->push = push_new(&o);
         push_owner(s->push, &s->owner, &s->claimed);
         for (int i = 0; i < s->claimed.track_count; i++)
@@ -193,6 +197,8 @@ static const struct state *step_claiming(struct session *s)
         start_push(s);
         int err = start_pipeline(s);
         if (err) {
+                if (err == ERR_UNSUPPORTED)
+                        feed_ban(s->all, s->stream, "the encoders cannot be started");
                 refuse(s, err, "the encoders cannot be started");
                 s->failed = true;
                 return &ending;
@@ -301,10 +307,10 @@ static void log_totals(const struct session *s)
         const struct pipeline_stats *c = &s->counted;
         log_line(s->given_up ? LOG_WARN : LOG_INFO,
                  "session=%s stream=%s seconds=%" PRId64 " media_ms=%" PRId64 " frames=%" PRIu64 " bytes=%" PRIu64
-                 " decoded=%" PRIu64 " encoded=%" PRIu64 " late=%" PRIu64 " corrupt=%" PRIu64 " shed=%" PRIu64
-                 " slate_ms=%" PRId64 " not_stored_bytes=%zu result=\"%s\" msg=\"session ended\"",
-                 s->id, s->stream, (clock_mono_us() - s->begun_us) / US_PER_S, s->end_us / US_PER_MS, s->frames, s->bytes,
-                 c->decoded, c->encoded, c->late_dropped, c->corrupt, c->shed, c->slate_us / US_PER_MS,
+                 " chunks=%" PRIu64 " chunk_bytes=%" PRIu64 " decoded=%" PRIu64 " encoded=%" PRIu64 " late=%" PRIu64
+                 " corrupt=%" PRIu64 " shed=%" PRIu64 " slate_ms=%" PRId64 " not_stored_bytes=%zu result=\"%s\" msg=\"session ended\"",
+                 s->id, s->stream, (clock_mono_us() - s->begun_us) / US_PER_S, s->end_us / US_PER_MS, s->frames, s->bytes, s->chunks,
+                 s->chunk_bytes, c->decoded, c->encoded, c->late_dropped, c->corrupt, c->shed, c->slate_us / US_PER_MS,
                  s->push ? push_queued(s->push) : 0, s->given_up ? s->given_up : err_text(s->claim_err));
 }
 

@@ -28,6 +28,8 @@
 #define SESSION_SILENT_US (2 * INT64_C(1000000)) /* a proxy that says nothing for so long is gone */
 #define RETIRED_HANDLES 256
 #define OPENS_WAITING_MAX 64
+#define BANS_MAX 64
+#define BAN_US (5 * INT64_C(1000000)) /* longer than a proxy needs to open again, shorter than a broadcaster to change */
 
 struct sessions;
 struct session;
@@ -55,6 +57,7 @@ struct session {
         struct buf *config[TRACK_KINDS];
         bool config_due[TRACK_KINDS]; /* to be pushed before the next frame */
         uint64_t frames, bytes;       /* received */
+        uint64_t chunks, chunk_bytes; /* made */
 
         /* the origins' side */
         struct claiming *claiming;
@@ -104,6 +107,12 @@ struct sessions {
                 char stream[STREAM_ID_MAX + 1];
                 int64_t until_us;
         } waiting[OPENS_WAITING_MAX];
+        struct {
+                char stream[STREAM_ID_MAX + 1]; /* that could not be encoded; "": free */
+                char text[128];
+                int64_t until_us;
+        } bans[BANS_MAX];
+        unsigned bans_next;
 };
 
 void sessions_start(struct sessions *ss); /* the fields before private ones are set */
@@ -120,6 +129,9 @@ void feed_accept(struct session *s, struct rpc_request *open, int64_t resume_us)
 void feed_retire(struct session *s, int status);               /* its handle is answered that from now on; none: nothing */
 void feed_retry(struct sessions *ss, const char *stream);      /* OPENs that wait for the stream are looked at again */
 void feed_expire(struct sessions *ss, int64_t now_us);
+/* The stream cannot be encoded as it is: for BAN_US an OPEN of it is answered ERR_UNSUPPORTED and text, or the proxy would
+ * open it again and again. */
+void feed_ban(struct sessions *ss, const char *stream, const char *text);
 bool feed_supported(const uint8_t codecs[TRACK_KINDS]);
 
 /* session.c, for feed.c */

@@ -69,7 +69,7 @@ static void open_with(const struct claim_reply *claimed, size_t queue_bytes, int
         fake_add("o1");
         memset(&t, 0, sizeof(t));
         t.may_claim = true;
-        recent_init(&t.recent, 60 * US_PER_S, claimed->track_count > 0);
+        recent_init(&t.recent, 60 * US_PER_S, SIZE_MAX, claimed->track_count > 0);
         t.push = push_new(&o);
         push_owner(t.push, &fake.origins[0], claimed);
 }

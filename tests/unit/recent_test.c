@@ -57,7 +57,7 @@ static void set_up(bool goes_on)
 {
         struct track_info info = {.name = "v360", .init = buf_copy("init", 4)};
         memset(&t, 0, sizeof(t));
-        recent_init(&t.recent, 2 * US_PER_S, goes_on);
+        recent_init(&t.recent, 2 * US_PER_S, 200, goes_on);
         recent_track(&t.recent, &info);
         buf_unref(&info.init);
         uv_loop_init(&t.loop);
@@ -209,6 +209,22 @@ static void test_old_segments_go_and_only_whole(void **state)
         assert_int_equal(t.recent.bytes, 110);
 }
 
+static void test_over_its_bytes_the_oldest_segment_goes_whatever_its_age(void **state)
+{
+        (void)state;
+        t.recent.keep_bytes = 70;
+        chunks(0, 7);
+        ask(KEY("0.m4s"), 0, 0);
+        expect(0, 50, true);
+        chunk(7);
+        ask(KEY("0.m4s"), 0, 0);
+        expect(ERR_NOT_FOUND, 0, false);
+        t.recent.keep_bytes = 10;
+        chunk(8);
+        ask(KEY("1.m4s"), 0, 0);
+        expect(0, 40, false); /* the newest is kept, however long */
+}
+
 static void test_a_segment_begun_by_another_writer_is_not_given_out(void **state)
 {
         (void)state;
@@ -296,6 +312,7 @@ int main(void)
                 TEST(test_what_is_held_is_answered_when_the_node_stops),
                 TEST(test_the_init_segment_is_there_before_any_chunk),
                 TEST(test_old_segments_go_and_only_whole),
+                TEST(test_over_its_bytes_the_oldest_segment_goes_whatever_its_age),
                 cmocka_unit_test_setup_teardown(test_a_segment_begun_by_another_writer_is_not_given_out,
                                                 session_that_goes_on, tear_down),
                 TEST(test_the_end_completes_the_last_segment),

@@ -608,6 +608,42 @@ static void test_a_failed_pipeline_ends_the_session_with_what_there_is(void **st
         assert_int_equal(feed(0, handle, 0, 1).status, ERR_CLOSED);
 }
 
+static void test_a_stream_that_cannot_be_encoded_is_refused_for_a_while(void **state)
+{
+        (void)state;
+        begin();
+        pipeline->events->failed(pipeline->arg, ERR_CODEC, "9000x9000 is too large");
+        expect_state("ending"); /* nobody has to wait for that to be told */
+        ask_open(1);
+        assert_int_equal(opened(1).status, ERR_UNSUPPORTED);
+        assert_string_equal(opened(1).text, "9000x9000 is too large");
+        expect_end();
+        ask_open(1);
+        assert_int_equal(opened(1).status, ERR_UNSUPPORTED);
+        struct open other = {.stream = "other", .epoch_us = EPOCH, .codecs = {CODEC_NONE, CODEC_AAC}};
+        say(2, message_new(MSG_OPEN, open_encode, &other)); /* only that stream */
+        grant();
+        assert_int_equal(opened(2).status, 0);
+        close_stream(2, opened(2).handle, CLOSE_STOPPED);
+        pipeline->events->drained(pipeline->arg, 0);
+        expect_end();
+        ss.bans[0].until_us = clock_mono_us();
+        begin();
+}
+
+static void test_what_was_made_is_totalled(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        feed(0, handle, 0, 3);
+        for (int n = 0; n < 4; n++)
+                make_chunk(n);
+        assert_int_equal(ss.first->frames, 3);
+        assert_int_equal(ss.first->bytes, 15);
+        assert_int_equal(ss.first->chunks, 4);
+        assert_int_equal(ss.first->chunk_bytes, 20);
+}
+
 static void test_a_session_lost_at_the_origin_is_claimed_again_only_while_it_is_fed(void **state)
 {
         (void)state;
@@ -702,6 +738,8 @@ int main(void)
                 TEST(test_an_open_does_not_wait_for_ever),
                 TEST(test_a_fenced_session_is_left_to_its_new_writer),
                 TEST(test_a_failed_pipeline_ends_the_session_with_what_there_is),
+                TEST(test_a_stream_that_cannot_be_encoded_is_refused_for_a_while),
+                TEST(test_what_was_made_is_totalled),
                 TEST(test_a_session_lost_at_the_origin_is_claimed_again_only_while_it_is_fed),
                 TEST(test_an_end_that_nobody_takes_is_given_up_after_a_while),
                 TEST(test_encoders_that_never_come_to_an_end_do_not_hold_the_session),
