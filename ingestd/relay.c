@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,6 @@
 #include "ingestd/rtmp_close.h"
 #include "ingestd/stats.h"
 
-#define BATCH_BYTES (1u << 20) /* a batch is no longer than this, but for a single frame that is */
 #define WAIT_FIRST_MS 100      /* between rounds over all transcoders; then doubled */
 #define WAIT_MAX_MS 2000
 #define NO_CREDIT_MS 20        /* until a transcoder that took nothing is asked again */
@@ -35,11 +35,10 @@ struct relay {
         void *arg;
         enum relay_state state;
         uv_timer_t timer;
-        struct relay *next_due;
-        bool due;
 
-        struct relay_candidate peer; /* OPENING to CLOSING; rpc NULL once it is no longer ours to use */
-        struct rpc_call *call;       /* under way; its done() finds the state that it is to act on */
+        struct beat_member at; /* the transcoder, OPENING to CLOSING; its rpc is NULL once it is no longer ours to use */
+        char address[64];      /* of it */
+        struct rpc_call *call; /* OPEN or CLOSE under way; its done() finds the state that it is to act on */
         char tried[RELAY_CANDIDATES][64];
         unsigned tried_count;
         unsigned wait_ms;
@@ -87,8 +86,13 @@ static void wait_for(struct relay *r, uint64_t ms)
 static void become_done(struct relay *r)
 {
         set_state(r, RELAY_DONE);
-        r->peer.rpc = NULL;
+        r->at.rpc = NULL;
         wait_for(r, 0);
+}
+
+static bool busy(const struct relay *r)
+{
+        return r->call || r->at.aboard;
 }
 
 static bool finish_overdue(const struct relay *r)
@@ -109,8 +113,8 @@ static bool was_tried(const struct relay *r, const char *address)
 
 static void note_tried(struct relay *r)
 {
-        if (r->tried_count < RELAY_CANDIDATES && !was_tried(r, r->peer.address))
-                memcpy(r->tried[r->tried_count++], r->peer.address, sizeof(r->peer.address));
+        if (r->tried_count < RELAY_CANDIDATES && !was_tried(r, r->address))
+                memcpy(r->tried[r->tried_count++], r->address, sizeof(r->address));
 }
 
 static bool choose(struct relay *r)
@@ -119,7 +123,8 @@ static bool choose(struct relay *r)
         size_t n = r->all->link->walk(r->all->link_arg, r->stream.stream, found, RELAY_CANDIDATES);
         for (size_t i = 0; i < n; i++) {
                 if (!was_tried(r, found[i].address)) {
-                        r->peer = found[i];
+                        r->at.rpc = found[i].rpc;
+                        memcpy(r->address, found[i].address, sizeof(r->address));
                         return true;
                 }
         }
@@ -144,7 +149,7 @@ static void wait_and_seek(struct relay *r, unsigned wait_ms)
 static void next_transcoder(struct relay *r)
 {
         note_tried(r);
-        r->peer.rpc = NULL;
+        r->at.rpc = NULL;
         seek(r);
 }
 
@@ -203,12 +208,13 @@ static void adopt(struct relay *r, const struct open_reply *m)
         r->wait_ms = 0;
         r->busy_since_us = 0;
         r->credit = BATCH_FRAMES_MAX;
+        r->at.takes_many = false;
         r->cursor = r->wire_zero = r->replay->head;
         uint64_t again_frames = r->sent > r->cursor ? r->sent - r->cursor : 0;
         stats_add(STAT_OPENS, 1);
         stats_add(STAT_REPLAYED_FRAMES, (int64_t)again_frames);
         log_info("session=%s stream=%s transcoder=%s generation=%u replayed_frames=%" PRIu64 " msg=\"%s\"", r->session,
-                 r->stream.stream, r->peer.address, m->generation, again_frames, again ? "opened again" : "opened");
+                 r->stream.stream, r->address, m->generation, again_frames, again ? "opened again" : "opened");
         set_state(r, RELAY_LIVE);
         if (r->opened_configs != r->replay->config_changes)
                 seek(r); /* the buffer ran over meanwhile, and begins with another configuration now */
@@ -219,7 +225,7 @@ static void adopt(struct relay *r, const struct open_reply *m)
 static void open_refused(struct relay *r, const struct open_reply *m)
 {
         char quoted[192];
-        log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\" why=%s", r->stream.stream, r->peer.address,
+        log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\" why=%s", r->stream.stream, r->address,
                  err_text(m->status), log_quote(quoted, sizeof(quoted), m->text));
         const char *text = *m->text ? m->text : err_text(m->status);
         if (m->status == ERR_NOT_YET && r->finish)
@@ -239,11 +245,11 @@ static void on_opened(struct relay *r, int err, nng_msg *reply)
         struct reader reader;
         struct open_reply m;
         if (err) {
-                log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\"", r->stream.stream, r->peer.address,
+                log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\"", r->stream.stream, r->address,
                          err_text(err));
                 next_transcoder(r);
         } else if (message_open(&reader, reply) != MSG_OPEN_REPLY || open_reply_decode(&reader, &m)) {
-                r->all->link->drop(r->peer.rpc, "malformed answer to OPEN");
+                r->all->link->drop(r->at.rpc, "malformed answer to OPEN");
                 next_transcoder(r);
         } else if (m.status) {
                 open_refused(r, &m);
@@ -254,19 +260,16 @@ static void on_opened(struct relay *r, int err, nng_msg *reply)
 
 /* Calls ----------------------------------------------------------------------------------------------------------- */
 
-static void on_media(struct relay *r, int err, nng_msg *reply);
 static void lost(struct relay *r, const char *why);
 
 static void on_called(void *arg, int err, nng_msg *reply)
 {
         struct relay *r = arg;
         r->call = NULL;
-        if (err == 0 && !r->peer.rpc)
+        if (err == 0 && !r->at.rpc)
                 err = ERR_CLOSED; /* it answered, and was forgotten before that was read */
         if (r->state == RELAY_OPENING)
                 on_opened(r, err, reply);
-        else if (r->state == RELAY_LIVE)
-                on_media(r, err, reply);
         else if (r->state == RELAY_CLOSING && err && !finish_overdue(r))
                 lost(r, err_text(err)); /* with frames that may not have been stored */
         else if (r->state == RELAY_CLOSING || r->state == RELAY_DONE)
@@ -277,9 +280,10 @@ static void on_called(void *arg, int err, nng_msg *reply)
 
 static void call(struct relay *r, nng_msg *request, unsigned timeout_ms)
 {
-        assert(!r->call);
+        assert(!busy(r));
+        beat_leave(&r->all->beat, &r->at);
         uv_timer_stop(&r->timer);
-        r->call = r->all->link->call(r->peer.rpc, request, timeout_ms, on_called, r);
+        r->call = r->all->link->call(r->at.rpc, request, timeout_ms, on_called, r);
 }
 
 static void seek(struct relay *r)
@@ -305,7 +309,7 @@ static void send_close(struct relay *r)
 {
         struct close_stream m = {.handle = r->handle, .reason = (uint8_t)r->finish};
         set_state(r, RELAY_CLOSING);
-        call(r, message_new(MSG_CLOSE, close_stream_encode, &m), RELAY_CALL_MS);
+        call(r, message_new(MSG_CLOSE, close_stream_encode, &m), RELAY_CLOSE_MS);
 }
 
 /* Media ----------------------------------------------------------------------------------------------------------- */
@@ -313,47 +317,64 @@ static void send_close(struct relay *r)
 static void lost(struct relay *r, const char *why)
 {
         log_warn("session=%s stream=%s transcoder=%s msg=\"transcoder lost\" why=\"%s\"", r->session, r->stream.stream,
-                 r->peer.address, why);
+                 r->address, why);
         stats_add(STAT_FAILOVERS, 1);
         next_transcoder(r);
 }
 
-/* How many frames from cursor on go into a batch; their bytes are added up in *bytes. */
-static uint16_t measure_batch(const struct relay *r, struct frame *frames, size_t *bytes)
+static struct relay *relay_of(struct beat_member *m)
 {
-        uint32_t most = r->credit < BATCH_FRAMES_MAX ? r->credit : BATCH_FRAMES_MAX;
-        uint16_t n = 0;
-        *bytes = 0;
-        for (; n < most && r->cursor + n < r->replay->tail; n++) {
-                const struct frame *f = replay_at(r->replay, r->cursor + n);
-                if (n > 0 && *bytes + f->bytes->len > BATCH_BYTES)
-                        break;
-                *bytes += f->bytes->len;
-                frames[n] = *f;
+        return (struct relay *)((char *)m - offsetof(struct relay, at));
+}
+
+/* What is next, from cursor on. */
+static bool fill(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes)
+{
+        struct relay *r = relay_of(m);
+        size_t bytes = 0;
+        if (r->state != RELAY_LIVE)
+                return false;
+        if (r->cursor < r->replay->head) { /* the buffer ran over since it became due */
+                wait_for(r, 0);
+                return false;
         }
-        return n;
+        *part = (struct media){.handle = r->handle, .first_seq = r->cursor - r->wire_zero, .frames = room};
+        if (r->credit < most)
+                most = r->credit;
+        for (; part->count < most && r->cursor + part->count < r->replay->tail; part->count++) {
+                const struct frame *f = replay_at(r->replay, r->cursor + part->count);
+                if (part->count > 0 && bytes + f->bytes->len > max_bytes)
+                        break;
+                bytes += f->bytes->len;
+                room[part->count] = *f;
+        }
+        r->batch_end = r->cursor + part->count;
+        if (r->batch_end > r->sent)
+                r->sent = r->batch_end;
+        uv_timer_stop(&r->timer);
+        return true;
+}
+
+/* False: it is behind what the buffer still has, and was left. */
+static bool in_step(struct relay *r)
+{
+        if (r->cursor >= r->replay->head)
+                return true;
+        lost(r, "it takes nothing for longer than the replay buffer holds");
+        return false;
 }
 
 static void send_batch(struct relay *r)
 {
-        struct frame frames[BATCH_FRAMES_MAX];
-        size_t bytes;
-        if (r->cursor < r->replay->head) {
-                lost(r, "it takes nothing for longer than the replay buffer holds");
-                return;
-        }
-        struct media m = {.handle = r->handle, .first_seq = r->cursor - r->wire_zero, .frames = frames};
-        m.count = measure_batch(r, frames, &bytes);
-        r->batch_end = r->cursor + m.count;
-        if (r->batch_end > r->sent)
-                r->sent = r->batch_end;
-        stats_add(STAT_BATCHES, 1);
-        stats_add(STAT_RELAYED_FRAMES, m.count);
-        stats_add(STAT_RELAYED_BYTES, (int64_t)bytes);
-        call(r, message_new(MSG_MEDIA, media_encode, &m), RELAY_CALL_MS);
+        if (in_step(r))
+                beat_now(&r->all->beat, &r->at);
 }
 
-static void become_due(struct relay *r);
+static void become_due(struct relay *r)
+{
+        if (in_step(r))
+                beat_join(&r->all->beat, &r->at);
+}
 
 /* What to do until the next answer: the batch is back. */
 static void go_on(struct relay *r, bool stuck)
@@ -379,12 +400,12 @@ static bool move_away(struct relay *r)
         if (r->finish || (r->moved_us && now - r->moved_us < MOVE_AGAIN_US))
                 return false;
         if (r->all->link->walk(r->all->link_arg, r->stream.stream, &best, 1) == 0 ||
-            strcmp(best.address, r->peer.address) == 0)
+            strcmp(best.address, r->address) == 0)
                 return false;
         r->moved_us = now;
         stats_add(STAT_MOVES, 1);
         log_info("session=%s stream=%s transcoder=%s msg=\"moving away, it drains\"", r->session, r->stream.stream,
-                 r->peer.address);
+                 r->address);
         next_transcoder(r);
         return true;
 }
@@ -393,7 +414,7 @@ static void on_taken(struct relay *r, const struct media_reply *m)
 {
         uint64_t taken = r->wire_zero + m->next_seq;
         if (m->next_seq > r->batch_end - r->wire_zero) {
-                r->all->link->drop(r->peer.rpc, "took frames that it was not sent");
+                r->all->link->drop(r->at.rpc, "took frames that it was not sent");
                 lost(r, "answer makes no sense");
                 return;
         }
@@ -406,6 +427,7 @@ static void on_taken(struct relay *r, const struct media_reply *m)
         if (taken > r->taken)
                 r->taken = taken;
         r->credit = m->credit;
+        r->at.takes_many = m->takes_many;
         replay_trim(r->replay, m->stored_us, r->taken < taken ? r->taken : taken);
         if (!m->draining || !move_away(r))
                 go_on(r, stuck);
@@ -425,8 +447,8 @@ static bool too_often(struct relay *r, unsigned most)
 static void open_anew(struct relay *r, const char *why)
 {
         log_warn("session=%s stream=%s transcoder=%s msg=\"opening again\" why=\"%s\"", r->session, r->stream.stream,
-                 r->peer.address, why);
-        r->peer.rpc = NULL;
+                 r->address, why);
+        r->at.rpc = NULL;
         seek(r);
 }
 
@@ -486,27 +508,26 @@ static void on_busy(struct relay *r)
                 wait_for(r, NO_CREDIT_MS);
 }
 
-static void on_media(struct relay *r, int err, nng_msg *reply)
+static void on_answered(struct beat_member *m, int err, const struct media_reply *reply)
 {
-        struct reader reader;
-        struct media_reply m;
+        struct relay *r = relay_of(m);
+        assert(r->state == RELAY_LIVE);
         if (err == ERR_FULL) {
                 on_busy(r);
         } else if (err) {
                 lost(r, err_text(err));
-        } else if (message_open(&reader, reply) != MSG_MEDIA_REPLY || media_reply_decode(&reader, &m)) {
-                r->all->link->drop(r->peer.rpc, "malformed answer to MEDIA");
-                lost(r, err_text(ERR_PROTO));
         } else {
                 r->busy_since_us = 0;
-                on_media_status(r, &m);
+                on_media_status(r, reply);
         }
 }
+
+static const struct beat_ops beat_ops = {.fill = fill, .answered = on_answered};
 
 static void on_timer(uv_timer_t *timer)
 {
         struct relay *r = timer->data;
-        if (r->call)
+        if (busy(r))
                 return;
         if (r->state == RELAY_SEEKING)
                 seek(r);
@@ -518,63 +539,17 @@ static void on_timer(uv_timer_t *timer)
                 r->events->done(r->arg); /* frees r */
 }
 
-/* The beat ------------------------------------------------------------------------------------------------------- */
-
-static void on_beat(uv_timer_t *timer)
-{
-        struct relays *rs = timer->data;
-        struct relay *r = rs->due;
-        rs->due = NULL;
-        rs->beating = false;
-        for (struct relay *next; r; r = next) {
-                next = r->next_due;
-                r->due = false;
-                if (r->state == RELAY_LIVE && !r->call)
-                        send_batch(r);
-        }
-}
-
-static void become_due(struct relay *r)
-{
-        struct relays *rs = r->all;
-        if (r->due)
-                return;
-        r->due = true;
-        r->next_due = rs->due;
-        rs->due = r;
-        if (rs->beating)
-                return;
-        rs->beating = true;
-        uint64_t wait = rs->gather_ms ? rs->gather_ms - uv_now(rs->loop) % rs->gather_ms : 0;
-        uv_timer_start(&rs->beat, on_beat, wait, 0);
-}
-
-static void not_due(struct relay *r)
-{
-        struct relay **link = &r->all->due;
-        if (!r->due)
-                return;
-        while (*link != r)
-                link = &(*link)->next_due;
-        *link = r->next_due;
-        r->due = false;
-}
+/* Life ------------------------------------------------------------------------------------------------------------ */
 
 void relays_open(struct relays *rs)
 {
-        uv_timer_init(rs->loop, &rs->beat);
-        rs->beat.data = rs;
-        rs->beating = false;
-        rs->due = NULL;
+        beat_open(&rs->beat, rs->loop, rs->gather_ms, rs->link, &beat_ops);
 }
 
 void relays_close(struct relays *rs)
 {
-        assert(!rs->due);
-        uv_close((uv_handle_t *)&rs->beat, NULL);
+        beat_close(&rs->beat);
 }
-
-/* Life ------------------------------------------------------------------------------------------------------------ */
 
 struct relay *relay_new(struct relays *rs, const struct relay_stream *stream, struct timeline *timeline,
                         struct replay *replay, const struct relay_events *events, void *arg)
@@ -604,7 +579,7 @@ bool relay_opened(const struct relay *r)
 
 void relay_kick(struct relay *r)
 {
-        if (r->state == RELAY_LIVE && !r->call && !r->due && r->credit > 0)
+        if (r->state == RELAY_LIVE && !busy(r) && !r->at.due && r->credit > 0)
                 become_due(r);
 }
 
@@ -619,16 +594,19 @@ void relay_poke(struct relay *r)
 
 bool relay_uses(const struct relay *r, const struct rpc_client *c)
 {
-        return c && r->peer.rpc == c;
+        return c && r->at.rpc == c;
 }
 
 void relay_lose(struct relay *r, const struct rpc_client *gone)
 {
         if (!relay_uses(r, gone))
                 return;
-        if (r->call) {
-                r->peer.rpc = NULL; /* done() goes on from here */
-                r->all->link->cancel(r->call);
+        if (busy(r)) {
+                r->at.rpc = NULL; /* the answer, or that there is none, goes on from here */
+                if (r->call)
+                        r->all->link->cancel(r->call);
+                else
+                        beat_cancel(&r->all->beat, &r->at);
         } else if (r->state == RELAY_LIVE) {
                 lost(r, "it is gone");
         }
@@ -642,7 +620,7 @@ void relay_finish(struct relay *r, enum close_reason why)
         r->finish_by_us = clock_mono_us() + RELAY_FINISH_MS * US_PER_MS;
         if (r->state == RELAY_NEW)
                 become_done(r);
-        else if (r->state == RELAY_LIVE && !r->call)
+        else if (r->state == RELAY_LIVE && !busy(r))
                 wait_for(r, 0);
 }
 
@@ -653,7 +631,7 @@ static void on_timer_closed(uv_handle_t *h)
 
 void relay_free(struct relay *r)
 {
-        assert(r->state == RELAY_DONE && !r->call);
-        not_due(r);
+        assert(r->state == RELAY_DONE && !busy(r));
+        beat_leave(&r->all->beat, &r->at);
         uv_close((uv_handle_t *)&r->timer, on_timer_closed);
 }

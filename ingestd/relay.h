@@ -18,11 +18,12 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "common/rpc.h"
+#include "ingestd/beat.h"
+#include "ingestd/relay_link.h"
 #include "ingestd/replay.h"
 #include "ingestd/timeline.h"
 
-#define RELAY_CALL_MS 2000      /* deadline of MEDIA and CLOSE */
+#define RELAY_CLOSE_MS 2000     /* deadline of CLOSE; that of MEDIA is in beat.h */
 #define RELAY_OPEN_MS 3000      /* of OPEN: the transcoder asks its origins meanwhile */
 #define RELAY_KEEPALIVE_MS 500  /* an empty batch when there is nothing to send */
 #define RELAY_FINISH_MS 5000
@@ -30,29 +31,13 @@
 
 struct relay;
 
-struct relay_candidate {
-        char address[64];
-        struct rpc_client *rpc;
-};
-
-/* How transcoders are found and reached. */
-struct relay_link {
-        /* Transcoders for the stream, best first; at most max. Returns how many. */
-        size_t (*walk)(void *arg, const char *stream, struct relay_candidate *out, size_t max);
-        struct rpc_call *(*call)(struct rpc_client *c, nng_msg *request, unsigned timeout_ms, rpc_done *done, void *arg);
-        void (*cancel)(struct rpc_call *call);
-        void (*drop)(struct rpc_client *c, const char *why); /* it sent what makes no sense */
-};
-
 /* What all relays of a daemon share. */
 struct relays {
         uv_loop_t *loop;
         const struct relay_link *link;
         void *link_arg;
-        unsigned gather_ms; /* frames wait so long for others, all streams to the same beat; 0: not at all */
-        uv_timer_t beat;
-        bool beating;
-        struct relay *due; /* to be sent at the next beat */
+        unsigned gather_ms; /* frames wait so long for others; 0: not at all */
+        struct beat beat;
 };
 void relays_open(struct relays *rs);  /* the fields before beat are set */
 void relays_close(struct relays *rs); /* no relay is left */

@@ -119,6 +119,8 @@ int media_decode(struct reader *r, struct media *m, struct frame frames[BATCH_FR
         return 0;
 }
 
+enum { REPLY_DRAINING = 1, REPLY_TAKES_MANY = 2 };
+
 void media_reply_encode(struct writer *w, const void *message)
 {
         const struct media_reply *m = message;
@@ -126,16 +128,69 @@ void media_reply_encode(struct writer *w, const void *message)
         writer_u64(w, m->next_seq);
         writer_i64(w, m->stored_us);
         writer_u32(w, m->credit);
-        writer_u8(w, m->draining);
+        writer_u8(w, (uint8_t)((m->draining ? REPLY_DRAINING : 0) | (m->takes_many ? REPLY_TAKES_MANY : 0)));
 }
 
-int media_reply_decode(struct reader *r, struct media_reply *m)
+static void read_reply(struct reader *r, struct media_reply *m)
 {
         m->status = check_status(r);
         m->next_seq = reader_u64(r);
         m->stored_us = reader_i64(r);
         m->credit = reader_u32(r);
-        m->draining = check_flags(r, 1);
+        uint8_t flags = check_flags(r, REPLY_DRAINING | REPLY_TAKES_MANY);
+        m->draining = flags & REPLY_DRAINING ? 1 : 0;
+        m->takes_many = flags & REPLY_TAKES_MANY ? 1 : 0;
+}
+
+int media_reply_decode(struct reader *r, struct media_reply *m)
+{
+        read_reply(r, m);
+        return reader_done(r);
+}
+
+void media_many_encode(struct writer *w, const void *message)
+{
+        const struct media_many *m = message;
+        assert(m->count <= MEDIA_MANY_MAX);
+        writer_u16(w, m->count);
+        for (int i = 0; i < m->count; i++) {
+                struct writer size;
+                writer_init(&size, NULL, 0);
+                media_encode(&size, &m->parts[i]);
+                writer_u32(w, (uint32_t)size.len);
+                media_encode(w, &m->parts[i]);
+        }
+}
+
+int media_many_decode(struct reader *r, struct reader parts[MEDIA_MANY_MAX], uint16_t *count)
+{
+        *count = reader_u16(r);
+        if (*count > MEDIA_MANY_MAX)
+                reader_fail(r);
+        for (int i = 0; !r->err && i < *count; i++) {
+                size_t len = reader_u32(r);
+                const uint8_t *bytes = reader_bytes(r, len);
+                reader_init(&parts[i], bytes, r->err ? 0 : len);
+        }
+        return reader_done(r);
+}
+
+void media_many_reply_encode(struct writer *w, const void *message)
+{
+        const struct media_many_reply *m = message;
+        assert(m->count <= MEDIA_MANY_MAX);
+        writer_u16(w, m->count);
+        for (int i = 0; i < m->count; i++)
+                media_reply_encode(w, &m->parts[i]);
+}
+
+int media_many_reply_decode(struct reader *r, struct media_many_reply *m)
+{
+        m->count = reader_u16(r);
+        if (m->count > MEDIA_MANY_MAX)
+                reader_fail(r);
+        for (int i = 0; !r->err && i < m->count; i++)
+                read_reply(r, &m->parts[i]);
         return reader_done(r);
 }
 

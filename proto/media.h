@@ -74,9 +74,28 @@ struct media_reply {
         int64_t stored_us;   /* every track is stored up to here: older frames need no replay */
         uint32_t credit;     /* frames it would take now; 0: send empty batches until it is more */
         uint8_t draining;
+        uint8_t takes_many;  /* MEDIA_MANY may be sent here */
 };
 void media_reply_encode(struct writer *w, const void *message);
 int media_reply_decode(struct reader *r, struct media_reply *m);
+
+/* MEDIA of many sessions in one message, each as if it had come alone, so that a beat's worth of streams costs one request.
+ * The answer has theirs in the same order. */
+#define MEDIA_MANY_MAX 64
+struct media_many {
+        uint16_t count; /* ≤ MEDIA_MANY_MAX; BATCH_MAX bounds the bytes of them all */
+        const struct media *parts;
+};
+void media_many_encode(struct writer *w, const void *message);
+/* parts gets *count readers, one for media_decode() each. */
+int media_many_decode(struct reader *r, struct reader parts[MEDIA_MANY_MAX], uint16_t *count);
+
+struct media_many_reply {
+        uint16_t count; /* ≤ MEDIA_MANY_MAX */
+        struct media_reply parts[MEDIA_MANY_MAX];
+};
+void media_many_reply_encode(struct writer *w, const void *message);
+int media_many_reply_decode(struct reader *r, struct media_many_reply *m);
 
 enum close_reason { CLOSE_STOPPED = 1 /* by the broadcaster: end now */, CLOSE_LOST = 2 /* slate for the grace time */,
                     CLOSE_REFUSED = 3 /* we threw it out: end now */ };

@@ -140,34 +140,62 @@ static void release_msg(void *msg)
         nng_msg_free(msg);
 }
 
-static void on_media(struct rpc_request *req)
+static int take_media(struct reader *body, struct buf *whole, struct media_reply *reply)
 {
         static struct frame frames[BATCH_FRAMES_MAX];
         struct media m;
-        struct media_reply reply = {.credit = BATCH_FRAMES_MAX, .draining = self.draining};
-        struct buf *whole = buf_wrap(nng_msg_body(req->msg), nng_msg_len(req->msg), release_msg, req->msg);
-        req->msg = NULL;
-        int err = media_decode(&req->body, &m, frames, whole);
-        struct stream *s = err ? NULL : by_handle(m.handle);
+        if (media_decode(body, &m, frames, whole))
+                return ERR_PROTO;
+        struct stream *s = by_handle(m.handle);
+        *reply = (struct media_reply){.credit = BATCH_FRAMES_MAX, .draining = self.draining, .takes_many = 1};
         if (!s) {
-                reply.status = ERR_NOT_FOUND;
+                reply->status = ERR_NOT_FOUND;
         } else if (m.first_seq != s->next_seq) {
                 s->out_of_order++;
-                reply.status = ERR_ORDER;
-                reply.next_seq = s->next_seq;
+                reply->status = ERR_ORDER;
+                reply->next_seq = s->next_seq;
         } else {
                 for (int i = 0; i < m.count; i++)
                         count_frame(s, &frames[i]);
-                reply.next_seq = s->next_seq = m.first_seq + m.count;
-                reply.stored_us = stored_us(s);
+                reply->next_seq = s->next_seq = m.first_seq + m.count;
+                reply->stored_us = stored_us(s);
         }
-        for (int i = 0; !err && i < m.count; i++)
+        for (int i = 0; i < m.count; i++)
                 buf_unref(&frames[i].bytes);
-        buf_unref(&whole);
-        if (err)
+        return 0;
+}
+
+static struct buf *take_message(struct rpc_request *req)
+{
+        nng_msg *msg = req->msg;
+        req->msg = NULL;
+        return buf_wrap(nng_msg_body(msg), nng_msg_len(msg), release_msg, msg);
+}
+
+static void on_media(struct rpc_request *req)
+{
+        struct media_reply reply;
+        struct buf *whole = take_message(req);
+        if (take_media(&req->body, whole, &reply))
                 rpc_drop(req, "malformed MEDIA");
         else
                 rpc_reply(req, message_new(MSG_MEDIA_REPLY, media_reply_encode, &reply));
+        buf_unref(&whole);
+}
+
+static void on_media_many(struct rpc_request *req)
+{
+        static struct media_many_reply reply;
+        struct reader parts[MEDIA_MANY_MAX];
+        struct buf *whole = take_message(req);
+        int err = media_many_decode(&req->body, parts, &reply.count);
+        for (int i = 0; !err && i < reply.count; i++)
+                err = take_media(&parts[i], whole, &reply.parts[i]);
+        if (err)
+                rpc_drop(req, "malformed MEDIA_MANY");
+        else
+                rpc_reply(req, message_new(MSG_MEDIA_MANY_REPLY, media_many_reply_encode, &reply));
+        buf_unref(&whole);
 }
 
 static void on_close(struct rpc_request *req)
@@ -194,6 +222,8 @@ static void on_request(void *arg, struct rpc_request *req)
                 on_open(req);
         else if (req->type == MSG_MEDIA)
                 on_media(req);
+        else if (req->type == MSG_MEDIA_MANY)
+                on_media_many(req);
         else if (req->type == MSG_CLOSE)
                 on_close(req);
         else

@@ -20,6 +20,7 @@
 #define WALL (INT64_C(1767225600) * US_PER_S)
 #define MS US_PER_MS
 #define TAKEN_MAX 8192
+#define HANDLES_MAX 200
 
 /* The transcoders: two addresses that share what they were told. ------------------------------------------------- */
 
@@ -37,10 +38,14 @@ struct node {
         int open_status, media_status; /* with which the next ones are answered */
         int64_t epoch_us;              /* 0: as proposed */
         char session[SESSION_ID_MAX + 1];
-        uint64_t handle, next_seq;
+        struct stream {
+                bool open;
+                uint64_t next_seq;
+        } stream[HANDLES_MAX + 1]; /* by handle */
+        uint64_t lie;              /* added to what it says it took */
         uint32_t credit;
-        bool draining, malformed, silent;
-        unsigned opens, closes, batches, empty, most_in_flight, in_flight;
+        bool draining, malformed, silent, takes_many;
+        unsigned messages, shared, opens, closes, batches, empty, most_in_flight, in_flight;
         uint8_t closed;
         struct open open; /* the last one; config pointers do not outlive it */
         char config[TRACK_KINDS][8];
@@ -120,11 +125,12 @@ static nng_msg *answer_open(struct node *n, struct reader *r)
                 snprintf(n->config[k], sizeof(n->config[k]), "%.*s", (int)n->open.config[k].len,
                          n->open.config[k].len ? (const char *)n->open.config[k].data : "");
         if (n->open_status == 0) {
-                reply.handle = n->handle = ++t.handles;
+                reply.handle = ++t.handles;
+                assert_true(t.handles <= HANDLES_MAX);
+                n->stream[t.handles].open = true;
                 reply.epoch_us = n->epoch_us ? n->epoch_us : n->open.epoch_us;
                 reply.generation = n->opens;
                 memcpy(reply.session, n->session, sizeof(reply.session));
-                n->next_seq = 0;
                 n->media_status = 0;
         }
         return message_new(MSG_OPEN_REPLY, open_reply_encode, &reply);
@@ -138,30 +144,45 @@ static void take_frame(struct node *n, const struct frame *f)
         n->taken[n->taken_count++].bytes = NULL;
 }
 
-static nng_msg *answer_media(struct node *n, struct reader *r, nng_msg *msg)
+static struct media_reply take_batch(struct node *n, struct reader *r, struct buf *whole)
 {
         static struct frame frames[BATCH_FRAMES_MAX];
         struct media m;
-        struct buf *whole = buf_copy(nng_msg_body(msg), nng_msg_len(msg));
-        reader_init(r, whole->data + 1, whole->len - 1);
         assert_int_equal(media_decode(r, &m, frames, whole), 0);
         n->batches++;
         n->empty += m.count == 0;
         struct media_reply reply = {.status = (int8_t)n->media_status, .credit = n->credit, .draining = n->draining,
-                                    .stored_us = n->stored_us};
-        if (m.handle != n->handle)
+                                    .stored_us = n->stored_us, .takes_many = n->takes_many};
+        struct stream *s = m.handle <= HANDLES_MAX ? &n->stream[m.handle] : NULL;
+        if (!s || !s->open)
                 reply.status = ERR_NOT_FOUND;
         for (int i = 0; i < m.count; i++) {
                 if (reply.status == 0) {
-                        assert_int_equal(m.first_seq + (unsigned)i, n->next_seq);
+                        assert_int_equal(m.first_seq + (unsigned)i, s->next_seq);
                         take_frame(n, &frames[i]);
-                        n->next_seq++;
+                        s->next_seq++;
                 }
                 buf_unref(&frames[i].bytes);
         }
-        reply.next_seq = n->next_seq;
+        reply.next_seq = reply.status == ERR_NOT_FOUND ? 0 : s->next_seq + n->lie;
+        return reply;
+}
+
+static nng_msg *answer_media(struct node *n, nng_msg *msg, bool many)
+{
+        struct media_many_reply reply = {.count = 1};
+        struct reader r, parts[MEDIA_MANY_MAX];
+        struct buf *whole = buf_copy(nng_msg_body(msg), nng_msg_len(msg));
+        reader_init(&r, whole->data + 1, whole->len - 1);
+        if (many)
+                assert_int_equal(media_many_decode(&r, parts, &reply.count), 0);
+        n->messages++;
+        n->shared += many;
+        for (uint16_t i = 0; i < reply.count; i++)
+                reply.parts[i] = take_batch(n, many ? &parts[i] : &r, whole);
         buf_unref(&whole);
-        return message_new(MSG_MEDIA_REPLY, media_reply_encode, &reply);
+        return many ? message_new(MSG_MEDIA_MANY_REPLY, media_many_reply_encode, &reply)
+                    : message_new(MSG_MEDIA_REPLY, media_reply_encode, &reply.parts[0]);
 }
 
 static nng_msg *answer(struct node *n, nng_msg *request)
@@ -174,8 +195,8 @@ static nng_msg *answer(struct node *n, nng_msg *request)
         }
         if (type == MSG_OPEN)
                 return answer_open(n, &r);
-        if (type == MSG_MEDIA)
-                return answer_media(n, &r, request);
+        if (type == MSG_MEDIA || type == MSG_MEDIA_MANY)
+                return answer_media(n, request, type == MSG_MEDIA_MANY);
         assert_int_equal(type, MSG_CLOSE);
         struct close_stream m;
         assert_int_equal(close_stream_decode(&r, &m), 0);
@@ -753,7 +774,7 @@ static void test_an_answer_that_makes_no_sense_drops_the_transcoder(void **state
         send_media(&c, 30, 31);
         UNTIL(t.node[1].opens == 1);
         assert_int_equal(t.dropped_peers, 1);
-        t.node[1].next_seq += 1000; /* took what it was never sent */
+        t.node[1].lie = 1000; /* took what it was never sent */
         t.node[1].listed = false;
         t.node[0].malformed = false;
         pump();
@@ -808,6 +829,101 @@ static void test_one_batch_is_in_flight_and_the_next_one_gathers(void **state)
         assert_int_equal(t.node[0].batches, batches + 2);
         assert_pictures(&t.node[0], 0, 0, 60);
         end(&c, CLOSE_STOPPED);
+}
+
+static void test_streams_that_are_due_together_share_a_message(void **state)
+{
+        (void)state;
+        enum { STREAMS = 100 };
+        static struct caster c[STREAMS];
+        t.limits.max_publishers = STREAMS;
+        t.node[0].takes_many = true;
+        for (int i = 0; i < STREAMS; i++) {
+                char name[16];
+                snprintf(name, sizeof(name), "cam-%d", i);
+                begin(&c[i], name);
+                send_configs(&c[i]);
+                send_media(&c[i], 0, 1);
+        }
+        pump();
+        assert_int_equal(t.node[0].opens, STREAMS);
+        unsigned messages = t.node[0].messages, taken = t.node[0].taken_count;
+        for (int i = 0; i < STREAMS; i++)
+                send_media(&c[i], 1, 2);
+        pump();
+        assert_int_equal(t.node[0].taken_count, taken + 2 * STREAMS);
+        assert_int_equal(t.node[0].messages, messages + 2); /* at most MEDIA_MANY_MAX in one */
+        for (int i = 0; i < STREAMS; i++)
+                end(&c[i], CLOSE_STOPPED);
+        UNTIL(t.node[0].closes == STREAMS);
+}
+
+static void test_a_lost_message_is_every_streams_loss_and_no_others(void **state)
+{
+        (void)state;
+        struct caster a, b, other;
+        t.node[0].takes_many = t.node[1].takes_many = true;
+        t.node[0].listed = false;
+        begin(&other, "other");
+        send_configs(&other);
+        send_media(&other, 0, 1);
+        pump();
+        t.node[0].listed = true;
+        begin(&a, "a");
+        begin(&b, "b");
+        send_configs(&a);
+        send_configs(&b);
+        send_media(&a, 0, 1);
+        send_media(&b, 0, 1);
+        pump();
+        assert_int_equal(t.node[0].opens, 2);
+        t.node[0].lost = true;
+        send_media(&a, 1, 2);
+        send_media(&b, 1, 2);
+        send_media(&other, 1, 2);
+        pump();
+        assert_int_equal(t.node[1].opens, 3);
+        assert_int_equal(t.node[1].taken_count, 3 * 4);
+        end(&a, CLOSE_STOPPED);
+        end(&b, CLOSE_STOPPED);
+        end(&other, CLOSE_STOPPED);
+}
+
+static void test_a_transcoder_that_does_not_take_many_gets_them_one_by_one(void **state)
+{
+        (void)state;
+        struct caster a, b;
+        begin(&a, "a");
+        begin(&b, "b");
+        send_configs(&a);
+        send_configs(&b);
+        for (int n = 0; n < 10; n++) {
+                send_media(&a, n, n + 1);
+                send_media(&b, n, n + 1);
+                pump();
+        }
+        assert_int_equal(t.node[0].shared, 0);
+        assert_int_equal(t.node[0].taken_count, 40);
+        end(&a, CLOSE_STOPPED);
+        end(&b, CLOSE_STOPPED);
+}
+
+static void test_malformed_lists_of_batches_are_refused(void **state)
+{
+        (void)state;
+        struct reader r, parts[MEDIA_MANY_MAX];
+        uint16_t count;
+        static const uint8_t too_many[2] = {0, MEDIA_MANY_MAX + 1}, cut[7] = {0, 1, 0, 0, 0, 2, 9},
+                             huge[6] = {0, 1, 0xff, 0xff, 0xff, 0xff}, more[3] = {0, 0, 1}, none[2] = {0, 0};
+        const struct {
+                const uint8_t *bytes;
+                size_t len;
+                int err;
+        } cases[] = {{too_many, 2, ERR_PROTO}, {cut, 7, ERR_PROTO}, {huge, 6, ERR_PROTO}, {more, 3, ERR_PROTO}, {none, 2, 0}};
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                reader_init(&r, cases[i].bytes, cases[i].len);
+                assert_int_equal(media_many_decode(&r, parts, &count), cases[i].err);
+        }
 }
 
 static void test_without_credit_only_empty_batches_are_sent(void **state)
@@ -998,6 +1114,10 @@ int main(void)
                 TEST(test_a_draining_transcoder_is_left_for_another_one),
                 TEST(test_the_end_of_a_stream_finds_another_transcoder_too),
                 TEST(test_one_batch_is_in_flight_and_the_next_one_gathers),
+                TEST(test_streams_that_are_due_together_share_a_message),
+                TEST(test_a_lost_message_is_every_streams_loss_and_no_others),
+                TEST(test_a_transcoder_that_does_not_take_many_gets_them_one_by_one),
+                TEST(test_malformed_lists_of_batches_are_refused),
                 TEST(test_without_credit_only_empty_batches_are_sent),
                 TEST(test_an_idle_stream_shows_that_it_is_there),
                 TEST(test_times_move_to_the_epoch_of_a_session_that_goes_on),

@@ -1,0 +1,174 @@
+#include "ingestd/beat.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "common/err.h"
+#include "common/mem.h"
+#include "ingestd/stats.h"
+
+struct shipment {
+        struct beat *beat;
+        struct rpc_client *rpc;
+        struct rpc_call *call;
+        uint16_t count;
+        struct beat_member *members[MEDIA_MANY_MAX];
+};
+
+/* Answers --------------------------------------------------------------------------------------------------------- */
+
+static int decode(const struct shipment *s, nng_msg *msg, struct media_many_reply *out)
+{
+        struct reader r;
+        uint8_t type = message_open(&r, msg);
+        if (s->count == 1) {
+                out->count = 1;
+                return type == MSG_MEDIA_REPLY ? media_reply_decode(&r, &out->parts[0]) : ERR_PROTO;
+        }
+        if (type != MSG_MEDIA_MANY_REPLY || media_many_reply_decode(&r, out) || out->count != s->count)
+                return ERR_PROTO;
+        return 0;
+}
+
+/* A member may do anything now: begin another call, or be gone when the next one is told. */
+static void on_answered(void *arg, int err, nng_msg *msg)
+{
+        struct shipment *s = arg;
+        struct media_many_reply reply;
+        if (!err && decode(s, msg, &reply)) {
+                err = ERR_PROTO;
+                s->beat->link->drop(s->rpc, "malformed answer to MEDIA");
+        }
+        if (msg)
+                nng_msg_free(msg);
+        for (uint16_t i = 0; i < s->count; i++)
+                s->members[i]->aboard = NULL;
+        for (uint16_t i = 0; i < s->count; i++) {
+                struct beat_member *m = s->members[i];
+                int its = !err && !m->rpc ? ERR_CLOSED : err;
+                s->beat->ops->answered(m, its, its ? NULL : &reply.parts[i]);
+        }
+        free(s);
+}
+
+/* Shipments -------------------------------------------------------------------------------------------------------- */
+
+static nng_msg *message_of(const struct media *parts, uint16_t count)
+{
+        const struct media_many many = {.count = count, .parts = parts};
+        return count == 1 ? message_new(MSG_MEDIA, media_encode, parts)
+                          : message_new(MSG_MEDIA_MANY, media_many_encode, &many);
+}
+
+static size_t bytes_of(const struct media *part)
+{
+        size_t sum = 0;
+        for (uint16_t i = 0; i < part->count; i++)
+                sum += part->frames[i].bytes->len;
+        return sum;
+}
+
+/* Sends what the members have, all of which use the same transcoder. Those that there was no room for keep their place in
+ * *list, the others are taken out of it. */
+static void ship(struct beat *b, struct beat_member **list, struct rpc_client *to, bool many)
+{
+        struct frame frames[BATCH_FRAMES_MAX];
+        struct media parts[MEDIA_MANY_MAX];
+        struct shipment *s = mem_alloc(sizeof(*s));
+        unsigned used = 0;
+        size_t bytes = 0;
+        while (*list && s->count < (many ? MEDIA_MANY_MAX : 1) && used < BATCH_FRAMES_MAX && bytes < BEAT_MESSAGE_BYTES) {
+                struct beat_member *m = *list;
+                if (m->rpc != to || (many && !m->takes_many)) {
+                        list = &m->next;
+                        continue;
+                }
+                *list = m->next;
+                m->due = false;
+                struct media *part = &parts[s->count];
+                if (!b->ops->fill(m, part, frames + used, BATCH_FRAMES_MAX - used, BEAT_MESSAGE_BYTES - bytes))
+                        continue;
+                used += part->count;
+                bytes += bytes_of(part);
+                m->aboard = s;
+                s->members[s->count++] = m;
+        }
+        if (s->count == 0) {
+                free(s);
+                return;
+        }
+        s->beat = b;
+        s->rpc = to;
+        stats_add(STAT_BATCHES, 1);
+        stats_add(STAT_RELAYED_FRAMES, used);
+        stats_add(STAT_RELAYED_BYTES, (int64_t)bytes);
+        s->call = b->link->call(to, message_of(parts, s->count), BEAT_CALL_MS, on_answered, s);
+}
+
+static void on_beat(uv_timer_t *timer)
+{
+        struct beat *b = timer->data;
+        b->running = false;
+        while (b->due) {
+                struct beat_member *m = b->due;
+                if (m->rpc)
+                        ship(b, &b->due, m->rpc, m->takes_many);
+                else
+                        beat_leave(b, m);
+        }
+}
+
+void beat_join(struct beat *b, struct beat_member *m)
+{
+        assert(!m->aboard);
+        if (m->due)
+                return;
+        m->due = true;
+        m->next = b->due;
+        b->due = m;
+        if (b->running)
+                return;
+        b->running = true;
+        uint64_t wait = b->gather_ms ? b->gather_ms - uv_now(b->loop) % b->gather_ms : 0;
+        uv_timer_start(&b->timer, on_beat, wait, 0);
+}
+
+void beat_now(struct beat *b, struct beat_member *m)
+{
+        assert(!m->aboard);
+        beat_leave(b, m);
+        struct beat_member *alone = m;
+        m->next = NULL;
+        ship(b, &alone, m->rpc, false);
+}
+
+void beat_leave(struct beat *b, struct beat_member *m)
+{
+        struct beat_member **link = &b->due;
+        if (!m->due)
+                return;
+        while (*link != m)
+                link = &(*link)->next;
+        *link = m->next;
+        m->due = false;
+}
+
+void beat_cancel(struct beat *b, struct beat_member *m)
+{
+        assert(m->aboard);
+        b->link->cancel(m->aboard->call);
+}
+
+void beat_open(struct beat *b, uv_loop_t *loop, unsigned gather_ms, const struct relay_link *link,
+               const struct beat_ops *ops)
+{
+        *b = (struct beat){.link = link, .ops = ops, .gather_ms = gather_ms, .loop = loop};
+        uv_timer_init(loop, &b->timer);
+        b->timer.data = b;
+}
+
+void beat_close(struct beat *b)
+{
+        assert(!b->due);
+        uv_close((uv_handle_t *)&b->timer, NULL);
+}

@@ -1,0 +1,60 @@
+/* beat.h - when frames are sent on: all streams to the same beat, those of one transcoder in one message.
+ *
+ * A request over nng costs about as much CPU as receiving a whole second of a stream. So the frames of a few ms are gathered
+ * and what is due for the same transcoder leaves together (MEDIA_MANY), if that transcoder takes it.
+ *
+ *   beat_join    the member has frames: it is asked for them at the next beat, or when the one after is over
+ *   beat_now     the same, at once and alone
+ *   beat_leave   not any more
+ * Between fill() and answered() a member is aboard a shipment and must stay where it is. Loop thread only. */
+#ifndef INGESTD_BEAT_H
+#define INGESTD_BEAT_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "ingestd/relay_link.h"
+#include "proto/media.h"
+
+#define BEAT_CALL_MS 2000          /* deadline of MEDIA */
+#define BEAT_MESSAGE_BYTES (1u << 20) /* of frames; one that is larger goes alone */
+
+struct shipment;
+
+struct beat_member {
+        struct rpc_client *rpc; /* where its frames go; NULL: that is not ours to use any more */
+        bool takes_many;
+        /* beat.c's */
+        bool due;
+        struct beat_member *next;
+        struct shipment *aboard;
+};
+
+struct beat_ops {
+        /* Puts what is to be sent into part, its frames (at most `most`, which is at least 1, and at most max_bytes beyond
+         * the first) into room. False: nothing after all. */
+        bool (*fill)(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes);
+        /* err 0: reply is the transcoder's. Never from inside beat_join() or beat_now(). */
+        void (*answered)(struct beat_member *m, int err, const struct media_reply *reply);
+};
+
+struct beat {
+        const struct relay_link *link;
+        const struct beat_ops *ops;
+        unsigned gather_ms;
+        uv_loop_t *loop;
+        uv_timer_t timer;
+        bool running;
+        struct beat_member *due;
+};
+
+void beat_open(struct beat *b, uv_loop_t *loop, unsigned gather_ms, const struct relay_link *link,
+               const struct beat_ops *ops);
+void beat_close(struct beat *b); /* without members */
+
+void beat_join(struct beat *b, struct beat_member *m);
+void beat_now(struct beat *b, struct beat_member *m); /* not while aboard */
+void beat_leave(struct beat *b, struct beat_member *m);
+void beat_cancel(struct beat *b, struct beat_member *m); /* aboard: answered() comes soon, with ERR_CANCELED */
+
+#endif

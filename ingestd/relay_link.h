@@ -1,0 +1,20 @@
+/* relay_link.h - how relays find transcoders and talk to them; route.c has the one over nng, tests their own. */
+#ifndef INGESTD_RELAY_LINK_H
+#define INGESTD_RELAY_LINK_H
+
+#include "common/rpc.h"
+
+struct relay_candidate {
+        char address[64];
+        struct rpc_client *rpc;
+};
+
+struct relay_link {
+        /* Transcoders for the stream, best first; at most max. Returns how many. */
+        size_t (*walk)(void *arg, const char *stream, struct relay_candidate *out, size_t max);
+        struct rpc_call *(*call)(struct rpc_client *c, nng_msg *request, unsigned timeout_ms, rpc_done *done, void *arg);
+        void (*cancel)(struct rpc_call *call);
+        void (*drop)(struct rpc_client *c, const char *why); /* it sent what makes no sense */
+};
+
+#endif
