@@ -48,7 +48,7 @@ CFLAGS ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -fno-strict-aliasing -pthread
 LDFLAGS += $(SANFLAGS) -pthread
 
-.PHONY: all daemons web tools units unit check check-long bench fuzz fuzz-build fuzz-corpus lint clean install up demo
+.PHONY: all daemons web pages-deps tools units unit check check-long bench fuzz fuzz-build fuzz-corpus lint clean install up demo
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -159,7 +159,9 @@ check-long:
 # bench-NAME runs tests/bench/NAME (any executable, an extension is allowed)
 BENCHES := $(sort $(basename $(notdir $(shell find tests/bench -maxdepth 1 -type f -executable 2>/dev/null))))
 bench: $(BENCHES:%=bench-%)
-bench-%: all tools
+bench-%:
+	@deploy/install-deps --test
+	@$(MAKE) --no-print-directory all tools pages-deps
 	@set -- tests/bench/$* tests/bench/$*.*; for f; do if [ -x "$$f" ]; then exec "$$f"; fi; done; \
 	 echo "there is no benchmark '$*'; there are: $(BENCHES)" >&2; exit 2
 
