@@ -16,6 +16,7 @@ struct claiming {
         struct origin candidates[CANDIDATES_MAX];
         size_t count, at; /* the one that is asked */
         int64_t until_us;
+        bool again; /* by one that has the session and tells itself what is wrong */
         claim_done *done; /* NULL: canceled */
         void *arg;
 };
@@ -57,7 +58,7 @@ static void on_answer(void *arg, int err, nng_msg *reply)
                 err = read_answer(c, reply, &m);
         nng_msg_free(reply);
         if (err && c->done) {
-                log_warn("session=%s stream=%s origin=%s msg=\"claim failed\" error=\"%s\"", c->message.session,
+                log_line(c->again ? LOG_DEBUG : LOG_WARN, "session=%s stream=%s origin=%s msg=\"claim failed\" error=\"%s\"", c->message.session,
                          c->message.stream, c->candidates[c->at].id, err_text(err));
                 c->at++;
                 if (clock_mono_us() < c->until_us && ask(c))
@@ -74,7 +75,8 @@ struct claiming *claim_start(const struct origins *origins, const struct claim *
                              claim_done *done, void *arg)
 {
         struct claiming *c = mem_alloc(sizeof(*c));
-        *c = (struct claiming){.origins = origins, .message = *message, .done = done, .arg = arg};
+        *c = (struct claiming){.origins = origins, .message = *message, .again = only != NULL, .done = done,
+                                .arg = arg};
         c->until_us = clock_mono_us() + CLAIM_DEADLINE_MS * US_PER_MS;
         if (!only)
                 c->count = origins->link->route(origins->arg, message->stream, c->candidates, CANDIDATES_MAX);

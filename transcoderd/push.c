@@ -9,167 +9,16 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "transcoderd/claim.h"
+#include "transcoderd/push_queue.h"
 #include "transcoderd/stats.h"
 
 #define PUT_DEADLINE_MS 2000
 #define PAUSE_FIRST_MS 20
 #define PAUSE_MAX_MS 1000
 #define PAUSE_NOSPACE_MS 1000
-#define LOST_LOG_US US_PER_S
 #define EXPECT_US (5 * US_PER_S) /* a kind that was announced has its first track by then, or is not waited for */
 
-struct item {
-        struct item *next;
-        uint8_t flags, chunk;
-        uint32_t segment;
-        int64_t start_us, duration_us;
-        int64_t made_us; /* monotonic */
-        struct buf *bytes;
-};
-
-struct lane { /* of one track to one owner */
-        struct owner *owner;
-        unsigned track;
-        struct item *first, **last; /* to be sent */
-        struct item *flying;        /* sent, not answered; counted in queued_bytes too */
-        bool under_way, stale;      /* stale: its answer says nothing about the queue as it is now */
-        bool dead;                  /* the origin will not have the track */
-        int64_t stored_us;
-};
-
-struct owner {
-        struct push *push;
-        struct origin origin; /* rpc is not used: origins_call() looks it up */
-        struct claim_reply claimed;
-        uint32_t generation;
-        struct lane lanes[SESSION_TRACKS_MAX];
-        size_t queued_bytes;
-        struct claiming *claiming;
-        uv_timer_t timer; /* active: nothing is sent until it fires */
-        unsigned failures;
-        bool end_under_way, ended;
-        uint64_t lost; /* chunks, since the last line about it */
-        int64_t lost_logged_us;
-};
-
-struct push {
-        struct push_options o;
-        struct claim claim;
-        int64_t begun_us;
-        struct owner owners[PUSH_OWNERS_MAX];
-        unsigned owner_count, calls, handles;
-        bool ending, stopped, closed;
-        int64_t end_us;
-};
-
 static void pump(struct owner *o);
-
-/* ---- queues ------------------------------------------------------------------------------------------------------ */
-
-static void item_free(struct item *it)
-{
-        buf_unref(&it->bytes);
-        free(it);
-}
-
-static void lane_append(struct lane *l, struct item *it)
-{
-        it->next = NULL;
-        *l->last = it;
-        l->last = &it->next;
-}
-
-static void lane_prepend(struct lane *l, struct item *it)
-{
-        it->next = l->first;
-        if (!l->first)
-                l->last = &it->next;
-        l->first = it;
-}
-
-static struct item *lane_take(struct lane *l, struct item **link)
-{
-        struct item *it = *link;
-        *link = it->next;
-        if (!*link)
-                l->last = link;
-        return it;
-}
-
-static void forget(struct owner *o, struct item *it)
-{
-        o->queued_bytes -= it->bytes->len;
-        item_free(it);
-}
-
-static struct item *item_of_init(const struct track_info *info)
-{
-        struct item *it = mem_alloc(sizeof(*it));
-        *it = (struct item){.flags = PUT_INIT, .segment = (uint32_t)(info->start_us / SEGMENT_US),
-                            .start_us = info->start_us, .made_us = clock_mono_us(), .bytes = buf_ref(info->init)};
-        return it;
-}
-
-static struct item *item_of_chunk(const struct chunk *c)
-{
-        struct item *it = mem_alloc(sizeof(*it));
-        *it = (struct item){.flags = c->flags, .segment = c->segment, .chunk = c->chunk, .start_us = c->start_us,
-                            .duration_us = c->duration_us, .made_us = clock_mono_us(), .bytes = buf_ref(c->bytes)};
-        return it;
-}
-
-static void count_lost(struct owner *o, const char *track, const struct item *it)
-{
-        int64_t now_us = clock_mono_us();
-        metric_add(&stats_dropped, 1);
-        o->lost++;
-        if (o->lost_logged_us && now_us - o->lost_logged_us < LOST_LOG_US)
-                return;
-        log_error("session=%s origin=%s track=%s segment=%u chunk=%u lost_chunks=%" PRIu64 " queued_bytes=%zu "
-                  "msg=\"the queue is full: the oldest chunks are lost\"", o->push->claim.session, o->origin.id, track,
-                  it->segment, it->chunk, o->lost, o->queued_bytes);
-        o->lost_logged_us = now_us;
-        o->lost = 0;
-}
-
-/* The oldest chunk that is not sent yet; NULL: there is none. */
-static struct item **oldest_of(struct lane *l)
-{
-        struct item **link = l->first && l->first->flags & PUT_INIT ? &l->first->next : &l->first;
-        return *link ? link : NULL;
-}
-
-static bool too_long(struct lane *l, int64_t newest_us)
-{
-        struct item **oldest = oldest_of(l);
-        return oldest && newest_us - (*oldest)->start_us > l->owner->push->o.queue_us;
-}
-
-static struct lane *lane_with_the_oldest(struct owner *o)
-{
-        struct lane *best = NULL;
-        for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
-                struct lane *l = &o->lanes[i];
-                if (oldest_of(l) && (!best || (*oldest_of(l))->start_us < (*oldest_of(best))->start_us))
-                        best = l;
-        }
-        return best;
-}
-
-static void make_room(struct owner *o, struct lane *grown, int64_t newest_us)
-{
-        for (;;) {
-                struct lane *l = too_long(grown, newest_us)                      ? grown
-                                 : o->queued_bytes > o->push->o.queue_bytes ? lane_with_the_oldest(o)
-                                                                            : NULL;
-                if (!l)
-                        return;
-                struct item *it = lane_take(l, oldest_of(l));
-                count_lost(o, o->push->o.recent->tracks[l->track].info.name, it);
-                forget(o, it);
-        }
-}
 
 static void add(struct push *p, unsigned track, struct item *(*make)(const void *what), const void *what)
 {
@@ -179,10 +28,7 @@ static void add(struct push *p, unsigned track, struct item *(*make)(const void 
                         metric_add(&stats_dropped, 1);
                         continue;
                 }
-                struct item *it = make(what);
-                o->queued_bytes += it->bytes->len;
-                lane_append(&o->lanes[track], it);
-                make_room(o, &o->lanes[track], it->start_us);
+                lane_append(&o->lanes[track], make(what));
                 pump(o);
         }
 }
@@ -200,24 +46,36 @@ static void pause_for(struct owner *o, unsigned ms)
         uv_timer_start(&o->timer, on_timer, ms - ms / 4 + (unsigned)rand() % (ms / 2 + 1), 0);
 }
 
+/* One line when it begins and one when its reason changes, not one a retry. */
+static void tell_failing(struct owner *o, int err)
+{
+        uint64_t count;
+        if ((o->failing_told && o->no_space == (err == ERR_NOSPACE)) || !told_may(&o->told_failing, &count))
+                return;
+        o->failing_told = true;
+        o->no_space = err == ERR_NOSPACE;
+        log_warn("session=%s origin=%s error=\"%s\" queued_bytes=%zu times=%" PRIu64 " msg=\"chunk not stored yet\"",
+                 o->push->claim.session, o->origin.id, err_text(err), o->queued_bytes, count);
+}
+
 static void failed(struct owner *o, int err)
 {
         unsigned ms = PAUSE_FIRST_MS << (o->failures < 6 ? o->failures : 6);
-        if (o->failures++ == 0)
-                log_warn("session=%s origin=%s error=\"%s\" queued_bytes=%zu msg=\"chunk not stored yet\"", o->push->claim.session,
-                         o->origin.id, err_text(err), o->queued_bytes);
+        metric_add(err == ERR_NOSPACE ? &stats_no_space : &stats_not_taken, 1);
+        o->failures++;
+        tell_failing(o, err);
         pause_for(o, err == ERR_NOSPACE ? PAUSE_NOSPACE_MS : ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS);
 }
 
 static void works(struct owner *o)
 {
-        if (o->failures)
+        if (o->failing_told)
                 log_info("session=%s origin=%s attempts=%u queued_bytes=%zu lost_chunks=%" PRIu64
                          " msg=\"chunks are stored again\"", o->push->claim.session, o->origin.id, o->failures,
                          o->queued_bytes, o->lost);
         o->failures = 0;
+        o->failing_told = false;
         o->lost = 0;
-        o->lost_logged_us = 0;
 }
 
 /* ---- claiming again ----------------------------------------------------------------------------------------------- */
@@ -229,52 +87,6 @@ static const struct claim_track *claimed_track(const struct claim_reply *m, cons
                         return &m->tracks[i];
         }
         return NULL;
-}
-
-/* Ends are known to half a sample only, so it is the middle that decides. */
-static bool ends_before(int64_t start_us, int64_t duration_us, int64_t end_us)
-{
-        return start_us + duration_us / 2 < end_us;
-}
-
-/* What is in memory and neither stored up to end_us nor queued anyway, then what was queued. */
-static void refill(struct lane *l, const struct recent_track *t, int64_t end_us)
-{
-        struct item *queued = l->first;
-        l->first = NULL;
-        l->last = &l->first;
-        while (queued && (queued->flags & PUT_INIT || ends_before(queued->start_us, queued->duration_us, end_us))) {
-                struct item *it = queued;
-                queued = it->next;
-                forget(l->owner, it);
-        }
-        int64_t until_us = queued ? queued->start_us : INT64_MAX;
-        for (const struct recent_chunk *c = t->first; c && c->chunk.start_us < until_us; c = c->next) {
-                if (ends_before(c->chunk.start_us, c->chunk.duration_us, end_us) || c->chunk.bytes->len > BODY_MAX)
-                        continue;
-                l->owner->queued_bytes += c->chunk.bytes->len;
-                lane_append(l, item_of_chunk(&c->chunk));
-        }
-        while (queued) {
-                struct item *it = queued;
-                queued = it->next;
-                lane_append(l, it);
-        }
-}
-
-static void rewind_lane(struct lane *l, const struct recent_track *t, const struct claim_track *there)
-{
-        if (l->flying)
-                lane_prepend(l, l->flying);
-        l->flying = NULL;
-        l->stale = l->under_way;
-        refill(l, t, there ? there->end_us : INT64_MIN);
-        l->stored_us = there ? there->end_us : t->info.start_us;
-        if (there)
-                return;
-        struct item *init = item_of_init(&t->info);
-        l->owner->queued_bytes += init->bytes->len;
-        lane_prepend(l, init);
 }
 
 static void stop(struct push *p, void (*event)(void *arg))
@@ -304,7 +116,7 @@ static void on_claimed_again(void *arg, int err, const struct origin *origin, co
         for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
                 const struct recent_track *t = &p->o.recent->tracks[i];
                 if (t->info.init && !o->lanes[i].dead)
-                        rewind_lane(&o->lanes[i], t, claimed_track(m, t->info.name));
+                        lane_rewind(&o->lanes[i], t, claimed_track(m, t->info.name));
         }
         pump(o);
 }
@@ -324,48 +136,48 @@ static void free_if_done(struct push *p);
 static void delivered(struct lane *l)
 {
         struct item *it = l->flying;
-        l->flying = NULL;
         if (!(it->flags & PUT_INIT)) {
                 l->stored_us = it->start_us + it->duration_us;
                 histogram_observe(&stats_put, clock_mono_us() - it->made_us);
         }
-        forget(l->owner, it);
+        lane_forget_flying(l);
         works(l->owner);
 }
 
-static void keep(struct lane *l)
+static void tell_refused(struct lane *l, int err, const struct put_reply *m)
 {
-        lane_prepend(l, l->flying);
-        l->flying = NULL;
+        const struct owner *o = l->owner;
+        const struct item *it = l->flying;
+        uint64_t count;
+        if (!told_may(&l->owner->told_refused, &count))
+                return;
+        log_error("session=%s origin=%s track=%s segment=%u chunk=%u init=%d start_us=%" PRId64 " error=\"%s\" expected=%u/%u "
+                  "end_us=%" PRId64 " times=%" PRIu64 " msg=\"refused by the origin\"", o->push->claim.session, o->origin.id,
+                  o->push->o.recent->tracks[l->track].info.name, it->segment, it->chunk, (it->flags & PUT_INIT) != 0,
+                  it->start_us, err_text(err), m->next_segment, m->next_chunk, m->end_us, count);
 }
 
 /* The origin will never take this one. Without its init segment a track is nothing. */
 static void refused(struct lane *l, int err, const struct put_reply *m)
 {
         struct push *p = l->owner->push;
-        struct item *it = l->flying;
-        const char *track = p->o.recent->tracks[l->track].info.name;
-        bool init = it->flags & PUT_INIT;
-        log_error("session=%s origin=%s track=%s segment=%u chunk=%u init=%d start_us=%" PRId64 " error=\"%s\" expected=%u/%u "
-                  "end_us=%" PRId64 " msg=\"refused by the origin\"", p->claim.session, l->owner->origin.id, track,
-                  it->segment, it->chunk, init, it->start_us, err_text(err), m->next_segment, m->next_chunk, m->end_us);
+        bool init = l->flying->flags & PUT_INIT;
+        tell_refused(l, err, m);
         metric_add(&stats_dropped, 1);
-        l->flying = NULL;
-        forget(l->owner, it);
+        lane_forget_flying(l);
         if (!init) {
                 pump(l->owner);
                 return;
         }
         l->dead = true;
-        while (l->first)
-                forget(l->owner, lane_take(l, &l->first));
-        p->o.events->refused(p->o.arg, track, err);
+        lane_forget_queued(l);
+        p->o.events->refused(p->o.arg, p->o.recent->tracks[l->track].info.name, err);
 }
 
 static void not_known(struct lane *l)
 {
         struct push *p = l->owner->push;
-        keep(l);
+        lane_keep(l);
         if (l->owner->claiming)
                 return;
         if (p->o.events->may_claim(p->o.arg))
@@ -396,7 +208,7 @@ static void judge(struct lane *l, int status, const struct put_reply *m)
                 refused(l, status, m);
                 break;
         default:
-                keep(l);
+                lane_keep(l);
                 failed(l->owner, status);
         }
 }
@@ -444,7 +256,7 @@ static bool send_first(struct lane *l)
         memcpy(m.track, info->name, sizeof(m.track));
         if (!origins_call(o->push->o.origins, o->origin.id, message_new(MSG_PUT, put_encode, &m), PUT_DEADLINE_MS, on_put, l))
                 return false;
-        l->flying = lane_take(l, &l->first);
+        lane_fly(l);
         l->under_way = true;
         o->push->calls++;
         return true;
@@ -593,9 +405,12 @@ void push_chunk(struct push *p, const struct chunk *c)
 {
         assert(c->track < SESSION_TRACKS_MAX);
         if (c->bytes->len > BODY_MAX) { /* a bit rate beyond what chunks of 200 ms can carry */
-                log_error("session=%s track=%s segment=%u chunk=%u bytes=%zu msg=\"chunk is over %u bytes: lost\"",
-                          p->claim.session, p->o.recent->tracks[c->track].info.name, c->segment, c->chunk, c->bytes->len,
-                          BODY_MAX);
+                uint64_t count;
+                if (told_may(&p->told_oversize, &count))
+                        log_error("session=%s track=%s segment=%u chunk=%u bytes=%zu times=%" PRIu64
+                                  " msg=\"chunk is over %u bytes: lost\"", p->claim.session,
+                                  p->o.recent->tracks[c->track].info.name, c->segment, c->chunk, c->bytes->len, count,
+                                  BODY_MAX);
                 metric_add(&stats_dropped, 1);
                 return;
         }
@@ -677,14 +492,6 @@ void push_end(struct push *p, int64_t end_us)
                 pump(&p->owners[i]);
 }
 
-static void free_lane(struct lane *l)
-{
-        if (l->flying)
-                item_free(l->flying);
-        while (l->first)
-                item_free(lane_take(l, &l->first));
-}
-
 static void on_handle_closed(uv_handle_t *h)
 {
         struct push *p = ((struct owner *)h->data)->push;
@@ -711,8 +518,10 @@ void push_close(struct push *p)
                 struct owner *o = &p->owners[i];
                 uv_timer_stop(&o->timer);
                 claim_cancel(&o->claiming);
-                for (int t = 0; t < SESSION_TRACKS_MAX; t++)
-                        free_lane(&o->lanes[t]);
+                for (int t = 0; t < SESSION_TRACKS_MAX; t++) {
+                        lane_forget_flying(&o->lanes[t]);
+                        lane_forget_queued(&o->lanes[t]);
+                }
         }
         free_if_done(p);
 }

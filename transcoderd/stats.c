@@ -7,6 +7,10 @@
         {.name = "transcoderd_fetches_total", .type = METRIC_COUNTER, .help = "FETCHes of recent chunks answered",     \
          .labels = "result=\"" result_ "\""}
 
+#define NOT_STORED(reason_)                                                                                            \
+        {.name = "transcoderd_put_retries_total", .type = METRIC_COUNTER,                                              \
+         .help = "Attempts after which an origin had not stored what it was sent", .labels = "reason=\"" reason_ "\""}
+
 struct metric stats_rows[] = {
         {.name = "transcoderd_sessions", .type = METRIC_GAUGE, .help = "Sessions being encoded"},
         {.name = "transcoderd_behind_seconds", .type = METRIC_GAUGE, .scale = 1e-6,
@@ -23,6 +27,7 @@ struct metric stats_rows[] = {
          .help = "Chunks no origin took before the queue was full, or that it refused"},
         {.name = "transcoderd_recent_bytes", .type = METRIC_GAUGE, .help = "Chunks kept in memory for FETCH"},
         FETCHES("ok"), FETCHES("nothing"),
+        NOT_STORED("no_space"), NOT_STORED("other"),
 };
 
 struct histogram stats_put = {

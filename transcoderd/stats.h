@@ -20,6 +20,8 @@ extern struct metric stats_rows[];
 #define stats_recent stats_rows[12]
 #define stats_fetched stats_rows[13]
 #define stats_fetched_nothing stats_rows[14]
+#define stats_no_space stats_rows[15]
+#define stats_not_taken stats_rows[16]
 
 extern struct histogram stats_put;
 

@@ -3,7 +3,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -291,7 +293,9 @@ static void test_an_origin_without_space_gets_the_chunk_again_later(void **state
         struct put m;
         struct fake_call call = expect(&m, "v360", 0);
         int64_t before_us = clock_mono_us();
+        int64_t before = metric_get(&stats_no_space);
         fake_stored(&call, ERR_NOSPACE);
+        assert_int_equal(metric_get(&stats_no_space), before + 1);
         assert_int_equal(fake_calls(MSG_PUT), 0);
         fake_wait(MSG_PUT);
         assert_true(clock_mono_us() - before_us > 500 * US_PER_MS);
@@ -521,6 +525,87 @@ static void test_claiming_again_is_tried_until_it_works(void **state)
         expect_stored("v360", 0);
 }
 
+/* ---- what the log says -------------------------------------------------------------------------------------------- */
+
+static FILE *log_file;
+static int real_stderr;
+
+static void log_to_file(void)
+{
+        log_file = tmpfile();
+        assert_non_null(log_file);
+        real_stderr = dup(STDERR_FILENO);
+        dup2(fileno(log_file), STDERR_FILENO);
+        log_set_level(LOG_INFO);
+}
+
+/* Restores the log. */
+static void lines_with(const char *const *words, unsigned *counts, unsigned n)
+{
+        char line[1024];
+        log_set_level(LOG_ERROR + 1);
+        dup2(real_stderr, STDERR_FILENO);
+        close(real_stderr);
+        rewind(log_file);
+        memset(counts, 0, n * sizeof(counts[0]));
+        while (fgets(line, sizeof(line), log_file)) {
+                for (unsigned i = 0; i < n; i++)
+                        counts[i] += strstr(line, words[i]) != NULL;
+        }
+        fclose(log_file);
+}
+
+static void test_a_failure_is_told_when_it_begins_changes_and_ends_not_at_every_attempt(void **state)
+{
+        (void)state;
+        static const char *const words[] = {"not stored yet", "stored again", "claim failed"};
+        unsigned counts[3];
+        log_to_file();
+        begin();
+        chunk(0, 0);
+        for (int i = 0; i < 3; i++) { /* claimed in vain */
+                fake_wait(MSG_PUT);
+                struct put m;
+                struct fake_call call = expect(&m, "v360", 0);
+                fake_stored(&call, ERR_NOT_FOUND);
+                call = expect_claim();
+                fake_fail(&call, ERR_CLOSED);
+        }
+        for (int i = 0; i < 5; i++) {
+                fake_wait(MSG_PUT);
+                struct put m;
+                struct fake_call call = expect(&m, "v360", 0);
+                fake_fail(&call, i % 2 ? ERR_TIMEOUT : ERR_CLOSED);
+        }
+        fake_wait(MSG_PUT);
+        expect_stored("v360", 0);
+        lines_with(words, counts, 3);
+        assert_int_equal(counts[0], 1);
+        assert_int_equal(counts[1], 1);
+        assert_int_equal(counts[2], 0);
+}
+
+static void test_refused_chunks_are_told_at_most_once_a_second(void **state)
+{
+        (void)state;
+        static const char *const words[] = {"refused by the origin", "chunk is over"};
+        unsigned counts[2];
+        log_to_file();
+        begin();
+        int64_t begun_us = clock_mono_us();
+        for (int n = 0; n < 40; n += 2) {
+                struct put m;
+                chunk(0, n);
+                struct fake_call call = expect(&m, "v360", n);
+                fake_stored(&call, ERR_ORDER);
+                chunk_of(0, n + 1, BODY_MAX + 1);
+        }
+        unsigned most = 1 + (unsigned)((clock_mono_us() - begun_us) / US_PER_S);
+        lines_with(words, counts, 2);
+        assert_in_range(counts[0], 1, most);
+        assert_in_range(counts[1], 1, most);
+}
+
 /* ---- bounds --------------------------------------------------------------------------------------------------------- */
 
 static void reopen(size_t queue_bytes, int64_t queue_us)
@@ -616,6 +701,8 @@ int main(void)
                 TEST(test_whoever_is_not_sure_to_be_the_writer_does_not_claim),
                 TEST(test_another_session_in_its_place_means_that_this_one_is_lost),
                 TEST(test_claiming_again_is_tried_until_it_works),
+                TEST(test_a_failure_is_told_when_it_begins_changes_and_ends_not_at_every_attempt),
+                TEST(test_refused_chunks_are_told_at_most_once_a_second),
                 TEST(test_over_its_bytes_the_queue_loses_the_oldest_counted),
                 TEST(test_over_its_seconds_the_queue_loses_the_oldest_counted),
                 TEST(test_a_chunk_over_the_limit_of_a_message_is_counted_and_left_out),
