@@ -42,7 +42,7 @@ def make_input(path, seconds):
 def ffmpeg_ladder(source, threads):
     """The peer: one process, one decode, a scaler a rung, the same x264 and AAC settings, written nowhere."""
     split = "".join(f"[s{i}]" for i in range(len(RUNGS)))
-    chains = ";".join(f"[s{i}]scale=-2:{h}:flags=bilinear[v{i}]" for i, (_, h, _) in enumerate(RUNGS))
+    chains = ";".join(f"[s{i}]scale=-2:{h}[v{i}]" for i, (_, h, _) in enumerate(RUNGS))
     command = ["ffmpeg", "-v", "error", "-threads", "1", "-re", "-i", str(source), "-filter_complex", f"[0:v]split={len(RUNGS)}{split};{chains}"]
     for i, (_, _, kbit) in enumerate(RUNGS):
         command += ["-map", f"[v{i}]", f"-c:v:{i}", "libx264", f"-b:v:{i}", f"{kbit}k", f"-maxrate:v:{i}", f"{kbit * 1.1:.0f}k",
@@ -88,8 +88,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="freshet-transcode-") as scratch:
         source = pathlib.Path(scratch) / "source.mp4"
         make_input(source, args.seconds + settle_s + 10)
-        ladder = {"default": {"video": [{"name": n, "height": h, "fps_max": 30, "bitrate": k * 1000} for n, h, k in RUNGS],
-                              "audio": [{"name": n, "bitrate": k * 1000} for n, k in AUDIO]}}
+        ladder = [{"video": [{"height": h, "kbps": k, "fps_max": 30} for _, h, k in RUNGS],
+                   "audio": [{"kbps": k} for _, k in AUDIO]}]
         local = [str(TOP / "deploy/local")]
         subprocess.run(local + ["up", "--dir", scratch + "/cluster", "--port-base", str(args.port_base), "--detach",
                                 "--set", "transcoderd.ladder=" + json.dumps(ladder)], check=True)
