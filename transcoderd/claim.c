@@ -58,8 +58,8 @@ static void on_answer(void *arg, int err, nng_msg *reply)
                 err = read_answer(c, reply, &m);
         nng_msg_free(reply);
         if (err && c->done) {
-                log_line(c->again ? LOG_DEBUG : LOG_WARN, "session=%s stream=%s origin=%s msg=\"claim failed\" error=\"%s\"", c->message.session,
-                         c->message.stream, c->candidates[c->at].id, err_text(err));
+                log_line(c->again ? LOG_DEBUG : LOG_WARN, "session=%s stream=%s origin=%s msg=\"claim failed\" error=\"%s\"",
+                         c->message.session, c->message.stream, c->candidates[c->at].id, err_text(err));
                 c->at++;
                 if (clock_mono_us() < c->until_us && ask(c))
                         return;

@@ -455,6 +455,42 @@ static void test_malformed_messages_cost_the_connection_and_nothing_else(void **
         assert_int_equal(feed(0, handle, 0, 1).status, 0);
 }
 
+/* One frame each, for two handles, in one message. */
+static nng_msg *many(uint64_t a, uint64_t a_seq, uint64_t b, uint64_t b_seq)
+{
+        struct buf *bytes = buf_copy("frame", 5);
+        struct frame frame = {.codec = CODEC_H264, .bytes = bytes};
+        struct media parts[] = {{.handle = a, .first_seq = a_seq, .count = 1, .frames = &frame},
+                                {.handle = b, .first_seq = b_seq, .count = 1, .frames = &frame}};
+        struct media_many m = {.count = 2, .parts = parts};
+        nng_msg *msg = message_new(MSG_MEDIA_MANY, media_many_encode, &m);
+        buf_unref(&bytes);
+        return msg;
+}
+
+static void test_batches_that_share_a_message_are_answered_as_if_alone(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        assert_int_equal(feed(0, handle, 0, 2).takes_many, 1);
+        struct media_many_reply m;
+        struct reader r;
+        say(0, many(handle + 1, 0, handle, 2));
+        assert_int_equal(message_open(&r, proxies[0].reply), MSG_MEDIA_MANY_REPLY);
+        assert_int_equal(media_many_reply_decode(&r, &m), 0);
+        assert_int_equal(m.count, 2);
+        assert_int_equal(m.parts[0].status, ERR_NOT_FOUND);
+        assert_int_equal(m.parts[1].status, 0);
+        assert_int_equal(m.parts[1].next_seq, 3);
+        assert_int_equal(m.parts[1].credit, 5);
+        assert_int_equal(pipeline->frames, 3);
+
+        nng_msg *cut = many(handle, 3, handle, 4);
+        nng_msg_chop(cut, 1);
+        say(0, cut);
+        assert_true(proxies[0].dropped);
+}
+
 /* ---- a second proxy ----------------------------------------------------------------------------------------------------- */
 
 static void test_another_proxy_takes_the_running_session_over(void **state)
@@ -627,6 +663,7 @@ static void test_a_stream_that_cannot_be_encoded_is_refused_for_a_while(void **s
         close_stream(2, opened(2).handle, CLOSE_STOPPED);
         pipeline->events->drained(pipeline->arg, 0);
         expect_end();
+        assert_in_range(ss.bans[0].until_us - clock_mono_us(), 0, BAN_US);
         ss.bans[0].until_us = clock_mono_us();
         begin();
 }
@@ -729,6 +766,7 @@ int main(void)
                 TEST(test_media_is_told_how_far_all_is_stored),
                 TEST(test_a_handle_that_never_was_is_not_found),
                 TEST(test_malformed_messages_cost_the_connection_and_nothing_else),
+                TEST(test_batches_that_share_a_message_are_answered_as_if_alone),
                 TEST(test_another_proxy_takes_the_running_session_over),
                 TEST(test_a_configuration_without_room_waits_and_so_do_its_frames),
                 TEST(test_a_silent_proxy_begins_the_grace_time),
