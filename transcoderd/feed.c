@@ -220,38 +220,67 @@ static void take_frames(struct session *s, const struct media *m)
         }
 }
 
-static void answer_media(struct sessions *ss, struct rpc_request *req, const struct media *m)
+static void take_media(struct sessions *ss, const struct media *m, struct media_reply *reply)
 {
         struct session *s = by_handle(ss, m->handle);
-        struct media_reply reply = {.draining = ss->draining};
+        *reply = (struct media_reply){.draining = ss->draining, .takes_many = 1};
         if (s) {
                 s->heard_us = clock_mono_us();
                 if (m->first_seq == s->next_seq)
                         take_frames(s, m);
                 else
-                        reply.status = ERR_ORDER;
-                reply.next_seq = s->next_seq;
-                reply.stored_us = push_stored_us(s->push);
-                reply.credit = (uint32_t)pipeline_room(s->pipeline);
+                        reply->status = ERR_ORDER;
+                reply->next_seq = s->next_seq;
+                reply->stored_us = push_stored_us(s->push);
+                reply->credit = (uint32_t)pipeline_room(s->pipeline);
         } else {
-                reply.status = (int8_t)retired_status(ss, m->handle);
+                reply->status = (int8_t)retired_status(ss, m->handle);
         }
-        rpc_reply(req, message_new(MSG_MEDIA_REPLY, media_reply_encode, &reply));
+}
+
+static int decode_and_take(struct sessions *ss, struct reader *body, struct buf *whole, struct media_reply *reply)
+{
+        struct frame frames[BATCH_FRAMES_MAX];
+        struct media m;
+        if (media_decode(body, &m, frames, whole) != 0)
+                return ERR_PROTO;
+        take_media(ss, &m, reply);
+        for (int i = 0; i < m.count; i++)
+                buf_unref(&frames[i].bytes);
+        return 0;
+}
+
+/* The bytes of its frames outlive the request. */
+static struct buf *take_message(struct rpc_request *req)
+{
+        nng_msg *msg = req->msg;
+        req->msg = NULL;
+        return buf_wrap(nng_msg_body(msg), nng_msg_len(msg), release_msg, msg);
 }
 
 static void handle_media(struct sessions *ss, struct rpc_request *req)
 {
-        struct frame frames[BATCH_FRAMES_MAX];
-        struct media m;
-        nng_msg *msg = req->msg;
-        req->msg = NULL;
-        struct buf *whole = buf_wrap(nng_msg_body(msg), nng_msg_len(msg), release_msg, msg);
-        if (media_decode(&req->body, &m, frames, whole) == 0)
-                answer_media(ss, req, &m);
+        struct media_reply reply;
+        struct buf *whole = take_message(req);
+        if (decode_and_take(ss, &req->body, whole, &reply) == 0)
+                rpc_reply(req, message_new(MSG_MEDIA_REPLY, media_reply_encode, &reply));
         else
                 rpc_drop(req, "malformed MEDIA");
-        for (int i = 0; i < m.count; i++)
-                buf_unref(&frames[i].bytes);
+        buf_unref(&whole);
+}
+
+static void handle_media_many(struct sessions *ss, struct rpc_request *req)
+{
+        struct reader parts[MEDIA_MANY_MAX];
+        struct media_many_reply reply;
+        struct buf *whole = take_message(req);
+        int err = media_many_decode(&req->body, parts, &reply.count);
+        for (int i = 0; !err && i < reply.count; i++)
+                err = decode_and_take(ss, &parts[i], whole, &reply.parts[i]);
+        if (!err)
+                rpc_reply(req, message_new(MSG_MEDIA_MANY_REPLY, media_many_reply_encode, &reply));
+        else
+                rpc_drop(req, "malformed MEDIA_MANY");
         buf_unref(&whole);
 }
 
@@ -284,6 +313,9 @@ void feed_handle(void *arg, struct rpc_request *req)
                 break;
         case MSG_MEDIA:
                 handle_media(arg, req);
+                break;
+        case MSG_MEDIA_MANY:
+                handle_media_many(arg, req);
                 break;
         case MSG_CLOSE:
                 handle_close(arg, req);
