@@ -106,20 +106,25 @@ async function firstChunkMs(base, path, segment) {
   return firstMs
 }
 
-async function putMs(admin) {
+// The mean time from a chunk made to a chunk stored, since the last call.
+async function putMs(admin, before) {
   const text = await (await fetch(`${admin}/metrics`)).text()
-  return 1000 * Number(/^transcoderd_put_seconds (\S+)/m.exec(text)?.[1] ?? NaN)
+  const read = (name) => Number(new RegExp(`^transcoderd_put_seconds_${name} (\\S+)`, 'm').exec(text)?.[1] ?? NaN)
+  const now = { sum: read('sum'), count: read('count') }
+  const ms = 1000 * (now.sum - before.sum) / Math.max(1, now.count - before.count)
+  Object.assign(before, now)
+  return ms
 }
 
 async function probeHops(nodes, stream, epochMs, track, stop) {
-  const samples = []
+  const samples = [], put = { sum: 0, count: 0 }
   const at = (role, key) => nodes.find((n) => n.role === role)[key]
   const path = `/live/${stream.id}/${stream.session}/${track}`
   for (let segment = Math.floor((Date.now() - epochMs) / 1000) + 2; !stop.now; segment++) {
-    const [origin, edge, put] = await Promise.all([firstChunkMs(at('originD', 'http'), path, segment),
-      firstChunkMs(at('edged', 'http'), path, segment), putMs(at('transcoderd', 'admin'))])
+    const [origin, edge, stored] = await Promise.all([firstChunkMs(at('originD', 'http'), path, segment),
+      firstChunkMs(at('edged', 'http'), path, segment), putMs(at('transcoderd', 'admin'), put)])
     const startMs = epochMs + segment * 1000
-    if (origin && edge) samples.push({ fetchable: edge - startMs, stored: origin - startMs, edge: edge - origin, put })
+    if (origin && edge) samples.push({ fetchable: edge - startMs, stored: origin - startMs, edge: edge - origin, put: stored })
   }
   return samples
 }
