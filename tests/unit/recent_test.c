@@ -186,6 +186,19 @@ static void test_what_is_held_is_answered_when_the_node_stops(void **state)
         expect(ERR_NOT_YET, 0, false);
 }
 
+static void test_a_segment_over_the_limit_of_a_message_comes_in_pieces(void **state)
+{
+        (void)state;
+        struct chunk c = {.flags = PUT_LAST, .duration_us = US_PER_S, .bytes = buf_new(BODY_MAX + 10)};
+        memset(c.bytes->data, 1, c.bytes->len);
+        recent_chunk(&t.recent, &c);
+        buf_unref(&c.bytes);
+        ask(KEY("0.m4s"), 0, 0);
+        expect(0, BODY_MAX, false);
+        ask(KEY("0.m4s"), BODY_MAX, 0);
+        expect(0, 10, true);
+}
+
 static void test_the_init_segment_is_there_before_any_chunk(void **state)
 {
         (void)state;
@@ -310,6 +323,7 @@ int main(void)
                 TEST(test_a_question_waits_for_the_next_chunk),
                 TEST(test_a_wait_that_is_over_is_answered_not_yet),
                 TEST(test_what_is_held_is_answered_when_the_node_stops),
+                TEST(test_a_segment_over_the_limit_of_a_message_comes_in_pieces),
                 TEST(test_the_init_segment_is_there_before_any_chunk),
                 TEST(test_old_segments_go_and_only_whole),
                 TEST(test_over_its_bytes_the_oldest_segment_goes_whatever_its_age),
