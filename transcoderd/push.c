@@ -151,9 +151,9 @@ static void tell_refused(struct lane *l, int err, const struct put_reply *m)
         uint64_t count;
         if (!told_may(&l->owner->told_refused, &count))
                 return;
-        log_error("session=%s origin=%s track=%s segment=%u chunk=%u init=%d start_us=%" PRId64 " error=\"%s\" expected=%u/%u "
-                  "end_us=%" PRId64 " times=%" PRIu64 " msg=\"refused by the origin\"", o->push->claim.session, o->origin.id,
-                  o->push->o.recent->tracks[l->track].info.name, it->segment, it->chunk, (it->flags & PUT_INIT) != 0,
+        log_error("session=%s origin=%s track=%s segment=%u chunk=%u init=%d start_us=%" PRId64 " error=\"%s\" "
+                  "expected=%u/%u end_us=%" PRId64 " times=%" PRIu64 " msg=\"refused by the origin\"",
+                  o->push->claim.session, o->origin.id, o->push->o.recent->tracks[l->track].info.name, it->segment, it->chunk, (it->flags & PUT_INIT) != 0,
                   it->start_us, err_text(err), m->next_segment, m->next_chunk, m->end_us, count);
 }
 

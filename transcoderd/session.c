@@ -305,14 +305,15 @@ static const struct state gone = {"gone", NULL, step_gone};
 static void log_totals(const struct session *s)
 {
         const struct pipeline_stats *c = &s->counted;
+        const char *result = s->given_up ? s->given_up : s->failed ? "failed" : err_text(s->claim_err);
         log_line(s->given_up || s->failed ? LOG_WARN : LOG_INFO,
                  "session=%s stream=%s seconds=%" PRId64 " media_ms=%" PRId64 " frames=%" PRIu64 " bytes=%" PRIu64
                  " chunks=%" PRIu64 " chunk_bytes=%" PRIu64 " decoded=%" PRIu64 " encoded=%" PRIu64 " late=%" PRIu64
                  " corrupt=%" PRIu64 " shed=%" PRIu64 " slate_ms=%" PRId64 " not_stored_bytes=%zu result=\"%s\""
                  " msg=\"session ended\"",
                  s->id, s->stream, (clock_mono_us() - s->begun_us) / US_PER_S, s->end_us / US_PER_MS, s->frames, s->bytes,
-                 s->chunks, s->chunk_bytes, c->decoded, c->encoded, c->late_dropped, c->corrupt, c->shed, c->slate_us / US_PER_MS,
-                 s->push ? push_queued(s->push) : 0, s->given_up ? s->given_up : s->failed ? "failed" : err_text(s->claim_err));
+                 s->chunks, s->chunk_bytes, c->decoded, c->encoded, c->late_dropped, c->corrupt, c->shed,
+                 c->slate_us / US_PER_MS, s->push ? push_queued(s->push) : 0, result);
 }
 
 static void session_free(struct session *s)
@@ -429,8 +430,8 @@ static void watch_pace(struct session *s)
 {
         int64_t behind_us = s->counted.behind_us;
         if (behind_us > BEHIND_US && !s->behind)
-                log_warn("session=%s stream=%s behind_ms=%" PRId64 " msg=\"encoding is behind real time\"", s->id, s->stream,
-                         behind_us / US_PER_MS);
+                log_warn("session=%s stream=%s behind_ms=%" PRId64 " msg=\"encoding is behind real time\"", s->id,
+                         s->stream, behind_us / US_PER_MS);
         else if (behind_us < KEEPS_UP_US && s->behind)
                 log_warn("session=%s stream=%s behind_ms=%" PRId64 " msg=\"encoding keeps up again\"", s->id, s->stream,
                          behind_us / US_PER_MS);
