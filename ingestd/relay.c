@@ -515,7 +515,7 @@ static void on_answered(struct beat_member *m, int err, const struct media_reply
         if (err == ERR_FULL) {
                 on_busy(r);
         } else if (err) {
-                lost(r, err_text(err));
+                lost(r, err == ERR_CANCELED ? "it is gone" : err_text(err));
         } else {
                 r->busy_since_us = 0;
                 on_media_status(r, reply);
