@@ -68,8 +68,8 @@ static size_t bytes_of(const struct media *part)
         return sum;
 }
 
-/* Sends what the members have, all of which use the same transcoder. Those that there was no room for keep their place in
- * *list, the others are taken out of it. */
+/* Sends what the members have, all of which use the same transcoder. Those that there was no room for keep their place
+ * in *list, the others are taken out of it. */
 static void ship(struct beat *b, struct beat_member **list, struct rpc_client *to, bool many)
 {
         struct frame frames[BATCH_FRAMES_MAX];
@@ -77,7 +77,8 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
         struct shipment *s = mem_alloc(sizeof(*s));
         unsigned used = 0;
         size_t bytes = 0;
-        while (*list && s->count < (many ? MEDIA_MANY_MAX : 1) && used < BATCH_FRAMES_MAX && bytes < BEAT_MESSAGE_BYTES) {
+        unsigned most = many ? MEDIA_MANY_MAX : 1;
+        while (*list && s->count < most && used < BATCH_FRAMES_MAX && bytes < BEAT_MESSAGE_BYTES) {
                 struct beat_member *m = *list;
                 if (m->rpc != to || (many && !m->takes_many)) {
                         list = &m->next;

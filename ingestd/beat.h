@@ -1,9 +1,9 @@
 /* beat.h - when frames are sent on: all streams to the same beat, those of one transcoder in one message.
  *
- * A request over nng costs about as much CPU as receiving a whole second of a stream. So the frames of a few ms are gathered
- * and what is due for the same transcoder leaves together (MEDIA_MANY), if that transcoder takes it.
+ * A request over nng costs about as much CPU as receiving a whole second of a stream. So the frames of a few ms are
+ * gathered and what is due for the same transcoder leaves together (MEDIA_MANY), if that transcoder takes it.
  *
- *   beat_join    the member has frames: it is asked for them at the next beat, or when the one after is over
+ *   beat_join    the member has frames, and is asked for them at the next beat
  *   beat_now     the same, at once and alone
  *   beat_leave   not any more
  * Between fill() and answered() a member is aboard a shipment and must stay where it is. Loop thread only. */
@@ -31,8 +31,8 @@ struct beat_member {
 };
 
 struct beat_ops {
-        /* Puts what is to be sent into part, its frames (at most `most`, which is at least 1, and at most max_bytes beyond
-         * the first) into room. False: nothing after all. */
+        /* Puts what is to be sent into part, its frames (at most `most`, which is at least 1, and at most max_bytes
+         * beyond the first) into room. False: nothing after all. */
         bool (*fill)(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes);
         /* err 0: reply is the transcoder's. Never from inside beat_join() or beat_now(). */
         void (*answered)(struct beat_member *m, int err, const struct media_reply *reply);

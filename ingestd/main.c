@@ -20,7 +20,7 @@ struct config {
         int64_t rtmp_port, max_connections, publish_timeout_ms, media_timeout_ms, gather_ms;
 };
 
-#define INT_KEY(field_name, field, def, lo, hi, u, h)                                                                   \
+#define INT_KEY(field_name, field, def, lo, hi, u, h)                                                                  \
         {.name = field_name, .type = CONFIG_INT, .offset = offsetof(struct config, field), .default_value = def,       \
          .min = lo, .max = hi, .unit = u, .help = h}
 
@@ -35,13 +35,15 @@ static const struct config_key keys[] = {
          .default_value = "", .min = 0, .max = 255, .unit = "", .secret = true, .reloads = true,
          .help = "what broadcasters append to the stream name as ?key=…; empty: anyone may publish"},
         INT_KEY("max_publishers", limits.max_publishers, "1000", 1, 100000, "streams", "published at the same time"),
-        INT_KEY("max_connections", max_connections, "4096", 1, 200000, "connections", "RTMP connections, publishing or not"),
+        INT_KEY("max_connections", max_connections, "4096", 1, 200000, "connections",
+                "RTMP connections, publishing or not"),
         INT_KEY("replay_bytes", limits.replay_bytes, "33554432", 1 << 20, INT64_C(1) << 32, "bytes",
                 "a stream's frames kept for another transcoder; over it the oldest pictures go"),
         INT_KEY("track_wait_ms", limits.track_wait_ms, "2000", 0, 10000, "ms",
                 "how long the second of sound and picture is waited for when the stream begins"),
         INT_KEY("publish_timeout_ms", publish_timeout_ms, "10000", 100, 600000, "ms", "from connect to publish"),
-        INT_KEY("media_timeout_ms", media_timeout_ms, "20000", 100, 600000, "ms", "a publisher silent for this long is lost"),
+        INT_KEY("media_timeout_ms", media_timeout_ms, "20000", 100, 600000, "ms",
+                "a publisher silent for this long is lost"),
         INT_KEY("gather_ms", gather_ms, "10", 0, 100, "ms",
                 "frames of all streams are sent on to this beat: longer saves CPU, shorter saves delay"),
         {.name = NULL},
@@ -113,7 +115,8 @@ static int open_sockets(struct server *s)
         const struct config *c = &s->config;
         int err = route_open(&s->route, s->daemon.loop, c->transcoders, &s->daemon.self, &route_events, s);
         if (err) {
-                log_error("transcoders=%s error=\"%s\" msg=\"cannot look for transcoders\"", c->transcoders, err_text(err));
+                log_error("transcoders=%s error=\"%s\" msg=\"cannot look for transcoders\"", c->transcoders,
+                          err_text(err));
                 return err;
         }
         s->ingest.relays.link_arg = s->route;

@@ -241,8 +241,8 @@ static void on_config(struct publication *p, const struct flv_frame *f)
         if (!old && !relay_opened(p->relay)) {
                 replay_config(&p->replay, f->track, f->codec, config);
         } else {
-                const struct frame frame = {.track = f->track, .codec = f->codec, .flags = FRAME_CONFIG, .bytes = config,
-                                            .dts_us = p->timeline.track[f->track].last_us};
+                const struct frame frame = {.track = f->track, .codec = f->codec, .flags = FRAME_CONFIG,
+                                            .bytes = config, .dts_us = p->timeline.track[f->track].last_us};
                 keep(p, &frame);
                 log_info("stream=%s track=%s msg=\"%s\"", p->stream, f->track == TRACK_VIDEO ? "video" : "audio",
                          old ? "codec configuration changed" : "late track");

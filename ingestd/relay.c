@@ -36,7 +36,7 @@ struct relay {
         enum relay_state state;
         uv_timer_t timer;
 
-        struct beat_member at; /* the transcoder, OPENING to CLOSING; its rpc is NULL once it is no longer ours to use */
+        struct beat_member at; /* the transcoder, OPENING to CLOSING; rpc is NULL once it is no longer ours to use */
         char address[64];      /* of it */
         struct rpc_call *call; /* OPEN or CLOSE under way; its done() finds the state that it is to act on */
         char tried[RELAY_CANDIDATES][64];
@@ -230,7 +230,7 @@ static void open_refused(struct relay *r, const struct open_reply *m)
         const char *text = *m->text ? m->text : err_text(m->status);
         if (m->status == ERR_NOT_YET && r->finish)
                 become_done(r); /* CLOSE got through, its answer did not */
-        else if (m->status == ERR_NOT_YET) /* it stores the end of the session before: another one would go on with that */
+        else if (m->status == ERR_NOT_YET) /* it stores the end of the session before; another would go on with it */
                 wait_and_seek(r, WAIT_FIRST_MS);
         else if (m->status == ERR_DENIED)
                 refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Denied", text);
@@ -324,7 +324,7 @@ static void lost(struct relay *r, const char *why)
 
 static struct relay *relay_of(struct beat_member *m)
 {
-        return (struct relay *)((char *)m - offsetof(struct relay, at));
+        return (void *)((char *)m - offsetof(struct relay, at));
 }
 
 /* What is next, from cursor on. */
@@ -452,8 +452,8 @@ static void open_anew(struct relay *r, const char *why)
         seek(r);
 }
 
-/* Another writer has the session. Once that may be a transcoder which was too slow for us and came back; again means that
- * the broadcaster has connected elsewhere. */
+/* Another writer has the session. Once that may be a transcoder which was too slow for us and came back; again means
+ * that the broadcaster has connected elsewhere. */
 static void on_fenced(struct relay *r)
 {
         if (too_often(r, FENCED_MAX))

@@ -2,14 +2,15 @@
  * transcoder whenever one fails.
  *
  *   NEW       relay_new()
- *   SEEKING   relay_open()     walks the ring for a transcoder that takes the stream; waits and begins again when none does
+ *   SEEKING   relay_open()     walks the ring for one that takes the stream; waits and begins again when none does
  *   OPENING                    OPEN is under way
  *   LIVE      relay_kick()     frames are in the replay buffer. One batch is in flight, the next one gathers meanwhile
  *   CLOSING   relay_finish()   what is left has been sent, CLOSE is under way
  *   DONE                       events.done() was called; relay_free() is due
  *
- * From LIVE any failure leads back to SEEKING, and OPEN on the next transcoder is followed by all that the buffer holds.
- * relay_finish() may be called in every state; done() comes at most RELAY_FINISH_MS later, never from inside it.
+ * From LIVE any failure leads back to SEEKING, and OPEN on the next transcoder is followed by all that the buffer
+ * holds. relay_finish() may be called in every state; done() comes later, never from
+ * inside it: with the end of the call that is under way when RELAY_FINISH_MS are over.
  *
  * Calls and their answers go over struct relay_link, so that tests can be the transcoder. Loop thread only. */
 #ifndef INGESTD_RELAY_H

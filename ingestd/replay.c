@@ -140,7 +140,7 @@ static bool still_needed(const struct frame *f, int64_t stored_us)
         return f->track == TRACK_AUDIO && f->dts_us > stored_us - SOUND_KEPT_US;
 }
 
-/* Of the frames before key, which all have been taken, only the sound that is still needed stays; it moves up to key. */
+/* Of the frames before key, which all have been taken, only the sound that is needed stays; it moves up to key. */
 static void squeeze(struct replay *r, uint64_t key, int64_t stored_us)
 {
         uint64_t to = key;

@@ -45,7 +45,8 @@ void replay_config(struct replay *r, uint8_t track, uint8_t codec, struct buf *b
 size_t replay_push(struct replay *r, const struct frame *f);
 
 /* Everything before stored_us is stored: lets go of what comes before the last keyframe up to there, but
- * for sound that is not stored, and the little before that its decoder needs. Frames from `taken` on stay: nobody has had them yet. */
+ * for sound that is not stored, and the little before that its decoder needs. Frames from `taken` on stay: nobody has
+ * had them yet. */
 void replay_trim(struct replay *r, int64_t stored_us, uint64_t taken);
 
 const struct frame *replay_at(const struct replay *r, uint64_t seq);

@@ -1,4 +1,4 @@
-/* route.h - the transcoders: which of them a stream goes to, told to its relay (struct relay_link). Loop thread only. */
+/* route.h - the transcoders: which of them a stream goes to, told to its relay. Loop thread only. */
 #ifndef INGESTD_ROUTE_H
 #define INGESTD_ROUTE_H
 

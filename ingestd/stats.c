@@ -12,7 +12,8 @@ static struct metric table[STATS] = {
         [STAT_LOST_FRAMES] = {.name = "ingestd_replay_lost_frames_total", .type = METRIC_COUNTER,
                               .help = "frames for which the replay buffer had no room any more"},
         [STAT_REPLAY_BYTES] = {.name = "ingestd_replay_bytes", .type = METRIC_GAUGE, .help = "held for replay"},
-        [STAT_OPENS] = {.name = "ingestd_opens_total", .type = METRIC_COUNTER, .help = "streams opened on a transcoder"},
+        [STAT_OPENS] = {.name = "ingestd_opens_total", .type = METRIC_COUNTER,
+                        .help = "times a transcoder took a stream"},
         [STAT_FAILOVERS] = {.name = "ingestd_failovers_total", .type = METRIC_COUNTER,
                             .help = "transcoders lost in mid-stream"},
         [STAT_MOVES] = {.name = "ingestd_moves_total", .type = METRIC_COUNTER,
@@ -20,8 +21,10 @@ static struct metric table[STATS] = {
         [STAT_REPLAYED_FRAMES] = {.name = "ingestd_replayed_frames_total", .type = METRIC_COUNTER,
                                   .help = "frames sent again to another transcoder"},
         [STAT_BATCHES] = {.name = "ingestd_batches_total", .type = METRIC_COUNTER, .help = "MEDIA messages sent"},
-        [STAT_RELAYED_FRAMES] = {.name = "ingestd_relayed_frames_total", .type = METRIC_COUNTER, .help = "frames in them"},
-        [STAT_RELAYED_BYTES] = {.name = "ingestd_relayed_bytes_total", .type = METRIC_COUNTER, .help = "bytes of those"},
+        [STAT_RELAYED_FRAMES] = {.name = "ingestd_relayed_frames_total", .type = METRIC_COUNTER,
+                                 .help = "frames in them"},
+        [STAT_RELAYED_BYTES] = {.name = "ingestd_relayed_bytes_total", .type = METRIC_COUNTER,
+                                .help = "bytes of those"},
 };
 /* clang-format on */
 

@@ -5,7 +5,7 @@
 #define SMOOTH_US 4000000    /* time constant of the error */
 #define ERROR_MAX_US 500000  /* one frame counts for no more: a backlog sent in a burst is no drift */
 #define WINDOW_US 2000000    /* in which the least lateness is looked for */
-#define CATCHING_UP_US 200000 /* gained from one window to the next: a backlog is being sent, it will be on time again */
+#define CATCHING_UP_US 200000 /* gained from window to window: a backlog is being sent, it will be on time again */
 #define LEAD_MAX_US 1000000
 #define OVERLAP_US 500000 /* how far a track may fall back, and be held up, to be with the other one again */
 #define WRAP_MS (INT64_C(1) << 31)
@@ -164,7 +164,7 @@ static bool stays_late(struct timeline_map *m, int64_t late_us, int64_t wall_us)
                least > before - CATCHING_UP_US;
 }
 
-/* Compares the mapping with the wall clock. A track of its own, or video where both share it, is what it is judged by. */
+/* Compares the mapping with the wall clock. A track of its own, or video where both share it, is the measure. */
 static void follow(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
 {
         struct timeline_map *m = &t->map[t->track[k].map];
@@ -190,7 +190,9 @@ static void follow(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_u
 bool timeline_map(struct timeline *t, const struct timeline_frame *f, int64_t wall_us, struct timeline_time *out)
 {
         unsigned k = f->track;
-        int64_t near = t->track[k].seen ? t->track[k].last_ms : t->track[!k].seen ? t->track[!k].last_ms : t->map[0].zero_ms;
+        int64_t near = t->track[k].seen    ? t->track[k].last_ms
+                       : t->track[!k].seen ? t->track[!k].last_ms
+                                           : t->map[0].zero_ms;
         int64_t ts_ms = unwrap(near, f->dts_ms);
         if (t->track[k].seen)
                 place(t, k, ts_ms, wall_us);

@@ -6,11 +6,11 @@
  *   timeline_map    every frame of both tracks from then on, in order of arrival
  *   timeline_move   when the transcoder answers with another epoch (a session that goes on)
  *
- * Both tracks share one mapping, media = anchor + (timestamp - timestamp at the anchor) * 1000 + slew: a timestamp rounded
- * to ms gives no other jitter than that rounding, and sound keeps its place beside the picture. slew follows the wall clock
- * by at most TIMELINE_SLEW_PPM, and only while the smoothed error is large. A timestamp that jumps is a break: the track
- * gets a mapping of its own, anchored to the wall clock, and the other track joins it when it jumps to the same place. So
- * does media that stays late: slate has been shown in its stead, and it would never catch up.
+ * Both tracks share one mapping, media = anchor + (timestamp - timestamp at the anchor) * 1000 + slew: a timestamp
+ * rounded to ms gives no other jitter than that rounding, and sound keeps its place beside the picture. slew follows
+ * the wall clock by at most TIMELINE_SLEW_PPM, and only while the smoothed error is large. A timestamp that jumps is a
+ * break: the track gets a mapping of its own, anchored to the wall clock, and the other track joins it when it jumps to
+ * the same place. So does media that stays late: slate has been shown in its stead, and it would never catch up.
  *
  * RTMP's 32 bits are unwrapped modulo 2^31, which serves encoders that wrap there (OBS) as well as those at 2^32. */
 #ifndef INGESTD_TIMELINE_H
@@ -69,8 +69,8 @@ void timeline_start(struct timeline *t, const struct timeline_frame *first, int6
 /* False: the frame is to be dropped, it lies before the first picture. */
 bool timeline_map(struct timeline *t, const struct timeline_frame *f, int64_t wall_us, struct timeline_time *out);
 
-/* The session has another epoch. What was mapped before moves by delta_us, which is returned by what the caller asks for:
- * the same instants under the new epoch are `old epoch - new epoch` later. */
+/* The session has another epoch: all media time, of what was mapped and what comes, moves by delta_us. The same
+ * instants are later by `old epoch - new epoch`. */
 void timeline_move(struct timeline *t, int64_t epoch_us, int64_t delta_us);
 
 #endif

@@ -1,10 +1,11 @@
-/* fake_transcoder --port=N [--id=NAME] [--stored-lag-ms=N] [--full] - takes every stream that an ingestd relays, throws the
- * frames away and says that they are stored. On SIGUSR1, and when it ends (SIGTERM), one JSON line a stream on stdout:
+/* fake_transcoder --port=N [--id=NAME] [--stored-lag-ms=N] [--full] - takes every stream that an ingestd relays, throws
+ * the frames away and says that they are stored. On SIGUSR1, and when it ends (SIGTERM), one JSON line a stream on
+ * stdout:
  *
  *   {"stream": "cam", "session": "…", "opens": 1, "closed": 1, "frames": …, "bytes": …, "first_us": …, "last_us": …,
  *    "video": …, "keys": …, "audio": …, "configs": …, "breaks": …, "out_of_order": …, "backwards": …}
  *
- * closed is the enum close_reason of the last CLOSE, 0 without one; backwards counts decoding times that did not rise. */
+ * closed is the enum close_reason of the last CLOSE, 0 without one; backwards counts decoding times that fell. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -252,7 +253,8 @@ int main(int argc, char **argv)
         for (int i = 1; i < argc; i++) {
                 if (strcmp(argv[i], "--full") == 0)
                         full = true;
-                else if (sscanf(argv[i], "--port=%d", &port) != 1 && sscanf(argv[i], "--id=%63[A-Za-z0-9._-]", self.id) != 1 &&
+                else if (sscanf(argv[i], "--port=%d", &port) != 1 &&
+                         sscanf(argv[i], "--id=%63[A-Za-z0-9._-]", self.id) != 1 &&
                          sscanf(argv[i], "--stored-lag-ms=%d", &lag_ms) != 1)
                         goto usage;
         }

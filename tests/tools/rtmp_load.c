@@ -1,10 +1,10 @@
 /* rtmp_load --url=rtmp://HOST:PORT/APP --publishers=N --kbps=R --seconds=T [--name=PREFIX] - N broadcasters in one
- * process: each publishes PREFIX-0 … PREFIX-(N-1) with H.264 (30 pictures a second, a keyframe every 2 s) and AAC (48 kHz)
- * shaped tags of R kbit/s together, paced by the clock, for T seconds. HOST is a numeric IPv4 address.
+ * process: each publishes PREFIX-0 … PREFIX-(N-1) with H.264 (30 pictures a second, a keyframe every 2 s) and AAC (48
+ * kHz) shaped tags of R kbit/s together, paced by the clock, for T seconds. HOST is a numeric IPv4 address.
  *
  * It says everything without waiting for an answer, so that it can also talk to a process that only reads (rtmp_floor);
- * what comes back is thrown away. At the end, or on SIGTERM, one line of JSON: bytes sent, broadcasters lost, how late the
- * latest frame was, CPU used here. Exit status 1 when any was lost. */
+ * what comes back is thrown away. At the end, or on SIGTERM, one line of JSON: bytes sent, broadcasters lost, how late
+ * the latest frame was, CPU used here. Exit status 1 when any was lost. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -104,8 +104,8 @@ static void flush(struct publisher *p)
         p->out_len -= done;
 }
 
-static void message(struct publisher *p, uint8_t csid, uint8_t type, uint32_t stream, uint32_t ts_ms, const uint8_t *data,
-                    size_t len)
+static void message(struct publisher *p, uint8_t csid, uint8_t type, uint32_t stream, uint32_t ts_ms,
+                    const uint8_t *data, size_t len)
 {
         uint8_t header[16];
         struct writer w;
@@ -203,7 +203,8 @@ static void say_metadata(struct publisher *p)
 
 static void say_configs(struct publisher *p)
 {
-        static const uint8_t avc[] = {0x17, 0, 0, 0, 0, /* AVCDecoderConfigurationRecord: Baseline 3.0, one SPS and PPS */
+        /* AVCDecoderConfigurationRecord: Baseline 3.0, one SPS and PPS */
+        static const uint8_t avc[] = {0x17, 0, 0, 0, 0,
                                       1, 0x42, 0xc0, 0x1e, 0xff, 0xe1, 0, 10, 0x67, 0x42, 0xc0, 0x1e, 0xda, 0x02, 0x80,
                                       0xf6, 0x80, 0x6d, 1, 0, 4, 0x68, 0xce, 0x3c, 0x80};
         static const uint8_t aac[] = {0xaf, 0, 0x11, 0x90}; /* AAC-LC, 48 kHz, stereo */
@@ -371,7 +372,8 @@ int main(int argc, char **argv)
                         url = parse_url(argv[i] + 6);
                 else if (strncmp(argv[i], "--name=", 7) == 0)
                         load.prefix = argv[i] + 7;
-                else if (sscanf(argv[i], "--publishers=%u", &publishers) != 1 && sscanf(argv[i], "--kbps=%u", &kbps) != 1 &&
+                else if (sscanf(argv[i], "--publishers=%u", &publishers) != 1 &&
+                         sscanf(argv[i], "--kbps=%u", &kbps) != 1 &&
                          sscanf(argv[i], "--seconds=%u", &seconds) != 1)
                         url = false, i = argc;
         }

@@ -85,7 +85,8 @@ static size_t fake_walk(void *arg, const char *stream, struct relay_candidate *o
         return n;
 }
 
-static struct rpc_call *fake_call(struct rpc_client *c, nng_msg *request, unsigned timeout_ms, rpc_done *done, void *arg)
+static struct rpc_call *fake_call(struct rpc_client *c, nng_msg *request, unsigned timeout_ms, rpc_done *done,
+                                  void *arg)
 {
         struct call *call = mem_alloc(sizeof(*call)), **last = &t.calls;
         assert_in_range(timeout_ms, 1, 3000);
@@ -114,7 +115,8 @@ static void fake_drop(struct rpc_client *c, const char *why)
         t.dropped_peers++;
 }
 
-static const struct relay_link fake_link = {.walk = fake_walk, .call = fake_call, .cancel = fake_cancel, .drop = fake_drop};
+static const struct relay_link fake_link = {.walk = fake_walk, .call = fake_call, .cancel = fake_cancel,
+                                             .drop = fake_drop};
 
 static nng_msg *answer_open(struct node *n, struct reader *r)
 {
@@ -281,8 +283,8 @@ static void begin(struct caster *c, const char *stream)
 static void send_frame(struct caster *c, uint8_t track, uint8_t flags, const char *bytes)
 {
         struct buf *b = buf_copy(bytes, strlen(bytes));
-        const struct flv_frame f = {.track = track, .codec = track == TRACK_VIDEO ? CODEC_H264 : CODEC_AAC, .flags = flags,
-                                    .dts_ms = (uint32_t)c->at_ms, .bytes = b};
+        const struct flv_frame f = {.track = track, .codec = track == TRACK_VIDEO ? CODEC_H264 : CODEC_AAC,
+                                    .flags = flags, .dts_ms = (uint32_t)c->at_ms, .bytes = b};
         publication_frame(c->p, &f);
         buf_unref(&b);
 }
@@ -919,7 +921,11 @@ static void test_malformed_lists_of_batches_are_refused(void **state)
                 const uint8_t *bytes;
                 size_t len;
                 int err;
-        } cases[] = {{too_many, 2, ERR_PROTO}, {cut, 7, ERR_PROTO}, {huge, 6, ERR_PROTO}, {more, 3, ERR_PROTO}, {none, 2, 0}};
+        } cases[] = {{too_many, 2, ERR_PROTO},
+                     {cut, 7, ERR_PROTO},
+                     {huge, 6, ERR_PROTO},
+                     {more, 3, ERR_PROTO},
+                     {none, 2, 0}};
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
                 reader_init(&r, cases[i].bytes, cases[i].len);
                 assert_int_equal(media_many_decode(&r, parts, &count), cases[i].err);

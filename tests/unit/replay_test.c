@@ -176,8 +176,8 @@ static void test_configuration_is_the_one_in_force_at_the_head(void **state)
         struct buf *one = buf_copy("one", 3), *two = buf_copy("two", 3);
         replay_config(&r, TRACK_VIDEO, CODEC_H264, one);
         push_seconds(&r, 0, 4, 50, 100);
-        const struct frame change = {.track = TRACK_VIDEO, .codec = CODEC_H264, .flags = FRAME_CONFIG, .dts_us = 3999 * MS,
-                                     .bytes = two};
+        const struct frame change = {.track = TRACK_VIDEO, .codec = CODEC_H264, .flags = FRAME_CONFIG,
+                                     .dts_us = 3999 * MS, .bytes = two};
         replay_push(&r, &change);
         push_seconds(&r, 4, 8, 50, 100);
         replay_trim(&r, 3000 * MS, r.tail);

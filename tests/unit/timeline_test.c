@@ -22,7 +22,8 @@ struct source {
         unsigned breaks;
 };
 
-static bool take(struct source *s, uint8_t track, int64_t dts_ms, int32_t cts_ms, int64_t wall_us, struct timeline_time *out)
+static bool take(struct source *s, uint8_t track, int64_t dts_ms, int32_t cts_ms, int64_t wall_us,
+                 struct timeline_time *out)
 {
         const struct timeline_frame f = {.track = track, .dts_ms = (uint32_t)dts_ms, .cts_ms = cts_ms};
         if (!s->seen[0] && !s->seen[1])
