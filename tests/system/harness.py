@@ -165,7 +165,12 @@ class Cluster:
         for publisher in self.publishers:
             if publisher.running():
                 publisher.kill()
+        running = [n for n in self.nodes().values() if os.path.exists(f"/proc/{n['pid']}")]
         run(LOCAL, "down", "--dir", self.dir)
+        for node in running:
+            with open(node["log"], encoding="utf-8", errors="replace") as f:
+                end = "".join(f.readlines()[-3:])
+            assert 'status=0 msg="stopped"' in end, f"{node['id']} did not end well:\n{end}"
 
     def reports(self):
         """What sanitizers and assertions said, over all nodes."""
