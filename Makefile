@@ -135,16 +135,16 @@ pages-deps: tests/pages/node_modules/.package-lock.json
 
 # ---- run ----------------------------------------------------------------------------------------------------------
 
-# COUNT="transcoders=2 edges=2" -> --transcoders 2 --edges 2
+# COUNT="transcoders=2 edges=2" -> --transcoders=2 --edges=2
 up:
 	@deploy/install-deps
-	@$(MAKE) --no-print-directory all
-	@exec deploy/local up $(patsubst %,--%,$(subst =, ,$(COUNT)))
+	@$(MAKE) -s --no-print-directory all
+	@exec deploy/local up $(COUNT:%=--%)
 
 demo:
 	@deploy/install-deps --demo
-	@$(MAKE) --no-print-directory all
-	@exec deploy/demo $(patsubst %,--%,$(subst =, ,$(COUNT)))
+	@$(MAKE) -s --no-print-directory all
+	@exec deploy/demo $(COUNT:%=--%)
 
 # ---- tests --------------------------------------------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ BENCHES := $(sort $(basename $(notdir $(shell find tests/bench -maxdepth 1 -type
 bench: $(BENCHES:%=bench-%)
 bench-%:
 	@deploy/install-deps --test
-	@$(MAKE) --no-print-directory all tools pages-deps
+	@$(MAKE) -s --no-print-directory all tools pages-deps
 	@set -- tests/bench/$* tests/bench/$*.*; for f; do if [ -x "$$f" ]; then exec "$$f"; fi; done; \
 	 echo "there is no benchmark '$*'; there are: $(BENCHES)" >&2; exit 2
 
