@@ -175,7 +175,6 @@ export class Controls {
     const latency = player.latency()
     const atEdge = player.live && !this.video.paused && latency < player.targetLatency() + NEAR_S
     at('live').classList.toggle('at-edge', atEdge)
-    at('live').setAttribute('aria-label', atEdge ? 'At the live edge' : 'Jump to the live edge')
     at('live-text').textContent = player.live ? (atEdge ? 'Live' : 'Go live') : at('live-text').textContent
     at('latency').textContent = !player.live ? `${clockText(now)} / ${clockText(end)}`
       : Number.isNaN(latency) ? '' : latency < 60 ? `${latency.toFixed(1)} s` : `−${clockText(latency)}`

@@ -1,11 +1,11 @@
 """What a stranger can send: the connection is closed with a counted, logged reason; every other stream goes on; memory
 comes back."""
-import os
 import random
 import re
 import socket
 import struct
 import time
+from datetime import datetime
 
 import pytest
 
@@ -47,7 +47,6 @@ def everything_else_goes_on(cluster):
 
 
 def _iso_seconds(text):
-    from datetime import datetime
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
