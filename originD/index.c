@@ -194,7 +194,7 @@ static int walk_chunks(int fd, struct index *ix, const struct init_info *info)
         int rc = 0;
         while (!rc && ix->file_bytes < (uint64_t)st.st_size) {
                 struct chunk_info c;
-                size_t head_bytes;
+                size_t head_bytes = 0;
                 uint64_t chunk_bytes;
                 rc = read_chunk_head(fd, ix->file_bytes, (uint64_t)st.st_size, head, &head_bytes, &chunk_bytes);
                 if (rc || box_chunk_parse_head(head, head_bytes, chunk_bytes, info, &c))
