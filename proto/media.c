@@ -9,6 +9,8 @@ void open_encode(struct writer *w, const void *message)
 {
         const struct open *m = message;
         writer_str(w, m->stream);
+        writer_u8(w, m->role);
+        writer_u32(w, m->generation);
         writer_i64(w, m->epoch_us);
         writer_str(w, m->publisher);
         writer_str(w, m->encoder);
@@ -24,6 +26,10 @@ int open_decode(struct reader *r, struct open *m)
 {
         *m = (struct open){0};
         check_name(r, m->stream, sizeof(m->stream), stream_id_valid, 0);
+        m->role = reader_u8(r);
+        if (m->role >= OPEN_ROLES)
+                reader_fail(r);
+        m->generation = reader_u32(r);
         m->epoch_us = check_time_from_zero(r);
         reader_str(r, m->publisher, sizeof(m->publisher));
         reader_str(r, m->encoder, sizeof(m->encoder));
@@ -48,6 +54,7 @@ void open_reply_encode(struct writer *w, const void *message)
         writer_i64(w, m->epoch_us);
         writer_u32(w, m->generation);
         writer_i64(w, m->resume_us);
+        writer_u8(w, m->standby);
 }
 
 int open_reply_decode(struct reader *r, struct open_reply *m)
@@ -59,6 +66,7 @@ int open_reply_decode(struct reader *r, struct open_reply *m)
         m->epoch_us = check_time_from_zero(r);
         m->generation = reader_u32(r);
         m->resume_us = check_time(r);
+        m->standby = check_flags(r, 1);
         return reader_done(r);
 }
 
@@ -68,6 +76,7 @@ void media_encode(struct writer *w, const void *message)
         assert(m->count <= BATCH_FRAMES_MAX);
         writer_u64(w, m->handle);
         writer_u64(w, m->first_seq);
+        writer_u8(w, m->fresh);
         writer_u16(w, m->count);
         for (int i = 0; i < m->count; i++) {
                 const struct frame *f = &m->frames[i];
@@ -101,6 +110,7 @@ int media_decode(struct reader *r, struct media *m, struct frame frames[BATCH_FR
         uint64_t sum = 0;
 
         *m = (struct media){.handle = reader_u64(r), .first_seq = reader_u64(r), .frames = frames};
+        m->fresh = check_flags(r, 1);
         uint16_t count = reader_u16(r);
         if (count > BATCH_FRAMES_MAX || m->first_seq > INT64_MAX)
                 reader_fail(r);
@@ -119,7 +129,7 @@ int media_decode(struct reader *r, struct media *m, struct frame frames[BATCH_FR
         return 0;
 }
 
-enum { REPLY_DRAINING = 1, REPLY_TAKES_MANY = 2 };
+enum { REPLY_DRAINING = 1, REPLY_TAKES_MANY = 2, REPLY_STANDBY = 4 };
 
 void media_reply_encode(struct writer *w, const void *message)
 {
@@ -128,7 +138,8 @@ void media_reply_encode(struct writer *w, const void *message)
         writer_u64(w, m->next_seq);
         writer_i64(w, m->stored_us);
         writer_u32(w, m->credit);
-        writer_u8(w, (uint8_t)((m->draining ? REPLY_DRAINING : 0) | (m->takes_many ? REPLY_TAKES_MANY : 0)));
+        writer_u8(w, (uint8_t)((m->draining ? REPLY_DRAINING : 0) | (m->takes_many ? REPLY_TAKES_MANY : 0) |
+                               (m->standby ? REPLY_STANDBY : 0)));
 }
 
 static void read_reply(struct reader *r, struct media_reply *m)
@@ -137,9 +148,10 @@ static void read_reply(struct reader *r, struct media_reply *m)
         m->next_seq = reader_u64(r);
         m->stored_us = reader_i64(r);
         m->credit = reader_u32(r);
-        uint8_t flags = check_flags(r, REPLY_DRAINING | REPLY_TAKES_MANY);
+        uint8_t flags = check_flags(r, REPLY_DRAINING | REPLY_TAKES_MANY | REPLY_STANDBY);
         m->draining = flags & REPLY_DRAINING ? 1 : 0;
         m->takes_many = flags & REPLY_TAKES_MANY ? 1 : 0;
+        m->standby = flags & REPLY_STANDBY ? 1 : 0;
 }
 
 int media_reply_decode(struct reader *r, struct media_reply *m)

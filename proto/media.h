@@ -30,8 +30,18 @@ struct frame {
         struct buf *bytes; /* one access unit: length-prefixed NAL units, or one raw AAC frame */
 };
 
+/* Two broadcasters may send one stream: one is active, the other stands by, and the transcoder decides which. */
+enum open_role {
+        OPEN_PRIMARY = 0, /* takes over from another primary; stands by while a backup is active */
+        OPEN_BACKUP = 1,  /* stands by while a primary is active; takes over from another backup */
+        OPEN_NOW = 2,     /* takes over from whoever is active */
+        OPEN_ROLES
+};
+
 struct open {
         char stream[STREAM_ID_MAX + 1];
+        uint8_t role;          /* enum open_role */
+        uint32_t generation;   /* the newest this proxy knows of the stream's session; the new one is to be above it */
         int64_t epoch_us;      /* wall clock proposed as epoch if this begins a new session; whole ms */
         char publisher[64];    /* address, for the log */
         char encoder[64];      /* "obs-output module …" from metadata or flashVer; may be empty */
@@ -53,6 +63,7 @@ struct open_reply {
         int64_t epoch_us;   /* of the session: the proposed one, or that of the session which goes on */
         uint32_t generation;
         int64_t resume_us;  /* everything before is stored; 0 for a new session */
+        uint8_t standby;    /* send empty MEDIA only, until an answer to one says otherwise */
 };
 void open_reply_encode(struct writer *w, const void *message);
 int open_reply_decode(struct reader *r, struct open_reply *m);
@@ -60,6 +71,7 @@ int open_reply_decode(struct reader *r, struct open_reply *m);
 struct media {
         uint64_t handle;
         uint64_t first_seq; /* number of frames[0]; they count up by one over the life of the handle */
+        uint8_t fresh;      /* of one that stands by: frames came from the broadcaster since the MEDIA before */
         uint16_t count;     /* ≤ BATCH_FRAMES_MAX */
         const struct frame *frames;
 };
@@ -75,6 +87,8 @@ struct media_reply {
         uint32_t credit;     /* frames it would take now; 0: send empty batches until it is more */
         uint8_t draining;
         uint8_t takes_many;  /* MEDIA_MANY may be sent here */
+        uint8_t standby;     /* another broadcaster is active: send no frames. When it becomes 0, begin with the newest
+                                keyframe; the numbers of frames go on */
 };
 void media_reply_encode(struct writer *w, const void *message);
 int media_reply_decode(struct reader *r, struct media_reply *m);

@@ -13,6 +13,8 @@ void claim_encode(struct writer *w, const void *message)
         writer_str(w, m->node);
         writer_str(w, m->title);
         writer_u32(w, m->grace_ms);
+        writer_u8(w, m->flags);
+        writer_u32(w, m->generation);
 }
 
 int claim_decode(struct reader *r, struct claim *m)
@@ -23,6 +25,8 @@ int claim_decode(struct reader *r, struct claim *m)
         check_name(r, m->node, sizeof(m->node), node_id_valid, 0);
         reader_str(r, m->title, sizeof(m->title));
         m->grace_ms = reader_u32(r);
+        m->flags = check_flags(r, CLAIM_JOIN);
+        m->generation = reader_u32(r);
         return reader_done(r);
 }
 
@@ -34,6 +38,7 @@ void claim_reply_encode(struct writer *w, const void *message)
         writer_str(w, m->session);
         writer_i64(w, m->epoch_us);
         writer_u32(w, m->generation);
+        writer_u32(w, m->written_generation);
         writer_u8(w, m->track_count);
         for (int i = 0; i < m->track_count; i++) {
                 writer_str(w, m->tracks[i].name);
@@ -65,6 +70,7 @@ int claim_reply_decode(struct reader *r, struct claim_reply *m)
         check_name(r, m->session, sizeof(m->session), session_id_valid, m->status != 0);
         m->epoch_us = check_time_from_zero(r);
         m->generation = reader_u32(r);
+        m->written_generation = reader_u32(r);
         m->track_count = reader_u8(r);
         if (m->track_count > SESSION_TRACKS_MAX)
                 reader_fail(r);

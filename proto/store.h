@@ -1,5 +1,7 @@
 /* store.h - transcoderd to originD: CLAIM a session, PUT its chunks, END it.
  *
+ * A stream has several owners, and a writer claims the session at each: the highest generation that any of them gave is
+ * then its own at all of them (CLAIM_JOIN). One that is fenced by any owner gives the session up everywhere.
  * The origin hands out generations, refuses older ones (ERR_FENCED) and takes chunks only in order. PUT is answered when
  * the chunk is in the store. A chunk sent again is answered `stored` again. A track begins with its init segment
  * (PUT_INIT); bytes that differ from what is stored for that track are ERR_CONFLICT. */
@@ -22,7 +24,16 @@ struct claim {
         char node[NODE_ID_MAX + 1];
         char title[128];
         uint32_t grace_ms; /* an origin ends the session by itself when nobody wrote for this long and 10 s more */
+        uint8_t flags;
+        /* Without CLAIM_JOIN the new generation is the first above both this and the session's. With it, it is just this. */
+        uint32_t generation;
 };
+
+/* The session exists at another origin, by a claim this writer made there: take it up here too, under this id and this
+ * generation. Taken when the session's generation here is older, or the same and the same node's; ERR_FENCED otherwise.
+ * An older session of the stream that is still alive here missed its end: it ends now. */
+#define CLAIM_JOIN 0x01
+
 void claim_encode(struct writer *w, const void *message);
 int claim_decode(struct reader *r, struct claim *m);
 
@@ -33,10 +44,11 @@ struct claim_track {
         int64_t end_us;        /* media time at which the last stored chunk ends */
 };
 struct claim_reply {
-        int8_t status; /* 0, ERR_NOSPACE, ERR_FULL, ERR_IO */
+        int8_t status; /* 0, ERR_NOSPACE, ERR_FULL, ERR_IO; ERR_FENCED: of CLAIM_JOIN only */
         char session[SESSION_ID_MAX + 1];
         int64_t epoch_us;
         uint32_t generation;
+        uint32_t written_generation; /* whose the newest stored chunk is; 0: none is stored */
         uint8_t track_count; /* 0: a new session */
         struct claim_track tracks[SESSION_TRACKS_MAX];
 };
