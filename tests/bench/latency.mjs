@@ -4,7 +4,7 @@
 // fetched at the edge, and how long it takes from publish to playable and to the first picture.
 //
 //   node tests/bench/latency.mjs [--seconds 60] [--json FILE]
-import { spawn, execFileSync } from 'node:child_process'
+import { spawn, execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, dirname } from 'node:path'
@@ -135,7 +135,9 @@ async function captureMs(edge, stream, track, segment, nowMs) {
   const path = `${edge}/live/${stream.id}/${stream.session}/${track.name}`
   const parts = await Promise.all(['init.mp4', `${segment}.m4s`].map(async (name) => Buffer.from(await (await fetch(`${path}/${name}`)).arrayBuffer())))
   const command = `ffmpeg -v error -i - -frames:v 1 -f rawvideo -pix_fmt gray - | ${top}/build/release/tools/stamp read --size ${track.width}x${track.height}`
-  const clock = Number(execFileSync('bash', ['-c', command], { input: Buffer.concat(parts) }).toString().split(' ')[1])
+  // ffmpeg leaves after its picture, perhaps before it was given all: that is EPIPE, and no error.
+  const { stdout } = spawnSync('bash', ['-c', command], { input: Buffer.concat(parts) })
+  const clock = Number(stdout.toString().split(' ')[1])
   return nowMs - (((nowMs & 0xffffff) - clock + 0x1000000) & 0xffffff)
 }
 
