@@ -30,6 +30,22 @@ static void fuzz_media(struct reader *r, struct buf *whole, const uint8_t *data,
                 buf_unref(&frames[i].bytes);
 }
 
+static void fuzz_media_many(struct reader *r, struct buf *whole)
+{
+        static struct frame frames[BATCH_FRAMES_MAX];
+        struct reader parts[MEDIA_MANY_MAX];
+        struct media m;
+        uint16_t count;
+        if (media_many_decode(r, parts, &count) != 0)
+                return;
+        for (uint16_t i = 0; i < count; i++) {
+                if (media_decode(&parts[i], &m, frames, whole) != 0)
+                        continue;
+                for (uint16_t j = 0; j < m.count; j++)
+                        buf_unref(&frames[j].bytes);
+        }
+}
+
 #define CASE(number, name)                                                                                             \
         case number: {                                                                                                 \
                 struct name m;                                                                                         \
@@ -60,6 +76,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 fuzz_media(&r, whole, data, size);
                 break;
         CASE(MSG_MEDIA_REPLY, media_reply)
+        case MSG_MEDIA_MANY:
+                fuzz_media_many(&r, whole);
+                break;
+        CASE(MSG_MEDIA_MANY_REPLY, media_many_reply)
         CASE(MSG_CLOSE, close_stream)
         CASE(MSG_CLOSE_REPLY, status_reply)
         CASE(MSG_CLAIM, claim)

@@ -80,12 +80,14 @@ static void test_refused_round_trip(void **state)
 static void test_open_round_trip(void **state)
 {
         uint8_t avcc[40] = {1, 0x64}, asc[2] = {0x11, 0x90};
-        struct open m = {.stream = "cam_1-A", .epoch_us = 1767225600000000, .publisher = "192.0.2.1:5000", .encoder = "obs",
+        struct open m = {.stream = "cam_1-A", .role = OPEN_BACKUP, .generation = 6, .epoch_us = 1767225600000000, .publisher = "192.0.2.1:5000", .encoder = "obs",
                          .title = "Grüße", .codecs = {CODEC_H264, CODEC_AAC},
                          .config = {{avcc, sizeof(avcc)}, {asc, sizeof(asc)}}}, out;
         (void)state;
         nng_msg *msg = ROUND_TRIP(open, &m, &out);
         assert_string_equal(out.stream, m.stream);
+        assert_int_equal(out.role, OPEN_BACKUP);
+        assert_int_equal(out.generation, 6);
         assert_int_equal(out.epoch_us, m.epoch_us);
         assert_string_equal(out.publisher, m.publisher);
         assert_string_equal(out.encoder, m.encoder);
@@ -101,7 +103,7 @@ static void test_open_round_trip(void **state)
 static void test_open_reply_round_trip(void **state)
 {
         struct open_reply m = {.handle = UINT64_MAX, .session = "20260131T123456Z-1a2b3c4d", .epoch_us = 5, .generation = 7,
-                               .resume_us = 9}, out;
+                               .resume_us = 9, .standby = 1}, out;
         struct open_reply full = {.status = ERR_FULL, .text = "no room"};
         (void)state;
         nng_msg *msg = ROUND_TRIP(open_reply, &m, &out);
@@ -111,6 +113,7 @@ static void test_open_reply_round_trip(void **state)
         assert_int_equal(out.epoch_us, 5);
         assert_int_equal(out.generation, 7);
         assert_int_equal(out.resume_us, 9);
+        assert_int_equal(out.standby, 1);
         nng_msg_free(msg);
         msg = ROUND_TRIP(open_reply, &full, &out);
         assert_int_equal(out.status, ERR_FULL);
@@ -136,7 +139,7 @@ static void test_media_round_trip_and_frames_outlive_the_message(void **state)
                  .bytes = buf_copy("key frame", 9)},
                 {.track = TRACK_AUDIO, .codec = CODEC_AAC, .dts_us = INT64_C(1) << 40, .bytes = buf_copy("", 0)},
         };
-        struct media m = {.handle = 42, .first_seq = INT64_MAX, .count = 3, .frames = in}, out;
+        struct media m = {.handle = 42, .first_seq = INT64_MAX, .fresh = 1, .count = 3, .frames = in}, out;
         struct frame frames[BATCH_FRAMES_MAX];
         struct reader r;
         (void)state;
@@ -153,6 +156,7 @@ static void test_media_round_trip_and_frames_outlive_the_message(void **state)
         nng_msg_free(msg);
         assert_int_equal(out.handle, 42);
         assert_int_equal(out.first_seq, INT64_MAX);
+        assert_int_equal(out.fresh, 1);
         assert_int_equal(out.count, 3);
         for (int i = 0; i < 3; i++) {
                 assert_int_equal(frames[i].track, in[i].track);
@@ -169,7 +173,8 @@ static void test_media_round_trip_and_frames_outlive_the_message(void **state)
 
 static void test_media_reply_round_trip(void **state)
 {
-        struct media_reply m = {.status = ERR_ORDER, .next_seq = 10, .stored_us = 20, .credit = 30, .draining = 1}, out;
+        struct media_reply m = {.status = ERR_ORDER, .next_seq = 10, .stored_us = 20, .credit = 30, .draining = 1,
+                                .standby = 1}, out;
         (void)state;
         nng_msg *msg = ROUND_TRIP(media_reply, &m, &out);
         assert_int_equal(out.status, ERR_ORDER);
@@ -177,6 +182,75 @@ static void test_media_reply_round_trip(void **state)
         assert_int_equal(out.stored_us, 20);
         assert_int_equal(out.credit, 30);
         assert_int_equal(out.draining, 1);
+        assert_int_equal(out.takes_many, 0);
+        assert_int_equal(out.standby, 1);
+        nng_msg_free(msg);
+}
+
+/* The parts' readers point into the message; each is a MEDIA of its own. */
+static int decode_many(struct media *out, struct frame frames[][BATCH_FRAMES_MAX], uint16_t *count, struct buf *whole)
+{
+        struct reader r, parts[MEDIA_MANY_MAX];
+        reader_init(&r, whole->data, whole->len);
+        reader_u8(&r);
+        if (media_many_decode(&r, parts, count) != 0)
+                return ERR_PROTO;
+        for (uint16_t i = 0; i < *count; i++) {
+                if (media_decode(&parts[i], &out[i], frames[i], whole) == 0)
+                        continue;
+                for (uint16_t j = 0; j < i; j++)
+                        for (uint16_t k = 0; k < out[j].count; k++)
+                                buf_unref(&frames[j][k].bytes);
+                return ERR_PROTO;
+        }
+        return 0;
+}
+
+static void test_media_of_many_sessions_in_one_message(void **state)
+{
+        static struct frame frames[3][BATCH_FRAMES_MAX];
+        struct frame in[2] = {{.track = TRACK_VIDEO, .codec = CODEC_H264, .dts_us = 1, .bytes = buf_copy("one", 3)},
+                              {.track = TRACK_AUDIO, .codec = CODEC_AAC, .dts_us = 2, .bytes = buf_copy("other", 5)}};
+        struct media parts[3] = {{.handle = 1, .first_seq = 10, .count = 1, .frames = &in[0]},
+                                 {.handle = 2, .first_seq = 20, .fresh = 1},
+                                 {.handle = 3, .first_seq = 30, .count = 1, .frames = &in[1]}}, out[3];
+        struct media_many m = {.count = 3, .parts = parts};
+        uint16_t count;
+        (void)state;
+        nng_msg *msg = message_new(MSG_MEDIA_MANY, media_many_encode, &m);
+        const uint8_t *data = nng_msg_body(msg);
+        for (size_t cut = 1; cut < nng_msg_len(msg); cut++) {
+                struct buf *shorter = buf_copy(data, cut);
+                assert_int_equal(decode_many(out, frames, &count, shorter), ERR_PROTO);
+                buf_unref(&shorter);
+        }
+        struct buf *whole = buf_copy(data, nng_msg_len(msg));
+        nng_msg_free(msg);
+        assert_int_equal(decode_many(out, frames, &count, whole), 0);
+        buf_unref(&whole);
+        assert_int_equal(count, 3);
+        assert_int_equal(out[0].handle, 1);
+        assert_memory_equal(frames[0][0].bytes->data, "one", 3);
+        assert_int_equal(out[1].first_seq, 20);
+        assert_int_equal(out[1].fresh, 1);
+        assert_int_equal(out[1].count, 0);
+        assert_int_equal(out[2].handle, 3);
+        assert_memory_equal(frames[2][0].bytes->data, "other", 5);
+        buf_unref(&frames[0][0].bytes);
+        buf_unref(&frames[2][0].bytes);
+        buf_unref(&in[0].bytes);
+        buf_unref(&in[1].bytes);
+}
+
+static void test_media_many_answers_in_order(void **state)
+{
+        struct media_many_reply m = {.count = 2, .parts = {{.status = ERR_FENCED}, {.next_seq = 7, .takes_many = 1}}}, out;
+        (void)state;
+        nng_msg *msg = ROUND_TRIP(media_many_reply, &m, &out);
+        assert_int_equal(out.count, 2);
+        assert_int_equal(out.parts[0].status, ERR_FENCED);
+        assert_int_equal(out.parts[1].next_seq, 7);
+        assert_int_equal(out.parts[1].takes_many, 1);
         nng_msg_free(msg);
 }
 
@@ -197,7 +271,7 @@ static void test_close_and_status_round_trip(void **state)
 static void test_claim_round_trip(void **state)
 {
         struct claim m = {.stream = "cam", .session = "20260131T123456Z-1a2b3c4d", .epoch_us = 77, .node = "transcoder-1",
-                          .title = "t", .grace_ms = 30000}, out;
+                          .title = "t", .grace_ms = 30000, .flags = CLAIM_JOIN, .generation = 12}, out;
         (void)state;
         nng_msg *msg = ROUND_TRIP(claim, &m, &out);
         assert_string_equal(out.stream, m.stream);
@@ -206,12 +280,15 @@ static void test_claim_round_trip(void **state)
         assert_string_equal(out.node, m.node);
         assert_string_equal(out.title, "t");
         assert_int_equal(out.grace_ms, 30000);
+        assert_int_equal(out.flags, CLAIM_JOIN);
+        assert_int_equal(out.generation, 12);
         nng_msg_free(msg);
 }
 
 static void test_claim_reply_round_trip_with_all_tracks(void **state)
 {
-        struct claim_reply m = {.session = "s", .epoch_us = 1, .generation = 2, .track_count = SESSION_TRACKS_MAX}, out;
+        struct claim_reply m = {.session = "s", .epoch_us = 1, .generation = 2, .written_generation = 1,
+                                .track_count = SESSION_TRACKS_MAX}, out;
         (void)state;
         for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
                 struct claim_track *t = &m.tracks[i];
@@ -219,6 +296,8 @@ static void test_claim_reply_round_trip_with_all_tracks(void **state)
                 snprintf(t->name, sizeof(t->name), "v%d", i);
         }
         nng_msg *msg = ROUND_TRIP(claim_reply, &m, &out);
+        assert_int_equal(out.generation, 2);
+        assert_int_equal(out.written_generation, 1);
         assert_int_equal(out.track_count, SESSION_TRACKS_MAX);
         for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
                 assert_string_equal(out.tracks[i].name, m.tracks[i].name);
@@ -351,6 +430,9 @@ static void test_values_that_cannot_be_are_refused(void **state)
         strcpy(open.stream, "a/b");
         REFUSES(open, &open);
         strcpy(open.stream, "cam");
+        open.role = OPEN_ROLES;
+        REFUSES(open, &open);
+        open.role = OPEN_NOW;
         open.config[0].data = mem_alloc(CONFIG_RECORD_MAX + 1);
         open.config[0].len = CONFIG_RECORD_MAX + 1;
         REFUSES(open, &open);
@@ -451,6 +533,8 @@ int main(void)
                 cmocka_unit_test(test_open_reply_round_trip),
                 cmocka_unit_test(test_media_round_trip_and_frames_outlive_the_message),
                 cmocka_unit_test(test_media_reply_round_trip),
+                cmocka_unit_test(test_media_of_many_sessions_in_one_message),
+                cmocka_unit_test(test_media_many_answers_in_order),
                 cmocka_unit_test(test_close_and_status_round_trip),
                 cmocka_unit_test(test_claim_round_trip),
                 cmocka_unit_test(test_claim_reply_round_trip_with_all_tracks),
