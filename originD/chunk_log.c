@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/err.h"
 #include "common/mem.h"
@@ -47,7 +48,7 @@ void chunk_log_free(struct chunk_log **logp)
 
 bool chunk_log_idle(const struct chunk_log *log)
 {
-        return !log->writing && !log->first;
+        return !log->writing && !log->first && !log->cutting;
 }
 
 /* Room for a whole segment like those before, so that it is seldom moved. */
@@ -111,6 +112,7 @@ static int judge(struct chunk_log *log, struct chunk_append *a)
 }
 
 static void write_next(struct chunk_log *log);
+static void start_cut(struct chunk_log *log);
 
 static void written(void *arg, int status)
 {
@@ -123,6 +125,8 @@ static void written(void *arg, int status)
                 index_add(&log->index, &a->info, a->segment, (uint32_t)a->bytes->len, a->flags & PUT_LAST);
                 remember(log, a->segment, old_len, a->bytes);
         }
+        if (log->cutting)
+                start_cut(log);
         write_next(log);
         moved(log, status ? NULL : a);
         a->done(a, status);
@@ -131,14 +135,33 @@ static void written(void *arg, int status)
 static void start_write(struct chunk_log *log, struct chunk_append *a)
 {
         bool sync = log->sync_segments && a->flags & PUT_LAST;
-        log->writing = a;
         disk_append(log->loop, log->fd, log->index.file_bytes, a->bytes, sync, written, log);
+}
+
+void chunk_log_go_on(struct chunk_log *log, int status)
+{
+        if (status)
+                written(log, status);
+        else
+                start_write(log, log->writing);
+}
+
+/* 0: it is on its way. */
+static int begin_write(struct chunk_log *log, struct chunk_append *a)
+{
+        int rc = log->admit ? log->admit(log->arg, log, a) : 0;
+        if (rc < 0)
+                return rc;
+        log->writing = a;
+        if (rc == 0)
+                start_write(log, a);
+        return 0;
 }
 
 /* Answers what needs no write, until one that does. */
 static void write_next(struct chunk_log *log)
 {
-        while (!log->writing && log->first) {
+        while (!log->writing && !log->cutting && log->first) {
                 struct chunk_append *a = log->first;
                 log->first = a->next;
                 if (!log->first)
@@ -146,10 +169,10 @@ static void write_next(struct chunk_log *log)
                 log->queued--;
                 int verdict = judge(log, a);
                 a->again = verdict > 0;
+                if (!verdict)
+                        verdict = begin_write(log, a);
                 if (verdict)
                         a->done(a, a->again ? 0 : verdict);
-                else
-                        start_write(log, a);
         }
 }
 
@@ -191,6 +214,79 @@ void chunk_log_end(struct chunk_log *log)
         log->fd = -1;
         forget_recent(log);
         moved(log, NULL);
+}
+
+/* Cutting back */
+
+struct cut {
+        struct chunk_log *log;
+        uint32_t segment;
+        uint64_t bytes; /* the file's new length */
+        int status;
+        struct index index;
+        void (*done)(void *arg, int status);
+        void *arg;
+};
+
+/* What is left is read anew: the index holds sums that cannot be taken back. */
+static void cut_work(void *arg)
+{
+        struct cut *c = arg;
+        struct init_info info;
+        struct buf *init;
+        c->status = ftruncate(c->log->fd, (off_t)c->bytes) < 0 || fdatasync(c->log->fd) < 0 ? ERR_IO : 0;
+        if (!c->status)
+                c->status = index_walk(c->log->fd, &c->index, &info, &init);
+        if (!c->status)
+                buf_unref(&init);
+}
+
+static void cut_done(void *arg)
+{
+        struct cut *c = arg;
+        struct chunk_log *log = c->log;
+        log->cutting = NULL;
+        if (c->status) {
+                log->ended = true; /* nobody knows what the file holds */
+        } else {
+                index_free(&log->index);
+                log->index = c->index;
+        }
+        write_next(log);
+        moved(log, NULL);
+        c->done(c->arg, c->status);
+        free(c);
+}
+
+/* Readers do not see what goes from here on. */
+static void start_cut(struct chunk_log *log)
+{
+        struct cut *c = log->cutting;
+        c->bytes = index_forget(&log->index, c->segment);
+        for (size_t i = 0; i < RECENT_SEGMENTS; i++)
+                if (log->recent[i].segment >= c->segment)
+                        buf_unref(&log->recent[i].bytes);
+        disk_run(log->loop, cut_work, cut_done, c);
+}
+
+void chunk_log_cut(struct chunk_log *log, uint32_t segment, void (*done)(void *arg, int status), void *arg)
+{
+        assert(!log->cutting && !log->ended);
+        log->cutting = mem_alloc(sizeof(*log->cutting));
+        *log->cutting = (struct cut){.log = log, .segment = segment, .done = done, .arg = arg};
+        if (!log->writing)
+                start_cut(log);
+}
+
+void chunk_log_reopen(struct chunk_log *log, int fd, bool sync_segments)
+{
+        assert(log->ended && log->fd < 0);
+        log->fd = fd;
+        log->ended = false;
+        log->sync_segments = sync_segments;
+        const struct index *ix = &log->index;
+        log->index.last_complete =
+                ix->count && ix->end_ticks + 1 >= ((uint64_t)ix->rows[ix->count - 1].segment + 1) * ix->timescale;
 }
 
 bool chunk_log_segment(const struct chunk_log *log, uint32_t segment, struct segment_view *out)

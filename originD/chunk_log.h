@@ -30,7 +30,9 @@ struct recent_segment {
 struct chunk_append {
         uint32_t segment;
         uint8_t chunk, flags; /* PUT_LAST, PUT_SLATE */
+        bool copied;          /* from another origin: its era has to be known before */
         int64_t start_us;
+        uint32_t generation;  /* of its writer */
         struct buf *bytes;    /* the caller's reference */
         /* 0: stored, now or before. ERR_ORDER, ERR_PROTO (not a chunk), ERR_CONFLICT (its time is not what was said),
          * ERR_LIMIT, ERR_NOSPACE, ERR_FENCED, ERR_CLOSED (ended), ERR_FULL, ERR_IO: the log is unchanged. */
@@ -54,6 +56,10 @@ struct chunk_log {
         struct chunk_append *writing;                  /* on the pool now */
         struct chunk_append *first, **last;            /* behind it */
         unsigned queued;
+        struct cut *cutting;
+        /* Asked before a chunk is written, with its place: 0: it may be; 1: chunk_log_go_on() will tell; ERR_*: it may not.
+         * NULL: every one may. */
+        int (*admit)(void *arg, struct chunk_log *log, const struct chunk_append *a);
         /* After every change that a reader or a claimer may be waiting for; chunk is NULL when only something ended. */
         void (*moved)(void *arg, struct chunk_log *log, const struct chunk_append *chunk);
         void *arg;
@@ -66,6 +72,15 @@ void chunk_log_free(struct chunk_log **log);
 
 /* done() may come from inside the call. */
 void chunk_log_append(struct chunk_log *log, struct chunk_append *a);
+
+void chunk_log_go_on(struct chunk_log *log, int status); /* the answer that admit() owed */
+
+/* Forgets everything from the beginning of the segment on, in the file too; done(arg, status) when the end is known again.
+ * What is asked to be appended meanwhile waits. One at a time; not of an ended log. ERR_IO: the log takes no more appends. */
+void chunk_log_cut(struct chunk_log *log, uint32_t segment, void (*done)(void *arg, int status), void *arg);
+
+/* ENDED → WRITING, of a log whose index was read: fd is the file, open for writing. */
+void chunk_log_reopen(struct chunk_log *log, int fd, bool sync_segments);
 
 void chunk_log_fence(struct chunk_log *log); /* what is queued but not being written ends with ERR_FENCED */
 bool chunk_log_idle(const struct chunk_log *log);

@@ -40,6 +40,7 @@ static void reply_claim(struct rpc_request *req, int status, const struct sessio
                 strcpy(m.session, s->id);
                 m.epoch_us = s->epoch_us;
                 m.generation = s->generation;
+                m.written_generation = session_written_generation(s);
                 m.track_count = (uint8_t)session_claim_tracks(s, m.tracks);
         }
         reply(req, MSG_CLAIM_REPLY, claim_reply_encode, &m);
@@ -75,12 +76,14 @@ static void handle_claim(struct claims *cl, struct rpc_request *req)
                 return;
         }
         struct claiming *c = mem_alloc(sizeof(*c));
-        *c = (struct claiming){.claims = cl, .req = req, .session = s, .generation = s->generation + 1};
-        char title[160];
-        log_info("session=%s stream=%s msg=\"%s\" generation=%u node=%s before=%s title=%s", s->id, s->stream,
-                 s->generation ? "claimed again" : "session begins", c->generation, m.node,
-                 s->node[0] ? s->node : "-", log_quote(title, sizeof(title), m.title));
-        session_claim(s, &m, &c->wait, claimed);
+        *c = (struct claiming){.claims = cl, .req = req, .session = s};
+        const char *what = m.flags & CLAIM_JOIN ? "joined" : s->generation ? "claimed again" : "session begins";
+        char title[160], before[NODE_ID_MAX + 1];
+        strcpy(before, s->node[0] ? s->node : "-");
+        session_claim(s, &m, &c->wait, claimed); /* answers later, from the save */
+        c->generation = s->generation;
+        log_info("session=%s stream=%s msg=\"%s\" generation=%u node=%s before=%s title=%s", s->id, s->stream, what,
+                 s->generation, m.node, before, log_quote(title, sizeof(title), m.title));
 }
 
 /* PUT */
@@ -176,7 +179,7 @@ static void log_fence(const struct session *s, const struct put *m)
 /* 0: the session takes it. */
 static int judge_put(struct claims *cl, const struct put *m, struct session *s)
 {
-        if (!s || s->state == SESSION_ENDED || s->ending)
+        if (!s || s->state == SESSION_ENDED || s->ending || !s->claimed)
                 return ERR_NOT_FOUND;
         if (m->generation != s->generation) {
                 log_fence(s, m);
@@ -194,7 +197,7 @@ static void start_put(struct claims *cl, struct rpc_request *req, const struct p
         struct putting *p = mem_alloc(sizeof(*p));
         *p = (struct putting){.claims = cl, .req = req, .session = s};
         p->append = (struct chunk_append){.segment = m->segment, .chunk = m->chunk, .flags = m->flags,
-                                          .start_us = m->start_us, .done = appended};
+                                          .start_us = m->start_us, .generation = m->generation, .done = appended};
         strcpy(p->track, m->track);
         p->append.bytes = buf_wrap((uint8_t *)(uintptr_t)m->bytes, m->len, free_message, req->msg);
         req->msg = NULL;
@@ -251,8 +254,9 @@ static void handle_end(struct claims *cl, struct rpc_request *req)
                 return;
         }
         struct session *s = store_session(cl->store, m.session);
-        if (!s || m.generation != s->generation) {
-                reply_end(req, s ? ERR_FENCED : ERR_NOT_FOUND);
+        bool known = s && (s->claimed || s->state == SESSION_ENDED);
+        if (!known || m.generation != s->generation) {
+                reply_end(req, known ? ERR_FENCED : ERR_NOT_FOUND);
                 return;
         }
         struct ending *e = mem_alloc(sizeof(*e));

@@ -79,6 +79,16 @@ void index_add(struct index *ix, const struct chunk_info *c, uint32_t segment, u
         ix->last_complete = last || ix->end_ticks + 1 >= ((uint64_t)segment + 1) * ix->timescale;
 }
 
+uint64_t index_forget(struct index *ix, uint32_t segment)
+{
+        while (ix->count && ix->rows[ix->count - 1].segment >= segment)
+                ix->file_bytes = ix->rows[--ix->count].offset;
+        uint64_t end = (uint64_t)segment * ix->timescale;
+        ix->end_ticks = end < ix->end_ticks ? end : ix->end_ticks;
+        ix->last_complete = true;
+        return ix->file_bytes;
+}
+
 const struct index_row *index_find(const struct index *ix, uint32_t segment)
 {
         size_t low = 0, high = ix->count;

@@ -48,6 +48,10 @@ int index_on_grid(uint64_t ticks, uint32_t timescale, uint32_t segment, uint8_t 
 int index_room(const struct index *ix, uint32_t segment, uint64_t chunk_bytes);
 void index_add(struct index *ix, const struct chunk_info *c, uint32_t segment, uint32_t chunk_bytes, bool last);
 
+/* Forgets the segment and all behind it; returns where in the file they began. The end is then an upper bound and the sums
+ * are as before: index_walk() makes them right. */
+uint64_t index_forget(struct index *ix, uint32_t segment);
+
 const struct index_row *index_find(const struct index *ix, uint32_t segment); /* NULL: not there */
 bool index_complete(const struct index *ix, const struct index_row *row);
 

@@ -38,6 +38,7 @@ static int read_json(const char *dir, struct session *s)
 static void forget_track(struct session *s, size_t i)
 {
         buf_unref(&s->tracks[i].init_bytes);
+        eras_free(&s->tracks[i].eras);
         s->track_count--;
         memmove(&s->tracks[i], &s->tracks[i + 1], (s->track_count - i) * sizeof(s->tracks[0]));
         s->tracks[s->track_count] = (struct track){0};

@@ -44,6 +44,7 @@ void session_free(struct session **sp)
         for (size_t i = 0; i < s->track_count; i++) {
                 chunk_log_free(&s->tracks[i].log);
                 buf_unref(&s->tracks[i].init_bytes);
+                eras_free(&s->tracks[i].eras);
         }
         free(s->dir);
         free(s);
@@ -182,9 +183,48 @@ static void log_moved(void *arg, struct chunk_log *log, const struct chunk_appen
         tell(s);
 }
 
+static struct track *track_of(struct session *s, const struct chunk_log *log)
+{
+        for (size_t i = 0; i < s->track_count; i++)
+                if (s->tracks[i].log == log)
+                        return &s->tracks[i];
+        return NULL;
+}
+
+struct beginning {
+        struct session_wait wait;
+        struct chunk_log *log;
+};
+
+static void era_saved(struct session_wait *w, int status)
+{
+        struct beginning *b = (struct beginning *)w;
+        chunk_log_go_on(b->log, status);
+        free(b);
+}
+
+/* A writer's first chunk in a track is written after session.json says that its era begins there. */
+static int admit(void *arg, struct chunk_log *log, const struct chunk_append *a)
+{
+        struct session *s = arg;
+        struct track *t = track_of(s, log);
+        uint64_t place = eras_place(a->segment, a->chunk);
+        const struct era *era = eras_at(&t->eras, place);
+        if (era && era->generation == a->generation && (a->copied || strcmp(era->node, s->node) == 0))
+                return 0;
+        if (a->copied)
+                return ERR_FENCED;
+        eras_begin(&t->eras, place, a->generation, s->node);
+        struct beginning *b = mem_alloc(sizeof(*b));
+        b->log = log;
+        session_save(s, &b->wait, false, era_saved);
+        return 1;
+}
+
 void session_watch_log(struct session *s, struct chunk_log *log)
 {
         log->moved = log_moved;
+        log->admit = admit;
         log->arg = s;
 }
 
@@ -209,6 +249,7 @@ static void track_forget(struct session *s, struct track *t)
         size_t i = (size_t)(t - s->tracks);
         chunk_log_free(&t->log);
         buf_unref(&t->init_bytes);
+        eras_free(&t->eras);
         s->track_count--;
         memmove(t, t + 1, (s->track_count - i) * sizeof(*t));
         s->tracks[s->track_count] = (struct track){0};
@@ -310,18 +351,55 @@ size_t session_claim_tracks(const struct session *s, struct claim_track out[SESS
         return n;
 }
 
+bool track_ahead(const struct track *t, uint32_t segment, uint8_t chunk)
+{
+        const struct index *ix = &t->log->index;
+        uint64_t end = (ix->end_ticks + ix->slack_ticks) * CHUNKS_PER_SEGMENT / ix->timescale;
+        return eras_place(segment, chunk) > (ix->count ? end : eras_place(t->first_segment, CHUNKS_PER_SEGMENT - 1));
+}
+
+uint64_t track_end_place(const struct session *s, const struct track *t)
+{
+        struct track_facts f = track_facts(s, t);
+        return f.any ? (uint64_t)(f.end_us > 0 ? f.end_us - 1 : 0) / CHUNK_US + 1 : 0;
+}
+
+uint32_t session_written_generation(const struct session *s)
+{
+        uint32_t newest = 0;
+        for (size_t i = 0; i < s->track_count; i++) {
+                const struct track *t = &s->tracks[i];
+                uint64_t end = track_end_place(s, t);
+                const struct era *era = end ? eras_at(&t->eras, end - 1) : NULL;
+                if (era && era->generation > newest)
+                        newest = era->generation;
+        }
+        return newest;
+}
+
+static void fence(struct session *s)
+{
+        for (size_t i = 0; i < s->track_count; i++)
+                if (s->tracks[i].log)
+                        chunk_log_fence(s->tracks[i].log);
+}
+
 void session_claim(struct session *s, const struct claim *c, struct session_wait *w,
                    void (*done)(struct session_wait *w, int status))
 {
-        s->generation++;
+        uint32_t generation = c->generation;
+        if (!(c->flags & CLAIM_JOIN))
+                generation = (generation > s->generation ? generation : s->generation) + 1;
+        bool other = generation != s->generation;
+        s->generation = generation;
+        s->claimed = true;
         s->grace_ms = c->grace_ms;
         strcpy(s->node, c->node);
         if (c->title[0])
                 strcpy(s->title, c->title);
         session_heard(s);
-        for (size_t i = 0; i < s->track_count; i++)
-                if (s->tracks[i].log)
-                        chunk_log_fence(s->tracks[i].log);
+        if (other) /* what a writer sent before it joined again is its own */
+                fence(s);
         session_save(s, w, true, done);
 }
 

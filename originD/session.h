@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "originD/chunk_log.h"
+#include "originD/eras.h"
 #include "proto/store.h"
 
 enum session_state { SESSION_LIVE, SESSION_ENDED };
@@ -28,6 +29,7 @@ struct track {
         uint32_t bandwidth, fps_milli; /* as declared; 0: not */
         struct chunk_log *log;         /* NULL: session not loaded, or its file is being made */
         bool making;
+        struct eras eras;
         /* As it was when the session ended; not looked at before. */
         struct track_facts {
                 uint32_t last_segment;
@@ -52,6 +54,7 @@ struct session {
         uint32_t generation, grace_ms;
         enum session_state state;
         bool ended_by_writer;
+        bool claimed; /* since this process started: before, PUTs of a writer that may have been fenced are not taken */
         int64_t ended_wall_us, end_us;
 
         struct track tracks[SESSION_TRACKS_MAX];
@@ -80,6 +83,7 @@ struct session {
         struct session *next_by_id, *next_of_stream; /* the store's */
 };
 
+/* Of the claim only who it is: id, stream, epoch. */
 struct session *session_new(uv_loop_t *loop, const char *data_dir, const struct claim *c, bool sync_segments);
 void session_free(struct session **s);
 bool session_busy(const struct session *s);
@@ -96,7 +100,8 @@ struct track_facts track_facts(const struct session *s, const struct track *t);
  * ERR_LIMIT (too many), ERR_NOSPACE, ERR_IO. The same again: 0 at once; with other bytes: ERR_CONFLICT. */
 void session_add_track(struct session *s, const struct put *p, void (*done)(void *arg, int status), void *arg);
 
-/* A new writer: older ones are fenced from here on; done when that is on disk and their last chunk is in or out. */
+/* A new writer, or (CLAIM_JOIN) one that has the session at another origin too: older ones are fenced from here on; done
+ * when that is on disk and their last chunk is in or out. Whether it may is store_claim()'s to say. */
 void session_claim(struct session *s, const struct claim *c, struct session_wait *w,
                    void (*done)(struct session_wait *w, int status));
 
@@ -110,6 +115,13 @@ void session_load(struct session *s);
 
 void session_heard(struct session *s);
 void session_retry_save(struct session *s); /* what could not be saved for lack of space is tried again */
+/* Whether something is missing between the end of the track and this chunk. */
+bool track_ahead(const struct track *t, uint32_t segment, uint8_t chunk);
+
+/* The generation that the newest stored chunk is of; 0: none is stored. */
+uint32_t session_written_generation(const struct session *s);
+uint64_t track_end_place(const struct session *s, const struct track *t); /* behind the last chunk, on the grid of eras.h */
+
 size_t session_claim_tracks(const struct session *s, struct claim_track out[SESSION_TRACKS_MAX]);
 const char *session_state_name(const struct session *s); /* live, slate, ended */
 int64_t session_live_edge_us(const struct session *s);   /* media time now, by the wall clock */

@@ -5,15 +5,51 @@
 
 #include "common/err.h"
 #include "originD/session.h"
+#include "originD/session_json.h"
 
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2 /* 1 had no eras: all of a track is then of the newest generation */
+
+json_t *eras_to_json(const struct eras *e)
+{
+        json_t *list = json_array();
+        for (size_t i = 0; i < e->count; i++)
+                json_array_append_new(list, json_pack("[I, I, s]", (json_int_t)e->list[i].place,
+                                                      (json_int_t)e->list[i].generation, e->list[i].node));
+        return list;
+}
+
+static bool unsigned_at(const json_t *list, size_t i, uint64_t max, uint64_t *out)
+{
+        const json_t *v = json_array_get(list, i);
+        json_int_t n = json_integer_value(v);
+        *out = (uint64_t)n;
+        return json_is_integer(v) && n >= 0 && (uint64_t)n <= max;
+}
+
+int eras_from_json(struct eras *e, const json_t *list)
+{
+        *e = (struct eras){0};
+        for (size_t i = 0; i < json_array_size(list); i++) {
+                const json_t *v = json_array_get(list, i);
+                const char *node = json_string_value(json_array_get(v, 2));
+                uint64_t place, generation;
+                if (i == ERAS_MAX || !unsigned_at(v, 0, ERAS_PLACE_MAX, &place) ||
+                    !unsigned_at(v, 1, UINT32_MAX, &generation) || !node || strlen(node) > NODE_ID_MAX ||
+                    (e->count && e->list[e->count - 1].place >= place)) {
+                        eras_free(e);
+                        return ERR_CORRUPT;
+                }
+                eras_begin(e, place, (uint32_t)generation, node);
+        }
+        return json_is_array(list) ? 0 : ERR_CORRUPT;
+}
 
 static json_t *track_to_json(const struct session *s, const struct track *t)
 {
         struct track_facts f = track_facts(s, t);
-        json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:I}", "name", t->name, "start_us", (json_int_t)t->start_us,
+        json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "name", t->name, "start_us", (json_int_t)t->start_us,
                               "first_segment", (json_int_t)t->first_segment, "bandwidth", (json_int_t)t->bandwidth,
-                              "fps_milli", (json_int_t)t->fps_milli);
+                              "fps_milli", (json_int_t)t->fps_milli, "eras", eras_to_json(&t->eras));
         if (s->state == SESSION_ENDED)
                 json_object_set_new(j, "at_end",
                                     json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "any", f.any, "last_segment",
@@ -85,11 +121,20 @@ static void track_from_json(struct track *t, const json_t *j, bool ended, int *b
         f->fps_milli = (uint32_t)number(end, "fps_milli", UINT32_MAX, bad);
 }
 
+static void track_eras_from_json(struct session *s, struct track *t, const json_t *j, uint64_t version, int *bad)
+{
+        if (version > 1)
+                *bad |= eras_from_json(&t->eras, json_object_get(j, "eras")) != 0;
+        else if (s->generation)
+                eras_begin(&t->eras, eras_place(t->first_segment, 0), s->generation, s->node);
+}
+
 static int fill(struct session *s, const json_t *j)
 {
         char state[8] = "";
         int bad = 0;
-        if (number(j, "version", UINT32_MAX, &bad) != FORMAT_VERSION)
+        uint64_t version = number(j, "version", FORMAT_VERSION, &bad);
+        if (version == 0)
                 return ERR_CORRUPT;
         text(j, "session", s->id, sizeof(s->id), &bad);
         text(j, "stream", s->stream, sizeof(s->stream), &bad);
@@ -106,8 +151,12 @@ static int fill(struct session *s, const json_t *j)
         const json_t *tracks = json_object_get(j, "tracks");
         if (bad || !session_id_valid(s->id) || !stream_id_valid(s->stream) || json_array_size(tracks) > SESSION_TRACKS_MAX)
                 return ERR_CORRUPT;
-        for (size_t i = 0; i < json_array_size(tracks); i++)
-                track_from_json(&s->tracks[s->track_count++], json_array_get(tracks, i), s->state == SESSION_ENDED, &bad);
+        for (size_t i = 0; i < json_array_size(tracks); i++) {
+                const json_t *v = json_array_get(tracks, i);
+                struct track *t = &s->tracks[s->track_count++];
+                track_from_json(t, v, s->state == SESSION_ENDED, &bad);
+                track_eras_from_json(s, t, v, version, &bad);
+        }
         return bad ? ERR_CORRUPT : 0;
 }
 
@@ -116,5 +165,7 @@ int session_from_json(struct session *s, const char *json_text, size_t len_bytes
         json_t *j = json_loadb(json_text, len_bytes, JSON_REJECT_DUPLICATES, NULL);
         int rc = j ? fill(s, j) : ERR_CORRUPT;
         json_decref(j);
+        for (size_t i = 0; rc && i < s->track_count; i++)
+                eras_free(&s->tracks[i].eras);
         return rc;
 }

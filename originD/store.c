@@ -91,6 +91,11 @@ static void session_changed(void *arg, struct session *s)
         st->events.changed(st->events.arg, s);
 }
 
+bool session_newer(int64_t epoch_us, const char *id, const struct session *than)
+{
+        return epoch_us > than->epoch_us || (epoch_us == than->epoch_us && strcmp(id, than->id) > 0);
+}
+
 void store_add(struct store *st, struct session *s)
 {
         s->changed = session_changed;
@@ -99,7 +104,7 @@ void store_add(struct store *st, struct session *s)
         s->next_by_id = *head;
         *head = s;
         struct session **at = &stream_make(st, s->stream)->sessions;
-        while (*at && ((*at)->epoch_us > s->epoch_us || ((*at)->epoch_us == s->epoch_us && strcmp((*at)->id, s->id) > 0)))
+        while (*at && session_newer((*at)->epoch_us, (*at)->id, s))
                 at = &(*at)->next_of_stream;
         s->next_of_stream = *at;
         *at = s;
@@ -137,22 +142,56 @@ void store_remove(struct store *st, struct session *s)
         session_free(&s);
 }
 
-int store_claim(struct store *st, const struct claim *c, struct session **out)
+static int begin_session(struct store *st, const struct claim *c, struct session **out)
 {
-        struct session *s = stream_live(store_stream(st, c->stream));
-        if (!s) {
-                if (store_session(st, c->session))
-                        return ERR_CONFLICT;
-                if (st->full)
-                        return ERR_NOSPACE;
-                if ((int64_t)st->live >= st->options.live_max)
-                        return ERR_FULL;
-                s = session_new(st->loop, st->options.data_dir, c, st->options.sync_segments);
-                store_add(st, s);
-                st->live++;
+        if (store_session(st, c->session))
+                return ERR_CONFLICT;
+        if (st->full)
+                return ERR_NOSPACE;
+        if ((int64_t)st->live >= st->options.live_max)
+                return ERR_FULL;
+        *out = session_new(st->loop, st->options.data_dir, c, st->options.sync_segments);
+        store_add(st, *out);
+        st->live++;
+        return 0;
+}
+
+/* May the writer go on with this one here? */
+static int judge_join(const struct session *s, const struct claim *c)
+{
+        if (strcmp(s->stream, c->stream) != 0)
+                return ERR_CONFLICT;
+        if (s->state == SESSION_ENDED || s->ending)
+                return ERR_CLOSED;
+        bool same = c->generation == s->generation && strcmp(c->node, s->node) == 0;
+        return same || c->generation > s->generation ? 0 : ERR_FENCED;
+}
+
+static int join(struct store *st, const struct claim *c, struct session **out)
+{
+        struct session *s = store_session(st, c->session), *live = stream_live(store_stream(st, c->stream));
+        int rc = s ? judge_join(s, c) : 0;
+        if (rc)
+                return rc;
+        if (live && live != s) {
+                if (!session_newer(c->epoch_us, c->session, live))
+                        return ERR_FENCED;
+                log_info("session=%s stream=%s msg=\"superseded\" by=%s", live->id, live->stream, c->session);
+                session_end(live, live->end_us, false, NULL, NULL);
+                st->live--;
         }
         *out = s;
-        return 0;
+        return s ? 0 : begin_session(st, c, out);
+}
+
+int store_claim(struct store *st, const struct claim *c, struct session **out)
+{
+        if (c->flags & CLAIM_JOIN)
+                return join(st, c, out);
+        *out = stream_live(store_stream(st, c->stream));
+        if (c->generation == UINT32_MAX || (*out && (*out)->generation == UINT32_MAX))
+                return ERR_LIMIT;
+        return *out ? 0 : begin_session(st, c, out);
 }
 
 static void set_full(struct store *st, bool full)

@@ -63,8 +63,11 @@ void store_close(struct store *st);
 struct session *store_session(struct store *st, const char *id); /* NULL: none */
 struct stream *store_stream(struct store *st, const char *id);   /* NULL: none; otherwise it has a session */
 struct session *stream_live(const struct stream *s);             /* NULL: none is live */
+bool session_newer(int64_t epoch_us, const char *id, const struct session *than); /* the order of a stream's sessions */
 
-/* The stream's live session, or the one proposed. ERR_FULL, ERR_NOSPACE; ERR_CONFLICT: the proposed id is taken. */
+/* The stream's live session, or the one proposed. ERR_FULL, ERR_NOSPACE, ERR_LIMIT (no generation is left);
+ * ERR_CONFLICT: the proposed id is taken. With CLAIM_JOIN the one proposed or none: ERR_FENCED (a newer writer, or a newer
+ * session of the stream), ERR_CLOSED (it ended here). An older session that is alive begins to end. */
 int store_claim(struct store *st, const struct claim *c, struct session **out);
 
 void store_no_space(struct store *st); /* a write failed for it */

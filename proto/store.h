@@ -31,7 +31,8 @@ struct claim {
 
 /* The session exists at another origin, by a claim this writer made there: take it up here too, under this id and this
  * generation. Taken when the session's generation here is older, or the same and the same node's; ERR_FENCED otherwise.
- * An older session of the stream that is still alive here missed its end: it ends now. */
+ * ERR_CLOSED: it ended here. An older session of the stream that is still alive here missed its end: it ends now; a newer
+ * one is ERR_FENCED. */
 #define CLAIM_JOIN 0x01
 
 void claim_encode(struct writer *w, const void *message);
@@ -44,7 +45,8 @@ struct claim_track {
         int64_t end_us;        /* media time at which the last stored chunk ends */
 };
 struct claim_reply {
-        int8_t status; /* 0, ERR_NOSPACE, ERR_FULL, ERR_IO; ERR_FENCED: of CLAIM_JOIN only */
+        int8_t status; /* 0, ERR_NOSPACE, ERR_FULL, ERR_IO, ERR_LIMIT (no generation is left); ERR_FENCED: of CLAIM_JOIN
+                          only, or another claim came while this one was saved; ERR_CLOSED: of CLAIM_JOIN; stopping */
         char session[SESSION_ID_MAX + 1];
         int64_t epoch_us;
         uint32_t generation;
@@ -78,7 +80,8 @@ int put_decode(struct reader *r, struct put *m);
 
 struct put_reply {
         int8_t status; /* 0 stored; ERR_FENCED; ERR_ORDER: next_* say what is expected; ERR_NOSPACE; ERR_CONFLICT;
-                          ERR_NOT_FOUND: no such session or track here */
+                          ERR_NOT_FOUND: no such session or track here, or it was not claimed since this origin started:
+                          join it again; ERR_CLOSED: stopping */
         uint32_t next_segment;
         uint8_t next_chunk;
         int64_t end_us; /* of the track after this */
@@ -93,6 +96,6 @@ struct end {
 };
 void end_encode(struct writer *w, const void *message);
 int end_decode(struct reader *r, struct end *m);
-/* END_REPLY is a status_reply: 0, ERR_FENCED, ERR_NOT_FOUND. */
+/* END_REPLY is a status_reply: 0, ERR_FENCED, ERR_NOT_FOUND (as in put_reply), ERR_CLOSED. */
 
 #endif

@@ -131,6 +131,58 @@ static void test_same_chunk_again_is_stored_but_not_written(void **state)
         chunk_log_free(&log);
 }
 
+static void cut_is_done(void *arg, int status)
+{
+        *(int *)arg = status ? status : 1;
+}
+
+static void test_cut_forgets_a_segment_and_all_behind_it_and_goes_on_from_there(void **state)
+{
+        (void)state;
+        struct chunk_log *log = open_log();
+        struct segment_view v;
+        int cut = 0;
+        for (unsigned n = 0; n < 3; n++)
+                for (unsigned k = 0; k < 5; k++)
+                        assert_int_equal(append(log, n, k, 0, 50), 0);
+        assert_true(chunk_log_segment(log, 1, &v));
+        chunk_log_cut(log, 1, cut_is_done, &cut);
+        assert_false(chunk_log_segment(log, 1, &v)); /* at once: nobody reads what is going */
+        assert_true(chunk_log_segment(log, 0, &v));
+        struct append x;
+        struct buf *b = fmp4_video_chunk(1, 0, 77); /* asked for meanwhile: it waits */
+        start(log, &x, 1, 0, 0, b);
+        assert_false(x.done);
+        while (!x.done)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(cut, 1);
+        assert_int_equal(x.status, 0);
+        assert_int_equal(log->index.end_ticks, 108000);
+        assert_int_equal(log->index.samples, 30);
+        assert_int_equal(file_bytes(), log->index.file_bytes);
+        assert_true(chunk_log_segment(log, 1, &v));
+        assert_non_null(v.bytes); /* what is remembered of it is the new one's */
+        assert_int_equal(v.len_bytes, b->len);
+        assert_memory_equal(v.bytes->data, b->data, b->len);
+        buf_unref(&b);
+        chunk_log_free(&log);
+}
+
+static void test_cut_to_the_beginning_leaves_the_init_segment(void **state)
+{
+        (void)state;
+        struct chunk_log *log = open_log();
+        int cut = 0;
+        assert_int_equal(append(log, 3, 0, 0, 50), 0);
+        chunk_log_cut(log, 0, cut_is_done, &cut);
+        while (!cut)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(cut, 1);
+        assert_int_equal(file_bytes(), log->init_bytes->len);
+        assert_int_equal(append(log, 0, 0, 0, 50), 0);
+        chunk_log_free(&log);
+}
+
 static void test_overlapping_chunk_is_out_of_order(void **state)
 {
         (void)state;
@@ -355,6 +407,9 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_next_chunk_or_a_later_one_is_stored, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_same_chunk_again_is_stored_but_not_written, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_cut_forgets_a_segment_and_all_behind_it_and_goes_on_from_there, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(test_cut_to_the_beginning_leaves_the_init_segment, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_overlapping_chunk_is_out_of_order, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_chunk_whose_time_is_not_what_was_said_is_a_conflict, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_garbage_is_refused_and_changes_nothing, setup, teardown),

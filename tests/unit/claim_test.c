@@ -149,6 +149,114 @@ static void test_session_with_many_tracks_ends_once(void **state)
         assert_int_equal(s->end_us, 1000000);
 }
 
+static void test_a_claim_is_above_what_the_writer_has_seen_elsewhere(void **state)
+{
+        (void)state;
+        int err;
+        struct claim c = make_claim("cam", "S1", 0);
+        c.generation = 6;
+        assert_int_equal(claim_as(&c, &err)->generation, 7);
+        c.generation = 2;
+        assert_int_equal(claim_as(&c, &err)->generation, 8);
+        c.generation = UINT32_MAX;
+        assert_null(claim_as(&c, &err));
+        assert_int_equal(err, ERR_LIMIT);
+}
+
+static void test_a_join_makes_the_session_with_its_generation(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = join("cam", "S1", 5000000, 7, "t1", &err);
+        assert_int_equal(err, 0);
+        assert_int_equal(s->generation, 7);
+        assert_int_equal(s->epoch_us, 5000000);
+        assert_ptr_equal(join("cam", "S1", 5000000, 7, "t1", &err), s); /* the same writer again */
+        assert_int_equal(err, 0);
+}
+
+static void test_a_join_of_an_older_writer_is_fenced(void **state)
+{
+        (void)state;
+        int err;
+        assert_non_null(join("cam", "S1", 0, 7, "t1", &err));
+        assert_null(join("cam", "S1", 0, 6, "t1", &err));
+        assert_int_equal(err, ERR_FENCED);
+        assert_null(join("cam", "S1", 0, 7, "t2", &err)); /* two writers, one generation */
+        assert_int_equal(err, ERR_FENCED);
+        assert_non_null(join("cam", "S1", 0, 8, "t2", &err));
+}
+
+static void test_a_join_ends_an_older_session_of_the_stream_but_not_a_newer_one(void **state)
+{
+        (void)state;
+        int err;
+        struct session *old = claim("cam", "S1", 1000000, &err);
+        assert_int_equal(add_track(old, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(put_video(old, "v720", 0, 0), 0);
+        assert_non_null(join("cam", "S2", 2000000, 1, "t1", &err));
+        assert_int_equal(old->state, SESSION_ENDED);
+        assert_null(join("cam", "S0", 500000, 9, "t1", &err));
+        assert_int_equal(err, ERR_FENCED);
+        assert_null(join("cam", "S1", 1000000, 9, "t1", &err));
+        assert_int_equal(err, ERR_CLOSED);
+        assert_null(join("other", "S2", 2000000, 9, "t1", &err));
+        assert_int_equal(err, ERR_CONFLICT);
+}
+
+static void test_written_generation_is_of_the_newest_stored_chunk_and_survives_a_restart(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 0, &err);
+        assert_int_equal(session_written_generation(s), 0);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(session_written_generation(s), 0);
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        assert_int_equal(session_written_generation(s), 1);
+        s = join("cam", "S1", 0, 4, "t2", &err);
+        assert_int_equal(session_written_generation(s), 1); /* claimed, not written */
+        stop_store();
+        start_store();
+        s = store_session(&store, "S1");
+        assert_int_equal(s->generation, 4);
+        assert_int_equal(session_written_generation(s), 1);
+        s = join("cam", "S1", 0, 4, "t2", &err);
+        assert_int_equal(put_video(s, "v720", 0, 1), 0);
+        assert_int_equal(session_written_generation(s), 4);
+        stop_store();
+        start_store();
+        s = store_session(&store, "S1");
+        assert_int_equal(session_written_generation(s), 4);
+        assert_int_equal(eras_at(&s->tracks[0].eras, 0)->generation, 1);
+        assert_int_equal(eras_at(&s->tracks[0].eras, 1)->generation, 4);
+        assert_string_equal(eras_at(&s->tracks[0].eras, 1)->node, "t2");
+}
+
+static void test_an_era_is_on_disk_before_its_first_chunk(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 0, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        uint64_t saved = s->saved_version;
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        assert_int_equal(s->saved_version, saved + 1);
+        assert_int_equal(put_video(s, "v720", 0, 1), 0);
+        assert_int_equal(s->version, saved + 1); /* once a writer */
+}
+
+static void test_a_restored_session_is_not_claimed(void **state)
+{
+        (void)state;
+        int err;
+        assert_true(claim("cam", "S1", 0, &err)->claimed);
+        stop_store();
+        start_store();
+        assert_false(store_session(&store, "S1")->claimed);
+        assert_true(join("cam", "S1", 0, 1, "t1", &err)->claimed);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 int main(void)
 {
@@ -163,6 +271,13 @@ int main(void)
                 CASE(test_track_with_other_bytes_is_a_conflict_and_the_same_is_fine),
                 CASE(test_end_twice_is_answered_twice),
                 CASE(test_session_with_many_tracks_ends_once),
+                CASE(test_a_claim_is_above_what_the_writer_has_seen_elsewhere),
+                CASE(test_a_join_makes_the_session_with_its_generation),
+                CASE(test_a_join_of_an_older_writer_is_fenced),
+                CASE(test_a_join_ends_an_older_session_of_the_stream_but_not_a_newer_one),
+                CASE(test_written_generation_is_of_the_newest_stored_chunk_and_survives_a_restart),
+                CASE(test_an_era_is_on_disk_before_its_first_chunk),
+                CASE(test_a_restored_session_is_not_claimed),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

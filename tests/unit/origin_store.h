@@ -108,18 +108,33 @@ static inline struct claim make_claim(const char *stream, const char *session, i
 }
 
 /* Claims and waits; the session, or NULL with *err. */
-static inline struct session *claim(const char *stream, const char *session, int64_t epoch_us, int *err)
+static inline struct session *claim_as(const struct claim *c, int *err)
 {
-        struct claim c = make_claim(stream, session, epoch_us);
         struct session *s;
         struct waited x = {.done = 0};
-        *err = store_claim(&store, &c, &s);
+        *err = store_claim(&store, c, &s);
         if (*err)
                 return NULL;
-        session_claim(s, &c, &x.w, waited);
+        session_claim(s, c, &x.w, waited);
         wait_done(&x.done);
         *err = x.status;
         return s;
+}
+
+static inline struct session *claim(const char *stream, const char *session, int64_t epoch_us, int *err)
+{
+        struct claim c = make_claim(stream, session, epoch_us);
+        return claim_as(&c, err);
+}
+
+static inline struct session *join(const char *stream, const char *session, int64_t epoch_us, uint32_t generation,
+                                   const char *node, int *err)
+{
+        struct claim c = make_claim(stream, session, epoch_us);
+        c.flags = CLAIM_JOIN;
+        c.generation = generation;
+        snprintf(c.node, sizeof(c.node), "%s", node);
+        return claim_as(&c, err);
 }
 
 struct added {
@@ -157,7 +172,8 @@ static inline void appended(struct chunk_append *a, int status)
 
 static inline int put_bytes(struct session *s, const char *track, struct buf *b, unsigned n, unsigned k, int64_t start_us)
 {
-        struct appended x = {.a = {.segment = n, .chunk = (uint8_t)k, .bytes = b, .done = appended, .start_us = start_us}};
+        struct appended x = {.a = {.segment = n, .chunk = (uint8_t)k, .bytes = b, .done = appended, .start_us = start_us,
+                                     .generation = s->generation}};
         chunk_log_append(session_track(s, track)->log, &x.a);
         wait_done(&x.done);
         buf_unref(&b);
