@@ -58,27 +58,39 @@ def load(port, args):
                              f"--kbps={args.kbps}", f"--seconds={args.seconds + 8}"], stdout=subprocess.DEVNULL)
 
 
-def measure(pid, port, args):
+def replay_kb(admin):
+    """What of a process's memory is frames that are kept for a transcoder's death; 0 for the peers, which keep none."""
+    if not admin:
+        return 0
+    text = urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=2).read().decode()
+    return int(re.search(r"^ingestd_replay_bytes (\d+)", text, re.M).group(1)) / 1024
+
+
+def measure(pid, port, args, admin=None):
+    """CPU ms a publisher-second, kB a publisher, and kB of it in the replay buffer (the mean over the time)."""
     idle_kb = rss_kb(pid)
     generator = load(port, args)
     try:
         time.sleep(4)
         before, at = cpu_seconds(pid), time.monotonic()
-        time.sleep(args.seconds)
+        kept = []
+        while time.monotonic() - at < args.seconds:
+            time.sleep(1)
+            kept.append(replay_kb(admin))
         if generator.poll() is not None:
             sys.exit("the load generator ended early")
         cpu_ms = (cpu_seconds(pid) - before) / (time.monotonic() - at) * 1000 / args.publishers
-        return cpu_ms, (rss_kb(pid) - idle_kb) / args.publishers
+        return cpu_ms, (rss_kb(pid) - idle_kb) / args.publishers, sum(kept) / len(kept) / args.publishers
     finally:
         generator.terminate()
         generator.wait()
 
 
-def with_process(command, ready, port, args, **popen):
-    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **popen)
+def with_process(command, ready, port, args, admin=None):
+    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         ready(process)
-        return measure(process.pid, port, args)
+        return measure(process.pid, port, args, admin)
     finally:
         process.terminate()
         process.wait()
@@ -92,7 +104,7 @@ def ingestd(scratch, args):
         settings = {"rtmp_port": base + 2, "admin_port": base + 3, "transcoders": f"127.0.0.1:{base + 1}", "id": "bench",
                     "replay_bytes": 1 << 20}
         command = [TOP / "bin/ingestd"] + [word for k, v in settings.items() for word in ("--set", f"{k}={v}")]
-        return with_process(command, lambda p: wait_ready(base + 3, p), base + 2, args)
+        return with_process(command, lambda p: wait_ready(base + 3, p), base + 2, args, base + 3)
     finally:
         sink.terminate()
         sink.wait()
@@ -128,11 +140,12 @@ def main():
             for name, run in rows.items():
                 results[name].append(run(scratch, args))
     print(f"{args.publishers} publishers of {args.kbps} kbit/s, {args.seconds} s, best of {args.rounds}")
-    print(f"{'':28} {'CPU ms per':>14} {'× floor':>9} {'kB per':>10}\n{'':28} {'publisher-s':>14} {'':>9} {'publisher':>10}")
-    floor_ms = min(cpu for cpu, _ in results["receive-only floor"])
+    print(f"{'':28} {'CPU ms per':>14} {'× floor':>9} {'kB per':>10} {'of it kept':>11}\n"
+          f"{'':28} {'publisher-s':>14} {'':>9} {'publisher':>10} {'for replay':>11}")
+    floor_ms = min(cpu for cpu, *_ in results["receive-only floor"])
     for name, values in results.items():
-        cpu, kb = min(values)
-        print(f"{name:28} {cpu:14.3f} {cpu / floor_ms:9.2f} {kb:10.0f}")
+        cpu, kb, kept = min(values)
+        print(f"{name:28} {cpu:14.3f} {cpu / floor_ms:9.2f} {kb:10.0f} {kept:11.0f}")
     print("aim: ingestd ≤ 0.40 ms; ≤ 150 kB beyond the replay buffer (here at most 1 MB a publisher)")
 
 
