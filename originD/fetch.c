@@ -40,6 +40,8 @@ void fetch_handle(void *arg, struct rpc_request *req)
         f->request.offset = m.offset;
         f->request.wait_ms = m.wait_ms;
         f->request.max_bytes = BODY_MAX;
+        f->request.hops = m.hops;
+        f->request.from_node = true;
         f->request.done = reply;
         serve(serve_with, &f->request);
 }

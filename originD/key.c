@@ -1,4 +1,4 @@
-/* The public URL space, taken apart: architecture.md's table of object keys. */
+/* The names of objects, taken apart: the public URL space, and what origins tell each other (peer_list.h). */
 #include <string.h>
 
 #include "originD/serve.h"
@@ -47,6 +47,18 @@ static void parse_media(struct key *k, char parts[PARTS_MAX][PART_MAX + 1])
                 k->kind = KEY_SEGMENT;
 }
 
+static void parse_peer(struct key *k, size_t n, char parts[PARTS_MAX][PART_MAX + 1])
+{
+        if (n == 2 && strcmp(parts[1], "sessions") == 0)
+                k->kind = KEY_PEER_SESSIONS;
+        else if (n == 2 && strcmp(parts[1], "live") == 0)
+                k->kind = KEY_PEER_LIVE;
+        else if (n == 3 && strcmp(parts[1], "session") == 0 && session_id_valid(parts[2])) {
+                k->kind = KEY_PEER_SESSION;
+                strcpy(k->session, parts[2]);
+        }
+}
+
 void key_parse(struct key *k, const char *text)
 {
         char parts[PARTS_MAX][PART_MAX + 1];
@@ -54,6 +66,10 @@ void key_parse(struct key *k, const char *text)
         *k = (struct key){.kind = KEY_NONE};
         if (n == 2 && strcmp(parts[0], "api") == 0 && strcmp(parts[1], "streams") == 0) {
                 k->kind = KEY_STREAMS;
+                return;
+        }
+        if (n && strcmp(parts[0], "peer") == 0) {
+                parse_peer(k, n, parts);
                 return;
         }
         if (n < 3 || n > 5 || strcmp(parts[0], "live") != 0 || !stream_id_valid(parts[1]))

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "originD/disk.h"
+#include "originD/peer_list.h"
 #include "originD/stats.h"
 
 #define SWEEP_MS 20
@@ -14,6 +15,9 @@
 #define TTL_NEVER_MS 10000  /* a segment that will never be */
 #define READING_MAX_BYTES (256u << 20)
 #define TTL_MEDIA_MS UINT32_MAX
+#define SHORT_LIST_US (US_PER_S / 4)
+#define LONG_LIST_US (5 * US_PER_S)
+#define JSON_TYPE "application/json"
 
 static const struct serve_answer not_yet = {.status = ERR_NOT_YET};
 
@@ -190,15 +194,36 @@ static struct session *current_session(struct serve *sv, const char *stream_id)
         return NULL;
 }
 
-static enum look look_streams(struct serve *sv, struct serve_request *r)
+static struct buf *list_text(struct serve *sv, enum key_kind kind)
+{
+        return kind == KEY_STREAMS ? streams_json(sv->store) : peer_list_write(sv->store, kind == KEY_PEER_LIVE);
+}
+
+/* One text for all the pages of it: a longer one is kept for those who have begun to read. */
+static enum look look_list(struct serve *sv, struct serve_request *r, struct serve_list *l)
 {
         int64_t now = clock_mono_us();
-        if (!sv->streams || (r->offset == 0 && now - sv->streams_mono_us > US_PER_S / 2)) {
-                buf_unref(&sv->streams);
-                sv->streams = streams_json(sv->store);
-                sv->streams_mono_us = now;
+        int64_t keep_us = l->text && l->text->len > BODY_MAX ? LONG_LIST_US : SHORT_LIST_US;
+        if (!l->text || (r->offset == 0 && now - l->made_mono_us > keep_us)) {
+                buf_unref(&l->text);
+                l->text = list_text(sv, r->parsed.kind);
+                l->made_mono_us = now;
         }
-        answer_bytes(r, sv->streams, sv->streams->len, true, 0, TTL_MANIFEST_MS, "application/json");
+        answer_bytes(r, l->text, l->text->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
+        return LOOK_DONE;
+}
+
+static enum look look_peer(struct serve *sv, struct serve_request *r)
+{
+        if (!r->from_node) {
+                not_found(r, TTL_NEVER_MS);
+        } else if (r->parsed.kind == KEY_PEER_SESSION) {
+                struct buf *text = peer_list_write_one(store_session(sv->store, r->parsed.session));
+                answer_bytes(r, text, text->len, true, 0, 0, JSON_TYPE);
+                buf_unref(&text);
+        } else {
+                return look_list(sv, r, r->parsed.kind == KEY_PEER_LIVE ? &sv->peer_live : &sv->peer_sessions);
+        }
         return LOOK_DONE;
 }
 
@@ -213,7 +238,9 @@ static struct session *wanted_session(struct serve *sv, const struct key *k)
 static enum look look(struct serve *sv, struct serve_request *r)
 {
         if (r->parsed.kind == KEY_STREAMS)
-                return look_streams(sv, r);
+                return look_list(sv, r, &sv->streams);
+        if (r->parsed.kind >= KEY_PEER_SESSIONS)
+                return look_peer(sv, r);
         struct session *s = r->parsed.kind == KEY_NONE ? NULL : wanted_session(sv, &r->parsed);
         if (!s) {
                 not_found(r, TTL_UNKNOWN_MS);
@@ -347,6 +374,8 @@ void serve_stop(struct serve *sv)
 void serve_close(struct serve *sv)
 {
         assert(!sv->held);
-        buf_unref(&sv->streams);
+        buf_unref(&sv->streams.text);
+        buf_unref(&sv->peer_sessions.text);
+        buf_unref(&sv->peer_live.text);
         uv_close((uv_handle_t *)&sv->timer, NULL);
 }

@@ -27,7 +27,8 @@ struct serve_answer {
         bool complete; /* nothing will be added to the object */
 };
 
-enum key_kind { KEY_NONE, KEY_STREAMS, KEY_ENTRY, KEY_MANIFEST, KEY_INIT, KEY_SEGMENT };
+enum key_kind { KEY_NONE, KEY_STREAMS, KEY_ENTRY, KEY_MANIFEST, KEY_INIT, KEY_SEGMENT,
+                KEY_PEER_SESSIONS, KEY_PEER_LIVE, KEY_PEER_SESSION };
 struct key {
         enum key_kind kind;
         char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
@@ -41,6 +42,8 @@ struct serve_request {
         uint64_t offset;
         uint32_t wait_ms;
         uint32_t max_bytes; /* of one answer */
+        uint8_t hops;       /* as struct fetch */
+        bool from_node;     /* it came by nng: the keys for other origins may be asked */
         void (*done)(struct serve_request *r, const struct serve_answer *a);
         /* private */
         struct key parsed;
@@ -61,8 +64,10 @@ struct serve {
         size_t held_count, held_max;
         size_t reading_bytes; /* from files, now */
         bool stopping;
-        struct buf *streams; /* /api/streams as of streams_mono_us */
-        int64_t streams_mono_us;
+        struct serve_list {
+                struct buf *text; /* as of made_mono_us, for all its pages */
+                int64_t made_mono_us;
+        } streams, peer_sessions, peer_live;
 };
 
 void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,

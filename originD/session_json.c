@@ -59,16 +59,21 @@ static json_t *track_to_json(const struct session *s, const struct track *t)
         return j;
 }
 
+json_t *json_title(const char *title)
+{
+        json_t *j = json_string(title);
+        return j ? j : json_string("");
+}
+
 struct buf *session_to_json(const struct session *s)
 {
         json_t *tracks = json_array();
         for (size_t i = 0; i < s->track_count; i++)
                 if (!s->tracks[i].making)
                         json_array_append_new(tracks, track_to_json(s, &s->tracks[i]));
-        json_t *title = json_string(s->title);
         json_t *j = json_pack("{s:i, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:o}", "version",
                               FORMAT_VERSION, "session", s->id, "stream", s->stream, "title",
-                              title ? title : json_string(""), "node", s->node, "epoch_us", (json_int_t)s->epoch_us,
+                              json_title(s->title), "node", s->node, "epoch_us", (json_int_t)s->epoch_us,
                               "generation", (json_int_t)s->generation, "grace_ms", (json_int_t)s->grace_ms, "state",
                               s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,
                               "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us, "tracks",
@@ -81,7 +86,7 @@ struct buf *session_to_json(const struct session *s)
 }
 
 /* An integer member in [0, max]; sets *bad otherwise. */
-static uint64_t number(const json_t *j, const char *key, uint64_t max, int *bad)
+uint64_t json_number(const json_t *j, const char *key, uint64_t max, int *bad)
 {
         const json_t *v = json_object_get(j, key);
         json_int_t n = json_integer_value(v);
@@ -90,7 +95,7 @@ static uint64_t number(const json_t *j, const char *key, uint64_t max, int *bad)
         return *bad ? 0 : (uint64_t)n;
 }
 
-static void text(const json_t *j, const char *key, char *dst, size_t cap, int *bad)
+void json_text(const json_t *j, const char *key, char *dst, size_t cap, int *bad)
 {
         const char *v = json_string_value(json_object_get(j, key));
         if (!v || strlen(v) >= cap)
@@ -101,11 +106,11 @@ static void text(const json_t *j, const char *key, char *dst, size_t cap, int *b
 
 static void track_from_json(struct track *t, const json_t *j, bool ended, int *bad)
 {
-        text(j, "name", t->name, sizeof(t->name), bad);
-        t->start_us = (int64_t)number(j, "start_us", INT64_MAX, bad);
-        t->first_segment = (uint32_t)number(j, "first_segment", UINT32_MAX, bad);
-        t->bandwidth = (uint32_t)number(j, "bandwidth", UINT32_MAX, bad);
-        t->fps_milli = (uint32_t)number(j, "fps_milli", UINT32_MAX, bad);
+        json_text(j, "name", t->name, sizeof(t->name), bad);
+        t->start_us = (int64_t)json_number(j, "start_us", INT64_MAX, bad);
+        t->first_segment = (uint32_t)json_number(j, "first_segment", UINT32_MAX, bad);
+        t->bandwidth = (uint32_t)json_number(j, "bandwidth", UINT32_MAX, bad);
+        t->fps_milli = (uint32_t)json_number(j, "fps_milli", UINT32_MAX, bad);
         if (!*bad && !track_name_valid(t->name))
                 *bad = 1;
         if (!ended)
@@ -113,12 +118,12 @@ static void track_from_json(struct track *t, const json_t *j, bool ended, int *b
         const json_t *end = json_object_get(j, "at_end");
         struct track_facts *f = &t->at_end;
         f->any = json_is_true(json_object_get(end, "any"));
-        f->last_segment = (uint32_t)number(end, "last_segment", UINT32_MAX, bad);
-        f->end_us = (int64_t)number(end, "end_us", INT64_MAX, bad);
-        f->file_bytes = number(end, "file_bytes", INT64_MAX, bad);
-        f->average_bps = (uint32_t)number(end, "average_bps", UINT32_MAX, bad);
-        f->peak_bps = (uint32_t)number(end, "peak_bps", UINT32_MAX, bad);
-        f->fps_milli = (uint32_t)number(end, "fps_milli", UINT32_MAX, bad);
+        f->last_segment = (uint32_t)json_number(end, "last_segment", UINT32_MAX, bad);
+        f->end_us = (int64_t)json_number(end, "end_us", INT64_MAX, bad);
+        f->file_bytes = json_number(end, "file_bytes", INT64_MAX, bad);
+        f->average_bps = (uint32_t)json_number(end, "average_bps", UINT32_MAX, bad);
+        f->peak_bps = (uint32_t)json_number(end, "peak_bps", UINT32_MAX, bad);
+        f->fps_milli = (uint32_t)json_number(end, "fps_milli", UINT32_MAX, bad);
 }
 
 static void track_eras_from_json(struct session *s, struct track *t, const json_t *j, uint64_t version, int *bad)
@@ -133,20 +138,20 @@ static int fill(struct session *s, const json_t *j)
 {
         char state[8] = "";
         int bad = 0;
-        uint64_t version = number(j, "version", FORMAT_VERSION, &bad);
+        uint64_t version = json_number(j, "version", FORMAT_VERSION, &bad);
         if (version == 0)
                 return ERR_CORRUPT;
-        text(j, "session", s->id, sizeof(s->id), &bad);
-        text(j, "stream", s->stream, sizeof(s->stream), &bad);
-        text(j, "title", s->title, sizeof(s->title), &bad);
-        text(j, "node", s->node, sizeof(s->node), &bad);
-        text(j, "state", state, sizeof(state), &bad);
-        s->epoch_us = (int64_t)number(j, "epoch_us", INT64_MAX, &bad);
-        s->generation = (uint32_t)number(j, "generation", UINT32_MAX, &bad);
-        s->grace_ms = (uint32_t)number(j, "grace_ms", UINT32_MAX, &bad);
+        json_text(j, "session", s->id, sizeof(s->id), &bad);
+        json_text(j, "stream", s->stream, sizeof(s->stream), &bad);
+        json_text(j, "title", s->title, sizeof(s->title), &bad);
+        json_text(j, "node", s->node, sizeof(s->node), &bad);
+        json_text(j, "state", state, sizeof(state), &bad);
+        s->epoch_us = (int64_t)json_number(j, "epoch_us", INT64_MAX, &bad);
+        s->generation = (uint32_t)json_number(j, "generation", UINT32_MAX, &bad);
+        s->grace_ms = (uint32_t)json_number(j, "grace_ms", UINT32_MAX, &bad);
         s->ended_by_writer = json_is_true(json_object_get(j, "ended_by_writer"));
-        s->ended_wall_us = (int64_t)number(j, "ended_wall_us", INT64_MAX, &bad);
-        s->end_us = (int64_t)number(j, "end_us", INT64_MAX, &bad);
+        s->ended_wall_us = (int64_t)json_number(j, "ended_wall_us", INT64_MAX, &bad);
+        s->end_us = (int64_t)json_number(j, "end_us", INT64_MAX, &bad);
         s->state = strcmp(state, "ended") == 0 ? SESSION_ENDED : SESSION_LIVE;
         const json_t *tracks = json_object_get(j, "tracks");
         if (bad || !session_id_valid(s->id) || !stream_id_valid(s->stream) || json_array_size(tracks) > SESSION_TRACKS_MAX)

@@ -6,6 +6,11 @@
 
 #include "originD/eras.h"
 
+/* Members of an object; *bad is set when they are missing, of another type, or too large. */
+uint64_t json_number(const json_t *j, const char *key, uint64_t max, int *bad);
+void json_text(const json_t *j, const char *key, char *dst, size_t cap, int *bad);
+json_t *json_title(const char *title); /* "" for one that is not UTF-8 */
+
 json_t *eras_to_json(const struct eras *e); /* [[place, generation, node], …] */
 int eras_from_json(struct eras *e, const json_t *list); /* ERR_CORRUPT: e is empty then */
 

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "originD/serve.h"
+#include "originD/session_json.h"
 
 #define STREAMS_MAX 1000
 
@@ -28,10 +29,9 @@ static json_t *session_json(const struct session *s)
         for (size_t i = 0; i < s->track_count; i++)
                 if (track_playable(s, &s->tracks[i]))
                         json_array_append_new(tracks, track_json(s, &s->tracks[i]));
-        json_t *title = json_string(s->title); /* NULL when it is not UTF-8 */
         return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", s->stream, "session", s->id, "state",
                          session_state_name(s), "started", clock_iso(iso, sizeof(iso), s->epoch_us), "title",
-                         title ? title : json_string(""), "tracks", tracks);
+                         json_title(s->title), "tracks", tracks);
 }
 
 static bool playable(const struct session *s)

@@ -306,11 +306,29 @@ static void test_streams_lists_live_and_recorded(void **state)
         assert_non_null(strstr(text, "\"codec\":\"avc1.64001f\""));
 }
 
+static void test_what_origins_tell_each_other_is_not_for_http(void **state)
+{
+        (void)state;
+        live(1);
+        const char *keys[] = {"/peer/sessions", "/peer/live", "/peer/session/S1"};
+        for (int i = 0; i < 3; i++) {
+                struct question q;
+                assert_int_equal(status_of(keys[i], 0), ERR_NOT_FOUND);
+                q = (struct question){.r = {.max_bytes = BODY_MAX, .done = answered, .from_node = true}};
+                strcpy(q.r.key, keys[i]);
+                serve(&sv, &q.r);
+                assert_int_equal(q.done, 1);
+                assert_int_equal(q.a.status, 0);
+                assert_non_null(memmem(q.bytes, q.a.len, "\"id\":\"S1\"", 9));
+        }
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 CASE(test_stored_segment_is_answered_whole_and_immutable),
+                CASE(test_what_origins_tell_each_other_is_not_for_http),
                 CASE(test_growing_segment_is_answered_bit_by_bit),
                 CASE(test_segment_completed_by_a_later_one_ends_the_wait),
                 CASE(test_wait_is_bounded),

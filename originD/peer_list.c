@@ -1,0 +1,159 @@
+#include "originD/peer_list.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "originD/session_json.h"
+#include "proto/check.h"
+
+static json_t *track_json(const struct session *s, const struct track *t)
+{
+        struct track_facts f = track_facts(s, t);
+        uint64_t next = f.any ? track_end_place(s, t) : eras_place(t->first_segment, 0);
+        return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name", t->name, "start_us",
+                         (json_int_t)t->start_us, "end_us", (json_int_t)(f.any ? f.end_us : t->start_us),
+                         "first_segment", (json_int_t)t->first_segment, "bandwidth", (json_int_t)t->bandwidth, "fps_milli",
+                         (json_int_t)t->fps_milli, "next_segment", (json_int_t)(next / CHUNKS_PER_SEGMENT), "next_chunk",
+                         (json_int_t)(next % CHUNKS_PER_SEGMENT), "bytes", (json_int_t)f.file_bytes, "history",
+                         eras_to_json(&t->eras));
+}
+
+static json_t *session_json(const struct session *s)
+{
+        json_t *tracks = json_array();
+        for (size_t i = 0; i < s->track_count; i++)
+                if (!s->tracks[i].making)
+                        json_array_append_new(tracks, track_json(s, &s->tracks[i]));
+        return json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:o}", "id", s->id, "stream", s->stream,
+                         "node", s->node, "title", json_title(s->title), "epoch_us", (json_int_t)s->epoch_us,
+                         "generation", (json_int_t)s->generation, "grace_ms", (json_int_t)s->grace_ms, "state",
+                         s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,
+                         "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us, "tracks", tracks);
+}
+
+static struct buf *finish(json_t *sessions)
+{
+        json_t *j = json_pack("{s:o}", "sessions", sessions);
+        char *text = json_dumps(j, JSON_COMPACT);
+        struct buf *b = buf_copy(text, strlen(text));
+        free(text);
+        json_decref(j);
+        return b;
+}
+
+struct buf *peer_list_write_one(const struct session *s)
+{
+        json_t *list = json_array();
+        if (s)
+                json_array_append_new(list, session_json(s));
+        return finish(list);
+}
+
+static int newer_first(const void *a, const void *b)
+{
+        const struct session *x = *(struct session *const *)a, *y = *(struct session *const *)b;
+        return session_newer(x->epoch_us, x->id, y) ? -1 : 1;
+}
+
+static bool told(const struct session *s, bool live_only)
+{
+        return !live_only || s->state == SESSION_LIVE || clock_wall_us() - s->ended_wall_us < PEER_RECENT_S * US_PER_S;
+}
+
+struct buf *peer_list_write(struct store *st, bool live_only)
+{
+        struct session **all = NULL;
+        size_t n = 0, cap = 0;
+        for (size_t i = 0; i < STORE_BUCKETS; i++)
+                for (struct session *s = st->by_id[i]; s; s = s->next_by_id) {
+                        if (!told(s, live_only))
+                                continue;
+                        if (n == cap) {
+                                cap = cap ? cap * 2 : 64;
+                                all = mem_resize(all, cap * sizeof(*all));
+                        }
+                        all[n++] = s;
+                }
+        if (n)
+                qsort(all, n, sizeof(*all), newer_first);
+        json_t *list = json_array();
+        for (size_t i = 0; i < n && i < PEER_SESSIONS_MAX; i++)
+                json_array_append_new(list, session_json(all[i]));
+        free(all);
+        return finish(list);
+}
+
+static void read_track(struct peer_track *t, const json_t *j, int *bad)
+{
+        json_text(j, "name", t->name, sizeof(t->name), bad);
+        t->start_us = (int64_t)json_number(j, "start_us", TIME_MAX_US, bad);
+        t->end_us = (int64_t)json_number(j, "end_us", TIME_MAX_US, bad);
+        t->first_segment = (uint32_t)json_number(j, "first_segment", UINT32_MAX, bad);
+        t->bandwidth = (uint32_t)json_number(j, "bandwidth", UINT32_MAX, bad);
+        t->fps_milli = (uint32_t)json_number(j, "fps_milli", UINT32_MAX, bad);
+        t->next_segment = (uint32_t)json_number(j, "next_segment", UINT32_MAX, bad);
+        t->next_chunk = (uint8_t)json_number(j, "next_chunk", CHUNKS_PER_SEGMENT - 1, bad);
+        t->bytes = json_number(j, "bytes", INT64_MAX, bad);
+        if (!track_name_valid(t->name) || eras_from_json(&t->eras, json_object_get(j, "history")))
+                *bad = 1;
+}
+
+static void read_session(struct peer_session *s, const json_t *j, int *bad)
+{
+        char state[8] = "";
+        json_text(j, "id", s->id, sizeof(s->id), bad);
+        json_text(j, "stream", s->stream, sizeof(s->stream), bad);
+        json_text(j, "node", s->node, sizeof(s->node), bad);
+        json_text(j, "title", s->title, sizeof(s->title), bad);
+        json_text(j, "state", state, sizeof(state), bad);
+        s->epoch_us = (int64_t)json_number(j, "epoch_us", TIME_MAX_US, bad);
+        s->end_us = (int64_t)json_number(j, "end_us", TIME_MAX_US, bad);
+        s->ended_wall_us = (int64_t)json_number(j, "ended_wall_us", TIME_MAX_US, bad);
+        s->generation = (uint32_t)json_number(j, "generation", UINT32_MAX, bad);
+        s->grace_ms = (uint32_t)json_number(j, "grace_ms", UINT32_MAX, bad);
+        s->ended = strcmp(state, "ended") == 0;
+        s->ended_by_writer = json_is_true(json_object_get(j, "ended_by_writer"));
+        const json_t *tracks = json_object_get(j, "tracks");
+        if (!session_id_valid(s->id) || !stream_id_valid(s->stream) || json_array_size(tracks) > SESSION_TRACKS_MAX)
+                *bad = 1;
+        if (*bad)
+                return;
+        s->track_count = json_array_size(tracks);
+        s->tracks = mem_alloc(s->track_count * sizeof(*s->tracks));
+        for (size_t i = 0; i < s->track_count; i++)
+                read_track(&s->tracks[i], json_array_get(tracks, i), bad);
+}
+
+int peer_list_read(struct peer_list *out, const char *text, size_t len_bytes)
+{
+        json_t *j = json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES, NULL);
+        const json_t *list = json_object_get(j, "sessions");
+        size_t n = json_array_size(list);
+        int bad = !json_is_array(list) || n > PEER_SESSIONS_MAX;
+        *out = (struct peer_list){0};
+        if (!bad)
+                out->sessions = mem_alloc(n * sizeof(*out->sessions));
+        while (!bad && out->count < n) {
+                size_t i = out->count++;
+                read_session(&out->sessions[i], json_array_get(list, i), &bad);
+        }
+        json_decref(j);
+        if (bad)
+                peer_list_free(out);
+        return bad ? ERR_PROTO : 0;
+}
+
+void peer_list_free(struct peer_list *l)
+{
+        for (size_t i = 0; i < l->count; i++) {
+                struct peer_session *s = &l->sessions[i];
+                for (size_t t = 0; t < s->track_count; t++)
+                        eras_free(&s->tracks[t].eras);
+                free(s->tracks);
+        }
+        free(l->sessions);
+        *l = (struct peer_list){0};
+}

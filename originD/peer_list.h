@@ -1,0 +1,48 @@
+/* peer_list.h - what an origin tells another one of its sessions, as JSON: both ways. FETCHed by nng only, never by HTTP:
+ *
+ *   /peer/sessions       all of them, the newest first
+ *   /peer/live           those that are live or ended within the last PEER_RECENT_S
+ *   /peer/session/<id>   one; an empty list when it is not here
+ *
+ * It is how two copies of a track are compared without looking at them: as far as the eras are the same so are the bytes,
+ * so of two copies whose eras do not part one begins with the other (repair.h). */
+#ifndef ORIGIND_PEER_LIST_H
+#define ORIGIND_PEER_LIST_H
+
+#include "originD/store.h"
+
+#define PEER_RECENT_S 60
+#define PEER_SESSIONS_MAX 20000        /* in one list */
+#define PEER_LIST_MAX_BYTES (64u << 20) /* of JSON that is read */
+
+struct peer_track {
+        char name[TRACK_NAME_MAX + 1];
+        int64_t start_us, end_us;
+        uint32_t first_segment, bandwidth, fps_milli;
+        uint32_t next_segment;
+        uint8_t next_chunk;
+        uint64_t bytes; /* of the file, init segment included */
+        struct eras eras;
+};
+
+struct peer_session {
+        char id[SESSION_ID_MAX + 1], stream[STREAM_ID_MAX + 1], node[NODE_ID_MAX + 1], title[128];
+        int64_t epoch_us, end_us, ended_wall_us;
+        uint32_t generation, grace_ms;
+        bool ended, ended_by_writer;
+        size_t track_count;
+        struct peer_track *tracks;
+};
+
+struct peer_list {
+        struct peer_session *sessions;
+        size_t count;
+};
+
+struct buf *peer_list_write(struct store *st, bool live_only);
+struct buf *peer_list_write_one(const struct session *s); /* NULL: an empty list */
+
+int peer_list_read(struct peer_list *out, const char *text, size_t len_bytes); /* ERR_PROTO: nothing is held */
+void peer_list_free(struct peer_list *l);
+
+#endif

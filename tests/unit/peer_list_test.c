@@ -1,0 +1,121 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "originD/peer_list.h"
+#include "tests/unit/origin_store.h"
+
+static struct session *recorded(const char *stream, const char *id, int64_t epoch_us)
+{
+        int err;
+        struct session *s = claim(stream, id, epoch_us, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        for (unsigned k = 0; k < 3; k++)
+                assert_int_equal(put_video(s, "v720", 0, k), 0);
+        return s;
+}
+
+static struct peer_list read_list(struct buf *text)
+{
+        struct peer_list l;
+        assert_int_equal(peer_list_read(&l, (const char *)text->data, text->len), 0);
+        buf_unref(&text);
+        return l;
+}
+
+static void test_what_is_written_is_what_is_read(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = recorded("cam", "S1", 5000000);
+        strcpy(s->title, "T \"1\"");
+        join("cam", "S1", 5000000, 3, "t2", &err);
+        assert_int_equal(put_video(s, "v720", 0, 3), 0);
+        struct peer_list l = read_list(peer_list_write(&store, false));
+        assert_int_equal(l.count, 1);
+        const struct peer_session *p = &l.sessions[0];
+        assert_string_equal(p->id, "S1");
+        assert_string_equal(p->stream, "cam");
+        assert_string_equal(p->title, "T \"1\"");
+        assert_string_equal(p->node, "t2");
+        assert_int_equal(p->epoch_us, 5000000);
+        assert_int_equal(p->generation, 3);
+        assert_int_equal(p->grace_ms, 30000);
+        assert_false(p->ended);
+        assert_int_equal(p->track_count, 1);
+        const struct peer_track *t = &p->tracks[0];
+        assert_string_equal(t->name, "v720");
+        assert_int_equal(t->bandwidth, 1000000);
+        assert_int_equal(t->next_segment, 0);
+        assert_int_equal(t->next_chunk, 4);
+        assert_int_equal(t->end_us, 800000);
+        assert_int_equal(t->bytes, s->tracks[0].log->index.file_bytes);
+        assert_int_equal(t->eras.count, 2);
+        assert_int_equal(t->eras.list[1].place, 3);
+        assert_int_equal(t->eras.list[1].generation, 3);
+        assert_string_equal(t->eras.list[1].node, "t2");
+        peer_list_free(&l);
+}
+
+static void test_lists_hold_all_the_live_and_recent_ones_or_one(void **state)
+{
+        (void)state;
+        struct session *old = recorded("a", "S1", 1000000), *recent = recorded("b", "S2", 2000000);
+        recorded("c", "S3", 3000000);
+        assert_int_equal(end_session(old), 0);
+        assert_int_equal(end_session(recent), 0);
+        old->ended_wall_us -= (PEER_RECENT_S + 1) * US_PER_S;
+        struct peer_list l = read_list(peer_list_write(&store, false));
+        assert_int_equal(l.count, 3);
+        assert_string_equal(l.sessions[0].id, "S3"); /* the newest first */
+        assert_true(l.sessions[2].ended && l.sessions[2].ended_by_writer);
+        assert_int_equal(l.sessions[2].tracks[0].next_chunk, 3);
+        peer_list_free(&l);
+        l = read_list(peer_list_write(&store, true));
+        assert_int_equal(l.count, 2);
+        peer_list_free(&l);
+        l = read_list(peer_list_write_one(store_session(&store, "S2")));
+        assert_int_equal(l.count, 1);
+        peer_list_free(&l);
+        l = read_list(peer_list_write_one(NULL));
+        assert_int_equal(l.count, 0);
+        peer_list_free(&l);
+}
+
+static void test_a_list_with_anything_wrong_in_it_is_refused_whole(void **state)
+{
+        (void)state;
+        recorded("cam", "S1", 5000000);
+        struct buf *good = peer_list_write(&store, false);
+        const char *wrong[][2] = {{"\"generation\":1", "\"generation\":-1"}, {"\"S1\"", "\"S/1\""}, {"\"v720\"", "\"V720\""},
+                                  {"\"next_chunk\":3", "\"next_chunk\":5"}, {"[[0,1,", "[[0,-1,"}, {"\"history\"", "\"histori\""},
+                                  {"{\"sessions\":", "{\"sessions\":7,\"x\":"}};
+        for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+                struct peer_list l;
+                char *text = mem_printf("%.*s", (int)good->len, (const char *)good->data), *at = strstr(text, wrong[i][0]);
+                assert_non_null(at);
+                char *bad = mem_printf("%.*s%s%s", (int)(at - text), text, wrong[i][1], at + strlen(wrong[i][0]));
+                assert_int_equal(peer_list_read(&l, bad, strlen(bad)), ERR_PROTO);
+                assert_int_equal(l.count, 0);
+                free(text);
+                free(bad);
+        }
+        struct peer_list l;
+        for (size_t n = 0; n < good->len; n++)
+                assert_int_equal(peer_list_read(&l, (const char *)good->data, n), ERR_PROTO);
+        buf_unref(&good);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                CASE(test_what_is_written_is_what_is_read),
+                CASE(test_lists_hold_all_the_live_and_recent_ones_or_one),
+                CASE(test_a_list_with_anything_wrong_in_it_is_refused_whole),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
