@@ -174,7 +174,8 @@ static int join(struct store *st, const struct claim *c, struct session **out)
         if (rc)
                 return rc;
         if (live && live != s) {
-                if (!session_newer(c->epoch_us, c->session, live))
+                bool only_claimed = !live->track_count && strcmp(live->node, c->node) == 0;
+                if (!only_claimed && !session_newer(c->epoch_us, c->session, live))
                         return ERR_FENCED;
                 log_info("session=%s stream=%s msg=\"superseded\" by=%s", live->id, live->stream, c->session);
                 session_end(live, live->end_us, false, NULL, NULL);

@@ -31,8 +31,9 @@ struct claim {
 
 /* The session exists at another origin, by a claim this writer made there: take it up here too, under this id and this
  * generation. Taken when the session's generation here is older, or the same and the same node's; ERR_FENCED otherwise.
- * ERR_CLOSED: it ended here. An older session of the stream that is still alive here missed its end: it ends now; a newer
- * one is ERR_FENCED. */
+ * ERR_CLOSED: it ended here. An older session of the stream that is still alive here missed its end: it ends now, and so
+ * does one without tracks that the same node's claim made; another newer one is ERR_FENCED. Then the origin compares with its
+ * peers: the writer PUTs nothing while this origin lacks what came before, or has more than the owner it went on from. */
 #define CLAIM_JOIN 0x01
 
 void claim_encode(struct writer *w, const void *message);

@@ -4,6 +4,7 @@
  *                                                                    └──► recent.c ──► serve.c ◄──FETCH── anyone */
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "common/clock.h"
@@ -22,7 +23,7 @@ struct config {
         struct config_common common;
         int64_t port, fetch_port, encoder_threads, decoder_threads, max_sessions, grace_ms, slate_after_ms, recent_ms;
         int64_t replicas;
-        char *origins;
+        char *origins, *quorum;
         json_t *ladder;
 };
 
@@ -37,7 +38,10 @@ static const struct config_key keys[] = {
         {.name = "origins", .type = CONFIG_STRING, .offset = offsetof(struct config, origins),
          .default_value = "127.0.0.1:9301", .min = 1, .max = 4095, .unit = "",
          .help = "PUT addresses of the origins: host:port[,host:port…]", .check = peers_check_names},
-        INT_KEY(replicas, "1", 1, PUSH_OWNERS_MAX, "origins", "that store each stream"),
+        INT_KEY(replicas, "2", 1, PUSH_REPLICAS_MAX, "origins", "that store each stream, as far as there are so many"),
+        {.name = "quorum", .type = CONFIG_CHOICE, .offset = offsetof(struct config, quorum), .default_value = "all",
+         .unit = "", .allowed = "all|1",
+         .help = "which of the origins in step have to have stored a chunk before the proxy forgets its frames"},
         {.name = "ladder", .type = CONFIG_JSON, .offset = offsetof(struct config, ladder), .default_value = "[]",
          .unit = "", .help = "rungs per stream-name pattern; []: the default ladder", .check = ladder_check,
          .reloads = true},
@@ -130,6 +134,8 @@ static void set_up_sessions(void)
                                        .self = &t.daemon.self,
                                        .ladder = &t.config.ladder,
                                        .serve = &t.serve,
+                                       .replicas = c->replicas,
+                                       .quorum_one = strcmp(c->quorum, "1") == 0,
                                        .max_sessions = c->max_sessions,
                                        .grace_ms = c->grace_ms,
                                        .slate_after_ms = c->slate_after_ms,

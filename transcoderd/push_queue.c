@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "transcoderd/push_owner.h"
 #include "transcoderd/stats.h"
 
 #define TOLD_EVERY_US US_PER_S
@@ -21,7 +22,7 @@ bool told_may(struct told *t, uint64_t *count)
         return true;
 }
 
-static void item_free(struct item *it)
+void item_free(struct item *it)
 {
         buf_unref(&it->bytes);
         free(it);
@@ -122,6 +123,11 @@ static void make_room(struct owner *o, struct lane *grown, int64_t newest_us)
         }
 }
 
+bool lane_would_lose(struct lane *l, const struct item *it)
+{
+        return too_long(l, it->start_us) || l->owner->queued_bytes + it->bytes->len > l->owner->push->o.queue_bytes;
+}
+
 void lane_append(struct lane *l, struct item *it)
 {
         l->owner->queued_bytes += it->bytes->len;
@@ -153,7 +159,14 @@ void lane_forget_queued(struct lane *l)
                 forget(l->owner, take(l, &l->first));
 }
 
-/* ---- claiming again ----------------------------------------------------------------------------------------------- */
+void lane_clear(struct lane *l)
+{
+        lane_forget_flying(l);
+        lane_forget_queued(l);
+        l->stale = l->under_way;
+}
+
+/* ---- joining again ------------------------------------------------------------------------------------------------ */
 
 /* Ends are known to half a sample only, so it is the middle that decides. */
 static bool ends_before(int64_t start_us, int64_t duration_us, int64_t end_us)

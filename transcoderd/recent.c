@@ -56,6 +56,7 @@ static void drop_segment(struct recent *r, struct recent_track *t)
         while (t->first->chunk.segment == segment)
                 drop_first(r, t);
         t->from_segment = t->first->chunk.segment;
+        t->forgot = true;
 }
 
 /* NULL: there is nothing that may go. */

@@ -20,7 +20,7 @@ struct recent_chunk {
 struct recent_track {
         struct track_info info; /* init: a reference; NULL: there is no such track (yet) */
         struct recent_chunk *first, **last;
-        bool begun;
+        bool begun, forgot; /* forgot: some of what this writer made is not here any more */
         uint32_t from_segment; /* begun: earlier ones are not here */
         uint32_t next_segment; /* the newest one so far, or the one after it if that is complete */
         int64_t end_us;

@@ -127,14 +127,7 @@ static void on_ended(void *arg, int err)
         session_run(s);
 }
 
-/* Whoever hears its proxy is the writer. One that stood still, or was cut off, is not so sure. */
-static bool may_claim(void *arg)
-{
-        const struct session *s = arg;
-        return s->state == &live && clock_mono_us() - s->heard_us < SESSION_SILENT_US;
-}
-
-static const struct push_events push_events = {on_fenced, on_lost, on_refused, on_ended, may_claim};
+static const struct push_events push_events = {on_fenced, on_lost, on_refused, on_ended};
 
 /* ---- the beginning -------------------------------------------------------------------------------------------------- */
 
@@ -162,6 +155,7 @@ static void start_push(struct session *s)
 {
         struct sessions *ss = s->all;
         struct push_options o = {.loop = ss->loop, .origins = &ss->origins, .recent = &s->recent, .claim = &s->claim,
+                                 .replicas = (unsigned)ss->replicas, .quorum_one = ss->quorum_one,
                                  .queue_bytes = PUSH_QUEUE_BYTES, .queue_us = PUSH_QUEUE_US, .events = &push_events,
                                  .arg = s};
         memcpy(o.codecs, s->codecs, sizeof(o.codecs));
@@ -169,7 +163,7 @@ static void start_push(struct session *s)
         s->claim.epoch_us = s->epoch_us;
         recent_init(&s->recent, ss->recent_ms * US_PER_MS, RECENT_BYTES, s->claimed.track_count > 0);
         s->push = push_new(&o);
-        push_owner(s->push, &s->owner, &s->claimed);
+        push_leader(s->push, &s->owner, &s->claimed);
         for (int i = 0; i < s->claimed.track_count; i++)
                 s->end_us = s->claimed.tracks[i].end_us > s->end_us ? s->claimed.tracks[i].end_us : s->end_us;
 }
@@ -373,9 +367,9 @@ bool session_takes_opens(const struct session *s)
         return s->state == &live || s->state == &grace;
 }
 
-static struct claim claim_for(const struct sessions *ss, const struct session *s)
+static struct claim claim_for(const struct sessions *ss, const struct session *s, uint32_t generation)
 {
-        struct claim c = {.epoch_us = s->epoch_us, .grace_ms = (uint32_t)ss->grace_ms};
+        struct claim c = {.epoch_us = s->epoch_us, .grace_ms = (uint32_t)ss->grace_ms, .generation = generation};
         memcpy(c.stream, s->stream, sizeof(c.stream));
         memcpy(c.session, s->id, sizeof(c.session));
         memcpy(c.node, ss->self->id, sizeof(c.node));
@@ -392,8 +386,8 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
         memcpy(s->title, m->title, sizeof(s->title));
         memcpy(s->publisher, m->publisher, sizeof(s->publisher));
         session_id_make(s->id, m->epoch_us);
-        s->claim = claim_for(ss, s);
-        s->claiming = claim_start(&ss->origins, &s->claim, NULL, on_claimed, s);
+        s->claim = claim_for(ss, s, m->generation);
+        s->claiming = claim_start(ss->loop, &ss->origins, (unsigned)ss->replicas, &s->claim, on_claimed, s);
         if (!s->claiming) {
                 free(s);
                 return NULL;
@@ -449,6 +443,8 @@ void sessions_tick(struct sessions *ss, int64_t now_us)
                         watch_pace(s);
                         behind_us = s->counted.behind_us > behind_us ? s->counted.behind_us : behind_us;
                 }
+                if (s->push)
+                        push_tick(s->push);
                 queued += s->push ? (int64_t)push_queued(s->push) : 0;
                 recent += (int64_t)s->recent.bytes;
                 session_run(s);

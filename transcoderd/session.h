@@ -90,6 +90,8 @@ struct sessions {
         const struct node_identity *self;
         json_t *const *ladder; /* the configuration's field: a reload replaces it */
         struct serve *serve;   /* hears of new chunks; may be NULL */
+        int64_t replicas; /* origins that are to store each stream */
+        bool quorum_one;  /* push.h */
         int64_t max_sessions, grace_ms, slate_after_ms, recent_ms, encoder_threads, decoder_threads;
         /* private */
         struct session *first;

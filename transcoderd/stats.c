@@ -11,6 +11,10 @@
         {.name = "transcoderd_put_retries_total", .type = METRIC_COUNTER,                                              \
          .help = "Attempts after which an origin had not stored what it was sent", .labels = "reason=\"" reason_ "\""}
 
+#define OWNERS(state_)                                                                                                 \
+        {.name = "transcoderd_owners", .type = METRIC_GAUGE, .help = "Origins that store a session, over all sessions", \
+         .labels = "state=\"" state_ "\""}
+
 struct metric stats_rows[] = {
         {.name = "transcoderd_sessions", .type = METRIC_GAUGE, .help = "Sessions being encoded"},
         {.name = "transcoderd_behind_seconds", .type = METRIC_GAUGE, .scale = 1e-6,
@@ -21,13 +25,14 @@ struct metric stats_rows[] = {
         {.name = "transcoderd_slate_seconds_total", .type = METRIC_COUNTER, .scale = 1e-6,
          .help = "Media made up where nothing was received"},
         {.name = "transcoderd_claimed_again_total", .type = METRIC_COUNTER,
-         .help = "Sessions claimed again because their origin started anew"},
+         .help = "Sessions that an origin took up again, because it started anew or had fallen out of step"},
         {.name = "transcoderd_queue_bytes", .type = METRIC_GAUGE, .help = "Chunks not stored yet"},
         {.name = "transcoderd_dropped_chunks_total", .type = METRIC_COUNTER,
          .help = "Chunks no origin took before the queue was full, or that it refused"},
         {.name = "transcoderd_recent_bytes", .type = METRIC_GAUGE, .help = "Chunks kept in memory for FETCH"},
         FETCHES("ok"), FETCHES("nothing"),
         NOT_STORED("no_space"), NOT_STORED("other"),
+        OWNERS("in_step"), OWNERS("joining"), OWNERS("out_of_step"),
 };
 
 struct histogram stats_put = {

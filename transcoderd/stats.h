@@ -22,6 +22,9 @@ extern struct metric stats_rows[];
 #define stats_fetched_nothing stats_rows[14]
 #define stats_no_space stats_rows[15]
 #define stats_not_taken stats_rows[16]
+#define stats_owners_in_step stats_rows[17]
+#define stats_owners_joining stats_rows[18]
+#define stats_owners_out stats_rows[19]
 
 extern struct histogram stats_put;
 

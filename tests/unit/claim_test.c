@@ -196,12 +196,23 @@ static void test_a_join_ends_an_older_session_of_the_stream_but_not_a_newer_one(
         assert_int_equal(put_video(old, "v720", 0, 0), 0);
         assert_non_null(join("cam", "S2", 2000000, 1, "t1", &err));
         assert_int_equal(old->state, SESSION_ENDED);
-        assert_null(join("cam", "S0", 500000, 9, "t1", &err));
+        assert_null(join("cam", "S0", 500000, 9, "t2", &err));
         assert_int_equal(err, ERR_FENCED);
         assert_null(join("cam", "S1", 1000000, 9, "t1", &err));
         assert_int_equal(err, ERR_CLOSED);
         assert_null(join("other", "S2", 2000000, 9, "t1", &err));
         assert_int_equal(err, ERR_CONFLICT);
+}
+
+static void test_a_join_takes_the_place_of_what_only_the_same_writers_claim_made(void **state)
+{
+        (void)state;
+        int err;
+        struct session *made = claim("cam", "S9", 9000000, &err); /* by one that does not know what its peer has */
+        assert_null(join("cam", "S1", 1000000, 9, "t2", &err));
+        assert_int_equal(err, ERR_FENCED);
+        assert_non_null(join("cam", "S1", 1000000, 9, made->node, &err));
+        assert_int_equal(made->state, SESSION_ENDED);
 }
 
 static void test_written_generation_is_of_the_newest_stored_chunk_and_survives_a_restart(void **state)
@@ -275,6 +286,7 @@ int main(void)
                 CASE(test_a_join_makes_the_session_with_its_generation),
                 CASE(test_a_join_of_an_older_writer_is_fenced),
                 CASE(test_a_join_ends_an_older_session_of_the_stream_but_not_a_newer_one),
+                CASE(test_a_join_takes_the_place_of_what_only_the_same_writers_claim_made),
                 CASE(test_written_generation_is_of_the_newest_stored_chunk_and_survives_a_restart),
                 CASE(test_an_era_is_on_disk_before_its_first_chunk),
                 CASE(test_a_restored_session_is_not_claimed),

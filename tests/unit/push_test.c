@@ -22,7 +22,6 @@ static struct {
         struct recent recent;
         unsigned fenced, lost, refused, ended;
         int ended_err;
-        bool may_claim;
 } t;
 
 static void on_fenced(void *arg)
@@ -52,13 +51,7 @@ static void on_ended(void *arg, int err)
         t.ended_err = err;
 }
 
-static bool may_claim(void *arg)
-{
-        (void)arg;
-        return t.may_claim;
-}
-
-static const struct push_events events = {on_fenced, on_lost, on_refused, on_ended, may_claim};
+static const struct push_events events = {on_fenced, on_lost, on_refused, on_ended};
 
 static void open_with(const struct claim_reply *claimed, size_t queue_bytes, int64_t queue_us, uint8_t video, uint8_t audio)
 {
@@ -66,14 +59,13 @@ static void open_with(const struct claim_reply *claimed, size_t queue_bytes, int
         static const struct claim claim = {.stream = "cam", .session = SESSION, .epoch_us = 1000000, .node = "t1"};
         struct push_options o = {.loop = &fake.loop, .origins = &origins, .recent = &t.recent, .claim = &claim,
                                  .codecs = {video, audio}, .queue_bytes = queue_bytes, .queue_us = queue_us,
-                                 .events = &events};
+                                 .replicas = 1, .events = &events};
         fake_open();
         fake_add("o1");
         memset(&t, 0, sizeof(t));
-        t.may_claim = true;
         recent_init(&t.recent, 60 * US_PER_S, SIZE_MAX, claimed->track_count > 0);
         t.push = push_new(&o);
-        push_owner(t.push, &fake.origins[0], claimed);
+        push_leader(t.push, &fake.origins[0], claimed);
 }
 
 static const struct claim_reply new_session = {.session = SESSION, .epoch_us = 1000000, .generation = 1};
@@ -406,6 +398,8 @@ static struct fake_call expect_claim(void)
         assert_string_equal(m.session, SESSION);
         assert_string_equal(m.stream, "cam");
         assert_int_equal(m.epoch_us, 1000000);
+        assert_int_equal(m.flags, CLAIM_JOIN);
+        assert_int_equal(m.generation, 1);
         return call;
 }
 
@@ -421,12 +415,12 @@ static void test_an_origin_that_lost_the_session_gets_it_from_memory(void **stat
         struct fake_call call = expect(&m, "v360", 2);
         fake_stored(&call, ERR_NOT_FOUND);
         call = expect_claim();
-        struct claim_reply again = {.session = SESSION, .epoch_us = 1000000, .generation = 2};
+        struct claim_reply again = {.session = SESSION, .epoch_us = 1000000, .generation = 1};
         fake_claimed(&call, &again);
         expect_init("v360");
         for (int n = 0; n < 4; n++) {
                 call = expect(&m, "v360", n);
-                assert_int_equal(m.generation, 2);
+                assert_int_equal(m.generation, 1);
                 fake_stored(&call, 0);
         }
         assert_int_equal(push_queued(t.push), 0);
@@ -445,7 +439,7 @@ static void test_an_origin_that_was_restarted_gets_the_end_that_it_lost(void **s
         chunk(0, 3);
         assert_int_equal(fake_calls(MSG_PUT), 0);
         struct fake_call call = expect_claim();
-        struct claim_reply again = {.session = SESSION, .epoch_us = 1000000, .generation = 2, .track_count = 1};
+        struct claim_reply again = {.session = SESSION, .epoch_us = 1000000, .generation = 1, .track_count = 1};
         again.tracks[0] = (struct claim_track){.name = "v360", .next_chunk = 1, .end_us = CHUNK_US + 11};
         fake_claimed(&call, &again);
         for (int n = 1; n < 4; n++)
@@ -466,7 +460,7 @@ static void test_a_put_under_way_while_claiming_again_counts_for_nothing(void **
         struct fake_call video = expect(&m, "v360", 0), audio = expect(&m, "a64", 0);
         fake_stored(&video, ERR_NOT_FOUND);
         struct fake_call call = expect_claim();
-        struct claim_reply again = {.session = SESSION, .epoch_us = 1000000, .generation = 2};
+        struct claim_reply again = {.session = SESSION, .epoch_us = 1000000, .generation = 1};
         fake_claimed(&call, &again);
         fake_stored(&audio, ERR_FENCED); /* of the generation before */
         assert_int_equal(t.fenced, 0);
@@ -475,18 +469,17 @@ static void test_a_put_under_way_while_claiming_again_counts_for_nothing(void **
         assert_int_equal(push_queued(t.push), 0);
 }
 
-static void test_whoever_is_not_sure_to_be_the_writer_does_not_claim(void **state)
+static void test_who_is_refused_when_it_takes_the_session_up_again_has_lost_it_to_another_writer(void **state)
 {
         (void)state;
         begin();
-        t.may_claim = false;
         fake.origins[0].incarnation_us++;
         chunk(0, 0);
-        struct put m;
-        struct fake_call call = expect(&m, "v360", 0);
-        assert_int_equal(fake_calls(MSG_CLAIM), 0);
-        fake_stored(&call, ERR_NOT_FOUND);
-        assert_int_equal(t.lost, 1);
+        assert_int_equal(fake_calls(MSG_PUT), 0);
+        struct fake_call call = expect_claim();
+        struct claim_reply no = {.status = ERR_FENCED};
+        fake_claimed(&call, &no);
+        assert_int_equal(t.fenced, 1);
         assert_int_equal(fake.call_count, 0);
 }
 
@@ -519,7 +512,7 @@ static void test_claiming_again_is_tried_until_it_works(void **state)
         call = expect(&m, "v360", 0);
         fake_stored(&call, ERR_NOT_FOUND);
         call = expect_claim();
-        struct claim_reply again = {.session = SESSION, .epoch_us = 1000000, .generation = 2};
+        struct claim_reply again = {.session = SESSION, .epoch_us = 1000000, .generation = 1};
         fake_claimed(&call, &again);
         expect_init("v360");
         expect_stored("v360", 0);
@@ -698,7 +691,7 @@ int main(void)
                 TEST(test_an_origin_that_lost_the_session_gets_it_from_memory),
                 TEST(test_an_origin_that_was_restarted_gets_the_end_that_it_lost),
                 TEST(test_a_put_under_way_while_claiming_again_counts_for_nothing),
-                TEST(test_whoever_is_not_sure_to_be_the_writer_does_not_claim),
+                TEST(test_who_is_refused_when_it_takes_the_session_up_again_has_lost_it_to_another_writer),
                 TEST(test_another_session_in_its_place_means_that_this_one_is_lost),
                 TEST(test_claiming_again_is_tried_until_it_works),
                 TEST(test_a_failure_is_told_when_it_begins_changes_and_ends_not_at_every_attempt),

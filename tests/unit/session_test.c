@@ -242,7 +242,7 @@ static int set_up(void **state)
         memset(proxies, 0, sizeof(proxies));
         ladder = json_array();
         ss = (struct sessions){.loop = &fake.loop, .origins = {.link = &fake_link}, .self = &self, .ladder = &ladder,
-                               .max_sessions = 2, .grace_ms = 30000, .slate_after_ms = 1000, .recent_ms = 10000,
+                               .replicas = 1, .max_sessions = 2, .grace_ms = 30000, .slate_after_ms = 1000, .recent_ms = 10000,
                                .encoder_threads = 1, .decoder_threads = 1};
         sessions_start(&ss);
         return 0;
@@ -681,7 +681,7 @@ static void test_what_was_made_is_totalled(void **state)
         assert_int_equal(ss.first->chunk_bytes, 20);
 }
 
-static void test_a_session_lost_at_the_origin_is_claimed_again_only_while_it_is_fed(void **state)
+static void test_a_session_lost_at_the_origin_is_taken_up_again_but_never_from_another_writer(void **state)
 {
         (void)state;
         begin();
@@ -689,16 +689,32 @@ static void test_a_session_lost_at_the_origin_is_claimed_again_only_while_it_is_
         struct put m;
         struct fake_call call = fake_put(&m);
         fake_stored(&call, ERR_NOT_FOUND);
-        grant();
+        struct claim join = claim_of(&call);
+        assert_int_equal(join.flags, CLAIM_JOIN);
+        assert_int_equal(join.generation, 1);
+        struct claim_reply taken = {.epoch_us = join.epoch_us, .generation = 1};
+        memcpy(taken.session, join.session, sizeof(taken.session));
+        fake_claimed(&call, &taken);
         assert_int_equal(fake_store_all(), 2);
         expect_state("live");
 
-        ss.first->heard_us -= SESSION_SILENT_US; /* it stood still: another transcoder may have it by now */
+        fake.origins[0].incarnation_us++;
         make_chunk(1);
-        call = fake_put(&m);
-        fake_stored(&call, ERR_NOT_FOUND);
+        assert_int_equal(claim_of(&call).flags, CLAIM_JOIN);
+        struct claim_reply no = {.status = ERR_FENCED};
+        fake_claimed(&call, &no);
         assert_int_equal(fake.call_count, 0);
         assert_null(ss.first);
+}
+
+static void test_a_claim_is_above_what_the_proxy_has_seen(void **state)
+{
+        (void)state;
+        struct open m = {.stream = "cam", .generation = 41, .epoch_us = EPOCH, .codecs = {CODEC_H264, CODEC_NONE}};
+        struct fake_call call;
+        say(0, message_new(MSG_OPEN, open_encode, &m));
+        assert_int_equal(claim_of(&call).generation, 41);
+        fake_fail(&call, ERR_CLOSED);
 }
 
 static void test_an_end_that_nobody_takes_is_given_up_after_a_while(void **state)
@@ -778,7 +794,8 @@ int main(void)
                 TEST(test_a_failed_pipeline_ends_the_session_with_what_there_is),
                 TEST(test_a_stream_that_cannot_be_encoded_is_refused_for_a_while),
                 TEST(test_what_was_made_is_totalled),
-                TEST(test_a_session_lost_at_the_origin_is_claimed_again_only_while_it_is_fed),
+                TEST(test_a_session_lost_at_the_origin_is_taken_up_again_but_never_from_another_writer),
+                TEST(test_a_claim_is_above_what_the_proxy_has_seen),
                 TEST(test_an_end_that_nobody_takes_is_given_up_after_a_while),
                 TEST(test_encoders_that_never_come_to_an_end_do_not_hold_the_session),
                 TEST(test_a_node_that_stops_ends_its_sessions_and_takes_no_more),
