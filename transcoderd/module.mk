@@ -8,6 +8,6 @@ transcoderd_SRCS := transcoderd/main.c transcoderd/claim.c transcoderd/feed.c tr
                     transcoderd/queue.c transcoderd/resume.c transcoderd/scale.c transcoderd/shed.c \
                     transcoderd/slate.c transcoderd/video.c
 transcoderd_PKGS := libuv jansson libavcodec libavformat libavutil libswscale libswresample
-transcoderd_UNIT := ladder grid package pipeline audio push recent session
+transcoderd_UNIT := ladder grid package pipeline audio claiming push push_owners recent session
 # fake_origin: takes what is stored, and fails as told. feed_file: a proxy with a file for a broadcaster.
 transcoderd_TOOLS := pipeline_file fake_origin feed_file

@@ -114,7 +114,7 @@ static inline void fake_wait(uint8_t type)
 }
 
 /* The oldest call of that type, which is no longer there. */
-static struct fake_call fake_take(uint8_t type)
+static inline struct fake_call fake_take(uint8_t type)
 {
         for (size_t i = 0; i < fake.call_count; i++) {
                 if (fake.calls[i].type != type)
@@ -125,6 +125,37 @@ static struct fake_call fake_take(uint8_t type)
         }
         fail_msg("no call of type %u was made", type);
         abort();
+}
+
+/* The oldest one to that origin. */
+static inline struct fake_call fake_take_of(uint8_t type, const char *origin)
+{
+        for (size_t i = 0; i < fake.call_count; i++) {
+                if (fake.calls[i].type != type || strcmp(fake.calls[i].origin, origin) != 0)
+                        continue;
+                struct fake_call call = fake.calls[i];
+                memmove(&fake.calls[i], &fake.calls[i + 1], (--fake.call_count - i) * sizeof(call));
+                return call;
+        }
+        fail_msg("no call of type %u was made to %s", type, origin);
+        abort();
+}
+
+static inline size_t fake_calls_of(uint8_t type, const char *origin)
+{
+        size_t n = 0;
+        for (size_t i = 0; i < fake.call_count; i++)
+                n += fake.calls[i].type == type && strcmp(fake.calls[i].origin, origin) == 0;
+        return n;
+}
+
+/* Turns the loop, for timers and handles that close. */
+static inline void fake_wait_of(uint8_t type, const char *origin)
+{
+        int64_t until_us = clock_mono_us() + 5 * US_PER_S;
+        while (!fake_calls_of(type, origin) && clock_mono_us() < until_us && uv_run(&fake.loop, UV_RUN_ONCE))
+                ;
+        assert_true(fake_calls_of(type, origin) > 0);
 }
 
 static void fake_answer(struct fake_call *call, uint8_t type, message_encode *encode, const void *m)
@@ -140,21 +171,21 @@ static void fake_fail(struct fake_call *call, int err)
 }
 
 /* The oldest PUT; its bytes are valid until it is answered. */
-static struct fake_call fake_put(struct put *m)
+static inline struct fake_call fake_put(struct put *m)
 {
         struct fake_call call = fake_take(MSG_PUT);
         assert_int_equal(put_decode(&call.body, m), 0);
         return call;
 }
 
-static void fake_stored(struct fake_call *call, int status)
+static inline void fake_stored(struct fake_call *call, int status)
 {
         struct put_reply m = {.status = (int8_t)status};
         fake_answer(call, MSG_PUT_REPLY, put_reply_encode, &m);
 }
 
 /* Takes every PUT and says that it is stored, until no more comes; returns how many. */
-static size_t fake_store_all(void)
+static inline size_t fake_store_all(void)
 {
         size_t n = 0;
         for (; fake_calls(MSG_PUT); n++) {
@@ -165,12 +196,12 @@ static size_t fake_store_all(void)
         return n;
 }
 
-static void fake_claimed(struct fake_call *call, const struct claim_reply *m)
+static inline void fake_claimed(struct fake_call *call, const struct claim_reply *m)
 {
         fake_answer(call, MSG_CLAIM_REPLY, claim_reply_encode, m);
 }
 
-static void fake_ended(struct fake_call *call, int status)
+static inline void fake_ended(struct fake_call *call, int status)
 {
         struct status_reply m = {.status = (int8_t)status};
         fake_answer(call, MSG_END_REPLY, status_reply_encode, &m);
