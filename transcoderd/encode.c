@@ -140,8 +140,27 @@ static void receive(struct encoder *e, bool slate)
         }
 }
 
+/* Rate control remembers all pictures since the encoder was opened, so only a new one makes the same of the same. Without
+ * lookahead and B-pictures (zerolatency) the old one holds nothing back. */
+static void renew_codec(struct encoder *e)
+{
+        avcodec_free_context(&e->codec);
+        if (open_codec(e))
+                fail(e, "x264 cannot be opened again");
+}
+
+static bool in_lockstep_from(const struct encoder *e, const struct encoder_picture *p)
+{
+        return e->o.lockstep_segments && p->idr && atomic_load(&e->done_us) != INT64_MIN &&
+               grid_segment(p->pts_us) % e->o.lockstep_segments == 0;
+}
+
 static void encode(struct encoder *e, const struct encoder_picture *p)
 {
+        if (in_lockstep_from(e, p))
+                renew_codec(e);
+        if (e->failed)
+                return;
         AVFrame *f = p->frame;
         f->pts = grid_ticks(p->pts_us, VIDEO_TIMESCALE);
         package_next(e->package, f->pts);

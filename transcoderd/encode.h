@@ -21,6 +21,7 @@ struct encoder_options {
         int threads;
         int64_t epoch_us;
         int64_t start_us;       /* announced with the track */
+        uint32_t lockstep_segments; /* as in pipeline_options */
         uint32_t declared_milli; /* frame rate the source says it has, 0: none */
         struct outlet *outlet;   /* must outlive the encoder */
 };

@@ -165,6 +165,16 @@ static void mux_samples(struct package *p, int64_t last_ticks)
         avio_flush(p->mux->pb);
 }
 
+/* The muxer counts fragments since it was opened; a chunk's number is to be a function of its place (mfhd, ISO/IEC
+ * 14496-12, 8.8.5), so that any transcoder writes the same. The fragment is moof(8) mfhd(8) version and flags(4), number. */
+static void number_fragment(struct package *p, const struct grid_place *at)
+{
+        struct writer w;
+        assert(p->out_len >= 24 && memcmp(p->out + 4, "moof", 4) == 0 && memcmp(p->out + 12, "mfhd", 4) == 0);
+        writer_init(&w, p->out + 20, 4);
+        writer_u32(&w, at->segment * CHUNKS_PER_SEGMENT + at->chunk + 1);
+}
+
 static uint8_t chunk_flags(const struct package *p)
 {
         for (size_t i = 0; i < p->count; i++)
@@ -196,6 +206,7 @@ static void cut(struct package *p, int64_t last_ticks, int64_t end_ticks, bool l
         else
                 p->sample_ticks = last_ticks;
         mux_samples(p, last_ticks);
+        number_fragment(p, &at);
         p->count = 0;
         p->end_ticks = end_ticks;
         if (head_len + p->out_len > BODY_MAX) {

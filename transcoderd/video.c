@@ -109,6 +109,7 @@ static bool open_rung(struct video *v, const struct video_rung *conf, const AVFr
                 .height = conf->height,
                 .threads = v->o.encoder_threads,
                 .epoch_us = v->o.epoch_us,
+                .lockstep_segments = v->o.lockstep_segments,
                 .start_us = resume ? 0 : start_us,
                 .declared_milli = decoder_fps_milli(v->decoder),
                 .outlet = v->out,

@@ -7,6 +7,7 @@
  *     --seconds N         stop after so much of the file
  *     --offset-us N       media time of the file's first picture (or sound)
  *     --resume TRACK=US   the track is stored up to there (repeat)
+ *     --lockstep N        encoders begin anew every N segments
  *     --threads N         encoder threads
  *     --no-audio, --no-video
  * Writes DIR/<track>.mp4 (init segment and chunks) and DIR/chunks.txt: track segment chunk flags start_us duration_us
@@ -231,6 +232,8 @@ static const char *parse(struct run *r, int argc, char **argv)
                         r->offset_us = atoll(value(&i, argc, argv));
                 else if (!strcmp(argv[i], "--resume"))
                         add_resume(r, value(&i, argc, argv));
+                else if (!strcmp(argv[i], "--lockstep"))
+                        r->o.lockstep_segments = (uint32_t)atoi(value(&i, argc, argv));
                 else if (!strcmp(argv[i], "--threads"))
                         r->o.encoder_threads = atoi(value(&i, argc, argv));
                 else if (!input)

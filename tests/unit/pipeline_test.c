@@ -23,6 +23,7 @@
 struct out_chunk {
         struct chunk c;
         struct fragment f;
+        size_t at; /* in its track's file */
 };
 
 struct track {
@@ -79,6 +80,7 @@ static void on_chunk(void *arg, const struct chunk *c)
         o->f = fragment_read(c->bytes->data, c->bytes->len);
         o->c = *c;
         o->c.bytes = NULL;
+        o->at = r->tracks[c->track].file_len;
         append(&r->tracks[c->track], c->bytes);
 }
 
@@ -524,6 +526,61 @@ static void test_a_session_that_goes_on_continues_with_the_very_next_frame(void 
         coded_free(&audio);
 }
 
+static struct rig *in_lockstep(const struct coded *video, int64_t epoch_us, int64_t resume_us)
+{
+        struct rig *r = rig_new();
+        r->o.epoch_us = epoch_us;
+        r->o.lockstep_segments = 2;
+        if (resume_us) {
+                r->o.resume_count = 2;
+                r->o.resume[0] = (struct pipeline_resume){"v96", resume_us};
+                r->o.resume[1] = (struct pipeline_resume){"v64", resume_us};
+        }
+        rig_open(r, video, NULL);
+        push_all(r, video, NULL);
+        drain(r);
+        return r;
+}
+
+static struct reader bytes_from(struct rig *r, const char *track, uint32_t segment)
+{
+        struct track *t = track_named(r, track);
+        struct reader out;
+        const struct out_chunk *o;
+        for (int at = 0; (o = next_chunk(r, t, &at)) && o->c.segment < segment;)
+                ;
+        assert_non_null(o);
+        reader_init(&out, t->file + o->at, t->file_len - o->at);
+        return out;
+}
+
+static bool same_from(struct rig *a, struct rig *b, const char *track, uint32_t segment)
+{
+        struct reader x = bytes_from(a, track, segment), y = bytes_from(b, track, segment);
+        size_t len = reader_left(&x);
+        return reader_left(&y) == len && memcmp(reader_bytes(&x, len), reader_bytes(&y, len), len) == 0;
+}
+
+static void test_two_transcoders_in_lockstep_make_the_same_bytes_whenever_they_began(void **state)
+{
+        (void)state;
+        struct coded video;
+        int64_t epoch_us = clock_wall_us() + NEVER_SLATE_US;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 150, 2, 50, 0);
+        struct rig *first = in_lockstep(&video, epoch_us, 0), *again = in_lockstep(&video, epoch_us, 0);
+        struct rig *later = in_lockstep(&video, epoch_us, 2400000);
+        for (int i = 0; i < 2; i++) {
+                const char *name = i ? "v64" : "v96";
+                assert_true(same_from(first, again, name, 0));
+                assert_true(same_from(first, later, name, 4));
+        }
+        assert_false(same_from(first, later, "v96", 3)); /* not before: its rate control began in the middle */
+        rig_free(first);
+        rig_free(again);
+        rig_free(later);
+        coded_free(&video);
+}
+
 static void test_a_session_that_goes_on_keeps_its_rungs_though_the_source_is_smaller(void **state)
 {
         (void)state;
@@ -744,6 +801,7 @@ int main(void)
                 cmocka_unit_test(test_a_source_that_changes_size_and_rate_goes_on_in_the_same_tracks),
                 cmocka_unit_test(test_garbage_is_counted_and_survived),
                 cmocka_unit_test(test_a_session_that_goes_on_continues_with_the_very_next_frame),
+                cmocka_unit_test(test_two_transcoders_in_lockstep_make_the_same_bytes_whenever_they_began),
                 cmocka_unit_test(test_a_session_that_goes_on_keeps_its_rungs_though_the_source_is_smaller),
                 cmocka_unit_test(test_tracks_that_had_no_chunk_yet_are_not_lost_for_ever),
                 cmocka_unit_test(test_a_late_track_begins_at_a_whole_second),
