@@ -27,10 +27,12 @@ static void check_title(char *title)
 
 struct claiming {
         struct session_wait wait;
+        struct repair_wait compared;
         struct claims *claims;
         struct rpc_request *req;
         struct session *session;
         uint32_t generation;
+        bool join;
 };
 
 static void reply_claim(struct rpc_request *req, int status, const struct session *s)
@@ -46,15 +48,30 @@ static void reply_claim(struct rpc_request *req, int status, const struct sessio
         reply(req, MSG_CLAIM_REPLY, claim_reply_encode, &m);
 }
 
-static void claimed(struct session_wait *w, int status)
+static void answer_claim(struct claiming *c, int status)
 {
-        struct claiming *c = (struct claiming *)w;
+        c->session->pins--;
         if (!status && (c->session->generation != c->generation || c->session->ending))
                 status = ERR_FENCED; /* claimed again by another one meanwhile */
         if (status == ERR_NOSPACE)
                 store_no_space(c->claims->store);
         reply_claim(c->req, status, c->session);
         free(c);
+}
+
+/* In step or not, this is where its tracks end now. */
+static void join_compared(struct repair_wait *w, int status)
+{
+        (void)status;
+        answer_claim((struct claiming *)((char *)w - offsetof(struct claiming, compared)), 0);
+}
+
+static void claimed(struct session_wait *w, int status)
+{
+        struct claiming *c = (struct claiming *)w;
+        struct repair *r = c->claims->repair;
+        if (status || !c->join || !r || !repair_wait(r, c->session, &c->compared, join_compared))
+                answer_claim(c, status);
 }
 
 static void handle_claim(struct claims *cl, struct rpc_request *req)
@@ -76,7 +93,8 @@ static void handle_claim(struct claims *cl, struct rpc_request *req)
                 return;
         }
         struct claiming *c = mem_alloc(sizeof(*c));
-        *c = (struct claiming){.claims = cl, .req = req, .session = s};
+        *c = (struct claiming){.claims = cl, .req = req, .session = s, .join = m.flags & CLAIM_JOIN};
+        s->pins++;
         const char *what = m.flags & CLAIM_JOIN ? "joined" : s->generation ? "claimed again" : "session begins";
         char title[160], before[NODE_ID_MAX + 1];
         strcpy(before, s->node[0] ? s->node : "-");
@@ -90,6 +108,7 @@ static void handle_claim(struct claims *cl, struct rpc_request *req)
 
 struct putting {
         struct chunk_append append;
+        struct repair_wait compared;
         struct claims *claims;
         struct rpc_request *req;
         struct session *session;
@@ -165,6 +184,35 @@ static void track_added(void *arg, int status)
         put_done(arg, status);
 }
 
+/* What is missing before the chunk is here now, or nobody has it: a hole then. Meanwhile all may have changed. */
+static void put_compared(struct repair_wait *w, int status)
+{
+        struct putting *p = (struct putting *)((char *)w - offsetof(struct putting, compared));
+        struct session *s = p->session;
+        struct track *t = session_track(s, p->track);
+        s->pins--;
+        if (status && t && t->log && !track_ahead(t, p->append.segment, p->append.chunk))
+                status = 0;
+        if (!status && (s->state == SESSION_ENDED || s->ending || !t || !t->log))
+                put_done(p, ERR_NOT_FOUND);
+        else if (!status && p->append.generation != s->generation)
+                put_done(p, ERR_FENCED);
+        else if (status)
+                put_done(p, ERR_ORDER);
+        else
+                chunk_log_append(t->log, &p->append);
+}
+
+static bool hold_put(struct putting *p, const struct track *t)
+{
+        struct repair *r = p->claims->repair;
+        if (!r || !track_ahead(t, p->append.segment, p->append.chunk) ||
+            !repair_wait(r, p->session, &p->compared, put_compared))
+                return false;
+        p->session->pins++;
+        return true;
+}
+
 static void free_message(void *msg)
 {
         nng_msg_free(msg);
@@ -203,10 +251,10 @@ static void start_put(struct claims *cl, struct rpc_request *req, const struct p
         req->msg = NULL;
         if (m->flags & PUT_INIT)
                 session_add_track(s, m, track_added, p);
-        else if (t && t->log)
-                chunk_log_append(t->log, &p->append);
-        else
+        else if (!t || !t->log)
                 put_done(p, ERR_NOT_FOUND);
+        else if (!hold_put(p, t))
+                chunk_log_append(t->log, &p->append);
 }
 
 static void handle_put(struct claims *cl, struct rpc_request *req)
@@ -264,11 +312,24 @@ static void handle_end(struct claims *cl, struct rpc_request *req)
         session_end(s, m.end_us, true, &e->wait, ended);
 }
 
+/* Told at once: the writer has other owners to go on with. */
+static void refuse(struct rpc_request *req)
+{
+        if (req->type == MSG_CLAIM)
+                reply_claim(req, ERR_CANCELED, NULL);
+        else if (req->type == MSG_PUT)
+                reply_put(req, ERR_CANCELED, NULL, "");
+        else if (req->type == MSG_END)
+                reply_end(req, ERR_CANCELED);
+        else
+                rpc_drop(req, "not for this port");
+}
+
 void claim_handle(void *arg, struct rpc_request *req)
 {
         struct claims *cl = arg;
         if (cl->stopping) {
-                rpc_drop(req, "stopping");
+                refuse(req);
                 return;
         }
         switch (req->type) {

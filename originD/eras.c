@@ -94,6 +94,6 @@ bool eras_part(const struct eras *a, const struct eras *b, uint64_t until, uint6
 
 int eras_older(const struct era *a, const struct era *b)
 {
-        uint32_t x = a ? a->generation : 0, y = b ? b->generation : 0;
+        int64_t x = a ? (int64_t)a->generation : -1, y = b ? (int64_t)b->generation : -1;
         return x < y ? -1 : x > y;
 }

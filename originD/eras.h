@@ -49,7 +49,6 @@ void eras_adopt(struct eras *e, const struct eras *from, uint64_t place);
 /* Whether two copies hold different writers' bytes, or one of them none, somewhere before `until`; *place is the first. */
 bool eras_part(const struct eras *a, const struct eras *b, uint64_t until, uint64_t *place);
 
-/* < 0: a is the older one, to be cut back; > 0: b is; 0: one generation, other nodes: the longer wins. NULL is oldest. */
-int eras_older(const struct era *a, const struct era *b);
+int eras_older(const struct era *a, const struct era *b); /* < 0: a is; > 0: b is; 0: of one generation. NULL is oldest */
 
 #endif

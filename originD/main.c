@@ -1,4 +1,5 @@
 /* originD: the source of truth. Claims and generations, the append-only store, manifests, FETCH, plain HTTP. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +8,12 @@
 #include "common/daemon.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/peers.h"
 #include "originD/claim.h"
 #include "originD/fetch.h"
 #include "originD/http.h"
+#include "originD/peer_link.h"
+#include "originD/repair.h"
 #include "originD/serve.h"
 #include "originD/stats.h"
 #include "originD/store.h"
@@ -19,7 +23,7 @@
 struct config {
         struct config_common common;
         int64_t port, fetch_port, http_port;
-        char *data_dir, *sync;
+        char *data_dir, *sync, *peers;
         int64_t retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
         int64_t time_shift_s, latency_bound_ms, target_latency_ms, update_s;
 };
@@ -35,6 +39,9 @@ static const struct config_key keys[] = {
         INT_KEY(http_port, "8081", 0, 65535, "port", "HTTP port other CDNs pull from; 0: off"),
         {.name = "data_dir", .type = CONFIG_STRING, .offset = offsetof(struct config, data_dir), .default_value = "./data",
          .min = 1, .max = 255, .unit = "", .help = "folder of the recordings"},
+        {.name = "peers", .type = CONFIG_STRING, .offset = offsetof(struct config, peers), .default_value = "", .max = 1000,
+         .check = peers_check_names, .unit = "",
+         .help = "FETCH addresses of the other origins, host:port[,host:port…]; this node may be among them"},
         INT_KEY(retention_s, "86400", 0, 3153600000, "s", "age at which a recording that ended is removed; 0: never"),
         INT_KEY(retention_bytes, "0", 0, INT64_MAX, "bytes", "when there is more, the oldest recordings go; 0: no bound"),
         INT_KEY(min_free_bytes, "268435456", 0, INT64_MAX, "bytes", "with less free, writes are refused and the node is not ready"),
@@ -55,9 +62,11 @@ struct origin {
         struct store store;
         struct serve serve;
         struct claims claims;
+        struct repair *repair;
+        struct peer_link *link; /* NULL: no peers */
         struct rpc_server *claim_server, *fetch_server;
         struct http *http;
-        bool open, enough_space, stopping;
+        bool open, settled, enough_space, stopping;
         unsigned closing; /* parts that have not stopped yet */
 };
 
@@ -67,6 +76,8 @@ static void tell_ready(struct origin *o)
                 daemon_ready(&o->daemon, false, "stopping");
         else if (!o->open)
                 daemon_ready(&o->daemon, false, "recovering");
+        else if (!o->settled)
+                daemon_ready(&o->daemon, false, "comparing with peers");
         else
                 daemon_ready(&o->daemon, o->enough_space, o->enough_space ? "" : "no space for writing");
 }
@@ -93,11 +104,47 @@ static void open_sockets(struct origin *o)
                 fail("HTTP", c->http_port, rc);
 }
 
+static const char *elsewhere(void *repair, const struct key *key, const struct session *than)
+{
+        return repair_elsewhere(repair, key, than);
+}
+
+static void settled(void *arg)
+{
+        struct origin *o = arg;
+        o->settled = true;
+        serve_settled(&o->serve);
+        tell_ready(o);
+}
+
+static void peers_are_others(void *arg)
+{
+        struct origin *o = arg;
+        repair_peers_changed(o->repair);
+}
+
+/* What was stored here may be yesterday's: until it is compared, nobody is told of it. */
+static void open_peers(struct origin *o)
+{
+        if (!*o->config.peers) {
+                o->settled = true;
+                return;
+        }
+        serve_unsettled(&o->serve);
+        repair_open(&o->repair, o->daemon.loop, &o->store, settled, o);
+        int rc = peer_link_open(&o->link, o->daemon.loop, o->config.peers, &o->daemon.self, peers_are_others, o);
+        assert(rc == 0); /* the names were checked */
+        repair_link(o->repair, o->link);
+        o->claims.repair = o->repair;
+        o->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = o->repair, .link = o->link};
+}
+
 static void store_ready(void *arg)
 {
         struct origin *o = arg;
         if (o->stopping)
                 return;
+        open_peers(o);
         open_sockets(o);
         o->open = true;
         log_info("msg=\"open\" port=%lld fetch_port=%lld http_port=%lld data_dir=%s", (long long)o->config.port,
@@ -109,6 +156,8 @@ static void session_changed(void *arg, struct session *s)
 {
         struct origin *o = arg;
         serve_changed(&o->serve, s);
+        if (o->repair)
+                repair_session_changed(o->repair, s);
 }
 
 static void space_changed(void *arg, bool enough)
@@ -128,6 +177,8 @@ static void part_stopped(void *arg)
                 rpc_server_close(o->claim_server);
         if (o->fetch_server)
                 rpc_server_close(o->fetch_server);
+        if (o->repair)
+                repair_close(o->repair);
         store_close(&o->store);
         serve_close(&o->serve);
         daemon_exit(&o->daemon, 0);
@@ -141,6 +192,10 @@ static void stop(void *arg)
         tell_ready(o);
         o->claims.stopping = true;
         serve_stop(&o->serve);
+        if (o->repair)
+                repair_stop(o->repair);
+        if (o->link)
+                peer_link_close(o->link);
         o->closing = 1;
         if (o->http) {
                 o->closing++;

@@ -49,6 +49,7 @@ size_t retention_sweep(struct store *st, int64_t now_wall_us)
                          old ? "age" : "bytes", (unsigned long long)session_bytes(s));
                 stat_add(old ? STAT_REMOVED_AGE : STAT_REMOVED_BYTES, 1);
                 bytes -= session_bytes(s);
+                st->removed_until_wall_us = s->ended_wall_us;
                 store_remove(st, s);
                 gone++;
         }

@@ -37,28 +37,28 @@ static void answer(struct serve_request *r, const struct serve_answer *a)
         r->done(r, a);
 }
 
-static void not_found(struct serve_request *r, uint32_t ttl_ms)
+/* A look at a question: answered (or on its way to be), nothing to say yet, or there is no such thing here. */
+enum look { LOOK_DONE, LOOK_WAIT, LOOK_NONE };
+
+static enum look none(struct serve_request *r, uint32_t ttl_ms)
 {
-        answer(r, &(struct serve_answer){.status = ERR_NOT_FOUND, .ttl_ms = ttl_ms});
+        r->none_ttl_ms = ttl_ms;
+        return LOOK_NONE;
 }
 
-static void answer_bytes(struct serve_request *r, struct buf *bytes, uint64_t size, bool complete, uint8_t flags,
-                         uint32_t ttl_ms, const char *content_type)
+static enum look answer_bytes(struct serve_request *r, struct buf *bytes, uint64_t size, bool complete, uint8_t flags,
+                              uint32_t ttl_ms, const char *content_type)
 {
-        if (r->offset > size) {
-                not_found(r, TTL_UNKNOWN_MS);
-                return;
-        }
+        if (r->offset > size)
+                return none(r, TTL_UNKNOWN_MS);
         uint64_t left = size - r->offset;
         size_t len = left < r->max_bytes ? (size_t)left : r->max_bytes;
         if (complete && len == left)
                 flags |= FETCH_COMPLETE;
         answer(r, &(struct serve_answer){.flags = flags, .ttl_ms = ttl_ms, .content_type = content_type, .bytes = bytes,
                                          .from = (size_t)r->offset, .len = len, .size = size, .complete = complete});
+        return LOOK_DONE;
 }
-
-/* A look at a question: answered (or on its way to be), or nothing to say yet. */
-enum look { LOOK_DONE, LOOK_WAIT };
 
 static void read_done(void *arg, int status)
 {
@@ -106,9 +106,8 @@ static enum look look_at_stored(struct serve *sv, struct serve_request *r, struc
         if (r->offset == v->len_bytes && !v->complete)
                 return LOOK_WAIT;
         if (v->bytes || r->offset >= v->len_bytes)
-                answer_bytes(r, v->bytes, v->len_bytes, v->complete, FETCH_IMMUTABLE, TTL_MEDIA_MS, "video/mp4");
-        else
-                read_segment(sv, r, s, log);
+                return answer_bytes(r, v->bytes, v->len_bytes, v->complete, FETCH_IMMUTABLE, TTL_MEDIA_MS, "video/mp4");
+        read_segment(sv, r, s, log);
         return LOOK_DONE;
 }
 
@@ -119,24 +118,19 @@ static enum look look_ahead(struct serve_request *r, const struct session *s, co
         int64_t n = r->parsed.segment, last = ix->count ? (int64_t)ix->rows[ix->count - 1].segment : -1;
         int64_t edge = session_live_edge_us(s) / SEGMENT_US;
         edge = edge > last ? edge : last;
-        if (s->state == SESSION_ENDED || n < t->first_segment || n < last) {
-                not_found(r, TTL_NEVER_MS);
-                return LOOK_DONE;
-        }
+        if (s->state == SESSION_ENDED || n < t->first_segment || n < last)
+                return none(r, TTL_NEVER_MS);
         if (n <= edge + DUE_SOON_SEGMENTS)
                 return LOOK_WAIT;
         int64_t until_ms = (n - DUE_SOON_SEGMENTS - edge) * 1000;
-        not_found(r, until_ms < TTL_UNKNOWN_MS ? (uint32_t)until_ms : TTL_UNKNOWN_MS);
-        return LOOK_DONE;
+        return none(r, until_ms < TTL_UNKNOWN_MS ? (uint32_t)until_ms : TTL_UNKNOWN_MS);
 }
 
 static enum look look_segment(struct serve *sv, struct serve_request *r, struct session *s)
 {
         struct track *t = session_track(s, r->parsed.track);
-        if (!t) {
-                not_found(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
-                return LOOK_DONE;
-        }
+        if (!t)
+                return none(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
         if (s->load == LOAD_FAILED) {
                 answer(r, &(struct serve_answer){.status = ERR_IO});
                 return LOOK_DONE;
@@ -156,29 +150,23 @@ static enum look look_init(struct serve_request *r, struct session *s)
 {
         struct track *t = session_track(s, r->parsed.track);
         if (!t)
-                not_found(r, TTL_UNKNOWN_MS);
-        else if (t->making)
+                return none(r, TTL_UNKNOWN_MS);
+        if (t->making)
                 return LOOK_WAIT;
-        else
-                answer_bytes(r, t->init_bytes, t->init_bytes->len, true, FETCH_IMMUTABLE, TTL_MEDIA_MS, "video/mp4");
-        return LOOK_DONE;
+        return answer_bytes(r, t->init_bytes, t->init_bytes->len, true, FETCH_IMMUTABLE, TTL_MEDIA_MS, "video/mp4");
 }
 
 static enum look look_manifest(struct serve *sv, struct serve_request *r, struct session *s)
 {
         const struct manifest_format *f = r->parsed.format;
-        if (!manifest_ready(s, clock_mono_us())) {
-                if (s->state == SESSION_LIVE)
-                        return LOOK_WAIT;
-                not_found(r, TTL_UNKNOWN_MS);
-                return LOOK_DONE;
-        }
+        if (!manifest_ready(s, clock_mono_us()))
+                return s->state == SESSION_LIVE ? LOOK_WAIT : none(r, TTL_UNKNOWN_MS);
         bool entry = r->parsed.kind == KEY_ENTRY, for_ever = !entry && s->state == SESSION_ENDED;
         struct buf *text = f->write(s, &sv->manifest, entry);
-        answer_bytes(r, text, text->len, true, for_ever ? FETCH_IMMUTABLE : 0, for_ever ? TTL_MEDIA_MS : TTL_MANIFEST_MS,
-                     f->content_type);
+        enum look l = answer_bytes(r, text, text->len, true, for_ever ? FETCH_IMMUTABLE : 0,
+                                   for_ever ? TTL_MEDIA_MS : TTL_MANIFEST_MS, f->content_type);
         buf_unref(&text);
-        return LOOK_DONE;
+        return l;
 }
 
 /* The live session, or the newest one that can be played. */
@@ -209,22 +197,19 @@ static enum look look_list(struct serve *sv, struct serve_request *r, struct ser
                 l->text = list_text(sv, r->parsed.kind);
                 l->made_mono_us = now;
         }
-        answer_bytes(r, l->text, l->text->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
-        return LOOK_DONE;
+        return answer_bytes(r, l->text, l->text->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
 }
 
 static enum look look_peer(struct serve *sv, struct serve_request *r)
 {
-        if (!r->from_node) {
-                not_found(r, TTL_NEVER_MS);
-        } else if (r->parsed.kind == KEY_PEER_SESSION) {
-                struct buf *text = peer_list_write_one(store_session(sv->store, r->parsed.session));
-                answer_bytes(r, text, text->len, true, 0, 0, JSON_TYPE);
-                buf_unref(&text);
-        } else {
+        if (!r->from_node)
+                return none(r, TTL_NEVER_MS);
+        if (r->parsed.kind != KEY_PEER_SESSION)
                 return look_list(sv, r, r->parsed.kind == KEY_PEER_LIVE ? &sv->peer_live : &sv->peer_sessions);
-        }
-        return LOOK_DONE;
+        struct buf *text = peer_list_write_one(store_session(sv->store, r->parsed.session));
+        enum look l = answer_bytes(r, text, text->len, true, 0, 0, JSON_TYPE);
+        buf_unref(&text);
+        return l;
 }
 
 static struct session *wanted_session(struct serve *sv, const struct key *k)
@@ -239,13 +224,9 @@ static enum look look(struct serve *sv, struct serve_request *r)
 {
         if (r->parsed.kind == KEY_STREAMS)
                 return look_list(sv, r, &sv->streams);
-        if (r->parsed.kind >= KEY_PEER_SESSIONS)
-                return look_peer(sv, r);
         struct session *s = r->parsed.kind == KEY_NONE ? NULL : wanted_session(sv, &r->parsed);
-        if (!s) {
-                not_found(r, TTL_UNKNOWN_MS);
-                return LOOK_DONE;
-        }
+        if (!s)
+                return none(r, TTL_UNKNOWN_MS);
         switch (r->parsed.kind) {
         case KEY_SEGMENT:
                 return look_segment(sv, r, s);
@@ -254,6 +235,67 @@ static enum look look(struct serve *sv, struct serve_request *r)
         default:
                 return look_manifest(sv, r, s);
         }
+}
+
+static void resolve(struct serve *sv, struct serve_request *r);
+
+/* As a string that outlives the message. */
+static const char *known_type(const char *text)
+{
+        static const char *const types[] = {"video/mp4", "application/dash+xml", JSON_TYPE};
+        for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+                if (strcmp(types[i], text) == 0)
+                        return types[i];
+        return "application/octet-stream";
+}
+
+static void from_elsewhere(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+{
+        struct serve_request *r = arg;
+        struct serve *sv = r->serve;
+        sv->asking_elsewhere--;
+        if (err || m->status) {
+                resolve(sv, r);
+                return;
+        }
+        stat_add(STAT_FETCHES_ELSEWHERE, 1);
+        bool complete = m->flags & FETCH_COMPLETE;
+        answer(r, &(struct serve_answer){.flags = m->flags, .ttl_ms = m->ttl_ms, .content_type = known_type(m->content_type),
+                                         .bytes = bytes, .len = m->len, .size = r->offset + m->len, .complete = complete});
+}
+
+/* Asks the origin that has more, once; true: it is on its way. */
+static bool ask_elsewhere(struct serve *sv, struct serve_request *r, const struct session *than)
+{
+        const struct serve_elsewhere *e = &sv->elsewhere;
+        struct fetch m = {.offset = r->offset, .hops = (uint8_t)(r->hops + 1)};
+        if (!e->who || sv->stopping || r->asked_elsewhere || r->parsed.kind < KEY_ENTRY || r->hops >= FETCH_HOPS_MAX ||
+            sv->asking_elsewhere >= sv->held_max)
+                return false;
+        const char *peer = e->who(e->arg, &r->parsed, than);
+        int64_t left_ms = (r->deadline_us - clock_mono_us()) / US_PER_MS;
+        m.wait_ms = (uint32_t)(left_ms < 0 ? 0 : left_ms < FETCH_WAIT_MAX_MS ? left_ms : FETCH_WAIT_MAX_MS);
+        strcpy(m.key, r->key);
+        r->serve = sv;
+        if (!peer || e->link->ops->fetch(e->link, peer, &m, from_elsewhere, r))
+                return false;
+        r->asked_elsewhere = true;
+        sv->asking_elsewhere++;
+        return true;
+}
+
+/* What is here; else what another origin has; else LOOK_WAIT or LOOK_NONE. */
+static enum look look_everywhere(struct serve *sv, struct serve_request *r)
+{
+        if (r->parsed.kind >= KEY_PEER_SESSIONS)
+                return look_peer(sv, r);
+        if (!sv->settled && r->parsed.kind != KEY_NONE)
+                return LOOK_WAIT;
+        struct session *current = r->parsed.kind == KEY_ENTRY && sv->elsewhere.who ? current_session(sv, r->parsed.stream) : NULL;
+        if (current && ask_elsewhere(sv, r, current))
+                return LOOK_DONE;
+        enum look l = look(sv, r);
+        return l != LOOK_DONE && ask_elsewhere(sv, r, NULL) ? LOOK_DONE : l;
 }
 
 static void sweep(uv_timer_t *timer);
@@ -282,12 +324,30 @@ static void let_go(struct serve *sv, struct serve_request *r)
         stat_set(STAT_FETCHES_WAITING, (int64_t)sv->held_count);
 }
 
+/* Answers, has it answered later, or holds it. r may be gone afterwards. */
+static void resolve(struct serve *sv, struct serve_request *r)
+{
+        switch (look_everywhere(sv, r)) {
+        case LOOK_DONE:
+                break;
+        case LOOK_NONE:
+                answer(r, &(struct serve_answer){.status = ERR_NOT_FOUND, .ttl_ms = r->none_ttl_ms});
+                break;
+        case LOOK_WAIT:
+                if (sv->stopping || !r->wait_ms)
+                        answer(r, &not_yet);
+                else if (sv->held_count >= sv->held_max)
+                        answer(r, &(struct serve_answer){.status = ERR_FULL});
+                else
+                        hold(sv, r);
+        }
+}
+
 /* Takes r out of the held ones before it may be answered: done() frees it. Puts it back if there is nothing to say. */
 static void look_again(struct serve *sv, struct serve_request *r)
 {
         let_go(sv, r);
-        if (look(sv, r) == LOOK_WAIT)
-                hold(sv, r);
+        resolve(sv, r);
 }
 
 /* Questions that match are looked at again. The list changes under way only by look_again() of its own members: one
@@ -340,7 +400,8 @@ static void sweep(uv_timer_t *timer)
 void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,
                 size_t held_max)
 {
-        *sv = (struct serve){.loop = loop, .store = store, .manifest = *manifest, .held_max = held_max};
+        *sv = (struct serve){.loop = loop, .store = store, .manifest = *manifest, .held_max = held_max,
+                            .settled = true};
         uv_timer_init(loop, &sv->timer);
         sv->timer.data = sv;
 }
@@ -349,16 +410,27 @@ void serve(struct serve *sv, struct serve_request *r)
 {
         assert(r->max_bytes > 0);
         key_parse(&r->parsed, r->key);
-        if (look(sv, r) == LOOK_DONE)
-                return;
-        if (sv->stopping || !r->wait_ms) {
-                answer(r, &not_yet);
-        } else if (sv->held_count >= sv->held_max) {
-                answer(r, &(struct serve_answer){.status = ERR_FULL});
-        } else {
-                r->deadline_us = clock_mono_us() + r->wait_ms * US_PER_MS;
-                hold(sv, r);
-        }
+        r->asked_elsewhere = false; /* HTTP asks with one request for piece after piece */
+        r->deadline_us = clock_mono_us() + r->wait_ms * US_PER_MS;
+        resolve(sv, r);
+}
+
+static bool any(const struct serve_request *r, const void *arg)
+{
+        (void)r;
+        (void)arg;
+        return true;
+}
+
+void serve_unsettled(struct serve *sv)
+{
+        sv->settled = false;
+}
+
+void serve_settled(struct serve *sv)
+{
+        sv->settled = true;
+        revisit(sv, any, NULL);
 }
 
 void serve_stop(struct serve *sv)
@@ -373,7 +445,7 @@ void serve_stop(struct serve *sv)
 
 void serve_close(struct serve *sv)
 {
-        assert(!sv->held);
+        assert(!sv->held && !sv->asking_elsewhere);
         buf_unref(&sv->streams.text);
         buf_unref(&sv->peer_sessions.text);
         buf_unref(&sv->peer_live.text);

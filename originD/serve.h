@@ -2,7 +2,8 @@
  *
  *   serve()         → done() exactly once: at once (from inside the call), or later
  *   serve_changed() a session moved: its questions are looked at again
- *   serve_stop()    every question that is held is answered (ERR_NOT_YET), and later ones are not held
+ *   serve_stop()    then close elsewhere.link: every question that is held is answered (ERR_NOT_YET), and later ones are not held
+ * What is lacking here while another origin has it is asked there, on the asker's behalf.
  * Loop thread only; http.c comes through the mailbox. */
 #ifndef ORIGIND_SERVE_H
 #define ORIGIND_SERVE_H
@@ -11,6 +12,7 @@
 #include <uv.h>
 
 #include "originD/manifest.h"
+#include "originD/peer_link.h"
 #include "originD/store.h"
 #include "proto/fetch.h"
 
@@ -53,6 +55,16 @@ struct serve_request {
         struct buf *reading;
         struct serve *serve;
         struct segment_view view;
+        uint32_t none_ttl_ms;
+        bool asked_elsewhere;
+};
+
+/* Another origin that has more of what is asked for. */
+struct serve_elsewhere {
+        /* Its id; NULL: none. than: only if it has a newer session of the stream. */
+        const char *(*who)(void *arg, const struct key *key, const struct session *than);
+        void *arg;
+        struct peer_link *link;
 };
 
 struct serve {
@@ -64,6 +76,9 @@ struct serve {
         size_t held_count, held_max;
         size_t reading_bytes; /* from files, now */
         bool stopping;
+        bool settled; /* what is here can be told: until then every question about media is held */
+        struct serve_elsewhere elsewhere; /* who NULL: there are no others */
+        size_t asking_elsewhere;
         struct serve_list {
                 struct buf *text; /* as of made_mono_us, for all its pages */
                 int64_t made_mono_us;
@@ -72,6 +87,8 @@ struct serve {
 
 void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,
                 size_t held_max);
+void serve_unsettled(struct serve *sv); /* at first, until … */
+void serve_settled(struct serve *sv);
 void serve(struct serve *sv, struct serve_request *r);
 void serve_changed(struct serve *sv, struct session *s);
 void serve_stop(struct serve *sv);

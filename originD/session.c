@@ -13,6 +13,7 @@
 #include "originD/disk.h"
 #include "originD/stats.h"
 
+#define END_GUESS_US 20000 /* so much may a track's last sample be thought to last too long */
 #define SLATE_AFTER_US (3 * US_PER_S) /* a live session that nobody writes to shows as slate */
 
 void session_restore(struct session *s, uv_loop_t *loop, const char *data_dir, bool sync_segments)
@@ -361,7 +362,10 @@ bool track_ahead(const struct track *t, uint32_t segment, uint8_t chunk)
 uint64_t track_end_place(const struct session *s, const struct track *t)
 {
         struct track_facts f = track_facts(s, t);
-        return f.any ? (uint64_t)(f.end_us > 0 ? f.end_us - 1 : 0) / CHUNK_US + 1 : 0;
+        const struct index *ix = t->log ? &t->log->index : NULL;
+        int64_t guess_us = ix ? box_ticks_to_us(ix->slack_ticks, ix->timescale) : END_GUESS_US;
+        int64_t end_us = f.end_us - (guess_us < END_GUESS_US ? guess_us : END_GUESS_US);
+        return f.any ? (uint64_t)(end_us > 0 ? end_us - 1 : 0) / CHUNK_US + 1 : 0;
 }
 
 uint32_t session_written_generation(const struct session *s)
@@ -403,6 +407,8 @@ void session_claim(struct session *s, const struct claim *c, struct session_wait
         session_save(s, w, true, done);
 }
 
+static struct track_facts facts_of(const struct index *ix);
+
 static void end_now(struct session *s)
 {
         s->ending = false; /* chunk_log_end() comes back here through log_moved() */
@@ -411,7 +417,7 @@ static void end_now(struct session *s)
                 if (!t->log)
                         continue;
                 chunk_log_end(t->log);
-                t->at_end = track_facts(s, t);
+                t->at_end = facts_of(&t->log->index);
                 if (t->at_end.any && t->at_end.end_us > s->end_us)
                         s->end_us = t->at_end.end_us;
         }
@@ -481,11 +487,8 @@ static uint32_t per_second(uint64_t n, uint64_t ticks, uint32_t timescale)
         return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
 }
 
-struct track_facts track_facts(const struct session *s, const struct track *t)
+static struct track_facts facts_of(const struct index *ix)
 {
-        if (s->state == SESSION_ENDED || !t->log)
-                return t->at_end;
-        const struct index *ix = &t->log->index;
         struct track_facts f = {.file_bytes = ix->file_bytes, .any = ix->count > 0};
         if (!f.any)
                 return f;
@@ -495,6 +498,13 @@ struct track_facts track_facts(const struct session *s, const struct track *t)
         f.peak_bps = ix->peak_bytes > UINT32_MAX / 8 ? UINT32_MAX : ix->peak_bytes * 8;
         f.fps_milli = per_second(ix->samples * 1000, ix->media_ticks, ix->timescale);
         return f;
+}
+
+struct track_facts track_facts(const struct session *s, const struct track *t)
+{
+        if (!t->log || (s->state == SESSION_ENDED && t->log->ended))
+                return t->at_end;
+        return facts_of(&t->log->index);
 }
 
 struct loading {

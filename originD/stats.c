@@ -7,6 +7,7 @@
 #define CHUNKS_HELP "Chunks taken: stored, sent again though stored before, slate among the stored ones"
 #define REFUSED_HELP "PUTs not stored"
 #define FETCHES_HELP "FETCHes answered"
+#define REPAIRED_HELP "Segments copied from another origin, cut off for its, or not got"
 #define REMOVED_HELP "Recordings removed by retention"
 
 static struct metric rows[STATS] = {
@@ -28,8 +29,12 @@ static struct metric rows[STATS] = {
         [STAT_FETCHES_FULL] = COUNTER("originD_fetches_total", "status=\"full\"", FETCHES_HELP),
         [STAT_FETCHES_ERROR] = COUNTER("originD_fetches_total", "status=\"error\"", FETCHES_HELP),
         [STAT_FETCHES_WAITING] = GAUGE("originD_fetches_waiting", NULL, "FETCHes held until there is something to answer"),
+        [STAT_FETCHES_ELSEWHERE] = COUNTER("originD_elsewhere_fetches_total", NULL, "FETCHes answered with another origin's bytes, for lack of own"),
         [STAT_DISK_READS] = COUNTER("originD_disk_reads_total", NULL, "FETCHes answered from a file, not from memory"),
-        [STAT_REPAIRED_SEGMENTS] = COUNTER("originD_repaired_segments_total", NULL, "Segments copied from another origin"),
+        [STAT_REPAIRED_SEGMENTS] = COUNTER("originD_repaired_segments_total", "status=\"copied\"", REPAIRED_HELP),
+        [STAT_CUT_SEGMENTS] = COUNTER("originD_repaired_segments_total", "status=\"cut\"", REPAIRED_HELP),
+        [STAT_REPAIR_FAILED] = COUNTER("originD_repaired_segments_total", "status=\"failed\"", REPAIRED_HELP),
+        [STAT_BEHIND] = GAUGE("originD_behind_sessions", NULL, "Sessions of which another origin has more"),
         [STAT_FREE_BYTES] = GAUGE("originD_free_bytes", NULL, "Free bytes where the store is"),
         [STAT_STORED_BYTES] = GAUGE("originD_stored_bytes", NULL, "Bytes of all sessions in the store"),
         [STAT_REMOVED_AGE] = COUNTER("originD_removed_sessions_total", "reason=\"age\"", REMOVED_HELP),

@@ -53,6 +53,7 @@ struct store {
         bool full;        /* no space: PUTs are refused until a look at the disk finds enough again */
         bool measuring;
         int64_t measured_mono_us, swept_mono_us;
+        int64_t removed_until_wall_us; /* what ended until then was removed by retention: it is not copied again */
 };
 
 int store_open(struct store *st, uv_loop_t *loop, const struct store_options *options,

@@ -47,7 +47,7 @@ struct claim_track {
 };
 struct claim_reply {
         int8_t status; /* 0, ERR_NOSPACE, ERR_FULL, ERR_IO, ERR_LIMIT (no generation is left); ERR_FENCED: of CLAIM_JOIN
-                          only, or another claim came while this one was saved; ERR_CLOSED: of CLAIM_JOIN; stopping */
+                          only, or another claim came while this one was saved; ERR_CLOSED: of CLAIM_JOIN; ERR_CANCELED: stopping */
         char session[SESSION_ID_MAX + 1];
         int64_t epoch_us;
         uint32_t generation;
@@ -82,7 +82,7 @@ int put_decode(struct reader *r, struct put *m);
 struct put_reply {
         int8_t status; /* 0 stored; ERR_FENCED; ERR_ORDER: next_* say what is expected; ERR_NOSPACE; ERR_CONFLICT;
                           ERR_NOT_FOUND: no such session or track here, or it was not claimed since this origin started:
-                          join it again; ERR_CLOSED: stopping */
+                          join it again; ERR_CANCELED: stopping */
         uint32_t next_segment;
         uint8_t next_chunk;
         int64_t end_us; /* of the track after this */
@@ -97,6 +97,6 @@ struct end {
 };
 void end_encode(struct writer *w, const void *message);
 int end_decode(struct reader *r, struct end *m);
-/* END_REPLY is a status_reply: 0, ERR_FENCED, ERR_NOT_FOUND (as in put_reply), ERR_CLOSED. */
+/* END_REPLY is a status_reply: 0, ERR_FENCED, ERR_NOT_FOUND (as in put_reply), ERR_CANCELED. */
 
 #endif

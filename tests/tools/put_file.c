@@ -1,10 +1,14 @@
 /* put_file - pushes fragmented MP4 files to an origin as a transcoder would: CLAIM, PUT chunk by chunk, END.
  *
- *   put_file [--origin 127.0.0.1:9301] [--stream NAME] [--pace 0|1] [--no-end] [--title T] [--late TRACK=SECONDS]… TRACK=FILE…
+ *   put_file [--origin 127.0.0.1:9301] [--stream NAME] [--pace 0|1] [--no-end] [--title T] [--late TRACK=SECONDS]…
+ *            [--until SECONDS] [--node NAME] [--join SESSION,EPOCH_US,GENERATION] TRACK=FILE…
  *
  * Every file is one track, its fragments the chunks (ffmpeg: -movflags +empty_moov+default_base_moof+cmaf+skip_trailer
  * -frag_duration 200000 -use_editlist 0). What the origin has already of the stream's live session is skipped, so the tool
- * may be killed and started again. --pace 1 sends each chunk when its media time has passed. Prints the session's id. */
+ * may be killed and started again. --pace 1 sends each chunk when its media time has passed; --until ends it there, before what the files
+ * have more. --join is CLAIM_JOIN of a session that exists at another origin. Prints the session's id, its epoch and the
+ * generation. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,11 +42,25 @@ static nng_socket sock;
 static struct claim claim_message = {.stream = "test", .node = "put-file", .grace_ms = 30000};
 static struct claim_reply claimed;
 static int pace = 1, end_it = 1;
+static int64_t until_us = INT64_MAX;
+static atomic_bool finished;
 
 static void die(const char *what, const char *why)
 {
         fprintf(stderr, "put_file: %s: %s\n", what, why);
         exit(1);
+}
+
+/* nng would dial again and wait: an origin that leaves is to be seen at once. */
+static void connection_lost(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+        (void)pipe;
+        (void)event;
+        (void)arg;
+        if (finished)
+                return;
+        fprintf(stderr, "put_file: origin: connection closed\n");
+        _exit(1);
 }
 
 static nng_msg *ask(nng_msg *msg, uint8_t want, struct reader *r)
@@ -167,7 +185,7 @@ static void run(struct source *sources, size_t count)
                 for (size_t i = 0; i < count; i++)
                         if (sources[i].chunk_bytes && (!first || end_us(&sources[i]) < end_us(first)))
                                 first = &sources[i];
-                if (!first)
+                if (!first || end_us(first) > until_us)
                         break;
                 wait_until(claimed.epoch_us + end_us(first));
                 if (!first->declared)
@@ -193,16 +211,27 @@ static void claim_session(const char *origin)
         snprintf(url, sizeof(url), "tcp://%s", origin);
         if ((rv = nng_req0_open(&sock)) || (rv = nng_socket_set_ms(sock, NNG_OPT_RECVTIMEO, 3000)) ||
             (rv = nng_socket_set_ms(sock, NNG_OPT_SENDTIMEO, 3000)) ||
-            (rv = nng_dial(sock, url, NULL, 0)))
+            (rv = nng_pipe_notify(sock, NNG_PIPE_EV_REM_POST, connection_lost, NULL)) || (rv = nng_dial(sock, url, NULL, 0)))
                 die(origin, nng_strerror(rv));
-        claim_message.epoch_us = clock_wall_us() / 1000 * 1000;
-        session_id_make(claim_message.session, claim_message.epoch_us);
+        if (!(claim_message.flags & CLAIM_JOIN)) {
+                claim_message.epoch_us = clock_wall_us() / 1000 * 1000;
+                session_id_make(claim_message.session, claim_message.epoch_us);
+        }
         nng_msg *msg = ask(message_new(MSG_CLAIM, claim_encode, &claim_message), MSG_CLAIM_REPLY, &r);
         if (claim_reply_decode(&r, &claimed) < 0 || claimed.status)
                 die("claim", err_text(claimed.status));
         nng_msg_free(msg);
-        printf("%s\n", claimed.session);
+        printf("%s %lld %u\n", claimed.session, (long long)claimed.epoch_us, claimed.generation);
         fflush(stdout);
+}
+
+static void set_join(const char *arg)
+{
+        long long epoch_us;
+        if (sscanf(arg, "%40[^,],%lld,%u", claim_message.session, &epoch_us, &claim_message.generation) != 3)
+                die(arg, "is not SESSION,EPOCH_US,GENERATION");
+        claim_message.epoch_us = epoch_us;
+        claim_message.flags |= CLAIM_JOIN;
 }
 
 static void set_late(struct source *sources, size_t count, char *arg)
@@ -230,6 +259,12 @@ int main(int argc, char **argv)
                         snprintf(claim_message.stream, sizeof(claim_message.stream), "%s", argv[++i]);
                 else if (strcmp(argv[i], "--title") == 0 && more)
                         snprintf(claim_message.title, sizeof(claim_message.title), "%s", argv[++i]);
+                else if (strcmp(argv[i], "--node") == 0 && more)
+                        snprintf(claim_message.node, sizeof(claim_message.node), "%s", argv[++i]);
+                else if (strcmp(argv[i], "--join") == 0 && more)
+                        set_join(argv[++i]);
+                else if (strcmp(argv[i], "--until") == 0 && more)
+                        until_us = (int64_t)(atof(argv[++i]) * US_PER_S);
                 else if (strcmp(argv[i], "--pace") == 0 && more)
                         pace = atoi(argv[++i]);
                 else if (strcmp(argv[i], "--late") == 0 && more && late_count < SESSION_TRACKS_MAX)
@@ -249,6 +284,7 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < count; i++)
                 open_source(&sources[i], paths[i]);
         run(sources, count);
+        finished = true;
         nng_close(sock);
         for (size_t i = 0; i < count; i++)
                 free(sources[i].data);

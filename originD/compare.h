@@ -1,0 +1,33 @@
+/* compare.h - what this origin lacks of a session that another one has. Pure.
+ *
+ * As far as the eras of two copies are the same so are their bytes. Where they part one gives way, from the beginning of
+ * that segment on: the one whose newest chunk is of the older generation, as in CLAIM; then the one that is older at that
+ * place; of one generation by two nodes, the shorter. Each of these only ever grows on either side, so two origins that
+ * look at each other at different moments never both give way. */
+#ifndef ORIGIND_COMPARE_H
+#define ORIGIND_COMPARE_H
+
+#include "originD/peer_list.h"
+
+#define COMPARE_LAG_US 1000000 /* so much behind, a session that is written to here is in step */
+
+struct track_lack {
+        bool lacks; /* there is something to copy */
+        bool cut;   /* first, from cut_segment on */
+        uint32_t cut_segment;
+};
+
+/* mine NULL: there is no such track here. */
+struct track_lack compare_track(const struct session *s, const struct track *mine, const struct peer_track *theirs);
+
+enum compare_end {
+        END_SAME,
+        END_NOW,   /* it ended there, and its writer with it: so it does here */
+        END_REOPEN /* it ended here, but goes on there */
+};
+enum compare_end compare_end(const struct session *s, const struct peer_session *theirs);
+
+/* Whether there is anything to do. exact: also for what the writer's next PUT will make good. */
+bool compare_lacks(struct session *s, const struct peer_session *theirs, bool exact);
+
+#endif

@@ -1,0 +1,479 @@
+#include "originD/repair.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "originD/compare.h"
+#include "originD/copy.h"
+#include "originD/stats.h"
+
+#define TICK_MS 50
+
+/* A session that a peer has more of. */
+struct lack {
+        char id[SESSION_ID_MAX + 1], stream[STREAM_ID_MAX + 1], peer[NODE_ID_MAX + 1];
+        int64_t epoch_us;
+        bool live;
+        bool exact; /* somebody asked for this one: to be looked at now, and to the last chunk */
+        bool again; /* it was asked for while it was being copied */
+        bool told;  /* by the last list of this peer */
+        int64_t not_before_us;
+        unsigned failures;
+        struct copy *copy; /* under way */
+        struct repair *repair;
+        struct lack *next;
+};
+
+struct partner {
+        char id[NODE_ID_MAX + 1];
+        int64_t incarnation_us;
+        bool up, compared; /* compared: in full, since it came up */
+        bool asking, full; /* a list is being fetched; all of it */
+        bool more;         /* than could be noted */
+        int64_t asked_us;
+        struct repair *repair;
+        uint8_t *text;
+        size_t len;
+};
+
+struct repair {
+        uv_loop_t *loop;
+        uv_timer_t timer;
+        struct store *store;
+        struct peer_link *link;
+        void (*settled)(void *arg);
+        void *arg;
+        bool is_settled, stopping;
+        int64_t opened_us;
+        struct partner partners[PEERS_UP_MAX];
+        size_t partner_count;
+        struct lack *lacks; /* live ones first, then by epoch, the newest first */
+        size_t lack_count, copying;
+        struct repair_wait *waits;
+};
+
+/* ---- what is lacking ---------------------------------------------------------------------------------------------- */
+
+static bool before(const struct lack *a, const struct lack *b)
+{
+        if (a->exact != b->exact)
+                return a->exact;
+        return a->live != b->live ? a->live : a->epoch_us > b->epoch_us;
+}
+
+static struct lack *find_lack(const struct repair *r, const char *id, const char *peer)
+{
+        struct lack *l = r->lacks;
+        while (l && (strcmp(l->id, id) != 0 || strcmp(l->peer, peer) != 0))
+                l = l->next;
+        return l;
+}
+
+static void link_lack(struct repair *r, struct lack *l)
+{
+        struct lack **at = &r->lacks;
+        while (*at && !before(l, *at))
+                at = &(*at)->next;
+        l->next = *at;
+        *at = l;
+}
+
+static void unlink_lack(struct repair *r, struct lack *l)
+{
+        struct lack **at = &r->lacks;
+        while (*at != l)
+                at = &(*at)->next;
+        *at = l->next;
+}
+
+static void forget_lack(struct repair *r, struct lack *l)
+{
+        unlink_lack(r, l);
+        free(l);
+        stat_set(STAT_BEHIND, (int64_t)--r->lack_count);
+}
+
+/* NULL: there are too many. */
+static struct lack *note_lack(struct repair *r, const char *peer, const char *id, const char *stream, int64_t epoch_us,
+                              bool live)
+{
+        struct lack *l = find_lack(r, id, peer);
+        if (!l && r->lack_count == REPAIR_LACKS_MAX)
+                return NULL;
+        if (!l) {
+                l = mem_alloc(sizeof(*l));
+                *l = (struct lack){.repair = r, .epoch_us = epoch_us, .live = live};
+                snprintf(l->id, sizeof(l->id), "%s", id);
+                snprintf(l->stream, sizeof(l->stream), "%s", stream);
+                snprintf(l->peer, sizeof(l->peer), "%s", peer);
+                link_lack(r, l);
+                stat_set(STAT_BEHIND, (int64_t)++r->lack_count);
+        }
+        return l;
+}
+
+/* ---- copying ------------------------------------------------------------------------------------------------------ */
+
+static void start_copies(struct repair *r);
+
+static bool being_looked_at(const struct repair *r, const char *id)
+{
+        for (const struct lack *l = r->lacks; l; l = l->next)
+                if (strcmp(l->id, id) == 0 && (l->copy || l->exact))
+                        return true;
+        return false;
+}
+
+static void answer_waits(struct repair *r, bool all)
+{
+        struct repair_wait *todo = r->waits;
+        int64_t now = clock_mono_us();
+        r->waits = NULL;
+        while (todo) {
+                struct repair_wait *w = todo;
+                todo = w->next;
+                bool over = !being_looked_at(r, w->session);
+                if (all || over || now >= w->deadline_us) {
+                        w->done(w, all ? ERR_CANCELED : over ? 0 : ERR_TIMEOUT);
+                } else {
+                        w->next = r->waits;
+                        r->waits = w;
+                }
+        }
+}
+
+static bool is_up(const struct repair *r, const char *id)
+{
+        for (size_t i = 0; i < r->partner_count; i++)
+                if (strcmp(r->partners[i].id, id) == 0)
+                        return r->partners[i].up;
+        return false;
+}
+
+static void copied(void *arg, int status)
+{
+        struct lack *l = arg;
+        struct repair *r = l->repair;
+        l->copy = NULL;
+        r->copying--;
+        if (status && !is_up(r, l->peer)) {
+                forget_lack(r, l); /* what it has is looked at when it is back */
+        } else if (status) {
+                l->not_before_us = clock_mono_us() + (REPAIR_BEHIND_US << (l->failures < 4 ? l->failures : 4));
+                l->failures++;
+        } else if (!l->again) {
+                forget_lack(r, l);
+        } else {
+                l->again = false;
+        }
+        answer_waits(r, false);
+        start_copies(r);
+}
+
+static bool session_is_copied(const struct repair *r, const char *id)
+{
+        for (const struct lack *l = r->lacks; l; l = l->next)
+                if (l->copy && strcmp(l->id, id) == 0)
+                        return true;
+        return false;
+}
+
+static void start_copies(struct repair *r)
+{
+        int64_t now = clock_mono_us();
+        if (r->stopping)
+                return;
+        for (struct lack *l = r->lacks; l && r->copying < REPAIR_COPIES_MAX; l = l->next) {
+                if (l->copy || now < l->not_before_us || session_is_copied(r, l->id))
+                        continue;
+                l->copy = copy_start(r->store, r->link, l->peer, l->id, l->exact, l->failures > 0, copied, l);
+                r->copying += l->copy != NULL;
+        }
+}
+
+/* ---- comparing ---------------------------------------------------------------------------------------------------- */
+
+static bool removed_here(const struct repair *r, const struct peer_session *p)
+{
+        const struct store *st = r->store;
+        int64_t retention_us = st->options.retention_us;
+        return p->ended && (p->ended_wall_us <= st->removed_until_wall_us || p->track_count == 0 ||
+                            (retention_us && clock_wall_us() - p->ended_wall_us > retention_us));
+}
+
+static bool lacks(const struct repair *r, const struct peer_session *theirs)
+{
+        struct session *s = store_session(r->store, theirs->id);
+        return s ? !s->ending && compare_lacks(s, theirs, false) : !removed_here(r, theirs);
+}
+
+static void compare_with(struct partner *p, const struct peer_list *list)
+{
+        struct repair *r = p->repair;
+        for (struct lack *l = r->lacks; l; l = l->next)
+                if (strcmp(l->peer, p->id) == 0)
+                        l->told &= !p->full && !l->live; /* a short list says nothing of those that ended long ago */
+        p->more &= !p->full;
+        for (size_t i = 0; i < list->count; i++) {
+                const struct peer_session *t = &list->sessions[i];
+                struct lack *l = lacks(r, t) ? note_lack(r, p->id, t->id, t->stream, t->epoch_us, !t->ended) : NULL;
+                if (l)
+                        l->told = true;
+                else if (r->lack_count == REPAIR_LACKS_MAX)
+                        p->more = true;
+        }
+        for (struct lack *l = r->lacks, *next; l; l = next) {
+                next = l->next;
+                if (!l->told && !l->copy && !l->exact && strcmp(l->peer, p->id) == 0)
+                        forget_lack(r, l);
+        }
+}
+
+static void check_settled(struct repair *r)
+{
+        int64_t now = clock_mono_us();
+        size_t up = 0, waiting = 0;
+        if (r->is_settled)
+                return;
+        for (size_t i = 0; i < r->partner_count; i++) {
+                up += r->partners[i].up;
+                waiting += r->partners[i].up && !r->partners[i].compared;
+        }
+        bool alone = !up && (!r->link || now - r->opened_us > REPAIR_ALONE_US);
+        if (!alone && !(up && !waiting) && now - r->opened_us < REPAIR_SETTLED_US)
+                return;
+        r->is_settled = true;
+        log_info("msg=\"settled\" peers=%zu not_compared=%zu behind=%zu", up, waiting, r->lack_count);
+        r->settled(r->arg);
+}
+
+static void ask_list(struct partner *p);
+
+static void list_over(struct partner *p, int status)
+{
+        struct repair *r = p->repair;
+        struct peer_list list;
+        if (!status)
+                status = peer_list_read(&list, (const char *)p->text, p->len);
+        if (!status) {
+                compare_with(p, &list);
+                peer_list_free(&list);
+                p->compared |= p->full;
+        } else if (status != ERR_CANCELED && status != ERR_CLOSED) {
+                log_warn("peer=%s msg=\"cannot compare\" error=\"%s\"", p->id, err_text(status));
+        }
+        free(p->text);
+        p->text = NULL;
+        p->len = 0;
+        p->asking = false;
+        if (r->stopping)
+                return;
+        check_settled(r);
+        start_copies(r);
+}
+
+static void on_list(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+{
+        struct partner *p = arg;
+        int status = err ? err : m->status;
+        if (!status && bytes && p->len + bytes->len <= PEER_LIST_MAX_BYTES) {
+                p->text = mem_resize(p->text, p->len + bytes->len);
+                memcpy(p->text + p->len, bytes->data, bytes->len);
+                p->len += bytes->len;
+        } else if (!status) {
+                status = bytes ? ERR_LIMIT : ERR_PROTO;
+        }
+        if (status || m->flags & FETCH_COMPLETE)
+                list_over(p, status);
+        else
+                ask_list(p);
+}
+
+static void ask_list(struct partner *p)
+{
+        struct fetch m = {.offset = p->len, .hops = FETCH_HOPS_MAX};
+        struct repair *r = p->repair;
+        strcpy(m.key, p->full ? "/peer/sessions" : "/peer/live");
+        if (r->stopping || r->link->ops->fetch(r->link, p->id, &m, on_list, p))
+                list_over(p, ERR_CLOSED);
+}
+
+static void begin_comparing(struct partner *p)
+{
+        const struct repair *r = p->repair;
+        p->asking = true;
+        p->full = !p->compared || (p->more && r->lack_count < REPAIR_LACKS_MAX / 2);
+        p->asked_us = clock_mono_us();
+        ask_list(p);
+}
+
+static struct partner *partner_of(struct repair *r, const char *id)
+{
+        struct partner *unused = NULL;
+        for (size_t i = 0; i < r->partner_count; i++) {
+                if (strcmp(r->partners[i].id, id) == 0)
+                        return &r->partners[i];
+                if (!r->partners[i].up && !r->partners[i].asking)
+                        unused = &r->partners[i];
+        }
+        if (r->partner_count < PEERS_UP_MAX)
+                unused = &r->partners[r->partner_count++];
+        if (unused) {
+                *unused = (struct partner){.repair = r};
+                memcpy(unused->id, id, strlen(id) + 1);
+        }
+        return unused;
+}
+
+static void forget_lacks_of(struct repair *r, const char *peer)
+{
+        for (struct lack *l = r->lacks, *next; l; l = next) {
+                next = l->next;
+                if (!l->copy && strcmp(l->peer, peer) == 0)
+                        forget_lack(r, l);
+        }
+}
+
+void repair_peers_changed(struct repair *r)
+{
+        struct peer_node up[PEERS_UP_MAX];
+        size_t n = r->link && !r->stopping ? r->link->ops->up(r->link, up) : 0;
+        for (size_t i = 0; i < r->partner_count; i++)
+                r->partners[i].up = false;
+        for (size_t i = 0; i < n; i++) {
+                struct partner *p = partner_of(r, up[i].id);
+                if (!p)
+                        continue;
+                p->up = true;
+                p->compared &= p->incarnation_us == up[i].incarnation_us;
+                p->incarnation_us = up[i].incarnation_us;
+        }
+        for (size_t i = 0; i < r->partner_count; i++) {
+                struct partner *p = &r->partners[i];
+                p->compared &= p->up;
+                if (!p->up)
+                        forget_lacks_of(r, p->id);
+                else if (!p->compared && !p->asking)
+                        begin_comparing(p);
+        }
+}
+
+static void ticked(uv_timer_t *timer)
+{
+        struct repair *r = timer->data;
+        int64_t now = clock_mono_us(), every = r->lacks ? REPAIR_BEHIND_US : REPAIR_EVERY_US;
+        for (size_t i = 0; i < r->partner_count; i++) {
+                struct partner *p = &r->partners[i];
+                if (p->up && !p->asking && now - p->asked_us > (p->compared ? every : REPAIR_BEHIND_US))
+                        begin_comparing(p);
+        }
+        check_settled(r);
+        answer_waits(r, false);
+        start_copies(r);
+}
+
+/* ---- others ------------------------------------------------------------------------------------------------------- */
+
+void repair_session_changed(struct repair *r, const struct session *s)
+{
+        for (struct lack *l = r->lacks, *next; l; l = next) {
+                next = l->next;
+                if (l->copy)
+                        copy_session_changed(l->copy, s);
+        }
+}
+
+static bool look_at(struct repair *r, const struct session *s)
+{
+        bool any = false;
+        for (size_t i = 0; i < r->partner_count && !r->stopping; i++) {
+                struct partner *p = &r->partners[i];
+                struct lack *l = p->up ? note_lack(r, p->id, s->id, s->stream, s->epoch_us, true) : NULL;
+                if (!l)
+                        continue;
+                l->exact = true;
+                l->again = l->copy != NULL;
+                l->not_before_us = 0;
+                unlink_lack(r, l);
+                link_lack(r, l);
+                any = true;
+        }
+        return any;
+}
+
+void repair_look(struct repair *r, const struct session *s)
+{
+        if (look_at(r, s))
+                start_copies(r);
+}
+
+bool repair_wait(struct repair *r, const struct session *s, struct repair_wait *w,
+                 void (*done)(struct repair_wait *w, int status))
+{
+        if (!look_at(r, s))
+                return false;
+        *w = (struct repair_wait){.deadline_us = clock_mono_us() + REPAIR_HOLD_US, .done = done, .next = r->waits};
+        strcpy(w->session, s->id);
+        r->waits = w;
+        start_copies(r);
+        return true;
+}
+
+const char *repair_elsewhere(const struct repair *r, const struct key *key, const struct session *than)
+{
+        for (const struct lack *l = r->lacks; l; l = l->next)
+                if (strcmp(l->stream, key->stream) == 0 && (key->kind == KEY_ENTRY || strcmp(l->id, key->session) == 0) &&
+                    (!than || session_newer(l->epoch_us, l->id, than)))
+                        return l->peer;
+        return NULL;
+}
+
+void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, void (*settled)(void *arg), void *arg)
+{
+        struct repair *r = mem_alloc(sizeof(*r));
+        *r = (struct repair){.loop = loop, .store = st, .settled = settled, .arg = arg, .opened_us = clock_mono_us()};
+        uv_timer_init(loop, &r->timer);
+        r->timer.data = r;
+        uv_timer_start(&r->timer, ticked, 0, TICK_MS);
+        *out = r;
+}
+
+void repair_link(struct repair *r, struct peer_link *link)
+{
+        r->link = link;
+        r->opened_us = clock_mono_us();
+        repair_peers_changed(r);
+}
+
+void repair_stop(struct repair *r)
+{
+        r->stopping = true;
+        uv_timer_stop(&r->timer);
+        for (struct lack *l = r->lacks, *next; l; l = next) {
+                next = l->next;
+                if (l->copy)
+                        copy_stop(l->copy);
+        }
+        answer_waits(r, true);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+        free(handle->data);
+}
+
+void repair_close(struct repair *r)
+{
+        assert(!r->copying);
+        while (r->lacks)
+                forget_lack(r, r->lacks);
+        for (size_t i = 0; i < r->partner_count; i++)
+                free(r->partners[i].text);
+        uv_close((uv_handle_t *)&r->timer, on_closed);
+}

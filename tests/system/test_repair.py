@@ -1,0 +1,145 @@
+"""Two owners of a stream: what one of them lacks it gets from the other, to the last byte."""
+import os
+import subprocess
+
+import pytest
+
+from harness import TINY_LADDER, TOP, request, run, wait_until
+
+PUT_FILE = os.path.join(TOP, "build", "release", "tools", "put_file")
+SECONDS = 8
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory):
+    """Two encodings of the same length, as two writers would make them: {"a": {track: file}, "b": …}."""
+    folder = tmp_path_factory.mktemp("media")
+    made = {}
+    for name, source in (("a", "testsrc2"), ("b", "smptebars")):
+        cut = ["-movflags", "+empty_moov+default_base_moof+cmaf+skip_trailer", "-use_editlist", "0", "-f", "mp4"]
+        files = {t: str(folder / f"{name}-{t}.mp4") for t in ("v90", "a64")}
+        run("ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"{source}=size=160x90:rate=25:duration={SECONDS}", "-c:v", "libx264",
+            "-preset", "ultrafast", "-bf", "0", "-g", "25", "-frag_duration", "200000", *cut, files["v90"])
+        run("ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"sine=duration={SECONDS}:sample_rate=48000", "-c:a", "aac", "-frag_duration",
+            "200000", *cut, files["a64"])
+        made[name] = files
+    return made
+
+
+@pytest.fixture
+def pair(make_cluster):
+    return make_cluster(ladder=TINY_LADDER, origins=2)
+
+
+def put(cluster, origin, files, *more):
+    """Writes to one origin as one transcoder does; returns what --join takes at another one, a generation above."""
+    port = cluster.config(origin)["port"]
+    out = run(PUT_FILE, "--origin", f"127.0.0.1:{port}", "--stream", "cam", "--pace", "0", *more,
+              *(f"{t}={f}" for t, f in files.items()))
+    session, epoch, generation = out.stdout.decode().split()
+    return session, epoch, int(generation)
+
+
+def join(there, generation):
+    return "--join", f"{there[0]},{there[1]},{generation}"
+
+
+def stored(cluster, origin, session):
+    """{track: bytes of its file}"""
+    folder = os.path.join(cluster.config(origin)["data_dir"], "cam", session)
+    out = {}
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if name.endswith(".mp4"):
+            with open(os.path.join(folder, name), "rb") as f:
+                out[name] = f.read()
+    return out
+
+
+def wait_same(cluster, session, like=None):
+    """Both origins hold the same bytes; those of this one, if they are given."""
+    def same():
+        one, other = (stored(cluster, o, session) for o in ("origin-1", "origin-2"))
+        return one and one == other and (like is None or one == like) and one
+    return wait_until(same, "the same bytes at both origins")
+
+
+def test_an_origin_that_was_dead_gets_what_was_written_meanwhile(pair, media):
+    first = put(pair, "origin-1", media["a"], "--until", "2", "--no-end")
+    put(pair, "origin-2", media["a"], *join(first, first[2]), "--until", "2", "--no-end")
+    pair.do("kill", "origin-1")
+    put(pair, "origin-2", media["a"], *join(first, first[2]), "--until", "6.5", "--no-end")
+    full = stored(pair, "origin-2", first[0])
+    pair.do("start", "origin-1")
+    assert wait_same(pair, first[0], full)["v90.mp4"]
+    assert pair.metric("origin-1", "originD_repaired_segments_total", status="copied") >= 8
+    assert pair.metric("origin-1", "originD_repaired_segments_total", status="cut") == 0
+    wait_until(lambda: pair.metric("origin-1", "originD_behind_sessions") == 0, "nothing is behind")
+
+
+def test_an_origin_that_joins_empty_gets_recordings_and_live_sessions(pair, media):
+    pair.do("kill", "origin-1")
+    run("rm", "-rf", pair.config("origin-1")["data_dir"])
+    over = put(pair, "origin-2", media["a"])
+    live = put(pair, "origin-2", media["b"], "--until", "5", "--no-end")
+    assert over[0] != live[0]
+    pair.do("start", "origin-1")
+    wait_same(pair, over[0], stored(pair, "origin-2", over[0]))
+    wait_same(pair, live[0], stored(pair, "origin-2", live[0]))
+    http = pair.node("origin-1")["http"]
+    wait_until(lambda: b'type="static"' in request(f"{http}/live/cam/{over[0]}/manifest.mpd").body, "the recording has its end")
+    entry = request(f"{http}/live/cam/manifest.mpd")
+    assert entry.status == 200 and b'type="dynamic"' in entry.body
+
+
+def test_the_newer_writers_bytes_win_at_both(pair, media):
+    """Split brain: each origin was written to by another writer that saw only this one."""
+    first = put(pair, "origin-1", media["a"], "--until", "3", "--no-end", "--node", "t1")
+    put(pair, "origin-2", media["a"], *join(first, first[2]), "--until", "3", "--no-end", "--node", "t1")
+    pair.do("stop", "origin-2")
+    put(pair, "origin-1", media["a"], *join(first, 5), "--until", "7", "--no-end", "--node", "t2")
+    pair.do("stop", "origin-1")
+    pair.do("start", "origin-2")
+    put(pair, "origin-2", media["b"], *join(first, 6), "--until", "6", "--no-end", "--node", "t3")
+    newer = stored(pair, "origin-2", first[0])
+    assert newer["v90.mp4"] != stored(pair, "origin-1", first[0])["v90.mp4"]
+    pair.do("start", "origin-1")
+    wait_same(pair, first[0], newer)
+    assert pair.metric("origin-1", "originD_repaired_segments_total", status="cut") >= 2
+    assert pair.metric("origin-2", "originD_repaired_segments_total", status="cut") == 0
+
+
+def test_an_end_that_was_missed_is_made_good(pair, media):
+    first = put(pair, "origin-1", media["a"], "--until", "3", "--no-end")
+    put(pair, "origin-2", media["a"], *join(first, first[2]), "--until", "3", "--no-end")
+    pair.do("stop", "origin-1")
+    put(pair, "origin-2", media["a"], *join(first, first[2]))
+    pair.do("start", "origin-1")
+    wait_same(pair, first[0], stored(pair, "origin-2", first[0]))
+    http = pair.node("origin-1")["http"]
+    wait_until(lambda: b'type="static"' in request(f"{http}/live/cam/{first[0]}/manifest.mpd").body, "the end is known")
+
+
+def test_an_origin_alone_says_that_it_compares_and_then_serves(pair, media):
+    first = put(pair, "origin-1", media["a"])
+    pair.do("stop", "origin-1", "origin-2")
+    pair.do("start", "origin-1")  # waits for /readyz
+    assert 'msg="settled" peers=0' in pair.log("origin-1")
+    assert request(f"{pair.node('origin-1')['http']}/live/cam/{first[0]}/manifest.mpd").status == 200
+
+
+def test_sigterm_loses_nothing_and_tells_the_writer_at_once(pair, media):
+    port = pair.config("origin-1")["port"]
+    writer = subprocess.Popen([PUT_FILE, "--origin", f"127.0.0.1:{port}", "--stream", "cam", "--no-end"] +
+                              [f"{t}={f}" for t, f in media["a"].items()], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: pair.metric("origin-1", "originD_chunks_total", status="stored") >= 10, "chunks are written")
+        pair.do("stop", "origin-1")
+        out, err = writer.communicate(timeout=20)
+        assert writer.returncode == 1 and (b"canceled" in err or b"connection closed" in err), err
+    finally:
+        writer.kill()
+    session = out.split()[0].decode()
+    before = stored(pair, "origin-1", session)
+    pair.do("start", "origin-1")
+    assert stored(pair, "origin-1", session) == before
+    assert pair.metric("origin-1", "originD_torn_bytes_total") == 0
