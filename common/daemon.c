@@ -39,8 +39,8 @@ static struct metric build_info[] = {
 
 static void on_deadline(uv_timer_t *timer)
 {
-        (void)timer;
-        log_error("msg=\"not stopped within %d ms\"", DAEMON_STOP_DEADLINE_MS);
+        const struct daemon *d = timer->data;
+        log_error("msg=\"not stopped within %lld ms\"", (long long)(d->drain_ms + DAEMON_STOP_DEADLINE_MS));
         _exit(1);
 }
 
@@ -50,7 +50,8 @@ static void start_deadline(struct daemon *d)
         struct impl *m = d->impl;
         if (uv_is_active((uv_handle_t *)&m->deadline))
                 return;
-        uv_timer_start(&m->deadline, on_deadline, DAEMON_STOP_DEADLINE_MS, 0);
+        m->deadline.data = d;
+        uv_timer_start(&m->deadline, on_deadline, (uint64_t)d->drain_ms + DAEMON_STOP_DEADLINE_MS, 0);
         uv_unref((uv_handle_t *)&m->deadline);
 }
 

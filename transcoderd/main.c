@@ -22,7 +22,7 @@
 struct config {
         struct config_common common;
         int64_t port, fetch_port, encoder_threads, decoder_threads, max_sessions, grace_ms, slate_after_ms, recent_ms;
-        int64_t replicas;
+        int64_t replicas, drain_ms;
         char *origins, *quorum;
         json_t *ladder;
 };
@@ -49,6 +49,8 @@ static const struct config_key keys[] = {
         INT_KEY(decoder_threads, "1", 1, 16, "threads", "of each session's decoder"),
         INT_KEY(max_sessions, "100", 1, 10000, "sessions", "at a time"),
         INT_KEY(grace_ms, "30000", 0, 600000, "ms", "slate for a lost broadcaster, before the session ends"),
+        INT_KEY(drain_ms, "15000", 0, 600000, "ms",
+                "at SIGTERM, for the proxies to open their streams elsewhere; then each is left to the next process"),
         INT_KEY(slate_after_ms, "1000", 100, 10000, "ms", "how late a frame may come before slate takes its place"),
         INT_KEY(recent_ms, "10000", 1000, 60000, "ms", "of each track's chunks that are kept in memory"),
         {.name = NULL},
@@ -106,8 +108,12 @@ static void on_stop_timer(uv_timer_t *timer)
         bool late = clock_mono_us() >= t.stop_by_us;
         if (t.sessions.first && !late)
                 return;
-        if (t.sessions.first)
-                log_warn("sessions=%u msg=\"not all is stored, stopping all the same\"", t.sessions.count);
+        if (!t.serve.stopping) { /* what it answers now leaves before the sockets close */
+                if (t.sessions.first)
+                        log_warn("sessions=%u msg=\"not all is stored, stopping all the same\"", t.sessions.count);
+                serve_stop(&t.serve);
+                return;
+        }
         uv_timer_stop(timer);
         close_all();
 }
@@ -117,9 +123,8 @@ static void on_stop(void *arg)
         (void)arg;
         t.daemon.self.draining = true;
         sessions_drain(&t.sessions);
-        serve_stop(&t.serve);
         show_readiness();
-        t.stop_by_us = clock_mono_us() + STOP_MAX_US;
+        t.stop_by_us = t.sessions.leave_at_us + STOP_MAX_US;
         uv_timer_start(&t.stop_timer, on_stop_timer, 0, STOP_LOOK_MS);
 }
 
@@ -136,6 +141,7 @@ static void set_up_sessions(void)
                                        .serve = &t.serve,
                                        .replicas = c->replicas,
                                        .quorum_one = strcmp(c->quorum, "1") == 0,
+                                       .drain_ms = c->drain_ms,
                                        .max_sessions = c->max_sessions,
                                        .grace_ms = c->grace_ms,
                                        .slate_after_ms = c->slate_after_ms,
@@ -178,6 +184,7 @@ int main(int argc, char **argv)
         stats_register();
         daemon_init(&t.daemon, "transcoderd", ROLE_TRANSCODERD, keys, &t.config, argc, argv, on_stop, NULL, NULL);
 
+        t.daemon.drain_ms = c->drain_ms;
         raise_descriptor_limit();
         mailbox_open(&t.mailbox, t.daemon.loop);
         uv_timer_init(t.daemon.loop, &t.stop_timer);

@@ -16,9 +16,10 @@
 #define KEEPS_UP_US (US_PER_S / 2)
 #define DRAIN_MAX_US (10 * US_PER_S)
 #define RECENT_BYTES (64u << 20) /* of one session: over 50 Mbit/s for the usual 10 s */
+#define LEAVE_MAX_US (8 * US_PER_S)
 #define END_EXTRA_US (10 * US_PER_S) /* beyond the grace time; by then an origin has ended the session itself */
 
-static const struct state claiming, live, grace, draining, ending, gone;
+static const struct state claiming, live, grace, draining, ending, leaving, gone;
 
 /* ---- events of the pipeline ---------------------------------------------------------------------------------------- */
 
@@ -96,9 +97,10 @@ static void on_claimed(void *arg, int err, const struct origin *origin, const st
 static void on_fenced(void *arg)
 {
         struct session *s = arg;
-        metric_add(&stats_fenced, 1);
+        metric_add(s->all->draining ? &stats_handed_over : &stats_fenced, 1);
         feed_retire(s, ERR_FENCED);
-        s->given_up = "another writer has it";
+        s->handed_over = s->all->draining;
+        s->given_up = s->handed_over ? "handed over" : "another writer has it";
         session_run(s);
 }
 
@@ -215,8 +217,13 @@ static const struct state *way_out(const struct session *s)
 
 static const struct state *step_live(struct session *s)
 {
+        int64_t now_us = clock_mono_us();
         const struct state *out = way_out(s);
-        bool silent = clock_mono_us() - s->heard_us > SESSION_SILENT_US;
+        bool silent = now_us - s->heard_us > SESSION_SILENT_US;
+        if (!out && !s->lost && s->all->draining && (silent || now_us >= s->all->leave_at_us)) {
+                s->handed_over = true;
+                out = &draining;
+        }
         return out ? out : s->lost || silent ? &grace : &live;
 }
 
@@ -228,6 +235,7 @@ static void enter_grace(struct session *s)
 
 static const struct state *step_grace(struct session *s)
 {
+        s->stop = s->stop || s->all->draining;
         const struct state *out = way_out(s);
         if (out || s->handle)
                 return out ? out : &live;
@@ -238,7 +246,7 @@ static const struct state *step_grace(struct session *s)
 
 static void enter_draining(struct session *s)
 {
-        feed_retire(s, ERR_CLOSED);
+        feed_retire(s, s->handed_over ? ERR_NOT_FOUND : ERR_CLOSED);
         s->drain_until_us = clock_mono_us() + DRAIN_MAX_US;
         pipeline_drain(s->pipeline);
 }
@@ -247,12 +255,11 @@ static const struct state *step_draining(struct session *s)
 {
         if (s->given_up)
                 return &gone;
-        if (s->drained || s->failed)
-                return &ending;
-        if (clock_mono_us() < s->drain_until_us)
+        if (!s->drained && !s->failed && clock_mono_us() < s->drain_until_us)
                 return &draining;
-        log_error("session=%s stream=%s msg=\"the encoders do not come to an end\"", s->id, s->stream);
-        return &ending;
+        if (!s->drained && !s->failed)
+                log_error("session=%s stream=%s msg=\"the encoders do not come to an end\"", s->id, s->stream);
+        return s->handed_over ? &leaving : &ending;
 }
 
 static void count_frames(struct session *s);
@@ -283,6 +290,25 @@ static const struct state *step_ending(struct session *s)
         return s->ended || s->given_up ? &gone : &ending;
 }
 
+/* The origin keeps the session for its grace time: who opens the stream meanwhile goes on with it. */
+static void enter_leaving(struct session *s)
+{
+        close_pipeline(s);
+        s->end_until_us = clock_mono_us() + LEAVE_MAX_US;
+}
+
+static const struct state *step_leaving(struct session *s)
+{
+        if (s->given_up)
+                return &gone;
+        bool stored = push_all_stored(s->push);
+        if (!stored && clock_mono_us() < s->end_until_us)
+                return &leaving;
+        s->handed_over = stored;
+        s->given_up = stored ? "left to the next writer" : "left before all was stored";
+        return &gone;
+}
+
 static const struct state *step_gone(struct session *s)
 {
         (void)s;
@@ -294,13 +320,14 @@ static const struct state live = {"live", NULL, step_live};
 static const struct state grace = {"grace", enter_grace, step_grace};
 static const struct state draining = {"draining", enter_draining, step_draining};
 static const struct state ending = {"ending", enter_ending, step_ending};
+static const struct state leaving = {"leaving", enter_leaving, step_leaving};
 static const struct state gone = {"gone", NULL, step_gone};
 
 static void log_totals(const struct session *s)
 {
         const struct pipeline_stats *c = &s->counted;
         const char *result = s->given_up ? s->given_up : s->failed ? "failed" : err_text(s->claim_err);
-        log_line(s->given_up || s->failed ? LOG_WARN : LOG_INFO,
+        log_line((s->given_up && !s->handed_over) || s->failed ? LOG_WARN : LOG_INFO,
                  "session=%s stream=%s seconds=%" PRId64 " media_ms=%" PRId64 " frames=%" PRIu64 " bytes=%" PRIu64
                  " chunks=%" PRIu64 " chunk_bytes=%" PRIu64 " decoded=%" PRIu64 " encoded=%" PRIu64 " late=%" PRIu64
                  " corrupt=%" PRIu64 " shed=%" PRIu64 " slate_ms=%" PRId64 " not_stored_bytes=%zu result=\"%s\""
@@ -477,9 +504,9 @@ void sessions_poke(struct sessions *ss)
 void sessions_drain(struct sessions *ss)
 {
         ss->draining = true;
+        ss->leave_at_us = clock_mono_us() + ss->drain_ms * US_PER_MS;
         for (struct session *s = ss->first, *next; s; s = next) {
                 next = s->next;
-                s->stop = true;
                 if (s->state == &claiming)
                         s->given_up = "stopping";
                 session_run(s);

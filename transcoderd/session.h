@@ -5,13 +5,15 @@
  *   GRACE     the proxy is silent or said that the broadcaster is lost: slate, until somebody opens the stream again
  *   DRAINING  the last chunks are being made
  *   ENDING    they are being stored, then END
+ *   LEAVING   they are being stored, and no END follows: this node is to stop, and the session goes on elsewhere
  *   GONE      freed
  *
  * What happens sets a field; session_run() then makes the transitions that follow from it. session.c is the session's
  * life, feed.c what the proxies say. Loop thread only.
  *
- * A node that is to leave ends its sessions (sessions_drain). Handing them over instead would begin there: answer
- * `draining` and wait until the proxy has opened each stream elsewhere, which shows here as ERR_FENCED. */
+ * A node that is to leave (sessions_drain) says `draining` and goes on with what is fed, until the proxy has opened the
+ * stream at another node, which shows here as ERR_FENCED, or drain_ms have passed: then it leaves the session as it is, to
+ * the next process that the proxy finds. What has no broadcaster ends. */
 #ifndef TRANSCODERD_SESSION_H
 #define TRANSCODERD_SESSION_H
 
@@ -79,6 +81,7 @@ struct session {
         bool failed;          /* the pipeline cannot go on */
         bool drained, ended;
         const char *given_up; /* without END: why */
+        bool handed_over;     /* given up as it should be */
         int64_t grace_until_us, drain_until_us, end_until_us;
         int64_t end_us;       /* media time up to which there are chunks */
 };
@@ -92,12 +95,13 @@ struct sessions {
         struct serve *serve;   /* hears of new chunks; may be NULL */
         int64_t replicas; /* origins that are to store each stream */
         bool quorum_one;  /* push.h */
-        int64_t max_sessions, grace_ms, slate_after_ms, recent_ms, encoder_threads, decoder_threads;
+        int64_t drain_ms, max_sessions, grace_ms, slate_after_ms, recent_ms, encoder_threads, decoder_threads;
         /* private */
         struct session *first;
         unsigned count;
         uv_timer_t ticker;
         bool draining;
+        int64_t leave_at_us; /* draining: what is still fed is left then */
         uint64_t last_handle;
         struct {
                 uint64_t handle;
@@ -119,7 +123,7 @@ struct sessions {
 
 void sessions_start(struct sessions *ss); /* the fields before private ones are set */
 void sessions_poke(struct sessions *ss);  /* the origins' state changed */
-void sessions_drain(struct sessions *ss); /* every session ends; no new ones */
+void sessions_drain(struct sessions *ss); /* every session is handed over, left or ended; no new ones */
 void sessions_stop(struct sessions *ss);  /* at once, without END */
 const struct recent *sessions_recent(void *sessions, const char *stream, const char *session); /* for serve.h */
 void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monotonic */

@@ -33,6 +33,8 @@ struct metric stats_rows[] = {
         FETCHES("ok"), FETCHES("nothing"),
         NOT_STORED("no_space"), NOT_STORED("other"),
         OWNERS("in_step"), OWNERS("joining"), OWNERS("out_of_step"),
+        {.name = "transcoderd_handed_over_total", .type = METRIC_COUNTER,
+         .help = "Sessions that another transcoder took over because this one was to stop"},
 };
 
 struct histogram stats_put = {

@@ -242,7 +242,7 @@ static int set_up(void **state)
         memset(proxies, 0, sizeof(proxies));
         ladder = json_array();
         ss = (struct sessions){.loop = &fake.loop, .origins = {.link = &fake_link}, .self = &self, .ladder = &ladder,
-                               .replicas = 1, .max_sessions = 2, .grace_ms = 30000, .slate_after_ms = 1000, .recent_ms = 10000,
+                               .replicas = 1, .max_sessions = 2, .grace_ms = 30000, .drain_ms = 15000, .slate_after_ms = 1000, .recent_ms = 10000,
                                .encoder_threads = 1, .decoder_threads = 1};
         sessions_start(&ss);
         return 0;
@@ -744,7 +744,9 @@ static void test_encoders_that_never_come_to_an_end_do_not_hold_the_session(void
         assert_null(ss.first);
 }
 
-static void test_a_node_that_stops_ends_its_sessions_and_takes_no_more(void **state)
+/* ---- a node that is to stop ------------------------------------------------------------------------------------------- */
+
+static void test_a_node_that_stops_takes_no_more_and_goes_on_with_what_is_fed(void **state)
 {
         (void)state;
         uint64_t handle = begin();
@@ -753,12 +755,71 @@ static void test_a_node_that_stops_ends_its_sessions_and_takes_no_more(void **st
         say(1, message_new(MSG_OPEN, open_encode, &other)); /* still claiming */
         sessions_drain(&ss);
         assert_int_equal(opened(1).status, ERR_FULL);
-        ask_open(2);
+        say(2, message_new(MSG_OPEN, open_encode, &other));
         assert_int_equal(opened(2).status, ERR_FULL);
         struct media_reply m = feed(0, handle, 0, 1);
-        assert_int_equal(m.status, ERR_CLOSED);
+        assert_int_equal(m.status, 0);
         assert_int_equal(m.draining, 1);
+        expect_state("live");
+        assert_int_equal(pipeline->drains, 0);
+}
+
+static void test_a_fence_while_stopping_is_the_session_handed_over(void **state)
+{
+        (void)state;
+        int64_t fenced = metric_get(&stats_fenced), before = metric_get(&stats_handed_over);
+        begin();
+        make_chunk(0);
+        sessions_drain(&ss);
+        struct put m;
+        struct fake_call call = fake_put(&m);
+        fake_stored(&call, ERR_FENCED);
+        assert_null(ss.first);
+        assert_null(pipeline);
+        assert_int_equal(fake.call_count, 0);
+        assert_int_equal(metric_get(&stats_fenced), fenced);
+        assert_int_equal(metric_get(&stats_handed_over), before + 1);
+}
+
+static void test_what_nobody_took_over_is_stored_and_left_without_an_end(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        make_chunk(0);
+        sessions_drain(&ss);
+        ss.leave_at_us = clock_mono_us();
+        sessions_tick(&ss, clock_mono_us());
         assert_int_equal(pipeline->drains, 1);
+        make_chunk(1);
+        assert_int_equal(feed(0, handle, 0, 1).status, ERR_NOT_FOUND); /* it is to open the stream again */
+        pipeline->events->drained(pipeline->arg, 2 * CHUNK_US);
+        assert_null(pipeline);
+        sessions_tick(&ss, clock_mono_us());
+        expect_state("leaving");
+        assert_int_equal(fake_store_all(), 3);
+        sessions_tick(&ss, clock_mono_us());
+        assert_int_equal(fake_calls(MSG_END), 0);
+        assert_null(ss.first);
+}
+
+static void test_a_silent_proxys_session_is_left_too_while_stopping(void **state)
+{
+        (void)state;
+        begin();
+        sessions_drain(&ss);
+        silence(SESSION_SILENT_US + 1);
+        pipeline->events->drained(pipeline->arg, 0);
+        assert_int_equal(fake_calls(MSG_END), 0);
+        assert_null(ss.first);
+}
+
+static void test_what_has_no_broadcaster_ends_when_the_node_stops(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        make_chunk(0);
+        sessions_drain(&ss);
+        close_stream(0, handle, CLOSE_LOST);
         pipeline->events->drained(pipeline->arg, CHUNK_US);
         fake_store_all();
         expect_end();
@@ -798,7 +859,11 @@ int main(void)
                 TEST(test_a_claim_is_above_what_the_proxy_has_seen),
                 TEST(test_an_end_that_nobody_takes_is_given_up_after_a_while),
                 TEST(test_encoders_that_never_come_to_an_end_do_not_hold_the_session),
-                TEST(test_a_node_that_stops_ends_its_sessions_and_takes_no_more),
+                TEST(test_a_node_that_stops_takes_no_more_and_goes_on_with_what_is_fed),
+                TEST(test_a_fence_while_stopping_is_the_session_handed_over),
+                TEST(test_what_nobody_took_over_is_stored_and_left_without_an_end),
+                TEST(test_a_silent_proxys_session_is_left_too_while_stopping),
+                TEST(test_what_has_no_broadcaster_ends_when_the_node_stops),
         };
         log_init("session", LOG_ERROR + 1);
         return cmocka_run_group_tests(tests, NULL, NULL);
