@@ -33,8 +33,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 break;
         default:
                 memset(&s, 0, sizeof(s));
-                if (session_from_json(&s, text, size - 1) == 0 && s.track_count > SESSION_TRACKS_MAX)
+                if (session_from_json(&s, text, size - 1) != 0)
+                        break;
+                if (s.track_count > SESSION_TRACKS_MAX)
                         abort();
+                for (size_t i = 0; i < s.track_count; i++)
+                        eras_free(&s.tracks[i].eras);
         }
         free(text);
         return 0;
