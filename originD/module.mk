@@ -4,6 +4,6 @@ originD_SRCS := originD/main.c originD/box.c originD/index.c originD/disk.c orig
                 originD/http.c originD/range.c originD/stats.c
 originD_PKGS := libuv jansson libmicrohttpd libxxhash
 originD_LDLIBS := -lnng
-originD_UNIT := box eras chunk_log claim peer_list store serve mpd
+originD_UNIT := box eras chunk_log claim peer_list compare repair store serve mpd
 originD_FUZZ := box origin_key peer_list
 originD_TOOLS := put_file

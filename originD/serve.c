@@ -15,7 +15,7 @@
 #define TTL_NEVER_MS 10000  /* a segment that will never be */
 #define READING_MAX_BYTES (256u << 20)
 #define TTL_MEDIA_MS UINT32_MAX
-#define SHORT_LIST_US (US_PER_S / 4)
+#define STREAMS_US (US_PER_S / 2)
 #define LONG_LIST_US (5 * US_PER_S)
 #define JSON_TYPE "application/json"
 
@@ -191,8 +191,8 @@ static struct buf *list_text(struct serve *sv, enum key_kind kind)
 static enum look look_list(struct serve *sv, struct serve_request *r, struct serve_list *l)
 {
         int64_t now = clock_mono_us();
-        int64_t keep_us = l->text && l->text->len > BODY_MAX ? LONG_LIST_US : SHORT_LIST_US;
-        if (!l->text || (r->offset == 0 && now - l->made_mono_us > keep_us)) {
+        int64_t keep_us = l->text && l->text->len > BODY_MAX ? LONG_LIST_US : r->parsed.kind == KEY_STREAMS ? STREAMS_US : 0;
+        if (!l->text || (r->offset == 0 && now - l->made_mono_us >= keep_us)) {
                 buf_unref(&l->text);
                 l->text = list_text(sv, r->parsed.kind);
                 l->made_mono_us = now;

@@ -1,0 +1,654 @@
+/* Two stores in one process, each with its repair, over a link that is a function call: answers come from the other's
+ * serve() on the next turn of the loop, or fail, or are cut short. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "originD/claim.h"
+#include "originD/peer_list.h"
+#include "originD/repair.h"
+#include "originD/serve.h"
+#include "tests/unit/origin_fmp4.h"
+
+struct node {
+        struct peer_link link;
+        const char *id;
+        char dir[80];
+        struct store store;
+        struct serve serve;
+        struct repair *repair;
+        bool up, ready, idle, settled;
+        int64_t incarnation_us;
+        struct node *other;
+        unsigned fetches, fail_after; /* FETCHes that are answered; 0: all */
+        uint32_t max_bytes;           /* of one answer */
+        bool frozen;                  /* answers nothing */
+};
+
+static uv_loop_t loop;
+static struct node a, b;
+static struct store_options options;
+static const struct manifest_options manifest = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60,
+                                                 .update_s = 2};
+
+/* ---- the link ----------------------------------------------------------------------------------------------------- */
+
+struct answer {
+        struct serve_request r;
+        uv_timer_t timer;
+        peer_fetched *done;
+        void *arg;
+        bool lost;
+        struct fetch_reply m;
+        struct buf *bytes;
+        struct answer *next;
+};
+static unsigned under_way;
+
+static void timer_closed(uv_handle_t *h)
+{
+        free(h->data);
+}
+
+static void deliver(uv_timer_t *t)
+{
+        struct answer *x = t->data;
+        under_way--;
+        x->done(x->arg, x->lost ? ERR_CLOSED : 0, x->lost ? NULL : &x->m, x->lost ? NULL : x->bytes);
+        buf_unref(&x->bytes);
+        uv_close((uv_handle_t *)t, timer_closed);
+}
+
+static void served(struct serve_request *r, const struct serve_answer *s)
+{
+        struct answer *x = (struct answer *)r;
+        x->m = (struct fetch_reply){.status = (int8_t)s->status, .flags = s->flags, .ttl_ms = s->ttl_ms, .offset = r->offset,
+                                    .len = (uint32_t)s->len};
+        snprintf(x->m.content_type, sizeof(x->m.content_type), "%s", s->content_type ? s->content_type : "");
+        if (s->len)
+                x->bytes = buf_copy(s->bytes->data + s->from, s->len);
+        uv_timer_start(&x->timer, deliver, 0, 0);
+}
+
+static size_t link_up(struct peer_link *l, struct peer_node out[PEERS_UP_MAX])
+{
+        struct node *n = (struct node *)l;
+        if (!n->other->up)
+                return 0;
+        snprintf(out[0].id, sizeof(out[0].id), "%s", n->other->id);
+        out[0].incarnation_us = n->other->incarnation_us;
+        return 1;
+}
+
+static int link_fetch(struct peer_link *l, const char *id, const struct fetch *what, peer_fetched *done, void *arg)
+{
+        struct node *n = (struct node *)l, *to = n->other;
+        if (!to->up || strcmp(id, to->id) != 0)
+                return ERR_CLOSED;
+        struct answer *x = mem_alloc(sizeof(*x));
+        x->done = done;
+        x->arg = arg;
+        uv_timer_init(&loop, &x->timer);
+        x->timer.data = x;
+        under_way++;
+        x->lost = to->fail_after && ++to->fetches >= to->fail_after;
+        if (x->lost) {
+                uv_timer_start(&x->timer, deliver, 0, 0);
+                return 0;
+        }
+        x->r = (struct serve_request){.offset = what->offset, .wait_ms = what->wait_ms, .hops = what->hops, .from_node = true,
+                                      .max_bytes = to->max_bytes ? to->max_bytes : BODY_MAX, .done = served};
+        if (what->key[1] == 'p')
+                x->r.max_bytes = BODY_MAX;
+        strcpy(x->r.key, what->key);
+        serve(&to->serve, &x->r);
+        return 0;
+}
+
+static const struct peer_link_ops link_ops = {.up = link_up, .fetch = link_fetch};
+
+/* ---- a node ------------------------------------------------------------------------------------------------------- */
+
+static void on_ready(void *arg)
+{
+        ((struct node *)arg)->ready = true;
+}
+
+static void on_idle(void *arg)
+{
+        ((struct node *)arg)->idle = true;
+}
+
+static void on_changed(void *arg, struct session *s)
+{
+        struct node *n = arg;
+        if (!n->repair)
+                return;
+        serve_changed(&n->serve, s);
+        repair_session_changed(n->repair, s);
+}
+
+static void on_space(void *arg, bool enough)
+{
+        (void)arg;
+        (void)enough;
+}
+
+static void on_settled(void *arg)
+{
+        struct node *n = arg;
+        n->settled = true;
+        serve_settled(&n->serve);
+}
+
+static const char *elsewhere(void *repair, const struct key *key, const struct session *than)
+{
+        return repair_elsewhere(repair, key, than);
+}
+
+static void until(const bool *what)
+{
+        while (!*what)
+                uv_run(&loop, UV_RUN_ONCE);
+}
+
+/* One may be stopped and started again; what the other sees is `up`. */
+static void start(struct node *n)
+{
+        options.data_dir = n->dir;
+        struct store_events ev = {.ready = on_ready, .changed = on_changed, .space = on_space, .idle = on_idle, .arg = n};
+        n->ready = n->idle = n->settled = false;
+        assert_int_equal(store_open(&n->store, &loop, &options, &ev), 0);
+        until(&n->ready);
+        serve_open(&n->serve, &loop, &n->store, &manifest, 64);
+        serve_unsettled(&n->serve);
+        n->link.ops = &link_ops;
+        repair_open(&n->repair, &loop, &n->store, on_settled, n);
+        n->up = true;
+        n->incarnation_us++;
+        repair_link(n->repair, &n->link);
+        n->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = n->repair, .link = &n->link};
+        if (n->other->repair)
+                repair_peers_changed(n->other->repair);
+}
+
+static void stop(struct node *n)
+{
+        n->up = false;
+        if (n->other->repair)
+                repair_peers_changed(n->other->repair);
+        serve_stop(&n->serve);
+        repair_stop(n->repair);
+        while (under_way)
+                uv_run(&loop, UV_RUN_ONCE);
+        store_stop(&n->store);
+        until(&n->idle);
+        repair_close(n->repair);
+        n->repair = NULL;
+        store_close(&n->store);
+        serve_close(&n->serve);
+        uv_run(&loop, UV_RUN_NOWAIT); /* their handles are gone, and their memory may be used again */
+}
+
+static int setup(void **state)
+{
+        (void)state;
+        uv_loop_init(&loop);
+        options = (struct store_options){.live_max = 8};
+        a = (struct node){.id = "a", .other = &b};
+        b = (struct node){.id = "b", .other = &a};
+        snprintf(a.dir, sizeof(a.dir), "/tmp/repair_test.%d.a", getpid());
+        snprintf(b.dir, sizeof(b.dir), "/tmp/repair_test.%d.b", getpid());
+        start(&a);
+        start(&b);
+        until(&a.settled);
+        until(&b.settled);
+        return 0;
+}
+
+static int teardown(void **state)
+{
+        char cmd[200];
+        (void)state;
+        if (a.repair)
+                stop(&a);
+        if (b.repair)
+                stop(&b);
+        uv_run(&loop, UV_RUN_DEFAULT);
+        assert_int_equal(uv_loop_close(&loop), 0);
+        snprintf(cmd, sizeof(cmd), "rm -rf %s %s", a.dir, b.dir);
+        return system(cmd);
+}
+
+/* ---- a writer ----------------------------------------------------------------------------------------------------- */
+
+struct waited {
+        struct session_wait w;
+        bool done;
+        int status;
+};
+
+static void waited(struct session_wait *w, int status)
+{
+        struct waited *x = (struct waited *)w;
+        x->status = status;
+        x->done = true;
+}
+
+static struct session *claim_at(struct node *n, const char *id, uint32_t join, const char *node)
+{
+        struct claim c = {.epoch_us = 5000000, .grace_ms = 30000, .generation = join, .flags = join ? CLAIM_JOIN : 0};
+        struct waited x = {.done = false};
+        struct session *s;
+        strcpy(c.stream, "cam");
+        strcpy(c.session, id);
+        strcpy(c.node, node);
+        assert_int_equal(store_claim(&n->store, &c, &s), 0);
+        session_claim(s, &c, &x.w, waited);
+        until(&x.done);
+        assert_int_equal(x.status, 0);
+        return s;
+}
+
+static void added(void *arg, int status)
+{
+        assert_int_equal(status, 0);
+        *(bool *)arg = true;
+}
+
+static void add_track(struct session *s, const char *name, struct buf *init)
+{
+        bool done = false;
+        struct put p = {.flags = PUT_INIT, .bandwidth = 1000000, .bytes = init->data, .len = (uint32_t)init->len};
+        strcpy(p.track, name);
+        session_add_track(s, &p, added, &done);
+        until(&done);
+        buf_unref(&init);
+}
+
+struct appended {
+        struct chunk_append a;
+        bool done;
+        int status;
+};
+
+static void appended(struct chunk_append *x, int status)
+{
+        ((struct appended *)x)->done = true;
+        ((struct appended *)x)->status = status;
+}
+
+/* Chunks of v720 from one place to another; the size of samples tells whose they are. */
+static void write_chunks(struct session *s, unsigned from, unsigned to, uint32_t size)
+{
+        for (unsigned i = from; i < to; i++) {
+                struct appended x = {.a = {.segment = i / 5, .chunk = (uint8_t)(i % 5), .start_us = i * INT64_C(200000),
+                                           .generation = s->generation, .done = appended}};
+                x.a.bytes = fmp4_video_chunk(i / 5, i % 5, size);
+                chunk_log_append(session_track(s, "v720")->log, &x.a);
+                until(&x.done);
+                assert_int_equal(x.status, 0);
+                buf_unref(&x.a.bytes);
+        }
+}
+
+static void end_session(struct session *s)
+{
+        struct waited x = {.done = false};
+        session_end(s, 0, true, &x.w, waited);
+        until(&x.done);
+}
+
+static struct session *at(struct node *n, const char *id)
+{
+        return store_session(&n->store, id);
+}
+
+/* Both origins have the beginning by t1: generation 1, `to` chunks each. */
+static void both(unsigned to_a, unsigned to_b)
+{
+        struct session *x = claim_at(&a, "S1", 0, "t1"), *y = claim_at(&b, "S1", 1, "t1");
+        add_track(x, "v720", fmp4_video_init());
+        add_track(y, "v720", fmp4_video_init());
+        write_chunks(x, 0, to_a, 40);
+        write_chunks(y, 0, to_b, 40);
+}
+
+static struct buf *file_of(const struct node *n, const char *id, const char *track)
+{
+        char *path = mem_printf("%s/cam/%s/%s.mp4", n->dir, id, track);
+        struct stat st;
+        int fd = open(path, O_RDONLY);
+        struct buf *out = NULL;
+        free(path);
+        if (fd >= 0 && fstat(fd, &st) == 0) {
+                out = buf_new((size_t)st.st_size);
+                assert_int_equal(read(fd, out->data, out->len), st.st_size);
+        }
+        close(fd);
+        return out;
+}
+
+static bool same_files(const char *id, const char *track)
+{
+        struct buf *x = file_of(&a, id, track), *y = file_of(&b, id, track);
+        bool same = x && y && x->len == y->len && memcmp(x->data, y->data, x->len) == 0;
+        buf_unref(&x);
+        buf_unref(&y);
+        return same;
+}
+
+static bool all_same(const char *id)
+{
+        return at(&a, id) && at(&b, id) && same_files(id, "v720") && !session_busy(at(&a, id)) && !session_busy(at(&b, id));
+}
+
+static void until_same(const char *id)
+{
+        for (int64_t end = clock_mono_us() + 20 * US_PER_S; !all_same(id);) {
+                assert_true(clock_mono_us() < end);
+                uv_run(&loop, UV_RUN_ONCE);
+        }
+}
+
+static size_t chunks_of(const struct session *s)
+{
+        return s->tracks[0].log->index.samples / 5;
+}
+
+/* ---- what is promised --------------------------------------------------------------------------------------------- */
+
+static void test_what_was_missed_is_there_again_after_a_restart(void **state)
+{
+        (void)state;
+        both(7, 7);
+        stop(&a);
+        write_chunks(at(&b, "S1"), 7, 33, 40);
+        start(&a);
+        until_same("S1");
+        assert_int_equal(chunks_of(at(&a, "S1")), 33);
+        assert_false(at(&a, "S1")->claimed);
+        assert_int_equal(eras_at(&at(&a, "S1")->tracks[0].eras, 32)->generation, 1);
+}
+
+static void test_an_empty_origin_gets_all_tracks_and_the_end(void **state)
+{
+        (void)state;
+        stop(&a);
+        struct session *s = claim_at(&b, "S1", 0, "t1");
+        add_track(s, "v720", fmp4_video_init());
+        add_track(s, "a128", fmp4_audio_init());
+        write_chunks(s, 0, 23, 40);
+        end_session(s);
+        start(&a);
+        until_same("S1");
+        struct session *copy = at(&a, "S1");
+        assert_int_equal(copy->state, SESSION_ENDED);
+        assert_true(copy->ended_by_writer);
+        assert_int_equal(copy->end_us, s->end_us);
+        assert_int_equal(copy->ended_wall_us, s->ended_wall_us);
+        assert_int_equal(copy->track_count, 2);
+        assert_int_equal(copy->tracks[0].at_end.end_us, 4600000);
+        assert_int_equal(copy->tracks[0].at_end.file_bytes, s->tracks[0].at_end.file_bytes);
+        assert_true(same_files("S1", "a128"));
+        stop(&a); /* and it is the same when it is read again */
+        start(&a);
+        until(&a.settled);
+        assert_int_equal(at(&a, "S1")->tracks[0].at_end.end_us, 4600000);
+}
+
+static void test_answers_that_are_cut_anywhere_lose_and_double_nothing(void **state)
+{
+        (void)state;
+        both(3, 3);
+        stop(&a);
+        write_chunks(at(&b, "S1"), 3, 21, 40);
+        b.max_bytes = 1000; /* somewhere in a chunk */
+        start(&a);
+        until_same("S1");
+        assert_int_equal(chunks_of(at(&a, "S1")), 21);
+}
+
+static void test_a_peer_that_dies_under_way_is_continued_from_when_it_is_back(void **state)
+{
+        (void)state;
+        both(3, 3);
+        stop(&a);
+        write_chunks(at(&b, "S1"), 3, 28, 40);
+        b.fail_after = 5;
+        start(&a);
+        while (b.fetches < b.fail_after || under_way)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_true(chunks_of(at(&a, "S1")) < 28);
+        b.up = false;
+        repair_peers_changed(a.repair);
+        b.fail_after = 0;
+        b.up = true;
+        repair_peers_changed(a.repair);
+        until_same("S1");
+}
+
+static void test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_of_the_segment(void **state)
+{
+        (void)state;
+        both(12, 12);
+        stop(&a);
+        claim_at(&b, "S1", 2, "t2");
+        write_chunks(at(&b, "S1"), 12, 23, 60);
+        stop(&b);
+        start(&a);
+        claim_at(&a, "S1", 3, "t3");
+        write_chunks(at(&a, "S1"), 12, 19, 80); /* shorter, but newer */
+        struct buf *newest = file_of(&a, "S1", "v720");
+        start(&b);
+        until_same("S1");
+        struct buf *now = file_of(&b, "S1", "v720");
+        assert_int_equal(now->len, newest->len);
+        assert_memory_equal(now->data, newest->data, now->len);
+        assert_int_equal(at(&b, "S1")->generation, 3);
+        assert_int_equal(session_written_generation(at(&b, "S1")), 3);
+        assert_int_equal(eras_at(&at(&b, "S1")->tracks[0].eras, 12)->generation, 3);
+        buf_unref(&newest);
+        buf_unref(&now);
+}
+
+static void test_a_track_that_another_writer_began_is_taken_whole_with_its_init_segment(void **state)
+{
+        (void)state;
+        stop(&b);
+        struct session *s = claim_at(&a, "S1", 0, "t1");
+        add_track(s, "v720", fmp4_init_with(1, 640, 360, -2));
+        write_chunks(s, 0, 9, 40);
+        stop(&a);
+        start(&b);
+        s = claim_at(&b, "S1", 4, "t2");
+        add_track(s, "v720", fmp4_video_init());
+        write_chunks(s, 0, 6, 50);
+        start(&a);
+        until_same("S1");
+        assert_int_equal(at(&a, "S1")->tracks[0].init.width, 1280);
+        assert_int_equal(chunks_of(at(&a, "S1")), 6);
+}
+
+static void test_a_recording_that_ended_too_early_here_gets_its_rest(void **state)
+{
+        (void)state;
+        both(9, 9);
+        stop(&a);
+        write_chunks(at(&b, "S1"), 9, 21, 40);
+        stop(&b);
+        start(&a);
+        session_end(at(&a, "S1"), 0, false, NULL, NULL); /* nobody wrote here any more */
+        while (at(&a, "S1")->state == SESSION_LIVE)
+                uv_run(&loop, UV_RUN_ONCE);
+        start(&b);
+        claim_at(&b, "S1", 1, "t1");
+        end_session(at(&b, "S1"));
+        until_same("S1");
+        while (at(&a, "S1")->tracks[0].at_end.end_us < 4200000)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(at(&a, "S1")->state, SESSION_ENDED);
+}
+
+static void test_a_session_that_goes_on_elsewhere_is_live_again(void **state)
+{
+        (void)state;
+        both(9, 9);
+        stop(&b);
+        session_end(at(&a, "S1"), 0, false, NULL, NULL);
+        while (at(&a, "S1")->state == SESSION_LIVE)
+                uv_run(&loop, UV_RUN_ONCE);
+        start(&b);
+        claim_at(&b, "S1", 2, "t2");
+        write_chunks(at(&b, "S1"), 9, 16, 40);
+        repair_look(a.repair, at(&a, "S1"));
+        until_same("S1");
+        assert_int_equal(at(&a, "S1")->state, SESSION_LIVE);
+        claim_at(&a, "S1", 2, "t2"); /* so its writer can join it */
+        write_chunks(at(&a, "S1"), 16, 17, 40);
+}
+
+static void test_a_writer_and_repair_that_meet_lose_and_double_nothing(void **state)
+{
+        (void)state;
+        both(5, 40);
+        repair_look(a.repair, at(&a, "S1"));
+        for (unsigned i = 5; i < 45; i++) { /* from memory, as far back as it reaches */
+                write_chunks(at(&a, "S1"), i, i + 1, 40);
+                if (i >= 40)
+                        write_chunks(at(&b, "S1"), i, i + 1, 40);
+        }
+        until_same("S1");
+        assert_int_equal(chunks_of(at(&a, "S1")), 45);
+}
+
+static void woken(struct repair_wait *w, int status)
+{
+        (void)status;
+        w->session[0] = '\0';
+}
+
+static void test_who_waits_for_a_session_is_told_when_it_was_compared_and_copied(void **state)
+{
+        (void)state;
+        struct repair_wait w;
+        both(5, 12);
+        assert_true(repair_wait(a.repair, at(&a, "S1"), &w, woken));
+        while (w.session[0])
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(chunks_of(at(&a, "S1")), 12);
+        stop(&b);
+        assert_false(repair_wait(a.repair, at(&a, "S1"), &w, woken)); /* nobody could have it */
+}
+
+static void test_a_recording_that_retention_removed_does_not_come_back(void **state)
+{
+        (void)state;
+        both(5, 5);
+        end_session(at(&a, "S1"));
+        end_session(at(&b, "S1"));
+        a.store.removed_until_wall_us = at(&a, "S1")->ended_wall_us + US_PER_S;
+        while (session_busy(at(&a, "S1")))
+                uv_run(&loop, UV_RUN_ONCE);
+        store_remove(&a.store, at(&a, "S1"));
+        unsigned before = b.fetches;
+        b.fail_after = 1000000; /* counts */
+        repair_peers_changed(a.repair);
+        b.incarnation_us++;
+        repair_peers_changed(a.repair);
+        while (b.fetches < before + 1 || under_way)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_null(at(&a, "S1"));
+        assert_int_equal(b.fetches, before + 1); /* the list, and nothing else */
+}
+
+/* ---- on a viewer's behalf ----------------------------------------------------------------------------------------- */
+
+struct question {
+        struct serve_request r;
+        bool done;
+        int status;
+        size_t len;
+};
+
+static void answered(struct serve_request *r, const struct serve_answer *x)
+{
+        struct question *q = (struct question *)r;
+        q->done = true;
+        q->status = x->status;
+        q->len = x->len;
+}
+
+static void ask(struct question *q, struct node *n, const char *key, uint32_t wait_ms)
+{
+        *q = (struct question){.r = {.wait_ms = wait_ms, .max_bytes = BODY_MAX, .done = answered}};
+        strcpy(q->r.key, key);
+        serve(&n->serve, &q->r);
+}
+
+static void test_what_is_lacking_is_asked_at_the_peer_for_a_viewer(void **state)
+{
+        (void)state;
+        struct question q;
+        both(5, 15);
+        b.max_bytes = 700; /* the copy takes its time */
+        repair_look(a.repair, at(&a, "S1"));
+        ask(&q, &a, "/live/cam/S1/v720/2.m4s", 1000);
+        until(&q.done);
+        assert_int_equal(q.status, 0);
+        assert_true(q.len > 0);
+        assert_true(chunks_of(at(&a, "S1")) < 15);
+        until_same("S1");
+}
+
+static void test_nothing_is_told_before_the_peers_were_compared_with(void **state)
+{
+        (void)state;
+        struct question q, streams;
+        both(5, 5);
+        stop(&a);
+        stop(&b);
+        start(&a);
+        ask(&q, &a, "/live/cam/S1/v720/0.m4s", 5000);
+        ask(&streams, &a, "/api/streams", 0);
+        assert_false(q.done);
+        assert_true(streams.done);
+        assert_int_equal(streams.status, ERR_NOT_YET);
+        assert_false(a.settled);
+        until(&q.done); /* alone for REPAIR_ALONE_US */
+        assert_true(a.settled);
+        assert_int_equal(q.status, 0);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                CASE(test_what_was_missed_is_there_again_after_a_restart),
+                CASE(test_an_empty_origin_gets_all_tracks_and_the_end),
+                CASE(test_answers_that_are_cut_anywhere_lose_and_double_nothing),
+                CASE(test_a_peer_that_dies_under_way_is_continued_from_when_it_is_back),
+                CASE(test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_of_the_segment),
+                CASE(test_a_track_that_another_writer_began_is_taken_whole_with_its_init_segment),
+                CASE(test_a_recording_that_ended_too_early_here_gets_its_rest),
+                CASE(test_a_session_that_goes_on_elsewhere_is_live_again),
+                CASE(test_a_writer_and_repair_that_meet_lose_and_double_nothing),
+                CASE(test_who_waits_for_a_session_is_told_when_it_was_compared_and_copied),
+                CASE(test_a_recording_that_retention_removed_does_not_come_back),
+                CASE(test_what_is_lacking_is_asked_at_the_peer_for_a_viewer),
+                CASE(test_nothing_is_told_before_the_peers_were_compared_with),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
