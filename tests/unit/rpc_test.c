@@ -616,7 +616,10 @@ static void test_malformed_messages_cost_only_their_own_connection(void **state)
         WAIT(s.held_count == 1);
         assert_int_equal(nng_msg_alloc(&empty, 0), 0);
         malformed(s.address, empty);
-        malformed(s.address, text_message(MSG_HELLO, "\0\1garbage", 9));
+        char hello[] = "vvgarbage"; /* of our version, but no HELLO */
+        hello[0] = PROTO_VERSION >> 8;
+        hello[1] = PROTO_VERSION & 0xff;
+        malformed(s.address, text_message(MSG_HELLO, hello, 9));
         malformed(s.address, text_message(TEST_TYPE, "drop", 4));
         assert_int_equal(good.done, 0);
         rpc_reply(s.held[0], text_message(TEST_TYPE, "still here", 10));
