@@ -54,6 +54,7 @@ void push_track(struct push *p, const struct track_info *info);
 void push_chunk(struct push *p, const struct chunk *c);
 void push_poke(struct push *p);               /* the origins' state changed: what waits for one is tried again */
 void push_tick(struct push *p);               /* every 500 ms: who the owners are */
+void push_verify(struct push *p);             /* before anything else is sent: is it still this writer's? */
 int64_t push_stored_us(struct push *p);       /* every track is stored up to here; never less than before */
 bool push_all_stored(const struct push *p);   /* by those in step */
 size_t push_queued(const struct push *p);     /* bytes, of the owner that lacks most */

@@ -197,6 +197,14 @@ void join_now(struct owner *o)
         }
 }
 
+void push_verify(struct push *p)
+{
+        for (int i = 0; !p->stopped && !p->closed && i < PUSH_OWNERS_MAX; i++) {
+                if (p->owners[i].used && !p->owners[i].ended)
+                        join_now(&p->owners[i]);
+        }
+}
+
 /* ---- who the owners are ---------------------------------------------------------------------------------------------- */
 
 struct owner *join_add(struct push *p, const struct origin *origin)

@@ -459,9 +459,24 @@ static void watch_pace(struct session *s)
         s->behind = behind_us > (s->behind ? KEEPS_UP_US - 1 : BEHIND_US);
 }
 
+/* A process that was stopped or suspended may have lost its sessions to others: that is asked first. */
+static void look_if_stood_still(struct sessions *ss, int64_t now_us)
+{
+        int64_t still_us = ss->ticked_us ? now_us - ss->ticked_us : 0;
+        ss->ticked_us = now_us;
+        if (still_us < SESSION_SILENT_US)
+                return;
+        log_warn("ms=%" PRId64 " sessions=%u msg=\"this process stood still\"", still_us / US_PER_MS, ss->count);
+        for (struct session *s = ss->first; s; s = s->next) {
+                if (s->push)
+                        push_verify(s->push);
+        }
+}
+
 void sessions_tick(struct sessions *ss, int64_t now_us)
 {
         int64_t behind_us = 0, queued = 0, recent = 0;
+        look_if_stood_still(ss, now_us);
         feed_expire(ss, now_us);
         for (struct session *s = ss->first, *next; s; s = next) {
                 next = s->next;

@@ -101,6 +101,7 @@ struct sessions {
         unsigned count;
         uv_timer_t ticker;
         bool draining;
+        int64_t ticked_us;   /* monotonic; 0: not yet */
         int64_t leave_at_us; /* draining: what is still fed is left then */
         uint64_t last_handle;
         struct {

@@ -15,10 +15,18 @@ void slate_fed(struct slate *s, int64_t mono_us)
         s->active = false;
 }
 
+static void look(struct slate *s, int64_t mono_us)
+{
+        if (s->looked_mono_us && mono_us - s->looked_mono_us > SLATE_STOOD_STILL_US)
+                s->hold_until_us = mono_us + SLATE_HOLD_US;
+        s->looked_mono_us = mono_us;
+}
+
 int64_t slate_due(struct slate *s, int64_t end_us, int64_t wall_us, int64_t mono_us)
 {
         int64_t until_us = wall_us - s->epoch_us - s->after_us;
-        if (until_us <= end_us)
+        look(s, mono_us);
+        if (until_us <= end_us || mono_us < s->hold_until_us)
                 return SLATE_NOT_DUE;
         if (!s->active && mono_us - s->fed_mono_us < s->after_us / 2)
                 return SLATE_NOT_DUE;
@@ -26,9 +34,10 @@ int64_t slate_due(struct slate *s, int64_t end_us, int64_t wall_us, int64_t mono
         return until_us;
 }
 
-int64_t slate_wait_us(const struct slate *s, int64_t end_us, int64_t wall_us, int64_t mono_us)
+int64_t slate_wait_us(struct slate *s, int64_t end_us, int64_t wall_us, int64_t mono_us)
 {
         int64_t wait_us = end_us + s->after_us - (wall_us - s->epoch_us);
+        look(s, mono_us);
         int64_t idle_us = s->fed_mono_us + s->after_us / 2 - mono_us;
         if (!s->active && idle_us > wait_us)
                 wait_us = idle_us;

@@ -2,7 +2,9 @@
  *
  * Slate is due when the wall clock has passed the end of the media by after_us, the queue is empty, and nothing real
  * was placed for half that long (a replay after a failover is old media that comes fast: it must not be overtaken).
- * Once slate has begun it goes on until real media is placed. It never reaches beyond now - after_us. */
+ * Once slate has begun it goes on until real media is placed. It never reaches beyond now - after_us.
+ * A process that stood still (stopped, suspended) has not looked meanwhile: what was sent to it is on its way again, or
+ * with another transcoder, so slate waits for SLATE_HOLD_US. */
 #ifndef TRANSCODERD_SLATE_H
 #define TRANSCODERD_SLATE_H
 
@@ -13,7 +15,11 @@ struct slate {
         int64_t epoch_us, after_us;
         int64_t fed_mono_us; /* when real media was placed last */
         bool active;
+        int64_t looked_mono_us, hold_until_us; /* held: after standing still */
 };
+
+#define SLATE_STOOD_STILL_US (1500 * INT64_C(1000)) /* between two looks, which are at most 500 ms apart */
+#define SLATE_HOLD_US (3 * INT64_C(1000000))        /* a proxy dials once a second */
 
 #define SLATE_NOT_DUE INT64_MIN
 
@@ -25,6 +31,6 @@ void slate_fed(struct slate *s, int64_t mono_us);
 int64_t slate_due(struct slate *s, int64_t end_us, int64_t wall_us, int64_t mono_us);
 
 /* How long the queue may be waited for before slate could be due, in [1 ms, 500 ms]. */
-int64_t slate_wait_us(const struct slate *s, int64_t end_us, int64_t wall_us, int64_t mono_us);
+int64_t slate_wait_us(struct slate *s, int64_t end_us, int64_t wall_us, int64_t mono_us);
 
 #endif

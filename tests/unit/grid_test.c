@@ -137,6 +137,22 @@ static void test_slate_waits_for_the_wall_clock(void **state)
         assert_int_equal(slate_wait_us(&s, end, 1000 + end + 900000, 20 * US_PER_S), 100000);
 }
 
+static void test_slate_waits_after_standing_still_for_what_is_sent_again(void **state)
+{
+        (void)state;
+        struct slate s;
+        int64_t at = 100 * US_PER_S; /* both clocks */
+        slate_init(&s, 0, US_PER_S, at);
+        slate_fed(&s, at);
+        slate_wait_us(&s, at, at, at);
+        int64_t woken = at + 10 * US_PER_S;
+        assert_int_equal(slate_due(&s, at, woken, woken), SLATE_NOT_DUE);
+        for (int64_t t = woken; t < woken + SLATE_HOLD_US; t += 500 * US_PER_MS)
+                assert_int_equal(slate_due(&s, at, t, t), SLATE_NOT_DUE);
+        woken += SLATE_HOLD_US;
+        assert_int_equal(slate_due(&s, at, woken, woken), woken - US_PER_S);
+}
+
 static void test_slate_does_not_overtake_a_replay(void **state)
 {
         (void)state;
@@ -217,6 +233,7 @@ int main(void)
                 cmocka_unit_test(test_steady_rates_are_foreseen_and_unsteady_ones_are_not),
                 cmocka_unit_test(test_announced_rate_is_the_sources_or_a_fraction_of_it),
                 cmocka_unit_test(test_slate_waits_for_the_wall_clock),
+                cmocka_unit_test(test_slate_waits_after_standing_still_for_what_is_sent_again),
                 cmocka_unit_test(test_slate_does_not_overtake_a_replay),
                 cmocka_unit_test(test_shedding_begins_at_the_top_and_is_undone),
                 cmocka_unit_test(test_a_replay_that_catches_up_sheds_nothing),

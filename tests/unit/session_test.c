@@ -631,6 +631,27 @@ static void test_a_fenced_session_is_left_to_its_new_writer(void **state)
         assert_int_equal(metric_get(&stats_fenced), before + 1);
 }
 
+static void test_a_process_that_stood_still_asks_before_it_sends(void **state)
+{
+        (void)state;
+        begin();
+        sessions_tick(&ss, clock_mono_us());
+        assert_int_equal(fake.call_count, 0);
+        ss.ticked_us -= SESSION_SILENT_US;
+        sessions_tick(&ss, clock_mono_us());
+        make_chunk(0);
+        assert_int_equal(fake_calls(MSG_PUT), 0);
+        struct fake_call call;
+        assert_int_equal(claim_of(&call).flags, CLAIM_JOIN);
+        struct claim_reply no = {.status = ERR_FENCED};
+        fake_claimed(&call, &no);
+        assert_null(ss.first);
+        assert_null(pipeline);
+        assert_int_equal(fake.call_count, 0);
+        begin(); /* it is of use again at once */
+        expect_state("live");
+}
+
 static void test_a_failed_pipeline_ends_the_session_with_what_there_is(void **state)
 {
         (void)state;
@@ -852,6 +873,7 @@ int main(void)
                 TEST(test_an_open_while_the_last_session_ends_begins_the_next_one),
                 TEST(test_an_open_does_not_wait_for_ever),
                 TEST(test_a_fenced_session_is_left_to_its_new_writer),
+                TEST(test_a_process_that_stood_still_asks_before_it_sends),
                 TEST(test_a_failed_pipeline_ends_the_session_with_what_there_is),
                 TEST(test_a_stream_that_cannot_be_encoded_is_refused_for_a_while),
                 TEST(test_what_was_made_is_totalled),
