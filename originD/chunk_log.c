@@ -246,8 +246,10 @@ static void cut_done(void *arg)
         struct cut *c = arg;
         struct chunk_log *log = c->log;
         log->cutting = NULL;
-        if (c->status) {
-                log->ended = true; /* nobody knows what the file holds */
+        if (c->status) { /* nobody knows what the file holds */
+                log->ended = true;
+                disk_close(log->loop, log->fd);
+                log->fd = -1;
         } else {
                 index_free(&log->index);
                 log->index = c->index;

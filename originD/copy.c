@@ -62,10 +62,12 @@ static struct track *mine(const struct copy *c)
 static void tell_end(const struct copy *c, int status)
 {
         int64_t ms = (clock_mono_us() - c->begun_mono_us) / US_PER_MS;
-        if (c->told && !(status && c->again))
-                log_line(status ? LOG_WARN : LOG_INFO, "session=%s stream=%s peer=%s msg=\"%s\" segments=%" PRIu64 " bytes=%" PRIu64
-                         " ms=%" PRId64 " error=\"%s\"", c->id, c->s->stream, c->peer, status ? "repair stopped" : "repaired",
-                         c->segments, c->bytes, ms, err_text(status));
+        if (c->told && !status)
+                log_info("session=%s stream=%s peer=%s msg=\"repaired\" segments=%" PRIu64 " bytes=%" PRIu64 " ms=%" PRId64,
+                         c->id, c->s->stream, c->peer, c->segments, c->bytes, ms);
+        else if (c->told && !c->again)
+                log_warn("session=%s stream=%s peer=%s msg=\"repair stopped\" segments=%" PRIu64 " bytes=%" PRIu64
+                         " error=\"%s\"", c->id, c->s->stream, c->peer, c->segments, c->bytes, err_text(status));
 }
 
 static void finish(struct copy *c, int status)
@@ -370,7 +372,7 @@ static void begin_track(struct copy *c)
         c->holes = 0;
         if (!t) {
                 ask_media(c, "init.mp4", 0, on_init);
-        } else if (!t->log || t->log->cutting) {
+        } else if (!t->log || t->log->cutting || t->log->ended) {
                 finish(c, ERR_FULL);
         } else if (!c->lack.cut) {
                 adopt_eras(c);

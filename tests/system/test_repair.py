@@ -1,4 +1,5 @@
 """Two owners of a stream: what one of them lacks it gets from the other, to the last byte."""
+import json
 import os
 import subprocess
 
@@ -119,12 +120,64 @@ def test_an_end_that_was_missed_is_made_good(pair, media):
     wait_until(lambda: b'type="static"' in request(f"{http}/live/cam/{first[0]}/manifest.mpd").body, "the end is known")
 
 
-def test_an_origin_alone_says_that_it_compares_and_then_serves(pair, media):
+def test_an_origin_that_only_finds_itself_among_its_peers_serves_after_a_moment(pair, media):
     first = put(pair, "origin-1", media["a"])
+    config = pair.config("origin-1")
+    config["peers"] += f",127.0.0.1:{config['fetch_port']}"
+    with open(os.path.join(pair.dir, "origin-1.json"), "w", encoding="utf-8") as f:
+        json.dump(config, f)
     pair.do("stop", "origin-1", "origin-2")
     pair.do("start", "origin-1")  # waits for /readyz
+    assert "peer_id=origin-1 state=live" in pair.log("origin-1")
     assert 'msg="settled" peers=0' in pair.log("origin-1")
     assert request(f"{pair.node('origin-1')['http']}/live/cam/{first[0]}/manifest.mpd").status == 200
+
+
+def write_with_gap(cluster, media, meanwhile):
+    """One writer of origin-1 leaves out seconds 2 to 5; before it goes on, meanwhile(what --join takes) is called."""
+    argv = [PUT_FILE, "--origin", f"127.0.0.1:{cluster.config('origin-1')['port']}", "--stream", "cam", "--pace", "0", "--gap", "2,5"]
+    writer = subprocess.Popen(argv + [f"{t}={f}" for t, f in media["a"].items()], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+    try:
+        session, epoch, generation = writer.stdout.readline().decode().split()
+        assert b"at the gap" in writer.stderr.readline()
+        meanwhile((session, epoch, int(generation)))
+        _, err = writer.communicate(b"\n", timeout=20)
+        assert writer.returncode == 0, err
+    finally:
+        writer.kill()
+    return session
+
+
+def test_a_chunk_that_comes_too_soon_waits_for_those_before_it_from_the_peer(pair, media):
+    def the_other_has_them(there):
+        put(pair, "origin-2", media["a"], *join(there, there[2]), "--until", "5", "--no-end")
+    session = write_with_gap(pair, media, the_other_has_them)
+    assert stored(pair, "origin-1", session)["v90.mp4"] == open(media["a"]["v90"], "rb").read()
+    assert pair.metric("origin-1", "originD_refused_puts_total", status="order") == 0
+    wait_same(pair, session)
+
+
+def test_a_chunk_behind_a_hole_is_stored_when_nobody_has_what_is_missing(pair, media):
+    session = write_with_gap(pair, media, lambda there: None)
+    whole = os.path.getsize(media["a"]["v90"])
+    assert whole / 2 < len(stored(pair, "origin-1", session)["v90.mp4"]) < whole * 0.8
+    wait_same(pair, session)
+
+
+def test_an_origin_killed_in_a_broadcast_has_all_of_it_when_it_is_over(pair):
+    publisher = pair.publish_test_picture("cam", size="320x180")
+    session = pair.wait_playable("cam")["session"]
+    wait_until(lambda: len(stored(pair, "origin-1", session)) == len(stored(pair, "origin-2", session)) == 2, "both have both tracks")
+    pair.do("kill", "origin-1")
+    stored_by_2 = pair.metric("origin-2", "originD_chunks_total", status="stored")
+    wait_until(lambda: pair.metric("origin-2", "originD_chunks_total", status="stored") > stored_by_2 + 40, "the other goes on")
+    pair.do("start", "origin-1")
+    wait_until(lambda: pair.metric("transcoder-1", "transcoderd_owners", state="in_step") == 2, "both are in step again")
+    publisher.stop()
+    pair.wait_state("cam", "ended")
+    wait_same(pair, session)
+    assert pair.metric("origin-1", "originD_repaired_segments_total", status="cut") == 0
 
 
 def test_sigterm_loses_nothing_and_tells_the_writer_at_once(pair, media):

@@ -1,12 +1,13 @@
 /* put_file - pushes fragmented MP4 files to an origin as a transcoder would: CLAIM, PUT chunk by chunk, END.
  *
  *   put_file [--origin 127.0.0.1:9301] [--stream NAME] [--pace 0|1] [--no-end] [--title T] [--late TRACK=SECONDS]…
- *            [--until SECONDS] [--node NAME] [--join SESSION,EPOCH_US,GENERATION] TRACK=FILE…
+ *            [--until SECONDS] [--node NAME] [--join SESSION,EPOCH_US,GENERATION] [--gap FROM,TO] TRACK=FILE…
  *
  * Every file is one track, its fragments the chunks (ffmpeg: -movflags +empty_moov+default_base_moof+cmaf+skip_trailer
  * -frag_duration 200000 -use_editlist 0). What the origin has already of the stream's live session is skipped, so the tool
  * may be killed and started again. --pace 1 sends each chunk when its media time has passed; --until ends it there, before what the files
- * have more. --join is CLAIM_JOIN of a session that exists at another origin. Prints the session's id, its epoch and the
+ * have more. --join is CLAIM_JOIN of a session that exists at another origin. --gap leaves out what begins
+ * in those seconds, and waits there for a line on standard input. Prints the session's id, its epoch and the
  * generation. */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -43,6 +44,7 @@ static struct claim claim_message = {.stream = "test", .node = "put-file", .grac
 static struct claim_reply claimed;
 static int pace = 1, end_it = 1;
 static int64_t until_us = INT64_MAX;
+static int64_t gap_from_us = INT64_MAX, gap_to_us;
 static atomic_bool finished;
 
 static void die(const char *what, const char *why)
@@ -177,6 +179,20 @@ static void open_source(struct source *s, const char *path)
                 s->at += s->chunk_bytes;
 }
 
+/* Waits at the first chunk of the gap. true: this one is left out. */
+static bool in_gap(const struct source *s)
+{
+        static bool waited;
+        if (start_us(s) < gap_from_us || start_us(s) >= gap_to_us)
+                return false;
+        if (!waited) {
+                fprintf(stderr, "put_file: at the gap\n");
+                (void)getchar();
+        }
+        waited = true;
+        return true;
+}
+
 static void run(struct source *sources, size_t count)
 {
         int64_t end = 0;
@@ -190,7 +206,8 @@ static void run(struct source *sources, size_t count)
                 wait_until(claimed.epoch_us + end_us(first));
                 if (!first->declared)
                         declare(first);
-                put_chunk(first);
+                if (!in_gap(first))
+                        put_chunk(first);
                 end = end_us(first) > end ? end_us(first) : end;
                 first->at += first->chunk_bytes;
                 next_chunk(first);
@@ -234,6 +251,15 @@ static void set_join(const char *arg)
         claim_message.flags |= CLAIM_JOIN;
 }
 
+static void set_gap(const char *arg)
+{
+        double from, to;
+        if (sscanf(arg, "%lf,%lf", &from, &to) != 2)
+                die(arg, "is not FROM,TO");
+        gap_from_us = (int64_t)(from * US_PER_S);
+        gap_to_us = (int64_t)(to * US_PER_S);
+}
+
 static void set_late(struct source *sources, size_t count, char *arg)
 {
         char *equals = strchr(arg, '=');
@@ -263,6 +289,8 @@ int main(int argc, char **argv)
                         snprintf(claim_message.node, sizeof(claim_message.node), "%s", argv[++i]);
                 else if (strcmp(argv[i], "--join") == 0 && more)
                         set_join(argv[++i]);
+                else if (strcmp(argv[i], "--gap") == 0 && more)
+                        set_gap(argv[++i]);
                 else if (strcmp(argv[i], "--until") == 0 && more)
                         until_us = (int64_t)(atof(argv[++i]) * US_PER_S);
                 else if (strcmp(argv[i], "--pace") == 0 && more)
