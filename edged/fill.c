@@ -10,42 +10,82 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "edged/gather.h"
+#include "edged/hedge.h"
 #include "edged/path.h"
 #include "edged/stats.h"
 
 #define STREAMS_TTL_MS 1000
+
+struct fill;
+
+/* One FETCH. When another was faster it outlives its fill: what it says is still heard, for the node's sake. */
+struct call {
+        struct fills *fills;
+        struct fill *fill; /* NULL: its bytes are not wanted any more */
+        uint64_t node;
+        int64_t asked_us;
+        uint32_t wait_ms;
+        enum hedge_kind kind;
+        bool second, sample;
+};
 
 struct fill {
         struct fill *next, *prev;
         struct fills *fills;
         struct object *object;
         char stream[KEY_MAX + 1];
-        bool asking;
-        int64_t asked_us, retry_us, progress_us;
+        struct call *first, *second; /* under way */
+        bool gathering;              /* /api/streams: gather.c asks */
+        bool raced;                  /* a second FETCH was sent for these bytes, or there was nobody to send it to */
+        bool denied;                 /* none was sent for want of budget; counted */
+        bool hedged;                 /* the second FETCH for these bytes is to be counted */
+        int64_t retry_us, progress_us;
         int64_t no_node_us; /* since when there is nobody to ask; 0: there is */
-        uint64_t node;      /* being asked */
         struct node_set tried;
-        unsigned not_found, not_yet; /* answers in this round */
-        bool was_due;                /* some node said NOT_YET: it is not MISSING */
-        uint32_t missing_ttl_ms, wait_ms;
+        unsigned not_found;    /* answers in this round */
+        bool waited;           /* in this round a node waited for bytes as long as it might */
+        bool not_yet;          /* said since there last were bytes */
+        bool was_due;          /* some node said NOT_YET, ever: it is not MISSING */
+        unsigned rounds;       /* for nothing, one after the other */
+        uint32_t missing_ttl_ms;
 };
 
 struct fills {
         struct fill_config cfg;
         struct upstream *upstream;
+        struct hedge hedge;
         struct fill *first;
         size_t active;
         bool stopping;
+        uint64_t random;
         uv_timer_t timer;
 };
 
 static void ask(struct fill *f, int64_t now_us);
 
+static uint64_t next_random(struct fills *fs)
+{
+        uint64_t x = fs->random; /* xorshift64 */
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        return fs->random = x;
+}
+
 /* ---- the end of a fill ---------------------------------------------------------------------------------------- */
+
+static void abandon(struct call **call)
+{
+        if (*call)
+                (*call)->fill = NULL;
+        *call = NULL;
+}
 
 static void finish(struct fill *f)
 {
         struct fills *fs = f->fills;
+        abandon(&f->first);
+        abandon(&f->second);
         if (f->next)
                 f->next->prev = f->prev;
         *(f->prev ? &f->prev->next : &fs->first) = f->next;
@@ -76,15 +116,39 @@ static int64_t deadline_us(const struct fill *f)
         return from_us + f->fills->cfg.hold_us;
 }
 
-static void pause_until(struct fill *f, int64_t retry_us)
+static bool is_asking(const struct fill *f)
 {
-        f->asking = false;
-        f->retry_us = retry_us;
+        return f->first || f->second || f->gathering;
 }
 
 static int why_late(const struct fill *f)
 {
         return f->was_due ? ERR_NOT_YET : ERR_CLOSED;
+}
+
+int64_t fill_pause_us(unsigned rounds, uint64_t random)
+{
+        int64_t most_us = FILL_PAUSE_FIRST_US;
+        while (rounds-- > 0 && most_us < FILL_PAUSE_MAX_US)
+                most_us *= 2;
+        most_us = most_us < FILL_PAUSE_MAX_US ? most_us : FILL_PAUSE_MAX_US;
+        return 1 + (int64_t)(random % (uint64_t)most_us);
+}
+
+static void pause_fill(struct fill *f, int64_t now_us)
+{
+        int64_t until_us = now_us + fill_pause_us(f->rounds++, next_random(f->fills)), last_us = deadline_us(f);
+        if (f->no_node_us && f->no_node_us + FILL_NO_NODE_US < last_us)
+                last_us = f->no_node_us + FILL_NO_NODE_US;
+        f->retry_us = until_us < last_us ? until_us : last_us;
+}
+
+static void begin_round(struct fill *f)
+{
+        f->tried.count = 0;
+        f->not_found = 0;
+        f->waited = false;
+        f->missing_ttl_ms = UINT32_MAX;
 }
 
 /* Everybody in this round was asked, or there is nobody. */
@@ -105,31 +169,90 @@ static void end_round(struct fill *f, int64_t now_us)
                 fail(f, why_late(f), now_us);
                 return;
         }
-        f->tried.count = 0;
-        f->not_found = f->not_yet = 0;
-        f->missing_ttl_ms = UINT32_MAX;
-        pause_until(f, now_us + FILL_PAUSE_US);
+        bool at_once = f->waited;
+        begin_round(f);
+        if (at_once)
+                ask(f, now_us);
+        else
+                pause_fill(f, now_us);
 }
 
-static void pass_over(struct fill *f, int64_t now_us)
+/* ---- asking --------------------------------------------------------------------------------------------------- */
+
+static bool is_segment(const char *key)
 {
-        node_set_add(&f->tried, f->node);
-        ask(f, now_us);
+        const char *dot = strrchr(key, '.');
+        return dot && strcmp(dot, ".m4s") == 0;
 }
 
-static void on_not_yet(struct fill *f, int64_t now_us)
+static void on_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes);
+
+static int send_fetch(struct fill *f, const struct node_set *not_these, bool second, int64_t now_us)
 {
-        f->was_due = true;
-        if (now_us >= deadline_us(f)) {
-                fail(f, ERR_NOT_YET, now_us);
+        struct object *o = f->object;
+        struct fills *fs = f->fills;
+        struct fetch what = {.offset = o->len, .hops = o->hops};
+        memcpy(what.key, o->key, strlen(o->key));
+        int64_t left_ms = (deadline_us(f) - now_us) / US_PER_MS;
+        what.wait_ms = left_ms <= 0 ? 0 : left_ms < FILL_WAIT_MS ? (uint32_t)left_ms : FILL_WAIT_MS;
+        struct call *c = mem_alloc(sizeof(*c));
+        *c = (struct call){.fills = fs, .fill = f, .asked_us = now_us, .wait_ms = what.wait_ms, .second = second};
+        c->kind = o->len > 0 || is_segment(o->key) ? HEDGE_GROWING : HEDGE_THERE;
+        c->sample = !second && (o->len > 0 || c->kind == HEDGE_THERE);
+        int err = fs->upstream->ops->fetch(fs->upstream, f->stream, not_these, 0, &what, what.wait_ms + FILL_ANSWER_MS,
+                                           &c->node, on_answer, c);
+        if (err) {
+                free(c);
+                return err;
+        }
+        *(second ? &f->second : &f->first) = c;
+        return 0;
+}
+
+/* One node not asked in this round, those that are late last. */
+static void ask(struct fill *f, int64_t now_us)
+{
+        struct fills *fs = f->fills;
+        struct node_set avoided = f->tried;
+        f->raced = f->denied = f->hedged = false;
+        hedge_avoid(&fs->hedge, now_us, &avoided);
+        if (fs->stopping || f->tried.count >= FILL_NODES_MAX ||
+            (send_fetch(f, &avoided, false, now_us) != 0 && send_fetch(f, &f->tried, false, now_us) != 0)) {
+                end_round(f, now_us);
                 return;
         }
-        if (++f->not_yet % 2 == 0) /* another may have what this one lacks */
-                node_set_add(&f->tried, f->node);
-        if (now_us - f->asked_us < (int64_t)f->wait_ms * US_PER_MS / 2)
-                pause_until(f, now_us + FILL_PAUSE_US); /* it did not wait as it should: do not spin */
-        else
-                ask(f, now_us);
+        hedge_earn(&fs->hedge);
+}
+
+/* After a "not yet" the next may well wait as long as it is allowed to. */
+static int64_t overdue_us(const struct fill *f)
+{
+        const struct call *c = f->first;
+        const struct hedge *h = &f->fills->hedge;
+        if (f->not_yet)
+                return c->asked_us + c->wait_ms * US_PER_MS + hedge_after_us(h, HEDGE_THERE);
+        return c->asked_us + hedge_after_us(h, c->kind);
+}
+
+static void ask_second(struct fill *f, int64_t now_us)
+{
+        struct fills *fs = f->fills;
+        struct node_set avoided = f->tried;
+        node_set_add(&avoided, f->first->node);
+        hedge_avoid(&fs->hedge, now_us, &avoided);
+        f->raced = fs->upstream->ops->live(fs->upstream) < 2;
+        if (f->raced)
+                return;
+        if (!hedge_may(&fs->hedge, f->first->node, now_us)) {
+                if (!f->denied)
+                        stats_hedge(HEDGED_DENIED);
+                f->denied = true;
+                return;
+        }
+        f->raced = true;
+        f->hedged = send_fetch(f, &avoided, true, now_us) == 0;
+        if (f->hedged)
+                hedge_spend(&fs->hedge, f->first->node, now_us);
 }
 
 /* ---- an answer ------------------------------------------------------------------------------------------------ */
@@ -154,15 +277,12 @@ static const char *safe_type(const struct fetch_reply *m, const char *key)
         return "application/octet-stream";
 }
 
-static void on_bytes(struct fill *f, const struct fetch_reply *m, struct buf *bytes, int64_t now_us)
+/* Bytes, or the end: what one of the two asked brought first. */
+static void take(struct fill *f, const struct fetch_reply *m, struct buf *bytes, int64_t now_us)
 {
         struct object *o = f->object;
         bool immutable = m->flags & FETCH_IMMUTABLE, complete = m->flags & FETCH_COMPLETE;
         const char *type = safe_type(m, o->key);
-        if (!bytes && !complete) {
-                on_not_yet(f, now_us);
-                return;
-        }
         int err = bytes && o->len + bytes->len > f->fills->cfg.object_max_bytes ? ERR_LIMIT : 0;
         if (!err && bytes)
                 err = cache_append(o, bytes, type, immutable);
@@ -171,7 +291,8 @@ static void on_bytes(struct fill *f, const struct fetch_reply *m, struct buf *by
                 return;
         }
         f->progress_us = now_us;
-        f->not_yet = 0;
+        f->not_yet = false;
+        f->rounds = 0;
         if (!complete) {
                 ask(f, now_us);
                 return;
@@ -180,44 +301,96 @@ static void on_bytes(struct fill *f, const struct fetch_reply *m, struct buf *by
         finish(f);
 }
 
-static void on_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+static void count_hedge(struct fill *f, bool second_won)
 {
-        struct fill *f = arg;
-        int64_t now_us = clock_mono_us();
-        f->asking = false;
-        switch (err ? err : m->status) {
-        case 0:
-                on_bytes(f, m, bytes, now_us);
-                break;
-        case ERR_NOT_YET:
-                on_not_yet(f, now_us);
-                break;
-        case ERR_NOT_FOUND:
-                f->not_found++;
-                if (m->ttl_ms < f->missing_ttl_ms)
-                        f->missing_ttl_ms = m->ttl_ms;
-                pass_over(f, now_us);
-                break;
-        default:
-                log_debug("key=%s offset=%llu error=\"%s\"", f->object->key, (unsigned long long)f->object->len,
-                          err_text(err ? err : m->status));
-                pass_over(f, now_us);
-        }
+        if (f->hedged)
+                stats_hedge(second_won ? HEDGED_WON : HEDGED_LOST);
+        f->hedged = false;
 }
 
-static void ask(struct fill *f, int64_t now_us)
+/* The other is late if it was asked first. */
+static void settle_race(struct fill *f, const struct call *winner, int64_t now_us)
 {
-        struct object *o = f->object;
-        struct fetch what = {.offset = o->len, .hops = o->hops};
-        memcpy(what.key, o->key, strlen(o->key));
-        int64_t left_ms = (deadline_us(f) - now_us) / US_PER_MS;
-        f->wait_ms = what.wait_ms = left_ms <= 0 ? 0 : left_ms < FILL_WAIT_MS ? (uint32_t)left_ms : FILL_WAIT_MS;
-        f->asked_us = now_us;
-        f->asking = true;
-        struct upstream *u = f->fills->upstream;
-        if (f->fills->stopping || f->tried.count == FILL_NODES_MAX ||
-            u->ops->fetch(u, f->stream, &f->tried, 0, &what, what.wait_ms + FILL_ANSWER_MS, &f->node, on_answer, f) != 0)
-                end_round(f, now_us);
+        count_hedge(f, winner->second);
+        if (winner->second && f->first)
+                hedge_late(&f->fills->hedge, f->first->node, now_us);
+        abandon(&f->first);
+        abandon(&f->second);
+}
+
+/* The second one has waited its whole time: the first, asked before it, does not answer at all. */
+static void leave_first(struct fill *f, int64_t now_us)
+{
+        hedge_late(&f->fills->hedge, f->first->node, now_us);
+        node_set_add(&f->tried, f->first->node);
+        abandon(&f->first);
+}
+
+static void take_not_yet(struct fill *f, const struct call *c, int64_t now_us)
+{
+        bool waited = now_us - c->asked_us >= (int64_t)c->wait_ms * US_PER_MS / 2;
+        f->was_due = f->not_yet = true;
+        f->waited |= waited;
+        if (waited && c->second && f->first)
+                leave_first(f, now_us);
+}
+
+/* This node has nothing for us in this round; the other one may still. */
+static void take_no(struct fill *f, const struct call *c, int status, const struct fetch_reply *m, int64_t now_us)
+{
+        node_set_add(&f->tried, c->node);
+        if (status == ERR_NOT_YET) {
+                take_not_yet(f, c, now_us);
+        } else if (status == ERR_NOT_FOUND) {
+                f->not_found++;
+                f->missing_ttl_ms = m->ttl_ms < f->missing_ttl_ms ? m->ttl_ms : f->missing_ttl_ms;
+        } else {
+                log_debug("key=%s offset=%llu error=\"%s\"", f->object->key, (unsigned long long)f->object->len,
+                          err_text(status));
+        }
+        if (is_asking(f))
+                return;
+        count_hedge(f, false);
+        if (f->not_yet && now_us >= deadline_us(f))
+                fail(f, ERR_NOT_YET, now_us);
+        else
+                ask(f, now_us);
+}
+
+static void hear(const struct call *c, int err, bool brings, int64_t now_us)
+{
+        struct hedge *h = &c->fills->hedge;
+        if (err == ERR_TIMEOUT)
+                hedge_late(h, c->node, now_us);
+        else if (err == 0)
+                hedge_heard(h, c->node);
+        if (!brings || !c->sample)
+                return;
+        hedge_sample(h, c->kind, now_us - c->asked_us);
+        metric_set(&stats_upstream_p95[c->kind], hedge_p95_us(h, c->kind));
+}
+
+static void on_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+{
+        struct call *c = arg;
+        struct fill *f = c->fill;
+        int64_t now_us = c->fills->cfg.clock_us();
+        int status = err ? err : m->status;
+        bool brings = status == 0 && (bytes || (m->flags & FETCH_COMPLETE));
+        if (status == 0 && !brings)
+                status = ERR_NOT_YET;
+        stats_fetch(status, f != NULL);
+        hear(c, err, brings, now_us);
+        if (f) {
+                *(c->second ? &f->second : &f->first) = NULL;
+                if (brings) {
+                        settle_race(f, c, now_us);
+                        take(f, m, bytes, now_us);
+                } else {
+                        take_no(f, c, status, m, now_us);
+                }
+        }
+        free(c);
 }
 
 /* ---- /api/streams: every node is asked, the answers are put together -------------------------------------------- */
@@ -225,8 +398,8 @@ static void ask(struct fill *f, int64_t now_us)
 static void on_gathered(void *arg, int err, struct buf *json)
 {
         struct fill *f = arg;
-        int64_t now_us = clock_mono_us();
-        f->asking = false;
+        int64_t now_us = f->fills->cfg.clock_us();
+        f->gathering = false;
         if (!err)
                 err = cache_append(f->object, json, "application/json", false);
         if (err) {
@@ -244,21 +417,28 @@ void fills_tick(struct fills *fs, int64_t now_us)
         for (struct fill *f = fs->first, *next; f; f = next) {
                 next = f->next;
                 cache_expire_waiters(f->object, now_us);
-                if (!f->asking && f->retry_us <= now_us)
+                if (!is_asking(f) && f->retry_us <= now_us)
                         ask(f, now_us);
+                else if (f->first && !f->raced && overdue_us(f) <= now_us)
+                        ask_second(f, now_us);
         }
 }
 
 static void on_timer(uv_timer_t *timer)
 {
-        fills_tick(timer->data, clock_mono_us());
+        struct fills *fs = timer->data;
+        fills_tick(fs, fs->cfg.clock_us());
 }
 
 void fills_open(struct fills **out, uv_loop_t *loop, const struct fill_config *cfg, struct upstream *upstream)
 {
         struct fills *fs = mem_alloc(sizeof(*fs));
         fs->cfg = *cfg;
+        if (!fs->cfg.clock_us)
+                fs->cfg.clock_us = clock_mono_us;
         fs->upstream = upstream;
+        hedge_init(&fs->hedge);
+        fs->random = (uint64_t)clock_wall_us() | 1;
         fs->timer.data = fs;
         int err = uv_timer_init(loop, &fs->timer);
         assert(err == 0);
@@ -269,6 +449,16 @@ void fills_open(struct fills **out, uv_loop_t *loop, const struct fill_config *c
 size_t fills_active(const struct fills *fs)
 {
         return fs->active;
+}
+
+void fills_nodes_changed(struct fills *fs)
+{
+        int64_t now_us = fs->cfg.clock_us();
+        for (struct fill *f = fs->first; f; f = f->next) {
+                int64_t soon_us = now_us + (int64_t)(next_random(fs) % (uint64_t)FILL_SPREAD_US);
+                if (!is_asking(f) && f->no_node_us && soon_us < f->retry_us)
+                        f->retry_us = soon_us;
+        }
 }
 
 void fill_begin(void *arg, struct object *o)
@@ -285,11 +475,11 @@ void fill_begin(void *arg, struct object *o)
         fs->first = f;
         if (fs->active++ == 0)
                 uv_timer_start(&fs->timer, on_timer, FILL_TICK_MS, FILL_TICK_MS);
-        int64_t now_us = clock_mono_us();
+        int64_t now_us = fs->cfg.clock_us();
         if (o->hops >= FETCH_HOPS_MAX || fs->stopping) {
                 fail(f, ERR_CLOSED, now_us);
         } else if (strcmp(o->key, "/api/streams") == 0) {
-                f->asking = true;
+                f->gathering = true;
                 gather_begin(fs->upstream, o->hops, on_gathered, f);
         } else {
                 ask(f, now_us);
@@ -301,8 +491,8 @@ void fills_stop(struct fills *fs)
         fs->stopping = true;
         for (struct fill *f = fs->first, *next; f; f = next) {
                 next = f->next;
-                if (!f->asking)
-                        fail(f, why_late(f), clock_mono_us());
+                if (!is_asking(f))
+                        fail(f, why_late(f), fs->cfg.clock_us());
         }
 }
 

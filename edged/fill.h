@@ -1,15 +1,19 @@
 /* fill.h - fetching an object: one chain of FETCH requests, however many viewers wait for it.
  *
- *   ASKING  a FETCH is under way; what it brings is appended and the next one asks from where it ends
- *   PAUSED  nobody could be asked, or everybody was: again at retry_us
+ *   ASKING  a FETCH is under way; what it brings is appended and the next one asks from where it ends. When its answer is
+ *           overdue (hedge.h) the next node in the stream's order is asked for the same, once: the first that brings
+ *           something is taken, what the other says then is thrown away
+ *   PAUSED  nobody could be asked, or everybody was: again at retry_us, after exponential backoff with full jitter, so that
+ *           objects that failed together are not asked for together
  *   (over)  the object is COMPLETE, MISSING or FAILED
  *
  * A fill belongs to no viewer: it goes on when all of them have left. It ends by itself:
  *   - nothing yet, and nobody asked for the object within hold_us: FAILED (a due segment is never MISSING for that);
  *   - no node to ask for FILL_NO_NODE_US: FAILED;
  *   - begun, and no byte for hold_us: FAILED, readers' connections are cut.
- * A node that fails or says NOT_FOUND is passed over in this round for the next in the stream's order; MISSING is only what
- * every node asked said. Loop thread only. */
+ * A node that fails, or has nothing, or not yet, is passed over in this round for the next in the stream's order: of two
+ * owners one may be behind. MISSING is only what every node asked said. When one of them waited for bytes as long as it was
+ * allowed to, the next round follows at once. Loop thread only. */
 #ifndef EDGED_FILL_H
 #define EDGED_FILL_H
 
@@ -21,19 +25,24 @@
 #define FILL_NODES_MAX 4              /* asked in one round */
 #define FILL_WAIT_MS 500              /* of one FETCH, at most */
 #define FILL_ANSWER_MS 600            /* beyond its wait, a node that has not answered is frozen */
-#define FILL_PAUSE_US (100 * US_PER_MS)
+#define FILL_PAUSE_FIRST_US (25 * US_PER_MS)
+#define FILL_PAUSE_MAX_US (1000 * US_PER_MS)
 #define FILL_NO_NODE_US (1000 * US_PER_MS)
-#define FILL_TICK_MS 25               /* retries and deadlines are looked at this often */
+#define FILL_SPREAD_US (50 * US_PER_MS) /* when a node is there again, who waited for one asks within this */
+#define FILL_TICK_MS 10               /* overdue answers, retries and deadlines are looked at this often */
 
 struct fill_config {
         int64_t hold_us;
         uint64_t object_max_bytes;
+        int64_t (*clock_us)(void); /* NULL: clock_mono_us(); tests have their own */
 };
 
 struct fills;
 
 void fills_open(struct fills **out, uv_loop_t *loop, const struct fill_config *cfg, struct upstream *upstream);
 size_t fills_active(const struct fills *fs);
+/* A node came or went: who had nobody to ask need not wait longer. */
+void fills_nodes_changed(struct fills *fs);
 /* No fill pauses or asks any more: those paused fail now, those asking when their upstream is closed. */
 void fills_stop(struct fills *fs);
 void fills_close(struct fills *fs); /* after fills_stop() and upstream_close(): none is active. Freed by the loop. */
@@ -43,5 +52,9 @@ void fill_begin(void *arg, struct object *o);
 
 /* What the timer does; for tests, with the time of their choice. */
 void fills_tick(struct fills *fs, int64_t now_us);
+
+/* How long to wait after `rounds` rounds in which nobody had anything: from 1 µs to FILL_PAUSE_FIRST_US, doubled each round
+ * up to FILL_PAUSE_MAX_US; where in that, random says. Pure. */
+int64_t fill_pause_us(unsigned rounds, uint64_t random);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "common/err.h"
 #include "common/mem.h"
+#include "edged/stats.h"
 
 #define KEY "/api/streams"
 #define ANSWER_MS 1000
@@ -107,6 +108,7 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
         struct part *p = arg;
         struct gather *g = p->gather;
         bool more = false;
+        stats_fetch(err ? err : m->status, true);
         if (err == 0 && m->status == 0 && (!bytes || p->len + bytes->len <= GATHER_BYTES_MAX)) {
                 size_t len = bytes ? bytes->len : 0;
                 p->data = mem_resize(p->data, p->len + len);

@@ -79,9 +79,8 @@ static struct edge edge;
 
 /* ---- readiness and housekeeping ------------------------------------------------------------------------------- */
 
-static void show_readiness(void *arg)
+static void show_readiness(struct edge *e)
 {
-        struct edge *e = arg;
         if (e->stopping)
                 daemon_ready(&e->daemon, false, "stopping");
         else if (!e->http)
@@ -90,6 +89,14 @@ static void show_readiness(void *arg)
                 daemon_ready(&e->daemon, true, NULL);
         else
                 daemon_ready(&e->daemon, false, "waiting for an origin");
+}
+
+static void on_nodes_changed(void *arg)
+{
+        struct edge *e = arg;
+        show_readiness(e);
+        if (e->fills)
+                fills_nodes_changed(e->fills);
 }
 
 static void on_housekeeping(uv_timer_t *timer)
@@ -187,7 +194,8 @@ static int open_cache(struct edge *e)
         struct cache_ops ops = {.fill = fill_begin, .free_response = free_response};
         enum node_role role = strcmp(c->upstream_role, "edged") == 0 ? ROLE_EDGED : ROLE_ORIGIND;
         mailbox_open(&e->mailbox, e->daemon.loop);
-        int err = upstream_open(&e->upstream, e->daemon.loop, c->origins, role, &e->daemon.self, show_readiness, e);
+        int err = upstream_open(&e->upstream, e->daemon.loop, c->origins, role, &e->daemon.self, on_nodes_changed,
+                                e);
         if (err) {
                 log_error("msg=\"cannot watch the tier above\" error=\"%s\"", err_text(err));
                 return err;

@@ -2,6 +2,9 @@
 
 #include <stddef.h>
 
+#include "common/err.h"
+#include "edged/hedge.h"
+
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 #define STATUSES(X, result)                                                                                            \
@@ -44,6 +47,24 @@ static struct metric fetches[] = {
 #undef X
 };
 
+static struct metric hedges[] = {
+#define X(word, text)                                                                                                  \
+        {.name = "edged_hedges_total",                                                                                 \
+         .type = METRIC_COUNTER,                                                                                       \
+         .help = "Second FETCH requests, to another node than one that is slow to answer",                             \
+         .labels = "result=\"" text "\""},
+        STATS_HEDGES(X)
+#undef X
+};
+
+#define P95(kind)                                                                                                      \
+        {.name = "edged_upstream_p95_seconds",                                                                         \
+         .type = METRIC_GAUGE,                                                                                         \
+         .help = "Recent 95th percentile of how long the tier above takes to answer; 0: too few answers yet",          \
+         .labels = "kind=\"" kind "\"",                                                                                \
+         .scale = 1e-6}
+struct metric stats_upstream_p95[HEDGE_KINDS] = {[HEDGE_THERE] = P95("there"), [HEDGE_GROWING] = P95("growing")};
+
 struct metric stats_cache_bytes = {.name = "edged_cache_bytes", .type = METRIC_GAUGE, .help = "Bytes of cached objects"};
 struct metric stats_cache_objects = {.name = "edged_cache_objects", .type = METRIC_GAUGE, .help = "Objects in the cache"};
 struct metric stats_evicted = {
@@ -67,6 +88,8 @@ void stats_register(void)
         metrics_register(requests, COUNT(requests));
         metrics_register(closed, COUNT(closed));
         metrics_register(fetches, COUNT(fetches));
+        metrics_register(hedges, COUNT(hedges));
+        metrics_register(stats_upstream_p95, HEDGE_KINDS);
         metrics_register(&stats_cache_bytes, 1);
         metrics_register(&stats_cache_objects, 1);
         metrics_register(&stats_evicted, 1);
@@ -91,9 +114,20 @@ void stats_close(enum stats_close why)
         metric_add(&closed[why], 1);
 }
 
-void stats_fetch(enum stats_fetch what)
+void stats_fetch(int status, bool wanted)
 {
+        enum stats_fetch what = status == 0               ? wanted ? FETCHED_OK : FETCHED_SPARE
+                                : status == ERR_NOT_YET   ? FETCHED_NOT_YET
+                                : status == ERR_NOT_FOUND ? FETCHED_NOT_FOUND
+                                : status == ERR_FULL      ? FETCHED_FULL
+                                : status == ERR_PROTO     ? FETCHED_BAD
+                                                          : FETCHED_LOST;
         metric_add(&fetches[what], 1);
+}
+
+void stats_hedge(enum stats_hedge what)
+{
+        metric_add(&hedges[what], 1);
 }
 
 const char *stats_result_text(enum stats_result result)

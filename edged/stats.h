@@ -2,6 +2,8 @@
 #ifndef EDGED_STATS_H
 #define EDGED_STATS_H
 
+#include <stdbool.h>
+
 #include "common/metrics.h"
 
 #define STATS_RESULTS(X) X(HIT, "hit") X(MISS, "miss") X(JOINED, "joined") X(STALE, "stale") X(LOCAL, "local")
@@ -31,7 +33,8 @@ enum stats_close {
 
 /* What became of one FETCH to the tier above. */
 #define STATS_FETCHES(X)                                                                                               \
-        X(OK, "ok") X(NOT_YET, "not_yet") X(NOT_FOUND, "not_found") X(FULL, "full") X(LOST, "lost") X(BAD, "bad")
+        X(OK, "ok") X(NOT_YET, "not_yet") X(NOT_FOUND, "not_found") X(FULL, "full") X(LOST, "lost") X(BAD, "bad")      \
+        X(SPARE, "spare") /* good, but another node's answer was there first */
 
 enum stats_fetch {
 #define X(name, text) FETCHED_##name,
@@ -40,14 +43,29 @@ enum stats_fetch {
         FETCHES
 };
 
+/* What became of a second FETCH for the same bytes (hedge.h). */
+#define STATS_HEDGES(X)                                                                                                \
+        X(WON, "won")       /* its answer was taken */                                                                 \
+        X(LOST, "lost")     /* the first one's was, or neither had anything */                                         \
+        X(DENIED, "denied") /* not sent: over the budget */
+
+enum stats_hedge {
+#define X(name, text) HEDGED_##name,
+        STATS_HEDGES(X)
+#undef X
+        HEDGES
+};
+
 extern struct metric stats_cache_bytes, stats_cache_objects, stats_evicted, stats_clients, stats_held, stats_aborted_fills,
         stats_served;
+extern struct metric stats_upstream_p95[]; /* by enum hedge_kind; µs */
 extern struct histogram stats_request_seconds;
 
 void stats_register(void);
 void stats_request(enum stats_result result, unsigned status, int64_t us);
 void stats_close(enum stats_close why);
-void stats_fetch(enum stats_fetch what);
+void stats_fetch(int status, bool wanted); /* 0 or ERR_*; not wanted: another answer was there first */
+void stats_hedge(enum stats_hedge what);
 const char *stats_result_text(enum stats_result result);
 const char *stats_close_text(enum stats_close why);
 

@@ -8,7 +8,6 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/peers.h"
-#include "edged/stats.h"
 
 struct tier {
         struct upstream base;
@@ -57,24 +56,12 @@ static int judge(const struct asked *a, nng_msg *msg, struct fetch_reply *m)
         return m->status == 0 && m->offset != a->offset ? ERR_PROTO : 0;
 }
 
-static void count(int err, const struct fetch_reply *m)
-{
-        int what = err ? err : m->status;
-        stats_fetch(what == 0                  ? FETCHED_OK
-                    : what == ERR_NOT_YET      ? FETCHED_NOT_YET
-                    : what == ERR_NOT_FOUND    ? FETCHED_NOT_FOUND
-                    : what == ERR_FULL         ? FETCHED_FULL
-                    : what == ERR_PROTO        ? FETCHED_BAD
-                                               : FETCHED_LOST);
-}
-
 static void on_reply(void *arg, int err, nng_msg *msg)
 {
         struct asked *a = arg;
         struct fetch_reply m = {0};
         if (err == 0)
                 err = judge(a, msg, &m);
-        count(err, &m);
         if (err == ERR_PROTO)
                 log_warn("msg=\"the tier above sent an answer that cannot be\" error=\"%s\"", err_text(err));
         struct buf *bytes = NULL;

@@ -101,6 +101,17 @@ static inline void fake_answer_error(struct fake_call *c, int err)
         c->done(c->arg, err, NULL, NULL);
 }
 
+/* The fills' time is the real one and what the test adds to it. */
+static int64_t fake_ahead_us;
+static inline int64_t fake_clock_us(void)
+{
+        return clock_mono_us() + fake_ahead_us;
+}
+static inline void fake_wait(int64_t us)
+{
+        fake_ahead_us += us;
+}
+
 struct fake_edge {
         uv_loop_t loop;
         struct mailbox mailbox;
@@ -112,10 +123,11 @@ struct fake_edge {
 static inline void fake_edge_open(struct fake_edge *e, uint64_t nodes, size_t budget, unsigned fills_max, int64_t hold_us,
                                   void (*free_response)(void *))
 {
-        struct fill_config fc = {.hold_us = hold_us, .object_max_bytes = 8 << 20};
+        struct fill_config fc = {.hold_us = hold_us, .object_max_bytes = 8 << 20, .clock_us = fake_clock_us};
         struct cache_config cc = {.budget_bytes = budget, .fills_max = fills_max};
         struct cache_ops ops = {.fill = fill_begin, .free_response = free_response};
         memset(e, 0, sizeof(*e));
+        fake_ahead_us = 0;
         uv_loop_init(&e->loop);
         mailbox_open(&e->mailbox, &e->loop);
         e->upstream = mem_alloc(sizeof(*e->upstream));

@@ -100,8 +100,10 @@ static void test_a_failed_node_makes_not_found_doubtful(void **state)
         fake_answer_error(last(&e), ERR_TIMEOUT);
         fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
         assert_int_equal(look(o).state, OBJECT_FILLING); /* the one that failed may have it */
-        fills_tick(e.fills, clock_mono_us() + FILL_PAUSE_US);
+        fills_tick(e.fills, clock_mono_us() + FILL_PAUSE_FIRST_US);
         assert_int_equal(e.upstream->count, 3);
+        assert_int_equal(last(&e)->node, 2); /* the one that did not answer is asked last now */
+        fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
         assert_int_equal(last(&e)->node, 1);
         fake_answer_bytes(last(&e), "abc", 3, FETCH_COMPLETE, 1000, "video/mp4");
         assert_int_equal(look(o).state, OBJECT_COMPLETE);
@@ -135,12 +137,12 @@ static void test_a_segment_that_is_due_is_held_and_never_missing(void **state)
         struct object *o = get(&e, key);
         fake_answer_status(last(&e), ERR_NOT_YET, 0); /* at once: it must not be asked in a tight circle */
         assert_int_equal(e.upstream->count, 1);
-        fills_tick(e.fills, clock_mono_us() + FILL_PAUSE_US);
+        fills_tick(e.fills, clock_mono_us() + FILL_PAUSE_FIRST_US);
         assert_int_equal(e.upstream->count, 2);
         fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
         assert_int_equal(look(o).state, OBJECT_FILLING); /* it was due a moment ago */
         atomic_store(&o->wanted_us, clock_mono_us() - HOLD_US); /* as if nobody had asked for hold_us */
-        fills_tick(e.fills, clock_mono_us() + FILL_PAUSE_US);
+        fills_tick(e.fills, clock_mono_us() + 2 * FILL_PAUSE_FIRST_US);
         fake_answer_status(last(&e), ERR_NOT_YET, 0);
         struct object_view v = look(o);
         assert_int_equal(v.state, OBJECT_FAILED);
