@@ -1,7 +1,10 @@
 #include "common/clock.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
+
+#define LOOK_EVERY_US (100 * US_PER_MS)
 
 static int64_t read_clock(clockid_t id)
 {
@@ -10,7 +13,10 @@ static int64_t read_clock(clockid_t id)
         return ts.tv_sec * US_PER_S + ts.tv_nsec / 1000;
 }
 
-int64_t clock_wall_us(void)
+/* offset: wall − monotonic. looked: when it was last compared; whoever moves it on compares. 0: not yet. */
+static _Atomic int64_t offset, looked;
+
+int64_t clock_real_us(void)
 {
         return read_clock(CLOCK_REALTIME);
 }
@@ -18,6 +24,47 @@ int64_t clock_wall_us(void)
 int64_t clock_mono_us(void)
 {
         return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t clock_slew(int64_t offset_us, int64_t target_us, int64_t elapsed_us)
+{
+        int64_t error_us = target_us - offset_us, most_us = elapsed_us * CLOCK_SLEW_PPM / 1000000;
+        if (error_us > CLOCK_LEAP_US)
+                return target_us;
+        if (error_us > most_us)
+                error_us = most_us;
+        else if (error_us < -most_us)
+                error_us = -most_us;
+        return offset_us + error_us;
+}
+
+/* Before main(), so that no two threads begin at once. */
+__attribute__((constructor)) static void begin(void)
+{
+        int64_t mono_us = clock_mono_us();
+        atomic_store(&offset, clock_real_us() - mono_us);
+        atomic_store(&looked, mono_us);
+}
+
+static void follow(int64_t mono_us)
+{
+        int64_t since_us = atomic_load_explicit(&looked, memory_order_relaxed);
+        if (mono_us - since_us < LOOK_EVERY_US || !atomic_compare_exchange_strong(&looked, &since_us, mono_us))
+                return;
+        int64_t now_us = atomic_load(&offset);
+        atomic_store(&offset, clock_slew(now_us, clock_real_us() - mono_us, mono_us - since_us));
+}
+
+int64_t clock_wall_us(void)
+{
+        int64_t mono_us = clock_mono_us();
+        follow(mono_us);
+        return mono_us + atomic_load_explicit(&offset, memory_order_relaxed);
+}
+
+int64_t clock_offset_us(void)
+{
+        return clock_wall_us() - clock_real_us();
 }
 
 char *clock_iso(char *dst, size_t cap, int64_t wall_us)

@@ -1,5 +1,14 @@
-/* clock.h - the two clocks. Wall time is for what other machines see (epochs, manifests, logs) and may be stepped by NTP;
- * monotonic time is for deadlines and intervals. Microseconds. Any thread. Pure code takes the time as an argument. */
+/* clock.h - the clocks. Microseconds. Any thread, without a lock. Pure code takes the time as an argument.
+ *
+ *   clock_wall_us()  what media lives by (epochs, availability, /time): the same on all machines as far as their clocks
+ *                    agree, but never stepped. It is the system's clock as it was when the process started and monotonic
+ *                    time since then, slewed towards the system's clock by CLOCK_SLEW_PPM at most. When NTP or a person
+ *                    steps the system's clock, no media time and no availability moves at once.
+ *   clock_real_us()  the system's clock as it is: for the time stamps of log lines
+ *   clock_mono_us()  deadlines and intervals
+ *
+ * A machine that was asleep, or came up without the time, may be minutes behind; slewing would take days then. The wall
+ * clock leaps forwards over more than CLOCK_LEAP_US at once (players see slate for that time, as is true), and never back. */
 #ifndef COMMON_CLOCK_H
 #define COMMON_CLOCK_H
 
@@ -9,8 +18,18 @@
 #define US_PER_MS INT64_C(1000)
 #define US_PER_S INT64_C(1000000)
 
-int64_t clock_wall_us(void); /* since 1970-01-01T00:00:00Z */
+#define CLOCK_SLEW_PPM 500 /* far below what the timeline follows (TIMELINE_SLEW_PPM), as much as NTP's own slewing */
+#define CLOCK_LEAP_US (60 * US_PER_S)
+
+int64_t clock_wall_us(void); /* since 1970-01-01T00:00:00Z; stands still for 50 µs now and then, never goes back further */
+int64_t clock_real_us(void); /* likewise */
 int64_t clock_mono_us(void);
+
+/* How far the wall clock is ahead of the system's now. 0 but for the time after the system's clock was stepped. */
+int64_t clock_offset_us(void);
+
+/* Pure: where (wall − monotonic) goes from offset_us in elapsed_us, when the system's clock says that it ought to be target_us. */
+int64_t clock_slew(int64_t offset_us, int64_t target_us, int64_t elapsed_us);
 
 /* "2026-01-31T12:34:56.789Z" into dst, cut to cap. Returns dst. */
 #define CLOCK_ISO_MAX 32

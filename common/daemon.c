@@ -21,6 +21,8 @@
 #endif
 
 #define TICK_MS 1000
+#define CLOCK_OFF_US (250 * US_PER_MS) /* so far from the system's clock is worth a line */
+#define CLOCK_AGREES_US (20 * US_PER_MS)
 
 struct impl {
         uv_loop_t loop;
@@ -28,11 +30,17 @@ struct impl {
         uv_timer_t tick, deadline;
         struct admin *admin;
         bool stopping, exiting;
+        bool clock_off; /* and it was told */
 };
 
 static char build_labels[160];
 static struct metric build_info[] = {
         {.name = "freshet_build_info", .type = METRIC_GAUGE, .help = "Version and role of this process; always 1."},
+};
+
+static struct metric clock_metric[] = {
+        {.name = "freshet_clock_offset_seconds", .type = METRIC_GAUGE, .scale = 1e-6,
+         .help = "How far media's wall clock is ahead of the system's, which was stepped."},
 };
 
 /* ---- signals ---------------------------------------------------------------------------------------------------- */
@@ -90,10 +98,26 @@ static void on_hangup(uv_signal_t *handle, int signum)
                 d->reloaded(d->arg);
 }
 
+/* A step of the system's clock is told once, and again when it has been followed. */
+static void watch_clock(struct impl *m)
+{
+        int64_t offset_us = clock_offset_us();
+        bool off = llabs(offset_us) > (m->clock_off ? CLOCK_AGREES_US : CLOCK_OFF_US);
+        metric_set(&clock_metric[0], offset_us);
+        if (off && !m->clock_off)
+                log_warn("offset_ms=%lld msg=\"the system's clock was stepped: media time goes on as before and follows it by "
+                         "%d ppm\"", (long long)(offset_us / US_PER_MS), CLOCK_SLEW_PPM);
+        else if (!off && m->clock_off)
+                log_info("offset_ms=%lld msg=\"media time and the system's clock agree again\"",
+                         (long long)(offset_us / US_PER_MS));
+        m->clock_off = off;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
         struct impl *m = ((struct daemon *)timer->data)->impl;
         admin_tick(m->admin);
+        watch_clock(m);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
@@ -146,6 +170,7 @@ static void open_admin(struct daemon *d)
         build_info[0].labels = build_labels;
         metric_set(&build_info[0], 1);
         metrics_register(build_info, 1);
+        metrics_register(clock_metric, 1);
         int err = admin_open(&m->admin, d->config->bind, (int)d->config->admin_port);
         if (err == 0)
                 return;

@@ -46,7 +46,7 @@ void log_line(enum log_level level, const char *fmt, ...)
         if (!log_enabled(level))
                 return;
         char line[LINE_MAX_BYTES], ts[CLOCK_ISO_MAX];
-        int n = snprintf(line, sizeof(line), "ts=%s level=%s node=%s ", clock_iso(ts, sizeof(ts), clock_wall_us()),
+        int n = snprintf(line, sizeof(line), "ts=%s level=%s node=%s ", clock_iso(ts, sizeof(ts), clock_real_us()),
                          level_names[level], node);
         va_list ap;
         va_start(ap, fmt);

@@ -3,5 +3,5 @@ common_SRCS := common/admin.c common/buf.c common/bytes.c common/clock.c common/
                common/ring.c common/rpc_client.c common/rpc_server.c common/rpc_fault.c common/rpc_gate.c
 common_PKGS := libuv jansson libmicrohttpd libxxhash
 common_LDLIBS := -lnng
-common_UNIT := buf bytes config daemon log mailbox metrics peers ring rpc
+common_UNIT := buf bytes clock config daemon log mailbox metrics peers ring rpc
 common_FUZZ := config
