@@ -67,6 +67,13 @@ static void on_stop_signal(uv_signal_t *handle, int signum)
 {
         struct daemon *d = handle->data;
         struct impl *m = d->impl;
+        if (m->stopping && d->hurry && !m->exiting) {
+                void (*hurry)(void *arg) = d->hurry;
+                d->hurry = NULL;
+                log_info("signal=%d msg=\"a second signal: stopping sooner\"", signum);
+                hurry(d->arg);
+                return;
+        }
         if (m->stopping) {
                 log_error("signal=%s msg=\"a second signal: ending at once\"", strsignal(signum));
                 _exit(1);

@@ -3,7 +3,7 @@
  *   main():  daemon_init()  →  open sockets  →  daemon_ready(true)  →  daemon_run()  →  daemon_fini()
  *
  * SIGTERM and SIGINT call stop() once on the loop; the daemon finishes what it must and calls daemon_exit(). A second
- * signal, or drain_ms and STOP_DEADLINE_MS, end the process with status 1. SIGHUP reloads the configuration and calls reloaded().
+ * signal (a third, if there is hurry()), or drain_ms and STOP_DEADLINE_MS, end the process with status 1. SIGHUP reloads the configuration and calls reloaded().
  * SIGPIPE is ignored. */
 #ifndef COMMON_DAEMON_H
 #define COMMON_DAEMON_H
@@ -20,6 +20,7 @@ struct daemon {
         uv_loop_t *loop;
         struct node_identity self;
         int64_t drain_ms; /* how long stop() may wait for others, on top of the deadline; set before daemon_run() */
+        void (*hurry)(void *arg); /* what a second signal calls, before a third ends the process; may be NULL; likewise */
         /* … private below */
         const char *program;
         const struct config_key *keys;

@@ -44,11 +44,11 @@ static int rank(json_t *stream)
         return strcmp(state, "live") == 0 ? 2 : strcmp(state, "slate") == 0 ? 1 : 0;
 }
 
+/* The newer session; of one and the same, live before ended: an origin that nobody writes to ends a session by itself. */
 static bool is_better(json_t *a, json_t *b)
 {
-        if (rank(a) != rank(b))
-                return rank(a) > rank(b);
-        return strcmp(text_of(a, "started"), text_of(b, "started")) > 0;
+        int newer = strcmp(text_of(a, "started"), text_of(b, "started"));
+        return newer ? newer > 0 : rank(a) > rank(b);
 }
 
 static void take_list(json_t *by_id, struct buf *list)

@@ -32,6 +32,7 @@ struct http {
         struct site *site;
         int port;
         unsigned started;
+        atomic_bool draining;
         struct http_thread threads[];
 };
 
@@ -263,8 +264,16 @@ static enum MHD_Result skip_body(struct client *c, size_t *len)
         return MHD_NO;
 }
 
-/* MHD calls it when the headers are read, for each piece of a body, then until there is an answer. An answer in the first
- * call would make MHD close the connection: that is wanted only where a body is announced that nobody will read. */
+/* An answer in MHD's first call says Connection: close. That is wanted where a body is announced that nobody will read, and
+ * when we are leaving. */
+static bool closes_after(struct client *c)
+{
+        return atomic_load_explicit(&c->http->draining, memory_order_relaxed) ||
+               (c->method == METHOD_OTHER &&
+                (header(c, MHD_HTTP_HEADER_CONTENT_LENGTH) || header(c, MHD_HTTP_HEADER_TRANSFER_ENCODING)));
+}
+
+/* MHD calls it when the headers are read, for each piece of a body, then until there is an answer. */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *target, const char *method,
                                   const char *version, const char *body, size_t *body_len, void **request)
 {
@@ -274,10 +283,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         if (!*request) {
                 *request = c;
                 begin_request(c, connection, target, method);
-                if (c->method == METHOD_OTHER &&
-                    (header(c, MHD_HTTP_HEADER_CONTENT_LENGTH) || header(c, MHD_HTTP_HEADER_TRANSFER_ENCODING)))
-                        return answer(c);
-                return MHD_YES;
+                return closes_after(c) ? answer(c) : MHD_YES;
         }
         if (*body_len > 0)
                 return skip_body(c, body_len);
@@ -438,6 +444,11 @@ void http_sweep(struct http *h, int64_t now_us)
                         log_info("msg=\"closed viewers' connections\" reason=%s count=%u",
                                  stats_close_text((enum stats_close)why), closed[why]);
         }
+}
+
+void http_drain(struct http *h)
+{
+        atomic_store(&h->draining, true);
 }
 
 void http_quiesce(struct http *h)

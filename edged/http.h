@@ -1,7 +1,7 @@
 /* http.h - the viewers' side: N libmicrohttpd daemons, each one epoll thread, that share one port by SO_REUSEPORT.
  *
- *   http_open → … http_sweep() about once a second … → http_quiesce → (until http_busy() is 0, or enough is enough)
- *   → cache_stop_waiting → http_close
+ *   http_open → … http_sweep() about once a second … → http_drain → (a while) → http_quiesce → (until http_busy() is 0,
+ *   or enough is enough) → cache_stop_waiting → http_close
  *
  * All calls on the loop thread. Requests are answered on MHD's threads: what is in the cache at once, what is being
  * fetched by suspending the connection until the loop thread wakes it (cache.h). */
@@ -28,6 +28,7 @@ struct http_config {
 int http_open(struct http **out, const struct http_config *cfg, struct cache *cache, struct site *site);
 int http_port(const struct http *h);
 void http_sweep(struct http *h, int64_t now_us);
+void http_drain(struct http *h);   /* everybody is served, but who asks is told to connect anew, which leads elsewhere */
 void http_quiesce(struct http *h); /* no new connections */
 size_t http_busy(struct http *h);
 void http_close(struct http *h); /* cache_stop_waiting() was called; blocks until the threads have ended */

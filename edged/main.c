@@ -20,7 +20,6 @@
 #include "edged/upstream.h"
 
 #define HOUSEKEEPING_MS 1000
-#define DRAIN_MAX_US (5 * US_PER_S) /* answers under way may take this long after SIGTERM */
 #define DRAIN_LOOK_MS 20
 #define FILLS_MAX 4096
 #define FILES_BESIDE_VIEWERS 512 /* descriptors for nng, libuv, the listeners */
@@ -31,6 +30,7 @@ struct config {
         char *origins, *upstream_role;
         int64_t cache_bytes, object_max_bytes, http_threads, connections_max;
         int64_t hold_ms, header_deadline_ms, idle_ms, min_rate_bytes_s;
+        int64_t drain_ms, finish_ms;
         char *web_root;
 };
 
@@ -55,6 +55,9 @@ static const struct config_key keys[] = {
         INT(header_deadline_ms, "10000", 100, 600000, "ms", "a new connection must have sent its request by then"),
         INT(idle_ms, "30000", 1000, 600000, "ms", "a connection without a request is closed after this"),
         INT(min_rate_bytes_s, "2000", 0, 1 << 30, "bytes/s", "who reads an answer more slowly is closed"),
+        INT(drain_ms, "3000", 0, 600000, "ms",
+            "SIGTERM: new viewers are still served for so long, while load balancers see /readyz fail"),
+        INT(finish_ms, "5000", 0, 600000, "ms", "after that: answers under way may take so long"),
         {.name = "web_root", .type = CONFIG_STRING, .offset = offsetof(struct config, web_root), .default_value = "",
          .min = 0, .max = 4095, .unit = "", .help = "folder of the web pages; empty: share/freshet/web or build/web"},
         {.name = NULL},
@@ -71,8 +74,8 @@ struct edge {
         struct http *http;
         struct site *site;
         uv_timer_t housekeeping, drain;
-        int64_t drain_until_us;
-        bool stopping;
+        enum { RUNNING, DRAINING, FINISHING } phase;
+        int64_t phase_until_us;
 };
 
 static struct edge edge;
@@ -81,7 +84,7 @@ static struct edge edge;
 
 static void show_readiness(struct edge *e)
 {
-        if (e->stopping)
+        if (e->phase != RUNNING)
                 daemon_ready(&e->daemon, false, "stopping");
         else if (!e->http)
                 daemon_ready(&e->daemon, false, "starting");
@@ -109,7 +112,7 @@ static void on_housekeeping(uv_timer_t *timer)
         e->daemon.self.load_permille = load > 1000 ? 1000 : (uint32_t)load;
 }
 
-/* ---- the end: refuse new viewers, let answers finish, wake who waits, close from the outside in -------------------- */
+/* ---- the end: look gone, refuse new viewers, let answers finish, wake who waits, close from the outside in ----------- */
 
 static void close_everything(struct edge *e)
 {
@@ -126,10 +129,21 @@ static void close_everything(struct edge *e)
         daemon_exit(&e->daemon, 0);
 }
 
+static void finish_answers(struct edge *e)
+{
+        e->phase = FINISHING;
+        e->phase_until_us = clock_mono_us() + e->config.finish_ms * US_PER_MS;
+        log_info("msg=\"no new viewers\" clients=%lld held=%lld", (long long)metric_get(&stats_clients),
+                 (long long)metric_get(&stats_held));
+        http_quiesce(e->http);
+}
+
 static void on_drain(uv_timer_t *timer)
 {
         struct edge *e = timer->data;
-        if (http_busy(e->http) > 0 && clock_mono_us() < e->drain_until_us)
+        if (e->phase == DRAINING && clock_mono_us() >= e->phase_until_us)
+                finish_answers(e);
+        if (e->phase == DRAINING || (http_busy(e->http) > 0 && clock_mono_us() < e->phase_until_us))
                 return;
         uv_timer_stop(timer);
         uv_timer_stop(&e->housekeeping);
@@ -139,13 +153,21 @@ static void on_drain(uv_timer_t *timer)
 static void on_stop(void *arg)
 {
         struct edge *e = arg;
-        log_info("msg=stopping clients=%lld", (long long)metric_get(&stats_clients));
-        e->stopping = true;
+        log_info("msg=stopping clients=%lld drain_ms=%lld", (long long)metric_get(&stats_clients),
+                 (long long)e->config.drain_ms);
+        e->phase = DRAINING;
+        e->phase_until_us = clock_mono_us() + e->config.drain_ms * US_PER_MS;
         e->daemon.self.draining = true;
         show_readiness(e);
-        http_quiesce(e->http);
-        e->drain_until_us = clock_mono_us() + DRAIN_MAX_US;
+        http_drain(e->http);
         uv_timer_start(&e->drain, on_drain, 0, DRAIN_LOOK_MS);
+}
+
+/* A second SIGTERM ends the phase that is. */
+static void on_hurry(void *arg)
+{
+        struct edge *e = arg;
+        e->phase_until_us = 0;
 }
 
 /* ---- the beginning -------------------------------------------------------------------------------------------- */
@@ -230,6 +252,8 @@ int main(int argc, char **argv)
         struct edge *e = &edge;
         stats_register();
         daemon_init(&e->daemon, "edged", ROLE_EDGED, keys, &e->config, argc, argv, on_stop, NULL, e);
+        e->daemon.drain_ms = e->config.drain_ms + e->config.finish_ms;
+        e->daemon.hurry = on_hurry;
         e->site = site_open(e->config.web_root);
         if (open_cache(e) != 0 || open_sockets(e) != 0)
                 return 1;

@@ -74,7 +74,7 @@ def start_edge(directory):
     fake, http, admin = free_port(), free_port(), free_port()
     origin = subprocess.Popen([TOP / "build/release/tools/fake_fetch", "--port", str(fake)], stdout=subprocess.DEVNULL)
     sets = {"id": "edge-bench", "http_port": http, "fetch_port": free_port(), "admin_port": admin, "http_threads": 1,
-            "origins": f"127.0.0.1:{fake}", "log_level": "warn"}
+            "origins": f"127.0.0.1:{fake}", "log_level": "warn", "drain_ms": 0}
     with open(directory / "edge.log", "wb") as log:
         edge = subprocess.Popen([TOP / "bin/edged", *(w for k, v in sets.items() for w in ("--set", f"{k}={v}"))], stderr=log)
     base = f"http://127.0.0.1:{http}"

@@ -66,7 +66,7 @@ class Tier:
 
     def edge(self, *above, name="edge-1", **settings):
         http, fetch, admin = free_port(), free_port(), free_port()
-        settings = {"id": name, "http_port": http, "fetch_port": fetch, "admin_port": admin, "http_threads": 2,
+        settings = {"id": name, "http_port": http, "fetch_port": fetch, "admin_port": admin, "http_threads": 2, "drain_ms": 0,
                     "origins": ",".join(a.address for a in above), **settings}
         sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         edge = Process([os.path.join(BIN, "edged"), *sets], f"{self.dir}/{name}.log")
@@ -222,6 +222,23 @@ def test_sigterm_lets_answers_finish_and_exits_with_0(tier):
         assert edge.process.wait(20) == 0
         assert {f.result().body for f in flowing} == {body_of(100000)}
         assert {f.result().status for f in held} == {200}
+
+
+def test_an_edge_that_leaves_serves_until_load_balancers_have_seen_it(tier):
+    edge = tier.edge(tier.origin(), drain_ms=60000)
+    path = edge.url + "/live/whole_1000/s/v720/1.m4s"
+    assert "connection" not in request(path).headers
+    edge.signal(signal.SIGTERM)
+    wait_until(lambda: request(edge.admin + "/readyz").status == 503, "/readyz fails")
+    for _ in range(3):
+        answer = request(path)
+        assert answer.status == 200 and answer.body == body_of(1000) and answer.headers["connection"] == "close"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        flowing = pool.submit(request, edge.url + "/live/grow_100000_5_300/s/v720/1.m4s")
+        wait_until(lambda: metric(edge, "edged_held_requests") >= 1, "a request under way")
+        edge.signal(signal.SIGTERM)  # a second one: no more waiting for load balancers
+        assert edge.process.wait(20) == 0
+        assert flowing.result().body == body_of(100000)
 
 
 def test_sigterm_is_not_held_up_by_what_never_comes(tier):

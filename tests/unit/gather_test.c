@@ -19,24 +19,38 @@ static char *merged(const char *const *lists, size_t count)
         return text;
 }
 
-static void test_a_stream_of_two_origins_is_listed_once_and_live_wins(void **state)
+#define A(state, started) "{\"id\":\"a\",\"state\":\"" state "\",\"started\":\"" started "\"}"
+#define LIST(streams) "{\"streams\":[" streams "]}"
+
+static void same_both_ways(const char *x, const char *y, const char *expected)
 {
-        (void)state;
-        const char *lists[] = {"{\"streams\":[{\"id\":\"a\",\"state\":\"ended\",\"started\":\"2\"},{\"id\":\"b\",\"state\":\"live\"}]}",
-                               "{\"streams\":[{\"id\":\"a\",\"state\":\"live\",\"started\":\"1\"}]}"};
-        char *text = merged(lists, 2);
-        assert_string_equal(text, "{\"streams\":[{\"id\":\"a\",\"state\":\"live\",\"started\":\"1\"},{\"id\":\"b\",\"state\":\"live\"}]}");
+        const char *xy[] = {x, y}, *yx[] = {y, x};
+        char *text = merged(xy, 2);
+        assert_string_equal(text, expected);
+        free(text);
+        text = merged(yx, 2);
+        assert_string_equal(text, expected);
         free(text);
 }
 
-static void test_the_later_of_two_ended_sessions_wins(void **state)
+static void test_a_stream_of_two_origins_is_listed_once_and_live_wins(void **state)
 {
         (void)state;
-        const char *lists[] = {"{\"streams\":[{\"id\":\"a\",\"state\":\"ended\",\"started\":\"2\"}]}",
-                               "{\"streams\":[{\"id\":\"a\",\"state\":\"ended\",\"started\":\"3\"}]}"};
+        same_both_ways(LIST(A("live", "2")), LIST(A("ended", "2")), LIST(A("live", "2")));
+        same_both_ways(LIST(A("live", "2")), LIST(A("slate", "2")), LIST(A("live", "2")));
+        same_both_ways(LIST(A("slate", "2")), LIST(A("ended", "2")), LIST(A("slate", "2")));
+        const char *lists[] = {LIST(A("live", "2") ",{\"id\":\"b\"}"), LIST(A("live", "2"))};
         char *text = merged(lists, 2);
-        assert_string_equal(text, "{\"streams\":[{\"id\":\"a\",\"state\":\"ended\",\"started\":\"3\"}]}");
+        assert_string_equal(text, LIST(A("live", "2") ",{\"id\":\"b\"}"));
         free(text);
+}
+
+static void test_the_newest_session_wins_whatever_an_origin_that_missed_it_says(void **state)
+{
+        (void)state;
+        same_both_ways(LIST(A("live", "2")), LIST(A("ended", "3")), LIST(A("ended", "3")));
+        same_both_ways(LIST(A("live", "2")), LIST(A("live", "3")), LIST(A("live", "3")));
+        same_both_ways(LIST(A("ended", "2")), LIST(A("ended", "3")), LIST(A("ended", "3")));
 }
 
 static void test_what_is_no_list_is_left_out(void **state)
@@ -108,7 +122,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_stream_of_two_origins_is_listed_once_and_live_wins),
-                cmocka_unit_test(test_the_later_of_two_ended_sessions_wins),
+                cmocka_unit_test(test_the_newest_session_wins_whatever_an_origin_that_missed_it_says),
                 cmocka_unit_test(test_what_is_no_list_is_left_out),
                 cmocka_unit_test(test_every_node_is_asked_and_a_lost_one_does_not_matter),
                 cmocka_unit_test(test_without_an_answer_it_fails),

@@ -750,6 +750,51 @@ static void test_stopping_wakes_who_waits_and_cuts_nothing_that_flows(void **sta
         close_fixture(&f);
 }
 
+static void test_who_asks_an_edge_that_leaves_is_answered_and_told_to_connect_anew(void **state)
+{
+        (void)state;
+        static const char *const targets[] = {SEGMENT, "/live/cam/s1/v720/8.m4s", "/time", "/", "/live/none/manifest.mpd/x"};
+        struct fixture f;
+        struct viewer v[5], held, fresh;
+        int one = 1;
+        open_fixture(&f, 20 * US_PER_S);
+        warm(&f, SEGMENT, "abc", 3);
+        for (int i = 0; i < 5; i++) { /* connections that were kept */
+                viewer_open(&v[i], &f);
+                ask(&f, &v[i], "GET", SEGMENT, "");
+                assert_null(header_of(&v[i], "Connection"));
+        }
+        http_drain(f.http);
+        for (int i = 0; i < 5; i++) {
+                viewer_ask(&v[i], "GET", targets[i], "");
+                if (i == 1) {
+                        until(&f, is_asked, NULL);
+                        fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_COMPLETE | FETCH_IMMUTABLE, 0, "video/mp4");
+                }
+                until(&f, has_answer, &v[i]);
+                if (i != 1) { /* one that had to wait is told so the next time */
+                        assert_string_equal(header_of(&v[i], "Connection"), "close");
+                        until(&f, is_closed, &v[i]);
+                }
+                viewer_close(&v[i]);
+        }
+        viewer_open(&fresh, &f); /* load balancers have not seen it yet */
+        ask(&f, &fresh, "GET", SEGMENT, "");
+        assert_int_equal(fresh.status, 200);
+        assert_string_equal(header_of(&fresh, "Connection"), "close");
+        viewer_close(&fresh);
+        viewer_open(&held, &f);
+        viewer_ask(&held, "GET", "/live/cam/s1/v720/9.m4s", "");
+        until(&f, is_asked, NULL);
+        until(&f, is_held, &one);
+        fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_COMPLETE | FETCH_IMMUTABLE, 0, "video/mp4");
+        until(&f, has_answer, &held);
+        assert_int_equal(held.status, 200);
+        assert_int_equal(held.body_len, 3);
+        viewer_close(&held);
+        close_fixture(&f);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -769,6 +814,7 @@ int main(void)
                 cmocka_unit_test(test_pages_have_types_tags_and_a_small_form),
                 cmocka_unit_test(test_those_who_hold_us_up_are_closed_and_others_are_not),
                 cmocka_unit_test(test_stopping_wakes_who_waits_and_cuts_nothing_that_flows),
+                cmocka_unit_test(test_who_asks_an_edge_that_leaves_is_answered_and_told_to_connect_anew),
         };
         log_set_level(LOG_ERROR);
         return cmocka_run_group_tests(tests, NULL, NULL);
