@@ -1,0 +1,315 @@
+#include "originD/copy_track.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "originD/mend.h"
+#include "originD/stats.h"
+
+#define HOLES_MAX 600 /* segments that nobody wrote, one after the other */
+
+static struct track *mine(const struct copy_track *c)
+{
+        return session_track(c->s, c->theirs->name);
+}
+
+static void over(struct copy_track *c, int status)
+{
+        buf_unref(&c->piece);
+        c->done(c->arg, status);
+}
+
+static void failed(struct copy_track *c, int status)
+{
+        stat_add(STAT_REPAIR_FAILED, 1);
+        over(c, status);
+}
+
+static void ask_media(struct copy_track *c, const char *file, uint64_t offset, peer_fetched *done)
+{
+        struct fetch m = {.offset = offset, .hops = FETCH_HOPS_MAX}; /* what it has itself */
+        snprintf(m.key, sizeof(m.key), "/live/%s/%s/%s/%s", c->s->stream, c->s->id, c->theirs->name, file);
+        int rc = c->stopping ? ERR_CANCELED : c->link->ops->fetch(c->link, c->peer, &m, done, c);
+        if (rc)
+                over(c, rc);
+}
+
+/* ---- chunks ------------------------------------------------------------------------------------------------------- */
+
+static void ask_segment(struct copy_track *c);
+
+/* The next chunk of the piece, up to its mdat; 0: there is no whole one. */
+static size_t next_chunk(const struct copy_track *c)
+{
+        struct reader r;
+        struct box b;
+        const uint8_t *from = c->piece->data + c->at;
+        reader_init(&r, from, c->piece->len - c->at);
+        while (box_next(&r, &b) > 0)
+                if (b.type == BOX_TYPE('m', 'd', 'a', 't'))
+                        return (size_t)(r.p - from);
+        return 0;
+}
+
+static void append_next(struct copy_track *c);
+
+static void appended(struct chunk_append *a, int status)
+{
+        struct copy_track *c = (struct copy_track *)((char *)a - offsetof(struct copy_track, append));
+        size_t len = a->bytes->len;
+        buf_unref(&a->bytes);
+        if (status == ERR_NOSPACE)
+                store_no_space(c->store);
+        if (status == ERR_ORDER || status == ERR_FENCED) { /* a writer was faster, or a newer one is here */
+                over(c, 0);
+        } else if (status) {
+                failed(c, status);
+        } else {
+                c->at += len;
+                c->bytes += a->again ? 0 : len;
+                c->piece_moved = true;
+                c->brought |= !a->again;
+                append_next(c);
+        }
+}
+
+static uint8_t chunk_of(const struct chunk_info *info, uint32_t segment, uint32_t timescale)
+{
+        uint64_t place = (info->start_ticks + 1) * CHUNKS_PER_SEGMENT / timescale, first = eras_place(segment, 0);
+        uint64_t k = place > first ? place - first : 0;
+        return (uint8_t)(k < CHUNKS_PER_SEGMENT ? k : CHUNKS_PER_SEGMENT - 1);
+}
+
+/* Sends the piece's next chunk into the log. false: none is left that the facts speak of. */
+static bool append_chunk(struct copy_track *c, struct track *t, size_t len)
+{
+        struct chunk_info info;
+        const uint8_t *from = c->piece->data + c->at;
+        if (box_chunk_parse(from, len, &t->init, &info)) {
+                failed(c, ERR_PROTO);
+                return true;
+        }
+        uint8_t chunk = chunk_of(&info, c->segment, t->init.timescale);
+        const struct era *era = eras_at(&c->theirs->eras, eras_place(c->segment, chunk));
+        if (!era || eras_place(c->segment, chunk) >= c->end_place)
+                return false;
+        bool last = c->piece_last && c->at + len == c->piece->len;
+        c->append = (struct chunk_append){.segment = c->segment, .chunk = chunk, .flags = last ? PUT_LAST : 0, .copied = true,
+                                          .start_us = box_ticks_to_us(info.start_ticks, t->init.timescale),
+                                          .generation = era->generation, .bytes = buf_slice(c->piece, c->at, len), .done = appended};
+        chunk_log_append(t->log, &c->append);
+        return true;
+}
+
+static void segment_over(struct copy_track *c)
+{
+        c->segments++;
+        stat_add(STAT_REPAIRED_SEGMENTS, 1);
+        c->segment++;
+        ask_segment(c);
+}
+
+static void append_next(struct copy_track *c)
+{
+        struct track *t = mine(c);
+        size_t len = next_chunk(c);
+        if (c->stopping || !t || !t->log) {
+                over(c, ERR_CANCELED);
+                return;
+        }
+        if (len) {
+                if (!append_chunk(c, t, len))
+                        over(c, 0);
+                return;
+        }
+        bool rest = c->at < c->piece->len;
+        buf_unref(&c->piece);
+        if (!c->piece_moved)
+                failed(c, ERR_PROTO);
+        else if (c->piece_last && !rest)
+                segment_over(c);
+        else
+                ask_segment(c);
+}
+
+static void on_segment(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+{
+        struct copy_track *c = arg;
+        int status = err ? err : m->status;
+        if (status == ERR_NOT_YET) {
+                over(c, 0);
+        } else if (status == ERR_NOT_FOUND && c->holes++ < HOLES_MAX) { /* there too */
+                c->segment++;
+                ask_segment(c);
+        } else if (status) {
+                failed(c, status);
+        } else if (!bytes) {
+                if (m->flags & FETCH_COMPLETE)
+                        c->segment++;
+                if (m->flags & FETCH_COMPLETE)
+                        ask_segment(c);
+                else
+                        over(c, 0);
+        } else {
+                c->holes = 0;
+                c->piece = buf_ref(bytes);
+                c->at = 0;
+                c->piece_moved = false;
+                c->piece_last = m->flags & FETCH_COMPLETE;
+                append_next(c);
+        }
+}
+
+static void ask_segment(struct copy_track *c)
+{
+        struct track *t = mine(c);
+        struct segment_view v;
+        char file[24];
+        if (!t || !t->log || t->log->ended) {
+                over(c, ERR_CANCELED);
+                return;
+        }
+        if (eras_place(c->segment, 0) >= c->end_place) {
+                over(c, 0);
+                return;
+        }
+        uint64_t offset = chunk_log_segment(t->log, c->segment, &v) ? v.len_bytes : 0;
+        snprintf(file, sizeof(file), "%" PRIu32 ".m4s", c->segment);
+        ask_media(c, file, offset, on_segment);
+}
+
+/* ---- a track: cut, take over the eras, then its chunks ------------------------------------------------------------ */
+
+static void begin_segments(struct copy_track *c)
+{
+        const struct track *t = mine(c);
+        if (!t || !t->log) {
+                over(c, ERR_CANCELED);
+                return;
+        }
+        const struct index *ix = &t->log->index;
+        const struct index_row *last = ix->count ? &ix->rows[ix->count - 1] : NULL;
+        if (last)
+                c->segment = last->segment + index_complete(ix, last);
+        else if (c->theirs->eras.count)
+                c->segment = (uint32_t)(c->theirs->eras.list[0].place / CHUNKS_PER_SEGMENT);
+        else
+                c->segment = c->theirs->first_segment;
+        ask_segment(c);
+}
+
+static void adopted(struct session_wait *w, int status)
+{
+        struct copy_track *c = (struct copy_track *)w;
+        if (status)
+                failed(c, status);
+        else
+                begin_segments(c);
+}
+
+static void adopt_eras(struct copy_track *c)
+{
+        struct track *t = mine(c);
+        uint64_t place;
+        if (!t || !t->log) {
+                over(c, ERR_CANCELED);
+        } else if (!eras_part(&t->eras, &c->theirs->eras, c->end_place, &place)) {
+                begin_segments(c);
+        } else if (!chunk_log_idle(t->log)) { /* a writer's first chunk may be on its way there */
+                over(c, ERR_FULL);
+        } else {
+                eras_adopt(&t->eras, &c->theirs->eras, place);
+                session_save(c->s, &c->wait, false, adopted);
+        }
+}
+
+static void cut_back(void *arg, int status)
+{
+        struct copy_track *c = arg;
+        struct track *t = mine(c);
+        if (status || !t) {
+                failed(c, status ? status : ERR_CANCELED);
+                return;
+        }
+        stat_add(STAT_STORED_BYTES, (int64_t)t->log->index.file_bytes - (int64_t)c->uncut_bytes);
+        eras_cut(&t->eras, eras_place(c->lack.cut_segment, 0));
+        adopt_eras(c);
+}
+
+static void track_added(void *arg, int status)
+{
+        struct copy_track *c = arg;
+        if (status)
+                failed(c, status);
+        else
+                adopt_eras(c);
+}
+
+static void on_init(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+{
+        struct copy_track *c = arg;
+        int status = err ? err : m->status;
+        if (status || !bytes) {
+                failed(c, status ? status : ERR_PROTO);
+                return;
+        }
+        const struct peer_track *t = c->theirs;
+        struct put p = {.flags = PUT_INIT, .segment = t->first_segment, .start_us = t->start_us, .bandwidth = t->bandwidth,
+                        .fps_milli = t->fps_milli, .bytes = bytes->data, .len = (uint32_t)bytes->len};
+        strcpy(p.track, t->name);
+        session_add_track(c->s, &p, track_added, c);
+}
+
+/* Nothing of the track is on its way any more: all of it goes, its init segment may be another writer's too. */
+static void drop(struct session_wait *w, int status)
+{
+        struct copy_track *c = (struct copy_track *)w;
+        struct track *t = mine(c);
+        if (status || (t && !t->log)) {
+                failed(c, status ? status : ERR_CANCELED);
+                return;
+        }
+        if (t)
+                mend_drop_track(c->s, t);
+        ask_media(c, "init.mp4", 0, on_init);
+}
+
+static void tell_cut(struct copy_track *c, struct track *t)
+{
+        const struct index *ix = &t->log->index;
+        uint32_t last = ix->count ? ix->rows[ix->count - 1].segment : 0;
+        log_warn("session=%s stream=%s track=%s peer=%s msg=\"cut back: another writer's bytes stand there\" segment=%u last=%u",
+                 c->s->id, c->s->stream, t->name, c->peer, c->lack.cut_segment, last);
+        for (size_t i = 0; i < ix->count; i++)
+                stat_add(STAT_CUT_SEGMENTS, ix->rows[i].segment >= c->lack.cut_segment);
+}
+
+void copy_track_start(struct copy_track *c)
+{
+        struct track *t = mine(c);
+        buf_unref(&c->piece);
+        c->end_place = eras_place(c->theirs->next_segment, c->theirs->next_chunk);
+        c->holes = 0;
+        if (!t) {
+                ask_media(c, "init.mp4", 0, on_init);
+        } else if (!t->log || t->log->cutting || t->log->ended) {
+                over(c, ERR_FULL);
+        } else if (!c->lack.cut) {
+                adopt_eras(c);
+        } else {
+                tell_cut(c, t);
+                c->uncut_bytes = t->log->index.file_bytes;
+                c->brought = true;
+                if (!t->eras.count || eras_place(c->lack.cut_segment, 0) <= t->eras.list[0].place) {
+                        chunk_log_fence(t->log);
+                        session_save(c->s, &c->wait, true, drop);
+                } else {
+                        chunk_log_cut(t->log, c->lack.cut_segment, cut_back, c);
+                }
+        }
+}

@@ -1,0 +1,40 @@
+/* copy_track.h - copies what one track lacks from another origin: cut what the other's newer writers replaced, take over the
+ * eras, then segment after segment from the own end on.
+ *
+ * The owner fills in the first part and calls copy_track_start(); done() comes once, later or from inside the call; then it
+ * may be started for the next track. Loop thread only. */
+#ifndef ORIGIND_COPY_TRACK_H
+#define ORIGIND_COPY_TRACK_H
+
+#include "originD/compare.h"
+#include "originD/peer_link.h"
+
+struct copy_track {
+        struct session_wait wait; /* first: session_save() gives it back */
+        struct chunk_append append;
+        struct store *store;
+        struct peer_link *link;
+        const char *peer;
+        struct session *s; /* pinned by the owner */
+        const struct peer_track *theirs; /* its eras end where its chunks do */
+        struct track_lack lack;
+        void (*done)(void *arg, int status); /* 0: all that `theirs` speaks of is here, or a writer was faster */
+        void *arg;
+        bool stopping; /* set at any time: over as soon as what is under way is back */
+
+        bool brought; /* something changed; these three add up from track to track */
+        uint64_t segments, bytes;
+
+        /* private */
+        uint64_t end_place;   /* so far `theirs` goes */
+        uint32_t segment;
+        struct buf *piece;    /* what was fetched of it */
+        size_t at;
+        bool piece_last, piece_moved;
+        unsigned holes;       /* one after the other */
+        uint64_t uncut_bytes; /* of the file, before the cut */
+};
+
+void copy_track_start(struct copy_track *c);
+
+#endif
