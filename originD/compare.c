@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/clock.h"
+
 struct track_lack compare_track(const struct session *s, const struct track *mine, const struct peer_track *theirs)
 {
         uint64_t theirs_end = eras_place(theirs->next_segment, theirs->next_chunk), place;
@@ -52,7 +54,8 @@ enum compare_end compare_end(const struct session *s, const struct peer_session 
 
 bool compare_lacks(struct session *s, const struct peer_session *theirs, bool exact)
 {
-        bool written = s->state == SESSION_LIVE && s->claimed && !theirs->ended;
+        bool written = s->state == SESSION_LIVE && s->claimed && !theirs->ended &&
+                       clock_mono_us() - s->heard_mono_us < COMPARE_SILENT_US;
         return compare_end(s, theirs) != END_SAME || theirs->generation > s->generation ||
                any_lacks(s, theirs, written && !exact ? COMPARE_LAG_US : 0);
 }

@@ -1,4 +1,4 @@
-/* compare.h - what this origin lacks of a session that another one has. Pure.
+/* compare.h - what this origin lacks of a session that another one has.
  *
  * As far as the eras of two copies are the same so are their bytes. Where they part one gives way, from the beginning of
  * that segment on: the one whose newest chunk is of the older generation, as in CLAIM; then the one that is older at that
@@ -9,7 +9,8 @@
 
 #include "originD/peer_list.h"
 
-#define COMPARE_LAG_US 1000000 /* so much behind, a session that is written to here is in step */
+#define COMPARE_LAG_US 1000000    /* so much behind, a session that is written to here is in step, */
+#define COMPARE_SILENT_US 2000000 /* unless its writer has not been heard for so long */
 
 struct track_lack {
         bool lacks; /* there is something to copy */

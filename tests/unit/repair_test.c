@@ -352,13 +352,31 @@ static bool same_files(const char *id, const char *track)
 
 static bool all_same(const char *id)
 {
-        return at(&a, id) && at(&b, id) && same_files(id, "v720") && !session_busy(at(&a, id)) && !session_busy(at(&b, id));
+        return at(&a, id) && at(&b, id) && !session_busy(at(&a, id)) && !session_busy(at(&b, id)) && same_files(id, "v720");
+}
+
+static void show(const struct node *n, const struct session *s)
+{
+        fprintf(stderr, "%s: state=%d generation=%u node=%s claimed=%d", n->id, s->state, s->generation, s->node, s->claimed);
+        for (size_t i = 0; i < s->tracks[0].eras.count; i++)
+                fprintf(stderr, " era=%llu/%u/%s", (unsigned long long)s->tracks[0].eras.list[i].place,
+                        s->tracks[0].eras.list[i].generation, s->tracks[0].eras.list[i].node);
+        fprintf(stderr, " end=%llu bytes=%llu busy=%d\n", (unsigned long long)track_end_place(s, &s->tracks[0]),
+                (unsigned long long)track_facts(s, &s->tracks[0]).file_bytes, session_busy(s));
+}
+
+static void differ(const char *id)
+{
+        show(&a, at(&a, id));
+        show(&b, at(&b, id));
+        fail_msg("the origins do not come to have the same");
 }
 
 static void until_same(const char *id)
 {
         for (int64_t end = clock_mono_us() + 20 * US_PER_S; !all_same(id);) {
-                assert_true(clock_mono_us() < end);
+                if (clock_mono_us() > end)
+                        differ(id);
                 uv_run(&loop, UV_RUN_ONCE);
         }
 }
@@ -574,6 +592,180 @@ static void test_a_recording_that_retention_removed_does_not_come_back(void **st
         assert_int_equal(b.fetches, before + 1); /* the list, and nothing else */
 }
 
+/* ---- whatever happens --------------------------------------------------------------------------------------------- */
+
+#define SEEDS 20 /* more: SEEDS=n, from SEED=n on */
+static uint64_t random_state;
+
+static unsigned pick(unsigned n)
+{
+        random_state ^= random_state << 13;
+        random_state ^= random_state >> 7;
+        random_state ^= random_state << 17;
+        return (unsigned)(random_state >> 11) % n;
+}
+
+/* A writer as transcoderd is one: it goes on where the best of those that are up ends, and is written to where it is in step. */
+struct source {
+        uint32_t generation;
+        unsigned place; /* of its next chunk */
+        bool alive;
+};
+
+static uint64_t end_of(const struct session *s)
+{
+        return track_end_place(s, &s->tracks[0]);
+}
+
+static bool open_here(struct node *n)
+{
+        struct session *s = n->repair ? at(n, "S1") : NULL;
+        return s && s->state == SESSION_LIVE && !s->ending && s->track_count && s->tracks[0].log;
+}
+
+/* false: fenced there, or the session is not open. */
+static bool try_join(struct node *n, uint32_t generation, const char *name)
+{
+        struct claim c = {.stream = "cam", .session = "S1", .epoch_us = 5000000, .grace_ms = 30000, .flags = CLAIM_JOIN,
+                          .generation = generation};
+        struct waited x = {.done = false};
+        struct session *s;
+        strcpy(c.node, name);
+        if (store_claim(&n->store, &c, &s))
+                return false;
+        session_claim(s, &c, &x.w, waited);
+        until(&x.done);
+        return true;
+}
+
+static void new_writer(struct source *w)
+{
+        struct node *nodes[] = {&a, &b};
+        struct session *best = NULL;
+        uint32_t generation = 0;
+        char name[16];
+        for (int i = 0; i < 2; i++) {
+                if (!open_here(nodes[i]))
+                        continue;
+                struct session *s = at(nodes[i], "S1");
+                uint32_t x = session_written_generation(s), y = best ? session_written_generation(best) : 0;
+                generation = s->generation > generation ? s->generation : generation;
+                if (!best || x > y || (x == y && end_of(s) > end_of(best)))
+                        best = s;
+        }
+        *w = (struct source){.alive = best != NULL, .generation = generation + 1};
+        snprintf(name, sizeof(name), "t%u", w->generation);
+        for (int i = 0; i < 2 && best; i++)
+                w->alive &= !open_here(nodes[i]) || try_join(nodes[i], w->generation, name);
+        if (w->alive)
+                w->place = (unsigned)end_of(best); /* as the answer to its claim says */
+}
+
+static void write_one(struct source *w, struct node *n)
+{
+        struct session *s = open_here(n) ? at(n, "S1") : NULL;
+        char name[16];
+        snprintf(name, sizeof(name), "t%u", w->generation);
+        if (s && (s->generation != w->generation || !s->claimed))
+                w->alive &= try_join(n, w->generation, name);
+        if (!w->alive || !s || !open_here(n) || s->generation != w->generation || end_of(s) != w->place)
+                return;
+        struct appended x = {.a = {.segment = w->place / 5, .chunk = (uint8_t)(w->place % 5), .generation = w->generation,
+                                   .start_us = w->place * INT64_C(200000), .done = appended}};
+        x.a.bytes = fmp4_video_chunk(w->place / 5, w->place % 5, 40 + w->generation);
+        chunk_log_append(s->tracks[0].log, &x.a);
+        until(&x.done);
+        buf_unref(&x.a.bytes);
+}
+
+static void write_some(struct source *w)
+{
+        for (unsigned left = 1 + pick(9); left && w->alive; left--) {
+                uint64_t before = (open_here(&a) ? end_of(at(&a, "S1")) : 0) + (open_here(&b) ? end_of(at(&b, "S1")) : 0);
+                write_one(w, pick(2) ? &a : &b);
+                write_one(w, &a);
+                write_one(w, &b);
+                w->place += before != (open_here(&a) ? end_of(at(&a, "S1")) : 0) + (open_here(&b) ? end_of(at(&b, "S1")) : 0);
+        }
+}
+
+static void step(struct source *w)
+{
+        struct node *n = pick(2) ? &a : &b;
+        switch (pick(8)) {
+        case 0:
+                new_writer(w);
+                break;
+        case 1:
+                if (n->repair && n->other->repair)
+                        stop(n);
+                break;
+        case 2: /* both are down for a while */
+                if (n->repair)
+                        stop(n);
+                break;
+        case 3:
+        case 4:
+                if (!n->repair)
+                        start(n);
+                break;
+        case 5: /* they do not see each other */
+                n->up = !n->up && n->repair;
+                if (n->other->repair)
+                        repair_peers_changed(n->other->repair);
+                break;
+        case 6:
+                n->max_bytes = pick(3) ? 0 : 200 + pick(3000);
+                break;
+        default:
+                for (unsigned i = pick(30); i; i--)
+                        uv_run(&loop, UV_RUN_NOWAIT);
+        }
+        write_some(w);
+}
+
+static void check_whole(struct node *n)
+{
+        const struct session *s = at(n, "S1");
+        const struct index *ix = &s->tracks[0].log->index;
+        assert_int_equal(ix->samples, ix->end_ticks / 3600); /* nothing is missing, nothing is there twice */
+        assert_int_equal(ix->start_ticks, 0);
+        const struct eras *e = &s->tracks[0].eras;
+        for (size_t i = 1; i < e->count; i++)
+                assert_true(e->list[i - 1].generation < e->list[i].generation);
+}
+
+static void test_whatever_happens_both_end_up_with_the_same(void **state)
+{
+        (void)state;
+        struct node *nodes[] = {&a, &b};
+        uint64_t seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : 1;
+        for (uint64_t n = getenv("SEEDS") ? strtoull(getenv("SEEDS"), NULL, 10) : SEEDS; n; n--, seed++) {
+                struct source w = {.generation = 1, .place = 5, .alive = true};
+                random_state = seed * UINT64_C(0x9e3779b97f4a7c15);
+                both(5, 5);
+                for (int i = 0; i < 40; i++)
+                        step(&w);
+                for (int i = 0; i < 2; i++) {
+                        if (!nodes[i]->repair)
+                                start(nodes[i]);
+                        nodes[i]->up = true;
+                        nodes[i]->max_bytes = 0;
+                }
+                repair_peers_changed(a.repair);
+                repair_peers_changed(b.repair);
+                for (int i = 0; i < 2; i++) /* its writer is gone */
+                        if (at(nodes[i], "S1"))
+                                at(nodes[i], "S1")->heard_mono_us -= 3 * US_PER_S;
+                fprintf(stderr, "seed=%llu generations=%u chunks=%u\n", (unsigned long long)seed, w.generation, w.place);
+                until_same("S1");
+                check_whole(&a);
+                check_whole(&b);
+                teardown(state);
+                setup(state);
+        }
+}
+
 /* ---- on a viewer's behalf ----------------------------------------------------------------------------------------- */
 
 struct question {
@@ -647,6 +839,7 @@ int main(void)
                 CASE(test_a_writer_and_repair_that_meet_lose_and_double_nothing),
                 CASE(test_who_waits_for_a_session_is_told_when_it_was_compared_and_copied),
                 CASE(test_a_recording_that_retention_removed_does_not_come_back),
+                CASE(test_whatever_happens_both_end_up_with_the_same),
                 CASE(test_what_is_lacking_is_asked_at_the_peer_for_a_viewer),
                 CASE(test_nothing_is_told_before_the_peers_were_compared_with),
         };
