@@ -138,7 +138,7 @@ static void count_refusal(struct claims *cl, const struct put *m, int status)
         stat_add(refusal(status), 1);
         if (status == ERR_NOSPACE)
                 store_no_space(cl->store);
-        if (status == ERR_NOSPACE || status == ERR_FENCED || status == ERR_ORDER) /* the writer's to deal with */
+        if (status == ERR_NOSPACE || status == ERR_FENCED || status == ERR_ORDER || status == ERR_NOT_YET) /* the writer's */
                 log_debug("session=%s track=%s msg=\"PUT refused\" segment=%u chunk=%u error=\"%s\"", m->session, m->track,
                           m->segment, m->chunk, err_text(status));
         else
@@ -198,7 +198,7 @@ static void put_compared(struct repair_wait *w, int status)
         else if (!status && p->append.generation != s->generation)
                 put_done(p, ERR_FENCED);
         else if (status)
-                put_done(p, ERR_ORDER);
+                put_done(p, status);
         else
                 chunk_log_append(t->log, &p->append);
 }

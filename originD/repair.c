@@ -125,7 +125,7 @@ static void start_copies(struct repair *r);
 static bool being_looked_at(const struct repair *r, const char *id)
 {
         for (const struct lack *l = r->lacks; l; l = l->next)
-                if (strcmp(l->id, id) == 0 && (l->copy || l->exact))
+                if (strcmp(l->id, id) == 0 && (l->copy || (l->exact && !l->not_before_us))) /* and has not failed since */
                         return true;
         return false;
 }
@@ -140,7 +140,7 @@ static void answer_waits(struct repair *r, bool all)
                 todo = w->next;
                 bool over = !being_looked_at(r, w->session);
                 if (all || over || now >= w->deadline_us) {
-                        w->done(w, all ? ERR_CANCELED : over ? 0 : ERR_TIMEOUT);
+                        w->done(w, all ? ERR_CANCELED : over ? 0 : ERR_NOT_YET);
                 } else {
                         w->next = r->waits;
                         r->waits = w;

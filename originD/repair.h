@@ -23,12 +23,12 @@
 
 struct repair;
 
-/* Somebody who waits until a session was compared with every peer and what it lacked is here. */
+/* Somebody who waits until a session was compared with every peer, and what it lacked is here or cannot be got. */
 struct repair_wait {
         struct repair_wait *next;
         char session[SESSION_ID_MAX + 1];
         int64_t deadline_us;
-        void (*done)(struct repair_wait *w, int status); /* 0, ERR_TIMEOUT, ERR_CANCELED; owns w again */
+        void (*done)(struct repair_wait *w, int status); /* 0; ERR_NOT_YET: it takes longer; ERR_CANCELED; owns w again */
 };
 
 void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, void (*settled)(void *arg), void *arg);

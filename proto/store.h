@@ -82,7 +82,8 @@ int put_decode(struct reader *r, struct put *m);
 struct put_reply {
         int8_t status; /* 0 stored; ERR_FENCED; ERR_ORDER: next_* say what is expected; ERR_NOSPACE; ERR_CONFLICT;
                           ERR_NOT_FOUND: no such session or track here, or it was not claimed since this origin started:
-                          join it again; ERR_CANCELED: stopping */
+                          join it again; ERR_NOT_YET: what comes before it is on its way from another origin, send it
+                          again; ERR_CANCELED: stopping */
         uint32_t next_segment;
         uint8_t next_chunk;
         int64_t end_us; /* of the track after this */

@@ -34,7 +34,7 @@ struct node {
         struct node *other;
         unsigned fetches, fail_after; /* FETCHes that are answered; 0: all */
         uint32_t max_bytes;           /* of one answer */
-        bool frozen;                  /* answers nothing */
+        bool frozen;                  /* answers nothing: that is known after 2 s */
 };
 
 static uv_loop_t loop;
@@ -104,8 +104,9 @@ static int link_fetch(struct peer_link *l, const char *id, const struct fetch *w
         x->timer.data = x;
         under_way++;
         x->lost = to->fail_after && ++to->fetches >= to->fail_after;
-        if (x->lost) {
-                uv_timer_start(&x->timer, deliver, 0, 0);
+        if (x->lost || to->frozen) {
+                x->lost = true;
+                uv_timer_start(&x->timer, deliver, to->frozen ? 2000 : 0, 0);
                 return 0;
         }
         x->r = (struct serve_request){.offset = what->offset, .wait_ms = what->wait_ms, .hops = what->hops, .from_node = true,
@@ -571,6 +572,33 @@ static void test_who_waits_for_a_session_is_told_when_it_was_compared_and_copied
         assert_false(repair_wait(a.repair, at(&a, "S1"), &w, woken)); /* nobody could have it */
 }
 
+static void told(struct repair_wait *w, int status)
+{
+        snprintf(w->session, sizeof(w->session), "%d", status);
+}
+
+static void test_who_waits_is_not_held_for_ever_by_a_peer_that_fails_or_does_not_answer(void **state)
+{
+        (void)state;
+        struct repair_wait w;
+        char text[16];
+        both(5, 12);
+        b.fail_after = 1;
+        assert_true(repair_wait(a.repair, at(&a, "S1"), &w, told));
+        while (strcmp(w.session, "S1") == 0)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_string_equal(w.session, "0"); /* it cannot be got now */
+        b.frozen = true;
+        assert_true(repair_wait(a.repair, at(&a, "S1"), &w, told));
+        while (strcmp(w.session, "S1") == 0)
+                uv_run(&loop, UV_RUN_ONCE);
+        snprintf(text, sizeof(text), "%d", ERR_NOT_YET);
+        assert_string_equal(w.session, text);
+        b.frozen = false;
+        b.fail_after = 0;
+        until_same("S1");
+}
+
 static void test_a_recording_that_retention_removed_does_not_come_back(void **state)
 {
         (void)state;
@@ -838,6 +866,7 @@ int main(void)
                 CASE(test_a_session_that_goes_on_elsewhere_is_live_again),
                 CASE(test_a_writer_and_repair_that_meet_lose_and_double_nothing),
                 CASE(test_who_waits_for_a_session_is_told_when_it_was_compared_and_copied),
+                CASE(test_who_waits_is_not_held_for_ever_by_a_peer_that_fails_or_does_not_answer),
                 CASE(test_a_recording_that_retention_removed_does_not_come_back),
                 CASE(test_whatever_happens_both_end_up_with_the_same),
                 CASE(test_what_is_lacking_is_asked_at_the_peer_for_a_viewer),
