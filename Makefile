@@ -49,7 +49,7 @@ CFLAGS ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -fno-strict-aliasing -pthread
 LDFLAGS += $(SANFLAGS) -pthread
 
-.PHONY: all daemons web pages-deps tools units unit check check-long bench fuzz fuzz-build fuzz-corpus lint clean install up demo
+.PHONY: all daemons web pages-deps tools units unit check check-long check-faults bench fuzz fuzz-build fuzz-corpus lint clean install up demo
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -157,6 +157,12 @@ check-long:
 	@deploy/install-deps --test
 	@tests/check --long
 
+# Every fault of tests/fault, in a row; FRESHET_FAULT_SEED repeats the random ones.
+check-faults:
+	@deploy/install-deps --test
+	@$(MAKE) -s --no-print-directory all tools
+	@tests/check --long faults
+
 # bench-NAME runs tests/bench/NAME (any executable, an extension is allowed)
 BENCHES := $(sort $(basename $(notdir $(shell find tests/bench -maxdepth 1 -type f -executable 2>/dev/null))))
 bench: $(BENCHES:%=bench-%)
@@ -204,7 +210,7 @@ lint:
 	    -Wpointer-arith -Wmissing-prototypes -Wvla $$f; done
 	shellcheck .ci/run deploy/install-deps
 	python3 -c 'import ast, sys; [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' \
-	    deploy/local deploy/demo tests/check tests/run-units tests/system/*.py
+	    deploy/local deploy/demo tests/check tests/run-units tests/system/*.py tests/fault/*.py
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/freshet/web

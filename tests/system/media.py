@@ -12,11 +12,12 @@ AUDIO_RATE = 48000
 BEEP_S = 0.05
 
 
-def make_stamped(path, fps, seconds, size="640x360", more=(), audio=True):
-    """A file of numbered frames (tests/tools/stamp.c), and a beep at each whole second. fps is a string, "30000/1001"."""
+def make_stamped(path, fps, seconds, size="640x360", more=(), audio=True, sound=None):
+    """A file of numbered frames (tests/tools/stamp.c), and a beep at each whole second, or another source of sound in ffmpeg's
+    words. fps is a string, "30000/1001"."""
     frames = int(Fraction(fps) * seconds)
     picture = [STAMP, "write", "--size", size, "--fps", fps, "--frames", str(frames)]
-    sound = f"aevalsrc='0.7*sin(2*PI*1000*t)*lt(mod(t,1),{BEEP_S})':s={AUDIO_RATE}:c=stereo"
+    sound = sound or f"aevalsrc='0.7*sin(2*PI*1000*t)*lt(mod(t,1),{BEEP_S})':s={AUDIO_RATE}:c=stereo"
     encode = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y",
               "-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", size, "-framerate", fps, "-i", "-"]
     if audio:
