@@ -11,6 +11,7 @@
 #include "common/mem.h"
 #include "edged/gather.h"
 #include "edged/hedge.h"
+#include "edged/newest.h"
 #include "edged/path.h"
 #include "edged/stats.h"
 
@@ -45,6 +46,7 @@ struct fill {
         unsigned not_found;    /* answers in this round */
         bool waited;           /* in this round a node waited for bytes as long as it might */
         bool not_yet;          /* said since there last were bytes */
+        bool takes_old;        /* nobody has a newer session's manifest (newest.h) */
         bool was_due;          /* some node said NOT_YET, ever: it is not MISSING */
         unsigned rounds;       /* for nothing, one after the other */
         uint32_t missing_ttl_ms;
@@ -54,6 +56,7 @@ struct fills {
         struct fill_config cfg;
         struct upstream *upstream;
         struct hedge hedge;
+        struct newest newest;
         struct fill *first;
         size_t active;
         bool stopping;
@@ -357,6 +360,22 @@ static void take_no(struct fill *f, const struct call *c, int status, const stru
                 ask(f, now_us);
 }
 
+/* A manifest that names a session before the one this stream had already: as good as none, unless it is all there is. */
+static bool is_behind(struct fill *f, const struct fetch_reply *m, const struct buf *bytes)
+{
+        char session[SESSION_ID_MAX + 1];
+        struct newest *n = &f->fills->newest;
+        if (!bytes || f->object->len > 0 || (m->flags & FETCH_IMMUTABLE) || !stream_id_valid(f->stream) ||
+            !newest_find(bytes->data, bytes->len, session))
+                return false;
+        if (!f->takes_old && newest_is_old(n, f->stream, session)) {
+                f->takes_old = f->waited = true; /* in the next round, which follows at once */
+                return true;
+        }
+        newest_saw(n, f->stream, session);
+        return false;
+}
+
 static void hear(const struct call *c, int err, bool brings, int64_t now_us)
 {
         struct hedge *h = &c->fills->hedge;
@@ -377,6 +396,8 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
         int64_t now_us = c->fills->cfg.clock_us();
         int status = err ? err : m->status;
         bool brings = status == 0 && (bytes || (m->flags & FETCH_COMPLETE));
+        if (f && brings && is_behind(f, m, bytes))
+                brings = false;
         if (status == 0 && !brings)
                 status = ERR_NOT_YET;
         stats_fetch(status, f != NULL);

@@ -16,7 +16,7 @@ static const char key[] = "/live/cam/s1/v720/7.m4s", manifest[] = "/live/cam/man
 static struct object *get(struct fake_edge *e, const char *k)
 {
         struct object *o;
-        cache_get(e->cache, k, strlen(k), 0, clock_mono_us(), &o);
+        cache_get(e->cache, k, strlen(k), 0, fake_clock_us(), &o);
         run_loop(e);
         return o;
 }
@@ -40,7 +40,7 @@ static struct fake_call *last(struct fake_edge *e)
 static enum object_state state_of(struct object *o)
 {
         struct object_view v;
-        object_look(o, clock_mono_us(), &v);
+        object_look(o, fake_clock_us(), &v);
         object_unref(&v.stale);
         return v.state;
 }
@@ -306,6 +306,49 @@ static void test_a_frozen_owner_is_left_when_the_other_has_waited_in_vain(void *
         fake_edge_close(&e);
 }
 
+#define MPD(session) "<MPD><SegmentTemplate media=\"" session "/v720/1.m4s\"/></MPD>"
+#define OLD MPD("20260131T123456Z-ffffffff")
+#define NEW MPD("20260131T123457Z-00000000")
+
+static void answer_manifest(struct fake_edge *e, const char *text)
+{
+        fake_answer_bytes(last(e), text, strlen(text), FETCH_COMPLETE, 0, "application/dash+xml");
+}
+
+/* Of an origin that stood still while a new session began. */
+static void test_nobody_is_sent_back_to_an_older_session_while_an_owner_has_the_newer(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 2);
+        struct object *o = get(&e, manifest);
+        answer_manifest(&e, NEW);
+        object_unref(&o);
+        fake_wait(US_PER_S);
+        o = get(&e, manifest);
+        assert_int_equal(last(&e)->node, 1);
+        answer_manifest(&e, OLD);
+        assert_int_equal(last(&e)->node, 2);
+        answer_manifest(&e, NEW);
+        assert_int_equal(state_of(o), OBJECT_COMPLETE);
+        assert_memory_equal(text_of(o), NEW, 50);
+        object_unref(&o);
+        fake_wait(US_PER_S);
+        o = get(&e, manifest); /* and when it is all there is, it is better than nothing */
+        answer_manifest(&e, OLD);
+        fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
+        assert_int_equal(state_of(o), OBJECT_FILLING);
+        answer_manifest(&e, OLD);
+        assert_memory_equal(text_of(o), OLD, 50);
+        object_unref(&o);
+        fake_wait(US_PER_S);
+        o = get(&e, manifest);
+        answer_manifest(&e, OLD); /* now it is the newest again */
+        assert_int_equal(state_of(o), OBJECT_COMPLETE);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
 static void test_pauses_grow_are_bounded_and_spread(void **state)
 {
         (void)state;
@@ -381,6 +424,7 @@ int main(void)
                 cmocka_unit_test(test_an_owner_that_is_behind_is_not_waited_for_when_the_other_has_it),
                 cmocka_unit_test(test_owners_that_wait_are_asked_in_turns_without_a_pause),
                 cmocka_unit_test(test_a_frozen_owner_is_left_when_the_other_has_waited_in_vain),
+                cmocka_unit_test(test_nobody_is_sent_back_to_an_older_session_while_an_owner_has_the_newer),
                 cmocka_unit_test(test_pauses_grow_are_bounded_and_spread),
                 cmocka_unit_test(test_a_thousand_objects_that_failed_together_do_not_ask_together),
                 cmocka_unit_test(test_a_node_that_appears_is_asked_soon),
