@@ -24,13 +24,10 @@ const struct claim_track *claimed_track(const struct claim_reply *m, const char 
 
 /* ---- may it be in step? --------------------------------------------------------------------------------------------- */
 
-/* Nothing is missing between where the track ends there (NULL: it is not there) and what is in memory of it. */
-static bool reaches(const struct push *p, const struct recent_track *t, const struct claim_track *there)
+/* Nothing of what this writer made is missing between where the track ends there (NULL: it is not there) and memory. */
+static bool reaches(const struct recent_track *t, const struct claim_track *there)
 {
-        const struct claim_track *before = claimed_track(&p->begun_with, t->info.name);
-        if (!t->forgot)
-                return !before || (there && there->end_us >= before->end_us - NEAR_US);
-        return there && t->first->chunk.start_us <= there->end_us + NEAR_US;
+        return !t->forgot || (there && t->first->chunk.start_us <= there->end_us + NEAR_US);
 }
 
 /* It was given more by the writer before than where this one went on: its chunks there are others. */
@@ -52,7 +49,7 @@ static const char *why_not(const struct push *p, const struct claim_reply *m)
                 return "it has chunks of an older writer where this one has written";
         for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
                 const struct recent_track *t = &p->o.recent->tracks[i];
-                if (t->info.init && !reaches(p, t, claimed_track(m, t->info.name)))
+                if (t->info.init && !reaches(t, claimed_track(m, t->info.name)))
                         return "it lacks what is not in memory any more";
         }
         for (int i = 0; i < p->begun_with.track_count; i++) {

@@ -159,6 +159,24 @@ static void test_with_a_quorum_of_one_the_first_that_stored_it_is_enough(void **
         assert_int_equal(push_stored_us(t.push), CHUNK_US);
 }
 
+static void test_what_was_called_stored_stays_so_when_the_one_that_has_it_is_gone(void **state)
+{
+        (void)state;
+        reopen(&new_session, 60 * US_PER_S, true);
+        begin_both();
+        for (int n = 0; n < 3; n++)
+                chunk(0, n);
+        store_at("o1", 0);
+        store_at("o1", 1);
+        assert_int_equal(push_stored_us(t.push), 2 * CHUNK_US);
+        struct fake_call call = put_at("o1", 2);
+        fake_fail(&call, ERR_CLOSED);
+        assert_int_equal(push_stored_us(t.push), 2 * CHUNK_US); /* o2 has nothing, and will get it from the queue */
+        for (int n = 0; n < 3; n++)
+                store_at("o2", n);
+        assert_int_equal(push_stored_us(t.push), 3 * CHUNK_US);
+}
+
 static void test_an_owner_is_not_in_step_before_it_has_what_counts_as_stored(void **state)
 {
         (void)state;
@@ -263,7 +281,8 @@ static void test_one_that_is_not_up_any_more_is_out_of_step_before_a_chunk_is_lo
         chunk(0, 0);
         store_at("o1", 0);
         fake.up[1] = true;
-        push_poke(t.push); /* it is back: nobody waits for a timer */
+        push_poke(t.push);
+        assert_int_equal(fake_calls_of(MSG_CLAIM, "o2"), 1); /* it is back: nobody waits for a timer */
         join_with("o2", with_v360(0));
         store_at("o2", 0);
         assert_int_equal(in_step(), 2);
@@ -484,6 +503,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_every_owner_in_step_gets_every_chunk_at_its_own_pace),
                 TEST(test_with_a_quorum_of_one_the_first_that_stored_it_is_enough),
+                TEST(test_what_was_called_stored_stays_so_when_the_one_that_has_it_is_gone),
                 TEST(test_an_owner_is_not_in_step_before_it_has_what_counts_as_stored),
                 TEST(test_end_goes_to_all_in_step_and_is_over_when_all_answered),
                 TEST(test_an_owner_that_dies_at_the_end_does_not_hold_it_up),
