@@ -1,8 +1,8 @@
 /* ingest.h - what the publications of a daemon share: the limits, the way to the transcoders, and who publishes what.
  *
  * A publication is in the list from publication_begin() until its relay has said CLOSE, which is a little after
- * publication_end(). Of those with one name at most one is live; the next one opens when the one before is gone, so
- * that a transcoder sees CLOSE before OPEN. Loop thread only. */
+ * publication_end(). Of those with one name at most one is live as primary and one as backup; the next one in its place
+ * opens when the one before is gone, so that a transcoder sees CLOSE before OPEN. Loop thread only. */
 #ifndef INGESTD_INGEST_H
 #define INGESTD_INGEST_H
 

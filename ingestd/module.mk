@@ -1,4 +1,5 @@
-ingestd_SRCS := ingestd/amf0.c ingestd/beat.c ingestd/flv.c ingestd/ingest.c ingestd/main.c ingestd/publication.c ingestd/relay.c \
+ingestd_SRCS := ingestd/amf0.c ingestd/beat.c ingestd/flv.c ingestd/generations.c ingestd/ingest.c ingestd/main.c ingestd/publication.c \
+                ingestd/relay.c ingestd/relay_seek.c \
                 ingestd/replay.c ingestd/route.c ingestd/rtmp_chunk.c ingestd/rtmp_close.c ingestd/rtmp_command.c \
                 ingestd/rtmp_handshake.c ingestd/rtmp_name.c ingestd/rtmp_server.c ingestd/rtmp_session.c \
                 ingestd/stats.c ingestd/timeline.c

@@ -27,6 +27,7 @@ struct publication {
         const struct publication_events *events;
         void *arg;
         char stream[STREAM_ID_MAX + 1];
+        uint8_t role;
         char address[64], encoder[64], title[128];
 
         struct flv_metadata metadata;
@@ -101,10 +102,16 @@ static const struct relay_events relay_events = {.refused = on_refused, .done = 
 
 /* Beginning ------------------------------------------------------------------------------------------------------- */
 
-static struct publication *find_live(const struct ingest *in, const char *stream)
+/* A stream has one place for its primary broadcaster and one for its backup. */
+static bool same_place(const struct publication *p, const char *stream, uint8_t role)
+{
+        return strcmp(p->stream, stream) == 0 && (p->role == OPEN_BACKUP) == (role == OPEN_BACKUP);
+}
+
+static struct publication *find_live(const struct ingest *in, const char *stream, uint8_t role)
 {
         struct publication *p = in->first;
-        while (p && !(p->live && strcmp(p->stream, stream) == 0))
+        while (p && !(p->live && same_place(p, stream, role)))
                 p = p->list.next;
         return p;
 }
@@ -127,11 +134,12 @@ static struct publication *new_publication(struct ingest *in, const struct publi
         p->events = events;
         p->arg = arg;
         memcpy(p->stream, request->stream, sizeof(p->stream));
+        p->role = request->role;
         memcpy(p->address, request->address, sizeof(p->address));
         memcpy(p->encoder, request->encoder, sizeof(p->encoder));
         p->metadata = (struct flv_metadata){.has_video = -1, .has_audio = -1};
         replay_init(&p->replay, (size_t)in->limits->replay_bytes);
-        const struct relay_stream stream = {p->stream, p->address, p->encoder, p->title};
+        const struct relay_stream stream = {p->stream, p->address, p->encoder, p->title, p->role};
         p->relay = relay_new(&in->relays, &stream, &p->timeline, &p->replay, &relay_events, p);
         p->live = true;
         in->live++;
@@ -148,7 +156,7 @@ int publication_begin(struct publication **out, struct ingest *in, const struct 
                 snprintf(text, text_cap, "%s", *request->key ? "wrong publishing key" : "a publishing key is needed");
                 return ERR_DENIED;
         }
-        struct publication *old = find_live(in, request->stream);
+        struct publication *old = find_live(in, request->stream, request->role);
         if (!old && in->live >= in->limits->max_publishers) {
                 snprintf(text, text_cap, "this server has as many publishers as it takes");
                 return ERR_FULL;
@@ -186,11 +194,11 @@ static bool tracks_known(const struct publication *p)
         return true;
 }
 
-/* Another one of this name whose CLOSE is not through yet. */
+/* Another one at this place whose CLOSE is not through yet. */
 static bool one_before(const struct publication *p)
 {
         for (const struct publication *q = p->in->first; q; q = q->list.next) {
-                if (q != p && !q->relay_done && strcmp(q->stream, p->stream) == 0)
+                if (q != p && !q->relay_done && same_place(q, p->stream, p->role))
                         return true;
         }
         return false;

@@ -1,7 +1,7 @@
 /* publication.h - one broadcaster's stream inside the proxy, between the RTMP connection and the transcoder.
  *
- *   PENDING   publication_begin()   name accepted; an older publication of the same stream is taken over (its
- *                                   connection is told to close: CLOSE_TAKEN_OVER)
+ *   PENDING   publication_begin()   name accepted; an older publication of the same stream and place (primary or
+ *                                   backup) is taken over: its connection is told to close (CLOSE_TAKEN_OVER)
  *   LIVE      publication_frame()   FLV tags go in; the first keyframe (or, without video, audio) opens the transcoder
  *   ENDED     publication_end()     by the connection, once; the publication must not be used afterwards
  *
@@ -27,6 +27,7 @@ struct publication_events {
 
 struct publish_request {
         char stream[STREAM_ID_MAX + 1]; /* valid by stream_id_valid() */
+        uint8_t role;                   /* OPEN_PRIMARY, OPEN_BACKUP or OPEN_NOW */
         char key[256];                  /* credential from ?key= or ?token=, may be empty; never logged */
         char address[64];               /* of the publisher */
         char encoder[64];               /* flashVer */

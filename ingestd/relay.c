@@ -1,9 +1,7 @@
-#include "ingestd/relay.h"
-
+/* A stream's media on its way to the transcoder that has it, and the life of the relay. Finding one is relay_seek.c's. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,83 +9,55 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "ingestd/relay_impl.h"
 #include "ingestd/rtmp_close.h"
 #include "ingestd/stats.h"
 
-#define WAIT_FIRST_MS 100      /* between rounds over all transcoders; then doubled */
-#define WAIT_MAX_MS 2000
 #define NO_CREDIT_MS 20        /* until a transcoder that took nothing is asked again */
 #define BUSY_MAX_US 2000000    /* a transcoder may be too busy to answer for so long */
 #define AGAIN_US 10000000 /* what happens more often than its limit within this time will not get better */
-#define FENCED_MAX 1
+#define FENCED_MAX 3
 #define FORGOTTEN_MAX 2
 #define MOVE_AGAIN_US 10000000
+#define POKED_MS 50 /* transcoders that come back are not asked by all streams at once */
 
-enum relay_state { RELAY_NEW, RELAY_SEEKING, RELAY_OPENING, RELAY_LIVE, RELAY_CLOSING, RELAY_DONE };
 static const char *const state_names[] = {"new", "seeking", "opening", "live", "closing", "done"};
 
-struct relay {
-        struct relays *all;
-        struct relay_stream stream;
-        struct timeline *timeline;
-        struct replay *replay;
-        const struct relay_events *events;
-        void *arg;
-        enum relay_state state;
-        uv_timer_t timer;
-
-        struct beat_member at; /* the transcoder, OPENING to CLOSING; rpc is NULL once it is no longer ours to use */
-        char address[64];      /* of it */
-        struct rpc_call *call; /* OPEN or CLOSE under way; its done() finds the state that it is to act on */
-        char tried[RELAY_CANDIDATES][64];
-        unsigned tried_count;
-        unsigned wait_ms;
-
-        char session[SESSION_ID_MAX + 1];
-        uint64_t handle;
-        uint64_t cursor;     /* the frame to send next */
-        uint64_t wire_zero;  /* the frame that was number 0 of this handle */
-        uint64_t batch_end;  /* of the batch in flight, which begins at cursor */
-        uint64_t sent, taken; /* how far any transcoder was sent, and took, frames */
-        uint32_t credit;
-        unsigned opened_configs; /* replay->config_changes that OPEN carried */
-        int64_t offered_epoch_us;
-        int64_t busy_since_us, moved_us, turned_out_us; /* 0: not */
-        unsigned turned_out; /* times since turned_out_us that the transcoder did not know the handle any more */
-
-        bool refused;
-        enum close_reason finish; /* 0: the stream goes on */
-        int64_t finish_by_us;
-};
-
-static void seek(struct relay *r);
 static void send_batch(struct relay *r);
 
-static const char *session_of(const struct relay *r)
+const char *relay_session(const struct relay *r)
 {
         return *r->session ? r->session : "-";
 }
 
-static void set_state(struct relay *r, enum relay_state next)
+void relay_set_state(struct relay *r, enum relay_state next)
 {
         if (r->state != next)
-                log_debug("session=%s stream=%s msg=\"relay: %s -> %s\"", session_of(r), r->stream.stream,
+                log_debug("session=%s stream=%s msg=\"relay: %s -> %s\"", relay_session(r), r->stream.stream,
                           state_names[r->state], state_names[next]);
         r->state = next;
 }
 
+void relay_set_standby(struct relay *r, bool standby)
+{
+        stats_add(STAT_STANDBY, standby - r->standby);
+        r->standby = standby;
+        r->active = !standby;
+}
+
 static void on_timer(uv_timer_t *timer);
 
-static void wait_for(struct relay *r, uint64_t ms)
+void relay_wait(struct relay *r, uint64_t ms)
 {
         uv_timer_start(&r->timer, on_timer, ms, 0);
 }
 
-static void become_done(struct relay *r)
+void relay_become_done(struct relay *r)
 {
-        set_state(r, RELAY_DONE);
+        relay_set_state(r, RELAY_DONE);
+        relay_set_standby(r, false);
         r->at.rpc = NULL;
-        wait_for(r, 0);
+        relay_wait(r, 0);
 }
 
 static bool busy(const struct relay *r)
@@ -95,167 +65,16 @@ static bool busy(const struct relay *r)
         return r->call || r->at.aboard;
 }
 
-static bool finish_overdue(const struct relay *r)
+bool relay_finish_overdue(const struct relay *r)
 {
         return r->finish && clock_mono_us() >= r->finish_by_us;
 }
 
-/* Choosing a transcoder ------------------------------------------------------------------------------------------- */
-
-static bool was_tried(const struct relay *r, const char *address)
-{
-        for (unsigned i = 0; i < r->tried_count; i++) {
-                if (strcmp(r->tried[i], address) == 0)
-                        return true;
-        }
-        return false;
-}
-
-static void note_tried(struct relay *r)
-{
-        if (r->tried_count < RELAY_CANDIDATES && !was_tried(r, r->address))
-                memcpy(r->tried[r->tried_count++], r->address, sizeof(r->address));
-}
-
-static bool choose(struct relay *r)
-{
-        struct relay_candidate found[RELAY_CANDIDATES];
-        size_t n = r->all->link->walk(r->all->link_arg, r->stream.stream, found, RELAY_CANDIDATES);
-        for (size_t i = 0; i < n; i++) {
-                if (!was_tried(r, found[i].address)) {
-                        r->at.rpc = found[i].rpc;
-                        memcpy(r->address, found[i].address, sizeof(r->address));
-                        return true;
-                }
-        }
-        return false;
-}
-
-/* A quarter more or less, so that the streams of a dead transcoder do not all come back at the same instant. */
-static uint64_t jittered(unsigned ms)
-{
-        return ms - ms / 4 + (unsigned)rand() % (ms / 2 + 1);
-}
-
-static void wait_and_seek(struct relay *r, unsigned wait_ms)
-{
-        set_state(r, RELAY_SEEKING);
-        r->tried_count = 0;
-        r->wait_ms = wait_ms < WAIT_MAX_MS ? wait_ms : WAIT_MAX_MS;
-        wait_for(r, jittered(r->wait_ms));
-}
-
-/* This transcoder will not do: the next one, at once. */
-static void next_transcoder(struct relay *r)
-{
-        note_tried(r);
-        r->at.rpc = NULL;
-        seek(r);
-}
-
-static void refuse(struct relay *r, int reason, const char *code, const char *text)
+void relay_refuse(struct relay *r, int reason, const char *code, const char *text)
 {
         r->refused = true;
-        become_done(r);
+        relay_become_done(r);
         r->events->refused(r->arg, reason, code, text);
-}
-
-/* Opening --------------------------------------------------------------------------------------------------------- */
-
-/* A session that has ended meanwhile is followed by one that begins with what is left in the buffer. */
-static int64_t epoch_to_offer(const struct relay *r)
-{
-        int64_t start = replay_start_us(r->replay);
-        return r->timeline->epoch_us + (start > 0 ? start - start % US_PER_MS : 0);
-}
-
-static nng_msg *open_message(struct relay *r)
-{
-        struct open m = {.epoch_us = r->offered_epoch_us};
-        snprintf(m.stream, sizeof(m.stream), "%s", r->stream.stream);
-        snprintf(m.publisher, sizeof(m.publisher), "%s", r->stream.publisher);
-        snprintf(m.encoder, sizeof(m.encoder), "%s", r->stream.encoder);
-        snprintf(m.title, sizeof(m.title), "%s", r->stream.title);
-        for (int k = 0; k < TRACK_KINDS; k++) {
-                const struct buf *config = r->replay->config[k].bytes;
-                m.codecs[k] = r->replay->config[k].codec;
-                m.config[k].data = config ? config->data : NULL;
-                m.config[k].len = config ? (uint16_t)config->len : 0;
-        }
-        return message_new(MSG_OPEN, open_encode, &m);
-}
-
-/* Frames move to the epoch of the session. One that begins now has its first picture at 0. */
-static void adopt_epoch(struct relay *r, const struct open_reply *m)
-{
-        bool same = strcmp(r->session, m->session) == 0;
-        int64_t delta = r->timeline->epoch_us - m->epoch_us;
-        if (!same && m->epoch_us == r->offered_epoch_us && r->replay->head < r->replay->tail)
-                delta = -replay_start_us(r->replay);
-        if (delta == 0 && m->epoch_us == r->timeline->epoch_us)
-                return;
-        timeline_move(r->timeline, m->epoch_us, delta);
-        replay_move(r->replay, delta);
-}
-
-static void adopt(struct relay *r, const struct open_reply *m)
-{
-        adopt_epoch(r, m);
-        bool again = *r->session;
-        memcpy(r->session, m->session, sizeof(r->session));
-        r->handle = m->handle;
-        r->tried_count = 0;
-        r->wait_ms = 0;
-        r->busy_since_us = 0;
-        r->credit = BATCH_FRAMES_MAX;
-        r->at.takes_many = false;
-        r->cursor = r->wire_zero = r->replay->head;
-        uint64_t again_frames = r->sent > r->cursor ? r->sent - r->cursor : 0;
-        stats_add(STAT_OPENS, 1);
-        stats_add(STAT_REPLAYED_FRAMES, (int64_t)again_frames);
-        log_info("session=%s stream=%s transcoder=%s generation=%u replayed_frames=%" PRIu64 " msg=\"%s\"", r->session,
-                 r->stream.stream, r->address, m->generation, again_frames, again ? "opened again" : "opened");
-        set_state(r, RELAY_LIVE);
-        if (r->opened_configs != r->replay->config_changes)
-                seek(r); /* the buffer ran over meanwhile, and begins with another configuration now */
-        else
-                send_batch(r);
-}
-
-static void open_refused(struct relay *r, const struct open_reply *m)
-{
-        char quoted[192];
-        log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\" why=%s", r->stream.stream, r->address,
-                 err_text(m->status), log_quote(quoted, sizeof(quoted), m->text));
-        const char *text = *m->text ? m->text : err_text(m->status);
-        if (m->status == ERR_NOT_YET && r->finish)
-                become_done(r); /* CLOSE got through, its answer did not */
-        else if (m->status == ERR_NOT_YET) /* it stores the end of the session before; another would go on with it */
-                wait_and_seek(r, WAIT_FIRST_MS);
-        else if (m->status == ERR_DENIED)
-                refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Denied", text);
-        else if (m->status == ERR_UNSUPPORTED)
-                refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Rejected", text);
-        else
-                next_transcoder(r);
-}
-
-static void on_opened(struct relay *r, int err, nng_msg *reply)
-{
-        struct reader reader;
-        struct open_reply m;
-        if (err) {
-                log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\"", r->stream.stream, r->address,
-                         err_text(err));
-                next_transcoder(r);
-        } else if (message_open(&reader, reply) != MSG_OPEN_REPLY || open_reply_decode(&reader, &m)) {
-                r->all->link->drop(r->at.rpc, "malformed answer to OPEN");
-                next_transcoder(r);
-        } else if (m.status) {
-                open_refused(r, &m);
-        } else {
-                adopt(r, &m);
-        }
 }
 
 /* Calls ----------------------------------------------------------------------------------------------------------- */
@@ -269,16 +88,16 @@ static void on_called(void *arg, int err, nng_msg *reply)
         if (err == 0 && !r->at.rpc)
                 err = ERR_CLOSED; /* it answered, and was forgotten before that was read */
         if (r->state == RELAY_OPENING)
-                on_opened(r, err, reply);
-        else if (r->state == RELAY_CLOSING && err && !finish_overdue(r))
+                relay_on_opened(r, err, reply);
+        else if (r->state == RELAY_CLOSING && err && !relay_finish_overdue(r))
                 lost(r, err_text(err)); /* with frames that may not have been stored */
         else if (r->state == RELAY_CLOSING || r->state == RELAY_DONE)
-                become_done(r);
+                relay_become_done(r);
         if (reply)
                 nng_msg_free(reply);
 }
 
-static void call(struct relay *r, nng_msg *request, unsigned timeout_ms)
+void relay_call(struct relay *r, nng_msg *request, unsigned timeout_ms)
 {
         assert(!busy(r));
         beat_leave(&r->all->beat, &r->at);
@@ -286,45 +105,53 @@ static void call(struct relay *r, nng_msg *request, unsigned timeout_ms)
         r->call = r->all->link->call(r->at.rpc, request, timeout_ms, on_called, r);
 }
 
-static void seek(struct relay *r)
+void relay_become_live(struct relay *r)
 {
-        if (finish_overdue(r)) {
-                log_warn("session=%s stream=%s frames=%" PRIu64 " msg=\"no transcoder took the end of the stream\"",
-                         session_of(r), r->stream.stream, r->replay->tail - r->replay->head);
-                become_done(r);
-                return;
-        }
-        set_state(r, RELAY_SEEKING);
-        if (!choose(r)) {
-                wait_and_seek(r, r->wait_ms ? 2 * r->wait_ms : WAIT_FIRST_MS);
-                return;
-        }
-        set_state(r, RELAY_OPENING);
-        r->offered_epoch_us = epoch_to_offer(r);
-        r->opened_configs = r->replay->config_changes;
-        call(r, open_message(r), RELAY_OPEN_MS);
+        relay_set_state(r, RELAY_LIVE);
+        send_batch(r);
 }
 
 static void send_close(struct relay *r)
 {
         struct close_stream m = {.handle = r->handle, .reason = (uint8_t)r->finish};
-        set_state(r, RELAY_CLOSING);
-        call(r, message_new(MSG_CLOSE, close_stream_encode, &m), RELAY_CLOSE_MS);
+        relay_set_state(r, RELAY_CLOSING);
+        relay_call(r, message_new(MSG_CLOSE, close_stream_encode, &m), RELAY_CLOSE_MS);
 }
 
 /* Media ----------------------------------------------------------------------------------------------------------- */
+
+/* One that stands by comes after the active one, which has more, and goes where that went. */
+static void leave(struct relay *r)
+{
+        if (!r->standby) {
+                relay_seek_next(r);
+                return;
+        }
+        r->at.rpc = NULL;
+        r->tried_count = 0;
+        r->asking = true;
+        relay_set_state(r, RELAY_SEEKING);
+        relay_wait(r, RELAY_FOLLOW_MS);
+}
 
 static void lost(struct relay *r, const char *why)
 {
         log_warn("session=%s stream=%s transcoder=%s msg=\"transcoder lost\" why=\"%s\"", r->session, r->stream.stream,
                  r->address, why);
         stats_add(STAT_FAILOVERS, 1);
-        next_transcoder(r);
+        leave(r);
 }
 
 static struct relay *relay_of(struct beat_member *m)
 {
         return (void *)((char *)m - offsetof(struct relay, at));
+}
+
+/* The next frame to be sent is the first in the buffer, whichever that is by now, and has this number. */
+static void stay_at(struct relay *r, uint64_t seq)
+{
+        r->cursor = r->replay->head;
+        r->wire_zero = r->cursor - seq;
 }
 
 /* What is next, from cursor on. */
@@ -334,13 +161,19 @@ static bool fill(struct beat_member *m, struct media *part, struct frame *room, 
         size_t bytes = 0;
         if (r->state != RELAY_LIVE)
                 return false;
+        if (r->standby)
+                stay_at(r, r->cursor - r->wire_zero);
         if (r->cursor < r->replay->head) { /* the buffer ran over since it became due */
-                wait_for(r, 0);
+                relay_wait(r, 0);
                 return false;
         }
-        *part = (struct media){.handle = r->handle, .first_seq = r->cursor - r->wire_zero, .frames = room};
+        *part = (struct media){.handle = r->handle, .first_seq = r->cursor - r->wire_zero, .fresh = r->fresh,
+                               .frames = room};
+        r->fresh = false;
         if (r->credit < most)
                 most = r->credit;
+        if (r->standby)
+                most = 0;
         for (; part->count < most && r->cursor + part->count < r->replay->tail; part->count++) {
                 const struct frame *f = replay_at(r->replay, r->cursor + part->count);
                 if (part->count > 0 && bytes + f->bytes->len > max_bytes)
@@ -358,7 +191,7 @@ static bool fill(struct beat_member *m, struct media *part, struct frame *room, 
 /* False: it is behind what the buffer still has, and was left. */
 static bool in_step(struct relay *r)
 {
-        if (r->cursor >= r->replay->head)
+        if (r->standby || r->cursor >= r->replay->head)
                 return true;
         lost(r, "it takes nothing for longer than the replay buffer holds");
         return false;
@@ -379,17 +212,17 @@ static void become_due(struct relay *r)
 /* What to do until the next answer: the batch is back. */
 static void go_on(struct relay *r, bool stuck)
 {
-        bool more = r->cursor < r->replay->tail;
-        if (r->finish && (!more || finish_overdue(r)))
+        bool more = !r->standby && r->cursor < r->replay->tail;
+        if (r->finish && (!more || relay_finish_overdue(r)))
                 send_close(r);
         else if (more && (r->credit == 0 || stuck))
-                wait_for(r, NO_CREDIT_MS);
+                relay_wait(r, NO_CREDIT_MS);
         else if (more && (r->finish || r->replay->tail - r->cursor >= BATCH_FRAMES_MAX / 4))
                 send_batch(r);
         else if (more)
                 become_due(r);
         else
-                wait_for(r, RELAY_KEEPALIVE_MS);
+                relay_wait(r, r->standby ? RELAY_STANDBY_MS : RELAY_KEEPALIVE_MS);
 }
 
 /* A transcoder that wants to leave is left as soon as there is another one. */
@@ -406,12 +239,43 @@ static bool move_away(struct relay *r)
         stats_add(STAT_MOVES, 1);
         log_info("session=%s stream=%s transcoder=%s msg=\"moving away, it drains\"", r->session, r->stream.stream,
                  r->address);
-        next_transcoder(r);
+        leave(r);
         return true;
+}
+
+static void open_anew(struct relay *r, const char *why)
+{
+        log_warn("session=%s stream=%s transcoder=%s msg=\"opening again\" why=\"%s\"", r->session, r->stream.stream,
+                 r->address, why);
+        relay_seek_anew(r);
+}
+
+/* It stands by, or did until now: nothing of the buffer was asked for, and what is stored is another's, at the same
+ * places. */
+static void on_stood_by(struct relay *r, const struct media_reply *m)
+{
+        bool promoted = !m->standby;
+        replay_trim(r->replay, m->stored_us, r->replay->tail);
+        stay_at(r, m->next_seq);
+        r->credit = m->credit;
+        r->at.takes_many = m->takes_many;
+        if (r->standby != (bool)m->standby)
+                log_info("session=%s stream=%s transcoder=%s frames=%" PRIu64 " msg=\"%s\"", r->session, r->stream.stream,
+                         r->address, r->replay->tail - r->replay->head,
+                         m->standby ? "stands by: another broadcaster is active" : "active now");
+        relay_set_standby(r, m->standby);
+        if (promoted && r->opened_configs != r->replay->config_changes)
+                open_anew(r, "the codec configuration has changed");
+        else if (!m->draining || !move_away(r))
+                go_on(r, false);
 }
 
 static void on_taken(struct relay *r, const struct media_reply *m)
 {
+        if (r->standby || m->standby) {
+                on_stood_by(r, m);
+                return;
+        }
         uint64_t taken = r->wire_zero + m->next_seq;
         if (m->next_seq > r->batch_end - r->wire_zero) {
                 r->all->link->drop(r->at.rpc, "took frames that it was not sent");
@@ -444,29 +308,32 @@ static bool too_often(struct relay *r, unsigned most)
         return ++r->turned_out > most;
 }
 
-static void open_anew(struct relay *r, const char *why)
+static void taken_over(struct relay *r)
 {
-        log_warn("session=%s stream=%s transcoder=%s msg=\"opening again\" why=\"%s\"", r->session, r->stream.stream,
-                 r->address, why);
-        r->at.rpc = NULL;
-        seek(r);
+        relay_refuse(r, RTMP_CLOSE_TAKEN_OVER, "NetStream.Publish.BadName", "the stream is published elsewhere");
 }
 
-/* Another writer has the session. Once that may be a transcoder which was too slow for us and came back; again means
- * that the broadcaster has connected elsewhere. */
+/* Another transcoder has the session: the other broadcaster of the stream has led it there, or an OPEN of ours that was
+ * given up for lost; or ours has connected to another proxy, whose place is then not to be taken from it. */
 static void on_fenced(struct relay *r)
 {
-        if (too_often(r, FENCED_MAX))
-                refuse(r, RTMP_CLOSE_TAKEN_OVER, "NetStream.Publish.BadName", "the stream is published elsewhere");
-        else
-                open_anew(r, err_text(ERR_FENCED));
+        if (too_often(r, FENCED_MAX)) {
+                taken_over(r);
+                return;
+        }
+        log_warn("session=%s stream=%s transcoder=%s msg=\"following the session to another transcoder\"", r->session,
+                 r->stream.stream, r->address);
+        r->active = false;
+        r->following = true;
+        r->asking = true;
+        relay_seek_next(r);
 }
 
 /* The transcoder gave the session up, or another proxy has opened it there. */
 static void on_forgotten(struct relay *r)
 {
         if (too_often(r, FORGOTTEN_MAX))
-                refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Failed",
+                relay_refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Failed",
                        "the stream cannot be kept: published elsewhere, or of no use to the transcoder");
         else
                 open_anew(r, "handle not known any more");
@@ -482,12 +349,15 @@ static void on_media_status(struct relay *r, const struct media_reply *m)
         case ERR_FENCED:
                 on_fenced(r);
                 break;
+        case ERR_CONFLICT:
+                taken_over(r);
+                break;
         case ERR_NOT_FOUND:
                 on_forgotten(r);
                 break;
         case ERR_CLOSED:
                 if (r->finish)
-                        become_done(r);
+                        relay_become_done(r);
                 else
                         open_anew(r, "session ended");
                 break;
@@ -505,7 +375,7 @@ static void on_busy(struct relay *r)
         if (now - r->busy_since_us > BUSY_MAX_US)
                 lost(r, err_text(ERR_FULL));
         else
-                wait_for(r, NO_CREDIT_MS);
+                relay_wait(r, NO_CREDIT_MS);
 }
 
 static void on_answered(struct beat_member *m, int err, const struct media_reply *reply)
@@ -530,8 +400,9 @@ static void on_timer(uv_timer_t *timer)
         if (busy(r))
                 return;
         if (r->state == RELAY_SEEKING)
-                seek(r);
-        else if (r->state == RELAY_LIVE && r->finish && (r->cursor >= r->replay->tail || finish_overdue(r)))
+                relay_seek(r);
+        else if (r->state == RELAY_LIVE && r->finish &&
+                 (r->standby || r->cursor >= r->replay->tail || relay_finish_overdue(r)))
                 send_close(r);
         else if (r->state == RELAY_LIVE)
                 send_batch(r);
@@ -569,7 +440,7 @@ struct relay *relay_new(struct relays *rs, const struct relay_stream *stream, st
 void relay_open(struct relay *r)
 {
         assert(r->state == RELAY_NEW && !r->finish);
-        seek(r);
+        relay_seek_anew(r);
 }
 
 bool relay_opened(const struct relay *r)
@@ -579,7 +450,8 @@ bool relay_opened(const struct relay *r)
 
 void relay_kick(struct relay *r)
 {
-        if (r->state == RELAY_LIVE && !busy(r) && !r->at.due && r->credit > 0)
+        r->fresh = true;
+        if (r->state == RELAY_LIVE && !r->standby && !busy(r) && !r->at.due && r->credit > 0)
                 become_due(r);
 }
 
@@ -588,8 +460,9 @@ void relay_poke(struct relay *r)
         if (r->state != RELAY_SEEKING)
                 return;
         r->tried_count = 0;
-        r->wait_ms = 0;
-        seek(r);
+        r->rounds = 0;
+        if (!r->standby)
+                relay_wait(r, (unsigned)rand() % POKED_MS);
 }
 
 bool relay_uses(const struct relay *r, const struct rpc_client *c)
@@ -619,9 +492,9 @@ void relay_finish(struct relay *r, enum close_reason why)
         r->finish = why;
         r->finish_by_us = clock_mono_us() + RELAY_FINISH_MS * US_PER_MS;
         if (r->state == RELAY_NEW)
-                become_done(r);
+                relay_become_done(r);
         else if (r->state == RELAY_LIVE && !busy(r))
-                wait_for(r, 0);
+                relay_wait(r, 0);
 }
 
 static void on_timer_closed(uv_handle_t *h)

@@ -49,22 +49,28 @@ static const char *parameter_end(const char *value)
         return p;
 }
 
-static struct span key_of(const char *s)
+/* The value of the first parameter of one of these names ("key="; other may be NULL); p is NULL: there is none. */
+static struct span parameter(const char *s, const char *name, const char *other)
 {
-        const char *query = strchr(s, '?');
-        if (!query)
-                return (struct span){s, s};
-        const char *p = query + 1;
-        if (!strchr(p, '='))
-                return (struct span){p, p + strlen(p)};
+        const char *query = strchr(s, '?'), *p = query ? query + 1 : "";
         while (*p) {
                 const char *end = parameter_end(p);
-                size_t skip = strncmp(p, "key=", 4) == 0 ? 4 : strncmp(p, "token=", 6) == 0 ? 6 : 0;
+                size_t skip = strncmp(p, name, strlen(name)) == 0               ? strlen(name)
+                              : other && strncmp(p, other, strlen(other)) == 0 ? strlen(other)
+                                                                                : 0;
                 if (skip)
                         return (struct span){p + skip, end};
                 p = *end ? end + 1 : end;
         }
-        return (struct span){p, p};
+        return (struct span){NULL, NULL};
+}
+
+static struct span key_of(const char *s)
+{
+        const char *query = strchr(s, '?');
+        if (query && !strchr(query, '='))
+                return (struct span){query + 1, query + strlen(query)};
+        return parameter(s, "key=", "token=");
 }
 
 static int hex_digit(char c)
@@ -93,6 +99,25 @@ static bool decode(char *dst, size_t cap, struct span s)
         return true;
 }
 
+static bool take_key(struct rtmp_name *out, const char *const places[], size_t count)
+{
+        struct span key = {NULL, NULL};
+        for (size_t i = 0; i < count && key.p == key.end; i++)
+                key = key_of(places[i]);
+        return decode(out->key, sizeof(out->key), key);
+}
+
+static bool take_role(struct rtmp_name *out, const char *const places[], size_t count)
+{
+        struct span value = {NULL, NULL};
+        for (size_t i = 0; i < count && !value.p; i++)
+                value = parameter(places[i], "backup=", NULL);
+        if (!value.p)
+                return true;
+        out->role = *value.p == '1' ? OPEN_BACKUP : OPEN_NOW;
+        return value.end == value.p + 1 && (*value.p == '0' || *value.p == '1');
+}
+
 static bool take_stream(struct rtmp_name *out, const char *app, const char *name)
 {
         struct span level = last_level(path_of(name));
@@ -118,13 +143,13 @@ int rtmp_name_parse(struct rtmp_name *out, const char *app, const char *tc_url, 
                 snprintf(why, why_cap, "a stream name is 1 to %d of the characters A-Z a-z 0-9 _ -", STREAM_ID_MAX);
                 return ERR_DENIED;
         }
-        struct span key = key_of(name);
-        if (key.p == key.end)
-                key = key_of(app);
-        if (key.p == key.end)
-                key = key_of(tc_url);
-        if (!decode(out->key, sizeof(out->key), key)) {
+        const char *const places[] = {name, app, tc_url};
+        if (!take_key(out, places, 3)) {
                 snprintf(why, why_cap, "a key has at most %zu characters", sizeof(out->key) - 1);
+                return ERR_DENIED;
+        }
+        if (!take_role(out, places, 3)) {
+                snprintf(why, why_cap, "backup is 1 for a second broadcaster of the stream, 0 to be the active one at once");
                 return ERR_DENIED;
         }
         return 0;

@@ -335,6 +335,8 @@ static void on_refused(void *arg, int reason, const char *code, const char *text
         run(s);
 }
 
+static const char *const role_names[] = {[OPEN_PRIMARY] = "primary", [OPEN_BACKUP] = "backup", [OPEN_NOW] = "primary_now"};
+
 static const struct state *begin_publication(struct rtmp_session *s, const struct rtmp_name *name)
 {
         static const struct publication_events events = {.refuse = on_refused};
@@ -342,6 +344,7 @@ static const struct state *begin_publication(struct rtmp_session *s, const struc
         char text[256] = "";
         memcpy(request.stream, name->stream, sizeof(request.stream));
         memcpy(request.key, name->key, sizeof(request.key));
+        request.role = name->role;
         memcpy(request.address, s->address, sizeof(request.address));
         memcpy(request.encoder, s->flash_ver, sizeof(request.encoder));
         int err = s->setup.ops->begin(&s->publication, s->setup.ingest, &request, &events, s, text, sizeof(text));
@@ -367,8 +370,8 @@ static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_
         const struct state *next = begin_publication(s, &name);
         if (next != &state_live)
                 return next;
-        log_info("conn=%" PRIu64 " stream=%s address=%s msg=\"publishing\" encoder=%s", s->setup.id, s->stream,
-                 s->address, log_quote(quoted, sizeof(quoted), s->flash_ver));
+        log_info("conn=%" PRIu64 " stream=%s address=%s role=%s msg=\"publishing\" encoder=%s", s->setup.id, s->stream,
+                 s->address, role_names[name.role], log_quote(quoted, sizeof(quoted), s->flash_ver));
         s->chunks.limits.message_bytes = s->setup.limits->message_bytes;
         s->flv = (struct flv){0};
         s->since_us = s->now_us;

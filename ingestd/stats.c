@@ -3,6 +3,8 @@
 /* clang-format off */
 static struct metric table[STATS] = {
         [STAT_PUBLISHERS] = {.name = "ingestd_publishers", .type = METRIC_GAUGE, .help = "streams being published"},
+        [STAT_STANDBY] = {.name = "ingestd_standby", .type = METRIC_GAUGE,
+                          .help = "of them, those that stand by while another broadcaster of the stream is active"},
         [STAT_TAKEN_OVER] = {.name = "ingestd_taken_over_total", .type = METRIC_COUNTER,
                              .help = "streams that a newer connection took over"},
         [STAT_BREAKS] = {.name = "ingestd_breaks_total", .type = METRIC_COUNTER,

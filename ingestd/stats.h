@@ -6,6 +6,7 @@
 
 enum ingest_stat {
         STAT_PUBLISHERS,
+        STAT_STANDBY,
         STAT_TAKEN_OVER,
         STAT_BREAKS,
         STAT_DROPPED_FRAMES,

@@ -10,6 +10,7 @@ void open_encode(struct writer *w, const void *message)
         const struct open *m = message;
         writer_str(w, m->stream);
         writer_u8(w, m->role);
+        writer_u8(w, m->when);
         writer_u32(w, m->generation);
         writer_i64(w, m->epoch_us);
         writer_str(w, m->publisher);
@@ -29,6 +30,7 @@ int open_decode(struct reader *r, struct open *m)
         m->role = reader_u8(r);
         if (m->role >= OPEN_ROLES)
                 reader_fail(r);
+        m->when = check_flags(r, OPEN_IF_HELD | OPEN_IF_FREE);
         m->generation = reader_u32(r);
         m->epoch_us = check_time_from_zero(r);
         reader_str(r, m->publisher, sizeof(m->publisher));

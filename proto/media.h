@@ -30,17 +30,26 @@ struct frame {
         struct buf *bytes; /* one access unit: length-prefixed NAL units, or one raw AAC frame */
 };
 
-/* Two broadcasters may send one stream: one is active, the other stands by, and the transcoder decides which. */
+/* Two broadcasters may send one stream: one is active, the other stands by, and the transcoder decides which. One takes
+ * the place of another in its own role; of the two roles the one that is active stays so, but for those that say NOW. */
 enum open_role {
-        OPEN_PRIMARY = 0, /* takes over from another primary; stands by while a backup is active */
-        OPEN_BACKUP = 1,  /* stands by while a primary is active; takes over from another backup */
-        OPEN_NOW = 2,     /* takes over from whoever is active */
+        OPEN_PRIMARY = 0,
+        OPEN_BACKUP = 1,
+        OPEN_NOW = 2,        /* a primary that becomes active: told to, or it was at another transcoder */
+        OPEN_BACKUP_NOW = 3, /* a backup that was active at another transcoder */
         OPEN_ROLES
 };
+
+/* Conditions. A proxy that does not know who has the stream asks along the ring with OPEN_IF_HELD before it has a session
+ * begin: the first of the ring may have been full when the stream began, and not be now. */
+#define OPEN_IF_HELD 0x01 /* only a session that is here; answered at once. ERR_NOT_FOUND; ERR_NOT_YET: it will be here in
+                             a moment, ask without condition */
+#define OPEN_IF_FREE 0x02 /* not if another broadcaster has this place in the session: ERR_CONFLICT */
 
 struct open {
         char stream[STREAM_ID_MAX + 1];
         uint8_t role;          /* enum open_role */
+        uint8_t when;          /* OPEN_IF_… */
         uint32_t generation;   /* the newest this proxy knows of the stream's session; the new one is to be above it */
         int64_t epoch_us;      /* wall clock proposed as epoch if this begins a new session; whole ms */
         char publisher[64];    /* address, for the log */
@@ -71,7 +80,7 @@ int open_reply_decode(struct reader *r, struct open_reply *m);
 struct media {
         uint64_t handle;
         uint64_t first_seq; /* number of frames[0]; they count up by one over the life of the handle */
-        uint8_t fresh;      /* of one that stands by: frames came from the broadcaster since the MEDIA before */
+        uint8_t fresh;      /* frames came from the broadcaster since the MEDIA before */
         uint16_t count;     /* ≤ BATCH_FRAMES_MAX */
         const struct frame *frames;
 };
@@ -81,14 +90,15 @@ int media_decode(struct reader *r, struct media *m, struct frame frames[BATCH_FR
 
 struct media_reply {
         int8_t status;       /* 0, ERR_NOT_FOUND (handle unknown: OPEN again), ERR_ORDER (next_seq says what is expected),
-                                ERR_FENCED (another writer has the session), ERR_CLOSED (the session ended) */
+                                ERR_FENCED (another transcoder has the session), ERR_CONFLICT (another broadcaster has
+                                this one's place), ERR_CLOSED (the session ended) */
         uint64_t next_seq;   /* the first frame not yet taken */
         int64_t stored_us;   /* every track is stored up to here: older frames need no replay */
         uint32_t credit;     /* frames it would take now; 0: send empty batches until it is more */
         uint8_t draining;
         uint8_t takes_many;  /* MEDIA_MANY may be sent here */
-        uint8_t standby;     /* another broadcaster is active: send no frames. When it becomes 0, begin with the newest
-                                keyframe; the numbers of frames go on */
+        uint8_t standby;     /* another broadcaster is active: send no frames. When it becomes 0, begin with the last
+                                keyframe that is stored; the numbers of frames go on */
 };
 void media_reply_encode(struct writer *w, const void *message);
 int media_reply_decode(struct reader *r, struct media_reply *m);

@@ -8,13 +8,14 @@
 #include "transcoderd/session.h"
 
 #define OPEN_WAIT_US (2500 * US_PER_MS) /* less than a proxy waits for the answer */
+#define FULL_BEHIND_US (3 * US_PER_S)   /* behind real time for so long: not just the frames of a failover */
 
 /* ---- handles -------------------------------------------------------------------------------------------------------- */
 
 static struct session *by_handle(struct sessions *ss, uint64_t handle)
 {
         struct session *s = ss->first;
-        while (s && (s->handle != handle || !handle))
+        while (s && !feeder_find(s, handle))
                 s = s->next;
         return s;
 }
@@ -30,13 +31,8 @@ static int retired_status(const struct sessions *ss, uint64_t handle)
 
 void feed_retire(struct session *s, int status)
 {
-        struct sessions *ss = s->all;
-        if (!s->handle)
-                return;
-        ss->retired[ss->retired_next].handle = s->handle;
-        ss->retired[ss->retired_next].status = status;
-        ss->retired_next = (ss->retired_next + 1) % RETIRED_HANDLES;
-        s->handle = 0;
+        feeder_retire(s, &s->active, status);
+        feeder_retire(s, &s->standby, status);
 }
 
 /* ---- OPEN ----------------------------------------------------------------------------------------------------------- */
@@ -48,16 +44,19 @@ void feed_refuse(struct rpc_request *open, int status, const char *text)
         rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
 }
 
-void feed_accept(struct session *s, struct rpc_request *open, int64_t resume_us)
+static void accept_feeder(struct session *s, const struct feeder *f, struct rpc_request *open, int64_t resume_us)
 {
-        s->handle = ++s->all->last_handle;
-        s->next_seq = 0;
-        s->lost = false;
-        s->heard_us = clock_mono_us();
-        struct open_reply m = {.handle = s->handle, .epoch_us = s->epoch_us, .generation = s->generation,
-                               .resume_us = resume_us};
+        struct open_reply m = {.handle = f->handle, .epoch_us = s->epoch_us, .generation = s->generation,
+                               .resume_us = resume_us, .standby = f == &s->standby};
         memcpy(m.session, s->id, sizeof(m.session));
         rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
+}
+
+void feed_accept(struct session *s, struct rpc_request *open, int64_t resume_us)
+{
+        s->active.handle = ++s->all->last_handle;
+        feeder_heard(&s->active, true);
+        accept_feeder(s, &s->active, open, resume_us);
 }
 
 bool feed_supported(const uint8_t codecs[TRACK_KINDS])
@@ -67,40 +66,52 @@ bool feed_supported(const uint8_t codecs[TRACK_KINDS])
                (video != CODEC_NONE || audio != CODEC_NONE);
 }
 
-static void take_configs(struct session *s, const struct open *m, bool due)
+/* NULL: there is room. A stream that was here or elsewhere before is better off with a node that is busy than with none. */
+static const char *full_text(const struct sessions *ss, const struct open *m)
 {
-        for (int k = 0; k < TRACK_KINDS; k++) {
-                if (m->codecs[k] == CODEC_NONE)
-                        continue;
-                buf_unref(&s->config[k]);
-                s->codecs[k] = m->codecs[k];
-                s->config[k] = buf_copy(m->config[k].data, m->config[k].len);
-                s->config_due[k] = due;
+        int64_t now_us = clock_mono_us();
+        if (ss->draining)
+                return "stopping";
+        if (ss->count >= ss->max_sessions)
+                return "at max_sessions";
+        for (const struct session *s = ss->first; s && !m->generation; s = s->next) {
+                if (s->behind_since_us && now_us - s->behind_since_us > FULL_BEHIND_US)
+                        return "encoding is behind real time";
         }
+        return NULL;
 }
 
 static void open_new(struct sessions *ss, struct rpc_request *req, const struct open *m)
 {
-        if (ss->draining || ss->count >= ss->max_sessions) {
-                feed_refuse(req, ERR_FULL, ss->draining ? "stopping" : "at max_sessions");
+        const char *full = full_text(ss, m);
+        if (full) {
+                feed_refuse(req, ERR_FULL, full);
                 return;
         }
         struct session *s = session_new(ss, m, req);
-        if (s)
-                take_configs(s, m, false);
-        else
+        if (!s) {
                 feed_refuse(req, ERR_CLOSED, "no origin is up");
+                return;
+        }
+        feeder_admit(s, m);
+        s->active.handle = 0; /* until there is a pipeline for its frames */
+        memset(s->config_due, 0, sizeof(s->config_due)); /* the pipeline is opened with them */
+        memset(s->break_due, 0, sizeof(s->break_due));
 }
 
-/* The broadcaster is back, or another proxy has it now: the pipeline goes on, the proxy before is out. */
+/* The broadcaster is back, or another proxy has it now, or it is the stream's other broadcaster: the pipeline goes on. */
 static void open_again(struct session *s, struct rpc_request *req, const struct open *m)
 {
-        log_info("session=%s stream=%s publisher=%s msg=\"%s\"", s->id, s->stream, *m->publisher ? m->publisher : "-",
-                 s->handle ? "taken over" : "fed again");
-        feed_retire(s, ERR_FENCED);
-        memcpy(s->publisher, m->publisher, sizeof(s->publisher));
-        take_configs(s, m, true);
-        feed_accept(s, req, push_stored_us(s->push));
+        bool fed = s->active.handle;
+        if (m->when & OPEN_IF_FREE && feeder_place_taken(s, m)) {
+                feed_refuse(req, ERR_CONFLICT, "the stream is published elsewhere");
+                return;
+        }
+        struct feeder *f = feeder_admit(s, m);
+        log_info("session=%s stream=%s publisher=%s role=%s msg=\"%s\"", s->id, s->stream, *m->publisher ? m->publisher : "-",
+                 f->backup ? "backup" : "primary",
+                 f == &s->standby ? "stands by" : fed ? "taken over" : "fed again");
+        accept_feeder(s, f, req, push_stored_us(s->push));
         session_run(s);
 }
 
@@ -151,10 +162,12 @@ static void handle_open(struct sessions *ss, struct rpc_request *req)
                 feed_refuse(req, ERR_UNSUPPORTED, banned);
         else if (!feed_supported(m.codecs))
                 feed_refuse(req, ERR_UNSUPPORTED, "only H.264 and AAC are supported");
+        else if (s && session_takes_opens(s))
+                open_again(s, req, &m);
+        else if (m.when & OPEN_IF_HELD)
+                feed_refuse(req, s && !ss->draining ? ERR_NOT_YET : ERR_NOT_FOUND, "");
         else if (!s)
                 open_new(ss, req, &m);
-        else if (session_takes_opens(s))
-                open_again(s, req, &m);
         else if (ss->draining)
                 feed_refuse(req, ERR_FULL, "stopping");
         else
@@ -213,10 +226,16 @@ static void take_frames(struct session *s, const struct media *m)
 {
         size_t room = push_configs(s) ? pipeline_room(s->pipeline) : 0;
         for (int i = 0; i < m->count && room > 0; i++, room--) {
-                pipeline_push(s->pipeline, &m->frames[i]);
-                s->next_seq++;
+                struct frame f = m->frames[i];
+                if (f.flags & FRAME_CONFIG)
+                        feeder_configure(&s->active, f.track, f.codec, f.bytes);
+                else if (s->break_due[f.track])
+                        f.flags |= FRAME_BREAK;
+                s->break_due[f.track] = s->break_due[f.track] && f.flags & FRAME_CONFIG;
+                pipeline_push(s->pipeline, &f);
+                s->active.next_seq++;
                 s->frames++;
-                s->bytes += m->frames[i].bytes->len;
+                s->bytes += f.bytes->len;
         }
 }
 
@@ -224,18 +243,23 @@ static void take_media(struct sessions *ss, const struct media *m, struct media_
 {
         struct session *s = by_handle(ss, m->handle);
         *reply = (struct media_reply){.draining = ss->draining, .takes_many = 1};
-        if (s) {
-                s->heard_us = clock_mono_us();
-                if (m->first_seq == s->next_seq)
-                        take_frames(s, m);
-                else
-                        reply->status = ERR_ORDER;
-                reply->next_seq = s->next_seq;
-                reply->stored_us = push_stored_us(s->push);
-                reply->credit = (uint32_t)pipeline_room(s->pipeline);
-        } else {
+        if (!s) {
                 reply->status = (int8_t)retired_status(ss, m->handle);
+                return;
         }
+        feeder_heard(feeder_find(s, m->handle), m->fresh || m->count > 0);
+        bool switched = feeder_look(s);
+        struct feeder *f = feeder_find(s, m->handle);
+        reply->standby = f == &s->standby;
+        if (!reply->standby && m->first_seq != f->next_seq)
+                reply->status = ERR_ORDER;
+        else if (!reply->standby)
+                take_frames(s, m);
+        reply->next_seq = f->next_seq;
+        reply->stored_us = push_stored_us(s->push);
+        reply->credit = (uint32_t)pipeline_room(s->pipeline);
+        if (switched)
+                session_run(s);
 }
 
 static int decode_and_take(struct sessions *ss, struct reader *body, struct buf *whole, struct media_reply *reply)
@@ -298,7 +322,11 @@ static void handle_close(struct sessions *ss, struct rpc_request *req)
         rpc_reply(req, message_new(MSG_CLOSE_REPLY, status_reply_encode, &reply));
         if (!s)
                 return;
-        if (m.reason == CLOSE_LOST)
+        if (feeder_find(s, m.handle) == &s->standby)
+                feeder_retire(s, &s->standby, ERR_NOT_FOUND);
+        else if (feeder_left(s, m.reason == CLOSE_LOST ? "the active one is lost" : "the active one stopped"))
+                log_debug("session=%s stream=%s msg=\"goes on with the other broadcaster\"", s->id, s->stream);
+        else if (m.reason == CLOSE_LOST)
                 s->lost = true;
         else
                 s->stop = true;

@@ -1,5 +1,5 @@
-transcoderd_SRCS := transcoderd/main.c transcoderd/claim.c transcoderd/feed.c transcoderd/origins.c transcoderd/push.c \
-                    transcoderd/push_join.c transcoderd/push_owner.c transcoderd/push_queue.c \
+transcoderd_SRCS := transcoderd/main.c transcoderd/claim.c transcoderd/feed.c transcoderd/feeder.c transcoderd/origins.c \
+                    transcoderd/push.c transcoderd/push_join.c transcoderd/push_owner.c transcoderd/push_queue.c \
                     transcoderd/recent.c transcoderd/serve.c transcoderd/session.c \
                     transcoderd/stats.c \
                     transcoderd/audio.c transcoderd/audio_rung.c transcoderd/cadence.c transcoderd/decode.c \

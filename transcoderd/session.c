@@ -219,7 +219,7 @@ static const struct state *step_live(struct session *s)
 {
         int64_t now_us = clock_mono_us();
         const struct state *out = way_out(s);
-        bool silent = now_us - s->heard_us > SESSION_SILENT_US;
+        bool silent = now_us - s->active.heard_us > SESSION_SILENT_US;
         if (!out && !s->lost && s->all->draining && (silent || now_us >= s->all->leave_at_us)) {
                 s->handed_over = true;
                 out = &draining;
@@ -229,7 +229,7 @@ static const struct state *step_live(struct session *s)
 
 static void enter_grace(struct session *s)
 {
-        feed_retire(s, ERR_NOT_FOUND);
+        feeder_retire(s, &s->active, ERR_NOT_FOUND);
         s->grace_until_us = clock_mono_us() + s->all->grace_ms * US_PER_MS;
 }
 
@@ -237,7 +237,7 @@ static const struct state *step_grace(struct session *s)
 {
         s->stop = s->stop || s->all->draining;
         const struct state *out = way_out(s);
-        if (out || s->handle)
+        if (out || s->active.handle)
                 return out ? out : &live;
         return clock_mono_us() >= s->grace_until_us ? &draining : &grace;
 }
@@ -457,6 +457,7 @@ static void watch_pace(struct session *s)
                 log_warn("session=%s stream=%s behind_ms=%" PRId64 " msg=\"encoding keeps up again\"", s->id, s->stream,
                          behind_us / US_PER_MS);
         s->behind = behind_us > (s->behind ? KEEPS_UP_US - 1 : BEHIND_US);
+        s->behind_since_us = !s->behind ? 0 : s->behind_since_us ? s->behind_since_us : clock_mono_us();
 }
 
 /* A process that was stopped or suspended may have lost its sessions to others: that is asked first. */

@@ -9,7 +9,7 @@
  *   GONE      freed
  *
  * What happens sets a field; session_run() then makes the transitions that follow from it. session.c is the session's
- * life, feed.c what the proxies say. Loop thread only.
+ * life, feed.c what the proxies say, feeder.c which broadcaster is active. Loop thread only.
  *
  * A node that is to leave (sessions_drain) says `draining` and goes on with what is fed, until the proxy has opened the
  * stream at another node, which shows here as ERR_FENCED, or drain_ms have passed: then it leaves the session as it is, to
@@ -22,6 +22,7 @@
 #include "common/mailbox.h"
 #include "common/rpc.h"
 #include "transcoderd/claim.h"
+#include "transcoderd/feeder.h"
 #include "transcoderd/pipeline.h"
 #include "transcoderd/push.h"
 #include "transcoderd/recent.h"
@@ -51,13 +52,13 @@ struct session {
         int64_t epoch_us, begun_us; /* begun, and all below but end_us: monotonic */
         uint32_t generation;
 
-        /* the proxy's side: feed.c */
+        /* the proxies' side: feed.c, feeder.c */
         struct rpc_request *opening; /* the OPEN that waits for the claim; NULL: answered */
-        uint64_t handle, next_seq;   /* handle 0: nobody feeds it */
-        int64_t heard_us;
+        struct feeder active, standby; /* without a handle: nobody */
         uint8_t codecs[TRACK_KINDS];
         struct buf *config[TRACK_KINDS];
         bool config_due[TRACK_KINDS]; /* to be pushed before the next frame */
+        bool break_due[TRACK_KINDS];  /* the next frame is another broadcaster's */
         uint64_t frames, bytes;       /* received */
         uint64_t chunks, chunk_bytes; /* made */
 
@@ -73,6 +74,7 @@ struct session {
         struct pipeline *pipeline;
         struct pipeline_stats counted;
         bool behind;
+        int64_t behind_since_us; /* 0: it is not */
 
         /* what happened; steps look at these */
         bool answered;        /* the claim */
@@ -132,8 +134,9 @@ void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monoto
 /* feed.c */
 void feed_handle(void *sessions, struct rpc_request *req); /* an rpc_handler: OPEN, MEDIA, CLOSE */
 void feed_refuse(struct rpc_request *open, int status, const char *text);
-void feed_accept(struct session *s, struct rpc_request *open, int64_t resume_us); /* s has a new handle */
-void feed_retire(struct session *s, int status);               /* its handle is answered that from now on; none: nothing */
+/* The session that an OPEN began is there: its feeder, which is the active one, is told. */
+void feed_accept(struct session *s, struct rpc_request *open, int64_t resume_us);
+void feed_retire(struct session *s, int status);               /* nobody feeds it any more; MEDIA is answered that */
 void feed_retry(struct sessions *ss, const char *stream);      /* OPENs that wait for the stream are looked at again */
 void feed_expire(struct sessions *ss, int64_t now_us);
 /* The stream cannot be encoded as it is: for BAN_US an OPEN of it is answered ERR_UNSUPPORTED and text, or the proxy would

@@ -35,6 +35,8 @@ struct metric stats_rows[] = {
         OWNERS("in_step"), OWNERS("joining"), OWNERS("out_of_step"),
         {.name = "transcoderd_handed_over_total", .type = METRIC_COUNTER,
          .help = "Sessions that another transcoder took over because this one was to stop"},
+        {.name = "transcoderd_switches_total", .type = METRIC_COUNTER,
+         .help = "Times that the other one of a stream's two broadcasters became active"},
 };
 
 struct histogram stats_put = {

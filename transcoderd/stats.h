@@ -26,6 +26,7 @@ extern struct metric stats_rows[];
 #define stats_owners_joining stats_rows[18]
 #define stats_owners_out stats_rows[19]
 #define stats_handed_over stats_rows[20]
+#define stats_switches stats_rows[21]
 
 extern struct histogram stats_put;
 

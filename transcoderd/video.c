@@ -56,7 +56,8 @@ struct video {
         size_t rung_count;
         bool built, failed;
         bool any, last_was_slate;
-        int64_t last_us; /* of the last picture, real or slate */
+        bool begins_anew; /* what comes is another broadcaster's, or another clock's */
+        int64_t last_us;  /* of the last picture, real or slate */
         int64_t logged_mono_us;
 };
 
@@ -245,14 +246,24 @@ static bool usable_size(struct video *v, const AVFrame *pic)
         return false;
 }
 
+/* After a break a picture nearer to the last one than half a frame may be the same one, come another way. */
+static bool has_place(const struct video *v, int64_t pts_us)
+{
+        if (!v->any)
+                return true;
+        if (v->begins_anew)
+                return pts_us - v->last_us > cadence_interval_us(&v->cadence) / 2;
+        return pts_us > v->last_us || (!v->last_was_slate && v->last_us - pts_us <= SAME_PLACE_US);
+}
+
 /* False: too late for its place, or at no place at all. */
 static bool usable_time(struct video *v, int64_t pts_us)
 {
-        if (pts_us < 0 || pts_us > MEDIA_TIME_MAX_US ||
-            (v->any && pts_us <= v->last_us && (v->last_was_slate || v->last_us - pts_us > SAME_PLACE_US))) {
+        if (pts_us < 0 || pts_us > MEDIA_TIME_MAX_US || !has_place(v, pts_us)) {
                 atomic_fetch_add(&v->out->tally.late_dropped, 1);
                 return false;
         }
+        v->begins_anew = false;
         return true;
 }
 
@@ -292,6 +303,7 @@ static void interrupt(struct video *v)
         decoder_end(v->decoder);
         receive_pictures(v);
         decoder_break(v->decoder);
+        v->begins_anew = true;
 }
 
 static void on_frame(struct video *v, const struct frame *f)

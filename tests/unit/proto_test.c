@@ -80,13 +80,15 @@ static void test_refused_round_trip(void **state)
 static void test_open_round_trip(void **state)
 {
         uint8_t avcc[40] = {1, 0x64}, asc[2] = {0x11, 0x90};
-        struct open m = {.stream = "cam_1-A", .role = OPEN_BACKUP, .generation = 6, .epoch_us = 1767225600000000, .publisher = "192.0.2.1:5000", .encoder = "obs",
+        struct open m = {.stream = "cam_1-A", .role = OPEN_BACKUP_NOW, .when = OPEN_IF_FREE, .generation = 6,
+                         .epoch_us = 1767225600000000, .publisher = "192.0.2.1:5000", .encoder = "obs",
                          .title = "Grüße", .codecs = {CODEC_H264, CODEC_AAC},
                          .config = {{avcc, sizeof(avcc)}, {asc, sizeof(asc)}}}, out;
         (void)state;
         nng_msg *msg = ROUND_TRIP(open, &m, &out);
         assert_string_equal(out.stream, m.stream);
-        assert_int_equal(out.role, OPEN_BACKUP);
+        assert_int_equal(out.role, OPEN_BACKUP_NOW);
+        assert_int_equal(out.when, OPEN_IF_FREE);
         assert_int_equal(out.generation, 6);
         assert_int_equal(out.epoch_us, m.epoch_us);
         assert_string_equal(out.publisher, m.publisher);

@@ -44,7 +44,9 @@ struct node {
         } stream[HANDLES_MAX + 1]; /* by handle */
         uint64_t lie;              /* added to what it says it took */
         uint32_t credit;
-        bool draining, malformed, silent, takes_many;
+        bool draining, malformed, silent, takes_many, holds, standby;
+        uint32_t generation;
+        unsigned asked, fresh; /* OPEN_IF_HELD; MEDIA that said so */
         unsigned messages, shared, opens, closes, batches, empty, most_in_flight, in_flight;
         uint8_t closed;
         struct open open; /* the last one; config pointers do not outlive it */
@@ -122,6 +124,11 @@ static nng_msg *answer_open(struct node *n, struct reader *r)
 {
         struct open_reply reply = {.status = (int8_t)n->open_status, .text = "because"};
         assert_int_equal(open_decode(r, &n->open), 0);
+        n->asked += n->open.when & OPEN_IF_HELD;
+        if (n->open.when & OPEN_IF_HELD && !n->holds) {
+                reply.status = ERR_NOT_FOUND;
+                return message_new(MSG_OPEN_REPLY, open_reply_encode, &reply);
+        }
         n->opens++;
         for (int k = 0; k < TRACK_KINDS; k++)
                 snprintf(n->config[k], sizeof(n->config[k]), "%.*s", (int)n->open.config[k].len,
@@ -131,7 +138,8 @@ static nng_msg *answer_open(struct node *n, struct reader *r)
                 assert_true(t.handles <= HANDLES_MAX);
                 n->stream[t.handles].open = true;
                 reply.epoch_us = n->epoch_us ? n->epoch_us : n->open.epoch_us;
-                reply.generation = n->opens;
+                reply.generation = n->generation ? n->generation : n->opens;
+                reply.standby = n->standby;
                 memcpy(reply.session, n->session, sizeof(reply.session));
                 n->media_status = 0;
         }
@@ -153,13 +161,15 @@ static struct media_reply take_batch(struct node *n, struct reader *r, struct bu
         assert_int_equal(media_decode(r, &m, frames, whole), 0);
         n->batches++;
         n->empty += m.count == 0;
+        n->fresh += m.fresh;
         struct media_reply reply = {.status = (int8_t)n->media_status, .credit = n->credit, .draining = n->draining,
-                                    .stored_us = n->stored_us, .takes_many = n->takes_many};
+                                    .stored_us = n->stored_us, .takes_many = n->takes_many,
+                                    .standby = n->standby};
         struct stream *s = m.handle <= HANDLES_MAX ? &n->stream[m.handle] : NULL;
         if (!s || !s->open)
                 reply.status = ERR_NOT_FOUND;
         for (int i = 0; i < m.count; i++) {
-                if (reply.status == 0) {
+                if (reply.status == 0 && !n->standby) {
                         assert_int_equal(m.first_seq + (unsigned)i, s->next_seq);
                         take_frame(n, &frames[i]);
                         s->next_seq++;
@@ -265,14 +275,19 @@ static void on_refuse(void *arg, int reason, const char *code, const char *text)
         snprintf(c->text, sizeof(c->text), "%s", text);
 }
 
-static int begin_with_key(struct caster *c, const char *stream, const char *key)
+static int begin_as(struct caster *c, const char *stream, const char *key, enum open_role role)
 {
         static const struct publication_events events = {.refuse = on_refuse};
-        struct publish_request request = {.address = "192.0.2.1:4000", .encoder = "tester"};
+        struct publish_request request = {.address = "192.0.2.1:4000", .encoder = "tester", .role = (uint8_t)role};
         snprintf(request.stream, sizeof(request.stream), "%s", stream);
         snprintf(request.key, sizeof(request.key), "%s", key);
         *c = (struct caster){0};
         return publication_begin(&c->p, &t.ingest, &request, &events, c, c->text, sizeof(c->text));
+}
+
+static int begin_with_key(struct caster *c, const char *stream, const char *key)
+{
+        return begin_as(c, stream, key, OPEN_PRIMARY);
 }
 
 static void begin(struct caster *c, const char *stream)
@@ -696,8 +711,7 @@ static void test_opens_as_soon_as_a_transcoder_appears(void **state)
         pump();
         t.node[1].listed = true;
         ingest_poke(&t.ingest);
-        pump();
-        assert_int_equal(t.node[1].taken_count, 20);
+        UNTIL(t.node[1].taken_count == 20);
         end(&c, CLOSE_STOPPED);
 }
 
@@ -718,21 +732,66 @@ static void test_a_denied_stream_is_told_to_the_broadcaster(void **state)
         end(&c, CLOSE_REFUSED);
 }
 
-static void test_fenced_twice_means_published_elsewhere(void **state)
+static void test_a_fenced_stream_follows_its_session_to_the_transcoder_that_has_it(void **state)
 {
         (void)state;
         struct caster c;
         start(&c, 30);
         t.node[0].media_status = ERR_FENCED;
+        t.node[1].holds = true;
         send_media(&c, 30, 31);
         pump();
-        assert_int_equal(t.node[0].opens, 2);
+        assert_int_equal(t.node[0].opens, 1);
+        assert_int_equal(t.node[1].opens, 1);
+        assert_int_equal(t.node[1].open.when, OPEN_IF_HELD | OPEN_IF_FREE);
+        assert_int_equal(t.node[1].open.role, OPEN_PRIMARY);
         assert_int_equal(c.refused, 0);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_fenced_stream_whose_place_is_taken_is_refused(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
         t.node[0].media_status = ERR_FENCED;
-        send_media(&c, 31, 32);
+        t.node[1].holds = true;
+        t.node[1].open_status = ERR_CONFLICT;
+        send_media(&c, 30, 31);
         pump();
         assert_int_equal(c.refused, RTMP_CLOSE_TAKEN_OVER);
-        assert_int_equal(t.node[0].opens, 2);
+        assert_int_equal(t.node[0].opens, 1);
+        assert_int_equal(t.node[1].opens, 1);
+        end(&c, CLOSE_LOST);
+}
+
+static void test_one_whose_place_is_taken_does_not_fight_back(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        t.node[0].media_status = ERR_CONFLICT;
+        send_media(&c, 30, 31);
+        pump();
+        assert_int_equal(c.refused, RTMP_CLOSE_TAKEN_OVER);
+        assert_string_equal(c.code, "NetStream.Publish.BadName");
+        assert_int_equal(t.node[0].opens + t.node[1].opens, 1);
+        end(&c, CLOSE_LOST);
+}
+
+static void test_fenced_again_and_again_means_published_elsewhere(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        for (int i = 0; i < 4; i++) {
+                assert_int_equal(c.refused, 0);
+                t.node[0].media_status = ERR_FENCED;
+                t.node[1].media_status = ERR_FENCED;
+                send_media(&c, 30 + i, 31 + i);
+                pump();
+        }
+        assert_int_equal(c.refused, RTMP_CLOSE_TAKEN_OVER);
         end(&c, CLOSE_LOST);
 }
 
@@ -1091,6 +1150,172 @@ static void test_the_buffer_stays_within_its_limit_while_nothing_takes_the_strea
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* Two broadcasters of a stream ------------------------------------------------------------------------------------- */
+
+static void begin_role(struct caster *c, enum open_role role)
+{
+        assert_int_equal(begin_as(c, "cam", "", role), 0);
+        send_configs(c);
+}
+
+static void test_a_primary_and_a_backup_of_one_name_are_both_live(void **state)
+{
+        (void)state;
+        struct caster primary, backup, another;
+        begin_role(&primary, OPEN_PRIMARY);
+        begin_role(&backup, OPEN_BACKUP);
+        send_media(&primary, 0, 10);
+        UNTIL(t.node[0].opens == 1);
+        assert_int_equal(t.node[0].open.role, OPEN_PRIMARY);
+        t.node[0].standby = true;
+        send_media(&backup, 0, 10);
+        UNTIL(t.node[0].opens == 2);
+        assert_int_equal(t.node[0].open.role, OPEN_BACKUP);
+        assert_int_equal(primary.refused + backup.refused, 0);
+        begin_role(&another, OPEN_BACKUP);
+        assert_int_equal(primary.refused, 0);
+        assert_int_equal(backup.refused, RTMP_CLOSE_TAKEN_OVER);
+        end(&backup, CLOSE_LOST);
+        end(&another, CLOSE_LOST);
+        end(&primary, CLOSE_STOPPED);
+}
+
+static void test_one_that_stands_by_tells_that_it_is_there_and_goes_on_from_what_is_stored(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].standby = true;
+        begin_role(&c, OPEN_BACKUP);
+        send_media(&c, 0, 30);
+        UNTIL(t.node[0].batches == 3);
+        assert_int_equal(t.node[0].empty, 3);
+        assert_int_equal(t.node[0].fresh, 1); /* nothing came since */
+        assert_int_equal(stats_get(STAT_STANDBY), 1);
+        send_media(&c, 30, 110);
+        t.node[0].stored_us = 3500 * MS;
+        UNTIL(t.node[0].fresh == 2);
+        assert_int_equal(t.node[0].taken_count, 0);
+        t.node[0].standby = false;
+        UNTIL(t.node[0].taken_count >= 2 * 35);
+        assert_pictures(&t.node[0], 0, 75, 35);
+        assert_int_equal(stats_get(STAT_STANDBY), 0);
+        t.node[0].standby = true; /* the other one again: what is sent now is not taken */
+        send_media(&c, 110, 111);
+        UNTIL(stats_get(STAT_STANDBY) == 1);
+        unsigned taken = t.node[0].taken_count;
+        send_media(&c, 111, 120);
+        t.node[0].stored_us = 4 * US_PER_S;
+        unsigned fresh = t.node[0].fresh;
+        UNTIL(t.node[0].fresh > fresh);
+        assert_int_equal(t.node[0].taken_count, taken);
+        t.node[0].standby = false;
+        UNTIL(t.node[0].taken_count > taken);
+        assert_pictures(&t.node[0], taken, 100, 20);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_one_that_stands_by_asks_who_has_the_stream_after_the_active_one_had_time_to_move(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].standby = t.node[1].standby = true;
+        begin_role(&c, OPEN_BACKUP);
+        send_media(&c, 0, 30);
+        UNTIL(t.node[0].batches == 2);
+        t.node[0].lost = true;
+        t.node[1].holds = true;
+        int64_t lost_us = clock_mono_us();
+        UNTIL(t.node[1].opens == 1);
+        assert_true(clock_mono_us() - lost_us >= RELAY_FOLLOW_MS * MS);
+        assert_int_equal(t.node[1].open.when, OPEN_IF_HELD);
+        assert_int_equal(t.node[1].open.role, OPEN_BACKUP);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_backup_that_was_active_is_so_at_the_next_transcoder(void **state)
+{
+        (void)state;
+        struct caster c;
+        begin_role(&c, OPEN_BACKUP);
+        send_media(&c, 0, 10);
+        UNTIL(t.node[0].taken_count == 20);
+        t.node[0].lost = true;
+        send_media(&c, 10, 11);
+        UNTIL(t.node[1].opens == 1);
+        assert_int_equal(t.node[1].open.role, OPEN_BACKUP_NOW);
+        end(&c, CLOSE_STOPPED);
+}
+
+/* Which transcoder ------------------------------------------------------------------------------------------------- */
+
+static void test_the_transcoder_that_has_the_stream_is_found_behind_one_that_has_room_by_now(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[1].holds = true;
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 0, 10);
+        UNTIL(t.node[1].taken_count == 20);
+        assert_int_equal(t.node[0].asked, 1);
+        assert_int_equal(t.node[0].opens, 0);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_full_transcoder_is_followed_by_the_next(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].open_status = ERR_FULL;
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 0, 10);
+        UNTIL(t.node[1].taken_count == 20);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_the_generation_is_handed_on_to_the_next_transcoder_and_the_next_connection(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].generation = 41;
+        start(&c, 30);
+        assert_int_equal(t.node[0].open.generation, 0);
+        t.node[0].lost = true;
+        t.node[1].generation = 42;
+        send_media(&c, 30, 31);
+        UNTIL(t.node[1].opens == 1);
+        assert_int_equal(t.node[1].open.generation, 41);
+        assert_int_equal(t.node[1].open.role, OPEN_NOW);
+        end(&c, CLOSE_LOST);
+        UNTIL(t.ingest.count == 0);
+        t.node[0].lost = false;
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 40, 60);
+        UNTIL(t.node[0].opens == 2);
+        assert_int_equal(t.node[0].open.generation, 42);
+        assert_int_equal(t.node[0].open.role, OPEN_PRIMARY);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_cluster_that_is_full_is_asked_less_and_less_often(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].open_status = t.node[1].open_status = ERR_FULL;
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 0, 10);
+        int64_t began_us = clock_mono_us();
+        UNTIL(t.node[0].opens == 5);
+        /* Full jitter: any one wait may be short, but four of them are not all at their least. */
+        assert_true(clock_mono_us() - began_us > 4 * MS);
+        t.node[1].open_status = 0;
+        UNTIL(t.node[1].taken_count == 20);
+        end(&c, CLOSE_STOPPED);
+}
+
 int main(void)
 {
         log_init("test", LOG_ERROR);
@@ -1113,7 +1338,18 @@ int main(void)
                 TEST(test_is_tried_again_for_as_long_as_the_broadcaster_stays),
                 TEST(test_opens_as_soon_as_a_transcoder_appears),
                 TEST(test_a_denied_stream_is_told_to_the_broadcaster),
-                TEST(test_fenced_twice_means_published_elsewhere),
+                TEST(test_a_fenced_stream_follows_its_session_to_the_transcoder_that_has_it),
+                TEST(test_a_fenced_stream_whose_place_is_taken_is_refused),
+                TEST(test_one_whose_place_is_taken_does_not_fight_back),
+                TEST(test_fenced_again_and_again_means_published_elsewhere),
+                TEST(test_a_primary_and_a_backup_of_one_name_are_both_live),
+                TEST(test_one_that_stands_by_tells_that_it_is_there_and_goes_on_from_what_is_stored),
+                TEST(test_one_that_stands_by_asks_who_has_the_stream_after_the_active_one_had_time_to_move),
+                TEST(test_a_backup_that_was_active_is_so_at_the_next_transcoder),
+                TEST(test_the_transcoder_that_has_the_stream_is_found_behind_one_that_has_room_by_now),
+                TEST(test_a_full_transcoder_is_followed_by_the_next),
+                TEST(test_the_generation_is_handed_on_to_the_next_transcoder_and_the_next_connection),
+                TEST(test_a_cluster_that_is_full_is_asked_less_and_less_often),
                 TEST(test_a_stream_that_is_forgotten_again_and_again_is_refused),
                 TEST(test_a_session_that_is_still_being_stored_is_waited_for),
                 TEST(test_an_answer_that_makes_no_sense_drops_the_transcoder),

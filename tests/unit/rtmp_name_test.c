@@ -95,6 +95,33 @@ static void test_a_key_too_long_to_check_is_refused(void **state)
         assert_refused("live", "cam?key=a%00b");
 }
 
+static void assert_role(const char *app, const char *tc_url, const char *name, enum open_role role, const char *key)
+{
+        struct rtmp_name n;
+        char why[128];
+        assert_int_equal(rtmp_name_parse(&n, app, tc_url, name, why, sizeof(why)), 0);
+        assert_string_equal(n.stream, "cam");
+        assert_int_equal(n.role, role);
+        assert_string_equal(n.key, key);
+}
+
+static void test_backup_says_which_of_two_broadcasters_this_is(void **state)
+{
+        (void)state;
+        assert_role("live", "", "cam", OPEN_PRIMARY, "");
+        assert_role("live", "", "cam?backup=1", OPEN_BACKUP, "");
+        assert_role("live", "", "cam?backup=0", OPEN_NOW, "");
+        assert_role("live", "", "cam?key=k&backup=1", OPEN_BACKUP, "k");
+        assert_role("live", "", "cam?backup=1&token=t", OPEN_BACKUP, "t");
+        assert_role("live?backup=1", "", "cam?key=k", OPEN_BACKUP, "k");
+        assert_role("live", "rtmp://h/live?backup=1", "cam", OPEN_BACKUP, "");
+        assert_role("live?backup=1", "", "cam?backup=0", OPEN_NOW, "");
+        assert_refused("live", "cam?backup=2");
+        assert_refused("live", "cam?backup=");
+        assert_refused("live", "cam?backup=true");
+        assert_refused("live", "cam?backup=11");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -103,6 +130,7 @@ int main(void)
                 cmocka_unit_test(test_a_key_is_found_on_name_then_app_then_tc_url),
                 cmocka_unit_test(test_a_key_may_hold_the_characters_of_a_query),
                 cmocka_unit_test(test_names_that_are_no_stream_id_are_refused),
+                cmocka_unit_test(test_backup_says_which_of_two_broadcasters_this_is),
                 cmocka_unit_test(test_a_key_too_long_to_check_is_refused),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@ struct pipeline {
         void *arg;
         struct pipeline_options o;
         size_t room;
-        unsigned frames, configs, drains;
+        unsigned frames, configs, breaks, drains;
         uint8_t first_flags; /* of the first frame since the last look */
 };
 
@@ -55,6 +55,7 @@ void pipeline_push(struct pipeline *p, const struct frame *f)
         p->room--;
         p->configs += f->flags & FRAME_CONFIG ? 1 : 0;
         p->frames += f->flags & FRAME_CONFIG ? 0 : 1;
+        p->breaks += f->flags & FRAME_BREAK ? 1 : 0;
 }
 
 size_t pipeline_room(const struct pipeline *p)
@@ -133,13 +134,18 @@ static void say(unsigned proxy, nng_msg *msg)
         feed_handle(&ss, &p->req);
 }
 
-static void ask_open(unsigned proxy)
+static void ask_open_as(unsigned proxy, enum open_role role, uint8_t when)
 {
-        struct open m = {.stream = "cam", .epoch_us = EPOCH, .publisher = "10.0.0.1:5", .title = "A title",
+        struct open m = {.stream = "cam", .role = (uint8_t)role, .when = when, .epoch_us = EPOCH, .publisher = "10.0.0.1:5", .title = "A title",
                          .codecs = {CODEC_H264, CODEC_NONE}};
         m.config[TRACK_VIDEO].data = (const uint8_t *)"avcC";
         m.config[TRACK_VIDEO].len = 4;
         say(proxy, message_new(MSG_OPEN, open_encode, &m));
+}
+
+static void ask_open(unsigned proxy)
+{
+        ask_open_as(proxy, OPEN_PRIMARY, 0);
 }
 
 static bool answered(unsigned proxy)
@@ -157,10 +163,11 @@ static struct open_reply opened(unsigned proxy)
         return m;
 }
 
-static struct media_reply feed(unsigned proxy, uint64_t handle, uint64_t seq, unsigned count)
+static struct media_reply feed_or_stay(unsigned proxy, uint64_t handle, uint64_t seq, unsigned count, bool fresh)
 {
         struct frame frames[16];
-        struct media m = {.handle = handle, .first_seq = seq, .count = (uint16_t)count, .frames = frames};
+        struct media m = {.handle = handle, .first_seq = seq, .count = (uint16_t)count, .frames = frames,
+                          .fresh = fresh};
         struct media_reply reply;
         struct reader r;
         struct buf *bytes = buf_copy("frame", 5);
@@ -171,6 +178,11 @@ static struct media_reply feed(unsigned proxy, uint64_t handle, uint64_t seq, un
         assert_int_equal(message_open(&r, proxies[proxy].reply), MSG_MEDIA_REPLY);
         assert_int_equal(media_reply_decode(&r, &reply), 0);
         return reply;
+}
+
+static struct media_reply feed(unsigned proxy, uint64_t handle, uint64_t seq, unsigned count)
+{
+        return feed_or_stay(proxy, handle, seq, count, false);
 }
 
 static int close_stream(unsigned proxy, uint64_t handle, enum close_reason reason)
@@ -228,7 +240,7 @@ static void expect_state(const char *name)
 
 static void silence(int64_t us)
 {
-        ss.first->heard_us -= us;
+        ss.first->active.heard_us -= us;
         sessions_tick(&ss, clock_mono_us());
 }
 
@@ -381,7 +393,7 @@ static void test_an_open_during_the_claim_takes_over_when_that_is_through(void *
         assert_int_equal(opened(1).status, 0);
         assert_string_equal(opened(0).session, opened(1).session);
         uint64_t first = opened(0).handle, second = opened(1).handle;
-        assert_int_equal(feed(0, first, 0, 1).status, ERR_FENCED);
+        assert_int_equal(feed(0, first, 0, 1).status, ERR_CONFLICT);
         assert_int_equal(feed(1, second, 0, 1).status, 0);
         assert_int_equal(pipelines, 1);
 }
@@ -507,7 +519,7 @@ static void test_another_proxy_takes_the_running_session_over(void **state)
         assert_string_equal(o.session, ss.first->id);
         assert_int_equal(o.resume_us, CHUNK_US);
         assert_int_equal(fake_calls(MSG_CLAIM), 0);
-        assert_int_equal(feed(0, first, 2, 1).status, ERR_FENCED);
+        assert_int_equal(feed(0, first, 2, 1).status, ERR_CONFLICT);
         assert_int_equal(close_stream(0, first, CLOSE_STOPPED), ERR_NOT_FOUND);
         expect_state("live");
         assert_int_equal(feed(1, o.handle, 0, 2).status, 0);
@@ -847,6 +859,148 @@ static void test_what_has_no_broadcaster_ends_when_the_node_stops(void **state)
         assert_null(ss.first);
 }
 
+/* ---- two broadcasters ------------------------------------------------------------------------------------------------- */
+
+static uint64_t open_as(unsigned proxy, enum open_role role, bool standby)
+{
+        ask_open_as(proxy, role, 0);
+        assert_int_equal(opened(proxy).status, 0);
+        assert_int_equal(opened(proxy).standby, standby);
+        return opened(proxy).handle;
+}
+
+static void expect_standby(unsigned proxy, uint64_t handle, bool standby)
+{
+        struct media_reply m = feed_or_stay(proxy, handle, 0, 0, true);
+        assert_int_equal(m.status, 0);
+        assert_int_equal(m.standby, standby);
+}
+
+static void test_a_backup_stands_by_and_its_frames_are_not_taken(void **state)
+{
+        (void)state;
+        uint64_t primary = begin(), backup = open_as(1, OPEN_BACKUP, true);
+        assert_int_equal(feed(0, primary, 0, 2).standby, 0);
+        struct media_reply m = feed(1, backup, 0, 3);
+        assert_int_equal(m.standby, 1);
+        assert_int_equal(m.next_seq, 0);
+        assert_int_equal(pipeline->frames, 2);
+        assert_int_equal(close_stream(1, backup, CLOSE_STOPPED), 0);
+        assert_int_equal(feed(0, primary, 2, 1).status, 0);
+        expect_state("live");
+}
+
+static void test_the_backup_goes_on_at_once_when_the_primary_is_lost_or_stops(void **state)
+{
+        (void)state;
+        const enum close_reason reasons[] = {CLOSE_LOST, CLOSE_STOPPED};
+        uint64_t active = begin();
+        int64_t switches = metric_get(&stats_switches);
+        for (int i = 0; i < 2; i++) {
+                uint64_t other = open_as(1, i == 0 ? OPEN_BACKUP : OPEN_PRIMARY, true);
+                expect_standby(1, other, true);
+                close_stream(0, active, reasons[i]);
+                expect_state("live");
+                pipeline->room = 8;
+                pipeline->frames = pipeline->configs = 0;
+                expect_standby(1, other, false);
+                assert_int_equal(feed(1, other, 0, 2).next_seq, 2);
+                assert_int_equal(pipeline->first_flags, FRAME_CONFIG);
+                assert_int_equal(pipeline->breaks, i + 1);
+                assert_int_equal(pipelines, 1);
+                active = other;
+        }
+        assert_int_equal(metric_get(&stats_switches), switches + 2);
+        close_stream(1, active, CLOSE_STOPPED);
+        expect_state("draining");
+}
+
+static void test_the_roles_swap_when_the_active_one_is_silent_and_again_when_the_other_is(void **state)
+{
+        (void)state;
+        uint64_t primary = begin(), backup = open_as(1, OPEN_BACKUP, true);
+        ss.first->active.heard_us -= FEEDER_SILENT_US + 1; /* its proxy says nothing */
+        expect_standby(1, backup, false);
+        expect_standby(0, primary, true);
+        expect_standby(1, backup, false);
+        ss.first->active.fresh_us -= FEEDER_SILENT_US + 1; /* its proxy has nothing to say */
+        assert_int_equal(feed(1, backup, 0, 0).standby, 1);
+        expect_standby(0, primary, false);
+        expect_standby(1, backup, true);
+}
+
+static void test_one_that_gets_no_frames_itself_is_not_switched_to(void **state)
+{
+        (void)state;
+        begin();
+        uint64_t backup = open_as(1, OPEN_BACKUP, true);
+        ss.first->standby.fresh_us -= FEEDER_FRESH_US + 1;
+        ss.first->active.heard_us -= FEEDER_SILENT_US + 1;
+        assert_int_equal(feed(1, backup, 0, 0).standby, 1);
+        silence(SESSION_SILENT_US);
+        expect_state("grace");
+        assert_int_equal(feed(1, backup, 0, 0).standby, 1);
+        expect_state("grace");
+        expect_standby(1, backup, false); /* a frame */
+        expect_state("live");
+}
+
+static void test_a_primary_that_comes_back_waits_unless_it_is_to_be_active_now(void **state)
+{
+        (void)state;
+        uint64_t first = begin(), backup = open_as(1, OPEN_BACKUP, true);
+        close_stream(0, first, CLOSE_LOST);
+        uint64_t again = open_as(0, OPEN_PRIMARY, true), now = open_as(2, OPEN_NOW, false);
+        assert_int_equal(feed(0, again, 0, 0).status, ERR_CONFLICT);
+        expect_standby(1, backup, true);
+        expect_standby(2, now, false);
+        expect_standby(3, open_as(3, OPEN_BACKUP_NOW, false), false);
+        assert_int_equal(feed(1, backup, 0, 0).status, ERR_CONFLICT);
+        expect_standby(2, now, true);
+}
+
+static void test_open_if_held_begins_nothing(void **state)
+{
+        (void)state;
+        ask_open_as(0, OPEN_PRIMARY, OPEN_IF_HELD);
+        assert_int_equal(opened(0).status, ERR_NOT_FOUND);
+        assert_int_equal(fake.call_count, 0);
+        ask_open(0);
+        ask_open_as(1, OPEN_PRIMARY, OPEN_IF_HELD);
+        assert_int_equal(opened(1).status, ERR_NOT_YET);
+        grant();
+        ask_open_as(1, OPEN_BACKUP, OPEN_IF_HELD);
+        assert_int_equal(opened(1).status, 0);
+}
+
+static void test_open_if_free_takes_nobodys_place(void **state)
+{
+        (void)state;
+        uint64_t primary = begin();
+        ask_open_as(1, OPEN_PRIMARY, OPEN_IF_FREE);
+        assert_int_equal(opened(1).status, ERR_CONFLICT);
+        ask_open_as(1, OPEN_BACKUP, OPEN_IF_FREE);
+        assert_int_equal(opened(1).status, 0);
+        assert_int_equal(feed(0, primary, 0, 1).status, 0);
+        ss.first->active.heard_us -= FEEDER_SILENT_US + 1;
+        ask_open_as(2, OPEN_PRIMARY, OPEN_IF_FREE);
+        assert_int_equal(opened(2).status, 0);
+}
+
+static void test_a_node_that_stays_behind_real_time_takes_only_streams_that_go_on(void **state)
+{
+        (void)state;
+        begin();
+        ss.first->behind_since_us = clock_mono_us() - 10 * US_PER_S;
+        struct open m = {.stream = "other", .epoch_us = EPOCH, .codecs = {CODEC_NONE, CODEC_AAC}};
+        say(1, message_new(MSG_OPEN, open_encode, &m));
+        assert_int_equal(opened(1).status, ERR_FULL);
+        m.generation = 3;
+        say(1, message_new(MSG_OPEN, open_encode, &m));
+        assert_false(answered(1));
+        assert_int_equal(fake_calls(MSG_CLAIM), 1);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -886,6 +1040,14 @@ int main(void)
                 TEST(test_what_nobody_took_over_is_stored_and_left_without_an_end),
                 TEST(test_a_silent_proxys_session_is_left_too_while_stopping),
                 TEST(test_what_has_no_broadcaster_ends_when_the_node_stops),
+                TEST(test_a_backup_stands_by_and_its_frames_are_not_taken),
+                TEST(test_the_backup_goes_on_at_once_when_the_primary_is_lost_or_stops),
+                TEST(test_the_roles_swap_when_the_active_one_is_silent_and_again_when_the_other_is),
+                TEST(test_one_that_gets_no_frames_itself_is_not_switched_to),
+                TEST(test_a_primary_that_comes_back_waits_unless_it_is_to_be_active_now),
+                TEST(test_open_if_held_begins_nothing),
+                TEST(test_open_if_free_takes_nobodys_place),
+                TEST(test_a_node_that_stays_behind_real_time_takes_only_streams_that_go_on),
         };
         log_init("session", LOG_ERROR + 1);
         return cmocka_run_group_tests(tests, NULL, NULL);

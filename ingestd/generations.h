@@ -1,0 +1,28 @@
+/* generations.h - the highest generation that this proxy was given for each stream.
+ *
+ * OPEN carries it, so that a new writer is above the one before even at an origin that missed everything. It outlives
+ * the publication: the broadcaster that comes back finds it. The streams heard of last are kept, GENERATIONS_MAX of
+ * them; one that was forgotten, or never known, is 0. Loop thread only. */
+#ifndef INGESTD_GENERATIONS_H
+#define INGESTD_GENERATIONS_H
+
+#include <stdint.h>
+
+#include "proto/message.h"
+
+#define GENERATIONS_MAX 2048
+
+struct generations {
+        struct {
+                char stream[STREAM_ID_MAX + 1];
+                uint32_t generation;
+                uint64_t used;
+        } known[GENERATIONS_MAX];
+        unsigned count;
+        uint64_t uses;
+};
+
+uint32_t generations_get(const struct generations *g, const char *stream);
+void generations_note(struct generations *g, const char *stream, uint32_t generation);
+
+#endif

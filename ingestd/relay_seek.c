@@ -1,0 +1,251 @@
+/* Which transcoder takes the stream: the ring's walk, OPEN, and what it answers. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "ingestd/relay_impl.h"
+#include "ingestd/rtmp_close.h"
+#include "ingestd/stats.h"
+
+#define WAIT_FIRST_MS 100 /* the most that is waited after the first round over all transcoders; then doubled */
+#define WAIT_MAX_MS 2000
+
+/* The walk --------------------------------------------------------------------------------------------------------- */
+
+static bool was_tried(const struct relay *r, const char *address)
+{
+        for (unsigned i = 0; i < r->tried_count; i++) {
+                if (strcmp(r->tried[i], address) == 0)
+                        return true;
+        }
+        return false;
+}
+
+static void note_tried(struct relay *r)
+{
+        if (r->tried_count < RELAY_CANDIDATES && !was_tried(r, r->address))
+                memcpy(r->tried[r->tried_count++], r->address, sizeof(r->address));
+}
+
+static bool choose(struct relay *r)
+{
+        struct relay_candidate found[RELAY_CANDIDATES];
+        size_t n = r->all->link->walk(r->all->link_arg, r->stream.stream, found, RELAY_CANDIDATES);
+        if (n == 1)
+                r->asking = false; /* whoever has it or not, there is no other */
+        for (size_t i = 0; i < n; i++) {
+                if (!was_tried(r, found[i].address)) {
+                        r->at.rpc = found[i].rpc;
+                        memcpy(r->address, found[i].address, sizeof(r->address));
+                        return true;
+                }
+        }
+        return false;
+}
+
+/* Exponential backoff with full jitter: the streams of a cluster that was dead do not all come back at one instant. */
+static void wait_and_seek(struct relay *r)
+{
+        unsigned most = WAIT_FIRST_MS;
+        for (unsigned i = 0; i < r->rounds && most < WAIT_MAX_MS; i++)
+                most *= 2;
+        most = most < WAIT_MAX_MS ? most : WAIT_MAX_MS;
+        relay_set_state(r, RELAY_SEEKING);
+        r->rounds++;
+        r->tried_count = 0;
+        r->asking = !*r->session || r->standby;
+        relay_wait(r, 1 + (unsigned)rand() % most);
+}
+
+void relay_seek_next(struct relay *r)
+{
+        note_tried(r);
+        r->at.rpc = NULL;
+        relay_seek(r);
+}
+
+void relay_seek_anew(struct relay *r)
+{
+        r->tried_count = 0;
+        r->asking = true;
+        r->at.rpc = NULL;
+        relay_seek(r);
+}
+
+/* OPEN ------------------------------------------------------------------------------------------------------------- */
+
+/* A session that has ended meanwhile is followed by one that begins with what is left in the buffer. */
+static int64_t epoch_to_offer(const struct relay *r)
+{
+        int64_t start = replay_start_us(r->replay);
+        return r->timeline->epoch_us + (start > 0 ? start - start % US_PER_MS : 0);
+}
+
+/* One that was active at the transcoder before has what it did not store: it is to be active at the next one too, in
+ * whatever order the two broadcasters get there. What the broadcaster itself asked for is said once. */
+static enum open_role role_to_offer(const struct relay *r)
+{
+        if (r->stream.role == OPEN_BACKUP)
+                return r->active ? OPEN_BACKUP_NOW : OPEN_BACKUP;
+        bool asked = r->stream.role == OPEN_NOW && !*r->session;
+        return r->active || asked ? OPEN_NOW : OPEN_PRIMARY;
+}
+
+static unsigned conditions(const struct relay *r)
+{
+        bool stray = r->stray_us && clock_mono_us() - r->stray_us < RELAY_STRAY_US;
+        return (r->asking ? OPEN_IF_HELD : 0) | (r->following && !stray ? OPEN_IF_FREE : 0);
+}
+
+static nng_msg *open_message(const struct relay *r)
+{
+        struct open m = {.epoch_us = r->offered_epoch_us, .role = (uint8_t)role_to_offer(r), .when = (uint8_t)conditions(r),
+                         .generation = generations_get(&r->all->generations, r->stream.stream)};
+        snprintf(m.stream, sizeof(m.stream), "%s", r->stream.stream);
+        snprintf(m.publisher, sizeof(m.publisher), "%s", r->stream.publisher);
+        snprintf(m.encoder, sizeof(m.encoder), "%s", r->stream.encoder);
+        snprintf(m.title, sizeof(m.title), "%s", r->stream.title);
+        for (int k = 0; k < TRACK_KINDS; k++) {
+                const struct buf *config = r->replay->config[k].bytes;
+                m.codecs[k] = r->replay->config[k].codec;
+                m.config[k].data = config ? config->data : NULL;
+                m.config[k].len = config ? (uint16_t)config->len : 0;
+        }
+        return message_new(MSG_OPEN, open_encode, &m);
+}
+
+static void send_open(struct relay *r)
+{
+        relay_set_state(r, RELAY_OPENING);
+        r->offered_epoch_us = epoch_to_offer(r);
+        r->opened_configs = r->replay->config_changes;
+        relay_call(r, open_message(r), r->asking ? RELAY_ASK_MS : RELAY_OPEN_MS);
+}
+
+void relay_seek(struct relay *r)
+{
+        if (relay_finish_overdue(r)) {
+                log_warn("session=%s stream=%s frames=%" PRIu64 " msg=\"no transcoder took the end of the stream\"",
+                         relay_session(r), r->stream.stream, r->replay->tail - r->replay->head);
+                relay_become_done(r);
+                return;
+        }
+        relay_set_state(r, RELAY_SEEKING);
+        bool found = choose(r);
+        if (!found && r->asking) { /* nobody has it */
+                r->asking = false;
+                r->tried_count = 0;
+                found = choose(r);
+        }
+        if (found)
+                send_open(r);
+        else
+                wait_and_seek(r);
+}
+
+/* Answers ---------------------------------------------------------------------------------------------------------- */
+
+/* Frames move to the epoch of the session. One that begins now has its first picture at 0. */
+static void adopt_epoch(struct relay *r, const struct open_reply *m)
+{
+        bool same = strcmp(r->session, m->session) == 0;
+        int64_t delta = r->timeline->epoch_us - m->epoch_us;
+        if (!same && m->epoch_us == r->offered_epoch_us && r->replay->head < r->replay->tail)
+                delta = -replay_start_us(r->replay);
+        if (delta == 0 && m->epoch_us == r->timeline->epoch_us)
+                return;
+        timeline_move(r->timeline, m->epoch_us, delta);
+        replay_move(r->replay, delta);
+}
+
+static void adopt(struct relay *r, const struct open_reply *m)
+{
+        adopt_epoch(r, m);
+        bool again = *r->session;
+        memcpy(r->session, m->session, sizeof(r->session));
+        generations_note(&r->all->generations, r->stream.stream, m->generation);
+        r->handle = m->handle;
+        r->tried_count = 0;
+        r->rounds = 0;
+        r->asking = r->following = false;
+        r->busy_since_us = 0;
+        r->credit = BATCH_FRAMES_MAX;
+        r->at.takes_many = false;
+        r->cursor = r->wire_zero = r->replay->head;
+        uint64_t again_frames = !m->standby && r->sent > r->cursor ? r->sent - r->cursor : 0;
+        stats_add(STAT_OPENS, 1);
+        stats_add(STAT_REPLAYED_FRAMES, (int64_t)again_frames);
+        log_info("session=%s stream=%s transcoder=%s generation=%u role=%s replayed_frames=%" PRIu64 " msg=\"%s\"",
+                 r->session, r->stream.stream, r->address, m->generation, m->standby ? "standby" : "active",
+                 again_frames, again ? "opened again" : "opened");
+        relay_set_standby(r, m->standby);
+        if (r->opened_configs != r->replay->config_changes)
+                relay_seek_anew(r); /* the buffer ran over meanwhile, and begins with another configuration now */
+        else
+                relay_become_live(r);
+}
+
+static void say_refused(const struct relay *r, const struct open_reply *m)
+{
+        char quoted[192];
+        log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\" why=%s", r->stream.stream, r->address,
+                 err_text(m->status), log_quote(quoted, sizeof(quoted), m->text));
+}
+
+static void on_asked(struct relay *r, const struct open_reply *m)
+{
+        if (m->status != ERR_NOT_YET) {
+                relay_seek_next(r);
+                return;
+        }
+        r->asking = false;
+        send_open(r);
+}
+
+static void on_refusal(struct relay *r, const struct open_reply *m)
+{
+        const char *text = *m->text ? m->text : err_text(m->status);
+        say_refused(r, m);
+        if (m->status == ERR_NOT_YET && r->finish)
+                relay_become_done(r); /* CLOSE got through, its answer did not */
+        else if (m->status == ERR_NOT_YET) /* it stores the end of the session before; another would go on with it */
+                wait_and_seek(r);
+        else if (m->status == ERR_DENIED)
+                relay_refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Denied", text);
+        else if (m->status == ERR_UNSUPPORTED)
+                relay_refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Rejected", text);
+        else if (m->status == ERR_CONFLICT)
+                relay_refuse(r, RTMP_CLOSE_TAKEN_OVER, "NetStream.Publish.BadName", "the stream is published elsewhere");
+        else
+                relay_seek_next(r);
+}
+
+static void on_failure(struct relay *r, int err)
+{
+        log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\"", r->stream.stream, r->address, err_text(err));
+        if (!r->asking)
+                r->stray_us = clock_mono_us();
+        relay_seek_next(r);
+}
+
+void relay_on_opened(struct relay *r, int err, nng_msg *reply)
+{
+        struct reader reader;
+        struct open_reply m;
+        if (err) {
+                on_failure(r, err);
+        } else if (message_open(&reader, reply) != MSG_OPEN_REPLY || open_reply_decode(&reader, &m)) {
+                r->all->link->drop(r->at.rpc, "malformed answer to OPEN");
+                relay_seek_next(r);
+        } else if (m.status && m.status != ERR_CONFLICT && r->asking) {
+                on_asked(r, &m);
+        } else if (m.status) {
+                on_refusal(r, &m);
+        } else {
+                adopt(r, &m);
+        }
+}
