@@ -2,7 +2,9 @@
  *
  *   WRITING  chunk_log_new()     over a file made or walked by the caller (fd), then
  *            chunk_log_append()  any number may be asked for; they are checked and written one after the other
- *   ENDED    chunk_log_end()     no more appends; readers go on; also how the log of an old recording begins (fd -1)
+ *            chunk_log_cut()     forgets the end, from a segment on: another origin's copy is to stand there
+ *   ENDED    chunk_log_end()     no more appends; readers go on; also how the log of an old recording begins (fd -1);
+ *            chunk_log_reopen()  back to WRITING
  *   gone     chunk_log_free()    only when idle
  *
  * A chunk exists for readers from the moment it is wholly in the file. Readers see segments: how many bytes there are now,

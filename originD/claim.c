@@ -138,7 +138,8 @@ static void count_refusal(struct claims *cl, const struct put *m, int status)
         stat_add(refusal(status), 1);
         if (status == ERR_NOSPACE)
                 store_no_space(cl->store);
-        if (status == ERR_NOSPACE || status == ERR_FENCED || status == ERR_ORDER || status == ERR_NOT_YET) /* the writer's */
+        bool writers = status == ERR_NOSPACE || status == ERR_FENCED || status == ERR_ORDER || status == ERR_NOT_YET;
+        if (writers) /* it deals with it */
                 log_debug("session=%s track=%s msg=\"PUT refused\" segment=%u chunk=%u error=\"%s\"", m->session, m->track,
                           m->segment, m->chunk, err_text(status));
         else

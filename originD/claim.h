@@ -2,7 +2,8 @@
  *
  * One writer at a time: a session's generation goes up with every claim, is on disk before the claim is answered, and
  * whatever an older writer still sends is ERR_FENCED. What another origin may have in between is asked for first: a JOIN
- * is answered, and a chunk that comes too soon is judged, after the session was compared. A handler of an rpc server; loop thread. */
+ * is answered, and a chunk that comes too soon is judged, after the session was compared. A handler of an rpc server; loop
+ * thread. */
 #ifndef ORIGIND_CLAIM_H
 #define ORIGIND_CLAIM_H
 

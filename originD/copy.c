@@ -191,12 +191,15 @@ static void tell_begin(struct copy *c)
                 struct track *own = session_track(c->s, t->name);
                 if (!compare_track(c->s, own, t).lacks)
                         continue;
-                int64_t us = t->end_us - (own && track_facts(c->s, own).any ? track_facts(c->s, own).end_us : t->start_us);
+                struct track_facts f = own ? track_facts(c->s, own) : (struct track_facts){0};
+                int64_t us = t->end_us - (f.any ? f.end_us : t->start_us);
                 behind_us = us > behind_us ? us : behind_us;
                 lacking++;
         }
-        /* What a writer would have brought in a moment is not worth a line. */
-        if (c->told || (!lacking && c->s->state == SESSION_ENDED && another_live(c)) || (lacking && behind_us < COMPARE_LAG_US && c->s->state == SESSION_LIVE))
+        /* What a writer would have brought in a moment is not worth a line, nor what cannot be done now. */
+        bool moments = lacking && behind_us < COMPARE_LAG_US && c->s->state == SESSION_LIVE;
+        bool in_vain = !lacking && c->s->state == SESSION_ENDED && another_live(c);
+        if (c->told || moments || in_vain)
                 return;
         c->told = true;
         if (!c->again)

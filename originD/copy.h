@@ -18,7 +18,8 @@ struct copy;
 /* 0: as far as could be told, this has all that the other has. */
 typedef void copy_done(void *arg, int status);
 
-/* exact: also for what is only moments behind. again: it failed before and that was told. NULL: the other is not up, done() does not come. */
+/* exact: also for what is only moments behind. again: it failed before and that was told. NULL: the other is not up, done()
+ * does not come. */
 struct copy *copy_start(struct store *st, struct peer_link *link, const char *peer, const char *session, bool exact,
                         bool again, copy_done *done, void *arg);
 void copy_session_changed(struct copy *c, const struct session *s);

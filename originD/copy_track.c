@@ -99,9 +99,10 @@ static bool append_chunk(struct copy_track *c, struct track *t, size_t len)
         if (!era || eras_place(c->segment, chunk) >= c->end_place)
                 return false;
         bool last = c->piece_last && c->at + len == c->piece->len;
-        c->append = (struct chunk_append){.segment = c->segment, .chunk = chunk, .flags = last ? PUT_LAST : 0, .copied = true,
+        c->append = (struct chunk_append){.segment = c->segment, .chunk = chunk, .copied = true, .done = appended,
+                                          .flags = last ? PUT_LAST : 0, .generation = era->generation,
                                           .start_us = box_ticks_to_us(info.start_ticks, t->init.timescale),
-                                          .generation = era->generation, .bytes = buf_slice(c->piece, c->at, len), .done = appended};
+                                          .bytes = buf_slice(c->piece, c->at, len)};
         chunk_log_append(t->log, &c->append);
         return true;
 }
@@ -283,8 +284,8 @@ static void tell_cut(struct copy_track *c, struct track *t)
 {
         const struct index *ix = &t->log->index;
         uint32_t last = ix->count ? ix->rows[ix->count - 1].segment : 0;
-        log_warn("session=%s stream=%s track=%s peer=%s msg=\"cut back: another writer's bytes stand there\" segment=%u last=%u",
-                 c->s->id, c->s->stream, t->name, c->peer, c->lack.cut_segment, last);
+        log_warn("session=%s stream=%s track=%s peer=%s segment=%u last=%u "
+                 "msg=\"cut back: another writer's bytes stand there\"", c->s->id, c->s->stream, t->name, c->peer, c->lack.cut_segment, last);
         for (size_t i = 0; i < ix->count; i++)
                 stat_add(STAT_CUT_SEGMENTS, ix->rows[i].segment >= c->lack.cut_segment);
 }

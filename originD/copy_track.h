@@ -1,8 +1,8 @@
-/* copy_track.h - copies what one track lacks from another origin: cut what the other's newer writers replaced, take over the
- * eras, then segment after segment from the own end on.
+/* copy_track.h - copies what one track lacks from another origin: cuts what the other's newer writers replaced, takes over
+ * the eras, then goes segment after segment from the own end on.
  *
- * The owner fills in the first part and calls copy_track_start(); done() comes once, later or from inside the call; then it
- * may be started for the next track. Loop thread only. */
+ * The owner fills in the first part and calls copy_track_start(); done() comes once, later or from inside the call; then
+ * it may be started for the next track. Loop thread only. */
 #ifndef ORIGIND_COPY_TRACK_H
 #define ORIGIND_COPY_TRACK_H
 

@@ -1,5 +1,5 @@
-/* mend.h - what repair does to a session beyond what a writer does: begins it as another origin tells it, opens an ended one
- * for appending, ends it again, takes a track out. Loop thread only. */
+/* mend.h - what repair does to a session beyond what a writer does: begins it as another origin tells it, opens an ended
+ * one for appending, ends it again, takes a track out. Loop thread only. */
 #ifndef ORIGIND_MEND_H
 #define ORIGIND_MEND_H
 

@@ -191,7 +191,8 @@ static struct buf *list_text(struct serve *sv, enum key_kind kind)
 static enum look look_list(struct serve *sv, struct serve_request *r, struct serve_list *l)
 {
         int64_t now = clock_mono_us();
-        int64_t keep_us = l->text && l->text->len > BODY_MAX ? LONG_LIST_US : r->parsed.kind == KEY_STREAMS ? STREAMS_US : 0;
+        int64_t short_us = r->parsed.kind == KEY_STREAMS ? STREAMS_US : 0;
+        int64_t keep_us = l->text && l->text->len > BODY_MAX ? LONG_LIST_US : short_us;
         if (!l->text || (r->offset == 0 && now - l->made_mono_us >= keep_us)) {
                 buf_unref(&l->text);
                 l->text = list_text(sv, r->parsed.kind);
@@ -254,7 +255,8 @@ static void from_elsewhere(void *arg, int err, const struct fetch_reply *m, stru
         struct serve_request *r = arg;
         struct serve *sv = r->serve;
         sv->asking_elsewhere--;
-        if (err || m->status) {
+        bool empty = !err && !bytes && ~m->flags & (FETCH_COMPLETE | FETCH_IMMUTABLE); /* says nothing */
+        if (err || m->status || empty) {
                 resolve(sv, r);
                 return;
         }
@@ -291,7 +293,8 @@ static enum look look_everywhere(struct serve *sv, struct serve_request *r)
                 return look_peer(sv, r);
         if (!sv->settled && r->parsed.kind != KEY_NONE)
                 return LOOK_WAIT;
-        struct session *current = r->parsed.kind == KEY_ENTRY && sv->elsewhere.who ? current_session(sv, r->parsed.stream) : NULL;
+        bool newest = r->parsed.kind == KEY_ENTRY && sv->elsewhere.who; /* another origin may have a newer session */
+        struct session *current = newest ? current_session(sv, r->parsed.stream) : NULL;
         if (current && ask_elsewhere(sv, r, current))
                 return LOOK_DONE;
         enum look l = look(sv, r);
@@ -381,11 +384,20 @@ static bool about_time(const struct serve_request *r, const void *arg)
         return r->parsed.kind == KEY_ENTRY || r->parsed.kind == KEY_MANIFEST;
 }
 
+/* What another origin has may be known since it was held. */
+static bool known_elsewhere(const struct serve_request *r, const void *arg)
+{
+        const struct serve_elsewhere *e = arg;
+        return !r->asked_elsewhere && r->parsed.kind >= KEY_ENTRY && e->who(e->arg, &r->parsed, NULL);
+}
+
 static void sweep(uv_timer_t *timer)
 {
         struct serve *sv = timer->data;
         int64_t now = clock_mono_us();
         revisit(sv, about_time, NULL);
+        if (sv->elsewhere.who && sv->settled)
+                revisit(sv, known_elsewhere, &sv->elsewhere);
         for (struct serve_request *r = sv->held, *next; r; r = next) {
                 next = r->next;
                 if (r->deadline_us > now)

@@ -2,7 +2,8 @@
  *
  *   serve()         → done() exactly once: at once (from inside the call), or later
  *   serve_changed() a session moved: its questions are looked at again
- *   serve_stop()    then close elsewhere.link: every question that is held is answered (ERR_NOT_YET), and later ones are not held
+ *   serve_stop()    every question that is held is answered (ERR_NOT_YET), and later ones are not held; then close
+ *                   elsewhere.link
  * What is lacking here while another origin has it is asked there, on the asker's behalf.
  * Loop thread only; http.c comes through the mailbox. */
 #ifndef ORIGIND_SERVE_H

@@ -5,10 +5,9 @@
  *
  * Every file is one track, its fragments the chunks (ffmpeg: -movflags +empty_moov+default_base_moof+cmaf+skip_trailer
  * -frag_duration 200000 -use_editlist 0). What the origin has already of the stream's live session is skipped, so the tool
- * may be killed and started again. --pace 1 sends each chunk when its media time has passed; --until ends it there, before what the files
- * have more. --join is CLAIM_JOIN of a session that exists at another origin. --gap leaves out what begins
- * in those seconds, and waits there for a line on standard input. Prints the session's id, its epoch and the
- * generation. */
+ * may be killed and started again. --pace 1 sends each chunk when its media time has passed; --until ends it there, before
+ * what the files have more. --join is CLAIM_JOIN of a session that exists at another origin. --gap leaves out what begins
+ * in those seconds, and waits there for a line on standard input. Prints the session's id, its epoch, its generation. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,7 +227,8 @@ static void claim_session(const char *origin)
         snprintf(url, sizeof(url), "tcp://%s", origin);
         if ((rv = nng_req0_open(&sock)) || (rv = nng_socket_set_ms(sock, NNG_OPT_RECVTIMEO, 3000)) ||
             (rv = nng_socket_set_ms(sock, NNG_OPT_SENDTIMEO, 3000)) ||
-            (rv = nng_pipe_notify(sock, NNG_PIPE_EV_REM_POST, connection_lost, NULL)) || (rv = nng_dial(sock, url, NULL, 0)))
+            (rv = nng_pipe_notify(sock, NNG_PIPE_EV_REM_POST, connection_lost, NULL)) ||
+            (rv = nng_dial(sock, url, NULL, 0)))
                 die(origin, nng_strerror(rv));
         if (!(claim_message.flags & CLAIM_JOIN)) {
                 claim_message.epoch_us = clock_wall_us() / 1000 * 1000;

@@ -633,7 +633,7 @@ static unsigned pick(unsigned n)
         return (unsigned)(random_state >> 11) % n;
 }
 
-/* A writer as transcoderd is one: it goes on where the best of those that are up ends, and is written to where it is in step. */
+/* A writer as transcoderd is one: it goes on where the best of those that are up ends, and writes where it is in step. */
 struct source {
         uint32_t generation;
         unsigned place; /* of its next chunk */
