@@ -66,7 +66,7 @@ struct origin {
         struct peer_link *link; /* NULL: no peers */
         struct rpc_server *claim_server, *fetch_server;
         struct http *http;
-        bool open, settled, enough_space, stopping;
+        bool open, settled, caught_up, enough_space, stopping;
         unsigned closing; /* parts that have not stopped yet */
 };
 
@@ -78,6 +78,8 @@ static void tell_ready(struct origin *o)
                 daemon_ready(&o->daemon, false, "recovering");
         else if (!o->settled)
                 daemon_ready(&o->daemon, false, "comparing with peers");
+        else if (!o->caught_up)
+                daemon_ready(&o->daemon, false, "catching up with peers");
         else
                 daemon_ready(&o->daemon, o->enough_space, o->enough_space ? "" : "no space for writing");
 }
@@ -117,6 +119,13 @@ static void settled(void *arg)
         tell_ready(o);
 }
 
+static void caught_up(void *arg)
+{
+        struct origin *o = arg;
+        o->caught_up = true;
+        tell_ready(o);
+}
+
 static void peers_are_others(void *arg)
 {
         struct origin *o = arg;
@@ -127,11 +136,12 @@ static void peers_are_others(void *arg)
 static void open_peers(struct origin *o)
 {
         if (!*o->config.peers) {
-                o->settled = true;
+                o->settled = o->caught_up = true;
                 return;
         }
         serve_unsettled(&o->serve);
-        repair_open(&o->repair, o->daemon.loop, &o->store, settled, o);
+        struct repair_events re = {.settled = settled, .caught_up = caught_up, .arg = o};
+        repair_open(&o->repair, o->daemon.loop, &o->store, &re);
         int rc = peer_link_open(&o->link, o->daemon.loop, o->config.peers, &o->daemon.self, peers_are_others, o);
         assert(rc == 0); /* the names were checked */
         repair_link(o->repair, o->link);

@@ -47,9 +47,8 @@ struct repair {
         uv_timer_t timer;
         struct store *store;
         struct peer_link *link;
-        void (*settled)(void *arg);
-        void *arg;
-        bool is_settled, stopping;
+        struct repair_events events;
+        bool settled, caught_up, stopping;
         int64_t opened_us;
         struct partner partners[PEERS_UP_MAX];
         size_t partner_count;
@@ -239,7 +238,7 @@ static void check_settled(struct repair *r)
 {
         int64_t now = clock_mono_us();
         size_t up = 0, waiting = 0;
-        if (r->is_settled)
+        if (r->settled)
                 return;
         for (size_t i = 0; i < r->partner_count; i++) {
                 up += r->partners[i].up;
@@ -248,9 +247,26 @@ static void check_settled(struct repair *r)
         bool alone = !up && (!r->link || now - r->opened_us > REPAIR_ALONE_US);
         if (!alone && !(up && !waiting) && now - r->opened_us < REPAIR_SETTLED_US)
                 return;
-        r->is_settled = true;
+        r->settled = true;
         log_info("msg=\"settled\" peers=%zu not_compared=%zu behind=%zu", up, waiting, r->lack_count);
-        r->settled(r->arg);
+        r->events.settled(r->events.arg);
+}
+
+/* Not what was asked for just now: of that nobody knows yet whether anything is lacking. */
+static bool live_behind(const struct repair *r)
+{
+        for (const struct lack *l = r->lacks; l; l = l->next)
+                if (l->live && l->told)
+                        return true;
+        return false;
+}
+
+static void check_caught_up(struct repair *r)
+{
+        if (r->caught_up || !r->settled || (live_behind(r) && clock_mono_us() - r->opened_us < REPAIR_CATCH_UP_US))
+                return;
+        r->caught_up = true;
+        r->events.caught_up(r->events.arg);
 }
 
 static void ask_list(struct partner *p);
@@ -374,6 +390,7 @@ static void ticked(uv_timer_t *timer)
                         begin_comparing(p);
         }
         check_settled(r);
+        check_caught_up(r);
         answer_waits(r, false);
         start_copies(r);
 }
@@ -434,10 +451,10 @@ const char *repair_elsewhere(const struct repair *r, const struct key *key, cons
         return NULL;
 }
 
-void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, void (*settled)(void *arg), void *arg)
+void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, const struct repair_events *events)
 {
         struct repair *r = mem_alloc(sizeof(*r));
-        *r = (struct repair){.loop = loop, .store = st, .settled = settled, .arg = arg, .opened_us = clock_mono_us()};
+        *r = (struct repair){.loop = loop, .store = st, .events = *events, .opened_us = clock_mono_us()};
         uv_timer_init(loop, &r->timer);
         r->timer.data = r;
         uv_timer_start(&r->timer, ticked, 0, TICK_MS);

@@ -1,6 +1,7 @@
 /* repair.h - keeps this origin in step with the others: knows what they have more, and copies it (copy.h).
  *
- *   repair_open    → settled() once, when those that are up were compared with, or none is for REPAIR_ALONE_US
+ *   repair_open    → settled() once, when those that are up were compared with, or none is for REPAIR_ALONE_US;
+ *                    then caught_up() once, when no live session is behind, or after REPAIR_CATCH_UP_US
  *   repair_peers_changed, repair_session_changed, repair_look, repair_wait, repair_elsewhere
  *   repair_stop    what is under way ends soon; those who wait are answered
  *   repair_close   after that
@@ -17,6 +18,7 @@
 #define REPAIR_LACKS_MAX 2000      /* sessions that are known to be behind; the rest when half of them are not any more */
 #define REPAIR_ALONE_US (2 * US_PER_S)
 #define REPAIR_SETTLED_US (5 * US_PER_S) /* longer nobody waits for a peer that is up but does not answer */
+#define REPAIR_CATCH_UP_US (30 * US_PER_S)
 #define REPAIR_BEHIND_US (2 * US_PER_S)  /* between comparisons while something is behind, */
 #define REPAIR_EVERY_US (5 * US_PER_S)   /* and otherwise */
 #define REPAIR_HOLD_US (500 * US_PER_MS) /* a PUT that is ahead waits for what is missing before it */
@@ -31,7 +33,13 @@ struct repair_wait {
         void (*done)(struct repair_wait *w, int status); /* 0; ERR_NOT_YET: it takes longer; ERR_CANCELED; owns w again */
 };
 
-void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, void (*settled)(void *arg), void *arg);
+struct repair_events {
+        void (*settled)(void *arg);
+        void (*caught_up)(void *arg);
+        void *arg;
+};
+
+void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, const struct repair_events *events);
 void repair_link(struct repair *r, struct peer_link *link); /* once, before anything else; its changed() is below */
 void repair_peers_changed(struct repair *r);
 void repair_session_changed(struct repair *r, const struct session *s);

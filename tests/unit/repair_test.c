@@ -29,7 +29,7 @@ struct node {
         struct store store;
         struct serve serve;
         struct repair *repair;
-        bool up, ready, idle, settled;
+        bool up, ready, idle, settled, caught_up;
         int64_t incarnation_us;
         struct node *other;
         unsigned fetches, fail_after; /* FETCHes that are answered; 0: all */
@@ -154,6 +154,13 @@ static void on_settled(void *arg)
         serve_settled(&n->serve);
 }
 
+static void on_caught_up(void *arg)
+{
+        struct node *n = arg;
+        assert_true(n->settled);
+        n->caught_up = true;
+}
+
 static const char *elsewhere(void *repair, const struct key *key, const struct session *than)
 {
         return repair_elsewhere(repair, key, than);
@@ -170,13 +177,14 @@ static void start(struct node *n)
 {
         options.data_dir = n->dir;
         struct store_events ev = {.ready = on_ready, .changed = on_changed, .space = on_space, .idle = on_idle, .arg = n};
-        n->ready = n->idle = n->settled = false;
+        n->ready = n->idle = n->settled = n->caught_up = false;
         assert_int_equal(store_open(&n->store, &loop, &options, &ev), 0);
         until(&n->ready);
         serve_open(&n->serve, &loop, &n->store, &manifest, 64);
         serve_unsettled(&n->serve);
         n->link.ops = &link_ops;
-        repair_open(&n->repair, &loop, &n->store, on_settled, n);
+        struct repair_events re = {.settled = on_settled, .caught_up = on_caught_up, .arg = n};
+        repair_open(&n->repair, &loop, &n->store, &re);
         n->up = true;
         n->incarnation_us++;
         repair_link(n->repair, &n->link);
@@ -396,6 +404,8 @@ static void test_what_was_missed_is_there_again_after_a_restart(void **state)
         stop(&a);
         write_chunks(at(&b, "S1"), 7, 33, 40);
         start(&a);
+        until(&a.caught_up);
+        assert_int_equal(chunks_of(at(&a, "S1")), 33);
         until_same("S1");
         assert_int_equal(chunks_of(at(&a, "S1")), 33);
         assert_false(at(&a, "S1")->claimed);
