@@ -17,7 +17,7 @@ struct config {
         struct config_common common;
         struct ingest_limits limits;
         char *transcoders;
-        int64_t rtmp_port, max_connections, publish_timeout_ms, media_timeout_ms, gather_ms;
+        int64_t rtmp_port, max_connections, publish_timeout_ms, media_timeout_ms, gather_ms, drain_ms;
 };
 
 #define INT_KEY(field_name, field, def, lo, hi, u, h)                                                                  \
@@ -46,9 +46,13 @@ static const struct config_key keys[] = {
                 "a publisher silent for this long is lost"),
         INT_KEY("gather_ms", gather_ms, "10", 0, 100, "ms",
                 "frames of all streams are sent on to this beat: longer saves CPU, shorter saves delay"),
+        INT_KEY("drain_ms", drain_ms, "10000", 0, 600000, "ms",
+                "at SIGTERM, how long broadcasters have to leave by themselves"),
         {.name = NULL},
 };
 /* clang-format on */
+
+#define DRAIN_LOOK_MS 50
 
 struct server {
         struct config config;
@@ -57,6 +61,8 @@ struct server {
         struct route *route;
         struct rtmp_server *rtmp;
         bool stopping;
+        uv_timer_t drain_timer;
+        int64_t drained_by_us;
 };
 
 static void tell_ready(struct server *s)
@@ -90,12 +96,31 @@ static const struct route_events route_events = {.live = on_live, .gone = on_gon
 static void on_emptied(void *arg)
 {
         struct server *s = arg;
-        if (!s->stopping)
+        if (!s->stopping || s->rtmp)
                 return;
         struct route *route = s->route;
         route_close(route);
         relays_close(&s->ingest.relays);
         daemon_exit(&s->daemon, 0);
+}
+
+/* What is still connected is lost to us, not to its session: that waits for the grace time. The relays hand over what was
+ * received, and say so. */
+static void close_rtmp(struct server *s)
+{
+        log_info("publishers=%u msg=\"%s\"", s->ingest.live,
+                 s->ingest.live ? "closing what did not leave" : "all broadcasters have left");
+        uv_close((uv_handle_t *)&s->drain_timer, NULL);
+        rtmp_server_close(&s->rtmp);
+        if (s->ingest.count == 0)
+                on_emptied(s);
+}
+
+static void on_drain_timer(uv_timer_t *timer)
+{
+        struct server *s = timer->data;
+        if (s->ingest.live == 0 || clock_mono_us() >= s->drained_by_us)
+                close_rtmp(s);
 }
 
 static void stop(void *arg)
@@ -104,10 +129,13 @@ static void stop(void *arg)
         s->stopping = true;
         s->daemon.self.draining = true;
         tell_ready(s);
-        log_info("publishers=%u msg=\"closing\"", s->ingest.live);
-        rtmp_server_close(&s->rtmp);
-        if (s->ingest.count == 0)
-                on_emptied(s);
+        rtmp_server_stop_accepting(s->rtmp);
+        log_info("publishers=%u msg=\"stopping: no new connections\"", s->ingest.live);
+        unsigned asked = rtmp_server_ask_reconnect(s->rtmp);
+        log_info("asked=%u drain_ms=%" PRId64 " msg=\"broadcasters that can were asked to reconnect\"", asked,
+                 s->config.drain_ms);
+        s->drained_by_us = clock_mono_us() + s->config.drain_ms * US_PER_MS;
+        uv_timer_start(&s->drain_timer, on_drain_timer, 0, DRAIN_LOOK_MS);
 }
 
 static int open_sockets(struct server *s)
@@ -147,6 +175,9 @@ int main(int argc, char **argv)
                 .mono_us = clock_mono_us,
         };
         relays_open(&s.ingest.relays);
+        uv_timer_init(s.daemon.loop, &s.drain_timer);
+        s.drain_timer.data = &s;
+        s.daemon.drain_ms = s.config.drain_ms;
         if (open_sockets(&s))
                 return 1;
         tell_ready(&s);

@@ -400,10 +400,12 @@ void rtmp_server_stop_accepting(struct rtmp_server *s)
         uv_close((uv_handle_t *)&s->listener, on_handle_closed);
 }
 
-void rtmp_server_ask_reconnect(struct rtmp_server *s)
+unsigned rtmp_server_ask_reconnect(struct rtmp_server *s)
 {
+        unsigned asked = 0;
         for (struct conn *c = s->conns; c; c = c->next)
-                rtmp_session_ask_reconnect(c->session);
+                asked += rtmp_session_ask_reconnect(c->session);
+        return asked;
 }
 
 void rtmp_server_close_all(struct rtmp_server *s, enum rtmp_close reason)

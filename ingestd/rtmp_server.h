@@ -42,7 +42,7 @@ void rtmp_server_stop_accepting(struct rtmp_server *s); /* idempotent */
 
 /* Asks every broadcaster whose encoder understands it (Enhanced RTMP, capsEx bit 0) to connect again elsewhere. It is
  * served until it leaves. */
-void rtmp_server_ask_reconnect(struct rtmp_server *s);
+unsigned rtmp_server_ask_reconnect(struct rtmp_server *s);
 
 /* publication_end() of each comes on a later turn of the loop. */
 void rtmp_server_close_all(struct rtmp_server *s, enum rtmp_close reason);

@@ -44,7 +44,8 @@ struct rtmp_session {
 
         char *app, *tc_url;
         char flash_ver[64];
-        bool reconnects;
+        bool reconnects; /* when asked to */
+        bool asked;
         uint32_t created;   /* message streams given out */
         uint32_t stream_id; /* message stream that publishes */
         struct publication *publication;
@@ -393,7 +394,7 @@ static const struct state *on_stop(struct rtmp_session *s, const struct rtmp_com
         send_result(s, c->transaction);
         if (s->state != &state_live)
                 return s->state;
-        end_publication(s, CLOSE_STOPPED);
+        end_publication(s, s->asked ? CLOSE_LOST : CLOSE_STOPPED); /* who was asked to leave comes back */
         s->stopped = true;
         s->since_us = s->now_us;
         return &state_ready;
@@ -643,16 +644,18 @@ void rtmp_session_close(struct rtmp_session *s, enum rtmp_close reason)
         run(s);
 }
 
-void rtmp_session_ask_reconnect(struct rtmp_session *s)
+bool rtmp_session_ask_reconnect(struct rtmp_session *s)
 {
         if (s->closing || !s->reconnects)
-                return;
+                return false;
+        s->asked = true;
         struct reply r;
         rtmp_reply_status(reply_begin(&r), "onStatus", "status", "NetConnection.Connect.ReconnectRequest",
                           "Please connect again.");
         reply_send(s, &r, CSID_COMMAND, 0);
         if (!s->running)
                 flush(s);
+        return true;
 }
 
 void rtmp_session_end(struct rtmp_session *s)

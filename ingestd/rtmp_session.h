@@ -50,7 +50,8 @@ void rtmp_session_tick(struct rtmp_session *s, int64_t now_us);
 /* The connection is gone or must go; nothing more is said to the peer. When it hung up after it had ended its stream, the
  * reason becomes RTMP_CLOSE_STOPPED. */
 void rtmp_session_close(struct rtmp_session *s, enum rtmp_close reason);
-void rtmp_session_ask_reconnect(struct rtmp_session *s); /* nothing for encoders that do not understand it */
+/* False: it does not understand that. Ending its stream is then no end of the broadcast. */
+bool rtmp_session_ask_reconnect(struct rtmp_session *s);
 
 void rtmp_session_end(struct rtmp_session *s); /* idempotent */
 void rtmp_session_free(struct rtmp_session **s);

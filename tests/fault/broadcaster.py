@@ -107,7 +107,7 @@ class Broadcaster(threading.Thread):
 
     @staticmethod
     def _publish(url):
-        connection = rtmp.Connection(url, timeout=3)
+        connection = rtmp.Connection(url, timeout=3, caps_ex=1)
         said = connection.publish()
         if said != "NetStream.Publish.Start":
             connection.close()

@@ -31,12 +31,13 @@ def nested(depth):
 
 
 class Connection:
-    def __init__(self, url, timeout=10):
+    def __init__(self, url, timeout=10, caps_ex=None):
         parts = urlsplit(url)
         self.app, _, self.stream = parts.path.lstrip("/").partition("/")
         self.tc_url = f"rtmp://{parts.hostname}:{parts.port}/{self.app}"
         self.socket = socket.create_connection((parts.hostname, parts.port), timeout)
         self.chunk_size = 128
+        self.caps = {} if caps_ex is None else {"capsEx": caps_ex}
 
     # ---- bytes
 
@@ -103,7 +104,7 @@ class Connection:
 
     def connect(self):
         self.handshake()
-        self.command("connect", 1, {"app": self.app, "type": "nonprivate", "flashVer": "test", "tcUrl": self.tc_url})
+        self.command("connect", 1, {"app": self.app, "type": "nonprivate", "flashVer": "test", "tcUrl": self.tc_url, **self.caps})
 
     def publish(self):
         """Up to and with `publish`; answers are read until it is accepted or refused. Returns the status code."""

@@ -476,11 +476,31 @@ static void test_a_reconnect_is_only_asked_of_those_who_understand(void **state)
                 connect_command(&c, "live", caps);
                 push(&c);
                 assert_heard(&c, "_result", 1, "NetConnection.Connect.Success");
-                rtmp_session_ask_reconnect(c.s);
+                assert_int_equal(rtmp_session_ask_reconnect(c.s), caps);
                 assert_int_equal(hear(&c, &h), caps);
                 if (caps)
                         assert_string_equal(h.code, "NetConnection.Connect.ReconnectRequest");
                 assert_int_equal(c.closes, 0);
+                client_fini(&c);
+        }
+}
+
+static void test_who_leaves_because_it_was_asked_to_has_not_ended_its_broadcast(void **state)
+{
+        (void)state;
+        for (unsigned caps = 0; caps <= 1; caps++) {
+                struct client c;
+                client_init(&c);
+                handshake(&c);
+                connect_command(&c, "live", (int)caps);
+                command(&c, 0, "createStream", 2, NULL);
+                command(&c, 1, "publish", 3, "cam");
+                push(&c);
+                rtmp_session_ask_reconnect(c.s);
+                command(&c, 1, "FCUnpublish", 0, "cam");
+                push(&c);
+                assert_int_equal(c.ends, 1);
+                assert_int_equal(c.end_why, caps ? CLOSE_LOST : CLOSE_STOPPED);
                 client_fini(&c);
         }
 }
@@ -830,6 +850,7 @@ int main(void)
                 cmocka_unit_test(test_acknowledgements_come_unprompted_every_window),
                 cmocka_unit_test(test_a_ping_is_answered_with_its_own_time),
                 cmocka_unit_test(test_a_reconnect_is_only_asked_of_those_who_understand),
+                cmocka_unit_test(test_who_leaves_because_it_was_asked_to_has_not_ended_its_broadcast),
                 cmocka_unit_test(test_unpublish_delete_and_close_stream_end_the_stream),
                 cmocka_unit_test(test_a_stream_may_follow_another_on_the_same_connection),
                 cmocka_unit_test(test_handshake_and_publish_have_ten_seconds),
