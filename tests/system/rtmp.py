@@ -34,6 +34,7 @@ class Connection:
     def __init__(self, url, timeout=10, caps_ex=None):
         parts = urlsplit(url)
         self.app, _, self.stream = parts.path.lstrip("/").partition("/")
+        self.stream += f"?{parts.query}" if parts.query else ""
         self.tc_url = f"rtmp://{parts.hostname}:{parts.port}/{self.app}"
         self.socket = socket.create_connection((parts.hostname, parts.port), timeout)
         self.chunk_size = 128
