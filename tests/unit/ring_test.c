@@ -139,6 +139,141 @@ static void test_an_id_added_again_gets_its_new_node(void **state)
         ring_free(NULL);
 }
 
+/* Nodes that are full are passed over: what relays do (ingestd/relay_seek.c), with nodes that answer here. ----------- */
+
+#define LOADED 10
+#define BOUND (KEYS * 112 / 100 / LOADED) /* hardly enough for one node less */
+
+static struct loaded {
+        char id[32];
+        int load;
+} loaded[LOADED + 1];
+static struct loaded *holder[KEYS];
+
+static struct ring *loaded_ring(int first, int count, int step)
+{
+        struct ring *r = ring_new();
+        for (int i = first, n = 0; n < count; i += step, n++)
+                ring_add(r, loaded[i].id, &loaded[i]);
+        return r;
+}
+
+/* The one that has it, wherever it stands in the walk; else the first that is not full. */
+static struct loaded *choose(const struct ring *r, int key)
+{
+        void *walk[LOADED + 1];
+        char name[32];
+        snprintf(name, sizeof(name), "stream%d", key);
+        size_t n = ring_walk(r, name, walk, LOADED + 1);
+        for (size_t i = 0; i < n; i++) {
+                if (walk[i] == holder[key])
+                        return walk[i];
+        }
+        for (size_t i = 0; i < n; i++) {
+                struct loaded *l = walk[i];
+                if (l->load < BOUND)
+                        return l;
+        }
+        return NULL;
+}
+
+/* Opens every stream, over two proxies that learned of the nodes in other orders; returns how many have moved. */
+static int open_all(const struct ring *one, const struct ring *other)
+{
+        int moved = 0;
+        for (int k = 0; k < KEYS; k++) {
+                struct loaded *l = choose(one, k), *same = choose(other, k);
+                assert_non_null(l);
+                assert_ptr_equal(l, same);
+                moved += holder[k] && holder[k] != l;
+                if (holder[k] != l)
+                        l->load++;
+                if (holder[k] && holder[k] != l)
+                        holder[k]->load--;
+                holder[k] = l;
+        }
+        return moved;
+}
+
+static void nothing_is_open(void)
+{
+        memset(holder, 0, sizeof(holder));
+        for (int i = 0; i <= LOADED; i++)
+                loaded[i] = (struct loaded){0};
+        for (int i = 0; i <= LOADED; i++)
+                snprintf(loaded[i].id, sizeof(loaded[i].id), "transcoder-%d", i + 1);
+}
+
+static int most_loaded(void)
+{
+        int most = 0;
+        for (int i = 0; i <= LOADED; i++)
+                most = loaded[i].load > most ? loaded[i].load : most;
+        return most;
+}
+
+static void test_no_node_is_over_its_bound_and_every_proxy_makes_the_same_choice(void **state)
+{
+        (void)state;
+        nothing_is_open();
+        struct ring *up = loaded_ring(0, LOADED, 1), *down = loaded_ring(LOADED - 1, LOADED, -1);
+        assert_int_equal(open_all(up, down), 0);
+        int most = most_loaded(), first = 0;
+        for (int k = 0; k < KEYS; k++)
+                first += owner(up, k) == (void *)holder[k];
+        print_message("%d streams, %d nodes of %d: the fullest has %d, %d are at the first of their walk\n", KEYS, LOADED,
+                      BOUND, most, first);
+        assert_true(most <= BOUND);
+        assert_int_equal(open_all(down, up), 0); /* all reconnect, when others have room */
+        ring_free(up);
+        ring_free(down);
+}
+
+static void test_a_node_that_leaves_moves_its_streams_and_one_that_joins_moves_none_that_is_open(void **state)
+{
+        (void)state;
+        nothing_is_open();
+        struct ring *one = loaded_ring(0, LOADED, 1), *other = loaded_ring(LOADED - 1, LOADED, -1);
+        open_all(one, other);
+        int had = loaded[3].load;
+        ring_remove(one, loaded[3].id);
+        ring_remove(other, loaded[3].id);
+        int moved = open_all(one, other);
+        print_message("one leaves that had %d: %d streams move\n", had, moved);
+        assert_int_equal(moved, had);
+        assert_int_equal(loaded[3].load, 0);
+        assert_true(most_loaded() <= BOUND);
+        ring_add(one, loaded[LOADED].id, &loaded[LOADED]);
+        ring_add(other, loaded[LOADED].id, &loaded[LOADED]);
+        assert_int_equal(open_all(one, other), 0);
+        ring_free(one);
+        ring_free(other);
+}
+
+/* The same streams after all of them have ended once: what the set of nodes alone decides. */
+static void test_a_node_that_joins_moves_little_but_what_it_takes(void **state)
+{
+        (void)state;
+        static struct loaded *before[KEYS];
+        nothing_is_open();
+        struct ring *one = loaded_ring(0, LOADED, 1), *other = loaded_ring(LOADED - 1, LOADED, -1);
+        open_all(one, other);
+        memcpy(before, holder, sizeof(before));
+        nothing_is_open();
+        ring_add(one, loaded[LOADED].id, &loaded[LOADED]);
+        ring_add(other, loaded[LOADED].id, &loaded[LOADED]);
+        open_all(one, other);
+        int moved = 0;
+        for (int k = 0; k < KEYS; k++)
+                moved += before[k] != holder[k] && holder[k] != &loaded[LOADED];
+        print_message("one joins and takes %d: %d others are elsewhere, at most K/n = %d\n", loaded[LOADED].load, moved,
+                      KEYS / LOADED);
+        assert_true(moved <= KEYS / LOADED);
+        assert_true(loaded[LOADED].load <= BOUND);
+        ring_free(one);
+        ring_free(other);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -148,6 +283,9 @@ int main(void)
                 cmocka_unit_test(test_a_walk_meets_every_node_once),
                 cmocka_unit_test(test_no_node_has_much_more_than_its_share),
                 cmocka_unit_test(test_an_id_added_again_gets_its_new_node),
+                cmocka_unit_test(test_no_node_is_over_its_bound_and_every_proxy_makes_the_same_choice),
+                cmocka_unit_test(test_a_node_that_leaves_moves_its_streams_and_one_that_joins_moves_none_that_is_open),
+                cmocka_unit_test(test_a_node_that_joins_moves_little_but_what_it_takes),
         };
         return cmocka_run_group_tests(tests, name_nodes, NULL);
 }
