@@ -42,37 +42,16 @@ static uint64_t id_of(const struct peer *p)
         return XXH3_64bits(p->address, strlen(p->address)) | 1; /* never 0 */
 }
 
-static void free_message(void *owner)
-{
-        nng_msg_free(owner);
-}
-
-/* 0, or ERR_PROTO for an answer that is none: what a node says is checked here, once. */
-static int judge(const struct asked *a, nng_msg *msg, struct fetch_reply *m)
-{
-        struct reader r;
-        if (message_open(&r, msg) != MSG_FETCH_REPLY || fetch_reply_decode(&r, m) != 0)
-                return ERR_PROTO;
-        return m->status == 0 && m->offset != a->offset ? ERR_PROTO : 0;
-}
-
 static void on_reply(void *arg, int err, nng_msg *msg)
 {
         struct asked *a = arg;
-        struct fetch_reply m = {0};
-        if (err == 0)
-                err = judge(a, msg, &m);
+        struct fetch_reply m;
+        struct buf *bytes;
+        err = fetch_reply_take(err, msg, a->offset, &m, &bytes);
         if (err == ERR_PROTO)
                 log_warn("msg=\"the tier above sent an answer that cannot be\" error=\"%s\"", err_text(err));
-        struct buf *bytes = NULL;
-        if (err == 0 && m.len > 0) {
-                bytes = buf_wrap((uint8_t *)(uintptr_t)m.bytes, m.len, free_message, msg);
-                msg = NULL;
-        }
         a->done(a->arg, err, err ? NULL : &m, bytes);
         buf_unref(&bytes);
-        if (msg)
-                nng_msg_free(msg);
         free(a);
 }
 

@@ -25,35 +25,16 @@ struct asked {
         void *arg;
 };
 
-static void free_message(void *owner)
-{
-        nng_msg_free(owner);
-}
-
-static int judge(const struct asked *a, nng_msg *msg, struct fetch_reply *m)
-{
-        struct reader r;
-        if (message_open(&r, msg) != MSG_FETCH_REPLY || fetch_reply_decode(&r, m) != 0)
-                return ERR_PROTO;
-        return m->status == 0 && m->offset != a->offset ? ERR_PROTO : 0;
-}
-
 static void on_reply(void *arg, int err, nng_msg *msg)
 {
         struct asked *a = arg;
-        struct fetch_reply m = {0};
-        struct buf *bytes = NULL;
-        if (!err)
-                err = judge(a, msg, &m);
+        struct fetch_reply m;
+        struct buf *bytes;
+        err = fetch_reply_take(err, msg, a->offset, &m, &bytes);
         if (err == ERR_PROTO)
                 log_warn("msg=\"another origin sent an answer that cannot be\"");
-        if (!err && m.len) {
-                bytes = buf_wrap((uint8_t *)(uintptr_t)m.bytes, m.len, free_message, msg);
-                msg = NULL;
-        }
         a->done(a->arg, err, err ? NULL : &m, bytes);
         buf_unref(&bytes);
-        nng_msg_free(msg);
         free(a);
 }
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/err.h"
 #include "proto/check.h"
 
 /* A public path: '/' first, visible ASCII, none of the characters that begin a query, a parameter or a fragment. */
@@ -60,4 +61,25 @@ int fetch_reply_decode(struct reader *r, struct fetch_reply *m)
         reader_str(r, m->content_type, sizeof(m->content_type));
         m->bytes = check_body(r, BODY_MAX, &m->len);
         return reader_done(r);
+}
+
+static void free_message(void *owner)
+{
+        nng_msg_free(owner);
+}
+
+int fetch_reply_take(int err, nng_msg *msg, uint64_t offset, struct fetch_reply *m, struct buf **bytes)
+{
+        struct reader r;
+        *bytes = NULL;
+        if (!err && (message_open(&r, msg) != MSG_FETCH_REPLY || fetch_reply_decode(&r, m) != 0 ||
+                     (m->status == 0 && m->offset != offset)))
+                err = ERR_PROTO;
+        if (err)
+                *m = (struct fetch_reply){0};
+        if (!err && m->len > 0)
+                *bytes = buf_wrap((uint8_t *)(uintptr_t)m->bytes, m->len, free_message, msg);
+        else if (msg)
+                nng_msg_free(msg);
+        return err;
 }

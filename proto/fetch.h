@@ -38,4 +38,9 @@ struct fetch_reply {
 void fetch_reply_encode(struct writer *w, const void *message);
 int fetch_reply_decode(struct reader *r, struct fetch_reply *m);
 
+/* For who asked from `offset`, with what came (msg may be NULL if err is not 0). 0: *m is the answer and *bytes what it
+ * carries, without a copy; NULL if nothing, otherwise the caller's to unref. Not 0: err, or ERR_PROTO for what is no answer
+ * to that; then *m is zero and *bytes NULL. The message is taken in any case. */
+int fetch_reply_take(int err, nng_msg *msg, uint64_t offset, struct fetch_reply *m, struct buf **bytes);
+
 #endif

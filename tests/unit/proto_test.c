@@ -374,6 +374,31 @@ static void test_fetch_round_trip(void **state)
         nng_msg_free(msg);
 }
 
+static int take(int err, nng_msg *msg, uint64_t offset, struct fetch_reply *m, const char *bytes)
+{
+        struct buf *got;
+        int rv = fetch_reply_take(err, msg, offset, m, &got);
+        assert_int_equal(got != NULL, bytes != NULL);
+        if (bytes)
+                assert_memory_equal(got->data, bytes, got->len);
+        buf_unref(&got);
+        return rv;
+}
+
+static void test_an_answer_to_fetch_is_for_the_offset_that_was_asked(void **state)
+{
+        struct fetch_reply sent = {.offset = 1000, .bytes = (const uint8_t *)"moof", .len = 4}, m;
+        struct fetch_reply none = {.status = ERR_NOT_YET};
+        (void)state;
+        assert_int_equal(take(0, message_new(MSG_FETCH_REPLY, fetch_reply_encode, &sent), 1000, &m, "moof"), 0);
+        assert_int_equal(take(0, message_new(MSG_FETCH_REPLY, fetch_reply_encode, &sent), 0, &m, NULL), ERR_PROTO);
+        assert_int_equal(take(0, message_new(MSG_FETCH, fetch_reply_encode, &sent), 1000, &m, NULL), ERR_PROTO);
+        assert_int_equal(take(0, message_new(MSG_FETCH_REPLY, fetch_reply_encode, &none), 1000, &m, NULL), 0);
+        assert_int_equal(m.status, ERR_NOT_YET);
+        assert_int_equal(take(ERR_TIMEOUT, NULL, 1000, &m, NULL), ERR_TIMEOUT);
+        assert_int_equal(m.status, 0);
+}
+
 /* Encodes m as it is and expects the receiver to refuse it. */
 static void refuses(message_encode *encode, decode_any *decode, const void *m)
 {
@@ -543,6 +568,7 @@ int main(void)
                 cmocka_unit_test(test_put_round_trip),
                 cmocka_unit_test(test_put_reply_and_end_round_trip),
                 cmocka_unit_test(test_fetch_round_trip),
+                cmocka_unit_test(test_an_answer_to_fetch_is_for_the_offset_that_was_asked),
                 cmocka_unit_test(test_values_that_cannot_be_are_refused),
                 cmocka_unit_test(test_lengths_beyond_the_bounds_are_refused_before_they_are_believed),
                 cmocka_unit_test(test_hello_of_another_version_tells_only_the_version),
