@@ -24,7 +24,7 @@ struct config {
         struct config_common common;
         int64_t port, fetch_port, http_port;
         char *data_dir, *sync, *peers;
-        int64_t retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
+        int64_t replicas, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
         int64_t time_shift_s, latency_bound_ms, target_latency_ms, update_s;
 };
 
@@ -42,6 +42,7 @@ static const struct config_key keys[] = {
         {.name = "peers", .type = CONFIG_STRING, .offset = offsetof(struct config, peers), .default_value = "", .max = 1000,
          .check = peers_check_names, .unit = "",
          .help = "FETCH addresses of the other origins, host:port[,host:port…]; this node may be among them"},
+        INT_KEY(replicas, "2", 1, 16, "origins", "that have each recording, as transcoderd's"),
         INT_KEY(retention_s, "86400", 0, 3153600000, "s", "age at which a recording that ended is removed; 0: never"),
         INT_KEY(retention_bytes, "0", 0, INT64_MAX, "bytes", "when there is more, the oldest recordings go; 0: no bound"),
         INT_KEY(min_free_bytes, "268435456", 0, INT64_MAX, "bytes", "with less free, writes are refused and the node is not ready"),
@@ -141,7 +142,8 @@ static void open_peers(struct origin *o)
         }
         serve_unsettled(&o->serve);
         struct repair_events re = {.settled = settled, .caught_up = caught_up, .arg = o};
-        repair_open(&o->repair, o->daemon.loop, &o->store, &re);
+        struct repair_options ro = {.self = o->daemon.self.id, .replicas = (size_t)o->config.replicas};
+        repair_open(&o->repair, o->daemon.loop, &o->store, &ro, &re);
         int rc = peer_link_open(&o->link, o->daemon.loop, o->config.peers, &o->daemon.self, peers_are_others, o);
         assert(rc == 0); /* the names were checked */
         repair_link(o->repair, o->link);

@@ -9,6 +9,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/ring.h"
 #include "originD/compare.h"
 #include "originD/copy.h"
 #include "originD/stats.h"
@@ -23,6 +24,7 @@ struct lack {
         bool exact; /* somebody asked for this one: to be looked at now, and to the last chunk */
         bool again; /* it was asked for while it was being copied */
         bool told;  /* by the last list of this peer */
+        bool foreign; /* not to be here: only known */
         int64_t not_before_us;
         unsigned failures;
         struct copy *copy; /* under way */
@@ -47,13 +49,15 @@ struct repair {
         uv_timer_t timer;
         struct store *store;
         struct peer_link *link;
+        struct repair_options options;
         struct repair_events events;
+        struct ring *ring; /* all origins seen since the start, this one too; their nodes are strings */
         bool settled, caught_up, stopping;
         int64_t opened_us;
         struct partner partners[PEERS_UP_MAX];
         size_t partner_count;
         struct lack *lacks; /* live ones first, then by epoch, the newest first */
-        size_t lack_count, copying;
+        size_t lack_count, foreign_count, copying;
         struct repair_wait *waits;
 };
 
@@ -91,29 +95,38 @@ static void unlink_lack(struct repair *r, struct lack *l)
         *at = l->next;
 }
 
+static void count_lack(struct repair *r, const struct lack *l, int n)
+{
+        *(l->foreign ? &r->foreign_count : &r->lack_count) += (size_t)n;
+        stat_set(STAT_BEHIND, (int64_t)r->lack_count);
+}
+
 static void forget_lack(struct repair *r, struct lack *l)
 {
         unlink_lack(r, l);
+        count_lack(r, l, -1);
         free(l);
-        stat_set(STAT_BEHIND, (int64_t)--r->lack_count);
 }
 
 /* NULL: there are too many. */
 static struct lack *note_lack(struct repair *r, const char *peer, const char *id, const char *stream, int64_t epoch_us,
-                              bool live)
+                              bool live, bool foreign)
 {
         struct lack *l = find_lack(r, id, peer);
-        if (!l && r->lack_count == REPAIR_LACKS_MAX)
+        if (!l && (foreign ? r->foreign_count >= REPAIR_FOREIGN_MAX : r->lack_count >= REPAIR_LACKS_MAX))
                 return NULL;
         if (!l) {
                 l = mem_alloc(sizeof(*l));
-                *l = (struct lack){.repair = r, .epoch_us = epoch_us, .live = live};
+                *l = (struct lack){.repair = r, .epoch_us = epoch_us, .live = live, .foreign = foreign};
                 snprintf(l->id, sizeof(l->id), "%s", id);
                 snprintf(l->stream, sizeof(l->stream), "%s", stream);
                 snprintf(l->peer, sizeof(l->peer), "%s", peer);
                 link_lack(r, l);
-                stat_set(STAT_BEHIND, (int64_t)++r->lack_count);
+                count_lack(r, l, 1);
         }
+        count_lack(r, l, -1);
+        l->foreign = foreign;
+        count_lack(r, l, 1);
         return l;
 }
 
@@ -189,7 +202,7 @@ static void start_copies(struct repair *r)
         if (r->stopping)
                 return;
         for (struct lack *l = r->lacks; l && r->copying < REPAIR_COPIES_MAX; l = l->next) {
-                if (l->copy || now < l->not_before_us || session_is_copied(r, l->id))
+                if (l->copy || l->foreign || now < l->not_before_us || session_is_copied(r, l->id))
                         continue;
                 l->copy = copy_start(r->store, r->link, l->peer, l->id, l->exact, l->failures > 0, copied, l);
                 r->copying += l->copy != NULL;
@@ -204,6 +217,17 @@ static bool removed_here(const struct repair *r, const struct peer_session *p)
         int64_t retention_us = st->options.retention_us;
         return p->ended && (p->ended_wall_us <= st->removed_until_wall_us || p->track_count == 0 ||
                             (retention_us && clock_wall_us() - p->ended_wall_us > retention_us));
+}
+
+static bool owned(const struct repair *r, const char *stream)
+{
+        void *owners[PEERS_UP_MAX];
+        size_t max = r->options.replicas < PEERS_UP_MAX ? r->options.replicas : PEERS_UP_MAX;
+        size_t n = ring_walk(r->ring, stream, owners, max);
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(owners[i], r->options.self) == 0)
+                        return true;
+        return false;
 }
 
 static bool lacks(const struct repair *r, const struct peer_session *theirs)
@@ -221,10 +245,13 @@ static void compare_with(struct partner *p, const struct peer_list *list)
         p->more &= !p->full;
         for (size_t i = 0; i < list->count; i++) {
                 const struct peer_session *t = &list->sessions[i];
-                struct lack *l = lacks(r, t) ? note_lack(r, p->id, t->id, t->stream, t->epoch_us, !t->ended) : NULL;
+                if (!lacks(r, t))
+                        continue;
+                bool foreign = !store_session(r->store, t->id) && !owned(r, t->stream);
+                struct lack *l = note_lack(r, p->id, t->id, t->stream, t->epoch_us, !t->ended, foreign);
                 if (l)
                         l->told = true;
-                else if (r->lack_count == REPAIR_LACKS_MAX)
+                else if (!foreign)
                         p->more = true;
         }
         for (struct lack *l = r->lacks, *next; l; l = next) {
@@ -256,7 +283,7 @@ static void check_settled(struct repair *r)
 static bool live_behind(const struct repair *r)
 {
         for (const struct lack *l = r->lacks; l; l = l->next)
-                if (l->live && l->told)
+                if (l->live && l->told && !l->foreign)
                         return true;
         return false;
 }
@@ -341,8 +368,10 @@ static struct partner *partner_of(struct repair *r, const char *id)
         if (r->partner_count < PEERS_UP_MAX)
                 unused = &r->partners[r->partner_count++];
         if (unused) {
+                ring_remove(r->ring, unused->id); /* of one that has not been up for long */
                 *unused = (struct partner){.repair = r};
                 memcpy(unused->id, id, strlen(id) + 1);
+                ring_add(r->ring, id, unused->id);
         }
         return unused;
 }
@@ -411,7 +440,8 @@ static bool look_at(struct repair *r, const struct session *s)
         bool any = false;
         for (size_t i = 0; i < r->partner_count && !r->stopping; i++) {
                 struct partner *p = &r->partners[i];
-                struct lack *l = p->up ? note_lack(r, p->id, s->id, s->stream, s->epoch_us, true) : NULL;
+                struct lack *l = p->up ? note_lack(r, p->id, s->id, s->stream, s->epoch_us, true, false)
+                                        : NULL;
                 if (!l)
                         continue;
                 l->exact = true;
@@ -451,10 +481,13 @@ const char *repair_elsewhere(const struct repair *r, const struct key *key, cons
         return NULL;
 }
 
-void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, const struct repair_events *events)
+void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, const struct repair_options *options,
+                 const struct repair_events *events)
 {
         struct repair *r = mem_alloc(sizeof(*r));
-        *r = (struct repair){.loop = loop, .store = st, .events = *events, .opened_us = clock_mono_us()};
+        *r = (struct repair){.loop = loop, .store = st, .options = *options, .events = *events, .opened_us = clock_mono_us()};
+        r->ring = ring_new();
+        ring_add(r->ring, options->self, (void *)(uintptr_t)options->self);
         uv_timer_init(loop, &r->timer);
         r->timer.data = r;
         uv_timer_start(&r->timer, ticked, 0, TICK_MS);
@@ -492,5 +525,6 @@ void repair_close(struct repair *r)
                 forget_lack(r, r->lacks);
         for (size_t i = 0; i < r->partner_count; i++)
                 free(r->partners[i].text);
+        ring_free(r->ring);
         uv_close((uv_handle_t *)&r->timer, on_closed);
 }

@@ -6,7 +6,8 @@
  *   repair_stop    what is under way ends soon; those who wait are answered
  *   repair_close   after that
  * A peer that comes up, or up again, is compared with in full; all of them every few seconds as to what is live or ended
- * lately. Live sessions are copied first, then the newest. Loop thread only. */
+ * lately. Live sessions are copied first, then the newest. A session that is not here is taken if this is one of its
+ * stream's owners, of all origins seen since the start; otherwise it is only known where to ask for it. Loop thread only. */
 #ifndef ORIGIND_REPAIR_H
 #define ORIGIND_REPAIR_H
 
@@ -16,6 +17,7 @@
 
 #define REPAIR_COPIES_MAX 4        /* at a time */
 #define REPAIR_LACKS_MAX 2000      /* sessions that are known to be behind; the rest when half of them are not any more */
+#define REPAIR_FOREIGN_MAX 1000    /* sessions of other owners that are known */
 #define REPAIR_ALONE_US (2 * US_PER_S)
 #define REPAIR_SETTLED_US (5 * US_PER_S) /* longer nobody waits for a peer that is up but does not answer */
 #define REPAIR_CATCH_UP_US (30 * US_PER_S)
@@ -39,7 +41,13 @@ struct repair_events {
         void *arg;
 };
 
-void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, const struct repair_events *events);
+struct repair_options {
+        const char *self; /* this node's id; outlives the repair */
+        size_t replicas;  /* so many origins have each recording: the first of the stream's ring */
+};
+
+void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, const struct repair_options *options,
+                 const struct repair_events *events);
 void repair_link(struct repair *r, struct peer_link *link); /* once, before anything else; its changed() is below */
 void repair_peers_changed(struct repair *r);
 void repair_session_changed(struct repair *r, const struct session *s);

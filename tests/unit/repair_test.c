@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "common/ring.h"
 #include "originD/claim.h"
 #include "originD/peer_list.h"
 #include "originD/repair.h"
@@ -40,6 +41,7 @@ struct node {
 static uv_loop_t loop;
 static struct node a, b;
 static struct store_options options;
+static size_t replicas;
 static const struct manifest_options manifest = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60,
                                                  .update_s = 2};
 
@@ -184,7 +186,8 @@ static void start(struct node *n)
         serve_unsettled(&n->serve);
         n->link.ops = &link_ops;
         struct repair_events re = {.settled = on_settled, .caught_up = on_caught_up, .arg = n};
-        repair_open(&n->repair, &loop, &n->store, &re);
+        struct repair_options ro = {.self = n->id, .replicas = replicas};
+        repair_open(&n->repair, &loop, &n->store, &ro, &re);
         n->up = true;
         n->incarnation_us++;
         repair_link(n->repair, &n->link);
@@ -216,6 +219,7 @@ static int setup(void **state)
         (void)state;
         uv_loop_init(&loop);
         options = (struct store_options){.live_max = 8};
+        replicas = 2;
         a = (struct node){.id = "a", .other = &b};
         b = (struct node){.id = "b", .other = &a};
         snprintf(a.dir, sizeof(a.dir), "/tmp/repair_test.%d.a", getpid());
@@ -843,6 +847,33 @@ static void test_what_is_lacking_is_asked_at_the_peer_for_a_viewer(void **state)
         until_same("S1");
 }
 
+static void test_a_stream_of_other_owners_is_not_copied_but_asked_for_where_it_is(void **state)
+{
+        (void)state;
+        struct question q;
+        struct ring *ring = ring_new();
+        struct node *owner;
+        ring_add(ring, "a", &a);
+        ring_add(ring, "b", &b);
+        assert_int_equal(ring_walk(ring, "cam", (void **)&owner, 1), 1);
+        ring_free(ring);
+        struct node *n = owner->other;
+        stop(n);
+        struct session *s = claim_at(owner, "S1", 0, "t1");
+        add_track(s, "v720", fmp4_video_init());
+        write_chunks(s, 0, 12, 40);
+        replicas = 1;
+        start(n);
+        until(&n->caught_up);
+        ask(&q, n, "/live/cam/S1/v720/1.m4s", 1000);
+        until(&q.done);
+        assert_int_equal(q.status, 0);
+        assert_null(at(n, "S1"));
+        claim_at(n, "S1", 1, "t1"); /* an owner all the same, while another one is gone: its writer says so */
+        repair_look(n->repair, at(n, "S1"));
+        until_same("S1");
+}
+
 static void test_nothing_is_told_before_the_peers_were_compared_with(void **state)
 {
         (void)state;
@@ -880,6 +911,7 @@ int main(void)
                 CASE(test_a_recording_that_retention_removed_does_not_come_back),
                 CASE(test_whatever_happens_both_end_up_with_the_same),
                 CASE(test_what_is_lacking_is_asked_at_the_peer_for_a_viewer),
+                CASE(test_a_stream_of_other_owners_is_not_copied_but_asked_for_where_it_is),
                 CASE(test_nothing_is_told_before_the_peers_were_compared_with),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
