@@ -103,7 +103,8 @@ static unsigned conditions(const struct relay *r)
 
 static nng_msg *open_message(const struct relay *r)
 {
-        struct open m = {.epoch_us = r->offered_epoch_us, .role = (uint8_t)role_to_offer(r), .when = (uint8_t)conditions(r),
+        struct open m = {.epoch_us = r->offered_epoch_us, .role = (uint8_t)role_to_offer(r),
+                         .when = (uint8_t)conditions(r),
                          .generation = generations_get(&r->all->generations, r->stream.stream)};
         snprintf(m.stream, sizeof(m.stream), "%s", r->stream.stream);
         snprintf(m.publisher, sizeof(m.publisher), "%s", r->stream.publisher);

@@ -149,7 +149,7 @@ int rtmp_name_parse(struct rtmp_name *out, const char *app, const char *tc_url, 
                 return ERR_DENIED;
         }
         if (!take_role(out, places, 3)) {
-                snprintf(why, why_cap, "backup is 1 for a second broadcaster of the stream, 0 to be the active one at once");
+                snprintf(why, why_cap, "backup is 1 for a second broadcaster of the stream, or 0 to be seen at once");
                 return ERR_DENIED;
         }
         return 0;

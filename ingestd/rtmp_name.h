@@ -1,9 +1,9 @@
-/* rtmp_name.h - the stream a broadcaster means, the key it gives and the part it plays, out of what encoders put into app, tcUrl and name.
+/* rtmp_name.h - the stream a broadcaster means, the key it gives and the part it plays, out of what encoders put into
+ * app, tcUrl and name.
  *
  *   name "cam", "/live/cam", "live/cam/", "rtmp://host/live/cam"  →  stream cam: the last level of the path
  *   name "", app "live/cam"                                       →  stream cam: all of it typed as the server's address
  *   "?key=K" or "?token=K" on name, else on app, else on tcUrl     →  key K; "?K" without any "=" likewise
- *
  *   "?backup=1", "?backup=0" likewise                             →  role OPEN_BACKUP, OPEN_NOW; else OPEN_PRIMARY
  *
  * The key may hold '?' and '=', and '&' unless what follows looks like another parameter ("&word="); %XX is decoded. */

@@ -66,7 +66,7 @@ bool feed_supported(const uint8_t codecs[TRACK_KINDS])
                (video != CODEC_NONE || audio != CODEC_NONE);
 }
 
-/* NULL: there is room. A stream that was here or elsewhere before is better off with a node that is busy than with none. */
+/* NULL: there is room. A stream that was somewhere before is better off with a node that is busy than with none. */
 static const char *full_text(const struct sessions *ss, const struct open *m)
 {
         int64_t now_us = clock_mono_us();
@@ -108,9 +108,9 @@ static void open_again(struct session *s, struct rpc_request *req, const struct 
                 return;
         }
         struct feeder *f = feeder_admit(s, m);
-        log_info("session=%s stream=%s publisher=%s role=%s msg=\"%s\"", s->id, s->stream, *m->publisher ? m->publisher : "-",
-                 f->backup ? "backup" : "primary",
-                 f == &s->standby ? "stands by" : fed ? "taken over" : "fed again");
+        log_info("session=%s stream=%s publisher=%s role=%s msg=\"%s\"", s->id, s->stream,
+                 *m->publisher ? m->publisher : "-", f->backup ? "backup" : "primary",
+                 f ==&s->standby ? "stands by" : fed ? "taken over" : "fed again");
         accept_feeder(s, f, req, push_stored_us(s->push));
         session_run(s);
 }

@@ -156,6 +156,22 @@ def test_a_primary_that_is_back_waits_until_it_is_told_to_go_on(pair, tags):
     finish(pair, "told", session, now, backup)
 
 
+def test_a_newcomer_at_another_proxy_takes_over_and_the_old_connection_does_not_fight_back(pair, tags):
+    began = time.monotonic()
+    old = Caster(pair.rtmp("moved"), tags, began)
+    session = pair.wait_playable("moved")["session"]
+    opens = pair.metric("ingest-1", "ingestd_opens_total")
+    new = Caster(pair.rtmp("moved", "ingest-2"), tags, began)
+    assert new.said == "NetStream.Publish.Start"
+    assert old.connection.wait_closed(), "the old proxy lets its publisher go"
+    old.over.set()
+    assert pair.metric("ingest-1", "ingestd_opens_total") == opens
+    assert pair.metric("ingest-1", "ingestd_closed_total", reason="taken_over") >= 1
+    pair.segment("moved", session, "v180", int(time.monotonic() - began) + 1)
+    assert pair.metric("ingest-2", "ingestd_publishers") == 1
+    finish(pair, "moved", session, new)
+
+
 def test_both_follow_when_their_transcoder_dies(make_cluster, tags, tmp_path):
     import os
     import signal

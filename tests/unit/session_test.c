@@ -136,7 +136,8 @@ static void say(unsigned proxy, nng_msg *msg)
 
 static void ask_open_as(unsigned proxy, enum open_role role, uint8_t when)
 {
-        struct open m = {.stream = "cam", .role = (uint8_t)role, .when = when, .epoch_us = EPOCH, .publisher = "10.0.0.1:5", .title = "A title",
+        struct open m = {.stream = "cam", .role = (uint8_t)role, .when = when,
+                         .epoch_us = EPOCH, .publisher = "10.0.0.1:5", .title = "A title",
                          .codecs = {CODEC_H264, CODEC_NONE}};
         m.config[TRACK_VIDEO].data = (const uint8_t *)"avcC";
         m.config[TRACK_VIDEO].len = 4;
