@@ -17,8 +17,9 @@ void slate_fed(struct slate *s, int64_t mono_us)
 
 static void look(struct slate *s, int64_t mono_us)
 {
-        if (s->looked_mono_us && mono_us - s->looked_mono_us > SLATE_STOOD_STILL_US)
-                s->hold_until_us = mono_us + SLATE_HOLD_US;
+        int64_t still_us = s->looked_mono_us ? mono_us - s->looked_mono_us : 0;
+        if (still_us > SLATE_STOOD_STILL_US)
+                s->hold_until_us = mono_us + (2 * still_us < SLATE_HOLD_MAX_US ? 2 * still_us : SLATE_HOLD_MAX_US);
         s->looked_mono_us = mono_us;
 }
 

@@ -3,8 +3,8 @@
  * Slate is due when the wall clock has passed the end of the media by after_us, the queue is empty, and nothing real
  * was placed for half that long (a replay after a failover is old media that comes fast: it must not be overtaken).
  * Once slate has begun it goes on until real media is placed. It never reaches beyond now - after_us.
- * A process that stood still (stopped, suspended) has not looked meanwhile: what was sent to it is on its way again, or
- * with another transcoder, so slate waits for SLATE_HOLD_US. */
+ * A process that stood still (stopped, suspended) has not looked meanwhile: what was sent to it waits in its socket, is on
+ * its way again, or is with another transcoder. So slate waits twice as long as it stood still, at most SLATE_HOLD_MAX_US. */
 #ifndef TRANSCODERD_SLATE_H
 #define TRANSCODERD_SLATE_H
 
@@ -18,8 +18,8 @@ struct slate {
         int64_t looked_mono_us, hold_until_us; /* held: after standing still */
 };
 
-#define SLATE_STOOD_STILL_US (1500 * INT64_C(1000)) /* between two looks, which are at most 500 ms apart */
-#define SLATE_HOLD_US (3 * INT64_C(1000000))        /* a proxy dials once a second */
+#define SLATE_STOOD_STILL_US (700 * INT64_C(1000))  /* between two looks, which are at most 500 ms apart */
+#define SLATE_HOLD_MAX_US (3 * INT64_C(1000000))    /* a proxy dials once a second */
 
 #define SLATE_NOT_DUE INT64_MIN
 

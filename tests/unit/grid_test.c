@@ -147,10 +147,13 @@ static void test_slate_waits_after_standing_still_for_what_is_sent_again(void **
         slate_wait_us(&s, at, at, at);
         int64_t woken = at + 10 * US_PER_S;
         assert_int_equal(slate_due(&s, at, woken, woken), SLATE_NOT_DUE);
-        for (int64_t t = woken; t < woken + SLATE_HOLD_US; t += 500 * US_PER_MS)
+        for (int64_t t = woken; t < woken + SLATE_HOLD_MAX_US; t += 500 * US_PER_MS)
                 assert_int_equal(slate_due(&s, at, t, t), SLATE_NOT_DUE);
-        woken += SLATE_HOLD_US;
+        woken += SLATE_HOLD_MAX_US;
         assert_int_equal(slate_due(&s, at, woken, woken), woken - US_PER_S);
+        woken += 1100 * US_PER_MS; /* not for so long: what came meanwhile is in the socket */
+        assert_int_equal(slate_due(&s, at, woken, woken), SLATE_NOT_DUE);
+        assert_int_equal(slate_due(&s, at, woken + 500 * US_PER_MS, woken + 500 * US_PER_MS), SLATE_NOT_DUE);
 }
 
 static void test_slate_does_not_overtake_a_replay(void **state)
