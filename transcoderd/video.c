@@ -306,9 +306,18 @@ static void interrupt(struct video *v)
         v->begins_anew = true;
 }
 
+/* What begins before the last picture brings again what the decoder still holds, and what was missing between that. */
+static void go_back(struct video *v)
+{
+        decoder_break(v->decoder);
+        v->begins_anew = true;
+}
+
 static void on_frame(struct video *v, const struct frame *f)
 {
-        if (f->flags & FRAME_BREAK)
+        if (f->flags & FRAME_BREAK && v->any && f->dts_us + f->cts_us <= v->last_us)
+                go_back(v);
+        else if (f->flags & FRAME_BREAK)
                 interrupt(v);
         if (f->flags & FRAME_CONFIG) {
                 if (!decoder_config_differs(v->decoder, f->codec, f->bytes))

@@ -526,6 +526,26 @@ static void test_a_session_that_goes_on_continues_with_the_very_next_frame(void 
         coded_free(&audio);
 }
 
+static void test_what_is_sent_a_second_time_is_there_once(void **state)
+{
+        (void)state;
+        for (int b_frames = 0; b_frames <= 2; b_frames += 2) {
+                struct coded video;
+                coded_video(&video, 176, 96, (AVRational){25, 1}, 100, b_frames, 100, 0);
+                struct rig *r = rig_new();
+                rig_open(r, &video, NULL);
+                for (int i = 0; i < 60; i++)
+                        push(r, &video.frames[i]);
+                video.frames[0].flags |= FRAME_BREAK;
+                push_all(r, &video, NULL); /* by a proxy that opened the stream again */
+                drain(r);
+                assert_int_equal(check_track(r, "v96"), 100);
+                assert_int_equal(check_track(r, "v64"), 100);
+                rig_free(r);
+                coded_free(&video);
+        }
+}
+
 static struct rig *in_lockstep(const struct coded *video, int64_t epoch_us, int64_t resume_us)
 {
         struct rig *r = rig_new();
@@ -801,6 +821,7 @@ int main(void)
                 cmocka_unit_test(test_a_source_that_changes_size_and_rate_goes_on_in_the_same_tracks),
                 cmocka_unit_test(test_garbage_is_counted_and_survived),
                 cmocka_unit_test(test_a_session_that_goes_on_continues_with_the_very_next_frame),
+                cmocka_unit_test(test_what_is_sent_a_second_time_is_there_once),
                 cmocka_unit_test(test_two_transcoders_in_lockstep_make_the_same_bytes_whenever_they_began),
                 cmocka_unit_test(test_a_session_that_goes_on_keeps_its_rungs_though_the_source_is_smaller),
                 cmocka_unit_test(test_tracks_that_had_no_chunk_yet_are_not_lost_for_ever),
