@@ -91,7 +91,9 @@ static struct rpc_call *fake_call(struct rpc_client *c, nng_msg *request, unsign
                                   void *arg)
 {
         struct call *call = mem_alloc(sizeof(*call)), **last = &t.calls;
-        assert_in_range(timeout_ms, 1, 3000);
+        uint8_t type = *(const uint8_t *)nng_msg_body(request);
+        bool media = type == MSG_MEDIA || type == MSG_MEDIA_MANY; /* a frozen transcoder is left within 1.5 s */
+        assert_in_range(timeout_ms, 1, media ? 1500 : 3000);
         call->request = request;
         call->done = done;
         call->arg = arg;
@@ -765,6 +767,25 @@ static void test_a_fenced_stream_whose_place_is_taken_is_refused(void **state)
         end(&c, CLOSE_LOST);
 }
 
+static void test_one_that_was_fenced_by_its_own_lost_open_takes_that_place(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].lost = true;
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 0, 30);
+        UNTIL(t.node[1].taken_count == 60);
+        t.node[0].lost = false; /* it took the OPEN nevertheless, and fenced the other one */
+        t.node[0].holds = true;
+        t.node[1].media_status = ERR_FENCED;
+        send_media(&c, 30, 31);
+        UNTIL(t.node[0].opens == 1);
+        assert_int_equal(t.node[0].open.when, OPEN_IF_HELD);
+        assert_int_equal(c.refused, 0);
+        end(&c, CLOSE_STOPPED);
+}
+
 static void test_one_whose_place_is_taken_does_not_fight_back(void **state)
 {
         (void)state;
@@ -1340,6 +1361,7 @@ int main(void)
                 TEST(test_a_denied_stream_is_told_to_the_broadcaster),
                 TEST(test_a_fenced_stream_follows_its_session_to_the_transcoder_that_has_it),
                 TEST(test_a_fenced_stream_whose_place_is_taken_is_refused),
+                TEST(test_one_that_was_fenced_by_its_own_lost_open_takes_that_place),
                 TEST(test_one_whose_place_is_taken_does_not_fight_back),
                 TEST(test_fenced_again_and_again_means_published_elsewhere),
                 TEST(test_a_primary_and_a_backup_of_one_name_are_both_live),
