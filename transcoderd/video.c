@@ -234,6 +234,30 @@ static void fill(struct video *v, int64_t until_us, bool for_real)
         }
 }
 
+/* Where the first of the rungs goes on that another process began; INT64_MAX when there are none. */
+static int64_t resumes_at_us(const struct video *v)
+{
+        int64_t at_us = INT64_MAX;
+        for (size_t i = 0; i < v->rung_count; i++)
+                if (resume_of(&v->o, v->rungs[i].conf.name) && v->rungs[i].start_us < at_us)
+                        at_us = v->rungs[i].start_us;
+        return at_us;
+}
+
+/* When the proxy died as well, the frames between the other process's last picture and our first are nowhere: the first one
+ * stands there too. */
+static void bridge(struct video *v, const AVFrame *pic)
+{
+        int64_t at_us = resumes_at_us(v), step_us = fill_step_us(v);
+        if (at_us == INT64_MAX || pic->pts - at_us <= FILL_US || pic->pts - at_us >= HOLE_MAX_US)
+                return;
+        /* A rung may go on half a picture before its end: see slack_ticks in originD/index.h. */
+        for (at_us += step_us / 2; at_us + step_us / 2 < pic->pts && !atomic_load(&v->stop); at_us += step_us) {
+                place(v, pic, at_us);
+                atomic_fetch_add(&v->out->tally.slate_us[TRACK_VIDEO], step_us);
+        }
+}
+
 static bool usable_size(struct video *v, const AVFrame *pic)
 {
         if (pic->width >= SIDE_MIN && pic->height >= SIDE_MIN)
@@ -276,6 +300,8 @@ static void on_picture(struct video *v, const AVFrame *pic)
                 return;
         if (!v->built)
                 build(v, pic);
+        if (!v->any)
+                bridge(v, pic);
         int64_t gap_us = v->any ? pic->pts - v->last_us : 0;
         if (gap_us > FILL_US && gap_us < HOLE_MAX_US)
                 fill(v, pic->pts - fill_step_us(v) / 2, true);

@@ -43,7 +43,7 @@ class Broadcaster(threading.Thread):
         self.source, self.urls, self.returns = source, list(urls), returns
         self.sent, self.events, self.connections = [], [], 0
         self.began = start
-        self._connection, self._shift_ms = None, 0
+        self._connection, self._shift_ms, self._asked_away = None, 0, False
         self._leave, self._stay_away, self._finished = threading.Event(), threading.Event(), threading.Event()
 
     # ---- what tests say
@@ -75,6 +75,8 @@ class Broadcaster(threading.Thread):
             wait = self.began + ms / 1000 - time.monotonic()
             if self._leave.wait(max(wait, 0)):
                 break
+            if self._asked_away and kind == rtmp.VIDEO and is_key(payload):
+                self._move(ms)
             if self._connection is None and not self._open(ms, kind, payload):
                 continue
             try:
@@ -97,13 +99,30 @@ class Broadcaster(threading.Thread):
             except (OSError, ConnectionError, AssertionError) as error:
                 self.events.append((time.monotonic(), f"{url}: {error!r}"))
                 continue
-            self.connections += 1
-            self._shift_ms = ms
-            for header_kind, header in self.source.headers:
-                self._connection.tag(header_kind, 0, header)
-            self.events.append((time.monotonic(), f"publishing to {url}"))
+            self._begin(ms, url)
             return True
         return False
+
+    def _begin(self, ms, url):
+        self.connections += 1
+        self._shift_ms, self._asked_away = ms, False
+        for header_kind, header in self.source.headers:
+            self._connection.tag(header_kind, 0, header)
+        self.events.append((time.monotonic(), f"publishing to {url}"))
+
+    def _move(self, ms):
+        """To the next proxy with a keyframe, before the old connection is given up: nothing is left out."""
+        self.urls = self.urls[1:] + self.urls[:1]
+        old = self._connection
+        try:
+            self._connection = self._publish(self.urls[0])
+            self._begin(ms, self.urls[0])
+        except (OSError, ConnectionError, AssertionError) as error:
+            self._connection = old
+            self.events.append((time.monotonic(), f"not moved: {error!r}"))
+            return
+        if old:
+            old.close()
 
     @staticmethod
     def _publish(url):
@@ -124,8 +143,7 @@ class Broadcaster(threading.Thread):
                 raise ConnectionError("closed by the server")
             if b"ReconnectRequest" in said:
                 self.events.append((time.monotonic(), "asked to reconnect"))
-                self._unpublish()
-                raise ConnectionError("asked to reconnect")
+                self._asked_away = True
 
     def _unpublish(self):
         self._connection.command("deleteStream", 6, None, 1)

@@ -12,7 +12,7 @@ READ_BYTES = 1 << 16
 RETRY_S = 0.05
 
 # at: monotonic seconds of arrival; begins, ends: media seconds
-Chunk = namedtuple("Chunk", "at wall segment begins ends samples")
+Chunk = namedtuple("Chunk", "at segment begins ends samples")
 
 
 class Broken(Exception):
@@ -46,10 +46,10 @@ class Viewer(threading.Thread):
         waits = [(b - a, b) for a, b in zip(times, times[1:]) if b >= since]
         return max(waits, default=(0, 0))
 
-    def lateness(self, epoch):
-        """How far behind the wall clock the end of the latest chunk was when it came, at worst. With the first segment
-        left out: the viewer joined in the middle of it."""
-        return max((c.wall - epoch - c.ends for c in self.chunks if c.segment > self.first + 1), default=0)
+    def lateness(self, began):
+        """How far behind the broadcast that began then the end of a chunk was when it came, at worst. With the first
+        segments left out: the viewer joined in the middle of them."""
+        return max((c.at - began - c.ends for c in self.chunks if c.segment > self.first + 1), default=0)
 
     def samples(self):
         return [s for c in self.chunks for s in c.samples]
@@ -134,7 +134,7 @@ class Viewer(threading.Thread):
 
     def _chunks_of(self, n):
         """Notes every moof+mdat that is whole now."""
-        data, wall, at = self.segments[n], time.time(), time.monotonic()
+        data, at = self.segments[n], time.monotonic()
         have = sum(1 for c in self.chunks if c.segment == n)
         begin, count, pos = 0, 0, 0
         while pos + 8 <= len(data):
@@ -149,5 +149,5 @@ class Viewer(threading.Thread):
                 if count > have:
                     samples = mp4.samples(self.init, bytes(data[begin:pos]))
                     last = samples[-1]
-                    self.chunks.append(Chunk(at, wall, n, samples[0].dts / self.scale, (last.dts + last.duration) / self.scale,
+                    self.chunks.append(Chunk(at, n, samples[0].dts / self.scale, (last.dts + last.duration) / self.scale,
                                              samples))
