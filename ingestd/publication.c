@@ -279,7 +279,7 @@ static void on_media(struct publication *p, const struct flv_frame *f)
 {
         const struct timeline_frame in = {.track = f->track, .dts_ms = f->dts_ms, .cts_ms = f->cts_ms};
         struct timeline_time at;
-        int64_t wall = p->in->wall_us();
+        int64_t wall = p->in->wall_us() + relay_skew_us(p->relay);
         bool fits = f->track == TRACK_AUDIO || p->track[f->track].running || f->flags & FRAME_KEY;
         if (f->bytes->len > FRAME_MAX || !fits || (!p->started && !may_start(p, f))) {
                 stats_add(STAT_DROPPED_FRAMES, 1);

@@ -448,6 +448,11 @@ bool relay_opened(const struct relay *r)
         return r->state != RELAY_NEW;
 }
 
+int64_t relay_skew_us(const struct relay *r)
+{
+        return r->skew_us;
+}
+
 void relay_kick(struct relay *r)
 {
         r->fresh = true;

@@ -68,6 +68,7 @@ struct relay *relay_new(struct relays *rs, const struct relay_stream *stream, st
                         struct replay *replay, const struct relay_events *events, void *arg);
 void relay_open(struct relay *r);
 bool relay_opened(const struct relay *r);
+int64_t relay_skew_us(const struct relay *r);  /* the wall clock that the stream's time is told by is so far ahead of ours */
 void relay_kick(struct relay *r);              /* there is a new frame in the buffer */
 void relay_poke(struct relay *r);              /* other transcoders may be there now */
 void relay_lose(struct relay *r, const struct rpc_client *gone); /* its connection is no longer ours to use */

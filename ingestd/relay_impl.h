@@ -29,6 +29,7 @@ struct relay {
         int64_t stray_us;       /* an OPEN was left without an answer; 0: none was. It may have been taken all the same */
         unsigned opened_configs; /* replay->config_changes that OPEN carried */
         int64_t offered_epoch_us;
+        int64_t skew_us; /* of the transcoders' wall clock: it is ahead of ours by this */
 
         char session[SESSION_ID_MAX + 1];
         uint64_t handle;

@@ -103,8 +103,8 @@ static unsigned conditions(const struct relay *r)
 
 static nng_msg *open_message(const struct relay *r)
 {
-        struct open m = {.epoch_us = r->offered_epoch_us, .role = (uint8_t)role_to_offer(r),
-                         .when = (uint8_t)conditions(r),
+        struct open m = {.epoch_us = r->offered_epoch_us, .wall_us = clock_wall_us() + r->skew_us,
+                         .role = (uint8_t)role_to_offer(r), .when = (uint8_t)conditions(r),
                          .generation = generations_get(&r->all->generations, r->stream.stream)};
         snprintf(m.stream, sizeof(m.stream), "%s", r->stream.stream);
         snprintf(m.publisher, sizeof(m.publisher), "%s", r->stream.publisher);
@@ -154,8 +154,11 @@ void relay_seek(struct relay *r)
 static void adopt_epoch(struct relay *r, const struct open_reply *m)
 {
         bool same = strcmp(r->session, m->session) == 0;
-        int64_t delta = r->timeline->epoch_us - m->epoch_us;
-        if (!same && m->epoch_us == r->offered_epoch_us && r->replay->head < r->replay->tail)
+        int64_t delta = r->timeline->epoch_us + m->skew_us - m->epoch_us;
+        r->skew_us += m->skew_us;
+        if (same) /* in media time nothing changes, whatever the clocks */
+                return;
+        if (m->epoch_us == r->offered_epoch_us + m->skew_us && r->replay->head < r->replay->tail)
                 delta = -replay_start_us(r->replay);
         if (delta == 0 && m->epoch_us == r->timeline->epoch_us)
                 return;

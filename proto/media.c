@@ -13,6 +13,7 @@ void open_encode(struct writer *w, const void *message)
         writer_u8(w, m->when);
         writer_u32(w, m->generation);
         writer_i64(w, m->epoch_us);
+        writer_i64(w, m->wall_us);
         writer_str(w, m->publisher);
         writer_str(w, m->encoder);
         writer_str(w, m->title);
@@ -33,6 +34,7 @@ int open_decode(struct reader *r, struct open *m)
         m->when = check_flags(r, OPEN_IF_HELD | OPEN_IF_FREE);
         m->generation = reader_u32(r);
         m->epoch_us = check_time_from_zero(r);
+        m->wall_us = check_time_from_zero(r);
         reader_str(r, m->publisher, sizeof(m->publisher));
         reader_str(r, m->encoder, sizeof(m->encoder));
         reader_str(r, m->title, sizeof(m->title));
@@ -56,6 +58,7 @@ void open_reply_encode(struct writer *w, const void *message)
         writer_i64(w, m->epoch_us);
         writer_u32(w, m->generation);
         writer_i64(w, m->resume_us);
+        writer_i64(w, m->skew_us);
         writer_u8(w, m->standby);
 }
 
@@ -68,6 +71,7 @@ int open_reply_decode(struct reader *r, struct open_reply *m)
         m->epoch_us = check_time_from_zero(r);
         m->generation = reader_u32(r);
         m->resume_us = check_time(r);
+        m->skew_us = check_time(r);
         m->standby = check_flags(r, 1);
         return reader_done(r);
 }

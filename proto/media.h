@@ -52,6 +52,7 @@ struct open {
         uint8_t when;          /* OPEN_IF_… */
         uint32_t generation;   /* the newest this proxy knows of the stream's session; the new one is to be above it */
         int64_t epoch_us;      /* wall clock proposed as epoch if this begins a new session; whole ms */
+        int64_t wall_us;       /* what the proxy's wall clock says now; 0: it does not tell */
         char publisher[64];    /* address, for the log */
         char encoder[64];      /* "obs-output module …" from metadata or flashVer; may be empty */
         char title[128];       /* may be empty */
@@ -72,6 +73,9 @@ struct open_reply {
         int64_t epoch_us;   /* of the session: the proposed one, or that of the session which goes on */
         uint32_t generation;
         int64_t resume_us;  /* everything before is stored; 0 for a new session */
+        /* How far the transcoder's wall clock is ahead of OPEN's wall_us: whole ms, 0 when that is nothing to speak of. From
+         * now on the stream's time is told by the transcoder's: slate is due by it. A proposed epoch was moved by this. */
+        int64_t skew_us;
         uint8_t standby;    /* send empty MEDIA only, until an answer to one says otherwise */
 };
 void open_reply_encode(struct writer *w, const void *message);

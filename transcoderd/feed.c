@@ -1,5 +1,6 @@
 /* feed.c - what the proxies say: OPEN, MEDIA, CLOSE. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -7,6 +8,7 @@
 #include "common/log.h"
 #include "transcoderd/session.h"
 
+#define SKEW_MIN_US (200 * US_PER_MS) /* clocks that NTP keeps, and the way of an OPEN, differ by less */
 #define OPEN_WAIT_US (2500 * US_PER_MS) /* less than a proxy waits for the answer */
 #define FULL_BEHIND_US (3 * US_PER_S)   /* behind real time for so long: not just the frames of a failover */
 
@@ -44,10 +46,20 @@ void feed_refuse(struct rpc_request *open, int status, const char *text)
         rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
 }
 
-static void accept_feeder(struct session *s, const struct feeder *f, struct rpc_request *open, int64_t resume_us)
+int64_t feed_skew_us(const struct open *m)
+{
+        int64_t skew_us = m->wall_us ? clock_wall_us() - m->wall_us : 0;
+        return llabs(skew_us) < SKEW_MIN_US ? 0 : skew_us - skew_us % US_PER_MS;
+}
+
+static void accept_feeder(struct session *s, const struct feeder *f, struct rpc_request *open, int64_t resume_us,
+                          int64_t skew_us)
 {
         struct open_reply m = {.handle = f->handle, .epoch_us = s->epoch_us, .generation = s->generation,
-                               .resume_us = resume_us, .standby = f == &s->standby};
+                               .resume_us = resume_us, .skew_us = skew_us, .standby = f == &s->standby};
+        if (skew_us)
+                log_warn("session=%s stream=%s skew_ms=%lld msg=\"the proxy's clock is another than ours; the stream follows ours\"",
+                         s->id, s->stream, (long long)(skew_us / US_PER_MS));
         memcpy(m.session, s->id, sizeof(m.session));
         rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
 }
@@ -56,7 +68,7 @@ void feed_accept(struct session *s, struct rpc_request *open, int64_t resume_us)
 {
         s->active.handle = ++s->all->last_handle;
         feeder_heard(&s->active, true);
-        accept_feeder(s, &s->active, open, resume_us);
+        accept_feeder(s, &s->active, open, resume_us, s->opening_skew_us);
 }
 
 bool feed_supported(const uint8_t codecs[TRACK_KINDS])
@@ -110,8 +122,8 @@ static void open_again(struct session *s, struct rpc_request *req, const struct 
         struct feeder *f = feeder_admit(s, m);
         log_info("session=%s stream=%s publisher=%s role=%s msg=\"%s\"", s->id, s->stream,
                  *m->publisher ? m->publisher : "-", f->backup ? "backup" : "primary",
-                 f ==&s->standby ? "stands by" : fed ? "taken over" : "fed again");
-        accept_feeder(s, f, req, push_stored_us(s->push));
+                 f == &s->standby ? "stands by" : fed ? "taken over" : "fed again");
+        accept_feeder(s, f, req, push_stored_us(s->push), feed_skew_us(m));
         session_run(s);
 }
 

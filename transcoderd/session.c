@@ -407,12 +407,13 @@ static struct claim claim_for(const struct sessions *ss, const struct session *s
 struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening)
 {
         struct session *s = mem_alloc(sizeof(*s));
-        *s = (struct session){.all = ss, .state = &claiming, .opening = opening, .epoch_us = m->epoch_us,
-                              .begun_us = clock_mono_us()};
+        int64_t skew_us = feed_skew_us(m);
+        *s = (struct session){.all = ss, .state = &claiming, .opening = opening, .epoch_us = m->epoch_us + skew_us,
+                              .opening_skew_us = skew_us, .begun_us = clock_mono_us()};
         memcpy(s->stream, m->stream, sizeof(s->stream));
         memcpy(s->title, m->title, sizeof(s->title));
         memcpy(s->publisher, m->publisher, sizeof(s->publisher));
-        session_id_make(s->id, m->epoch_us);
+        session_id_make(s->id, s->epoch_us);
         s->claim = claim_for(ss, s, m->generation);
         s->claiming = claim_start(ss->loop, &ss->origins, (unsigned)ss->replicas, &s->claim, on_claimed, s);
         if (!s->claiming) {

@@ -54,6 +54,7 @@ struct session {
 
         /* the proxies' side: feed.c, feeder.c */
         struct rpc_request *opening; /* the OPEN that waits for the claim; NULL: answered */
+        int64_t opening_skew_us;
         struct feeder active, standby; /* without a handle: nobody */
         uint8_t codecs[TRACK_KINDS];
         struct buf *config[TRACK_KINDS];
@@ -135,6 +136,7 @@ void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monoto
 void feed_handle(void *sessions, struct rpc_request *req); /* an rpc_handler: OPEN, MEDIA, CLOSE */
 void feed_refuse(struct rpc_request *open, int status, const char *text);
 /* The session that an OPEN began is there: its feeder, which is the active one, is told. */
+int64_t feed_skew_us(const struct open *m); /* see open_reply */
 void feed_accept(struct session *s, struct rpc_request *open, int64_t resume_us);
 void feed_retire(struct session *s, int status);               /* nobody feeds it any more; MEDIA is answered that */
 void feed_retry(struct sessions *ss, const char *stream);      /* OPENs that wait for the stream are looked at again */

@@ -105,7 +105,7 @@ static void test_open_round_trip(void **state)
 static void test_open_reply_round_trip(void **state)
 {
         struct open_reply m = {.handle = UINT64_MAX, .session = "20260131T123456Z-1a2b3c4d", .epoch_us = 5, .generation = 7,
-                               .resume_us = 9, .standby = 1}, out;
+                               .resume_us = 9, .skew_us = -3000, .standby = 1}, out;
         struct open_reply full = {.status = ERR_FULL, .text = "no room"};
         (void)state;
         nng_msg *msg = ROUND_TRIP(open_reply, &m, &out);
@@ -115,6 +115,7 @@ static void test_open_reply_round_trip(void **state)
         assert_int_equal(out.epoch_us, 5);
         assert_int_equal(out.generation, 7);
         assert_int_equal(out.resume_us, 9);
+        assert_int_equal(out.skew_us, -3000);
         assert_int_equal(out.standby, 1);
         nng_msg_free(msg);
         msg = ROUND_TRIP(open_reply, &full, &out);

@@ -37,6 +37,7 @@ struct node {
         bool listed, lost; /* lost: every call fails */
         int open_status, media_status; /* with which the next ones are answered */
         int64_t epoch_us;              /* 0: as proposed */
+        int64_t skew_us;               /* its clock is ahead of the proxy's */
         char session[SESSION_ID_MAX + 1];
         struct stream {
                 bool open;
@@ -139,7 +140,8 @@ static nng_msg *answer_open(struct node *n, struct reader *r)
                 reply.handle = ++t.handles;
                 assert_true(t.handles <= HANDLES_MAX);
                 n->stream[t.handles].open = true;
-                reply.epoch_us = n->epoch_us ? n->epoch_us : n->open.epoch_us;
+                reply.epoch_us = n->epoch_us ? n->epoch_us : n->open.epoch_us + n->skew_us;
+                reply.skew_us = n->skew_us;
                 reply.generation = n->generation ? n->generation : n->opens;
                 reply.standby = n->standby;
                 memcpy(reply.session, n->session, sizeof(reply.session));
@@ -1061,6 +1063,43 @@ static void test_times_move_to_the_epoch_of_a_session_that_goes_on(void **state)
         assert_int_equal(t.node[0].closed, CLOSE_LOST);
 }
 
+/* Some of it before the answer to OPEN, some after. */
+static void begin_and_send(struct caster *c)
+{
+        begin(c, "cam");
+        send_configs(c);
+        send_media(c, 0, 10);
+        pump();
+        send_media(c, 10, 20);
+        pump();
+        assert_int_equal(t.node[0].taken_count, 40);
+}
+
+static void test_a_stream_follows_the_transcoders_clock_where_that_is_another(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].skew_us = 5 * US_PER_S;
+        begin_and_send(&c);
+        const struct node *n = &t.node[0];
+        for (unsigned i = 0; i < n->taken_count; i += 2)
+                assert_int_equal(n->taken[i].dts_us, i / 2 * 40 * MS);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_session_that_goes_on_is_joined_by_the_transcoders_clock(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].skew_us = 5 * US_PER_S;
+        t.node[0].epoch_us = WALL - 100 * US_PER_S;
+        begin_and_send(&c);
+        const struct node *n = &t.node[0];
+        for (unsigned i = 0; i < n->taken_count; i += 2)
+                assert_int_equal(n->taken[i].dts_us, 105 * US_PER_S + i / 2 * 40 * MS);
+        end(&c, CLOSE_STOPPED);
+}
+
 static void test_a_new_session_in_mid_stream_begins_at_zero(void **state)
 {
         (void)state;
@@ -1386,6 +1425,8 @@ int main(void)
                 TEST(test_an_idle_stream_shows_that_it_is_there),
                 TEST(test_times_move_to_the_epoch_of_a_session_that_goes_on),
                 TEST(test_a_new_session_in_mid_stream_begins_at_zero),
+                TEST(test_a_stream_follows_the_transcoders_clock_where_that_is_another),
+                TEST(test_a_session_that_goes_on_is_joined_by_the_transcoders_clock),
                 TEST(test_a_newcomer_takes_the_stream_over_once_the_old_one_is_closed),
                 TEST(test_streams_of_other_names_are_left_alone),
                 TEST(test_only_the_right_key_publishes),

@@ -751,6 +751,34 @@ static void test_a_claim_is_above_what_the_proxy_has_seen(void **state)
         fake_fail(&call, ERR_CLOSED);
 }
 
+static void test_a_proxy_with_another_clock_is_told_and_its_session_begins_by_ours(void **state)
+{
+        (void)state;
+        struct open m = {.stream = "cam", .epoch_us = EPOCH, .wall_us = clock_wall_us() - 5 * US_PER_S,
+                         .codecs = {CODEC_H264, CODEC_NONE}};
+        struct fake_call call;
+        say(0, message_new(MSG_OPEN, open_encode, &m));
+        struct claim c = claim_of(&call);
+        assert_in_range(c.epoch_us - EPOCH, 5 * US_PER_S, 6 * US_PER_S);
+        assert_int_equal(c.epoch_us % US_PER_MS, 0);
+        struct claim_reply reply = {.epoch_us = c.epoch_us, .generation = 1};
+        memcpy(reply.session, c.session, sizeof(reply.session));
+        fake_claimed(&call, &reply);
+        assert_int_equal(opened(0).epoch_us, c.epoch_us);
+        assert_int_equal(opened(0).skew_us, c.epoch_us - EPOCH);
+}
+
+static void test_clocks_that_agree_as_well_as_clocks_do_change_nothing(void **state)
+{
+        (void)state;
+        struct open m = {.stream = "cam", .epoch_us = EPOCH, .wall_us = clock_wall_us() - 50 * US_PER_MS,
+                         .codecs = {CODEC_H264, CODEC_NONE}};
+        struct fake_call call;
+        say(0, message_new(MSG_OPEN, open_encode, &m));
+        assert_int_equal(claim_of(&call).epoch_us, EPOCH);
+        fake_fail(&call, ERR_CLOSED);
+}
+
 static void test_an_end_that_nobody_takes_is_given_up_after_a_while(void **state)
 {
         (void)state;
@@ -1034,6 +1062,8 @@ int main(void)
                 TEST(test_what_was_made_is_totalled),
                 TEST(test_a_session_lost_at_the_origin_is_taken_up_again_but_never_from_another_writer),
                 TEST(test_a_claim_is_above_what_the_proxy_has_seen),
+                TEST(test_a_proxy_with_another_clock_is_told_and_its_session_begins_by_ours),
+                TEST(test_clocks_that_agree_as_well_as_clocks_do_change_nothing),
                 TEST(test_an_end_that_nobody_takes_is_given_up_after_a_while),
                 TEST(test_encoders_that_never_come_to_an_end_do_not_hold_the_session),
                 TEST(test_a_node_that_stops_takes_no_more_and_goes_on_with_what_is_fed),
