@@ -1,5 +1,7 @@
 """Two broadcasters of one stream: both are connected, one is seen, and the other takes its place when it fails. Both
 send the same numbered frames at the same moments."""
+import os
+import signal
 import threading
 import time
 
@@ -7,7 +9,7 @@ import pytest
 
 import media
 import rtmp
-from harness import TINY_LADDER, wait_until
+from harness import TINY_LADDER, Cluster, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -19,11 +21,10 @@ def tags(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    from conftest import _end
-    from harness import Cluster
     made = Cluster(tmp_path_factory.mktemp("pair"), ladder=TINY_LADDER, ingests=2, transcoders=2)
     yield made
-    _end(made)
+    made.down()
+    assert not made.reports(), made.reports()
 
 
 class Caster(threading.Thread):
@@ -173,8 +174,6 @@ def test_a_newcomer_at_another_proxy_takes_over_and_the_old_connection_does_not_
 
 
 def test_both_follow_when_their_transcoder_dies(make_cluster, tags, tmp_path):
-    import os
-    import signal
     cluster = make_cluster(ladder=TINY_LADDER, ingests=2, transcoders=2)
     primary, backup, session = start_both(cluster, "dies", tags)
     first = next(n for n in ("transcoder-1", "transcoder-2") if cluster.metric(n, "transcoderd_sessions") == 1)
