@@ -161,7 +161,7 @@ check-long:
 check-faults:
 	@deploy/install-deps --test
 	@$(MAKE) -s --no-print-directory all tools
-	@tests/check --long faults
+	@tests/check --long model faults
 
 # bench-NAME runs tests/bench/NAME (any executable, an extension is allowed)
 BENCHES := $(sort $(basename $(notdir $(shell find tests/bench -maxdepth 1 -type f -executable 2>/dev/null))))
@@ -210,7 +210,7 @@ lint:
 	    -Wpointer-arith -Wmissing-prototypes -Wvla $$f; done
 	shellcheck .ci/run deploy/install-deps
 	python3 -c 'import ast, sys; [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' \
-	    deploy/local deploy/demo tests/check tests/run-units tests/system/*.py tests/fault/*.py
+	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/system/*.py tests/fault/*.py
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/freshet/web
