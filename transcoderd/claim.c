@@ -195,6 +195,9 @@ static void on_raised(void *arg, int err, nng_msg *reply)
         nng_msg_free(reply);
         if (c->finished) {
                 close_if_idle(c);
+        } else if (err == ERR_FENCED) { /* what any of them answered may be old by now */
+                refused(a, err);
+                finish(c, err, NULL);
         } else if (err) {
                 refused(a, err);
                 choose(c);

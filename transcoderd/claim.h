@@ -5,7 +5,7 @@
  * The first `replicas` origins of the stream's route are asked, and for each that refuses or is dead the next one. 250 ms
  * after the first that took it, or when all have answered, the one that knows most leads: the session goes on where it
  * says. Its generation is the highest that any of them gave; a leader that gave a lower one is raised to it (CLAIM_JOIN)
- * before done(). The others are joined by push.h.
+ * before done(). One that is fenced there has met a newer writer: the claim has failed. The others are joined by push.h.
  * A CLAIM that was sent is not taken back: the origin ends a session that nobody writes. Loop thread only. */
 #ifndef TRANSCODERD_CLAIM_H
 #define TRANSCODERD_CLAIM_H

@@ -161,6 +161,17 @@ static void open_later(struct sessions *ss, struct rpc_request *req, const struc
         feed_refuse(req, ERR_FULL, "too many streams are beginning");
 }
 
+/* The stream's session, unless its claim is too old for this OPEN: it is given up then. */
+static struct session *fresh_session(struct sessions *ss, const struct open *m)
+{
+        struct session *s = session_find(ss, m->stream);
+        if (!s || !session_takes_opens(s) || !session_is_stale(s, m->generation))
+                return s;
+        s->given_up = "another one has written since it was claimed";
+        session_run(s);
+        return session_find(ss, m->stream);
+}
+
 static void handle_open(struct sessions *ss, struct rpc_request *req)
 {
         struct open m;
@@ -168,7 +179,7 @@ static void handle_open(struct sessions *ss, struct rpc_request *req)
                 rpc_drop(req, "malformed OPEN");
                 return;
         }
-        struct session *s = session_find(ss, m.stream);
+        struct session *s = fresh_session(ss, &m);
         const char *banned = ban_text(ss, m.stream);
         if (banned)
                 feed_refuse(req, ERR_UNSUPPORTED, banned);

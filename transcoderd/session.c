@@ -394,6 +394,11 @@ bool session_takes_opens(const struct session *s)
         return s->state == &live || s->state == &grace;
 }
 
+bool session_is_stale(const struct session *s, uint32_t generation)
+{
+        return generation > (s->frames ? s->generation : s->claim.generation);
+}
+
 static struct claim claim_for(const struct sessions *ss, const struct session *s, uint32_t generation)
 {
         struct claim c = {.epoch_us = s->epoch_us, .grace_ms = (uint32_t)ss->grace_ms, .generation = generation};

@@ -151,6 +151,10 @@ bool feed_supported(const uint8_t codecs[TRACK_KINDS]);
 struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening);
 struct session *session_find(struct sessions *ss, const char *stream);
 bool session_takes_opens(const struct session *s); /* LIVE, GRACE; in other states an OPEN has to wait */
+
+/* Whether a proxy that knows of this generation has seen a newer writer than this one, or may have: of a session that nobody
+ * fed, what its owners answered to CLAIM may be older than that writer. It is to be claimed anew. */
+bool session_is_stale(const struct session *s, uint32_t generation);
 void session_run(struct session *s);               /* may free it */
 
 #endif

@@ -715,7 +715,7 @@ inline open(t_)
         printf("proxy: opens transcoder %d, generation above %d\n", t_, gen);
         opened = 0;
         if
-        :: !OLD_CLAIM && T[t_].state != IDLE && gen > T[t_].above && !(T[t_].fed && gen == T[t_].gen) -> forget(t_)
+        :: !OLD_CLAIM && T[t_].state != IDLE && gen > (T[t_].fed -> T[t_].gen : T[t_].above) -> forget(t_)
         :: else
         fi;
         if

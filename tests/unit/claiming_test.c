@@ -176,6 +176,21 @@ static void test_a_leader_that_cannot_be_raised_is_followed_by_the_other(void **
         expect_leader("o2");
 }
 
+static void test_a_leader_that_a_newer_writer_has_is_not_replaced_by_one_that_has_less(void **state)
+{
+        (void)state;
+        struct fake_call call;
+        struct claim_reply fenced = {.status = ERR_FENCED};
+        start(2);
+        answer("o1", session(PROPOSED, EPOCH, 4, 3, 9000000));
+        answer("o2", session(PROPOSED, EPOCH, 9, 2, 8000000));
+        asked(&call, "o1");
+        fake_claimed(&call, &fenced);
+        assert_int_equal(t.done, 1);
+        assert_int_equal(t.err, ERR_FENCED);
+        assert_int_equal(fake.call_count, 0);
+}
+
 static void test_one_that_does_not_answer_is_left_behind_soon(void **state)
 {
         (void)state;
@@ -242,6 +257,7 @@ int main(void)
                 TEST(test_a_session_that_the_claim_itself_made_leads_nobody_that_has_one),
                 TEST(test_a_leader_below_another_owners_generation_is_raised_before_anything_is_written),
                 TEST(test_a_leader_that_cannot_be_raised_is_followed_by_the_other),
+                TEST(test_a_leader_that_a_newer_writer_has_is_not_replaced_by_one_that_has_less),
                 TEST(test_one_that_does_not_answer_is_left_behind_soon),
                 TEST(test_one_that_refuses_or_is_dead_is_replaced_at_once_and_delays_nobody),
                 TEST(test_when_nobody_takes_it_the_reason_is_told),

@@ -751,6 +751,38 @@ static void test_a_claim_is_above_what_the_proxy_has_seen(void **state)
         fake_fail(&call, ERR_CLOSED);
 }
 
+static void open_knowing(unsigned proxy, uint32_t generation)
+{
+        struct open m = {.stream = "cam", .generation = generation, .epoch_us = EPOCH, .codecs = {CODEC_H264, CODEC_NONE}};
+        say(proxy, message_new(MSG_OPEN, open_encode, &m));
+}
+
+static void test_a_session_that_nobody_fed_is_claimed_anew_for_a_proxy_that_saw_a_writer_since(void **state)
+{
+        (void)state;
+        struct fake_call call;
+        ask_open(0); /* that proxy goes elsewhere */
+        grant();
+        open_knowing(1, 1);
+        assert_false(answered(1));
+        assert_int_equal(claim_of(&call).generation, 1);
+        fake_fail(&call, ERR_CLOSED);
+        assert_int_equal(pipelines, 1);
+}
+
+static void test_a_fed_session_is_claimed_anew_only_when_a_newer_writer_was_seen(void **state)
+{
+        (void)state;
+        struct fake_call call;
+        feed(0, begin(), 0, 1); /* of generation 1 */
+        open_knowing(1, 1);
+        assert_int_equal(opened(1).status, 0);
+        open_knowing(1, 2);
+        assert_false(answered(1));
+        assert_int_equal(claim_of(&call).generation, 2);
+        fake_fail(&call, ERR_CLOSED);
+}
+
 static void test_a_proxy_with_another_clock_is_told_and_its_session_begins_by_ours(void **state)
 {
         (void)state;
@@ -1062,6 +1094,8 @@ int main(void)
                 TEST(test_what_was_made_is_totalled),
                 TEST(test_a_session_lost_at_the_origin_is_taken_up_again_but_never_from_another_writer),
                 TEST(test_a_claim_is_above_what_the_proxy_has_seen),
+                TEST(test_a_session_that_nobody_fed_is_claimed_anew_for_a_proxy_that_saw_a_writer_since),
+                TEST(test_a_fed_session_is_claimed_anew_only_when_a_newer_writer_was_seen),
                 TEST(test_a_proxy_with_another_clock_is_told_and_its_session_begins_by_ours),
                 TEST(test_clocks_that_agree_as_well_as_clocks_do_change_nothing),
                 TEST(test_an_end_that_nobody_takes_is_given_up_after_a_while),
