@@ -7,7 +7,6 @@ import time
 
 import rtmp
 
-RETRY_S = 0.1
 SET_CHUNK_SIZE = 1
 CHUNK_BYTES = 4096
 
