@@ -4,7 +4,8 @@
  *                    agree, but never stepped. It is the system's clock as it was when the process started and monotonic
  *                    time since then, slewed towards the system's clock by CLOCK_SLEW_PPM at most. When NTP or a person
  *                    steps the system's clock, no media time and no availability moves at once.
- *   clock_real_us()  the system's clock as it is: for the time stamps of log lines
+ *   clock_real_us()  the system's clock as it is: for the time stamps of log lines, and for how old a recording is, which
+ *                    outlives processes and is compared with what other machines wrote down
  *   clock_mono_us()  deadlines and intervals
  *
  * A machine that was asleep, or came up without the time, may be minutes behind; slewing would take days then. The wall

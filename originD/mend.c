@@ -23,7 +23,7 @@ static bool wanted(const struct store *st, const struct peer_session *theirs)
         if (!theirs->ended)
                 return (int64_t)st->live < o->live_max;
         return theirs->ended_wall_us > st->removed_until_wall_us &&
-               (!o->retention_us || clock_wall_us() - theirs->ended_wall_us < o->retention_us);
+               (!o->retention_us || clock_real_us() - theirs->ended_wall_us < o->retention_us);
 }
 
 /* Of a stream one session is live. */

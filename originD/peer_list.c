@@ -60,7 +60,7 @@ static int newer_first(const void *a, const void *b)
 
 static bool told(const struct session *s, bool live_only)
 {
-        return !live_only || s->state == SESSION_LIVE || clock_wall_us() - s->ended_wall_us < PEER_RECENT_S * US_PER_S;
+        return !live_only || s->state == SESSION_LIVE || clock_real_us() - s->ended_wall_us < PEER_RECENT_S * US_PER_S;
 }
 
 struct buf *peer_list_write(struct store *st, bool live_only)

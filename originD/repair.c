@@ -216,7 +216,7 @@ static bool removed_here(const struct repair *r, const struct peer_session *p)
         const struct store *st = r->store;
         int64_t retention_us = st->options.retention_us;
         return p->ended && (p->ended_wall_us <= st->removed_until_wall_us || p->track_count == 0 ||
-                            (retention_us && clock_wall_us() - p->ended_wall_us > retention_us));
+                            (retention_us && clock_real_us() - p->ended_wall_us > retention_us));
 }
 
 static bool owned(const struct repair *r, const char *stream)

@@ -422,7 +422,7 @@ static void end_now(struct session *s)
                         s->end_us = t->at_end.end_us;
         }
         s->state = SESSION_ENDED;
-        s->ended_wall_us = clock_wall_us();
+        s->ended_wall_us = clock_real_us();
         log_info("session=%s stream=%s msg=\"session ended\" by=%s end_us=%lld bytes=%llu", s->id, s->stream,
                  s->ended_by_writer ? "writer" : "silence", (long long)s->end_us, (unsigned long long)session_bytes(s));
         session_save(s, NULL, false, NULL);

@@ -276,7 +276,7 @@ static void ticked(uv_timer_t *timer)
         }
         if (now - st->swept_mono_us > SWEEP_EVERY_US) {
                 st->swept_mono_us = now;
-                retention_sweep(st, clock_wall_us());
+                retention_sweep(st, clock_real_us());
         }
 }
 

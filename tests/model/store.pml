@@ -56,6 +56,8 @@ typedef origin_t {
         byte who[PLACES];
         bit look;     /* something changed since it compared with its peer */
         byte copying; /* 0: nothing; 1: has heard what its peer has; 2: copies that */
+        byte their_gen;
+        bit their_node;
         byte their_end;
         byte theirs[PLACES];
 };
@@ -157,6 +159,8 @@ inline append(o_, place_, by_)
 inline stop_copying(o_)
 {
         O[o_].copying = 0;
+        O[o_].their_gen = 0;
+        O[o_].their_node = 0;
         O[o_].their_end = 0;
         i = 0;
         do
@@ -388,15 +392,13 @@ proctype origin(byte o)
                 O[o].state = UP;
                 printf("origin %d: is up again\n", o);
                 origin_changed() }
-        :: d_step { PEERS && O[o].copying == 0 && O[1 - o].gen > O[o].gen ->
-                O[o].gen = O[1 - o].gen;
-                O[o].node = O[1 - o].node;
-                origin_changed() }
         :: d_step { PEERS && O[o].copying == 0 && O[o].look ->
                 other_is_peer(o); compare(o);
                 if
-                :: lack ->
+                :: lack || O[1 - o].gen > O[o].gen ->
                         O[o].copying = 1;
+                        O[o].their_gen = O[1 - o].gen;
+                        O[o].their_node = O[1 - o].node;
                         printf("origin %d: hears that its peer has %d, has %d itself\n", o, O[1 - o].end, O[o].end);
                         O[o].their_end = O[1 - o].end;
                         i = 0;
@@ -410,6 +412,13 @@ proctype origin(byte o)
                 fi;
                 skip }
         :: d_step { O[o].state == UP && O[o].copying == 1 -> /* by now the writer may have brought it */
+                if
+                :: O[o].their_gen > O[o].gen ->
+                        O[o].gen = O[o].their_gen;
+                        O[o].node = O[o].their_node;
+                        origin_changed()
+                :: else
+                fi;
                 other_is_heard(o); compare(o);
                 if
                 :: lack == 2 ->

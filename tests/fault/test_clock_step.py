@@ -1,0 +1,99 @@
+"""NTP, or a person, steps the system's clock of every machine by seconds in mid-broadcast: media time does not feel it."""
+import datetime
+import mmap
+import os
+import re
+import struct
+import subprocess
+import time
+
+import pytest
+
+from broadcast import Broadcast
+from faults import FaultCluster
+from harness import wait_until
+
+
+class Clock:
+    """The system's clock, as the daemons see it."""
+
+    def __init__(self, path):
+        path.write_bytes(bytes(8))
+        with open(path, "r+b") as f:
+            self._map = mmap.mmap(f.fileno(), 8)
+        self.off_s = 0
+
+    def set(self, off_s):
+        self._map[:] = struct.pack("=q", off_s * 1000000)
+        self.off_s = off_s
+
+
+@pytest.fixture
+def stepped(tmp_path):
+    """A cluster whose daemons have .clock for a clock."""
+    if os.environ.get("FRESHET_BIN"):
+        pytest.skip("a sanitizer's runtime wants to be the first library")
+    library, control = str(tmp_path / "step_clock.so"), tmp_path / "clock"
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "step_clock.c")
+    subprocess.run(["gcc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source], check=True)
+    clock = Clock(control)
+    environment = {"LD_PRELOAD": library, "STEP_CLOCK": str(control)}
+    os.environ.update(environment)
+    try:
+        cluster = FaultCluster(tmp_path / "cluster")
+    finally:
+        for name in environment:
+            os.environ.pop(name)
+    cluster.clock = clock
+    yield cluster
+    cluster.down()
+    assert not cluster.reports(), cluster.reports()
+
+
+def offset_s(cluster, node):
+    return cluster.metric(node, "freshet_clock_offset_seconds")
+
+
+def wait_stepped(cluster):
+    """Every daemon says that its clock is that far from the system's: the step has come to it."""
+    wait_until(lambda: all(abs(offset_s(cluster, n) + cluster.clock.off_s) < 0.5 for n in cluster.nodes()),
+               f"all have seen the step, {[offset_s(cluster, n) for n in cluster.nodes()]}")
+
+
+def instant_s(text):
+    return datetime.datetime.fromisoformat(text.strip().replace("Z", "+00:00")).timestamp()
+
+
+def edge_time_s(cluster, edge):
+    return instant_s(cluster.get("/time", edge).text())
+
+
+def total(cluster, prefix, name):
+    return sum(cluster.metric(n, name) for n in cluster.names(prefix))
+
+
+@pytest.mark.parametrize("step_s", [pytest.param(5, marks=pytest.mark.bounded), -5])
+def test_a_step_of_the_clock_is_not_seen(stepped, source, stream, step_s):
+    with Broadcast(stepped, stream, source) as show:
+        before = [total(stepped, "ingest", "ingestd_breaks_total"), total(stepped, "transcoder", "transcoderd_slate_seconds_total")]
+        stepped.clock.set(step_s)
+        wait_stepped(stepped)
+        show.wait_seen(4)
+        for edge in stepped.names("edge"):
+            assert abs(edge_time_s(stepped, edge) - time.time()) < 1, "players are told the same time as before"
+        after = [total(stepped, "ingest", "ingestd_breaks_total"), total(stepped, "transcoder", "transcoderd_slate_seconds_total")]
+        assert after == before, "no break, no slate"
+        show.finish().assert_nothing_lost()
+    for node in stepped.nodes():
+        assert "the system's clock was stepped" in stepped.log(node), f"{node} tells nobody"
+
+
+def test_a_new_broadcast_after_a_step_is_where_players_look_for_it(stepped, source, stream):
+    stepped.clock.set(-5)
+    wait_stepped(stepped)
+    with Broadcast(stepped, stream, source) as show:
+        show.wait_seen(1)
+        manifest = stepped.get(f"/live/{stream}/{show.session}/manifest.mpd").text()
+        begun_s = instant_s(re.search(r'availabilityStartTime="([^"]+)"', manifest)[1])
+        assert abs(edge_time_s(stepped, "edge-1") - begun_s - show.now_s()) < 1
+        show.finish().assert_nothing_lost()
