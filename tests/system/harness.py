@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LOCAL = os.path.join(TOP, "deploy", "local")
 STAMP = os.path.join(TOP, "build", "release", "tools", "stamp")
-PORT_BASE = int(os.environ.get("FRESHET_TEST_PORTS", "21700"))
 PORTS_A_CLUSTER = 25
+CLUSTERS_AT_ONCE = 4
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])  # tests run in two processes, each with ports of its own
+PORT_BASE = int(os.environ.get("FRESHET_TEST_PORTS", "21700")) + WORKER * CLUSTERS_AT_ONCE * PORTS_A_CLUSTER
 LONG = os.environ.get("FRESHET_LONG") == "1"
 
 SMALL_LADDER = [{"video": [{"height": 360, "kbps": 600}, {"height": 180, "kbps": 300}], "audio": [{"kbps": 96}]}]
@@ -110,7 +112,7 @@ class Cluster:
 
     def __init__(self, directory, sets=(), ladder=SMALL_LADDER, **tiers):
         self.dir = str(directory)
-        base = PORT_BASE + Cluster.count % 4 * PORTS_A_CLUSTER
+        base = PORT_BASE + Cluster.count % CLUSTERS_AT_ONCE * PORTS_A_CLUSTER
         Cluster.count += 1
         argv = [LOCAL, "up", "--detach", "--dir", self.dir, "--port-base", str(base)]
         for tier, n in tiers.items():

@@ -131,7 +131,7 @@ def test_bad_configuration_is_refused_with_status_2_and_in_words(role):
 
 
 def test_up_fails_with_the_log_of_the_node_that_did_not_start(tmp_path):
-    done = subprocess.run([LOCAL, "up", "--detach", "--dir", str(tmp_path / "c"), "--port-base", "21790", "--set", "originD.no_such_key=1"],
+    done = subprocess.run([LOCAL, "up", "--detach", "--dir", str(tmp_path / "c"), "--port-base", "21990", "--set", "originD.no_such_key=1"],
                           capture_output=True, timeout=90)
     said = done.stderr.decode()
     assert done.returncode == 1 and "origin-1" in said and "no_such_key" in said
