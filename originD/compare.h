@@ -10,7 +10,7 @@
 #include "originD/peer_list.h"
 
 #define COMPARE_LAG_US 1000000    /* so much behind, a session that is written to here is in step, */
-#define COMPARE_SILENT_US 2000000 /* unless its writer has not been heard for so long */
+#define COMPARE_SILENT_US 1000000 /* unless its writer has not been heard for so long */
 
 struct track_lack {
         bool lacks; /* there is something to copy */

@@ -409,14 +409,31 @@ void repair_peers_changed(struct repair *r)
         }
 }
 
+static bool any_silent(const struct repair *r, int64_t now)
+{
+        for (const struct stream *stream = r->store->all; stream; stream = stream->next_all) {
+                const struct session *s = stream_live(stream);
+                if (s && now - s->heard_mono_us > COMPARE_SILENT_US)
+                        return true;
+        }
+        return false;
+}
+
+static bool is_due(const struct repair *r, const struct partner *p, int64_t now)
+{
+        int64_t since = now - p->asked_us;
+        if (!p->up || p->asking || since <= REPAIR_SILENT_US)
+                return false;
+        return since > (r->lacks || !p->compared ? REPAIR_BEHIND_US : REPAIR_EVERY_US) || any_silent(r, now);
+}
+
 static void ticked(uv_timer_t *timer)
 {
         struct repair *r = timer->data;
-        int64_t now = clock_mono_us(), every = r->lacks ? REPAIR_BEHIND_US : REPAIR_EVERY_US;
+        int64_t now = clock_mono_us();
         for (size_t i = 0; i < r->partner_count; i++) {
-                struct partner *p = &r->partners[i];
-                if (p->up && !p->asking && now - p->asked_us > (p->compared ? every : REPAIR_BEHIND_US))
-                        begin_comparing(p);
+                if (is_due(r, &r->partners[i], now))
+                        begin_comparing(&r->partners[i]);
         }
         check_settled(r);
         check_caught_up(r);

@@ -22,6 +22,7 @@
 #define REPAIR_SETTLED_US (5 * US_PER_S) /* longer nobody waits for a peer that is up but does not answer */
 #define REPAIR_CATCH_UP_US (30 * US_PER_S)
 #define REPAIR_BEHIND_US (2 * US_PER_S)  /* between comparisons while something is behind, */
+#define REPAIR_SILENT_US (US_PER_S / 2)  /* while a live session hears nothing: its writer may have only the peer */
 #define REPAIR_EVERY_US (5 * US_PER_S)   /* and otherwise */
 #define REPAIR_HOLD_US (500 * US_PER_MS) /* a PUT that is ahead waits for what is missing before it */
 
