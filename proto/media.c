@@ -11,6 +11,9 @@ void open_encode(struct writer *w, const void *message)
         writer_str(w, m->stream);
         writer_u8(w, m->role);
         writer_u8(w, m->when);
+        writer_u8(w, m->lockstep);
+        writer_str(w, m->session);
+        writer_str(w, m->node);
         writer_u32(w, m->generation);
         writer_i64(w, m->epoch_us);
         writer_i64(w, m->wall_us);
@@ -31,7 +34,13 @@ int open_decode(struct reader *r, struct open *m)
         m->role = reader_u8(r);
         if (m->role >= OPEN_ROLES)
                 reader_fail(r);
-        m->when = check_flags(r, OPEN_IF_HELD | OPEN_IF_FREE);
+        m->when = check_flags(r, OPEN_IF_HELD | OPEN_IF_FREE | OPEN_BESIDE);
+        bool beside = m->when & OPEN_BESIDE;
+        m->lockstep = check_flags(r, 1);
+        check_name(r, m->session, sizeof(m->session), session_id_valid, !beside);
+        check_name(r, m->node, sizeof(m->node), node_id_valid, !beside);
+        if (!beside && (*m->session || *m->node))
+                reader_fail(r);
         m->generation = reader_u32(r);
         m->epoch_us = check_time_from_zero(r);
         m->wall_us = check_time_from_zero(r);
@@ -60,6 +69,7 @@ void open_reply_encode(struct writer *w, const void *message)
         writer_i64(w, m->resume_us);
         writer_i64(w, m->skew_us);
         writer_u8(w, m->standby);
+        writer_str(w, m->node);
 }
 
 int open_reply_decode(struct reader *r, struct open_reply *m)
@@ -73,8 +83,11 @@ int open_reply_decode(struct reader *r, struct open_reply *m)
         m->resume_us = check_time(r);
         m->skew_us = check_time(r);
         m->standby = check_flags(r, 1);
+        check_name(r, m->node, sizeof(m->node), node_id_valid, m->status != 0);
         return reader_done(r);
 }
+
+enum { MEDIA_FRESH = 1, MEDIA_SHADOW = 2 };
 
 void media_encode(struct writer *w, const void *message)
 {
@@ -82,7 +95,7 @@ void media_encode(struct writer *w, const void *message)
         assert(m->count <= BATCH_FRAMES_MAX);
         writer_u64(w, m->handle);
         writer_u64(w, m->first_seq);
-        writer_u8(w, m->fresh);
+        writer_u8(w, (uint8_t)((m->fresh ? MEDIA_FRESH : 0) | (m->shadow ? MEDIA_SHADOW : 0)));
         writer_u16(w, m->count);
         for (int i = 0; i < m->count; i++) {
                 const struct frame *f = &m->frames[i];
@@ -116,7 +129,9 @@ int media_decode(struct reader *r, struct media *m, struct frame frames[BATCH_FR
         uint64_t sum = 0;
 
         *m = (struct media){.handle = reader_u64(r), .first_seq = reader_u64(r), .frames = frames};
-        m->fresh = check_flags(r, 1);
+        uint8_t flags = check_flags(r, MEDIA_FRESH | MEDIA_SHADOW);
+        m->fresh = flags & MEDIA_FRESH ? 1 : 0;
+        m->shadow = flags & MEDIA_SHADOW ? 1 : 0;
         uint16_t count = reader_u16(r);
         if (count > BATCH_FRAMES_MAX || m->first_seq > INT64_MAX)
                 reader_fail(r);
@@ -144,6 +159,7 @@ void media_reply_encode(struct writer *w, const void *message)
         writer_u64(w, m->next_seq);
         writer_i64(w, m->stored_us);
         writer_u32(w, m->credit);
+        writer_u32(w, m->generation);
         writer_u8(w, (uint8_t)((m->draining ? REPLY_DRAINING : 0) | (m->takes_many ? REPLY_TAKES_MANY : 0) |
                                (m->standby ? REPLY_STANDBY : 0)));
 }
@@ -154,6 +170,7 @@ static void read_reply(struct reader *r, struct media_reply *m)
         m->next_seq = reader_u64(r);
         m->stored_us = reader_i64(r);
         m->credit = reader_u32(r);
+        m->generation = reader_u32(r);
         uint8_t flags = check_flags(r, REPLY_DRAINING | REPLY_TAKES_MANY | REPLY_STANDBY);
         m->draining = flags & REPLY_DRAINING ? 1 : 0;
         m->takes_many = flags & REPLY_TAKES_MANY ? 1 : 0;
@@ -223,7 +240,7 @@ int close_stream_decode(struct reader *r, struct close_stream *m)
 {
         m->handle = reader_u64(r);
         m->reason = reader_u8(r);
-        if (m->reason < CLOSE_STOPPED || m->reason > CLOSE_REFUSED)
+        if (m->reason < CLOSE_STOPPED || m->reason > CLOSE_LEAVE)
                 reader_fail(r);
         return reader_done(r);
 }

@@ -45,11 +45,17 @@ enum open_role {
 #define OPEN_IF_HELD 0x01 /* only a session that is here; answered at once. ERR_NOT_FOUND; ERR_NOT_YET: it will be here in
                              a moment, ask without condition */
 #define OPEN_IF_FREE 0x02 /* not if another broadcaster has this place in the session: ERR_CONFLICT */
+/* Encode the session that another transcoder has, beside it, as its shadow (store.h, PUT_SHADOW): epoch_us, generation,
+ * session and node are that session's and are taken as they are. ERR_FENCED: there is a newer writer by now. */
+#define OPEN_BESIDE 0x04
 
 struct open {
         char stream[STREAM_ID_MAX + 1];
         uint8_t role;          /* enum open_role */
-        uint8_t when;          /* OPEN_IF_… */
+        uint8_t when;          /* OPEN_IF_…, OPEN_BESIDE */
+        uint8_t lockstep;      /* 1: transcoders encode the stream side by side, each so that another can go on from it */
+        char session[SESSION_ID_MAX + 1]; /* OPEN_BESIDE only, "" otherwise */
+        char node[NODE_ID_MAX + 1];       /* likewise: the transcoder that claimed the generation */
         uint32_t generation;   /* the newest this proxy knows of the stream's session; the new one is to be above it */
         int64_t epoch_us;      /* wall clock proposed as epoch if this begins a new session; whole ms */
         int64_t wall_us;       /* what the proxy's wall clock says now; 0: it does not tell */
@@ -77,6 +83,7 @@ struct open_reply {
          * now on the stream's time is told by the transcoder's: slate is due by it. A proposed epoch was moved by this. */
         int64_t skew_us;
         uint8_t standby;    /* send empty MEDIA only, until an answer to one says otherwise */
+        char node[NODE_ID_MAX + 1]; /* the transcoder's own */
 };
 void open_reply_encode(struct writer *w, const void *message);
 int open_reply_decode(struct reader *r, struct open_reply *m);
@@ -85,6 +92,8 @@ struct media {
         uint64_t handle;
         uint64_t first_seq; /* number of frames[0]; they count up by one over the life of the handle */
         uint8_t fresh;      /* frames came from the broadcaster since the MEDIA before */
+        uint8_t shadow;     /* another transcoder leads. When a shadow is told 0, it makes the session its own: it raises
+                               the generation, which fences the one that led */
         uint16_t count;     /* ≤ BATCH_FRAMES_MAX */
         const struct frame *frames;
 };
@@ -101,6 +110,7 @@ struct media_reply {
         uint32_t credit;     /* frames it would take now; 0: send empty batches until it is more */
         uint8_t draining;
         uint8_t takes_many;  /* MEDIA_MANY may be sent here */
+        uint32_t generation; /* of the session now */
         uint8_t standby;     /* another broadcaster is active: send no frames. When it becomes 0, begin with the last
                                 keyframe that is stored; the numbers of frames go on */
 };
@@ -126,7 +136,8 @@ void media_many_reply_encode(struct writer *w, const void *message);
 int media_many_reply_decode(struct reader *r, struct media_many_reply *m);
 
 enum close_reason { CLOSE_STOPPED = 1 /* by the broadcaster: end now */, CLOSE_LOST = 2 /* slate for the grace time */,
-                    CLOSE_REFUSED = 3 /* we threw it out: end now */ };
+                    CLOSE_REFUSED = 3 /* we threw it out: end now */,
+                    CLOSE_LEAVE = 4 /* leave the session at once, without END: another transcoder goes on with it */ };
 struct close_stream {
         uint64_t handle;
         uint8_t reason;

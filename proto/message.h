@@ -12,7 +12,7 @@
 
 #include "common/bytes.h"
 
-#define PROTO_VERSION 2
+#define PROTO_VERSION 3
 
 #define STREAM_ID_MAX 64  /* [A-Za-z0-9_-]{1,64} */
 #define SESSION_ID_MAX 40 /* 20260131T123456Z-1a2b3c4d : made by session_id_make() */

@@ -93,6 +93,7 @@ void put_encode(struct writer *w, const void *message)
         writer_i64(w, m->duration_us);
         writer_u32(w, m->bandwidth);
         writer_u32(w, m->fps_milli);
+        writer_u64(w, m->previous);
         check_body_write(w, m->bytes, m->len);
 }
 
@@ -101,13 +102,16 @@ int put_decode(struct reader *r, struct put *m)
         check_name(r, m->session, sizeof(m->session), session_id_valid, 0);
         m->generation = reader_u32(r);
         check_name(r, m->track, sizeof(m->track), track_name_valid, 0);
-        m->flags = check_flags(r, PUT_INIT | PUT_LAST | PUT_SLATE);
+        m->flags = check_flags(r, PUT_INIT | PUT_LAST | PUT_SLATE | PUT_SHADOW);
         m->segment = reader_u32(r);
         m->chunk = decode_chunk(r);
         m->start_us = check_time(r);
         m->duration_us = check_time_from_zero(r);
         m->bandwidth = reader_u32(r);
         m->fps_milli = reader_u32(r);
+        m->previous = reader_u64(r);
+        if (m->flags & PUT_INIT && m->previous)
+                reader_fail(r);
         m->bytes = check_body(r, BODY_MAX, &m->len);
         return reader_done(r);
 }

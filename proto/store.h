@@ -61,6 +61,10 @@ int claim_reply_decode(struct reader *r, struct claim_reply *m);
 #define PUT_INIT 0x01  /* bytes are the track's init segment; segment is the first it has, start_us the Period it begins in */
 #define PUT_LAST 0x02  /* the last chunk of its segment */
 #define PUT_SLATE 0x04 /* stands for something that was never received */
+/* From the shadow of the transcoder that claimed the generation (its CLAIM_JOIN carries that one's node): both encode the
+ * same frames, and a chunk of each place is stored once. The shadow's is held for a moment while the other's is likely to
+ * come. */
+#define PUT_SHADOW 0x08
 
 struct put {
         char session[SESSION_ID_MAX + 1];
@@ -73,6 +77,9 @@ struct put {
         int64_t duration_us; /* of the samples in it */
         uint32_t bandwidth;  /* PUT_INIT only: the rung's peak rate, bit/s */
         uint32_t fps_milli;  /* PUT_INIT only, video: frames per 1000 s, e.g. 29970 */
+        /* What this chunk cannot be decoded without: xxh3 of the chunk that this writer made before it. Taken only behind
+         * that very chunk, whoever stored it. 0: it needs nothing, or there is no other writer. Never with PUT_INIT. */
+        uint64_t previous;
         const uint8_t *bytes;
         uint32_t len; /* ≤ BODY_MAX */
 };
@@ -80,7 +87,8 @@ void put_encode(struct writer *w, const void *message);
 int put_decode(struct reader *r, struct put *m);
 
 struct put_reply {
-        int8_t status; /* 0 stored; ERR_FENCED; ERR_ORDER: next_* say what is expected; ERR_NOSPACE; ERR_CONFLICT;
+        int8_t status; /* 0 stored; ERR_FENCED: there is a newer writer, or what the other one of this generation stored
+                          last is not what this chunk goes on from; ERR_ORDER: next_* say what is expected; ERR_NOSPACE; ERR_CONFLICT;
                           ERR_NOT_FOUND: no such session or track here, or it was not claimed since this origin started:
                           join it again; ERR_NOT_YET: what comes before it is on its way from another origin, send it
                           again; ERR_CANCELED: stopping */

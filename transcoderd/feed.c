@@ -61,6 +61,7 @@ static void accept_feeder(struct session *s, const struct feeder *f, struct rpc_
                 log_warn("session=%s stream=%s skew_ms=%lld msg=\"the proxy's clock is another than ours; the stream follows ours\"",
                          s->id, s->stream, (long long)(skew_us / US_PER_MS));
         memcpy(m.session, s->id, sizeof(m.session));
+        memcpy(m.node, s->all->self->id, sizeof(m.node));
         rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
 }
 
@@ -280,6 +281,7 @@ static void take_media(struct sessions *ss, const struct media *m, struct media_
                 take_frames(s, m);
         reply->next_seq = f->next_seq;
         reply->stored_us = push_stored_us(s->push);
+        reply->generation = s->generation;
         reply->credit = (uint32_t)pipeline_room(s->pipeline);
         if (switched)
                 session_run(s);

@@ -83,7 +83,7 @@ static struct stream *by_handle(uint64_t handle)
 static void on_open(struct rpc_request *req)
 {
         struct open m;
-        struct open_reply reply = {.status = full ? ERR_FULL : 0};
+        struct open_reply reply = {.status = full ? ERR_FULL : 0, .node = "fake-transcoder"};
         if (open_decode(&req->body, &m)) {
                 rpc_drop(req, "malformed OPEN");
                 return;

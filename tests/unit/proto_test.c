@@ -80,7 +80,8 @@ static void test_refused_round_trip(void **state)
 static void test_open_round_trip(void **state)
 {
         uint8_t avcc[40] = {1, 0x64}, asc[2] = {0x11, 0x90};
-        struct open m = {.stream = "cam_1-A", .role = OPEN_BACKUP_NOW, .when = OPEN_IF_FREE, .generation = 6,
+        struct open m = {.stream = "cam_1-A", .role = OPEN_BACKUP_NOW, .when = OPEN_IF_FREE | OPEN_BESIDE,
+                         .lockstep = 1, .session = "20260131T123456Z-1a2b3c4d", .node = "transcoder-1", .generation = 6,
                          .epoch_us = 1767225600000000, .publisher = "192.0.2.1:5000", .encoder = "obs",
                          .title = "Grüße", .codecs = {CODEC_H264, CODEC_AAC},
                          .config = {{avcc, sizeof(avcc)}, {asc, sizeof(asc)}}}, out;
@@ -88,7 +89,10 @@ static void test_open_round_trip(void **state)
         nng_msg *msg = ROUND_TRIP(open, &m, &out);
         assert_string_equal(out.stream, m.stream);
         assert_int_equal(out.role, OPEN_BACKUP_NOW);
-        assert_int_equal(out.when, OPEN_IF_FREE);
+        assert_int_equal(out.when, OPEN_IF_FREE | OPEN_BESIDE);
+        assert_int_equal(out.lockstep, 1);
+        assert_string_equal(out.session, m.session);
+        assert_string_equal(out.node, "transcoder-1");
         assert_int_equal(out.generation, 6);
         assert_int_equal(out.epoch_us, m.epoch_us);
         assert_string_equal(out.publisher, m.publisher);
@@ -105,7 +109,7 @@ static void test_open_round_trip(void **state)
 static void test_open_reply_round_trip(void **state)
 {
         struct open_reply m = {.handle = UINT64_MAX, .session = "20260131T123456Z-1a2b3c4d", .epoch_us = 5, .generation = 7,
-                               .resume_us = 9, .skew_us = -3000, .standby = 1}, out;
+                               .resume_us = 9, .skew_us = -3000, .standby = 1, .node = "t-2"}, out;
         struct open_reply full = {.status = ERR_FULL, .text = "no room"};
         (void)state;
         nng_msg *msg = ROUND_TRIP(open_reply, &m, &out);
@@ -117,6 +121,7 @@ static void test_open_reply_round_trip(void **state)
         assert_int_equal(out.resume_us, 9);
         assert_int_equal(out.skew_us, -3000);
         assert_int_equal(out.standby, 1);
+        assert_string_equal(out.node, "t-2");
         nng_msg_free(msg);
         msg = ROUND_TRIP(open_reply, &full, &out);
         assert_int_equal(out.status, ERR_FULL);
@@ -160,6 +165,7 @@ static void test_media_round_trip_and_frames_outlive_the_message(void **state)
         assert_int_equal(out.handle, 42);
         assert_int_equal(out.first_seq, INT64_MAX);
         assert_int_equal(out.fresh, 1);
+        assert_int_equal(out.shadow, 0);
         assert_int_equal(out.count, 3);
         for (int i = 0; i < 3; i++) {
                 assert_int_equal(frames[i].track, in[i].track);
@@ -176,7 +182,7 @@ static void test_media_round_trip_and_frames_outlive_the_message(void **state)
 
 static void test_media_reply_round_trip(void **state)
 {
-        struct media_reply m = {.status = ERR_ORDER, .next_seq = 10, .stored_us = 20, .credit = 30, .draining = 1,
+        struct media_reply m = {.status = ERR_ORDER, .next_seq = 10, .stored_us = 20, .credit = 30, .generation = 9, .draining = 1,
                                 .standby = 1}, out;
         (void)state;
         nng_msg *msg = ROUND_TRIP(media_reply, &m, &out);
@@ -184,6 +190,7 @@ static void test_media_reply_round_trip(void **state)
         assert_int_equal(out.next_seq, 10);
         assert_int_equal(out.stored_us, 20);
         assert_int_equal(out.credit, 30);
+        assert_int_equal(out.generation, 9);
         assert_int_equal(out.draining, 1);
         assert_int_equal(out.takes_many, 0);
         assert_int_equal(out.standby, 1);
@@ -215,7 +222,7 @@ static void test_media_of_many_sessions_in_one_message(void **state)
         struct frame in[2] = {{.track = TRACK_VIDEO, .codec = CODEC_H264, .dts_us = 1, .bytes = buf_copy("one", 3)},
                               {.track = TRACK_AUDIO, .codec = CODEC_AAC, .dts_us = 2, .bytes = buf_copy("other", 5)}};
         struct media parts[3] = {{.handle = 1, .first_seq = 10, .count = 1, .frames = &in[0]},
-                                 {.handle = 2, .first_seq = 20, .fresh = 1},
+                                 {.handle = 2, .first_seq = 20, .fresh = 1, .shadow = 1},
                                  {.handle = 3, .first_seq = 30, .count = 1, .frames = &in[1]}}, out[3];
         struct media_many m = {.count = 3, .parts = parts};
         uint16_t count;
@@ -236,6 +243,7 @@ static void test_media_of_many_sessions_in_one_message(void **state)
         assert_memory_equal(frames[0][0].bytes->data, "one", 3);
         assert_int_equal(out[1].first_seq, 20);
         assert_int_equal(out[1].fresh, 1);
+        assert_int_equal(out[1].shadow, 1);
         assert_int_equal(out[1].count, 0);
         assert_int_equal(out[2].handle, 3);
         assert_memory_equal(frames[2][0].bytes->data, "other", 5);
@@ -329,6 +337,13 @@ static void test_put_round_trip(void **state)
         assert_int_equal(out.duration_us, 200000);
         assert_int_equal(out.bandwidth, 2500000);
         assert_int_equal(out.fps_milli, 29970);
+        assert_true(out.previous == 0);
+        m.flags = PUT_SHADOW;
+        m.previous = UINT64_MAX - 1;
+        nng_msg_free(msg);
+        msg = ROUND_TRIP(put, &m, &out);
+        assert_int_equal(out.flags, PUT_SHADOW);
+        assert_true(out.previous == UINT64_MAX - 1);
         assert_int_equal(out.len, sizeof(bytes));
         assert_memory_equal(out.bytes, bytes, sizeof(bytes));
         nng_msg_free(msg);
@@ -431,6 +446,10 @@ static void test_values_that_cannot_be_are_refused(void **state)
         put.chunk = 0;
         put.flags = 0x80;
         REFUSES(put, &put);
+        put.flags = PUT_INIT;
+        put.previous = 1;
+        REFUSES(put, &put);
+        put.previous = 0;
         put.flags = 0;
         put.start_us = TIME_MAX_US + 1;
         REFUSES(put, &put);

@@ -125,7 +125,7 @@ static const struct relay_link fake_link = {.walk = fake_walk, .call = fake_call
 
 static nng_msg *answer_open(struct node *n, struct reader *r)
 {
-        struct open_reply reply = {.status = (int8_t)n->open_status, .text = "because"};
+        struct open_reply reply = {.status = (int8_t)n->open_status, .text = "because", .node = "fake"};
         assert_int_equal(open_decode(r, &n->open), 0);
         n->asked += n->open.when & OPEN_IF_HELD;
         if (n->open.when & OPEN_IF_HELD && !n->holds) {
