@@ -87,7 +87,8 @@ static const char *full_text(const struct sessions *ss, const struct open *m)
                 return "stopping";
         if (ss->count >= ss->max_sessions)
                 return "at max_sessions";
-        for (const struct session *s = ss->first; s && !m->generation; s = s->next) {
+        bool somewhere = m->generation && !(m->when & OPEN_BESIDE);
+        for (const struct session *s = ss->first; s && !somewhere; s = s->next) {
                 if (s->behind_since_us && now_us - s->behind_since_us > FULL_BEHIND_US)
                         return "encoding is behind real time";
         }
@@ -120,11 +121,14 @@ static void open_again(struct session *s, struct rpc_request *req, const struct 
                 feed_refuse(req, ERR_CONFLICT, "the stream is published elsewhere");
                 return;
         }
+        bool leads = s->shadow && !(m->when & OPEN_BESIDE);
+        if (leads)
+                session_lead(s);
         struct feeder *f = feeder_admit(s, m);
         log_info("session=%s stream=%s publisher=%s role=%s msg=\"%s\"", s->id, s->stream,
                  *m->publisher ? m->publisher : "-", f->backup ? "backup" : "primary",
                  f == &s->standby ? "stands by" : fed ? "taken over" : "fed again");
-        accept_feeder(s, f, req, push_stored_us(s->push), feed_skew_us(m));
+        accept_feeder(s, f, req, push_stored_us(s->push), m->when & OPEN_BESIDE ? 0 : feed_skew_us(m));
         session_run(s);
 }
 
@@ -173,6 +177,17 @@ static struct session *fresh_session(struct sessions *ss, const struct open *m)
         return session_find(ss, m->stream);
 }
 
+/* What is here is another session, or another writer's of it: the shadow of m's leader begins anew. */
+static struct session *session_beside(struct sessions *ss, const struct open *m)
+{
+        struct session *s = session_find(ss, m->stream);
+        if (!s || !session_takes_opens(s) || session_is_beside(s, m) || s->generation > m->generation)
+                return s;
+        session_leave(s);
+        session_run(s);
+        return session_find(ss, m->stream);
+}
+
 static void handle_open(struct sessions *ss, struct rpc_request *req)
 {
         struct open m;
@@ -180,12 +195,17 @@ static void handle_open(struct sessions *ss, struct rpc_request *req)
                 rpc_drop(req, "malformed OPEN");
                 return;
         }
-        struct session *s = fresh_session(ss, &m);
+        bool beside = m.when & OPEN_BESIDE;
+        struct session *s = beside ? session_beside(ss, &m) : fresh_session(ss, &m);
         const char *banned = ban_text(ss, m.stream);
         if (banned)
                 feed_refuse(req, ERR_UNSUPPORTED, banned);
         else if (!feed_supported(m.codecs))
                 feed_refuse(req, ERR_UNSUPPORTED, "only H.264 and AAC are supported");
+        else if (beside && s && s->generation > m.generation)
+                feed_refuse(req, ERR_FENCED, "there is a newer writer");
+        else if (s && s->shadow && m.when & OPEN_IF_HELD)
+                feed_refuse(req, ERR_NOT_FOUND, ""); /* ask the one that leads */
         else if (s && session_takes_opens(s))
                 open_again(s, req, &m);
         else if (m.when & OPEN_IF_HELD)
@@ -271,6 +291,8 @@ static void take_media(struct sessions *ss, const struct media *m, struct media_
                 reply->status = (int8_t)retired_status(ss, m->handle);
                 return;
         }
+        if (s->shadow && !m->shadow)
+                session_lead(s);
         feeder_heard(feeder_find(s, m->handle), m->fresh || m->count > 0);
         bool switched = feeder_look(s);
         struct feeder *f = feeder_find(s, m->handle);
@@ -347,7 +369,9 @@ static void handle_close(struct sessions *ss, struct rpc_request *req)
         rpc_reply(req, message_new(MSG_CLOSE_REPLY, status_reply_encode, &reply));
         if (!s)
                 return;
-        if (feeder_find(s, m.handle) == &s->standby)
+        if (m.reason == CLOSE_LEAVE)
+                session_leave(s);
+        else if (feeder_find(s, m.handle) == &s->standby)
                 feeder_retire(s, &s->standby, ERR_NOT_FOUND);
         else if (feeder_left(s, m.reason == CLOSE_LOST ? "the active one is lost" : "the active one stopped"))
                 log_debug("session=%s stream=%s msg=\"goes on with the other broadcaster\"", s->id, s->stream);

@@ -30,6 +30,7 @@ struct chunk {
         /* To where the next chunk may begin: the next sample's time if that is known, else the end on the grid. */
         int64_t start_us, duration_us;
         int64_t made_wall_us; /* when it was packaged, for the latency metrics */
+        uint64_t previous;    /* struct put; not the pipeline's to set: chain.h */
         struct buf *bytes; /* styp and prft (first of a segment), moof, mdat; the pipeline unrefs it after the event */
 };
 

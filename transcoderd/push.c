@@ -20,7 +20,8 @@ struct push *push_new(const struct push_options *options)
 {
         struct push *p = mem_alloc(sizeof(*p));
         assert(options->replicas >= 1 && options->replicas <= PUSH_OWNERS_MAX);
-        *p = (struct push){.o = *options, .claim = *options->claim, .begun_us = clock_mono_us()};
+        *p = (struct push){.o = *options, .claim = *options->claim, .shadow = options->shadow,
+                            .begun_us = clock_mono_us()};
         p->o.claim = NULL;
         for (int i = 0; i < PUSH_OWNERS_MAX; i++) {
                 uv_timer_init(p->o.loop, &p->timers[i]);
@@ -36,7 +37,7 @@ void push_leader(struct push *p, const struct origin *origin, const struct claim
         struct owner *o = join_add(p, origin);
         assert(o == p->owners);
         p->begun_with = o->claimed = *claimed;
-        o->generation = claimed->generation;
+        p->generation = o->generation = claimed->generation;
         owner_set_state(o, OWNER_IN_STEP);
         join_look(p);
 }

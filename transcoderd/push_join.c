@@ -1,4 +1,5 @@
 /* push_join.c - who the owners of a session are, and how one gets in step: CLAIM_JOIN. */
+#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -89,6 +90,10 @@ static void joined(struct owner *o, const struct claim_reply *m)
                 o->origin = now;
         o->generation = m->generation;
         o->claimed = *m;
+        if (m->generation < p->generation) { /* push_lead() came between */
+                join_now(o);
+                return;
+        }
         if (why) {
                 tell_lacks(o, why);
                 owner_pause(o, JOIN_EVERY_MS);
@@ -183,7 +188,7 @@ void join_now(struct owner *o)
         if (o->join_under_way)
                 return;
         m.flags |= CLAIM_JOIN;
-        m.generation = p->begun_with.generation;
+        m.generation = p->generation;
         uv_timer_stop(o->timer);
         if (origins_call(p->o.origins, o->origin.id, message_new(MSG_CLAIM, claim_encode, &m), JOIN_DEADLINE_MS, on_join, o)) {
                 o->join_under_way = true;
@@ -192,6 +197,14 @@ void join_now(struct owner *o)
         } else {
                 join_failed(o, ERR_CLOSED);
         }
+}
+
+void push_lead(struct push *p, const char *node)
+{
+        p->shadow = false;
+        p->generation++;
+        snprintf(p->claim.node, sizeof(p->claim.node), "%s", node);
+        push_verify(p);
 }
 
 void push_verify(struct push *p)

@@ -224,7 +224,11 @@ static void judge(struct lane *l, int status, const struct put_reply *m)
                 owner_pump(o);
                 break;
         case ERR_FENCED:
-                push_stop(o->push, o->push->o.events->fenced);
+                lane_keep(l);
+                if (l->sent_generation == o->push->generation)
+                        push_stop(o->push, o->push->o.events->fenced);
+                else /* by ourselves: push_lead() was between */
+                        join_now(o);
                 break;
         case ERR_NOT_FOUND:
                 lane_keep(l);
@@ -291,14 +295,16 @@ static bool send_first(struct lane *l)
         bool init = it->flags & PUT_INIT;
         struct put m = {.generation = o->generation, .flags = it->flags, .segment = it->segment, .chunk = it->chunk,
                         .start_us = it->start_us, .duration_us = it->duration_us, .bandwidth = init ? info->bandwidth : 0,
-                        .fps_milli = init ? info->fps_milli : 0, .bytes = it->bytes->data,
+                        .fps_milli = init ? info->fps_milli : 0, .previous = it->previous, .bytes = it->bytes->data,
                         .len = (uint32_t)it->bytes->len};
+        m.flags |= p->shadow ? PUT_SHADOW : 0;
         memcpy(m.session, p->claim.session, sizeof(m.session));
         memcpy(m.track, info->name, sizeof(m.track));
         if (!origins_call(p->o.origins, o->origin.id, message_new(MSG_PUT, put_encode, &m),
                           owner_may_go(o) ? PUT_OTHERS_DEADLINE_MS : PUT_DEADLINE_MS, on_put, l))
                 return false;
         lane_fly(l);
+        l->sent_generation = m.generation;
         l->under_way = true;
         o->calls++;
         p->calls++;

@@ -70,7 +70,8 @@ struct item *item_of_chunk(const struct chunk *c)
 {
         struct item *it = mem_alloc(sizeof(*it));
         *it = (struct item){.flags = c->flags, .segment = c->segment, .chunk = c->chunk, .start_us = c->start_us,
-                            .duration_us = c->duration_us, .made_us = clock_mono_us(), .bytes = buf_ref(c->bytes)};
+                            .duration_us = c->duration_us, .made_us = clock_mono_us(), .previous = c->previous,
+                            .bytes = buf_ref(c->bytes)};
         return it;
 }
 

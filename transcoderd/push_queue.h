@@ -23,6 +23,7 @@ struct item {
         uint32_t segment;
         int64_t start_us, duration_us;
         int64_t made_us; /* monotonic */
+        uint64_t previous; /* struct put */
         struct buf *bytes;
 };
 
@@ -33,6 +34,7 @@ struct lane { /* of one track to one owner */
         struct item *flying;        /* sent, not answered; counted in queued_bytes too */
         bool under_way, stale;      /* stale: its answer says nothing about the queue as it is now */
         bool dead;                  /* the origin will not have the track */
+        uint32_t sent_generation;   /* that what is under way was sent with */
         int64_t stored_us;
 };
 

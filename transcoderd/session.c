@@ -17,6 +17,9 @@
 #define DRAIN_MAX_US (10 * US_PER_S)
 #define RECENT_BYTES (64u << 20) /* of one session: over 50 Mbit/s for the usual 10 s */
 #define LEAVE_MAX_US (8 * US_PER_S)
+/* How often encoders begin anew in lock-step: so long may it take a transcoder that came later to be of use. 4 s cost
+ * 5 % of CPU and 0.05 dB. */
+#define LOCKSTEP_SEGMENTS 4
 #define END_EXTRA_US (10 * US_PER_S) /* beyond the grace time; by then an origin has ended the session itself */
 
 static const struct state claiming, live, grace, draining, ending, leaving, gone;
@@ -46,12 +49,15 @@ static void on_track(void *arg, const struct track_info *info)
 static void on_chunk(void *arg, const struct chunk *c)
 {
         struct session *s = arg;
+        struct chunk chunk = *c;
         int64_t end_us = c->start_us + c->duration_us;
         s->end_us = end_us > s->end_us ? end_us : s->end_us;
         s->chunks++;
         s->chunk_bytes += c->bytes->len;
-        recent_chunk(&s->recent, c);
-        push_chunk(s->push, c);
+        if (s->lockstep)
+                chunk.previous = chain_add(&s->chain, c, s->recent.tracks[c->track].info.kind);
+        recent_chunk(&s->recent, &chunk);
+        push_chunk(s->push, &chunk);
         tell_serve(s);
 }
 
@@ -133,6 +139,12 @@ static const struct push_events push_events = {on_fenced, on_lost, on_refused, o
 
 /* ---- the beginning -------------------------------------------------------------------------------------------------- */
 
+/* Only one that leads may END it. */
+static const struct state *the_end(const struct session *s)
+{
+        return s->handed_over || s->shadow ? &leaving : &ending;
+}
+
 static int start_pipeline(struct session *s)
 {
         const struct sessions *ss = s->all;
@@ -140,6 +152,7 @@ static int start_pipeline(struct session *s)
                                      .encoder_threads = (int)ss->encoder_threads,
                                      .decoder_threads = (int)ss->decoder_threads,
                                      .slate_after_us = ss->slate_after_ms * US_PER_MS,
+                                     .lockstep_segments = s->lockstep ? LOCKSTEP_SEGMENTS : 0,
                                      .resume_count = s->claimed.track_count};
         ladder_for_stream(&o.ladder, *ss->ladder, s->stream);
         for (int k = 0; k < TRACK_KINDS; k++) {
@@ -158,7 +171,7 @@ static void start_push(struct session *s)
         struct sessions *ss = s->all;
         struct push_options o = {.loop = ss->loop, .origins = &ss->origins, .recent = &s->recent, .claim = &s->claim,
                                  .replicas = (unsigned)ss->replicas, .quorum_one = ss->quorum_one,
-                                 .queue_bytes = PUSH_QUEUE_BYTES, .queue_us = PUSH_QUEUE_US, .events = &push_events,
+                                 .shadow = s->shadow, .queue_bytes = PUSH_QUEUE_BYTES, .queue_us = PUSH_QUEUE_US, .events = &push_events,
                                  .arg = s};
         memcpy(o.codecs, s->codecs, sizeof(o.codecs));
         memcpy(s->claim.session, s->id, sizeof(s->claim.session));
@@ -191,17 +204,18 @@ static const struct state *step_claiming(struct session *s)
                 return &gone;
         }
         start_push(s);
+        s->claim.flags = 0; /* push.h joins by itself */
         int err = start_pipeline(s);
         if (err) {
                 if (err == ERR_UNSUPPORTED)
                         feed_ban(s->all, s->stream, "the encoders cannot be started");
                 refuse(s, err, "the encoders cannot be started");
                 s->failed = true;
-                return &ending;
+                return the_end(s);
         }
         log_info("session=%s stream=%s origin=%s generation=%u publisher=%s resume_us=%" PRId64 " msg=\"%s\"", s->id,
                  s->stream, s->owner.id, s->generation, *s->publisher ? s->publisher : "-", push_stored_us(s->push),
-                 s->claimed.track_count ? "session goes on" : "session begins");
+                 s->shadow ? "encoding it too" : s->claimed.track_count ? "session goes on" : "session begins");
         feed_accept(s, s->opening, push_stored_us(s->push));
         s->opening = NULL;
         return &live;
@@ -212,7 +226,7 @@ static const struct state *step_claiming(struct session *s)
 /* What ends a session in any state in which it encodes; NULL: nothing. */
 static const struct state *way_out(const struct session *s)
 {
-        return s->given_up ? &gone : s->failed ? &ending : s->stop ? &draining : NULL;
+        return s->given_up ? &gone : s->failed ? the_end(s) : s->stop ? &draining : NULL;
 }
 
 static const struct state *step_live(struct session *s)
@@ -259,7 +273,7 @@ static const struct state *step_draining(struct session *s)
                 return &draining;
         if (!s->drained && !s->failed)
                 log_error("session=%s stream=%s msg=\"the encoders do not come to an end\"", s->id, s->stream);
-        return s->handed_over ? &leaving : &ending;
+        return the_end(s);
 }
 
 static void count_frames(struct session *s);
@@ -293,6 +307,7 @@ static const struct state *step_ending(struct session *s)
 /* The origin keeps the session for its grace time: who opens the stream meanwhile goes on with it. */
 static void enter_leaving(struct session *s)
 {
+        feed_retire(s, ERR_NOT_FOUND);
         close_pipeline(s);
         s->end_until_us = clock_mono_us() + LEAVE_MAX_US;
 }
@@ -305,7 +320,7 @@ static const struct state *step_leaving(struct session *s)
         if (!stored && clock_mono_us() < s->end_until_us)
                 return &leaving;
         s->handed_over = stored;
-        s->given_up = stored ? "left to the next writer" : "left before all was stored";
+        s->given_up = !stored ? "left before all was stored" : s->shadow ? "left to its leader" : "left to the next writer";
         return &gone;
 }
 
@@ -399,6 +414,27 @@ bool session_is_stale(const struct session *s, uint32_t generation)
         return generation > (s->frames ? s->generation : s->claim.generation);
 }
 
+bool session_is_beside(const struct session *s, const struct open *m)
+{
+        uint32_t generation = s->generation ? s->generation : s->claim.generation;
+        return s->shadow && generation == m->generation && strcmp(s->id, m->session) == 0;
+}
+
+void session_lead(struct session *s)
+{
+        s->shadow = false;
+        s->generation++;
+        log_info("session=%s stream=%s generation=%u msg=\"leads now\"", s->id, s->stream, s->generation);
+        metric_add(&stats_led, 1);
+        push_lead(s->push, s->all->self->id);
+}
+
+void session_leave(struct session *s)
+{
+        s->handed_over = true;
+        s->given_up = "another transcoder goes on with it";
+}
+
 static struct claim claim_for(const struct sessions *ss, const struct session *s, uint32_t generation)
 {
         struct claim c = {.epoch_us = s->epoch_us, .grace_ms = (uint32_t)ss->grace_ms, .generation = generation};
@@ -412,14 +448,23 @@ static struct claim claim_for(const struct sessions *ss, const struct session *s
 struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening)
 {
         struct session *s = mem_alloc(sizeof(*s));
-        int64_t skew_us = feed_skew_us(m);
+        bool beside = m->when & OPEN_BESIDE;
+        int64_t skew_us = beside ? 0 : feed_skew_us(m); /* the leader has told it */
         *s = (struct session){.all = ss, .state = &claiming, .opening = opening, .epoch_us = m->epoch_us + skew_us,
-                              .opening_skew_us = skew_us, .begun_us = clock_mono_us()};
+                              .opening_skew_us = skew_us, .begun_us = clock_mono_us(), .lockstep = m->lockstep,
+                              .shadow = beside};
         memcpy(s->stream, m->stream, sizeof(s->stream));
         memcpy(s->title, m->title, sizeof(s->title));
         memcpy(s->publisher, m->publisher, sizeof(s->publisher));
-        session_id_make(s->id, s->epoch_us);
+        if (beside)
+                memcpy(s->id, m->session, sizeof(s->id));
+        else
+                session_id_make(s->id, s->epoch_us);
         s->claim = claim_for(ss, s, m->generation);
+        if (beside) { /* the leader's own words */
+                s->claim.flags = CLAIM_JOIN;
+                memcpy(s->claim.node, m->node, sizeof(s->claim.node));
+        }
         s->claiming = claim_start(ss->loop, &ss->origins, (unsigned)ss->replicas, &s->claim, on_claimed, s);
         if (!s->claiming) {
                 free(s);
@@ -482,7 +527,7 @@ static void look_if_stood_still(struct sessions *ss, int64_t now_us)
 
 void sessions_tick(struct sessions *ss, int64_t now_us)
 {
-        int64_t behind_us = 0, queued = 0, recent = 0;
+        int64_t behind_us = 0, queued = 0, recent = 0, shadows = 0;
         look_if_stood_still(ss, now_us);
         feed_expire(ss, now_us);
         for (struct session *s = ss->first, *next; s; s = next) {
@@ -496,11 +541,13 @@ void sessions_tick(struct sessions *ss, int64_t now_us)
                         push_tick(s->push);
                 queued += s->push ? (int64_t)push_queued(s->push) : 0;
                 recent += (int64_t)s->recent.bytes;
+                shadows += s->shadow;
                 session_run(s);
         }
         metric_set(&stats_behind_us, behind_us);
         metric_set(&stats_queued, queued);
         metric_set(&stats_recent, recent);
+        metric_set(&stats_shadows, shadows);
 }
 
 static void on_tick(uv_timer_t *t)

@@ -5,7 +5,7 @@
  *   GRACE     the proxy is silent or said that the broadcaster is lost: slate, until somebody opens the stream again
  *   DRAINING  the last chunks are being made
  *   ENDING    they are being stored, then END
- *   LEAVING   they are being stored, and no END follows: this node is to stop, and the session goes on elsewhere
+ *   LEAVING   they are being stored, and no END follows: the session goes on elsewhere
  *   GONE      freed
  *
  * What happens sets a field; session_run() then makes the transitions that follow from it. session.c is the session's
@@ -13,7 +13,11 @@
  *
  * A node that is to leave (sessions_drain) says `draining` and goes on with what is fed, until the proxy has opened the
  * stream at another node, which shows here as ERR_FENCED, or drain_ms have passed: then it leaves the session as it is, to
- * the next process that the proxy finds. What has no broadcaster ends. */
+ * the next process that the proxy finds. What has no broadcaster ends.
+ *
+ * A shadow (OPEN_BESIDE) encodes the session that another transcoder leads: it joins that one's generation instead of
+ * claiming one, and never ENDs the session. It leads from when the proxy says so (session_lead) or opens it without
+ * OPEN_BESIDE. */
 #ifndef TRANSCODERD_SESSION_H
 #define TRANSCODERD_SESSION_H
 
@@ -21,6 +25,7 @@
 
 #include "common/mailbox.h"
 #include "common/rpc.h"
+#include "transcoderd/chain.h"
 #include "transcoderd/claim.h"
 #include "transcoderd/feeder.h"
 #include "transcoderd/pipeline.h"
@@ -51,6 +56,8 @@ struct session {
         char stream[STREAM_ID_MAX + 1], id[SESSION_ID_MAX + 1], title[128], publisher[64];
         int64_t epoch_us, begun_us; /* begun, and all below but end_us: monotonic */
         uint32_t generation;
+        bool lockstep, shadow; /* another transcoder may encode it too; it leads */
+        struct chain chain;    /* lockstep only */
 
         /* the proxies' side: feed.c, feeder.c */
         struct rpc_request *opening; /* the OPEN that waits for the claim; NULL: answered */
@@ -155,6 +162,9 @@ bool session_takes_opens(const struct session *s); /* LIVE, GRACE; in other stat
 /* Whether a proxy that knows of this generation has seen a newer writer than this one, or may have: of a session that nobody
  * fed, what its owners answered to CLAIM may be older than that writer. It is to be claimed anew. */
 bool session_is_stale(const struct session *s, uint32_t generation);
+bool session_is_beside(const struct session *s, const struct open *m); /* m, with OPEN_BESIDE, is of this very session */
+void session_lead(struct session *s);              /* a shadow's: it leads from now on */
+void session_leave(struct session *s);             /* without END, at once: another one goes on. session_run() follows */
 void session_run(struct session *s);               /* may free it */
 
 #endif

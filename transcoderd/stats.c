@@ -37,6 +37,9 @@ struct metric stats_rows[] = {
          .help = "Sessions that another transcoder took over because this one was to stop"},
         {.name = "transcoderd_switches_total", .type = METRIC_COUNTER,
          .help = "Times that the other one of a stream's two broadcasters became active"},
+        {.name = "transcoderd_shadows", .type = METRIC_GAUGE,
+         .help = "Sessions being encoded beside another transcoder, which leads"},
+        {.name = "transcoderd_led_total", .type = METRIC_COUNTER, .help = "Shadows that came to lead"},
 };
 
 struct histogram stats_put = {

@@ -27,6 +27,8 @@ extern struct metric stats_rows[];
 #define stats_owners_out stats_rows[19]
 #define stats_handed_over stats_rows[20]
 #define stats_switches stats_rows[21]
+#define stats_shadows stats_rows[22]
+#define stats_led stats_rows[23]
 
 extern struct histogram stats_put;
 
