@@ -53,6 +53,11 @@ int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, 
 int rpc_server_port(const struct rpc_server *s);         /* the one it listens on, for port 0 */
 void rpc_reply(struct rpc_request *req, nng_msg *reply); /* takes reply */
 void rpc_drop(struct rpc_request *req, const char *why); /* logs why, counts, closes the peer's connection */
+/* Whether the node has a connection here on which it said a good HELLO; and to be told when its last one has ended (not
+ * by rpc_server_close). */
+bool rpc_server_has(const struct rpc_server *s, const char *node_id);
+typedef void rpc_gone(void *arg, const char *node_id);
+void rpc_server_watch(struct rpc_server *s, rpc_gone *gone, void *arg);
 /* Unanswered requests are dropped without a callback; no handler is called any more. Blocks until nng is done with them,
  * at most about 2 s (rpc_gate.h). Memory goes once the loop has run its close callbacks. */
 void rpc_server_close(struct rpc_server *s);

@@ -62,6 +62,8 @@ struct rpc_server {
         const struct node_identity *self;
         rpc_handler *handler;
         void *arg;
+        rpc_gone *gone; /* may be NULL */
+        void *gone_arg;
         unsigned contexts, slot_count, held;
         bool closing;
         struct connection *connections[CONNECTION_BUCKETS];
@@ -98,7 +100,26 @@ static void connection_down(struct rpc_server *s, uint32_t pipe)
                 log_info("peer=%s msg=\"connection ended without a HELLO\"", c->address);
         }
         *at = c->next;
+        if (c->hello && s->gone && !s->closing && !rpc_server_has(s, c->id))
+                s->gone(s->gone_arg, c->id);
         free(c);
+}
+
+bool rpc_server_has(const struct rpc_server *s, const char *node_id)
+{
+        for (size_t i = 0; i < CONNECTION_BUCKETS; i++) {
+                for (const struct connection *c = s->connections[i]; c; c = c->next) {
+                        if (c->hello && strcmp(c->id, node_id) == 0)
+                                return true;
+                }
+        }
+        return false;
+}
+
+void rpc_server_watch(struct rpc_server *s, rpc_gone *gone, void *arg)
+{
+        s->gone = gone;
+        s->gone_arg = arg;
 }
 
 static void deliver_notice(struct mail *mail)

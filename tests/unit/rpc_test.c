@@ -408,6 +408,37 @@ static void test_a_killed_server_ends_its_calls_and_the_next_one_is_found(void *
         rpc_server_close(s.rpc);
 }
 
+static void note_gone(void *arg, const char *node_id)
+{
+        unsigned *count = arg;
+        assert_string_equal(node_id, "client-1");
+        ++*count;
+}
+
+static void test_a_server_knows_who_is_connected_and_when_the_last_connection_ends(void **state)
+{
+        struct server s;
+        struct client a, b;
+        unsigned gone = 0;
+        (void)state;
+        serve(&s, 4, "");
+        rpc_server_watch(s.rpc, note_gone, &gone);
+        assert_false(rpc_server_has(s.rpc, "client-1"));
+        dial_live(&a, s.address, "");
+        dial_live(&b, s.address, ""); /* of the same node */
+        assert_true(rpc_server_has(s.rpc, "client-1"));
+        assert_false(rpc_server_has(s.rpc, "client-2"));
+        rpc_client_close(a.rpc);
+        call(&b, "x", LONG_MS);
+        WAIT(b.done == 1);
+        assert_true(rpc_server_has(s.rpc, "client-1"));
+        assert_int_equal(gone, 0);
+        rpc_client_close(b.rpc);
+        WAIT(gone == 1);
+        assert_false(rpc_server_has(s.rpc, "client-1"));
+        rpc_server_close(s.rpc);
+}
+
 static void test_a_frozen_server_times_out_is_dead_and_lives_again(void **state)
 {
         struct client c;
@@ -800,6 +831,7 @@ int main(int argc, char **argv)
                 LOOP_TEST(test_a_cancelled_call_ends_once),
                 LOOP_TEST(test_a_call_without_a_connection_ends_promptly),
                 LOOP_TEST(test_a_killed_server_ends_its_calls_and_the_next_one_is_found),
+                LOOP_TEST(test_a_server_knows_who_is_connected_and_when_the_last_connection_ends),
                 LOOP_TEST(test_a_frozen_server_times_out_is_dead_and_lives_again),
                 LOOP_TEST(test_a_wrong_token_is_refused),
                 LOOP_TEST(test_a_server_without_the_token_is_not_trusted),
