@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "common/err.h"
 #include "common/mem.h"
@@ -88,6 +89,12 @@ static void moved(struct chunk_log *log, const struct chunk_append *chunk)
                 log->moved(log->arg, log, chunk);
 }
 
+uint64_t chunk_log_hash(const struct buf *chunk)
+{
+        uint64_t hash = XXH3_64bits(chunk->data, chunk->len);
+        return hash ? hash : 1;
+}
+
 /* 0: to be written; 1: stored before; or why not. */
 static int judge(struct chunk_log *log, struct chunk_append *a)
 {
@@ -108,6 +115,8 @@ static int judge(struct chunk_log *log, struct chunk_append *a)
         case INDEX_NEXT:
                 break;
         }
+        if (a->previous && log->last_hash && a->previous != log->last_hash)
+                return ERR_NOT_YET;
         return index_room(&log->index, a->segment, a->bytes->len);
 }
 
@@ -123,6 +132,7 @@ static void written(void *arg, int status)
                 const struct index_row *row = index_find(&log->index, a->segment);
                 uint32_t old_len = row ? row->len_bytes : 0;
                 index_add(&log->index, &a->info, a->segment, (uint32_t)a->bytes->len, a->flags & PUT_LAST);
+                log->last_hash = chunk_log_hash(a->bytes);
                 remember(log, a->segment, old_len, a->bytes);
         }
         if (log->cutting)
@@ -265,6 +275,7 @@ static void start_cut(struct chunk_log *log)
 {
         struct cut *c = log->cutting;
         c->bytes = index_forget(&log->index, c->segment);
+        log->last_hash = 0;
         for (size_t i = 0; i < RECENT_SEGMENTS; i++)
                 if (log->recent[i].segment >= c->segment)
                         buf_unref(&log->recent[i].bytes);
@@ -285,6 +296,7 @@ void chunk_log_reopen(struct chunk_log *log, int fd, bool sync_segments)
         assert(log->ended && log->fd < 0);
         log->fd = fd;
         log->ended = false;
+        log->last_hash = 0;
         log->sync_segments = sync_segments;
         const struct index *ix = &log->index;
         log->index.last_complete =

@@ -35,9 +35,11 @@ struct chunk_append {
         bool copied;          /* from another origin: its era has to be known before */
         int64_t start_us;
         uint32_t generation;  /* of its writer */
+        uint64_t previous;    /* chunk_log_hash() of the one it goes on from; 0: it fits behind any */
         struct buf *bytes;    /* the caller's reference */
         /* 0: stored, now or before. ERR_ORDER, ERR_PROTO (not a chunk), ERR_CONFLICT (its time is not what was said),
-         * ERR_LIMIT, ERR_NOSPACE, ERR_FENCED, ERR_CLOSED (ended), ERR_FULL, ERR_IO: the log is unchanged. */
+         * ERR_NOT_YET (the last chunk is not `previous`), ERR_LIMIT, ERR_NOSPACE, ERR_FENCED, ERR_CLOSED (ended), ERR_FULL,
+         * ERR_IO: the log is unchanged. */
         void (*done)(struct chunk_append *a, int status);
         bool again; /* at done(): it was stored before */
         struct chunk_append *next;
@@ -54,6 +56,7 @@ struct chunk_log {
         struct init_info init;
         struct buf *init_bytes;
         struct index index;
+        uint64_t last_hash; /* of the last chunk; 0: not known since a restart, a cut or a reopen: every chunk fits then */
         struct recent_segment recent[RECENT_SEGMENTS]; /* by segment % RECENT_SEGMENTS */
         struct chunk_append *writing;                  /* on the pool now */
         struct chunk_append *first, **last;            /* behind it */
@@ -74,6 +77,8 @@ void chunk_log_free(struct chunk_log **log);
 
 /* done() may come from inside the call. */
 void chunk_log_append(struct chunk_log *log, struct chunk_append *a);
+
+uint64_t chunk_log_hash(const struct buf *chunk); /* never 0 */
 
 void chunk_log_go_on(struct chunk_log *log, int status); /* the answer that admit() owed */
 

@@ -7,7 +7,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "originD/stats.h"
+#include "originD/put.h"
 
 static void reply(struct rpc_request *req, uint8_t type, message_encode *encode, const void *message)
 {
@@ -104,178 +104,6 @@ static void handle_claim(struct claims *cl, struct rpc_request *req)
                  s->generation, m.node, before, log_quote(title, sizeof(title), m.title));
 }
 
-/* PUT */
-
-struct putting {
-        struct chunk_append append;
-        struct repair_wait compared;
-        struct claims *claims;
-        struct rpc_request *req;
-        struct session *session;
-        char track[TRACK_NAME_MAX + 1];
-};
-
-static enum stat_id refusal(int status)
-{
-        switch (status) {
-        case ERR_FENCED:
-                return STAT_PUTS_FENCED;
-        case ERR_ORDER:
-                return STAT_PUTS_ORDER;
-        case ERR_NOSPACE:
-                return STAT_PUTS_NOSPACE;
-        case ERR_CONFLICT:
-                return STAT_PUTS_CONFLICT;
-        case ERR_PROTO:
-                return STAT_PUTS_PROTO;
-        default:
-                return STAT_PUTS_OTHER;
-        }
-}
-
-static void count_refusal(struct claims *cl, const struct put *m, int status)
-{
-        stat_add(refusal(status), 1);
-        if (status == ERR_NOSPACE)
-                store_no_space(cl->store);
-        bool writers = status == ERR_NOSPACE || status == ERR_FENCED || status == ERR_ORDER || status == ERR_NOT_YET;
-        if (writers) /* it deals with it */
-                log_debug("session=%s track=%s msg=\"PUT refused\" segment=%u chunk=%u error=\"%s\"", m->session, m->track,
-                          m->segment, m->chunk, err_text(status));
-        else
-                log_warn("session=%s track=%s msg=\"PUT refused\" segment=%u chunk=%u start_us=%lld error=\"%s\"", m->session,
-                         m->track, m->segment, m->chunk, (long long)m->start_us, err_text(status));
-}
-
-static void reply_put(struct rpc_request *req, int status, struct session *s, const char *track)
-{
-        struct put_reply m = {.status = (int8_t)status};
-        struct track *t = s ? session_track(s, track) : NULL;
-        if (t && t->log && t->log->index.count) {
-                index_next(&t->log->index, &m.next_segment, &m.next_chunk, &m.end_us);
-        } else if (t) {
-                m.next_segment = t->first_segment;
-                m.end_us = t->start_us;
-        }
-        reply(req, MSG_PUT_REPLY, put_reply_encode, &m);
-}
-
-static void put_done(struct putting *p, int status)
-{
-        const struct chunk_append *a = &p->append;
-        if (status) {
-                struct put m = {.segment = a->segment, .chunk = a->chunk, .start_us = a->start_us};
-                strcpy(m.session, p->session->id);
-                strcpy(m.track, p->track);
-                count_refusal(p->claims, &m, status);
-        }
-        reply_put(p->req, status, p->session, p->track);
-        buf_unref(&p->append.bytes);
-        free(p);
-}
-
-static void appended(struct chunk_append *a, int status)
-{
-        stat_add(STAT_CHUNKS_AGAIN, a->again ? 1 : 0);
-        put_done((struct putting *)a, status);
-}
-
-static void track_added(void *arg, int status)
-{
-        put_done(arg, status);
-}
-
-/* What is missing before the chunk is here now, or nobody has it: a hole then. Meanwhile all may have changed. */
-static void put_compared(struct repair_wait *w, int status)
-{
-        struct putting *p = (struct putting *)((char *)w - offsetof(struct putting, compared));
-        struct session *s = p->session;
-        struct track *t = session_track(s, p->track);
-        s->pins--;
-        if (status && t && t->log && !track_ahead(t, p->append.segment, p->append.chunk))
-                status = 0;
-        if (!status && (s->state == SESSION_ENDED || s->ending || !t || !t->log))
-                put_done(p, ERR_NOT_FOUND);
-        else if (!status && p->append.generation != s->generation)
-                put_done(p, ERR_FENCED);
-        else if (status)
-                put_done(p, status);
-        else
-                chunk_log_append(t->log, &p->append);
-}
-
-static bool hold_put(struct putting *p, const struct track *t)
-{
-        struct repair *r = p->claims->repair;
-        if (!r || !track_ahead(t, p->append.segment, p->append.chunk) ||
-            !repair_wait(r, p->session, &p->compared, put_compared))
-                return false;
-        p->session->pins++;
-        return true;
-}
-
-static void free_message(void *msg)
-{
-        nng_msg_free(msg);
-}
-
-static void log_fence(const struct session *s, const struct put *m)
-{
-        log_info("session=%s stream=%s track=%s msg=\"writer fenced\" generation=%u current=%u", s->id, s->stream, m->track,
-                 m->generation, s->generation);
-}
-
-/* 0: the session takes it. */
-static int judge_put(struct claims *cl, const struct put *m, struct session *s)
-{
-        if (!s || s->state == SESSION_ENDED || s->ending || !s->claimed)
-                return ERR_NOT_FOUND;
-        if (m->generation != s->generation) {
-                log_fence(s, m);
-                return ERR_FENCED;
-        }
-        session_heard(s); /* full or not, the writer is there */
-        return cl->store->full ? ERR_NOSPACE : 0;
-}
-
-/* How long the chunk lasts is what its boxes say, so that a walk of the file finds the same; duration_us is not needed.
- * Takes the message, which the bytes lie in, and starts what the PUT asks for. */
-static void start_put(struct claims *cl, struct rpc_request *req, const struct put *m, struct session *s)
-{
-        struct track *t = session_track(s, m->track);
-        struct putting *p = mem_alloc(sizeof(*p));
-        *p = (struct putting){.claims = cl, .req = req, .session = s};
-        p->append = (struct chunk_append){.segment = m->segment, .chunk = m->chunk, .flags = m->flags,
-                                          .start_us = m->start_us, .generation = m->generation, .done = appended};
-        strcpy(p->track, m->track);
-        p->append.bytes = buf_wrap((uint8_t *)(uintptr_t)m->bytes, m->len, free_message, req->msg);
-        req->msg = NULL;
-        if (m->flags & PUT_INIT)
-                session_add_track(s, m, track_added, p);
-        else if (!t || !t->log)
-                put_done(p, ERR_NOT_FOUND);
-        else if (!hold_put(p, t))
-                chunk_log_append(t->log, &p->append);
-}
-
-static void handle_put(struct claims *cl, struct rpc_request *req)
-{
-        struct put m;
-        if (put_decode(&req->body, &m) < 0) {
-                stat_add(STAT_PUTS_PROTO, 1);
-                rpc_drop(req, "malformed PUT");
-                return;
-        }
-        struct session *s = store_session(cl->store, m.session);
-        int rc = m.start_us < 0 ? ERR_CONFLICT : judge_put(cl, &m, s);
-        if (!rc) {
-                start_put(cl, req, &m, s);
-                return;
-        }
-        count_refusal(cl, &m, rc);
-        reply_put(req, rc, s, m.track);
-}
-
 /* END */
 
 struct ending {
@@ -319,11 +147,33 @@ static void refuse(struct rpc_request *req)
         if (req->type == MSG_CLAIM)
                 reply_claim(req, ERR_CANCELED, NULL);
         else if (req->type == MSG_PUT)
-                reply_put(req, ERR_CANCELED, NULL, "");
+                put_refuse(req, ERR_CANCELED);
         else if (req->type == MSG_END)
                 reply_end(req, ERR_CANCELED);
         else
                 rpc_drop(req, "not for this port");
+}
+
+void claims_open(struct claims *cl, uv_loop_t *loop, struct store *store)
+{
+        *cl = (struct claims){.store = store};
+        turns_open(&cl->turns, loop);
+}
+
+void claims_session_changed(struct claims *cl, struct session *s)
+{
+        turns_session_changed(&cl->turns, s);
+}
+
+void claims_stop(struct claims *cl)
+{
+        cl->stopping = true;
+        turns_stop(&cl->turns);
+}
+
+void claims_close(struct claims *cl)
+{
+        turns_close(&cl->turns);
 }
 
 void claim_handle(void *arg, struct rpc_request *req)
@@ -338,7 +188,7 @@ void claim_handle(void *arg, struct rpc_request *req)
                 handle_claim(cl, req);
                 break;
         case MSG_PUT:
-                handle_put(cl, req);
+                put_handle(cl, req);
                 break;
         case MSG_END:
                 handle_end(cl, req);

@@ -1,23 +1,31 @@
-/* claim.h - the writers' side: CLAIM, PUT and END from the transcoders (proto/store.h).
+/* claim.h - the writers' side: CLAIM, PUT (put.h) and END from the transcoders (proto/store.h).
  *
+ *   claims_open → claim_handle(), a handler of an rpc server; claims_session_changed() → claims_stop → claims_close
  * One writer at a time: a session's generation goes up with every claim, is on disk before the claim is answered, and
- * whatever an older writer still sends is ERR_FENCED. What another origin may have in between is asked for first: a JOIN
- * is answered, and a chunk that comes too soon is judged, after the session was compared. A handler of an rpc server; loop
- * thread. */
+ * whatever an older writer still sends is ERR_FENCED. A shadow, which joins the generation as the node that claimed it, is
+ * that same writer to all of this; only turns.h knows that they are two. What another origin may have in between is asked
+ * for first: a JOIN is answered, and a chunk that comes too soon is judged, after the session was compared. Loop thread. */
 #ifndef ORIGIND_CLAIM_H
 #define ORIGIND_CLAIM_H
 
 #include "common/rpc.h"
 #include "originD/repair.h"
 #include "originD/store.h"
+#include "originD/turns.h"
 
 #define GRACE_MAX_MS 600000
 
 struct claims {
         struct store *store;
-        struct repair *repair; /* NULL: there are no other origins */
-        bool stopping;     /* nothing new is taken; what is under way is answered */
+        struct repair *repair; /* NULL: there are no other origins; set once they are known */
+        struct turns turns;
+        bool stopping;         /* nothing new is taken; what is under way is answered */
 };
+
+void claims_open(struct claims *cl, uv_loop_t *loop, struct store *store);
+void claims_session_changed(struct claims *cl, struct session *s); /* of every change in the store */
+void claims_stop(struct claims *cl);
+void claims_close(struct claims *cl); /* after the store is idle */
 
 void claim_handle(void *claims, struct rpc_request *req); /* rpc_handler */
 

@@ -168,6 +168,7 @@ static void session_changed(void *arg, struct session *s)
 {
         struct origin *o = arg;
         serve_changed(&o->serve, s);
+        claims_session_changed(&o->claims, s);
         if (o->repair)
                 repair_session_changed(o->repair, s);
 }
@@ -191,6 +192,7 @@ static void part_stopped(void *arg)
                 rpc_server_close(o->fetch_server);
         if (o->repair)
                 repair_close(o->repair);
+        claims_close(&o->claims);
         store_close(&o->store);
         serve_close(&o->serve);
         daemon_exit(&o->daemon, 0);
@@ -202,7 +204,7 @@ static void stop(void *arg)
         o->stopping = true;
         o->daemon.self.draining = true;
         tell_ready(o);
-        o->claims.stopping = true;
+        claims_stop(&o->claims);
         serve_stop(&o->serve);
         if (o->repair)
                 repair_stop(o->repair);
@@ -236,7 +238,7 @@ int main(int argc, char **argv)
                                       .target_latency_ms = o.config.target_latency_ms,
                                       .time_shift_s = o.config.time_shift_s,
                                       .update_s = o.config.update_s};
-        o.claims.store = &o.store;
+        claims_open(&o.claims, o.daemon.loop, &o.store);
         serve_open(&o.serve, o.daemon.loop, &o.store, &mo, (size_t)o.config.max_waits);
         int rc = store_open(&o.store, o.daemon.loop, &so, &se);
         if (rc) {

@@ -177,6 +177,7 @@ static void log_moved(void *arg, struct chunk_log *log, const struct chunk_appen
                         s->slate = chunk->flags & PUT_SLATE;
                 stat_add(STAT_CHUNKS, 1);
                 stat_add(STAT_CHUNKS_SLATE, chunk->flags & PUT_SLATE ? 1 : 0);
+                stat_add(STAT_CHUNKS_SHADOW, chunk->flags & PUT_SHADOW ? 1 : 0);
                 stat_add(STAT_BYTES, (int64_t)chunk->bytes->len);
                 stat_add(STAT_STORED_BYTES, (int64_t)chunk->bytes->len);
         }
@@ -204,7 +205,8 @@ static void era_saved(struct session_wait *w, int status)
         free(b);
 }
 
-/* A writer's first chunk in a track is written after session.json says that its era begins there. */
+/* A writer's first chunk in a track is written after session.json says that its era begins there. A leader and its shadow
+ * are one writer here: one generation, claimed by one node, and one era, whoever's chunk was the first of a place. */
 static int admit(void *arg, struct chunk_log *log, const struct chunk_append *a)
 {
         struct session *s = arg;

@@ -30,6 +30,8 @@ struct track {
         struct chunk_log *log;         /* NULL: session not loaded, or its file is being made */
         bool making;
         struct eras eras;
+        uint32_t led_generation; /* in which its leader put something into it last; 0: none did since the start */
+        bool leader_late;        /* its shadow does not wait for it (turns.h) */
         /* As it was when the session ended; not looked at before. */
         struct track_facts {
                 uint32_t last_segment;
@@ -66,7 +68,10 @@ struct session {
         int64_t last_track_mono_us;
 
         enum load_state load;
-        unsigned pins; /* reads of its files under way */
+        unsigned pins; /* reads of its files, and requests, under way */
+        unsigned turns;            /* PUTs that wait (turns.h) */
+        uint64_t moves;            /* how often changed() was told, as far as turns.h knows */
+        uint32_t misfit_generation; /* whose chunks did not fit, as was logged already; 0: nobody's */
 
         uv_loop_t *loop;
         char *dir;

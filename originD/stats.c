@@ -4,7 +4,7 @@
 #define GAUGE(n, l, h) {.name = n, .type = METRIC_GAUGE, .labels = l, .help = h}
 
 #define SESSIONS_HELP "Sessions in the store"
-#define CHUNKS_HELP "Chunks taken: stored, sent again though stored before, slate among the stored ones"
+#define CHUNKS_HELP "Chunks taken: stored, sent again though stored before, slate and a shadow's among the stored ones"
 #define REFUSED_HELP "PUTs not stored"
 #define FETCHES_HELP "FETCHes answered"
 #define REPAIRED_HELP "Segments copied from another origin, cut off for its, or not got"
@@ -16,6 +16,7 @@ static struct metric rows[STATS] = {
         [STAT_CHUNKS] = COUNTER("originD_chunks_total", "status=\"stored\"", CHUNKS_HELP),
         [STAT_CHUNKS_AGAIN] = COUNTER("originD_chunks_total", "status=\"again\"", CHUNKS_HELP),
         [STAT_CHUNKS_SLATE] = COUNTER("originD_chunks_total", "status=\"slate\"", CHUNKS_HELP),
+        [STAT_CHUNKS_SHADOW] = COUNTER("originD_chunks_total", "status=\"shadow\"", CHUNKS_HELP),
         [STAT_BYTES] = COUNTER("originD_bytes_total", NULL, "Media bytes stored"),
         [STAT_PUTS_FENCED] = COUNTER("originD_refused_puts_total", "status=\"fenced\"", REFUSED_HELP),
         [STAT_PUTS_ORDER] = COUNTER("originD_refused_puts_total", "status=\"order\"", REFUSED_HELP),
@@ -23,6 +24,8 @@ static struct metric rows[STATS] = {
         [STAT_PUTS_CONFLICT] = COUNTER("originD_refused_puts_total", "status=\"conflict\"", REFUSED_HELP),
         [STAT_PUTS_PROTO] = COUNTER("originD_refused_puts_total", "status=\"malformed\"", REFUSED_HELP),
         [STAT_PUTS_OTHER] = COUNTER("originD_refused_puts_total", "status=\"other\"", REFUSED_HELP),
+        [STAT_PUTS_MISFIT] = COUNTER("originD_misfit_puts_total", NULL, "PUTs fenced since they did not go on from what the session's other writer stored"),
+        [STAT_LEADER_LATE] = COUNTER("originD_late_leader_total", NULL, "Waits of a shadow's chunk for the leader's that were in vain"),
         [STAT_FETCHES_OK] = COUNTER("originD_fetches_total", "status=\"ok\"", FETCHES_HELP),
         [STAT_FETCHES_NOT_YET] = COUNTER("originD_fetches_total", "status=\"not_yet\"", FETCHES_HELP),
         [STAT_FETCHES_NOT_FOUND] = COUNTER("originD_fetches_total", "status=\"not_found\"", FETCHES_HELP),

@@ -136,6 +136,66 @@ static void cut_is_done(void *arg, int status)
         *(int *)arg = status ? status : 1;
 }
 
+static int append_after(struct chunk_log *log, unsigned n, unsigned k, uint32_t size, uint64_t previous)
+{
+        struct append x = {.a = {.segment = n, .chunk = (uint8_t)k, .done = set_status, .previous = previous,
+                                 .start_us = n * INT64_C(1000000) + k * INT64_C(200000),
+                                 .bytes = fmp4_video_chunk(n, k, size)}};
+        chunk_log_append(log, &x.a);
+        while (!x.done)
+                uv_run(&loop, UV_RUN_ONCE);
+        buf_unref(&x.a.bytes);
+        assert_int_equal(x.done, 1);
+        return x.status;
+}
+
+static uint64_t hash_of(unsigned n, unsigned k, uint32_t size)
+{
+        struct buf *b = fmp4_video_chunk(n, k, size);
+        uint64_t hash = chunk_log_hash(b);
+        buf_unref(&b);
+        return hash;
+}
+
+static void test_chunk_is_taken_only_behind_the_one_it_goes_on_from(void **state)
+{
+        (void)state;
+        struct chunk_log *log = open_log();
+        assert_int_equal(append_after(log, 0, 0, 50, 77), 0); /* nothing is known to stand before it */
+        uint64_t before = file_bytes();
+        assert_int_equal(append_after(log, 0, 1, 50, hash_of(0, 0, 60)), ERR_NOT_YET); /* of another writer's first */
+        assert_int_equal(file_bytes(), before);
+        assert_int_equal(log->index.end_ticks, 18000);
+        assert_int_equal(append_after(log, 0, 1, 50, hash_of(0, 0, 50)), 0);
+        assert_int_equal(append_after(log, 0, 1, 60, hash_of(0, 0, 60)), 0); /* stored already, whoever did it */
+        assert_int_equal(append_after(log, 0, 2, 60, hash_of(0, 1, 60)), ERR_NOT_YET);
+        assert_int_equal(append_after(log, 0, 2, 60, 0), 0); /* needs nothing */
+        assert_int_equal(append_after(log, 0, 3, 60, hash_of(0, 2, 60)), 0);
+        chunk_log_free(&log);
+}
+
+static void test_hash_that_is_not_known_refuses_nobody(void **state)
+{
+        (void)state;
+        struct chunk_log *log = open_log();
+        int cut = 0;
+        assert_int_equal(append_after(log, 0, 0, 50, 0), 0);
+        assert_int_equal(append_after(log, 1, 0, 50, 0), 0);
+        chunk_log_free(&log);
+        uv_run(&loop, UV_RUN_DEFAULT);
+        log = open_log(); /* after a restart */
+        assert_int_equal(append_after(log, 1, 1, 50, 77), 0);
+        chunk_log_cut(log, 1, cut_is_done, &cut);
+        while (!cut)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(append_after(log, 1, 0, 50, 77), 0);
+        chunk_log_end(log);
+        chunk_log_reopen(log, open(path, O_RDWR), false);
+        assert_int_equal(append_after(log, 1, 1, 50, 77), 0);
+        assert_int_equal(append_after(log, 1, 2, 50, 77), ERR_NOT_YET);
+        chunk_log_free(&log);
+}
+
 static void test_cut_forgets_a_segment_and_all_behind_it_and_goes_on_from_there(void **state)
 {
         (void)state;
@@ -407,6 +467,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_next_chunk_or_a_later_one_is_stored, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_same_chunk_again_is_stored_but_not_written, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_chunk_is_taken_only_behind_the_one_it_goes_on_from, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_hash_that_is_not_known_refuses_nobody, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_cut_forgets_a_segment_and_all_behind_it_and_goes_on_from_there, setup,
                                                 teardown),
                 cmocka_unit_test_setup_teardown(test_cut_to_the_beginning_leaves_the_init_segment, setup, teardown),

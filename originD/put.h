@@ -1,0 +1,11 @@
+/* put.h - PUT from the transcoders (proto/store.h): judged, held while what comes before it is copied from another origin
+ * (repair.h) and while it is another writer's turn (turns.h), appended, answered. Loop thread only. */
+#ifndef ORIGIND_PUT_H
+#define ORIGIND_PUT_H
+
+#include "originD/claim.h"
+
+void put_handle(struct claims *cl, struct rpc_request *req);
+void put_refuse(struct rpc_request *req, int status);
+
+#endif

@@ -1,0 +1,51 @@
+/* turns.h - whose turn it is: PUTs of two writers of one generation, a leader and its shadow (proto/store.h, PUT_SHADOW).
+ *
+ *   turns_open → turns_put(), turns_session_changed() → turns_stop (all who wait are answered) → turns_close
+ * Two kinds of PUTs wait here. A shadow's, for TURNS_LEADER_MS, while the leader's of the same place is likely to come: so
+ * every owner of the stream stores the leader's chunk as long as it is in time. And one that the log did not take since it
+ * goes on from another chunk than what stands there (ERR_NOT_YET), for TURNS_FIT_MS, until the place is filled by the other
+ * writer. What stands where is the log's to say; a wrong guess here costs only time. Loop thread only. */
+#ifndef ORIGIND_TURNS_H
+#define ORIGIND_TURNS_H
+
+#include "originD/session.h"
+
+#define TURNS_LEADER_MS 30
+#define TURNS_FIT_MS 300
+#define TURNS_MAX 64 /* that wait, a session; one a writer and track is what comes */
+
+struct turns {
+        uv_timer_t timer;
+        int64_t leader_us, fit_us; /* how long they wait */
+        int64_t next_us;           /* when the timer fires; INT64_MAX: never */
+        struct turn *first, **last;
+        bool stopping;
+};
+
+/* A chunk on its way into the log of its track; the caller's memory until done(). */
+struct turn {
+        struct chunk_append append; /* filled in but for done */
+        struct session *session;
+        char track[TRACK_NAME_MAX + 1]; /* there, and its log open, at turns_put() */
+        /* As chunk_append's, but ERR_FENCED instead of ERR_NOT_YET, also: there is a newer writer by now; ERR_NOT_FOUND: the
+         * session is over; ERR_FULL: too many wait; ERR_CANCELED: stopping. May come from inside the call. */
+        void (*done)(struct turn *t, int status);
+
+        struct turns *turns;
+        struct turn *next;
+        int64_t due_us;      /* so long it waits */
+        int64_t fit_due_us;  /* 0: it did not wait to fit yet */
+        uint64_t seen_moves; /* of the session, when it was looked at last */
+};
+
+void turns_open(struct turns *ts, uv_loop_t *loop);
+void turns_put(struct turns *ts, struct turn *t);
+void turns_session_changed(struct turns *ts, struct session *s);
+void turns_stop(struct turns *ts);
+void turns_close(struct turns *ts); /* nobody waits; freed by the loop */
+
+/* Whether a writer of this generation may go on with the track: 0, ERR_NOT_FOUND, ERR_FENCED. To be asked again after every
+ * wait. */
+int turns_judge(struct session *s, const char *track, uint32_t generation);
+
+#endif
