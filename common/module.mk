@@ -1,5 +1,5 @@
 common_SRCS := common/admin.c common/buf.c common/bytes.c common/clock.c common/config.c common/config_value.c \
-               common/daemon.c common/err.c common/log.c common/mailbox.c common/mem.c common/metrics.c common/peers.c \
+               common/daemon.c common/err.c common/log.c common/mailbox.c common/mem.c common/metrics.c common/pattern.c common/peers.c \
                common/ring.c common/rpc_client.c common/rpc_server.c common/rpc_fault.c common/rpc_gate.c
 common_PKGS := libuv jansson libmicrohttpd libxxhash
 common_LDLIBS := -lnng

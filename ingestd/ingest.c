@@ -19,7 +19,7 @@ void ingest_poke(struct ingest *in)
 {
         for (struct publication *p = in->first, *next; p; p = next) {
                 next = publication_link(p)->next;
-                relay_poke(publication_relay(p));
+                relay_pair_poke(publication_relays(p));
         }
 }
 
@@ -27,7 +27,7 @@ void ingest_lose(struct ingest *in, const struct rpc_client *gone)
 {
         for (struct publication *p = in->first, *next; p; p = next) {
                 next = publication_link(p)->next;
-                relay_lose(publication_relay(p), gone);
+                relay_pair_lose(publication_relays(p), gone);
         }
 }
 

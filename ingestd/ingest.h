@@ -1,16 +1,17 @@
 /* ingest.h - what the publications of a daemon share: the limits, the way to the transcoders, and who publishes what.
  *
- * A publication is in the list from publication_begin() until its relay has said CLOSE, which is a little after
+ * A publication is in the list from publication_begin() until its relays have said CLOSE, which is a little after
  * publication_end(). Of those with one name at most one is live as primary and one as backup; the next one in its place
  * opens when the one before is gone, so that a transcoder sees CLOSE before OPEN. Loop thread only. */
 #ifndef INGESTD_INGEST_H
 #define INGESTD_INGEST_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "ingestd/publication.h"
-#include "ingestd/relay.h"
+#include "ingestd/relay_pair.h"
 
 /* Read at each use, so that a reload takes effect. */
 struct ingest_limits {
@@ -18,6 +19,7 @@ struct ingest_limits {
         int64_t max_publishers;
         int64_t replay_bytes;   /* a publication */
         int64_t track_wait_ms;  /* for the second track, once there is one */
+        json_t *redundancy;     /* ingestd/redundancy.h; NULL: none */
 };
 
 struct ingest {
@@ -47,7 +49,7 @@ struct publication_link {
         struct publication *next, **link;
 };
 struct publication_link *publication_link(struct publication *p);
-struct relay *publication_relay(struct publication *p);
+struct relay_pair *publication_relays(struct publication *p);
 void publication_poke(struct publication *p); /* another one of its name may be gone */
 
 #endif

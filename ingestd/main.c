@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/peers.h"
 #include "ingestd/ingest.h"
+#include "ingestd/redundancy.h"
 #include "ingestd/route.h"
 #include "ingestd/rtmp_server.h"
 #include "ingestd/stats.h"
@@ -39,6 +40,10 @@ static const struct config_key keys[] = {
                 "RTMP connections, publishing or not"),
         INT_KEY("replay_bytes", limits.replay_bytes, "33554432", 1 << 20, INT64_C(1) << 32, "bytes",
                 "a stream's frames kept for another transcoder; over it the oldest pictures go"),
+        {.name = "redundancy", .type = CONFIG_JSON, .offset = offsetof(struct config, limits.redundancy),
+         .default_value = "[]", .unit = "", .reloads = true, .check = redundancy_check,
+         .help = "transcoders that encode a broadcast, 1 or 2, per stream-name pattern, e.g. "
+                 "[{\"match\": \"sports-*\", \"transcoders\": 2}]; no match: 1"},
         INT_KEY("track_wait_ms", limits.track_wait_ms, "2000", 0, 10000, "ms",
                 "how long the second of sound and picture is waited for when the stream begins"),
         INT_KEY("publish_timeout_ms", publish_timeout_ms, "10000", 100, 600000, "ms", "from connect to publish"),

@@ -12,7 +12,8 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "ingestd/ingest.h"
-#include "ingestd/relay.h"
+#include "ingestd/redundancy.h"
+#include "ingestd/relay_pair.h"
 #include "ingestd/replay.h"
 #include "ingestd/rtmp_close.h"
 #include "ingestd/stats.h"
@@ -39,11 +40,11 @@ struct publication {
         int64_t first_mono_us; /* of the first frame; 0: none yet */
         bool started;          /* the timeline runs */
         bool live;             /* in front of its name: not ended, refused or taken over */
-        bool ended, relay_done;
+        bool ended, relays_done;
 
         struct timeline timeline;
         struct replay replay;
-        struct relay *relay;
+        struct relay_pair *relays;
         int64_t counted_bytes; /* of the replay buffer, in the gauge */
         int64_t said_break_us, said_lost_us;
 };
@@ -53,9 +54,9 @@ struct publication_link *publication_link(struct publication *p)
         return &p->list;
 }
 
-struct relay *publication_relay(struct publication *p)
+struct relay_pair *publication_relays(struct publication *p)
 {
-        return p->relay;
+        return p->relays;
 }
 
 static void not_live(struct publication *p)
@@ -70,7 +71,7 @@ static void not_live(struct publication *p)
 static void free_publication(struct publication *p)
 {
         struct ingest *in = p->in;
-        relay_free(p->relay);
+        relay_pair_free(p->relays);
         stats_add(STAT_REPLAY_BYTES, -p->counted_bytes);
         replay_fini(&p->replay);
         for (int k = 0; k < TRACK_KINDS; k++)
@@ -79,7 +80,7 @@ static void free_publication(struct publication *p)
         free(p);
 }
 
-/* The relay's events --------------------------------------------------------------------------------------------- */
+/* The relays' events --------------------------------------------------------------------------------------------- */
 
 static void on_refused(void *arg, int reason, const char *code, const char *text)
 {
@@ -90,15 +91,15 @@ static void on_refused(void *arg, int reason, const char *code, const char *text
                 p->events->refuse(p->arg, reason, code, text);
 }
 
-static void on_relay_done(void *arg)
+static void on_relays_done(void *arg)
 {
         struct publication *p = arg;
-        p->relay_done = true;
+        p->relays_done = true;
         if (p->ended)
                 free_publication(p);
 }
 
-static const struct relay_events relay_events = {.refused = on_refused, .done = on_relay_done};
+static const struct relay_events relay_events = {.refused = on_refused, .done = on_relays_done};
 
 /* Beginning ------------------------------------------------------------------------------------------------------- */
 
@@ -121,7 +122,7 @@ static void take_over(struct publication *old, const char *by)
         log_info("stream=%s old=%s new=%s msg=\"taken over by a newer connection\"", old->stream, old->address, by);
         stats_add(STAT_TAKEN_OVER, 1);
         not_live(old);
-        relay_finish(old->relay, CLOSE_LOST);
+        relay_pair_finish(old->relays, CLOSE_LOST);
         old->events->refuse(old->arg, RTMP_CLOSE_TAKEN_OVER, "NetStream.Publish.BadName",
                             "a newer connection publishes this stream");
 }
@@ -139,8 +140,10 @@ static struct publication *new_publication(struct ingest *in, const struct publi
         memcpy(p->encoder, request->encoder, sizeof(p->encoder));
         p->metadata = (struct flv_metadata){.has_video = -1, .has_audio = -1};
         replay_init(&p->replay, (size_t)in->limits->replay_bytes);
-        const struct relay_stream stream = {p->stream, p->address, p->encoder, p->title, p->role};
-        p->relay = relay_new(&in->relays, &stream, &p->timeline, &p->replay, &relay_events, p);
+        const struct relay_stream stream = {.stream = p->stream, .publisher = p->address, .encoder = p->encoder,
+                                            .title = p->title, .role = p->role,
+                                            .redundancy = redundancy_for_stream(in->limits->redundancy, p->stream)};
+        p->relays = relay_pair_new(&in->relays, &stream, &p->timeline, &p->replay, &relay_events, p);
         p->live = true;
         in->live++;
         stats_add(STAT_PUBLISHERS, 1);
@@ -198,7 +201,7 @@ static bool tracks_known(const struct publication *p)
 static bool one_before(const struct publication *p)
 {
         for (const struct publication *q = p->in->first; q; q = q->list.next) {
-                if (q != p && !q->relay_done && same_place(q, p->stream, p->role))
+                if (q != p && !q->relays_done && same_place(q, p->stream, p->role))
                         return true;
         }
         return false;
@@ -206,8 +209,8 @@ static bool one_before(const struct publication *p)
 
 static void open_when_ready(struct publication *p)
 {
-        if (p->live && p->started && !relay_opened(p->relay) && tracks_known(p) && !one_before(p))
-                relay_open(p->relay);
+        if (p->live && p->started && !relay_pair_opened(p->relays) && tracks_known(p) && !one_before(p))
+                relay_pair_open(p->relays);
 }
 
 void publication_poke(struct publication *p)
@@ -246,7 +249,7 @@ static void on_config(struct publication *p, const struct flv_frame *f)
         /* A copy: what flv.c made lies in the whole message. */
         struct buf *config = buf_copy(f->bytes->data, f->bytes->len);
         p->track[f->track].config = config;
-        if (!old && !relay_opened(p->relay)) {
+        if (!old && !relay_pair_opened(p->relays)) {
                 replay_config(&p->replay, f->track, f->codec, config);
         } else {
                 const struct frame frame = {.track = f->track, .codec = f->codec, .flags = FRAME_CONFIG,
@@ -279,7 +282,7 @@ static void on_media(struct publication *p, const struct flv_frame *f)
 {
         const struct timeline_frame in = {.track = f->track, .dts_ms = f->dts_ms, .cts_ms = f->cts_ms};
         struct timeline_time at;
-        int64_t wall = p->in->wall_us() + relay_skew_us(p->relay);
+        int64_t wall = p->in->wall_us() + relay_pair_skew_us(p->relays);
         bool fits = f->track == TRACK_AUDIO || p->track[f->track].running || f->flags & FRAME_KEY;
         if (f->bytes->len > FRAME_MAX || !fits || (!p->started && !may_start(p, f))) {
                 stats_add(STAT_DROPPED_FRAMES, 1);
@@ -311,8 +314,8 @@ void publication_frame(struct publication *p, const struct flv_frame *f)
                 on_config(p, f);
         else
                 on_media(p, f);
-        if (relay_opened(p->relay))
-                relay_kick(p->relay);
+        if (relay_pair_opened(p->relays))
+                relay_pair_kick(p->relays);
         else
                 open_when_ready(p);
 }
@@ -322,7 +325,7 @@ void publication_metadata(struct publication *p, const struct flv_metadata *m)
         assert(!p->ended);
         p->told = true;
         p->metadata = *m;
-        if (relay_opened(p->relay))
+        if (relay_pair_opened(p->relays))
                 return; /* what was said in OPEN stands */
         if (*m->encoder)
                 memcpy(p->encoder, m->encoder, sizeof(p->encoder));
@@ -334,11 +337,11 @@ void publication_end(struct publication *p, enum close_reason why)
 {
         assert(!p->ended);
         /* A broadcast shorter than the wait for its tracks. */
-        if (p->live && p->started && !relay_opened(p->relay) && !one_before(p))
-                relay_open(p->relay);
+        if (p->live && p->started && !relay_pair_opened(p->relays) && !one_before(p))
+                relay_pair_open(p->relays);
         not_live(p);
         p->ended = true;
-        relay_finish(p->relay, why);
-        if (p->relay_done)
+        relay_pair_finish(p->relays, why);
+        if (p->relays_done)
                 free_publication(p);
 }

@@ -21,28 +21,34 @@
 #define MOVE_AGAIN_US 10000000
 #define POKED_MS 50 /* transcoders that come back are not asked by all streams at once */
 
-static const char *const state_names[] = {"new", "seeking", "opening", "live", "closing", "done"};
+static const char *const state_names[] = {"idle", "seeking", "opening", "live", "leaving", "closing", "done"};
 
 static void send_batch(struct relay *r);
 
 const char *relay_session(const struct relay *r)
 {
-        return *r->session ? r->session : "-";
+        return *r->pair->session ? r->pair->session : "-";
 }
 
 void relay_set_state(struct relay *r, enum relay_state next)
 {
         if (r->state != next)
-                log_debug("session=%s stream=%s msg=\"relay: %s -> %s\"", relay_session(r), r->stream.stream,
+                log_debug("session=%s stream=%s msg=\"relay: %s -> %s\"", relay_session(r), r->pair->stream.stream,
                           state_names[r->state], state_names[next]);
+        if (r->state != RELAY_LIVE && next == RELAY_LIVE)
+                replay_attach(r->pair->replay, &r->reader);
+        else if (next != RELAY_LIVE)
+                replay_detach(r->pair->replay, &r->reader);
         r->state = next;
+        relay_pair_changed(r->pair);
 }
 
 void relay_set_standby(struct relay *r, bool standby)
 {
         stats_add(STAT_STANDBY, standby - r->standby);
         r->standby = standby;
-        r->active = !standby;
+        r->pair->active = !standby;
+        relay_pair_changed(r->pair);
 }
 
 static void on_timer(uv_timer_t *timer);
@@ -55,26 +61,27 @@ void relay_wait(struct relay *r, uint64_t ms)
 void relay_become_done(struct relay *r)
 {
         relay_set_state(r, RELAY_DONE);
-        relay_set_standby(r, false);
+        if (r->standby)
+                relay_set_standby(r, false);
         r->at.rpc = NULL;
         relay_wait(r, 0);
 }
 
-static bool busy(const struct relay *r)
+bool relay_busy(const struct relay *r)
 {
         return r->call || r->at.aboard;
 }
 
 bool relay_finish_overdue(const struct relay *r)
 {
-        return r->finish && clock_mono_us() >= r->finish_by_us;
+        return r->pair->finish && clock_mono_us() >= r->pair->finish_by_us;
 }
 
 void relay_refuse(struct relay *r, int reason, const char *code, const char *text)
 {
-        r->refused = true;
+        r->pair->refused = true;
         relay_become_done(r);
-        r->events->refused(r->arg, reason, code, text);
+        r->pair->events->refused(r->pair->arg, reason, code, text);
 }
 
 /* Calls ----------------------------------------------------------------------------------------------------------- */
@@ -89,6 +96,8 @@ static void on_called(void *arg, int err, nng_msg *reply)
                 err = ERR_CLOSED; /* it answered, and was forgotten before that was read */
         if (r->state == RELAY_OPENING)
                 relay_on_opened(r, err, reply);
+        else if (r->state == RELAY_LEAVING)
+                relay_pair_left(r);
         else if (r->state == RELAY_CLOSING && err && !relay_finish_overdue(r))
                 lost(r, err_text(err)); /* with frames that may not have been stored */
         else if (r->state == RELAY_CLOSING || r->state == RELAY_DONE)
@@ -99,10 +108,10 @@ static void on_called(void *arg, int err, nng_msg *reply)
 
 void relay_call(struct relay *r, nng_msg *request, unsigned timeout_ms)
 {
-        assert(!busy(r));
-        beat_leave(&r->all->beat, &r->at);
+        assert(!relay_busy(r));
+        beat_leave(&r->pair->all->beat, &r->at);
         uv_timer_stop(&r->timer);
-        r->call = r->all->link->call(r->at.rpc, request, timeout_ms, on_called, r);
+        r->call = r->pair->all->link->call(r->at.rpc, request, timeout_ms, on_called, r);
 }
 
 void relay_become_live(struct relay *r)
@@ -111,11 +120,21 @@ void relay_become_live(struct relay *r)
         send_batch(r);
 }
 
-static void send_close(struct relay *r)
+static void send_close(struct relay *r, enum relay_state next, enum close_reason why)
 {
-        struct close_stream m = {.handle = r->handle, .reason = (uint8_t)r->finish};
-        relay_set_state(r, RELAY_CLOSING);
+        struct close_stream m = {.handle = r->handle, .reason = (uint8_t)why};
+        relay_set_state(r, next);
         relay_call(r, message_new(MSG_CLOSE, close_stream_encode, &m), RELAY_CLOSE_MS);
+}
+
+static void end_stream(struct relay *r)
+{
+        send_close(r, RELAY_CLOSING, r->pair->finish);
+}
+
+void relay_leave(struct relay *r)
+{
+        send_close(r, RELAY_LEAVING, CLOSE_LEAVE);
 }
 
 /* Media ----------------------------------------------------------------------------------------------------------- */
@@ -136,10 +155,15 @@ static void leave(struct relay *r)
 
 static void lost(struct relay *r, const char *why)
 {
-        log_warn("session=%s stream=%s transcoder=%s msg=\"transcoder lost\" why=\"%s\"", r->session, r->stream.stream,
+        if (!relay_leads(r)) {
+                relay_pair_lost_shadow(r, why);
+                return;
+        }
+        log_warn("session=%s stream=%s transcoder=%s msg=\"transcoder lost\" why=\"%s\"", r->pair->session, r->pair->stream.stream,
                  r->address, why);
         stats_add(STAT_FAILOVERS, 1);
-        leave(r);
+        if (!relay_pair_swap(r->pair, why, false))
+                leave(r);
 }
 
 static struct relay *relay_of(struct beat_member *m)
@@ -150,8 +174,13 @@ static struct relay *relay_of(struct beat_member *m)
 /* The next frame to be sent is the first in the buffer, whichever that is by now, and has this number. */
 static void stay_at(struct relay *r, uint64_t seq)
 {
-        r->cursor = r->replay->head;
+        r->cursor = r->pair->replay->head;
         r->wire_zero = r->cursor - seq;
+}
+
+static bool is_behind(const struct relay *r)
+{
+        return !r->standby && (r->reader.behind || r->cursor < r->pair->replay->head);
 }
 
 /* What is next, from cursor on. */
@@ -163,27 +192,28 @@ static bool fill(struct beat_member *m, struct media *part, struct frame *room, 
                 return false;
         if (r->standby)
                 stay_at(r, r->cursor - r->wire_zero);
-        if (r->cursor < r->replay->head) { /* the buffer ran over since it became due */
+        if (is_behind(r)) { /* the buffer ran over since it became due */
                 relay_wait(r, 0);
                 return false;
         }
         *part = (struct media){.handle = r->handle, .first_seq = r->cursor - r->wire_zero, .fresh = r->fresh,
-                               .frames = room};
+                               .shadow = !relay_leads(r), .frames = room};
         r->fresh = false;
+        r->said_shadow = part->shadow;
         if (r->credit < most)
                 most = r->credit;
         if (r->standby)
                 most = 0;
-        for (; part->count < most && r->cursor + part->count < r->replay->tail; part->count++) {
-                const struct frame *f = replay_at(r->replay, r->cursor + part->count);
+        for (; part->count < most && r->cursor + part->count < r->pair->replay->tail; part->count++) {
+                const struct frame *f = replay_at(r->pair->replay, r->cursor + part->count);
                 if (part->count > 0 && bytes + f->bytes->len > max_bytes)
                         break;
                 bytes += f->bytes->len;
                 room[part->count] = *f;
         }
         r->batch_end = r->cursor + part->count;
-        if (r->batch_end > r->sent)
-                r->sent = r->batch_end;
+        if (relay_leads(r) && r->batch_end > r->pair->sent)
+                r->pair->sent = r->batch_end;
         uv_timer_stop(&r->timer);
         return true;
 }
@@ -191,7 +221,7 @@ static bool fill(struct beat_member *m, struct media *part, struct frame *room, 
 /* False: it is behind what the buffer still has, and was left. */
 static bool in_step(struct relay *r)
 {
-        if (r->standby || r->cursor >= r->replay->head)
+        if (!is_behind(r))
                 return true;
         lost(r, "it takes nothing for longer than the replay buffer holds");
         return false;
@@ -200,24 +230,37 @@ static bool in_step(struct relay *r)
 static void send_batch(struct relay *r)
 {
         if (in_step(r))
-                beat_now(&r->all->beat, &r->at);
+                beat_now(&r->pair->all->beat, &r->at);
+}
+
+void relay_send(struct relay *r)
+{
+        send_batch(r);
 }
 
 static void become_due(struct relay *r)
 {
         if (in_step(r))
-                beat_join(&r->all->beat, &r->at);
+                beat_join(&r->pair->all->beat, &r->at);
+}
+
+/* It leads, and its transcoder does not know yet. */
+static bool is_to_lead(const struct relay *r)
+{
+        return r->said_shadow && relay_leads(r);
 }
 
 /* What to do until the next answer: the batch is back. */
 static void go_on(struct relay *r, bool stuck)
 {
-        bool more = !r->standby && r->cursor < r->replay->tail;
-        if (r->finish && (!more || relay_finish_overdue(r)))
-                send_close(r);
+        bool more = !r->standby && r->cursor < r->pair->replay->tail;
+        if (is_to_lead(r))
+                send_batch(r);
+        else if (r->pair->finish && (!more || relay_finish_overdue(r)))
+                end_stream(r);
         else if (more && (r->credit == 0 || stuck))
                 relay_wait(r, NO_CREDIT_MS);
-        else if (more && (r->finish || r->replay->tail - r->cursor >= BATCH_FRAMES_MAX / 4))
+        else if (more && (r->pair->finish || r->pair->replay->tail - r->cursor >= BATCH_FRAMES_MAX / 4))
                 send_batch(r);
         else if (more)
                 become_due(r);
@@ -230,14 +273,22 @@ static bool move_away(struct relay *r)
 {
         int64_t now = clock_mono_us();
         struct relay_candidate best;
-        if (r->finish || (r->moved_us && now - r->moved_us < MOVE_AGAIN_US))
+        if (!relay_leads(r))
+                return relay_pair_moves_shadow(r);
+        if (relay_pair_may_swap(r->pair) && !r->pair->shadow->draining) {
+                stats_add(STAT_MOVES, 1);
+                return relay_pair_swap(r->pair, "it drains", true);
+        }
+        if (relay_pair_shadow_is_near(r->pair))
                 return false;
-        if (r->all->link->walk(r->all->link_arg, r->stream.stream, &best, 1) == 0 ||
+        if (r->pair->finish || (r->moved_us && now - r->moved_us < MOVE_AGAIN_US))
+                return false;
+        if (r->pair->all->link->walk(r->pair->all->link_arg, r->pair->stream.stream, &best, 1) == 0 ||
             strcmp(best.address, r->address) == 0)
                 return false;
         r->moved_us = now;
         stats_add(STAT_MOVES, 1);
-        log_info("session=%s stream=%s transcoder=%s msg=\"moving away, it drains\"", r->session, r->stream.stream,
+        log_info("session=%s stream=%s transcoder=%s msg=\"moving away, it drains\"", r->pair->session, r->pair->stream.stream,
                  r->address);
         leave(r);
         return true;
@@ -245,7 +296,7 @@ static bool move_away(struct relay *r)
 
 static void open_anew(struct relay *r, const char *why)
 {
-        log_warn("session=%s stream=%s transcoder=%s msg=\"opening again\" why=\"%s\"", r->session, r->stream.stream,
+        log_warn("session=%s stream=%s transcoder=%s msg=\"opening again\" why=\"%s\"", r->pair->session, r->pair->stream.stream,
                  r->address, why);
         relay_seek_anew(r);
 }
@@ -255,16 +306,16 @@ static void open_anew(struct relay *r, const char *why)
 static void on_stood_by(struct relay *r, const struct media_reply *m)
 {
         bool promoted = !m->standby;
-        replay_trim(r->replay, m->stored_us, r->replay->tail);
+        replay_trim(r->pair->replay, &r->reader, m->stored_us, r->pair->replay->tail);
         stay_at(r, m->next_seq);
         r->credit = m->credit;
         r->at.takes_many = m->takes_many;
         if (r->standby != (bool)m->standby)
-                log_info("session=%s stream=%s transcoder=%s frames=%" PRIu64 " msg=\"%s\"", r->session, r->stream.stream,
-                         r->address, r->replay->tail - r->replay->head,
+                log_info("session=%s stream=%s transcoder=%s frames=%" PRIu64 " msg=\"%s\"", r->pair->session, r->pair->stream.stream,
+                         r->address, r->pair->replay->tail - r->pair->replay->head,
                          m->standby ? "stands by: another broadcaster is active" : "active now");
         relay_set_standby(r, m->standby);
-        if (promoted && r->opened_configs != r->replay->config_changes)
+        if (promoted && r->opened_configs != r->pair->replay->config_changes)
                 open_anew(r, "the codec configuration has changed");
         else if (!m->draining || !move_away(r))
                 go_on(r, false);
@@ -272,40 +323,43 @@ static void on_stood_by(struct relay *r, const struct media_reply *m)
 
 static void on_taken(struct relay *r, const struct media_reply *m)
 {
+        if (m->standby && !relay_leads(r)) {
+                lost(r, "it has another broadcaster");
+                return;
+        }
         if (r->standby || m->standby) {
                 on_stood_by(r, m);
                 return;
         }
         uint64_t taken = r->wire_zero + m->next_seq;
         if (m->next_seq > r->batch_end - r->wire_zero) {
-                r->all->link->drop(r->at.rpc, "took frames that it was not sent");
+                r->pair->all->link->drop(r->at.rpc, "took frames that it was not sent");
                 lost(r, "answer makes no sense");
                 return;
         }
-        if (taken < r->replay->head) {
+        if (r->reader.behind && !in_step(r))
+                return;
+        if (taken < r->pair->replay->head) {
                 lost(r, "it wants frames that are stored already");
                 return;
         }
         bool stuck = taken <= r->cursor && r->batch_end > r->cursor;
         r->cursor = taken;
-        if (taken > r->taken)
-                r->taken = taken;
         r->credit = m->credit;
         r->at.takes_many = m->takes_many;
-        replay_trim(r->replay, m->stored_us, r->taken < taken ? r->taken : taken);
+        r->draining = m->draining;
+        replay_trim(r->pair->replay, &r->reader, m->stored_us, taken);
         if (!m->draining || !move_away(r))
                 go_on(r, stuck);
 }
 
 /* True when it happened more than most times within AGAIN_US. */
-static bool too_often(struct relay *r, unsigned most)
+bool relay_too_often(struct relay_limit *l, unsigned most)
 {
         int64_t now = clock_mono_us();
-        if (!r->turned_out_us || now - r->turned_out_us > AGAIN_US) {
-                r->turned_out_us = now;
-                r->turned_out = 0;
-        }
-        return ++r->turned_out > most;
+        if (!l->since_us || now - l->since_us > AGAIN_US)
+                *l = (struct relay_limit){.since_us = now};
+        return ++l->times > most;
 }
 
 static void taken_over(struct relay *r)
@@ -317,13 +371,15 @@ static void taken_over(struct relay *r)
  * given up for lost; or ours has connected to another proxy, whose place is then not to be taken from it. */
 static void on_fenced(struct relay *r)
 {
-        if (too_often(r, FENCED_MAX)) {
+        if (relay_pair_swap_turned_out(r->pair, "fenced"))
+                return;
+        if (relay_too_often(&r->pair->turned_out, FENCED_MAX)) {
                 taken_over(r);
                 return;
         }
-        log_warn("session=%s stream=%s transcoder=%s msg=\"following the session to another transcoder\"", r->session,
-                 r->stream.stream, r->address);
-        r->active = false;
+        log_warn("session=%s stream=%s transcoder=%s msg=\"following the session to another transcoder\"", r->pair->session,
+                 r->pair->stream.stream, r->address);
+        r->pair->active = false;
         r->following = true;
         r->asking = true;
         relay_seek_next(r);
@@ -332,7 +388,9 @@ static void on_fenced(struct relay *r)
 /* The transcoder gave the session up, or another proxy has opened it there. */
 static void on_forgotten(struct relay *r)
 {
-        if (too_often(r, FORGOTTEN_MAX))
+        if (relay_pair_swap_turned_out(r->pair, "handle not known any more"))
+                return;
+        if (relay_too_often(&r->pair->turned_out, FORGOTTEN_MAX))
                 relay_refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Failed",
                        "the stream cannot be kept: published elsewhere, or of no use to the transcoder");
         else
@@ -341,9 +399,14 @@ static void on_forgotten(struct relay *r)
 
 static void on_media_status(struct relay *r, const struct media_reply *m)
 {
+        if (!relay_leads(r) && m->status && m->status != ERR_ORDER) {
+                lost(r, err_text(m->status));
+                return;
+        }
         switch (m->status) {
         case 0:
         case ERR_ORDER:
+                relay_pair_heard(r, m->generation);
                 on_taken(r, m);
                 break;
         case ERR_FENCED:
@@ -356,9 +419,9 @@ static void on_media_status(struct relay *r, const struct media_reply *m)
                 on_forgotten(r);
                 break;
         case ERR_CLOSED:
-                if (r->finish)
+                if (r->pair->finish)
                         relay_become_done(r);
-                else
+                else if (!relay_pair_swap_turned_out(r->pair, "session ended"))
                         open_anew(r, "session ended");
                 break;
         default:
@@ -382,7 +445,12 @@ static void on_answered(struct beat_member *m, int err, const struct media_reply
 {
         struct relay *r = relay_of(m);
         assert(r->state == RELAY_LIVE);
-        if (err == ERR_FULL) {
+        if (!relay_leads(r) && !relay_pair_wants_shadow(r->pair)) { /* since it was sent */
+                if (err)
+                        relay_pair_left(r);
+                else
+                        relay_leave(r);
+        } else if (err == ERR_FULL) {
                 on_busy(r);
         } else if (err) {
                 lost(r, err == ERR_CANCELED ? "it is gone" : err_text(err));
@@ -397,17 +465,17 @@ static const struct beat_ops beat_ops = {.fill = fill, .answered = on_answered};
 static void on_timer(uv_timer_t *timer)
 {
         struct relay *r = timer->data;
-        if (busy(r))
+        if (relay_busy(r))
                 return;
         if (r->state == RELAY_SEEKING)
                 relay_seek(r);
-        else if (r->state == RELAY_LIVE && r->finish &&
-                 (r->standby || r->cursor >= r->replay->tail || relay_finish_overdue(r)))
-                send_close(r);
+        else if (r->state == RELAY_LIVE && r->pair->finish && !is_to_lead(r) &&
+                 (r->standby || r->cursor >= r->pair->replay->tail || relay_finish_overdue(r)))
+                end_stream(r);
         else if (r->state == RELAY_LIVE)
                 send_batch(r);
         else if (r->state == RELAY_DONE)
-                r->events->done(r->arg); /* frees r */
+                relay_pair_on_done(r->pair); /* may free r */
 }
 
 /* Life ------------------------------------------------------------------------------------------------------------ */
@@ -422,41 +490,19 @@ void relays_close(struct relays *rs)
         beat_close(&rs->beat);
 }
 
-struct relay *relay_new(struct relays *rs, const struct relay_stream *stream, struct timeline *timeline,
-                        struct replay *replay, const struct relay_events *events, void *arg)
+struct relay *relay_new(struct relay_pair *p)
 {
         struct relay *r = mem_alloc(sizeof(*r));
-        r->all = rs;
-        r->stream = *stream;
-        r->timeline = timeline;
-        r->replay = replay;
-        r->events = events;
-        r->arg = arg;
-        uv_timer_init(rs->loop, &r->timer);
+        r->pair = p;
+        uv_timer_init(p->all->loop, &r->timer);
         r->timer.data = r;
         return r;
-}
-
-void relay_open(struct relay *r)
-{
-        assert(r->state == RELAY_NEW && !r->finish);
-        relay_seek_anew(r);
-}
-
-bool relay_opened(const struct relay *r)
-{
-        return r->state != RELAY_NEW;
-}
-
-int64_t relay_skew_us(const struct relay *r)
-{
-        return r->skew_us;
 }
 
 void relay_kick(struct relay *r)
 {
         r->fresh = true;
-        if (r->state == RELAY_LIVE && !r->standby && !busy(r) && !r->at.due && r->credit > 0)
+        if (r->state == RELAY_LIVE && !r->standby && !relay_busy(r) && !r->at.due && r->credit > 0)
                 become_due(r);
 }
 
@@ -470,35 +516,31 @@ void relay_poke(struct relay *r)
                 relay_wait(r, (unsigned)rand() % POKED_MS);
 }
 
-bool relay_uses(const struct relay *r, const struct rpc_client *c)
+static bool uses(const struct relay *r, const struct rpc_client *c)
 {
         return c && r->at.rpc == c;
 }
 
 void relay_lose(struct relay *r, const struct rpc_client *gone)
 {
-        if (!relay_uses(r, gone))
+        if (!uses(r, gone))
                 return;
-        if (busy(r)) {
+        if (relay_busy(r)) {
                 r->at.rpc = NULL; /* the answer, or that there is none, goes on from here */
                 if (r->call)
-                        r->all->link->cancel(r->call);
+                        r->pair->all->link->cancel(r->call);
                 else
-                        beat_cancel(&r->all->beat, &r->at);
+                        beat_cancel(&r->pair->all->beat, &r->at);
         } else if (r->state == RELAY_LIVE) {
                 lost(r, "it is gone");
         }
 }
 
-void relay_finish(struct relay *r, enum close_reason why)
+void relay_finish(struct relay *r)
 {
-        if (r->finish || r->state == RELAY_DONE)
-                return;
-        r->finish = why;
-        r->finish_by_us = clock_mono_us() + RELAY_FINISH_MS * US_PER_MS;
-        if (r->state == RELAY_NEW)
+        if (r->state == RELAY_IDLE)
                 relay_become_done(r);
-        else if (r->state == RELAY_LIVE && !busy(r))
+        else if (r->state == RELAY_LIVE && !relay_busy(r))
                 relay_wait(r, 0);
 }
 
@@ -509,7 +551,7 @@ static void on_timer_closed(uv_handle_t *h)
 
 void relay_free(struct relay *r)
 {
-        assert(r->state == RELAY_DONE && !busy(r));
-        beat_leave(&r->all->beat, &r->at);
+        assert(r->state == RELAY_DONE && !relay_busy(r));
+        beat_leave(&r->pair->all->beat, &r->at);
         uv_close((uv_handle_t *)&r->timer, on_timer_closed);
 }

@@ -1,19 +1,21 @@
-/* relay.h - one stream on its way to a transcoder: OPEN, MEDIA batch by batch, CLOSE (proto/media.h), and another
- * transcoder whenever one fails.
+/* relay.h - one way to a transcoder: OPEN, MEDIA batch by batch, CLOSE (proto/media.h), and another transcoder whenever
+ * one fails. A publication has one, which leads, or two (relay_pair.h). Of the one that leads:
  *
- *   NEW       relay_new()
- *   SEEKING   relay_open()     walks the ring for the one that has the stream, then for one that takes it; waits and
+ *   IDLE      relay_new()
+ *   SEEKING                    walks the ring for the one that has the stream, then for one that takes it; waits and
  *                              begins again when none does
  *   OPENING                    OPEN is under way
- *   LIVE      relay_kick()     frames are in the replay buffer. One batch is in flight, the next one gathers meanwhile
+ *   LIVE                       frames are in the replay buffer. One batch is in flight, the next one gathers meanwhile
  *             While another broadcaster of the stream is active it stands by: empty batches, and the buffer is trimmed
  *             to what that one has stored, so that this one goes on from there when it is told to
- *   CLOSING   relay_finish()   what is left has been sent, CLOSE is under way
- *   DONE                       events.done() was called; relay_free() is due
+ *   CLOSING                    what is left has been sent, CLOSE is under way
+ *   DONE                       relay_free() is due
  *
- * From LIVE any failure leads back to SEEKING, and OPEN on the next transcoder is followed by all that the buffer
- * holds. relay_finish() may be called in every state; done() comes later, never from
- * inside it: with the end of the call that is under way when RELAY_FINISH_MS are over.
+ * From LIVE any failure leads back to SEEKING, if there is no shadow to lead, and OPEN on the next transcoder is followed
+ * by all that the buffer holds. relay_finish() may be called in every state.
+ *
+ * A shadow is IDLE while there is no leader to go beside, and goes from LIVE or SEEKING back to IDLE when there is none
+ * any more; LEAVING is CLOSE_LEAVE under way. It is DONE when the publication ends.
  *
  * Calls and their answers go over struct relay_link, so that tests can be the transcoder. Loop thread only. */
 #ifndef INGESTD_RELAY_H
@@ -51,29 +53,5 @@ struct relays {
 };
 void relays_open(struct relays *rs);  /* the fields before beat are set */
 void relays_close(struct relays *rs); /* no relay is left */
-
-struct relay_events {
-        /* The transcoder will not have this stream: reason is an enum rtmp_close. The relay does nothing any more. */
-        void (*refused)(void *arg, int reason, const char *code, const char *text);
-        void (*done)(void *arg);
-};
-
-/* Strings are borrowed for the life of the relay, and filled in before relay_open(). */
-struct relay_stream {
-        const char *stream, *publisher, *encoder, *title;
-        uint8_t role; /* as the broadcaster asked: OPEN_PRIMARY, OPEN_BACKUP or OPEN_NOW */
-};
-
-struct relay *relay_new(struct relays *rs, const struct relay_stream *stream, struct timeline *timeline,
-                        struct replay *replay, const struct relay_events *events, void *arg);
-void relay_open(struct relay *r);
-bool relay_opened(const struct relay *r);
-int64_t relay_skew_us(const struct relay *r);  /* the wall clock that the stream's time is told by is so far ahead of ours */
-void relay_kick(struct relay *r);              /* there is a new frame in the buffer */
-void relay_poke(struct relay *r);              /* other transcoders may be there now */
-void relay_lose(struct relay *r, const struct rpc_client *gone); /* its connection is no longer ours to use */
-bool relay_uses(const struct relay *r, const struct rpc_client *c);
-void relay_finish(struct relay *r, enum close_reason why); /* idempotent; the first reason counts */
-void relay_free(struct relay *r);              /* DONE only */
 
 #endif

@@ -25,16 +25,28 @@ static bool was_tried(const struct relay *r, const char *address)
         return false;
 }
 
-static void note_tried(struct relay *r)
+void relay_note_tried(struct relay *r)
 {
         if (r->tried_count < RELAY_CANDIDATES && !was_tried(r, r->address))
                 memcpy(r->tried[r->tried_count++], r->address, sizeof(r->address));
 }
 
+/* The ring's walk; a shadow goes beside its leader, not to it. */
+static size_t candidates(const struct relay *r, struct relay_candidate found[RELAY_CANDIDATES])
+{
+        const struct relays *all = r->pair->all;
+        size_t n = all->link->walk(all->link_arg, r->pair->stream.stream, found, RELAY_CANDIDATES), kept = 0;
+        for (size_t i = 0; i < n; i++) {
+                if (relay_leads(r) || strcmp(found[i].address, r->pair->leader->address) != 0)
+                        found[kept++] = found[i];
+        }
+        return kept;
+}
+
 static bool choose(struct relay *r)
 {
         struct relay_candidate found[RELAY_CANDIDATES];
-        size_t n = r->all->link->walk(r->all->link_arg, r->stream.stream, found, RELAY_CANDIDATES);
+        size_t n = candidates(r, found);
         if (n == 1)
                 r->asking = false; /* whoever has it or not, there is no other */
         for (size_t i = 0; i < n; i++) {
@@ -57,13 +69,13 @@ static void wait_and_seek(struct relay *r)
         relay_set_state(r, RELAY_SEEKING);
         r->rounds++;
         r->tried_count = 0;
-        r->asking = !*r->session || r->standby;
+        r->asking = relay_leads(r) && (!*r->pair->session || r->standby);
         relay_wait(r, 1 + (unsigned)rand() % most);
 }
 
 void relay_seek_next(struct relay *r)
 {
-        note_tried(r);
+        relay_note_tried(r);
         r->at.rpc = NULL;
         relay_seek(r);
 }
@@ -81,38 +93,52 @@ void relay_seek_anew(struct relay *r)
 /* A session that has ended meanwhile is followed by one that begins with what is left in the buffer. */
 static int64_t epoch_to_offer(const struct relay *r)
 {
-        int64_t start = replay_start_us(r->replay);
-        return r->timeline->epoch_us + (start > 0 ? start - start % US_PER_MS : 0);
+        int64_t start = replay_start_us(r->pair->replay);
+        return r->pair->timeline->epoch_us + (start > 0 ? start - start % US_PER_MS : 0);
 }
 
 /* One that was active at the transcoder before has what it did not store: it is to be active at the next one too, in
  * whatever order the two broadcasters get there. What the broadcaster itself asked for is said once. */
 static enum open_role role_to_offer(const struct relay *r)
 {
-        if (r->stream.role == OPEN_BACKUP)
-                return r->active ? OPEN_BACKUP_NOW : OPEN_BACKUP;
-        bool asked = r->stream.role == OPEN_NOW && !*r->session;
-        return r->active || asked ? OPEN_NOW : OPEN_PRIMARY;
+        if (r->pair->stream.role == OPEN_BACKUP)
+                return r->pair->active ? OPEN_BACKUP_NOW : OPEN_BACKUP;
+        bool asked = r->pair->stream.role == OPEN_NOW && !*r->pair->session;
+        return r->pair->active || asked ? OPEN_NOW : OPEN_PRIMARY;
 }
 
 static unsigned conditions(const struct relay *r)
 {
-        bool stray = r->stray_us && clock_mono_us() - r->stray_us < RELAY_STRAY_US;
+        if (!relay_leads(r))
+                return OPEN_BESIDE;
+        bool stray = r->pair->stray_us && clock_mono_us() - r->pair->stray_us < RELAY_STRAY_US;
         return (r->asking ? OPEN_IF_HELD : 0) | (r->following && !stray ? OPEN_IF_FREE : 0);
+}
+
+/* The leader's session, as it is. */
+static void fill_beside(const struct relay_pair *p, struct open *m)
+{
+        m->epoch_us = p->timeline->epoch_us;
+        m->generation = p->generation;
+        memcpy(m->session, p->session, sizeof(m->session));
+        memcpy(m->node, p->claimer, sizeof(m->node));
 }
 
 static nng_msg *open_message(const struct relay *r)
 {
-        struct open m = {.epoch_us = r->offered_epoch_us, .wall_us = clock_wall_us() + r->skew_us,
+        struct open m = {.epoch_us = r->offered_epoch_us, .wall_us = clock_wall_us() + r->pair->skew_us,
                          .role = (uint8_t)role_to_offer(r), .when = (uint8_t)conditions(r),
-                         .generation = generations_get(&r->all->generations, r->stream.stream)};
-        snprintf(m.stream, sizeof(m.stream), "%s", r->stream.stream);
-        snprintf(m.publisher, sizeof(m.publisher), "%s", r->stream.publisher);
-        snprintf(m.encoder, sizeof(m.encoder), "%s", r->stream.encoder);
-        snprintf(m.title, sizeof(m.title), "%s", r->stream.title);
+                         .lockstep = r->pair->stream.redundancy > 1,
+                         .generation = generations_get(&r->pair->all->generations, r->pair->stream.stream)};
+        if (!relay_leads(r))
+                fill_beside(r->pair, &m);
+        snprintf(m.stream, sizeof(m.stream), "%s", r->pair->stream.stream);
+        snprintf(m.publisher, sizeof(m.publisher), "%s", r->pair->stream.publisher);
+        snprintf(m.encoder, sizeof(m.encoder), "%s", r->pair->stream.encoder);
+        snprintf(m.title, sizeof(m.title), "%s", r->pair->stream.title);
         for (int k = 0; k < TRACK_KINDS; k++) {
-                const struct buf *config = r->replay->config[k].bytes;
-                m.codecs[k] = r->replay->config[k].codec;
+                const struct buf *config = r->pair->replay->config[k].bytes;
+                m.codecs[k] = r->pair->replay->config[k].codec;
                 m.config[k].data = config ? config->data : NULL;
                 m.config[k].len = config ? (uint16_t)config->len : 0;
         }
@@ -123,15 +149,47 @@ static void send_open(struct relay *r)
 {
         relay_set_state(r, RELAY_OPENING);
         r->offered_epoch_us = epoch_to_offer(r);
-        r->opened_configs = r->replay->config_changes;
+        r->opened_configs = r->pair->replay->config_changes;
         relay_call(r, open_message(r), r->asking ? RELAY_ASK_MS : RELAY_OPEN_MS);
+}
+
+static void say_alone(struct relay_pair *p)
+{
+        if (!p->said_alone)
+                log_info("session=%s stream=%s transcoder=%s msg=\"there is no second transcoder for the stream\"", p->session,
+                         p->stream.stream, p->leader->address);
+        p->said_alone = true;
+}
+
+static void seek_shadow(struct relay *r)
+{
+        struct relay_candidate others[RELAY_CANDIDATES];
+        if (!relay_pair_wants_shadow(r->pair)) {
+                relay_pair_left(r);
+                return;
+        }
+        relay_set_state(r, RELAY_SEEKING);
+        if (choose(r)) {
+                send_open(r);
+                return;
+        }
+        bool alone = candidates(r, others) == 0;
+        if (alone || r->rounds > 0)
+                say_alone(r->pair);
+        wait_and_seek(r);
+        if (alone)
+                uv_timer_stop(&r->timer); /* until there are others: relay_poke() */
 }
 
 void relay_seek(struct relay *r)
 {
+        if (!relay_leads(r)) {
+                seek_shadow(r);
+                return;
+        }
         if (relay_finish_overdue(r)) {
                 log_warn("session=%s stream=%s frames=%" PRIu64 " msg=\"no transcoder took the end of the stream\"",
-                         relay_session(r), r->stream.stream, r->replay->tail - r->replay->head);
+                         relay_session(r), r->pair->stream.stream, r->pair->replay->tail - r->pair->replay->head);
                 relay_become_done(r);
                 return;
         }
@@ -153,41 +211,51 @@ void relay_seek(struct relay *r)
 /* Frames move to the epoch of the session. One that begins now has its first picture at 0. */
 static void adopt_epoch(struct relay *r, const struct open_reply *m)
 {
-        bool same = strcmp(r->session, m->session) == 0;
-        int64_t delta = r->timeline->epoch_us + m->skew_us - m->epoch_us;
-        r->skew_us += m->skew_us;
+        bool same = strcmp(r->pair->session, m->session) == 0;
+        int64_t delta = r->pair->timeline->epoch_us + m->skew_us - m->epoch_us;
+        r->pair->skew_us += m->skew_us;
         if (same) /* in media time nothing changes, whatever the clocks */
                 return;
-        if (m->epoch_us == r->offered_epoch_us + m->skew_us && r->replay->head < r->replay->tail)
-                delta = -replay_start_us(r->replay);
-        if (delta == 0 && m->epoch_us == r->timeline->epoch_us)
+        if (m->epoch_us == r->offered_epoch_us + m->skew_us && r->pair->replay->head < r->pair->replay->tail)
+                delta = -replay_start_us(r->pair->replay);
+        if (delta == 0 && m->epoch_us == r->pair->timeline->epoch_us)
                 return;
-        timeline_move(r->timeline, m->epoch_us, delta);
-        replay_move(r->replay, delta);
+        timeline_move(r->pair->timeline, m->epoch_us, delta);
+        replay_move(r->pair->replay, delta);
+}
+
+void relay_begin_at(struct relay *r, uint64_t handle)
+{
+        r->handle = handle;
+        r->busy_since_us = 0;
+        r->credit = BATCH_FRAMES_MAX;
+        r->at.takes_many = false;
+        r->draining = false;
+        r->said_shadow = !relay_leads(r);
+        r->cursor = r->wire_zero = r->pair->replay->head;
 }
 
 static void adopt(struct relay *r, const struct open_reply *m)
 {
         adopt_epoch(r, m);
-        bool again = *r->session;
-        memcpy(r->session, m->session, sizeof(r->session));
-        generations_note(&r->all->generations, r->stream.stream, m->generation);
-        r->handle = m->handle;
+        bool again = *r->pair->session;
+        memcpy(r->pair->session, m->session, sizeof(r->pair->session));
+        generations_note(&r->pair->all->generations, r->pair->stream.stream, m->generation);
+        r->pair->generation = m->generation;
+        memcpy(r->pair->claimer, m->node, sizeof(r->pair->claimer));
+        memcpy(r->node, m->node, sizeof(r->node));
+        relay_begin_at(r, m->handle);
         r->tried_count = 0;
         r->rounds = 0;
         r->asking = r->following = false;
-        r->busy_since_us = 0;
-        r->credit = BATCH_FRAMES_MAX;
-        r->at.takes_many = false;
-        r->cursor = r->wire_zero = r->replay->head;
-        uint64_t again_frames = !m->standby && r->sent > r->cursor ? r->sent - r->cursor : 0;
+        uint64_t again_frames = !m->standby && r->pair->sent > r->cursor ? r->pair->sent - r->cursor : 0;
         stats_add(STAT_OPENS, 1);
         stats_add(STAT_REPLAYED_FRAMES, (int64_t)again_frames);
         log_info("session=%s stream=%s transcoder=%s generation=%u role=%s replayed_frames=%" PRIu64 " msg=\"%s\"",
-                 r->session, r->stream.stream, r->address, m->generation, m->standby ? "standby" : "active",
+                 r->pair->session, r->pair->stream.stream, r->address, m->generation, m->standby ? "standby" : "active",
                  again_frames, again ? "opened again" : "opened");
         relay_set_standby(r, m->standby);
-        if (r->opened_configs != r->replay->config_changes)
+        if (r->opened_configs != r->pair->replay->config_changes)
                 relay_seek_anew(r); /* the buffer ran over meanwhile, and begins with another configuration now */
         else
                 relay_become_live(r);
@@ -196,7 +264,7 @@ static void adopt(struct relay *r, const struct open_reply *m)
 static void say_refused(const struct relay *r, const struct open_reply *m)
 {
         char quoted[192];
-        log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\" why=%s", r->stream.stream, r->address,
+        log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\" why=%s", r->pair->stream.stream, r->address,
                  err_text(m->status), log_quote(quoted, sizeof(quoted), m->text));
 }
 
@@ -214,7 +282,7 @@ static void on_refusal(struct relay *r, const struct open_reply *m)
 {
         const char *text = *m->text ? m->text : err_text(m->status);
         say_refused(r, m);
-        if (m->status == ERR_NOT_YET && r->finish)
+        if (m->status == ERR_NOT_YET && r->pair->finish)
                 relay_become_done(r); /* CLOSE got through, its answer did not */
         else if (m->status == ERR_NOT_YET) /* it stores the end of the session before; another would go on with it */
                 wait_and_seek(r);
@@ -228,11 +296,19 @@ static void on_refusal(struct relay *r, const struct open_reply *m)
                 relay_seek_next(r);
 }
 
+/* A shadow is nothing that the broadcaster asked for, and is sought for as long as there is none. */
+static void on_shadow_refused(struct relay *r, int err, const char *text)
+{
+        log_debug("stream=%s transcoder=%s error=\"%s\" msg=\"not opened beside the leader\" why=\"%s\"",
+                  r->pair->stream.stream, r->address, err_text(err), text);
+        relay_seek_next(r);
+}
+
 static void on_failure(struct relay *r, int err)
 {
-        log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\"", r->stream.stream, r->address, err_text(err));
+        log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\"", r->pair->stream.stream, r->address, err_text(err));
         if (!r->asking)
-                r->stray_us = clock_mono_us();
+                r->pair->stray_us = clock_mono_us();
         relay_seek_next(r);
 }
 
@@ -240,11 +316,17 @@ void relay_on_opened(struct relay *r, int err, nng_msg *reply)
 {
         struct reader reader;
         struct open_reply m;
-        if (err) {
+        if (err && relay_leads(r)) {
                 on_failure(r, err);
+        } else if (err) {
+                on_shadow_refused(r, err, "no answer");
         } else if (message_open(&reader, reply) != MSG_OPEN_REPLY || open_reply_decode(&reader, &m)) {
-                r->all->link->drop(r->at.rpc, "malformed answer to OPEN");
+                r->pair->all->link->drop(r->at.rpc, "malformed answer to OPEN");
                 relay_seek_next(r);
+        } else if (!relay_leads(r) && m.status) {
+                on_shadow_refused(r, m.status, "it refuses");
+        } else if (!relay_leads(r)) {
+                relay_pair_on_opened(r, &m);
         } else if (m.status && m.status != ERR_CONFLICT && r->asking) {
                 on_asked(r, &m);
         } else if (m.status) {

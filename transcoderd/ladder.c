@@ -11,13 +11,12 @@
  * A list left out is empty: without video rungs a stream's pictures are not encoded. Not both may be empty. */
 #include "transcoderd/ladder.h"
 
-#include <fnmatch.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/err.h"
+#include "common/pattern.h"
 
 #define HEIGHT_MIN 64
 #define HEIGHT_MAX 4320
@@ -221,24 +220,12 @@ int ladder_check(const void *json_field, char *why, size_t why_cap)
         return 0;
 }
 
-static bool fits(const json_t *entry, const char *stream)
-{
-        const char *pattern = json_string_value(json_object_get(entry, "match"));
-        return !pattern || fnmatch(pattern, stream, 0) == 0;
-}
-
 void ladder_for_stream(struct ladder *out, const json_t *config, const char *stream)
 {
         struct judge j = {.why_cap = 0};
-        *out = default_ladder;
-        for (size_t i = 0; config && i < json_array_size(config); i++) {
-                const json_t *entry = json_array_get(config, i);
-                if (fits(entry, stream)) {
-                        if (read_entry(&j, entry, (int)i, out) != 0)
-                                *out = default_ladder;
-                        return;
-                }
-        }
+        const json_t *entry = pattern_first(config, stream);
+        if (!entry || read_entry(&j, entry, 0, out) != 0)
+                *out = default_ladder;
 }
 
 void ladder_limit(struct ladder *l, int source_height)

@@ -47,11 +47,13 @@ static void test_begins_with_the_last_keyframe_that_is_stored(void **state)
         (void)state;
         struct replay r;
         replay_init(&r, 100 << 20);
+        struct replay_reader only = {0};
+        replay_attach(&r, &only);
         push_seconds(&r, 0, 10, 50, 1000); /* a keyframe every 2 s */
-        replay_trim(&r, 5900 * MS, r.tail);
+        replay_trim(&r, &only, 5900 * MS, r.tail);
         assert_true(first_picture_is_key(&r));
         assert_int_equal(replay_start_us(&r), 4000 * MS);
-        replay_trim(&r, 6000 * MS, r.tail);
+        replay_trim(&r, &only, 6000 * MS, r.tail);
         assert_int_equal(replay_start_us(&r), 6000 * MS);
         replay_fini(&r);
 }
@@ -61,15 +63,17 @@ static void test_sound_that_is_not_stored_stays_though_it_came_before_the_keyfra
         (void)state;
         struct replay r;
         replay_init(&r, 100 << 20);
+        struct replay_reader only = {0};
+        replay_attach(&r, &only);
         push(&r, TRACK_VIDEO, FRAME_KEY, 0, 0, 10);
         push(&r, TRACK_AUDIO, FRAME_KEY, 2100 * MS, 0, 10); /* interleaved early */
         push(&r, TRACK_VIDEO, FRAME_KEY, 2000 * MS, 0, 10);
         push(&r, TRACK_VIDEO, 0, 2040 * MS, 0, 10);
-        replay_trim(&r, 2050 * MS, r.tail);
+        replay_trim(&r, &only, 2050 * MS, r.tail);
         assert_int_equal(r.tail - r.head, 3);
         assert_int_equal(replay_at(&r, r.head)->track, TRACK_AUDIO);
         assert_true(first_picture_is_key(&r));
-        replay_trim(&r, 3000 * MS, r.tail);
+        replay_trim(&r, &only, 3000 * MS, r.tail);
         assert_int_equal(r.tail - r.head, 2);
         replay_fini(&r);
         assert_int_equal(r.bytes, 0);
@@ -80,11 +84,13 @@ static void test_a_keyframe_counts_by_when_it_is_shown(void **state)
         (void)state;
         struct replay r;
         replay_init(&r, 100 << 20);
+        struct replay_reader only = {0};
+        replay_attach(&r, &only);
         push(&r, TRACK_VIDEO, FRAME_KEY, 0, 80 * MS, 10);
         push(&r, TRACK_VIDEO, FRAME_KEY, 1000 * MS, 80 * MS, 10); /* pictures shown before it come after it */
-        replay_trim(&r, 1050 * MS, r.tail);
+        replay_trim(&r, &only, 1050 * MS, r.tail);
         assert_int_equal(r.head, 0);
-        replay_trim(&r, 1080 * MS, r.tail);
+        replay_trim(&r, &only, 1080 * MS, r.tail);
         assert_int_equal(r.head, 1);
         replay_fini(&r);
 }
@@ -94,9 +100,11 @@ static void test_sound_alone_keeps_what_its_decoder_needs(void **state)
         (void)state;
         struct replay r;
         replay_init(&r, 100 << 20);
+        struct replay_reader only = {0};
+        replay_attach(&r, &only);
         for (int ms = 0; ms < 10000; ms += 20)
                 push(&r, TRACK_AUDIO, FRAME_KEY, ms * MS, 0, 100);
-        replay_trim(&r, 9000 * MS, r.tail);
+        replay_trim(&r, &only, 9000 * MS, r.tail);
         assert_in_range(replay_start_us(&r), 8700 * MS, 8990 * MS);
         replay_fini(&r);
 }
@@ -106,10 +114,12 @@ static void test_frames_nobody_took_stay_whatever_is_said_to_be_stored(void **st
         (void)state;
         struct replay r;
         replay_init(&r, 100 << 20);
+        struct replay_reader only = {0};
+        replay_attach(&r, &only);
         push_seconds(&r, 0, 10, 25, 1000);
-        replay_trim(&r, INT64_MAX / 2, 10);
+        replay_trim(&r, &only, INT64_MAX / 2, 10);
         assert_int_equal(r.head, 10);
-        replay_trim(&r, INT64_MIN / 2, 10);
+        replay_trim(&r, &only, INT64_MIN / 2, 10);
         assert_int_equal(r.head, 10);
         replay_fini(&r);
 }
@@ -135,11 +145,13 @@ static void test_a_single_group_of_pictures_larger_than_all_stays_within_the_lim
         (void)state;
         struct replay r;
         replay_init(&r, 1 << 20);
+        struct replay_reader only = {0};
+        replay_attach(&r, &only);
         push_seconds(&r, 0, 60, 1000000, 10000);
         assert_true(r.bytes <= 1 << 20);
         assert_true(r.tail - r.head > 10);
         push_seconds(&r, 60, 61, 25, 10000);
-        replay_trim(&r, 60500 * MS, r.tail); /* and a keyframe mends it */
+        replay_trim(&r, &only, 60500 * MS, r.tail); /* and a keyframe mends it */
         assert_true(first_picture_is_key(&r));
         replay_fini(&r);
 }
@@ -173,6 +185,8 @@ static void test_configuration_is_the_one_in_force_at_the_head(void **state)
         (void)state;
         struct replay r;
         replay_init(&r, 100 << 20);
+        struct replay_reader only = {0};
+        replay_attach(&r, &only);
         struct buf *one = buf_copy("one", 3), *two = buf_copy("two", 3);
         replay_config(&r, TRACK_VIDEO, CODEC_H264, one);
         push_seconds(&r, 0, 4, 50, 100);
@@ -180,11 +194,11 @@ static void test_configuration_is_the_one_in_force_at_the_head(void **state)
                                      .dts_us = 3999 * MS, .bytes = two};
         replay_push(&r, &change);
         push_seconds(&r, 4, 8, 50, 100);
-        replay_trim(&r, 3000 * MS, r.tail);
+        replay_trim(&r, &only, 3000 * MS, r.tail);
         assert_ptr_equal(r.config[TRACK_VIDEO].bytes, one);
         assert_int_equal(r.config[TRACK_AUDIO].codec, CODEC_NONE);
         unsigned changes = r.config_changes;
-        replay_trim(&r, 5000 * MS, r.tail);
+        replay_trim(&r, &only, 5000 * MS, r.tail);
         assert_ptr_equal(r.config[TRACK_VIDEO].bytes, two);
         assert_int_not_equal(r.config_changes, changes);
         buf_unref(&one);

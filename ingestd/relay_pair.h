@@ -1,0 +1,49 @@
+/* relay_pair.h - a publication's way to its transcoders: one, which leads, and with redundancy a second one beside it.
+ *
+ *   relay_pair_new()
+ *   relay_pair_open()     the leader seeks a transcoder (relay.h) and opens the stream there
+ *   relay_pair_kick()     frames are in the replay buffer; each relay sends them on by its own cursor
+ *   relay_pair_finish()   what is left has been sent, and the transcoders are told. done() comes later, never from
+ *                         inside it: with the end of the calls that are under way when RELAY_FINISH_MS are over
+ *   relay_pair_free()     after done()
+ *
+ * The shadow has another transcoder encode the leader's session (OPEN_BESIDE) for as long as the leader is live and
+ * active. What becomes of it is nothing to the publication: it is sought anew until there is one. When the leader loses
+ * its transcoder the two swap roles: the shadow goes on with the session, from its own next frame on, by telling its
+ * transcoder that it leads; the other one seeks a transcoder beside it. So nothing is opened and nothing replayed.
+ * When there is no live shadow the leader seeks its next transcoder as it would alone.
+ *
+ * Session, epoch, clock and generation are the pair's: a swap changes none of them. Loop thread only. */
+#ifndef INGESTD_RELAY_PAIR_H
+#define INGESTD_RELAY_PAIR_H
+
+#include "ingestd/relay.h"
+
+struct relay_pair;
+
+struct relay_events {
+        /* The transcoder will not have this stream: reason is an enum rtmp_close. The relays do nothing any more. */
+        void (*refused)(void *arg, int reason, const char *code, const char *text);
+        void (*done)(void *arg);
+};
+
+/* Strings are borrowed for the life of the pair, and filled in before relay_pair_open(). */
+struct relay_stream {
+        const char *stream, *publisher, *encoder, *title;
+        uint8_t role;        /* as the broadcaster asked: OPEN_PRIMARY, OPEN_BACKUP or OPEN_NOW */
+        unsigned redundancy; /* transcoders that encode it: 1 or 2 */
+};
+
+struct relay_pair *relay_pair_new(struct relays *rs, const struct relay_stream *stream, struct timeline *timeline,
+                                  struct replay *replay, const struct relay_events *events, void *arg);
+void relay_pair_open(struct relay_pair *p);
+bool relay_pair_opened(const struct relay_pair *p);
+int64_t relay_pair_skew_us(const struct relay_pair *p); /* the wall clock that the stream's time is told by is so far ahead of
+                                                           ours */
+void relay_pair_kick(struct relay_pair *p);             /* there is a new frame in the buffer */
+void relay_pair_poke(struct relay_pair *p);             /* other transcoders may be there now */
+void relay_pair_lose(struct relay_pair *p, const struct rpc_client *gone); /* its connection is no longer ours to use */
+void relay_pair_finish(struct relay_pair *p, enum close_reason why);       /* idempotent; the first reason counts */
+void relay_pair_free(struct relay_pair *p);
+
+#endif
