@@ -4,7 +4,7 @@ ingestd_SRCS := ingestd/amf0.c ingestd/beat.c ingestd/flv.c ingestd/generations.
                 ingestd/rtmp_handshake.c ingestd/rtmp_name.c ingestd/rtmp_server.c ingestd/rtmp_session.c \
                 ingestd/stats.c ingestd/timeline.c
 ingestd_PKGS := libuv jansson libcrypto
-ingestd_UNIT := amf0 flv generations publication redundancy replay rtmp_chunk rtmp_handshake rtmp_name rtmp_session timeline
+ingestd_UNIT := amf0 flv generations publication redundancy relay_pair replay rtmp_chunk rtmp_handshake rtmp_name rtmp_session timeline
 ingestd_FUZZ := amf0 flv rtmp_chunk rtmp_session
 # fake_transcoder: takes what ingestd relays and counts it. rtmp_load: many publishers in one process.
 # rtmp_floor: what merely reading those publishers' sockets costs. The last two: tests/bench/ingest.py

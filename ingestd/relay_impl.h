@@ -25,6 +25,7 @@ struct relay {
         bool asking;             /* for the one that has the stream, before any is told to begin it */
         bool following;          /* the one that has it now, since ours was fenced */
         unsigned opened_configs; /* replay->config_changes that OPEN carried */
+        uint32_t beside;         /* the generation that OPEN_BESIDE carried */
         int64_t offered_epoch_us;
 
         uint64_t handle;

@@ -137,7 +137,7 @@ void relay_pair_on_opened(struct relay *r, const struct open_reply *m)
                 relay_leave(r);
                 return;
         }
-        if (!relay_pair_wants_shadow(p) || r->opened_configs != p->replay->config_changes) {
+        if (!relay_pair_wants_shadow(p) || r->beside != p->generation || r->opened_configs != p->replay->config_changes) {
                 relay_leave(r);
                 return;
         }

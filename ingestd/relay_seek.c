@@ -150,6 +150,7 @@ static void send_open(struct relay *r)
         relay_set_state(r, RELAY_OPENING);
         r->offered_epoch_us = epoch_to_offer(r);
         r->opened_configs = r->pair->replay->config_changes;
+        r->beside = r->pair->generation;
         relay_call(r, open_message(r), r->asking ? RELAY_ASK_MS : RELAY_OPEN_MS);
 }
 

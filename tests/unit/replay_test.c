@@ -218,6 +218,125 @@ static void test_all_times_move(void **state)
         replay_fini(&r);
 }
 
+/* Two readers ------------------------------------------------------------------------------------------------------ */
+
+static void test_what_either_reader_has_not_taken_or_not_stored_stays(void **state)
+{
+        (void)state;
+        struct replay r;
+        struct replay_reader a = {0}, b = {0};
+        replay_init(&r, 100 << 20);
+        push_seconds(&r, 0, 10, 25, 1000);
+        replay_attach(&r, &a);
+        replay_attach(&r, &b);
+        replay_trim(&r, &a, 9500 * MS, r.tail);
+        assert_int_equal(r.head, 0); /* the other one has said nothing yet */
+        replay_trim(&r, &b, 3500 * MS, r.tail);
+        assert_int_equal(replay_start_us(&r), 3000 * MS);
+        replay_trim(&r, &b, 9500 * MS, 400); /* it is stored, by the first; the second has not had it */
+        assert_int_equal(r.head, 400);
+        assert_false(a.behind || b.behind);
+        replay_trim(&r, &b, 9500 * MS, r.tail);
+        assert_int_equal(replay_start_us(&r), 9000 * MS);
+        replay_fini(&r);
+}
+
+static void test_numbers_stay_as_they_are_for_the_reader_that_is_behind(void **state)
+{
+        (void)state;
+        struct replay r;
+        struct replay_reader a = {0}, b = {0};
+        replay_init(&r, 100 << 20);
+        replay_attach(&r, &a);
+        replay_attach(&r, &b);
+        push(&r, TRACK_VIDEO, FRAME_KEY, 0, 0, 10);
+        push(&r, TRACK_AUDIO, FRAME_KEY, 2100 * MS, 0, 11); /* stays, and would move up */
+        push(&r, TRACK_VIDEO, 0, 40 * MS, 0, 12);
+        push(&r, TRACK_VIDEO, FRAME_KEY, 2000 * MS, 0, 13);
+        replay_trim(&r, &b, 0, 2);
+        replay_trim(&r, &a, 2050 * MS, r.tail);
+        assert_int_equal(replay_at(&r, 2)->bytes->len, 12);
+        replay_trim(&r, &b, 2050 * MS, r.tail);
+        assert_int_equal(replay_at(&r, 2)->bytes->len, 11);
+        replay_fini(&r);
+}
+
+static void test_a_reader_that_is_gone_holds_nothing_back(void **state)
+{
+        (void)state;
+        struct replay r;
+        struct replay_reader a = {0}, b = {0};
+        replay_init(&r, 100 << 20);
+        push_seconds(&r, 0, 10, 25, 1000);
+        replay_attach(&r, &a);
+        replay_attach(&r, &b);
+        replay_detach(&r, &b);
+        replay_detach(&r, &b);
+        replay_trim(&r, &a, 9500 * MS, r.tail);
+        assert_int_equal(replay_start_us(&r), 9000 * MS);
+        replay_attach(&r, &b); /* begins with what is left */
+        assert_int_equal(b.taken, r.head);
+        replay_fini(&r);
+}
+
+static void test_over_the_limit_the_slower_reader_is_left_and_no_frame_is_lost(void **state)
+{
+        (void)state;
+        for (int slower = 0; slower < 2; slower++) {
+                struct replay r;
+                struct replay_reader reader[2] = {{0}, {0}};
+                replay_init(&r, 1 << 20);
+                replay_attach(&r, &reader[0]);
+                replay_attach(&r, &reader[1]);
+                for (int s = 0; s < 60; s++) { /* about 4 s fit */
+                        push_seconds(&r, s, s + 1, 25, 10000);
+                        replay_trim(&r, &reader[!slower], s * 1000 * MS, r.tail);
+                }
+                assert_int_equal(r.lost, 0);
+                assert_true(reader[slower].behind);
+                assert_false(reader[!slower].behind);
+                assert_int_equal(replay_start_us(&r), 59000 * MS); /* nor does it hold anything back from then on */
+                replay_fini(&r);
+        }
+}
+
+static void test_numbers_that_change_over_the_limit_are_the_slower_readers_loss(void **state)
+{
+        (void)state;
+        struct replay r;
+        struct replay_reader a = {0}, b = {0};
+        replay_init(&r, 10000);
+        replay_attach(&r, &a);
+        replay_attach(&r, &b);
+        push(&r, TRACK_VIDEO, FRAME_KEY, 0, 0, 4000);
+        push(&r, TRACK_VIDEO, 0, 40 * MS, 0, 10);
+        push(&r, TRACK_AUDIO, FRAME_KEY, 2100 * MS, 0, 11); /* moves up to 3 */
+        push(&r, TRACK_VIDEO, 0, 80 * MS, 0, 12);
+        push(&r, TRACK_VIDEO, FRAME_KEY, 2000 * MS, 0, 4000);
+        replay_trim(&r, &b, 0, 3);
+        replay_trim(&r, &a, 2050 * MS, r.tail);
+        push(&r, TRACK_VIDEO, 0, 2040 * MS, 0, 2000);
+        assert_int_equal(r.head, 3); /* b had taken this number, but not that frame */
+        assert_true(b.behind);
+        assert_int_equal(r.lost, 0);
+        replay_fini(&r);
+}
+
+static void test_frames_that_neither_has_stored_are_lost_over_the_limit_as_with_one_reader(void **state)
+{
+        (void)state;
+        struct replay r;
+        struct replay_reader a = {0}, b = {0};
+        replay_init(&r, 1 << 20);
+        replay_attach(&r, &a);
+        replay_attach(&r, &b);
+        push_seconds(&r, 0, 60, 25, 10000);
+        assert_true(r.lost > 0);
+        assert_true(r.bytes <= 1 << 20);
+        assert_int_equal(r.lost, r.head);
+        replay_fini(&r);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -232,6 +351,12 @@ int main(void)
                 cmocka_unit_test(test_a_frame_larger_than_the_limit_is_all_there_is),
                 cmocka_unit_test(test_configuration_is_the_one_in_force_at_the_head),
                 cmocka_unit_test(test_all_times_move),
+                cmocka_unit_test(test_what_either_reader_has_not_taken_or_not_stored_stays),
+                cmocka_unit_test(test_numbers_stay_as_they_are_for_the_reader_that_is_behind),
+                cmocka_unit_test(test_a_reader_that_is_gone_holds_nothing_back),
+                cmocka_unit_test(test_over_the_limit_the_slower_reader_is_left_and_no_frame_is_lost),
+                cmocka_unit_test(test_numbers_that_change_over_the_limit_are_the_slower_readers_loss),
+                cmocka_unit_test(test_frames_that_neither_has_stored_are_lost_over_the_limit_as_with_one_reader),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
