@@ -1,5 +1,5 @@
-/* The configuration key `redundancy` is an array. The first entry whose `match` (a shell pattern; left out: every stream)
- * fits the stream's id decides; if none does, or the array is empty, it is 1.
+/* The configuration key `redundancy` is an array. The first entry whose `match` (a shell pattern; left out: every
+ * stream) fits the stream's id decides; if none does, or the array is empty, it is 1.
  *
  *     [{"match": "sports-*", "transcoders": 2}]
  *
@@ -32,10 +32,11 @@ static int check_entry(const json_t *entry, size_t i, char *why, size_t why_cap)
         json_t *value;
         if (!json_is_object(entry))
                 return refuse(why, why_cap, "entry %zu: is not an object", i);
-        json_object_foreach((json_t *)entry, key, value) {
+        json_object_foreach((json_t *)entry, key, value)
+        {
                 if (strcmp(key, "match") != 0 && strcmp(key, "transcoders") != 0)
-                        return refuse(why, why_cap, "entry %zu: unknown key \"%.64s\", allowed are match|transcoders", i,
-                                      key);
+                        return refuse(why, why_cap, "entry %zu: unknown key \"%.64s\", allowed are match|transcoders",
+                                      i, key);
         }
         const json_t *match = json_object_get(entry, "match"), *n = json_object_get(entry, "transcoders");
         if (match && !json_is_string(match))

@@ -1,4 +1,5 @@
-/* A stream's media on its way to the transcoder that has it, and the life of the relay. Finding one is relay_seek.c's. */
+/* A stream's media on its way to the transcoder that has it, and the life of the relay. Finding one is relay_seek.c's.
+ */
 #include <assert.h>
 #include <inttypes.h>
 #include <stddef.h>
@@ -13,9 +14,9 @@
 #include "ingestd/rtmp_close.h"
 #include "ingestd/stats.h"
 
-#define NO_CREDIT_MS 20        /* until a transcoder that took nothing is asked again */
-#define BUSY_MAX_US 2000000    /* a transcoder may be too busy to answer for so long */
-#define AGAIN_US 10000000 /* what happens more often than its limit within this time will not get better */
+#define NO_CREDIT_MS 20     /* until a transcoder that took nothing is asked again */
+#define BUSY_MAX_US 2000000 /* a transcoder may be too busy to answer for so long */
+#define AGAIN_US 10000000   /* what happens more often than its limit within this time will not get better */
 #define FENCED_MAX 3
 #define FORGOTTEN_MAX 2
 #define MOVE_AGAIN_US 10000000
@@ -117,6 +118,7 @@ void relay_call(struct relay *r, nng_msg *request, unsigned timeout_ms)
 void relay_become_live(struct relay *r)
 {
         relay_set_state(r, RELAY_LIVE);
+        r->live_us = clock_mono_us();
         send_batch(r);
 }
 
@@ -159,8 +161,8 @@ static void lost(struct relay *r, const char *why)
                 relay_pair_lost_shadow(r, why);
                 return;
         }
-        log_warn("session=%s stream=%s transcoder=%s msg=\"transcoder lost\" why=\"%s\"", r->pair->session, r->pair->stream.stream,
-                 r->address, why);
+        log_warn("session=%s stream=%s transcoder=%s msg=\"transcoder lost\" why=\"%s\"", r->pair->session,
+                 r->pair->stream.stream, r->address, why);
         stats_add(STAT_FAILOVERS, 1);
         if (!relay_pair_swap(r->pair, why, false))
                 leave(r);
@@ -196,8 +198,11 @@ static bool fill(struct beat_member *m, struct media *part, struct frame *room, 
                 relay_wait(r, 0);
                 return false;
         }
-        *part = (struct media){.handle = r->handle, .first_seq = r->cursor - r->wire_zero, .fresh = r->fresh,
-                               .shadow = !relay_leads(r), .frames = room};
+        *part = (struct media){.handle = r->handle,
+                               .first_seq = r->cursor - r->wire_zero,
+                               .fresh = r->fresh,
+                               .shadow = !relay_leads(r),
+                               .frames = room};
         r->fresh = false;
         r->said_shadow = part->shadow;
         if (r->credit < most)
@@ -288,16 +293,16 @@ static bool move_away(struct relay *r)
                 return false;
         r->moved_us = now;
         stats_add(STAT_MOVES, 1);
-        log_info("session=%s stream=%s transcoder=%s msg=\"moving away, it drains\"", r->pair->session, r->pair->stream.stream,
-                 r->address);
+        log_info("session=%s stream=%s transcoder=%s msg=\"moving away, it drains\"", r->pair->session,
+                 r->pair->stream.stream, r->address);
         leave(r);
         return true;
 }
 
 static void open_anew(struct relay *r, const char *why)
 {
-        log_warn("session=%s stream=%s transcoder=%s msg=\"opening again\" why=\"%s\"", r->pair->session, r->pair->stream.stream,
-                 r->address, why);
+        log_warn("session=%s stream=%s transcoder=%s msg=\"opening again\" why=\"%s\"", r->pair->session,
+                 r->pair->stream.stream, r->address, why);
         relay_seek_anew(r);
 }
 
@@ -311,8 +316,8 @@ static void on_stood_by(struct relay *r, const struct media_reply *m)
         r->credit = m->credit;
         r->at.takes_many = m->takes_many;
         if (r->standby != (bool)m->standby)
-                log_info("session=%s stream=%s transcoder=%s frames=%" PRIu64 " msg=\"%s\"", r->pair->session, r->pair->stream.stream,
-                         r->address, r->pair->replay->tail - r->pair->replay->head,
+                log_info("session=%s stream=%s transcoder=%s frames=%" PRIu64 " msg=\"%s\"", r->pair->session,
+                         r->pair->stream.stream, r->address, r->pair->replay->tail - r->pair->replay->head,
                          m->standby ? "stands by: another broadcaster is active" : "active now");
         relay_set_standby(r, m->standby);
         if (promoted && r->opened_configs != r->pair->replay->config_changes)
@@ -377,8 +382,8 @@ static void on_fenced(struct relay *r)
                 taken_over(r);
                 return;
         }
-        log_warn("session=%s stream=%s transcoder=%s msg=\"following the session to another transcoder\"", r->pair->session,
-                 r->pair->stream.stream, r->address);
+        log_warn("session=%s stream=%s transcoder=%s msg=\"following the session to another transcoder\"",
+                 r->pair->session, r->pair->stream.stream, r->address);
         r->pair->active = false;
         r->following = true;
         r->asking = true;
@@ -392,7 +397,7 @@ static void on_forgotten(struct relay *r)
                 return;
         if (relay_too_often(&r->pair->turned_out, FORGOTTEN_MAX))
                 relay_refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Failed",
-                       "the stream cannot be kept: published elsewhere, or of no use to the transcoder");
+                             "the stream cannot be kept: published elsewhere, or of no use to the transcoder");
         else
                 open_anew(r, "handle not known any more");
 }

@@ -11,8 +11,8 @@
  *   CLOSING                    what is left has been sent, CLOSE is under way
  *   DONE                       relay_free() is due
  *
- * From LIVE any failure leads back to SEEKING, if there is no shadow to lead, and OPEN on the next transcoder is followed
- * by all that the buffer holds. relay_finish() may be called in every state.
+ * From LIVE any failure leads back to SEEKING, if there is no shadow to lead, and OPEN on the next transcoder is
+ * followed by all that the buffer holds. relay_finish() may be called in every state.
  *
  * A shadow is IDLE while there is no leader to go beside, and goes from LIVE or SEEKING back to IDLE when there is none
  * any more; LEAVING is CLOSE_LEAVE under way. It is DONE when the publication ends.
@@ -30,12 +30,13 @@
 #include "ingestd/replay.h"
 #include "ingestd/timeline.h"
 
-#define RELAY_CLOSE_MS 2000     /* deadline of CLOSE; that of MEDIA is in beat.h */
-#define RELAY_OPEN_MS 3000      /* of OPEN: the transcoder asks its origins meanwhile */
-#define RELAY_ASK_MS 500        /* of OPEN_IF_HELD */
-#define RELAY_KEEPALIVE_MS 500  /* an empty batch when there is nothing to send */
-#define RELAY_STANDBY_MS 200    /* likewise while another broadcaster is active: as late as it hears that it is to go on */
-#define RELAY_FOLLOW_MS 500     /* after the loss of a transcoder, the active broadcaster's time to find the next one */
+#define RELAY_CLOSE_MS 2000    /* deadline of CLOSE; that of MEDIA is in beat.h */
+#define RELAY_OPEN_MS 3000     /* of OPEN: the transcoder asks its origins meanwhile */
+#define RELAY_ASK_MS 500       /* of OPEN_IF_HELD */
+#define RELAY_KEEPALIVE_MS 500 /* an empty batch when there is nothing to send */
+#define RELAY_STANDBY_MS 200 /* likewise while another broadcaster is active: as late as it hears that it is to go on  \
+                              */
+#define RELAY_FOLLOW_MS 500  /* after the loss of a transcoder, the active broadcaster's time to find the next one */
 #define RELAY_FINISH_MS 5000
 #define RELAY_STRAY_US 30000000 /* so long an OPEN that was not answered may still be taken */
 #define RELAY_CANDIDATES 16     /* transcoders that are tried before waiting */

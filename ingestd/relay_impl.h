@@ -21,7 +21,7 @@ struct relay {
         /* seeking */
         char tried[RELAY_CANDIDATES][64];
         unsigned tried_count;
-        unsigned rounds;         /* over all transcoders, in vain */
+        unsigned rounds;         /* over all transcoders, in vain; of a shadow also those that were live for a moment */
         bool asking;             /* for the one that has the stream, before any is told to begin it */
         bool following;          /* the one that has it now, since ours was fenced */
         unsigned opened_configs; /* replay->config_changes that OPEN carried */
@@ -38,6 +38,7 @@ struct relay {
         uint64_t wire_zero;          /* the frame that was number 0 of this handle */
         uint64_t batch_end;          /* of the batch in flight, which begins at cursor */
         uint32_t credit;
+        int64_t live_us;                 /* when it became LIVE */
         int64_t busy_since_us, moved_us; /* 0: not */
 };
 
@@ -61,15 +62,15 @@ struct relay_pair {
         uint32_t generation;              /* the newest that was heard of this session */
         char claimer[NODE_ID_MAX + 1];    /* the transcoder that claimed it */
         int64_t skew_us;                  /* of the transcoders' wall clock: it is ahead of ours by this */
-        int64_t stray_us;                 /* an OPEN was left without an answer; 0: none. It may have been taken all the same */
+        int64_t stray_us;                 /* an OPEN was left without an answer, and may have been taken; 0: none */
         bool active;                      /* transcoders were sent frames, or are to be: no other broadcaster is */
         uint64_t sent;                    /* how far any leader was sent frames */
         int64_t fresh_us;                 /* when the last frame came; 0: never */
         struct relay_limit turned_out;    /* it lost the session, or the transcoder forgot it, with no shadow to lead */
         struct relay_limit swaps;         /* for the same reasons */
 
-        bool said_alone;      /* that there is no second transcoder */
-        int shadows_counted;  /* in the gauge */
+        bool said_alone;     /* that there is no second transcoder */
+        int shadows_counted; /* in the gauge */
         bool refused, done;
         enum close_reason finish; /* 0: the stream goes on */
         int64_t finish_by_us;
@@ -84,31 +85,33 @@ void relay_call(struct relay *r, nng_msg *request, unsigned timeout_ms);
 void relay_refuse(struct relay *r, int reason, const char *code, const char *text);
 void relay_become_done(struct relay *r);
 void relay_become_live(struct relay *r);
-void relay_begin_at(struct relay *r, uint64_t handle); /* a transcoder that has taken nothing yet: with the buffer's head */
-bool relay_busy(const struct relay *r); /* a call or a batch is under way */
+void relay_begin_at(struct relay *r, uint64_t handle); /* it has taken nothing yet: with the buffer's head */
+bool relay_busy(const struct relay *r);                /* a call or a batch is under way */
 bool relay_finish_overdue(const struct relay *r);
 bool relay_too_often(struct relay_limit *l, unsigned most);
 struct relay *relay_new(struct relay_pair *p);
 void relay_free(struct relay *r); /* DONE only */
 void relay_kick(struct relay *r);
-void relay_send(struct relay *r); /* LIVE and not busy: the next batch, now, and if there is nothing to send an empty one */
+void relay_send(struct relay *r); /* LIVE and not busy: the next batch, now, be it an empty one */
 void relay_poke(struct relay *r);
 void relay_lose(struct relay *r, const struct rpc_client *gone);
 void relay_finish(struct relay *r);
 void relay_leave(struct relay *r); /* LIVE and not busy: tells the transcoder so; relay_pair_left() comes later */
 
 /* relay_seek.c */
-void relay_seek(struct relay *r);      /* the next transcoder, now; or waits */
-void relay_seek_next(struct relay *r); /* this one will not do: the next one, now */
-void relay_seek_anew(struct relay *r); /* the one that has the stream, or else the ring's first */
+void relay_seek(struct relay *r);           /* the next transcoder, now; or waits */
+void relay_seek_next(struct relay *r);      /* this one will not do: the next one, now */
+void relay_seek_anew(struct relay *r);      /* the one that has the stream, or else the ring's first */
+unsigned relay_backoff_ms(unsigned rounds); /* what is waited before the next one: never 0 */
 void relay_note_tried(struct relay *r);
 void relay_on_opened(struct relay *r, int err, nng_msg *reply);
 
 /* relay_pair.c: what a shadow does otherwise, and when it leads */
 bool relay_leads(const struct relay *r);
 bool relay_pair_wants_shadow(const struct relay_pair *p);
-void relay_pair_changed(struct relay_pair *p); /* of the leader or of what is to become of the stream: the shadow follows */
-void relay_pair_left(struct relay *r);         /* a shadow is without a transcoder: it seeks one, waits or is done */
+void relay_pair_changed(
+        struct relay_pair *p);         /* of the leader or of what is to become of the stream: the shadow follows */
+void relay_pair_left(struct relay *r); /* a shadow is without a transcoder: it seeks one, waits or is done */
 void relay_pair_lost_shadow(struct relay *r, const char *why);
 bool relay_pair_moves_shadow(struct relay *r); /* away from a transcoder that drains; true: it did */
 void relay_pair_on_opened(struct relay *r, const struct open_reply *m); /* a shadow, with status 0 */

@@ -13,9 +13,9 @@
 #include "ingestd/relay_impl.h"
 #include "ingestd/stats.h"
 
-#define PAUSE_MS 100        /* the most before a shadow that was lost is sought anew: not by all streams at once */
+#define SETTLED_US 5000000 /* a shadow that is lost sooner is no better than one that was refused */
 #define MOVE_AGAIN_US 10000000
-#define TURNED_OUT_MAX 2    /* swaps for a session that transcoders lose, one after the other */
+#define TURNED_OUT_MAX 2       /* swaps for a session that transcoders lose, one after the other */
 #define BROADCASTER_US 1000000 /* one that sends nothing for so long may be connected to another proxy by now */
 
 bool relay_leads(const struct relay *r)
@@ -28,8 +28,8 @@ static bool over(const struct relay_pair *p)
         return p->finish || p->refused;
 }
 
-/* After a swap the leader's generation is another's until it has claimed its own: nothing can be opened beside it before
- * that. */
+/* After a swap the leader's generation is another's until it has claimed its own: nothing can be opened beside it
+ * before that. */
 static bool has_claimed(const struct relay_pair *p)
 {
         return strcmp(p->claimer, p->leader->node) == 0;
@@ -83,26 +83,28 @@ void relay_pair_left(struct relay *r)
         uv_timer_stop(&r->timer);
         relay_set_state(r, wanted ? RELAY_SEEKING : RELAY_IDLE);
         if (wanted)
-                relay_wait(r, 1 + (unsigned)rand() % PAUSE_MS);
+                relay_wait(r, relay_backoff_ms(r->rounds));
 }
 
 /* In its first round it passes over the transcoder that it is leaving. */
 static void begin_round(struct relay *r)
 {
+        bool settled = clock_mono_us() - r->live_us > SETTLED_US;
         r->asking = r->following = false;
-        r->rounds = 0;
+        r->rounds = settled ? 0 : r->rounds + 1;
         r->tried_count = 0;
         relay_note_tried(r);
 }
 
 void relay_pair_lost_shadow(struct relay *r, const char *why)
 {
-        if (relay_pair_wants_shadow(r->pair)) {
+        bool wanted = relay_pair_wants_shadow(r->pair);
+        begin_round(r);
+        if (wanted)
+                stats_add(STAT_SHADOWS_LOST, 1);
+        if (wanted && r->rounds <= 1) /* told once, however often it is then found and lost again at once */
                 log_warn("session=%s stream=%s transcoder=%s msg=\"shadow lost\" why=\"%s\"", relay_session(r),
                          r->pair->stream.stream, r->address, why);
-                stats_add(STAT_SHADOWS_LOST, 1);
-        }
-        begin_round(r);
         relay_pair_left(r);
 }
 
@@ -131,20 +133,22 @@ void relay_pair_on_opened(struct relay *r, const struct open_reply *m)
         relay_begin_at(r, m->handle);
         memcpy(r->node, m->node, sizeof(r->node));
         if (strcmp(m->session, p->session) != 0 || m->standby) {
-                log_debug("session=%s stream=%s transcoder=%s other_session=%s standby=%d msg=\"not beside the leader\"",
-                          p->session, p->stream.stream, r->address, m->session, m->standby);
+                log_debug(
+                        "session=%s stream=%s transcoder=%s other_session=%s standby=%d msg=\"not beside the leader\"",
+                        p->session, p->stream.stream, r->address, m->session, m->standby);
                 relay_note_tried(r);
                 relay_leave(r);
                 return;
         }
-        if (!relay_pair_wants_shadow(p) || r->beside != p->generation || r->opened_configs != p->replay->config_changes) {
+        if (!relay_pair_wants_shadow(p) || r->beside != p->generation ||
+            r->opened_configs != p->replay->config_changes) {
                 relay_leave(r);
                 return;
         }
         r->tried_count = 0;
-        r->rounds = 0;
         stats_add(STAT_OPENS, 1);
-        log_info("session=%s stream=%s transcoder=%s generation=%u role=shadow leader=%s msg=\"opened beside the leader\"",
+        log_info("session=%s stream=%s transcoder=%s generation=%u role=shadow leader=%s msg=\"opened beside the "
+                 "leader\"",
                  p->session, p->stream.stream, r->address, p->generation, p->leader->address);
         relay_become_live(r);
 }
@@ -204,7 +208,7 @@ bool relay_pair_shadow_is_near(const struct relay_pair *p)
         if (!relay_pair_wants_shadow(p))
                 return false;
         return s->state == RELAY_LIVE || s->state == RELAY_LEAVING || s->state == RELAY_OPENING ||
-               (s->state == RELAY_SEEKING && s->rounds == 0 && uv_is_active((const uv_handle_t *)&s->timer));
+               (s->state == RELAY_SEEKING && s->rounds <= 1 && uv_is_active((const uv_handle_t *)&s->timer));
 }
 
 /* The publication's calls ---------------------------------------------------------------------------------------- */

@@ -38,8 +38,8 @@ struct relay_pair *relay_pair_new(struct relays *rs, const struct relay_stream *
                                   struct replay *replay, const struct relay_events *events, void *arg);
 void relay_pair_open(struct relay_pair *p);
 bool relay_pair_opened(const struct relay_pair *p);
-int64_t relay_pair_skew_us(const struct relay_pair *p); /* the wall clock that the stream's time is told by is so far ahead of
-                                                           ours */
+int64_t relay_pair_skew_us(const struct relay_pair *p); /* the wall clock that the stream's time is told by is so far
+                                                           ahead of ours */
 void relay_pair_kick(struct relay_pair *p);             /* there is a new frame in the buffer */
 void relay_pair_poke(struct relay_pair *p);             /* other transcoders may be there now */
 void relay_pair_lose(struct relay_pair *p, const struct rpc_client *gone); /* its connection is no longer ours to use */

@@ -60,17 +60,22 @@ static bool choose(struct relay *r)
 }
 
 /* Exponential backoff with full jitter: the streams of a cluster that was dead do not all come back at one instant. */
-static void wait_and_seek(struct relay *r)
+unsigned relay_backoff_ms(unsigned rounds)
 {
         unsigned most = WAIT_FIRST_MS;
-        for (unsigned i = 0; i < r->rounds && most < WAIT_MAX_MS; i++)
+        for (unsigned i = 0; i < rounds && most < WAIT_MAX_MS; i++)
                 most *= 2;
         most = most < WAIT_MAX_MS ? most : WAIT_MAX_MS;
+        return 1 + (unsigned)rand() % most;
+}
+
+static void wait_and_seek(struct relay *r)
+{
         relay_set_state(r, RELAY_SEEKING);
-        r->rounds++;
+        unsigned wait_ms = relay_backoff_ms(r->rounds++);
         r->tried_count = 0;
         r->asking = relay_leads(r) && (!*r->pair->session || r->standby);
-        relay_wait(r, 1 + (unsigned)rand() % most);
+        relay_wait(r, wait_ms);
 }
 
 void relay_seek_next(struct relay *r)
@@ -126,8 +131,10 @@ static void fill_beside(const struct relay_pair *p, struct open *m)
 
 static nng_msg *open_message(const struct relay *r)
 {
-        struct open m = {.epoch_us = r->offered_epoch_us, .wall_us = clock_wall_us() + r->pair->skew_us,
-                         .role = (uint8_t)role_to_offer(r), .when = (uint8_t)conditions(r),
+        struct open m = {.epoch_us = r->offered_epoch_us,
+                         .wall_us = clock_wall_us() + r->pair->skew_us,
+                         .role = (uint8_t)role_to_offer(r),
+                         .when = (uint8_t)conditions(r),
                          .lockstep = r->pair->stream.redundancy > 1,
                          .generation = generations_get(&r->pair->all->generations, r->pair->stream.stream)};
         if (!relay_leads(r))
@@ -157,8 +164,8 @@ static void send_open(struct relay *r)
 static void say_alone(struct relay_pair *p)
 {
         if (!p->said_alone)
-                log_info("session=%s stream=%s transcoder=%s msg=\"there is no second transcoder for the stream\"", p->session,
-                         p->stream.stream, p->leader->address);
+                log_info("session=%s stream=%s transcoder=%s msg=\"there is no second transcoder for the stream\"",
+                         p->session, p->stream.stream, p->leader->address);
         p->said_alone = true;
 }
 
@@ -175,7 +182,7 @@ static void seek_shadow(struct relay *r)
                 return;
         }
         bool alone = candidates(r, others) == 0;
-        if (alone || r->rounds > 0)
+        if (alone || r->rounds > 1)
                 say_alone(r->pair);
         wait_and_seek(r);
         if (alone)
@@ -284,7 +291,7 @@ static void on_refusal(struct relay *r, const struct open_reply *m)
         const char *text = *m->text ? m->text : err_text(m->status);
         say_refused(r, m);
         if (m->status == ERR_NOT_YET && r->pair->finish)
-                relay_become_done(r); /* CLOSE got through, its answer did not */
+                relay_become_done(r);      /* CLOSE got through, its answer did not */
         else if (m->status == ERR_NOT_YET) /* it stores the end of the session before; another would go on with it */
                 wait_and_seek(r);
         else if (m->status == ERR_DENIED)
@@ -292,7 +299,8 @@ static void on_refusal(struct relay *r, const struct open_reply *m)
         else if (m->status == ERR_UNSUPPORTED)
                 relay_refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Rejected", text);
         else if (m->status == ERR_CONFLICT)
-                relay_refuse(r, RTMP_CLOSE_TAKEN_OVER, "NetStream.Publish.BadName", "the stream is published elsewhere");
+                relay_refuse(r, RTMP_CLOSE_TAKEN_OVER, "NetStream.Publish.BadName",
+                             "the stream is published elsewhere");
         else
                 relay_seek_next(r);
 }
@@ -307,7 +315,8 @@ static void on_shadow_refused(struct relay *r, int err, const char *text)
 
 static void on_failure(struct relay *r, int err)
 {
-        log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\"", r->pair->stream.stream, r->address, err_text(err));
+        log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\"", r->pair->stream.stream, r->address,
+                 err_text(err));
         if (!r->asking)
                 r->pair->stray_us = clock_mono_us();
         relay_seek_next(r);

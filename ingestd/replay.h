@@ -45,7 +45,7 @@ struct replay {
                 uint8_t codec; /* CODEC_NONE: the track does not exist at head */
                 struct buf *bytes;
         } config[TRACK_KINDS];
-        unsigned config_changes; /* of config[], for those who have sent it on */
+        unsigned config_changes;                       /* of config[], for those who have sent it on */
         struct replay_reader *readers[REPLAY_READERS]; /* NULL: none */
 };
 
@@ -63,9 +63,9 @@ size_t replay_push(struct replay *r, const struct frame *f);
 void replay_attach(struct replay *r, struct replay_reader *reader); /* one that is attached begins anew */
 void replay_detach(struct replay *r, struct replay_reader *reader); /* idempotent */
 
-/* The reader has taken the frames before `taken`, and everything before stored_us is stored. Lets go of what comes before
- * the last keyframe up to there, but for sound that is not stored, and the little before that its decoder needs: as far
- * as that is so for all readers. */
+/* The reader has taken the frames before `taken`, and everything before stored_us is stored. Lets go of what comes
+ * before the last keyframe up to there, but for sound that is not stored, and the little before that its decoder needs:
+ * as far as that is so for all readers. */
 void replay_trim(struct replay *r, struct replay_reader *reader, int64_t stored_us, uint64_t taken);
 
 const struct frame *replay_at(const struct replay *r, uint64_t seq);

@@ -53,6 +53,7 @@ struct node {
         bool draining, malformed, silent, takes_many, holds, standby;
         uint32_t generation; /* that OPEN is answered with; 0: counted */
         uint32_t now;        /* that MEDIA is answered with */
+        bool sour;           /* media_status stays, whatever is opened */
         bool claims_late;    /* told that it leads it does not raise the generation */
         unsigned beside, as_shadow, as_leader; /* OPEN_BESIDE taken; MEDIA of a shadow, and others */
         unsigned asked, fresh; /* OPEN_IF_HELD; MEDIA that said so */
@@ -161,7 +162,7 @@ static inline nng_msg *answer_open(struct node *n, struct reader *r)
                         reply.generation = n->open.generation;
                 }
                 n->now = reply.generation;
-                n->media_status = 0;
+                n->media_status = n->sour ? n->media_status : 0;
         }
         return message_new(MSG_OPEN_REPLY, open_reply_encode, &reply);
 }

@@ -52,6 +52,7 @@ static void test_a_second_transcoder_is_asked_to_encode_the_leaders_session(void
 {
         (void)state;
         struct caster c;
+        generations_note(&t.ingest.relays.generations, "cam", 40);
         t.node[0].generation = 41;
         t.node[0].epoch_us = WALL - 7 * US_PER_S;
         t.node[1].skew_us = 5 * US_PER_S; /* its answer moves nothing */
@@ -59,6 +60,9 @@ static void test_a_second_transcoder_is_asked_to_encode_the_leaders_session(void
         begin(&c, "cam");
         send_configs(&c);
         send_media(&c, 0, 1);
+        UNTIL(t.node[0].taken_count == 2);
+        generations_note(&t.ingest.relays.generations, "cam",
+                         99); /* another one's, of which the leader knows nothing */
         UNTIL(t.node[1].beside == 1);
         const struct open *first = &t.node[0].open, *second = &t.node[1].open;
         assert_int_equal(first->lockstep, 1);
@@ -258,26 +262,43 @@ static void test_whatever_a_shadow_is_answered_the_broadcaster_stays(void **stat
 {
         (void)state;
         static const int answers[] = {ERR_FENCED, ERR_NOT_FOUND, ERR_CONFLICT, ERR_CLOSED, ERR_UNSUPPORTED};
+        static const int refusals[] = {ERR_FENCED, ERR_CONFLICT, ERR_DENIED, ERR_UNSUPPORTED, ERR_NOT_YET, ERR_FULL};
         struct caster c;
         start_two(&c, 30);
         for (unsigned i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
                 t.node[1].media_status = answers[i];
+                t.node[1].open_status = i == 0 ? refusals[0] : 0;
                 send_media(&c, 30 + (int)i, 31 + (int)i);
-                UNTIL(t.node[1].beside == 2 + i);
-        }
-        static const int refusals[] = {ERR_FENCED, ERR_CONFLICT, ERR_DENIED, ERR_UNSUPPORTED, ERR_NOT_YET, ERR_FULL};
-        for (unsigned i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
-                unsigned opens = t.node[1].opens;
-                t.node[1].open_status = refusals[i];
-                t.node[1].media_status = ERR_FENCED;
-                send_media(&c, 40 + (int)i, 41 + (int)i);
-                UNTIL(t.node[1].opens > opens);
+                UNTIL(stats_get(STAT_SHADOWS) == 0);
+                for (unsigned k = 0; i == 0 && k < sizeof(refusals) / sizeof(refusals[0]); k++) {
+                        unsigned opens = t.node[1].opens;
+                        t.node[1].open_status = refusals[k];
+                        ingest_poke(&t.ingest); /* saves the backoff */
+                        UNTIL(t.node[1].opens > opens);
+                }
                 t.node[1].open_status = 0;
+                ingest_poke(&t.ingest);
                 UNTIL(stats_get(STAT_SHADOWS) == 1);
         }
         assert_int_equal(c.refused, 0);
         assert_int_equal(t.node[0].opens, 1);
         assert_int_equal(t.node[0].as_shadow, 0);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_shadow_that_is_lost_as_soon_as_it_is_there_is_sought_less_and_less_often(void **state)
+{
+        (void)state;
+        struct caster c;
+        start_two(&c, 30);
+        t.node[1].media_status = ERR_FENCED;
+        t.node[1].sour = true;
+        send_media(&c, 30, 31);
+        int64_t began_us = clock_mono_us();
+        UNTIL(t.node[1].beside == 5);
+        /* Full jitter: any one wait may be short, but four of them are not all at their least. */
+        assert_true(clock_mono_us() - began_us > 8 * MS);
+        assert_int_equal(t.node[0].opens, 1);
         end(&c, CLOSE_STOPPED);
 }
 
@@ -516,6 +537,7 @@ int main(void)
                 PAIR(test_sessions_that_are_lost_again_and_again_are_not_swapped_for_ever),
                 PAIR(test_the_loss_of_the_shadow_is_nothing_to_the_leader),
                 PAIR(test_whatever_a_shadow_is_answered_the_broadcaster_stays),
+                PAIR(test_a_shadow_that_is_lost_as_soon_as_it_is_there_is_sought_less_and_less_often),
                 PAIR(test_when_both_die_the_next_one_gets_all_that_is_not_stored),
                 PAIR(test_a_shadow_that_is_being_opened_when_the_leader_dies_is_left),
                 PAIR(test_a_draining_leader_is_told_and_left_to_the_shadow),
