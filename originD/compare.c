@@ -12,7 +12,7 @@ struct track_lack compare_track(const struct session *s, const struct track *min
         uint64_t mine_end = track_end_place(s, mine), until = mine_end < theirs_end ? mine_end : theirs_end;
         uint64_t mine_bytes = track_facts(s, mine).file_bytes;
         if (!eras_part(&mine->eras, &theirs->eras, until, &place))
-                return (struct track_lack){.lacks = theirs->bytes > mine_bytes && theirs_end > mine_end};
+                return (struct track_lack){.lacks = theirs->bytes != mine_bytes && theirs_end > mine_end};
         int older = eras_older(eras_at(&mine->eras, mine_end ? mine_end - 1 : 0), /* what they were written to last */
                                eras_at(&theirs->eras, theirs_end ? theirs_end - 1 : 0));
         const struct era *a = eras_at(&mine->eras, place), *b = eras_at(&theirs->eras, place);

@@ -57,6 +57,37 @@ static size_t next_chunk(const struct copy_track *c)
 }
 
 static void append_next(struct copy_track *c);
+static void cut(struct copy_track *c, struct track *t);
+
+static bool chunk_begins(const struct copy_track *c)
+{
+        struct reader r;
+        uint32_t type;
+        uint64_t size;
+        size_t header;
+        reader_init(&r, c->piece->data + c->at, c->piece->len - c->at);
+        return !box_header(&r, &type, &size, &header) &&
+               (type == BOX_TYPE('s', 't', 'y', 'p') || type == BOX_TYPE('m', 'o', 'o', 'f'));
+}
+
+/* What this origin has of the segment is not what the other one has of it: no chunk begins where this one's end, or nothing
+ * comes behind them, though by time something does. */
+static bool differs(const struct copy_track *c, const struct track *t)
+{
+        if (!c->piece_inside || c->s->claimed || t->log->cutting || t->log->ended)
+                return false;
+        if (c->piece)
+                return c->at == 0 && !chunk_begins(c);
+        uint64_t next = eras_place(c->segment + 1, 0);
+        return track_end_place(c->s, t) < (next < c->end_place ? next : c->end_place);
+}
+
+static void cut_segment(struct copy_track *c, struct track *t)
+{
+        buf_unref(&c->piece);
+        c->lack.cut_segment = c->segment;
+        cut(c, t);
+}
 
 static void appended(struct chunk_append *a, int status)
 {
@@ -123,6 +154,10 @@ static void append_next(struct copy_track *c)
                 over(c, ERR_CANCELED);
                 return;
         }
+        if (differs(c, t)) {
+                cut_segment(c, t);
+                return;
+        }
         if (len) {
                 if (!append_chunk(c, t, len))
                         over(c, 0);
@@ -138,24 +173,40 @@ static void append_next(struct copy_track *c)
                 ask_segment(c);
 }
 
+static void nothing_more(struct copy_track *c, bool complete)
+{
+        struct track *t = mine(c);
+        if (!complete || c->stopping || !t || !t->log) {
+                over(c, 0);
+        } else if (differs(c, t)) {
+                cut_segment(c, t);
+        } else {
+                c->segment++;
+                ask_segment(c);
+        }
+}
+
 static void on_segment(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
 {
         struct copy_track *c = arg;
         int status = err ? err : m->status;
-        if (status == ERR_NOT_YET) {
+        struct track *t = mine(c);
+        bool probed = c->probing;
+        c->probing = false;
+        if (probed && !status && bytes && !c->stopping && t && t->log && differs(c, t)) {
+                cut_segment(c, t);
+        } else if (status == ERR_NOT_YET) {
                 over(c, 0);
+        } else if (status == ERR_NOT_FOUND && !probed && t && t->log && differs(c, t)) { /* a shorter one, or none */
+                c->probing = true;
+                ask_segment(c);
         } else if (status == ERR_NOT_FOUND && c->holes++ < HOLES_MAX) { /* there too */
                 c->segment++;
                 ask_segment(c);
         } else if (status) {
                 failed(c, status);
         } else if (!bytes) {
-                if (m->flags & FETCH_COMPLETE)
-                        c->segment++;
-                if (m->flags & FETCH_COMPLETE)
-                        ask_segment(c);
-                else
-                        over(c, 0);
+                nothing_more(c, m->flags & FETCH_COMPLETE);
         } else {
                 c->holes = 0;
                 c->piece = buf_ref(bytes);
@@ -180,8 +231,9 @@ static void ask_segment(struct copy_track *c)
                 return;
         }
         uint64_t offset = chunk_log_segment(t->log, c->segment, &v) ? v.len_bytes : 0;
+        c->piece_inside = offset > 0;
         snprintf(file, sizeof(file), "%" PRIu32 ".m4s", c->segment);
-        ask_media(c, file, offset, on_segment);
+        ask_media(c, file, c->probing ? 0 : offset, on_segment);
 }
 
 /* ---- a track: cut, take over the eras, then its chunks ------------------------------------------------------------ */
@@ -290,12 +342,26 @@ static void tell_cut(struct copy_track *c, struct track *t)
                 stat_add(STAT_CUT_SEGMENTS, ix->rows[i].segment >= c->lack.cut_segment);
 }
 
+static void cut(struct copy_track *c, struct track *t)
+{
+        tell_cut(c, t);
+        c->uncut_bytes = t->log->index.file_bytes;
+        c->brought = true;
+        if (!t->eras.count || eras_place(c->lack.cut_segment, 0) <= t->eras.list[0].place) {
+                chunk_log_fence(t->log);
+                session_save(c->s, &c->wait, true, drop);
+        } else {
+                chunk_log_cut(t->log, c->lack.cut_segment, cut_back, c);
+        }
+}
+
 void copy_track_start(struct copy_track *c)
 {
         struct track *t = mine(c);
         buf_unref(&c->piece);
         c->end_place = eras_place(c->theirs->next_segment, c->theirs->next_chunk);
         c->holes = 0;
+        c->probing = false;
         if (!t) {
                 ask_media(c, "init.mp4", 0, on_init);
         } else if (!t->log || t->log->cutting || t->log->ended) {
@@ -303,14 +369,6 @@ void copy_track_start(struct copy_track *c)
         } else if (!c->lack.cut) {
                 adopt_eras(c);
         } else {
-                tell_cut(c, t);
-                c->uncut_bytes = t->log->index.file_bytes;
-                c->brought = true;
-                if (!t->eras.count || eras_place(c->lack.cut_segment, 0) <= t->eras.list[0].place) {
-                        chunk_log_fence(t->log);
-                        session_save(c->s, &c->wait, true, drop);
-                } else {
-                        chunk_log_cut(t->log, c->lack.cut_segment, cut_back, c);
-                }
+                cut(c, t);
         }
 }

@@ -1,5 +1,7 @@
 /* copy_track.h - copies what one track lacks from another origin: cuts what the other's newer writers replaced, takes over
- * the eras, then goes segment after segment from the own end on.
+ * the eras, then goes segment after segment from the own end on. Where that is in the middle of a segment of which the other
+ * has a shadow's chunks and this origin the leader's, or the other way round (seen by no chunk beginning there), it is cut
+ * back to the beginning of that segment first, unless somebody writes here: of two such origins only one may give way.
  *
  * The owner fills in the first part and calls copy_track_start(); done() comes once, later or from inside the call; then
  * it may be started for the next track. Loop thread only. */
@@ -31,6 +33,8 @@ struct copy_track {
         struct buf *piece;    /* what was fetched of it */
         size_t at;
         bool piece_last, piece_moved;
+        bool piece_inside;    /* the beginning of its segment is here already */
+        bool probing;         /* whether the other has anything of the segment */
         unsigned holes;       /* one after the other */
         uint64_t uncut_bytes; /* of the file, before the cut */
 };

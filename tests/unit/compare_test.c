@@ -66,6 +66,9 @@ static void test_only_the_shorter_copy_lacks_something(void **state)
         ends_at(20, 2000);
         assert_true(look().lacks);
         assert_false(look().cut);
+        ends_at(20, -2200); /* a shadow's chunks, of the same era, are of other lengths */
+        assert_true(look().lacks);
+        assert_false(look().cut);
 }
 
 static void test_what_a_writer_will_bring_in_a_moment_is_in_step_unless_asked_exactly(void **state)

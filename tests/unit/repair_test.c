@@ -567,6 +567,25 @@ static void test_a_writer_and_repair_that_meet_lose_and_double_nothing(void **st
         assert_int_equal(chunks_of(at(&a, "S1")), 45);
 }
 
+static void test_a_segment_of_which_each_has_another_writers_chunks_under_one_generation_is_taken_whole(void **state)
+{
+        (void)state;
+        for (unsigned places = 2; places < 13; places += 5) { /* in the track's first segment, and later */
+                for (uint32_t size = 30; size < 400; size += 100) { /* shorter and longer than the other's */
+                        both(places / 5 * 5, places / 5 * 5);
+                        write_chunks(at(&a, "S1"), places / 5 * 5, places, size);
+                        write_chunks(at(&b, "S1"), places / 5 * 5, places, 40);
+                        stop(&a);
+                        write_chunks(at(&b, "S1"), places, 23, 40);
+                        start(&a);
+                        until_same("S1");
+                        assert_int_equal(chunks_of(at(&a, "S1")), 23);
+                        teardown(state);
+                        setup(state);
+                }
+        }
+}
+
 static void woken(struct repair_wait *w, int status)
 {
         (void)status;
@@ -906,6 +925,7 @@ int main(void)
                 CASE(test_a_recording_that_ended_too_early_here_gets_its_rest),
                 CASE(test_a_session_that_goes_on_elsewhere_is_live_again),
                 CASE(test_a_writer_and_repair_that_meet_lose_and_double_nothing),
+                CASE(test_a_segment_of_which_each_has_another_writers_chunks_under_one_generation_is_taken_whole),
                 CASE(test_who_waits_for_a_session_is_told_when_it_was_compared_and_copied),
                 CASE(test_who_waits_is_not_held_for_ever_by_a_peer_that_fails_or_does_not_answer),
                 CASE(test_a_recording_that_retention_removed_does_not_come_back),
