@@ -89,9 +89,8 @@ void relay_pair_left(struct relay *r)
 /* In its first round it passes over the transcoder that it is leaving. */
 static void begin_round(struct relay *r)
 {
-        bool settled = clock_mono_us() - r->live_us > SETTLED_US;
         r->asking = r->following = false;
-        r->rounds = settled ? 0 : r->rounds + 1;
+        r->rounds = 0;
         r->tried_count = 0;
         relay_note_tried(r);
 }
@@ -99,7 +98,9 @@ static void begin_round(struct relay *r)
 void relay_pair_lost_shadow(struct relay *r, const char *why)
 {
         bool wanted = relay_pair_wants_shadow(r->pair);
+        unsigned rounds = clock_mono_us() - r->live_us > SETTLED_US ? 0 : r->rounds + 1;
         begin_round(r);
+        r->rounds = rounds;
         if (wanted)
                 stats_add(STAT_SHADOWS_LOST, 1);
         if (wanted && r->rounds <= 1) /* told once, however often it is then found and lost again at once */

@@ -2,10 +2,11 @@
  * the frames away and says that they are stored. On SIGUSR1, and when it ends (SIGTERM), one JSON line a stream on
  * stdout:
  *
- *   {"stream": "cam", "session": "…", "opens": 1, "closed": 1, "frames": …, "bytes": …, "first_us": …, "last_us": …,
- *    "video": …, "keys": …, "audio": …, "configs": …, "breaks": …, "out_of_order": …, "backwards": …}
+ *   {"stream": "cam", "session": "…", "opens": 1, "closed": 1, "shadow": false, "frames": …, "bytes": …, "first_us": …,
+ *    "last_us": …, "video": …, "keys": …, "audio": …, "configs": …, "breaks": …, "out_of_order": …, "backwards": …}
  *
- * closed is the enum close_reason of the last CLOSE, 0 without one; backwards counts decoding times that fell. */
+ * closed is the enum close_reason of the last CLOSE, 0 without one; shadow: that was what it was told last; backwards
+ * counts decoding times that fell. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -26,6 +27,8 @@ struct stream {
         char name[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1];
         int64_t epoch_us;
         uint64_t handle, next_seq;
+        uint32_t generation;
+        bool shadow; /* of another transcoder's session, until it is told that it leads */
         unsigned opens, closed;
         uint64_t frames, bytes, video, keys, audio, configs, breaks, out_of_order, backwards;
         int64_t first_us, last_us[TRACK_KINDS];
@@ -43,11 +46,11 @@ static bool full;
 static void print_stream(const struct stream *s)
 {
         int64_t last = s->last_us[0] > s->last_us[1] ? s->last_us[0] : s->last_us[1];
-        printf("{\"stream\": \"%s\", \"session\": \"%s\", \"opens\": %u, \"closed\": %u, \"frames\": %" PRIu64
+        printf("{\"stream\": \"%s\", \"session\": \"%s\", \"opens\": %u, \"closed\": %u, \"shadow\": %s, \"frames\": %" PRIu64
                ", \"bytes\": %" PRIu64 ", \"first_us\": %" PRId64 ", \"last_us\": %" PRId64 ", \"video\": %" PRIu64
                ", \"keys\": %" PRIu64 ", \"audio\": %" PRIu64 ", \"configs\": %" PRIu64 ", \"breaks\": %" PRIu64
                ", \"out_of_order\": %" PRIu64 ", \"backwards\": %" PRIu64 "}\n",
-               s->name, s->session, s->opens, s->closed, s->frames, s->bytes, s->first_us, last, s->video, s->keys,
+               s->name, s->session, s->opens, s->closed, s->shadow ? "true" : "false", s->frames, s->bytes, s->first_us, last, s->video, s->keys,
                s->audio, s->configs, s->breaks, s->out_of_order, s->backwards);
 }
 
@@ -83,14 +86,18 @@ static struct stream *by_handle(uint64_t handle)
 static void on_open(struct rpc_request *req)
 {
         struct open m;
-        struct open_reply reply = {.status = full ? ERR_FULL : 0, .node = "fake-transcoder"};
+        struct open_reply reply = {.status = full ? ERR_FULL : 0};
         if (open_decode(&req->body, &m)) {
                 rpc_drop(req, "malformed OPEN");
                 return;
         }
         if (!full) {
                 struct stream *s = by_name(m.stream);
-                if (!*s->session || s->closed == CLOSE_STOPPED) {
+                s->shadow = m.when & OPEN_BESIDE;
+                if (s->shadow) {
+                        memcpy(s->session, m.session, sizeof(s->session));
+                        s->epoch_us = m.epoch_us;
+                } else if (!*s->session || s->closed == CLOSE_STOPPED) {
                         session_id_make(s->session, m.epoch_us);
                         s->epoch_us = m.epoch_us;
                 }
@@ -99,7 +106,8 @@ static void on_open(struct rpc_request *req)
                 s->next_seq = 0;
                 s->handle = reply.handle = ++handles;
                 reply.epoch_us = s->epoch_us;
-                reply.generation = s->opens;
+                reply.generation = s->generation = s->shadow ? m.generation : m.generation + 1;
+                memcpy(reply.node, self.id, sizeof(reply.node));
                 memcpy(reply.session, s->session, sizeof(reply.session));
         }
         rpc_reply(req, message_new(MSG_OPEN_REPLY, open_reply_encode, &reply));
@@ -160,6 +168,9 @@ static int take_media(struct reader *body, struct buf *whole, struct media_reply
                         count_frame(s, &frames[i]);
                 reply->next_seq = s->next_seq = m.first_seq + m.count;
                 reply->stored_us = stored_us(s);
+                s->generation += s->shadow && !m.shadow ? 1 : 0;
+                s->shadow = m.shadow;
+                reply->generation = s->generation;
         }
         for (int i = 0; i < m.count; i++)
                 buf_unref(&frames[i].bytes);
