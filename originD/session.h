@@ -68,7 +68,7 @@ struct session {
         int64_t last_track_mono_us;
 
         enum load_state load;
-        unsigned pins; /* reads of its files, and requests, under way */
+        unsigned pins;              /* reads of its files, and requests, under way */
         unsigned turns;            /* PUTs that wait (turns.h) */
         uint64_t moves;            /* how often changed() was told, as far as turns.h knows */
         uint32_t misfit_generation; /* whose chunks did not fit, as was logged already; 0: nobody's */

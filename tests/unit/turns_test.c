@@ -578,7 +578,8 @@ static void walk(uint64_t seed)
 static void test_whatever_two_writers_do_the_track_is_one_unbroken_chain(void **state)
 {
         uint64_t seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : 1;
-        int64_t late = stat_get(STAT_LEADER_LATE), misfits = stat_get(STAT_PUTS_MISFIT), of_shadow = stat_get(STAT_CHUNKS_SHADOW);
+        int64_t late = stat_get(STAT_LEADER_LATE), misfits = stat_get(STAT_PUTS_MISFIT);
+        int64_t of_shadow = stat_get(STAT_CHUNKS_SHADOW);
         for (uint64_t n = getenv("SEEDS") ? strtoull(getenv("SEEDS"), NULL, 10) : SEEDS; n; n--, seed++) {
                 walk(seed);
                 teardown(state);
