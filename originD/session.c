@@ -233,6 +233,7 @@ void session_watch_log(struct session *s, struct chunk_log *log)
 
 struct adding {
         struct session_wait wait;
+        struct adding *next; /* of the track's */
         struct session *s;
         char name[TRACK_NAME_MAX + 1];
         char *path;
@@ -268,10 +269,16 @@ static void track_made(void *arg, int status, int fd)
         struct adding *a = arg;
         struct session *s = a->s;
         struct track *t = session_track(s, a->name);
+        a->next = t->same;
+        t->same = NULL;
         t->making = false;
         if (status) {
                 track_forget(s, t);
-                adding_done(a, status);
+                while (a) {
+                        struct adding *next = a->next;
+                        adding_done(a, status);
+                        a = next;
+                }
                 poke(s, 0);
                 return;
         }
@@ -283,14 +290,26 @@ static void track_made(void *arg, int status, int fd)
         s->last_track_mono_us = clock_mono_us();
         log_info("session=%s stream=%s track=%s codec=%s msg=\"track begins\" start_us=%lld", s->id, s->stream, t->name,
                  t->init.codec, (long long)t->start_us);
+        struct adding *same = a->next;
         session_save(s, &a->wait, false, track_saved);
+        while (same) {
+                struct adding *next = same->next;
+                wait_for(s, &same->wait, false, track_saved);
+                same = next;
+        }
 }
 
 static int same_track(const struct track *t, const struct put *p)
 {
-        if (t->init_bytes->len != p->len || memcmp(t->init_bytes->data, p->bytes, p->len) != 0)
-                return ERR_CONFLICT;
-        return t->making ? ERR_FULL : 0;
+        return t->init_bytes->len != p->len || memcmp(t->init_bytes->data, p->bytes, p->len) != 0 ? ERR_CONFLICT : 0;
+}
+
+static struct adding *new_adding(struct session *s, const char *track, void (*done)(void *arg, int status), void *arg)
+{
+        struct adding *a = mem_alloc(sizeof(*a));
+        *a = (struct adding){.s = s, .done = done, .arg = arg};
+        strcpy(a->name, track);
+        return a;
 }
 
 /* Where a track stands in every list: video before audio, the largest first, whatever order they came in. */
@@ -310,6 +329,12 @@ void session_add_track(struct session *s, const struct put *p, void (*done)(void
 {
         struct init_info info;
         struct track *t = session_track(s, p->track);
+        if (t && t->making && !same_track(t, p)) { /* by the other writer of the generation */
+                struct adding *a = new_adding(s, p->track, done, arg);
+                a->next = t->same;
+                t->same = a;
+                return;
+        }
         if (t) {
                 done(arg, same_track(t, p));
                 return;
@@ -326,9 +351,7 @@ void session_add_track(struct session *s, const struct put *p, void (*done)(void
                             .first_segment = p->segment, .bandwidth = p->bandwidth, .fps_milli = p->fps_milli,
                             .making = true};
         strcpy(t->name, p->track);
-        struct adding *a = mem_alloc(sizeof(*a));
-        *a = (struct adding){.s = s, .done = done, .arg = arg};
-        strcpy(a->name, p->track);
+        struct adding *a = new_adding(s, p->track, done, arg);
         a->path = mem_printf("%s/%s.mp4", s->dir, p->track);
         disk_create(s->loop, a->path, t->init_bytes, track_made, a);
 }

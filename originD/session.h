@@ -29,6 +29,7 @@ struct track {
         uint32_t bandwidth, fps_milli; /* as declared; 0: not */
         struct chunk_log *log;         /* NULL: session not loaded, or its file is being made */
         bool making;
+        struct adding *same; /* who declared it too while it was made */
         struct eras eras;
         uint32_t led_generation; /* in which its leader put something into it last; 0: none did since the start */
         bool leader_late;        /* its shadow does not wait for it (turns.h) */
@@ -102,7 +103,7 @@ bool track_playable(const struct session *s, const struct track *t); /* declared
 struct track_facts track_facts(const struct session *s, const struct track *t);
 
 /* Declares a track. done(arg, status) after the file is made and session.json names it: 0; ERR_PROTO, ERR_UNSUPPORTED,
- * ERR_LIMIT (too many), ERR_NOSPACE, ERR_IO. The same again: 0 at once; with other bytes: ERR_CONFLICT. */
+ * ERR_LIMIT (too many), ERR_NOSPACE, ERR_IO. The same again: 0, when it is made; with other bytes: ERR_CONFLICT. */
 void session_add_track(struct session *s, const struct put *p, void (*done)(void *arg, int status), void *arg);
 
 /* A new writer, or (CLAIM_JOIN) one that has the session at another origin too: older ones are fenced from here on; done

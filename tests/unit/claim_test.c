@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include <sys/stat.h>
+
 #include "tests/unit/origin_store.h"
 
 static void test_first_claim_makes_the_proposed_session(void **state)
@@ -119,6 +121,49 @@ static void test_track_with_other_bytes_is_a_conflict_and_the_same_is_fine(void 
         assert_int_equal(add_track(s, "v720", fmp4_init_with(1, 640, 360, -2), 0), ERR_CONFLICT);
         assert_int_equal(add_track(s, "v360", fmp4_video_chunk(0, 0, 10), 0), ERR_PROTO);
         assert_int_equal(s->track_count, 1);
+}
+
+static void test_a_track_that_two_writers_declare_at_once_is_made_for_both(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 0, &err);
+        struct buf *init = fmp4_video_init();
+        struct added a[3] = {{0}};
+        struct put p = {.flags = PUT_INIT, .track = "v720", .bytes = init->data, .len = (uint32_t)init->len};
+        for (int i = 0; i < 3; i++)
+                session_add_track(s, &p, added, &a[i]);
+        assert_int_equal(a[1].done, 0);
+        for (int i = 0; i < 3; i++) {
+                wait_done(&a[i].done);
+                assert_int_equal(a[i].status, 0);
+        }
+        assert_int_equal(s->track_count, 1);
+        assert_int_equal(s->saved_version, s->version);
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        buf_unref(&init);
+}
+
+static void test_a_track_that_cannot_be_made_is_refused_to_all_who_declared_it(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 0, &err);
+        struct buf *init = fmp4_video_init();
+        struct added a[2] = {{0}};
+        struct put p = {.flags = PUT_INIT, .track = "v720", .bytes = init->data, .len = (uint32_t)init->len};
+        char path[120];
+        snprintf(path, sizeof(path), "%s/cam/S1/v720.mp4", data_dir);
+        assert_int_equal(mkdir(path, 0755), 0); /* in its way */
+        for (int i = 0; i < 2; i++)
+                session_add_track(s, &p, added, &a[i]);
+        for (int i = 0; i < 2; i++) {
+                wait_done(&a[i].done);
+                assert_true(a[i].status < 0);
+        }
+        assert_int_equal(s->track_count, 0);
+        assert_int_equal(rmdir(path), 0);
+        buf_unref(&init);
 }
 
 static void test_end_twice_is_answered_twice(void **state)
@@ -280,6 +325,8 @@ int main(void)
                 CASE(test_proposed_id_that_is_taken_is_refused),
                 CASE(test_more_live_sessions_than_allowed_are_refused),
                 CASE(test_track_with_other_bytes_is_a_conflict_and_the_same_is_fine),
+                CASE(test_a_track_that_two_writers_declare_at_once_is_made_for_both),
+                CASE(test_a_track_that_cannot_be_made_is_refused_to_all_who_declared_it),
                 CASE(test_end_twice_is_answered_twice),
                 CASE(test_session_with_many_tracks_ends_once),
                 CASE(test_a_claim_is_above_what_the_writer_has_seen_elsewhere),
