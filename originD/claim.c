@@ -160,6 +160,24 @@ void claims_open(struct claims *cl, uv_loop_t *loop, struct store *store)
         turns_open(&cl->turns, loop);
 }
 
+static bool connected(void *arg, const char *node)
+{
+        return rpc_server_has(arg, node);
+}
+
+static void gone(void *arg, const char *node)
+{
+        (void)node;
+        turns_node_gone(&((struct claims *)arg)->turns);
+}
+
+void claims_watch(struct claims *cl, struct rpc_server *s)
+{
+        cl->turns.connected = connected;
+        cl->turns.arg = s;
+        rpc_server_watch(s, gone, cl);
+}
+
 void claims_session_changed(struct claims *cl, struct session *s)
 {
         turns_session_changed(&cl->turns, s);

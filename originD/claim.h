@@ -23,6 +23,7 @@ struct claims {
 };
 
 void claims_open(struct claims *cl, uv_loop_t *loop, struct store *store);
+void claims_watch(struct claims *cl, struct rpc_server *s); /* the one that claim_handle() is of: writers connect to it */
 void claims_session_changed(struct claims *cl, struct session *s); /* of every change in the store */
 void claims_stop(struct claims *cl);
 void claims_close(struct claims *cl); /* after the store is idle */

@@ -18,7 +18,7 @@
 #include "originD/stats.h"
 #include "originD/store.h"
 
-#define CLAIM_CONTEXTS 128
+#define CLAIM_CONTEXTS 512 /* chunks of shadows wait for their leaders': one a track */
 
 struct config {
         struct config_common common;
@@ -98,6 +98,7 @@ static void open_sockets(struct origin *o)
                                  &o->daemon.self, claim_handle, &o->claims);
         if (rc)
                 fail("writers", c->port, rc);
+        claims_watch(&o->claims, o->claim_server);
         rc = rpc_server_open(&o->fetch_server, o->daemon.loop, c->common.bind, (int)c->fetch_port,
                              (unsigned)c->max_waits + 32, &o->daemon.self, fetch_handle, &o->serve);
         if (rc)

@@ -49,6 +49,9 @@ static bool taken(const struct turn *t)
 static bool leaders_turn(const struct turn *t)
 {
         const struct track *track = track_of(t);
+        const struct turns *ts = t->turns;
+        if (ts->connected && !ts->connected(ts->arg, t->session->node))
+                return false;
         return of_shadow(t) && track->led_generation == t->append.generation && !track->leader_late && !taken(t);
 }
 
@@ -140,7 +143,7 @@ void turns_put(struct turns *ts, struct turn *t)
                 track->leader_late = false;
         }
         if (leaders_turn(t))
-                hold(t, clock_mono_us() + ts->leader_us);
+                hold(t, clock_mono_us() + (track->init.kind == TRACK_AUDIO ? ts->sound_us : ts->leader_us));
         else
                 chunk_log_append(track->log, &t->append);
 }
@@ -203,9 +206,17 @@ void turns_session_changed(struct turns *ts, struct session *s)
                 start_timer(ts, 0);
 }
 
+void turns_node_gone(struct turns *ts)
+{
+        for (struct turn *t = ts->first; t; t = t->next)
+                t->seen_moves = UINT64_MAX;
+        if (ts->first)
+                start_timer(ts, 0);
+}
+
 void turns_open(struct turns *ts, uv_loop_t *loop)
 {
-        *ts = (struct turns){.leader_us = TURNS_LEADER_MS * US_PER_MS, .fit_us = TURNS_FIT_MS * US_PER_MS,
+        *ts = (struct turns){.leader_us = TURNS_LEADER_MS * US_PER_MS, .sound_us = TURNS_SOUND_MS * US_PER_MS, .fit_us = TURNS_FIT_MS * US_PER_MS,
                              .next_us = INT64_MAX};
         ts->last = &ts->first;
         uv_timer_init(loop, &ts->timer);

@@ -2,7 +2,7 @@
  *
  *   turns_open → turns_put(), turns_session_changed() → turns_stop (all who wait are answered) → turns_close
  * Two kinds of PUTs wait here. A shadow's, for TURNS_LEADER_MS, while the leader's of the same place is likely to come: so
- * every owner of the stream stores the leader's chunk as long as it is in time. And one that the log did not take since it
+ * every owner of the stream stores the leader's chunk as long as it is in time and connected. And one that the log did not take since it
  * goes on from another chunk than what stands there (ERR_NOT_YET), for TURNS_FIT_MS, until the place is filled by the other
  * writer. What stands where is the log's to say; a wrong guess here costs only time. Loop thread only. */
 #ifndef ORIGIND_TURNS_H
@@ -11,12 +11,16 @@
 #include "originD/session.h"
 
 #define TURNS_LEADER_MS 30
+/* Of sound: two encoders make it alike, but not byte by byte, and all owners are to store the same. */
+#define TURNS_SOUND_MS 250
 #define TURNS_FIT_MS 300
 #define TURNS_MAX 64 /* that wait, a session; one a writer and track is what comes */
 
 struct turns {
         uv_timer_t timer;
-        int64_t leader_us, fit_us; /* how long they wait */
+        int64_t leader_us, sound_us, fit_us; /* how long they wait */
+        bool (*connected)(void *arg, const char *node); /* NULL: every node is */
+        void *arg;
         int64_t next_us;           /* when the timer fires; INT64_MAX: never */
         struct turn *first, **last;
         bool stopping;
@@ -41,6 +45,7 @@ struct turn {
 void turns_open(struct turns *ts, uv_loop_t *loop);
 void turns_put(struct turns *ts, struct turn *t);
 void turns_session_changed(struct turns *ts, struct session *s);
+void turns_node_gone(struct turns *ts); /* a node is not connected any more: who waits for it need not */
 void turns_stop(struct turns *ts);
 void turns_close(struct turns *ts); /* nobody waits; freed by the loop */
 

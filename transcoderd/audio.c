@@ -318,7 +318,7 @@ static void finish(struct audio *a)
 {
         decoder_end(a->decoder);
         receive_sound(a);
-        if (a->track_count > 0 && a->pcm.len > 0) {
+        if (a->track_count > 0 && a->pcm.len > 0 && !atomic_load(&a->out->goes_on)) {
                 pcm_append(&a->pcm, NULL, AAC_FRAME_SAMPLES - a->pcm.len % AAC_FRAME_SAMPLES);
                 encode_all(a, false);
         }

@@ -103,9 +103,12 @@ void audio_track_encode(struct audio_track *t, AVFrame *f, bool silence)
 
 void audio_track_finish(struct audio_track *t)
 {
-        avcodec_send_frame(t->codec, NULL);
-        receive(t);
-        int64_t end = package_finish(t->package, AAC_FRAME_SAMPLES);
+        bool goes_on = atomic_load(&t->o.outlet->goes_on);
+        if (!goes_on) {
+                avcodec_send_frame(t->codec, NULL);
+                receive(t);
+        }
+        int64_t end = package_finish(t->package, AAC_FRAME_SAMPLES, goes_on);
         outlet_ended(t->o.outlet, grid_us(end, AUDIO_TIMESCALE));
 }
 

@@ -25,6 +25,8 @@ struct audio_track_options {
 int audio_track_open(struct audio_track **out, const struct audio_track_options *o); /* ERR_CODEC */
 /* f->pts is the first sample's number. Frames before first_frame - AUDIO_PREROLL are not looked at. */
 void audio_track_encode(struct audio_track *t, AVFrame *f, bool silence);
+/* A frame of sound is whole together with the next one. When the session goes on elsewhere (outlet) the last one is left to
+ * the next transcoder, which has that next one too. */
 void audio_track_finish(struct audio_track *t);
 void audio_track_close(struct audio_track **t);
 

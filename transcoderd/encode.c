@@ -185,7 +185,7 @@ static void finish(struct encoder *e, int64_t interval_us)
 {
         avcodec_send_frame(e->codec, NULL);
         receive(e, false);
-        int64_t end = package_finish(e->package, grid_ticks(interval_us, VIDEO_TIMESCALE));
+        int64_t end = package_finish(e->package, grid_ticks(interval_us, VIDEO_TIMESCALE), atomic_load(&e->o.outlet->goes_on));
         outlet_ended(e->o.outlet, grid_us(end, VIDEO_TIMESCALE));
 }
 

@@ -30,6 +30,7 @@ struct outlet {
         char session[SESSION_ID_MAX + 1];
         atomic_uint refs, tracks, kinds;
         bool shut;
+        atomic_bool goes_on; /* pipeline_drain; set before the workers see the end */
         struct tally tally;
 };
 

@@ -246,11 +246,12 @@ void package_early(struct package *p, int64_t expected_ticks)
                 cut(p, expected_ticks - last, held.end_ticks, next.segment != held.segment);
 }
 
-int64_t package_finish(struct package *p, int64_t last_sample_ticks)
+int64_t package_finish(struct package *p, int64_t last_sample_ticks, bool goes_on)
 {
         if (p->count > 0) {
                 int64_t end = p->samples[p->count - 1].ticks + last_sample_ticks;
-                cut(p, last_sample_ticks, end, true);
+                struct grid_place held = grid_place(p->samples[0].ticks, p->timescale), next = grid_place(end, p->timescale);
+                cut(p, last_sample_ticks, end, !goes_on || next.segment != held.segment);
         }
         return p->end_ticks;
 }

@@ -130,11 +130,12 @@ size_t pipeline_room(const struct pipeline *p)
         return video < audio ? video : audio;
 }
 
-void pipeline_drain(struct pipeline *p)
+void pipeline_drain(struct pipeline *p, bool goes_on)
 {
         if (p->draining)
                 return;
         p->draining = true;
+        atomic_store(&p->out->goes_on, goes_on);
         if (p->video)
                 video_end(p->video);
         if (p->audio)

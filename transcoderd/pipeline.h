@@ -8,7 +8,7 @@
  *
  *   pipeline_open    starts threads
  *   pipeline_push    frames, in the order they came; FRAME_CONFIG may change codec, size, rate, layout
- *   pipeline_drain   the broadcast is over: everything decoded is encoded, the last chunk is cut, drained() follows
+ *   pipeline_drain   nothing more is pushed: everything decoded is encoded, the last chunk is cut, drained() follows
  *   pipeline_close   any time; stops threads (blocks for one encode at most); no event comes after it
  * All functions and events: loop thread. */
 #ifndef TRANSCODERD_PIPELINE_H
@@ -76,7 +76,9 @@ int pipeline_open(struct pipeline **out, struct mailbox *mb, const struct pipeli
                   const struct pipeline_events *events, void *arg);
 void pipeline_push(struct pipeline *p, const struct frame *f); /* refs f->bytes */
 size_t pipeline_room(const struct pipeline *p);                /* frames it would take now; push beyond is our bug */
-void pipeline_drain(struct pipeline *p);
+/* goes_on: not the broadcast is over, but this transcoder's part in it. What it cannot make whole, the last frame of sound and
+ * the segment, is left to the next one. */
+void pipeline_drain(struct pipeline *p, bool goes_on);
 void pipeline_close(struct pipeline *p);
 
 struct pipeline_stats {

@@ -17,9 +17,6 @@
 #define DRAIN_MAX_US (10 * US_PER_S)
 #define RECENT_BYTES (64u << 20) /* of one session: over 50 Mbit/s for the usual 10 s */
 #define LEAVE_MAX_US (8 * US_PER_S)
-/* How often encoders begin anew in lock-step: so long may it take a transcoder that came later to be of use. 4 s cost
- * 5 % of CPU and 0.05 dB. */
-#define LOCKSTEP_SEGMENTS 4
 #define END_EXTRA_US (10 * US_PER_S) /* beyond the grace time; by then an origin has ended the session itself */
 
 static const struct state claiming, live, grace, draining, ending, leaving, gone;
@@ -55,7 +52,7 @@ static void on_chunk(void *arg, const struct chunk *c)
         s->chunks++;
         s->chunk_bytes += c->bytes->len;
         if (s->lockstep)
-                chunk.previous = chain_add(&s->chain, c, s->recent.tracks[c->track].info.kind);
+                chunk.previous = chain_add(&s->chain, c, s->recent.tracks[c->track].info.kind, s->shadow);
         recent_chunk(&s->recent, &chunk);
         push_chunk(s->push, &chunk);
         tell_serve(s);
@@ -139,10 +136,15 @@ static const struct push_events push_events = {on_fenced, on_lost, on_refused, o
 
 /* ---- the beginning -------------------------------------------------------------------------------------------------- */
 
-/* Only one that leads may END it. */
-static const struct state *the_end(const struct session *s)
+/* What ends a session in any state in which it encodes; NULL: nothing. A shadow just goes: what it would still make is
+ * not a whole chunk, and the leader's is. */
+static const struct state *way_out(struct session *s)
 {
-        return s->handed_over || s->shadow ? &leaving : &ending;
+        if (s->shadow && (s->failed || s->stop || s->all->draining) && !s->given_up) {
+                s->given_up = s->failed ? "failed" : "left to its leader";
+                s->handed_over = !s->failed;
+        }
+        return s->given_up ? &gone : s->failed ? &ending : s->stop ? &draining : NULL;
 }
 
 static int start_pipeline(struct session *s)
@@ -211,7 +213,7 @@ static const struct state *step_claiming(struct session *s)
                         feed_ban(s->all, s->stream, "the encoders cannot be started");
                 refuse(s, err, "the encoders cannot be started");
                 s->failed = true;
-                return the_end(s);
+                return way_out(s);
         }
         log_info("session=%s stream=%s origin=%s generation=%u publisher=%s resume_us=%" PRId64 " msg=\"%s\"", s->id,
                  s->stream, s->owner.id, s->generation, *s->publisher ? s->publisher : "-", push_stored_us(s->push),
@@ -223,11 +225,6 @@ static const struct state *step_claiming(struct session *s)
 
 /* ---- the middle ----------------------------------------------------------------------------------------------------- */
 
-/* What ends a session in any state in which it encodes; NULL: nothing. */
-static const struct state *way_out(const struct session *s)
-{
-        return s->given_up ? &gone : s->failed ? the_end(s) : s->stop ? &draining : NULL;
-}
 
 static const struct state *step_live(struct session *s)
 {
@@ -253,7 +250,10 @@ static const struct state *step_grace(struct session *s)
         const struct state *out = way_out(s);
         if (out || s->active.handle)
                 return out ? out : &live;
-        return clock_mono_us() >= s->grace_until_us ? &draining : &grace;
+        if (clock_mono_us() < s->grace_until_us)
+                return &grace;
+        s->stop = true;
+        return way_out(s);
 }
 
 /* ---- the end -------------------------------------------------------------------------------------------------------- */
@@ -262,7 +262,7 @@ static void enter_draining(struct session *s)
 {
         feed_retire(s, s->handed_over ? ERR_NOT_FOUND : ERR_CLOSED);
         s->drain_until_us = clock_mono_us() + DRAIN_MAX_US;
-        pipeline_drain(s->pipeline);
+        pipeline_drain(s->pipeline, s->handed_over);
 }
 
 static const struct state *step_draining(struct session *s)
@@ -273,7 +273,7 @@ static const struct state *step_draining(struct session *s)
                 return &draining;
         if (!s->drained && !s->failed)
                 log_error("session=%s stream=%s msg=\"the encoders do not come to an end\"", s->id, s->stream);
-        return the_end(s);
+        return s->handed_over ? &leaving : &ending;
 }
 
 static void count_frames(struct session *s);
@@ -320,7 +320,7 @@ static const struct state *step_leaving(struct session *s)
         if (!stored && clock_mono_us() < s->end_until_us)
                 return &leaving;
         s->handed_over = stored;
-        s->given_up = !stored ? "left before all was stored" : s->shadow ? "left to its leader" : "left to the next writer";
+        s->given_up = stored ? "left to the next writer" : "left before all was stored";
         return &gone;
 }
 

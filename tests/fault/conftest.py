@@ -1,3 +1,4 @@
+import json
 import os
 import sys
 
@@ -14,6 +15,7 @@ from network import NetworkCluster, require  # noqa: E402
 
 harness.PORTS_A_CLUSTER = 50
 SOURCE_S = 90
+REDUNDANCY = [{"match": "hot*", "transcoders": 2}]
 LONG_SOURCE_S = 400
 
 
@@ -34,7 +36,7 @@ def long_source(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def _two(tmp_path_factory):
-    made = FaultCluster(tmp_path_factory.mktemp("two"))
+    made = FaultCluster(tmp_path_factory.mktemp("two"), sets=[f"ingestd.redundancy={json.dumps(REDUNDANCY)}"])
     yield made
     made.revive()
     made.down()

@@ -169,7 +169,7 @@ static void push_all(struct run *r)
         }
         av_packet_free(&pkt);
         if (!r->done)
-                pipeline_drain(r->pipeline);
+                pipeline_drain(r->pipeline, false);
         while (!r->done)
                 uv_run(&r->loop, UV_RUN_ONCE);
 }

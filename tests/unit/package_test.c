@@ -131,7 +131,7 @@ static void test_tfdt_is_exact_after_a_forecast_that_was_wrong(void **state)
         add(p, 27000, false);
         package_early(p, 36500); /* and here later. */
         add(p, 37000, false);
-        package_finish(p, 3000);
+        package_finish(p, 3000, false);
         assert_int_equal(got[1].f.tfdt, 18010);
         assert_int_equal(got[2].f.tfdt, 37000);
         assert_int_equal(got[2].c.flags, PUT_LAST);
@@ -158,7 +158,7 @@ static void test_a_gap_leaves_chunks_out_and_closes_the_segment(void **state)
         struct package *p = open_package();
         add(p, 3000, true);
         add(p, 90000 * 7 + 40000, true);
-        package_finish(p, 3000);
+        package_finish(p, 3000, false);
         assert_int_equal(got[0].c.flags, PUT_LAST);
         assert_int_equal(got[1].c.segment, 7);
         assert_int_equal(got[1].c.chunk, 2);
@@ -172,7 +172,7 @@ static void test_a_track_may_begin_after_years(void **state)
         struct package *p = open_package();
         int64_t far = INT64_C(90000) * 86400 * 1000;
         add(p, far + 17, true);
-        package_finish(p, 3000);
+        package_finish(p, 3000, false);
         assert_int_equal(got[0].f.tfdt, far + 17);
         assert_int_equal(got[0].c.segment, 86400 * 1000);
         package_close(&p);
@@ -185,7 +185,7 @@ static void test_slate_is_marked(void **state)
         add_sized(p, 0, true, false, 50);
         add_sized(p, 9000, false, true, 50);
         add_sized(p, 18000, false, false, 50);
-        package_finish(p, 3000);
+        package_finish(p, 3000, false);
         assert_int_equal(got[0].c.flags, PUT_SLATE);
         assert_int_equal(got[1].c.flags, PUT_LAST);
         package_close(&p);
@@ -214,7 +214,7 @@ static void test_a_chunk_too_large_for_a_put_is_left_out(void **state)
         add(p, 18000, true);
         assert_int_equal(got_count, 0);
         assert_int_equal(package_oversized(p), 1);
-        package_finish(p, 3000);
+        package_finish(p, 3000, false);
         assert_int_equal(got_count, 1);
         assert_int_equal(got[0].f.tfdt, 18000);
         package_close(&p);

@@ -160,7 +160,7 @@ static void push_config(struct rig *r, uint8_t kind, const struct coded *c)
 
 static void drain(struct rig *r)
 {
-        pipeline_drain(r->p);
+        pipeline_drain(r->p, false);
         while (!r->drained && !r->failed)
                 uv_run(&r->loop, UV_RUN_ONCE);
 }
@@ -526,6 +526,47 @@ static void test_a_session_that_goes_on_continues_with_the_very_next_frame(void 
         coded_free(&audio);
 }
 
+static const struct out_chunk *last_chunk(struct rig *r, const char *name)
+{
+        const struct out_chunk *o, *last = NULL;
+        for (int at = 0; (o = next_chunk(r, track_named(r, name), &at));)
+                last = o;
+        assert_non_null(last);
+        return last;
+}
+
+static int64_t end_of(struct rig *r, const char *name)
+{
+        const struct out_chunk *o = last_chunk(r, name);
+        return o->c.start_us + o->c.duration_us;
+}
+
+/* Both get the same; the second one ends in the middle of a segment and of a frame of sound. */
+static void test_one_that_leaves_makes_nothing_that_the_next_one_would_make_otherwise(void **state)
+{
+        (void)state;
+        struct coded video, audio;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 60, 0, 50, 0);
+        coded_audio(&audio, 44100, 2, 100, 0);
+        struct rig *whole = rig_new(), *left = rig_new();
+        for (int i = 0; i < 2; i++) {
+                struct rig *r = i ? left : whole;
+                rig_open(r, &video, &audio);
+                push_all(r, &video, &audio);
+                pipeline_drain(r->p, r == left);
+                while (!r->drained)
+                        uv_run(&r->loop, UV_RUN_ONCE);
+        }
+        assert_true(end_of(left, "a64") < end_of(whole, "a64"));
+        assert_int_equal(end_of(left, "v96"), end_of(whole, "v96"));
+        assert_int_equal(last_chunk(left, "v96")->c.flags & PUT_LAST, 0);
+        assert_int_equal(last_chunk(left, "a64")->c.flags & PUT_LAST, 0);
+        rig_free(whole);
+        rig_free(left);
+        coded_free(&video);
+        coded_free(&audio);
+}
+
 static void test_what_is_sent_a_second_time_is_there_once(void **state)
 {
         (void)state;
@@ -734,7 +775,7 @@ static void test_no_event_after_close(void **state)
                 memcpy(part.frames, video.frames, (size_t)n * sizeof(struct frame));
                 push_all(r, &part, &audio);
                 if (n % 2)
-                        pipeline_drain(r->p);
+                        pipeline_drain(r->p, false);
                 pipeline_close(r->p);
                 r->p = NULL;
                 int chunks = r->chunk_count, tracks = r->track_count;
@@ -821,6 +862,7 @@ int main(void)
                 cmocka_unit_test(test_a_source_that_changes_size_and_rate_goes_on_in_the_same_tracks),
                 cmocka_unit_test(test_garbage_is_counted_and_survived),
                 cmocka_unit_test(test_a_session_that_goes_on_continues_with_the_very_next_frame),
+                cmocka_unit_test(test_one_that_leaves_makes_nothing_that_the_next_one_would_make_otherwise),
                 cmocka_unit_test(test_what_is_sent_a_second_time_is_there_once),
                 cmocka_unit_test(test_two_transcoders_in_lockstep_make_the_same_bytes_whenever_they_began),
                 cmocka_unit_test(test_a_session_that_goes_on_keeps_its_rungs_though_the_source_is_smaller),

@@ -20,6 +20,7 @@ struct pipeline {
         struct pipeline_options o;
         size_t room;
         unsigned frames, configs, breaks, drains;
+        bool goes_on; /* as the last drain said */
         uint8_t first_flags; /* of the first frame since the last look */
 };
 
@@ -58,9 +59,10 @@ size_t pipeline_room(const struct pipeline *p)
         return p->room;
 }
 
-void pipeline_drain(struct pipeline *p)
+void pipeline_drain(struct pipeline *p, bool goes_on)
 {
         p->drains++;
+        p->goes_on = goes_on;
 }
 
 void pipeline_close(struct pipeline *p)

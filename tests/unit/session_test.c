@@ -303,6 +303,7 @@ static void test_after_the_grace_time_the_session_ends(void **state)
         sessions_tick(&ss, clock_mono_us());
         expect_state("draining");
         assert_int_equal(pipeline->drains, 1);
+        assert_false(pipeline->goes_on);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------------------------- */
@@ -613,6 +614,7 @@ static void test_what_nobody_took_over_is_stored_and_left_without_an_end(void **
         ss.leave_at_us = clock_mono_us();
         sessions_tick(&ss, clock_mono_us());
         assert_int_equal(pipeline->drains, 1);
+        assert_true(pipeline->goes_on);
         make_chunk(1);
         assert_int_equal(feed(0, handle, 0, 1).status, ERR_NOT_FOUND); /* it is to open the stream again */
         pipeline->events->drained(pipeline->arg, 2 * CHUNK_US);

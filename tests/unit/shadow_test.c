@@ -150,9 +150,42 @@ static void test_what_a_shadow_puts_says_so_and_what_it_goes_on_from(void **stat
                 uint64_t next = make_numbered(n);
                 m = expect_put(n, 0);
                 assert_true(m.flags & PUT_SHADOW);
-                assert_true(m.previous == (n == 5 ? 0 : hash)); /* a segment begins with a keyframe */
+                assert_true(m.previous == hash);
                 hash = next;
         }
+        make_numbered(LOCKSTEP_SEGMENTS * 5); /* here it begins anew, as the leader does */
+        assert_true(expect_put(LOCKSTEP_SEGMENTS * 5, 0).previous == 0);
+}
+
+static void test_what_a_shadow_makes_before_it_is_in_lockstep_fits_nowhere(void **state)
+{
+        (void)state;
+        begin_beside();
+        struct track_info info = {.name = "v360", .kind = TRACK_VIDEO, .init = buf_copy("init", 4)};
+        pipeline->events->track(pipeline->arg, &info);
+        buf_unref(&info.init);
+        expect_init_stored();
+        uint64_t hash = make_numbered(4); /* a keyframe in the middle of what the leader makes */
+        assert_true(expect_put(4, 0).previous == CHAIN_APART);
+        make_numbered(5); /* one at the beginning of a segment, from another encoder state */
+        assert_true(expect_put(5, 0).previous == hash);
+}
+
+static void test_one_that_leads_begins_every_segment_by_itself(void **state)
+{
+        (void)state;
+        uint64_t handle = begin_beside();
+        make_numbered(0);
+        expect_init_stored();
+        expect_put(0, 0);
+        feed_as(handle, 0, false);
+        expect_join(8, "t1", CHUNK_US);
+        for (int n = 1; n < 5; n++) {
+                make_numbered(n);
+                expect_put(n, 0);
+        }
+        make_numbered(5);
+        assert_true(expect_put(5, 0).previous == 0);
 }
 
 static void test_a_leader_of_two_says_what_its_chunks_go_on_from_too(void **state)
@@ -249,13 +282,19 @@ static void test_a_shadow_never_ends_the_session(void **state)
         make_numbered(0);
         fake_store_all();
         assert_int_equal(close_stream(0, handle, CLOSE_STOPPED), 0);
-        make_numbered(1);
-        pipeline->events->drained(pipeline->arg, 2 * CHUNK_US);
-        expect_state("leaving");
-        assert_int_equal(fake_store_all(), 1);
-        sessions_tick(&ss, clock_mono_us());
         assert_null(ss.first);
         assert_int_equal(fake_calls(MSG_END), 0);
+}
+
+static void test_a_shadow_leaves_at_once_when_its_node_is_to_stop(void **state)
+{
+        (void)state;
+        begin_beside();
+        make_numbered(0);
+        fake_store_all();
+        sessions_drain(&ss);
+        assert_null(ss.first);
+        assert_int_equal(fake_calls(MSG_PUT) + fake_calls(MSG_END), 0);
 }
 
 static void test_a_shadow_without_frames_leaves_after_the_grace_time(void **state)
@@ -266,7 +305,6 @@ static void test_a_shadow_without_frames_leaves_after_the_grace_time(void **stat
         expect_state("grace");
         ss.first->grace_until_us = clock_mono_us();
         sessions_tick(&ss, clock_mono_us());
-        pipeline->events->drained(pipeline->arg, 0);
         assert_null(ss.first);
         assert_int_equal(fake_calls(MSG_END), 0);
 }
@@ -339,6 +377,8 @@ int main(void)
                 T(test_a_shadow_takes_up_the_leaders_session_in_the_leaders_words),
                 T(test_only_streams_with_two_encoders_are_encoded_in_lockstep),
                 T(test_what_a_shadow_puts_says_so_and_what_it_goes_on_from),
+                T(test_what_a_shadow_makes_before_it_is_in_lockstep_fits_nowhere),
+                T(test_one_that_leads_begins_every_segment_by_itself),
                 T(test_a_leader_of_two_says_what_its_chunks_go_on_from_too),
                 T(test_a_shadow_that_is_to_lead_raises_the_generation_under_its_own_name),
                 T(test_a_chunk_that_its_own_raise_fenced_is_sent_again),
@@ -346,6 +386,7 @@ int main(void)
                 T(test_an_ordinary_open_makes_a_shadow_lead),
                 T(test_who_asks_for_the_stream_is_sent_on_to_the_one_that_leads),
                 T(test_a_shadow_never_ends_the_session),
+                T(test_a_shadow_leaves_at_once_when_its_node_is_to_stop),
                 T(test_a_shadow_without_frames_leaves_after_the_grace_time),
                 T(test_a_shadow_that_cannot_encode_leaves_the_session_alone),
                 T(test_one_that_is_told_to_leave_is_gone_at_once),

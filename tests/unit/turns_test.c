@@ -24,10 +24,20 @@ static void changed(struct session *x)
         turns_session_changed(&turns, x);
 }
 
+static const char *gone; /* the node that is not connected */
+
+static bool is_connected(void *arg, const char *node)
+{
+        (void)arg;
+        return strcmp(node, gone) != 0;
+}
+
 static void start_turns(void)
 {
         turns_open(&turns, &loop);
-        turns.leader_us = turns.fit_us = NEVER_US;
+        turns.leader_us = turns.sound_us = turns.fit_us = NEVER_US;
+        gone = "";
+        turns.connected = is_connected;
         on_changed = changed;
 }
 
@@ -85,6 +95,16 @@ static void put(struct one *x, uint8_t who, unsigned place, uint32_t size, uint6
         x->t.append = (struct chunk_append){.segment = place / 5, .chunk = (uint8_t)(place % 5), .flags = who,
                                             .start_us = place * INT64_C(200000), .generation = s->generation,
                                             .previous = previous, .bytes = fmp4_video_chunk(place / 5, place % 5, size)};
+        turns_put(&turns, &x->t);
+}
+
+/* A second of it. */
+static void put_sound(struct one *x, uint8_t who, unsigned n)
+{
+        *x = (struct one){.t = {.session = s, .track = "a96", .done = told}};
+        x->t.append = (struct chunk_append){.segment = n, .flags = who, .start_us = n * INT64_C(1000000),
+                                            .generation = s->generation,
+                                            .bytes = fmp4_chunk(n * UINT64_C(48000), 48, 1000, 20)};
         turns_put(&turns, &x->t);
 }
 
@@ -151,6 +171,50 @@ static void test_a_shadow_that_comes_while_the_leaders_is_written_does_not_wait(
         wait_done(&y.done);
         assert_false(x.again);
         assert_true(y.again);
+}
+
+static void test_a_leader_that_is_not_connected_any_more_is_not_waited_for(void **state)
+{
+        (void)state;
+        struct one x;
+        put_stored(LEADER, 0, 40, false);
+        put(&x, SHADOW, 1, 60, 0);
+        settle();
+        assert_int_equal(x.done, 0);
+        gone = "another";
+        turns_node_gone(&turns);
+        settle();
+        assert_int_equal(x.done, 0);
+        gone = "t1";
+        turns_node_gone(&turns);
+        wait_done(&x.done);
+        assert_int_equal(x.status, 0);
+        assert_false(x.again);
+        put_stored(SHADOW, 2, 60, false);
+        gone = "";
+        put(&x, SHADOW, 3, 60, 0); /* it is back, and was not late */
+        settle();
+        assert_int_equal(x.done, 0);
+        put_stored(LEADER, 3, 40, false);
+        wait_done(&x.done);
+}
+
+static void test_a_shadows_sound_waits_longer_than_its_picture(void **state)
+{
+        (void)state;
+        struct one x;
+        turns.leader_us = AT_ONCE_US;
+        assert_int_equal(add_track(s, "a96", fmp4_audio_init(), 0), 0);
+        put_sound(&x, LEADER, 0);
+        wait_done(&x.done);
+        put_stored(LEADER, 0, 40, false);
+        put_sound(&x, SHADOW, 1);
+        put_stored(SHADOW, 1, 60, false); /* in vain: the picture's time is over */
+        assert_int_equal(x.done, 0);
+        struct one y;
+        put_sound(&y, LEADER, 1);
+        wait_done(&x.done);
+        assert_true(x.again);
 }
 
 static void test_without_a_leader_in_this_generation_a_shadow_does_not_wait(void **state)
@@ -596,6 +660,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 CASE(test_a_shadows_chunk_waits_for_the_leaders_and_is_stored_once),
                 CASE(test_a_shadow_that_comes_while_the_leaders_is_written_does_not_wait),
+                CASE(test_a_leader_that_is_not_connected_any_more_is_not_waited_for),
+                CASE(test_a_shadows_sound_waits_longer_than_its_picture),
                 CASE(test_without_a_leader_in_this_generation_a_shadow_does_not_wait),
                 CASE(test_after_the_leader_stopped_the_shadow_waits_once_and_then_no_more),
                 CASE(test_a_leader_that_is_in_time_again_leads_again),
