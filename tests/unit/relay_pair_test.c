@@ -239,6 +239,26 @@ static void test_sessions_that_are_lost_again_and_again_are_not_swapped_for_ever
         end(&c, CLOSE_STOPPED);
 }
 
+static void test_one_whose_broadcaster_is_silent_does_not_take_the_session_back(void **state)
+{
+        (void)state;
+        struct caster c;
+        int64_t swaps = stats_get(STAT_SWAPS);
+        start_two(&c, 30);
+        unsigned empty = t.node[0].empty;
+        UNTIL(t.node[0].empty == empty + 3); /* one each 500 ms */
+        t.node[0].media_status = ERR_FENCED;
+        t.node[2].holds = true; /* for the proxy to which the broadcaster is connected now */
+        t.node[2].open_status = ERR_CONFLICT;
+        t.node[2].listed = true;
+        UNTIL(c.refused == RTMP_CLOSE_TAKEN_OVER);
+        assert_int_equal(t.node[1].as_leader, 0);
+        assert_int_equal(t.node[1].closed, CLOSE_LEAVE);
+        assert_int_equal(t.node[2].open.when, OPEN_IF_HELD | OPEN_IF_FREE);
+        assert_int_equal(stats_get(STAT_SWAPS), swaps);
+        end(&c, CLOSE_LOST);
+}
+
 static void test_the_loss_of_the_shadow_is_nothing_to_the_leader(void **state)
 {
         (void)state;
@@ -536,6 +556,7 @@ int main(void)
                 PAIR(test_nobody_is_asked_beside_a_leader_that_has_not_claimed_yet),
                 PAIR(test_a_leader_that_is_fenced_is_followed_by_its_shadow),
                 PAIR(test_sessions_that_are_lost_again_and_again_are_not_swapped_for_ever),
+                PAIR(test_one_whose_broadcaster_is_silent_does_not_take_the_session_back),
                 PAIR(test_the_loss_of_the_shadow_is_nothing_to_the_leader),
                 PAIR(test_whatever_a_shadow_is_answered_the_broadcaster_stays),
                 PAIR(test_a_shadow_that_is_lost_as_soon_as_it_is_there_is_sought_less_and_less_often),
