@@ -204,7 +204,7 @@ static bool fill(struct beat_member *m, struct media *part, struct frame *room, 
                                .shadow = !relay_leads(r),
                                .frames = room};
         r->fresh = false;
-        r->said_shadow = part->shadow;
+        r->says_shadow = part->shadow;
         if (r->credit < most)
                 most = r->credit;
         if (r->standby)
@@ -450,6 +450,8 @@ static void on_answered(struct beat_member *m, int err, const struct media_reply
 {
         struct relay *r = relay_of(m);
         assert(r->state == RELAY_LIVE);
+        if (!err)
+                r->said_shadow = r->says_shadow;
         if (!relay_leads(r) && !relay_pair_wants_shadow(r->pair)) { /* since it was sent */
                 if (err)
                         relay_pair_left(r);

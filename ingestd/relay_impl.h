@@ -32,7 +32,8 @@ struct relay {
         struct replay_reader reader; /* attached while LIVE */
         bool standby;                /* another broadcaster is active; of the leader only */
         bool fresh;                  /* a frame came since the last MEDIA */
-        bool said_shadow;            /* the last MEDIA, or OPEN, said so */
+        bool said_shadow;            /* so the last MEDIA that was answered, or OPEN, had it */
+        bool says_shadow;            /* so does the one under way */
         bool draining;               /* by its last answer */
         uint64_t cursor;             /* the frame to send next */
         uint64_t wire_zero;          /* the frame that was number 0 of this handle */

@@ -39,7 +39,7 @@ struct call {
 };
 
 struct node {
-        bool listed, lost; /* lost: every call fails */
+        bool listed, lost, busy; /* lost: every call fails; busy: likewise, for the moment */
         int open_status, media_status; /* with which the next ones are answered */
         int64_t epoch_us;              /* 0: as proposed */
         int64_t skew_us;               /* its clock is ahead of the proxy's */
@@ -258,7 +258,7 @@ static inline void answer_all(void)
                 }
                 *link = call->next;
                 n->in_flight--;
-                int err = call->canceled ? ERR_CANCELED : n->lost ? ERR_CLOSED : 0;
+                int err = call->canceled ? ERR_CANCELED : n->lost ? ERR_CLOSED : n->busy ? ERR_FULL : 0;
                 nng_msg *reply = err ? NULL : answer(n, call->request);
                 nng_msg_free(call->request);
                 call->done(call->arg, err, reply);

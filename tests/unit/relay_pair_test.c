@@ -297,6 +297,7 @@ static void test_whatever_a_shadow_is_answered_the_broadcaster_stays(void **stat
                         ingest_poke(&t.ingest); /* saves the backoff */
                         UNTIL(t.node[1].opens > opens);
                 }
+                assert_int_equal(t.node[1].closes, 0); /* there was nothing to leave */
                 t.node[1].open_status = 0;
                 ingest_poke(&t.ingest);
                 UNTIL(stats_get(STAT_SHADOWS) == 1);
@@ -449,6 +450,24 @@ static void test_the_end_is_told_by_a_leader_that_knows_that_it_leads(void **sta
         assert_pictures(&t.node[1], 0, 0, 31);
 }
 
+static void test_that_it_leads_is_said_again_to_one_that_was_too_busy_to_hear(void **state)
+{
+        (void)state;
+        struct caster c;
+        start_two(&c, 30);
+        pump();
+        t.node[1].busy = true;
+        lose_node(0);
+        pump();
+        end(&c, CLOSE_STOPPED);
+        pump();
+        assert_int_equal(t.node[1].as_leader, 0);
+        t.node[1].busy = false;
+        UNTIL(t.node[1].closes == 1);
+        assert_int_equal(t.node[1].as_leader, 1);
+        assert_int_equal(t.node[1].closed, CLOSE_STOPPED);
+}
+
 static void test_one_transcoder_is_enough_until_there_is_another(void **state)
 {
         (void)state;
@@ -543,6 +562,34 @@ static void test_a_shadow_that_takes_nothing_costs_the_leader_no_frame(void **st
         end(&c, CLOSE_STOPPED);
 }
 
+/* Of what comes before the leader's keyframe only the last sound stays and moves up to it, over the place where the
+ * shadow is: what has its next number now is not its next frame. */
+static void test_a_shadow_whose_next_frame_went_is_left_though_its_number_is_there(void **state)
+{
+        (void)state;
+        enum { LIMIT = 1 << 20 };
+        static char large[LIMIT];
+        struct caster c;
+        t.limits.replay_bytes = LIMIT;
+        int64_t lost = stats_get(STAT_SHADOWS_LOST), gone = stats_get(STAT_LOST_FRAMES);
+        start_two(&c, 23);
+        t.node[1].credit = 0;
+        send_media(&c, 23, 24);
+        UNTIL(t.node[1].taken_count == 48);
+        t.node[0].stored_us = 1000 * MS; /* picture 25, frame 50, is a keyframe: frames 46 to 49 are sound before it */
+        send_media(&c, 24, 30);
+        UNTIL(t.node[0].taken_count == 60);
+        memset(large, 'x', (size_t)(LIMIT - stats_get(STAT_REPLAY_BYTES) - 2048));
+        send_frame(&c, TRACK_VIDEO, 0, large);
+        send_media(&c, 30, 40);
+        t.node[1].credit = BATCH_FRAMES_MAX;
+        UNTIL(stats_get(STAT_SHADOWS_LOST) == lost + 1);
+        assert_int_equal(t.node[1].taken_count, 48);
+        UNTIL(t.node[1].beside == 2);
+        assert_int_equal(stats_get(STAT_LOST_FRAMES), gone);
+        end(&c, CLOSE_STOPPED);
+}
+
 int main(void)
 {
         log_init("test", LOG_ERROR);
@@ -566,11 +613,13 @@ int main(void)
                 PAIR(test_a_shadow_leaves_a_transcoder_that_drains_for_a_third_one),
                 PAIR(test_at_the_end_the_shadow_leaves_and_the_leader_says_why),
                 PAIR(test_the_end_is_told_by_a_leader_that_knows_that_it_leads),
+                PAIR(test_that_it_leads_is_said_again_to_one_that_was_too_busy_to_hear),
                 PAIR(test_one_transcoder_is_enough_until_there_is_another),
                 PAIR(test_alone_it_fails_over_as_one_without_redundancy_does),
                 PAIR(test_a_shadow_of_another_session_is_left),
                 PAIR(test_one_that_stands_by_has_no_shadow),
                 PAIR(test_a_shadow_that_takes_nothing_costs_the_leader_no_frame),
+                PAIR(test_a_shadow_whose_next_frame_went_is_left_though_its_number_is_there),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

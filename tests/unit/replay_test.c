@@ -235,6 +235,8 @@ static void test_what_either_reader_has_not_taken_or_not_stored_stays(void **sta
         assert_int_equal(replay_start_us(&r), 3000 * MS);
         replay_trim(&r, &b, 9500 * MS, 400); /* it is stored, by the first; the second has not had it */
         assert_int_equal(r.head, 400);
+        replay_trim(&r, &a, 9500 * MS, r.tail);
+        assert_int_equal(r.head, 400);
         assert_false(a.behind || b.behind);
         replay_trim(&r, &b, 9500 * MS, r.tail);
         assert_int_equal(replay_start_us(&r), 9000 * MS);
@@ -253,7 +255,7 @@ static void test_numbers_stay_as_they_are_for_the_reader_that_is_behind(void **s
         push(&r, TRACK_AUDIO, FRAME_KEY, 2100 * MS, 0, 11); /* stays, and would move up */
         push(&r, TRACK_VIDEO, 0, 40 * MS, 0, 12);
         push(&r, TRACK_VIDEO, FRAME_KEY, 2000 * MS, 0, 13);
-        replay_trim(&r, &b, 0, 2);
+        replay_trim(&r, &b, 2050 * MS, 2);
         replay_trim(&r, &a, 2050 * MS, r.tail);
         assert_int_equal(replay_at(&r, 2)->bytes->len, 12);
         replay_trim(&r, &b, 2050 * MS, r.tail);
