@@ -32,6 +32,7 @@ from harness import wait_until  # noqa: E402
 
 LADDER = [{"video": [{"height": 720, "kbps": 2500}, {"height": 718, "kbps": 1800}], "audio": [{"kbps": 96}]}]
 SETTLED_S = 4  # of media before the fault
+LOCKSTEP_S = 5  # until two encoders have begun anew together
 Row = namedtuple("Row", "what detected_ms first_ms missing repeated wait_ms usual_ms aim_ms")
 
 
@@ -66,9 +67,18 @@ def leading_origin(cluster, show):
     return max(after := asked(), key=lambda o: after[o] - before[o])
 
 
+def leader_of_two(show):
+    """In lock-step with its shadow."""
+    transcoders = show.cluster.names("transcoder")
+    wait_until(lambda: sum(show.cluster.metric(t, "transcoderd_shadows") for t in transcoders) == 1, "a second transcoder")
+    show.wait_sent(show.sent_s() + LOCKSTEP_S)
+    return show.transcoder()
+
+
 def ours(cluster, source, what, pick, fault, aim_ms, n):
     cluster.revive()
-    with Broadcast(cluster, f"bench{n}", source, patience_s=5.0) as show:
+    stream = f"hot{n}" if pick is leader_of_two else f"bench{n}"
+    with Broadcast(cluster, stream, source, patience_s=5.0) as show:
         show.wait_sent(SETTLED_S)
         victim = pick(show)
         wall, at = time.time(), time.monotonic()
@@ -85,18 +95,20 @@ def missing_of(numbers):
     return sorted(set(range(min(numbers), max(numbers) + 1)) - set(numbers)) if numbers else []
 
 
-def freshet(scratch, source, rounds):
-    cluster = FaultCluster(scratch / "cluster", ladder=LADDER)
+def freshet(scratch, source, rounds, only):
+    cluster = FaultCluster(scratch / "cluster", ladder=LADDER, sets=['ingestd.redundancy=[{"match": "hot*", "transcoders": 2}]'])
     faults = [("transcoder: kill -9", lambda s: s.transcoder(), cluster.kill, 700),
               ("transcoder: frozen", lambda s: s.transcoder(), cluster.freeze, 2500),
               ("transcoder: SIGTERM", lambda s: s.transcoder(), cluster.stop, None),
+              ("one of two: kill -9", leader_of_two, cluster.kill, 50),
+              ("one of two: frozen", leader_of_two, cluster.freeze, 50),
               ("origin: kill -9", lambda s: leading_origin(cluster, s), cluster.kill, 200),
               ("origin: frozen", lambda s: leading_origin(cluster, s), cluster.freeze, None),
               ("edge: kill -9", lambda s: "edge-1", cluster.kill, None),
               ("proxy: kill -9", lambda s: "ingest-1", cluster.kill, None)]
     rows = []
     try:
-        for n, (what, pick, fault, aim_ms) in enumerate(faults):
+        for n, (what, pick, fault, aim_ms) in enumerate(f for f in faults if only in f[0]):
             tried = [ours(cluster, source, what, pick, fault, aim_ms, f"{n}_{i}") for i in range(rounds)]
             rows.append(worst_frames(tried))
     finally:
@@ -252,12 +264,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="broadcasts a fault; times are their median, frames the worst")
     parser.add_argument("--seconds", type=int, default=60, help="of the source")
+    parser.add_argument("--only", default="", help="faults with this in their name, and no peers")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="freshet-failover-") as name:
         scratch = pathlib.Path(name)
         source = make_source(scratch, args.seconds, size="1280x720")
-        rows = freshet(scratch, source, args.rounds)
-        peers = [run(scratch, source, int(os.environ["FRESHET_TEST_PORTS"]) + 90 + i) for i, run in enumerate((nginx, ffmpeg))]
+        rows = freshet(scratch, source, args.rounds, args.only)
+        peers = [] if args.only else [run(scratch, source, int(os.environ["FRESHET_TEST_PORTS"]) + 90 + i) for i, run in enumerate((nginx, ffmpeg))]
     print(f"\n720p30, keyframes every 2 s, two 720p rungs; median of {args.rounds} a fault, frames the worst; times in ms")
     print(f"{'':28}{'detected':>11}{'first new':>11}{'missing':>11}{'repeated':>11}{'longest wait':>14}{'cost':>8}{'aim':>8}"
           f"{'nginx ×':>9}{'ffmpeg ×':>9}")

@@ -12,6 +12,7 @@ from viewer import Viewer
 FPS = 30
 TONE_HZ = 1000
 UNDER_WAY_S = 0.15  # from the broadcaster's socket to the transcoder: what a proxy may hold when it dies
+LEADS = ("opened", "opened again", "the shadow leads now")  # lines of a proxy
 CLICK = 0.02  # of full scale: what a sample may differ from the continuation of the tone
 
 
@@ -123,9 +124,9 @@ class Broadcast:
         return {v.track: (round(v.seen_s(), 2), v.troubles[-3:]) for v in self.viewers}
 
     def transcoder(self):
-        """The node that has this stream's session now, by what the proxies said last."""
+        """The node that has this stream's session now, and leads if there are two, by what the proxies said last."""
         lines = [line for node in self.cluster.nodes() if node.startswith("ingest-") for line in self.cluster.log(node).splitlines()
-                 if f"stream={self.stream} " in line and 'msg="opened' in line]
+                 if f"stream={self.stream} " in line and any(f'msg="{m}"' in line for m in LEADS)]
         assert lines, f"no proxy says that {self.stream} was opened"
         address = max(lines).split(" transcoder=")[1].split()[0]
         for name in self.cluster.nodes():

@@ -3,6 +3,8 @@ import os
 import random
 import time
 
+import pytest
+
 from broadcast import Broadcast
 
 FAULTS = 20
@@ -29,10 +31,12 @@ def leave(cluster, name, _show):
     cluster.wait_left_well(name)
 
 
-def test_twenty_random_faults_in_a_row_cost_no_frame(two, long_source, stream):
+@pytest.mark.parametrize("encoders", ["one_encoder", "two_encoders"])
+def test_twenty_random_faults_in_a_row_cost_no_frame(two, long_source, stream, encoders):
     seed = int(os.environ.get("FRESHET_FAULT_SEED") or time.time_ns() % 1000000)
     print(f"FRESHET_FAULT_SEED={seed}")
     draw, done = random.Random(seed), []
+    stream = ("hot_" if encoders == "two_encoders" else "") + stream
     with Broadcast(two, stream, long_source, patience_s=1.0) as show:
         for _ in range(FAULTS):
             fault = draw.choice([kill, freeze, short_freeze, leave])
