@@ -23,6 +23,7 @@ comma := ,
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 COUNT ?=
+SET ?=
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 ifdef SANITIZE
@@ -136,11 +137,11 @@ pages-deps: tests/pages/node_modules/.package-lock.json
 
 # ---- run ----------------------------------------------------------------------------------------------------------
 
-# COUNT="transcoders=2 edges=2" -> --transcoders=2 --edges=2
+# COUNT="transcoders=2 edges=2" -> --transcoders=2 --edges=2; SET=role.key=value, one of them -> --set
 up:
 	@deploy/install-deps
 	@$(MAKE) -s --no-print-directory all
-	@exec deploy/local up $(COUNT:%=--%)
+	@exec deploy/local up $(COUNT:%=--%) $(if $(SET),--set '$(SET)')
 
 demo:
 	@deploy/install-deps --demo
