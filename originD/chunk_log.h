@@ -56,7 +56,7 @@ struct chunk_log {
         struct init_info init;
         struct buf *init_bytes;
         struct index index;
-        uint64_t last_hash; /* of the last chunk; 0: not known since a restart, a cut or a reopen: every chunk fits then */
+        uint64_t last_hash; /* of the last chunk; 0: not known since a restart, a cut or a reopen: the leader's fits then */
         struct recent_segment recent[RECENT_SEGMENTS]; /* by segment % RECENT_SEGMENTS */
         struct chunk_append *writing;                  /* on the pool now */
         struct chunk_append *first, **last;            /* behind it */

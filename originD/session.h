@@ -31,7 +31,7 @@ struct track {
         bool making;
         struct adding *same; /* who declared it too while it was made */
         struct eras eras;
-        uint32_t led_generation; /* in which its leader put something into it last; 0: none did since the start */
+        uint32_t led_generation; /* that leader_late is about */
         bool leader_late;        /* its shadow does not wait for it (turns.h) */
         /* As it was when the session ended; not looked at before. */
         struct track_facts {

@@ -52,7 +52,8 @@ static bool leaders_turn(const struct turn *t)
         const struct turns *ts = t->turns;
         if (ts->connected && !ts->connected(ts->arg, t->session->node))
                 return false;
-        return of_shadow(t) && track->led_generation == t->append.generation && !track->leader_late && !taken(t);
+        bool late = track->leader_late && track->led_generation == t->append.generation;
+        return of_shadow(t) && !late && !taken(t);
 }
 
 static void on_timer(uv_timer_t *timer);
@@ -158,6 +159,7 @@ static void go_on(struct turn *t, bool due)
         }
         struct track *track = track_of(t);
         if (due && leaders_turn(t)) {
+                track->led_generation = t->append.generation;
                 track->leader_late = true;
                 stat_add(STAT_LEADER_LATE, 1);
         }

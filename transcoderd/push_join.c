@@ -12,6 +12,8 @@
 #define JOIN_EVERY_MS 500
 #define JOIN_TAKEN_MS 5000               /* one that has another session, or an ended one, is not asked so often */
 #define FORGET_US (30 * US_PER_S)
+/* What an origin that comes lacks is to be the leader's: of sound the two have different bytes. */
+#define SHADOW_AFTER_MS 1500
 #define NEAR_US (50 * US_PER_MS)         /* an origin knows its tracks' ends to half a sample */
 
 const struct claim_track *claimed_track(const struct claim_reply *m, const char *name)
@@ -241,6 +243,14 @@ static bool is_owner(const struct push *p, const char *id)
         return false;
 }
 
+static void join_soon(struct owner *o)
+{
+        if (o->push->shadow)
+                owner_pause(o, SHADOW_AFTER_MS);
+        else
+                join_now(o);
+}
+
 static void add_owners(struct push *p)
 {
         struct origin route[PUSH_OWNERS_MAX];
@@ -248,7 +258,7 @@ static void add_owners(struct push *p)
         for (size_t i = 0; i < n; i++) {
                 struct owner *o = is_owner(p, route[i].id) ? NULL : join_add(p, &route[i]);
                 if (o)
-                        join_now(o);
+                        join_soon(o);
         }
 }
 
@@ -265,7 +275,7 @@ static void look_at(struct owner *o)
         if (!up && o->state != OWNER_OUT && owner_may_go(o))
                 owner_out(o, "it is not up");
         else if (back && o->state == OWNER_OUT)
-                join_now(o);
+                join_soon(o);
         if (o->state == OWNER_OUT && !up && !o->calls && clock_mono_us() - o->down_since_us > FORGET_US) {
                 uv_timer_stop(o->timer);
                 owner_uncount(o);
