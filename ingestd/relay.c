@@ -19,7 +19,6 @@
 #define AGAIN_US 10000000   /* what happens more often than its limit within this time will not get better */
 #define FENCED_MAX 3
 #define FORGOTTEN_MAX 2
-#define MOVE_AGAIN_US 10000000
 #define POKED_MS 50 /* transcoders that come back are not asked by all streams at once */
 
 static const char *const state_names[] = {"idle", "seeking", "opening", "live", "leaving", "closing", "done"};
@@ -289,7 +288,7 @@ static bool move_away(struct relay *r)
         if (r->pair->finish || (r->moved_us && now - r->moved_us < MOVE_AGAIN_US))
                 return false;
         if (r->pair->all->link->walk(r->pair->all->link_arg, r->pair->stream.stream, &best, 1) == 0 ||
-            strcmp(best.address, r->address) == 0)
+            best.draining || strcmp(best.address, r->address) == 0)
                 return false;
         r->moved_us = now;
         stats_add(STAT_MOVES, 1);

@@ -5,6 +5,8 @@
 
 #include "ingestd/relay_pair.h"
 
+#define MOVE_AGAIN_US INT64_C(1000000) /* by then HELLO has said who else wants to leave */
+
 enum relay_state { RELAY_IDLE, RELAY_SEEKING, RELAY_OPENING, RELAY_LIVE, RELAY_LEAVING, RELAY_CLOSING, RELAY_DONE };
 
 /* One way to a transcoder. */

@@ -2,11 +2,14 @@
 #ifndef INGESTD_RELAY_LINK_H
 #define INGESTD_RELAY_LINK_H
 
+#include <stdbool.h>
+
 #include "common/rpc.h"
 
 struct relay_candidate {
         char address[64];
         struct rpc_client *rpc;
+        bool draining; /* it wants to leave: those that do not are before it */
 };
 
 struct relay_link {

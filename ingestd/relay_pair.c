@@ -14,7 +14,6 @@
 #include "ingestd/stats.h"
 
 #define SETTLED_US 5000000 /* a shadow that is lost sooner is no better than one that was refused */
-#define MOVE_AGAIN_US 10000000
 #define TURNED_OUT_MAX 2       /* swaps for a session that transcoders lose, one after the other */
 #define BROADCASTER_US 1000000 /* one that sends nothing for so long may be connected to another proxy by now */
 
@@ -117,7 +116,8 @@ bool relay_pair_moves_shadow(struct relay *r)
         int64_t now = clock_mono_us();
         while (i < n && strcmp(found[i].address, p->leader->address) == 0)
                 i++;
-        if (i == n || strcmp(found[i].address, r->address) == 0 || (r->moved_us && now - r->moved_us < MOVE_AGAIN_US))
+        if (i == n || found[i].draining || strcmp(found[i].address, r->address) == 0 ||
+            (r->moved_us && now - r->moved_us < MOVE_AGAIN_US))
                 return false;
         r->moved_us = now;
         stats_add(STAT_MOVES, 1);

@@ -78,6 +78,7 @@ static size_t walk(void *arg, const char *stream, struct relay_candidate *out, s
         for (size_t i = 0; i < n; i++) {
                 memcpy(out[i].address, found[i]->address, sizeof(out[i].address));
                 out[i].rpc = found[i]->rpc;
+                out[i].draining = rpc_client_info(found[i]->rpc)->state == PEER_DRAINING;
         }
         return n;
 }

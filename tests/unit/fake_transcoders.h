@@ -93,6 +93,7 @@ static inline size_t fake_walk(void *arg, const char *stream, struct relay_candi
                 if (!t.node[i].listed)
                         continue;
                 snprintf(out[n].address, sizeof(out[n].address), "node-%d", i);
+                out[n].draining = t.node[i].draining;
                 out[n++].rpc = client(i);
         }
         return n;

@@ -465,6 +465,25 @@ static void test_a_draining_transcoder_is_left_for_another_one(void **state)
         end(&c, CLOSE_STOPPED);
 }
 
+static void test_among_transcoders_that_all_drain_a_stream_stays_where_it_is(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        for (int i = 0; i < NODES; i++)
+                t.node[i].draining = true;
+        t.node[0].listed = false;
+        send_media(&c, 30, 31);
+        pump();
+        assert_int_equal(t.node[1].opens, 0);
+        assert_pictures(&t.node[0], 0, 0, 31);
+        t.node[1].draining = false; /* it has started anew */
+        send_media(&c, 31, 32);
+        pump();
+        assert_int_equal(t.node[1].opens, 1);
+        end(&c, CLOSE_STOPPED);
+}
+
 static void test_the_end_of_a_stream_finds_another_transcoder_too(void **state)
 {
         (void)state;
@@ -995,6 +1014,7 @@ int main(void)
                 TEST(test_a_session_that_is_still_being_stored_is_waited_for),
                 TEST(test_an_answer_that_makes_no_sense_drops_the_transcoder),
                 TEST(test_a_draining_transcoder_is_left_for_another_one),
+                TEST(test_among_transcoders_that_all_drain_a_stream_stays_where_it_is),
                 TEST(test_the_end_of_a_stream_finds_another_transcoder_too),
                 TEST(test_one_batch_is_in_flight_and_the_next_one_gathers),
                 TEST(test_streams_that_are_due_together_share_a_message),
