@@ -56,6 +56,12 @@ static bool leaders_turn(const struct turn *t)
         return of_shadow(t) && !late && !taken(t);
 }
 
+static bool strange_sound(const struct turn *t)
+{
+        const struct chunk_log *log = track_of(t)->log;
+        return log->init.kind == TRACK_AUDIO && t->append.previous && t->append.previous != log->last_hash;
+}
+
 static void on_timer(uv_timer_t *timer);
 
 static void start_timer(struct turns *ts, int64_t at_us)
@@ -143,8 +149,9 @@ void turns_put(struct turns *ts, struct turn *t)
                 track->led_generation = t->append.generation;
                 track->leader_late = false;
         }
+        t->came_us = clock_mono_us();
         if (leaders_turn(t))
-                hold(t, clock_mono_us() + (track->init.kind == TRACK_AUDIO ? ts->sound_us : ts->leader_us));
+                hold(t, t->came_us + ts->leader_us);
         else
                 chunk_log_append(track->log, &t->append);
 }
@@ -158,6 +165,10 @@ static void go_on(struct turn *t, bool due)
                 return;
         }
         struct track *track = track_of(t);
+        if (due && leaders_turn(t) && strange_sound(t) && clock_mono_us() < t->came_us + t->turns->sound_us) {
+                hold(t, t->came_us + t->turns->sound_us);
+                return;
+        }
         if (due && leaders_turn(t)) {
                 track->led_generation = t->append.generation;
                 track->leader_late = true;

@@ -11,7 +11,8 @@
 #include "originD/session.h"
 
 #define TURNS_LEADER_MS 30
-/* Of sound: two encoders make it alike, but not byte by byte, and all owners are to store the same. */
+/* Of sound that does not go on from the very bytes that stand before it: two encoders make it alike, but not always byte by
+ * byte, and all owners are to store the same. */
 #define TURNS_SOUND_MS 250
 #define TURNS_FIT_MS 300
 #define TURNS_MAX 64 /* that wait, a session; one a writer and track is what comes */
@@ -37,6 +38,7 @@ struct turn {
 
         struct turns *turns;
         struct turn *next;
+        int64_t came_us;
         int64_t due_us;      /* so long it waits */
         int64_t fit_due_us;  /* 0: it did not wait to fit yet */
         uint64_t seen_moves; /* of the session, when it was looked at last */

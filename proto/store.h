@@ -78,7 +78,8 @@ struct put {
         uint32_t bandwidth;  /* PUT_INIT only: the rung's peak rate, bit/s */
         uint32_t fps_milli;  /* PUT_INIT only, video: frames per 1000 s, e.g. 29970 */
         /* What this chunk cannot be decoded without: xxh3 of the chunk that this writer made before it. Taken only behind
-         * that very chunk, whoever stored it. 0: it needs nothing, or there is no other writer. Never with PUT_INIT. */
+         * that very chunk, whoever stored it; of sound it only says whether the two writers make the same, so that either
+         * may be taken. 0: it needs nothing, or there is no other writer. Never with PUT_INIT. */
         uint64_t previous;
         const uint8_t *bytes;
         uint32_t len; /* ≤ BODY_MAX */

@@ -82,6 +82,7 @@ static void begin(struct audio *a, int64_t first_us)
                         continue;
                 struct audio_track_options o = {
                         .rung = a->o.ladder.audio[i],
+                        .lockstep_segments = a->o.lockstep_segments,
                         .epoch_us = a->o.epoch_us,
                         .start_us = late && !r ? grid_next_second_us(first_us) : 0,
                         .outlet = a->out,

@@ -12,6 +12,8 @@
 struct audio_track {
         struct audio_track_options o;
         AVCodecContext *codec;
+        AVCodecContext *next; /* lock-step: takes over from frame next_frame on; NULL: none is starting */
+        int64_t next_frame;
         AVPacket *pkt;
         struct package *package;
         unsigned track;
@@ -42,12 +44,12 @@ static void on_chunk(void *arg, struct chunk *c)
         outlet_chunk(t->o.outlet, c);
 }
 
-static int open_codec(struct audio_track *t)
+static int open_codec(const struct audio_track *t, AVCodecContext **out)
 {
         const AVCodec *codec = avcodec_find_encoder_by_name("aac");
         if (!codec)
                 return ERR_CODEC;
-        AVCodecContext *c = t->codec = avcodec_alloc_context3(codec);
+        AVCodecContext *c = *out = avcodec_alloc_context3(codec);
         c->sample_rate = AUDIO_TIMESCALE;
         c->sample_fmt = AV_SAMPLE_FMT_FLTP;
         c->ch_layout = (AVChannelLayout)AV_CHANNEL_LAYOUT_STEREO;
@@ -61,7 +63,7 @@ int audio_track_open(struct audio_track **out, const struct audio_track_options 
 {
         struct audio_track *t = mem_alloc(sizeof(*t));
         t->o = *o;
-        int err = open_codec(t);
+        int err = open_codec(t, &t->codec);
         if (!err) {
                 struct package_options package = {
                         .codec = t->codec, .epoch_us = o->epoch_us, .chunk = on_chunk, .arg = t};
@@ -75,11 +77,12 @@ int audio_track_open(struct audio_track **out, const struct audio_track_options 
         return err;
 }
 
-static void receive(struct audio_track *t)
+/* Those of the frames in [from, until). */
+static void receive(struct audio_track *t, AVCodecContext *codec, int64_t from, int64_t until)
 {
-        while (avcodec_receive_packet(t->codec, t->pkt) == 0) {
+        while (avcodec_receive_packet(codec, t->pkt) == 0) {
                 int64_t at = t->pkt->pts;
-                if (at < t->o.first_frame * AAC_FRAME_SAMPLES) {
+                if (at < from * AAC_FRAME_SAMPLES || at >= until * AAC_FRAME_SAMPLES) {
                         av_packet_unref(t->pkt);
                         continue;
                 }
@@ -87,6 +90,37 @@ static void receive(struct audio_track *t)
                 package_add(t->package, t->pkt, at, at >= t->silent_from && at < t->silent_until);
                 package_next(t->package, at + AAC_FRAME_SAMPLES);
         }
+}
+
+static void encode(struct audio_track *t, AVCodecContext *codec, AVFrame *f, int64_t from, int64_t until)
+{
+        if (avcodec_send_frame(codec, f) >= 0)
+                receive(t, codec, from, until);
+}
+
+/* Whether an encoder begins anew with this frame. */
+static bool in_lockstep_from(const struct audio_track *t, int64_t frame)
+{
+        if (!t->o.lockstep_segments || frame <= t->o.first_frame)
+                return false;
+        int64_t segment = frame * AAC_FRAME_SAMPLES / AUDIO_TIMESCALE;
+        return segment % t->o.lockstep_segments == 0 && grid_aac_frame_from(segment * SEGMENT_US) == frame;
+}
+
+#define ENCODER_HOLDS 2 /* frames: the packet of frame j comes when frame j + 2 is sent */
+
+/* The old one still has the last frames of its own when the new one gets its first. */
+static void renew(struct audio_track *t, const AVFrame *f)
+{
+        int64_t frame = f->pts / AAC_FRAME_SAMPLES;
+        if (t->next && frame >= t->next_frame + ENCODER_HOLDS) {
+                avcodec_free_context(&t->codec);
+                t->codec = t->next;
+                t->next = NULL;
+                t->o.first_frame = t->next_frame;
+        }
+        if (!t->next && in_lockstep_from(t, frame + AUDIO_PREROLL) && open_codec(t, &t->next) == 0)
+                t->next_frame = frame + AUDIO_PREROLL;
 }
 
 void audio_track_encode(struct audio_track *t, AVFrame *f, bool silence)
@@ -97,16 +131,19 @@ void audio_track_encode(struct audio_track *t, AVFrame *f, bool silence)
                 t->silent_from = f->pts;
         if (silence)
                 t->silent_until = f->pts + AAC_FRAME_SAMPLES;
-        if (avcodec_send_frame(t->codec, f) >= 0)
-                receive(t);
+        renew(t, f);
+        encode(t, t->codec, f, t->o.first_frame, t->next ? t->next_frame : INT64_MAX / AAC_FRAME_SAMPLES);
+        if (t->next)
+                encode(t, t->next, f, t->next_frame, INT64_MAX / AAC_FRAME_SAMPLES);
 }
 
 void audio_track_finish(struct audio_track *t)
 {
         bool goes_on = atomic_load(&t->o.outlet->goes_on);
         if (!goes_on) {
-                avcodec_send_frame(t->codec, NULL);
-                receive(t);
+                encode(t, t->codec, NULL, t->o.first_frame, t->next ? t->next_frame : INT64_MAX / AAC_FRAME_SAMPLES);
+                if (t->next)
+                        encode(t, t->next, NULL, t->next_frame, INT64_MAX / AAC_FRAME_SAMPLES);
         }
         int64_t end = package_finish(t->package, AAC_FRAME_SAMPLES, goes_on);
         outlet_ended(t->o.outlet, grid_us(end, AUDIO_TIMESCALE));
@@ -120,6 +157,7 @@ void audio_track_close(struct audio_track **tp)
                 return;
         package_close(&t->package);
         av_packet_free(&t->pkt);
+        avcodec_free_context(&t->next);
         avcodec_free_context(&t->codec);
         free(t);
 }

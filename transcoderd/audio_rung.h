@@ -2,7 +2,10 @@
  *
  * An AAC frame is only whole together with the one before it, so an encoder that starts is fed AUDIO_PREROLL frames
  * ahead of the first one that is wanted, and the packets up to there are dropped: the encoder's priming among them. The
- * packet of frame j then decodes to the samples of frame j, whichever transcoder made it. */
+ * packet of frame j then decodes to the samples of frame j, whichever transcoder made it.
+ *
+ * In lock-step an encoder that was started in this way takes over from the one before at the first frame of every
+ * lockstep_segments'th segment: what it makes of a frame hangs only on the frames since then. */
 #ifndef TRANSCODERD_AUDIO_RUNG_H
 #define TRANSCODERD_AUDIO_RUNG_H
 
@@ -19,6 +22,7 @@ struct audio_track_options {
         int64_t epoch_us;
         int64_t start_us;    /* announced with the track */
         int64_t first_frame; /* number since the epoch of the first frame that is packaged */
+        uint32_t lockstep_segments; /* as in pipeline_options */
         struct outlet *outlet;
 };
 

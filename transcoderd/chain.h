@@ -16,10 +16,10 @@ struct chain {
         uint64_t last[SESSION_TRACKS_MAX]; /* xxh3 of the track's newest chunk; 0: there was none */
 };
 
-/* The next chunk of its track was made. Returns the hash of the one that it goes on from: 0 of a track whose chunks stand
- * for themselves (sound), and where video begins with a keyframe, which is the first chunk of all and that of every
- * segment. A shadow has to be in lock-step first: only from the next segment at which encoders begin anew are its chunks
+/* The next chunk of its track was made. Returns the hash of the one that it goes on from: 0 where a keyframe begins, which
+ * is the first chunk of all and that of every segment. (Sound needs none before it; there it tells an origin whether
+ * the two writers make the same.) A shadow has to be in lock-step first: only from the next segment at which encoders begin anew are its chunks
  * the leader's, byte by byte, and all owners store the same whichever they take. */
-uint64_t chain_add(struct chain *c, const struct chunk *chunk, enum track_kind kind, bool shadow);
+uint64_t chain_add(struct chain *c, const struct chunk *chunk, bool shadow);
 
 #endif

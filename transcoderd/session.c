@@ -52,7 +52,7 @@ static void on_chunk(void *arg, const struct chunk *c)
         s->chunks++;
         s->chunk_bytes += c->bytes->len;
         if (s->lockstep)
-                chunk.previous = chain_add(&s->chain, c, s->recent.tracks[c->track].info.kind, s->shadow);
+                chunk.previous = chain_add(&s->chain, c, s->shadow);
         recent_chunk(&s->recent, &chunk);
         push_chunk(s->push, &chunk);
         tell_serve(s);

@@ -587,18 +587,19 @@ static void test_what_is_sent_a_second_time_is_there_once(void **state)
         }
 }
 
-static struct rig *in_lockstep(const struct coded *video, int64_t epoch_us, int64_t resume_us)
+static struct rig *in_lockstep(const struct coded *video, const struct coded *audio, int64_t epoch_us, int64_t resume_us)
 {
         struct rig *r = rig_new();
         r->o.epoch_us = epoch_us;
         r->o.lockstep_segments = 2;
         if (resume_us) {
-                r->o.resume_count = 2;
+                r->o.resume_count = 3;
                 r->o.resume[0] = (struct pipeline_resume){"v96", resume_us};
                 r->o.resume[1] = (struct pipeline_resume){"v64", resume_us};
+                r->o.resume[2] = (struct pipeline_resume){"a64", resume_us};
         }
-        rig_open(r, video, NULL);
-        push_all(r, video, NULL);
+        rig_open(r, video, audio);
+        push_all(r, video, audio);
         drain(r);
         return r;
 }
@@ -625,21 +626,32 @@ static bool same_from(struct rig *a, struct rig *b, const char *track, uint32_t 
 static void test_two_transcoders_in_lockstep_make_the_same_bytes_whenever_they_began(void **state)
 {
         (void)state;
-        struct coded video;
+        struct coded video, audio;
         int64_t epoch_us = clock_wall_us() + NEVER_SLATE_US;
         coded_video(&video, 176, 96, (AVRational){25, 1}, 150, 2, 50, 0);
-        struct rig *first = in_lockstep(&video, epoch_us, 0), *again = in_lockstep(&video, epoch_us, 0);
-        struct rig *later = in_lockstep(&video, epoch_us, 2400000);
-        for (int i = 0; i < 2; i++) {
-                const char *name = i ? "v64" : "v96";
+        coded_audio(&audio, 48000, 2, 281, 0);
+        struct rig *first = in_lockstep(&video, &audio, epoch_us, 0), *again = in_lockstep(&video, &audio, epoch_us, 0);
+        struct rig *later = in_lockstep(&video, &audio, epoch_us, 2400000);
+        for (int i = 0; i < 3; i++) {
+                const char *name = i == 2 ? "a64" : i ? "v64" : "v96";
                 assert_true(same_from(first, again, name, 0));
                 assert_true(same_from(first, later, name, 4));
         }
         assert_false(same_from(first, later, "v96", 3)); /* not before: its rate control began in the middle */
+        assert_false(same_from(first, later, "a64", 3));
+        assert_int_equal(check_track(first, "v96"), 150);
+        struct rig *alone = rig_new();
+        rig_open(alone, &video, &audio);
+        push_all(alone, &video, &audio);
+        drain(alone);
+        assert_int_equal(check_track(first, "a64"), check_track(alone, "a64")); /* no frame is lost on the way */
+        rig_free(alone);
+        assert_in_range(tone_hz(track_named(first, "a64"), AUDIO_TIMESCALE * 7 / 2), 439, 441); /* over a new encoder's begin */
         rig_free(first);
         rig_free(again);
         rig_free(later);
         coded_free(&video);
+        coded_free(&audio);
 }
 
 static void test_a_session_that_goes_on_keeps_its_rungs_though_the_source_is_smaller(void **state)

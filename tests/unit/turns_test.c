@@ -99,11 +99,11 @@ static void put(struct one *x, uint8_t who, unsigned place, uint32_t size, uint6
 }
 
 /* A second of it. */
-static void put_sound(struct one *x, uint8_t who, unsigned n)
+static void put_sound(struct one *x, uint8_t who, unsigned n, uint64_t previous)
 {
         *x = (struct one){.t = {.session = s, .track = "a96", .done = told}};
         x->t.append = (struct chunk_append){.segment = n, .flags = who, .start_us = n * INT64_C(1000000),
-                                            .generation = s->generation,
+                                            .generation = s->generation, .previous = previous,
                                             .bytes = fmp4_chunk(n * UINT64_C(48000), 48, 1000, 20)};
         turns_put(&turns, &x->t);
 }
@@ -199,22 +199,29 @@ static void test_a_leader_that_is_not_connected_any_more_is_not_waited_for(void 
         wait_done(&x.done);
 }
 
-static void test_a_shadows_sound_waits_longer_than_its_picture(void **state)
+static void test_sound_that_is_not_the_leaders_byte_by_byte_waits_longer(void **state)
 {
         (void)state;
-        struct one x;
-        turns.leader_us = AT_ONCE_US;
+        struct one x, y;
         assert_int_equal(add_track(s, "a96", fmp4_audio_init(), 0), 0);
-        put_sound(&x, LEADER, 0);
+        const struct chunk_log *log = session_track(s, "a96")->log;
+        put_sound(&x, LEADER, 0, 0);
         wait_done(&x.done);
         put_stored(LEADER, 0, 40, false);
-        put_sound(&x, SHADOW, 1);
+        turns.leader_us = AT_ONCE_US;
+        put_sound(&x, SHADOW, 1, log->last_hash + 1);
         put_stored(SHADOW, 1, 60, false); /* in vain: the picture's time is over */
         assert_int_equal(x.done, 0);
-        struct one y;
-        put_sound(&y, LEADER, 1);
+        put_sound(&y, LEADER, 1, log->last_hash);
         wait_done(&x.done);
         assert_true(x.again);
+        put_sound(&x, SHADOW, 2, log->last_hash); /* they make the same now */
+        wait_done(&x.done);
+        assert_false(x.again);
+        assert_int_equal(x.status, 0);
+        put_sound(&x, SHADOW, 3, log->last_hash + 1); /* and what does not fit is sound all the same */
+        wait_done(&x.done);
+        assert_int_equal(x.status, 0);
 }
 
 static void test_a_leader_that_has_put_nothing_here_yet_is_waited_for_once(void **state)
@@ -673,7 +680,7 @@ int main(void)
                 CASE(test_a_shadows_chunk_waits_for_the_leaders_and_is_stored_once),
                 CASE(test_a_shadow_that_comes_while_the_leaders_is_written_does_not_wait),
                 CASE(test_a_leader_that_is_not_connected_any_more_is_not_waited_for),
-                CASE(test_a_shadows_sound_waits_longer_than_its_picture),
+                CASE(test_sound_that_is_not_the_leaders_byte_by_byte_waits_longer),
                 CASE(test_a_leader_that_has_put_nothing_here_yet_is_waited_for_once),
                 CASE(test_after_the_leader_stopped_the_shadow_waits_once_and_then_no_more),
                 CASE(test_a_leader_that_is_in_time_again_leads_again),
