@@ -9,7 +9,9 @@ import pytest
 
 import media
 import rtmp
-from harness import TINY_LADDER, Cluster, wait_until
+from harness import LONG, TINY_LADDER, Cluster, wait_until
+
+ENCODERS = [1, 2] if LONG else [1]  # transcoders that encode each stream at the same time
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +21,13 @@ def tags(tmp_path_factory):
     return [t for t in rtmp.flv_tags(path) if t[0] in (rtmp.AUDIO, rtmp.VIDEO)]
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    made = Cluster(tmp_path_factory.mktemp("pair"), ladder=TINY_LADDER, ingests=2, transcoders=2)
+def twice(encoders):
+    return {"sets": [f'ingestd.redundancy=[{{"transcoders": {encoders}}}]'], "ladder": TINY_LADDER, "ingests": 2, "transcoders": 2}
+
+
+@pytest.fixture(scope="module", params=ENCODERS)
+def pair(request, tmp_path_factory):
+    made = Cluster(tmp_path_factory.mktemp("pair"), **twice(request.param))
     yield made
     made.down()
     assert not made.reports(), made.reports()
@@ -173,8 +179,9 @@ def test_a_newcomer_at_another_proxy_takes_over_and_the_old_connection_does_not_
     finish(pair, "moved", session, new)
 
 
-def test_both_follow_when_their_transcoder_dies(make_cluster, tags, tmp_path):
-    cluster = make_cluster(ladder=TINY_LADDER, ingests=2, transcoders=2)
+@pytest.mark.parametrize("encoders", ENCODERS)
+def test_both_follow_when_their_transcoder_dies(make_cluster, tags, tmp_path, encoders):
+    cluster = make_cluster(**twice(encoders))
     primary, backup, session = start_both(cluster, "dies", tags)
     first = next(n for n in ("transcoder-1", "transcoder-2") if cluster.metric(n, "transcoderd_sessions") == 1)
     other = next(n for n in ("transcoder-1", "transcoder-2") if n != first)
