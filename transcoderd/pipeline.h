@@ -69,8 +69,8 @@ struct pipeline_options {
         size_t resume_count;
         /* > 0: encoders begin anew with every segment whose number is a multiple of it, so that from there on they make the
          * same bytes as those of another transcoder that was given the same frames, whenever that one began. (Sound only
-         * as far as the same samples come to it: a decoder that makes up noise, a resampler and the correction of a clock's
-         * drift remember more.) */
+         * as far as the same samples come to it: a decoder that makes up noise and the correction of a clock's drift
+         * remember more.) */
         uint32_t lockstep_segments;
 };
 
