@@ -50,10 +50,9 @@ static bool leaders_turn(const struct turn *t)
 {
         const struct track *track = track_of(t);
         const struct turns *ts = t->turns;
-        if (ts->connected && !ts->connected(ts->arg, t->session->node))
+        if (!of_shadow(t) || (track->leader_late && track->led_generation == t->append.generation) || taken(t))
                 return false;
-        bool late = track->leader_late && track->led_generation == t->append.generation;
-        return of_shadow(t) && !late && !taken(t);
+        return !ts->connected || ts->connected(ts->arg, t->session->node);
 }
 
 static bool strange_sound(const struct turn *t)

@@ -89,7 +89,8 @@ int put_decode(struct reader *r, struct put *m);
 
 struct put_reply {
         int8_t status; /* 0 stored; ERR_FENCED: there is a newer writer, or what the other one of this generation stored
-                          last is not what this chunk goes on from; ERR_ORDER: next_* say what is expected; ERR_NOSPACE; ERR_CONFLICT;
+                          last is not what this chunk goes on from; ERR_ORDER: next_* say what is expected; ERR_NOSPACE;
+                          ERR_CONFLICT;
                           ERR_NOT_FOUND: no such session or track here, or it was not claimed since this origin started:
                           join it again; ERR_NOT_YET: what comes before it is on its way from another origin, send it
                           again; ERR_CANCELED: stopping */

@@ -9,6 +9,8 @@
 #include "transcoderd/grid.h"
 #include "transcoderd/package.h"
 
+#define NO_END (INT64_MAX / AAC_FRAME_SAMPLES) /* frames */
+
 struct audio_track {
         struct audio_track_options o;
         AVCodecContext *codec;
@@ -98,6 +100,14 @@ static void encode(struct audio_track *t, AVCodecContext *codec, AVFrame *f, int
                 receive(t, codec, from, until);
 }
 
+/* NULL: nothing comes any more. */
+static void encode_by_both(struct audio_track *t, AVFrame *f)
+{
+        encode(t, t->codec, f, t->o.first_frame, t->next ? t->next_frame : NO_END);
+        if (t->next)
+                encode(t, t->next, f, t->next_frame, NO_END);
+}
+
 /* Whether an encoder begins anew with this frame. */
 static bool in_lockstep_from(const struct audio_track *t, int64_t frame)
 {
@@ -109,7 +119,8 @@ static bool in_lockstep_from(const struct audio_track *t, int64_t frame)
 
 #define ENCODER_HOLDS 2 /* frames: the packet of frame j comes when frame j + 2 is sent */
 
-/* The old one still has the last frames of its own when the new one gets its first. */
+/* The old one still has the last frames of its own when the new one gets its first. It goes on if there is no new one: sound
+ * out of lock-step is better than none. */
 static void renew(struct audio_track *t, const AVFrame *f)
 {
         int64_t frame = f->pts / AAC_FRAME_SAMPLES;
@@ -119,8 +130,11 @@ static void renew(struct audio_track *t, const AVFrame *f)
                 t->next = NULL;
                 t->o.first_frame = t->next_frame;
         }
-        if (!t->next && in_lockstep_from(t, frame + AUDIO_PREROLL) && open_codec(t, &t->next) == 0)
-                t->next_frame = frame + AUDIO_PREROLL;
+        if (t->next || !in_lockstep_from(t, frame + AUDIO_PREROLL))
+                return;
+        t->next_frame = frame + AUDIO_PREROLL;
+        if (open_codec(t, &t->next))
+                avcodec_free_context(&t->next);
 }
 
 void audio_track_encode(struct audio_track *t, AVFrame *f, bool silence)
@@ -132,19 +146,14 @@ void audio_track_encode(struct audio_track *t, AVFrame *f, bool silence)
         if (silence)
                 t->silent_until = f->pts + AAC_FRAME_SAMPLES;
         renew(t, f);
-        encode(t, t->codec, f, t->o.first_frame, t->next ? t->next_frame : INT64_MAX / AAC_FRAME_SAMPLES);
-        if (t->next)
-                encode(t, t->next, f, t->next_frame, INT64_MAX / AAC_FRAME_SAMPLES);
+        encode_by_both(t, f);
 }
 
 void audio_track_finish(struct audio_track *t)
 {
         bool goes_on = atomic_load(&t->o.outlet->goes_on);
-        if (!goes_on) {
-                encode(t, t->codec, NULL, t->o.first_frame, t->next ? t->next_frame : INT64_MAX / AAC_FRAME_SAMPLES);
-                if (t->next)
-                        encode(t, t->next, NULL, t->next_frame, INT64_MAX / AAC_FRAME_SAMPLES);
-        }
+        if (!goes_on)
+                encode_by_both(t, NULL);
         int64_t end = package_finish(t->package, AAC_FRAME_SAMPLES, goes_on);
         outlet_ended(t->o.outlet, grid_us(end, AUDIO_TIMESCALE));
 }

@@ -18,8 +18,8 @@ struct chain {
 
 /* The next chunk of its track was made. Returns the hash of the one that it goes on from: 0 where a keyframe begins, which
  * is the first chunk of all and that of every segment. (Sound needs none before it; there it tells an origin whether
- * the two writers make the same.) A shadow has to be in lock-step first: only from the next segment at which encoders begin anew are its chunks
- * the leader's, byte by byte, and all owners store the same whichever they take. */
+ * the two writers make the same.) A shadow has to be in lock-step first: only from the next segment at which encoders begin
+ * anew are its chunks the leader's, byte by byte, and all owners store the same whichever they take. */
 uint64_t chain_add(struct chain *c, const struct chunk *chunk, bool shadow);
 
 #endif

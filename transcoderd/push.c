@@ -20,8 +20,7 @@ struct push *push_new(const struct push_options *options)
 {
         struct push *p = mem_alloc(sizeof(*p));
         assert(options->replicas >= 1 && options->replicas <= PUSH_OWNERS_MAX);
-        *p = (struct push){.o = *options, .claim = *options->claim, .shadow = options->shadow,
-                            .begun_us = clock_mono_us()};
+        *p = (struct push){.o = *options, .claim = *options->claim, .begun_us = clock_mono_us()};
         p->o.claim = NULL;
         for (int i = 0; i < PUSH_OWNERS_MAX; i++) {
                 uv_timer_init(p->o.loop, &p->timers[i]);

@@ -41,7 +41,7 @@ struct push_options {
         const struct claim *claim;   /* to join with: the session's own id and epoch. Copied */
         unsigned replicas;           /* 1 … PUSH_REPLICAS_MAX */
         bool quorum_one;             /* stored is what any of the owners has; otherwise what all in step have */
-        bool shadow;                 /* another writer of this generation leads: struct put */
+        bool shadow;                 /* another writer of this generation leads, until push_lead(): struct put */
         uint8_t codecs[TRACK_KINDS]; /* kinds of which tracks are to be expected */
         size_t queue_bytes;
         int64_t queue_us;
@@ -55,8 +55,8 @@ void push_track(struct push *p, const struct track_info *info);
 void push_chunk(struct push *p, const struct chunk *c);
 void push_poke(struct push *p);               /* the origins' state changed: what waits for one is tried again */
 void push_tick(struct push *p);               /* every 500 ms: who the owners are */
-/* This writer is no shadow any more: it raises the generation at every owner, under its own node. */
-void push_lead(struct push *p, const char *node);
+/* This writer is no shadow any more: it raises the generation to this at every owner, under its own node. */
+void push_lead(struct push *p, uint32_t generation, const char *node);
 void push_verify(struct push *p);             /* before anything else is sent: is it still this writer's? */
 int64_t push_stored_us(struct push *p);       /* every track is stored up to here; never less than before */
 bool push_all_stored(const struct push *p);   /* by those in step */

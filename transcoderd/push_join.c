@@ -201,10 +201,10 @@ void join_now(struct owner *o)
         }
 }
 
-void push_lead(struct push *p, const char *node)
+void push_lead(struct push *p, uint32_t generation, const char *node)
 {
-        p->shadow = false;
-        p->generation++;
+        p->o.shadow = false;
+        p->generation = generation;
         snprintf(p->claim.node, sizeof(p->claim.node), "%s", node);
         push_verify(p);
 }
@@ -245,7 +245,7 @@ static bool is_owner(const struct push *p, const char *id)
 
 static void join_soon(struct owner *o)
 {
-        if (o->push->shadow)
+        if (o->push->o.shadow)
                 owner_pause(o, SHADOW_AFTER_MS);
         else
                 join_now(o);

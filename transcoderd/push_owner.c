@@ -297,7 +297,7 @@ static bool send_first(struct lane *l)
                         .start_us = it->start_us, .duration_us = it->duration_us, .bandwidth = init ? info->bandwidth : 0,
                         .fps_milli = init ? info->fps_milli : 0, .previous = it->previous, .bytes = it->bytes->data,
                         .len = (uint32_t)it->bytes->len};
-        m.flags |= p->shadow ? PUT_SHADOW : 0;
+        m.flags |= p->o.shadow ? PUT_SHADOW : 0;
         memcpy(m.session, p->claim.session, sizeof(m.session));
         memcpy(m.track, info->name, sizeof(m.track));
         if (!origins_call(p->o.origins, o->origin.id, message_new(MSG_PUT, put_encode, &m),

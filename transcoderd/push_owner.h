@@ -39,7 +39,6 @@ struct push {
         struct claim claim;
         struct claim_reply begun_with; /* what the session had when this writer began */
         uint32_t generation;           /* what this writer writes by */
-        bool shadow;
         int64_t begun_us;
         struct owner owners[PUSH_OWNERS_MAX];
         uv_timer_t timers[PUSH_OWNERS_MAX];

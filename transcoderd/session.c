@@ -426,7 +426,7 @@ void session_lead(struct session *s)
         s->generation++;
         log_info("session=%s stream=%s generation=%u msg=\"leads now\"", s->id, s->stream, s->generation);
         metric_add(&stats_led, 1);
-        push_lead(s->push, s->all->self->id);
+        push_lead(s->push, s->generation, s->all->self->id);
 }
 
 void session_leave(struct session *s)
