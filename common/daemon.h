@@ -3,8 +3,8 @@
  *   main():  daemon_init()  →  open sockets  →  daemon_ready(true)  →  daemon_run()  →  daemon_fini()
  *
  * SIGTERM and SIGINT call stop() once on the loop; the daemon finishes what it must and calls daemon_exit(). A second
- * signal (a third, if there is hurry()), or drain_ms and STOP_DEADLINE_MS, end the process with status 1. SIGHUP reloads the configuration and calls reloaded().
- * SIGPIPE is ignored. */
+ * signal (a third, if there is hurry()), or drain_ms and STOP_DEADLINE_MS, end the process with status 1. SIGHUP reloads
+ * the configuration and calls reloaded(). SIGPIPE is ignored. */
 #ifndef COMMON_DAEMON_H
 #define COMMON_DAEMON_H
 

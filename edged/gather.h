@@ -1,7 +1,8 @@
 /* gather.h - the list of streams: asked of every node of the tier above at once, and put together.
  *
  * Each origin knows the streams it owns. The same stream from several is one: the session that started last, and if
- * that is the same, live before slate before ended (an origin that missed a session has the one before it). What a node sends that is no such list is left out. Loop thread only. */
+ * that is the same, live before slate before ended (an origin that missed a session has the one before it). What a node
+ * sends that is no such list is left out. Loop thread only. */
 #ifndef EDGED_GATHER_H
 #define EDGED_GATHER_H
 

@@ -278,8 +278,8 @@ static bool move_away(struct relay *r)
         int64_t now = clock_mono_us();
         struct relay_candidate best;
         if (!relay_leads(r))
-                return relay_pair_moves_shadow(r);
-        if (relay_pair_may_swap(r->pair) && !r->pair->shadow->draining) {
+                return false; /* its transcoder gives it up by itself */
+        if (relay_pair_may_swap(r->pair)) {
                 stats_add(STAT_MOVES, 1);
                 return relay_pair_swap(r->pair, "it drains", true);
         }
@@ -351,7 +351,6 @@ static void on_taken(struct relay *r, const struct media_reply *m)
         r->cursor = taken;
         r->credit = m->credit;
         r->at.takes_many = m->takes_many;
-        r->draining = m->draining;
         replay_trim(r->pair->replay, &r->reader, m->stored_us, taken);
         if (!m->draining || !move_away(r))
                 go_on(r, stuck);

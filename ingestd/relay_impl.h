@@ -36,7 +36,6 @@ struct relay {
         bool fresh;                  /* a frame came since the last MEDIA */
         bool said_shadow;            /* so the last MEDIA that was answered, or OPEN, had it */
         bool says_shadow;            /* so does the one under way */
-        bool draining;               /* by its last answer */
         uint64_t cursor;             /* the frame to send next */
         uint64_t wire_zero;          /* the frame that was number 0 of this handle */
         uint64_t batch_end;          /* of the batch in flight, which begins at cursor */
@@ -116,7 +115,6 @@ void relay_pair_changed(
         struct relay_pair *p);         /* of the leader or of what is to become of the stream: the shadow follows */
 void relay_pair_left(struct relay *r); /* a shadow is without a transcoder: it seeks one, waits or is done */
 void relay_pair_lost_shadow(struct relay *r, const char *why);
-bool relay_pair_moves_shadow(struct relay *r); /* away from a transcoder that drains; true: it did */
 void relay_pair_on_opened(struct relay *r, const struct open_reply *m); /* a shadow, with status 0 */
 void relay_pair_heard(struct relay *r, uint32_t generation);            /* in an answer to MEDIA */
 bool relay_pair_may_swap(const struct relay_pair *p);

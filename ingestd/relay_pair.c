@@ -108,26 +108,6 @@ void relay_pair_lost_shadow(struct relay *r, const char *why)
         relay_pair_left(r);
 }
 
-bool relay_pair_moves_shadow(struct relay *r)
-{
-        struct relay_pair *p = r->pair;
-        struct relay_candidate found[2];
-        size_t n = p->all->link->walk(p->all->link_arg, p->stream.stream, found, 2), i = 0;
-        int64_t now = clock_mono_us();
-        while (i < n && strcmp(found[i].address, p->leader->address) == 0)
-                i++;
-        if (i == n || found[i].draining || strcmp(found[i].address, r->address) == 0 ||
-            (r->moved_us && now - r->moved_us < MOVE_AGAIN_US))
-                return false;
-        r->moved_us = now;
-        stats_add(STAT_MOVES, 1);
-        log_info("session=%s stream=%s transcoder=%s msg=\"the shadow moves away, it drains\"", relay_session(r),
-                 p->stream.stream, r->address);
-        begin_round(r);
-        relay_leave(r);
-        return true;
-}
-
 void relay_pair_on_opened(struct relay *r, const struct open_reply *m)
 {
         struct relay_pair *p = r->pair;

@@ -238,7 +238,6 @@ void relay_begin_at(struct relay *r, uint64_t handle)
         r->busy_since_us = 0;
         r->credit = BATCH_FRAMES_MAX;
         r->at.takes_many = false;
-        r->draining = false;
         r->said_shadow = !relay_leads(r);
         r->cursor = r->wire_zero = r->pair->replay->head;
 }

@@ -337,7 +337,8 @@ static void tell_cut(struct copy_track *c, struct track *t)
         const struct index *ix = &t->log->index;
         uint32_t last = ix->count ? ix->rows[ix->count - 1].segment : 0;
         log_warn("session=%s stream=%s track=%s peer=%s segment=%u last=%u "
-                 "msg=\"cut back: another writer's bytes stand there\"", c->s->id, c->s->stream, t->name, c->peer, c->lack.cut_segment, last);
+                 "msg=\"cut back: another writer's bytes stand there\"", c->s->id, c->s->stream, t->name, c->peer,
+                 c->lack.cut_segment, last);
         for (size_t i = 0; i < ix->count; i++)
                 stat_add(STAT_CUT_SEGMENTS, ix->rows[i].segment >= c->lack.cut_segment);
 }

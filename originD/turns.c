@@ -228,7 +228,8 @@ void turns_node_gone(struct turns *ts)
 
 void turns_open(struct turns *ts, uv_loop_t *loop)
 {
-        *ts = (struct turns){.leader_us = TURNS_LEADER_MS * US_PER_MS, .sound_us = TURNS_SOUND_MS * US_PER_MS, .fit_us = TURNS_FIT_MS * US_PER_MS,
+        *ts = (struct turns){.leader_us = TURNS_LEADER_MS * US_PER_MS, .sound_us = TURNS_SOUND_MS * US_PER_MS,
+                             .fit_us = TURNS_FIT_MS * US_PER_MS,
                              .next_us = INT64_MAX};
         ts->last = &ts->first;
         uv_timer_init(loop, &ts->timer);

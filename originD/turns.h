@@ -2,9 +2,9 @@
  *
  *   turns_open → turns_put(), turns_session_changed() → turns_stop (all who wait are answered) → turns_close
  * Two kinds of PUTs wait here. A shadow's, for TURNS_LEADER_MS, while the leader's of the same place is likely to come: so
- * every owner of the stream stores the leader's chunk as long as it is in time and connected. And one that the log did not take since it
- * goes on from another chunk than what stands there (ERR_NOT_YET), for TURNS_FIT_MS, until the place is filled by the other
- * writer. What stands where is the log's to say; a wrong guess here costs only time. Loop thread only. */
+ * every owner of the stream stores the leader's chunk as long as it is in time and connected. And one that the log did not
+ * take since it goes on from another chunk than what stands there (ERR_NOT_YET), for TURNS_FIT_MS, until the place is filled
+ * by the other writer. What stands where is the log's to say; a wrong guess here costs only time. Loop thread only. */
 #ifndef ORIGIND_TURNS_H
 #define ORIGIND_TURNS_H
 

@@ -395,27 +395,6 @@ static void test_a_draining_leader_is_told_and_left_to_the_shadow(void **state)
         end(&c, CLOSE_STOPPED);
 }
 
-static void test_a_shadow_leaves_a_transcoder_that_drains_for_a_third_one(void **state)
-{
-        (void)state;
-        struct caster c;
-        int64_t lost = stats_get(STAT_SHADOWS_LOST);
-        start_two(&c, 30);
-        t.node[1].draining = true;
-        send_media(&c, 30, 31);
-        UNTIL(t.node[1].taken_count == 62);
-        assert_int_equal(t.node[1].closes, 0); /* there is no other one */
-        t.node[1].listed = false;
-        list_third();
-        send_media(&c, 31, 32);
-        UNTIL(t.node[2].taken_count == 64);
-        assert_int_equal(t.node[1].closes, 1);
-        assert_int_equal(t.node[1].closed, CLOSE_LEAVE);
-        assert_int_equal(t.node[0].opens, 1);
-        assert_int_equal(stats_get(STAT_SHADOWS_LOST), lost);
-        end(&c, CLOSE_STOPPED);
-}
-
 static void test_at_the_end_the_shadow_leaves_and_the_leader_says_why(void **state)
 {
         (void)state;
@@ -612,7 +591,6 @@ int main(void)
                 PAIR(test_when_both_die_the_next_one_gets_all_that_is_not_stored),
                 PAIR(test_a_shadow_that_is_being_opened_when_the_leader_dies_is_left),
                 PAIR(test_a_draining_leader_is_told_and_left_to_the_shadow),
-                PAIR(test_a_shadow_leaves_a_transcoder_that_drains_for_a_third_one),
                 PAIR(test_at_the_end_the_shadow_leaves_and_the_leader_says_why),
                 PAIR(test_the_end_is_told_by_a_leader_that_knows_that_it_leads),
                 PAIR(test_that_it_leads_is_said_again_to_one_that_was_too_busy_to_hear),

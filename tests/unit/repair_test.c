@@ -22,6 +22,7 @@
 #include "originD/repair.h"
 #include "originD/serve.h"
 #include "tests/unit/origin_fmp4.h"
+#include "tests/unit/random_walk.h"
 
 struct node {
         struct peer_link link;
@@ -655,17 +656,6 @@ static void test_a_recording_that_retention_removed_does_not_come_back(void **st
 
 /* ---- whatever happens --------------------------------------------------------------------------------------------- */
 
-#define SEEDS 20 /* more: SEEDS=n, from SEED=n on */
-static uint64_t random_state;
-
-static unsigned pick(unsigned n)
-{
-        random_state ^= random_state << 13;
-        random_state ^= random_state >> 7;
-        random_state ^= random_state << 17;
-        return (unsigned)(random_state >> 11) % n;
-}
-
 /* A writer as transcoderd is one: it goes on where the best of those that are up ends, and writes where it is in step. */
 struct source {
         uint32_t generation;
@@ -800,10 +790,10 @@ static void test_whatever_happens_both_end_up_with_the_same(void **state)
 {
         (void)state;
         struct node *nodes[] = {&a, &b};
-        uint64_t seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : 1;
-        for (uint64_t n = getenv("SEEDS") ? strtoull(getenv("SEEDS"), NULL, 10) : SEEDS; n; n--, seed++) {
+        uint64_t seed = random_option("SEED", 1);
+        for (uint64_t n = random_option("SEEDS", RANDOM_SEEDS); n; n--, seed++) {
                 struct source w = {.generation = 1, .place = 5, .alive = true};
-                random_state = seed * UINT64_C(0x9e3779b97f4a7c15);
+                random_begin(seed);
                 both(5, 5);
                 for (int i = 0; i < 40; i++)
                         step(&w);

@@ -77,17 +77,27 @@ void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
         *out = (struct pipeline_stats){.decoded = p->frames};
 }
 
-static inline void make_chunk(int n)
+static inline void announce_track(void)
+{
+        struct track_info info = {.name = "v360", .kind = TRACK_VIDEO, .init = buf_copy("init", 4)};
+        pipeline->events->track(pipeline->arg, &info);
+        buf_unref(&info.init);
+}
+
+/* The first one announces the track. */
+static inline void make_chunk_of(int n, const char *text)
 {
         struct chunk c = {.segment = (uint32_t)n / 5, .chunk = (uint8_t)(n % 5), .start_us = n * CHUNK_US,
-                          .duration_us = CHUNK_US, .bytes = buf_copy("chunk", 5)};
-        if (n == 0) {
-                struct track_info info = {.name = "v360", .kind = TRACK_VIDEO, .init = buf_copy("init", 4)};
-                pipeline->events->track(pipeline->arg, &info);
-                buf_unref(&info.init);
-        }
+                          .duration_us = CHUNK_US, .bytes = buf_copy(text, strlen(text))};
+        if (n == 0)
+                announce_track();
         pipeline->events->chunk(pipeline->arg, &c);
         buf_unref(&c.bytes);
+}
+
+static inline void make_chunk(int n)
+{
+        make_chunk_of(n, "chunk");
 }
 
 /* ---- the proxies, in place of common/rpc_server.c -------------------------------------------------------------------- */

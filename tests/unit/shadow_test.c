@@ -73,18 +73,9 @@ static struct media_reply feed_as(uint64_t handle, uint64_t seq, bool shadow)
 static uint64_t make_numbered(int n)
 {
         char text[16];
-        int len = snprintf(text, sizeof(text), "chunk %d", n);
-        struct chunk c = {.segment = (uint32_t)n / 5, .chunk = (uint8_t)(n % 5), .start_us = n * CHUNK_US,
-                          .duration_us = CHUNK_US, .bytes = buf_copy(text, (size_t)len)};
-        uint64_t hash = XXH3_64bits(text, (size_t)len);
-        if (n == 0) {
-                struct track_info info = {.name = "v360", .kind = TRACK_VIDEO, .init = buf_copy("init", 4)};
-                pipeline->events->track(pipeline->arg, &info);
-                buf_unref(&info.init);
-        }
-        pipeline->events->chunk(pipeline->arg, &c);
-        buf_unref(&c.bytes);
-        return hash;
+        snprintf(text, sizeof(text), "chunk %d", n);
+        make_chunk_of(n, text);
+        return XXH3_64bits(text, strlen(text));
 }
 
 static struct put expect_put(int n, int status)
@@ -161,9 +152,7 @@ static void test_what_a_shadow_makes_before_it_is_in_lockstep_fits_nowhere(void 
 {
         (void)state;
         begin_beside();
-        struct track_info info = {.name = "v360", .kind = TRACK_VIDEO, .init = buf_copy("init", 4)};
-        pipeline->events->track(pipeline->arg, &info);
-        buf_unref(&info.init);
+        announce_track();
         expect_init_stored();
         uint64_t hash = make_numbered(4); /* a keyframe in the middle of what the leader makes */
         assert_true(expect_put(4, 0).previous == CHAIN_APART);

@@ -12,6 +12,7 @@
 #include "originD/stats.h"
 #include "originD/turns.h"
 #include "tests/unit/origin_store.h"
+#include "tests/unit/random_walk.h"
 
 #define NEVER_US (3600 * US_PER_S)
 #define AT_ONCE_US 1000
@@ -442,19 +443,8 @@ static void test_after_a_restart_every_chunk_of_the_leader_fits(void **state)
 
 /* ---- whatever happens --------------------------------------------------------------------------------------------- */
 
-#define SEEDS 20 /* more: SEEDS=n, from SEED=n on */
 #define PLACES 150
 #define WRITERS_MAX 200 /* one after the other; each has its own size of samples */
-static uint64_t random_state;
-
-static unsigned pick(unsigned n)
-{
-        random_state ^= random_state << 13;
-        random_state ^= random_state >> 7;
-        random_state ^= random_state << 17;
-        return (unsigned)(random_state >> 11) % n;
-}
-
 /* Encodes every place from `first` on; from `equal_from`, the beginning of a segment, on as every other writer does. */
 struct source {
         uint32_t size, generation;
@@ -635,7 +625,7 @@ static void check_chain(void)
 
 static void walk(uint64_t seed)
 {
-        random_state = seed * UINT64_C(0x9e3779b97f4a7c15);
+        random_begin(seed);
         all = leader = shadow = NULL;
         writers = produced = fenced = 0;
         lost = false;
@@ -660,10 +650,10 @@ static void walk(uint64_t seed)
 
 static void test_whatever_two_writers_do_the_track_is_one_unbroken_chain(void **state)
 {
-        uint64_t seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : 1;
+        uint64_t seed = random_option("SEED", 1);
         int64_t late = stat_get(STAT_LEADER_LATE), misfits = stat_get(STAT_PUTS_MISFIT);
         int64_t of_shadow = stat_get(STAT_CHUNKS_SHADOW);
-        for (uint64_t n = getenv("SEEDS") ? strtoull(getenv("SEEDS"), NULL, 10) : SEEDS; n; n--, seed++) {
+        for (uint64_t n = random_option("SEEDS", RANDOM_SEEDS); n; n--, seed++) {
                 walk(seed);
                 teardown(state);
                 setup(state);
