@@ -131,7 +131,7 @@ static void refresh_ring(struct peers *p, const char *id)
                         best = n;
         }
         if (best)
-                ring_add(p->ring, id, best);
+                ring_add(p->ring, id, "", best);
         else
                 ring_remove(p->ring, id);
 }
@@ -401,21 +401,27 @@ size_t peers_live(const struct peers *p)
         return count;
 }
 
+static bool is_live(const void *node)
+{
+        const struct node *n = node;
+        return n->peer.info.state == PEER_LIVE && !n->wrong_role;
+}
+
+static bool is_draining(const void *node)
+{
+        const struct node *n = node;
+        return n->peer.info.state == PEER_DRAINING && !n->wrong_role;
+}
+
 size_t peers_route(struct peers *p, const char *key, struct peer **out, size_t max)
 {
-        static const enum peer_state order[] = {PEER_LIVE, PEER_DRAINING};
         void *walk[PEERS_MAX];
-        size_t found = 0;
         if (p->closing)
                 return 0;
-        size_t count = ring_walk(p->ring, key, walk, PEERS_MAX);
-        for (size_t o = 0; o < 2; o++) {
-                for (size_t i = 0; i < count && found < max; i++) {
-                        struct node *n = walk[i];
-                        if (n->peer.info.state == order[o] && !n->wrong_role)
-                                out[found++] = &n->peer;
-                }
-        }
+        size_t found = ring_walk(p->ring, key, is_live, walk, max < PEERS_MAX ? max : PEERS_MAX);
+        found += ring_walk(p->ring, key, is_draining, walk + found, (max < PEERS_MAX ? max : PEERS_MAX) - found);
+        for (size_t i = 0; i < found; i++)
+                out[i] = &((struct node *)walk[i])->peer;
         return found;
 }
 

@@ -223,7 +223,7 @@ static bool owned(const struct repair *r, const char *stream)
 {
         void *owners[PEERS_UP_MAX];
         size_t max = r->options.replicas < PEERS_UP_MAX ? r->options.replicas : PEERS_UP_MAX;
-        size_t n = ring_walk(r->ring, stream, owners, max);
+        size_t n = ring_walk(r->ring, stream, NULL, owners, max);
         for (size_t i = 0; i < n; i++)
                 if (strcmp(owners[i], r->options.self) == 0)
                         return true;
@@ -371,7 +371,7 @@ static struct partner *partner_of(struct repair *r, const char *id)
                 ring_remove(r->ring, unused->id); /* of one that has not been up for long */
                 *unused = (struct partner){.repair = r};
                 memcpy(unused->id, id, strlen(id) + 1);
-                ring_add(r->ring, id, unused->id);
+                ring_add(r->ring, id, "", unused->id);
         }
         return unused;
 }
@@ -504,7 +504,7 @@ void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, const s
         struct repair *r = mem_alloc(sizeof(*r));
         *r = (struct repair){.loop = loop, .store = st, .options = *options, .events = *events, .opened_us = clock_mono_us()};
         r->ring = ring_new();
-        ring_add(r->ring, options->self, (void *)(uintptr_t)options->self);
+        ring_add(r->ring, options->self, "", (void *)(uintptr_t)options->self);
         uv_timer_init(loop, &r->timer);
         r->timer.data = r;
         uv_timer_start(&r->timer, ticked, 0, TICK_MS);

@@ -862,9 +862,9 @@ static void test_a_stream_of_other_owners_is_not_copied_but_asked_for_where_it_i
         struct question q;
         struct ring *ring = ring_new();
         struct node *owner;
-        ring_add(ring, "a", &a);
-        ring_add(ring, "b", &b);
-        assert_int_equal(ring_walk(ring, "cam", (void **)&owner, 1), 1);
+        ring_add(ring, "a", "", &a);
+        ring_add(ring, "b", "", &b);
+        assert_int_equal(ring_walk(ring, "cam", NULL, (void **)&owner, 1), 1);
         ring_free(ring);
         struct node *n = owner->other;
         stop(n);

@@ -28,7 +28,7 @@ static struct ring *ring_of(int first, int count)
 {
         struct ring *r = ring_new();
         for (int i = first; i < first + count; i++)
-                ring_add(r, ids[i], ids[i]);
+                ring_add(r, ids[i], "", ids[i]);
         return r;
 }
 
@@ -37,7 +37,7 @@ static void *owner(struct ring *r, int key)
         char name[32];
         void *out = NULL;
         snprintf(name, sizeof(name), "stream%d", key);
-        assert_int_equal(ring_walk(r, name, &out, 1), 1);
+        assert_int_equal(ring_walk(r, name, NULL, &out, 1), 1);
         return out;
 }
 
@@ -66,10 +66,10 @@ static void test_a_removed_node_gives_its_keys_to_the_next_of_the_walk(void **st
         (void)state;
         for (int k = 0; k < 1000; k++) {
                 snprintf(name, sizeof(name), "stream%d", k);
-                assert_int_equal(ring_walk(r, name, walk, 2), 2);
+                assert_int_equal(ring_walk(r, name, NULL, walk, 2), 2);
                 ring_remove(r, walk[0]);
                 assert_ptr_equal(owner(r, k), walk[1]);
-                ring_add(r, walk[0], walk[0]);
+                ring_add(r, walk[0], "", walk[0]);
                 assert_ptr_equal(owner(r, k), walk[0]);
         }
         ring_free(r);
@@ -80,13 +80,13 @@ static void test_the_order_of_insertion_does_not_matter(void **state)
         struct ring *up = ring_of(0, NODES), *down = ring_new();
         (void)state;
         for (int i = NODES - 1; i >= 0; i--)
-                ring_add(down, ids[i], ids[i]);
+                ring_add(down, ids[i], "", ids[i]);
         for (int k = 0; k < 1000; k++) {
                 void *a[NODES], *b[NODES];
                 char name[32];
                 snprintf(name, sizeof(name), "stream%d", k);
-                assert_int_equal(ring_walk(up, name, a, NODES), NODES);
-                assert_int_equal(ring_walk(down, name, b, NODES), NODES);
+                assert_int_equal(ring_walk(up, name, NULL, a, NODES), NODES);
+                assert_int_equal(ring_walk(down, name, NULL, b, NODES), NODES);
                 assert_memory_equal(a, b, sizeof(a));
         }
         ring_free(up);
@@ -98,13 +98,13 @@ static void test_a_walk_meets_every_node_once(void **state)
         struct ring *r = ring_of(0, NODES);
         void *walk[NODES + 4];
         (void)state;
-        assert_int_equal(ring_walk(r, "x", walk, NODES + 4), NODES);
+        assert_int_equal(ring_walk(r, "x", NULL, walk, NODES + 4), NODES);
         for (int i = 0; i < NODES; i++) {
                 for (int j = 0; j < i; j++)
                         assert_ptr_not_equal(walk[i], walk[j]);
         }
-        assert_int_equal(ring_walk(r, "x", walk, 3), 3);
-        assert_int_equal(ring_walk(r, "x", walk, 0), 0);
+        assert_int_equal(ring_walk(r, "x", NULL, walk, 3), 3);
+        assert_int_equal(ring_walk(r, "x", NULL, walk, 0), 0);
         ring_free(r);
 }
 
@@ -127,16 +127,128 @@ static void test_an_id_added_again_gets_its_new_node(void **state)
         struct ring *r = ring_of(0, 1);
         int other;
         (void)state;
-        ring_add(r, ids[0], &other);
+        ring_add(r, ids[0], "", &other);
         assert_int_equal(ring_count(r), 1);
         assert_ptr_equal(owner(r, 1), &other);
         ring_remove(r, "unknown");
         ring_remove(r, ids[0]);
         assert_int_equal(ring_count(r), 0);
         void *out;
-        assert_int_equal(ring_walk(r, "x", &out, 1), 0);
+        assert_int_equal(ring_walk(r, "x", NULL, &out, 1), 0);
         ring_free(r);
         ring_free(NULL);
+}
+
+/* Zones ------------------------------------------------------------------------------------------------------------- */
+
+#define ZONES 3
+
+static const char *zone_of(const void *node)
+{
+        static const char *const names[ZONES] = {"west", "east", ""};
+        return names[((const char *)node - ids[0]) / (int)sizeof(ids[0]) % ZONES];
+}
+
+static struct ring *ring_in_zones(int count)
+{
+        struct ring *r = ring_new();
+        for (int i = 0; i < count; i++)
+                ring_add(r, ids[i], zone_of(ids[i]), ids[i]);
+        return r;
+}
+
+static void test_the_first_nodes_of_a_walk_are_in_as_many_zones_as_there_are(void **state)
+{
+        struct ring *plain = ring_of(0, NODES), *zoned = ring_in_zones(NODES);
+        (void)state;
+        for (int k = 0; k < 1000; k++) {
+                void *walk[NODES];
+                char name[32];
+                snprintf(name, sizeof(name), "stream%d", k);
+                assert_int_equal(ring_walk(zoned, name, NULL, walk, NODES), NODES);
+                assert_ptr_equal(walk[0], owner(plain, k)); /* zones move no stream's first node */
+                for (int i = 0; i + ZONES <= 6; i += ZONES) { /* 8 nodes: two whole rounds */
+                        assert_string_not_equal(zone_of(walk[i]), zone_of(walk[i + 1]));
+                        assert_string_not_equal(zone_of(walk[i]), zone_of(walk[i + 2]));
+                        assert_string_not_equal(zone_of(walk[i + 1]), zone_of(walk[i + 2]));
+                }
+                for (int i = 0; i < NODES; i++) {
+                        for (int j = 0; j < i; j++)
+                                assert_ptr_not_equal(walk[i], walk[j]);
+                }
+        }
+        ring_free(plain);
+        ring_free(zoned);
+}
+
+static void test_nodes_of_one_zone_stand_as_on_the_circle(void **state)
+{
+        struct ring *plain = ring_of(0, NODES), *zoned = ring_in_zones(NODES);
+        (void)state;
+        for (int k = 0; k < 1000; k++) {
+                void *circle[NODES], *walk[NODES];
+                char name[32];
+                snprintf(name, sizeof(name), "stream%d", k);
+                ring_walk(plain, name, NULL, circle, NODES);
+                ring_walk(zoned, name, NULL, walk, NODES);
+                for (int z = 0; z < ZONES; z++) {
+                        for (int c = 0, w = 0; c < NODES; c++) {
+                                if (strcmp(zone_of(circle[c]), zone_of(ids[z])) != 0)
+                                        continue;
+                                while (strcmp(zone_of(walk[w]), zone_of(ids[z])) != 0)
+                                        w++;
+                                assert_ptr_equal(circle[c], walk[w++]);
+                        }
+                }
+        }
+        ring_free(plain);
+        ring_free(zoned);
+}
+
+static const void *gone;
+
+static bool is_there(const void *node)
+{
+        return node != gone;
+}
+
+/* The stream's owners are the first two: when one of them is away its place is taken by one of the same zone, if the walk has
+ * one, so that the two are in two zones still. */
+static void test_a_node_that_is_away_is_stood_in_for_without_two_in_one_zone(void **state)
+{
+        struct ring *r = ring_in_zones(NODES);
+        (void)state;
+        for (int k = 0; k < 1000; k++) {
+                void *before[2], *after[2];
+                char name[32];
+                snprintf(name, sizeof(name), "stream%d", k);
+                ring_walk(r, name, NULL, before, 2);
+                for (int away = 0; away < 2; away++) {
+                        gone = before[away];
+                        assert_int_equal(ring_walk(r, name, is_there, after, 2), 2);
+                        assert_true(after[0] == before[!away] || after[1] == before[!away]); /* the other stays an owner */
+                        assert_string_not_equal(zone_of(after[0]), zone_of(after[1]));
+                }
+        }
+        ring_free(r);
+}
+
+static void test_a_node_may_move_to_another_zone(void **state)
+{
+        struct ring *r = ring_new();
+        void *walk[3];
+        (void)state;
+        for (int i = 0; i < 3; i++)
+                ring_add(r, ids[i], "west", ids[i]);
+        ring_walk(r, "x", NULL, walk, 3);
+        void *last = walk[2];
+        ring_add(r, last, "east", last);
+        assert_int_equal(ring_count(r), 3);
+        ring_walk(r, "x", NULL, walk, 3);
+        assert_ptr_equal(walk[1], last);
+        ring_remove(r, last);
+        assert_int_equal(ring_walk(r, "x", NULL, walk, 3), 2);
+        ring_free(r);
 }
 
 /* Nodes that are full are passed over: what relays do (ingestd/relay_seek.c), with nodes that answer here. ----------- */
@@ -154,7 +266,7 @@ static struct ring *loaded_ring(int first, int count, int step)
 {
         struct ring *r = ring_new();
         for (int i = first, n = 0; n < count; i += step, n++)
-                ring_add(r, loaded[i].id, &loaded[i]);
+                ring_add(r, loaded[i].id, "", &loaded[i]);
         return r;
 }
 
@@ -164,7 +276,7 @@ static struct loaded *choose(const struct ring *r, int key)
         void *walk[LOADED + 1];
         char name[32];
         snprintf(name, sizeof(name), "stream%d", key);
-        size_t n = ring_walk(r, name, walk, LOADED + 1);
+        size_t n = ring_walk(r, name, NULL, walk, LOADED + 1);
         for (size_t i = 0; i < n; i++) {
                 if (walk[i] == holder[key])
                         return walk[i];
@@ -243,8 +355,8 @@ static void test_a_node_that_leaves_moves_its_streams_and_one_that_joins_moves_n
         assert_int_equal(moved, had);
         assert_int_equal(loaded[3].load, 0);
         assert_true(most_loaded() <= BOUND);
-        ring_add(one, loaded[LOADED].id, &loaded[LOADED]);
-        ring_add(other, loaded[LOADED].id, &loaded[LOADED]);
+        ring_add(one, loaded[LOADED].id, "", &loaded[LOADED]);
+        ring_add(other, loaded[LOADED].id, "", &loaded[LOADED]);
         assert_int_equal(open_all(one, other), 0);
         ring_free(one);
         ring_free(other);
@@ -260,8 +372,8 @@ static void test_a_node_that_joins_moves_little_but_what_it_takes(void **state)
         open_all(one, other);
         memcpy(before, holder, sizeof(before));
         nothing_is_open();
-        ring_add(one, loaded[LOADED].id, &loaded[LOADED]);
-        ring_add(other, loaded[LOADED].id, &loaded[LOADED]);
+        ring_add(one, loaded[LOADED].id, "", &loaded[LOADED]);
+        ring_add(other, loaded[LOADED].id, "", &loaded[LOADED]);
         open_all(one, other);
         int moved = 0;
         for (int k = 0; k < KEYS; k++)
@@ -283,6 +395,10 @@ int main(void)
                 cmocka_unit_test(test_a_walk_meets_every_node_once),
                 cmocka_unit_test(test_no_node_has_much_more_than_its_share),
                 cmocka_unit_test(test_an_id_added_again_gets_its_new_node),
+                cmocka_unit_test(test_the_first_nodes_of_a_walk_are_in_as_many_zones_as_there_are),
+                cmocka_unit_test(test_nodes_of_one_zone_stand_as_on_the_circle),
+                cmocka_unit_test(test_a_node_that_is_away_is_stood_in_for_without_two_in_one_zone),
+                cmocka_unit_test(test_a_node_may_move_to_another_zone),
                 cmocka_unit_test(test_no_node_is_over_its_bound_and_every_proxy_makes_the_same_choice),
                 cmocka_unit_test(test_a_node_that_leaves_moves_its_streams_and_one_that_joins_moves_none_that_is_open),
                 cmocka_unit_test(test_a_node_that_joins_moves_little_but_what_it_takes),
