@@ -48,7 +48,8 @@ CPPFLAGS += -D_GNU_SOURCE -I. $(PKG_CFLAGS)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 CFLAGS ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -fno-strict-aliasing -pthread
-LDFLAGS += $(SANFLAGS) -pthread
+# Every daemon names all libraries of common/; it loads those that it calls.
+LDFLAGS += $(SANFLAGS) -pthread -Wl,--as-needed
 
 .PHONY: all daemons web pages-deps tools units unit check check-long check-faults bench fuzz fuzz-build fuzz-corpus lint clean install up demo
 .DELETE_ON_ERROR:
