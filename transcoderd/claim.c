@@ -7,6 +7,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/timer.h"
 
 #define CANDIDATES_MAX 4
 #define CALL_MIN_MS 300 /* for the one that is raised when most of the time is over */
@@ -129,7 +130,7 @@ static void took_it(struct candidate *a)
         a->answer = TOOK_IT;
         c->generation = a->m.generation > c->generation ? a->m.generation : c->generation;
         if (count(c, TOOK_IT) == 1)
-                uv_timer_start(&c->timer, on_timer, CLAIM_OTHERS_MS, 0);
+                timer_start(&c->timer, on_timer, CLAIM_OTHERS_MS);
 }
 
 static void on_claimed(void *arg, int err, nng_msg *reply)
@@ -266,7 +267,7 @@ struct claiming *claim_start(uv_loop_t *loop, const struct origins *origins, uns
         }
         uv_timer_init(loop, &c->timer);
         c->timer.data = c;
-        uv_timer_start(&c->timer, on_timer, CLAIM_DEADLINE_MS, 0);
+        timer_start(&c->timer, on_timer, CLAIM_DEADLINE_MS);
         return c;
 }
 
