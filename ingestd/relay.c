@@ -10,6 +10,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/timer.h"
 #include "ingestd/relay_impl.h"
 #include "ingestd/rtmp_close.h"
 #include "ingestd/stats.h"
@@ -55,7 +56,7 @@ static void on_timer(uv_timer_t *timer);
 
 void relay_wait(struct relay *r, uint64_t ms)
 {
-        uv_timer_start(&r->timer, on_timer, ms, 0);
+        timer_start(&r->timer, on_timer, ms);
 }
 
 void relay_become_done(struct relay *r)
