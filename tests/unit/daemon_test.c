@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "common/daemon.h"
+#include "tests/unit/reserve.h"
 
 extern char **environ;
 
@@ -64,17 +65,6 @@ static int run_daemon(int argc, char **argv)
 
 static int port;
 
-static int pick_port(void)
-{
-        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t len = sizeof(sa);
-        int fd = socket(AF_INET, SOCK_STREAM, 0);
-        assert_int_equal(bind(fd, (struct sockaddr *)&sa, len), 0);
-        assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-        close(fd);
-        return ntohs(sa.sin_port);
-}
-
 /* The status line and body of one request; "" while nobody listens. */
 static const char *ask(const char *method, const char *path)
 {
@@ -102,7 +92,7 @@ static pid_t start(const char *mood)
         char port_text[32], mood_text[32];
         pid_t pid;
         posix_spawn_file_actions_t actions;
-        port = pick_port();
+        port = reserve_port();
         snprintf(port_text, sizeof(port_text), "admin_port=%d", port);
         snprintf(mood_text, sizeof(mood_text), "mood=%s", mood);
         char *argv[] = {"edged", "daemon", "--set", port_text, "--set", mood_text, "--set", "id=edge-9", NULL};

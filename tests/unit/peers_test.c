@@ -15,6 +15,7 @@
 #include "common/metrics.h"
 #include "common/peers.h"
 #include "proto/message.h"
+#include "tests/unit/reserve.h"
 
 #define SERVERS 3
 
@@ -51,10 +52,11 @@ static void hold(void *arg, struct rpc_request *req)
 static void start(int i, const char *id, enum node_role role)
 {
         struct server *s = &servers[i];
+        if (!s->port)
+                s->port = reserve_port();
         s->self = (struct node_identity){.incarnation_us = 5, .role = role, .cluster_token = ""};
         snprintf(s->self.id, sizeof(s->self.id), "%s", id);
         assert_int_equal(rpc_server_open(&s->rpc, &loop, "127.0.0.1", s->port, 4, &s->self, hold, NULL), 0);
-        s->port = rpc_server_port(s->rpc);
 }
 
 static void stop(int i)

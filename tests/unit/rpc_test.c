@@ -27,6 +27,7 @@
 #include "common/rpc.h"
 #include "proto/hello.h"
 #include "proto/message.h"
+#include "tests/unit/reserve.h"
 
 #define LONG_MS 60000 /* no test waits for this to pass */
 #define TEST_TYPE 77  /* the body is echoed; "hold" is kept; "drop" is dropped; "take" keeps the message */
@@ -136,34 +137,35 @@ static void serve(struct server *s, unsigned contexts, const char *token)
         serve_at(s, &loop, 0, contexts, token);
 }
 
-/* The program as a server: prints its port, serves until it is killed. */
-static int serve_alone(void)
+/* The program as a server: prints a line when it serves, which it does until it is killed. */
+static int serve_alone(int port)
 {
         static uv_loop_t alone;
         static struct server s;
         uv_loop_init(&alone);
         log_init("server", LOG_ERROR);
-        serve_at(&s, &alone, 0, 16, "");
-        printf("%d\n", rpc_server_port(s.rpc));
+        serve_at(&s, &alone, port, 16, "");
+        puts("ready");
         fflush(stdout);
         return uv_run(&alone, UV_RUN_DEFAULT);
 }
 
 static pid_t spawn_server(char address[32])
 {
-        char *argv[] = {"rpc_test", "serve", NULL}, port[16] = "";
+        char port[16], ready[16], *argv[] = {"rpc_test", "serve", port, NULL};
         int fds[2];
         pid_t pid;
         posix_spawn_file_actions_t actions;
+        snprintf(port, sizeof(port), "%d", reserve_port()); /* another server is to come to the same one */
         assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_adddup2(&actions, fds[1], 1);
         assert_int_equal(posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ), 0);
         posix_spawn_file_actions_destroy(&actions);
         close(fds[1]);
-        assert_true(read(fds[0], port, sizeof(port) - 1) > 0);
+        assert_true(read(fds[0], ready, sizeof(ready)) > 0);
         close(fds[0]);
-        snprintf(address, 32, "127.0.0.1:%d", atoi(port));
+        snprintf(address, 32, "127.0.0.1:%s", port);
         return pid;
 }
 
@@ -337,12 +339,16 @@ static void test_a_call_ends_by_its_own_timeout_and_a_late_reply_harms_nobody(vo
         (void)state;
         serve(&s, 8, "");
         dial_live(&c, s.address, "");
-        call(&c, "hold", 30);
-        WAIT(c.done == 1);
-        assert_int_equal(c.err, ERR_TIMEOUT);
+        size_t calls = 0;
+        for (unsigned ms = 30; !s.held_count; ms *= 2) { /* on a busy machine the first may not get there in its time */
+                call(&c, "hold", ms);
+                WAIT(c.done > calls);
+                calls++;
+                assert_int_equal(c.err, ERR_TIMEOUT);
+        }
         rpc_reply(s.held[0], text_message(TEST_TYPE, "too late", 8));
         call(&c, "next", LONG_MS); /* the same context again */
-        WAIT(c.done == 2);
+        WAIT(c.done > calls);
         assert_string_equal(c.text, "next");
         rpc_client_close(c.rpc);
         rpc_server_close(s.rpc);
@@ -447,6 +453,7 @@ static void test_a_frozen_server_times_out_is_dead_and_lives_again(void **state)
         pid_t pid = spawn_server(address);
         dial_live(&c, address, "");
         kill(pid, SIGSTOP);
+        assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid); /* it stands still now */
         call(&c, "x", 100);
         WAIT(c.done == 1);
         assert_int_equal(c.err, ERR_TIMEOUT);
@@ -475,7 +482,7 @@ static void test_a_wrong_token_is_refused(void **state)
         dial(&wrong, s.address, "another");
         dial_live(&right, s.address, "the token");
         WAIT(state_of(&wrong) == PEER_DEAD);
-        assert_int_equal(fault_count("token"), before + 1);
+        assert_true(fault_count("token") > before); /* it says HELLO again as long as it lives */
         call(&wrong, "x", LONG_MS);
         WAIT(wrong.done == 1);
         assert_int_equal(wrong.err, ERR_CLOSED);
@@ -845,8 +852,8 @@ int main(int argc, char **argv)
                 LOOP_TEST(test_a_process_that_closes_its_sockets_in_full_flight_stops_cleanly),
         };
         const struct CMUnitTest closing[] = {LOOP_TEST(test_closing_in_full_flight_ends_every_call_once)};
-        if (argc > 1 && strcmp(argv[1], "serve") == 0)
-                return serve_alone();
+        if (argc > 2 && strcmp(argv[1], "serve") == 0)
+                return serve_alone(atoi(argv[2]));
         if (argc > 2 && strcmp(argv[1], "close") == 0) {
                 log_init("test", LOG_ERROR);
                 close_round = atoi(argv[2]);
