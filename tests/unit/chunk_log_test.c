@@ -45,7 +45,8 @@ static int setup(void **state)
 {
         (void)state;
         uv_loop_init(&loop);
-        snprintf(path, sizeof(path), "/tmp/chunk_log_test.%d.mp4", getpid());
+        strcpy(path, "/tmp/chunk_log_test-XXXXXX");
+        close(mkstemp(path));
         struct buf *init = fmp4_video_init();
         write_file(init);
         buf_unref(&init);

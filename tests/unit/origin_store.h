@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -65,7 +66,8 @@ static inline void stop_store(void)
 static inline int setup_store(void **state)
 {
         (void)state;
-        snprintf(data_dir, sizeof(data_dir), "/tmp/origin_test.%d", getpid());
+        strcpy(data_dir, "/tmp/origin_test-XXXXXX");
+        assert_non_null(mkdtemp(data_dir));
         options = (struct store_options){.data_dir = data_dir, .live_max = 4};
         on_changed = NULL;
         start_store();

@@ -223,8 +223,10 @@ static int setup(void **state)
         replicas = 2;
         a = (struct node){.id = "a", .other = &b};
         b = (struct node){.id = "b", .other = &a};
-        snprintf(a.dir, sizeof(a.dir), "/tmp/repair_test.%d.a", getpid());
-        snprintf(b.dir, sizeof(b.dir), "/tmp/repair_test.%d.b", getpid());
+        strcpy(a.dir, "/tmp/repair_test-a-XXXXXX");
+        strcpy(b.dir, "/tmp/repair_test-b-XXXXXX");
+        assert_non_null(mkdtemp(a.dir));
+        assert_non_null(mkdtemp(b.dir));
         start(&a);
         start(&b);
         until(&a.settled);
