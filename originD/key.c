@@ -53,6 +53,8 @@ static void parse_peer(struct key *k, size_t n, char parts[PARTS_MAX][PART_MAX +
                 k->kind = KEY_PEER_SESSIONS;
         else if (n == 2 && strcmp(parts[1], "live") == 0)
                 k->kind = KEY_PEER_LIVE;
+        else if (n == 2 && strcmp(parts[1], "events") == 0)
+                k->kind = KEY_PEER_EVENTS;
         else if (n == 3 && strcmp(parts[1], "session") == 0 && session_id_valid(parts[2])) {
                 k->kind = KEY_PEER_SESSION;
                 strcpy(k->session, parts[2]);

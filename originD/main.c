@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/daemon.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -17,6 +18,7 @@
 #include "originD/serve.h"
 #include "originD/stats.h"
 #include "originD/store.h"
+#include "originD/webhooks.h"
 
 #define CLAIM_CONTEXTS 512 /* chunks of shadows wait for their leaders': one a track */
 
@@ -26,6 +28,7 @@ struct config {
         char *data_dir, *sync, *peers;
         int64_t replicas, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
         int64_t time_shift_s, latency_bound_ms, target_latency_ms, update_s;
+        json_t *webhooks;
 };
 
 #define INT_KEY(field, def, lo, hi, u, h)                                                                               \
@@ -54,6 +57,10 @@ static const struct config_key keys[] = {
         INT_KEY(update_s, "2", 1, 3600, "s", "how often players look for a changed manifest"),
         {.name = "sync", .type = CONFIG_CHOICE, .offset = offsetof(struct config, sync), .default_value = "none",
          .allowed = "none|segment", .unit = "", .help = "what is forced to the disk before it is answered: nothing, or each segment"},
+        {.name = "webhooks", .type = CONFIG_JSON, .offset = offsetof(struct config, webhooks), .default_value = "[]",
+         .unit = "", .reloads = true, .check = webhooks_check, .secret = true,
+         .help = "who is told of streams: [{\"url\", \"secret\", \"events\"}], events of "
+                 "started|ended|slate_begun|slate_over|failed_over"},
         {.name = NULL},
 };
 
@@ -65,6 +72,8 @@ struct origin {
         struct claims claims;
         struct repair *repair;
         struct peer_link *link; /* NULL: no peers */
+        struct webhooks *webhooks;
+        struct http_client *http_client; /* the webhooks' */
         struct rpc_server *claim_server, *fetch_server;
         struct http *http;
         bool open, settled, caught_up, enough_space, stopping;
@@ -132,6 +141,7 @@ static void peers_are_others(void *arg)
 {
         struct origin *o = arg;
         repair_peers_changed(o->repair);
+        webhooks_peers_changed(o->webhooks);
 }
 
 /* What was stored here may be yesterday's: until it is compared, nobody is told of it. */
@@ -148,6 +158,7 @@ static void open_peers(struct origin *o)
         int rc = peer_link_open(&o->link, o->daemon.loop, o->config.peers, &o->daemon.self, peers_are_others, o);
         assert(rc == 0); /* the names were checked */
         repair_link(o->repair, o->link);
+        webhooks_link(o->webhooks, o->link);
         o->claims.repair = o->repair;
         o->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = o->repair, .link = o->link};
 }
@@ -157,6 +168,7 @@ static void store_ready(void *arg)
         struct origin *o = arg;
         if (o->stopping)
                 return;
+        webhooks_recovered(o->webhooks);
         open_peers(o);
         open_sockets(o);
         o->open = true;
@@ -170,6 +182,7 @@ static void session_changed(void *arg, struct session *s)
         struct origin *o = arg;
         serve_changed(&o->serve, s);
         claims_session_changed(&o->claims, s);
+        webhooks_session_changed(o->webhooks, s);
         if (o->repair)
                 repair_session_changed(o->repair, s);
 }
@@ -194,6 +207,8 @@ static void part_stopped(void *arg)
         if (o->repair)
                 repair_close(o->repair);
         claims_close(&o->claims);
+        webhooks_close(o->webhooks);
+        http_client_close(&o->http_client);
         store_close(&o->store);
         serve_close(&o->serve);
         daemon_exit(&o->daemon, 0);
@@ -207,6 +222,7 @@ static void stop(void *arg)
         tell_ready(o);
         claims_stop(&o->claims);
         serve_stop(&o->serve);
+        webhooks_stop(o->webhooks);
         if (o->repair)
                 repair_stop(o->repair);
         if (o->link)
@@ -219,12 +235,37 @@ static void stop(void *arg)
         store_stop(&o->store);
 }
 
+static void reloaded(void *arg)
+{
+        struct origin *o = arg;
+        webhooks_configure(o->webhooks, o->config.webhooks);
+}
+
+static struct buf *settled_events(void *arg)
+{
+        return webhooks_settled(((struct origin *)arg)->webhooks);
+}
+
+static void open_webhooks(struct origin *o)
+{
+        struct http_client_limits limits = {.in_flight = WEBHOOKS_MAX * WEBHOOKS_IN_FLIGHT_MAX, .answer_bytes = 4096};
+        http_client_open(&o->http_client, o->daemon.loop, &limits);
+        struct webhooks_options wo = {
+                .self = o->daemon.self.id, .data_dir = o->config.data_dir, .random = (uint64_t)clock_wall_us() | 1,
+                .now_us = clock_mono_us(),
+                .transport = {.ask = http_client_ask, .cancel = http_client_cancel, .client = o->http_client}};
+        webhooks_open(&o->webhooks, o->daemon.loop, &o->store, &wo);
+        webhooks_configure(o->webhooks, o->config.webhooks);
+        o->serve.events = (struct serve_events){.settled = settled_events, .arg = o};
+}
+
 int main(int argc, char **argv)
 {
         static struct origin o = {.enough_space = true};
         setenv("UV_THREADPOOL_SIZE", "8", 0); /* read by libuv at its first use: eight writes at a time */
-        daemon_init(&o.daemon, "originD", ROLE_ORIGIND, keys, &o.config, argc, argv, stop, NULL, &o);
+        daemon_init(&o.daemon, "originD", ROLE_ORIGIND, keys, &o.config, argc, argv, stop, reloaded, &o);
         stats_register();
+        stat_set(STAT_MIN_FREE_BYTES, o.config.min_free_bytes);
         tell_ready(&o);
 
         struct store_options so = {.data_dir = o.config.data_dir,
@@ -246,6 +287,7 @@ int main(int argc, char **argv)
                 log_error("msg=\"cannot use data_dir\" path=%s error=\"%s\"", so.data_dir, err_text(rc));
                 return 1;
         }
+        open_webhooks(&o);
         int status = daemon_run(&o.daemon);
         http_free(&o.http);
         daemon_fini(&o.daemon, &o.config);

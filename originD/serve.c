@@ -205,9 +205,12 @@ static enum look look_peer(struct serve *sv, struct serve_request *r)
 {
         if (!r->from_node)
                 return none(r, TTL_NEVER_MS);
-        if (r->parsed.kind != KEY_PEER_SESSION)
+        if (r->parsed.kind == KEY_PEER_SESSIONS || r->parsed.kind == KEY_PEER_LIVE)
                 return look_list(sv, r, r->parsed.kind == KEY_PEER_LIVE ? &sv->peer_live : &sv->peer_sessions);
-        struct buf *text = peer_list_write_one(store_session(sv->store, r->parsed.session));
+        if (r->parsed.kind == KEY_PEER_EVENTS && !sv->events.settled)
+                return none(r, TTL_NEVER_MS);
+        struct buf *text = r->parsed.kind == KEY_PEER_EVENTS ? sv->events.settled(sv->events.arg)
+                                                             : peer_list_write_one(store_session(sv->store, r->parsed.session));
         enum look l = answer_bytes(r, text, text->len, true, 0, 0, JSON_TYPE);
         buf_unref(&text);
         return l;

@@ -31,7 +31,7 @@ struct serve_answer {
 };
 
 enum key_kind { KEY_NONE, KEY_STREAMS, KEY_ENTRY, KEY_MANIFEST, KEY_INIT, KEY_SEGMENT,
-                KEY_PEER_SESSIONS, KEY_PEER_LIVE, KEY_PEER_SESSION };
+                KEY_PEER_SESSIONS, KEY_PEER_LIVE, KEY_PEER_SESSION, KEY_PEER_EVENTS };
 struct key {
         enum key_kind kind;
         char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
@@ -68,6 +68,12 @@ struct serve_elsewhere {
         struct peer_link *link;
 };
 
+/* What this origin has told operators of, for "/peer/events" (webhooks.h). */
+struct serve_events {
+        struct buf *(*settled)(void *arg); /* the caller's to unref */
+        void *arg;
+};
+
 struct serve {
         uv_loop_t *loop;
         struct store *store;
@@ -80,6 +86,7 @@ struct serve {
         bool settled; /* what is here can be told: until then every question about media is held */
         struct serve_elsewhere elsewhere; /* who NULL: there are no others */
         size_t asking_elsewhere;
+        struct serve_events events; /* settled NULL: nothing is told */
         struct serve_list {
                 struct buf *text; /* as of made_mono_us, for all its pages */
                 int64_t made_mono_us;

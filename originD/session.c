@@ -22,6 +22,7 @@ void session_restore(struct session *s, uv_loop_t *loop, const char *data_dir, b
         s->dir = mem_printf("%s/%s/%s", data_dir, s->stream, s->id);
         s->sync_segments = sync_segments;
         s->heard_mono_us = clock_mono_us();
+        s->slate_us = -1;
 }
 
 struct session *session_new(uv_loop_t *loop, const char *data_dir, const struct claim *c, bool sync_segments)
@@ -166,6 +167,17 @@ static bool has_video(const struct session *s)
         return false;
 }
 
+/* Rungs come one after the other: of those that are behind the last change none changes it back. */
+static void note_slate(struct session *s, const struct chunk_append *chunk)
+{
+        int64_t at_us = chunk->start_us / CHUNK_US * CHUNK_US;
+        bool slate = chunk->flags & PUT_SLATE;
+        if (chunk->copied || (s->slate_us >= 0 && (s->slate == slate || at_us <= s->slate_us)))
+                return;
+        s->slate = slate;
+        s->slate_us = at_us;
+}
+
 static void log_moved(void *arg, struct chunk_log *log, const struct chunk_append *chunk)
 {
         struct session *s = arg;
@@ -174,7 +186,7 @@ static void log_moved(void *arg, struct chunk_log *log, const struct chunk_appen
                 if (!s->first_chunk_mono_us)
                         s->first_chunk_mono_us = s->heard_mono_us;
                 if (log->init.kind == TRACK_VIDEO || !has_video(s))
-                        s->slate = chunk->flags & PUT_SLATE;
+                        note_slate(s, chunk);
                 stat_add(STAT_CHUNKS, 1);
                 stat_add(STAT_CHUNKS_SLATE, chunk->flags & PUT_SLATE ? 1 : 0);
                 stat_add(STAT_CHUNKS_SHADOW, chunk->flags & PUT_SHADOW ? 1 : 0);
@@ -393,17 +405,37 @@ uint64_t track_end_place(const struct session *s, const struct track *t)
         return f.any ? (uint64_t)(end_us > 0 ? end_us - 1 : 0) / CHUNK_US + 1 : 0;
 }
 
-uint32_t session_written_generation(const struct session *s)
+/* The era of the newest chunk; NULL: none is stored. */
+static const struct era *written_era(const struct session *s)
 {
-        uint32_t newest = 0;
+        const struct era *newest = NULL;
         for (size_t i = 0; i < s->track_count; i++) {
                 const struct track *t = &s->tracks[i];
                 uint64_t end = track_end_place(s, t);
                 const struct era *era = end ? eras_at(&t->eras, end - 1) : NULL;
-                if (era && era->generation > newest)
-                        newest = era->generation;
+                if (era && (!newest || era->generation > newest->generation))
+                        newest = era;
         }
         return newest;
+}
+
+uint32_t session_written_generation(const struct session *s)
+{
+        const struct era *era = written_era(s);
+        return era ? era->generation : 0;
+}
+
+void session_event_facts(const struct session *s, struct event_facts *out)
+{
+        const struct era *era = written_era(s);
+        *out = (struct event_facts){.stream = s->stream, .session = s->id, .title = s->title, .epoch_us = s->epoch_us,
+                                    .stored = era, .node = era ? era->node : "", .slate = s->slate,
+                                    .slate_us = s->slate_us, .ended = s->state == SESSION_ENDED,
+                                    .by_writer = s->ended_by_writer, .end_us = s->end_us};
+        if (era) {
+                out->generation = era->generation;
+                out->generation_us = (int64_t)era->place * CHUNK_US;
+        }
 }
 
 static void fence(struct session *s)

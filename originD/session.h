@@ -15,6 +15,7 @@
 
 #include "originD/chunk_log.h"
 #include "originD/eras.h"
+#include "originD/events.h"
 #include "proto/store.h"
 
 enum session_state { SESSION_LIVE, SESSION_ENDED };
@@ -64,6 +65,8 @@ struct session {
         size_t track_count;
 
         bool slate;                  /* the last video chunk (or audio, without video) stands for nothing received */
+        int64_t slate_us;            /* media time since which that is so; -1: since this process started no chunk came */
+        struct told told;            /* events.h; webhooks.c's */
         int64_t heard_mono_us;       /* last claim or chunk */
         int64_t first_chunk_mono_us; /* 0: none yet */
         int64_t last_track_mono_us;
@@ -129,6 +132,8 @@ uint32_t session_written_generation(const struct session *s);
 uint64_t track_end_place(const struct session *s, const struct track *t); /* behind the last chunk, on the grid of eras.h */
 
 size_t session_claim_tracks(const struct session *s, struct claim_track out[SESSION_TRACKS_MAX]);
+/* Valid as long as the session is and does not change. */
+void session_event_facts(const struct session *s, struct event_facts *out);
 const char *session_state_name(const struct session *s); /* live, slate, ended */
 int64_t session_live_edge_us(const struct session *s);   /* media time now, by the wall clock */
 uint64_t session_bytes(const struct session *s);

@@ -8,6 +8,8 @@
 #define REFUSED_HELP "PUTs not stored"
 #define FETCHES_HELP "FETCHes answered"
 #define REPAIRED_HELP "Segments copied from another origin, cut off for its, or not got"
+#define REQUESTS_HELP "Webhook requests that were answered 2xx, or were not"
+#define DROPPED_HELP "Events given up: too many waited, the webhook refused it, or a day had passed"
 #define REMOVED_HELP "Recordings removed by retention"
 
 static struct metric rows[STATS] = {
@@ -45,6 +47,14 @@ static struct metric rows[STATS] = {
         [STAT_TORN_BYTES] = COUNTER("originD_torn_bytes_total", NULL, "Bytes of unfinished chunks cut off at start"),
         [STAT_HTTP_REQUESTS] = COUNTER("originD_http_requests_total", NULL, "Requests on the pull port"),
         [STAT_HTTP_SLOW] = COUNTER("originD_http_slow_total", NULL, "Connections of the pull port closed for being too slow"),
+        [STAT_MIN_FREE_BYTES] = GAUGE("originD_min_free_bytes", NULL, "With less free than this writes are refused"),
+        [STAT_EVENTS] = COUNTER("originD_events_total", NULL, "Events of sessions that webhooks are told of: starts, ends, slate, fail-overs"),
+        [STAT_WEBHOOK_WAITING] = GAUGE("originD_webhook_waiting", NULL, "Events that wait to be delivered, or for another origin to have done it"),
+        [STAT_WEBHOOK_OK] = COUNTER("originD_webhook_requests_total", "result=\"ok\"", REQUESTS_HELP),
+        [STAT_WEBHOOK_FAILED] = COUNTER("originD_webhook_requests_total", "result=\"failed\"", REQUESTS_HELP),
+        [STAT_WEBHOOK_DROPPED_FULL] = COUNTER("originD_webhook_dropped_total", "reason=\"full\"", DROPPED_HELP),
+        [STAT_WEBHOOK_DROPPED_REFUSED] = COUNTER("originD_webhook_dropped_total", "reason=\"refused\"", DROPPED_HELP),
+        [STAT_WEBHOOK_DROPPED_OLD] = COUNTER("originD_webhook_dropped_total", "reason=\"old\"", DROPPED_HELP),
 };
 
 void stats_register(void)
