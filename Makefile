@@ -51,7 +51,7 @@ ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -fno-strict-aliasing -pth
 # Every daemon names all libraries of common/; it loads those that it calls.
 LDFLAGS += $(SANFLAGS) -pthread -Wl,--as-needed
 
-.PHONY: all daemons web pages-deps tools units unit check check-long check-faults bench fuzz fuzz-build fuzz-corpus lint clean install up demo
+.PHONY: all daemons web pages-deps tools units unit check check-long check-faults bench fuzz fuzz-build fuzz-corpus lint clean install uninstall man deb up demo
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -210,14 +210,11 @@ lint:
 	    --suppressions-list=.cppcheck-suppressions -D_GNU_SOURCE -I. $(LINT_SRCS)
 	@set -e; for f in $(LINT_SRCS); do clang -fsyntax-only -std=gnu11 $(CPPFLAGS) $(WARN) -Wformat=2 -Wundef \
 	    -Wpointer-arith -Wmissing-prototypes -Wvla $$f; done
-	shellcheck .ci/run deploy/install-deps
+	shellcheck .ci/run deploy/install-deps deploy/completion/freshet.bash
 	python3 -c 'import ast, sys; [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' \
-	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/system/*.py tests/fault/*.py
+	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/system/*.py tests/fault/*.py tests/deploy/*.py deploy/man/page
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/freshet/web
-	install -m 755 $(DAEMONS:%=bin/%) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 build/web/* $(DESTDIR)$(PREFIX)/share/freshet/web
+include deploy/packaging.mk
 
 clean:
 	rm -rf build bin
