@@ -1,0 +1,382 @@
+#include "common/tls_server.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/file_watch.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/metrics.h"
+
+#define NAME_MAX_BYTES 255
+#define ALPN_MAX_BYTES 64
+#define TLS12_CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
+#define DEFAULT_PAIR "tls"
+
+/* One certificate and its key, as OpenSSL holds them. */
+struct pair {
+        char name[NAME_MAX_BYTES + 1]; /* of the files, without .crt */
+        SSL_CTX *ctx;
+        int64_t not_after_s; /* wall clock */
+};
+
+struct pairs {
+        struct pair at[TLS_SERVER_PAIRS_MAX];
+        unsigned count;
+};
+
+struct tls_server {
+        char *directory;
+        struct pairs *pairs;
+        struct file_watch *watch;
+        unsigned char alpn[ALPN_MAX_BYTES]; /* a length before each name, as on the wire */
+        unsigned alpn_len;
+};
+
+enum { CERTIFICATES, NOT_AFTER, RELOADS_OK, RELOADS_FAILED };
+static struct metric metrics[] = {
+        [CERTIFICATES] = {.name = "freshet_tls_certificates", .type = METRIC_GAUGE,
+                          .help = "pairs of certificate and key in use for those who connect"},
+        [NOT_AFTER] = {.name = "freshet_tls_not_after_seconds", .type = METRIC_GAUGE,
+                       .help = "when the first of them expires, Unix time; 0: there are none"},
+        [RELOADS_OK] = {.name = "freshet_tls_reloads_total", .type = METRIC_COUNTER,
+                        .help = "times the certificates were read again", .labels = "result=\"ok\""},
+        [RELOADS_FAILED] = {.name = "freshet_tls_reloads_total", .type = METRIC_COUNTER,
+                            .help = "times the certificates were read again", .labels = "result=\"failed\""},
+};
+
+void tls_server_register_metrics(void)
+{
+        metrics_register(metrics, sizeof(metrics) / sizeof(metrics[0]));
+}
+
+/* Choosing -------------------------------------------------------------------------------------------------------- */
+
+static const struct pair *pair_named(const struct pairs *all, const char *name)
+{
+        for (unsigned i = 0; i < all->count; i++) {
+                if (strcmp(all->at[i].name, name) == 0)
+                        return &all->at[i];
+        }
+        return NULL;
+}
+
+static const struct pair *pair_for(const struct pairs *all, const char *host)
+{
+        for (unsigned i = 0; host && i < all->count; i++) {
+                if (X509_check_host(SSL_CTX_get0_certificate(all->at[i].ctx), host, 0, 0, NULL) == 1)
+                        return &all->at[i];
+        }
+        const struct pair *usual = pair_named(all, DEFAULT_PAIR);
+        return usual ? usual : &all->at[0];
+}
+
+static int on_server_name(SSL *ssl, int *alert, void *arg)
+{
+        const struct tls_server *s = arg;
+        const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+        (void)alert;
+        SSL_set_SSL_CTX(ssl, pair_for(s->pairs, host)->ctx);
+        return host ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+}
+
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *offered,
+                   unsigned offered_len, void *arg)
+{
+        const struct tls_server *s = arg;
+        unsigned char *chosen;
+        (void)ssl;
+        if (!s->alpn_len ||
+            SSL_select_next_proto(&chosen, out_len, s->alpn, s->alpn_len, offered, offered_len) != OPENSSL_NPN_NEGOTIATED)
+                return SSL_TLSEXT_ERR_NOACK;
+        *out = chosen;
+        return SSL_TLSEXT_ERR_OK;
+}
+
+/* Reading --------------------------------------------------------------------------------------------------------- */
+
+/* OpenSSL would ask for the password on the terminal. */
+static int no_password(char *buf, int size, int writing, void *arg)
+{
+        (void)buf, (void)size, (void)writing, (void)arg;
+        return -1;
+}
+
+static SSL_CTX *new_context(struct tls_server *s)
+{
+        SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+        if (!ctx)
+                abort(); /* out of memory */
+        SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+        SSL_CTX_set_cipher_list(ctx, TLS12_CIPHERS);
+        SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
+                                         SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+        SSL_CTX_set_num_tickets(ctx, 0);
+        SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+        /* An idle connection gives its record buffers back. */
+        SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+        SSL_CTX_set_default_passwd_cb(ctx, no_password);
+        SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
+        SSL_CTX_set_tlsext_servername_arg(ctx, s);
+        SSL_CTX_set_alpn_select_cb(ctx, on_alpn, s);
+        return ctx;
+}
+
+static int64_t not_after_s(const X509 *certificate)
+{
+        struct tm tm;
+        if (!ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm))
+                return 0;
+        return (int64_t)timegm(&tm);
+}
+
+/* False: why says what is wrong with which file. */
+static bool read_pair(struct tls_server *s, struct pair *out, const char *certificate, const char *key, char *why,
+                      size_t why_cap)
+{
+        const char *wrong = NULL;
+        char reason[128] = "";
+        SSL_CTX *ctx = new_context(s);
+        ERR_clear_error();
+        if (SSL_CTX_use_certificate_chain_file(ctx, certificate) != 1)
+                wrong = certificate;
+        else if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+                wrong = key;
+        if (wrong) {
+                unsigned long code = ERR_peek_error();
+                const char *text = ERR_reason_error_string(code);
+                snprintf(reason, sizeof(reason), "%s", ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code))
+                                                       : text                 ? text
+                                                                              : "cannot be read");
+                snprintf(why, why_cap, "%s: %s", wrong, reason);
+                ERR_clear_error();
+                SSL_CTX_free(ctx);
+                return false;
+        }
+        out->ctx = ctx;
+        out->not_after_s = not_after_s(SSL_CTX_get0_certificate(ctx));
+        return true;
+}
+
+/* The name before .crt or .pem; false: another file. NAME.pem is passed over where there is NAME.crt. */
+static bool pair_name(char name[NAME_MAX_BYTES + 1], const char *directory, const char *file)
+{
+        size_t len = strlen(file);
+        const char *end = len > 4 ? file + len - 4 : "";
+        bool pem = strcmp(end, ".pem") == 0;
+        if (*file == '.' || len - 4 > NAME_MAX_BYTES || (!pem && strcmp(end, ".crt") != 0))
+                return false;
+        snprintf(name, NAME_MAX_BYTES + 1, "%.*s", (int)(len - 4), file);
+        if (!pem)
+                return true;
+        char *crt = mem_printf("%s/%s.crt", directory, name);
+        FILE *f = fopen(crt, "re");
+        if (f)
+                fclose(f);
+        free(crt);
+        return !f;
+}
+
+static void pairs_free(struct pairs **all)
+{
+        for (unsigned i = 0; *all && i < (*all)->count; i++)
+                SSL_CTX_free((*all)->at[i].ctx);
+        free(*all);
+        *all = NULL;
+}
+
+/* What a reading found wrong: each goes to the log, the last is kept for tls_server_check(). */
+struct trouble {
+        char text[512];
+        unsigned count;
+        bool quiet;
+};
+
+static void tell(struct trouble *t, const char *text)
+{
+        char quoted[600];
+        snprintf(t->text, sizeof(t->text), "%s", text);
+        t->count++;
+        if (!t->quiet)
+                log_error("msg=\"certificate not used\" error=%s", log_quote(quoted, sizeof(quoted), text));
+}
+
+static void take_pair(struct tls_server *s, struct pairs *into, const char *file, struct trouble *trouble)
+{
+        struct pair *p = &into->at[into->count];
+        char why[400];
+        if (!pair_name(p->name, s->directory, file))
+                return;
+        char *certificate = mem_printf("%s/%s", s->directory, file), *key = mem_printf("%s/%s.key", s->directory, p->name);
+        const struct pair *old = s->pairs ? pair_named(s->pairs, p->name) : NULL;
+        FILE *f = fopen(key, "re");
+        bool none = !f && errno == ENOENT;
+        if (f)
+                fclose(f);
+        if (none && !old) {
+                /* An authority's certificate often lies beside the pair. */
+                log_debug("file=%s msg=\"a certificate without a key is passed over\"", file);
+        } else if (read_pair(s, p, certificate, key, why, sizeof(why))) {
+                into->count++;
+        } else {
+                tell(trouble, why);
+                if (old) {
+                        p->ctx = old->ctx;
+                        p->not_after_s = old->not_after_s;
+                        SSL_CTX_up_ref(p->ctx);
+                        into->count++;
+                }
+        }
+        free(certificate);
+        free(key);
+}
+
+static void log_pair(const struct pair *p)
+{
+        char subject[256], quoted[300], ts[CLOCK_ISO_MAX];
+        const X509 *x = SSL_CTX_get0_certificate(p->ctx);
+        X509_NAME_oneline(X509_get_subject_name(x), subject, sizeof(subject));
+        log_quote(quoted, sizeof(quoted), subject);
+        clock_iso(ts, sizeof(ts), p->not_after_s * US_PER_S);
+        if (p->not_after_s * US_PER_S < clock_real_us())
+                log_warn("pair=%s subject=%s not_after=%s msg=\"certificate has expired\"", p->name, quoted, ts);
+        else
+                log_info("pair=%s subject=%s not_after=%s msg=\"certificate in use\"", p->name, quoted, ts);
+}
+
+static void show(const struct pairs *all)
+{
+        int64_t first = 0;
+        for (unsigned i = 0; i < all->count; i++) {
+                log_pair(&all->at[i]);
+                if (!first || all->at[i].not_after_s < first)
+                        first = all->at[i].not_after_s;
+        }
+        metric_set(&metrics[CERTIFICATES], all->count);
+        metric_set(&metrics[NOT_AFTER], first);
+}
+
+/* All pairs as the directory has them now. NULL: there is none that can be used. */
+static struct pairs *read_pairs(struct tls_server *s, struct trouble *trouble)
+{
+        struct pairs *all = mem_alloc(sizeof(*all));
+        struct dirent **entries;
+        char text[512];
+        int n = scandir(s->directory, &entries, NULL, alphasort);
+        if (n < 0) {
+                snprintf(text, sizeof(text), "%s: %s", s->directory, strerror(errno));
+                tell(trouble, text);
+        }
+        for (int i = 0; i < n; i++) {
+                if (all->count < TLS_SERVER_PAIRS_MAX)
+                        take_pair(s, all, entries[i]->d_name, trouble);
+                free(entries[i]);
+        }
+        if (n >= 0)
+                free(entries);
+        if (all->count)
+                return all;
+        if (!trouble->count) {
+                snprintf(text, sizeof(text), "%s: no NAME.crt with NAME.key", s->directory);
+                tell(trouble, text);
+        }
+        pairs_free(&all);
+        return NULL;
+}
+
+void tls_server_reload(struct tls_server *s)
+{
+        struct trouble trouble = {0};
+        struct pairs *now = read_pairs(s, &trouble);
+        metric_add(&metrics[trouble.count ? RELOADS_FAILED : RELOADS_OK], 1);
+        if (!now)
+                return;
+        pairs_free(&s->pairs);
+        s->pairs = now;
+        show(now);
+}
+
+static void on_changed(void *arg)
+{
+        struct tls_server *s = arg;
+        log_info("msg=\"certificates have changed\"");
+        tls_server_reload(s);
+}
+
+/* Life ------------------------------------------------------------------------------------------------------------ */
+
+static void take_alpn(struct tls_server *s, const char *const *alpn)
+{
+        for (size_t i = 0; alpn && alpn[i]; i++) {
+                size_t len = strlen(alpn[i]);
+                if (s->alpn_len + 1 + len > sizeof(s->alpn))
+                        abort(); /* a list of ours */
+                s->alpn[s->alpn_len++] = (unsigned char)len;
+                memcpy(s->alpn + s->alpn_len, alpn[i], len);
+                s->alpn_len += (unsigned)len;
+        }
+}
+
+int tls_server_open(struct tls_server **out, uv_loop_t *loop, const char *directory, const char *const *alpn)
+{
+        struct tls_server *s = mem_alloc(sizeof(*s));
+        struct trouble trouble = {0};
+        s->directory = mem_strdup(directory);
+        take_alpn(s, alpn);
+        *out = s;
+        s->pairs = read_pairs(s, &trouble);
+        if (!s->pairs) {
+                tls_server_close(out);
+                return ERR_CONFIG;
+        }
+        show(s->pairs);
+        s->watch = file_watch_open(loop, (const char *const[]){directory}, 1, on_changed, s);
+        return 0;
+}
+
+SSL *tls_server_accept(struct tls_server *s)
+{
+        SSL *ssl = SSL_new(pair_for(s->pairs, NULL)->ctx);
+        if (!ssl)
+                abort(); /* out of memory */
+        SSL_set_accept_state(ssl);
+        return ssl;
+}
+
+unsigned tls_server_pairs(const struct tls_server *s)
+{
+        return s->pairs->count;
+}
+
+void tls_server_close(struct tls_server **sp)
+{
+        struct tls_server *s = *sp;
+        if (!s)
+                return;
+        *sp = NULL;
+        file_watch_close(s->watch);
+        pairs_free(&s->pairs);
+        free(s->directory);
+        free(s);
+}
+
+int tls_server_check(const char *directory, char *why, size_t why_cap)
+{
+        struct tls_server s = {.directory = (char *)(uintptr_t)directory};
+        struct trouble trouble = {.quiet = true};
+        struct pairs *all = read_pairs(&s, &trouble);
+        bool ok = all && !trouble.count;
+        if (!ok)
+                snprintf(why, why_cap, "%s", trouble.text);
+        pairs_free(&all);
+        return ok ? 0 : ERR_CONFIG;
+}

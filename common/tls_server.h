@@ -1,0 +1,50 @@
+/* tls_server.h - what a listener needs to speak TLS: certificates and keys from a directory, chosen by the name the client
+ * asks for, read again when they change. Who moves the bytes is tls_stream.h.
+ *
+ *   tls_server_open()  →  tls_server_accept() a connection, tls_server_reload()  →  tls_server_close()
+ *
+ * In the directory every NAME.crt (or NAME.pem: the certificate, then those that lead to its authority) with NAME.key is a
+ * pair; tls.crt and tls.key, as Kubernetes mounts them, are one of them. A client that asks for a name (SNI) gets the first
+ * pair, in the order of their file names, whose certificate is for it, wildcards included; one that asks for none or for
+ * another name gets the pair `tls`, or else the first.
+ *
+ * The directory is watched (file_watch.h). A pair that cannot be read or does not fit together is logged, and the one of
+ * that name from before stays; a pair whose certificate is gone goes; when nothing would be left, all stays as it was.
+ * Connections keep what they began with: nobody is disconnected.
+ *
+ * TLS 1.2 with forward secrecy and authenticated encryption only, and TLS 1.3. No renegotiation, no compression, no
+ * sessions and no tickets: a publisher connects once in hours, and a ticket key would be a secret to rotate. Loop thread only. */
+#ifndef COMMON_TLS_SERVER_H
+#define COMMON_TLS_SERVER_H
+
+#include <openssl/ssl.h>
+#include <stddef.h>
+#include <uv.h>
+
+#define TLS_SERVER_PAIRS_MAX 64
+
+struct tls_server;
+
+/* alpn: protocols in the order of preference ("h2", "http/1.1"), ends with NULL; a client that offers none of them, or no
+ * ALPN at all, is served without. NULL: offers are passed over. ERR_CONFIG: no pair can be used, which was logged; *out is
+ * then NULL. */
+int tls_server_open(struct tls_server **out, uv_loop_t *loop, const char *directory, const char *const *alpn);
+
+/* What the watch does by itself: for SIGHUP. */
+void tls_server_reload(struct tls_server *s);
+
+/* A new connection, waiting for its client's hello; the caller's to SSL_free(), before tls_server_close(). */
+SSL *tls_server_accept(struct tls_server *s);
+
+unsigned tls_server_pairs(const struct tls_server *s);
+
+/* Nulls *s; NULL is fine. */
+void tls_server_close(struct tls_server **s);
+
+/* 0, or ERR_CONFIG and a sentence in why: for a daemon that only checks its configuration. */
+int tls_server_check(const char *directory, char *why, size_t why_cap);
+
+/* freshet_tls_certificates, freshet_tls_not_after_seconds, freshet_tls_reloads_total; at start, once. */
+void tls_server_register_metrics(void);
+
+#endif
