@@ -385,3 +385,12 @@ int config_check_id(const void *value, char *why, size_t why_cap)
         snprintf(why, why_cap, "allowed: at most 63 of A-Z a-z 0-9 . _ -");
         return ERR_CONFIG;
 }
+
+int config_check_zone(const void *value, char *why, size_t why_cap)
+{
+        const char *zone = *(char *const *)value;
+        if (!*zone || zone_valid(zone))
+                return 0;
+        snprintf(why, why_cap, "allowed: at most 31 of A-Z a-z 0-9 . _ -");
+        return ERR_CONFIG;
+}

@@ -40,6 +40,7 @@ struct config_common {
         char *bind;      /* address every socket listens on */
         int64_t admin_port;
         char *cluster_token; /* shared secret of the cluster; empty: peers are not asked for a proof */
+        char *zone;          /* what fails together with this node; told in HELLO */
 };
 
 /* The rows of struct config_common for a daemon whose struct begins with it. */
@@ -57,8 +58,12 @@ struct config_common {
          .help = "HTTP port of /healthz /readyz /metrics"},                                                            \
         {.name = "cluster_token", .type = CONFIG_STRING, .offset = offsetof(struct config_common, cluster_token),      \
          .default_value = "", .min = 0, .max = 255, .unit = "",                                                        \
-         .help = "secret all nodes share; empty: peers are not asked for a proof", .secret = true}
+         .help = "secret all nodes share; empty: peers are not asked for a proof", .secret = true},                    \
+        {.name = "zone", .type = CONFIG_STRING, .offset = offsetof(struct config_common, zone), .default_value = "",   \
+         .min = 0, .max = 31, .unit = "", .help = "what fails together with this node: a rack, a building",           \
+         .check = config_check_zone}
 
+int config_check_zone(const void *value, char *why, size_t why_cap);
 int config_check_id(const void *value, char *why, size_t why_cap);
 
 /* Fills *fields (zeroed by the caller) from argv and environment. Keys end with a row whose name is NULL.

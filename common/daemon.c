@@ -207,6 +207,7 @@ void daemon_init(struct daemon *d, const char *program, enum node_role role, con
         d->self.incarnation_us = clock_wall_us();
         d->self.role = role;
         d->self.cluster_token = d->config->cluster_token;
+        snprintf(d->self.zone, sizeof(d->self.zone), "%s", d->config->zone);
         log_init(d->self.id, LOG_INFO);
         apply_log_level(d);
         open_loop(d);

@@ -33,6 +33,7 @@ struct node_identity {
         uint32_t load_permille;
         bool draining;
         const char *cluster_token; /* "" : none */
+        char zone[32];              /* "" : none */
 };
 const char *node_role_name(enum node_role role); /* "ingestd" … ; "unknown" */
 
@@ -73,6 +74,7 @@ struct peer_info {
         char id[64];
         int64_t incarnation_us;
         uint32_t load_permille;
+        char zone[32];
 };
 typedef void rpc_state_changed(void *arg, const struct peer_info *info);
 

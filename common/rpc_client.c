@@ -63,6 +63,8 @@ struct rpc_client {
         unsigned call_count;
         struct rpc_call *hello; /* under way */
         uint32_t pipe;          /* 0: no connection */
+        struct hello_bond bond; /* of this connection */
+        bool challenged;        /* on this connection */
         bool greeted;           /* HELLO was answered on this connection */
         bool refused;           /* logged already; until the peer is live again */
         int64_t opened_us, answered_us, ticked_us;
@@ -83,7 +85,8 @@ static void set_info(struct rpc_client *c, const struct peer_info *info)
 {
         struct peer_info old = c->info;
         bool same = old.state == info->state && old.role == info->role && strcmp(old.id, info->id) == 0 &&
-                    old.incarnation_us == info->incarnation_us && old.load_permille == info->load_permille;
+                    old.incarnation_us == info->incarnation_us && old.load_permille == info->load_permille &&
+                    strcmp(old.zone, info->zone) == 0;
         if (same || c->closing)
                 return;
         c->info = *info;
@@ -330,6 +333,8 @@ void rpc_cancel(struct rpc_call *call)
 
 /* ---- HELLO ------------------------------------------------------------------------------------------------------ */
 
+static void send_hello(struct rpc_client *c);
+
 static void hello_accepted(struct rpc_client *c, const struct hello *m)
 {
         struct peer_info info = {
@@ -339,10 +344,24 @@ static void hello_accepted(struct rpc_client *c, const struct hello *m)
                 .load_permille = m->load_permille,
         };
         memcpy(info.id, m->id, sizeof(info.id));
+        memcpy(info.zone, m->zone, sizeof(info.zone));
         c->answered_us = clock_mono_us();
         c->greeted = true;
         c->refused = false;
         set_info(c, &info);
+}
+
+/* Once a connection. Without a token of our own there is nothing to prove with: the refusal that follows says so. */
+static void answer_challenge(struct rpc_client *c, struct reader *r)
+{
+        struct challenge m;
+        if (challenge_decode(r, &m) != 0 || c->challenged) {
+                rpc_client_drop(c, "malformed or second CHALLENGE");
+                return;
+        }
+        memcpy(c->bond.answers, m.nonce, sizeof(m.nonce));
+        c->challenged = true;
+        send_hello(c);
 }
 
 static void hello_answered(struct rpc_client *c, nng_msg *reply)
@@ -350,24 +369,28 @@ static void hello_answered(struct rpc_client *c, nng_msg *reply)
         struct reader r;
         struct hello m;
         char text[96];
-        if (message_open(&r, reply) != MSG_HELLO_REPLY || hello_decode(&r, &m) != 0) {
+        uint8_t type = message_open(&r, reply);
+        if (type == MSG_CHALLENGE) {
+                answer_challenge(c, &r);
+        } else if (type != MSG_HELLO_REPLY || hello_decode(&r, &m) != 0) {
                 rpc_client_drop(c, "malformed answer to HELLO");
         } else if (m.version != PROTO_VERSION) {
                 snprintf(text, sizeof(text), "it speaks protocol version %u, we speak %d", m.version, PROTO_VERSION);
                 note_refused(c, text);
-        } else if (!hello_proof_ok(&m, c->self->cluster_token)) {
+        } else if (!hello_proof_ok(&m, c->self->cluster_token, HELLO_ANSWERS, &c->bond)) {
                 note_refused(c, "its HELLO does not prove knowledge of the cluster_token");
         } else {
                 hello_accepted(c, &m);
         }
 }
 
-/* A failure needs no judgement here: a lost connection is told by its notice, silence is noticed by the tick. */
+/* A failure needs no judgement here: a lost connection is told by its notice, silence is noticed by the tick. What came by
+ * a connection that was replaced since says nothing of this one. */
 static void hello_done(void *arg, int err, nng_msg *reply)
 {
         struct rpc_client *c = arg;
         c->hello = NULL;
-        if (err == 0 && c->pipe)
+        if (err == 0 && c->pipe && (uint32_t)nng_pipe_id(nng_msg_get_pipe(reply)) == c->pipe)
                 hello_answered(c, reply);
         if (reply)
                 nng_msg_free(reply);
@@ -376,7 +399,7 @@ static void hello_done(void *arg, int err, nng_msg *reply)
 static void send_hello(struct rpc_client *c)
 {
         struct hello m;
-        hello_fill(&m, c->self);
+        hello_fill(&m, c->self, HELLO_ASKS, &c->bond);
         c->hello = start_call(c, message_new(MSG_HELLO, hello_encode, &m), RPC_DEAD_MS, hello_done, c);
 }
 
@@ -407,6 +430,9 @@ static void connection_up(struct rpc_client *c, uint32_t pipe)
 {
         c->pipe = pipe;
         c->greeted = false;
+        c->challenged = false;
+        memset(&c->bond, 0, sizeof(c->bond));
+        hello_nonce(c->bond.asks);
         c->answered_us = clock_mono_us();
         /* One that was meant for the connection before ends with it; the first on this one must not wait for that. */
         send_hello(c);
@@ -451,7 +477,7 @@ static int open_socket(struct rpc_client *c)
         char url[80];
         int rv = nng_req0_open(&c->socket);
         if (rv == 0)
-                rv = rpc_gate_open(&c->gate, c->socket, on_connection, c);
+                rv = rpc_gate_open(&c->gate, c->socket, false, on_connection, c);
         if (rv != 0)
                 return rv;
         snprintf(url, sizeof(url), "tcp://%s", c->address);

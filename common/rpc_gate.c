@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/rpc_fault.h"
@@ -21,6 +24,8 @@ struct line {
         struct line *next;
         uint32_t pipe;
         int fd; /* our own descriptor of its TCP socket; -1: not found */
+        bool stranger;
+        int64_t since_us;
 };
 
 struct rpc_gate {
@@ -30,7 +35,8 @@ struct rpc_gate {
         rpc_gate_event *event;
         void *owner; /* NULL: closed */
         struct line *lines;
-        unsigned line_count;
+        unsigned line_count, stranger_count;
+        bool strangers; /* new connections are */
         bool socket_closed;
         bool abandoned; /* nobody waits for the closing thread any more: it frees the gate */
 };
@@ -101,14 +107,77 @@ static void shut_down(const struct line *l)
                 nng_pipe_close((nng_pipe){.id = l->pipe});
 }
 
+/* ---- strangers -------------------------------------------------------------------------------------------------- */
+
+static void no_stranger(struct rpc_gate *g, struct line *l)
+{
+        g->stranger_count -= l->stranger;
+        l->stranger = false;
+}
+
+static void end_stranger(struct rpc_gate *g, struct line *l, enum rpc_fault fault)
+{
+        rpc_fault_count(fault);
+        no_stranger(g, l);
+        shut_down(l);
+}
+
+/* New lines come first, so the last stranger is the oldest. */
+static void end_oldest_stranger(struct rpc_gate *g)
+{
+        struct line *oldest = NULL;
+        for (struct line *l = g->lines; l; l = l->next)
+                oldest = l->stranger ? l : oldest;
+        if (oldest)
+                end_stranger(g, oldest, RPC_FAULT_STRANGERS);
+}
+
+static uint64_t received_bytes(int fd)
+{
+        struct tcp_info info = {0};
+        socklen_t len = sizeof(info);
+        return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_bytes_received : 0;
+}
+
+bool rpc_gate_sweep(struct rpc_gate *g)
+{
+        int64_t now = clock_mono_us();
+        pthread_mutex_lock(&g->lock);
+        for (struct line *l = g->lines; l && g->stranger_count > 0; l = l->next) {
+                if (!l->stranger)
+                        continue;
+                if (now - l->since_us >= STRANGER_MS * US_PER_MS)
+                        end_stranger(g, l, RPC_FAULT_LATE);
+                else if (l->fd >= 0 && received_bytes(l->fd) > STRANGER_BYTES_MAX)
+                        end_stranger(g, l, RPC_FAULT_BYTES);
+        }
+        bool any = g->stranger_count > 0;
+        pthread_mutex_unlock(&g->lock);
+        return any;
+}
+
+void rpc_gate_known(struct rpc_gate *g, uint32_t pipe)
+{
+        pthread_mutex_lock(&g->lock);
+        for (struct line *l = g->stranger_count > 0 ? g->lines : NULL; l; l = l->next) {
+                if (l->pipe == pipe)
+                        no_stranger(g, l);
+        }
+        pthread_mutex_unlock(&g->lock);
+}
+
 /* ---- connections ------------------------------------------------------------------------------------------------ */
 
 static void line_up(struct rpc_gate *g, nng_pipe pipe, int fd)
 {
         struct line *l = mem_alloc(sizeof(*l));
-        *l = (struct line){.next = g->lines, .pipe = (uint32_t)nng_pipe_id(pipe), .fd = fd};
+        if (g->strangers && g->stranger_count >= STRANGERS_MAX)
+                end_oldest_stranger(g);
+        *l = (struct line){.next = g->lines, .pipe = (uint32_t)nng_pipe_id(pipe), .fd = fd, .stranger = g->strangers,
+                           .since_us = clock_mono_us()};
         g->lines = l;
         g->line_count++;
+        g->stranger_count += l->stranger;
         bool wanted = g->owner && g->event(g->owner, pipe, true);
         if (g->line_count > RPC_CONNECTIONS_MAX) {
                 rpc_fault_count(RPC_FAULT_LIMIT);
@@ -129,6 +198,7 @@ static void line_down(struct rpc_gate *g, nng_pipe pipe)
         *at = l->next;
         if (l->fd >= 0)
                 close(l->fd);
+        no_stranger(g, l);
         free(l);
         g->line_count--;
         pthread_cond_broadcast(&g->changed);
@@ -175,11 +245,12 @@ static void free_gate(struct rpc_gate *g)
         free(g);
 }
 
-int rpc_gate_open(struct rpc_gate **out, nng_socket socket, rpc_gate_event *event, void *owner)
+int rpc_gate_open(struct rpc_gate **out, nng_socket socket, bool strangers, rpc_gate_event *event, void *owner)
 {
         struct rpc_gate *g = mem_alloc(sizeof(*g));
         pthread_condattr_t attr;
         g->socket = socket;
+        g->strangers = strangers;
         g->event = event;
         g->owner = owner;
         pthread_mutex_init(&g->lock, NULL);

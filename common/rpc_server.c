@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mailbox.h"
@@ -14,6 +15,7 @@
 #include "common/rpc_fault.h"
 #include "common/rpc_gate.h"
 #include "proto/hello.h"
+#include "proto/may.h"
 
 #define CONNECTION_BUCKETS 256
 #define REPLY_TIMEOUT_MS 5000 /* for a peer that does not read its answers */
@@ -21,6 +23,10 @@
 /* Contexts beyond those the handler may hold. They receive when all others wait for an answer: HELLO must be answered
  * then as well, or the other side would take us for dead. Anything else is refused with ERR_FULL. */
 #define SPARE_CONTEXTS 4
+
+/* What strangers do makes at most so many lines of the log in such a time; the next one tells how many were left out. */
+#define STRANGER_LINES 20
+#define STRANGER_LINES_US (10 * US_PER_S)
 
 /* A slot is one context and the request in it. Who has it: nng while RECEIVING and REPLYING, the loop otherwise. */
 enum slot_state { SLOT_RECEIVING, SLOT_LOOP, SLOT_REPLYING };
@@ -41,8 +47,12 @@ struct connection {
         uint32_t pipe;
         char address[64];
         char id[NODE_ID_MAX + 1]; /* "" until HELLO */
+        struct hello_bond bond;
+        bool challenged;
         bool hello;               /* a good one */
+        enum node_role role;      /* as in that */
         bool refused;             /* told, counted and logged already */
+        bool denied;              /* a request of another role's was logged already */
 };
 
 /* A connection came or went: from nng's threads to the loop. */
@@ -65,7 +75,11 @@ struct rpc_server {
         rpc_gone *gone; /* may be NULL */
         void *gone_arg;
         unsigned contexts, slot_count, held;
-        bool closing;
+        bool closing, sweeping;
+        uv_timer_t sweep; /* while there are strangers */
+        int open_handles;
+        int64_t lines_since_us;
+        unsigned lines, lines_left_out;
         struct connection *connections[CONNECTION_BUCKETS];
         struct slot slots[];
 };
@@ -80,6 +94,37 @@ static struct connection **find_connection(struct rpc_server *s, uint32_t pipe)
         return at;
 }
 
+/* Whether the cluster has anything to be shown: then nothing but HELLO is answered before that. */
+static bool credentials(const struct node_identity *self)
+{
+        return self->cluster_token && *self->cluster_token;
+}
+
+static bool may_log_stranger(struct rpc_server *s)
+{
+        int64_t now = clock_mono_us();
+        if (now - s->lines_since_us >= STRANGER_LINES_US) {
+                if (s->lines_left_out > 0)
+                        log_warn("count=%u msg=\"lines about nodes that did not show who they are were left out\"",
+                                 s->lines_left_out);
+                s->lines_since_us = now;
+                s->lines = s->lines_left_out = 0;
+        }
+        if (++s->lines <= STRANGER_LINES)
+                return true;
+        s->lines_left_out++;
+        return false;
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+        struct rpc_server *s = timer->data;
+        if (!rpc_gate_sweep(s->gate)) {
+                uv_timer_stop(timer);
+                s->sweeping = false;
+        }
+}
+
 static void connection_up(struct rpc_server *s, const struct notice *n)
 {
         struct connection **at = find_connection(s, n->pipe);
@@ -88,6 +133,10 @@ static void connection_up(struct rpc_server *s, const struct notice *n)
         *at = mem_alloc(sizeof(**at));
         (*at)->pipe = n->pipe;
         memcpy((*at)->address, n->address, sizeof((*at)->address));
+        if (credentials(s->self) && !s->sweeping && !s->closing) {
+                uv_timer_start(&s->sweep, on_sweep, STRANGER_SWEEP_MS, STRANGER_SWEEP_MS);
+                s->sweeping = true;
+        }
 }
 
 static void connection_down(struct rpc_server *s, uint32_t pipe)
@@ -97,7 +146,8 @@ static void connection_down(struct rpc_server *s, uint32_t pipe)
                 return;
         if (!c->hello && !c->refused && !s->closing) {
                 rpc_fault_count(RPC_FAULT_NO_HELLO);
-                log_info("peer=%s msg=\"connection ended without a HELLO\"", c->address);
+                if (may_log_stranger(s))
+                        log_info("peer=%s msg=\"connection ended without a HELLO\"", c->address);
         }
         *at = c->next;
         if (c->hello && s->gone && !s->closing && !rpc_server_has(s, c->id))
@@ -233,16 +283,54 @@ static void refuse_connection(struct slot *slot, struct connection *c, enum rpc_
         if (!c->refused) {
                 char quoted[160];
                 rpc_fault_count(fault);
-                log_warn("peer=%s peer_id=%s msg=%s", c->address, *c->id ? c->id : "-",
-                         log_quote(quoted, sizeof(quoted), text));
+                if (may_log_stranger(slot->server))
+                        log_warn("peer=%s peer_id=%s msg=%s", c->address, *c->id ? c->id : "-",
+                                 log_quote(quoted, sizeof(quoted), text));
         }
         c->refused = true;
         c->hello = false;
         refuse(slot, ERR_DENIED, text);
 }
 
+/* One request that is not this role's. The node is one of ours and goes on with what is. */
+static void deny(struct slot *slot, struct connection *c)
+{
+        char text[128];
+        enum node_role self = slot->server->self->role;
+        snprintf(text, sizeof(text), "%s may not ask %s for %s", node_role_name(c->role), node_role_name(self),
+                 may_message_name(slot->request.type));
+        rpc_fault_count(RPC_FAULT_NOT_ALLOWED);
+        if (!c->denied)
+                log_warn("peer=%s peer_id=%s msg=\"%s\"", c->address, c->id, text);
+        c->denied = true;
+        refuse(slot, ERR_DENIED, text);
+}
+
+static void challenge(struct slot *slot, struct connection *c)
+{
+        struct challenge m;
+        hello_nonce(c->bond.answers);
+        c->challenged = true;
+        memcpy(m.nonce, c->bond.answers, sizeof(m.nonce));
+        rpc_reply(&slot->request, message_new(MSG_CHALLENGE, challenge_encode, &m));
+}
+
+static void accept_hello(struct slot *slot, struct connection *c, const struct hello *m)
+{
+        struct rpc_server *s = slot->server;
+        struct hello answer;
+        if (!c->hello)
+                rpc_gate_known(s->gate, c->pipe);
+        c->hello = true;
+        c->refused = false;
+        c->role = (enum node_role)m->role;
+        hello_fill(&answer, s->self, HELLO_ANSWERS, &c->bond);
+        rpc_reply(&slot->request, message_new(MSG_HELLO_REPLY, hello_encode, &answer));
+}
+
 static void answer_hello(struct slot *slot, struct connection *c)
 {
+        const struct node_identity *self = slot->server->self;
         struct hello m;
         char text[128];
         if (hello_decode(&slot->request.body, &m) != 0) {
@@ -255,29 +343,36 @@ static void answer_hello(struct slot *slot, struct connection *c)
                 refuse_connection(slot, c, RPC_FAULT_VERSION, text);
                 return;
         }
-        memcpy(c->id, m.id, sizeof(c->id));
-        if (!hello_proof_ok(&m, slot->server->self->cluster_token)) {
-                refuse_connection(slot, c, RPC_FAULT_TOKEN, "HELLO does not prove knowledge of the cluster_token");
+        if (self->cluster_token && *self->cluster_token && !c->challenged) {
+                challenge(slot, c);
                 return;
         }
-        c->hello = true;
-        c->refused = false;
-        hello_fill(&m, slot->server->self);
-        rpc_reply(&slot->request, message_new(MSG_HELLO_REPLY, hello_encode, &m));
+        memcpy(c->id, m.id, sizeof(c->id));
+        memcpy(c->bond.asks, m.nonce, sizeof(c->bond.asks));
+        if (!hello_proof_ok(&m, self->cluster_token, HELLO_ASKS, &c->bond)) {
+                refuse_connection(slot, c, RPC_FAULT_TOKEN, "HELLO does not prove knowledge of the cluster_token");
+        } else if (!may_connect((enum node_role)m.role, self->role)) {
+                snprintf(text, sizeof(text), "%s has nothing to ask %s for", node_role_name((enum node_role)m.role),
+                         node_role_name(self->role));
+                refuse_connection(slot, c, RPC_FAULT_ROLE, text);
+        } else {
+                accept_hello(slot, c, &m);
+        }
 }
 
 static void dispatch(struct slot *slot, struct connection *c)
 {
         struct rpc_server *s = slot->server;
         struct rpc_request *req = &slot->request;
-        bool asked_for_proof = s->self->cluster_token && *s->self->cluster_token;
 
         if (req->type == 0) {
                 rpc_drop(req, "empty message");
         } else if (req->type == MSG_HELLO) {
                 answer_hello(slot, c);
-        } else if (c->refused || (asked_for_proof && !c->hello)) {
+        } else if (c->refused || (credentials(s->self) && !c->hello)) {
                 refuse_connection(slot, c, RPC_FAULT_NO_HELLO, "no HELLO that was accepted came before this request");
+        } else if (c->hello && !may_ask(c->role, s->self->role, req->type, &req->body)) {
+                deny(slot, c);
         } else if (s->held >= s->contexts) {
                 rpc_fault_count(RPC_FAULT_LIMIT);
                 refuse(slot, ERR_FULL, "too many requests wait for an answer");
@@ -322,7 +417,7 @@ static int open_socket(struct rpc_server *s, const char *bind, int port)
         char url[320];
         int rv = nng_rep0_open(&s->socket);
         if (rv == 0)
-                rv = rpc_gate_open(&s->gate, s->socket, on_connection, s);
+                rv = rpc_gate_open(&s->gate, s->socket, credentials(s->self), on_connection, s);
         if (rv != 0)
                 return rv;
         snprintf(url, sizeof(url), strchr(bind, ':') ? "tcp://[%s]:%d" : "tcp://%s:%d", bind, port);
@@ -361,6 +456,9 @@ int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, 
         s->slot_count = slot_count;
         rpc_fault_register();
         mailbox_open(&s->mailbox, loop); /* before anything can be posted */
+        uv_timer_init(loop, &s->sweep);
+        s->sweep.data = s;
+        s->open_handles = 2;
 
         int rv = open_socket(s, bind, port);
         if (rv == 0)
@@ -382,9 +480,20 @@ int rpc_server_port(const struct rpc_server *s)
         return port;
 }
 
-static void free_server(struct mailbox *mb)
+static void handle_closed(struct rpc_server *s)
 {
-        free((char *)mb - offsetof(struct rpc_server, mailbox));
+        if (--s->open_handles == 0)
+                free(s);
+}
+
+static void mailbox_closed(struct mailbox *mb)
+{
+        handle_closed((void *)((char *)mb - offsetof(struct rpc_server, mailbox)));
+}
+
+static void sweep_closed(uv_handle_t *handle)
+{
+        handle_closed(handle->data);
 }
 
 static void free_connections(struct rpc_server *s)
@@ -404,7 +513,8 @@ void rpc_server_close(struct rpc_server *s)
                 nng_aio_stop(s->slots[i].aio);
         if (s->gate)
                 rpc_gate_close(s->gate);
-        mailbox_close_then(&s->mailbox, free_server);
+        uv_close((uv_handle_t *)&s->sweep, sweep_closed);
+        mailbox_close_then(&s->mailbox, mailbox_closed);
         for (unsigned i = 0; i < s->slot_count && s->slots[i].aio; i++) {
                 release(&s->slots[i]);
                 nng_aio_free(s->slots[i].aio);

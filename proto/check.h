@@ -21,5 +21,6 @@ const uint8_t *check_body(struct reader *r, uint32_t max, uint32_t *len);
 void check_body_write(struct writer *w, const uint8_t *bytes, uint32_t len);
 
 int node_id_valid(const char *s); /* 1 or 0: [A-Za-z0-9._-]{1,63} */
+int zone_valid(const char *s);    /* 1 or 0: [A-Za-z0-9._-]{1,31} */
 
 #endif

@@ -1,11 +1,27 @@
-/* hello.h - who is there. Answered on every nng socket by common/rpc.c; first on every connection, then every 500 ms. */
+/* hello.h - who is there: first on every connection, then every RPC_HELLO_MS. Said and answered by common/rpc_*.c on every
+ * nng socket.
+ *
+ * Where the cluster has a token both sides prove that they know it, each time and for this connection alone:
+ *
+ *   asks     HELLO        who it is, its nonce, a proof that is worth nothing yet
+ *   answers  CHALLENGE    its nonce; nothing else is told to one who has proved nothing
+ *   asks     HELLO        the same with the proof over both nonces
+ *   answers  HELLO_REPLY  who it is, with its own proof
+ *
+ * From then on HELLO and HELLO_REPLY go alone. A proof is HMAC-SHA256 with the token over: which side says it, both nonces,
+ * the bond of the TLS connection, and every other field of the message. So a recorded HELLO opens nothing on another
+ * connection, and one side's proof is not the other side's. On plain TCP somebody who sits in the middle can still pass both
+ * sides' messages on; with TLS the bond (struct hello_bond) differs between the two halves of such a connection.
+ * Without a token proofs are zeros, HELLO is answered at once, and who is there is what the certificate says, or nothing. */
 #ifndef PROTO_HELLO_H
 #define PROTO_HELLO_H
 
 #include "common/rpc.h"
 #include "proto/message.h"
 
-#define PROOF_BYTES 32 /* HMAC-SHA256(cluster token, "freshet hello" | role | id | incarnation); zeros without a token */
+#define NONCE_BYTES 16
+#define PROOF_BYTES 32
+#define BOND_BYTES 32
 
 struct hello { /* both directions */
         uint16_t version;
@@ -14,10 +30,18 @@ struct hello { /* both directions */
         int64_t incarnation_us;
         uint32_t load_permille;
         uint8_t draining;
+        char zone[ZONE_MAX + 1]; /* "" : none */
+        uint8_t nonce[NONCE_BYTES]; /* of who says it */
         uint8_t proof[PROOF_BYTES];
 };
 void hello_encode(struct writer *w, const void *message);
 int hello_decode(struct reader *r, struct hello *m);
+
+struct challenge { /* instead of HELLO_REPLY: say it again, with a proof over this nonce */
+        uint8_t nonce[NONCE_BYTES];
+};
+void challenge_encode(struct writer *w, const void *message);
+int challenge_decode(struct reader *r, struct challenge *m);
 
 struct refused {
         int8_t status; /* ERR_* */
@@ -26,7 +50,17 @@ struct refused {
 void refused_encode(struct writer *w, const void *message);
 int refused_decode(struct reader *r, struct refused *m);
 
-void hello_fill(struct hello *m, const struct node_identity *self);      /* proof included */
-int hello_proof_ok(const struct hello *m, const char *cluster_token);    /* 1 or 0; 1 without a token */
+/* What ties a proof to its connection. */
+enum hello_side { HELLO_ASKS = 'a', HELLO_ANSWERS = 'r' };
+struct hello_bond {
+        uint8_t asks[NONCE_BYTES], answers[NONCE_BYTES];
+        uint8_t tls[BOND_BYTES]; /* keying material both ends of the TLS connection export (RFC 5705); zeros without TLS */
+};
+void hello_nonce(uint8_t nonce[NONCE_BYTES]);
+
+/* Nonce and proof included. */
+void hello_fill(struct hello *m, const struct node_identity *self, enum hello_side side, const struct hello_bond *bond);
+/* 1 or 0; 1 without a token. Takes the same time wherever the proof differs. */
+int hello_proof_ok(const struct hello *m, const char *cluster_token, enum hello_side side, const struct hello_bond *bond);
 
 #endif

@@ -62,6 +62,11 @@ int node_id_valid(const char *s)
         return only(s, NODE_ID_MAX, "._-");
 }
 
+int zone_valid(const char *s)
+{
+        return only(s, ZONE_MAX, "._-");
+}
+
 int track_name_valid(const char *s)
 {
         size_t n = 0;

@@ -12,16 +12,17 @@
 
 #include "common/bytes.h"
 
-#define PROTO_VERSION 3
+#define PROTO_VERSION 4
 
 #define STREAM_ID_MAX 64  /* [A-Za-z0-9_-]{1,64} */
 #define SESSION_ID_MAX 40 /* 20260131T123456Z-1a2b3c4d : made by session_id_make() */
 #define TRACK_NAME_MAX 16 /* v720, a128: [a-z][a-z0-9]{1,15} */
-#define NODE_ID_MAX 63
+#define NODE_ID_MAX 63    /* [A-Za-z0-9._-]{1,63} */
+#define ZONE_MAX 31       /* [A-Za-z0-9._-]{1,31} */
 #define BODY_MAX (1u << 20) /* media bytes in one PUT or FETCH answer */
 
 enum message_type {
-        MSG_HELLO = 1, MSG_HELLO_REPLY,
+        MSG_HELLO = 1, MSG_HELLO_REPLY, MSG_CHALLENGE,
         MSG_OPEN = 10, MSG_OPEN_REPLY, MSG_MEDIA, MSG_MEDIA_REPLY, MSG_CLOSE, MSG_CLOSE_REPLY,
         MSG_MEDIA_MANY, MSG_MEDIA_MANY_REPLY,
         MSG_CLAIM = 20, MSG_CLAIM_REPLY, MSG_PUT, MSG_PUT_REPLY, MSG_END, MSG_END_REPLY,

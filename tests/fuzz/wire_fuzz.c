@@ -70,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                         compare(data[0], hello_encode, &m, data, size);
                 break;
         }
+        CASE(MSG_CHALLENGE, challenge)
         CASE(MSG_OPEN, open)
         CASE(MSG_OPEN_REPLY, open_reply)
         case MSG_MEDIA:

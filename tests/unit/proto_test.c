@@ -54,7 +54,7 @@ static nng_msg *round_trip(message_encode *encode, decode_any *decode, const voi
 static void test_hello_round_trip(void **state)
 {
         struct hello m = {.version = PROTO_VERSION, .role = ROLE_EDGED, .id = "edge-1", .incarnation_us = 1234567890123456,
-                          .load_permille = 1500, .draining = 1, .proof = {1, 2, 3}}, out;
+                          .load_permille = 1500, .draining = 1, .zone = "hall-2", .nonce = {4, 5}, .proof = {1, 2, 3}}, out;
         (void)state;
         nng_msg *msg = ROUND_TRIP(hello, &m, &out);
         assert_int_equal(out.version, m.version);
@@ -63,7 +63,18 @@ static void test_hello_round_trip(void **state)
         assert_int_equal(out.incarnation_us, m.incarnation_us);
         assert_int_equal(out.load_permille, m.load_permille);
         assert_int_equal(out.draining, 1);
+        assert_string_equal(out.zone, m.zone);
+        assert_memory_equal(out.nonce, m.nonce, NONCE_BYTES);
         assert_memory_equal(out.proof, m.proof, PROOF_BYTES);
+        nng_msg_free(msg);
+}
+
+static void test_challenge_round_trip(void **state)
+{
+        struct challenge m = {.nonce = {9, 8, 7}}, out;
+        (void)state;
+        nng_msg *msg = ROUND_TRIP(challenge, &m, &out);
+        assert_memory_equal(out.nonce, m.nonce, NONCE_BYTES);
         nng_msg_free(msg);
 }
 
@@ -490,6 +501,9 @@ static void test_values_that_cannot_be_are_refused(void **state)
         hello.role = ROLE_EDGED;
         strcpy(hello.id, "a b");
         REFUSES(hello, &hello);
+        strcpy(hello.id, "a");
+        strcpy(hello.zone, "a/b");
+        REFUSES(hello, &hello);
 }
 
 static void test_lengths_beyond_the_bounds_are_refused_before_they_are_believed(void **state)
@@ -517,23 +531,53 @@ static void test_hello_of_another_version_tells_only_the_version(void **state)
         nng_msg_free(msg);
 }
 
-static void test_proof_needs_the_token_and_binds_who_says_it(void **state)
+static void test_a_proof_needs_the_token_and_covers_every_field(void **state)
 {
-        struct node_identity self = {.id = "n1", .incarnation_us = 5, .role = ROLE_EDGED, .cluster_token = "secret"};
+        static const struct node_identity self = {.id = "n1", .incarnation_us = 5, .role = ROLE_EDGED, .zone = "z",
+                                                  .cluster_token = "secret"};
+        struct hello_bond bond = {.tls = {7}};
+        struct hello m, changed;
+        (void)state;
+        hello_nonce(bond.asks);
+        hello_nonce(bond.answers);
+        hello_fill(&m, &self, HELLO_ASKS, &bond);
+        assert_true(hello_proof_ok(&m, "secret", HELLO_ASKS, &bond));
+        assert_true(hello_proof_ok(&m, "", HELLO_ASKS, &bond));
+        assert_false(hello_proof_ok(&m, "Secret", HELLO_ASKS, &bond));
+#define CHANGED(what)                                                                                                  \
+        changed = m;                                                                                                   \
+        what;                                                                                                          \
+        assert_false(hello_proof_ok(&changed, "secret", HELLO_ASKS, &bond))
+        CHANGED(changed.role = ROLE_ORIGIND);
+        CHANGED(changed.incarnation_us++);
+        CHANGED(strcpy(changed.id, "n2"));
+        CHANGED(strcpy(changed.zone, ""));
+        CHANGED(changed.load_permille = 1);
+        CHANGED(changed.draining = 1);
+        CHANGED(changed.nonce[0] ^= 1);
+        CHANGED(changed.proof[PROOF_BYTES - 1] ^= 1);
+}
+
+static void test_a_proof_is_of_one_connection_and_one_side(void **state)
+{
+        static const struct node_identity self = {.id = "n1", .role = ROLE_EDGED, .cluster_token = "secret"};
+        struct hello_bond bond = {.tls = {7}}, other;
         struct hello m;
         (void)state;
-        hello_fill(&m, &self);
-        assert_true(hello_proof_ok(&m, "secret"));
-        assert_true(hello_proof_ok(&m, ""));
-        assert_false(hello_proof_ok(&m, "Secret"));
-        m.role = ROLE_ORIGIND;
-        assert_false(hello_proof_ok(&m, "secret"));
-        m.role = ROLE_EDGED;
-        m.incarnation_us++;
-        assert_false(hello_proof_ok(&m, "secret"));
-        m.incarnation_us--;
-        strcpy(m.id, "n2");
-        assert_false(hello_proof_ok(&m, "secret"));
+        hello_nonce(bond.asks);
+        hello_nonce(bond.answers);
+        hello_fill(&m, &self, HELLO_ASKS, &bond);
+        other = bond;
+        hello_nonce(other.answers); /* said again on another connection: that one's challenge differs */
+        assert_memory_not_equal(other.answers, bond.answers, NONCE_BYTES);
+        assert_false(hello_proof_ok(&m, "secret", HELLO_ASKS, &other));
+        other = bond;
+        other.asks[0] ^= 1;
+        assert_false(hello_proof_ok(&m, "secret", HELLO_ASKS, &other));
+        other = bond;
+        other.tls[0] ^= 1; /* passed on by somebody in the middle of two TLS connections */
+        assert_false(hello_proof_ok(&m, "secret", HELLO_ASKS, &other));
+        assert_false(hello_proof_ok(&m, "secret", HELLO_ANSWERS, &bond)); /* sent back to who said it */
 }
 
 static void test_names(void **state)
@@ -575,6 +619,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_hello_round_trip),
+                cmocka_unit_test(test_challenge_round_trip),
                 cmocka_unit_test(test_refused_round_trip),
                 cmocka_unit_test(test_open_round_trip),
                 cmocka_unit_test(test_open_reply_round_trip),
@@ -592,7 +637,8 @@ int main(void)
                 cmocka_unit_test(test_values_that_cannot_be_are_refused),
                 cmocka_unit_test(test_lengths_beyond_the_bounds_are_refused_before_they_are_believed),
                 cmocka_unit_test(test_hello_of_another_version_tells_only_the_version),
-                cmocka_unit_test(test_proof_needs_the_token_and_binds_who_says_it),
+                cmocka_unit_test(test_a_proof_needs_the_token_and_covers_every_field),
+                cmocka_unit_test(test_a_proof_is_of_one_connection_and_one_side),
                 cmocka_unit_test(test_names),
                 cmocka_unit_test(test_empty_message_has_no_type),
         };

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 #include <nng/nng.h>
+#include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <stdatomic.h>
 
@@ -25,12 +26,16 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/rpc.h"
+#include "common/rpc_gate.h"
+#include "proto/fetch.h"
 #include "proto/hello.h"
+#include "proto/media.h"
 #include "proto/message.h"
+#include "proto/store.h"
 #include "tests/unit/reserve.h"
 
 #define LONG_MS 60000 /* no test waits for this to pass */
-#define TEST_TYPE 77  /* the body is echoed; "hold" is kept; "drop" is dropped; "take" keeps the message */
+#define TEST_TYPE MSG_FETCH /* the body is echoed; "hold" is kept; "drop" is dropped; "take" keeps the message */
 
 extern char **environ;
 
@@ -38,6 +43,7 @@ extern char **environ;
 
 static uv_loop_t loop;
 static uv_timer_t watchdog, nudge;
+static uv_async_t poke; /* from other threads */
 
 static void bite(uv_timer_t *t)
 {
@@ -51,10 +57,16 @@ static void wake(uv_timer_t *t)
         (void)t;
 }
 
+static void poked(uv_async_t *a)
+{
+        (void)a;
+}
+
 static int open_loop(void **state)
 {
         (void)state;
         uv_loop_init(&loop);
+        uv_async_init(&loop, &poke, poked);
         uv_timer_init(&loop, &watchdog);
         uv_timer_start(&watchdog, bite, 60000, 0);
         uv_timer_init(&loop, &nudge); /* conditions that no event of this loop tells are looked at again */
@@ -67,6 +79,7 @@ static int close_loop(void **state)
         (void)state;
         uv_close((uv_handle_t *)&watchdog, NULL);
         uv_close((uv_handle_t *)&nudge, NULL);
+        uv_close((uv_handle_t *)&poke, NULL);
         uv_run(&loop, UV_RUN_DEFAULT);
         assert_int_equal(uv_loop_close(&loop), 0); /* nothing was left open */
         return 0;
@@ -127,7 +140,7 @@ static void serve_at(struct server *s, uv_loop_t *l, int port, unsigned contexts
 {
         memset(s, 0, sizeof(*s));
         s->self = (struct node_identity){.id = "server-1", .incarnation_us = 1000, .role = ROLE_ORIGIND,
-                                         .load_permille = 250, .cluster_token = token};
+                                         .load_permille = 250, .zone = "hall-2", .cluster_token = token};
         assert_int_equal(rpc_server_open(&s->rpc, l, "127.0.0.1", port, contexts, &s->self, handle, s), 0);
         snprintf(s->address, sizeof(s->address), "127.0.0.1:%d", rpc_server_port(s->rpc));
 }
@@ -260,6 +273,7 @@ static void test_hello_tells_who_is_there_and_changes_are_told(void **state)
         assert_int_equal(info->role, ROLE_ORIGIND);
         assert_int_equal(info->incarnation_us, 1000);
         assert_int_equal(info->load_permille, 250);
+        assert_string_equal(info->zone, "hall-2");
         size_t before = c.changes;
         s.self.draining = true;
         s.self.load_permille = 900;
@@ -518,6 +532,7 @@ struct bare {
 static void bare_done(void *arg)
 {
         atomic_store(&((struct bare *)arg)->busy, false);
+        uv_async_send(&poke);
 }
 
 static void bare_open(struct bare *b, const char *address)
@@ -583,27 +598,217 @@ static void test_another_version_is_told_both_versions(void **state)
         rpc_server_close(s.rpc);
 }
 
+/* Says HELLO, takes the challenge and says it again with the proof. The last answer; *said is the proved HELLO. */
+static nng_msg *bare_hello(struct bare *b, const struct node_identity *self, struct hello *said)
+{
+        struct hello_bond bond = {{0}, {0}, {0}};
+        struct challenge challenge;
+        struct reader r;
+        nng_msg *reply;
+        hello_nonce(bond.asks);
+        hello_fill(said, self, HELLO_ASKS, &bond);
+        assert_int_equal(bare_ask(b, message_new(MSG_HELLO, hello_encode, said), &reply), 0);
+        if (message_open(&r, reply) != MSG_CHALLENGE)
+                return reply;
+        assert_int_equal(challenge_decode(&r, &challenge), 0);
+        nng_msg_free(reply);
+        memcpy(bond.answers, challenge.nonce, NONCE_BYTES);
+        hello_fill(said, self, HELLO_ASKS, &bond);
+        assert_int_equal(bare_ask(b, message_new(MSG_HELLO, hello_encode, said), &reply), 0);
+        return reply;
+}
+
+static const struct node_identity edge_with_token = {.id = "b", .role = ROLE_EDGED, .cluster_token = "token"};
+
+static void expect_type(nng_msg *reply, uint8_t type)
+{
+        struct reader r;
+        assert_int_equal(message_open(&r, reply), type);
+        nng_msg_free(reply);
+}
+
 static void test_with_a_token_nothing_is_answered_before_hello(void **state)
 {
         struct server s;
         struct bare b;
+        struct hello said;
         nng_msg *reply;
         (void)state;
         serve(&s, 4, "token");
         bare_open(&b, s.address);
         assert_int_equal(bare_ask(&b, text_message(TEST_TYPE, "x", 1), &reply), 0);
         expect_refused(reply, ERR_DENIED, "HELLO");
-        struct node_identity self = {.id = "b", .role = ROLE_EDGED, .cluster_token = "token"};
-        struct hello m;
-        hello_fill(&m, &self);
-        assert_int_equal(bare_ask(&b, message_new(MSG_HELLO, hello_encode, &m), &reply), 0);
-        assert_int_equal(*(uint8_t *)nng_msg_body(reply), MSG_HELLO_REPLY);
-        nng_msg_free(reply);
+        expect_type(bare_hello(&b, &edge_with_token, &said), MSG_HELLO_REPLY);
         assert_int_equal(bare_ask(&b, text_message(TEST_TYPE, "x", 1), &reply), 0);
-        assert_int_equal(*(uint8_t *)nng_msg_body(reply), TEST_TYPE);
-        nng_msg_free(reply);
+        expect_type(reply, TEST_TYPE);
         bare_close(&b);
         rpc_server_close(s.rpc);
+}
+
+/* A whole request of each kind, as a node of the cluster would send it. */
+static nng_msg *whole_request(uint8_t type)
+{
+        struct open open = {.stream = "cam"};
+        struct media media = {.handle = 1};
+        struct close_stream close_stream = {.handle = 1};
+        struct claim claim = {.stream = "cam", .session = "s", .node = "n"};
+        struct put put = {.session = "s", .track = "v720"};
+        struct end end = {.session = "s"};
+        struct fetch fetch = {.key = "/peer/sessions"};
+        switch (type) {
+        case MSG_OPEN:
+                return message_new(type, open_encode, &open);
+        case MSG_MEDIA:
+                return message_new(type, media_encode, &media);
+        case MSG_CLOSE:
+                return message_new(type, close_stream_encode, &close_stream);
+        case MSG_CLAIM:
+                return message_new(type, claim_encode, &claim);
+        case MSG_PUT:
+                return message_new(type, put_encode, &put);
+        case MSG_END:
+                return message_new(type, end_encode, &end);
+        case MSG_FETCH:
+                return message_new(type, fetch_encode, &fetch);
+        default:
+                return text_message(type, "", 0);
+        }
+}
+
+/* Every type of message there is, and some there are not: none is answered but with a refusal, none reaches the handler. */
+static void expect_nothing_is_answered(struct bare *b, struct server *s)
+{
+        static const uint8_t types[] = {
+                MSG_HELLO_REPLY, MSG_CHALLENGE, 4, MSG_OPEN, MSG_OPEN_REPLY, MSG_MEDIA, MSG_MEDIA_REPLY, MSG_CLOSE,
+                MSG_CLOSE_REPLY, MSG_MEDIA_MANY, MSG_MEDIA_MANY_REPLY, MSG_CLAIM, MSG_CLAIM_REPLY, MSG_PUT, MSG_PUT_REPLY,
+                MSG_END, MSG_END_REPLY, MSG_FETCH, MSG_FETCH_REPLY, MSG_REFUSED, 77, 255};
+        nng_msg *reply;
+        size_t before = s->requests;
+        for (size_t i = 0; i < sizeof(types); i++) {
+                assert_int_equal(bare_ask(b, whole_request(types[i]), &reply), 0);
+                expect_refused(reply, ERR_DENIED, "");
+        }
+        assert_int_equal(s->requests, before);
+}
+
+static void test_a_stranger_may_do_nothing_at_all(void **state)
+{
+        struct server s;
+        struct bare b;
+        struct hello said;
+        struct node_identity wrong = edge_with_token;
+        (void)state;
+        serve(&s, 4, "token");
+        bare_open(&b, s.address);
+        expect_nothing_is_answered(&b, &s); /* without any HELLO */
+        bare_close(&b);
+        bare_open(&b, s.address);
+        wrong.cluster_token = "another";
+        expect_refused(bare_hello(&b, &wrong, &said), ERR_DENIED, "cluster_token");
+        expect_nothing_is_answered(&b, &s);
+        bare_close(&b);
+        bare_open(&b, s.address);
+        wrong.cluster_token = "";
+        expect_refused(bare_hello(&b, &wrong, &said), ERR_DENIED, "cluster_token");
+        expect_nothing_is_answered(&b, &s);
+        bare_close(&b);
+        rpc_server_close(s.rpc);
+}
+
+static void test_a_recorded_hello_opens_nothing(void **state)
+{
+        struct server s;
+        struct bare b;
+        struct hello said;
+        nng_msg *reply;
+        (void)state;
+        serve(&s, 4, "token");
+        bare_open(&b, s.address);
+        expect_type(bare_hello(&b, &edge_with_token, &said), MSG_HELLO_REPLY);
+        bare_close(&b);
+        bare_open(&b, s.address);
+        assert_int_equal(bare_ask(&b, message_new(MSG_HELLO, hello_encode, &said), &reply), 0);
+        expect_type(reply, MSG_CHALLENGE);
+        assert_int_equal(bare_ask(&b, message_new(MSG_HELLO, hello_encode, &said), &reply), 0);
+        expect_refused(reply, ERR_DENIED, "cluster_token");
+        expect_nothing_is_answered(&b, &s);
+        bare_close(&b);
+        rpc_server_close(s.rpc);
+}
+
+static void test_a_role_may_ask_only_what_is_its_own(void **state)
+{
+        struct server s;
+        struct bare b;
+        struct hello said;
+        nng_msg *reply;
+        struct node_identity proxy = edge_with_token;
+        (void)state;
+        int64_t roles = fault_count("role"), requests = fault_count("not_allowed");
+        serve(&s, 4, "token"); /* an origin */
+        bare_open(&b, s.address);
+        expect_type(bare_hello(&b, &edge_with_token, &said), MSG_HELLO_REPLY);
+        for (uint8_t type = MSG_OPEN; type <= MSG_FETCH; type++) {
+                assert_int_equal(bare_ask(&b, whole_request(type), &reply), 0);
+                expect_refused(reply, ERR_DENIED, "edged may not ask originD for");
+        }
+        assert_int_equal(fault_count("not_allowed"), requests + MSG_FETCH - MSG_OPEN + 1);
+        assert_int_equal(bare_ask(&b, text_message(TEST_TYPE, "x", 1), &reply), 0);
+        expect_type(reply, TEST_TYPE); /* what is an edge's is still answered */
+        bare_close(&b);
+
+        bare_open(&b, s.address);
+        proxy.role = ROLE_INGESTD;
+        expect_refused(bare_hello(&b, &proxy, &said), ERR_DENIED, "ingestd has nothing to ask originD for");
+        expect_nothing_is_answered(&b, &s);
+        assert_int_equal(fault_count("role"), roles + 1);
+        bare_close(&b);
+        assert_int_equal(s.requests, 1);
+        rpc_server_close(s.rpc);
+}
+
+/* Answers what it is asked with what it was asked. */
+static void test_a_client_does_not_take_its_own_proof_for_the_other_sides(void **state)
+{
+        struct client c;
+        nng_socket mirror;
+        nng_listener listener;
+        nng_aio *aio;
+        struct bare b = {0};
+        int port;
+        (void)state;
+        assert_int_equal(nng_rep0_open(&mirror), 0);
+        assert_int_equal(nng_listen(mirror, "tcp://127.0.0.1:0", &listener, 0), 0);
+        assert_int_equal(nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port), 0);
+        assert_int_equal(nng_aio_alloc(&aio, bare_done, &b), 0);
+        char address[32];
+        snprintf(address, sizeof(address), "127.0.0.1:%d", port);
+        dial(&c, address, "token");
+        for (int round = 0; round < 2; round++) {
+                atomic_store(&b.busy, true);
+                nng_recv_aio(mirror, aio);
+                WAIT(!atomic_load(&b.busy));
+                assert_int_equal(nng_aio_result(aio), 0);
+                nng_msg *msg = nng_aio_get_msg(aio);
+                struct reader r;
+                struct hello m;
+                assert_int_equal(message_open(&r, msg), MSG_HELLO);
+                assert_int_equal(hello_decode(&r, &m), 0);
+                nng_msg_free(msg);
+                struct challenge same;
+                memcpy(same.nonce, m.nonce, NONCE_BYTES);
+                msg = round == 0 ? message_new(MSG_CHALLENGE, challenge_encode, &same)
+                                 : message_new(MSG_HELLO_REPLY, hello_encode, &m);
+                nng_aio_set_msg(aio, msg);
+                atomic_store(&b.busy, true);
+                nng_send_aio(mirror, aio);
+                WAIT(!atomic_load(&b.busy));
+        }
+        WAIT(state_of(&c) == PEER_DEAD);
+        assert_int_equal(c.changes, 1); /* it never was anything else */
+        rpc_client_close(c.rpc);
+        nng_aio_free(aio);
+        nng_close(mirror);
 }
 
 struct fault_search {
@@ -717,6 +922,76 @@ static void test_garbage_and_huge_claims_on_the_port_hurt_nobody_else(void **sta
         close(noise);
         close(huge);
         rpc_client_close(good.rpc);
+        rpc_server_close(s.rpc);
+}
+
+static void test_strangers_get_little_time(void **state)
+{
+        static const uint8_t handshake_req[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
+        struct server s;
+        struct client good;
+        (void)state;
+        serve(&s, 4, "token");
+        dial_live(&good, s.address, "token");
+        int64_t before = fault_count("hello_late");
+        int silent = raw_connect(s.address);
+        assert_int_equal(send(silent, handshake_req, 8, MSG_NOSIGNAL), 8);
+        WAIT(ended(silent));
+        assert_int_equal(fault_count("hello_late"), before + 1);
+        assert_int_equal(state_of(&good), PEER_LIVE); /* which is older */
+        call(&good, "x", LONG_MS);
+        WAIT(good.done == 1);
+        assert_int_equal(good.err, 0);
+        close(silent);
+        rpc_client_close(good.rpc);
+        rpc_server_close(s.rpc);
+}
+
+static void test_strangers_get_few_bytes(void **state)
+{
+        static const uint8_t start[16] = {0, 'S', 'P', 0, 0, 0x30, 0, 0, 0, 0, 0, 0, 0, 0xff, 0, 0}; /* 16 MB less some */
+        static const uint8_t zeros[STRANGER_BYTES_MAX];
+        struct server s;
+        (void)state;
+        serve(&s, 4, "token");
+        int64_t before = fault_count("hello_bytes");
+        int fd = raw_connect(s.address);
+        assert_int_equal(send(fd, start, sizeof(start), MSG_NOSIGNAL), sizeof(start));
+        fcntl(fd, F_SETFL, 0);
+        assert_int_equal(send(fd, zeros, sizeof(zeros), MSG_NOSIGNAL), sizeof(zeros));
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+        WAIT(ended(fd));
+        assert_int_equal(fault_count("hello_bytes"), before + 1);
+        close(fd);
+        rpc_server_close(s.rpc);
+}
+
+static void test_strangers_do_not_take_the_place_of_nodes(void **state)
+{
+        static const uint8_t handshake_req[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
+        struct server s;
+        struct client early, late;
+        int fds[STRANGERS_MAX + 40];
+        size_t count = sizeof(fds) / sizeof(fds[0]);
+        (void)state;
+        serve(&s, 4, "token");
+        dial_live(&early, s.address, "token");
+        int64_t before = fault_count("strangers");
+        for (size_t i = 0; i < count; i++) {
+                fds[i] = raw_connect(s.address);
+                assert_int_equal(send(fds[i], handshake_req, 8, MSG_NOSIGNAL), 8);
+        }
+        WAIT(fault_count("strangers") >= before + 40);
+        dial_live(&late, s.address, "token");
+        call(&late, "x", LONG_MS);
+        call(&early, "x", LONG_MS);
+        WAIT(late.done == 1 && early.done == 1);
+        assert_int_equal(late.err, 0);
+        assert_int_equal(early.err, 0);
+        for (size_t i = 0; i < count; i++)
+                close(fds[i]);
+        rpc_client_close(early.rpc);
+        rpc_client_close(late.rpc);
         rpc_server_close(s.rpc);
 }
 
@@ -844,6 +1119,13 @@ int main(int argc, char **argv)
                 LOOP_TEST(test_a_server_without_the_token_is_not_trusted),
                 LOOP_TEST(test_another_version_is_told_both_versions),
                 LOOP_TEST(test_with_a_token_nothing_is_answered_before_hello),
+                LOOP_TEST(test_a_stranger_may_do_nothing_at_all),
+                LOOP_TEST(test_a_recorded_hello_opens_nothing),
+                LOOP_TEST(test_a_role_may_ask_only_what_is_its_own),
+                LOOP_TEST(test_a_client_does_not_take_its_own_proof_for_the_other_sides),
+                LOOP_TEST(test_strangers_get_little_time),
+                LOOP_TEST(test_strangers_get_few_bytes),
+                LOOP_TEST(test_strangers_do_not_take_the_place_of_nodes),
                 LOOP_TEST(test_malformed_messages_cost_only_their_own_connection),
                 LOOP_TEST(test_garbage_and_huge_claims_on_the_port_hurt_nobody_else),
                 LOOP_TEST(test_closing_a_client_ends_its_calls_during_the_call),
