@@ -11,11 +11,13 @@
 #include "common/mem.h"
 #include "edged/gather.h"
 #include "edged/hedge.h"
+#include "edged/glass.h"
 #include "edged/newest.h"
 #include "edged/path.h"
 #include "edged/stats.h"
 
 #define STREAMS_TTL_MS 1000
+#define GLASS_WAITED_US (50 * US_PER_MS)
 
 struct fill;
 
@@ -389,6 +391,17 @@ static void hear(const struct call *c, int err, bool brings, int64_t now_us)
         metric_set(&stats_upstream_p95[c->kind], hedge_p95_us(h, c->kind));
 }
 
+/* How old the beginning of a growing segment is when it comes here; only if it was waited for, else it may have been there
+ * for a while. */
+static void observe_glass(const struct fill *f, const struct call *c, const struct fetch_reply *m, const struct buf *bytes,
+                          int64_t now_us)
+{
+        int64_t captured_us;
+        if (bytes && !f->object->len && !(m->flags & FETCH_COMPLETE) && now_us - c->asked_us >= GLASS_WAITED_US &&
+            glass_captured(bytes->data, bytes->len, &captured_us))
+                histogram_observe(&stats_glass, clock_wall_us() - captured_us);
+}
+
 static void on_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
 {
         struct call *c = arg;
@@ -405,6 +418,7 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
         if (f) {
                 *(c->second ? &f->second : &f->first) = NULL;
                 if (brings) {
+                        observe_glass(f, c, m, bytes, now_us);
                         settle_race(f, c, now_us);
                         take(f, m, bytes, now_us);
                 } else {

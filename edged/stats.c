@@ -83,6 +83,12 @@ struct histogram stats_request_seconds = {
         .bounds = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
 };
 
+struct histogram stats_glass = {
+        .name = "edged_glass_seconds",
+        .help = "From the capture of a segment's beginning until it came to this edge, of segments that were waited for",
+        .bounds = {0.205, 0.21, 0.22, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10},
+};
+
 void stats_register(void)
 {
         metrics_register(requests, COUNT(requests));
@@ -98,6 +104,7 @@ void stats_register(void)
         metrics_register(&stats_aborted_fills, 1);
         metrics_register(&stats_served, 1);
         metrics_register_histogram(&stats_request_seconds);
+        metrics_register_histogram(&stats_glass);
 }
 
 void stats_request(enum stats_result result, unsigned status, int64_t us)

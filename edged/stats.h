@@ -59,7 +59,7 @@ enum stats_hedge {
 extern struct metric stats_cache_bytes, stats_cache_objects, stats_evicted, stats_clients, stats_held, stats_aborted_fills,
         stats_served;
 extern struct metric stats_upstream_p95[]; /* by enum hedge_kind; µs */
-extern struct histogram stats_request_seconds;
+extern struct histogram stats_request_seconds, stats_glass;
 
 void stats_register(void);
 void stats_request(enum stats_result result, unsigned status, int64_t us);

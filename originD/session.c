@@ -187,6 +187,8 @@ static void log_moved(void *arg, struct chunk_log *log, const struct chunk_appen
                         s->first_chunk_mono_us = s->heard_mono_us;
                 if (log->init.kind == TRACK_VIDEO || !has_video(s))
                         note_slate(s, chunk);
+                if (!chunk->copied)
+                        histogram_observe(&stat_glass, clock_wall_us() - s->epoch_us - chunk->start_us);
                 stat_add(STAT_CHUNKS, 1);
                 stat_add(STAT_CHUNKS_SLATE, chunk->flags & PUT_SLATE ? 1 : 0);
                 stat_add(STAT_CHUNKS_SHADOW, chunk->flags & PUT_SHADOW ? 1 : 0);

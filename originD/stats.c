@@ -57,8 +57,15 @@ static struct metric rows[STATS] = {
         [STAT_WEBHOOK_DROPPED_OLD] = COUNTER("originD_webhook_dropped_total", "reason=\"old\"", DROPPED_HELP),
 };
 
+struct histogram stat_glass = {
+        .name = "originD_glass_seconds",
+        .help = "From the capture of a chunk's beginning until it was stored here",
+        .bounds = {0.205, 0.21, 0.22, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10},
+};
+
 void stats_register(void)
 {
+        metrics_register_histogram(&stat_glass);
         metrics_register(rows, STATS);
 }
 

@@ -24,6 +24,8 @@ enum stat_id {
         STATS
 };
 
+extern struct histogram stat_glass;
+
 void stats_register(void); /* once, at start */
 void stat_add(enum stat_id s, int64_t n);
 void stat_set(enum stat_id s, int64_t v);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "common/clock.h"
 #include "common/err.h"
@@ -50,6 +51,7 @@ static void on_chunk(void *arg, const struct chunk *c)
         int64_t end_us = c->start_us + c->duration_us;
         s->end_us = end_us > s->end_us ? end_us : s->end_us;
         s->chunks++;
+        histogram_observe(&stats_glass, c->made_wall_us - s->epoch_us - c->start_us);
         s->chunk_bytes += c->bytes->len;
         if (s->lockstep)
                 chunk.previous = chain_add(&s->chain, c, s->shadow);
@@ -525,6 +527,14 @@ static void look_if_stood_still(struct sessions *ss, int64_t now_us)
         }
 }
 
+static void count_cpu(void)
+{
+        struct rusage u;
+        getrusage(RUSAGE_SELF, &u);
+        metric_set(&stats_cpu_us, (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * US_PER_S + u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+        metric_set(&stats_cpus, uv_available_parallelism());
+}
+
 void sessions_tick(struct sessions *ss, int64_t now_us)
 {
         int64_t behind_us = 0, queued = 0, recent = 0, shadows = 0;
@@ -545,6 +555,7 @@ void sessions_tick(struct sessions *ss, int64_t now_us)
                 session_run(s);
         }
         metric_set(&stats_behind_us, behind_us);
+        count_cpu();
         metric_set(&stats_queued, queued);
         metric_set(&stats_recent, recent);
         metric_set(&stats_shadows, shadows);

@@ -40,6 +40,9 @@ struct metric stats_rows[] = {
         {.name = "transcoderd_shadows", .type = METRIC_GAUGE,
          .help = "Sessions being encoded beside another transcoder, which leads"},
         {.name = "transcoderd_led_total", .type = METRIC_COUNTER, .help = "Shadows that came to lead"},
+        {.name = "transcoderd_cpu_seconds_total", .type = METRIC_COUNTER, .scale = 1e-6,
+         .help = "CPU time of this process; beside transcoderd_cpus it says how much room there is"},
+        {.name = "transcoderd_cpus", .type = METRIC_GAUGE, .help = "Processors this process may use"},
 };
 
 struct histogram stats_put = {
@@ -48,8 +51,15 @@ struct histogram stats_put = {
         .bounds = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10},
 };
 
+struct histogram stats_glass = {
+        .name = "transcoderd_glass_seconds",
+        .help = "From the capture of a chunk's beginning until it was encoded",
+        .bounds = {0.205, 0.21, 0.22, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10},
+};
+
 void stats_register(void)
 {
         metrics_register(stats_rows, sizeof(stats_rows) / sizeof(stats_rows[0]));
         metrics_register_histogram(&stats_put);
+        metrics_register_histogram(&stats_glass);
 }

@@ -29,8 +29,10 @@ extern struct metric stats_rows[];
 #define stats_switches stats_rows[21]
 #define stats_shadows stats_rows[22]
 #define stats_led stats_rows[23]
+#define stats_cpu_us stats_rows[24]
+#define stats_cpus stats_rows[25]
 
-extern struct histogram stats_put;
+extern struct histogram stats_put, stats_glass;
 
 void stats_register(void);
 
