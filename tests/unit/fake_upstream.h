@@ -101,11 +101,15 @@ static inline void fake_answer_error(struct fake_call *c, int err)
         c->done(c->arg, err, NULL, NULL);
 }
 
-/* The fills' time is the real one and what the test adds to it. */
-static int64_t fake_ahead_us;
+/* The fills' time is the real one, or since fake_stop_clock() that moment, and what the test adds to it. */
+static int64_t fake_ahead_us, fake_stopped_us;
 static inline int64_t fake_clock_us(void)
 {
-        return clock_mono_us() + fake_ahead_us;
+        return (fake_stopped_us ? fake_stopped_us : clock_mono_us()) + fake_ahead_us;
+}
+static inline void fake_stop_clock(void)
+{
+        fake_stopped_us = clock_mono_us();
 }
 static inline void fake_wait(int64_t us)
 {
@@ -127,7 +131,7 @@ static inline void fake_edge_open(struct fake_edge *e, uint64_t nodes, size_t bu
         struct cache_config cc = {.budget_bytes = budget, .fills_max = fills_max};
         struct cache_ops ops = {.fill = fill_begin, .free_response = free_response};
         memset(e, 0, sizeof(*e));
-        fake_ahead_us = 0;
+        fake_ahead_us = fake_stopped_us = 0;
         uv_loop_init(&e->loop);
         mailbox_open(&e->mailbox, &e->loop);
         e->upstream = mem_alloc(sizeof(*e->upstream));

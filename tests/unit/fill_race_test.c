@@ -24,6 +24,7 @@ static struct object *get(struct fake_edge *e, const char *k)
 static void open_edge(struct fake_edge *e, uint64_t nodes)
 {
         fake_edge_open(e, nodes, 4 << 20, 4096, HOLD_US, NULL);
+        fake_stop_clock();
 }
 
 static struct fake_call *call(struct fake_edge *e, unsigned i)

@@ -12,7 +12,7 @@ static const char key[] = "/live/cam/s1/v720/7.m4s";
 static struct object *get(struct fake_edge *e, const char *k)
 {
         struct object *o;
-        cache_get(e->cache, k, strlen(k), 0, clock_mono_us(), &o);
+        cache_get(e->cache, k, strlen(k), 0, fake_clock_us(), &o);
         run_loop(e);
         return o;
 }
@@ -20,12 +20,13 @@ static struct object *get(struct fake_edge *e, const char *k)
 static void open_edge(struct fake_edge *e, uint64_t nodes)
 {
         fake_edge_open(e, nodes, 4 << 20, 64, HOLD_US, NULL);
+        fake_stop_clock();
 }
 
 static struct object_view look(struct object *o)
 {
         struct object_view v;
-        object_look(o, clock_mono_us(), &v);
+        object_look(o, fake_clock_us(), &v);
         return v;
 }
 
@@ -86,7 +87,7 @@ static void test_not_found_is_believed_only_when_all_asked_say_so(void **state)
         assert_int_equal(last(&e)->node, 2);
         fake_answer_status(last(&e), ERR_NOT_FOUND, 500);
         assert_int_equal(look(o).state, OBJECT_MISSING);
-        assert_true(o->expires_us <= clock_mono_us() + 500 * US_PER_MS); /* the shorter of the two */
+        assert_true(o->expires_us <= fake_clock_us() + 500 * US_PER_MS); /* the shorter of the two */
         object_unref(&o);
         fake_edge_close(&e);
 }
@@ -100,7 +101,7 @@ static void test_a_failed_node_makes_not_found_doubtful(void **state)
         fake_answer_error(last(&e), ERR_TIMEOUT);
         fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
         assert_int_equal(look(o).state, OBJECT_FILLING); /* the one that failed may have it */
-        fills_tick(e.fills, clock_mono_us() + FILL_PAUSE_FIRST_US);
+        fills_tick(e.fills, fake_clock_us() + FILL_PAUSE_FIRST_US);
         assert_int_equal(e.upstream->count, 3);
         assert_int_equal(last(&e)->node, 2); /* the one that did not answer is asked last now */
         fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
@@ -137,12 +138,12 @@ static void test_a_segment_that_is_due_is_held_and_never_missing(void **state)
         struct object *o = get(&e, key);
         fake_answer_status(last(&e), ERR_NOT_YET, 0); /* at once: it must not be asked in a tight circle */
         assert_int_equal(e.upstream->count, 1);
-        fills_tick(e.fills, clock_mono_us() + FILL_PAUSE_FIRST_US);
+        fills_tick(e.fills, fake_clock_us() + FILL_PAUSE_FIRST_US);
         assert_int_equal(e.upstream->count, 2);
         fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
         assert_int_equal(look(o).state, OBJECT_FILLING); /* it was due a moment ago */
-        atomic_store(&o->wanted_us, clock_mono_us() - HOLD_US); /* as if nobody had asked for hold_us */
-        fills_tick(e.fills, clock_mono_us() + 2 * FILL_PAUSE_FIRST_US);
+        atomic_store(&o->wanted_us, fake_clock_us() - HOLD_US); /* as if nobody had asked for hold_us */
+        fills_tick(e.fills, fake_clock_us() + 2 * FILL_PAUSE_FIRST_US);
         fake_answer_status(last(&e), ERR_NOT_YET, 0);
         struct object_view v = look(o);
         assert_int_equal(v.state, OBJECT_FAILED);
@@ -161,7 +162,7 @@ static void test_without_any_origin_it_fails_after_a_second(void **state)
         open_edge(&e, 0);
         struct object *o = get(&e, key);
         assert_int_equal(look(o).state, OBJECT_FILLING);
-        fills_tick(e.fills, clock_mono_us() + FILL_NO_NODE_US);
+        fills_tick(e.fills, fake_clock_us() + FILL_NO_NODE_US);
         assert_int_equal(look(o).state, OBJECT_FAILED);
         assert_int_equal(look(o).failure, ERR_CLOSED);
         object_unref(&o);
@@ -178,7 +179,7 @@ static void test_a_fill_nobody_waits_for_finishes_anyway(void **state)
         object_unref(&o);
         fake_answer_bytes(last(&e), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
         fake_answer_bytes(last(&e), "def", 3, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
-        assert_int_equal(cache_get(e.cache, key, strlen(key), 0, clock_mono_us(), &o), CACHE_HIT);
+        assert_int_equal(cache_get(e.cache, key, strlen(key), 0, fake_clock_us(), &o), CACHE_HIT);
         object_unref(&o);
         fake_edge_close(&e);
 }
@@ -189,6 +190,7 @@ static void test_an_object_over_the_limit_is_cut_off(void **state)
         struct fake_edge e;
         char *mb = mem_alloc(1 << 20);
         fake_edge_open(&e, 1, 64 << 20, 64, HOLD_US, NULL);
+        fake_stop_clock();
         struct object *o = get(&e, key);
         for (int i = 0; i < 8; i++)
                 fake_answer_bytes(last(&e), mb, 1 << 20, FETCH_IMMUTABLE, 0, "video/mp4");
