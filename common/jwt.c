@@ -1,7 +1,6 @@
 #include "common/jwt.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <jansson.h>
 #include <math.h>
 #include <openssl/core_names.h>
@@ -19,6 +18,7 @@
 
 #include "common/err.h"
 #include "common/mem.h"
+#include "common/pattern.h"
 
 #define EC_COORDINATE 32 /* bytes, of P-256 */
 #define ES256_SIGNATURE (2 * EC_COORDINATE)
@@ -116,7 +116,7 @@ static void name_key(struct jwt_key *key, const void *bytes, size_t len)
 {
         uint8_t digest[SHA256_DIGEST_LENGTH];
         SHA256(bytes, len, digest);
-        memcpy(key->id.bytes, digest, sizeof(key->id.bytes));
+        memcpy(&key->id.bits, digest, sizeof(key->id.bits));
 }
 
 static const char *read_secret(struct jwt_key *key, const json_t *from)
@@ -311,7 +311,7 @@ void jwt_keys_tell(const struct jwt_keys *keys, struct jwt_keys_info *out)
 bool jwt_keys_has(const struct jwt_keys *keys, const struct jwt_key_id *key)
 {
         for (unsigned i = 0; i < keys->count; i++) {
-                if (memcmp(keys->keys[i].id.bytes, key->bytes, sizeof(key->bytes)) == 0)
+                if (keys->keys[i].id.bits == key->bits)
                         return true;
         }
         return false;
@@ -482,7 +482,7 @@ enum jwt_fault jwt_judge(const struct jwt_claims *claims, const char *use, const
 {
         if (strcmp(claims->sub, use) != 0)
                 return JWT_USE;
-        if (stream && fnmatch(claims->path, stream, 0) != 0)
+        if (stream && !pattern_fits(claims->path, stream))
                 return JWT_STREAM;
         if (now_s >= claims->exp_s)
                 return JWT_EXPIRED;

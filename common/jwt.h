@@ -65,9 +65,10 @@ enum jwt_fault {
         JWT_FAULT_COUNT
 };
 
-/* Which key it was, by what it is made of and not by its name: 128 bits of SHA-256. */
+/* Which key it was, by what it is made of and not by its name: 64 bits of SHA-256, enough to tell the few keys of an operator
+ * apart. */
 struct jwt_key_id {
-        uint8_t bytes[16];
+        uint64_t bits;
 };
 
 struct jwt_claims {

@@ -4,6 +4,10 @@
 #define COMMON_PATTERN_H
 
 #include <jansson.h>
+#include <stdbool.h>
+
+/* pattern is a shell pattern: * ? [a-z]. */
+bool pattern_fits(const char *pattern, const char *stream);
 
 /* "match" is a shell pattern; left out: every stream. NULL: no entry fits, or there is none. The entry is entries'. */
 const json_t *pattern_first(const json_t *entries, const char *stream);

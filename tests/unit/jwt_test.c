@@ -8,16 +8,11 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <openssl/core_names.h>
-#include <openssl/ecdsa.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/param_build.h>
 #include <unistd.h>
 
 #include "common/err.h"
 #include "common/jwt.h"
-#include "common/mem.h"
+#include "tokens.h"
 
 /* RFC 7515, appendices A.1 and A.3 */
 #define RFC_SECRET "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"
@@ -26,89 +21,8 @@
 #define RFC_ES256                                                                                                      \
         "eyJhbGciOiJFUzI1NiJ9." RFC_CLAIMS                                                                             \
         ".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"
-#define EC_X "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"
-#define EC_Y "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"
-#define EC_D "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"
 
-#define OCT(kid, k) "{\"kty\":\"oct\",\"kid\":\"" kid "\",\"k\":\"" k "\"}"
-#define EC_KEY(kid) "{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"" kid "\",\"x\":\"" EC_X "\",\"y\":\"" EC_Y "\"}"
-#define SET(...) "{\"keys\":[" __VA_ARGS__ "]}"
-
-static const char secret_a[] = "the first secret of thirty-two..";  /* 32 bytes each */
-static const char secret_b[] = "the other secret of thirty-two..";
-#define SECRET_A "dGhlIGZpcnN0IHNlY3JldCBvZiB0aGlydHktdHdvLi4"
-#define SECRET_B "dGhlIG90aGVyIHNlY3JldCBvZiB0aGlydHktdHdvLi4"
 #define BOTH SET(OCT("a", SECRET_A) "," OCT("b", SECRET_B) "," EC_KEY("e"))
-
-/* ---- making tokens -------------------------------------------------------------------------------------------- */
-
-static char *encode(const void *bytes, size_t len)
-{
-        char *text = mem_alloc(4 * len / 3 + 8);
-        EVP_EncodeBlock((uint8_t *)text, bytes, (int)len);
-        for (char *p = text; *p; p++)
-                *p = *p == '+' ? '-' : *p == '/' ? '_' : *p;
-        text[strcspn(text, "=")] = 0;
-        return text;
-}
-
-static char *join(char *a, char *b) /* takes both */
-{
-        char *whole = mem_printf("%s.%s", a, b);
-        free(a);
-        free(b);
-        return whole;
-}
-
-static char *input_of(const char *header, const char *claims)
-{
-        return join(encode(header, strlen(header)), encode(claims, strlen(claims)));
-}
-
-static char *hs256(const char *header, const char *claims, const void *secret, size_t secret_len)
-{
-        uint8_t mac[32];
-        unsigned len;
-        char *input = input_of(header, claims);
-        HMAC(EVP_sha256(), secret, (int)secret_len, (uint8_t *)input, strlen(input), mac, &len);
-        return join(input, encode(mac, 32));
-}
-
-static EVP_PKEY *private_key(void)
-{
-        static const uint8_t d[] = {0x8e, 0x9b, 0x10, 0x9e, 0x71, 0x90, 0x98, 0xbf, 0x98, 0x04, 0x87, 0xdf, 0x1f, 0x5d, 0x77, 0xe9,
-                                    0xcb, 0x29, 0x60, 0x6e, 0xbe, 0xd2, 0x26, 0x3b, 0x5f, 0x57, 0xc2, 0x13, 0xdf, 0x84, 0xf4, 0xb2};
-        uint8_t little[32];
-        EVP_PKEY *key = NULL;
-        for (int i = 0; i < 32; i++)
-                little[i] = d[31 - i];
-        OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("group", (char *)(uintptr_t)"P-256", 0),
-                               OSSL_PARAM_construct_BN("priv", little, 32), OSSL_PARAM_construct_end()};
-        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-        assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
-        assert_int_equal(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params), 1);
-        EVP_PKEY_CTX_free(ctx);
-        return key;
-}
-
-static char *es256(const char *header, const char *claims)
-{
-        uint8_t der[80], raw[64];
-        size_t len = sizeof(der);
-        const uint8_t *p = der;
-        char *input = input_of(header, claims);
-        EVP_PKEY *key = private_key();
-        EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-        assert_int_equal(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key), 1);
-        assert_int_equal(EVP_DigestSign(ctx, der, &len, (uint8_t *)input, strlen(input)), 1);
-        ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &p, (long)len);
-        BN_bn2binpad(ECDSA_SIG_get0_r(sig), raw, 32);
-        BN_bn2binpad(ECDSA_SIG_get0_s(sig), raw + 32, 32);
-        ECDSA_SIG_free(sig);
-        EVP_MD_CTX_free(ctx);
-        EVP_PKEY_free(key);
-        return join(input, encode(raw, 64));
-}
 
 /* ---- asking --------------------------------------------------------------------------------------------------- */
 
@@ -161,7 +75,7 @@ static void test_the_vectors_of_rfc_7515_verify(void **state)
 static void test_claims_come_out_as_they_were_signed(void **state)
 {
         (void)state;
-        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"kid\":\"b\"}", GOOD, secret_b, 32)), JWT_OK);
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"kid\":\"b\"}", GOOD, TOKEN_SECRET_B, 32)), JWT_OK);
         assert_string_equal(claims.sub, "view");
         assert_string_equal(claims.path, "cam-*");
         assert_string_equal(claims.kid, "b");
@@ -179,9 +93,9 @@ static void test_claims_come_out_as_they_were_signed(void **state)
 static void test_without_a_kid_every_key_of_the_algorithm_is_tried(void **state)
 {
         (void)state;
-        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", GOOD, secret_a, 32)), JWT_OK);
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", GOOD, TOKEN_SECRET_A, 32)), JWT_OK);
         assert_string_equal(claims.kid, "a");
-        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", GOOD, secret_b, 32)), JWT_OK);
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", GOOD, TOKEN_SECRET_B, 32)), JWT_OK);
         assert_string_equal(claims.kid, "b");
         struct jwt_keys *keys = parse(BOTH);
         char *token = hs256("{\"alg\":\"HS256\"}", GOOD, "somebody else's secret, 32 bytes", 32);
@@ -195,10 +109,10 @@ static void test_without_a_kid_every_key_of_the_algorithm_is_tried(void **state)
 static void test_a_kid_names_the_only_key_that_counts(void **state)
 {
         (void)state;
-        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"kid\":\"a\"}", GOOD, secret_b, 32)), JWT_SIGNATURE);
-        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"kid\":\"c\"}", GOOD, secret_a, 32)), JWT_KEY);
-        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"kid\":\"\"}", GOOD, secret_a, 32)), JWT_KEY);
-        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"kid\":7}", GOOD, secret_a, 32)), JWT_KEY);
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"kid\":\"a\"}", GOOD, TOKEN_SECRET_B, 32)), JWT_SIGNATURE);
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"kid\":\"c\"}", GOOD, TOKEN_SECRET_A, 32)), JWT_KEY);
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"kid\":\"\"}", GOOD, TOKEN_SECRET_A, 32)), JWT_KEY);
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"kid\":7}", GOOD, TOKEN_SECRET_A, 32)), JWT_KEY);
 }
 
 static void test_the_key_decides_the_algorithm_and_never_the_token(void **state)
@@ -209,7 +123,7 @@ static void test_the_key_decides_the_algorithm_and_never_the_token(void **state)
                                            "{\"alg\":[\"HS256\"]}", "{\"typ\":\"JWT\"}", "{\"alg\":\"HS512\"}",
                                            "{\"alg\":\"RS256\"}", "{\"alg\":\"hs256\"}", "{\"alg\":\"HS256 \"}"};
         for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
-                assert_int_equal(verify_taken(BOTH, hs256(none[i], GOOD, secret_a, 32)), JWT_KEY);
+                assert_int_equal(verify_taken(BOTH, hs256(none[i], GOOD, TOKEN_SECRET_A, 32)), JWT_KEY);
                 assert_int_equal(verify_taken(BOTH, join(input_of(none[i], GOOD), mem_strdup(""))), JWT_KEY);
         }
         assert_int_equal(verify_taken(BOTH, join(input_of("{\"alg\":\"HS256\"}", GOOD), mem_strdup(""))), JWT_SIGNATURE);
@@ -221,7 +135,7 @@ static void test_the_key_decides_the_algorithm_and_never_the_token(void **state)
         /* An ES256 signature does not pass for an HS256 key's, nor is a key in the token ever used */
         assert_int_equal(verify_taken(SET(OCT("e", SECRET_A)), es256("{\"alg\":\"ES256\",\"kid\":\"e\"}", GOOD)), JWT_KEY);
         assert_int_equal(verify_taken(SET(OCT("a", SECRET_A)), es256("{\"alg\":\"ES256\",\"jwk\":" EC_KEY("e") "}", GOOD)), JWT_KEY);
-        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"crit\":[\"b64\"],\"b64\":false}", GOOD, secret_a, 32)),
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"crit\":[\"b64\"],\"b64\":false}", GOOD, TOKEN_SECRET_A, 32)),
                          JWT_CRIT);
 }
 
@@ -243,7 +157,7 @@ static void test_a_signature_that_is_cut_or_longer_is_wrong(void **state)
         uint8_t ones[64];
         memset(ones, 0xff, sizeof(ones));
         assert_int_equal(verify_taken(BOTH, join(input_of("{\"alg\":\"ES256\",\"kid\":\"e\"}", GOOD), encode(ones, 64))), JWT_SIGNATURE);
-        char *mac = hs256("{\"alg\":\"HS256\",\"kid\":\"a\"}", GOOD, secret_a, 32);
+        char *mac = hs256("{\"alg\":\"HS256\",\"kid\":\"a\"}", GOOD, TOKEN_SECRET_A, 32);
         mac[strlen(mac) - 11] = 0; /* 24 bytes, all of them right */
         assert_int_equal(verify_taken(BOTH, mac), JWT_SIGNATURE);
 }
@@ -251,7 +165,7 @@ static void test_a_signature_that_is_cut_or_longer_is_wrong(void **state)
 static void test_any_change_of_a_token_is_seen(void **state)
 {
         (void)state;
-        char *token = hs256("{\"alg\":\"HS256\",\"kid\":\"a\"}", GOOD, secret_a, 32);
+        char *token = hs256("{\"alg\":\"HS256\",\"kid\":\"a\"}", GOOD, TOKEN_SECRET_A, 32);
         for (size_t i = 0; i < strlen(token); i++) {
                 char was = token[i];
                 static const char others[] = "Aa0_-.=+/ \n%";
@@ -272,20 +186,20 @@ static void test_what_is_no_token_is_malformed(void **state)
                                           "e30=.e30.AAAA", "W10.e30.AAAA", "IngI.e30.AAAA", "\xff.\xfe.\xfd"};
         for (size_t i = 0; i < sizeof(not) / sizeof(not[0]); i++)
                 assert_int_equal(verify(BOTH, not[i]), JWT_MALFORMED);
-        char *token = hs256("{\"alg\":\"HS256\"}", GOOD, secret_a, 32);
+        char *token = hs256("{\"alg\":\"HS256\"}", GOOD, TOKEN_SECRET_A, 32);
         char *four = mem_printf("%s.AAAA", token), *padded = mem_printf("%s=", token), *spaced = mem_printf(" %s", token);
         assert_int_equal(verify_taken(BOTH, four), JWT_MALFORMED);
         assert_int_equal(verify_taken(BOTH, padded), JWT_MALFORMED);
         assert_int_equal(verify_taken(BOTH, spaced), JWT_MALFORMED);
         token[strlen(token) - 1]++; /* 43 characters hold 258 bits, the last two must be 0 */
         assert_int_equal(verify_taken(BOTH, token), JWT_MALFORMED);
-        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"none\",\"alg\":\"HS256\"}", GOOD, secret_a, 32)), JWT_MALFORMED);
-        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", "{\"exp\":1,\"sub\":\"view\",\"path\":\"*\",\"exp\":9000}", secret_a, 32)),
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"none\",\"alg\":\"HS256\"}", GOOD, TOKEN_SECRET_A, 32)), JWT_MALFORMED);
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", "{\"exp\":1,\"sub\":\"view\",\"path\":\"*\",\"exp\":9000}", TOKEN_SECRET_A, 32)),
                          JWT_MALFORMED);
         /* a token in a token */
-        char *inner = hs256("{\"alg\":\"HS256\"}", GOOD, secret_a, 32), *quoted = mem_printf("\"%s\"", inner);
-        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"cty\":\"JWT\"}", inner, secret_a, 32)), JWT_MALFORMED);
-        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"cty\":\"JWT\"}", quoted, secret_a, 32)), JWT_MALFORMED);
+        char *inner = hs256("{\"alg\":\"HS256\"}", GOOD, TOKEN_SECRET_A, 32), *quoted = mem_printf("\"%s\"", inner);
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"cty\":\"JWT\"}", inner, TOKEN_SECRET_A, 32)), JWT_MALFORMED);
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\",\"cty\":\"JWT\"}", quoted, TOKEN_SECRET_A, 32)), JWT_MALFORMED);
         free(inner);
         free(quoted);
 }
@@ -298,7 +212,7 @@ static void test_a_token_is_not_longer_than_2048_bytes(void **state)
         unsigned fitted = 0, refused_long = 0;
         for (int len = 1370; len < 1500; len++) {
                 char *body = mem_printf("{\"sub\":\"view\",\"path\":\"*\",\"exp\":9,\"x\":\"%.*s\"}", len, filler);
-                char *token = hs256("{\"alg\":\"HS256\"}", body, secret_a, 32);
+                char *token = hs256("{\"alg\":\"HS256\"}", body, TOKEN_SECRET_A, 32);
                 assert_int_equal(verify(BOTH, token), strlen(token) <= 2048 ? JWT_OK : JWT_LONG);
                 fitted += strlen(token) <= 2048;
                 refused_long += strlen(token) > 2048;
@@ -308,7 +222,7 @@ static void test_a_token_is_not_longer_than_2048_bytes(void **state)
         assert_true(fitted > 0 && refused_long > 0);
         char *deep = mem_alloc(2000);
         memset(deep, '[', 1400);
-        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", deep, secret_a, 32)), JWT_MALFORMED);
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", deep, TOKEN_SECRET_A, 32)), JWT_MALFORMED);
         free(deep);
 }
 
@@ -325,14 +239,14 @@ static void test_times_are_seconds_that_there_are(void **state)
                     {"[2000]", JWT_EXP}, {"{}", JWT_EXP}};
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
                 char *body = mem_printf("{\"sub\":\"view\",\"path\":\"*\",\"exp\":%s}", rows[i].exp);
-                assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", body, secret_a, 32)), rows[i].fault);
+                assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", body, TOKEN_SECRET_A, 32)), rows[i].fault);
                 free(body);
         }
         assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", "{\"sub\":\"view\",\"path\":\"*\",\"exp\":1700000000.9}",
-                                                  secret_a, 32)), JWT_OK);
+                                                  TOKEN_SECRET_A, 32)), JWT_OK);
         assert_int_equal(claims.exp_s, 1700000000);
         assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", "{\"sub\":\"view\",\"path\":\"*\",\"exp\":9,\"nbf\":\"1\"}",
-                                                  secret_a, 32)), JWT_NBF);
+                                                  TOKEN_SECRET_A, 32)), JWT_NBF);
 }
 
 static void test_a_claim_that_is_missing_or_of_another_kind_is_named(void **state)
@@ -347,7 +261,7 @@ static void test_a_claim_that_is_missing_or_of_another_kind_is_named(void **stat
                     {"{\"sub\":\"a sub of more than thirty-two bytes.\",\"path\":\"*\",\"exp\":9}", JWT_SUB},
                     {"{\"sub\":\"view\\u0000\",\"path\":\"*\",\"exp\":9}", JWT_MALFORMED}};
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", rows[i].claims, secret_a, 32)), rows[i].fault);
+                assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", rows[i].claims, TOKEN_SECRET_A, 32)), rows[i].fault);
                 assert_true(strlen(jwt_fault_text(rows[i].fault)) > 10);
         }
 }
@@ -430,7 +344,7 @@ static void test_keys_of_other_types_are_left_out_and_counted(void **state)
         assert_int_equal(info.left_out, 6);
         assert_int_equal(info.with_private, 1);
         jwt_keys_unref(&keys);
-        assert_int_equal(verify_taken(SET(""), hs256("{\"alg\":\"HS256\"}", GOOD, secret_a, 32)), JWT_KEY);
+        assert_int_equal(verify_taken(SET(""), hs256("{\"alg\":\"HS256\"}", GOOD, TOKEN_SECRET_A, 32)), JWT_KEY);
 }
 
 static void test_a_file_is_read_and_what_hinders_is_told(void **state)
@@ -445,7 +359,7 @@ static void test_a_file_is_read_and_what_hinders_is_told(void **state)
         second = jwt_keys_ref(keys);
         jwt_keys_unref(&keys);
         assert_null(keys);
-        char *token = hs256("{\"alg\":\"HS256\"}", GOOD, secret_a, 32);
+        char *token = hs256("{\"alg\":\"HS256\"}", GOOD, TOKEN_SECRET_A, 32);
         assert_int_equal(jwt_verify(second, token, strlen(token), &claims, NULL), JWT_OK);
         free(token);
         jwt_keys_unref(&second);
