@@ -148,7 +148,7 @@ void object_unref(struct object **op)
         if (!o || atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) > 1)
                 return;
         assert(!o->waiters && !o->in_table);
-        for (int i = 0; i < CACHE_ANSWERS; i++) {
+        for (int i = 0; i < CACHE_RESPONSES; i++) {
                 void *response = atomic_load(&o->responses[i]);
                 if (response)
                         o->cache->ops.free_response(response);

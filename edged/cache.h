@@ -41,6 +41,7 @@
 
 enum cache_result { CACHE_HIT, CACHE_MISS, CACHE_JOINED, CACHE_STALE, CACHE_FULL };
 #define CACHE_ANSWERS 4 /* those that come with an object */
+#define CACHE_RESPONSES (3 * CACHE_ANSWERS)
 
 enum object_state { OBJECT_FILLING, OBJECT_COMPLETE, OBJECT_MISSING, OBJECT_FAILED };
 
@@ -68,7 +69,7 @@ struct object {
 
         atomic_uint refs;
         _Atomic int64_t wanted_us; /* when somebody last asked for it while it was FILLING */
-        _Atomic(void *) responses[CACHE_ANSWERS]; /* what http.c made of the body, one per X-Cache word */
+        _Atomic(void *) responses[CACHE_RESPONSES]; /* what respond.c made of the body */
         atomic_bool used;
 
         /* guarded by the shard's lock; written by the loop thread only */

@@ -25,6 +25,7 @@ struct client *client_new(struct client_list *l, struct http *http, int fd, int6
         c->http = http;
         c->fd = fd;
         client_enter(c, CLIENT_HEADERS, now_us);
+        client_admit(c, &access_nothing);
         pthread_mutex_lock(&l->lock);
         c->next = l->first;
         if (c->next)
@@ -50,6 +51,13 @@ void client_enter(struct client *c, enum client_phase phase, int64_t now_us)
 {
         atomic_store_explicit(&c->since_us, now_us, memory_order_relaxed);
         atomic_store_explicit(&c->phase, (int)phase, memory_order_relaxed);
+}
+
+void client_admit(struct client *c, const struct access_pass *pass)
+{
+        if (pass->until_s != INT64_MAX) /* key_bits is read after until_s, and belongs to it */
+                atomic_store_explicit(&c->key_bits, pass->key.bits, memory_order_relaxed);
+        atomic_store_explicit(&c->until_s, pass->until_s, memory_order_release);
 }
 
 size_t client_list_busy(struct client_list *l, int64_t now_us)
@@ -103,17 +111,45 @@ static enum stats_close judge(struct client *c, const struct client_limits *limi
         return CLOSES;
 }
 
+static void condemn(struct client *c, enum stats_close why, unsigned closed[CLOSES])
+{
+        c->condemned = true;
+        stats_close(why);
+        closed[why]++;
+        shutdown(c->fd, SHUT_RDWR);
+}
+
 void client_sweep(struct client_list *l, const struct client_limits *limits, int64_t now_us, unsigned closed[CLOSES])
 {
         pthread_mutex_lock(&l->lock);
         for (struct client *c = l->first; c; c = c->next) {
                 enum stats_close why = c->condemned ? CLOSES : judge(c, limits, now_us);
-                if (why == CLOSES)
-                        continue;
-                c->condemned = true;
-                stats_close(why);
-                closed[why]++;
-                shutdown(c->fd, SHUT_RDWR);
+                if (why != CLOSES)
+                        condemn(c, why, closed);
+        }
+        pthread_mutex_unlock(&l->lock);
+}
+
+/* until_s and key_bits are two fields, and the next request may set them while we look: since_us tells. */
+static enum stats_close judge_pass(struct client *c, struct access *access, int64_t now_s)
+{
+        int64_t since_us = atomic_load(&c->since_us), until_s = atomic_load_explicit(&c->until_s, memory_order_acquire);
+        struct jwt_key_id key = {atomic_load_explicit(&c->key_bits, memory_order_relaxed)};
+        if (until_s == INT64_MAX)
+                return CLOSES;
+        enum stats_close why = now_s >= until_s                    ? CLOSE_EXPIRED
+                               : access_key_is_valid(access, key) ? CLOSES
+                                                                   : CLOSE_REVOKED;
+        return atomic_load(&c->since_us) == since_us ? why : CLOSES;
+}
+
+void client_end_expired(struct client_list *l, struct access *access, int64_t now_s, unsigned closed[CLOSES])
+{
+        pthread_mutex_lock(&l->lock);
+        for (struct client *c = l->first; c; c = c->next) {
+                enum stats_close why = c->condemned ? CLOSES : judge_pass(c, access, now_s);
+                if (why != CLOSES)
+                        condemn(c, why, closed);
         }
         pthread_mutex_unlock(&l->lock);
 }

@@ -4,8 +4,10 @@
  *   IDLE     between two requests                HELD     suspended: waits for bytes of the tier above
  *
  * It is MHD's socket context, so that a request allocates nothing. Everything belongs to the MHD thread of its daemon
- * (while HELD: to nobody) except what the sweep reads: phase and since_us are atomics, the list and the life of its members
- * are guarded by client_list.lock, and the fields of the sweep are the loop thread's. */
+ * (while HELD: to nobody) except what the sweeps read: phase to key_bits are atomics, the list and the life of its members
+ * are guarded by client_list.lock, and the fields of the sweep are the loop thread's.
+ *
+ * A private stream's answer ends with the token it was asked with, also in the middle: then the connection is shut. */
 #ifndef EDGED_CLIENT_H
 #define EDGED_CLIENT_H
 
@@ -15,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "edged/access.h"
 #include "edged/cache.h"
 #include "edged/path.h"
 #include "edged/stats.h"
@@ -38,12 +41,16 @@ struct client {
 
         _Atomic int phase;          /* enum client_phase */
         _Atomic int64_t since_us;   /* when it entered the phase, monotonic */
+        _Atomic int64_t until_s;    /* how long the answer under way may be sent, since 1970; INT64_MAX: for ever */
+        _Atomic uint64_t key_bits;  /* of the token that it was asked with */
 
         /* the request under way */
         enum client_method method;
         struct path path;
         struct object *object;
         enum cache_result cached;
+        struct access_pass pass;
+        bool is_list; /* what is asked for has a part for everybody and parts for who has a token */
         struct waiter waiter;
         int64_t started_us;
         size_t skipped_bytes; /* of a request body */
@@ -62,6 +69,7 @@ void client_list_fini(struct client_list *l);
 struct client *client_new(struct client_list *l, struct http *http, int fd, int64_t now_us);
 void client_free(struct client *c);
 void client_enter(struct client *c, enum client_phase phase, int64_t now_us);
+void client_admit(struct client *c, const struct access_pass *pass); /* the request under way was let in by this */
 
 /* Requests being answered, and those who connected within the last second and have not been able to ask. Any thread. */
 size_t client_list_busy(struct client_list *l, int64_t now_us);
@@ -75,5 +83,8 @@ struct client_limits {
 /* Shuts the sockets of those that broke a limit; MHD then closes them. Adds to closed, by reason. Loop thread, about once a
  * second. */
 void client_sweep(struct client_list *l, const struct client_limits *limits, int64_t now_us, unsigned closed[CLOSES]);
+
+/* The same for those whose answer must not go on: the token has expired, or its key is gone. Loop thread. */
+void client_end_expired(struct client_list *l, struct access *access, int64_t now_s, unsigned closed[CLOSES]);
 
 #endif

@@ -12,6 +12,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "edged/listing.h"
 #include "edged/range.h"
 #include "edged/respond.h"
 
@@ -24,17 +25,25 @@ struct http_thread {
         struct MHD_Daemon *mhd;
         int listen_fd;
         struct client_list clients;
+        struct access_memory *tokens;
+        struct listing listing;
 };
 
 struct http {
         struct http_config cfg;
         struct cache *cache;
         struct site *site;
+        struct access *access;
         int port;
         unsigned started;
         atomic_bool draining;
         struct http_thread threads[];
 };
+
+static struct http_thread *thread_of(const struct client *c)
+{
+        return (struct http_thread *)(void *)((char *)c->list - offsetof(struct http_thread, clients));
+}
 
 /* ---- one answer ----------------------------------------------------------------------------------------------- */
 
@@ -73,21 +82,30 @@ static const char *range_wanted(struct client *c)
         return c->object->etag[0] && strcmp(condition, c->object->etag) == 0 ? range : NULL;
 }
 
+static enum MHD_Result say_list(struct client *c, struct buf *body)
+{
+        struct http_thread *t = thread_of(c);
+        return say(c, MHD_HTTP_OK, listing_response(&t->listing, t->tokens, c->object, body, c->cached, &c->pass));
+}
+
 static enum MHD_Result say_complete(struct client *c, struct buf *body)
 {
         struct object *o = c->object;
+        enum access_form form = c->pass.form;
+        if (c->is_list)
+                return say_list(c, body);
         if (respond_etag_matches(header(c, MHD_HTTP_HEADER_IF_NONE_MATCH), o->etag))
-                return say_once(c, MHD_HTTP_NOT_MODIFIED, respond_same(o, c->cached));
+                return say_once(c, MHD_HTTP_NOT_MODIFIED, respond_same(o, c->cached, form));
         uint64_t first, last;
         switch (range_parse(range_wanted(c), body->len, &first, &last)) {
         case RANGE_WHOLE:
                 break;
         case RANGE_PART:
-                return say_once(c, MHD_HTTP_PARTIAL_CONTENT, respond_part(o, body, c->cached, first, last));
+                return say_once(c, MHD_HTTP_PARTIAL_CONTENT, respond_part(o, body, c->cached, form, first, last));
         case RANGE_UNSATISFIABLE:
                 return say_once(c, MHD_HTTP_RANGE_NOT_SATISFIABLE, respond_unsatisfiable(o, body, c->cached));
         }
-        return say(c, MHD_HTTP_OK, respond_whole(o, body, c->cached));
+        return say(c, MHD_HTTP_OK, respond_whole(o, body, c->cached, form));
 }
 
 /* ---- waiting -------------------------------------------------------------------------------------------------- */
@@ -141,7 +159,7 @@ static ssize_t read_growing(void *arg, uint64_t pos, char *dst, size_t max)
 static enum MHD_Result say_growing(struct client *c)
 {
         c->waiter.expired = false;
-        return say_once(c, MHD_HTTP_OK, respond_growing(c->object, c->cached, read_growing, c));
+        return say_once(c, MHD_HTTP_OK, respond_growing(c->object, c->cached, c->pass.form, read_growing, c));
 }
 
 static enum MHD_Result say_failed(struct client *c, int failure)
@@ -179,7 +197,7 @@ static enum MHD_Result say_object(struct client *c)
                 break;
         }
         /* A HEAD is answered with the length, and MHD would end a chunked answer to it with a chunk that must not be there. */
-        bool needs_whole = c->method == METHOD_HEAD || range_needs_whole(range_wanted(c));
+        bool needs_whole = c->method == METHOD_HEAD || c->is_list || range_needs_whole(range_wanted(c));
         if (v.len > 0 && !needs_whole)
                 return say_growing(c);
         if (c->waiter.expired)
@@ -190,8 +208,53 @@ static enum MHD_Result say_object(struct client *c)
         return say_object(c);
 }
 
+/* ---- who may have it ------------------------------------------------------------------------------------------ */
+
+static struct access_token find_token(struct client *c)
+{
+        if (c->path.token)
+                return (struct access_token){c->path.token, c->path.token_len, ACCESS_IN_URL};
+        struct access_token t = access_bearer(header(c, MHD_HTTP_HEADER_AUTHORIZATION));
+        return t.text ? t : access_cookie(header(c, MHD_HTTP_HEADER_COOKIE));
+}
+
+/* 0, or why not. */
+static unsigned ask_for_token(struct client *c, const char *stream)
+{
+        struct access_token token = find_token(c);
+        int64_t now_us = clock_real_us();
+        unsigned fault = access_check(thread_of(c)->tokens, &token, stream, now_us, &c->pass);
+        if (fault != ACCESS_OK)
+                return fault;
+        if (c->pass.until_s - now_us / US_PER_S < ACCESS_SHARED_S)
+                c->pass.form = ACCESS_IN_HEADER; /* a shared cache would keep it for longer than it may be seen */
+        client_admit(c, &c->pass);
+        return ACCESS_OK;
+}
+
+/* Everybody is told of public streams, whatever token he has. */
+static unsigned may_have(struct client *c)
+{
+        struct access_memory *tokens = thread_of(c)->tokens;
+        char stream[KEY_MAX + 1];
+        path_stream(c->path.key, stream);
+        if (strcmp(stream, c->path.key) == 0) { /* /api/streams */
+                c->is_list = access_any_private(tokens);
+                if (c->is_list)
+                        ask_for_token(c, NULL);
+                return ACCESS_OK;
+        }
+        return access_is_private(tokens, stream) ? ask_for_token(c, stream) : ACCESS_OK;
+}
+
 static enum MHD_Result begin_object(struct client *c)
 {
+        unsigned fault = may_have(c), status;
+        if (fault != ACCESS_OK) {
+                stats_refuse(fault);
+                struct MHD_Response *r = respond_refusal(fault, &status);
+                return say(c, status, r);
+        }
         c->cached = cache_get(c->http->cache, c->path.key, c->path.key_len, 0, c->started_us, &c->object);
         c->result = respond_result(c->cached);
         return c->object ? say_object(c) : say_error(c, RESPOND_BUSY);
@@ -250,6 +313,8 @@ static void begin_request(struct client *c, struct MHD_Connection *connection, c
         c->result = RESULT_LOCAL;
         c->waiter.expired = false;
         c->requests++;
+        c->is_list = false;
+        c->pass = access_nothing;
         client_enter(c, CLIENT_SENDING, c->started_us);
         path_parse(target, &c->path);
 }
@@ -304,10 +369,11 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **re
         int64_t now_us = clock_mono_us();
         if (c->status)
                 stats_request(c->result, c->status, now_us - c->started_us);
-        log_debug("client=%d method=%d path=%s status=%u result=%s us=%lld end=%d", c->fd, (int)c->method, c->path.key,
-                  c->status, stats_result_text(c->result), (long long)(now_us - c->started_us), (int)why);
+        log_debug("client=%d method=%d path=%s status=%u result=%s us=%lld end=%d", c->fd, (int)c->method,
+                  path_is_known(&c->path) ? c->path.key : "-", c->status, stats_result_text(c->result), (long long)(now_us - c->started_us), (int)why);
         object_unref(&c->object);
         client_enter(c, CLIENT_IDLE, now_us);
+        client_admit(c, &access_nothing);
         *request = NULL;
 }
 
@@ -336,13 +402,14 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *connection, char *s
         return strlen(s);
 }
 
+/* Without its values: they may be a piece of a request, which may be a token. */
 __attribute__((format(printf, 2, 0))) static void on_mhd_log(void *cls, const char *fmt, va_list ap)
 {
-        (void)cls;
+        (void)cls, (void)ap;
         if (!log_enabled(LOG_DEBUG))
                 return;
         char text[256], quoted[300];
-        vsnprintf(text, sizeof(text), fmt, ap);
+        snprintf(text, sizeof(text), "%s", fmt);
         text[strcspn(text, "\n")] = 0;
         log_debug("mhd=%s", log_quote(quoted, sizeof(quoted), text));
 }
@@ -393,6 +460,7 @@ static int start_thread(struct http *h, struct http_thread *t)
         client_list_init(&t->clients);
         unsigned share = h->cfg.connections_max / h->cfg.threads;
         share += share / 4 + 16; /* the kernel deals connections out by hash, not evenly */
+        t->tokens = access_memory_open(h->access, share);
         t->mhd = MHD_start_daemon(
                 MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
                 on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, t->listen_fd,
@@ -403,18 +471,21 @@ static int start_thread(struct http *h, struct http_thread *t)
         if (t->mhd)
                 return 0;
         log_error("msg=\"cannot start an http thread\" error=\"%s\"", strerror(errno));
+        access_memory_close(t->tokens);
         client_list_fini(&t->clients);
         close(t->listen_fd);
         return ERR_IO;
 }
 
-int http_open(struct http **out, const struct http_config *cfg, struct cache *cache, struct site *site)
+int http_open(struct http **out, const struct http_config *cfg, struct cache *cache, struct site *site,
+              struct access *access)
 {
         assert(cfg->threads > 0 && cfg->threads <= HTTP_THREADS_MAX);
         struct http *h = mem_alloc(sizeof(*h) + cfg->threads * sizeof(h->threads[0]));
         h->cfg = *cfg;
         h->cache = cache;
         h->site = site;
+        h->access = access;
         h->port = cfg->port;
         respond_open();
         for (; h->started < cfg->threads; h->started++) {
@@ -434,16 +505,29 @@ int http_port(const struct http *h)
         return h->port;
 }
 
-void http_sweep(struct http *h, int64_t now_us)
+static void log_closed(const unsigned closed[CLOSES])
 {
-        unsigned closed[CLOSES] = {0};
-        for (unsigned i = 0; i < h->started; i++)
-                client_sweep(&h->threads[i].clients, &h->cfg.limits, now_us, closed);
         for (int why = 0; why < CLOSES; why++) {
                 if (closed[why])
                         log_info("msg=\"closed viewers' connections\" reason=%s count=%u",
                                  stats_close_text((enum stats_close)why), closed[why]);
         }
+}
+
+void http_sweep(struct http *h, int64_t now_us)
+{
+        unsigned closed[CLOSES] = {0};
+        for (unsigned i = 0; i < h->started; i++)
+                client_sweep(&h->threads[i].clients, &h->cfg.limits, now_us, closed);
+        log_closed(closed);
+}
+
+void http_end_expired(struct http *h, int64_t real_us)
+{
+        unsigned closed[CLOSES] = {0};
+        for (unsigned i = 0; i < h->started; i++)
+                client_end_expired(&h->threads[i].clients, h->access, real_us / US_PER_S, closed);
+        log_closed(closed);
 }
 
 void http_drain(struct http *h)
@@ -472,6 +556,8 @@ void http_close(struct http *h)
         for (unsigned i = 0; i < h->started; i++) {
                 MHD_stop_daemon(h->threads[i].mhd);
                 client_list_fini(&h->threads[i].clients);
+                access_memory_close(h->threads[i].tokens);
+                listing_close(&h->threads[i].listing);
                 close(h->threads[i].listen_fd);
         }
         respond_close();

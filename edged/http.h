@@ -1,6 +1,6 @@
 /* http.h - the viewers' side: N libmicrohttpd daemons, each one epoll thread, that share one port by SO_REUSEPORT.
  *
- *   http_open → … http_sweep() about once a second … → http_drain → (a while) → http_quiesce → (until http_busy() is 0,
+ *   http_open → … http_sweep() about once a second, http_end_expired() more often … → http_drain → (a while) → http_quiesce → (until http_busy() is 0,
  *   or enough is enough) → cache_stop_waiting → http_close
  *
  * All calls on the loop thread. Requests are answered on MHD's threads: what is in the cache at once, what is being
@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+#include "edged/access.h"
 #include "edged/cache.h"
 #include "edged/client.h"
 #include "edged/site.h"
@@ -24,10 +25,12 @@ struct http_config {
         struct client_limits limits;
 };
 
-/* ERR_IO when the port cannot be had (logged). cache and site must outlive it. */
-int http_open(struct http **out, const struct http_config *cfg, struct cache *cache, struct site *site);
+/* ERR_IO when the port cannot be had (logged). cache, site and access must outlive it. */
+int http_open(struct http **out, const struct http_config *cfg, struct cache *cache, struct site *site,
+              struct access *access);
 int http_port(const struct http *h);
 void http_sweep(struct http *h, int64_t now_us);
+void http_end_expired(struct http *h, int64_t real_us); /* several times a second, and after access_set() */
 void http_drain(struct http *h);   /* everybody is served, but who asks is told to connect anew, which leads elsewhere */
 void http_quiesce(struct http *h); /* no new connections */
 size_t http_busy(struct http *h);

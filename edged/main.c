@@ -9,9 +9,12 @@
 #include "common/clock.h"
 #include "common/daemon.h"
 #include "common/err.h"
+#include "common/file_watch.h"
+#include "common/jwt.h"
 #include "common/log.h"
 #include "common/mailbox.h"
 #include "common/peers.h"
+#include "edged/access.h"
 #include "edged/fill.h"
 #include "edged/http.h"
 #include "edged/serve.h"
@@ -20,6 +23,7 @@
 #include "edged/upstream.h"
 
 #define HOUSEKEEPING_MS 1000
+#define EXPIRY_LOOK_MS 250
 #define DRAIN_LOOK_MS 20
 #define FILLS_MAX 4096
 #define FILES_BESIDE_VIEWERS 512 /* descriptors for nng, libuv, the listeners */
@@ -32,11 +36,25 @@ struct config {
         int64_t hold_ms, header_deadline_ms, idle_ms, min_rate_bytes_s;
         int64_t drain_ms, finish_ms;
         char *web_root;
+        char *view_jwks, *frame_ancestors;
+        json_t *private_streams;
 };
 
 #define INT(key, def, least, most, what, text)                                                                         \
         {.name = #key, .type = CONFIG_INT, .offset = offsetof(struct config, key), .default_value = def, .min = least, \
          .max = most, .unit = what, .help = text}
+
+/* It becomes part of a header. */
+static int check_sources(const void *value, char *why, size_t why_cap)
+{
+        for (const char *p = *(char *const *)value; *p; p++) {
+                if (*p >= ' ' && *p < 0x7f && !strchr(";,\"\\", *p))
+                        continue;
+                snprintf(why, why_cap, "it must be sources as in a Content-Security-Policy, which have no ; , \" and \\");
+                return ERR_CONFIG;
+        }
+        return 0;
+}
 
 static const struct config_key keys[] = {
         CONFIG_COMMON_KEYS(9490),
@@ -55,11 +73,20 @@ static const struct config_key keys[] = {
         INT(header_deadline_ms, "10000", 100, 600000, "ms", "a new connection must have sent its request by then"),
         INT(idle_ms, "30000", 1000, 600000, "ms", "a connection without a request is closed after this"),
         INT(min_rate_bytes_s, "2000", 0, 1 << 30, "bytes/s", "who reads an answer more slowly is closed"),
-        INT(drain_ms, "3000", 0, 600000, "ms",
+        INT(drain_ms, "5000", 0, 600000, "ms",
             "SIGTERM: new viewers are still served for so long, while load balancers see /readyz fail"),
         INT(finish_ms, "5000", 0, 600000, "ms", "after that: answers under way may take so long"),
         {.name = "web_root", .type = CONFIG_STRING, .offset = offsetof(struct config, web_root), .default_value = "",
          .min = 0, .max = 4095, .unit = "", .help = "folder of the web pages; empty: share/freshet/web or build/web"},
+        {.name = "frame_ancestors", .type = CONFIG_STRING, .offset = offsetof(struct config, frame_ancestors),
+         .default_value = "'self'", .min = 1, .max = 1024, .unit = "",
+         .help = "who may show the pages in a frame, as CSP has it: 'none', 'self', https://example.org, *", .check = check_sources},
+        {.name = "private", .type = CONFIG_JSON, .offset = offsetof(struct config, private_streams), .default_value = "[]",
+         .unit = "", .help = "patterns of the streams that need a token: [\"staff-*\"]; [\"*\"]: all; []: none", .reloads = true,
+         .check = access_check_patterns},
+        {.name = "view_jwks", .type = CONFIG_STRING, .offset = offsetof(struct config, view_jwks), .default_value = "", .min = 0,
+         .max = 4095, .unit = "",
+         .help = "file of the keys that viewers' tokens are verified with (JWKS), read again when it changes; empty: none"},
         {.name = NULL},
 };
 
@@ -73,7 +100,10 @@ struct edge {
         struct serve *serve;
         struct http *http;
         struct site *site;
-        uv_timer_t housekeeping, drain;
+        struct access *access;
+        struct jwt_keys *token_keys; /* NULL: none */
+        struct file_watch *key_watch;
+        uv_timer_t housekeeping, expiry, drain;
         enum { RUNNING, DRAINING, FINISHING } phase;
         int64_t phase_until_us;
 };
@@ -112,6 +142,80 @@ static void on_housekeeping(uv_timer_t *timer)
         e->daemon.self.load_permille = load > 1000 ? 1000 : (uint32_t)load;
 }
 
+/* ---- private streams ------------------------------------------------------------------------------------------ */
+
+static void on_expiry(uv_timer_t *timer)
+{
+        struct edge *e = timer->data;
+        http_end_expired(e->http, clock_real_us());
+}
+
+/* The keys stay what they are when the file cannot be read: it may be in the middle of being replaced, and who must not watch
+ * any more is kept out by a set without his key. */
+static int read_token_keys(struct edge *e)
+{
+        const char *path = e->config.view_jwks;
+        char why[200], quoted[300];
+        struct jwt_keys *fresh;
+        struct jwt_keys_info info;
+        if (!*path)
+                return 0;
+        int err = jwt_keys_load(&fresh, path, why, sizeof(why));
+        if (err) {
+                log_error("msg=\"cannot use the keys of viewers' tokens%s\" view_jwks=%s error=\"%s\"",
+                          e->token_keys ? "; those from before stay" : "", log_quote(quoted, sizeof(quoted), path), why);
+                return err;
+        }
+        jwt_keys_unref(&e->token_keys);
+        e->token_keys = fresh;
+        jwt_keys_tell(fresh, &info);
+        log_info("msg=\"keys of viewers' tokens\" hs256=%u es256=%u left_out=%u", info.hs256, info.es256, info.left_out);
+        if (info.with_private)
+                log_warn("msg=\"view_jwks holds private keys: an edge needs only the public halves\" keys=%u", info.with_private);
+        return 0;
+}
+
+static void apply_access(struct edge *e)
+{
+        size_t patterns = json_array_size(e->config.private_streams);
+        access_set(e->access, e->config.private_streams, e->token_keys);
+        if (patterns > 0 && !e->token_keys)
+                log_warn("msg=\"private is set, and view_jwks is not: nobody can watch these streams\" patterns=%zu", patterns);
+        if (e->http)
+                http_end_expired(e->http, clock_real_us());
+}
+
+static void on_keys_changed(void *arg)
+{
+        if (read_token_keys(arg) == 0)
+                apply_access(arg);
+}
+
+static void on_reloaded(void *arg)
+{
+        read_token_keys(arg);
+        apply_access(arg);
+}
+
+static int open_access(struct edge *e)
+{
+        const char *path = e->config.view_jwks;
+        int err = read_token_keys(e);
+        if (err)
+                return err;
+        e->access = access_open();
+        apply_access(e);
+        if (*path)
+                e->key_watch = file_watch_open(e->daemon.loop, &path, 1, on_keys_changed, e);
+        return 0;
+}
+
+static void close_access(struct edge *e)
+{
+        access_close(e->access);
+        jwt_keys_unref(&e->token_keys);
+}
+
 /* ---- the end: look gone, refuse new viewers, let answers finish, wake who waits, close from the outside in ----------- */
 
 static void close_everything(struct edge *e)
@@ -124,7 +228,9 @@ static void close_everything(struct edge *e)
         mailbox_close(&e->mailbox);
         fills_stop(e->fills); /* those that were still in the mailbox */
         fills_close(e->fills);
+        file_watch_close(e->key_watch);
         uv_close((uv_handle_t *)&e->housekeeping, NULL);
+        uv_close((uv_handle_t *)&e->expiry, NULL);
         uv_close((uv_handle_t *)&e->drain, NULL);
         daemon_exit(&e->daemon, 0);
 }
@@ -147,6 +253,7 @@ static void on_drain(uv_timer_t *timer)
                 return;
         uv_timer_stop(timer);
         uv_timer_stop(&e->housekeeping);
+        uv_timer_stop(&e->expiry);
         close_everything(e);
 }
 
@@ -244,28 +351,33 @@ static int open_sockets(struct edge *e)
                           err_text(err));
                 return err;
         }
-        return http_open(&e->http, &http, e->cache, e->site);
+        return http_open(&e->http, &http, e->cache, e->site, e->access);
 }
 
 int main(int argc, char **argv)
 {
         struct edge *e = &edge;
         stats_register();
-        daemon_init(&e->daemon, "edged", ROLE_EDGED, keys, &e->config, argc, argv, on_stop, NULL, e);
+        daemon_init(&e->daemon, "edged", ROLE_EDGED, keys, &e->config, argc, argv, on_stop, on_reloaded, e);
         e->daemon.drain_ms = e->config.drain_ms + e->config.finish_ms;
         e->daemon.hurry = on_hurry;
-        e->site = site_open(e->config.web_root);
+        e->site = site_open(e->config.web_root, e->config.frame_ancestors);
+        if (open_access(e) != 0)
+                return 2;
         if (open_cache(e) != 0 || open_sockets(e) != 0)
                 return 1;
         open_timer(e, &e->housekeeping);
+        open_timer(e, &e->expiry);
         open_timer(e, &e->drain);
         uv_timer_start(&e->housekeeping, on_housekeeping, HOUSEKEEPING_MS, HOUSEKEEPING_MS);
+        uv_timer_start(&e->expiry, on_expiry, EXPIRY_LOOK_MS, EXPIRY_LOOK_MS);
         show_readiness(e);
         log_info("msg=listening http=%lld fetch=%lld threads=%u", (long long)e->config.http_port,
                  (long long)e->config.fetch_port, threads_wanted(&e->config));
         int status = daemon_run(&e->daemon);
         cache_close(e->cache);
         site_close(e->site);
+        close_access(e);
         daemon_fini(&e->daemon, &e->config);
         return status;
 }

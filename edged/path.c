@@ -125,6 +125,22 @@ static enum path_kind classify(struct path *out)
         return out->file ? PATH_SITE : PATH_UNKNOWN;
 }
 
+bool path_is_known(const struct path *p)
+{
+        return p->kind == PATH_OBJECT || p->kind == PATH_TIME || p->kind == PATH_SITE;
+}
+
+/* Cuts "/t/<token>" off the beginning; returns what is left, where nothing is as good as a slash. */
+static const char *take_token(const char *target, struct path *out)
+{
+        if (strncmp(target, "/t/", 3) != 0)
+                return target;
+        out->token = target + 3;
+        out->token_len = strcspn(out->token, "/?#");
+        const char *rest = out->token + out->token_len;
+        return *rest == '/' ? rest : "/";
+}
+
 void path_parse(const char *target, struct path *out)
 {
         *out = (struct path){.kind = PATH_UNKNOWN};
@@ -138,6 +154,7 @@ void path_parse(const char *target, struct path *out)
                 if (*target != '/')
                         target = "/";
         }
+        target = take_token(target, out);
         if (decode(target, out) == 0 && check_segments(out) == 0)
                 out->kind = classify(out);
 }

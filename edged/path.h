@@ -1,11 +1,15 @@
 /* path.h - from a request target to what is asked for. Pure; any thread.
  *
  * Percent-encodings are decoded once, and what comes out must be a plain name: letters, digits, `_ - . ` between single
- * slashes, no segment that begins with a dot. So two spellings of one object are one key, and the query (tokens, player
- * statistics) is never part of it. */
+ * slashes, no segment that begins with a dot. So two spellings of one object are one key, and the query (player statistics)
+ * is never part of it.
+ *
+ * A token may stand before every path: "/t/<token>/live/cam/manifest.mpd", "/t/<token>/watch/cam". Relative URLs keep it by
+ * themselves. It is cut off before anything else is looked at, so it is neither in the key nor in anything made of the key. */
 #ifndef EDGED_PATH_H
 #define EDGED_PATH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "proto/fetch.h"
@@ -26,9 +30,14 @@ struct path {
         size_t key_len;
         const char *file; /* PATH_SITE: lies in key or is constant */
         const char *why;  /* PATH_BAD: constant */
+        const char *token; /* as it came, lies in target and is valid as long as that is; NULL: the path has none */
+        size_t token_len;
 };
 
 void path_parse(const char *target, struct path *out);
+
+/* The key is a name of ours. Others are not to be logged: somebody may have put a token in a wrong place. */
+bool path_is_known(const struct path *p);
 
 /* 1 when key (as it came in a FETCH, not encoded) names an object of ours. */
 int path_is_object(const char *key);

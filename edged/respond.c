@@ -1,5 +1,6 @@
 #include "edged/respond.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #define GROWING_BLOCK (64 << 10)
 
 static struct MHD_Response *errors[RESPOND_ERROR_COUNT][RESULTS];
+static struct MHD_Response *refusals[ACCESS_FAULTS];
 static struct MHD_Response *preflight;
 
 /* MHD gives NULL when it has no memory, which here is fatal as everywhere (mem.h). */
@@ -53,6 +55,7 @@ static struct MHD_Response *json_error(const char *text, enum stats_result resul
         struct MHD_Response *r = from_text(mem_printf("{\"error\": \"%s\"}\n", text));
         MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
         MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
         respond_common(r, result);
         return r;
 }
@@ -66,6 +69,29 @@ static const struct {
 #undef X
 };
 
+/* RFC 6750, 3. The text has no quotes. */
+static void add_challenge(struct MHD_Response *r, unsigned fault)
+{
+        char *value = fault == ACCESS_MISSING
+                              ? mem_strdup("Bearer realm=\"freshet\"")
+                              : mem_printf("Bearer realm=\"freshet\", error=\"%s\", error_description=\"%s\"",
+                                           access_status(fault) == 403 ? "insufficient_scope" : "invalid_token",
+                                           access_text(fault));
+        MHD_add_response_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, value);
+        free(value);
+}
+
+static void make_refusals(void)
+{
+        for (unsigned fault = ACCESS_OK + 1; fault < ACCESS_FAULTS; fault++) {
+                refusals[fault] = json_error(access_text(fault), RESULT_LOCAL);
+                if (access_status(fault) == 503)
+                        MHD_add_response_header(refusals[fault], MHD_HTTP_HEADER_RETRY_AFTER, "1");
+                else
+                        add_challenge(refusals[fault], fault);
+        }
+}
+
 void respond_open(void)
 {
         for (int e = 0; e < RESPOND_ERROR_COUNT; e++) {
@@ -78,12 +104,13 @@ void respond_open(void)
                         errors[e][result] = r;
                 }
         }
+        make_refusals();
         preflight = made(MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
         respond_common(preflight, RESULT_LOCAL);
         MHD_add_response_header(preflight, MHD_HTTP_HEADER_ALLOW, "GET, HEAD, OPTIONS");
         MHD_add_response_header(preflight, "Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
         MHD_add_response_header(preflight, "Access-Control-Allow-Headers",
-                                "Accept, Cache-Control, If-Modified-Since, If-None-Match, If-Range, Range, X-Requested-With");
+                                "Accept, Authorization, Cache-Control, If-Modified-Since, If-None-Match, If-Range, Range, X-Requested-With");
         MHD_add_response_header(preflight, "Access-Control-Max-Age", "86400");
 }
 
@@ -93,6 +120,8 @@ void respond_close(void)
                 for (int result = 0; result < RESULTS; result++)
                         MHD_destroy_response(errors[e][result]);
         }
+        for (unsigned fault = ACCESS_OK + 1; fault < ACCESS_FAULTS; fault++)
+                MHD_destroy_response(refusals[fault]);
         MHD_destroy_response(preflight);
 }
 
@@ -100,6 +129,12 @@ struct MHD_Response *respond_error(enum respond_error e, enum stats_result resul
 {
         *status = error_rows[e].status;
         return errors[e][result];
+}
+
+struct MHD_Response *respond_refusal(unsigned fault, unsigned *status)
+{
+        *status = access_status(fault);
+        return refusals[fault];
 }
 
 struct MHD_Response *respond_bad(const char *why)
@@ -124,18 +159,23 @@ struct MHD_Response *respond_time(int64_t wall_us)
 
 /* ---- objects -------------------------------------------------------------------------------------------------- */
 
-static void object_headers(struct MHD_Response *r, struct object *o, enum cache_result result)
+#define TEXT_OF(number) TEXT_OF_(number)
+#define TEXT_OF_(number) #number
+
+static void object_headers(struct MHD_Response *r, struct object *o, enum cache_result result, enum access_form form)
 {
-        MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL,
-                                o->immutable ? "max-age=31536000, immutable" : "max-age=1");
+        static const char *const lasting[ACCESS_FORMS] = {"max-age=31536000, immutable", "max-age=" TEXT_OF(ACCESS_SHARED_S),
+                                                          "private, max-age=" TEXT_OF(ACCESS_SHARED_S)};
+        static const char *const passing[ACCESS_FORMS] = {"max-age=1", "max-age=1", "private, max-age=1"};
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, (o->immutable ? lasting : passing)[form]);
         if (o->content_type[0])
                 MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, o->content_type);
         respond_common(r, respond_result(result));
 }
 
-static void whole_headers(struct MHD_Response *r, struct object *o, enum cache_result result)
+static void whole_headers(struct MHD_Response *r, struct object *o, enum cache_result result, enum access_form form)
 {
-        object_headers(r, o, result);
+        object_headers(r, o, result, form);
         MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, o->etag);
         MHD_add_response_header(r, MHD_HTTP_HEADER_ACCEPT_RANGES, "bytes");
 }
@@ -154,27 +194,29 @@ static struct MHD_Response *from_body(struct buf *body, uint64_t off, uint64_t l
                                                                            buf_ref(body)));
 }
 
-struct MHD_Response *respond_whole(struct object *o, struct buf *body, enum cache_result result)
+struct MHD_Response *respond_whole(struct object *o, struct buf *body, enum cache_result result, enum access_form form)
 {
-        void *there = atomic_load_explicit(&o->responses[result], memory_order_acquire);
+        static_assert(ACCESS_FORMS * CACHE_ANSWERS == CACHE_RESPONSES, "one for each form and word");
+        _Atomic(void *) *place = &o->responses[(size_t)form * CACHE_ANSWERS + (size_t)result];
+        void *there = atomic_load_explicit(place, memory_order_acquire);
         if (there)
                 return there;
         struct MHD_Response *r = from_body(body, 0, body->len);
-        whole_headers(r, o, result);
-        if (atomic_compare_exchange_strong(&o->responses[result], &there, r))
+        whole_headers(r, o, result, form);
+        if (atomic_compare_exchange_strong(place, &there, r))
                 return r;
         MHD_destroy_response(r); /* another thread was first */
         return there;
 }
 
-struct MHD_Response *respond_part(struct object *o, struct buf *body, enum cache_result result, uint64_t first,
-                                  uint64_t last)
+struct MHD_Response *respond_part(struct object *o, struct buf *body, enum cache_result result, enum access_form form,
+                                  uint64_t first, uint64_t last)
 {
         char range[96];
         struct MHD_Response *r = from_body(body, first, last - first + 1);
         snprintf(range, sizeof(range), "bytes %" PRIu64 "-%" PRIu64 "/%zu", first, last, body->len);
         MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_RANGE, range);
-        whole_headers(r, o, result);
+        whole_headers(r, o, result, form);
         return r;
 }
 
@@ -188,19 +230,26 @@ struct MHD_Response *respond_unsatisfiable(struct object *o, struct buf *body, e
         return r;
 }
 
-struct MHD_Response *respond_same(struct object *o, enum cache_result result)
+struct MHD_Response *respond_same(struct object *o, enum cache_result result, enum access_form form)
 {
         struct MHD_Response *r = made(MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
-        whole_headers(r, o, result);
+        whole_headers(r, o, result, form);
         return r;
 }
 
-struct MHD_Response *respond_growing(struct object *o, enum cache_result result, MHD_ContentReaderCallback reader,
-                                     void *arg)
+struct MHD_Response *respond_list(struct object *o, char *text, size_t len, enum cache_result result, enum access_form form)
+{
+        struct MHD_Response *r = made(MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE));
+        object_headers(r, o, result, form);
+        return r;
+}
+
+struct MHD_Response *respond_growing(struct object *o, enum cache_result result, enum access_form form,
+                                     MHD_ContentReaderCallback reader, void *arg)
 {
         struct MHD_Response *r =
                 made(MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, GROWING_BLOCK, reader, arg, NULL));
-        object_headers(r, o, result);
+        object_headers(r, o, result, form);
         return r;
 }
 

@@ -1,7 +1,11 @@
 /* respond.h - what edged says: MHD responses for objects, parts of them, and errors.
  *
- * An MHD response may be queued to any number of connections at once. So a whole object has one for each X-Cache word, made
- * when it is first needed and kept in the object (a hit allocates nothing), and errors are made once at the start.
+ * An MHD response may be queued to any number of connections at once. So a whole object has one for each X-Cache word and each
+ * form of access, made when it is first needed and kept in the object (a hit allocates nothing), and errors are made once at
+ * the start.
+ *
+ * form decides by whom an answer may be kept: that of a public stream by anybody, that of a private one by a shared cache
+ * under its URL for ACCESS_SHARED_S when the token is in the URL, otherwise by the viewer's own browser.
  * Any thread after respond_open(). "borrowed": queue it and leave it alone; "owned": MHD_destroy_response() it. */
 #ifndef EDGED_RESPOND_H
 #define EDGED_RESPOND_H
@@ -10,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "edged/access.h"
 #include "edged/cache.h"
 #include "edged/stats.h"
 
@@ -34,19 +39,24 @@ void respond_close(void); /* after every MHD daemon has stopped */
 
 struct MHD_Response *respond_error(enum respond_error e, enum stats_result result, unsigned *status); /* borrowed */
 struct MHD_Response *respond_bad(const char *why);                                                    /* owned, 400 */
+struct MHD_Response *respond_refusal(unsigned fault, unsigned *status);                               /* borrowed, access.h */
 struct MHD_Response *respond_preflight(void);                                                         /* borrowed, 204 */
 struct MHD_Response *respond_time(int64_t wall_us);                                                   /* owned, 200 */
 
 /* o is COMPLETE and has `body`. */
-struct MHD_Response *respond_whole(struct object *o, struct buf *body, enum cache_result result); /* borrowed, 200 */
-struct MHD_Response *respond_part(struct object *o, struct buf *body, enum cache_result result, uint64_t first,
-                                  uint64_t last);                                                 /* owned, 206 */
+struct MHD_Response *respond_whole(struct object *o, struct buf *body, enum cache_result result,
+                                   enum access_form form);                                        /* borrowed, 200 */
+struct MHD_Response *respond_part(struct object *o, struct buf *body, enum cache_result result, enum access_form form,
+                                  uint64_t first, uint64_t last);                                 /* owned, 206 */
 struct MHD_Response *respond_unsatisfiable(struct object *o, struct buf *body, enum cache_result result); /* owned, 416 */
-struct MHD_Response *respond_same(struct object *o, enum cache_result result);                    /* owned, 304 */
+struct MHD_Response *respond_same(struct object *o, enum cache_result result, enum access_form form); /* owned, 304 */
+
+/* A list made for this viewer (takes text, malloc'd) in place of o's. Owned, 200. */
+struct MHD_Response *respond_list(struct object *o, char *text, size_t len, enum cache_result result, enum access_form form);
 
 /* o is FILLING with len > 0: its type is known. reader is called with arg until it says the end. Owned, 200. */
-struct MHD_Response *respond_growing(struct object *o, enum cache_result result, MHD_ContentReaderCallback reader,
-                                     void *arg);
+struct MHD_Response *respond_growing(struct object *o, enum cache_result result, enum access_form form,
+                                     MHD_ContentReaderCallback reader, void *arg);
 
 /* CORS and, unless it is LOCAL, X-Cache. For responses made elsewhere (site.c). */
 void respond_common(struct MHD_Response *r, enum stats_result result);

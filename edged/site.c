@@ -17,7 +17,16 @@
 #include "common/mem.h"
 #include "edged/respond.h"
 
+/* No inline script or style. blob: is what Media Source Extensions play from. */
+#define CONTENT_POLICY                                                                                                 \
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self' blob:; "           \
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors %s"
+#define PERMISSIONS_POLICY                                                                                             \
+        "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), " \
+        "midi=(), payment=(), usb=()"
+
 struct site {
+        char *content_policy;
         size_t count, bytes;
         struct site_file files[SITE_FILES_MAX];
 };
@@ -53,7 +62,7 @@ static size_t type_of(const char *name)
 
 /* ---- forms ---------------------------------------------------------------------------------------------------- */
 
-static void add_headers(struct MHD_Response *r, const struct site_file *f, const char *etag, bool gzip)
+static void add_headers(struct MHD_Response *r, const struct site *s, const struct site_file *f, const char *etag, bool gzip)
 {
         bool page = strncmp(f->content_type, "text/html", 9) == 0;
         MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, f->content_type);
@@ -61,21 +70,26 @@ static void add_headers(struct MHD_Response *r, const struct site_file *f, const
         MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, etag);
         MHD_add_response_header(r, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
         MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+        MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
+        if (page) {
+                MHD_add_response_header(r, "Content-Security-Policy", s->content_policy);
+                MHD_add_response_header(r, "Permissions-Policy", PERMISSIONS_POLICY);
+        }
         if (gzip)
                 MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
         respond_common(r, RESULT_LOCAL);
 }
 
 /* Takes bytes (malloc). */
-static void make_form(struct site_form *form, const struct site_file *f, void *bytes, size_t len, bool gzip)
+static void make_form(struct site_form *form, const struct site *s, const struct site_file *f, void *bytes, size_t len, bool gzip)
 {
         form->bytes = bytes;
         snprintf(form->etag, sizeof(form->etag), "\"%016llx%s\"", (unsigned long long)XXH3_64bits(bytes, len),
                  gzip ? "-gz" : "");
         form->whole = MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_PERSISTENT);
         form->same = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-        add_headers(form->whole, f, form->etag, gzip);
-        add_headers(form->same, f, form->etag, gzip);
+        add_headers(form->whole, s, f, form->etag, gzip);
+        add_headers(form->same, s, f, form->etag, gzip);
 }
 
 /* NULL when it would not become smaller. */
@@ -145,9 +159,9 @@ static const char *load(struct site *s, const char *root, const char *name)
         snprintf(f->name, sizeof(f->name), "%s", name);
         f->content_type = types[type].type;
         void *zipped = types[type].compress ? gzip_bytes(bytes, len, &small) : NULL;
-        make_form(&f->plain, f, bytes, len, false);
+        make_form(&f->plain, s, f, bytes, len, false);
         if (zipped)
-                make_form(&f->gzipped, f, zipped, small, true);
+                make_form(&f->gzipped, s, f, zipped, small, true);
         s->bytes += len + small;
         return NULL;
 }
@@ -173,11 +187,12 @@ static DIR *open_root(const char *root, char path[PATH_MAX])
         return opendir(path);
 }
 
-struct site *site_open(const char *root)
+struct site *site_open(const char *root, const char *frame_ancestors)
 {
         struct site *s = mem_alloc(sizeof(*s));
         char path[PATH_MAX], quoted[300];
         DIR *dir = open_root(root, path);
+        s->content_policy = mem_printf(CONTENT_POLICY, frame_ancestors);
         if (!dir) {
                 log_warn("msg=\"no web pages are served\" web_root=%s error=\"%s\"",
                          log_quote(quoted, sizeof(quoted), path), strerror(errno));
@@ -201,6 +216,7 @@ void site_close(struct site *s)
                 close_form(&s->files[i].plain);
                 close_form(&s->files[i].gzipped);
         }
+        free(s->content_policy);
         free(s);
 }
 

@@ -1,7 +1,8 @@
 /* site.h - the web pages: files of one folder, read into memory at the start and served from there.
  *
  * Each file has one or two forms, as it is and (where that is smaller) gzipped, each with its responses ready made.
- * After site_open() nothing changes: any thread reads. */
+ * Pages run only scripts and styles that are files of the site, tell no other site their address (it may hold a token) and
+ * are shown in frames of those alone that frame_ancestors names. After site_open() nothing changes: any thread reads. */
 #ifndef EDGED_SITE_H
 #define EDGED_SITE_H
 
@@ -29,8 +30,8 @@ struct site;
 
 /* root empty: the first folder that there is of ../share/freshet/web, ../build/web, ../../web beside the program and
  * build/web here. Without one the site is empty and a warning says so. Files that are too big or too many are left out, each
- * with a warning. Never fails. */
-struct site *site_open(const char *root);
+ * with a warning. frame_ancestors: who may show the pages in a frame, as CSP has it. Never fails. */
+struct site *site_open(const char *root, const char *frame_ancestors);
 void site_close(struct site *s); /* after every MHD daemon has stopped */
 size_t site_count(const struct site *s);
 const struct site_file *site_find(const struct site *s, const char *name); /* NULL: none */

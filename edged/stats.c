@@ -3,13 +3,14 @@
 #include <stddef.h>
 
 #include "common/err.h"
+#include "edged/access.h"
 #include "edged/hedge.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 #define STATUSES(X, result)                                                                                            \
-        X(result, 200) X(result, 204) X(result, 206) X(result, 304) X(result, 400) X(result, 404) X(result, 405)        \
-        X(result, 413) X(result, 414) X(result, 416) X(result, 503)
+        X(result, 200) X(result, 204) X(result, 206) X(result, 304) X(result, 400) X(result, 401) X(result, 403)        \
+        X(result, 404) X(result, 405) X(result, 413) X(result, 414) X(result, 416) X(result, 503)
 static const unsigned statuses[] = {
 #define X(result, status) status,
         STATUSES(X, 0)
@@ -34,6 +35,16 @@ static struct metric closed[] = {
          .help = "Connections closed by us",                                                                           \
          .labels = "reason=\"" text "\""},
         STATS_CLOSES(X)
+#undef X
+};
+
+static struct metric refused[] = {
+#define X(word, text)                                                                                                  \
+        {.name = "edged_refused_total",                                                                                \
+         .type = METRIC_COUNTER,                                                                                       \
+         .help = "Requests for private streams that were refused, by what was wrong with the token",                   \
+         .labels = "reason=\"" text "\""},
+        STATS_REFUSALS(X)
 #undef X
 };
 
@@ -93,6 +104,7 @@ void stats_register(void)
 {
         metrics_register(requests, COUNT(requests));
         metrics_register(closed, COUNT(closed));
+        metrics_register(refused, COUNT(refused));
         metrics_register(fetches, COUNT(fetches));
         metrics_register(hedges, COUNT(hedges));
         metrics_register(stats_upstream_p95, HEDGE_KINDS);
@@ -119,6 +131,18 @@ void stats_request(enum stats_result result, unsigned status, int64_t us)
 void stats_close(enum stats_close why)
 {
         metric_add(&closed[why], 1);
+}
+
+void stats_refuse(unsigned fault)
+{
+        enum stats_refusal why = fault == ACCESS_MISSING                         ? REFUSED_MISSING
+                                 : fault == ACCESS_BUSY                          ? REFUSED_BUSY
+                                 : fault == JWT_EXPIRED                          ? REFUSED_EXPIRED
+                                 : fault == JWT_NOT_YET                          ? REFUSED_NOT_YET
+                                 : fault == JWT_USE || fault == JWT_STREAM       ? REFUSED_OTHER
+                                 : fault == JWT_KEY || fault == JWT_SIGNATURE    ? REFUSED_KEY
+                                                                                 : REFUSED_MALFORMED;
+        metric_add(&refused[why], 1);
 }
 
 void stats_fetch(int status, bool wanted)

@@ -22,13 +22,27 @@ enum stats_result {
         X(IDLE, "idle")                 /* keep-alive over */                                                          \
         X(BODY, "request_body")         /* a request with more body than is skipped */                                 \
         X(UNREAD, "no_request")         /* it came and went: nothing was sent, or nothing that is a request */         \
-        X(BROKEN, "broken_upstream")    /* the rest of a growing object will not come */
+        X(BROKEN, "broken_upstream")    /* the rest of a growing object will not come */                               \
+        X(EXPIRED, "token_expired")     /* in the middle of an answer */                                               \
+        X(REVOKED, "token_revoked")     /* the key of the token was taken away */
 
 enum stats_close {
 #define X(name, text) CLOSE_##name,
         STATS_CLOSES(X)
 #undef X
         CLOSES
+};
+
+/* Why a viewer of a private stream was not let in; several of access.h's faults are one of these. */
+#define STATS_REFUSALS(X)                                                                                              \
+        X(MISSING, "missing") X(EXPIRED, "expired") X(NOT_YET, "not_yet") X(OTHER, "other_stream")                     \
+        X(KEY, "not_genuine") X(MALFORMED, "malformed") X(BUSY, "busy")
+
+enum stats_refusal {
+#define X(name, text) REFUSED_##name,
+        STATS_REFUSALS(X)
+#undef X
+        REFUSALS
 };
 
 /* What became of one FETCH to the tier above. */
@@ -64,6 +78,7 @@ extern struct histogram stats_request_seconds, stats_glass;
 void stats_register(void);
 void stats_request(enum stats_result result, unsigned status, int64_t us);
 void stats_close(enum stats_close why);
+void stats_refuse(unsigned fault); /* access.h */
 void stats_fetch(int status, bool wanted); /* 0 or ERR_*; not wanted: another answer was there first */
 void stats_hedge(enum stats_hedge what);
 const char *stats_result_text(enum stats_result result);

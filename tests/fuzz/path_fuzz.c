@@ -3,8 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "edged/access.h"
 #include "edged/path.h"
 #include "edged/respond.h"
+
+static void check_headers(const char *text)
+{
+        struct access_token found[] = {access_bearer(text), access_cookie(text)};
+        for (int i = 0; i < 2; i++)
+                assert(!found[i].text || (found[i].text > text && found[i].text + found[i].len <= text + strlen(text)));
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -22,6 +30,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                 assert(!strstr(p.key, "..") || !strstr(p.key, "/."));
                 assert(!strpbrk(p.key, "?#%\\ \r\n") && !strstr(p.key, "//"));
         }
+        if (p.token) { /* lies in the target, and nothing but the slash after it ends it */
+                assert(p.token >= target && p.token + p.token_len <= target + strlen(target));
+                assert(!memchr(p.token, '/', p.token_len));
+                assert(!path_is_known(&p) || p.token_len < 65 || !strstr(p.key, p.token));
+        }
+        check_headers(target);
         if (p.kind == PATH_SITE)
                 assert(p.file && !strchr(p.file, '/') && p.file[0] != '.');
         if (p.kind == PATH_OBJECT) { /* what is passed on is what is asked again */

@@ -102,6 +102,68 @@ static void test_a_path_longer_than_a_key_is_too_long(void **state)
         assert_int_equal(kind(target), PATH_LONG);
 }
 
+static void with_token(const char *target, const char *token, enum path_kind wanted, const char *key)
+{
+        struct path p;
+        path_parse(target, &p);
+        assert_int_equal(p.kind, wanted);
+        assert_string_equal(p.key, key);
+        if (!token) {
+                assert_null(p.token);
+                return;
+        }
+        assert_int_equal(p.token_len, strlen(token));
+        assert_memory_equal(p.token, token, p.token_len);
+}
+
+static void test_a_token_stands_before_any_path_and_is_no_part_of_the_key(void **state)
+{
+        (void)state;
+        with_token("/t/a.b-_.c/live/cam/manifest.mpd?x", "a.b-_.c", PATH_OBJECT, "/live/cam/manifest.mpd");
+        with_token("http://edge:8080/t/a.b.c/api/streams", "a.b.c", PATH_OBJECT, "/api/streams");
+        with_token("/t/a.b.c/watch/cam", "a.b.c", PATH_SITE, "/watch/cam");
+        with_token("/t/a.b.c/time", "a.b.c", PATH_TIME, "/time");
+        with_token("/t/a.b.c/", "a.b.c", PATH_SITE, "/");
+        with_token("/t/a.b.c", "a.b.c", PATH_SITE, "/");
+        with_token("/t/a.b.c?/live/cam/manifest.mpd", "a.b.c", PATH_SITE, "/");
+        with_token("/t//live/cam/manifest.mpd", "", PATH_OBJECT, "/live/cam/manifest.mpd");
+        with_token("/t/", "", PATH_SITE, "/");
+        with_token("/t/a%2Flive%2Fx/live/cam/manifest.mpd", "a%2Flive%2Fx", PATH_OBJECT, "/live/cam/manifest.mpd");
+        with_token("/t/a/t/b/live/cam/manifest.mpd", "a", PATH_UNKNOWN, "/t/b/live/cam/manifest.mpd");
+        with_token("/t/a//live/cam/manifest.mpd", "a", PATH_BAD, "//live/cam/manifest.mpd");
+        with_token("/t/a/../live/cam/manifest.mpd", "a", PATH_BAD, "/../live/cam/manifest.mpd");
+        with_token("/t", NULL, PATH_UNKNOWN, "/t");
+        with_token("/tt/a/live/cam/manifest.mpd", NULL, PATH_UNKNOWN, "/tt/a/live/cam/manifest.mpd");
+        with_token("/%74/a/live/cam/manifest.mpd", NULL, PATH_UNKNOWN, "/t/a/live/cam/manifest.mpd");
+        with_token("/live/t/a.b.c/manifest.mpd", NULL, PATH_UNKNOWN, "/live/t/a.b.c/manifest.mpd");
+}
+
+static void test_a_key_that_may_hold_a_misplaced_token_is_not_known(void **state)
+{
+        (void)state;
+        static const char *const misplaced[] = {"/live/t/eyJh.b.c/manifest.mpd", "/watch/t/eyJh.b.c", "/T/eyJh.b.c/live/cam/m.mpd",
+                                                "//t/eyJh.b.c/x", "/%74/eyJh.b.c/live/cam/manifest.mpd"};
+        struct path p;
+        for (size_t i = 0; i < sizeof(misplaced) / sizeof(misplaced[0]); i++) {
+                path_parse(misplaced[i], &p);
+                assert_false(path_is_known(&p));
+        }
+        path_parse("/live/cam/manifest.mpd", &p);
+        assert_true(path_is_known(&p));
+}
+
+static void test_a_token_as_long_as_can_be_leaves_the_whole_key_its_room(void **state)
+{
+        (void)state;
+        char target[4200] = "/t/";
+        memset(target + 3, 'a', 3000);
+        strcat(target, "/live/cam/manifest.mpd");
+        struct path p;
+        path_parse(target, &p);
+        assert_int_equal(p.kind, PATH_OBJECT);
+        assert_int_equal(p.token_len, 3000);
+}
+
 static void test_the_stream_is_found_in_the_key(void **state)
 {
         (void)state;
@@ -121,6 +183,9 @@ int main(void)
                 cmocka_unit_test(test_paths_that_try_to_climb_are_refused),
                 cmocka_unit_test(test_what_is_nothing_of_ours_is_unknown),
                 cmocka_unit_test(test_a_path_longer_than_a_key_is_too_long),
+                cmocka_unit_test(test_a_token_stands_before_any_path_and_is_no_part_of_the_key),
+                cmocka_unit_test(test_a_key_that_may_hold_a_misplaced_token_is_not_known),
+                cmocka_unit_test(test_a_token_as_long_as_can_be_leaves_the_whole_key_its_room),
                 cmocka_unit_test(test_the_stream_is_found_in_the_key),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
