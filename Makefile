@@ -24,7 +24,7 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 COUNT ?=
 SET ?=
-VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+VERSION := $(shell cat VERSION)
 
 ifdef SANITIZE
 FLAVOUR := $(subst $(comma),-,$(SANITIZE))

@@ -70,3 +70,22 @@ uninstall:
 	@for row in $(INSTALL_ROWS); do rest=$${row#*:}; rm -f "$(DESTDIR)$${rest#*:}"; done
 	@for dir in $(OWN_DIRS); do \
 	    [ ! -d "$(DESTDIR)$$dir" ] || rmdir --ignore-fail-on-non-empty "$(DESTDIR)$$dir"; done
+
+# ---- Debian packages ----------------------------------------------------------------------------------------------
+
+# Built of a copy of the tree, in build/deb, which has the player of the watch page in it before dpkg-buildpackage begins: npm
+# needs the network, the package's build does not. BUILD_TIME stands in the packages' changelog, and makes builds repeatable.
+DEB_TREE := build/deb/freshet-$(VERSION)
+BUILD_TIME ?= $(or $(if $(wildcard .git),$(shell git log -1 --format=%ct 2>/dev/null)),$(shell stat -c %Y CHANGELOG.md))
+# What is suppressed asks for the bug that every package new in Debian's archive closes; these are not for the archive.
+LINTIAN_OPTIONS := --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs $(if $(filter 0,$(shell id -u)),--allow-root)
+deb: $(WEB)/node_modules/.package-lock.json
+	@deploy/install-deps --deb
+	@rm -rf build/deb && mkdir -p $(DEB_TREE)
+	@tar -c --exclude=./build --exclude=./bin --exclude=./run --exclude=./.git --exclude=./tests/*/node_modules . | tar -x -C $(DEB_TREE)
+	@mkdir -p $(DEB_TREE)/debian && cp -r deploy/debian/. $(DEB_TREE)/debian/
+	@sed -e 's/@VERSION@/$(VERSION)/; s/@DATE@/$(shell date -u -R -d @$(BUILD_TIME))/' deploy/debian/changelog.in \
+	    >$(DEB_TREE)/debian/changelog
+	cd $(DEB_TREE) && SOURCE_DATE_EPOCH=$(BUILD_TIME) dpkg-buildpackage -b -us -uc
+	lintian $(LINTIAN_OPTIONS) build/deb/*.changes
+	@ls -l build/deb/*.deb
