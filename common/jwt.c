@@ -416,6 +416,10 @@ static enum jwt_fault read_claims(const json_t *from, struct jwt_claims *c)
         const json_t *nbf = json_object_get(from, "nbf");
         if (nbf && !take_time(nbf, &c->nbf_s))
                 return JWT_NBF;
+        c->until_s = 0;
+        const json_t *until = json_object_get(from, "until");
+        if (until && !take_time(until, &c->until_s))
+                return JWT_UNTIL;
         return take_text(from, "jti", c->jti, sizeof(c->jti)) < 0 ? JWT_JTI : JWT_OK;
 }
 

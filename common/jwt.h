@@ -14,7 +14,7 @@
  *   - A token with a `kid` is tried with the keys of that `kid` only. One without is tried with every key of its algorithm.
  *   - Keys inside a token (`jwk`, `jku`, `x5c`) are never looked at. A token with `crit` is refused.
  *   - base64url without padding, whitespace or stray bits at the end; JSON with no member twice and no NUL.
- *   - `sub` (what may be done), `path` (a shell pattern for stream ids) and `exp` are required, `nbf` and `jti` are optional.
+ *   - `sub` (what may be done), `path` (a shell pattern for stream ids) and `exp` are required, `nbf`, `until` and `jti` are optional.
  *     Times are seconds since 1970, at most JWT_TIME_MAX_S; a fraction is cut off.
  *   - A token ends at `exp`, to the second. `nbf` may be JWT_LEEWAY_S ahead of our clock: the machine that made the token a
  *     moment ago may be a little fast.
@@ -51,6 +51,7 @@
         X(PATH, "the token's path is missing or no text of 1 to 128 bytes")                                            \
         X(EXP, "the token's exp is missing or no time in seconds since 1970")                                          \
         X(NBF, "the token's nbf is no time in seconds since 1970")                                                     \
+        X(UNTIL, "the token's until is no time in seconds since 1970")                                                 \
         X(JTI, "the token's jti is no text of up to 64 bytes")                                                         \
         X(USE, "the token is for another use")                                                                         \
         X(STREAM, "the token is for another stream")                                                                   \
@@ -77,6 +78,7 @@ struct jwt_claims {
         char kid[JWT_ID_MAX + 1];    /* of the key; "": it has none */
         char jti[JWT_ID_MAX + 1];    /* ""; where there is one it may be logged, the token itself never (log_quote() it) */
         int64_t nbf_s, exp_s;        /* nbf_s 0: there is none */
+        int64_t until_s;             /* what the token began is to end then; 0: it does not say. Not judged here */
         struct jwt_key_id key;
 };
 

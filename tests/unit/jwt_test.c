@@ -82,8 +82,10 @@ static void test_claims_come_out_as_they_were_signed(void **state)
         assert_string_equal(claims.jti, "t1");
         assert_int_equal(claims.exp_s, 2000);
         assert_int_equal(claims.nbf_s, 1000);
-        assert_int_equal(verify_taken(BOTH, es256("{\"alg\":\"ES256\",\"kid\":\"e\"}", "{\"sub\":\"publish\",\"path\":\"x\",\"exp\":5}")),
+        assert_int_equal(claims.until_s, 0);
+        assert_int_equal(verify_taken(BOTH, es256("{\"alg\":\"ES256\",\"kid\":\"e\"}", "{\"sub\":\"publish\",\"path\":\"x\",\"exp\":5,\"until\":7}")),
                          JWT_OK);
+        assert_int_equal(claims.until_s, 7);
         assert_string_equal(claims.sub, "publish");
         assert_string_equal(claims.kid, "e");
         assert_string_equal(claims.jti, "");
@@ -247,6 +249,8 @@ static void test_times_are_seconds_that_there_are(void **state)
         assert_int_equal(claims.exp_s, 1700000000);
         assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", "{\"sub\":\"view\",\"path\":\"*\",\"exp\":9,\"nbf\":\"1\"}",
                                                   TOKEN_SECRET_A, 32)), JWT_NBF);
+        assert_int_equal(verify_taken(BOTH, hs256("{\"alg\":\"HS256\"}", "{\"sub\":\"view\",\"path\":\"*\",\"exp\":9,\"until\":-1}",
+                                                  TOKEN_SECRET_A, 32)), JWT_UNTIL);
 }
 
 static void test_a_claim_that_is_missing_or_of_another_kind_is_named(void **state)
