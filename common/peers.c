@@ -131,7 +131,7 @@ static void refresh_ring(struct peers *p, const char *id)
                         best = n;
         }
         if (best)
-                ring_add(p->ring, id, "", best);
+                ring_add(p->ring, id, best->peer.info.zone, best);
         else
                 ring_remove(p->ring, id);
 }
@@ -422,6 +422,27 @@ size_t peers_route(struct peers *p, const char *key, struct peer **out, size_t m
         found += ring_walk(p->ring, key, is_draining, walk + found, (max < PEERS_MAX ? max : PEERS_MAX) - found);
         for (size_t i = 0; i < found; i++)
                 out[i] = &((struct node *)walk[i])->peer;
+        return found;
+}
+
+/* The owners are who the ring says, not who is there now: who stands in for one that is dead may have nothing of the past. */
+size_t peers_route_near(struct peers *p, const char *key, size_t owner_count, struct peer **out, size_t max)
+{
+        void *owners[PEERS_OWNERS_MAX];
+        size_t found = peers_route(p, key, out, max), near = 0;
+        if (!*p->self->zone || p->closing)
+                return found;
+        size_t n = ring_walk(p->ring, key, NULL, owners, owner_count < PEERS_OWNERS_MAX ? owner_count : PEERS_OWNERS_MAX);
+        for (size_t i = 0; i < found; i++) {
+                struct peer *peer = out[i];
+                bool owner = false;
+                for (size_t j = 0; j < n; j++)
+                        owner |= &((struct node *)owners[j])->peer == peer;
+                if (!owner || peer->info.state != PEER_LIVE || strcmp(peer->info.zone, p->self->zone) != 0)
+                        continue;
+                memmove(&out[near + 1], &out[near], (i - near) * sizeof(*out));
+                out[near++] = peer;
+        }
         return found;
 }
 

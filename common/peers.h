@@ -3,6 +3,7 @@
  * names is a comma-separated list of host:port. Each name is resolved every PEERS_RESOLVE_MS and every address it has is a
  * peer. An address that DNS no longer gives is forgotten once it is dead. Node ids come from HELLO; the ring holds the ids
  * of all that ever answered and have not been forgotten, so that a dead node keeps its place and only the walk skips it.
+ * Zones come from HELLO too: the walk goes through as many as there are (ring.h).
  * Loop thread only. */
 #ifndef COMMON_PEERS_H
 #define COMMON_PEERS_H
@@ -13,6 +14,7 @@
 #include "common/rpc.h"
 
 #define PEERS_RESOLVE_MS 2000
+#define PEERS_OWNERS_MAX 16
 
 struct peers;
 
@@ -36,6 +38,9 @@ size_t peers_live(const struct peers *p); /* LIVE and DRAINING */
 
 /* Usable peers for key in the ring's order: live ones; draining ones after them. At most max into out; returns how many. */
 size_t peers_route(struct peers *p, const char *key, struct peer **out, size_t max);
+/* Likewise, but the owners in this node's own zone come first: the first owner_count (at most PEERS_OWNERS_MAX) nodes of the
+ * ring's walk, dead ones counted. */
+size_t peers_route_near(struct peers *p, const char *key, size_t owner_count, struct peer **out, size_t max);
 size_t peers_all(struct peers *p, struct peer **out, size_t max); /* every live or draining one */
 
 /* Wire names check for config: host:port[,host:port…]. A config_key.check. */

@@ -32,7 +32,7 @@ struct config {
         struct config_common common;
         int64_t http_port, fetch_port;
         char *origins, *upstream_role;
-        int64_t cache_bytes, object_max_bytes, http_threads, connections_max;
+        int64_t replicas, cache_bytes, object_max_bytes, http_threads, connections_max;
         int64_t hold_ms, header_deadline_ms, idle_ms, min_rate_bytes_s;
         int64_t drain_ms, finish_ms;
         char *web_root;
@@ -65,6 +65,7 @@ static const struct config_key keys[] = {
          .help = "FETCH addresses of the tier above: host:port[,host:port…]", .check = peers_check_names},
         {.name = "upstream_role", .type = CONFIG_CHOICE, .offset = offsetof(struct config, upstream_role),
          .default_value = "originD", .unit = "", .allowed = "originD|edged", .help = "what the tier above is"},
+        INT(replicas, "2", 1, PEERS_OWNERS_MAX, "origins", "that have each stream, as transcoderd's: those in this node's zone are asked first"),
         INT(cache_bytes, "536870912", 1 << 20, INT64_C(1) << 44, "bytes", "budget of the cache"),
         INT(object_max_bytes, "67108864", 1 << 16, INT64_C(1) << 32, "bytes", "largest object that is fetched"),
         INT(http_threads, "0", 0, HTTP_THREADS_MAX, "", "HTTP threads; 0: one a core"),
@@ -322,9 +323,10 @@ static int open_cache(struct edge *e)
         struct fill_config fill = {.hold_us = c->hold_ms * US_PER_MS, .object_max_bytes = (uint64_t)c->object_max_bytes};
         struct cache_ops ops = {.fill = fill_begin, .free_response = free_response};
         enum node_role role = strcmp(c->upstream_role, "edged") == 0 ? ROLE_EDGED : ROLE_ORIGIND;
+        /* Every edge has every stream; of origins only a stream's owners do. */
+        size_t owners = role == ROLE_EDGED ? PEERS_OWNERS_MAX : (size_t)c->replicas;
         mailbox_open(&e->mailbox, e->daemon.loop);
-        int err = upstream_open(&e->upstream, e->daemon.loop, c->origins, role, &e->daemon.self, on_nodes_changed,
-                                e);
+        int err = upstream_open(&e->upstream, e->daemon.loop, c->origins, role, owners, &e->daemon.self, on_nodes_changed, e);
         if (err) {
                 log_error("msg=\"cannot watch the tier above\" error=\"%s\"", err_text(err));
                 return err;

@@ -76,6 +76,13 @@ static struct metric hedges[] = {
          .scale = 1e-6}
 struct metric stats_upstream_p95[HEDGE_KINDS] = {[HEDGE_THERE] = P95("there"), [HEDGE_GROWING] = P95("growing")};
 
+#define UPSTREAM_BYTES(zone)                                                                                           \
+        {.name = "edged_upstream_bytes_total",                                                                         \
+         .type = METRIC_COUNTER,                                                                                       \
+         .help = "Bytes that came from the tier above, from nodes of this one's zone and of others",                   \
+         .labels = "zone=\"" zone "\""}
+struct metric stats_upstream_bytes[2] = {UPSTREAM_BYTES("own"), UPSTREAM_BYTES("other")};
+
 struct metric stats_cache_bytes = {.name = "edged_cache_bytes", .type = METRIC_GAUGE, .help = "Bytes of cached objects"};
 struct metric stats_cache_objects = {.name = "edged_cache_objects", .type = METRIC_GAUGE, .help = "Objects in the cache"};
 struct metric stats_evicted = {
@@ -108,6 +115,7 @@ void stats_register(void)
         metrics_register(fetches, COUNT(fetches));
         metrics_register(hedges, COUNT(hedges));
         metrics_register(stats_upstream_p95, HEDGE_KINDS);
+        metrics_register(stats_upstream_bytes, COUNT(stats_upstream_bytes));
         metrics_register(&stats_cache_bytes, 1);
         metrics_register(&stats_cache_objects, 1);
         metrics_register(&stats_evicted, 1);

@@ -72,6 +72,7 @@ enum stats_hedge {
 
 extern struct metric stats_cache_bytes, stats_cache_objects, stats_evicted, stats_clients, stats_held, stats_aborted_fills,
         stats_served;
+extern struct metric stats_upstream_bytes[]; /* 0: from nodes of this one's zone, 1: from others */
 extern struct metric stats_upstream_p95[]; /* by enum hedge_kind; µs */
 extern struct histogram stats_request_seconds, stats_glass;
 

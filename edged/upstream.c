@@ -8,16 +8,20 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/peers.h"
+#include "edged/stats.h"
 
 struct tier {
         struct upstream base;
         struct peers *peers;
+        const struct node_identity *self;
+        size_t owners;
         void (*changed)(void *arg);
         void *arg;
 };
 
 struct asked {
         uint64_t offset;
+        bool other_zone;
         upstream_done *done;
         void *arg;
 };
@@ -50,6 +54,7 @@ static void on_reply(void *arg, int err, nng_msg *msg)
         err = fetch_reply_take(err, msg, a->offset, &m, &bytes);
         if (err == ERR_PROTO)
                 log_warn("msg=\"the tier above sent an answer that cannot be\" error=\"%s\"", err_text(err));
+        metric_add(&stats_upstream_bytes[a->other_zone], bytes ? (int64_t)bytes->len : 0);
         a->done(a->arg, err, err ? NULL : &m, bytes);
         buf_unref(&bytes);
         free(a);
@@ -58,7 +63,7 @@ static void on_reply(void *arg, int err, nng_msg *msg)
 static struct peer *choose(struct tier *t, const char *stream, const struct node_set *tried, uint64_t only)
 {
         struct peer *route[UPSTREAM_NODES_MAX];
-        size_t n = peers_route(t->peers, stream, route, UPSTREAM_NODES_MAX);
+        size_t n = peers_route_near(t->peers, stream, t->owners, route, UPSTREAM_NODES_MAX);
         for (size_t i = 0; i < n; i++) {
                 if (only ? id_of(route[i]) == only : !node_set_has(tried, id_of(route[i])))
                         return route[i];
@@ -74,7 +79,7 @@ static int tier_fetch(struct upstream *u, const char *stream, const struct node_
         if (!p)
                 return ERR_CLOSED;
         struct asked *a = mem_alloc(sizeof(*a));
-        *a = (struct asked){what->offset, done, arg};
+        *a = (struct asked){what->offset, strcmp(p->info.zone, t->self->zone) != 0, done, arg};
         *node = id_of(p);
         rpc_call(p->rpc, message_new(MSG_FETCH, fetch_encode, what), timeout_ms, on_reply, a);
         return 0;
@@ -95,11 +100,13 @@ static void on_peers_changed(void *arg, struct peer *peer)
         t->changed(t->arg);
 }
 
-int upstream_open(struct upstream **out, uv_loop_t *loop, const char *names, enum node_role role,
+int upstream_open(struct upstream **out, uv_loop_t *loop, const char *names, enum node_role role, size_t owners,
                   const struct node_identity *self, void (*changed)(void *arg), void *arg)
 {
         struct tier *t = mem_alloc(sizeof(*t));
         t->base.ops = &tier_ops;
+        t->self = self;
+        t->owners = owners;
         t->changed = changed;
         t->arg = arg;
         int err = peers_open(&t->peers, loop, names, role, self, on_peers_changed, t);

@@ -38,8 +38,9 @@ struct upstream_ops {
         size_t (*live)(struct upstream *u);
 };
 
-/* names: host:port[,…]; role: what they must be. changed is called whenever the number of live nodes may be another. */
-int upstream_open(struct upstream **out, uv_loop_t *loop, const char *names, enum node_role role,
+/* names: host:port[,…]; role: what they must be; owners: how many of them have each stream, and are asked first where they are
+ * in this node's zone. changed is called whenever the number of live nodes may be another. */
+int upstream_open(struct upstream **out, uv_loop_t *loop, const char *names, enum node_role role, size_t owners,
                   const struct node_identity *self, void (*changed)(void *arg), void *arg);
 void upstream_close(struct upstream *u); /* fetches under way end with ERR_CANCELED during the call */
 

@@ -153,7 +153,7 @@ static void open_peers(struct origin *o)
         }
         serve_unsettled(&o->serve);
         struct repair_events re = {.settled = settled, .caught_up = caught_up, .arg = o};
-        struct repair_options ro = {.self = o->daemon.self.id, .replicas = (size_t)o->config.replicas};
+        struct repair_options ro = {.self = o->daemon.self.id, .zone = o->daemon.self.zone, .replicas = (size_t)o->config.replicas};
         repair_open(&o->repair, o->daemon.loop, &o->store, &ro, &re);
         int rc = peer_link_open(&o->link, o->daemon.loop, o->config.peers, &o->daemon.self, peers_are_others, o);
         assert(rc == 0); /* the names were checked */

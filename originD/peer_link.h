@@ -16,6 +16,7 @@
 struct peer_node {
         char id[NODE_ID_MAX + 1];
         int64_t incarnation_us;
+        char zone[ZONE_MAX + 1];
 };
 
 /* err 0: reply is what the other said and bytes holds reply->bytes (NULL when there are none; ref it to keep it). Otherwise

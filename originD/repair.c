@@ -356,6 +356,7 @@ static void begin_comparing(struct partner *p)
         ask_list(p);
 }
 
+/* The caller puts a new one on the ring. */
 static struct partner *partner_of(struct repair *r, const char *id)
 {
         struct partner *unused = NULL;
@@ -371,7 +372,6 @@ static struct partner *partner_of(struct repair *r, const char *id)
                 ring_remove(r->ring, unused->id); /* of one that has not been up for long */
                 *unused = (struct partner){.repair = r};
                 memcpy(unused->id, id, strlen(id) + 1);
-                ring_add(r->ring, id, "", unused->id);
         }
         return unused;
 }
@@ -396,6 +396,7 @@ void repair_peers_changed(struct repair *r)
                 if (!p)
                         continue;
                 p->up = true;
+                ring_add(r->ring, p->id, up[i].zone, p->id);
                 p->compared &= p->incarnation_us == up[i].incarnation_us;
                 p->incarnation_us = up[i].incarnation_us;
         }
@@ -504,7 +505,7 @@ void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, const s
         struct repair *r = mem_alloc(sizeof(*r));
         *r = (struct repair){.loop = loop, .store = st, .options = *options, .events = *events, .opened_us = clock_mono_us()};
         r->ring = ring_new();
-        ring_add(r->ring, options->self, "", (void *)(uintptr_t)options->self);
+        ring_add(r->ring, options->self, options->zone, (void *)(uintptr_t)options->self);
         uv_timer_init(loop, &r->timer);
         r->timer.data = r;
         uv_timer_start(&r->timer, ticked, 0, TICK_MS);

@@ -44,6 +44,7 @@ struct repair_events {
 
 struct repair_options {
         const char *self; /* this node's id; outlives the repair */
+        const char *zone; /* as self */
         size_t replicas;  /* so many origins have each recording: the first of the stream's ring */
 };
 

@@ -70,6 +70,7 @@ static int open_loop(void **state)
         (void)state;
         changes = 0;
         peers = NULL;
+        self.zone[0] = '\0';
         memset(servers, 0, sizeof(servers));
         uv_loop_init(&loop);
         uv_timer_init(&loop, &watchdog);
@@ -104,15 +105,24 @@ static void open_peers(const char *names)
         assert_int_equal(peers_open(&peers, &loop, names, ROLE_ORIGIND, &self, on_changed, &changes), 0);
 }
 
-static void open_three(void)
+static void open_three_in(const char *zone1, const char *zone2, const char *zone3)
 {
-        start(0, "origin-1", ROLE_ORIGIND);
-        start(1, "origin-2", ROLE_ORIGIND);
-        start(2, "origin-3", ROLE_ORIGIND);
+        const char *const zones[] = {zone1, zone2, zone3};
+        for (int i = 0; i < 3; i++) {
+                char id[16];
+                snprintf(id, sizeof(id), "origin-%d", i + 1);
+                start(i, id, ROLE_ORIGIND);
+                snprintf(servers[i].self.zone, sizeof(self.zone), "%s", zones[i]);
+        }
         char *names = mem_printf("127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d", servers[0].port, servers[1].port, servers[2].port);
         open_peers(names);
         free(names);
         WAIT(peers_live(peers) == 3);
+}
+
+static void open_three(void)
+{
+        open_three_in("", "", "");
 }
 
 struct text {
@@ -189,6 +199,45 @@ static void test_draining_peers_come_last(void **state)
         assert_ptr_equal(after[1], before[2]);
         assert_ptr_equal(after[2], before[0]);
         assert_int_equal(peers_live(peers), 3);
+}
+
+static void test_of_the_owners_those_in_our_zone_come_first_and_the_rest_stays_in_order(void **state)
+{
+        struct peer *plain[3], *near[3];
+        (void)state;
+        open_three_in("west", "west", "east");
+        for (int k = 0; k < 100; k++) {
+                char key[16];
+                snprintf(key, sizeof(key), "cam%d", k);
+                assert_int_equal(peers_route(peers, key, plain, 3), 3);
+                assert_string_not_equal(plain[0]->info.zone, plain[1]->info.zone); /* the two owners */
+                bool east_first = strcmp(plain[0]->info.zone, "east") == 0;
+                snprintf(self.zone, sizeof(self.zone), "east");
+                assert_int_equal(peers_route_near(peers, key, 2, near, 3), 3);
+                assert_ptr_equal(near[0], plain[east_first ? 0 : 1]);
+                assert_ptr_equal(near[1], plain[east_first ? 1 : 0]);
+                assert_ptr_equal(near[2], plain[2]); /* in no zone of an owner's: never before one */
+                self.zone[0] = '\0';
+                assert_int_equal(peers_route_near(peers, key, 2, near, 3), 3);
+                assert_memory_equal(near, plain, sizeof(near));
+        }
+}
+
+static void test_who_stands_in_for_a_dead_owner_is_not_asked_first_for_its_zone(void **state)
+{
+        struct peer *plain[3], *near[3];
+        (void)state;
+        open_three_in("west", "west", "east");
+        peers_route(peers, "cam", plain, 3);
+        struct peer *owner_west = strcmp(plain[0]->info.zone, "west") == 0 ? plain[0] : plain[1];
+        struct peer *owner_east = owner_west == plain[0] ? plain[1] : plain[0];
+        stop(atoi(owner_west->info.id + 7) - 1);
+        WAIT(peers_live(peers) == 2);
+        snprintf(self.zone, sizeof(self.zone), "west");
+        assert_int_equal(peers_route_near(peers, "cam", 2, near, 3), 2);
+        peers_route(peers, "cam", plain, 3);
+        assert_memory_equal(near, plain, 2 * sizeof(near[0]));
+        assert_true(near[0] == owner_east || near[1] == owner_east);
 }
 
 static void test_a_peer_of_another_role_is_never_chosen(void **state)
@@ -291,6 +340,8 @@ int main(void)
                 LOOP_TEST(test_live_peers_are_routed_in_the_same_order_every_time),
                 LOOP_TEST(test_a_dead_peer_is_skipped_and_keeps_its_place),
                 LOOP_TEST(test_draining_peers_come_last),
+                LOOP_TEST(test_of_the_owners_those_in_our_zone_come_first_and_the_rest_stays_in_order),
+                LOOP_TEST(test_who_stands_in_for_a_dead_owner_is_not_asked_first_for_its_zone),
                 LOOP_TEST(test_a_peer_of_another_role_is_never_chosen),
                 LOOP_TEST(test_a_name_is_resolved_and_listed_twice_is_one_peer),
                 LOOP_TEST(test_two_addresses_of_one_node_count_once_on_the_ring),

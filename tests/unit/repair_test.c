@@ -92,6 +92,7 @@ static size_t link_up(struct peer_link *l, struct peer_node out[PEERS_UP_MAX])
                 return 0;
         snprintf(out[0].id, sizeof(out[0].id), "%s", n->other->id);
         out[0].incarnation_us = n->other->incarnation_us;
+        *out[0].zone = '\0';
         return 1;
 }
 
@@ -187,7 +188,7 @@ static void start(struct node *n)
         serve_unsettled(&n->serve);
         n->link.ops = &link_ops;
         struct repair_events re = {.settled = on_settled, .caught_up = on_caught_up, .arg = n};
-        struct repair_options ro = {.self = n->id, .replicas = replicas};
+        struct repair_options ro = {.self = n->id, .zone = "", .replicas = replicas};
         repair_open(&n->repair, &loop, &n->store, &ro, &re);
         n->up = true;
         n->incarnation_us++;
