@@ -1,20 +1,5 @@
 #include "ingestd/ingest.h"
 
-#include <openssl/crypto.h>
-#include <openssl/sha.h>
-#include <string.h>
-
-bool ingest_key_ok(const struct ingest *in, const char *key)
-{
-        const char *asked = in->limits->publish_key;
-        unsigned char a[SHA256_DIGEST_LENGTH], b[SHA256_DIGEST_LENGTH];
-        if (!*asked)
-                return true;
-        SHA256((const unsigned char *)asked, strlen(asked), a);
-        SHA256((const unsigned char *)key, strlen(key), b);
-        return CRYPTO_memcmp(a, b, sizeof(a)) == 0;
-}
-
 void ingest_poke(struct ingest *in)
 {
         for (struct publication *p = in->first, *next; p; p = next) {

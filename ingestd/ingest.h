@@ -15,7 +15,6 @@
 
 /* Read at each use, so that a reload takes effect. */
 struct ingest_limits {
-        char *publish_key;      /* "": anyone may publish */
         int64_t max_publishers;
         int64_t replay_bytes;   /* a publication */
         int64_t track_wait_ms;  /* for the second track, once there is one */
@@ -33,9 +32,6 @@ struct ingest {
         int64_t (*wall_us)(void); /* clock_wall_us(), or a test's */
         int64_t (*mono_us)(void);
 };
-
-/* True when key is the one that is asked for; takes the same time for any two. */
-bool ingest_key_ok(const struct ingest *in, const char *key);
 
 void ingest_poke(struct ingest *in);                               /* transcoders changed */
 void ingest_lose(struct ingest *in, const struct rpc_client *gone); /* this one must not be used any more */

@@ -8,7 +8,11 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/peers.h"
+#include "common/tls_server.h"
+#include "ingestd/admission.h"
 #include "ingestd/ingest.h"
+#include "ingestd/proxy_header.h"
+#include "ingestd/publish_auth.h"
 #include "ingestd/redundancy.h"
 #include "ingestd/route.h"
 #include "ingestd/rtmp_server.h"
@@ -17,24 +21,54 @@
 struct config {
         struct config_common common;
         struct ingest_limits limits;
-        char *transcoders;
-        int64_t rtmp_port, max_connections, publish_timeout_ms, media_timeout_ms, gather_ms, drain_ms;
+        struct admission_config admission;
+        char *transcoders, *rtmps_certs, *proxy_from;
+        int64_t rtmp_port, rtmps_port, max_connections, publish_timeout_ms, media_timeout_ms, gather_ms, leave_ms, drain_ms;
 };
 
 #define INT_KEY(field_name, field, def, lo, hi, u, h)                                                                  \
         {.name = field_name, .type = CONFIG_INT, .offset = offsetof(struct config, field), .default_value = def,       \
          .min = lo, .max = hi, .unit = u, .help = h}
 
+#define STRING_KEY(field_name, field, most)                                                                             \
+        .name = field_name, .type = CONFIG_STRING, .offset = offsetof(struct config, field), .default_value = "",      \
+        .min = 0, .max = most, .unit = ""
+
+/* "" or a directory that can be used: so that -n tells what is wrong with a certificate. */
+static int check_certs(const void *value, char *why, size_t why_cap)
+{
+        const char *directory = *(char *const *)value;
+        return *directory ? tls_server_check(directory, why, why_cap) : 0;
+}
+
 /* clang-format off */
 static const struct config_key keys[] = {
         CONFIG_COMMON_KEYS(9190),
         INT_KEY("rtmp_port", rtmp_port, "1935", 1, 65535, "port", "RTMP port, for broadcasters"),
+        INT_KEY("rtmps_port", rtmps_port, "1936", 1, 65535, "port", "RTMP over TLS, opened when rtmps_certs is set"),
+        {STRING_KEY("rtmps_certs", rtmps_certs, 4096), .check = check_certs,
+         .help = "directory of certificates and keys, each NAME.crt (or .pem) with NAME.key; watched for changes"},
+        {STRING_KEY("proxy_from", proxy_from, 4096), .check = proxy_from_check, .reloads = true,
+         .help = "addresses and networks, comma-separated, of load balancers, which have to send a PROXY header (v1 or v2)"},
         {.name = "transcoders", .type = CONFIG_STRING, .offset = offsetof(struct config, transcoders),
          .default_value = "127.0.0.1:9201", .min = 0, .max = 4096, .unit = "", .check = peers_check_names,
          .help = "where transcoders listen, host:port[,host:port…]; a name stands for all its addresses"},
-        {.name = "publish_key", .type = CONFIG_STRING, .offset = offsetof(struct config, limits.publish_key),
-         .default_value = "", .min = 0, .max = 255, .unit = "", .secret = true, .reloads = true,
-         .help = "what broadcasters append to the stream name as ?key=…; empty: anyone may publish"},
+        {STRING_KEY("publish_key", admission.key, 255), .secret = true, .reloads = true,
+         .help = "what broadcasters append to the stream name as ?key=…, for every stream"},
+        {.name = "publish_keys", .type = CONFIG_JSON, .offset = offsetof(struct config, admission.keys), .default_value = "[]",
+         .unit = "", .secret = true, .reloads = true, .check = publish_keys_check,
+         .help = "keys per stream-name pattern, e.g. [{\"match\": \"sports-*\", \"key\": \"…\"}]; any that fits is enough"},
+        {STRING_KEY("publish_jwks", admission.jwks, 4096), .reloads = true, .check = admission_jwks_check,
+         .help = "file of keys (JWKS: HS256, ES256) for signed tokens, ?token=…; watched for changes"},
+        {STRING_KEY("publish_webhook", admission.webhook.url, 2048), .secret = true, .reloads = true,
+         .check = publish_webhook_check,
+         .help = "URL that is asked by POST, 2xx: may publish; asked after keys and tokens. All empty: anyone may publish"},
+        INT_KEY("publish_webhook_timeout_ms", admission.webhook.timeout_ms, "5000", 100, 60000, "ms",
+                "for its answer; without one nobody new is let in"),
+        INT_KEY("publish_webhook_cache_s", admission.webhook.cache_s, "0", 0, WEBHOOK_CACHE_MAX_S, "s",
+                "how long its yes is remembered if it has no Cache-Control: max-age"),
+        INT_KEY("publish_webhook_recheck_s", admission.recheck_s, "0", 0, 86400, "s",
+                "it is asked again so often while a stream is published; 0: never"),
         INT_KEY("max_publishers", limits.max_publishers, "1000", 1, 100000, "streams", "published at the same time"),
         INT_KEY("max_connections", max_connections, "4096", 1, 200000, "connections",
                 "RTMP connections, publishing or not"),
@@ -51,8 +85,10 @@ static const struct config_key keys[] = {
                 "a publisher silent for this long is lost"),
         INT_KEY("gather_ms", gather_ms, "10", 0, 100, "ms",
                 "frames of all streams are sent on to this beat: longer saves CPU, shorter saves delay"),
+        INT_KEY("leave_ms", leave_ms, "0", 0, 600000, "ms",
+                "at SIGTERM, how long broadcasters are still accepted while /readyz says 503: for a load balancer to see it"),
         INT_KEY("drain_ms", drain_ms, "10000", 0, 600000, "ms",
-                "at SIGTERM, how long broadcasters have to leave by themselves"),
+                "at SIGTERM and after leave_ms, how long broadcasters have to leave by themselves"),
         {.name = NULL},
 };
 /* clang-format on */
@@ -64,9 +100,11 @@ struct server {
         struct daemon daemon;
         struct ingest ingest;
         struct route *route;
+        struct tls_server *tls; /* NULL: no RTMPS */
+        struct admission *admission;
         struct rtmp_server *rtmp;
-        bool stopping;
-        uv_timer_t drain_timer;
+        bool stopping, rtmp_closed;
+        uv_timer_t drain_timer; /* leaving, then draining */
         int64_t drained_by_us;
 };
 
@@ -97,16 +135,28 @@ static void on_gone(void *arg, const struct rpc_client *client)
 
 static const struct route_events route_events = {.live = on_live, .gone = on_gone};
 
-/* The last publication has said CLOSE, or given up. */
-static void on_emptied(void *arg)
+/* When the last publication has said CLOSE, or given up, and the last connection is closed. */
+static void finish(struct server *s)
 {
-        struct server *s = arg;
-        if (!s->stopping || s->rtmp)
+        if (!s->rtmp_closed || s->ingest.count > 0)
                 return;
-        struct route *route = s->route;
-        route_close(route);
+        admission_free(&s->admission);
+        tls_server_close(&s->tls);
+        route_close(s->route);
         relays_close(&s->ingest.relays);
         daemon_exit(&s->daemon, 0);
+}
+
+static void on_emptied(void *arg)
+{
+        finish(arg);
+}
+
+static void on_rtmp_closed(void *arg)
+{
+        struct server *s = arg;
+        s->rtmp_closed = true;
+        finish(s);
 }
 
 /* What is still connected is lost to us, not to its session: that waits for the grace time. The relays hand over what was
@@ -117,8 +167,6 @@ static void close_rtmp(struct server *s)
                  s->ingest.live ? "closing what did not leave" : "all broadcasters have left");
         uv_close((uv_handle_t *)&s->drain_timer, NULL);
         rtmp_server_close(&s->rtmp);
-        if (s->ingest.count == 0)
-                on_emptied(s);
 }
 
 static void on_drain_timer(uv_timer_t *timer)
@@ -128,12 +176,8 @@ static void on_drain_timer(uv_timer_t *timer)
                 close_rtmp(s);
 }
 
-static void stop(void *arg)
+static void drain(struct server *s)
 {
-        struct server *s = arg;
-        s->stopping = true;
-        s->daemon.self.draining = true;
-        tell_ready(s);
         rtmp_server_stop_accepting(s->rtmp);
         log_info("publishers=%u msg=\"stopping: no new connections\"", s->ingest.live);
         unsigned asked = rtmp_server_ask_reconnect(s->rtmp);
@@ -141,6 +185,47 @@ static void stop(void *arg)
                  s->config.drain_ms);
         s->drained_by_us = clock_mono_us() + s->config.drain_ms * US_PER_MS;
         uv_timer_start(&s->drain_timer, on_drain_timer, 0, DRAIN_LOOK_MS);
+}
+
+static void on_leave_timer(uv_timer_t *timer)
+{
+        drain(timer->data);
+}
+
+/* A load balancer has to see that this node leaves before it refuses anybody. */
+static void stop(void *arg)
+{
+        struct server *s = arg;
+        s->stopping = true;
+        s->daemon.self.draining = true;
+        tell_ready(s);
+        if (s->config.leave_ms == 0) {
+                drain(s);
+                return;
+        }
+        log_info("leave_ms=%" PRId64 " msg=\"stopping: broadcasters are still accepted\"", s->config.leave_ms);
+        uv_timer_start(&s->drain_timer, on_leave_timer, (uint64_t)s->config.leave_ms, 0);
+}
+
+static void reloaded(void *arg)
+{
+        struct server *s = arg;
+        if (s->rtmp_closed)
+                return;
+        if (s->tls)
+                tls_server_reload(s->tls);
+        admission_reloaded(s->admission);
+}
+
+static int listen_on(struct server *s, const char *what, int64_t port, struct tls_server *tls)
+{
+        const char *bind = s->config.common.bind;
+        int err = rtmp_server_listen(s->rtmp, bind, (int)port, tls);
+        if (err)
+                log_error("bind=%s port=%" PRId64 " error=\"%s\" msg=\"cannot open the %s port\"", bind, port, err_text(err), what);
+        else
+                log_info("bind=%s port=%" PRId64 " msg=\"listening for %s\"", bind, port, what);
+        return err;
 }
 
 static int open_sockets(struct server *s)
@@ -153,23 +238,32 @@ static int open_sockets(struct server *s)
                 return err;
         }
         s->ingest.relays.link_arg = s->route;
-        struct rtmp_limits limits = RTMP_LIMITS_DEFAULT;
-        limits.connections = (unsigned)c->max_connections;
-        limits.publish_us = c->publish_timeout_ms * US_PER_MS;
-        limits.media_us = c->media_timeout_ms * US_PER_MS;
-        err = rtmp_server_open(&s->rtmp, s->daemon.loop, c->common.bind, (int)c->rtmp_port, &s->ingest, &limits);
+        struct rtmp_server_setup setup = {.ingest = &s->ingest, .limits = RTMP_LIMITS_DEFAULT, .proxy_from = &c->proxy_from,
+                                          .closed = on_rtmp_closed, .arg = s};
+        setup.limits.connections = (unsigned)c->max_connections;
+        setup.limits.publish_us = c->publish_timeout_ms * US_PER_MS;
+        setup.limits.media_us = c->media_timeout_ms * US_PER_MS;
+        err = admission_new(&s->admission, s->daemon.loop, &c->admission);
         if (err)
-                log_error("bind=%s port=%" PRId64 " error=\"%s\" msg=\"cannot open the RTMP port\"", c->common.bind,
-                          c->rtmp_port, err_text(err));
+                return err;
+        setup.admission = s->admission;
+        if (*c->rtmps_certs && (err = tls_server_open(&s->tls, s->daemon.loop, c->rtmps_certs, NULL)))
+                return err;
+        rtmp_server_open(&s->rtmp, s->daemon.loop, &setup);
+        err = listen_on(s, "RTMP", c->rtmp_port, NULL);
+        if (err == 0 && s->tls)
+                err = listen_on(s, "RTMPS", c->rtmps_port, s->tls);
         return err;
 }
 
 int main(int argc, char **argv)
 {
         static struct server s;
-        daemon_init(&s.daemon, "ingestd", ROLE_INGESTD, keys, &s.config, argc, argv, stop, NULL, &s);
+        daemon_init(&s.daemon, "ingestd", ROLE_INGESTD, keys, &s.config, argc, argv, stop, reloaded, &s);
         srand((unsigned)clock_wall_us());
         rtmp_server_register_metrics();
+        admission_register_metrics();
+        tls_server_register_metrics();
         stats_register();
         s.ingest = (struct ingest){
                 .limits = &s.config.limits,
@@ -182,11 +276,10 @@ int main(int argc, char **argv)
         relays_open(&s.ingest.relays);
         uv_timer_init(s.daemon.loop, &s.drain_timer);
         s.drain_timer.data = &s;
-        s.daemon.drain_ms = s.config.drain_ms;
+        s.daemon.drain_ms = s.config.leave_ms + s.config.drain_ms;
         if (open_sockets(&s))
                 return 1;
         tell_ready(&s);
-        log_info("bind=%s rtmp_port=%d msg=\"listening\"", s.config.common.bind, rtmp_server_port(s.rtmp));
         int status = daemon_run(&s.daemon);
         daemon_fini(&s.daemon, &s.config);
         return status;

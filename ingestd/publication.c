@@ -155,10 +155,6 @@ int publication_begin(struct publication **out, struct ingest *in, const struct 
                       const struct publication_events *events, void *arg, char *text, size_t text_cap)
 {
         *out = NULL;
-        if (!ingest_key_ok(in, request->key)) {
-                snprintf(text, text_cap, "%s", *request->key ? "wrong publishing key" : "a publishing key is needed");
-                return ERR_DENIED;
-        }
         struct publication *old = find_live(in, request->stream, request->role);
         if (!old && in->live >= in->limits->max_publishers) {
                 snprintf(text, text_cap, "this server has as many publishers as it takes");

@@ -1,6 +1,6 @@
 /* publication.h - one broadcaster's stream inside the proxy, between the RTMP connection and the transcoder.
  *
- *   PENDING   publication_begin()   name accepted; an older publication of the same stream and place (primary or
+ *   PENDING   publication_begin()   let in;        an older publication of the same stream and place (primary or
  *                                   backup) is taken over: its connection is told to close (CLOSE_TAKEN_OVER)
  *   LIVE      publication_frame()   FLV tags go in; the first keyframe (or, without video, audio) opens the transcoder
  *   ENDED     publication_end()     by the connection, once; the publication must not be used afterwards
@@ -9,6 +9,7 @@
 #ifndef INGESTD_PUBLICATION_H
 #define INGESTD_PUBLICATION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,15 +26,20 @@ struct publication_events {
         void (*refuse)(void *arg, int reason, const char *code, const char *text);
 };
 
+#define PUBLISH_KEY_MAX 2048 /* a token */
+
 struct publish_request {
         char stream[STREAM_ID_MAX + 1]; /* valid by stream_id_valid() */
         uint8_t role;                   /* OPEN_PRIMARY, OPEN_BACKUP or OPEN_NOW */
-        char key[256];                  /* credential from ?key= or ?token=, may be empty; never logged */
         char address[64];               /* of the publisher */
         char encoder[64];               /* flashVer */
+        /* For admission.h only. */
+        bool secure;                    /* came by RTMPS */
+        char app[128], query[512];      /* where it was sent, and what was given besides */
+        char key[PUBLISH_KEY_MAX + 1];  /* credential from ?key= or ?token=, may be empty; never logged */
 };
 
-/* 0; ERR_DENIED (bad key), ERR_FULL (too many publishers). On failure *out is NULL and text says why. */
+/* Who may publish was decided before (admission.h). 0; ERR_FULL (too many publishers): *out is then NULL and text says why. */
 int publication_begin(struct publication **out, struct ingest *in, const struct publish_request *request,
                       const struct publication_events *events, void *arg, char *text, size_t text_cap);
 

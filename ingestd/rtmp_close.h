@@ -13,6 +13,8 @@
         X(PEER, "peer_closed", LOST, "the peer closed the connection")                                                 \
         X(IO, "io", LOST, "the connection failed")                                                                     \
         X(HANDSHAKE, "handshake", LOST, "not an RTMP handshake")                                                       \
+        X(PROXY_HEADER, "proxy_header", LOST, "no PROXY header, which this peer is to send first")                     \
+        X(TLS, "tls", LOST, "the TLS handshake or connection failed")                                                  \
         X(PUBLISH_TIMEOUT, "publish_timeout", LOST, "handshake and publish took too long")                             \
         X(MEDIA_TIMEOUT, "media_timeout", LOST, "no media for too long")                                               \
         X(CHUNK, "chunk", LOST, "malformed chunk or control message")                                                  \
@@ -25,6 +27,8 @@
         X(PLAY, "play", REFUSED, "asked to play; this port only takes publishers")                                     \
         X(BAD_NAME, "bad_name", REFUSED, "stream name not allowed")                                                    \
         X(DENIED, "denied", REFUSED, "publishing denied")                                                              \
+        X(REVOKED, "revoked", LOST, "may not publish any longer")                                                      \
+        X(EARLY, "early", REFUSED, "sent too much before it was let in")                                               \
         X(PUBLISHERS, "publishers", REFUSED, "too many publishers")                                                    \
         X(CONNECTIONS, "connections", REFUSED, "too many connections")                                                 \
         X(CODEC, "codec", REFUSED, "codec not supported")                                                              \

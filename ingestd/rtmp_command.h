@@ -18,12 +18,12 @@ struct rtmp_command {
         char name[32];
         double transaction; /* 0: no answer is expected */
         /* connect */
-        char app[1024], tc_url[1024], flash_ver[64];
+        char app[2560], tc_url[2560], flash_ver[64];
         double object_encoding;
         unsigned caps_ex;
         bool enhanced; /* said anything of Enhanced RTMP */
         /* others: the first argument after the command object */
-        char argument[1024];
+        char argument[2560]; /* a name with a token */
         double number; /* 0 unless it is one */
         bool cut;
 };

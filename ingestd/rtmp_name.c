@@ -118,6 +118,29 @@ static bool take_role(struct rtmp_name *out, const char *const places[], size_t 
         return value.end == value.p + 1 && (*value.p == '0' || *value.p == '1');
 }
 
+static bool is_ours(const char *parameter)
+{
+        return strncmp(parameter, "key=", 4) == 0 || strncmp(parameter, "token=", 6) == 0 ||
+               strncmp(parameter, "backup=", 7) == 0;
+}
+
+/* Parameters that are nobody's here, from the first place that has some. A query without any "=" is a key. */
+static void take_query(struct rtmp_name *out, const char *const places[], size_t count)
+{
+        size_t n = 0;
+        for (size_t i = 0; i < count && n == 0; i++) {
+                const char *query = strchr(places[i], '?'), *p = query && strchr(query, '=') ? query + 1 : "";
+                while (*p) {
+                        const char *end = parameter_end(p);
+                        size_t len = (size_t)(end - p);
+                        if (!is_ours(p) && n + len + 2 <= sizeof(out->query))
+                                n += (size_t)snprintf(out->query + n, sizeof(out->query) - n, "%s%.*s", n ? "&" : "",
+                                                      (int)len, p);
+                        p = *end ? end + 1 : end;
+                }
+        }
+}
+
 static bool take_stream(struct rtmp_name *out, const char *app, const char *name)
 {
         struct span level = last_level(path_of(name));
@@ -152,5 +175,8 @@ int rtmp_name_parse(struct rtmp_name *out, const char *app, const char *tc_url, 
                 snprintf(why, why_cap, "backup is 1 for a second broadcaster of the stream, or 0 to be seen at once");
                 return ERR_DENIED;
         }
+        take_query(out, places, 3);
+        struct span app_path = path_of(app);
+        snprintf(out->app, sizeof(out->app), "%.*s", (int)(app_path.end - app_path.p), app_path.p);
         return 0;
 }

@@ -5,6 +5,7 @@
  *   name "", app "live/cam"                                       →  stream cam: all of it typed as the server's address
  *   "?key=K" or "?token=K" on name, else on app, else on tcUrl     →  key K; "?K" without any "=" likewise
  *   "?backup=1", "?backup=0" likewise                             →  role OPEN_BACKUP, OPEN_NOW; else OPEN_PRIMARY
+ *   "?a=1&key=K&b=2", of the first place that has others          →  query "a=1&b=2", as it was written
  *
  * The key may hold '?' and '=', and '&' unless what follows looks like another parameter ("&word="); %XX is decoded. */
 #ifndef INGESTD_RTMP_NAME_H
@@ -12,11 +13,13 @@
 
 #include <stddef.h>
 
-#include "proto/media.h"
+#include "ingestd/publication.h"
 
 struct rtmp_name {
         char stream[STREAM_ID_MAX + 1];
-        char key[256]; /* "": none given */
+        char app[128];   /* path of the app; cut */
+        char query[512]; /* what was given besides key, token and backup; what does not fit is left out. May be told, but not logged */
+        char key[PUBLISH_KEY_MAX + 1]; /* "": none given */
         uint8_t role;  /* enum open_role */
 };
 

@@ -11,8 +11,12 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
+#include "common/tls_server.h"
+#include "ingestd/admission.h"
+#include "ingestd/proxy_header.h"
 #include "ingestd/publication.h"
 #include "ingestd/rtmp_session.h"
+#include "ingestd/rtmp_wire.h"
 
 #define BACKLOG 511
 #define READ_BYTES (64u << 10)
@@ -26,7 +30,11 @@ struct conn {
         uint32_t magic;
         uv_tcp_t tcp;
         struct rtmp_server *server;
+        struct rtmp_wire *wire;
         struct rtmp_session *session;
+        uint64_t id; /* conn=… in log lines */
+        int64_t accepted_us;
+        bool closing; /* its session is: what comes is not looked at */
         struct conn *next, **link; /* in server->conns */
         struct conn *closing_next; /* in server->closing */
         uv_shutdown_t shutdown;
@@ -35,18 +43,23 @@ struct conn {
         uint64_t ignored_seen;
 };
 
+struct listener {
+        uv_tcp_t tcp;
+        struct rtmp_server *server;
+        struct tls_server *tls; /* NULL: plain */
+};
+
 struct rtmp_server {
         uv_loop_t *loop;
-        struct ingest *ingest;
-        struct rtmp_limits limits;
-        uv_tcp_t listener;
+        struct rtmp_server_setup setup;
+        struct listener listeners[RTMP_LISTENERS_MAX];
+        unsigned listening; /* of them */
         uv_timer_t sweep;
         uv_timer_t reap; /* fires on the next turn of the loop when a session wants to close */
         bool accepting, closing_down;
         struct conn *conns, *closing;
         unsigned count;   /* of conns */
         unsigned handles; /* open or closing: the server is freed with the last */
-        int port;
         uint64_t last_id;
         int64_t accept_warned_us;
         char read_buf[READ_BYTES]; /* one for all: a read is used up before the next begins */
@@ -64,6 +77,7 @@ static struct metric metrics[] = {
 void rtmp_server_register_metrics(void)
 {
         metrics_register(metrics, sizeof(metrics) / sizeof(metrics[0]));
+        rtmp_wire_register_metrics();
         rtmp_close_register();
 }
 
@@ -75,13 +89,20 @@ static int64_t now_us(const struct rtmp_server *s)
 static void handle_gone(struct rtmp_server *s)
 {
         assert(s->handles > 0);
-        if (--s->handles == 0)
-                free(s);
+        if (--s->handles > 0)
+                return;
+        s->setup.closed(s->setup.arg);
+        free(s);
 }
 
 static void on_handle_closed(uv_handle_t *h)
 {
         handle_gone(h->data);
+}
+
+static void on_listener_closed(uv_handle_t *h)
+{
+        handle_gone(((struct listener *)h->data)->server);
 }
 
 /* Connections ---------------------------------------------------------------------------------------------------- */
@@ -106,6 +127,7 @@ static void on_conn_closed(uv_handle_t *h)
         struct conn *c = conn_of(h->data);
         struct rtmp_server *s = c->server;
         rtmp_session_free(&c->session);
+        rtmp_wire_free(&c->wire);
         c->magic = 0;
         free(c);
         handle_gone(s);
@@ -128,6 +150,7 @@ static void conn_close(struct conn *c)
 static void conn_linger(struct conn *c)
 {
         c->linger_until_us = now_us(c->server) + LINGER_US;
+        rtmp_wire_end(c->wire);
         if (uv_shutdown(&c->shutdown, (uv_stream_t *)&c->tcp, NULL))
                 conn_close(c);
 }
@@ -162,7 +185,7 @@ static void on_written(uv_write_t *req, int status)
         free(req->data);
 }
 
-static void session_write(void *arg, const void *data, size_t len)
+static void wire_send(void *arg, const void *data, size_t len)
 {
         struct conn *c = conn_of(arg);
         uv_stream_t *stream = (uv_stream_t *)&c->tcp;
@@ -179,12 +202,18 @@ static void session_write(void *arg, const void *data, size_t len)
                 free(w);
 }
 
+static void session_write(void *arg, const void *data, size_t len)
+{
+        rtmp_wire_write(conn_of(arg)->wire, data, len);
+}
+
 /* May stand on the publication's stack, so the rest is done by on_reap(). */
 static void session_close(void *arg, enum rtmp_close reason, bool linger)
 {
         struct conn *c = conn_of(arg);
         struct rtmp_server *s = c->server;
         (void)reason;
+        c->closing = true;
         c->linger = linger;
         c->closing_next = s->closing;
         s->closing = c;
@@ -192,9 +221,25 @@ static void session_close(void *arg, enum rtmp_close reason, bool linger)
                 uv_timer_start(&s->reap, on_reap, 0, 0);
 }
 
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf);
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
+
+static void session_pause(void *arg, bool paused)
+{
+        struct conn *c = conn_of(arg);
+        uv_stream_t *stream = (uv_stream_t *)&c->tcp;
+        if (paused)
+                uv_read_stop(stream);
+        else if (!uv_is_closing((uv_handle_t *)stream))
+                uv_read_start(stream, on_alloc, on_read);
+}
+
 static const struct rtmp_session_ops session_ops = {
         .write = session_write,
         .close = session_close,
+        .pause = session_pause,
+        .admit = admission_open,
+        .dismiss = admission_close,
         .begin = publication_begin,
         .frame = publication_frame,
         .metadata = publication_metadata,
@@ -220,15 +265,37 @@ static void acknowledge_now(const uv_tcp_t *tcp)
                 setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 
+static void wire_plain(void *arg, const void *data, size_t len)
+{
+        struct conn *c = conn_of(arg);
+        rtmp_session_feed(c->session, data, len, now_us(c->server));
+}
+
+static void wire_address(void *arg, const char *address)
+{
+        rtmp_session_set_address(conn_of(arg)->session, address);
+}
+
+static const struct rtmp_wire_ops wire_ops = {.send = wire_send, .plain = wire_plain, .address = wire_address};
+
+static void wire_close(struct conn *c, enum rtmp_close reason, const char *why)
+{
+        if (*why && reason == RTMP_CLOSE_TLS)
+                log_info("conn=%" PRIu64 " error=\"%s\" msg=\"TLS failed\"", c->id, why);
+        rtmp_session_close(c->session, reason);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
         struct conn *c = conn_of(stream->data);
-        struct rtmp_server *s = c->server;
-        if (n > 0) {
+        const char *why;
+        if (n > 0 && !c->closing) {
                 metric_add(&metrics[BYTES], n);
                 acknowledge_now(&c->tcp);
-                rtmp_session_feed(c->session, (const uint8_t *)buf->base, (size_t)n, now_us(s));
-                if (stream->write_queue_size > WRITE_QUEUE_MAX)
+                enum rtmp_close reason = rtmp_wire_feed(c->wire, buf->base, (size_t)n, &why);
+                if (reason)
+                        wire_close(c, reason, why);
+                else if (stream->write_queue_size > WRITE_QUEUE_MAX)
                         rtmp_session_close(c->session, RTMP_CLOSE_NOT_READING);
         } else if (n < 0) {
                 uv_read_stop(stream);
@@ -240,33 +307,21 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         }
 }
 
-static void peer_address(const uv_tcp_t *tcp, char *dst, size_t cap)
-{
-        struct sockaddr_storage ss;
-        int len = sizeof(ss);
-        char ip[48] = "?";
-        snprintf(dst, cap, "?");
-        if (uv_tcp_getpeername(tcp, (struct sockaddr *)&ss, &len))
-                return;
-        if (ss.ss_family == AF_INET) {
-                const struct sockaddr_in *in = (const struct sockaddr_in *)&ss;
-                uv_ip4_name(in, ip, sizeof(ip));
-                snprintf(dst, cap, "%s:%d", ip, ntohs(in->sin_port));
-        } else if (ss.ss_family == AF_INET6) {
-                const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&ss;
-                uv_ip6_name(in6, ip, sizeof(ip));
-                snprintf(dst, cap, "[%s]:%d", ip, ntohs(in6->sin6_port));
-        }
-}
-
-static void conn_start(struct conn *c)
+static void conn_start(struct conn *c, struct tls_server *tls)
 {
         struct rtmp_server *s = c->server;
+        struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+        int len = sizeof(peer);
         char address[64];
-        peer_address(&c->tcp, address, sizeof(address));
+        uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&peer, &len);
+        bool header = proxy_from_has(*s->setup.proxy_from, (struct sockaddr *)&peer);
+        c->id = ++s->last_id;
+        c->accepted_us = now_us(s);
+        c->wire = rtmp_wire_new(header, tls ? tls_server_accept(tls) : NULL, &wire_ops, c);
         c->session = rtmp_session_new(&(struct rtmp_session_setup){
-                .ops = &session_ops, .arg = c, .ingest = s->ingest, .limits = &s->limits, .id = ++s->last_id,
-                .address = address, .now_us = now_us(s)});
+                .ops = &session_ops, .arg = c, .ingest = s->setup.ingest, .admission = s->setup.admission,
+                .limits = &s->setup.limits, .id = c->id, .secure = tls, .now_us = c->accepted_us,
+                .address = peer_address_text(address, sizeof(address), (struct sockaddr *)&peer)});
         c->next = s->conns;
         c->link = &s->conns;
         if (c->next)
@@ -290,9 +345,10 @@ static void warn_accept(struct rtmp_server *s, const char *why)
         log_warn("msg=\"RTMP connection not accepted: %s\" connections=%u", why, s->count);
 }
 
-static void on_connection(uv_stream_t *listener, int status)
+static void on_connection(uv_stream_t *stream, int status)
 {
-        struct rtmp_server *s = listener->data;
+        struct listener *l = stream->data;
+        struct rtmp_server *s = l->server;
         if (status) {
                 warn_accept(s, uv_strerror(status));
                 return;
@@ -305,9 +361,9 @@ static void on_connection(uv_stream_t *listener, int status)
         c->tcp.data = c;
         s->handles++;
         metric_add(&metrics[ACCEPTED], 1);
-        bool accepted = uv_accept(listener, (uv_stream_t *)&c->tcp) == 0;
-        if (accepted && s->count < s->limits.connections) {
-                conn_start(c);
+        bool accepted = uv_accept(stream, (uv_stream_t *)&c->tcp) == 0;
+        if (accepted && s->count < s->setup.limits.connections) {
+                conn_start(c, l->tls);
                 return;
         }
         if (accepted) {
@@ -329,6 +385,8 @@ static void on_sweep(uv_timer_t *t)
                                 conn_close(c);
                         continue;
                 }
+                if (!rtmp_wire_through(c->wire) && now - c->accepted_us >= s->setup.limits.hello_us)
+                        rtmp_session_close(c->session, rtmp_wire_late(c->wire));
                 rtmp_session_tick(c->session, now);
                 count_ignored(c);
         }
@@ -336,47 +394,42 @@ static void on_sweep(uv_timer_t *t)
 
 /* The server ------------------------------------------------------------------------------------------------------ */
 
-static int bind_listener(struct rtmp_server *s, const char *bind, int port)
+static int bind_listener(struct listener *l, const char *bind, int port)
 {
         struct sockaddr_storage ss;
-        int len = sizeof(ss);
         if (uv_ip4_addr(bind, port, (struct sockaddr_in *)&ss) && uv_ip6_addr(bind, port, (struct sockaddr_in6 *)&ss))
                 return ERR_CONFIG;
-        int rv = uv_tcp_bind(&s->listener, (const struct sockaddr *)&ss, 0);
+        int rv = uv_tcp_bind(&l->tcp, (const struct sockaddr *)&ss, 0);
         if (rv == 0)
-                rv = uv_listen((uv_stream_t *)&s->listener, BACKLOG, on_connection);
-        if (rv == 0)
-                rv = uv_tcp_getsockname(&s->listener, (struct sockaddr *)&ss, &len);
-        s->port = ntohs(ss.ss_family == AF_INET ? ((struct sockaddr_in *)&ss)->sin_port
-                                                : ((struct sockaddr_in6 *)&ss)->sin6_port);
+                rv = uv_listen((uv_stream_t *)&l->tcp, BACKLOG, on_connection);
         return err_from_uv(rv);
 }
 
-int rtmp_server_open(struct rtmp_server **out, uv_loop_t *loop, const char *bind, int port, struct ingest *in,
-                     const struct rtmp_limits *limits)
+int rtmp_server_listen(struct rtmp_server *s, const char *bind, int port, struct tls_server *tls)
+{
+        assert(s->accepting && s->listening < RTMP_LISTENERS_MAX);
+        struct listener *l = &s->listeners[s->listening++];
+        l->server = s;
+        l->tls = tls;
+        int rv = uv_tcp_init(s->loop, &l->tcp);
+        assert(rv == 0);
+        l->tcp.data = l;
+        s->handles++;
+        return bind_listener(l, bind, port);
+}
+
+void rtmp_server_open(struct rtmp_server **out, uv_loop_t *loop, const struct rtmp_server_setup *setup)
 {
         struct rtmp_server *s = mem_alloc(sizeof(*s));
         s->loop = loop;
-        s->ingest = in;
-        s->limits = *limits;
-        s->handles = 3;
+        s->setup = *setup;
+        s->handles = 2;
         s->accepting = true;
-        s->listener.data = s->sweep.data = s->reap.data = s;
-        int rv = uv_tcp_init(loop, &s->listener);
-        assert(rv == 0);
+        s->sweep.data = s->reap.data = s;
         uv_timer_init(loop, &s->sweep);
         uv_timer_init(loop, &s->reap);
         uv_timer_start(&s->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
-        int err = bind_listener(s, bind, port);
-        if (err)
-                rtmp_server_close(&s);
         *out = s;
-        return err;
-}
-
-int rtmp_server_port(const struct rtmp_server *s)
-{
-        return s->port;
 }
 
 unsigned rtmp_server_connections(const struct rtmp_server *s)
@@ -397,7 +450,8 @@ void rtmp_server_stop_accepting(struct rtmp_server *s)
         if (!s->accepting)
                 return;
         s->accepting = false;
-        uv_close((uv_handle_t *)&s->listener, on_handle_closed);
+        for (unsigned i = 0; i < s->listening; i++)
+                uv_close((uv_handle_t *)&s->listeners[i].tcp, on_listener_closed);
 }
 
 unsigned rtmp_server_ask_reconnect(struct rtmp_server *s)

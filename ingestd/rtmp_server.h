@@ -1,6 +1,8 @@
-/* rtmp_server.h - the RTMP port: accepts broadcasters, moves bytes between their sockets and struct rtmp_session.
+/* rtmp_server.h - the RTMP and RTMPS ports: accepts broadcasters, moves bytes between their sockets and struct rtmp_session,
+ * by way of struct rtmp_wire (PROXY header, TLS).
  *
- *   OPEN      rtmp_server_open()            listening
+ *   OPEN      rtmp_server_open()            no port yet
+ *             rtmp_server_listen()          one more
  *   DRAINING  rtmp_server_stop_accepting()  new connections are refused by the kernel; those there are go on
  *   CLOSED    rtmp_server_close()           everything closes; the memory goes when the loop has run its close callbacks
  *
@@ -14,12 +16,17 @@
 
 struct rtmp_server;
 struct ingest;
+struct admission;
+struct tls_server;
+
+#define RTMP_LISTENERS_MAX 2
 
 struct rtmp_limits {
         unsigned connections;   /* at once, publishing or not */
         unsigned chunk_streams; /* a connection */
         uint32_t message_bytes;
         uint32_t partial_bytes; /* of unfinished messages, a connection */
+        int64_t hello_us;       /* from accept to the end of PROXY header and TLS handshake */
         int64_t publish_us;     /* from accept, or from the end of a stream, to publish */
         int64_t media_us;       /* a publisher silent for this long is lost */
 };
@@ -27,14 +34,21 @@ struct rtmp_limits {
 /* clang-format off */
 #define RTMP_LIMITS_DEFAULT                                                                                            \
         {.connections = 4096, .chunk_streams = 64, .message_bytes = 8u << 20, .partial_bytes = 16u << 20,              \
-         .publish_us = 10000000, .media_us = 20000000}
+         .hello_us = 5000000, .publish_us = 10000000, .media_us = 20000000}
 /* clang-format on */
 
-/* Port 0 takes a free one. limits is copied. ERR_CONFIG: bind is no address; ERR_IO, ERR_DENIED: it cannot be had;
- * *out is then NULL. */
-int rtmp_server_open(struct rtmp_server **out, uv_loop_t *loop, const char *bind, int port, struct ingest *in,
-                     const struct rtmp_limits *limits);
-int rtmp_server_port(const struct rtmp_server *s);
+struct rtmp_server_setup {
+        struct ingest *ingest;
+        struct admission *admission;
+        struct rtmp_limits limits;
+        char *const *proxy_from; /* proxy_header.h; read at each connection, so that a reload takes effect */
+        void (*closed)(void *arg); /* after rtmp_server_close(): the last connection is gone */
+        void *arg;
+};
+
+void rtmp_server_open(struct rtmp_server **out, uv_loop_t *loop, const struct rtmp_server_setup *setup);
+/* tls NULL: plain RTMP. ERR_CONFIG: bind is no address; ERR_IO, ERR_DENIED: the port cannot be had. */
+int rtmp_server_listen(struct rtmp_server *s, const char *bind, int port, struct tls_server *tls);
 unsigned rtmp_server_connections(const struct rtmp_server *s);
 unsigned rtmp_server_publishers(const struct rtmp_server *s);
 

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,11 @@ struct state {
         const struct state *(*step)(struct rtmp_session *s);
 };
 
+struct bytes {
+        uint8_t *data;
+        size_t len;
+};
+
 struct rtmp_session {
         const struct state *state;
         struct rtmp_session_setup setup;
@@ -48,6 +54,9 @@ struct rtmp_session {
         bool asked;
         uint32_t created;   /* message streams given out */
         uint32_t stream_id; /* message stream that publishes */
+        struct publish_request *request;  /* from publish to the end of the stream */
+        struct admission_case *admission; /* likewise */
+        struct bytes early;               /* what came while it was being decided */
         struct publication *publication;
         struct flv flv;
         char stream[STREAM_ID_MAX + 1];
@@ -58,7 +67,8 @@ struct rtmp_session {
         enum rtmp_close closing;
 };
 
-static const struct state state_hello, state_confirm, state_connect, state_ready, state_live, state_closed;
+static const struct state state_hello, state_confirm, state_connect, state_ready, state_deciding, state_begin, state_live,
+        state_closed;
 
 /* Out ------------------------------------------------------------------------------------------------------------ */
 
@@ -159,11 +169,19 @@ static void finish(struct rtmp_session *s)
                 return;
         s->told = true;
         rtmp_close_count(s->closing);
-        log_info("conn=%" PRIu64 " stream=%s address=%s reason=%s bytes=%" PRIu64 " ignored=%" PRIu64 " msg=\"%s\"",
+        /* A balancer's look whether the port is open, every few seconds. */
+        bool only_looked = s->total_bytes == 0 && s->closing == RTMP_CLOSE_PEER;
+        log_line(only_looked ? LOG_DEBUG : LOG_INFO, "conn=%" PRIu64 " stream=%s address=%s reason=%s bytes=%" PRIu64 " ignored=%" PRIu64 " msg=\"%s\"",
                  s->setup.id, rtmp_session_stream(s), s->address, rtmp_close_label(s->closing), s->total_bytes,
                  s->ignored, rtmp_close_text(s->closing));
         rtmp_chunk_fini(&s->chunks);
         s->setup.ops->close(s->setup.arg, s->closing, s->linger);
+}
+
+static void change(struct rtmp_session *s, const struct state *next)
+{
+        log_debug("conn=%" PRIu64 " msg=\"%s -> %s\"", s->setup.id, s->state->name, next->name);
+        s->state = next;
 }
 
 static void run(struct rtmp_session *s)
@@ -175,8 +193,7 @@ static void run(struct rtmp_session *s)
                 const struct state *next = s->closing ? &state_closed : s->state->step(s);
                 if (next == s->state)
                         break;
-                log_debug("conn=%" PRIu64 " msg=\"%s -> %s\"", s->setup.id, s->state->name, next->name);
-                s->state = next;
+                change(s, next);
         }
         s->running = false;
         flush(s);
@@ -338,41 +355,38 @@ static void on_refused(void *arg, int reason, const char *code, const char *text
 
 static const char *const role_names[] = {[OPEN_PRIMARY] = "primary", [OPEN_BACKUP] = "backup", [OPEN_NOW] = "primary_now"};
 
-static const struct state *begin_publication(struct rtmp_session *s, const struct rtmp_name *name)
+static void take_request(struct rtmp_session *s, const struct rtmp_name *name)
 {
-        static const struct publication_events events = {.refuse = on_refused};
-        struct publish_request request = {0};
-        char text[256] = "";
-        memcpy(request.stream, name->stream, sizeof(request.stream));
-        memcpy(request.key, name->key, sizeof(request.key));
-        request.role = name->role;
-        memcpy(request.address, s->address, sizeof(request.address));
-        memcpy(request.encoder, s->flash_ver, sizeof(request.encoder));
-        int err = s->setup.ops->begin(&s->publication, s->setup.ingest, &request, &events, s, text, sizeof(text));
-        if (err == ERR_DENIED)
-                return refuse(s, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied", text);
-        if (err)
-                return refuse(s, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected", text);
-        return &state_live;
+        struct publish_request *r = s->request = mem_alloc(sizeof(*r));
+        memcpy(r->stream, name->stream, sizeof(r->stream));
+        r->role = name->role;
+        r->secure = s->setup.secure;
+        memcpy(r->app, name->app, sizeof(r->app));
+        memcpy(r->query, name->query, sizeof(r->query));
+        memcpy(r->key, name->key, sizeof(r->key));
+        memcpy(r->address, s->address, sizeof(r->address));
+        memcpy(r->encoder, s->flash_ver, sizeof(r->encoder));
 }
 
-static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_command *c)
+/* The stream is over, or does not begin. */
+static void drop_request(struct rtmp_session *s)
 {
-        struct rtmp_name name;
-        char why[128], quoted[128];
-        if (s->state == &state_live)
-                return refuse(s, RTMP_CLOSE_COMMAND, "NetStream.Publish.BadName",
-                              "this connection is publishing already");
-        if (c->cut)
-                return refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name is too long");
-        if (rtmp_name_parse(&name, s->app, s->tc_url, c->argument, why, sizeof(why)))
-                return refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", why);
-        memcpy(s->stream, name.stream, sizeof(s->stream));
-        const struct state *next = begin_publication(s, &name);
-        if (next != &state_live)
-                return next;
-        log_info("conn=%" PRIu64 " stream=%s address=%s role=%s msg=\"publishing\" encoder=%s", s->setup.id, s->stream,
-                 s->address, role_names[name.role], log_quote(quoted, sizeof(quoted), s->flash_ver));
+        s->setup.ops->dismiss(&s->admission);
+        if (s->request)
+                OPENSSL_cleanse(s->request->key, sizeof(s->request->key));
+        free(s->request);
+        s->request = NULL;
+}
+
+static const struct state *step_begin(struct rtmp_session *s)
+{
+        static const struct publication_events events = {.refuse = on_refused};
+        char text[256] = "", quoted[128];
+        int err = s->setup.ops->begin(&s->publication, s->setup.ingest, s->request, &events, s, text, sizeof(text));
+        if (err)
+                return refuse(s, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected", text);
+        log_info("conn=%" PRIu64 " stream=%s address=%s role=%s secure=%d msg=\"publishing\" encoder=%s", s->setup.id, s->stream,
+                 s->address, role_names[s->request->role], s->setup.secure, log_quote(quoted, sizeof(quoted), s->flash_ver));
         s->chunks.limits.message_bytes = s->setup.limits->message_bytes;
         s->flv = (struct flv){0};
         s->since_us = s->now_us;
@@ -381,12 +395,74 @@ static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_
         return &state_live;
 }
 
+/* The decision has come; what was sent meanwhile is looked at now. */
+static void decided(struct rtmp_session *s)
+{
+        struct bytes early = s->early;
+        s->early = (struct bytes){0};
+        s->in = early.data;
+        s->in_end = early.data ? early.data + early.len : NULL;
+        s->setup.ops->pause(s->setup.arg, false);
+        run(s);
+        s->in = s->in_end = NULL;
+        free(early.data);
+}
+
+static void on_allowed(void *arg)
+{
+        struct rtmp_session *s = arg;
+        if (s->state != &state_deciding || s->closing)
+                return;
+        change(s, &state_begin);
+        decided(s);
+}
+
+/* While it is being decided, or when it may not go on. */
+static void on_denied(void *arg, const char *text)
+{
+        struct rtmp_session *s = arg;
+        bool waiting = s->state == &state_deciding;
+        refuse(s, waiting ? RTMP_CLOSE_DENIED : RTMP_CLOSE_REVOKED, "NetStream.Publish.Denied", text);
+        if (waiting)
+                decided(s);
+        else
+                run(s);
+}
+
+/* Whether it may is decided before anything of the stream is looked at. */
+static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        static const struct admission_events events = {.allowed = on_allowed, .refused = on_denied};
+        struct rtmp_name name;
+        char text[256] = "";
+        if (s->state == &state_live)
+                return refuse(s, RTMP_CLOSE_COMMAND, "NetStream.Publish.BadName",
+                              "this connection is publishing already");
+        if (c->cut)
+                return refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name is too long");
+        if (rtmp_name_parse(&name, s->app, s->tc_url, c->argument, text, sizeof(text)))
+                return refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", text);
+        memcpy(s->stream, name.stream, sizeof(s->stream));
+        take_request(s, &name);
+        switch (s->setup.ops->admit(&s->admission, s->setup.admission, s->request, &events, s, text, sizeof(text))) {
+        case ADMISSION_ALLOWED:
+                return &state_begin;
+        case ADMISSION_PENDING:
+                s->setup.ops->pause(s->setup.arg, true);
+                return &state_deciding;
+        case ADMISSION_REFUSED:
+                break;
+        }
+        return refuse(s, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied", text);
+}
+
 static void end_publication(struct rtmp_session *s, enum close_reason why)
 {
         struct publication *p = s->publication;
         s->publication = NULL;
         if (p)
                 s->setup.ops->end(p, why);
+        drop_request(s);
 }
 
 static const struct state *on_stop(struct rtmp_session *s, const struct rtmp_command *c)
@@ -540,6 +616,21 @@ static const struct state *step_messages(struct rtmp_session *s)
         }
 }
 
+/* Keeps what comes. on_allowed() and on_denied() lead on. */
+static const struct state *step_deciding(struct rtmp_session *s)
+{
+        size_t n = (size_t)(s->in_end - s->in);
+        if (n == 0)
+                return s->state;
+        if (n > RTMP_EARLY_MAX - s->early.len)
+                return fail(s, RTMP_CLOSE_EARLY);
+        s->early.data = mem_resize(s->early.data, s->early.len + n);
+        memcpy(s->early.data + s->early.len, s->in, n);
+        s->early.len += n;
+        s->in = s->in_end;
+        return s->state;
+}
+
 static const struct state *step_hello(struct rtmp_session *s)
 {
         if (s->in == s->in_end)
@@ -586,6 +677,8 @@ static const struct state state_hello = {"hello", step_hello};         /* C0 and
 static const struct state state_confirm = {"confirm", step_confirm};   /* C2 is skipped */
 static const struct state state_connect = {"connect", step_messages};  /* only `connect` may come */
 static const struct state state_ready = {"ready", step_messages};      /* connected, publishing nothing */
+static const struct state state_deciding = {"deciding", step_deciding}; /* may it publish? the webhook is asked */
+static const struct state state_begin = {"begin", step_begin};         /* it may */
 static const struct state state_live = {"live", step_messages};        /* there is a publication */
 static const struct state state_closed = {"closed", step_closed};
 
@@ -658,6 +751,12 @@ bool rtmp_session_ask_reconnect(struct rtmp_session *s)
         return true;
 }
 
+void rtmp_session_set_address(struct rtmp_session *s, const char *address)
+{
+        assert(s->total_bytes == 0);
+        snprintf(s->address, sizeof(s->address), "%s", address);
+}
+
 void rtmp_session_end(struct rtmp_session *s)
 {
         assert(s->closing && !s->running);
@@ -669,11 +768,12 @@ void rtmp_session_free(struct rtmp_session **sp)
         struct rtmp_session *s = *sp;
         if (!s)
                 return;
-        assert(!s->publication);
+        assert(!s->publication && !s->request);
         *sp = NULL;
         rtmp_chunk_fini(&s->chunks);
         free(s->out.data);
         free(s->hello);
+        free(s->early.data);
         free(s->app);
         free(s->tc_url);
         free(s);

@@ -1,6 +1,7 @@
 /* rtmp_session.h - one broadcaster's RTMP connection as a state machine: bytes and time in, bytes and frames out.
  *
- *   hello → confirm → connect → ready → live → ready …      the table of states is in rtmp_session.c
+ *   hello → confirm → connect → ready → begin → live → ready …      the table of states is in rtmp_session.c
+ *                               ready → deciding → begin            while the webhook is asked
  *
  *   rtmp_session_new()    →  hello
  *   rtmp_session_feed()   bytes from the peer; rtmp_session_tick() at least once a second
@@ -9,23 +10,33 @@
  *   rtmp_session_end()    ends the publication. Not from inside ops->close(), which may stand on the publication's stack
  *   rtmp_session_free()   after end, once
  *
+ * While it is being decided whether the broadcaster may publish, what it sends is kept and not looked at: at most
+ * RTMP_EARLY_MAX bytes, and ops->pause() asks for its socket not to be read meanwhile.
+ *
  * No sockets and no clock of its own, so that it is tested and fuzzed in memory. Loop thread only. */
 #ifndef INGESTD_RTMP_SESSION_H
 #define INGESTD_RTMP_SESSION_H
 
 #include <stdbool.h>
 
+#include "ingestd/admission.h"
 #include "ingestd/publication.h"
 #include "ingestd/rtmp_close.h"
 #include "ingestd/rtmp_server.h"
 
+#define RTMP_EARLY_MAX (256u << 10)
+
 struct rtmp_session;
 
-/* What a session needs of the world: its connection, and the functions of publication.h. */
+/* What a session needs of the world: its connection, and the functions of admission.h and publication.h. */
 struct rtmp_session_ops {
         void (*write)(void *arg, const void *data, size_t len_bytes); /* data is only lent */
         /* What was written should still reach the peer when linger is set. */
         void (*close)(void *arg, enum rtmp_close reason, bool linger);
+        void (*pause)(void *arg, bool paused);
+        enum admission_verdict (*admit)(struct admission_case **out, struct admission *a, const struct publish_request *request,
+                                        const struct admission_events *events, void *arg, char *text, size_t text_cap);
+        void (*dismiss)(struct admission_case **c);
         int (*begin)(struct publication **out, struct ingest *in, const struct publish_request *request,
                      const struct publication_events *events, void *arg, char *text, size_t text_cap);
         void (*frame)(struct publication *p, const struct flv_frame *f);
@@ -35,11 +46,13 @@ struct rtmp_session_ops {
 
 struct rtmp_session_setup {
         const struct rtmp_session_ops *ops;
-        void *arg; /* of write and close */
+        void *arg; /* of write, close and pause */
         struct ingest *ingest;
+        struct admission *admission;
         const struct rtmp_limits *limits; /* must outlive the session */
         uint64_t id;                      /* in log lines: conn=… */
         const char *address;              /* copied */
+        bool secure;                      /* RTMPS */
         int64_t now_us;                   /* monotonic, as everywhere here */
 };
 
@@ -52,6 +65,8 @@ void rtmp_session_tick(struct rtmp_session *s, int64_t now_us);
 void rtmp_session_close(struct rtmp_session *s, enum rtmp_close reason);
 /* False: it does not understand that. Ending its stream is then no end of the broadcast. */
 bool rtmp_session_ask_reconnect(struct rtmp_session *s);
+/* The broadcaster's own, which a load balancer told; before the first byte is fed. */
+void rtmp_session_set_address(struct rtmp_session *s, const char *address);
 
 void rtmp_session_end(struct rtmp_session *s); /* idempotent */
 void rtmp_session_free(struct rtmp_session **s);

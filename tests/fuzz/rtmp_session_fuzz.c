@@ -1,5 +1,6 @@
 /* A connection after its handshake, fed in pieces: 16-bit lengths, whose highest bit lets ten seconds pass before. The
- * publication refuses from inside a frame when the first byte is odd. */
+ * publication refuses from inside a frame when the first byte is odd; whether it may publish is decided at once, or after the
+ * next piece: yes, or no. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,42 @@ static void on_close(void *arg, enum rtmp_close reason, bool linger)
         (void)arg, (void)linger;
         assert(reason > RTMP_CLOSE_NONE && reason < RTMP_CLOSE_REASONS);
         assert(++closes == 1);
+}
+
+static const struct admission_events *admission_events;
+static void *admission_arg;
+static int decision; /* 0: at once, 1: later yes, 2: later no */
+static int cases;    /* open */
+
+static void on_pause(void *arg, bool paused)
+{
+        (void)arg, (void)paused;
+}
+
+static enum admission_verdict on_admit(struct admission_case **out, struct admission *a, const struct publish_request *request,
+                                       const struct admission_events *ev, void *arg, char *text, size_t text_cap)
+{
+        (void)a, (void)text, (void)text_cap;
+        assert(stream_id_valid(request->stream) && ++cases == 1);
+        admission_events = ev;
+        admission_arg = arg;
+        *out = (struct admission_case *)&cases;
+        return decision ? ADMISSION_PENDING : ADMISSION_ALLOWED;
+}
+
+static void on_dismiss(struct admission_case **c)
+{
+        if (*c)
+                assert(--cases == 0);
+        *c = NULL;
+}
+
+static void decide(void)
+{
+        if (cases && decision == 1)
+                admission_events->allowed(admission_arg);
+        else if (cases && decision == 2)
+                admission_events->refused(admission_arg, "no");
 }
 
 static int on_begin(struct publication **out, struct ingest *in, const struct publish_request *request,
@@ -59,7 +96,8 @@ static void on_end(struct publication *p, enum close_reason why)
         assert(p && --publications == 0);
 }
 
-static const struct rtmp_session_ops ops = {on_write, on_close, on_begin, on_frame, on_metadata, on_end};
+static const struct rtmp_session_ops ops = {on_write, on_close, on_pause,    on_admit, on_dismiss,
+                                            on_begin, on_frame, on_metadata, on_end};
 
 static void feed_pieces(struct rtmp_session *s, struct reader *r)
 {
@@ -74,6 +112,7 @@ static void feed_pieces(struct rtmp_session *s, struct reader *r)
                 const uint8_t *piece = reader_bytes(r, len);
                 if (len)
                         rtmp_session_feed(s, piece, len, now_us);
+                decide();
         }
 }
 
@@ -86,8 +125,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (size < 1)
                 return 0;
         log_set_level(LOG_ERROR);
-        publications = closes = 0;
+        publications = closes = cases = 0;
         refuses = data[0] & 1;
+        decision = (data[0] >> 1) % 3;
         struct rtmp_session *s = rtmp_session_new(
                 &(struct rtmp_session_setup){.ops = &ops, .limits = &limits, .id = 1, .address = "fuzz"});
         rtmp_session_feed(s, hello, sizeof(hello), 0);
@@ -98,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         rtmp_session_close(s, RTMP_CLOSE_PEER);
         assert(closes == 1);
         rtmp_session_end(s);
-        assert(publications == 0);
+        assert(publications == 0 && cases == 0);
         rtmp_session_free(&s);
         return 0;
 }

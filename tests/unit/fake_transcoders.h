@@ -315,24 +315,18 @@ static inline void on_refuse(void *arg, int reason, const char *code, const char
         snprintf(c->text, sizeof(c->text), "%s", text);
 }
 
-static inline int begin_as(struct caster *c, const char *stream, const char *key, enum open_role role)
+static inline int begin_as(struct caster *c, const char *stream, enum open_role role)
 {
         static const struct publication_events events = {.refuse = on_refuse};
         struct publish_request request = {.address = "192.0.2.1:4000", .encoder = "tester", .role = (uint8_t)role};
         snprintf(request.stream, sizeof(request.stream), "%s", stream);
-        snprintf(request.key, sizeof(request.key), "%s", key);
         *c = (struct caster){0};
         return publication_begin(&c->p, &t.ingest, &request, &events, c, c->text, sizeof(c->text));
 }
 
-static inline int begin_with_key(struct caster *c, const char *stream, const char *key)
-{
-        return begin_as(c, stream, key, OPEN_PRIMARY);
-}
-
 static inline void begin(struct caster *c, const char *stream)
 {
-        assert_int_equal(begin_with_key(c, stream, ""), 0);
+        assert_int_equal(begin_as(c, stream, OPEN_PRIMARY), 0);
 }
 
 static inline void send_frame(struct caster *c, uint8_t track, uint8_t flags, const char *bytes)
@@ -416,7 +410,7 @@ static inline int set_up(void **state)
         memset(&t, 0, sizeof(t));
         uv_loop_init(&t.loop);
         uv_timer_init(&t.loop, &t.tick);
-        t.limits = (struct ingest_limits){.publish_key = "", .max_publishers = 3, .replay_bytes = 4 << 20,
+        t.limits = (struct ingest_limits){.max_publishers = 3, .replay_bytes = 4 << 20,
                                           .track_wait_ms = 2000};
         t.ingest = (struct ingest){.limits = &t.limits, .relays = {.loop = &t.loop, .link = &fake_link, .link_arg = &t},
                                    .wall_us = wall_us, .mono_us = mono_us};

@@ -762,28 +762,14 @@ static void test_streams_of_other_names_are_left_alone(void **state)
 
 /* Refusal --------------------------------------------------------------------------------------------------------- */
 
-static void test_only_the_right_key_publishes(void **state)
-{
-        (void)state;
-        struct caster c;
-        t.limits.publish_key = "secret";
-        assert_int_equal(begin_with_key(&c, "cam", ""), ERR_DENIED);
-        assert_null(c.p);
-        assert_int_equal(begin_with_key(&c, "cam", "secre"), ERR_DENIED);
-        assert_int_equal(begin_with_key(&c, "cam", "secrets"), ERR_DENIED);
-        assert_null(strstr(c.text, "secret"));
-        assert_int_equal(begin_with_key(&c, "cam", "secret"), 0);
-        end(&c, CLOSE_LOST);
-}
-
 static void test_publishers_are_limited_but_may_take_over(void **state)
 {
         (void)state;
         struct caster c[3], more;
         for (int i = 0; i < 3; i++)
                 begin(&c[i], i == 0 ? "a" : i == 1 ? "b" : "c");
-        assert_int_equal(begin_with_key(&more, "d", ""), ERR_FULL);
-        assert_int_equal(begin_with_key(&more, "a", ""), 0);
+        assert_int_equal(begin_as(&more, "d", OPEN_PRIMARY), ERR_FULL);
+        assert_int_equal(begin_as(&more, "a", OPEN_PRIMARY), 0);
         end(&more, CLOSE_LOST);
         for (int i = 0; i < 3; i++)
                 end(&c[i], CLOSE_LOST);
@@ -813,7 +799,7 @@ static void test_the_buffer_stays_within_its_limit_while_nothing_takes_the_strea
 
 static void begin_role(struct caster *c, enum open_role role)
 {
-        assert_int_equal(begin_as(c, "cam", "", role), 0);
+        assert_int_equal(begin_as(c, "cam", role), 0);
         send_configs(c);
 }
 
@@ -1029,7 +1015,6 @@ int main(void)
                 TEST(test_a_session_that_goes_on_is_joined_by_the_transcoders_clock),
                 TEST(test_a_newcomer_takes_the_stream_over_once_the_old_one_is_closed),
                 TEST(test_streams_of_other_names_are_left_alone),
-                TEST(test_only_the_right_key_publishes),
                 TEST(test_publishers_are_limited_but_may_take_over),
                 TEST(test_the_buffer_stays_within_its_limit_while_nothing_takes_the_stream),
         };

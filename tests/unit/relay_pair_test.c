@@ -102,7 +102,7 @@ static void test_a_backup_has_its_shadow_in_its_own_place(void **state)
 {
         (void)state;
         struct caster c;
-        assert_int_equal(begin_as(&c, "cam", "", OPEN_BACKUP), 0);
+        assert_int_equal(begin_as(&c, "cam", OPEN_BACKUP), 0);
         send_configs(&c);
         send_media(&c, 0, 1);
         UNTIL(t.node[1].beside == 1);

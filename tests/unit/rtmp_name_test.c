@@ -85,14 +85,35 @@ static void test_names_that_are_no_stream_id_are_refused(void **state)
 static void test_a_key_too_long_to_check_is_refused(void **state)
 {
         (void)state;
-        char name[300] = "cam?key=";
-        memset(name + 8, 'k', 255);
-        name[8 + 255] = '\0';
+        char name[PUBLISH_KEY_MAX + 16] = "cam?key=";
+        memset(name + 8, 'k', PUBLISH_KEY_MAX);
         assert_name("live", "", name, "cam", name + 8);
-        memset(name + 8, 'k', 256);
-        name[8 + 256] = '\0';
+        name[8 + PUBLISH_KEY_MAX] = 'k';
         assert_refused("live", name);
         assert_refused("live", "cam?key=a%00b");
+}
+
+static void assert_query(const char *app, const char *tc_url, const char *name, const char *query, const char *app_path)
+{
+        struct rtmp_name n;
+        char why[128];
+        assert_int_equal(rtmp_name_parse(&n, app, tc_url, name, why, sizeof(why)), 0);
+        assert_string_equal(n.query, query);
+        assert_string_equal(n.app, app_path);
+}
+
+static void test_what_is_given_besides_is_kept_without_the_secrets(void **state)
+{
+        (void)state;
+        char many[700] = "cam?first=1";
+        assert_query("live", "", "cam", "", "live");
+        assert_query("live", "", "cam?secret", "", "live");
+        assert_query("/a/b/?key=k", "", "cam?user=x&key=K&room=%201&token=T&backup=1", "user=x&room=%201", "a/b");
+        assert_query("live?user=y&key=k", "rtmp://h/live?user=z", "cam?key=K", "user=y", "live");
+        assert_query("live", "", "cam?key=a&b&user=x", "user=x", "live");
+        memset(many + 11, 'x', sizeof(many) - 12); /* what does not fit is left out, and does no harm */
+        many[11] = '&', many[12] = 'l', many[13] = '=';
+        assert_query("live", "", many, "first=1", "live");
 }
 
 static void assert_role(const char *app, const char *tc_url, const char *name, enum open_role role, const char *key)
@@ -132,6 +153,7 @@ int main(void)
                 cmocka_unit_test(test_names_that_are_no_stream_id_are_refused),
                 cmocka_unit_test(test_backup_says_which_of_two_broadcasters_this_is),
                 cmocka_unit_test(test_a_key_too_long_to_check_is_refused),
+                cmocka_unit_test(test_what_is_given_besides_is_kept_without_the_secrets),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,6 +46,12 @@ struct client {
         size_t last_len;
         struct flv_metadata metadata;
         bool refuse_on_frame;
+
+        enum admission_verdict verdict;
+        const struct admission_events *admission_events;
+        void *admission_arg;
+        int admits, dismissals;
+        bool paused;
 };
 
 static struct client *now_testing; /* publication functions have no argument of their own */
@@ -68,6 +74,34 @@ static void client_close(void *arg, enum rtmp_close reason, bool linger)
         c->linger = linger;
 }
 
+static void client_pause(void *arg, bool paused)
+{
+        struct client *c = arg;
+        assert_true(c->paused != paused);
+        c->paused = paused;
+}
+
+static enum admission_verdict fake_admit(struct admission_case **out, struct admission *a, const struct publish_request *request,
+                                         const struct admission_events *events, void *arg, char *text, size_t text_cap)
+{
+        struct client *c = now_testing;
+        (void)a;
+        c->admits++;
+        c->request = *request;
+        c->admission_events = events;
+        c->admission_arg = arg;
+        *out = c->verdict == ADMISSION_REFUSED ? NULL : (struct admission_case *)&c->admits;
+        snprintf(text, text_cap, "the key is wrong");
+        return c->verdict;
+}
+
+static void fake_dismiss(struct admission_case **out)
+{
+        if (*out)
+                now_testing->dismissals++;
+        *out = NULL;
+}
+
 static int fake_begin(struct publication **out, struct ingest *in, const struct publish_request *request,
                       const struct publication_events *events, void *arg, char *text, size_t text_cap)
 {
@@ -78,7 +112,7 @@ static int fake_begin(struct publication **out, struct ingest *in, const struct 
         c->request = *request;
         c->events = events;
         c->events_arg = arg;
-        snprintf(text, text_cap, "the key is wrong");
+        snprintf(text, text_cap, "no room");
         if (c->begin_err == 0)
                 *out = &c->publication;
         return c->begin_err;
@@ -109,7 +143,8 @@ static void fake_end(struct publication *p, enum close_reason why)
         now_testing->end_why = why;
 }
 
-static const struct rtmp_session_ops ops = {client_write, client_close, fake_begin, fake_frame, fake_metadata, fake_end};
+static const struct rtmp_session_ops ops = {client_write, client_close, client_pause, fake_admit,    fake_dismiss,
+                                            fake_begin,   fake_frame,   fake_metadata, fake_end};
 
 static void client_init(struct client *c)
 {
@@ -610,7 +645,7 @@ static void test_a_bad_name_is_refused_before_publish_start(void **state)
 static void test_a_name_that_had_to_be_cut_is_refused(void **state)
 {
         (void)state;
-        char name[1100];
+        char name[2700];
         struct client c;
         memset(name, '/', sizeof(name));
         memcpy(name, "cam", 3);
@@ -624,21 +659,151 @@ static void test_a_name_that_had_to_be_cut_is_refused(void **state)
 static void test_a_publication_that_does_not_begin_is_refused_with_its_words(void **state)
 {
         (void)state;
-        static const struct {
-                int err;
-                enum rtmp_close reason;
-                const char *code;
-        } cases[] = {{ERR_DENIED, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied"},
-                     {ERR_FULL, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected"}};
-        for (size_t i = 0; i < 2; i++) {
-                struct client c;
-                client_init(&c);
-                c.begin_err = cases[i].err;
-                publish(&c, "cam");
-                assert_refused(&c, cases[i].reason, cases[i].code);
-                client_fini(&c);
-                assert_int_equal(c.ends, 0);
-        }
+        struct client c;
+        client_init(&c);
+        c.begin_err = ERR_FULL;
+        publish(&c, "cam");
+        assert_non_null(memmem(c.in.p, c.in.len, "no room", 7));
+        assert_refused(&c, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected");
+        client_fini(&c);
+        assert_int_equal(c.ends, 0);
+        assert_int_equal(c.dismissals, 1);
+}
+
+/* ---- who may publish */
+
+static void test_who_may_not_publish_is_told_before_anything_begins(void **state)
+{
+        (void)state;
+        struct client c;
+        client_init(&c);
+        c.verdict = ADMISSION_REFUSED;
+        publish(&c, "cam?key=k&a=1");
+        assert_non_null(memmem(c.in.p, c.in.len, "the key is wrong", 16));
+        assert_null(memmem(c.in.p, c.in.len, "Publish.Start", 13));
+        assert_refused(&c, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied");
+        assert_int_equal(c.begins, 0);
+        assert_string_equal(c.request.key, "k");
+        assert_string_equal(c.request.query, "a=1");
+        assert_string_equal(c.request.app, "live");
+        client_fini(&c);
+}
+
+static void test_what_comes_while_it_is_being_decided_is_kept_and_looked_at_after(void **state)
+{
+        (void)state;
+        struct client c;
+        struct heard h;
+        client_init(&c);
+        c.verdict = ADMISSION_PENDING;
+        handshake(&c);
+        connect_command(&c, "live", -1);
+        command(&c, 1, "publish", 3, "cam");
+        configuration(&c); /* in the same bytes */
+        push(&c);
+        assert_true(c.paused);
+        while (hear(&c, &h))
+                assert_string_not_equal(h.name, "onStatus");
+        media(&c, RTMP_VIDEO, 77, "\x17\1\0\0\0", 5, "\0\0\0\1e", 5);
+        for (size_t i = 0; i < c.out.len; i++) /* its socket had that already */
+                rtmp_session_feed(c.s, c.out.p + i, 1, c.now_us);
+        bytes_free(&c.out);
+        assert_int_equal(c.begins, 0);
+        assert_int_equal(c.frames, 0);
+        assert_false(rtmp_session_live(c.s));
+        c.admission_events->allowed(c.admission_arg);
+        assert_false(c.paused);
+        assert_heard(&c, "onStatus", 0, "NetStream.Publish.Start");
+        assert_int_equal(c.begins, 1);
+        assert_int_equal(c.frames, 3);
+        assert_int_equal(c.last.dts_ms, 77);
+        media(&c, RTMP_VIDEO, 90, "\x27\1\0\0\0", 5, "\0\0\0\1e", 5);
+        push(&c);
+        assert_int_equal(c.frames, 4);
+        client_fini(&c);
+        assert_int_equal(c.dismissals, 1);
+}
+
+static void test_a_late_no_is_told_as_one_at_once(void **state)
+{
+        (void)state;
+        struct client c;
+        client_init(&c);
+        c.verdict = ADMISSION_PENDING;
+        publish(&c, "cam");
+        configuration(&c);
+        push(&c);
+        c.admission_events->refused(c.admission_arg, "not on Sundays");
+        assert_false(c.paused);
+        assert_non_null(memmem(c.in.p, c.in.len, "not on Sundays", 14));
+        assert_refused(&c, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied");
+        c.admission_events->allowed(c.admission_arg);
+        assert_int_equal(c.begins, 0);
+        client_fini(&c);
+        assert_int_equal(c.dismissals, 1);
+}
+
+static void test_who_leaves_while_it_is_being_decided_never_begins(void **state)
+{
+        (void)state;
+        struct client c;
+        client_init(&c);
+        c.verdict = ADMISSION_PENDING;
+        publish(&c, "cam");
+        rtmp_session_tick(c.s, c.now_us + 10 * SECOND);
+        assert_closed(&c, RTMP_CLOSE_PUBLISH_TIMEOUT);
+        client_fini(&c);
+        assert_int_equal(c.dismissals, 1);
+        assert_int_equal(c.begins, 0);
+}
+
+static void test_too_much_before_the_decision_is_a_reason_to_close(void **state)
+{
+        (void)state;
+        struct client c;
+        static const uint8_t much[1000];
+        client_init(&c);
+        c.verdict = ADMISSION_PENDING;
+        publish(&c, "cam");
+        for (size_t n = 0; n + sizeof(much) <= RTMP_EARLY_MAX; n += sizeof(much))
+                rtmp_session_feed(c.s, much, sizeof(much), c.now_us);
+        assert_int_equal(c.closes, 0);
+        rtmp_session_feed(c.s, much, sizeof(much), c.now_us);
+        assert_closed(&c, RTMP_CLOSE_EARLY);
+        client_fini(&c);
+}
+
+static void test_who_may_not_go_on_is_told_and_its_session_waits(void **state)
+{
+        (void)state;
+        struct client c;
+        client_init(&c);
+        publish(&c, "cam");
+        configuration(&c);
+        push(&c);
+        c.admission_events->refused(c.admission_arg, "the key is no longer valid");
+        assert_non_null(memmem(c.in.p, c.in.len, "the key is no longer valid", 26));
+        assert_refused(&c, RTMP_CLOSE_REVOKED, "NetStream.Publish.Denied");
+        client_fini(&c);
+        assert_int_equal(c.end_why, CLOSE_LOST);
+}
+
+static void test_each_stream_of_a_connection_is_asked_for(void **state)
+{
+        (void)state;
+        struct client c;
+        client_init(&c);
+        publish(&c, "one");
+        command(&c, 1, "deleteStream", 4, NULL);
+        push(&c);
+        assert_int_equal(c.dismissals, 1);
+        command(&c, 1, "publish", 5, "two");
+        push(&c);
+        assert_int_equal(c.admits, 2);
+        assert_string_equal(c.request.stream, "two");
+        assert_true(rtmp_session_live(c.s));
+        client_fini(&c);
+        assert_int_equal(c.dismissals, 2);
 }
 
 static void test_an_unsupported_codec_is_refused_and_named(void **state)
@@ -858,6 +1023,13 @@ int main(void)
                 cmocka_unit_test(test_a_bad_name_is_refused_before_publish_start),
                 cmocka_unit_test(test_a_name_that_had_to_be_cut_is_refused),
                 cmocka_unit_test(test_a_publication_that_does_not_begin_is_refused_with_its_words),
+                cmocka_unit_test(test_who_may_not_publish_is_told_before_anything_begins),
+                cmocka_unit_test(test_what_comes_while_it_is_being_decided_is_kept_and_looked_at_after),
+                cmocka_unit_test(test_a_late_no_is_told_as_one_at_once),
+                cmocka_unit_test(test_who_leaves_while_it_is_being_decided_never_begins),
+                cmocka_unit_test(test_too_much_before_the_decision_is_a_reason_to_close),
+                cmocka_unit_test(test_who_may_not_go_on_is_told_and_its_session_waits),
+                cmocka_unit_test(test_each_stream_of_a_connection_is_asked_for),
                 cmocka_unit_test(test_an_unsupported_codec_is_refused_and_named),
                 cmocka_unit_test(test_a_damaged_configuration_is_refused),
                 cmocka_unit_test(test_players_are_turned_away),

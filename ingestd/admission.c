@@ -1,0 +1,301 @@
+#include "ingestd/admission.h"
+
+#include <assert.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/file_watch.h"
+#include "common/jwt.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "ingestd/guesses.h"
+#include "ingestd/publish_auth.h"
+#include "ingestd/refusal.h"
+
+#define LOOK_MS 1000
+
+struct admission {
+        const struct admission_config *config;
+        struct jwt_keys *tokens; /* NULL: publish_jwks is not set */
+        struct file_watch *watch;
+        struct publish_webhook *webhook;
+        struct guesses guesses;
+        struct admission_case *cases;
+        uv_loop_t *loop;
+        uv_timer_t look;
+};
+
+struct admission_case {
+        struct admission *admission;
+        struct admission_case *next, **link;
+        const struct admission_events *events;
+        void *arg;
+        struct publish_request request;
+        struct publish_grant grant;
+        struct webhook_call *call; /* under way; NULL: none */
+        bool allowed;
+        int64_t asked_us; /* when the webhook allowed it last */
+};
+
+void admission_register_metrics(void)
+{
+        refusal_register();
+        publish_webhook_register_metrics();
+}
+
+static int64_t now_s(void)
+{
+        return clock_real_us() / US_PER_S;
+}
+
+static struct publish_auth auth_of(const struct admission *a)
+{
+        return (struct publish_auth){.key = a->config->key, .keys = a->config->keys, .tokens = a->tokens};
+}
+
+/* Its connection logs the text, and closes the case, perhaps from inside. */
+static void refuse_case(struct admission_case *c, enum refusal refusal, const char *text)
+{
+        refusal_count(refusal);
+        c->events->refused(c->arg, text);
+}
+
+/* The webhook ----------------------------------------------------------------------------------------------------- */
+
+/* Only where nothing here can judge it. */
+static bool key_is_the_webhooks(const struct admission *a)
+{
+        const struct publish_auth auth = auth_of(a);
+        return !publish_auth_asks(&auth);
+}
+
+static void on_webhook(void *arg, enum webhook_verdict verdict, const char *reason)
+{
+        struct admission_case *c = arg;
+        struct admission *a = c->admission;
+        bool running = c->allowed;
+        c->call = NULL;
+        c->asked_us = clock_mono_us();
+        switch (verdict) {
+        case WEBHOOK_ALLOWS:
+                c->allowed = true;
+                if (!running)
+                        c->events->allowed(c->arg);
+                return;
+        case WEBHOOK_REFUSES:
+                if (!running)
+                        guesses_wrong(&a->guesses, c->request.address, clock_mono_us());
+                refuse_case(c, REFUSAL_WEBHOOK, *reason ? reason : refusal_text(REFUSAL_WEBHOOK));
+                return;
+        case WEBHOOK_FAILS:
+                if (!running)
+                        refuse_case(c, REFUSAL_WEBHOOK_FAILED, refusal_text(REFUSAL_WEBHOOK_FAILED));
+                return;
+        }
+}
+
+static void ask_again(struct admission_case *c)
+{
+        struct admission *a = c->admission;
+        bool due = clock_mono_us() - c->asked_us >= a->config->recheck_s * US_PER_S;
+        if (!c->allowed || c->call || !a->config->recheck_s || !*a->config->webhook.url || !due)
+                return;
+        c->call = publish_webhook_ask(a->webhook, &c->request, key_is_the_webhooks(a), on_webhook, c);
+}
+
+/* Looking again --------------------------------------------------------------------------------------------------- */
+
+static void look_at(struct admission_case *c)
+{
+        const struct publish_auth auth = auth_of(c->admission);
+        enum refusal refusal = publish_auth_goes_on(&auth, c->request.stream, &c->grant, now_s());
+        if (refusal)
+                refuse_case(c, refusal, refusal_text(refusal));
+        else
+                ask_again(c);
+}
+
+static void look_at_all(struct admission *a)
+{
+        for (struct admission_case *c = a->cases, *next; c; c = next) {
+                next = c->next;
+                look_at(c);
+        }
+}
+
+static void on_look(uv_timer_t *t)
+{
+        look_at_all(t->data);
+}
+
+/* Keys that cannot be read leave those in use that there are. */
+static int read_tokens(struct admission *a)
+{
+        char why[256], quoted[300];
+        struct jwt_keys *keys = NULL;
+        struct jwt_keys_info info;
+        if (*a->config->jwks) {
+                int err = jwt_keys_load(&keys, a->config->jwks, why, sizeof(why));
+                if (err) {
+                        log_error("publish_jwks=%s error=%s msg=\"token keys not used\"", a->config->jwks,
+                                  log_quote(quoted, sizeof(quoted), why));
+                        return ERR_CONFIG;
+                }
+                jwt_keys_tell(keys, &info);
+                log_info("publish_jwks=%s hs256=%u es256=%u left_out=%u msg=\"token keys read\"", a->config->jwks, info.hs256,
+                         info.es256, info.left_out);
+        }
+        jwt_keys_unref(&a->tokens);
+        a->tokens = keys;
+        return 0;
+}
+
+static void on_tokens_changed(void *arg)
+{
+        struct admission *a = arg;
+        if (read_tokens(a) == 0)
+                look_at_all(a);
+}
+
+static void watch_tokens(struct admission *a)
+{
+        const char *path = a->config->jwks;
+        file_watch_close(a->watch);
+        a->watch = *path ? file_watch_open(a->loop, &path, 1, on_tokens_changed, a) : NULL;
+}
+
+void admission_reloaded(struct admission *a)
+{
+        read_tokens(a);
+        watch_tokens(a); /* its path may be another one */
+        publish_webhook_forget(a->webhook);
+        look_at_all(a);
+}
+
+/* One broadcaster ------------------------------------------------------------------------------------------------- */
+
+static enum refusal judge(struct admission *a, const struct publish_request *r, struct publish_grant *grant, const char **text)
+{
+        const struct publish_auth auth = auth_of(a);
+        if (!guesses_may_try(&a->guesses, r->address, clock_mono_us())) {
+                *text = refusal_text(REFUSAL_GUESSING);
+                return REFUSAL_GUESSING;
+        }
+        enum refusal refusal = publish_auth_begin(&auth, r->stream, r->key, now_s(), grant, text);
+        if (refusal == REFUSAL_WRONG_KEY || refusal == REFUSAL_BAD_TOKEN)
+                guesses_wrong(&a->guesses, r->address, clock_mono_us());
+        return refusal;
+}
+
+static struct admission_case *new_case(struct admission *a, const struct publish_request *r, const struct publish_grant *grant)
+{
+        struct admission_case *c = mem_alloc(sizeof(*c));
+        c->admission = a;
+        c->request = *r;
+        c->grant = *grant;
+        c->next = a->cases;
+        c->link = &a->cases;
+        if (c->next)
+                c->next->link = &c->next;
+        a->cases = c;
+        return c;
+}
+
+enum admission_verdict admission_open(struct admission_case **out, struct admission *a, const struct publish_request *r,
+                                      const struct admission_events *events, void *arg, char *text, size_t text_cap)
+{
+        struct publish_grant grant;
+        const char *why = "";
+        *out = NULL;
+        enum refusal refusal = judge(a, r, &grant, &why);
+        if (refusal == REFUSAL_NONE) {
+                struct admission_case *c = *out = new_case(a, r, &grant);
+                bool with_key = key_is_the_webhooks(a);
+                c->events = events;
+                c->arg = arg;
+                c->asked_us = clock_mono_us();
+                c->allowed = !*a->config->webhook.url || publish_webhook_knows(a->webhook, r, with_key, c->asked_us);
+                if (c->allowed)
+                        return ADMISSION_ALLOWED;
+                c->call = publish_webhook_ask(a->webhook, r, with_key, on_webhook, c);
+                if (c->call)
+                        return ADMISSION_PENDING;
+                admission_close(out);
+                refusal = REFUSAL_WEBHOOK_FAILED;
+                why = refusal_text(refusal);
+        }
+        refusal_count(refusal);
+        snprintf(text, text_cap, "%s", why);
+        return ADMISSION_REFUSED;
+}
+
+void admission_close(struct admission_case **cp)
+{
+        struct admission_case *c = *cp;
+        if (!c)
+                return;
+        *cp = NULL;
+        publish_webhook_cancel(&c->call);
+        *c->link = c->next;
+        if (c->next)
+                c->next->link = c->link;
+        OPENSSL_cleanse(&c->request, sizeof(c->request));
+        free(c);
+}
+
+/* Life ------------------------------------------------------------------------------------------------------------ */
+
+int admission_new(struct admission **out, uv_loop_t *loop, const struct admission_config *config)
+{
+        struct admission *a = mem_alloc(sizeof(*a));
+        *out = NULL;
+        a->config = config;
+        a->loop = loop;
+        if (read_tokens(a)) {
+                free(a);
+                return ERR_CONFIG;
+        }
+        watch_tokens(a);
+        a->webhook = publish_webhook_new(loop, &config->webhook);
+        uv_timer_init(loop, &a->look);
+        a->look.data = a;
+        uv_timer_start(&a->look, on_look, LOOK_MS, LOOK_MS);
+        *out = a;
+        return 0;
+}
+
+static void on_closed(uv_handle_t *h)
+{
+        free(h->data);
+}
+
+void admission_free(struct admission **ap)
+{
+        struct admission *a = *ap;
+        if (!a)
+                return;
+        assert(!a->cases);
+        *ap = NULL;
+        file_watch_close(a->watch);
+        publish_webhook_close(&a->webhook);
+        jwt_keys_unref(&a->tokens);
+        uv_close((uv_handle_t *)&a->look, on_closed);
+}
+
+bool admission_guards(const struct admission_config *c)
+{
+        return *c->key || json_array_size(c->keys) > 0 || *c->jwks || *c->webhook.url;
+}
+
+int admission_jwks_check(const void *value, char *why, size_t why_cap)
+{
+        const char *path = *(char *const *)value;
+        struct jwt_keys *keys = NULL;
+        int err = *path ? jwt_keys_load(&keys, path, why, why_cap) : 0;
+        jwt_keys_unref(&keys);
+        return err ? ERR_CONFIG : 0;
+}
