@@ -1,5 +1,5 @@
 // index.js - the list of streams, kept up to date.
-import { fetchStreams, isOn, sinceText, sizeOf, startOf, titleOf } from '/web/streams.js'
+import { fetchStreams, isOn, prefix, sinceText, sizeOf, startOf, titleOf } from '/web/streams.js'
 
 const REFRESH_MS = 3000
 const at = (id) => document.getElementById(id)
@@ -18,7 +18,7 @@ function stateBadge(stream) {
 
 function card(stream) {
   const link = element('a', 'card')
-  link.href = `/watch/${encodeURIComponent(stream.id)}`
+  link.href = `${prefix}/watch/${encodeURIComponent(stream.id)}`
   const head = element('span', 'card-head')
   head.append(element('strong', '', titleOf(stream)), stateBadge(stream))
   link.append(head)

@@ -1,7 +1,10 @@
 // streams.js - what /api/streams says, in the words both pages use.
 
+// "/t/<token>" where the page was opened with a token, otherwise "": what it asks for and links to begins with the same.
+export const prefix = (location.pathname.match(/^\/t\/[^/]+/) || [''])[0]
+
 export async function fetchStreams() {
-  const answer = await fetch('/api/streams', { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
+  const answer = await fetch(`${prefix}/api/streams`, { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
   if (!answer.ok) throw new Error(`the server answered ${answer.status}`)
   const body = await answer.json()
   return Array.isArray(body.streams) ? body.streams : []

@@ -4,24 +4,26 @@
 //   loading   the player was given the manifest                      -> playing, or waiting after a fault
 //   playing   pictures move (live, or a recording from the start)    -> ended, or waiting after a fault
 //   ended     offers the recording; goes live by itself when a new broadcast begins
-//   error     cannot be helped by waiting: the browser, the address
+//   error     cannot be helped by waiting: the browser, the address, a private stream
 //
 // window.freshet is for tests and curious people: { player, state, metrics() }.
 import { Controls } from '/web/controls.js'
 import { Player, supported } from '/web/player.js'
-import { fetchStreams, isOn, sizeOf, startOf, titleOf } from '/web/streams.js'
+import { fetchStreams, isOn, prefix, sizeOf, startOf, titleOf } from '/web/streams.js'
 
 const WAIT_POLL_MS = 1000, PLAY_POLL_MS = 5000
 const RETRY_MS = 1000
 const at = (id) => document.getElementById(id)
 const stage = at('stage'), video = at('video')
-const name = decodeURIComponent(location.pathname.split('/')[2] || '')
+const name = decodeURIComponent(location.pathname.slice(prefix.length).split('/')[2] || '')
+const ASK_EVERY = 10 // polls, of a stream that is not in the list: whether it is private
 
 let state = 'waiting'
 let stream = null   // the last that /api/streams said of it; null: nothing
 let player = null
 let session = ''    // of what is being played, or ended last
 let pollTimer = 0
+let unlisted = 0    // polls in a row that did not have the stream
 
 const controls = new Controls(() => player, goLive)
 
@@ -60,8 +62,8 @@ function play(url, live, from) {
   video.play().catch(() => {}) // some browsers want a tap first; the play button is there for it
 }
 
-const playLive = () => play(`/live/${name}/manifest.mpd`, true, stream ? stream.session : '')
-const playRecording = (of) => play(`/live/${name}/${of}/manifest.mpd`, false, of)
+const playLive = () => play(`${prefix}/live/${name}/manifest.mpd`, true, stream ? stream.session : '')
+const playRecording = (of) => play(`${prefix}/live/${name}/${of}/manifest.mpd`, false, of)
 
 function goLive() {
   if (player && player.live) player.toLive()
@@ -83,6 +85,7 @@ const HOPELESS = new Set([23, 32, 35])  // no media source, nothing in the manif
 function failed(code, text) {
   if (MINOR.has(code)) return
   closePlayer()
+  unlisted = 0 // a token that has run out is no fault of the player's: the server is asked
   if (HOPELESS.has(code))
     enter('error', 'This browser cannot play the stream', `It does not decode what the stream is made of (${text}).`,
       { text: 'Try again', run: again })
@@ -92,6 +95,7 @@ function failed(code, text) {
 }
 
 function again() {
+  unlisted = 0
   enter('waiting', 'Connecting…')
   poll()
 }
@@ -107,14 +111,24 @@ function describe() {
   at('slate').hidden = !(state === 'playing' && player && player.live && stream && stream.state === 'slate')
 }
 
-function judge() {
+// Private streams are not listed for who has no token for them. The manifest says which it is, and what is wrong with the token.
+async function isRefused() {
+  const answer = await fetch(`${prefix}/live/${name}/manifest.mpd`, { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
+  if (answer.status !== 401 && answer.status !== 403) return false
+  const { error } = await answer.json()
+  enter('error', 'This stream is private', `The server says: ${error}.`, { text: 'Try again', run: again })
+  return true
+}
+
+async function judge() {
   const on = stream && isOn(stream)
+  unlisted = stream ? 0 : unlisted + 1
   if (state === 'waiting') {
     if (on) playLive()
     else if (stream) {
       session = stream.session
       over()
-    } else
+    } else if (unlisted % ASK_EVERY !== 1 || !(await isRefused()))
       enter('waiting', 'Not live yet', 'It starts here by itself as soon as the broadcaster does.')
   } else if (state === 'ended' && on && stream.session !== session)
     playLive()
@@ -124,7 +138,7 @@ async function poll() {
   clearTimeout(pollTimer)
   try {
     stream = (await fetchStreams()).find((s) => s.id === name) || null
-    judge()
+    await judge()
   } catch (error) {
     if (state === 'waiting')
       enter('waiting', 'The server cannot be reached', `Trying again (${error.message}).`)
@@ -144,6 +158,7 @@ window.freshet = {
   metrics: () => ({ state, session, ...(player ? player.metrics() : {}) }),
 }
 
+document.querySelector('.brand').href = `${prefix}/`
 describe()
 if (!/^[A-Za-z0-9_-]{1,64}$/.test(name))
   enter('error', 'There is no such stream', 'A stream name has 1 to 64 letters, digits, “_” and “-”.')

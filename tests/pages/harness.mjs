@@ -31,11 +31,13 @@ export async function until(what, seconds, probe) {
 export class Cluster {
   static made = 0
 
-  constructor() {
+  // sets: more for deploy/local, "role.key=value"
+  constructor(...sets) {
     this.dir = mkdtempSync(join(tmpdir(), 'freshet-pages-'))
     this.publishers = new Set()
     const base = String(portBase + 25 * (Cluster.made++ % 4))
-    execFileSync(local, ['up', '--detach', '--dir', this.dir, '--port-base', base, '--set', `transcoderd.ladder=${JSON.stringify(LADDER)}`],
+    execFileSync(local, ['up', '--detach', '--dir', this.dir, '--port-base', base, '--set', `transcoderd.ladder=${JSON.stringify(LADDER)}`,
+      ...sets.flatMap((set) => ['--set', set])],
       { stdio: ['ignore', 'ignore', 'inherit'] })
     this.nodes = JSON.parse(readFileSync(join(this.dir, 'cluster.json'))).nodes
   }
@@ -61,15 +63,16 @@ export class Cluster {
     return { stop: () => { child.kill('SIGTERM'); return ended }, kill: () => { child.kill('SIGKILL'); return ended }, ended }
   }
 
-  async state(stream) {
-    const { streams } = await (await fetch(this.url('/api/streams'))).json()
+  // before: "/t/<token>" for a private stream
+  async state(stream, before = '') {
+    const { streams } = await (await fetch(this.url(`${before}/api/streams`))).json()
     return streams.find((s) => s.id === stream)
   }
 
-  async playable(stream) {
-    await until(`${stream} live`, 30, async () => (await this.state(stream))?.state === 'live')
-    await until(`${stream}'s manifest`, 30, async () => (await fetch(this.url(`/live/${stream}/manifest.mpd`))).ok)
-    return this.state(stream)
+  async playable(stream, before = '') {
+    await until(`${stream} live`, 30, async () => (await this.state(stream, before))?.state === 'live')
+    await until(`${stream}'s manifest`, 30, async () => (await fetch(this.url(`${before}/live/${stream}/manifest.mpd`))).ok)
+    return this.state(stream, before)
   }
 
   down() {
@@ -92,6 +95,7 @@ export async function openPage(browser, cluster, path, options = {}) {
   page.strangers = []
   const own = new URL(cluster.url('')).host
   page.on('pageerror', (error) => page.faults.push(error.message))
+  page.on('console', (said) => /Content.Security.Policy|Refused to/i.test(said.text()) && page.faults.push(said.text()))
   page.on('request', (request) => {
     const { host, protocol } = new URL(request.url())
     if (protocol.startsWith('http') && host !== own) page.strangers.push(request.url())
@@ -99,6 +103,9 @@ export async function openPage(browser, cluster, path, options = {}) {
   await page.goto(cluster.url(path))
   return page
 }
+
+// deploy/token
+export const token = (...args) => execFileSync(join(top, 'deploy', 'token'), args, { encoding: 'utf8' }).trim()
 
 export const metrics = (page) => page.evaluate(() => window.freshet.metrics())
 
