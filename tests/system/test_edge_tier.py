@@ -68,7 +68,8 @@ class Tier:
         http, fetch, admin = free_port(), free_port(), free_port()
         settings = {"id": name, "http_port": http, "fetch_port": fetch, "admin_port": admin, "http_threads": 2, "drain_ms": 0,
                     "origins": ",".join(a.address for a in above), **settings}
-        sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        more = ["--config", settings.pop("config")] if "config" in settings else []
+        sets = more + [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         edge = Process([os.path.join(BIN, "edged"), *sets], f"{self.dir}/{name}.log")
         edge.address, edge.url, edge.admin = f"127.0.0.1:{fetch}", f"http://127.0.0.1:{http}", f"http://127.0.0.1:{admin}"
         self.all.append(edge)
