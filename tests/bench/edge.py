@@ -25,10 +25,16 @@ TICK = os.sysconf("SC_CLK_TCK")
 SIZES = {"3 KB": 3000, "312 KB": 319488}
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+RESERVED = []
+
+
+def reserve_port():
+    """Bound but not listening until we end: nobody else gets it but by its number."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    RESERVED.append(s)
+    return s.getsockname()[1]
 
 
 def body_of(size):
@@ -71,9 +77,9 @@ class Server:
 
 
 def start_edge(directory):
-    fake, http, admin = free_port(), free_port(), free_port()
+    fake, http, admin = reserve_port(), reserve_port(), reserve_port()
     origin = subprocess.Popen([TOP / "build/release/tools/fake_fetch", "--port", str(fake)], stdout=subprocess.DEVNULL)
-    sets = {"id": "edge-bench", "http_port": http, "fetch_port": free_port(), "admin_port": admin, "http_threads": 1,
+    sets = {"id": "edge-bench", "http_port": http, "fetch_port": reserve_port(), "admin_port": admin, "http_threads": 1,
             "origins": f"127.0.0.1:{fake}", "log_level": "warn", "drain_ms": 0}
     with open(directory / "edge.log", "wb") as log:
         edge = subprocess.Popen([TOP / "bin/edged", *(w for k, v in sets.items() for w in ("--set", f"{k}={v}"))], stderr=log)
@@ -83,7 +89,7 @@ def start_edge(directory):
 
 
 def start_nginx(directory):
-    port = free_port()
+    port = reserve_port()
     root = directory / "root"
     root.mkdir()
     for size in SIZES.values():

@@ -21,14 +21,13 @@ from collections import namedtuple
 from datetime import datetime
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-os.environ.setdefault("FRESHET_TEST_PORTS", "26600")
 sys.path[:0] = [str(TOP / "tests/fault"), str(TOP / "tests/system")]
 
 import media  # noqa: E402  (the path is set above)
 from broadcast import Broadcast, make_source  # noqa: E402
 from broadcaster import Broadcaster  # noqa: E402
 from faults import FaultCluster  # noqa: E402
-from harness import wait_until  # noqa: E402
+from harness import reserve_port, wait_until  # noqa: E402
 
 LADDER = [{"video": [{"height": 720, "kbps": 2500}, {"height": 718, "kbps": 1800}], "audio": [{"kbps": 96}]}]
 SETTLED_S = 4  # of media before the fault
@@ -270,7 +269,7 @@ def main():
         scratch = pathlib.Path(name)
         source = make_source(scratch, args.seconds, size="1280x720")
         rows = freshet(scratch, source, args.rounds, args.only)
-        peers = [] if args.only else [run(scratch, source, int(os.environ["FRESHET_TEST_PORTS"]) + 90 + i) for i, run in enumerate((nginx, ffmpeg))]
+        peers = [] if args.only else [run(scratch, source, reserve_port()) for run in (nginx, ffmpeg)]
     print(f"\n720p30, keyframes every 2 s, two 720p rungs; median of {args.rounds} a fault, frames the worst; times in ms")
     print(f"{'':28}{'detected':>11}{'first new':>11}{'missing':>11}{'repeated':>11}{'longest wait':>14}{'cost':>8}{'aim':>8}"
           f"{'nginx ×':>9}{'ffmpeg ×':>9}")

@@ -15,7 +15,7 @@ import { createRequire } from 'node:module'
 const top = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
 const { chromium } = createRequire(join(top, 'tests/pages/package.json'))('playwright-core')
 const { values: args } = parseArgs({
-  options: { seconds: { type: 'string', default: '60' }, json: { type: 'string' }, 'port-base': { type: 'string', default: '24100' } },
+  options: { seconds: { type: 'string', default: '60' }, json: { type: 'string' } },
 })
 const seconds = Number(args.seconds)
 const size = [1280, 720], fps = 30
@@ -146,7 +146,7 @@ async function main() {
   const local = (...more) => execFileSync(join(top, 'deploy/local'), [...more, '--dir', dir], { stdio: ['ignore', 'inherit', 'inherit'] })
   let publisher, browser
   try {
-    local('up', '--port-base', args['port-base'], '--detach')
+    local('up', '--while', String(process.pid), '--detach')
     const { nodes } = JSON.parse(readFileSync(join(dir, 'cluster.json'), 'utf8'))
     const edge = nodes.find((n) => n.role === 'edged').http, rtmp = nodes.find((n) => n.role === 'ingestd').rtmp
 

@@ -82,7 +82,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=20, help="window of each measurement")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--port-base", type=int, default=24300)
     args = parser.parse_args()
     settle_s = 4
     with tempfile.TemporaryDirectory(prefix="freshet-transcode-") as scratch:
@@ -91,7 +90,7 @@ def main():
         ladder = [{"video": [{"height": h, "kbps": k, "fps_max": 30} for _, h, k in RUNGS],
                    "audio": [{"kbps": k} for _, k in AUDIO]}]
         local = [str(TOP / "deploy/local")]
-        subprocess.run(local + ["up", "--dir", scratch + "/cluster", "--port-base", str(args.port_base), "--detach",
+        subprocess.run(local + ["up", "--dir", scratch + "/cluster", "--while", str(os.getpid()), "--detach",
                                 "--set", "transcoderd.ladder=" + json.dumps(ladder)], check=True)
         try:
             cluster = json.loads((pathlib.Path(scratch) / "cluster/cluster.json").read_text())

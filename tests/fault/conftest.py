@@ -4,16 +4,13 @@ import sys
 
 import pytest
 
-os.environ.setdefault("FRESHET_TEST_PORTS", "26000")
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "system")]
 
-import harness  # noqa: E402  (the path is set above)
-from broadcast import make_source  # noqa: E402
+from broadcast import make_source  # noqa: E402  (the path is set above)
 from faults import FaultCluster  # noqa: E402
 from network import NetworkCluster, require  # noqa: E402
 
-harness.PORTS_A_CLUSTER = 50
 SOURCE_S = 90
 REDUNDANCY = [{"match": "hot*", "transcoders": 2}]
 LONG_SOURCE_S = 400

@@ -17,11 +17,7 @@ class FaultCluster(harness.Cluster):
 
     def runs(self, name):
         """Neither dead nor frozen."""
-        try:
-            with open(f"/proc/{self.node(name)['pid']}/stat", encoding="ascii", errors="replace") as f:
-                return f.read().rpartition(")")[2].split()[0] not in "ZXT"
-        except (FileNotFoundError, ProcessLookupError):
-            return False
+        return harness.process_state(self.node(name)) not in ("", "T")
 
     def url(self, path, edge="edge-1"):
         """At the edge of that name or, while that is away, at one that runs."""
@@ -49,7 +45,7 @@ class FaultCluster(harness.Cluster):
         return self.signal(name, signal.SIGCONT)
 
     def wait_gone(self, name, seconds=40):
-        harness.wait_until(lambda: not os.path.exists(f"/proc/{self.node(name)['pid']}"), f"{name} ended", seconds, every=0.01)
+        harness.wait_until(lambda: not harness.process_state(self.node(name)), f"{name} ended", seconds, every=0.01)
 
     def restart(self, name):
         """Again, until it is ready."""
@@ -69,9 +65,9 @@ class FaultCluster(harness.Cluster):
     def revive(self):
         """Everything runs again, for the next fault, and nobody lacks anything."""
         for name, node in self.nodes().items():
-            try:
+            if harness.process_state(node):
                 os.kill(node["pid"], signal.SIGCONT)
-            except ProcessLookupError:
+            else:
                 self.restart(name)
         self.wait_whole()
 

@@ -2,6 +2,7 @@
 (tests/tools/lossy_switch.c)."""
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -28,15 +29,33 @@ def require():
     if tried.returncode:
         pytest.skip(f"network namespaces: {tried.stderr.decode().strip()}")
     ip("netns", "del", name)
+    forget_left_behind()
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         pytest.skip("network namespaces: there is no /dev/net/tun")
+
+
+def forget_left_behind():
+    """Namespaces, and the nodes in them, of a run that was killed."""
+    for name in re.findall(r"^freshet-\d+-\S+", ip("netns", "list").stdout.decode(), re.M):
+        if os.path.exists(f"/proc/{name.split('-')[1]}"):
+            continue
+        for pid in ip("netns", "pids", name, check=False).stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+        ip("netns", "del", name, check=False)
+
+
+def free_subnet():
+    """Three bytes out of 198.18.0.0/15, which is for tests."""
+    used = ip("-o", "-4", "addr").stdout.decode()
+    numbers = ((os.getpid() + n) % 512 for n in range(512))
+    return next(s for s in (f"198.{18 + n // 256}.{n % 256}" for n in numbers) if f" {s}." not in used)
 
 
 class Switch:
     def __init__(self, seed, ports):
         self.ports = {name: i for i, name in enumerate(ports)}
         self.devices = [f"f{os.getpid() % 100000}x{i}" for i in range(len(ports))]
-        self.process = subprocess.Popen([SWITCH, str(seed), *self.devices], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = harness.spawn([SWITCH, seed, *self.devices], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
     def _say(self, *words):
@@ -81,7 +100,7 @@ class NetworkCluster(FaultCluster):
         os.makedirs(self.dir, exist_ok=True)
         names = [f"{prefix}-{n}" for (_, prefix), count in zip(PREFIXES, (ingests, transcoders, origins, edges))
                  for n in range(1, count + 1)]
-        self.subnet = f"10.{100 + os.getpid() % 100}.{os.getpid() // 100 % 250}"
+        self.subnet = free_subnet()
         self.namespaces = []
         self.switch = Switch(seed, [TESTER, *names])
         try:
@@ -165,7 +184,7 @@ class NetworkCluster(FaultCluster):
     def down(self):
         self.switch.heal_all()
         for node in self.nodes().values():
-            if os.path.exists(f"/proc/{node['pid']}"):
+            if harness.process_state(node):
                 os.kill(node["pid"], signal.SIGCONT)
         try:
             super().down()

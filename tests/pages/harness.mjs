@@ -8,7 +8,6 @@ import { chromium } from 'playwright-core'
 
 export const top = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
 const local = join(top, 'deploy', 'local')
-const portBase = Number(process.env.FRESHET_TEST_PORTS || 21700)
 const LADDER = [{ video: [{ height: 360, kbps: 600 }, { height: 180, kbps: 300 }], audio: [{ kbps: 96 }] }]
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
   '--autoplay-policy=no-user-gesture-required']
@@ -29,15 +28,12 @@ export async function until(what, seconds, probe) {
 }
 
 export class Cluster {
-  static made = 0
-
   // sets: more for deploy/local, "role.key=value"
   constructor(...sets) {
     this.dir = mkdtempSync(join(tmpdir(), 'freshet-pages-'))
     this.publishers = new Set()
-    const base = String(portBase + 25 * (Cluster.made++ % 4))
-    execFileSync(local, ['up', '--detach', '--dir', this.dir, '--port-base', base, '--set', `transcoderd.ladder=${JSON.stringify(LADDER)}`,
-      ...sets.flatMap((set) => ['--set', set])],
+    execFileSync(local, ['up', '--detach', '--dir', this.dir, '--while', String(process.pid),
+      '--set', `transcoderd.ladder=${JSON.stringify(LADDER)}`, ...sets.flatMap((set) => ['--set', set])],
       { stdio: ['ignore', 'ignore', 'inherit'] })
     this.nodes = JSON.parse(readFileSync(join(this.dir, 'cluster.json'))).nodes
   }

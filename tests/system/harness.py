@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import time
 from urllib.parse import urlsplit
@@ -14,10 +15,7 @@ from urllib.parse import urlsplit
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LOCAL = os.path.join(TOP, "deploy", "local")
 STAMP = os.path.join(TOP, "build", "release", "tools", "stamp")
-PORTS_A_CLUSTER = 25
-CLUSTERS_AT_ONCE = 4
-WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])  # tests run in two processes, each with ports of its own
-PORT_BASE = int(os.environ.get("FRESHET_TEST_PORTS", "21700")) + WORKER * CLUSTERS_AT_ONCE * PORTS_A_CLUSTER
+UP_S = 300  # for `deploy/local up`, which gives up by itself before that
 LONG = os.environ.get("FRESHET_LONG") == "1"
 
 SMALL_LADDER = [{"video": [{"height": 360, "kbps": 600}, {"height": 180, "kbps": 300}], "audio": [{"kbps": 96}]}]
@@ -71,6 +69,36 @@ def run(*argv, check=True, timeout=120, **options):
     return done
 
 
+def spawn(argv, **options):
+    """A process that ends with this one at the latest, however this one ends."""
+    return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *map(str, argv)], **options)
+
+
+_reserved = []
+
+
+def reserve_port():
+    """A port on 127.0.0.1 that is given to nobody who does not ask for it by its number, until this process ends. It is
+    bound by a socket that does not listen; whoever is to listen on it sets SO_REUSEADDR, as all servers do."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    _reserved.append(s)
+    return s.getsockname()[1]
+
+
+def process_state(node):
+    """The letter of ps; "" when there is no such process, or another one has its number by now."""
+    try:
+        with open(f"/proc/{node['pid']}/cmdline", "rb") as f:
+            arguments = f.read().split(b"\0")
+        with open(f"/proc/{node['pid']}/stat", encoding="ascii", errors="replace") as f:
+            letter = f.read().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return letter if letter not in "ZX" and node["argv"][2].encode() in arguments else ""
+
+
 class Publisher:
     """A process that pushes a stream; its own output is kept for the failure message."""
 
@@ -78,7 +106,7 @@ class Publisher:
         self.argv = argv
         self.log = log
         with open(log, "wb") as out:
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            self.process = spawn(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     def running(self):
         return self.process.poll() is None
@@ -106,20 +134,16 @@ class Publisher:
 
 
 class Cluster:
-    """deploy/local, and what it serves."""
-
-    count = 0
+    """deploy/local, and what it serves. Its ports are reserved, so that any number of them live side by side."""
 
     def __init__(self, directory, sets=(), ladder=SMALL_LADDER, **tiers):
         self.dir = str(directory)
-        base = PORT_BASE + Cluster.count % CLUSTERS_AT_ONCE * PORTS_A_CLUSTER
-        Cluster.count += 1
-        argv = [LOCAL, "up", "--detach", "--dir", self.dir, "--port-base", str(base)]
+        argv = [LOCAL, "up", "--detach", "--dir", self.dir, "--while", str(os.getpid())]
         for tier, n in tiers.items():
             argv += [f"--{tier}", str(n)]
         for setting in list(sets) + [f"transcoderd.ladder={json.dumps(ladder)}"]:
             argv += ["--set", setting]
-        run(*argv)
+        run(*argv, timeout=UP_S)
         self.publishers = []
 
     # ---- nodes
@@ -136,7 +160,7 @@ class Cluster:
             return json.load(f)
 
     def do(self, command, *names):
-        run(LOCAL, command, "--dir", self.dir, *names)
+        run(LOCAL, command, "--dir", self.dir, *names, timeout=UP_S)
 
     def log(self, name):
         with open(self.node(name)["log"], encoding="utf-8", errors="replace") as f:
@@ -167,8 +191,8 @@ class Cluster:
         for publisher in self.publishers:
             if publisher.running():
                 publisher.kill()
-        running = [n for n in self.nodes().values() if os.path.exists(f"/proc/{n['pid']}")]
-        run(LOCAL, "down", "--dir", self.dir)
+        running = [n for n in self.nodes().values() if process_state(n)]
+        self.do("down")
         for node in running:
             with open(node["log"], encoding="utf-8", errors="replace") as f:
                 end = "".join(f.readlines()[-3:])

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from harness import TINY_LADDER, TOP, run, wait_until
+from harness import TINY_LADDER, TOP, run, spawn, wait_until
 
 PUT_FILE = os.path.join(TOP, "build", "release", "tools", "put_file")
 SECONDS = 12
@@ -73,7 +73,7 @@ def writers(cluster, media):
     started = []
 
     def write(origin, *more):
-        started.append(subprocess.Popen(
+        started.append(spawn(
             [PUT_FILE, "--origin", f"127.0.0.1:{cluster.config(origin)['port']}", "--stream", "cam", "--pace", "1", "--no-end", *more,
              *files], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
         return started[-1].stdout.readline().decode().split()

@@ -10,16 +10,10 @@ import time
 
 import pytest
 
-from harness import TOP, Answer, request, wait_until
+from harness import TOP, Answer, request, reserve_port, spawn, wait_until
 
 BIN = os.environ.get("FRESHET_BIN", os.path.join(TOP, "bin"))
 FAKE = os.path.join(TOP, "build", "release", "tools", "fake_fetch")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def body_of(size):
@@ -30,10 +24,14 @@ class Process:
     def __init__(self, argv, log):
         self.log = log
         with open(log, "ab") as out:
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            self.process = spawn(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     def running(self):
         return self.process.poll() is None
+
+    def said(self):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return f.read()
 
     def signal(self, what):
         self.process.send_signal(what)
@@ -57,15 +55,14 @@ class Tier:
         self.dir, self.all, self.names = str(directory), [], itertools.count()
 
     def origin(self, name="origin-1", *more):
-        origin = Process([FAKE, "--port", str(port := free_port()), "--id", name, *more], f"{self.dir}/{name}.log")
+        origin = Process([FAKE, "--port", str(port := reserve_port()), "--id", name, *more], f"{self.dir}/{name}.log")
         origin.address = f"127.0.0.1:{port}"
         self.all.append(origin)
-        with open(origin.log, encoding="utf-8") as log:
-            wait_until(lambda: "ready" in log.read(), f"{name} ready")
+        wait_until(lambda: "ready" in origin.said(), f"{name} ready")
         return origin
 
     def edge(self, *above, name="edge-1", **settings):
-        http, fetch, admin = free_port(), free_port(), free_port()
+        http, fetch, admin = reserve_port(), reserve_port(), reserve_port()
         settings = {"id": name, "http_port": http, "fetch_port": fetch, "admin_port": admin, "http_threads": 2, "drain_ms": 0,
                     "origins": ",".join(a.address for a in above), **settings}
         more = ["--config", settings.pop("config")] if "config" in settings else []

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import TINY_LADDER, TOP, request, run, wait_until
+from harness import TINY_LADDER, TOP, request, run, spawn, wait_until
 
 PUT_FILE = os.path.join(TOP, "build", "release", "tools", "put_file")
 SECONDS = 8
@@ -136,8 +136,8 @@ def test_an_origin_that_only_finds_itself_among_its_peers_serves_after_a_moment(
 def write_with_gap(cluster, media, meanwhile):
     """One writer of origin-1 leaves out seconds 2 to 5; before it goes on, meanwhile(what --join takes) is called."""
     argv = [PUT_FILE, "--origin", f"127.0.0.1:{cluster.config('origin-1')['port']}", "--stream", "cam", "--pace", "0", "--gap", "2,5"]
-    writer = subprocess.Popen(argv + [f"{t}={f}" for t, f in media["a"].items()], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE)
+    writer = spawn(argv + [f"{t}={f}" for t, f in media["a"].items()], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                   stderr=subprocess.PIPE)
     try:
         session, epoch, generation = writer.stdout.readline().decode().split()
         assert b"at the gap" in writer.stderr.readline()
@@ -182,8 +182,8 @@ def test_an_origin_killed_in_a_broadcast_has_all_of_it_when_it_is_over(pair):
 
 def test_sigterm_loses_nothing_and_tells_the_writer_at_once(pair, media):
     port = pair.config("origin-1")["port"]
-    writer = subprocess.Popen([PUT_FILE, "--origin", f"127.0.0.1:{port}", "--stream", "cam", "--no-end"] +
-                              [f"{t}={f}" for t, f in media["a"].items()], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    writer = spawn([PUT_FILE, "--origin", f"127.0.0.1:{port}", "--stream", "cam", "--no-end"] +
+                   [f"{t}={f}" for t, f in media["a"].items()], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         wait_until(lambda: pair.metric("origin-1", "originD_chunks_total", status="stored") >= 10, "chunks are written")
         pair.do("stop", "origin-1")

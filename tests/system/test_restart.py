@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 import mp4
-from harness import LOCAL, TINY_LADDER, wait_until
+from harness import LOCAL, TINY_LADDER, UP_S, spawn, wait_until
 
 
 def whole(init, segments):
@@ -89,7 +89,7 @@ def test_sigterm_ends_every_daemon_with_status_0(make_cluster, tmp_path):
     for name, node in cluster.nodes().items():
         # Again as our own child, for the exit status.
         with open(tmp_path / f"{name}.log", "wb") as log:
-            child = subprocess.Popen(node["argv"], stdout=log, stderr=log)
+            child = spawn(node["argv"], stdout=log, stderr=log)
             try:
                 wait_until(lambda: request_ok(node), f"{name} up")
                 child.send_signal(signal.SIGTERM)
@@ -131,7 +131,7 @@ def test_bad_configuration_is_refused_with_status_2_and_in_words(role):
 
 
 def test_up_fails_with_the_log_of_the_node_that_did_not_start(tmp_path):
-    done = subprocess.run([LOCAL, "up", "--detach", "--dir", str(tmp_path / "c"), "--port-base", "21990", "--set", "originD.no_such_key=1"],
-                          capture_output=True, timeout=90)
+    done = subprocess.run([LOCAL, "up", "--detach", "--dir", str(tmp_path / "c"), "--while", str(os.getpid()),
+                           "--set", "originD.no_such_key=1"], capture_output=True, timeout=UP_S)
     said = done.stderr.decode()
     assert done.returncode == 1 and "origin-1" in said and "no_such_key" in said
