@@ -33,11 +33,9 @@ def long_source(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def _two(tmp_path_factory):
-    made = FaultCluster(tmp_path_factory.mktemp("two"), sets=[f"ingestd.redundancy={json.dumps(REDUNDANCY)}"])
-    yield made
-    made.revive()
-    made.down()
-    assert not made.reports(), made.reports()
+    with FaultCluster(tmp_path_factory.mktemp("two"), sets=[f"ingestd.redundancy={json.dumps(REDUNDANCY)}"]) as made:
+        yield made
+        made.revive()
 
 
 @pytest.fixture
@@ -50,10 +48,8 @@ def two(_two):
 @pytest.fixture(scope="session")
 def _net(tmp_path_factory):
     require()
-    made = NetworkCluster(tmp_path_factory.mktemp("net"), seed=1, sets=["transcoderd.slate_after_ms=3000"])
-    yield made
-    made.down()
-    assert not made.reports(), made.reports()
+    with NetworkCluster(tmp_path_factory.mktemp("net"), seed=1, sets=["transcoderd.slate_after_ms=3000"]) as made:
+        yield made
 
 
 @pytest.fixture

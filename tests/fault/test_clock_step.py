@@ -45,9 +45,8 @@ def stepped(tmp_path):
         for name in environment:
             os.environ.pop(name)
     cluster.clock = clock
-    yield cluster
-    cluster.down()
-    assert not cluster.reports(), cluster.reports()
+    with cluster:
+        yield cluster
 
 
 def offset_s(cluster, node):

@@ -17,11 +17,10 @@ def small(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(disk)], capture_output=True).returncode:
         pytest.skip("only root can make a small disk")
     try:
-        cluster = FaultCluster(tmp_path / "cluster", sets=[f"origin-1.data_dir={disk}", "origin-1.min_free_bytes=4000000"])
-        cluster.disk = disk
-        yield cluster
-        cluster.down()
-        assert not cluster.reports(), cluster.reports()
+        sets = [f"origin-1.data_dir={disk}", "origin-1.min_free_bytes=4000000"]
+        with FaultCluster(tmp_path / "cluster", sets=sets) as cluster:
+            cluster.disk = disk
+            yield cluster
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)
 

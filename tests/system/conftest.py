@@ -1,3 +1,4 @@
+import contextlib
 import os
 import sys
 
@@ -42,35 +43,26 @@ def publishers_end_with_their_test(request):
                 publisher.stop()
 
 
-def _end(cluster):
-    cluster.down()
-    assert not cluster.reports(), cluster.reports()
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """One of each daemon, for all tests of a module; each test uses a stream name of its own."""
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
-    yield made
-    _end(made)
+    with Cluster(tmp_path_factory.mktemp("cluster")) as made:
+        yield made
 
 
 @pytest.fixture
 def make_cluster(tmp_path):
     """make_cluster(sets=[...], transcoders=2, ...): a cluster for this test alone."""
-    def make(**options):
-        cluster = Cluster(tmp_path / f"cluster-{len(make.made)}", **options)
-        make.made.append(cluster)
-        return cluster
-    make.made = []
-    yield make
-    for cluster in make.made:
-        _end(cluster)
+    with contextlib.ExitStack() as clusters:
+        def make(**options):
+            make.made.append(clusters.enter_context(Cluster(tmp_path / f"cluster-{len(make.made)}", **options)))
+            return make.made[-1]
+        make.made = []
+        yield make
 
 
 @pytest.fixture(scope="module")
 def cluster_tiny(tmp_path_factory):
     """The same with one small rung, where the picture does not matter."""
-    made = Cluster(tmp_path_factory.mktemp("tiny"), ladder=TINY_LADDER)
-    yield made
-    _end(made)
+    with Cluster(tmp_path_factory.mktemp("tiny"), ladder=TINY_LADDER) as made:
+        yield made

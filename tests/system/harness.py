@@ -134,7 +134,7 @@ class Publisher:
 
 
 class Cluster:
-    """deploy/local, and what it serves. Its ports are reserved, so that any number of them live side by side."""
+    """with Cluster(directory) as …: deploy/local, and what it serves. Its ports are reserved, so that any number of them live side by side."""
 
     def __init__(self, directory, sets=(), ladder=SMALL_LADDER, **tiers):
         self.dir = str(directory)
@@ -197,6 +197,18 @@ class Cluster:
             with open(node["log"], encoding="utf-8", errors="replace") as f:
                 end = "".join(f.readlines()[-3:])
             assert 'status=0 msg="stopped"' in end, f"{node['id']} did not end well:\n{end}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        """Ends it whatever happened meanwhile; when nothing has, its end is judged too."""
+        try:
+            self.down()
+            assert not self.reports(), self.reports()
+        except Exception:
+            if kind is None:
+                raise
 
     def reports(self):
         """What sanitizers and assertions said, over all nodes."""

@@ -27,10 +27,8 @@ def twice(encoders):
 
 @pytest.fixture(scope="module", params=ENCODERS)
 def pair(request, tmp_path_factory):
-    made = Cluster(tmp_path_factory.mktemp("pair"), **twice(request.param))
-    yield made
-    made.down()
-    assert not made.reports(), made.reports()
+    with Cluster(tmp_path_factory.mktemp("pair"), **twice(request.param)) as made:
+        yield made
 
 
 class Caster(threading.Thread):

@@ -19,12 +19,10 @@ MEMORY_KB = 60_000  # what a node may keep after an attack: caches, arenas; far 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """With a stream on it that must not notice anything."""
-    made = Cluster(tmp_path_factory.mktemp("cluster"), ladder=TINY_LADDER)
-    made.publish_test_picture("witness", size="320x180")
-    made.session = made.wait_playable("witness")["session"]
-    yield made
-    made.down()
-    assert not made.reports(), made.reports()
+    with Cluster(tmp_path_factory.mktemp("cluster"), ladder=TINY_LADDER) as made:
+        made.publish_test_picture("witness", size="320x180")
+        made.session = made.wait_playable("witness")["session"]
+        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -67,17 +67,15 @@ class Broadcast:
 @pytest.fixture(scope="module")
 def broadcasts(tmp_path_factory):
     directory = tmp_path_factory.mktemp("frames")
-    cluster = Cluster(directory / "cluster", ladder=LADDER)
-    made = {name: Broadcast(cluster, directory, name) for name in CASES}
-    # No more at a time than two cores keep up with: a transcoder that is behind sheds frames, as it should.
-    for group in GROUPS:
-        for name in group:
-            made[name].publish()
-        for name in group:
-            made[name].finish()
-    yield made
-    cluster.down()
-    assert not cluster.reports(), cluster.reports()
+    with Cluster(directory / "cluster", ladder=LADDER) as cluster:
+        made = {name: Broadcast(cluster, directory, name) for name in CASES}
+        # No more at a time than two cores keep up with: a transcoder that is behind sheds frames, as it should.
+        for group in GROUPS:
+            for name in group:
+                made[name].publish()
+            for name in group:
+                made[name].finish()
+        yield made
 
 
 @pytest.fixture(params=list(CASES))
