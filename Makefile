@@ -51,7 +51,7 @@ ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -fno-strict-aliasing -pth
 # Every daemon names all libraries of common/; it loads those that it calls.
 LDFLAGS += $(SANFLAGS) -pthread -Wl,--as-needed
 
-.PHONY: all daemons web pages-deps tools units unit check check-long check-faults bench fuzz fuzz-build fuzz-corpus lint clean install uninstall man deb up demo
+.PHONY: all daemons web pages-deps tools units unit check check-long check-faults check-compose bench fuzz fuzz-build fuzz-corpus lint clean install uninstall man deb up demo
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -164,6 +164,12 @@ check-faults:
 	@deploy/install-deps --test
 	@$(MAKE) -s --no-print-directory all tools
 	@tests/check --long model faults
+
+# The containers of deploy/, on a real engine; not part of `check`, which runs where there can be none.
+check-compose:
+	@deploy/install-deps --compose
+	@$(MAKE) -s --no-print-directory all tools pages-deps
+	@tests/compose/check
 
 # bench-NAME runs tests/bench/NAME (any executable, an extension is allowed)
 BENCHES := $(sort $(basename $(notdir $(shell find tests/bench -maxdepth 1 -type f -executable 2>/dev/null))))

@@ -1,0 +1,106 @@
+"""A numbered broadcast by RTMPS with a token, and readers of every track by HTTPS, all through the balancer."""
+import http.client
+import ssl
+import struct
+import sys
+import time
+from urllib.parse import urlsplit
+
+import rtmp
+from broadcast import Broadcast, Verdict
+from broadcaster import CHUNK_BYTES, SET_CHUNK_SIZE, Broadcaster
+from viewer import Viewer
+
+import media
+
+TRIES = 3  # of one request, by a player: dash.js asks as often
+
+
+class SecureConnection(rtmp.Connection):
+    def __init__(self, url, context, **options):
+        super().__init__(url, **options)
+        self.tc_url = self.tc_url.replace("rtmp:", "rtmps:")
+        self.socket = context.wrap_socket(self.socket, server_hostname=urlsplit(url).hostname)
+
+
+class SecureBroadcaster(Broadcaster):
+    def __init__(self, source, urls, context):
+        super().__init__(source, urls)
+        self.context = context
+
+    def _publish(self, url):
+        connection = SecureConnection(url, self.context, timeout=5, caps_ex=1)
+        said = connection.publish()
+        if said != "NetStream.Publish.Start":
+            connection.close()
+            raise ConnectionError(said)
+        connection.message(SET_CHUNK_SIZE, struct.pack(">I", CHUNK_BYTES), csid=2)
+        connection.chunk_size = CHUNK_BYTES
+        return connection
+
+    def _listen(self):
+        """What is readable below TLS need not be anything above it."""
+        encrypted = self._connection.socket
+        encrypted.settimeout(0)
+        try:
+            while True:
+                said = encrypted.recv(65536)
+                if not said:
+                    raise ConnectionError("closed by the server")
+                if b"ReconnectRequest" in said:
+                    self.events.append((time.monotonic(), "asked to reconnect"))
+                    self._asked_away = True
+        except (ssl.SSLWantReadError, BlockingIOError):
+            pass
+        finally:
+            encrypted.settimeout(5)
+
+
+class SecureViewer(Viewer):
+    context = None  # one for all of a check
+    prefix = ""     # /t/TOKEN
+
+    def _ask(self, path):
+        if self._connection is None:
+            parts = urlsplit(self.edges[0])
+            self._connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=self.patience_s, context=self.context)
+        self._connection.request("GET", self.prefix + path)
+        return self._connection.getresponse()
+
+    def most_tries(self, since=0):
+        """How often the most unlucky request was made until it was answered, counting those that failed after `since`."""
+        counts = {}
+        for at, what in self.troubles:
+            if at >= since:
+                segment = what.partition(":")[0]
+                counts[segment] = counts.get(segment, 0) + 1
+        return 1 + max(counts.values(), default=0)
+
+
+class Show(Broadcast):
+    """with Show(stack, "name", source) as show: …"""
+
+    def __init__(self, stack, stream, source, patience_s=6.0):  # pylint: disable=super-init-not-called
+        self.cluster, self.stream, self.source = stack, stream, source
+        self.edges = [stack.https]
+        self.broadcaster = SecureBroadcaster(source, [stack.rtmps(stream)], stack.context)
+        self.patience_s, self.viewers, self.verdicts = patience_s, [], []
+        self.forgiven = 0
+
+    def _join(self):
+        entry = self.cluster.wait_playable(self.stream)
+        self.session = entry["session"]
+        self.tracks = {t["name"]: t for t in entry["tracks"]}
+        first = max(int(self.now_s()) - 1, 0)
+        SecureViewer.context = self.cluster.context
+        self.viewers = [SecureViewer(self.edges, self.stream, self.session, t, first, self.patience_s) for t in self.tracks]
+        for viewer in self.viewers:
+            viewer.start()
+        self.wait_seen(0, 60)
+
+    def failed_requests(self, since=0):
+        return sum(1 for v in self.viewers for at, _ in v.troubles if at >= since)
+
+    def assert_a_retry_was_enough(self, since=0):
+        for viewer in self.viewers:
+            assert viewer.most_tries(since) <= TRIES, (viewer.track, [w for at, w in viewer.troubles if at >= since][:8])
