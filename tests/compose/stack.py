@@ -75,7 +75,7 @@ class Stack(harness.Cluster):
         raise NotImplementedError
 
     def token(self, use, pattern):
-        return self.setup("token", "make", use, pattern, "--for", "2h", "--keys", f"/trust/operator/{use}.keys").strip()
+        return self.setup("freshet-token", "make", use, pattern, "--for", "2h", "--keys", f"/trust/operator/{use}.keys").strip()
 
     def rtmps(self, stream):
         return f"{self.rtmps_base}/{stream}?token={self.token('publish', stream)}"
