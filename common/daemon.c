@@ -43,6 +43,13 @@ static struct metric clock_metric[] = {
          .help = "How far media's wall clock is ahead of the system's, which was stepped."},
 };
 
+enum { SEEN_READY, SEEN_CLOCK };
+static struct metric seen[] = {
+        [SEEN_READY] = {.name = "freshet_ready", .type = METRIC_GAUGE, .help = "1 when /readyz says so."},
+        [SEEN_CLOCK] = {.name = "freshet_clock_seconds", .type = METRIC_GAUGE,
+                        .help = "Media's wall clock, Unix time, up to a second ago."},
+};
+
 /* ---- signals ---------------------------------------------------------------------------------------------------- */
 
 static void on_deadline(uv_timer_t *timer)
@@ -124,6 +131,7 @@ static void on_tick(uv_timer_t *timer)
 {
         struct impl *m = ((struct daemon *)timer->data)->impl;
         admin_tick(m->admin);
+        metric_set(&seen[SEEN_CLOCK], clock_wall_us() / US_PER_S);
         watch_clock(m);
 }
 
@@ -178,6 +186,8 @@ static void open_admin(struct daemon *d)
         metric_set(&build_info[0], 1);
         metrics_register(build_info, 1);
         metrics_register(clock_metric, 1);
+        metric_set(&seen[SEEN_CLOCK], clock_wall_us() / US_PER_S);
+        metrics_register(seen, sizeof(seen) / sizeof(seen[0]));
         int err = admin_open(&m->admin, d->config->bind, (int)d->config->admin_port);
         if (err == 0)
                 return;
@@ -219,6 +229,7 @@ void daemon_init(struct daemon *d, const char *program, enum node_role role, con
 void daemon_ready(struct daemon *d, bool ready, const char *why)
 {
         struct impl *m = d->impl;
+        metric_set(&seen[SEEN_READY], ready);
         admin_ready(m->admin, ready, why);
 }
 
