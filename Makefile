@@ -25,6 +25,8 @@ FUZZ_SECONDS ?= 60
 COUNT ?=
 SET ?=
 VERSION := $(shell cat VERSION)
+# Only of a repository that is this very folder: an unpacked source may lie in somebody else's. REVISION=… is taken as given.
+REVISION ?= $(or $(if $(wildcard .git),$(shell git describe --always --dirty 2>/dev/null)),unknown)
 
 ifdef SANITIZE
 FLAVOUR := $(subst $(comma),-,$(SANITIZE))
@@ -51,7 +53,7 @@ ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -fno-strict-aliasing -pth
 # Every daemon names all libraries of common/; it loads those that it calls.
 LDFLAGS += $(SANFLAGS) -pthread -Wl,--as-needed
 
-.PHONY: all daemons web pages-deps tools units unit check check-long check-faults check-compose bench fuzz fuzz-build fuzz-corpus lint clean install uninstall man deb up demo
+.PHONY: FORCE all daemons web pages-deps tools units unit check check-long check-faults check-compose bench fuzz fuzz-build fuzz-corpus lint clean install uninstall man deb up demo
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -105,7 +107,13 @@ $(B)/obj/%.o: %.c
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/obj/common/daemon.o $(B)/obj/common/config.o $(B)/obj/common/admin.o: CPPFLAGS += -DFRESHET_VERSION='"$(VERSION)"'
+# Made anew when the version is another than it was at the last build.
+$(B)/obj/common/version.o: CPPFLAGS += -DFRESHET_VERSION='"$(VERSION)"' -DFRESHET_REVISION='"$(REVISION)"'
+$(B)/obj/common/version.o: $(B)/version
+$(B)/version: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION) $(REVISION)' | cmp -s - $@ || echo '$(VERSION) $(REVISION)' >$@
+FORCE:
 
 daemons: $(foreach d,$(DAEMONS),$(if $(wildcard $(d)/main.c),$(BIN)/$(d)))
 tools: $(TOOLS)

@@ -8,18 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/config_secret.h"
 #include "common/config_value.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/version.h"
 #include "proto/check.h"
-
-#ifndef FRESHET_VERSION
-#define FRESHET_VERSION "unknown"
-#endif
 
 #define FILE_MAX_BYTES (1 << 20)
 #define GIVEN_SHOWN 80 /* bytes of a wrong value that an error repeats */
+#define FILE_SUFFIX "_file"
+#define SHOWN_BYTES 1024 /* of what a reload changed */
+
+/* Where the value of a key came from. The later source overwrites the earlier one's. */
+struct given {
+        char *as_value; /* the source that gave the value itself; NULL: none did */
+        char *as_file;  /* the source that gave path */
+        char *path;
+};
 
 /* All sources are read into values; only when nothing was wrong do they become the daemon's fields. */
 struct load {
@@ -27,14 +34,17 @@ struct load {
         const struct config_key *keys;
         size_t count;
         union config_value *values;
+        struct given *given;
         int errors;
         bool to_log; /* at reload; otherwise stderr */
 };
 
 struct arguments {
-        bool help, version, check_only;
+        bool help, version, check_only, ask_health, ask_ready;
         const char *file;
 };
+
+static char exposed_files[512]; /* that the last config_load() found, "key path" each; config_warn_exposed() */
 
 static void __attribute__((format(printf, 2, 3))) complain(struct load *l, const char *fmt, ...)
 {
@@ -56,13 +66,19 @@ static void load_init(struct load *l, const char *program, const struct config_k
         while (keys[l->count].name)
                 l->count++;
         l->values = mem_alloc(l->count * sizeof(*l->values));
+        l->given = mem_alloc(l->count * sizeof(*l->given));
 }
 
 static void load_free(struct load *l)
 {
-        for (size_t i = 0; i < l->count; i++)
+        for (size_t i = 0; i < l->count; i++) {
                 config_value_free(&l->keys[i], &l->values[i]);
+                free(l->given[i].as_value);
+                free(l->given[i].as_file);
+                free(l->given[i].path);
+        }
         free(l->values);
+        free(l->given);
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------ */
@@ -76,6 +92,16 @@ static const struct config_key *find_key(const struct load *l, const char *name,
                 }
         }
         return NULL;
+}
+
+/* The secret whose file is given under this name. */
+static const struct config_key *find_file_key(const struct load *l, const char *name, size_t len, size_t *index)
+{
+        size_t suffix = strlen(FILE_SUFFIX);
+        if (len <= suffix || memcmp(name + len - suffix, FILE_SUFFIX, suffix) != 0)
+                return NULL;
+        const struct config_key *key = find_key(l, name, len - suffix, index);
+        return key && key->secret ? key : NULL;
 }
 
 #define NAME_COMPARED 48
@@ -128,9 +154,27 @@ static void complain_value(struct load *l, const struct config_key *key, const c
 
 /* ---- sources ---------------------------------------------------------------------------------------------------- */
 
+static void note_source(char **note, const char *source)
+{
+        free(*note);
+        *note = mem_strdup(source);
+}
+
+/* The file is read when all sources have been: a later one may name another. */
+static void take_path(struct load *l, size_t index, const char *path, const char *source)
+{
+        if (!*path) {
+                complain(l, "%s" FILE_SUFFIX ": given \"\" (%s), allowed: the path of a file", l->keys[index].name, source);
+                return;
+        }
+        note_source(&l->given[index].as_file, source);
+        note_source(&l->given[index].path, path);
+}
+
 static void take_text(struct load *l, size_t index, const char *text, const char *source)
 {
         const struct config_key *key = &l->keys[index];
+        note_source(&l->given[index].as_value, source);
         if (config_value_from_text(key, text, &l->values[index]) != 0) {
                 char *quoted = mem_printf("\"%s\"", text);
                 complain_value(l, key, quoted, source);
@@ -152,10 +196,18 @@ static void take_member(struct load *l, const char *name, json_t *given, const c
 {
         size_t index;
         const struct config_key *key = find_key(l, name, strlen(name), &index);
+        if (!key && find_file_key(l, name, strlen(name), &index)) {
+                if (json_is_string(given))
+                        take_path(l, index, json_string_value(given), source);
+                else
+                        complain(l, "%s (%s): allowed: a string, the path of a file", name, source);
+                return;
+        }
         if (!key) {
                 complain_unknown(l, name, strlen(name), source);
                 return;
         }
+        note_source(&l->given[index].as_value, source);
         if (config_value_from_json(key, given, &l->values[index]) == 0)
                 return;
         char *text = json_dumps(given, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -197,16 +249,26 @@ static void read_file(struct load *l, const char *path)
         free(bytes);
 }
 
+static char *variable_name(const char *key, const char *suffix)
+{
+        char *name = mem_printf("FRESHET_%s%s", key, suffix);
+        for (char *p = name; *p; p++)
+                *p = (char)toupper((unsigned char)*p);
+        return name;
+}
+
 static void read_environment(struct load *l)
 {
         for (size_t i = 0; i < l->count; i++) {
-                char *name = mem_printf("FRESHET_%s", l->keys[i].name);
-                for (char *p = name; *p; p++)
-                        *p = (char)toupper((unsigned char)*p);
-                const char *text = getenv(name);
+                const struct config_key *key = &l->keys[i];
+                char *name = variable_name(key->name, ""), *file_name = variable_name(key->name, FILE_SUFFIX);
+                const char *text = getenv(name), *path = key->secret ? getenv(file_name) : NULL;
                 if (text)
                         take_text(l, i, text, name);
+                if (path)
+                        take_path(l, i, path, file_name);
                 free(name);
+                free(file_name);
         }
 }
 
@@ -218,6 +280,8 @@ static void take_assignment(struct load *l, const char *text)
                 complain(l, "--set: given \"%s\", allowed: key=value", text);
         else if (find_key(l, text, len, &index))
                 take_text(l, index, equals + 1, "--set");
+        else if (find_file_key(l, text, len, &index))
+                take_path(l, index, equals + 1, "--set");
         else
                 complain_unknown(l, text, len, "--set");
 }
@@ -253,11 +317,50 @@ static void read_arguments(struct load *l, int argc, char **argv, struct argumen
                         a->help = true;
                 else if (strcmp(arg, "--version") == 0)
                         a->version = true;
+                else if (strcmp(arg, "--healthcheck") == 0)
+                        a->ask_health = true;
+                else if (strcmp(arg, "--healthcheck=ready") == 0)
+                        a->ask_ready = true;
                 else if (strcmp(arg, "-n") == 0)
                         a->check_only = true;
                 else
-                        complain(l, "unknown argument \"%s\", allowed: --config FILE, --set key=value, -n, --help, --version",
-                                 arg);
+                        complain(l, "unknown argument \"%s\", allowed: --config FILE, --set key=value, -n, --help, --version, "
+                                 "--healthcheck, --healthcheck=ready", arg);
+        }
+}
+
+static void note_exposed(const char *key, const char *path)
+{
+        size_t used = strlen(exposed_files);
+        snprintf(exposed_files + used, sizeof(exposed_files) - used, "%s%s" FILE_SUFFIX " %s", used ? ", " : "", key, path);
+}
+
+static void read_secret(struct load *l, size_t index)
+{
+        const struct config_key *key = &l->keys[index];
+        const struct given *g = &l->given[index];
+        char why[256];
+        bool exposed = false;
+        size_t most = key->type == CONFIG_JSON || key->max <= 0 ? FILE_MAX_BYTES : (size_t)key->max;
+        char *text = config_secret_read(g->path, most, &exposed, why, sizeof(why));
+        if (!text)
+                complain(l, "%s" FILE_SUFFIX ": given \"%s\" (%s), but %s", key->name, g->path, g->as_file, why);
+        else if (config_value_from_text(key, text, &l->values[index]) != 0)
+                complain_value(l, key, text, g->path);
+        if (text && exposed && !l->to_log)
+                note_exposed(key->name, g->path);
+        free(text);
+}
+
+static void read_secrets(struct load *l)
+{
+        for (size_t i = 0; i < l->count; i++) {
+                const struct given *g = &l->given[i];
+                if (g->as_file && g->as_value)
+                        complain(l, "%s: given itself (%s) and as a file (%s), allowed: one of the two", l->keys[i].name,
+                                 g->as_value, g->as_file);
+                else if (g->as_file)
+                        read_secret(l, i);
         }
 }
 
@@ -285,6 +388,7 @@ static int read_all(struct load *l, int argc, char **argv, struct arguments *a)
                 read_file(l, a->file);
         read_environment(l);
         read_arguments(l, argc, argv, a, true);
+        read_secrets(l);
         if (l->errors == 0)
                 judge_values(l);
         return l->errors ? ERR_CONFIG : 0;
@@ -294,14 +398,16 @@ static int read_all(struct load *l, int argc, char **argv, struct arguments *a)
 
 static void print_help(const struct load *l)
 {
-        printf("usage: %s [--config FILE] [--set key=value]… [-n] [--help] [--version]\n\n"
+        printf("usage: %s [--config FILE] [--set key=value]… [-n] [--healthcheck[=ready]] [--help] [--version]\n\n"
                "Later wins: defaults, FILE (a JSON object), environment FRESHET_<KEY>, --set. -n only checks.\n"
-               "SIGHUP reads all again; keys marked * take effect then, the others at a restart.\n\n",
+               "--healthcheck, with the configuration of a daemon that runs, asks it for /healthz (=ready: /readyz): 0 or 1.\n"
+               "SIGHUP reads all again; keys marked * take effect then, the others at a restart.\n"
+               "Keys marked + are secrets: <key>_file is the path of a file that holds the value, in all sources.\n\n",
                l->program);
         for (size_t i = 0; i < l->count; i++) {
                 const struct config_key *key = &l->keys[i];
                 char allowed[256];
-                printf("%s%s = %s%s%s\n        %s\n        %s\n", key->name, key->reloads ? " *" : "",
+                printf("%s%s%s = %s%s%s\n        %s\n        %s\n", key->name, key->reloads ? " *" : "", key->secret ? " +" : "",
                        key->default_value && *key->default_value ? key->default_value : "\"\"",
                        key->unit && *key->unit ? " " : "", key->unit ? key->unit : "", key->help,
                        config_value_allowed(key, allowed, sizeof(allowed)));
@@ -315,20 +421,21 @@ static enum config_outcome finish_load(struct load *l, const struct arguments *a
         if (a->help)
                 print_help(l);
         else if (a->version)
-                printf("%s %s\n", l->program, FRESHET_VERSION);
+                printf("%s %s (%s)\n", l->program, version_number, version_revision);
         if (a->help || a->version || a->check_only)
                 return CONFIG_EXIT_OK;
         for (size_t i = 0; i < l->count; i++) {
                 config_value_store(&l->keys[i], fields, &l->values[i]);
                 l->values[i] = (union config_value){0};
         }
-        return CONFIG_RUN;
+        return a->ask_ready ? CONFIG_ASK_READY : a->ask_health ? CONFIG_ASK_HEALTH : CONFIG_RUN;
 }
 
 enum config_outcome config_load(const char *program, const struct config_key *keys, void *fields, int argc, char **argv)
 {
         struct load l;
         struct arguments a = {0};
+        exposed_files[0] = '\0';
         load_init(&l, program, keys, false);
         enum config_outcome outcome = CONFIG_EXIT_BAD;
         if (read_all(&l, argc, argv, &a) == 0)
@@ -337,8 +444,28 @@ enum config_outcome config_load(const char *program, const struct config_key *ke
         return outcome;
 }
 
+void config_warn_exposed(void)
+{
+        char quoted[sizeof(exposed_files) + 64];
+        if (*exposed_files)
+                log_warn("files=%s msg=\"everybody on this machine can read these secrets\"",
+                         log_quote(quoted, sizeof(quoted), exposed_files));
+}
+
+/* ---- reload ----------------------------------------------------------------------------------------------------- */
+
+/* What a reload says in one line: "key=value key=value …"; of secrets the key alone. */
+static void show(char *list, const struct config_key *key, const union config_value *v)
+{
+        size_t used = strlen(list), cap = SHOWN_BYTES - used;
+        char *value = v && !key->secret ? config_value_text(key, v) : NULL;
+        snprintf(list + used, cap, "%s%s%s%.*s", used ? " " : "", key->name, value ? "=" : "", GIVEN_SHOWN, value ? value : "");
+        free(value);
+}
+
 static void take_over(struct load *l, void *fields)
 {
+        char changed[SHOWN_BYTES] = "", restart[SHOWN_BYTES] = "", quoted[SHOWN_BYTES + 256];
         for (size_t i = 0; i < l->count; i++) {
                 const struct config_key *key = &l->keys[i];
                 union config_value old;
@@ -346,13 +473,20 @@ static void take_over(struct load *l, void *fields)
                 if (config_value_equal(key, &old, &l->values[i]))
                         continue;
                 if (!key->reloads) {
-                        log_warn("key=%s msg=\"changed, which needs a restart to take effect\"", key->name);
+                        show(restart, key, NULL);
                         continue;
                 }
+                show(changed, key, &l->values[i]);
                 config_value_store(key, fields, &l->values[i]);
                 l->values[i] = old; /* freed with the rest */
-                log_info("key=%s msg=\"changed\"", key->name);
         }
+        if (*changed)
+                log_info("changed=%s msg=\"configuration read again\"", log_quote(quoted, sizeof(quoted), changed));
+        if (*restart)
+                log_warn("keys=%s msg=\"changed too, but these need a restart to take effect\"",
+                         log_quote(quoted, sizeof(quoted), restart));
+        if (!*changed && !*restart)
+                log_info("msg=\"configuration read again: nothing changed\"");
 }
 
 int config_reload(const char *program, const struct config_key *keys, void *fields, int argc, char **argv)
@@ -363,6 +497,8 @@ int config_reload(const char *program, const struct config_key *keys, void *fiel
         int err = read_all(&l, argc, argv, &a);
         if (err == 0)
                 take_over(&l, fields);
+        else
+                log_error("errors=%d msg=\"configuration read again, but not taken: everything stays as it was\"", l.errors);
         load_free(&l);
         return err;
 }

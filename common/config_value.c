@@ -157,6 +157,23 @@ void config_value_free(const struct config_key *key, union config_value *v)
         *v = (union config_value){0};
 }
 
+char *config_value_text(const struct config_key *key, const union config_value *v)
+{
+        switch (key->type) {
+        case CONFIG_INT:
+                return mem_printf("%" PRId64, v->number);
+        case CONFIG_BOOL:
+                return mem_strdup(v->flag ? "true" : "false");
+        case CONFIG_STRING:
+        case CONFIG_CHOICE:
+                return mem_strdup(v->text);
+        case CONFIG_JSON:
+                break;
+        }
+        char *text = json_dumps(v->json, JSON_COMPACT);
+        return text ? text : mem_strdup("?");
+}
+
 char *config_value_allowed(const struct config_key *key, char *dst, size_t cap)
 {
         bool bounded = key->min != 0 || key->max != 0;

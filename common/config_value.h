@@ -24,6 +24,9 @@ void config_value_store(const struct config_key *key, void *fields, const union 
 bool config_value_equal(const struct config_key *key, const union config_value *a, const union config_value *b);
 void config_value_free(const struct config_key *key, union config_value *v);
 
+/* As it would be written after --set key=. The caller frees it. */
+char *config_value_text(const struct config_key *key, const union config_value *v);
+
 /* "an integer from 1 to 65535 (port)". Returns dst. */
 char *config_value_allowed(const struct config_key *key, char *dst, size_t cap);
 

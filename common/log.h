@@ -3,7 +3,10 @@
  *     ts=2026-01-31T12:34:56.789Z level=info node=edge-1 session=… stream=… msg="…" key=value …
  *
  * The caller writes key=value pairs, session first; free text goes into msg="…". Values that come from a peer (names,
- * metadata) are passed through log_quote() so that no peer can forge a line. Any thread; a line is one write(2). */
+ * metadata) are passed through log_quote() so that no peer can forge a line. Any thread; a line is one write(2).
+ *
+ * The same line as JSON (log_json.h) is a matter of log_set_format(). When standard error is the systemd journal, each line
+ * begins with its priority, <3> to <7>, and logfmt has no ts: the journal has its own. */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
@@ -12,8 +15,13 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-void log_init(const char *node_id, enum log_level level); /* node_id is copied */
-void log_set_level(enum log_level level);
+/* At start, before other threads; node_id is copied. Whether standard error is the journal is found out here. */
+void log_init(const char *node_id, enum log_level level);
+void log_set_json(const char *daemon); /* lines are JSON from now on; NULL: logfmt. The name is what the member "daemon" says;
+                                          static. Any thread */
+void log_set_level(enum log_level level);                    /* any thread */
+enum log_level log_level_now(void);
+const char *log_level_name(enum log_level level);
 bool log_level_parse(const char *name, enum log_level *out); /* debug info warn error */
 bool log_enabled(enum log_level level);
 
@@ -24,7 +32,7 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
 #define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 
-/* Writes `"text"` with quotes, backslashes and control characters escaped, cut with … at cap. Returns dst. */
+/* Writes `"text"` with quotes, backslashes, control characters and what is not UTF-8 escaped, cut with … at cap. Returns dst. */
 char *log_quote(char *dst, size_t cap, const char *text);
 
 #endif

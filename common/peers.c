@@ -47,7 +47,10 @@ struct peers {
         size_t node_count;
         bool closing, full;
         int pending; /* handles and lookups that still refer to this */
+        struct peers *next_open;
 };
+
+static struct peers *all_open; /* not closing: for peers_json() */
 
 #define STATES(role)                                                                                                   \
         ROW(role, "connecting"), ROW(role, "live"), ROW(role, "draining"), ROW(role, "dead")
@@ -366,6 +369,8 @@ int peers_open(struct peers **out, uv_loop_t *loop, const char *names, enum node
         uv_timer_init(loop, &p->timer);
         p->timer.data = p;
         uv_timer_start(&p->timer, on_timer, PEERS_RESOLVE_MS, PEERS_RESOLVE_MS);
+        p->next_open = all_open;
+        all_open = p;
         open_names(p, names);
         *out = p;
         return 0;
@@ -378,6 +383,10 @@ static void on_timer_closed(uv_handle_t *handle)
 
 void peers_close(struct peers *p)
 {
+        struct peers **link = &all_open;
+        while (*link != p)
+                link = &(*link)->next_open;
+        *link = p->next_open;
         p->closing = true;
         p->changed = NULL;
         while (p->node_count > 0)
@@ -454,4 +463,26 @@ size_t peers_all(struct peers *p, struct peer **out, size_t max)
                         out[found++] = &p->nodes[i]->peer;
         }
         return found;
+}
+
+/* ---- for people ------------------------------------------------------------------------------------------------- */
+
+static json_t *peer_json(const struct node *n)
+{
+        const struct peer *p = &n->peer;
+        int64_t rtt_us = rpc_client_rtt_us(p->rpc);
+        return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "address", p->address, "id", p->info.id, "role",
+                         node_role_name(n->owner->expected), "state",
+                         n->wrong_role ? "wrong role" : peer_state_name(p->info.state), "zone", p->info.zone, "rtt_us",
+                         rtt_us ? json_integer(rtt_us) : json_null());
+}
+
+json_t *peers_json(void)
+{
+        json_t *list = json_array();
+        for (const struct peers *p = all_open; p; p = p->next_open) {
+                for (size_t i = 0; i < p->node_count; i++)
+                        json_array_append_new(list, peer_json(p->nodes[i]));
+        }
+        return list;
 }

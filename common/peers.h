@@ -8,6 +8,7 @@
 #ifndef COMMON_PEERS_H
 #define COMMON_PEERS_H
 
+#include <jansson.h>
 #include <stddef.h>
 #include <uv.h>
 
@@ -42,6 +43,10 @@ size_t peers_route(struct peers *p, const char *key, struct peer **out, size_t m
  * ring's walk, dead ones counted. */
 size_t peers_route_near(struct peers *p, const char *key, size_t owner_count, struct peer **out, size_t max);
 size_t peers_all(struct peers *p, struct peer **out, size_t max); /* every live or draining one */
+
+/* Every peer of every tier that this process talks to, dead ones too: [{"address", "id", "role", "state", "zone", "rtt_us"}];
+ * id is "" and rtt_us is null before its first answer. The caller owns it. */
+json_t *peers_json(void);
 
 /* Wire names check for config: host:port[,host:port…]. A config_key.check. */
 int peers_check_names(const void *value, char *why, size_t why_cap);

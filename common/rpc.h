@@ -68,6 +68,7 @@ struct rpc_call;
 
 /* What the client learned of the other side; told whenever something changed. */
 enum peer_state { PEER_CONNECTING, PEER_LIVE, PEER_DRAINING, PEER_DEAD };
+const char *peer_state_name(enum peer_state state);
 struct peer_info {
         enum peer_state state;
         enum node_role role;
@@ -82,6 +83,7 @@ typedef void rpc_state_changed(void *arg, const struct peer_info *info);
 int rpc_client_open(struct rpc_client **out, uv_loop_t *loop, const char *address, const struct node_identity *self,
                     rpc_state_changed *changed, void *arg);
 const struct peer_info *rpc_client_info(const struct rpc_client *c);
+int64_t rpc_client_rtt_us(const struct rpc_client *c); /* of the last HELLO that was answered; 0: none was yet */
 /* The peer's answer did not decode: logs why, counts, closes the connection, which is then dialed anew. */
 void rpc_client_drop(struct rpc_client *c, const char *why);
 

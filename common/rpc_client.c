@@ -68,13 +68,14 @@ struct rpc_client {
         bool greeted;           /* HELLO was answered on this connection */
         bool refused;           /* logged already; until the peer is live again */
         int64_t opened_us, answered_us, ticked_us;
+        int64_t hello_us, rtt_us; /* when the last HELLO left, and how long the last answered one took */
         bool closing;
         int open_handles;
 };
 
 /* ---- state ------------------------------------------------------------------------------------------------------ */
 
-static const char *state_name(enum peer_state state)
+const char *peer_state_name(enum peer_state state)
 {
         static const char *const names[] = {"connecting", "live", "draining", "dead"};
         return names[state];
@@ -92,7 +93,7 @@ static void set_info(struct rpc_client *c, const struct peer_info *info)
         c->info = *info;
         if (old.state != info->state)
                 log_info("peer=%s role=%s peer_id=%s state=%s", c->address, node_role_name(info->role),
-                         *info->id ? info->id : "-", state_name(info->state));
+                         *info->id ? info->id : "-", peer_state_name(info->state));
         if (c->changed)
                 c->changed(c->arg, &c->info);
 }
@@ -130,6 +131,11 @@ void rpc_client_drop(struct rpc_client *c, const char *why)
 const struct peer_info *rpc_client_info(const struct rpc_client *c)
 {
         return &c->info;
+}
+
+int64_t rpc_client_rtt_us(const struct rpc_client *c)
+{
+        return c->rtt_us;
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
@@ -390,6 +396,8 @@ static void hello_done(void *arg, int err, nng_msg *reply)
 {
         struct rpc_client *c = arg;
         c->hello = NULL;
+        if (err == 0)
+                c->rtt_us = clock_mono_us() - c->hello_us;
         if (err == 0 && c->pipe && (uint32_t)nng_pipe_id(nng_msg_get_pipe(reply)) == c->pipe)
                 hello_answered(c, reply);
         if (reply)
@@ -400,6 +408,7 @@ static void send_hello(struct rpc_client *c)
 {
         struct hello m;
         hello_fill(&m, c->self, HELLO_ASKS, &c->bond);
+        c->hello_us = clock_mono_us();
         c->hello = start_call(c, message_new(MSG_HELLO, hello_encode, &m), RPC_DEAD_MS, hello_done, c);
 }
 

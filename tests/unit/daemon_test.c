@@ -77,7 +77,7 @@ static const char *ask(const char *method, const char *path)
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         answer[0] = '\0';
         if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0) {
-                int r = snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", method, path);
+                int r = snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, path);
                 assert_int_equal(send(fd, request, (size_t)r, MSG_NOSIGNAL), r);
                 while (len < sizeof(answer) - 1 && (n = recv(fd, answer + len, sizeof(answer) - 1 - len, 0)) > 0)
                         len += (size_t)n;
