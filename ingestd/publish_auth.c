@@ -1,6 +1,5 @@
 #include "ingestd/publish_auth.h"
 
-#include <fnmatch.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <stdarg.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 
 #include "common/err.h"
+#include "common/pattern.h"
 
 #define KEY_MAX 255
 
@@ -36,7 +36,7 @@ static bool key_is_for(const struct publish_auth *a, const char *stream, const u
         for (size_t i = 0; i < json_array_size(a->keys); i++) {
                 const json_t *entry = json_array_get(a->keys, i);
                 const char *match = json_string_value(json_object_get(entry, "match"));
-                if (!match || fnmatch(match, stream, 0) == 0)
+                if (!match || pattern_fits(match, stream))
                         found |= is_hash_of(hash, json_string_value(json_object_get(entry, "key")));
         }
         return found;

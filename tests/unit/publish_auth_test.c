@@ -3,18 +3,15 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/err.h"
 #include "ingestd/publish_auth.h"
+#include "tests/unit/tokens.h"
 
 #define NOW 1000000
-#define SECRET_A "0123456789abcdef0123456789abcdef"
-#define SECRET_B "fedcba9876543210fedcba9876543210"
 
 static struct publish_grant grant;
 static const char *text;
@@ -33,48 +30,27 @@ static enum refusal begin(const struct publish_auth *a, const char *stream, cons
         return r;
 }
 
-static void base64url(char *out, const void *data, size_t len)
-{
-        unsigned char padded[1024];
-        int n = EVP_EncodeBlock(padded, data, (int)len);
-        while (n > 0 && padded[n - 1] == '=')
-                n--;
-        for (int i = 0; i < n; i++)
-                out[i] = padded[i] == '+' ? '-' : padded[i] == '/' ? '_' : (char)padded[i];
-        out[n] = '\0';
-}
-
+/* Good until the next one is made. */
 static const char *token(const char *kid, const char *secret, const char *claims)
 {
-        static char out[2048];
-        char header[64], part[1024];
-        uint8_t mac[32];
-        unsigned mac_len = sizeof(mac);
+        static char *last;
+        char header[64];
         snprintf(header, sizeof(header), "{\"alg\":\"HS256\",\"kid\":\"%s\"}", kid);
-        base64url(out, header, strlen(header));
-        base64url(part, claims, strlen(claims));
-        strcat(strcat(out, "."), part);
-        HMAC(EVP_sha256(), secret, (int)strlen(secret), (const unsigned char *)out, strlen(out), mac, &mac_len);
-        base64url(part, mac, mac_len);
-        return strcat(strcat(out, "."), part);
+        free(last);
+        return last = hs256(header, claims, secret, strlen(secret));
 }
 
-static struct jwt_keys *token_keys(bool a, bool b)
+static struct jwt_keys *token_keys(const char *json)
 {
-        char json[512], k[64], why[256];
+        char why[256];
         struct jwt_keys *keys;
-        int n = snprintf(json, sizeof(json), "{\"keys\":[");
-        base64url(k, SECRET_A, 32);
-        if (a)
-                n += snprintf(json + n, sizeof(json) - (size_t)n, "{\"kty\":\"oct\",\"kid\":\"a\",\"k\":\"%s\"}", k);
-        base64url(k, SECRET_B, 32);
-        if (b)
-                n += snprintf(json + n, sizeof(json) - (size_t)n, "%s{\"kty\":\"oct\",\"kid\":\"b\",\"k\":\"%s\"}", a ? "," : "", k);
-        strcat(json, "]}");
         assert_int_equal(jwt_keys_parse(&keys, json, strlen(json), why, sizeof(why)), 0);
         return keys;
 }
 
+#define ONLY_A SET(OCT("a", SECRET_A))
+#define ONLY_B SET(OCT("b", SECRET_B))
+#define BOTH SET(OCT("a", SECRET_A) "," OCT("b", SECRET_B))
 #define CLAIMS "{\"sub\":\"publish\",\"path\":\"cam*\",\"exp\":1000010}"
 
 static void test_without_keys_everybody_may(void **state)
@@ -135,15 +111,15 @@ static void test_a_key_that_is_gone_ends_its_broadcasts_and_no_others(void **sta
 static void test_a_token_is_for_publishing_its_streams_until_it_expires(void **state)
 {
         (void)state;
-        struct jwt_keys *keys = token_keys(true, true);
+        struct jwt_keys *keys = token_keys(BOTH);
         const struct publish_auth a = {.key = "", .tokens = keys};
-        assert_int_equal(begin(&a, "cam1", token("a", SECRET_A, CLAIMS)), REFUSAL_NONE);
-        assert_int_equal(begin(&a, "other", token("a", SECRET_A, CLAIMS)), REFUSAL_BAD_TOKEN);
+        assert_int_equal(begin(&a, "cam1", token("a", TOKEN_SECRET_A, CLAIMS)), REFUSAL_NONE);
+        assert_int_equal(begin(&a, "other", token("a", TOKEN_SECRET_A, CLAIMS)), REFUSAL_BAD_TOKEN);
         assert_string_equal(text, jwt_fault_text(JWT_STREAM));
-        assert_int_equal(begin(&a, "cam", token("b", SECRET_A, CLAIMS)), REFUSAL_BAD_TOKEN);
-        assert_int_equal(begin(&a, "cam", token("a", SECRET_A, "{\"sub\":\"view\",\"path\":\"*\",\"exp\":1000010}")),
+        assert_int_equal(begin(&a, "cam", token("b", TOKEN_SECRET_A, CLAIMS)), REFUSAL_BAD_TOKEN);
+        assert_int_equal(begin(&a, "cam", token("a", TOKEN_SECRET_A, "{\"sub\":\"view\",\"path\":\"*\",\"exp\":1000010}")),
                          REFUSAL_BAD_TOKEN);
-        assert_int_equal(begin(&a, "cam", token("a", SECRET_A, "{\"sub\":\"publish\",\"path\":\"*\",\"exp\":999999}")),
+        assert_int_equal(begin(&a, "cam", token("a", TOKEN_SECRET_A, "{\"sub\":\"publish\",\"path\":\"*\",\"exp\":999999}")),
                          REFUSAL_EXPIRED_TOKEN);
         assert_int_equal(begin(&a, "cam", "no token"), REFUSAL_BAD_TOKEN);
         assert_int_equal(begin(&a, "cam", ""), REFUSAL_NO_KEY);
@@ -153,15 +129,15 @@ static void test_a_token_is_for_publishing_its_streams_until_it_expires(void **s
 static void test_exp_is_about_the_beginning_and_until_ends_the_broadcast(void **state)
 {
         (void)state;
-        struct jwt_keys *keys = token_keys(true, false);
+        struct jwt_keys *keys = token_keys(ONLY_A);
         const struct publish_auth a = {.key = "", .tokens = keys};
-        assert_int_equal(begin(&a, "cam", token("a", SECRET_A, CLAIMS)), REFUSAL_NONE);
+        assert_int_equal(begin(&a, "cam", token("a", TOKEN_SECRET_A, CLAIMS)), REFUSAL_NONE);
         assert_int_equal(publish_auth_goes_on(&a, "cam", &grant, NOW + 100000), REFUSAL_NONE);
-        assert_int_equal(begin(&a, "cam", token("a", SECRET_A, "{\"sub\":\"publish\",\"path\":\"*\",\"exp\":1000010,\"until\":1000100}")),
+        assert_int_equal(begin(&a, "cam", token("a", TOKEN_SECRET_A, "{\"sub\":\"publish\",\"path\":\"*\",\"exp\":1000010,\"until\":1000100}")),
                          REFUSAL_NONE);
         assert_int_equal(publish_auth_goes_on(&a, "cam", &grant, NOW + 99), REFUSAL_NONE);
         assert_int_equal(publish_auth_goes_on(&a, "cam", &grant, NOW + 100), REFUSAL_OVER);
-        assert_int_equal(begin(&a, "cam", token("a", SECRET_A, "{\"sub\":\"publish\",\"path\":\"*\",\"exp\":1000010,\"until\":1000000}")),
+        assert_int_equal(begin(&a, "cam", token("a", TOKEN_SECRET_A, "{\"sub\":\"publish\",\"path\":\"*\",\"exp\":1000010,\"until\":1000000}")),
                          REFUSAL_OVER);
         jwt_keys_unref(&keys);
 }
@@ -169,12 +145,12 @@ static void test_exp_is_about_the_beginning_and_until_ends_the_broadcast(void **
 static void test_a_token_key_that_is_gone_ends_its_broadcasts_and_no_others(void **state)
 {
         (void)state;
-        struct jwt_keys *both = token_keys(true, true), *one = token_keys(false, true);
+        struct jwt_keys *both = token_keys(BOTH), *one = token_keys(ONLY_B);
         struct publish_auth a = {.key = "", .tokens = both};
         struct publish_grant by_a;
-        assert_int_equal(begin(&a, "cam", token("a", SECRET_A, CLAIMS)), REFUSAL_NONE);
+        assert_int_equal(begin(&a, "cam", token("a", TOKEN_SECRET_A, CLAIMS)), REFUSAL_NONE);
         by_a = grant;
-        assert_int_equal(begin(&a, "cam", token("b", SECRET_B, CLAIMS)), REFUSAL_NONE);
+        assert_int_equal(begin(&a, "cam", token("b", TOKEN_SECRET_B, CLAIMS)), REFUSAL_NONE);
         a.tokens = one;
         assert_int_equal(publish_auth_goes_on(&a, "cam", &by_a, NOW), REFUSAL_REVOKED);
         assert_int_equal(publish_auth_goes_on(&a, "cam", &grant, NOW), REFUSAL_NONE);
@@ -189,13 +165,13 @@ static void test_one_of_what_is_configured_is_enough(void **state)
 {
         (void)state;
         json_t *keys = keys_of("[{\"match\":\"cam\",\"key\":\"k\"}]");
-        struct jwt_keys *tokens = token_keys(true, false);
+        struct jwt_keys *tokens = token_keys(ONLY_A);
         const struct publish_auth a = {.key = "general", .keys = keys, .tokens = tokens};
         assert_int_equal(begin(&a, "cam", "general"), REFUSAL_NONE);
         assert_int_equal(begin(&a, "cam", "k"), REFUSAL_NONE);
-        assert_int_equal(begin(&a, "cam", token("a", SECRET_A, CLAIMS)), REFUSAL_NONE);
+        assert_int_equal(begin(&a, "cam", token("a", TOKEN_SECRET_A, CLAIMS)), REFUSAL_NONE);
         assert_int_equal(begin(&a, "cam", "neither"), REFUSAL_WRONG_KEY);
-        assert_int_equal(begin(&a, "cam", token("a", SECRET_B, CLAIMS)), REFUSAL_BAD_TOKEN);
+        assert_int_equal(begin(&a, "cam", token("a", TOKEN_SECRET_B, CLAIMS)), REFUSAL_BAD_TOKEN);
         json_decref(keys);
         jwt_keys_unref(&tokens);
 }
