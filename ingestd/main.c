@@ -30,6 +30,10 @@ struct config {
         {.name = field_name, .type = CONFIG_INT, .offset = offsetof(struct config, field), .default_value = def,       \
          .min = lo, .max = hi, .unit = u, .help = h}
 
+#define RELOADED_INT_KEY(field_name, field, def, lo, hi, u, h)                                                         \
+        {.name = field_name, .type = CONFIG_INT, .offset = offsetof(struct config, field), .default_value = def,       \
+         .min = lo, .max = hi, .unit = u, .reloads = true, .help = h}
+
 #define STRING_KEY(field_name, field, most)                                                                             \
         .name = field_name, .type = CONFIG_STRING, .offset = offsetof(struct config, field), .default_value = "",      \
         .min = 0, .max = most, .unit = ""
@@ -63,11 +67,11 @@ static const struct config_key keys[] = {
         {STRING_KEY("publish_webhook", admission.webhook.url, 2048), .secret = true, .reloads = true,
          .check = publish_webhook_check,
          .help = "URL that is asked by POST, 2xx: may publish; asked after keys and tokens. All empty: anyone may publish"},
-        INT_KEY("publish_webhook_timeout_ms", admission.webhook.timeout_ms, "5000", 100, 60000, "ms",
+        RELOADED_INT_KEY("publish_webhook_timeout_ms", admission.webhook.timeout_ms, "5000", 100, 60000, "ms",
                 "for its answer; without one nobody new is let in"),
-        INT_KEY("publish_webhook_cache_s", admission.webhook.cache_s, "0", 0, WEBHOOK_CACHE_MAX_S, "s",
+        RELOADED_INT_KEY("publish_webhook_cache_s", admission.webhook.cache_s, "0", 0, WEBHOOK_CACHE_MAX_S, "s",
                 "how long its yes is remembered if it has no Cache-Control: max-age"),
-        INT_KEY("publish_webhook_recheck_s", admission.recheck_s, "0", 0, 86400, "s",
+        RELOADED_INT_KEY("publish_webhook_recheck_s", admission.recheck_s, "0", 0, 86400, "s",
                 "it is asked again so often while a stream is published; 0: never"),
         INT_KEY("max_publishers", limits.max_publishers, "1000", 1, 100000, "streams", "published at the same time"),
         INT_KEY("max_connections", max_connections, "4096", 1, 200000, "connections",

@@ -1,6 +1,7 @@
 """An RTMP publisher that can misbehave: every byte it sends is the test's choice."""
 import os
 import socket
+import ssl
 import struct
 from urllib.parse import urlsplit
 
@@ -30,13 +31,24 @@ def nested(depth):
     return b"\x03\0\x01a" * depth
 
 
+def unverified():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 class Connection:
-    def __init__(self, url, timeout=10, caps_ex=None):
+    def __init__(self, url, timeout=10, caps_ex=None, header=b""):
+        """header: what a load balancer sends first."""
         parts = urlsplit(url)
         self.app, _, self.stream = parts.path.lstrip("/").partition("/")
         self.stream += f"?{parts.query}" if parts.query else ""
-        self.tc_url = f"rtmp://{parts.hostname}:{parts.port}/{self.app}"
+        self.tc_url = f"{parts.scheme}://{parts.hostname}:{parts.port}/{self.app}"
         self.socket = socket.create_connection((parts.hostname, parts.port), timeout)
+        self.socket.sendall(header)
+        if parts.scheme == "rtmps":
+            self.socket = unverified().wrap_socket(self.socket, server_hostname=parts.hostname)
         self.chunk_size = 128
         self.caps = {} if caps_ex is None else {"capsEx": caps_ex}
 
@@ -113,14 +125,18 @@ class Connection:
         self.command("releaseStream", 2, None, self.stream)
         self.command("createStream", 4, None)
         self.command("publish", 5, None, self.stream, "live", message_stream=1)
+        return self.answer()
+
+    def answer(self):
         said = b""
-        self.socket.settimeout(10)
+        self.socket.settimeout(20)
         while True:
             said += self.socket.recv(65536) or b"NetStream.Publish.Closed\0"
             at = said.find(b"NetStream.Publish.")
             if at >= 2:
                 length = int.from_bytes(said[at - 2:at], "big") if said[at:] != b"NetStream.Publish.Closed\0" else 24
                 if len(said) >= at + length:
+                    self.said = said
                     return said[at:at + length].decode()
 
     def tag(self, kind, timestamp, payload):
