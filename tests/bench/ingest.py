@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """CPU of the RTMP tier per publisher-second: 50 publishers of 1 Mbit/s each from our own load generator, into ingestd with
-everything relayed over nng, into nginx with its rtmp module, and into a receive-only floor (a process that only reads the
+everything relayed over nng, by RTMP and by RTMPS, into nginx with its rtmp module, and into a receive-only floor (a process that only reads the
 sockets), one after the other in one run. Memory per publisher is the growth of the process over its idle size.
 
 Only the measured process is counted: not the generator, not the transcoder at the other end."""
@@ -53,8 +53,8 @@ def wait_ready(admin, process):
     sys.exit(f"{process.args[0]} does not get ready")
 
 
-def load(port, args):
-    return subprocess.Popen([TOOLS / "rtmp_load", f"--url=rtmp://127.0.0.1:{port}/live", f"--publishers={args.publishers}",
+def load(port, args, scheme="rtmp"):
+    return subprocess.Popen([TOOLS / "rtmp_load", f"--url={scheme}://127.0.0.1:{port}/live", f"--publishers={args.publishers}",
                              f"--kbps={args.kbps}", f"--seconds={args.seconds + 8}"], stdout=subprocess.DEVNULL)
 
 
@@ -66,10 +66,10 @@ def replay_kb(admin):
     return int(re.search(r"^ingestd_replay_bytes (\d+)", text, re.M).group(1)) / 1024
 
 
-def measure(pid, port, args, admin=None):
+def measure(pid, port, args, admin=None, scheme="rtmp"):
     """CPU ms a publisher-second, kB a publisher, and kB of it in the replay buffer (the mean over the time)."""
     idle_kb = rss_kb(pid)
-    generator = load(port, args)
+    generator = load(port, args, scheme)
     try:
         time.sleep(4)
         before, at = cpu_seconds(pid), time.monotonic()
@@ -86,25 +86,39 @@ def measure(pid, port, args, admin=None):
         generator.wait()
 
 
-def with_process(command, ready, port, args, admin=None):
+def with_process(command, ready, port, args, admin=None, scheme="rtmp"):
     process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         ready(process)
-        return measure(process.pid, port, args, admin)
+        return measure(process.pid, port, args, admin, scheme)
     finally:
         process.terminate()
         process.wait()
 
 
-def ingestd(scratch, args):
+def certificate(scratch):
+    """A directory with a pair for localhost."""
+    directory = pathlib.Path(scratch) / "certs"
+    if not directory.exists():
+        directory.mkdir()
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-keyout", directory / "tls.key", "-out", directory / "tls.crt", "-subj", "/CN=localhost"],
+                       check=True, stderr=subprocess.DEVNULL)
+    return directory
+
+
+def ingestd(scratch, args, scheme="rtmp"):
     base = args.port_base
     sink = subprocess.Popen([TOOLS / "fake_transcoder", f"--port={base + 1}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_port(base + 1, sink)
         settings = {"rtmp_port": base + 2, "admin_port": base + 3, "transcoders": f"127.0.0.1:{base + 1}", "id": "bench",
                     "replay_bytes": 1 << 20}
+        if scheme == "rtmps":
+            settings |= {"rtmps_port": base + 4, "rtmps_certs": certificate(scratch)}
         command = [TOP / "bin/ingestd"] + [word for k, v in settings.items() for word in ("--set", f"{k}={v}")]
-        return with_process(command, lambda p: wait_ready(base + 3, p), base + 2, args, base + 3)
+        return with_process(command, lambda p: wait_ready(base + 3, p), base + (4 if scheme == "rtmps" else 2), args,
+                            base + 3, scheme)
     finally:
         sink.terminate()
         sink.wait()
@@ -133,7 +147,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--port-base", type=int, default=24500)
     args = parser.parse_args()
-    rows = {"ingestd, relaying over nng": ingestd, "nginx with rtmp": nginx, "receive-only floor": floor}
+    rows = {"ingestd, relaying over nng": ingestd, "the same, by RTMPS": lambda s, a: ingestd(s, a, "rtmps"),
+            "nginx with rtmp": nginx, "receive-only floor": floor}
     results = {name: [] for name in rows}
     with tempfile.TemporaryDirectory(prefix="freshet-ingest-") as scratch:
         for _ in range(args.rounds):

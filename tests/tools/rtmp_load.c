@@ -1,15 +1,16 @@
-/* rtmp_load --url=rtmp://HOST:PORT/APP --publishers=N --kbps=R --seconds=T [--name=PREFIX] - N broadcasters in one
+/* rtmp_load --url=rtmp[s]://HOST:PORT/APP --publishers=N --kbps=R --seconds=T [--name=PREFIX] - N broadcasters in one
  * process: each publishes PREFIX-0 … PREFIX-(N-1) with H.264 (30 pictures a second, a keyframe every 2 s) and AAC (48
  * kHz) shaped tags of R kbit/s together, paced by the clock, for T seconds. HOST is a numeric IPv4 address.
  *
  * It says everything without waiting for an answer, so that it can also talk to a process that only reads (rtmp_floor);
- * what comes back is thrown away. At the end, or on SIGTERM, one line of JSON: bytes sent, broadcasters lost, how late
+ * what comes back is thrown away. With rtmps: no certificate is verified. At the end, or on SIGTERM, one line of JSON: bytes sent, broadcasters lost, how late
  * the latest frame was, CPU used here. Exit status 1 when any was lost. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -40,6 +41,7 @@ enum { TYPE_CHUNK_SIZE = 1, TYPE_AUDIO = 8, TYPE_VIDEO = 9, TYPE_DATA = 18, TYPE
 
 struct publisher {
         int fd;
+        SSL *tls; /* NULL: plain */
         int64_t start_us; /* monotonic, of timestamp 0 */
         uint64_t video, audio;
         uint8_t *out;
@@ -56,6 +58,7 @@ static struct {
         int64_t latest_us;
         unsigned lost;
         int epoll;
+        SSL_CTX *tls; /* NULL: plain */
         volatile sig_atomic_t stop;
 } load;
 
@@ -87,11 +90,22 @@ static void append(struct publisher *p, const void *data, size_t len)
         p->out_len += len;
 }
 
+/* As send(). */
+static ssize_t send_some(struct publisher *p, const void *data, size_t len)
+{
+        if (!p->tls)
+                return send(p->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        int n = SSL_write(p->tls, data, (int)len);
+        if (n <= 0)
+                errno = SSL_get_error(p->tls, n) == SSL_ERROR_WANT_WRITE ? EAGAIN : EPIPE;
+        return n > 0 ? n : -1;
+}
+
 static void flush(struct publisher *p)
 {
         size_t done = 0;
         while (!p->lost && done < p->out_len) {
-                ssize_t n = send(p->fd, p->out + done, p->out_len - done, MSG_NOSIGNAL | MSG_DONTWAIT);
+                ssize_t n = send_some(p, p->out + done, p->out_len - done);
                 if (n > 0)
                         done += (size_t)n;
                 else if (n < 0 && errno == EAGAIN)
@@ -298,6 +312,14 @@ static bool dial(struct publisher *p, unsigned number)
                 return false;
         }
         setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        if (load.tls) {
+                p->tls = SSL_new(load.tls);
+                SSL_set_fd(p->tls, p->fd);
+                if (SSL_connect(p->tls) != 1) {
+                        fprintf(stderr, "rtmp_load: the TLS handshake failed\n");
+                        return false;
+                }
+        }
         fcntl(p->fd, F_SETFL, O_NONBLOCK);
         struct epoll_event ev = {.events = EPOLLIN, .data.ptr = p};
         epoll_ctl(load.epoll, EPOLL_CTL_ADD, p->fd, &ev);
@@ -308,8 +330,18 @@ static bool dial(struct publisher *p, unsigned number)
 static void read_away(struct publisher *p)
 {
         char answer[4096];
+        if (p->lost)
+                return;
+        if (p->tls) {
+                int n;
+                while ((n = SSL_read(p->tls, answer, sizeof(answer))) > 0)
+                        ;
+                if (SSL_get_error(p->tls, n) != SSL_ERROR_WANT_READ)
+                        lose(p);
+                return;
+        }
         ssize_t n = recv(p->fd, answer, sizeof(answer), MSG_DONTWAIT);
-        if (!p->lost && (n == 0 || (n < 0 && errno != EAGAIN)))
+        if (n == 0 || (n < 0 && errno != EAGAIN))
                 lose(p);
 }
 
@@ -356,8 +388,13 @@ static bool parse_url(const char *url)
         char host[64];
         int port;
         snprintf(load.url, sizeof(load.url), "%s", url);
-        if (sscanf(url, "rtmp://%63[0-9.]:%d/%127s", host, &port, load.app) != 3)
+        bool tls = strncmp(url, "rtmps:", 6) == 0;
+        if (sscanf(url, tls ? "rtmps://%63[0-9.]:%d/%127s" : "rtmp://%63[0-9.]:%d/%127s", host, &port, load.app) != 3)
                 return false;
+        if (tls) {
+                load.tls = SSL_CTX_new(TLS_client_method());
+                SSL_CTX_set_mode(load.tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+        }
         load.address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
         return inet_pton(AF_INET, host, &load.address.sin_addr) == 1;
 }
@@ -380,12 +417,13 @@ int main(int argc, char **argv)
         unsigned video_kbps = kbps > 80 ? kbps - 64 : 16;
         load.picture_bytes = (size_t)video_kbps * 1000 / 8 * GOP / FPS / (GOP - 1 + KEY_WEIGHT);
         if (!url || publishers == 0 || load.picture_bytes * KEY_WEIGHT > sizeof(payload)) {
-                fprintf(stderr, "usage: rtmp_load --url=rtmp://HOST:PORT/APP --publishers=N --kbps=R --seconds=T "
+                fprintf(stderr, "usage: rtmp_load --url=rtmp[s]://HOST:PORT/APP --publishers=N --kbps=R --seconds=T "
                                 "[--name=PREFIX]\n");
                 return 2;
         }
         signal(SIGTERM, on_signal);
         signal(SIGINT, on_signal);
+        signal(SIGPIPE, SIG_IGN);
         load.epoll = epoll_create1(0);
         memset(payload, 0x55, sizeof(payload));
         struct publisher *all = mem_alloc(publishers * sizeof(*all));
