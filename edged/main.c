@@ -145,10 +145,15 @@ static void on_housekeeping(uv_timer_t *timer)
 
 /* ---- private streams ------------------------------------------------------------------------------------------ */
 
+static void end_expired(struct edge *e)
+{
+        if (e->http && access_has_private(e->access))
+                http_end_expired(e->http, clock_real_us());
+}
+
 static void on_expiry(uv_timer_t *timer)
 {
-        struct edge *e = timer->data;
-        http_end_expired(e->http, clock_real_us());
+        end_expired(timer->data);
 }
 
 /* The keys stay what they are when the file cannot be read: it may be in the middle of being replaced, and who must not watch
@@ -182,8 +187,7 @@ static void apply_access(struct edge *e)
         access_set(e->access, e->config.private_streams, e->token_keys);
         if (patterns > 0 && !e->token_keys)
                 log_warn("msg=\"private is set, and view_jwks is not: nobody can watch these streams\" patterns=%zu", patterns);
-        if (e->http)
-                http_end_expired(e->http, clock_real_us());
+        end_expired(e);
 }
 
 static void on_keys_changed(void *arg)

@@ -3,6 +3,9 @@
 the same load generator (wrk, keep-alive connections) in alternating rounds of one run. Requests a second, and CPU of the
 server per thousand requests, which says the same on a machine that is busy with other things.
 
+The same edge also serves an equal stream that is private, to viewers of sixteen tokens each in their URLs: what a token costs.
+And again while a stranger sends forged ES256 tokens, each another one, as fast as one connection goes.
+
 Also: an object that a thousand viewers want while it is being made, and how many FETCHes that costs (one that waited in
 vain for half a second may be among them)."""
 import argparse
@@ -23,6 +26,11 @@ import urllib.request
 TOP = pathlib.Path(__file__).resolve().parents[2]
 TICK = os.sysconf("SC_CLK_TCK")
 SIZES = {"3 KB": 3000, "312 KB": 319488}
+TOKENS = 16
+
+
+def token(*argv):
+    return subprocess.run([TOP / "deploy/token", *map(str, argv)], capture_output=True, text=True, check=True).stdout.strip()
 
 
 RESERVED = []
@@ -78,14 +86,19 @@ class Server:
 
 def start_edge(directory):
     fake, http, admin = reserve_port(), reserve_port(), reserve_port()
+    token("keygen", "--keys", directory / "keys.json", "--public", directory / "public.json")
     origin = subprocess.Popen([TOP / "build/release/tools/fake_fetch", "--port", str(fake)], stdout=subprocess.DEVNULL)
     sets = {"id": "edge-bench", "http_port": http, "fetch_port": reserve_port(), "admin_port": admin, "http_threads": 1,
-            "origins": f"127.0.0.1:{fake}", "log_level": "warn", "drain_ms": 0}
+            "origins": f"127.0.0.1:{fake}", "log_level": "warn", "drain_ms": 0, "view_jwks": directory / "public.json",
+            "private": '["whole_3001", "whole_319489"]'}
     with open(directory / "edge.log", "wb") as log:
         edge = subprocess.Popen([TOP / "bin/edged", *(w for k, v in sets.items() for w in ("--set", f"{k}={v}"))], stderr=log)
     base = f"http://127.0.0.1:{http}"
     wait_for(lambda: get(f"http://127.0.0.1:{admin}/readyz"), "edged")
-    return Server("edged", edge, base, {s: f"/live/whole_{n}/s/v720/1.m4s" for s, n in SIZES.items()}), origin
+    opened = Server("edged", edge, base, {s: [f"/live/whole_{n}/s/v720/1.m4s"] for s, n in SIZES.items()})
+    tokens = [token("make", "view", "whole_*", "--for", "1h", "--jti", n, "--keys", directory / "keys.json") for n in range(TOKENS)]
+    private = Server("private", edge, base, {s: [f"/t/{t}/live/whole_{n + 1}/s/v720/1.m4s" for t in tokens] for s, n in SIZES.items()})
+    return opened, private, origin
 
 
 def start_nginx(directory):
@@ -107,21 +120,57 @@ def start_nginx(directory):
                              stderr=subprocess.DEVNULL)
     base = f"http://127.0.0.1:{port}"
     wait_for(lambda: get(f"{base}/3000.m4s"), "nginx")
-    return Server("nginx", nginx, base, {s: f"/{n}.m4s" for s, n in SIZES.items()})
+    return Server("nginx", nginx, base, {s: [f"/{n}.m4s"] for s, n in SIZES.items()})
 
 
 def measure(server, size, args):
-    url = server.base + server.paths[size]
-    if get(url) != body_of(SIZES[size]):
-        sys.exit(f"{server.name} serves other bytes")
+    """Each connection asks for the next of the server's paths in turn (wrk runs the same script for all of them)."""
+    for path in server.paths[size]:
+        if get(server.base + path) != body_of(SIZES[size] + (server.name == "private")):
+            sys.exit(f"{server.name} serves other bytes")
+    script = args.directory / "paths.lua"
+    script.write_text("local asks, n = {}, 0\nfunction init() for _, path in ipairs({"
+                      + ", ".join(f'"{path}"' for path in server.paths[size])
+                      + "}) do asks[#asks + 1] = wrk.format('GET', path) end end\n"
+                      "function request() n = n % #asks + 1 return asks[n] end\n")
     before = cpu_seconds(server.pids())
-    out = subprocess.run(["wrk", "-t1", f"-c{args.connections}", f"-d{args.seconds}s", url], capture_output=True, text=True,
-                         check=True).stdout
+    out = subprocess.run(["wrk", "-t1", f"-c{args.connections}", f"-d{args.seconds}s", "-s", script, server.base],
+                         capture_output=True, text=True, check=True).stdout
     spent = cpu_seconds(server.pids()) - before
     requests = int(re.search(r"(\d+) requests in", out).group(1))
     if "Non-2xx" in out or "Socket errors" in out:
         sys.exit(f"{server.name}: {out}")
     return requests / args.seconds, 1e6 * spent / requests
+
+
+FORGE = """
+-- a new signature, all of it possible, for each request: nothing that was verified before helps
+local digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+function request()
+  local made = {}
+  for i = 1, 85 do local at = math.random(64) made[i] = digits:sub(at, at) end
+  return wrk.format("GET", "/t/%s." .. table.concat(made) .. "A%s")
+end
+"""
+
+
+def flood(private, size, args):
+    """A second: hits of who has a token, beside one connection that sends forged ones, and those. And CPU for one of either."""
+    path = private.paths[size][0]
+    before, _, rest = path[3:].partition("/")
+    script = args.directory / "forge.lua"
+    script.write_text(FORGE % (before.rpartition(".")[0], "/" + rest))
+    stranger = subprocess.Popen(["wrk", "-t1", "-c1", f"-d{args.seconds + 1}s", "-s", script, private.base], stdout=subprocess.PIPE, text=True)
+    try:
+        rate, cost = measure(private, size, args)
+    finally:
+        out = stranger.communicate()[0]
+    forged = float(re.search(r"Requests/sec: +([\d.]+)", out).group(1))
+    return rate, forged, cost * rate / (rate + forged)
+
+
+def ratio(values, a, b):
+    return statistics.median(x / y for x, y in zip(values[a], values[b]))
 
 
 def crowd(edge, viewers):
@@ -158,12 +207,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
     args = parser.parse_args()
+    args.directory = directory = pathlib.Path(tempfile.mkdtemp(prefix="freshet-edge-"))
     if not shutil.which("wrk"):
         sys.exit("wrk is missing: apt-get install wrk")
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="freshet-edge-"))
     running = []
     try:
-        edge, origin = start_edge(directory)
+        edge, private, origin = start_edge(directory)
         running += [edge.process, origin]
         nginx = start_nginx(directory)
         running.append(nginx.process)
@@ -171,8 +220,9 @@ def main():
               f"{args.rounds} rounds of {args.seconds} s, {args.connections} connections, one server thread")
         for size, count in SIZES.items():
             rates, costs = {}, {}
-            for _ in range(args.rounds):
-                for server in (edge, nginx):
+            for n in range(args.rounds):
+                turn = [edge, private, nginx]
+                for server in turn[n % 3:] + turn[:n % 3]:  # nobody is always the first after the pause
                     rate, cost = measure(server, size, args)
                     rates.setdefault(server.name, []).append(rate)
                     costs.setdefault(server.name, []).append(cost)
@@ -181,6 +231,11 @@ def main():
             for name in rate:
                 print(f"{size:8} {name:7} {rate[name]:11.0f} {rate[name] * count / 1e6:7.0f} {cost[name]:22.1f}")
             print(f"{size:8} {'ratio':7} {rate['edged'] / rate['nginx']:10.2f}× {'':7} {cost['edged'] / cost['nginx']:21.2f}×")
+            print(f"{size:8} {'token':7} {ratio(rates, 'private', 'edged'):10.3f}× {'':7} {ratio(costs, 'private', 'edged'):21.3f}×   "
+                  "of the same edge without one, median of rounds")
+            flooded, forged, cost_of_all = flood(private, size, args)
+            print(f"{size:8} {'flooded':7} {flooded:11.0f} {'':7} {cost_of_all:22.1f}   beside {forged:.0f} requests a second with forged "
+                  "tokens, all refused; CPU over all of them")
         crowd(edge, 1000)
     finally:
         for process in running:
