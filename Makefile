@@ -53,7 +53,7 @@ ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -fno-strict-aliasing -pth
 # Every daemon names all libraries of common/; it loads those that it calls.
 LDFLAGS += $(SANFLAGS) -pthread -Wl,--as-needed
 
-.PHONY: FORCE all daemons web pages-deps tools units unit check check-long check-faults check-compose bench fuzz fuzz-build fuzz-corpus lint clean install uninstall man deb up demo
+.PHONY: FORCE all daemons web pages-deps tools units unit check check-long check-faults check-compose bench fuzz fuzz-build fuzz-corpus lint clean install uninstall man deb deploy-deps up demo
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -224,7 +224,7 @@ lint:
 	    --suppressions-list=.cppcheck-suppressions -D_GNU_SOURCE -I. $(LINT_SRCS)
 	@set -e; for f in $(LINT_SRCS); do clang -fsyntax-only -std=gnu11 $(CPPFLAGS) $(WARN) -Wformat=2 -Wundef \
 	    -Wpointer-arith -Wmissing-prototypes -Wvla $$f; done
-	shellcheck .ci/run deploy/install-deps deploy/completion/freshet.bash
+	shellcheck .ci/run deploy/install-deps deploy/completion/freshet.bash deploy/k8s/secrets
 	python3 -c 'import ast, sys; [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' \
 	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/system/*.py tests/fault/*.py tests/deploy/*.py deploy/man/page
 

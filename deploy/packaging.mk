@@ -39,11 +39,15 @@ $(foreach t,$(INSTALLED_TOOLS),$(eval $(call TOOL_PAGE,$(firstword $(subst :, ,$
 WEB_INSTALLED := $(notdir $(WEB_FILES)) dash.js dash.js.LICENSE.txt
 DOCS := README.md ARCHITECTURE.md SECURITY.md CHANGELOG.md LICENSE docs/operations.md
 EXAMPLES := $(wildcard deploy/examples/*)
+# What `freshet` is made of, and what monitoring takes as it is.
+PARTS := $(filter-out %.pyc,$(shell find $(wildcard deploy/operator deploy/prometheus deploy/grafana) -type f 2>/dev/null))
 COMPLETED := $(DAEMONS) $(TOOL_NAMES)
 INSTALL_ROWS := \
     $(foreach d,$(DAEMONS),755:bin/$(d):$(BINDIR)/$(d)) \
     $(foreach t,$(INSTALLED_TOOLS),755:deploy/$(lastword $(subst :, ,$(t))):$(BINDIR)/$(firstword $(subst :, ,$(t)))) \
     $(foreach f,$(WEB_INSTALLED),644:build/web/$(f):$(DATADIR)/freshet/web/$(f)) \
+    $(foreach f,$(PARTS),644:$(f):$(DATADIR)/freshet/$(f:deploy/%=%)) \
+    644:VERSION:$(DATADIR)/freshet/VERSION \
     $(foreach p,$(MAN_PAGES),644:$(p):$(DATADIR)/man/man$(patsubst .%,%,$(suffix $(p)))/$(notdir $(p))) \
     $(foreach c,$(COMPLETED),644:deploy/completion/freshet.bash:$(DATADIR)/bash-completion/completions/$(c)) \
     644:deploy/completion/_freshet:$(ZSHDIR)/_freshet \
@@ -53,8 +57,8 @@ INSTALL_ROWS := \
     =644:deploy/systemd/freshet.tmpfiles:$(TMPFILESDIR)/freshet.conf \
     $(foreach f,$(DOCS),644:$(f):$(DOCDIR)/$(notdir $(f))) \
     $(foreach f,$(EXAMPLES),644:$(f):$(DOCDIR)/examples/$(notdir $(f)))
-# Folders that only Freshet has, the innermost first.
-OWN_DIRS := $(DATADIR)/freshet/web $(DATADIR)/freshet $(DOCDIR)/examples $(DOCDIR) $(UNITDIR)/freshet-.service.d
+# Folders that only Freshet has.
+OWN_DIRS := $(DATADIR)/freshet $(DOCDIR) $(UNITDIR)/freshet-.service.d
 
 install: all man
 	@set -e; umask 022; for row in $(INSTALL_ROWS); do \
@@ -68,8 +72,14 @@ install: all man
 
 uninstall:
 	@for row in $(INSTALL_ROWS); do rest=$${row#*:}; rm -f "$(DESTDIR)$${rest#*:}"; done
-	@for dir in $(OWN_DIRS); do \
-	    [ ! -d "$(DESTDIR)$$dir" ] || rmdir --ignore-fail-on-non-empty "$(DESTDIR)$$dir"; done
+	@for dir in $(OWN_DIRS); do [ ! -d "$(DESTDIR)$$dir" ] || find "$(DESTDIR)$$dir" -depth -type d -empty -delete; done
+
+# ---- tests of it --------------------------------------------------------------------------------------------------
+
+tests/deploy/node_modules/.package-lock.json: tests/deploy/package-lock.json
+	@echo "  NPM   tests/deploy"
+	$(Q)cd tests/deploy && $(NPM) ci >/dev/null && touch node_modules/.package-lock.json
+deploy-deps: tests/deploy/node_modules/.package-lock.json
 
 # ---- Debian packages ----------------------------------------------------------------------------------------------
 
