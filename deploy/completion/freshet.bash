@@ -43,7 +43,14 @@ _freshet_daemon()
         esac
 }
 
-# A tool says its commands as {a,b,c} in its usage, and its options as words that begin with a dash.
+# A tool tells its commands as {a,b,c} in its usage or one a line after "positional arguments:", and its options as words that
+# begin with a dash.
+_freshet_commands()
+{
+        awk '/^positional arguments:/ { at = 1; next } /^[^ ]/ { at = 0 } at && /^    [a-z]/ { print $1 }
+             match($0, /\{[a-z][a-z,-]*\}/) { list = substr($0, RSTART + 1, RLENGTH - 2); gsub(/,/, "\n", list); print list }'
+}
+
 _freshet_tool()
 {
         local program=$1 current=${COMP_WORDS[COMP_CWORD]} command='' word help
@@ -59,8 +66,7 @@ _freshet_tool()
                 mapfile -t COMPREPLY < <(compgen -W "$(grep -oE -- '(^|[[:space:],[])--?[a-z][a-z-]*' <<<"$help" |
                         grep -oE -- '--?[a-z][a-z-]*' | sort -u)" -- "$current")
         elif [[ -z $command ]]; then
-                mapfile -t COMPREPLY < <(compgen -W "$(grep -oE '\{[a-z][a-z,-]*\}' <<<"$help" | head -n 1 |
-                        tr -d '{}' | tr , '\n')" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "$(_freshet_commands <<<"$help" | sort -u)" -- "$current")
         else
                 compopt -o default
         fi

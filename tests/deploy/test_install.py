@@ -204,6 +204,12 @@ def test_bash_completes_values_and_options(prefix):
     assert "--config" in completed(prefix, "edged", "-")
 
 
+def test_bash_completes_the_commands_of_tools(prefix):
+    assert completed(prefix, "freshet", "str") == ["streams"]
+    assert "--json" in completed(prefix, "freshet", "status", "--")
+    assert set(completed(prefix, "freshet-token", "")) >= {"keygen", "make", "explain", "verify"}
+
+
 def test_zsh_completes_the_keys_of_help(prefix, tmp_path):
     """A zsh on a terminal of its own, with Tab pressed."""
     script = tmp_path / "ask.zsh"
