@@ -152,14 +152,18 @@ class Server(http.server.ThreadingHTTPServer):
         self.slots = threading.BoundedSemaphore(32)
         if ":" in host:
             self.address_family = socket.AF_INET6
-        self.files = {}
+        self.files = {}  # read once: an upgrade under a running server changes nothing of it
         folder = os.path.join(HERE, "page")
         for name in os.listdir(folder):
-            self.files["/" if name == "index.html" else f"/{name}"] = os.path.join(folder, name)
+            self.take("/" if name == "index.html" else f"/{name}", os.path.join(folder, name))
         player = find_player()
         if player:
-            self.files["/dash.js"] = player
+            self.take("/dash.js", player)
         super().__init__((host, port), Handler)
+
+    def take(self, url, path):
+        with open(path, "rb") as f:
+            self.files[url] = TYPES[os.path.splitext(path)[1]], f.read()
 
     def process_request(self, request, client_address):
         if not self.slots.acquire(blocking=False):
@@ -186,8 +190,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif self.path == "/picture":
             self.say(200, "application/json", self.server.looker.last())
         elif self.path in self.server.files:
-            with open(self.server.files[self.path], "rb") as f:
-                self.say(200, TYPES[os.path.splitext(f.name)[1]], f.read())
+            self.say(200, *self.server.files[self.path])
         else:
             self.say(404, "text/plain", b"there is nothing here\n")
 
