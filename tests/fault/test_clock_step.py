@@ -79,7 +79,8 @@ def test_a_step_of_the_clock_is_not_seen(stepped, source, stream, step_s):
         wait_stepped(stepped)
         show.wait_seen(4)
         for edge in stepped.names("edge"):
-            assert abs(edge_time_s(stepped, edge) - time.time()) < 1, "players are told the same time as before"
+            asked_at = time.time()
+            assert asked_at - 1 < edge_time_s(stepped, edge) < time.time() + 1, "players are told the same time as before"
         after = [total(stepped, "ingest", "ingestd_breaks_total"), total(stepped, "transcoder", "transcoderd_slate_seconds_total")]
         assert after == before, "no break, no slate"
         show.finish().assert_nothing_lost()
@@ -94,5 +95,6 @@ def test_a_new_broadcast_after_a_step_is_where_players_look_for_it(stepped, sour
         show.wait_seen(1)
         manifest = stepped.get(f"/live/{stream}/{show.session}/manifest.mpd").text()
         begun_s = instant_s(re.search(r'availabilityStartTime="([^"]+)"', manifest)[1])
-        assert abs(edge_time_s(stepped, "edge-1") - begun_s - show.now_s()) < 1
+        asked_at = show.now_s()
+        assert asked_at - 1 < edge_time_s(stepped, "edge-1") - begun_s < show.now_s() + 1
         show.finish().assert_nothing_lost()

@@ -275,7 +275,7 @@ class Cluster:
 
     def wait_playable(self, stream, seconds=30):
         """The stream's entry, once its manifest is there and the second segment of each track as well."""
-        entry = self.wait_state(stream, "live", seconds=seconds)
+        entry = self.wait_state(stream, "live", "ended", seconds=seconds)  # a short one may be over before we look
         wait_until(lambda: self.get(f"/live/{stream}/manifest.mpd").status == 200, f"{stream}'s manifest", seconds)
         entry = wait_until(lambda: (self.stream(stream) or {}).get("tracks") and self.stream(stream), f"{stream}'s tracks",
                            seconds)

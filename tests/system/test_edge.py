@@ -50,8 +50,9 @@ def test_manifest_and_list_are_fresh_for_a_second(live):
 
 
 def test_the_time_is_the_wall_clock(live):
-    text = live.get("/time").text().strip()
-    assert abs(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() - time.time()) < 2
+    before = time.time()
+    told = datetime.fromisoformat(live.get("/time").text().strip().replace("Z", "+00:00")).timestamp()
+    assert before - 1 < told < time.time() + 1
 
 
 def test_head_ranges_and_etags(live):
@@ -80,8 +81,8 @@ def test_queries_are_no_part_of_the_key(live):
     assert live.get(path(live, 0) + "?token=abc").headers["x-cache"] == "hit"
 
 
-def test_a_segment_that_is_due_is_held_and_comes_chunk_by_chunk(live):
-    n = next_segment(live)
+def arrivals_of(live, n):
+    """When each piece of a segment that was not there yet came, and all of it."""
     url = urlsplit(live.url(path(live, n)))
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=15)
     connection.request("GET", url.path)
@@ -92,10 +93,19 @@ def test_a_segment_that_is_due_is_held_and_comes_chunk_by_chunk(live):
         arrivals.append(time.monotonic())
         body += piece
     connection.close()
-    assert len(mp4.fragments(live.init("edge", live.session, "v180"), body)) == 5
-    # It took about as long as the segment is to be made; in one piece at its end it would have taken no time.
-    assert len(arrivals) >= 4 and arrivals[-1] - arrivals[0] > 0.4
-    assert live.get(path(live, n)).body == body
+    return arrivals, body
+
+
+def test_a_segment_that_is_due_is_held_and_comes_chunk_by_chunk(live):
+    def comes_in_pieces():
+        n = next_segment(live)
+        arrivals, body = arrivals_of(live, n)
+        assert len(mp4.fragments(live.init("edge", live.session, "v180"), body)) == 5
+        assert live.get(path(live, n)).body == body
+        # It took about as long as the segment is to be made; in one piece at its end it would have taken no time.
+        return len(arrivals) >= 4 and arrivals[-1] - arrivals[0] > 0.4
+    # we may be late once, or those who make it, but not every time
+    wait_until(comes_in_pieces, "a segment that comes in pieces")
 
 
 def test_many_viewers_of_one_segment_are_one_fetch_upstream(live):
@@ -104,12 +114,13 @@ def test_many_viewers_of_one_segment_are_one_fetch_upstream(live):
 
     def fetches():
         return live.metric("origin-1", "originD_fetches_total")
-    before, background = fetches(), 0
+    before = fetches()
     with ThreadPoolExecutor(viewers) as pool:
         got = list(pool.map(lambda _: live.get(path(live, n)), range(viewers)))
-    spent = fetches() - before - background
+    spent = fetches() - before
     assert {a.status for a in got} == {200} and len({a.body for a in got}) == 1
-    assert [a.headers["x-cache"] for a in got].count("joined") >= viewers - 5
+    results = [a.headers["x-cache"] for a in got]
+    assert "joined" in results and results.count("miss") <= 5  # a hit came when all of it was there
     # one fetch for each of the five chunks, some that waited in vain, lists and manifests meanwhile
     assert spent < viewers / 2
 

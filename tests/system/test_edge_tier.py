@@ -1,5 +1,6 @@
 """edged alone, above it origins that count what they are asked and do as their streams' names say (tests/tools/fake_fetch.c)."""
 import concurrent.futures
+import contextlib
 import itertools
 import json
 import os
@@ -51,13 +52,13 @@ class Process:
 class Tier:
     """Some fake origins, and edges that know them."""
 
-    def __init__(self, directory):
-        self.dir, self.all, self.names = str(directory), [], itertools.count()
+    def __init__(self, directory, ends):
+        self.dir, self.ends, self.names = str(directory), ends, itertools.count()
 
     def origin(self, name="origin-1", *more):
         origin = Process([FAKE, "--port", str(port := reserve_port()), "--id", name, *more], f"{self.dir}/{name}.log")
         origin.address = f"127.0.0.1:{port}"
-        self.all.append(origin)
+        self.ends.callback(origin.end)
         wait_until(lambda: "ready" in origin.said(), f"{name} ready")
         return origin
 
@@ -69,7 +70,7 @@ class Tier:
         sets = more + [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         edge = Process([os.path.join(BIN, "edged"), *sets], f"{self.dir}/{name}.log")
         edge.address, edge.url, edge.admin = f"127.0.0.1:{fetch}", f"http://127.0.0.1:{http}", f"http://127.0.0.1:{admin}"
-        self.all.append(edge)
+        self.ends.callback(edge.end)
         wait_until(lambda: request(edge.admin + "/readyz").status == 200, f"{name} ready")
         return edge
 
@@ -80,10 +81,8 @@ class Tier:
 
 @pytest.fixture
 def tier(tmp_path):
-    made = Tier(tmp_path)
-    yield made
-    for process in reversed(made.all):
-        process.end()
+    with contextlib.ExitStack() as ends:
+        yield Tier(tmp_path, ends)
 
 
 def metric(edge, name, labels=""):
@@ -110,7 +109,7 @@ def test_a_growing_segment_is_fetched_once_for_all_and_streamed(tier):
     answers = get_all(edge, path, 50)
     assert {a.body for a in answers} == {body_of(100000)}
     assert any(a.headers.get("transfer-encoding") == "chunked" for a in answers)
-    assert tier.counts(edge)[path] <= 6  # one a piece, and perhaps one that only learned of the end
+    assert tier.counts(edge)[path] < 25  # about one a piece, some that waited in vain; not one a viewer
 
 
 def test_an_origin_that_dies_in_mid_segment_costs_no_byte(tier):
@@ -159,20 +158,22 @@ def test_a_manifest_is_refreshed_once_a_second_however_many_ask(tier):
 
 
 def test_what_is_due_is_held_and_never_404(tier):
-    edge = tier.edge(tier.origin(), hold_ms=600)
-    assert request(edge.url + "/live/late_500_300/s/v720/1.m4s").status == 200
-    assert request(edge.url + "/live/never/s/v720/1.m4s").status == 503
-    missing = edge.url + "/live/missing/s/v720/1.m4s"
-    assert request(missing).status == 404 and request(missing).headers["x-cache"] == "hit"
+    origin = tier.origin()
+    patient, hasty = tier.edge(origin, name="edge-1", hold_ms=20000), tier.edge(origin, name="edge-2", hold_ms=600)
+    assert request(patient.url + "/live/late_500_300/s/v720/1.m4s").status == 200
+    assert request(hasty.url + "/live/never/s/v720/1.m4s").status == 503
+    missing = hasty.url + "/live/missing/s/v720/1.m4s"
+    assert request(missing).status == 404
+    wait_until(lambda: request(missing).headers["x-cache"] == "hit", "a second one within the second that it is remembered")
 
 
 def test_edges_stack(tier):
     upper = tier.edge(tier.origin(), name="edge-upper")
     lower = tier.edge(upper, name="edge-lower", upstream_role="edged")
     path = "/live/grow_2500000_5_60/s/v720/1.m4s"
-    answers = get_all(lower, path, 20)
+    answers = get_all(lower, path, 40)
     assert {a.body for a in answers} == {body_of(2500000)}
-    assert tier.counts(upper)[path] <= 9
+    assert tier.counts(upper)[path] < 20  # pieces of a megabyte at most; not one a viewer
     assert request(lower.url + "/live/missing/s/v720/1.m4s").status == 404
     assert request(lower.url + "/api/streams").json()["streams"][0]["id"] == "origin-1"
 
@@ -211,19 +212,19 @@ def test_a_client_that_trickles_its_request_is_closed(tier):
 
 
 def test_sigterm_lets_answers_finish_and_exits_with_0(tier):
-    edge = tier.edge(tier.origin())
+    edge = tier.edge(tier.origin(), hold_ms=20000, finish_ms=30000)
     with concurrent.futures.ThreadPoolExecutor(40) as pool:
-        flowing = [pool.submit(request, edge.url + "/live/grow_100000_5_300/s/v720/1.m4s") for _ in range(20)]
-        held = [pool.submit(request, edge.url + "/live/late_1000_1500/s/v720/2.m4s") for _ in range(20)]
+        flowing = [pool.submit(request, edge.url + "/live/grow_100000_5_800/s/v720/1.m4s") for _ in range(20)]
+        held = [pool.submit(request, edge.url + "/live/late_1000_4000/s/v720/2.m4s") for _ in range(20)]
         wait_until(lambda: metric(edge, "edged_clients") == 40 and metric(edge, "edged_held_requests") >= 20, "requests under way")
         edge.signal(signal.SIGTERM)
-        assert edge.process.wait(20) == 0
+        assert edge.process.wait(40) == 0
         assert {f.result().body for f in flowing} == {body_of(100000)}
         assert {f.result().status for f in held} == {200}
 
 
 def test_an_edge_that_leaves_serves_until_load_balancers_have_seen_it(tier):
-    edge = tier.edge(tier.origin(), drain_ms=60000)
+    edge = tier.edge(tier.origin(), drain_ms=60000, finish_ms=30000)
     path = edge.url + "/live/whole_1000/s/v720/1.m4s"
     assert "connection" not in request(path).headers
     edge.signal(signal.SIGTERM)
@@ -232,10 +233,10 @@ def test_an_edge_that_leaves_serves_until_load_balancers_have_seen_it(tier):
         answer = request(path)
         assert answer.status == 200 and answer.body == body_of(1000) and answer.headers["connection"] == "close"
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        flowing = pool.submit(request, edge.url + "/live/grow_100000_5_300/s/v720/1.m4s")
+        flowing = pool.submit(request, edge.url + "/live/grow_100000_5_800/s/v720/1.m4s")
         wait_until(lambda: metric(edge, "edged_held_requests") >= 1, "a request under way")
         edge.signal(signal.SIGTERM)  # a second one: no more waiting for load balancers
-        assert edge.process.wait(20) == 0
+        assert edge.process.wait(40) == 0
         assert flowing.result().body == body_of(100000)
 
 
@@ -244,10 +245,8 @@ def test_sigterm_is_not_held_up_by_what_never_comes(tier):
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
         held = [pool.submit(request, edge.url + f"/live/never/s/v720/{n}.m4s", timeout=40) for n in range(20)]
         wait_until(lambda: metric(edge, "edged_held_requests") == 20, "requests under way")
-        began = time.monotonic()
         edge.signal(signal.SIGTERM)
-        assert edge.process.wait(20) == 0
-        assert time.monotonic() - began < 12
+        assert edge.process.wait(20) == 0  # and they would wait for 30 s
         assert {answer_or_none(f) for f in held} <= {503, None}
 
 

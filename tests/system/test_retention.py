@@ -22,7 +22,7 @@ def gone(cluster, stream, session):
 
 
 def test_a_recording_goes_when_it_is_old_enough(make_cluster):
-    cluster = make_cluster(ladder=TINY_LADDER, sets=["originD.retention_s=2"])
+    cluster = make_cluster(ladder=TINY_LADDER, sets=["originD.retention_s=5"])
     cluster.publish_test_picture("stays", size="320x180")
     live = cluster.wait_playable("stays")["session"]
     session = record(cluster, "old")
