@@ -18,9 +18,10 @@
 #include "originD/chunk_log.h"
 #include "originD/disk.h"
 #include "tests/unit/origin_fmp4.h"
+#include "tests/unit/scratch.h"
 
 static uv_loop_t loop;
-static char path[64];
+static char folder[64], path[80];
 
 static struct chunk_log *open_log(void)
 {
@@ -45,8 +46,8 @@ static int setup(void **state)
 {
         (void)state;
         uv_loop_init(&loop);
-        strcpy(path, "/tmp/chunk_log_test-XXXXXX");
-        close(mkstemp(path));
+        scratch_dir(folder, sizeof(folder));
+        snprintf(path, sizeof(path), "%s/v720.mp4", folder);
         struct buf *init = fmp4_video_init();
         write_file(init);
         buf_unref(&init);
@@ -59,7 +60,7 @@ static int teardown(void **state)
         uv_run(&loop, UV_RUN_DEFAULT);
         assert_int_equal(uv_loop_close(&loop), 0);
         unlink(path);
-        return 0;
+        return rmdir(folder);
 }
 
 static void set_status(struct chunk_append *a, int status);

@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -12,6 +11,7 @@
 #include "originD/disk.h"
 #include "originD/store.h"
 #include "tests/unit/origin_fmp4.h"
+#include "tests/unit/scratch.h"
 
 static uv_loop_t loop;
 static struct store store;
@@ -66,8 +66,7 @@ static inline void stop_store(void)
 static inline int setup_store(void **state)
 {
         (void)state;
-        strcpy(data_dir, "/tmp/origin_test-XXXXXX");
-        assert_non_null(mkdtemp(data_dir));
+        scratch_dir(data_dir, sizeof(data_dir));
         options = (struct store_options){.data_dir = data_dir, .live_max = 4};
         on_changed = NULL;
         start_store();

@@ -23,6 +23,7 @@
 #include "originD/serve.h"
 #include "tests/unit/origin_fmp4.h"
 #include "tests/unit/random_walk.h"
+#include "tests/unit/scratch.h"
 
 struct node {
         struct peer_link link;
@@ -224,10 +225,8 @@ static int setup(void **state)
         replicas = 2;
         a = (struct node){.id = "a", .other = &b};
         b = (struct node){.id = "b", .other = &a};
-        strcpy(a.dir, "/tmp/repair_test-a-XXXXXX");
-        strcpy(b.dir, "/tmp/repair_test-b-XXXXXX");
-        assert_non_null(mkdtemp(a.dir));
-        assert_non_null(mkdtemp(b.dir));
+        scratch_dir(a.dir, sizeof(a.dir));
+        scratch_dir(b.dir, sizeof(b.dir));
         start(&a);
         start(&b);
         until(&a.settled);
