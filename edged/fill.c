@@ -12,6 +12,7 @@
 #include "edged/gather.h"
 #include "edged/hedge.h"
 #include "edged/glass.h"
+#include "edged/lag.h"
 #include "edged/newest.h"
 #include "edged/path.h"
 #include "edged/stats.h"
@@ -398,8 +399,11 @@ static void observe_glass(const struct fill *f, const struct call *c, const stru
 {
         int64_t captured_us;
         if (bytes && !f->object->len && !(m->flags & FETCH_COMPLETE) && now_us - c->asked_us >= GLASS_WAITED_US &&
-            glass_captured(bytes->data, bytes->len, &captured_us))
+            glass_captured(bytes->data, bytes->len, &captured_us)) {
                 histogram_observe(&stats_glass, clock_wall_us() - captured_us);
+                if (stream_id_valid(f->stream))
+                        lag_saw(f->stream, clock_wall_us() - captured_us, now_us);
+        }
 }
 
 static void on_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)

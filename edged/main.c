@@ -15,6 +15,7 @@
 #include "common/mailbox.h"
 #include "common/peers.h"
 #include "edged/access.h"
+#include "edged/api.h"
 #include "edged/fill.h"
 #include "edged/http.h"
 #include "edged/serve.h"
@@ -372,6 +373,7 @@ int main(int argc, char **argv)
                 return 2;
         if (open_cache(e) != 0 || open_sockets(e) != 0)
                 return 1;
+        api_open(&e->daemon, e->fills, e->config.cache_bytes);
         open_timer(e, &e->housekeeping);
         open_timer(e, &e->expiry);
         open_timer(e, &e->drain);

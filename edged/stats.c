@@ -136,6 +136,14 @@ void stats_request(enum stats_result result, unsigned status, int64_t us)
         histogram_observe(&stats_request_seconds, us);
 }
 
+int64_t stats_requests(enum stats_result result)
+{
+        int64_t sum = 0;
+        for (size_t i = 0; i < COUNT(statuses); i++)
+                sum += metric_get(&requests[(size_t)result * COUNT(statuses) + i]);
+        return sum;
+}
+
 void stats_close(enum stats_close why)
 {
         metric_add(&closed[why], 1);

@@ -82,6 +82,7 @@ void stats_close(enum stats_close why);
 void stats_refuse(unsigned fault); /* access.h */
 void stats_fetch(int status, bool wanted); /* 0 or ERR_*; not wanted: another answer was there first */
 void stats_hedge(enum stats_hedge what);
+int64_t stats_requests(enum stats_result result); /* so far, whatever their status */
 const char *stats_result_text(enum stats_result result);
 const char *stats_close_text(enum stats_close why);
 

@@ -16,6 +16,17 @@ void ingest_lose(struct ingest *in, const struct rpc_client *gone)
         }
 }
 
+unsigned ingest_kick(struct ingest *in, const char *stream, const char *why)
+{
+        unsigned kicked = 0;
+        for (struct publication *p = in->first, *next; p; p = next) {
+                next = publication_link(p)->next;
+                if (publication_is(p, stream))
+                        kicked += publication_kick(p, why);
+        }
+        return kicked;
+}
+
 void ingest_add(struct ingest *in, struct publication *p)
 {
         struct publication_link *l = publication_link(p);

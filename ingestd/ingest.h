@@ -36,6 +36,9 @@ struct ingest {
 void ingest_poke(struct ingest *in);                               /* transcoders changed */
 void ingest_lose(struct ingest *in, const struct rpc_client *gone); /* this one must not be used any more */
 
+/* Lets all that publish this stream go. Returns how many did. */
+unsigned ingest_kick(struct ingest *in, const char *stream, const char *why);
+
 /* For publication.c. */
 void ingest_add(struct ingest *in, struct publication *p);
 void ingest_remove(struct ingest *in, struct publication *p);

@@ -10,6 +10,7 @@
 #include "common/peers.h"
 #include "common/tls_server.h"
 #include "ingestd/admission.h"
+#include "ingestd/api.h"
 #include "ingestd/ingest.h"
 #include "ingestd/proxy_header.h"
 #include "ingestd/publish_auth.h"
@@ -242,6 +243,8 @@ static int open_sockets(struct server *s)
                 return err;
         }
         s->ingest.relays.link_arg = s->route;
+        daemon_listener(&s->daemon, "RTMP", c->common.bind, admission_guards(&c->admission),
+                        "publish_key, publish_keys, publish_jwks or publish_webhook");
         struct rtmp_server_setup setup = {.ingest = &s->ingest, .limits = RTMP_LIMITS_DEFAULT, .proxy_from = &c->proxy_from,
                                           .closed = on_rtmp_closed, .arg = s};
         setup.limits.connections = (unsigned)c->max_connections;
@@ -278,6 +281,7 @@ int main(int argc, char **argv)
                 .mono_us = clock_mono_us,
         };
         relays_open(&s.ingest.relays);
+        api_open(&s.daemon, &s.ingest);
         uv_timer_init(s.daemon.loop, &s.drain_timer);
         s.drain_timer.data = &s;
         s.daemon.drain_ms = s.config.leave_ms + s.config.drain_ms;

@@ -1,4 +1,4 @@
-ingestd_SRCS := ingestd/admission.c ingestd/amf0.c ingestd/beat.c ingestd/flv.c ingestd/generations.c ingestd/guesses.c ingestd/ingest.c ingestd/main.c ingestd/proxy_header.c ingestd/publication.c ingestd/publish_auth.c \
+ingestd_SRCS := ingestd/admission.c ingestd/amf0.c ingestd/api.c ingestd/beat.c ingestd/flv.c ingestd/generations.c ingestd/guesses.c ingestd/ingest.c ingestd/main.c ingestd/proxy_header.c ingestd/publication.c ingestd/publish_auth.c \
                 ingestd/publish_webhook.c ingestd/refusal.c \
                 ingestd/redundancy.c ingestd/relay.c ingestd/relay_pair.c ingestd/relay_seek.c \
                 ingestd/replay.c ingestd/route.c ingestd/rtmp_chunk.c ingestd/rtmp_close.c ingestd/rtmp_command.c \

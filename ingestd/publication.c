@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/rate.h"
 #include "ingestd/ingest.h"
 #include "ingestd/redundancy.h"
 #include "ingestd/relay_pair.h"
@@ -46,6 +47,10 @@ struct publication {
         struct replay replay;
         struct relay_pair *relays;
         int64_t counted_bytes; /* of the replay buffer, in the gauge */
+        int64_t since_wall_us;
+        uint64_t bytes, frames;
+        struct rate pictures, bits;
+        int64_t last_mono_us; /* of the newest frame */
         int64_t said_break_us, said_lost_us;
 };
 
@@ -144,6 +149,7 @@ static struct publication *new_publication(struct ingest *in, const struct publi
                                             .title = p->title, .role = p->role,
                                             .redundancy = redundancy_for_stream(in->limits->redundancy, p->stream)};
         p->relays = relay_pair_new(&in->relays, &stream, &p->timeline, &p->replay, &relay_events, p);
+        p->since_wall_us = in->wall_us();
         p->live = true;
         in->live++;
         stats_add(STAT_PUBLISHERS, 1);
@@ -304,8 +310,13 @@ void publication_frame(struct publication *p, const struct flv_frame *f)
         assert(!p->ended && f->track < TRACK_KINDS);
         if (!p->live)
                 return;
+        p->last_mono_us = p->in->mono_us();
         if (!p->first_mono_us)
-                p->first_mono_us = p->in->mono_us();
+                p->first_mono_us = p->last_mono_us;
+        p->bytes += f->bytes->len;
+        p->frames += !(f->flags & FRAME_CONFIG);
+        rate_add(&p->pictures, f->track == TRACK_VIDEO && !(f->flags & FRAME_CONFIG), p->last_mono_us);
+        rate_add(&p->bits, f->bytes->len * 8, p->last_mono_us);
         if (f->flags & FRAME_CONFIG)
                 on_config(p, f);
         else
@@ -327,6 +338,54 @@ void publication_metadata(struct publication *p, const struct flv_metadata *m)
                 memcpy(p->encoder, m->encoder, sizeof(p->encoder));
         if (*m->title)
                 memcpy(p->title, m->title, sizeof(p->title));
+}
+
+/* For people ------------------------------------------------------------------------------------------------------ */
+
+bool publication_is(const struct publication *p, const char *stream)
+{
+        return p->live && strcmp(p->stream, stream) == 0;
+}
+
+static int64_t newest_us(const struct publication *p)
+{
+        int64_t newest = 0;
+        for (int k = 0; k < TRACK_KINDS; k++) {
+                if (p->timeline.track[k].seen && p->timeline.track[k].last_us > newest)
+                        newest = p->timeline.track[k].last_us;
+        }
+        return newest;
+}
+
+void publication_tell(const struct publication *p, struct publication_view *v)
+{
+        int64_t now = p->in->mono_us();
+        *v = (struct publication_view){.backup = p->role == OPEN_BACKUP, .started = p->started, .since_wall_us = p->since_wall_us,
+                                       .bytes = p->bytes, .frames = p->frames, .fps = rate_now(&p->pictures, now),
+                                       .kbps = rate_now(&p->bits, now) / 1000, .kept_bytes = p->replay.bytes};
+        memcpy(v->stream, p->stream, sizeof(v->stream));
+        memcpy(v->address, p->address, sizeof(v->address));
+        memcpy(v->encoder, p->encoder, sizeof(v->encoder));
+        memcpy(v->title, p->title, sizeof(v->title));
+        relay_pair_tell(p->relays, &v->relays);
+        if (p->started) {
+                v->media_us = newest_us(p);
+                v->session_wall_us = p->in->wall_us() + relay_pair_skew_us(p->relays) - p->timeline.epoch_us;
+                if (v->relays.stored_us >= 0 && v->media_us > v->relays.stored_us)
+                        v->behind_us = v->media_us - v->relays.stored_us;
+        }
+        bool silent = strcmp(v->relays.state, "live") == 0 && now - p->last_mono_us > PUBLICATION_SILENT_US;
+        v->state = !p->live ? "leaving" : silent ? "silent" : v->relays.state;
+}
+
+bool publication_kick(struct publication *p, const char *why)
+{
+        if (!p->live)
+                return false;
+        not_live(p);
+        relay_pair_finish(p->relays, CLOSE_REFUSED);
+        p->events->refuse(p->arg, RTMP_CLOSE_KICKED, "NetStream.Publish.Rejected", why);
+        return true;
 }
 
 void publication_end(struct publication *p, enum close_reason why)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "ingestd/relay_pair.h"
 #include "proto/media.h"
 
 struct publication;
@@ -59,6 +60,28 @@ struct flv_metadata {
         char encoder[64], title[128];
 };
 void publication_metadata(struct publication *p, const struct flv_metadata *m);
+
+/* How it is doing, for people. Strings as they were said by a stranger: any bytes. */
+struct publication_view {
+        char stream[STREAM_ID_MAX + 1], address[64], encoder[64], title[128];
+        const char *state; /* relay_pair_view's; silent: live, but no frame came for PUBLICATION_SILENT_US; leaving: ended or
+                              let go, and what is left of it is being sent */
+        bool backup, started; /* started: the session's time runs */
+        int64_t since_wall_us;
+        uint64_t bytes, frames; /* of both tracks */
+        double fps, kbps;       /* pictures; both tracks; of the last second */
+        int64_t media_us;        /* of the newest frame */
+        int64_t session_wall_us; /* media time now, by the session's clock: what the newest frame is late of this is its lag */
+        int64_t behind_us;       /* what is not stored of what came; nothing while that is not known: relays.stored_us < 0 */
+        size_t kept_bytes;       /* in the replay buffer */
+        struct relay_pair_view relays;
+};
+#define PUBLICATION_SILENT_US INT64_C(1000000)
+void publication_tell(const struct publication *p, struct publication_view *v);
+
+/* Lets the broadcaster go, who is told why; the session ends. False: it is leaving already. */
+bool publication_kick(struct publication *p, const char *why);
+bool publication_is(const struct publication *p, const char *stream);
 
 void publication_end(struct publication *p, enum close_reason why);
 

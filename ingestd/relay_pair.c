@@ -278,3 +278,30 @@ void relay_pair_free(struct relay_pair *p)
                 relay_free(p->shadow);
         free(p);
 }
+
+/* For people ----------------------------------------------------------------------------------------------------- */
+
+static const char *state_text(const struct relay *r)
+{
+        static const char *const names[] = {[RELAY_IDLE] = "waiting", [RELAY_SEEKING] = "seeking", [RELAY_OPENING] = "opening",
+                                            [RELAY_LIVE] = "live", [RELAY_LEAVING] = "live", [RELAY_CLOSING] = "ending",
+                                            [RELAY_DONE] = "ending"};
+        return r->state == RELAY_LIVE && r->standby ? "standby" : names[r->state];
+}
+
+static bool has_transcoder(const struct relay *r)
+{
+        return r->state == RELAY_LIVE || r->state == RELAY_CLOSING;
+}
+
+void relay_pair_tell(const struct relay_pair *p, struct relay_pair_view *v)
+{
+        *v = (struct relay_pair_view){.state = state_text(p->leader), .stored_us = -1};
+        if (p->leader->reader.attached && p->leader->reader.stored_us >= 0)
+                v->stored_us = p->leader->reader.stored_us;
+        memcpy(v->session, p->session, sizeof(v->session));
+        if (has_transcoder(p->leader))
+                memcpy(v->transcoder, p->leader->node, sizeof(v->transcoder));
+        if (p->shadow && has_transcoder(p->shadow))
+                memcpy(v->shadow, p->shadow->node, sizeof(v->shadow));
+}

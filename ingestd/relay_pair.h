@@ -43,6 +43,13 @@ int64_t relay_pair_skew_us(const struct relay_pair *p); /* the wall clock that t
 void relay_pair_kick(struct relay_pair *p);             /* there is a new frame in the buffer */
 void relay_pair_poke(struct relay_pair *p);             /* other transcoders may be there now */
 void relay_pair_lose(struct relay_pair *p, const struct rpc_client *gone); /* its connection is no longer ours to use */
+/* Where it stands, for people. transcoder and shadow are node ids, "" without one. */
+struct relay_pair_view {
+        const char *state; /* waiting (for frames), seeking, opening, live, standby or ending */
+        char session[SESSION_ID_MAX + 1], transcoder[NODE_ID_MAX + 1], shadow[NODE_ID_MAX + 1];
+        int64_t stored_us; /* the transcoder says that everything before is; -1: it has not said so yet */
+};
+void relay_pair_tell(const struct relay_pair *p, struct relay_pair_view *v);
 void relay_pair_finish(struct relay_pair *p, enum close_reason why);       /* idempotent; the first reason counts */
 void relay_pair_free(struct relay_pair *p);
 

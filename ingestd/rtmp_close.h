@@ -27,6 +27,7 @@
         X(PLAY, "play", REFUSED, "asked to play; this port only takes publishers")                                     \
         X(BAD_NAME, "bad_name", REFUSED, "stream name not allowed")                                                    \
         X(DENIED, "denied", REFUSED, "publishing denied")                                                              \
+        X(KICKED, "kicked", REFUSED, "let go by the operator")                                                        \
         X(REVOKED, "revoked", LOST, "may not publish any longer")                                                      \
         X(EARLY, "early", REFUSED, "sent too much before it was let in")                                               \
         X(PUBLISHERS, "publishers", REFUSED, "too many publishers")                                                    \

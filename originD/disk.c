@@ -63,10 +63,10 @@ struct file_job {
         struct buf *bytes;
         bool sync;
         int status;
-        uint64_t free_bytes;
+        struct disk_room room;
         disk_done *done;
         void (*created)(void *arg, int status, int fd);
-        void (*measured)(void *arg, int status, uint64_t free_bytes);
+        void (*measured)(void *arg, int status, struct disk_room room);
         void *arg;
 };
 
@@ -92,7 +92,7 @@ static void file_after(void *arg)
         if (f->created)
                 f->created(f->arg, f->status, f->fd);
         else if (f->measured)
-                f->measured(f->arg, f->status, f->free_bytes);
+                f->measured(f->arg, f->status, f->room);
         else if (f->done)
                 f->done(f->arg, f->status);
         file_job_free(f);
@@ -322,13 +322,13 @@ static void space_work(void *arg)
                 f->status = last_error();
                 return;
         }
-        f->free_bytes = (uint64_t)st.f_bavail * st.f_frsize;
+        f->room = (struct disk_room){(uint64_t)st.f_bavail * st.f_frsize, (uint64_t)st.f_blocks * st.f_frsize};
         if (f->sync)
                 f->status = probe(f->path);
 }
 
 void disk_space(uv_loop_t *loop, const char *folder, bool probe_too,
-                void (*done)(void *arg, int status, uint64_t free_bytes), void *arg)
+                void (*done)(void *arg, int status, struct disk_room room), void *arg)
 {
         struct file_job *f = file_job(folder, NULL, NULL, arg);
         f->sync = probe_too;

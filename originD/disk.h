@@ -40,8 +40,11 @@ void disk_remove(uv_loop_t *loop, const char *folder, disk_done *done, void *arg
 #define DISK_REMOVED_SUFFIX ".removed"
 int disk_remove_now(const char *folder); /* the same, at once: pool thread */
 
-/* Free bytes of the file system that holds folder. probe: also try whether writing works (ERR_NOSPACE if it does not). */
-void disk_space(uv_loop_t *loop, const char *folder, bool probe, void (*done)(void *arg, int status, uint64_t free_bytes),
+/* Of the file system that holds folder. probe: also try whether writing works (ERR_NOSPACE if it does not). */
+struct disk_room {
+        uint64_t free_bytes, total_bytes;
+};
+void disk_space(uv_loop_t *loop, const char *folder, bool probe, void (*done)(void *arg, int status, struct disk_room room),
                 void *arg);
 
 #endif

@@ -10,6 +10,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/peers.h"
+#include "originD/api.h"
 #include "originD/claim.h"
 #include "originD/fetch.h"
 #include "originD/http.h"
@@ -175,6 +176,7 @@ static void store_ready(void *arg)
         log_info("msg=\"open\" port=%lld fetch_port=%lld http_port=%lld data_dir=%s", (long long)o->config.port,
                  (long long)o->config.fetch_port, (long long)o->config.http_port, o->config.data_dir);
         tell_ready(o);
+        daemon_opened(&o->daemon);
 }
 
 static void session_changed(void *arg, struct session *s)
@@ -288,6 +290,8 @@ int main(int argc, char **argv)
                 return 1;
         }
         open_webhooks(&o);
+        api_open(&o.daemon, &o.store);
+        o.daemon.opens_later = true;
         int status = daemon_run(&o.daemon);
         http_free(&o.http);
         daemon_fini(&o.daemon, &o.config);

@@ -15,6 +15,7 @@
 #include "originD/retention.h"
 #include "originD/stats.h"
 
+#define FILL_SMOOTH_US (60 * US_PER_S)
 #define MEASURE_EVERY_US (1 * US_PER_S)
 #define SWEEP_EVERY_US (5 * US_PER_S)
 #define GRACE_EXTRA_US (10 * US_PER_S)
@@ -210,12 +211,25 @@ void store_no_space(struct store *st)
         set_full(st, true);
 }
 
-static void measured(void *arg, int status, uint64_t free_bytes)
+static void count_filling(struct store *st)
+{
+        int64_t bytes = stat_get(STAT_BYTES), now_us = clock_mono_us(), passed_us = now_us - st->filled_mono_us;
+        if (st->filled_mono_us && passed_us > 0) {
+                double weight = passed_us < FILL_SMOOTH_US ? (double)passed_us / FILL_SMOOTH_US : 1;
+                st->fill_bytes_s += ((double)(bytes - st->filled_bytes) * 1e6 / (double)passed_us - st->fill_bytes_s) * weight;
+        }
+        st->filled_bytes = bytes;
+        st->filled_mono_us = now_us;
+}
+
+static void measured(void *arg, int status, struct disk_room room)
 {
         struct store *st = arg;
         st->measuring = false;
-        stat_set(STAT_FREE_BYTES, (int64_t)free_bytes);
-        set_full(st, status || free_bytes < (uint64_t)st->options.min_free_bytes);
+        st->room = room;
+        count_filling(st);
+        stat_set(STAT_FREE_BYTES, (int64_t)room.free_bytes);
+        set_full(st, status || room.free_bytes < (uint64_t)st->options.min_free_bytes);
 }
 
 static void expire(struct store *st, struct session *s)

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "originD/disk.h"
 #include "originD/session.h"
 
 #define STORE_BUCKETS 4096
@@ -53,6 +54,9 @@ struct store {
         bool full;        /* no space: PUTs are refused until a look at the disk finds enough again */
         bool measuring;
         int64_t measured_mono_us, swept_mono_us;
+        struct disk_room room;  /* when it was looked at last */
+        double fill_bytes_s;    /* what is stored a second, over about a minute */
+        int64_t filled_bytes, filled_mono_us; /* where that was counted up to */
         int64_t removed_until_wall_us; /* what ended until then was removed by retention: it is not copied again */
 };
 

@@ -181,6 +181,14 @@ static void encode(struct encoder *e, const struct encoder_picture *p)
         atomic_store(&e->done_us, p->pts_us);
 }
 
+static void encode_timed(struct encoder *e, const struct encoder_picture *p)
+{
+        int64_t begun_us = clock_mono_us();
+        encode(e, p);
+        if (e->track < SESSION_TRACKS_MAX)
+                atomic_fetch_add(&e->o.outlet->tally.busy_us[e->track], clock_mono_us() - begun_us);
+}
+
 static void finish(struct encoder *e, int64_t interval_us)
 {
         avcodec_send_frame(e->codec, NULL);
@@ -207,7 +215,7 @@ static void *run(void *arg)
                 if (end)
                         finish(e, p->expected_us);
                 else if (!e->failed)
-                        encode(e, p);
+                        encode_timed(e, p);
                 drop_picture(p);
                 if (end)
                         break;

@@ -11,6 +11,7 @@
 #include "common/daemon.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "transcoderd/api.h"
 #include "transcoderd/session.h"
 #include "transcoderd/stats.h"
 
@@ -191,6 +192,7 @@ int main(int argc, char **argv)
         must(peers_open(&t.origins, t.daemon.loop, c->origins, ROLE_ORIGIND, &t.daemon.self, on_origins_changed, NULL),
              "dial the origins", 0);
         set_up_sessions();
+        api_open(&t.daemon, &t.sessions);
         listen_on(&t.media_server, c->port, MEDIA_CONTEXTS, feed_handle, &t.sessions);
         listen_on(&t.fetch_server, c->fetch_port, FETCH_CONTEXTS, serve_handle, &t.serve);
         log_info("media=%lld fetch=%lld origins=%s msg=\"listening\"", (long long)c->port, (long long)c->fetch_port,

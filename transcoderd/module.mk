@@ -1,4 +1,4 @@
-transcoderd_SRCS := transcoderd/main.c transcoderd/chain.c transcoderd/claim.c transcoderd/feed.c transcoderd/feeder.c transcoderd/origins.c \
+transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/chain.c transcoderd/claim.c transcoderd/feed.c transcoderd/feeder.c transcoderd/origins.c \
                     transcoderd/push.c transcoderd/push_join.c transcoderd/push_owner.c transcoderd/push_queue.c \
                     transcoderd/recent.c transcoderd/serve.c transcoderd/session.c \
                     transcoderd/stats.c \

@@ -21,6 +21,7 @@ struct tally {
         _Atomic int64_t slate_us[TRACK_KINDS];
         atomic_ullong decoded, encoded, late_dropped, corrupt, shed;
         _Atomic int64_t end_us; /* of the longest track, when drained */
+        _Atomic int64_t busy_us[SESSION_TRACKS_MAX]; /* that a video rung's encoder has worked so far */
 };
 
 struct outlet {

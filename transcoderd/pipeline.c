@@ -170,4 +170,8 @@ void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
                 .corrupt = atomic_load(&t->corrupt),
                 .shed = atomic_load(&t->shed),
         };
+        for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
+                int64_t busy_us = atomic_load(&t->busy_us[i]);
+                out->busy_us = busy_us > out->busy_us ? busy_us : out->busy_us;
+        }
 }

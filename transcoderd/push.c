@@ -266,3 +266,17 @@ void push_close(struct push *p)
         }
         push_free_if_done(p);
 }
+
+size_t push_tell(const struct push *p, struct push_view out[PUSH_OWNERS_MAX])
+{
+        static const char *const names[] = {[OWNER_OUT] = "out_of_step", [OWNER_JOINING] = "joining", [OWNER_IN_STEP] = "in_step"};
+        size_t n = 0;
+        for (size_t i = 0; i < PUSH_OWNERS_MAX; i++) {
+                const struct owner *o = &p->owners[i];
+                if (!o->used)
+                        continue;
+                out[n] = (struct push_view){.state = names[o->state], .queued_bytes = o->queued_bytes};
+                memcpy(out[n++].id, o->origin.id, sizeof(out[0].id));
+        }
+        return n;
+}

@@ -61,6 +61,13 @@ void push_verify(struct push *p);             /* before anything else is sent: i
 int64_t push_stored_us(struct push *p);       /* every track is stored up to here; never less than before */
 bool push_all_stored(const struct push *p);   /* by those in step */
 size_t push_queued(const struct push *p);     /* bytes, of the owner that lacks most */
+/* The owners, for people: at most PUSH_OWNERS_MAX; returns how many. */
+struct push_view {
+        char id[NODE_ID_MAX + 1];
+        const char *state; /* in_step, joining or out_of_step */
+        size_t queued_bytes;
+};
+size_t push_tell(const struct push *p, struct push_view out[PUSH_OWNERS_MAX]);
 void push_end(struct push *p, int64_t end_us);
 void push_close(struct push *p); /* frees itself when nothing is under way */
 

@@ -13,6 +13,7 @@
 #include "transcoderd/stats.h"
 
 #define TICK_MS 500
+#define BUSY_SMOOTHING 4 /* ticks */
 #define BEHIND_US US_PER_S
 #define KEEPS_UP_US (US_PER_S / 2)
 #define DRAIN_MAX_US (10 * US_PER_S)
@@ -497,6 +498,10 @@ static void count_frames(struct session *s)
         metric_add(&stats_corrupt, (int64_t)(now.corrupt - old->corrupt));
         metric_add(&stats_shed, (int64_t)(now.shed - old->shed));
         metric_add(&stats_slate_us, now.slate_us - old->slate_us);
+        int64_t now_us = clock_mono_us(), passed_us = now_us - s->counted_us;
+        if (s->counted_us && passed_us > 0)
+                s->busy += ((double)(now.busy_us - old->busy_us) / (double)passed_us - s->busy) / BUSY_SMOOTHING;
+        s->counted_us = now_us;
         *old = now;
 }
 

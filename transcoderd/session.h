@@ -81,6 +81,8 @@ struct session {
 
         struct pipeline *pipeline;
         struct pipeline_stats counted;
+        int64_t counted_us; /* when */
+        double busy;        /* share of real time that its busiest encoder worked, of late: at 1 it falls behind */
         bool behind;
         int64_t behind_since_us; /* 0: it is not */
 
