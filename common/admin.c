@@ -120,7 +120,7 @@ static enum MHD_Result answer_text(struct MHD_Connection *conn, unsigned status,
 static enum MHD_Result answer_json(struct MHD_Connection *conn, unsigned status, json_t *json, const char *header,
                                    const char *value)
 {
-        char *text = json_dumps(json, JSON_COMPACT);
+        char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(13));
         char *line = mem_printf("%s\n", text ? text : "{}");
         json_decref(json);
         free(text);

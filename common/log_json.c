@@ -133,10 +133,14 @@ static void put_string(struct object *o, const char *name, size_t name_len, cons
 
 /* ---- numbers ---------------------------------------------------------------------------------------------------- */
 
+#define DIGITS_MAX 18 /* more do not fit into the integers of those who read it */
+
 /* JSON's own grammar, without exponents: nothing here writes them. */
 static bool is_number(const char *p, size_t len)
 {
         const char *end = p + len;
+        if (len > DIGITS_MAX + 1)
+                return false;
         if (p < end && *p == '-')
                 p++;
         if (p == end || !isdigit((unsigned char)*p) || (*p == '0' && p + 1 < end && p[1] != '.'))

@@ -4,5 +4,5 @@ common_SRCS := common/address.c common/admin.c common/buf.c common/bytes.c commo
                common/ring.c common/rpc_client.c common/rpc_server.c common/rpc_fault.c common/rpc_gate.c common/tls_server.c common/tls_stream.c common/version.c
 common_PKGS := libuv jansson libcrypto libcurl libmicrohttpd libssl libxxhash
 common_LDLIBS := -lnng
-common_UNIT := buf bytes clock config daemon file_watch http_client jwt log mailbox metrics peers ring rpc tls_server
+common_UNIT := admin buf bytes clock config daemon file_watch http_client jwt log mailbox metrics peers ring rpc tls_server
 common_FUZZ := config jwt

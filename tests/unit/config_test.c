@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -21,7 +22,7 @@ struct fields {
         int64_t wait_ms;
         char *title;
         bool record;
-        json_t *ladder;
+        json_t *ladder, *hooks;
 };
 
 static int check_ladder(const void *value, char *why, size_t why_cap)
@@ -42,6 +43,8 @@ static const struct config_key keys[] = {
          .unit = "", .help = "whether"},
         {.name = "ladder", .type = CONFIG_JSON, .offset = offsetof(struct fields, ladder), .default_value = "[]", .unit = "",
          .help = "rungs", .reloads = true, .check = check_ladder},
+        {.name = "hooks", .type = CONFIG_JSON, .offset = offsetof(struct fields, hooks), .default_value = "[]", .unit = "",
+         .help = "secret too", .secret = true},
         {0},
 };
 
@@ -73,6 +76,21 @@ static enum config_outcome load(const char *first, ...)
         told[fread(told, 1, sizeof(told) - 1, f)] = '\0';
         fclose(f);
         return outcome;
+}
+
+/* What body writes to standard error. */
+static const char *logged(void (*body)(void))
+{
+        int saved = dup(2);
+        FILE *f = tmpfile();
+        dup2(fileno(f), 2);
+        body();
+        dup2(saved, 2);
+        close(saved);
+        rewind(f);
+        told[fread(told, 1, sizeof(told) - 1, f)] = '\0';
+        fclose(f);
+        return told;
 }
 
 static void write_file(const char *text)
@@ -240,17 +258,167 @@ static void test_reload_takes_only_what_may_change_and_nothing_of_a_bad_file(voi
         config_free(keys, &fields);
 }
 
+/* ---- secrets in files ------------------------------------------------------------------------------------------- */
+
+static char secret_path[] = "/tmp/freshet-secret-XXXXXX";
+
+static void write_secret(const char *bytes, size_t len, mode_t mode)
+{
+        int fd = open(secret_path, O_WRONLY | O_TRUNC);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, bytes, len), len);
+        fchmod(fd, mode);
+        close(fd);
+}
+
+static void expect_token(const char *token)
+{
+        assert_string_equal(fields.common.cluster_token, token);
+        config_free(keys, &fields);
+}
+
+static void test_a_secret_is_taken_from_a_file_by_every_source(void **state)
+{
+        char text[128];
+        (void)state;
+        write_secret("one\n", 4, 0600);
+        snprintf(text, sizeof(text), "cluster_token_file=%s", secret_path);
+        assert_int_equal(load("--set", text, NULL), CONFIG_RUN);
+        expect_token("one");
+        snprintf(text, sizeof(text), "{\"cluster_token_file\": \"%s\"}", secret_path);
+        write_file(text);
+        assert_int_equal(load("--config", path, NULL), CONFIG_RUN);
+        expect_token("one");
+        setenv("FRESHET_CLUSTER_TOKEN_FILE", secret_path, 1);
+        assert_int_equal(load(NULL), CONFIG_RUN);
+        expect_token("one");
+        write_secret(" two \n\n", 7, 0600); /* one line end is cut, nothing else */
+        assert_int_equal(load(NULL), CONFIG_RUN);
+        expect_token(" two \n");
+        unsetenv("FRESHET_CLUSTER_TOKEN_FILE");
+        write_secret("[1]", 3, 0600);
+        snprintf(text, sizeof(text), "hooks_file=%s", secret_path);
+        assert_int_equal(load("--set", text, NULL), CONFIG_RUN);
+        assert_int_equal(json_array_size(fields.hooks), 1);
+        config_free(keys, &fields);
+}
+
+static void expect_refused(const char *file, const char *why)
+{
+        char text[128];
+        snprintf(text, sizeof(text), "cluster_token_file=%s", file);
+        assert_int_equal(load("--set", text, NULL), CONFIG_EXIT_BAD);
+        expect_bad("cluster_token", file, why);
+}
+
+static void test_what_is_wrong_with_a_secrets_file_is_told_and_never_taken_for_no_secret(void **state)
+{
+        char huge[300], fifo[64];
+        (void)state;
+        expect_refused("/nowhere/token", "cannot be read: No such file");
+        expect_refused("/", "no regular file");
+        expect_refused("", "the path of a file");
+        snprintf(fifo, sizeof(fifo), "%s.fifo", secret_path);
+        assert_int_equal(mkfifo(fifo, 0600), 0);
+        expect_refused(fifo, "no regular file");
+        unlink(fifo);
+        write_secret("", 0, 0600);
+        expect_refused(secret_path, "it is empty");
+        write_secret("\n", 1, 0600);
+        expect_refused(secret_path, "it is empty");
+        write_secret("a\0b", 3, 0600);
+        expect_refused(secret_path, "zero byte");
+        memset(huge, 'q', sizeof(huge));
+        write_secret(huge, sizeof(huge), 0600);
+        expect_refused(secret_path, "more than 255 bytes");
+        assert_null(strstr(told, "qqq"));
+        write_secret(huge, 255, 0600);
+        char text[128];
+        snprintf(text, sizeof(text), "cluster_token_file=%s", secret_path);
+        assert_int_equal(load("--set", text, NULL), CONFIG_RUN);
+        config_free(keys, &fields);
+}
+
+static void test_a_secret_given_twice_or_a_file_for_no_secret_is_refused(void **state)
+{
+        char text[128];
+        (void)state;
+        write_secret("one", 3, 0600);
+        snprintf(text, sizeof(text), "cluster_token_file=%s", secret_path);
+        setenv("FRESHET_CLUSTER_TOKEN", "other", 1);
+        assert_int_equal(load("--set", text, NULL), CONFIG_EXIT_BAD);
+        expect_bad("cluster_token", "FRESHET_CLUSTER_TOKEN", "one of the two");
+        assert_null(strstr(told, "other"));
+        unsetenv("FRESHET_CLUSTER_TOKEN");
+        assert_int_equal(load("--set", "title_file=/etc/hostname", NULL), CONFIG_EXIT_BAD);
+        expect_bad("unknown key \"title_file\"", "--set", "title");
+}
+
+static void test_a_secret_that_everybody_can_read_is_warned_of_once(void **state)
+{
+        char text[128];
+        (void)state;
+        log_init("test", LOG_INFO);
+        write_secret("[1]", 3, 0644);
+        snprintf(text, sizeof(text), "hooks_file=%s", secret_path);
+        assert_int_equal(load("--set", text, NULL), CONFIG_RUN);
+        config_free(keys, &fields);
+        const char *line = logged(config_warn_exposed);
+        assert_non_null(strstr(line, "level=warn"));
+        assert_non_null(strstr(line, secret_path));
+        write_secret("[1]", 3, 0640);
+        assert_int_equal(load("--set", text, NULL), CONFIG_RUN);
+        config_free(keys, &fields);
+        assert_string_equal(logged(config_warn_exposed), "");
+}
+
+/* ---- reload ----------------------------------------------------------------------------------------------------- */
+
+static char *reload_argv[] = {"edged", "--config", path, NULL};
+static int reload_result;
+
+static void reload(void)
+{
+        reload_result = config_reload("edged", keys, &fields, 3, reload_argv);
+}
+
+static void test_reload_says_what_changed_what_needs_a_restart_and_what_is_wrong(void **state)
+{
+        (void)state;
+        log_init("test", LOG_INFO);
+        write_file("{\"wait_ms\": 20}");
+        assert_int_equal(load("--config", path, NULL), CONFIG_RUN);
+        assert_non_null(strstr(logged(reload), "nothing changed"));
+        write_file("{\"wait_ms\": 30, \"title\": \"a b\", \"record\": true, \"cluster_token\": \"geheim\", \"admin_token\": \"geheim\"}");
+        const char *line = logged(reload);
+        assert_non_null(strstr(line, "changed=\"admin_token wait_ms=30 title=a b\" msg=\"configuration read again\""));
+        assert_non_null(strstr(line, "level=warn"));
+        assert_non_null(strstr(line, "keys=\"cluster_token record\""));
+        assert_non_null(strstr(line, "need a restart"));
+        assert_null(strstr(line, "geheim"));
+        write_file("{\"wait_ms\": 40, \"wait_ms\": 50}");
+        line = logged(reload);
+        assert_int_equal(reload_result, ERR_CONFIG);
+        assert_non_null(strstr(line, "duplicate object key"));
+        assert_non_null(strstr(line, "wait_ms"));
+        assert_non_null(strstr(line, "everything stays as it was"));
+        assert_int_equal(fields.wait_ms, 30);
+        config_free(keys, &fields);
+}
+
 static int open_file(void **state)
 {
         (void)state;
-        int fd = mkstemp(path);
+        int fd = mkstemp(path), secret = mkstemp(secret_path);
         close(fd);
-        return fd < 0;
+        close(secret);
+        return fd < 0 || secret < 0;
 }
 
 static int remove_file(void **state)
 {
         (void)state;
+        unlink(secret_path);
         return unlink(path);
 }
 
@@ -267,6 +435,11 @@ int main(void)
                 cmocka_unit_test(test_help_lists_every_key),
                 cmocka_unit_test(test_n_only_checks),
                 cmocka_unit_test(test_reload_takes_only_what_may_change_and_nothing_of_a_bad_file),
+                cmocka_unit_test(test_a_secret_is_taken_from_a_file_by_every_source),
+                cmocka_unit_test(test_what_is_wrong_with_a_secrets_file_is_told_and_never_taken_for_no_secret),
+                cmocka_unit_test(test_a_secret_given_twice_or_a_file_for_no_secret_is_refused),
+                cmocka_unit_test(test_a_secret_that_everybody_can_read_is_warned_of_once),
+                cmocka_unit_test(test_reload_says_what_changed_what_needs_a_restart_and_what_is_wrong),
         };
         return cmocka_run_group_tests(tests, open_file, remove_file);
 }

@@ -4,13 +4,17 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "common/log.h"
+#include "common/log_json.h"
 
 static char captured[8192];
 
@@ -94,6 +98,207 @@ static void test_quoting_leaves_no_way_to_forge_a_line(void **state)
         assert_string_equal(log_quote(small, 4, "abc"), "");
 }
 
+static void test_what_is_no_utf8_is_escaped_and_no_character_is_cut_in_two(void **state)
+{
+        char dst[64], small[16];
+        (void)state;
+        assert_string_equal(log_quote(dst, sizeof(dst), "\xff\xc3(\xc3\xa9\xed\xa0\x80"), "\"\\xff\\xc3(\xc3\xa9\\xed\\xa0\\x80\"");
+        log_quote(small, sizeof(small), "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac");
+        assert_string_equal(small, "\"\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac…\"");
+}
+
+static void log_unquoted(void)
+{
+        log_info("stream=%s msg=\"x\"", "a\nts=forged\x1b[2J");
+}
+
+static void test_a_newline_that_nobody_quoted_makes_no_second_line(void **state)
+{
+        (void)state;
+        log_init("n", LOG_INFO);
+        const char *line = capture(log_unquoted);
+        assert_int_equal(strchr(line, '\n') - line, strlen(line) - 1);
+        assert_null(strchr(line, '\x1b'));
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------------------------- */
+
+static json_t *parsed(void (*body)(void))
+{
+        json_error_t error;
+        log_init("edge-1", LOG_DEBUG);
+        log_set_json("edged");
+        const char *line = capture(body);
+        log_set_json(NULL);
+        assert_int_equal(strchr(line, '\n') - line, strlen(line) - 1);
+        json_t *j = json_loads(line, JSON_REJECT_DUPLICATES, &error);
+        if (!j)
+                fail_msg("%s: %s", error.text, line);
+        assert_true(json_is_object(j));
+        return j;
+}
+
+static const char *text_of(const json_t *j, const char *name)
+{
+        const char *text = json_string_value(json_object_get(j, name));
+        return text ? text : "(no string)";
+}
+
+static void log_types(void)
+{
+        log_warn("session=%s stream=%s bytes=%lld hash=%llu share=%.2f offset=%d size=%dx%d word=%s answer=42 msg=\"%s\" node=%s", "s-1", "123",
+                 123456789012345678ll, 18446744073709551615ull, 0.25, -5, 1280, 720, "7", "it's = \xc3\xa9", "other");
+}
+
+static void test_json_members_have_the_type_that_the_caller_gave_them(void **state)
+{
+        (void)state;
+        json_t *j = parsed(log_types);
+        assert_memory_equal(text_of(j, "ts"), "20", 2);
+        assert_string_equal(text_of(j, "level"), "warn");
+        assert_string_equal(text_of(j, "node"), "edge-1");
+        assert_string_equal(text_of(j, "node_2"), "other");
+        assert_string_equal(text_of(j, "daemon"), "edged");
+        assert_string_equal(text_of(j, "stream"), "123"); /* a name that is all digits is a name */
+        assert_string_equal(text_of(j, "word"), "7");
+        assert_string_equal(text_of(j, "size"), "1280x720");
+        assert_int_equal(json_integer_value(json_object_get(j, "bytes")), 123456789012345678ll);
+        assert_string_equal(text_of(j, "hash"), "18446744073709551615"); /* no integer of many who read it */
+        assert_true(json_real_value(json_object_get(j, "share")) == 0.25);
+        assert_int_equal(json_integer_value(json_object_get(j, "offset")), -5);
+        assert_int_equal(json_integer_value(json_object_get(j, "answer")), 42);
+        assert_string_equal(text_of(j, "msg"), "it's = \xc3\xa9");
+        json_decref(j);
+}
+
+static void log_odd(void)
+{
+        log_info("loose words msg=stopping %s also \"quoted\" half=\"open", "=x");
+}
+
+static void test_json_of_what_is_no_pair_is_text(void **state)
+{
+        (void)state;
+        json_t *j = parsed(log_odd);
+        assert_string_equal(text_of(j, "text"), "loose words =x also \"quoted\"");
+        assert_string_equal(text_of(j, "msg"), "stopping");
+        assert_string_equal(text_of(j, "half"), "open");
+        json_decref(j);
+}
+
+static const char *hostile;
+
+static void log_hostile(void)
+{
+        char quoted[1200];
+        log_info("stream=cam title=%s msg=\"end\"", log_quote(quoted, sizeof(quoted), hostile));
+}
+
+static void log_hostile_raw(void)
+{
+        log_info("stream=%s msg=\"%s\" end=1", hostile, hostile);
+}
+
+static void test_json_of_hostile_bytes_is_json_and_gives_them_back(void **state)
+{
+        static const char *const texts[] = {"\",\"level\":\"error\",\"x\":\"", "a\"b\\c\nd\x7f", "\\", "\\\"", "tail\\x4", "\\x41"};
+        (void)state;
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+                hostile = texts[i];
+                json_t *j = parsed(log_hostile);
+                assert_string_equal(text_of(j, "title"), texts[i]);
+                assert_string_equal(text_of(j, "msg"), "end");
+                assert_string_equal(text_of(j, "level"), "info");
+                json_decref(j);
+        }
+        hostile = "\xff\xc0\xaf";
+        json_t *j = parsed(log_hostile);
+        assert_string_equal(text_of(j, "title"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+        json_decref(j);
+}
+
+/* Any bytes at all, quoted or let through: a line is one object, and there is always an end to it. */
+static void test_json_of_random_bytes_is_json(void **state)
+{
+        char text[900];
+        uint64_t x = 88172645463325252u;
+        (void)state;
+        for (int round = 0; round < 3000; round++) {
+                size_t len = (size_t)(x % (round % 8 ? 40 : sizeof(text) - 1));
+                for (size_t i = 0; i < len; i++) {
+                        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+                        text[i] = (x >> 20) % 3 ? "\"\\= \xc3\xa9\xff{}x4,:\n%"[x % 15] : (char)(x % 255 + 1);
+                }
+                text[len] = '\0';
+                hostile = text;
+                json_decref(parsed(log_hostile));
+                json_decref(parsed(log_hostile_raw));
+        }
+}
+
+static void log_huge_escapes(void)
+{
+        static char huge[1900];
+        memset(huge, '\\', sizeof(huge) - 1);
+        log_info("a=%s msg=\"cut\" more=%s", huge, huge);
+}
+
+static void test_json_that_is_too_long_is_cut_and_says_so(void **state)
+{
+        (void)state;
+        json_t *j = parsed(log_huge_escapes);
+        assert_true(json_is_true(json_object_get(j, "cut")) || json_object_get(j, "a"));
+        json_decref(j);
+        for (size_t cap = LOG_JSON_CAP_MIN; cap < 700; cap++) {
+                char dst[700];
+                const struct log_head head = {"2026-01-31T12:34:56.789Z", "info", "n", "d"};
+                memset(dst, 'z', sizeof(dst));
+                size_t len = log_json(dst, cap, &head, "k=%s n=%d msg=\"%s\"",
+                                      "k=\"\\\"\\\"\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\" n=1234567890 m1=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
+                                      "m2=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
+                                      "m3=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
+                                      "m4=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
+                                      "m5=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
+                                      "msg=\"\xc3\xa9\\x01\\x02\\x03\\x04\\x05\\x06\\x07\\x08\"");
+                assert_in_range(len, 1, cap);
+                assert_int_equal(dst[len - 1], '\n');
+                assert_int_equal(dst[cap], 'z');
+                json_t *one = json_loadb(dst, len, JSON_REJECT_DUPLICATES, NULL);
+                assert_non_null(one);
+                json_decref(one);
+        }
+}
+
+/* ---- the journal ------------------------------------------------------------------------------------------------ */
+
+static void log_to_what_is_called_the_journal(void)
+{
+        char name[64];
+        struct stat st;
+        assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+        snprintf(name, sizeof(name), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+        setenv("JOURNAL_STREAM", name, 1);
+        log_init("n", LOG_DEBUG);
+        log_error("msg=\"bad\"");
+        log_debug("msg=\"detail\"");
+}
+
+static void log_to_something_else(void)
+{
+        setenv("JOURNAL_STREAM", "1:2", 1);
+        log_init("n", LOG_DEBUG);
+        log_error("msg=\"bad\"");
+}
+
+static void test_the_journal_gets_priorities_and_has_time_stamps_of_its_own(void **state)
+{
+        (void)state;
+        assert_string_equal(capture(log_to_what_is_called_the_journal),
+                            "<3>level=error node=n msg=\"bad\"\n<7>level=debug node=n msg=\"detail\"\n");
+        assert_memory_equal(capture(log_to_something_else), "ts=20", 5);
+        unsetenv("JOURNAL_STREAM");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -101,6 +306,14 @@ int main(void)
                 cmocka_unit_test(test_levels_below_the_threshold_are_not_written),
                 cmocka_unit_test(test_a_long_line_is_cut_but_ended),
                 cmocka_unit_test(test_quoting_leaves_no_way_to_forge_a_line),
+                cmocka_unit_test(test_what_is_no_utf8_is_escaped_and_no_character_is_cut_in_two),
+                cmocka_unit_test(test_a_newline_that_nobody_quoted_makes_no_second_line),
+                cmocka_unit_test(test_json_members_have_the_type_that_the_caller_gave_them),
+                cmocka_unit_test(test_json_of_what_is_no_pair_is_text),
+                cmocka_unit_test(test_json_of_hostile_bytes_is_json_and_gives_them_back),
+                cmocka_unit_test(test_json_of_random_bytes_is_json),
+                cmocka_unit_test(test_json_that_is_too_long_is_cut_and_says_so),
+                cmocka_unit_test(test_the_journal_gets_priorities_and_has_time_stamps_of_its_own),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

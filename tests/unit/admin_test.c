@@ -1,0 +1,417 @@
+/* admin: the port answers whatever the loop does, and nothing of /api/ runs anywhere but on the loop. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/admin.h"
+#include "common/clock.h"
+#include "common/err.h"
+
+/* ---- the port, and a loop on a thread of its own ---------------------------------------------------------------- */
+
+static uv_loop_t loop;
+static uv_async_t end;
+static struct admin *admin;
+static pthread_t loop_thread;
+static int port;
+static atomic_bool gate;        /* shut: hold() blocks the loop */
+static atomic_int held, counted;
+
+static void count_handler(void *arg, struct admin_call *call)
+{
+        assert_true(pthread_equal(pthread_self(), loop_thread));
+        call->answer = json_pack("{s:i, s:s}", "count", atomic_fetch_add(&counted, 1) + 1, "arg", (const char *)arg);
+}
+
+static void echo_handler(void *arg, struct admin_call *call)
+{
+        (void)arg;
+        const char *word = admin_text(call, "word", 1, 5);
+        if (word)
+                call->answer = json_pack("{s:s}", "word", word);
+}
+
+static void refuse_handler(void *arg, struct admin_call *call)
+{
+        (void)arg;
+        admin_refuse(call, 409, "not \"now\"");
+}
+
+static void hold_handler(void *arg, struct admin_call *call)
+{
+        (void)arg;
+        (void)call;
+        atomic_fetch_add(&held, 1);
+        while (atomic_load(&gate))
+                usleep(1000); /* the test's gate, which it opens */
+}
+
+static const struct admin_route routes[] = {
+        {"GET", "/api/count", NULL, count_handler},
+        {"GET", "/api/word", NULL, count_handler},
+        {"PUT", "/api/word", "word more", echo_handler},
+        {"POST", "/api/refuse", NULL, refuse_handler},
+        {"POST", "/api/hold", NULL, hold_handler},
+};
+
+static void on_end(uv_async_t *handle)
+{
+        admin_quiesce(admin);
+        uv_close((uv_handle_t *)handle, NULL);
+}
+
+static void *run_loop(void *arg)
+{
+        (void)arg;
+        uv_run(&loop, UV_RUN_DEFAULT);
+        admin_detach(admin);
+        uv_run(&loop, UV_RUN_DEFAULT);
+        return NULL;
+}
+
+static int pick_port(void)
+{
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t len = sizeof(sa);
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&sa, len), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+        close(fd);
+        return ntohs(sa.sin_port);
+}
+
+static void open_with(const char *token)
+{
+        port = pick_port();
+        atomic_store(&gate, false);
+        atomic_store(&held, 0);
+        atomic_store(&counted, 0);
+        uv_loop_init(&loop);
+        uv_async_init(&loop, &end, on_end);
+        assert_int_equal(admin_open(&admin, &loop, "127.0.0.1", port, token), 0);
+        admin_routes(admin, routes, sizeof(routes) / sizeof(routes[0]), "here");
+        admin_ready(admin, true, "");
+        pthread_create(&loop_thread, NULL, run_loop, NULL);
+}
+
+static int set_up(void **state)
+{
+        (void)state;
+        open_with("");
+        return 0;
+}
+
+static int set_up_with_token(void **state)
+{
+        (void)state;
+        open_with("open sesame");
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        (void)state;
+        atomic_store(&gate, false);
+        uv_async_send(&end);
+        pthread_join(loop_thread, NULL);
+        assert_int_equal(uv_loop_close(&loop), 0);
+        admin_close(admin);
+        return 0;
+}
+
+/* ---- asking ----------------------------------------------------------------------------------------------------- */
+
+static int connect_to(void)
+{
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+        return fd;
+}
+
+static void say(int fd, const char *method, const char *path, const char *headers, const char *body, size_t len)
+{
+        char head[1024];
+        int n = snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n",
+                         method, path, headers, len);
+        assert_int_equal(send(fd, head, (size_t)n, MSG_NOSIGNAL), n);
+        for (size_t sent = 0; sent < len;) {
+                ssize_t now = send(fd, body + sent, len - sent, MSG_NOSIGNAL);
+                if (now <= 0)
+                        break; /* it has answered before it had all */
+                sent += (size_t)now;
+        }
+}
+
+static const char *hear(int fd)
+{
+        static char answer[16384];
+        size_t len = 0;
+        ssize_t n;
+        while (len < sizeof(answer) - 1 && (n = recv(fd, answer + len, sizeof(answer) - 1 - len, 0)) > 0)
+                len += (size_t)n;
+        answer[len] = '\0';
+        close(fd);
+        return answer;
+}
+
+#define JSON_TYPE "Content-Type: application/json\r\n"
+
+static const char *ask(const char *method, const char *path, const char *headers, const char *body)
+{
+        int fd = connect_to();
+        say(fd, method, path, headers, body, strlen(body));
+        return hear(fd);
+}
+
+static void expect(const char *answer, const char *status, const char *words)
+{
+        char line[64];
+        snprintf(line, sizeof(line), "HTTP/1.1 %s", status);
+        if (strncmp(answer, line, strlen(line)) != 0 || !strstr(answer, words))
+                fail_msg("wanted %s and %s, got %s", status, words, answer);
+}
+
+/* Every error is JSON that says what is allowed. */
+static void expect_error(const char *answer, const char *status, const char *words)
+{
+        expect(answer, status, words);
+        const char *body = strstr(answer, "\r\n\r\n");
+        json_t *j = json_loads(body ? body : "", 0, NULL);
+        assert_true(json_is_string(json_object_get(j, "error")));
+        json_decref(j);
+        assert_non_null(strstr(answer, "application/json"));
+}
+
+/* ---- tests ------------------------------------------------------------------------------------------------------ */
+
+static void test_handlers_run_on_the_loop_and_their_answer_is_json(void **state)
+{
+        (void)state;
+        expect(ask("GET", "/api/count", "", ""), "200", "{\"count\":1,\"arg\":\"here\"}");
+        expect(ask("GET", "/api/count", "", ""), "200", "{\"count\":2,\"arg\":\"here\"}");
+        expect(ask("HEAD", "/api/count", "", ""), "200", "application/json");
+        expect(ask("PUT", "/api/word", JSON_TYPE, "{\"word\": \"hi\"}"), "200", "{\"word\":\"hi\"}");
+        expect_error(ask("POST", "/api/refuse", JSON_TYPE, ""), "409", "not \\\"now\\\"");
+}
+
+static void test_wrong_paths_and_methods_are_told_what_there_is(void **state)
+{
+        (void)state;
+        expect_error(ask("GET", "/nothing", "", ""), "404", "/healthz");
+        expect_error(ask("GET", "/api/", "", ""), "404", "/api/count");
+        expect_error(ask("DELETE", "/api/word", "", ""), "405", "Allow: GET, HEAD, PUT");
+        expect_error(ask("GET", "/api/hold", "", ""), "405", "Allow: POST");
+        expect_error(ask("POST", "/healthz", JSON_TYPE, "{}"), "405", "Allow: GET, HEAD");
+        assert_int_equal(atomic_load(&held), 0);
+}
+
+static void test_bodies_are_judged_before_a_handler_sees_them(void **state)
+{
+        static char huge[ADMIN_BODY_MAX_BYTES + 1];
+        (void)state;
+        expect_error(ask("PUT", "/api/word", JSON_TYPE, "{\"word\": \"hi\", \"wrod\": 1}"), "400", "unknown member \\\"wrod\\\", allowed: word more");
+        expect_error(ask("PUT", "/api/word", JSON_TYPE, "{\"wor\": \"hi\"}"), "400", "unknown member");
+        expect_error(ask("PUT", "/api/word", JSON_TYPE, "{\"word\": \"hi\", \"word\": \"ho\"}"), "400", "duplicate");
+        expect_error(ask("PUT", "/api/word", JSON_TYPE, "{\"word\": 5}"), "400", "a string of 1 to 5 bytes");
+        expect_error(ask("PUT", "/api/word", JSON_TYPE, "{\"word\": \"much too long\"}"), "400", "a string of 1 to 5 bytes");
+        expect_error(ask("PUT", "/api/word", JSON_TYPE, ""), "400", "given nothing");
+        expect_error(ask("PUT", "/api/word", JSON_TYPE, "[1]"), "400", "a JSON object");
+        expect_error(ask("PUT", "/api/word", JSON_TYPE, "{\"word\":\n"), "400", "line 2");
+        expect_error(ask("PUT", "/api/word", JSON_TYPE, "{\"word\": [[[[[[[[[[]]]]]]]]]]}"), "400", "nested deeper");
+        expect(ask("PUT", "/api/word", JSON_TYPE, "{\"word\": \"[[[[[\"}"), "200", "[[[[["); /* in a string it is text */
+        expect_error(ask("PUT", "/api/word", JSON_TYPE, "{\"word\": \"a\\u0000b\"}"), "400", "");
+        expect_error(ask("POST", "/api/hold", JSON_TYPE, "{\"a\": 1}"), "400", "allowed: none");
+        memset(huge, ' ', sizeof(huge));
+        int fd = connect_to();
+        say(fd, "PUT", "/api/word", JSON_TYPE, huge, sizeof(huge));
+        expect_error(hear(fd), "413", "65536");
+        assert_int_equal(atomic_load(&held), 0);
+}
+
+static void test_a_page_in_a_browser_cannot_use_a_port_that_asks_for_no_token(void **state)
+{
+        char request[256];
+        (void)state;
+        expect_error(ask("POST", "/api/hold", "", ""), "415", "application/json");
+        expect_error(ask("POST", "/api/hold", "Content-Type: text/plain\r\n", "{}"), "415", "application/json");
+        expect_error(ask("POST", "/api/hold", "Content-Type: application/jsonp\r\n", "{}"), "415", "application/json");
+        static const char *const paths[] = {"/api/count", "/metrics"};
+        for (size_t i = 0; i < 2; i++) {
+                int fd = connect_to();
+                int n = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: evil.example:9190\r\nConnection: close\r\n\r\n", paths[i]);
+                assert_int_equal(send(fd, request, (size_t)n, MSG_NOSIGNAL), n);
+                expect_error(hear(fd), "403", "localhost");
+        }
+        static const char *const good[] = {"localhost", "LOCALHOST:1", "127.0.0.1:9190", "[::1]:9190", "10.1.2.3"};
+        for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+                int fd = connect_to();
+                int n = snprintf(request, sizeof(request), "GET /api/count HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", good[i]);
+                assert_int_equal(send(fd, request, (size_t)n, MSG_NOSIGNAL), n);
+                expect(hear(fd), "200", "count");
+        }
+        assert_int_equal(atomic_load(&held), 0);
+}
+
+static void test_with_a_token_everything_but_health_asks_for_it(void **state)
+{
+        (void)state;
+        expect(ask("GET", "/healthz", "", ""), "200", "ok");
+        expect(ask("GET", "/readyz", "", ""), "200", "ready");
+        expect_error(ask("GET", "/metrics", "", ""), "401", "WWW-Authenticate: Bearer");
+        expect_error(ask("GET", "/api/count", "", ""), "401", "admin_token");
+        expect_error(ask("GET", "/there/is/nothing", "", ""), "401", "admin_token");
+        expect_error(ask("GET", "/api/count", "Authorization: Bearer open\r\n", ""), "401", "");
+        expect_error(ask("GET", "/api/count", "Authorization: Bearer open sesame2\r\n", ""), "401", "");
+        expect_error(ask("GET", "/api/count", "Authorization: Bearer \r\n", ""), "401", "");
+        expect_error(ask("GET", "/api/count", "Authorization: Basic open sesame\r\n", ""), "401", "");
+        assert_int_equal(atomic_load(&counted), 0);
+        expect(ask("GET", "/api/count", "Authorization: Bearer open sesame\r\n", ""), "200", "count");
+        expect(ask("GET", "/metrics", "authorization: bearer open sesame\r\n", ""), "200", "");
+        admin_token(admin, "another");
+        expect_error(ask("GET", "/api/count", "Authorization: Bearer open sesame\r\n", ""), "401", "");
+        expect(ask("GET", "/api/count", "Authorization: Bearer another\r\n", ""), "200", "count");
+}
+
+static void wait_for(atomic_int *value, int wanted)
+{
+        while (atomic_load(value) < wanted)
+                usleep(1000); /* between two looks */
+}
+
+static void test_a_loop_that_does_not_answer_is_answered_for(void **state)
+{
+        (void)state;
+        atomic_store(&gate, true);
+        int first = connect_to();
+        say(first, "POST", "/api/hold", JSON_TYPE, "", 0);
+        wait_for(&held, 1);
+        int64_t asked_us = clock_mono_us();
+        int second = connect_to();
+        say(second, "GET", "/api/count", "", "", 0);
+        expect(ask("GET", "/healthz", "", ""), "200", "ok"); /* meanwhile */
+        expect_error(hear(second), "503", "does not answer");
+        assert_true(clock_mono_us() - asked_us >= (ADMIN_CALL_MS - 10) * US_PER_MS);
+        expect_error(hear(first), "503", "does not answer");
+        atomic_store(&gate, false);
+        expect(ask("GET", "/api/count", "", ""), "200", "{\"count\":1,"); /* what was given up was not done later */
+}
+
+static void test_no_more_than_a_few_requests_wait_for_the_loop(void **state)
+{
+        int fds[ADMIN_CALLS_MAX + 8], refused = 0;
+        (void)state;
+        atomic_store(&gate, true);
+        for (int i = 0; i < ADMIN_CALLS_MAX + 8; i++) {
+                fds[i] = connect_to();
+                say(fds[i], "POST", "/api/hold", JSON_TYPE, "", 0);
+        }
+        for (int i = 0; i < ADMIN_CALLS_MAX + 8; i++) {
+                const char *answer = hear(fds[i]);
+                expect_error(answer, "503", "");
+                refused += strstr(answer, "too many") != NULL;
+        }
+        assert_int_equal(refused, 8);
+        atomic_store(&gate, false);
+        expect(ask("GET", "/api/count", "", ""), "200", "count");
+        assert_int_equal(atomic_load(&held), 1);
+}
+
+static void test_a_loop_that_stands_still_is_neither_healthy_nor_ready(void **state)
+{
+        (void)state;
+        admin_ready(admin, false, "waiting for an origin");
+        expect(ask("GET", "/readyz", "", ""), "503", "waiting for an origin");
+        admin_ready(admin, true, NULL);
+        expect(ask("GET", "/readyz", "", ""), "200", "ready");
+        int64_t until_us = clock_mono_us() + (ADMIN_STUCK_MS + 100) * US_PER_MS; /* nobody calls admin_tick() */
+        while (clock_mono_us() < until_us)
+                usleep(20000);
+        expect(ask("GET", "/healthz", "", ""), "503", "stands still");
+        expect(ask("GET", "/readyz", "", ""), "503", "stands still");
+        admin_tick(admin);
+        expect(ask("GET", "/healthz", "", ""), "200", "ok");
+}
+
+static void test_after_quiesce_no_handler_runs_and_health_is_still_told(void **state)
+{
+        (void)state;
+        admin_quiesce(admin);
+        expect_error(ask("GET", "/api/count", "", ""), "503", "stopping");
+        expect(ask("GET", "/healthz", "", ""), "200", "ok");
+        assert_int_equal(atomic_load(&counted), 0);
+}
+
+static void *ask_many(void *arg)
+{
+        (void)arg;
+        for (int i = 0; i < 40; i++) {
+                int fd = connect_to();
+                char request[] = "GET /api/count HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", answer[2048];
+                if (send(fd, request, strlen(request), MSG_NOSIGNAL) > 0) {
+                        while (recv(fd, answer, sizeof(answer), 0) > 0)
+                                ;
+                }
+                close(fd);
+        }
+        return NULL;
+}
+
+static void test_closing_amid_requests_loses_none_that_was_begun(void **state)
+{
+        pthread_t threads[4];
+        (void)state;
+        for (int i = 0; i < 4; i++)
+                pthread_create(&threads[i], NULL, ask_many, NULL);
+        while (atomic_load(&counted) < 30)
+                usleep(1000);
+        admin_quiesce(admin);
+        for (int i = 0; i < 4; i++)
+                pthread_join(threads[i], NULL);
+}
+
+static void test_a_port_that_is_taken_or_no_address_is_an_error(void **state)
+{
+        struct admin *other;
+        uv_loop_t unused;
+        (void)state;
+        uv_loop_init(&unused);
+        assert_int_not_equal(admin_open(&other, &unused, "127.0.0.1", port, ""), 0);
+        assert_null(other);
+        assert_int_equal(admin_open(&other, &unused, "localhost", port, ""), ERR_CONFIG);
+        assert_null(other);
+        assert_int_equal(uv_loop_close(&unused), 0);
+}
+
+int main(void)
+{
+#define WITH(test, setup) cmocka_unit_test_setup_teardown(test, setup, tear_down)
+        const struct CMUnitTest tests[] = {
+                WITH(test_handlers_run_on_the_loop_and_their_answer_is_json, set_up),
+                WITH(test_wrong_paths_and_methods_are_told_what_there_is, set_up),
+                WITH(test_bodies_are_judged_before_a_handler_sees_them, set_up),
+                WITH(test_a_page_in_a_browser_cannot_use_a_port_that_asks_for_no_token, set_up),
+                WITH(test_with_a_token_everything_but_health_asks_for_it, set_up_with_token),
+                WITH(test_a_loop_that_does_not_answer_is_answered_for, set_up),
+                WITH(test_no_more_than_a_few_requests_wait_for_the_loop, set_up),
+                WITH(test_a_loop_that_stands_still_is_neither_healthy_nor_ready, set_up),
+                WITH(test_after_quiesce_no_handler_runs_and_health_is_still_told, set_up),
+                WITH(test_closing_amid_requests_loses_none_that_was_begun, set_up),
+                WITH(test_a_port_that_is_taken_or_no_address_is_an_error, set_up),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
