@@ -87,7 +87,7 @@ static void handle_claim(struct claims *cl, struct rpc_request *req)
                 m.grace_ms = GRACE_MAX_MS;
         int rc = store_claim(cl->store, &m, &s);
         if (rc) {
-                log_warn("session=%s stream=%s msg=\"claim refused\" node=%s error=\"%s\"", m.session, m.stream, m.node,
+                log_warn("session=%s stream=%s msg=\"claim refused\" writer=%s error=\"%s\"", m.session, m.stream, m.node,
                          err_text(rc));
                 reply_claim(req, rc, NULL);
                 return;
@@ -100,7 +100,7 @@ static void handle_claim(struct claims *cl, struct rpc_request *req)
         strcpy(before, s->node[0] ? s->node : "-");
         session_claim(s, &m, &c->wait, claimed); /* answers later, from the save */
         c->generation = s->generation;
-        log_info("session=%s stream=%s msg=\"%s\" generation=%u node=%s before=%s title=%s", s->id, s->stream, what,
+        log_info("session=%s stream=%s msg=\"%s\" generation=%u writer=%s before=%s title=%s", s->id, s->stream, what,
                  s->generation, m.node, before, log_quote(title, sizeof(title), m.title));
 }
 

@@ -67,7 +67,7 @@ void mend_generation(struct session *s, const struct peer_session *theirs)
 {
         if (theirs->generation <= s->generation)
                 return;
-        log_info("session=%s stream=%s msg=\"another origin has a newer writer\" generation=%u node=%s before=%u", s->id,
+        log_info("session=%s stream=%s msg=\"another origin has a newer writer\" generation=%u writer=%s before=%u", s->id,
                  s->stream, theirs->generation, theirs->node, s->generation);
         s->generation = theirs->generation;
         strcpy(s->node, theirs->node);
