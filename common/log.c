@@ -115,6 +115,8 @@ void log_line(enum log_level level, const char *fmt, ...)
         (void)written;
 }
 
+#define QUOTE_ROOM 9 /* one character, escaped; then …, the quote and the zero byte */
+
 char *log_quote(char *dst, size_t cap, const char *text)
 {
         size_t n = 0;
@@ -126,7 +128,7 @@ char *log_quote(char *dst, size_t cap, const char *text)
         dst[n++] = '"';
         size_t left = strlen(text), len;
         for (const unsigned char *p = (const unsigned char *)text; left; p += len, left -= len) {
-                if (n + 8 > cap) {
+                if (n + QUOTE_ROOM > cap) {
                         n += (size_t)sprintf(dst + n, "…");
                         break;
                 }

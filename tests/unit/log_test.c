@@ -107,6 +107,22 @@ static void test_what_is_no_utf8_is_escaped_and_no_character_is_cut_in_two(void 
         assert_string_equal(small, "\"\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac…\"");
 }
 
+static void test_quoting_stays_within_any_buffer(void **state)
+{
+        static const char *const texts[] = {"\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n", "abcdefghijklmnopqrstuvwxyz0123456789", "a\nb\nc\nd\ne\nf\ng\nh\n",
+                                            "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac", "\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\""};
+        char dst[64];
+        (void)state;
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+                for (size_t cap = 1; cap < 40; cap++) {
+                        memset(dst, 'z', sizeof(dst));
+                        log_quote(dst, cap, texts[i]);
+                        assert_true(strlen(dst) < cap);
+                        assert_int_equal(dst[cap], 'z');
+                }
+        }
+}
+
 static void log_unquoted(void)
 {
         log_info("stream=%s msg=\"x\"", "a\nts=forged\x1b[2J");
@@ -307,6 +323,7 @@ int main(void)
                 cmocka_unit_test(test_a_long_line_is_cut_but_ended),
                 cmocka_unit_test(test_quoting_leaves_no_way_to_forge_a_line),
                 cmocka_unit_test(test_what_is_no_utf8_is_escaped_and_no_character_is_cut_in_two),
+                cmocka_unit_test(test_quoting_stays_within_any_buffer),
                 cmocka_unit_test(test_a_newline_that_nobody_quoted_makes_no_second_line),
                 cmocka_unit_test(test_json_members_have_the_type_that_the_caller_gave_them),
                 cmocka_unit_test(test_json_of_what_is_no_pair_is_text),
