@@ -1,20 +1,8 @@
 #include "ingestd/guesses.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
-static void read_address(uint8_t out[16], const char *text)
-{
-        char ip[INET6_ADDRSTRLEN + 1];
-        bool six = *text == '[';
-        memset(out, 0, 16);
-        snprintf(ip, sizeof(ip), "%.*s", (int)strcspn(text + six, six ? "]" : ":"), text + six);
-        if (six && inet_pton(AF_INET6, ip, out) == 1)
-                memset(out + 8, 0, 8);
-        else if (!six && inet_pton(AF_INET, ip, out + 12) == 1)
-                out[10] = out[11] = 0xff;
-}
+#include "ingestd/peer_address.h"
 
 static int find(const struct guesses *g, const uint8_t address[16])
 {
@@ -28,7 +16,7 @@ static int find(const struct guesses *g, const uint8_t address[16])
 bool guesses_may_try(const struct guesses *g, const char *address, int64_t now_us)
 {
         uint8_t key[16];
-        read_address(key, address);
+        peer_address_key(key, address);
         int i = find(g, key);
         return i < 0 || g->at[i].level_us - now_us <= (GUESSES_AT_ONCE - 1) * GUESS_EVERY_US;
 }
@@ -36,7 +24,7 @@ bool guesses_may_try(const struct guesses *g, const char *address, int64_t now_u
 void guesses_wrong(struct guesses *g, const char *address, int64_t now_us)
 {
         uint8_t key[16];
-        read_address(key, address);
+        peer_address_key(key, address);
         int i = find(g, key);
         if (i < 0) {
                 i = 0;

@@ -4,7 +4,7 @@
  * one more try each GUESS_EVERY_US. So a right key from there has to wait too: where many broadcasters share an address (a
  * balancer without the PROXY protocol), one that guesses stands in the way of those who come new; who is publishing already goes on.
  *
- * Addresses of IPv6 count by their /64, which one person has. The table is bounded: when it is full, the address that gave the
+ * Addresses of IPv6 count by their /64 (peer_address.h). The table is bounded: when it is full, the address that gave the
  * fewest is forgotten. Pure: time is passed in (monotonic). */
 #ifndef INGESTD_GUESSES_H
 #define INGESTD_GUESSES_H

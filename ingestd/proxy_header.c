@@ -8,6 +8,7 @@
 
 #include "common/bytes.h"
 #include "common/err.h"
+#include "ingestd/peer_address.h"
 
 #define V2_FIXED 16
 #define V2_TCP4 12 /* two addresses and two ports */
@@ -18,13 +19,6 @@ static const char v1_signature[6] = "PROXY ";
 
 enum { COMMAND_LOCAL = 0x20, COMMAND_PROXY = 0x21 };
 enum { FAMILY_TCP4 = 0x11, FAMILY_TCP6 = 0x21 };
-
-static void show_address(char *dst, size_t cap, int family, const void *address, unsigned port)
-{
-        char ip[INET6_ADDRSTRLEN] = "?";
-        inet_ntop(family, address, ip, sizeof(ip));
-        snprintf(dst, cap, family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, port);
-}
 
 /* Version 1 -------------------------------------------------------------------------------------------------------- */
 
@@ -52,7 +46,7 @@ static enum proxy_header_result v1_parse(struct proxy_header *h, const char *lin
         if (!family || inet_pton(family, from, address) != 1 || inet_pton(family, to, other) != 1 ||
             !v1_port(from_port, &port) || !v1_port(to_port, &other_port))
                 return PROXY_HEADER_BAD;
-        show_address(h->address, sizeof(h->address), family, address, port);
+        peer_address_show(h->address, sizeof(h->address), family, address, port);
         return PROXY_HEADER_DONE;
 }
 
@@ -92,11 +86,11 @@ static void v2_take_address(struct proxy_header *h)
         if (wanted == V2_TCP4) {
                 const uint8_t *from = reader_bytes(&r, 4);
                 reader_skip(&r, 4);
-                show_address(h->address, sizeof(h->address), AF_INET, from, reader_u16(&r));
+                peer_address_show(h->address, sizeof(h->address), AF_INET, from, reader_u16(&r));
         } else if (wanted == V2_TCP6) {
                 const uint8_t *from = reader_bytes(&r, 16);
                 reader_skip(&r, 16);
-                show_address(h->address, sizeof(h->address), AF_INET6, from, reader_u16(&r));
+                peer_address_show(h->address, sizeof(h->address), AF_INET6, from, reader_u16(&r));
         }
 }
 
@@ -241,18 +235,4 @@ bool proxy_from_has(const char *text, const struct sockaddr *peer)
                         return true;
         }
         return false;
-}
-
-char *peer_address_text(char *dst, size_t cap, const struct sockaddr *peer)
-{
-        if (peer->sa_family == AF_INET) {
-                const struct sockaddr_in *in = (const void *)peer;
-                show_address(dst, cap, AF_INET, &in->sin_addr, ntohs(in->sin_port));
-        } else if (peer->sa_family == AF_INET6) {
-                const struct sockaddr_in6 *in6 = (const void *)peer;
-                show_address(dst, cap, AF_INET6, &in6->sin6_addr, ntohs(in6->sin6_port));
-        } else {
-                snprintf(dst, cap, "?");
-        }
-        return dst;
 }

@@ -39,7 +39,4 @@ int proxy_from_check(const void *value, char *why, size_t why_cap);
 /* An IPv4 address inside IPv6 (::ffff:…) is taken as the former. text was checked. */
 bool proxy_from_has(const char *text, const struct sockaddr *peer);
 
-/* "192.0.2.1:4000", or "?" for what is neither IPv4 nor IPv6. Returns dst. */
-char *peer_address_text(char *dst, size_t cap, const struct sockaddr *peer);
-
 #endif

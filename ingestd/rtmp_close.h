@@ -31,6 +31,7 @@
         X(REVOKED, "revoked", LOST, "may not publish any longer")                                                      \
         X(EARLY, "early", REFUSED, "sent too much before it was let in")                                               \
         X(PUBLISHERS, "publishers", REFUSED, "too many publishers")                                                    \
+        X(NEWCOMERS, "newcomers", REFUSED, "too many connections of this address that do not publish")                 \
         X(CONNECTIONS, "connections", REFUSED, "too many connections")                                                 \
         X(CODEC, "codec", REFUSED, "codec not supported")                                                              \
         X(BAD_MEDIA, "bad_media", REFUSED, "codec configuration makes no sense")                                       \

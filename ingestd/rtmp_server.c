@@ -13,6 +13,8 @@
 #include "common/metrics.h"
 #include "common/tls_server.h"
 #include "ingestd/admission.h"
+#include "ingestd/newcomers.h"
+#include "ingestd/peer_address.h"
 #include "ingestd/proxy_header.h"
 #include "ingestd/publication.h"
 #include "ingestd/rtmp_session.h"
@@ -35,6 +37,7 @@ struct conn {
         uint64_t id; /* conn=… in log lines */
         int64_t accepted_us;
         bool closing; /* its session is: what comes is not looked at */
+        char newcomer[64]; /* address that it counts for until it publishes; "": it does not */
         struct conn *next, **link; /* in server->conns */
         struct conn *closing_next; /* in server->closing */
         uv_shutdown_t shutdown;
@@ -58,6 +61,7 @@ struct rtmp_server {
         uv_timer_t reap; /* fires on the next turn of the loop when a session wants to close */
         bool accepting, closing_down;
         struct conn *conns, *closing;
+        struct newcomers newcomers;
         unsigned count;   /* of conns */
         unsigned handles; /* open or closing: the server is freed with the last */
         uint64_t last_id;
@@ -114,6 +118,35 @@ static struct conn *conn_of(void *p)
         return c;
 }
 
+/* Logged once a second at most: whoever can cause it can cause it often. */
+static void warn_accept(struct rtmp_server *s, const char *why)
+{
+        int64_t now = now_us(s);
+        if (s->accept_warned_us && now - s->accept_warned_us < 1000000)
+                return;
+        s->accept_warned_us = now;
+        log_warn("msg=\"RTMP connection not accepted: %s\" connections=%u", why, s->count);
+}
+
+/* False: its address has too many already. */
+static bool enter(struct conn *c, const char *address)
+{
+        if (!newcomers_enter(&c->server->newcomers, address)) {
+                warn_accept(c->server, rtmp_close_text(RTMP_CLOSE_NEWCOMERS));
+                return false;
+        }
+        snprintf(c->newcomer, sizeof(c->newcomer), "%s", address);
+        return true;
+}
+
+/* It publishes, or is gone. */
+static void leave(struct conn *c)
+{
+        if (*c->newcomer)
+                newcomers_leave(&c->server->newcomers, c->newcomer);
+        *c->newcomer = '\0';
+}
+
 static void count_ignored(struct conn *c)
 {
         uint64_t n = rtmp_session_ignored(c->session);
@@ -141,6 +174,7 @@ static void conn_close(struct conn *c)
         if (c->next)
                 c->next->link = c->link;
         s->count--;
+        leave(c);
         metric_add(&metrics[CONNECTIONS], -1);
         uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
 }
@@ -273,7 +307,10 @@ static void wire_plain(void *arg, const void *data, size_t len)
 
 static void wire_address(void *arg, const char *address)
 {
-        rtmp_session_set_address(conn_of(arg)->session, address);
+        struct conn *c = conn_of(arg);
+        rtmp_session_set_address(c->session, address);
+        if (!enter(c, address))
+                rtmp_session_close(c->session, RTMP_CLOSE_NEWCOMERS);
 }
 
 static const struct rtmp_wire_ops wire_ops = {.send = wire_send, .plain = wire_plain, .address = wire_address};
@@ -331,18 +368,10 @@ static void conn_start(struct conn *c, struct tls_server *tls)
         metric_add(&metrics[CONNECTIONS], 1);
         uv_tcp_nodelay(&c->tcp, 1);
         uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
-        if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read))
+        if (!header && !enter(c, address)) /* a balancer's are counted by the address in their header */
+                rtmp_session_close(c->session, RTMP_CLOSE_NEWCOMERS);
+        else if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read))
                 rtmp_session_close(c->session, RTMP_CLOSE_IO);
-}
-
-/* Logged once a second at most: whoever can cause it can cause it often. */
-static void warn_accept(struct rtmp_server *s, const char *why)
-{
-        int64_t now = now_us(s);
-        if (s->accept_warned_us && now - s->accept_warned_us < 1000000)
-                return;
-        s->accept_warned_us = now;
-        log_warn("msg=\"RTMP connection not accepted: %s\" connections=%u", why, s->count);
 }
 
 static void on_connection(uv_stream_t *stream, int status)
@@ -388,6 +417,8 @@ static void on_sweep(uv_timer_t *t)
                 if (!rtmp_wire_through(c->wire) && now - c->accepted_us >= s->setup.limits.hello_us)
                         rtmp_session_close(c->session, rtmp_wire_late(c->wire));
                 rtmp_session_tick(c->session, now);
+                if (rtmp_session_live(c->session))
+                        leave(c);
                 count_ignored(c);
         }
 }
@@ -425,6 +456,7 @@ void rtmp_server_open(struct rtmp_server **out, uv_loop_t *loop, const struct rt
         s->setup = *setup;
         s->handles = 2;
         s->accepting = true;
+        newcomers_init(&s->newcomers, setup->limits.newcomers);
         s->sweep.data = s->reap.data = s;
         uv_timer_init(loop, &s->sweep);
         uv_timer_init(loop, &s->reap);

@@ -23,6 +23,7 @@ struct tls_server;
 
 struct rtmp_limits {
         unsigned connections;   /* at once, publishing or not */
+        unsigned newcomers;     /* of one address that do not publish yet */
         unsigned chunk_streams; /* a connection */
         uint32_t message_bytes;
         uint32_t partial_bytes; /* of unfinished messages, a connection */
@@ -33,7 +34,7 @@ struct rtmp_limits {
 
 /* clang-format off */
 #define RTMP_LIMITS_DEFAULT                                                                                            \
-        {.connections = 4096, .chunk_streams = 64, .message_bytes = 8u << 20, .partial_bytes = 16u << 20,              \
+        {.connections = 4096, .newcomers = 256, .chunk_streams = 64, .message_bytes = 8u << 20, .partial_bytes = 16u << 20,              \
          .hello_us = 5000000, .publish_us = 10000000, .media_us = 20000000}
 /* clang-format on */
 

@@ -169,9 +169,9 @@ static void finish(struct rtmp_session *s)
                 return;
         s->told = true;
         rtmp_close_count(s->closing);
-        /* A balancer's look whether the port is open, every few seconds. */
-        bool only_looked = s->total_bytes == 0 && s->closing == RTMP_CLOSE_PEER;
-        log_line(only_looked ? LOG_DEBUG : LOG_INFO, "conn=%" PRIu64 " stream=%s address=%s reason=%s bytes=%" PRIu64 " ignored=%" PRIu64 " msg=\"%s\"",
+        /* A balancer's look whether the port is open, every few seconds; a flood, which the server tells of now and then. */
+        bool quiet = (s->total_bytes == 0 && s->closing == RTMP_CLOSE_PEER) || s->closing == RTMP_CLOSE_NEWCOMERS;
+        log_line(quiet ? LOG_DEBUG : LOG_INFO, "conn=%" PRIu64 " stream=%s address=%s reason=%s bytes=%" PRIu64 " ignored=%" PRIu64 " msg=\"%s\"",
                  s->setup.id, rtmp_session_stream(s), s->address, rtmp_close_label(s->closing), s->total_bytes,
                  s->ignored, rtmp_close_text(s->closing));
         rtmp_chunk_fini(&s->chunks);

@@ -87,9 +87,9 @@ class Trusted:
         config.update(keys)
         with open(path, "w", encoding="utf-8") as f:
             json.dump(config, f)
-        before = self.cluster.log("ingest-1").count('msg="configuration read again"')
+        before = self.cluster.log("ingest-1").count('msg="configuration read again')
         os.kill(self.cluster.node("ingest-1")["pid"], signal.SIGHUP)
-        wait_until(lambda: self.cluster.log("ingest-1").count('msg="configuration read again"') > before, "it is read again")
+        wait_until(lambda: self.cluster.log("ingest-1").count('msg="configuration read again') > before, "it is read again")
 
     def rtmps(self, stream):
         return f"{self.cluster.node('ingest-1')['rtmps']}/{stream}"
@@ -269,6 +269,19 @@ def test_a_balancer_has_to_send_a_header_and_nobody_else_may(trusted):
     c = rtmp.Connection(trusted.rtmp("liar"), header=V2)
     assert c.wait_closed()
     wait_until(lambda: trusted.counted("ingestd_closed_total", reason="handshake") == before + 1, "it is no RTMP")
+
+
+def test_who_opens_connections_and_says_nothing_takes_no_others_place(trusted):
+    trusted.reload(proxy_from="127.0.0.1")
+    idle, other = (b"PROXY TCP4 203.0.113.%d 127.0.0.1 1 1935\r\n" % n for n in (70, 71))
+    before = trusted.counted("ingestd_closed_total", reason="newcomers")
+    taken = [rtmp.Connection(trusted.rtmp("idle"), header=idle) for _ in range(260)]
+    wait_until(lambda: trusted.counted("ingestd_closed_total", reason="newcomers") == before + 4, "what is too much is closed")
+    trusted.assert_published(trusted.rtmp("other"), header=other).close()
+    for c in taken:
+        c.close()
+    wait_until(lambda: trusted.counted("ingestd_connections") == 0, "they are gone")
+    trusted.assert_published(trusted.rtmp("idle"), header=idle).close()
 
 
 # ---- keys and tokens
