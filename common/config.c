@@ -422,11 +422,21 @@ static enum config_outcome finish_load(struct load *l, const struct arguments *a
                 print_help(l);
         else if (a->version)
                 printf("%s %s (%s)\n", l->program, version_number, version_revision);
-        if (a->help || a->version || a->check_only)
+        if (a->help || a->version)
                 return CONFIG_EXIT_OK;
         for (size_t i = 0; i < l->count; i++) {
                 config_value_store(&l->keys[i], fields, &l->values[i]);
                 l->values[i] = (union config_value){0};
+        }
+        char why[512] = "";
+        const struct config_key *end = &l->keys[l->count];
+        bool asked_only = a->ask_ready || a->ask_health;
+        bool bad = !asked_only && end->check && end->check(fields, why, sizeof(why)) != 0;
+        if (bad)
+                complain(l, "%s", why);
+        if (bad || a->check_only) {
+                config_free(l->keys, fields);
+                return bad ? CONFIG_EXIT_BAD : CONFIG_EXIT_OK;
         }
         return a->ask_ready ? CONFIG_ASK_READY : a->ask_health ? CONFIG_ASK_HEALTH : CONFIG_RUN;
 }

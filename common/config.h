@@ -85,7 +85,8 @@ struct config_common {
 int config_check_zone(const void *value, char *why, size_t why_cap);
 int config_check_id(const void *value, char *why, size_t why_cap);
 
-/* Fills *fields (zeroed by the caller) from argv and environment. Keys end with a row whose name is NULL.
+/* Fills *fields (zeroed by the caller) from argv and environment. Keys end with a row whose name is NULL; its check, if there is one,
+ * judges all fields together: value is then fields. A reload does not ask it.
  * CONFIG_RUN, or CONFIG_ASK_HEALTH and CONFIG_ASK_READY (--healthcheck, --healthcheck=ready): *fields is filled.
  * CONFIG_EXIT_OK (--help, --version, -n) and CONFIG_EXIT_BAD (told on stderr; exit status 2): it is untouched. */
 enum config_outcome { CONFIG_RUN, CONFIG_EXIT_OK, CONFIG_EXIT_BAD, CONFIG_ASK_HEALTH, CONFIG_ASK_READY };

@@ -185,6 +185,10 @@ static enum refusal judge(struct admission *a, const struct publish_request *r, 
                 *text = refusal_text(REFUSAL_GUESSING);
                 return REFUSAL_GUESSING;
         }
+        if (a->config->closed && !admission_guards(a->config)) {
+                *text = refusal_text(REFUSAL_NO_KEY);
+                return REFUSAL_NO_KEY;
+        }
         enum refusal refusal = publish_auth_begin(&auth, r->stream, r->key, now_s(), grant, text);
         if (refusal == REFUSAL_WRONG_KEY || refusal == REFUSAL_BAD_TOKEN)
                 guesses_wrong(&a->guesses, r->address, clock_mono_us());

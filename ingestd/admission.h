@@ -29,6 +29,7 @@ struct admission_config {
         char *jwks;   /* path; "": none */
         struct publish_webhook_config webhook;
         int64_t recheck_s; /* 0: never */
+        bool closed;       /* where nothing is configured any more nobody may begin, instead of everybody */
 };
 
 enum admission_verdict { ADMISSION_ALLOWED, ADMISSION_REFUSED, ADMISSION_PENDING };

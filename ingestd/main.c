@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/address.h"
 #include "common/clock.h"
 #include "common/daemon.h"
 #include "common/err.h"
@@ -44,6 +45,25 @@ static int check_certs(const void *value, char *why, size_t why_cap)
 {
         const char *directory = *(char *const *)value;
         return *directory ? tls_server_check(directory, why, why_cap) : 0;
+}
+
+#define GUARDS "publish_key, publish_keys, publish_jwks or publish_webhook"
+
+static bool on_loopback(const struct config *c)
+{
+        struct sockaddr_storage ss;
+        return address_parse(&ss, c->common.bind, 0) == 0 && address_is_loopback(&ss);
+}
+
+/* What daemon_listener() would end the process for, for -n too. */
+static int check_listeners(const void *fields, char *why, size_t why_cap)
+{
+        const struct config *c = fields;
+        if (admission_guards(&c->admission) || c->common.insecure || on_loopback(c))
+                return 0;
+        snprintf(why, why_cap, "RTMP is to listen on %s, where strangers may reach it. Set " GUARDS
+                 ", or insecure=true to let everybody publish", c->common.bind);
+        return ERR_CONFIG;
 }
 
 /* clang-format off */
@@ -94,7 +114,7 @@ static const struct config_key keys[] = {
                 "at SIGTERM, how long broadcasters are still accepted while /readyz says 503: for a load balancer to see it"),
         INT_KEY("drain_ms", drain_ms, "10000", 0, 600000, "ms",
                 "at SIGTERM and after leave_ms, how long broadcasters have to leave by themselves"),
-        {.name = NULL},
+        {.name = NULL, .check = check_listeners},
 };
 /* clang-format on */
 
@@ -243,8 +263,8 @@ static int open_sockets(struct server *s)
                 return err;
         }
         s->ingest.relays.link_arg = s->route;
-        daemon_listener(&s->daemon, "RTMP", c->common.bind, admission_guards(&c->admission),
-                        "publish_key, publish_keys, publish_jwks or publish_webhook");
+        daemon_listener(&s->daemon, "RTMP", c->common.bind, admission_guards(&c->admission), GUARDS);
+        s->config.admission.closed = !c->common.insecure && !on_loopback(c);
         struct rtmp_server_setup setup = {.ingest = &s->ingest, .limits = RTMP_LIMITS_DEFAULT, .proxy_from = &c->proxy_from,
                                           .closed = on_rtmp_closed, .arg = s};
         setup.limits.connections = (unsigned)c->max_connections;

@@ -76,6 +76,7 @@ class Trusted:
         make_certificate(self.certs, "tls", "localhost")
         self.cluster = Cluster(os.path.join(self.dir, "cluster"), ladder=TINY_LADDER,
                                sets=[f"ingestd.rtmps_certs={self.certs}", "ingestd.log_level=debug", *sets])
+        self.made = [self.cluster]  # for conftest.py: its publishers end with their test, a failure comes with its logs
 
     def reload(self, **keys):
         """What is not given goes back to its default."""
@@ -412,6 +413,21 @@ def test_the_webhook_can_end_a_broadcast(trusted, hook, tags):
     assert c.answer() == "NetStream.Publish.Denied"
     assert b"time is over" in c.said
     caster.stop()
+
+
+# ---- starting
+
+@pytest.mark.parametrize("arguments", [["-n"], []])
+def test_a_port_for_strangers_does_not_open_without_saying_who_may_publish(trusted, arguments):
+    binary = os.path.join(os.environ.get("FRESHET_BIN") or os.path.join(TOP, "bin"), "ingestd")
+    said = run(binary, *arguments, "--set", "bind=0.0.0.0", check=False)
+    assert said.returncode == 2
+    for word in (b"0.0.0.0", b"publish_key", b"publish_keys", b"publish_jwks", b"publish_webhook", b"insecure=true"):
+        assert word in said.stderr, said.stderr
+    for setting in ("publish_key=hush-start", 'publish_keys=[{"key": "hush-start"}]', "publish_webhook=http://127.0.0.1/",
+                    "insecure=true"):
+        run(binary, "-n", "--set", "bind=0.0.0.0", "--set", setting)
+    run(binary, "-n")
 
 
 # ---- leaving, and what must never be told

@@ -410,6 +410,20 @@ static void test_a_key_that_goes_from_the_configuration_ends_the_broadcast(void 
         assert_string_equal(f->text, refusal_text(REFUSAL_REVOKED));
 }
 
+static void test_a_port_that_was_guarded_is_not_opened_by_taking_its_keys_away(void **state)
+{
+        struct fixture *f = *state;
+        f->config.key = (char *)(uintptr_t)"k";
+        f->config.closed = true;
+        assert_int_equal(admission_new(&f->admission, &f->loop, &f->config), 0);
+        assert_int_equal(ask(f, "cam", "k", "192.0.2.1:1000"), ADMISSION_ALLOWED);
+        f->config.key = (char *)(uintptr_t)"";
+        admission_reloaded(f->admission);
+        assert_int_equal(ask(f, "cam", "k", "192.0.2.1:1000"), ADMISSION_REFUSED);
+        f->config.closed = false;
+        assert_int_equal(ask(f, "cam", "k", "192.0.2.1:1000"), ADMISSION_ALLOWED);
+}
+
 static void test_token_keys_that_cannot_be_read_at_the_start_are_an_error(void **state)
 {
         struct fixture *f = *state;
@@ -435,6 +449,7 @@ int main(void)
                 TEST(test_a_token_key_that_goes_from_its_file_ends_the_broadcast),
                 TEST(test_the_time_that_a_token_gives_ends_the_broadcast),
                 TEST(test_a_key_that_goes_from_the_configuration_ends_the_broadcast),
+                TEST(test_a_port_that_was_guarded_is_not_opened_by_taking_its_keys_away),
                 TEST(test_token_keys_that_cannot_be_read_at_the_start_are_an_error),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,15 @@ static int check_ladder(const void *value, char *why, size_t why_cap)
         return ERR_CONFIG;
 }
 
+static int check_together(const void *value, char *why, size_t why_cap)
+{
+        const struct fields *f = value;
+        if (!f->record || strcmp(f->title, "none") != 0)
+                return 0;
+        snprintf(why, why_cap, "record needs a title");
+        return ERR_CONFIG;
+}
+
 static const struct config_key keys[] = {
         CONFIG_COMMON_KEYS(9490),
         {.name = "wait_ms", .type = CONFIG_INT, .offset = offsetof(struct fields, wait_ms), .default_value = "1000", .min = 10,
@@ -45,7 +54,7 @@ static const struct config_key keys[] = {
          .help = "rungs", .reloads = true, .check = check_ladder},
         {.name = "hooks", .type = CONFIG_JSON, .offset = offsetof(struct fields, hooks), .default_value = "[]", .unit = "",
          .help = "secret too", .secret = true},
-        {0},
+        {.name = NULL, .check = check_together},
 };
 
 static char told[16384], path[] = "/tmp/freshet-config-XXXXXX";
@@ -236,6 +245,17 @@ static void test_n_only_checks(void **state)
         assert_int_equal(load("-n", "--set", "wait_ms=100", NULL), CONFIG_EXIT_OK);
         assert_null(fields.title);
         assert_int_equal(load("-n", "--set", "wait_ms=1", NULL), CONFIG_EXIT_BAD);
+}
+
+static void test_what_does_not_go_together_is_refused_by_n_too(void **state)
+{
+        (void)state;
+        assert_int_equal(load("--set", "record=true", NULL), CONFIG_EXIT_BAD);
+        assert_non_null(strstr(told, "record needs a title"));
+        assert_null(fields.title);
+        assert_int_equal(load("-n", "--set", "record=true", NULL), CONFIG_EXIT_BAD);
+        assert_int_equal(load("-n", "--set", "record=true", "--set", "title=x", NULL), CONFIG_EXIT_OK);
+        assert_null(fields.title);
 }
 
 static void test_reload_takes_only_what_may_change_and_nothing_of_a_bad_file(void **state)
@@ -434,6 +454,7 @@ int main(void)
                 cmocka_unit_test(test_a_secret_is_never_told),
                 cmocka_unit_test(test_help_lists_every_key),
                 cmocka_unit_test(test_n_only_checks),
+                cmocka_unit_test(test_what_does_not_go_together_is_refused_by_n_too),
                 cmocka_unit_test(test_reload_takes_only_what_may_change_and_nothing_of_a_bad_file),
                 cmocka_unit_test(test_a_secret_is_taken_from_a_file_by_every_source),
                 cmocka_unit_test(test_what_is_wrong_with_a_secrets_file_is_told_and_never_taken_for_no_secret),
