@@ -1,5 +1,8 @@
 /* serve.h - FETCH for sibling edges and lower tiers, answered from the same cache the viewers are.
  *
+ * Who asks is a node, so tokens play no part here: private streams are answered as all others, and the edge that viewers come to
+ * asks them for their tokens (access.h).
+ *
  * One rpc server; a request that must wait is a waiter of its object like a viewer's, with FETCH's wait as its deadline.
  * Loop thread only. */
 #ifndef EDGED_SERVE_H
