@@ -129,8 +129,9 @@ class ComposeStack(Stack):
         return run(*self.command, *arguments, **options)
 
     def images(self):
+        """Those that `up` needs; Grafana is in a profile of its own."""
         shown = self.compose("config").stdout.decode()
-        return sorted(set(re.findall(r"^ +image: [\"']?([^\s\"']+)", shown, re.M)))
+        return sorted(i for i in set(re.findall(r"^ +image: [\"']?([^\s\"']+)", shown, re.M)) if not i.startswith("grafana/"))
 
     def build(self):
         self.compose("build")
@@ -157,11 +158,9 @@ class ComposeStack(Stack):
 
     def containers(self, tier):
         services = ["origin-1", "origin-2"] if tier == "origin" else [tier]
-        return [c for s in services for c in self.compose("ps", "-q", s).stdout.decode().split() if self.runs(c)]
-
-    @staticmethod
-    def runs(container):
-        return run("docker", "inspect", "-f", "{{.State.Running}}", container, check=False).stdout.strip() == b"true"
+        return [c for service in services for c in
+                run("docker", "ps", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}", "--filter",
+                    f"label=com.docker.compose.service={service}", "--filter", "status=running").stdout.decode().split()]
 
     def roll(self, *services):
         env = {"COMPOSE_FILE": os.path.join(TOP, "deploy", "docker-compose.yml"), "COMPOSE_PROJECT_NAME": PROJECT, **self.env}
