@@ -53,7 +53,7 @@ ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -fno-strict-aliasing -pth
 # Every daemon names all libraries of common/; it loads those that it calls.
 LDFLAGS += $(SANFLAGS) -pthread -Wl,--as-needed
 
-.PHONY: FORCE all daemons web pages-deps tools units unit check check-long check-faults check-compose bench fuzz fuzz-build fuzz-corpus lint clean install uninstall man deb deploy-deps up demo
+.PHONY: FORCE all daemons web pages-deps tools units unit check check-long check-faults check-compose bench fuzz fuzz-build fuzz-corpus lint clean up demo
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -4,6 +4,8 @@
 #   make man        the manual pages, build/man
 #   make deb        build/deb/*.deb
 
+.PHONY: install uninstall man deb deploy-deps
+
 BINDIR ?= $(PREFIX)/bin
 DATADIR ?= $(PREFIX)/share
 DOCDIR ?= $(DATADIR)/doc/freshet

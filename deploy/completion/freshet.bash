@@ -1,17 +1,17 @@
 # bash completion of Freshet's daemons and tools. Keys, values and commands come from the program's own --help, when they
 # are asked for: nothing here needs to follow them.
 
-# The daemon's keys, one a line.
+# The daemon's keys, one a line; one marked + is a secret, which can be given as a file too.
 _freshet_keys()
 {
-        "$1" --help 2>/dev/null | sed -n 's/^\([a-z][a-z0-9_]*\)\( \*\)\{0,1\} = .*/\1/p'
+        "$1" --help 2>/dev/null | awk '/^[a-z][a-z0-9_]*( [*+])* = / { print $1; if ($2 == "+" || $3 == "+") print $1 "_file" }'
 }
 
 # The words a key can have, for keys that have words.
 _freshet_values()
 {
         "$1" --help 2>/dev/null | awk -v key="$2" '
-                /^[a-z][a-z0-9_]*( \*)? = / { at = ($1 == key); next }
+                /^[a-z][a-z0-9_]*( [*+])* = / { at = ($1 == key); next }
                 at && sub(/^[ \t]+one of /, "") { gsub(/\|/, "\n"); print; exit }
                 at && /^[ \t]+(true or false)/ { print "true\nfalse"; exit }'
 }

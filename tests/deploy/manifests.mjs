@@ -262,4 +262,4 @@ export function protoFacts(readme) {
 
 // key -> default, of --help
 export const defaultsOf = (help) => Object.fromEntries(
-    [...help.matchAll(/^([a-z]\w*)(?: \*)? = (\S+)/gm)].map(([, key, value]) => [key, value === '""' ? "" : value]));
+    [...help.matchAll(/^([a-z]\w*)(?: [*+])* = (\S+)/gm)].map(([, key, value]) => [key, value === '""' ? "" : value]));

@@ -42,7 +42,7 @@ def prefix(tmp_path_factory):
 
 def help_keys(program):
     """key -> its default, of --help."""
-    return dict(re.findall(r"^([a-z]\w*)(?: \*)? = (\S+)", run(program, "--help").stdout, re.M))
+    return dict(re.findall(r"^([a-z]\w*)(?: [*+])* = (\S+)", run(program, "--help").stdout, re.M))
 
 
 # ---- files --------------------------------------------------------------------------------------------------------
