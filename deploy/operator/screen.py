@@ -1,6 +1,7 @@
 """The picture of view.py as text: as wide as the terminal, in colour if there is one."""
 import calendar
 import os
+import shutil
 import sys
 import textwrap
 import time
@@ -9,7 +10,7 @@ import unicodedata
 import nodes as net
 from view import SEVERITY, duration, natural
 
-PLAIN_WIDTH = 120  # without a terminal
+PLAIN_WIDTH = 1000  # without a terminal nothing is cut, unless COLUMNS says so
 GAP = 2
 
 
@@ -178,6 +179,9 @@ def stream_table(streams, width, style):
         Column("stream", [s["stream"] for s in streams], 9, 8),
         Column("state", [s["state"] for s in streams], 8, colours=[STATE_COLOURS.get(s["state"], "red") for s in streams]),
         Column("since", [since(s["started"]) for s in streams], 6, right=True),
+        Column("late", [late(s) for s in streams], 7, right=True),
+        Column("from", [", ".join(f"{p['address']} ({p['encoder']})" if p["encoder"] else p["address"] for p in s["publishers"])
+                        for s in streams], 1.5, 12),
         Column("transcoder", [s["transcoder"] for s in streams], 5, 8),
         Column("writer", [str(s["generation"]) for s in streams], 3, right=True),
         Column("origins", [" ".join(sorted(s["origins"], key=natural)) for s in streams], 4, 8),
@@ -200,8 +204,14 @@ def node_table(rows, width, style):
     ], width, style)
 
 
+def late(stream):
+    """How old the newest is at the farthest hop that says so."""
+    ms = next((stream["lag_ms"][hop] for hop in ("edge", "stored", "encoded") if hop in stream["lag_ms"]), None)
+    return "" if ms is None else f"{ms / 1000:.1f} s"
+
+
 def no_stream(picture):
-    if any(n["role"] == "originD" and n["numbers"] for n in picture["nodes"]):
+    if any(n["role"] == "originD" and n["numbers"] and not n["silent"] for n in picture["nodes"]):
         return "No stream is live."
     return "Whether a stream is live cannot be told: no origin answers."
 
@@ -274,7 +284,4 @@ class Screen:
 
 
 def plain_width():
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns
-    except OSError:
-        return PLAIN_WIDTH
+    return shutil.get_terminal_size((PLAIN_WIDTH, 0)).columns

@@ -1,7 +1,7 @@
 """What an operator is shown: the answers of all nodes, put together into one picture (a plain dict, also what --json prints).
 
 A Watcher keeps the last sample of each node, so that counters become rates and histograms become recent ones. Nothing is
-asked but GET /api/node, /metrics, and where streams and publishers are: /api/sessions of origins, /api/publishers of proxies."""
+asked but GET /api/node, /metrics and what is under way at a node: publishers, sessions, streams (MORE)."""
 import calendar
 import collections
 import email.utils
@@ -108,7 +108,7 @@ def quantile(buckets, q):
 
 # ---- asking -----------------------------------------------------------------------------------------------------------
 
-MORE = {"originD": "/api/sessions", "ingestd": "/api/publishers"}
+MORE = {"ingestd": "/api/publishers", "transcoderd": "/api/sessions", "originD": "/api/sessions", "edged": "/api/stats"}
 
 
 def ask_node(address, timeout):
@@ -120,11 +120,15 @@ def ask_node(address, timeout):
         out["date"] = headers.get("Date")
         content, _ = net.ask(address, "GET", "/metrics", timeout=timeout)
         out["metrics"] = parse_metrics(content.decode("utf-8", "replace"))
-        path = MORE.get(out["node"].get("role"))
+    except net.NoAnswer as error:
+        out["error"], out["what"] = str(error), error.what
+        return out
+    path = MORE.get(out["node"].get("role"))
+    try:
         if path:
             out["more"], _ = net.ask_json(address, "GET", path, timeout=timeout)
     except net.NoAnswer as error:
-        out["error"], out["what"] = str(error), error.what
+        out["silent"] = f"does not answer {path}: {error}"
     return out
 
 
@@ -188,7 +192,8 @@ class Watcher:
         row = {"id": str(node.get("id", old_id)), "role": str(node.get("role", old_role)), "address": address.shown,
                "zone": str(node.get("zone", "")), "version": str(node.get("version", "")),
                "state": str(node.get("state", "?")), "why": str(node.get("why", "")), "uptime_s": node.get("uptime"),
-               "load": node.get("load"), "log_level": node.get("log_level"), "peers": peers_of(node), "numbers": {}}
+               "load": node.get("load"), "log_level": node.get("log_level"), "peers": peers_of(node), "numbers": {},
+               "silent": answer.get("silent", "")}
         if "error" in answer:
             row.update(state="refused" if answer["what"] == "refused" else "unreachable" if not node else "broken",
                        why=answer["error"])
@@ -210,21 +215,22 @@ class Watcher:
                     "refused": int(total(m, "ingestd_closed_total", reason=("denied", "bad_name", "codec", "publishers")))}
         if role == "transcoderd":
             cpus, cpu = total(m, "transcoderd_cpus"), h.rate("transcoderd_cpu_seconds_total")
-            used = cpu / cpus if cpus and cpu is not None else None
+            room = [1 - cpu / cpus] if cpus and cpu is not None else []
+            room += [s["headroom"] for s in objects(answer, "sessions") if isinstance(s.get("headroom"), (int, float))]
             return {"sessions": int(total(m, "transcoderd_sessions")), "shadows": int(total(m, "transcoderd_shadows")),
                     "behind_s": round(total(m, "transcoderd_behind_seconds"), 2),
-                    "cpus": int(cpus), "headroom": None if used is None else round(max(0.0, 1 - used), 3),
+                    "cpus": int(cpus), "headroom": round(max(0.0, min(room)), 3) if room else None,
                     "shed_s": rounded(h.rate("transcoderd_frames_total", stage="shed"), 1),
                     "queue_bytes": int(total(m, "transcoderd_queue_bytes")),
                     "dropped_chunks": int(total(m, "transcoderd_dropped_chunks_total")),
                     "out_of_step": int(total(m, "transcoderd_owners", state=("out_of_step", "joining")))}
         if role == "originD":
-            free, least = total(m, "originD_free_bytes"), total(m, "originD_min_free_bytes")
-            rate = h.rate("originD_bytes_total")
+            disk = answer.get("more", {}).get("disk", {})
+            full_in_s = disk.get("full_in_seconds") if isinstance(disk, dict) else None
             return {"live": int(total(m, "originD_sessions", status="live")),
                     "recordings": int(total(m, "originD_sessions", status="ended")),
-                    "free_bytes": int(free), "stored_bytes": int(total(m, "originD_stored_bytes")),
-                    "bytes_s": rounded(rate, 0), "full_in_s": int((free - least) / rate) if rate and free > least else None,
+                    "free_bytes": int(total(m, "originD_free_bytes")), "stored_bytes": int(total(m, "originD_stored_bytes")),
+                    "bytes_s": rounded(h.rate("originD_bytes_total"), 0), "full_in_s": int(full_in_s) if isinstance(full_in_s, (int, float)) else None,
                     "behind": int(total(m, "originD_behind_sessions")),
                     "webhooks_waiting": int(total(m, "originD_webhook_waiting"))}
         if role == "edged":
@@ -255,27 +261,47 @@ def peers_of(node):
             for p in node.get("peers", []) if isinstance(p, dict)]
 
 
+def objects(answer, name):
+    return [x for x in answer.get("more", {}).get(name, []) if isinstance(x, dict)]
+
+
 def streams_of(answers):
-    """What is live, each stream once: the newest session that any origin has of it."""
-    found = {}
+    """What is live, each stream once: the newest session that any origin has of it, and how late it is at each hop."""
+    found, publishers, late = {}, {}, {}
     for answer in answers:
-        if answer.get("node", {}).get("role") != "originD":
-            continue
-        for s in answer.get("more", {}).get("sessions", []):
-            if not isinstance(s, dict) or s.get("state") == "ended":
-                continue
-            name = str(s.get("stream", ""))
+        role = answer.get("node", {}).get("role")
+        for p in objects(answer, "publishers") if role == "ingestd" else []:
+            publishers.setdefault(str(p.get("stream", "")), []).append(
+                {"ingest": answer["node"]["id"], "address": str(p.get("address", "")), "encoder": str(p.get("encoder") or ""),
+                 "state": str(p.get("state", "")), "kbps": p.get("kbps"), "fps": p.get("fps")})
+        for s in objects(answer, {"transcoderd": "sessions", "edged": "streams"}.get(role, "")):
+            if isinstance(s.get("lag_ms"), int) and s.get("role") != "shadow":
+                hop = late.setdefault(str(s.get("stream", "")), {})
+                name = "encoded" if role == "transcoderd" else "edge"
+                hop[name] = max(hop.get(name, 0), s["lag_ms"])
+        for s in objects(answer, "sessions") if role == "originD" else []:
+            name, session, generation = str(s.get("stream", "")), str(s.get("session", "")), s.get("generation") or 0
             entry = found.get(name)
-            newer = (str(s.get("session", "")), s.get("generation") or 0)
-            if entry is None or newer > (entry["session"], entry["generation"]):
-                entry = {"stream": name, "session": str(s.get("session", "")), "title": str(s.get("title", "")),
-                         "state": str(s.get("state", "")), "started": str(s.get("started", "")),
-                         "generation": s.get("generation") or 0, "transcoder": str(s.get("node", "")),
-                         "tracks": len(s.get("tracks", [])), "origins": []}
+            if entry is None or (session, generation) > (entry["session"], entry["generation"]):
+                entry = {"stream": name, "session": session, "title": str(s.get("title", "")), "state": str(s.get("state", "")),
+                         "started": started_of(session), "generation": generation, "transcoder": str(s.get("writer", "")),
+                         "tracks": len(s.get("tracks", [])), "bytes": s.get("bytes"),
+                         "origins": entry["origins"] if entry and entry["session"] == session else [], "lag_ms": {}}
                 found[name] = entry
-            if entry["session"] == s.get("session"):
+            if entry["session"] == session:
                 entry["origins"].append(answer["node"]["id"])
+                if isinstance(s.get("lag_ms"), int):
+                    entry["lag_ms"]["stored"] = min(entry["lag_ms"].get("stored", s["lag_ms"]), s["lag_ms"])
+    for name, entry in found.items():
+        entry["publishers"] = publishers.get(name, [])
+        entry["lag_ms"].update(late.get(name, {}))
     return [found[name] for name in sorted(found, key=natural)]
+
+
+def started_of(session):
+    """A session's id begins with the time of its first picture: 20261121T100000Z-1a2b3c4d."""
+    match = re.match(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-", session)
+    return "{}-{}-{}T{}:{}:{}Z".format(*match.groups()) if match else ""
 
 
 def totals_of(rows, streams):
@@ -324,6 +350,8 @@ def problems_of(picture, trouble):
             say("warning", "FreshetNodeNotReady", n["id"], f"is not ready: {n['why'] or n['state']}")
         elif n["state"] == "draining":
             say("info", "FreshetNodeNotReady", n["id"], "is draining: it stops when it has handed over what it has")
+        if n.get("silent"):
+            say("warning", "FreshetNodeNotReady", n["id"], n["silent"])
         if numbers.get("behind_s", 0) > BEHIND_S:
             say("critical", "FreshetTranscoderBehind", n["id"], f"encoding is {numbers['behind_s']:.1f} s behind real time")
         if numbers.get("out_of_step"):

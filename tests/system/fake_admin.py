@@ -24,7 +24,11 @@ class Node:
         self.histograms = {}
         self.answers = {}  # (method, path) -> (status, object)
         if role == "originD":
+            self.answers["GET", "/api/sessions"] = (200, {"sessions": [], "disk": {"full_in_seconds": None}})
+        if role == "transcoderd":
             self.answers["GET", "/api/sessions"] = (200, {"sessions": []})
+        if role == "edged":
+            self.answers["GET", "/api/stats"] = (200, {"streams": []})
         if role == "ingestd":
             self.answers["GET", "/api/publishers"] = (200, {"publishers": []})
             self.answers["POST", "/api/kick"] = (404, {"error": "nobody publishes that here"})
@@ -87,9 +91,9 @@ def cluster(token=""):
     made = [Node("ingest-1", "ingestd", token), Node("transcoder-1", "transcoderd", token), Node("origin-1", "originD", token),
             Node("origin-2", "originD", token), Node("edge-1", "edged", token)]
     session = {"stream": "cam", "session": "20261121T100000Z-1a2b3c4d", "title": "A camera", "state": "live",
-               "started": "2026-11-21T10:00:00.000Z", "generation": 1, "node": "transcoder-1", "tracks": [{}, {}, {}]}
+               "generation": 1, "writer": "transcoder-1", "tracks": [{}, {}, {}], "bytes": 1000000, "lag_ms": 240}
     for node in made:
         if node.node["role"] == "originD":
             node.answers["GET", "/api/sessions"] = (200, {"sessions": [session]})
-    made[0].answers["GET", "/api/publishers"] = (200, {"publishers": [{"stream": "cam"}]})
+    made[0].answers["GET", "/api/publishers"] = (200, {"publishers": [{"stream": "cam", "address": "192.0.2.7:4711", "encoder": "obs", "state": "live", "kbps": 2400}]})
     return made

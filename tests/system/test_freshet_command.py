@@ -13,7 +13,7 @@ FRESHET = os.path.join(TOP, "deploy", "freshet")
 
 def freshet(*arguments, admin=None, env=None, status=0, timeout=30):
     """Runs it; what it printed, and what it complained of."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("FRESHET_")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("FRESHET_") and k != "COLUMNS"}
     environment.update(env or {})
     if admin is not None:
         environment["FRESHET_ADMIN"] = ",".join(n.address for n in admin)
@@ -67,6 +67,21 @@ def test_a_node_that_cannot_be_reached_is_no_node_without_streams(nodes):
     out, _ = freshet("status", admin=nodes, status=3)
     assert "Whether a stream is live cannot be told" in out and "nobody listens there" in out
     assert "no originD is among" not in out
+
+
+def test_a_node_that_does_not_tell_its_streams_is_ready_all_the_same(nodes):
+    for node in nodes[2:4]:
+        node.answers["GET", "/api/sessions"] = (503, {"error": "the loop does not answer"})
+    out, _ = freshet("status", admin=nodes)
+    assert "does not answer /api/sessions: the loop does not answer" in out and "5 of 5 nodes ready" in out
+    assert "Whether a stream is live cannot be told" in out
+
+
+def test_a_stream_says_who_sends_it_and_how_late_it_is(nodes):
+    out, _ = freshet("status", admin=nodes)
+    assert "192.0.2.7:4711 (obs)" in row_of(out, "cam") and "0.2 s" in row_of(out, "cam")
+    nodes[4].answers["GET", "/api/stats"] = (200, {"streams": [{"stream": "cam", "lag_ms": 1300}]})
+    assert "1.3 s" in row_of(freshet("status", admin=nodes)[0], "cam")
 
 
 def test_an_empty_cluster_says_that_no_stream_is_live(nodes):

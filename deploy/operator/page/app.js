@@ -117,7 +117,7 @@ function show(picture) {
   $('health').textContent = `${t.ready} of ${count(t.nodes, 'node')} ready · ${count(t.streams, 'stream')} · ${bits(t.bytes_in_s)} in`
   $('health').className = `pill ${worst === 'critical' ? 'bad' : worst === 'warning' ? 'warn' : 'good'}`
   $('stream-count').textContent = picture.streams.length || ''
-  const known = picture.nodes.some((n) => n.role === 'originD' && Object.keys(n.numbers).length)
+  const known = picture.nodes.some((n) => n.role === 'originD' && Object.keys(n.numbers).length && !n.silent)
   showProblems(picture)
   showTiles(picture)
   wall.show(picture.streams, picture.watch, known ? 'No stream is live.' : 'Whether a stream is live cannot be told: no origin answers.')
