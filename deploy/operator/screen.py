@@ -176,15 +176,15 @@ def problem_lines(picture, width, style, most=None):
 
 def stream_table(streams, width, style):
     return table([
-        Column("stream", [s["stream"] for s in streams], 9, 8),
+        Column("stream", [s["stream"] for s in streams], 9, 16),
         Column("state", [s["state"] for s in streams], 8, colours=[STATE_COLOURS.get(s["state"], "red") for s in streams]),
-        Column("since", [since(s["started"]) for s in streams], 6, right=True),
-        Column("late", [late(s) for s in streams], 7, right=True),
+        Column("since", [since(s["started"]) for s in streams], 6, 12, right=True),
+        Column("late", [late(s) for s in streams], 7, 8, right=True),
         Column("from", [", ".join(f"{p['address']} ({p['encoder']})" if p["encoder"] else p["address"] for p in s["publishers"])
-                        for s in streams], 1.5, 12),
-        Column("transcoder", [s["transcoder"] for s in streams], 5, 8),
+                        for s in streams], 1.5, 22),
+        Column("transcoder", [s["transcoder"] for s in streams], 5, 16),
         Column("writer", [str(s["generation"]) for s in streams], 3, right=True),
-        Column("origins", [" ".join(sorted(s["origins"], key=natural)) for s in streams], 4, 8),
+        Column("origins", [" ".join(sorted(s["origins"], key=natural)) for s in streams], 4, 17),
         Column("tracks", [str(s["tracks"]) for s in streams], 2, right=True),
         Column("title", [s["title"] for s in streams], 1, 8),
         Column("session", [s["session"] for s in streams], 0, 25),
@@ -193,7 +193,7 @@ def stream_table(streams, width, style):
 
 def node_table(rows, width, style):
     return table([
-        Column("node", [n["id"] for n in rows], 9, 10),
+        Column("node", [n["id"] for n in rows], 9, 24),
         Column("role", [n["role"] if n["role"] else "?" for n in rows], 2, 8),
         Column("zone", [n["zone"] for n in rows], 1),
         Column("state", [n["state"] for n in rows], 8, colours=[STATE_COLOURS.get(n["state"], "red") for n in rows]),
@@ -216,13 +216,13 @@ def no_stream(picture):
     return "Whether a stream is live cannot be told: no origin answers."
 
 
-def latency_line(picture, style):
+def latency_line(picture):
     parts = []
     for hop in ("encoded", "stored", "edge"):
         q = picture["latency"][hop]
         word = "at the edge" if hop == "edge" else hop
         parts.append(f"{word} {seconds(q['p50'])}" + (f" ({seconds(q['p95'])})" if q["p95"] is not None else ""))
-    return "From the capture, median (95 %):  " + "  →  ".join(parts)
+    return "From the capture, median (95 %): " + " → ".join(parts)
 
 
 def hurts(picture):
@@ -254,7 +254,7 @@ def render(picture, width, height=None, style=None):
             lines.append(style("dim", f"and {len(streams) - keep_streams} more streams"))
     else:
         lines.append(no_stream(picture))
-    lines += ["", fit(latency_line(picture, style), width).rstrip(), ""]
+    lines += ["", *textwrap.wrap(latency_line(picture), width, subsequent_indent="  "), ""]
     lines += node_table(rows[:keep_rows], width, style) if rows else ["No node answers."]
     if len(rows) > keep_rows:
         lines.append(style("dim", f"and {len(rows) - keep_rows} more nodes"))

@@ -57,7 +57,7 @@ function showTiles(picture) {
   const failed = Math.max(0, t.failovers - (first ? first.failovers : t.failovers))
   const edge = latency.edge
   tile('viewers', String(t.viewers), `${t.requests_s} requests a second`, line('viewers'))
-  tile('latency', millis(edge.p95), edge.count ? `median ${millis(edge.p50)}` : 'nobody watches now', line('edge95'), edge.p95 > 1 ? 'bad' : edge.p95 > 0.6 ? 'warn' : '')
+  tile('latency', millis(edge.p95), edge.count ? `median ${millis(edge.p50)}` : 'nobody is at the live edge', line('edge95'), edge.p95 > 1 ? 'bad' : edge.p95 > 0.6 ? 'warn' : '')
   tile('headroom', percent(t.headroom), tight.length ? `least: ${tight.join(', ')}` : 'no transcoder answers', points.map((p) => [p.t, least(p.headroom)]),
     t.headroom !== null && t.headroom < 0.1 ? 'bad' : t.headroom !== null && t.headroom < 0.25 ? 'warn' : '')
   tile('disk', t.full_in_s === null ? 'never' : duration(t.full_in_s), t.free_bytes === null ? 'no origin answers' : `${size(t.free_bytes)} free, if nothing is removed`,
