@@ -65,6 +65,7 @@ struct pipeline_options {
         int encoder_threads;             /* per encoder: x264 `threads` */
         int decoder_threads;
         int64_t slate_after_us; /* config slate_after_ms, default 1000 ms */
+        int64_t shed_after_us;  /* config shed_after_ms, default 1000 ms */
         struct pipeline_resume resume[SESSION_TRACKS_MAX];
         size_t resume_count;
         /* > 0: encoders begin anew with every segment whose number is a multiple of it, so that from there on they make the

@@ -157,6 +157,7 @@ static int start_pipeline(struct session *s)
                                      .encoder_threads = (int)ss->encoder_threads,
                                      .decoder_threads = (int)ss->decoder_threads,
                                      .slate_after_us = ss->slate_after_ms * US_PER_MS,
+                                     .shed_after_us = ss->shed_after_ms * US_PER_MS,
                                      .lockstep_segments = s->lockstep ? LOCKSTEP_SEGMENTS : 0,
                                      .resume_count = s->claimed.track_count};
         ladder_for_stream(&o.ladder, *ss->ladder, s->stream);

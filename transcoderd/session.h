@@ -108,6 +108,7 @@ struct sessions {
         int64_t replicas; /* origins that are to store each stream */
         bool quorum_one;  /* push.h */
         int64_t drain_ms, max_sessions, grace_ms, slate_after_ms, recent_ms, encoder_threads, decoder_threads;
+        int64_t shed_after_ms;
         /* private */
         struct session *first;
         unsigned count;

@@ -10,9 +10,9 @@
 #define BAD_LOOKS 2
 #define HALVINGS_MAX 2
 
-void shed_init(struct shed *s, size_t rungs)
+void shed_init(struct shed *s, size_t rungs, int64_t too_far_us)
 {
-        *s = (struct shed){.rungs = rungs, .patience_us = PATIENCE_US};
+        *s = (struct shed){.rungs = rungs, .too_far_us = too_far_us, .patience_us = PATIENCE_US};
 }
 
 static bool raise_level(struct shed *s, int64_t mono_us)
@@ -43,7 +43,7 @@ bool shed_update(struct shed *s, int64_t lag_us, int64_t mono_us)
         int64_t before_us = s->before_lag_us;
         s->before_lag_us = lag_us;
 
-        bool bad = lag_us > SHED_LAG_US && lag_us > before_us - CATCHING_UP_US;
+        bool bad = lag_us > s->too_far_us && lag_us > before_us - CATCHING_UP_US;
         s->bad_looks = bad ? s->bad_looks + 1 : 0;
         if (s->bad_looks >= BAD_LOOKS) {
                 s->calm = false;

@@ -8,17 +8,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SHED_LAG_US 1000000 /* further behind than this is too far */
-
 struct shed {
         size_t rungs;
+        int64_t too_far_us; /* further behind than this is too far */
         unsigned level;
         int64_t next_look_us, before_lag_us, calm_since_us, patience_us, raised_us;
         unsigned bad_looks;
         bool calm;
 };
 
-void shed_init(struct shed *s, size_t rungs);
+void shed_init(struct shed *s, size_t rungs, int64_t too_far_us);
 /* lag_us: behind real time. True when the level changed. */
 bool shed_update(struct shed *s, int64_t lag_us, int64_t mono_us);
 unsigned shed_halvings(const struct shed *s, size_t rung); /* rung 0 is the top one */

@@ -137,7 +137,7 @@ static void build(struct video *v, const AVFrame *pic)
         v->built = true;
         for (size_t i = 0; i < l.video_count && !v->failed; i++)
                 v->failed = !open_rung(v, &l.video[i], pic, start_us);
-        shed_init(&v->shed, v->rung_count);
+        shed_init(&v->shed, v->rung_count, v->o.shed_after_us);
 }
 
 /* --- one picture to all rungs --- */

@@ -250,7 +250,8 @@ static const char *parse(struct run *r, int argc, char **argv)
 int main(int argc, char **argv)
 {
         static struct run r = {.o = {.session = "file", .encoder_threads = 1, .decoder_threads = 1,
-                                     .slate_after_us = US_PER_S}};
+                                     .slate_after_us = US_PER_S,
+                                     .shed_after_us = US_PER_S}};
         static const struct pipeline_events events = {on_track, on_chunk, on_drained, on_failed};
         struct mailbox mb;
 

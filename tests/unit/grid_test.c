@@ -182,7 +182,7 @@ static void test_shedding_begins_at_the_top_and_is_undone(void **state)
         (void)state;
         struct shed s;
         int64_t now_us = US_PER_S;
-        shed_init(&s, 3);
+        shed_init(&s, 3, US_PER_S);
         feed(&s, 900000, &now_us, 10);
         assert_int_equal(shed_halvings(&s, 0), 0);
         feed(&s, 1500000, &now_us, 1);
@@ -199,7 +199,7 @@ static void test_a_replay_that_catches_up_sheds_nothing(void **state)
 {
         (void)state;
         struct shed s;
-        shed_init(&s, 3);
+        shed_init(&s, 3, US_PER_S);
         int64_t now_us = US_PER_S;
         for (int64_t lag_us = 8 * US_PER_S; lag_us > 0; lag_us -= 50000, now_us += 100000)
                 shed_update(&s, lag_us, now_us);
@@ -211,7 +211,7 @@ static void test_restoring_too_early_makes_patient(void **state)
         (void)state;
         struct shed s;
         int64_t now_us = US_PER_S;
-        shed_init(&s, 1);
+        shed_init(&s, 1, US_PER_S);
         feed(&s, 1500000, &now_us, 1);
         assert_int_equal(s.level, 1);
         feed(&s, 0, &now_us, 6);

@@ -18,6 +18,7 @@
 #include "transcoderd/pipeline.h"
 
 #define NEVER_SLATE_US (INT64_C(86400) * US_PER_S) /* an epoch so far ahead */
+#define NEVER_SHED_US (INT64_C(86400) * US_PER_S)
 #define CHUNKS_MAX 4096
 
 struct out_chunk {
@@ -114,7 +115,7 @@ static struct rig *rig_new(void)
         mailbox_open(&r->mb, &r->loop);
         r->o = (struct pipeline_options){.session = "test", .epoch_us = clock_wall_us() + NEVER_SLATE_US,
                                          .ladder = small_ladder(), .encoder_threads = 1, .decoder_threads = 1,
-                                         .slate_after_us = US_PER_S};
+                                         .slate_after_us = US_PER_S, .shed_after_us = NEVER_SHED_US};
         return r;
 }
 
