@@ -6,7 +6,7 @@ import numpy
 
 import media
 from broadcaster import Broadcaster
-from harness import wait_until
+from harness import Lag, wait_until
 from viewer import Viewer
 
 FPS = 30
@@ -55,6 +55,7 @@ class Broadcast:
         ingests = ingests or sorted(n for n in nodes if n.startswith("ingest-"))
         self.broadcaster = Broadcaster(source, [cluster.rtmp(stream, i) + query for i in ingests])
         self.patience_s, self.viewers, self.verdicts = patience_s, [], []
+        self.lag = Lag()
 
     def __enter__(self):
         self.broadcaster.start()
@@ -66,6 +67,7 @@ class Broadcast:
         return self
 
     def __exit__(self, *failure):
+        self.lag.end()
         for viewer in self.viewers:
             viewer.over.set()
         if self.broadcaster.is_alive():
@@ -180,13 +182,13 @@ class Broadcast:
         """Missing is one run of numbers, of frames that were sent after the moment `at` (less what may have been under way
         then, lost_before_s) or not at all; up to `until`, or the return of the broadcaster. Slate stands there, and repeats nothing else."""
         self.assert_one_timeline()
-        sent_at = dict(self.broadcaster.sent)
+        sent_at, lag_s = dict(self.broadcaster.sent), self.lag.worst(at - 5)
         for verdict in self.verdicts:
             gap = verdict.gap()
             assert not verdict.disordered and not verdict.strange, verdict
             assert set(verdict.missing) <= set(gap), verdict
-            lost_early = [n for n in verdict.missing if sent_at[n] < at - lost_before_s]
-            lost_late = [n for n in verdict.missing if sent_at[n] > (until or at) + UNDER_WAY_S]
+            lost_early = [n for n in verdict.missing if sent_at[n] < at - lost_before_s - lag_s]
+            lost_late = [n for n in verdict.missing if sent_at[n] > (until or at) + UNDER_WAY_S + lag_s]
             assert not lost_early and not lost_late, (verdict, lost_early, lost_late)
         return self
 

@@ -12,6 +12,8 @@ from faults import FaultCluster  # noqa: E402
 from network import NetworkCluster, require  # noqa: E402
 
 SOURCE_S = 90
+# A machine that is busy with other things is no fault.
+PATIENT = ["transcoderd.slate_after_ms=3000", "transcoderd.shed_after_ms=600000"]
 REDUNDANCY = [{"match": "hot*", "transcoders": 2}]
 LONG_SOURCE_S = 400
 
@@ -33,7 +35,7 @@ def long_source(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def _two(tmp_path_factory):
-    with FaultCluster(tmp_path_factory.mktemp("two"), sets=[f"ingestd.redundancy={json.dumps(REDUNDANCY)}"]) as made:
+    with FaultCluster(tmp_path_factory.mktemp("two"), sets=[f"ingestd.redundancy={json.dumps(REDUNDANCY)}", *PATIENT]) as made:
         yield made
         made.revive()
 
@@ -48,7 +50,7 @@ def two(_two):
 @pytest.fixture(scope="session")
 def _net(tmp_path_factory):
     require()
-    with NetworkCluster(tmp_path_factory.mktemp("net"), seed=1, sets=["transcoderd.slate_after_ms=3000"]) as made:
+    with NetworkCluster(tmp_path_factory.mktemp("net"), seed=1, sets=PATIENT) as made:
         yield made
 
 

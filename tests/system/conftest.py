@@ -6,7 +6,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import TINY_LADDER, Cluster  # noqa: E402  (the path is set above)
+from harness import LATE_IS_FINE, TINY_LADDER, Cluster  # noqa: E402  (the path is set above)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -46,7 +46,7 @@ def publishers_end_with_their_test(request):
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """One of each daemon, for all tests of a module; each test uses a stream name of its own."""
-    with Cluster(tmp_path_factory.mktemp("cluster")) as made:
+    with Cluster(tmp_path_factory.mktemp("cluster"), sets=LATE_IS_FINE) as made:
         yield made
 
 

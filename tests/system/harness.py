@@ -9,6 +9,7 @@ import re
 import shlex
 import socket
 import subprocess
+import threading
 import time
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ UP_S = 300  # for `deploy/local up`, which gives up by itself before that
 LONG = os.environ.get("FRESHET_LONG") == "1"
 
 SMALL_LADDER = [{"video": [{"height": 360, "kbps": 600}, {"height": 180, "kbps": 300}], "audio": [{"kbps": 96}]}]
+# On a machine that is busy with other things all comes later, but all of it: no slate for what is late, nothing left out.
+LATE_IS_FINE = ["transcoderd.slate_after_ms=10000", "transcoderd.shed_after_ms=600000"]
 TINY_LADDER = [{"video": [{"height": 180, "kbps": 300}], "audio": [{"kbps": 64}]}]
 
 
@@ -37,6 +40,29 @@ def wait_until(condition, what, seconds=30, every=0.05):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds} s" + (f" ({trouble!r})" if trouble else ""))
         time.sleep(every)
+
+
+class Lag(threading.Thread):
+    """How late this machine runs what is due: a few ms when it is idle, seconds when others want it too. A bound on what
+    Freshet does in real time is that much wider."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self._seen, self._over = [], threading.Event()
+        self.start()
+
+    def run(self):
+        due = time.monotonic() + 0.01
+        while not self._over.wait(max(due - time.monotonic(), 0)):
+            now = time.monotonic()
+            self._seen.append((now, now - due))
+            due = now + 0.01
+
+    def worst(self, since=0):
+        return max((late for at, late in list(self._seen) if at >= since), default=0)
+
+    def end(self):
+        self._over.set()
 
 
 class Answer:
