@@ -48,6 +48,7 @@ struct config_common {
         char *admin_token; /* what /metrics and /api/ of the admin port ask for; empty: nothing */
         bool insecure;     /* listeners off loopback may do without credentials */
         char *cluster_token; /* shared secret of the cluster; empty: peers are not asked for a proof */
+        char *cluster_cert, *cluster_key, *cluster_ca; /* paths of PEM files; empty: plain TCP between nodes */
         char *zone;          /* what fails together with this node; told in HELLO */
 };
 
@@ -78,6 +79,14 @@ struct config_common {
         {.name = "cluster_token", .type = CONFIG_STRING, .offset = offsetof(struct config_common, cluster_token),      \
          .default_value = "", .min = 0, .max = 255, .unit = "",                                                        \
          .help = "secret all nodes share; empty: peers are not asked for a proof", .secret = true},                    \
+        {.name = "cluster_cert", .type = CONFIG_STRING, .offset = offsetof(struct config_common, cluster_cert),        \
+         .default_value = "", .min = 0, .max = 1000, .unit = "",                                                       \
+         .help = "PEM file of this node's certificate: TLS between nodes, with cluster_key and cluster_ca"},          \
+        {.name = "cluster_key", .type = CONFIG_STRING, .offset = offsetof(struct config_common, cluster_key),          \
+         .default_value = "", .min = 0, .max = 1000, .unit = "", .help = "PEM file of the key that belongs to it"},    \
+        {.name = "cluster_ca", .type = CONFIG_STRING, .offset = offsetof(struct config_common, cluster_ca),            \
+         .default_value = "", .min = 0, .max = 1000, .unit = "",                                                       \
+         .help = "PEM file of the authority (or several) whose certificates nodes show"},                             \
         {.name = "zone", .type = CONFIG_STRING, .offset = offsetof(struct config_common, zone), .default_value = "",   \
          .min = 0, .max = 31, .unit = "", .help = "what fails together with this node: a rack, a building",           \
          .check = config_check_zone}

@@ -10,6 +10,7 @@
 
 #include "common/address.h"
 #include "common/clock.h"
+#include "common/cluster.h"
 #include "common/err.h"
 #include "common/healthcheck.h"
 #include "common/log.h"
@@ -31,6 +32,7 @@ struct impl {
         uv_signal_t term, interrupt, hangup;
         uv_timer_t tick, deadline;
         struct admin *admin;
+        struct cluster *cluster;
         char unguarded[512]; /* listeners that anybody who reaches them may use */
         char status[160];    /* what systemd was told last */
         int64_t started_us;  /* monotonic */
@@ -130,6 +132,7 @@ static void on_hangup(uv_signal_t *handle, int signum)
         notify_send(reloading);
         if (config_reload(d->program, d->keys, d->config, d->argc, d->argv) == 0) {
                 apply_log_settings(d);
+                cluster_reload(m->cluster);
                 admin_token(m->admin, d->config->admin_token);
                 if (d->reloaded)
                         d->reloaded(d->arg);
@@ -330,14 +333,13 @@ void daemon_init(struct daemon *d, const char *program, enum node_role role, con
         choose_id(d->self.id, d->config->id);
         d->self.incarnation_us = clock_wall_us();
         d->self.role = role;
-        d->self.cluster_token = d->config->cluster_token;
-        snprintf(d->self.zone, sizeof(d->self.zone), "%s", d->config->zone);
         ((struct impl *)d->impl)->started_us = clock_mono_us();
         log_init(d->self.id, LOG_INFO);
         apply_log_settings(d);
         config_warn_exposed();
         notify_open();
         open_loop(d);
+        ((struct impl *)d->impl)->cluster = cluster_open(d->loop, d->config, &d->self);
         open_admin(d);
         log_info("role=%s version=%s revision=%s pid=%d admin=%s:%d msg=\"started\"", program, version_number, version_revision,
                  (int)getpid(), d->config->admin_bind, (int)d->config->admin_port);
@@ -407,6 +409,7 @@ int daemon_run(struct daemon *d)
         uv_close((uv_handle_t *)&m->interrupt, NULL);
         uv_close((uv_handle_t *)&m->hangup, NULL);
         uv_close((uv_handle_t *)&m->deadline, NULL);
+        cluster_close(m->cluster);
         uv_run(d->loop, UV_RUN_DEFAULT);
         log_info("status=%d msg=\"stopped\"", d->exit_status);
         return d->exit_status;

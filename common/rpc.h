@@ -5,8 +5,10 @@
  * that retries are the caller's decision. All callbacks run on the loop thread; nng's own threads only fill the mailbox.
  *
  * Opening order on an nng connection: the first request is HELLO (proto/hello.h). The client sends it itself each time a
- * connection comes up and then every RPC_HELLO_MS; the server refuses anything else before it when a cluster token is
- * set. A message that does not decode is answered by closing its connection: rpc_drop().
+ * connection comes up and then every RPC_HELLO_MS. Where the cluster has a token or certificates the server refuses anything
+ * else before a HELLO that is accepted, and with certificates connections are TLS, each side shows one, and HELLO's role and
+ * id are held against it. Each request is held against proto/may.h before the handler sees it. A message that does not
+ * decode is answered by closing its connection: rpc_drop().
  *
  * server:  rpc_server_open → handler(req) … rpc_reply(req) or rpc_drop(req), each once, any time later → rpc_server_close
  * client:  rpc_client_open → rpc_call … done() exactly once per call → rpc_client_close */
@@ -34,6 +36,7 @@ struct node_identity {
         bool draining;
         const char *cluster_token; /* "" : none */
         char zone[32];              /* "" : none */
+        struct cluster_certs *certs; /* common/cluster_certs.h; NULL: plain TCP */
 };
 const char *node_role_name(enum node_role role); /* "ingestd" … ; "unknown" */
 

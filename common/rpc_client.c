@@ -14,6 +14,7 @@
 #include "common/mem.h"
 #include "common/rpc_fault.h"
 #include "common/rpc_gate.h"
+#include "common/rpc_tls.h"
 #include "proto/hello.h"
 
 #define CALLS_MAX 1024
@@ -45,6 +46,7 @@ struct notice {
         struct rpc_client *client;
         uint32_t pipe;
         bool up;
+        struct rpc_tls_peer peer; /* with TLS */
 };
 
 struct rpc_client {
@@ -63,6 +65,7 @@ struct rpc_client {
         unsigned call_count;
         struct rpc_call *hello; /* under way */
         uint32_t pipe;          /* 0: no connection */
+        struct cluster_name shown; /* by its certificate, on this connection; with TLS */
         struct hello_bond bond; /* of this connection */
         bool challenged;        /* on this connection */
         bool greeted;           /* HELLO was answered on this connection */
@@ -385,6 +388,11 @@ static void hello_answered(struct rpc_client *c, nng_msg *reply)
                 note_refused(c, text);
         } else if (!hello_proof_ok(&m, c->self->cluster_token, HELLO_ANSWERS, &c->bond)) {
                 note_refused(c, "its HELLO does not prove knowledge of the cluster_token");
+        } else if (c->self->certs && !cluster_name_fits(&c->shown, (enum node_role)m.role, m.id)) {
+                snprintf(text, sizeof(text), "it says it is %s %.20s, its certificate is for %s %.20s",
+                         node_role_name((enum node_role)m.role), m.id, node_role_name(c->shown.role),
+                         *c->shown.id ? c->shown.id : "*");
+                note_refused(c, text);
         } else {
                 hello_accepted(c, &m);
         }
@@ -419,6 +427,7 @@ static void on_tick(uv_timer_t *timer)
         if (now - c->ticked_us > 2 * RPC_HELLO_MS * US_PER_MS)
                 c->answered_us = now; /* it is we who stood still: nobody else is to be judged by that */
         c->ticked_us = now;
+        rpc_gate_sweep(c->gate);
 
         int64_t silent_ms = (now - c->answered_us) / US_PER_MS;
         if (c->pipe && silent_ms >= DROP_MS) {
@@ -435,13 +444,15 @@ static void on_tick(uv_timer_t *timer)
 
 /* ---- connections ------------------------------------------------------------------------------------------------ */
 
-static void connection_up(struct rpc_client *c, uint32_t pipe)
+static void connection_up(struct rpc_client *c, const struct notice *n)
 {
-        c->pipe = pipe;
+        c->pipe = n->pipe;
         c->greeted = false;
         c->challenged = false;
         memset(&c->bond, 0, sizeof(c->bond));
         hello_nonce(c->bond.asks);
+        c->shown = n->peer.name;
+        memcpy(c->bond.tls, n->peer.bond, sizeof(c->bond.tls));
         c->answered_us = clock_mono_us();
         /* One that was meant for the connection before ends with it; the first on this one must not wait for that. */
         send_hello(c);
@@ -464,7 +475,7 @@ static void deliver_notice(struct mail *mail)
         struct notice *n = (struct notice *)mail;
         struct rpc_client *c = n->client;
         if (!c->closing && n->up)
-                connection_up(c, n->pipe);
+                connection_up(c, n);
         else if (!c->closing)
                 connection_down(c, n->pipe);
         free(n);
@@ -475,11 +486,23 @@ static bool on_connection(void *owner, nng_pipe pipe, bool up) /* nng's threads 
         struct rpc_client *c = owner;
         struct notice *n = mem_alloc(sizeof(*n));
         *n = (struct notice){.mail.deliver = deliver_notice, .client = c, .pipe = (uint32_t)nng_pipe_id(pipe), .up = up};
+        bool good = !up || !c->self->certs || rpc_tls_peer(pipe, &n->peer);
         mailbox_post(&c->mailbox, &n->mail);
-        return true;
+        return good;
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
+
+static int open_tls(struct rpc_client *c)
+{
+        nng_tls_config *tls;
+        int rv = rpc_tls_config(&tls, NNG_TLS_MODE_CLIENT, c->self->certs, c->address);
+        if (rv != 0)
+                return rv;
+        rv = nng_dialer_set_ptr(c->dialer, NNG_OPT_TLS_CONFIG, tls);
+        nng_tls_config_free(tls);
+        return rv;
+}
 
 static int open_socket(struct rpc_client *c)
 {
@@ -489,10 +512,11 @@ static int open_socket(struct rpc_client *c)
                 rv = rpc_gate_open(&c->gate, c->socket, false, on_connection, c);
         if (rv != 0)
                 return rv;
-        snprintf(url, sizeof(url), "tcp://%s", c->address);
+        snprintf(url, sizeof(url), "%s://%s", c->self->certs ? "tls+tcp" : "tcp", c->address);
         if ((rv = nng_socket_set_ms(c->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE)) != 0 ||
             (rv = nng_socket_set_size(c->socket, NNG_OPT_RECVMAXSZ, RPC_MESSAGE_MAX_BYTES)) != 0 ||
             (rv = nng_dialer_create(&c->dialer, c->socket, url)) != 0 ||
+            (c->self->certs && (rv = open_tls(c)) != 0) ||
             (rv = nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS)) != 0 ||
             (rv = nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS)) != 0)
                 return rv;

@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,13 +21,14 @@
 
 #define GONE_WAIT_MS 300  /* for connections that were shut down to be taken down */
 #define CLOSE_WAIT_MS 2000
+#define STUCK_LOOK_MS 1000
 
 struct line {
         struct line *next;
         uint32_t pipe;
         int fd; /* our own descriptor of its TCP socket; -1: not found */
         bool stranger;
-        int64_t since_us;
+        int64_t since_us, ended_us; /* ended_us: seen to have ended; 0: it has not */
 };
 
 struct rpc_gate {
@@ -37,6 +40,7 @@ struct rpc_gate {
         struct line *lines;
         unsigned line_count, stranger_count;
         bool strangers; /* new connections are */
+        int64_t swept_us, looked_us;
         bool socket_closed;
         bool abandoned; /* nobody waits for the closing thread any more: it frees the gate */
 };
@@ -80,23 +84,28 @@ static bool is_socket_of(int fd, const nng_sockaddr *local, const nng_sockaddr *
         return getpeername(fd, (struct sockaddr *)&ss, &len) == 0 && same_address(&ss, remote);
 }
 
-/* A duplicate, so that the number cannot come to mean another socket. -1: not found. */
-static int find_socket(nng_pipe pipe)
+/* A duplicate, so that the number cannot come to mean another socket. */
+int rpc_gate_find_socket(const nng_sockaddr *local, const nng_sockaddr *remote)
 {
-        nng_sockaddr local, remote;
         struct dirent *entry;
         int found = -1;
-        if (nng_pipe_get_addr(pipe, NNG_OPT_LOCADDR, &local) != 0 || nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &remote) != 0)
-                return -1;
         DIR *dir = opendir("/proc/self/fd");
         while (dir && found < 0 && (entry = readdir(dir))) {
                 int fd = atoi(entry->d_name);
-                if (entry->d_name[0] != '.' && is_socket_of(fd, &local, &remote))
+                if (entry->d_name[0] != '.' && is_socket_of(fd, local, remote))
                         found = fcntl(fd, F_DUPFD_CLOEXEC, 3);
         }
         if (dir)
                 closedir(dir);
         return found;
+}
+
+static int find_socket(nng_pipe pipe)
+{
+        nng_sockaddr local, remote;
+        if (nng_pipe_get_addr(pipe, NNG_OPT_LOCADDR, &local) != 0 || nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &remote) != 0)
+                return -1;
+        return rpc_gate_find_socket(&local, &remote);
 }
 
 static void shut_down(const struct line *l)
@@ -139,21 +148,49 @@ static uint64_t received_bytes(int fd)
         return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_bytes_received : 0;
 }
 
-bool rpc_gate_sweep(struct rpc_gate *g)
+/* Whether nng should have taken the connection down long ago: both its directions have ended. */
+static bool is_stuck(struct line *l, int64_t now)
+{
+        struct pollfd p = {.fd = l->fd}; /* POLLHUP and POLLERR are told unasked */
+        if (l->fd < 0 || poll(&p, 1, 0) != 1)
+                l->ended_us = 0;
+        else if (l->ended_us == 0)
+                l->ended_us = now;
+        return l->ended_us != 0 && now - l->ended_us >= STUCK_MS * US_PER_MS;
+}
+
+static void look_at_stranger(struct rpc_gate *g, struct line *l, int64_t now)
+{
+        if (now - l->since_us >= STRANGER_MS * US_PER_MS)
+                end_stranger(g, l, RPC_FAULT_LATE);
+        else if (l->fd >= 0 && received_bytes(l->fd) > STRANGER_BYTES_MAX)
+                end_stranger(g, l, RPC_FAULT_BYTES);
+}
+
+void rpc_gate_sweep(struct rpc_gate *g)
 {
         int64_t now = clock_mono_us();
+        bool stuck = false;
         pthread_mutex_lock(&g->lock);
-        for (struct line *l = g->lines; l && g->stranger_count > 0; l = l->next) {
-                if (!l->stranger)
-                        continue;
-                if (now - l->since_us >= STRANGER_MS * US_PER_MS)
-                        end_stranger(g, l, RPC_FAULT_LATE);
-                else if (l->fd >= 0 && received_bytes(l->fd) > STRANGER_BYTES_MAX)
-                        end_stranger(g, l, RPC_FAULT_BYTES);
+        bool stood_still = now - g->swept_us > STUCK_MS * US_PER_MS / 3; /* we, and nng's threads with us */
+        bool look = now - g->looked_us >= STUCK_LOOK_MS * US_PER_MS;
+        g->swept_us = now;
+        for (struct line *l = g->lines; l; l = l->next) {
+                if (l->stranger)
+                        look_at_stranger(g, l, now);
+                if (stood_still)
+                        l->ended_us = 0;
+                else if (look)
+                        stuck |= is_stuck(l, now);
         }
-        bool any = g->stranger_count > 0;
+        if (look)
+                g->looked_us = now;
         pthread_mutex_unlock(&g->lock);
-        return any;
+        if (!stuck)
+                return;
+        log_error("msg=\"nng does not take down a connection that ended %d ms ago, and will not take down or dial any other: "
+                  "ending, to be started again\"", STUCK_MS);
+        _exit(EX_SOFTWARE);
 }
 
 void rpc_gate_known(struct rpc_gate *g, uint32_t pipe)

@@ -14,6 +14,7 @@
 #include "common/mem.h"
 #include "common/rpc_fault.h"
 #include "common/rpc_gate.h"
+#include "common/rpc_tls.h"
 #include "proto/hello.h"
 #include "proto/may.h"
 
@@ -47,6 +48,7 @@ struct connection {
         uint32_t pipe;
         char address[64];
         char id[NODE_ID_MAX + 1]; /* "" until HELLO */
+        struct cluster_name shown; /* by its certificate; with TLS */
         struct hello_bond bond;
         bool challenged;
         bool hello;               /* a good one */
@@ -62,6 +64,7 @@ struct notice {
         uint32_t pipe;
         bool up;
         char address[64];
+        struct rpc_tls_peer peer; /* with TLS */
 };
 
 struct rpc_server {
@@ -75,8 +78,8 @@ struct rpc_server {
         rpc_gone *gone; /* may be NULL */
         void *gone_arg;
         unsigned contexts, slot_count, held;
-        bool closing, sweeping;
-        uv_timer_t sweep; /* while there are strangers */
+        bool closing;
+        uv_timer_t sweep;
         int open_handles;
         int64_t lines_since_us;
         unsigned lines, lines_left_out;
@@ -97,7 +100,7 @@ static struct connection **find_connection(struct rpc_server *s, uint32_t pipe)
 /* Whether the cluster has anything to be shown: then nothing but HELLO is answered before that. */
 static bool credentials(const struct node_identity *self)
 {
-        return self->cluster_token && *self->cluster_token;
+        return self->certs || (self->cluster_token && *self->cluster_token);
 }
 
 static bool may_log_stranger(struct rpc_server *s)
@@ -119,10 +122,7 @@ static bool may_log_stranger(struct rpc_server *s)
 static void on_sweep(uv_timer_t *timer)
 {
         struct rpc_server *s = timer->data;
-        if (!rpc_gate_sweep(s->gate)) {
-                uv_timer_stop(timer);
-                s->sweeping = false;
-        }
+        rpc_gate_sweep(s->gate);
 }
 
 static void connection_up(struct rpc_server *s, const struct notice *n)
@@ -133,10 +133,8 @@ static void connection_up(struct rpc_server *s, const struct notice *n)
         *at = mem_alloc(sizeof(**at));
         (*at)->pipe = n->pipe;
         memcpy((*at)->address, n->address, sizeof((*at)->address));
-        if (credentials(s->self) && !s->sweeping && !s->closing) {
-                uv_timer_start(&s->sweep, on_sweep, STRANGER_SWEEP_MS, STRANGER_SWEEP_MS);
-                s->sweeping = true;
-        }
+        (*at)->shown = n->peer.name;
+        memcpy((*at)->bond.tls, n->peer.bond, sizeof((*at)->bond.tls));
 }
 
 static void connection_down(struct rpc_server *s, uint32_t pipe)
@@ -205,8 +203,9 @@ static bool on_connection(void *owner, nng_pipe pipe, bool up) /* nng's threads 
         *n = (struct notice){.mail.deliver = deliver_notice, .server = s, .pipe = (uint32_t)nng_pipe_id(pipe), .up = up};
         if (up)
                 peer_address(pipe, n->address, sizeof(n->address));
+        bool good = !up || !s->self->certs || rpc_tls_peer(pipe, &n->peer);
         mailbox_post(&s->mailbox, &n->mail);
-        return true;
+        return good;
 }
 
 /* ---- slots ------------------------------------------------------------------------------------------------------ */
@@ -351,6 +350,10 @@ static void answer_hello(struct slot *slot, struct connection *c)
         memcpy(c->bond.asks, m.nonce, sizeof(c->bond.asks));
         if (!hello_proof_ok(&m, self->cluster_token, HELLO_ASKS, &c->bond)) {
                 refuse_connection(slot, c, RPC_FAULT_TOKEN, "HELLO does not prove knowledge of the cluster_token");
+        } else if (self->certs && !cluster_name_fits(&c->shown, (enum node_role)m.role, m.id)) {
+                snprintf(text, sizeof(text), "HELLO says %s %.40s, the certificate is for %s %.40s", node_role_name((enum node_role)m.role),
+                         m.id, node_role_name(c->shown.role), *c->shown.id ? c->shown.id : "*");
+                refuse_connection(slot, c, RPC_FAULT_IDENTITY, text);
         } else if (!may_connect((enum node_role)m.role, self->role)) {
                 snprintf(text, sizeof(text), "%s has nothing to ask %s for", node_role_name((enum node_role)m.role),
                          node_role_name(self->role));
@@ -412,17 +415,30 @@ static void deliver_slot(struct mail *mail)
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
+static int open_tls(struct rpc_server *s, const char *address)
+{
+        nng_tls_config *tls;
+        int rv = rpc_tls_config(&tls, NNG_TLS_MODE_SERVER, s->self->certs, address);
+        if (rv != 0)
+                return rv;
+        rv = nng_listener_set_ptr(s->listener, NNG_OPT_TLS_CONFIG, tls);
+        nng_tls_config_free(tls);
+        return rv;
+}
+
 static int open_socket(struct rpc_server *s, const char *bind, int port)
 {
-        char url[320];
+        char address[300], url[320];
         int rv = nng_rep0_open(&s->socket);
         if (rv == 0)
                 rv = rpc_gate_open(&s->gate, s->socket, credentials(s->self), on_connection, s);
         if (rv != 0)
                 return rv;
-        snprintf(url, sizeof(url), strchr(bind, ':') ? "tcp://[%s]:%d" : "tcp://%s:%d", bind, port);
+        snprintf(address, sizeof(address), strchr(bind, ':') ? "[%s]:%d" : "%s:%d", bind, port);
+        snprintf(url, sizeof(url), "%s://%s", s->self->certs ? "tls+tcp" : "tcp", address);
         if ((rv = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, RPC_MESSAGE_MAX_BYTES)) != 0 ||
-            (rv = nng_listener_create(&s->listener, s->socket, url)) != 0)
+            (rv = nng_listener_create(&s->listener, s->socket, url)) != 0 ||
+            (s->self->certs && (rv = open_tls(s, address)) != 0))
                 return rv;
         return nng_listener_set_bool(s->listener, NNG_OPT_TCP_KEEPALIVE, true);
 }
@@ -469,6 +485,7 @@ int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, 
                 rpc_server_close(s);
                 return err_from_nng(rv);
         }
+        uv_timer_start(&s->sweep, on_sweep, GATE_SWEEP_MS, GATE_SWEEP_MS);
         *out = s;
         return 0;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/cluster.h"
 #include "common/daemon.h"
 #include "common/err.h"
 #include "common/file_watch.h"
@@ -89,7 +90,7 @@ static const struct config_key keys[] = {
         {.name = "view_jwks", .type = CONFIG_STRING, .offset = offsetof(struct config, view_jwks), .default_value = "", .min = 0,
          .max = 4095, .unit = "",
          .help = "file of the keys that viewers' tokens are verified with (JWKS), read again when it changes; empty: none"},
-        {.name = NULL},
+        {.name = NULL, .check = cluster_check_listener},
 };
 
 struct edge {

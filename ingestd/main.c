@@ -5,6 +5,7 @@
 
 #include "common/address.h"
 #include "common/clock.h"
+#include "common/cluster.h"
 #include "common/daemon.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -59,6 +60,9 @@ static bool on_loopback(const struct config *c)
 static int check_listeners(const void *fields, char *why, size_t why_cap)
 {
         const struct config *c = fields;
+        int err = cluster_check(fields, why, why_cap);
+        if (err)
+                return err;
         if (admission_guards(&c->admission) || c->common.insecure || on_loopback(c))
                 return 0;
         snprintf(why, why_cap, "RTMP is to listen on %s, where strangers may reach it. Set " GUARDS

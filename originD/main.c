@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/cluster.h"
 #include "common/daemon.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -62,7 +63,7 @@ static const struct config_key keys[] = {
          .unit = "", .reloads = true, .check = webhooks_check, .secret = true,
          .help = "who is told of streams: [{\"url\", \"secret\", \"events\"}], events of "
                  "started|ended|slate_begun|slate_over|failed_over"},
-        {.name = NULL},
+        {.name = NULL, .check = cluster_check_listener},
 };
 
 struct origin {

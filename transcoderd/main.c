@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "common/clock.h"
+#include "common/cluster.h"
 #include "common/daemon.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -56,7 +57,7 @@ static const struct config_key keys[] = {
         INT_KEY(slate_after_ms, "1000", 100, 10000, "ms", "how late a frame may come before slate takes its place"),
         INT_KEY(shed_after_ms, "1000", 100, 600000, "ms", "how far encoding may be behind before frame rates are halved"),
         INT_KEY(recent_ms, "10000", 1000, 60000, "ms", "of each track's chunks that are kept in memory"),
-        {.name = NULL},
+        {.name = NULL, .check = cluster_check_listener},
 };
 
 static struct {
