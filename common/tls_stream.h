@@ -7,9 +7,9 @@
  *   tls_stream_end()    says that nothing more will come (close_notify)
  *   tls_stream_free()   not from inside ops
  *
- * OpenSSL reads the caller's buffer in place and decrypts into its one record buffer, from which plain() gets the bytes by
- * way of a buffer on the stack: an encrypted byte is copied twice more than a plain one and no memory grows with what comes. What is
- * sent is never held back here; the socket's owner bounds its queue. Loop thread only. */
+ * OpenSSL copies a record out of the caller's buffer into its own, decrypts it there, and plain() gets it by way of a buffer on
+ * the stack: two copies more than without TLS, and no memory that grows with what comes. What is sent is never held back
+ * here; the socket's owner bounds its queue. Loop thread only. */
 #ifndef COMMON_TLS_STREAM_H
 #define COMMON_TLS_STREAM_H
 

@@ -4,7 +4,7 @@ ingestd_SRCS := ingestd/admission.c ingestd/amf0.c ingestd/api.c ingestd/beat.c 
                 ingestd/publish_webhook.c ingestd/refusal.c \
                 ingestd/redundancy.c ingestd/relay.c ingestd/relay_pair.c ingestd/relay_seek.c \
                 ingestd/replay.c ingestd/route.c ingestd/rtmp_chunk.c ingestd/rtmp_close.c ingestd/rtmp_command.c \
-                ingestd/rtmp_handshake.c ingestd/rtmp_name.c ingestd/rtmp_server.c ingestd/rtmp_session.c ingestd/rtmp_wire.c \
+                ingestd/rtmp_handshake.c ingestd/rtmp_media.c ingestd/rtmp_name.c ingestd/rtmp_server.c ingestd/rtmp_session.c ingestd/rtmp_wire.c \
                 ingestd/stats.c ingestd/timeline.c
 ingestd_PKGS := libuv jansson libcrypto libssl libcurl
 ingestd_UNIT := admission amf0 flv generations guesses newcomers proxy_header publication publish_auth redundancy relay_pair replay rtmp_chunk rtmp_handshake rtmp_name rtmp_session rtmp_wire timeline

@@ -194,8 +194,8 @@ int proxy_from_check(const void *value, char *why, size_t why_cap)
         while (next_entry(&p, &entry, &len)) {
                 if (parse_network(&network, entry, len))
                         continue;
-                snprintf(why, why_cap, "\"%.*s\" is no address; allowed: addresses and networks like 192.0.2.7,10.0.0.0/8,2001:db8::/32",
-                         (int)(len < 64 ? len : 64), entry);
+                snprintf(why, why_cap, "\"%.*s\" is no address; allowed: addresses and networks like "
+                         "192.0.2.7,10.0.0.0/8,2001:db8::/32", (int)(len < 64 ? len : 64), entry);
                 return ERR_CONFIG;
         }
         return 0;

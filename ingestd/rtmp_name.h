@@ -18,7 +18,7 @@
 struct rtmp_name {
         char stream[STREAM_ID_MAX + 1];
         char app[128];   /* path of the app; cut */
-        char query[512]; /* what was given besides key, token and backup; what does not fit is left out. May be told, but not logged */
+        char query[512]; /* what was given besides key, token and backup; what does not fit is left out. Not to be logged */
         char key[PUBLISH_KEY_MAX + 1]; /* "": none given */
         uint8_t role;  /* enum open_role */
 };

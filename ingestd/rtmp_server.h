@@ -34,8 +34,8 @@ struct rtmp_limits {
 
 /* clang-format off */
 #define RTMP_LIMITS_DEFAULT                                                                                            \
-        {.connections = 4096, .newcomers = 256, .chunk_streams = 64, .message_bytes = 8u << 20, .partial_bytes = 16u << 20,              \
-         .hello_us = 5000000, .publish_us = 10000000, .media_us = 20000000}
+        {.connections = 4096, .newcomers = 256, .chunk_streams = 64, .message_bytes = 8u << 20,                        \
+         .partial_bytes = 16u << 20, .hello_us = 5000000, .publish_us = 10000000, .media_us = 20000000}
 /* clang-format on */
 
 struct rtmp_server_setup {

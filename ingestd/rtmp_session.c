@@ -10,62 +10,15 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "ingestd/flv.h"
-#include "ingestd/rtmp_chunk.h"
 #include "ingestd/rtmp_command.h"
 #include "ingestd/rtmp_handshake.h"
 #include "ingestd/rtmp_name.h"
+#include "ingestd/rtmp_session_impl.h"
 
 #define OUT_CHUNK_SIZE 4096
 #define MESSAGE_BEFORE_PUBLISH (64u << 10) /* commands only: nothing longer makes sense */
 enum { CSID_CONTROL = 2, CSID_COMMAND = 3, CSID_STATUS = 5 };
 enum { EVENT_PING = 6, EVENT_PONG = 7 };
-
-struct state {
-        const char *name;
-        /* Returns the next state, or its own to wait for input. Never frees s. */
-        const struct state *(*step)(struct rtmp_session *s);
-};
-
-struct bytes {
-        uint8_t *data;
-        size_t len;
-};
-
-struct rtmp_session {
-        const struct state *state;
-        struct rtmp_session_setup setup;
-        char address[64];
-
-        const uint8_t *in, *in_end; /* what is left of the bytes being fed */
-        int64_t now_us;
-        uint8_t *hello;     /* C0 and C1 as they gather; then NULL */
-        unsigned hello_len; /* of hello; then bytes of C2 skipped */
-        struct rtmp_chunk_reader chunks;
-
-        struct writer out; /* replies of the feed at hand */
-        uint32_t out_chunk_size;
-        uint32_t window_bytes, acked_bytes, in_bytes; /* modulo 2^32 */
-        uint64_t total_bytes, ignored;
-
-        char *app, *tc_url;
-        char flash_ver[64];
-        bool reconnects; /* when asked to */
-        bool asked;
-        uint32_t created;   /* message streams given out */
-        uint32_t stream_id; /* message stream that publishes */
-        struct publish_request *request;  /* from publish to the end of the stream */
-        struct admission_case *admission; /* likewise */
-        struct bytes early;               /* what came while it was being decided */
-        struct publication *publication;
-        struct flv flv;
-        char stream[STREAM_ID_MAX + 1];
-        int64_t since_us; /* waiting for publish, or for media */
-        bool stopped;     /* the broadcaster ended a stream, and did not begin another */
-
-        bool running, linger, told; /* told: ops->close was called */
-        enum rtmp_close closing;
-};
 
 static const struct state state_hello, state_confirm, state_connect, state_ready, state_deciding, state_begin, state_live,
         state_closed;
@@ -142,15 +95,14 @@ static void acknowledge(struct rtmp_session *s)
 
 /* Closing -------------------------------------------------------------------------------------------------------- */
 
-static const struct state *fail(struct rtmp_session *s, enum rtmp_close reason)
+const struct state *rtmp_session_fail(struct rtmp_session *s, enum rtmp_close reason)
 {
         if (!s->closing)
                 s->closing = reason;
         return &state_closed;
 }
 
-/* Tells the encoder why, and closes once that has been sent. */
-static const struct state *refuse(struct rtmp_session *s, enum rtmp_close reason, const char *code, const char *text)
+const struct state *rtmp_session_refuse(struct rtmp_session *s, enum rtmp_close reason, const char *code, const char *text)
 {
         char quoted[256];
         if (s->closing)
@@ -159,7 +111,7 @@ static const struct state *refuse(struct rtmp_session *s, enum rtmp_close reason
                  code, log_quote(quoted, sizeof(quoted), text));
         send_status(s, "error", code, text);
         s->linger = true;
-        return fail(s, reason);
+        return rtmp_session_fail(s, reason);
 }
 
 /* Nothing more comes in: what the session does not need while its connection closes is given back. */
@@ -171,9 +123,10 @@ static void finish(struct rtmp_session *s)
         rtmp_close_count(s->closing);
         /* A balancer's look whether the port is open, every few seconds; a flood, which the server tells of now and then. */
         bool quiet = (s->total_bytes == 0 && s->closing == RTMP_CLOSE_PEER) || s->closing == RTMP_CLOSE_NEWCOMERS;
-        log_line(quiet ? LOG_DEBUG : LOG_INFO, "conn=%" PRIu64 " stream=%s address=%s reason=%s bytes=%" PRIu64 " ignored=%" PRIu64 " msg=\"%s\"",
-                 s->setup.id, rtmp_session_stream(s), s->address, rtmp_close_label(s->closing), s->total_bytes,
-                 s->ignored, rtmp_close_text(s->closing));
+        log_line(quiet ? LOG_DEBUG : LOG_INFO,
+                 "conn=%" PRIu64 " stream=%s address=%s reason=%s bytes=%" PRIu64 " ignored=%" PRIu64 " msg=\"%s\"", s->setup.id,
+                 rtmp_session_stream(s), s->address, rtmp_close_label(s->closing), s->total_bytes, s->ignored,
+                 rtmp_close_text(s->closing));
         rtmp_chunk_fini(&s->chunks);
         s->setup.ops->close(s->setup.arg, s->closing, s->linger);
 }
@@ -201,99 +154,9 @@ static void run(struct rtmp_session *s)
                 finish(s);
 }
 
-/* Media ---------------------------------------------------------------------------------------------------------- */
-
-static const struct state *refuse_media(struct rtmp_session *s, enum flv_verdict verdict)
+const struct state *rtmp_session_fail_amf(struct rtmp_session *s, int err)
 {
-        char text[192];
-        if (verdict == FLV_UNSUPPORTED)
-                snprintf(text, sizeof(text), "%s is not supported; send " FLV_ALLOWED, s->flv.what);
-        else
-                snprintf(text, sizeof(text), "%s makes no sense", s->flv.what);
-        return refuse(s, verdict == FLV_UNSUPPORTED ? RTMP_CLOSE_CODEC : RTMP_CLOSE_BAD_MEDIA,
-                      "NetStream.Publish.Rejected", text);
-}
-
-/* Takes m->data if it becomes a frame. */
-static const struct state *on_media(struct rtmp_session *s, struct rtmp_message *m)
-{
-        struct flv_frame frame;
-        if (!s->publication) {
-                s->ignored++;
-                return s->state;
-        }
-        enum flv_verdict verdict = m->type == RTMP_VIDEO
-                                           ? flv_video(&s->flv, m->data, m->len, m->timestamp_ms, &frame)
-                                           : flv_audio(&s->flv, m->data, m->len, m->timestamp_ms, &frame);
-        if (verdict == FLV_IGNORED) {
-                s->ignored++;
-                return s->state;
-        }
-        if (verdict != FLV_FRAME)
-                return refuse_media(s, verdict);
-        m->data = NULL;
-        s->since_us = s->now_us;
-        s->setup.ops->frame(s->publication, &frame);
-        buf_unref(&frame.bytes);
-        return s->state;
-}
-
-static const struct state *fail_amf(struct rtmp_session *s, int err)
-{
-        return fail(s, err == ERR_LIMIT ? RTMP_CLOSE_AMF_DEPTH : RTMP_CLOSE_AMF);
-}
-
-/* Metadata that is wrong but harmless is not worth a broadcast; nesting without end is an attack. */
-static const struct state *on_data(struct rtmp_session *s, const uint8_t *data, size_t len)
-{
-        struct flv_metadata metadata;
-        int err = flv_script(data, len, &metadata);
-        if (err == ERR_LIMIT)
-                return fail_amf(s, err);
-        if (err == 0 && s->publication)
-                s->setup.ops->metadata(s->publication, &metadata);
-        else
-                s->ignored++;
-        return s->state;
-}
-
-static const struct state *on_aggregate_part(struct rtmp_session *s, struct rtmp_message *part)
-{
-        if (part->type != RTMP_AUDIO && part->type != RTMP_VIDEO)
-                return part->type == RTMP_DATA_AMF0 ? on_data(s, part->data, part->len) : s->state;
-        if (part->len == 0)
-                return s->state;
-        uint8_t *copy = mem_resize(NULL, part->len);
-        memcpy(copy, part->data, part->len);
-        part->data = copy;
-        const struct state *next = on_media(s, part);
-        free(part->data);
-        return next;
-}
-
-/* Section 7.1.6: FLV tags with their back pointers; times are relative to the first one's. */
-static const struct state *on_aggregate(struct rtmp_session *s, const struct rtmp_message *m)
-{
-        struct reader r;
-        bool first = true;
-        uint32_t base = 0;
-        reader_init(&r, m->data, m->len);
-        while (reader_left(&r) >= 11 && !s->closing) {
-                struct rtmp_message part = {.type = reader_u8(&r)};
-                part.len = reader_u24(&r);
-                uint32_t time = reader_u24(&r);
-                time |= (uint32_t)reader_u8(&r) << 24;
-                reader_skip(&r, 3);
-                if (first)
-                        base = time;
-                first = false;
-                part.timestamp_ms = m->timestamp_ms + (time - base);
-                part.data = (uint8_t *)(uintptr_t)reader_bytes(&r, part.len);
-                reader_skip(&r, 4);
-                if (!r.err && on_aggregate_part(s, &part) != s->state)
-                        return &state_closed;
-        }
-        return s->state;
+        return rtmp_session_fail(s, err == ERR_LIMIT ? RTMP_CLOSE_AMF_DEPTH : RTMP_CLOSE_AMF);
 }
 
 /* Commands ------------------------------------------------------------------------------------------------------- */
@@ -304,9 +167,9 @@ static const struct state *on_connect(struct rtmp_session *s, const struct rtmp_
                                             (uint8_t)(RTMP_WINDOW_BYTES >> 8), (uint8_t)RTMP_WINDOW_BYTES,
                                             2 /* dynamic */};
         if (s->state != &state_connect)
-                return fail(s, RTMP_CLOSE_COMMAND);
+                return rtmp_session_fail(s, RTMP_CLOSE_COMMAND);
         if (c->cut)
-                return refuse(s, RTMP_CLOSE_BAD_NAME, "NetConnection.Connect.Rejected", "the address is too long");
+                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetConnection.Connect.Rejected", "the address is too long");
         s->app = mem_strdup(c->app);
         s->tc_url = mem_strdup(c->tc_url);
         memcpy(s->flash_ver, c->flash_ver, sizeof(s->flash_ver));
@@ -349,7 +212,7 @@ static const struct state *on_create_stream(struct rtmp_session *s, const struct
 static void on_refused(void *arg, int reason, const char *code, const char *text)
 {
         struct rtmp_session *s = arg;
-        refuse(s, (enum rtmp_close)reason, code, text);
+        rtmp_session_refuse(s, (enum rtmp_close)reason, code, text);
         run(s);
 }
 
@@ -384,7 +247,7 @@ static const struct state *step_begin(struct rtmp_session *s)
         char text[256] = "", quoted[128];
         int err = s->setup.ops->begin(&s->publication, s->setup.ingest, s->request, &events, s, text, sizeof(text));
         if (err)
-                return refuse(s, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected", text);
+                return rtmp_session_refuse(s, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected", text);
         log_info("conn=%" PRIu64 " stream=%s address=%s role=%s secure=%d msg=\"publishing\" encoder=%s", s->setup.id, s->stream,
                  s->address, role_names[s->request->role], s->setup.secure, log_quote(quoted, sizeof(quoted), s->flash_ver));
         s->chunks.limits.message_bytes = s->setup.limits->message_bytes;
@@ -398,14 +261,15 @@ static const struct state *step_begin(struct rtmp_session *s)
 /* The decision has come; what was sent meanwhile is looked at now. */
 static void decided(struct rtmp_session *s)
 {
-        struct bytes early = s->early;
-        s->early = (struct bytes){0};
-        s->in = early.data;
-        s->in_end = early.data ? early.data + early.len : NULL;
+        uint8_t *early = s->early.data;
+        s->in = early;
+        s->in_end = early ? early + s->early.len : NULL;
+        s->early.data = NULL;
+        s->early.len = 0;
         s->setup.ops->pause(s->setup.arg, false);
         run(s);
         s->in = s->in_end = NULL;
-        free(early.data);
+        free(early);
 }
 
 static void on_allowed(void *arg)
@@ -422,7 +286,7 @@ static void on_denied(void *arg, const char *text)
 {
         struct rtmp_session *s = arg;
         bool waiting = s->state == &state_deciding;
-        refuse(s, waiting ? RTMP_CLOSE_DENIED : RTMP_CLOSE_REVOKED, "NetStream.Publish.Denied", text);
+        rtmp_session_refuse(s, waiting ? RTMP_CLOSE_DENIED : RTMP_CLOSE_REVOKED, "NetStream.Publish.Denied", text);
         if (waiting)
                 decided(s);
         else
@@ -436,12 +300,12 @@ static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_
         struct rtmp_name name;
         char text[256] = "";
         if (s->state == &state_live)
-                return refuse(s, RTMP_CLOSE_COMMAND, "NetStream.Publish.BadName",
+                return rtmp_session_refuse(s, RTMP_CLOSE_COMMAND, "NetStream.Publish.BadName",
                               "this connection is publishing already");
         if (c->cut)
-                return refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name is too long");
+                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name is too long");
         if (rtmp_name_parse(&name, s->app, s->tc_url, c->argument, text, sizeof(text)))
-                return refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", text);
+                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", text);
         memcpy(s->stream, name.stream, sizeof(s->stream));
         take_request(s, &name);
         switch (s->setup.ops->admit(&s->admission, s->setup.admission, s->request, &events, s, text, sizeof(text))) {
@@ -453,7 +317,7 @@ static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_
         case ADMISSION_REFUSED:
                 break;
         }
-        return refuse(s, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied", text);
+        return rtmp_session_refuse(s, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied", text);
 }
 
 static void end_publication(struct rtmp_session *s, enum close_reason why)
@@ -486,7 +350,7 @@ static const struct state *on_delete_stream(struct rtmp_session *s, const struct
 static const struct state *on_play(struct rtmp_session *s, const struct rtmp_command *c)
 {
         (void)c;
-        return refuse(s, RTMP_CLOSE_PLAY, "NetStream.Play.Failed",
+        return rtmp_session_refuse(s, RTMP_CLOSE_PLAY, "NetStream.Play.Failed",
                       "this port takes publishers only; viewers watch over HTTP");
 }
 
@@ -525,9 +389,9 @@ static const struct state *on_command(struct rtmp_session *s, const uint8_t *dat
         struct rtmp_command c;
         int err = rtmp_command_decode(&c, data, len);
         if (err)
-                return fail_amf(s, err);
+                return rtmp_session_fail_amf(s, err);
         if (s->state == &state_connect && strcmp(c.name, "connect") != 0)
-                return fail(s, RTMP_CLOSE_COMMAND);
+                return rtmp_session_fail(s, RTMP_CLOSE_COMMAND);
         if (s->state == &state_ready)
                 s->stream_id = stream_id; /* where a status of what comes next belongs */
         for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
@@ -574,15 +438,15 @@ static const struct state *on_message(struct rtmp_session *s, struct rtmp_messag
         switch (m->type) {
         case RTMP_AUDIO:
         case RTMP_VIDEO:
-                return on_media(s, m);
+                return rtmp_media_tag(s, m);
         case RTMP_COMMAND_AMF0:
         case RTMP_COMMAND_AMF3:
                 return on_command(s, body.p, reader_left(&body), m->stream_id);
         case RTMP_DATA_AMF0:
         case RTMP_DATA_AMF3:
-                return on_data(s, body.p, reader_left(&body));
+                return rtmp_media_data(s, body.p, reader_left(&body));
         case RTMP_AGGREGATE:
-                return on_aggregate(s, m);
+                return rtmp_media_aggregate(s, m);
         case RTMP_USER_CONTROL:
                 on_user_control(s, m);
                 return s->state;
@@ -606,7 +470,7 @@ static const struct state *step_messages(struct rtmp_session *s)
                 struct rtmp_message m;
                 enum rtmp_chunk_result result = rtmp_chunk_read(&s->chunks, &s->in, s->in_end, &m);
                 if (result == RTMP_CHUNK_BAD)
-                        return fail(s, s->chunks.bad);
+                        return rtmp_session_fail(s, s->chunks.bad);
                 if (result == RTMP_CHUNK_MORE)
                         return s->state;
                 const struct state *next = on_message(s, &m);
@@ -623,7 +487,7 @@ static const struct state *step_deciding(struct rtmp_session *s)
         if (n == 0)
                 return s->state;
         if (n > RTMP_EARLY_MAX - s->early.len)
-                return fail(s, RTMP_CLOSE_EARLY);
+                return rtmp_session_fail(s, RTMP_CLOSE_EARLY);
         s->early.data = mem_resize(s->early.data, s->early.len + n);
         memcpy(s->early.data + s->early.len, s->in, n);
         s->early.len += n;
@@ -636,7 +500,7 @@ static const struct state *step_hello(struct rtmp_session *s)
         if (s->in == s->in_end)
                 return s->state;
         if (s->hello_len == 0 && !rtmp_handshake_version_ok(*s->in))
-                return fail(s, RTMP_CLOSE_HANDSHAKE);
+                return rtmp_session_fail(s, RTMP_CLOSE_HANDSHAKE);
         if (!s->hello)
                 s->hello = mem_resize(NULL, RTMP_HANDSHAKE_HELLO);
         size_t n = RTMP_HANDSHAKE_HELLO - s->hello_len;
@@ -733,7 +597,7 @@ void rtmp_session_close(struct rtmp_session *s, enum rtmp_close reason)
 {
         if (s->closing)
                 return;
-        fail(s, s->stopped && (reason == RTMP_CLOSE_PEER || reason == RTMP_CLOSE_IO) ? RTMP_CLOSE_STOPPED : reason);
+        rtmp_session_fail(s, s->stopped && (reason == RTMP_CLOSE_PEER || reason == RTMP_CLOSE_IO) ? RTMP_CLOSE_STOPPED : reason);
         run(s);
 }
 

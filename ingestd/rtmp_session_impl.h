@@ -1,0 +1,66 @@
+/* rtmp_session_impl.h - the inside of a session, shared by rtmp_session.c, which has its states and commands, and rtmp_media.c,
+ * which turns its media messages into frames. Included by nothing else. */
+#ifndef INGESTD_RTMP_SESSION_IMPL_H
+#define INGESTD_RTMP_SESSION_IMPL_H
+
+#include "ingestd/flv.h"
+#include "ingestd/rtmp_chunk.h"
+#include "ingestd/rtmp_session.h"
+
+struct state {
+        const char *name;
+        /* Returns the next state, or its own to wait for input. Never frees s. */
+        const struct state *(*step)(struct rtmp_session *s);
+};
+
+struct rtmp_session {
+        const struct state *state;
+        struct rtmp_session_setup setup;
+        char address[64];
+
+        const uint8_t *in, *in_end; /* what is left of the bytes being fed */
+        int64_t now_us;
+        uint8_t *hello;     /* C0 and C1 as they gather; then NULL */
+        unsigned hello_len; /* of hello; then bytes of C2 skipped */
+        struct rtmp_chunk_reader chunks;
+
+        struct writer out; /* replies of the feed at hand */
+        uint32_t out_chunk_size;
+        uint32_t window_bytes, acked_bytes, in_bytes; /* modulo 2^32 */
+        uint64_t total_bytes, ignored;
+
+        char *app, *tc_url;
+        char flash_ver[64];
+        bool reconnects; /* when asked to */
+        bool asked;
+        uint32_t created;   /* message streams given out */
+        uint32_t stream_id; /* message stream that publishes */
+        struct publish_request *request;  /* from publish to the end of the stream */
+        struct admission_case *admission; /* likewise */
+        struct {
+                uint8_t *data;
+                size_t len;
+        } early; /* what came while it was being decided */
+        struct publication *publication;
+        struct flv flv;
+        char stream[STREAM_ID_MAX + 1];
+        int64_t since_us; /* waiting for publish, or for media */
+        bool stopped;     /* the broadcaster ended a stream, and did not begin another */
+
+        bool running, linger, told; /* told: ops->close was called */
+        enum rtmp_close closing;
+};
+
+/* rtmp_session.c. Both return the state that follows. */
+const struct state *rtmp_session_fail(struct rtmp_session *s, enum rtmp_close reason);
+/* Tells the encoder why, and closes once that has been sent. */
+const struct state *rtmp_session_refuse(struct rtmp_session *s, enum rtmp_close reason, const char *code, const char *text);
+const struct state *rtmp_session_fail_amf(struct rtmp_session *s, int err);
+
+/* rtmp_media.c: audio, video, data and aggregate messages. They return the state that follows; a tag takes m->data if it becomes
+ * a frame. */
+const struct state *rtmp_media_tag(struct rtmp_session *s, struct rtmp_message *m);
+const struct state *rtmp_media_data(struct rtmp_session *s, const uint8_t *data, size_t len_bytes);
+const struct state *rtmp_media_aggregate(struct rtmp_session *s, const struct rtmp_message *m);
+
+#endif
