@@ -13,9 +13,11 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "common/pattern.h"
+#include "proto/message.h"
 
 #define WAYS 4
 #define TOKENS_MIN 64
+#define STREAMS_KEPT 64 /* power of two */
 #define USE "view"
 
 struct rules {
@@ -36,8 +38,14 @@ struct verified {
         uint64_t hash;
         uint32_t used; /* the memory's clock when it was last asked for */
         struct jwt_claims claims;
+        char stream[STREAM_ID_MAX + 1]; /* the last one that fitted claims.path; "": none yet */
         size_t len;
         char token[];
+};
+
+struct judged { /* by the patterns of the rules */
+        char stream[STREAM_ID_MAX + 1]; /* "": no entry */
+        bool is_private;
 };
 
 struct failed {
@@ -53,6 +61,7 @@ struct access_memory {
         size_t set_mask;
         struct verified **sets; /* (set_mask + 1) * WAYS */
         struct failed failed[ACCESS_FAILURES_KEPT];
+        struct judged judged[STREAMS_KEPT];
         int64_t debt_us, debt_at_us; /* of signatures checked in vain */
         struct access_counts counts;
 };
@@ -221,6 +230,7 @@ static void take_new_rules(struct access_memory *m)
         rules_unref(m->rules);
         m->rules = take_rules(m->access);
         memset(m->failed, 0, sizeof(m->failed));
+        memset(m->judged, 0, sizeof(m->judged));
         for (size_t i = 0; i < (m->set_mask + 1) * WAYS; i++) {
                 if (m->sets[i] && !has_key(m->rules, m->sets[i]->claims.key)) {
                         free(m->sets[i]);
@@ -260,9 +270,21 @@ bool access_any_private(struct access_memory *m)
         return rules_now(m)->count > 0;
 }
 
+/* Patterns are matched once a stream: most requests of a thread are for the same few. */
 bool access_is_private(struct access_memory *m, const char *stream)
 {
-        return is_private(rules_now(m), stream);
+        const struct rules *r = rules_now(m);
+        size_t len = strlen(stream);
+        if (r->count == 0)
+                return false;
+        if (len == 0 || len > STREAM_ID_MAX)
+                return is_private(r, stream);
+        struct judged *j = &m->judged[XXH3_64bits(stream, len) & (STREAMS_KEPT - 1)];
+        if (memcmp(j->stream, stream, len + 1) != 0) {
+                memcpy(j->stream, stream, len + 1);
+                j->is_private = is_private(r, stream);
+        }
+        return j->is_private;
 }
 
 /* ---- tokens --------------------------------------------------------------------------------------------------- */
@@ -329,6 +351,15 @@ static struct verified *verify(struct access_memory *m, struct verified **set, u
         return NULL;
 }
 
+static unsigned judge(struct verified *v, const char *stream, int64_t now_s)
+{
+        bool fitted = stream && *stream && strcmp(v->stream, stream) == 0;
+        unsigned fault = jwt_judge(&v->claims, USE, fitted ? NULL : stream, now_s);
+        if (fault == ACCESS_OK && stream && !fitted && strlen(stream) <= STREAM_ID_MAX)
+                strcpy(v->stream, stream);
+        return fault;
+}
+
 unsigned access_check(struct access_memory *m, const struct access_token *token, const char *stream, int64_t now_us,
                       struct access_pass *pass)
 {
@@ -345,7 +376,7 @@ unsigned access_check(struct access_memory *m, const struct access_token *token,
         else
                 v = verify(m, set, hash, token, now_us, &fault);
         if (v)
-                fault = jwt_judge(&v->claims, USE, stream, now_us / US_PER_S);
+                fault = judge(v, stream, now_us / US_PER_S);
         if (fault != ACCESS_OK)
                 return fault;
         *pass = (struct access_pass){.form = token->form, .until_s = v->claims.exp_s, .key = v->claims.key};

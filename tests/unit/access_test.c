@@ -83,6 +83,17 @@ static void test_a_stream_is_private_when_a_pattern_fits(void **state)
         assert_false(access_any_private(f.memory));
         set_rules(f.access, "[\"*\"]", NULL);
         assert_true(access_is_private(f.memory, "anything"));
+        assert_true(access_is_private(f.memory, "boards")); /* what was judged by earlier rules is forgotten */
+        set_rules(f.access, "[\"x\"]", NULL);
+        assert_false(access_is_private(f.memory, "boards"));
+        for (int i = 0; i < 2; i++) { /* more streams than are remembered */
+                for (int n = 0; n < 1000; n++) {
+                        char *stream = mem_printf("%s%d", n % 3 ? "y" : "x", n);
+                        assert_false(access_is_private(f.memory, stream));
+                        free(stream);
+                }
+                assert_true(access_is_private(f.memory, "x"));
+        }
         close_fixture(&f);
 }
 
