@@ -45,13 +45,13 @@ static void put(struct object *o, const char *bytes, size_t len)
 /* One character of a string; `c` stands for itself unless JSON wants it escaped. */
 static void put_escaped(struct object *o, unsigned char c)
 {
-        char text[8];
+        char text[8] = {(char)c};
+        size_t len = 1;
         if (c == '"' || c == '\\')
-                put(o, text, (size_t)snprintf(text, sizeof(text), "\\%c", c));
+                len = (size_t)snprintf(text, sizeof(text), "\\%c", c);
         else if (c < 0x20 || c == 0x7f)
-                put(o, text, (size_t)snprintf(text, sizeof(text), "\\u%04x", c));
-        else
-                put(o, (const char *)&c, 1);
+                len = (size_t)snprintf(text, sizeof(text), "\\u%04x", c);
+        put(o, text, len);
 }
 
 static int hex_digit(char c)
@@ -242,7 +242,7 @@ size_t log_json(char *dst, size_t cap, const struct log_head *head, const char *
         }
         if (words_len)
                 put_string(&o, "text", 4, words, words_len, false);
-        const char *tail = o.cut ? END_CUT + 1 : "}\n";
+        const char *tail = o.cut ? &END_CUT[1] : "}\n";
         memcpy(o.at, tail, strlen(tail));
         return (size_t)(o.at - dst) + strlen(tail);
 }

@@ -318,6 +318,34 @@ static void test_a_denied_stream_is_told_to_the_broadcaster(void **state)
         end(&c, CLOSE_REFUSED);
 }
 
+static void test_who_is_kicked_is_told_why_and_its_session_ends(void **state)
+{
+        (void)state;
+        struct caster c;
+        struct publication_view v;
+        start(&c, 60);
+        t.node[0].stored_us = 900 * MS;
+        send_media(&c, 60, 70);
+        pump();
+        publication_tell(t.ingest.first, &v);
+        assert_string_equal(v.stream, "cam");
+        assert_string_equal(v.state, "live");
+        assert_true(v.frames >= 70 && v.bytes > 0 && v.started);
+        assert_int_equal(v.relays.stored_us, 900 * MS);
+        assert_int_equal(v.behind_us, v.media_us - 900 * MS);
+        assert_int_equal(ingest_kick(&t.ingest, "other", "why"), 0);
+        assert_int_equal(ingest_kick(&t.ingest, "cam", "too loud"), 1);
+        assert_int_equal(c.refused, RTMP_CLOSE_KICKED);
+        assert_string_equal(c.text, "too loud");
+        assert_int_equal(ingest_kick(&t.ingest, "cam", "once is enough"), 0);
+        publication_tell(t.ingest.first, &v);
+        assert_string_equal(v.state, "leaving");
+        send_media(&c, 70, 80); /* what was on its way already */
+        end(&c, CLOSE_REFUSED);
+        UNTIL(t.node[0].closes == 1);
+        assert_int_equal(t.node[0].closed, CLOSE_REFUSED);
+}
+
 static void test_a_fenced_stream_follows_its_session_to_the_transcoder_that_has_it(void **state)
 {
         (void)state;
@@ -983,6 +1011,7 @@ int main(void)
                 TEST(test_is_tried_again_for_as_long_as_the_broadcaster_stays),
                 TEST(test_opens_as_soon_as_a_transcoder_appears),
                 TEST(test_a_denied_stream_is_told_to_the_broadcaster),
+                TEST(test_who_is_kicked_is_told_why_and_its_session_ends),
                 TEST(test_a_fenced_stream_follows_its_session_to_the_transcoder_that_has_it),
                 TEST(test_a_fenced_stream_whose_place_is_taken_is_refused),
                 TEST(test_one_that_was_fenced_by_its_own_lost_open_takes_that_place),
