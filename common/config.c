@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/address.h"
 #include "common/config_secret.h"
 #include "common/config_value.h"
 #include "common/err.h"
@@ -416,6 +417,22 @@ static void print_help(const struct load *l)
 
 /* ---- entry ------------------------------------------------------------------------------------------------------ */
 
+bool config_admin_may_open(const struct config_common *c)
+{
+        struct sockaddr_storage ss;
+        return *c->admin_token || c->insecure || (address_parse(&ss, c->admin_bind, 0) == 0 && address_is_loopback(&ss));
+}
+
+/* What daemon_listener() would end the process for: every daemon's keys begin with struct config_common. */
+static int check_admin(const struct config_common *c, char *why, size_t why_cap)
+{
+        if (config_admin_may_open(c))
+                return 0;
+        snprintf(why, why_cap, "admin_token: not set, and admin_bind=%s is not loopback, so strangers may reach it; allowed: an "
+                 "admin_token, or insecure=true", c->admin_bind);
+        return ERR_CONFIG;
+}
+
 static enum config_outcome finish_load(struct load *l, const struct arguments *a, void *fields)
 {
         if (a->help)
@@ -431,7 +448,8 @@ static enum config_outcome finish_load(struct load *l, const struct arguments *a
         char why[512] = "";
         const struct config_key *end = &l->keys[l->count];
         bool asked_only = a->ask_ready || a->ask_health;
-        bool bad = !asked_only && end->check && end->check(fields, why, sizeof(why)) != 0;
+        bool bad = !asked_only && (check_admin(fields, why, sizeof(why)) != 0 ||
+                                   (end->check && end->check(fields, why, sizeof(why)) != 0));
         if (bad)
                 complain(l, "%s", why);
         if (bad || a->check_only) {

@@ -94,6 +94,8 @@ struct config_common {
 int config_check_zone(const void *value, char *why, size_t why_cap);
 int config_check_id(const void *value, char *why, size_t why_cap);
 
+bool config_admin_may_open(const struct config_common *c); /* strangers are kept from the admin port, or are to be let in */
+
 /* Fills *fields (zeroed by the caller) from argv and environment. Keys end with a row whose name is NULL; its check, if there is one,
  * judges all fields together: value is then fields. A reload does not ask it.
  * CONFIG_RUN, or CONFIG_ASK_HEALTH and CONFIG_ASK_READY (--healthcheck, --healthcheck=ready): *fields is filled.

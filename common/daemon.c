@@ -120,6 +120,17 @@ static void apply_log_settings(struct daemon *d)
         log_set_json(strcmp(d->config->log_format, "json") == 0 ? d->program : NULL);
 }
 
+/* One that is taken away off loopback would let strangers in, which only a start does, and only when it is told to. */
+static void apply_admin_token(struct daemon *d)
+{
+        struct impl *m = d->impl;
+        if (config_admin_may_open(d->config))
+                admin_token(m->admin, d->config->admin_token);
+        else
+                log_error("key=admin_token msg=\"taken away, which would open the admin port to strangers: the one from before is "
+                          "still asked for\"");
+}
+
 static void on_hangup(uv_signal_t *handle, int signum)
 {
         struct daemon *d = handle->data;
@@ -133,7 +144,7 @@ static void on_hangup(uv_signal_t *handle, int signum)
         if (config_reload(d->program, d->keys, d->config, d->argc, d->argv) == 0) {
                 apply_log_settings(d);
                 cluster_reload(m->cluster);
-                admin_token(m->admin, d->config->admin_token);
+                apply_admin_token(d);
                 if (d->reloaded)
                         d->reloaded(d->arg);
         }

@@ -342,6 +342,16 @@ static void test_healthcheck_does_not_wait_for_ever(void **state)
         close(fd);
 }
 
+static char config_path[] = "/tmp/freshet-daemon-config-XXXXXX";
+
+static void write_config(const char *text)
+{
+        FILE *f = fopen(config_path, "w");
+        assert_non_null(f);
+        fputs(text, f);
+        fclose(f);
+}
+
 static void test_a_listener_off_loopback_wants_credentials_or_insecure(void **state)
 {
         char port_text[32];
@@ -352,14 +362,26 @@ static void test_a_listener_off_loopback_wants_credentials_or_insecure(void **st
         assert_int_equal(WEXITSTATUS(status_of(pid)), 2);
         assert_non_null(strstr(said(), "admin_token"));
         assert_non_null(strstr(said(), "insecure=true"));
+        pid = spawn((const char *[]){"-n", "--set", "admin_bind=0.0.0.0", NULL});
+        assert_int_equal(WEXITSTATUS(status_of(pid)), 2);
         pid = spawn((const char *[]){"--set", port_text, "--set", "bind=::", NULL});
         assert_int_equal(WEXITSTATUS(status_of(pid)), 2);
         assert_non_null(strstr(said(), "FETCH is to listen on ::"));
         assert_non_null(strstr(said(), "some_key"));
-        pid = spawn((const char *[]){"--set", port_text, "--set", "admin_bind=0.0.0.0", "--set", "admin_token=x", NULL});
+        write_config("{\"admin_token\": \"x\"}");
+        pid = spawn((const char *[]){"--set", port_text, "--set", "admin_bind=0.0.0.0", "--config", config_path, NULL});
         wait_ready(pid);
         assert_non_null(strstr(ask("GET", "/api/node"), "401 Unauthorized"));
         assert_non_null(strstr(said(), "open=\"FETCH on 127.0.0.1 (some_key)\"")); /* and nothing else */
+        write_config("{}"); /* a token that is gone is no token that lets everybody in */
+        kill(pid, SIGHUP);
+        while (!strstr(said(), "still asked for"))
+                usleep(2000);
+        assert_non_null(strstr(ask("GET", "/api/node"), "401 Unauthorized"));
+        write_config("{\"admin_token\": \"y\"}");
+        kill(pid, SIGHUP);
+        while (!strstr(ask_with("GET", "/api/node", "Authorization: Bearer y\r\n", ""), "200 OK"))
+                usleep(2000);
         kill(pid, SIGTERM);
         status_of(pid);
         pid = spawn((const char *[]){"--set", port_text, "--set", "admin_bind=0.0.0.0", "--set", "bind=::", "--set", "insecure=true", NULL});
@@ -528,7 +550,10 @@ int main(int argc, char **argv)
         }
         int fd = mkstemp(log_path);
         close(fd);
+        fd = mkstemp(config_path);
+        close(fd);
         int failed = cmocka_run_group_tests(tests, NULL, NULL);
         unlink(log_path);
+        unlink(config_path);
         return failed;
 }
