@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -42,7 +43,8 @@ class Stack(harness.Cluster):
         self.publishers = []
         rtmp, rtmps, http_, https = free_ports(4)
         self.settings = {"RTMP_PORT": rtmp, "RTMPS_PORT": rtmps, "HTTP_PORT": http_, "HTTPS_PORT": https,
-                         "LADDER": json.dumps(LADDER, separators=(",", ":")), "PRIVATE": '["secret*"]'}
+                         "LADDER": json.dumps(LADDER, separators=(",", ":")), "PRIVATE": '["secret*"]',
+                         "OPEN_FILES": min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])}
         self.env = {k: str(v) for k, v in self.settings.items()}
         self.https = f"https://localhost:{https}"
         self.http = f"http://localhost:{http_}"
