@@ -1,43 +1,17 @@
 """A numbered broadcast by RTMPS with a token, and readers of every track by HTTPS, all through the balancer."""
 import http.client
 import ssl
-import struct
-import sys
 import time
 from urllib.parse import urlsplit
 
-import rtmp
-from broadcast import Broadcast, Verdict
-from broadcaster import CHUNK_BYTES, SET_CHUNK_SIZE, Broadcaster
+from broadcast import Broadcast
+from broadcaster import Broadcaster
 from viewer import Viewer
-
-import media
 
 TRIES = 3  # of one request, by a player: dash.js asks as often
 
 
-class SecureConnection(rtmp.Connection):
-    def __init__(self, url, context, **options):
-        super().__init__(url, **options)
-        self.tc_url = self.tc_url.replace("rtmp:", "rtmps:")
-        self.socket = context.wrap_socket(self.socket, server_hostname=urlsplit(url).hostname)
-
-
 class SecureBroadcaster(Broadcaster):
-    def __init__(self, source, urls, context):
-        super().__init__(source, urls)
-        self.context = context
-
-    def _publish(self, url):
-        connection = SecureConnection(url, self.context, timeout=5, caps_ex=1)
-        said = connection.publish()
-        if said != "NetStream.Publish.Start":
-            connection.close()
-            raise ConnectionError(said)
-        connection.message(SET_CHUNK_SIZE, struct.pack(">I", CHUNK_BYTES), csid=2)
-        connection.chunk_size = CHUNK_BYTES
-        return connection
-
     def _listen(self):
         """What is readable below TLS need not be anything above it."""
         encrypted = self._connection.socket
@@ -83,9 +57,8 @@ class Show(Broadcast):
     def __init__(self, stack, stream, source, patience_s=6.0):  # pylint: disable=super-init-not-called
         self.cluster, self.stream, self.source = stack, stream, source
         self.edges = [stack.https]
-        self.broadcaster = SecureBroadcaster(source, [stack.rtmps(stream)], stack.context)
+        self.broadcaster = SecureBroadcaster(source, [stack.rtmps(stream)])
         self.patience_s, self.viewers, self.verdicts = patience_s, [], []
-        self.forgiven = 0
 
     def _join(self):
         entry = self.cluster.wait_playable(self.stream)
