@@ -104,7 +104,7 @@ struct histogram stats_request_seconds = {
 struct histogram stats_glass = {
         .name = "edged_glass_seconds",
         .help = "From the capture of a segment's beginning until it came to this edge, of segments that were waited for",
-        .bounds = {0.17, 0.18, 0.19, 0.2, 0.21, 0.22, 0.25, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 5, 10},
+        .bounds = {0.1, 0.15, 0.17, 0.18, 0.2, 0.22, 0.25, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 5, 10},
 };
 
 void stats_register(void)

@@ -36,9 +36,10 @@ class NoAnswer(Failure):
 class Address:
     """One admin port. shown is what the person calls it."""
 
-    def __init__(self, host, port, token="", shown=None, tls=False, public=None):
+    def __init__(self, host, port, token="", shown=None, tls=False, role="", public=None):
         self.host, self.port, self.token, self.tls = host, port, token, tls
         self.shown = shown or f"{host}:{port}"
+        self.role = role      # what it is known to be before it says so
         self.public = public  # where this node serves viewers, if that is known
 
     def __eq__(self, other):
@@ -98,7 +99,8 @@ def local_cluster(directory):
             token = config.get("admin_token", "")
             if config.get("admin_token_file"):
                 token = read_secret(config["admin_token_file"])
-        out.append(Address(host, port, token, shown=node["id"], tls=tls, public=node.get("http") if node["role"] == "edged" else None))
+        out.append(Address(host, port, token, shown=node["id"], tls=tls, role=node["role"],
+                           public=node.get("http") if node["role"] == "edged" else None))
     return out
 
 

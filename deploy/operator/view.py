@@ -187,7 +187,7 @@ class Watcher:
 
     def _node(self, answer):
         address = answer["address"]
-        old_id, old_role = self.known.get(address, (address.shown, ""))
+        old_id, old_role = self.known.get(address, (address.shown, address.role))
         node = answer.get("node", {})
         row = {"id": str(node.get("id", old_id)), "role": str(node.get("role", old_role)), "address": address.shown,
                "zone": str(node.get("zone", "")), "version": str(node.get("version", "")),
