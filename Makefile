@@ -226,7 +226,7 @@ lint:
 	    -Wpointer-arith -Wmissing-prototypes -Wvla $$f; done
 	shellcheck .ci/run deploy/install-deps deploy/completion/freshet.bash deploy/k8s/secrets
 	python3 -c 'import ast, sys; [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' \
-	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/system/*.py tests/fault/*.py tests/deploy/*.py deploy/man/page
+	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/system/*.py tests/fault/*.py tests/deploy/*.py deploy/man/page deploy/freshet deploy/operator/*.py
 
 include deploy/packaging.mk
 

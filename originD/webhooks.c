@@ -68,6 +68,7 @@ struct webhooks {
         json_t *told; /* of the file, until webhooks_recovered() */
         uint64_t random;
         char *path;
+        uint64_t config_hash;
         bool recovered, stopping, dirty, saving, save_failed;
 };
 
@@ -340,8 +341,21 @@ static bool unwanted(struct webhooks *w, const struct delivery *d)
         return !h || !h->wants[d->event.kind];
 }
 
+/* A reload that changes other keys leaves what is under way alone. */
+static bool is_other(struct webhooks *w, const json_t *config)
+{
+        char *text = json_dumps(config, JSON_SORT_KEYS | JSON_COMPACT);
+        uint64_t hash = text ? XXH3_64bits(text, strlen(text)) : 0;
+        bool other = hash != w->config_hash;
+        w->config_hash = hash;
+        free(text);
+        return other;
+}
+
 void webhooks_configure(struct webhooks *w, const json_t *config)
 {
+        if (!is_other(w, config))
+                return;
         for (struct delivery *d = w->first; d; d = d->next)
                 if (d->request)
                         w->options.transport.cancel(&d->request);
@@ -518,12 +532,14 @@ static void answered(void *arg, const struct http_answer *a)
                          d->event.id, http_url_shown(url, sizeof(url), h->url));
                 note_settled(w, d->event.id, d->hook);
                 remove_delivery(w, d);
+                webhooks_run(w, now_us, clock_real_us());
         } else {
                 stat_add(STAT_WEBHOOK_FAILED, 1);
                 if (try_later(a)) {
                         if (!h->failures)
                                 tell_failure(h, d, a);
-                        h->not_before_us = now_us + webhooks_pause_us(h->failures++, next_random(w));
+                        if (now_us >= h->not_before_us) /* those under way at once fail as one */
+                                h->not_before_us = now_us + webhooks_pause_us(h->failures++, next_random(w));
                 } else if (++d->refusals >= WEBHOOKS_REFUSALS_MAX) {
                         give_up(w, d, STAT_WEBHOOK_DROPPED_REFUSED, "refused");
                 } else {

@@ -92,6 +92,8 @@ class Looker(threading.Thread):
         self.watcher, self.every, self.watch, self.prometheus = view.Watcher(finder), every, watch, prometheus
         self.lock, self.points, self.text = threading.Lock(), collections.deque(maxlen=KEPT), None
         self.looked = threading.Event()
+        self.media = ""  # from where the page may get media, for its policy
+        self.note_media(watch)
 
     def run(self):
         while True:
@@ -115,6 +117,7 @@ class Looker(threading.Thread):
                 picture["problems"].insert(0, {"severity": "warning", "alert": "", "node": "", "text":
                                                f"Prometheus at {self.prometheus} does not answer ({error}); what follows the tool sees itself"})
         picture["watch"] = self.watch or self.public_edge()
+        self.note_media(picture["watch"])
         picture["every_s"] = self.every
         picture["points"] = list(self.points)
         self.tell(picture)
@@ -124,11 +127,9 @@ class Looker(threading.Thread):
         addresses, _ = self.watcher.finder.find()
         return next((a.public for a in addresses if a.public), None)
 
-    def media_origin(self):
-        """For the page's policy: from where it may get media."""
-        url = self.watch or self.public_edge()
+    def note_media(self, url):
         parts = urlsplit(url) if url else None
-        return f" {parts.scheme}://{parts.netloc}" if parts else ""
+        self.media = f" {parts.scheme}://{parts.netloc}" if parts else ""
 
     def tell(self, value):
         text = json.dumps(value).encode()
@@ -211,11 +212,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def say(self, status, content_type, body, more=()):
         self.send_response(status)
-        media = self.server.looker.media_origin()
         for name, value in {"Content-Type": content_type, "Content-Length": str(len(body)), "Cache-Control": "no-store",
                             "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
                             "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-                            f"connect-src 'self'{media}; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+                            f"connect-src 'self'{self.server.looker.media}; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
                             **dict(more)}.items():
             self.send_header(name, value)
         self.end_headers()

@@ -86,20 +86,25 @@ def split_address(text):
     return host, port, url.startswith("https:")
 
 
+def local_token(directory, node):
+    """As the node's own configuration has it: --set wins over the file."""
+    path, config = os.path.join(directory, node["id"] + ".json"), {}
+    if os.path.exists(path):
+        config = read_json(path, "the configuration")
+    for argument in node.get("argv", []):
+        key, equals, value = argument.partition("=")
+        if equals and key in ("admin_token", "admin_token_file"):
+            config = {key: value}
+    return read_secret(config["admin_token_file"]) if config.get("admin_token_file") else config.get("admin_token", "")
+
+
 def local_cluster(directory):
-    """The nodes of a cluster.json that deploy/local wrote; each node's configuration says its token."""
+    """The nodes of a cluster.json that deploy/local wrote."""
     cluster = read_json(os.path.join(directory, "cluster.json"), "the cluster")
     out = []
     for node in cluster.get("nodes", []):
         host, port, tls = split_address(node["admin"])
-        token = ""
-        path = os.path.join(directory, node["id"] + ".json")
-        if os.path.exists(path):
-            config = read_json(path, "the configuration")
-            token = config.get("admin_token", "")
-            if config.get("admin_token_file"):
-                token = read_secret(config["admin_token_file"])
-        out.append(Address(host, port, token, shown=node["id"], tls=tls, role=node["role"],
+        out.append(Address(host, port, local_token(directory, node), shown=node["id"], tls=tls, role=node["role"],
                            public=node.get("http") if node["role"] == "edged" else None))
     return out
 

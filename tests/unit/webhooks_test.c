@@ -408,6 +408,43 @@ static void test_the_oldest_go_when_too_many_wait(void **state)
         assert_int_equal(stat_get(STAT_WEBHOOK_DROPPED_FULL), before + 1);
 }
 
+static void test_a_reload_that_changes_nothing_leaves_what_is_under_way_alone(void **state)
+{
+        (void)state;
+        open_hooks(NULL);
+        begin("cam", "20261121T100000Z-00000001");
+        webhooks_configure(hooks, config);
+        answer(0, 0, 200);
+        run_in(61 * US_PER_S);
+        assert_int_equal(asked_count, 1);
+}
+
+static void test_what_waits_for_a_webhook_that_is_taken_away_goes(void **state)
+{
+        (void)state;
+        open_hooks(NULL);
+        begin("cam", "20261121T100000Z-00000001");
+        use_config("[]");
+        webhooks_configure(hooks, config);
+        assert_null(asked[0].done); /* canceled */
+        assert_int_equal(stat_get(STAT_WEBHOOK_WAITING), 0);
+        assert_int_equal(end_session(session), 0);
+        assert_int_equal(asked_count, 1);
+}
+
+static void test_requests_that_fail_together_lengthen_the_pause_once(void **state)
+{
+        (void)state;
+        open_hooks(NULL);
+        begin("cam", "20261121T100000Z-00000001");
+        begin("other", "20261121T100000Z-00000002");
+        begin("third", "20261121T100000Z-00000003");
+        for (size_t i = 0; i < 3; i++)
+                answer(i, ERR_REFUSED, 0);
+        run_in(WEBHOOKS_PAUSE_US + 1);
+        assert_int_equal(asked_count, 6);
+}
+
 static void test_a_configuration_that_cannot_be_is_told_with_what_is_allowed(void **state)
 {
         static const struct {
@@ -462,6 +499,9 @@ int main(void)
                 TEST(test_the_second_owner_sends_at_once_when_the_first_is_gone),
                 TEST(test_the_first_owner_sends_at_once),
                 TEST(test_the_oldest_go_when_too_many_wait),
+                TEST(test_a_reload_that_changes_nothing_leaves_what_is_under_way_alone),
+                TEST(test_what_waits_for_a_webhook_that_is_taken_away_goes),
+                TEST(test_requests_that_fail_together_lengthen_the_pause_once),
                 TEST(test_a_configuration_that_cannot_be_is_told_with_what_is_allowed),
                 TEST(test_pauses_grow_to_a_minute_and_are_spread),
         };
