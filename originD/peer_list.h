@@ -3,6 +3,7 @@
  *   /peer/sessions       all of them, the newest first
  *   /peer/live           those that are live or ended within the last PEER_RECENT_S
  *   /peer/session/<id>   one; an empty list when it is not here
+ * (and /peer/events, which is webhooks.h's)
  *
  * It is how two copies of a track are compared without looking at them: as far as the eras are the same so are the bytes,
  * so of two copies whose eras do not part one begins with the other (repair.h). */

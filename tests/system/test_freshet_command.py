@@ -1,4 +1,5 @@
 """deploy/freshet: what it shows, what it says when nodes cannot be asked, what it has nodes do. The nodes are fakes."""
+import importlib
 import json
 import os
 import subprocess
@@ -218,6 +219,23 @@ def test_what_a_node_refuses_is_told_in_its_words(nodes):
     nodes[1].answers["POST", "/api/drain"] = (503, {"error": "the loop is busy"})
     _, err = freshet("drain", "transcoder-1", admin=nodes, status=1)
     assert "the loop is busy" in err
+
+
+def test_token_is_the_program_that_makes_tokens_with_its_own_arguments():
+    assert "explain" in freshet("token", "--help")[0]
+    assert "this is no token" in freshet("token", "explain", "x", status=2)[1]
+
+
+def test_a_name_stands_for_every_address_it_has(monkeypatch):
+    monkeypatch.syspath_prepend(os.path.join(TOP, "deploy", "operator"))
+    nodes = importlib.import_module("nodes")
+    known = {"origin": ["10.0.0.2", "10.0.0.10", "10.0.0.2"], "edge": ["10.0.1.1"]}
+    monkeypatch.setattr(nodes.socket, "getaddrinfo", lambda host, port, **_: [(0, 0, 0, "", (ip, port)) for ip in known[host]])
+    found, trouble = nodes.Finder(admin="origin:9390,edge:9490", token="t").find()
+    assert trouble == []
+    assert sorted(a.shown for a in found) == ["edge:9490", "origin[10.0.0.10]:9390", "origin[10.0.0.2]:9390"]
+    known["origin"].append("10.0.0.3")  # scaled up: the next look has it
+    assert len(nodes.Finder(admin="origin:9390", token="t").find()[0]) == 3
 
 
 def test_the_version_is_the_one_of_the_whole(nodes):

@@ -21,7 +21,13 @@ function element(name, className, text = '') {
   return made
 }
 
+let problemsShown = ''
+
+// Drawn anew only when it is others: screen readers read what changes.
 function showProblems(picture) {
+  const text = JSON.stringify([picture.alerts_from, picture.problems])
+  if (text === problemsShown) return
+  problemsShown = text
   $('problems-from').textContent = picture.alerts_from === 'prometheus' ? 'by Prometheus' : 'as far as this tool sees'
   const rows = picture.problems.map((p) => {
     const row = element('li', p.severity)
