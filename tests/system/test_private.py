@@ -1,5 +1,6 @@
 """Private streams at an edge: who is let in, and until when. The origins are made-up ones (test_edge_tier.py), the tokens those of
 deploy/token."""
+import base64
 import http.client
 import json
 import os
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from harness import TOP, request, run, wait_until
+from harness import TOP, Lag, request, run, wait_until
 from test_edge_tier import body_of, metric, tier  # noqa: F401 (a fixture)
 
 TOKEN = os.path.join(TOP, "deploy", "token")
@@ -106,12 +107,15 @@ def test_who_is_refused_is_told_why_in_words_that_players_can_read(tier, keys, h
 
 def test_a_growing_answer_ends_with_its_token_not_later_than_a_second(tier, keys):  # noqa: F811
     edge = private_edge(tier, keys)
-    token = keys.make("grow_*", "4s")
-    exp = json.loads(run(TOKEN, "make", "view", "x", "--for", "4s", "--keys", keys.private, "--json").stdout)["claims"]["exp"]
-    ends, stays = Answering(f"{edge.url}/t/{token}{SLOW}"), Answering(f"{edge.url}/t/{keys.make('*')}{SLOW}")
+    stays = Answering(f"{edge.url}/t/{keys.make('*')}{SLOW}")
+    token, lag = keys.make("grow_*", "5s"), Lag()
+    ends = Answering(f"{edge.url}/t/{token}{SLOW}")
+    claims = token.split(".")[1]
+    exp = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
     ends.join()
+    lag.end()
     assert not ends.whole and 0 < len(ends.body) < 100000 and body_of(100000).startswith(ends.body)
-    assert exp - 1 <= ends.ended < exp + 2  # a second, and one for a machine that is busy
+    assert exp <= ends.ended < exp + 1.5 + lag.worst()  # it looks once a second
     assert metric(edge, "edged_closed_total", "token_expired") == 1
     assert request(f"{edge.url}/t/{token}{SLOW}").status == 401
     stays.join()
@@ -124,9 +128,10 @@ def test_answers_end_within_two_seconds_when_their_key_is_taken_away(tier, keys)
     ends, stays = Answering(f"{edge.url}/t/{first}{SLOW}"), Answering(f"{edge.url}/t/{second}{SLOW}")
     wait_until(lambda: ends.body and stays.body, "both are being answered")
     keys.remove("first")
-    removed = time.time()
+    removed, lag = time.time(), Lag()
     ends.join()
-    assert not ends.whole and ends.ended - removed < 4  # two seconds, and as many for a machine that is busy
+    lag.end()
+    assert not ends.whole and ends.ended - removed < 2.5 + 2 * lag.worst()
     assert metric(edge, "edged_closed_total", "token_revoked") == 1
     assert request(f"{edge.url}/t/{first}{WHOLE}").status == 401
     assert request(f"{edge.url}/t/{second}{WHOLE}").status == 200
@@ -142,8 +147,7 @@ def test_a_key_that_is_added_is_taken_and_a_damaged_file_changes_nothing(tier, k
     wait_until(lambda: request(f"{edge.url}/t/{token}{WHOLE}").status == 200, "the new key is known")
     with open(keys.public, "w", encoding="utf-8") as f:
         f.write('{"keys": [')
-    with open(edge.log, encoding="utf-8") as log:
-        wait_until(lambda: "those from before stay" in log.read(), "the damaged file is told")
+    wait_until(lambda: "those from before stay" in edge.said(), "the damaged file is told")
     for good in (old, token):
         assert request(f"{edge.url}/t/{good}{WHOLE}").status == 200
 
@@ -212,7 +216,7 @@ def test_no_log_line_holds_a_token_at_any_level(tier, keys):  # noqa: F811
 
 
 def test_requests_in_a_row_fail_with_nothing_but_refused_connections_through_sigterm(tier):  # noqa: F811
-    edge = tier.edge(tier.origin(), drain_ms=1500)
+    edge = tier.edge(tier.origin(), drain_ms=4000)
     parts = urlsplit(edge.url + WHOLE)
     failures, served, closing = [], [], []
 

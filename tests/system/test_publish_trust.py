@@ -120,9 +120,8 @@ class Trusted:
 @pytest.fixture(scope="module")
 def trusted(tmp_path_factory):
     made = Trusted(tmp_path_factory.mktemp("trusted"))
-    yield made
-    made.cluster.down()
-    assert not made.cluster.reports(), made.cluster.reports()
+    with made.cluster:
+        yield made
 
 
 class Hook(http.server.ThreadingHTTPServer):
@@ -382,11 +381,12 @@ def test_the_webhook_is_waited_for_while_others_go_on(trusted, hook, tags):
 
 
 def test_the_webhooks_no_is_shown_and_its_silence_lets_nobody_in(trusted, hook):
-    trusted.reload(publish_webhook=hook.url, publish_webhook_timeout_ms=500)
+    trusted.reload(publish_webhook=hook.url)
     hook.says(403, b'{"reason": "not on Sundays"}')
     trusted.assert_refused(trusted.rtmp("sunday"), "not on Sundays")
     hook.says(500)
     trusted.assert_refused(trusted.rtmp("broken"), "cannot be found out")
+    trusted.reload(publish_webhook=hook.url, publish_webhook_timeout_ms=500)
     hook.free.clear()
     trusted.assert_refused(trusted.rtmp("late"), "cannot be found out")
     hook.free.set()
