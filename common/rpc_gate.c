@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/nng_fix.h"
 #include "common/rpc_fault.h"
 
 #define GONE_WAIT_MS 300  /* for connections that were shut down to be taken down */
@@ -295,6 +296,7 @@ int rpc_gate_open(struct rpc_gate **out, nng_socket socket, bool strangers, rpc_
         pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
         pthread_cond_init(&g->changed, &attr);
         pthread_condattr_destroy(&attr);
+        (void)nng_fix_count();
         int rv = nng_pipe_notify(socket, NNG_PIPE_EV_ADD_PRE, on_pipe, g);
         if (rv == 0)
                 rv = nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, on_pipe, g);

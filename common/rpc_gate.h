@@ -8,9 +8,9 @@
  * whose end is awaited only for a bounded time. With tls+tcp it is the same: the addresses nng tells are those of the TCP
  * connection below, nng's TLS reads an end of file there, and ends what waits for it.
  *
- * That happens all the same, very rarely: when a connection ends of itself just then, or when both ends send as fast as they
- * can. rpc_gate_sweep() notices, by connections that have ended and are still there after STUCK_MS, and ends the process: it
- * could do nothing any more, and is started again by whoever supervises it.
+ * An end that comes from the other side can meet that moment all the same; nng_fix.h cures that. Should it still happen, then
+ * rpc_gate_sweep() notices it, by connections that have ended and are there after STUCK_MS, and ends the process: it could do
+ * nothing any more, and is started again by whoever supervises it.
  *
  * Where who connects has to show who it is, a connection is a stranger's until rpc_gate_known(). Strangers get little time
  * (STRANGER_MS) and few bytes (STRANGER_BYTES_MAX, looked at ten times a second; nng's own bound on a message holds for the

@@ -162,9 +162,9 @@ class Publisher:
 class Cluster:
     """with Cluster(directory) as …: deploy/local, and what it serves. Its ports are reserved, so that any number of them live side by side."""
 
-    def __init__(self, directory, sets=(), ladder=SMALL_LADDER, **tiers):
+    def __init__(self, directory, sets=(), ladder=SMALL_LADDER, flags=(), **tiers):
         self.dir = str(directory)
-        argv = [LOCAL, "up", "--detach", "--dir", self.dir, "--while", str(os.getpid())]
+        argv = [LOCAL, "up", "--detach", "--dir", self.dir, "--while", str(os.getpid()), *flags]
         for tier, n in tiers.items():
             argv += [f"--{tier}", str(n)]
         for setting in list(sets) + [f"transcoderd.ladder={json.dumps(ladder)}"]:
