@@ -6,3 +6,4 @@ common_PKGS := libuv jansson libcrypto libcurl libmicrohttpd libssl libxxhash
 common_LDLIBS := -lnng
 common_UNIT := admin buf bytes clock cluster_certs config daemon file_watch http_client jwt log mailbox metrics peers ring rpc rpc_tls tls_server
 common_FUZZ := config jwt
+common_TOOLS := rpc_cost

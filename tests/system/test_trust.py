@@ -157,3 +157,55 @@ def test_a_cluster_with_a_token_publishes_and_plays(with_token):
     with_token.publish_test_picture("cam", size="320x180")
     entry = with_token.wait_playable("cam")
     assert with_token.segment("cam", entry["session"], "v180", 0)
+
+
+# ---- before anything runs
+
+def check(role, *settings):
+    """(exit status, what it said) of a check of this configuration alone."""
+    argv = [os.path.join(TOP, "bin", role), "-n"]
+    for setting in settings:
+        argv += ["--set", setting]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("role", ["transcoderd", "originD", "edged"])
+def test_off_loopback_a_node_does_not_start_without_credentials(role, tmp_path):
+    subprocess.run([CERTS, "--dir", tmp_path, role], check=True, stdout=subprocess.DEVNULL)
+    files = [f"cluster_cert={tmp_path}/{role}.crt", f"cluster_key={tmp_path}/{role}.key", f"cluster_ca={tmp_path}/ca.crt"]
+    assert check(role)[0] == 0
+    for settings, key in (([], "cluster_cert"), (["cluster_token=x"], "cluster_cert"), (["insecure=true"], "cluster_token"),
+                          (files[:2], "cluster_ca"), (files[1:], "cluster_cert")):
+        status, said = check(role, "bind=0.0.0.0", *settings)
+        assert status == 2 and f"{key}: not set" in said, (settings, said)
+    assert check(role, "bind=0.0.0.0", "insecure=true", "cluster_token=x")[0] == 0
+    assert check(role, "bind=0.0.0.0", *files)[0] == 0
+
+
+def test_certs_makes_what_is_missing_and_keeps_the_rest(tmp_path):
+    def certs(*argv):
+        return subprocess.run([CERTS, "--dir", tmp_path / "trust", *argv], capture_output=True, text=True, check=False)
+
+    def bytes_of(name):
+        return (tmp_path / "trust" / name).read_bytes()
+
+    assert certs("--ca-only").returncode == 0
+    assert sorted(os.listdir(tmp_path / "trust")) == ["ca.crt", "ca.key"]
+    authority = bytes_of("ca.crt")
+    assert "edge-7.crt: made" in certs("edged:edge-7,edge.example,192.0.2.7").stdout
+    first = bytes_of("edge-7.crt")
+    said = certs("edged:edge-7", "ingestd").stdout
+    assert "edge-7.crt: kept" in said and "ingestd.crt: made" in said
+    assert bytes_of("edge-7.crt") == first and bytes_of("ca.crt") == authority
+    for name in ("ca.key", "edge-7.key", "ingestd.key"):
+        assert os.stat(tmp_path / "trust" / name).st_mode & 0o777 == 0o600
+    assert "for another node" in certs("originD:edge-7").stdout
+    (tmp_path / "trust" / "ingestd.key").write_bytes(bytes_of("edge-7.key"))
+    assert "not for the key beside it" in certs("ingestd").stdout
+    (tmp_path / "trust" / "ca.key").unlink()
+    assert certs("ingestd").returncode == 0
+    missing = certs("transcoderd")
+    assert missing.returncode == 1 and "ca.key is not here" in missing.stderr
+    for wrong in (("edge",), ("edged:a/b",), ("edged:",), ("edged:ca",), ("--days", "x", "edged"), ()):
+        assert certs(*wrong).returncode == 1, wrong

@@ -157,6 +157,27 @@ static void test_a_reload_takes_what_is_good_and_keeps_what_was_otherwise(void *
         cluster_certs_unref(&certs);
 }
 
+/* How one authority is replaced by another without a moment in which nodes refuse each other. */
+static void test_the_file_of_authorities_may_hold_several(void **state)
+{
+        struct cluster_certs *certs;
+        char both[160];
+        (void)state;
+        make_node(&theirs, "moved", "URI:freshet://edged/*", -DAY_S, DAY_S);
+        make_node(&ours, "stayed", "URI:freshet://edged/*", -DAY_S, DAY_S);
+        snprintf(both, sizeof(both), "%s/both.crt", files_dir);
+        FILE *f = fopen(both, "w");
+        assert_non_null(f);
+        PEM_write_X509(f, ours.certificate);
+        PEM_write_X509(f, theirs.certificate);
+        fclose(f);
+        assert_int_equal(open_node(&certs, "moved", both, NULL, why, sizeof(why)), 0);
+        cluster_certs_unref(&certs);
+        assert_int_equal(open_node(&certs, "stayed", both, NULL, why, sizeof(why)), 0);
+        cluster_certs_unref(&certs);
+        expect_bad("moved", ours.path, NULL, "the others will refuse it");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -166,6 +187,7 @@ int main(void)
                 cmocka_unit_test(test_one_that_names_no_node_or_two_is_refused),
                 cmocka_unit_test(test_one_the_others_would_refuse_is_refused_at_once),
                 cmocka_unit_test(test_a_file_that_is_not_what_it_should_be_is_named_with_its_key),
+                cmocka_unit_test(test_the_file_of_authorities_may_hold_several),
                 cmocka_unit_test(test_a_reload_takes_what_is_good_and_keeps_what_was_otherwise),
         };
         return cmocka_run_group_tests(tests, open_all, close_all);
