@@ -109,27 +109,29 @@ static void ask_again(struct admission_case *c)
 
 /* Looking again --------------------------------------------------------------------------------------------------- */
 
-static void look_at(struct admission_case *c)
-{
-        const struct publish_auth auth = auth_of(c->admission);
-        enum refusal refusal = publish_auth_goes_on(&auth, c->request.stream, &c->grant, now_s());
-        if (refusal)
-                refuse_case(c, refusal, refusal_text(refusal));
-        else
-                ask_again(c);
-}
-
+/* After the keys were read. */
 static void look_at_all(struct admission *a)
 {
+        const struct publish_auth auth = auth_of(a);
         for (struct admission_case *c = a->cases, *next; c; c = next) {
                 next = c->next;
-                look_at(c);
+                enum refusal refusal = publish_auth_goes_on(&auth, c->request.stream, &c->grant, now_s());
+                if (refusal)
+                        refuse_case(c, refusal, refusal_text(refusal));
         }
 }
 
+/* Time passes. */
 static void on_look(uv_timer_t *t)
 {
-        look_at_all(t->data);
+        struct admission *a = t->data;
+        for (struct admission_case *c = a->cases, *next; c; c = next) {
+                next = c->next;
+                if (publish_grant_over(&c->grant, now_s()))
+                        refuse_case(c, REFUSAL_OVER, refusal_text(REFUSAL_OVER));
+                else
+                        ask_again(c);
+        }
 }
 
 /* Keys that cannot be read leave those in use that there are. */

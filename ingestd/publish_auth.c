@@ -50,13 +50,18 @@ static bool looks_like_a_token(const char *shown)
         return dot && strchr(dot + 1, '.');
 }
 
+bool publish_grant_over(const struct publish_grant *grant, int64_t now_s)
+{
+        return grant->by == GRANT_TOKEN && grant->claims.until_s && now_s >= grant->claims.until_s;
+}
+
 static enum refusal judge_token(const struct publish_auth *a, const char *stream, const char *shown, int64_t now_s,
                                 struct publish_grant *out, const char **text)
 {
         enum jwt_fault fault = jwt_verify(a->tokens, shown, strlen(shown), &out->claims, NULL);
         if (fault == JWT_OK)
                 fault = jwt_judge(&out->claims, "publish", stream, now_s);
-        if (fault == JWT_OK && out->claims.until_s && now_s >= out->claims.until_s) {
+        if (fault == JWT_OK && publish_grant_over(out, now_s)) {
                 *text = refusal_text(REFUSAL_OVER);
                 return REFUSAL_OVER;
         }
@@ -99,7 +104,7 @@ enum refusal publish_auth_goes_on(const struct publish_auth *a, const char *stre
         case GRANT_TOKEN:
                 if (!a->tokens || !jwt_keys_has(a->tokens, &grant->claims.key))
                         return REFUSAL_REVOKED;
-                return grant->claims.until_s && now_s >= grant->claims.until_s ? REFUSAL_OVER : REFUSAL_NONE;
+                return publish_grant_over(grant, now_s) ? REFUSAL_OVER : REFUSAL_NONE;
         case GRANT_NOTHING_ASKED:
                 break;
         }

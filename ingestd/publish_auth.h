@@ -41,6 +41,7 @@ enum refusal publish_auth_begin(const struct publish_auth *a, const char *stream
                                 struct publish_grant *out, const char **text);
 enum refusal publish_auth_goes_on(const struct publish_auth *a, const char *stream, const struct publish_grant *grant,
                                   int64_t now_s);
+bool publish_grant_over(const struct publish_grant *grant, int64_t now_s); /* by itself, with the keys as they were; cheap */
 
 /* A config_key.check for `publish_keys`: [{"match": PATTERN, "key": TEXT}]; never repeats a key. */
 int publish_keys_check(const void *json_field, char *why, size_t why_cap);
