@@ -41,7 +41,7 @@ unsigned tls_server_pairs(const struct tls_server *s);
 /* Nulls *s; NULL is fine. */
 void tls_server_close(struct tls_server **s);
 
-/* 0, or ERR_CONFIG and a sentence in why: for a daemon that only checks its configuration. */
+/* 0, or ERR_CONFIG and a sentence in why: no pair can be used. For a daemon that only checks its configuration. */
 int tls_server_check(const char *directory, char *why, size_t why_cap);
 
 /* freshet_tls_certificates, freshet_tls_not_after_seconds, freshet_tls_reloads_total; at start, once. */

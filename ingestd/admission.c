@@ -297,9 +297,8 @@ bool admission_guards(const struct admission_config *c)
         return *c->key || json_array_size(c->keys) > 0 || *c->jwks || *c->webhook.url;
 }
 
-int admission_jwks_check(const void *value, char *why, size_t why_cap)
+int admission_jwks_check(const char *path, char *why, size_t why_cap)
 {
-        const char *path = *(char *const *)value;
         struct jwt_keys *keys = NULL;
         int err = *path ? jwt_keys_load(&keys, path, why, why_cap) : 0;
         jwt_keys_unref(&keys);

@@ -41,13 +41,6 @@ struct config {
         .name = field_name, .type = CONFIG_STRING, .offset = offsetof(struct config, field), .default_value = "",      \
         .min = 0, .max = most, .unit = ""
 
-/* "" or a directory that can be used: so that -n tells what is wrong with a certificate. */
-static int check_certs(const void *value, char *why, size_t why_cap)
-{
-        const char *directory = *(char *const *)value;
-        return *directory ? tls_server_check(directory, why, why_cap) : 0;
-}
-
 #define GUARDS "publish_key, publish_keys, publish_jwks or publish_webhook"
 
 static bool on_loopback(const struct config *c)
@@ -56,18 +49,26 @@ static bool on_loopback(const struct config *c)
         return address_parse(&ss, c->common.bind, 0) == 0 && address_is_loopback(&ss);
 }
 
-/* What daemon_listener() would end the process for, for -n too. */
-static int check_listeners(const void *fields, char *why, size_t why_cap)
+/* What would end the process later, for -n too. A reload does not ask: what cannot be read then leaves what was read before, and must
+ * not keep a key from being taken away. */
+static int check_start(const void *fields, char *why, size_t why_cap)
 {
         const struct config *c = fields;
-        int err = cluster_check(fields, why, why_cap);
-        if (err)
-                return err;
-        if (admission_guards(&c->admission) || c->common.insecure || on_loopback(c))
-                return 0;
-        snprintf(why, why_cap, "RTMP is to listen on %s, where strangers may reach it. Set " GUARDS
-                 ", or insecure=true to let everybody publish", c->common.bind);
-        return ERR_CONFIG;
+        char wrong[400];
+        if (!admission_guards(&c->admission) && !c->common.insecure && !on_loopback(c)) {
+                snprintf(why, why_cap, "RTMP is to listen on %s, where strangers may reach it. Set " GUARDS
+                         ", or insecure=true to let everybody publish", c->common.bind);
+                return ERR_CONFIG;
+        }
+        if (admission_jwks_check(c->admission.jwks, wrong, sizeof(wrong))) {
+                snprintf(why, why_cap, "publish_jwks: given \"%.80s\", %s", c->admission.jwks, wrong);
+                return ERR_CONFIG;
+        }
+        if (*c->rtmps_certs && tls_server_check(c->rtmps_certs, wrong, sizeof(wrong))) {
+                snprintf(why, why_cap, "rtmps_certs: given \"%.80s\", %s", c->rtmps_certs, wrong);
+                return ERR_CONFIG;
+        }
+        return 0;
 }
 
 /* clang-format off */
@@ -75,7 +76,7 @@ static const struct config_key keys[] = {
         CONFIG_COMMON_KEYS(9190),
         INT_KEY("rtmp_port", rtmp_port, "1935", 1, 65535, "port", "RTMP port, for broadcasters"),
         INT_KEY("rtmps_port", rtmps_port, "1936", 1, 65535, "port", "RTMP over TLS, opened when rtmps_certs is set"),
-        {STRING_KEY("rtmps_certs", rtmps_certs, 4096), .check = check_certs,
+        {STRING_KEY("rtmps_certs", rtmps_certs, 4096),
          .help = "directory of certificates and keys, each NAME.crt (or .pem) with NAME.key; watched for changes"},
         {STRING_KEY("proxy_from", proxy_from, 4096), .check = proxy_from_check, .reloads = true,
          .help = "addresses and networks, comma-separated, of load balancers, which have to send a PROXY header (v1 or v2)"},
@@ -87,7 +88,7 @@ static const struct config_key keys[] = {
         {.name = "publish_keys", .type = CONFIG_JSON, .offset = offsetof(struct config, admission.keys), .default_value = "[]",
          .unit = "", .secret = true, .reloads = true, .check = publish_keys_check,
          .help = "keys per stream-name pattern, e.g. [{\"match\": \"sports-*\", \"key\": \"…\"}]; any that fits is enough"},
-        {STRING_KEY("publish_jwks", admission.jwks, 4096), .reloads = true, .check = admission_jwks_check,
+        {STRING_KEY("publish_jwks", admission.jwks, 4096), .reloads = true,
          .help = "file of keys (JWKS: HS256, ES256) for signed tokens, ?token=…; watched for changes"},
         {STRING_KEY("publish_webhook", admission.webhook.url, 2048), .secret = true, .reloads = true,
          .check = publish_webhook_check,
@@ -118,7 +119,7 @@ static const struct config_key keys[] = {
                 "at SIGTERM, how long broadcasters are still accepted while /readyz says 503: for a load balancer to see it"),
         INT_KEY("drain_ms", drain_ms, "10000", 0, 600000, "ms",
                 "at SIGTERM and after leave_ms, how long broadcasters have to leave by themselves"),
-        {.name = NULL, .check = check_listeners},
+        {.name = NULL, .check = check_start},
 };
 /* clang-format on */
 

@@ -352,6 +352,23 @@ def test_who_guesses_is_not_listened_to_for_a_while(trusted):
     trusted.assert_published(trusted.rtmp("guess?key=hush-guess"), header=other).close()
 
 
+def test_a_broken_file_keeps_no_key_from_being_taken_away(trusted, tmp_path):
+    keys = tmp_path / "public.json"
+    make_keys(tmp_path, "a")
+    trusted.reload(publish_jwks=str(keys), publish_key="hush-broken")
+    c = trusted.assert_published(trusted.rtmp("broken?key=hush-broken"))
+    keys.write_text("nonsense")
+    with open(os.path.join(trusted.certs, "other.crt"), "w", encoding="ascii") as f:
+        f.write("nonsense")
+    with open(os.path.join(trusted.certs, "other.key"), "w", encoding="ascii") as f:
+        f.write("nonsense")
+    trusted.reload(publish_jwks=str(keys))
+    assert c.answer() == "NetStream.Publish.Denied"
+    trusted.assert_refused(trusted.rtmp("broken?key=hush-broken"), "the token is damaged")
+    for kind in ("crt", "key"):
+        os.unlink(os.path.join(trusted.certs, f"other.{kind}"))
+
+
 # ---- the webhook
 
 def test_the_webhook_is_waited_for_while_others_go_on(trusted, hook, tags):
@@ -428,6 +445,9 @@ def test_a_port_for_strangers_does_not_open_without_saying_who_may_publish(trust
                     "insecure=true"):
         run(binary, "-n", "--set", "bind=0.0.0.0", "--set", setting)
     run(binary, "-n")
+    for setting in ("rtmps_certs=/nonexistent", "publish_jwks=/nonexistent"):
+        said = run(binary, *arguments, "--set", setting, check=False)
+        assert said.returncode == 2 and setting.split("=")[0].encode() in said.stderr and b"No such file" in said.stderr
 
 
 # ---- leaving, and what must never be told
