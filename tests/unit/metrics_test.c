@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/metrics.h"
+#include "common/rate.h"
 
 static struct metric rows[] = {
         {.name = "t_total", .type = METRIC_COUNTER, .help = "Things.", .labels = "kind=\"a\""},
@@ -115,6 +116,20 @@ static void test_no_count_is_lost_between_threads(void **state)
         assert_int_equal(metric_get(&rows[0]), 40000);
 }
 
+static void test_a_rate_is_of_the_last_whole_second_and_ends_with_what_is_counted(void **state)
+{
+        struct rate r = {0};
+        (void)state;
+        assert_true(rate_now(&r, 5000000) == 0);
+        for (int64_t now = 1000000; now <= 3000000; now += 40000) /* 25 a second */
+                rate_add(&r, 1, now);
+        assert_true(rate_now(&r, 3000000) > 24.9 && rate_now(&r, 3000000) < 25.1);
+        assert_true(rate_now(&r, 3500000) > 24.9);
+        assert_true(rate_now(&r, 5000000) == 0);
+        rate_add(&r, 1, 9000000); /* the pause counts in the window it ends */
+        assert_true(rate_now(&r, 9000000) < 5);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -122,6 +137,7 @@ int main(void)
                 cmocka_unit_test(test_scale_is_applied),
                 cmocka_unit_test(test_histogram_buckets_add_up),
                 cmocka_unit_test(test_no_count_is_lost_between_threads),
+                cmocka_unit_test(test_a_rate_is_of_the_last_whole_second_and_ends_with_what_is_counted),
         };
         return cmocka_run_group_tests(tests, set_up, NULL);
 }
