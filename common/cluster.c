@@ -124,9 +124,7 @@ struct cluster *cluster_open(uv_loop_t *loop, const struct config_common *config
         metrics_register(metrics, METRICS);
         if (*config->cluster_cert)
                 open_certs(c, loop, config, self);
-        else if (!*config->cluster_token)
-                log_warn("msg=\"neither cluster_cert nor cluster_token is set: whoever reaches a port of a node can talk to it as one\"");
-        else if (config->insecure)
+        else if (*config->cluster_token && config->insecure)
                 log_warn("msg=\"insecure=true: what nodes say to each other is not encrypted\"");
         self->cluster_token = config->cluster_token;
         self->certs = c->certs;

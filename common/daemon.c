@@ -139,8 +139,10 @@ static void on_hangup(uv_signal_t *handle, int signum)
         (void)signum;
         if (m->exiting)
                 return;
+        bool running = m->opened && !m->stopping; /* before READY there is nothing to be ready again for */
         snprintf(reloading, sizeof(reloading), "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_mono_us());
-        notify_send(reloading);
+        if (running)
+                notify_send(reloading);
         if (config_reload(d->program, d->keys, d->config, d->argc, d->argv) == 0) {
                 apply_log_settings(d);
                 cluster_reload(m->cluster);
@@ -148,7 +150,8 @@ static void on_hangup(uv_signal_t *handle, int signum)
                 if (d->reloaded)
                         d->reloaded(d->arg);
         }
-        notify_send("READY=1");
+        if (running)
+                notify_send("READY=1");
 }
 
 /* A step of the system's clock is told once, and again when it has been followed. */
@@ -351,6 +354,8 @@ void daemon_init(struct daemon *d, const char *program, enum node_role role, con
         notify_open();
         open_loop(d);
         ((struct impl *)d->impl)->cluster = cluster_open(d->loop, d->config, &d->self);
+        daemon_listener(d, "nng", d->config->bind, *d->config->cluster_cert || *d->config->cluster_token,
+                        "cluster_cert, or cluster_token");
         open_admin(d);
         log_info("role=%s version=%s revision=%s pid=%d admin=%s:%d msg=\"started\"", program, version_number, version_revision,
                  (int)getpid(), d->config->admin_bind, (int)d->config->admin_port);

@@ -100,7 +100,7 @@ static int run_daemon(int argc, char **argv)
         if (mood_is("stuck"))
                 start_later(on_stuck, 200);
         else if (mood_is("slow"))
-                start_later(on_opened, 1500);
+                start_later(on_opened, 3000);
         int status = daemon_run(&d);
         daemon_fini(&d, &fields);
         return status;
@@ -364,11 +364,11 @@ static void test_a_listener_off_loopback_wants_credentials_or_insecure(void **st
         assert_non_null(strstr(said(), "insecure=true"));
         pid = spawn((const char *[]){"-n", "--set", "admin_bind=0.0.0.0", NULL});
         assert_int_equal(WEXITSTATUS(status_of(pid)), 2);
-        pid = spawn((const char *[]){"--set", port_text, "--set", "bind=::", NULL});
+        pid = spawn((const char *[]){"--set", port_text, "--set", "bind=::", "--set", "cluster_token=x", NULL});
         assert_int_equal(WEXITSTATUS(status_of(pid)), 2);
         assert_non_null(strstr(said(), "FETCH is to listen on ::"));
         assert_non_null(strstr(said(), "some_key"));
-        write_config("{\"admin_token\": \"x\"}");
+        write_config("{\"admin_token\": \"x\", \"cluster_token\": \"x\"}");
         pid = spawn((const char *[]){"--set", port_text, "--set", "admin_bind=0.0.0.0", "--config", config_path, NULL});
         wait_ready(pid);
         assert_non_null(strstr(ask("GET", "/api/node"), "401 Unauthorized"));
@@ -389,7 +389,7 @@ static void test_a_listener_off_loopback_wants_credentials_or_insecure(void **st
         const char *warned = strstr(said(), "no credentials are set");
         assert_non_null(warned);
         assert_null(strstr(warned + 1, "no credentials are set")); /* one line for all */
-        assert_non_null(strstr(said(), "open=\"admin on 0.0.0.0 (admin_token), FETCH on :: (some_key)\""));
+        assert_non_null(strstr(said(), "open=\"nng on :: (cluster_cert, or cluster_token), admin on 0.0.0.0 (admin_token), FETCH on :: (some_key)\""));
         kill(pid, SIGTERM);
         status_of(pid);
 }
@@ -468,6 +468,8 @@ static void test_ready_comes_when_the_sockets_are_open_and_time_is_asked_for_unt
         open_manager(true);
         pid_t pid = start_unready("slow");
         hear_until("STATUS=recovering");
+        kill(pid, SIGHUP);
+        hear_until("STATUS=reloaded"); /* which is no READY */
         hear_until("EXTEND_TIMEOUT_USEC=");
         assert_null(strstr(heard, "READY"));
         hear_until("READY=1");
