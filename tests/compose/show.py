@@ -54,11 +54,9 @@ class SecureViewer(Viewer):
 class Show(Broadcast):
     """with Show(stack, "name", source) as show: …"""
 
-    def __init__(self, stack, stream, source, patience_s=6.0):  # pylint: disable=super-init-not-called
-        self.cluster, self.stream, self.source = stack, stream, source
-        self.edges = [stack.https]
-        self.broadcaster = SecureBroadcaster(source, [stack.rtmps(stream)])
-        self.patience_s, self.viewers, self.verdicts = patience_s, [], []
+    def __init__(self, stack, stream, source, patience_s=6.0):
+        super().__init__(stack, stream, source, ingests=["balancer"], edges=["balancer"], patience_s=patience_s)
+        self.broadcaster = SecureBroadcaster(source, self.broadcaster.urls)
 
     def _join(self):
         entry = self.cluster.wait_playable(self.stream)

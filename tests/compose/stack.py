@@ -79,7 +79,7 @@ class Stack(harness.Cluster):
     def token(self, use, pattern):
         return self.setup("freshet-token", "make", use, pattern, "--for", "2h", "--keys", f"/trust/operator/{use}.keys").strip()
 
-    def rtmps(self, stream):
+    def rtmp(self, stream, ingest="balancer"):
         return f"{self.rtmps_base}/{stream}?token={self.token('publish', stream)}"
 
     def trust(self, certificate):
