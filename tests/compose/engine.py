@@ -1,5 +1,6 @@
 """A Docker engine for the check: the one that is there, or one of our own, in folders of our own, which leaves no trace."""
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -7,6 +8,7 @@ import time
 
 START_S = 60
 STOP_S = 60
+OURS = re.compile(r"docker0|docker_gwbridge|br-[0-9a-f]{12}")  # bridges an engine leaves behind
 TABLES = ("iptables", "ip6tables")
 
 
@@ -71,7 +73,7 @@ class Engine:
                 self.process.kill()
                 self.process.wait()
         os.environ.pop("DOCKER_HOST", None)
-        for link in set(os.listdir("/sys/class/net")) - self.links:
+        for link in {n for n in os.listdir("/sys/class/net") if OURS.fullmatch(n)} - self.links:
             subprocess.run(["ip", "link", "delete", link], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         for program, rules in self.before.items():
             restore(program, rules)

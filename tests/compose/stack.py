@@ -183,7 +183,7 @@ class SwarmStack(Stack):
 
     def __init__(self, directory):
         super().__init__(directory)
-        self.env.update(ORIGINS_PER_NODE="2", INGESTS="1", TRANSCODERS="1", EDGES="1", TRUST=self.TRUST, CONFIGS=self.TRUST,
+        self.env.update(ORIGINS_PER_NODE="2", INGESTS="1", TRANSCODERS="2", EDGES="1", TRUST=self.TRUST, CONFIGS=self.TRUST,
                         TRUST_VOLUME=self.VOLUME)
         self.began = False
 
