@@ -3,12 +3,13 @@
 import assert from "node:assert/strict";
 import {execFileSync, spawnSync} from "node:child_process";
 import fs from "node:fs";
+import os from "node:os";
 import path from "node:path";
-import {test} from "node:test";
+import {after, test} from "node:test";
 import {fileURLToPath} from "node:url";
 
 import {build, documents, normal} from "./kustomize.mjs";
-import {checks, defaultsOf, kind, protoFacts, STOP_DEADLINE_MS} from "./manifests.mjs";
+import {checks, defaultsOf, environment, kind, protoFacts, STOP_DEADLINE_MS, workloads} from "./manifests.mjs";
 import {schemaProblems} from "./schema.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
@@ -26,6 +27,24 @@ const facts = {
     secrets: execFileSync(path.join(K8S, "secrets"), ["--names"], {encoding: "utf8"}).trim().split("\n"),
 };
 
+// What deploy/k8s/secrets makes, and a pod's volumes with it: the daemons read these files even when they only check.
+const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "freshet-k8s-"));
+after(() => fs.rmSync(scratch, {recursive: true}));
+const secrets = documents(execFileSync(path.join(K8S, "secrets"), ["--dir", path.join(scratch, "keys"), "--host", "live.example.org"],
+                                       {encoding: "utf8", stdio: ["ignore", "pipe", "ignore"]}));
+
+function mounted(env, workload) {
+    const {containers: [{volumeMounts}], volumes} = workload.spec.template.spec;
+    const root = fs.mkdtempSync(path.join(scratch, "pod-"));
+    for (const {name, mountPath} of volumeMounts) {
+        fs.mkdirSync(root + mountPath, {recursive: true});
+        const made = secrets.find((s) => s.metadata.name === volumes.find((v) => v.name === name)?.secret?.secretName);
+        for (const [file, content] of Object.entries(made?.data ?? {}))
+            fs.writeFileSync(path.join(root + mountPath, file), Buffer.from(content, "base64"));
+    }
+    return Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value.startsWith("/") ? root + value : value]));
+}
+
 test("the facts the checks stand on are found", () => {
     assert.ok(facts.sockets.length >= 13 && facts.flows.length >= 7, JSON.stringify(facts.flows));
     assert.ok(facts.secrets.length >= 4);
@@ -38,6 +57,16 @@ for (const [name, dir] of Object.entries(BUILDS)) {
     test(`${name}: objects are what their kinds say`, () => assert.deepEqual(objects.flatMap(schemaProblems), []));
     for (const [what, check] of Object.entries(checks))
         test(`${name}: ${what}`, () => assert.deepEqual(check(objects, facts), []));
+    for (const workload of workloads(objects))
+        test(`${name}: the configuration of ${workload.metadata.name} passes its daemon's check`, () => {
+            const daemon = DAEMONS.find((d) => d.toLowerCase() === workload.spec.template.spec.containers[0].name);
+            const env = environment(objects, workload);
+            const unknown = Object.keys(env).map((k) => k.replace("FRESHET_", "").toLowerCase())
+                .filter((k) => !(k in facts.defaults[daemon]) && !(k.replace(/_file$/, "") in facts.defaults[daemon]));
+            assert.deepEqual(unknown, []);
+            const done = spawnSync(path.join(TOP, "bin", daemon), ["-n"], {env: mounted(env, workload), encoding: "utf8"});
+            assert.equal(done.status, 0, done.stderr);
+        });
 }
 
 const versionOfKustomize = () => {
@@ -49,6 +78,14 @@ test("kubectl builds the same", {skip: versionOfKustomize() < 5 && "no kubectl w
         const theirs = documents(execFileSync("kubectl", ["kustomize", dir], {encoding: "utf8"}));
         assert.deepEqual(normal(build(dir)), normal(theirs));
     }
+});
+
+test("the script of secrets makes those that are named, as Secrets", () => {
+    assert.deepEqual(secrets.flatMap(schemaProblems), []);
+    assert.deepEqual(secrets.map((s) => s.metadata.name).sort(), [...facts.secrets].sort());
+    assert.ok(secrets.every((s) => Object.values(s.data).every((v) => Buffer.from(v, "base64").length > 30)));
+    const signs = ["ca.key", "publish-private.json", "view-private.json"].map((f) => fs.readFileSync(path.join(scratch, "keys", f)));
+    assert.ok(secrets.every((s) => Object.values(s.data).every((v) => !signs.some((k) => k.equals(Buffer.from(v, "base64"))))));
 });
 
 // ---- the checks see what is wrong

@@ -84,10 +84,29 @@ def test_installed_daemons_work_and_find_their_pages(prefix, tmp_path, monkeypat
         cluster.down()
 
 
+@pytest.fixture(scope="module")
+def etc(prefix, tmp_path_factory):
+    """What /etc/freshet has on a node of a cluster, made with the installed tools as operations.md says."""
+    where = str(tmp_path_factory.mktemp("etc"))
+    tool = os.path.join(prefix, "bin", "freshet-")
+    for argv in ([tool + "certs", "--dir", f"{where}/certs", *DAEMONS],
+                 *([tool + "token", "keygen", "--keys", f"{where}/{use}-private.json", "--public", f"{where}/{use}-public.json"]
+                   for use in ("publish", "view")),
+                 ["install", "-D", f"{where}/certs/edged.crt", f"{where}/rtmps/live.crt"],
+                 ["install", "-D", f"{where}/certs/edged.key", f"{where}/rtmps/live.key"]):
+        done = run(*argv)
+        assert done.returncode == 0, done.stdout
+    return where
+
+
 @pytest.mark.parametrize("daemon", DAEMONS)
-def test_example_configurations_pass_their_daemons_check(prefix, daemon):
-    example = os.path.join(prefix, "share/doc/freshet/examples", f"{daemon}.json")
-    done = run(os.path.join(prefix, "bin", daemon), "--config", example, "-n")
+@pytest.mark.parametrize("kind", ["", "cluster-"], ids=["one-machine", "many-machines"])
+def test_example_configurations_pass_their_daemons_check(prefix, etc, tmp_path, kind, daemon):
+    with open(os.path.join(prefix, "share/doc/freshet/examples", f"{kind}{daemon}.json"), encoding="utf-8") as f:
+        text = f.read()
+    config = tmp_path / "config.json"
+    config.write_text(text.replace("/etc/freshet", etc))
+    done = run(os.path.join(prefix, "bin", daemon), "--config", str(config), "-n")
     assert done.returncode == 0, done.stdout
 
 
