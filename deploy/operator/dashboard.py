@@ -166,6 +166,10 @@ class Server(http.server.ThreadingHTTPServer):
         with open(path, "rb") as f:
             self.files[url] = TYPES[os.path.splitext(path)[1]], f.read()
 
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], OSError):  # a browser that went away is nothing to tell
+            super().handle_error(request, client_address)
+
     def process_request(self, request, client_address):
         if not self.slots.acquire(blocking=False):
             self.shutdown_request(request)

@@ -290,6 +290,8 @@ def streams_of(answers):
                 found[name] = entry
             if entry["session"] == session:
                 entry["origins"].append(answer["node"]["id"])
+                if s.get("state") == "live":  # an origin that is out of step hears nothing, and calls that slate
+                    entry["state"] = "live"
                 if isinstance(s.get("lag_ms"), int):
                     entry["lag_ms"]["stored"] = min(entry["lag_ms"].get("stored", s["lag_ms"]), s["lag_ms"])
     for name, entry in found.items():

@@ -15,6 +15,11 @@ METRICS = {
 }
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        """One that is asked and then not listened to, by intention."""
+
+
 class Node:
     def __init__(self, name, role, token="", **node):
         self.token, self.paused, self.asked = token, False, []
@@ -46,7 +51,7 @@ class Node:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_port
         self.address = f"127.0.0.1:{self.port}"

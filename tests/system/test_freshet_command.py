@@ -85,6 +85,15 @@ def test_a_stream_says_who_sends_it_and_how_late_it_is(nodes):
     assert "1.3 s" in row_of(freshet("status", admin=nodes)[0], "cam")
 
 
+def test_a_stream_is_live_when_one_of_its_origins_says_so(nodes):
+    session = nodes[2].answers["GET", "/api/sessions"][1]["sessions"][0]
+    nodes[2].answers["GET", "/api/sessions"] = (200, {"sessions": [{**session, "state": "slate"}]})
+    assert "live" in row_of(freshet("status", admin=nodes)[0], "cam")
+    nodes[3].answers["GET", "/api/sessions"] = (200, {"sessions": [{**session, "state": "slate"}]})
+    out, _ = freshet("status", admin=nodes)
+    assert "slate" in row_of(out, "cam") and "nothing comes from its broadcaster" in out
+
+
 def test_an_empty_cluster_says_that_no_stream_is_live(nodes):
     for node in nodes[2:4]:
         node.answers["GET", "/api/sessions"] = (200, {"sessions": []})

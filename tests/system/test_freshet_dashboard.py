@@ -2,6 +2,8 @@
 import base64
 import http.server
 import json
+import socket
+import struct
 import subprocess
 import threading
 
@@ -139,3 +141,13 @@ def test_alerts_are_those_of_prometheus_and_the_tools_own_when_it_is_away(dashbo
     nodes[1].metrics["transcoderd_behind_seconds"] = 2
     got = wait_until(lambda: (p := picture(url))["alerts_from"] == "nodes" and len(p["problems"]) > 1 and p, "its own")
     assert any("does not answer" in p["text"] for p in got["problems"]) and any("behind real time" in p["text"] for p in got["problems"])
+
+
+def test_a_browser_that_goes_away_is_nothing_to_tell(dashboard):
+    url = dashboard()
+    host, port = url.removeprefix("http://").split(":")
+    for _ in range(5):
+        with socket.create_connection((host, int(port))) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            s.sendall(b"GET /picture HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert picture(url)["totals"]["nodes"] == 5  # the fixture looks for a traceback
