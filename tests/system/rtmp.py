@@ -39,13 +39,14 @@ def unverified():
 
 
 class Connection:
-    def __init__(self, url, timeout=10, caps_ex=None, header=b""):
-        """header: what a load balancer sends first."""
+    def __init__(self, url, timeout=10, caps_ex=None, header=b"", source=None):
+        """header: what a load balancer sends first. source: the address it comes from."""
         parts = urlsplit(url)
         self.app, _, self.stream = parts.path.lstrip("/").partition("/")
         self.stream += f"?{parts.query}" if parts.query else ""
         self.tc_url = f"{parts.scheme}://{parts.hostname}:{parts.port}/{self.app}"
-        self.socket = socket.create_connection((parts.hostname, parts.port), timeout)
+        self.socket = socket.create_connection((parts.hostname, parts.port), timeout,
+                                               (source, 0) if source else None)
         self.socket.sendall(header)
         if parts.scheme == "rtmps":
             self.socket = unverified().wrap_socket(self.socket, server_hostname=parts.hostname)
