@@ -136,7 +136,8 @@ class NetworkCluster(FaultCluster):
     def _config(self, name, role, names):
         def all_of(prefix, port):
             return ",".join(f"{self._address(n)}:{port}" for n in names if n.startswith(prefix + "-"))
-        config = {"id": name, "bind": self._address(name), "admin_bind": self._address(name), "insecure": True}
+        config = {"id": name, "bind": self._address(name), "admin_bind": self._address(name), "insecure": True,
+                  "cluster_token": "of the test"}
         config.update({"ingestd": {"rtmp_port": 1935, "admin_port": 9190, "transcoders": all_of("transcoder", 9201)},
                        "transcoderd": {"port": 9201, "fetch_port": 9202, "admin_port": 9290, "origins": all_of("origin", 9301)},
                        "originD": {"port": 9301, "fetch_port": 9302, "http_port": 8081, "admin_port": 9390,
