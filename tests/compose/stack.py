@@ -199,6 +199,10 @@ class SwarmStack(Stack):
     def active():
         return run("docker", "info", "-f", "{{.Swarm.LocalNodeState}}").stdout.strip() == b"active"
 
+    @staticmethod
+    def others():
+        return run("docker", "ps", "-q").stdout.decode().split()
+
     def up(self):
         run("docker", "swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", f"127.0.0.1:{free_ports(1)[0]}")
         self.began = True
