@@ -44,7 +44,8 @@ def test_a_full_disk_makes_the_node_unready_and_harms_nothing_stored(make_cluste
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)], capture_output=True).returncode:
         pytest.skip("only root can make a small disk")
     try:
-        cluster = make_cluster(ladder=TINY_LADDER, sets=[f"originD.data_dir={disk}", "originD.min_free_bytes=100000"])
+        cluster = make_cluster(ladder=TINY_LADDER, sets=[f"originD.data_dir={disk}", "originD.min_free_bytes=100000",
+                                                         "transcoderd.drain_ms=300"])
         session = record(cluster, "before")
         stored = cluster.segment("before", session, "v180", 0)
         (disk / "filler").write_bytes(os.urandom(1_000_000))
@@ -55,6 +56,6 @@ def test_a_full_disk_makes_the_node_unready_and_harms_nothing_stored(make_cluste
         wait_until(lambda: request(cluster.node("origin-1")["admin"] + "/readyz").status == 200, "ready again", 30)
         for publisher in cluster.publishers:
             publisher.kill()
-        cluster.do("stop", "origin-1")
+        cluster.do("stop", "transcoder-1", "origin-1")
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)
