@@ -224,9 +224,11 @@ lint:
 	    --suppressions-list=.cppcheck-suppressions -D_GNU_SOURCE -I. $(LINT_SRCS)
 	@set -e; for f in $(LINT_SRCS); do clang -fsyntax-only -std=gnu11 $(CPPFLAGS) $(WARN) -Wformat=2 -Wundef \
 	    -Wpointer-arith -Wmissing-prototypes -Wvla $$f; done
-	shellcheck .ci/run deploy/certs deploy/install-deps deploy/completion/freshet.bash deploy/k8s/secrets
+	shellcheck .ci/run deploy/certs deploy/install-deps deploy/completion/freshet.bash deploy/k8s/secrets \
+	    deploy/setup deploy/swarm-trust tests/compose/stand-ins
 	python3 -c 'import ast, sys; [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' \
-	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/system/*.py tests/fault/*.py tests/deploy/*.py deploy/man/page deploy/freshet deploy/operator/*.py
+	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/system/*.py tests/fault/*.py tests/deploy/*.py deploy/man/page deploy/freshet deploy/operator/*.py deploy/roll \
+	    tests/compose/check tests/compose/*.py
 
 include deploy/packaging.mk
 
