@@ -108,8 +108,8 @@ $(B)/obj/%.o: %.c
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Made anew when the version is another than it was at the last build.
-$(B)/obj/common/version.o: CPPFLAGS += -DFRESHET_VERSION='"$(VERSION)"' -DFRESHET_REVISION='"$(REVISION)"'
-$(B)/obj/common/version.o: $(B)/version
+$(B)/obj/common/daemon/version.o: CPPFLAGS += -DFRESHET_VERSION='"$(VERSION)"' -DFRESHET_REVISION='"$(REVISION)"'
+$(B)/obj/common/daemon/version.o: $(B)/version
 $(B)/version: FORCE
 	@mkdir -p $(@D)
 	@echo '$(VERSION) $(REVISION)' | cmp -s - $@ || echo '$(VERSION) $(REVISION)' >$@

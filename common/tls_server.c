@@ -11,11 +11,11 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/daemon/metrics.h"
 #include "common/err.h"
 #include "common/file_watch.h"
-#include "common/log.h"
 #include "common/mem.h"
-#include "common/metrics.h"
 
 #define NAME_MAX_BYTES 255
 #define ALPN_MAX_BYTES 64

@@ -3,7 +3,7 @@
 #ifndef EDGED_API_H
 #define EDGED_API_H
 
-#include "common/daemon.h"
+#include "common/daemon/daemon.h"
 
 struct fills;
 

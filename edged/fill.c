@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
 #include "edged/gather.h"
-#include "edged/hedge.h"
 #include "edged/glass.h"
+#include "edged/hedge.h"
 #include "edged/lag.h"
 #include "edged/newest.h"
 #include "edged/path.h"

@@ -7,14 +7,14 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/cluster.h"
-#include "common/daemon.h"
+#include "common/cluster/cluster.h"
+#include "common/cluster/peers.h"
+#include "common/daemon/daemon.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/file_watch.h"
 #include "common/jwt.h"
-#include "common/log.h"
 #include "common/mailbox.h"
-#include "common/peers.h"
 #include "edged/access.h"
 #include "edged/api.h"
 #include "edged/fill.h"

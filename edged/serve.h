@@ -10,7 +10,7 @@
 
 #include <uv.h>
 
-#include "common/rpc.h"
+#include "common/cluster/rpc.h"
 #include "edged/cache.h"
 
 #define SERVE_CONTEXTS 256

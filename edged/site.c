@@ -13,7 +13,7 @@
 #include <xxhash.h>
 #include <zlib.h>
 
-#include "common/log.h"
+#include "common/daemon/log.h"
 #include "common/mem.h"
 #include "edged/respond.h"
 

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "common/metrics.h"
+#include "common/daemon/metrics.h"
 
 #define STATS_RESULTS(X) X(HIT, "hit") X(MISS, "miss") X(JOINED, "joined") X(STALE, "stale") X(LOCAL, "local")
 

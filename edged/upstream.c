@@ -4,10 +4,10 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "common/cluster/peers.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
-#include "common/peers.h"
 #include "edged/stats.h"
 
 struct tier {

@@ -9,7 +9,7 @@
 #include <uv.h>
 
 #include "common/buf.h"
-#include "common/rpc.h"
+#include "common/cluster/rpc.h"
 #include "proto/fetch.h"
 
 #define UPSTREAM_NODES_MAX 16

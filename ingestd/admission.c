@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/file_watch.h"
 #include "common/jwt.h"
-#include "common/log.h"
 #include "common/mem.h"
 #include "ingestd/guesses.h"
 #include "ingestd/publish_auth.h"

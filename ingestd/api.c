@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/log.h"
+#include "common/daemon/log.h"
 #include "ingestd/ingest.h"
 #include "proto/check.h"
 

@@ -4,7 +4,7 @@
 #ifndef INGESTD_API_H
 #define INGESTD_API_H
 
-#include "common/daemon.h"
+#include "common/daemon/daemon.h"
 
 struct ingest;
 

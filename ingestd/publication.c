@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/daemon/rate.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
-#include "common/rate.h"
 #include "ingestd/ingest.h"
 #include "ingestd/redundancy.h"
 #include "ingestd/relay_pair.h"

@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/daemon/metrics.h"
 #include "common/err.h"
 #include "common/http_client.h"
-#include "common/log.h"
 #include "common/mem.h"
-#include "common/metrics.h"
 
 #define REASON_MAX 200
 

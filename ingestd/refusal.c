@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "common/metrics.h"
+#include "common/daemon/metrics.h"
 
 static const char *const texts[REFUSALS] = {
         [REFUSAL_NONE] = "",

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "common/rpc.h"
+#include "common/cluster/rpc.h"
 
 struct relay_candidate {
         char address[64];

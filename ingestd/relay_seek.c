@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "ingestd/relay_impl.h"
 #include "ingestd/rtmp_close.h"
 #include "ingestd/stats.h"

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cluster/peers.h"
 #include "common/mem.h"
-#include "common/peers.h"
 
 #define TRANSCODERS_MAX 256
 

@@ -4,7 +4,7 @@
 
 #include <uv.h>
 
-#include "common/rpc.h"
+#include "common/cluster/rpc.h"
 #include "ingestd/relay.h"
 
 struct route;

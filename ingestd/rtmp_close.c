@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "common/metrics.h"
+#include "common/daemon/metrics.h"
 
 struct row {
         const char *label, *text;

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/daemon/log.h"
+#include "common/daemon/metrics.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
-#include "common/metrics.h"
 #include "common/tls_server.h"
 #include "ingestd/admission.h"
 #include "ingestd/newcomers.h"

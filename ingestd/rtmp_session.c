@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
 #include "ingestd/rtmp_command.h"
 #include "ingestd/rtmp_handshake.h"

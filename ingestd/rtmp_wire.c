@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 
+#include "common/daemon/metrics.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "common/metrics.h"
 #include "common/tls_stream.h"
 #include "ingestd/proxy_header.h"
 

@@ -2,7 +2,7 @@
 #ifndef INGESTD_STATS_H
 #define INGESTD_STATS_H
 
-#include "common/metrics.h"
+#include "common/daemon/metrics.h"
 
 enum ingest_stat {
         STAT_PUBLISHERS,

@@ -3,7 +3,7 @@
 #ifndef ORIGIND_API_H
 #define ORIGIND_API_H
 
-#include "common/daemon.h"
+#include "common/daemon/daemon.h"
 
 struct store;
 

@@ -8,7 +8,7 @@
 #ifndef ORIGIND_CLAIM_H
 #define ORIGIND_CLAIM_H
 
-#include "common/rpc.h"
+#include "common/cluster/rpc.h"
 #include "originD/repair.h"
 #include "originD/store.h"
 #include "originD/turns.h"

@@ -2,7 +2,7 @@
 #ifndef ORIGIND_FETCH_H
 #define ORIGIND_FETCH_H
 
-#include "common/rpc.h"
+#include "common/cluster/rpc.h"
 #include "originD/serve.h"
 
 void fetch_handle(void *serve, struct rpc_request *req); /* rpc_handler */

@@ -14,8 +14,8 @@
 #include <xxhash.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mailbox.h"
 #include "common/mem.h"
 #include "originD/range.h"

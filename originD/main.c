@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/cluster.h"
-#include "common/daemon.h"
+#include "common/cluster/cluster.h"
+#include "common/cluster/peers.h"
+#include "common/daemon/daemon.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
-#include "common/peers.h"
 #include "originD/api.h"
 #include "originD/claim.h"
 #include "originD/fetch.h"

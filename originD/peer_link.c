@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cluster/peers.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
-#include "common/peers.h"
 
 #define ANSWER_MS 2000 /* beyond the wait that was asked for */
 

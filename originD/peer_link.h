@@ -1,6 +1,6 @@
 /* peer_link.h - the other origins: which are up, and one FETCH to one of them.
  *
- * An ops struct, so that repair is tested without sockets: peer_link_open() gives the real one (common/peers.h, nng). This
+ * An ops struct, so that repair is tested without sockets: peer_link_open() gives the real one (common/cluster/peers.h, nng). This
  * node itself may be among the names and is never listed. Loop thread only. */
 #ifndef ORIGIND_PEER_LINK_H
 #define ORIGIND_PEER_LINK_H
@@ -8,7 +8,7 @@
 #include <uv.h>
 
 #include "common/buf.h"
-#include "common/rpc.h"
+#include "common/cluster/rpc.h"
 #include "proto/fetch.h"
 
 #define PEERS_UP_MAX 16

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
 #include "originD/stats.h"
 

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/cluster/ring.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
-#include "common/ring.h"
 #include "originD/compare.h"
 #include "originD/copy.h"
 #include "originD/stats.h"

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "common/log.h"
+#include "common/daemon/log.h"
 #include "common/mem.h"
 #include "originD/stats.h"
 

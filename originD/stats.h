@@ -2,7 +2,7 @@
 #ifndef ORIGIND_STATS_H
 #define ORIGIND_STATS_H
 
-#include "common/metrics.h"
+#include "common/daemon/metrics.h"
 
 enum stat_id {
         STAT_SESSIONS_LIVE, STAT_SESSIONS_ENDED,

@@ -7,8 +7,8 @@
 #include <xxhash.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
 #include "originD/disk.h"
 #include "originD/recover.h"

@@ -3,8 +3,8 @@
 #include <assert.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "originD/stats.h"
 
 int turns_judge(struct session *s, const char *track, uint32_t generation)

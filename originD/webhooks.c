@@ -6,10 +6,10 @@
 #include <xxhash.h>
 
 #include "common/clock.h"
+#include "common/cluster/ring.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
-#include "common/ring.h"
 #include "originD/disk.h"
 #include "originD/session_json.h"
 #include "originD/stats.h"

@@ -1,4 +1,4 @@
-/* hello.h - who is there: first on every connection, then every RPC_HELLO_MS. Said and answered by common/rpc_*.c on every
+/* hello.h - who is there: first on every connection, then every RPC_HELLO_MS. Said and answered by common/cluster/rpc_*.c on every
  * nng socket.
  *
  * Where the cluster has a token both sides prove that they know it, each time and for this connection alone:
@@ -16,7 +16,7 @@
 #ifndef PROTO_HELLO_H
 #define PROTO_HELLO_H
 
-#include "common/rpc.h"
+#include "common/cluster/rpc.h"
 #include "proto/message.h"
 
 #define NONCE_BYTES 16

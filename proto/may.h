@@ -1,6 +1,6 @@
 /* may.h - which role may ask which message of which: the one table. What is not in it is not allowed.
  *
- * common/rpc_server.c asks here before a request reaches a handler, with the role that the asking node showed (HELLO, and its
+ * common/cluster/rpc_server.c asks here before a request reaches a handler, with the role that the asking node showed (HELLO, and its
  * certificate where there are some). HELLO itself anybody may say. Pure; any thread. */
 #ifndef PROTO_MAY_H
 #define PROTO_MAY_H
@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 #include "common/bytes.h"
-#include "common/rpc.h"
+#include "common/cluster/rpc.h"
 
 /* body: what follows the type byte; FETCH is judged by its key too. A body that does not decode is the handler's business:
  * it is judged like one of the ordinary kind. */

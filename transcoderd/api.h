@@ -3,7 +3,7 @@
 #ifndef TRANSCODERD_API_H
 #define TRANSCODERD_API_H
 
-#include "common/daemon.h"
+#include "common/daemon/daemon.h"
 
 struct sessions;
 

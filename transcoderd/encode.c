@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
 #include "transcoderd/cadence.h"
 #include "transcoderd/grid.h"

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "transcoderd/session.h"
 
 #define SKEW_MIN_US (200 * US_PER_MS) /* clocks that NTP keeps, and the way of an OPEN, differ by less */

@@ -8,10 +8,10 @@
 #include <sys/resource.h>
 
 #include "common/clock.h"
-#include "common/cluster.h"
-#include "common/daemon.h"
+#include "common/cluster/cluster.h"
+#include "common/daemon/daemon.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "transcoderd/api.h"
 #include "transcoderd/session.h"
 #include "transcoderd/stats.h"

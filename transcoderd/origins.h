@@ -7,8 +7,8 @@
 
 #include <stdbool.h>
 
-#include "common/peers.h"
-#include "common/rpc.h"
+#include "common/cluster/peers.h"
+#include "common/cluster/rpc.h"
 #include "proto/message.h"
 
 struct origin {

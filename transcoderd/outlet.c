@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "common/log.h"
+#include "common/daemon/log.h"
 #include "common/mem.h"
 
 #define LATE_TRACK_US (2 * US_PER_S)

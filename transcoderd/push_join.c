@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "transcoderd/push_owner.h"
 #include "transcoderd/stats.h"
 

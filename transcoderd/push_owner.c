@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "transcoderd/stats.h"
 
 #define PUT_DEADLINE_MS 2000

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "common/log.h"
+#include "common/daemon/log.h"
 #include "common/mem.h"
 #include "transcoderd/push_owner.h"
 #include "transcoderd/stats.h"

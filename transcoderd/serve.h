@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "common/rpc.h"
+#include "common/cluster/rpc.h"
 #include "proto/fetch.h"
 #include "transcoderd/recent.h"
 

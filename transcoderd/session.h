@@ -23,8 +23,8 @@
 
 #include <stdbool.h>
 
+#include "common/cluster/rpc.h"
 #include "common/mailbox.h"
-#include "common/rpc.h"
 #include "transcoderd/chain.h"
 #include "transcoderd/claim.h"
 #include "transcoderd/feeder.h"

@@ -2,7 +2,7 @@
 #ifndef TRANSCODERD_STATS_H
 #define TRANSCODERD_STATS_H
 
-#include "common/metrics.h"
+#include "common/daemon/metrics.h"
 
 extern struct metric stats_rows[];
 #define stats_sessions stats_rows[0]

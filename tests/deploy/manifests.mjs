@@ -1,7 +1,7 @@
 // What is to be true of Freshet's Kubernetes manifests beyond their schemas: that the objects fit each other, the daemons and the
 // table of sockets. Each check takes the objects of a build and what is known of the daemons, and gives problems as sentences.
 
-export const STOP_DEADLINE_MS = 15000;  // DAEMON_STOP_DEADLINE_MS in common/daemon.h
+export const STOP_DEADLINE_MS = 15000;  // DAEMON_STOP_DEADLINE_MS in common/daemon/daemon.h
 const DAEMON_OF = {ingest: "ingestd", transcoder: "transcoderd", origin: "originD", edge: "edged"};
 const ROLE_OF = Object.fromEntries(Object.entries(DAEMON_OF).map(([role, daemon]) => [daemon, role]));
 

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(TOP, "tests", "system"))
 from harness import Cluster  # noqa: E402  (the path is set above)
 
 DAEMONS = ["ingestd", "transcoderd", "originD", "edged"]
-STOP_DEADLINE_S = 15  # DAEMON_STOP_DEADLINE_MS in common/daemon.h: what a daemon allows itself after its drain
+STOP_DEADLINE_S = 15  # DAEMON_STOP_DEADLINE_MS in common/daemon/daemon.h: what a daemon allows itself after its drain
 EXPOSURE_MAX = 20     # of `systemd-analyze security`, in tenths
 
 
@@ -193,7 +193,7 @@ def test_units_wait_for_longer_than_a_daemon_takes_to_leave(prefix, daemon):
 
 
 def test_stop_deadline_is_the_daemons():
-    with open(os.path.join(TOP, "common/daemon.h"), encoding="utf-8") as f:
+    with open(os.path.join(TOP, "common/daemon/daemon.h"), encoding="utf-8") as f:
         assert re.search(r"DAEMON_STOP_DEADLINE_MS\s+(\d+)", f.read()).group(1) == str(STOP_DEADLINE_S * 1000)
 
 

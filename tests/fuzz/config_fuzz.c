@@ -9,8 +9,8 @@
 
 #include <jansson.h>
 
-#include "common/config.h"
-#include "common/peers.h"
+#include "common/cluster/peers.h"
+#include "common/daemon/config.h"
 
 #define ASSIGNMENTS_MAX 8
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/bytes.h"
-#include "common/log.h"
+#include "common/daemon/log.h"
 #include "ingestd/rtmp_handshake.h"
 #include "ingestd/rtmp_session.h"
 

@@ -23,10 +23,10 @@
 #include <uv.h>
 
 #include "common/clock.h"
+#include "common/cluster/rpc.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
-#include "common/rpc.h"
 #include "proto/fetch.h"
 
 #define OBJECTS_MAX 65536

@@ -16,9 +16,9 @@
 #include <uv.h>
 
 #include "common/clock.h"
+#include "common/cluster/rpc.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
-#include "common/rpc.h"
 #include "proto/media.h"
 
 #define BEAT_MS 10

@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "transcoderd/pipeline.h"
 
 #define FAR_US (INT64_C(86400) * US_PER_S) /* as fast as it goes: an epoch so far ahead that slate is never due */

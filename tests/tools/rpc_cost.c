@@ -7,10 +7,10 @@
 #include <sys/resource.h>
 
 #include "common/clock.h"
-#include "common/cluster_certs.h"
+#include "common/cluster/cluster_certs.h"
+#include "common/cluster/rpc.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
-#include "common/rpc.h"
 #include "proto/message.h"
 
 #define UNDER_WAY 4

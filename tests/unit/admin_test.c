@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "common/admin.h"
 #include "common/clock.h"
+#include "common/daemon/admin.h"
 #include "common/err.h"
 #include "tests/unit/reserve.h"
 

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/log.h"
+#include "common/daemon/log.h"
 #include "common/mem.h"
 #include "ingestd/admission.h"
 #include "ingestd/guesses.h"

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "common/log.h"
+#include "common/daemon/log.h"
 #include "transcoderd/claim.h"
 
 #include "fake_origins.h"

@@ -8,7 +8,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#include "common/cluster_certs.h"
+#include "common/cluster/cluster_certs.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function"
 

@@ -13,9 +13,9 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "common/config.h"
+#include "common/daemon/config.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 
 struct fields {
         struct config_common common;

@@ -19,8 +19,8 @@
 
 #include <cmocka.h>
 
-#include "common/daemon.h"
-#include "common/version.h"
+#include "common/daemon/daemon.h"
+#include "common/daemon/version.h"
 #include "tests/unit/reserve.h"
 
 extern char **environ;

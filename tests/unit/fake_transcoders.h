@@ -14,8 +14,8 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
 #include "ingestd/ingest.h"
 #include "ingestd/rtmp_close.h"

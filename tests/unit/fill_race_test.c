@@ -4,11 +4,11 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "fake_upstream.h"
-#include "common/log.h"
-#include "common/metrics.h"
+#include "common/daemon/log.h"
+#include "common/daemon/metrics.h"
 #include "edged/hedge.h"
 #include "edged/stats.h"
+#include "fake_upstream.h"
 
 #define HOLD_US (4 * US_PER_S)
 static const char key[] = "/live/cam/s1/v720/7.m4s", manifest[] = "/live/cam/manifest.mpd";

@@ -3,8 +3,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "common/daemon/log.h"
 #include "fake_upstream.h"
-#include "common/log.h"
 
 #define HOLD_US (4 * US_PER_S)
 static const char key[] = "/live/cam/s1/v720/7.m4s";

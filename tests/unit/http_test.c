@@ -13,10 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/daemon/log.h"
+#include "edged/http.h"
 #include "fake_upstream.h"
 #include "tokens.h"
-#include "common/log.h"
-#include "edged/http.h"
 
 #define GIVE_UP_US (30 * US_PER_S)
 #define SEGMENT "/live/cam/s1/v720/7.m4s"

@@ -13,8 +13,8 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "common/log.h"
-#include "common/log_json.h"
+#include "common/daemon/log.h"
+#include "common/daemon/log_json.h"
 
 static char captured[8192];
 

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "common/metrics.h"
-#include "common/rate.h"
+#include "common/daemon/metrics.h"
+#include "common/daemon/rate.h"
 
 static struct metric rows[] = {
         {.name = "t_total", .type = METRIC_COUNTER, .help = "Things.", .labels = "kind=\"a\""},

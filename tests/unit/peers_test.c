@@ -9,11 +9,11 @@
 
 #include <cmocka.h>
 
+#include "common/cluster/peers.h"
+#include "common/daemon/log.h"
+#include "common/daemon/metrics.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
-#include "common/metrics.h"
-#include "common/peers.h"
 #include "proto/message.h"
 #include "tests/unit/reserve.h"
 

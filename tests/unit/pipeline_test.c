@@ -9,8 +9,8 @@
 
 #include "common/bytes.h"
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
 #include "tests/unit/coded.h"
 #include "tests/unit/fragment.h"

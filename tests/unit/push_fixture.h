@@ -2,7 +2,7 @@
 #ifndef TESTS_PUSH_FIXTURE_H
 #define TESTS_PUSH_FIXTURE_H
 
-#include "common/log.h"
+#include "common/daemon/log.h"
 #include "transcoderd/push.h"
 #include "transcoderd/stats.h"
 

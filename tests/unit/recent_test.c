@@ -26,7 +26,7 @@ static struct {
         nng_msg *msg;         /* which it lies in */
 } t;
 
-/* In place of common/rpc_server.c. */
+/* In place of common/cluster/rpc_server.c. */
 void rpc_reply(struct rpc_request *req, nng_msg *reply)
 {
         struct reader r;

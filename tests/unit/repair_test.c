@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/cluster/ring.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "common/ring.h"
 #include "originD/claim.h"
 #include "originD/peer_list.h"
 #include "originD/repair.h"

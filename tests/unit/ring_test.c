@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/ring.h"
+#include "common/cluster/ring.h"
 
 #define KEYS 10000
 #define NODES 8

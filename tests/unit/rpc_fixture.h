@@ -24,12 +24,12 @@
 #include <stdatomic.h>
 
 #include "common/buf.h"
+#include "common/cluster/rpc.h"
+#include "common/cluster/rpc_gate.h"
+#include "common/cluster/rpc_tls.h"
+#include "common/daemon/log.h"
+#include "common/daemon/metrics.h"
 #include "common/err.h"
-#include "common/log.h"
-#include "common/metrics.h"
-#include "common/rpc.h"
-#include "common/rpc_gate.h"
-#include "common/rpc_tls.h"
 #include "proto/fetch.h"
 #include "proto/hello.h"
 #include "proto/media.h"

@@ -4,7 +4,7 @@
 #include "rpc_fixture.h"
 
 #include "cluster_files.h"
-#include "common/nng_fix.h"
+#include "common/cluster/nng_fix.h"
 
 static struct authority ours, theirs;
 static struct cluster_certs *origin, *edge;

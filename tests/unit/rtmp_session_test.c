@@ -5,8 +5,8 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "ingestd/amf0.h"
 #include "ingestd/rtmp_chunk.h"
 #include "ingestd/rtmp_handshake.h"

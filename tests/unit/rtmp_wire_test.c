@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
+#include "common/daemon/log.h"
 #include "common/mem.h"
 #include "common/tls_server.h"
 #include "ingestd/rtmp_wire.h"

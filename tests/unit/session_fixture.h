@@ -2,7 +2,7 @@
 #ifndef TESTS_SESSION_FIXTURE_H
 #define TESTS_SESSION_FIXTURE_H
 
-#include "common/log.h"
+#include "common/daemon/log.h"
 #include "common/mem.h"
 #include "transcoderd/session.h"
 #include "transcoderd/stats.h"
@@ -100,7 +100,7 @@ static inline void make_chunk(int n)
         make_chunk_of(n, "chunk");
 }
 
-/* ---- the proxies, in place of common/rpc_server.c -------------------------------------------------------------------- */
+/* ---- the proxies, in place of common/cluster/rpc_server.c -------------------------------------------------------------------- */
 
 #define PROXIES 4
 

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/mem.h"
 #include "common/tls_server.h"
 #include "common/tls_stream.h"

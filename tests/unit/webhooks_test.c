@@ -8,7 +8,7 @@
 
 #include <xxhash.h>
 
-#include "common/ring.h"
+#include "common/cluster/ring.h"
 #include "originD/stats.h"
 #include "originD/webhooks.h"
 #include "tests/unit/origin_store.h"

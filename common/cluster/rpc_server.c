@@ -1,0 +1,540 @@
+#include "common/cluster/rpc.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/cluster/rpc_fault.h"
+#include "common/cluster/rpc_gate.h"
+#include "common/cluster/rpc_tls.h"
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "common/mailbox.h"
+#include "common/mem.h"
+#include "proto/hello.h"
+#include "proto/may.h"
+
+#define CONNECTION_BUCKETS 256
+#define REPLY_TIMEOUT_MS 5000 /* for a peer that does not read its answers */
+
+/* Contexts beyond those the handler may hold. They receive when all others wait for an answer: HELLO must be answered
+ * then as well, or the other side would take us for dead. Anything else is refused with ERR_FULL. */
+#define SPARE_CONTEXTS 4
+
+/* What strangers do makes at most so many lines of the log in such a time; the next one tells how many were left out. */
+#define STRANGER_LINES 20
+#define STRANGER_LINES_US (10 * US_PER_S)
+
+/* A slot is one context and the request in it. Who has it: nng while RECEIVING and REPLYING, the loop otherwise. */
+enum slot_state { SLOT_RECEIVING, SLOT_LOOP, SLOT_REPLYING };
+struct slot {
+        struct mail mail;
+        struct rpc_server *server;
+        nng_ctx ctx;
+        nng_aio *aio;
+        enum slot_state state;
+        int rv;
+        uint32_t pipe;
+        bool held; /* by the handler */
+        struct rpc_request request;
+};
+
+struct connection {
+        struct connection *next;
+        uint32_t pipe;
+        char address[64];
+        char id[NODE_ID_MAX + 1]; /* "" until HELLO */
+        struct cluster_name shown; /* by its certificate; with TLS */
+        struct hello_bond bond;
+        bool challenged;
+        bool hello;               /* a good one */
+        enum node_role role;      /* as in that */
+        bool refused;             /* told, counted and logged already */
+        bool denied;              /* a request of another role's was logged already */
+};
+
+/* A connection came or went: from nng's threads to the loop. */
+struct notice {
+        struct mail mail;
+        struct rpc_server *server;
+        uint32_t pipe;
+        bool up;
+        char address[64];
+        struct rpc_tls_peer peer; /* with TLS */
+};
+
+struct rpc_server {
+        struct mailbox mailbox;
+        nng_socket socket;
+        struct rpc_gate *gate; /* NULL: there is no socket */
+        nng_listener listener;
+        const struct node_identity *self;
+        rpc_handler *handler;
+        void *arg;
+        rpc_gone *gone; /* may be NULL */
+        void *gone_arg;
+        unsigned contexts, slot_count, held;
+        bool closing;
+        uv_timer_t sweep;
+        int open_handles;
+        int64_t lines_since_us;
+        unsigned lines, lines_left_out;
+        struct connection *connections[CONNECTION_BUCKETS];
+        struct slot slots[];
+};
+
+/* ---- connections ------------------------------------------------------------------------------------------------ */
+
+static struct connection **find_connection(struct rpc_server *s, uint32_t pipe)
+{
+        struct connection **at = &s->connections[pipe % CONNECTION_BUCKETS];
+        while (*at && (*at)->pipe != pipe)
+                at = &(*at)->next;
+        return at;
+}
+
+/* Whether the cluster has anything to be shown: then nothing but HELLO is answered before that. */
+static bool credentials(const struct node_identity *self)
+{
+        return self->certs || (self->cluster_token && *self->cluster_token);
+}
+
+static bool may_log_stranger(struct rpc_server *s)
+{
+        int64_t now = clock_mono_us();
+        if (now - s->lines_since_us >= STRANGER_LINES_US) {
+                if (s->lines_left_out > 0)
+                        log_warn("count=%u msg=\"lines about nodes that did not show who they are were left out\"",
+                                 s->lines_left_out);
+                s->lines_since_us = now;
+                s->lines = s->lines_left_out = 0;
+        }
+        if (++s->lines <= STRANGER_LINES)
+                return true;
+        s->lines_left_out++;
+        return false;
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+        struct rpc_server *s = timer->data;
+        rpc_gate_sweep(s->gate);
+}
+
+static void connection_up(struct rpc_server *s, const struct notice *n)
+{
+        struct connection **at = find_connection(s, n->pipe);
+        if (*at)
+                return;
+        *at = mem_alloc(sizeof(**at));
+        (*at)->pipe = n->pipe;
+        memcpy((*at)->address, n->address, sizeof((*at)->address));
+        (*at)->shown = n->peer.name;
+        memcpy((*at)->bond.tls, n->peer.bond, sizeof((*at)->bond.tls));
+}
+
+static void connection_down(struct rpc_server *s, uint32_t pipe)
+{
+        struct connection **at = find_connection(s, pipe), *c = *at;
+        if (!c)
+                return;
+        if (!c->hello && !c->refused && !s->closing) {
+                rpc_fault_count(RPC_FAULT_NO_HELLO);
+                if (may_log_stranger(s))
+                        log_info("peer=%s msg=\"connection ended without a HELLO\"", c->address);
+        }
+        *at = c->next;
+        if (c->hello && s->gone && !s->closing && !rpc_server_has(s, c->id))
+                s->gone(s->gone_arg, c->id);
+        free(c);
+}
+
+bool rpc_server_has(const struct rpc_server *s, const char *node_id)
+{
+        for (size_t i = 0; i < CONNECTION_BUCKETS; i++) {
+                for (const struct connection *c = s->connections[i]; c; c = c->next) {
+                        if (c->hello && strcmp(c->id, node_id) == 0)
+                                return true;
+                }
+        }
+        return false;
+}
+
+void rpc_server_watch(struct rpc_server *s, rpc_gone *gone, void *arg)
+{
+        s->gone = gone;
+        s->gone_arg = arg;
+}
+
+static void deliver_notice(struct mail *mail)
+{
+        struct notice *n = (struct notice *)mail;
+        if (n->up)
+                connection_up(n->server, n);
+        else
+                connection_down(n->server, n->pipe);
+        free(n);
+}
+
+static void peer_address(nng_pipe pipe, char *dst, size_t cap)
+{
+        nng_sockaddr sa;
+        char text[INET6_ADDRSTRLEN] = "?";
+        snprintf(dst, cap, "?");
+        if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &sa) != 0)
+                return;
+        if (sa.s_family == NNG_AF_INET) {
+                inet_ntop(AF_INET, &sa.s_in.sa_addr, text, sizeof(text));
+                snprintf(dst, cap, "%s:%u", text, ntohs(sa.s_in.sa_port));
+        } else if (sa.s_family == NNG_AF_INET6) {
+                inet_ntop(AF_INET6, sa.s_in6.sa_addr, text, sizeof(text));
+                snprintf(dst, cap, "[%s]:%u", text, ntohs(sa.s_in6.sa_port));
+        }
+}
+
+static bool on_connection(void *owner, nng_pipe pipe, bool up) /* nng's threads */
+{
+        struct rpc_server *s = owner;
+        struct notice *n = mem_alloc(sizeof(*n));
+        *n = (struct notice){.mail.deliver = deliver_notice, .server = s, .pipe = (uint32_t)nng_pipe_id(pipe), .up = up};
+        if (up)
+                peer_address(pipe, n->address, sizeof(n->address));
+        bool good = !up || !s->self->certs || rpc_tls_peer(pipe, &n->peer);
+        mailbox_post(&s->mailbox, &n->mail);
+        return good;
+}
+
+/* ---- slots ------------------------------------------------------------------------------------------------------ */
+
+/* Loop thread, or nng's from the end of a reply: whoever has the slot. */
+static void receive(struct slot *slot)
+{
+        slot->state = SLOT_RECEIVING;
+        nng_aio_set_timeout(slot->aio, NNG_DURATION_INFINITE);
+        nng_ctx_recv(slot->ctx, slot->aio);
+}
+
+static void on_aio(void *arg) /* nng's threads */
+{
+        struct slot *slot = arg;
+        slot->rv = nng_aio_result(slot->aio);
+        if (slot->state == SLOT_REPLYING) {
+                if (slot->rv != 0)
+                        nng_msg_free(nng_aio_get_msg(slot->aio));
+                receive(slot);
+                return;
+        }
+        slot->state = SLOT_LOOP;
+        mailbox_post(&slot->server->mailbox, &slot->mail);
+}
+
+static void release(struct slot *slot)
+{
+        if (slot->request.msg)
+                nng_msg_free(slot->request.msg);
+        slot->request.msg = NULL;
+        if (slot->held)
+                slot->server->held--;
+        slot->held = false;
+}
+
+void rpc_reply(struct rpc_request *req, nng_msg *reply)
+{
+        struct slot *slot = req->impl;
+        assert(slot->state == SLOT_LOOP);
+        release(slot);
+        slot->state = SLOT_REPLYING;
+        nng_aio_set_msg(slot->aio, reply);
+        nng_aio_set_timeout(slot->aio, REPLY_TIMEOUT_MS);
+        nng_ctx_send(slot->ctx, slot->aio);
+}
+
+void rpc_drop(struct rpc_request *req, const char *why)
+{
+        struct slot *slot = req->impl;
+        assert(slot->state == SLOT_LOOP);
+        struct connection *c = *find_connection(slot->server, slot->pipe);
+        char quoted[128];
+        rpc_fault_count(RPC_FAULT_MALFORMED);
+        log_warn("peer=%s peer_id=%s type=%u msg=%s", c ? c->address : "gone", c && *c->id ? c->id : "-", req->type,
+                 log_quote(quoted, sizeof(quoted), why));
+        if (c)
+                c->refused = true; /* counted */
+        rpc_gate_end(slot->server->gate, slot->pipe);
+        release(slot);
+        receive(slot);
+}
+
+static void refuse(struct slot *slot, int status, const char *text)
+{
+        struct refused m = {.status = (int8_t)status};
+        snprintf(m.text, sizeof(m.text), "%s", text);
+        rpc_reply(&slot->request, message_new(MSG_REFUSED, refused_encode, &m));
+}
+
+/* For the life of the connection: it is told on every request, logged and counted once. */
+static void refuse_connection(struct slot *slot, struct connection *c, enum rpc_fault fault, const char *text)
+{
+        if (!c->refused) {
+                char quoted[160];
+                rpc_fault_count(fault);
+                if (may_log_stranger(slot->server))
+                        log_warn("peer=%s peer_id=%s msg=%s", c->address, *c->id ? c->id : "-",
+                                 log_quote(quoted, sizeof(quoted), text));
+        }
+        c->refused = true;
+        c->hello = false;
+        refuse(slot, ERR_DENIED, text);
+}
+
+/* One request that is not this role's. The node is one of ours and goes on with what is. */
+static void deny(struct slot *slot, struct connection *c)
+{
+        char text[128];
+        enum node_role self = slot->server->self->role;
+        snprintf(text, sizeof(text), "%s may not ask %s for %s", node_role_name(c->role), node_role_name(self),
+                 may_message_name(slot->request.type));
+        rpc_fault_count(RPC_FAULT_NOT_ALLOWED);
+        if (!c->denied)
+                log_warn("peer=%s peer_id=%s msg=\"%s\"", c->address, c->id, text);
+        c->denied = true;
+        refuse(slot, ERR_DENIED, text);
+}
+
+static void challenge(struct slot *slot, struct connection *c)
+{
+        struct challenge m;
+        hello_nonce(c->bond.answers);
+        c->challenged = true;
+        memcpy(m.nonce, c->bond.answers, sizeof(m.nonce));
+        rpc_reply(&slot->request, message_new(MSG_CHALLENGE, challenge_encode, &m));
+}
+
+static void accept_hello(struct slot *slot, struct connection *c, const struct hello *m)
+{
+        struct rpc_server *s = slot->server;
+        struct hello answer;
+        if (!c->hello)
+                rpc_gate_known(s->gate, c->pipe);
+        c->hello = true;
+        c->refused = false;
+        c->role = (enum node_role)m->role;
+        hello_fill(&answer, s->self, HELLO_ANSWERS, &c->bond);
+        rpc_reply(&slot->request, message_new(MSG_HELLO_REPLY, hello_encode, &answer));
+}
+
+static void answer_hello(struct slot *slot, struct connection *c)
+{
+        const struct node_identity *self = slot->server->self;
+        struct hello m;
+        char text[128];
+        if (hello_decode(&slot->request.body, &m) != 0) {
+                rpc_drop(&slot->request, "malformed HELLO");
+                return;
+        }
+        if (m.version != PROTO_VERSION) {
+                snprintf(text, sizeof(text), "protocol version %u is not spoken here, only version %d", m.version,
+                         PROTO_VERSION);
+                refuse_connection(slot, c, RPC_FAULT_VERSION, text);
+                return;
+        }
+        if (self->cluster_token && *self->cluster_token && !c->challenged) {
+                challenge(slot, c);
+                return;
+        }
+        memcpy(c->id, m.id, sizeof(c->id));
+        memcpy(c->bond.asks, m.nonce, sizeof(c->bond.asks));
+        if (!hello_proof_ok(&m, self->cluster_token, HELLO_ASKS, &c->bond)) {
+                refuse_connection(slot, c, RPC_FAULT_TOKEN, "HELLO does not prove knowledge of the cluster_token");
+        } else if (self->certs && !cluster_name_fits(&c->shown, (enum node_role)m.role, m.id)) {
+                snprintf(text, sizeof(text), "HELLO says %s %.40s, the certificate is for %s %.40s", node_role_name((enum node_role)m.role),
+                         m.id, node_role_name(c->shown.role), *c->shown.id ? c->shown.id : "*");
+                refuse_connection(slot, c, RPC_FAULT_IDENTITY, text);
+        } else if (!may_connect((enum node_role)m.role, self->role)) {
+                snprintf(text, sizeof(text), "%s has nothing to ask %s for", node_role_name((enum node_role)m.role),
+                         node_role_name(self->role));
+                refuse_connection(slot, c, RPC_FAULT_ROLE, text);
+        } else {
+                accept_hello(slot, c, &m);
+        }
+}
+
+static void dispatch(struct slot *slot, struct connection *c)
+{
+        struct rpc_server *s = slot->server;
+        struct rpc_request *req = &slot->request;
+
+        if (req->type == 0) {
+                rpc_drop(req, "empty message");
+        } else if (req->type == MSG_HELLO) {
+                answer_hello(slot, c);
+        } else if (c->refused || (credentials(s->self) && !c->hello)) {
+                refuse_connection(slot, c, RPC_FAULT_NO_HELLO, "no HELLO that was accepted came before this request");
+        } else if (c->hello && !may_ask(c->role, s->self->role, req->type, &req->body)) {
+                deny(slot, c);
+        } else if (s->held >= s->contexts) {
+                rpc_fault_count(RPC_FAULT_LIMIT);
+                refuse(slot, ERR_FULL, "too many requests wait for an answer");
+        } else {
+                slot->held = true;
+                s->held++;
+                s->handler(s->arg, req);
+        }
+}
+
+static void deliver_slot(struct mail *mail)
+{
+        struct slot *slot = (struct slot *)mail;
+        struct rpc_server *s = slot->server;
+        nng_msg *msg = slot->rv == 0 ? nng_aio_get_msg(slot->aio) : NULL;
+        if (s->closing) {
+                if (msg)
+                        nng_msg_free(msg);
+                return;
+        }
+        if (!msg) {
+                if (slot->rv != NNG_ECLOSED && slot->rv != NNG_ECANCELED)
+                        receive(slot);
+                return;
+        }
+        slot->pipe = (uint32_t)nng_pipe_id(nng_msg_get_pipe(msg));
+        slot->request = (struct rpc_request){.msg = msg, .impl = slot};
+        slot->request.type = message_open(&slot->request.body, msg);
+        struct connection *c = *find_connection(s, slot->pipe);
+        if (!c) { /* lost since: nobody is there to be answered */
+                release(slot);
+                receive(slot);
+                return;
+        }
+        dispatch(slot, c);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------- */
+
+static int open_tls(struct rpc_server *s, const char *address)
+{
+        nng_tls_config *tls;
+        int rv = rpc_tls_config(&tls, NNG_TLS_MODE_SERVER, s->self->certs, address);
+        if (rv != 0)
+                return rv;
+        rv = nng_listener_set_ptr(s->listener, NNG_OPT_TLS_CONFIG, tls);
+        nng_tls_config_free(tls);
+        return rv;
+}
+
+static int open_socket(struct rpc_server *s, const char *bind, int port)
+{
+        char address[300], url[320];
+        int rv = nng_rep0_open(&s->socket);
+        if (rv == 0)
+                rv = rpc_gate_open(&s->gate, s->socket, credentials(s->self), on_connection, s);
+        if (rv != 0)
+                return rv;
+        snprintf(address, sizeof(address), strchr(bind, ':') ? "[%s]:%d" : "%s:%d", bind, port);
+        snprintf(url, sizeof(url), "%s://%s", s->self->certs ? "tls+tcp" : "tcp", address);
+        if ((rv = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, RPC_MESSAGE_MAX_BYTES)) != 0 ||
+            (rv = nng_listener_create(&s->listener, s->socket, url)) != 0 ||
+            (s->self->certs && (rv = open_tls(s, address)) != 0))
+                return rv;
+        return nng_listener_set_bool(s->listener, NNG_OPT_TCP_KEEPALIVE, true);
+}
+
+static int open_slots(struct rpc_server *s)
+{
+        int rv = 0;
+        for (unsigned i = 0; i < s->slot_count && rv == 0; i++) {
+                struct slot *slot = &s->slots[i];
+                slot->mail.deliver = deliver_slot;
+                slot->server = s;
+                rv = nng_aio_alloc(&slot->aio, on_aio, slot);
+                if (rv == 0)
+                        rv = nng_ctx_open(&slot->ctx, s->socket);
+                if (rv == 0)
+                        receive(slot);
+        }
+        return rv;
+}
+
+int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, int port, unsigned contexts,
+                    const struct node_identity *self, rpc_handler *handler, void *arg)
+{
+        unsigned slot_count = contexts + SPARE_CONTEXTS;
+        struct rpc_server *s = mem_alloc(sizeof(*s) + slot_count * sizeof(s->slots[0]));
+        *out = NULL;
+        s->self = self;
+        s->handler = handler;
+        s->arg = arg;
+        s->contexts = contexts;
+        s->slot_count = slot_count;
+        rpc_fault_register();
+        mailbox_open(&s->mailbox, loop); /* before anything can be posted */
+        uv_timer_init(loop, &s->sweep);
+        s->sweep.data = s;
+        s->open_handles = 2;
+
+        int rv = open_socket(s, bind, port);
+        if (rv == 0)
+                rv = open_slots(s);
+        if (rv == 0)
+                rv = nng_listener_start(s->listener, 0);
+        if (rv != 0) {
+                rpc_server_close(s);
+                return err_from_nng(rv);
+        }
+        uv_timer_start(&s->sweep, on_sweep, GATE_SWEEP_MS, GATE_SWEEP_MS);
+        *out = s;
+        return 0;
+}
+
+int rpc_server_port(const struct rpc_server *s)
+{
+        int port = 0;
+        nng_listener_get_int(s->listener, NNG_OPT_TCP_BOUND_PORT, &port);
+        return port;
+}
+
+static void handle_closed(struct rpc_server *s)
+{
+        if (--s->open_handles == 0)
+                free(s);
+}
+
+static void mailbox_closed(struct mailbox *mb)
+{
+        handle_closed((void *)((char *)mb - offsetof(struct rpc_server, mailbox)));
+}
+
+static void sweep_closed(uv_handle_t *handle)
+{
+        handle_closed(handle->data);
+}
+
+static void free_connections(struct rpc_server *s)
+{
+        for (size_t i = 0; i < CONNECTION_BUCKETS; i++) {
+                while (s->connections[i])
+                        connection_down(s, s->connections[i]->pipe);
+        }
+}
+
+/* Aios are stopped first: no callback runs after that, and nothing is received or sent any more. What is left in the
+ * mailbox then is freed by its delivery. */
+void rpc_server_close(struct rpc_server *s)
+{
+        s->closing = true;
+        for (unsigned i = 0; i < s->slot_count && s->slots[i].aio; i++)
+                nng_aio_stop(s->slots[i].aio);
+        if (s->gate)
+                rpc_gate_close(s->gate);
+        uv_close((uv_handle_t *)&s->sweep, sweep_closed);
+        mailbox_close_then(&s->mailbox, mailbox_closed);
+        for (unsigned i = 0; i < s->slot_count && s->slots[i].aio; i++) {
+                release(&s->slots[i]);
+                nng_aio_free(s->slots[i].aio);
+        }
+        free_connections(s);
+}

@@ -1,0 +1,70 @@
+/* admin.h - the HTTP port of every daemon for those who run it: /healthz and /readyz for machines that watch it, /metrics for
+ * Prometheus, /api/ for tools.
+ *
+ *   admin_open     loop thread, before any request
+ *   admin_routes   loop thread: more of /api/; the table is the caller's and lives as long as the port
+ *   admin_tick     loop thread, at least once a second: a loop that stood still for ADMIN_STUCK_MS is neither healthy nor ready
+ *   admin_ready, admin_token, admin_is_ready   any thread
+ *   admin_quiesce  loop thread: handlers are called no more, /api/ answers 503. Everything else is answered as before
+ *   admin_detach   loop thread, once the loop has nothing else to do; then let the loop run its close callbacks
+ *   admin_close    after that; waits for the threads, and for answers that are being written, at most ADMIN_CLOSE_MS
+ *
+ * Each connection has a thread of libmicrohttpd's (a tool asks seldom, so threads are cheaper than states here, and one that
+ * waits holds up nobody). It reads metrics (atomics) and the fields under admin's lock, never other state: a route's handler
+ * runs on the loop, which is handed the request by mailbox while the connection's thread waits. At most ADMIN_CALLS_MAX are
+ * handed over at a time; a loop that does not answer within ADMIN_CALL_MS is answered for with 503, and what was not begun by
+ * then is not done any more.
+ *
+ * With a token, all but /healthz and /readyz asks for `Authorization: Bearer <token>`. Without one the port is open to every
+ * process that reaches it, but not to web pages that a browser beside it shows: what changes something wants Content-Type:
+ * application/json, which a foreign page may not send unasked, and a port on loopback wants a Host that is an address or
+ * localhost, which a name that was made to point here is not. */
+#ifndef COMMON_DAEMON_ADMIN_H
+#define COMMON_DAEMON_ADMIN_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+#define ADMIN_STUCK_MS 5000
+#define ADMIN_CALL_MS 2000
+#define ADMIN_CALLS_MAX 16
+#define ADMIN_BODY_MAX_BYTES (64u << 10)
+#define ADMIN_DEPTH_MAX 8
+#define ADMIN_CLOSE_MS 500
+
+struct admin;
+
+/* One request on its way through a handler. */
+struct admin_call {
+        const json_t *body; /* an object that has no members but the route's; of GET: an empty one */
+        json_t *answer;     /* what the handler made, all of it its own; NULL: {} */
+        unsigned status;    /* 200 unless the handler says otherwise */
+        char error[256];    /* with a status of 400 and above: {"error": …} is answered instead */
+};
+typedef void admin_handler(void *arg, struct admin_call *call); /* loop thread; answers before it returns */
+
+struct admin_route {
+        const char *method, *path; /* GET answers HEAD too */
+        const char *members;       /* of the body, with a space between; NULL: none */
+        admin_handler *handle;
+};
+
+/* ERR_IO (address in use …), ERR_CONFIG (bind is not a numeric address): *out is then NULL. token is copied. */
+int admin_open(struct admin **out, uv_loop_t *loop, const char *bind, int port, const char *token);
+void admin_routes(struct admin *a, const struct admin_route *routes, size_t count, void *arg); /* at most 8 tables */
+void admin_tick(struct admin *a);
+void admin_ready(struct admin *a, bool ready, const char *why); /* why is copied */
+bool admin_is_ready(struct admin *a, char *why, size_t why_cap); /* why is "" when it is */
+void admin_token(struct admin *a, const char *token);
+void admin_quiesce(struct admin *a);
+void admin_detach(struct admin *a);
+void admin_close(struct admin *a);
+
+/* For handlers. */
+void admin_refuse(struct admin_call *call, unsigned status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* The member, a string of least to most bytes. NULL: it is missing or something else, and the call is refused. Borrowed. */
+const char *admin_text(struct admin_call *call, const char *name, size_t least, size_t most);
+
+#endif

@@ -1,0 +1,150 @@
+#include "common/daemon/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/daemon/log_json.h"
+#include "common/utf8.h"
+
+#define LINE_MAX_BYTES 2048
+#define JSON_MAX_BYTES 4096 /* PIPE_BUF: a longer write to a pipe may be torn by another */
+
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+static const int priorities[] = {7, 6, 4, 3}; /* syslog's, which the journal takes in front of a line */
+static char node[80] = "-";
+static bool to_journal;
+static _Atomic(const char *) json_daemon; /* NULL: logfmt */
+static atomic_int threshold = LOG_INFO;
+
+/* JOURNAL_STREAM is device:inode of what systemd connected; a service may have been given another standard error since. */
+static bool is_journal(void)
+{
+        const char *text = getenv("JOURNAL_STREAM");
+        unsigned long long device, inode;
+        struct stat st;
+        return text && sscanf(text, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+               st.st_dev == device && st.st_ino == inode;
+}
+
+void log_init(const char *node_id, enum log_level level)
+{
+        snprintf(node, sizeof(node), "%s", node_id);
+        to_journal = is_journal();
+        log_set_level(level);
+}
+
+void log_set_json(const char *daemon)
+{
+        atomic_store(&json_daemon, daemon);
+}
+
+void log_set_level(enum log_level level)
+{
+        atomic_store(&threshold, (int)level);
+}
+
+enum log_level log_level_now(void)
+{
+        return (enum log_level)atomic_load(&threshold);
+}
+
+const char *log_level_name(enum log_level level)
+{
+        return level_names[level];
+}
+
+bool log_level_parse(const char *name, enum log_level *out)
+{
+        for (size_t i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
+                if (strcmp(name, level_names[i]) == 0) {
+                        *out = (enum log_level)i;
+                        return true;
+                }
+        }
+        return false;
+}
+
+bool log_enabled(enum log_level level)
+{
+        return (int)level >= atomic_load_explicit(&threshold, memory_order_relaxed);
+}
+
+/* Whatever a caller let through unquoted, a line stays one line. */
+static void flatten(char *text)
+{
+        for (unsigned char *p = (unsigned char *)text; *p; p++) {
+                if (*p < 0x20 || *p == 0x7f)
+                        *p = ' ';
+        }
+}
+
+static size_t in_logfmt(char *dst, size_t cap, const struct log_head *head, const char *text)
+{
+        int n = snprintf(dst, cap, "%s%s%slevel=%s node=%s %s", to_journal ? "" : "ts=", to_journal ? "" : head->ts,
+                         to_journal ? "" : " ", head->level, head->node, text);
+        size_t len = n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
+        dst[len++] = '\n'; /* where the zero byte was */
+        return len;
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+        if (!log_enabled(level))
+                return;
+        char text[LINE_MAX_BYTES], line[JSON_MAX_BYTES], ts[CLOCK_ISO_MAX];
+        va_list ap;
+        va_start(ap, fmt);
+        if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
+                text[0] = '\0';
+        va_end(ap);
+        flatten(text);
+        const struct log_head head = {clock_iso(ts, sizeof(ts), clock_real_us()), level_names[level], node,
+                                      atomic_load(&json_daemon)};
+        size_t len = to_journal ? (size_t)snprintf(line, sizeof(line), "<%d>", priorities[level]) : 0;
+        if (head.daemon)
+                len += log_json(line + len, sizeof(line) - len, &head, fmt, text);
+        else
+                len += in_logfmt(line + len, LINE_MAX_BYTES - len, &head, text);
+        ssize_t written = write(STDERR_FILENO, line, len);
+        (void)written;
+}
+
+#define QUOTE_ROOM 9 /* one character, escaped; then …, the quote and the zero byte */
+
+char *log_quote(char *dst, size_t cap, const char *text)
+{
+        size_t n = 0;
+        if (cap < 8) {
+                if (cap)
+                        dst[0] = '\0';
+                return dst;
+        }
+        dst[n++] = '"';
+        size_t left = strlen(text), len;
+        for (const unsigned char *p = (const unsigned char *)text; left; p += len, left -= len) {
+                if (n + QUOTE_ROOM > cap) {
+                        n += (size_t)sprintf(dst + n, "…");
+                        break;
+                }
+                size_t utf8 = utf8_len(p, left);
+                len = utf8 ? utf8 : 1;
+                if (*p == '"' || *p == '\\') {
+                        dst[n++] = '\\';
+                        dst[n++] = (char)*p;
+                } else if (*p < 0x20 || *p == 0x7f || utf8 == 0) {
+                        n += (size_t)sprintf(dst + n, "\\x%02x", *p);
+                } else {
+                        memcpy(dst + n, p, len);
+                        n += len;
+                }
+        }
+        dst[n++] = '"';
+        dst[n] = '\0';
+        return dst;
+}
