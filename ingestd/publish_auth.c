@@ -2,14 +2,13 @@
 
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "common/err.h"
+#include "common/daemon/config_list.h"
 #include "common/pattern.h"
 
 #define KEY_MAX 255
+#define ENTRIES_MAX 4096
 
 bool publish_auth_asks(const struct publish_auth *a)
 {
@@ -113,46 +112,16 @@ enum refusal publish_auth_goes_on(const struct publish_auth *a, const char *stre
 
 /* Configuration --------------------------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 3, 4))) static int refuse(char *why, size_t why_cap, const char *fmt, ...)
-{
-        va_list ap;
-        va_start(ap, fmt);
-        vsnprintf(why, why_cap, fmt, ap);
-        va_end(ap);
-        return ERR_CONFIG;
-}
-
 static int check_entry(const json_t *entry, size_t i, char *why, size_t why_cap)
 {
-        const char *name;
-        json_t *value;
-        if (!json_is_object(entry))
-                return refuse(why, why_cap, "entry %zu: is not an object", i);
-        json_object_foreach((json_t *)entry, name, value)
-        {
-                if (strcmp(name, "match") != 0 && strcmp(name, "key") != 0)
-                        return refuse(why, why_cap, "entry %zu: unknown key \"%.64s\", allowed are match|key", i, name);
-        }
-        const json_t *match = json_object_get(entry, "match"), *key = json_object_get(entry, "key");
-        if (match && !json_is_string(match))
-                return refuse(why, why_cap, "entry %zu: \"match\" is not a string", i);
+        const json_t *key = json_object_get(entry, "key");
         size_t len = json_string_length(key);
         if (!json_is_string(key) || len == 0 || len > KEY_MAX || strlen(json_string_value(key)) != len)
-                return refuse(why, why_cap, "entry %zu: \"key\" is missing or no string of 1 to %d bytes", i, KEY_MAX);
-        return 0;
+                return config_refuse(why, why_cap, "entry %zu: \"key\" is missing or no string of 1 to %d bytes", i, KEY_MAX);
+        return config_check_match(entry, i, why, why_cap);
 }
 
 int publish_keys_check(const void *json_field, char *why, size_t why_cap)
 {
-        const json_t *config = *(json_t *const *)json_field;
-        if (!config)
-                return 0;
-        if (!json_is_array(config))
-                return refuse(why, why_cap, "is not an array of {\"match\", \"key\"}");
-        for (size_t i = 0; i < json_array_size(config); i++) {
-                int err = check_entry(json_array_get(config, i), i, why, why_cap);
-                if (err)
-                        return err;
-        }
-        return 0;
+        return config_check_list(json_field, "match|key", ENTRIES_MAX, check_entry, why, why_cap);
 }

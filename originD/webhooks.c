@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/cluster/ring.h"
+#include "common/daemon/config_list.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
@@ -74,27 +75,18 @@ struct webhooks {
 
 /* ---- configuration ------------------------------------------------------------------------------------------------ */
 
-__attribute__((format(printf, 3, 4))) static int refuse(char *why, size_t why_cap, const char *fmt, ...)
-{
-        va_list ap;
-        va_start(ap, fmt);
-        vsnprintf(why, why_cap, fmt, ap);
-        va_end(ap);
-        return ERR_CONFIG;
-}
-
 static int check_events(const json_t *events, size_t i, char *why, size_t why_cap)
 {
         const char *allowed = "started|ended|slate_begun|slate_over|failed_over";
         if (!events)
                 return 0;
         if (!json_is_array(events) || !json_array_size(events))
-                return refuse(why, why_cap, "entry %zu: \"events\" is not a list of %s", i, allowed);
+                return config_refuse(why, why_cap, "entry %zu: \"events\" is not a list of %s", i, allowed);
         for (size_t k = 0; k < json_array_size(events); k++) {
                 const char *name = json_string_value(json_array_get(events, k));
                 enum event_kind kind;
                 if (!event_kind_parse(name, &kind))
-                        return refuse(why, why_cap, "entry %zu: event \"%.64s\" is not known, allowed are %s", i,
+                        return config_refuse(why, why_cap, "entry %zu: event \"%.64s\" is not known, allowed are %s", i,
                                       name ? name : "(no text)", allowed);
         }
         return 0;
@@ -102,41 +94,20 @@ static int check_events(const json_t *events, size_t i, char *why, size_t why_ca
 
 static int check_entry(const json_t *entry, size_t i, char *why, size_t why_cap)
 {
-        const char *key;
         char url_why[160];
-        json_t *value;
-        if (!json_is_object(entry))
-                return refuse(why, why_cap, "entry %zu: is not an object", i);
-        json_object_foreach((json_t *)entry, key, value)
-        {
-                if (strcmp(key, "url") != 0 && strcmp(key, "secret") != 0 && strcmp(key, "events") != 0)
-                        return refuse(why, why_cap, "entry %zu: unknown key \"%.64s\", allowed are url|secret|events", i, key);
-        }
         const json_t *url = json_object_get(entry, "url"), *secret = json_object_get(entry, "secret");
         if (!json_is_string(url))
-                return refuse(why, why_cap, "entry %zu: \"url\" is missing, or no string", i);
+                return config_refuse(why, why_cap, "entry %zu: \"url\" is missing, or no string", i);
         if (http_url_check(json_string_value(url), url_why, sizeof(url_why)))
-                return refuse(why, why_cap, "entry %zu: \"url\": %s", i, url_why);
+                return config_refuse(why, why_cap, "entry %zu: \"url\": %s", i, url_why);
         if (secret && (!json_is_string(secret) || !json_string_length(secret)))
-                return refuse(why, why_cap, "entry %zu: \"secret\" is empty or no string; leave it out for requests without a signature", i);
+                return config_refuse(why, why_cap, "entry %zu: \"secret\" is empty or no string; leave it out for requests without a signature", i);
         return check_events(json_object_get(entry, "events"), i, why, why_cap);
 }
 
 int webhooks_check(const void *json_field, char *why, size_t why_cap)
 {
-        const json_t *config = *(json_t *const *)json_field;
-        if (!config)
-                return 0;
-        if (!json_is_array(config))
-                return refuse(why, why_cap, "is not an array of {\"url\", \"secret\", \"events\"}");
-        if (json_array_size(config) > WEBHOOKS_MAX)
-                return refuse(why, why_cap, "has %zu entries, allowed are %d", json_array_size(config), WEBHOOKS_MAX);
-        for (size_t i = 0; i < json_array_size(config); i++) {
-                int err = check_entry(json_array_get(config, i), i, why, why_cap);
-                if (err)
-                        return err;
-        }
-        return 0;
+        return config_check_list(json_field, "url|secret|events", WEBHOOKS_MAX, check_entry, why, why_cap);
 }
 
 static void drop_hooks(struct webhooks *w)

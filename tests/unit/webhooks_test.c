@@ -452,6 +452,7 @@ static void test_a_configuration_that_cannot_be_is_told_with_what_is_allowed(voi
         } bad[] = {
                 {"{}", "not an array"},
                 {"[1]", "entry 0: is not an object"},
+                {"[{},{},{},{},{},{},{},{},{}]", "has 9 entries, allowed are at most 8"},
                 {"[{\"secret\": \"x\"}]", "\"url\" is missing"},
                 {"[{\"url\": \"ftp://x\"}]", "\"url\""},
                 {"[{\"url\": \"" URL "\", \"secret\": \"\"}]", "leave it out"},
