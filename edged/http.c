@@ -315,7 +315,7 @@ static void begin_request(struct client *c, struct MHD_Connection *connection, c
         c->requests++;
         c->is_list = false;
         c->pass = access_nothing;
-        client_enter(c, CLIENT_SENDING, c->started_us);
+        client_enter(c, CLIENT_HEADERS, c->started_us); /* there may be a body too, which has no more time than they have */
         path_parse(target, &c->path);
 }
 
@@ -338,6 +338,13 @@ static bool closes_after(struct client *c)
                 (header(c, MHD_HTTP_HEADER_CONTENT_LENGTH) || header(c, MHD_HTTP_HEADER_TRANSFER_ENCODING)));
 }
 
+/* All of the request is there, or it is resumed. */
+static enum MHD_Result go_on(struct client *c)
+{
+        client_enter(c, CLIENT_SENDING, clock_mono_us());
+        return c->object ? say_object(c) : answer(c);
+}
+
 /* MHD calls it when the headers are read, for each piece of a body, then until there is an answer. */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *target, const char *method,
                                   const char *version, const char *body, size_t *body_len, void **request)
@@ -348,15 +355,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         if (!*request) {
                 *request = c;
                 begin_request(c, connection, target, method);
-                return closes_after(c) ? answer(c) : MHD_YES;
+                return closes_after(c) ? go_on(c) : MHD_YES;
         }
-        if (*body_len > 0)
-                return skip_body(c, body_len);
-        if (c->object) { /* resumed */
-                client_enter(c, CLIENT_SENDING, clock_mono_us());
-                return say_object(c);
-        }
-        return answer(c);
+        return *body_len > 0 ? skip_body(c, body_len) : go_on(c);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *connection, void **request,

@@ -73,7 +73,7 @@ static const struct config_key keys[] = {
         INT(http_threads, "0", 0, HTTP_THREADS_MAX, "", "HTTP threads; 0: one a core"),
         INT(connections_max, "10000", 16, 1000000, "", "viewer connections at a time"),
         INT(hold_ms, "4000", 100, 30000, "ms", "how long a request waits for bytes that are due"),
-        INT(header_deadline_ms, "10000", 100, 600000, "ms", "a new connection must have sent its request by then"),
+        INT(header_deadline_ms, "10000", 100, 600000, "ms", "a new connection must have sent its request by then; a request's body has as long"),
         INT(idle_ms, "30000", 1000, 600000, "ms", "a connection without a request is closed after this"),
         INT(min_rate_bytes_s, "2000", 0, 1 << 30, "bytes/s", "who reads an answer more slowly is closed"),
         INT(drain_ms, "5000", 0, 600000, "ms",

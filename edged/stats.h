@@ -17,7 +17,7 @@ enum stats_result {
 
 /* Why we closed a connection that the other side would have kept. */
 #define STATS_CLOSES(X)                                                                                                \
-        X(SLOW_HEADERS, "slow_headers") /* no request within header_deadline_ms */                                     \
+        X(SLOW_HEADERS, "slow_headers") /* no request, or no end of its body, within header_deadline_ms */             \
         X(SLOW_READER, "slow_reader")   /* below min_rate_bytes_s */                                                   \
         X(IDLE, "idle")                 /* keep-alive over */                                                          \
         X(BODY, "request_body")         /* a request with more body than is skipped */                                 \
