@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "common/address.h"
 #include "common/clock.h"
@@ -24,6 +25,7 @@
 
 #define CONNECTIONS_MAX 64
 #define CONNECTIONS_MAX_ADDRESS 32 /* of one client: another one gets in too */
+#define ENDING_MAX 16             /* beyond CONNECTIONS_MAX: those that are shut and not yet gone */
 #define IDLE_S 10
 #define STACK_BYTES (512u << 10)
 #define TABLES_MAX 8
@@ -33,6 +35,15 @@ struct table {
         const struct admin_route *rows;
         size_t count;
         void *arg;
+};
+
+/* A connection. MHD's own deadline begins anew with every byte, so it ends nobody who takes his time. */
+struct line {
+        struct line *next, **link; /* in admin->lines, the newest first */
+        int fd;
+        int64_t since_us; /* when it began, or its last answer ended; monotonic */
+        bool asked;       /* a request is there, and not its whole answer */
+        bool shut;
 };
 
 struct admin {
@@ -52,6 +63,8 @@ struct admin {
         unsigned calls;    /* handed over and not yet back */
         unsigned requests; /* from their first line to the last byte of their answer */
         pthread_cond_t fewer_requests;
+        struct line *lines;
+        unsigned line_count; /* of them that are not shut */
 };
 
 /* A request of /api/ between a connection's thread and the loop. Both hold it; who lets go of it last frees it. */
@@ -473,6 +486,81 @@ static enum MHD_Result answer_route(struct admin *a, struct MHD_Connection *conn
         return result;
 }
 
+/* ---- connections ------------------------------------------------------------------------------------------------ */
+
+static struct line *line_of(struct MHD_Connection *conn)
+{
+        return MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+/* Under the lock: MHD closes the socket after on_connection() has had it. */
+static void shut_line(struct admin *a, struct line *l)
+{
+        l->shut = true;
+        a->line_count--;
+        shutdown(l->fd, SHUT_RDWR);
+}
+
+/* There are too many: of those that are not being answered the one that has been waited for longest makes room. */
+static void shut_oldest(struct admin *a)
+{
+        struct line *oldest = NULL;
+        for (struct line *l = a->lines; l; l = l->next) {
+                if (!l->asked && !l->shut && (!oldest || l->since_us <= oldest->since_us))
+                        oldest = l;
+        }
+        if (oldest)
+                shut_line(a, oldest);
+}
+
+static struct line *new_line(struct admin *a, int fd)
+{
+        struct line *l = mem_alloc(sizeof(*l));
+        l->fd = fd;
+        l->since_us = clock_mono_us();
+        pthread_mutex_lock(&a->lock);
+        if (a->line_count >= CONNECTIONS_MAX)
+                shut_oldest(a);
+        l->next = a->lines;
+        l->link = &a->lines;
+        if (l->next)
+                l->next->link = &l->next;
+        a->lines = l;
+        a->line_count++;
+        pthread_mutex_unlock(&a->lock);
+        return l;
+}
+
+static void free_line(struct admin *a, struct line *l)
+{
+        pthread_mutex_lock(&a->lock);
+        *l->link = l->next;
+        if (l->next)
+                l->next->link = l->link;
+        a->line_count -= !l->shut;
+        pthread_mutex_unlock(&a->lock);
+        free(l);
+}
+
+static void on_connection(void *arg, struct MHD_Connection *conn, void **context, enum MHD_ConnectionNotificationCode what)
+{
+        struct admin *a = arg;
+        if (what == MHD_CONNECTION_NOTIFY_STARTED)
+                *context = new_line(a, MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+        else
+                free_line(a, *context);
+}
+
+void admin_sweep(struct admin *a, int64_t now_us)
+{
+        pthread_mutex_lock(&a->lock);
+        for (struct line *l = a->lines; l; l = l->next) {
+                if (!l->shut && now_us - l->since_us > ADMIN_SLOW_S * US_PER_S)
+                        shut_line(a, l);
+        }
+        pthread_mutex_unlock(&a->lock);
+}
+
 /* ---- requests --------------------------------------------------------------------------------------------------- */
 
 static enum MHD_Result answer_request(struct admin *a, struct MHD_Connection *conn, const char *url, const char *method,
@@ -531,6 +619,9 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *conn, const char
                 *upload_len = 0;
                 return MHD_YES;
         }
+        pthread_mutex_lock(&a->lock);
+        line_of(conn)->asked = true;
+        pthread_mutex_unlock(&a->lock);
         return answer_request(a, conn, url, method, *state);
 }
 
@@ -538,7 +629,7 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state, e
 {
         struct admin *a = arg;
         struct asking *q = *state;
-        (void)conn;
+        struct line *l = line_of(conn);
         (void)how;
         if (!q)
                 return;
@@ -547,6 +638,8 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state, e
         *state = NULL;
         pthread_mutex_lock(&a->lock);
         a->requests--;
+        l->asked = false;
+        l->since_us = clock_mono_us();
         pthread_cond_signal(&a->fewer_requests);
         pthread_mutex_unlock(&a->lock);
 }
@@ -559,7 +652,8 @@ static int start_http(struct admin *a, const struct sockaddr_storage *address)
                          (address->ss_family == AF_INET6 ? MHD_USE_IPv6 : 0);
         errno = 0;
         a->http = MHD_start_daemon(flags, 0, NULL, NULL, handle, a, MHD_OPTION_SOCK_ADDR, address, MHD_OPTION_NOTIFY_COMPLETED,
-                                   on_completed, a, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+                                   on_completed, a, MHD_OPTION_NOTIFY_CONNECTION, on_connection, a,
+                                   MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CONNECTIONS_MAX + ENDING_MAX),
                                    MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX_ADDRESS,
                                    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_THREAD_STACK_SIZE,
                                    (size_t)STACK_BYTES, MHD_OPTION_END);
@@ -617,7 +711,9 @@ void admin_token(struct admin *a, const char *token)
 
 void admin_tick(struct admin *a)
 {
-        atomic_store(&a->ticked_us, clock_mono_us());
+        int64_t now_us = clock_mono_us();
+        atomic_store(&a->ticked_us, now_us);
+        admin_sweep(a, now_us);
 }
 
 void admin_ready(struct admin *a, bool ready, const char *why)

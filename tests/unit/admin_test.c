@@ -132,13 +132,20 @@ static int tear_down(void **state)
 
 /* ---- asking ----------------------------------------------------------------------------------------------------- */
 
-static int connect_to(void)
+static int connect_from(uint32_t address)
 {
+        struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(address)};
         struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
         assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
         return fd;
+}
+
+static int connect_to(void)
+{
+        return connect_from(INADDR_LOOPBACK);
 }
 
 static void say(int fd, const char *method, const char *path, const char *headers, const char *body, size_t len)
@@ -400,6 +407,51 @@ static void test_closing_amid_requests_loses_none_that_was_begun(void **state)
                 pthread_join(threads[i], NULL);
 }
 
+static void begin_request(int fd)
+{
+        static const char half[] = "GET /healthz HTTP/1.1\r\nX-Slow: ";
+        assert_int_equal(send(fd, half, sizeof(half) - 1, MSG_NOSIGNAL), sizeof(half) - 1);
+}
+
+/* libmicrohttpd's own deadline, which is longer, is not what ends it. */
+static void expect_closed_soon(int fd)
+{
+        struct timeval soon = {.tv_sec = 4};
+        char byte;
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon));
+        errno = 0;
+        if (recv(fd, &byte, 1, 0) > 0 || errno == EAGAIN)
+                fail_msg("it is still open");
+        close(fd);
+}
+
+static void test_a_request_that_does_not_come_to_its_end_is_given_up(void **state)
+{
+        (void)state;
+        int slow = connect_to(), other = connect_to();
+        char byte;
+        begin_request(slow);
+        begin_request(other);
+        expect(ask("GET", "/healthz", "", ""), "200", "ok"); /* they are accepted in turn, so those two are too */
+        admin_sweep(admin, clock_mono_us() + (ADMIN_SLOW_S - 1) * US_PER_S);
+        assert_int_equal(recv(slow, &byte, 1, MSG_DONTWAIT), -1);
+        admin_sweep(admin, clock_mono_us() + (ADMIN_SLOW_S + 1) * US_PER_S);
+        expect_closed_soon(slow);
+        expect_closed_soon(other);
+}
+
+static void test_whoever_holds_connections_keeps_nobody_else_out(void **state)
+{
+        int held_by_two[64];
+        (void)state;
+        for (int i = 0; i < 64; i++)
+                begin_request(held_by_two[i] = connect_from(INADDR_LOOPBACK + 1 + (uint32_t)i / 32));
+        expect(ask("GET", "/healthz", "", ""), "200", "ok");
+        expect_closed_soon(held_by_two[0]);
+        for (int i = 1; i < 64; i++)
+                close(held_by_two[i]);
+}
+
 static void test_a_port_that_is_taken_or_no_address_is_an_error(void **state)
 {
         struct admin *other;
@@ -428,6 +480,8 @@ int main(void)
                 WITH(test_after_quiesce_no_handler_runs_and_health_is_still_told, set_up),
                 WITH(test_what_waits_behind_the_last_request_is_not_run, set_up),
                 WITH(test_closing_amid_requests_loses_none_that_was_begun, set_up),
+                WITH(test_a_request_that_does_not_come_to_its_end_is_given_up, set_up),
+                WITH(test_whoever_holds_connections_keeps_nobody_else_out, set_up),
                 WITH(test_a_port_that_is_taken_or_no_address_is_an_error, set_up),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
