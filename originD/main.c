@@ -165,11 +165,16 @@ static void open_peers(struct origin *o)
         o->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = o->repair, .link = o->link};
 }
 
-static void store_ready(void *arg)
+/* An origin that does not see what it has would tell others that it is not there, and write over it. */
+static void store_ready(void *arg, int status)
 {
         struct origin *o = arg;
         if (o->stopping)
                 return;
+        if (status) {
+                log_error("msg=\"cannot use data_dir\" path=%s error=\"%s\"", o->config.data_dir, err_text(status));
+                _exit(1);
+        }
         webhooks_recovered(o->webhooks);
         open_peers(o);
         open_sockets(o);

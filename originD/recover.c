@@ -16,15 +16,31 @@
 
 #define JSON_MAX (1u << 20)
 
-static int read_json(const char *dir, struct session *s)
+/* Of errno, which stays; returns it as ours. Who is out of descriptors or memory could read nothing more: that start fails. */
+static int cannot_read(struct recovered *out, const char *path)
+{
+        int why = errno;
+        log_error("path=%s msg=\"cannot read what is stored\" error=\"%s\"", path, strerror(why));
+        if (why == EMFILE || why == ENFILE || why == ENOMEM)
+                out->status = ERR_LIMIT;
+        errno = why;
+        return err_from_errno(why);
+}
+
+/* ERR_NOT_FOUND: there is none. ERR_CORRUPT: what is there is none. All else: it cannot be known. */
+static int read_json(struct recovered *out, const char *dir, struct session *s)
 {
         char *path = mem_printf("%s/session.json", dir), *text = NULL;
-        int fd = open(path, O_RDONLY | O_CLOEXEC), rc = ERR_NOT_FOUND;
+        int fd = open(path, O_RDONLY | O_CLOEXEC), rc = ERR_CORRUPT;
         struct stat st;
+        if (fd < 0)
+                rc = errno == ENOENT ? ERR_NOT_FOUND : cannot_read(out, path);
         free(path);
         if (fd < 0)
                 return rc;
-        if (fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size <= JSON_MAX) {
+        if (fstat(fd, &st) < 0) {
+                rc = ERR_IO;
+        } else if (st.st_size > 0 && st.st_size <= JSON_MAX) {
                 text = mem_alloc((size_t)st.st_size);
                 rc = read(fd, text, (size_t)st.st_size) == st.st_size
                              ? session_from_json(s, text, (size_t)st.st_size)
@@ -66,7 +82,7 @@ static int recover_live_track(struct recovered *out, struct session *s, size_t i
         struct track *t = &s->tracks[i];
         struct index ix = {0};
         int fd = open(path, O_RDWR | O_CLOEXEC);
-        int rc = fd < 0 ? ERR_IO : index_walk(fd, &ix, &t->init, &t->init_bytes);
+        int rc = fd < 0 ? cannot_read(out, path) : index_walk(fd, &ix, &t->init, &t->init_bytes);
         if (!rc)
                 rc = cut_tail(out, s, t->name, fd, &ix);
         if (rc) {
@@ -84,14 +100,23 @@ static int recover_live_track(struct recovered *out, struct session *s, size_t i
         return 0;
 }
 
-static int recover_ended_track(struct session *s, size_t i, const char *path)
+static int recover_ended_track(struct recovered *out, struct session *s, size_t i, const char *path)
 {
         struct track *t = &s->tracks[i];
         int fd = open(path, O_RDONLY | O_CLOEXEC);
-        int rc = fd < 0 ? ERR_IO : index_read_init(fd, &t->init, &t->init_bytes);
+        int rc = fd < 0 ? cannot_read(out, path) : index_read_init(fd, &t->init, &t->init_bytes);
         if (fd >= 0)
                 close(fd);
         return rc;
+}
+
+/* A writer that goes on begins the track anew: not in place of what a person may still get something out of. */
+static void set_aside(const char *path)
+{
+        char *aside = mem_printf("%s.unreadable", path);
+        if (rename(path, aside) < 0 && errno != ENOENT)
+                log_error("path=%s msg=\"cannot set it aside\" error=\"%s\"", path, strerror(errno));
+        free(aside);
 }
 
 static void recover_tracks(struct recovered *out, struct session *s, const char *dir)
@@ -99,10 +124,12 @@ static void recover_tracks(struct recovered *out, struct session *s, const char 
         for (size_t i = 0; i < s->track_count;) {
                 char *path = mem_printf("%s/%s.mp4", dir, s->tracks[i].name);
                 int rc = s->state == SESSION_LIVE ? recover_live_track(out, s, i, path)
-                                                  : recover_ended_track(s, i, path);
+                                                  : recover_ended_track(out, s, i, path);
                 if (rc) {
                         log_warn("session=%s stream=%s msg=\"left out an unreadable track\" path=%s error=\"%s\"", s->id,
                                  s->stream, path, err_text(rc));
+                        if (s->state == SESSION_LIVE && !out->status)
+                                set_aside(path);
                         forget_track(s, i);
                 } else {
                         i++;
@@ -111,14 +138,28 @@ static void recover_tracks(struct recovered *out, struct session *s, const char 
         }
 }
 
-static bool holds_media(const char *dir)
+/* NULL at the end, with errno 0, or when the folder cannot be read: errno says why. */
+static const struct dirent *next_entry(struct recovered *out, DIR *d, const char *dir)
+{
+        const struct dirent *e = NULL;
+        if (d) {
+                errno = 0;
+                e = readdir(d);
+        }
+        if (!e && errno)
+                cannot_read(out, dir);
+        return e;
+}
+
+/* Also when that cannot be found out. */
+static bool may_hold_media(struct recovered *out, const char *dir)
 {
         DIR *d = opendir(dir);
-        struct dirent *e;
+        const struct dirent *e;
         bool media = false;
-        while (d && (e = readdir(d)))
-                if (strstr(e->d_name, ".mp4"))
-                        media = true;
+        while ((e = next_entry(out, d, dir)))
+                media |= strstr(e->d_name, ".mp4") != NULL;
+        media |= errno != 0;
         if (d)
                 closedir(d);
         return media;
@@ -137,7 +178,7 @@ static void recover_session(struct recovered *out, const char *stream, const cha
                 return;
         }
         struct session *s = mem_alloc(sizeof(*s));
-        int rc = read_json(dir, s);
+        int rc = read_json(out, dir, s);
         if (!rc && (strcmp(s->stream, stream) != 0 || strcmp(s->id, name) != 0))
                 rc = ERR_CORRUPT;
         if (!rc) {
@@ -148,7 +189,7 @@ static void recover_session(struct recovered *out, const char *stream, const cha
                 return;
         }
         free(s);
-        if (session_id_valid(name) && !holds_media(dir))
+        if ((rc == ERR_NOT_FOUND || rc == ERR_CORRUPT) && session_id_valid(name) && !may_hold_media(out, dir))
                 disk_remove_now(dir);
         else
                 log_error("msg=\"not a session, left alone\" path=%s error=\"%s\"", dir, err_text(rc));
@@ -157,8 +198,8 @@ static void recover_session(struct recovered *out, const char *stream, const cha
 static void each_folder(struct recovered *out, const char *path, const char *stream)
 {
         DIR *d = opendir(path);
-        struct dirent *e;
-        while (d && (e = readdir(d))) {
+        const struct dirent *e;
+        while ((e = next_entry(out, d, path))) {
                 if (e->d_name[0] == '.')
                         continue;
                 char *inner = mem_printf("%s/%s", path, e->d_name);
@@ -171,10 +212,10 @@ static void each_folder(struct recovered *out, const char *path, const char *str
                 }
                 free(inner);
         }
+        if (errno && !stream && !out->status)
+                out->status = ERR_IO;
         if (d)
                 closedir(d);
-        else
-                out->status = stream ? out->status : ERR_IO;
 }
 
 void recover(struct recovered *out, const char *data_dir)

@@ -1,8 +1,9 @@
 /* recover.h - what a start makes of the files it finds. Pool thread; blocks for as long as the walk takes.
  *
  * Sessions that had ended: session.json and the init segments are read. Sessions that were live: every track's file is
- * walked box by box, what lies behind its last whole chunk is cut off, and it is open for writing again. A folder without a
- * readable session.json is left alone and logged, unless it holds no media; *.removed is removed. */
+ * walked box by box, what lies behind its last whole chunk is cut off, and it is open for writing again. A file of these
+ * that is damaged is set aside as NAME.mp4.unreadable. A folder without a good session.json is left alone and logged, unless it
+ * holds no media; *.removed is removed. Nothing is removed because it could not be read. */
 #ifndef ORIGIND_RECOVER_H
 #define ORIGIND_RECOVER_H
 
@@ -19,7 +20,7 @@ struct recovered {
                 char *path;
         } *live_tracks; /* walked, to be given to a chunk_log on the loop */
         uint64_t torn_bytes;
-        int status; /* ERR_IO: data_dir itself cannot be used */
+        int status; /* ERR_IO: data_dir itself cannot be read; ERR_LIMIT: no descriptors or memory. Much may be missing above */
 };
 
 void recover(struct recovered *out, const char *data_dir);

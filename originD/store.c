@@ -326,8 +326,9 @@ static void recovery_done(void *arg)
         }
         stat_add(STAT_TORN_BYTES, (int64_t)r->found.torn_bytes);
         st->recovered = true;
+        int status = r->found.status;
         free(r);
-        st->events.ready(st->events.arg);
+        st->events.ready(st->events.arg, status);
 }
 
 int store_open(struct store *st, uv_loop_t *loop, const struct store_options *options, const struct store_events *events)

@@ -34,7 +34,7 @@ struct store_options {
 };
 
 struct store_events {
-        void (*ready)(void *arg);
+        void (*ready)(void *arg, int status);                  /* an error: not all that is stored could be read */
         void (*changed)(void *arg, struct session *s);         /* somebody may be waiting for this */
         void (*space)(void *arg, bool enough);                 /* writing became possible or impossible */
         void (*idle)(void *arg);                               /* after store_stop() */

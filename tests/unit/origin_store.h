@@ -17,13 +17,14 @@ static uv_loop_t loop;
 static struct store store;
 static struct store_options options;
 static char data_dir[64];
-static int ready, idle;
+static int ready, ready_status, idle;
 static void (*on_changed)(struct session *s);
 
-static inline void store_is_ready(void *arg)
+static inline void store_is_ready(void *arg, int status)
 {
         (void)arg;
         ready = 1;
+        ready_status = status;
 }
 static inline void store_is_idle(void *arg)
 {

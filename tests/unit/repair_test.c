@@ -127,8 +127,9 @@ static const struct peer_link_ops link_ops = {.up = link_up, .fetch = link_fetch
 
 /* ---- a node ------------------------------------------------------------------------------------------------------- */
 
-static void on_ready(void *arg)
+static void on_ready(void *arg, int status)
 {
+        assert_int_equal(status, 0);
         ((struct node *)arg)->ready = true;
 }
 

@@ -6,8 +6,10 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "originD/recover.h"
 #include "originD/retention.h"
 #include "tests/unit/origin_store.h"
 
@@ -106,6 +108,83 @@ static void test_damaged_session_file_is_left_alone_and_the_rest_goes_on(void **
         assert_null(store_session(&store, "S1"));
         assert_true(there("cam", "S1"));
         assert_non_null(store_session(&store, "S2"));
+}
+
+static void free_found(struct recovered *found)
+{
+        for (struct recovered_track *t = found->live_tracks, *next; t; t = next) {
+                next = t->next;
+                close(t->fd);
+                index_free(&t->index);
+                free(t->path);
+                free(t);
+        }
+        for (struct session *s = found->sessions, *next; s; s = next) {
+                next = s->next_by_id;
+                session_free(&s);
+        }
+}
+
+/* Out of descriptors at whichever step: folders, session.json, media. */
+static void test_what_cannot_be_read_is_not_taken_for_what_is_not_there(void **state)
+{
+        const char *id = "20261121T100000Z-00000001";
+        struct rlimit old, few;
+        struct recovered found;
+        char path[200];
+        (void)state;
+        recorded("cam", id, 5000000);
+        stop_store();
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+        for (unsigned more = 0;; more++) {
+                int next = dup(0);
+                close(next);
+                few = (struct rlimit){.rlim_cur = (rlim_t)next + more, .rlim_max = old.rlim_max};
+                assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+                recover(&found, data_dir);
+                assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+                int status = found.status;
+                size_t tracks = found.sessions ? found.sessions->track_count : 0;
+                free_found(&found);
+                assert_true(there("cam", id));
+                snprintf(path, sizeof(path), "%s/cam/%s/v720.mp4", data_dir, id);
+                assert_int_equal(access(path, F_OK), 0);
+                if (!status) {
+                        assert_true(more > 2);
+                        assert_int_equal(tracks, 1);
+                        break;
+                }
+        }
+        start_store();
+}
+
+static void test_a_data_dir_that_cannot_be_read_is_told(void **state)
+{
+        struct recovered found;
+        char path[200];
+        (void)state;
+        snprintf(path, sizeof(path), "%s/file", data_dir);
+        close(open(path, O_WRONLY | O_CREAT, 0600));
+        recover(&found, path);
+        assert_int_equal(found.status, ERR_IO);
+}
+
+static void test_a_damaged_track_of_a_live_session_is_kept_when_its_writer_goes_on(void **state)
+{
+        char path[200], aside[220];
+        (void)state;
+        recorded("cam", "S1", 5000000);
+        stop_store();
+        snprintf(path, sizeof(path), "%s/cam/S1/v720.mp4", data_dir);
+        snprintf(aside, sizeof(aside), "%s.unreadable", path);
+        int fd = open(path, O_WRONLY);
+        assert_int_equal(pwrite(fd, "garbage!", 8, 0), 8);
+        close(fd);
+        start_store();
+        struct session *s = stream_live(store_stream(&store, "cam"));
+        assert_int_equal(s->track_count, 0);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(access(aside, F_OK), 0);
 }
 
 static void test_session_nobody_writes_to_ends_by_itself(void **state)
@@ -214,6 +293,9 @@ int main(void)
                 CASE(test_torn_tail_of_a_live_session_is_cut_and_written_over),
                 CASE(test_recording_is_there_after_a_restart_and_read_when_asked_for),
                 CASE(test_damaged_session_file_is_left_alone_and_the_rest_goes_on),
+                CASE(test_what_cannot_be_read_is_not_taken_for_what_is_not_there),
+                CASE(test_a_data_dir_that_cannot_be_read_is_told),
+                CASE(test_a_damaged_track_of_a_live_session_is_kept_when_its_writer_goes_on),
                 CASE(test_session_nobody_writes_to_ends_by_itself),
                 CASE(test_retention_by_age_removes_what_ended_long_ago_only),
                 CASE(test_retention_by_bytes_removes_the_oldest_but_never_the_live_one),
