@@ -305,8 +305,6 @@ static unsigned connections_possible(int64_t wanted)
         struct rlimit lim;
         if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
                 return (unsigned)wanted;
-        lim.rlim_cur = lim.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &lim);
         int64_t most = ((int64_t)lim.rlim_cur - FILES_BESIDE_VIEWERS) * 4 / 5; /* http.c's threads may be unequal */
         if (lim.rlim_cur == RLIM_INFINITY || most >= wanted)
                 return (unsigned)wanted;

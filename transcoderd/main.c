@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "common/clock.h"
 #include "common/cluster/cluster.h"
@@ -159,16 +158,6 @@ static void set_up_sessions(void)
         serve_open(&t.serve, t.daemon.loop);
 }
 
-/* Every proxy, origin and reader of recent chunks is a connection. */
-static void raise_descriptor_limit(void)
-{
-        struct rlimit lim;
-        if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
-                return;
-        lim.rlim_cur = lim.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &lim);
-}
-
 static void must(int err, const char *what, int64_t port)
 {
         if (!err)
@@ -190,7 +179,6 @@ int main(int argc, char **argv)
         daemon_init(&t.daemon, "transcoderd", ROLE_TRANSCODERD, keys, &t.config, argc, argv, on_stop, NULL, NULL);
 
         t.daemon.drain_ms = c->drain_ms;
-        raise_descriptor_limit();
         mailbox_open(&t.mailbox, t.daemon.loop);
         uv_timer_init(t.daemon.loop, &t.stop_timer);
         must(peers_open(&t.origins, t.daemon.loop, c->origins, ROLE_ORIGIND, &t.daemon.self, on_origins_changed, NULL),

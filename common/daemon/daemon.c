@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/address.h"
@@ -325,6 +326,16 @@ static void ask_health(const struct config_common *c, bool ready)
         exit(good ? 0 : 1);
 }
 
+/* Every connection and every track that is written is one; the usual soft limit of 1024 is for programs that select(). */
+static void raise_descriptor_limit(void)
+{
+        struct rlimit lim;
+        if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
+                return;
+        lim.rlim_cur = lim.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &lim);
+}
+
 void daemon_init(struct daemon *d, const char *program, enum node_role role, const struct config_key *keys, void *fields,
                  int argc, char **argv, void (*stop)(void *arg), void (*reloaded)(void *arg), void *arg)
 {
@@ -344,6 +355,7 @@ void daemon_init(struct daemon *d, const char *program, enum node_role role, con
                 .arg = arg,
                 .impl = mem_alloc(sizeof(struct impl)),
         };
+        raise_descriptor_limit();
         choose_id(d->self.id, d->config->id);
         d->self.incarnation_us = clock_wall_us();
         d->self.role = role;

@@ -41,7 +41,7 @@ struct daemon {
 
 /* fields is the daemon's zeroed config struct, struct config_common first. Exits the process itself for --help, -n, bad
  * arguments and an admin port open to strangers (status 0 or 2), --healthcheck (0 or 1), and with 1 when the admin port is
- * taken. */
+ * taken. Raises the limit of file descriptors as far as is allowed. */
 void daemon_init(struct daemon *d, const char *program, enum node_role role, const struct config_key *keys, void *fields,
                  int argc, char **argv, void (*stop)(void *arg), void (*reloaded)(void *arg), void *arg);
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -227,6 +228,21 @@ static void test_admin_answers_and_sigterm_ends_with_0(void **state)
         int status = status_of(pid);
         assert_true(WIFEXITED(status));
         assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void test_it_takes_as_many_descriptors_as_it_may_have(void **state)
+{
+        struct rlimit old, low, its;
+        (void)state;
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+        low = (struct rlimit){.rlim_cur = 256, .rlim_max = old.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        pid_t pid = start("good");
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        assert_int_equal(prlimit(pid, RLIMIT_NOFILE, NULL, &its), 0);
+        assert_true(its.rlim_cur == old.rlim_max);
+        kill(pid, SIGTERM);
+        status_of(pid);
 }
 
 static void test_a_fault_is_status_1(void **state)
@@ -533,6 +549,7 @@ int main(int argc, char **argv)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_admin_answers_and_sigterm_ends_with_0),
+                cmocka_unit_test(test_it_takes_as_many_descriptors_as_it_may_have),
                 cmocka_unit_test(test_a_fault_is_status_1),
                 cmocka_unit_test(test_a_second_signal_ends_one_that_does_not_stop),
                 cmocka_unit_test(test_the_node_tells_who_it_is_and_how_it_is),
