@@ -1,8 +1,10 @@
 #include "originD/webhooks.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "common/clock.h"
@@ -71,6 +73,7 @@ struct webhooks {
         char *path;
         uint64_t config_hash;
         bool recovered, stopping, dirty, saving, save_failed;
+        bool unread; /* the file holds what could not be read, and could not be set aside: it is not written over */
 };
 
 /* ---- configuration ------------------------------------------------------------------------------------------------ */
@@ -202,6 +205,22 @@ static struct buf *text_of(json_t *j)
         return b;
 }
 
+/* Next to the file, where a person finds it. */
+static bool set_aside(struct webhooks *w)
+{
+        char iso[CLOCK_ISO_MAX];
+        char *aside = mem_printf("%s.unreadable-%s", w->path, clock_iso(iso, sizeof(iso), clock_real_us()));
+        bool done = rename(w->path, aside) == 0 || errno == ENOENT;
+        if (done)
+                log_warn("path=%s msg=\"what could not be read of events.json is kept here\"", aside);
+        else if (!w->unread)
+                log_error("path=%s msg=\"cannot set it aside: events are not saved until that is possible\" error=\"%s\"", w->path,
+                          strerror(errno));
+        w->unread = !done;
+        free(aside);
+        return done;
+}
+
 static void save(struct webhooks *w);
 
 static void saved(void *arg, int status)
@@ -211,6 +230,8 @@ static void saved(void *arg, int status)
         if (status && !w->save_failed)
                 log_warn("msg=\"cannot save events.json: events that wait now are lost if this process dies\" error=\"%s\"",
                          err_text(status));
+        if (!status && w->save_failed)
+                log_info("msg=\"events.json is saved again\"");
         w->save_failed = status;
         w->dirty |= status != 0;
         if (w->dirty && !status)
@@ -219,7 +240,7 @@ static void saved(void *arg, int status)
 
 static void save(struct webhooks *w)
 {
-        if (w->saving || !w->dirty || !w->recovered)
+        if (w->saving || !w->dirty || !w->recovered || (w->unread && !set_aside(w)))
                 return;
         w->saving = true;
         w->dirty = false;
@@ -312,6 +333,20 @@ static bool unwanted(struct webhooks *w, const struct delivery *d)
         return !h || !h->wants[d->event.kind];
 }
 
+static void drop_unwanted(struct webhooks *w)
+{
+        size_t dropped = 0;
+        for (struct delivery *d = w->first, *next; d; d = next) {
+                next = d->next;
+                if (unwanted(w, d)) {
+                        remove_delivery(w, d);
+                        dropped++;
+                }
+        }
+        if (dropped)
+                log_warn("events=%zu msg=\"what waited for webhooks that are not configured any more is dropped\"", dropped);
+}
+
 /* A reload that changes other keys leaves what is under way alone. */
 static bool is_other(struct webhooks *w, const json_t *config)
 {
@@ -333,15 +368,14 @@ void webhooks_configure(struct webhooks *w, const json_t *config)
         drop_hooks(w);
         for (size_t i = 0; i < json_array_size(config) && i < WEBHOOKS_MAX; i++)
                 take_hook(&w->hooks[w->hook_count++], json_array_get(config, i));
-        for (struct delivery *d = w->first, *next; w->recovered && d; d = next) {
-                next = d->next;
-                if (unwanted(w, d))
-                        remove_delivery(w, d);
-        }
+        if (w->recovered)
+                drop_unwanted(w);
 }
 
-static void read_waiting(struct webhooks *w, const json_t *list)
+/* Returns how many make no sense. */
+static size_t read_waiting(struct webhooks *w, const json_t *list)
 {
+        size_t lost = 0;
         for (size_t i = 0; i < json_array_size(list); i++) {
                 const json_t *j = json_array_get(list, i);
                 int bad = 0;
@@ -350,7 +384,10 @@ static void read_waiting(struct webhooks *w, const json_t *list)
                 int64_t since_us = (int64_t)json_number(j, "since_us", INT64_MAX, &bad);
                 if (!bad && key_parse_text(json_object_get(j, "to"), &key) && !event_from_json(&e, json_object_get(j, "event")))
                         add_delivery(w, &e, key, w->options.now_us, since_us);
+                else
+                        lost++;
         }
+        return lost;
 }
 
 static void read_settled(struct webhooks *w, const json_t *list)
@@ -364,19 +401,35 @@ static void read_settled(struct webhooks *w, const json_t *list)
         }
 }
 
-/* Read before the loop runs. One that cannot be read is left where it is until something is to be saved. */
+/* Read before the loop runs. One that is not all understood is kept aside: an event that waits in it is not lost silently. */
 static void read_file(struct webhooks *w)
 {
-        json_error_t error;
-        json_t *j = json_load_file(w->path, JSON_REJECT_DUPLICATES, &error);
-        if (!j && access(w->path, F_OK) == 0)
-                log_warn("path=%s msg=\"cannot read what was told of the sessions: events may be sent again, or not\" error=\"%s\"",
-                         w->path, error.text);
-        read_settled(w, json_object_get(j, "settled"));
-        read_waiting(w, json_object_get(j, "waiting"));
-        w->told = json_incref(json_object_get(j, "told"));
+        json_error_t error = {.text = ""};
+        FILE *f = fopen(w->path, "re");
+        if (!f && errno == ENOENT)
+                return;
+        if (!f)
+                snprintf(error.text, sizeof(error.text), "%s", strerror(errno));
+        json_t *j = f ? json_loadf(f, JSON_REJECT_DUPLICATES, &error) : NULL;
+        if (f)
+                fclose(f);
+        json_int_t version = json_integer_value(json_object_get(j, "version"));
+        size_t lost = 0;
+        if (j && version != FILE_VERSION) {
+                snprintf(error.text, sizeof(error.text), "it is of version %lld, read is %d", (long long)version, FILE_VERSION);
+        } else if (j) {
+                read_settled(w, json_object_get(j, "settled"));
+                lost = read_waiting(w, json_object_get(j, "waiting"));
+                w->told = json_incref(json_object_get(j, "told"));
+                if (lost)
+                        snprintf(error.text, sizeof(error.text), "%zu of the events that wait make no sense", lost);
+        }
+        w->dirty = !j || lost || version != FILE_VERSION;
+        if (w->dirty) {
+                log_error("path=%s msg=\"cannot read all of events.json: events may be sent again, or not\" error=\"%s\"", w->path, error.text);
+                set_aside(w);
+        }
         json_decref(j);
-        w->dirty = false;
 }
 
 /* ---- who sends ---------------------------------------------------------------------------------------------------- */
@@ -613,11 +666,7 @@ void webhooks_recovered(struct webhooks *w)
         json_decref(w->told);
         w->told = NULL;
         w->recovered = true;
-        for (struct delivery *d = w->first, *next; d; d = next) {
-                next = d->next;
-                if (unwanted(w, d))
-                        remove_delivery(w, d);
-        }
+        drop_unwanted(w);
         for (struct stream *stream = w->store->all; stream; stream = stream->next_all)
                 for (struct session *s = stream->sessions; s; s = s->next_of_stream)
                         webhooks_session_changed(w, s);
@@ -668,6 +717,8 @@ static void closed(uv_handle_t *timer)
 
 void webhooks_close(struct webhooks *w)
 {
+        if (w->dirty && w->waiting)
+                log_error("waiting=%zu msg=\"events that wait are lost: events.json cannot be saved\"", w->waiting);
         while (w->first)
                 remove_delivery(w, w->first);
         drop_hooks(w);

@@ -13,7 +13,8 @@
  *
  * What survives. DATA_DIR/events.json holds what waits, what was told of each live session and what was settled lately. It is
  * written after an event is found; when a crash comes between, the event is found again in what is stored. (Not so slate
- * that began and was over within the death of the only origin.)
+ * that began and was over within the death of the only origin.) A file that cannot be read, or not all of it, is kept as
+ * events.json.unreadable-TIME, and is never written over.
  *
  * What is bounded. WEBHOOKS_WAITING_MAX events wait, for WEBHOOKS_AGE_MAX_US at most; what goes then is counted and logged. A server that does
  * not answer, or answers 5xx, 408, 425 or 429, is asked again after an exponential pause with full jitter, up to

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <glob.h>
+#include <sys/stat.h>
 #include <xxhash.h>
 
 #include "common/cluster/ring.h"
@@ -304,6 +306,84 @@ static void test_what_was_not_even_noted_at_a_kill_is_found_again(void **state)
         assert_true(asks_for(0, "started"));
 }
 
+static void events_path(char *dst, size_t cap)
+{
+        snprintf(dst, cap, "%s/events.json", data_dir);
+}
+
+static void replace_file(const char *text)
+{
+        char path[128];
+        events_path(path, sizeof(path));
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        fputs(text, f);
+        fclose(f);
+}
+
+/* What the file that was set aside holds; NULL: there is none. The caller's to free. */
+static char *kept_aside(void)
+{
+        char pattern[160];
+        glob_t found;
+        snprintf(pattern, sizeof(pattern), "%s/events.json.unreadable-*", data_dir);
+        if (glob(pattern, 0, NULL, &found) != 0)
+                return NULL;
+        char *text = calloc(1, 65536);
+        FILE *f = fopen(found.gl_pathv[0], "r");
+        if (f && fread(text, 1, 65535, f) == 0 && ferror(f))
+                strcpy(text, "(no file)");
+        if (f)
+                fclose(f);
+        globfree(&found);
+        return text;
+}
+
+static void test_a_file_that_cannot_be_read_is_kept(void **state)
+{
+        const char *bad[] = {
+                "{\"version\":1,\"told\":{},\"waiting\":[{\"to\":\"00000", /* cut off */
+                "garbage",
+                "",
+                "{\"version\":2,\"queue\":[]}",
+                "{\"version\":1,\"told\":{},\"waiting\":[{\"to\":\"x\",\"since_us\":1,\"event\":{}}],\"settled\":[]}",
+        };
+        (void)state;
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+                char cmd[128];
+                replace_file(bad[i]);
+                open_hooks(NULL);
+                run_in(0);
+                close_hooks();
+                char *kept = kept_aside();
+                assert_non_null(kept);
+                assert_string_equal(kept, bad[i]);
+                free(kept);
+                snprintf(cmd, sizeof(cmd), "rm %s/events.json.*", data_dir);
+                assert_int_equal(system(cmd), 0);
+        }
+        open_hooks(NULL); /* what was saved instead is good */
+        close_hooks();
+        assert_null(kept_aside());
+}
+
+static void test_what_is_no_file_is_kept_and_events_go_on(void **state)
+{
+        char path[128];
+        (void)state;
+        events_path(path, sizeof(path));
+        assert_int_equal(mkdir(path, 0700), 0);
+        open_hooks(NULL);
+        begin("cam", "20261121T100000Z-00000001");
+        kill_hooks();
+        open_hooks(NULL);
+        run_in(0);
+        assert_int_equal(asked_count, 2);
+        char *kept = kept_aside();
+        assert_non_null(kept);
+        free(kept);
+}
+
 static void test_after_a_restart_only_what_is_new_is_told(void **state)
 {
         (void)state;
@@ -494,6 +574,8 @@ int main(void)
                 TEST(test_a_webhook_hears_only_what_it_asked_for),
                 TEST(test_what_waited_at_a_kill_is_sent_by_the_next_process),
                 TEST(test_what_was_not_even_noted_at_a_kill_is_found_again),
+                TEST(test_a_file_that_cannot_be_read_is_kept),
+                TEST(test_what_is_no_file_is_kept_and_events_go_on),
                 TEST(test_after_a_restart_only_what_is_new_is_told),
                 TEST(test_the_second_owner_leaves_it_to_the_first),
                 TEST(test_the_second_owner_sends_what_the_first_did_not_settle),
