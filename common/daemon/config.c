@@ -346,6 +346,9 @@ static void read_secret(struct load *l, size_t index)
         char *text = config_secret_read(g->path, most, &exposed, why, sizeof(why));
         if (!text)
                 complain(l, "%s" FILE_SUFFIX ": given \"%s\" (%s), but %s", key->name, g->path, g->as_file, why);
+        else if (key->type == CONFIG_STRING && text[strcspn(text, "\r\n")])
+                complain(l, "%s" FILE_SUFFIX ": given \"%s\" (%s), but it holds more than one line (an empty one counts)", key->name,
+                         g->path, g->as_file);
         else if (config_value_from_text(key, text, &l->values[index]) != 0)
                 complain_value(l, key, text, g->path);
         if (text && exposed && !l->to_log)

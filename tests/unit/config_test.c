@@ -312,9 +312,9 @@ static void test_a_secret_is_taken_from_a_file_by_every_source(void **state)
         setenv("FRESHET_CLUSTER_TOKEN_FILE", secret_path, 1);
         assert_int_equal(load(NULL), CONFIG_RUN);
         expect_token("one");
-        write_secret(" two \n\n", 7, 0600); /* one line end is cut, nothing else */
+        write_secret(" two \n", 6, 0600); /* one line end is cut, nothing else */
         assert_int_equal(load(NULL), CONFIG_RUN);
-        expect_token(" two \n");
+        expect_token(" two ");
         unsetenv("FRESHET_CLUSTER_TOKEN_FILE");
         write_secret("[1]", 3, 0600);
         snprintf(text, sizeof(text), "hooks_file=%s", secret_path);
@@ -348,6 +348,8 @@ static void test_what_is_wrong_with_a_secrets_file_is_told_and_never_taken_for_n
         expect_refused(secret_path, "it is empty");
         write_secret("a\0b", 3, 0600);
         expect_refused(secret_path, "zero byte");
+        write_secret("geheim\n\n", 8, 0600); /* a token that nobody could show */
+        expect_refused(secret_path, "more than one line");
         memset(huge, 'q', sizeof(huge));
         write_secret(huge, sizeof(huge), 0600);
         expect_refused(secret_path, "more than 255 bytes");
