@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +43,7 @@ struct impl {
         bool stopping, exiting;
         bool asked; /* to stop, by POST /api/drain: the signal that usually follows asks for no haste */
         bool clock_off; /* and it was told */
+        bool no_descriptors;
 };
 
 static char build_labels[256];
@@ -53,9 +56,11 @@ static struct metric clock_metric[] = {
          .help = "How far media's wall clock is ahead of the system's, which was stepped."},
 };
 
-enum { SEEN_READY, SEEN_CLOCK };
+enum { SEEN_READY, SEEN_CLOCK, SEEN_NO_DESCRIPTORS };
 static struct metric seen[] = {
         [SEEN_READY] = {.name = "freshet_ready", .type = METRIC_GAUGE, .help = "1 when /readyz says so."},
+        [SEEN_NO_DESCRIPTORS] = {.name = "freshet_descriptors_exhausted", .type = METRIC_GAUGE,
+                                 .help = "1 while no file descriptor is free: nobody can connect, no file can be opened."},
         [SEEN_CLOCK] = {.name = "freshet_clock_seconds", .type = METRIC_GAUGE,
                         .help = "Media's wall clock, Unix time, up to a second ago."},
 };
@@ -170,6 +175,24 @@ static void watch_clock(struct impl *m)
         m->clock_off = off;
 }
 
+/* Libraries that accept connections say nothing when there is no descriptor for one. */
+static void watch_descriptors(struct impl *m)
+{
+        struct rlimit lim = {0};
+        int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+        bool none = fd < 0 && errno == EMFILE;
+        if (fd >= 0)
+                close(fd);
+        if (none && !m->no_descriptors) {
+                getrlimit(RLIMIT_NOFILE, &lim);
+                log_error("limit=%llu msg=\"out of file descriptors: nobody can connect\"", (unsigned long long)lim.rlim_cur);
+        } else if (!none && m->no_descriptors) {
+                log_info("msg=\"file descriptors are free again\"");
+        }
+        m->no_descriptors = none;
+        metric_set(&seen[SEEN_NO_DESCRIPTORS], none);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
         struct impl *m = ((struct daemon *)timer->data)->impl;
@@ -177,6 +200,7 @@ static void on_tick(uv_timer_t *timer)
         admin_tick(m->admin);
         metric_set(&seen[SEEN_CLOCK], clock_wall_us() / US_PER_S);
         watch_clock(m);
+        watch_descriptors(m);
         notify_send("WATCHDOG=1");
         if (m->opened || m->stopping)
                 return;

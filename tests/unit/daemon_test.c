@@ -245,6 +245,27 @@ static void test_it_takes_as_many_descriptors_as_it_may_have(void **state)
         status_of(pid);
 }
 
+static void wait_said(const char *text)
+{
+        while (!strstr(said(), text))
+                usleep(2000);
+}
+
+static void test_it_says_when_no_descriptor_is_free(void **state)
+{
+        struct rlimit none = {.rlim_cur = 3}, its;
+        (void)state;
+        pid_t pid = start("good");
+        assert_int_equal(prlimit(pid, RLIMIT_NOFILE, NULL, &its), 0);
+        none.rlim_max = its.rlim_max;
+        assert_int_equal(prlimit(pid, RLIMIT_NOFILE, &none, NULL), 0);
+        wait_said("limit=3 msg=\"out of file descriptors");
+        assert_int_equal(prlimit(pid, RLIMIT_NOFILE, &its, NULL), 0);
+        wait_said("file descriptors are free again");
+        kill(pid, SIGTERM);
+        status_of(pid);
+}
+
 static void test_a_fault_is_status_1(void **state)
 {
         (void)state;
@@ -550,6 +571,7 @@ int main(int argc, char **argv)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_admin_answers_and_sigterm_ends_with_0),
                 cmocka_unit_test(test_it_takes_as_many_descriptors_as_it_may_have),
+                cmocka_unit_test(test_it_says_when_no_descriptor_is_free),
                 cmocka_unit_test(test_a_fault_is_status_1),
                 cmocka_unit_test(test_a_second_signal_ends_one_that_does_not_stop),
                 cmocka_unit_test(test_the_node_tells_who_it_is_and_how_it_is),
