@@ -140,7 +140,7 @@ def metric_names(text):
 def declared():
     out = set()
     for folder in ("common", "proto", *JOBS):
-        for path in glob.glob(os.path.join(TOP, folder, "*.c")):
+        for path in glob.glob(os.path.join(TOP, folder, "**", "*.c"), recursive=True):
             out |= set(re.findall(r'"((?:freshet|ingestd|transcoderd|originD|edged)_[a-z0-9_]+)"', text_of(path)))
     return out
 
