@@ -66,6 +66,7 @@ struct rtmp_server {
         unsigned handles; /* open or closing: the server is freed with the last */
         uint64_t last_id;
         int64_t accept_warned_us;
+        struct log_few strangers;
         char read_buf[READ_BYTES]; /* one for all: a read is used up before the next begins */
 };
 
@@ -317,7 +318,7 @@ static const struct rtmp_wire_ops wire_ops = {.send = wire_send, .plain = wire_p
 
 static void wire_close(struct conn *c, enum rtmp_close reason, const char *why)
 {
-        if (*why && reason == RTMP_CLOSE_TLS)
+        if (*why && reason == RTMP_CLOSE_TLS && rtmp_session_may_log(c->session))
                 log_info("conn=%" PRIu64 " error=\"%s\" msg=\"TLS failed\"", c->id, why);
         rtmp_session_close(c->session, reason);
 }
@@ -357,7 +358,7 @@ static void conn_start(struct conn *c, struct tls_server *tls)
         c->wire = rtmp_wire_new(header, tls ? tls_server_accept(tls) : NULL, &wire_ops, c);
         c->session = rtmp_session_new(&(struct rtmp_session_setup){
                 .ops = &session_ops, .arg = c, .ingest = s->setup.ingest, .admission = s->setup.admission,
-                .limits = &s->setup.limits, .id = c->id, .secure = tls, .now_us = c->accepted_us,
+                .limits = &s->setup.limits, .strangers = &s->strangers, .id = c->id, .secure = tls, .now_us = c->accepted_us,
                 .address = peer_address_text(address, sizeof(address), (struct sockaddr *)&peer)});
         c->next = s->conns;
         c->link = &s->conns;

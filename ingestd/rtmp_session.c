@@ -102,13 +102,25 @@ const struct state *rtmp_session_fail(struct rtmp_session *s, enum rtmp_close re
         return &state_closed;
 }
 
+bool rtmp_session_may_log(struct rtmp_session *s)
+{
+        unsigned left_out;
+        if (s->published)
+                return true;
+        bool may = log_few(s->setup.strangers, RTMP_STRANGER_LINES, s->now_us, &left_out);
+        if (left_out > 0)
+                log_warn("count=%u msg=\"lines about connections that did not publish were left out\"", left_out);
+        return may;
+}
+
 const struct state *rtmp_session_refuse(struct rtmp_session *s, enum rtmp_close reason, const char *code, const char *text)
 {
         char quoted[256];
         if (s->closing)
                 return &state_closed;
-        log_warn("conn=%" PRIu64 " stream=%s address=%s code=%s msg=%s", s->setup.id, rtmp_session_stream(s), s->address,
-                 code, log_quote(quoted, sizeof(quoted), text));
+        if (rtmp_session_may_log(s))
+                log_warn("conn=%" PRIu64 " stream=%s address=%s code=%s msg=%s", s->setup.id, rtmp_session_stream(s), s->address,
+                         code, log_quote(quoted, sizeof(quoted), text));
         send_status(s, "error", code, text);
         s->linger = true;
         return rtmp_session_fail(s, reason);
@@ -123,6 +135,7 @@ static void finish(struct rtmp_session *s)
         rtmp_close_count(s->closing);
         /* A balancer's look whether the port is open, every few seconds; a flood, which the server tells of now and then. */
         bool quiet = (s->total_bytes == 0 && s->closing == RTMP_CLOSE_PEER) || s->closing == RTMP_CLOSE_NEWCOMERS;
+        quiet = quiet || !rtmp_session_may_log(s);
         log_line(quiet ? LOG_DEBUG : LOG_INFO,
                  "conn=%" PRIu64 " stream=%s address=%s reason=%s bytes=%" PRIu64 " ignored=%" PRIu64 " msg=\"%s\"", s->setup.id,
                  rtmp_session_stream(s), s->address, rtmp_close_label(s->closing), s->total_bytes, s->ignored,
@@ -248,6 +261,7 @@ static const struct state *step_begin(struct rtmp_session *s)
         int err = s->setup.ops->begin(&s->publication, s->setup.ingest, s->request, &events, s, text, sizeof(text));
         if (err)
                 return rtmp_session_refuse(s, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected", text);
+        s->published = true;
         log_info("conn=%" PRIu64 " stream=%s address=%s role=%s secure=%d msg=\"publishing\" encoder=%s", s->setup.id, s->stream,
                  s->address, role_names[s->request->role], s->setup.secure, log_quote(quoted, sizeof(quoted), s->flash_ver));
         s->chunks.limits.message_bytes = s->setup.limits->message_bytes;

@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 
+#include "common/daemon/log.h"
 #include "ingestd/admission.h"
 #include "ingestd/publication.h"
 #include "ingestd/rtmp_close.h"
@@ -27,6 +28,8 @@
 #define RTMP_EARLY_MAX (256u << 10)
 
 struct rtmp_session;
+
+#define RTMP_STRANGER_LINES 40 /* in LOG_FEW_US */
 
 /* What a session needs of the world: its connection, and the functions of admission.h and publication.h. */
 struct rtmp_session_ops {
@@ -50,6 +53,7 @@ struct rtmp_session_setup {
         struct ingest *ingest;
         struct admission *admission;
         const struct rtmp_limits *limits; /* must outlive the session */
+        struct log_few *strangers;        /* lines about connections that did not publish, all together; outlives the session */
         uint64_t id;                      /* in log lines: conn=… */
         const char *address;              /* copied */
         bool secure;                      /* RTMPS */
@@ -59,6 +63,9 @@ struct rtmp_session_setup {
 struct rtmp_session *rtmp_session_new(const struct rtmp_session_setup *setup);
 void rtmp_session_feed(struct rtmp_session *s, const uint8_t *data, size_t len_bytes, int64_t now_us);
 void rtmp_session_tick(struct rtmp_session *s, int64_t now_us);
+
+/* Whether a line may be written about what it did: always when it has published. */
+bool rtmp_session_may_log(struct rtmp_session *s);
 
 /* The connection is gone or must go; nothing more is said to the peer. When it hung up after it had ended its stream, the
  * reason becomes RTMP_CLOSE_STOPPED. */

@@ -45,6 +45,7 @@ struct rtmp_session {
         struct flv flv;
         char stream[STREAM_ID_MAX + 1];
         int64_t since_us; /* waiting for publish, or for media */
+        bool published;   /* it was let in, so it is no stranger */
         bool stopped;     /* the broadcaster ended a stream, and did not begin another */
 
         bool running, linger, told; /* told: ops->close was called */

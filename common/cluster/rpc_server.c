@@ -25,9 +25,7 @@
  * then as well, or the other side would take us for dead. Anything else is refused with ERR_FULL. */
 #define SPARE_CONTEXTS 4
 
-/* What strangers do makes at most so many lines of the log in such a time; the next one tells how many were left out. */
-#define STRANGER_LINES 20
-#define STRANGER_LINES_US (10 * US_PER_S)
+#define STRANGER_LINES 20 /* of the log about what they do, in LOG_FEW_US */
 
 /* A slot is one context and the request in it. Who has it: nng while RECEIVING and REPLYING, the loop otherwise. */
 enum slot_state { SLOT_RECEIVING, SLOT_LOOP, SLOT_REPLYING };
@@ -81,8 +79,7 @@ struct rpc_server {
         bool closing;
         uv_timer_t sweep;
         int open_handles;
-        int64_t lines_since_us;
-        unsigned lines, lines_left_out;
+        struct log_few lines;
         struct connection *connections[CONNECTION_BUCKETS];
         struct slot slots[];
 };
@@ -105,18 +102,11 @@ static bool credentials(const struct node_identity *self)
 
 static bool may_log_stranger(struct rpc_server *s)
 {
-        int64_t now = clock_mono_us();
-        if (now - s->lines_since_us >= STRANGER_LINES_US) {
-                if (s->lines_left_out > 0)
-                        log_warn("count=%u msg=\"lines about nodes that did not show who they are were left out\"",
-                                 s->lines_left_out);
-                s->lines_since_us = now;
-                s->lines = s->lines_left_out = 0;
-        }
-        if (++s->lines <= STRANGER_LINES)
-                return true;
-        s->lines_left_out++;
-        return false;
+        unsigned left_out;
+        bool may = log_few(&s->lines, STRANGER_LINES, clock_mono_us(), &left_out);
+        if (left_out > 0)
+                log_warn("count=%u msg=\"lines about nodes that did not show who they are were left out\"", left_out);
+        return may;
 }
 
 static void on_sweep(uv_timer_t *timer)

@@ -22,8 +22,7 @@
  * the other is being sent. */
 #define RECORD_BYTES 8000
 
-#define FAILED_LINES 20 /* of a listener, in FAILED_LINES_US */
-#define FAILED_LINES_US (10 * US_PER_S)
+#define FAILED_LINES 20 /* of a listener, in LOG_FEW_US */
 
 struct nng_tls_engine_config {
         struct cluster_certs *certs; /* NULL: made by nng itself, never used for a connection */
@@ -33,8 +32,7 @@ struct nng_tls_engine_config {
         struct nng_tls_engine_conn *greeting; /* a listener's whose handshake is not done, the newest first */
         unsigned greeting_count;
         bool failed; /* a dialer's last handshake did, and was logged */
-        int64_t lines_since_us;
-        unsigned lines, lines_left_out;
+        struct log_few lines;
 };
 
 /* nng calls all that is of one connection under that connection's lock. */
@@ -68,20 +66,13 @@ static _Thread_local struct rpc_tls_peer *asked; /* who wants to know a pipe's p
 /* A dialer tries for ever and says so once until it works; a listener has many strangers. */
 static bool may_log(struct nng_tls_engine_config *c)
 {
-        int64_t now = clock_mono_us();
         unsigned left_out = 0;
         pthread_mutex_lock(&c->lock);
         bool may = !c->failed;
         if (c->mode == NNG_TLS_MODE_CLIENT) {
                 c->failed = true;
         } else {
-                if (now - c->lines_since_us >= FAILED_LINES_US) {
-                        left_out = c->lines_left_out;
-                        c->lines_since_us = now;
-                        c->lines = c->lines_left_out = 0;
-                }
-                may = ++c->lines <= FAILED_LINES;
-                c->lines_left_out += !may;
+                may = log_few(&c->lines, FAILED_LINES, clock_mono_us(), &left_out);
         }
         pthread_mutex_unlock(&c->lock);
         if (left_out > 0)

@@ -122,6 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         static const struct rtmp_limits limits = {.connections = 1, .chunk_streams = 8, .message_bytes = 1u << 20,
                                                   .partial_bytes = 2u << 20, .publish_us = 10000000,
                                                   .media_us = 20000000};
+        struct log_few strangers = {0};
         if (size < 1)
                 return 0;
         log_set_level(LOG_ERROR);
@@ -129,7 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         refuses = data[0] & 1;
         decision = (data[0] >> 1) % 3;
         struct rtmp_session *s = rtmp_session_new(
-                &(struct rtmp_session_setup){.ops = &ops, .limits = &limits, .id = 1, .address = "fuzz"});
+                &(struct rtmp_session_setup){.ops = &ops, .limits = &limits, .strangers = &strangers, .id = 1, .address = "fuzz"});
         rtmp_session_feed(s, hello, sizeof(hello), 0);
         struct reader r;
         reader_init(&r, data + 1, size - 1);

@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from datetime import datetime
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,7 +20,7 @@ MEMORY_KB = 60_000  # what a node may keep after an attack: caches, arenas; far 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """With a stream on it that must not notice anything."""
-    with Cluster(tmp_path_factory.mktemp("cluster"), ladder=TINY_LADDER) as made:
+    with Cluster(tmp_path_factory.mktemp("cluster"), ladder=TINY_LADDER, sets=["ingestd.log_level=debug"]) as made:
         made.publish_test_picture("witness", size="320x180")
         made.session = made.wait_playable("witness")["session"]
         yield made
@@ -72,6 +73,19 @@ class counted:
 
 def open_rtmp(cluster, stream="bad"):
     return rtmp.Connection(cluster.rtmp(stream))
+
+
+def test_a_flood_of_strangers_leaves_the_log_readable(cluster):
+    def lines():
+        return sum("level=debug" not in line for line in cluster.log("ingest-1").splitlines())
+
+    before, lines_before = closed(cluster, "handshake"), lines()
+    for _ in range(1000):
+        with socket.create_connection((urlsplit(cluster.rtmp("x")).hostname, urlsplit(cluster.rtmp("x")).port)) as s:
+            s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            s.recv(100)
+    wait_until(lambda: closed(cluster, "handshake") == before + 1000, "all are counted")
+    assert lines() - lines_before <= 250  # 40 in 10 s
 
 
 # ---- RTMP

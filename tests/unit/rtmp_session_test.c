@@ -24,6 +24,7 @@ struct publication {
 struct client {
         struct rtmp_session *s;
         struct rtmp_limits limits;
+        struct log_few strangers;
         int64_t now_us;
         struct bytes out; /* to the session, sent by push() */
         size_t chunk_size;
@@ -152,8 +153,8 @@ static void client_init(struct client *c)
         *c = (struct client){.limits = RTMP_LIMITS_DEFAULT, .chunk_size = 128, .now_us = 100 * SECOND};
         rtmp_chunk_init(&c->reader, &any);
         now_testing = c;
-        c->s = rtmp_session_new(&(struct rtmp_session_setup){.ops = &ops, .arg = c, .limits = &c->limits, .id = 1,
-                                                             .address = "127.0.0.1:5", .now_us = c->now_us});
+        c->s = rtmp_session_new(&(struct rtmp_session_setup){.ops = &ops, .arg = c, .limits = &c->limits,
+                                                             .strangers = &c->strangers, .id = 1, .address = "127.0.0.1:5", .now_us = c->now_us});
 }
 
 static void client_fini(struct client *c)
