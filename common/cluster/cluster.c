@@ -1,5 +1,6 @@
 #include "common/cluster/cluster.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +14,13 @@
 #include "common/file_watch.h"
 #include "common/mem.h"
 
+#define RETRY_MS 2000
+
 struct cluster {
         struct cluster_certs *certs; /* NULL: none are configured */
         struct file_watch *watch;
+        uv_timer_t retry; /* while the files cannot be used: time alone may make them good, or a descriptor that is free again */
+        char why[512];    /* they cannot be used; was told */
 };
 
 enum { NOT_AFTER, UNUSABLE, METRICS };
@@ -84,18 +89,28 @@ static void tell_end(struct cluster *c)
                 log_info("not_after=%s msg=\"cluster_cert read\"", when);
 }
 
+static void on_retry(uv_timer_t *timer)
+{
+        cluster_reload(timer->data);
+}
+
 void cluster_reload(struct cluster *c)
 {
-        char why[512], quoted[600];
+        char why[sizeof(c->why)], quoted[600];
         if (!c->certs)
                 return;
-        int err = cluster_certs_reload(c->certs, why, sizeof(why));
-        metric_set(&metrics[UNUSABLE], err != 0);
-        if (err == 0)
+        bool was_bad = *c->why, good = cluster_certs_reload(c->certs, why, sizeof(why)) == 0;
+        metric_set(&metrics[UNUSABLE], !good);
+        if (good)
                 tell_end(c);
-        else
+        else if (strcmp(c->why, why) != 0)
                 log_error("msg=\"the cluster's certificates changed and cannot be used, the ones from before are\" why=%s",
                           log_quote(quoted, sizeof(quoted), why));
+        snprintf(c->why, sizeof(c->why), "%s", good ? "" : why);
+        if (good)
+                uv_timer_stop(&c->retry);
+        else if (!was_bad)
+                uv_timer_start(&c->retry, on_retry, RETRY_MS, RETRY_MS);
 }
 
 static void on_changed(void *arg)
@@ -122,6 +137,9 @@ struct cluster *cluster_open(uv_loop_t *loop, const struct config_common *config
 {
         struct cluster *c = mem_alloc(sizeof(*c));
         metrics_register(metrics, METRICS);
+        uv_timer_init(loop, &c->retry);
+        uv_unref((uv_handle_t *)&c->retry);
+        c->retry.data = c;
         if (*config->cluster_cert)
                 open_certs(c, loop, config, self);
         else if (*config->cluster_token && config->insecure)
@@ -132,9 +150,14 @@ struct cluster *cluster_open(uv_loop_t *loop, const struct config_common *config
         return c;
 }
 
+static void on_closed(uv_handle_t *retry)
+{
+        free(retry->data);
+}
+
 void cluster_close(struct cluster *c)
 {
         file_watch_close(c->watch);
         cluster_certs_unref(&c->certs);
-        free(c);
+        uv_close((uv_handle_t *)&c->retry, on_closed);
 }

@@ -7,7 +7,8 @@
  *
  * cluster_check and cluster_check_listener are checks of all fields together (config.h), so that -n finds what would keep the
  * daemon from starting.
- * The files are watched, and read again by cluster_reload (SIGHUP); what cannot be used is logged and changes nothing.
+ * The files are watched, and read again by cluster_reload (SIGHUP); what cannot be used is logged and changes nothing,
+ * and is tried again every two seconds.
  *   cluster_open  →  cluster_reload  →  cluster_close    Loop thread. */
 #ifndef COMMON_CLUSTER_CLUSTER_H
 #define COMMON_CLUSTER_CLUSTER_H
@@ -28,6 +29,6 @@ int cluster_check_listener(const void *fields, char *why, size_t why_cap); /* an
  * Ends the process with status 2 when the certificate cannot be used or is not for self. */
 struct cluster *cluster_open(uv_loop_t *loop, const struct config_common *config, struct node_identity *self);
 void cluster_reload(struct cluster *c);
-void cluster_close(struct cluster *c); /* after the sockets */
+void cluster_close(struct cluster *c); /* after the sockets; freed by the loop */
 
 #endif

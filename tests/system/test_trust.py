@@ -2,6 +2,7 @@
 who has no credentials gets nothing on any port that nodes listen on."""
 import os
 import re
+import resource
 import socket
 import ssl
 import struct
@@ -106,6 +107,22 @@ def test_certificates_are_renewed_under_a_stream_and_no_connection_is_lost(secur
     for node in secure.nodes():
         later = secure.log(node)[logs[node]:]
         assert "state=dead" not in later and "no TLS" not in later, later
+
+
+def test_certificates_that_could_not_be_used_are_tried_again_without_another_change(secure):
+    """As those whose time has not come, by this machine's clock."""
+    name = "freshet_cluster_certificate_not_after_seconds"
+    pid, before, seen = secure.node("edge-1")["pid"], secure.metric("edge-1", name), len(secure.log("edge-1"))
+    few = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, few[1]))
+    try:
+        subprocess.run([CERTS, "--dir", os.path.join(secure.dir, "trust"), "--days", "300", "--renew-days", "250", "edged:edge-1"],
+                       check=True, capture_output=True)
+        wait_until(lambda: "cannot be used, the ones from before are" in secure.log("edge-1")[seen:], "the failure to be told")
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, few)
+    wait_until(lambda: secure.metric("edge-1", name) > before, "the certificate to be read")
+    assert secure.metric("edge-1", "freshet_cluster_certificate_unusable") == 0
 
 
 def newest(cluster, session):
