@@ -384,6 +384,33 @@ static void test_what_is_no_file_is_kept_and_events_go_on(void **state)
         free(kept);
 }
 
+static void test_what_could_not_be_saved_is_saved_when_that_is_possible(void **state)
+{
+        char path[160], beside[170];
+        (void)state;
+        events_path(path, sizeof(path));
+        snprintf(beside, sizeof(beside), "%s.tmp", path);
+        assert_int_equal(mkdir(beside, 0700), 0);
+        open_hooks(NULL);
+        begin("cam", "20261121T100000Z-00000001");
+        for (int i = 0; i < 3; i++) {
+                while (disk_jobs())
+                        uv_run(&loop, UV_RUN_ONCE);
+                run_in(0);
+        }
+        assert_int_not_equal(access(path, F_OK), 0);
+        assert_int_equal(rmdir(beside), 0);
+        while (access(path, F_OK) != 0) {
+                run_in(0);
+                uv_run(&loop, UV_RUN_ONCE);
+        }
+        kill_hooks();
+        open_hooks(NULL);
+        run_in(0);
+        assert_int_equal(asked_count, 2);
+        assert_string_equal(asked[0].body, asked[1].body);
+}
+
 static void test_after_a_restart_only_what_is_new_is_told(void **state)
 {
         (void)state;
@@ -576,6 +603,7 @@ int main(void)
                 TEST(test_what_was_not_even_noted_at_a_kill_is_found_again),
                 TEST(test_a_file_that_cannot_be_read_is_kept),
                 TEST(test_what_is_no_file_is_kept_and_events_go_on),
+                TEST(test_what_could_not_be_saved_is_saved_when_that_is_possible),
                 TEST(test_after_a_restart_only_what_is_new_is_told),
                 TEST(test_the_second_owner_leaves_it_to_the_first),
                 TEST(test_the_second_owner_sends_what_the_first_did_not_settle),
