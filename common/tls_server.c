@@ -167,6 +167,11 @@ static bool read_pair(struct tls_server *s, struct pair *out, const char *certif
         return true;
 }
 
+static bool expired(const struct pair *p)
+{
+        return p->not_after_s * US_PER_S < clock_real_us();
+}
+
 /* The name before .crt or .pem; false: another file. NAME.pem is passed over where there is NAME.crt. */
 static bool pair_name(char name[NAME_MAX_BYTES + 1], const char *directory, const char *file)
 {
@@ -225,10 +230,15 @@ static void take_pair(struct tls_server *s, struct pairs *into, const char *file
         if (none && !old) {
                 /* An authority's certificate often lies beside the pair. */
                 log_debug("file=%s msg=\"a certificate without a key is passed over\"", file);
-        } else if (read_pair(s, p, certificate, key, why, sizeof(why))) {
+        } else if (read_pair(s, p, certificate, key, why, sizeof(why)) && !(old && expired(p) && !expired(old))) {
                 into->count++;
         } else {
+                if (p->ctx) { /* it could be read */
+                        snprintf(why, sizeof(why), "%s: it has expired, the one from before has not", certificate);
+                        SSL_CTX_free(p->ctx);
+                }
                 tell(trouble, why);
+                p->ctx = NULL;
                 if (old) {
                         p->ctx = old->ctx;
                         p->not_after_s = old->not_after_s;
@@ -247,8 +257,11 @@ static void log_pair(const struct pair *p)
         X509_NAME_oneline(X509_get_subject_name(x), subject, sizeof(subject));
         log_quote(quoted, sizeof(quoted), subject);
         clock_iso(ts, sizeof(ts), p->not_after_s * US_PER_S);
-        if (p->not_after_s * US_PER_S < clock_real_us())
+        if (expired(p))
                 log_warn("pair=%s subject=%s not_after=%s msg=\"certificate has expired\"", p->name, quoted, ts);
+        else if (X509_cmp_current_time(X509_get0_notBefore(x)) > 0)
+                log_warn("pair=%s subject=%s not_after=%s msg=\"certificate in use is not valid yet, by this machine's clock\"", p->name,
+                         quoted, ts);
         else
                 log_info("pair=%s subject=%s not_after=%s msg=\"certificate in use\"", p->name, quoted, ts);
 }

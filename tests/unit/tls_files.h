@@ -24,16 +24,16 @@ static inline void tls_write_key(const char *dir, const char *name, EVP_PKEY *ke
         (void)ok;
 }
 
-/* dir/name.crt and dir/name.key, for host, with this serial number to tell it by; valid for an hour. */
-static inline void tls_write_pair(const char *dir, const char *name, const char *host, long serial)
+/* dir/name.crt and dir/name.key, for host, with this serial number to tell it by; good from and until so many seconds from now. */
+static inline void tls_write_pair_of(const char *dir, const char *name, const char *host, long serial, long from_s, long until_s)
 {
         char path[512], part[520], san[300];
         EVP_PKEY *key = EVP_EC_gen("P-256");
         X509 *x = X509_new();
         X509_set_version(x, 2);
         ASN1_INTEGER_set(X509_get_serialNumber(x), serial);
-        X509_gmtime_adj(X509_getm_notBefore(x), -60);
-        X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+        X509_gmtime_adj(X509_getm_notBefore(x), from_s);
+        X509_gmtime_adj(X509_getm_notAfter(x), until_s);
         X509_set_pubkey(x, key);
         X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0);
         X509_set_issuer_name(x, X509_get_subject_name(x));
@@ -56,6 +56,11 @@ static inline void tls_write_pair(const char *dir, const char *name, const char 
         tls_write_key(dir, name, key);
         X509_free(x);
         EVP_PKEY_free(key);
+}
+
+static inline void tls_write_pair(const char *dir, const char *name, const char *host, long serial)
+{
+        tls_write_pair_of(dir, name, host, serial, -60, 3600);
 }
 
 #endif

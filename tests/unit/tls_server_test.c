@@ -340,6 +340,18 @@ static void test_a_broken_pair_leaves_the_old_one_in_use(void **state)
         assert_int_equal(serial_for(f, "x.b.example"), 3);
 }
 
+/* The clock may be a little off: what is not valid yet soon is. */
+static void test_what_has_expired_takes_no_place_of_what_has_not(void **state)
+{
+        struct fixture *f = *state;
+        tls_write_pair_of(f->dir, "a", "a.example", 41, -7200, -3600);
+        tls_server_reload(f->server);
+        assert_int_equal(serial_for(f, "a.example"), 2);
+        tls_write_pair_of(f->dir, "a", "a.example", 42, 60, 3600);
+        tls_server_reload(f->server);
+        assert_int_equal(serial_for(f, "a.example"), 42);
+}
+
 static void test_a_pair_that_is_gone_goes_but_never_the_last(void **state)
 {
         struct fixture *f = *state;
@@ -439,6 +451,7 @@ int main(void)
                 TEST(test_a_new_pair_is_for_new_connections_and_old_ones_go_on),
                 TEST(test_the_directory_is_watched),
                 TEST(test_a_broken_pair_leaves_the_old_one_in_use),
+                TEST(test_what_has_expired_takes_no_place_of_what_has_not),
                 TEST(test_a_pair_that_is_gone_goes_but_never_the_last),
                 TEST(test_a_directory_without_a_usable_pair_is_refused_in_words),
                 TEST(test_alpn_is_tolerated_or_chosen_from),
