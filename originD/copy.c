@@ -166,14 +166,13 @@ static void opened(void *arg, int status)
 static void open_ended(struct copy *c)
 {
         struct session *s = c->s;
-        c->loading = s->load == LOAD_NO || s->load == LOAD_UNDER_WAY;
-        if (s->load == LOAD_DONE) {
-                mend_open(s, opened, c);
-        } else if (s->load == LOAD_FAILED) {
-                failed(c, ERR_IO);
-        } else {
+        if (s->load != LOAD_DONE && !c->loading)
                 session_load(s);
-        }
+        c->loading = s->load == LOAD_UNDER_WAY;
+        if (s->load == LOAD_DONE)
+                mend_open(s, opened, c);
+        else if (s->load == LOAD_FAILED)
+                failed(c, ERR_IO);
 }
 
 void copy_session_changed(struct copy *c, const struct session *s)

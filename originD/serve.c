@@ -131,14 +131,14 @@ static enum look look_segment(struct serve *sv, struct serve_request *r, struct 
         struct track *t = session_track(s, r->parsed.track);
         if (!t)
                 return none(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
+        if (s->load != LOAD_DONE)
+                session_load(s);
         if (s->load == LOAD_FAILED) {
                 answer(r, &(struct serve_answer){.status = ERR_IO});
                 return LOOK_DONE;
         }
-        if (s->load != LOAD_DONE) {
-                session_load(s);
+        if (s->load != LOAD_DONE)
                 return LOOK_WAIT;
-        }
         if (!t->log)
                 return LOOK_WAIT;
         if (chunk_log_segment(t->log, r->parsed.segment, &r->view))

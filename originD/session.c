@@ -607,13 +607,15 @@ static void load_done(void *arg)
         if (l->status)
                 log_warn("session=%s msg=\"cannot read the recording\" error=\"%s\"", s->id, err_text(l->status));
         s->load = l->status ? LOAD_FAILED : LOAD_DONE;
+        s->load_again_us = clock_mono_us() + SESSION_LOAD_AGAIN_US;
         free(l);
         tell(s);
 }
 
 void session_load(struct session *s)
 {
-        if (s->load != LOAD_NO)
+        bool again = s->load == LOAD_FAILED && clock_mono_us() >= s->load_again_us;
+        if (s->load != LOAD_NO && !again)
                 return;
         struct loading *l = mem_alloc(sizeof(*l));
         *l = (struct loading){.s = s, .count = s->track_count};

@@ -72,6 +72,7 @@ struct session {
         int64_t last_track_mono_us;
 
         enum load_state load;
+        int64_t load_again_us; /* of LOAD_FAILED: monotonic, not tried before that */
         unsigned pins;              /* reads of its files, and requests, under way */
         unsigned turns;            /* PUTs that wait (turns.h) */
         uint64_t moves;            /* how often changed() was told, as far as turns.h knows */
@@ -119,7 +120,8 @@ void session_end(struct session *s, int64_t end_us, bool by_writer, struct sessi
                  void (*done)(struct session_wait *w, int status));
 
 /* Reads the tracks' indexes of an ended session from the disk; changed() tells when load is LOAD_DONE, or
- * LOAD_FAILED when the files cannot be read. */
+ * LOAD_FAILED when the files cannot be read: calling it again tries again, but for the next SESSION_LOAD_AGAIN_US. */
+#define SESSION_LOAD_AGAIN_US (5 * US_PER_S)
 void session_load(struct session *s);
 
 void session_heard(struct session *s);

@@ -95,6 +95,36 @@ static void test_recording_is_there_after_a_restart_and_read_when_asked_for(void
         assert_int_equal(s->tracks[0].log->index.count, 1);
 }
 
+static void wait_loaded(const struct session *s)
+{
+        while (s->load == LOAD_UNDER_WAY)
+                uv_run(&loop, UV_RUN_ONCE);
+}
+
+static void test_a_recording_that_could_not_be_read_once_is_read_later(void **state)
+{
+        char path[200], away[210];
+        (void)state;
+        struct session *s = recorded("cam", "S1", 5000000);
+        assert_int_equal(end_session(s), 0);
+        stop_store();
+        start_store();
+        s = store_session(&store, "S1");
+        snprintf(path, sizeof(path), "%s/cam/S1/v720.mp4", data_dir);
+        snprintf(away, sizeof(away), "%s.away", path);
+        assert_int_equal(rename(path, away), 0);
+        session_load(s);
+        wait_loaded(s);
+        assert_int_equal(s->load, LOAD_FAILED);
+        assert_int_equal(rename(away, path), 0);
+        session_load(s);
+        assert_int_equal(s->load, LOAD_FAILED); /* not at once */
+        s->load_again_us = 0;
+        session_load(s);
+        wait_loaded(s);
+        assert_int_equal(s->load, LOAD_DONE);
+}
+
 static void test_damaged_session_file_is_left_alone_and_the_rest_goes_on(void **state)
 {
         (void)state;
@@ -292,6 +322,7 @@ int main(void)
                 CASE(test_live_session_is_found_and_continued_after_a_restart),
                 CASE(test_torn_tail_of_a_live_session_is_cut_and_written_over),
                 CASE(test_recording_is_there_after_a_restart_and_read_when_asked_for),
+                CASE(test_a_recording_that_could_not_be_read_once_is_read_later),
                 CASE(test_damaged_session_file_is_left_alone_and_the_rest_goes_on),
                 CASE(test_what_cannot_be_read_is_not_taken_for_what_is_not_there),
                 CASE(test_a_data_dir_that_cannot_be_read_is_told),
