@@ -2,6 +2,7 @@
 import http.server
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -14,7 +15,7 @@ import pytest
 
 import media
 import rtmp
-from harness import TINY_LADDER, TOP, Cluster, request, run, wait_until
+from harness import TINY_LADDER, TOP, Cluster, request, reserve_port, run, wait_until
 
 TOKEN = os.path.join(TOP, "deploy", "token")
 
@@ -463,6 +464,28 @@ def test_a_proxy_that_leaves_still_accepts_until_a_balancer_has_seen_it(tmp_path
         wait_until(lambda: 'status=0 msg="stopped"' in made.cluster.log("ingest-1"), "it has left")
     finally:
         made.cluster.down()
+
+
+def test_a_proxy_with_few_descriptors_turns_strangers_away_and_stays_well(tmp_path):
+    ports = [reserve_port(), reserve_port()]
+    few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))  # noqa: E731
+    with open(tmp_path / "log", "wb") as log:
+        proxy = subprocess.Popen([os.path.join(TOP, "bin", "ingestd"), "--set", f"rtmp_port={ports[0]}", "--set", f"admin_port={ports[1]}"],
+                                 stderr=log, preexec_fn=few)
+    strangers = []
+    try:
+        wait_until(lambda: request(f"http://127.0.0.1:{ports[1]}/healthz").status == 200, "it to run")
+        for _ in range(250):
+            strangers.append(socket.create_connection(("127.0.0.1", ports[0]), 5))
+        for _ in range(3):
+            assert request(f"http://127.0.0.1:{ports[1]}/healthz", timeout=5).status == 200
+        said = (tmp_path / "log").read_text()
+        assert "fewer connections than configured" in said and "out of file descriptors" not in said
+    finally:
+        for stranger in strangers:
+            stranger.close()
+        proxy.terminate()
+        assert proxy.wait(30) == 0
 
 
 def test_no_key_token_or_query_is_in_any_log(trusted, tmp_path):
