@@ -104,8 +104,11 @@ static void save_done(void *arg, int status)
         s->saving_version = 0;
         if (!status)
                 s->saved_version = version;
-        else
+        if (status && !s->save_failed)
                 log_warn("session=%s msg=\"cannot save session.json\" error=\"%s\"", s->id, err_text(status));
+        else if (!status && s->save_failed)
+                log_info("session=%s msg=\"session.json is saved again\"", s->id);
+        s->save_failed = status != 0;
         if (!status && s->version > version)
                 start_save(s);
         poke(s, status);

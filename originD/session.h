@@ -83,6 +83,7 @@ struct session {
         bool sync_segments;
         uint64_t version, saved_version; /* of session.json: changed, on disk */
         uint64_t saving_version;         /* 0: no save under way */
+        bool save_failed; /* and it was told; it is tried again */
         int save_status;
         struct session_wait *waits, *end_waits;
         bool ending; /* takes no more chunks; SESSION_ENDED when those under way are in */

@@ -95,6 +95,44 @@ static void test_recording_is_there_after_a_restart_and_read_when_asked_for(void
         assert_int_equal(s->tracks[0].log->index.count, 1);
 }
 
+static unsigned count_of(const char *text, const char *what)
+{
+        unsigned n = 0;
+        for (const char *at = text; (at = strstr(at, what)); at++)
+                n++;
+        return n;
+}
+
+static void test_a_session_file_that_cannot_be_saved_is_told_once(void **state)
+{
+        char beside[200], said[8192];
+        int err;
+        (void)state;
+        struct session *s = recorded("cam", "S1", 5000000);
+        snprintf(beside, sizeof(beside), "%s/cam/S1/session.json.tmp", data_dir);
+        FILE *log = tmpfile();
+        int old = dup(STDERR_FILENO);
+        assert_int_equal(mkdir(beside, 0700), 0);
+        dup2(fileno(log), STDERR_FILENO);
+        claim("cam", "S2", 5000000, &err);
+        for (int i = 0; i < 3; i++) {
+                session_retry_save(s);
+                drain();
+        }
+        int removed = rmdir(beside);
+        session_retry_save(s);
+        drain();
+        dup2(old, STDERR_FILENO);
+        close(old);
+        rewind(log);
+        said[fread(said, 1, sizeof(said) - 1, log)] = '\0';
+        fclose(log);
+        assert_int_equal(removed, 0);
+        assert_int_equal(err, ERR_IO);
+        assert_int_equal(count_of(said, "cannot save session.json"), 1);
+        assert_int_equal(count_of(said, "session.json is saved again"), 1);
+}
+
 static void wait_loaded(const struct session *s)
 {
         while (s->load == LOAD_UNDER_WAY)
@@ -322,6 +360,7 @@ int main(void)
                 CASE(test_live_session_is_found_and_continued_after_a_restart),
                 CASE(test_torn_tail_of_a_live_session_is_cut_and_written_over),
                 CASE(test_recording_is_there_after_a_restart_and_read_when_asked_for),
+                CASE(test_a_session_file_that_cannot_be_saved_is_told_once),
                 CASE(test_a_recording_that_could_not_be_read_once_is_read_later),
                 CASE(test_damaged_session_file_is_left_alone_and_the_rest_goes_on),
                 CASE(test_what_cannot_be_read_is_not_taken_for_what_is_not_there),
