@@ -16,7 +16,7 @@
 #include "ingestd/rtmp_session_impl.h"
 
 #define OUT_CHUNK_SIZE 4096
-#define MESSAGE_BEFORE_PUBLISH (64u << 10) /* commands only: nothing longer makes sense */
+#define MESSAGE_BEFORE_PUBLISH (64u << 10) /* commands only: nothing longer makes sense; unfinished ones together, too */
 enum { CSID_CONTROL = 2, CSID_COMMAND = 3, CSID_STATUS = 5 };
 enum { EVENT_PING = 6, EVENT_PONG = 7 };
 
@@ -265,6 +265,7 @@ static const struct state *step_begin(struct rtmp_session *s)
         log_info("conn=%" PRIu64 " stream=%s address=%s role=%s secure=%d msg=\"publishing\" encoder=%s", s->setup.id, s->stream,
                  s->address, role_names[s->request->role], s->setup.secure, log_quote(quoted, sizeof(quoted), s->flash_ver));
         s->chunks.limits.message_bytes = s->setup.limits->message_bytes;
+        s->chunks.limits.partial_bytes = s->setup.limits->partial_bytes;
         s->flv = (struct flv){0};
         s->since_us = s->now_us;
         s->stopped = false;
@@ -565,7 +566,7 @@ static const struct state state_closed = {"closed", step_closed};
 struct rtmp_session *rtmp_session_new(const struct rtmp_session_setup *setup)
 {
         struct rtmp_session *s = mem_alloc(sizeof(*s));
-        uint32_t first_max = setup->limits->message_bytes;
+        uint32_t first_max = setup->limits->message_bytes, partial_max = setup->limits->partial_bytes;
         s->state = &state_hello;
         s->setup = *setup;
         s->setup.address = s->address;
@@ -575,7 +576,7 @@ struct rtmp_session *rtmp_session_new(const struct rtmp_session_setup *setup)
         s->out_chunk_size = RTMP_CHUNK_SIZE_DEFAULT;
         rtmp_chunk_init(&s->chunks, &(struct rtmp_chunk_limits){
                 .message_bytes = first_max < MESSAGE_BEFORE_PUBLISH ? first_max : MESSAGE_BEFORE_PUBLISH,
-                .partial_bytes = setup->limits->partial_bytes,
+                .partial_bytes = partial_max < MESSAGE_BEFORE_PUBLISH ? partial_max : MESSAGE_BEFORE_PUBLISH,
                 .streams = setup->limits->chunk_streams,
         });
         return s;

@@ -998,6 +998,36 @@ static void test_long_messages_are_for_publishers_only(void **state)
         client_fini(&c);
 }
 
+/* Begins `count` messages of 60000 bytes, each in a chunk stream of its own, and leaves the end of each out. */
+static void leave_unfinished(struct client *c, unsigned count)
+{
+        static const uint8_t chunk_size[4] = {0, 0, 50000 >> 8, 50000 & 0xff};
+        message(&c->out, 2, 0, RTMP_SET_CHUNK_SIZE, 0, chunk_size, sizeof(chunk_size), 128);
+        for (unsigned i = 0; i < count; i++) {
+                chunk_header(&c->out, 6 + i, 0, 60000, RTMP_VIDEO, 1);
+                put_fill(&c->out, 0, 50000);
+        }
+        push(c);
+}
+
+static void test_what_a_stranger_leaves_unfinished_takes_little_memory(void **state)
+{
+        (void)state;
+        struct client c;
+        client_init(&c);
+        handshake(&c);
+        leave_unfinished(&c, 1);
+        assert_int_equal(c.closes, 0);
+        leave_unfinished(&c, 2);
+        assert_closed(&c, RTMP_CLOSE_PARTIAL_BYTES);
+        client_fini(&c);
+        client_init(&c);
+        publish(&c, "cam");
+        leave_unfinished(&c, 20);
+        assert_int_equal(c.closes, 0);
+        client_fini(&c);
+}
+
 static int quiet(void **state)
 {
         (void)state;
@@ -1042,6 +1072,7 @@ int main(void)
                 cmocka_unit_test(test_malformed_and_nested_commands_have_their_own_reasons),
                 cmocka_unit_test(test_broken_metadata_is_ignored_and_a_nesting_bomb_is_not),
                 cmocka_unit_test(test_long_messages_are_for_publishers_only),
+                cmocka_unit_test(test_what_a_stranger_leaves_unfinished_takes_little_memory),
         };
         return cmocka_run_group_tests(tests, quiet, NULL);
 }
