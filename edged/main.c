@@ -3,7 +3,6 @@
  *   viewers ──HTTP──► http.c ──► cache.c ──miss──► fill.c ──► upstream.c ──FETCH──► origins
  *   other edges ──FETCH──► serve.c ──┘ */
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -28,6 +27,7 @@
 #define EXPIRY_LOOK_MS 250
 #define DRAIN_LOOK_MS 20
 #define FILLS_MAX 4096
+#define UNEVEN 1.25 /* http.c's threads may have more connections than their share */
 #define FILES_BESIDE_VIEWERS 512 /* descriptors for nng, libuv, the listeners */
 
 struct config {
@@ -299,21 +299,6 @@ static unsigned threads_wanted(const struct config *c)
         return cores < 1 ? 1 : cores > HTTP_THREADS_MAX ? HTTP_THREADS_MAX : (unsigned)cores;
 }
 
-/* As many viewers as descriptors allow. */
-static unsigned connections_possible(int64_t wanted)
-{
-        struct rlimit lim;
-        if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
-                return (unsigned)wanted;
-        int64_t most = ((int64_t)lim.rlim_cur - FILES_BESIDE_VIEWERS) * 4 / 5; /* http.c's threads may be unequal */
-        if (lim.rlim_cur == RLIM_INFINITY || most >= wanted)
-                return (unsigned)wanted;
-        most = most < 16 ? 16 : most;
-        log_warn("msg=\"fewer viewer connections than configured: file descriptors\" connections_max=%lld possible=%lld",
-                 (long long)wanted, (long long)most);
-        return (unsigned)most;
-}
-
 static void open_timer(struct edge *e, uv_timer_t *timer)
 {
         uv_timer_init(e->daemon.loop, timer);
@@ -346,7 +331,7 @@ static int open_sockets(struct edge *e)
         struct http_config http = {.bind = c->common.bind,
                                    .port = (int)c->http_port,
                                    .threads = threads_wanted(c),
-                                   .connections_max = connections_possible(c->connections_max),
+                                   .connections_max = daemon_connections("connections_max", c->connections_max, FILES_BESIDE_VIEWERS, UNEVEN),
                                    .hold_us = c->hold_ms * US_PER_MS,
                                    .limits = {.header_us = c->header_deadline_ms * US_PER_MS,
                                               .idle_us = c->idle_ms * US_PER_MS,

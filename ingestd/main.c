@@ -2,7 +2,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "common/address.h"
 #include "common/clock.h"
@@ -260,21 +259,6 @@ static int listen_on(struct server *s, const char *what, int64_t port, struct tl
         return err;
 }
 
-/* As many as descriptors allow. Without one left libuv's loop may stand still in accept(), and the admin port takes nobody. */
-static unsigned connections_possible(int64_t wanted)
-{
-        struct rlimit lim;
-        if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur == RLIM_INFINITY)
-                return (unsigned)wanted;
-        int64_t most = (int64_t)lim.rlim_cur - FILES_BESIDE_BROADCASTERS;
-        if (most >= wanted)
-                return (unsigned)wanted;
-        most = most < 16 ? 16 : most;
-        log_warn("msg=\"fewer connections than configured: file descriptors\" max_connections=%lld possible=%lld", (long long)wanted,
-                 (long long)most);
-        return (unsigned)most;
-}
-
 static int open_sockets(struct server *s)
 {
         const struct config *c = &s->config;
@@ -289,7 +273,7 @@ static int open_sockets(struct server *s)
         s->config.admission.closed = !c->common.insecure && !on_loopback(c);
         struct rtmp_server_setup setup = {.ingest = &s->ingest, .limits = RTMP_LIMITS_DEFAULT, .proxy_from = &c->proxy_from,
                                           .closed = on_rtmp_closed, .arg = s};
-        setup.limits.connections = connections_possible(c->max_connections);
+        setup.limits.connections = daemon_connections("max_connections", c->max_connections, FILES_BESIDE_BROADCASTERS, 1);
         setup.limits.publish_us = c->publish_timeout_ms * US_PER_MS;
         setup.limits.media_us = c->media_timeout_ms * US_PER_MS;
         err = admission_new(&s->admission, s->daemon.loop, &c->admission);

@@ -26,6 +26,7 @@
 
 #define TICK_MS 1000
 #define WATCHDOG_SHARE 4 /* of the watchdog's time between two signs of life, at most */
+#define CONNECTIONS_LEAST 16 /* that are possible however few descriptors there are */
 #define OPENING_S 30     /* how long from now on systemd is to wait for sockets to open, told each tick */
 #define CLOCK_OFF_US (250 * US_PER_MS) /* so far from the system's clock is worth a line */
 #define CLOCK_AGREES_US (20 * US_PER_MS)
@@ -358,6 +359,20 @@ static void raise_descriptor_limit(void)
                 return;
         lim.rlim_cur = lim.rlim_max;
         setrlimit(RLIMIT_NOFILE, &lim);
+}
+
+unsigned daemon_connections(const char *key, int64_t wanted, int64_t beside, double each)
+{
+        struct rlimit lim;
+        if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur >= INT32_MAX)
+                return (unsigned)wanted;
+        int64_t most = (int64_t)((double)((int64_t)lim.rlim_cur - beside) / each);
+        if (most >= wanted)
+                return (unsigned)wanted;
+        most = most < CONNECTIONS_LEAST ? CONNECTIONS_LEAST : most;
+        log_warn("key=%s wanted=%lld possible=%lld msg=\"fewer connections than configured: file descriptors\"", key,
+                 (long long)wanted, (long long)most);
+        return (unsigned)(most < wanted ? most : wanted);
 }
 
 void daemon_init(struct daemon *d, const char *program, enum node_role role, const struct config_key *keys, void *fields,
