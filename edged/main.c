@@ -170,8 +170,10 @@ static int read_token_keys(struct edge *e)
                 return 0;
         int err = jwt_keys_load(&fresh, path, why, sizeof(why));
         if (err) {
-                log_error("msg=\"cannot use the keys of viewers' tokens%s\" view_jwks=%s error=\"%s\"",
-                          e->token_keys ? "; those from before stay" : "", log_quote(quoted, sizeof(quoted), path), why);
+                char why_quoted[300];
+                log_error("msg=\"cannot use the keys of viewers' tokens%s\" view_jwks=%s error=%s",
+                          e->token_keys ? "; those from before stay" : "", log_quote(quoted, sizeof(quoted), path),
+                          log_quote(why_quoted, sizeof(why_quoted), why));
                 return err;
         }
         jwt_keys_unref(&e->token_keys);

@@ -684,28 +684,13 @@ static void test_closing_in_full_flight_ends_every_call_once(void **state)
                         call(&c[i], "x", LONG_MS);
         }
         WAIT(s.requests > 200);
-        if (close_round % 3 == 0)
-                rpc_client_close(c[0].rpc);
-        rpc_server_close(s.rpc);
-        if (close_round % 3 == 1)
-                WAIT(state_of(&c[1]) == PEER_DEAD);
-        for (int i = close_round % 3 == 0 ? 1 : 0; i < 3; i++)
-                rpc_client_close(c[i].rpc);
-        for (int i = 0; i < 3; i++)
-                assert_int_equal(c[i].done, c[i].by_err[0] + c[i].by_err[-ERR_CANCELED] + c[i].by_err[-ERR_CLOSED]);
+        close_in_flight(&s, c, close_round);
 }
 
-/* Each in a process of its own, as daemons close their sockets: once, when they stop. A close that nng does not come back
- * from (rpc_gate.h) is left behind there, but nothing that is opened afterwards in that process works for long. */
 static void test_a_process_that_closes_its_sockets_in_full_flight_stops_cleanly(void **state)
 {
         (void)state;
-        for (int round = 0; round < 30; round++) {
-                char number[8];
-                snprintf(number, sizeof(number), "%d", round);
-                char *argv[] = {"rpc_test", "close", number, NULL};
-                assert_int_equal(exit_status(argv), 0);
-        }
+        close_in_many_processes();
 }
 
 #define LOOP_TEST(f) cmocka_unit_test_setup_teardown(f, open_loop, close_loop)
