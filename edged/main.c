@@ -11,9 +11,8 @@
 #include "common/daemon/daemon.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/file_watch.h"
-#include "common/jwt.h"
 #include "common/mailbox.h"
+#include "common/token_keys.h"
 #include "edged/access.h"
 #include "edged/api.h"
 #include "edged/fill.h"
@@ -58,6 +57,14 @@ static int check_sources(const void *value, char *why, size_t why_cap)
         return 0;
 }
 
+/* What would end the process later, for -n too. */
+static int check_start(const void *fields, char *why, size_t why_cap)
+{
+        const struct config *c = fields;
+        int err = cluster_check_listener(fields, why, why_cap);
+        return err ? err : token_keys_check("view_jwks", c->view_jwks, why, why_cap);
+}
+
 static const struct config_key keys[] = {
         CONFIG_COMMON_KEYS(9490),
         INT(http_port, "8080", 1, 65535, "port", "HTTP for viewers"),
@@ -90,7 +97,7 @@ static const struct config_key keys[] = {
         {.name = "view_jwks", .type = CONFIG_STRING, .offset = offsetof(struct config, view_jwks), .default_value = "", .min = 0,
          .max = 4095, .unit = "",
          .help = "file of the keys that viewers' tokens are verified with (JWKS), read again when it changes; empty: none"},
-        {.name = NULL, .check = cluster_check_listener},
+        {.name = NULL, .check = check_start},
 };
 
 struct edge {
@@ -104,8 +111,7 @@ struct edge {
         struct http *http;
         struct site *site;
         struct access *access;
-        struct jwt_keys *token_keys; /* NULL: none */
-        struct file_watch *key_watch;
+        struct token_keys *token_keys;
         uv_timer_t housekeeping, expiry, drain;
         enum { RUNNING, DRAINING, FINISHING } phase;
         int64_t phase_until_us;
@@ -158,71 +164,38 @@ static void on_expiry(uv_timer_t *timer)
         end_expired(timer->data);
 }
 
-/* The keys stay what they are when the file cannot be read: it may be in the middle of being replaced, and who must not watch
- * any more is kept out by a set without his key. */
-static int read_token_keys(struct edge *e)
-{
-        const char *path = e->config.view_jwks;
-        char why[200], quoted[300];
-        struct jwt_keys *fresh;
-        struct jwt_keys_info info;
-        if (!*path)
-                return 0;
-        int err = jwt_keys_load(&fresh, path, why, sizeof(why));
-        if (err) {
-                char why_quoted[300];
-                log_error("msg=\"cannot use the keys of viewers' tokens%s\" view_jwks=%s error=%s",
-                          e->token_keys ? "; those from before stay" : "", log_quote(quoted, sizeof(quoted), path),
-                          log_quote(why_quoted, sizeof(why_quoted), why));
-                return err;
-        }
-        jwt_keys_unref(&e->token_keys);
-        e->token_keys = fresh;
-        jwt_keys_tell(fresh, &info);
-        log_info("msg=\"keys of viewers' tokens\" hs256=%u es256=%u left_out=%u", info.hs256, info.es256, info.left_out);
-        if (info.with_private)
-                log_warn("msg=\"view_jwks holds private keys: an edge needs only the public halves\" keys=%u", info.with_private);
-        return 0;
-}
-
 static void apply_access(struct edge *e)
 {
         size_t patterns = json_array_size(e->config.private_streams);
-        access_set(e->access, e->config.private_streams, e->token_keys);
-        if (patterns > 0 && !e->token_keys)
+        struct jwt_keys *now = token_keys_now(e->token_keys);
+        access_set(e->access, e->config.private_streams, now);
+        if (patterns > 0 && !now)
                 log_warn("msg=\"private is set, and view_jwks is not: nobody can watch these streams\" patterns=%zu", patterns);
         end_expired(e);
 }
 
 static void on_keys_changed(void *arg)
 {
-        if (read_token_keys(arg) == 0)
-                apply_access(arg);
+        apply_access(arg);
 }
 
 static void on_reloaded(void *arg)
 {
-        read_token_keys(arg);
-        apply_access(arg);
+        struct edge *e = arg;
+        if (!e->token_keys) /* closed: this is the end */
+                return;
+        token_keys_reload(e->token_keys, e->config.view_jwks);
+        apply_access(e);
 }
 
 static int open_access(struct edge *e)
 {
-        const char *path = e->config.view_jwks;
-        int err = read_token_keys(e);
+        int err = token_keys_open(&e->token_keys, e->daemon.loop, "view_jwks", e->config.view_jwks, on_keys_changed, e);
         if (err)
                 return err;
         e->access = access_open();
         apply_access(e);
-        if (*path)
-                e->key_watch = file_watch_open(e->daemon.loop, &path, 1, on_keys_changed, e);
         return 0;
-}
-
-static void close_access(struct edge *e)
-{
-        access_close(e->access);
-        jwt_keys_unref(&e->token_keys);
 }
 
 /* ---- the end: look gone, refuse new viewers, let answers finish, wake who waits, close from the outside in ----------- */
@@ -237,7 +210,7 @@ static void close_everything(struct edge *e)
         mailbox_close(&e->mailbox);
         fills_stop(e->fills); /* those that were still in the mailbox */
         fills_close(e->fills);
-        file_watch_close(e->key_watch);
+        token_keys_close(&e->token_keys);
         uv_close((uv_handle_t *)&e->housekeeping, NULL);
         uv_close((uv_handle_t *)&e->expiry, NULL);
         uv_close((uv_handle_t *)&e->drain, NULL);
@@ -371,7 +344,7 @@ int main(int argc, char **argv)
         int status = daemon_run(&e->daemon);
         cache_close(e->cache);
         site_close(e->site);
-        close_access(e);
+        access_close(e->access);
         daemon_fini(&e->daemon, &e->config);
         return status;
 }

@@ -9,9 +9,8 @@
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/file_watch.h"
-#include "common/jwt.h"
 #include "common/mem.h"
+#include "common/token_keys.h"
 #include "ingestd/guesses.h"
 #include "ingestd/publish_auth.h"
 #include "ingestd/refusal.h"
@@ -20,12 +19,10 @@
 
 struct admission {
         const struct admission_config *config;
-        struct jwt_keys *tokens; /* NULL: publish_jwks is not set */
-        struct file_watch *watch;
+        struct token_keys *tokens;
         struct publish_webhook *webhook;
         struct guesses guesses;
         struct admission_case *cases;
-        uv_loop_t *loop;
         uv_timer_t look;
 };
 
@@ -54,7 +51,7 @@ static int64_t now_s(void)
 
 static struct publish_auth auth_of(const struct admission *a)
 {
-        return (struct publish_auth){.key = a->config->key, .keys = a->config->keys, .tokens = a->tokens};
+        return (struct publish_auth){.key = a->config->key, .keys = a->config->keys, .tokens = token_keys_now(a->tokens)};
 }
 
 /* Its connection logs the text, and closes the case, perhaps from inside. */
@@ -134,46 +131,14 @@ static void on_look(uv_timer_t *t)
         }
 }
 
-/* Keys that cannot be read leave those in use that there are. */
-static int read_tokens(struct admission *a)
-{
-        char why[256], quoted[300];
-        struct jwt_keys *keys = NULL;
-        struct jwt_keys_info info;
-        if (*a->config->jwks) {
-                int err = jwt_keys_load(&keys, a->config->jwks, why, sizeof(why));
-                if (err) {
-                        log_error("publish_jwks=%s error=%s msg=\"token keys not used\"", a->config->jwks,
-                                  log_quote(quoted, sizeof(quoted), why));
-                        return ERR_CONFIG;
-                }
-                jwt_keys_tell(keys, &info);
-                log_info("publish_jwks=%s hs256=%u es256=%u left_out=%u msg=\"token keys read\"", a->config->jwks, info.hs256,
-                         info.es256, info.left_out);
-        }
-        jwt_keys_unref(&a->tokens);
-        a->tokens = keys;
-        return 0;
-}
-
 static void on_tokens_changed(void *arg)
 {
-        struct admission *a = arg;
-        if (read_tokens(a) == 0)
-                look_at_all(a);
-}
-
-static void watch_tokens(struct admission *a)
-{
-        const char *path = a->config->jwks;
-        file_watch_close(a->watch);
-        a->watch = *path ? file_watch_open(a->loop, &path, 1, on_tokens_changed, a) : NULL;
+        look_at_all(arg);
 }
 
 void admission_reloaded(struct admission *a)
 {
-        read_tokens(a);
-        watch_tokens(a); /* its path may be another one */
+        token_keys_reload(a->tokens, a->config->jwks);
         publish_webhook_forget(a->webhook);
         look_at_all(a);
 }
@@ -260,12 +225,10 @@ int admission_new(struct admission **out, uv_loop_t *loop, const struct admissio
         struct admission *a = mem_alloc(sizeof(*a));
         *out = NULL;
         a->config = config;
-        a->loop = loop;
-        if (read_tokens(a)) {
+        if (token_keys_open(&a->tokens, loop, "publish_jwks", config->jwks, on_tokens_changed, a)) {
                 free(a);
                 return ERR_CONFIG;
         }
-        watch_tokens(a);
         a->webhook = publish_webhook_new(loop, &config->webhook);
         uv_timer_init(loop, &a->look);
         a->look.data = a;
@@ -286,21 +249,12 @@ void admission_free(struct admission **ap)
                 return;
         assert(!a->cases);
         *ap = NULL;
-        file_watch_close(a->watch);
+        token_keys_close(&a->tokens);
         publish_webhook_close(&a->webhook);
-        jwt_keys_unref(&a->tokens);
         uv_close((uv_handle_t *)&a->look, on_closed);
 }
 
 bool admission_guards(const struct admission_config *c)
 {
         return *c->key || json_array_size(c->keys) > 0 || *c->jwks || *c->webhook.url;
-}
-
-int admission_jwks_check(const char *path, char *why, size_t why_cap)
-{
-        struct jwt_keys *keys = NULL;
-        int err = *path ? jwt_keys_load(&keys, path, why, why_cap) : 0;
-        jwt_keys_unref(&keys);
-        return err ? ERR_CONFIG : 0;
 }

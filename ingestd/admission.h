@@ -57,9 +57,6 @@ void admission_reloaded(struct admission *a);
 /* Strangers are kept out: something is configured. */
 bool admission_guards(const struct admission_config *config);
 
-/* 0, or ERR_CONFIG and a sentence in why: path is neither "" nor a file of keys. */
-int admission_jwks_check(const char *path, char *why, size_t why_cap);
-
 void admission_register_metrics(void);
 
 #endif

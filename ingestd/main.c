@@ -11,6 +11,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/tls_server.h"
+#include "common/token_keys.h"
 #include "ingestd/admission.h"
 #include "ingestd/api.h"
 #include "ingestd/ingest.h"
@@ -60,10 +61,8 @@ static int check_start(const void *fields, char *why, size_t why_cap)
                          ", or insecure=true to let everybody publish", c->common.bind);
                 return ERR_CONFIG;
         }
-        if (admission_jwks_check(c->admission.jwks, wrong, sizeof(wrong))) {
-                snprintf(why, why_cap, "publish_jwks: given \"%.80s\", %s", c->admission.jwks, wrong);
+        if (token_keys_check("publish_jwks", c->admission.jwks, why, why_cap))
                 return ERR_CONFIG;
-        }
         if (*c->rtmps_certs && tls_server_check(c->rtmps_certs, wrong, sizeof(wrong))) {
                 snprintf(why, why_cap, "rtmps_certs: given \"%.80s\", %s", c->rtmps_certs, wrong);
                 return ERR_CONFIG;

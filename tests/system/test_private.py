@@ -152,6 +152,17 @@ def test_a_key_that_is_added_is_taken_and_a_damaged_file_changes_nothing(tier, k
         assert request(f"{edge.url}/t/{good}{WHOLE}").status == 200
 
 
+def test_a_check_of_the_configuration_reads_the_keys(keys, tmp_path):
+    binary = os.path.join(os.environ.get("FRESHET_BIN") or os.path.join(TOP, "bin"), "edged")
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text('{"keys": [')
+    run(binary, "-n", "--set", f"view_jwks={keys.public}")
+    for arguments in (["-n"], []):
+        for path, why in ((str(damaged), b"no JSON"), ("/nonexistent", b"No such file")):
+            said = run(binary, *arguments, "--set", f"view_jwks={path}", check=False)
+            assert said.returncode == 2 and b"view_jwks" in said.stderr and why in said.stderr, said.stderr
+
+
 def test_sighup_makes_streams_private_and_public_again(tier, keys, tmp_path):  # noqa: F811
     config = tmp_path / "edge.json"
 
