@@ -14,6 +14,7 @@
 #include "common/mem.h"
 
 #define REASON_MAX 200
+#define CHANGE_LINES 4 /* of the log within LOG_FEW_US: one that answers every other time may not fill it */
 
 struct question {
         uint8_t hash[SHA256_DIGEST_LENGTH]; /* of the body, without the address's port */
@@ -26,6 +27,9 @@ struct publish_webhook {
                 struct question question;
                 int64_t until_us; /* monotonic; 0: free */
         } known[WEBHOOK_CACHED_MAX];
+        unsigned unanswered; /* since it answered last */
+        int64_t unanswered_since_us;
+        struct log_few lines;
 };
 
 struct webhook_call {
@@ -143,6 +147,39 @@ static void read_reason(char out[REASON_MAX], const struct http_answer *a)
         json_decref(o);
 }
 
+/* "Not now" says nothing about the publisher, who would be punished for it as for a wrong key. */
+static bool is_refusal(unsigned status)
+{
+        return status >= 400 && status < 500 && status != 408 && status != 425 && status != 429;
+}
+
+/* Who tries to publish makes the attempts, as many as he likes; the log has the changes, the metrics have the attempts. */
+static void tell_unanswered(struct publish_webhook *w, const struct http_answer *a, int64_t now_us)
+{
+        char shown[256], quoted[300];
+        unsigned left_out;
+        if (w->unanswered++ > 0)
+                return;
+        w->unanswered_since_us = now_us;
+        if (!log_few(&w->lines, CHANGE_LINES, now_us, &left_out))
+                return;
+        log_quote(quoted, sizeof(quoted), http_url_shown(shown, sizeof(shown), w->config->url));
+        log_warn("url=%s status=%d error=\"%s\" left_out=%u msg=\"publish_webhook gives no answer: nobody new may publish\"", quoted,
+                 a->status, a->err ? a->error : "no verdict", left_out);
+}
+
+static void tell_answered(struct publish_webhook *w, int64_t now_us)
+{
+        char shown[256], quoted[300];
+        unsigned left_out, unanswered = w->unanswered;
+        w->unanswered = 0;
+        if (unanswered == 0 || !log_few(&w->lines, CHANGE_LINES, now_us, &left_out))
+                return;
+        log_quote(quoted, sizeof(quoted), http_url_shown(shown, sizeof(shown), w->config->url));
+        log_info("url=%s unanswered=%u seconds=%lld left_out=%u msg=\"publish_webhook answers again\"", quoted, unanswered,
+                 (long long)((now_us - w->unanswered_since_us) / US_PER_S), left_out);
+}
+
 static void on_answer(void *arg, const struct http_answer *a)
 {
         struct webhook_call *call = arg;
@@ -158,16 +195,17 @@ static void on_answer(void *arg, const struct http_answer *a)
                 if (keep_s > 0)
                         remember(w, &call->question,
                                  now_us + (keep_s < WEBHOOK_CACHE_MAX_S ? keep_s : WEBHOOK_CACHE_MAX_S) * US_PER_S);
-        } else if (a->err == 0 && a->status >= 400 && a->status < 500) {
+        } else if (a->err == 0 && is_refusal((unsigned)a->status)) {
                 verdict = WEBHOOK_REFUSES;
                 metric_add(&metrics[REFUSED], 1);
                 read_reason(reason, a);
         } else {
-                char shown[256], quoted[300];
                 metric_add(&metrics[a->err == ERR_TIMEOUT ? TIMED_OUT : FAILED], 1);
-                log_quote(quoted, sizeof(quoted), http_url_shown(shown, sizeof(shown), w->config->url));
-                log_warn("url=%s status=%d error=\"%s\" msg=\"publish_webhook gave no answer\"", quoted, a->status, a->error);
         }
+        if (verdict == WEBHOOK_FAILS)
+                tell_unanswered(w, a, now_us);
+        else
+                tell_answered(w, now_us);
         webhook_done *done = call->done;
         void *done_arg = call->arg;
         free(call);

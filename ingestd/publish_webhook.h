@@ -5,8 +5,9 @@
  *
  * The body is JSON: {"stream", "app", "address", "encoder", "role": "primary"|"backup", "secure": true by RTMPS, "query": what
  * was given besides ("a=1&b=2")}, and "key": what was given as key or token, only where the daemon does not check that itself.
- * Any 2xx allows, any 4xx refuses, with the text of the answer's {"reason": …}; all else (no answer in time, 5xx, a
- * redirect, too many under way) is no answer: nobody who begins is let in by that.
+ * Any 2xx allows, a 4xx refuses, with the text of the answer's {"reason": …}; all else (no answer in time, 5xx, a redirect,
+ * too many under way, and the 4xx that only say "not now": 408, 425, 429) is no answer: nobody who begins is let in by that,
+ * and nobody has guessed wrong or is ended by it. The log has a line when answers stop coming, and one when they come again.
  *
  * A yes is remembered for as long as its Cache-Control: max-age says, or else `cache_s`, at most WEBHOOK_CACHE_MAX_S, for the
  * same question from the same address (whatever its port). A no never is. Both tables are bounded. Loop thread only. */

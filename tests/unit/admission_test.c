@@ -230,6 +230,79 @@ static void test_no_answer_lets_nobody_in(void **state)
         assert_int_equal(refusal_counted(REFUSAL_WEBHOOK_FAILED), failed + 4);
 }
 
+static void test_a_webhook_that_says_not_now_has_judged_nobody(void **state)
+{
+        struct fixture *f = *state;
+        static const char *const not_now[] = {"429 Too Many Requests", "408 Request Timeout", "425 Too Early"};
+        with_webhook(f);
+        for (int i = 0; i < 2 * GUESSES_AT_ONCE; i++) {
+                hook_says(not_now[i % 3], "", "{\"reason\":\"not now\"}");
+                assert_int_equal(ask_and_wait(f, "cam", ""), ADMISSION_REFUSED);
+                assert_string_equal(f->text, refusal_text(REFUSAL_WEBHOOK_FAILED));
+        }
+        hook_says("200 OK", "", "");
+        assert_int_equal(ask_and_wait(f, "cam", ""), ADMISSION_ALLOWED); /* its address is not one that guesses */
+}
+
+/* What is written to standard error between the two, as text; the caller's to free. */
+static int saved_stderr;
+static FILE *said;
+
+static void hear(void)
+{
+        said = tmpfile();
+        assert_non_null(said);
+        fflush(stderr);
+        saved_stderr = dup(STDERR_FILENO);
+        assert_true(dup2(fileno(said), STDERR_FILENO) >= 0);
+        log_set_level(LOG_INFO);
+}
+
+static char *heard(void)
+{
+        char *text = mem_alloc(65536);
+        log_set_level(LOG_ERROR + 1);
+        dup2(saved_stderr, STDERR_FILENO);
+        close(saved_stderr);
+        rewind(said);
+        text[fread(text, 1, 65535, said)] = '\0';
+        fclose(said);
+        return text;
+}
+
+static int times(const char *text, const char *what)
+{
+        int n = 0;
+        for (const char *p = text; (p = strstr(p, what)); p++)
+                n++;
+        return n;
+}
+
+static void test_the_log_has_the_changes_of_a_webhook_and_not_each_attempt(void **state)
+{
+        struct fixture *f = *state;
+        with_webhook(f);
+        hear();
+        hook_says("500 Internal Server Error", "", "");
+        for (int i = 0; i < 20; i++)
+                assert_int_equal(ask_and_wait(f, "cam", ""), ADMISSION_REFUSED);
+        hook_says("200 OK", "", "");
+        assert_int_equal(ask_and_wait(f, "cam", ""), ADMISSION_ALLOWED);
+        char *text = heard();
+        assert_int_equal(times(text, "publish_webhook"), 2);
+        assert_int_equal(times(text, "status=500"), 1);
+        assert_int_equal(times(text, "unanswered=20 "), 1);
+        free(text);
+        hear();
+        for (int i = 0; i < 50; i++) {
+                hook_says(i % 2 ? "200 OK" : "429 Too Many Requests", "", "");
+                ask_and_wait(f, "cam", "");
+        }
+        text = heard();
+        assert_true(times(text, "publish_webhook") < 10);
+        free(text);
+}
+
 static void test_a_yes_is_remembered_for_as_long_as_it_says(void **state)
 {
         struct fixture *f = *state;
@@ -439,6 +512,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_the_webhook_decides_and_is_told_what_it_needs),
                 TEST(test_no_answer_lets_nobody_in),
+                TEST(test_a_webhook_that_says_not_now_has_judged_nobody),
+                TEST(test_the_log_has_the_changes_of_a_webhook_and_not_each_attempt),
                 TEST(test_a_yes_is_remembered_for_as_long_as_it_says),
                 TEST(test_a_no_is_never_remembered),
                 TEST(test_keys_come_before_the_webhook_which_does_not_see_them),
