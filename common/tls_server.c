@@ -70,22 +70,81 @@ static const struct pair *pair_named(const struct pairs *all, const char *name)
         return NULL;
 }
 
+static bool is_for(const struct pair *p, const char *host)
+{
+        return host && X509_check_host(SSL_CTX_get0_certificate(p->ctx), host, 0, 0, NULL) == 1;
+}
+
+static bool expired(const struct pair *p)
+{
+        return p->not_after_s * US_PER_S < clock_real_us();
+}
+
 static const struct pair *pair_for(const struct pairs *all, const char *host)
 {
+        const struct pair *found = NULL;
         for (unsigned i = 0; host && i < all->count; i++) {
-                if (X509_check_host(SSL_CTX_get0_certificate(all->at[i].ctx), host, 0, 0, NULL) == 1)
-                        return &all->at[i];
+                const struct pair *p = &all->at[i];
+                if ((!found || expired(found)) && is_for(p, host) && !(found && expired(p)))
+                        found = p;
         }
-        const struct pair *usual = pair_named(all, DEFAULT_PAIR);
+        const struct pair *usual = found ? found : pair_named(all, DEFAULT_PAIR);
         return usual ? usual : &all->at[0];
+}
+
+static int key_type(const struct pair *p)
+{
+        return EVP_PKEY_get_base_id(SSL_CTX_get0_privatekey(p->ctx));
+}
+
+/* Certificates for the same names: what one of them may stand in for when the client names nobody. */
+static bool same_names(const struct pair *p, const struct pair *q)
+{
+        GENERAL_NAMES *a = X509_get_ext_d2i(SSL_CTX_get0_certificate(p->ctx), NID_subject_alt_name, NULL, NULL);
+        GENERAL_NAMES *b = X509_get_ext_d2i(SSL_CTX_get0_certificate(q->ctx), NID_subject_alt_name, NULL, NULL);
+        int n = a ? sk_GENERAL_NAME_num(a) : 0, m = b ? sk_GENERAL_NAME_num(b) : 0, found = 0;
+        for (int i = 0; i < n; i++) {
+                for (int k = 0; k < m; k++) {
+                        if (GENERAL_NAME_cmp(sk_GENERAL_NAME_value(a, i), sk_GENERAL_NAME_value(b, k)) == 0) {
+                                found++;
+                                break;
+                        }
+                }
+        }
+        GENERAL_NAMES_free(a);
+        GENERAL_NAMES_free(b);
+        return n > 0 && n == m && found == n;
+}
+
+/* One name may have certificates of several kinds of key: all go to the connection, and OpenSSL takes one whose signatures the
+ * client understands. */
+static void add_other_keys(SSL *ssl, const struct pairs *all, const struct pair *first, const char *host)
+{
+        int types[TLS_SERVER_PAIRS_MAX] = {key_type(first)};
+        unsigned count = 1;
+        bool asked_for = is_for(first, host);
+        for (unsigned i = 0; i < all->count; i++) {
+                const struct pair *p = &all->at[i];
+                STACK_OF(X509) *chain = NULL;
+                unsigned k = 0;
+                while (k < count && types[k] != key_type(p))
+                        k++;
+                if (k < count || expired(p) || !(asked_for ? is_for(p, host) : same_names(first, p)))
+                        continue;
+                SSL_CTX_get0_chain_certs(p->ctx, &chain);
+                if (SSL_use_cert_and_key(ssl, SSL_CTX_get0_certificate(p->ctx), SSL_CTX_get0_privatekey(p->ctx), chain, 0) == 1)
+                        types[count++] = key_type(p);
+        }
 }
 
 static int on_server_name(SSL *ssl, int *alert, void *arg)
 {
         const struct tls_server *s = arg;
         const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+        const struct pair *first = pair_for(s->pairs, host);
         (void)alert;
-        SSL_set_SSL_CTX(ssl, pair_for(s->pairs, host)->ctx);
+        SSL_set_SSL_CTX(ssl, first->ctx);
+        add_other_keys(ssl, s->pairs, first, host);
         return host ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
@@ -165,11 +224,6 @@ static bool read_pair(struct tls_server *s, struct pair *out, const char *certif
         out->ctx = ctx;
         out->not_after_s = not_after_s(SSL_CTX_get0_certificate(ctx));
         return true;
-}
-
-static bool expired(const struct pair *p)
-{
-        return p->not_after_s * US_PER_S < clock_real_us();
 }
 
 /* The name before .crt or .pem; false: another file. NAME.pem is passed over where there is NAME.crt. */

@@ -5,8 +5,10 @@
  *
  * In the directory every NAME.crt (or NAME.pem: the certificate, then those that lead to its authority) with NAME.key is a
  * pair; tls.crt and tls.key, as Kubernetes mounts them, are one of them. A client that asks for a name (SNI) gets the first
- * pair, in the order of their file names, whose certificate is for it, wildcards included; one that asks for none or for
- * another name gets the pair `tls`, or else the first.
+ * pair, in the order of their file names, whose certificate is for it, wildcards included, and has not expired unless all of
+ * them have; one that asks for none or for another name gets the pair `tls`, or else the first. Where a name has certificates of several kinds of key (RSA beside ECDSA,
+ * any file names), the client gets one whose signatures it understands, ECDSA if it understands both; one that names nobody
+ * chooses among those with the very names of the pair it gets.
  *
  * The directory is watched (file_watch.h). A pair that cannot be read or does not fit together is logged, and the one of
  * that name from before stays; a pair whose certificate is gone goes; when nothing would be left, all stays as it was.

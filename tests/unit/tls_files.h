@@ -25,10 +25,10 @@ static inline void tls_write_key(const char *dir, const char *name, EVP_PKEY *ke
 }
 
 /* dir/name.crt and dir/name.key, for host, with this serial number to tell it by; good from and until so many seconds from now. */
-static inline void tls_write_pair_of(const char *dir, const char *name, const char *host, long serial, long from_s, long until_s)
+static inline void tls_write_pair_of(const char *dir, const char *name, const char *host, long serial, long from_s, long until_s,
+                                     EVP_PKEY *key) /* takes key */
 {
         char path[512], part[520], san[300];
-        EVP_PKEY *key = EVP_EC_gen("P-256");
         X509 *x = X509_new();
         X509_set_version(x, 2);
         ASN1_INTEGER_set(X509_get_serialNumber(x), serial);
@@ -60,7 +60,12 @@ static inline void tls_write_pair_of(const char *dir, const char *name, const ch
 
 static inline void tls_write_pair(const char *dir, const char *name, const char *host, long serial)
 {
-        tls_write_pair_of(dir, name, host, serial, -60, 3600);
+        tls_write_pair_of(dir, name, host, serial, -60, 3600, EVP_EC_gen("P-256"));
+}
+
+static inline void tls_write_rsa_pair(const char *dir, const char *name, const char *host, long serial)
+{
+        tls_write_pair_of(dir, name, host, serial, -60, 3600, EVP_RSA_gen(2048));
 }
 
 #endif

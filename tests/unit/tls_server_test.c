@@ -286,6 +286,55 @@ static void test_the_certificate_is_that_of_the_name_asked_for(void **state)
         assert_int_equal(serial_for(f, NULL), 1);
 }
 
+/* Of a client that understands only signatures of this kind. */
+static long serial_signed(struct fixture *f, const char *host, int version, const char *signatures)
+{
+        struct wire *w = mem_alloc(sizeof(*w));
+        wire_open(w, f->server, host);
+        SSL_set_min_proto_version(w->client, version);
+        SSL_set_max_proto_version(w->client, version);
+        assert_int_equal(SSL_set1_sigalgs_list(w->client, signatures), 1);
+        long serial = handshake(w, 4096) ? serial_of(w) : 0;
+        wire_close(w);
+        free(w);
+        return serial;
+}
+
+#define RSA "rsa_pss_rsae_sha256:RSA+SHA256"
+#define ECDSA "ECDSA+SHA256"
+
+static void test_of_two_certificates_for_a_name_the_client_gets_one_it_can_verify(void **state)
+{
+        struct fixture *f = *state;
+        static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+        tls_write_rsa_pair(f->dir, "a-rsa", "a.example", 50);
+        tls_write_rsa_pair(f->dir, "0-rsa", "*.b.example", 51); /* before `wild`, by its name */
+        tls_write_rsa_pair(f->dir, "usual-rsa", "usual.example", 52);
+        tls_server_reload(f->server);
+        for (int i = 0; i < 2; i++) {
+                assert_int_equal(serial_signed(f, "a.example", versions[i], RSA), 50);
+                assert_int_equal(serial_signed(f, "a.example", versions[i], ECDSA), 2);
+                assert_int_equal(serial_signed(f, "a.example", versions[i], RSA ":" ECDSA), 2);
+                assert_int_equal(serial_signed(f, "x.b.example", versions[i], RSA), 51);
+                assert_int_equal(serial_signed(f, "x.b.example", versions[i], ECDSA), 3);
+                assert_int_equal(serial_signed(f, NULL, versions[i], RSA), 52); /* tls's own names, and no other RSA */
+                assert_int_equal(serial_signed(f, NULL, versions[i], ECDSA), 1);
+                assert_int_equal(serial_signed(f, "other.example", versions[i], RSA), 52);
+        }
+        assert_int_equal(tls_server_pairs(f->server), 6);
+}
+
+static void test_a_certificate_for_another_name_or_that_has_expired_is_not_chosen_for_its_key(void **state)
+{
+        struct fixture *f = *state;
+        tls_write_rsa_pair(f->dir, "c", "c.example", 60);
+        tls_write_pair_of(f->dir, "a-rsa", "a.example", 61, -7200, -3600, EVP_RSA_gen(2048));
+        tls_server_reload(f->server);
+        assert_int_equal(serial_signed(f, "a.example", TLS1_3_VERSION, RSA), 0);
+        assert_int_equal(serial_signed(f, NULL, TLS1_3_VERSION, RSA), 0);
+        assert_int_equal(serial_signed(f, "c.example", TLS1_3_VERSION, RSA), 60);
+}
+
 static void test_a_new_pair_is_for_new_connections_and_old_ones_go_on(void **state)
 {
         struct fixture *f = *state;
@@ -344,10 +393,10 @@ static void test_a_broken_pair_leaves_the_old_one_in_use(void **state)
 static void test_what_has_expired_takes_no_place_of_what_has_not(void **state)
 {
         struct fixture *f = *state;
-        tls_write_pair_of(f->dir, "a", "a.example", 41, -7200, -3600);
+        tls_write_pair_of(f->dir, "a", "a.example", 41, -7200, -3600, EVP_EC_gen("P-256"));
         tls_server_reload(f->server);
         assert_int_equal(serial_for(f, "a.example"), 2);
-        tls_write_pair_of(f->dir, "a", "a.example", 42, 60, 3600);
+        tls_write_pair_of(f->dir, "a", "a.example", 42, 60, 3600, EVP_EC_gen("P-256"));
         tls_server_reload(f->server);
         assert_int_equal(serial_for(f, "a.example"), 42);
 }
@@ -448,6 +497,8 @@ int main(void)
                 TEST(test_a_handshake_without_end_is_cut_off),
                 TEST(test_the_end_is_told_both_ways),
                 TEST(test_the_certificate_is_that_of_the_name_asked_for),
+                TEST(test_of_two_certificates_for_a_name_the_client_gets_one_it_can_verify),
+                TEST(test_a_certificate_for_another_name_or_that_has_expired_is_not_chosen_for_its_key),
                 TEST(test_a_new_pair_is_for_new_connections_and_old_ones_go_on),
                 TEST(test_the_directory_is_watched),
                 TEST(test_a_broken_pair_leaves_the_old_one_in_use),
