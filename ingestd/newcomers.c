@@ -7,11 +7,16 @@
 
 #include "ingestd/peer_address.h"
 
-static uint16_t *count_of(struct newcomers *n, const char *address)
+unsigned newcomers_slot(const struct newcomers *n, const char *address)
 {
         uint8_t key[16];
         peer_address_key(key, address);
-        return &n->count[XXH64(key, sizeof(key), n->secret) % NEWCOMERS_SLOTS];
+        return (unsigned)(XXH64(key, sizeof(key), n->secret) % NEWCOMERS_SLOTS);
+}
+
+static uint16_t *count_of(struct newcomers *n, const char *address)
+{
+        return &n->count[newcomers_slot(n, address)];
 }
 
 void newcomers_init(struct newcomers *n, unsigned most)

@@ -22,5 +22,6 @@ struct newcomers {
 void newcomers_init(struct newcomers *n, unsigned most);
 bool newcomers_enter(struct newcomers *n, const char *address); /* as in peer_address.h */
 void newcomers_leave(struct newcomers *n, const char *address);
+unsigned newcomers_slot(const struct newcomers *n, const char *address); /* where else something is counted by the same hash */
 
 #endif

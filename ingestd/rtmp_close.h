@@ -32,6 +32,7 @@
         X(EARLY, "early", REFUSED, "sent too much before it was let in")                                               \
         X(PUBLISHERS, "publishers", REFUSED, "too many publishers")                                                    \
         X(NEWCOMERS, "newcomers", REFUSED, "too many connections of this address that do not publish")                 \
+        X(HANDSHAKES, "handshakes", REFUSED, "too many TLS handshakes")                                                \
         X(CONNECTIONS, "connections", REFUSED, "too many connections")                                                 \
         X(CODEC, "codec", REFUSED, "codec not supported")                                                              \
         X(BAD_MEDIA, "bad_media", REFUSED, "codec configuration makes no sense")                                       \

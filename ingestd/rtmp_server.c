@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "common/mem.h"
 #include "common/tls_server.h"
 #include "ingestd/admission.h"
+#include "ingestd/handshakes.h"
 #include "ingestd/newcomers.h"
 #include "ingestd/peer_address.h"
 #include "ingestd/proxy_header.h"
@@ -38,6 +40,7 @@ struct conn {
         int64_t accepted_us;
         bool closing; /* its session is: what comes is not looked at */
         char newcomer[64]; /* address that it counts for until it publishes; "": it does not */
+        struct handshake handshake; /* until TLS is open */
         struct conn *next, **link; /* in server->conns */
         struct conn *closing_next; /* in server->closing */
         uv_shutdown_t shutdown;
@@ -62,6 +65,7 @@ struct rtmp_server {
         bool accepting, closing_down;
         struct conn *conns, *closing;
         struct newcomers newcomers;
+        struct handshakes handshakes;
         unsigned count;   /* of conns */
         unsigned handles; /* open or closing: the server is freed with the last */
         uint64_t last_id;
@@ -70,9 +74,11 @@ struct rtmp_server {
         char read_buf[READ_BYTES]; /* one for all: a read is used up before the next begins */
 };
 
-enum { CONNECTIONS, ACCEPTED, BYTES, IGNORED };
+enum { CONNECTIONS, HANDSHAKES, ACCEPTED, BYTES, IGNORED };
 static struct metric metrics[] = {
         [CONNECTIONS] = {.name = "ingestd_connections", .type = METRIC_GAUGE, .help = "RTMP connections open"},
+        [HANDSHAKES] = {.name = "ingestd_tls_handshakes_open", .type = METRIC_GAUGE,
+                        .help = "connections whose TLS handshake is not done yet"},
         [ACCEPTED] = {.name = "ingestd_accepted_total", .type = METRIC_COUNTER, .help = "RTMP connections accepted"},
         [BYTES] = {.name = "ingestd_bytes_total", .type = METRIC_COUNTER, .help = "bytes received from broadcasters"},
         [IGNORED] = {.name = "ingestd_ignored_messages_total", .type = METRIC_COUNTER,
@@ -129,15 +135,40 @@ static void warn_accept(struct rtmp_server *s, const char *why)
         log_warn("msg=\"RTMP connection not accepted: %s\" connections=%u", why, s->count);
 }
 
-/* False: its address has too many already. */
-static bool enter(struct conn *c, const char *address)
+/* RTMP_CLOSE_NONE, or of what its address has too many already. */
+static enum rtmp_close enter(struct conn *c, const char *address)
 {
-        if (!newcomers_enter(&c->server->newcomers, address)) {
-                warn_accept(c->server, rtmp_close_text(RTMP_CLOSE_NEWCOMERS));
-                return false;
-        }
-        snprintf(c->newcomer, sizeof(c->newcomer), "%s", address);
-        return true;
+        struct rtmp_server *s = c->server;
+        enum rtmp_close reason = RTMP_CLOSE_NONE;
+        if (!newcomers_enter(&s->newcomers, address))
+                reason = RTMP_CLOSE_NEWCOMERS;
+        else
+                snprintf(c->newcomer, sizeof(c->newcomer), "%s", address);
+        if (!reason && c->handshake.link && !handshakes_address(&s->handshakes, &c->handshake, address))
+                reason = RTMP_CLOSE_HANDSHAKES;
+        if (reason)
+                warn_accept(s, rtmp_close_text(reason));
+        return reason;
+}
+
+/* TLS is open, or will not be. */
+static void end_handshake(struct conn *c)
+{
+        if (!c->handshake.link)
+                return;
+        handshakes_end(&c->server->handshakes, &c->handshake);
+        metric_add(&metrics[HANDSHAKES], -1);
+}
+
+static void begin_handshake(struct conn *c)
+{
+        struct handshake *oldest = handshakes_begin(&c->server->handshakes, &c->handshake);
+        metric_add(&metrics[HANDSHAKES], 1);
+        if (!oldest)
+                return;
+        struct conn *gives_way = conn_of((char *)oldest - offsetof(struct conn, handshake));
+        warn_accept(c->server, rtmp_close_text(RTMP_CLOSE_HANDSHAKES));
+        rtmp_session_close(gives_way->session, RTMP_CLOSE_HANDSHAKES);
 }
 
 /* It publishes, or is gone. */
@@ -248,6 +279,7 @@ static void session_close(void *arg, enum rtmp_close reason, bool linger)
         struct conn *c = conn_of(arg);
         struct rtmp_server *s = c->server;
         (void)reason;
+        end_handshake(c);
         c->closing = true;
         c->linger = linger;
         c->closing_next = s->closing;
@@ -310,11 +342,18 @@ static void wire_address(void *arg, const char *address)
 {
         struct conn *c = conn_of(arg);
         rtmp_session_set_address(c->session, address);
-        if (!enter(c, address))
-                rtmp_session_close(c->session, RTMP_CLOSE_NEWCOMERS);
+        enum rtmp_close reason = enter(c, address);
+        if (reason)
+                rtmp_session_close(c->session, reason);
 }
 
-static const struct rtmp_wire_ops wire_ops = {.send = wire_send, .plain = wire_plain, .address = wire_address};
+static bool wire_shake(void *arg)
+{
+        struct conn *c = conn_of(arg);
+        return !c->closing && handshakes_work(&c->server->handshakes, &c->handshake, now_us(c->server));
+}
+
+static const struct rtmp_wire_ops wire_ops = {.send = wire_send, .plain = wire_plain, .address = wire_address, .shake = wire_shake};
 
 static void wire_close(struct conn *c, enum rtmp_close reason, const char *why)
 {
@@ -331,6 +370,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
                 metric_add(&metrics[BYTES], n);
                 acknowledge_now(&c->tcp);
                 enum rtmp_close reason = rtmp_wire_feed(c->wire, buf->base, (size_t)n, &why);
+                if (rtmp_wire_through(c->wire))
+                        end_handshake(c);
                 if (reason)
                         wire_close(c, reason, why);
                 else if (stream->write_queue_size > WRITE_QUEUE_MAX)
@@ -369,8 +410,11 @@ static void conn_start(struct conn *c, struct tls_server *tls)
         metric_add(&metrics[CONNECTIONS], 1);
         uv_tcp_nodelay(&c->tcp, 1);
         uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
-        if (!header && !enter(c, address)) /* a balancer's are counted by the address in their header */
-                rtmp_session_close(c->session, RTMP_CLOSE_NEWCOMERS);
+        if (tls)
+                begin_handshake(c);
+        enum rtmp_close reason = header ? RTMP_CLOSE_NONE : enter(c, address); /* a balancer's are counted by the address in their header */
+        if (reason)
+                rtmp_session_close(c->session, reason);
         else if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read))
                 rtmp_session_close(c->session, RTMP_CLOSE_IO);
 }
@@ -458,6 +502,7 @@ void rtmp_server_open(struct rtmp_server **out, uv_loop_t *loop, const struct rt
         s->handles = 2;
         s->accepting = true;
         newcomers_init(&s->newcomers, setup->limits.newcomers);
+        handshakes_init(&s->handshakes, &setup->limits.handshakes);
         s->sweep.data = s->reap.data = s;
         uv_timer_init(loop, &s->sweep);
         uv_timer_init(loop, &s->reap);

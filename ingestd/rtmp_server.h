@@ -12,6 +12,7 @@
 
 #include <uv.h>
 
+#include "ingestd/handshakes.h"
 #include "ingestd/rtmp_close.h"
 
 struct rtmp_server;
@@ -24,6 +25,7 @@ struct tls_server;
 struct rtmp_limits {
         unsigned connections;   /* at once, publishing or not */
         unsigned newcomers;     /* of one address that do not publish yet */
+        struct handshake_limits handshakes;
         unsigned chunk_streams; /* a connection */
         uint32_t message_bytes;
         uint32_t partial_bytes; /* of unfinished messages, a connection */
@@ -34,8 +36,8 @@ struct rtmp_limits {
 
 /* clang-format off */
 #define RTMP_LIMITS_DEFAULT                                                                                            \
-        {.connections = 4096, .newcomers = 256, .chunk_streams = 64, .message_bytes = 8u << 20,                        \
-         .partial_bytes = 16u << 20, .hello_us = 5000000, .publish_us = 10000000, .media_us = 20000000}
+        {.connections = 4096, .newcomers = 256, .handshakes = HANDSHAKE_LIMITS_DEFAULT, .chunk_streams = 64,           \
+         .message_bytes = 8u << 20, .partial_bytes = 16u << 20, .hello_us = 5000000, .publish_us = 10000000, .media_us = 20000000}
 /* clang-format on */
 
 struct rtmp_server_setup {

@@ -62,6 +62,8 @@ static enum rtmp_close feed_tls(struct rtmp_wire *w, const uint8_t *data, size_t
 
 static enum rtmp_close feed_handshake(struct rtmp_wire *w, const uint8_t *data, size_t len, const char **why)
 {
+        if (!w->ops->shake(w->arg))
+                return RTMP_CLOSE_HANDSHAKES;
         enum rtmp_close reason = feed_tls(w, data, len, why);
         if (tls_stream_open(w->tls)) {
                 w->stage = &stage_tls;

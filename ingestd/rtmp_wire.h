@@ -24,6 +24,7 @@ struct rtmp_wire_ops {
         void (*send)(void *arg, const void *data, size_t len_bytes); /* to the socket; data is only lent */
         void (*plain)(void *arg, const void *data, size_t len_bytes);
         void (*address)(void *arg, const char *text); /* whose connection it is, as the balancer said; before any plain() */
+        bool (*shake)(void *arg); /* before TLS looks at what came; false: not now, the wire then fails with RTMP_CLOSE_HANDSHAKES */
 };
 
 /* header: the peer has to send one. ssl: in accept state, becomes the wire's; NULL: no TLS. */

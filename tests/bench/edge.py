@@ -3,8 +3,9 @@
 the same load generator (wrk, keep-alive connections) in alternating rounds of one run. Requests a second, and CPU of the
 server per thousand requests, which says the same on a machine that is busy with other things.
 
-The same edge also serves an equal stream that is private, to viewers of sixteen tokens each in their URLs: what a token costs.
-And again while a stranger sends forged ES256 tokens, each another one, as fast as one connection goes.
+The same edge also serves an equal stream that is private, to viewers of sixteen tokens each in their URLs, and the public one by
+URLs with the same tokens in them, which are then not looked at: what of a token's cost is the longer URL, which the HTTP library
+reads byte by byte, and what is the token. And again while a stranger sends forged ES256 tokens, each another one, as fast as one connection goes.
 
 Also: an object that a thousand viewers want while it is being made, and how many FETCHes that costs (one that waited in
 vain for half a second may be among them)."""
@@ -97,8 +98,9 @@ def start_edge(directory):
     wait_for(lambda: get(f"http://127.0.0.1:{admin}/readyz"), "edged")
     opened = Server("edged", edge, base, {s: [f"/live/whole_{n}/s/v720/1.m4s"] for s, n in SIZES.items()})
     tokens = [token("make", "view", "whole_*", "--for", "1h", "--jti", n, "--keys", directory / "keys.json") for n in range(TOKENS)]
+    longer = Server("long", edge, base, {s: [f"/t/{t}/live/whole_{n}/s/v720/1.m4s" for t in tokens] for s, n in SIZES.items()})
     private = Server("private", edge, base, {s: [f"/t/{t}/live/whole_{n + 1}/s/v720/1.m4s" for t in tokens] for s, n in SIZES.items()})
-    return opened, private, origin
+    return opened, longer, private, origin
 
 
 def start_nginx(directory):
@@ -212,7 +214,7 @@ def main():
         sys.exit("wrk is missing: apt-get install wrk")
     running = []
     try:
-        edge, private, origin = start_edge(directory)
+        edge, longer, private, origin = start_edge(directory)
         running += [edge.process, origin]
         nginx = start_nginx(directory)
         running.append(nginx.process)
@@ -221,8 +223,8 @@ def main():
         for size, count in SIZES.items():
             rates, costs = {}, {}
             for n in range(args.rounds):
-                turn = [edge, private, nginx]
-                for server in turn[n % 3:] + turn[:n % 3]:  # nobody is always the first after the pause
+                turn = [edge, longer, private, nginx]
+                for server in turn[n % 4:] + turn[:n % 4]:  # nobody is always the first after the pause
                     rate, cost = measure(server, size, args)
                     rates.setdefault(server.name, []).append(rate)
                     costs.setdefault(server.name, []).append(cost)
@@ -231,8 +233,10 @@ def main():
             for name in rate:
                 print(f"{size:8} {name:7} {rate[name]:11.0f} {rate[name] * count / 1e6:7.0f} {cost[name]:22.1f}")
             print(f"{size:8} {'ratio':7} {rate['edged'] / rate['nginx']:10.2f}× {'':7} {cost['edged'] / cost['nginx']:21.2f}×")
-            print(f"{size:8} {'token':7} {ratio(rates, 'private', 'edged'):10.3f}× {'':7} {ratio(costs, 'private', 'edged'):21.3f}×   "
-                  "of the same edge without one, median of rounds")
+            for what, a, b, words in (("URL", "long", "edged", "of a public URL as long as one with a token, to the short one"),
+                                      ("token", "private", "long", "of a token that is looked at, to a public URL of the same length"),
+                                      ("both", "private", "edged", "of a private stream's URL, to the short public one")):
+                print(f"{size:8} {what:7} {ratio(rates, a, b):10.3f}× {'':7} {ratio(costs, a, b):21.3f}×   {words}; median of rounds")
             flooded, forged, cost_of_all = flood(private, size, args)
             print(f"{size:8} {'flooded':7} {flooded:11.0f} {'':7} {cost_of_all:22.1f}   beside {forged:.0f} requests a second with forged "
                   "tokens, all refused; CPU over all of them")

@@ -285,6 +285,47 @@ def test_who_opens_connections_and_says_nothing_takes_no_others_place(trusted):
     trusted.assert_published(trusted.rtmp("idle"), header=idle).close()
 
 
+HELLO = bytes((22, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3))  # the beginning of a client's hello, which never goes on
+
+
+def half_open(port, address):
+    """A connection in the middle of its TLS handshake."""
+    s = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(address, 0))
+    s.sendall(HELLO)
+    return s
+
+
+def test_a_flood_of_half_open_handshakes_is_bounded_and_streams_go_on(trusted, tags):
+    trusted.reload()
+    port = urlsplit(trusted.rtmps("x")).port
+    stream = Caster(trusted.assert_published(trusted.rtmps("healthy")), tags)
+    refused = trusted.counted("ingestd_closed_total", reason="handshakes")
+    flood = [half_open(port, "127.0.0.9") for _ in range(100)]
+    wait_until(lambda: trusted.counted("ingestd_closed_total", reason="handshakes") >= refused + 36, "one address has 64 at most")
+    assert trusted.counted("ingestd_tls_handshakes_open") <= 64
+    trusted.assert_published(trusted.rtmps("other")).close()  # of another address
+    for n in range(1000):
+        flood.append(half_open(port, f"127.0.1.{n % 200 + 1}"))
+        if n % 250 == 249:
+            assert trusted.counted("ingestd_tls_handshakes_open") <= 512
+    wait_until(lambda: trusted.counted("ingestd_closed_total", reason="handshakes") >= refused + 36 + 64 + 1000 - 512,
+               "the oldest give way, or there are too many a second")
+
+    def gets_in():
+        try:
+            trusted.assert_published(trusted.rtmps("late")).close()
+            return True
+        except (AssertionError, OSError):
+            return False
+    wait_until(gets_in, "an honest one gets in, though not at once")
+    wait_until(lambda: trusted.counted("ingestd_publishers") == 1, "the healthy stream is left")
+    assert not [line for line in trusted.cluster.log("ingest-1").splitlines() if "stream=healthy" in line and " reason=" in line]
+    stream.stop()
+    for s in flood:
+        s.close()
+    wait_until(lambda: trusted.counted("ingestd_tls_handshakes_open") == 0, "they are gone")
+
+
 # ---- keys and tokens
 
 def test_who_shows_a_wrong_key_or_none_is_told_so(trusted):

@@ -21,6 +21,7 @@ struct fixture {
         struct tls_server *tls;
         struct rtmp_wire *wire;
         char plain[256], address[64];
+        bool not_now; /* no handshake may begin */
         size_t plain_len;
         SSL_CTX *ctx;
         SSL *client;
@@ -52,7 +53,13 @@ static void on_address(void *arg, const char *text)
         snprintf(f->address, sizeof(f->address), "%s", text);
 }
 
-static const struct rtmp_wire_ops ops = {.send = on_send, .plain = on_plain, .address = on_address};
+static bool on_shake(void *arg)
+{
+        struct fixture *f = arg;
+        return !f->not_now;
+}
+
+static const struct rtmp_wire_ops ops = {.send = on_send, .plain = on_plain, .address = on_address, .shake = on_shake};
 
 static enum rtmp_close feed(struct fixture *f, const void *data, size_t len)
 {
@@ -115,6 +122,17 @@ static int teardown(void **state)
         rmdir(f->dir);
         free(f);
         return 0;
+}
+
+static void test_a_handshake_that_may_not_begin_costs_no_answer(void **state)
+{
+        struct fixture *f = *state;
+        f->wire = rtmp_wire_new(false, tls_server_accept(f->tls), &ops, f);
+        client_open(f);
+        f->not_now = true;
+        assert_int_equal(SSL_do_handshake(f->client), -1);
+        assert_int_equal(pump(f), RTMP_CLOSE_HANDSHAKES);
+        assert_int_equal(BIO_pending(f->to_client), 0);
 }
 
 static void test_a_plain_wire_passes_everything(void **state)
@@ -213,6 +231,7 @@ static void test_bytes_changed_on_their_way_are_noticed(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                TEST(test_a_handshake_that_may_not_begin_costs_no_answer),
                 TEST(test_a_plain_wire_passes_everything),
                 TEST(test_a_header_is_taken_off_and_tells_whose_it_is),
                 TEST(test_a_peer_that_has_to_send_a_header_and_does_not_is_closed),
