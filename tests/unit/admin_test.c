@@ -416,7 +416,7 @@ static void begin_request(int fd)
 /* libmicrohttpd's own deadline, which is longer, is not what ends it. */
 static void expect_closed_soon(int fd)
 {
-        struct timeval soon = {.tv_sec = 4};
+        struct timeval soon = {.tv_sec = 8};
         char byte;
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon));
         errno = 0;

@@ -21,7 +21,7 @@
 #include "tests/unit/scratch.h"
 
 static uv_loop_t loop;
-static char folder[64], path[80];
+static char folder[96], path[112];
 
 static struct chunk_log *open_log(void)
 {

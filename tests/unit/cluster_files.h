@@ -9,12 +9,13 @@
 #include <openssl/x509v3.h>
 
 #include "common/cluster/cluster_certs.h"
+#include "tests/unit/scratch.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function"
 
 #define DAY_S 86400L
 
-static char files_dir[64];
+static char files_dir[96];
 
 struct authority {
         EVP_PKEY *key;
@@ -33,8 +34,7 @@ static int remove_entry(const char *path, const struct stat *st, int flag, struc
 static int open_files(void **state)
 {
         (void)state;
-        snprintf(files_dir, sizeof(files_dir), "/tmp/cluster_files.XXXXXX");
-        assert_non_null(mkdtemp(files_dir));
+        scratch_dir(files_dir, sizeof(files_dir));
         return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "common/daemon/config.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "tests/unit/scratch.h"
 
 struct fields {
         struct config_common common;
@@ -57,7 +58,7 @@ static const struct config_key keys[] = {
         {.name = NULL, .check = check_together},
 };
 
-static char told[16384], path[] = "/tmp/freshet-config-XXXXXX";
+static char told[16384], path[96];
 static struct fields fields;
 
 /* Runs with standard output and error in `told`. Arguments end with NULL. */
@@ -280,7 +281,7 @@ static void test_reload_takes_only_what_may_change_and_nothing_of_a_bad_file(voi
 
 /* ---- secrets in files ------------------------------------------------------------------------------------------- */
 
-static char secret_path[] = "/tmp/freshet-secret-XXXXXX";
+static char secret_path[96];
 
 static void write_secret(const char *bytes, size_t len, mode_t mode)
 {
@@ -333,7 +334,7 @@ static void expect_refused(const char *file, const char *why)
 
 static void test_what_is_wrong_with_a_secrets_file_is_told_and_never_taken_for_no_secret(void **state)
 {
-        char huge[300], fifo[64];
+        char huge[300], fifo[sizeof(secret_path) + 8];
         (void)state;
         expect_refused("/nowhere/token", "cannot be read: No such file");
         expect_refused("/", "no regular file");
@@ -431,10 +432,9 @@ static void test_reload_says_what_changed_what_needs_a_restart_and_what_is_wrong
 static int open_file(void **state)
 {
         (void)state;
-        int fd = mkstemp(path), secret = mkstemp(secret_path);
-        close(fd);
-        close(secret);
-        return fd < 0 || secret < 0;
+        scratch_file(path, sizeof(path));
+        scratch_file(secret_path, sizeof(secret_path));
+        return 0;
 }
 
 static int remove_file(void **state)

@@ -23,6 +23,7 @@
 #include "common/daemon/daemon.h"
 #include "common/daemon/version.h"
 #include "tests/unit/reserve.h"
+#include "tests/unit/scratch.h"
 
 extern char **environ;
 
@@ -146,7 +147,7 @@ static const char *body_of(const char *answer)
         return body ? body + 4 : "";
 }
 
-static char log_path[] = "/tmp/freshet-daemon-XXXXXX";
+static char log_path[96];
 
 /* What was written to its standard error. */
 static const char *said(void)
@@ -379,7 +380,7 @@ static void test_healthcheck_does_not_wait_for_ever(void **state)
         close(fd);
 }
 
-static char config_path[] = "/tmp/freshet-daemon-config-XXXXXX";
+static char config_path[96];
 
 static void write_config(const char *text)
 {
@@ -439,9 +440,9 @@ static char heard[65536];
 static void open_manager(bool abstract)
 {
         struct sockaddr_un un = {.sun_family = AF_UNIX};
-        struct timeval limit = {.tv_sec = 20};
-        char name[64];
-        snprintf(name, sizeof(name), "%sfreshet-notify-%d", abstract ? "@" : "/tmp/", (int)getpid());
+        struct timeval limit = {.tv_sec = 60};
+        char name[sizeof(un.sun_path)];
+        snprintf(name, sizeof(name), "%s/freshet-notify-%d", abstract ? "@" : scratch_root(), (int)getpid());
         setenv("NOTIFY_SOCKET", name, 1);
         memcpy(un.sun_path, name, strlen(name));
         if (abstract)
@@ -589,10 +590,8 @@ int main(int argc, char **argv)
                 argv[1] = argv[0];
                 return run_daemon(argc - 1, argv + 1);
         }
-        int fd = mkstemp(log_path);
-        close(fd);
-        fd = mkstemp(config_path);
-        close(fd);
+        scratch_file(log_path, sizeof(log_path));
+        scratch_file(config_path, sizeof(config_path));
         int failed = cmocka_run_group_tests(tests, NULL, NULL);
         unlink(log_path);
         unlink(config_path);

@@ -291,7 +291,7 @@ static inline void turn(void)
 
 #define UNTIL(cond)                                                                                                    \
         do {                                                                                                           \
-                for (int64_t deadline = clock_mono_us() + 20 * US_PER_S; !(cond);) {                                   \
+                for (int64_t deadline = clock_mono_us() + 60 * US_PER_S; !(cond);) {                                   \
                         assert_true(clock_mono_us() < deadline);                                                       \
                         turn();                                                                                        \
                 }                                                                                                      \

@@ -13,11 +13,12 @@
 
 #include "common/file_watch.h"
 #include "common/mem.h"
+#include "tests/unit/scratch.h"
 
 #define LOOKS_MS 10000 /* far more than a change takes to be told */
 
 static uv_loop_t loop;
-static char dir[] = "/tmp/file_watch_test.XXXXXX";
+static char dir[96];
 static int told;
 static struct file_watch *watch;
 
@@ -70,8 +71,8 @@ static void watch_paths(const char *const *paths, size_t count)
 static int set_up(void **state)
 {
         (void)state;
-        strcpy(strrchr(dir, '.'), ".XXXXXX");
-        return uv_loop_init(&loop) != 0 || !mkdtemp(dir);
+        scratch_dir(dir, sizeof(dir));
+        return uv_loop_init(&loop) != 0;
 }
 
 static int tear_down(void **state)

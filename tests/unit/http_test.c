@@ -16,9 +16,10 @@
 #include "common/daemon/log.h"
 #include "edged/http.h"
 #include "fake_upstream.h"
+#include "scratch.h"
 #include "tokens.h"
 
-#define GIVE_UP_US (30 * US_PER_S)
+#define GIVE_UP_US (120 * US_PER_S)
 #define SEGMENT "/live/cam/s1/v720/7.m4s"
 #define INPUT_MAX (1 << 20)
 
@@ -29,7 +30,7 @@ struct fixture {
         struct http *http;
         struct site *site;
         struct access *access;
-        char web_root[64];
+        char web_root[96];
 };
 
 static void free_response(void *r)
@@ -55,8 +56,7 @@ static void open_fixture(struct fixture *f, int64_t hold_us)
                                   .hold_us = hold_us,
                                   .limits = {.header_us = 10 * US_PER_S, .idle_us = 30 * US_PER_S, .min_rate_bytes_s = 2000}};
         memset(f, 0, sizeof(*f));
-        strcpy(f->web_root, "/tmp/freshet-web-XXXXXX");
-        assert_non_null(mkdtemp(f->web_root));
+        scratch_dir(f->web_root, sizeof(f->web_root));
         write_file(f->web_root, "index.html", "<h1>what is live</h1>");
         write_file(f->web_root, "watch.html", "<video></video>");
         char script[2001];

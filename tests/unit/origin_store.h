@@ -16,7 +16,7 @@
 static uv_loop_t loop;
 static struct store store;
 static struct store_options options;
-static char data_dir[64];
+static char data_dir[80];
 static int ready, ready_status, idle;
 static void (*on_changed)(struct session *s);
 

@@ -391,7 +391,7 @@ static void differ(const char *id)
 
 static void until_same(const char *id)
 {
-        for (int64_t end = clock_mono_us() + 20 * US_PER_S; !all_same(id);) {
+        for (int64_t end = clock_mono_us() + 60 * US_PER_S; !all_same(id);) {
                 if (clock_mono_us() > end)
                         differ(id);
                 uv_run(&loop, UV_RUN_ONCE);

@@ -11,12 +11,13 @@
 #include "common/mem.h"
 #include "common/tls_server.h"
 #include "ingestd/rtmp_wire.h"
+#include "tests/unit/scratch.h"
 #include "tests/unit/tls_files.h"
 
 #define HEADER "PROXY TCP4 192.0.2.1 198.51.100.2 4000 1935\r\n"
 
 struct fixture {
-        char dir[64];
+        char dir[96];
         uv_loop_t loop;
         struct tls_server *tls;
         struct rtmp_wire *wire;
@@ -95,8 +96,7 @@ static int setup(void **state)
 {
         struct fixture *f = mem_alloc(sizeof(*f));
         log_set_level(LOG_ERROR);
-        snprintf(f->dir, sizeof(f->dir), "/tmp/wire-test-XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
+        scratch_dir(f->dir, sizeof(f->dir));
         tls_write_pair(f->dir, "tls", "ingest.example", 1);
         uv_loop_init(&f->loop);
         assert_int_equal(tls_server_open(&f->tls, &f->loop, f->dir, NULL), 0);

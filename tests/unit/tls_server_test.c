@@ -15,10 +15,11 @@
 #include "common/mem.h"
 #include "common/tls_server.h"
 #include "common/tls_stream.h"
+#include "tests/unit/scratch.h"
 #include "tests/unit/tls_files.h"
 
 struct fixture {
-        char dir[64];
+        char dir[96];
         uv_loop_t loop;
         struct tls_server *server;
         uv_timer_t alive; /* the watch alone keeps no loop running */
@@ -124,8 +125,7 @@ static int setup(void **state)
 {
         struct fixture *f = mem_alloc(sizeof(*f));
         log_set_level(LOG_ERROR + 1);
-        snprintf(f->dir, sizeof(f->dir), "/tmp/tls-test-XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
+        scratch_dir(f->dir, sizeof(f->dir));
         tls_write_pair(f->dir, "tls", "usual.example", 1);
         tls_write_pair(f->dir, "a", "a.example", 2);
         tls_write_pair(f->dir, "wild", "*.b.example", 3);
@@ -419,9 +419,9 @@ static void test_a_directory_without_a_usable_pair_is_refused_in_words(void **st
 {
         struct fixture *f = *state;
         struct tls_server *none;
-        char why[512], empty[] = "/tmp/tls-none-XXXXXX";
+        char why[512], empty[96];
         assert_int_equal(tls_server_check(f->dir, why, sizeof(why)), 0);
-        assert_non_null(mkdtemp(empty));
+        scratch_dir(empty, sizeof(empty));
         assert_int_equal(tls_server_open(&none, &f->loop, empty, NULL), ERR_CONFIG);
         assert_null(none);
         assert_int_equal(tls_server_check(empty, why, sizeof(why)), ERR_CONFIG);
