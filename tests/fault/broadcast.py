@@ -100,7 +100,7 @@ class Broadcast:
             for viewer in self.viewers:
                 assert viewer.failure is None, viewer.failure
             return all(v.seen_s() >= target for v in self.viewers)
-        wait_until(all_have, f"all viewers of {self.stream} have media second {target:.1f}; {self.positions()}", seconds)
+        wait_until(all_have, f"all viewers of {self.stream} have media second {target:.1f}; {self.positions()}; {self.broadcaster.events[-3:]}", seconds)
 
     def wait_sent(self, media_s, seconds=30):
         wait_until(lambda: self.sent_s() >= media_s, f"{media_s:.1f} s were sent", seconds)

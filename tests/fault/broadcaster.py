@@ -85,6 +85,8 @@ class Broadcaster(threading.Thread):
                     self.sent.append((number, time.monotonic()))
             except (OSError, ConnectionError) as error:
                 self._lost(error)
+        else:
+            self.events.append((time.monotonic(), "the source is over, and nobody had asked for an end"))
         self._goodbye()
         self._finished.set()
 

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ from broadcast import make_source  # noqa: E402  (the path is set above)
 from faults import FaultCluster  # noqa: E402
 from network import NetworkCluster, require  # noqa: E402
 
-SOURCE_S = 90
+SOURCE_S = 150  # more than any of these tests takes, on a busy machine too
 # A machine that is busy with other things is no fault.
 PATIENT = ["transcoderd.slate_after_ms=3000", "transcoderd.shed_after_ms=600000"]
 REDUNDANCY = [{"match": "hot*", "transcoders": 2}]
@@ -62,10 +63,13 @@ def net(_net):
     return _net
 
 
+_streams = itertools.count(1)
+
+
 @pytest.fixture
 def stream(request):
-    """A stream name for this test alone."""
-    return "".join(c if c.isalnum() else "_" for c in request.node.name)[5:40].strip("_")
+    """A stream name for this test alone, with this parameter, this time: one that another had is listed for a while, ended."""
+    return "".join(c if c.isalnum() else "_" for c in request.node.name)[5:40].strip("_") + f"_{next(_streams)}"
 
 
 @pytest.hookimpl(hookwrapper=True)

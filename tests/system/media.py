@@ -26,7 +26,7 @@ def make_stamped(path, fps, seconds, size="640x360", more=(), audio=True, sound=
                *more, "-f", "flv", str(path)]
     stamp = subprocess.Popen(picture, stdout=subprocess.PIPE)
     try:
-        run(*encode, stdin=stamp.stdout)
+        run(*encode, stdin=stamp.stdout, timeout=600)
     finally:
         stamp.stdout.close()
         stamp.wait()
