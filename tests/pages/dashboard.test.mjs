@@ -3,13 +3,14 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { Cluster, launch, top, until } from './harness.mjs'
+import { Cluster, launch, patient, top, until } from './harness.mjs'
 
 let cluster, browser, child, url
 before(async () => {
   cluster = new Cluster()
   browser = await launch()
-  child = spawn(join(top, 'deploy', 'freshet'), ['dashboard', '--dir', cluster.dir, '--listen', '127.0.0.1:0', '--every', '0.5'],
+  child = spawn(join(top, 'deploy', 'freshet'), ['dashboard', '--dir', cluster.dir, '--listen', '127.0.0.1:0', '--every', '0.5',
+    '--timeout', '30'], // a node that is slow to answer is no problem to show
     { stdio: ['ignore', 'pipe', 'inherit'] })
   url = await new Promise((tell) => child.stdout.once('data', (text) => tell(/http:\S+/.exec(text)[0])))
 })
@@ -21,6 +22,7 @@ after(async () => {
 
 async function open(width = 1440) {
   const page = await browser.newPage({ viewport: { width, height: 900 } })
+  patient(page)
   page.faults = []
   page.strangers = []
   const own = [new URL(url).host, new URL(cluster.url('')).host]
@@ -54,9 +56,9 @@ const text = (page, selector) => page.locator(selector).first().textContent()
 test('an empty cluster is shown ready, with nothing live and nothing wrong', async () => {
   const page = await open()
   await until('four nodes', 20, async () => (await page.locator('#nodes tr').count()) === 4)
-  assert.match(await text(page, '#health'), /4 of 4 nodes ready/)
+  await until('all are ready', 20, async () => /4 of 4 nodes ready/.test(await text(page, '#health')))
   assert.equal(await text(page, '#streams .empty'), 'No stream is live.')
-  assert.equal(await text(page, '#problem-list'), 'Nothing.')
+  await until('nothing is wrong', 20, async () => (await text(page, '#problem-list')) === 'Nothing.')
   await page.close()
 })
 
@@ -65,7 +67,7 @@ test('a stream appears with its moving picture, its title as text, and how old i
   await cluster.playable('shown')
   const page = await open()
   const card = page.locator('.stream').filter({ has: page.locator('strong', { hasText: /^shown$/ }) })
-  await card.waitFor({ timeout: 20000 })
+  await card.waitFor()
   assert.equal(await card.locator('.title').textContent(), '<b>Camera</b> & "co"')
   assert.equal(await card.locator('.state').textContent(), 'live')
   const video = card.locator('video')
@@ -80,7 +82,7 @@ test('a stream appears with its moving picture, its title as text, and how old i
   assert.deepEqual(page.strangers, [])
   await viewer.stop()
   await publisher.stop()
-  await card.waitFor({ state: 'detached', timeout: 40000 })
+  await card.waitFor({ state: 'detached' })
   await page.close()
 })
 

@@ -12,7 +12,11 @@ const LADDER = [{ video: [{ height: 360, kbps: 600 }, { height: 180, kbps: 300 }
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
   '--autoplay-policy=no-user-gesture-required']
 
+// Bounds are for a machine of its own; one that is busy with other things gets so many times as long. Only a failure waits for it.
+const PATIENCE = 4
+
 export async function until(what, seconds, probe) {
+  seconds *= PATIENCE
   const end = Date.now() + 1000 * seconds
   let trouble = ''
   for (;;) {
@@ -81,12 +85,16 @@ export class Cluster {
   }
 }
 
-export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: FLAGS })
+export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: FLAGS, timeout: 30000 * PATIENCE })
+
+// For all that waits within Playwright.
+export const patient = (page) => page.setDefaultTimeout(30000 * PATIENCE)
 
 // A page that remembers what went wrong in it and which other hosts it asked.
 export async function openPage(browser, cluster, path, options = {}) {
   const context = await browser.newContext(options)
   const page = await context.newPage()
+  patient(page)
   page.faults = []
   page.strangers = []
   const own = new URL(cluster.url('')).host
