@@ -36,7 +36,7 @@ def keys():
     """Of all daemons."""
     out = set()
     for daemon in DAEMONS:
-        said = subprocess.run([os.path.join(TOP, "bin", daemon), "--help"], capture_output=True, text=True, timeout=20, check=True).stdout
+        said = subprocess.run([os.path.join(TOP, "bin", daemon), "--help"], capture_output=True, text=True, timeout=120, check=True).stdout
         out |= set(re.findall(r"^([a-z]\w*)(?: [*+])* = ", said, re.M))
     assert len(out) > 60
     return out

@@ -4,6 +4,7 @@ import time
 
 import numpy
 
+import harness
 import media
 from broadcaster import Broadcaster
 from harness import Lag, wait_until
@@ -92,7 +93,7 @@ class Broadcast:
     def sent_s(self):
         return self.broadcaster.sent[-1][0] / FPS if self.broadcaster.sent else 0
 
-    def wait_seen(self, more_s=1.0, seconds=30):
+    def wait_seen(self, more_s=1.0, seconds=harness.WAIT_S):
         """Until every viewer has what is being sent more_s from now."""
         target = self.now_s() + more_s
 
@@ -102,10 +103,10 @@ class Broadcast:
             return all(v.seen_s() >= target for v in self.viewers)
         wait_until(all_have, f"all viewers of {self.stream} have media second {target:.1f}; {self.positions()}; {self.broadcaster.events[-3:]}", seconds)
 
-    def wait_sent(self, media_s, seconds=30):
+    def wait_sent(self, media_s, seconds=harness.WAIT_S):
         wait_until(lambda: self.sent_s() >= media_s, f"{media_s:.1f} s were sent", seconds)
 
-    def wait_back(self, seconds=30):
+    def wait_back(self, seconds=harness.WAIT_S):
         """Until the broadcaster, which was connected once, is connected a second time."""
         wait_until(lambda: self.broadcaster.connections >= 2, f"the broadcaster is back; {self.broadcaster.events}", seconds)
 
@@ -145,7 +146,7 @@ class Broadcast:
         for viewer in self.viewers:
             viewer.over.set()
         for viewer in self.viewers:
-            viewer.join(30)
+            viewer.join(harness.WAIT_S)
             assert not viewer.is_alive() and viewer.failure is None, (viewer.failure, viewer.troubles[-5:])
         sent = [n for n, _ in self.broadcaster.sent]
         self.verdicts = []

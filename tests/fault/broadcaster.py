@@ -50,7 +50,7 @@ class Broadcaster(threading.Thread):
     def end(self):
         """The person presses stop: the stream is ended properly at the next frame."""
         self._leave.set()
-        self.join(30)
+        self.join(60)
         assert not self.is_alive(), self.events
 
     def cut(self):

@@ -71,7 +71,7 @@ class FaultCluster(harness.Cluster):
                 self.restart(name)
         self.wait_whole()
 
-    def wait_whole(self, seconds=30):
+    def wait_whole(self, seconds=harness.WAIT_S):
         """Every node is ready, sees every node of the other tiers, and no origin lacks what its peer has."""
         def whole():
             tiers = {role: len(self.names(prefix)) for prefix, role in
@@ -109,4 +109,4 @@ class FaultCluster(harness.Cluster):
             held = [self.stored(o, show.stream, show.session, (data or {}).get(o)) for o in self.names("origin")]
             assert held[0] and all(h == held[0] for h in held), [{t: len(b) for t, b in h.items()} for h in held]
             return True
-        harness.wait_until(same, "the same bytes at all origins", 30)
+        harness.wait_until(same, "the same bytes at all origins")

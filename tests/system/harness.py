@@ -25,7 +25,10 @@ LATE_IS_FINE = ["transcoderd.slate_after_ms=10000", "transcoderd.shed_after_ms=6
 TINY_LADDER = [{"video": [{"height": 180, "kbps": 300}], "audio": [{"kbps": 64}]}]
 
 
-def wait_until(condition, what, seconds=30, every=0.05):
+WAIT_S = 60  # for a state; a machine that does much else at once has been seen to need twenty
+
+
+def wait_until(condition, what, seconds=WAIT_S, every=0.05):
     """Returns condition()'s first true value. An exception counts as not yet, and is told if that is how it ends."""
     deadline = time.monotonic() + seconds
     trouble = None
@@ -151,7 +154,7 @@ class Publisher:
         """As a person does: the encoder says goodbye."""
         if self.running():
             self.process.terminate()
-        self.wait(20)
+        self.wait()
 
     def kill(self):
         """As a power cut does."""
@@ -293,13 +296,13 @@ class Cluster:
                 return entry
         return None
 
-    def wait_state(self, stream, *states, seconds=30):
+    def wait_state(self, stream, *states, seconds=WAIT_S):
         def has():
             entry = self.stream(stream)
             return entry if entry and entry["state"] in states else None
         return wait_until(has, f"{stream} {' or '.join(states)}", seconds)
 
-    def wait_playable(self, stream, seconds=30):
+    def wait_playable(self, stream, seconds=WAIT_S):
         """The stream's entry, once its manifest is there and the second segment of each track as well."""
         entry = self.wait_state(stream, "live", "ended", seconds=seconds)  # a short one may be over before we look
         wait_until(lambda: self.get(f"/live/{stream}/manifest.mpd").status == 200, f"{stream}'s manifest", seconds)
@@ -317,7 +320,7 @@ class Cluster:
 
     def segment(self, stream, session, track, n, edge="edge-1"):
         answer = wait_until(lambda: (a := self.get(f"/live/{stream}/{session}/{track}/{n}.m4s", edge)).status == 200 and a,
-                            f"segment {n} of {track}", 30)
+                            f"segment {n} of {track}")
         return answer.body
 
     def recording(self, stream, session, track):

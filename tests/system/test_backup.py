@@ -17,7 +17,7 @@ ENCODERS = [1, 2] if LONG else [1]  # transcoders that encode each stream at the
 @pytest.fixture(scope="module")
 def tags(tmp_path_factory):
     path = tmp_path_factory.mktemp("source") / "s.flv"
-    media.make_stamped(path, "30", 40, size="320x180")
+    media.make_stamped(path, "30", 120, size="320x180")  # longer than any test needs them
     return [t for t in rtmp.flv_tags(path) if t[0] in (rtmp.AUDIO, rtmp.VIDEO)]
 
 
@@ -66,12 +66,12 @@ class Caster(threading.Thread):
 
     def stop(self):
         self.over.set()
-        self.join(20)
+        self.join(60)
         self.connection.command("deleteStream", 6, None, 1)
 
     def lose(self):
         self.over.set()
-        self.join(20)
+        self.join(60)
         self.connection.reset()
 
 

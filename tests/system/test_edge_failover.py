@@ -108,7 +108,7 @@ def test_viewers_do_not_notice_that_an_origin_is_gone(make_cluster, media, fault
             v.longest_us = 0
         cluster.do(fault, gone)
         for v in viewers:
-            v.join(40)
+            v.join(120)
         assert not any(v.is_alive() for v in viewers)
         if fault == "freeze":
             cluster.do("thaw", gone)

@@ -42,7 +42,7 @@ class Process:
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
         try:
-            return self.process.wait(20)
+            return self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -29,7 +29,7 @@ def dashboard(nodes):
 
     def start(*arguments):
         child = subprocess.Popen([FRESHET, "dashboard", "--admin", ",".join(n.address for n in nodes), "--listen", "127.0.0.1:0",
-                                  "--every", "0.2", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                  "--every", "0.2", "--timeout", "20", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         running.append(child)
         line = child.stdout.readline()
         assert "The dashboard is at" in line, child.stderr.read()
@@ -37,7 +37,7 @@ def dashboard(nodes):
     yield start
     for child in running:
         child.terminate()
-        assert child.wait(10) == 0
+        assert child.wait(60) == 0
         child.stdout.close()
         assert "Traceback" not in child.stderr.read()
         child.stderr.close()

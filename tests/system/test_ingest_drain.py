@@ -14,7 +14,7 @@ from harness import TINY_LADDER, request, wait_until
 @pytest.fixture(scope="module")
 def tags(tmp_path_factory):
     path = tmp_path_factory.mktemp("source") / "s.flv"
-    media.make_stamped(path, "30", 60, size="320x180")  # longer than any test needs them
+    media.make_stamped(path, "30", 120, size="320x180")  # longer than any test needs them
     return [t for t in rtmp.flv_tags(path) if t[0] in (rtmp.AUDIO, rtmp.VIDEO)]
 
 
@@ -39,7 +39,7 @@ class Caster(threading.Thread):
 
     def stop(self):
         self.over.set()
-        self.join(20)
+        self.join(60)
 
 
 def terminate(cluster, name):

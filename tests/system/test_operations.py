@@ -36,7 +36,7 @@ def health(node):
 
 def healthcheck(role, node, *more):
     port = urlsplit(node["admin"]).port
-    return subprocess.run([os.path.join(BIN, role), "--healthcheck", "--set", f"admin_port={port}", *more], capture_output=True, timeout=30)
+    return subprocess.run([os.path.join(BIN, role), "--healthcheck", "--set", f"admin_port={port}", *more], capture_output=True, timeout=120)
 
 
 def wait_for_health(node, ready, seconds=30):
@@ -150,7 +150,7 @@ def test_each_hop_of_a_stream_is_told_and_its_broadcaster_can_be_let_go(make_clu
     assert ask(node("ingest-1"), "/api/kick", "POST", {"stream": "cam", "wyh": "x"})[0] == 400
     assert publisher.running()
     assert ask(node("ingest-1"), "/api/kick", "POST", {"stream": "cam", "why": "too loud"})[:2] == (200, {"stream": "cam", "kicked": 1})
-    publisher.wait(20)
+    publisher.wait()
     assert "too loud" in publisher.said()
     assert 'reason=kicked' in cluster.log("ingest-1")
     cluster.wait_state("cam", "ended")
@@ -235,7 +235,7 @@ def test_logs_are_json_when_they_are_to_be(make_cluster):
 def test_the_version_is_the_same_everywhere(role):
     with open(os.path.join(os.path.dirname(os.path.dirname(LOCAL)), "VERSION"), encoding="ascii") as f:
         version = f.read().strip()
-    done = subprocess.run([os.path.join(BIN, role), "--version"], capture_output=True, timeout=20, check=True)
+    done = subprocess.run([os.path.join(BIN, role), "--version"], capture_output=True, timeout=120, check=True)
     assert done.stdout.decode().startswith(f"{role} {version} (")
 
 

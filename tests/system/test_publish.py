@@ -44,13 +44,13 @@ def test_a_published_stream_is_live_and_its_segments_decode(cluster, tmp_path):
 
 
 def test_rungs_above_the_source_are_left_out(cluster):
-    cluster.publish_test_picture("small", size="320x180", seconds=20)
+    cluster.publish_test_picture("small", size="320x180")
     entry = cluster.wait_playable("small")
     assert {t["name"] for t in entry["tracks"]} == {"v180", "a96"}
 
 
 def test_the_manifest_says_what_low_latency_players_need(cluster):
-    cluster.publish_test_picture("mpd", seconds=20)
+    cluster.publish_test_picture("mpd")
     cluster.wait_playable("mpd")
     answer = cluster.get("/live/mpd/manifest.mpd")
     assert answer.headers["content-type"].startswith("application/dash+xml")
@@ -71,7 +71,7 @@ def test_the_manifest_says_what_low_latency_players_need(cluster):
 
 
 def test_ffmpeg_plays_the_manifest(cluster):
-    cluster.publish_test_picture("ffmpeg", seconds=60)
+    cluster.publish_test_picture("ffmpeg")
     cluster.wait_playable("ffmpeg")
 
     def plays():
@@ -81,7 +81,7 @@ def test_ffmpeg_plays_the_manifest(cluster):
 
 
 def test_gstreamer_plays_the_manifest(cluster):
-    cluster.publish_test_picture("gst", seconds=60)
+    cluster.publish_test_picture("gst")
     cluster.wait_playable("gst")
     player = cluster.publish("gst-launch-1.0", "-v", "souphttpsrc", f"location={cluster.url('/live/gst/manifest.mpd')}", "!",
                              "dashdemux", "name=d",
@@ -98,7 +98,7 @@ def test_gstreamer_plays_the_manifest(cluster):
 @pytest.mark.parametrize("kind", ["audio", "video"])
 def test_one_track_alone_is_a_stream(cluster, kind):
     name = f"only-{kind}"
-    cluster.publish_test_picture(name, seconds=20, video=kind == "video", audio=kind == "audio")
+    cluster.publish_test_picture(name, video=kind == "video", audio=kind == "audio")
     entry = cluster.wait_playable(name)
     assert {t["name"][0] for t in entry["tracks"]} == {kind[0]}
     assert cluster.get(f"/live/{name}/manifest.mpd").text().count("<AdaptationSet") == 1
@@ -170,7 +170,7 @@ def test_a_resolution_change_goes_on_in_the_same_session(cluster):
     first = cluster.publish_test_picture("resize", size="640x360")
     session = cluster.wait_playable("resize")["session"]
     before = cluster.init("resize", session, "v360")
-    cluster.publish_test_picture("resize", size="854x480", fps=25, seconds=30)
+    cluster.publish_test_picture("resize", size="854x480", fps=25)
     wait_until(lambda: not first.running(), "the first publisher's connection is closed")
     slate_then_live = cluster.wait_state("resize", "live")
     assert slate_then_live["session"] == session and cluster.init("resize", session, "v360") == before

@@ -23,7 +23,7 @@ TOKEN = os.path.join(TOP, "deploy", "token")
 @pytest.fixture(scope="module")
 def tags(tmp_path_factory):
     path = tmp_path_factory.mktemp("source") / "s.flv"
-    media.make_stamped(path, "30", 20, size="320x180")
+    media.make_stamped(path, "30", 120, size="320x180")  # longer than any test needs them
     return [t for t in rtmp.flv_tags(path) if t[0] in (rtmp.AUDIO, rtmp.VIDEO)]
 
 
@@ -47,7 +47,7 @@ class Caster(threading.Thread):
 
     def stop(self):
         self.over.set()
-        self.join(20)
+        self.join(60)
 
 
 def make_certificate(directory, name, common_name):

@@ -142,7 +142,7 @@ def write_with_gap(cluster, media, meanwhile):
         session, epoch, generation = writer.stdout.readline().decode().split()
         assert b"at the gap" in writer.stderr.readline()
         meanwhile((session, epoch, int(generation)))
-        _, err = writer.communicate(b"\n", timeout=20)
+        _, err = writer.communicate(b"\n", timeout=120)
         assert writer.returncode == 0, err
     finally:
         writer.kill()
@@ -187,7 +187,7 @@ def test_sigterm_loses_nothing_and_tells_the_writer_at_once(pair, media):
     try:
         wait_until(lambda: pair.metric("origin-1", "originD_chunks_total", status="stored") >= 10, "chunks are written")
         pair.do("stop", "origin-1")
-        out, err = writer.communicate(timeout=20)
+        out, err = writer.communicate(timeout=120)
         assert writer.returncode == 1 and (b"canceled" in err or b"connection closed" in err), err
     finally:
         writer.kill()

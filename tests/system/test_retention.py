@@ -53,7 +53,7 @@ def test_a_full_disk_makes_the_node_unready_and_harms_nothing_stored(make_cluste
         wait_until(lambda: request(cluster.node("origin-1")["admin"] + "/readyz").status == 503, "not ready", 60)
         assert cluster.get(f"/live/before/{session}/v180/0.m4s").body == stored
         (disk / "filler").unlink()
-        wait_until(lambda: request(cluster.node("origin-1")["admin"] + "/readyz").status == 200, "ready again", 30)
+        wait_until(lambda: request(cluster.node("origin-1")["admin"] + "/readyz").status == 200, "ready again")
         for publisher in cluster.publishers:
             publisher.kill()
         cluster.do("stop", "transcoder-1", "origin-1")
