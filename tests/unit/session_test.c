@@ -521,7 +521,7 @@ static void test_a_proxy_with_another_clock_is_told_and_its_session_begins_by_ou
         struct fake_call call;
         say(0, message_new(MSG_OPEN, open_encode, &m));
         struct claim c = claim_of(&call);
-        assert_in_range(c.epoch_us - EPOCH, 5 * US_PER_S, 6 * US_PER_S);
+        assert_in_range(c.epoch_us - EPOCH, 5 * US_PER_S, clock_wall_us() - m.wall_us);
         assert_int_equal(c.epoch_us % US_PER_MS, 0);
         struct claim_reply reply = {.epoch_us = c.epoch_us, .generation = 1};
         memcpy(reply.session, c.session, sizeof(reply.session));
@@ -537,7 +537,9 @@ static void test_clocks_that_agree_as_well_as_clocks_do_change_nothing(void **st
                          .codecs = {CODEC_H264, CODEC_NONE}};
         struct fake_call call;
         say(0, message_new(MSG_OPEN, open_encode, &m));
-        assert_int_equal(claim_of(&call).epoch_us, EPOCH);
+        int64_t epoch_us = claim_of(&call).epoch_us;
+        if (clock_wall_us() - m.wall_us < 200 * US_PER_MS) /* else this machine was so slow that they look as if they disagreed */
+                assert_int_equal(epoch_us, EPOCH);
         fake_fail(&call, ERR_CLOSED);
 }
 
