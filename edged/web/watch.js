@@ -82,8 +82,25 @@ function over() {
 const MINOR = new Set([12, 16, 29, 33]) // xlink, time source, text tracks
 const HOPELESS = new Set([23, 32, 35])  // no media source, nothing in the manifest that the browser can decode
 
-function failed(code, text) {
-  if (MINOR.has(code)) return
+// The last segment that a live player asks for is one that never comes: when the broadcast has been ended, that is no fault.
+async function hasEnded() {
+  try {
+    stream = (await fetchStreams()).find((s) => s.id === name) || null
+    return Boolean(stream) && !(isOn(stream) && stream.session === session)
+  } catch {
+    return false
+  }
+}
+
+async function failed(code, text) {
+  const mine = player
+  if (MINOR.has(code) || mine.failed) return
+  mine.failed = true
+  if (mine.live && !HOPELESS.has(code) && await hasEnded()) {
+    setTimeout(() => mine === player && over(), 1000 * mine.metrics().buffer) // what is there already is still seen
+    return
+  }
+  if (mine !== player) return
   closePlayer()
   unlisted = 0 // a token that has run out is no fault of the player's: the server is asked
   if (HOPELESS.has(code))

@@ -18,8 +18,14 @@ test('before, during and after: waits in words, starts by itself, offers the rec
   const publisher = cluster.publish('later')
   await playing(page)
   await until('some seconds to look back on', 30, async () => (await metrics(page)).decodedFrames > 120)
+  await page.evaluate(() => {
+    window.said = []
+    new MutationObserver(() => window.said.push(document.getElementById('headline').textContent))
+      .observe(document.getElementById('headline'), { childList: true, characterData: true, subtree: true })
+  })
   await publisher.stop()
   await until('it says that it ended', 40, async () => /has ended/.test(await page.textContent('#headline')))
+  assert.deepEqual(await page.evaluate(() => [...new Set(window.said)]), ['The broadcast has ended'], 'an end is no interruption')
   await page.click('#action')
   await playing(page)
   const { currentTime } = await metrics(page)
