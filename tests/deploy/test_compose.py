@@ -1,0 +1,34 @@
+"""deploy/.env.example says that everything in it is the default: of the Compose file and of the stack."""
+import os
+import re
+
+import pytest
+
+DEPLOY = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "deploy")
+UNSAID = {"REVISION", "ORIGINS_PER_NODE"}  # the build's and the tests' own
+
+
+def text(name):
+    with open(os.path.join(DEPLOY, name), encoding="utf-8") as f:
+        return f.read()
+
+
+def choices(name):
+    """(variable, default) as a file uses them"""
+    return re.findall(r"\$\{([A-Z_]+):-((?:\[\])?[^}]*)\}", text(name))
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", "stack.yml"])
+def test_env_example_says_the_defaults(name):
+    example = dict(re.findall(r"^([A-Z_]+)=(.*)$", text(".env.example"), re.M))
+    used = choices(name)
+    assert len(used) > 15
+    for variable, default in used:
+        if variable not in UNSAID:
+            assert example.get(variable) == default, f"{name}: {variable} is {default} when it is not set, .env.example says otherwise"
+
+
+def test_up_without_a_word_keeps_how_many_there_are():
+    """A count that was only given with --scale is one again after the next `up`."""
+    for tier in ("ingest", "transcoder", "edge"):
+        assert re.search(rf"^  {tier}:\n    <<: \*service\n    scale: \$\{{{tier.upper()}S:-", text("docker-compose.yml"), re.M), tier
