@@ -459,15 +459,15 @@ static void test_the_time_that_a_token_gives_ends_the_broadcast(void **state)
         struct fixture *f = *state;
         write_keys(f, SET(OCT("a", SECRET_A)));
         assert_int_equal(admission_new(&f->admission, &f->loop, &f->config), 0);
-        enum admission_verdict said = ADMISSION_REFUSED;
-        for (int s = 2; s <= 64 && said != ADMISSION_ALLOWED; s *= 2) { /* on a machine that is busy it may be over before it is looked at */
+        enum admission_verdict verdict = ADMISSION_REFUSED;
+        for (int s = 2; s <= 64 && verdict != ADMISSION_ALLOWED; s *= 2) { /* on a machine that is busy it may be over before it is looked at */
                 char until[64];
                 snprintf(until, sizeof(until), ",\"until\":%lld", (long long)time(NULL) + s);
                 char *t = token(until);
-                said = ask(f, "cam", t, "192.0.2.1:1000");
+                verdict = ask(f, "cam", t, "192.0.2.1:1000");
                 free(t);
         }
-        assert_int_equal(said, ADMISSION_ALLOWED);
+        assert_int_equal(verdict, ADMISSION_ALLOWED);
         wait_events(f, 1);
         assert_string_equal(f->text, refusal_text(REFUSAL_OVER));
 }
