@@ -13,6 +13,7 @@ from viewer import Viewer
 FPS = 30
 TONE_HZ = 1000
 UNDER_WAY_S = 0.15  # from the broadcaster's socket to the transcoder: what a proxy may hold when it dies
+HOPS = 4  # broadcaster to proxy, transcoder, origin, edge and viewer: each may be run late
 LEADS = ("opened", "opened again", "the shadow leads now")  # lines of a proxy
 CLICK = 0.02  # of full scale: what a sample may differ from the continuation of the tone
 
@@ -122,6 +123,10 @@ class Broadcast:
 
     def longest_wait(self, since=0):
         return max(v.longest_wait(since)[0] for v in self.viewers)
+
+    def late_s(self, since=0):
+        """What a wait may be longer because this machine was busy."""
+        return HOPS * self.lag.worst(since)
 
     def positions(self):
         return {v.track: (round(v.seen_s(), 2), v.troubles[-3:]) for v in self.viewers}
