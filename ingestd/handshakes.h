@@ -24,7 +24,7 @@ struct handshake_limits {
 };
 
 /* clang-format off */
-#define HANDSHAKE_LIMITS_DEFAULT {.most = 512, .most_of_address = 64, .per_s = 250, .per_s_of_address = 50}
+#define HANDSHAKE_LIMITS_DEFAULT {.most = 512, .most_of_address = 64, .per_s = 250, .per_s_of_address = 100}
 /* clang-format on */
 
 struct handshake {

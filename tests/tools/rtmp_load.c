@@ -34,6 +34,7 @@
 #define AUDIO_BYTES 170 /* 64 kbit/s */
 #define KEY_WEIGHT 8    /* a keyframe is so many times as long as another picture */
 #define CHUNK 4096
+#define TLS_EVERY_US 20000 /* ingestd takes a hundred handshakes a second of one address */
 #define OUT_MAX (1u << 20) /* unsent bytes of a broadcaster; beyond, its pictures wait */
 
 enum { CSID_CONTROL = 2, CSID_COMMAND = 3, CSID_AUDIO = 4, CSID_VIDEO = 6 };
@@ -427,13 +428,17 @@ int main(int argc, char **argv)
         load.epoll = epoll_create1(0);
         memset(payload, 0x55, sizeof(payload));
         struct publisher *all = mem_alloc(publishers * sizeof(*all));
-        int64_t begin = clock_mono_us();
         for (unsigned i = 0; i < publishers; i++) {
                 if (!dial(&all[i], i))
                         return 1;
+                flush(&all[i]);
+                if (load.tls)
+                        usleep(TLS_EVERY_US);
+        }
+        int64_t begin = clock_mono_us();
+        for (unsigned i = 0; i < publishers; i++) {
                 /* spread over two seconds of pictures, so that neither frames nor keyframes of all fall together */
                 all[i].start_us = begin + video_us(GOP) * i / publishers;
-                flush(&all[i]);
         }
         run(all, publishers, begin + seconds * US_PER_S);
         report(publishers, (double)(clock_mono_us() - begin) / 1e6);
