@@ -72,6 +72,8 @@ class Tier:
         edge.address, edge.url, edge.admin = f"127.0.0.1:{fetch}", f"http://127.0.0.1:{http}", f"http://127.0.0.1:{admin}"
         self.ends.callback(edge.end)
         wait_until(lambda: request(edge.admin + "/readyz").status == 200, f"{name} ready")
+        # which it is with one of them
+        wait_until(lambda: metric(edge, "freshet_peers{", 'state="live"') == len(above), f"{name} sees all that it asks")
         return edge
 
     def counts(self, edge):
