@@ -27,7 +27,7 @@ static void check_title(char *title)
 
 struct claiming {
         struct session_wait wait;
-        struct repair_wait compared;
+        struct catch_up_wait compared;
         struct claims *claims;
         struct rpc_request *req;
         struct session *session;
@@ -60,7 +60,7 @@ static void answer_claim(struct claiming *c, int status)
 }
 
 /* In step or not, this is where its tracks end now. */
-static void join_compared(struct repair_wait *w, int status)
+static void join_compared(struct catch_up_wait *w, int status)
 {
         (void)status;
         answer_claim((struct claiming *)((char *)w - offsetof(struct claiming, compared)), 0);
@@ -69,8 +69,8 @@ static void join_compared(struct repair_wait *w, int status)
 static void claimed(struct session_wait *w, int status)
 {
         struct claiming *c = (struct claiming *)w;
-        struct repair *r = c->claims->repair;
-        if (status || !c->join || !r || !repair_wait(r, c->session, &c->compared, join_compared))
+        struct catch_up *r = c->claims->catch_up;
+        if (status || !c->join || !r || !catch_up_wait(r, c->session, &c->compared, join_compared))
                 answer_claim(c, status);
 }
 
@@ -157,7 +157,7 @@ static void refuse(struct rpc_request *req)
 void claims_open(struct claims *cl, uv_loop_t *loop, struct store *store)
 {
         *cl = (struct claims){.store = store};
-        turns_open(&cl->turns, loop);
+        shadow_turns_open(&cl->turns, loop);
 }
 
 static bool connected(void *arg, const char *node)
@@ -168,7 +168,7 @@ static bool connected(void *arg, const char *node)
 static void gone(void *arg, const char *node)
 {
         (void)node;
-        turns_node_gone(&((struct claims *)arg)->turns);
+        shadow_turns_node_gone(&((struct claims *)arg)->turns);
 }
 
 void claims_watch(struct claims *cl, struct rpc_server *s)
@@ -180,18 +180,18 @@ void claims_watch(struct claims *cl, struct rpc_server *s)
 
 void claims_session_changed(struct claims *cl, struct session *s)
 {
-        turns_session_changed(&cl->turns, s);
+        shadow_turns_session_changed(&cl->turns, s);
 }
 
 void claims_stop(struct claims *cl)
 {
         cl->stopping = true;
-        turns_stop(&cl->turns);
+        shadow_turns_stop(&cl->turns);
 }
 
 void claims_close(struct claims *cl)
 {
-        turns_close(&cl->turns);
+        shadow_turns_close(&cl->turns);
 }
 
 void claim_handle(void *arg, struct rpc_request *req)

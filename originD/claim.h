@@ -3,22 +3,22 @@
  *   claims_open → claim_handle(), a handler of an rpc server; claims_session_changed() → claims_stop → claims_close
  * One writer at a time: a session's generation goes up with every claim, is on disk before the claim is answered, and
  * whatever an older writer still sends is ERR_FENCED. A shadow, which joins the generation as the node that claimed it, is
- * that same writer to all of this; only turns.h knows that they are two. What another origin may have in between is asked
+ * that same writer to all of this; only shadow_turns.h knows that they are two. What another origin may have in between is asked
  * for first: a JOIN is answered, and a chunk that comes too soon is judged, after the session was compared. Loop thread. */
 #ifndef ORIGIND_CLAIM_H
 #define ORIGIND_CLAIM_H
 
 #include "common/cluster/rpc.h"
-#include "originD/repair.h"
+#include "originD/replica/catch_up.h"
 #include "originD/store.h"
-#include "originD/turns.h"
+#include "originD/shadow_turns.h"
 
 #define GRACE_MAX_MS 600000
 
 struct claims {
         struct store *store;
-        struct repair *repair; /* NULL: there are no other origins; set once they are known */
-        struct turns turns;
+        struct catch_up *catch_up; /* NULL: there are no other origins; set once they are known */
+        struct shadow_turns turns;
         bool stopping;         /* nothing new is taken; what is under way is answered */
 };
 

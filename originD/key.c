@@ -1,4 +1,4 @@
-/* The names of objects, taken apart: the public URL space, and what origins tell each other (peer_list.h). */
+/* The names of objects, taken apart: the public URL space, and what origins tell each other (catalog.h). */
 #include <string.h>
 
 #include "originD/serve.h"

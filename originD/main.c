@@ -15,8 +15,8 @@
 #include "originD/claim.h"
 #include "originD/fetch.h"
 #include "originD/http.h"
-#include "originD/peer_link.h"
-#include "originD/repair.h"
+#include "originD/replica/peer_link.h"
+#include "originD/replica/catch_up.h"
 #include "originD/serve.h"
 #include "originD/stats.h"
 #include "originD/store.h"
@@ -72,7 +72,7 @@ struct origin {
         struct store store;
         struct serve serve;
         struct claims claims;
-        struct repair *repair;
+        struct catch_up *catch_up;
         struct peer_link *link; /* NULL: no peers */
         struct webhooks *webhooks;
         struct http_client *http_client; /* the webhooks' */
@@ -121,7 +121,7 @@ static void open_sockets(struct origin *o)
 
 static const char *elsewhere(void *repair, const struct key *key, const struct session *than)
 {
-        return repair_elsewhere(repair, key, than);
+        return catch_up_elsewhere(repair, key, than);
 }
 
 static void settled(void *arg)
@@ -142,7 +142,7 @@ static void caught_up(void *arg)
 static void peers_are_others(void *arg)
 {
         struct origin *o = arg;
-        repair_peers_changed(o->repair);
+        catch_up_peers_changed(o->catch_up);
         webhooks_peers_changed(o->webhooks);
 }
 
@@ -154,15 +154,15 @@ static void open_peers(struct origin *o)
                 return;
         }
         serve_unsettled(&o->serve);
-        struct repair_events re = {.settled = settled, .caught_up = caught_up, .arg = o};
-        struct repair_options ro = {.self = o->daemon.self.id, .zone = o->daemon.self.zone, .replicas = (size_t)o->config.replicas};
-        repair_open(&o->repair, o->daemon.loop, &o->store, &ro, &re);
+        struct catch_up_events re = {.settled = settled, .caught_up = caught_up, .arg = o};
+        struct catch_up_options ro = {.self = o->daemon.self.id, .zone = o->daemon.self.zone, .replicas = (size_t)o->config.replicas};
+        catch_up_open(&o->catch_up, o->daemon.loop, &o->store, &ro, &re);
         int rc = peer_link_open(&o->link, o->daemon.loop, o->config.peers, &o->daemon.self, peers_are_others, o);
         assert(rc == 0); /* the names were checked */
-        repair_link(o->repair, o->link);
+        catch_up_link(o->catch_up, o->link);
         webhooks_link(o->webhooks, o->link);
-        o->claims.repair = o->repair;
-        o->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = o->repair, .link = o->link};
+        o->claims.catch_up = o->catch_up;
+        o->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = o->catch_up, .link = o->link};
 }
 
 /* An origin that does not see what it has would tell others that it is not there, and write over it. */
@@ -191,8 +191,8 @@ static void session_changed(void *arg, struct session *s)
         serve_changed(&o->serve, s);
         claims_session_changed(&o->claims, s);
         webhooks_session_changed(o->webhooks, s);
-        if (o->repair)
-                repair_session_changed(o->repair, s);
+        if (o->catch_up)
+                catch_up_session_changed(o->catch_up, s);
 }
 
 static void space_changed(void *arg, bool enough)
@@ -212,8 +212,8 @@ static void part_stopped(void *arg)
                 rpc_server_close(o->claim_server);
         if (o->fetch_server)
                 rpc_server_close(o->fetch_server);
-        if (o->repair)
-                repair_close(o->repair);
+        if (o->catch_up)
+                catch_up_close(o->catch_up);
         claims_close(&o->claims);
         webhooks_close(o->webhooks);
         http_client_close(&o->http_client);
@@ -231,8 +231,8 @@ static void stop(void *arg)
         claims_stop(&o->claims);
         serve_stop(&o->serve);
         webhooks_stop(o->webhooks);
-        if (o->repair)
-                repair_stop(o->repair);
+        if (o->catch_up)
+                catch_up_stop(o->catch_up);
         if (o->link)
                 peer_link_close(o->link);
         o->closing = 1;

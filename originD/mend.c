@@ -10,7 +10,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/disk.h"
+#include "originD/log/disk.h"
 #include "originD/stats.h"
 
 #define SILENT_US (3 * US_PER_S) /* nobody writes to it any more */

@@ -3,7 +3,7 @@
 #ifndef ORIGIND_MEND_H
 #define ORIGIND_MEND_H
 
-#include "originD/peer_list.h"
+#include "originD/replica/catalog.h"
 
 /* A session that is here not yet, live or ended, without tracks. NULL: it is not taken (too old, removed before, no room,
  * or the stream has a live one that is newer or is being written to). */

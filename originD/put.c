@@ -10,7 +10,7 @@
 
 struct putting {
         struct turn turn;
-        struct repair_wait compared;
+        struct catch_up_wait compared;
         struct claims *claims;
         struct rpc_request *req;
 };
@@ -87,26 +87,26 @@ static void track_added(void *arg, int status)
 }
 
 /* What is missing before the chunk is here now, or nobody has it: a hole then. Meanwhile all may have changed. */
-static void put_compared(struct repair_wait *w, int status)
+static void put_compared(struct catch_up_wait *w, int status)
 {
         struct putting *p = (struct putting *)((char *)w - offsetof(struct putting, compared));
         struct turn *t = &p->turn;
         t->session->pins--;
-        int rc = turns_judge(t->session, t->track, t->append.generation);
+        int rc = shadow_turns_judge(t->session, t->track, t->append.generation);
         if (rc != ERR_NOT_FOUND && status &&
             !track_ahead(session_track(t->session, t->track), t->append.segment, t->append.chunk))
                 status = 0;
         if (status || rc)
                 put_done(p, rc ? rc : status);
         else
-                turns_put(&p->claims->turns, t);
+                shadow_turns_put(&p->claims->turns, t);
 }
 
 static bool hold_put(struct putting *p, const struct track *t)
 {
-        struct repair *r = p->claims->repair;
+        struct catch_up *r = p->claims->catch_up;
         const struct chunk_append *a = &p->turn.append;
-        if (!r || !track_ahead(t, a->segment, a->chunk) || !repair_wait(r, p->turn.session, &p->compared, put_compared))
+        if (!r || !track_ahead(t, a->segment, a->chunk) || !catch_up_wait(r, p->turn.session, &p->compared, put_compared))
                 return false;
         p->turn.session->pins++;
         return true;
@@ -154,7 +154,7 @@ static void start_put(struct claims *cl, struct rpc_request *req, const struct p
         else if (!t || !t->log)
                 put_done(p, ERR_NOT_FOUND);
         else if (!hold_put(p, t)) /* what is missing first: then whose turn it is can be told */
-                turns_put(&cl->turns, &p->turn);
+                shadow_turns_put(&cl->turns, &p->turn);
 }
 
 void put_handle(struct claims *cl, struct rpc_request *req)

@@ -1,5 +1,5 @@
 /* put.h - PUT from the transcoders (proto/store.h): judged, held while what comes before it is copied from another origin
- * (repair.h) and while it is another writer's turn (turns.h), appended, answered. Loop thread only. */
+ * (catch_up.h) and while it is another writer's turn (shadow_turns.h), appended, answered. Loop thread only. */
 #ifndef ORIGIND_PUT_H
 #define ORIGIND_PUT_H
 

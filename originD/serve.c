@@ -5,8 +5,8 @@
 
 #include "common/clock.h"
 #include "common/err.h"
-#include "originD/disk.h"
-#include "originD/peer_list.h"
+#include "originD/log/disk.h"
+#include "originD/replica/catalog.h"
 #include "originD/stats.h"
 
 #define SWEEP_MS 20
@@ -184,7 +184,7 @@ static struct session *current_session(struct serve *sv, const char *stream_id)
 
 static struct buf *list_text(struct serve *sv, enum key_kind kind)
 {
-        return kind == KEY_STREAMS ? streams_json(sv->store) : peer_list_write(sv->store, kind == KEY_PEER_LIVE);
+        return kind == KEY_STREAMS ? streams_json(sv->store) : catalog_write(sv->store, kind == KEY_PEER_LIVE);
 }
 
 /* One text for all the pages of it: a longer one is kept for those who have begun to read. */
@@ -210,7 +210,7 @@ static enum look look_peer(struct serve *sv, struct serve_request *r)
         if (r->parsed.kind == KEY_PEER_EVENTS && !sv->events.settled)
                 return none(r, TTL_NEVER_MS);
         struct buf *text = r->parsed.kind == KEY_PEER_EVENTS ? sv->events.settled(sv->events.arg)
-                                                             : peer_list_write_one(store_session(sv->store, r->parsed.session));
+                                                             : catalog_write_one(store_session(sv->store, r->parsed.session));
         enum look l = answer_bytes(r, text, text->len, true, 0, 0, JSON_TYPE);
         buf_unref(&text);
         return l;

@@ -13,7 +13,7 @@
 #include <uv.h>
 
 #include "originD/manifest.h"
-#include "originD/peer_link.h"
+#include "originD/replica/peer_link.h"
 #include "originD/store.h"
 #include "proto/fetch.h"
 

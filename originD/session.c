@@ -10,7 +10,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/disk.h"
+#include "originD/log/disk.h"
 #include "originD/stats.h"
 
 #define END_GUESS_US 20000 /* so much may a track's last sample be thought to last too long */

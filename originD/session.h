@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "originD/chunk_log.h"
+#include "originD/log/chunk_log.h"
 #include "originD/eras.h"
 #include "originD/events.h"
 #include "proto/store.h"
@@ -33,7 +33,7 @@ struct track {
         struct adding *same; /* who declared it too while it was made */
         struct eras eras;
         uint32_t led_generation; /* that leader_late is about */
-        bool leader_late;        /* its shadow does not wait for it (turns.h) */
+        bool leader_late;        /* its shadow does not wait for it (shadow_turns.h) */
         /* As it was when the session ended; not looked at before. */
         struct track_facts {
                 uint32_t last_segment;
@@ -74,8 +74,8 @@ struct session {
         enum load_state load;
         int64_t load_again_us; /* of LOAD_FAILED: monotonic, not tried before that */
         unsigned pins;              /* reads of its files, and requests, under way */
-        unsigned turns;            /* PUTs that wait (turns.h) */
-        uint64_t moves;            /* how often changed() was told, as far as turns.h knows */
+        unsigned turns;            /* PUTs that wait (shadow_turns.h) */
+        uint64_t moves;            /* how often changed() was told, as far as shadow_turns.h knows */
         uint32_t misfit_generation; /* whose chunks did not fit, as was logged already; 0: nobody's */
 
         uv_loop_t *loop;
@@ -141,7 +141,7 @@ const char *session_state_name(const struct session *s); /* live, slate, ended *
 int64_t session_live_edge_us(const struct session *s);   /* media time now, by the wall clock */
 uint64_t session_bytes(const struct session *s);
 
-/* session.json: both ways, for recover.c too. parse: ERR_CORRUPT. */
+/* session.json: both ways, for startup.c too. parse: ERR_CORRUPT. */
 struct buf *session_to_json(const struct session *s);
 int session_from_json(struct session *s, const char *text, size_t len_bytes);
 void session_restore(struct session *s, uv_loop_t *loop, const char *data_dir, bool sync_segments); /* then the loop's */

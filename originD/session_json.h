@@ -1,4 +1,4 @@
-/* session_json.h - the pieces of JSON that session.json and the list for other origins (peer_list.h) have in common. */
+/* session_json.h - the pieces of JSON that session.json and the list for other origins (catalog.h) have in common. */
 #ifndef ORIGIND_SESSION_JSON_H
 #define ORIGIND_SESSION_JSON_H
 

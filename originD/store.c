@@ -10,8 +10,8 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/disk.h"
-#include "originD/recover.h"
+#include "originD/log/disk.h"
+#include "originD/startup.h"
 #include "originD/retention.h"
 #include "originD/stats.h"
 
@@ -296,20 +296,20 @@ static void ticked(uv_timer_t *timer)
 
 struct recovery {
         struct store *st;
-        struct recovered found;
+        struct startup found;
 };
 
 static void recovery_work(void *arg)
 {
         struct recovery *r = arg;
-        recover(&r->found, r->st->options.data_dir);
+        startup_read(&r->found, r->st->options.data_dir);
 }
 
 static void recovery_done(void *arg)
 {
         struct recovery *r = arg;
         struct store *st = r->st;
-        for (struct recovered_track *t = r->found.live_tracks, *next; t; t = next) {
+        for (struct startup_track *t = r->found.live_tracks, *next; t; t = next) {
                 next = t->next;
                 struct track *track = &t->s->tracks[t->track];
                 track->log = chunk_log_new(st->loop, t->path, t->fd, &track->init, buf_ref(track->init_bytes), &t->index,

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "originD/disk.h"
+#include "originD/log/disk.h"
 #include "originD/session.h"
 
 #define STORE_BUCKETS 4096
@@ -79,6 +79,6 @@ void store_no_space(struct store *st); /* a write failed for it */
 
 /* Takes an ended session out and removes its files. */
 void store_remove(struct store *st, struct session *s);
-void store_add(struct store *st, struct session *s); /* recover.c's */
+void store_add(struct store *st, struct session *s); /* startup.c's */
 
 #endif

@@ -26,7 +26,7 @@
 #include <jansson.h>
 
 #include "common/http_client.h"
-#include "originD/peer_link.h"
+#include "originD/replica/peer_link.h"
 #include "originD/store.h"
 
 #define WEBHOOKS_MAX 8

@@ -8,7 +8,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/disk.h"
+#include "originD/log/disk.h"
 #include "originD/session_json.h"
 
 #define FILE_VERSION 1

@@ -2,7 +2,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "originD/box.h"
+#include "originD/log/box.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -22,7 +22,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/box.h"
+#include "originD/log/box.h"
 #include "proto/store.h"
 
 struct source {

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "common/err.h"
-#include "originD/box.h"
+#include "originD/log/box.h"
 #include "tests/unit/origin_fmp4.h"
 
 static void test_init_tells_codec_size_and_clock(void **state)

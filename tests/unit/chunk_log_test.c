@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "common/err.h"
-#include "originD/chunk_log.h"
-#include "originD/disk.h"
+#include "originD/log/chunk_log.h"
+#include "originD/log/disk.h"
 #include "tests/unit/origin_fmp4.h"
 #include "tests/unit/scratch.h"
 

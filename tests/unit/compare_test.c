@@ -5,11 +5,11 @@
 
 #include <cmocka.h>
 
-#include "originD/compare.h"
+#include "originD/replica/compare.h"
 #include "tests/unit/origin_store.h"
 
 static struct session *own;
-static struct peer_list list;
+static struct catalog list;
 static struct peer_session *theirs;
 static struct peer_track *track;
 
@@ -22,8 +22,8 @@ static int setup(void **state)
         assert_int_equal(add_track(own, "v720", fmp4_video_init(), 0), 0);
         for (unsigned i = 0; i < 10; i++)
                 assert_int_equal(put_video(own, "v720", i / 5, i % 5), 0);
-        struct buf *text = peer_list_write(&store, false);
-        assert_int_equal(peer_list_read(&list, (const char *)text->data, text->len), 0);
+        struct buf *text = catalog_write(&store, false);
+        assert_int_equal(catalog_read(&list, (const char *)text->data, text->len), 0);
         buf_unref(&text);
         theirs = &list.sessions[0];
         track = &theirs->tracks[0];
@@ -32,7 +32,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-        peer_list_free(&list);
+        catalog_free(&list);
         return teardown_store(state);
 }
 

@@ -8,7 +8,7 @@
 
 #include "common/clock.h"
 #include "common/err.h"
-#include "originD/disk.h"
+#include "originD/log/disk.h"
 #include "originD/store.h"
 #include "tests/unit/origin_fmp4.h"
 #include "tests/unit/scratch.h"

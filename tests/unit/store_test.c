@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "originD/recover.h"
+#include "originD/startup.h"
 #include "originD/retention.h"
 #include "tests/unit/origin_store.h"
 
@@ -178,9 +178,9 @@ static void test_damaged_session_file_is_left_alone_and_the_rest_goes_on(void **
         assert_non_null(store_session(&store, "S2"));
 }
 
-static void free_found(struct recovered *found)
+static void free_found(struct startup *found)
 {
-        for (struct recovered_track *t = found->live_tracks, *next; t; t = next) {
+        for (struct startup_track *t = found->live_tracks, *next; t; t = next) {
                 next = t->next;
                 close(t->fd);
                 index_free(&t->index);
@@ -198,7 +198,7 @@ static void test_what_cannot_be_read_is_not_taken_for_what_is_not_there(void **s
 {
         const char *id = "20261121T100000Z-00000001";
         struct rlimit old, few;
-        struct recovered found;
+        struct startup found;
         char path[200];
         (void)state;
         recorded("cam", id, 5000000);
@@ -209,7 +209,7 @@ static void test_what_cannot_be_read_is_not_taken_for_what_is_not_there(void **s
                 close(next);
                 few = (struct rlimit){.rlim_cur = (rlim_t)next + more, .rlim_max = old.rlim_max};
                 assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-                recover(&found, data_dir);
+                startup_read(&found, data_dir);
                 assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
                 int status = found.status;
                 size_t tracks = found.sessions ? found.sessions->track_count : 0;
@@ -228,12 +228,12 @@ static void test_what_cannot_be_read_is_not_taken_for_what_is_not_there(void **s
 
 static void test_a_data_dir_that_cannot_be_read_is_told(void **state)
 {
-        struct recovered found;
+        struct startup found;
         char path[200];
         (void)state;
         snprintf(path, sizeof(path), "%s/file", data_dir);
         close(open(path, O_WRONLY | O_CREAT, 0600));
-        recover(&found, path);
+        startup_read(&found, path);
         assert_int_equal(found.status, ERR_IO);
 }
 

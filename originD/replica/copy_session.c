@@ -1,4 +1,4 @@
-#include "originD/copy.h"
+#include "originD/replica/copy_session.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -10,34 +10,34 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/copy_track.h"
+#include "originD/replica/copy_track.h"
 #include "originD/mend.h"
 #include "originD/stats.h"
 
-struct copy {
+struct copy_session {
         struct session_wait wait; /* first: session_save() gives it back */
         struct copy_track tracks; /* the one that is being copied */
         struct store *store;
         struct peer_link *link;
         char peer[NODE_ID_MAX + 1], id[SESSION_ID_MAX + 1];
         bool exact, again, stopping, told, loading;
-        copy_done *done;
+        copy_session_done *done;
         void *arg;
 
-        struct peer_list facts; /* of this pass: one session */
+        struct catalog facts; /* of this pass: one session */
         struct session *s;      /* pinned */
         size_t track;           /* of the facts */
         int64_t begun_mono_us;
 };
 
-static const struct peer_session *facts(const struct copy *c)
+static const struct peer_session *facts(const struct copy_session *c)
 {
         return &c->facts.sessions[0];
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------ */
 
-static void tell_end(const struct copy *c, int status)
+static void tell_end(const struct copy_session *c, int status)
 {
         int64_t ms = (clock_mono_us() - c->begun_mono_us) / US_PER_MS;
         if (c->told && !status)
@@ -48,7 +48,7 @@ static void tell_end(const struct copy *c, int status)
                          " error=\"%s\"", c->id, c->s->stream, c->peer, c->tracks.segments, c->tracks.bytes, err_text(status));
 }
 
-static void finish(struct copy *c, int status)
+static void finish(struct copy_session *c, int status)
 {
         tell_end(c, status);
         if (c->s) {
@@ -56,14 +56,14 @@ static void finish(struct copy *c, int status)
                         mend_close(c->s);
                 c->s->pins--;
         }
-        peer_list_free(&c->facts);
-        copy_done *done = c->done;
+        catalog_free(&c->facts);
+        copy_session_done *done = c->done;
         void *arg = c->arg;
         free(c);
         done(arg, status);
 }
 
-static void failed(struct copy *c, int status)
+static void failed(struct copy_session *c, int status)
 {
         stat_add(STAT_REPAIR_FAILED, 1);
         finish(c, status);
@@ -71,9 +71,9 @@ static void failed(struct copy *c, int status)
 
 /* ---- tracks ------------------------------------------------------------------------------------------------------- */
 
-static void begin_pass(struct copy *c);
+static void begin_pass(struct copy_session *c);
 
-static void next_track(struct copy *c)
+static void next_track(struct copy_session *c)
 {
         if (c->stopping) {
                 finish(c, ERR_CANCELED);
@@ -97,7 +97,7 @@ static void next_track(struct copy *c)
 
 static void track_over(void *arg, int status)
 {
-        struct copy *c = arg;
+        struct copy_session *c = arg;
         c->track++;
         if (status)
                 finish(c, status);
@@ -107,7 +107,7 @@ static void track_over(void *arg, int status)
 
 /* ---- a pass ------------------------------------------------------------------------------------------------------- */
 
-static bool any_lacks(struct copy *c)
+static bool any_lacks(struct copy_session *c)
 {
         for (size_t i = 0; i < facts(c)->track_count; i++) {
                 const struct peer_track *t = &facts(c)->tracks[i];
@@ -119,7 +119,7 @@ static bool any_lacks(struct copy *c)
 
 static void ended(struct session_wait *w, int status)
 {
-        struct copy *c = (struct copy *)w;
+        struct copy_session *c = (struct copy_session *)w;
         if (!status && c->s->state == SESSION_ENDED) {
                 c->s->ended_wall_us = facts(c)->ended_wall_us;
                 session_save(c->s, NULL, false, NULL);
@@ -127,18 +127,18 @@ static void ended(struct session_wait *w, int status)
         finish(c, status);
 }
 
-static void take_end(struct copy *c)
+static void take_end(struct copy_session *c)
 {
         c->s->end_us = facts(c)->end_us > c->s->end_us ? facts(c)->end_us : c->s->end_us;
         session_end(c->s, c->s->end_us, facts(c)->ended_by_writer, &c->wait, ended);
 }
 
-static bool another_live(const struct copy *c)
+static bool another_live(const struct copy_session *c)
 {
         return stream_live(store_stream(c->store, c->s->stream)) != NULL;
 }
 
-static void work(struct copy *c)
+static void work(struct copy_session *c)
 {
         enum compare_end end = compare_end(c->s, facts(c));
         mend_generation(c->s, facts(c));
@@ -155,7 +155,7 @@ static void work(struct copy *c)
 
 static void opened(void *arg, int status)
 {
-        struct copy *c = arg;
+        struct copy_session *c = arg;
         if (status)
                 failed(c, status);
         else
@@ -163,7 +163,7 @@ static void opened(void *arg, int status)
 }
 
 /* The files of an ended session are read, then opened for writing. */
-static void open_ended(struct copy *c)
+static void open_ended(struct copy_session *c)
 {
         struct session *s = c->s;
         if (s->load != LOAD_DONE && !c->loading)
@@ -175,13 +175,13 @@ static void open_ended(struct copy *c)
                 failed(c, ERR_IO);
 }
 
-void copy_session_changed(struct copy *c, const struct session *s)
+void copy_session_changed(struct copy_session *c, const struct session *s)
 {
         if (c->loading && c->s == s && s->load != LOAD_UNDER_WAY)
                 open_ended(c);
 }
 
-static void tell_begin(struct copy *c)
+static void tell_begin(struct copy_session *c)
 {
         size_t lacking = 0;
         int64_t behind_us = 0;
@@ -206,7 +206,7 @@ static void tell_begin(struct copy *c)
                          c->id, c->s->stream, c->peer, lacking, behind_us / US_PER_MS, facts(c)->ended ? "ended" : "live");
 }
 
-static void judge_facts(struct copy *c)
+static void judge_facts(struct copy_session *c)
 {
         if (strcmp(c->s->stream, facts(c)->stream) != 0)
                 failed(c, ERR_CONFLICT);
@@ -223,14 +223,14 @@ static void judge_facts(struct copy *c)
 
 static void session_made(struct session_wait *w, int status)
 {
-        struct copy *c = (struct copy *)w;
+        struct copy_session *c = (struct copy_session *)w;
         if (status)
                 failed(c, status);
         else
                 judge_facts(c);
 }
 
-static void take_session(struct copy *c)
+static void take_session(struct copy_session *c)
 {
         c->s = store_session(c->store, c->id);
         bool is_new = !c->s;
@@ -249,11 +249,11 @@ static void take_session(struct copy *c)
 
 static void on_facts(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
 {
-        struct copy *c = arg;
+        struct copy_session *c = arg;
         int status = err ? err : m->status ? m->status : !bytes || !(m->flags & FETCH_COMPLETE) ? ERR_PROTO : 0;
-        peer_list_free(&c->facts);
+        catalog_free(&c->facts);
         if (!status)
-                status = peer_list_read(&c->facts, (const char *)bytes->data, bytes->len);
+                status = catalog_read(&c->facts, (const char *)bytes->data, bytes->len);
         if (status) {
                 failed(c, status);
                 return;
@@ -273,25 +273,25 @@ static void on_facts(void *arg, int err, const struct fetch_reply *m, struct buf
 }
 
 /* 0: on_facts() comes later. */
-static int ask_facts(struct copy *c)
+static int ask_facts(struct copy_session *c)
 {
         struct fetch m = {.hops = FETCH_HOPS_MAX};
         snprintf(m.key, sizeof(m.key), "/peer/session/%s", c->id);
         return c->stopping ? ERR_CANCELED : c->link->ops->fetch(c->link, c->peer, &m, on_facts, c);
 }
 
-static void begin_pass(struct copy *c)
+static void begin_pass(struct copy_session *c)
 {
         int rc = ask_facts(c);
         if (rc)
                 finish(c, rc);
 }
 
-struct copy *copy_start(struct store *st, struct peer_link *link, const char *peer, const char *session, bool exact,
-                        bool again, copy_done *done, void *arg)
+struct copy_session *copy_session_start(struct store *st, struct peer_link *link, const char *peer, const char *session, bool exact,
+                        bool again, copy_session_done *done, void *arg)
 {
-        struct copy *c = mem_alloc(sizeof(*c));
-        *c = (struct copy){.store = st, .link = link, .exact = exact, .again = again, .done = done, .arg = arg,
+        struct copy_session *c = mem_alloc(sizeof(*c));
+        *c = (struct copy_session){.store = st, .link = link, .exact = exact, .again = again, .done = done, .arg = arg,
                            .begun_mono_us = clock_mono_us()};
         snprintf(c->peer, sizeof(c->peer), "%s", peer);
         snprintf(c->id, sizeof(c->id), "%s", session);
@@ -302,7 +302,7 @@ struct copy *copy_start(struct store *st, struct peer_link *link, const char *pe
         return NULL;
 }
 
-void copy_stop(struct copy *c)
+void copy_session_stop(struct copy_session *c)
 {
         c->stopping = c->tracks.stopping = true;
         if (c->loading) {

@@ -1,20 +1,20 @@
-/* peer_list.h - what an origin tells another one of its sessions, as JSON: both ways. FETCHed by nng only, never by HTTP:
+/* catalog.h - what an origin tells another one of its sessions, as JSON: both ways. FETCHed by nng only, never by HTTP:
  *
  *   /peer/sessions       all of them, the newest first
- *   /peer/live           those that are live or ended within the last PEER_RECENT_S
+ *   /peer/live           those that are live or ended within the last CATALOG_RECENT_S
  *   /peer/session/<id>   one; an empty list when it is not here
  * (and /peer/events, which is webhooks.h's)
  *
  * It is how two copies of a track are compared without looking at them: as far as the eras are the same so are the bytes,
- * so of two copies whose eras do not part one begins with the other (repair.h). */
-#ifndef ORIGIND_PEER_LIST_H
-#define ORIGIND_PEER_LIST_H
+ * so of two copies whose eras do not part one begins with the other (catch_up.h). */
+#ifndef ORIGIND_CATALOG_H
+#define ORIGIND_CATALOG_H
 
 #include "originD/store.h"
 
-#define PEER_RECENT_S 60
-#define PEER_SESSIONS_MAX 20000        /* in one list */
-#define PEER_LIST_MAX_BYTES (64u << 20) /* of JSON that is read */
+#define CATALOG_RECENT_S 60
+#define CATALOG_SESSIONS_MAX 20000        /* in one list */
+#define CATALOG_MAX_BYTES (64u << 20) /* of JSON that is read */
 
 struct peer_track {
         char name[TRACK_NAME_MAX + 1];
@@ -35,15 +35,15 @@ struct peer_session {
         struct peer_track *tracks;
 };
 
-struct peer_list {
+struct catalog {
         struct peer_session *sessions;
         size_t count;
 };
 
-struct buf *peer_list_write(struct store *st, bool live_only);
-struct buf *peer_list_write_one(const struct session *s); /* NULL: an empty list */
+struct buf *catalog_write(struct store *st, bool live_only);
+struct buf *catalog_write_one(const struct session *s); /* NULL: an empty list */
 
-int peer_list_read(struct peer_list *out, const char *text, size_t len_bytes); /* ERR_PROTO: nothing is held */
-void peer_list_free(struct peer_list *l);
+int catalog_read(struct catalog *out, const char *text, size_t len_bytes); /* ERR_PROTO: nothing is held */
+void catalog_free(struct catalog *l);
 
 #endif

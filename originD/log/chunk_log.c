@@ -1,4 +1,4 @@
-#include "originD/chunk_log.h"
+#include "originD/log/chunk_log.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/disk.h"
+#include "originD/log/disk.h"
 
 #define RECENT_ROOM_MIN (64u << 10)
 

@@ -1,4 +1,4 @@
-#include "originD/box.h"
+#include "originD/log/box.h"
 
 #include <stdbool.h>
 #include <stdio.h>

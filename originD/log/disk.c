@@ -1,4 +1,4 @@
-#include "originD/disk.h"
+#include "originD/log/disk.h"
 
 #include <dirent.h>
 #include <errno.h>

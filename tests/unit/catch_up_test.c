@@ -18,8 +18,8 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/claim.h"
-#include "originD/peer_list.h"
-#include "originD/repair.h"
+#include "originD/replica/catalog.h"
+#include "originD/replica/catch_up.h"
 #include "originD/serve.h"
 #include "tests/unit/origin_fmp4.h"
 #include "tests/unit/random_walk.h"
@@ -31,7 +31,7 @@ struct node {
         char dir[80];
         struct store store;
         struct serve serve;
-        struct repair *repair;
+        struct catch_up *catch_up;
         bool up, ready, idle, settled, caught_up;
         int64_t incarnation_us;
         struct node *other;
@@ -141,10 +141,10 @@ static void on_idle(void *arg)
 static void on_changed(void *arg, struct session *s)
 {
         struct node *n = arg;
-        if (!n->repair)
+        if (!n->catch_up)
                 return;
         serve_changed(&n->serve, s);
-        repair_session_changed(n->repair, s);
+        catch_up_session_changed(n->catch_up, s);
 }
 
 static void on_space(void *arg, bool enough)
@@ -169,7 +169,7 @@ static void on_caught_up(void *arg)
 
 static const char *elsewhere(void *repair, const struct key *key, const struct session *than)
 {
-        return repair_elsewhere(repair, key, than);
+        return catch_up_elsewhere(repair, key, than);
 }
 
 static void until(const bool *what)
@@ -189,30 +189,30 @@ static void start(struct node *n)
         serve_open(&n->serve, &loop, &n->store, &manifest, 64);
         serve_unsettled(&n->serve);
         n->link.ops = &link_ops;
-        struct repair_events re = {.settled = on_settled, .caught_up = on_caught_up, .arg = n};
-        struct repair_options ro = {.self = n->id, .zone = "", .replicas = replicas};
-        repair_open(&n->repair, &loop, &n->store, &ro, &re);
+        struct catch_up_events re = {.settled = on_settled, .caught_up = on_caught_up, .arg = n};
+        struct catch_up_options ro = {.self = n->id, .zone = "", .replicas = replicas};
+        catch_up_open(&n->catch_up, &loop, &n->store, &ro, &re);
         n->up = true;
         n->incarnation_us++;
-        repair_link(n->repair, &n->link);
-        n->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = n->repair, .link = &n->link};
-        if (n->other->repair)
-                repair_peers_changed(n->other->repair);
+        catch_up_link(n->catch_up, &n->link);
+        n->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = n->catch_up, .link = &n->link};
+        if (n->other->catch_up)
+                catch_up_peers_changed(n->other->catch_up);
 }
 
 static void stop(struct node *n)
 {
         n->up = false;
-        if (n->other->repair)
-                repair_peers_changed(n->other->repair);
+        if (n->other->catch_up)
+                catch_up_peers_changed(n->other->catch_up);
         serve_stop(&n->serve);
-        repair_stop(n->repair);
+        catch_up_stop(n->catch_up);
         while (under_way)
                 uv_run(&loop, UV_RUN_ONCE);
         store_stop(&n->store);
         until(&n->idle);
-        repair_close(n->repair);
-        n->repair = NULL;
+        catch_up_close(n->catch_up);
+        n->catch_up = NULL;
         store_close(&n->store);
         serve_close(&n->serve);
         uv_run(&loop, UV_RUN_NOWAIT); /* their handles are gone, and their memory may be used again */
@@ -239,9 +239,9 @@ static int teardown(void **state)
 {
         char cmd[200];
         (void)state;
-        if (a.repair)
+        if (a.catch_up)
                 stop(&a);
-        if (b.repair)
+        if (b.catch_up)
                 stop(&b);
         uv_run(&loop, UV_RUN_DEFAULT);
         assert_int_equal(uv_loop_close(&loop), 0);
@@ -470,10 +470,10 @@ static void test_a_peer_that_dies_under_way_is_continued_from_when_it_is_back(vo
                 uv_run(&loop, UV_RUN_ONCE);
         assert_true(chunks_of(at(&a, "S1")) < 28);
         b.up = false;
-        repair_peers_changed(a.repair);
+        catch_up_peers_changed(a.catch_up);
         b.fail_after = 0;
         b.up = true;
-        repair_peers_changed(a.repair);
+        catch_up_peers_changed(a.catch_up);
         until_same("S1");
 }
 
@@ -550,7 +550,7 @@ static void test_a_session_that_goes_on_elsewhere_is_live_again(void **state)
         start(&b);
         claim_at(&b, "S1", 2, "t2");
         write_chunks(at(&b, "S1"), 9, 16, 40);
-        repair_look(a.repair, at(&a, "S1"));
+        catch_up_look(a.catch_up, at(&a, "S1"));
         until_same("S1");
         assert_int_equal(at(&a, "S1")->state, SESSION_LIVE);
         claim_at(&a, "S1", 2, "t2"); /* so its writer can join it */
@@ -561,7 +561,7 @@ static void test_a_writer_and_repair_that_meet_lose_and_double_nothing(void **st
 {
         (void)state;
         both(5, 40);
-        repair_look(a.repair, at(&a, "S1"));
+        catch_up_look(a.catch_up, at(&a, "S1"));
         for (unsigned i = 5; i < 45; i++) { /* from memory, as far back as it reaches */
                 write_chunks(at(&a, "S1"), i, i + 1, 40);
                 if (i >= 40)
@@ -590,7 +590,7 @@ static void test_a_segment_of_which_each_has_another_writers_chunks_under_one_ge
         }
 }
 
-static void woken(struct repair_wait *w, int status)
+static void woken(struct catch_up_wait *w, int status)
 {
         (void)status;
         w->session[0] = '\0';
@@ -599,17 +599,17 @@ static void woken(struct repair_wait *w, int status)
 static void test_who_waits_for_a_session_is_told_when_it_was_compared_and_copied(void **state)
 {
         (void)state;
-        struct repair_wait w;
+        struct catch_up_wait w;
         both(5, 12);
-        assert_true(repair_wait(a.repair, at(&a, "S1"), &w, woken));
+        assert_true(catch_up_wait(a.catch_up, at(&a, "S1"), &w, woken));
         while (w.session[0])
                 uv_run(&loop, UV_RUN_ONCE);
         assert_int_equal(chunks_of(at(&a, "S1")), 12);
         stop(&b);
-        assert_false(repair_wait(a.repair, at(&a, "S1"), &w, woken)); /* nobody could have it */
+        assert_false(catch_up_wait(a.catch_up, at(&a, "S1"), &w, woken)); /* nobody could have it */
 }
 
-static void told(struct repair_wait *w, int status)
+static void told(struct catch_up_wait *w, int status)
 {
         snprintf(w->session, sizeof(w->session), "%d", status);
 }
@@ -617,16 +617,16 @@ static void told(struct repair_wait *w, int status)
 static void test_who_waits_is_not_held_for_ever_by_a_peer_that_fails_or_does_not_answer(void **state)
 {
         (void)state;
-        struct repair_wait w;
+        struct catch_up_wait w;
         char text[16];
         both(5, 12);
         b.fail_after = 1;
-        assert_true(repair_wait(a.repair, at(&a, "S1"), &w, told));
+        assert_true(catch_up_wait(a.catch_up, at(&a, "S1"), &w, told));
         while (strcmp(w.session, "S1") == 0)
                 uv_run(&loop, UV_RUN_ONCE);
         assert_string_equal(w.session, "0"); /* it cannot be got now */
         b.frozen = true;
-        assert_true(repair_wait(a.repair, at(&a, "S1"), &w, told));
+        assert_true(catch_up_wait(a.catch_up, at(&a, "S1"), &w, told));
         while (strcmp(w.session, "S1") == 0)
                 uv_run(&loop, UV_RUN_ONCE);
         snprintf(text, sizeof(text), "%d", ERR_NOT_YET);
@@ -648,9 +648,9 @@ static void test_a_recording_that_retention_removed_does_not_come_back(void **st
         store_remove(&a.store, at(&a, "S1"));
         unsigned before = b.fetches;
         b.fail_after = 1000000; /* counts */
-        repair_peers_changed(a.repair);
+        catch_up_peers_changed(a.catch_up);
         b.incarnation_us++;
-        repair_peers_changed(a.repair);
+        catch_up_peers_changed(a.catch_up);
         while (b.fetches < before + 1 || under_way)
                 uv_run(&loop, UV_RUN_ONCE);
         assert_null(at(&a, "S1"));
@@ -673,7 +673,7 @@ static uint64_t end_of(const struct session *s)
 
 static bool open_here(struct node *n)
 {
-        struct session *s = n->repair ? at(n, "S1") : NULL;
+        struct session *s = n->catch_up ? at(n, "S1") : NULL;
         return s && s->state == SESSION_LIVE && !s->ending && s->track_count && s->tracks[0].log;
 }
 
@@ -751,22 +751,22 @@ static void step(struct source *w)
                 new_writer(w);
                 break;
         case 1:
-                if (n->repair && n->other->repair)
+                if (n->catch_up && n->other->catch_up)
                         stop(n);
                 break;
         case 2: /* both are down for a while */
-                if (n->repair)
+                if (n->catch_up)
                         stop(n);
                 break;
         case 3:
         case 4:
-                if (!n->repair)
+                if (!n->catch_up)
                         start(n);
                 break;
         case 5: /* they do not see each other */
-                n->up = !n->up && n->repair;
-                if (n->other->repair)
-                        repair_peers_changed(n->other->repair);
+                n->up = !n->up && n->catch_up;
+                if (n->other->catch_up)
+                        catch_up_peers_changed(n->other->catch_up);
                 break;
         case 6:
                 n->max_bytes = pick(3) ? 0 : 200 + pick(3000);
@@ -801,13 +801,13 @@ static void test_whatever_happens_both_end_up_with_the_same(void **state)
                 for (int i = 0; i < 40; i++)
                         step(&w);
                 for (int i = 0; i < 2; i++) {
-                        if (!nodes[i]->repair)
+                        if (!nodes[i]->catch_up)
                                 start(nodes[i]);
                         nodes[i]->up = true;
                         nodes[i]->max_bytes = 0;
                 }
-                repair_peers_changed(a.repair);
-                repair_peers_changed(b.repair);
+                catch_up_peers_changed(a.catch_up);
+                catch_up_peers_changed(b.catch_up);
                 for (int i = 0; i < 2; i++) /* its writer is gone */
                         if (at(nodes[i], "S1"))
                                 at(nodes[i], "S1")->heard_mono_us -= 3 * US_PER_S;
@@ -850,7 +850,7 @@ static void test_what_is_lacking_is_asked_at_the_peer_for_a_viewer(void **state)
         struct question q;
         both(5, 15);
         b.max_bytes = 700; /* the copy takes its time */
-        repair_look(a.repair, at(&a, "S1"));
+        catch_up_look(a.catch_up, at(&a, "S1"));
         ask(&q, &a, "/live/cam/S1/v720/2.m4s", 1000);
         until(&q.done);
         assert_int_equal(q.status, 0);
@@ -882,7 +882,7 @@ static void test_a_stream_of_other_owners_is_not_copied_but_asked_for_where_it_i
         assert_int_equal(q.status, 0);
         assert_null(at(n, "S1"));
         claim_at(n, "S1", 1, "t1"); /* an owner all the same, while another one is gone: its writer says so */
-        repair_look(n->repair, at(n, "S1"));
+        catch_up_look(n->catch_up, at(n, "S1"));
         until_same("S1");
 }
 
@@ -900,7 +900,7 @@ static void test_nothing_is_told_before_the_peers_were_compared_with(void **stat
         assert_true(streams.done);
         assert_int_equal(streams.status, ERR_NOT_YET);
         assert_false(a.settled);
-        until(&q.done); /* alone for REPAIR_ALONE_US */
+        until(&q.done); /* alone for CATCH_UP_ALONE_US */
         assert_true(a.settled);
         assert_int_equal(q.status, 0);
 }

@@ -1,4 +1,4 @@
-#include "originD/peer_list.h"
+#include "originD/replica/catalog.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static struct buf *finish(json_t *sessions)
         return b;
 }
 
-struct buf *peer_list_write_one(const struct session *s)
+struct buf *catalog_write_one(const struct session *s)
 {
         json_t *list = json_array();
         if (s)
@@ -60,10 +60,10 @@ static int newer_first(const void *a, const void *b)
 
 static bool told(const struct session *s, bool live_only)
 {
-        return !live_only || s->state == SESSION_LIVE || clock_real_us() - s->ended_wall_us < PEER_RECENT_S * US_PER_S;
+        return !live_only || s->state == SESSION_LIVE || clock_real_us() - s->ended_wall_us < CATALOG_RECENT_S * US_PER_S;
 }
 
-struct buf *peer_list_write(struct store *st, bool live_only)
+struct buf *catalog_write(struct store *st, bool live_only)
 {
         struct session **all = NULL;
         size_t n = 0, cap = 0;
@@ -80,7 +80,7 @@ struct buf *peer_list_write(struct store *st, bool live_only)
         if (n)
                 qsort(all, n, sizeof(*all), newer_first);
         json_t *list = json_array();
-        for (size_t i = 0; i < n && i < PEER_SESSIONS_MAX; i++)
+        for (size_t i = 0; i < n && i < CATALOG_SESSIONS_MAX; i++)
                 json_array_append_new(list, session_json(all[i]));
         free(all);
         return finish(list);
@@ -127,13 +127,13 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
                 read_track(&s->tracks[i], json_array_get(tracks, i), bad);
 }
 
-int peer_list_read(struct peer_list *out, const char *text, size_t len_bytes)
+int catalog_read(struct catalog *out, const char *text, size_t len_bytes)
 {
         json_t *j = json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES, NULL);
         const json_t *list = json_object_get(j, "sessions");
         size_t n = json_array_size(list);
-        int bad = !json_is_array(list) || n > PEER_SESSIONS_MAX;
-        *out = (struct peer_list){0};
+        int bad = !json_is_array(list) || n > CATALOG_SESSIONS_MAX;
+        *out = (struct catalog){0};
         if (!bad)
                 out->sessions = mem_alloc(n * sizeof(*out->sessions));
         while (!bad && out->count < n) {
@@ -142,11 +142,11 @@ int peer_list_read(struct peer_list *out, const char *text, size_t len_bytes)
         }
         json_decref(j);
         if (bad)
-                peer_list_free(out);
+                catalog_free(out);
         return bad ? ERR_PROTO : 0;
 }
 
-void peer_list_free(struct peer_list *l)
+void catalog_free(struct catalog *l)
 {
         for (size_t i = 0; i < l->count; i++) {
                 struct peer_session *s = &l->sessions[i];
@@ -155,5 +155,5 @@ void peer_list_free(struct peer_list *l)
                 free(s->tracks);
         }
         free(l->sessions);
-        *l = (struct peer_list){0};
+        *l = (struct catalog){0};
 }

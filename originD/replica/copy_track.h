@@ -8,8 +8,8 @@
 #ifndef ORIGIND_COPY_TRACK_H
 #define ORIGIND_COPY_TRACK_H
 
-#include "originD/compare.h"
-#include "originD/peer_link.h"
+#include "originD/replica/compare.h"
+#include "originD/replica/peer_link.h"
 
 struct copy_track {
         struct session_wait wait; /* first: session_save() gives it back */

@@ -10,19 +10,19 @@
 
 #include "common/mem.h"
 #include "originD/stats.h"
-#include "originD/turns.h"
+#include "originD/shadow_turns.h"
 #include "tests/unit/origin_store.h"
 #include "tests/unit/random_walk.h"
 
 #define NEVER_US (3600 * US_PER_S)
 #define AT_ONCE_US 1000
 
-static struct turns turns;
+static struct shadow_turns turns;
 static struct session *s;
 
 static void changed(struct session *x)
 {
-        turns_session_changed(&turns, x);
+        shadow_turns_session_changed(&turns, x);
 }
 
 static const char *gone; /* the node that is not connected */
@@ -35,7 +35,7 @@ static bool is_connected(void *arg, const char *node)
 
 static void start_turns(void)
 {
-        turns_open(&turns, &loop);
+        shadow_turns_open(&turns, &loop);
         turns.leader_us = turns.sound_us = turns.fit_us = NEVER_US;
         gone = "";
         turns.connected = is_connected;
@@ -44,9 +44,9 @@ static void start_turns(void)
 
 static void stop_turns(void)
 {
-        turns_stop(&turns);
+        shadow_turns_stop(&turns);
         on_changed = NULL;
-        turns_close(&turns);
+        shadow_turns_close(&turns);
 }
 
 static void begin(void)
@@ -96,7 +96,7 @@ static void put(struct one *x, uint8_t who, unsigned place, uint32_t size, uint6
         x->t.append = (struct chunk_append){.segment = place / 5, .chunk = (uint8_t)(place % 5), .flags = who,
                                             .start_us = place * INT64_C(200000), .generation = s->generation,
                                             .previous = previous, .bytes = fmp4_video_chunk(place / 5, place % 5, size)};
-        turns_put(&turns, &x->t);
+        shadow_turns_put(&turns, &x->t);
 }
 
 /* A second of it. */
@@ -106,7 +106,7 @@ static void put_sound(struct one *x, uint8_t who, unsigned n, uint64_t previous)
         x->t.append = (struct chunk_append){.segment = n, .flags = who, .start_us = n * INT64_C(1000000),
                                             .generation = s->generation, .previous = previous,
                                             .bytes = fmp4_chunk(n * UINT64_C(48000), 48, 1000, 20)};
-        turns_put(&turns, &x->t);
+        shadow_turns_put(&turns, &x->t);
 }
 
 static void put_stored(uint8_t who, unsigned place, uint32_t size, bool again)
@@ -183,11 +183,11 @@ static void test_a_leader_that_is_not_connected_any_more_is_not_waited_for(void 
         settle();
         assert_int_equal(x.done, 0);
         gone = "another";
-        turns_node_gone(&turns);
+        shadow_turns_node_gone(&turns);
         settle();
         assert_int_equal(x.done, 0);
         gone = "t1";
-        turns_node_gone(&turns);
+        shadow_turns_node_gone(&turns);
         wait_done(&x.done);
         assert_int_equal(x.status, 0);
         assert_false(x.again);
@@ -394,7 +394,7 @@ static void test_who_waits_is_answered_when_the_origin_stops(void **state)
         (void)state;
         struct one x, y, z;
         put_two_that_wait(&x, &y);
-        turns_stop(&turns);
+        shadow_turns_stop(&turns);
         assert_int_equal(x.status, ERR_CANCELED);
         assert_int_equal(y.status, ERR_CANCELED);
         put(&z, LEADER, 1, 40, hash_of(0, 50)); /* was held for a peer meanwhile */
@@ -405,17 +405,17 @@ static void test_who_waits_is_answered_when_the_origin_stops(void **state)
 static void test_those_who_wait_are_bounded(void **state)
 {
         (void)state;
-        static struct one x[TURNS_MAX + 1];
+        static struct one x[SHADOW_TURNS_MAX + 1];
         put_stored(LEADER, 0, 40, false);
-        for (unsigned i = 0; i <= TURNS_MAX; i++)
+        for (unsigned i = 0; i <= SHADOW_TURNS_MAX; i++)
                 put(&x[i], SHADOW, 1, 60, 0);
-        assert_int_equal(x[TURNS_MAX].done, 1);
-        assert_int_equal(x[TURNS_MAX].status, ERR_FULL);
+        assert_int_equal(x[SHADOW_TURNS_MAX].done, 1);
+        assert_int_equal(x[SHADOW_TURNS_MAX].status, ERR_FULL);
         assert_int_equal(x[0].done, 0);
         put_stored(LEADER, 1, 40, false);
-        for (unsigned i = 0; i < TURNS_MAX; i++)
+        for (unsigned i = 0; i < SHADOW_TURNS_MAX; i++)
                 wait_done(&x[i].done);
-        assert_int_equal(x[TURNS_MAX - 1].status, 0);
+        assert_int_equal(x[SHADOW_TURNS_MAX - 1].status, 0);
 }
 
 static void test_after_a_restart_every_chunk_of_the_leader_fits(void **state)
@@ -500,7 +500,7 @@ static void send_next(struct source *w)
 {
         struct putting *p = mem_alloc(sizeof(*p));
         unsigned place = w->place;
-        int rc = turns_judge(s, "v720", w->generation);
+        int rc = shadow_turns_judge(s, "v720", w->generation);
         w->busy = true;
         if (rc) {
                 free(p);
@@ -515,7 +515,7 @@ static void send_next(struct source *w)
         needs[place][size_at(w, place)] = p->t.append.previous + 1;
         w->alive = pick(40) > 0; /* what it PUT last may be stored all the same */
         lost |= w == leader && pick(40) == 0;
-        turns_put(&turns, &p->t);
+        shadow_turns_put(&turns, &p->t);
 }
 
 static uint32_t raise_generation(void)

@@ -1,4 +1,4 @@
-#include "originD/compare.h"
+#include "originD/replica/compare.h"
 
 #include <string.h>
 

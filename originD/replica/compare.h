@@ -1,7 +1,7 @@
 /* compare.h - what this origin lacks of a session that another one has.
  *
  * As far as the eras of two copies are the same so are their bytes, but for one case: a leader and its shadow are one era
- * (turns.h), and until they are in lock-step each origin may have stored another one's chunk. Such copies are both whole
+ * (shadow_turns.h), and until they are in lock-step each origin may have stored another one's chunk. Such copies are both whole
  * and stay as they are, unless one is to go on in the middle of a segment that differs (copy_track.h). Where eras part one
  * gives way, from the beginning of that segment on: the one whose newest chunk is of the older generation, as in CLAIM; then
  * the one that is older at that place; of one generation by two nodes, the shorter. Each of these only ever grows on either
@@ -9,7 +9,7 @@
 #ifndef ORIGIND_COMPARE_H
 #define ORIGIND_COMPARE_H
 
-#include "originD/peer_list.h"
+#include "originD/replica/catalog.h"
 
 #define COMPARE_LAG_US 1000000    /* so much behind, a session that is written to here is in step, */
 #define COMPARE_SILENT_US 1000000 /* unless its writer has not been heard for so long */

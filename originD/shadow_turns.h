@@ -1,23 +1,23 @@
-/* turns.h - whose turn it is: PUTs of two writers of one generation, a leader and its shadow (proto/store.h, PUT_SHADOW).
+/* shadow_turns.h - whose turn it is: PUTs of two writers of one generation, a leader and its shadow (proto/store.h, PUT_SHADOW).
  *
- *   turns_open → turns_put(), turns_session_changed() → turns_stop (all who wait are answered) → turns_close
- * Two kinds of PUTs wait here. A shadow's, for TURNS_LEADER_MS, while the leader's of the same place is likely to come: so
+ *   shadow_turns_open → shadow_turns_put(), shadow_turns_session_changed() → shadow_turns_stop (all who wait are answered) → shadow_turns_close
+ * Two kinds of PUTs wait here. A shadow's, for SHADOW_TURNS_LEADER_MS, while the leader's of the same place is likely to come: so
  * every owner of the stream stores the leader's chunk as long as it is in time and connected. And one that the log did not
- * take since it goes on from another chunk than what stands there (ERR_NOT_YET), for TURNS_FIT_MS, until the place is filled
+ * take since it goes on from another chunk than what stands there (ERR_NOT_YET), for SHADOW_TURNS_FIT_MS, until the place is filled
  * by the other writer. What stands where is the log's to say; a wrong guess here costs only time. Loop thread only. */
-#ifndef ORIGIND_TURNS_H
-#define ORIGIND_TURNS_H
+#ifndef ORIGIND_SHADOW_TURNS_H
+#define ORIGIND_SHADOW_TURNS_H
 
 #include "originD/session.h"
 
-#define TURNS_LEADER_MS 30
+#define SHADOW_TURNS_LEADER_MS 30
 /* Of sound that does not go on from the very bytes that stand before it: two encoders make it alike, but not always byte by
  * byte, and all owners are to store the same. */
-#define TURNS_SOUND_MS 250
-#define TURNS_FIT_MS 300
-#define TURNS_MAX 64 /* that wait, a session; one a writer and track is what comes */
+#define SHADOW_TURNS_SOUND_MS 250
+#define SHADOW_TURNS_FIT_MS 300
+#define SHADOW_TURNS_MAX 64 /* that wait, a session; one a writer and track is what comes */
 
-struct turns {
+struct shadow_turns {
         uv_timer_t timer;
         int64_t leader_us, sound_us, fit_us; /* how long they wait */
         bool (*connected)(void *arg, const char *node); /* NULL: every node is */
@@ -31,12 +31,12 @@ struct turns {
 struct turn {
         struct chunk_append append; /* filled in but for done */
         struct session *session;
-        char track[TRACK_NAME_MAX + 1]; /* there, and its log open, at turns_put() */
+        char track[TRACK_NAME_MAX + 1]; /* there, and its log open, at shadow_turns_put() */
         /* As chunk_append's, but ERR_FENCED instead of ERR_NOT_YET, also: there is a newer writer by now; ERR_NOT_FOUND: the
          * session is over; ERR_FULL: too many wait; ERR_CANCELED: stopping. May come from inside the call. */
         void (*done)(struct turn *t, int status);
 
-        struct turns *turns;
+        struct shadow_turns *turns;
         struct turn *next;
         int64_t came_us;
         int64_t due_us;      /* so long it waits */
@@ -44,15 +44,15 @@ struct turn {
         uint64_t seen_moves; /* of the session, when it was looked at last */
 };
 
-void turns_open(struct turns *ts, uv_loop_t *loop);
-void turns_put(struct turns *ts, struct turn *t);
-void turns_session_changed(struct turns *ts, struct session *s);
-void turns_node_gone(struct turns *ts); /* a node is not connected any more: who waits for it need not */
-void turns_stop(struct turns *ts);
-void turns_close(struct turns *ts); /* nobody waits; freed by the loop */
+void shadow_turns_open(struct shadow_turns *ts, uv_loop_t *loop);
+void shadow_turns_put(struct shadow_turns *ts, struct turn *t);
+void shadow_turns_session_changed(struct shadow_turns *ts, struct session *s);
+void shadow_turns_node_gone(struct shadow_turns *ts); /* a node is not connected any more: who waits for it need not */
+void shadow_turns_stop(struct shadow_turns *ts);
+void shadow_turns_close(struct shadow_turns *ts); /* nobody waits; freed by the loop */
 
 /* Whether a writer of this generation may go on with the track: 0, ERR_NOT_FOUND, ERR_FENCED. To be asked again after every
  * wait. */
-int turns_judge(struct session *s, const char *track, uint32_t generation);
+int shadow_turns_judge(struct session *s, const char *track, uint32_t generation);
 
 #endif

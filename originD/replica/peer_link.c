@@ -1,4 +1,4 @@
-#include "originD/peer_link.h"
+#include "originD/replica/peer_link.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "originD/turns.h"
+#include "originD/shadow_turns.h"
 
 #include <assert.h>
 
@@ -7,7 +7,7 @@
 #include "common/err.h"
 #include "originD/stats.h"
 
-int turns_judge(struct session *s, const char *track, uint32_t generation)
+int shadow_turns_judge(struct session *s, const char *track, uint32_t generation)
 {
         const struct track *t = session_track(s, track);
         if (s->state == SESSION_ENDED || s->ending || !s->claimed || !t || !t->log)
@@ -49,7 +49,7 @@ static bool taken(const struct turn *t)
 static bool leaders_turn(const struct turn *t)
 {
         const struct track *track = track_of(t);
-        const struct turns *ts = t->turns;
+        const struct shadow_turns *ts = t->turns;
         if (!of_shadow(t) || (track->leader_late && track->led_generation == t->append.generation) || taken(t))
                 return false;
         return !ts->connected || ts->connected(ts->arg, t->session->node);
@@ -63,7 +63,7 @@ static bool strange_sound(const struct turn *t)
 
 static void on_timer(uv_timer_t *timer);
 
-static void start_timer(struct turns *ts, int64_t at_us)
+static void start_timer(struct shadow_turns *ts, int64_t at_us)
 {
         int64_t in_us = at_us - clock_mono_us();
         ts->next_us = at_us;
@@ -78,9 +78,9 @@ static void over(struct turn *t, int status)
 
 static void hold(struct turn *t, int64_t due_us)
 {
-        struct turns *ts = t->turns;
+        struct shadow_turns *ts = t->turns;
         struct session *s = t->session;
-        if (ts->stopping || s->turns == TURNS_MAX) {
+        if (ts->stopping || s->turns == SHADOW_TURNS_MAX) {
                 over(t, ts->stopping ? ERR_CANCELED : ERR_FULL);
                 return;
         }
@@ -115,7 +115,7 @@ static void does_not_fit(struct turn *t)
                 t->fit_due_us = now + t->turns->fit_us;
         if (!of_shadow(t) && track && !track->leader_late) { /* in time, but there is no use in waiting for it */
                 track->leader_late = true;
-                turns_session_changed(t->turns, t->session);
+                shadow_turns_session_changed(t->turns, t->session);
         }
         if (now < t->fit_due_us) {
                 hold(t, t->fit_due_us);
@@ -138,7 +138,7 @@ static void appended(struct chunk_append *a, int status)
         over(t, status);
 }
 
-void turns_put(struct turns *ts, struct turn *t)
+void shadow_turns_put(struct shadow_turns *ts, struct turn *t)
 {
         struct track *track = track_of(t);
         t->turns = ts;
@@ -158,7 +158,7 @@ void turns_put(struct turns *ts, struct turn *t)
 /* It does not wait any more. */
 static void go_on(struct turn *t, bool due)
 {
-        int rc = t->turns->stopping ? ERR_CANCELED : turns_judge(t->session, t->track, t->append.generation);
+        int rc = t->turns->stopping ? ERR_CANCELED : shadow_turns_judge(t->session, t->track, t->append.generation);
         if (rc) {
                 over(t, rc);
                 return;
@@ -182,11 +182,11 @@ static bool may_go_on(const struct turn *t, int64_t now)
                 return true;
         if (t->seen_moves == t->session->moves)
                 return false;
-        return t->fit_due_us || turns_judge(t->session, t->track, t->append.generation) || !leaders_turn(t);
+        return t->fit_due_us || shadow_turns_judge(t->session, t->track, t->append.generation) || !leaders_turn(t);
 }
 
 /* Those that have to wait on are put back, behind those that come to wait meanwhile. */
-static void look(struct turns *ts)
+static void look(struct shadow_turns *ts)
 {
         struct turn *todo = ts->first;
         int64_t now = clock_mono_us();
@@ -211,14 +211,14 @@ static void on_timer(uv_timer_t *timer)
 }
 
 /* Later, from the timer: who tells it is in the middle of something, such as ending the session. */
-void turns_session_changed(struct turns *ts, struct session *s)
+void shadow_turns_session_changed(struct shadow_turns *ts, struct session *s)
 {
         s->moves++;
         if (s->turns && ts->next_us)
                 start_timer(ts, 0);
 }
 
-void turns_node_gone(struct turns *ts)
+void shadow_turns_node_gone(struct shadow_turns *ts)
 {
         for (struct turn *t = ts->first; t; t = t->next)
                 t->seen_moves = UINT64_MAX;
@@ -226,23 +226,23 @@ void turns_node_gone(struct turns *ts)
                 start_timer(ts, 0);
 }
 
-void turns_open(struct turns *ts, uv_loop_t *loop)
+void shadow_turns_open(struct shadow_turns *ts, uv_loop_t *loop)
 {
-        *ts = (struct turns){.leader_us = TURNS_LEADER_MS * US_PER_MS, .sound_us = TURNS_SOUND_MS * US_PER_MS,
-                             .fit_us = TURNS_FIT_MS * US_PER_MS,
+        *ts = (struct shadow_turns){.leader_us = SHADOW_TURNS_LEADER_MS * US_PER_MS, .sound_us = SHADOW_TURNS_SOUND_MS * US_PER_MS,
+                             .fit_us = SHADOW_TURNS_FIT_MS * US_PER_MS,
                              .next_us = INT64_MAX};
         ts->last = &ts->first;
         uv_timer_init(loop, &ts->timer);
         ts->timer.data = ts;
 }
 
-void turns_stop(struct turns *ts)
+void shadow_turns_stop(struct shadow_turns *ts)
 {
         ts->stopping = true;
         look(ts);
 }
 
-void turns_close(struct turns *ts)
+void shadow_turns_close(struct shadow_turns *ts)
 {
         assert(!ts->first);
         uv_close((uv_handle_t *)&ts->timer, NULL);

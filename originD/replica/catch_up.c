@@ -1,4 +1,4 @@
-#include "originD/repair.h"
+#include "originD/replica/catch_up.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,8 +10,8 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/compare.h"
-#include "originD/copy.h"
+#include "originD/replica/compare.h"
+#include "originD/replica/copy_session.h"
 #include "originD/stats.h"
 
 #define TICK_MS 50
@@ -27,8 +27,8 @@ struct lack {
         bool foreign; /* not to be here: only known */
         int64_t not_before_us;
         unsigned failures;
-        struct copy *copy; /* under way */
-        struct repair *repair;
+        struct copy_session *copy; /* under way */
+        struct catch_up *catch_up;
         struct lack *next;
 };
 
@@ -39,18 +39,18 @@ struct partner {
         bool asking, full; /* a list is being fetched; all of it */
         bool more;         /* than could be noted */
         int64_t asked_us;
-        struct repair *repair;
+        struct catch_up *catch_up;
         uint8_t *text;
         size_t len;
 };
 
-struct repair {
+struct catch_up {
         uv_loop_t *loop;
         uv_timer_t timer;
         struct store *store;
         struct peer_link *link;
-        struct repair_options options;
-        struct repair_events events;
+        struct catch_up_options options;
+        struct catch_up_events events;
         struct ring *ring; /* all origins seen since the start, this one too; their nodes are strings */
         bool settled, caught_up, stopping;
         int64_t opened_us;
@@ -58,7 +58,7 @@ struct repair {
         size_t partner_count;
         struct lack *lacks; /* live ones first, then by epoch, the newest first */
         size_t lack_count, foreign_count, copying;
-        struct repair_wait *waits;
+        struct catch_up_wait *waits;
 };
 
 /* ---- what is lacking ---------------------------------------------------------------------------------------------- */
@@ -70,7 +70,7 @@ static bool before(const struct lack *a, const struct lack *b)
         return a->live != b->live ? a->live : a->epoch_us > b->epoch_us;
 }
 
-static struct lack *find_lack(const struct repair *r, const char *id, const char *peer)
+static struct lack *find_lack(const struct catch_up *r, const char *id, const char *peer)
 {
         struct lack *l = r->lacks;
         while (l && (strcmp(l->id, id) != 0 || strcmp(l->peer, peer) != 0))
@@ -78,7 +78,7 @@ static struct lack *find_lack(const struct repair *r, const char *id, const char
         return l;
 }
 
-static void link_lack(struct repair *r, struct lack *l)
+static void link_lack(struct catch_up *r, struct lack *l)
 {
         struct lack **at = &r->lacks;
         while (*at && !before(l, *at))
@@ -87,7 +87,7 @@ static void link_lack(struct repair *r, struct lack *l)
         *at = l;
 }
 
-static void unlink_lack(struct repair *r, struct lack *l)
+static void unlink_lack(struct catch_up *r, struct lack *l)
 {
         struct lack **at = &r->lacks;
         while (*at != l)
@@ -95,13 +95,13 @@ static void unlink_lack(struct repair *r, struct lack *l)
         *at = l->next;
 }
 
-static void count_lack(struct repair *r, const struct lack *l, int n)
+static void count_lack(struct catch_up *r, const struct lack *l, int n)
 {
         *(l->foreign ? &r->foreign_count : &r->lack_count) += (size_t)n;
         stat_set(STAT_BEHIND, (int64_t)r->lack_count);
 }
 
-static void forget_lack(struct repair *r, struct lack *l)
+static void forget_lack(struct catch_up *r, struct lack *l)
 {
         unlink_lack(r, l);
         count_lack(r, l, -1);
@@ -109,15 +109,15 @@ static void forget_lack(struct repair *r, struct lack *l)
 }
 
 /* NULL: there are too many. */
-static struct lack *note_lack(struct repair *r, const char *peer, const char *id, const char *stream, int64_t epoch_us,
+static struct lack *note_lack(struct catch_up *r, const char *peer, const char *id, const char *stream, int64_t epoch_us,
                               bool live, bool foreign)
 {
         struct lack *l = find_lack(r, id, peer);
-        if (!l && (foreign ? r->foreign_count >= REPAIR_FOREIGN_MAX : r->lack_count >= REPAIR_LACKS_MAX))
+        if (!l && (foreign ? r->foreign_count >= CATCH_UP_FOREIGN_MAX : r->lack_count >= CATCH_UP_LACKS_MAX))
                 return NULL;
         if (!l) {
                 l = mem_alloc(sizeof(*l));
-                *l = (struct lack){.repair = r, .epoch_us = epoch_us, .live = live, .foreign = foreign};
+                *l = (struct lack){.catch_up = r, .epoch_us = epoch_us, .live = live, .foreign = foreign};
                 snprintf(l->id, sizeof(l->id), "%s", id);
                 snprintf(l->stream, sizeof(l->stream), "%s", stream);
                 snprintf(l->peer, sizeof(l->peer), "%s", peer);
@@ -132,9 +132,9 @@ static struct lack *note_lack(struct repair *r, const char *peer, const char *id
 
 /* ---- copying ------------------------------------------------------------------------------------------------------ */
 
-static void start_copies(struct repair *r);
+static void start_copies(struct catch_up *r);
 
-static bool being_looked_at(const struct repair *r, const char *id)
+static bool being_looked_at(const struct catch_up *r, const char *id)
 {
         for (const struct lack *l = r->lacks; l; l = l->next)
                 if (strcmp(l->id, id) == 0 && (l->copy || (l->exact && !l->not_before_us))) /* and has not failed since */
@@ -142,13 +142,13 @@ static bool being_looked_at(const struct repair *r, const char *id)
         return false;
 }
 
-static void answer_waits(struct repair *r, bool all)
+static void answer_waits(struct catch_up *r, bool all)
 {
-        struct repair_wait *todo = r->waits;
+        struct catch_up_wait *todo = r->waits;
         int64_t now = clock_mono_us();
         r->waits = NULL;
         while (todo) {
-                struct repair_wait *w = todo;
+                struct catch_up_wait *w = todo;
                 todo = w->next;
                 bool over = !being_looked_at(r, w->session);
                 if (all || over || now >= w->deadline_us) {
@@ -160,7 +160,7 @@ static void answer_waits(struct repair *r, bool all)
         }
 }
 
-static bool is_up(const struct repair *r, const char *id)
+static bool is_up(const struct catch_up *r, const char *id)
 {
         for (size_t i = 0; i < r->partner_count; i++)
                 if (strcmp(r->partners[i].id, id) == 0)
@@ -171,13 +171,13 @@ static bool is_up(const struct repair *r, const char *id)
 static void copied(void *arg, int status)
 {
         struct lack *l = arg;
-        struct repair *r = l->repair;
+        struct catch_up *r = l->catch_up;
         l->copy = NULL;
         r->copying--;
         if (status && !is_up(r, l->peer)) {
                 forget_lack(r, l); /* what it has is looked at when it is back */
         } else if (status) {
-                l->not_before_us = clock_mono_us() + (REPAIR_BEHIND_US << (l->failures < 4 ? l->failures : 4));
+                l->not_before_us = clock_mono_us() + (CATCH_UP_BEHIND_US << (l->failures < 4 ? l->failures : 4));
                 l->failures++;
         } else if (!l->again) {
                 forget_lack(r, l);
@@ -188,7 +188,7 @@ static void copied(void *arg, int status)
         start_copies(r);
 }
 
-static bool session_is_copied(const struct repair *r, const char *id)
+static bool session_is_copied(const struct catch_up *r, const char *id)
 {
         for (const struct lack *l = r->lacks; l; l = l->next)
                 if (l->copy && strcmp(l->id, id) == 0)
@@ -196,22 +196,22 @@ static bool session_is_copied(const struct repair *r, const char *id)
         return false;
 }
 
-static void start_copies(struct repair *r)
+static void start_copies(struct catch_up *r)
 {
         int64_t now = clock_mono_us();
         if (r->stopping)
                 return;
-        for (struct lack *l = r->lacks; l && r->copying < REPAIR_COPIES_MAX; l = l->next) {
+        for (struct lack *l = r->lacks; l && r->copying < CATCH_UP_COPIES_MAX; l = l->next) {
                 if (l->copy || l->foreign || now < l->not_before_us || session_is_copied(r, l->id))
                         continue;
-                l->copy = copy_start(r->store, r->link, l->peer, l->id, l->exact, l->failures > 0, copied, l);
+                l->copy = copy_session_start(r->store, r->link, l->peer, l->id, l->exact, l->failures > 0, copied, l);
                 r->copying += l->copy != NULL;
         }
 }
 
 /* ---- comparing ---------------------------------------------------------------------------------------------------- */
 
-static bool removed_here(const struct repair *r, const struct peer_session *p)
+static bool removed_here(const struct catch_up *r, const struct peer_session *p)
 {
         const struct store *st = r->store;
         int64_t retention_us = st->options.retention_us;
@@ -219,7 +219,7 @@ static bool removed_here(const struct repair *r, const struct peer_session *p)
                             (retention_us && clock_real_us() - p->ended_wall_us > retention_us));
 }
 
-static bool owned(const struct repair *r, const char *stream)
+static bool owned(const struct catch_up *r, const char *stream)
 {
         void *owners[PEERS_UP_MAX];
         size_t max = r->options.replicas < PEERS_UP_MAX ? r->options.replicas : PEERS_UP_MAX;
@@ -230,15 +230,15 @@ static bool owned(const struct repair *r, const char *stream)
         return false;
 }
 
-static bool lacks(const struct repair *r, const struct peer_session *theirs)
+static bool lacks(const struct catch_up *r, const struct peer_session *theirs)
 {
         struct session *s = store_session(r->store, theirs->id);
         return s ? !s->ending && compare_lacks(s, theirs, false) : !removed_here(r, theirs);
 }
 
-static void compare_with(struct partner *p, const struct peer_list *list)
+static void compare_with(struct partner *p, const struct catalog *list)
 {
-        struct repair *r = p->repair;
+        struct catch_up *r = p->catch_up;
         for (struct lack *l = r->lacks; l; l = l->next)
                 if (strcmp(l->peer, p->id) == 0)
                         l->told &= !p->full && !l->live; /* a short list says nothing of those that ended long ago */
@@ -261,7 +261,7 @@ static void compare_with(struct partner *p, const struct peer_list *list)
         }
 }
 
-static void check_settled(struct repair *r)
+static void check_settled(struct catch_up *r)
 {
         int64_t now = clock_mono_us();
         size_t up = 0, waiting = 0;
@@ -271,8 +271,8 @@ static void check_settled(struct repair *r)
                 up += r->partners[i].up;
                 waiting += r->partners[i].up && !r->partners[i].compared;
         }
-        bool alone = !up && (!r->link || now - r->opened_us > REPAIR_ALONE_US);
-        if (!alone && !(up && !waiting) && now - r->opened_us < REPAIR_SETTLED_US)
+        bool alone = !up && (!r->link || now - r->opened_us > CATCH_UP_ALONE_US);
+        if (!alone && !(up && !waiting) && now - r->opened_us < CATCH_UP_SETTLED_US)
                 return;
         r->settled = true;
         log_info("msg=\"settled\" peers=%zu not_compared=%zu behind=%zu", up, waiting, r->lack_count);
@@ -280,7 +280,7 @@ static void check_settled(struct repair *r)
 }
 
 /* Not what was asked for just now: of that nobody knows yet whether anything is lacking. */
-static bool live_behind(const struct repair *r)
+static bool live_behind(const struct catch_up *r)
 {
         for (const struct lack *l = r->lacks; l; l = l->next)
                 if (l->live && l->told && !l->foreign)
@@ -288,9 +288,9 @@ static bool live_behind(const struct repair *r)
         return false;
 }
 
-static void check_caught_up(struct repair *r)
+static void check_caught_up(struct catch_up *r)
 {
-        if (r->caught_up || !r->settled || (live_behind(r) && clock_mono_us() - r->opened_us < REPAIR_CATCH_UP_US))
+        if (r->caught_up || !r->settled || (live_behind(r) && clock_mono_us() - r->opened_us < CATCH_UP_READY_US))
                 return;
         r->caught_up = true;
         r->events.caught_up(r->events.arg);
@@ -300,13 +300,13 @@ static void ask_list(struct partner *p);
 
 static void list_over(struct partner *p, int status)
 {
-        struct repair *r = p->repair;
-        struct peer_list list;
+        struct catch_up *r = p->catch_up;
+        struct catalog list;
         if (!status)
-                status = peer_list_read(&list, (const char *)p->text, p->len);
+                status = catalog_read(&list, (const char *)p->text, p->len);
         if (!status) {
                 compare_with(p, &list);
-                peer_list_free(&list);
+                catalog_free(&list);
                 p->compared |= p->full;
         } else if (status != ERR_CANCELED && status != ERR_CLOSED) {
                 log_warn("peer=%s msg=\"cannot compare\" error=\"%s\"", p->id, err_text(status));
@@ -325,7 +325,7 @@ static void on_list(void *arg, int err, const struct fetch_reply *m, struct buf 
 {
         struct partner *p = arg;
         int status = err ? err : m->status;
-        if (!status && bytes && p->len + bytes->len <= PEER_LIST_MAX_BYTES) {
+        if (!status && bytes && p->len + bytes->len <= CATALOG_MAX_BYTES) {
                 p->text = mem_resize(p->text, p->len + bytes->len);
                 memcpy(p->text + p->len, bytes->data, bytes->len);
                 p->len += bytes->len;
@@ -341,7 +341,7 @@ static void on_list(void *arg, int err, const struct fetch_reply *m, struct buf 
 static void ask_list(struct partner *p)
 {
         struct fetch m = {.offset = p->len, .hops = FETCH_HOPS_MAX};
-        struct repair *r = p->repair;
+        struct catch_up *r = p->catch_up;
         strcpy(m.key, p->full ? "/peer/sessions" : "/peer/live");
         if (r->stopping || r->link->ops->fetch(r->link, p->id, &m, on_list, p))
                 list_over(p, ERR_CLOSED);
@@ -349,15 +349,15 @@ static void ask_list(struct partner *p)
 
 static void begin_comparing(struct partner *p)
 {
-        const struct repair *r = p->repair;
+        const struct catch_up *r = p->catch_up;
         p->asking = true;
-        p->full = !p->compared || (p->more && r->lack_count < REPAIR_LACKS_MAX / 2);
+        p->full = !p->compared || (p->more && r->lack_count < CATCH_UP_LACKS_MAX / 2);
         p->asked_us = clock_mono_us();
         ask_list(p);
 }
 
 /* The caller puts a new one on the ring. */
-static struct partner *partner_of(struct repair *r, const char *id)
+static struct partner *partner_of(struct catch_up *r, const char *id)
 {
         struct partner *unused = NULL;
         for (size_t i = 0; i < r->partner_count; i++) {
@@ -370,13 +370,13 @@ static struct partner *partner_of(struct repair *r, const char *id)
                 unused = &r->partners[r->partner_count++];
         if (unused) {
                 ring_remove(r->ring, unused->id); /* of one that has not been up for long */
-                *unused = (struct partner){.repair = r};
+                *unused = (struct partner){.catch_up = r};
                 memcpy(unused->id, id, strlen(id) + 1);
         }
         return unused;
 }
 
-static void forget_lacks_of(struct repair *r, const char *peer)
+static void forget_lacks_of(struct catch_up *r, const char *peer)
 {
         for (struct lack *l = r->lacks, *next; l; l = next) {
                 next = l->next;
@@ -385,7 +385,7 @@ static void forget_lacks_of(struct repair *r, const char *peer)
         }
 }
 
-void repair_peers_changed(struct repair *r)
+void catch_up_peers_changed(struct catch_up *r)
 {
         struct peer_node up[PEERS_UP_MAX];
         size_t n = r->link && !r->stopping ? r->link->ops->up(r->link, up) : 0;
@@ -410,7 +410,7 @@ void repair_peers_changed(struct repair *r)
         }
 }
 
-static bool any_silent(const struct repair *r, int64_t now)
+static bool any_silent(const struct catch_up *r, int64_t now)
 {
         for (const struct stream *stream = r->store->all; stream; stream = stream->next_all) {
                 const struct session *s = stream_live(stream);
@@ -420,17 +420,17 @@ static bool any_silent(const struct repair *r, int64_t now)
         return false;
 }
 
-static bool is_due(const struct repair *r, const struct partner *p, int64_t now)
+static bool is_due(const struct catch_up *r, const struct partner *p, int64_t now)
 {
         int64_t since = now - p->asked_us;
-        if (!p->up || p->asking || since <= REPAIR_SILENT_US)
+        if (!p->up || p->asking || since <= CATCH_UP_SILENT_US)
                 return false;
-        return since > (r->lacks || !p->compared ? REPAIR_BEHIND_US : REPAIR_EVERY_US) || any_silent(r, now);
+        return since > (r->lacks || !p->compared ? CATCH_UP_BEHIND_US : CATCH_UP_EVERY_US) || any_silent(r, now);
 }
 
 static void ticked(uv_timer_t *timer)
 {
-        struct repair *r = timer->data;
+        struct catch_up *r = timer->data;
         int64_t now = clock_mono_us();
         for (size_t i = 0; i < r->partner_count; i++) {
                 if (is_due(r, &r->partners[i], now))
@@ -444,7 +444,7 @@ static void ticked(uv_timer_t *timer)
 
 /* ---- others ------------------------------------------------------------------------------------------------------- */
 
-void repair_session_changed(struct repair *r, const struct session *s)
+void catch_up_session_changed(struct catch_up *r, const struct session *s)
 {
         for (struct lack *l = r->lacks, *next; l; l = next) {
                 next = l->next;
@@ -453,7 +453,7 @@ void repair_session_changed(struct repair *r, const struct session *s)
         }
 }
 
-static bool look_at(struct repair *r, const struct session *s)
+static bool look_at(struct catch_up *r, const struct session *s)
 {
         bool any = false;
         for (size_t i = 0; i < r->partner_count && !r->stopping; i++) {
@@ -472,25 +472,25 @@ static bool look_at(struct repair *r, const struct session *s)
         return any;
 }
 
-void repair_look(struct repair *r, const struct session *s)
+void catch_up_look(struct catch_up *r, const struct session *s)
 {
         if (look_at(r, s))
                 start_copies(r);
 }
 
-bool repair_wait(struct repair *r, const struct session *s, struct repair_wait *w,
-                 void (*done)(struct repair_wait *w, int status))
+bool catch_up_wait(struct catch_up *r, const struct session *s, struct catch_up_wait *w,
+                 void (*done)(struct catch_up_wait *w, int status))
 {
         if (!look_at(r, s))
                 return false;
-        *w = (struct repair_wait){.deadline_us = clock_mono_us() + REPAIR_HOLD_US, .done = done, .next = r->waits};
+        *w = (struct catch_up_wait){.deadline_us = clock_mono_us() + CATCH_UP_HOLD_US, .done = done, .next = r->waits};
         strcpy(w->session, s->id);
         r->waits = w;
         start_copies(r);
         return true;
 }
 
-const char *repair_elsewhere(const struct repair *r, const struct key *key, const struct session *than)
+const char *catch_up_elsewhere(const struct catch_up *r, const struct key *key, const struct session *than)
 {
         for (const struct lack *l = r->lacks; l; l = l->next)
                 if (strcmp(l->stream, key->stream) == 0 && (key->kind == KEY_ENTRY || strcmp(l->id, key->session) == 0) &&
@@ -499,11 +499,11 @@ const char *repair_elsewhere(const struct repair *r, const struct key *key, cons
         return NULL;
 }
 
-void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, const struct repair_options *options,
-                 const struct repair_events *events)
+void catch_up_open(struct catch_up **out, uv_loop_t *loop, struct store *st, const struct catch_up_options *options,
+                 const struct catch_up_events *events)
 {
-        struct repair *r = mem_alloc(sizeof(*r));
-        *r = (struct repair){.loop = loop, .store = st, .options = *options, .events = *events, .opened_us = clock_mono_us()};
+        struct catch_up *r = mem_alloc(sizeof(*r));
+        *r = (struct catch_up){.loop = loop, .store = st, .options = *options, .events = *events, .opened_us = clock_mono_us()};
         r->ring = ring_new();
         ring_add(r->ring, options->self, options->zone, (void *)(uintptr_t)options->self);
         uv_timer_init(loop, &r->timer);
@@ -512,21 +512,21 @@ void repair_open(struct repair **out, uv_loop_t *loop, struct store *st, const s
         *out = r;
 }
 
-void repair_link(struct repair *r, struct peer_link *link)
+void catch_up_link(struct catch_up *r, struct peer_link *link)
 {
         r->link = link;
         r->opened_us = clock_mono_us();
-        repair_peers_changed(r);
+        catch_up_peers_changed(r);
 }
 
-void repair_stop(struct repair *r)
+void catch_up_stop(struct catch_up *r)
 {
         r->stopping = true;
         uv_timer_stop(&r->timer);
         for (struct lack *l = r->lacks, *next; l; l = next) {
                 next = l->next;
                 if (l->copy)
-                        copy_stop(l->copy);
+                        copy_session_stop(l->copy);
         }
         answer_waits(r, true);
 }
@@ -536,7 +536,7 @@ static void on_closed(uv_handle_t *handle)
         free(handle->data);
 }
 
-void repair_close(struct repair *r)
+void catch_up_close(struct catch_up *r)
 {
         assert(!r->copying);
         while (r->lacks)

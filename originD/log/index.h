@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
-#include "originD/box.h"
+#include "originD/log/box.h"
 
 #define SEGMENT_MAX_BYTES (64u << 20)
 #define INIT_MAX_BYTES (256u << 10)

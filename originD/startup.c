@@ -1,4 +1,4 @@
-#include "originD/recover.h"
+#include "originD/startup.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,12 +12,12 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/disk.h"
+#include "originD/log/disk.h"
 
 #define JSON_MAX (1u << 20)
 
 /* Of errno, which stays; returns it as ours. Who is out of descriptors or memory could read nothing more: that start fails. */
-static int cannot_read(struct recovered *out, const char *path)
+static int cannot_read(struct startup *out, const char *path)
 {
         int why = errno;
         log_error("path=%s msg=\"cannot read what is stored\" error=\"%s\"", path, strerror(why));
@@ -28,7 +28,7 @@ static int cannot_read(struct recovered *out, const char *path)
 }
 
 /* ERR_NOT_FOUND: there is none. ERR_CORRUPT: what is there is none. All else: it cannot be known. */
-static int read_json(struct recovered *out, const char *dir, struct session *s)
+static int read_json(struct startup *out, const char *dir, struct session *s)
 {
         char *path = mem_printf("%s/session.json", dir), *text = NULL;
         int fd = open(path, O_RDONLY | O_CLOEXEC), rc = ERR_CORRUPT;
@@ -61,7 +61,7 @@ static void forget_track(struct session *s, size_t i)
 }
 
 /* Cuts off what a dying process left unfinished. */
-static int cut_tail(struct recovered *out, const struct session *s, const char *name, int fd, const struct index *ix)
+static int cut_tail(struct startup *out, const struct session *s, const char *name, int fd, const struct index *ix)
 {
         struct stat st;
         if (fstat(fd, &st) < 0)
@@ -77,7 +77,7 @@ static int cut_tail(struct recovered *out, const struct session *s, const char *
         return 0;
 }
 
-static int recover_live_track(struct recovered *out, struct session *s, size_t i, char *path)
+static int recover_live_track(struct startup *out, struct session *s, size_t i, char *path)
 {
         struct track *t = &s->tracks[i];
         struct index ix = {0};
@@ -91,8 +91,8 @@ static int recover_live_track(struct recovered *out, struct session *s, size_t i
                         close(fd);
                 return rc;
         }
-        struct recovered_track *r = mem_alloc(sizeof(*r));
-        *r = (struct recovered_track){.next = out->live_tracks, .s = s, .track = i, .fd = fd, .index = ix,
+        struct startup_track *r = mem_alloc(sizeof(*r));
+        *r = (struct startup_track){.next = out->live_tracks, .s = s, .track = i, .fd = fd, .index = ix,
                                       .path = mem_strdup(path)};
         out->live_tracks = r;
         log_info("session=%s stream=%s track=%s msg=\"recovered\" segments=%zu end_us=%lld", s->id, s->stream, t->name,
@@ -100,7 +100,7 @@ static int recover_live_track(struct recovered *out, struct session *s, size_t i
         return 0;
 }
 
-static int recover_ended_track(struct recovered *out, struct session *s, size_t i, const char *path)
+static int recover_ended_track(struct startup *out, struct session *s, size_t i, const char *path)
 {
         struct track *t = &s->tracks[i];
         int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -119,7 +119,7 @@ static void set_aside(const char *path)
         free(aside);
 }
 
-static void recover_tracks(struct recovered *out, struct session *s, const char *dir)
+static void recover_tracks(struct startup *out, struct session *s, const char *dir)
 {
         for (size_t i = 0; i < s->track_count;) {
                 char *path = mem_printf("%s/%s.mp4", dir, s->tracks[i].name);
@@ -139,7 +139,7 @@ static void recover_tracks(struct recovered *out, struct session *s, const char 
 }
 
 /* NULL at the end, with errno 0, or when the folder cannot be read: errno says why. */
-static const struct dirent *next_entry(struct recovered *out, DIR *d, const char *dir)
+static const struct dirent *next_entry(struct startup *out, DIR *d, const char *dir)
 {
         const struct dirent *e = NULL;
         if (d) {
@@ -152,7 +152,7 @@ static const struct dirent *next_entry(struct recovered *out, DIR *d, const char
 }
 
 /* Also when that cannot be found out. */
-static bool may_hold_media(struct recovered *out, const char *dir)
+static bool may_hold_media(struct startup *out, const char *dir)
 {
         DIR *d = opendir(dir);
         const struct dirent *e;
@@ -171,7 +171,7 @@ static bool is_removed(const char *name)
         return len > suffix && strcmp(name + len - suffix, DISK_REMOVED_SUFFIX) == 0;
 }
 
-static void recover_session(struct recovered *out, const char *stream, const char *name, const char *dir)
+static void recover_session(struct startup *out, const char *stream, const char *name, const char *dir)
 {
         if (is_removed(name)) {
                 disk_remove_now(dir);
@@ -195,7 +195,7 @@ static void recover_session(struct recovered *out, const char *stream, const cha
                 log_error("msg=\"not a session, left alone\" path=%s error=\"%s\"", dir, err_text(rc));
 }
 
-static void each_folder(struct recovered *out, const char *path, const char *stream)
+static void each_folder(struct startup *out, const char *path, const char *stream)
 {
         DIR *d = opendir(path);
         const struct dirent *e;
@@ -218,9 +218,9 @@ static void each_folder(struct recovered *out, const char *path, const char *str
                 closedir(d);
 }
 
-void recover(struct recovered *out, const char *data_dir)
+void startup_read(struct startup *out, const char *data_dir)
 {
-        *out = (struct recovered){0};
+        *out = (struct startup){0};
         if (mkdir(data_dir, 0755) < 0 && errno != EEXIST) {
                 out->status = ERR_IO;
                 return;

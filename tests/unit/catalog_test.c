@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "originD/peer_list.h"
+#include "originD/replica/catalog.h"
 #include "tests/unit/origin_store.h"
 
 static struct session *recorded(const char *stream, const char *id, int64_t epoch_us)
@@ -18,10 +18,10 @@ static struct session *recorded(const char *stream, const char *id, int64_t epoc
         return s;
 }
 
-static struct peer_list read_list(struct buf *text)
+static struct catalog read_list(struct buf *text)
 {
-        struct peer_list l;
-        assert_int_equal(peer_list_read(&l, (const char *)text->data, text->len), 0);
+        struct catalog l;
+        assert_int_equal(catalog_read(&l, (const char *)text->data, text->len), 0);
         buf_unref(&text);
         return l;
 }
@@ -34,7 +34,7 @@ static void test_what_is_written_is_what_is_read(void **state)
         strcpy(s->title, "T \"1\"");
         join("cam", "S1", 5000000, 3, "t2", &err);
         assert_int_equal(put_video(s, "v720", 0, 3), 0);
-        struct peer_list l = read_list(peer_list_write(&store, false));
+        struct catalog l = read_list(catalog_write(&store, false));
         assert_int_equal(l.count, 1);
         const struct peer_session *p = &l.sessions[0];
         assert_string_equal(p->id, "S1");
@@ -57,7 +57,7 @@ static void test_what_is_written_is_what_is_read(void **state)
         assert_int_equal(t->eras.list[1].place, 3);
         assert_int_equal(t->eras.list[1].generation, 3);
         assert_string_equal(t->eras.list[1].node, "t2");
-        peer_list_free(&l);
+        catalog_free(&l);
 }
 
 static void test_lists_hold_all_the_live_and_recent_ones_or_one(void **state)
@@ -67,45 +67,45 @@ static void test_lists_hold_all_the_live_and_recent_ones_or_one(void **state)
         recorded("c", "S3", 3000000);
         assert_int_equal(end_session(old), 0);
         assert_int_equal(end_session(recent), 0);
-        old->ended_wall_us -= (PEER_RECENT_S + 1) * US_PER_S;
-        struct peer_list l = read_list(peer_list_write(&store, false));
+        old->ended_wall_us -= (CATALOG_RECENT_S + 1) * US_PER_S;
+        struct catalog l = read_list(catalog_write(&store, false));
         assert_int_equal(l.count, 3);
         assert_string_equal(l.sessions[0].id, "S3"); /* the newest first */
         assert_true(l.sessions[2].ended && l.sessions[2].ended_by_writer);
         assert_int_equal(l.sessions[2].tracks[0].next_chunk, 3);
-        peer_list_free(&l);
-        l = read_list(peer_list_write(&store, true));
+        catalog_free(&l);
+        l = read_list(catalog_write(&store, true));
         assert_int_equal(l.count, 2);
-        peer_list_free(&l);
-        l = read_list(peer_list_write_one(store_session(&store, "S2")));
+        catalog_free(&l);
+        l = read_list(catalog_write_one(store_session(&store, "S2")));
         assert_int_equal(l.count, 1);
-        peer_list_free(&l);
-        l = read_list(peer_list_write_one(NULL));
+        catalog_free(&l);
+        l = read_list(catalog_write_one(NULL));
         assert_int_equal(l.count, 0);
-        peer_list_free(&l);
+        catalog_free(&l);
 }
 
 static void test_a_list_with_anything_wrong_in_it_is_refused_whole(void **state)
 {
         (void)state;
         recorded("cam", "S1", 5000000);
-        struct buf *good = peer_list_write(&store, false);
+        struct buf *good = catalog_write(&store, false);
         const char *wrong[][2] = {{"\"generation\":1", "\"generation\":-1"}, {"\"S1\"", "\"S/1\""}, {"\"v720\"", "\"V720\""},
                                   {"\"next_chunk\":3", "\"next_chunk\":5"}, {"[[0,1,", "[[0,-1,"}, {"\"history\"", "\"histori\""},
                                   {"{\"sessions\":", "{\"sessions\":7,\"x\":"}};
         for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-                struct peer_list l;
+                struct catalog l;
                 char *text = mem_printf("%.*s", (int)good->len, (const char *)good->data), *at = strstr(text, wrong[i][0]);
                 assert_non_null(at);
                 char *bad = mem_printf("%.*s%s%s", (int)(at - text), text, wrong[i][1], at + strlen(wrong[i][0]));
-                assert_int_equal(peer_list_read(&l, bad, strlen(bad)), ERR_PROTO);
+                assert_int_equal(catalog_read(&l, bad, strlen(bad)), ERR_PROTO);
                 assert_int_equal(l.count, 0);
                 free(text);
                 free(bad);
         }
-        struct peer_list l;
+        struct catalog l;
         for (size_t n = 0; n < good->len; n++)
-                assert_int_equal(peer_list_read(&l, (const char *)good->data, n), ERR_PROTO);
+                assert_int_equal(catalog_read(&l, (const char *)good->data, n), ERR_PROTO);
         buf_unref(&good);
 }
 

@@ -2,14 +2,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "originD/peer_list.h"
+#include "originD/replica/catalog.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-        struct peer_list l;
-        if (peer_list_read(&l, (const char *)data, size) < 0)
+        struct catalog l;
+        if (catalog_read(&l, (const char *)data, size) < 0)
                 return 0;
         for (size_t i = 0; i < l.count; i++)
                 for (size_t t = 0; t < l.sessions[i].track_count; t++) {
@@ -24,6 +24,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                         abort();
                         eras_free(&copy);
                 }
-        peer_list_free(&l);
+        catalog_free(&l);
         return 0;
 }

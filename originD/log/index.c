@@ -1,4 +1,4 @@
-#include "originD/index.h"
+#include "originD/log/index.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "originD/copy_track.h"
+#include "originD/replica/copy_track.h"
 
 #include <inttypes.h>
 #include <stdio.h>

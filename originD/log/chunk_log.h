@@ -17,7 +17,7 @@
 #include <uv.h>
 
 #include "common/buf.h"
-#include "originD/index.h"
+#include "originD/log/index.h"
 #include "proto/store.h"
 
 #define RECENT_SEGMENTS 12
