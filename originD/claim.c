@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
@@ -74,10 +75,86 @@ static void claimed(struct session_wait *w, int status)
                 answer_claim(c, status);
 }
 
+static void refuse_claim(struct rpc_request *req, const struct claim *m, int why)
+{
+        log_warn("session=%s stream=%s msg=\"claim refused\" writer=%s error=\"%s\"", m->session, m->stream, m->node,
+                 err_text(why));
+        reply_claim(req, why, NULL);
+}
+
+static void take_claim(struct claims *cl, struct rpc_request *req, const struct claim *m)
+{
+        struct session *s;
+        int rc = store_claim(cl->store, m, &s);
+        if (rc) {
+                refuse_claim(req, m, rc);
+                return;
+        }
+        struct claiming *c = mem_alloc(sizeof(*c));
+        *c = (struct claiming){.claims = cl, .req = req, .session = s, .join = m->flags & CLAIM_JOIN};
+        s->pins++;
+        const char *what = m->flags & CLAIM_JOIN ? "joined" : s->generation ? "claimed again" : "session begins";
+        char title[160], before[NODE_ID_MAX + 1];
+        strcpy(before, s->node[0] ? s->node : "-");
+        session_claim(s, m, &c->wait, claimed); /* answers later, from the save */
+        c->generation = s->generation;
+        log_info("session=%s stream=%s msg=\"%s\" generation=%u writer=%s before=%s title=%s", s->id, s->stream, what,
+                 s->generation, m->node, before, log_quote(title, sizeof(title), m->title));
+}
+
+struct held_claim {
+        struct held_claim *next;
+        struct rpc_request *req;
+        struct claim m;
+        int64_t came_us;
+};
+
+static void hold_claim(struct claims *cl, struct rpc_request *req, const struct claim *m)
+{
+        if (cl->held_count == CLAIMS_HELD_MAX) {
+                refuse_claim(req, m, ERR_FULL);
+                return;
+        }
+        struct held_claim *h = mem_alloc(sizeof(*h));
+        *h = (struct held_claim){.req = req, .m = *m, .came_us = clock_mono_us()};
+        *cl->held_last = h;
+        cl->held_last = &h->next;
+        cl->held_count++;
+}
+
+/* Why a claim that was held comes too late. Its writer may have the session from another owner by now and have joined
+ * it here: one generation more would fence that very writer. */
+static int judge_held(struct claims *cl, const struct held_claim *h)
+{
+        const struct session *live = stream_live(store_stream(cl->store, h->m.stream));
+        if (cl->stopping)
+                return ERR_CANCELED;
+        if (clock_mono_us() - h->came_us > CLAIM_HELD_US)
+                return ERR_NOT_YET;
+        return live && live->claimed ? ERR_FENCED : 0;
+}
+
+static void release_held(struct claims *cl)
+{
+        struct held_claim *h = cl->held;
+        cl->held = NULL;
+        cl->held_last = &cl->held;
+        cl->held_count = 0;
+        while (h) {
+                struct held_claim *next = h->next;
+                int why = judge_held(cl, h);
+                if (why)
+                        refuse_claim(h->req, &h->m, why);
+                else
+                        take_claim(cl, h->req, &h->m);
+                free(h);
+                h = next;
+        }
+}
+
 static void handle_claim(struct claims *cl, struct rpc_request *req)
 {
         struct claim m;
-        struct session *s;
         if (claim_decode(&req->body, &m) < 0) {
                 rpc_drop(req, "malformed CLAIM");
                 return;
@@ -85,23 +162,11 @@ static void handle_claim(struct claims *cl, struct rpc_request *req)
         check_title(m.title);
         if (m.grace_ms > GRACE_MAX_MS)
                 m.grace_ms = GRACE_MAX_MS;
-        int rc = store_claim(cl->store, &m, &s);
-        if (rc) {
-                log_warn("session=%s stream=%s msg=\"claim refused\" writer=%s error=\"%s\"", m.session, m.stream, m.node,
-                         err_text(rc));
-                reply_claim(req, rc, NULL);
-                return;
-        }
-        struct claiming *c = mem_alloc(sizeof(*c));
-        *c = (struct claiming){.claims = cl, .req = req, .session = s, .join = m.flags & CLAIM_JOIN};
-        s->pins++;
-        const char *what = m.flags & CLAIM_JOIN ? "joined" : s->generation ? "claimed again" : "session begins";
-        char title[160], before[NODE_ID_MAX + 1];
-        strcpy(before, s->node[0] ? s->node : "-");
-        session_claim(s, &m, &c->wait, claimed); /* answers later, from the save */
-        c->generation = s->generation;
-        log_info("session=%s stream=%s msg=\"%s\" generation=%u writer=%s before=%s title=%s", s->id, s->stream, what,
-                 s->generation, m.node, before, log_quote(title, sizeof(title), m.title));
+        /* A JOIN says itself which session it is of, and that one is compared before the answer. */
+        if (cl->unsettled && !(m.flags & CLAIM_JOIN))
+                hold_claim(cl, req, &m);
+        else
+                take_claim(cl, req, &m);
 }
 
 /* END */
@@ -157,6 +222,7 @@ static void refuse(struct rpc_request *req)
 void claims_open(struct claims *cl, uv_loop_t *loop, struct store *store)
 {
         *cl = (struct claims){.store = store};
+        cl->held_last = &cl->held;
         shadow_turns_open(&cl->turns, loop);
 }
 
@@ -183,9 +249,21 @@ void claims_session_changed(struct claims *cl, struct session *s)
         shadow_turns_session_changed(&cl->turns, s);
 }
 
+void claims_unsettled(struct claims *cl)
+{
+        cl->unsettled = true;
+}
+
+void claims_settled(struct claims *cl)
+{
+        cl->unsettled = false;
+        release_held(cl);
+}
+
 void claims_stop(struct claims *cl)
 {
         cl->stopping = true;
+        release_held(cl);
         shadow_turns_stop(&cl->turns);
 }
 

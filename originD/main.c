@@ -119,9 +119,9 @@ static void open_sockets(struct origin *o)
                 fail("HTTP", c->http_port, rc);
 }
 
-static const char *elsewhere(void *repair, const struct key *key, const struct session *than)
+static const char *elsewhere(void *catch_up, const struct key *key, const struct session *than)
 {
-        return catch_up_elsewhere(repair, key, than);
+        return catch_up_elsewhere(catch_up, key, than);
 }
 
 static void settled(void *arg)
@@ -129,6 +129,7 @@ static void settled(void *arg)
         struct origin *o = arg;
         o->settled = true;
         serve_settled(&o->serve);
+        claims_settled(&o->claims);
         tell_ready(o);
 }
 
@@ -154,6 +155,7 @@ static void open_peers(struct origin *o)
                 return;
         }
         serve_unsettled(&o->serve);
+        claims_unsettled(&o->claims);
         struct catch_up_events re = {.settled = settled, .caught_up = caught_up, .arg = o};
         struct catch_up_options ro = {.self = o->daemon.self.id, .zone = o->daemon.self.zone, .replicas = (size_t)o->config.replicas};
         catch_up_open(&o->catch_up, o->daemon.loop, &o->store, &ro, &re);

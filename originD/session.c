@@ -459,6 +459,7 @@ void session_claim(struct session *s, const struct claim *c, struct session_wait
         bool other = generation != s->generation;
         s->generation = generation;
         s->claimed = true;
+        s->over_elsewhere = false;
         s->grace_ms = c->grace_ms;
         strcpy(s->node, c->node);
         if (c->title[0])

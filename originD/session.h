@@ -87,6 +87,7 @@ struct session {
         int save_status;
         struct session_wait *waits, *end_waits;
         bool ending; /* takes no more chunks; SESSION_ENDED when those under way are in */
+        bool over_elsewhere; /* it ended at another origin, and does so here once what it lacks is copied: not claimed again */
 
         /* A chunk came, a track came, the session ended, a load ended: whoever waits should look again. */
         void (*changed)(void *arg, struct session *s);

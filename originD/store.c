@@ -191,6 +191,8 @@ int store_claim(struct store *st, const struct claim *c, struct session **out)
         if (c->flags & CLAIM_JOIN)
                 return join(st, c, out);
         *out = stream_live(store_stream(st, c->stream));
+        if (*out && (*out)->over_elsewhere) /* the other owners would refuse it (ERR_CLOSED): one copy only from there on */
+                *out = NULL;
         if (c->generation == UINT32_MAX || (*out && (*out)->generation == UINT32_MAX))
                 return ERR_LIMIT;
         return *out ? 0 : begin_session(st, c, out);

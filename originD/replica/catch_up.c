@@ -233,6 +233,8 @@ static bool owned(const struct catch_up *r, const char *stream)
 static bool lacks(const struct catch_up *r, const struct peer_session *theirs)
 {
         struct session *s = store_session(r->store, theirs->id);
+        if (s && compare_end(s, theirs) == END_NOW)
+                s->over_elsewhere = true;
         return s ? !s->ending && compare_lacks(s, theirs, false) : !removed_here(r, theirs);
 }
 

@@ -1,4 +1,5 @@
 """Two owners of a stream: what one of them lacks it gets from the other, to the last byte."""
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -90,6 +91,36 @@ def test_an_origin_that_joins_empty_gets_recordings_and_live_sessions(pair, medi
     wait_until(lambda: b'type="static"' in request(f"{http}/live/cam/{over[0]}/manifest.mpd").body, "the recording has its end")
     entry = request(f"{http}/live/cam/manifest.mpd")
     assert entry.status == 200 and b'type="dynamic"' in entry.body
+
+
+def test_a_session_that_ended_at_the_other_owner_is_not_gone_on_with_after_a_restart(pair, media):
+    """A claim that comes before an origin has heard of its peer waits: what still lives here may have ended there."""
+    def settlings():
+        return [line for line in pair.log("origin-1").splitlines() if 'msg="settled"' in line]
+
+    while True:
+        first = put(pair, "origin-1", media["a"], "--until", "2", "--no-end")
+        put(pair, "origin-2", media["a"], *join(first, first[2]), "--until", "2", "--no-end")
+        pair.do("kill", "origin-1")
+        put(pair, "origin-2", media["a"], *join(first, first[2]), "--until", "4")
+        pair.do("freeze", "origin-2")
+        seen = len(settlings())
+        opened = pair.log("origin-1").count('msg="open"')
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            starting = pool.submit(pair.do, "start", "origin-1")
+            wait_until(lambda: pair.log("origin-1").count('msg="open"') > opened, "origin-1 takes connections again")
+            writing = pool.submit(put, pair, "origin-1", media["b"], "--until", "2", "--no-end")
+            concurrent.futures.wait([writing], timeout=0.2)  # one that does not wait is answered in this time
+            pair.do("thaw", "origin-2")
+            starting.result()
+            again = writing.result()
+        if "peers=0" not in settlings()[seen]:  # on a slow machine it may think that it is alone, and must go on then
+            break
+        put(pair, "origin-1", media["b"], *join(again, again[2]), "--until", "3")
+    assert again[0] != first[0]
+    put(pair, "origin-2", media["b"], *join(again, again[2]), "--until", "2", "--no-end")
+    wait_same(pair, again[0])
+    wait_same(pair, first[0])
 
 
 def test_the_newer_writers_bytes_win_at_both(pair, media):

@@ -31,6 +31,21 @@ static void test_claim_of_a_live_stream_continues_its_session(void **state)
         assert_null(store_session(&store, "S2"));
 }
 
+static void test_a_session_that_ended_at_another_origin_is_not_claimed_again_but_may_be_joined(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 5000000, &err);
+        s->over_elsewhere = true;
+        assert_string_equal(claim("cam", "S2", 9000000, &err)->id, "S2");
+        assert_null(join("cam", "S1", 5000000, 9, "t2", &err)); /* the newer one is there */
+        assert_int_equal(err, ERR_FENCED);
+        s = claim("other", "S3", 5000000, &err);
+        s->over_elsewhere = true;
+        assert_ptr_equal(join("other", "S3", 5000000, 9, "t1", &err), s); /* a writer knows of one that goes on with it */
+        assert_ptr_equal(claim("other", "S4", 9000000, &err), s);
+}
+
 static void test_claim_tells_where_each_track_goes_on(void **state)
 {
         (void)state;
@@ -319,6 +334,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 CASE(test_first_claim_makes_the_proposed_session),
                 CASE(test_claim_of_a_live_stream_continues_its_session),
+                CASE(test_a_session_that_ended_at_another_origin_is_not_claimed_again_but_may_be_joined),
                 CASE(test_claim_tells_where_each_track_goes_on),
                 CASE(test_claim_is_answered_after_the_older_writers_chunk_is_in_or_out),
                 CASE(test_generation_survives_a_restart),
