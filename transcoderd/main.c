@@ -1,7 +1,7 @@
 /* transcoderd: coded frames in, the ladder's chunks out.
  *
- *   proxy ──MEDIA──► feed.c ──► session.c ──► pipeline.c (decode, scale, encode, package) ──► push.c ──PUT──► origins
- *                                                                    └──► recent.c ──► serve.c ◄──FETCH── anyone */
+ *   proxy ──MEDIA──► proxies.c ──► session.c ──► encode/ (decode, scale, encode, package) ──► push/ ──PUT──► origins
+ *                                                                    └──► push/recent.c ──► serve.c ◄──FETCH── anyone */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "transcoderd/api.h"
+#include "transcoderd/proxies.h"
 #include "transcoderd/session.h"
 #include "transcoderd/stats.h"
 
@@ -185,7 +186,7 @@ int main(int argc, char **argv)
              "dial the origins", 0);
         set_up_sessions();
         api_open(&t.daemon, &t.sessions);
-        listen_on(&t.media_server, c->port, MEDIA_CONTEXTS, feed_handle, &t.sessions);
+        listen_on(&t.media_server, c->port, MEDIA_CONTEXTS, proxies_handle, &t.sessions);
         listen_on(&t.fetch_server, c->fetch_port, FETCH_CONTEXTS, serve_handle, &t.serve);
         log_info("media=%lld fetch=%lld origins=%s msg=\"listening\"", (long long)c->port, (long long)c->fetch_port,
                  c->origins);

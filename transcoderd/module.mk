@@ -1,12 +1,14 @@
-transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/chain.c transcoderd/claim.c transcoderd/feed.c transcoderd/feeder.c transcoderd/origins.c \
-                    transcoderd/push.c transcoderd/push_join.c transcoderd/push_owner.c transcoderd/push_queue.c \
-                    transcoderd/recent.c transcoderd/serve.c transcoderd/session.c \
-                    transcoderd/stats.c \
-                    transcoderd/audio.c transcoderd/audio_rung.c transcoderd/cadence.c transcoderd/decode.c \
-                    transcoderd/encode.c transcoderd/grid.c transcoderd/intake.c transcoderd/ladder.c \
-                    transcoderd/outlet.c transcoderd/package.c transcoderd/pcm.c transcoderd/pipeline.c \
-                    transcoderd/queue.c transcoderd/resume.c transcoderd/scale.c transcoderd/shed.c \
-                    transcoderd/slate.c transcoderd/video.c
+transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/broadcaster.c transcoderd/proxies.c \
+                    transcoderd/serve.c transcoderd/session.c transcoderd/stats.c \
+                    transcoderd/encode/audio.c transcoderd/encode/audio_rung.c transcoderd/encode/cadence.c \
+                    transcoderd/encode/decode.c transcoderd/encode/grid.c transcoderd/encode/intake.c \
+                    transcoderd/encode/job.c transcoderd/encode/ladder.c transcoderd/encode/outlet.c \
+                    transcoderd/encode/package.c transcoderd/encode/pcm.c transcoderd/encode/pipeline.c \
+                    transcoderd/encode/queue.c transcoderd/encode/scale.c transcoderd/encode/shed.c \
+                    transcoderd/encode/slate.c transcoderd/encode/video.c transcoderd/encode/video_rung.c \
+                    transcoderd/push/chain.c transcoderd/push/claim.c transcoderd/push/origins.c \
+                    transcoderd/push/push.c transcoderd/push/push_join.c transcoderd/push/push_owner.c \
+                    transcoderd/push/push_queue.c transcoderd/push/recent.c
 transcoderd_PKGS := libuv jansson libavcodec libavformat libavutil libswscale libswresample libxxhash
 transcoderd_UNIT := ladder grid package pipeline audio claiming push push_owners recent session shadow
 # fake_origin: takes what is stored, and fails as told. feed_file: a proxy with a file for a broadcaster.

@@ -10,7 +10,7 @@
 
 #include "common/cluster/rpc.h"
 #include "proto/fetch.h"
-#include "transcoderd/recent.h"
+#include "transcoderd/push/recent.h"
 
 struct chunk_key {
         char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];

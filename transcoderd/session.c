@@ -10,6 +10,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "transcoderd/proxies.h"
 #include "transcoderd/stats.h"
 
 #define TICK_MS 500
@@ -75,12 +76,12 @@ static void on_failed(void *arg, int err, const char *text)
         char quoted[256];
         log_error("session=%s stream=%s error=\"%s\" msg=\"encoding failed\" why=%s", s->id, s->stream, err_text(err),
                   log_quote(quoted, sizeof(quoted), text));
-        feed_ban(s->all, s->stream, text);
+        proxies_ban(s->all, s->stream, text);
         s->failed = true;
         session_run(s);
 }
 
-static const struct pipeline_events pipeline_events = {on_track, on_chunk, on_drained, on_failed};
+static const struct job_events job_events = {on_track, on_chunk, on_drained, on_failed};
 
 /* ---- events of the origins ----------------------------------------------------------------------------------------- */
 
@@ -104,7 +105,7 @@ static void on_fenced(void *arg)
 {
         struct session *s = arg;
         metric_add(s->all->draining ? &stats_handed_over : &stats_fenced, 1);
-        feed_retire(s, ERR_FENCED);
+        proxies_retire(s, ERR_FENCED);
         s->handed_over = s->all->draining;
         s->given_up = s->handed_over ? "handed over" : "another writer has it";
         session_run(s);
@@ -153,7 +154,7 @@ static const struct state *way_out(struct session *s)
 static int start_pipeline(struct session *s)
 {
         const struct sessions *ss = s->all;
-        struct pipeline_options o = {.session = s->id, .epoch_us = s->epoch_us,
+        struct job o = {.session = s->id, .epoch_us = s->epoch_us,
                                      .encoder_threads = (int)ss->encoder_threads,
                                      .decoder_threads = (int)ss->decoder_threads,
                                      .slate_after_us = ss->slate_after_ms * US_PER_MS,
@@ -169,7 +170,7 @@ static int start_pipeline(struct session *s)
                 memcpy(o.resume[i].track, s->claimed.tracks[i].name, sizeof(o.resume[i].track));
                 o.resume[i].end_us = s->claimed.tracks[i].end_us;
         }
-        return pipeline_open(&s->pipeline, ss->mailbox, &o, &pipeline_events, s);
+        return pipeline_open(&s->pipeline, ss->mailbox, &o, &job_events, s);
 }
 
 static void start_push(struct session *s)
@@ -192,7 +193,7 @@ static void start_push(struct session *s)
 static void refuse(struct session *s, int err, const char *text)
 {
         if (s->opening)
-                feed_refuse(s->opening, err, text);
+                proxies_refuse(s->opening, err, text);
         s->opening = NULL;
 }
 
@@ -214,7 +215,7 @@ static const struct state *step_claiming(struct session *s)
         int err = start_pipeline(s);
         if (err) {
                 if (err == ERR_UNSUPPORTED)
-                        feed_ban(s->all, s->stream, "the encoders cannot be started");
+                        proxies_ban(s->all, s->stream, "the encoders cannot be started");
                 refuse(s, err, "the encoders cannot be started");
                 s->failed = true;
                 return way_out(s);
@@ -222,7 +223,7 @@ static const struct state *step_claiming(struct session *s)
         log_info("session=%s stream=%s origin=%s generation=%u publisher=%s resume_us=%" PRId64 " msg=\"%s\"", s->id,
                  s->stream, s->owner.id, s->generation, *s->publisher ? s->publisher : "-", push_stored_us(s->push),
                  s->shadow ? "encoding it too" : s->claimed.track_count ? "session goes on" : "session begins");
-        feed_accept(s, s->opening, push_stored_us(s->push));
+        proxies_accept(s, s->opening, push_stored_us(s->push));
         s->opening = NULL;
         return &live;
 }
@@ -244,7 +245,7 @@ static const struct state *step_live(struct session *s)
 
 static void enter_grace(struct session *s)
 {
-        feeder_retire(s, &s->active, ERR_NOT_FOUND);
+        broadcaster_retire(s, &s->active, ERR_NOT_FOUND);
         s->grace_until_us = clock_mono_us() + s->all->grace_ms * US_PER_MS;
 }
 
@@ -264,7 +265,7 @@ static const struct state *step_grace(struct session *s)
 
 static void enter_draining(struct session *s)
 {
-        feed_retire(s, s->handed_over ? ERR_NOT_FOUND : ERR_CLOSED);
+        proxies_retire(s, s->handed_over ? ERR_NOT_FOUND : ERR_CLOSED);
         s->drain_until_us = clock_mono_us() + DRAIN_MAX_US;
         pipeline_drain(s->pipeline, s->handed_over);
 }
@@ -293,7 +294,7 @@ static void close_pipeline(struct session *s)
 
 static void enter_ending(struct session *s)
 {
-        feed_retire(s, ERR_CLOSED);
+        proxies_retire(s, ERR_CLOSED);
         close_pipeline(s);
         recent_end(&s->recent);
         tell_serve(s);
@@ -311,7 +312,7 @@ static const struct state *step_ending(struct session *s)
 /* The origin keeps the session for its grace time: who opens the stream meanwhile goes on with it. */
 static void enter_leaving(struct session *s)
 {
-        feed_retire(s, ERR_NOT_FOUND);
+        proxies_retire(s, ERR_NOT_FOUND);
         close_pipeline(s);
         s->end_until_us = clock_mono_us() + LEAVE_MAX_US;
 }
@@ -362,7 +363,7 @@ static void session_free(struct session *s)
         if (s->next)
                 s->next->link = s->link;
         metric_set(&stats_sessions, --s->all->count);
-        feed_retire(s, ERR_CLOSED);
+        proxies_retire(s, ERR_CLOSED);
         close_pipeline(s);
         log_totals(s);
         tell_serve(s); /* it is not found any more */
@@ -395,7 +396,7 @@ void session_run(struct session *s)
         if (s->state == &gone)
                 session_free(s);
         if (moved)
-                feed_retry(ss, stream);
+                proxies_retry(ss, stream);
 }
 
 /* ---- all sessions --------------------------------------------------------------------------------------------------- */
@@ -453,7 +454,7 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
 {
         struct session *s = mem_alloc(sizeof(*s));
         bool beside = m->when & OPEN_BESIDE;
-        int64_t skew_us = beside ? 0 : feed_skew_us(m); /* the leader has told it */
+        int64_t skew_us = beside ? 0 : proxies_skew_us(m); /* the leader has told it */
         *s = (struct session){.all = ss, .state = &claiming, .opening = opening, .epoch_us = m->epoch_us + skew_us,
                               .opening_skew_us = skew_us, .begun_us = clock_mono_us(), .lockstep = m->lockstep,
                               .shadow = beside};
@@ -545,7 +546,7 @@ void sessions_tick(struct sessions *ss, int64_t now_us)
 {
         int64_t behind_us = 0, queued = 0, recent = 0, shadows = 0;
         look_if_stood_still(ss, now_us);
-        feed_expire(ss, now_us);
+        proxies_expire(ss, now_us);
         for (struct session *s = ss->first, *next; s; s = next) {
                 next = s->next;
                 if (s->pipeline) {
@@ -607,6 +608,6 @@ void sessions_stop(struct sessions *ss)
                 s->given_up = "stopping";
                 session_run(s);
         }
-        feed_expire(ss, INT64_MAX);
+        proxies_expire(ss, INT64_MAX);
         uv_close((uv_handle_t *)&ss->ticker, NULL);
 }

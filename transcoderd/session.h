@@ -9,7 +9,7 @@
  *   GONE      freed
  *
  * What happens sets a field; session_run() then makes the transitions that follow from it. session.c is the session's
- * life, feed.c what the proxies say, feeder.c which broadcaster is active. Loop thread only.
+ * life, proxies.c what the proxies say, broadcaster.c which broadcaster is active. Loop thread only.
  *
  * A node that is to leave (sessions_drain) says `draining` and goes on with what is fed, until the proxy has opened the
  * stream at another node, which shows here as ERR_FENCED, or drain_ms have passed: then it leaves the session as it is, to
@@ -25,12 +25,12 @@
 
 #include "common/cluster/rpc.h"
 #include "common/mailbox.h"
-#include "transcoderd/chain.h"
-#include "transcoderd/claim.h"
-#include "transcoderd/feeder.h"
-#include "transcoderd/pipeline.h"
-#include "transcoderd/push.h"
-#include "transcoderd/recent.h"
+#include "transcoderd/broadcaster.h"
+#include "transcoderd/encode/pipeline.h"
+#include "transcoderd/push/chain.h"
+#include "transcoderd/push/claim.h"
+#include "transcoderd/push/push.h"
+#include "transcoderd/push/recent.h"
 #include "transcoderd/serve.h"
 
 #define SESSION_SILENT_US (2 * INT64_C(1000000)) /* a proxy that says nothing for so long is gone */
@@ -59,10 +59,10 @@ struct session {
         bool lockstep, shadow; /* another transcoder may encode it too; it leads */
         struct chain chain;    /* lockstep only */
 
-        /* the proxies' side: feed.c, feeder.c */
+        /* the proxies' side: proxies.c, broadcaster.c */
         struct rpc_request *opening; /* the OPEN that waits for the claim; NULL: answered */
         int64_t opening_skew_us;
-        struct feeder active, standby; /* without a handle: nobody */
+        struct broadcaster active, standby; /* without a handle: nobody */
         uint8_t codecs[TRACK_KINDS];
         struct buf *config[TRACK_KINDS];
         bool config_due[TRACK_KINDS]; /* to be pushed before the next frame */
@@ -142,21 +142,6 @@ void sessions_stop(struct sessions *ss);  /* at once, without END */
 const struct recent *sessions_recent(void *sessions, const char *stream, const char *session); /* for serve.h */
 void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monotonic */
 
-/* feed.c */
-void feed_handle(void *sessions, struct rpc_request *req); /* an rpc_handler: OPEN, MEDIA, CLOSE */
-void feed_refuse(struct rpc_request *open, int status, const char *text);
-/* The session that an OPEN began is there: its feeder, which is the active one, is told. */
-int64_t feed_skew_us(const struct open *m); /* see open_reply */
-void feed_accept(struct session *s, struct rpc_request *open, int64_t resume_us);
-void feed_retire(struct session *s, int status);               /* nobody feeds it any more; MEDIA is answered that */
-void feed_retry(struct sessions *ss, const char *stream);      /* OPENs that wait for the stream are looked at again */
-void feed_expire(struct sessions *ss, int64_t now_us);
-/* The stream cannot be encoded as it is: for BAN_US an OPEN of it is answered ERR_UNSUPPORTED and text, or the proxy would
- * open it again and again. */
-void feed_ban(struct sessions *ss, const char *stream, const char *text);
-bool feed_supported(const uint8_t codecs[TRACK_KINDS]);
-
-/* session.c, for feed.c */
 /* Asks the origins; NULL when none is up. opening is answered later. */
 struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening);
 struct session *session_find(struct sessions *ss, const char *stream);

@@ -22,7 +22,7 @@
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
-#include "transcoderd/pipeline.h"
+#include "transcoderd/encode/pipeline.h"
 
 #define FAR_US (INT64_C(86400) * US_PER_S) /* as fast as it goes: an epoch so far ahead that slate is never due */
 
@@ -34,7 +34,7 @@ struct run {
         const char *dir;
         FILE *tracks[SESSION_TRACKS_MAX], *list;
         char names[SESSION_TRACKS_MAX][TRACK_NAME_MAX + 1];
-        struct pipeline_options o;
+        struct job o;
         struct pipeline *pipeline;
         uv_loop_t loop;
         bool done;
@@ -188,7 +188,7 @@ static void add_resume(struct run *r, const char *arg)
         const char *eq = strchr(arg, '=');
         if (!eq || r->o.resume_count == SESSION_TRACKS_MAX)
                 die("--resume wants TRACK=US");
-        struct pipeline_resume *p = &r->o.resume[r->o.resume_count++];
+        struct job_resume *p = &r->o.resume[r->o.resume_count++];
         snprintf(p->track, sizeof(p->track), "%.*s", (int)(eq - arg), arg);
         p->end_us = atoll(eq + 1);
 }
@@ -252,7 +252,7 @@ int main(int argc, char **argv)
         static struct run r = {.o = {.session = "file", .encoder_threads = 1, .decoder_threads = 1,
                                      .slate_after_us = US_PER_S,
                                      .shed_after_us = US_PER_S}};
-        static const struct pipeline_events events = {on_track, on_chunk, on_drained, on_failed};
+        static const struct job_events events = {on_track, on_chunk, on_drained, on_failed};
         struct mailbox mb;
 
         log_init("file", LOG_INFO);

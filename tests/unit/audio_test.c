@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "transcoderd/pcm.h"
+#include "transcoderd/encode/pcm.h"
 
 static void test_what_goes_in_comes_out_in_frames(void **state)
 {

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "common/daemon/log.h"
-#include "transcoderd/claim.h"
+#include "transcoderd/push/claim.h"
 
 #include "fake_origins.h"
 

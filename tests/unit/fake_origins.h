@@ -7,7 +7,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "proto/store.h"
-#include "transcoderd/origins.h"
+#include "transcoderd/push/origins.h"
 
 #define FAKE_CALLS_MAX 256
 #define FAKE_ORIGINS_MAX 4

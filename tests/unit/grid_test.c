@@ -7,10 +7,10 @@
 #include <cmocka.h>
 
 #include "common/clock.h"
-#include "transcoderd/cadence.h"
-#include "transcoderd/grid.h"
-#include "transcoderd/shed.h"
-#include "transcoderd/slate.h"
+#include "transcoderd/encode/cadence.h"
+#include "transcoderd/encode/grid.h"
+#include "transcoderd/encode/shed.h"
+#include "transcoderd/encode/slate.h"
 
 static void test_rounding_to_ticks_never_leaves_the_segment(void **state)
 {

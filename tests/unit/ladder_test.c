@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/err.h"
-#include "transcoderd/ladder.h"
+#include "transcoderd/encode/ladder.h"
 
 static char why[256];
 

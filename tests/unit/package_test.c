@@ -9,8 +9,8 @@
 
 #include "common/clock.h"
 #include "tests/unit/fragment.h"
-#include "transcoderd/grid.h"
-#include "transcoderd/package.h"
+#include "transcoderd/encode/grid.h"
+#include "transcoderd/encode/package.h"
 
 #define EPOCH_US INT64_C(1769861696789000)
 #define CHUNKS_MAX 64

@@ -14,8 +14,8 @@
 #include "common/mem.h"
 #include "tests/unit/coded.h"
 #include "tests/unit/fragment.h"
-#include "transcoderd/grid.h"
-#include "transcoderd/pipeline.h"
+#include "transcoderd/encode/grid.h"
+#include "transcoderd/encode/pipeline.h"
 
 #define NEVER_SLATE_US (INT64_C(86400) * US_PER_S) /* an epoch so far ahead */
 #define NEVER_SHED_US (INT64_C(86400) * US_PER_S)
@@ -41,7 +41,7 @@ struct rig {
         uv_loop_t loop;
         struct mailbox mb;
         struct pipeline *p;
-        struct pipeline_options o;
+        struct job o;
         struct track tracks[SESSION_TRACKS_MAX];
         struct out_chunk *chunks;
         int chunk_count, track_count, failed;
@@ -113,13 +113,13 @@ static struct rig *rig_new(void)
         r->chunks = mem_alloc(CHUNKS_MAX * sizeof(*r->chunks));
         uv_loop_init(&r->loop);
         mailbox_open(&r->mb, &r->loop);
-        r->o = (struct pipeline_options){.session = "test", .epoch_us = clock_wall_us() + NEVER_SLATE_US,
+        r->o = (struct job){.session = "test", .epoch_us = clock_wall_us() + NEVER_SLATE_US,
                                          .ladder = small_ladder(), .encoder_threads = 1, .decoder_threads = 1,
                                          .slate_after_us = US_PER_S, .shed_after_us = NEVER_SHED_US};
         return r;
 }
 
-static const struct pipeline_events events = {on_track, on_chunk, on_drained, on_failed};
+static const struct job_events events = {on_track, on_chunk, on_drained, on_failed};
 
 static void rig_open(struct rig *r, const struct coded *video, const struct coded *audio)
 {
@@ -509,9 +509,9 @@ static void test_a_session_that_goes_on_continues_with_the_very_next_frame(void 
         coded_audio(&audio, 48000, 2, 188, 0);
         struct rig *r = rig_new();
         r->o.resume_count = 3;
-        r->o.resume[0] = (struct pipeline_resume){"v96", 2400000};
-        r->o.resume[1] = (struct pipeline_resume){"v64", 2600000};
-        r->o.resume[2] = (struct pipeline_resume){"a64", grid_us(113 * AAC_FRAME_SAMPLES, AUDIO_TIMESCALE)};
+        r->o.resume[0] = (struct job_resume){"v96", 2400000};
+        r->o.resume[1] = (struct job_resume){"v64", 2600000};
+        r->o.resume[2] = (struct job_resume){"a64", grid_us(113 * AAC_FRAME_SAMPLES, AUDIO_TIMESCALE)};
         rig_open(r, &video, &audio);
         push_all(r, &video, &audio);
         drain(r);
@@ -595,9 +595,9 @@ static struct rig *in_lockstep(const struct coded *video, const struct coded *au
         r->o.lockstep_segments = 2;
         if (resume_us) {
                 r->o.resume_count = 3;
-                r->o.resume[0] = (struct pipeline_resume){"v96", resume_us};
-                r->o.resume[1] = (struct pipeline_resume){"v64", resume_us};
-                r->o.resume[2] = (struct pipeline_resume){"a64", resume_us};
+                r->o.resume[0] = (struct job_resume){"v96", resume_us};
+                r->o.resume[1] = (struct job_resume){"v64", resume_us};
+                r->o.resume[2] = (struct job_resume){"a64", resume_us};
         }
         rig_open(r, video, audio);
         push_all(r, video, audio);
@@ -662,7 +662,7 @@ static void test_a_session_that_goes_on_keeps_its_rungs_though_the_source_is_sma
         coded_video(&video, 88, 48, (AVRational){25, 1}, 50, 0, 25, 7000000);
         struct rig *r = rig_new();
         r->o.resume_count = 1;
-        r->o.resume[0] = (struct pipeline_resume){"v96", 7000000};
+        r->o.resume[0] = (struct job_resume){"v96", 7000000};
         rig_open(r, &video, NULL);
         push_all(r, &video, NULL);
         drain(r);
@@ -683,7 +683,7 @@ static void test_tracks_that_had_no_chunk_yet_are_not_lost_for_ever(void **state
         coded_audio(&audio, 48000, 2, 141, 0);
         struct rig *r = rig_new();
         r->o.resume_count = 1;
-        r->o.resume[0] = (struct pipeline_resume){"v64", 200000};
+        r->o.resume[0] = (struct job_resume){"v64", 200000};
         rig_open(r, &video, &audio);
         push_all(r, &video, &audio);
         drain(r);

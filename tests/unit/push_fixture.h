@@ -3,7 +3,7 @@
 #define TESTS_PUSH_FIXTURE_H
 
 #include "common/daemon/log.h"
-#include "transcoderd/push.h"
+#include "transcoderd/push/push.h"
 #include "transcoderd/stats.h"
 
 #include "fake_origins.h"

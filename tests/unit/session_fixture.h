@@ -4,6 +4,7 @@
 
 #include "common/daemon/log.h"
 #include "common/mem.h"
+#include "transcoderd/proxies.h"
 #include "transcoderd/session.h"
 #include "transcoderd/stats.h"
 
@@ -12,12 +13,12 @@
 #define OTHER "20250101T000000Z-00000009"
 #define EPOCH (INT64_C(1767225600) * US_PER_S)
 
-/* ---- the pipeline, in place of transcoderd/pipeline.c ---------------------------------------------------------------- */
+/* ---- the pipeline, in place of encode/pipeline.c ------------------------------------------------------------------- */
 
 struct pipeline {
-        const struct pipeline_events *events;
+        const struct job_events *events;
         void *arg;
-        struct pipeline_options o;
+        struct job o;
         size_t room;
         unsigned frames, configs, breaks, drains;
         bool goes_on; /* as the last drain said */
@@ -28,8 +29,8 @@ static struct pipeline *pipeline; /* the one that is open */
 static int pipeline_refusal;
 static unsigned pipelines;
 
-int pipeline_open(struct pipeline **out, struct mailbox *mb, const struct pipeline_options *options,
-                  const struct pipeline_events *events, void *arg)
+int pipeline_open(struct pipeline **out, struct mailbox *mb, const struct job *options,
+                  const struct job_events *events, void *arg)
 {
         (void)mb;
         *out = NULL;
@@ -138,7 +139,7 @@ static inline void say(unsigned proxy, nng_msg *msg)
         nng_msg_free(p->reply);
         *p = (struct proxy){.req = {.msg = msg}};
         p->req.type = message_open(&p->req.body, msg);
-        feed_handle(&ss, &p->req);
+        proxies_handle(&ss, &p->req);
 }
 
 static inline void ask_open_as(unsigned proxy, enum open_role role, uint8_t when)

@@ -1,4 +1,4 @@
-/* session, feed: what proxies are answered, and what becomes of a session, with a pipeline and origins played here. */
+/* session, proxies, broadcaster: what proxies are answered, and what becomes of a session, with a pipeline and origins played here. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -713,11 +713,11 @@ static void test_the_roles_swap_when_the_active_one_is_silent_and_again_when_the
 {
         (void)state;
         uint64_t primary = begin(), backup = open_as(1, OPEN_BACKUP, true);
-        ss.first->active.heard_us -= FEEDER_SILENT_US + 1; /* its proxy says nothing */
+        ss.first->active.heard_us -= BROADCASTER_SILENT_US + 1; /* its proxy says nothing */
         expect_standby(1, backup, false);
         expect_standby(0, primary, true);
         expect_standby(1, backup, false);
-        ss.first->active.fresh_us -= FEEDER_SILENT_US + 1; /* its proxy has nothing to say */
+        ss.first->active.fresh_us -= BROADCASTER_SILENT_US + 1; /* its proxy has nothing to say */
         assert_int_equal(feed(1, backup, 0, 0).standby, 1);
         expect_standby(0, primary, false);
         expect_standby(1, backup, true);
@@ -728,8 +728,8 @@ static void test_one_that_gets_no_frames_itself_is_not_switched_to(void **state)
         (void)state;
         begin();
         uint64_t backup = open_as(1, OPEN_BACKUP, true);
-        ss.first->standby.fresh_us -= FEEDER_FRESH_US + 1;
-        ss.first->active.heard_us -= FEEDER_SILENT_US + 1;
+        ss.first->standby.fresh_us -= BROADCASTER_FRESH_US + 1;
+        ss.first->active.heard_us -= BROADCASTER_SILENT_US + 1;
         assert_int_equal(feed(1, backup, 0, 0).standby, 1);
         silence(SESSION_SILENT_US);
         expect_state("grace");
@@ -776,7 +776,7 @@ static void test_open_if_free_takes_nobodys_place(void **state)
         ask_open_as(1, OPEN_BACKUP, OPEN_IF_FREE);
         assert_int_equal(opened(1).status, 0);
         assert_int_equal(feed(0, primary, 0, 1).status, 0);
-        ss.first->active.heard_us -= FEEDER_SILENT_US + 1;
+        ss.first->active.heard_us -= BROADCASTER_SILENT_US + 1;
         ask_open_as(2, OPEN_PRIMARY, OPEN_IF_FREE);
         assert_int_equal(opened(2).status, 0);
 }

@@ -1,0 +1,167 @@
+#include "transcoderd/broadcaster.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "transcoderd/session.h"
+#include "transcoderd/stats.h"
+
+struct broadcaster *broadcaster_find(struct session *s, uint64_t handle)
+{
+        if (!handle)
+                return NULL;
+        return s->active.handle == handle ? &s->active : s->standby.handle == handle ? &s->standby : NULL;
+}
+
+void broadcaster_heard(struct broadcaster *f, bool fresh)
+{
+        f->heard_us = clock_mono_us();
+        if (fresh)
+                f->fresh_us = f->heard_us;
+}
+
+void broadcaster_configure(struct broadcaster *f, uint8_t track, uint8_t codec, struct buf *config)
+{
+        struct buf *old = f->config[track];
+        f->codecs[track] = codec;
+        f->config[track] = buf_ref(config);
+        buf_unref(&old);
+}
+
+static void clear(struct broadcaster *f)
+{
+        for (int k = 0; k < TRACK_KINDS; k++)
+                buf_unref(&f->config[k]);
+        *f = (struct broadcaster){0};
+}
+
+void broadcaster_retire(struct session *s, struct broadcaster *f, int status)
+{
+        struct sessions *ss = s->all;
+        if (f->handle) {
+                ss->retired[ss->retired_next].handle = f->handle;
+                ss->retired[ss->retired_next].status = status;
+                ss->retired_next = (ss->retired_next + 1) % RETIRED_HANDLES;
+        }
+        clear(f);
+}
+
+static void swap(struct session *s)
+{
+        struct broadcaster f = s->active;
+        s->active = s->standby;
+        s->standby = f;
+}
+
+/* What its frames need comes before them. */
+static void begin_anew(struct session *s)
+{
+        for (int k = 0; k < TRACK_KINDS; k++) {
+                s->break_due[k] = true;
+                if (!s->active.config[k])
+                        continue;
+                buf_unref(&s->config[k]);
+                s->codecs[k] = s->active.codecs[k];
+                s->config[k] = buf_ref(s->active.config[k]);
+                s->config_due[k] = true;
+        }
+        memcpy(s->publisher, s->active.publisher, sizeof(s->publisher));
+        s->lost = false;
+}
+
+/* Beginning -------------------------------------------------------------------------------------------------------- */
+
+static bool is_backup(const struct open *m)
+{
+        return m->role == OPEN_BACKUP || m->role == OPEN_BACKUP_NOW;
+}
+
+static bool wants_now(const struct open *m)
+{
+        return m->role == OPEN_NOW || m->role == OPEN_BACKUP_NOW;
+}
+
+bool broadcaster_place_taken(const struct session *s, const struct open *m)
+{
+        const struct broadcaster *f = s->active.handle && s->active.backup == is_backup(m) ? &s->active : &s->standby;
+        return f->handle && f->backup == is_backup(m) && clock_mono_us() - f->heard_us < BROADCASTER_SILENT_US;
+}
+
+/* The one that is to be filled, empty; with now it is the active one. */
+static struct broadcaster *make_place(struct session *s, bool backup, bool now)
+{
+        if (s->active.handle && s->active.backup == backup) {
+                broadcaster_retire(s, &s->active, ERR_CONFLICT);
+                return &s->active;
+        }
+        if (s->standby.handle && s->standby.backup == backup)
+                broadcaster_retire(s, &s->standby, ERR_CONFLICT);
+        if (s->active.handle && now) {
+                swap(s);
+                metric_add(&stats_switches, 1);
+        }
+        return s->active.handle ? &s->standby : &s->active;
+}
+
+struct broadcaster *broadcaster_admit(struct session *s, const struct open *m)
+{
+        struct broadcaster *f = make_place(s, is_backup(m), wants_now(m));
+        clear(f);
+        f->handle = ++s->all->last_handle;
+        f->backup = is_backup(m);
+        f->heard_us = f->fresh_us = clock_mono_us();
+        memcpy(f->publisher, m->publisher, sizeof(f->publisher));
+        for (uint8_t k = 0; k < TRACK_KINDS; k++) {
+                if (m->codecs[k] == CODEC_NONE)
+                        continue;
+                f->codecs[k] = m->codecs[k];
+                f->config[k] = buf_copy(m->config[k].data, m->config[k].len);
+        }
+        if (f == &s->active)
+                begin_anew(s);
+        return f;
+}
+
+/* Switching -------------------------------------------------------------------------------------------------------- */
+
+static bool can_go_on(const struct broadcaster *f, int64_t now_us)
+{
+        return f->handle && now_us - f->heard_us < BROADCASTER_SILENT_US && now_us - f->fresh_us < BROADCASTER_FRESH_US;
+}
+
+static void promote(struct session *s, const char *why)
+{
+        log_warn("session=%s stream=%s publisher=%s was=%s why=\"%s\" msg=\"switched to the %s broadcaster\"", s->id,
+                 s->stream, *s->standby.publisher ? s->standby.publisher : "-",
+                 *s->active.publisher ? s->active.publisher : "-", why, s->standby.backup ? "backup" : "primary");
+        metric_add(&stats_switches, 1);
+        swap(s);
+        begin_anew(s);
+}
+
+bool broadcaster_look(struct session *s)
+{
+        int64_t now_us = clock_mono_us();
+        const struct broadcaster *a = &s->active;
+        if (!can_go_on(&s->standby, now_us))
+                return false;
+        const char *why = !a->handle                                ? "the active one is lost"
+                          : now_us - a->heard_us > BROADCASTER_SILENT_US ? "nothing is heard of the active one's proxy"
+                          : now_us - a->fresh_us > BROADCASTER_SILENT_US ? "the active one sends nothing"
+                                                                    : NULL;
+        if (why)
+                promote(s, why);
+        return why != NULL;
+}
+
+bool broadcaster_left(struct session *s, const char *why)
+{
+        if (!can_go_on(&s->standby, clock_mono_us()))
+                return false;
+        promote(s, why);
+        broadcaster_retire(s, &s->standby, ERR_NOT_FOUND);
+        return true;
+}

@@ -1,0 +1,24 @@
+/* audio.h - the audio thread of a session: decodes, brings the sound to 48 kHz stereo on the sample grid (pcm.h),
+ * encodes it once for each audio rung (audio_rung.h) and fills what was never received with silence.
+ *
+ *   audio_open   starts the thread
+ *   audio_push   coded frames, with room
+ *   audio_end    nothing more comes: everything is encoded and packaged, then outlet_leave()
+ *   audio_close  stops and frees, after audio_end or not
+ * Loop thread calls; all else is the audio thread's own. */
+#ifndef TRANSCODERD_ENCODE_AUDIO_H
+#define TRANSCODERD_ENCODE_AUDIO_H
+
+#include "transcoderd/encode/outlet.h"
+
+struct audio;
+
+/* As video_open(). */
+struct audio *audio_open(const struct job *job, struct outlet *outlet, uint8_t codec, struct buf *config,
+                         bool late);
+void audio_push(struct audio *a, const struct frame *f);
+size_t audio_room(struct audio *a);
+void audio_end(struct audio *a);
+void audio_close(struct audio **a);
+
+#endif

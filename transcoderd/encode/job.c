@@ -1,0 +1,30 @@
+#include "transcoderd/encode/job.h"
+
+#include <string.h>
+
+#include "common/clock.h"
+
+#define YOUNG_US (2 * US_PER_S)
+
+bool job_supports(const uint8_t codecs[TRACK_KINDS])
+{
+        uint8_t video = codecs[TRACK_VIDEO], audio = codecs[TRACK_AUDIO];
+        return (video == CODEC_NONE || video == CODEC_H264) && (audio == CODEC_NONE || audio == CODEC_AAC) &&
+               (video != CODEC_NONE || audio != CODEC_NONE);
+}
+
+const struct job_resume *job_resume_of(const struct job *j, const char *track)
+{
+        for (size_t i = 0; i < j->resume_count; i++)
+                if (!strcmp(j->resume[i].track, track))
+                        return &j->resume[i];
+        return NULL;
+}
+
+bool job_is_young(const struct job *j)
+{
+        for (size_t i = 0; i < j->resume_count; i++)
+                if (j->resume[i].end_us >= YOUNG_US)
+                        return false;
+        return j->resume_count > 0;
+}

@@ -1,0 +1,57 @@
+/* outlet.h - the pipeline's way out: worker threads post events here, the loop hands them to the owner; and the
+ * counters that all of a pipeline's threads share.
+ *
+ *   outlet_new     pipeline_open, one reference
+ *   outlet_*       workers post; each event under way holds a reference
+ *   outlet_shut    loop thread: events that are still under way are swallowed
+ *   outlet_unref   any thread
+ * Shared: the counters and refs are atomics; shut is the loop's alone; the rest never changes. */
+#ifndef TRANSCODERD_ENCODE_OUTLET_H
+#define TRANSCODERD_ENCODE_OUTLET_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "common/mailbox.h"
+#include "transcoderd/encode/job.h"
+
+struct tally {
+        _Atomic int64_t begin_us; /* where the session's first track began; INT64_MAX: none yet */
+        _Atomic int64_t pushed_us[TRACK_KINDS]; /* newest decoding time that came in; INT64_MIN: none */
+        _Atomic int64_t encoded_us[TRACK_KINDS]; /* the slowest rung; INT64_MIN: none */
+        _Atomic int64_t slate_us[TRACK_KINDS];
+        atomic_ullong decoded, encoded, late_dropped, corrupt, shed;
+        _Atomic int64_t end_us; /* of the longest track, when drained */
+        _Atomic int64_t busy_us[SESSION_TRACKS_MAX]; /* that a video rung's encoder has worked so far */
+};
+
+struct outlet {
+        struct mailbox *mb;
+        struct job_events events;
+        void *arg;
+        char session[SESSION_ID_MAX + 1];
+        atomic_uint refs, tracks, kinds;
+        bool shut;
+        atomic_bool goes_on; /* pipeline_drain; set before the workers see the end */
+        struct tally tally;
+};
+
+struct outlet *outlet_new(struct mailbox *mb, const struct job_events *events, void *arg, const char *session);
+void outlet_shut(struct outlet *o);
+void outlet_unref(struct outlet **o);
+
+unsigned outlet_number(struct outlet *o); /* the index of a new track */
+void outlet_track(struct outlet *o, const struct track_info *info); /* takes info->init */
+void outlet_chunk(struct outlet *o, const struct chunk *c);         /* takes c->bytes */
+void outlet_failed(struct outlet *o, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* The session has a sample at media_us: remembers the earliest of the first ones. True if media_us is so much later
+ * than the session's begin that a track beginning here is a late one. */
+bool outlet_begins_late(struct outlet *o, int64_t media_us);
+void outlet_ended(struct outlet *o, int64_t end_us); /* a track ends here */
+
+/* A track kind's thread begins; it has encoded everything. After the last one `drained` is told. */
+void outlet_join(struct outlet *o);
+void outlet_leave(struct outlet *o);
+
+#endif

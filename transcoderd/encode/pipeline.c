@@ -1,0 +1,169 @@
+#include "transcoderd/encode/pipeline.h"
+
+#include <libavutil/log.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "transcoderd/encode/audio.h"
+#include "transcoderd/encode/grid.h"
+#include "transcoderd/encode/intake.h"
+#include "transcoderd/encode/outlet.h"
+#include "transcoderd/encode/video.h"
+
+struct pipeline {
+        struct job job; /* session and config are not valid */
+        struct outlet *out;
+        struct video *video;
+        struct audio *audio;
+        bool draining;
+};
+
+/* libav speaks about broken streams at length; what matters of it is counted by those who call it. */
+__attribute__((format(printf, 3, 0)))
+static void on_av_log(void *avcl, int level, const char *fmt, va_list args)
+{
+        (void)avcl;
+        if (level > AV_LOG_ERROR || !log_enabled(LOG_DEBUG))
+                return;
+        char text[256], quoted[600];
+        vsnprintf(text, sizeof(text), fmt, args);
+        text[strcspn(text, "\n")] = 0;
+        log_debug("msg=\"libav\" text=%s", log_quote(quoted, sizeof(quoted), text));
+}
+
+static void quiet_libav(void)
+{
+        av_log_set_callback(on_av_log);
+}
+
+static int open_kind(struct pipeline *p, uint8_t kind, uint8_t codec, struct buf *config, bool late)
+{
+        if (kind == TRACK_VIDEO && p->job.ladder.video_count > 0)
+                return (p->video = video_open(&p->job, p->out, codec, config, late)) ? 0 : ERR_LIMIT;
+        if (kind == TRACK_AUDIO && p->job.ladder.audio_count > 0)
+                return (p->audio = audio_open(&p->job, p->out, codec, config, late)) ? 0 : ERR_LIMIT;
+        return 0;
+}
+
+int pipeline_open(struct pipeline **out, struct mailbox *mb, const struct job *job,
+                  const struct job_events *events, void *arg)
+{
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+        pthread_once(&once, quiet_libav);
+        *out = NULL;
+        if (!job_supports(job->codecs))
+                return ERR_UNSUPPORTED;
+        int err = 0;
+        struct pipeline *p = mem_alloc(sizeof(*p));
+        p->job = *job;
+        p->out = outlet_new(mb, events, arg, job->session);
+        outlet_join(p->out); /* until pipeline_drain */
+        if (job->resume_count > 0)
+                outlet_begins_late(p->out, 0);
+        for (int kind = 0; kind < TRACK_KINDS && !err; kind++)
+                if (job->codecs[kind] != CODEC_NONE)
+                        err = open_kind(p, (uint8_t)kind, job->codecs[kind], job->config[kind], false);
+        p->job.session = NULL;
+        memset(p->job.config, 0, sizeof(p->job.config));
+        if (err)
+                pipeline_close(p);
+        else
+                *out = p;
+        return err;
+}
+
+static void note_pushed(struct pipeline *p, const struct frame *f)
+{
+        _Atomic int64_t *newest = &p->out->tally.pushed_us[f->track];
+        if (f->dts_us > atomic_load(newest))
+                atomic_store(newest, f->dts_us);
+}
+
+/* A track whose kind was unknown when the session began starts with its configuration. */
+static void open_late(struct pipeline *p, const struct frame *f)
+{
+        uint8_t known = f->track == TRACK_VIDEO ? CODEC_H264 : CODEC_AAC;
+        bool there = f->track == TRACK_VIDEO ? p->video != NULL : p->audio != NULL;
+        if (there || !(f->flags & FRAME_CONFIG) || f->codec != known)
+                return;
+        int err = open_kind(p, f->track, f->codec, f->bytes, true);
+        if (err)
+                outlet_failed(p->out, err, "no thread for a track");
+}
+
+void pipeline_push(struct pipeline *p, const struct frame *f)
+{
+        if (p->draining || f->track >= TRACK_KINDS)
+                return;
+        if (f->dts_us < -MEDIA_TIME_MAX_US || f->dts_us > MEDIA_TIME_MAX_US) {
+                atomic_fetch_add(&p->out->tally.corrupt, 1);
+                return;
+        }
+        open_late(p, f);
+        if (!(f->flags & FRAME_CONFIG))
+                note_pushed(p, f);
+        if (f->track == TRACK_VIDEO && p->video)
+                video_push(p->video, f);
+        if (f->track == TRACK_AUDIO && p->audio)
+                audio_push(p->audio, f);
+}
+
+size_t pipeline_room(const struct pipeline *p)
+{
+        size_t video = p->video ? video_room(p->video) : INTAKE_FRAMES;
+        size_t audio = p->audio ? audio_room(p->audio) : INTAKE_FRAMES;
+        return video < audio ? video : audio;
+}
+
+void pipeline_drain(struct pipeline *p, bool goes_on)
+{
+        if (p->draining)
+                return;
+        p->draining = true;
+        atomic_store(&p->out->goes_on, goes_on);
+        if (p->video)
+                video_end(p->video);
+        if (p->audio)
+                audio_end(p->audio);
+        outlet_leave(p->out);
+}
+
+void pipeline_close(struct pipeline *p)
+{
+        if (!p)
+                return;
+        outlet_shut(p->out);
+        video_close(&p->video);
+        audio_close(&p->audio);
+        outlet_unref(&p->out);
+        free(p);
+}
+
+void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
+{
+        struct tally *t = &p->out->tally;
+        enum track_kind kind = p->video ? TRACK_VIDEO : TRACK_AUDIO;
+        int64_t pushed_us = atomic_load(&t->pushed_us[kind]), encoded_us = atomic_load(&t->encoded_us[kind]);
+        bool known = pushed_us != INT64_MIN && encoded_us != INT64_MIN;
+
+        *out = (struct pipeline_stats){
+                .behind_us = known && pushed_us > encoded_us ? pushed_us - encoded_us : 0,
+                .slate_us = atomic_load(&t->slate_us[kind]),
+                .decoded = atomic_load(&t->decoded),
+                .encoded = atomic_load(&t->encoded),
+                .late_dropped = atomic_load(&t->late_dropped),
+                .corrupt = atomic_load(&t->corrupt),
+                .shed = atomic_load(&t->shed),
+        };
+        for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
+                int64_t busy_us = atomic_load(&t->busy_us[i]);
+                out->busy_us = busy_us > out->busy_us ? busy_us : out->busy_us;
+        }
+}

@@ -1,0 +1,39 @@
+/* pipeline.h - from coded frames to chunks: one session's decoding, ladder, encoding and packaging.
+ *
+ * The loop pushes frames in; worker threads decode, scale, encode and package; chunks come back on the loop through the
+ * mailbox, per track in order and exactly on the grid of proto/store.h. The pipeline keeps the timeline without holes:
+ * when the wall clock passes the last frame by slate_after_us, it repeats the last picture and encodes silence until
+ * frames return; frames that come too late for their place are dropped and counted. Cut points are a function of media
+ * time alone.
+ *
+ *   pipeline_open    starts threads
+ *   pipeline_push    frames, in the order they came; FRAME_CONFIG may change codec, size, rate, layout
+ *   pipeline_drain   nothing more is pushed: everything decoded is encoded, the last chunk is cut, drained() follows
+ *   pipeline_close   any time; stops threads (blocks for one encode at most); no event comes after it
+ * All functions and events: loop thread. */
+#ifndef TRANSCODERD_ENCODE_PIPELINE_H
+#define TRANSCODERD_ENCODE_PIPELINE_H
+
+#include "common/mailbox.h"
+#include "transcoderd/encode/job.h"
+
+struct pipeline;
+
+int pipeline_open(struct pipeline **out, struct mailbox *mb, const struct job *job,
+                  const struct job_events *events, void *arg);
+void pipeline_push(struct pipeline *p, const struct frame *f); /* refs f->bytes */
+size_t pipeline_room(const struct pipeline *p);                /* frames it would take now; push beyond is our bug */
+/* goes_on: not the broadcast is over, but this transcoder's part in it. What it cannot make whole, the last frame of sound and
+ * the segment, is left to the next one. */
+void pipeline_drain(struct pipeline *p, bool goes_on);
+void pipeline_close(struct pipeline *p);
+
+struct pipeline_stats {
+        int64_t behind_us;     /* how far encoding is behind what was pushed */
+        int64_t slate_us;      /* slate made so far, video (or audio if there is no video) */
+        uint64_t decoded, encoded, late_dropped, corrupt, shed;
+        int64_t busy_us; /* how long the encoder that works most has worked so far */
+};
+void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out);
+
+#endif

@@ -1,0 +1,486 @@
+#include "transcoderd/encode/video.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "transcoderd/encode/cadence.h"
+#include "transcoderd/encode/decode.h"
+#include "transcoderd/encode/video_rung.h"
+#include "transcoderd/encode/grid.h"
+#include "transcoderd/encode/intake.h"
+#include "transcoderd/encode/job.h"
+#include "transcoderd/encode/scale.h"
+#include "transcoderd/encode/shed.h"
+#include "transcoderd/encode/slate.h"
+
+#define SIDE_MIN 16
+#define CLEARLY_US (3 * US_PER_MS)   /* so far beyond the chunk's end a next picture must be expected to cut early */
+#define APART_US US_PER_MS           /* two pictures of a rung are at least so far apart */
+#define SAME_PLACE_US (5 * US_PER_MS) /* rounding may put a picture so far before the last: moved, not lost */
+#define FILL_US (400 * US_PER_MS)    /* a longer gap is filled with the last picture */
+#define FILL_STEP_MAX_US CHUNK_US
+#define FILL_STEP_MIN_US (8 * US_PER_MS)
+#define HOLE_MAX_US (600 * US_PER_S) /* a gap longer than any grace time is a fault; it is left open */
+
+struct rung {
+        struct ladder_video conf;
+        struct scaler *scaler;
+        struct video_rung *encoder;
+        AVFrame *picture; /* the last one, scaled: slate repeats it */
+        struct fps_limit limit, shed;
+        struct cadence cadence;
+        int64_t start_us;  /* nothing before is encoded */
+        int64_t last_us;   /* the last picture's place */
+        int64_t closed_us; /* chunks before have been cut */
+        bool any;
+};
+
+struct video {
+        struct job job; /* session and config are not valid */
+        struct outlet *out;
+        struct intake in;
+        pthread_t thread;
+        atomic_bool stop;
+        bool late;
+
+        struct decoder *decoder;
+        struct slate slate;
+        struct cadence cadence; /* of the source */
+        struct shed shed;
+        struct rung rungs[LADDER_VIDEO_MAX];
+        size_t rung_count;
+        bool built, failed;
+        bool any, last_was_slate;
+        bool begins_anew; /* what comes is another broadcaster's, or another clock's */
+        int64_t last_us;  /* of the last picture, real or slate */
+        int64_t logged_mono_us;
+};
+
+static void count_corrupt(struct video *v, const char *what)
+{
+        uint64_t n = atomic_fetch_add(&v->out->tally.corrupt, 1) + 1;
+        int64_t now_us = clock_mono_us();
+        if (v->logged_mono_us && now_us - v->logged_mono_us < 10 * US_PER_S)
+                return;
+        v->logged_mono_us = now_us;
+        log_warn("session=%s msg=\"damaged video: %s\" count=%llu", v->out->session, what, (unsigned long long)n);
+}
+
+/* --- the rungs, made for the first picture --- */
+
+static size_t resumed_rungs(const struct video *v, const struct ladder *l)
+{
+        size_t n = 0;
+        for (size_t i = 0; i < l->video_count; i++)
+                n += job_resume_of(&v->job, l->video[i].name) != NULL;
+        return n;
+}
+
+/* A session that goes on keeps the rungs it has, whatever the source's size is now; only when none of them is in the
+ * ladder any more, or it had hardly begun, does it get new ones. */
+static struct ladder choose_rungs(const struct video *v, int source_height)
+{
+        struct ladder limited = v->job.ladder, kept = v->job.ladder;
+        ladder_limit(&limited, source_height & ~1);
+        size_t resumed = resumed_rungs(v, &v->job.ladder);
+        if (resumed == 0)
+                return limited;
+        if (resumed_rungs(v, &limited) == resumed)
+                kept = limited;
+        size_t n = 0;
+        for (size_t i = 0; i < kept.video_count; i++)
+                if (job_resume_of(&v->job, kept.video[i].name) || job_is_young(&v->job))
+                        kept.video[n++] = kept.video[i];
+        kept.video_count = n;
+        return kept;
+}
+
+static bool open_rung(struct video *v, const struct ladder_video *conf, const AVFrame *pic, int64_t start_us)
+{
+        struct rung *r = &v->rungs[v->rung_count];
+        const struct job_resume *resume = job_resume_of(&v->job, conf->name);
+        struct video_rung_options o = {
+                .rung = *conf,
+                .width = scale_width_for(pic, conf->height),
+                .height = conf->height,
+                .threads = v->job.encoder_threads,
+                .epoch_us = v->job.epoch_us,
+                .lockstep_segments = v->job.lockstep_segments,
+                .start_us = resume ? 0 : start_us,
+                .declared_milli = decoder_fps_milli(v->decoder),
+                .outlet = v->out,
+        };
+        *r = (struct rung){.conf = *conf, .start_us = resume ? resume->end_us : start_us};
+        int err = video_rung_open(&r->encoder, &o);
+        if (err) {
+                outlet_failed(v->out, err, "no encoder for rung %s (%dx%d)", conf->name, o.width, o.height);
+                return false;
+        }
+        r->scaler = scaler_new(o.width, o.height);
+        v->rung_count++;
+        log_info("session=%s track=%s msg=\"rung opened\" size=%dx%d source=%dx%d from_us=%lld", v->out->session,
+                 conf->name, o.width, o.height, pic->width, pic->height, (long long)r->start_us);
+        return true;
+}
+
+static void build(struct video *v, const AVFrame *pic)
+{
+        struct ladder l = choose_rungs(v, pic->height);
+        bool late = outlet_begins_late(v->out, pic->pts) || v->late || v->job.resume_count > 0;
+        int64_t start_us = late ? grid_next_second_us(pic->pts) : 0;
+
+        v->built = true;
+        for (size_t i = 0; i < l.video_count && !v->failed; i++)
+                v->failed = !open_rung(v, &l.video[i], pic, start_us);
+        shed_init(&v->shed, v->rung_count, v->job.shed_after_us);
+}
+
+/* --- one picture to all rungs --- */
+
+static bool rung_wants(struct video *v, size_t i, int64_t pts_us)
+{
+        struct rung *r = &v->rungs[i];
+        if (!fps_limit_keep(&r->limit, pts_us, r->conf.fps_max * 1000))
+                return false;
+        unsigned halvings = shed_halvings(&v->shed, i);
+        int64_t full_milli = 1000 * US_PER_S / cadence_interval_us(&v->cadence);
+        if (r->conf.fps_max && full_milli > r->conf.fps_max * 1000)
+                full_milli = r->conf.fps_max * 1000;
+        if (!fps_limit_keep(&r->shed, pts_us, halvings ? full_milli >> halvings : 0)) {
+                atomic_fetch_add(&v->out->tally.shed, 1);
+                return false;
+        }
+        return pts_us >= r->start_us;
+}
+
+/* When the rung's next picture is due. A rung with fewer pictures than the source takes the first one of each segment,
+ * which may come sooner than its own rhythm says. */
+static int64_t next_due_us(const struct video *v, const struct rung *r, int64_t pts_us)
+{
+        int64_t next_us = pts_us + cadence_interval_us(&r->cadence);
+        int64_t source_us = cadence_interval_us(&v->cadence), segment_us = grid_next_second_us(pts_us);
+        int64_t first_us = pts_us + (segment_us - pts_us + source_us - 1) / source_us * source_us;
+        return next_us > segment_us && first_us < next_us ? first_us : next_us;
+}
+
+static void rung_emit(const struct video *v, struct rung *r, int64_t pts_us, bool slate)
+{
+        /* A picture that comes before the end of a chunk which was cut early begins the next one. */
+        int64_t at_us = pts_us < r->closed_us ? r->closed_us : pts_us;
+        if (r->any && at_us < r->last_us + APART_US)
+                at_us = r->last_us + APART_US;
+        struct video_rung_picture p = {
+                .frame = av_frame_clone(r->picture),
+                .pts_us = at_us,
+                .idr = !r->any || grid_segment(at_us) != grid_segment(r->last_us),
+                .slate = slate,
+        };
+        r->any = true;
+        r->last_us = at_us;
+        cadence_add(&r->cadence, at_us);
+        int64_t next_us = next_due_us(v, r, at_us), end_us = grid_chunk_end_us(at_us);
+        if (cadence_steady(&r->cadence) && next_us >= end_us + CLEARLY_US) {
+                p.expected_us = next_us;
+                r->closed_us = end_us;
+        }
+        video_rung_put(r->encoder, &p);
+}
+
+/* pic NULL: the last one again. */
+static void place(struct video *v, const AVFrame *pic, int64_t pts_us)
+{
+        const AVFrame *above = pic;
+        for (size_t i = 0; i < v->rung_count && !atomic_load(&v->stop); i++) {
+                struct rung *r = &v->rungs[i];
+                if (!rung_wants(v, i, pts_us))
+                        continue;
+                if (pic) {
+                        AVFrame *scaled = scaler_run(r->scaler, above);
+                        if (!scaled) {
+                                count_corrupt(v, "pixel format without conversion");
+                                continue;
+                        }
+                        av_frame_free(&r->picture);
+                        above = r->picture = scaled;
+                }
+                if (r->picture)
+                        rung_emit(v, r, pts_us, !pic);
+        }
+        v->last_us = pts_us > v->last_us || !v->any ? pts_us : v->last_us;
+        v->last_was_slate = !pic;
+        v->any = true;
+}
+
+static int64_t fill_step_us(const struct video *v)
+{
+        int64_t step_us = cadence_interval_us(&v->cadence);
+        if (step_us > FILL_STEP_MAX_US)
+                return FILL_STEP_MAX_US;
+        return step_us < FILL_STEP_MIN_US ? FILL_STEP_MIN_US : step_us;
+}
+
+/* Repeats the last picture as long as that ends by until_us. */
+static void fill(struct video *v, int64_t until_us, bool for_real)
+{
+        int64_t step_us = fill_step_us(v);
+        while (v->last_us + step_us <= until_us && !atomic_load(&v->stop) && (for_real || intake_empty(&v->in))) {
+                place(v, NULL, v->last_us + step_us);
+                atomic_fetch_add(&v->out->tally.slate_us[TRACK_VIDEO], step_us);
+        }
+}
+
+/* Where the first of the rungs goes on that another process began; INT64_MAX when there are none. */
+static int64_t resumes_at_us(const struct video *v)
+{
+        int64_t at_us = INT64_MAX;
+        for (size_t i = 0; i < v->rung_count; i++)
+                if (job_resume_of(&v->job, v->rungs[i].conf.name) && v->rungs[i].start_us < at_us)
+                        at_us = v->rungs[i].start_us;
+        return at_us;
+}
+
+/* When the proxy died as well, the frames between the other process's last picture and our first are nowhere: the first one
+ * stands there too. */
+static void bridge(struct video *v, const AVFrame *pic)
+{
+        int64_t at_us = resumes_at_us(v), step_us = fill_step_us(v);
+        if (at_us == INT64_MAX || pic->pts - at_us <= FILL_US || pic->pts - at_us >= HOLE_MAX_US)
+                return;
+        /* A rung may go on half a picture before its end: see slack_ticks in originD/log/index.h. */
+        for (at_us += step_us / 2; at_us + step_us / 2 < pic->pts && !atomic_load(&v->stop); at_us += step_us) {
+                place(v, pic, at_us);
+                atomic_fetch_add(&v->out->tally.slate_us[TRACK_VIDEO], step_us);
+        }
+}
+
+static bool usable_size(struct video *v, const AVFrame *pic)
+{
+        if (pic->width >= SIDE_MIN && pic->height >= SIDE_MIN)
+                return true;
+        if (!v->built && !v->failed)
+                outlet_failed(v->out, ERR_UNSUPPORTED, "video of %dx%d, at least %dx%d is needed", pic->width,
+                              pic->height, SIDE_MIN, SIDE_MIN);
+        v->failed = v->failed || !v->built;
+        count_corrupt(v, "picture without size");
+        return false;
+}
+
+/* After a break a picture nearer to the last one than half a frame may be the same one, come another way. */
+static bool has_place(const struct video *v, int64_t pts_us)
+{
+        if (!v->any)
+                return true;
+        if (v->begins_anew)
+                return pts_us - v->last_us > cadence_interval_us(&v->cadence) / 2;
+        return pts_us > v->last_us || (!v->last_was_slate && v->last_us - pts_us <= SAME_PLACE_US);
+}
+
+/* False: too late for its place, or at no place at all. */
+static bool usable_time(struct video *v, int64_t pts_us)
+{
+        if (pts_us < 0 || pts_us > MEDIA_TIME_MAX_US || !has_place(v, pts_us)) {
+                atomic_fetch_add(&v->out->tally.late_dropped, 1);
+                return false;
+        }
+        v->begins_anew = false;
+        return true;
+}
+
+static void on_picture(struct video *v, const AVFrame *pic)
+{
+        atomic_fetch_add(&v->out->tally.decoded, 1);
+        if (pic->decode_error_flags || (pic->flags & AV_FRAME_FLAG_CORRUPT))
+                count_corrupt(v, "errors concealed");
+        if (!usable_size(v, pic) || v->failed || !usable_time(v, pic->pts))
+                return;
+        if (!v->built)
+                build(v, pic);
+        if (!v->any)
+                bridge(v, pic);
+        int64_t gap_us = v->any ? pic->pts - v->last_us : 0;
+        if (gap_us > FILL_US && gap_us < HOLE_MAX_US)
+                fill(v, pic->pts - fill_step_us(v) / 2, true);
+        cadence_add(&v->cadence, pic->pts);
+        place(v, pic, pic->pts);
+        slate_fed(&v->slate, clock_mono_us());
+}
+
+/* --- the thread --- */
+
+static void receive_pictures(struct video *v)
+{
+        AVFrame *pic;
+        int err;
+        while (!atomic_load(&v->stop) && (err = decoder_receive(v->decoder, &pic)) != ERR_NOT_YET) {
+                if (err)
+                        count_corrupt(v, "picture does not decode");
+                else
+                        on_picture(v, pic);
+        }
+}
+
+static void interrupt(struct video *v)
+{
+        decoder_end(v->decoder);
+        receive_pictures(v);
+        decoder_break(v->decoder);
+        v->begins_anew = true;
+}
+
+/* What begins before the last picture brings again what the decoder still holds, and what was missing between that. */
+static void go_back(struct video *v)
+{
+        decoder_break(v->decoder);
+        v->begins_anew = true;
+}
+
+static void on_frame(struct video *v, const struct frame *f)
+{
+        if (f->flags & FRAME_BREAK && v->any && f->dts_us + f->cts_us <= v->last_us)
+                go_back(v);
+        else if (f->flags & FRAME_BREAK)
+                interrupt(v);
+        if (f->flags & FRAME_CONFIG) {
+                if (!decoder_config_differs(v->decoder, f->codec, f->bytes))
+                        return;
+                interrupt(v);
+                if (decoder_config(v->decoder, f->codec, f->bytes) != 0)
+                        count_corrupt(v, "configuration record");
+                return;
+        }
+        if (decoder_send(v->decoder, f) == ERR_CORRUPT)
+                count_corrupt(v, "frame does not decode");
+        receive_pictures(v);
+}
+
+static void supervise(struct video *v)
+{
+        int64_t slowest_us = INT64_MAX;
+        for (size_t i = 0; i < v->rung_count; i++) {
+                int64_t done_us = video_rung_done_us(v->rungs[i].encoder);
+                if (done_us != INT64_MIN && done_us < slowest_us)
+                        slowest_us = done_us;
+        }
+        if (slowest_us == INT64_MAX)
+                return;
+        atomic_store(&v->out->tally.encoded_us[TRACK_VIDEO], slowest_us);
+        int64_t newest_us = atomic_load(&v->out->tally.pushed_us[TRACK_VIDEO]);
+        int64_t now_us = clock_wall_us() - v->job.epoch_us;
+        int64_t lag_us = (newest_us < now_us ? newest_us : now_us) - slowest_us;
+        if (shed_update(&v->shed, lag_us, clock_mono_us()))
+                log_warn("session=%s msg=\"%s\" level=%u behind_ms=%lld", v->out->session,
+                         v->shed.level ? "encoding is behind: frame rates are halved from the top rung on"
+                                       : "encoding keeps up again: full frame rates",
+                         v->shed.level, (long long)(lag_us / US_PER_MS));
+}
+
+static void finish(struct video *v)
+{
+        decoder_end(v->decoder);
+        receive_pictures(v);
+        for (size_t i = 0; i < v->rung_count; i++)
+                video_rung_finish(v->rungs[i].encoder, cadence_interval_us(&v->rungs[i].cadence));
+}
+
+static void close_rungs(struct video *v, bool finished)
+{
+        for (size_t i = 0; i < v->rung_count; i++) {
+                video_rung_close(&v->rungs[i].encoder, finished);
+                scaler_free(&v->rungs[i].scaler);
+                av_frame_free(&v->rungs[i].picture);
+        }
+}
+
+/* Takes one frame, or makes slate when there is none. True at the end. */
+static bool step(struct video *v)
+{
+        struct frame f;
+        int64_t wait_us = slate_wait_us(&v->slate, v->last_us, clock_wall_us(), clock_mono_us());
+        int err = intake_take(&v->in, &f, wait_us);
+        if (err == ERR_TIMEOUT && v->any) {
+                int64_t until_us = slate_due(&v->slate, v->last_us, clock_wall_us(), clock_mono_us());
+                if (until_us != SLATE_NOT_DUE && until_us - v->last_us < HOLE_MAX_US)
+                        fill(v, until_us, false);
+        }
+        if (err)
+                return false;
+        if (!f.bytes) {
+                finish(v);
+                return true;
+        }
+        on_frame(v, &f);
+        buf_unref(&f.bytes);
+        return false;
+}
+
+static void *run(void *arg)
+{
+        struct video *v = arg;
+        pthread_setname_np(pthread_self(), "video");
+        bool ended = false;
+        while (!ended && !atomic_load(&v->stop)) {
+                ended = step(v);
+                supervise(v);
+        }
+        close_rungs(v, ended && !atomic_load(&v->stop));
+        if (ended)
+                outlet_leave(v->out);
+        return NULL;
+}
+
+struct video *video_open(const struct job *job, struct outlet *outlet, uint8_t codec, struct buf *config,
+                         bool late)
+{
+        struct video *v = mem_alloc(sizeof(*v));
+        v->job = *job;
+        v->job.session = NULL;
+        memset(v->job.config, 0, sizeof(v->job.config));
+        v->out = outlet;
+        v->late = late;
+        intake_init(&v->in);
+        slate_init(&v->slate, job->epoch_us, job->slate_after_us, clock_mono_us());
+        v->decoder = decoder_new(TRACK_VIDEO, job->decoder_threads);
+        if (config && decoder_config(v->decoder, codec, config) != 0)
+                count_corrupt(v, "configuration record");
+        outlet_join(outlet);
+        if (pthread_create(&v->thread, NULL, run, v) == 0)
+                return v;
+        intake_fini(&v->in);
+        decoder_free(&v->decoder);
+        free(v);
+        return NULL;
+}
+
+void video_push(struct video *v, const struct frame *f)
+{
+        intake_push(&v->in, f);
+}
+
+size_t video_room(struct video *v)
+{
+        return intake_room(&v->in);
+}
+
+void video_end(struct video *v)
+{
+        intake_end(&v->in);
+}
+
+void video_close(struct video **vp)
+{
+        struct video *v = *vp;
+        *vp = NULL;
+        if (!v)
+                return;
+        atomic_store(&v->stop, true);
+        intake_abort(&v->in);
+        pthread_join(v->thread, NULL);
+        intake_fini(&v->in);
+        decoder_free(&v->decoder);
+        free(v);
+}

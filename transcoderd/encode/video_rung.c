@@ -1,0 +1,291 @@
+#include "transcoderd/encode/video_rung.h"
+
+#include <libavcodec/avcodec.h>
+#include <libavutil/opt.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "transcoderd/encode/cadence.h"
+#include "transcoderd/encode/grid.h"
+#include "transcoderd/encode/package.h"
+#include "transcoderd/encode/queue.h"
+
+#define QUEUE_PICTURES 8
+#define GOP_NEVER (1 << 20) /* key frames come by time only */
+
+struct video_rung {
+        struct video_rung_options o;
+        struct queue queue;
+        pthread_t thread;
+        AVCodecContext *codec;
+        AVPacket *pkt;
+        struct package *package;
+        unsigned track, oversized;
+        bool announced, failed;
+        _Atomic int64_t done_us;
+};
+
+/* Table A-1 of H.264: the least level for the size, the rate at the highest frame rate the rung may have, and VBV. Made
+ * from the rung alone, never from the source, so that avcC does not depend on it. */
+static int level_for(int width, int height, int fps, int64_t bps)
+{
+        static const struct {
+                int level, frame_mbs, mbs_per_s, kbps; /* kbps: High profile, 1.25 × MaxBR */
+        } levels[] = {
+                {21, 792, 19800, 5000},      {30, 1620, 40500, 12500},    {31, 3600, 108000, 17500},
+                {32, 5120, 216000, 25000},   {40, 8192, 245760, 25000},   {42, 8704, 522240, 62500},
+                {50, 22080, 589824, 168750}, {51, 36864, 983040, 300000},
+        };
+        int mbs = ((width + 15) / 16) * ((height + 15) / 16);
+        for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+                if (mbs <= levels[i].frame_mbs && mbs * fps <= levels[i].mbs_per_s && bps <= levels[i].kbps * 1000LL)
+                        return levels[i].level;
+        return 52;
+}
+
+/* One second, but no more than lets 200 ms of the stream together with a full buffer fit into one PUT. */
+static int64_t vbv_buffer(int64_t bitrate_bps)
+{
+        int64_t fits = ((int64_t)BODY_MAX * 8 * 95 / 100 - bitrate_bps * 22 / 100) * 10 / 9;
+        return bitrate_bps < fits ? bitrate_bps : fits;
+}
+
+static void set_parameters(AVCodecContext *c, const struct video_rung_options *o)
+{
+        int fps = o->rung.fps_max ? o->rung.fps_max : 60;
+        int64_t peak_bps = o->rung.bitrate_bps * 11 / 10;
+
+        c->width = o->width;
+        c->height = o->height;
+        c->pix_fmt = AV_PIX_FMT_YUV420P;
+        c->sample_aspect_ratio = (AVRational){1, 1};
+        c->time_base = (AVRational){1, VIDEO_TIMESCALE};
+        c->framerate = (AVRational){o->rung.fps_max ? o->rung.fps_max : 30, 1};
+        c->bit_rate = o->rung.bitrate_bps;
+        c->rc_max_rate = peak_bps;
+        c->rc_buffer_size = (int)vbv_buffer(o->rung.bitrate_bps);
+        c->gop_size = GOP_NEVER;
+        c->max_b_frames = 0;
+        c->level = level_for(o->width, o->height, fps, peak_bps);
+        c->thread_count = o->threads;
+        c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_CLOSED_GOP;
+        c->color_range = AVCOL_RANGE_MPEG;
+        c->colorspace = AVCOL_SPC_BT709;
+        c->color_primaries = AVCOL_PRI_BT709;
+        c->color_trc = AVCOL_TRC_BT709;
+        c->chroma_sample_location = AVCHROMA_LOC_LEFT;
+}
+
+static int open_codec(struct video_rung *r)
+{
+        const AVCodec *codec = avcodec_find_encoder_by_name("libx264");
+        if (!codec)
+                return ERR_CODEC;
+        AVDictionary *opts = NULL;
+        r->codec = avcodec_alloc_context3(codec);
+        set_parameters(r->codec, &r->o);
+        av_dict_set(&opts, "preset", "veryfast", 0);
+        av_dict_set(&opts, "tune", "zerolatency", 0);
+        av_dict_set(&opts, "profile", "high", 0);
+        av_dict_set(&opts, "forced-idr", "1", 0);
+        av_dict_set(&opts, "x264-params", "scenecut=0:open-gop=0:stitchable=1", 0);
+        int rv = avcodec_open2(r->codec, codec, &opts);
+        av_dict_free(&opts);
+        return rv < 0 ? ERR_CODEC : 0;
+}
+
+static void announce(struct video_rung *r)
+{
+        struct track_info info = {
+                .track = r->track,
+                .kind = TRACK_VIDEO,
+                .init = package_init_segment(r->package),
+                .bandwidth = (uint32_t)(r->o.rung.bitrate_bps * 11 / 10),
+                .start_us = r->o.start_us,
+        };
+        snprintf(info.name, sizeof(info.name), "%s", r->o.rung.name);
+        info.fps_milli = cadence_fps_milli(r->o.declared_milli,
+                                           grid_us(package_sample_ticks(r->package), VIDEO_TIMESCALE));
+        outlet_track(r->o.outlet, &info);
+        r->announced = true;
+}
+
+static void on_chunk(void *arg, struct chunk *c)
+{
+        struct video_rung *r = arg;
+        /* Not sooner: only now is the frame rate known. */
+        if (!r->announced)
+                announce(r);
+        c->track = r->track;
+        outlet_chunk(r->o.outlet, c);
+}
+
+static void fail(struct video_rung *r, const char *what)
+{
+        if (!r->failed)
+                outlet_failed(r->o.outlet, ERR_CODEC, "rung %s: %s", r->o.rung.name, what);
+        r->failed = true;
+}
+
+static void receive(struct video_rung *r, bool slate)
+{
+        while (avcodec_receive_packet(r->codec, r->pkt) == 0) {
+                package_add(r->package, r->pkt, r->pkt->pts, slate);
+                atomic_fetch_add(&r->o.outlet->tally.encoded, 1);
+        }
+}
+
+/* Rate control remembers all pictures since the encoder was opened, so only a new one makes the same of the same. Without
+ * lookahead and B-pictures (zerolatency) the old one holds nothing back. */
+static void renew_codec(struct video_rung *r)
+{
+        avcodec_free_context(&r->codec);
+        if (open_codec(r))
+                fail(r, "x264 cannot be opened again");
+}
+
+static bool in_lockstep_from(const struct video_rung *r, const struct video_rung_picture *p)
+{
+        return r->o.lockstep_segments && p->idr && atomic_load(&r->done_us) != INT64_MIN &&
+               grid_segment(p->pts_us) % r->o.lockstep_segments == 0;
+}
+
+static void encode(struct video_rung *r, const struct video_rung_picture *p)
+{
+        if (in_lockstep_from(r, p))
+                renew_codec(r);
+        if (r->failed)
+                return;
+        AVFrame *f = p->frame;
+        f->pts = grid_ticks(p->pts_us, VIDEO_TIMESCALE);
+        package_next(r->package, f->pts);
+
+        unsigned oversized = package_oversized(r->package);
+        if (oversized != r->oversized)
+                log_warn("session=%s track=%s msg=\"chunk over the limit of a PUT left out\" count=%u",
+                         r->o.outlet->session, r->o.rung.name, oversized);
+        f->pict_type = p->idr || oversized != r->oversized ? AV_PICTURE_TYPE_I : AV_PICTURE_TYPE_NONE;
+        r->oversized = oversized;
+
+        if (avcodec_send_frame(r->codec, f) < 0)
+                fail(r, "x264 refuses a picture");
+        else
+                receive(r, p->slate);
+        if (p->expected_us)
+                package_early(r->package, grid_ticks(p->expected_us, VIDEO_TIMESCALE));
+        atomic_store(&r->done_us, p->pts_us);
+}
+
+static void encode_timed(struct video_rung *r, const struct video_rung_picture *p)
+{
+        int64_t begun_us = clock_mono_us();
+        encode(r, p);
+        if (r->track < SESSION_TRACKS_MAX)
+                atomic_fetch_add(&r->o.outlet->tally.busy_us[r->track], clock_mono_us() - begun_us);
+}
+
+static void finish(struct video_rung *r, int64_t interval_us)
+{
+        avcodec_send_frame(r->codec, NULL);
+        receive(r, false);
+        int64_t end = package_finish(r->package, grid_ticks(interval_us, VIDEO_TIMESCALE), atomic_load(&r->o.outlet->goes_on));
+        outlet_ended(r->o.outlet, grid_us(end, VIDEO_TIMESCALE));
+}
+
+static void drop_picture(void *arg)
+{
+        struct video_rung_picture *p = arg;
+        av_frame_free(&p->frame);
+        free(p);
+}
+
+static void *run(void *arg)
+{
+        struct video_rung *r = arg;
+        void *taken;
+        pthread_setname_np(pthread_self(), r->o.rung.name); /* fails for 16 letters: no harm */
+        while (queue_take(&r->queue, &taken, -1) == 0) {
+                struct video_rung_picture *p = taken;
+                bool end = !p->frame; /* queued by video_rung_finish: expected_us is the last interval */
+                if (end)
+                        finish(r, p->expected_us);
+                else if (!r->failed)
+                        encode_timed(r, p);
+                drop_picture(p);
+                if (end)
+                        break;
+        }
+        return NULL;
+}
+
+int video_rung_open(struct video_rung **out, const struct video_rung_options *o)
+{
+        struct video_rung *r = mem_alloc(sizeof(*r));
+        *out = NULL;
+        r->o = *o;
+        atomic_init(&r->done_us, INT64_MIN);
+        int err = open_codec(r);
+        if (err)
+                goto fail_codec;
+        struct package_options package = {.codec = r->codec, .epoch_us = o->epoch_us, .chunk = on_chunk, .arg = r};
+        if ((err = package_open(&r->package, &package)))
+                goto fail_codec;
+        r->pkt = av_packet_alloc();
+        r->track = outlet_number(o->outlet);
+        queue_init(&r->queue, QUEUE_PICTURES);
+        if (pthread_create(&r->thread, NULL, run, r) != 0) {
+                err = ERR_LIMIT;
+                goto fail_thread;
+        }
+        *out = r;
+        return 0;
+
+fail_thread:
+        queue_fini(&r->queue, drop_picture);
+        av_packet_free(&r->pkt);
+        package_close(&r->package);
+fail_codec:
+        avcodec_free_context(&r->codec);
+        free(r);
+        return err;
+}
+
+void video_rung_put(struct video_rung *r, const struct video_rung_picture *p)
+{
+        struct video_rung_picture *queued = mem_alloc(sizeof(*queued));
+        *queued = *p;
+        if (queue_put(&r->queue, queued) != 0)
+                drop_picture(queued);
+}
+
+int64_t video_rung_done_us(struct video_rung *r)
+{
+        return atomic_load(&r->done_us);
+}
+
+void video_rung_finish(struct video_rung *r, int64_t interval_us)
+{
+        struct video_rung_picture end = {.expected_us = interval_us};
+        video_rung_put(r, &end);
+}
+
+void video_rung_close(struct video_rung **rp, bool finished)
+{
+        struct video_rung *r = *rp;
+        *rp = NULL;
+        if (!r)
+                return;
+        if (!finished)
+                queue_abort(&r->queue);
+        pthread_join(r->thread, NULL);
+        queue_fini(&r->queue, drop_picture);
+        av_packet_free(&r->pkt);
+        package_close(&r->package);
+        avcodec_free_context(&r->codec);
+        free(r);
+}

@@ -1,0 +1,397 @@
+#include "transcoderd/proxies.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "transcoderd/session.h"
+
+#define SKEW_MIN_US (200 * US_PER_MS) /* clocks that NTP keeps, and the way of an OPEN, differ by less */
+#define OPEN_WAIT_US (2500 * US_PER_MS) /* less than a proxy waits for the answer */
+#define FULL_BEHIND_US (3 * US_PER_S)   /* behind real time for so long: not just the frames of a failover */
+
+/* ---- handles -------------------------------------------------------------------------------------------------------- */
+
+static struct session *by_handle(struct sessions *ss, uint64_t handle)
+{
+        struct session *s = ss->first;
+        while (s && !broadcaster_find(s, handle))
+                s = s->next;
+        return s;
+}
+
+static int retired_status(const struct sessions *ss, uint64_t handle)
+{
+        for (unsigned i = 0; handle && i < RETIRED_HANDLES; i++) {
+                if (ss->retired[i].handle == handle)
+                        return ss->retired[i].status;
+        }
+        return ERR_NOT_FOUND;
+}
+
+void proxies_retire(struct session *s, int status)
+{
+        broadcaster_retire(s, &s->active, status);
+        broadcaster_retire(s, &s->standby, status);
+}
+
+/* ---- OPEN ----------------------------------------------------------------------------------------------------------- */
+
+void proxies_refuse(struct rpc_request *open, int status, const char *text)
+{
+        struct open_reply m = {.status = (int8_t)status};
+        snprintf(m.text, sizeof(m.text), "%s", text);
+        rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
+}
+
+int64_t proxies_skew_us(const struct open *m)
+{
+        int64_t skew_us = m->wall_us ? clock_wall_us() - m->wall_us : 0;
+        return llabs(skew_us) < SKEW_MIN_US ? 0 : skew_us - skew_us % US_PER_MS;
+}
+
+static void accept_broadcaster(struct session *s, const struct broadcaster *f, struct rpc_request *open, int64_t resume_us,
+                          int64_t skew_us)
+{
+        struct open_reply m = {.handle = f->handle, .epoch_us = s->epoch_us, .generation = s->generation,
+                               .resume_us = resume_us, .skew_us = skew_us, .standby = f == &s->standby};
+        if (skew_us)
+                log_warn("session=%s stream=%s skew_ms=%lld msg=\"the proxy's clock is another than ours; the stream follows ours\"",
+                         s->id, s->stream, (long long)(skew_us / US_PER_MS));
+        memcpy(m.session, s->id, sizeof(m.session));
+        memcpy(m.node, s->all->self->id, sizeof(m.node));
+        rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
+}
+
+void proxies_accept(struct session *s, struct rpc_request *open, int64_t resume_us)
+{
+        s->active.handle = ++s->all->last_handle;
+        broadcaster_heard(&s->active, true);
+        accept_broadcaster(s, &s->active, open, resume_us, s->opening_skew_us);
+}
+
+/* NULL: there is room. A stream that was somewhere before is better off with a node that is busy than with none. */
+static const char *full_text(const struct sessions *ss, const struct open *m)
+{
+        int64_t now_us = clock_mono_us();
+        if (ss->draining)
+                return "stopping";
+        if (ss->count >= ss->max_sessions)
+                return "at max_sessions";
+        bool somewhere = m->generation && !(m->when & OPEN_BESIDE);
+        for (const struct session *s = ss->first; s && !somewhere; s = s->next) {
+                if (s->behind_since_us && now_us - s->behind_since_us > FULL_BEHIND_US)
+                        return "encoding is behind real time";
+        }
+        return NULL;
+}
+
+static void open_new(struct sessions *ss, struct rpc_request *req, const struct open *m)
+{
+        const char *full = full_text(ss, m);
+        if (full) {
+                proxies_refuse(req, ERR_FULL, full);
+                return;
+        }
+        struct session *s = session_new(ss, m, req);
+        if (!s) {
+                proxies_refuse(req, ERR_CLOSED, "no origin is up");
+                return;
+        }
+        broadcaster_admit(s, m);
+        s->active.handle = 0; /* until there is a pipeline for its frames */
+        memset(s->config_due, 0, sizeof(s->config_due)); /* the pipeline is opened with them */
+        memset(s->break_due, 0, sizeof(s->break_due));
+}
+
+/* The broadcaster is back, or another proxy has it now, or it is the stream's other broadcaster: the pipeline goes on. */
+static void open_again(struct session *s, struct rpc_request *req, const struct open *m)
+{
+        bool fed = s->active.handle;
+        if (m->when & OPEN_IF_FREE && broadcaster_place_taken(s, m)) {
+                proxies_refuse(req, ERR_CONFLICT, "the stream is published elsewhere");
+                return;
+        }
+        bool leads = s->shadow && !(m->when & OPEN_BESIDE);
+        if (leads)
+                session_lead(s);
+        struct broadcaster *f = broadcaster_admit(s, m);
+        log_info("session=%s stream=%s publisher=%s role=%s msg=\"%s\"", s->id, s->stream,
+                 *m->publisher ? m->publisher : "-", f->backup ? "backup" : "primary",
+                 f == &s->standby ? "stands by" : fed ? "taken over" : "fed again");
+        accept_broadcaster(s, f, req, push_stored_us(s->push), m->when & OPEN_BESIDE ? 0 : proxies_skew_us(m));
+        session_run(s);
+}
+
+void proxies_ban(struct sessions *ss, const char *stream, const char *text)
+{
+        unsigned i = ss->bans_next;
+        ss->bans_next = (i + 1) % BANS_MAX;
+        snprintf(ss->bans[i].stream, sizeof(ss->bans[i].stream), "%s", stream);
+        snprintf(ss->bans[i].text, sizeof(ss->bans[i].text), "%s", text);
+        ss->bans[i].until_us = clock_mono_us() + BAN_US;
+}
+
+/* NULL: it may be opened. */
+static const char *ban_text(const struct sessions *ss, const char *stream)
+{
+        int64_t now_us = clock_mono_us();
+        for (unsigned i = 0; i < BANS_MAX; i++) {
+                if (ss->bans[i].until_us > now_us && strcmp(ss->bans[i].stream, stream) == 0)
+                        return ss->bans[i].text;
+        }
+        return NULL;
+}
+
+/* Its session is just beginning or just ending: that takes a moment, and what comes then is right for this OPEN too. */
+static void open_later(struct sessions *ss, struct rpc_request *req, const struct open *m)
+{
+        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
+                if (ss->waiting[i].req)
+                        continue;
+                ss->waiting[i].req = req;
+                ss->waiting[i].until_us = clock_mono_us() + OPEN_WAIT_US;
+                memcpy(ss->waiting[i].stream, m->stream, sizeof(m->stream));
+                return;
+        }
+        proxies_refuse(req, ERR_FULL, "too many streams are beginning");
+}
+
+/* The stream's session, unless its claim is too old for this OPEN: it is given up then. */
+static struct session *fresh_session(struct sessions *ss, const struct open *m)
+{
+        struct session *s = session_find(ss, m->stream);
+        if (!s || !session_takes_opens(s) || !session_is_stale(s, m->generation))
+                return s;
+        s->given_up = "another one has written since it was claimed";
+        session_run(s);
+        return session_find(ss, m->stream);
+}
+
+/* What is here is another session, or another writer's of it: the shadow of m's leader begins anew. */
+static struct session *session_beside(struct sessions *ss, const struct open *m)
+{
+        struct session *s = session_find(ss, m->stream);
+        if (!s || !session_takes_opens(s) || session_is_beside(s, m) || s->generation > m->generation)
+                return s;
+        session_leave(s);
+        session_run(s);
+        return session_find(ss, m->stream);
+}
+
+static void handle_open(struct sessions *ss, struct rpc_request *req)
+{
+        struct open m;
+        if (open_decode(&req->body, &m) != 0) {
+                rpc_drop(req, "malformed OPEN");
+                return;
+        }
+        bool beside = m.when & OPEN_BESIDE;
+        struct session *s = beside ? session_beside(ss, &m) : fresh_session(ss, &m);
+        const char *banned = ban_text(ss, m.stream);
+        if (banned)
+                proxies_refuse(req, ERR_UNSUPPORTED, banned);
+        else if (!job_supports(m.codecs))
+                proxies_refuse(req, ERR_UNSUPPORTED, "only H.264 and AAC are supported");
+        else if (beside && s && s->generation > m.generation)
+                proxies_refuse(req, ERR_FENCED, "there is a newer writer");
+        else if (s && s->shadow && m.when & OPEN_IF_HELD)
+                proxies_refuse(req, ERR_NOT_FOUND, ""); /* ask the one that leads */
+        else if (s && session_takes_opens(s))
+                open_again(s, req, &m);
+        else if (m.when & OPEN_IF_HELD)
+                proxies_refuse(req, s && !ss->draining ? ERR_NOT_YET : ERR_NOT_FOUND, "");
+        else if (!s)
+                open_new(ss, req, &m);
+        else if (ss->draining)
+                proxies_refuse(req, ERR_FULL, "stopping");
+        else
+                open_later(ss, req, &m);
+}
+
+void proxies_retry(struct sessions *ss, const char *stream)
+{
+        struct session *s = session_find(ss, stream);
+        for (int i = 0; (!s || session_takes_opens(s)) && i < OPENS_WAITING_MAX; i++) {
+                struct rpc_request *req = ss->waiting[i].req;
+                if (!req || strcmp(ss->waiting[i].stream, stream) != 0)
+                        continue;
+                ss->waiting[i].req = NULL;
+                message_open(&req->body, req->msg);
+                handle_open(ss, req);
+                s = session_find(ss, stream);
+        }
+}
+
+void proxies_expire(struct sessions *ss, int64_t now_us)
+{
+        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
+                struct rpc_request *req = ss->waiting[i].req;
+                if (!req || ss->waiting[i].until_us > now_us)
+                        continue;
+                ss->waiting[i].req = NULL;
+                proxies_refuse(req, ERR_NOT_YET, "the stream's last session is still being stored");
+        }
+}
+
+/* ---- MEDIA ---------------------------------------------------------------------------------------------------------- */
+
+static void release_msg(void *msg)
+{
+        nng_msg_free(msg);
+}
+
+/* What OPEN carried comes before the frames that it describes. False: no room. */
+static bool push_configs(struct session *s)
+{
+        for (int k = 0; k < TRACK_KINDS; k++) {
+                if (!s->config_due[k])
+                        continue;
+                if (pipeline_room(s->pipeline) == 0)
+                        return false;
+                struct frame f = {.track = (uint8_t)k, .codec = s->codecs[k], .flags = FRAME_CONFIG,
+                                  .dts_us = clock_wall_us() - s->epoch_us, .bytes = s->config[k]};
+                pipeline_push(s->pipeline, &f);
+                s->config_due[k] = false;
+        }
+        return true;
+}
+
+static void take_frames(struct session *s, const struct media *m)
+{
+        size_t room = push_configs(s) ? pipeline_room(s->pipeline) : 0;
+        for (int i = 0; i < m->count && room > 0; i++, room--) {
+                struct frame f = m->frames[i];
+                if (f.flags & FRAME_CONFIG)
+                        broadcaster_configure(&s->active, f.track, f.codec, f.bytes);
+                else if (s->break_due[f.track])
+                        f.flags |= FRAME_BREAK;
+                s->break_due[f.track] = s->break_due[f.track] && f.flags & FRAME_CONFIG;
+                pipeline_push(s->pipeline, &f);
+                s->active.next_seq++;
+                s->frames++;
+                s->bytes += f.bytes->len;
+        }
+}
+
+static void take_media(struct sessions *ss, const struct media *m, struct media_reply *reply)
+{
+        struct session *s = by_handle(ss, m->handle);
+        *reply = (struct media_reply){.draining = ss->draining, .takes_many = 1};
+        if (!s) {
+                reply->status = (int8_t)retired_status(ss, m->handle);
+                return;
+        }
+        if (s->shadow && !m->shadow)
+                session_lead(s);
+        broadcaster_heard(broadcaster_find(s, m->handle), m->fresh || m->count > 0);
+        bool switched = broadcaster_look(s);
+        struct broadcaster *f = broadcaster_find(s, m->handle);
+        reply->standby = f == &s->standby;
+        if (!reply->standby && m->first_seq != f->next_seq)
+                reply->status = ERR_ORDER;
+        else if (!reply->standby)
+                take_frames(s, m);
+        reply->next_seq = f->next_seq;
+        reply->stored_us = push_stored_us(s->push);
+        reply->generation = s->generation;
+        reply->credit = (uint32_t)pipeline_room(s->pipeline);
+        if (switched)
+                session_run(s);
+}
+
+static int decode_and_take(struct sessions *ss, struct reader *body, struct buf *whole, struct media_reply *reply)
+{
+        struct frame frames[BATCH_FRAMES_MAX];
+        struct media m;
+        if (media_decode(body, &m, frames, whole) != 0)
+                return ERR_PROTO;
+        take_media(ss, &m, reply);
+        for (int i = 0; i < m.count; i++)
+                buf_unref(&frames[i].bytes);
+        return 0;
+}
+
+/* The bytes of its frames outlive the request. */
+static struct buf *take_message(struct rpc_request *req)
+{
+        nng_msg *msg = req->msg;
+        req->msg = NULL;
+        return buf_wrap(nng_msg_body(msg), nng_msg_len(msg), release_msg, msg);
+}
+
+static void handle_media(struct sessions *ss, struct rpc_request *req)
+{
+        struct media_reply reply;
+        struct buf *whole = take_message(req);
+        if (decode_and_take(ss, &req->body, whole, &reply) == 0)
+                rpc_reply(req, message_new(MSG_MEDIA_REPLY, media_reply_encode, &reply));
+        else
+                rpc_drop(req, "malformed MEDIA");
+        buf_unref(&whole);
+}
+
+static void handle_media_many(struct sessions *ss, struct rpc_request *req)
+{
+        struct reader parts[MEDIA_MANY_MAX];
+        struct media_many_reply reply;
+        struct buf *whole = take_message(req);
+        int err = media_many_decode(&req->body, parts, &reply.count);
+        for (int i = 0; !err && i < reply.count; i++)
+                err = decode_and_take(ss, &parts[i], whole, &reply.parts[i]);
+        if (!err)
+                rpc_reply(req, message_new(MSG_MEDIA_MANY_REPLY, media_many_reply_encode, &reply));
+        else
+                rpc_drop(req, "malformed MEDIA_MANY");
+        buf_unref(&whole);
+}
+
+/* ---- CLOSE ---------------------------------------------------------------------------------------------------------- */
+
+static void handle_close(struct sessions *ss, struct rpc_request *req)
+{
+        struct close_stream m;
+        if (close_stream_decode(&req->body, &m) != 0) {
+                rpc_drop(req, "malformed CLOSE");
+                return;
+        }
+        struct session *s = by_handle(ss, m.handle);
+        struct status_reply reply = {.status = s ? 0 : ERR_NOT_FOUND};
+        rpc_reply(req, message_new(MSG_CLOSE_REPLY, status_reply_encode, &reply));
+        if (!s)
+                return;
+        if (m.reason == CLOSE_LEAVE)
+                session_leave(s);
+        else if (broadcaster_find(s, m.handle) == &s->standby)
+                broadcaster_retire(s, &s->standby, ERR_NOT_FOUND);
+        else if (broadcaster_left(s, m.reason == CLOSE_LOST ? "the active one is lost" : "the active one stopped"))
+                log_debug("session=%s stream=%s msg=\"goes on with the other broadcaster\"", s->id, s->stream);
+        else if (m.reason == CLOSE_LOST)
+                s->lost = true;
+        else
+                s->stop = true;
+        session_run(s);
+}
+
+void proxies_handle(void *arg, struct rpc_request *req)
+{
+        switch (req->type) {
+        case MSG_OPEN:
+                handle_open(arg, req);
+                break;
+        case MSG_MEDIA:
+                handle_media(arg, req);
+                break;
+        case MSG_MEDIA_MANY:
+                handle_media_many(arg, req);
+                break;
+        case MSG_CLOSE:
+                handle_close(arg, req);
+                break;
+        default:
+                rpc_drop(req, "not a message for this port");
+        }
+}

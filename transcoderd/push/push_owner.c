@@ -1,0 +1,390 @@
+/* push_owner.c - one owner: PUT and END, what its answers mean, and what becomes of it when it fails. */
+#include "transcoderd/push/push_owner.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "transcoderd/stats.h"
+
+#define PUT_DEADLINE_MS 2000
+#define PUT_OTHERS_DEADLINE_MS 1000 /* of one that the others need not wait for */
+#define PAUSE_FIRST_MS 20
+#define PAUSE_MAX_MS 1000
+#define PAUSE_NOSPACE_MS 1000
+#define OUT_MS 500         /* from when it is out of step until it is joined */
+#define OUT_REFUSED_MS 10000
+#define JOIN_AGAIN_US (500 * US_PER_MS)
+
+/* ---- in step, and out of it ----------------------------------------------------------------------------------------- */
+
+static struct metric *gauge_of(enum owner_state state)
+{
+        return state == OWNER_IN_STEP ? &stats_owners_in_step : state == OWNER_JOINING ? &stats_owners_joining
+                                                                                       : &stats_owners_out;
+}
+
+void owner_set_state(struct owner *o, enum owner_state state)
+{
+        metric_add(gauge_of(o->state), -1);
+        metric_add(gauge_of(state), 1);
+        o->state = state;
+}
+
+void owner_uncount(const struct owner *o)
+{
+        metric_add(gauge_of(o->state), -1);
+}
+
+bool owner_may_go(const struct owner *o)
+{
+        const struct push *p = o->push;
+        for (int i = 0; i < PUSH_OWNERS_MAX; i++) {
+                const struct owner *other = &p->owners[i];
+                if (other != o && other->used && other->state == OWNER_IN_STEP)
+                        return true;
+        }
+        return o->state != OWNER_IN_STEP;
+}
+
+void owner_out(struct owner *o, const char *why)
+{
+        log_line(o->state == OWNER_IN_STEP ? LOG_WARN : LOG_DEBUG,
+                 "session=%s origin=%s queued_bytes=%zu msg=\"out of step\" why=\"%s\"", o->push->claim.session,
+                 o->origin.id, o->queued_bytes, why);
+        owner_set_state(o, OWNER_OUT);
+        for (int i = 0; i < SESSION_TRACKS_MAX; i++)
+                lane_clear(&o->lanes[i]);
+        o->failures = 0;
+        o->failing_told = o->lacks_told = o->ended = false;
+        owner_pause(o, OUT_MS);
+}
+
+/* One that failed while it was the last one in step is not needed any more. */
+static void let_failing_go(struct push *p)
+{
+        for (int i = 0; i < PUSH_OWNERS_MAX; i++) {
+                struct owner *o = &p->owners[i];
+                if (o->used && o->state == OWNER_IN_STEP && o->failures && owner_may_go(o))
+                        owner_out(o, "another one is in step again");
+        }
+}
+
+static bool all_stored(const struct owner *o)
+{
+        for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
+                if (o->lanes[i].first || o->lanes[i].flying)
+                        return false;
+        }
+        return true;
+}
+
+void owner_look_if_in_step(struct owner *o)
+{
+        if (o->state != OWNER_JOINING || (!all_stored(o) && push_owner_stored_us(o->push, o) < push_stored_us(o->push)))
+                return;
+        owner_set_state(o, OWNER_IN_STEP);
+        log_info("session=%s origin=%s queued_bytes=%zu msg=\"in step\"", o->push->claim.session, o->origin.id,
+                 o->queued_bytes);
+        let_failing_go(o->push);
+}
+
+/* ---- one that fails ------------------------------------------------------------------------------------------------- */
+
+static void on_timer(uv_timer_t *t)
+{
+        struct owner *o = t->data;
+        if (o->push->stopped || o->push->closed)
+                return;
+        if (o->state == OWNER_OUT)
+                join_now(o);
+        else
+                owner_pump(o);
+        push_look_for_end(o->push);
+}
+
+/* Not all sessions are to come back at the same instant. */
+void owner_pause(struct owner *o, unsigned ms)
+{
+        uv_timer_start(o->timer, on_timer, ms - ms / 4 + (unsigned)rand() % (ms / 2 + 1), 0);
+}
+
+/* One line when it begins and one when its reason changes, not one a retry. */
+static void tell_failing(struct owner *o, int err)
+{
+        uint64_t count;
+        if ((o->failing_told && o->no_space == (err == ERR_NOSPACE)) || !told_may(&o->told_failing, &count))
+                return;
+        o->failing_told = true;
+        o->no_space = err == ERR_NOSPACE;
+        log_warn("session=%s origin=%s error=\"%s\" queued_bytes=%zu times=%" PRIu64 " msg=\"chunk not stored yet\"",
+                 o->push->claim.session, o->origin.id, err_text(err), o->queued_bytes, count);
+}
+
+void owner_failed(struct owner *o, int err)
+{
+        unsigned ms = PAUSE_FIRST_MS << (o->failures < 6 ? o->failures : 6);
+        metric_add(err == ERR_NOSPACE ? &stats_no_space : &stats_not_taken, 1);
+        if (owner_may_go(o)) {
+                owner_out(o, err_text(err));
+                return;
+        }
+        o->failures++;
+        tell_failing(o, err);
+        owner_pause(o, err == ERR_NOSPACE ? PAUSE_NOSPACE_MS : ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS);
+}
+
+static void works(struct owner *o)
+{
+        if (o->failing_told)
+                log_info("session=%s origin=%s attempts=%u queued_bytes=%zu lost_chunks=%" PRIu64
+                         " msg=\"chunks are stored again\"", o->push->claim.session, o->origin.id, o->failures,
+                         o->queued_bytes, o->lost);
+        o->failures = 0;
+        o->failing_told = false;
+        o->lost = 0;
+}
+
+/* ---- PUT ------------------------------------------------------------------------------------------------------------ */
+
+static void delivered(struct lane *l)
+{
+        struct item *it = l->flying;
+        if (!(it->flags & PUT_INIT)) {
+                l->stored_us = it->start_us + it->duration_us;
+                histogram_observe(&stats_put, clock_mono_us() - it->made_us);
+        }
+        lane_forget_flying(l);
+        works(l->owner);
+        owner_look_if_in_step(l->owner);
+}
+
+static void tell_refused(struct lane *l, int err, const struct put_reply *m)
+{
+        const struct owner *o = l->owner;
+        const struct item *it = l->flying;
+        uint64_t count;
+        if (!told_may(&l->owner->told_refused, &count))
+                return;
+        log_error("session=%s origin=%s track=%s segment=%u chunk=%u init=%d start_us=%" PRId64 " error=\"%s\" "
+                  "expected=%u/%u end_us=%" PRId64 " times=%" PRIu64 " msg=\"refused by the origin\"",
+                  o->push->claim.session, o->origin.id, o->push->o.recent->tracks[l->track].info.name, it->segment, it->chunk,
+                  (it->flags & PUT_INIT) != 0, it->start_us, err_text(err), m->next_segment, m->next_chunk, m->end_us, count);
+}
+
+/* The origin will never take this one. Without its init segment a track is nothing. */
+static void refused(struct lane *l, int err, const struct put_reply *m)
+{
+        struct owner *o = l->owner;
+        struct push *p = o->push;
+        bool init = l->flying->flags & PUT_INIT;
+        tell_refused(l, err, m);
+        metric_add(&stats_dropped, 1);
+        if (init && owner_may_go(o)) {
+                owner_out(o, "it refuses an init segment");
+                owner_pause(o, OUT_REFUSED_MS);
+                return;
+        }
+        lane_forget_flying(l);
+        if (!init) {
+                owner_pump(o);
+                return;
+        }
+        l->dead = true;
+        lane_forget_queued(l);
+        p->o.events->refused(p->o.arg, p->o.recent->tracks[l->track].info.name, err);
+}
+
+static bool is_ahead(const struct lane *l, const struct put_reply *m)
+{
+        const struct item *it = l->flying;
+        return !(it->flags & PUT_INIT) && it->start_us > m->end_us + it->duration_us / 2;
+}
+
+/* The session is not there, or is not this writer's since the origin started. */
+static void take_up_again(struct owner *o, int err)
+{
+        if (owner_may_go(o))
+                owner_out(o, "it does not know the session");
+        if (clock_mono_us() - o->joined_us > JOIN_AGAIN_US)
+                join_now(o);
+        else if (o->state == OWNER_IN_STEP)
+                owner_failed(o, err);
+}
+
+static void judge(struct lane *l, int status, const struct put_reply *m)
+{
+        struct owner *o = l->owner;
+        switch (status) {
+        case 0:
+                delivered(l);
+                owner_pump(o);
+                break;
+        case ERR_FENCED:
+                lane_keep(l);
+                if (l->sent_generation == o->push->generation)
+                        push_stop(o->push, o->push->o.events->fenced);
+                else /* by ourselves: push_lead() was between */
+                        join_now(o);
+                break;
+        case ERR_NOT_FOUND:
+                lane_keep(l);
+                if (!o->join_under_way)
+                        take_up_again(o, status);
+                break;
+        case ERR_ORDER:
+                if (is_ahead(l, m) && owner_may_go(o))
+                        owner_out(o, "it lacks chunks");
+                else
+                        refused(l, status, m);
+                break;
+        case ERR_CONFLICT:
+        case ERR_PROTO:
+        case ERR_LIMIT:
+        case ERR_UNSUPPORTED:
+                refused(l, status, m);
+                break;
+        default:
+                lane_keep(l);
+                owner_failed(o, status);
+        }
+}
+
+static void on_put(void *arg, int err, nng_msg *reply)
+{
+        struct lane *l = arg;
+        struct push *p = l->owner->push;
+        struct put_reply m = {0};
+        struct reader r;
+        bool stale = l->stale;
+        l->under_way = l->stale = false;
+        l->owner->calls--;
+        p->calls--;
+        if (!err && (message_open(&r, reply) != MSG_PUT_REPLY || put_reply_decode(&r, &m) != 0)) {
+                origins_drop(p->o.origins, l->owner->origin.id, "malformed answer to PUT");
+                err = ERR_CLOSED;
+        }
+        nng_msg_free(reply);
+        if (p->closed) {
+                push_free_if_done(p);
+                return;
+        }
+        if (p->stopped)
+                return;
+        if (stale)
+                owner_pump(l->owner);
+        else if (err)
+                judge(l, err == ERR_PROTO ? ERR_CLOSED : err, &m);
+        else
+                judge(l, m.status, &m);
+        push_look_for_end(p);
+}
+
+/* False: the owner is not up. */
+static bool send_first(struct lane *l)
+{
+        struct owner *o = l->owner;
+        struct push *p = o->push;
+        struct item *it = l->first;
+        if (!it || l->under_way)
+                return true;
+        const struct track_info *info = &p->o.recent->tracks[l->track].info;
+        bool init = it->flags & PUT_INIT;
+        struct put m = {.generation = o->generation, .flags = it->flags, .segment = it->segment, .chunk = it->chunk,
+                        .start_us = it->start_us, .duration_us = it->duration_us, .bandwidth = init ? info->bandwidth : 0,
+                        .fps_milli = init ? info->fps_milli : 0, .previous = it->previous, .bytes = it->bytes->data,
+                        .len = (uint32_t)it->bytes->len};
+        m.flags |= p->o.shadow ? PUT_SHADOW : 0;
+        memcpy(m.session, p->claim.session, sizeof(m.session));
+        memcpy(m.track, info->name, sizeof(m.track));
+        if (!origins_call(p->o.origins, o->origin.id, message_new(MSG_PUT, put_encode, &m),
+                          owner_may_go(o) ? PUT_OTHERS_DEADLINE_MS : PUT_DEADLINE_MS, on_put, l))
+                return false;
+        lane_fly(l);
+        l->sent_generation = m.generation;
+        l->under_way = true;
+        o->calls++;
+        p->calls++;
+        return true;
+}
+
+/* ---- END ------------------------------------------------------------------------------------------------------------ */
+
+static void on_end(void *arg, int err, nng_msg *reply)
+{
+        struct owner *o = arg;
+        struct push *p = o->push;
+        struct status_reply m = {0};
+        struct reader r;
+        p->calls--;
+        o->calls--;
+        o->end_under_way = false;
+        if (!err && (message_open(&r, reply) != MSG_END_REPLY || status_reply_decode(&r, &m) != 0)) {
+                origins_drop(p->o.origins, o->origin.id, "malformed answer to END");
+                err = ERR_CLOSED;
+        }
+        nng_msg_free(reply);
+        if (p->closed) {
+                push_free_if_done(p);
+                return;
+        }
+        if (p->stopped || o->state == OWNER_OUT)
+                return;
+        if (!err && (m.status == 0 || m.status == ERR_FENCED || m.status == ERR_NOT_FOUND)) {
+                o->ended = true;
+                p->end_err = m.status;
+        } else {
+                owner_failed(o, err ? err : m.status);
+        }
+        push_look_for_end(p);
+}
+
+static void send_end(struct owner *o)
+{
+        struct push *p = o->push;
+        struct end m = {.generation = o->generation, .end_us = p->end_us};
+        memcpy(m.session, p->claim.session, sizeof(m.session));
+        if (!origins_call(p->o.origins, o->origin.id, message_new(MSG_END, end_encode, &m), PUT_DEADLINE_MS, on_end, o)) {
+                owner_failed(o, ERR_CLOSED);
+                return;
+        }
+        o->end_under_way = true;
+        o->calls++;
+        p->calls++;
+}
+
+/* ---- what is next --------------------------------------------------------------------------------------------------- */
+
+/* An origin that started anew may lack the end of what it had stored, and takes nothing before it is joined. */
+static bool started_anew(struct owner *o)
+{
+        const struct push *p = o->push;
+        struct origin now;
+        return p->o.origins->link->find(p->o.origins->arg, o->origin.id, &now) &&
+               now.incarnation_us != o->origin.incarnation_us;
+}
+
+void owner_pump(struct owner *o)
+{
+        struct push *p = o->push;
+        if (p->stopped || p->closed || o->state == OWNER_OUT || o->join_under_way || o->ended ||
+            uv_is_active((uv_handle_t *)o->timer))
+                return;
+        if (started_anew(o)) {
+                if (owner_may_go(o))
+                        owner_out(o, "it started anew");
+                join_now(o);
+                return;
+        }
+        for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
+                if (!send_first(&o->lanes[i])) {
+                        owner_failed(o, ERR_CLOSED);
+                        return;
+                }
+        }
+        if (p->ending && !o->end_under_way && all_stored(o))
+                send_end(o);
+}

@@ -1,0 +1,215 @@
+#include "transcoderd/push/push_queue.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/mem.h"
+#include "transcoderd/push/push_owner.h"
+#include "transcoderd/stats.h"
+
+#define TOLD_EVERY_US US_PER_S
+
+bool told_may(struct told *t, uint64_t *count)
+{
+        int64_t now_us = clock_mono_us();
+        t->untold++;
+        if (t->at_us && now_us - t->at_us < TOLD_EVERY_US)
+                return false;
+        *count = t->untold;
+        *t = (struct told){.at_us = now_us};
+        return true;
+}
+
+void item_free(struct item *it)
+{
+        buf_unref(&it->bytes);
+        free(it);
+}
+
+static void append(struct lane *l, struct item *it)
+{
+        it->next = NULL;
+        *l->last = it;
+        l->last = &it->next;
+}
+
+static void prepend(struct lane *l, struct item *it)
+{
+        it->next = l->first;
+        if (!l->first)
+                l->last = &it->next;
+        l->first = it;
+}
+
+static struct item *take(struct lane *l, struct item **link)
+{
+        struct item *it = *link;
+        *link = it->next;
+        if (!*link)
+                l->last = link;
+        return it;
+}
+
+static void forget(struct owner *o, struct item *it)
+{
+        o->queued_bytes -= it->bytes->len;
+        item_free(it);
+}
+
+struct item *item_of_init(const struct track_info *info)
+{
+        struct item *it = mem_alloc(sizeof(*it));
+        *it = (struct item){.flags = PUT_INIT, .segment = (uint32_t)(info->start_us / SEGMENT_US),
+                            .start_us = info->start_us, .made_us = clock_mono_us(), .bytes = buf_ref(info->init)};
+        return it;
+}
+
+struct item *item_of_chunk(const struct chunk *c)
+{
+        struct item *it = mem_alloc(sizeof(*it));
+        *it = (struct item){.flags = c->flags, .segment = c->segment, .chunk = c->chunk, .start_us = c->start_us,
+                            .duration_us = c->duration_us, .made_us = clock_mono_us(), .previous = c->previous,
+                            .bytes = buf_ref(c->bytes)};
+        return it;
+}
+
+static void count_lost(struct owner *o, const char *track, const struct item *it)
+{
+        uint64_t count;
+        metric_add(&stats_dropped, 1);
+        o->lost++;
+        if (told_may(&o->told_lost, &count))
+                log_error("session=%s origin=%s track=%s segment=%u chunk=%u lost_chunks=%" PRIu64 " queued_bytes=%zu "
+                          "msg=\"the queue is full: the oldest chunks are lost\"", o->push->claim.session, o->origin.id,
+                          track, it->segment, it->chunk, count, o->queued_bytes);
+}
+
+/* The oldest chunk that is not sent yet; NULL: there is none. */
+static struct item **oldest_of(struct lane *l)
+{
+        struct item **link = l->first && l->first->flags & PUT_INIT ? &l->first->next : &l->first;
+        return *link ? link : NULL;
+}
+
+static bool too_long(struct lane *l, int64_t newest_us)
+{
+        struct item **oldest = oldest_of(l);
+        return oldest && newest_us - (*oldest)->start_us > l->owner->push->o.queue_us;
+}
+
+static struct lane *lane_with_the_oldest(struct owner *o)
+{
+        struct lane *best = NULL;
+        for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
+                struct lane *l = &o->lanes[i];
+                if (oldest_of(l) && (!best || (*oldest_of(l))->start_us < (*oldest_of(best))->start_us))
+                        best = l;
+        }
+        return best;
+}
+
+static void make_room(struct owner *o, struct lane *grown, int64_t newest_us)
+{
+        for (;;) {
+                struct lane *l = too_long(grown, newest_us)                      ? grown
+                                 : o->queued_bytes > o->push->o.queue_bytes ? lane_with_the_oldest(o)
+                                                                            : NULL;
+                if (!l)
+                        return;
+                struct item *it = take(l, oldest_of(l));
+                count_lost(o, o->push->o.recent->tracks[l->track].info.name, it);
+                forget(o, it);
+        }
+}
+
+bool lane_would_lose(struct lane *l, const struct item *it)
+{
+        return too_long(l, it->start_us) || l->owner->queued_bytes + it->bytes->len > l->owner->push->o.queue_bytes;
+}
+
+void lane_append(struct lane *l, struct item *it)
+{
+        l->owner->queued_bytes += it->bytes->len;
+        append(l, it);
+        make_room(l->owner, l, it->start_us);
+}
+
+void lane_fly(struct lane *l)
+{
+        l->flying = take(l, &l->first);
+}
+
+void lane_keep(struct lane *l)
+{
+        prepend(l, l->flying);
+        l->flying = NULL;
+}
+
+void lane_forget_flying(struct lane *l)
+{
+        if (l->flying)
+                forget(l->owner, l->flying);
+        l->flying = NULL;
+}
+
+void lane_forget_queued(struct lane *l)
+{
+        while (l->first)
+                forget(l->owner, take(l, &l->first));
+}
+
+void lane_clear(struct lane *l)
+{
+        lane_forget_flying(l);
+        lane_forget_queued(l);
+        l->stale = l->under_way;
+}
+
+/* ---- joining again ------------------------------------------------------------------------------------------------ */
+
+/* Ends are known to half a sample only, so it is the middle that decides. */
+static bool ends_before(int64_t start_us, int64_t duration_us, int64_t end_us)
+{
+        return start_us + duration_us / 2 < end_us;
+}
+
+/* What is in memory and neither stored up to end_us nor queued anyway, then what was queued. */
+static void refill(struct lane *l, const struct recent_track *t, int64_t end_us)
+{
+        struct item *queued = l->first;
+        l->first = NULL;
+        l->last = &l->first;
+        while (queued && (queued->flags & PUT_INIT || ends_before(queued->start_us, queued->duration_us, end_us))) {
+                struct item *it = queued;
+                queued = it->next;
+                forget(l->owner, it);
+        }
+        int64_t until_us = queued ? queued->start_us : INT64_MAX;
+        for (const struct recent_chunk *c = t->first; c && c->chunk.start_us < until_us; c = c->next) {
+                if (ends_before(c->chunk.start_us, c->chunk.duration_us, end_us) || c->chunk.bytes->len > BODY_MAX)
+                        continue;
+                l->owner->queued_bytes += c->chunk.bytes->len;
+                append(l, item_of_chunk(&c->chunk));
+        }
+        while (queued) {
+                struct item *it = queued;
+                queued = it->next;
+                append(l, it);
+        }
+}
+
+void lane_rewind(struct lane *l, const struct recent_track *t, const struct claim_track *there)
+{
+        if (l->flying)
+                lane_keep(l);
+        l->stale = l->under_way;
+        refill(l, t, there ? there->end_us : INT64_MIN);
+        l->stored_us = there ? there->end_us : t->info.start_us;
+        if (there)
+                return;
+        struct item *init = item_of_init(&t->info);
+        l->owner->queued_bytes += init->bytes->len;
+        prepend(l, init);
+}
