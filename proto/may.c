@@ -23,7 +23,6 @@ static const struct may {
         {MSG_END, "END", ROLE_ORIGIND, BY(ROLE_TRANSCODERD), NULL},
         {MSG_FETCH, "FETCH", ROLE_ORIGIND, BY(ROLE_ORIGIND), "/peer/"}, /* what only the store's other copies need */
         {MSG_FETCH, "FETCH", ROLE_ORIGIND, BY(ROLE_ORIGIND) | BY(ROLE_EDGED), NULL},
-        {MSG_FETCH, "FETCH", ROLE_TRANSCODERD, BY(ROLE_ORIGIND) | BY(ROLE_EDGED), NULL},
         {MSG_FETCH, "FETCH", ROLE_EDGED, BY(ROLE_EDGED), NULL},
 };
 #define ROWS (sizeof(table) / sizeof(table[0]))

@@ -1,7 +1,6 @@
 /* transcoderd: coded frames in, the ladder's chunks out.
  *
- *   proxy ──MEDIA──► proxies.c ──► session.c ──► encode/ (decode, scale, encode, package) ──► push/ ──PUT──► origins
- *                                                                    └──► push/recent.c ──► serve.c ◄──FETCH── anyone */
+ *   proxy ──MEDIA──► proxies.c ──► session.c ──► encode/ (decode, scale, encode, package) ──► push/ ──PUT──► origins */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +18,10 @@
 #define STOP_LOOK_MS 20
 #define STOP_MAX_US (10 * US_PER_S)
 #define MEDIA_CONTEXTS 1024
-#define FETCH_CONTEXTS 256
 
 struct config {
         struct config_common common;
-        int64_t port, fetch_port, encoder_threads, decoder_threads, max_sessions, grace_ms, recent_ms;
+        int64_t port, encoder_threads, decoder_threads, max_sessions, grace_ms, recent_ms;
         int64_t slate_after_ms, shed_after_ms;
         int64_t replicas, drain_ms;
         char *origins, *quorum;
@@ -37,7 +35,6 @@ struct config {
 static const struct config_key keys[] = {
         CONFIG_COMMON_KEYS(9290),
         INT_KEY(port, "9201", 1, 65535, "port", "nng port of OPEN, MEDIA and CLOSE, for proxies"),
-        INT_KEY(fetch_port, "9202", 1, 65535, "port", "nng port of FETCH of recent chunks"),
         {.name = "origins", .type = CONFIG_STRING, .offset = offsetof(struct config, origins),
          .default_value = "127.0.0.1:9301", .min = 1, .max = 4095, .unit = "",
          .help = "PUT addresses of the origins: host:port[,host:port…]", .check = peers_check_names},
@@ -56,7 +53,7 @@ static const struct config_key keys[] = {
                 "at SIGTERM, for the proxies to open their streams elsewhere; then each is left to the next process"),
         INT_KEY(slate_after_ms, "1000", 100, 10000, "ms", "how late a frame may come before slate takes its place"),
         INT_KEY(shed_after_ms, "1000", 100, 600000, "ms", "how far encoding may be behind before frame rates are halved"),
-        INT_KEY(recent_ms, "10000", 1000, 60000, "ms", "of each track's chunks that are kept in memory"),
+        INT_KEY(recent_ms, "10000", 1000, 60000, "ms", "of each track's chunks that are kept in memory, for an origin that comes back"),
         {.name = NULL, .check = cluster_check_listener},
 };
 
@@ -65,9 +62,8 @@ static struct {
         struct config config;
         struct mailbox mailbox; /* from the pipelines */
         struct sessions sessions;
-        struct serve serve;
         struct peers *origins;
-        struct rpc_server *media_server, *fetch_server;
+        struct rpc_server *media_server;
         uv_timer_t stop_timer;
         int64_t stop_by_us;
 } t;
@@ -76,7 +72,7 @@ static void show_readiness(void)
 {
         if (t.sessions.draining)
                 daemon_ready(&t.daemon, false, "stopping");
-        else if (!t.media_server || !t.fetch_server)
+        else if (!t.media_server)
                 daemon_ready(&t.daemon, false, "starting");
         else if (peers_live(t.origins) == 0)
                 daemon_ready(&t.daemon, false, "waiting for an origin");
@@ -99,25 +95,18 @@ static void close_all(void)
 {
         uv_close((uv_handle_t *)&t.stop_timer, NULL);
         sessions_stop(&t.sessions);
-        serve_close(&t.serve);
         peers_close(t.origins);
         rpc_server_close(t.media_server);
-        rpc_server_close(t.fetch_server);
         mailbox_close(&t.mailbox);
         daemon_exit(&t.daemon, 0);
 }
 
 static void on_stop_timer(uv_timer_t *timer)
 {
-        bool late = clock_mono_us() >= t.stop_by_us;
-        if (t.sessions.first && !late)
+        if (t.sessions.first && clock_mono_us() < t.stop_by_us)
                 return;
-        if (!t.serve.stopping) { /* what it answers now leaves before the sockets close */
-                if (t.sessions.first)
-                        log_warn("sessions=%u msg=\"not all is stored, stopping all the same\"", t.sessions.count);
-                serve_stop(&t.serve);
-                return;
-        }
+        if (t.sessions.first)
+                log_warn("sessions=%u msg=\"not all is stored, stopping all the same\"", t.sessions.count);
         uv_timer_stop(timer);
         close_all();
 }
@@ -142,7 +131,6 @@ static void set_up_sessions(void)
                                        .origins = {&origins_over_peers, t.origins},
                                        .self = &t.daemon.self,
                                        .ladder = &t.config.ladder,
-                                       .serve = &t.serve,
                                        .replicas = c->replicas,
                                        .quorum_one = strcmp(c->quorum, "1") == 0,
                                        .drain_ms = c->drain_ms,
@@ -154,9 +142,6 @@ static void set_up_sessions(void)
                                        .encoder_threads = c->encoder_threads,
                                        .decoder_threads = c->decoder_threads};
         sessions_start(&t.sessions);
-        t.serve.find = sessions_recent;
-        t.serve.arg = &t.sessions;
-        serve_open(&t.serve, t.daemon.loop);
 }
 
 static void must(int err, const char *what, int64_t port)
@@ -165,12 +150,6 @@ static void must(int err, const char *what, int64_t port)
                 return;
         log_error("port=%lld error=\"%s\" msg=\"cannot %s\"", (long long)port, err_text(err), what);
         exit(1);
-}
-
-static void listen_on(struct rpc_server **out, int64_t port, unsigned contexts, rpc_handler *handler, void *arg)
-{
-        must(rpc_server_open(out, t.daemon.loop, t.config.common.bind, (int)port, contexts, &t.daemon.self, handler, arg),
-             "listen", port);
 }
 
 int main(int argc, char **argv)
@@ -186,10 +165,10 @@ int main(int argc, char **argv)
              "dial the origins", 0);
         set_up_sessions();
         api_open(&t.daemon, &t.sessions);
-        listen_on(&t.media_server, c->port, MEDIA_CONTEXTS, proxies_handle, &t.sessions);
-        listen_on(&t.fetch_server, c->fetch_port, FETCH_CONTEXTS, serve_handle, &t.serve);
-        log_info("media=%lld fetch=%lld origins=%s msg=\"listening\"", (long long)c->port, (long long)c->fetch_port,
-                 c->origins);
+        must(rpc_server_open(&t.media_server, t.daemon.loop, c->common.bind, (int)c->port, MEDIA_CONTEXTS, &t.daemon.self,
+                             proxies_handle, &t.sessions),
+             "listen", c->port);
+        log_info("media=%lld origins=%s msg=\"listening\"", (long long)c->port, c->origins);
         show_readiness();
 
         int status = daemon_run(&t.daemon);

@@ -1,5 +1,5 @@
 transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/broadcaster.c transcoderd/proxies.c \
-                    transcoderd/serve.c transcoderd/session.c transcoderd/stats.c \
+                    transcoderd/session.c transcoderd/stats.c \
                     transcoderd/encode/audio.c transcoderd/encode/audio_rung.c transcoderd/encode/cadence.c \
                     transcoderd/encode/decode.c transcoderd/encode/grid.c transcoderd/encode/intake.c \
                     transcoderd/encode/job.c transcoderd/encode/ladder.c transcoderd/encode/outlet.c \

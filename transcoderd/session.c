@@ -26,12 +26,6 @@ static const struct state claiming, live, grace, draining, ending, leaving, gone
 
 /* ---- events of the pipeline ---------------------------------------------------------------------------------------- */
 
-static void tell_serve(struct session *s)
-{
-        if (s->all->serve)
-                serve_changed(s->all->serve, s->id);
-}
-
 static void on_track(void *arg, const struct track_info *info)
 {
         struct session *s = arg;
@@ -43,7 +37,6 @@ static void on_track(void *arg, const struct track_info *info)
         }
         recent_track(&s->recent, info);
         push_track(s->push, info);
-        tell_serve(s);
 }
 
 static void on_chunk(void *arg, const struct chunk *c)
@@ -59,7 +52,6 @@ static void on_chunk(void *arg, const struct chunk *c)
                 chunk.previous = chain_add(&s->chain, c, s->shadow);
         recent_chunk(&s->recent, &chunk);
         push_chunk(s->push, &chunk);
-        tell_serve(s);
 }
 
 static void on_drained(void *arg, int64_t end_us)
@@ -183,7 +175,7 @@ static void start_push(struct session *s)
         memcpy(o.codecs, s->codecs, sizeof(o.codecs));
         memcpy(s->claim.session, s->id, sizeof(s->claim.session));
         s->claim.epoch_us = s->epoch_us;
-        recent_init(&s->recent, ss->recent_ms * US_PER_MS, RECENT_BYTES, s->claimed.track_count > 0);
+        recent_init(&s->recent, ss->recent_ms * US_PER_MS, RECENT_BYTES);
         s->push = push_new(&o);
         push_leader(s->push, &s->owner, &s->claimed);
         for (int i = 0; i < s->claimed.track_count; i++)
@@ -296,8 +288,6 @@ static void enter_ending(struct session *s)
 {
         proxies_retire(s, ERR_CLOSED);
         close_pipeline(s);
-        recent_end(&s->recent);
-        tell_serve(s);
         s->end_until_us = clock_mono_us() + s->all->grace_ms * US_PER_MS + END_EXTRA_US;
         push_end(s->push, s->end_us);
 }
@@ -366,7 +356,6 @@ static void session_free(struct session *s)
         proxies_retire(s, ERR_CLOSED);
         close_pipeline(s);
         log_totals(s);
-        tell_serve(s); /* it is not found any more */
         claim_cancel(&s->claiming);
         if (s->push) {
                 push_close(s->push);
@@ -482,12 +471,6 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
         ss->first = s;
         metric_set(&stats_sessions, ++ss->count);
         return s;
-}
-
-const struct recent *sessions_recent(void *sessions, const char *stream, const char *session)
-{
-        struct session *s = session_find(sessions, stream);
-        return s && s->push && strcmp(s->id, session) == 0 ? &s->recent : NULL;
 }
 
 static void count_frames(struct session *s)

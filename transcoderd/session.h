@@ -31,7 +31,6 @@
 #include "transcoderd/push/claim.h"
 #include "transcoderd/push/push.h"
 #include "transcoderd/push/recent.h"
-#include "transcoderd/serve.h"
 
 #define SESSION_SILENT_US (2 * INT64_C(1000000)) /* a proxy that says nothing for so long is gone */
 #define RETIRED_HANDLES 256
@@ -104,7 +103,6 @@ struct sessions {
         struct origins origins;
         const struct node_identity *self;
         json_t *const *ladder; /* the configuration's field: a reload replaces it */
-        struct serve *serve;   /* hears of new chunks; may be NULL */
         int64_t replicas; /* origins that are to store each stream */
         bool quorum_one;  /* push.h */
         int64_t drain_ms, max_sessions, grace_ms, slate_after_ms, recent_ms, encoder_threads, decoder_threads;
@@ -139,7 +137,6 @@ void sessions_start(struct sessions *ss); /* the fields before private ones are 
 void sessions_poke(struct sessions *ss);  /* the origins' state changed */
 void sessions_drain(struct sessions *ss); /* every session is handed over, left or ended; no new ones */
 void sessions_stop(struct sessions *ss);  /* at once, without END */
-const struct recent *sessions_recent(void *sessions, const char *stream, const char *session); /* for serve.h */
 void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monotonic */
 
 /* Asks the origins; NULL when none is up. opening is answered later. */

@@ -3,10 +3,6 @@
 #define FRAMES(stage_)                                                                                                 \
         {.name = "transcoderd_frames_total", .type = METRIC_COUNTER, .help = "Frames by what became of them",          \
          .labels = "stage=\"" stage_ "\""}
-#define FETCHES(result_)                                                                                               \
-        {.name = "transcoderd_fetches_total", .type = METRIC_COUNTER, .help = "FETCHes of recent chunks answered",     \
-         .labels = "result=\"" result_ "\""}
-
 #define NOT_STORED(reason_)                                                                                            \
         {.name = "transcoderd_put_retries_total", .type = METRIC_COUNTER,                                              \
          .help = "Attempts after which an origin had not stored what it was sent", .labels = "reason=\"" reason_ "\""}
@@ -29,8 +25,7 @@ struct metric stats_rows[] = {
         {.name = "transcoderd_queue_bytes", .type = METRIC_GAUGE, .help = "Chunks not stored yet"},
         {.name = "transcoderd_dropped_chunks_total", .type = METRIC_COUNTER,
          .help = "Chunks no origin took before the queue was full, or that it refused"},
-        {.name = "transcoderd_recent_bytes", .type = METRIC_GAUGE, .help = "Chunks kept in memory for FETCH"},
-        FETCHES("ok"), FETCHES("nothing"),
+        {.name = "transcoderd_recent_bytes", .type = METRIC_GAUGE, .help = "Chunks kept in memory for an origin that lacks them"},
         NOT_STORED("no_space"), NOT_STORED("other"),
         OWNERS("in_step"), OWNERS("joining"), OWNERS("out_of_step"),
         {.name = "transcoderd_handed_over_total", .type = METRIC_COUNTER,

@@ -139,7 +139,7 @@ class NetworkCluster(FaultCluster):
         config = {"id": name, "bind": self._address(name), "admin_bind": self._address(name), "insecure": True,
                   "cluster_token": "of the test"}
         config.update({"ingestd": {"rtmp_port": 1935, "admin_port": 9190, "transcoders": all_of("transcoder", 9201)},
-                       "transcoderd": {"port": 9201, "fetch_port": 9202, "admin_port": 9290, "origins": all_of("origin", 9301)},
+                       "transcoderd": {"port": 9201, "admin_port": 9290, "origins": all_of("origin", 9301)},
                        "originD": {"port": 9301, "fetch_port": 9302, "http_port": 8081, "admin_port": 9390,
                                    "peers": all_of("origin", 9302), "data_dir": os.path.join(self.dir, "data", name)},
                        "edged": {"http_port": 8080, "fetch_port": 9402, "admin_port": 9490, "origins": all_of("origin", 9302)}}[role])

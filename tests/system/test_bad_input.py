@@ -272,8 +272,7 @@ def test_an_unknown_codec_is_refused_in_words(cluster):
 # ---- nng ports
 
 def internal_ports(cluster):
-    return [cluster.config("transcoder-1")["port"], cluster.config("transcoder-1")["fetch_port"],
-            cluster.config("origin-1")["port"], cluster.config("origin-1")["fetch_port"]]
+    return [cluster.config("transcoder-1")["port"], cluster.config("origin-1")["port"], cluster.config("origin-1")["fetch_port"]]
 
 
 SP_REQ = b"\0SP\0\0\x30\0\0"

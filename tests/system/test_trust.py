@@ -15,7 +15,7 @@ import pytest
 from harness import Cluster, TINY_LADDER, TOP, wait_until
 
 CERTS = os.path.join(TOP, "deploy", "certs")
-NNG_PORTS = [("transcoder-1", "port"), ("transcoder-1", "fetch_port"), ("origin-1", "port"), ("origin-1", "fetch_port"),
+NNG_PORTS = [("transcoder-1", "port"), ("origin-1", "port"), ("origin-1", "fetch_port"),
              ("edge-1", "fetch_port")]
 HELLO, HELLO_REPLY, CHALLENGE, REFUSED = 1, 2, 3, 99
 REQUESTS = [2, 3, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23, 24, 25, 30, 31, 77, 99]

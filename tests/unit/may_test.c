@@ -37,8 +37,7 @@ static const char *allowed(enum node_role who, enum node_role whom)
                 return "CLAIM PUT END";
         if (who == ROLE_ORIGIND && whom == ROLE_ORIGIND)
                 return "FETCH PEER";
-        if ((who == ROLE_ORIGIND && whom == ROLE_TRANSCODERD) ||
-            (who == ROLE_EDGED && (whom == ROLE_TRANSCODERD || whom == ROLE_ORIGIND || whom == ROLE_EDGED)))
+        if (who == ROLE_EDGED && (whom == ROLE_ORIGIND || whom == ROLE_EDGED))
                 return "FETCH";
         return "";
 }

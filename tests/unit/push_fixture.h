@@ -60,7 +60,7 @@ static inline void open_on(unsigned origins_up, const struct claim_reply *claime
         for (unsigned i = 0; i < origins_up; i++)
                 fake_add(ids[i]);
         memset(&t, 0, sizeof(t));
-        recent_init(&t.recent, 60 * US_PER_S, SIZE_MAX, claimed->track_count > 0);
+        recent_init(&t.recent, 60 * US_PER_S, SIZE_MAX);
         t.push = push_new(&o);
         push_leader(t.push, &fake.origins[0], claimed);
 }

@@ -6,9 +6,9 @@
 
 #include "common/mem.h"
 
-void recent_init(struct recent *r, int64_t keep_us, size_t keep_bytes, bool goes_on)
+void recent_init(struct recent *r, int64_t keep_us, size_t keep_bytes)
 {
-        *r = (struct recent){.keep_us = keep_us, .keep_bytes = keep_bytes, .goes_on = goes_on};
+        *r = (struct recent){.keep_us = keep_us, .keep_bytes = keep_bytes};
         for (int i = 0; i < SESSION_TRACKS_MAX; i++)
                 r->tracks[i].last = &r->tracks[i].first;
 }
@@ -55,7 +55,6 @@ static void drop_segment(struct recent *r, struct recent_track *t)
         uint32_t segment = t->first->chunk.segment;
         while (t->first->chunk.segment == segment)
                 drop_first(r, t);
-        t->from_segment = t->first->chunk.segment;
         t->forgot = true;
 }
 
@@ -92,66 +91,6 @@ void recent_chunk(struct recent *r, const struct chunk *c)
         *t->last = kept;
         t->last = &kept->next;
         r->bytes += c->bytes->len;
-        if (!t->begun)
-                t->from_segment = c->segment + (r->goes_on ? 1 : 0);
-        t->begun = true;
-        t->next_segment = c->segment + (c->flags & PUT_LAST ? 1 : 0);
         t->end_us = c->start_us + c->duration_us;
         forget_old(r, t);
-}
-
-void recent_end(struct recent *r)
-{
-        r->ended = true;
-}
-
-const struct recent_track *recent_find(const struct recent *r, const char *name)
-{
-        for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
-                if (r->tracks[i].info.init && strcmp(r->tracks[i].info.name, name) == 0)
-                        return &r->tracks[i];
-        }
-        return NULL;
-}
-
-enum recent_place recent_segment(const struct recent *r, const struct recent_track *t, uint32_t segment, size_t *len,
-                                 bool *complete)
-{
-        bool any = false;
-        *len = 0;
-        for (const struct recent_chunk *c = t->first; c; c = c->next) {
-                if (c->chunk.segment != segment)
-                        continue;
-                any = true;
-                *len += c->chunk.bytes->len;
-        }
-        *complete = r->ended || (t->begun && segment < t->next_segment);
-        if (!t->begun)
-                return r->ended ? RECENT_GONE : RECENT_AHEAD;
-        if (any)
-                return segment < t->from_segment ? RECENT_GONE : RECENT_HERE;
-        return segment < t->from_segment || *complete ? RECENT_GONE : RECENT_AHEAD;
-}
-
-struct buf *recent_read(const struct recent_track *t, uint32_t segment, size_t offset, size_t max)
-{
-        size_t total = 0, at = 0;
-        for (const struct recent_chunk *c = t->first; c; c = c->next)
-                total += c->chunk.segment == segment ? c->chunk.bytes->len : 0;
-        assert(offset < total);
-        struct buf *out = buf_new(total - offset < max ? total - offset : max);
-        for (const struct recent_chunk *c = t->first; c && at < out->len; c = c->next) {
-                const struct buf *b = c->chunk.bytes;
-                if (c->chunk.segment != segment)
-                        continue;
-                if (offset >= b->len) {
-                        offset -= b->len;
-                        continue;
-                }
-                size_t n = b->len - offset < out->len - at ? b->len - offset : out->len - at;
-                memcpy(out->data + at, b->data + offset, n);
-                at += n;
-                offset = 0;
-        }
-        return out;
 }
