@@ -14,8 +14,8 @@
 #include "edged/hedge.h"
 #include "edged/lag.h"
 #include "edged/newest.h"
-#include "edged/path.h"
 #include "edged/stats.h"
+#include "proto/key.h"
 
 #define STREAMS_TTL_MS 1000
 #define GLASS_WAITED_US (50 * US_PER_MS)
@@ -37,7 +37,7 @@ struct fill {
         struct fill *next, *prev;
         struct fills *fills;
         struct object *object;
-        char stream[KEY_MAX + 1];
+        struct key key; /* the object's, taken apart */
         struct call *first, *second; /* under way */
         bool gathering;              /* /api/streams: gather.c asks */
         bool raced;                  /* a second FETCH was sent for these bytes, or there was nobody to send it to */
@@ -205,7 +205,7 @@ static int send_fetch(struct fill *f, const struct node_set *not_these, bool sec
         *c = (struct call){.fills = fs, .fill = f, .asked_us = now_us, .wait_ms = what.wait_ms, .second = second};
         c->kind = o->len > 0 || is_segment(o->key) ? HEDGE_GROWING : HEDGE_THERE;
         c->sample = !second && (o->len > 0 || c->kind == HEDGE_THERE);
-        int err = fs->upstream->ops->fetch(fs->upstream, f->stream, not_these, 0, &what, what.wait_ms + FILL_ANSWER_MS,
+        int err = fs->upstream->ops->fetch(fs->upstream, f->key.stream, not_these, 0, &what, what.wait_ms + FILL_ANSWER_MS,
                                            &c->node, on_answer, c);
         if (err) {
                 free(c);
@@ -368,14 +368,14 @@ static bool is_behind(struct fill *f, const struct fetch_reply *m, const struct 
 {
         char session[SESSION_ID_MAX + 1];
         struct newest *n = &f->fills->newest;
-        if (!bytes || f->object->len > 0 || (m->flags & FETCH_IMMUTABLE) || !stream_id_valid(f->stream) ||
+        if (!bytes || f->object->len > 0 || (m->flags & FETCH_IMMUTABLE) || !f->key.stream[0] ||
             !newest_find(bytes->data, bytes->len, session))
                 return false;
-        if (!f->takes_old && newest_is_old(n, f->stream, session)) {
+        if (!f->takes_old && newest_is_old(n, f->key.stream, session)) {
                 f->takes_old = f->waited = true; /* in the next round, which follows at once */
                 return true;
         }
-        newest_saw(n, f->stream, session);
+        newest_saw(n, f->key.stream, session);
         return false;
 }
 
@@ -401,8 +401,8 @@ static void observe_glass(const struct fill *f, const struct call *c, const stru
         if (bytes && !f->object->len && !(m->flags & FETCH_COMPLETE) && now_us - c->asked_us >= GLASS_WAITED_US &&
             glass_captured(bytes->data, bytes->len, &captured_us)) {
                 histogram_observe(&stats_glass, clock_wall_us() - captured_us);
-                if (stream_id_valid(f->stream))
-                        lag_saw(f->stream, clock_wall_us() - captured_us, now_us);
+                if (f->key.stream[0])
+                        lag_saw(f->key.stream, clock_wall_us() - captured_us, now_us);
         }
 }
 
@@ -506,8 +506,8 @@ void fill_begin(void *arg, struct object *o)
         struct fill *f = mem_alloc(sizeof(*f));
         f->fills = fs;
         f->object = o;
+        key_parse(&f->key, o->key);
         f->missing_ttl_ms = UINT32_MAX;
-        path_stream(o->key, f->stream);
         f->next = fs->first;
         if (f->next)
                 f->next->prev = f;
@@ -517,7 +517,7 @@ void fill_begin(void *arg, struct object *o)
         int64_t now_us = fs->cfg.clock_us();
         if (o->hops >= FETCH_HOPS_MAX || fs->stopping) {
                 fail(f, ERR_CLOSED, now_us);
-        } else if (strcmp(o->key, "/api/streams") == 0) {
+        } else if (f->key.kind == KEY_STREAMS) {
                 f->gathering = true;
                 gather_begin(fs->upstream, o->hops, on_gathered, f);
         } else {

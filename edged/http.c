@@ -12,8 +12,8 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "common/range.h"
 #include "edged/listing.h"
-#include "edged/range.h"
 #include "edged/respond.h"
 
 #define REQUEST_BODY_MAX (64 << 10) /* skipped before the connection is closed */
@@ -72,14 +72,10 @@ static const char *header(struct client *c, const char *name)
         return MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, name);
 }
 
-/* If-Range with another tag makes Range void (RFC 9110, 13.1.5); dates are never what we sent, so they are another tag. */
 static const char *range_wanted(struct client *c)
 {
         const char *range = c->method == METHOD_GET ? header(c, MHD_HTTP_HEADER_RANGE) : NULL;
-        const char *condition = range ? header(c, MHD_HTTP_HEADER_IF_RANGE) : NULL;
-        if (!condition)
-                return range;
-        return c->object->etag[0] && strcmp(condition, c->object->etag) == 0 ? range : NULL;
+        return range ? range_if(range, header(c, MHD_HTTP_HEADER_IF_RANGE), c->object->etag) : NULL;
 }
 
 static enum MHD_Result say_list(struct client *c, struct buf *body)
@@ -94,14 +90,14 @@ static enum MHD_Result say_complete(struct client *c, struct buf *body)
         enum access_form form = c->pass.form;
         if (c->is_list)
                 return say_list(c, body);
-        if (respond_etag_matches(header(c, MHD_HTTP_HEADER_IF_NONE_MATCH), o->etag))
+        if (etag_matches(header(c, MHD_HTTP_HEADER_IF_NONE_MATCH), o->etag))
                 return say_once(c, MHD_HTTP_NOT_MODIFIED, respond_same(o, c->cached, form));
-        uint64_t first, last;
-        switch (range_parse(range_wanted(c), body->len, &first, &last)) {
+        uint64_t from, len;
+        switch (range_parse(range_wanted(c), body->len, &from, &len)) {
         case RANGE_WHOLE:
                 break;
         case RANGE_PART:
-                return say_once(c, MHD_HTTP_PARTIAL_CONTENT, respond_part(o, body, c->cached, form, first, last));
+                return say_once(c, MHD_HTTP_PARTIAL_CONTENT, respond_part(o, body, c->cached, form, from, len));
         case RANGE_UNSATISFIABLE:
                 return say_once(c, MHD_HTTP_RANGE_NOT_SATISFIABLE, respond_unsatisfiable(o, body, c->cached));
         }
@@ -236,14 +232,13 @@ static unsigned ask_for_token(struct client *c, const char *stream)
 static unsigned may_have(struct client *c)
 {
         struct access_memory *tokens = thread_of(c)->tokens;
-        char stream[KEY_MAX + 1];
-        path_stream(c->path.key, stream);
-        if (strcmp(stream, c->path.key) == 0) { /* /api/streams */
+        if (c->path.object.kind == KEY_STREAMS) {
                 c->is_list = access_any_private(tokens);
                 if (c->is_list)
                         ask_for_token(c, NULL);
                 return ACCESS_OK;
         }
+        const char *stream = c->path.object.stream;
         return access_is_private(tokens, stream) ? ask_for_token(c, stream) : ACCESS_OK;
 }
 
@@ -268,7 +263,7 @@ static enum MHD_Result say_file(struct client *c)
         if (!f)
                 return say_error(c, RESPOND_NOT_FOUND);
         const struct site_form *form = site_form(f, header(c, MHD_HTTP_HEADER_ACCEPT_ENCODING));
-        if (respond_etag_matches(header(c, MHD_HTTP_HEADER_IF_NONE_MATCH), form->etag))
+        if (etag_matches(header(c, MHD_HTTP_HEADER_IF_NONE_MATCH), form->etag))
                 return say(c, MHD_HTTP_NOT_MODIFIED, form->same);
         return say(c, MHD_HTTP_OK, form->whole);
 }

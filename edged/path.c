@@ -1,10 +1,9 @@
 #include "edged/path.h"
 
-#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
-#include "proto/message.h"
+#define FILE_NAME_MAX 64
 
 static int hex_value(char c)
 {
@@ -59,61 +58,19 @@ static int check_segments(struct path *out)
         return 0;
 }
 
-/* One segment of at most max bytes that all are letters, digits or in `also`; moves *p behind it and one slash after it. */
-static int take(const char **p, size_t max, const char *also)
-{
-        size_t n = 0;
-        while ((*p)[n] && (*p)[n] != '/') {
-                char c = (*p)[n++];
-                if (n > max || (!isalnum((unsigned char)c) && !strchr(also, c)))
-                        return 0;
-        }
-        *p += n + ((*p)[n] == '/');
-        return n > 0;
-}
-
+/* Of the web root: letters, digits, '_', '-', with dots between, one at least. */
 static int is_file_name(const char *s)
 {
-        const char *p = s;
-        return *s != '.' && !strchr(s, '/') && take(&p, 64, "_-.") && strchr(s, '.') && s[strlen(s) - 1] != '.';
-}
-
-/* /live/<stream>/[<session>/[<track>/]]<file> */
-static int is_media(const char *key)
-{
-        if (strncmp(key, "/live/", 6) != 0)
-                return 0;
-        const char *p = key + 6;
-        size_t slashes = 0;
-        for (const char *s = p; *s; s++)
-                slashes += *s == '/';
-        if (slashes < 1 || slashes > 3 || !take(&p, STREAM_ID_MAX, "_-"))
-                return 0;
-        if (slashes > 1 && !take(&p, SESSION_ID_MAX, "-"))
-                return 0;
-        if (slashes > 2 && !take(&p, TRACK_NAME_MAX, ""))
-                return 0;
-        return is_file_name(p);
-}
-
-int path_is_object(const char *key)
-{
-        return strlen(key) <= KEY_MAX && (strcmp(key, "/api/streams") == 0 || is_media(key));
-}
-
-void path_stream(const char *key, char dst[KEY_MAX + 1])
-{
-        if (strncmp(key, "/live/", 6) == 0)
-                key += 6;
-        size_t n = strcspn(key, *key == '/' ? "" : "/");
-        memcpy(dst, key, n);
-        dst[n] = 0;
+        static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.";
+        size_t n = strspn(s, allowed);
+        return n > 0 && n <= FILE_NAME_MAX && s[n] == '\0' && s[0] != '.' && s[n - 1] != '.' && strchr(s, '.');
 }
 
 static enum path_kind classify(struct path *out)
 {
         const char *key = out->key;
-        if (path_is_object(key))
+        key_parse(&out->object, key);
+        if (key_is_public(out->object.kind))
                 return PATH_OBJECT;
         if (strcmp(key, "/time") == 0)
                 return PATH_TIME;

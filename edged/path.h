@@ -1,7 +1,7 @@
 /* path.h - from a request target to what is asked for. Pure; any thread.
  *
- * Percent-encodings are decoded once, and what comes out must be a plain name: letters, digits, `_ - . ` between single
- * slashes, no segment that begins with a dot. So two spellings of one object are one key, and the query (player statistics)
+ * Percent-encodings are decoded once, and what comes out must be a plain name: no empty segment, none that begins with a
+ * dot; which of those are objects is proto/key.h's table. So two spellings of one object are one key, and the query (player statistics)
  * is never part of it.
  *
  * A token may stand before every path: "/t/<token>/live/cam/manifest.mpd", "/t/<token>/watch/cam". Relative URLs keep it by
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "proto/fetch.h"
+#include "proto/key.h"
 
 enum path_kind {
         PATH_OBJECT,  /* key is what to FETCH */
@@ -28,6 +28,7 @@ struct path {
         enum path_kind kind;
         char key[KEY_MAX + 1]; /* decoded path */
         size_t key_len;
+        struct key object; /* PATH_OBJECT: the key, taken apart */
         const char *file; /* PATH_SITE: lies in key or is constant */
         const char *why;  /* PATH_BAD: constant */
         const char *token; /* as it came, lies in target and is valid as long as that is; NULL: the path has none */
@@ -38,11 +39,5 @@ void path_parse(const char *target, struct path *out);
 
 /* The key is a name of ours. Others are not to be logged: somebody may have put a token in a wrong place. */
 bool path_is_known(const struct path *p);
-
-/* 1 when key (as it came in a FETCH, not encoded) names an object of ours. */
-int path_is_object(const char *key);
-
-/* The stream id in an object's key into dst; for keys without one (/api/streams) the key itself. */
-void path_stream(const char *key, char dst[KEY_MAX + 1]);
 
 #endif

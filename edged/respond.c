@@ -210,11 +210,11 @@ struct MHD_Response *respond_whole(struct object *o, struct buf *body, enum cach
 }
 
 struct MHD_Response *respond_part(struct object *o, struct buf *body, enum cache_result result, enum access_form form,
-                                  uint64_t first, uint64_t last)
+                                  uint64_t from, uint64_t len)
 {
         char range[96];
-        struct MHD_Response *r = from_body(body, first, last - first + 1);
-        snprintf(range, sizeof(range), "bytes %" PRIu64 "-%" PRIu64 "/%zu", first, last, body->len);
+        struct MHD_Response *r = from_body(body, from, len);
+        snprintf(range, sizeof(range), "bytes %" PRIu64 "-%" PRIu64 "/%zu", from, from + len - 1, body->len);
         MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_RANGE, range);
         whole_headers(r, o, result, form);
         return r;
@@ -251,20 +251,4 @@ struct MHD_Response *respond_growing(struct object *o, enum cache_result result,
                 made(MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, GROWING_BLOCK, reader, arg, NULL));
         object_headers(r, o, result, form);
         return r;
-}
-
-bool respond_etag_matches(const char *header, const char *etag)
-{
-        size_t len = strlen(etag);
-        for (const char *p = header; p && *p;) {
-                p += strspn(p, " \t,");
-                if (*p == '*')
-                        return true;
-                if (strncmp(p, "W/", 2) == 0)
-                        p += 2;
-                if (strncmp(p, etag, len) == 0 && (p[len] == 0 || strchr(" \t,", p[len])))
-                        return true;
-                p += strcspn(p, ",");
-        }
-        return false;
 }

@@ -47,7 +47,7 @@ struct MHD_Response *respond_time(int64_t wall_us);                             
 struct MHD_Response *respond_whole(struct object *o, struct buf *body, enum cache_result result,
                                    enum access_form form);                                        /* borrowed, 200 */
 struct MHD_Response *respond_part(struct object *o, struct buf *body, enum cache_result result, enum access_form form,
-                                  uint64_t first, uint64_t last);                                 /* owned, 206 */
+                                  uint64_t from, uint64_t len);                                   /* owned, 206 */
 struct MHD_Response *respond_unsatisfiable(struct object *o, struct buf *body, enum cache_result result); /* owned, 416 */
 struct MHD_Response *respond_same(struct object *o, enum cache_result result, enum access_form form); /* owned, 304 */
 
@@ -60,9 +60,6 @@ struct MHD_Response *respond_growing(struct object *o, enum cache_result result,
 
 /* CORS and, unless it is LOCAL, X-Cache. For responses made elsewhere (site.c). */
 void respond_common(struct MHD_Response *r, enum stats_result result);
-
-/* 1 when the If-None-Match or If-Range value names etag (weak comparison, lists, "*"). */
-bool respond_etag_matches(const char *header, const char *etag);
 
 enum stats_result respond_result(enum cache_result result);
 

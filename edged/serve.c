@@ -7,8 +7,8 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "edged/path.h"
 #include "edged/stats.h"
+#include "proto/key.h"
 #include "proto/message.h"
 
 #define NOTHING_TTL_MS 1000 /* for a key that no tier has */
@@ -122,7 +122,9 @@ static void on_fetch(void *arg, struct rpc_request *req)
                 rpc_drop(req, "not a FETCH");
                 return;
         }
-        if (!path_is_object(m.key)) {
+        struct key key;
+        key_parse(&key, m.key);
+        if (!key_is_public(key.kind)) {
                 reply_status(req, m.offset, ERR_NOT_FOUND, NOTHING_TTL_MS);
                 return;
         }

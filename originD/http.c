@@ -18,7 +18,7 @@
 #include "common/err.h"
 #include "common/mailbox.h"
 #include "common/mem.h"
-#include "originD/range.h"
+#include "common/range.h"
 #include "originD/stats.h"
 
 #define WAIT_MS 4000             /* for a segment that is due, or the next bytes of one */
@@ -199,22 +199,21 @@ static struct MHD_Response *bytes_response(const struct serve_answer *a, uint64_
 static enum MHD_Result queue_complete(struct pull *p, const char *tag)
 {
         struct serve_answer *a = &p->answer;
-        uint64_t from = 0, len = a->len;
+        uint64_t from, len;
         char text[80];
-        const char *if_range = request_header(p, "If-Range");
+        const char *range = range_if(request_header(p, "Range"), request_header(p, "If-Range"), tag);
         unsigned status = MHD_HTTP_OK;
-        if (!if_range || strcmp(if_range, tag) == 0)
-                switch (range_parse(request_header(p, "Range"), a->len, &from, &len)) {
-                case RANGE_PART:
-                        status = MHD_HTTP_PARTIAL_CONTENT;
-                        break;
-                case RANGE_BAD:
-                        status = MHD_HTTP_RANGE_NOT_SATISFIABLE;
-                        from = len = 0;
-                        break;
-                case RANGE_ALL:
-                        break;
-                }
+        switch (range_parse(range, a->len, &from, &len)) {
+        case RANGE_WHOLE:
+                break;
+        case RANGE_PART:
+                status = MHD_HTTP_PARTIAL_CONTENT;
+                break;
+        case RANGE_UNSATISFIABLE:
+                status = MHD_HTTP_RANGE_NOT_SATISFIABLE;
+                len = 0;
+                break;
+        }
         struct MHD_Response *r = bytes_response(a, from, len);
         add_object_headers(r, a, tag);
         add_header(r, "Accept-Ranges", "bytes");
@@ -258,9 +257,8 @@ static enum MHD_Result queue_answer(struct pull *p)
         if (a->status)
                 return queue_failure(p);
         etag(p, tag);
-        const char *have = request_header(p, "If-None-Match");
         struct MHD_Response *r;
-        if (have && etag_matches(have, tag)) {
+        if (etag_matches(request_header(p, "If-None-Match"), tag)) {
                 r = MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
                 add_object_headers(r, a, tag);
                 extend_for_bytes(p->conn, 0);

@@ -158,7 +158,7 @@ static enum look look_init(struct serve_request *r, struct session *s)
 
 static enum look look_manifest(struct serve *sv, struct serve_request *r, struct session *s)
 {
-        const struct manifest_format *f = r->parsed.format;
+        const struct manifest_format *f = manifest_format(r->parsed.file);
         if (!manifest_ready(s, clock_mono_us()))
                 return s->state == SESSION_LIVE ? LOOK_WAIT : none(r, TTL_UNKNOWN_MS);
         bool entry = r->parsed.kind == KEY_ENTRY, for_ever = !entry && s->state == SESSION_ENDED;

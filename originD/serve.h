@@ -16,6 +16,7 @@
 #include "originD/replica/peer_link.h"
 #include "originD/store.h"
 #include "proto/fetch.h"
+#include "proto/key.h"
 
 #define DUE_SOON_SEGMENTS 5 /* beyond the live edge, that a question is held for */
 
@@ -29,16 +30,6 @@ struct serve_answer {
         uint64_t size; /* of the object, when FETCH_COMPLETE is known to come: as of now otherwise */
         bool complete; /* nothing will be added to the object */
 };
-
-enum key_kind { KEY_NONE, KEY_STREAMS, KEY_ENTRY, KEY_MANIFEST, KEY_INIT, KEY_SEGMENT,
-                KEY_PEER_SESSIONS, KEY_PEER_LIVE, KEY_PEER_SESSION, KEY_PEER_EVENTS };
-struct key {
-        enum key_kind kind;
-        char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
-        const struct manifest_format *format;
-        uint32_t segment;
-};
-void key_parse(struct key *out, const char *text); /* KEY_NONE: names nothing this tier could ever have */
 
 struct serve_request {
         char key[KEY_MAX + 1];

@@ -1,7 +1,6 @@
 /* fetch.h - the one verb of every tier: bytes of an object from an offset, waiting a bounded time for those to come.
  *
- * key is the public path without query ("/live/cam/20260131T…/v720/17.m4s", "/live/cam/manifest.mpd", "/api/streams").
- * Origins also answer "/peer/…" (originD/catalog.h), to each other and by nng only.
+ * key names it: key.h has the table of names.
  * The answer holds what exists beyond offset, at most BODY_MAX bytes; with nothing new the tier waits up to wait_ms. */
 #ifndef PROTO_FETCH_H
 #define PROTO_FETCH_H

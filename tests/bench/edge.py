@@ -193,7 +193,7 @@ def crowd(edge, viewers):
                 waiting.unregister(key.fileobj)
                 key.fileobj.close()
     done = time.monotonic()
-    fetches = json.loads(get(f"{edge.base}/live/x/counts.json"))[path]
+    fetches = json.loads(get(f"{edge.base}/live/counts/manifest.mpd"))[path]
     print(f"{viewers} viewers ask for one object within {asked - began:.2f} s, before it is there: {fetches} FETCH upstream, "
           f"all have it {done - began:.2f} s after the first asked (it is there after 1.00 s)")
 

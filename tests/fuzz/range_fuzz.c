@@ -1,24 +1,32 @@
-/* The Range header: eight bytes of object length, then the text. A part always lies inside the object. */
+/* Range, If-Range, If-None-Match: eight bytes of the object's length, then the text. A part always lies inside the object. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "edged/range.h"
+#include "common/range.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-        uint64_t object_len, first = 1, last = 0;
-        if (len < sizeof(object_len))
+        static const char tag[] = "\"0123456789abcdef\"";
+        uint64_t size, from = 1, n = 0;
+        if (len < sizeof(size))
                 return 0;
-        memcpy(&object_len, data, sizeof(object_len));
-        char *header = malloc(len - sizeof(object_len) + 1);
-        memcpy(header, data + sizeof(object_len), len - sizeof(object_len));
-        header[len - sizeof(object_len)] = 0;
-        if (range_parse(header, object_len, &first, &last) == RANGE_PART)
-                assert(first <= last && last < object_len);
+        memcpy(&size, data, sizeof(size));
+        char *header = malloc(len - sizeof(size) + 1);
+        memcpy(header, data + sizeof(size), len - sizeof(size));
+        header[len - sizeof(size)] = 0;
+        enum range_verdict v = range_parse(header, size, &from, &n);
+        if (v == RANGE_PART)
+                assert(n > 0 && from < size && n <= size - from);
+        else
+                assert(from == 0 && n == size);
         if (range_needs_whole(header))
-                assert(range_parse(header, object_len, &first, &last) != RANGE_WHOLE);
+                assert(v != RANGE_WHOLE);
+        if (etag_matches(header, tag))
+                assert(strchr(header, '*') || strstr(header, tag));
+        if (range_if("bytes=0-1", header, tag))
+                assert(strcmp(header, tag) == 0);
         free(header);
         return 0;
 }

@@ -78,7 +78,7 @@ class Tier:
 
     def counts(self, edge):
         """FETCHes by key, of the origin that the edge asks for this name."""
-        return json.loads(request(f"{edge.url}/live/x/n{next(self.names)}-counts.json").body)
+        return json.loads(request(f"{edge.url}/live/counts/n{next(self.names)}/manifest.mpd").body)
 
 
 @pytest.fixture

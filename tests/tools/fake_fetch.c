@@ -10,8 +10,8 @@
  *   missing                     NOT_FOUND for 1 s
  *   busy                        FULL
  *   text                        "version N\n", N counting the FETCHes of it, fresh for 1 s (a manifest)
- * Byte i of an object is (i * 7 + i / 251) mod 256. /api/streams lists a stream named after the id. A name that ends in
- * counts.json, under any stream, answers {"<key>": FETCHes …}; those are not counted themselves. With --die-after the
+ * Byte i of an object is (i * 7 + i / 251) mod 256. /api/streams lists a stream named after the id. The stream
+ * "counts" answers {"<key>": FETCHes …}, whatever is asked of it; those are not counted themselves. With --die-after the
  * process ends without a word at the N-th FETCH of a growing object's later pieces.
  * Prints "ready" when it listens; ends on SIGTERM. */
 #include <getopt.h>
@@ -162,7 +162,7 @@ static void on_fetch(void *arg, struct rpc_request *req)
                 rpc_drop(req, "not a FETCH");
                 return;
         }
-        if (strlen(m.key) > 11 && strcmp(m.key + strlen(m.key) - 11, "counts.json") == 0) {
+        if (strncmp(m.key, "/live/counts/", 13) == 0) {
                 reply_counts(req, &m);
                 return;
         }

@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include "originD/manifest.h"
-#include "originD/range.h"
 #include "tests/unit/origin_store.h"
 
 static const struct manifest_options opts = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60, .update_s = 2};
@@ -173,31 +172,6 @@ static void test_frame_rates_are_fractions(void **state)
         }
 }
 
-static void test_ranges_are_what_rfc_9110_says(void **state)
-{
-        (void)state;
-        uint64_t from, len;
-        assert_int_equal(range_parse(NULL, 100, &from, &len), RANGE_ALL);
-        assert_int_equal(range_parse("bytes=10-19", 100, &from, &len), RANGE_PART);
-        assert_int_equal(from, 10);
-        assert_int_equal(len, 10);
-        assert_int_equal(range_parse("bytes=90-", 100, &from, &len), RANGE_PART);
-        assert_int_equal(len, 10);
-        assert_int_equal(range_parse("bytes=-30", 100, &from, &len), RANGE_PART);
-        assert_int_equal(from, 70);
-        assert_int_equal(range_parse("bytes=50-1000", 100, &from, &len), RANGE_PART);
-        assert_int_equal(len, 50);
-        assert_int_equal(range_parse("bytes=100-", 100, &from, &len), RANGE_BAD);
-        assert_int_equal(range_parse("bytes=-0", 100, &from, &len), RANGE_BAD);
-        assert_int_equal(range_parse("bytes=5-4", 100, &from, &len), RANGE_ALL);
-        assert_int_equal(range_parse("bytes=0-1,5-6", 100, &from, &len), RANGE_ALL);
-        assert_int_equal(range_parse("bytes=99999999999999999999-", 100, &from, &len), RANGE_ALL);
-        assert_int_equal(range_parse("lines=1-2", 100, &from, &len), RANGE_ALL);
-        assert_true(etag_matches("\"a\", W/\"b\"", "\"b\""));
-        assert_true(etag_matches("*", "\"b\""));
-        assert_false(etag_matches("\"bb\"", "\"b\""));
-}
-
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 int main(void)
 {
@@ -210,7 +184,6 @@ int main(void)
                 CASE(test_track_that_died_early_does_not_shorten_the_recording),
                 CASE(test_title_is_escaped),
                 CASE(test_frame_rates_are_fractions),
-                cmocka_unit_test(test_ranges_are_what_rfc_9110_says),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,6 @@ static void test_every_url_of_the_table_is_known(void **state)
 {
         (void)state;
         object("/live/cam_1/manifest.mpd", "/live/cam_1/manifest.mpd");
-        object("/live/cam/master.m3u8", "/live/cam/master.m3u8");
         object("/live/cam/20260131T123456Z-1a2b3c4d/manifest.mpd", "/live/cam/20260131T123456Z-1a2b3c4d/manifest.mpd");
         object("/live/cam/20260131T123456Z-1a2b3c4d/v720/init.mp4", "/live/cam/20260131T123456Z-1a2b3c4d/v720/init.mp4");
         object("/live/cam/20260131T123456Z-1a2b3c4d/a128/1234.m4s", "/live/cam/20260131T123456Z-1a2b3c4d/a128/1234.m4s");
@@ -83,7 +82,7 @@ static void test_what_is_nothing_of_ours_is_unknown(void **state)
 {
         (void)state;
         static const char *const other[] = {"/live", "/live/", "/live/cam", "/live/cam/", "/live/cam/x", "/live/a b/m.mpd",
-                                            "/live/cam/s/t/u/1.m4s", "/live/cam/s/v720/1.m4s/", "/api/other", "/watch/",
+                                            "/live/cam/s/t/u/1.m4s", "/live/cam/s/v720/1.m4s/", "/live/cam/master.m3u9", "/peer/sessions", "/api/other", "/watch/",
                                             "/watch/a/b", "/web/", "/web/a/b.js", "/wp-login.php", "/live/cam/s/V_1/1.m4s"};
         for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
                 assert_int_equal(kind(other[i]), PATH_UNKNOWN);
@@ -164,14 +163,16 @@ static void test_a_token_as_long_as_can_be_leaves_the_whole_key_its_room(void **
         assert_int_equal(p.token_len, 3000);
 }
 
-static void test_the_stream_is_found_in_the_key(void **state)
+static void test_what_the_object_is_of_is_found_with_it(void **state)
 {
         (void)state;
-        char stream[KEY_MAX + 1];
-        path_stream("/live/cam/s/v720/1.m4s", stream);
-        assert_string_equal(stream, "cam");
-        path_stream("/api/streams", stream);
-        assert_string_equal(stream, "/api/streams");
+        struct path p;
+        path_parse("/t/a.b.c/live/%63am/s/v720/1.m4s?x", &p);
+        assert_int_equal(p.object.kind, KEY_SEGMENT);
+        assert_string_equal(p.object.stream, "cam");
+        path_parse("/api/streams", &p);
+        assert_int_equal(p.object.kind, KEY_STREAMS);
+        assert_string_equal(p.object.stream, "");
 }
 
 int main(void)
@@ -186,7 +187,7 @@ int main(void)
                 cmocka_unit_test(test_a_token_stands_before_any_path_and_is_no_part_of_the_key),
                 cmocka_unit_test(test_a_key_that_may_hold_a_misplaced_token_is_not_known),
                 cmocka_unit_test(test_a_token_as_long_as_can_be_leaves_the_whole_key_its_room),
-                cmocka_unit_test(test_the_stream_is_found_in_the_key),
+                cmocka_unit_test(test_what_the_object_is_of_is_found_with_it),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,20 +3,22 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "edged/range.h"
+#include "common/range.h"
 
-static void part(const char *header, uint64_t len, uint64_t want_first, uint64_t want_last)
+static void part(const char *header, uint64_t size, uint64_t want_first, uint64_t want_last)
 {
-        uint64_t first = 0, last = 0;
-        assert_int_equal(range_parse(header, len, &first, &last), RANGE_PART);
-        assert_int_equal(first, want_first);
-        assert_int_equal(last, want_last);
+        uint64_t from, len;
+        assert_int_equal(range_parse(header, size, &from, &len), RANGE_PART);
+        assert_int_equal(from, want_first);
+        assert_int_equal(from + len - 1, want_last);
 }
 
-static void verdict(const char *header, uint64_t len, enum range_verdict want)
+static void verdict(const char *header, uint64_t size, enum range_verdict want)
 {
-        uint64_t first, last;
-        assert_int_equal(range_parse(header, len, &first, &last), want);
+        uint64_t from = 7, len = 7;
+        assert_int_equal(range_parse(header, size, &from, &len), want);
+        assert_int_equal(from, 0);
+        assert_int_equal(len, size);
 }
 
 static void test_a_single_range_lies_inside_the_object(void **state)
@@ -70,6 +72,39 @@ static void test_only_a_real_part_must_wait_for_the_whole(void **state)
         assert_true(range_needs_whole("bytes=-1"));
 }
 
+static void test_a_range_of_another_version_is_void(void **state)
+{
+        (void)state;
+        static const char range[] = "bytes=0-1";
+        assert_ptr_equal(range_if(range, NULL, "\"a\""), range);
+        assert_ptr_equal(range_if(range, "\"a\"", "\"a\""), range);
+        assert_null(range_if(range, "\"b\"", "\"a\""));
+        assert_null(range_if(range, "W/\"a\"", "\"a\"")); /* strong comparison */
+        assert_null(range_if(range, "Sat, 31 Jan 2026 12:34:56 GMT", "\"a\""));
+        assert_null(range_if(range, "", ""));
+        assert_null(range_if(NULL, NULL, "\"a\""));
+}
+
+static void test_a_tag_matches_in_a_list_and_weakly(void **state)
+{
+        (void)state;
+        assert_true(etag_matches("\"b\"", "\"b\""));
+        assert_true(etag_matches("\"a\", W/\"b\"", "\"b\""));
+        assert_true(etag_matches(" \"a\",\t\"b\" ", "\"b\""));
+        assert_true(etag_matches("*", "\"b\""));
+        assert_true(etag_matches(" * ", "\"b\""));
+}
+
+static void test_other_tags_and_what_is_no_list_of_tags_match_nothing(void **state)
+{
+        (void)state;
+        static const char *const others[] = {"", " ", ",", "\"bb\"", "\"\"", "b", "\"b", "\"x,*\"", "\"x, \"b\"\"", "* x", "w/\"b\"",
+                                             "W/", "\"a\", *"};
+        assert_false(etag_matches(NULL, "\"b\""));
+        for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+                assert_false(etag_matches(others[i], "\"b\""));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -78,6 +113,9 @@ int main(void)
                 cmocka_unit_test(test_what_lies_outside_is_unsatisfiable),
                 cmocka_unit_test(test_what_cannot_be_understood_is_ignored),
                 cmocka_unit_test(test_only_a_real_part_must_wait_for_the_whole),
+                cmocka_unit_test(test_a_range_of_another_version_is_void),
+                cmocka_unit_test(test_a_tag_matches_in_a_list_and_weakly),
+                cmocka_unit_test(test_other_tags_and_what_is_no_list_of_tags_match_nothing),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,107 @@
+#include "proto/key.h"
+
+#include <string.h>
+
+#define PARTS_MAX 5
+
+/* Every manifest's name. originD/manifest.c has what writes each. */
+static const char *const manifests[] = {"manifest.mpd"};
+
+struct part {
+        const char *at;
+        size_t len;
+};
+
+/* "/a/b/c" into parts. Returns how many; 0 when one is empty, there are too many, or it does not begin with a slash. */
+static size_t split(const char *text, struct part parts[PARTS_MAX])
+{
+        size_t n = 0;
+        while (*text == '/') {
+                size_t len = strcspn(++text, "/");
+                if (n == PARTS_MAX || len == 0)
+                        return 0;
+                parts[n++] = (struct part){text, len};
+                text += len;
+        }
+        return *text ? 0 : n;
+}
+
+static bool is(const struct part *p, const char *word)
+{
+        return strlen(word) == p->len && memcmp(p->at, word, p->len) == 0;
+}
+
+/* Into dst, if it fits and is such a name. */
+static bool take(char *dst, size_t cap, const struct part *p, int (*valid)(const char *s))
+{
+        if (p->len >= cap)
+                return false;
+        memcpy(dst, p->at, p->len);
+        dst[p->len] = '\0';
+        return valid(dst);
+}
+
+static const char *manifest(const struct part *p)
+{
+        for (size_t i = 0; i < sizeof(manifests) / sizeof(manifests[0]); i++)
+                if (is(p, manifests[i]))
+                        return manifests[i];
+        return NULL;
+}
+
+/* "17.m4s". Without leading zeros, which would make two names of one segment. */
+static bool take_segment(uint32_t *out, const struct part *p)
+{
+        static const char suffix[] = ".m4s";
+        size_t digits = 0;
+        uint64_t n = 0;
+        for (; digits < p->len && p->at[digits] >= '0' && p->at[digits] <= '9'; digits++) {
+                n = n * 10 + (uint64_t)(p->at[digits] - '0');
+                if (n > UINT32_MAX)
+                        return false;
+        }
+        if (digits == 0 || (digits > 1 && p->at[0] == '0') || !is(&(struct part){p->at + digits, p->len - digits}, suffix))
+                return false;
+        *out = (uint32_t)n;
+        return true;
+}
+
+static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
+{
+        if (n < 3 || !take(k->stream, sizeof(k->stream), &p[1], stream_id_valid))
+                return KEY_NONE;
+        if (n == 3)
+                return (k->file = manifest(&p[2])) ? KEY_ENTRY : KEY_NONE;
+        if (!take(k->session, sizeof(k->session), &p[2], session_id_valid))
+                return KEY_NONE;
+        if (n == 4)
+                return (k->file = manifest(&p[3])) ? KEY_MANIFEST : KEY_NONE;
+        if (!take(k->track, sizeof(k->track), &p[3], track_name_valid))
+                return KEY_NONE;
+        return is(&p[4], "init.mp4") ? KEY_INIT : take_segment(&k->segment, &p[4]) ? KEY_SEGMENT : KEY_NONE;
+}
+
+static enum key_kind parse_peer(struct key *k, const struct part *p, size_t n)
+{
+        if (n == 3 && is(&p[1], "session") && take(k->session, sizeof(k->session), &p[2], session_id_valid))
+                return KEY_PEER_SESSION;
+        return n != 2               ? KEY_NONE
+               : is(&p[1], "sessions") ? KEY_PEER_SESSIONS
+               : is(&p[1], "live")     ? KEY_PEER_LIVE
+               : is(&p[1], "events")   ? KEY_PEER_EVENTS
+                                       : KEY_NONE;
+}
+
+void key_parse(struct key *out, const char *text)
+{
+        struct part parts[PARTS_MAX];
+        struct key k = {.kind = KEY_NONE};
+        size_t n = split(text, parts);
+        if (n && is(&parts[0], "live"))
+                k.kind = parse_live(&k, parts, n);
+        else if (n && is(&parts[0], "peer"))
+                k.kind = parse_peer(&k, parts, n);
+        else if (n == 2 && is(&parts[0], "api") && is(&parts[1], "streams"))
+                k.kind = KEY_STREAMS;
+        *out = k.kind ? k : (struct key){.kind = KEY_NONE}; /* nothing half parsed is to be used */
+}

@@ -1,0 +1,50 @@
+/* key.h - the names of objects: the URL space of every tier, and its one parser. Pure; any thread.
+ *
+ *   key                                     kind              what it is                              changes
+ *   /api/streams                            KEY_STREAMS       what is live, and recordings            each second or so
+ *   /live/STREAM/manifest.mpd               KEY_ENTRY         the live session, else the newest one   when that one does
+ *   /live/STREAM/SESSION/manifest.mpd       KEY_MANIFEST      that session                            until it ended
+ *   /live/STREAM/SESSION/TRACK/init.mp4     KEY_INIT          the track's init segment                never
+ *   /live/STREAM/SESSION/TRACK/17.m4s       KEY_SEGMENT       its segment 17: second 17 of media time it grows, then never
+ *   /peer/sessions  /peer/live              KEY_PEER_…        what origins tell each other, by FETCH  always
+ *   /peer/events  /peer/session/SESSION                       only (originD/replica/catalog.h)
+ *
+ * STREAM, SESSION and TRACK are as in message.h. A key is a path as it stands after decoding: nothing is percent-encoded in
+ * it, it has no query, no empty part, and a number has no leading zeros. So an object has exactly one name, whichever tier
+ * is asked, and what has no row here is asked for nowhere: an edge answers 404 by itself.
+ *
+ * A new kind of object begins here: a row above, a kind, and key.c. Edges are then upgraded before it is handed out. */
+#ifndef PROTO_KEY_H
+#define PROTO_KEY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/fetch.h"
+#include "proto/message.h"
+
+/* In this order: of media from KEY_ENTRY on, of origins alone from KEY_PEER_SESSIONS on. */
+enum key_kind {
+        KEY_NONE, /* names nothing that any tier could ever have */
+        KEY_STREAMS,
+        KEY_ENTRY, KEY_MANIFEST, KEY_INIT, KEY_SEGMENT,
+        KEY_PEER_SESSIONS, KEY_PEER_LIVE, KEY_PEER_SESSION, KEY_PEER_EVENTS
+};
+
+struct key {
+        enum key_kind kind;
+        /* "" where the kind has none */
+        char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
+        const char *file; /* KEY_ENTRY, KEY_MANIFEST: a constant, "manifest.mpd"; NULL otherwise */
+        uint32_t segment; /* KEY_SEGMENT */
+};
+
+void key_parse(struct key *out, const char *text); /* of any length, from anybody */
+
+/* What viewers may ask for. */
+static inline bool key_is_public(enum key_kind kind)
+{
+        return kind > KEY_NONE && kind < KEY_PEER_SESSIONS;
+}
+
+#endif

@@ -1,0 +1,60 @@
+/* The names of objects: what is taken apart is put together again to the very same text, so that an object has one name. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/key.h"
+
+static void write_key(const struct key *k, char *dst, size_t cap)
+{
+        switch (k->kind) {
+        case KEY_NONE:
+                abort();
+        case KEY_STREAMS:
+                snprintf(dst, cap, "/api/streams");
+                break;
+        case KEY_ENTRY:
+                snprintf(dst, cap, "/live/%s/%s", k->stream, k->file);
+                break;
+        case KEY_MANIFEST:
+                snprintf(dst, cap, "/live/%s/%s/%s", k->stream, k->session, k->file);
+                break;
+        case KEY_INIT:
+                snprintf(dst, cap, "/live/%s/%s/%s/init.mp4", k->stream, k->session, k->track);
+                break;
+        case KEY_SEGMENT:
+                snprintf(dst, cap, "/live/%s/%s/%s/%u.m4s", k->stream, k->session, k->track, k->segment);
+                break;
+        case KEY_PEER_SESSIONS:
+                snprintf(dst, cap, "/peer/sessions");
+                break;
+        case KEY_PEER_LIVE:
+                snprintf(dst, cap, "/peer/live");
+                break;
+        case KEY_PEER_SESSION:
+                snprintf(dst, cap, "/peer/session/%s", k->session);
+                break;
+        case KEY_PEER_EVENTS:
+                snprintf(dst, cap, "/peer/events");
+                break;
+        }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+        char *text = malloc(len + 1), again[KEY_MAX + 1];
+        struct key k;
+        memcpy(text, data, len);
+        text[len] = 0;
+        key_parse(&k, text);
+        if (k.kind) {
+                write_key(&k, again, sizeof(again));
+                assert(strcmp(text, again) == 0);
+        } else {
+                assert(!k.stream[0] && !k.session[0] && !k.track[0] && !k.file);
+        }
+        free(text);
+        return 0;
+}

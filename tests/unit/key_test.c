@@ -1,0 +1,110 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "proto/key.h"
+
+#define SESSION "20260131T123456Z-1a2b3c4d"
+
+static struct key parsed(const char *text)
+{
+        struct key k;
+        memset(&k, 0xff, sizeof(k));
+        key_parse(&k, text);
+        return k;
+}
+
+static void is(const char *text, enum key_kind kind, const char *stream, const char *session, const char *track)
+{
+        struct key k = parsed(text);
+        assert_int_equal(k.kind, kind);
+        assert_string_equal(k.stream, stream);
+        assert_string_equal(k.session, session);
+        assert_string_equal(k.track, track);
+        assert_int_equal(k.file != NULL, kind == KEY_ENTRY || kind == KEY_MANIFEST);
+}
+
+static void test_every_row_of_the_table_is_known(void **state)
+{
+        (void)state;
+        is("/api/streams", KEY_STREAMS, "", "", "");
+        is("/live/cam_1/manifest.mpd", KEY_ENTRY, "cam_1", "", "");
+        is("/live/cam/" SESSION "/manifest.mpd", KEY_MANIFEST, "cam", SESSION, "");
+        is("/live/cam/" SESSION "/v720/init.mp4", KEY_INIT, "cam", SESSION, "v720");
+        is("/live/cam/" SESSION "/a128/17.m4s", KEY_SEGMENT, "cam", SESSION, "a128");
+        is("/peer/sessions", KEY_PEER_SESSIONS, "", "", "");
+        is("/peer/live", KEY_PEER_LIVE, "", "", "");
+        is("/peer/events", KEY_PEER_EVENTS, "", "", "");
+        is("/peer/session/" SESSION, KEY_PEER_SESSION, "", SESSION, "");
+        assert_string_equal(parsed("/live/cam/manifest.mpd").file, "manifest.mpd");
+}
+
+static void test_viewers_are_not_answered_what_origins_tell_each_other(void **state)
+{
+        (void)state;
+        assert_false(key_is_public(KEY_NONE));
+        for (int kind = KEY_STREAMS; kind <= KEY_PEER_EVENTS; kind++)
+                assert_int_equal(key_is_public((enum key_kind)kind), kind <= KEY_SEGMENT);
+}
+
+static void test_a_segment_has_one_name(void **state)
+{
+        (void)state;
+        assert_int_equal(parsed("/live/cam/S/v720/0.m4s").segment, 0);
+        assert_int_equal(parsed("/live/cam/S/v720/4294967295.m4s").segment, UINT32_MAX);
+        static const char *const not[] = {"00.m4s", "01.m4s", "+1.m4s", "-1.m4s", "1", "1.", ".m4s", "1.m4sx", "1.M4S", "1 .m4s",
+                                          "4294967296.m4s", "99999999999999999999999999.m4s", "18446744073709551617.m4s"};
+        char text[128] = "/live/cam/S/v720/";
+        for (size_t i = 0; i < sizeof(not) / sizeof(not[0]); i++) {
+                strcpy(text + 17, not[i]);
+                is(text, KEY_NONE, "", "", "");
+        }
+}
+
+static void test_what_has_no_row_is_nothing(void **state)
+{
+        (void)state;
+        static const char *const not[] = {
+                "", "/", "//", "live", "live/cam/manifest.mpd", "/live", "/live/", "/live/cam", "/live/cam/", "/live//manifest.mpd",
+                "/live/cam/manifest.mpd/", "/live/cam/Manifest.mpd", "/live/cam/master.m3u9", "/live/c.m/manifest.mpd",
+                "/live/cam/S_1/manifest.mpd", "/live/cam/S//manifest.mpd", "/live/cam/S/v720/manifest.mpd", "/live/cam/S/720/1.m4s",
+                "/live/cam/S/V720/1.m4s", "/live/cam/S/v/1.m4s", "/live/cam/S/v720/x/1.m4s", "/live/../S/v720/1.m4s",
+                "/live/cam/S/v720/init.mp4?x", "/live/cam/S/v720/init.mp", "/Live/cam/manifest.mpd", "/api", "/api/streams/",
+                "/api/streams/x", "/api/stream", "/peer", "/peer/", "/peer/session", "/peer/session/", "/peer/session/S/x",
+                "/peer/sessions/x", "/peer/session/S_1"};
+        for (size_t i = 0; i < sizeof(not) / sizeof(not[0]); i++)
+                is(not[i], KEY_NONE, "", "", "");
+}
+
+static void test_names_are_as_long_as_they_may_be_and_no_longer(void **state)
+{
+        (void)state;
+        static const struct {
+                const char *before, *after;
+                size_t max;
+        } names[] = {{"/live/", "/manifest.mpd", STREAM_ID_MAX}, {"/live/cam/", "/manifest.mpd", SESSION_ID_MAX},
+                     {"/live/cam/S/", "/1.m4s", TRACK_NAME_MAX}, {"/peer/session/", "", SESSION_ID_MAX}};
+        char text[512], name[128];
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+                for (size_t len = names[i].max; len <= names[i].max + 1; len++) {
+                        memset(name, 'a', len);
+                        name[len] = 0;
+                        snprintf(text, sizeof(text), "%s%s%s", names[i].before, name, names[i].after);
+                        assert_int_equal(parsed(text).kind != KEY_NONE, len == names[i].max);
+                }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_every_row_of_the_table_is_known),
+                cmocka_unit_test(test_viewers_are_not_answered_what_origins_tell_each_other),
+                cmocka_unit_test(test_a_segment_has_one_name),
+                cmocka_unit_test(test_what_has_no_row_is_nothing),
+                cmocka_unit_test(test_names_are_as_long_as_they_may_be_and_no_longer),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
