@@ -21,7 +21,7 @@ static json_t *session_json(const struct session *s)
         json_t *tracks = json_array();
         int64_t end_us = -1; /* where all tracks are stored up to */
         for (size_t i = 0; i < s->track_count; i++) {
-                const struct track *t = &s->tracks[i];
+                const struct track *t = s->tracks[i];
                 struct track_facts f = track_facts(s, t);
                 json_array_append_new(tracks, track_json(s, t));
                 if (f.any && (end_us < 0 || f.end_us < end_us))

@@ -22,8 +22,8 @@ bool manifest_ready(const struct session *s, int64_t now_mono_us)
         bool kinds[TRACK_KINDS] = {false};
         size_t playable = 0;
         for (size_t i = 0; i < s->track_count; i++)
-                if (track_playable(s, &s->tracks[i])) {
-                        kinds[s->tracks[i].init.kind] = true;
+                if (track_playable(s, s->tracks[i])) {
+                        kinds[s->tracks[i]->init.kind] = true;
                         playable++;
                 }
         if (!playable)

@@ -1,8 +1,8 @@
 originD_SRCS := originD/main.c originD/api.c originD/session.c originD/session_json.c originD/eras.c originD/store.c \
                originD/retention.c originD/claim.c originD/put.c originD/serve.c originD/fetch.c originD/streams.c \
-               originD/mend.c originD/manifest.c originD/mpd.c originD/xml.c originD/http.c originD/events.c \
-               originD/webhooks.c originD/webhooks_config.c originD/webhooks_file.c originD/webhooks_peers.c \
-               originD/webhooks_queue.c originD/webhooks_send.c originD/stats.c originD/startup.c originD/shadow_turns.c \
+               originD/manifest.c originD/mpd.c originD/xml.c originD/http.c originD/events.c originD/webhooks.c \
+               originD/webhooks_config.c originD/webhooks_file.c originD/webhooks_peers.c originD/webhooks_queue.c \
+               originD/webhooks_send.c originD/stats.c originD/startup.c originD/shadow_turns.c originD/track.c \
                originD/log/box.c originD/log/index.c originD/log/disk.c originD/log/chunk_log.c originD/replica/catalog.c \
                originD/replica/catch_up.c originD/replica/compare.c originD/replica/copy_session.c \
                originD/replica/copy_track.c originD/replica/peer_link.c

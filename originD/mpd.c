@@ -88,8 +88,8 @@ static void find_end(struct mpd *m)
 static void find_tracks(struct mpd *m)
 {
         for (size_t i = 0; i < m->s->track_count; i++)
-                if (track_playable(m->s, &m->s->tracks[i]))
-                        m->tracks[m->track_count++] = &m->s->tracks[i];
+                if (track_playable(m->s, m->s->tracks[i]))
+                        m->tracks[m->track_count++] = m->s->tracks[i];
         if (!m->live)
                 find_end(m);
         for (size_t i = 0; i < m->track_count; i++)

@@ -126,19 +126,21 @@ static enum look look_ahead(struct serve_request *r, const struct session *s, co
         return none(r, until_ms < TTL_UNKNOWN_MS ? (uint32_t)until_ms : TTL_UNKNOWN_MS);
 }
 
+/* Whether the session's tracks are there: LOOK_DONE. Of a recording they are read first; when that fails r is answered and *over. */
+static enum look look_loaded(struct serve_request *r, struct session *s, bool *over)
+{
+        session_load(s);
+        *over = s->load == LOAD_FAILED;
+        if (*over)
+                answer(r, &(struct serve_answer){.status = ERR_IO});
+        return s->load == LOAD_DONE || *over ? LOOK_DONE : LOOK_WAIT;
+}
+
 static enum look look_segment(struct serve *sv, struct serve_request *r, struct session *s)
 {
         struct track *t = session_track(s, r->parsed.track);
         if (!t)
                 return none(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
-        if (s->load != LOAD_DONE)
-                session_load(s);
-        if (s->load == LOAD_FAILED) {
-                answer(r, &(struct serve_answer){.status = ERR_IO});
-                return LOOK_DONE;
-        }
-        if (s->load != LOAD_DONE)
-                return LOOK_WAIT;
         if (!t->log)
                 return LOOK_WAIT;
         if (chunk_log_segment(t->log, r->parsed.segment, &r->view))
@@ -177,7 +179,7 @@ static struct session *current_session(struct serve *sv, const char *stream_id)
         if (s)
                 return s;
         for (s = stream ? stream->sessions : NULL; s; s = s->next_of_stream)
-                if (manifest_ready(s, clock_mono_us()))
+                if (session_playable(s))
                         return s;
         return NULL;
 }
@@ -209,8 +211,12 @@ static enum look look_peer(struct serve *sv, struct serve_request *r)
                 return look_list(sv, r, r->parsed.kind == KEY_PEER_LIVE ? &sv->peer_live : &sv->peer_sessions);
         if (r->parsed.kind == KEY_PEER_EVENTS && !sv->events.settled)
                 return none(r, TTL_NEVER_MS);
-        struct buf *text = r->parsed.kind == KEY_PEER_EVENTS ? sv->events.settled(sv->events.arg)
-                                                             : catalog_write_one(store_session(sv->store, r->parsed.session));
+        struct session *s = r->parsed.kind == KEY_PEER_SESSION ? store_session(sv->store, r->parsed.session) : NULL;
+        bool over = false;
+        enum look loaded = s ? look_loaded(r, s, &over) : LOOK_DONE;
+        if (over || loaded != LOOK_DONE)
+                return loaded;
+        struct buf *text = r->parsed.kind == KEY_PEER_EVENTS ? sv->events.settled(sv->events.arg) : catalog_write_one(s);
         enum look l = answer_bytes(r, text, text->len, true, 0, 0, JSON_TYPE);
         buf_unref(&text);
         return l;
@@ -229,8 +235,12 @@ static enum look look(struct serve *sv, struct serve_request *r)
         if (r->parsed.kind == KEY_STREAMS)
                 return look_list(sv, r, &sv->streams);
         struct session *s = r->parsed.kind == KEY_NONE ? NULL : wanted_session(sv, &r->parsed);
+        bool over;
         if (!s)
                 return none(r, TTL_UNKNOWN_MS);
+        enum look loaded = look_loaded(r, s, &over);
+        if (over || loaded != LOOK_DONE)
+                return loaded;
         switch (r->parsed.kind) {
         case KEY_SEGMENT:
                 return look_segment(sv, r, s);
@@ -371,6 +381,8 @@ static void revisit(struct serve *sv, bool (*match)(const struct serve_request *
 static bool about_session(const struct serve_request *r, const void *arg)
 {
         const struct session *s = arg;
+        if (r->parsed.kind == KEY_PEER_SESSION)
+                return strcmp(r->parsed.session, s->id) == 0;
         return strcmp(r->parsed.stream, s->stream) == 0 &&
                (r->parsed.kind == KEY_ENTRY || strcmp(r->parsed.session, s->id) == 0);
 }

@@ -1,10 +1,12 @@
 #include "originD/session.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "common/clock.h"
 #include "common/daemon/log.h"
@@ -13,7 +15,6 @@
 #include "originD/log/disk.h"
 #include "originD/stats.h"
 
-#define END_GUESS_US 20000 /* so much may a track's last sample be thought to last too long */
 #define SLATE_AFTER_US (3 * US_PER_S) /* a live session that nobody writes to shows as slate */
 
 void session_restore(struct session *s, uv_loop_t *loop, const char *data_dir, bool sync_segments)
@@ -43,11 +44,7 @@ void session_free(struct session **sp)
         if (!s)
                 return;
         assert(!session_busy(s));
-        for (size_t i = 0; i < s->track_count; i++) {
-                chunk_log_free(&s->tracks[i].log);
-                buf_unref(&s->tracks[i].init_bytes);
-                eras_free(&s->tracks[i].eras);
-        }
+        tracks_free(s);
         free(s->dir);
         free(s);
 }
@@ -55,7 +52,7 @@ void session_free(struct session **sp)
 static bool quiet(const struct session *s)
 {
         for (size_t i = 0; i < s->track_count; i++)
-                if (s->tracks[i].making || (s->tracks[i].log && !chunk_log_idle(s->tracks[i].log)))
+                if (s->tracks[i]->making || (s->tracks[i]->log && !chunk_log_idle(s->tracks[i]->log)))
                         return false;
         return true;
 }
@@ -75,7 +72,7 @@ static void tell(struct session *s)
 static void end_now(struct session *s);
 
 /* Answers the waits that are over. A wait's done() may add others. */
-static void poke(struct session *s, int save_status)
+static void answer_waits(struct session *s, int save_status)
 {
         struct session_wait *todo = s->waits;
         s->waits = NULL;
@@ -95,6 +92,11 @@ static void poke(struct session *s, int save_status)
                 end_now(s);
 }
 
+void session_answer_waits(struct session *s)
+{
+        answer_waits(s, 0);
+}
+
 static void start_save(struct session *s);
 
 static void save_done(void *arg, int status)
@@ -111,7 +113,7 @@ static void save_done(void *arg, int status)
         s->save_failed = status != 0;
         if (!status && s->version > version)
                 start_save(s);
-        poke(s, status);
+        answer_waits(s, status);
         tell(s);
 }
 
@@ -119,6 +121,7 @@ static void start_save(struct session *s)
 {
         if (s->saving_version)
                 return;
+        assert(s->load == LOAD_DONE); /* or the tracks would be forgotten */
         s->saving_version = s->version;
         struct buf *text = session_to_json(s);
         char *path = mem_printf("%s/session.json", s->dir);
@@ -133,7 +136,7 @@ void session_retry_save(struct session *s)
                 start_save(s);
 }
 
-static void wait_for(struct session *s, struct session_wait *w, bool be_quiet,
+void session_wait_saved(struct session *s, struct session_wait *w, bool be_quiet,
                      void (*done)(struct session_wait *w, int status))
 {
         *w = (struct session_wait){.version = s->version, .quiet = be_quiet, .done = done, .next = s->waits};
@@ -145,16 +148,8 @@ void session_save(struct session *s, struct session_wait *w, bool be_quiet,
 {
         s->version++;
         if (w)
-                wait_for(s, w, be_quiet, done);
+                session_wait_saved(s, w, be_quiet, done);
         start_save(s);
-}
-
-struct track *session_track(struct session *s, const char *name)
-{
-        for (size_t i = 0; i < s->track_count; i++)
-                if (strcmp(s->tracks[i].name, name) == 0)
-                        return &s->tracks[i];
-        return NULL;
 }
 
 void session_heard(struct session *s)
@@ -165,7 +160,7 @@ void session_heard(struct session *s)
 static bool has_video(const struct session *s)
 {
         for (size_t i = 0; i < s->track_count; i++)
-                if (s->tracks[i].init.kind == TRACK_VIDEO)
+                if (s->tracks[i]->init.kind == TRACK_VIDEO)
                         return true;
         return false;
 }
@@ -198,15 +193,15 @@ static void log_moved(void *arg, struct chunk_log *log, const struct chunk_appen
                 stat_add(STAT_BYTES, (int64_t)chunk->bytes->len);
                 stat_add(STAT_STORED_BYTES, (int64_t)chunk->bytes->len);
         }
-        poke(s, 0);
+        answer_waits(s, 0);
         tell(s);
 }
 
 static struct track *track_of(struct session *s, const struct chunk_log *log)
 {
         for (size_t i = 0; i < s->track_count; i++)
-                if (s->tracks[i].log == log)
-                        return &s->tracks[i];
+                if (s->tracks[i]->log == log)
+                        return s->tracks[i];
         return NULL;
 }
 
@@ -230,14 +225,17 @@ static int admit(void *arg, struct chunk_log *log, const struct chunk_append *a)
         struct track *t = track_of(s, log);
         uint64_t place = eras_place(a->segment, a->chunk);
         const struct era *era = eras_at(&t->eras, place);
-        if (era && era->generation == a->generation && (a->copied || strcmp(era->node, s->node) == 0))
+        bool known = era && era->generation == a->generation && (a->copied || strcmp(era->node, s->node) == 0);
+        if (known && t->eras_version <= s->saved_version)
                 return 0;
-        if (a->copied)
+        if (a->copied && !known)
                 return ERR_FENCED;
-        eras_begin(&t->eras, place, a->generation, s->node);
+        if (!known)
+                eras_begin(&t->eras, place, a->generation, s->node);
         struct beginning *b = mem_alloc(sizeof(*b));
         b->log = log;
-        session_save(s, &b->wait, false, era_saved);
+        session_save(s, &b->wait, false, era_saved); /* also when an earlier save failed: until one succeeds no chunk of it is in */
+        t->eras_version = s->version;
         return 1;
 }
 
@@ -248,136 +246,11 @@ void session_watch_log(struct session *s, struct chunk_log *log)
         log->arg = s;
 }
 
-struct adding {
-        struct session_wait wait;
-        struct adding *next; /* of the track's */
-        struct session *s;
-        char name[TRACK_NAME_MAX + 1];
-        char *path;
-        void (*done)(void *arg, int status);
-        void *arg;
-};
-
-static void adding_done(struct adding *a, int status)
-{
-        a->done(a->arg, status);
-        free(a->path);
-        free(a);
-}
-
-static void track_forget(struct session *s, struct track *t)
-{
-        size_t i = (size_t)(t - s->tracks);
-        chunk_log_free(&t->log);
-        buf_unref(&t->init_bytes);
-        eras_free(&t->eras);
-        s->track_count--;
-        memmove(t, t + 1, (s->track_count - i) * sizeof(*t));
-        s->tracks[s->track_count] = (struct track){0};
-}
-
-static void track_saved(struct session_wait *w, int status)
-{
-        adding_done((struct adding *)w, status);
-}
-
-static void track_made(void *arg, int status, int fd)
-{
-        struct adding *a = arg;
-        struct session *s = a->s;
-        struct track *t = session_track(s, a->name);
-        a->next = t->same;
-        t->same = NULL;
-        t->making = false;
-        if (status) {
-                track_forget(s, t);
-                while (a) {
-                        struct adding *next = a->next;
-                        adding_done(a, status);
-                        a = next;
-                }
-                poke(s, 0);
-                return;
-        }
-        struct index ix;
-        index_init(&ix, t->init.timescale, t->init_bytes->len);
-        t->log = chunk_log_new(s->loop, a->path, fd, &t->init, buf_ref(t->init_bytes), &ix, s->sync_segments);
-        session_watch_log(s, t->log);
-        stat_add(STAT_STORED_BYTES, (int64_t)t->init_bytes->len);
-        s->last_track_mono_us = clock_mono_us();
-        log_info("session=%s stream=%s track=%s codec=%s msg=\"track begins\" start_us=%lld", s->id, s->stream, t->name,
-                 t->init.codec, (long long)t->start_us);
-        struct adding *same = a->next;
-        session_save(s, &a->wait, false, track_saved);
-        while (same) {
-                struct adding *next = same->next;
-                wait_for(s, &same->wait, false, track_saved);
-                same = next;
-        }
-}
-
-static int same_track(const struct track *t, const struct put *p)
-{
-        return t->init_bytes->len != p->len || memcmp(t->init_bytes->data, p->bytes, p->len) != 0 ? ERR_CONFLICT : 0;
-}
-
-static struct adding *new_adding(struct session *s, const char *track, void (*done)(void *arg, int status), void *arg)
-{
-        struct adding *a = mem_alloc(sizeof(*a));
-        *a = (struct adding){.s = s, .done = done, .arg = arg};
-        strcpy(a->name, track);
-        return a;
-}
-
-/* Where a track stands in every list: video before audio, the largest first, whatever order they came in. */
-static struct track *make_place(struct session *s, const struct init_info *init, uint32_t bandwidth)
-{
-        size_t i = 0;
-        for (; i < s->track_count; i++) {
-                const struct track *t = &s->tracks[i];
-                if (init->kind != t->init.kind ? init->kind < t->init.kind : bandwidth > t->bandwidth)
-                        break;
-        }
-        memmove(&s->tracks[i + 1], &s->tracks[i], (s->track_count++ - i) * sizeof(s->tracks[0]));
-        return &s->tracks[i];
-}
-
-void session_add_track(struct session *s, const struct put *p, void (*done)(void *arg, int status), void *arg)
-{
-        struct init_info info;
-        struct track *t = session_track(s, p->track);
-        if (t && t->making && !same_track(t, p)) { /* by the other writer of the generation */
-                struct adding *a = new_adding(s, p->track, done, arg);
-                a->next = t->same;
-                t->same = a;
-                return;
-        }
-        if (t) {
-                done(arg, same_track(t, p));
-                return;
-        }
-        int rc = p->len > INIT_MAX_BYTES || s->track_count == SESSION_TRACKS_MAX
-                         ? ERR_LIMIT
-                         : box_init_parse(p->bytes, p->len, &info);
-        if (rc) {
-                done(arg, rc);
-                return;
-        }
-        t = make_place(s, &info, p->bandwidth);
-        *t = (struct track){.init = info, .init_bytes = buf_copy(p->bytes, p->len), .start_us = p->start_us,
-                            .first_segment = p->segment, .bandwidth = p->bandwidth, .fps_milli = p->fps_milli,
-                            .making = true};
-        strcpy(t->name, p->track);
-        struct adding *a = new_adding(s, p->track, done, arg);
-        a->path = mem_printf("%s/%s.mp4", s->dir, p->track);
-        disk_create(s->loop, a->path, t->init_bytes, track_made, a);
-}
-
 size_t session_claim_tracks(const struct session *s, struct claim_track out[SESSION_TRACKS_MAX])
 {
         size_t n = 0;
         for (size_t i = 0; i < s->track_count; i++) {
-                const struct track *t = &s->tracks[i];
+                const struct track *t = s->tracks[i];
                 struct claim_track *c = &out[n];
                 if (!t->log)
                         continue;
@@ -394,28 +267,12 @@ size_t session_claim_tracks(const struct session *s, struct claim_track out[SESS
         return n;
 }
 
-bool track_ahead(const struct track *t, uint32_t segment, uint8_t chunk)
-{
-        const struct index *ix = &t->log->index;
-        uint64_t end = (ix->end_ticks + ix->slack_ticks) * CHUNKS_PER_SEGMENT / ix->timescale;
-        return eras_place(segment, chunk) > (ix->count ? end : eras_place(t->first_segment, CHUNKS_PER_SEGMENT - 1));
-}
-
-uint64_t track_end_place(const struct session *s, const struct track *t)
-{
-        struct track_facts f = track_facts(s, t);
-        const struct index *ix = t->log ? &t->log->index : NULL;
-        int64_t guess_us = ix ? box_ticks_to_us(ix->slack_ticks, ix->timescale) : END_GUESS_US;
-        int64_t end_us = f.end_us - (guess_us < END_GUESS_US ? guess_us : END_GUESS_US);
-        return f.any ? (uint64_t)(end_us > 0 ? end_us - 1 : 0) / CHUNK_US + 1 : 0;
-}
-
 /* The era of the newest chunk; NULL: none is stored. */
 static const struct era *written_era(const struct session *s)
 {
         const struct era *newest = NULL;
         for (size_t i = 0; i < s->track_count; i++) {
-                const struct track *t = &s->tracks[i];
+                const struct track *t = s->tracks[i];
                 uint64_t end = track_end_place(s, t);
                 const struct era *era = end ? eras_at(&t->eras, end - 1) : NULL;
                 if (era && (!newest || era->generation > newest->generation))
@@ -424,30 +281,55 @@ static const struct era *written_era(const struct session *s)
         return newest;
 }
 
-uint32_t session_written_generation(const struct session *s)
+static uint64_t track_digest(const struct session *s, const struct track *t)
 {
-        const struct era *era = written_era(s);
-        return era ? era->generation : 0;
+        uint64_t numbers[2] = {track_end_place(s, t), track_facts(s, t).file_bytes};
+        uint64_t digest = XXH3_64bits_withSeed(numbers, sizeof(numbers), XXH3_64bits(t->name, strlen(t->name)));
+        for (size_t i = 0; i < t->eras.count; i++) {
+                const struct era *e = &t->eras.list[i];
+                digest = XXH3_64bits_withSeed(e->node, strlen(e->node), digest ^ e->place ^ (uint64_t)e->generation << 32);
+        }
+        return digest;
 }
 
+struct session_sum session_sum(const struct session *s)
+{
+        if (s->load != LOAD_DONE)
+                return s->sum;
+        const struct era *era = written_era(s);
+        struct session_sum sum = {.written_generation = era ? era->generation : 0, .written_place = era ? era->place : 0};
+        for (size_t i = 0; i < s->track_count; i++) {
+                const struct track *t = s->tracks[i];
+                sum.bytes += track_facts(s, t).file_bytes;
+                sum.playable |= track_playable(s, t);
+                sum.digest += track_digest(s, t); /* in whatever order they are listed */
+                sum.tracks++;
+        }
+        return sum;
+}
+
+uint32_t session_written_generation(const struct session *s)
+{
+        return session_sum(s).written_generation;
+}
+
+/* Who wrote last is known of a session that is loaded; of another one it is taken for the one that claimed it last. */
 void session_event_facts(const struct session *s, struct event_facts *out)
 {
+        struct session_sum sum = session_sum(s);
         const struct era *era = written_era(s);
         *out = (struct event_facts){.stream = s->stream, .session = s->id, .title = s->title, .epoch_us = s->epoch_us,
-                                    .stored = era, .node = era ? era->node : "", .slate = s->slate,
-                                    .slate_us = s->slate_us, .ended = s->state == SESSION_ENDED,
+                                    .stored = sum.written_generation, .generation = sum.written_generation,
+                                    .generation_us = (int64_t)sum.written_place * CHUNK_US, .node = era ? era->node : s->node,
+                                    .slate = s->slate, .slate_us = s->slate_us, .ended = s->state == SESSION_ENDED,
                                     .by_writer = s->ended_by_writer, .end_us = s->end_us};
-        if (era) {
-                out->generation = era->generation;
-                out->generation_us = (int64_t)era->place * CHUNK_US;
-        }
 }
 
 static void fence(struct session *s)
 {
         for (size_t i = 0; i < s->track_count; i++)
-                if (s->tracks[i].log)
-                        chunk_log_fence(s->tracks[i].log);
+                if (s->tracks[i]->log)
+                        chunk_log_fence(s->tracks[i]->log);
 }
 
 void session_claim(struct session *s, const struct claim *c, struct session_wait *w,
@@ -470,17 +352,15 @@ void session_claim(struct session *s, const struct claim *c, struct session_wait
         session_save(s, w, true, done);
 }
 
-static struct track_facts facts_of(const struct index *ix);
-
 static void end_now(struct session *s)
 {
         s->ending = false; /* chunk_log_end() comes back here through log_moved() */
         for (size_t i = 0; i < s->track_count; i++) {
-                struct track *t = &s->tracks[i];
+                struct track *t = s->tracks[i];
                 if (!t->log)
                         continue;
+                t->at_end = track_facts(s, t);
                 chunk_log_end(t->log);
-                t->at_end = facts_of(&t->log->index);
                 if (t->at_end.any && t->at_end.end_us > s->end_us)
                         s->end_us = t->at_end.end_us;
         }
@@ -492,7 +372,7 @@ static void end_now(struct session *s)
         while (s->end_waits) {
                 struct session_wait *w = s->end_waits;
                 s->end_waits = w->next;
-                wait_for(s, w, false, w->done);
+                session_wait_saved(s, w, false, w->done);
         }
         tell(s);
 }
@@ -501,9 +381,9 @@ void session_end(struct session *s, int64_t end_us, bool by_writer, struct sessi
                  void (*done)(struct session_wait *w, int status))
 {
         if (s->state == SESSION_ENDED) { /* said twice: the answer to the first may have been lost */
-                wait_for(s, w, false, done);
+                session_wait_saved(s, w, false, done);
                 session_retry_save(s);
-                poke(s, 0);
+                answer_waits(s, 0);
                 return;
         }
         if (w) {
@@ -516,15 +396,32 @@ void session_end(struct session *s, int64_t end_us, bool by_writer, struct sessi
         s->ending = true;
         s->ended_by_writer = by_writer;
         s->end_us = end_us;
-        poke(s, 0);
+        answer_waits(s, 0);
 }
 
 uint64_t session_bytes(const struct session *s)
 {
+        if (s->load != LOAD_DONE)
+                return s->sum.bytes;
         uint64_t sum = 0;
         for (size_t i = 0; i < s->track_count; i++)
-                sum += track_facts(s, &s->tracks[i]).file_bytes;
+                sum += track_facts(s, s->tracks[i]).file_bytes;
         return sum;
+}
+
+size_t session_tracks(const struct session *s)
+{
+        return s->load == LOAD_DONE ? s->track_count : s->sum.tracks;
+}
+
+bool session_playable(const struct session *s)
+{
+        if (s->load != LOAD_DONE)
+                return s->sum.playable;
+        for (size_t i = 0; i < s->track_count; i++)
+                if (track_playable(s, s->tracks[i]))
+                        return true;
+        return false;
 }
 
 const char *session_state_name(const struct session *s)
@@ -539,58 +436,32 @@ int64_t session_live_edge_us(const struct session *s)
         return clock_wall_us() - s->epoch_us;
 }
 
-bool track_playable(const struct session *s, const struct track *t)
-{
-        return !t->making && (s->state == SESSION_ENDED ? t->at_end.any : t->log && t->log->index.count > 0);
-}
 
-static uint32_t per_second(uint64_t n, uint64_t ticks, uint32_t timescale)
-{
-        unsigned __int128 v = ticks ? (unsigned __int128)n * timescale / ticks : 0;
-        return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
-}
-
-static struct track_facts facts_of(const struct index *ix)
-{
-        struct track_facts f = {.file_bytes = ix->file_bytes, .any = ix->count > 0};
-        if (!f.any)
-                return f;
-        f.last_segment = ix->rows[ix->count - 1].segment;
-        f.end_us = box_ticks_to_us(ix->end_ticks, ix->timescale);
-        f.average_bps = per_second((ix->file_bytes - ix->init_bytes) * 8, ix->media_ticks, ix->timescale);
-        f.peak_bps = ix->peak_bytes > UINT32_MAX / 8 ? UINT32_MAX : ix->peak_bytes * 8;
-        f.fps_milli = per_second(ix->samples * 1000, ix->media_ticks, ix->timescale);
-        return f;
-}
-
-struct track_facts track_facts(const struct session *s, const struct track *t)
-{
-        if (!t->log || (s->state == SESSION_ENDED && t->log->ended))
-                return t->at_end;
-        return facts_of(&t->log->index);
-}
+/* ---- loading: the tracks of a session that ended ------------------------------------------------------------------- */
 
 struct loading {
         struct session *s;
-        size_t count;
+        char *dir;
+        struct session read; /* its tracks, filled in on the pool */
         int status;
         struct loading_track {
-                char *path;
                 struct index index;
-                struct init_info init;
-                struct buf *init_bytes;
         } tracks[SESSION_TRACKS_MAX];
 };
 
+/* On the pool: of the session only `read` is touched. */
 static void load_work(void *arg)
 {
         struct loading *l = arg;
-        for (size_t i = 0; i < l->count && !l->status; i++) {
-                struct loading_track *t = &l->tracks[i];
-                int fd = open(t->path, O_RDONLY | O_CLOEXEC);
-                l->status = fd < 0 ? ERR_IO : index_walk(fd, &t->index, &t->init, &t->init_bytes);
+        l->status = session_read(&l->read, l->dir, true);
+        for (size_t i = 0; i < l->read.track_count && !l->status; i++) {
+                struct track *t = l->read.tracks[i];
+                char *path = mem_printf("%s/%s.mp4", l->dir, t->name);
+                int fd = open(path, O_RDONLY | O_CLOEXEC);
+                l->status = fd < 0 ? err_from_errno(errno) : index_walk(fd, &l->tracks[i].index, &t->init, &t->init_bytes);
                 if (fd >= 0)
                         close(fd);
+                free(path);
         }
 }
 
@@ -598,20 +469,26 @@ static void load_done(void *arg)
 {
         struct loading *l = arg;
         struct session *s = l->s;
-        for (size_t i = 0; i < l->count; i++) {
-                struct loading_track *t = &l->tracks[i];
-                if (!l->status) {
-                        s->tracks[i].log = chunk_log_new(s->loop, t->path, -1, &t->init, t->init_bytes, &t->index, false);
-                } else {
-                        index_free(&t->index);
-                        buf_unref(&t->init_bytes);
+        for (size_t i = 0; i < l->read.track_count; i++) {
+                struct track *t = l->read.tracks[i];
+                if (l->status) {
+                        index_free(&l->tracks[i].index);
+                        continue;
                 }
-                free(t->path);
+                char *path = mem_printf("%s/%s.mp4", l->dir, t->name);
+                t->log = chunk_log_new(s->loop, path, -1, &t->init, buf_ref(t->init_bytes), &l->tracks[i].index, false);
+                free(path);
         }
-        if (l->status)
+        if (l->status) {
                 log_warn("session=%s msg=\"cannot read the recording\" error=\"%s\"", s->id, err_text(l->status));
+                tracks_free(&l->read);
+        } else {
+                s->tracks = l->read.tracks;
+                s->track_count = l->read.track_count;
+        }
         s->load = l->status ? LOAD_FAILED : LOAD_DONE;
         s->load_again_us = clock_mono_us() + SESSION_LOAD_AGAIN_US;
+        free(l->dir);
         free(l);
         tell(s);
 }
@@ -619,12 +496,120 @@ static void load_done(void *arg)
 void session_load(struct session *s)
 {
         bool again = s->load == LOAD_FAILED && clock_mono_us() >= s->load_again_us;
+        s->asked_mono_us = clock_mono_us();
         if (s->load != LOAD_NO && !again)
                 return;
         struct loading *l = mem_alloc(sizeof(*l));
-        *l = (struct loading){.s = s, .count = s->track_count};
-        for (size_t i = 0; i < l->count; i++)
-                l->tracks[i].path = mem_printf("%s/%s.mp4", s->dir, s->tracks[i].name);
+        *l = (struct loading){.s = s, .dir = mem_strdup(s->dir)};
         s->load = LOAD_UNDER_WAY;
         disk_run(s->loop, load_work, load_done, l);
+}
+
+bool session_unload(struct session *s)
+{
+        if (s->state != SESSION_ENDED || s->load != LOAD_DONE || session_busy(s) || s->version > s->saved_version)
+                return false;
+        s->sum = session_sum(s);
+        s->load = LOAD_NO;
+        tracks_free(s);
+        return true;
+}
+
+/* ---- what another origin knows better ------------------------------------------------------------------------------ */
+
+void session_adopt_generation(struct session *s, uint32_t generation, const char *node)
+{
+        if (generation <= s->generation)
+                return;
+        log_info("session=%s stream=%s msg=\"another origin has a newer writer\" generation=%u writer=%s before=%u", s->id,
+                 s->stream, generation, node, s->generation);
+        s->generation = generation;
+        strcpy(s->node, node);
+        fence(s);
+        session_save(s, NULL, false, NULL);
+}
+
+struct opening {
+        struct session *s;
+        size_t count;
+        int status;
+        void (*done)(void *arg, int status);
+        void *arg;
+        struct {
+                struct chunk_log *log;
+                const char *path;
+                uint64_t bytes;
+                int fd;
+        } files[SESSION_TRACKS_MAX];
+};
+
+/* What lies behind the last whole chunk was left by a copy that was interrupted. */
+static void open_work(void *arg)
+{
+        struct opening *o = arg;
+        for (size_t i = 0; i < o->count; i++) {
+                int fd = o->status ? -1 : open(o->files[i].path, O_RDWR | O_CLOEXEC);
+                if (!o->status && (fd < 0 || ftruncate(fd, (off_t)o->files[i].bytes) < 0))
+                        o->status = ERR_IO;
+                o->files[i].fd = fd;
+        }
+}
+
+static void open_done(void *arg)
+{
+        struct opening *o = arg;
+        struct session *s = o->s;
+        for (size_t i = 0; i < o->count; i++) {
+                if (!o->status)
+                        chunk_log_reopen(o->files[i].log, o->files[i].fd, s->sync_segments);
+                else if (o->files[i].fd >= 0)
+                        close(o->files[i].fd);
+        }
+        s->pins--;
+        o->done(o->arg, o->status);
+        free(o);
+}
+
+void session_open_ended(struct session *s, void (*done)(void *arg, int status), void *arg)
+{
+        assert(s->state == SESSION_ENDED && s->load == LOAD_DONE);
+        struct opening *o = mem_alloc(sizeof(*o));
+        *o = (struct opening){.s = s, .done = done, .arg = arg};
+        for (size_t i = 0; i < s->track_count; i++) {
+                struct chunk_log *log = s->tracks[i]->log;
+                if (!log || !log->ended)
+                        continue;
+                session_watch_log(s, log);
+                o->files[o->count].log = log;
+                o->files[o->count].path = log->path;
+                o->files[o->count++].bytes = log->index.file_bytes;
+        }
+        s->pins++;
+        disk_run(s->loop, open_work, open_done, o);
+}
+
+void session_close_ended(struct session *s)
+{
+        bool any = false;
+        for (size_t i = 0; i < s->track_count; i++) {
+                struct track *t = s->tracks[i];
+                if (!t->log || t->log->ended)
+                        continue;
+                t->at_end = track_facts(s, t);
+                if (t->at_end.any && t->at_end.end_us > s->end_us)
+                        s->end_us = t->at_end.end_us;
+                chunk_log_end(t->log);
+                any = true;
+        }
+        if (any)
+                session_save(s, NULL, false, NULL);
+}
+
+void session_reopen(struct session *s)
+{
+        s->state = SESSION_LIVE;
+        s->ended_by_writer = false;
+        s->claimed = false;
+        session_heard(s);
+        session_save(s, NULL, false, NULL);
 }

@@ -1,8 +1,9 @@
 /* session.h - one broadcast: a stream id, an epoch, a generation, tracks; and the session.json that survives a crash.
  *
  *   LIVE   session_new() (claimed now) or session_restore() (found on disk);  tracks come, chunks come
- *   ENDED  session_end(): by its writer, or by the store when nobody wrote for the grace time. Its tracks' indexes are
- *          dropped with the process and read again when somebody asks: session_load()
+ *   ENDED  session_end(): by its writer, or by the store when nobody wrote for the grace time. Its tracks are read when
+ *          somebody asks, session_load(), and dropped when nobody did for a while, session_unload(): what is left is the
+ *          head, a few hundred bytes
  *   gone   session_free(): only when nothing of it is on its way to or from the disk (session_busy)
  *
  * What is promised to a writer (generation, tracks, end) is in session.json before the promise is made: session_save(), then
@@ -13,36 +14,12 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "originD/log/chunk_log.h"
-#include "originD/eras.h"
 #include "originD/events.h"
+#include "originD/track.h"
 #include "proto/store.h"
 
 enum session_state { SESSION_LIVE, SESSION_ENDED };
 enum load_state { LOAD_NO, LOAD_UNDER_WAY, LOAD_DONE, LOAD_FAILED };
-
-struct track {
-        char name[TRACK_NAME_MAX + 1];
-        struct init_info init;
-        struct buf *init_bytes;
-        int64_t start_us; /* the Period it begins in */
-        uint32_t first_segment;
-        uint32_t bandwidth, fps_milli; /* as declared; 0: not */
-        struct chunk_log *log;         /* NULL: session not loaded, or its file is being made */
-        bool making;
-        struct adding *same; /* who declared it too while it was made */
-        struct eras eras;
-        uint32_t led_generation; /* that leader_late is about */
-        bool leader_late;        /* its shadow does not wait for it (shadow_turns.h) */
-        /* As it was when the session ended; not looked at before. */
-        struct track_facts {
-                uint32_t last_segment;
-                int64_t end_us;
-                uint64_t file_bytes;
-                uint32_t average_bps, peak_bps, fps_milli;
-                bool any; /* there are chunks */
-        } at_end;
-};
 
 /* Somebody who waits for the session to be saved, and (quiet) for no chunk to be on its way to the disk. */
 struct session_wait {
@@ -50,6 +27,17 @@ struct session_wait {
         uint64_t version;
         bool quiet;
         void (*done)(struct session_wait *w, int status); /* owns w again */
+};
+
+/* What of an ended session's tracks is known without them: enough for lists, for retention and to see that two copies are
+ * alike. */
+struct session_sum {
+        uint64_t bytes;
+        uint64_t digest; /* of each track's name, end, bytes and eras; alike: so are the copies */
+        uint64_t written_place; /* where the era of the newest chunk begins, */
+        uint32_t written_generation; /* and its generation; 0: none is stored */
+        uint8_t tracks;
+        bool playable; /* a track has chunks */
 };
 
 struct session {
@@ -61,8 +49,9 @@ struct session {
         bool claimed; /* since this process started: before, PUTs of a writer that may have been fenced are not taken */
         int64_t ended_wall_us, end_us;
 
-        struct track tracks[SESSION_TRACKS_MAX];
+        struct track **tracks; /* of one that ended: only while it is loaded */
         size_t track_count;
+        struct session_sum sum; /* of one that ended: what its tracks come to */
 
         bool slate;                  /* the last video chunk (or audio, without video) stands for nothing received */
         int64_t slate_us;            /* media time since which that is so; -1: since this process started no chunk came */
@@ -71,7 +60,8 @@ struct session {
         int64_t first_chunk_mono_us; /* 0: none yet */
         int64_t last_track_mono_us;
 
-        enum load_state load;
+        enum load_state load;       /* of the tracks; a live session's are always there */
+        int64_t asked_mono_us;      /* when somebody wanted them last */
         int64_t load_again_us; /* of LOAD_FAILED: monotonic, not tried before that */
         unsigned pins;              /* reads of its files, and requests, under way */
         unsigned turns;            /* PUTs that wait (shadow_turns.h) */
@@ -92,7 +82,8 @@ struct session {
         /* A chunk came, a track came, the session ended, a load ended: whoever waits should look again. */
         void (*changed)(void *arg, struct session *s);
         void *arg;
-        struct session *next_by_id, *next_of_stream; /* the store's */
+        struct session *next_by_id, *next_of_stream, *next_loaded; /* the store's */
+        bool in_loaded;
 };
 
 /* Of the claim only who it is: id, stream, epoch. */
@@ -103,14 +94,9 @@ bool session_busy(const struct session *s);
 /* Wakes w when what the session is now is on disk. w->quiet: and no chunk is on its way. */
 void session_save(struct session *s, struct session_wait *w, bool quiet,
                   void (*done)(struct session_wait *w, int status));
-
-struct track *session_track(struct session *s, const char *name); /* NULL: none */
-bool track_playable(const struct session *s, const struct track *t); /* declared, saved, has chunks */
-struct track_facts track_facts(const struct session *s, const struct track *t);
-
-/* Declares a track. done(arg, status) after the file is made and session.json names it: 0; ERR_PROTO, ERR_UNSUPPORTED,
- * ERR_LIMIT (too many), ERR_NOSPACE, ERR_IO. The same again: 0, when it is made; with other bytes: ERR_CONFLICT. */
-void session_add_track(struct session *s, const struct put *p, void (*done)(void *arg, int status), void *arg);
+void session_wait_saved(struct session *s, struct session_wait *w, bool quiet,
+                        void (*done)(struct session_wait *w, int status)); /* a save that was asked for already */
+void session_answer_waits(struct session *s); /* nothing is on its way to the disk any more: whom that makes go on */
 
 /* A new writer, or (CLAIM_JOIN) one that has the session at another origin too: older ones are fenced from here on; done
  * when that is on disk and their last chunk is in or out. Whether it may is store_claim()'s to say. */
@@ -121,30 +107,44 @@ void session_claim(struct session *s, const struct claim *c, struct session_wait
 void session_end(struct session *s, int64_t end_us, bool by_writer, struct session_wait *w,
                  void (*done)(struct session_wait *w, int status));
 
-/* Reads the tracks' indexes of an ended session from the disk; changed() tells when load is LOAD_DONE, or
+/* Reads the tracks of an ended session from the disk; changed() tells when load is LOAD_DONE, or
  * LOAD_FAILED when the files cannot be read: calling it again tries again, but for the next SESSION_LOAD_AGAIN_US. */
 #define SESSION_LOAD_AGAIN_US (5 * US_PER_S)
 void session_load(struct session *s);
+bool session_unload(struct session *s); /* false: it is live, or somebody is busy with it */
+
+/* What catching up does to a session beyond what a writer does. */
+void session_adopt_generation(struct session *s, uint32_t generation, const char *node); /* fences the one known here, if it is newer */
+
+/* Opens the logs of an ended session that is loaded for appending: done(arg, status) later. The session stays ended for
+ * everybody else. session_close_ended(): ends the logs again and notes where they end; nothing is being appended. */
+void session_open_ended(struct session *s, void (*done)(void *arg, int status), void *arg);
+void session_close_ended(struct session *s);
+void session_reopen(struct session *s); /* after session_open_ended(): it goes on at another origin, so it does here */
 
 void session_heard(struct session *s);
 void session_retry_save(struct session *s); /* what could not be saved for lack of space is tried again */
-/* Whether something is missing between the end of the track and this chunk. */
-bool track_ahead(const struct track *t, uint32_t segment, uint8_t chunk);
 
 /* The generation that the newest stored chunk is of; 0: none is stored. */
 uint32_t session_written_generation(const struct session *s);
-uint64_t track_end_place(const struct session *s, const struct track *t); /* behind the last chunk, on the grid of eras.h */
 
 size_t session_claim_tracks(const struct session *s, struct claim_track out[SESSION_TRACKS_MAX]);
 /* Valid as long as the session is and does not change. */
 void session_event_facts(const struct session *s, struct event_facts *out);
 const char *session_state_name(const struct session *s); /* live, slate, ended */
 int64_t session_live_edge_us(const struct session *s);   /* media time now, by the wall clock */
+struct session_sum session_sum(const struct session *s);
 uint64_t session_bytes(const struct session *s);
+size_t session_tracks(const struct session *s); /* how many; loaded or not */
+bool session_playable(const struct session *s); /* one of its tracks is */
 
-/* session.json: both ways, for startup.c too. parse: ERR_CORRUPT. */
+/* session.json: two values on two lines, the head and the tracks. Reading it: ERR_CORRUPT, and nothing is held. The tracks
+ * are read of a session that is live, and if they are asked for. */
 struct buf *session_to_json(const struct session *s);
-int session_from_json(struct session *s, const char *text, size_t len_bytes);
+int session_from_json(struct session *s, const char *text, size_t len_bytes, bool tracks);
+/* The same of the file in that folder; blocks. ERR_NOT_FOUND: it is not there, for certain; all else but ERR_CORRUPT: it
+ * cannot be known now. */
+int session_read(struct session *s, const char *dir, bool tracks);
 void session_restore(struct session *s, uv_loop_t *loop, const char *data_dir, bool sync_segments); /* then the loop's */
 void session_watch_log(struct session *s, struct chunk_log *log);
 

@@ -1,13 +1,21 @@
 /* session.json: what of a session its files do not say themselves. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/err.h"
+#include "common/mem.h"
 #include "originD/session.h"
 #include "originD/session_json.h"
 
-#define FORMAT_VERSION 2 /* 1 had no eras: all of a track is then of the newest generation */
+#define FORMAT_VERSION 3
+#define JSON_MAX (8 << 20)
 
 json_t *eras_to_json(const struct eras *e)
 {
@@ -52,10 +60,11 @@ static json_t *track_to_json(const struct session *s, const struct track *t)
                               "fps_milli", (json_int_t)t->fps_milli, "eras", eras_to_json(&t->eras));
         if (s->state == SESSION_ENDED)
                 json_object_set_new(j, "at_end",
-                                    json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "any", f.any, "last_segment",
-                                              (json_int_t)f.last_segment, "end_us", (json_int_t)f.end_us, "file_bytes",
-                                              (json_int_t)f.file_bytes, "average_bps", (json_int_t)f.average_bps,
-                                              "peak_bps", (json_int_t)f.peak_bps, "fps_milli", (json_int_t)f.fps_milli));
+                                    json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "any", f.any, "last_segment",
+                                              (json_int_t)f.last_segment, "end_us", (json_int_t)f.end_us, "guess_us",
+                                              (json_int_t)f.guess_us, "file_bytes", (json_int_t)f.file_bytes, "average_bps",
+                                              (json_int_t)f.average_bps, "peak_bps", (json_int_t)f.peak_bps, "fps_milli",
+                                              (json_int_t)f.fps_milli));
         return j;
 }
 
@@ -65,23 +74,37 @@ json_t *json_title(const char *title)
         return j ? j : json_string("");
 }
 
+json_t *session_sum_to_json(const struct session_sum *sum)
+{
+        char digest[17];
+        snprintf(digest, sizeof(digest), "%016" PRIx64, sum->digest);
+        return json_pack("{s:i, s:b, s:I, s:s, s:I, s:I}", "tracks", (int)sum->tracks, "playable", sum->playable, "bytes",
+                         (json_int_t)sum->bytes, "digest", digest, "written_generation", (json_int_t)sum->written_generation,
+                         "written_place", (json_int_t)sum->written_place);
+}
+
 struct buf *session_to_json(const struct session *s)
 {
+        struct session_sum sum = session_sum(s);
         json_t *tracks = json_array();
         for (size_t i = 0; i < s->track_count; i++)
-                if (!s->tracks[i].making)
-                        json_array_append_new(tracks, track_to_json(s, &s->tracks[i]));
-        json_t *j = json_pack("{s:i, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:o}", "version",
-                              FORMAT_VERSION, "session", s->id, "stream", s->stream, "title",
-                              json_title(s->title), "node", s->node, "epoch_us", (json_int_t)s->epoch_us,
-                              "generation", (json_int_t)s->generation, "grace_ms", (json_int_t)s->grace_ms, "state",
-                              s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,
-                              "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us, "tracks",
-                              tracks);
-        char *text = json_dumps(j, JSON_INDENT(1));
+                if (!s->tracks[i]->making)
+                        json_array_append_new(tracks, track_to_json(s, s->tracks[i]));
+        json_t *head = json_pack("{s:i, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:o}", "version",
+                                 FORMAT_VERSION, "session", s->id, "stream", s->stream, "title", json_title(s->title),
+                                 "node", s->node, "epoch_us", (json_int_t)s->epoch_us, "generation",
+                                 (json_int_t)s->generation, "grace_ms", (json_int_t)s->grace_ms, "state",
+                                 s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,
+                                 "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us, "sum",
+                                 session_sum_to_json(&sum));
+        char *first = json_dumps(head, JSON_COMPACT), *second = json_dumps(tracks, JSON_COMPACT);
+        char *text = mem_printf("%s\n%s\n", first, second);
         struct buf *b = buf_copy(text, strlen(text));
         free(text);
-        json_decref(j);
+        free(second);
+        free(first);
+        json_decref(tracks);
+        json_decref(head);
         return b;
 }
 
@@ -120,26 +143,38 @@ static void track_from_json(struct track *t, const json_t *j, bool ended, int *b
         f->any = json_is_true(json_object_get(end, "any"));
         f->last_segment = (uint32_t)json_number(end, "last_segment", UINT32_MAX, bad);
         f->end_us = (int64_t)json_number(end, "end_us", INT64_MAX, bad);
+        f->guess_us = (int64_t)json_number(end, "guess_us", INT64_MAX, bad);
         f->file_bytes = json_number(end, "file_bytes", INT64_MAX, bad);
         f->average_bps = (uint32_t)json_number(end, "average_bps", UINT32_MAX, bad);
         f->peak_bps = (uint32_t)json_number(end, "peak_bps", UINT32_MAX, bad);
         f->fps_milli = (uint32_t)json_number(end, "fps_milli", UINT32_MAX, bad);
 }
 
-static void track_eras_from_json(struct session *s, struct track *t, const json_t *j, uint64_t version, int *bad)
+int json_hex(const json_t *j, const char *key, uint64_t *out)
 {
-        if (version > 1)
-                *bad |= eras_from_json(&t->eras, json_object_get(j, "eras")) != 0;
-        else if (s->generation)
-                eras_begin(&t->eras, eras_place(t->first_segment, 0), s->generation, s->node);
+        const char *text = json_string_value(json_object_get(j, key));
+        char *end;
+        if (!text || strlen(text) != 16)
+                return 1;
+        *out = strtoull(text, &end, 16);
+        return *end != '\0';
 }
 
-static int fill(struct session *s, const json_t *j)
+void session_sum_from_json(struct session_sum *sum, const json_t *j, int *bad)
+{
+        sum->tracks = (uint8_t)json_number(j, "tracks", SESSION_TRACKS_MAX, bad);
+        sum->playable = json_is_true(json_object_get(j, "playable"));
+        sum->bytes = json_number(j, "bytes", INT64_MAX, bad);
+        sum->written_generation = (uint32_t)json_number(j, "written_generation", UINT32_MAX, bad);
+        sum->written_place = json_number(j, "written_place", ERAS_PLACE_MAX, bad);
+        *bad |= json_hex(j, "digest", &sum->digest);
+}
+
+static int head_from_json(struct session *s, const json_t *j)
 {
         char state[8] = "";
         int bad = 0;
-        uint64_t version = json_number(j, "version", FORMAT_VERSION, &bad);
-        if (version == 0)
+        if (json_number(j, "version", FORMAT_VERSION, &bad) != FORMAT_VERSION)
                 return ERR_CORRUPT;
         json_text(j, "session", s->id, sizeof(s->id), &bad);
         json_text(j, "stream", s->stream, sizeof(s->stream), &bad);
@@ -153,24 +188,58 @@ static int fill(struct session *s, const json_t *j)
         s->ended_wall_us = (int64_t)json_number(j, "ended_wall_us", INT64_MAX, &bad);
         s->end_us = (int64_t)json_number(j, "end_us", INT64_MAX, &bad);
         s->state = strcmp(state, "ended") == 0 ? SESSION_ENDED : SESSION_LIVE;
-        const json_t *tracks = json_object_get(j, "tracks");
-        if (bad || !session_id_valid(s->id) || !stream_id_valid(s->stream) || json_array_size(tracks) > SESSION_TRACKS_MAX)
-                return ERR_CORRUPT;
-        for (size_t i = 0; i < json_array_size(tracks); i++) {
-                const json_t *v = json_array_get(tracks, i);
-                struct track *t = &s->tracks[s->track_count++];
+        session_sum_from_json(&s->sum, json_object_get(j, "sum"), &bad);
+        return bad || !session_id_valid(s->id) || !stream_id_valid(s->stream) ? ERR_CORRUPT : 0;
+}
+
+static int tracks_from_json(struct session *s, const json_t *list)
+{
+        int bad = !json_is_array(list) || json_array_size(list) > SESSION_TRACKS_MAX;
+        for (size_t i = 0; !bad && i < json_array_size(list); i++) {
+                const json_t *v = json_array_get(list, i);
+                struct track *t = track_append(s);
                 track_from_json(t, v, s->state == SESSION_ENDED, &bad);
-                track_eras_from_json(s, t, v, version, &bad);
+                bad |= eras_from_json(&t->eras, json_object_get(v, "eras")) != 0;
         }
+        if (bad)
+                tracks_free(s);
         return bad ? ERR_CORRUPT : 0;
 }
 
-int session_from_json(struct session *s, const char *json_text, size_t len_bytes)
+/* The head is parsed alone, as far as its end: a start with many recordings has no time for the rest. */
+int session_from_json(struct session *s, const char *text, size_t len_bytes, bool tracks)
 {
-        json_t *j = json_loadb(json_text, len_bytes, JSON_REJECT_DUPLICATES, NULL);
-        int rc = j ? fill(s, j) : ERR_CORRUPT;
-        json_decref(j);
-        for (size_t i = 0; rc && i < s->track_count; i++)
-                eras_free(&s->tracks[i].eras);
+        json_error_t where;
+        json_t *head = json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &where);
+        int rc = head ? head_from_json(s, head) : ERR_CORRUPT;
+        json_decref(head);
+        if (rc || (s->state == SESSION_ENDED && !tracks))
+                return rc;
+        size_t at = (size_t)where.position;
+        json_t *list = at < len_bytes ? json_loadb(text + at, len_bytes - at, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        rc = tracks_from_json(s, list);
+        json_decref(list);
+        return rc;
+}
+
+int session_read(struct session *s, const char *dir, bool tracks)
+{
+        char *path = mem_printf("%s/session.json", dir);
+        int fd = open(path, O_RDONLY | O_CLOEXEC), rc = fd < 0 ? err_from_errno(errno) : 0;
+        struct stat st;
+        free(path);
+        if (fd < 0)
+                return rc;
+        if (fstat(fd, &st) < 0)
+                rc = ERR_IO;
+        else if (st.st_size <= 0 || st.st_size > JSON_MAX)
+                rc = ERR_CORRUPT;
+        if (!rc) {
+                char *text = mem_alloc((size_t)st.st_size);
+                rc = read(fd, text, (size_t)st.st_size) == st.st_size ? session_from_json(s, text, (size_t)st.st_size, tracks)
+                                                                       : ERR_IO;
+                free(text);
+        }
+        close(fd);
         return rc;
 }

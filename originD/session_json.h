@@ -4,13 +4,16 @@
 
 #include <jansson.h>
 
-#include "originD/eras.h"
+#include "originD/session.h"
 
 /* Members of an object; *bad is set when they are missing, of another type, or too large. */
 uint64_t json_number(const json_t *j, const char *key, uint64_t max, int *bad);
 void json_text(const json_t *j, const char *key, char *dst, size_t cap, int *bad);
+int json_hex(const json_t *j, const char *key, uint64_t *out); /* of 16 digits; not 0: it is none */
 json_t *json_title(const char *title); /* "" for one that is not UTF-8 */
 
+json_t *session_sum_to_json(const struct session_sum *sum);
+void session_sum_from_json(struct session_sum *sum, const json_t *j, int *bad);
 json_t *eras_to_json(const struct eras *e); /* [[place, generation, node], …] */
 int eras_from_json(struct eras *e, const json_t *list); /* ERR_CORRUPT: e is empty then */
 

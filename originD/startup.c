@@ -14,8 +14,6 @@
 #include "common/mem.h"
 #include "originD/log/disk.h"
 
-#define JSON_MAX (1u << 20)
-
 /* Of errno, which stays; returns it as ours. Who is out of descriptors or memory could read nothing more: that start fails. */
 static int cannot_read(struct startup *out, const char *path)
 {
@@ -25,39 +23,6 @@ static int cannot_read(struct startup *out, const char *path)
                 out->status = ERR_LIMIT;
         errno = why;
         return err_from_errno(why);
-}
-
-/* ERR_NOT_FOUND: there is none. ERR_CORRUPT: what is there is none. All else: it cannot be known. */
-static int read_json(struct startup *out, const char *dir, struct session *s)
-{
-        char *path = mem_printf("%s/session.json", dir), *text = NULL;
-        int fd = open(path, O_RDONLY | O_CLOEXEC), rc = ERR_CORRUPT;
-        struct stat st;
-        if (fd < 0)
-                rc = errno == ENOENT ? ERR_NOT_FOUND : cannot_read(out, path);
-        free(path);
-        if (fd < 0)
-                return rc;
-        if (fstat(fd, &st) < 0) {
-                rc = ERR_IO;
-        } else if (st.st_size > 0 && st.st_size <= JSON_MAX) {
-                text = mem_alloc((size_t)st.st_size);
-                rc = read(fd, text, (size_t)st.st_size) == st.st_size
-                             ? session_from_json(s, text, (size_t)st.st_size)
-                             : ERR_IO;
-        }
-        close(fd);
-        free(text);
-        return rc;
-}
-
-static void forget_track(struct session *s, size_t i)
-{
-        buf_unref(&s->tracks[i].init_bytes);
-        eras_free(&s->tracks[i].eras);
-        s->track_count--;
-        memmove(&s->tracks[i], &s->tracks[i + 1], (s->track_count - i) * sizeof(s->tracks[0]));
-        s->tracks[s->track_count] = (struct track){0};
 }
 
 /* Cuts off what a dying process left unfinished. */
@@ -77,9 +42,8 @@ static int cut_tail(struct startup *out, const struct session *s, const char *na
         return 0;
 }
 
-static int recover_live_track(struct startup *out, struct session *s, size_t i, char *path)
+static int recover_track(struct startup *out, struct session *s, struct track *t, char *path)
 {
-        struct track *t = &s->tracks[i];
         struct index ix = {0};
         int fd = open(path, O_RDWR | O_CLOEXEC);
         int rc = fd < 0 ? cannot_read(out, path) : index_walk(fd, &ix, &t->init, &t->init_bytes);
@@ -92,22 +56,12 @@ static int recover_live_track(struct startup *out, struct session *s, size_t i, 
                 return rc;
         }
         struct startup_track *r = mem_alloc(sizeof(*r));
-        *r = (struct startup_track){.next = out->live_tracks, .s = s, .track = i, .fd = fd, .index = ix,
+        *r = (struct startup_track){.next = out->live_tracks, .s = s, .track = t, .fd = fd, .index = ix,
                                       .path = mem_strdup(path)};
         out->live_tracks = r;
         log_info("session=%s stream=%s track=%s msg=\"recovered\" segments=%zu end_us=%lld", s->id, s->stream, t->name,
                  ix.count, (long long)box_ticks_to_us(ix.end_ticks, ix.timescale));
         return 0;
-}
-
-static int recover_ended_track(struct startup *out, struct session *s, size_t i, const char *path)
-{
-        struct track *t = &s->tracks[i];
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        int rc = fd < 0 ? cannot_read(out, path) : index_read_init(fd, &t->init, &t->init_bytes);
-        if (fd >= 0)
-                close(fd);
-        return rc;
 }
 
 /* A writer that goes on begins the track anew: not in place of what a person may still get something out of. */
@@ -122,15 +76,15 @@ static void set_aside(const char *path)
 static void recover_tracks(struct startup *out, struct session *s, const char *dir)
 {
         for (size_t i = 0; i < s->track_count;) {
-                char *path = mem_printf("%s/%s.mp4", dir, s->tracks[i].name);
-                int rc = s->state == SESSION_LIVE ? recover_live_track(out, s, i, path)
-                                                  : recover_ended_track(out, s, i, path);
+                struct track *t = s->tracks[i];
+                char *path = mem_printf("%s/%s.mp4", dir, t->name);
+                int rc = recover_track(out, s, t, path);
                 if (rc) {
                         log_warn("session=%s stream=%s msg=\"left out an unreadable track\" path=%s error=\"%s\"", s->id,
                                  s->stream, path, err_text(rc));
-                        if (s->state == SESSION_LIVE && !out->status)
+                        if (!out->status)
                                 set_aside(path);
-                        forget_track(s, i);
+                        track_remove(s, t);
                 } else {
                         i++;
                 }
@@ -178,16 +132,21 @@ static void recover_session(struct startup *out, const char *stream, const char 
                 return;
         }
         struct session *s = mem_alloc(sizeof(*s));
-        int rc = read_json(out, dir, s);
+        errno = 0;
+        int rc = session_read(s, dir, false);
+        if (rc && rc != ERR_NOT_FOUND && rc != ERR_CORRUPT)
+                rc = cannot_read(out, dir);
         if (!rc && (strcmp(s->stream, stream) != 0 || strcmp(s->id, name) != 0))
                 rc = ERR_CORRUPT;
         if (!rc) {
-                recover_tracks(out, s, dir);
+                if (s->state == SESSION_LIVE)
+                        recover_tracks(out, s, dir);
                 s->load = s->state == SESSION_LIVE ? LOAD_DONE : LOAD_NO;
                 s->next_by_id = out->sessions;
                 out->sessions = s;
                 return;
         }
+        tracks_free(s);
         free(s);
         if ((rc == ERR_NOT_FOUND || rc == ERR_CORRUPT) && session_id_valid(name) && !may_hold_media(out, dir))
                 disk_remove_now(dir);

@@ -1,6 +1,6 @@
 /* startup.h - what a start makes of the files it finds. Pool thread; blocks for as long as the walk takes.
  *
- * Sessions that had ended: session.json and the init segments are read. Sessions that were live: every track's file is
+ * Sessions that had ended: the head of session.json is read. Sessions that were live: every track's file is
  * walked box by box, what lies behind its last whole chunk is cut off, and it is open for writing again. A file of these
  * that is damaged is set aside as NAME.mp4.unreadable. A folder without a good session.json is left alone and logged, unless it
  * holds no media; *.removed is removed. Nothing is removed because it could not be read. */
@@ -14,7 +14,7 @@ struct startup {
         struct startup_track {
                 struct startup_track *next;
                 struct session *s;
-                size_t track;
+                struct track *track;
                 int fd;
                 struct index index;
                 char *path;

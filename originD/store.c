@@ -89,6 +89,13 @@ static void count_sessions(struct store *st, struct session *s, int n)
 static void session_changed(void *arg, struct session *s)
 {
         struct store *st = arg;
+        if (s->state == SESSION_ENDED && s->load == LOAD_DONE && !s->in_loaded) {
+                s->in_loaded = true;
+                s->asked_mono_us = clock_mono_us();
+                s->next_loaded = st->loaded;
+                st->loaded = s;
+                st->loaded_count++;
+        }
         st->events.changed(st->events.arg, s);
 }
 
@@ -126,6 +133,24 @@ static void unlink_session(struct store *st, struct session *s)
                 stream_free(st, stream);
 }
 
+/* Drops the tracks of ended sessions that nobody asks for; and forgets `out`, which is removed. */
+static void unload(struct store *st, const struct session *out)
+{
+        int64_t now = clock_mono_us();
+        int64_t keep_us = st->loaded_count > STORE_LOADED_MAX ? STORE_LOADED_MANY_US : STORE_LOADED_US;
+        for (struct session **at = &st->loaded; *at;) {
+                struct session *s = *at;
+                bool over = s == out || s->state != SESSION_ENDED || s->load != LOAD_DONE;
+                if (!over && (now - s->asked_mono_us < keep_us || !session_unload(s))) {
+                        at = &s->next_loaded;
+                        continue;
+                }
+                *at = s->next_loaded;
+                s->in_loaded = false;
+                st->loaded_count--;
+        }
+}
+
 static void removed(void *arg, int status)
 {
         char *dir = arg;
@@ -138,6 +163,8 @@ void store_remove(struct store *st, struct session *s)
 {
         assert(s->state == SESSION_ENDED && !session_busy(s));
         stat_add(STAT_STORED_BYTES, -(int64_t)session_bytes(s));
+        if (s->in_loaded)
+                unload(st, s);
         unlink_session(st, s);
         disk_remove(st->loop, s->dir, removed, mem_strdup(s->dir));
         session_free(&s);
@@ -239,7 +266,7 @@ static void expire(struct store *st, struct session *s)
         int64_t allowed = (int64_t)s->grace_ms * US_PER_MS + GRACE_EXTRA_US;
         if (s->state == SESSION_LIVE && !s->ending && clock_mono_us() - s->heard_mono_us > allowed)
                 session_end(s, s->end_us, false, NULL, NULL);
-        if (s->state == SESSION_ENDED && !s->track_count && !session_busy(s)) /* claimed, never written to */
+        if (s->state == SESSION_ENDED && !session_tracks(s) && !session_busy(s)) /* claimed, never written to */
                 store_remove(st, s);
 }
 
@@ -280,6 +307,7 @@ static void ticked(uv_timer_t *timer)
         }
         if (!st->recovered)
                 return;
+        unload(st, NULL);
         each_session(st, expire);
         st->live = 0;
         stat_set(STAT_SESSIONS_LIVE, 0);
@@ -313,7 +341,7 @@ static void recovery_done(void *arg)
         struct store *st = r->st;
         for (struct startup_track *t = r->found.live_tracks, *next; t; t = next) {
                 next = t->next;
-                struct track *track = &t->s->tracks[t->track];
+                struct track *track = t->track;
                 track->log = chunk_log_new(st->loop, t->path, t->fd, &track->init, buf_ref(track->init_bytes), &t->index,
                                            st->options.sync_segments);
                 session_watch_log(t->s, track->log);

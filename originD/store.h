@@ -16,6 +16,9 @@
 
 #define STORE_BUCKETS 4096
 #define STORE_TICK_MS 250
+#define STORE_LOADED_MAX 256                /* ended sessions whose tracks are kept, */
+#define STORE_LOADED_US (300 * US_PER_S)    /* so long after somebody asked for them last; */
+#define STORE_LOADED_MANY_US (2 * US_PER_S) /* when there are more, so long */
 
 struct stream {
         char id[STREAM_ID_MAX + 1];
@@ -50,6 +53,8 @@ struct store {
         struct stream *by_name[STORE_BUCKETS];
         struct stream *all;
         size_t live;
+        struct session *loaded; /* ended, with their tracks; by next_loaded */
+        size_t loaded_count;
         bool recovered, stopping, idle_told;
         bool full;        /* no space: PUTs are refused until a look at the disk finds enough again */
         bool measuring;

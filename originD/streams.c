@@ -27,28 +27,20 @@ static json_t *session_json(const struct session *s)
         char iso[CLOCK_ISO_MAX];
         json_t *tracks = json_array();
         for (size_t i = 0; i < s->track_count; i++)
-                if (track_playable(s, &s->tracks[i]))
-                        json_array_append_new(tracks, track_json(s, &s->tracks[i]));
+                if (track_playable(s, s->tracks[i]))
+                        json_array_append_new(tracks, track_json(s, s->tracks[i]));
         return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", s->stream, "session", s->id, "state",
                          session_state_name(s), "started", clock_iso(iso, sizeof(iso), s->epoch_us), "title",
                          json_title(s->title), "tracks", tracks);
 }
 
-static bool playable(const struct session *s)
+static struct session *shown_session(const struct stream *stream, bool live)
 {
-        for (size_t i = 0; i < s->track_count; i++)
-                if (track_playable(s, &s->tracks[i]))
-                        return true;
-        return false;
-}
-
-static const struct session *shown_session(const struct stream *stream, bool live)
-{
-        const struct session *s = stream_live(stream);
+        struct session *s = stream_live(stream);
         if (s || live)
-                return live && s && playable(s) ? s : NULL;
+                return live && s && session_playable(s) ? s : NULL;
         for (s = stream->sessions; s; s = s->next_of_stream)
-                if (playable(s))
+                if (session_playable(s))
                         return s;
         return NULL;
 }
@@ -58,7 +50,9 @@ struct buf *streams_json(struct store *st)
         json_t *list = json_array();
         for (int live = 1; live >= 0; live--)
                 for (const struct stream *stream = st->all; stream; stream = stream->next_all) {
-                        const struct session *s = shown_session(stream, live);
+                        struct session *s = shown_session(stream, live);
+                        if (s && s->load != LOAD_DONE)
+                                session_load(s); /* its tracks are told the next time */
                         if (s && json_array_size(list) < STREAMS_MAX)
                                 json_array_append_new(list, session_json(s));
                 }

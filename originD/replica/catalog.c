@@ -21,17 +21,24 @@ static json_t *track_json(const struct session *s, const struct track *t)
                          eras_to_json(&t->eras));
 }
 
-static json_t *session_json(const struct session *s)
+static json_t *session_json(const struct session *s, bool whole)
 {
+        json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:s, s:b, s:I, s:I}", "id", s->id, "stream", s->stream,
+                              "node", s->node, "title", json_title(s->title), "epoch_us", (json_int_t)s->epoch_us,
+                              "generation", (json_int_t)s->generation, "grace_ms", (json_int_t)s->grace_ms, "state",
+                              s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,
+                              "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us);
+        if (!whole) {
+                struct session_sum sum = session_sum(s);
+                json_object_set_new(j, "sum", session_sum_to_json(&sum));
+                return j;
+        }
         json_t *tracks = json_array();
         for (size_t i = 0; i < s->track_count; i++)
-                if (!s->tracks[i].making)
-                        json_array_append_new(tracks, track_json(s, &s->tracks[i]));
-        return json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:o}", "id", s->id, "stream", s->stream,
-                         "node", s->node, "title", json_title(s->title), "epoch_us", (json_int_t)s->epoch_us,
-                         "generation", (json_int_t)s->generation, "grace_ms", (json_int_t)s->grace_ms, "state",
-                         s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,
-                         "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us, "tracks", tracks);
+                if (!s->tracks[i]->making)
+                        json_array_append_new(tracks, track_json(s, s->tracks[i]));
+        json_object_set_new(j, "tracks", tracks);
+        return j;
 }
 
 static struct buf *finish(json_t *sessions)
@@ -48,7 +55,7 @@ struct buf *catalog_write_one(const struct session *s)
 {
         json_t *list = json_array();
         if (s)
-                json_array_append_new(list, session_json(s));
+                json_array_append_new(list, session_json(s, true));
         return finish(list);
 }
 
@@ -81,7 +88,7 @@ struct buf *catalog_write(struct store *st, bool live_only)
                 qsort(all, n, sizeof(*all), newer_first);
         json_t *list = json_array();
         for (size_t i = 0; i < n && i < CATALOG_SESSIONS_MAX; i++)
-                json_array_append_new(list, session_json(all[i]));
+                json_array_append_new(list, session_json(all[i], all[i]->state == SESSION_LIVE));
         free(all);
         return finish(list);
 }
@@ -117,9 +124,14 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
         s->ended = strcmp(state, "ended") == 0;
         s->ended_by_writer = json_is_true(json_object_get(j, "ended_by_writer"));
         const json_t *tracks = json_object_get(j, "tracks");
+        s->whole = tracks != NULL;
+        if (!s->whole)
+                session_sum_from_json(&s->sum, json_object_get(j, "sum"), bad);
         if (!session_id_valid(s->id) || !stream_id_valid(s->stream) || json_array_size(tracks) > SESSION_TRACKS_MAX)
                 *bad = 1;
         if (*bad)
+                return;
+        if (!s->whole)
                 return;
         s->track_count = json_array_size(tracks);
         s->tracks = mem_alloc(s->track_count * sizeof(*s->tracks));

@@ -2,9 +2,10 @@
  *
  *   /peer/sessions       all of them, the newest first
  *   /peer/live           those that are live or ended within the last CATALOG_RECENT_S
- *   /peer/session/<id>   one; an empty list when it is not here
+ *   /peer/session/<id>   one with its tracks, which of one that ended are loaded first; an empty list when it is not here
  * (and /peer/events, which is webhooks.h's)
  *
+ * In a list a session that ended is its head: what its tracks come to, and a digest of them.
  * It is how two copies of a track are compared without looking at them: as far as the eras are the same so are the bytes,
  * so of two copies whose eras do not part one begins with the other (catch_up.h). */
 #ifndef ORIGIND_CATALOG_H
@@ -31,6 +32,8 @@ struct peer_session {
         int64_t epoch_us, end_us, ended_wall_us;
         uint32_t generation, grace_ms;
         bool ended, ended_by_writer;
+        bool whole;             /* its tracks are told; otherwise the sum */
+        struct session_sum sum; /* of one that ended, in a list */
         size_t track_count;
         struct peer_track *tracks;
 };
@@ -41,7 +44,7 @@ struct catalog {
 };
 
 struct buf *catalog_write(struct store *st, bool live_only);
-struct buf *catalog_write_one(const struct session *s); /* NULL: an empty list */
+struct buf *catalog_write_one(const struct session *s); /* which is loaded; NULL: an empty list */
 
 int catalog_read(struct catalog *out, const char *text, size_t len_bytes); /* ERR_PROTO: nothing is held */
 void catalog_free(struct catalog *l);

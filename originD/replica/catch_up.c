@@ -215,7 +215,8 @@ static bool removed_here(const struct catch_up *r, const struct peer_session *p)
 {
         const struct store *st = r->store;
         int64_t retention_us = st->options.retention_us;
-        return p->ended && (p->ended_wall_us <= st->removed_until_wall_us || p->track_count == 0 ||
+        size_t tracks = p->whole ? p->track_count : p->sum.tracks;
+        return p->ended && (p->ended_wall_us <= st->removed_until_wall_us || tracks == 0 ||
                             (retention_us && clock_real_us() - p->ended_wall_us > retention_us));
 }
 

@@ -52,8 +52,18 @@ enum compare_end compare_end(const struct session *s, const struct peer_session 
         return goes_on ? END_REOPEN : END_SAME;
 }
 
+/* Of a session that is told as its head only. What differs is looked at in whole before anything is copied. */
+static bool heads_differ(const struct session *s, const struct peer_session *theirs)
+{
+        if (s->state == SESSION_LIVE)
+                return theirs->sum.bytes > session_bytes(s);
+        return theirs->sum.digest != session_sum(s).digest;
+}
+
 bool compare_lacks(struct session *s, const struct peer_session *theirs, bool exact)
 {
+        if (!theirs->whole)
+                return compare_end(s, theirs) != END_SAME || theirs->generation > s->generation || heads_differ(s, theirs);
         bool written = s->state == SESSION_LIVE && s->claimed && !theirs->ended &&
                        clock_mono_us() - s->heard_mono_us < COMPARE_SILENT_US;
         return compare_end(s, theirs) != END_SAME || theirs->generation > s->generation ||

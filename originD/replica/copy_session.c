@@ -11,8 +11,10 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/replica/copy_track.h"
-#include "originD/mend.h"
 #include "originD/stats.h"
+
+#define SILENT_US (3 * US_PER_S) /* nobody writes to it any more */
+#define LOAD_WAIT_MS 3000        /* so long the other may take to read a recording's tracks */
 
 struct copy_session {
         struct session_wait wait; /* first: session_save() gives it back */
@@ -53,7 +55,7 @@ static void finish(struct copy_session *c, int status)
         tell_end(c, status);
         if (c->s) {
                 if (c->s->state == SESSION_ENDED && c->s->load == LOAD_DONE)
-                        mend_close(c->s);
+                        session_close_ended(c->s);
                 c->s->pins--;
         }
         catalog_free(&c->facts);
@@ -141,9 +143,9 @@ static bool another_live(const struct copy_session *c)
 static void work(struct copy_session *c)
 {
         enum compare_end end = compare_end(c->s, facts(c));
-        mend_generation(c->s, facts(c));
+        session_adopt_generation(c->s, facts(c)->generation, facts(c)->node);
         if (end == END_REOPEN && !another_live(c))
-                mend_reopen(c->s);
+                session_reopen(c->s);
         if (end == END_NOW && !any_lacks(c)) {
                 take_end(c);
                 return;
@@ -160,25 +162,6 @@ static void opened(void *arg, int status)
                 failed(c, status);
         else
                 work(c);
-}
-
-/* The files of an ended session are read, then opened for writing. */
-static void open_ended(struct copy_session *c)
-{
-        struct session *s = c->s;
-        if (s->load != LOAD_DONE && !c->loading)
-                session_load(s);
-        c->loading = s->load == LOAD_UNDER_WAY;
-        if (s->load == LOAD_DONE)
-                mend_open(s, opened, c);
-        else if (s->load == LOAD_FAILED)
-                failed(c, ERR_IO);
-}
-
-void copy_session_changed(struct copy_session *c, const struct session *s)
-{
-        if (c->loading && c->s == s && s->load != LOAD_UNDER_WAY)
-                open_ended(c);
 }
 
 static void tell_begin(struct copy_session *c)
@@ -215,10 +198,81 @@ static void judge_facts(struct copy_session *c)
         else {
                 tell_begin(c);
                 if (c->s->state == SESSION_ENDED)
-                        open_ended(c);
+                        session_open_ended(c->s, opened, c);
                 else
                         work(c);
         }
+}
+
+/* What ended here long ago is read before it is compared. */
+static void load_then_judge(struct copy_session *c)
+{
+        struct session *s = c->s;
+        if (!c->loading)
+                session_load(s);
+        c->loading = s->load == LOAD_UNDER_WAY;
+        if (s->load == LOAD_DONE)
+                judge_facts(c);
+        else if (!c->loading)
+                failed(c, ERR_IO);
+}
+
+void copy_session_changed(struct copy_session *c, const struct session *s)
+{
+        if (c->loading && c->s == s && s->load != LOAD_UNDER_WAY)
+                load_then_judge(c);
+}
+
+/* ---- the session here ---------------------------------------------------------------------------------------------- */
+
+static bool wanted(const struct store *st, const struct peer_session *theirs)
+{
+        const struct store_options *o = &st->options;
+        if (st->full || theirs->track_count == 0)
+                return false;
+        if (!theirs->ended)
+                return (int64_t)st->live < o->live_max;
+        return theirs->ended_wall_us > st->removed_until_wall_us &&
+               (!o->retention_us || clock_real_us() - theirs->ended_wall_us < o->retention_us);
+}
+
+/* Of a stream one session is live. */
+static bool make_way(struct store *st, const struct peer_session *theirs)
+{
+        struct session *live = theirs->ended ? NULL : stream_live(store_stream(st, theirs->stream));
+        if (!live)
+                return true;
+        bool written = live->claimed && clock_mono_us() - live->heard_mono_us < SILENT_US;
+        if (written || !session_newer(theirs->epoch_us, theirs->id, live))
+                return false;
+        log_info("session=%s stream=%s msg=\"superseded\" by=%s", live->id, live->stream, theirs->id);
+        session_end(live, live->end_us, false, NULL, NULL);
+        return true;
+}
+
+/* A session that is here not yet, live or ended, without tracks. NULL: it is not taken (too old, removed before, no room,
+ * or the stream has a live one that is newer or is being written to). */
+static struct session *begin_session(struct store *st, const struct peer_session *theirs)
+{
+        struct claim who = {.epoch_us = theirs->epoch_us};
+        if (!wanted(st, theirs) || !make_way(st, theirs))
+                return NULL;
+        strcpy(who.session, theirs->id);
+        strcpy(who.stream, theirs->stream);
+        struct session *s = session_new(st->loop, st->options.data_dir, &who, st->options.sync_segments);
+        s->generation = theirs->generation;
+        s->grace_ms = theirs->grace_ms;
+        strcpy(s->node, theirs->node);
+        strcpy(s->title, theirs->title);
+        if (theirs->ended) {
+                s->state = SESSION_ENDED;
+                s->ended_by_writer = theirs->ended_by_writer;
+                s->ended_wall_us = theirs->ended_wall_us;
+                s->end_us = theirs->end_us;
+        }
+        store_add(st, s);
+        st->live += s->state == SESSION_LIVE;
+        return s;
 }
 
 static void session_made(struct session_wait *w, int status)
@@ -235,7 +289,7 @@ static void take_session(struct copy_session *c)
         c->s = store_session(c->store, c->id);
         bool is_new = !c->s;
         if (is_new)
-                c->s = mend_begin(c->store, facts(c));
+                c->s = begin_session(c->store, facts(c));
         if (!c->s) {
                 finish(c, 0);
                 return;
@@ -244,7 +298,7 @@ static void take_session(struct copy_session *c)
         if (is_new)
                 session_save(c->s, &c->wait, false, session_made);
         else
-                judge_facts(c);
+                load_then_judge(c);
 }
 
 static void on_facts(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
@@ -258,6 +312,10 @@ static void on_facts(void *arg, int err, const struct fetch_reply *m, struct buf
                 failed(c, status);
                 return;
         }
+        if (c->facts.count && !facts(c)->whole) {
+                failed(c, ERR_PROTO);
+                return;
+        }
         if (c->facts.count == 0 || strcmp(facts(c)->id, c->id) != 0) {
                 finish(c, 0);
                 return;
@@ -267,7 +325,7 @@ static void on_facts(void *arg, int err, const struct fetch_reply *m, struct buf
                 eras_cut(&t->eras, eras_place(t->next_segment, t->next_chunk));
         }
         if (c->s)
-                judge_facts(c);
+                load_then_judge(c);
         else
                 take_session(c);
 }
@@ -275,7 +333,7 @@ static void on_facts(void *arg, int err, const struct fetch_reply *m, struct buf
 /* 0: on_facts() comes later. */
 static int ask_facts(struct copy_session *c)
 {
-        struct fetch m = {.hops = FETCH_HOPS_MAX};
+        struct fetch m = {.hops = FETCH_HOPS_MAX, .wait_ms = LOAD_WAIT_MS};
         snprintf(m.key, sizeof(m.key), "/peer/session/%s", c->id);
         return c->stopping ? ERR_CANCELED : c->link->ops->fetch(c->link, c->peer, &m, on_facts, c);
 }

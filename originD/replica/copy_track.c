@@ -8,7 +8,6 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/mend.h"
 #include "originD/stats.h"
 
 #define HOLES_MAX 600 /* segments that nobody wrote, one after the other */
@@ -328,7 +327,7 @@ static void drop(struct session_wait *w, int status)
                 return;
         }
         if (t)
-                mend_drop_track(c->s, t);
+                track_drop(c->s, t);
         ask_media(c, "init.mp4", 0, on_init);
 }
 

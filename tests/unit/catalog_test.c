@@ -52,7 +52,7 @@ static void test_what_is_written_is_what_is_read(void **state)
         assert_int_equal(t->next_segment, 0);
         assert_int_equal(t->next_chunk, 4);
         assert_int_equal(t->end_us, 800000);
-        assert_int_equal(t->bytes, s->tracks[0].log->index.file_bytes);
+        assert_int_equal(t->bytes, s->tracks[0]->log->index.file_bytes);
         assert_int_equal(t->eras.count, 2);
         assert_int_equal(t->eras.list[1].place, 3);
         assert_int_equal(t->eras.list[1].generation, 3);
@@ -72,13 +72,17 @@ static void test_lists_hold_all_the_live_and_recent_ones_or_one(void **state)
         assert_int_equal(l.count, 3);
         assert_string_equal(l.sessions[0].id, "S3"); /* the newest first */
         assert_true(l.sessions[2].ended && l.sessions[2].ended_by_writer);
-        assert_int_equal(l.sessions[2].tracks[0].next_chunk, 3);
+        assert_true(l.sessions[0].whole);
+        assert_false(l.sessions[2].whole); /* of one that ended, the head */
+        assert_int_equal(l.sessions[2].sum.digest, session_sum(old).digest);
+        assert_int_equal(l.sessions[2].sum.bytes, session_bytes(old));
         catalog_free(&l);
         l = read_list(catalog_write(&store, true));
         assert_int_equal(l.count, 2);
         catalog_free(&l);
         l = read_list(catalog_write_one(store_session(&store, "S2")));
         assert_int_equal(l.count, 1);
+        assert_int_equal(l.sessions[0].tracks[0].next_chunk, 3);
         catalog_free(&l);
         l = read_list(catalog_write_one(NULL));
         assert_int_equal(l.count, 0);

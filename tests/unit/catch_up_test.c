@@ -375,11 +375,11 @@ static bool all_same(const char *id)
 static void show(const struct node *n, const struct session *s)
 {
         fprintf(stderr, "%s: state=%d generation=%u node=%s claimed=%d", n->id, s->state, s->generation, s->node, s->claimed);
-        for (size_t i = 0; i < s->tracks[0].eras.count; i++)
-                fprintf(stderr, " era=%llu/%u/%s", (unsigned long long)s->tracks[0].eras.list[i].place,
-                        s->tracks[0].eras.list[i].generation, s->tracks[0].eras.list[i].node);
-        fprintf(stderr, " end=%llu bytes=%llu busy=%d\n", (unsigned long long)track_end_place(s, &s->tracks[0]),
-                (unsigned long long)track_facts(s, &s->tracks[0]).file_bytes, session_busy(s));
+        for (size_t i = 0; i < s->tracks[0]->eras.count; i++)
+                fprintf(stderr, " era=%llu/%u/%s", (unsigned long long)s->tracks[0]->eras.list[i].place,
+                        s->tracks[0]->eras.list[i].generation, s->tracks[0]->eras.list[i].node);
+        fprintf(stderr, " end=%llu bytes=%llu busy=%d\n", (unsigned long long)track_end_place(s, s->tracks[0]),
+                (unsigned long long)track_facts(s, s->tracks[0]).file_bytes, session_busy(s));
 }
 
 static void differ(const char *id)
@@ -400,10 +400,19 @@ static void until_same(const char *id)
 
 static size_t chunks_of(const struct session *s)
 {
-        return s->tracks[0].log->index.samples / 5;
+        return s->tracks[0]->log->index.samples / 5;
 }
 
 /* ---- what is promised --------------------------------------------------------------------------------------------- */
+
+static struct session *loaded(struct session *s)
+{
+        session_load(s);
+        while (s->load == LOAD_UNDER_WAY)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(s->load, LOAD_DONE);
+        return s;
+}
 
 static void test_what_was_missed_is_there_again_after_a_restart(void **state)
 {
@@ -417,7 +426,7 @@ static void test_what_was_missed_is_there_again_after_a_restart(void **state)
         until_same("S1");
         assert_int_equal(chunks_of(at(&a, "S1")), 33);
         assert_false(at(&a, "S1")->claimed);
-        assert_int_equal(eras_at(&at(&a, "S1")->tracks[0].eras, 32)->generation, 1);
+        assert_int_equal(eras_at(&at(&a, "S1")->tracks[0]->eras, 32)->generation, 1);
 }
 
 static void test_an_empty_origin_gets_all_tracks_and_the_end(void **state)
@@ -437,13 +446,13 @@ static void test_an_empty_origin_gets_all_tracks_and_the_end(void **state)
         assert_int_equal(copy->end_us, s->end_us);
         assert_int_equal(copy->ended_wall_us, s->ended_wall_us);
         assert_int_equal(copy->track_count, 2);
-        assert_int_equal(copy->tracks[0].at_end.end_us, 4600000);
-        assert_int_equal(copy->tracks[0].at_end.file_bytes, s->tracks[0].at_end.file_bytes);
+        assert_int_equal(copy->tracks[0]->at_end.end_us, 4600000);
+        assert_int_equal(copy->tracks[0]->at_end.file_bytes, s->tracks[0]->at_end.file_bytes);
         assert_true(same_files("S1", "a128"));
         stop(&a); /* and it is the same when it is read again */
         start(&a);
         until(&a.settled);
-        assert_int_equal(at(&a, "S1")->tracks[0].at_end.end_us, 4600000);
+        assert_int_equal(loaded(at(&a, "S1"))->tracks[0]->at_end.end_us, 4600000);
 }
 
 static void test_answers_that_are_cut_anywhere_lose_and_double_nothing(void **state)
@@ -496,7 +505,7 @@ static void test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_
         assert_memory_equal(now->data, newest->data, now->len);
         assert_int_equal(at(&b, "S1")->generation, 3);
         assert_int_equal(session_written_generation(at(&b, "S1")), 3);
-        assert_int_equal(eras_at(&at(&b, "S1")->tracks[0].eras, 12)->generation, 3);
+        assert_int_equal(eras_at(&at(&b, "S1")->tracks[0]->eras, 12)->generation, 3);
         buf_unref(&newest);
         buf_unref(&now);
 }
@@ -515,7 +524,7 @@ static void test_a_track_that_another_writer_began_is_taken_whole_with_its_init_
         write_chunks(s, 0, 6, 50);
         start(&a);
         until_same("S1");
-        assert_int_equal(at(&a, "S1")->tracks[0].init.width, 1280);
+        assert_int_equal(at(&a, "S1")->tracks[0]->init.width, 1280);
         assert_int_equal(chunks_of(at(&a, "S1")), 6);
 }
 
@@ -534,7 +543,7 @@ static void test_a_recording_that_ended_too_early_here_gets_its_rest(void **stat
         claim_at(&b, "S1", 1, "t1");
         end_session(at(&b, "S1"));
         until_same("S1");
-        while (at(&a, "S1")->tracks[0].at_end.end_us < 4200000)
+        while (at(&a, "S1")->tracks[0]->at_end.end_us < 4200000)
                 uv_run(&loop, UV_RUN_ONCE);
         assert_int_equal(at(&a, "S1")->state, SESSION_ENDED);
 }
@@ -668,13 +677,13 @@ struct source {
 
 static uint64_t end_of(const struct session *s)
 {
-        return track_end_place(s, &s->tracks[0]);
+        return track_end_place(s, s->tracks[0]);
 }
 
 static bool open_here(struct node *n)
 {
         struct session *s = n->catch_up ? at(n, "S1") : NULL;
-        return s && s->state == SESSION_LIVE && !s->ending && s->track_count && s->tracks[0].log;
+        return s && s->state == SESSION_LIVE && !s->ending && s->track_count && s->tracks[0]->log;
 }
 
 /* false: fenced there, or the session is not open. */
@@ -727,7 +736,7 @@ static void write_one(struct source *w, struct node *n)
         struct appended x = {.a = {.segment = w->place / 5, .chunk = (uint8_t)(w->place % 5), .generation = w->generation,
                                    .start_us = w->place * INT64_C(200000), .done = appended}};
         x.a.bytes = fmp4_video_chunk(w->place / 5, w->place % 5, 40 + w->generation);
-        chunk_log_append(s->tracks[0].log, &x.a);
+        chunk_log_append(s->tracks[0]->log, &x.a);
         until(&x.done);
         buf_unref(&x.a.bytes);
 }
@@ -781,10 +790,10 @@ static void step(struct source *w)
 static void check_whole(struct node *n)
 {
         const struct session *s = at(n, "S1");
-        const struct index *ix = &s->tracks[0].log->index;
+        const struct index *ix = &s->tracks[0]->log->index;
         assert_int_equal(ix->samples, ix->end_ticks / 3600); /* nothing is missing, nothing is there twice */
         assert_int_equal(ix->start_ticks, 0);
-        const struct eras *e = &s->tracks[0].eras;
+        const struct eras *e = &s->tracks[0]->eras;
         for (size_t i = 1; i < e->count; i++)
                 assert_true(e->list[i - 1].generation < e->list[i].generation);
 }

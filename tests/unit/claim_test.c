@@ -72,8 +72,8 @@ static void test_claim_is_answered_after_the_older_writers_chunk_is_in_or_out(vo
         assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
         struct appended a = {.a = {.bytes = fmp4_video_chunk(0, 0, 10), .done = appended}};
         struct appended b = {.a = {.bytes = fmp4_video_chunk(0, 1, 10), .done = appended, .chunk = 1, .start_us = 200000}};
-        chunk_log_append(s->tracks[0].log, &a.a);
-        chunk_log_append(s->tracks[0].log, &b.a);
+        chunk_log_append(s->tracks[0]->log, &a.a);
+        chunk_log_append(s->tracks[0]->log, &b.a);
         struct claim c = make_claim("cam", "S2", 0);
         struct waited x = {.done = 0};
         session_claim(s, &c, &x.w, waited);
@@ -81,7 +81,7 @@ static void test_claim_is_answered_after_the_older_writers_chunk_is_in_or_out(vo
         wait_done(&x.done);
         assert_int_equal(a.done, 1);
         assert_int_equal(a.status, 0);
-        assert_int_equal(s->tracks[0].log->index.end_ticks, 18000);
+        assert_int_equal(s->tracks[0]->log->index.end_ticks, 18000);
         buf_unref(&a.a.bytes);
         buf_unref(&b.a.bytes);
 }
@@ -299,9 +299,9 @@ static void test_written_generation_is_of_the_newest_stored_chunk_and_survives_a
         start_store();
         s = store_session(&store, "S1");
         assert_int_equal(session_written_generation(s), 4);
-        assert_int_equal(eras_at(&s->tracks[0].eras, 0)->generation, 1);
-        assert_int_equal(eras_at(&s->tracks[0].eras, 1)->generation, 4);
-        assert_string_equal(eras_at(&s->tracks[0].eras, 1)->node, "t2");
+        assert_int_equal(eras_at(&s->tracks[0]->eras, 0)->generation, 1);
+        assert_int_equal(eras_at(&s->tracks[0]->eras, 1)->generation, 4);
+        assert_string_equal(eras_at(&s->tracks[0]->eras, 1)->node, "t2");
 }
 
 static void test_an_era_is_on_disk_before_its_first_chunk(void **state)

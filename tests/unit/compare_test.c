@@ -92,14 +92,14 @@ static void test_the_copy_last_written_by_the_older_generation_gives_way_from_th
         struct track_lack l = look();
         assert_true(l.lacks && l.cut);
         assert_int_equal(l.cut_segment, 1);
-        eras_begin(&own->tracks[0].eras, 7, 3, "t3");
+        eras_begin(&own->tracks[0]->eras, 7, 3, "t3");
         assert_false(look().lacks); /* now the other one is older */
 }
 
 static void test_of_the_same_last_generation_the_one_older_at_the_parting_gives_way(void **state)
 {
         (void)state;
-        struct eras *mine = &own->tracks[0].eras;
+        struct eras *mine = &own->tracks[0]->eras;
         eras_begin(mine, 3, 2, "t2");
         eras_begin(mine, 8, 4, "t4");
         eras_begin(&track->eras, 3, 3, "t3");
@@ -116,7 +116,7 @@ static void test_of_the_same_last_generation_the_one_older_at_the_parting_gives_
 static void test_of_one_generation_by_two_nodes_the_shorter_gives_way(void **state)
 {
         (void)state;
-        eras_begin(&own->tracks[0].eras, 6, 2, "t2");
+        eras_begin(&own->tracks[0]->eras, 6, 2, "t2");
         eras_begin(&track->eras, 6, 2, "t3");
         ends_at(9, -100);
         assert_false(look().lacks);
@@ -127,7 +127,7 @@ static void test_of_one_generation_by_two_nodes_the_shorter_gives_way(void **sta
 static void test_an_era_without_a_chunk_is_not_compared(void **state)
 {
         (void)state;
-        eras_begin(&own->tracks[0].eras, 10, 5, "t5"); /* claimed, died before its first chunk was written */
+        eras_begin(&own->tracks[0]->eras, 10, 5, "t5"); /* claimed, died before its first chunk was written */
         ends_at(15, 1000);
         assert_true(look().lacks);
         assert_false(look().cut);
@@ -136,8 +136,8 @@ static void test_an_era_without_a_chunk_is_not_compared(void **state)
 static void test_who_misses_the_beginning_takes_it_all(void **state)
 {
         (void)state;
-        eras_cut(&own->tracks[0].eras, 0);
-        eras_begin(&own->tracks[0].eras, 5, 1, "t1");
+        eras_cut(&own->tracks[0]->eras, 0);
+        eras_begin(&own->tracks[0]->eras, 5, 1, "t1");
         assert_true(look().cut);
         assert_int_equal(look().cut_segment, 0);
 }

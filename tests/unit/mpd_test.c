@@ -127,7 +127,7 @@ static void test_recording_says_the_same_after_a_restart(void **state)
         struct buf *before = manifest_mpd.write(s, &opts, true);
         stop_store();
         start_store();
-        struct buf *after = manifest_mpd.write(store_session(&store, "S1"), &opts, true);
+        struct buf *after = manifest_mpd.write(loaded(store_session(&store, "S1")), &opts, true);
         assert_int_equal(before->len, after->len);
         assert_memory_equal(before->data, after->data, before->len);
         buf_unref(&before);
@@ -166,7 +166,7 @@ static void test_frame_rates_are_fractions(void **state)
                      {15000, "\"15\""}, {60000, "\"60\""}, {12500, "\"12500/1000\""}};
         struct session *s = broadcast(1);
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-                s->tracks[0].fps_milli = cases[i].fps_milli;
+                s->tracks[0]->fps_milli = cases[i].fps_milli;
                 write_mpd(s, true);
                 assert_int_equal(count(cases[i].want), 1);
         }

@@ -201,4 +201,14 @@ static inline int end_session(struct session *s)
         return x.status;
 }
 
+/* The same session, with the tracks of one that ended. */
+static inline struct session *loaded(struct session *s)
+{
+        session_load(s);
+        while (s->load == LOAD_UNDER_WAY)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(s->load, LOAD_DONE);
+        return s;
+}
+
 #endif

@@ -119,7 +119,7 @@ static void test_segment_completed_by_a_later_one_ends_the_wait(void **state)
         struct session *s = live(1);
         struct question q;
         assert_int_equal(put_video(s, "v720", 0, 0), 0);
-        ask(&q, "/live/cam/S1/v720/0.m4s", store_session(&store, "S1")->tracks[0].log->index.rows[0].len_bytes, 5000);
+        ask(&q, "/live/cam/S1/v720/0.m4s", store_session(&store, "S1")->tracks[0]->log->index.rows[0].len_bytes, 5000);
         assert_false(q.done);
         assert_int_equal(put_video(s, "v720", 1, 0), 0);
         assert_int_equal(q.done, 1);

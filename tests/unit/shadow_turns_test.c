@@ -128,7 +128,7 @@ static uint64_t hash_of(unsigned place, uint32_t size)
 
 static unsigned chunks(void)
 {
-        return (unsigned)(s->tracks[0].log->index.samples / 5);
+        return (unsigned)(s->tracks[0]->log->index.samples / 5);
 }
 
 /* As far as it gets without time passing. */
@@ -154,7 +154,7 @@ static void test_a_shadows_chunk_waits_for_the_leaders_and_is_stored_once(void *
         assert_int_equal(x.status, 0);
         assert_true(x.again);
         assert_int_equal(chunks(), 2);
-        assert_true(s->tracks[0].log->last_hash == hash_of(1, 40)); /* the leader's */
+        assert_true(s->tracks[0]->log->last_hash == hash_of(1, 40)); /* the leader's */
         assert_int_equal(stat_get(STAT_LEADER_LATE), late);
         assert_int_equal(stat_get(STAT_CHUNKS_SHADOW), shadows);
         assert_int_equal(s->pins, 0);
@@ -355,7 +355,7 @@ static void put_two_that_wait(struct one *x, struct one *y)
         put_stored(LEADER, 0, 40, false);
         put(x, SHADOW, 1, 60, 0);
         put(y, LEADER, 1, 40, hash_of(0, 50));
-        s->tracks[0].leader_late = false;
+        s->tracks[0]->leader_late = false;
         assert_int_equal(x->done + y->done, 0);
         assert_int_equal(s->turns, 2);
         assert_int_equal(s->pins, 2);
@@ -531,12 +531,12 @@ static uint32_t raise_generation(void)
 static struct source *new_source(uint8_t who)
 {
         struct source *w = mem_alloc(sizeof(*w));
-        unsigned end = (unsigned)track_end_place(s, &s->tracks[0]);
+        unsigned end = (unsigned)track_end_place(s, s->tracks[0]);
         if (who == LEADER)
                 raise_generation();
         *w = (struct source){.size = 2 + ++writers, .generation = s->generation, .who = who, .alive = true, .next = all};
         assert_true(writers < WRITERS_MAX);
-        end = (unsigned)track_end_place(s, &s->tracks[0]);
+        end = (unsigned)track_end_place(s, s->tracks[0]);
         w->place = w->first = end;
         w->equal_from = (end / 5 + 1 + pick(4)) * 5;
         return all = w;
@@ -587,7 +587,7 @@ static struct buf *stored_file(void)
         char path[120];
         snprintf(path, sizeof(path), "%s/cam/S1/v720.mp4", data_dir);
         int fd = open(path, O_RDONLY);
-        struct buf *b = buf_new((size_t)s->tracks[0].log->index.file_bytes);
+        struct buf *b = buf_new((size_t)s->tracks[0]->log->index.file_bytes);
         assert_int_equal(read(fd, b->data, b->len), b->len);
         assert_int_equal(lseek(fd, 0, SEEK_END), b->len);
         close(fd);
@@ -598,7 +598,7 @@ static struct buf *stored_file(void)
 static void check_chain(void)
 {
         struct buf *file = stored_file();
-        size_t at = s->tracks[0].init_bytes->len;
+        size_t at = s->tracks[0]->init_bytes->len;
         uint64_t before = 0;
         for (unsigned place = 0; place < PLACES; place++) {
                 uint32_t size = 0;
@@ -632,7 +632,7 @@ static void walk(uint64_t seed)
         memset(needs, 0, sizeof(needs));
         turns.leader_us = 500;
         turns.fit_us = 2000;
-        while (track_end_place(s, &s->tracks[0]) < PLACES)
+        while (track_end_place(s, s->tracks[0]) < PLACES)
                 step();
         while (any_busy_source())
                 uv_run(&loop, UV_RUN_ONCE);

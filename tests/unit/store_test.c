@@ -45,9 +45,25 @@ static void test_live_session_is_found_and_continued_after_a_restart(void **stat
         start_store();
         struct session *s = stream_live(store_stream(&store, "cam"));
         assert_non_null(s);
-        assert_int_equal(s->tracks[0].log->index.end_ticks, 90000);
+        assert_int_equal(s->tracks[0]->log->index.end_ticks, 90000);
         assert_int_equal(put_video(s, "v720", 1, 0), 0);
-        assert_int_equal(s->tracks[0].bandwidth, 1000000);
+        assert_int_equal(s->tracks[0]->bandwidth, 1000000);
+}
+
+static void test_a_recording_nobody_asks_for_is_not_kept_loaded(void **state)
+{
+        (void)state;
+        struct session *s = recorded("cam", "S1", 5000000);
+        assert_int_equal(end_session(s), 0);
+        drain();
+        for (int i = 0; i < 3; i++)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(s->load, LOAD_DONE); /* it ended just now */
+        s->asked_mono_us -= STORE_LOADED_US;
+        while (s->load == LOAD_DONE)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_true(session_playable(s));
+        assert_int_equal(loaded(s)->tracks[0]->at_end.end_us, 1000000);
 }
 
 static void append_to_file(const char *name, const void *bytes, size_t len)
@@ -69,11 +85,11 @@ static void test_torn_tail_of_a_live_session_is_cut_and_written_over(void **stat
         buf_unref(&torn);
         start_store();
         struct session *s = store_session(&store, "S1");
-        assert_int_equal(s->tracks[0].log->index.end_ticks, 90000);
+        assert_int_equal(s->tracks[0]->log->index.end_ticks, 90000);
         assert_int_equal(put_video(s, "v720", 1, 0), 0);
         stop_store();
         start_store();
-        assert_int_equal(store_session(&store, "S1")->tracks[0].log->index.end_ticks, 108000);
+        assert_int_equal(store_session(&store, "S1")->tracks[0]->log->index.end_ticks, 108000);
 }
 
 static void test_recording_is_there_after_a_restart_and_read_when_asked_for(void **state)
@@ -86,13 +102,22 @@ static void test_recording_is_there_after_a_restart_and_read_when_asked_for(void
         s = store_session(&store, "S1");
         assert_int_equal(s->state, SESSION_ENDED);
         assert_int_equal(s->end_us, 1000000);
-        assert_true(track_playable(s, &s->tracks[0]));
-        assert_null(s->tracks[0].log);
+        assert_true(session_playable(s));
+        assert_int_equal(s->track_count, 0);
         session_load(s);
         while (s->load == LOAD_UNDER_WAY)
                 uv_run(&loop, UV_RUN_ONCE);
         assert_int_equal(s->load, LOAD_DONE);
-        assert_int_equal(s->tracks[0].log->index.count, 1);
+        assert_true(track_playable(s, s->tracks[0]));
+        assert_int_equal(s->tracks[0]->log->index.count, 1);
+        struct session_sum whole = session_sum(s);
+        assert_true(session_unload(s));
+        assert_null(s->tracks);
+        assert_memory_equal(&whole, &s->sum, sizeof(whole));
+        session_load(s);
+        while (s->load == LOAD_UNDER_WAY)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(session_bytes(s), whole.bytes);
 }
 
 static unsigned count_of(const char *text, const char *what)
@@ -358,6 +383,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 CASE(test_live_session_is_found_and_continued_after_a_restart),
+                CASE(test_a_recording_nobody_asks_for_is_not_kept_loaded),
                 CASE(test_torn_tail_of_a_live_session_is_cut_and_written_over),
                 CASE(test_recording_is_there_after_a_restart_and_read_when_asked_for),
                 CASE(test_a_session_file_that_cannot_be_saved_is_told_once),

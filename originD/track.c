@@ -1,0 +1,232 @@
+#include "originD/track.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "originD/log/disk.h"
+#include "originD/session.h"
+#include "originD/stats.h"
+
+#define END_GUESS_US 20000 /* so much may a track's last sample be thought to last too long */
+
+/* ---- the list ----------------------------------------------------------------------------------------------------- */
+
+struct track *session_track(const struct session *s, const char *name)
+{
+        for (size_t i = 0; i < s->track_count; i++)
+                if (strcmp(s->tracks[i]->name, name) == 0)
+                        return s->tracks[i];
+        return NULL;
+}
+
+static struct track *insert_at(struct session *s, size_t i)
+{
+        struct track *t = mem_alloc(sizeof(*t));
+        s->tracks = mem_resize(s->tracks, (s->track_count + 1) * sizeof(*s->tracks));
+        memmove(&s->tracks[i + 1], &s->tracks[i], (s->track_count++ - i) * sizeof(*s->tracks));
+        return s->tracks[i] = t;
+}
+
+struct track *track_append(struct session *s)
+{
+        return insert_at(s, s->track_count);
+}
+
+static void track_free(struct track *t)
+{
+        chunk_log_free(&t->log);
+        buf_unref(&t->init_bytes);
+        eras_free(&t->eras);
+        free(t);
+}
+
+void track_remove(struct session *s, struct track *t)
+{
+        size_t i = 0;
+        while (s->tracks[i] != t)
+                i++;
+        s->track_count--;
+        memmove(&s->tracks[i], &s->tracks[i + 1], (s->track_count - i) * sizeof(*s->tracks));
+        track_free(t);
+}
+
+void track_drop(struct session *s, struct track *t)
+{
+        stat_add(STAT_STORED_BYTES, -(int64_t)track_facts(s, t).file_bytes);
+        track_remove(s, t);
+}
+
+void tracks_free(struct session *s)
+{
+        for (size_t i = 0; i < s->track_count; i++)
+                track_free(s->tracks[i]);
+        free(s->tracks);
+        s->tracks = NULL;
+        s->track_count = 0;
+}
+
+/* ---- facts -------------------------------------------------------------------------------------------------------- */
+
+bool track_playable(const struct session *s, const struct track *t)
+{
+        return !t->making && (s->state == SESSION_ENDED ? t->at_end.any : t->log && t->log->index.count > 0);
+}
+
+static uint32_t per_second(uint64_t n, uint64_t ticks, uint32_t timescale)
+{
+        unsigned __int128 v = ticks ? (unsigned __int128)n * timescale / ticks : 0;
+        return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+}
+
+static struct track_facts facts_of(const struct index *ix)
+{
+        struct track_facts f = {.file_bytes = ix->file_bytes, .any = ix->count > 0};
+        if (!f.any)
+                return f;
+        f.last_segment = ix->rows[ix->count - 1].segment;
+        f.end_us = box_ticks_to_us(ix->end_ticks, ix->timescale);
+        f.guess_us = box_ticks_to_us(ix->slack_ticks, ix->timescale);
+        f.average_bps = per_second((ix->file_bytes - ix->init_bytes) * 8, ix->media_ticks, ix->timescale);
+        f.peak_bps = ix->peak_bytes > UINT32_MAX / 8 ? UINT32_MAX : ix->peak_bytes * 8;
+        f.fps_milli = per_second(ix->samples * 1000, ix->media_ticks, ix->timescale);
+        return f;
+}
+
+struct track_facts track_facts(const struct session *s, const struct track *t)
+{
+        if (!t->log || (s->state == SESSION_ENDED && t->log->ended))
+                return t->at_end;
+        return facts_of(&t->log->index);
+}
+
+bool track_ahead(const struct track *t, uint32_t segment, uint8_t chunk)
+{
+        const struct index *ix = &t->log->index;
+        uint64_t end = (ix->end_ticks + ix->slack_ticks) * CHUNKS_PER_SEGMENT / ix->timescale;
+        return eras_place(segment, chunk) > (ix->count ? end : eras_place(t->first_segment, CHUNKS_PER_SEGMENT - 1));
+}
+
+uint64_t track_end_place(const struct session *s, const struct track *t)
+{
+        struct track_facts f = track_facts(s, t);
+        int64_t end_us = f.end_us - (f.guess_us < END_GUESS_US ? f.guess_us : END_GUESS_US);
+        return f.any ? (uint64_t)(end_us > 0 ? end_us - 1 : 0) / CHUNK_US + 1 : 0;
+}
+
+/* ---- declaring ---------------------------------------------------------------------------------------------------- */
+
+struct adding {
+        struct session_wait wait;
+        struct adding *next; /* of the track's */
+        struct session *s;
+        struct track *t;
+        char *path;
+        void (*done)(void *arg, int status);
+        void *arg;
+};
+
+static void adding_done(struct adding *a, int status)
+{
+        a->done(a->arg, status);
+        free(a->path);
+        free(a);
+}
+
+static void track_saved(struct session_wait *w, int status)
+{
+        adding_done((struct adding *)w, status);
+}
+
+static void track_made(void *arg, int status, int fd)
+{
+        struct adding *a = arg;
+        struct session *s = a->s;
+        struct track *t = a->t;
+        a->next = t->same;
+        t->same = NULL;
+        t->making = false;
+        if (status) {
+                track_remove(s, t);
+                while (a) {
+                        struct adding *next = a->next;
+                        adding_done(a, status);
+                        a = next;
+                }
+                session_answer_waits(s);
+                return;
+        }
+        struct index ix;
+        index_init(&ix, t->init.timescale, t->init_bytes->len);
+        t->log = chunk_log_new(s->loop, a->path, fd, &t->init, buf_ref(t->init_bytes), &ix, s->sync_segments);
+        session_watch_log(s, t->log);
+        stat_add(STAT_STORED_BYTES, (int64_t)t->init_bytes->len);
+        s->last_track_mono_us = clock_mono_us();
+        log_info("session=%s stream=%s track=%s codec=%s msg=\"track begins\" start_us=%lld", s->id, s->stream, t->name,
+                 t->init.codec, (long long)t->start_us);
+        struct adding *same = a->next;
+        session_save(s, &a->wait, false, track_saved);
+        while (same) { /* that save is theirs too */
+                struct adding *next = same->next;
+                session_wait_saved(s, &same->wait, false, track_saved);
+                same = next;
+        }
+}
+
+static int same_track(const struct track *t, const struct put *p)
+{
+        return t->init_bytes->len != p->len || memcmp(t->init_bytes->data, p->bytes, p->len) != 0 ? ERR_CONFLICT : 0;
+}
+
+static struct adding *new_adding(struct session *s, struct track *t, void (*done)(void *arg, int status), void *arg)
+{
+        struct adding *a = mem_alloc(sizeof(*a));
+        *a = (struct adding){.s = s, .t = t, .done = done, .arg = arg};
+        return a;
+}
+
+/* Where a track stands in every list: video before audio, the largest first, whatever order they came in. */
+static size_t place_for(const struct session *s, const struct init_info *init, uint32_t bandwidth)
+{
+        size_t i = 0;
+        for (; i < s->track_count; i++) {
+                const struct track *t = s->tracks[i];
+                if (init->kind != t->init.kind ? init->kind < t->init.kind : bandwidth > t->bandwidth)
+                        break;
+        }
+        return i;
+}
+
+void session_add_track(struct session *s, const struct put *p, void (*done)(void *arg, int status), void *arg)
+{
+        struct init_info info;
+        struct track *t = session_track(s, p->track);
+        if (t && t->making && !same_track(t, p)) { /* by the other writer of the generation */
+                struct adding *a = new_adding(s, t, done, arg);
+                a->next = t->same;
+                t->same = a;
+                return;
+        }
+        if (t) {
+                done(arg, same_track(t, p));
+                return;
+        }
+        int rc = p->len > INIT_MAX_BYTES || s->track_count == SESSION_TRACKS_MAX
+                         ? ERR_LIMIT
+                         : box_init_parse(p->bytes, p->len, &info);
+        if (rc) {
+                done(arg, rc);
+                return;
+        }
+        t = insert_at(s, place_for(s, &info, p->bandwidth));
+        *t = (struct track){.init = info, .init_bytes = buf_copy(p->bytes, p->len), .start_us = p->start_us,
+                            .first_segment = p->segment, .bandwidth = p->bandwidth, .fps_milli = p->fps_milli,
+                            .making = true};
+        strcpy(t->name, p->track);
+        struct adding *a = new_adding(s, t, done, arg);
+        a->path = mem_printf("%s/%s.mp4", s->dir, p->track);
+        disk_create(s->loop, a->path, t->init_bytes, track_made, a);
+}

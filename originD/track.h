@@ -1,0 +1,62 @@
+/* track.h - one track of a session: what was declared of it, what its log says, and how it is declared.
+ *
+ *   declared  session_add_track(): its file is made, then session.json names it, then it is told
+ *   loaded    session_load(): of a session that ended, read from session.json and the files when somebody asks
+ *   gone      track_drop(), or the session is freed or unloaded: only when nothing of it is on its way to the disk
+ * Each is memory of its own, so that a session which ended and is not read costs nothing for its tracks. Loop thread only. */
+#ifndef ORIGIND_TRACK_H
+#define ORIGIND_TRACK_H
+
+#include "originD/eras.h"
+#include "originD/log/chunk_log.h"
+
+struct session;
+
+/* What there is of a track, for manifests and for those who compare. */
+struct track_facts {
+        uint32_t last_segment;
+        int64_t end_us;
+        int64_t guess_us; /* so much too long the last sample may be thought to last */
+        uint64_t file_bytes;
+        uint32_t average_bps, peak_bps, fps_milli;
+        bool any; /* there are chunks */
+};
+
+struct track {
+        char name[TRACK_NAME_MAX + 1];
+        struct init_info init;
+        struct buf *init_bytes;
+        int64_t start_us; /* the Period it begins in */
+        uint32_t first_segment;
+        uint32_t bandwidth, fps_milli; /* as declared; 0: not */
+        struct chunk_log *log;         /* NULL: its file is being made */
+        bool making;
+        struct adding *same; /* who declared it too while it was made */
+        struct eras eras;
+        uint64_t eras_version;     /* of session.json, that the newest era was given to be saved with */
+        uint32_t led_generation;   /* that leader_late is about */
+        bool leader_late;          /* its shadow does not wait for it (shadow_turns.h) */
+        struct track_facts at_end; /* as it was when the session ended; not looked at before */
+};
+
+struct track *session_track(const struct session *s, const char *name); /* NULL: none */
+bool track_playable(const struct session *s, const struct track *t); /* declared, saved, has chunks */
+struct track_facts track_facts(const struct session *s, const struct track *t);
+
+/* Declares a track. done(arg, status) after the file is made and session.json names it: 0; ERR_PROTO, ERR_UNSUPPORTED,
+ * ERR_LIMIT (too many), ERR_NOSPACE, ERR_IO. The same again: 0, when it is made; with other bytes: ERR_CONFLICT. */
+void session_add_track(struct session *s, const struct put *p, void (*done)(void *arg, int status), void *arg);
+
+/* Takes a track out whose log is idle; its file is written over by the next session_add_track(). */
+void track_drop(struct session *s, struct track *t);
+void track_remove(struct session *s, struct track *t); /* the same, of one that is not counted */
+
+/* A place in the session's list for a track that is read rather than declared: at its end. */
+struct track *track_append(struct session *s);
+void tracks_free(struct session *s);
+
+/* Whether something is missing between the end of the track and this chunk. */
+bool track_ahead(const struct track *t, uint32_t segment, uint8_t chunk);
+uint64_t track_end_place(const struct session *s, const struct track *t); /* behind the last chunk, on the grid of eras.h */
+
+#endif
