@@ -186,7 +186,7 @@ static struct session *current_session(struct serve *sv, const char *stream_id)
 
 static struct buf *list_text(struct serve *sv, enum key_kind kind)
 {
-        return kind == KEY_STREAMS ? streams_json(sv->store) : catalog_write(sv->store, kind == KEY_PEER_LIVE);
+        return kind == KEY_STREAMS ? streams_json(sv->store) : catalog_write_live(sv->store);
 }
 
 /* One text for all the pages of it: a longer one is kept for those who have begun to read. */
@@ -207,8 +207,8 @@ static enum look look_peer(struct serve *sv, struct serve_request *r)
 {
         if (!r->from_node)
                 return none(r, TTL_NEVER_MS);
-        if (r->parsed.kind == KEY_PEER_SESSIONS || r->parsed.kind == KEY_PEER_LIVE)
-                return look_list(sv, r, r->parsed.kind == KEY_PEER_LIVE ? &sv->peer_live : &sv->peer_sessions);
+        if (r->parsed.kind == KEY_PEER_LIVE)
+                return look_list(sv, r, &sv->peer_live);
         if (r->parsed.kind == KEY_PEER_EVENTS && !sv->events.settled)
                 return none(r, TTL_NEVER_MS);
         struct session *s = r->parsed.kind == KEY_PEER_SESSION ? store_session(sv->store, r->parsed.session) : NULL;
@@ -216,7 +216,9 @@ static enum look look_peer(struct serve *sv, struct serve_request *r)
         enum look loaded = s ? look_loaded(r, s, &over) : LOOK_DONE;
         if (over || loaded != LOOK_DONE)
                 return loaded;
-        struct buf *text = r->parsed.kind == KEY_PEER_EVENTS ? sv->events.settled(sv->events.arg) : catalog_write_one(s);
+        struct buf *text = r->parsed.kind == KEY_PEER_EVENTS  ? sv->events.settled(sv->events.arg)
+                           : r->parsed.kind == KEY_PEER_ENDED ? catalog_write_ended(sv->store, r->parsed.since)
+                                                              : catalog_write_one(s);
         enum look l = answer_bytes(r, text, text->len, true, 0, 0, JSON_TYPE);
         buf_unref(&text);
         return l;
@@ -302,7 +304,7 @@ static bool ask_elsewhere(struct serve *sv, struct serve_request *r, const struc
 /* What is here; else what another origin has; else LOOK_WAIT or LOOK_NONE. */
 static enum look look_everywhere(struct serve *sv, struct serve_request *r)
 {
-        if (r->parsed.kind >= KEY_PEER_SESSIONS)
+        if (r->parsed.kind >= KEY_PEER_ENDED)
                 return look_peer(sv, r);
         if (!sv->settled && r->parsed.kind != KEY_NONE)
                 return LOOK_WAIT;
@@ -474,7 +476,6 @@ void serve_close(struct serve *sv)
 {
         assert(!sv->held && !sv->asking_elsewhere);
         buf_unref(&sv->streams.text);
-        buf_unref(&sv->peer_sessions.text);
         buf_unref(&sv->peer_live.text);
         uv_close((uv_handle_t *)&sv->timer, NULL);
 }

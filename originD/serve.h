@@ -81,7 +81,7 @@ struct serve {
         struct serve_list {
                 struct buf *text; /* as of made_mono_us, for all its pages */
                 int64_t made_mono_us;
-        } streams, peer_sessions, peer_live;
+        } streams, peer_live;
 };
 
 void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,

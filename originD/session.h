@@ -84,6 +84,8 @@ struct session {
         void *arg;
         struct session *next_by_id, *next_of_stream, *next_loaded; /* the store's */
         bool in_loaded;
+        struct session *changed_before, *changed_after; /* the store's order of changes */
+        uint64_t change, change_version;                /* its place there, and the version that has it */
 };
 
 /* Of the claim only who it is: id, stream, epoch. */

@@ -86,9 +86,29 @@ static void count_sessions(struct store *st, struct session *s, int n)
         stat_add(s->state == SESSION_LIVE ? STAT_SESSIONS_LIVE : STAT_SESSIONS_ENDED, n);
 }
 
+static void changes_unlink(struct store *st, struct session *s)
+{
+        *(s->changed_before ? &s->changed_before->changed_after : &st->changed_first) = s->changed_after;
+        *(s->changed_after ? &s->changed_after->changed_before : &st->changed_last) = s->changed_before;
+        s->changed_before = s->changed_after = NULL;
+}
+
+static void changes_append(struct store *st, struct session *s)
+{
+        s->change = ++st->changes;
+        s->change_version = s->version;
+        s->changed_before = st->changed_last;
+        *(st->changed_last ? &st->changed_last->changed_after : &st->changed_first) = s;
+        st->changed_last = s;
+}
+
 static void session_changed(void *arg, struct session *s)
 {
         struct store *st = arg;
+        if (s->change_version != s->version) { /* a chunk changes nothing that session.json says */
+                changes_unlink(st, s);
+                changes_append(st, s);
+        }
         if (s->state == SESSION_ENDED && s->load == LOAD_DONE && !s->in_loaded) {
                 s->in_loaded = true;
                 s->asked_mono_us = clock_mono_us();
@@ -111,6 +131,7 @@ void store_add(struct store *st, struct session *s)
         struct session **head = &st->by_id[bucket(s->id)];
         s->next_by_id = *head;
         *head = s;
+        changes_append(st, s);
         struct session **at = &stream_make(st, s->stream)->sessions;
         while (*at && session_newer((*at)->epoch_us, (*at)->id, s))
                 at = &(*at)->next_of_stream;
@@ -124,6 +145,7 @@ static void unlink_session(struct store *st, struct session *s)
         while (*at != s)
                 at = &(*at)->next_by_id;
         *at = s->next_by_id;
+        changes_unlink(st, s);
         struct stream *stream = store_stream(st, s->stream);
         at = &stream->sessions;
         while (*at != s)

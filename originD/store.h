@@ -52,6 +52,10 @@ struct store {
         struct session *by_id[STORE_BUCKETS];
         struct stream *by_name[STORE_BUCKETS];
         struct stream *all;
+        /* In the order in which what is told of them changed: who has read as far as some change needs only what is behind
+         * it (replica/catalog.h). */
+        struct session *changed_first, *changed_last;
+        uint64_t changes;
         size_t live;
         struct session *loaded; /* ended, with their tracks; by next_loaded */
         size_t loaded_count;

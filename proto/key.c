@@ -49,18 +49,27 @@ static const char *manifest(const struct part *p)
         return NULL;
 }
 
-/* "17.m4s". Without leading zeros, which would make two names of one segment. */
-static bool take_segment(uint32_t *out, const struct part *p)
+/* "17" and the suffix. Without leading zeros, which would make two names of one number. */
+static bool take_number(uint64_t *out, uint64_t max, const struct part *p, const char *suffix)
 {
-        static const char suffix[] = ".m4s";
         size_t digits = 0;
         uint64_t n = 0;
         for (; digits < p->len && p->at[digits] >= '0' && p->at[digits] <= '9'; digits++) {
-                n = n * 10 + (uint64_t)(p->at[digits] - '0');
-                if (n > UINT32_MAX)
+                uint64_t digit = (uint64_t)(p->at[digits] - '0');
+                if (n > (max - digit) / 10)
                         return false;
+                n = n * 10 + digit;
         }
         if (digits == 0 || (digits > 1 && p->at[0] == '0') || !is(&(struct part){p->at + digits, p->len - digits}, suffix))
+                return false;
+        *out = n;
+        return true;
+}
+
+static bool take_segment(uint32_t *out, const struct part *p)
+{
+        uint64_t n;
+        if (!take_number(&n, UINT32_MAX, p, ".m4s"))
                 return false;
         *out = (uint32_t)n;
         return true;
@@ -85,11 +94,12 @@ static enum key_kind parse_peer(struct key *k, const struct part *p, size_t n)
 {
         if (n == 3 && is(&p[1], "session") && take(k->session, sizeof(k->session), &p[2], session_id_valid))
                 return KEY_PEER_SESSION;
+        if (n == 3 && is(&p[1], "ended") && take_number(&k->since, UINT64_MAX, &p[2], ""))
+                return KEY_PEER_ENDED;
         return n != 2               ? KEY_NONE
-               : is(&p[1], "sessions") ? KEY_PEER_SESSIONS
-               : is(&p[1], "live")     ? KEY_PEER_LIVE
-               : is(&p[1], "events")   ? KEY_PEER_EVENTS
-                                       : KEY_NONE;
+               : is(&p[1], "live")   ? KEY_PEER_LIVE
+               : is(&p[1], "events") ? KEY_PEER_EVENTS
+                                     : KEY_NONE;
 }
 
 void key_parse(struct key *out, const char *text)

@@ -6,7 +6,7 @@
  *   /live/STREAM/SESSION/manifest.mpd       KEY_MANIFEST      that session                            until it ended
  *   /live/STREAM/SESSION/TRACK/init.mp4     KEY_INIT          the track's init segment                never
  *   /live/STREAM/SESSION/TRACK/17.m4s       KEY_SEGMENT       its segment 17: second 17 of media time it grows, then never
- *   /peer/sessions  /peer/live              KEY_PEER_…        what origins tell each other, by FETCH  always
+ *   /peer/ended/17  /peer/live              KEY_PEER_…        what origins tell each other, by FETCH  always
  *   /peer/events  /peer/session/SESSION                       only (originD/replica/catalog.h)
  *
  * STREAM, SESSION and TRACK are as in message.h. A key is a path as it stands after decoding: nothing is percent-encoded in
@@ -23,12 +23,12 @@
 #include "proto/fetch.h"
 #include "proto/message.h"
 
-/* In this order: of media from KEY_ENTRY on, of origins alone from KEY_PEER_SESSIONS on. */
+/* In this order: of media from KEY_ENTRY on, of origins alone from KEY_PEER_ENDED on. */
 enum key_kind {
         KEY_NONE, /* names nothing that any tier could ever have */
         KEY_STREAMS,
         KEY_ENTRY, KEY_MANIFEST, KEY_INIT, KEY_SEGMENT,
-        KEY_PEER_SESSIONS, KEY_PEER_LIVE, KEY_PEER_SESSION, KEY_PEER_EVENTS
+        KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_PEER_SESSION, KEY_PEER_EVENTS
 };
 
 struct key {
@@ -37,6 +37,7 @@ struct key {
         char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
         const char *file; /* KEY_ENTRY, KEY_MANIFEST: a constant, "manifest.mpd"; NULL otherwise */
         uint32_t segment; /* KEY_SEGMENT */
+        uint64_t since;   /* KEY_PEER_ENDED */
 };
 
 void key_parse(struct key *out, const char *text); /* of any length, from anybody */
@@ -44,7 +45,7 @@ void key_parse(struct key *out, const char *text); /* of any length, from anybod
 /* What viewers may ask for. */
 static inline bool key_is_public(enum key_kind kind)
 {
-        return kind > KEY_NONE && kind < KEY_PEER_SESSIONS;
+        return kind > KEY_NONE && kind < KEY_PEER_ENDED;
 }
 
 #endif

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/session_json.h"
@@ -41,9 +40,8 @@ static json_t *session_json(const struct session *s, bool whole)
         return j;
 }
 
-static struct buf *finish(json_t *sessions)
+static struct buf *text_of(json_t *j)
 {
-        json_t *j = json_pack("{s:o}", "sessions", sessions);
         char *text = json_dumps(j, JSON_COMPACT);
         struct buf *b = buf_copy(text, strlen(text));
         free(text);
@@ -56,7 +54,7 @@ struct buf *catalog_write_one(const struct session *s)
         json_t *list = json_array();
         if (s)
                 json_array_append_new(list, session_json(s, true));
-        return finish(list);
+        return text_of(json_pack("{s:o}", "sessions", list));
 }
 
 static int newer_first(const void *a, const void *b)
@@ -65,32 +63,45 @@ static int newer_first(const void *a, const void *b)
         return session_newer(x->epoch_us, x->id, y) ? -1 : 1;
 }
 
-static bool told(const struct session *s, bool live_only)
+struct buf *catalog_write_live(struct store *st)
 {
-        return !live_only || s->state == SESSION_LIVE || clock_real_us() - s->ended_wall_us < CATALOG_RECENT_S * US_PER_S;
-}
-
-struct buf *catalog_write(struct store *st, bool live_only)
-{
-        struct session **all = NULL;
-        size_t n = 0, cap = 0;
-        for (size_t i = 0; i < STORE_BUCKETS; i++)
-                for (struct session *s = st->by_id[i]; s; s = s->next_by_id) {
-                        if (!told(s, live_only))
-                                continue;
-                        if (n == cap) {
-                                cap = cap ? cap * 2 : 64;
-                                all = mem_resize(all, cap * sizeof(*all));
-                        }
+        struct session **all = mem_alloc(CATALOG_SESSIONS_MAX * sizeof(*all));
+        size_t n = 0;
+        for (struct session *s = st->changed_last; s && n < CATALOG_SESSIONS_MAX; s = s->changed_before)
+                if (s->state == SESSION_LIVE)
                         all[n++] = s;
-                }
         if (n)
                 qsort(all, n, sizeof(*all), newer_first);
         json_t *list = json_array();
-        for (size_t i = 0; i < n && i < CATALOG_SESSIONS_MAX; i++)
-                json_array_append_new(list, session_json(all[i], all[i]->state == SESSION_LIVE));
+        for (size_t i = 0; i < n; i++)
+                json_array_append_new(list, session_json(all[i], true));
         free(all);
-        return finish(list);
+        return text_of(json_pack("{s:o}", "sessions", list));
+}
+
+static struct session *first_behind(const struct store *st, uint64_t since)
+{
+        struct session *s = since ? st->changed_last : st->changed_first;
+        if (!since)
+                return s;
+        if (!s || s->change <= since)
+                return NULL;
+        while (s->changed_before && s->changed_before->change > since)
+                s = s->changed_before;
+        return s;
+}
+
+struct buf *catalog_write_ended(struct store *st, uint64_t since)
+{
+        json_t *list = json_array();
+        struct session *s = first_behind(st, since);
+        uint64_t next = since;
+        for (; s && json_array_size(list) < CATALOG_PAGE; s = s->changed_after) {
+                next = s->change;
+                if (s->state == SESSION_ENDED)
+                        json_array_append_new(list, session_json(s, false));
+        }
+        return text_of(json_pack("{s:o, s:I, s:b}", "sessions", list, "next", (json_int_t)next, "more", s != NULL));
 }
 
 static void read_track(struct peer_track *t, const json_t *j, int *bad)
@@ -145,7 +156,9 @@ int catalog_read(struct catalog *out, const char *text, size_t len_bytes)
         const json_t *list = json_object_get(j, "sessions");
         size_t n = json_array_size(list);
         int bad = !json_is_array(list) || n > CATALOG_SESSIONS_MAX;
-        *out = (struct catalog){0};
+        *out = (struct catalog){.more = json_is_true(json_object_get(j, "more"))};
+        if (json_object_get(j, "next"))
+                out->next = json_number(j, "next", INT64_MAX, &bad);
         if (!bad)
                 out->sessions = mem_alloc(n * sizeof(*out->sessions));
         while (!bad && out->count < n) {

@@ -1,7 +1,9 @@
 /* catalog.h - what an origin tells another one of its sessions, as JSON: both ways. FETCHed by nng only, never by HTTP:
  *
- *   /peer/sessions       all of them, the newest first
- *   /peer/live           those that are live or ended within the last CATALOG_RECENT_S
+ *   /peer/ended/<n>      those that ended, in the order in which what is told of them changed, behind change n: at most
+ *                        CATALOG_PAGE of them, the change to ask from next, and whether there is more. Who has read all asks
+ *                        from there on for what is new; the changes are counted anew when the process starts
+ *   /peer/live           those that are live, with their tracks, the newest first
  *   /peer/session/<id>   one with its tracks, which of one that ended are loaded first; an empty list when it is not here
  * (and /peer/events, which is webhooks.h's)
  *
@@ -13,8 +15,8 @@
 
 #include "originD/store.h"
 
-#define CATALOG_RECENT_S 60
-#define CATALOG_SESSIONS_MAX 20000        /* in one list */
+#define CATALOG_PAGE 500
+#define CATALOG_SESSIONS_MAX 20000    /* in one list */
 #define CATALOG_MAX_BYTES (64u << 20) /* of JSON that is read */
 
 struct peer_track {
@@ -41,9 +43,12 @@ struct peer_session {
 struct catalog {
         struct peer_session *sessions;
         size_t count;
+        uint64_t next; /* of a page: to ask from next */
+        bool more;     /* and that there is more by now */
 };
 
-struct buf *catalog_write(struct store *st, bool live_only);
+struct buf *catalog_write_live(struct store *st);
+struct buf *catalog_write_ended(struct store *st, uint64_t since);
 struct buf *catalog_write_one(const struct session *s); /* which is loaded; NULL: an empty list */
 
 int catalog_read(struct catalog *out, const char *text, size_t len_bytes); /* ERR_PROTO: nothing is held */

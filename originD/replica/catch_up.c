@@ -1,6 +1,7 @@
 #include "originD/replica/catch_up.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,8 +37,9 @@ struct partner {
         char id[NODE_ID_MAX + 1];
         int64_t incarnation_us;
         bool up, compared; /* compared: in full, since it came up */
-        bool asking, full; /* a list is being fetched; all of it */
-        bool more;         /* than could be noted */
+        enum { ASKS_NOTHING, ASKS_ENDED, ASKS_LIVE } asking; /* the list that is being fetched */
+        uint64_t since;    /* what ended there is known up to this change of its */
+        bool more;         /* than could be noted: it stays there until there is room */
         int64_t asked_us;
         struct catch_up *catch_up;
         uint8_t *text;
@@ -242,10 +244,10 @@ static bool lacks(const struct catch_up *r, const struct peer_session *theirs)
 static void compare_with(struct partner *p, const struct catalog *list)
 {
         struct catch_up *r = p->catch_up;
+        bool live = p->asking == ASKS_LIVE;
         for (struct lack *l = r->lacks; l; l = l->next)
-                if (strcmp(l->peer, p->id) == 0)
-                        l->told &= !p->full && !l->live; /* a short list says nothing of those that ended long ago */
-        p->more &= !p->full;
+                if (live && l->live && strcmp(l->peer, p->id) == 0)
+                        l->told = false;
         for (size_t i = 0; i < list->count; i++) {
                 const struct peer_session *t = &list->sessions[i];
                 if (!lacks(r, t))
@@ -301,6 +303,32 @@ static void check_caught_up(struct catch_up *r)
 
 static void ask_list(struct partner *p);
 
+static void ask(struct partner *p, int what)
+{
+        free(p->text);
+        p->text = NULL;
+        p->len = 0;
+        p->asking = what;
+        if (what != ASKS_NOTHING)
+                ask_list(p);
+}
+
+/* Page after page of what ended, then what is live. What could not be noted is read again when there is room. */
+static void take_list(struct partner *p, const struct catalog *list)
+{
+        compare_with(p, list);
+        if (p->asking == ASKS_LIVE) {
+                p->compared = true;
+                ask(p, ASKS_NOTHING);
+        } else if (p->more) {
+                ask(p, ASKS_LIVE);
+        } else {
+                bool again = list->more && list->next > p->since;
+                p->since = list->next;
+                ask(p, again ? ASKS_ENDED : ASKS_LIVE);
+        }
+}
+
 static void list_over(struct partner *p, int status)
 {
         struct catch_up *r = p->catch_up;
@@ -308,16 +336,13 @@ static void list_over(struct partner *p, int status)
         if (!status)
                 status = catalog_read(&list, (const char *)p->text, p->len);
         if (!status) {
-                compare_with(p, &list);
+                take_list(p, &list);
                 catalog_free(&list);
-                p->compared |= p->full;
-        } else if (status != ERR_CANCELED && status != ERR_CLOSED) {
-                log_warn("peer=%s msg=\"cannot compare\" error=\"%s\"", p->id, err_text(status));
+        } else {
+                if (status != ERR_CANCELED && status != ERR_CLOSED)
+                        log_warn("peer=%s msg=\"cannot compare\" error=\"%s\"", p->id, err_text(status));
+                ask(p, ASKS_NOTHING);
         }
-        free(p->text);
-        p->text = NULL;
-        p->len = 0;
-        p->asking = false;
         if (r->stopping)
                 return;
         check_settled(r);
@@ -345,18 +370,21 @@ static void ask_list(struct partner *p)
 {
         struct fetch m = {.offset = p->len, .hops = FETCH_HOPS_MAX};
         struct catch_up *r = p->catch_up;
-        strcpy(m.key, p->full ? "/peer/sessions" : "/peer/live");
+        if (p->asking == ASKS_LIVE)
+                strcpy(m.key, "/peer/live");
+        else
+                snprintf(m.key, sizeof(m.key), "/peer/ended/%" PRIu64, p->since);
         if (r->stopping || r->link->ops->fetch(r->link, p->id, &m, on_list, p))
                 list_over(p, ERR_CLOSED);
 }
 
 static void begin_comparing(struct partner *p)
 {
-        const struct catch_up *r = p->catch_up;
-        p->asking = true;
-        p->full = !p->compared || (p->more && r->lack_count < CATCH_UP_LACKS_MAX / 2);
+        struct catch_up *r = p->catch_up;
         p->asked_us = clock_mono_us();
-        ask_list(p);
+        if (r->lack_count < CATCH_UP_LACKS_MAX / 2)
+                p->more = false;
+        ask(p, p->more ? ASKS_LIVE : ASKS_ENDED);
 }
 
 /* The caller puts a new one on the ring. */
@@ -400,15 +428,20 @@ void catch_up_peers_changed(struct catch_up *r)
                         continue;
                 p->up = true;
                 ring_add(r->ring, p->id, up[i].zone, p->id);
-                p->compared &= p->incarnation_us == up[i].incarnation_us;
+                if (p->incarnation_us != up[i].incarnation_us) {
+                        p->compared = false;
+                        p->since = 0; /* it counts anew */
+                }
                 p->incarnation_us = up[i].incarnation_us;
         }
         for (size_t i = 0; i < r->partner_count; i++) {
                 struct partner *p = &r->partners[i];
                 p->compared &= p->up;
-                if (!p->up)
+                if (!p->up) {
+                        p->since = 0; /* of what is forgotten it has to tell again */
                         forget_lacks_of(r, p->id);
-                else if (!p->compared && !p->asking)
+                }
+                if (p->up && !p->compared && !p->asking)
                         begin_comparing(p);
         }
 }

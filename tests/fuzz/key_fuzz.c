@@ -1,5 +1,6 @@
 /* The names of objects: what is taken apart is put together again to the very same text, so that an object has one name. */
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +27,8 @@ static void write_key(const struct key *k, char *dst, size_t cap)
         case KEY_SEGMENT:
                 snprintf(dst, cap, "/live/%s/%s/%s/%u.m4s", k->stream, k->session, k->track, k->segment);
                 break;
-        case KEY_PEER_SESSIONS:
-                snprintf(dst, cap, "/peer/sessions");
+        case KEY_PEER_ENDED:
+                snprintf(dst, cap, "/peer/ended/%" PRIu64, k->since);
                 break;
         case KEY_PEER_LIVE:
                 snprintf(dst, cap, "/peer/live");

@@ -34,7 +34,7 @@ static void test_what_is_written_is_what_is_read(void **state)
         strcpy(s->title, "T \"1\"");
         join("cam", "S1", 5000000, 3, "t2", &err);
         assert_int_equal(put_video(s, "v720", 0, 3), 0);
-        struct catalog l = read_list(catalog_write(&store, false));
+        struct catalog l = read_list(catalog_write_live(&store));
         assert_int_equal(l.count, 1);
         const struct peer_session *p = &l.sessions[0];
         assert_string_equal(p->id, "S1");
@@ -60,25 +60,26 @@ static void test_what_is_written_is_what_is_read(void **state)
         catalog_free(&l);
 }
 
-static void test_lists_hold_all_the_live_and_recent_ones_or_one(void **state)
+static void test_lists_hold_the_live_ones_or_those_that_ended_or_one(void **state)
 {
         (void)state;
         struct session *old = recorded("a", "S1", 1000000), *recent = recorded("b", "S2", 2000000);
         recorded("c", "S3", 3000000);
+        recorded("d", "S4", 4000000);
         assert_int_equal(end_session(old), 0);
         assert_int_equal(end_session(recent), 0);
-        old->ended_wall_us -= (CATALOG_RECENT_S + 1) * US_PER_S;
-        struct catalog l = read_list(catalog_write(&store, false));
-        assert_int_equal(l.count, 3);
-        assert_string_equal(l.sessions[0].id, "S3"); /* the newest first */
-        assert_true(l.sessions[2].ended && l.sessions[2].ended_by_writer);
-        assert_true(l.sessions[0].whole);
-        assert_false(l.sessions[2].whole); /* of one that ended, the head */
-        assert_int_equal(l.sessions[2].sum.digest, session_sum(old).digest);
-        assert_int_equal(l.sessions[2].sum.bytes, session_bytes(old));
-        catalog_free(&l);
-        l = read_list(catalog_write(&store, true));
+        struct catalog l = read_list(catalog_write_live(&store));
         assert_int_equal(l.count, 2);
+        assert_string_equal(l.sessions[0].id, "S4"); /* the newest first */
+        assert_true(l.sessions[0].whole);
+        catalog_free(&l);
+        l = read_list(catalog_write_ended(&store, 0));
+        assert_int_equal(l.count, 2);
+        assert_string_equal(l.sessions[0].id, "S1"); /* as they changed */
+        assert_true(l.sessions[0].ended && l.sessions[0].ended_by_writer);
+        assert_false(l.sessions[0].whole); /* of one that ended, the head */
+        assert_int_equal(l.sessions[0].sum.digest, session_sum(old).digest);
+        assert_int_equal(l.sessions[0].sum.bytes, session_bytes(old));
         catalog_free(&l);
         l = read_list(catalog_write_one(store_session(&store, "S2")));
         assert_int_equal(l.count, 1);
@@ -89,11 +90,58 @@ static void test_lists_hold_all_the_live_and_recent_ones_or_one(void **state)
         catalog_free(&l);
 }
 
+/* All of them in pages, each once; then only what changed since. */
+static void test_who_has_read_all_pages_is_told_only_what_changes_after_that(void **state)
+{
+        (void)state;
+        static char ids[2 * CATALOG_PAGE + 7][12];
+        const size_t n = sizeof(ids) / sizeof(ids[0]);
+        struct session *some = NULL;
+        for (size_t i = 0; i < n; i++) {
+                struct claim c = make_claim("cam", ids[i], 1000000 + (int64_t)i);
+                snprintf(ids[i], sizeof(ids[i]), "S%zu", i);
+                strcpy(c.session, ids[i]);
+                struct session *s = session_new(&loop, data_dir, &c, false);
+                s->state = SESSION_ENDED;
+                s->load = LOAD_NO;
+                s->sum.tracks = 1; /* or it would be removed as one that was never written to */
+                store_add(&store, s);
+                some = i == 9 ? s : some;
+        }
+        uint64_t since = 0;
+        size_t seen = 0, pages = 0;
+        bool more = true;
+        while (more) {
+                struct catalog l = read_list(catalog_write_ended(&store, since));
+                for (size_t i = 0; i < l.count; i++)
+                        assert_string_equal(l.sessions[i].id, ids[seen + i]);
+                assert_true(l.count <= CATALOG_PAGE && l.next > since);
+                seen += l.count;
+                since = l.next;
+                more = l.more;
+                pages++;
+                catalog_free(&l);
+        }
+        assert_int_equal(seen, n);
+        assert_int_equal(pages, 3);
+        struct catalog l = read_list(catalog_write_ended(&store, since));
+        assert_int_equal(l.count, 0);
+        assert_int_equal(l.next, since);
+        catalog_free(&l);
+        some->version++;
+        some->changed(some->arg, some);
+        l = read_list(catalog_write_ended(&store, since));
+        assert_int_equal(l.count, 1);
+        assert_string_equal(l.sessions[0].id, "S9");
+        assert_false(l.more);
+        catalog_free(&l);
+}
+
 static void test_a_list_with_anything_wrong_in_it_is_refused_whole(void **state)
 {
         (void)state;
         recorded("cam", "S1", 5000000);
-        struct buf *good = catalog_write(&store, false);
+        struct buf *good = catalog_write_live(&store);
         const char *wrong[][2] = {{"\"generation\":1", "\"generation\":-1"}, {"\"S1\"", "\"S/1\""}, {"\"v720\"", "\"V720\""},
                                   {"\"next_chunk\":3", "\"next_chunk\":5"}, {"[[0,1,", "[[0,-1,"}, {"\"history\"", "\"histori\""},
                                   {"{\"sessions\":", "{\"sessions\":7,\"x\":"}};
@@ -118,7 +166,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 CASE(test_what_is_written_is_what_is_read),
-                CASE(test_lists_hold_all_the_live_and_recent_ones_or_one),
+                CASE(test_lists_hold_the_live_ones_or_those_that_ended_or_one),
+                CASE(test_who_has_read_all_pages_is_told_only_what_changes_after_that),
                 CASE(test_a_list_with_anything_wrong_in_it_is_refused_whole),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,7 +35,7 @@ static void test_every_row_of_the_table_is_known(void **state)
         is("/live/cam/" SESSION "/manifest.mpd", KEY_MANIFEST, "cam", SESSION, "");
         is("/live/cam/" SESSION "/v720/init.mp4", KEY_INIT, "cam", SESSION, "v720");
         is("/live/cam/" SESSION "/a128/17.m4s", KEY_SEGMENT, "cam", SESSION, "a128");
-        is("/peer/sessions", KEY_PEER_SESSIONS, "", "", "");
+        is("/peer/ended/18446744073709551615", KEY_PEER_ENDED, "", "", "");
         is("/peer/live", KEY_PEER_LIVE, "", "", "");
         is("/peer/events", KEY_PEER_EVENTS, "", "", "");
         is("/peer/session/" SESSION, KEY_PEER_SESSION, "", SESSION, "");
@@ -74,7 +74,7 @@ static void test_what_has_no_row_is_nothing(void **state)
                 "/live/cam/S/V720/1.m4s", "/live/cam/S/v/1.m4s", "/live/cam/S/v720/x/1.m4s", "/live/../S/v720/1.m4s",
                 "/live/cam/S/v720/init.mp4?x", "/live/cam/S/v720/init.mp", "/Live/cam/manifest.mpd", "/api", "/api/streams/",
                 "/api/streams/x", "/api/stream", "/peer", "/peer/", "/peer/session", "/peer/session/", "/peer/session/S/x",
-                "/peer/sessions/x", "/peer/session/S_1"};
+                "/peer/ended", "/peer/ended/", "/peer/ended/07", "/peer/ended/18446744073709551616", "/peer/ended/x", "/peer/session/S_1"};
         for (size_t i = 0; i < sizeof(not) / sizeof(not[0]); i++)
                 is(not[i], KEY_NONE, "", "", "");
 }

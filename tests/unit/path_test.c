@@ -82,7 +82,7 @@ static void test_what_is_nothing_of_ours_is_unknown(void **state)
 {
         (void)state;
         static const char *const other[] = {"/live", "/live/", "/live/cam", "/live/cam/", "/live/cam/x", "/live/a b/m.mpd",
-                                            "/live/cam/s/t/u/1.m4s", "/live/cam/s/v720/1.m4s/", "/live/cam/master.m3u9", "/peer/sessions", "/api/other", "/watch/",
+                                            "/live/cam/s/t/u/1.m4s", "/live/cam/s/v720/1.m4s/", "/live/cam/master.m3u9", "/peer/ended/0", "/api/other", "/watch/",
                                             "/watch/a/b", "/web/", "/web/a/b.js", "/wp-login.php", "/live/cam/s/V_1/1.m4s"};
         for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
                 assert_int_equal(kind(other[i]), PATH_UNKNOWN);
