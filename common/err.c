@@ -26,14 +26,20 @@ int err_from_errno(int errnum)
         case 0:
                 return 0;
         case ENOENT:
+        case ENOTDIR: /* one of the folders is none: the file cannot be there */
                 return ERR_NOT_FOUND;
+        case EEXIST:
+                return ERR_CONFLICT;
+        case EMFILE: /* says nothing of the file */
+        case ENFILE:
+        case ENOMEM:
+                return ERR_LIMIT;
         case ENOSPC:
         case EDQUOT:
         case EFBIG:
                 return ERR_NOSPACE;
         case EACCES:
         case EPERM:
-        case EROFS:
                 return ERR_DENIED;
         case ECONNREFUSED:
                 return ERR_REFUSED;

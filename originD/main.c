@@ -272,7 +272,6 @@ static void open_webhooks(struct origin *o)
 int main(int argc, char **argv)
 {
         static struct origin o = {.enough_space = true};
-        setenv("UV_THREADPOOL_SIZE", "8", 0); /* read by libuv at its first use: eight writes at a time */
         daemon_init(&o.daemon, "originD", ROLE_ORIGIND, keys, &o.config, argc, argv, stop, reloaded, &o);
         stats_register();
         stat_set(STAT_MIN_FREE_BYTES, o.config.min_free_bytes);
@@ -301,6 +300,7 @@ int main(int argc, char **argv)
         api_open(&o.daemon, &o.store);
         o.daemon.opens_later = true;
         int status = daemon_run(&o.daemon);
+        disk_stop();
         http_free(&o.http);
         daemon_fini(&o.daemon, &o.config);
         return status;

@@ -97,7 +97,7 @@ static void read_segment(struct serve *sv, struct serve_request *r, struct sessi
         sv->reading_bytes += len;
         s->pins++;
         stat_add(STAT_DISK_READS, 1);
-        disk_read(sv->loop, log->path, r->view.offset + r->offset, r->reading, read_done, r);
+        disk_read(sv->loop, DISK_LIVE, log->path, r->view.offset + r->offset, r->reading, read_done, r);
 }
 
 static enum look look_at_stored(struct serve *sv, struct serve_request *r, struct session *s, const struct chunk_log *log)
@@ -130,9 +130,9 @@ static enum look look_ahead(struct serve_request *r, const struct session *s, co
 static enum look look_loaded(struct serve_request *r, struct session *s, bool *over)
 {
         session_load(s);
-        *over = s->load == LOAD_FAILED;
+        *over = s->load == LOAD_FAILED || s->load == LOAD_NO; /* there are too many loads under way */
         if (*over)
-                answer(r, &(struct serve_answer){.status = ERR_IO});
+                answer(r, &(struct serve_answer){.status = s->load == LOAD_NO ? ERR_FULL : ERR_IO});
         return s->load == LOAD_DONE || *over ? LOOK_DONE : LOOK_WAIT;
 }
 

@@ -502,7 +502,12 @@ void session_load(struct session *s)
         struct loading *l = mem_alloc(sizeof(*l));
         *l = (struct loading){.s = s, .dir = mem_strdup(s->dir)};
         s->load = LOAD_UNDER_WAY;
-        disk_run(s->loop, load_work, load_done, l);
+        if (disk_run(s->loop, DISK_COLD, load_work, load_done, l)) { /* too many at once: as if nobody had asked yet */
+                s->load = LOAD_NO;
+                for (size_t i = 0; i < l->count; i++)
+                        free(l->tracks[i].path);
+                free(l);
+        }
 }
 
 bool session_unload(struct session *s)
@@ -585,7 +590,7 @@ void session_open_ended(struct session *s, void (*done)(void *arg, int status), 
                 o->files[o->count++].bytes = log->index.file_bytes;
         }
         s->pins++;
-        disk_run(s->loop, open_work, open_done, o);
+        disk_run(s->loop, DISK_WRITE, open_work, open_done, o);
 }
 
 void session_close_ended(struct session *s)

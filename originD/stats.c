@@ -7,6 +7,7 @@
 #define CHUNKS_HELP "Chunks taken: stored, sent again though stored before, slate and a shadow's among the stored ones"
 #define REFUSED_HELP "PUTs not stored"
 #define FETCHES_HELP "FETCHes answered"
+#define DISK_HELP "Jobs for the disk that are not over: appends and saves, reads for live viewers, reads of old media and removal"
 #define REPAIRED_HELP "Segments copied from another origin, cut off for its, or not got"
 #define REQUESTS_HELP "Webhook requests that were answered 2xx, or were not"
 #define DROPPED_HELP "Events given up: too many waited, the webhook refused it, or a day had passed"
@@ -36,6 +37,9 @@ static struct metric rows[STATS] = {
         [STAT_FETCHES_WAITING] = GAUGE("originD_fetches_waiting", NULL, "FETCHes held until there is something to answer"),
         [STAT_FETCHES_ELSEWHERE] = COUNTER("originD_elsewhere_fetches_total", NULL, "FETCHes answered with another origin's bytes, for lack of own"),
         [STAT_DISK_READS] = COUNTER("originD_disk_reads_total", NULL, "FETCHes answered from a file, not from memory"),
+        [STAT_DISK_WRITE_JOBS] = GAUGE("originD_disk_jobs", "pool=\"write\"", DISK_HELP),
+        [STAT_DISK_LIVE_JOBS] = GAUGE("originD_disk_jobs", "pool=\"live\"", DISK_HELP),
+        [STAT_DISK_COLD_JOBS] = GAUGE("originD_disk_jobs", "pool=\"cold\"", DISK_HELP),
         [STAT_REPAIRED_SEGMENTS] = COUNTER("originD_repaired_segments_total", "status=\"copied\"", REPAIRED_HELP),
         [STAT_CUT_SEGMENTS] = COUNTER("originD_repaired_segments_total", "status=\"cut\"", REPAIRED_HELP),
         [STAT_REPAIR_FAILED] = COUNTER("originD_repaired_segments_total", "status=\"failed\"", REPAIRED_HELP),

@@ -393,7 +393,7 @@ int store_open(struct store *st, uv_loop_t *loop, const struct store_options *op
         uv_timer_start(&st->tick, ticked, STORE_TICK_MS, STORE_TICK_MS);
         struct recovery *r = mem_alloc(sizeof(*r));
         r->st = st;
-        disk_run(loop, recovery_work, recovery_done, r);
+        disk_run(loop, DISK_LIVE, recovery_work, recovery_done, r);
         return 0;
 }
 

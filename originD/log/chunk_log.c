@@ -282,7 +282,7 @@ static void start_cut(struct chunk_log *log)
         for (size_t i = 0; i < RECENT_SEGMENTS; i++)
                 if (log->recent[i].segment >= c->segment)
                         buf_unref(&log->recent[i].bytes);
-        disk_run(log->loop, cut_work, cut_done, c);
+        disk_run(log->loop, DISK_WRITE, cut_work, cut_done, c);
 }
 
 void chunk_log_cut(struct chunk_log *log, uint32_t segment, void (*done)(void *arg, int status), void *arg)

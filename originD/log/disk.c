@@ -1,9 +1,11 @@
 #include "originD/log/disk.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,48 +14,126 @@
 
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "common/mailbox.h"
 #include "common/mem.h"
+#include "originD/log/pool.h"
+#include "originD/stats.h"
 
 #define PROBE_BYTES (64u << 10)
+#define ASIDE_MAX 1000 /* names that are tried */
 
+/* A job on its way through a pool, and back through the mailbox. */
 struct job {
-        uv_work_t work;
-        void (*run)(void *arg);
+        struct pool_job pool_job; /* first: it is the job */
+        struct mail mail;
+        enum disk_class pool;
+        void (*work)(void *arg);
         void (*after)(void *arg);
         void *arg;
 };
 
-static unsigned jobs;
+static const struct {
+        const char *name;
+        unsigned threads;
+        bool background;
+        unsigned jobs_max; /* 0: bounded by those who ask */
+        enum stat_id jobs;
+} classes[DISK_CLASSES] = {
+        [DISK_WRITE] = {"disk-write", 4, false, 0, STAT_DISK_WRITE_JOBS},
+        [DISK_LIVE] = {"disk-live", 2, false, 0, STAT_DISK_LIVE_JOBS},
+        [DISK_COLD] = {"disk-cold", 2, true, DISK_COLD_MAX, STAT_DISK_COLD_JOBS},
+};
+
+/* Loop thread only, but for the pools and the mailbox, which have locks. */
+static struct {
+        bool open;
+        struct pool pools[DISK_CLASSES];
+        struct mailbox over; /* jobs that are; keeps the loop alive while there are any under way */
+        unsigned jobs[DISK_CLASSES], all_jobs;
+} disk;
 
 unsigned disk_jobs(void)
 {
-        return jobs;
+        return disk.all_jobs;
 }
 
-static void job_run(uv_work_t *w)
+static void count_job(enum disk_class pool, int change)
 {
-        struct job *j = w->data;
-        j->run(j->arg);
+        disk.jobs[pool] += (unsigned)change;
+        disk.all_jobs += (unsigned)change;
+        stat_set(classes[pool].jobs, disk.jobs[pool]);
 }
 
-static void job_after(uv_work_t *w, int status)
+static void job_over(struct mail *mail)
 {
-        struct job *j = w->data;
-        (void)status; /* jobs are never canceled */
+        struct job *j = (struct job *)((char *)mail - offsetof(struct job, mail));
         void (*after)(void *arg) = j->after;
         void *arg = j->arg;
+        count_job(j->pool, -1);
+        if (!disk.all_jobs)
+                uv_unref((uv_handle_t *)&disk.over.wake);
         free(j);
-        jobs--;
         after(arg);
 }
 
-void disk_run(uv_loop_t *loop, void (*work)(void *arg), void (*after)(void *arg), void *arg)
+/* Pool thread. */
+static void job_run(struct pool_job *pool_job)
+{
+        struct job *j = (struct job *)pool_job;
+        if (j->work)
+                j->work(j->arg);
+        mailbox_post(&disk.over, &j->mail);
+}
+
+static void open_pools(uv_loop_t *loop)
+{
+        disk.open = true;
+        mailbox_open(&disk.over, loop);
+        uv_unref((uv_handle_t *)&disk.over.wake);
+        for (size_t i = 0; i < DISK_CLASSES; i++)
+                pool_open(&disk.pools[i], classes[i].name, classes[i].threads, classes[i].background);
+}
+
+static struct job *new_job(uv_loop_t *loop, enum disk_class pool, void (*after)(void *arg), void *arg)
 {
         struct job *j = mem_alloc(sizeof(*j));
-        *j = (struct job){.run = work, .after = after, .arg = arg};
-        j->work.data = j;
-        jobs++;
-        uv_queue_work(loop, &j->work, job_run, job_after);
+        *j = (struct job){.pool_job.run = job_run, .mail.deliver = job_over, .pool = pool, .after = after, .arg = arg};
+        if (!disk.open)
+                open_pools(loop);
+        assert(disk.over.wake.loop == loop);
+        if (!disk.all_jobs)
+                uv_ref((uv_handle_t *)&disk.over.wake);
+        count_job(pool, 1);
+        return j;
+}
+
+int disk_run(uv_loop_t *loop, enum disk_class pool, void (*work)(void *arg), void (*after)(void *arg), void *arg)
+{
+        if (classes[pool].jobs_max && disk.jobs[pool] >= classes[pool].jobs_max)
+                return ERR_FULL;
+        struct job *j = new_job(loop, pool, after, arg);
+        j->work = work;
+        pool_post(&disk.pools[pool], &j->pool_job);
+        return 0;
+}
+
+static void stopped(struct mailbox *mb)
+{
+        (void)mb;
+        disk.open = false;
+}
+
+void disk_stop(void)
+{
+        if (!disk.open)
+                return;
+        while (disk.all_jobs) /* what a job's end begins is done too */
+                uv_run(disk.over.wake.loop, UV_RUN_ONCE);
+        for (size_t i = 0; i < DISK_CLASSES; i++)
+                pool_close(&disk.pools[i]);
+        mailbox_close_then(&disk.over, stopped);
+        while (disk.open)
+                uv_run(disk.over.wake.loop, UV_RUN_ONCE);
 }
 
 struct file_job {
@@ -98,12 +178,20 @@ static void file_after(void *arg)
         file_job_free(f);
 }
 
+/* Refused or not, done() comes later. */
+static void file_run(uv_loop_t *loop, enum disk_class pool, void (*work)(void *arg), struct file_job *f)
+{
+        int refused = disk_run(loop, pool, work, file_after, f);
+        if (refused) {
+                f->status = refused;
+                struct job *j = new_job(loop, pool, file_after, f);
+                mailbox_post(&disk.over, &j->mail);
+        }
+}
+
 static int last_error(void)
 {
-        int e = errno;
-        if (e == ENOSPC || e == EDQUOT || e == EFBIG)
-                return ERR_NOSPACE;
-        return e == ENOENT ? ERR_NOT_FOUND : ERR_IO;
+        return err_from_errno(errno);
 }
 
 static int write_at(int fd, const uint8_t *data, size_t len, uint64_t offset)
@@ -137,13 +225,37 @@ void disk_append(uv_loop_t *loop, int fd, uint64_t offset, struct buf *bytes, bo
         f->fd = fd;
         f->offset = offset;
         f->sync = sync;
-        disk_run(loop, append_work, file_after, f);
+        file_run(loop, DISK_WRITE, append_work, f);
+}
+
+int disk_set_aside_now(const char *path, const char *word)
+{
+        for (unsigned n = 1;; n++) {
+                char *aside = mem_printf("%s.%s-%u", path, word, n);
+                int rv = renameat2(AT_FDCWD, path, AT_FDCWD, aside, RENAME_NOREPLACE), why = rv < 0 ? errno : 0;
+                if (why == EINVAL) /* a file system that cannot say it in one step: nobody else makes such names */
+                        why = access(aside, F_OK) == 0 ? EEXIST : errno != ENOENT ? errno : rename(path, aside) < 0 ? errno : 0;
+                if (!why)
+                        log_warn("path=%s msg=\"set aside\" as=%s-%u", path, word, n);
+                free(aside);
+                if (why != EEXIST || n == ASIDE_MAX)
+                        return err_from_errno(why);
+        }
+}
+
+/* A file of that name that nobody knows of is left from a start that ended in mid-way, or is somebody's: it is not written over. */
+static int open_new(const char *path)
+{
+        int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, fd = open(path, flags, 0644);
+        if (fd < 0 && errno == EEXIST && disk_set_aside_now(path, "found") == 0)
+                fd = open(path, flags, 0644);
+        return fd;
 }
 
 static void create_work(void *arg)
 {
         struct file_job *f = arg;
-        f->fd = open(f->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        f->fd = open_new(f->path);
         if (f->fd < 0) {
                 f->status = last_error();
                 return;
@@ -161,7 +273,7 @@ void disk_create(uv_loop_t *loop, const char *path, struct buf *bytes, void (*do
 {
         struct file_job *f = file_job(path, bytes, NULL, arg);
         f->created = done;
-        disk_run(loop, create_work, file_after, f);
+        file_run(loop, DISK_WRITE, create_work, f);
 }
 
 static char *folder_of(const char *path)
@@ -188,6 +300,7 @@ static int open_folder(const char *path)
         return fd;
 }
 
+/* What is there under that name is half of an earlier save, and never the only copy. */
 static int write_beside(const char *path, const struct buf *text)
 {
         int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -220,7 +333,7 @@ static void save_work(void *arg)
 
 void disk_save(uv_loop_t *loop, const char *path, struct buf *text, disk_done *done, void *arg)
 {
-        disk_run(loop, save_work, file_after, file_job(path, text, done, arg));
+        file_run(loop, DISK_WRITE, save_work, file_job(path, text, done, arg));
 }
 
 static void read_work(void *arg)
@@ -235,17 +348,20 @@ static void read_work(void *arg)
                 ssize_t n = pread(fd, f->bytes->data + got, f->bytes->len - got, (off_t)(f->offset + got));
                 if (n > 0)
                         got += (size_t)n;
-                else if (n == 0 || errno != EINTR)
+                else if (n == 0)
                         f->status = ERR_IO;
+                else if (errno != EINTR)
+                        f->status = last_error();
         }
         close(fd);
 }
 
-void disk_read(uv_loop_t *loop, const char *path, uint64_t offset, struct buf *into, disk_done *done, void *arg)
+void disk_read(uv_loop_t *loop, enum disk_class pool, const char *path, uint64_t offset, struct buf *into, disk_done *done,
+               void *arg)
 {
         struct file_job *f = file_job(path, into, done, arg);
         f->offset = offset;
-        disk_run(loop, read_work, file_after, f);
+        file_run(loop, pool, read_work, f);
 }
 
 static void close_work(void *arg)
@@ -258,19 +374,29 @@ void disk_close(uv_loop_t *loop, int fd)
 {
         struct file_job *f = file_job(NULL, NULL, NULL, NULL);
         f->fd = fd;
-        disk_run(loop, close_work, file_after, f);
+        file_run(loop, DISK_WRITE, close_work, f);
 }
 
-static int remove_files(const char *folder)
+/* With the folders in it. Goes on after an error, and tells it. */
+static int remove_content(int fd)
 {
-        DIR *d = opendir(folder);
+        DIR *d = fd < 0 ? NULL : fdopendir(fd);
         if (!d)
                 return last_error();
         int status = 0;
         struct dirent *e;
-        while ((e = readdir(d)))
-                if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && unlinkat(dirfd(d), e->d_name, 0) < 0)
-                        status = last_error();
+        while ((errno = 0, e = readdir(d))) {
+                if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || unlinkat(dirfd(d), e->d_name, 0) == 0)
+                        continue;
+                int rc = errno != EISDIR
+                                 ? last_error()
+                                 : remove_content(openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+                if (!rc && unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR) < 0)
+                        rc = last_error();
+                status = rc ? rc : status;
+        }
+        if (errno)
+                status = last_error();
         closedir(d);
         return status;
 }
@@ -282,7 +408,7 @@ int disk_remove_now(const char *folder)
         char *path = marked ? mem_strdup(folder) : mem_printf("%s" DISK_REMOVED_SUFFIX, folder);
         char *parent = folder_of(folder);
         int status = !marked && rename(folder, path) < 0 ? last_error() : 0;
-        status = status ? status : remove_files(path);
+        status = status ? status : remove_content(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         if (!status && rmdir(path) < 0)
                 status = last_error();
         (void)rmdir(parent); /* fails, as it should, while other sessions are in it */
@@ -299,7 +425,7 @@ static void remove_work(void *arg)
 
 void disk_remove(uv_loop_t *loop, const char *folder, disk_done *done, void *arg)
 {
-        disk_run(loop, remove_work, file_after, file_job(folder, NULL, done, arg));
+        file_run(loop, DISK_COLD, remove_work, file_job(folder, NULL, done, arg));
 }
 
 static int probe(const char *folder)
@@ -333,5 +459,5 @@ void disk_space(uv_loop_t *loop, const char *folder, bool probe_too,
         struct file_job *f = file_job(folder, NULL, NULL, arg);
         f->sync = probe_too;
         f->measured = done;
-        disk_run(loop, space_work, file_after, f);
+        file_run(loop, probe_too ? DISK_WRITE : DISK_LIVE, space_work, f);
 }

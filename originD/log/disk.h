@@ -1,8 +1,19 @@
-/* disk.h - what touches the disk, on libuv's thread pool.
+/* disk.h - what touches the disk, on threads of its own: three pools, so that who reads old media in bulk never stands
+ * before a chunk that is to be stored, nor before a live viewer.
  *
- * Every function returns at once; done() comes on the loop thread, never from inside the call, with 0 or ERR_NOSPACE
- * (disk, quota or file size limit), ERR_NOT_FOUND, ERR_IO. Paths are copied. Jobs may overtake each other: who needs an
- * order starts the next one from done(). Loop thread only. */
+ *   DISK_WRITE  4 threads: appends, new files, saves. Bounded by design: one write a track, one save a session
+ *   DISK_LIVE   2 threads: reads of what live viewers ask for, and small facts. Bounded by who asks (serve.h)
+ *   DISK_COLD   2 threads, last in line for disk and processor: reads and loads of old media, removal, checks. What is
+ *               more than DISK_COLD_MAX is refused: ERR_FULL
+ *
+ * Every function returns at once; after() and done() come on the loop thread, never from inside the call. The pools begin with the
+ * first job. A loop that waits for jobs stays alive.
+ *   disk_stop()  after uv_run() has returned and before uv_loop_close(): what is queued is done and told, the threads are
+ *                joined. The next job may be of another loop.
+ *
+ * Status: 0, or errno by err_from_errno(): ERR_NOSPACE (disk, quota or file size limit), ERR_NOT_FOUND (there is no such file, and nothing
+ * else means that), ERR_LIMIT (no descriptor or memory left), ERR_DENIED, ERR_IO. Paths are copied. Jobs may overtake each
+ * other: who needs an order starts the next one from done(). Loop thread only, but for the *_now functions: pool threads. */
 #ifndef ORIGIND_DISK_H
 #define ORIGIND_DISK_H
 
@@ -11,36 +22,48 @@
 
 #include "common/buf.h"
 
+enum disk_class { DISK_WRITE, DISK_LIVE, DISK_COLD, DISK_CLASSES };
+#define DISK_COLD_MAX 1024
+
 typedef void disk_done(void *arg, int status);
 
-/* work(arg) on the pool, then after(arg) on the loop. */
-void disk_run(uv_loop_t *loop, void (*work)(void *arg), void (*after)(void *arg), void *arg);
-unsigned disk_jobs(void); /* how many have not come back */
+/* work(arg) on the pool, then after(arg) on the loop. ERR_FULL (DISK_COLD only): neither comes. */
+int disk_run(uv_loop_t *loop, enum disk_class pool, void (*work)(void *arg), void (*after)(void *arg), void *arg);
+unsigned disk_jobs(void); /* how many have not come back, of all pools */
+void disk_stop(void);
 
-/* Writes bytes (a reference is held) at offset, the end of the file. On an error the file is cut back to offset, so that
- * what was there is unharmed. sync: durable before done(). */
+/* DISK_WRITE. Writes bytes (a reference is held) at offset, the end of the file. On an error the file is cut back to offset,
+ * so that what was there is unharmed. sync: durable before done(). */
 void disk_append(uv_loop_t *loop, int fd, uint64_t offset, struct buf *bytes, bool sync, disk_done *done, void *arg);
 
-/* Makes the file anew with these bytes. fd, for reading and writing, is the callee's; -1 on error, and no file then. */
+/* DISK_WRITE. Makes the file with these bytes; one that is there already is set aside. fd, for reading and writing, is the
+ * callee's; -1 on error, and no file then. */
 void disk_create(uv_loop_t *loop, const char *path, struct buf *bytes, void (*done)(void *arg, int status, int fd),
                  void *arg);
 
-/* Replaces a small file in one step: written beside it, synced, renamed. The folder and its parent are made. */
+/* DISK_WRITE. Replaces a small file in one step: written beside it, synced, renamed. The folder and its parent are made. */
 void disk_save(uv_loop_t *loop, const char *path, struct buf *text, disk_done *done, void *arg);
 
-/* Fills `into` from offset; ERR_IO when the file is shorter. A reference is held until done(). */
-void disk_read(uv_loop_t *loop, const char *path, uint64_t offset, struct buf *into, disk_done *done, void *arg);
+/* DISK_LIVE or DISK_COLD (ERR_FULL then too). Fills `into` from offset; ERR_IO also when the file is shorter. A reference is
+ * held until done(). */
+void disk_read(uv_loop_t *loop, enum disk_class pool, const char *path, uint64_t offset, struct buf *into, disk_done *done,
+               void *arg);
 
-/* Closes fd (which may take as long as a write does). */
+/* DISK_WRITE. Closes fd (which may take as long as a write does). */
 void disk_close(uv_loop_t *loop, int fd);
 
-/* Removes a folder and the files in it, then its parent if that is empty. It is renamed first: a half removed one
- * is never taken for a session. */
+/* DISK_COLD. Removes a folder and what is in it, then its parent if that is empty. It is renamed first: a half removed
+ * one is never taken for a session. */
 void disk_remove(uv_loop_t *loop, const char *folder, disk_done *done, void *arg);
 #define DISK_REMOVED_SUFFIX ".removed"
-int disk_remove_now(const char *folder); /* the same, at once: pool thread */
+int disk_remove_now(const char *folder); /* the same, at once */
 
-/* Of the file system that holds folder. probe: also try whether writing works (ERR_NOSPACE if it does not). */
+/* Renames path to path.WORD-N, N being the first that is free: what could not be read or is in the way is kept for a person to
+ * look at, and replaces nothing. ERR_NOT_FOUND: it is not there. */
+int disk_set_aside_now(const char *path, const char *word);
+
+/* Of the file system that holds folder: DISK_LIVE. probe: also try whether writing works (ERR_NOSPACE if it does not):
+ * DISK_WRITE. */
 struct disk_room {
         uint64_t free_bytes, total_bytes;
 };

@@ -244,6 +244,7 @@ static int teardown(void **state)
         if (b.catch_up)
                 stop(&b);
         uv_run(&loop, UV_RUN_DEFAULT);
+        disk_stop();
         assert_int_equal(uv_loop_close(&loop), 0);
         snprintf(cmd, sizeof(cmd), "rm -rf %s %s", a.dir, b.dir);
         return system(cmd);

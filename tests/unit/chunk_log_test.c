@@ -58,6 +58,7 @@ static int teardown(void **state)
 {
         (void)state;
         uv_run(&loop, UV_RUN_DEFAULT);
+        disk_stop();
         assert_int_equal(uv_loop_close(&loop), 0);
         unlink(path);
         return rmdir(folder);
@@ -426,6 +427,7 @@ static void test_kill_in_mid_write_loses_nothing_that_was_answered(void **state)
         for (unsigned round = 0; round < 5; round++) {
                 int pipe_fd[2];
                 uint32_t stored = 0, n;
+                disk_stop(); /* the child has no threads but its own */
                 struct buf *init = fmp4_video_init();
                 write_file(init);
                 buf_unref(&init);

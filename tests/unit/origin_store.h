@@ -61,6 +61,7 @@ static inline void stop_store(void)
                 uv_run(&loop, UV_RUN_ONCE);
         store_close(&store);
         uv_run(&loop, UV_RUN_DEFAULT);
+        disk_stop();
         assert_int_equal(uv_loop_close(&loop), 0);
 }
 

@@ -1,0 +1,355 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/err.h"
+#include "originD/log/disk.h"
+#include "tests/unit/scratch.h"
+
+static uv_loop_t loop;
+static char folder[64], path[120];
+
+static int setup(void **state)
+{
+        (void)state;
+        uv_loop_init(&loop);
+        scratch_dir(folder, sizeof(folder));
+        snprintf(path, sizeof(path), "%s/file", folder);
+        return 0;
+}
+
+static int teardown(void **state)
+{
+        char cmd[96];
+        (void)state;
+        disk_stop();
+        assert_int_equal(uv_loop_close(&loop), 0);
+        snprintf(cmd, sizeof(cmd), "rm -rf %s", folder);
+        return system(cmd);
+}
+
+/* A job that stays in its pool until it is let go. */
+struct stuck {
+        pthread_mutex_t lock;
+        pthread_cond_t changed;
+        unsigned in, over;
+        bool let_go;
+};
+
+static void stuck_open(struct stuck *s)
+{
+        *s = (struct stuck){0};
+        pthread_mutex_init(&s->lock, NULL);
+        pthread_cond_init(&s->changed, NULL);
+}
+
+static void be_stuck(void *arg)
+{
+        struct stuck *s = arg;
+        pthread_mutex_lock(&s->lock);
+        s->in++;
+        pthread_cond_broadcast(&s->changed);
+        while (!s->let_go)
+                pthread_cond_wait(&s->changed, &s->lock);
+        pthread_mutex_unlock(&s->lock);
+}
+
+static void one_over(void *arg)
+{
+        struct stuck *s = arg;
+        s->over++;
+}
+
+static void wait_in(struct stuck *s, unsigned n)
+{
+        pthread_mutex_lock(&s->lock);
+        while (s->in < n)
+                pthread_cond_wait(&s->changed, &s->lock);
+        pthread_mutex_unlock(&s->lock);
+}
+
+static void let_go(struct stuck *s)
+{
+        pthread_mutex_lock(&s->lock);
+        s->let_go = true;
+        pthread_cond_broadcast(&s->changed);
+        pthread_mutex_unlock(&s->lock);
+}
+
+struct result {
+        int status, done, fd;
+};
+
+static void told(void *arg, int status)
+{
+        struct result *r = arg;
+        r->status = status;
+        r->done++;
+}
+
+static void created(void *arg, int status, int fd)
+{
+        struct result *r = arg;
+        r->fd = fd;
+        told(r, status);
+}
+
+static int wait_for(struct result *r)
+{
+        while (!r->done)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(r->done, 1);
+        return r->status;
+}
+
+static int create(const char *text, int *fd)
+{
+        struct result r = {0};
+        struct buf *b = buf_copy(text, strlen(text));
+        disk_create(&loop, path, b, created, &r);
+        buf_unref(&b);
+        int status = wait_for(&r);
+        *fd = r.fd;
+        return status;
+}
+
+static int save(const char *name, const char *text)
+{
+        struct result r = {0};
+        struct buf *b = buf_copy(text, strlen(text));
+        disk_save(&loop, name, b, told, &r);
+        buf_unref(&b);
+        return wait_for(&r);
+}
+
+static int read_back(const char *name, size_t len, char *dst)
+{
+        struct result r = {0};
+        struct buf *b = buf_new(len);
+        disk_read(&loop, DISK_LIVE, name, 0, b, told, &r);
+        int status = wait_for(&r);
+        memcpy(dst, b->data, len);
+        dst[len] = '\0';
+        buf_unref(&b);
+        return status;
+}
+
+static void test_writes_and_live_reads_go_on_while_every_cold_thread_is_stuck(void **state)
+{
+        (void)state;
+        struct stuck s;
+        char text[8];
+        stuck_open(&s);
+        for (int i = 0; i < 50; i++)
+                assert_int_equal(disk_run(&loop, DISK_COLD, be_stuck, one_over, &s), 0);
+        wait_in(&s, 2);
+        assert_int_equal(save(path, "new"), 0);
+        assert_int_equal(read_back(path, 3, text), 0);
+        assert_string_equal(text, "new");
+        assert_int_equal(s.over, 0);
+        let_go(&s);
+        while (disk_jobs())
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(s.over, 50);
+}
+
+static void test_live_reads_go_on_while_every_write_is_stuck(void **state)
+{
+        (void)state;
+        struct stuck s;
+        char text[8];
+        assert_int_equal(save(path, "old"), 0);
+        stuck_open(&s);
+        for (int i = 0; i < 4; i++)
+                assert_int_equal(disk_run(&loop, DISK_WRITE, be_stuck, one_over, &s), 0);
+        wait_in(&s, 4);
+        assert_int_equal(read_back(path, 3, text), 0);
+        let_go(&s);
+        disk_stop();
+}
+
+static void test_too_many_cold_jobs_are_refused_and_file_jobs_are_told_so_later(void **state)
+{
+        (void)state;
+        struct stuck s;
+        struct result r = {0};
+        stuck_open(&s);
+        for (unsigned i = 0; i < DISK_COLD_MAX; i++)
+                assert_int_equal(disk_run(&loop, DISK_COLD, be_stuck, one_over, &s), 0);
+        assert_int_equal(disk_run(&loop, DISK_COLD, be_stuck, one_over, &s), ERR_FULL);
+        disk_remove(&loop, folder, told, &r);
+        assert_int_equal(r.done, 0);
+        assert_int_equal(wait_for(&r), ERR_FULL);
+        assert_int_equal(access(folder, F_OK), 0);
+        let_go(&s);
+        disk_stop();
+        assert_int_equal(s.over, DISK_COLD_MAX);
+}
+
+static void run_again(void *arg)
+{
+        struct stuck *s = arg;
+        if (++s->over < 5)
+                assert_int_equal(disk_run(&loop, DISK_WRITE, be_stuck, run_again, s), 0);
+}
+
+static void test_stop_finishes_what_is_queued_and_what_that_begins(void **state)
+{
+        (void)state;
+        struct stuck s;
+        stuck_open(&s);
+        s.let_go = true;
+        assert_int_equal(disk_run(&loop, DISK_WRITE, be_stuck, run_again, &s), 0);
+        disk_stop();
+        assert_int_equal(s.over, 5);
+        assert_int_equal(disk_jobs(), 0);
+        assert_int_equal(disk_run(&loop, DISK_LIVE, be_stuck, one_over, &s), 0); /* and it can begin again */
+        disk_stop();
+        assert_int_equal(s.over, 6);
+}
+
+static int cold_nice;
+static void look_at_priority(void *arg)
+{
+        (void)arg;
+        cold_nice = getpriority(PRIO_PROCESS, (id_t)gettid());
+}
+
+static void test_cold_threads_step_back_and_the_loop_does_not(void **state)
+{
+        (void)state;
+        struct stuck s = {.over = 0};
+        int before = getpriority(PRIO_PROCESS, 0);
+        assert_int_equal(disk_run(&loop, DISK_COLD, look_at_priority, one_over, &s), 0);
+        disk_stop();
+        assert_true(cold_nice > before || cold_nice == 19);
+        assert_int_equal(getpriority(PRIO_PROCESS, 0), before);
+}
+
+static void test_a_file_that_is_there_is_never_written_over(void **state)
+{
+        (void)state;
+        char aside[140], text[8];
+        int fd;
+        assert_int_equal(save(path, "somebody's"), 0);
+        assert_int_equal(create("new", &fd), 0);
+        close(fd);
+        assert_int_equal(read_back(path, 3, text), 0);
+        assert_string_equal(text, "new");
+        snprintf(aside, sizeof(aside), "%s.found-1", path);
+        assert_int_equal(access(aside, F_OK), 0);
+        assert_int_equal(create("newer", &fd), 0);
+        close(fd);
+        snprintf(aside, sizeof(aside), "%s.found-2", path);
+        assert_int_equal(read_back(aside, 3, text), 0);
+        assert_string_equal(text, "new");
+}
+
+static void test_without_descriptors_nothing_is_taken_for_absent_or_removed(void **state)
+{
+        (void)state;
+        char text[8];
+        struct rlimit old, none;
+        assert_int_equal(save(path, "old"), 0); /* the pools are open from here on */
+        getrlimit(RLIMIT_NOFILE, &old);
+        none = (struct rlimit){0, old.rlim_max};
+        setrlimit(RLIMIT_NOFILE, &none);
+        int reading = read_back(path, 3, text), saving = save(path, "new"), removing = disk_remove_now(folder);
+        setrlimit(RLIMIT_NOFILE, &old);
+        assert_int_equal(reading, ERR_LIMIT);
+        assert_int_equal(saving, ERR_LIMIT);
+        assert_int_equal(removing, ERR_LIMIT);
+        char gone[100];
+        snprintf(gone, sizeof(gone), "%s" DISK_REMOVED_SUFFIX, folder);
+        assert_int_equal(rename(gone, folder), 0); /* marked, but whole */
+        assert_int_equal(read_back(path, 3, text), 0);
+        assert_string_equal(text, "old");
+}
+
+static void test_only_an_absence_is_told_as_one(void **state)
+{
+        (void)state;
+        char text[8], below[140];
+        assert_int_equal(read_back(path, 3, text), ERR_NOT_FOUND);
+        assert_int_equal(save(path, "x"), 0);
+        snprintf(below, sizeof(below), "%s/below", path);
+        assert_int_equal(read_back(below, 3, text), ERR_NOT_FOUND); /* a file is no folder: ENOTDIR */
+        assert_int_equal(read_back(path, 3, text), ERR_IO); /* shorter than it should be */
+        assert_int_equal(err_from_errno(EIO), ERR_IO);
+        assert_int_equal(err_from_errno(EROFS), ERR_IO);
+        assert_int_equal(err_from_errno(EMFILE), ERR_LIMIT);
+        assert_int_equal(err_from_errno(ENFILE), ERR_LIMIT);
+        assert_int_equal(err_from_errno(EDQUOT), ERR_NOSPACE);
+}
+
+static void test_a_folder_goes_with_the_folders_in_it(void **state)
+{
+        (void)state;
+        char inner[140], file[200];
+        struct result r = {0};
+        snprintf(inner, sizeof(inner), "%s/v720", folder);
+        assert_int_equal(mkdir(inner, 0755), 0);
+        snprintf(file, sizeof(file), "%s/000001.mp4", inner);
+        assert_int_equal(save(file, "x"), 0);
+        assert_int_equal(save(path, "y"), 0);
+        disk_remove(&loop, folder, told, &r);
+        assert_int_equal(wait_for(&r), 0);
+        assert_int_equal(access(folder, F_OK), -1);
+}
+
+static void test_a_write_that_failed_leaves_what_was_there(void **state)
+{
+        (void)state;
+        struct result r = {0};
+        struct buf *b = buf_new(8000);
+        struct rlimit old, small;
+        char text[8];
+        struct stat st;
+        int fd;
+        memset(b->data, 1, b->len);
+        assert_int_equal(create("old", &fd), 0);
+        getrlimit(RLIMIT_FSIZE, &old);
+        small = (struct rlimit){4096, old.rlim_max};
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &small);
+        disk_append(&loop, fd, 3, b, false, told, &r);
+        int status = wait_for(&r);
+        setrlimit(RLIMIT_FSIZE, &old);
+        assert_int_equal(status, ERR_NOSPACE);
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(st.st_size, 3);
+        assert_int_equal(read_back(path, 3, text), 0);
+        assert_string_equal(text, "old");
+        buf_unref(&b);
+        close(fd);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                CASE(test_writes_and_live_reads_go_on_while_every_cold_thread_is_stuck),
+                CASE(test_live_reads_go_on_while_every_write_is_stuck),
+                CASE(test_too_many_cold_jobs_are_refused_and_file_jobs_are_told_so_later),
+                CASE(test_stop_finishes_what_is_queued_and_what_that_begins),
+                CASE(test_cold_threads_step_back_and_the_loop_does_not),
+                CASE(test_a_file_that_is_there_is_never_written_over),
+                CASE(test_without_descriptors_nothing_is_taken_for_absent_or_removed),
+                CASE(test_only_an_absence_is_told_as_one),
+                CASE(test_a_folder_goes_with_the_folders_in_it),
+                CASE(test_a_write_that_failed_leaves_what_was_there),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
