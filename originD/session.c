@@ -504,8 +504,7 @@ void session_load(struct session *s)
         s->load = LOAD_UNDER_WAY;
         if (disk_run(s->loop, DISK_COLD, load_work, load_done, l)) { /* too many at once: as if nobody had asked yet */
                 s->load = LOAD_NO;
-                for (size_t i = 0; i < l->count; i++)
-                        free(l->tracks[i].path);
+                free(l->dir);
                 free(l);
         }
 }
