@@ -42,6 +42,7 @@ void fetch_handle(void *arg, struct rpc_request *req)
         f->request.max_bytes = BODY_MAX;
         f->request.hops = m.hops;
         f->request.from_node = true;
+        f->request.asker = req->connection;
         f->request.done = reply;
         serve(serve_with, &f->request);
 }

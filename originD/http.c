@@ -23,6 +23,7 @@
 
 #define WAIT_MS 4000             /* for a segment that is due, or the next bytes of one */
 #define CONNECTIONS_MAX 2000
+#define CONNECTIONS_OF_ONE 1500 /* address: the rest is for others. One connection has one request at a time */
 #define IDLE_TIMEOUT_S 20
 #define REQUEST_TIME_US (10 * US_PER_S)  /* for the headers to arrive */
 #define ANSWER_TIME_US (10 * US_PER_S)   /* to take any answer, and the time for its bytes at … */
@@ -151,6 +152,8 @@ static enum MHD_Result queue_failure(struct pull *p)
         switch (p->answer.status) {
         case ERR_NOT_FOUND:
                 return queue_error(p, MHD_HTTP_NOT_FOUND, "not found", p->answer.ttl_ms);
+        case ERR_FULL:
+                return queue_error(p, MHD_HTTP_SERVICE_UNAVAILABLE, "too much is asked for at once", 0);
         case ERR_IO:
                 return queue_error(p, MHD_HTTP_INTERNAL_SERVER_ERROR, "cannot be read", 0);
         default:
@@ -295,6 +298,15 @@ static enum MHD_Result queue_options(struct pull *p, unsigned status)
         return queue(p, status, r);
 }
 
+/* Of a v6 address its /64, which is one customer's. Never a connection's number of nng's: those are of 32 bits. */
+static uint64_t asker_of(const struct sockaddr *address)
+{
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+        uint64_t hash = address->sa_family == AF_INET6 ? XXH3_64bits(&v6->sin6_addr, 8) : XXH3_64bits(&v4->sin_addr, 4);
+        return hash | UINT64_C(1) << 63;
+}
+
 static struct pull *pull_new(struct http *h, struct MHD_Connection *c)
 {
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -302,6 +314,7 @@ static struct pull *pull_new(struct http *h, struct MHD_Connection *c)
         p->http = h;
         p->connection = c;
         p->conn = info->socket_context;
+        p->request.asker = asker_of(MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
         stat_add(STAT_HTTP_REQUESTS, 1);
         atomic_fetch_add(&h->pulls, 1);
         return p;
@@ -437,7 +450,7 @@ int http_open(struct http **out, uv_loop_t *loop, const char *bind, int port, st
                 (uint16_t)port, NULL, NULL, handle, h, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, MHD_OPTION_SOCK_ADDR,
                 ai->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, completed, h, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, h,
                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
-                (unsigned)CONNECTIONS_MAX, MHD_OPTION_END);
+                (unsigned)CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_OF_ONE, MHD_OPTION_END);
         freeaddrinfo(ai);
         *out = h;
         if (!h->daemon)

@@ -52,7 +52,7 @@ static const struct config_key keys[] = {
         INT_KEY(retention_bytes, "0", 0, INT64_MAX, "bytes", "when there is more, the oldest recordings go; 0: no bound"),
         INT_KEY(min_free_bytes, "268435456", 0, INT64_MAX, "bytes", "with less free, writes are refused and the node is not ready"),
         INT_KEY(max_sessions, "256", 1, 100000, "sessions", "live at the same time"),
-        INT_KEY(max_waits, "512", 1, 65536, "requests", "FETCHes held at the same time"),
+        INT_KEY(max_waits, "1024", 16, 8192, "requests", "FETCHes of one connection, or one HTTP client's address, that wait at the same time"),
         INT_KEY(time_shift_s, "60", 2, 86400, "s", "how far back a live viewer can go"),
         INT_KEY(latency_bound_ms, "300", 0, 60000, "ms", "from capture to the origin: what availability times allow for"),
         INT_KEY(target_latency_ms, "800", 200, 60000, "ms", "how far behind availability players aim to be"),
@@ -111,7 +111,7 @@ static void open_sockets(struct origin *o)
                 fail("writers", c->port, rc);
         claims_watch(&o->claims, o->claim_server);
         rc = rpc_server_open(&o->fetch_server, o->daemon.loop, c->common.bind, (int)c->fetch_port,
-                             (unsigned)c->max_waits + 32, &o->daemon.self, fetch_handle, &o->serve);
+                             (unsigned)c->max_waits * (ASKERS_WAITS_FACTOR + 1), &o->daemon.self, fetch_handle, &o->serve);
         if (rc)
                 fail("FETCH", c->fetch_port, rc);
         rc = c->http_port ? http_open(&o->http, o->daemon.loop, c->common.bind, (int)c->http_port, &o->serve) : 0;

@@ -13,7 +13,6 @@
 #define TTL_MANIFEST_MS 1000
 #define TTL_UNKNOWN_MS 1000 /* a name that may yet come to be: a stream, a session, a track */
 #define TTL_NEVER_MS 10000  /* a segment that will never be */
-#define READING_MAX_BYTES (256u << 20)
 #define TTL_MEDIA_MS UINT32_MAX
 #define STREAMS_US (US_PER_S / 2)
 #define LONG_LIST_US (5 * US_PER_S)
@@ -31,14 +30,21 @@ static void count_answer(const struct serve_answer *a)
                  1);
 }
 
+static void give_turns(struct serve *sv);
+
+/* What r had is free before it is told: done() may ask the next thing. */
 static void answer(struct serve_request *r, const struct serve_answer *a)
 {
+        struct serve *sv = r->serve;
         count_answer(a);
+        askers_leave(&sv->askers, &r->asking);
         r->done(r, a);
+        give_turns(sv);
 }
 
-/* A look at a question: answered (or on its way to be), nothing to say yet, or there is no such thing here. */
-enum look { LOOK_DONE, LOOK_WAIT, LOOK_NONE };
+/* A look at a question: answered (or on its way to be), nothing to say yet, the disk must be asked and it is not r's turn, or
+ * there is no such thing here. */
+enum look { LOOK_DONE, LOOK_WAIT, LOOK_TURN, LOOK_NONE };
 
 static enum look none(struct serve_request *r, uint32_t ttl_ms)
 {
@@ -65,7 +71,6 @@ static void read_done(void *arg, int status)
         struct serve_request *r = arg;
         struct buf *bytes = r->reading;
         r->reading = NULL;
-        r->serve->reading_bytes -= bytes->len;
         r->pinned->pins--;
         r->pinned = NULL;
         bool all = r->offset + bytes->len == r->view.len_bytes;
@@ -87,17 +92,25 @@ static void read_segment(struct serve *sv, struct serve_request *r, struct sessi
 {
         uint64_t left = r->view.len_bytes - r->offset;
         size_t len = left < r->max_bytes ? (size_t)left : r->max_bytes;
-        if (sv->reading_bytes + len > READING_MAX_BYTES) {
-                answer(r, &(struct serve_answer){.status = ERR_FULL});
-                return;
-        }
         r->reading = buf_new(len);
-        r->serve = sv;
         r->pinned = s;
-        sv->reading_bytes += len;
         s->pins++;
         stat_add(STAT_DISK_READS, 1);
-        disk_read(sv->loop, DISK_LIVE, log->path, r->view.offset + r->offset, r->reading, read_done, r);
+        disk_read(sv->loop, r->asking.kind == READ_LIVE ? DISK_LIVE : DISK_COLD, log->path, r->view.offset + r->offset, r->reading, read_done, r);
+}
+
+/* Whether r may ask the disk now. */
+static bool has_turn(struct serve_request *r, enum read_kind kind)
+{
+        r->wants = kind;
+        return r->asking.state == ASKING_READS;
+}
+
+static enum read_kind kind_of_read(const struct session *s, const struct chunk_log *log, uint32_t segment)
+{
+        const struct index *ix = &log->index;
+        uint32_t last = ix->count ? ix->rows[ix->count - 1].segment : 0;
+        return s->state == SESSION_LIVE && segment + LIVE_READ_SEGMENTS >= last ? READ_LIVE : READ_OLD;
 }
 
 static enum look look_at_stored(struct serve *sv, struct serve_request *r, struct session *s, const struct chunk_log *log)
@@ -107,6 +120,8 @@ static enum look look_at_stored(struct serve *sv, struct serve_request *r, struc
                 return LOOK_WAIT;
         if (v->bytes || r->offset >= v->len_bytes)
                 return answer_bytes(r, v->bytes, v->len_bytes, v->complete, FETCH_IMMUTABLE, TTL_MEDIA_MS, "video/mp4");
+        if (!has_turn(r, kind_of_read(s, log, r->parsed.segment)))
+                return LOOK_TURN;
         read_segment(sv, r, s, log);
         return LOOK_DONE;
 }
@@ -129,8 +144,13 @@ static enum look look_ahead(struct serve_request *r, const struct session *s, co
 /* Whether the session's tracks are there: LOOK_DONE. Of a recording they are read first; when that fails r is answered and *over. */
 static enum look look_loaded(struct serve_request *r, struct session *s, bool *over)
 {
-        session_load(s);
-        *over = s->load == LOAD_FAILED || s->load == LOAD_NO; /* there are too many loads under way */
+        *over = false;
+        if (session_loadable(s)) { /* which takes as long as many reads do */
+                if (!has_turn(r, READ_OLD))
+                        return LOOK_TURN;
+                session_load(s);
+        }
+        *over = s->load == LOAD_FAILED || s->load == LOAD_NO; /* LOAD_NO: the disk has too much to do */
         if (*over)
                 answer(r, &(struct serve_answer){.status = s->load == LOAD_NO ? ERR_FULL : ERR_IO});
         return s->load == LOAD_DONE || *over ? LOOK_DONE : LOOK_WAIT;
@@ -287,13 +307,12 @@ static bool ask_elsewhere(struct serve *sv, struct serve_request *r, const struc
         const struct serve_elsewhere *e = &sv->elsewhere;
         struct fetch m = {.offset = r->offset, .hops = (uint8_t)(r->hops + 1)};
         if (!e->who || sv->stopping || r->asked_elsewhere || r->parsed.kind < KEY_ENTRY || r->hops >= FETCH_HOPS_MAX ||
-            sv->asking_elsewhere >= sv->held_max)
+            sv->asking_elsewhere >= sv->askers.waits_of_one)
                 return false;
         const char *peer = e->who(e->arg, &r->parsed, than);
         int64_t left_ms = (r->deadline_us - clock_mono_us()) / US_PER_MS;
         m.wait_ms = (uint32_t)(left_ms < 0 ? 0 : left_ms < FETCH_WAIT_MAX_MS ? left_ms : FETCH_WAIT_MAX_MS);
         strcpy(m.key, r->key);
-        r->serve = sv;
         if (!peer || e->link->ops->fetch(e->link, peer, &m, from_elsewhere, r))
                 return false;
         r->asked_elsewhere = true;
@@ -313,10 +332,16 @@ static enum look look_everywhere(struct serve *sv, struct serve_request *r)
         if (current && ask_elsewhere(sv, r, current))
                 return LOOK_DONE;
         enum look l = look(sv, r);
-        return l != LOOK_DONE && ask_elsewhere(sv, r, NULL) ? LOOK_DONE : l;
+        return (l == LOOK_WAIT || l == LOOK_NONE) && ask_elsewhere(sv, r, NULL) ? LOOK_DONE : l;
 }
 
 static void sweep(uv_timer_t *timer);
+
+static void tell_waiting(const struct serve *sv)
+{
+        stat_set(STAT_FETCHES_WAITING, (int64_t)sv->held_count);
+        stat_set(STAT_READS_IN_LINE, (int64_t)(sv->askers.kinds[READ_LIVE].in_line + sv->askers.kinds[READ_OLD].in_line));
+}
 
 static void hold(struct serve *sv, struct serve_request *r)
 {
@@ -326,7 +351,7 @@ static void hold(struct serve *sv, struct serve_request *r)
                 sv->held->prev = &r->next;
         sv->held = r;
         sv->held_count++;
-        stat_set(STAT_FETCHES_WAITING, (int64_t)sv->held_count);
+        tell_waiting(sv);
         if (!uv_is_active((uv_handle_t *)&sv->timer))
                 uv_timer_start(&sv->timer, sweep, SWEEP_MS, SWEEP_MS);
 }
@@ -339,7 +364,40 @@ static void let_go(struct serve *sv, struct serve_request *r)
         r->next = NULL;
         r->prev = NULL;
         sv->held_count--;
-        stat_set(STAT_FETCHES_WAITING, (int64_t)sv->held_count);
+        askers_no_wait(&sv->askers, &r->asking);
+        tell_waiting(sv);
+}
+
+/* r waits, if there is room for one more of its asker's. */
+static bool may_wait(struct serve *sv, struct serve_request *r)
+{
+        if (askers_wait(&sv->askers, &r->asking, r->asker))
+                return true;
+        stat_add(STAT_REFUSED_WAITS, 1);
+        answer(r, &(struct serve_answer){.status = ERR_FULL});
+        return false;
+}
+
+static void resolve(struct serve *sv, struct serve_request *r);
+
+/* It is held like any other, so that it is not forgotten when its turn never comes. */
+static void line_up(struct serve *sv, struct serve_request *r)
+{
+        int64_t until_us = clock_mono_us() + READ_WAIT_US;
+        if (sv->stopping) {
+                answer(r, &not_yet);
+                return;
+        }
+        if (!may_wait(sv, r))
+                return;
+        if (askers_read(&sv->askers, &r->asking, r->wants)) {
+                askers_no_wait(&sv->askers, &r->asking);
+                resolve(sv, r);
+                return;
+        }
+        if (r->deadline_us < until_us)
+                r->deadline_us = until_us;
+        hold(sv, r);
 }
 
 /* Answers, has it answered later, or holds it. r may be gone afterwards. */
@@ -351,12 +409,13 @@ static void resolve(struct serve *sv, struct serve_request *r)
         case LOOK_NONE:
                 answer(r, &(struct serve_answer){.status = ERR_NOT_FOUND, .ttl_ms = r->none_ttl_ms});
                 break;
+        case LOOK_TURN:
+                line_up(sv, r);
+                break;
         case LOOK_WAIT:
                 if (sv->stopping || !r->wait_ms)
                         answer(r, &not_yet);
-                else if (sv->held_count >= sv->held_max)
-                        answer(r, &(struct serve_answer){.status = ERR_FULL});
-                else
+                else if (may_wait(sv, r))
                         hold(sv, r);
         }
 }
@@ -368,16 +427,48 @@ static void look_again(struct serve *sv, struct serve_request *r)
         resolve(sv, r);
 }
 
-/* Questions that match are looked at again. The list changes under way only by look_again() of its own members: one
+/* Not while the held ones are gone through, of which this takes some out, nor from inside of itself: whoever goes through
+ * them gives the turns when that is over. */
+static void give_turns(struct serve *sv)
+{
+        struct asking *q;
+        if (sv->going_through)
+                return;
+        sv->going_through = true;
+        for (enum read_kind kind = READ_LIVE; kind < READ_KINDS; kind++)
+                while ((q = askers_next(&sv->askers, kind)))
+                        look_again(sv, (struct serve_request *)((char *)q - offsetof(struct serve_request, asking)));
+        sv->going_through = false;
+}
+
+/* false: somebody does so already, and the list may change under him only by what he does. */
+static bool go_through(struct serve *sv)
+{
+        bool was = sv->going_through;
+        sv->going_through = true;
+        return !was;
+}
+
+static void gone_through(struct serve *sv, bool outermost)
+{
+        if (!outermost)
+                return;
+        sv->going_through = false;
+        give_turns(sv);
+}
+
+/* Questions that match are looked at again. One that stands in line would only lose its place. The list changes under way only by look_again() of its own members: one
  * that stays moves to the front, behind what is still to be visited. */
 static void revisit(struct serve *sv, bool (*match)(const struct serve_request *r, const void *arg), const void *arg)
 {
+        bool outermost = go_through(sv);
         struct serve_request *r = sv->held, *next;
         for (; r; r = next) {
                 next = r->next;
-                if (match(r, arg))
+                if (r->asking.state != ASKING_IN_LINE && match(r, arg))
                         look_again(sv, r);
         }
+        gone_through(sv, outermost);
 }
 
 static bool about_session(const struct serve_request *r, const void *arg)
@@ -412,6 +503,7 @@ static void sweep(uv_timer_t *timer)
 {
         struct serve *sv = timer->data;
         int64_t now = clock_mono_us();
+        bool outermost = go_through(sv);
         revisit(sv, about_time, NULL);
         if (sv->elsewhere.who && sv->settled)
                 revisit(sv, known_elsewhere, &sv->elsewhere);
@@ -419,18 +511,21 @@ static void sweep(uv_timer_t *timer)
                 next = r->next;
                 if (r->deadline_us > now)
                         continue;
+                bool in_line = r->asking.state == ASKING_IN_LINE;
+                stat_add(STAT_REFUSED_TURN, in_line);
                 let_go(sv, r);
-                answer(r, &not_yet);
+                answer(r, in_line ? &(struct serve_answer){.status = ERR_FULL} : &not_yet);
         }
+        gone_through(sv, outermost);
         if (!sv->held)
                 uv_timer_stop(timer);
 }
 
 void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,
-                size_t held_max)
+                size_t waits_of_one)
 {
-        *sv = (struct serve){.loop = loop, .store = store, .manifest = *manifest, .held_max = held_max,
-                            .settled = true};
+        *sv = (struct serve){.loop = loop, .store = store, .manifest = *manifest, .settled = true};
+        askers_init(&sv->askers, waits_of_one);
         uv_timer_init(loop, &sv->timer);
         sv->timer.data = sv;
 }
@@ -439,6 +534,7 @@ void serve(struct serve *sv, struct serve_request *r)
 {
         assert(r->max_bytes > 0);
         key_parse(&r->parsed, r->key);
+        r->serve = sv;
         r->asked_elsewhere = false; /* HTTP asks with one request for piece after piece */
         r->deadline_us = clock_mono_us() + r->wait_ms * US_PER_MS;
         resolve(sv, r);

@@ -4,6 +4,8 @@
  *   serve_changed() a session moved: its questions are looked at again
  *   serve_stop()    every question that is held is answered (ERR_NOT_YET), and later ones are not held; then close
  *                   elsewhere.link
+ * What has to be read from a file waits for its turn (askers.h), and is told ERR_FULL when its asker has too much waiting
+ * already, or when there was no turn for it in READ_WAIT_US.
  * What is lacking here while another origin has it is asked there, on the asker's behalf.
  * Loop thread only; http.c comes through the mailbox. */
 #ifndef ORIGIND_SERVE_H
@@ -12,12 +14,15 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "originD/askers.h"
 #include "originD/manifest.h"
 #include "originD/replica/peer_link.h"
 #include "originD/store.h"
 #include "proto/fetch.h"
 #include "proto/key.h"
 
+#define LIVE_READ_SEGMENTS 60 /* up to so far behind the end of a live track a read is a live viewer's */
+#define READ_WAIT_US (3 * US_PER_S) /* at least as long a question that is not held may wait for its turn */
 #define DUE_SOON_SEGMENTS 5 /* beyond the live edge, that a question is held for */
 
 struct serve_answer {
@@ -38,9 +43,11 @@ struct serve_request {
         uint32_t max_bytes; /* of one answer */
         uint8_t hops;       /* as struct fetch */
         bool from_node;     /* it came by nng: the keys for other origins may be asked */
+        uint64_t asker;     /* which connection, or address: askers.h. Not the same for nng and HTTP */
         void (*done)(struct serve_request *r, const struct serve_answer *a);
         /* private */
         struct key parsed;
+        struct asking asking;
         int64_t deadline_us;
         struct serve_request *next, **prev; /* while held */
         struct session *pinned;             /* while its file is read */
@@ -48,6 +55,7 @@ struct serve_request {
         struct serve *serve;
         struct segment_view view;
         uint32_t none_ttl_ms;
+        enum read_kind wants;
         bool asked_elsewhere;
 };
 
@@ -71,8 +79,9 @@ struct serve {
         struct manifest_options manifest;
         uv_timer_t timer; /* runs while something is held */
         struct serve_request *held;
-        size_t held_count, held_max;
-        size_t reading_bytes; /* from files, now */
+        size_t held_count;
+        struct askers askers; /* who waits, who reads */
+        bool going_through; /* the held ones: see give_turns() */
         bool stopping;
         bool settled; /* what is here can be told: until then every question about media is held */
         struct serve_elsewhere elsewhere; /* who NULL: there are no others */
@@ -85,7 +94,7 @@ struct serve {
 };
 
 void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,
-                size_t held_max);
+                size_t waits_of_one); /* questions of one asker that may wait */
 void serve_unsettled(struct serve *sv); /* at first, until … */
 void serve_settled(struct serve *sv);
 void serve(struct serve *sv, struct serve_request *r);

@@ -493,11 +493,15 @@ static void load_done(void *arg)
         tell(s);
 }
 
+bool session_loadable(const struct session *s)
+{
+        return s->load == LOAD_NO || (s->load == LOAD_FAILED && clock_mono_us() >= s->load_again_us);
+}
+
 void session_load(struct session *s)
 {
-        bool again = s->load == LOAD_FAILED && clock_mono_us() >= s->load_again_us;
         s->asked_mono_us = clock_mono_us();
-        if (s->load != LOAD_NO && !again)
+        if (!session_loadable(s))
                 return;
         struct loading *l = mem_alloc(sizeof(*l));
         *l = (struct loading){.s = s, .dir = mem_strdup(s->dir)};

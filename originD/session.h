@@ -113,6 +113,7 @@ void session_end(struct session *s, int64_t end_us, bool by_writer, struct sessi
  * LOAD_FAILED when the files cannot be read: calling it again tries again, but for the next SESSION_LOAD_AGAIN_US. */
 #define SESSION_LOAD_AGAIN_US (5 * US_PER_S)
 void session_load(struct session *s);
+bool session_loadable(const struct session *s); /* session_load() would begin */
 bool session_unload(struct session *s); /* false: it is live, or somebody is busy with it */
 
 /* What catching up does to a session beyond what a writer does. */

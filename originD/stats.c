@@ -8,6 +8,7 @@
 #define REFUSED_HELP "PUTs not stored"
 #define FETCHES_HELP "FETCHes answered"
 #define DISK_HELP "Jobs for the disk that are not over: appends and saves, reads for live viewers, reads of old media and removal"
+#define FULL_HELP "FETCHes told to come back later: their asker has too many that wait, or it was never their turn to read"
 #define REPAIRED_HELP "Segments copied from another origin, cut off for its, or not got"
 #define REQUESTS_HELP "Webhook requests that were answered 2xx, or were not"
 #define DROPPED_HELP "Events given up: too many waited, the webhook refused it, or a day had passed"
@@ -34,7 +35,10 @@ static struct metric rows[STATS] = {
         [STAT_FETCHES_NOT_FOUND] = COUNTER("originD_fetches_total", "status=\"not_found\"", FETCHES_HELP),
         [STAT_FETCHES_FULL] = COUNTER("originD_fetches_total", "status=\"full\"", FETCHES_HELP),
         [STAT_FETCHES_ERROR] = COUNTER("originD_fetches_total", "status=\"error\"", FETCHES_HELP),
-        [STAT_FETCHES_WAITING] = GAUGE("originD_fetches_waiting", NULL, "FETCHes held until there is something to answer"),
+        [STAT_FETCHES_WAITING] = GAUGE("originD_fetches_waiting", NULL, "FETCHes held until there is something to answer, or until it is their turn to read"),
+        [STAT_READS_IN_LINE] = GAUGE("originD_reads_waiting", NULL, "FETCHes that wait for their turn to read from the disk"),
+        [STAT_REFUSED_WAITS] = COUNTER("originD_refused_fetches_total", "reason=\"waits\"", FULL_HELP),
+        [STAT_REFUSED_TURN] = COUNTER("originD_refused_fetches_total", "reason=\"turn\"", FULL_HELP),
         [STAT_FETCHES_ELSEWHERE] = COUNTER("originD_elsewhere_fetches_total", NULL, "FETCHes answered with another origin's bytes, for lack of own"),
         [STAT_DISK_READS] = COUNTER("originD_disk_reads_total", NULL, "FETCHes answered from a file, not from memory"),
         [STAT_DISK_WRITE_JOBS] = GAUGE("originD_disk_jobs", "pool=\"write\"", DISK_HELP),

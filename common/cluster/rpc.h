@@ -45,6 +45,7 @@ struct rpc_request {
         struct reader body;   /* the message after its type byte; valid until reply or drop */
         uint8_t type;         /* enum message_type of proto/message.h */
         nng_msg *msg;         /* the whole message; a handler may take it (set to NULL) to keep its bytes with buf_wrap */
+        uint32_t connection;  /* which one it came by: a number no other has as long as it lasts */
         void *impl;
 };
 typedef void rpc_handler(void *arg, struct rpc_request *req);

@@ -392,7 +392,7 @@ static void deliver_slot(struct mail *mail)
                 return;
         }
         slot->pipe = (uint32_t)nng_pipe_id(nng_msg_get_pipe(msg));
-        slot->request = (struct rpc_request){.msg = msg, .impl = slot};
+        slot->request = (struct rpc_request){.msg = msg, .connection = slot->pipe, .impl = slot};
         slot->request.type = message_open(&slot->request.body, msg);
         struct connection *c = *find_connection(s, slot->pipe);
         if (!c) { /* lost since: nobody is there to be answered */

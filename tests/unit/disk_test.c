@@ -17,6 +17,7 @@
 #include "common/err.h"
 #include "originD/log/disk.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/stuck.h"
 
 static uv_loop_t loop;
 static char folder[64], path[120];
@@ -38,54 +39,6 @@ static int teardown(void **state)
         assert_int_equal(uv_loop_close(&loop), 0);
         snprintf(cmd, sizeof(cmd), "rm -rf %s", folder);
         return system(cmd);
-}
-
-/* A job that stays in its pool until it is let go. */
-struct stuck {
-        pthread_mutex_t lock;
-        pthread_cond_t changed;
-        unsigned in, over;
-        bool let_go;
-};
-
-static void stuck_open(struct stuck *s)
-{
-        *s = (struct stuck){0};
-        pthread_mutex_init(&s->lock, NULL);
-        pthread_cond_init(&s->changed, NULL);
-}
-
-static void be_stuck(void *arg)
-{
-        struct stuck *s = arg;
-        pthread_mutex_lock(&s->lock);
-        s->in++;
-        pthread_cond_broadcast(&s->changed);
-        while (!s->let_go)
-                pthread_cond_wait(&s->changed, &s->lock);
-        pthread_mutex_unlock(&s->lock);
-}
-
-static void one_over(void *arg)
-{
-        struct stuck *s = arg;
-        s->over++;
-}
-
-static void wait_in(struct stuck *s, unsigned n)
-{
-        pthread_mutex_lock(&s->lock);
-        while (s->in < n)
-                pthread_cond_wait(&s->changed, &s->lock);
-        pthread_mutex_unlock(&s->lock);
-}
-
-static void let_go(struct stuck *s)
-{
-        pthread_mutex_lock(&s->lock);
-        s->let_go = true;
-        pthread_cond_broadcast(&s->changed);
-        pthread_mutex_unlock(&s->lock);
 }
 
 struct result {

@@ -7,6 +7,7 @@
 
 #include "originD/serve.h"
 #include "tests/unit/origin_store.h"
+#include "tests/unit/stuck.h"
 
 static struct serve sv;
 
@@ -324,6 +325,166 @@ static void test_what_origins_tell_each_other_is_not_for_http(void **state)
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+/* An ended recording of so many segments, whose indexes are in memory already: what is asked of it is read from the disk. */
+static struct session *ended(unsigned segments)
+{
+        int err;
+        struct session *s = claim("old", "S2", 0, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        for (unsigned n = 0; n < segments; n++)
+                assert_int_equal(put_video(s, "v720", n, 0), 0);
+        assert_int_equal(end_session(s), 0);
+        return s;
+}
+
+static void ask_as(struct question *q, uint64_t asker, unsigned segment, uint32_t wait_ms)
+{
+        *q = (struct question){.r = {.wait_ms = wait_ms, .max_bytes = BODY_MAX, .done = answered, .asker = asker}};
+        snprintf(q->r.key, sizeof(q->r.key), "/live/old/S2/v720/%u.m4s", segment);
+        serve(&sv, &q->r);
+}
+
+/* Holds both threads that read old media, and the rest of what is asked for behind them. */
+static void hang_cold_reads(struct stuck *s)
+{
+        stuck_open(s);
+        for (int i = 0; i < 2; i++)
+                assert_int_equal(disk_run(&loop, DISK_COLD, be_stuck, one_over, s), 0);
+        wait_in(s, 2);
+}
+
+static void go_on(struct stuck *s)
+{
+        let_go(s);
+        while (disk_jobs())
+                uv_run(&loop, UV_RUN_ONCE);
+}
+
+static void test_live_chunks_are_stored_and_served_while_old_reads_hang(void **state)
+{
+        (void)state;
+        struct stuck hang;
+        struct question old[8], q;
+        ended(8);
+        struct session *s = live(0);
+        hang_cold_reads(&hang);
+        for (unsigned i = 0; i < 8; i++)
+                ask_as(&old[i], 1, i, 0);
+        ask(&q, "/live/cam/S1/v720/0.m4s", 0, 5000);
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        assert_int_equal(q.done, 1);
+        assert_int_equal(q.a.status, 0);
+        for (unsigned i = 0; i < 8; i++)
+                assert_int_equal(old[i].done, 0);
+        go_on(&hang);
+        for (unsigned i = 0; i < 8; i++) {
+                wait_done(&old[i].done);
+                assert_int_equal(old[i].a.status, 0);
+        }
+        assert_int_equal(sv.askers.count, 0);
+}
+
+static void test_who_asks_for_too_much_is_refused_and_nobody_else_is(void **state)
+{
+        (void)state;
+        struct stuck hang;
+        struct question greedy[READS_OF_ONE + 8 + 1], other;
+        ended(2);
+        hang_cold_reads(&hang);
+        for (size_t i = 0; i < READS_OF_ONE + 8; i++) {
+                ask_as(&greedy[i], 1, 0, 0);
+                assert_int_equal(greedy[i].done, 0);
+        }
+        ask_as(&greedy[READS_OF_ONE + 8], 1, 0, 0);
+        assert_int_equal(greedy[READS_OF_ONE + 8].done, 1);
+        assert_int_equal(greedy[READS_OF_ONE + 8].a.status, ERR_FULL);
+        ask_as(&other, 2, 1, 0);
+        assert_int_equal(other.done, 0);
+        go_on(&hang);
+        wait_done(&other.done);
+        assert_int_equal(other.a.status, 0);
+        for (size_t i = 0; i < READS_OF_ONE + 8; i++)
+                wait_done(&greedy[i].done);
+}
+
+static void test_a_read_whose_turn_never_comes_is_told_to_come_back_later(void **state)
+{
+        (void)state;
+        struct stuck hang;
+        struct question q[READS_OF_ONE + 1];
+        ended(1);
+        hang_cold_reads(&hang);
+        for (size_t i = 0; i < READS_OF_ONE + 1; i++)
+                ask_as(&q[i], 1, 0, 0);
+        assert_true(q[READS_OF_ONE].r.deadline_us > clock_mono_us() + READ_WAIT_US - US_PER_S);
+        q[READS_OF_ONE].r.deadline_us = 0; /* the time is over */
+        wait_done(&q[READS_OF_ONE].done);
+        assert_int_equal(q[READS_OF_ONE].a.status, ERR_FULL);
+        go_on(&hang);
+        for (size_t i = 0; i < READS_OF_ONE; i++) {
+                wait_done(&q[i].done);
+                assert_int_equal(q[i].a.status, 0);
+        }
+}
+
+/* Each is another recording's first question since a start: their loads are old reads too. */
+static void test_loads_of_old_recordings_take_turns(void **state)
+{
+        (void)state;
+        struct stuck hang;
+        struct question q[READS_OF_ONE + 2];
+        char name[8];
+        int err;
+        for (int i = 0; i < READS_OF_ONE + 2; i++) {
+                snprintf(name, sizeof(name), "L%d", i);
+                struct session *s = claim(name, name, 0, &err);
+                assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+                assert_int_equal(put_video(s, "v720", 0, 0), 0);
+                assert_int_equal(end_session(s), 0);
+        }
+        on_changed = NULL;
+        serve_close(&sv);
+        stop_store();
+        start_store();
+        serve_open(&sv, &loop, &store, &manifest, 8);
+        on_changed = changed;
+        hang_cold_reads(&hang);
+        unsigned loading = 0;
+        for (int i = 0; i < READS_OF_ONE + 2; i++) {
+                q[i] = (struct question){.r = {.wait_ms = 9000, .max_bytes = BODY_MAX, .done = answered, .asker = 1}};
+                snprintf(q[i].r.key, sizeof(q[i].r.key), "/live/L%d/L%d/v720/0.m4s", i, i);
+                serve(&sv, &q[i].r);
+                snprintf(name, sizeof(name), "L%d", i);
+                loading += store_session(&store, name)->load == LOAD_UNDER_WAY;
+        }
+        assert_int_equal(loading, READS_OF_ONE);
+        go_on(&hang);
+        for (int i = 0; i < READS_OF_ONE + 2; i++) {
+                wait_done(&q[i].done);
+                assert_int_equal(q[i].a.status, 0);
+        }
+}
+
+static void test_seven_hundred_waits_of_one_refuse_nobody(void **state)
+{
+        (void)state;
+        static struct question many[700], other;
+        sv.askers.waits_of_one = 1024; /* the default of max_waits */
+        struct session *s = live(0);
+        for (size_t i = 0; i < 700; i++) {
+                ask(&many[i], "/live/cam/S1/v720/0.m4s", 0, 5000);
+                assert_int_equal(many[i].done, 0);
+        }
+        ask(&other, "/live/cam/S1/v720/0.m4s", 0, 5000);
+        assert_int_equal(other.done, 0);
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        assert_int_equal(other.a.status, 0);
+        for (size_t i = 0; i < 700; i++) {
+                assert_int_equal(many[i].done, 1);
+                assert_int_equal(many[i].a.status, 0);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -342,6 +503,11 @@ int main(void)
                 CASE(test_manifest_is_held_until_sound_and_picture_are_there),
                 CASE(test_manifest_of_a_recording_is_immutable_under_its_own_name_only),
                 CASE(test_streams_lists_live_and_recorded),
+                CASE(test_live_chunks_are_stored_and_served_while_old_reads_hang),
+                CASE(test_who_asks_for_too_much_is_refused_and_nobody_else_is),
+                CASE(test_a_read_whose_turn_never_comes_is_told_to_come_back_later),
+                CASE(test_loads_of_old_recordings_take_turns),
+                CASE(test_seven_hundred_waits_of_one_refuse_nobody),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
