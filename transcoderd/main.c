@@ -61,6 +61,7 @@ static struct {
         struct daemon daemon;
         struct config config;
         struct mailbox mailbox; /* from the pipelines */
+        struct reaper reaper;
         struct sessions sessions;
         struct peers *origins;
         struct rpc_server *media_server;
@@ -97,6 +98,7 @@ static void close_all(void)
         sessions_stop(&t.sessions);
         peers_close(t.origins);
         rpc_server_close(t.media_server);
+        reaper_close(&t.reaper); /* nobody is kept waiting by it any more; what it tells is still in the mailbox */
         mailbox_close(&t.mailbox);
         daemon_exit(&t.daemon, 0);
 }
@@ -128,6 +130,7 @@ static void set_up_sessions(void)
         const struct config *c = &t.config;
         t.sessions = (struct sessions){.loop = t.daemon.loop,
                                        .mailbox = &t.mailbox,
+                                       .reaper = &t.reaper,
                                        .origins = {&origins_over_peers, t.origins},
                                        .self = &t.daemon.self,
                                        .ladder = &t.config.ladder,
@@ -160,6 +163,7 @@ int main(int argc, char **argv)
 
         t.daemon.drain_ms = c->drain_ms;
         mailbox_open(&t.mailbox, t.daemon.loop);
+        must(reaper_open(&t.reaper, &t.mailbox, sessions_have_room, &t.sessions), "start a thread", 0);
         uv_timer_init(t.daemon.loop, &t.stop_timer);
         must(peers_open(&t.origins, t.daemon.loop, c->origins, ROLE_ORIGIND, &t.daemon.self, on_origins_changed, NULL),
              "dial the origins", 0);

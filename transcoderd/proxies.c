@@ -89,11 +89,31 @@ static const char *full_text(const struct sessions *ss, const struct open *m)
         return NULL;
 }
 
-static void open_new(struct sessions *ss, struct rpc_request *req, const struct open *m)
+/* What comes before it takes a moment: the stream's session is just beginning or just ending, or the encoders of one that has
+ * ended are at their last picture. What comes then is right for this OPEN too. */
+static void open_later(struct sessions *ss, struct rpc_request *req, const struct open *m, int64_t until_us)
+{
+        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
+                if (ss->waiting[i].req)
+                        continue;
+                ss->waiting[i].req = req;
+                ss->waiting[i].until_us = until_us;
+                memcpy(ss->waiting[i].stream, m->stream, sizeof(m->stream));
+                return;
+        }
+        proxies_refuse(req, ERR_FULL, "too many streams are beginning");
+}
+
+static void open_new(struct sessions *ss, struct rpc_request *req, const struct open *m, int64_t until_us)
 {
         const char *full = full_text(ss, m);
         if (full) {
                 proxies_refuse(req, ERR_FULL, full);
+                return;
+        }
+        /* Encoders that are closing use CPU and memory as those of a session do, so max_sessions bounds both together. */
+        if (ss->count + ss->reaper->closing >= ss->max_sessions) {
+                open_later(ss, req, m, until_us);
                 return;
         }
         struct session *s = session_new(ss, m, req);
@@ -146,20 +166,6 @@ static const char *ban_text(const struct sessions *ss, const char *stream)
         return NULL;
 }
 
-/* Its session is just beginning or just ending: that takes a moment, and what comes then is right for this OPEN too. */
-static void open_later(struct sessions *ss, struct rpc_request *req, const struct open *m)
-{
-        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
-                if (ss->waiting[i].req)
-                        continue;
-                ss->waiting[i].req = req;
-                ss->waiting[i].until_us = clock_mono_us() + OPEN_WAIT_US;
-                memcpy(ss->waiting[i].stream, m->stream, sizeof(m->stream));
-                return;
-        }
-        proxies_refuse(req, ERR_FULL, "too many streams are beginning");
-}
-
 /* The stream's session, unless its claim is too old for this OPEN: it is given up then. */
 static struct session *fresh_session(struct sessions *ss, const struct open *m)
 {
@@ -182,7 +188,8 @@ static struct session *session_beside(struct sessions *ss, const struct open *m)
         return session_find(ss, m->stream);
 }
 
-static void handle_open(struct sessions *ss, struct rpc_request *req)
+/* until_us: how long it may wait. */
+static void handle_open(struct sessions *ss, struct rpc_request *req, int64_t until_us)
 {
         struct open m;
         if (open_decode(&req->body, &m) != 0) {
@@ -205,24 +212,25 @@ static void handle_open(struct sessions *ss, struct rpc_request *req)
         else if (m.when & OPEN_IF_HELD)
                 proxies_refuse(req, s && !ss->draining ? ERR_NOT_YET : ERR_NOT_FOUND, "");
         else if (!s)
-                open_new(ss, req, &m);
+                open_new(ss, req, &m, until_us);
         else if (ss->draining)
                 proxies_refuse(req, ERR_FULL, "stopping");
         else
-                open_later(ss, req, &m);
+                open_later(ss, req, &m, until_us);
 }
 
 void proxies_retry(struct sessions *ss, const char *stream)
 {
-        struct session *s = session_find(ss, stream);
-        for (int i = 0; (!s || session_takes_opens(s)) && i < OPENS_WAITING_MAX; i++) {
+        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
                 struct rpc_request *req = ss->waiting[i].req;
-                if (!req || strcmp(ss->waiting[i].stream, stream) != 0)
+                if (!req || (stream && strcmp(ss->waiting[i].stream, stream) != 0))
+                        continue;
+                const struct session *s = session_find(ss, ss->waiting[i].stream);
+                if (s && !session_takes_opens(s))
                         continue;
                 ss->waiting[i].req = NULL;
                 message_open(&req->body, req->msg);
-                handle_open(ss, req);
-                s = session_find(ss, stream);
+                handle_open(ss, req, ss->waiting[i].until_us); /* it may have to wait again, but no longer */
         }
 }
 
@@ -233,7 +241,7 @@ void proxies_expire(struct sessions *ss, int64_t now_us)
                 if (!req || ss->waiting[i].until_us > now_us)
                         continue;
                 ss->waiting[i].req = NULL;
-                proxies_refuse(req, ERR_NOT_YET, "the stream's last session is still being stored");
+                proxies_refuse(req, ERR_NOT_YET, "what was here before is still ending");
         }
 }
 
@@ -380,7 +388,7 @@ void proxies_handle(void *arg, struct rpc_request *req)
 {
         switch (req->type) {
         case MSG_OPEN:
-                handle_open(arg, req);
+                handle_open(arg, req, clock_mono_us() + OPEN_WAIT_US);
                 break;
         case MSG_MEDIA:
                 handle_media(arg, req);

@@ -280,7 +280,7 @@ static void close_pipeline(struct session *s)
         if (!s->pipeline)
                 return;
         count_frames(s);
-        pipeline_close(s->pipeline);
+        pipeline_close(s->pipeline, s->all->reaper);
         s->pipeline = NULL;
 }
 
@@ -569,6 +569,11 @@ void sessions_poke(struct sessions *ss)
                 if (s->push)
                         push_poke(s->push);
         }
+}
+
+void sessions_have_room(void *sessions)
+{
+        proxies_retry(sessions, NULL);
 }
 
 void sessions_drain(struct sessions *ss)

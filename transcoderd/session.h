@@ -100,6 +100,7 @@ struct session {
 struct sessions {
         uv_loop_t *loop;
         struct mailbox *mailbox;
+        struct reaper *reaper;
         struct origins origins;
         const struct node_identity *self;
         json_t *const *ladder; /* the configuration's field: a reload replaces it */
@@ -135,6 +136,7 @@ struct sessions {
 
 void sessions_start(struct sessions *ss); /* the fields before private ones are set */
 void sessions_poke(struct sessions *ss);  /* the origins' state changed */
+void sessions_have_room(void *sessions);  /* a pipeline has closed */
 void sessions_drain(struct sessions *ss); /* every session is handed over, left or ended; no new ones */
 void sessions_stop(struct sessions *ss);  /* at once, without END */
 void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monotonic */

@@ -267,7 +267,7 @@ int main(int argc, char **argv)
                 die(err_text(err));
         push_all(&r);
         print_stats(&r);
-        pipeline_close(r.pipeline);
+        pipeline_close(r.pipeline, NULL);
         mailbox_close(&mb);
         uv_run(&r.loop, UV_RUN_DEFAULT);
         uv_loop_close(&r.loop);

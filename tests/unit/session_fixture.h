@@ -28,6 +28,7 @@ struct pipeline {
 static struct pipeline *pipeline; /* the one that is open */
 static int pipeline_refusal;
 static unsigned pipelines;
+static struct reaper reaper; /* without a thread: the tests say how many are closing */
 
 int pipeline_open(struct pipeline **out, struct mailbox *mb, const struct job *options,
                   const struct job_events *events, void *arg)
@@ -66,8 +67,9 @@ void pipeline_drain(struct pipeline *p, bool goes_on)
         p->goes_on = goes_on;
 }
 
-void pipeline_close(struct pipeline *p)
+void pipeline_close(struct pipeline *p, struct reaper *r)
 {
+        assert_ptr_equal(r, &reaper);
         assert_ptr_equal(p, pipeline);
         pipeline = NULL;
         free(p);
@@ -260,9 +262,11 @@ static inline int set_up(void **state)
         fake_add("o1");
         pipeline_refusal = 0;
         pipelines = 0;
+        reaper.closing = 0;
         memset(proxies, 0, sizeof(proxies));
         ladder = json_array();
         ss = (struct sessions){.loop = &fake.loop, .origins = {.link = &fake_link}, .self = &self, .ladder = &ladder,
+                               .reaper = &reaper,
                                .replicas = 1, .max_sessions = 2, .grace_ms = 30000, .drain_ms = 15000, .slate_after_ms = 1000, .recent_ms = 10000,
                                .encoder_threads = 1, .decoder_threads = 1};
         sessions_start(&ss);

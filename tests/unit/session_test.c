@@ -101,6 +101,27 @@ static void test_a_full_node_says_so(void **state)
         assert_int_equal(opened(1).status, ERR_FULL);
 }
 
+/* Encoders that end are as heavy as those that run: for so long as they take, an OPEN over max_sessions waits. */
+static void test_encoders_that_are_closing_have_their_place_until_they_are_gone(void **state)
+{
+        (void)state;
+        ss.max_sessions = 2;
+        reaper.closing = 2;
+        ask_open(0);
+        sessions_tick(&ss, clock_mono_us() + 2 * US_PER_S);
+        assert_false(answered(0));
+        sessions_have_room(&ss); /* of another one: still full, and the wait is not longer for it */
+        sessions_tick(&ss, clock_mono_us() + 3 * US_PER_S);
+        assert_int_equal(opened(0).status, ERR_NOT_YET);
+
+        ask_open(0);
+        assert_false(answered(0));
+        reaper.closing = 1;
+        sessions_have_room(&ss);
+        grant();
+        assert_int_equal(opened(0).status, 0);
+}
+
 static void test_a_claim_whose_pipeline_cannot_start_is_ended(void **state)
 {
         (void)state;
@@ -805,6 +826,7 @@ int main(void)
                 TEST(test_a_malformed_claim_answer_costs_the_origin_its_connection),
                 TEST(test_unsupported_codecs_are_refused_before_anything_is_claimed),
                 TEST(test_a_full_node_says_so),
+                TEST(test_encoders_that_are_closing_have_their_place_until_they_are_gone),
                 TEST(test_a_claim_whose_pipeline_cannot_start_is_ended),
                 TEST(test_an_open_during_the_claim_takes_over_when_that_is_through),
                 TEST(test_the_ladder_is_the_configuration_as_it_is_now),

@@ -408,14 +408,19 @@ void audio_end(struct audio *a)
         intake_end(&a->in);
 }
 
+void audio_abort(struct audio *a)
+{
+        atomic_store(&a->stop, true);
+        intake_abort(&a->in);
+}
+
 void audio_close(struct audio **ap)
 {
         struct audio *a = *ap;
         *ap = NULL;
         if (!a)
                 return;
-        atomic_store(&a->stop, true);
-        intake_abort(&a->in);
+        audio_abort(a);
         pthread_join(a->thread, NULL);
         free_audio(a);
 }

@@ -19,6 +19,7 @@ struct audio *audio_open(const struct job *job, struct outlet *outlet, uint8_t c
 void audio_push(struct audio *a, const struct frame *f);
 size_t audio_room(struct audio *a);
 void audio_end(struct audio *a);
-void audio_close(struct audio **a);
+void audio_abort(struct audio *a); /* its thread is to end; does not wait */
+void audio_close(struct audio **a); /* waits for the thread */
 
 #endif

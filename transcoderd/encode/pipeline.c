@@ -18,6 +18,7 @@
 #include "transcoderd/encode/video.h"
 
 struct pipeline {
+        struct reaper_item item; /* first: an item is its pipeline; closing */
         struct job job; /* session and config are not valid */
         struct outlet *out;
         struct video *video;
@@ -73,7 +74,7 @@ int pipeline_open(struct pipeline **out, struct mailbox *mb, const struct job *j
         p->job.session = NULL;
         memset(p->job.config, 0, sizeof(p->job.config));
         if (err)
-                pipeline_close(p);
+                pipeline_close(p, NULL);
         else
                 *out = p;
         return err;
@@ -135,15 +136,37 @@ void pipeline_drain(struct pipeline *p, bool goes_on)
         outlet_leave(p->out);
 }
 
-void pipeline_close(struct pipeline *p)
+static void wait_for_threads(struct reaper_item *item)
+{
+        struct pipeline *p = (struct pipeline *)item;
+        video_close(&p->video);
+        audio_close(&p->audio);
+        outlet_unref(&p->out); /* its events may still be in the mailbox, and hold references */
+}
+
+static void free_pipeline(struct reaper_item *item)
+{
+        free(item);
+}
+
+void pipeline_close(struct pipeline *p, struct reaper *reaper)
 {
         if (!p)
                 return;
+        /* From here on no event reaches the owner, which may be gone, or have another pipeline for the same session. */
         outlet_shut(p->out);
-        video_close(&p->video);
-        audio_close(&p->audio);
-        outlet_unref(&p->out);
-        free(p);
+        if (p->video)
+                video_abort(p->video);
+        if (p->audio)
+                audio_abort(p->audio);
+        p->item.wait = wait_for_threads;
+        p->item.gone = free_pipeline;
+        if (reaper) {
+                reaper_take(reaper, &p->item);
+                return;
+        }
+        wait_for_threads(&p->item);
+        free_pipeline(&p->item);
 }
 
 void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)

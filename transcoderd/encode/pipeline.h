@@ -9,13 +9,14 @@
  *   pipeline_open    starts threads
  *   pipeline_push    frames, in the order they came; FRAME_CONFIG may change codec, size, rate, layout
  *   pipeline_drain   nothing more is pushed: everything decoded is encoded, the last chunk is cut, drained() follows
- *   pipeline_close   any time; stops threads (blocks for one encode at most); no event comes after it
+ *   pipeline_close   any time; no event comes after it. Its threads end with what they are at, and the reaper waits for that
  * All functions and events: loop thread. */
 #ifndef TRANSCODERD_ENCODE_PIPELINE_H
 #define TRANSCODERD_ENCODE_PIPELINE_H
 
 #include "common/mailbox.h"
 #include "transcoderd/encode/job.h"
+#include "transcoderd/encode/reaper.h"
 
 struct pipeline;
 
@@ -26,7 +27,7 @@ size_t pipeline_room(const struct pipeline *p);                /* frames it woul
 /* goes_on: not the broadcast is over, but this transcoder's part in it. What it cannot make whole, the last frame of sound and
  * the segment, is left to the next one. */
 void pipeline_drain(struct pipeline *p, bool goes_on);
-void pipeline_close(struct pipeline *p);
+void pipeline_close(struct pipeline *p, struct reaper *reaper); /* NULL is fine; without a reaper it waits itself */
 
 struct pipeline_stats {
         int64_t behind_us;     /* how far encoding is behind what was pushed */

@@ -471,14 +471,19 @@ void video_end(struct video *v)
         intake_end(&v->in);
 }
 
+void video_abort(struct video *v)
+{
+        atomic_store(&v->stop, true);
+        intake_abort(&v->in);
+}
+
 void video_close(struct video **vp)
 {
         struct video *v = *vp;
         *vp = NULL;
         if (!v)
                 return;
-        atomic_store(&v->stop, true);
-        intake_abort(&v->in);
+        video_abort(v);
         pthread_join(v->thread, NULL);
         intake_fini(&v->in);
         decoder_free(&v->decoder);
