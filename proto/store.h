@@ -41,9 +41,9 @@ int claim_decode(struct reader *r, struct claim *m);
 
 struct claim_track {
         char name[TRACK_NAME_MAX + 1];
-        uint32_t next_segment; /* where the next chunk belongs at the earliest */
+        uint32_t next_segment; /* where the next chunk belongs at the earliest, even if its first sample is due before that */
         uint8_t next_chunk;
-        int64_t end_us;        /* media time at which the last stored chunk ends */
+        int64_t end_us;        /* what is at or after is not stored yet; a guessed end is sooner by what it may be wrong */
 };
 struct claim_reply {
         int8_t status; /* 0, ERR_NOSPACE, ERR_FULL, ERR_IO, ERR_LIMIT (no generation is left); ERR_FENCED: of CLAIM_JOIN
@@ -74,7 +74,9 @@ struct put {
         uint32_t segment;
         uint8_t chunk;       /* 0 … CHUNKS_PER_SEGMENT - 1; on the grid: start_us / CHUNK_US */
         int64_t start_us;    /* media time of the first sample */
-        int64_t duration_us; /* of the samples in it */
+        /* To where the next chunk may begin at the earliest. Another end than that of the boxes says that how long the last
+         * sample lasts is a guess: the chunk was cut before the next one was seen, or its writer leaves. */
+        int64_t duration_us;
         uint32_t bandwidth;  /* PUT_INIT only: the rung's peak rate, bit/s */
         uint32_t fps_milli;  /* PUT_INIT only, video: frames per 1000 s, e.g. 29970 */
         /* What this chunk cannot be decoded without: xxh3 of the chunk that this writer made before it. Taken only behind

@@ -12,7 +12,8 @@ struct chunk {
         uint8_t flags;  /* PUT_LAST, PUT_SLATE */
         uint32_t segment;
         uint8_t chunk;
-        /* To where the next chunk may begin: the next sample's time if that is known, else the end on the grid. */
+        /* To where the next chunk may begin: the next sample's time if that is known, else the end on the grid; of a writer
+         * that leaves, right behind the last sample. */
         int64_t start_us, duration_us;
         int64_t made_wall_us; /* when it was packaged, for the latency metrics */
         uint64_t previous;    /* the chunk it goes on from (struct put); push/chain.h sets it, not the encoders */

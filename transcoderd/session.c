@@ -161,6 +161,7 @@ static int start_pipeline(struct session *s)
         for (int i = 0; i < s->claimed.track_count; i++) {
                 memcpy(o.resume[i].track, s->claimed.tracks[i].name, sizeof(o.resume[i].track));
                 o.resume[i].end_us = s->claimed.tracks[i].end_us;
+                o.resume[i].from_us = s->claimed.tracks[i].next_segment * SEGMENT_US + s->claimed.tracks[i].next_chunk * CHUNK_US;
         }
         return pipeline_open(&s->pipeline, ss->mailbox, &o, &job_events, s);
 }

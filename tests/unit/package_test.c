@@ -131,7 +131,7 @@ static void test_tfdt_is_exact_after_a_forecast_that_was_wrong(void **state)
         add(p, 27000, false);
         package_early(p, 36500); /* and here later. */
         add(p, 37000, false);
-        package_finish(p, 3000, false);
+        package_finish(p, 3000, 3000, false);
         assert_int_equal(got[1].f.tfdt, 18010);
         assert_int_equal(got[2].f.tfdt, 37000);
         assert_int_equal(got[2].c.flags, PUT_LAST);
@@ -158,11 +158,26 @@ static void test_a_gap_leaves_chunks_out_and_closes_the_segment(void **state)
         struct package *p = open_package();
         add(p, 3000, true);
         add(p, 90000 * 7 + 40000, true);
-        package_finish(p, 3000, false);
+        package_finish(p, 3000, 3000, false);
         assert_int_equal(got[0].c.flags, PUT_LAST);
         assert_int_equal(got[1].c.segment, 7);
         assert_int_equal(got[1].c.chunk, 2);
         assert_int_equal(got[1].f.tfdt, 90000 * 7 + 40000);
+        package_close(&p);
+}
+
+/* The next writer has the picture that ends the last one here, and takes all that come after where this is said to end. */
+static void test_a_writer_that_leaves_says_only_when_the_next_sample_may_come(void **state)
+{
+        (void)state;
+        struct package *p = open_package();
+        add(p, 0, true);
+        add(p, 3000, false);
+        assert_int_equal(package_finish(p, 3000, 90, true), 3090);
+        assert_int_equal(got_count, 1);
+        assert_int_equal(got[0].c.duration_us, grid_us(3090, VIDEO_TIMESCALE));
+        assert_int_equal(got[0].f.duration[1], 3000); /* the guess is what a player shows it for */
+        assert_int_equal(got[0].c.flags & PUT_LAST, 0);
         package_close(&p);
 }
 
@@ -172,7 +187,7 @@ static void test_a_track_may_begin_after_years(void **state)
         struct package *p = open_package();
         int64_t far = INT64_C(90000) * 86400 * 1000;
         add(p, far + 17, true);
-        package_finish(p, 3000, false);
+        package_finish(p, 3000, 3000, false);
         assert_int_equal(got[0].f.tfdt, far + 17);
         assert_int_equal(got[0].c.segment, 86400 * 1000);
         package_close(&p);
@@ -185,7 +200,7 @@ static void test_slate_is_marked(void **state)
         add_sized(p, 0, true, false, 50);
         add_sized(p, 9000, false, true, 50);
         add_sized(p, 18000, false, false, 50);
-        package_finish(p, 3000, false);
+        package_finish(p, 3000, 3000, false);
         assert_int_equal(got[0].c.flags, PUT_SLATE);
         assert_int_equal(got[1].c.flags, PUT_LAST);
         package_close(&p);
@@ -214,7 +229,7 @@ static void test_a_chunk_too_large_for_a_put_is_left_out(void **state)
         add(p, 18000, true);
         assert_int_equal(got_count, 0);
         assert_int_equal(package_oversized(p), 1);
-        package_finish(p, 3000, false);
+        package_finish(p, 3000, 3000, false);
         assert_int_equal(got_count, 1);
         assert_int_equal(got[0].f.tfdt, 18000);
         package_close(&p);
@@ -228,6 +243,7 @@ int main(void)
                 cmocka_unit_test(test_tfdt_is_exact_after_a_forecast_that_was_wrong),
                 cmocka_unit_test(test_a_forecast_within_the_chunk_cuts_nothing),
                 cmocka_unit_test(test_a_gap_leaves_chunks_out_and_closes_the_segment),
+                cmocka_unit_test(test_a_writer_that_leaves_says_only_when_the_next_sample_may_come),
                 cmocka_unit_test(test_a_track_may_begin_after_years),
                 cmocka_unit_test(test_slate_is_marked),
                 cmocka_unit_test(test_init_segments_are_the_same_bytes),

@@ -154,7 +154,7 @@ void audio_rung_finish(struct audio_rung *r)
         bool goes_on = atomic_load(&r->o.outlet->goes_on);
         if (!goes_on)
                 encode_by_both(r, NULL);
-        int64_t end = package_finish(r->package, AAC_FRAME_SAMPLES, goes_on);
+        int64_t end = package_finish(r->package, AAC_FRAME_SAMPLES, AAC_FRAME_SAMPLES, goes_on);
         outlet_ended(r->o.outlet, grid_us(end, AUDIO_TIMESCALE));
 }
 

@@ -12,7 +12,8 @@
 
 struct job_resume { /* a track that another writer began (from CLAIM) */
         char track[TRACK_NAME_MAX + 1];
-        int64_t end_us; /* continue with the first frame at or after */
+        int64_t end_us;  /* continue with the first frame at or after */
+        int64_t from_us; /* which belongs here at the earliest: what is before on the grid may be complete */
 };
 
 struct job {

@@ -12,7 +12,7 @@
 #include "common/mem.h"
 #include "transcoderd/encode/grid.h"
 
-/* Samples lie 1 ms apart at least (video.c), so a chunk has at most 201 of them. */
+/* Samples lie 1 ms apart at least (PICTURES_APART_US), so a chunk has at most 201 of them. */
 #define SAMPLES_MAX 256
 #define AVIO_BYTES 32768
 #define NTP_EPOCH_S INT64_C(2208988800)
@@ -246,12 +246,14 @@ void package_early(struct package *p, int64_t expected_ticks)
                 cut(p, expected_ticks - last, held.end_ticks, next.segment != held.segment);
 }
 
-int64_t package_finish(struct package *p, int64_t last_sample_ticks, bool goes_on)
+int64_t package_finish(struct package *p, int64_t last_sample_ticks, int64_t next_ticks, bool goes_on)
 {
         if (p->count > 0) {
-                int64_t end = p->samples[p->count - 1].ticks + last_sample_ticks;
+                int64_t last = p->samples[p->count - 1].ticks, end = last + last_sample_ticks;
                 struct grid_place held = grid_place(p->samples[0].ticks, p->timescale), next = grid_place(end, p->timescale);
-                cut(p, last_sample_ticks, end, !goes_on || next.segment != held.segment);
+                /* How long the last sample lasts is a guess, for the next writer has the picture that ends it. It goes on where
+                 * this chunk is said to end: said to end later than the next picture comes, that would be lost. */
+                cut(p, last_sample_ticks, goes_on ? last + next_ticks : end, !goes_on || next.segment != held.segment);
         }
         return p->end_ticks;
 }

@@ -34,8 +34,9 @@ struct buf *package_init_segment(struct package *p);                      /* a n
 void package_add(struct package *p, AVPacket *pkt, int64_t ticks, bool slate);
 void package_next(struct package *p, int64_t ticks);
 void package_early(struct package *p, int64_t expected_ticks);
-/* Returns where the track ends; goes_on: only for this writer, so that the segment may go on too. */
-int64_t package_finish(struct package *p, int64_t last_sample_ticks, bool goes_on);
+/* Returns where the track ends; goes_on: only for this writer, so that the segment may go on too. next_ticks: so soon after
+ * the last sample another writer's may follow. */
+int64_t package_finish(struct package *p, int64_t last_sample_ticks, int64_t next_ticks, bool goes_on);
 void package_close(struct package **p);
 
 /* Average distance of the samples of the first chunk, in ticks; for the frame rate of the track's announcement. */

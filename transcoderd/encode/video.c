@@ -20,7 +20,6 @@
 
 #define SIDE_MIN 16
 #define CLEARLY_US (3 * US_PER_MS)   /* so far beyond the chunk's end a next picture must be expected to cut early */
-#define APART_US US_PER_MS           /* two pictures of a rung are at least so far apart */
 #define SAME_PLACE_US (5 * US_PER_MS) /* rounding may put a picture so far before the last: moved, not lost */
 #define FILL_US (400 * US_PER_MS)    /* a longer gap is filled with the last picture */
 #define FILL_STEP_MAX_US CHUNK_US
@@ -115,7 +114,8 @@ static bool open_rung(struct video *v, const struct ladder_video *conf, const AV
                 .declared_milli = decoder_fps_milli(v->decoder),
                 .outlet = v->out,
         };
-        *r = (struct rung){.conf = *conf, .start_us = resume ? resume->end_us : start_us};
+        *r = (struct rung){.conf = *conf, .start_us = resume ? resume->end_us : start_us,
+                           .closed_us = resume ? resume->from_us : 0};
         int err = video_rung_open(&r->encoder, &o);
         if (err) {
                 outlet_failed(v->out, err, "no encoder for rung %s (%dx%d)", conf->name, o.width, o.height);
@@ -172,8 +172,8 @@ static void rung_emit(const struct video *v, struct rung *r, int64_t pts_us, boo
 {
         /* A picture that comes before the end of a chunk which was cut early begins the next one. */
         int64_t at_us = pts_us < r->closed_us ? r->closed_us : pts_us;
-        if (r->any && at_us < r->last_us + APART_US)
-                at_us = r->last_us + APART_US;
+        if (r->any && at_us < r->last_us + PICTURES_APART_US)
+                at_us = r->last_us + PICTURES_APART_US;
         struct video_rung_picture p = {
                 .frame = av_frame_clone(r->picture),
                 .pts_us = at_us,

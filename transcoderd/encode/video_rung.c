@@ -193,7 +193,8 @@ static void finish(struct video_rung *r, int64_t interval_us)
 {
         avcodec_send_frame(r->codec, NULL);
         receive(r, false);
-        int64_t end = package_finish(r->package, grid_ticks(interval_us, VIDEO_TIMESCALE), atomic_load(&r->o.outlet->goes_on));
+        int64_t end = package_finish(r->package, grid_ticks(interval_us, VIDEO_TIMESCALE),
+                                     grid_ticks(PICTURES_APART_US, VIDEO_TIMESCALE), atomic_load(&r->o.outlet->goes_on));
         outlet_ended(r->o.outlet, grid_us(end, VIDEO_TIMESCALE));
 }
 

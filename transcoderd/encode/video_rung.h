@@ -13,6 +13,8 @@
 
 #include "transcoderd/encode/outlet.h"
 
+#define PICTURES_APART_US INT64_C(1000) /* the least between two pictures of a rung, which the caller keeps */
+
 struct video_rung;
 
 struct video_rung_options {
