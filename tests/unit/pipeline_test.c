@@ -429,6 +429,32 @@ static void test_init_segments_do_not_depend_on_the_source(void **state)
         coded_free(&b);
 }
 
+static int level_of(int fps, int fps_max)
+{
+        struct coded video;
+        coded_video(&video, 1280, 720, (AVRational){fps, 1}, fps / 4, 0, fps, 0);
+        struct rig *r = rig_new();
+        r->o.ladder = (struct ladder){.video = {{"v720", 720, fps_max, 2500000}}, .video_count = 1};
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        drain(r);
+        const struct buf *init = track_named(r, "v720")->init;
+        const uint8_t *avcc = memmem(init->data, init->len, "avcC", 4); /* then version, profile, constraints, level */
+        int level = avcc[7];
+        rig_free(r);
+        coded_free(&video);
+        return level;
+}
+
+static void test_the_level_counts_the_frame_rate_that_the_rung_has(void **state)
+{
+        (void)state;
+        assert_int_equal(level_of(120, 0), 42);
+        assert_int_equal(level_of(60, 0), 32);
+        assert_int_equal(level_of(25, 0), 32); /* as for 60: the broadcaster may come back with another camera */
+        assert_int_equal(level_of(120, 30), 31);
+}
+
 static void test_a_source_that_changes_size_and_rate_goes_on_in_the_same_tracks(void **state)
 {
         (void)state;
@@ -1175,6 +1201,7 @@ int main(void)
                 cmocka_unit_test(test_sound_and_picture_end_together),
                 cmocka_unit_test(test_sound_alone_needs_no_picture),
                 cmocka_unit_test(test_init_segments_do_not_depend_on_the_source),
+                cmocka_unit_test(test_the_level_counts_the_frame_rate_that_the_rung_has),
                 cmocka_unit_test(test_a_source_that_changes_size_and_rate_goes_on_in_the_same_tracks),
                 cmocka_unit_test(test_garbage_is_counted_and_survived),
                 cmocka_unit_test(test_a_session_that_goes_on_continues_with_the_very_next_frame),

@@ -17,6 +17,7 @@
 
 #define QUEUE_PICTURES 8
 #define GOP_NEVER (1 << 20) /* key frames come by time only */
+#define USUAL_FPS_MAX 60
 
 struct video_rung {
         struct video_rung_options o;
@@ -30,8 +31,18 @@ struct video_rung {
         _Atomic int64_t done_us;
 };
 
-/* Table A-1 of H.264: the least level for the size, the rate at the highest frame rate the rung may have, and VBV. Made
- * from the rung alone, never from the source, so that avcC does not depend on it. */
+/* The frame rate that the level allows for: what the source says of itself, no more than the rung may have. Up to 60, or
+ * when it says nothing, it is 60 whatever the source, because avcC is to be the same when a broadcaster comes back with another
+ * camera, and at the transcoder that goes on after this one: an origin refuses a track whose init segment is another. (A rate
+ * over 60 that a broadcaster changes to later is not counted, and where another transcoder goes on after that, it has to begin a
+ * new session.) */
+static int level_fps(const struct video_rung_options *o)
+{
+        int source = o->declared_milli >= (USUAL_FPS_MAX + 1) * 1000 ? ((int)o->declared_milli + 999) / 1000 : USUAL_FPS_MAX;
+        return o->rung.fps_max && o->rung.fps_max < source ? o->rung.fps_max : source;
+}
+
+/* Table A-1 of H.264: the least level for the size, the rate and VBV. */
 static int level_for(int width, int height, int fps, int64_t bps)
 {
         static const struct {
@@ -57,7 +68,6 @@ static int64_t vbv_buffer(int64_t bitrate_bps)
 
 static void set_parameters(AVCodecContext *c, const struct video_rung_options *o)
 {
-        int fps = o->rung.fps_max ? o->rung.fps_max : 60;
         int64_t peak_bps = o->rung.bitrate_bps * 11 / 10;
 
         c->width = o->width;
@@ -71,7 +81,7 @@ static void set_parameters(AVCodecContext *c, const struct video_rung_options *o
         c->rc_buffer_size = (int)vbv_buffer(o->rung.bitrate_bps);
         c->gop_size = GOP_NEVER;
         c->max_b_frames = 0;
-        c->level = level_for(o->width, o->height, fps, peak_bps);
+        c->level = level_for(o->width, o->height, level_fps(o), peak_bps);
         c->thread_count = o->threads;
         c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_CLOSED_GOP;
         c->color_range = AVCOL_RANGE_MPEG;
