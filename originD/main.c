@@ -55,7 +55,7 @@ static const struct config_key keys[] = {
         INT_KEY(max_waits, "1024", 16, 8192, "requests", "FETCHes of one connection, or one HTTP client's address, that wait at the same time"),
         INT_KEY(time_shift_s, "60", 2, 86400, "s", "how far back a live viewer can go"),
         INT_KEY(latency_bound_ms, "300", 0, 60000, "ms", "from capture to the origin: what availability times allow for"),
-        INT_KEY(target_latency_ms, "800", 200, 60000, "ms", "how far behind availability players aim to be"),
+        INT_KEY(target_latency_ms, "500", 200, 60000, "ms", "how far behind availability players aim to be: latency_bound_ms more from the capture"),
         INT_KEY(update_s, "2", 1, 3600, "s", "how often players look for a changed manifest"),
         {.name = "sync", .type = CONFIG_CHOICE, .offset = offsetof(struct config, sync), .default_value = "none",
          .allowed = "none|segment", .unit = "", .help = "what is forced to the disk before it is answered: nothing, or each segment"},

@@ -11,7 +11,7 @@
 
 struct manifest_options {
         int64_t latency_bound_ms;  /* a chunk can be had everywhere this long after its last frame was captured */
-        int64_t target_latency_ms; /* players aim at this far behind availability */
+        int64_t target_latency_ms; /* players aim at this far behind availability: both together from capture to screen */
         int64_t time_shift_s;      /* how far a live viewer can go back */
         int64_t update_s;          /* how often players should look again */
 };

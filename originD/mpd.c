@@ -1,10 +1,21 @@
 /* The DASH manifest (ISO 23009-1, DASH-IF IOP, low-latency CR): dynamic while the session is live, static afterwards.
  *
  * Numbers are absolute: $Number$ n of every track is media time [n, n+1) s, in every Period. So the text changes only when
- * a Period begins or the session ends. */
+ * a track joins, the title becomes another or the session ends, and @publishTime with it.
+ *
+ * Two delays say the same of the same picture, from different beginnings:
+ *
+ *   captured            available (AST)        shown
+ *   |-- latency bound --|--- target latency ---|
+ *                       '--- @suggestedPresentationDelay: from availability (23009-1, 5.3.1.2)
+ *   '---------- Latency@target: from what ProducerReferenceTime tells, which is the capture (23009-1, K.3.2)
+ *
+ * dash.js takes the second one and subtracts the bound, which it finds as availabilityStartTime - ProducerReferenceTime
+ * (ETSI TS 103 285, 10.20.4): were the bound left out of it, a large bound would make the rest negative. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "common/clock.h"
 #include "originD/manifest.h"
@@ -12,6 +23,7 @@
 
 #define PERIODS_MAX SESSION_TRACKS_MAX
 #define TRACK_SHORTER_US (10 * US_PER_S) /* a track that ended this much before the others is left out of a recording */
+#define REFERENCE_ID 1 /* of ProducerReferenceTime. Not 0, which dash.js takes for none */
 #define NAMESPACE "urn:mpeg:dash:schema:mpd:2011"
 #define PROFILES "urn:mpeg:dash:profile:isoff-live:2011,http://www.dashif.org/guidelines/low-latency-live-v5"
 
@@ -104,6 +116,21 @@ static int64_t origin_us(const struct mpd *m)
         return m->live ? 0 : m->periods[0] * SEGMENT_US;
 }
 
+/* When the text became what it is: a player tells by it whether the manifest changed. It is made of what the text depends on
+ * and of nothing else, so it is the same at every origin and after a restart: where the newest track begins, a millisecond for
+ * every track (those that begin together need not become playable together), and microseconds that the title decides. */
+static void attr_publish_time(const struct mpd *m, struct xml *x)
+{
+        char iso[CLOCK_ISO_MAX];
+        int64_t newest_us = 0;
+        for (size_t i = 0; i < m->track_count; i++)
+                newest_us = m->tracks[i]->start_us > newest_us ? m->tracks[i]->start_us : newest_us;
+        clock_iso(iso, sizeof(iso), m->s->epoch_us + newest_us + (int64_t)m->track_count * US_PER_MS);
+        iso[strlen(iso) - 1] = '\0'; /* the Z comes behind more digits */
+        unsigned title = (unsigned)(XXH3_64bits(m->s->title, strlen(m->s->title)) % 1000);
+        xml_attr_fmt(x, "publishTime", "%s%03uZ", iso, title);
+}
+
 static void write_head(struct mpd *m)
 {
         struct xml *x = &m->x;
@@ -117,7 +144,7 @@ static void write_head(struct mpd *m)
         if (m->live) {
                 int64_t start = m->s->epoch_us + o->latency_bound_ms * US_PER_MS;
                 xml_attr(x, "availabilityStartTime", clock_iso(iso, sizeof(iso), start));
-                xml_attr(x, "publishTime", clock_iso(iso, sizeof(iso), start + m->periods[m->period_count - 1] * SEGMENT_US));
+                attr_publish_time(m, x);
                 attr_duration(x, "minimumUpdatePeriod", o->update_s * US_PER_S);
                 attr_duration(x, "timeShiftBufferDepth", o->time_shift_s * US_PER_S);
                 attr_duration(x, "suggestedPresentationDelay", o->target_latency_ms * US_PER_MS);
@@ -142,14 +169,14 @@ static void write_title(struct mpd *m)
 static void write_service(struct mpd *m)
 {
         struct xml *x = &m->x;
-        int64_t target = m->o->target_latency_ms;
+        int64_t bound = m->o->latency_bound_ms, target = m->o->target_latency_ms;
         xml_open(x, "ServiceDescription");
         xml_attr(x, "id", "0");
         xml_open(x, "Latency");
-        xml_attr_int(x, "target", target);
-        xml_attr_int(x, "min", target / 2);
-        xml_attr_int(x, "max", target * 4);
-        xml_attr(x, "referenceId", "0");
+        xml_attr_int(x, "target", bound + target);
+        xml_attr_int(x, "min", bound + target / 2);
+        xml_attr_int(x, "max", (bound + target) * 4);
+        xml_attr_int(x, "referenceId", REFERENCE_ID);
         xml_close(x);
         xml_open(x, "PlaybackRate");
         xml_attr(x, "min", "0.96");
@@ -171,8 +198,8 @@ static void write_producer_time(struct mpd *m)
         char iso[CLOCK_ISO_MAX];
         struct xml *x = &m->x;
         xml_open(x, "ProducerReferenceTime");
-        xml_attr(x, "id", "0");
-        xml_attr(x, "inband", "false");
+        xml_attr_int(x, "id", REFERENCE_ID);
+        xml_attr(x, "inband", "true"); /* each segment begins with a prft box that says the same */
         xml_attr(x, "type", "captured");
         xml_attr(x, "wallClockTime", clock_iso(iso, sizeof(iso), m->s->epoch_us));
         xml_attr(x, "presentationTime", "0");
@@ -213,12 +240,18 @@ static void attr_frame_rate(struct xml *x, uint32_t fps_milli)
                 xml_attr_fmt(x, "frameRate", "%" PRIu32 "/1000", fps_milli);
 }
 
+/* Live, of a track whose writer did not declare it: what is measured would be another one with each segment. */
+static uint32_t usual_bandwidth(const struct track *t)
+{
+        return t->init.kind == TRACK_VIDEO ? (uint32_t)t->init.width * t->init.height * 3 : 128000;
+}
+
 static void write_representation(struct mpd *m, const struct track *t, int64_t first_segment)
 {
         struct xml *x = &m->x;
         struct track_facts f = track_facts(m->s, t);
-        uint32_t measured = m->live ? f.average_bps : f.peak_bps;
-        uint32_t bandwidth = m->live && t->bandwidth ? t->bandwidth : measured;
+        uint32_t bandwidth = !m->live ? f.peak_bps : t->bandwidth ? t->bandwidth : usual_bandwidth(t);
+        uint32_t fps_milli = t->fps_milli || m->live ? t->fps_milli : f.fps_milli;
         xml_open(x, "Representation");
         xml_attr(x, "id", t->name);
         xml_attr(x, "codecs", t->init.codec);
@@ -227,7 +260,7 @@ static void write_representation(struct mpd *m, const struct track *t, int64_t f
                 xml_attr_int(x, "width", t->init.width);
                 xml_attr_int(x, "height", t->init.height);
                 xml_attr(x, "sar", "1:1");
-                attr_frame_rate(x, t->fps_milli ? t->fps_milli : f.fps_milli);
+                attr_frame_rate(x, fps_milli);
         } else {
                 xml_attr_int(x, "audioSamplingRate", t->init.sample_rate);
                 xml_open(x, "AudioChannelConfiguration");
@@ -239,6 +272,14 @@ static void write_representation(struct mpd *m, const struct track *t, int64_t f
                 write_producer_time(m);
         write_template(m, t, first_segment);
         xml_close(x);
+}
+
+static bool has_set(const struct mpd *m, enum track_kind kind, size_t period)
+{
+        for (size_t i = 0; i < m->track_count; i++)
+                if (m->tracks[i]->init.kind == kind && first_whole_segment(m->tracks[i]) <= m->periods[period])
+                        return true;
+        return false;
 }
 
 static void write_set(struct mpd *m, enum track_kind kind, size_t period)
@@ -257,7 +298,7 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
                         xml_attr(x, "mimeType", kind == TRACK_VIDEO ? "video/mp4" : "audio/mp4");
                         xml_attr(x, "segmentAlignment", "true");
                         xml_attr(x, "startWithSAP", "1");
-                        if (period) {
+                        if (period && has_set(m, kind, period - 1)) { /* it names a set of that Period (23009-1, 5.3.2.4) */
                                 xml_open(x, "SupplementalProperty");
                                 xml_attr(x, "schemeIdUri", "urn:mpeg:dash:period-continuity:2015");
                                 xml_attr_fmt(x, "value", "p%" PRId64, m->periods[period - 1]);

@@ -8,7 +8,7 @@
 #include "originD/manifest.h"
 #include "tests/unit/origin_store.h"
 
-static const struct manifest_options opts = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60, .update_s = 2};
+static struct manifest_options opts = {.latency_bound_ms = 300, .target_latency_ms = 500, .time_shift_s = 60, .update_s = 2};
 static char text[16384];
 
 static const char *write_mpd(const struct session *s, bool entry)
@@ -49,6 +49,7 @@ static void test_live_manifest_has_what_low_latency_players_need(void **state)
 {
         (void)state;
         struct session *s = broadcast(2);
+        s->tracks[0].fps_milli = 25000;
         write_mpd(s, true);
         assert_int_equal(count("type=\"dynamic\""), 1);
         assert_int_equal(count("availabilityStartTime=\"2026-01-31T12:41:36.300Z\""), 1);
@@ -59,7 +60,9 @@ static void test_live_manifest_has_what_low_latency_players_need(void **state)
         assert_int_equal(count("duration=\"48000\""), 1);
         assert_int_equal(count("minimumUpdatePeriod=\"PT2S\""), 1);
         assert_int_equal(count("timeShiftBufferDepth=\"PT60S\""), 1);
-        assert_int_equal(count("<Latency target=\"800\""), 1);
+        assert_int_equal(count("<Latency target=\"800\" min=\"550\" max=\"3200\" referenceId=\"1\"/>"), 1);
+        assert_int_equal(count("suggestedPresentationDelay=\"PT0.5S\""), 1);
+        assert_int_equal(count("<ProducerReferenceTime id=\"1\" inband=\"true\" type=\"captured\""), 2);
         assert_int_equal(count("<PlaybackRate min=\"0.96\" max=\"1.04\"/>"), 1);
         assert_int_equal(count("urn:mpeg:dash:utc:http-xsdate:2014\" value=\"/time\""), 3);
         assert_int_equal(count("wallClockTime=\"2026-01-31T12:41:36.000Z\" presentationTime=\"0\""), 2);
@@ -86,6 +89,99 @@ static void test_live_manifest_does_not_change_as_media_comes(void **state)
         assert_memory_equal(before->data, after->data, before->len);
         buf_unref(&before);
         buf_unref(&after);
+}
+
+/* Of the first attribute with this name. */
+static const char *attribute(const char *name)
+{
+        static char value[64];
+        char begin[64];
+        snprintf(begin, sizeof(begin), "%s=\"", name);
+        const char *at = strstr(text, begin);
+        assert_non_null(at);
+        assert_int_equal(sscanf(at + strlen(begin), "%63[^\"]", value), 1);
+        return value;
+}
+
+/* What dash.js makes of Latency, and what others make of suggestedPresentationDelay, is the same place. */
+static void test_latency_counts_from_capture_as_the_delay_counts_from_availability(void **state)
+{
+        (void)state;
+        static const int64_t bounds_ms[] = {0, 300, 1000, 60000};
+        struct session *s = broadcast(1);
+        for (size_t i = 0; i < sizeof(bounds_ms) / sizeof(bounds_ms[0]); i++) {
+                opts.latency_bound_ms = bounds_ms[i];
+                write_mpd(s, true);
+                int64_t target_ms = atoll(attribute("<Latency target"));
+                double delay_s = atof(attribute("suggestedPresentationDelay") + 2);
+                assert_int_equal(target_ms - bounds_ms[i], delay_s * 1000);
+                assert_true(delay_s > 0);
+                assert_true(atoll(attribute(" min")) > bounds_ms[i] && atoll(attribute(" max")) > target_ms);
+        }
+        opts.latency_bound_ms = 300;
+}
+
+static void published(const struct session *s, char dst[64])
+{
+        write_mpd(s, true);
+        strcpy(dst, attribute("publishTime"));
+}
+
+static void test_publish_time_changes_when_the_manifest_does_and_only_then(void **state)
+{
+        (void)state;
+        char first[64], joined[64], late[64], titled[64], again[64];
+        struct session *s = broadcast(2);
+        published(s, first);
+        assert_int_equal(strncmp(first, "2026-01-31T12:41:36.002", 23), 0); /* not in the future: both began with the epoch */
+        assert_int_equal(put_video(s, "v720", 2, 0), 0);
+        published(s, again);
+        assert_string_equal(again, first);
+        assert_int_equal(add_track(s, "v480", fmp4_init_with(1, 854, 480, -2), 0), 0);
+        assert_int_equal(put_video(s, "v480", 2, 0), 0); /* from the beginning, but playable only now */
+        published(s, joined);
+        assert_true(strcmp(joined, first) > 0);
+        assert_int_equal(add_track(s, "v360", fmp4_init_with(1, 640, 360, -2), 2500000), 0);
+        assert_int_equal(put_video(s, "v360", 3, 0), 0);
+        published(s, late);
+        assert_true(strcmp(late, joined) > 0);
+        strcpy(s->title, "another");
+        published(s, titled);
+        assert_string_not_equal(titled, late);
+        stop_store();
+        start_store();
+        s = store_session(&store, "S1");
+        strcpy(s->title, "another");
+        published(s, again);
+        assert_string_equal(again, titled); /* after a restart, and so at another origin */
+}
+
+static void test_a_set_goes_on_from_the_earlier_period_only_if_that_has_it(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", EPOCH, &err);
+        assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
+        for (unsigned n = 0; n < 5; n++)
+                assert_int_equal(put_audio(s, "a128", n), 0);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 3 * US_PER_S), 0);
+        assert_int_equal(put_video(s, "v720", 3, 0), 0);
+        write_mpd(s, true);
+        assert_int_equal(count("<Period "), 2);
+        assert_int_equal(count("period-continuity:2015\" value=\"p0\""), 1);
+        const char *video = strstr(text, "contentType=\"video\""), *sound = strstr(strstr(text, "<Period id=\"p3\""), "\"audio\"");
+        const char *property = strstr(text, "period-continuity");
+        assert_true(video && property > video && property > sound); /* the sound's */
+}
+
+static void test_undeclared_facts_do_not_change_with_each_segment(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(2);
+        s->tracks[0].bandwidth = s->tracks[0].fps_milli = 0;
+        write_mpd(s, true);
+        assert_int_equal(count("bandwidth=\"2764800\""), 1);
+        assert_int_equal(count("frameRate"), 0);
 }
 
 static void test_late_track_begins_a_period_with_the_same_numbers(void **state)
@@ -178,6 +274,10 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 CASE(test_live_manifest_has_what_low_latency_players_need),
                 CASE(test_live_manifest_does_not_change_as_media_comes),
+                CASE(test_latency_counts_from_capture_as_the_delay_counts_from_availability),
+                CASE(test_publish_time_changes_when_the_manifest_does_and_only_then),
+                CASE(test_a_set_goes_on_from_the_earlier_period_only_if_that_has_it),
+                CASE(test_undeclared_facts_do_not_change_with_each_segment),
                 CASE(test_late_track_begins_a_period_with_the_same_numbers),
                 CASE(test_recording_is_static_and_names_only_segments_that_are_there),
                 CASE(test_recording_says_the_same_after_a_restart),
