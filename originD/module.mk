@@ -11,3 +11,6 @@ originD_LDLIBS := -lnng
 originD_UNIT := box eras chunk_log claim shadow_turns catalog compare catch_up store serve mpd events webhooks disk askers
 originD_FUZZ := box session_json catalog
 originD_TOOLS := put_file
+# archive/: closed volumes in an object store
+originD_SRCS += originD/archive/sigv4.c
+originD_UNIT += sigv4
