@@ -12,5 +12,7 @@ originD_UNIT := box eras chunk_log claim shadow_turns catalog compare catch_up s
 originD_FUZZ := box session_json catalog
 originD_TOOLS := put_file
 # archive/: closed volumes in an object store
-originD_SRCS += originD/archive/sigv4.c
-originD_UNIT += sigv4
+originD_SRCS += originD/archive/archive.c originD/archive/s3.c originD/archive/s3_config.c originD/archive/s3_text.c originD/archive/sigv4.c
+originD_UNIT += s3 sigv4
+originD_FUZZ += s3_text
+originD_TOOLS += archive_volume

@@ -1,0 +1,81 @@
+/* archive.h - closed volumes go to an object store, and what is read of them comes back from there. Off unless configured.
+ *
+ *   archive_open()   →  archive_put/read/remove/list: each calls its done() once, later, never from inside the call
+ *   archive_close()  nothing more is taken; what is under way is cut off within about a second and told ERR_CANCELED;
+ *                    then closed(), and it is gone
+ *
+ * A volume, for the one who keeps its state (a row of the track's volumes):
+ *
+ *   here                --archive_put()-->  on its way       may be read locally, must not be unlinked
+ *   on its way          --done(0)------->   here, archived   may be unlinked: the store has all of it, checked
+ *   on its way          --done(err)----->   here             offer it again: at once after ERR_FULL's cause is over, else later
+ *   here, archived      --unlink-------->   archived         archive_read() from now on
+ *   archived            --archive_remove()--> gone           when retention says so
+ *
+ * Two owners of a stream put the same objects, as their closed volumes are the same bytes: the second one finds the first
+ * one's and sends nothing. One that is there with another checksum is left as it is: ERR_CONFLICT, and a person is to look.
+ *
+ * Loop thread only. The network and the files are the business of threads of its own: ARCHIVE_PUTTERS for puts, removals and
+ * lists, ARCHIVE_READERS for reads, so that nobody waits for an upload who wants to watch; neither take a thread of the disk's
+ * pools, which a slow store would hold for minutes. What does not get a thread at once waits in a queue; a full queue is
+ * ERR_FULL at once, and done() is not called.
+ *
+ * What may go away by itself is tried again here, after a pause that doubles and has jitter; the rest fails at once. Errors
+ * are those of s3.h; words has them for a person, without keys. The first failure and the first success after it are logged
+ * here, nothing between. */
+#ifndef ORIGIND_ARCHIVE_ARCHIVE_H
+#define ORIGIND_ARCHIVE_ARCHIVE_H
+
+#include <uv.h>
+
+#include "common/buf.h"
+#include "originD/archive/s3.h"
+
+#define ARCHIVE_PUTTERS 2
+#define ARCHIVE_READERS 4
+#define ARCHIVE_PUTS_MAX 256  /* that wait */
+#define ARCHIVE_READS_MAX 256 /* that wait */
+#define ARCHIVE_PUT_TRIES 5
+#define ARCHIVE_READ_TRIES 3
+#define ARCHIVE_LIST_MAX 100000 /* names in one answer: ERR_LIMIT */
+
+struct archive;
+
+/* A closed volume. Its objects are NAME.mp4, then NAME.idx: where the second is, the first is whole. All is copied. */
+struct archive_volume {
+        const char *mp4_path, *idx_path;
+        const char *name;    /* "STREAM/SESSION/TRACK/000042" */
+        uint64_t mp4_bytes;  /* as in the index's last record; a file that is otherwise is ERR_CORRUPT and stays here */
+        uint32_t mp4_crc32c;
+};
+
+typedef void archive_done(void *arg, int err, const char *words); /* words is valid during the call, "" without an error */
+
+/* config outlives it and is not off. */
+struct archive *archive_open(uv_loop_t *loop, const struct s3_config *config);
+void archive_close(struct archive **a, void (*closed)(void *arg), void *arg); /* nulls *a */
+
+int archive_put(struct archive *a, const struct archive_volume *v, archive_done *done, void *arg);
+
+/* Fills `into` from this place of the object ("STREAM/SESSION/TRACK/000042.mp4" or ".idx"). A reference is held until done(). */
+int archive_read(struct archive *a, const char *object, uint64_t from, struct buf *into, archive_done *done, void *arg);
+
+/* Both objects of a volume, the index first: half of one is never taken for a whole. 0 also when they are not there. */
+int archive_remove(struct archive *a, const char *name, archive_done *done, void *arg);
+
+/* The objects whose names begin so. items are valid during the call. */
+struct archive_item {
+        char *object;
+        uint64_t bytes;
+};
+int archive_list(struct archive *a, const char *begin,
+                 void (*done)(void *arg, int err, const char *words, const struct archive_item *items, size_t count), void *arg);
+
+struct archive_stats {
+        uint64_t put, put_bytes, put_failed; /* volumes that are in the store by our doing or another's; bytes sent */
+        uint64_t read, read_bytes, read_failed;
+        size_t putting, reading; /* now: under way or waiting */
+};
+struct archive_stats archive_stats(const struct archive *a);
+
+#endif
