@@ -16,3 +16,8 @@ originD_SRCS += originD/archive/archive.c originD/archive/s3.c originD/archive/s
 originD_UNIT += s3 sigv4
 originD_FUZZ += s3_text
 originD_TOOLS += archive_volume
+# a recording as one file
+originD_SRCS += originD/recording.c
+originD_UNIT += recording
+originD_FUZZ += recording
+originD_TOOLS += join_recording

@@ -1,0 +1,76 @@
+"""A recording as one file (originD/recording.h), read in ranges: what ffmpeg and ffprobe make of it is what the tracks hold."""
+import json
+import os
+import subprocess
+
+import pytest
+
+TOOLS = os.environ.get("FRESHET_TOOLS") or os.path.join(os.path.dirname(__file__), "..", "..", "build", "release", "tools")
+JOIN = os.path.join(TOOLS, "join_recording")
+STORED = ["-movflags", "+empty_moov+default_base_moof+cmaf+skip_trailer", "-frag_duration", "200000", "-use_editlist", "0"]
+SECONDS = 8
+
+
+def run(*args):
+    return subprocess.run(args, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tracks")
+    made = []
+    for name, source, codec in (("v", f"testsrc2=s=320x180:r=25:d={SECONDS}", ["-c:v", "libx264", "-g", "25", "-bf", "0", "-pix_fmt", "yuv420p",
+                                                                              "-video_track_timescale", "90000"]),
+                                ("a", f"sine=r=48000:d={SECONDS}", ["-c:a", "aac", "-ac", "2"])):
+        made.append(str(folder / f"{name}.mp4"))
+        run("ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, *codec, "-bitexact", *STORED, made[-1])
+    return made
+
+
+def decoded(path, kind):
+    """A hash of each decoded frame, without its time."""
+    lines = run("ffmpeg", "-v", "error", "-i", path, "-map", f"0:{kind}:0", "-f", "framemd5", "-").splitlines()
+    return [line.split(",")[-1].strip() for line in lines if not line.startswith("#")]
+
+
+def packets(path, kind):
+    probe = run("ffprobe", "-v", "error", "-select_streams", f"{kind}:0", "-show_entries", "packet=pts_time,size", "-of", "json", path)
+    return [(round(float(p["pts_time"]), 3), int(p["size"])) for p in json.loads(probe)["packets"]]
+
+
+def test_the_joined_file_decodes_to_what_both_tracks_hold(tracks, tmp_path):
+    joined = str(tmp_path / "joined.mp4")
+    run(JOIN, joined, "3", "0", *tracks)
+    probe = json.loads(run("ffprobe", "-v", "error", "-show_streams", "-show_format", "-of", "json", joined))
+    assert [s["codec_name"] for s in probe["streams"]] == ["h264", "aac"]
+    assert abs(float(probe["format"]["duration"]) - SECONDS) < 0.1
+    assert len(decoded(joined, "v")) == SECONDS * 25
+    for kind, track in zip("va", tracks):
+        assert decoded(joined, kind) == decoded(track, kind)
+        assert packets(joined, kind) == packets(track, kind)
+
+
+def test_sound_and_picture_lie_beside_each_other(tracks, tmp_path):
+    joined = str(tmp_path / "joined.mp4")
+    run(JOIN, joined, "3", "0", *tracks)
+    probe = run("ffprobe", "-v", "error", "-show_entries", "packet=stream_index,pts_time,pos", "-of", "json", joined)
+    by_place = sorted(json.loads(probe)["packets"], key=lambda p: int(p["pos"]))
+    newest = [0.0, 0.0]
+    for packet in by_place:
+        newest[packet["stream_index"]] = float(packet["pts_time"])
+        assert abs(newest[0] - newest[1]) < 0.5
+
+
+def test_a_recording_without_its_beginning_starts_at_zero(tracks, tmp_path):
+    joined = str(tmp_path / "joined.mp4")
+    run(JOIN, joined, "3", "3", *tracks)
+    pictures, sound = packets(joined, "v"), packets(joined, "a")
+    assert pictures[0][0] == 0 and len(pictures) == (SECONDS - 3) * 25
+    assert 0 <= sound[0][0] < 0.25  # one chunk of what ffmpeg cut begins before the second
+    assert decoded(joined, "v") == decoded(tracks[0], "v")[3 * 25:]
+
+
+def test_one_track_alone_is_a_file_too(tracks, tmp_path):
+    joined = str(tmp_path / "joined.mp4")
+    run(JOIN, joined, "600", "0", tracks[1])
+    assert decoded(joined, "a") == decoded(tracks[1], "a")
