@@ -49,7 +49,7 @@ static void test_live_manifest_has_what_low_latency_players_need(void **state)
 {
         (void)state;
         struct session *s = broadcast(2);
-        s->tracks[0].fps_milli = 25000;
+        s->tracks[0]->fps_milli = 25000;
         write_mpd(s, true);
         assert_int_equal(count("type=\"dynamic\""), 1);
         assert_int_equal(count("availabilityStartTime=\"2026-01-31T12:41:36.300Z\""), 1);
@@ -178,7 +178,7 @@ static void test_undeclared_facts_do_not_change_with_each_segment(void **state)
 {
         (void)state;
         struct session *s = broadcast(2);
-        s->tracks[0].bandwidth = s->tracks[0].fps_milli = 0;
+        s->tracks[0]->bandwidth = s->tracks[0]->fps_milli = 0;
         write_mpd(s, true);
         assert_int_equal(count("bandwidth=\"2764800\""), 1);
         assert_int_equal(count("frameRate"), 0);
