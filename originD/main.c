@@ -28,7 +28,7 @@ struct config {
         struct config_common common;
         int64_t port, fetch_port, http_port;
         char *data_dir, *sync, *peers;
-        int64_t replicas, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
+        int64_t replicas, volume_segments, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
         int64_t time_shift_s, latency_bound_ms, target_latency_ms, update_s;
         json_t *webhooks;
 };
@@ -51,6 +51,7 @@ static const struct config_key keys[] = {
         INT_KEY(retention_s, "86400", 0, 3153600000, "s", "age at which a recording that ended is removed; 0: never"),
         INT_KEY(retention_bytes, "0", 0, INT64_MAX, "bytes", "when there is more, the oldest recordings go; 0: no bound"),
         INT_KEY(min_free_bytes, "268435456", 0, INT64_MAX, "bytes", "with less free, writes are refused and the node is not ready"),
+        INT_KEY(volume_segments, "600", 2, VOLUME_SEGMENTS_MAX, "segments", "of a file of a track; for sessions that begin from now on"),
         INT_KEY(max_sessions, "256", 1, 100000, "sessions", "live at the same time"),
         INT_KEY(max_waits, "1024", 16, 8192, "requests", "FETCHes of one connection, or one HTTP client's address, that wait at the same time"),
         INT_KEY(time_shift_s, "60", 2, 86400, "s", "how far back a live viewer can go"),
@@ -282,6 +283,7 @@ int main(int argc, char **argv)
                                    .retention_bytes = o.config.retention_bytes,
                                    .min_free_bytes = o.config.min_free_bytes,
                                    .live_max = o.config.max_sessions,
+                                   .volume_segments = (uint32_t)o.config.volume_segments,
                                    .sync_segments = strcmp(o.config.sync, "segment") == 0};
         struct store_events se = {.ready = store_ready, .changed = session_changed, .space = space_changed,
                                   .idle = part_stopped, .arg = &o};

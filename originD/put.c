@@ -136,7 +136,7 @@ static int judge_put(struct claims *cl, const struct put *m, struct session *s)
         return cl->store->full ? ERR_NOSPACE : 0;
 }
 
-/* How long the chunk lasts is what its boxes say, so that a walk of the file finds the same; duration_us is not needed.
+/* How long the chunk lasts is what its boxes say, so that who walks the file finds the same; duration_us says whether they guess.
  * Takes the message, which the bytes lie in, and starts what the PUT asks for. */
 static void start_put(struct claims *cl, struct rpc_request *req, const struct put *m, struct session *s)
 {
@@ -144,7 +144,7 @@ static void start_put(struct claims *cl, struct rpc_request *req, const struct p
         struct putting *p = mem_alloc(sizeof(*p));
         *p = (struct putting){.claims = cl, .req = req, .turn = {.session = s, .done = turn_done}};
         p->turn.append = (struct chunk_append){.segment = m->segment, .chunk = m->chunk, .flags = m->flags,
-                                               .start_us = m->start_us, .generation = m->generation,
+                                               .start_us = m->start_us, .end_us = m->start_us + m->duration_us, .generation = m->generation,
                                                .previous = m->previous};
         strcpy(p->turn.track, m->track);
         p->turn.append.bytes = buf_wrap((uint8_t *)(uintptr_t)m->bytes, m->len, free_message, req->msg);
@@ -152,7 +152,7 @@ static void start_put(struct claims *cl, struct rpc_request *req, const struct p
         if (m->flags & PUT_INIT)
                 session_add_track(s, m, track_added, p);
         else if (!t || !t->log)
-                put_done(p, ERR_NOT_FOUND);
+                put_done(p, t && t->unreadable ? ERR_IO : ERR_NOT_FOUND);
         else if (!hold_put(p, t)) /* what is missing first: then whose turn it is can be told */
                 shadow_turns_put(&cl->turns, &p->turn);
 }

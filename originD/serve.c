@@ -1,6 +1,7 @@
 #include "originD/serve.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -42,9 +43,9 @@ static void answer(struct serve_request *r, const struct serve_answer *a)
         give_turns(sv);
 }
 
-/* A look at a question: answered (or on its way to be), nothing to say yet, the disk must be asked and it is not r's turn, or
- * there is no such thing here. */
-enum look { LOOK_DONE, LOOK_WAIT, LOOK_TURN, LOOK_NONE };
+/* A look at a question: answered (or on its way to be), nothing to say yet, the disk must be asked and it is not r's turn, it is
+ * being asked (whoever asks waits for that), or there is no such thing here. */
+enum look { LOOK_DONE, LOOK_WAIT, LOOK_TURN, LOOK_LOADING, LOOK_NONE };
 
 static enum look none(struct serve_request *r, uint32_t ttl_ms)
 {
@@ -63,6 +64,12 @@ static enum look answer_bytes(struct serve_request *r, struct buf *bytes, uint64
                 flags |= FETCH_COMPLETE;
         answer(r, &(struct serve_answer){.flags = flags, .ttl_ms = ttl_ms, .content_type = content_type, .bytes = bytes,
                                          .from = (size_t)r->offset, .len = len, .size = size, .complete = complete});
+        return LOOK_DONE;
+}
+
+static enum look answer_error(struct serve_request *r, int status)
+{
+        answer(r, &(struct serve_answer){.status = status});
         return LOOK_DONE;
 }
 
@@ -96,7 +103,10 @@ static void read_segment(struct serve *sv, struct serve_request *r, struct sessi
         r->pinned = s;
         s->pins++;
         stat_add(STAT_DISK_READS, 1);
-        disk_read(sv->loop, r->asking.kind == READ_LIVE ? DISK_LIVE : DISK_COLD, log->path, r->view.offset + r->offset, r->reading, read_done, r);
+        char *path = volume_path(log->dir, r->view.volume, "mp4");
+        disk_read(sv->loop, r->asking.kind == READ_LIVE ? DISK_LIVE : DISK_COLD, path, r->view.offset + r->offset, r->reading,
+                  read_done, r);
+        free(path);
 }
 
 /* Whether r may ask the disk now. */
@@ -153,7 +163,7 @@ static enum look look_loaded(struct serve_request *r, struct session *s, bool *o
         *over = s->load == LOAD_FAILED || s->load == LOAD_NO; /* LOAD_NO: the disk has too much to do */
         if (*over)
                 answer(r, &(struct serve_answer){.status = s->load == LOAD_NO ? ERR_FULL : ERR_IO});
-        return s->load == LOAD_DONE || *over ? LOOK_DONE : LOOK_WAIT;
+        return s->load == LOAD_DONE || *over ? LOOK_DONE : LOOK_LOADING;
 }
 
 static enum look look_segment(struct serve *sv, struct serve_request *r, struct session *s)
@@ -161,10 +171,27 @@ static enum look look_segment(struct serve *sv, struct serve_request *r, struct 
         struct track *t = session_track(s, r->parsed.track);
         if (!t)
                 return none(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
+        if (t->unreadable)
+                return answer_error(r, ERR_IO);
         if (!t->log)
                 return LOOK_WAIT;
-        if (chunk_log_segment(t->log, r->parsed.segment, &r->view))
+        bool turn = has_turn(r, kind_of_read(s, t->log, r->parsed.segment));
+        switch (chunk_log_segment(t->log, r->parsed.segment, turn, &r->view)) {
+        case SEGMENT_HERE:
                 return look_at_stored(sv, r, s, t->log);
+        case SEGMENT_UNREAD:
+                return LOOK_TURN;
+        case SEGMENT_LOADING:
+                return LOOK_LOADING;
+        case SEGMENT_LACKING: /* another origin is asked next; if none has it, it may yet be brought from one */
+                return none(r, TTL_UNKNOWN_MS);
+        case SEGMENT_BUSY:
+                return answer_error(r, ERR_FULL);
+        case SEGMENT_UNREADABLE:
+                return answer_error(r, ERR_IO);
+        case SEGMENT_NONE:
+                break;
+        }
         return look_ahead(r, s, t);
 }
 
@@ -173,6 +200,8 @@ static enum look look_init(struct serve_request *r, struct session *s)
         struct track *t = session_track(s, r->parsed.track);
         if (!t)
                 return none(r, TTL_UNKNOWN_MS);
+        if (t->unreadable)
+                return answer_error(r, ERR_IO);
         if (t->making)
                 return LOOK_WAIT;
         return answer_bytes(r, t->init_bytes, t->init_bytes->len, true, FETCH_IMMUTABLE, TTL_MEDIA_MS, "video/mp4");
@@ -381,9 +410,16 @@ static bool may_wait(struct serve *sv, struct serve_request *r)
 static void resolve(struct serve *sv, struct serve_request *r);
 
 /* It is held like any other, so that it is not forgotten when its turn never comes. */
-static void line_up(struct serve *sv, struct serve_request *r)
+static void hold_for_disk(struct serve *sv, struct serve_request *r)
 {
         int64_t until_us = clock_mono_us() + READ_WAIT_US;
+        if (r->deadline_us < until_us)
+                r->deadline_us = until_us;
+        hold(sv, r);
+}
+
+static void line_up(struct serve *sv, struct serve_request *r)
+{
         if (sv->stopping) {
                 answer(r, &not_yet);
                 return;
@@ -395,9 +431,7 @@ static void line_up(struct serve *sv, struct serve_request *r)
                 resolve(sv, r);
                 return;
         }
-        if (r->deadline_us < until_us)
-                r->deadline_us = until_us;
-        hold(sv, r);
+        hold_for_disk(sv, r);
 }
 
 /* Answers, has it answered later, or holds it. r may be gone afterwards. */
@@ -411,6 +445,12 @@ static void resolve(struct serve *sv, struct serve_request *r)
                 break;
         case LOOK_TURN:
                 line_up(sv, r);
+                break;
+        case LOOK_LOADING:
+                if (sv->stopping)
+                        answer(r, &not_yet);
+                else if (may_wait(sv, r))
+                        hold_for_disk(sv, r);
                 break;
         case LOOK_WAIT:
                 if (sv->stopping || !r->wait_ms)

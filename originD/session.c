@@ -1,11 +1,8 @@
 #include "originD/session.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #include "common/clock.h"
@@ -26,13 +23,15 @@ void session_restore(struct session *s, uv_loop_t *loop, const char *data_dir, b
         s->slate_us = -1;
 }
 
-struct session *session_new(uv_loop_t *loop, const char *data_dir, const struct claim *c, bool sync_segments)
+struct session *session_new(uv_loop_t *loop, const char *data_dir, const struct claim *c, uint32_t volume_segments,
+                            bool sync_segments)
 {
         struct session *s = mem_alloc(sizeof(*s));
         strcpy(s->id, c->session);
         strcpy(s->stream, c->stream);
         s->epoch_us = c->epoch_us;
         s->load = LOAD_DONE;
+        s->volume_segments = volume_segments;
         session_restore(s, loop, data_dir, sync_segments);
         return s;
 }
@@ -57,10 +56,19 @@ static bool quiet(const struct session *s)
         return true;
 }
 
+/* Something of its files is on the pool, chunks or not. */
+static bool logs_busy(const struct session *s)
+{
+        for (size_t i = 0; i < s->track_count; i++)
+                if (s->tracks[i]->log && chunk_log_busy(s->tracks[i]->log))
+                        return true;
+        return false;
+}
+
 bool session_busy(const struct session *s)
 {
         return s->pins || s->saving_version || s->waits || s->end_waits || s->ending || s->load == LOAD_UNDER_WAY ||
-               !quiet(s);
+               !quiet(s) || logs_busy(s);
 }
 
 static void tell(struct session *s)
@@ -192,6 +200,8 @@ static void log_moved(void *arg, struct chunk_log *log, const struct chunk_appen
                 stat_add(STAT_CHUNKS_SHADOW, chunk->flags & PUT_SHADOW ? 1 : 0);
                 stat_add(STAT_BYTES, (int64_t)chunk->bytes->len);
                 stat_add(STAT_STORED_BYTES, (int64_t)chunk->bytes->len);
+                if (log->index.chunks == 1 && log->closed.count) /* each volume begins with the init segment */
+                        stat_add(STAT_STORED_BYTES, (int64_t)log->init_bytes->len);
         }
         answer_waits(s, 0);
         tell(s);
@@ -239,9 +249,19 @@ static int admit(void *arg, struct chunk_log *log, const struct chunk_append *a)
         return 1;
 }
 
+/* The rows of closed volumes are in session.json, so that the next start opens none of them. */
+static void volumes_changed(void *arg, struct chunk_log *log)
+{
+        struct session *s = arg;
+        (void)log;
+        if (s->load == LOAD_DONE)
+                session_save(s, NULL, false, NULL);
+}
+
 void session_watch_log(struct session *s, struct chunk_log *log)
 {
         log->moved = log_moved;
+        log->volumes_changed = volumes_changed;
         log->admit = admit;
         log->arg = s;
 }
@@ -283,8 +303,8 @@ static const struct era *written_era(const struct session *s)
 
 static uint64_t track_digest(const struct session *s, const struct track *t)
 {
-        uint64_t numbers[2] = {track_end_place(s, t), track_facts(s, t).file_bytes};
-        uint64_t digest = XXH3_64bits_withSeed(numbers, sizeof(numbers), XXH3_64bits(t->name, strlen(t->name)));
+        uint64_t bytes = track_facts(s, t).file_bytes;
+        uint64_t digest = XXH3_64bits_withSeed(&bytes, sizeof(bytes), XXH3_64bits(t->name, strlen(t->name)));
         for (size_t i = 0; i < t->eras.count; i++) {
                 const struct era *e = &t->eras.list[i];
                 digest = XXH3_64bits_withSeed(e->node, strlen(e->node), digest ^ e->place ^ (uint64_t)e->generation << 32);
@@ -443,25 +463,20 @@ struct loading {
         struct session *s;
         char *dir;
         struct session read; /* its tracks, filled in on the pool */
+        struct track_found found[SESSION_TRACKS_MAX];
+        size_t found_count;
         int status;
-        struct loading_track {
-                struct index index;
-        } tracks[SESSION_TRACKS_MAX];
 };
 
-/* On the pool: of the session only `read` is touched. */
+/* On the pool: of the session only what never changes is looked at. */
 static void load_work(void *arg)
 {
         struct loading *l = arg;
         l->status = session_read(&l->read, l->dir, true);
-        for (size_t i = 0; i < l->read.track_count && !l->status; i++) {
-                struct track *t = l->read.tracks[i];
-                char *path = mem_printf("%s/%s.mp4", l->dir, t->name);
-                int fd = open(path, O_RDONLY | O_CLOEXEC);
-                l->status = fd < 0 ? err_from_errno(errno) : index_walk(fd, &l->tracks[i].index, &t->init, &t->init_bytes);
-                if (fd >= 0)
-                        close(fd);
-                free(path);
+        while (!l->status && l->found_count < l->read.track_count) {
+                size_t i = l->found_count;
+                l->status = track_find(&l->read, l->dir, l->read.tracks[i], false, &l->found[i]);
+                l->found_count += !l->status;
         }
 }
 
@@ -469,22 +484,16 @@ static void load_done(void *arg)
 {
         struct loading *l = arg;
         struct session *s = l->s;
-        for (size_t i = 0; i < l->read.track_count; i++) {
-                struct track *t = l->read.tracks[i];
-                if (l->status) {
-                        index_free(&l->tracks[i].index);
-                        continue;
-                }
-                char *path = mem_printf("%s/%s.mp4", l->dir, t->name);
-                t->log = chunk_log_new(s->loop, path, -1, &t->init, buf_ref(t->init_bytes), &l->tracks[i].index, false);
-                free(path);
-        }
         if (l->status) {
                 log_warn("session=%s msg=\"cannot read the recording\" error=\"%s\"", s->id, err_text(l->status));
+                while (l->found_count)
+                        track_found_free(&l->found[--l->found_count]);
                 tracks_free(&l->read);
         } else {
                 s->tracks = l->read.tracks;
                 s->track_count = l->read.track_count;
+                for (size_t i = 0; i < s->track_count; i++)
+                        track_opened(s, s->tracks[i], &l->found[i], true);
         }
         s->load = l->status ? LOAD_FAILED : LOAD_DONE;
         s->load_again_us = clock_mono_us() + SESSION_LOAD_AGAIN_US;
@@ -539,61 +548,47 @@ void session_adopt_generation(struct session *s, uint32_t generation, const char
 
 struct opening {
         struct session *s;
-        size_t count;
+        size_t left;
         int status;
         void (*done)(void *arg, int status);
         void *arg;
-        struct {
-                struct chunk_log *log;
-                const char *path;
-                uint64_t bytes;
-                int fd;
-        } files[SESSION_TRACKS_MAX];
 };
 
-/* What lies behind the last whole chunk was left by a copy that was interrupted. */
-static void open_work(void *arg)
+static void one_opened(void *arg, int status)
 {
         struct opening *o = arg;
-        for (size_t i = 0; i < o->count; i++) {
-                int fd = o->status ? -1 : open(o->files[i].path, O_RDWR | O_CLOEXEC);
-                if (!o->status && (fd < 0 || ftruncate(fd, (off_t)o->files[i].bytes) < 0))
-                        o->status = ERR_IO;
-                o->files[i].fd = fd;
-        }
-}
-
-static void open_done(void *arg)
-{
-        struct opening *o = arg;
-        struct session *s = o->s;
-        for (size_t i = 0; i < o->count; i++) {
-                if (!o->status)
-                        chunk_log_reopen(o->files[i].log, o->files[i].fd, s->sync_segments);
-                else if (o->files[i].fd >= 0)
-                        close(o->files[i].fd);
-        }
-        s->pins--;
+        o->status = o->status ? o->status : status;
+        if (--o->left)
+                return;
+        o->s->pins--;
         o->done(o->arg, o->status);
         free(o);
+}
+
+static void opened_from_loop(uv_timer_t *timer)
+{
+        void *arg = timer->data;
+        uv_close((uv_handle_t *)timer, (uv_close_cb)free);
+        one_opened(arg, 0);
 }
 
 void session_open_ended(struct session *s, void (*done)(void *arg, int status), void *arg)
 {
         assert(s->state == SESSION_ENDED && s->load == LOAD_DONE);
         struct opening *o = mem_alloc(sizeof(*o));
-        *o = (struct opening){.s = s, .done = done, .arg = arg};
+        *o = (struct opening){.s = s, .left = 1, .done = done, .arg = arg};
+        s->pins++;
         for (size_t i = 0; i < s->track_count; i++) {
                 struct chunk_log *log = s->tracks[i]->log;
-                if (!log || !log->ended)
+                if (!log || !log->ended || log->reopening)
                         continue;
-                session_watch_log(s, log);
-                o->files[o->count].log = log;
-                o->files[o->count].path = log->path;
-                o->files[o->count++].bytes = log->index.file_bytes;
+                o->left++;
+                chunk_log_reopen(log, s->sync_segments, one_opened, o);
         }
-        s->pins++;
-        disk_run(s->loop, DISK_WRITE, open_work, open_done, o);
+        uv_timer_t *soon = mem_alloc(sizeof(*soon)); /* one without tracks is opened from the loop too */
+        uv_timer_init(s->loop, soon);
+        soon->data = o;
+        uv_timer_start(soon, opened_from_loop, 0, 0);
 }
 
 void session_close_ended(struct session *s)

@@ -33,7 +33,7 @@ struct session_wait {
  * alike. */
 struct session_sum {
         uint64_t bytes;
-        uint64_t digest; /* of each track's name, end, bytes and eras; alike: so are the copies */
+        uint64_t digest; /* of each track's name, bytes and eras; alike: so are the copies */
         uint64_t written_place; /* where the era of the newest chunk begins, */
         uint32_t written_generation; /* and its generation; 0: none is stored */
         uint8_t tracks;
@@ -44,6 +44,7 @@ struct session {
         char id[SESSION_ID_MAX + 1], stream[STREAM_ID_MAX + 1], node[NODE_ID_MAX + 1], title[128];
         int64_t epoch_us;
         uint32_t generation, grace_ms;
+        uint32_t volume_segments; /* of each volume of its tracks: the same at all owners, and as long as it lasts */
         enum session_state state;
         bool ended_by_writer;
         bool claimed; /* since this process started: before, PUTs of a writer that may have been fenced are not taken */
@@ -89,7 +90,8 @@ struct session {
 };
 
 /* Of the claim only who it is: id, stream, epoch. */
-struct session *session_new(uv_loop_t *loop, const char *data_dir, const struct claim *c, bool sync_segments);
+struct session *session_new(uv_loop_t *loop, const char *data_dir, const struct claim *c, uint32_t volume_segments,
+                            bool sync_segments);
 void session_free(struct session **s);
 bool session_busy(const struct session *s);
 

@@ -52,15 +52,52 @@ int eras_from_json(struct eras *e, const json_t *list)
         return json_is_array(list) ? 0 : ERR_CORRUPT;
 }
 
+/* [[number, state, bytes, media ticks, crc, chunks, samples, first, last segment, largest segment], …] */
+static json_t *volumes_to_json(const struct volumes *v)
+{
+        json_t *list = json_array();
+        for (size_t i = 0; i < v->count; i++) {
+                const struct volume_row *r = &v->rows[i];
+                const struct volume_sum *s = &r->sum;
+                json_array_append_new(list, json_pack("[I, i, I, I, I, I, I, I, I, I]", (json_int_t)r->number, (int)r->state,
+                                                      (json_int_t)s->bytes, (json_int_t)s->media_ticks, (json_int_t)s->crc,
+                                                      (json_int_t)s->chunks, (json_int_t)s->samples, (json_int_t)s->first_segment,
+                                                      (json_int_t)s->last_segment, (json_int_t)s->peak_bytes));
+        }
+        return list;
+}
+
+static bool unsigned_at(const json_t *list, size_t i, uint64_t max, uint64_t *out);
+
+static void volumes_from_json(struct volumes *v, const json_t *list, int *bad)
+{
+        *bad |= !json_is_array(list);
+        for (size_t i = 0; i < json_array_size(list) && !*bad; i++) {
+                static const uint64_t max[10] = {UINT32_MAX, VOLUME_STATES - 1, INT64_MAX, INT64_MAX, UINT32_MAX, UINT32_MAX,
+                                                 UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+                uint64_t n[10];
+                for (size_t k = 0; k < 10; k++)
+                        *bad |= !unsigned_at(json_array_get(list, i), k, max[k], &n[k]);
+                struct volume_row row = {.number = (uint32_t)n[0], .state = (uint8_t)n[1]};
+                row.sum = (struct volume_sum){.bytes = n[2], .media_ticks = n[3], .crc = (uint32_t)n[4], .chunks = (uint32_t)n[5],
+                                              .samples = (uint32_t)n[6], .first_segment = (uint32_t)n[7],
+                                              .last_segment = (uint32_t)n[8], .peak_bytes = (uint32_t)n[9]};
+                if (!*bad)
+                        volumes_insert(v, &row);
+        }
+}
+
 static json_t *track_to_json(const struct session *s, const struct track *t)
 {
         struct track_facts f = track_facts(s, t);
         json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "name", t->name, "start_us", (json_int_t)t->start_us,
                               "first_segment", (json_int_t)t->first_segment, "bandwidth", (json_int_t)t->bandwidth,
                               "fps_milli", (json_int_t)t->fps_milli, "eras", eras_to_json(&t->eras));
+        json_object_set_new(j, "volumes", volumes_to_json(t->log ? &t->log->closed : &t->known));
         if (s->state == SESSION_ENDED)
                 json_object_set_new(j, "at_end",
-                                    json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "any", f.any, "last_segment",
+                                    json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "any", f.any,
+                                              "first_segment", (json_int_t)f.first_segment, "last_segment",
                                               (json_int_t)f.last_segment, "end_us", (json_int_t)f.end_us, "guess_us",
                                               (json_int_t)f.guess_us, "file_bytes", (json_int_t)f.file_bytes, "average_bps",
                                               (json_int_t)f.average_bps, "peak_bps", (json_int_t)f.peak_bps, "fps_milli",
@@ -90,12 +127,13 @@ struct buf *session_to_json(const struct session *s)
         for (size_t i = 0; i < s->track_count; i++)
                 if (!s->tracks[i]->making)
                         json_array_append_new(tracks, track_to_json(s, s->tracks[i]));
-        json_t *head = json_pack("{s:i, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:o}", "version",
+        json_t *head = json_pack("{s:i, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:o}", "version",
                                  FORMAT_VERSION, "session", s->id, "stream", s->stream, "title", json_title(s->title),
                                  "node", s->node, "epoch_us", (json_int_t)s->epoch_us, "generation",
                                  (json_int_t)s->generation, "grace_ms", (json_int_t)s->grace_ms, "state",
                                  s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,
-                                 "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us, "sum",
+                                 "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us, "volume_segments",
+                                 (json_int_t)s->volume_segments, "sum",
                                  session_sum_to_json(&sum));
         char *first = json_dumps(head, JSON_COMPACT), *second = json_dumps(tracks, JSON_COMPACT);
         char *text = mem_printf("%s\n%s\n", first, second);
@@ -134,6 +172,7 @@ static void track_from_json(struct track *t, const json_t *j, bool ended, int *b
         t->first_segment = (uint32_t)json_number(j, "first_segment", UINT32_MAX, bad);
         t->bandwidth = (uint32_t)json_number(j, "bandwidth", UINT32_MAX, bad);
         t->fps_milli = (uint32_t)json_number(j, "fps_milli", UINT32_MAX, bad);
+        volumes_from_json(&t->known, json_object_get(j, "volumes"), bad);
         if (!*bad && !track_name_valid(t->name))
                 *bad = 1;
         if (!ended)
@@ -141,6 +180,7 @@ static void track_from_json(struct track *t, const json_t *j, bool ended, int *b
         const json_t *end = json_object_get(j, "at_end");
         struct track_facts *f = &t->at_end;
         f->any = json_is_true(json_object_get(end, "any"));
+        f->first_segment = (uint32_t)json_number(end, "first_segment", UINT32_MAX, bad);
         f->last_segment = (uint32_t)json_number(end, "last_segment", UINT32_MAX, bad);
         f->end_us = (int64_t)json_number(end, "end_us", INT64_MAX, bad);
         f->guess_us = (int64_t)json_number(end, "guess_us", INT64_MAX, bad);
@@ -187,6 +227,8 @@ static int head_from_json(struct session *s, const json_t *j)
         s->ended_by_writer = json_is_true(json_object_get(j, "ended_by_writer"));
         s->ended_wall_us = (int64_t)json_number(j, "ended_wall_us", INT64_MAX, &bad);
         s->end_us = (int64_t)json_number(j, "end_us", INT64_MAX, &bad);
+        s->volume_segments = (uint32_t)json_number(j, "volume_segments", VOLUME_SEGMENTS_MAX, &bad);
+        bad |= !s->volume_segments;
         s->state = strcmp(state, "ended") == 0 ? SESSION_ENDED : SESSION_LIVE;
         session_sum_from_json(&s->sum, json_object_get(j, "sum"), &bad);
         return bad || !session_id_valid(s->id) || !stream_id_valid(s->stream) ? ERR_CORRUPT : 0;

@@ -25,70 +25,36 @@ static int cannot_read(struct startup *out, const char *path)
         return err_from_errno(why);
 }
 
-/* Cuts off what a dying process left unfinished. */
-static int cut_tail(struct startup *out, const struct session *s, const char *name, int fd, const struct index *ix)
-{
-        struct stat st;
-        if (fstat(fd, &st) < 0)
-                return ERR_IO;
-        uint64_t torn = (uint64_t)st.st_size - ix->file_bytes;
-        if (!torn)
-                return 0;
-        if (ftruncate(fd, (off_t)ix->file_bytes) < 0)
-                return ERR_IO;
-        out->torn_bytes += torn;
-        log_warn("session=%s stream=%s track=%s msg=\"cut off an unfinished chunk\" torn_bytes=%llu kept_bytes=%llu", s->id,
-                 s->stream, name, (unsigned long long)torn, (unsigned long long)ix->file_bytes);
-        return 0;
-}
-
-static int recover_track(struct startup *out, struct session *s, struct track *t, char *path)
-{
-        struct index ix = {0};
-        int fd = open(path, O_RDWR | O_CLOEXEC);
-        int rc = fd < 0 ? cannot_read(out, path) : index_walk(fd, &ix, &t->init, &t->init_bytes);
-        if (!rc)
-                rc = cut_tail(out, s, t->name, fd, &ix);
-        if (rc) {
-                index_free(&ix);
-                if (fd >= 0)
-                        close(fd);
-                return rc;
-        }
-        struct startup_track *r = mem_alloc(sizeof(*r));
-        *r = (struct startup_track){.next = out->live_tracks, .s = s, .track = t, .fd = fd, .index = ix,
-                                      .path = mem_strdup(path)};
-        out->live_tracks = r;
-        log_info("session=%s stream=%s track=%s msg=\"recovered\" segments=%zu end_us=%lld", s->id, s->stream, t->name,
-                 ix.count, (long long)box_ticks_to_us(ix.end_ticks, ix.timescale));
-        return 0;
-}
-
-/* A writer that goes on begins the track anew: not in place of what a person may still get something out of. */
-static void set_aside(const char *path)
-{
-        char *aside = mem_printf("%s.unreadable", path);
-        if (rename(path, aside) < 0 && errno != ENOENT)
-                log_error("path=%s msg=\"cannot set it aside\" error=\"%s\"", path, strerror(errno));
-        free(aside);
-}
-
+/* What is known for certain not to be there is left out; what cannot be read now stays, and is tried again. */
 static void recover_tracks(struct startup *out, struct session *s, const char *dir)
 {
         for (size_t i = 0; i < s->track_count;) {
                 struct track *t = s->tracks[i];
-                char *path = mem_printf("%s/%s.mp4", dir, t->name);
-                int rc = recover_track(out, s, t, path);
-                if (rc) {
-                        log_warn("session=%s stream=%s msg=\"left out an unreadable track\" path=%s error=\"%s\"", s->id,
-                                 s->stream, path, err_text(rc));
-                        if (!out->status)
-                                set_aside(path);
-                        track_remove(s, t);
-                } else {
+                struct startup_track *r = mem_alloc(sizeof(*r));
+                *r = (struct startup_track){.next = out->live_tracks, .s = s, .track = t};
+                int rc = track_find(s, dir, t, true, &r->found);
+                if (!rc) {
+                        out->torn_bytes += r->found.volumes.last.torn_bytes;
+                        out->live_tracks = r;
+                        const struct index *ix = &r->found.volumes.last.index;
+                        log_info("session=%s stream=%s track=%s msg=\"recovered\" volumes=%zu segments=%zu end_us=%lld", s->id,
+                                 s->stream, t->name, r->found.volumes.closed.count + r->found.volumes.open, ix->count,
+                                 (long long)(ix->count ? box_ticks_to_us(ix->end_ticks, ix->timescale) : 0));
                         i++;
+                        continue;
                 }
-                free(path);
+                free(r);
+                if (rc == ERR_NOT_FOUND) {
+                        log_error("session=%s stream=%s track=%s msg=\"a track is not here any more\"", s->id, s->stream, t->name);
+                        track_remove(s, t);
+                        continue;
+                }
+                if (rc == ERR_LIMIT)
+                        out->status = ERR_LIMIT;
+                log_error("session=%s stream=%s track=%s msg=\"a track cannot be read now\" error=\"%s\"", s->id, s->stream, t->name,
+                          err_text(rc));
+                t->unreadable = true;
+                i++;
         }
 }
 
@@ -105,14 +71,14 @@ static const struct dirent *next_entry(struct startup *out, DIR *d, const char *
         return e;
 }
 
-/* Also when that cannot be found out. */
+/* Anything but session.json and what is left of saving it; also when that cannot be found out. */
 static bool may_hold_media(struct startup *out, const char *dir)
 {
         DIR *d = opendir(dir);
         const struct dirent *e;
         bool media = false;
         while ((e = next_entry(out, d, dir)))
-                media |= strstr(e->d_name, ".mp4") != NULL;
+                media |= e->d_name[0] != '.' && strncmp(e->d_name, "session.json", 12) != 0;
         media |= errno != 0;
         if (d)
                 closedir(d);

@@ -15,9 +15,7 @@ struct startup {
                 struct startup_track *next;
                 struct session *s;
                 struct track *track;
-                int fd;
-                struct index index;
-                char *path;
+                struct track_found found;
         } *live_tracks; /* walked, to be given to a chunk_log on the loop */
         uint64_t torn_bytes;
         int status; /* ERR_IO: data_dir itself cannot be read; ERR_LIMIT: no descriptors or memory. Much may be missing above */

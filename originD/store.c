@@ -200,7 +200,8 @@ static int begin_session(struct store *st, const struct claim *c, struct session
                 return ERR_NOSPACE;
         if ((int64_t)st->live >= st->options.live_max)
                 return ERR_FULL;
-        *out = session_new(st->loop, st->options.data_dir, c, st->options.sync_segments);
+        *out = session_new(st->loop, st->options.data_dir, c, st->options.volume_segments,
+                           st->options.sync_segments);
         store_add(st, *out);
         st->live++;
         return 0;
@@ -363,16 +364,14 @@ static void recovery_done(void *arg)
         struct store *st = r->st;
         for (struct startup_track *t = r->found.live_tracks, *next; t; t = next) {
                 next = t->next;
-                struct track *track = t->track;
-                track->log = chunk_log_new(st->loop, t->path, t->fd, &track->init, buf_ref(track->init_bytes), &t->index,
-                                           st->options.sync_segments);
-                session_watch_log(t->s, track->log);
-                free(t->path);
+                session_restore(t->s, st->loop, st->options.data_dir, st->options.sync_segments);
+                track_opened(t->s, t->track, &t->found, false);
                 free(t);
         }
         for (struct session *s = r->found.sessions, *next; s; s = next) {
                 next = s->next_by_id;
-                session_restore(s, st->loop, st->options.data_dir, st->options.sync_segments);
+                if (!s->loop)
+                        session_restore(s, st->loop, st->options.data_dir, st->options.sync_segments);
                 store_add(st, s);
                 stat_add(STAT_STORED_BYTES, (int64_t)session_bytes(s));
         }
@@ -386,6 +385,8 @@ static void recovery_done(void *arg)
 int store_open(struct store *st, uv_loop_t *loop, const struct store_options *options, const struct store_events *events)
 {
         *st = (struct store){.loop = loop, .options = *options, .events = *events};
+        if (!st->options.volume_segments)
+                st->options.volume_segments = VOLUME_SEGMENTS;
         if (mkdir(options->data_dir, 0755) < 0 && access(options->data_dir, W_OK) < 0)
                 return ERR_IO;
         uv_timer_init(loop, &st->tick);

@@ -16,6 +16,7 @@
 
 #define STORE_BUCKETS 4096
 #define STORE_TICK_MS 250
+#define VOLUME_SEGMENTS 600
 #define STORE_LOADED_MAX 256                /* ended sessions whose tracks are kept, */
 #define STORE_LOADED_US (300 * US_PER_S)    /* so long after somebody asked for them last; */
 #define STORE_LOADED_MANY_US (2 * US_PER_S) /* when there are more, so long */
@@ -34,6 +35,7 @@ struct store_options {
         int64_t min_free_bytes;
         int64_t live_max;
         bool sync_segments;
+        uint32_t volume_segments; /* 0: VOLUME_SEGMENTS */
 };
 
 struct store_events {

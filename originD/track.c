@@ -1,5 +1,7 @@
 #include "originD/track.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +41,7 @@ struct track *track_append(struct session *s)
 static void track_free(struct track *t)
 {
         chunk_log_free(&t->log);
+        volumes_free(&t->known);
         buf_unref(&t->init_bytes);
         eras_free(&t->eras);
         free(t);
@@ -54,10 +57,46 @@ void track_remove(struct session *s, struct track *t)
         track_free(t);
 }
 
-void track_drop(struct session *s, struct track *t)
+char *track_dir(const struct session *s, const char *name)
 {
+        return mem_printf("%s/%s", s->dir, name);
+}
+
+struct dropping {
+        struct session *s;
+        char *dir;
+        int status;
+        void (*done)(void *arg, int status);
+        void *arg;
+};
+
+static void drop_work(void *arg)
+{
+        struct dropping *d = arg;
+        char *away = mem_printf("%s.dropped", d->dir);
+        d->status = disk_remove_now(away); /* of an earlier time */
+        if (!d->status || d->status == ERR_NOT_FOUND)
+                d->status = rename(d->dir, away) < 0 ? err_from_errno(errno) : disk_remove_now(away);
+        free(away);
+}
+
+static void drop_done(void *arg)
+{
+        struct dropping *d = arg;
+        d->s->pins--;
+        d->done(d->arg, d->status);
+        free(d->dir);
+        free(d);
+}
+
+void track_drop(struct session *s, struct track *t, void (*done)(void *arg, int status), void *arg)
+{
+        struct dropping *d = mem_alloc(sizeof(*d));
+        *d = (struct dropping){.s = s, .dir = track_dir(s, t->name), .done = done, .arg = arg};
         stat_add(STAT_STORED_BYTES, -(int64_t)track_facts(s, t).file_bytes);
         track_remove(s, t);
+        s->pins++;
+        disk_run(s->loop, DISK_WRITE, drop_work, drop_done, d);
 }
 
 void tracks_free(struct session *s)
@@ -82,17 +121,21 @@ static uint32_t per_second(uint64_t n, uint64_t ticks, uint32_t timescale)
         return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
 }
 
-static struct track_facts facts_of(const struct index *ix)
+static struct track_facts facts_of(const struct chunk_log *log)
 {
-        struct track_facts f = {.file_bytes = ix->file_bytes, .any = ix->count > 0};
+        const struct index *ix = &log->index;
+        struct volume_sum sum;
+        bool any = chunk_log_sum(log, &sum) && ix->count;
+        struct track_facts f = {.any = any, .file_bytes = sum.bytes};
         if (!f.any)
                 return f;
-        f.last_segment = ix->rows[ix->count - 1].segment;
+        f.first_segment = sum.first_segment;
+        f.last_segment = sum.last_segment;
         f.end_us = box_ticks_to_us(ix->end_ticks, ix->timescale);
         f.guess_us = box_ticks_to_us(ix->slack_ticks, ix->timescale);
-        f.average_bps = per_second((ix->file_bytes - ix->init_bytes) * 8, ix->media_ticks, ix->timescale);
-        f.peak_bps = ix->peak_bytes > UINT32_MAX / 8 ? UINT32_MAX : ix->peak_bytes * 8;
-        f.fps_milli = per_second(ix->samples * 1000, ix->media_ticks, ix->timescale);
+        f.average_bps = per_second((sum.bytes - ix->init_bytes) * 8, sum.media_ticks, ix->timescale);
+        f.peak_bps = sum.peak_bytes > UINT32_MAX / 8 ? UINT32_MAX : sum.peak_bytes * 8;
+        f.fps_milli = per_second((uint64_t)sum.samples * 1000, sum.media_ticks, ix->timescale);
         return f;
 }
 
@@ -100,7 +143,13 @@ struct track_facts track_facts(const struct session *s, const struct track *t)
 {
         if (!t->log || (s->state == SESSION_ENDED && t->log->ended))
                 return t->at_end;
-        return facts_of(&t->log->index);
+        return facts_of(t->log);
+}
+
+uint32_t track_first_segment(const struct session *s, const struct track *t)
+{
+        struct track_facts f = track_facts(s, t);
+        return f.any && f.first_segment > t->first_segment ? f.first_segment : t->first_segment;
 }
 
 bool track_ahead(const struct track *t, uint32_t segment, uint8_t chunk)
@@ -124,7 +173,9 @@ struct adding {
         struct adding *next; /* of the track's */
         struct session *s;
         struct track *t;
-        char *path;
+        char *dir;
+        struct buf *init;
+        int status;
         void (*done)(void *arg, int status);
         void *arg;
 };
@@ -132,7 +183,7 @@ struct adding {
 static void adding_done(struct adding *a, int status)
 {
         a->done(a->arg, status);
-        free(a->path);
+        free(a->dir);
         free(a);
 }
 
@@ -141,7 +192,13 @@ static void track_saved(struct session_wait *w, int status)
         adding_done((struct adding *)w, status);
 }
 
-static void track_made(void *arg, int status, int fd)
+static void make_work(void *arg)
+{
+        struct adding *a = arg;
+        a->status = volumes_begin(a->dir, a->init);
+}
+
+static void make_done(void *arg)
 {
         struct adding *a = arg;
         struct session *s = a->s;
@@ -149,7 +206,9 @@ static void track_made(void *arg, int status, int fd)
         a->next = t->same;
         t->same = NULL;
         t->making = false;
-        if (status) {
+        buf_unref(&a->init);
+        if (a->status) {
+                int status = a->status;
                 track_remove(s, t);
                 while (a) {
                         struct adding *next = a->next;
@@ -159,9 +218,8 @@ static void track_made(void *arg, int status, int fd)
                 session_answer_waits(s);
                 return;
         }
-        struct index ix;
-        index_init(&ix, t->init.timescale, t->init_bytes->len);
-        t->log = chunk_log_new(s->loop, a->path, fd, &t->init, buf_ref(t->init_bytes), &ix, s->sync_segments);
+        t->log = chunk_log_new(s->loop, a->dir, &t->init, buf_ref(t->init_bytes), s->volume_segments, NULL, false,
+                               s->sync_segments);
         session_watch_log(s, t->log);
         stat_add(STAT_STORED_BYTES, (int64_t)t->init_bytes->len);
         s->last_track_mono_us = clock_mono_us();
@@ -211,7 +269,7 @@ void session_add_track(struct session *s, const struct put *p, void (*done)(void
                 return;
         }
         if (t) {
-                done(arg, same_track(t, p));
+                done(arg, t->unreadable ? ERR_IO : same_track(t, p));
                 return;
         }
         int rc = p->len > INIT_MAX_BYTES || s->track_count == SESSION_TRACKS_MAX
@@ -227,6 +285,41 @@ void session_add_track(struct session *s, const struct put *p, void (*done)(void
                             .making = true};
         strcpy(t->name, p->track);
         struct adding *a = new_adding(s, t, done, arg);
-        a->path = mem_printf("%s/%s.mp4", s->dir, p->track);
-        disk_create(s->loop, a->path, t->init_bytes, track_made, a);
+        a->dir = track_dir(s, p->track);
+        a->init = buf_ref(t->init_bytes);
+        disk_run(s->loop, DISK_WRITE, make_work, make_done, a);
+}
+
+/* ---- reading what is there ----------------------------------------------------------------------------------------- */
+
+int track_find(const struct session *s, const char *dir, const struct track *t, bool append, struct track_found *out)
+{
+        char *path = mem_printf("%s/%s", dir, t->name);
+        *out = (struct track_found){0};
+        int rc = volumes_read_init(path, &out->init, &out->init_bytes);
+        struct volume_track all = {.dir = path, .info = &out->init, .init = out->init_bytes, .segments = s->volume_segments};
+        if (!rc)
+                rc = volumes_find(&all, &t->known, append, &out->volumes);
+        if (rc)
+                buf_unref(&out->init_bytes);
+        free(path);
+        return rc;
+}
+
+void track_found_free(struct track_found *f)
+{
+        buf_unref(&f->init_bytes);
+        volumes_found_free(&f->volumes);
+}
+
+void track_opened(struct session *s, struct track *t, struct track_found *found, bool ended)
+{
+        char *dir = track_dir(s, t->name);
+        t->init = found->init;
+        t->init_bytes = found->init_bytes;
+        t->log = chunk_log_new(s->loop, dir, &t->init, buf_ref(t->init_bytes), s->volume_segments, &found->volumes, ended,
+                               s->sync_segments);
+        session_watch_log(s, t->log);
+        volumes_free(&t->known);
+        free(dir);
 }

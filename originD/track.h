@@ -14,7 +14,7 @@ struct session;
 
 /* What there is of a track, for manifests and for those who compare. */
 struct track_facts {
-        uint32_t last_segment;
+        uint32_t first_segment, last_segment; /* that are there; before the first they were removed, or never came */
         int64_t end_us;
         int64_t guess_us; /* so much too long the last sample may be thought to last */
         uint64_t file_bytes;
@@ -29,9 +29,11 @@ struct track {
         int64_t start_us; /* the Period it begins in */
         uint32_t first_segment;
         uint32_t bandwidth, fps_milli; /* as declared; 0: not */
-        struct chunk_log *log;         /* NULL: its file is being made */
+        struct chunk_log *log;         /* NULL: its folder is being made, or cannot be read now (unreadable) */
         bool making;
+        bool unreadable;               /* it is tried again; nothing is begun in its place */
         struct adding *same; /* who declared it too while it was made */
+        struct volumes known;          /* as session.json has them, until there is a log */
         struct eras eras;
         uint64_t eras_version;     /* of session.json, that the newest era was given to be saved with */
         uint32_t led_generation;   /* that leader_late is about */
@@ -47,9 +49,23 @@ struct track_facts track_facts(const struct session *s, const struct track *t);
  * ERR_LIMIT (too many), ERR_NOSPACE, ERR_IO. The same again: 0, when it is made; with other bytes: ERR_CONFLICT. */
 void session_add_track(struct session *s, const struct put *p, void (*done)(void *arg, int status), void *arg);
 
-/* Takes a track out whose log is idle; its file is written over by the next session_add_track(). */
-void track_drop(struct session *s, struct track *t);
-void track_remove(struct session *s, struct track *t); /* the same, of one that is not counted */
+/* Takes a track out whose log is not busy, and its folder away: done(arg, status). */
+void track_drop(struct session *s, struct track *t, void (*done)(void *arg, int status), void *arg);
+void track_remove(struct session *s, struct track *t); /* only out of the list */
+
+/* Reads what is on the disk of a track that session.json names; blocks. append: its last volume is opened for that. Then
+ * track_opened(), on the loop, makes its log. */
+struct track_found {
+        struct init_info init;
+        struct buf *init_bytes;
+        struct volumes_found volumes;
+};
+int track_find(const struct session *s, const char *dir, const struct track *t, bool append, struct track_found *out);
+void track_opened(struct session *s, struct track *t, struct track_found *found, bool ended);
+void track_found_free(struct track_found *f);
+char *track_dir(const struct session *s, const char *name); /* the caller's to free */
+
+uint32_t track_first_segment(const struct session *s, const struct track *t); /* that can still be had */
 
 /* A place in the session's list for a track that is read rather than declared: at its end. */
 struct track *track_append(struct session *s);

@@ -8,7 +8,7 @@
 
 #define TIMESCALE_MAX 10000000u
 #define TICKS_MAX (UINT64_C(1) << 56)
-#define SAMPLES_MAX 100000u
+#define SAMPLES_MAX 65535u /* a record has 16 bits for it */
 
 int box_header(struct reader *r, uint32_t *type, uint64_t *size_bytes, size_t *header_bytes)
 {
@@ -429,7 +429,7 @@ int box_chunk_parse_head(const uint8_t *head, size_t head_bytes, uint64_t chunk_
         if (box_header(&r, &type, &size, &header) < 0 || type != BOX_TYPE('m', 'd', 'a', 't') || reader_left(&r))
                 return ERR_PROTO;
         if (size != chunk_bytes - (uint64_t)(mdat - head) || !out->samples || !out->duration_ticks ||
-            out->duration_ticks > TICKS_MAX)
+            out->duration_ticks > UINT32_MAX)
                 return ERR_PROTO;
         if (t.data_from < (uint64_t)(r.p - b.start) || t.data_to > chunk_bytes - (uint64_t)(b.start - head))
                 return ERR_PROTO;

@@ -1,11 +1,17 @@
-/* chunk_log.h - one track of one session: an append-only log of chunks, and the fragmented MP4 file it lives in.
+/* chunk_log.h - one track of one session: an append-only log of chunks, in a row of volumes (volume.h).
  *
- *   WRITING  chunk_log_new()     over a file made or walked by the caller (fd), then
- *            chunk_log_append()  any number may be asked for; they are checked and written one after the other
+ *   WRITING  chunk_log_new()     new, or over what volumes_find() found, then
+ *            chunk_log_append()  any number may be asked for; they are checked and written one after the other. A chunk of
+ *                                the next volume's segments opens that one; the one before is closed behind its back
  *            chunk_log_cut()     forgets the end, from a segment on: another origin's copy is to stand there
- *   ENDED    chunk_log_end()     no more appends; readers go on; also how the log of an old recording begins (fd -1);
+ *   ENDED    chunk_log_end()     no more appends; readers go on; also how the log of an old recording begins;
  *            chunk_log_reopen()  back to WRITING
- *   gone     chunk_log_free()    only when idle
+ *   FAILED   a sync failed, or a write that could not be taken back: nobody knows what the file holds until it is read again,
+ *            so nothing is appended any more (ERR_IO); readers go on
+ *   gone     chunk_log_free()    only when not busy
+ *
+ * While it is WRITING the last volume is open and, if anything is stored at all, has a chunk: its index is in memory. Of the
+ * closed ones there is a row each, and an index when somebody asked for one of their segments (index_cache.h).
  *
  * A chunk exists for readers from the moment it is wholly in the file. Readers see segments: how many bytes there are now,
  * whether more will come, and the bytes themselves while the segment is among the last RECENT_SEGMENTS; older ones are
@@ -17,15 +23,15 @@
 #include <uv.h>
 
 #include "common/buf.h"
-#include "originD/log/index.h"
+#include "originD/log/volumes.h"
 #include "proto/store.h"
 
 #define RECENT_SEGMENTS 12
 #define APPENDS_QUEUED_MAX 16
 
 struct recent_segment {
-        struct buf *bytes; /* its len is the room it has; the first len_bytes of the row are there and never change */
-        uint32_t segment;
+        struct buf *bytes; /* its len is the room it has; the first len_bytes are there and never change */
+        uint32_t segment, len_bytes;
 };
 
 /* One chunk on its way into the log; the caller's memory until done(). */
@@ -34,6 +40,7 @@ struct chunk_append {
         uint8_t chunk, flags; /* PUT_LAST, PUT_SLATE */
         bool copied;          /* from another origin: its era has to be known before */
         int64_t start_us;
+        int64_t end_us;       /* as its writer states it; 0: nobody does. Where the boxes say otherwise they guessed (index.h) */
         uint32_t generation;  /* of its writer */
         uint64_t previous;    /* chunk_log_hash() of the one it goes on from; 0: it fits behind any */
         struct buf *bytes;    /* the caller's reference */
@@ -49,30 +56,44 @@ struct chunk_append {
 
 struct chunk_log {
         uv_loop_t *loop;
-        char *path;
-        int fd; /* -1: ended */
+        char *dir;
         bool sync_segments;
-        bool ended;
+        bool ended, failed;
+        bool read_failed; /* while moved() is told of a volume that could not be read: those who wait are answered, not read anew */
         struct init_info init;
         struct buf *init_bytes;
-        struct index index;
+        struct volume_track volume_track; /* of the three above */
+        struct volumes closed;
+        struct volume_sum closed_sum; /* bytes, media_ticks, samples and peak_bytes of them all */
+
+        struct volume_files files; /* of the open volume; none before the first chunk, and when it ended */
+        uint32_t open_number;
+        bool open_lacking;         /* it lost segments: one that is not in its index may be elsewhere */
+        bool crc_known;
+        uint32_t crc;              /* of its mp4 */
+        struct index index;        /* of it */
+
         uint64_t last_hash; /* of the last chunk; 0: not known since a restart, a cut or a reopen: the leader's fits then */
         struct recent_segment recent[RECENT_SEGMENTS]; /* by segment % RECENT_SEGMENTS */
         struct chunk_append *writing;                  /* on the pool now */
         struct chunk_append *first, **last;            /* behind it */
         unsigned queued;
+        unsigned behind; /* volumes that are being closed, indexes that are being read */
         struct cut *cutting;
+        struct cut *reopening;
         /* Asked before a chunk is written, with its place: 0: it may be; 1: chunk_log_go_on() will tell; ERR_*: it may not.
          * NULL: every one may. */
         int (*admit)(void *arg, struct chunk_log *log, const struct chunk_append *a);
         /* After every change that a reader or a claimer may be waiting for; chunk is NULL when only something ended. */
         void (*moved)(void *arg, struct chunk_log *log, const struct chunk_append *chunk);
+        void (*volumes_changed)(void *arg, struct chunk_log *log); /* the rows are to be saved; may be NULL */
         void *arg;
 };
 
-/* Takes fd, init's reference and the index. */
-struct chunk_log *chunk_log_new(uv_loop_t *loop, const char *path, int fd, const struct init_info *info,
-                                struct buf *init, const struct index *index, bool sync_segments);
+/* Takes init's reference and what was found (NULL: nothing, it is new). Where that has no open volume it is ENDED, unless it
+ * is new. */
+struct chunk_log *chunk_log_new(uv_loop_t *loop, const char *dir, const struct init_info *info, struct buf *init,
+                                uint32_t volume_segments, struct volumes_found *found, bool ended, bool sync_segments);
 void chunk_log_free(struct chunk_log **log);
 
 /* done() may come from inside the call. */
@@ -86,20 +107,38 @@ void chunk_log_go_on(struct chunk_log *log, int status); /* the answer that admi
  * What is asked to be appended meanwhile waits. One at a time; not of an ended log. ERR_IO: the log takes no more appends. */
 void chunk_log_cut(struct chunk_log *log, uint32_t segment, void (*done)(void *arg, int status), void *arg);
 
-/* ENDED → WRITING, of a log whose index was read: fd is the file, open for writing. */
-void chunk_log_reopen(struct chunk_log *log, int fd, bool sync_segments);
+/* ENDED → WRITING; done(arg, status) later. On an error it stays ENDED. */
+void chunk_log_reopen(struct chunk_log *log, bool sync_segments, void (*done)(void *arg, int status), void *arg);
 
 void chunk_log_fence(struct chunk_log *log); /* what is queued but not being written ends with ERR_FENCED */
-bool chunk_log_idle(const struct chunk_log *log);
+bool chunk_log_idle(const struct chunk_log *log); /* no chunk is on its way */
+bool chunk_log_busy(const struct chunk_log *log); /* something of it is on the pool: it cannot be freed */
 void chunk_log_end(struct chunk_log *log); /* idle; the last segment is complete from here on */
 
-/* What there is of a segment. false: nothing. */
+/* Takes a closed volume away, or only its row; done(arg, status) when its files are gone. ERR_FULL: too much is under way. */
+int chunk_log_remove_volume(struct chunk_log *log, uint32_t number, void (*done)(void *arg, int status), void *arg);
+
+/* What there is of a segment. */
+enum segment_state {
+        SEGMENT_NONE,    /* nothing, so far: it never was, or is not yet */
+        SEGMENT_HERE,    /* out says what; more of it may come */
+        SEGMENT_UNREAD,  /* an index has to be read first */
+        SEGMENT_LOADING, /* moved() when it is known */
+        SEGMENT_LACKING, /* it is not here, but was, or should be: others may have it */
+        SEGMENT_BUSY,    /* too much is being read: ask again later */
+        SEGMENT_UNREADABLE /* the disk said no */
+};
 struct segment_view {
-        uint64_t offset; /* in the file */
+        uint32_t volume; /* whose file: volume_path(log->dir, volume, "mp4") */
+        uint64_t offset; /* in it */
         uint32_t len_bytes;
         bool complete;
         struct buf *bytes; /* borrowed; NULL: only in the file */
 };
-bool chunk_log_segment(const struct chunk_log *log, uint32_t segment, struct segment_view *out);
+/* may_read: an index that is not in memory is read for it. */
+enum segment_state chunk_log_segment(struct chunk_log *log, uint32_t segment, bool may_read, struct segment_view *out);
+
+/* What all volumes come to; peak_bytes of the largest segment; false: there are no chunks. */
+bool chunk_log_sum(const struct chunk_log *log, struct volume_sum *out);
 
 #endif

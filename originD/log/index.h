@@ -1,7 +1,7 @@
-/* index.h - where in a track's file each segment lies, and where the track ends.
+/* index.h - where in a volume's file each segment lies, and where it ends. Pure.
  *
- * Only whole chunks are in it. A day of segments is 1.4 MB a track. Built by chunk_log.c as chunks are written, or by
- * index_walk() from the file. No thread of its own: the loop's once the walk on the pool is over. */
+ * Only whole chunks are in it; 10 KB for ten minutes. Built by chunk_log.c as chunks are written, or by volume.c from the
+ * records beside the file. */
 #ifndef ORIGIND_INDEX_H
 #define ORIGIND_INDEX_H
 
@@ -27,8 +27,9 @@ struct index {
         uint32_t timescale;
         uint64_t init_bytes, file_bytes; /* file_bytes: where the last whole chunk ends */
         uint64_t start_ticks, end_ticks; /* of all that is stored; 0 without chunks */
-        uint64_t slack_ticks;            /* half a sample: so much the end may be off, for its last sample's length is a
-                                            guess when the chunk was cut before the next one was seen */
+        uint64_t slack_ticks;            /* so much the end may be off: half a sample where the last one's length was a
+                                            guess, the chunk being cut before the next one was seen; else a tick */
+        uint32_t chunks;
         uint64_t media_ticks, samples;   /* sums over the chunks */
         uint32_t peak_bytes;             /* of the largest segment */
         bool last_complete;              /* nothing more comes in the last row's segment */
@@ -37,7 +38,8 @@ struct index {
 void index_init(struct index *ix, uint32_t timescale, uint64_t init_bytes);
 void index_free(struct index *ix);
 
-/* What a chunk is to a track. It may begin slack_ticks before the other's end. */
+/* What a chunk is to a track. It may begin slack_ticks before the other's end, but never in a segment that is complete: of
+ * that everybody was told that it never changes, so what comes for it counts as stored. */
 enum index_place { INDEX_NEXT, INDEX_STORED, INDEX_OUT_OF_ORDER };
 enum index_place index_place(const struct index *ix, const struct chunk_info *c, uint32_t segment);
 
@@ -46,24 +48,18 @@ int index_on_grid(uint64_t ticks, uint32_t timescale, uint32_t segment, uint8_t 
 
 /* The chunk is in the file behind all others. ERR_LIMIT: its segment would be over SEGMENT_MAX_BYTES; nothing changes. */
 int index_room(const struct index *ix, uint32_t segment, uint64_t chunk_bytes);
-void index_add(struct index *ix, const struct chunk_info *c, uint32_t segment, uint32_t chunk_bytes, bool last);
+void index_add(struct index *ix, const struct chunk_info *c, uint32_t segment, uint32_t chunk_bytes, bool last, bool guess);
 
-/* Forgets the segment and all behind it; returns where in the file they began. The end is then an upper bound and the sums
- * are as before: index_walk() makes them right. */
-uint64_t index_forget(struct index *ix, uint32_t segment);
+/* Forgets the segment and all behind it. The end is then an upper bound and the sums are as before, until the index is made
+ * anew from the records. */
+void index_forget(struct index *ix, uint32_t segment);
 
 const struct index_row *index_find(const struct index *ix, uint32_t segment); /* NULL: not there */
+bool index_ends_segment(const struct index *ix); /* the last chunk reaches the end of its segment */
 bool index_complete(const struct index *ix, const struct index_row *row);
 
-/* The place on the grid behind the last chunk; *end_us is slack_ticks early, so that no sample begins before it. */
+/* The place on the grid behind the last chunk. *end_us is slack_ticks early, so that no sample begins before it, but not in a
+ * segment that is complete. */
 void index_next(const struct index *ix, uint32_t *segment, uint8_t *chunk, int64_t *end_us);
-
-/* Pool thread: reads the file from its beginning into the index: init segment, then chunks up to the first that is not
- * whole or not in order. What lies behind (file length − file_bytes) is the caller's to cut off. ERR_IO; ERR_CORRUPT: no
- * readable init segment. On error nothing is held. *init is the caller's. */
-int index_walk(int fd, struct index *ix, struct init_info *info, struct buf **init);
-
-/* Pool thread: the init segment alone. Errors as index_walk. */
-int index_read_init(int fd, struct init_info *info, struct buf **init);
 
 #endif

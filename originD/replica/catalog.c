@@ -22,11 +22,12 @@ static json_t *track_json(const struct session *s, const struct track *t)
 
 static json_t *session_json(const struct session *s, bool whole)
 {
-        json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:s, s:b, s:I, s:I}", "id", s->id, "stream", s->stream,
+        json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I}", "id", s->id, "stream", s->stream,
                               "node", s->node, "title", json_title(s->title), "epoch_us", (json_int_t)s->epoch_us,
                               "generation", (json_int_t)s->generation, "grace_ms", (json_int_t)s->grace_ms, "state",
                               s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,
-                              "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us);
+                              "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us,
+                              "volume_segments", (json_int_t)s->volume_segments);
         if (!whole) {
                 struct session_sum sum = session_sum(s);
                 json_object_set_new(j, "sum", session_sum_to_json(&sum));
@@ -132,6 +133,9 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
         s->ended_wall_us = (int64_t)json_number(j, "ended_wall_us", TIME_MAX_US, bad);
         s->generation = (uint32_t)json_number(j, "generation", UINT32_MAX, bad);
         s->grace_ms = (uint32_t)json_number(j, "grace_ms", UINT32_MAX, bad);
+        s->volume_segments = (uint32_t)json_number(j, "volume_segments", VOLUME_SEGMENTS_MAX, bad);
+        if (!s->volume_segments)
+                *bad = 1;
         s->ended = strcmp(state, "ended") == 0;
         s->ended_by_writer = json_is_true(json_object_get(j, "ended_by_writer"));
         const json_t *tracks = json_object_get(j, "tracks");

@@ -32,7 +32,7 @@ struct peer_track {
 struct peer_session {
         char id[SESSION_ID_MAX + 1], stream[STREAM_ID_MAX + 1], node[NODE_ID_MAX + 1], title[128];
         int64_t epoch_us, end_us, ended_wall_us;
-        uint32_t generation, grace_ms;
+        uint32_t generation, grace_ms, volume_segments;
         bool ended, ended_by_writer;
         bool whole;             /* its tracks are told; otherwise the sum */
         struct session_sum sum; /* of one that ended, in a list */

@@ -259,7 +259,8 @@ static struct session *begin_session(struct store *st, const struct peer_session
                 return NULL;
         strcpy(who.session, theirs->id);
         strcpy(who.stream, theirs->stream);
-        struct session *s = session_new(st->loop, st->options.data_dir, &who, st->options.sync_segments);
+        struct session *s = session_new(st->loop, st->options.data_dir, &who, theirs->volume_segments,
+                                        st->options.sync_segments);
         s->generation = theirs->generation;
         s->grace_ms = theirs->grace_ms;
         strcpy(s->node, theirs->node);

@@ -229,7 +229,7 @@ static void ask_segment(struct copy_track *c)
                 over(c, 0);
                 return;
         }
-        uint64_t offset = chunk_log_segment(t->log, c->segment, &v) ? v.len_bytes : 0;
+        uint64_t offset = chunk_log_segment(t->log, c->segment, false, &v) == SEGMENT_HERE ? v.len_bytes : 0;
         c->piece_inside = offset > 0;
         snprintf(file, sizeof(file), "%" PRIu32 ".m4s", c->segment);
         ask_media(c, file, c->probing ? 0 : offset, on_segment);
@@ -288,7 +288,7 @@ static void cut_back(void *arg, int status)
                 failed(c, status ? status : ERR_CANCELED);
                 return;
         }
-        stat_add(STAT_STORED_BYTES, (int64_t)t->log->index.file_bytes - (int64_t)c->uncut_bytes);
+        stat_add(STAT_STORED_BYTES, (int64_t)track_facts(c->s, t).file_bytes - (int64_t)c->uncut_bytes);
         eras_cut(&t->eras, eras_place(c->lack.cut_segment, 0));
         adopt_eras(c);
 }
@@ -317,35 +317,50 @@ static void on_init(void *arg, int err, const struct fetch_reply *m, struct buf 
         session_add_track(c->s, &p, track_added, c);
 }
 
+static void dropped(void *arg, int status)
+{
+        struct copy_track *c = arg;
+        if (status)
+                failed(c, status);
+        else
+                ask_media(c, "init.mp4", 0, on_init);
+}
+
 /* Nothing of the track is on its way any more: all of it goes, its init segment may be another writer's too. */
 static void drop(struct session_wait *w, int status)
 {
         struct copy_track *c = (struct copy_track *)w;
         struct track *t = mine(c);
-        if (status || (t && !t->log)) {
+        if (status || (t && (!t->log || chunk_log_busy(t->log)))) {
                 failed(c, status ? status : ERR_CANCELED);
                 return;
         }
         if (t)
-                track_drop(c->s, t);
-        ask_media(c, "init.mp4", 0, on_init);
+                track_drop(c->s, t, dropped, c);
+        else
+                dropped(c, 0);
 }
 
 static void tell_cut(struct copy_track *c, struct track *t)
 {
         const struct index *ix = &t->log->index;
+        const struct volumes *v = &t->log->closed;
         uint32_t last = ix->count ? ix->rows[ix->count - 1].segment : 0;
         log_warn("session=%s stream=%s track=%s peer=%s segment=%u last=%u "
                  "msg=\"cut back: another writer's bytes stand there\"", c->s->id, c->s->stream, t->name, c->peer,
                  c->lack.cut_segment, last);
         for (size_t i = 0; i < ix->count; i++)
                 stat_add(STAT_CUT_SEGMENTS, ix->rows[i].segment >= c->lack.cut_segment);
+        for (size_t i = v->count; i-- && v->rows[i].sum.last_segment >= c->lack.cut_segment;) {
+                uint32_t first = v->rows[i].sum.first_segment;
+                stat_add(STAT_CUT_SEGMENTS, v->rows[i].sum.last_segment - (first > c->lack.cut_segment ? first : c->lack.cut_segment) + 1);
+        }
 }
 
 static void cut(struct copy_track *c, struct track *t)
 {
         tell_cut(c, t);
-        c->uncut_bytes = t->log->index.file_bytes;
+        c->uncut_bytes = track_facts(c->s, t).file_bytes;
         c->brought = true;
         if (!t->eras.count || eras_place(c->lack.cut_segment, 0) <= t->eras.list[0].place) {
                 chunk_log_fence(t->log);

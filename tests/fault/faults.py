@@ -94,14 +94,8 @@ class FaultCluster(harness.Cluster):
         harness.wait_until(lambda: self.metric(name, "transcoderd_slate_seconds_total") >= before + 1, "slate is counted")
 
     def stored(self, origin, stream, session, data=None):
-        """{track: bytes of its file}"""
-        folder = os.path.join(data or self.config(origin)["data_dir"], stream, session)
-        out = {}
-        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-            if name.endswith(".mp4"):
-                with open(os.path.join(folder, name), "rb") as f:
-                    out[name] = f.read()
-        return out
+        """{track: its bytes}"""
+        return harness.stored_tracks(os.path.join(data or self.config(origin)["data_dir"], stream, session))
 
     def wait_same_everywhere(self, show, data=None):
         """Every origin holds the same bytes of the broadcast. data: {origin: its data_dir, if it is not the usual one}"""

@@ -91,6 +91,20 @@ def request(url, method="GET", headers=None, timeout=20):
         connection.close()
 
 
+def stored_tracks(folder):
+    """{track: its init segment and all its chunks} of a session's folder: the volumes in a row, without their own inits"""
+    out = {}
+    for track in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        path = os.path.join(folder, track)
+        volumes = sorted(n for n in os.listdir(path) if n.endswith(".mp4") and n != "init.mp4") if os.path.isdir(path) else ()
+        for i, name in enumerate(volumes):
+            with open(os.path.join(path, name), "rb") as f:
+                data = f.read()
+            init = os.path.getsize(os.path.join(path, "init.mp4"))
+            out[track] = out[track] + data[init:] if i else data
+    return out
+
+
 def run(*argv, check=True, timeout=120, **options):
     done = subprocess.run(argv, capture_output=True, timeout=timeout, **options)
     if check and done.returncode != 0:

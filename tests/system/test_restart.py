@@ -69,7 +69,7 @@ def test_a_torn_tail_is_cut_off_at_the_last_whole_chunk(make_cluster):
     session = recorded(cluster, "torn")
     cluster.do("kill", "origin-1")
     data = cluster.config("origin-1")["data_dir"]
-    files = [os.path.join(at, f) for at, _, names in os.walk(data) for f in names if "v180" in f]
+    files = [os.path.join(at, f) for at, _, names in os.walk(data) for f in names if at.endswith("/v180") and f.endswith(".mp4")]
     assert files, f"no file of v180 in {data}"
     biggest = max(files, key=os.path.getsize)
     os.truncate(biggest, os.path.getsize(biggest) - 100)

@@ -585,7 +585,7 @@ static bool any_busy_source(void)
 static struct buf *stored_file(void)
 {
         char path[120];
-        snprintf(path, sizeof(path), "%s/cam/S1/v720.mp4", data_dir);
+        snprintf(path, sizeof(path), "%s/cam/S1/v720/000000.mp4", data_dir);
         int fd = open(path, O_RDONLY);
         struct buf *b = buf_new((size_t)s->tracks[0]->log->index.file_bytes);
         assert_int_equal(read(fd, b->data, b->len), b->len);

@@ -81,7 +81,7 @@ static void test_torn_tail_of_a_live_session_is_cut_and_written_over(void **stat
         recorded("cam", "S1", 0);
         stop_store();
         struct buf *torn = fmp4_video_chunk(1, 0, 40);
-        append_to_file("v720.mp4", torn->data, torn->len - 1);
+        append_to_file("v720/000000.mp4", torn->data, torn->len - 1);
         buf_unref(&torn);
         start_store();
         struct session *s = store_session(&store, "S1");
@@ -109,7 +109,10 @@ static void test_recording_is_there_after_a_restart_and_read_when_asked_for(void
                 uv_run(&loop, UV_RUN_ONCE);
         assert_int_equal(s->load, LOAD_DONE);
         assert_true(track_playable(s, s->tracks[0]));
-        assert_int_equal(s->tracks[0]->log->index.count, 1);
+        struct segment_view v;
+        while (chunk_log_segment(s->tracks[0]->log, 0, true, &v) == SEGMENT_LOADING)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(chunk_log_segment(s->tracks[0]->log, 0, false, &v), SEGMENT_HERE);
         struct session_sum whole = session_sum(s);
         assert_true(session_unload(s));
         assert_null(s->tracks);
@@ -173,7 +176,7 @@ static void test_a_recording_that_could_not_be_read_once_is_read_later(void **st
         stop_store();
         start_store();
         s = store_session(&store, "S1");
-        snprintf(path, sizeof(path), "%s/cam/S1/v720.mp4", data_dir);
+        snprintf(path, sizeof(path), "%s/cam/S1/v720", data_dir);
         snprintf(away, sizeof(away), "%s.away", path);
         assert_int_equal(rename(path, away), 0);
         session_load(s);
@@ -207,9 +210,7 @@ static void free_found(struct startup *found)
 {
         for (struct startup_track *t = found->live_tracks, *next; t; t = next) {
                 next = t->next;
-                close(t->fd);
-                index_free(&t->index);
-                free(t->path);
+                track_found_free(&t->found);
                 free(t);
         }
         for (struct session *s = found->sessions, *next; s; s = next) {
@@ -240,7 +241,7 @@ static void test_what_cannot_be_read_is_not_taken_for_what_is_not_there(void **s
                 size_t tracks = found.sessions ? found.sessions->track_count : 0;
                 free_found(&found);
                 assert_true(there("cam", id));
-                snprintf(path, sizeof(path), "%s/cam/%s/v720.mp4", data_dir, id);
+                snprintf(path, sizeof(path), "%s/cam/%s/v720/000000.mp4", data_dir, id);
                 assert_int_equal(access(path, F_OK), 0);
                 if (!status) {
                         assert_true(more > 2);
@@ -262,22 +263,65 @@ static void test_a_data_dir_that_cannot_be_read_is_told(void **state)
         assert_int_equal(found.status, ERR_IO);
 }
 
-static void test_a_damaged_track_of_a_live_session_is_kept_when_its_writer_goes_on(void **state)
+static void damage(const char *name, off_t at)
 {
-        char path[200], aside[220];
+        char path[200];
+        snprintf(path, sizeof(path), "%s/cam/S1/%s", data_dir, name);
+        int fd = open(path, O_WRONLY);
+        assert_int_equal(pwrite(fd, "garbage!", 8, at), 8);
+        close(fd);
+}
+
+static bool kept(const char *name)
+{
+        char path[200];
+        snprintf(path, sizeof(path), "%s/cam/S1/%s", data_dir, name);
+        return access(path, F_OK) == 0;
+}
+
+static void test_a_damaged_volume_of_a_live_session_is_kept_and_what_is_whole_goes_on(void **state)
+{
+        (void)state;
+        struct session *s = recorded("cam", "S1", 5000000);
+        for (unsigned k = 0; k < 10; k++)
+                assert_int_equal(put_video(s, "v720", 1 + k / 5, k % 5), 0);
+        off_t at = (off_t)s->tracks[0]->log->index.rows[1].offset + 100;
+        stop_store();
+        damage("v720/000000.mp4", 4);
+        damage("v720/000000.mp4", at);
+        start_store();
+        s = stream_live(store_stream(&store, "cam"));
+        struct chunk_log *log = s->tracks[0]->log;
+        struct segment_view v;
+        assert_true(kept("v720/000000.mp4.damaged-1"));
+        assert_int_equal(chunk_log_segment(log, 0, false, &v), SEGMENT_HERE);
+        assert_int_equal(chunk_log_segment(log, 1, false, &v), SEGMENT_LACKING);
+        assert_int_equal(chunk_log_segment(log, 2, false, &v), SEGMENT_HERE);
+        assert_int_equal(put_video(s, "v720", 3, 0), 0);
+}
+
+/* A start without enough descriptors once took tracks for absent, and their writer began them anew. */
+static void test_a_track_that_cannot_be_read_now_is_not_begun_anew(void **state)
+{
+        char folder[200], away[200];
         (void)state;
         recorded("cam", "S1", 5000000);
         stop_store();
-        snprintf(path, sizeof(path), "%s/cam/S1/v720.mp4", data_dir);
-        snprintf(aside, sizeof(aside), "%s.unreadable", path);
-        int fd = open(path, O_WRONLY);
-        assert_int_equal(pwrite(fd, "garbage!", 8, 0), 8);
-        close(fd);
+        snprintf(folder, sizeof(folder), "%s/cam/S1/v720/000000.mp4", data_dir);
+        snprintf(away, sizeof(away), "%s/cam/S1/away", data_dir);
+        assert_int_equal(rename(folder, away), 0);
+        assert_int_equal(mkdir(folder, 0755), 0); /* EISDIR */
         start_store();
         struct session *s = stream_live(store_stream(&store, "cam"));
-        assert_int_equal(s->track_count, 0);
+        assert_int_equal(s->track_count, 1);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), ERR_IO);
+        assert_int_equal(rmdir(folder), 0);
+        assert_int_equal(rename(away, folder), 0);
+        stop_store();
+        start_store();
+        s = stream_live(store_stream(&store, "cam"));
+        assert_int_equal(s->tracks[0]->log->index.end_ticks, 90000);
         assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
-        assert_int_equal(access(aside, F_OK), 0);
 }
 
 static void test_session_nobody_writes_to_ends_by_itself(void **state)
@@ -391,7 +435,8 @@ int main(void)
                 CASE(test_damaged_session_file_is_left_alone_and_the_rest_goes_on),
                 CASE(test_what_cannot_be_read_is_not_taken_for_what_is_not_there),
                 CASE(test_a_data_dir_that_cannot_be_read_is_told),
-                CASE(test_a_damaged_track_of_a_live_session_is_kept_when_its_writer_goes_on),
+                CASE(test_a_damaged_volume_of_a_live_session_is_kept_and_what_is_whole_goes_on),
+                CASE(test_a_track_that_cannot_be_read_now_is_not_begun_anew),
                 CASE(test_session_nobody_writes_to_ends_by_itself),
                 CASE(test_retention_by_age_removes_what_ended_long_ago_only),
                 CASE(test_retention_by_bytes_removes_the_oldest_but_never_the_live_one),

@@ -1,0 +1,57 @@
+/* volumes.h - the row of a track's closed volumes: 56 bytes each, so that a day of a track is 8 KB.
+ *
+ * The list is the loop's; volumes_find() blocks and is for the pool. */
+#ifndef ORIGIND_VOLUMES_H
+#define ORIGIND_VOLUMES_H
+
+#include "originD/log/volume.h"
+
+enum volume_state {
+        VOLUME_HERE,
+        VOLUME_DAMAGED, /* a segment that is not in its index was lost: others may have it */
+        VOLUME_LACKING, /* it is not here: others may have it */
+        VOLUME_ARCHIVED,
+        VOLUME_STATES
+};
+
+struct cached_index;
+
+struct volume_row {
+        uint32_t number;
+        uint8_t state;
+        bool closing; /* its last record is on its way to the disk; sum.crc is not known yet */
+        struct volume_sum sum;
+        struct cached_index *index; /* NULL: not read */
+};
+
+struct volumes {
+        struct volume_row *rows; /* rising numbers */
+        size_t count;
+};
+
+struct volume_row *volumes_get(const struct volumes *v, uint32_t number); /* NULL: none */
+struct volume_row *volumes_insert(struct volumes *v, const struct volume_row *row); /* in place of one of that number */
+void volumes_remove(struct volumes *v, uint32_t number);
+void volumes_free(struct volumes *v);
+
+/* What is on the disk of a track. */
+struct volumes_found {
+        struct volumes closed;
+        bool open; /* the last one is open for appending: */
+        uint32_t number;
+        struct volume_found last;
+};
+
+/* Looks into the folder: known (from session.json) volumes are believed, others are opened, and with `append` the last one is
+ * opened for that. A known volume that is gone is lacking. Errors as volume_open(); ERR_NOT_FOUND: there is no such folder,
+ * for certain. Nothing is held then. */
+int volumes_find(const struct volume_track *t, const struct volumes *known, bool append, struct volumes_found *out);
+void volumes_found_free(struct volumes_found *f);
+
+/* Makes the folder and its init.mp4. A folder that is there already is set aside, unless it is the same and has no volume. */
+int volumes_begin(const char *dir, const struct buf *init);
+
+/* init.mp4, or what the first volume that can be read begins with. ERR_NOT_FOUND: there is no folder, for certain; ERR_CORRUPT. */
+int volumes_read_init(const char *dir, struct init_info *info, struct buf **init);
+
+#endif
