@@ -1,0 +1,292 @@
+"""One originD whose disk fails at a chosen call (failing_disk.c), a writer that knows what was acknowledged, and the judge: whether
+all of that is there when the disk is well again.
+
+As a program: tests/fault/store_faults.py WHEN CALL K HOW [once|on] repeats one case and says what became of it; WHEN CALL some N is
+N cases of that call, from all over; without arguments it tells how many calls there are."""
+import errno
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "system"))
+
+from harness import TOP, request, reserve_port, run, spawn  # noqa: E402  (the path is set above)
+
+WRITER = os.path.join(TOP, "build", "release", "tools", "store_writer")
+BIN = os.path.join(TOP, "bin")
+START_S, STOP_S = 20, 20
+
+# What each call may say. A reading call that fails says nothing of the file.
+HOWS = {
+    "open": ["EIO", "ENOSPC", "EMFILE", "EROFS"],
+    "opendir": ["EIO", "EMFILE"],
+    "read": ["EIO"],
+    "pread": ["EIO"],
+    "write": ["EIO", "ENOSPC"],
+    "pwrite": ["EIO", "ENOSPC", "kill"],
+    "fsync": ["EIO", "ENOSPC", "kill"],
+    "fdatasync": ["EIO", "ENOSPC", "kill"],
+    "ftruncate": ["EIO", "EROFS", "kill"],
+    "rename": ["EIO", "ENOSPC", "EROFS", "kill"],
+    "unlink": ["EIO", "EROFS", "kill"],
+    "rmdir": ["EIO", "kill"],
+    "mkdir": ["EIO", "ENOSPC", "EROFS", "kill"],
+}
+KILLS_TOO = ["open"]
+for _call in KILLS_TOO:
+    HOWS[_call].append("kill")
+
+
+class Lost(AssertionError):
+    pass
+
+
+def build_library(folder):
+    library = os.path.join(str(folder), "failing_disk.so")
+    run("gcc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library,
+        os.path.join(os.path.dirname(os.path.abspath(__file__)), "failing_disk.c"))
+    return library
+
+
+class Origin:
+    """originD on a folder, started again and again."""
+
+    def __init__(self, folder, library):
+        self.folder, self.library = str(folder), library
+        self.data = os.path.join(self.folder, "data")
+        self.ports = {name: reserve_port() for name in ("port", "fetch_port", "http_port", "admin_port")}
+        self.log_path, self.counts_path = os.path.join(self.folder, "log"), os.path.join(self.folder, "counts")
+        self.process, self.environment = None, {}
+
+    def start(self, **fault):
+        """True: it is ready. False: it ended, or is not ready: for which a fault must be the reason."""
+        settings = {**self.ports, "data_dir": self.data, "bind": "127.0.0.1", "sync": "segment", "min_free_bytes": 0}
+        argv = [os.path.join(BIN, "originD")]
+        for name, value in settings.items():
+            argv += ["--set", f"{name}={value}"]
+        environment = {**os.environ, "LD_PRELOAD": self.library, "FAULT_BELOW": self.data, "FAULT_COUNTS": self.counts_path,
+                       **self.environment}
+        environment.update({f"FAULT_{name.upper()}": str(value) for name, value in fault.items()})
+        with open(self.log_path, "ab") as log:
+            self.process = spawn(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+        until = time.monotonic() + START_S
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                if request(f"http://127.0.0.1:{self.ports['admin_port']}/readyz", timeout=2).status == 200:
+                    return True
+            except OSError:
+                pass
+            if fault and time.monotonic() > until - START_S + 2 and "writes are refused" in self.log():
+                return True
+            time.sleep(0.01)
+        return False
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise Lost("it does not end") from None
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def counts(self):
+        with open(self.counts_path, encoding="ascii") as f:
+            return {name: int(n) for name, n in (line.split() for line in f)}
+
+    def write(self, *arguments):
+        """What was acknowledged, and the writer's exit status."""
+        done = run(WRITER, "--origin", f"127.0.0.1:{self.ports['port']}", *map(str, arguments), check=False)
+        stored = [line.split()[1:] for line in done.stdout.decode().splitlines() if line.startswith("stored ") and line.count(" ") == 5]
+        return [(s, t, int(n), int(k), bytes.fromhex(b)) for s, t, n, k, b in stored], done.returncode
+
+    def fetch(self, places, stream="cam"):
+        """[(status, bytes)] of segments; fewer when it died meanwhile."""
+        keys = [f"/live/{stream}/{session}/{track}/{segment}.m4s" for session, track, segment in places]
+        done = run(WRITER, "--origin", f"127.0.0.1:{self.ports['fetch_port']}", "--fetch", *keys, check=False)
+        lines = [line.split(" ") for line in done.stdout.decode().splitlines()]
+        return [(int(line[0]), bytes.fromhex(line[1])) for line in lines if len(line) == 2]
+
+    def files(self):
+        out = {}
+        for folder, _, names in os.walk(self.data):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as f:
+                    out[os.path.relpath(os.path.join(folder, name), self.data)] = f.read()
+        return out
+
+
+def record(origin):
+    """One session that ends, and one of the same stream that stays live."""
+    stored, status = origin.write("--stream", "cam", "--salt", 0, "--to", 4, "--end")
+    if status == 0:
+        more, _ = origin.write("--stream", "cam", "--salt", 1, "--to", 2)
+        stored += more
+    return stored
+
+
+def judge(origin, stored):
+    """Each acknowledged chunk is served; or is still in some file, and the log says that something was set aside. Returns how many
+    are of the second kind."""
+    segments, aside = {}, 0
+    for session, track, segment, _, data in stored:
+        segments.setdefault((session, track, segment), []).append(data)
+    files, log = list(origin.files().values()), origin.log()
+    told = re.search(r"set aside|left out|cannot be read|cannot read", log)
+    answers = origin.fetch(segments)
+    if len(answers) < len(segments):
+        raise Lost("it does not answer FETCH")
+    for ((session, track, segment), chunks), (status, body) in zip(segments.items(), answers):
+        if status == 0 and b"".join(chunks) in body:
+            continue
+        lost = sum(not any(c in f for f in files) for c in chunks)
+        if lost:
+            raise Lost(f"{session}/{track}/{segment}: {lost} of {len(chunks)} chunks are in no file any more (FETCH: {status})")
+        if not told:
+            raise Lost(f"{session}/{track}/{segment}: FETCH says {status}, the bytes are on the disk, and the log says nothing")
+        aside += len(chunks)
+    return aside
+
+
+def start_well(origin):
+    if not origin.start():
+        raise Lost("it does not start on a disk that is well")
+
+
+def see_it_well(origin, stored):
+    """With a disk that works: all is there, the next writer goes on, and after one more start all of that is there."""
+    start_well(origin)
+    aside = judge(origin, stored)
+    more, status = origin.write("--stream", "cam", "--salt", 1, "--from", 6, "--to", 7)
+    if status != 0:
+        raise Lost(f"nobody can write any more: the writer's status is {status}")
+    origin.stop()
+    start_well(origin)
+    judge(origin, stored + more)
+    origin.stop()
+    return aside
+
+
+def fault_of(call, k, how, on):
+    return {"call": call, "at": k, "how": how if how == "kill" else getattr(errno, how), "on": int(on)}
+
+
+def while_it_stores(folder, library, fault):
+    """The disk fails while an empty origin starts and a writer writes."""
+    origin = Origin(folder, library)
+    try:
+        stored = record(origin) if origin.start(**fault) else []
+        origin.stop()
+        counts = origin.counts() if not fault else None
+        return origin, counts, see_it_well(origin, stored)
+    finally:
+        if origin.process.poll() is None:
+            origin.process.kill()
+            origin.process.wait()
+
+
+class Template:
+    """A store as it is after it was killed in mid-write, with a recording and a live session: to be copied for each case."""
+
+    def __init__(self, folder, library):
+        origin = Origin(folder, library)
+        origin.start(call="pwrite", at=TORN_AT, how="kill", on=0)
+        self.stored = record(origin)
+        origin.process.wait()
+        self.data = origin.data
+
+
+def while_it_starts(folder, library, fault, template):
+    """The disk fails while an origin starts that has something, is asked for all of it, and gets more."""
+    origin = Origin(folder, library)
+    shutil.copytree(template.data, origin.data)
+    try:
+        stored = list(template.stored)
+        if origin.start(**fault):
+            origin.fetch({s[:3] for s in stored})
+            more, _ = origin.write("--stream", "cam", "--salt", 1, "--from", 3, "--to", 5)
+            stored += more
+        origin.stop()
+        counts = origin.counts() if not fault else None
+        return origin, counts, see_it_well(origin, stored)
+    finally:
+        if origin.process.poll() is None:
+            origin.process.kill()
+            origin.process.wait()
+
+
+TORN_AT = 48  # of about 51 writes
+WHENS = ["stores", "starts"]
+
+
+class Bench:
+    """Counts the calls of a good run of each kind, and runs cases."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+        self.library = build_library(folder)
+        self.cases = 0
+        self.template = Template(self.place(), self.library)
+        self.counts = {when: self.case(when, {})[1] for when in WHENS}
+
+    def place(self):
+        self.cases += 1
+        path = os.path.join(self.folder, f"case-{self.cases}")
+        os.makedirs(path)
+        return path
+
+    def case(self, when, fault):
+        place = self.place()
+        result = while_it_stores(place, self.library, fault) if when == "stores" else \
+            while_it_starts(place, self.library, fault, self.template)
+        shutil.rmtree(place)  # of a case that failed it stays
+        return result
+
+    def all(self, when, call):
+        """(k, how, on) of every case."""
+        return [(k, how, on) for k in range(1, self.counts[when].get(call, 0) + 1) for how in HOWS[call]
+                for on in ([False] if how == "kill" else [False, True])]
+
+    def run(self, when, call, cases):
+        """What went wrong: one line a case."""
+        wrong = []
+        for k, how, on in cases:
+            try:
+                self.case(when, fault_of(call, k, how, on))
+            except (Lost, AssertionError, OSError) as e:
+                wrong.append(f"{when} {call} {k} {how} {'on' if on else 'once'}: {e}")
+        return wrong
+
+
+def spread(cases, n):
+    """n of them, from all over."""
+    return [cases[i * len(cases) // n] for i in range(min(n, len(cases)))]
+
+
+def main():
+    folder = tempfile.mkdtemp(prefix="store-faults-")
+    bench = Bench(folder)
+    if len(sys.argv) == 1:
+        for when in WHENS:
+            print(when, bench.counts[when])
+        return 0
+    when, call, k, how = sys.argv[1:5]
+    cases = spread(bench.all(when, call), int(how)) if k == "some" else [(int(k), how, sys.argv[5:] == ["on"])]
+    wrong = bench.run(when, call, cases)
+    print("\n".join(wrong) or "well", f"\n{len(cases)} cases, {len(wrong)} wrong; {folder}")
+    if not wrong:
+        shutil.rmtree(folder)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

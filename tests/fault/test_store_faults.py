@@ -1,0 +1,38 @@
+"""Whatever call on its disk fails, or kills it: nothing that originD acknowledged is lost, nothing it could not read is removed, and the
+next start on a good disk serves and goes on. tests/fault/store_faults.py repeats a single case."""
+import os
+import time
+
+import pytest
+
+from store_faults import HOWS, WHENS, Bench, spread
+
+SOME_S = 40  # for the subset
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    if os.environ.get("FRESHET_BIN"):
+        pytest.skip("a sanitizer's runtime wants to be the first library")
+    return Bench(tmp_path_factory.mktemp("store-faults"))
+
+
+@pytest.mark.bounded
+def test_the_disk_fails_at_some_calls_and_nothing_acknowledged_is_lost(bench):
+    """A few cases of each call, as many rounds as there is time for."""
+    began, wrong, done = time.monotonic(), [], set()
+    for n in (1, 2, 4, 8, 16):
+        for when in WHENS:
+            for call in HOWS:
+                cases = [c for c in spread(bench.all(when, call), n) if (when, call, c) not in done]
+                if time.monotonic() - began < SOME_S:
+                    wrong += bench.run(when, call, cases)
+                    done.update((when, call, c) for c in cases)
+    assert len(done) >= 10 and not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("call", HOWS)
+def test_the_disk_fails_at_every_call_and_nothing_acknowledged_is_lost(bench, when, call):
+    wrong = bench.run(when, call, bench.all(when, call))
+    assert not wrong, f"{len(wrong)} of {len(bench.all(when, call))}:\n" + "\n".join(wrong)
