@@ -1,12 +1,12 @@
 /* store_writer - writes a small session to an origin and says what was acknowledged, with every byte of it.
  *
- *   store_writer --origin HOST:PORT --stream NAME --salt N [--from SEGMENT] --to SEGMENT [--end]
+ *   store_writer --origin HOST:PORT --stream NAME --salt N [--from SEGMENT] --to SEGMENT [--end] [--pace-ms N] [--times]
  *   store_writer --origin HOST:PORT --fetch KEY…      at the port of FETCH: "STATUS HEX" for each, what there is of it now
  *
  * Two tracks, v720 and a128, made up: chunk (segment, place) of a track is the same bytes whenever it is made with the same salt.
  * What the origin has already is skipped; a track that it does not have is declared from --from on. A PUT that is refused for
  * now is tried again for a second, as by a transcoder. Prints "claimed SESSION", "stored SESSION TRACK SEGMENT CHUNK HEX"
- * for each chunk that was acknowledged, "ended" when END was; 0: all of it, 3: the connection was lost, 4: refused for good. */
+ * for each chunk that was acknowledged (--times: "put MICROSECONDS", how long it was under way), "ended" when END was; 0: all of it, 3: the connection was lost, 4: refused for good. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +36,8 @@ static nng_socket sock;
 static struct claim_reply claimed;
 static struct track tracks[] = {{"v720", CHUNKS_PER_SEGMENT, 0, false}, {"a128", 1, 0, false}};
 static uint32_t salt;
+static unsigned pace_ms; /* between chunks */
+static bool times;
 
 static void lost(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
@@ -112,7 +114,14 @@ static void put_chunk(struct track *t, unsigned n, unsigned k)
         struct buf *b = t->chunks > 1 ? fmp4_video_chunk(n, k, 40 + salt) : fmp4_chunk(n * UINT64_C(48000), 48, 1000, 20 + salt);
         struct put p = {.segment = n, .chunk = (uint8_t)k, .start_us = start_us, .duration_us = SEGMENT_US / t->chunks,
                         .flags = k + 1 == t->chunks ? PUT_LAST : 0};
+        usleep(pace_ms * 1000);
+        int64_t began_us = clock_mono_us();
         put(&p, t, b);
+        if (times) {
+                printf("put %lld\n", (long long)(clock_mono_us() - began_us));
+                buf_unref(&b);
+                return;
+        }
         printf("stored %s %s %u %u ", claimed.session, t->name, n, k);
         print_hex(b->data, b->len);
         printf("\n");
@@ -195,6 +204,10 @@ int main(int argc, char **argv)
                         end_it = true;
                         continue;
                 }
+                if (strcmp(argv[i], "--times") == 0) {
+                        times = true;
+                        continue;
+                }
                 if (strcmp(argv[i], "--fetch") == 0) {
                         fetch_from = i + 1;
                         break;
@@ -207,6 +220,8 @@ int main(int argc, char **argv)
                         salt = (uint32_t)atoi(value);
                 else if (strcmp(argv[i], "--from") == 0)
                         from = (unsigned)atoi(value);
+                else if (strcmp(argv[i], "--pace-ms") == 0)
+                        pace_ms = (unsigned)atoi(value);
                 else if (strcmp(argv[i], "--to") == 0)
                         to = (unsigned)atoi(value);
                 else
