@@ -20,15 +20,15 @@ static struct asker **find(struct askers *a, uint64_t id)
 
 static struct asker *get(struct askers *a, uint64_t id)
 {
-        struct asker **at = find(a, id);
-        if (*at)
-                return *at;
-        *at = mem_alloc(sizeof(**at));
-        (*at)->id = id;
+        struct asker **at = find(a, id), *x = *at;
+        if (x)
+                return x;
+        *at = x = mem_alloc(sizeof(*x));
+        x->id = id;
         for (size_t k = 0; k < READ_KINDS; k++)
-                (*at)->lines[k].last = &(*at)->lines[k].first;
+                x->lines[k].last = &x->lines[k].first;
         a->count++;
-        return *at;
+        return x;
 }
 
 static void forget_if_idle(struct askers *a, struct asker *x)

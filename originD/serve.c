@@ -19,7 +19,7 @@
 #define LONG_LIST_US (5 * US_PER_S)
 #define JSON_TYPE "application/json"
 
-static const struct serve_answer not_yet = {.status = ERR_NOT_YET};
+static const struct serve_answer not_yet = {.status = ERR_NOT_YET}, full = {.status = ERR_FULL};
 
 static void count_answer(const struct serve_answer *a)
 {
@@ -403,7 +403,7 @@ static bool may_wait(struct serve *sv, struct serve_request *r)
         if (askers_wait(&sv->askers, &r->asking, r->asker))
                 return true;
         stat_add(STAT_REFUSED_WAITS, 1);
-        answer(r, &(struct serve_answer){.status = ERR_FULL});
+        answer(r, &full);
         return false;
 }
 
@@ -554,7 +554,7 @@ static void sweep(uv_timer_t *timer)
                 bool in_line = r->asking.state == ASKING_IN_LINE;
                 stat_add(STAT_REFUSED_TURN, in_line);
                 let_go(sv, r);
-                answer(r, in_line ? &(struct serve_answer){.status = ERR_FULL} : &not_yet);
+                answer(r, in_line ? &full : &not_yet);
         }
         gone_through(sv, outermost);
         if (!sv->held)
