@@ -61,6 +61,17 @@ bool askers_wait(struct askers *a, struct asking *q, uint64_t id)
         return true;
 }
 
+/* From its asker, if it has nothing of it any more. */
+static void part(struct askers *a, struct asking *q)
+{
+        struct asker *x = q->asker;
+        if (q->waiting || q->state != ASKING_NOTHING || q->bytes)
+                return;
+        q->asker = NULL;
+        x->questions--;
+        forget_if_idle(a, x);
+}
+
 void askers_no_wait(struct askers *a, struct asking *q)
 {
         if (!q->waiting)
@@ -68,17 +79,13 @@ void askers_no_wait(struct askers *a, struct asking *q)
         q->waiting = false;
         q->asker->waiting--;
         a->waiting--;
-        if (q->state == ASKING_NOTHING) {
-                struct asker *x = q->asker;
-                q->asker = NULL;
-                x->questions--;
-                forget_if_idle(a, x);
-        }
+        part(a, q);
 }
 
 static bool may_read(const struct askers *a, const struct asker *x, enum read_kind kind)
 {
-        return a->kinds[kind].reading < READS_AT_ONCE && x->lines[kind].reading < READS_OF_ONE;
+        return a->kinds[kind].reading < READS_AT_ONCE && x->lines[kind].reading < READS_OF_ONE && a->bytes < READ_BYTES_MAX &&
+               x->bytes < READ_BYTES_OF_ONE;
 }
 
 static void begin_read(struct askers *a, struct asking *q)
@@ -163,23 +170,41 @@ struct asking *askers_next(struct askers *a, enum read_kind kind)
         return q;
 }
 
+static void end_read(struct askers *a, struct asking *q)
+{
+        a->kinds[q->kind].reading--;
+        q->asker->lines[q->kind].reading--;
+        q->state = ASKING_NOTHING;
+}
+
+static void count_bytes(struct askers *a, struct asking *q, size_t bytes)
+{
+        a->bytes += bytes - q->bytes;
+        q->asker->bytes += bytes - q->bytes;
+        q->bytes = bytes;
+}
+
+void askers_keep(struct askers *a, struct asking *q, size_t bytes)
+{
+        assert(q->state == ASKING_READS);
+        count_bytes(a, q, bytes);
+        end_read(a, q);
+        part(a, q);
+}
+
 void askers_leave(struct askers *a, struct asking *q)
 {
-        struct asker *x = q->asker;
-        if (!x)
+        if (!q->asker)
                 return;
         if (q->state == ASKING_IN_LINE)
                 leave_line(a, q);
-        if (q->state == ASKING_READS) {
-                a->kinds[q->kind].reading--;
-                x->lines[q->kind].reading--;
-        }
-        q->state = ASKING_NOTHING;
+        else if (q->state == ASKING_READS)
+                end_read(a, q);
+        count_bytes(a, q, 0);
         if (q->waiting) {
-                askers_no_wait(a, q);
-                return;
+                q->waiting = false;
+                q->asker->waiting--;
+                a->waiting--;
         }
-        q->asker = NULL;
-        x->questions--;
-        forget_if_idle(a, x);
+        part(a, q);
 }

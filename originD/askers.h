@@ -6,7 +6,8 @@
  *   askers_read()   it wants to read from the disk: at once, or it stands in line. A line is an asker's, and lines have their
  *                   turns round robin: who asks a lot waits for itself
  *   askers_next()   whose turn it is now
- *   askers_leave()  answered: all that it had is free again. Harmless for one that has nothing
+ *   askers_keep()   it was read: the turn is over, the bytes are in memory until whoever asked has taken them
+ *   askers_leave()  answered, and taken: all that it had is free again. Harmless for one that has nothing
  * Loop thread only, but nothing here knows of the loop, or of time. */
 #ifndef ORIGIND_ASKERS_H
 #define ORIGIND_ASKERS_H
@@ -22,6 +23,10 @@ enum read_kind { READ_LIVE, READ_OLD, READ_KINDS };
 #define READS_AT_ONCE 4
 #define READS_OF_ONE 2
 
+/* Bytes that were read for somebody and are not taken yet. Who has so many has no turn: HTTP clients may be slow, and are many. */
+#define READ_BYTES_MAX (256u << 20)
+#define READ_BYTES_OF_ONE (64u << 20)
+
 #define ASKERS_WAITS_FACTOR 4 /* so many askers may have all that one may have */
 #define ASKER_BUCKETS 256
 
@@ -30,13 +35,14 @@ struct asking {
         bool waiting;
         enum asking_state { ASKING_NOTHING, ASKING_IN_LINE, ASKING_READS } state;
         enum read_kind kind;
+        size_t bytes; /* kept */
         struct asking *next, **prev; /* in line */
 };
 
 struct asker {
         struct asker *next; /* of the bucket */
         uint64_t id;
-        size_t waiting, questions;
+        size_t waiting, questions, bytes;
         struct asker_line {
                 struct asking *first, **last;
                 unsigned reading;
@@ -46,7 +52,7 @@ struct asker {
 
 struct askers {
         size_t waits_of_one;
-        size_t waiting, count;
+        size_t waiting, count, bytes;
         struct {
                 unsigned reading;
                 size_t in_line;
@@ -61,6 +67,7 @@ bool askers_wait(struct askers *a, struct asking *q, uint64_t id);
 bool askers_read(struct askers *a, struct asking *q, enum read_kind kind);
 struct asking *askers_next(struct askers *a, enum read_kind kind); /* NULL: nobody, or not yet */
 void askers_no_wait(struct askers *a, struct asking *q); /* it waits no more; its turn stays */
+void askers_keep(struct askers *a, struct asking *q, size_t bytes);
 void askers_leave(struct askers *a, struct asking *q);
 
 #endif

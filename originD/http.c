@@ -89,6 +89,7 @@ static void answered(struct serve_request *r, const struct serve_answer *a)
 static void deliver(struct mail *mail)
 {
         struct pull *p = (struct pull *)mail;
+        serve_taken(p->http->serve, &p->request); /* the piece before */
         serve(p->http->serve, &p->request);
 }
 
@@ -106,6 +107,7 @@ static bool ask(struct pull *p, uint64_t offset)
         p->request.wait_ms = WAIT_MS;
         p->request.max_bytes = UINT32_MAX;
         p->request.done = answered;
+        p->request.slow_taker = true;
         p->mail.deliver = deliver;
         extend(p->conn, WAIT_MS * US_PER_MS + ANSWER_TIME_US);
         MHD_suspend_connection(p->connection);
@@ -353,6 +355,14 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *u
         return p->answered ? queue_answer(p) : begin(p, url, method);
 }
 
+/* Loop thread: all of it is written out, or the client is gone. */
+static void forget(struct mail *mail)
+{
+        struct pull *p = (struct pull *)mail;
+        serve_taken(p->http->serve, &p->request);
+        free(p);
+}
+
 static void completed(void *cls, struct MHD_Connection *c, void **ctx, enum MHD_RequestTerminationCode code)
 {
         struct pull *p = *ctx;
@@ -364,8 +374,12 @@ static void completed(void *cls, struct MHD_Connection *c, void **ctx, enum MHD_
         atomic_fetch_sub(&p->http->pulls, 1);
         extend(p->conn, REQUEST_TIME_US + IDLE_TIMEOUT_S * US_PER_S);
         buf_unref(&p->answer.bytes);
-        free(p);
         *ctx = NULL;
+        p->mail.deliver = forget;
+        if (p->answered && p->answer.kept)
+                mailbox_post(&p->http->mailbox, &p->mail);
+        else
+                free(p);
 }
 
 static void connection_changed(void *cls, struct MHD_Connection *c, void **ctx, enum MHD_ConnectionNotificationCode code)

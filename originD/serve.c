@@ -38,7 +38,10 @@ static void answer(struct serve_request *r, const struct serve_answer *a)
 {
         struct serve *sv = r->serve;
         count_answer(a);
-        askers_leave(&sv->askers, &r->asking);
+        if (a->kept)
+                askers_keep(&sv->askers, &r->asking, a->len);
+        else
+                askers_leave(&sv->askers, &r->asking);
         r->done(r, a);
         give_turns(sv);
 }
@@ -88,7 +91,8 @@ static void read_done(void *arg, int status)
                                  .bytes = bytes,
                                  .len = bytes->len,
                                  .size = r->view.len_bytes,
-                                 .complete = r->view.complete};
+                                 .complete = r->view.complete,
+                                 .kept = r->slow_taker};
         if (status)
                 a = (struct serve_answer){.status = status == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_IO};
         answer(r, &a);
@@ -580,6 +584,12 @@ void serve(struct serve *sv, struct serve_request *r)
         resolve(sv, r);
 }
 
+void serve_taken(struct serve *sv, struct serve_request *r)
+{
+        askers_leave(&sv->askers, &r->asking);
+        give_turns(sv);
+}
+
 static bool any(const struct serve_request *r, const void *arg)
 {
         (void)r;
@@ -610,7 +620,7 @@ void serve_stop(struct serve *sv)
 
 void serve_close(struct serve *sv)
 {
-        assert(!sv->held && !sv->asking_elsewhere);
+        assert(!sv->held && !sv->asking_elsewhere && !sv->askers.count);
         buf_unref(&sv->streams.text);
         buf_unref(&sv->peer_live.text);
         uv_close((uv_handle_t *)&sv->timer, NULL);

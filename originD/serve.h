@@ -34,6 +34,7 @@ struct serve_answer {
         size_t from, len;
         uint64_t size; /* of the object, when FETCH_COMPLETE is known to come: as of now otherwise */
         bool complete; /* nothing will be added to the object */
+        bool kept;     /* serve_taken() is to be told */
 };
 
 struct serve_request {
@@ -44,6 +45,7 @@ struct serve_request {
         uint8_t hops;       /* as struct fetch */
         bool from_node;     /* it came by nng: the keys for other origins may be asked */
         uint64_t asker;     /* which connection, or address: askers.h. Not the same for nng and HTTP */
+        bool slow_taker;    /* what is read for it stays in memory until serve_taken() says that it is not needed any more */
         void (*done)(struct serve_request *r, const struct serve_answer *a);
         /* private */
         struct key parsed;
@@ -98,6 +100,7 @@ void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const st
 void serve_unsettled(struct serve *sv); /* at first, until … */
 void serve_settled(struct serve *sv);
 void serve(struct serve *sv, struct serve_request *r);
+void serve_taken(struct serve *sv, struct serve_request *r); /* after done(), of a slow_taker; harmless if nothing was kept */
 void serve_changed(struct serve *sv, struct session *s);
 void serve_stop(struct serve *sv);
 void serve_close(struct serve *sv);

@@ -147,6 +147,34 @@ static void test_a_turn_outlasts_a_wait(void **state)
         askers_leave(&a, &q);
 }
 
+static void test_who_has_not_taken_what_was_read_for_it_reads_no_more(void **state)
+{
+        (void)state;
+        struct asking slow[2] = {0}, other = {0};
+        askers_keep(&a, read_of(&slow[0], 1), READ_BYTES_OF_ONE);
+        assert_int_equal(read_of(&slow[1], 1)->state, ASKING_IN_LINE);
+        assert_int_equal(read_of(&other, 2)->state, ASKING_READS);
+        assert_null(askers_next(&a, READ_OLD));
+        askers_leave(&a, &slow[0]);
+        assert_ptr_equal(askers_next(&a, READ_OLD), &slow[1]);
+        askers_leave(&a, &slow[1]);
+        askers_leave(&a, &other);
+        assert_int_equal(a.bytes, 0);
+}
+
+static void test_all_that_is_not_taken_is_bounded_too(void **state)
+{
+        (void)state;
+        struct asking slow[READ_BYTES_MAX / READ_BYTES_OF_ONE] = {0}, other = {0};
+        size_t n = sizeof(slow) / sizeof(slow[0]);
+        for (size_t i = 0; i < n; i++)
+                askers_keep(&a, read_of(&slow[i], i), READ_BYTES_OF_ONE);
+        assert_int_equal(read_of(&other, 99)->state, ASKING_IN_LINE);
+        leave_all(slow, n);
+        assert_ptr_equal(askers_next(&a, READ_OLD), &other);
+        askers_leave(&a, &other);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -158,6 +186,8 @@ int main(void)
                 CASE(test_kinds_do_not_wait_for_each_other),
                 CASE(test_who_leaves_its_line_or_its_turn_is_passed_over),
                 CASE(test_a_turn_outlasts_a_wait),
+                CASE(test_who_has_not_taken_what_was_read_for_it_reads_no_more),
+                CASE(test_all_that_is_not_taken_is_bounded_too),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

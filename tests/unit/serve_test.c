@@ -465,6 +465,22 @@ static void test_loads_of_old_recordings_take_turns(void **state)
         }
 }
 
+static void test_what_a_slow_taker_was_read_counts_until_it_is_taken(void **state)
+{
+        (void)state;
+        struct question q = {.r = {.max_bytes = BODY_MAX, .done = answered, .asker = 1, .slow_taker = true}};
+        ended(1);
+        strcpy(q.r.key, "/live/old/S2/v720/0.m4s");
+        serve(&sv, &q.r);
+        wait_done(&q.done);
+        assert_int_equal(q.a.status, 0);
+        assert_true(q.a.kept);
+        assert_int_equal(sv.askers.bytes, q.a.len);
+        serve_taken(&sv, &q.r);
+        assert_int_equal(sv.askers.bytes, 0);
+        serve_taken(&sv, &q.r); /* harmless */
+}
+
 static void test_seven_hundred_waits_of_one_refuse_nobody(void **state)
 {
         (void)state;
@@ -507,6 +523,7 @@ int main(void)
                 CASE(test_who_asks_for_too_much_is_refused_and_nobody_else_is),
                 CASE(test_a_read_whose_turn_never_comes_is_told_to_come_back_later),
                 CASE(test_loads_of_old_recordings_take_turns),
+                CASE(test_what_a_slow_taker_was_read_counts_until_it_is_taken),
                 CASE(test_seven_hundred_waits_of_one_refuse_nobody),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
