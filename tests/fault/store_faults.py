@@ -125,6 +125,11 @@ class Origin:
         return out
 
 
+def metric(origin, name):
+    text = request(f"http://127.0.0.1:{origin.ports['admin_port']}/metrics").text()
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name)
+
+
 def record(origin):
     """One session that ends, and one of the same stream that stays live."""
     stored, status = origin.write("--stream", "cam", "--salt", 0, "--to", 4, "--end")

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from harness import request, run, wait_until
-from store_faults import Origin, start_well
+from harness import run, wait_until
+from store_faults import Origin, metric, start_well
 
 READERS = 100
 SEGMENTS = 40
@@ -57,11 +57,7 @@ def origin(tmp_path):
     made.stop()
 
 
-def metric(origin, name):
-    text = request(f"http://127.0.0.1:{origin.ports['admin_port']}/metrics").text()
-    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name)
-
-
+@pytest.mark.bounded
 def test_live_chunks_are_stored_and_served_while_many_read_old_ones(origin):
     start_well(origin)
     stored, status = origin.write("--stream", "cam", "--salt", 0, "--to", SEGMENTS, "--end")
