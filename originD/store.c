@@ -188,7 +188,10 @@ void store_remove(struct store *st, struct session *s)
         if (s->in_loaded)
                 unload(st, s);
         unlink_session(st, s);
-        disk_remove(st->loop, s->dir, removed, mem_strdup(s->dir));
+        if (session_tracks(s))
+                disk_remove(st->loop, s->dir, removed, mem_strdup(s->dir));
+        else /* as far as is known: what a start could not read, and set aside, is still in there */
+                disk_remove_unused(st->loop, s->dir, "session.json", removed, mem_strdup(s->dir));
         session_free(&s);
 }
 

@@ -20,6 +20,7 @@
 #include "originD/stats.h"
 
 #define PROBE_BYTES (64u << 10)
+#define SAVE_SUFFIX ".tmp"
 #define ASIDE_MAX 1000 /* names that are tried */
 
 /* A job on its way through a pool, and back through the mailbox. */
@@ -321,7 +322,7 @@ static void save_work(void *arg)
                 f->status = last_error();
                 return;
         }
-        char *beside = mem_printf("%s.tmp", f->path);
+        char *beside = mem_printf("%s" SAVE_SUFFIX, f->path);
         f->status = write_beside(beside, f->bytes);
         if (!f->status && (rename(beside, f->path) < 0 || fsync(folder) < 0))
                 f->status = last_error();
@@ -426,6 +427,46 @@ static void remove_work(void *arg)
 void disk_remove(uv_loop_t *loop, const char *folder, disk_done *done, void *arg)
 {
         file_run(loop, DISK_COLD, remove_work, file_job(folder, NULL, done, arg));
+}
+
+/* Whether only what a save of `name` leaves is in the folder. An error says that it cannot be known. */
+static int look_for_others(const char *folder, const char *name)
+{
+        DIR *d = opendir(folder);
+        struct dirent *e;
+        int status = 0;
+        size_t len = strlen(name);
+        if (!d)
+                return last_error();
+        while (!status && (errno = 0, e = readdir(d)))
+                if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+                    (strncmp(e->d_name, name, len) != 0 || (e->d_name[len] && strcmp(e->d_name + len, SAVE_SUFFIX) != 0)))
+                        status = ERR_CONFLICT;
+        if (!status && errno)
+                status = last_error();
+        closedir(d);
+        return status;
+}
+
+static void remove_unused_work(void *arg)
+{
+        struct file_job *f = arg; /* path: folder/name */
+        char *folder = folder_of(f->path), *parent = folder_of(folder), *beside = mem_printf("%s" SAVE_SUFFIX, f->path);
+        f->status = look_for_others(folder, f->path + strlen(folder) + 1);
+        if (!f->status && ((unlink(beside) < 0 && errno != ENOENT) || (unlink(f->path) < 0 && errno != ENOENT) || rmdir(folder) < 0))
+                f->status = last_error();
+        if (!f->status)
+                (void)rmdir(parent); /* fails, as it should, while other sessions are in it */
+        free(beside);
+        free(parent);
+        free(folder);
+}
+
+void disk_remove_unused(uv_loop_t *loop, const char *folder, const char *name, disk_done *done, void *arg)
+{
+        char *path = mem_printf("%s/%s", folder, name);
+        file_run(loop, DISK_COLD, remove_unused_work, file_job(path, NULL, done, arg));
+        free(path);
 }
 
 static int probe(const char *folder)

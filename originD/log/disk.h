@@ -58,6 +58,10 @@ void disk_remove(uv_loop_t *loop, const char *folder, disk_done *done, void *arg
 #define DISK_REMOVED_SUFFIX ".removed"
 int disk_remove_now(const char *folder); /* the same, at once */
 
+/* DISK_COLD. Removes a folder that was never used: with the file `name` in it and what a save of that left, and nothing else. Where there
+ * is anything else all of it stays: ERR_CONFLICT. */
+void disk_remove_unused(uv_loop_t *loop, const char *folder, const char *name, disk_done *done, void *arg);
+
 /* Renames path to path.WORD-N, N being the first that is free: what could not be read or is in the way is kept for a person to
  * look at, and replaces nothing. ERR_NOT_FOUND: it is not there. */
 int disk_set_aside_now(const char *path, const char *word);

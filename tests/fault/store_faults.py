@@ -210,16 +210,18 @@ class Template:
         self.data = origin.data
 
 
-def while_it_starts(folder, library, fault, template):
-    """The disk fails while an origin starts that has something, is asked for all of it, and gets more."""
+def while_it_starts(folder, library, fault, template, ends):
+    """The disk fails while an origin starts that has something, is asked for all of it, and gets more; or whose live session just
+    ends: what it holds then is no reason to remove it."""
     origin = Origin(folder, library)
     shutil.copytree(template.data, origin.data)
     try:
         stored = list(template.stored)
         if origin.start(**fault):
             origin.fetch({s[:3] for s in stored})
-            more, _ = origin.write("--stream", "cam", "--salt", 1, "--from", 3, "--to", 5)
+            more, _ = origin.write("--stream", "cam", "--salt", 1, "--from", 3, "--to", 3 if ends else 5, *["--end"] * ends)
             stored += more
+            time.sleep(TICKS_S * ends)
         origin.stop()
         counts = origin.counts() if not fault else None
         return origin, counts, see_it_well(origin, stored)
@@ -230,7 +232,8 @@ def while_it_starts(folder, library, fault, template):
 
 
 TORN_AT = 48  # of about 51 writes
-WHENS = ["stores", "starts"]
+WHENS = ["stores", "starts", "ends"]
+TICKS_S = 0.6  # what an origin does from time to time, it has done by then
 
 
 class Bench:
@@ -252,7 +255,7 @@ class Bench:
     def case(self, when, fault):
         place = self.place()
         result = while_it_stores(place, self.library, fault) if when == "stores" else \
-            while_it_starts(place, self.library, fault, self.template)
+            while_it_starts(place, self.library, fault, self.template, when == "ends")
         shutil.rmtree(place)  # of a case that failed it stays
         return result
 

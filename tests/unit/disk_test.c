@@ -262,6 +262,30 @@ static void test_a_folder_goes_with_the_folders_in_it(void **state)
         assert_int_equal(access(folder, F_OK), -1);
 }
 
+static int remove_unused(void)
+{
+        struct result r = {0};
+        disk_remove_unused(&loop, folder, "session.json", told, &r);
+        return wait_for(&r);
+}
+
+static void test_a_folder_that_was_never_used_goes_and_one_with_anything_else_stays(void **state)
+{
+        (void)state;
+        char json[100], beside[110];
+        snprintf(json, sizeof(json), "%s/session.json", folder);
+        snprintf(beside, sizeof(beside), "%s.tmp", json);
+        assert_int_equal(save(json, "{}"), 0);
+        assert_int_equal(save(path, "media"), 0);
+        assert_int_equal(remove_unused(), ERR_CONFLICT);
+        assert_int_equal(access(json, F_OK), 0);
+        assert_int_equal(access(path, F_OK), 0);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(save(beside, "{"), 0); /* a save that was interrupted */
+        assert_int_equal(remove_unused(), 0);
+        assert_int_equal(access(folder, F_OK), -1);
+}
+
 static void test_a_write_that_failed_leaves_what_was_there(void **state)
 {
         (void)state;
@@ -302,6 +326,7 @@ int main(void)
                 CASE(test_without_descriptors_nothing_is_taken_for_absent_or_removed),
                 CASE(test_only_an_absence_is_told_as_one),
                 CASE(test_a_folder_goes_with_the_folders_in_it),
+                CASE(test_a_folder_that_was_never_used_goes_and_one_with_anything_else_stays),
                 CASE(test_a_write_that_failed_leaves_what_was_there),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
