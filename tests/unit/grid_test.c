@@ -11,6 +11,7 @@
 #include "transcoderd/encode/grid.h"
 #include "transcoderd/encode/shed.h"
 #include "transcoderd/encode/slate.h"
+#include "transcoderd/encode/slow.h"
 
 static void test_rounding_to_ticks_never_leaves_the_segment(void **state)
 {
@@ -125,6 +126,44 @@ static void test_announced_rate_is_the_sources_or_a_fraction_of_it(void **state)
         assert_int_equal(cadence_fps_milli(0, 0), 30000);
 }
 
+static void test_a_slow_source_is_one_with_long_gaps_only(void **state)
+{
+        (void)state;
+        struct slow s;
+        slow_init(&s, 0);
+        slow_add(&s, 0);
+        slow_add(&s, US_PER_S);
+        assert_false(slow_is(&s)); /* a pause in a usual one */
+        slow_add(&s, 2 * US_PER_S);
+        assert_true(slow_is(&s));
+        slow_add(&s, 2 * US_PER_S + 33333);
+        assert_false(slow_is(&s));
+        slow_init(&s, 1000);
+        slow_add(&s, 0);
+        assert_true(slow_is(&s)); /* it says so */
+        slow_add(&s, 40000);
+        assert_false(slow_is(&s));
+        slow_init(&s, 30000);
+        slow_add(&s, 0);
+        assert_false(slow_is(&s));
+}
+
+static void test_a_slow_source_is_shown_again_at_the_begin_of_each_chunk_for_a_while(void **state)
+{
+        (void)state;
+        struct slow s;
+        slow_init(&s, 1000);
+        slow_add(&s, 1050000);
+        assert_int_equal(slow_again_us(&s, 1050000), 1200000);
+        assert_int_equal(slow_again_us(&s, 1200000), 1400000);
+        assert_int_equal(slow_again_us(&s, 2800000), 3000000);
+        assert_int_equal(slow_again_us(&s, 3000000), SLOW_NEVER); /* two gaps: the rest is slate */
+        assert_int_equal(slow_wait_us(&s, 1050000, 1100000, US_PER_S), 100000 + SLOW_LATE_US);
+        assert_int_equal(slow_wait_us(&s, 1050000, 9 * US_PER_S, 0), SLOW_IDLE_US); /* a replay */
+        assert_true(slow_wait_us(&s, 1050000, 9 * US_PER_S, US_PER_S) < 0);
+        assert_int_equal(slow_wait_us(&s, 3000000, 9 * US_PER_S, US_PER_S), SLOW_NEVER);
+}
+
 static void test_slate_waits_for_the_wall_clock(void **state)
 {
         (void)state;
@@ -235,6 +274,8 @@ int main(void)
                 cmocka_unit_test(test_what_a_limit_keeps_does_not_depend_on_where_one_started),
                 cmocka_unit_test(test_steady_rates_are_foreseen_and_unsteady_ones_are_not),
                 cmocka_unit_test(test_announced_rate_is_the_sources_or_a_fraction_of_it),
+                cmocka_unit_test(test_a_slow_source_is_one_with_long_gaps_only),
+                cmocka_unit_test(test_a_slow_source_is_shown_again_at_the_begin_of_each_chunk_for_a_while),
                 cmocka_unit_test(test_slate_waits_for_the_wall_clock),
                 cmocka_unit_test(test_slate_waits_after_standing_still_for_what_is_sent_again),
                 cmocka_unit_test(test_slate_does_not_overtake_a_replay),

@@ -941,6 +941,80 @@ static void test_slate_fills_the_time_without_a_broadcaster(void **state)
         coded_free(&sound);
 }
 
+static bool has_chunk(struct rig *r, uint32_t segment, uint8_t chunk)
+{
+        for (int i = 0; i < r->chunk_count; i++)
+                if (r->chunks[i].c.segment == segment && r->chunks[i].c.chunk == chunk)
+                        return true;
+        return false;
+}
+
+/* All chunks of [from, until) are there, none of them slate, and each begins on the grid. */
+static void check_chunks(struct rig *r, int from, int until)
+{
+        int at = 0, n = from;
+        for (const struct out_chunk *o; n < until && (o = next_chunk(r, track_named(r, "v96"), &at));) {
+                int64_t number = o->c.segment * CHUNKS_PER_SEGMENT + o->c.chunk;
+                if (number < from)
+                        continue;
+                assert_int_equal(number, n++);
+                assert_int_equal(o->c.start_us, number * CHUNK_US);
+                assert_int_equal(o->c.flags & PUT_SLATE, 0);
+        }
+        assert_int_equal(n, until);
+}
+
+static void test_one_picture_a_second_makes_every_chunk(void **state)
+{
+        (void)state;
+        struct coded video;
+        coded_video(&video, 176, 96, (AVRational){1, 1}, 6, 0, 6, 0);
+        struct rig *r = rig_new();
+        r->o.ladder.video_count = 1;
+        r->o.ladder.video[0].fps_max = 15;
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        drain(r);
+        check_chunks(r, 0, 25);
+        struct pipeline_stats s;
+        pipeline_stats(r->p, &s);
+        assert_int_equal(s.encoded, 26);
+        assert_int_equal(s.slate_us, 0);
+        rig_free(r);
+        coded_free(&video);
+}
+
+/* Slate would come a minute later: it is the clock that says that the chunks are due. */
+static void test_a_slow_sources_chunks_do_not_wait_for_its_next_picture(void **state)
+{
+        (void)state;
+        struct coded video;
+        coded_video(&video, 176, 96, (AVRational){2, 1}, 5, 0, 5, 0);
+        struct rig *r = rig_new();
+        r->o.ladder.video_count = 1;
+        r->o.slate_after_us = 60 * US_PER_S;
+        r->o.epoch_us = clock_wall_us() - US_PER_S;
+        rig_open(r, &video, NULL);
+        for (int i = 0; i < 3; i++)
+                push(r, &video.frames[i]);
+        while (!has_chunk(r, 1, 2))
+                uv_run(&r->loop, UV_RUN_ONCE);
+        struct pipeline_stats s;
+        pipeline_stats(r->p, &s);
+        assert_int_equal(s.decoded, 3);
+        push(r, &video.frames[3]); /* of 1.5 s: late, for the one before stands at 1.6 s by now */
+        push(r, &video.frames[4]);
+        drain(r);
+        pipeline_stats(r->p, &s);
+        assert_int_equal(s.decoded, 5);
+        assert_int_equal(s.late_dropped, 0);
+        assert_int_equal(s.slate_us, 0);
+        check_chunks(r, 0, 11);
+        assert_in_range(check_track(r, "v96"), 13, 14); /* eleven chunks, 0.5 s and 1.5 s are within one each */
+        rig_free(r);
+        coded_free(&video);
+}
+
 static void test_no_event_after_close(void **state)
 {
         (void)state;
@@ -1215,6 +1289,8 @@ int main(void)
                 cmocka_unit_test(test_tracks_that_had_no_chunk_yet_are_not_lost_for_ever),
                 cmocka_unit_test(test_a_late_track_begins_at_a_whole_second),
                 cmocka_unit_test(test_slate_fills_the_time_without_a_broadcaster),
+                cmocka_unit_test(test_one_picture_a_second_makes_every_chunk),
+                cmocka_unit_test(test_a_slow_sources_chunks_do_not_wait_for_its_next_picture),
                 cmocka_unit_test(test_no_event_after_close),
                 cmocka_unit_test(test_the_loop_goes_on_while_eight_pipelines_close),
                 cmocka_unit_test(test_the_reaper_ends_with_all_that_it_has_taken),

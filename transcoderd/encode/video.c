@@ -17,6 +17,7 @@
 #include "transcoderd/encode/scale.h"
 #include "transcoderd/encode/shed.h"
 #include "transcoderd/encode/slate.h"
+#include "transcoderd/encode/slow.h"
 
 #define SIDE_MIN 16
 #define CLEARLY_US (3 * US_PER_MS)   /* so far beyond the chunk's end a next picture must be expected to cut early */
@@ -25,6 +26,9 @@
 #define FILL_STEP_MAX_US CHUNK_US
 #define FILL_STEP_MIN_US (8 * US_PER_MS)
 #define HOLE_MAX_US (600 * US_PER_S) /* a gap longer than any grace time is a fault; it is left open */
+
+/* SHOWN_AGAIN: a slow source's last picture, where it has no other; not slate, nothing is missing. */
+enum shown { SHOWN_REAL, SHOWN_AGAIN, SHOWN_SLATE };
 
 struct rung {
         struct ladder_video conf;
@@ -50,11 +54,13 @@ struct video {
         struct decoder *decoder;
         struct slate slate;
         struct cadence cadence; /* of the source */
+        struct slow slow;
         struct shed shed;
         struct rung rungs[LADDER_VIDEO_MAX];
         size_t rung_count;
         bool built, failed;
-        bool any, last_was_slate;
+        bool any;
+        enum shown last;  /* what was placed last */
         bool begins_anew; /* what comes is another broadcaster's, or another clock's */
         int64_t last_us;  /* of the last picture, real or slate */
         int64_t logged_mono_us;
@@ -135,6 +141,7 @@ static void build(struct video *v, const AVFrame *pic)
         int64_t start_us = late ? grid_next_second_us(pic->pts) : 0;
 
         v->built = true;
+        slow_init(&v->slow, decoder_fps_milli(v->decoder));
         for (size_t i = 0; i < l.video_count && !v->failed; i++)
                 v->failed = !open_rung(v, &l.video[i], pic, start_us);
         shed_init(&v->shed, v->rung_count, v->job.shed_after_us);
@@ -145,6 +152,9 @@ static void build(struct video *v, const AVFrame *pic)
 static bool rung_wants(struct video *v, size_t i, int64_t pts_us)
 {
         struct rung *r = &v->rungs[i];
+        /* Two pictures of a slow source may be near to each other, one of them shown again: neither may be left out for it. */
+        if (slow_is(&v->slow))
+                return pts_us >= r->start_us;
         if (!fps_limit_keep(&r->limit, pts_us, r->conf.fps_max * 1000))
                 return false;
         unsigned halvings = shed_halvings(&v->shed, i);
@@ -184,15 +194,16 @@ static void rung_emit(const struct video *v, struct rung *r, int64_t pts_us, boo
         r->last_us = at_us;
         cadence_add(&r->cadence, at_us);
         int64_t next_us = next_due_us(v, r, at_us), end_us = grid_chunk_end_us(at_us);
-        if (cadence_steady(&r->cadence) && next_us >= end_us + CLEARLY_US) {
+        if (cadence_steady(&r->cadence) && !slow_is(&v->slow) && next_us >= end_us + CLEARLY_US) {
                 p.expected_us = next_us;
-                r->closed_us = end_us;
+                /* The chunk is the segment's last one, and says so, when none is expected in those that are left of it. */
+                r->closed_us = grid_segment(next_us) != grid_segment(at_us) ? grid_next_second_us(at_us) : end_us;
         }
         video_rung_put(r->encoder, &p);
 }
 
 /* pic NULL: the last one again. */
-static void place(struct video *v, const AVFrame *pic, int64_t pts_us)
+static void place(struct video *v, const AVFrame *pic, int64_t pts_us, enum shown as)
 {
         const AVFrame *above = pic;
         for (size_t i = 0; i < v->rung_count && !atomic_load(&v->stop); i++) {
@@ -209,10 +220,10 @@ static void place(struct video *v, const AVFrame *pic, int64_t pts_us)
                         above = r->picture = scaled;
                 }
                 if (r->picture)
-                        rung_emit(v, r, pts_us, !pic);
+                        rung_emit(v, r, pts_us, as == SHOWN_SLATE);
         }
         v->last_us = pts_us > v->last_us || !v->any ? pts_us : v->last_us;
-        v->last_was_slate = !pic;
+        v->last = as;
         v->any = true;
 }
 
@@ -229,7 +240,7 @@ static void fill(struct video *v, int64_t until_us, bool for_real)
 {
         int64_t step_us = fill_step_us(v);
         while (v->last_us + step_us <= until_us && !atomic_load(&v->stop) && (for_real || intake_empty(&v->in))) {
-                place(v, NULL, v->last_us + step_us);
+                place(v, NULL, v->last_us + step_us, SHOWN_SLATE);
                 atomic_fetch_add(&v->out->tally.slate_us[TRACK_VIDEO], step_us);
         }
 }
@@ -253,7 +264,7 @@ static void bridge(struct video *v, const AVFrame *pic)
                 return;
         /* A rung may go on half a picture before its end: see slack_ticks in originD/log/index.h. */
         for (at_us += step_us / 2; at_us + step_us / 2 < pic->pts && !atomic_load(&v->stop); at_us += step_us) {
-                place(v, pic, at_us);
+                place(v, pic, at_us, SHOWN_REAL);
                 atomic_fetch_add(&v->out->tally.slate_us[TRACK_VIDEO], step_us);
         }
 }
@@ -270,6 +281,14 @@ static bool usable_size(struct video *v, const AVFrame *pic)
         return false;
 }
 
+/* The chunks of a slow source that have no picture, up to where one comes. */
+static void show_again(struct video *v, int64_t until_us)
+{
+        int64_t at_us;
+        while ((at_us = slow_again_us(&v->slow, v->last_us)) < until_us && !atomic_load(&v->stop))
+                place(v, NULL, at_us, SHOWN_AGAIN);
+}
+
 /* After a break a picture nearer to the last one than half a frame may be the same one, come another way. */
 static bool has_place(const struct video *v, int64_t pts_us)
 {
@@ -277,7 +296,16 @@ static bool has_place(const struct video *v, int64_t pts_us)
                 return true;
         if (v->begins_anew)
                 return pts_us - v->last_us > cadence_interval_us(&v->cadence) / 2;
-        return pts_us > v->last_us || (!v->last_was_slate && v->last_us - pts_us <= SAME_PLACE_US);
+        if (pts_us > v->last_us)
+                return true;
+        switch (v->last) {
+        case SHOWN_REAL:
+                return v->last_us - pts_us <= SAME_PLACE_US;
+        case SHOWN_AGAIN: /* what stands there is the picture before; this one comes behind it */
+                return pts_us > v->slow.last_us;
+        default:
+                return false;
+        }
 }
 
 /* False: too late for its place, or at no place at all. */
@@ -302,11 +330,14 @@ static void on_picture(struct video *v, const AVFrame *pic)
                 build(v, pic);
         if (!v->any)
                 bridge(v, pic);
+        if (v->any)
+                show_again(v, pic->pts);
         int64_t gap_us = v->any ? pic->pts - v->last_us : 0;
         if (gap_us > FILL_US && gap_us < HOLE_MAX_US)
                 fill(v, pic->pts - fill_step_us(v) / 2, true);
         cadence_add(&v->cadence, pic->pts);
-        place(v, pic, pic->pts);
+        slow_add(&v->slow, pic->pts);
+        place(v, pic, pic->pts, SHOWN_REAL);
         slate_fed(&v->slate, clock_mono_us());
 }
 
@@ -396,17 +427,33 @@ static void close_rungs(struct video *v, bool finished)
         }
 }
 
+/* How long until the last picture of a slow source is to be shown again. */
+static int64_t again_in_us(const struct video *v)
+{
+        return v->any ? slow_wait_us(&v->slow, v->last_us, clock_wall_us() - v->job.epoch_us, clock_mono_us() - v->slate.fed_mono_us)
+                      : SLOW_NEVER;
+}
+
+/* Nothing came in time. */
+static void go_on_without(struct video *v)
+{
+        int64_t until_us = slate_due(&v->slate, v->last_us, clock_wall_us(), clock_mono_us());
+        if (again_in_us(v) <= 0)
+                place(v, NULL, slow_again_us(&v->slow, v->last_us), SHOWN_AGAIN);
+        else if (until_us != SLATE_NOT_DUE && until_us - v->last_us < HOLE_MAX_US)
+                fill(v, until_us, false);
+}
+
 /* Takes one frame, or makes slate when there is none. True at the end. */
 static bool step(struct video *v)
 {
         struct frame f;
-        int64_t wait_us = slate_wait_us(&v->slate, v->last_us, clock_wall_us(), clock_mono_us());
+        int64_t wait_us = slate_wait_us(&v->slate, v->last_us, clock_wall_us(), clock_mono_us()), again_us = again_in_us(v);
+        if (again_us < wait_us)
+                wait_us = again_us > US_PER_MS ? again_us : US_PER_MS;
         int err = intake_take(&v->in, &f, wait_us);
-        if (err == ERR_TIMEOUT && v->any) {
-                int64_t until_us = slate_due(&v->slate, v->last_us, clock_wall_us(), clock_mono_us());
-                if (until_us != SLATE_NOT_DUE && until_us - v->last_us < HOLE_MAX_US)
-                        fill(v, until_us, false);
-        }
+        if (err == ERR_TIMEOUT && v->any)
+                go_on_without(v);
         if (err)
                 return false;
         if (!f.bytes) {
