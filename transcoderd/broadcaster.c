@@ -79,11 +79,6 @@ static bool is_backup(const struct open *m)
         return m->role == OPEN_BACKUP || m->role == OPEN_BACKUP_NOW;
 }
 
-static bool wants_now(const struct open *m)
-{
-        return m->role == OPEN_NOW || m->role == OPEN_BACKUP_NOW;
-}
-
 bool broadcaster_place_taken(const struct session *s, const struct open *m)
 {
         const struct broadcaster *f = s->active.handle && s->active.backup == is_backup(m) ? &s->active : &s->standby;
@@ -108,7 +103,7 @@ static struct broadcaster *make_place(struct session *s, bool backup, bool now)
 
 struct broadcaster *broadcaster_admit(struct session *s, const struct open *m)
 {
-        struct broadcaster *f = make_place(s, is_backup(m), wants_now(m));
+        struct broadcaster *f = make_place(s, is_backup(m), m->role == OPEN_NOW || m->role == OPEN_BACKUP_NOW);
         clear(f);
         f->handle = ++s->all->last_handle;
         f->backup = is_backup(m);
@@ -122,7 +117,7 @@ struct broadcaster *broadcaster_admit(struct session *s, const struct open *m)
         }
         if (f == &s->active)
                 begin_anew(s);
-        return f;
+        return f; /* one that stands by is remembered with its configuration, and nothing of it reaches the pipeline yet */
 }
 
 /* Switching -------------------------------------------------------------------------------------------------------- */

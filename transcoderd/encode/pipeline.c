@@ -80,13 +80,6 @@ int pipeline_open(struct pipeline **out, struct mailbox *mb, const struct job *j
         return err;
 }
 
-static void note_pushed(struct pipeline *p, const struct frame *f)
-{
-        _Atomic int64_t *newest = &p->out->tally.pushed_us[f->track];
-        if (f->dts_us > atomic_load(newest))
-                atomic_store(newest, f->dts_us);
-}
-
 /* A track whose kind was unknown when the session began starts with its configuration. */
 static void open_late(struct pipeline *p, const struct frame *f)
 {
@@ -103,13 +96,15 @@ void pipeline_push(struct pipeline *p, const struct frame *f)
 {
         if (p->draining || f->track >= TRACK_KINDS)
                 return;
+        /* All arithmetic on the grid is safe below this (grid.h); what is beyond is the proxy's mistake. */
         if (f->dts_us < -MEDIA_TIME_MAX_US || f->dts_us > MEDIA_TIME_MAX_US) {
                 atomic_fetch_add(&p->out->tally.corrupt, 1);
                 return;
         }
         open_late(p, f);
-        if (!(f->flags & FRAME_CONFIG))
-                note_pushed(p, f);
+        _Atomic int64_t *newest_us = &p->out->tally.pushed_us[f->track];
+        if (!(f->flags & FRAME_CONFIG) && f->dts_us > atomic_load(newest_us))
+                atomic_store(newest_us, f->dts_us); /* only the loop writes it */
         if (f->track == TRACK_VIDEO && p->video)
                 video_push(p->video, f);
         if (f->track == TRACK_AUDIO && p->audio)

@@ -28,13 +28,6 @@ static bool raise_level(struct shed *s, int64_t mono_us)
         return true;
 }
 
-static bool lower_level(struct shed *s, int64_t mono_us)
-{
-        s->calm_since_us = mono_us;
-        s->level--;
-        return true;
-}
-
 bool shed_update(struct shed *s, int64_t lag_us, int64_t mono_us)
 {
         if (mono_us < s->next_look_us)
@@ -43,6 +36,7 @@ bool shed_update(struct shed *s, int64_t lag_us, int64_t mono_us)
         int64_t before_us = s->before_lag_us;
         s->before_lag_us = lag_us;
 
+        /* A lag that shrinks is the frames of a failover being caught up with: those are no reason to leave any out. */
         bool bad = lag_us > s->too_far_us && lag_us > before_us - CATCHING_UP_US;
         s->bad_looks = bad ? s->bad_looks + 1 : 0;
         if (s->bad_looks >= BAD_LOOKS) {
@@ -53,8 +47,11 @@ bool shed_update(struct shed *s, int64_t lag_us, int64_t mono_us)
         if (calm && !s->calm)
                 s->calm_since_us = mono_us;
         s->calm = calm;
-        if (calm && s->level > 0 && mono_us - s->calm_since_us >= s->patience_us)
-                return lower_level(s, mono_us);
+        if (calm && s->level > 0 && mono_us - s->calm_since_us >= s->patience_us) {
+                s->calm_since_us = mono_us; /* one step at a time, each with its own patience */
+                s->level--;
+                return true;
+        }
         if (s->level == 0 && mono_us - s->raised_us > PATIENCE_MAX_US * 2) {
                 s->patience_us = PATIENCE_US;
                 s->raised_us = 0;

@@ -355,6 +355,7 @@ static void receive_pictures(struct video *v)
         }
 }
 
+/* What comes does not follow what was: what the decoder holds is shown before that. */
 static void interrupt(struct video *v)
 {
         decoder_end(v->decoder);
@@ -363,19 +364,15 @@ static void interrupt(struct video *v)
         v->begins_anew = true;
 }
 
-/* What begins before the last picture brings again what the decoder still holds, and what was missing between that. */
-static void go_back(struct video *v)
-{
-        decoder_break(v->decoder);
-        v->begins_anew = true;
-}
-
 static void on_frame(struct video *v, const struct frame *f)
 {
-        if (f->flags & FRAME_BREAK && v->any && f->dts_us + f->cts_us <= v->last_us)
-                go_back(v);
-        else if (f->flags & FRAME_BREAK)
+        if (f->flags & FRAME_BREAK && v->any && f->dts_us + f->cts_us <= v->last_us) {
+                /* It begins before the last picture: what the decoder still holds comes again, and what was missing with it. */
+                decoder_break(v->decoder);
+                v->begins_anew = true;
+        } else if (f->flags & FRAME_BREAK) {
                 interrupt(v);
+        }
         if (f->flags & FRAME_CONFIG) {
                 if (!decoder_config_differs(v->decoder, f->codec, f->bytes))
                         return;
@@ -408,14 +405,6 @@ static void supervise(struct video *v)
                          v->shed.level ? "encoding is behind: frame rates are halved from the top rung on"
                                        : "encoding keeps up again: full frame rates",
                          v->shed.level, (long long)(lag_us / US_PER_MS));
-}
-
-static void finish(struct video *v)
-{
-        decoder_end(v->decoder);
-        receive_pictures(v);
-        for (size_t i = 0; i < v->rung_count; i++)
-                video_rung_finish(v->rungs[i].encoder, cadence_interval_us(&v->rungs[i].cadence));
 }
 
 static void close_rungs(struct video *v, bool finished)
@@ -456,8 +445,11 @@ static bool step(struct video *v)
                 go_on_without(v);
         if (err)
                 return false;
-        if (!f.bytes) {
-                finish(v);
+        if (!f.bytes) { /* the end: the decoder still holds pictures, and the last one lasts as long as the others did */
+                decoder_end(v->decoder);
+                receive_pictures(v);
+                for (size_t i = 0; i < v->rung_count; i++)
+                        video_rung_finish(v->rungs[i].encoder, cadence_interval_us(&v->rungs[i].cadence));
                 return true;
         }
         on_frame(v, &f);

@@ -150,15 +150,6 @@ static void receive(struct video_rung *r, bool slate)
         }
 }
 
-/* Rate control remembers all pictures since the encoder was opened, so only a new one makes the same of the same. Without
- * lookahead and B-pictures (zerolatency) the old one holds nothing back. */
-static void renew_codec(struct video_rung *r)
-{
-        avcodec_free_context(&r->codec);
-        if (open_codec(r))
-                fail(r, "x264 cannot be opened again");
-}
-
 static bool in_lockstep_from(const struct video_rung *r, const struct video_rung_picture *p)
 {
         return r->o.lockstep_segments && p->idr && atomic_load(&r->done_us) != INT64_MIN &&
@@ -167,8 +158,13 @@ static bool in_lockstep_from(const struct video_rung *r, const struct video_rung
 
 static void encode(struct video_rung *r, const struct video_rung_picture *p)
 {
-        if (in_lockstep_from(r, p))
-                renew_codec(r);
+        if (in_lockstep_from(r, p)) {
+                /* Rate control remembers all pictures since the encoder was opened, so only a new one makes the same of the
+                 * same. Without lookahead and B-pictures (zerolatency) the old one holds nothing back. */
+                avcodec_free_context(&r->codec);
+                if (open_codec(r))
+                        fail(r, "x264 cannot be opened again");
+        }
         if (r->failed)
                 return;
         AVFrame *f = p->frame;
@@ -189,14 +185,6 @@ static void encode(struct video_rung *r, const struct video_rung_picture *p)
         if (p->expected_us)
                 package_early(r->package, grid_ticks(p->expected_us, VIDEO_TIMESCALE));
         atomic_store(&r->done_us, p->pts_us);
-}
-
-static void encode_timed(struct video_rung *r, const struct video_rung_picture *p)
-{
-        int64_t begun_us = clock_mono_us();
-        encode(r, p);
-        if (r->track < SESSION_TRACKS_MAX)
-                atomic_fetch_add(&r->o.outlet->tally.busy_us[r->track], clock_mono_us() - begun_us);
 }
 
 static void finish(struct video_rung *r, int64_t interval_us)
@@ -223,10 +211,13 @@ static void *run(void *arg)
         while (queue_take(&r->queue, &taken, -1) == 0) {
                 struct video_rung_picture *p = taken;
                 bool end = !p->frame; /* queued by video_rung_finish: expected_us is the last interval */
+                int64_t begun_us = clock_mono_us();
                 if (end)
                         finish(r, p->expected_us);
                 else if (!r->failed)
-                        encode_timed(r, p);
+                        encode(r, p);
+                if (r->track < SESSION_TRACKS_MAX)
+                        atomic_fetch_add(&r->o.outlet->tally.busy_us[r->track], clock_mono_us() - begun_us);
                 drop_picture(p);
                 if (end)
                         break;

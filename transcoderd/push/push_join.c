@@ -27,12 +27,6 @@ const struct claim_track *claimed_track(const struct claim_reply *m, const char 
 
 /* ---- may it be in step? --------------------------------------------------------------------------------------------- */
 
-/* Nothing of what this writer made is missing between where the track ends there (NULL: it is not there) and memory. */
-static bool reaches(const struct recent_track *t, const struct claim_track *there)
-{
-        return !t->forgot || (there && t->first->chunk.start_us <= there->end_us + NEAR_US);
-}
-
 /* It was given more by the writer before than where this one went on: its chunks there are others. */
 static bool is_ahead(const struct push *p, const struct claim_reply *m)
 {
@@ -52,7 +46,9 @@ static const char *why_not(const struct push *p, const struct claim_reply *m)
                 return "it has chunks of an older writer where this one has written";
         for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
                 const struct recent_track *t = &p->o.recent->tracks[i];
-                if (t->info.init && !reaches(t, claimed_track(m, t->info.name)))
+                const struct claim_track *there = claimed_track(m, t->info.name);
+                /* Nothing of what this writer made may be missing between where the track ends there and what is in memory. */
+                if (t->info.init && t->forgot && !(there && t->first->chunk.start_us <= there->end_us + NEAR_US))
                         return "it lacks what is not in memory any more";
         }
         for (int i = 0; i < p->begun_with.track_count; i++) {

@@ -198,12 +198,6 @@ static void refused(struct lane *l, int err, const struct put_reply *m)
         p->o.events->refused(p->o.arg, p->o.recent->tracks[l->track].info.name, err);
 }
 
-static bool is_ahead(const struct lane *l, const struct put_reply *m)
-{
-        const struct item *it = l->flying;
-        return !(it->flags & PUT_INIT) && it->start_us > m->end_us + it->duration_us / 2;
-}
-
 /* The session is not there, or is not this writer's since the origin started. */
 static void take_up_again(struct owner *o, int err)
 {
@@ -236,7 +230,8 @@ static void judge(struct lane *l, int status, const struct put_reply *m)
                         take_up_again(o, status);
                 break;
         case ERR_ORDER:
-                if (is_ahead(l, m) && owner_may_go(o))
+                /* Behind the end there, not before it: the origin lacks what lies between, and its peer may give it that. */
+                if (!(l->flying->flags & PUT_INIT) && l->flying->start_us > m->end_us + CHUNK_US / 2 && owner_may_go(o))
                         owner_out(o, "it lacks chunks");
                 else
                         refused(l, status, m);
@@ -358,22 +353,15 @@ static void send_end(struct owner *o)
 
 /* ---- what is next --------------------------------------------------------------------------------------------------- */
 
-/* An origin that started anew may lack the end of what it had stored, and takes nothing before it is joined. */
-static bool started_anew(struct owner *o)
-{
-        const struct push *p = o->push;
-        struct origin now;
-        return p->o.origins->link->find(p->o.origins->arg, o->origin.id, &now) &&
-               now.incarnation_us != o->origin.incarnation_us;
-}
-
 void owner_pump(struct owner *o)
 {
         struct push *p = o->push;
+        struct origin now;
         if (p->stopped || p->closed || o->state == OWNER_OUT || o->join_under_way || o->ended ||
             uv_is_active((uv_handle_t *)o->timer))
                 return;
-        if (started_anew(o)) {
+        /* An origin that started anew may lack the end of what it had stored, and takes nothing before it is joined. */
+        if (p->o.origins->link->find(p->o.origins->arg, o->origin.id, &now) && now.incarnation_us != o->origin.incarnation_us) {
                 if (owner_may_go(o))
                         owner_out(o, "it started anew");
                 join_now(o);

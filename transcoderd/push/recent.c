@@ -73,14 +73,6 @@ static struct recent_track *track_with_the_oldest(struct recent *r)
         return best;
 }
 
-static void forget_old(struct recent *r, struct recent_track *t)
-{
-        while (oldest_end_us(t) < t->end_us - r->keep_us)
-                drop_segment(r, t);
-        while (r->bytes > r->keep_bytes && (t = track_with_the_oldest(r)))
-                drop_segment(r, t);
-}
-
 void recent_chunk(struct recent *r, const struct chunk *c)
 {
         assert(c->track < SESSION_TRACKS_MAX);
@@ -92,5 +84,8 @@ void recent_chunk(struct recent *r, const struct chunk *c)
         t->last = &kept->next;
         r->bytes += c->bytes->len;
         t->end_us = c->start_us + c->duration_us;
-        forget_old(r, t);
+        while (oldest_end_us(t) < t->end_us - r->keep_us)
+                drop_segment(r, t);
+        while (r->bytes > r->keep_bytes && (t = track_with_the_oldest(r)))
+                drop_segment(r, t);
 }
