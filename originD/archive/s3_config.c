@@ -151,10 +151,10 @@ int s3_config_read(struct s3_config *out, const json_t *j, char *why, size_t why
                 snprintf(why, why_cap, "must be an object: {\"endpoint\": …, \"bucket\": …, …}, or {} for none");
                 err = ERR_CONFIG;
         }
-        if (!err)
-                json_object_foreach((json_t *)(uintptr_t)j, name, v)
-                        if (!err)
-                                err = read_member(out, name, v, why, why_cap);
+        json_object_foreach((json_t *)(uintptr_t)j, name, v) { /* none in what is no object */
+                if (!err)
+                        err = read_member(out, name, v, why, why_cap);
+        }
         for (size_t i = 0; i < ROWS && !err && json_object_size(j); i++)
                 if (rows[i].must && !*field(out, &rows[i])) {
                         snprintf(why, why_cap, "%s is missing", rows[i].name);

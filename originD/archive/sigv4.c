@@ -114,6 +114,14 @@ void sigv4_date(char dst[SIGV4_DATE_MAX], int64_t real_us)
         strftime(dst, SIGV4_DATE_MAX, "%Y%m%dT%H%M%SZ", &tm);
 }
 
+static void sort_pairs(struct sigv4_pair sorted[SIGV4_PAIRS_MAX], const struct sigv4_pair *pairs, size_t n)
+{
+        if (!n)
+                return;
+        memcpy(sorted, pairs, n * sizeof(sorted[0]));
+        qsort(sorted, n, sizeof(sorted[0]), by_name);
+}
+
 static void signed_headers(struct text *t, const struct sigv4_pair *sorted, size_t n)
 {
         for (size_t i = 0; i < n; i++) {
@@ -129,9 +137,7 @@ static void canonical_request(struct text *t, const struct sigv4_request *r)
         put(t, "\n");
         put(t, r->path);
         put(t, "\n");
-        if (r->query_count)
-                memcpy(sorted, r->query, r->query_count * sizeof(sorted[0]));
-        qsort(sorted, r->query_count, sizeof(sorted[0]), by_name); /* our names need no encoding that would change their order */
+        sort_pairs(sorted, r->query, r->query_count); /* our names need no encoding that would change their order */
         for (size_t i = 0; i < r->query_count; i++) {
                 put(t, i ? "&" : "");
                 put_encoded(t, sorted[i].name);
@@ -139,8 +145,7 @@ static void canonical_request(struct text *t, const struct sigv4_request *r)
                 put_encoded(t, sorted[i].value);
         }
         put(t, "\n");
-        memcpy(sorted, r->headers, r->header_count * sizeof(sorted[0]));
-        qsort(sorted, r->header_count, sizeof(sorted[0]), by_name);
+        sort_pairs(sorted, r->headers, r->header_count);
         for (size_t i = 0; i < r->header_count; i++) {
                 put(t, sorted[i].name);
                 put(t, ":");
@@ -195,8 +200,7 @@ int sigv4_authorization(char dst[SIGV4_AUTHORIZATION_MAX], const struct sigv4_re
         OPENSSL_cleanse(key, sizeof(key));
 
         struct sigv4_pair sorted[SIGV4_PAIRS_MAX];
-        memcpy(sorted, r->headers, r->header_count * sizeof(sorted[0]));
-        qsort(sorted, r->header_count, sizeof(sorted[0]), by_name);
+        sort_pairs(sorted, r->headers, r->header_count);
         put(&out, "AWS4-HMAC-SHA256 Credential=");
         put(&out, keys->access_key);
         put(&out, "/");
