@@ -101,7 +101,7 @@ static void test_who_has_read_all_pages_is_told_only_what_changes_after_that(voi
                 struct claim c = make_claim("cam", ids[i], 1000000 + (int64_t)i);
                 snprintf(ids[i], sizeof(ids[i]), "S%zu", i);
                 strcpy(c.session, ids[i]);
-                struct session *s = session_new(&loop, data_dir, &c, false);
+                struct session *s = session_new(&loop, data_dir, &c, 600, false);
                 s->state = SESSION_ENDED;
                 s->load = LOAD_NO;
                 s->sum.tracks = 1; /* or it would be removed as one that was never written to */

@@ -481,7 +481,7 @@ static void test_ended_log_takes_no_more_and_its_last_segment_is_complete(void *
 
 static bool is_file(const char *name)
 {
-        char file[100];
+        char file[256];
         snprintf(file, sizeof(file), "%s/%s", folder, name);
         return access(file, F_OK) == 0;
 }
@@ -630,7 +630,7 @@ static void test_a_volume_that_is_gone_or_damaged_is_lacking_not_never_there(voi
 {
         (void)state;
         struct segment_view v;
-        char file[100];
+        char file[256];
         volume_segments = 4;
         struct chunk_log *log = open_log();
         write_segments(log, 0, 14);
