@@ -17,6 +17,7 @@
 #include "originD/http.h"
 #include "originD/replica/peer_link.h"
 #include "originD/replica/catch_up.h"
+#include "originD/replica/fills.h"
 #include "originD/serve.h"
 #include "originD/stats.h"
 #include "originD/store.h"
@@ -28,7 +29,7 @@ struct config {
         struct config_common common;
         int64_t port, fetch_port, http_port;
         char *data_dir, *sync, *peers;
-        int64_t replicas, volume_segments, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
+        int64_t replicas, fill_bytes_s, volume_segments, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
         int64_t time_shift_s, latency_bound_ms, target_latency_ms, update_s;
         json_t *webhooks;
 };
@@ -48,6 +49,7 @@ static const struct config_key keys[] = {
          .check = peers_check_names, .unit = "",
          .help = "FETCH addresses of the other origins, host:port[,host:port…]; this node may be among them"},
         INT_KEY(replicas, "2", 1, 16, "origins", "that have each recording, as transcoderd's"),
+        INT_KEY(fill_bytes_s, "50000000", 0, INT64_MAX, "bytes/s", "how fast old volumes are copied from other origins; 0: they are not"),
         INT_KEY(retention_s, "86400", 0, 3153600000, "s", "age at which a recording that ended is removed; 0: never"),
         INT_KEY(retention_bytes, "0", 0, INT64_MAX, "bytes", "when there is more, the oldest recordings go; 0: no bound"),
         INT_KEY(min_free_bytes, "268435456", 0, INT64_MAX, "bytes", "with less free, writes are refused and the node is not ready"),
@@ -74,6 +76,7 @@ struct origin {
         struct serve serve;
         struct claims claims;
         struct catch_up *catch_up;
+        struct fills *fills;
         struct peer_link *link; /* NULL: no peers */
         struct webhooks *webhooks;
         struct http_client *http_client; /* the webhooks' */
@@ -120,9 +123,12 @@ static void open_sockets(struct origin *o)
                 fail("HTTP", c->http_port, rc);
 }
 
-static const char *elsewhere(void *catch_up, const struct key *key, const struct session *than)
+static const char *elsewhere(void *arg, const struct key *key, const struct session *than)
 {
-        return catch_up_elsewhere(catch_up, key, than);
+        struct origin *o = arg;
+        const char *peer = catch_up_elsewhere(o->catch_up, key, than);
+        const struct session *s = peer || than || key->kind != KEY_SEGMENT ? NULL : store_session(&o->store, key->session);
+        return s ? fills_elsewhere(o->fills, s) : peer;
 }
 
 static void settled(void *arg)
@@ -163,9 +169,12 @@ static void open_peers(struct origin *o)
         int rc = peer_link_open(&o->link, o->daemon.loop, o->config.peers, &o->daemon.self, peers_are_others, o);
         assert(rc == 0); /* the names were checked */
         catch_up_link(o->catch_up, o->link);
+        struct fills_options fo = {.bytes_s = o->config.fill_bytes_s};
+        fills_open(&o->fills, o->daemon.loop, &o->store, &fo);
+        fills_link(o->fills, o->link);
         webhooks_link(o->webhooks, o->link);
         o->claims.catch_up = o->catch_up;
-        o->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = o->catch_up, .link = o->link};
+        o->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = o, .link = o->link};
 }
 
 /* An origin that does not see what it has would tell others that it is not there, and write over it. */
@@ -215,6 +224,8 @@ static void part_stopped(void *arg)
                 rpc_server_close(o->claim_server);
         if (o->fetch_server)
                 rpc_server_close(o->fetch_server);
+        if (o->fills)
+                fills_close(o->fills);
         if (o->catch_up)
                 catch_up_close(o->catch_up);
         claims_close(&o->claims);
@@ -236,6 +247,8 @@ static void stop(void *arg)
         webhooks_stop(o->webhooks);
         if (o->catch_up)
                 catch_up_stop(o->catch_up);
+        if (o->fills)
+                fills_stop(o->fills);
         if (o->link)
                 peer_link_close(o->link);
         o->closing = 1;

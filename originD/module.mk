@@ -5,11 +5,11 @@ originD_SRCS := originD/main.c originD/api.c originD/session.c originD/session_j
                originD/webhooks_send.c originD/stats.c originD/startup.c originD/shadow_turns.c originD/track.c \
                originD/askers.c originD/log/box.c originD/log/index.c originD/log/disk.c originD/log/chunk_log.c \
                originD/log/pool.c originD/log/volume.c originD/log/volumes.c originD/log/index_cache.c \
-               originD/replica/catalog.c originD/replica/catch_up.c originD/replica/compare.c originD/replica/copy_session.c \
+               originD/replica/catalog.c originD/replica/catch_up.c originD/replica/compare.c originD/replica/fills.c originD/replica/incoming.c originD/replica/copy_session.c \
                originD/replica/copy_track.c originD/replica/peer_link.c
 originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
-originD_UNIT := box eras chunk_log claim shadow_turns catalog compare catch_up store serve mpd events webhooks disk askers \
+originD_UNIT := box eras chunk_log claim shadow_turns catalog compare catch_up fills store serve mpd events webhooks disk askers \
                volume
 originD_FUZZ := box session_json catalog
 originD_TOOLS := put_file store_writer

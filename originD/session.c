@@ -321,6 +321,7 @@ struct session_sum session_sum(const struct session *s)
         for (size_t i = 0; i < s->track_count; i++) {
                 const struct track *t = s->tracks[i];
                 sum.bytes += track_facts(s, t).file_bytes;
+                sum.lacking += t->log ? chunk_log_lacking(t->log) : 0;
                 sum.playable |= track_playable(s, t);
                 sum.digest += track_digest(s, t); /* in whatever order they are listed */
                 sum.tracks++;

@@ -36,6 +36,7 @@ struct session_sum {
         uint64_t digest; /* of each track's name, bytes and eras; alike: so are the copies */
         uint64_t written_place; /* where the era of the newest chunk begins, */
         uint32_t written_generation; /* and its generation; 0: none is stored */
+        uint32_t lacking; /* volumes that are not here, or not whole */
         uint8_t tracks;
         bool playable; /* a track has chunks */
 };

@@ -115,7 +115,7 @@ json_t *session_sum_to_json(const struct session_sum *sum)
 {
         char digest[17];
         snprintf(digest, sizeof(digest), "%016" PRIx64, sum->digest);
-        return json_pack("{s:i, s:b, s:I, s:s, s:I, s:I}", "tracks", (int)sum->tracks, "playable", sum->playable, "bytes",
+        return json_pack("{s:i, s:i, s:b, s:I, s:s, s:I, s:I}", "tracks", (int)sum->tracks, "lacking", (int)sum->lacking, "playable", sum->playable, "bytes",
                          (json_int_t)sum->bytes, "digest", digest, "written_generation", (json_int_t)sum->written_generation,
                          "written_place", (json_int_t)sum->written_place);
 }
@@ -203,6 +203,7 @@ int json_hex(const json_t *j, const char *key, uint64_t *out)
 void session_sum_from_json(struct session_sum *sum, const json_t *j, int *bad)
 {
         sum->tracks = (uint8_t)json_number(j, "tracks", SESSION_TRACKS_MAX, bad);
+        sum->lacking = (uint32_t)json_number(j, "lacking", INT32_MAX, bad);
         sum->playable = json_is_true(json_object_get(j, "playable"));
         sum->bytes = json_number(j, "bytes", INT64_MAX, bad);
         sum->written_generation = (uint32_t)json_number(j, "written_generation", UINT32_MAX, bad);

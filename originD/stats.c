@@ -10,6 +10,7 @@
 #define DISK_HELP "Jobs for the disk that are not over: appends and saves, reads for live viewers, reads of old media and removal"
 #define FULL_HELP "FETCHes told to come back later: their asker has too many that wait, or it was never their turn to read"
 #define REPAIRED_HELP "Segments copied from another origin, cut off for its, or not got"
+#define FILLS_HELP "Volumes brought from another origin, or tried to"
 #define REQUESTS_HELP "Webhook requests that were answered 2xx, or were not"
 #define DROPPED_HELP "Events given up: too many waited, the webhook refused it, or a day had passed"
 #define REMOVED_HELP "Recordings removed by retention"
@@ -48,6 +49,9 @@ static struct metric rows[STATS] = {
         [STAT_CUT_SEGMENTS] = COUNTER("originD_repaired_segments_total", "status=\"cut\"", REPAIRED_HELP),
         [STAT_REPAIR_FAILED] = COUNTER("originD_repaired_segments_total", "status=\"failed\"", REPAIRED_HELP),
         [STAT_BEHIND] = GAUGE("originD_behind_sessions", NULL, "Sessions of which another origin has more"),
+        [STAT_FILLS] = COUNTER("originD_filled_volumes_total", "status=\"brought\"", FILLS_HELP),
+        [STAT_FILLS_FAILED] = COUNTER("originD_filled_volumes_total", "status=\"failed\"", FILLS_HELP),
+        [STAT_LACKING] = GAUGE("originD_lacking_sessions", NULL, "Sessions of which volumes are not here, or not whole"),
         [STAT_FREE_BYTES] = GAUGE("originD_free_bytes", NULL, "Free bytes where the store is"),
         [STAT_STORED_BYTES] = GAUGE("originD_stored_bytes", NULL, "Bytes of all sessions in the store"),
         [STAT_REMOVED_AGE] = COUNTER("originD_removed_sessions_total", "reason=\"age\"", REMOVED_HELP),

@@ -102,6 +102,18 @@ static void changes_append(struct store *st, struct session *s)
         st->changed_last = s;
 }
 
+struct session *store_changed_behind(const struct store *st, uint64_t since)
+{
+        struct session *s = since ? st->changed_last : st->changed_first;
+        if (!since)
+                return s;
+        if (!s || s->change <= since)
+                return NULL;
+        while (s->changed_before && s->changed_before->change > since)
+                s = s->changed_before;
+        return s;
+}
+
 static void session_changed(void *arg, struct session *s)
 {
         struct store *st = arg;

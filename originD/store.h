@@ -86,6 +86,8 @@ bool session_newer(int64_t epoch_us, const char *id, const struct session *than)
  * session of the stream), ERR_CLOSED (it ended here). An older session that is alive begins to end. */
 int store_claim(struct store *st, const struct claim *c, struct session **out);
 
+struct session *store_changed_behind(const struct store *st, uint64_t change); /* the first that changed after it; NULL: none */
+
 void store_no_space(struct store *st); /* a write failed for it */
 
 /* Takes an ended session out and removes its files. */

@@ -458,6 +458,14 @@ void chunk_log_end(struct chunk_log *log)
         moved(log, NULL);
 }
 
+uint32_t chunk_log_lacking(const struct chunk_log *log)
+{
+        uint32_t n = 0;
+        for (size_t i = 0; i < log->closed.count; i++)
+                n += log->closed.rows[i].state == VOLUME_LACKING || log->closed.rows[i].state == VOLUME_DAMAGED;
+        return n;
+}
+
 bool chunk_log_sum(const struct chunk_log *log, struct volume_sum *out)
 {
         const struct index *ix = &log->index;
@@ -523,6 +531,47 @@ int chunk_log_remove_volume(struct chunk_log *log, uint32_t number, void (*done)
         log->behind++;
         forget_row(log, row);
         return 0;
+}
+
+void chunk_log_expect_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *sum)
+{
+        const struct volume_row *there = volumes_get(&log->closed, number);
+        bool open = log->files.mp4 >= 0 && number == log->open_number;
+        if (open || (there && there->state != VOLUME_LACKING))
+                return;
+        volumes_insert(&log->closed, &(struct volume_row){.number = number, .state = VOLUME_LACKING, .sum = *sum});
+        tell_volumes(log);
+}
+
+bool chunk_log_hide_volume(struct chunk_log *log, uint32_t number)
+{
+        struct volume_row *row = volumes_get(&log->closed, number);
+        if (!row || row->closing || log->cutting || log->reopening || (row->index && !row->index->ready))
+                return false;
+        if (row->state != VOLUME_DAMAGED)
+                return row->state == VOLUME_LACKING;
+        count_sum(&log->closed_sum, &row->sum, false);
+        index_cache_drop(&row->index);
+        row->state = VOLUME_LACKING;
+        return true;
+}
+
+bool chunk_log_take_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *sum)
+{
+        struct volume_row *row = volumes_get(&log->closed, number);
+        if (!row || row->state != VOLUME_LACKING)
+                return false;
+        row->sum = *sum;
+        row->state = VOLUME_HERE;
+        count_sum(&log->closed_sum, sum, true);
+        tell_volumes(log);
+        moved(log, NULL);
+        return true;
+}
+
+void chunk_log_skip(struct chunk_log *log)
+{
+        log->open_lacking |= log->files.mp4 >= 0;
 }
 
 /* ---- cutting back, and going on with a volume that was closed ------------------------------------------------------- */
@@ -746,10 +795,13 @@ static void read_done(void *arg)
                 other = r->status == ERR_CORRUPT || r->status == ERR_NOT_FOUND || (!r->status && r->found.lacking) ||
                         (!r->status && r->found.sum.crc != row->sum.crc);
                 if (!r->status) {
+                        /* Its index was made anew from the boxes, and the whole is not what was closed: something inside is other
+                         * bytes, and nobody knows where. It is read as it is until it is brought from elsewhere. */
+                        bool differs = row->sum.chunks && r->found.sum.crc != row->sum.crc;
                         count_sum(&log->closed_sum, &row->sum, false);
                         count_sum(&log->closed_sum, &r->found.sum, true);
                         row->sum = r->found.sum;
-                        row->state = r->found.lacking ? VOLUME_DAMAGED : row->state;
+                        row->state = r->found.lacking || differs ? VOLUME_DAMAGED : row->state;
                         index_cache_ready(row->index, &r->found.index);
                 } else {
                         index_cache_drop(&row->index);

@@ -118,6 +118,18 @@ void chunk_log_end(struct chunk_log *log); /* idle; the last segment is complete
 /* Takes a closed volume away, or only its row; done(arg, status) when its files are gone. ERR_FULL: too much is under way. */
 int chunk_log_remove_volume(struct chunk_log *log, uint32_t number, void (*done)(void *arg, int status), void *arg);
 
+/* A volume that others have and this one does not, or not whole, and how it gets here (replica/fills.h).
+ *   chunk_log_expect_volume()  its row, LACKING, with what it comes to there. Not in place of a volume that is HERE
+ *   chunk_log_hide_volume()    DAMAGED → LACKING: its files are about to be replaced, and nobody may begin to read them
+ *   chunk_log_take_volume()    LACKING → HERE: they are in their place
+ * The latter two: false, and nothing changes, when there is no such row (retention took it, or it was cut off). */
+void chunk_log_expect_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *sum);
+bool chunk_log_hide_volume(struct chunk_log *log, uint32_t number);
+bool chunk_log_take_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *sum);
+
+/* What is appended next does not go on from the end: the rest of the open volume is elsewhere. It is DAMAGED from here on. */
+void chunk_log_skip(struct chunk_log *log);
+
 /* What there is of a segment. */
 enum segment_state {
         SEGMENT_NONE,    /* nothing, so far: it never was, or is not yet */
@@ -137,6 +149,8 @@ struct segment_view {
 };
 /* may_read: an index that is not in memory is read for it. */
 enum segment_state chunk_log_segment(struct chunk_log *log, uint32_t segment, bool may_read, struct segment_view *out);
+
+uint32_t chunk_log_lacking(const struct chunk_log *log); /* closed volumes that are not here, or not whole */
 
 /* What all volumes come to; peak_bytes of the largest segment; false: there are no chunks. */
 bool chunk_log_sum(const struct chunk_log *log, struct volume_sum *out);

@@ -20,6 +20,20 @@ static json_t *track_json(const struct session *s, const struct track *t)
                          eras_to_json(&t->eras));
 }
 
+/* Those that are whole and whose checksum is known. */
+static json_t *volumes_json(const struct track *t)
+{
+        json_t *list = json_array();
+        for (size_t i = 0; t->log && i < t->log->closed.count; i++) {
+                const struct volume_row *v = &t->log->closed.rows[i];
+                if (v->state == VOLUME_HERE && !v->closing)
+                        json_array_append_new(list, json_pack("[I, I, I, I, I]", (json_int_t)v->number,
+                                                              (json_int_t)v->sum.first_segment, (json_int_t)v->sum.last_segment,
+                                                              (json_int_t)v->sum.bytes, (json_int_t)v->sum.crc));
+        }
+        return list;
+}
+
 static json_t *session_json(const struct session *s, bool whole)
 {
         json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I}", "id", s->id, "stream", s->stream,
@@ -52,9 +66,14 @@ static struct buf *text_of(json_t *j)
 
 struct buf *catalog_write_one(const struct session *s)
 {
-        json_t *list = json_array();
-        if (s)
-                json_array_append_new(list, session_json(s, true));
+        json_t *list = json_array(), *j = s ? session_json(s, true) : NULL;
+        for (size_t i = 0; i < json_array_size(json_object_get(j, "tracks")); i++) {
+                json_t *t = json_array_get(json_object_get(j, "tracks"), i);
+                const char *name = json_string_value(json_object_get(t, "name"));
+                json_object_set_new(t, "volumes", volumes_json(session_track(s, name)));
+        }
+        if (j)
+                json_array_append_new(list, j);
         return text_of(json_pack("{s:o}", "sessions", list));
 }
 
@@ -80,22 +99,10 @@ struct buf *catalog_write_live(struct store *st)
         return text_of(json_pack("{s:o}", "sessions", list));
 }
 
-static struct session *first_behind(const struct store *st, uint64_t since)
-{
-        struct session *s = since ? st->changed_last : st->changed_first;
-        if (!since)
-                return s;
-        if (!s || s->change <= since)
-                return NULL;
-        while (s->changed_before && s->changed_before->change > since)
-                s = s->changed_before;
-        return s;
-}
-
 struct buf *catalog_write_ended(struct store *st, uint64_t since)
 {
         json_t *list = json_array();
-        struct session *s = first_behind(st, since);
+        struct session *s = store_changed_behind(st, since);
         uint64_t next = since;
         for (; s && json_array_size(list) < CATALOG_PAGE; s = s->changed_after) {
                 next = s->change;
@@ -103,6 +110,31 @@ struct buf *catalog_write_ended(struct store *st, uint64_t since)
                         json_array_append_new(list, session_json(s, false));
         }
         return text_of(json_pack("{s:o, s:I, s:b}", "sessions", list, "next", (json_int_t)next, "more", s != NULL));
+}
+
+static uint64_t number_at(const json_t *list, size_t i, uint64_t max, int *bad)
+{
+        const json_t *v = json_array_get(list, i);
+        json_int_t n = json_integer_value(v);
+        *bad |= !json_is_integer(v) || n < 0 || (uint64_t)n > max;
+        return (uint64_t)n;
+}
+
+static void read_volumes(struct volumes *out, const json_t *list, int *bad)
+{
+        for (size_t i = 0; i < json_array_size(list) && !*bad; i++) {
+                const json_t *v = json_array_get(list, i);
+                struct volume_row row = {.number = (uint32_t)number_at(v, 0, UINT32_MAX, bad)};
+                row.sum.first_segment = (uint32_t)number_at(v, 1, UINT32_MAX, bad);
+                row.sum.last_segment = (uint32_t)number_at(v, 2, UINT32_MAX, bad);
+                row.sum.bytes = number_at(v, 3, INT64_MAX, bad);
+                row.sum.crc = (uint32_t)number_at(v, 4, UINT32_MAX, bad);
+                *bad |= row.sum.last_segment < row.sum.first_segment ||
+                        row.sum.last_segment - row.sum.first_segment >= VOLUME_SEGMENTS_MAX ||
+                        (out->count && out->rows[out->count - 1].number >= row.number);
+                if (!*bad)
+                        volumes_insert(out, &row);
+        }
 }
 
 static void read_track(struct peer_track *t, const json_t *j, int *bad)
@@ -118,6 +150,7 @@ static void read_track(struct peer_track *t, const json_t *j, int *bad)
         t->bytes = json_number(j, "bytes", INT64_MAX, bad);
         if (!track_name_valid(t->name) || eras_from_json(&t->eras, json_object_get(j, "history")))
                 *bad = 1;
+        read_volumes(&t->volumes, json_object_get(j, "volumes"), bad);
 }
 
 static void read_session(struct peer_session *s, const json_t *j, int *bad)
@@ -179,8 +212,10 @@ void catalog_free(struct catalog *l)
 {
         for (size_t i = 0; i < l->count; i++) {
                 struct peer_session *s = &l->sessions[i];
-                for (size_t t = 0; t < s->track_count; t++)
+                for (size_t t = 0; t < s->track_count; t++) {
                         eras_free(&s->tracks[t].eras);
+                        volumes_free(&s->tracks[t].volumes);
+                }
                 free(s->tracks);
         }
         free(l->sessions);

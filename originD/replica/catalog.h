@@ -4,7 +4,8 @@
  *                        CATALOG_PAGE of them, the change to ask from next, and whether there is more. Who has read all asks
  *                        from there on for what is new; the changes are counted anew when the process starts
  *   /peer/live           those that are live, with their tracks, the newest first
- *   /peer/session/<id>   one with its tracks, which of one that ended are loaded first; an empty list when it is not here
+ *   /peer/session/<id>   one with its tracks and their closed volumes, which of one that ended are loaded first; an empty list
+ *                        when it is not here
  * (and /peer/events, which is webhooks.h's)
  *
  * In a list a session that ended is its head: what its tracks come to, and a digest of them.
@@ -25,8 +26,9 @@ struct peer_track {
         uint32_t first_segment, bandwidth, fps_milli;
         uint32_t next_segment;
         uint8_t next_chunk;
-        uint64_t bytes; /* of the file, init segment included */
+        uint64_t bytes; /* of all volumes, with their init segments */
         struct eras eras;
+        struct volumes volumes; /* the closed ones that are whole there; only where one session is told */
 };
 
 struct peer_session {

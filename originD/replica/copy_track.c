@@ -10,7 +10,8 @@
 #include "common/mem.h"
 #include "originD/stats.h"
 
-#define HOLES_MAX 600 /* segments that nobody wrote, one after the other */
+#define SKIP_SEGMENTS 30 /* so far behind, it is not caught up segment by segment */
+#define HOLES_MAX VOLUME_SEGMENTS_MAX /* segments of a volume that nobody wrote, one after the other */
 
 static struct track *mine(const struct copy_track *c)
 {
@@ -185,6 +186,21 @@ static void nothing_more(struct copy_track *c, bool complete)
         }
 }
 
+/* To the next segment that the other may have: a broadcast that stood still for hours is not asked for second by second. */
+static void pass_hole(struct copy_track *c)
+{
+        const struct volumes *v = &c->theirs->volumes;
+        uint32_t per = c->s->volume_segments, open = c->end_place ? (uint32_t)((c->end_place - 1) / CHUNKS_PER_SEGMENT) / per * per : 0;
+        uint32_t next = ++c->segment;
+        for (size_t i = 0; i < v->count; i++)
+                if (v->rows[i].sum.last_segment >= next) {
+                        c->segment = v->rows[i].sum.first_segment > next ? v->rows[i].sum.first_segment : next;
+                        return;
+                }
+        if (v->count && open > next)
+                c->segment = open;
+}
+
 static void on_segment(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
 {
         struct copy_track *c = arg;
@@ -200,7 +216,7 @@ static void on_segment(void *arg, int err, const struct fetch_reply *m, struct b
                 c->probing = true;
                 ask_segment(c);
         } else if (status == ERR_NOT_FOUND && c->holes++ < HOLES_MAX) { /* there too */
-                c->segment++;
+                pass_hole(c);
                 ask_segment(c);
         } else if (status) {
                 failed(c, status);
@@ -237,16 +253,42 @@ static void ask_segment(struct copy_track *c)
 
 /* ---- a track: cut, take over the eras, then its chunks ------------------------------------------------------------ */
 
+/* Where this one's end is far behind the other's, copying goes on with the volume that the other's end lies in: so a copy is
+ * in step with its writer soon, however long it was away. What lies between is brought later, in whole volumes (fills.h).
+ * Returns the segment to go on with; 0: the next one. */
+static uint32_t skip_volumes(const struct copy_track *c, struct track *t)
+{
+        const struct volumes *v = &c->theirs->volumes;
+        const struct index *ix = &t->log->index;
+        uint32_t per = t->log->volume_track.segments, own = ix->count ? ix->rows[ix->count - 1].segment : 0;
+        uint32_t end = c->end_place ? (uint32_t)((c->end_place - 1) / CHUNKS_PER_SEGMENT) : 0, last = end / per, skipped = 0;
+        if (end < own || end - own <= (per < SKIP_SEGMENTS ? per : SKIP_SEGMENTS))
+                return 0;
+        for (size_t i = 0; i < v->count && v->rows[i].number < last; i++) {
+                if (ix->count && v->rows[i].number <= own / per)
+                        continue;
+                chunk_log_expect_volume(t->log, v->rows[i].number, &v->rows[i].sum);
+                skipped++;
+        }
+        if (!skipped && (!ix->count || last == own / per))
+                return 0;
+        chunk_log_skip(t->log);
+        return last * per;
+}
+
 static void begin_segments(struct copy_track *c)
 {
-        const struct track *t = mine(c);
+        struct track *t = mine(c);
         if (!t || !t->log) {
                 over(c, ERR_CANCELED);
                 return;
         }
+        uint32_t skipped = skip_volumes(c, t);
         const struct index *ix = &t->log->index;
         const struct index_row *last = ix->count ? &ix->rows[ix->count - 1] : NULL;
-        if (last)
+        if (skipped)
+                c->segment = skipped;
+        else if (last)
                 c->segment = last->segment + index_complete(ix, last);
         else if (c->theirs->eras.count)
                 c->segment = (uint32_t)(c->theirs->eras.list[0].place / CHUNKS_PER_SEGMENT);

@@ -1,0 +1,588 @@
+#include "originD/replica/fills.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "originD/log/disk.h"
+#include "originD/replica/catalog.h"
+#include "originD/replica/incoming.h"
+#include "originD/stats.h"
+
+#define AGAIN_US (2 * US_PER_S)   /* after a volume could be had from nobody, */
+#define AGAIN_DOUBLES 8           /* doubled so often */
+#define READERS_US (10 * US_PER_S) /* what is being read of a damaged volume is waited for so long */
+#define CHANGES_A_TICK 200
+
+/* A session that lacks volumes. */
+struct wanted {
+        char id[SESSION_ID_MAX + 1];
+        int64_t epoch_us;
+        int64_t not_before_us;
+        unsigned failures;
+        uint64_t below;      /* volumes from this number on could be had from nobody in this round */
+        struct wanted *next; /* the newest first */
+};
+
+enum step { IDLE, LOADING, ASKING, FETCHING, WRITING, HIDING };
+
+/* The volume that is on its way. */
+struct fill {
+        enum step step;
+        struct session *s; /* pinned */
+        char track[TRACK_NAME_MAX + 1], peer[NODE_ID_MAX + 1];
+        uint32_t number;
+        struct volume_sum expected; /* as the peer has it */
+        struct incoming in;
+        bool begun;       /* in is */
+        size_t next_peer; /* of those that are up, to ask if this one fails */
+        uint32_t segment; /* that is fetched */
+        uint8_t *bytes;   /* of it */
+        size_t len;
+        struct buf *whole; /* all of it, on the pool */
+        int status;        /* of the pool's job */
+        int64_t since_us;  /* it hides */
+        uint64_t fetched;
+};
+
+struct fills {
+        uv_loop_t *loop;
+        uv_timer_t timer;
+        struct store *store;
+        struct peer_link *link;
+        struct fills_options options;
+        struct wanted *wanted;
+        size_t wanted_count;
+        uint64_t seen;      /* of the store's changes */
+        struct fill now;
+        unsigned under_way; /* a FETCH or a job of the pool: 0 or 1 */
+        int64_t allowance, allowed_us; /* bytes that may be fetched, as of then */
+        bool stopping;
+};
+
+/* ---- which sessions lack any ---------------------------------------------------------------------------------------- */
+
+static bool lacks(const struct volume_row *v)
+{
+        return (v->state == VOLUME_LACKING || v->state == VOLUME_DAMAGED) && !v->closing;
+}
+
+static struct wanted **find_wanted(struct fills *f, const char *id)
+{
+        struct wanted **at = &f->wanted;
+        while (*at && strcmp((*at)->id, id) != 0)
+                at = &(*at)->next;
+        return at;
+}
+
+static void forget(struct fills *f, const char *id)
+{
+        struct wanted **at = find_wanted(f, id), *w = *at;
+        if (!w)
+                return;
+        *at = w->next;
+        free(w);
+        f->wanted_count--;
+}
+
+static void want(struct fills *f, const struct session *s)
+{
+        if (*find_wanted(f, s->id))
+                return;
+        struct wanted *w = mem_alloc(sizeof(*w)), **at = &f->wanted;
+        *w = (struct wanted){.epoch_us = s->epoch_us, .below = UINT64_MAX};
+        strcpy(w->id, s->id);
+        while (*at && (*at)->epoch_us >= s->epoch_us)
+                at = &(*at)->next;
+        w->next = *at;
+        *at = w;
+        f->wanted_count++;
+}
+
+/* In the order of change, as another origin reads it: a start has all sessions to look at, and a tick a few of them. */
+static void look_at_changes(struct fills *f)
+{
+        struct session *s = store_changed_behind(f->store, f->seen);
+        for (unsigned n = 0; s && n < CHANGES_A_TICK && f->wanted_count < FILLS_WANTED_MAX; n++, s = s->changed_after) {
+                f->seen = s->change;
+                if (session_sum(s).lacking)
+                        want(f, s);
+        }
+}
+
+/* ---- the end of one, good or bad ------------------------------------------------------------------------------------ */
+
+static void ask_peer(struct fills *f);
+
+static void end_fill(struct fills *f)
+{
+        struct fill *n = &f->now;
+        assert(!n->begun);
+        if (n->s)
+                n->s->pins--;
+        free(n->bytes);
+        buf_unref(&n->whole);
+        *n = (struct fill){.step = IDLE};
+}
+
+static void drop_work(void *arg)
+{
+        incoming_drop(&((struct fills *)arg)->now.in);
+}
+
+/* Not now: the session waits, longer each time. */
+static void put_off(struct fills *f)
+{
+        struct wanted *w = *find_wanted(f, f->now.s->id);
+        if (w) {
+                unsigned doubles = w->failures < AGAIN_DOUBLES ? w->failures : AGAIN_DOUBLES;
+                w->not_before_us = clock_mono_us() + (AGAIN_US << doubles);
+                w->failures++;
+                w->below = UINT64_MAX;
+        }
+        end_fill(f);
+}
+
+/* Nobody has this volume: the older ones are not to wait for it. */
+static void pass_over(struct fills *f)
+{
+        struct wanted *w = *find_wanted(f, f->now.s->id);
+        if (w)
+                w->below = f->now.number;
+        end_fill(f);
+}
+
+static void dropped(void *arg)
+{
+        struct fills *f = arg;
+        f->under_way--;
+        incoming_free(&f->now.in);
+        f->now.begun = false;
+        if (f->stopping)
+                end_fill(f);
+        else
+                ask_peer(f); /* another one may do better */
+}
+
+/* From this peer it cannot be had. */
+static void failed(struct fills *f, int status)
+{
+        struct fill *n = &f->now;
+        stat_add(STAT_FILLS_FAILED, 1);
+        if (status != ERR_CANCELED)
+                log_warn("session=%s stream=%s track=%s volume=%06" PRIu32 " peer=%s msg=\"cannot bring a volume\" error=\"%s\"",
+                         n->s->id, n->s->stream, n->track, n->number, n->peer, err_text(status));
+        n->step = WRITING;
+        if (!n->begun) {
+                if (f->stopping)
+                        end_fill(f);
+                else
+                        ask_peer(f);
+                return;
+        }
+        f->under_way++;
+        disk_run(f->loop, DISK_WRITE, drop_work, dropped, f);
+}
+
+/* ---- its bytes ------------------------------------------------------------------------------------------------------ */
+
+static struct chunk_log *log_of(const struct fill *n)
+{
+        struct track *t = session_track(n->s, n->track);
+        return t ? t->log : NULL;
+}
+
+static void run(struct fills *f, void (*work)(void *arg), void (*after)(void *arg))
+{
+        f->now.step = WRITING;
+        f->under_way++;
+        /* A volume that is brought is new media being stored, one write at a time; it must not wait behind who reads old ones. */
+        disk_run(f->loop, DISK_WRITE, work, after, f);
+}
+
+static void install_work(void *arg)
+{
+        struct fill *n = &((struct fills *)arg)->now;
+        n->status = incoming_install(&n->in);
+}
+
+static void installed(void *arg)
+{
+        struct fills *f = arg;
+        struct fill *n = &f->now;
+        struct chunk_log *log = log_of(n);
+        f->under_way--;
+        if (n->status) {
+                failed(f, n->status);
+                return;
+        }
+        if (log && chunk_log_take_volume(log, n->number, &n->in.sum)) {
+                stat_add(STAT_STORED_BYTES, (int64_t)n->in.sum.bytes);
+                stat_add(STAT_FILLS, 1);
+                log_info("session=%s stream=%s track=%s volume=%06" PRIu32 " peer=%s msg=\"brought a volume\" bytes=%" PRIu64,
+                         n->s->id, n->s->stream, n->track, n->number, n->peer, n->in.sum.bytes);
+        }
+        incoming_free(&n->in);
+        n->begun = false;
+        struct wanted *w = *find_wanted(f, n->s->id);
+        if (w)
+                w->failures = 0;
+        end_fill(f);
+}
+
+/* The files are about to be another's: who reads the old ones by their index comes to an end first. */
+static void hide(struct fills *f)
+{
+        struct fill *n = &f->now;
+        struct chunk_log *log = log_of(n);
+        if (n->step != HIDING) {
+                n->step = HIDING;
+                n->since_us = clock_mono_us();
+        }
+        if (!log || f->stopping || clock_mono_us() - n->since_us > READERS_US)
+                failed(f, ERR_CANCELED);
+        else if (chunk_log_hide_volume(log, n->number) && n->s->pins == 1)
+                run(f, install_work, installed);
+}
+
+static void check_work(void *arg)
+{
+        struct fill *n = &((struct fills *)arg)->now;
+        n->status = incoming_check(&n->in, &n->expected);
+}
+
+static void checked(void *arg)
+{
+        struct fills *f = arg;
+        f->under_way--;
+        if (f->now.status || f->stopping)
+                failed(f, f->now.status ? f->now.status : ERR_CANCELED);
+        else
+                hide(f);
+}
+
+static void fetch_more(struct fills *f);
+
+static void add_work(void *arg)
+{
+        struct fill *n = &((struct fills *)arg)->now;
+        n->status = incoming_add(&n->in, n->segment, n->whole);
+}
+
+static void next_segment(struct fills *f)
+{
+        struct fill *n = &f->now;
+        if (n->segment == n->expected.last_segment) {
+                run(f, check_work, checked);
+                return;
+        }
+        n->segment++;
+        fetch_more(f);
+}
+
+static void added(void *arg)
+{
+        struct fills *f = arg;
+        f->under_way--;
+        buf_unref(&f->now.whole);
+        f->now.len = 0;
+        if (f->now.status || f->stopping)
+                failed(f, f->now.status ? f->now.status : ERR_CANCELED);
+        else
+                next_segment(f);
+}
+
+static void on_piece(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+{
+        struct fills *f = arg;
+        struct fill *n = &f->now;
+        int status = err ? err : m->status;
+        f->under_way--;
+        if (f->stopping) {
+                failed(f, ERR_CANCELED);
+                return;
+        }
+        if (status == ERR_NOT_FOUND && !n->len) { /* nobody wrote it */
+                next_segment(f);
+                return;
+        }
+        if (!status && bytes && n->len + bytes->len > SEGMENT_MAX_BYTES)
+                status = ERR_LIMIT;
+        if (!status && !bytes && !(m->flags & FETCH_COMPLETE))
+                status = ERR_PROTO;
+        if (status) {
+                failed(f, status);
+                return;
+        }
+        if (bytes) {
+                n->bytes = mem_resize(n->bytes, n->len + bytes->len);
+                memcpy(n->bytes + n->len, bytes->data, bytes->len);
+                n->len += bytes->len;
+                f->allowance -= (int64_t)bytes->len;
+        }
+        if (!(m->flags & FETCH_COMPLETE)) {
+                fetch_more(f);
+                return;
+        }
+        n->whole = buf_copy(n->bytes, n->len);
+        run(f, add_work, added);
+}
+
+/* The next bytes of the segment, when they are due. */
+static void fetch_more(struct fills *f)
+{
+        struct fill *n = &f->now;
+        n->step = FETCHING;
+        if (f->allowance <= 0) /* the next tick looks again */
+                return;
+        struct fetch m = {.offset = n->len, .hops = FETCH_HOPS_MAX};
+        snprintf(m.key, sizeof(m.key), "/live/%s/%s/%s/%" PRIu32 ".m4s", n->s->stream, n->s->id, n->track, n->segment);
+        f->under_way++;
+        int rc = f->link->ops->fetch(f->link, n->peer, &m, on_piece, f);
+        if (rc) {
+                f->under_way--;
+                failed(f, rc);
+        }
+}
+
+static void begin_work(void *arg)
+{
+        struct fill *n = &((struct fills *)arg)->now;
+        n->status = incoming_begin(&n->in);
+}
+
+static void begun(void *arg)
+{
+        struct fills *f = arg;
+        f->under_way--;
+        if (f->now.status || f->stopping)
+                failed(f, f->now.status ? f->now.status : ERR_CANCELED);
+        else
+                fetch_more(f);
+}
+
+/* ---- who has it ----------------------------------------------------------------------------------------------------- */
+
+/* The volume as the peer has it, if it is whole there and of the same writers as here. */
+static const struct volume_row *peers_volume(const struct fill *n, const struct catalog *c)
+{
+        const struct peer_session *p = c->count == 1 ? &c->sessions[0] : NULL;
+        const struct track *mine = session_track(n->s, n->track);
+        if (!p || !mine || strcmp(p->id, n->s->id) != 0 || strcmp(p->stream, n->s->stream) != 0 ||
+            p->volume_segments != n->s->volume_segments)
+                return NULL;
+        for (size_t i = 0; i < p->track_count; i++) {
+                const struct peer_track *t = &p->tracks[i];
+                if (strcmp(t->name, n->track) != 0)
+                        continue;
+                const struct volume_row *v = volumes_get(&t->volumes, n->number);
+                uint64_t place;
+                bool parts = !v || eras_part(&mine->eras, &t->eras, eras_place(v->sum.last_segment + 1, 0), &place);
+                bool outside = v && (v->sum.first_segment / n->s->volume_segments != v->number ||
+                                     v->sum.last_segment / n->s->volume_segments != v->number);
+                return parts || outside ? NULL : v;
+        }
+        return NULL;
+}
+
+static void on_facts(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+{
+        struct fills *f = arg;
+        struct fill *n = &f->now;
+        struct catalog c = {0};
+        bool good = !err && !m->status && bytes && m->flags & FETCH_COMPLETE &&
+                    !catalog_read(&c, (const char *)bytes->data, bytes->len);
+        const struct chunk_log *log = log_of(n);
+        const struct volume_row *theirs = good && log ? peers_volume(n, &c) : NULL;
+        f->under_way--;
+        if (f->stopping) {
+                end_fill(f);
+        } else if (!theirs) {
+                ask_peer(f);
+        } else {
+                n->expected = theirs->sum;
+                n->segment = theirs->sum.first_segment;
+                n->len = 0;
+                incoming_init(&n->in, &log->volume_track, n->number);
+                n->begun = true;
+                run(f, begin_work, begun);
+        }
+        catalog_free(&c);
+}
+
+/* The next of those that are up; after the last one it is tried again some other time. */
+static void ask_peer(struct fills *f)
+{
+        struct fill *n = &f->now;
+        struct peer_node up[PEERS_UP_MAX];
+        size_t count = f->link ? f->link->ops->up(f->link, up) : 0;
+        struct fetch m = {.hops = FETCH_HOPS_MAX};
+        snprintf(m.key, sizeof(m.key), "/peer/session/%s", n->s->id);
+        n->step = ASKING;
+        while (n->next_peer < count) {
+                snprintf(n->peer, sizeof(n->peer), "%s", up[n->next_peer++].id);
+                f->under_way++;
+                if (!f->link->ops->fetch(f->link, n->peer, &m, on_facts, f))
+                        return;
+                f->under_way--;
+        }
+        pass_over(f);
+}
+
+/* ---- which one ------------------------------------------------------------------------------------------------------ */
+
+/* The newest that is lacking, of all tracks: what is near the live edge is asked for first, by viewers too. */
+static bool choose(struct fill *n, uint64_t below)
+{
+        const struct volume_row *best = NULL;
+        for (size_t i = 0; i < n->s->track_count; i++) {
+                const struct track *t = n->s->tracks[i];
+                for (size_t k = t->log ? t->log->closed.count : 0; k--;) {
+                        const struct volume_row *v = &t->log->closed.rows[k];
+                        if (!lacks(v) || v->number >= below || (best && v->number <= best->number))
+                                continue;
+                        best = v;
+                        strcpy(n->track, t->name);
+                }
+        }
+        n->number = best ? best->number : 0;
+        return best != NULL;
+}
+
+static void begin(struct fills *f)
+{
+        struct fill *n = &f->now;
+        if (n->s->load != LOAD_DONE) {
+                n->step = LOADING;
+                session_load(n->s);
+                if (n->s->load == LOAD_NO || n->s->load == LOAD_FAILED)
+                        put_off(f);
+        } else if (!choose(n, UINT64_MAX)) {
+                forget(f, n->s->id);
+                end_fill(f);
+        } else if (!choose(n, (*find_wanted(f, n->s->id))->below)) {
+                put_off(f);
+        } else {
+                n->next_peer = 0;
+                ask_peer(f);
+        }
+}
+
+static void start_one(struct fills *f)
+{
+        int64_t now = clock_mono_us();
+        struct wanted *w = f->wanted;
+        while (w && w->not_before_us > now)
+                w = w->next;
+        if (!w)
+                return;
+        struct session *s = store_session(f->store, w->id);
+        if (!s || s->ending) {
+                if (!s)
+                        forget(f, w->id);
+                else
+                        w->not_before_us = now + AGAIN_US;
+                return;
+        }
+        f->now.s = s;
+        s->pins++;
+        begin(f);
+}
+
+static void refill(struct fills *f)
+{
+        int64_t now = clock_mono_us(), passed = now - f->allowed_us, most = f->options.bytes_s / 4 + 1;
+        f->allowed_us = now;
+        f->allowance += (int64_t)((double)f->options.bytes_s * (double)passed / US_PER_S);
+        f->allowance = f->allowance < most ? f->allowance : most;
+}
+
+static void ticked(uv_timer_t *timer)
+{
+        struct fills *f = timer->data;
+        refill(f);
+        look_at_changes(f);
+        stat_set(STAT_LACKING, (int64_t)f->wanted_count);
+        if (f->under_way)
+                return;
+        switch (f->now.step) {
+        case IDLE:
+                start_one(f);
+                break;
+        case LOADING:
+                if (f->now.s->load != LOAD_UNDER_WAY)
+                        begin(f);
+                break;
+        case FETCHING:
+                fetch_more(f);
+                break;
+        case HIDING:
+                hide(f);
+                break;
+        case ASKING:
+        case WRITING:
+                break;
+        }
+}
+
+/* ---- all of it ------------------------------------------------------------------------------------------------------ */
+
+void fills_open(struct fills **out, uv_loop_t *loop, struct store *st, const struct fills_options *options)
+{
+        struct fills *f = mem_alloc(sizeof(*f));
+        *f = (struct fills){.loop = loop, .store = st, .options = *options, .allowed_us = clock_mono_us()};
+        uv_timer_init(loop, &f->timer);
+        f->timer.data = f;
+        *out = f;
+}
+
+void fills_link(struct fills *f, struct peer_link *link)
+{
+        f->link = link;
+        if (f->options.bytes_s)
+                uv_timer_start(&f->timer, ticked, 0, FILLS_TICK_MS);
+}
+
+const char *fills_elsewhere(struct fills *f, const struct session *s)
+{
+        static struct peer_node up[PEERS_UP_MAX];
+        if (!f->link || f->stopping || !session_sum(s).lacking || !f->link->ops->up(f->link, up))
+                return NULL;
+        return up[0].id;
+}
+
+void fills_stop(struct fills *f)
+{
+        f->stopping = true;
+        uv_timer_stop(&f->timer);
+        if (f->under_way || f->now.step == IDLE)
+                return;
+        if (f->now.begun)
+                failed(f, ERR_CANCELED);
+        else
+                end_fill(f);
+}
+
+bool fills_idle(const struct fills *f)
+{
+        return f->now.step == IDLE && !f->under_way;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+        free(handle->data);
+}
+
+void fills_close(struct fills *f)
+{
+        assert(fills_idle(f));
+        while (f->wanted)
+                forget(f, f->wanted->id);
+        uv_close((uv_handle_t *)&f->timer, on_closed);
+}

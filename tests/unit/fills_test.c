@@ -1,0 +1,204 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "originD/stats.h"
+#include "tests/unit/two_origins.h"
+
+#define PER 2 /* segments of a volume */
+
+static int setup_small_volumes(void **state)
+{
+        setup(state);
+        stop(&a);
+        stop(&b);
+        options.volume_segments = PER;
+        start(&a);
+        start(&b);
+        until(&a.settled);
+        until(&b.settled);
+        return 0;
+}
+
+static struct session *broadcast_at_b(unsigned chunks)
+{
+        struct session *s = claim_at(&b, "S1", 0, "t1");
+        add_track(s, "v720", fmp4_video_init());
+        write_chunks(s, 0, chunks, 40);
+        return s;
+}
+
+static uint32_t lacking(struct node *n)
+{
+        return session_sum(at(n, "S1")).lacking;
+}
+
+static bool same_volumes(unsigned count)
+{
+        for (unsigned i = 0; i < count; i++)
+                if (!same_volume("S1", "v720", i))
+                        return false;
+        return true;
+}
+
+static void run_until(bool (*over)(void))
+{
+        for (int64_t end = clock_mono_us() + 60 * US_PER_S; !over();) {
+                assert_true(clock_mono_us() < end);
+                uv_run(&loop, UV_RUN_ONCE);
+        }
+}
+
+static bool a_is_in_step(void)
+{
+        struct session *s = at(&a, "S1");
+        return s && s->track_count && s->tracks[0]->log && track_end_place(s, s->tracks[0]) == track_end_place(at(&b, "S1"), at(&b, "S1")->tracks[0]);
+}
+
+static bool a_is_whole(void)
+{
+        return a_is_in_step() && !lacking(&a) && !session_busy(at(&a, "S1"));
+}
+
+static void test_a_new_copy_is_in_step_before_it_is_whole_and_then_whole(void **state)
+{
+        (void)state;
+        stop(&a);
+        broadcast_at_b(10 * 5 * PER + 3); /* ten volumes, and three chunks of the next */
+        fills_options.bytes_s = 0;
+        start(&a);
+        run_until(a_is_in_step);
+        assert_int_equal(lacking(&a), 10);
+        struct session *s = at(&a, "S1");
+        assert_int_equal(s->tracks[0]->log->index.rows[0].segment, 10 * PER);
+        write_chunks(claim_at(&a, "S1", 2, "t1"), 10 * 5 * PER + 3, 10 * 5 * PER + 5, 40); /* its writer goes on here */
+        stop(&a);
+        fills_options.bytes_s = INT64_C(1) << 40;
+        start(&a);
+        run_until(a_is_whole);
+        assert_true(same_volumes(10));
+        stop(&a); /* and it knows that when it starts again */
+        start(&a);
+        assert_int_equal(lacking(&a), 0);
+}
+
+static void test_one_that_was_away_for_long_is_in_step_first_and_gets_the_gap_after_that(void **state)
+{
+        (void)state;
+        struct session *s = broadcast_at_b(3 * 5 * PER + 3);
+        run_until(a_is_in_step);
+        stop(&a);
+        write_chunks(s, 3 * 5 * PER + 3, 9 * 5 * PER + 2, 40);
+        start(&a);
+        run_until(a_is_whole);
+        assert_true(same_volumes(9));
+        assert_int_equal(session_sum(at(&a, "S1")).bytes, session_sum(s).bytes);
+}
+
+static void test_the_newest_volume_comes_first_and_viewers_get_the_others_from_the_peer(void **state)
+{
+        (void)state;
+        stop(&a);
+        broadcast_at_b(6 * 5 * PER + 1);
+        fills_options.bytes_s = 4000; /* slow enough to see them come one by one */
+        start(&a);
+        run_until(a_is_in_step);
+        while (lacking(&a) == 6)
+                uv_run(&loop, UV_RUN_ONCE);
+        const struct volumes *v = &at(&a, "S1")->tracks[0]->log->closed;
+        assert_int_equal(volumes_get(v, 5)->state, VOLUME_HERE);
+        assert_int_equal(volumes_get(v, 0)->state, VOLUME_LACKING);
+        assert_string_equal(fills_elsewhere(a.fills, at(&a, "S1")), "b");
+}
+
+static bool damage_is_mended(void)
+{
+        return at(&a, "S1") && !lacking(&a) && !session_busy(at(&a, "S1")) && same_volumes(4);
+}
+
+static void test_a_volume_that_is_damaged_or_gone_is_brought_from_the_peer(void **state)
+{
+        (void)state;
+        broadcast_at_b(4 * 5 * PER + 1);
+        run_until(a_is_whole);
+        stop(&a);
+        char *gone = mem_printf("%s/cam/S1/v720/000001.mp4", a.dir), *hurt = mem_printf("%s/cam/S1/v720/000002.mp4", a.dir);
+        char *idx = mem_printf("%s/cam/S1/v720/000002.idx", a.dir);
+        assert_int_equal(unlink(gone), 0);
+        int fd = open(hurt, O_RDWR);
+        struct stat st;
+        fstat(fd, &st);
+        assert_int_equal(pwrite(fd, "damage", 6, st.st_size / 2), 6);
+        close(fd);
+        unlink(idx);
+        fills_options.bytes_s = 0;
+        start(&a);
+        assert_int_equal(lacking(&a), 1); /* that a volume is damaged is seen when it is read */
+        struct segment_view view;
+        struct chunk_log *log = at(&a, "S1")->tracks[0]->log;
+        while (lacking(&a) != 2) {
+                chunk_log_segment(log, 2 * PER, true, &view);
+                uv_run(&loop, UV_RUN_ONCE);
+        }
+        stop(&a);
+        fills_options.bytes_s = INT64_C(1) << 40;
+        start(&a);
+        run_until(damage_is_mended);
+        free(gone);
+        free(hurt);
+        free(idx);
+}
+
+static void test_what_does_not_come_to_the_checksum_is_not_taken(void **state)
+{
+        (void)state;
+        stop(&a);
+        struct session *s = broadcast_at_b(3 * 5 * PER + 1);
+        struct volume_row *row = volumes_get(&s->tracks[0]->log->closed, 1);
+        while (row->closing)
+                uv_run(&loop, UV_RUN_ONCE);
+        row->sum.crc ^= 1;
+        start(&a);
+        run_until(a_is_in_step);
+        while (lacking(&a) > 1 || stat_get(STAT_FILLS_FAILED) == 0)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(volumes_get(&at(&a, "S1")->tracks[0]->log->closed, 1)->state, VOLUME_LACKING);
+        struct buf *none = volume_file(&a, "S1", "v720", 1);
+        assert_null(none);
+}
+
+static void test_a_fill_that_is_cut_off_at_any_answer_begins_anew(void **state)
+{
+        (void)state;
+        stop(&a);
+        broadcast_at_b(3 * 5 * PER + 1);
+        for (unsigned n = 1; n < 24; n++) {
+                b.fetches = 0;
+                b.fail_after = n;
+                start(&a);
+                for (int i = 0; i < 40; i++)
+                        uv_run(&loop, UV_RUN_ONCE);
+                stop(&a);
+        }
+        b.fail_after = 0;
+        start(&a);
+        run_until(a_is_whole);
+        assert_true(same_volumes(3));
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup_small_volumes, teardown)
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                CASE(test_a_new_copy_is_in_step_before_it_is_whole_and_then_whole),
+                CASE(test_one_that_was_away_for_long_is_in_step_first_and_gets_the_gap_after_that),
+                CASE(test_the_newest_volume_comes_first_and_viewers_get_the_others_from_the_peer),
+                CASE(test_a_volume_that_is_damaged_or_gone_is_brought_from_the_peer),
+                CASE(test_what_does_not_come_to_the_checksum_is_not_taken),
+                CASE(test_a_fill_that_is_cut_off_at_any_answer_begins_anew),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

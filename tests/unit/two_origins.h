@@ -1,0 +1,423 @@
+/* Two stores in one process, each with its catching up and its fills, over a link that is a function call: answers come from
+ * the other's serve() on the next turn of the loop, or fail, or are cut short. */
+#ifndef TESTS_UNIT_TWO_ORIGINS_H
+#define TESTS_UNIT_TWO_ORIGINS_H
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/cluster/ring.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "originD/claim.h"
+#include "originD/replica/catalog.h"
+#include "originD/replica/catch_up.h"
+#include "originD/replica/fills.h"
+#include "originD/serve.h"
+#include "tests/unit/origin_fmp4.h"
+#include "tests/unit/random_walk.h"
+#include "tests/unit/scratch.h"
+
+struct node {
+        struct peer_link link;
+        const char *id;
+        char dir[80];
+        struct store store;
+        struct serve serve;
+        struct catch_up *catch_up;
+        struct fills *fills;
+        bool up, ready, idle, settled, caught_up;
+        int64_t incarnation_us;
+        struct node *other;
+        unsigned fetches, fail_after; /* FETCHes that are answered; 0: all */
+        uint32_t max_bytes;           /* of one answer */
+        bool frozen;                  /* answers nothing: that is known after 2 s */
+};
+
+static uv_loop_t loop;
+static struct node a, b;
+static struct store_options options;
+static size_t replicas;
+static struct fills_options fills_options;
+static const struct manifest_options manifest = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60,
+                                                 .update_s = 2};
+
+/* ---- the link ----------------------------------------------------------------------------------------------------- */
+
+struct answer {
+        struct serve_request r;
+        uv_timer_t timer;
+        peer_fetched *done;
+        void *arg;
+        bool lost;
+        struct fetch_reply m;
+        struct buf *bytes;
+        struct answer *next;
+};
+static unsigned under_way;
+
+static void timer_closed(uv_handle_t *h)
+{
+        free(h->data);
+}
+
+static void deliver(uv_timer_t *t)
+{
+        struct answer *x = t->data;
+        under_way--;
+        x->done(x->arg, x->lost ? ERR_CLOSED : 0, x->lost ? NULL : &x->m, x->lost ? NULL : x->bytes);
+        buf_unref(&x->bytes);
+        uv_close((uv_handle_t *)t, timer_closed);
+}
+
+static void served(struct serve_request *r, const struct serve_answer *s)
+{
+        struct answer *x = (struct answer *)r;
+        x->m = (struct fetch_reply){.status = (int8_t)s->status, .flags = s->flags, .ttl_ms = s->ttl_ms, .offset = r->offset,
+                                    .len = (uint32_t)s->len};
+        snprintf(x->m.content_type, sizeof(x->m.content_type), "%s", s->content_type ? s->content_type : "");
+        if (s->len)
+                x->bytes = buf_copy(s->bytes->data + s->from, s->len);
+        uv_timer_start(&x->timer, deliver, 0, 0);
+}
+
+static size_t link_up(struct peer_link *l, struct peer_node out[PEERS_UP_MAX])
+{
+        struct node *n = (struct node *)l;
+        if (!n->other->up)
+                return 0;
+        snprintf(out[0].id, sizeof(out[0].id), "%s", n->other->id);
+        out[0].incarnation_us = n->other->incarnation_us;
+        *out[0].zone = '\0';
+        return 1;
+}
+
+static int link_fetch(struct peer_link *l, const char *id, const struct fetch *what, peer_fetched *done, void *arg)
+{
+        struct node *n = (struct node *)l, *to = n->other;
+        if (!to->up || strcmp(id, to->id) != 0)
+                return ERR_CLOSED;
+        struct answer *x = mem_alloc(sizeof(*x));
+        x->done = done;
+        x->arg = arg;
+        uv_timer_init(&loop, &x->timer);
+        x->timer.data = x;
+        under_way++;
+        x->lost = to->fail_after && ++to->fetches >= to->fail_after;
+        if (x->lost || to->frozen) {
+                x->lost = true;
+                uv_timer_start(&x->timer, deliver, to->frozen ? 2000 : 0, 0);
+                return 0;
+        }
+        x->r = (struct serve_request){.offset = what->offset, .wait_ms = what->wait_ms, .hops = what->hops, .from_node = true,
+                                      .max_bytes = to->max_bytes ? to->max_bytes : BODY_MAX, .done = served};
+        if (what->key[1] == 'p')
+                x->r.max_bytes = BODY_MAX;
+        strcpy(x->r.key, what->key);
+        serve(&to->serve, &x->r);
+        return 0;
+}
+
+static const struct peer_link_ops link_ops = {.up = link_up, .fetch = link_fetch};
+
+/* ---- a node ------------------------------------------------------------------------------------------------------- */
+
+static void on_ready(void *arg, int status)
+{
+        assert_int_equal(status, 0);
+        ((struct node *)arg)->ready = true;
+}
+
+static void on_idle(void *arg)
+{
+        ((struct node *)arg)->idle = true;
+}
+
+static void on_changed(void *arg, struct session *s)
+{
+        struct node *n = arg;
+        if (!n->catch_up)
+                return;
+        serve_changed(&n->serve, s);
+        catch_up_session_changed(n->catch_up, s);
+}
+
+static void on_space(void *arg, bool enough)
+{
+        (void)arg;
+        (void)enough;
+}
+
+static void on_settled(void *arg)
+{
+        struct node *n = arg;
+        n->settled = true;
+        serve_settled(&n->serve);
+}
+
+static void on_caught_up(void *arg)
+{
+        struct node *n = arg;
+        assert_true(n->settled);
+        n->caught_up = true;
+}
+
+static const char *elsewhere(void *arg, const struct key *key, const struct session *than)
+{
+        struct node *n = arg;
+        const char *peer = catch_up_elsewhere(n->catch_up, key, than);
+        const struct session *s = peer || than || key->kind != KEY_SEGMENT ? NULL : store_session(&n->store, key->session);
+        return s ? fills_elsewhere(n->fills, s) : peer;
+}
+
+static void until(const bool *what)
+{
+        while (!*what)
+                uv_run(&loop, UV_RUN_ONCE);
+}
+
+/* One may be stopped and started again; what the other sees is `up`. */
+static void start(struct node *n)
+{
+        options.data_dir = n->dir;
+        struct store_events ev = {.ready = on_ready, .changed = on_changed, .space = on_space, .idle = on_idle, .arg = n};
+        n->ready = n->idle = n->settled = n->caught_up = false;
+        assert_int_equal(store_open(&n->store, &loop, &options, &ev), 0);
+        until(&n->ready);
+        serve_open(&n->serve, &loop, &n->store, &manifest, 64);
+        serve_unsettled(&n->serve);
+        n->link.ops = &link_ops;
+        struct catch_up_events re = {.settled = on_settled, .caught_up = on_caught_up, .arg = n};
+        struct catch_up_options ro = {.self = n->id, .zone = "", .replicas = replicas};
+        catch_up_open(&n->catch_up, &loop, &n->store, &ro, &re);
+        n->up = true;
+        n->incarnation_us++;
+        catch_up_link(n->catch_up, &n->link);
+        fills_open(&n->fills, &loop, &n->store, &fills_options);
+        fills_link(n->fills, &n->link);
+        n->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = n, .link = &n->link};
+        if (n->other->catch_up)
+                catch_up_peers_changed(n->other->catch_up);
+}
+
+static void stop(struct node *n)
+{
+        n->up = false;
+        if (n->other->catch_up)
+                catch_up_peers_changed(n->other->catch_up);
+        serve_stop(&n->serve);
+        catch_up_stop(n->catch_up);
+        fills_stop(n->fills);
+        while (under_way)
+                uv_run(&loop, UV_RUN_ONCE);
+        store_stop(&n->store);
+        until(&n->idle);
+        fills_close(n->fills);
+        catch_up_close(n->catch_up);
+        n->catch_up = NULL;
+        store_close(&n->store);
+        serve_close(&n->serve);
+        uv_run(&loop, UV_RUN_NOWAIT); /* their handles are gone, and their memory may be used again */
+}
+
+static int setup(void **state)
+{
+        (void)state;
+        uv_loop_init(&loop);
+        options = (struct store_options){.live_max = 8};
+        replicas = 2;
+        fills_options = (struct fills_options){.bytes_s = INT64_C(1) << 40};
+        a = (struct node){.id = "a", .other = &b};
+        b = (struct node){.id = "b", .other = &a};
+        scratch_dir(a.dir, sizeof(a.dir));
+        scratch_dir(b.dir, sizeof(b.dir));
+        start(&a);
+        start(&b);
+        until(&a.settled);
+        until(&b.settled);
+        return 0;
+}
+
+static int teardown(void **state)
+{
+        char cmd[200];
+        (void)state;
+        if (a.catch_up)
+                stop(&a);
+        if (b.catch_up)
+                stop(&b);
+        uv_run(&loop, UV_RUN_DEFAULT);
+        disk_stop();
+        assert_int_equal(uv_loop_close(&loop), 0);
+        snprintf(cmd, sizeof(cmd), "rm -rf %s %s", a.dir, b.dir);
+        return system(cmd);
+}
+
+/* ---- a writer ----------------------------------------------------------------------------------------------------- */
+
+struct waited {
+        struct session_wait w;
+        bool done;
+        int status;
+};
+
+static void waited(struct session_wait *w, int status)
+{
+        struct waited *x = (struct waited *)w;
+        x->status = status;
+        x->done = true;
+}
+
+static struct session *claim_at(struct node *n, const char *id, uint32_t join, const char *node)
+{
+        struct claim c = {.epoch_us = 5000000, .grace_ms = 30000, .generation = join, .flags = join ? CLAIM_JOIN : 0};
+        struct waited x = {.done = false};
+        struct session *s;
+        strcpy(c.stream, "cam");
+        strcpy(c.session, id);
+        strcpy(c.node, node);
+        assert_int_equal(store_claim(&n->store, &c, &s), 0);
+        session_claim(s, &c, &x.w, waited);
+        until(&x.done);
+        assert_int_equal(x.status, 0);
+        return s;
+}
+
+static void added(void *arg, int status)
+{
+        assert_int_equal(status, 0);
+        *(bool *)arg = true;
+}
+
+static void add_track(struct session *s, const char *name, struct buf *init)
+{
+        bool done = false;
+        struct put p = {.flags = PUT_INIT, .bandwidth = 1000000, .bytes = init->data, .len = (uint32_t)init->len};
+        strcpy(p.track, name);
+        session_add_track(s, &p, added, &done);
+        until(&done);
+        buf_unref(&init);
+}
+
+struct appended {
+        struct chunk_append a;
+        bool done;
+        int status;
+};
+
+static void appended(struct chunk_append *x, int status)
+{
+        ((struct appended *)x)->done = true;
+        ((struct appended *)x)->status = status;
+}
+
+/* Chunks of v720 from one place to another; the size of samples tells whose they are. */
+static void write_chunks(struct session *s, unsigned from, unsigned to, uint32_t size)
+{
+        for (unsigned i = from; i < to; i++) {
+                struct appended x = {.a = {.segment = i / 5, .chunk = (uint8_t)(i % 5), .start_us = i * INT64_C(200000),
+                                           .generation = s->generation, .done = appended}};
+                x.a.bytes = fmp4_video_chunk(i / 5, i % 5, size);
+                chunk_log_append(session_track(s, "v720")->log, &x.a);
+                until(&x.done);
+                assert_int_equal(x.status, 0);
+                buf_unref(&x.a.bytes);
+        }
+}
+
+static inline void end_session(struct session *s)
+{
+        struct waited x = {.done = false};
+        session_end(s, 0, true, &x.w, waited);
+        until(&x.done);
+}
+
+static struct session *at(struct node *n, const char *id)
+{
+        return store_session(&n->store, id);
+}
+
+/* Both origins have the beginning by t1: generation 1, `to` chunks each. */
+static inline void both(unsigned to_a, unsigned to_b)
+{
+        struct session *x = claim_at(&a, "S1", 0, "t1"), *y = claim_at(&b, "S1", 1, "t1");
+        add_track(x, "v720", fmp4_video_init());
+        add_track(y, "v720", fmp4_video_init());
+        write_chunks(x, 0, to_a, 40);
+        write_chunks(y, 0, to_b, 40);
+}
+
+static struct buf *volume_file(const struct node *n, const char *id, const char *track, unsigned number)
+{
+        char *path = mem_printf("%s/cam/%s/%s/%06u.mp4", n->dir, id, track, number);
+        struct stat st;
+        int fd = open(path, O_RDONLY);
+        struct buf *out = NULL;
+        free(path);
+        if (fd >= 0 && fstat(fd, &st) == 0) {
+                out = buf_new((size_t)st.st_size);
+                assert_int_equal(read(fd, out->data, out->len), st.st_size);
+        }
+        close(fd);
+        return out;
+}
+
+static bool same_volume(const char *id, const char *track, unsigned number)
+{
+        struct buf *x = volume_file(&a, id, track, number), *y = volume_file(&b, id, track, number);
+        bool same = x && y && x->len == y->len && memcmp(x->data, y->data, x->len) == 0;
+        buf_unref(&x);
+        buf_unref(&y);
+        return same;
+}
+
+static bool all_same(const char *id)
+{
+        return at(&a, id) && at(&b, id) && !session_busy(at(&a, id)) && !session_busy(at(&b, id)) && same_volume(id, "v720", 0);
+}
+
+static void show(const struct node *n, const struct session *s)
+{
+        fprintf(stderr, "%s: state=%d generation=%u node=%s claimed=%d", n->id, s->state, s->generation, s->node, s->claimed);
+        for (size_t i = 0; i < s->tracks[0]->eras.count; i++)
+                fprintf(stderr, " era=%llu/%u/%s", (unsigned long long)s->tracks[0]->eras.list[i].place,
+                        s->tracks[0]->eras.list[i].generation, s->tracks[0]->eras.list[i].node);
+        fprintf(stderr, " end=%llu bytes=%llu busy=%d\n", (unsigned long long)track_end_place(s, s->tracks[0]),
+                (unsigned long long)track_facts(s, s->tracks[0]).file_bytes, session_busy(s));
+}
+
+static void differ(const char *id)
+{
+        show(&a, at(&a, id));
+        show(&b, at(&b, id));
+        fail_msg("the origins do not come to have the same");
+}
+
+static inline void until_same(const char *id)
+{
+        for (int64_t end = clock_mono_us() + 60 * US_PER_S; !all_same(id);) {
+                if (clock_mono_us() > end)
+                        differ(id);
+                uv_run(&loop, UV_RUN_ONCE);
+        }
+}
+
+static inline size_t chunks_of(const struct session *s)
+{
+        return s->tracks[0]->log->index.samples / 5;
+}
+
+static inline struct session *loaded(struct session *s)
+{
+        session_load(s);
+        while (s->load == LOAD_UNDER_WAY)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(s->load, LOAD_DONE);
+        return s;
+}
+
+#endif
