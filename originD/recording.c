@@ -168,17 +168,12 @@ int recording_header(struct buf **out, const struct buf *const inits[], size_t c
 
 /* ---- the order --------------------------------------------------------------------------------------------------- */
 
-static uint64_t place(const struct recording_chunk *c)
-{
-        return (uint64_t)c->segment * CHUNKS_PER_SEGMENT + c->chunk;
-}
-
 uint64_t recording_part_bytes(const struct recording_part *p)
 {
         uint64_t sum = 0;
         for (size_t t = 0; t < RECORDING_TRACKS_MAX; t++)
                 for (size_t i = 0; i < p->count[t]; i++)
-                        sum += p->chunks[t][i].len_bytes;
+                        sum += p->rows[t][i].len_bytes;
         return sum;
 }
 
@@ -187,12 +182,12 @@ bool recording_next(struct recording_cursor *c, const struct recording_part *p, 
         size_t first = RECORDING_TRACKS_MAX;
         for (size_t t = RECORDING_TRACKS_MAX; t-- > 0;)
                 if (c->at[t] < p->count[t] &&
-                    (first == RECORDING_TRACKS_MAX || place(&p->chunks[t][c->at[t]]) <= place(&p->chunks[first][c->at[first]])))
+                    (first == RECORDING_TRACKS_MAX || p->rows[t][c->at[t]].segment <= p->rows[first][c->at[first]].segment))
                         first = t;
         if (first == RECORDING_TRACKS_MAX)
                 return false;
-        size_t index = c->at[first]++;
-        *out = (struct recording_piece){first, index, c->offset, p->chunks[first][index].len_bytes};
+        size_t row = c->at[first]++;
+        *out = (struct recording_piece){first, row, c->offset, p->rows[first][row].len_bytes};
         c->offset += out->len_bytes;
         return true;
 }
@@ -207,7 +202,7 @@ void recording_seek(struct recording_cursor *c, const struct recording_part *p, 
         *c = before;
 }
 
-/* ---- a chunk ----------------------------------------------------------------------------------------------------- */
+/* ---- a segment --------------------------------------------------------------------------------------------------- */
 
 static int rewrite_tfdt(struct box *b, uint64_t origin_ticks)
 {
@@ -245,25 +240,40 @@ static int rewrite_moof(const struct box *moof, size_t track, uint32_t number, u
         return rewrite_tfdt(&tfdt, origin_ticks);
 }
 
-int recording_rewrite(uint8_t *chunk, size_t len_bytes, const struct init_info *init, size_t track,
-                      const struct recording_chunk *facts, uint32_t origin_segment)
+static int rewrite_chunk(uint8_t *chunk, size_t len_bytes, const struct init_info *init, size_t track, uint32_t number,
+                         uint64_t origin_ticks)
 {
         struct chunk_info info;
         struct reader r;
         struct box b;
-        /* Rises in the file's order, and is a function of the place: no part needs to know how many chunks are in those before. */
-        uint32_t number = (uint32_t)(place(facts) * RECORDING_TRACKS_MAX + track + 1);
-        uint64_t origin_ticks = (uint64_t)origin_segment * init->timescale;
         if (box_chunk_parse(chunk, len_bytes, init, &info))
                 return ERR_PROTO;
         reader_init(&r, chunk, len_bytes);
-        while (box_next(&r, &b) > 0) {
-                if (b.type == BOX_TYPE('m', 'd', 'a', 't'))
-                        return 0;
+        while (box_next(&r, &b) > 0 && b.type != BOX_TYPE('m', 'd', 'a', 't'))
                 if (b.type != BOX_TYPE('m', 'o', 'o', 'f'))
                         memcpy(writable(b.start) + 4, "free", 4);
                 else if (rewrite_moof(&b, track, number, origin_ticks))
                         return ERR_PROTO;
+        return 0;
+}
+
+int recording_rewrite(uint8_t *bytes, size_t len_bytes, const struct init_info *init, size_t track, uint32_t segment,
+                      uint32_t origin_segment)
+{
+        struct reader r;
+        struct box b;
+        uint8_t *chunk = bytes;
+        uint32_t n = 0;
+        reader_init(&r, bytes, len_bytes);
+        while (box_next(&r, &b) > 0) {
+                if (b.type != BOX_TYPE('m', 'd', 'a', 't'))
+                        continue;
+                size_t len = (size_t)(b.body + b.body_len - chunk);
+                /* It rises in the file's order, and is made of the place: no part needs to know what is in those before. */
+                uint32_t number = (segment * RECORDING_TRACKS_MAX + (uint32_t)track) * CHUNKS_PER_SEGMENT + ++n;
+                if (n > CHUNKS_PER_SEGMENT || rewrite_chunk(chunk, len, init, track, number, (uint64_t)origin_segment * init->timescale))
+                        return ERR_PROTO;
+                chunk += len;
         }
-        return ERR_PROTO;
+        return n && chunk == bytes + len_bytes ? 0 : ERR_PROTO;
 }

@@ -1,24 +1,24 @@
-/* recording.h - a recording as one file, made while it is read: the chunks of a picture and a sound track in one fragmented
+/* recording.h - a recording as one file, made while it is read: the segments of a picture and a sound track in one fragmented
  * MP4. Pure; any thread.
  *
  *   file   header (ftyp and a moov with both tracks), then a part for each volume, in order
- *   part   the chunks of that volume of each track, in the grid's order: (segment, chunk), the first track's before the second's
+ *   part   the segments of that volume of each track, by their numbers, the first track's before the second's
  *
- * Volumes of all tracks are cut at the same segments, so a part needs the indexes of its own volumes only.
+ * Volumes of all tracks are cut at the same segments, so a part needs the indexes of its own volumes only (index.h).
  *
- * No chunk changes its length: track id, number and time are written over in place, and what means something only at a
+ * No segment changes its length: track id, number and time are written over in place, and what means something only at a
  * segment's beginning (styp, prft) becomes free space. So where everything lies follows from the indexes: the file has a length
  * before it is read, any range of it can be answered, and an interrupted download goes on. Whoever reads does
  *
  *   recording_header()                                  once: its length is where the first part begins
- *   recording_seek(), then recording_next() → read that chunk from its volume → recording_rewrite() → send
+ *   recording_seek(), then recording_next() → read that segment from its volume → recording_rewrite() → send
  *
- * and holds one chunk at a time. A volume that is lacking is a hole: its chunks are simply not there. */
+ * and holds one segment at a time. What is lacking is a hole: its segments are simply not there. */
 #ifndef ORIGIND_RECORDING_H
 #define ORIGIND_RECORDING_H
 
 #include "common/buf.h"
-#include "originD/log/box.h"
+#include "originD/log/index.h"
 #include "proto/store.h"
 
 #define RECORDING_TRACKS_MAX 2
@@ -27,20 +27,15 @@
  * is not known, the session is live). ERR_PROTO: one of them is no init segment. *out is the caller's to unref. */
 int recording_header(struct buf **out, const struct buf *const inits[], size_t count, int64_t duration_us);
 
-/* What an index says of a chunk. */
-struct recording_chunk {
-        uint32_t segment, len_bytes;
-        uint8_t chunk;
-};
-
+/* The rows of the volumes' indexes; of a track without this volume NULL, 0. */
 struct recording_part {
-        const struct recording_chunk *chunks[RECORDING_TRACKS_MAX]; /* in order; of a track without this volume NULL, 0 */
+        const struct index_row *rows[RECORDING_TRACKS_MAX];
         size_t count[RECORDING_TRACKS_MAX];
 };
 
-/* Where a chunk stands. */
+/* Where a segment stands. */
 struct recording_piece {
-        size_t track, index; /* chunks[track][index] */
+        size_t track, row; /* rows[track][row] */
         uint64_t offset;     /* in the part */
         uint32_t len_bytes;
 };
@@ -56,9 +51,10 @@ bool recording_next(struct recording_cursor *c, const struct recording_part *p, 
 /* To the piece that holds this byte of the part, which lies in it. */
 void recording_seek(struct recording_cursor *c, const struct recording_part *p, uint64_t offset);
 
-/* Makes a stored chunk (all of it) one of the file. init: of its track; track: as in the piece; origin_segment: with which the
- * recording begins, as its time is 0. ERR_PROTO: it is no chunk of this track, or lies before; it may be half rewritten then. */
-int recording_rewrite(uint8_t *chunk, size_t len_bytes, const struct init_info *init, size_t track,
-                      const struct recording_chunk *facts, uint32_t origin_segment);
+/* Makes a stored segment (all of it) one of the file. init: of its track; track: as in the piece; origin_segment: with which
+ * the recording begins, as its time is 0. ERR_PROTO: these are no chunks of this track, or lie before; they may be half
+ * rewritten then. */
+int recording_rewrite(uint8_t *bytes, size_t len_bytes, const struct init_info *init, size_t track, uint32_t segment,
+                      uint32_t origin_segment);
 
 #endif

@@ -3,7 +3,7 @@
  *   join_recording OUT VOLUME_SECONDS ORIGIN_SECOND FILE [FILE]
  *
  * FILE: one track, its fragments the chunks (as in put_file.c). What begins before ORIGIN_SECOND is left out, and that is time 0.
- * OUT is written from its end to its beginning, in pieces that have nothing to do with chunks: as ranges of it may be asked for. */
+ * OUT is written from its end to its beginning, in pieces that have nothing to do with segments: as ranges of it may be asked for. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +19,8 @@
 struct track {
         struct buf *init;
         struct init_info info;
-        const uint8_t **at; /* of each chunk */
-        struct recording_chunk *chunks;
+        const uint8_t *file;
+        struct index_row *rows;
         size_t count;
         int64_t end_us;
 };
@@ -57,11 +57,11 @@ static void keep(struct track *t, const uint8_t *at, size_t len)
         t->end_us = box_ticks_to_us(info.start_ticks + info.duration_ticks, t->info.timescale);
         if (segment < origin_s)
                 return;
-        t->chunks = mem_resize(t->chunks, (t->count + 1) * sizeof(t->chunks[0]));
-        t->at = mem_resize(t->at, (t->count + 1) * sizeof(t->at[0]));
-        t->at[t->count] = at;
-        t->chunks[t->count++] = (struct recording_chunk){.segment = (uint32_t)segment, .len_bytes = (uint32_t)len,
-                                                         .chunk = (uint8_t)(info.start_ticks % ts * CHUNKS_PER_SEGMENT / ts)};
+        if (!t->count || t->rows[t->count - 1].segment != segment) {
+                t->rows = mem_resize(t->rows, (t->count + 1) * sizeof(t->rows[0]));
+                t->rows[t->count++] = (struct index_row){.segment = (uint32_t)segment, .offset = (uint64_t)(at - t->file)};
+        }
+        t->rows[t->count - 1].len_bytes += (uint32_t)len;
 }
 
 static void open_track(const char *path)
@@ -71,6 +71,7 @@ static void open_track(const char *path)
         struct reader r;
         struct box b;
         const uint8_t *from = NULL;
+        t->file = file->data;
         reader_init(&r, file->data, file->len);
         while (box_next(&r, &b) > 0) {
                 if (b.type == BOX_TYPE('m', 'o', 'o', 'v')) {
@@ -87,18 +88,18 @@ static void open_track(const char *path)
                 die("no chunks");
 }
 
-/* The chunks of one volume of each track. */
+/* One volume of each track. */
 static struct recording_part part_of(uint32_t volume)
 {
         struct recording_part p = {.count = {0}};
         for (size_t t = 0; t < track_count; t++) {
                 size_t i = 0;
-                while (i < tracks[t].count && tracks[t].chunks[i].segment / volume_s < volume)
+                while (i < tracks[t].count && tracks[t].rows[i].segment / volume_s < volume)
                         i++;
-                p.chunks[t] = tracks[t].chunks + i;
-                while (i < tracks[t].count && tracks[t].chunks[i].segment / volume_s == volume)
+                p.rows[t] = tracks[t].rows + i;
+                while (i < tracks[t].count && tracks[t].rows[i].segment / volume_s == volume)
                         i++;
-                p.count[t] = (size_t)(tracks[t].chunks + i - p.chunks[t]);
+                p.count[t] = (size_t)(tracks[t].rows + i - p.rows[t]);
         }
         return p;
 }
@@ -112,13 +113,13 @@ static size_t read_part(const struct recording_part *p, uint64_t from, uint8_t *
         if (!recording_next(&c, p, &piece))
                 return 0;
         const struct track *t = &tracks[piece.track];
-        const struct recording_chunk *facts = &p->chunks[piece.track][piece.index];
-        struct buf *chunk = buf_copy(t->at[facts - t->chunks], piece.len_bytes);
-        if (recording_rewrite(chunk->data, chunk->len, &t->info, piece.track, facts, origin_s))
-                die("a chunk cannot be rewritten");
+        const struct index_row *row = &p->rows[piece.track][piece.row];
+        struct buf *segment = buf_copy(t->file + row->offset, piece.len_bytes);
+        if (recording_rewrite(segment->data, segment->len, &t->info, piece.track, row->segment, origin_s))
+                die("a segment cannot be rewritten");
         size_t skip = (size_t)(from - piece.offset), n = piece.len_bytes - skip < len ? piece.len_bytes - skip : len;
-        memcpy(dst, chunk->data + skip, n);
-        buf_unref(&chunk);
+        memcpy(dst, segment->data + skip, n);
+        buf_unref(&segment);
         return n;
 }
 

@@ -75,22 +75,22 @@ static void test_what_is_no_init_segment_makes_no_header(void **state)
         buf_unref(&cut);
 }
 
-/* Picture: segments 0 … 2, five chunks each. Sound: one chunk a segment, from segment 1 on. */
-#define VIDEO_CHUNKS 15
-#define AUDIO_CHUNKS 2
-static struct recording_chunk video[VIDEO_CHUNKS], audio[AUDIO_CHUNKS];
+/* Picture: segments 0 … 14. Sound: segments 3, 5, 7 … 15. */
+#define VIDEO_ROWS 15
+#define AUDIO_ROWS 7
+static struct index_row video[VIDEO_ROWS], audio[AUDIO_ROWS];
 static struct recording_part part;
 
 static void make_part(void)
 {
-        for (uint32_t i = 0; i < VIDEO_CHUNKS; i++)
-                video[i] = (struct recording_chunk){.segment = i / 5, .chunk = (uint8_t)(i % 5), .len_bytes = 100 + i};
-        for (uint32_t i = 0; i < AUDIO_CHUNKS; i++)
-                audio[i] = (struct recording_chunk){.segment = i + 1, .len_bytes = 50 + i};
-        part = (struct recording_part){.chunks = {video, audio}, .count = {VIDEO_CHUNKS, AUDIO_CHUNKS}};
+        for (uint32_t i = 0; i < VIDEO_ROWS; i++)
+                video[i] = (struct index_row){.segment = i, .len_bytes = 100 + i};
+        for (uint32_t i = 0; i < AUDIO_ROWS; i++)
+                audio[i] = (struct index_row){.segment = 3 + 2 * i, .len_bytes = 50 + i};
+        part = (struct recording_part){.rows = {video, audio}, .count = {VIDEO_ROWS, AUDIO_ROWS}};
 }
 
-static void test_chunks_stand_in_the_grids_order_without_gaps(void **state)
+static void test_segments_stand_by_their_numbers_without_gaps(void **state)
 {
         (void)state;
         make_part();
@@ -99,8 +99,8 @@ static void test_chunks_stand_in_the_grids_order_without_gaps(void **state)
         uint64_t offset = 0, last = 0;
         unsigned n = 0, sound = 0;
         for (; recording_next(&c, &part, &p); n++) {
-                const struct recording_chunk *k = &part.chunks[p.track][p.index];
-                uint64_t order = ((uint64_t)k->segment * 5 + k->chunk) * 2 + p.track;
+                const struct index_row *k = &part.rows[p.track][p.row];
+                uint64_t order = (uint64_t)k->segment * 2 + p.track;
                 assert_true(n == 0 || order > last);
                 assert_int_equal(p.offset, offset);
                 assert_int_equal(p.len_bytes, k->len_bytes);
@@ -108,8 +108,8 @@ static void test_chunks_stand_in_the_grids_order_without_gaps(void **state)
                 last = order;
                 sound += p.track == 1;
         }
-        assert_int_equal(n, VIDEO_CHUNKS + AUDIO_CHUNKS);
-        assert_int_equal(sound, AUDIO_CHUNKS);
+        assert_int_equal(n, VIDEO_ROWS + AUDIO_ROWS);
+        assert_int_equal(sound, AUDIO_ROWS);
         assert_int_equal(offset, recording_part_bytes(&part));
         assert_false(recording_next(&c, &part, &p));
 }
@@ -139,21 +139,29 @@ static struct init_info info_of(struct buf *init)
         return info;
 }
 
-static void test_a_chunk_keeps_its_length_and_its_samples(void **state)
+/* Chunks 2 and 4 of segment 7. */
+static void test_a_segment_keeps_its_length_and_its_samples(void **state)
 {
         (void)state;
         struct init_info info = info_of(fmp4_video_init());
-        struct buf *chunk = fmp4_video_chunk(7, 2, 300), *before = buf_copy(chunk->data, chunk->len);
-        struct recording_chunk facts = {.segment = 7, .chunk = 2, .len_bytes = (uint32_t)chunk->len};
+        struct buf *chunk = fmp4_video_chunk(7, 2, 300), *before = buf_copy(chunk->data, chunk->len), *last = fmp4_video_chunk(7, 4, 100);
+        struct buf *segment = buf_new(chunk->len + last->len);
+        memcpy(segment->data, chunk->data, chunk->len);
+        memcpy(segment->data + chunk->len, last->data, last->len);
         struct chunk_info was, is;
         struct box b, moof, traf, mdat, mdat_before;
         assert_int_equal(box_chunk_parse(before->data, before->len, &info, &was), 0);
-        assert_int_equal(recording_rewrite(chunk->data, chunk->len, &info, 1, &facts, 3), 0);
+        assert_int_equal(recording_rewrite(segment->data, segment->len, &info, 1, 7, 3), 0);
+        memcpy(chunk->data, segment->data, chunk->len);
+        memcpy(last->data, segment->data + chunk->len, last->len);
         assert_int_equal(find(chunk->data, chunk->len, "styp", 0, &b), 0);
         assert_int_equal(find(chunk->data, chunk->len, "free", 0, &b), 1);
         assert_int_equal(find(chunk->data, chunk->len, "moof", 0, &moof), 1);
         assert_int_equal(find(moof.body, moof.body_len, "mfhd", 0, &b), 1);
-        assert_int_equal(u32_at(&b, 4), (7 * 5 + 2) * 2 + 2);
+        assert_int_equal(u32_at(&b, 4), (7 * 2 + 1) * 5 + 1);
+        assert_int_equal(find(last->data, last->len, "moof", 0, &traf), 1);
+        assert_int_equal(find(traf.body, traf.body_len, "mfhd", 0, &b), 1);
+        assert_int_equal(u32_at(&b, 4), (7 * 2 + 1) * 5 + 2);
         assert_int_equal(find(moof.body, moof.body_len, "traf", 0, &traf), 1);
         assert_int_equal(find(traf.body, traf.body_len, "tfhd", 0, &b), 1);
         assert_int_equal(u32_at(&b, 4), 2);
@@ -168,6 +176,8 @@ static void test_a_chunk_keeps_its_length_and_its_samples(void **state)
         assert_int_equal(is.start_ticks, was.start_ticks - 3 * 90000);
         assert_int_equal(is.duration_ticks, was.duration_ticks);
         assert_int_equal(is.samples, was.samples);
+        buf_unref(&segment);
+        buf_unref(&last);
         buf_unref(&chunk);
         buf_unref(&before);
 }
@@ -177,12 +187,20 @@ static void test_what_is_no_chunk_of_the_track_is_refused(void **state)
         (void)state;
         struct init_info info = info_of(fmp4_video_init()), other = info;
         struct buf *chunk = fmp4_video_chunk(2, 0, 300);
-        struct recording_chunk facts = {.segment = 2, .len_bytes = (uint32_t)chunk->len};
+        struct buf *with_more = buf_new(chunk->len + 8), *many = buf_new(6 * chunk->len);
+        memcpy(with_more->data, chunk->data, chunk->len);
+        memcpy(with_more->data + chunk->len, "\0\0\0\x08" "free", 8);
+        for (size_t i = 0; i < 6; i++)
+                memcpy(many->data + i * chunk->len, chunk->data, chunk->len);
+        assert_int_equal(recording_rewrite(with_more->data, with_more->len, &info, 0, 2, 0), ERR_PROTO);
+        assert_int_equal(recording_rewrite(many->data, many->len, &info, 0, 2, 0), ERR_PROTO); /* six chunks */
+        buf_unref(&with_more);
+        buf_unref(&many);
         other.track_id = 9;
-        assert_int_equal(recording_rewrite(chunk->data, chunk->len, &other, 0, &facts, 0), ERR_PROTO);
-        assert_int_equal(recording_rewrite(chunk->data, chunk->len - 1, &info, 0, &facts, 0), ERR_PROTO);
-        assert_int_equal(recording_rewrite(chunk->data, 0, &info, 0, &facts, 0), ERR_PROTO);
-        assert_int_equal(recording_rewrite(chunk->data, chunk->len, &info, 0, &facts, 3), ERR_PROTO); /* before the beginning */
+        assert_int_equal(recording_rewrite(chunk->data, chunk->len, &other, 0, 2, 0), ERR_PROTO);
+        assert_int_equal(recording_rewrite(chunk->data, chunk->len - 1, &info, 0, 2, 0), ERR_PROTO);
+        assert_int_equal(recording_rewrite(chunk->data, 0, &info, 0, 2, 0), ERR_PROTO);
+        assert_int_equal(recording_rewrite(chunk->data, chunk->len, &info, 0, 2, 3), ERR_PROTO); /* before the beginning */
         buf_unref(&chunk);
 }
 
@@ -191,9 +209,9 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_the_header_has_both_tracks_under_their_own_ids),
                 cmocka_unit_test(test_what_is_no_init_segment_makes_no_header),
-                cmocka_unit_test(test_chunks_stand_in_the_grids_order_without_gaps),
+                cmocka_unit_test(test_segments_stand_by_their_numbers_without_gaps),
                 cmocka_unit_test(test_every_byte_is_found_in_its_piece),
-                cmocka_unit_test(test_a_chunk_keeps_its_length_and_its_samples),
+                cmocka_unit_test(test_a_segment_keeps_its_length_and_its_samples),
                 cmocka_unit_test(test_what_is_no_chunk_of_the_track_is_refused),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
