@@ -62,6 +62,7 @@ struct pull {
         bool answered;
         struct serve_answer answer; /* bytes is a reference of ours */
         size_t taken;               /* of the answer's len: already written out */
+        uint64_t from, size;        /* of what comes in pieces: where what is sent begins, and the object's bytes */
 };
 
 static void extend(struct connection *c, int64_t us)
@@ -163,17 +164,24 @@ static enum MHD_Result queue_failure(struct pull *p)
         }
 }
 
+/* A recording as one file is far larger than an answer, but as long as it says. */
+static bool in_pieces(const struct pull *p)
+{
+        return p->request.parsed.kind == KEY_RECORDING;
+}
+
 static void release_bytes(void *cls)
 {
         struct buf *b = cls;
         buf_unref(&b);
 }
 
-/* What is immutable is known by its name, the rest by its bytes. */
+/* What is immutable is known by its name, what comes in pieces by its size too, the rest by its bytes. */
 static void etag(const struct pull *p, char dst[24])
 {
         const struct serve_answer *a = &p->answer;
-        uint64_t h = a->flags & FETCH_IMMUTABLE ? XXH3_64bits(p->request.key, strlen(p->request.key))
+        uint64_t h = in_pieces(p) ? XXH3_64bits_withSeed(p->request.key, strlen(p->request.key), a->size)
+                     : a->flags & FETCH_IMMUTABLE ? XXH3_64bits(p->request.key, strlen(p->request.key))
                                                 : XXH3_64bits(a->bytes->data + a->from, a->len);
         snprintf(dst, 24, "\"%016" PRIx64 "\"", h);
 }
@@ -201,45 +209,14 @@ static struct MHD_Response *bytes_response(const struct serve_answer *a, uint64_
                                                                       release_bytes, buf_ref(a->bytes));
 }
 
-static enum MHD_Result queue_complete(struct pull *p, const char *tag)
-{
-        struct serve_answer *a = &p->answer;
-        uint64_t from, len;
-        char text[80];
-        const char *range = range_if(request_header(p, "Range"), request_header(p, "If-Range"), tag);
-        unsigned status = MHD_HTTP_OK;
-        switch (range_parse(range, a->len, &from, &len)) {
-        case RANGE_WHOLE:
-                break;
-        case RANGE_PART:
-                status = MHD_HTTP_PARTIAL_CONTENT;
-                break;
-        case RANGE_UNSATISFIABLE:
-                status = MHD_HTTP_RANGE_NOT_SATISFIABLE;
-                len = 0;
-                break;
-        }
-        struct MHD_Response *r = bytes_response(a, from, len);
-        add_object_headers(r, a, tag);
-        add_header(r, "Accept-Ranges", "bytes");
-        if (status == MHD_HTTP_PARTIAL_CONTENT)
-                snprintf(text, sizeof(text), "bytes %" PRIu64 "-%" PRIu64 "/%zu", from, from + len - 1, a->len);
-        else
-                snprintf(text, sizeof(text), "bytes */%zu", a->len);
-        if (status != MHD_HTTP_OK)
-                add_header(r, "Content-Range", text);
-        extend_for_bytes(p->conn, len);
-        return queue(p, status, r);
-}
-
-/* Reader of a growing segment: what the answer holds, then asks for more. */
+/* Reader of a growing segment, or of one that comes in pieces: what the answer holds, then asks for more. */
 static ssize_t read_growing(void *cls, uint64_t pos, char *dst, size_t max)
 {
         struct pull *p = cls;
         struct serve_answer *a = &p->answer;
         if (!p->answered)
                 return 0;
-        if (a->status)
+        if (a->status || (in_pieces(p) && a->size != p->size)) /* it is another file by now: a volume went */
                 return MHD_CONTENT_READER_END_WITH_ERROR;
         size_t left = a->len - p->taken;
         if (left) {
@@ -252,7 +229,47 @@ static ssize_t read_growing(void *cls, uint64_t pos, char *dst, size_t max)
         }
         if (a->flags & FETCH_COMPLETE)
                 return MHD_CONTENT_READER_END_OF_STREAM;
-        return ask(p, pos) ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
+        return ask(p, p->from + pos) ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+/* What is complete, or in pieces: a part of it, if that is what is wanted. */
+static enum MHD_Result queue_complete(struct pull *p, const char *tag)
+{
+        struct serve_answer *a = &p->answer;
+        uint64_t from, len, size = in_pieces(p) ? a->size : a->len;
+        char text[80];
+        const char *range = range_if(request_header(p, "Range"), request_header(p, "If-Range"), tag);
+        unsigned status = MHD_HTTP_OK;
+        switch (range_parse(range, size, &from, &len)) {
+        case RANGE_WHOLE:
+                break;
+        case RANGE_PART:
+                status = MHD_HTTP_PARTIAL_CONTENT;
+                break;
+        case RANGE_UNSATISFIABLE:
+                status = MHD_HTTP_RANGE_NOT_SATISFIABLE;
+                len = 0;
+                break;
+        }
+        struct MHD_Response *r;
+        if (in_pieces(p) && len) {
+                p->from = from;
+                p->size = size;
+                p->taken = from < a->len ? (size_t)from : a->len; /* the answer is the file's beginning */
+                r = MHD_create_response_from_callback(len, 32 << 10, read_growing, p, NULL);
+        } else {
+                r = bytes_response(a, from, len);
+        }
+        add_object_headers(r, a, tag);
+        add_header(r, "Accept-Ranges", "bytes");
+        if (status == MHD_HTTP_PARTIAL_CONTENT)
+                snprintf(text, sizeof(text), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from, from + len - 1, size);
+        else
+                snprintf(text, sizeof(text), "bytes */%" PRIu64, size);
+        if (status != MHD_HTTP_OK)
+                add_header(r, "Content-Range", text);
+        extend_for_bytes(p->conn, in_pieces(p) ? 0 : len);
+        return queue(p, status, r);
 }
 
 static enum MHD_Result queue_answer(struct pull *p)
@@ -269,7 +286,7 @@ static enum MHD_Result queue_answer(struct pull *p)
                 extend_for_bytes(p->conn, 0);
                 return queue(p, MHD_HTTP_NOT_MODIFIED, r);
         }
-        if (a->flags & FETCH_COMPLETE)
+        if (a->flags & FETCH_COMPLETE || in_pieces(p))
                 return queue_complete(p, tag);
         r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 32 << 10, read_growing, p, NULL);
         add_object_headers(r, a, tag);

@@ -19,7 +19,7 @@ originD_UNIT += s3 sigv4
 originD_FUZZ += s3_text
 originD_TOOLS += archive_volume
 # a recording as one file
-originD_SRCS += originD/recording.c
+originD_SRCS += originD/recording.c originD/recording_find.c
 originD_UNIT += recording
 originD_FUZZ += recording
 originD_TOOLS += join_recording

@@ -224,6 +224,63 @@ static enum look look_manifest(struct serve *sv, struct serve_request *r, struct
         return l;
 }
 
+static void recording_read_done(void *arg, int status)
+{
+        struct serve_request *r = arg;
+        const struct recording_place *at = &r->place;
+        struct buf *bytes = r->reading;
+        r->reading = NULL;
+        r->pinned->pins--;
+        r->pinned = NULL;
+        if (!status && recording_rewrite(bytes->data, bytes->len, &r->init, at->track, at->segment, at->origin_segment))
+                status = ERR_IO; /* it is damaged */
+        size_t left = bytes->len - at->skip, len = left < r->max_bytes ? left : r->max_bytes;
+        bool all = r->offset + len == at->size;
+        struct serve_answer a = {.flags = all ? FETCH_COMPLETE : 0, .content_type = "video/mp4", .bytes = bytes, .from = at->skip,
+                                 .len = len, .size = at->size, .complete = true, .kept = r->slow_taker};
+        if (status)
+                a = (struct serve_answer){.status = status == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_IO};
+        answer(r, &a);
+        buf_unref(&bytes);
+}
+
+/* A piece of the one file, at most a segment's, which is read whole as all of it is rewritten. */
+static enum look look_recording(struct serve *sv, struct serve_request *r, struct session *s)
+{
+        struct recording_place *at = &r->place;
+        switch (recording_find(s, r->offset, has_turn(r, READ_OLD), at)) {
+        case SEGMENT_HERE:
+                break;
+        case SEGMENT_UNREAD:
+                return LOOK_TURN;
+        case SEGMENT_LOADING:
+                return LOOK_LOADING;
+        case SEGMENT_BUSY:
+                return answer_error(r, ERR_FULL);
+        case SEGMENT_UNREADABLE:
+                return answer_error(r, ERR_IO);
+        case SEGMENT_NONE:
+        case SEGMENT_LACKING:
+                return none(r, TTL_UNKNOWN_MS);
+        }
+        if (at->header) {
+                answer(r, &(struct serve_answer){.content_type = "video/mp4", .bytes = at->header, .from = (size_t)r->offset,
+                                                 .len = at->header->len - (size_t)r->offset, .size = at->size, .complete = true});
+                return LOOK_DONE;
+        }
+        if (!has_turn(r, READ_OLD))
+                return LOOK_TURN;
+        char *path = volume_path(at->log->dir, at->view.volume, "mp4");
+        r->init = at->log->init;
+        r->reading = buf_new(at->view.len_bytes);
+        r->pinned = s;
+        s->pins++;
+        stat_add(STAT_DISK_READS, 1);
+        disk_read(sv->loop, DISK_COLD, path, at->view.offset, r->reading, recording_read_done, r);
+        free(path);
+        return LOOK_DONE;
+}
+
 /* The live session, or the newest one that can be played. */
 static struct session *current_session(struct serve *sv, const char *stream_id)
 {
@@ -301,6 +358,8 @@ static enum look look(struct serve *sv, struct serve_request *r)
                 return look_segment(sv, r, s);
         case KEY_INIT:
                 return look_init(r, s);
+        case KEY_RECORDING:
+                return look_recording(sv, r, s);
         default:
                 return look_manifest(sv, r, s);
         }
@@ -339,7 +398,8 @@ static bool ask_elsewhere(struct serve *sv, struct serve_request *r, const struc
 {
         const struct serve_elsewhere *e = &sv->elsewhere;
         struct fetch m = {.offset = r->offset, .hops = (uint8_t)(r->hops + 1)};
-        if (!e->who || sv->stopping || r->asked_elsewhere || r->parsed.kind < KEY_ENTRY || r->hops >= FETCH_HOPS_MAX ||
+        if (!e->who || sv->stopping || r->asked_elsewhere || r->parsed.kind < KEY_ENTRY || r->parsed.kind == KEY_RECORDING ||
+            r->hops >= FETCH_HOPS_MAX ||
             sv->asking_elsewhere >= sv->askers.waits_of_one)
                 return false;
         const char *peer = e->who(e->arg, &r->parsed, than);

@@ -16,6 +16,7 @@
 
 #include "originD/askers.h"
 #include "originD/manifest.h"
+#include "originD/recording_find.h"
 #include "originD/replica/peer_link.h"
 #include "originD/store.h"
 #include "proto/fetch.h"
@@ -56,6 +57,8 @@ struct serve_request {
         struct buf *reading;
         struct serve *serve;
         struct segment_view view;
+        struct recording_place place; /* of KEY_RECORDING */
+        struct init_info init;        /* of the track it is in */
         uint32_t none_ttl_ms;
         enum read_kind wants;
         bool asked_elsewhere;

@@ -83,6 +83,8 @@ static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
                 return (k->file = manifest(&p[2])) ? KEY_ENTRY : KEY_NONE;
         if (!take(k->session, sizeof(k->session), &p[2], session_id_valid))
                 return KEY_NONE;
+        if (n == 4 && is(&p[3], "recording.mp4"))
+                return KEY_RECORDING;
         if (n == 4)
                 return (k->file = manifest(&p[3])) ? KEY_MANIFEST : KEY_NONE;
         if (!take(k->track, sizeof(k->track), &p[3], track_name_valid))

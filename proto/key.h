@@ -6,6 +6,8 @@
  *   /live/STREAM/SESSION/manifest.mpd       KEY_MANIFEST      that session                            until it ended
  *   /live/STREAM/SESSION/TRACK/init.mp4     KEY_INIT          the track's init segment                never
  *   /live/STREAM/SESSION/TRACK/17.m4s       KEY_SEGMENT       its segment 17: second 17 of media time it grows, then never
+ *   /live/STREAM/SESSION/recording.mp4      KEY_RECORDING     that session, once it ended, as one file  when volumes go
+ *                                                             by HTTP from an origin only: an edge would have to hold it
  *   /peer/ended/17  /peer/live              KEY_PEER_…        what origins tell each other, by FETCH  always
  *   /peer/events  /peer/session/SESSION                       only (originD/replica/catalog.h)
  *
@@ -27,7 +29,7 @@
 enum key_kind {
         KEY_NONE, /* names nothing that any tier could ever have */
         KEY_STREAMS,
-        KEY_ENTRY, KEY_MANIFEST, KEY_INIT, KEY_SEGMENT,
+        KEY_ENTRY, KEY_MANIFEST, KEY_INIT, KEY_SEGMENT, KEY_RECORDING,
         KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_PEER_SESSION, KEY_PEER_EVENTS
 };
 
@@ -42,10 +44,10 @@ struct key {
 
 void key_parse(struct key *out, const char *text); /* of any length, from anybody */
 
-/* What viewers may ask for. */
+/* What viewers may ask an edge for. */
 static inline bool key_is_public(enum key_kind kind)
 {
-        return kind > KEY_NONE && kind < KEY_PEER_ENDED;
+        return kind > KEY_NONE && kind < KEY_RECORDING;
 }
 
 #endif

@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from harness import LATE_IS_FINE, TINY_LADDER, Cluster, request, wait_until
+
 TOOLS = os.environ.get("FRESHET_TOOLS") or os.path.join(os.path.dirname(__file__), "..", "..", "build", "release", "tools")
 JOIN = os.path.join(TOOLS, "join_recording")
 STORED = ["-movflags", "+empty_moov+default_base_moof+cmaf+skip_trailer", "-frag_duration", "200000", "-use_editlist", "0"]
@@ -74,3 +76,51 @@ def test_one_track_alone_is_a_file_too(tracks, tmp_path):
     joined = str(tmp_path / "joined.mp4")
     run(JOIN, joined, "600", "0", tracks[1])
     assert decoded(joined, "a") == decoded(tracks[1], "a")
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """An ended broadcast of several volumes at an origin: (cluster, path of its session, URL of the one file)."""
+    with Cluster(tmp_path_factory.mktemp("cluster"), ladder=TINY_LADDER, sets=[*LATE_IS_FINE, "originD.volume_segments=3"]) as cluster:
+        publisher = cluster.publish_test_picture("cam", size="320x180", seconds=10)
+        session = cluster.wait_playable("cam")["session"]
+        origin = f"http://127.0.0.1:{cluster.config('origin-1')['http_port']}"
+        url = f"{origin}/live/cam/{session}/recording.mp4"
+        assert request(url).status == 404  # it has no length yet
+        assert publisher.wait() == 0
+        cluster.wait_state("cam", "ended")
+        wait_until(lambda: request(url, "HEAD").status == 200, "the recording")
+        yield cluster, f"/live/cam/{session}", url
+
+
+def test_an_ended_broadcast_is_one_file_at_the_origin(recorded, tmp_path):
+    cluster, session, url = recorded
+    head, whole = request(url, "HEAD"), request(url)
+    assert whole.status == 200 and whole.headers["content-type"] == "video/mp4"
+    assert int(head.headers["content-length"]) == len(whole.body)
+    path = tmp_path / "recording.mp4"
+    path.write_bytes(whole.body)
+    for kind, track in (("v", "v180"), ("a", "a64")):
+        segments, n = [cluster.get(f"{session}/{track}/init.mp4").body], 0
+        while (answer := cluster.get(f"{session}/{track}/{n}.m4s")).status == 200:
+            segments.append(answer.body)
+            n += 1
+        assert n >= 9
+        alone = tmp_path / f"{track}.mp4"
+        alone.write_bytes(b"".join(segments))
+        assert decoded(str(path), kind) == decoded(str(alone), kind)
+    assert cluster.get(f"{session}/recording.mp4").status == 404  # no edge keeps a file of that size
+
+
+def test_any_range_of_the_file_is_answered(recorded):
+    _, _, url = recorded
+    whole = request(url).body
+    for first, last in ((0, 0), (0, len(whole) - 1), (17, 5000), (len(whole) // 2, len(whole) // 2 + 100_000), (len(whole) - 1, len(whole) - 1)):
+        part = request(url, headers={"Range": f"bytes={first}-{last}"})
+        last = min(last, len(whole) - 1)
+        assert part.status == 206 and part.headers["content-range"] == f"bytes {first}-{last}/{len(whole)}"
+        assert part.body == whole[first:last + 1]
+    assert request(url, headers={"Range": f"bytes={len(whole)}-"}).status == 416
+    tag = request(url, "HEAD").headers["etag"]
+    assert request(url, headers={"If-None-Match": tag}).status == 304
+    assert request(url, headers={"Range": "bytes=5-9", "If-Range": '"another"'}).status == 200

@@ -35,6 +35,7 @@ static void test_every_row_of_the_table_is_known(void **state)
         is("/live/cam/" SESSION "/manifest.mpd", KEY_MANIFEST, "cam", SESSION, "");
         is("/live/cam/" SESSION "/v720/init.mp4", KEY_INIT, "cam", SESSION, "v720");
         is("/live/cam/" SESSION "/a128/17.m4s", KEY_SEGMENT, "cam", SESSION, "a128");
+        is("/live/cam/" SESSION "/recording.mp4", KEY_RECORDING, "cam", SESSION, "");
         is("/peer/ended/18446744073709551615", KEY_PEER_ENDED, "", "", "");
         is("/peer/live", KEY_PEER_LIVE, "", "", "");
         is("/peer/events", KEY_PEER_EVENTS, "", "", "");
