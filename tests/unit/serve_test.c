@@ -324,6 +324,99 @@ static void test_what_origins_tell_each_other_is_not_for_http(void **state)
         }
 }
 
+/* In volumes of two seconds. */
+static struct session *recorded(unsigned seconds)
+{
+        store.options.volume_segments = 2;
+        struct session *s = live(0);
+        assert_int_equal(add_track(s, "v360", fmp4_init_with(1, 640, 360, -2), 0), 0);
+        assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
+        for (unsigned n = 0; n < seconds; n++) {
+                for (unsigned k = 0; k < 5; k++)
+                        assert_int_equal(put_video(s, "v720", n, k), 0);
+                assert_int_equal(put_audio(s, "a128", n), 0);
+        }
+        assert_int_equal(put_video(s, "v360", 0, 0), 0);
+        assert_int_equal(end_session(s), 0);
+        return s;
+}
+
+#define RECORDING "/live/cam/S1/recording.mp4"
+static uint64_t size_of_recording(void)
+{
+        struct question q;
+        ask(&q, RECORDING, 0, 5000);
+        wait_done(&q.done);
+        assert_int_equal(q.a.status, 0);
+        return q.a.size;
+}
+
+/* In pieces of at most `most` bytes. */
+static struct buf *read_recording(uint64_t size, uint32_t most)
+{
+        struct buf *whole = buf_new(size);
+        struct question q;
+        for (uint64_t at = 0; at < size; at += q.a.len) {
+                q = (struct question){.r = {.offset = at, .wait_ms = 5000, .max_bytes = most, .done = answered}};
+                strcpy(q.r.key, RECORDING);
+                serve(&sv, &q.r);
+                wait_done(&q.done);
+                assert_int_equal(q.a.status, 0);
+                assert_int_equal(q.a.size, size);
+                assert_true(q.a.len > 0 && q.a.len <= size - at && q.a.len <= sizeof(q.bytes));
+                assert_int_equal(!!(q.a.flags & FETCH_COMPLETE), at + q.a.len == size);
+                memcpy(whole->data + at, q.bytes, q.a.len);
+        }
+        return whole;
+}
+
+static void test_a_recording_is_one_file_however_it_is_read(void **state)
+{
+        (void)state;
+        recorded(3);
+        uint64_t size = size_of_recording();
+        struct buf *whole = read_recording(size, BODY_MAX), *pieces = read_recording(size, 97);
+        struct reader r;
+        struct box b;
+        unsigned moofs = 0;
+        assert_memory_equal(whole->data, pieces->data, size);
+        reader_init(&r, whole->data, size);
+        while (box_next(&r, &b) > 0)
+                moofs += b.type == BOX_TYPE('m', 'o', 'o', 'f');
+        assert_int_equal(r.err, 0);
+        assert_int_equal(moofs, 3 * 5 + 3); /* of the taller picture, and sound */
+        buf_unref(&whole);
+        buf_unref(&pieces);
+        struct question q;
+        ask(&q, RECORDING, size, 5000);
+        wait_done(&q.done);
+        assert_int_equal(q.a.status, ERR_NOT_FOUND);
+}
+
+static void test_a_recording_without_some_of_its_volumes_is_shorter(void **state)
+{
+        (void)state;
+        struct session *s = recorded(3);
+        uint64_t size = size_of_recording();
+        struct track *t = session_track(s, "v720");
+        struct volume_row *row = volumes_get(&t->log->closed, 0);
+        assert_int_equal(t->log->closed.count, 2);
+        row->state = VOLUME_LACKING;
+        uint64_t without = size_of_recording();
+        assert_int_equal(without, size - (row->sum.bytes - t->init_bytes->len));
+        struct buf *sound = read_recording(without, BODY_MAX);
+        buf_unref(&sound);
+        row->state = VOLUME_HERE;
+}
+
+static void test_what_goes_on_is_no_recording_yet(void **state)
+{
+        (void)state;
+        struct session *s = live(0);
+        assert_int_equal(put_video(s, "v720", 0, 0), 0);
+        assert_int_equal(status_of(RECORDING, 0), ERR_NOT_FOUND);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 /* An ended recording of so many segments, whose indexes are in memory already: what is asked of it is read from the disk. */
 static struct session *ended(unsigned segments)
@@ -525,6 +618,9 @@ int main(void)
                 CASE(test_loads_of_old_recordings_take_turns),
                 CASE(test_what_a_slow_taker_was_read_counts_until_it_is_taken),
                 CASE(test_seven_hundred_waits_of_one_refuse_nobody),
+                CASE(test_a_recording_is_one_file_however_it_is_read),
+                CASE(test_a_recording_without_some_of_its_volumes_is_shorter),
+                CASE(test_what_goes_on_is_no_recording_yet),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
