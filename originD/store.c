@@ -379,7 +379,8 @@ static void recovery_done(void *arg)
         struct store *st = r->st;
         for (struct startup_track *t = r->found.live_tracks, *next; t; t = next) {
                 next = t->next;
-                session_restore(t->s, st->loop, st->options.data_dir, st->options.sync_segments);
+                if (!t->s->loop) /* its first track */
+                        session_restore(t->s, st->loop, st->options.data_dir, st->options.sync_segments);
                 track_opened(t->s, t->track, &t->found, false);
                 free(t);
         }
