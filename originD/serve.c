@@ -264,8 +264,10 @@ static enum look look_recording(struct serve *sv, struct serve_request *r, struc
                 return none(r, TTL_UNKNOWN_MS);
         }
         if (at->header) {
-                answer(r, &(struct serve_answer){.content_type = "video/mp4", .bytes = at->header, .from = (size_t)r->offset,
-                                                 .len = at->header->len - (size_t)r->offset, .size = at->size, .complete = true});
+                struct buf *header = at->header; /* r may be gone when it is answered */
+                answer(r, &(struct serve_answer){.content_type = "video/mp4", .bytes = header, .from = (size_t)r->offset,
+                                                 .len = header->len - (size_t)r->offset, .size = at->size, .complete = true});
+                buf_unref(&header);
                 return LOOK_DONE;
         }
         if (!has_turn(r, READ_OLD))
