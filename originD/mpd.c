@@ -35,6 +35,7 @@ struct mpd {
         int64_t periods[PERIODS_MAX]; /* first segment of each, rising */
         size_t period_count;
         int64_t end_us; /* static: of the presentation, media time */
+        int64_t removed_until; /* static: the first segment of those that retention left */
         const struct track *tracks[SESSION_TRACKS_MAX];
         size_t track_count;
 };
@@ -52,9 +53,22 @@ static void attr_duration(struct xml *x, const char *name, int64_t us)
         xml_attr(x, name, text);
 }
 
-static int64_t first_whole_segment(const struct track *t)
+static int64_t first_whole_segment(const struct mpd *m, const struct track *t)
 {
-        return (t->start_us + SEGMENT_US - 1) / SEGMENT_US;
+        int64_t first = (t->start_us + SEGMENT_US - 1) / SEGMENT_US;
+        return first > m->removed_until ? first : m->removed_until;
+}
+
+/* A player of a recording asks for every segment from the beginning on: where old volumes went, that is where all tracks that
+ * lost some go on. (A live one goes back timeShiftBufferDepth, and its Periods stay.) */
+static void find_begin(struct mpd *m)
+{
+        for (size_t i = 0; i < m->track_count; i++) {
+                const struct track *t = m->tracks[i];
+                uint32_t first = track_first_segment(m->s, t);
+                if (first > t->first_segment && first > m->removed_until)
+                        m->removed_until = first;
+        }
 }
 
 static void add_period(struct mpd *m, int64_t segment)
@@ -102,10 +116,12 @@ static void find_tracks(struct mpd *m)
         for (size_t i = 0; i < m->s->track_count; i++)
                 if (track_playable(m->s, m->s->tracks[i]))
                         m->tracks[m->track_count++] = m->s->tracks[i];
-        if (!m->live)
+        if (!m->live) {
                 find_end(m);
+                find_begin(m);
+        }
         for (size_t i = 0; i < m->track_count; i++)
-                add_period(m, first_whole_segment(m->tracks[i]));
+                add_period(m, first_whole_segment(m, m->tracks[i]));
         while (!m->live && m->period_count > 1 && m->periods[m->period_count - 1] * SEGMENT_US >= m->end_us)
                 m->period_count--; /* began with the very end: nothing of it can be played */
 }
@@ -277,7 +293,7 @@ static void write_representation(struct mpd *m, const struct track *t, int64_t f
 static bool has_set(const struct mpd *m, enum track_kind kind, size_t period)
 {
         for (size_t i = 0; i < m->track_count; i++)
-                if (m->tracks[i]->init.kind == kind && first_whole_segment(m->tracks[i]) <= m->periods[period])
+                if (m->tracks[i]->init.kind == kind && first_whole_segment(m, m->tracks[i]) <= m->periods[period])
                         return true;
         return false;
 }
@@ -289,7 +305,7 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
         bool open = false;
         for (size_t i = 0; i < m->track_count; i++) {
                 const struct track *t = m->tracks[i];
-                if (t->init.kind != kind || first_whole_segment(t) > first_segment)
+                if (t->init.kind != kind || first_whole_segment(m, t) > first_segment)
                         continue;
                 if (!open) {
                         xml_open(x, "AdaptationSet");

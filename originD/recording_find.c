@@ -37,7 +37,8 @@ static void choose(const struct session *s, struct choice *c)
                         continue;
                 struct track_facts f = track_facts(s, t);
                 c->tracks[c->count++] = t;
-                c->origin_segment = f.first_segment < c->origin_segment ? f.first_segment : c->origin_segment;
+                uint32_t first = track_first_segment(s, t);
+                c->origin_segment = first < c->origin_segment ? first : c->origin_segment;
                 c->end_us = f.end_us > c->end_us ? f.end_us : c->end_us;
         }
 }

@@ -149,6 +149,9 @@ struct track_facts track_facts(const struct session *s, const struct track *t)
 uint32_t track_first_segment(const struct session *s, const struct track *t)
 {
         struct track_facts f = track_facts(s, t);
+        struct volume_sum sum; /* of an ended one the facts are from its end: volumes may have gone since */
+        if (t->log && chunk_log_sum(t->log, &sum))
+                f.first_segment = sum.first_segment;
         return f.any && f.first_segment > t->first_segment ? f.first_segment : t->first_segment;
 }
 

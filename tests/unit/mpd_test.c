@@ -230,6 +230,32 @@ static void test_recording_says_the_same_after_a_restart(void **state)
         buf_unref(&after);
 }
 
+static void removed(void *arg, int status)
+{
+        *(int *)arg = status ? -1 : 1;
+}
+
+static void test_a_recording_whose_old_volumes_went_begins_where_all_tracks_go_on(void **state)
+{
+        (void)state;
+        store.options.volume_segments = 2;
+        struct session *s = broadcast(5);
+        assert_int_equal(end_session(s), 0);
+        for (size_t i = 0; i < s->track_count; i++)
+                for (uint32_t number = 0; number < (i ? 1 : 2); number++) { /* of the picture one more is gone already */
+                        int done = 0;
+                        assert_int_equal(chunk_log_remove_volume(s->tracks[i]->log, number, removed, &done), 0);
+                        wait_done(&done);
+                        assert_int_equal(done, 1);
+                }
+        write_mpd(s, false);
+        assert_int_equal(count("<Period id=\"p4\" start=\"PT0S\" duration=\"PT1S\">"), 1);
+        assert_int_equal(count("<Period "), 1);
+        assert_int_equal(count("startNumber=\"4\" presentationTimeOffset=\"360000\""), 1);
+        assert_int_equal(count("startNumber=\"4\" presentationTimeOffset=\"192000\""), 1);
+        assert_int_equal(count("mediaPresentationDuration=\"PT1S\""), 1);
+}
+
 static void test_track_that_died_early_does_not_shorten_the_recording(void **state)
 {
         (void)state;
@@ -281,6 +307,7 @@ int main(void)
                 CASE(test_late_track_begins_a_period_with_the_same_numbers),
                 CASE(test_recording_is_static_and_names_only_segments_that_are_there),
                 CASE(test_recording_says_the_same_after_a_restart),
+                CASE(test_a_recording_whose_old_volumes_went_begins_where_all_tracks_go_on),
                 CASE(test_track_that_died_early_does_not_shorten_the_recording),
                 CASE(test_title_is_escaped),
                 CASE(test_frame_rates_are_fractions),
