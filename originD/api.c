@@ -57,12 +57,11 @@ static void get_sessions(void *arg, struct admin_call *call)
         const struct store *st = arg;
         json_t *list = json_array();
         unsigned left_out = 0;
-        for (const struct stream *stream = st->all; stream; stream = stream->next_all) {
-                const struct session *s = stream_live(stream);
-                if (s && json_array_size(list) < SHOWN_MAX)
+        for (const struct session *s = st->first_live; s; s = s->older) {
+                if (!s->ending && json_array_size(list) < SHOWN_MAX)
                         json_array_append_new(list, session_json(s));
                 else
-                        left_out += s != NULL;
+                        left_out += !s->ending;
         }
         call->answer = json_pack("{s:o, s:i, s:I, s:I, s:o}", "sessions", list, "left_out", (int)left_out, "ended",
                                  (json_int_t)stat_get(STAT_SESSIONS_ENDED), "behind", (json_int_t)stat_get(STAT_BEHIND), "disk",

@@ -28,10 +28,10 @@
 struct config {
         struct config_common common;
         int64_t port, fetch_port, http_port;
-        char *data_dir, *sync, *peers;
+        char *data_dir, *sync, *peers, *when_full;
         int64_t replicas, fill_bytes_s, volume_segments, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
         int64_t time_shift_s, latency_bound_ms, target_latency_ms, update_s;
-        json_t *webhooks;
+        json_t *webhooks, *recording;
 };
 
 #define INT_KEY(field, def, lo, hi, u, h)                                                                               \
@@ -54,6 +54,12 @@ static const struct config_key keys[] = {
         INT_KEY(retention_bytes, "0", 0, INT64_MAX, "bytes", "when there is more, the oldest recordings go; 0: no bound"),
         INT_KEY(min_free_bytes, "268435456", 0, INT64_MAX, "bytes", "with less free, writes are refused and the node is not ready"),
         INT_KEY(volume_segments, "600", 2, VOLUME_SEGMENTS_MAX, "segments", "of a file of a track; for sessions that begin from now on"),
+        {.name = "recording", .type = CONFIG_JSON, .offset = offsetof(struct config, recording), .default_value = "[]", .unit = "",
+         .check = retention_check_config,
+         .help = "what is kept, by stream, the first that fits: [{\"match\", \"live\": \"all\"|\"none\"|seconds, \"after_s\", \"after_bytes\"}]"},
+        {.name = "when_full", .type = CONFIG_CHOICE, .offset = offsetof(struct config, when_full), .default_value = "remove",
+         .allowed = "remove|refuse", .unit = "",
+         .help = "below min_free_bytes: the oldest recordings are removed before writes are refused, or none is"},
         INT_KEY(max_sessions, "256", 1, 100000, "sessions", "live at the same time"),
         INT_KEY(max_waits, "1024", 16, 8192, "requests", "FETCHes of one connection, or one HTTP client's address, that wait at the same time"),
         INT_KEY(time_shift_s, "60", 2, 86400, "s", "how far back a live viewer can go"),
@@ -295,6 +301,9 @@ int main(int argc, char **argv)
                                    .retention_us = o.config.retention_s * 1000000,
                                    .retention_bytes = o.config.retention_bytes,
                                    .min_free_bytes = o.config.min_free_bytes,
+                                   .recording = o.config.recording,
+                                   .time_shift_us = o.config.time_shift_s * 1000000,
+                                   .refuse_when_full = strcmp(o.config.when_full, "refuse") == 0,
                                    .live_max = o.config.max_sessions,
                                    .volume_segments = (uint32_t)o.config.volume_segments,
                                    .sync_segments = strcmp(o.config.sync, "segment") == 0};

@@ -1,58 +1,239 @@
 #include "originD/retention.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/daemon/log.h"
-#include "common/mem.h"
+#include "common/err.h"
+#include "common/pattern.h"
 #include "originD/stats.h"
+#include "originD/store.h"
 
-static int older_first(const void *a, const void *b)
+/* ---- policy -------------------------------------------------------------------------------------------------------- */
+
+struct policy {
+        int64_t live_us;  /* INT64_MAX: all */
+        int64_t after_us; /* 0: for ever */
+        uint64_t after_bytes;
+};
+
+static struct policy policy_of(const struct store *st, const char *stream)
 {
-        const struct session *x = *(struct session *const *)a, *y = *(struct session *const *)b;
-        return x->ended_wall_us < y->ended_wall_us ? -1 : x->ended_wall_us > y->ended_wall_us;
+        const json_t *entry = pattern_first(st->options.recording, stream);
+        const json_t *live = json_object_get(entry, "live"), *after_s = json_object_get(entry, "after_s");
+        struct policy p = {.live_us = INT64_MAX, .after_us = st->options.retention_us,
+                           .after_bytes = (uint64_t)json_integer_value(json_object_get(entry, "after_bytes"))};
+        if (json_is_integer(live))
+                p.live_us = json_integer_value(live) * US_PER_S;
+        else if (live && strcmp(json_string_value(live), "none") == 0)
+                p.live_us = 0;
+        if (p.live_us < st->options.time_shift_us)
+                p.live_us = st->options.time_shift_us;
+        if (after_s)
+                p.after_us = json_integer_value(after_s) * US_PER_S;
+        return p;
 }
 
-/* The ended sessions that nobody is reading now, oldest end first. */
-static size_t collect(struct store *st, struct session ***out, uint64_t *all_bytes)
+static bool counts(const json_t *v)
 {
-        size_t n = 0, cap = 0;
-        *out = NULL;
-        for (size_t i = 0; i < STORE_BUCKETS; i++)
-                for (struct session *s = st->by_id[i]; s; s = s->next_by_id) {
-                        *all_bytes += session_bytes(s);
-                        if (s->state != SESSION_ENDED || session_busy(s))
-                                continue;
-                        if (n == cap) {
-                                cap = cap ? cap * 2 : 64;
-                                *out = mem_resize(*out, cap * sizeof(**out));
-                        }
-                        (*out)[n++] = s;
+        return !v || (json_is_integer(v) && json_integer_value(v) >= 0 && json_integer_value(v) <= INT64_MAX / US_PER_S);
+}
+
+int retention_check_config(const void *value, char *why, size_t why_cap)
+{
+        const json_t *list = *(json_t *const *)value, *entry;
+        size_t i;
+        if (!json_is_array(list)) {
+                snprintf(why, why_cap, "an array of {\"match\", \"live\", \"after_s\", \"after_bytes\"}");
+                return ERR_CONFIG;
+        }
+        json_array_foreach(list, i, entry)
+        {
+                const json_t *live = json_object_get(entry, "live"), *match = json_object_get(entry, "match");
+                const char *word = json_string_value(live);
+                bool live_ok = json_is_string(live) ? strcmp(word, "all") == 0 || strcmp(word, "none") == 0 : counts(live);
+                size_t known = (match != NULL) + (live != NULL) + (json_object_get(entry, "after_s") != NULL) +
+                               (json_object_get(entry, "after_bytes") != NULL);
+                if (!json_is_object(entry) || (match && !json_is_string(match)) || !live_ok || json_object_size(entry) != known ||
+                    !counts(json_object_get(entry, "after_s")) || !counts(json_object_get(entry, "after_bytes"))) {
+                        snprintf(why, why_cap, "entry %zu: \"match\" is a pattern, \"live\" \"all\", \"none\" or seconds, \"after_s\" and "
+                                 "\"after_bytes\" numbers from 0 on; nothing else is known", i);
+                        return ERR_CONFIG;
                 }
-        return n;
+        }
+        return 0;
+}
+
+/* ---- the clock ----------------------------------------------------------------------------------------------------- */
+
+static void doubt(struct retention *r, int64_t now_mono_us, const char *why, int64_t by_us)
+{
+        r->doubt_until_mono_us = now_mono_us + RETENTION_DOUBT_US;
+        log_warn("msg=\"%s: for an hour no recording is removed for its age\" by_s=%lld", why, (long long)(by_us / US_PER_S));
+}
+
+void retention_clock(struct retention *r, int64_t now_wall_us, int64_t now_mono_us)
+{
+        int64_t ahead_us = now_wall_us - now_mono_us, by_us = ahead_us - r->ahead_us;
+        if (r->ahead_us && (by_us > RETENTION_JUMP_US || by_us < -RETENTION_JUMP_US))
+                doubt(r, now_mono_us, "the clock has jumped", by_us);
+        r->ahead_us = ahead_us;
+}
+
+void retention_started(struct retention *r, int64_t now_wall_us, int64_t now_mono_us, int64_t newest_us)
+{
+        *r = (struct retention){.ahead_us = now_wall_us - now_mono_us};
+        if (newest_us && now_wall_us - newest_us > RETENTION_BEHIND_US)
+                doubt(r, now_mono_us, "the clock is far beyond the newest recording", now_wall_us - newest_us);
+}
+
+/* One more may go for its age. */
+static bool may_age(struct store *st)
+{
+        struct retention *r = &st->retention;
+        int64_t now = clock_mono_us();
+        size_t share = st->ended / RETENTION_SHARE;
+        if (now < r->doubt_until_mono_us)
+                return false;
+        if (now - r->minute_mono_us >= 60 * US_PER_S) {
+                r->minute_mono_us = now;
+                r->minute_removed = 0;
+        }
+        return r->minute_removed < (share > RETENTION_AT_LEAST ? share : RETENTION_AT_LEAST);
+}
+
+/* ---- recordings ---------------------------------------------------------------------------------------------------- */
+
+static void remove_recording(struct store *st, struct session *s, const char *why, enum stat_id count)
+{
+        log_info("session=%s stream=%s msg=\"recording removed\" reason=%s bytes=%llu", s->id, s->stream, why,
+                 (unsigned long long)session_bytes(s));
+        stat_add(count, 1);
+        store_remove(st, s);
+}
+
+static bool is_old(const struct policy *p, const struct session *s, int64_t now_wall_us)
+{
+        return p->after_us && now_wall_us - s->ended_wall_us > p->after_us;
+}
+
+/* The oldest first; then on from where the last sweep ended, since policies differ and the oldest need not be due. */
+static size_t sweep_ages(struct store *st, int64_t now_wall_us)
+{
+        size_t gone = 0, looks = 0;
+        for (int round = 0; round < 2; round++) {
+                struct session *s = round && st->sweep_at ? st->sweep_at : st->oldest_ended;
+                for (size_t n = 0; s && n < RETENTION_LOOKS_MAX / 2; n++, looks++) {
+                        struct session *next = s->newer;
+                        struct policy p = policy_of(st, s->stream);
+                        bool old = is_old(&p, s, now_wall_us);
+                        bool much = p.after_bytes && s->of_stream->ended_bytes > p.after_bytes && s->of_stream->oldest == s;
+                        if ((much || (old && may_age(st))) && !session_busy(s)) {
+                                st->retention.minute_removed += old;
+                                remove_recording(st, s, old ? "age" : "bytes", old ? STAT_REMOVED_AGE : STAT_REMOVED_BYTES);
+                                gone++;
+                        }
+                        s = next;
+                }
+                if (round)
+                        st->sweep_at = s;
+                else if (!st->sweep_at)
+                        st->sweep_at = s;
+        }
+        return gone;
+}
+
+static struct session *oldest_idle(struct store *st)
+{
+        struct session *s = st->oldest_ended;
+        for (size_t n = 0; s && n < RETENTION_LOOKS_MAX; n++, s = s->newer)
+                if (!session_busy(s))
+                        return s;
+        return NULL;
+}
+
+static uint64_t all_bytes(const struct store *st)
+{
+        uint64_t sum = st->ended_bytes;
+        for (const struct session *s = st->first_live; s; s = s->older)
+                sum += session_bytes(s);
+        return sum;
+}
+
+/* The oldest one that can go. What ended before it is not to be copied from a peer again. */
+static uint64_t remove_oldest(struct store *st, const char *why)
+{
+        struct session *s = oldest_idle(st);
+        uint64_t bytes = s ? session_bytes(s) : 0;
+        if (!s)
+                return 0;
+        st->removed_until_wall_us = s->ended_wall_us;
+        remove_recording(st, s, why, STAT_REMOVED_BYTES);
+        return bytes ? bytes : 1;
+}
+
+bool retention_make_room(struct store *st, uint64_t bytes)
+{
+        uint64_t freed = 0, one;
+        while (freed < bytes && (one = remove_oldest(st, "disk_full")))
+                freed += one;
+        return freed > 0;
+}
+
+/* ---- live ones ----------------------------------------------------------------------------------------------------- */
+
+static void volume_gone(void *arg, int status)
+{
+        struct session *s = arg;
+        s->pins--;
+        if (status)
+                log_warn("session=%s msg=\"cannot remove a volume\" error=\"%s\"", s->id, err_text(status));
+}
+
+/* Volumes that lie wholly before the window; a few at a time. */
+static void trim(struct session *s, int64_t window_us)
+{
+        for (size_t i = 0; i < s->track_count; i++) {
+                struct chunk_log *log = s->tracks[i]->log;
+                struct track_facts f = track_facts(s, s->tracks[i]);
+                int64_t keep_from = (f.end_us - window_us) / SEGMENT_US;
+                if (!log || !f.any || !log->closed.count)
+                        continue;
+                struct volume_row first = log->closed.rows[0];
+                if ((int64_t)first.sum.last_segment >= keep_from)
+                        continue;
+                s->pins++;
+                if (chunk_log_remove_volume(log, first.number, volume_gone, s)) {
+                        s->pins--;
+                        continue;
+                }
+                stat_add(STAT_STORED_BYTES, -(int64_t)first.sum.bytes);
+                stat_add(STAT_REMOVED_VOLUMES, 1);
+                session_save(s, NULL, false, NULL);
+        }
 }
 
 size_t retention_sweep(struct store *st, int64_t now_wall_us)
 {
         const struct store_options *o = &st->options;
-        struct session **ended;
-        uint64_t bytes = 0;
-        size_t n = collect(st, &ended, &bytes), gone = 0;
-        if (n)
-                qsort(ended, n, sizeof(*ended), older_first);
-        for (size_t i = 0; i < n; i++) {
-                struct session *s = ended[i];
-                bool old = o->retention_us && now_wall_us - s->ended_wall_us > o->retention_us;
-                bool much = o->retention_bytes && bytes > (uint64_t)o->retention_bytes;
-                if (!old && !much)
-                        break;
-                log_info("session=%s stream=%s msg=\"recording removed\" reason=%s bytes=%llu", s->id, s->stream,
-                         old ? "age" : "bytes", (unsigned long long)session_bytes(s));
-                stat_add(old ? STAT_REMOVED_AGE : STAT_REMOVED_BYTES, 1);
-                bytes -= session_bytes(s);
-                st->removed_until_wall_us = s->ended_wall_us;
-                store_remove(st, s);
+        size_t gone = sweep_ages(st, now_wall_us);
+        while (o->retention_bytes && all_bytes(st) > (uint64_t)o->retention_bytes && remove_oldest(st, "bytes"))
                 gone++;
+        for (struct session *s = st->first_live; s; s = s->older) {
+                struct policy p = policy_of(st, s->stream);
+                if (p.live_us != INT64_MAX && !s->ending)
+                        trim(s, p.live_us);
         }
-        free(ended);
         return gone;
+}
+
+bool retention_wants(const struct store *st, const char *stream_id, int64_t ended_wall_us, int64_t now_wall_us)
+{
+        struct policy p = policy_of(st, stream_id);
+        const struct stream *stream = store_stream((struct store *)(uintptr_t)st, stream_id);
+        if (ended_wall_us <= st->removed_until_wall_us || (p.after_us && now_wall_us - ended_wall_us > p.after_us))
+                return false;
+        bool is_oldest = stream && stream->oldest && ended_wall_us < stream->oldest->ended_wall_us;
+        return !(p.after_bytes && is_oldest && stream->ended_bytes >= p.after_bytes);
 }

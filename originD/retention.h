@@ -1,10 +1,54 @@
-/* retention.h - which recordings go: the oldest ended ones, by age and by bytes; never a live session. Loop thread. */
+/* retention.h - what goes, and when: recordings that ended, by age and by bytes, whole, the oldest first; of live sessions
+ * volumes behind the window that viewers can go back in, where the configuration says so; and the oldest recordings when the
+ * disk is full.
+ *
+ * `recording` is configuration by stream, the first entry whose "match" fits decides (common/pattern.h):
+ *     {"match": "cam-*", "live": "none" | "all" | SECONDS, "after_s": N, "after_bytes": N}
+ * live: how much of a broadcast that goes on is kept, "none" being what time_shift_s needs. after_s: how long after its end
+ * (0: for ever), after_bytes: of all recordings of the stream (0: no bound). What is left out is "all", retention_s and no bound.
+ *
+ * Age is told by the wall clock, which can be wrong. So of all recordings no more than a share goes in a minute for their
+ * age, and after a jump of the clock, or a start more than a day behind the newest recording, none does for RETENTION_DOUBT_US.
+ * Loop thread. */
 #ifndef ORIGIND_RETENTION_H
 #define ORIGIND_RETENTION_H
 
-#include "originD/store.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-/* Removes what options ask for now. Returns how many. */
+#include "common/clock.h"
+
+#define RETENTION_SHARE 20     /* a minute one of so many, */
+#define RETENTION_AT_LEAST 20  /* or so many */
+#define RETENTION_LOOKS_MAX 500 /* recordings that a sweep looks at */
+#define RETENTION_JUMP_US (600 * US_PER_S)
+#define RETENTION_DOUBT_US (3600 * US_PER_S)
+#define RETENTION_BEHIND_US (86400 * US_PER_S)
+
+struct store;
+
+struct retention {
+        int64_t ahead_us;            /* the wall clock of the monotonic one, when it was looked at last */
+        int64_t doubt_until_mono_us; /* nothing goes for its age until then */
+        int64_t minute_mono_us;
+        size_t minute_removed;
+};
+
+int retention_check_config(const void *value, char *why, size_t why_cap); /* of `recording` */
+
+/* At start, and four times a second. newest_us: the newest time that a recording says. */
+void retention_started(struct retention *r, int64_t now_wall_us, int64_t now_mono_us, int64_t newest_us);
+void retention_clock(struct retention *r, int64_t now_wall_us, int64_t now_mono_us);
+
+/* Removes what is due now. Returns how many recordings. */
 size_t retention_sweep(struct store *st, int64_t now_wall_us);
+
+/* The disk is full: removes the oldest recordings until so many bytes come free. false: there is none to remove. */
+bool retention_make_room(struct store *st, uint64_t bytes);
+
+/* Whether a recording that another origin has would stay, if it were copied. */
+bool retention_wants(const struct store *st, const char *stream, int64_t ended_wall_us, int64_t now_wall_us);
 
 #endif

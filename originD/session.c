@@ -17,10 +17,15 @@
 void session_restore(struct session *s, uv_loop_t *loop, const char *data_dir, bool sync_segments)
 {
         s->loop = loop;
-        s->dir = mem_printf("%s/%s/%s", data_dir, s->stream, s->id);
+        s->data_dir = data_dir;
         s->sync_segments = sync_segments;
         s->heard_mono_us = clock_mono_us();
         s->slate_us = -1;
+}
+
+char *session_dir(const struct session *s)
+{
+        return mem_printf("%s/%s/%s", s->data_dir, s->stream, s->id);
 }
 
 struct session *session_new(uv_loop_t *loop, const char *data_dir, const struct claim *c, uint32_t volume_segments,
@@ -44,7 +49,6 @@ void session_free(struct session **sp)
                 return;
         assert(!session_busy(s));
         tracks_free(s);
-        free(s->dir);
         free(s);
 }
 
@@ -71,7 +75,7 @@ bool session_busy(const struct session *s)
                !quiet(s) || logs_busy(s);
 }
 
-static void tell(struct session *s)
+void session_tell(struct session *s)
 {
         if (s->changed)
                 s->changed(s->arg, s);
@@ -122,7 +126,7 @@ static void save_done(void *arg, int status)
         if (!status && s->version > version)
                 start_save(s);
         answer_waits(s, status);
-        tell(s);
+        session_tell(s);
 }
 
 static void start_save(struct session *s)
@@ -132,7 +136,7 @@ static void start_save(struct session *s)
         assert(s->load == LOAD_DONE); /* or the tracks would be forgotten */
         s->saving_version = s->version;
         struct buf *text = session_to_json(s);
-        char *path = mem_printf("%s/session.json", s->dir);
+        char *path = mem_printf("%s/%s/%s/session.json", s->data_dir, s->stream, s->id);
         disk_save(s->loop, path, text, save_done, s);
         free(path);
         buf_unref(&text);
@@ -204,7 +208,7 @@ static void log_moved(void *arg, struct chunk_log *log, const struct chunk_appen
                         stat_add(STAT_STORED_BYTES, (int64_t)log->init_bytes->len);
         }
         answer_waits(s, 0);
-        tell(s);
+        session_tell(s);
 }
 
 static struct track *track_of(struct session *s, const struct chunk_log *log)
@@ -395,7 +399,7 @@ static void end_now(struct session *s)
                 s->end_waits = w->next;
                 session_wait_saved(s, w, false, w->done);
         }
-        tell(s);
+        session_tell(s);
 }
 
 void session_end(struct session *s, int64_t end_us, bool by_writer, struct session_wait *w,
@@ -500,7 +504,7 @@ static void load_done(void *arg)
         s->load_again_us = clock_mono_us() + SESSION_LOAD_AGAIN_US;
         free(l->dir);
         free(l);
-        tell(s);
+        session_tell(s);
 }
 
 bool session_loadable(const struct session *s)
@@ -514,7 +518,7 @@ void session_load(struct session *s)
         if (!session_loadable(s))
                 return;
         struct loading *l = mem_alloc(sizeof(*l));
-        *l = (struct loading){.s = s, .dir = mem_strdup(s->dir)};
+        *l = (struct loading){.s = s, .dir = session_dir(s)};
         s->load = LOAD_UNDER_WAY;
         if (disk_run(s->loop, DISK_COLD, load_work, load_done, l)) { /* too many at once: as if nobody had asked yet */
                 s->load = LOAD_NO;

@@ -71,7 +71,7 @@ struct session {
         uint32_t misfit_generation; /* whose chunks did not fit, as was logged already; 0: nobody's */
 
         uv_loop_t *loop;
-        char *dir;
+        const char *data_dir;
         bool sync_segments;
         uint64_t version, saved_version; /* of session.json: changed, on disk */
         uint64_t saving_version;         /* 0: no save under way */
@@ -84,7 +84,13 @@ struct session {
         /* A chunk came, a track came, the session ended, a load ended: whoever waits should look again. */
         void (*changed)(void *arg, struct session *s);
         void *arg;
-        struct session *next_by_id, *next_of_stream, *next_loaded; /* the store's */
+        /* The store's. */
+        struct session *next_by_id, *next_of_stream, *prev_of_stream, *next_loaded;
+        struct session *newer, *older; /* of the live ones, or of those that ended */
+        struct stream *of_stream;
+        int64_t listed_wall_us;
+        uint64_t listed_bytes; /* as they count in the sum of its stream's recordings */
+        enum session_list { LIST_NONE, LIST_LIVE, LIST_ENDED } list;
         bool in_loaded;
         struct session *changed_before, *changed_after; /* the store's order of changes */
         uint64_t change, change_version;                /* its place there, and the version that has it */
@@ -94,6 +100,7 @@ struct session {
 struct session *session_new(uv_loop_t *loop, const char *data_dir, const struct claim *c, uint32_t volume_segments,
                             bool sync_segments);
 void session_free(struct session **s);
+char *session_dir(const struct session *s); /* its folder; the caller's to free */
 bool session_busy(const struct session *s);
 
 /* Wakes w when what the session is now is on disk. w->quiet: and no chunk is on its way. */
@@ -128,6 +135,7 @@ void session_open_ended(struct session *s, void (*done)(void *arg, int status), 
 void session_close_ended(struct session *s);
 void session_reopen(struct session *s); /* after session_open_ended(): it goes on at another origin, so it does here */
 
+void session_tell(struct session *s); /* changed() */
 void session_heard(struct session *s);
 void session_retry_save(struct session *s); /* what could not be saved for lack of space is tried again */
 

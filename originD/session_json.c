@@ -125,7 +125,7 @@ struct buf *session_to_json(const struct session *s)
         struct session_sum sum = session_sum(s);
         json_t *tracks = json_array();
         for (size_t i = 0; i < s->track_count; i++)
-                if (!s->tracks[i]->making)
+                if (!s->tracks[i]->making || s->tracks[i]->unreadable)
                         json_array_append_new(tracks, track_to_json(s, s->tracks[i]));
         json_t *head = json_pack("{s:i, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:o}", "version",
                                  FORMAT_VERSION, "session", s->id, "stream", s->stream, "title", json_title(s->title),

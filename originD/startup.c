@@ -3,10 +3,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/daemon/log.h"
@@ -14,16 +16,61 @@
 #include "common/mem.h"
 #include "originD/log/disk.h"
 
-/* Of errno, which stays; returns it as ours. Who is out of descriptors or memory could read nothing more: that start fails. */
-static int cannot_read(struct startup *out, const char *path)
+/* What one thread found; put together at the end. */
+struct reader_thread {
+        pthread_t thread;
+        struct reading *r;
+        struct startup found;
+        size_t cap;
+        struct startup_folder *folders;
+};
+
+struct reading {
+        const char *data_dir;
+        char **streams;
+        size_t stream_count;
+        struct startup_folder **folders;
+        size_t folder_count;
+        atomic_size_t next;
+        struct reader_thread threads[STARTUP_THREADS];
+};
+
+void startup_folder_free(struct startup_folder *f)
 {
-        int why = errno;
-        log_error("path=%s msg=\"cannot read what is stored\" error=\"%s\"", path, strerror(why));
-        if (why == EMFILE || why == ENFILE || why == ENOMEM)
-                out->status = ERR_LIMIT;
-        errno = why;
-        return err_from_errno(why);
+        free(f->path);
+        free(f);
 }
+
+/* Of errno; returns it as ours. Who is out of descriptors or memory could read nothing more: that start fails. */
+static int cannot_read(struct startup *out, const char *path, int rc)
+{
+        log_error("path=%s msg=\"cannot read what is stored\" error=\"%s\"", path, err_text(rc));
+        if (rc == ERR_LIMIT)
+                out->status = ERR_LIMIT;
+        return rc;
+}
+
+/* NULL at the end, with *rc 0, or when the folder cannot be read. */
+static const struct dirent *next_entry(struct startup *out, DIR *d, const char *dir, int *rc)
+{
+        const struct dirent *e = NULL;
+        if (d) {
+                errno = 0;
+                e = readdir(d);
+        }
+        *rc = !e && errno ? cannot_read(out, dir, err_from_errno(errno)) : 0;
+        return e;
+}
+
+static bool is_folder(DIR *d, const struct dirent *e)
+{
+        struct stat st;
+        if (e->d_type != DT_UNKNOWN)
+                return e->d_type == DT_DIR;
+        return fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* ---- one session --------------------------------------------------------------------------------------------------- */
 
 /* What is known for certain not to be there is left out; what cannot be read now stays, and is tried again. */
 static void recover_tracks(struct startup *out, struct session *s, const char *dir)
@@ -34,9 +81,9 @@ static void recover_tracks(struct startup *out, struct session *s, const char *d
                 *r = (struct startup_track){.next = out->live_tracks, .s = s, .track = t};
                 int rc = track_find(s, dir, t, true, &r->found);
                 if (!rc) {
+                        const struct index *ix = &r->found.volumes.last.index;
                         out->torn_bytes += r->found.volumes.last.torn_bytes;
                         out->live_tracks = r;
-                        const struct index *ix = &r->found.volumes.last.index;
                         log_info("session=%s stream=%s track=%s msg=\"recovered\" volumes=%zu segments=%zu end_us=%lld", s->id,
                                  s->stream, t->name, r->found.volumes.closed.count + r->found.volumes.open, ix->count,
                                  (long long)(ix->count ? box_ticks_to_us(ix->end_ticks, ix->timescale) : 0));
@@ -58,31 +105,18 @@ static void recover_tracks(struct startup *out, struct session *s, const char *d
         }
 }
 
-/* NULL at the end, with errno 0, or when the folder cannot be read: errno says why. */
-static const struct dirent *next_entry(struct startup *out, DIR *d, const char *dir)
-{
-        const struct dirent *e = NULL;
-        if (d) {
-                errno = 0;
-                e = readdir(d);
-        }
-        if (!e && errno)
-                cannot_read(out, dir);
-        return e;
-}
-
 /* Anything but session.json and what is left of saving it; also when that cannot be found out. */
 static bool may_hold_media(struct startup *out, const char *dir)
 {
         DIR *d = opendir(dir);
         const struct dirent *e;
         bool media = false;
-        while ((e = next_entry(out, d, dir)))
+        int rc = d ? 0 : cannot_read(out, dir, err_from_errno(errno));
+        while (!rc && (e = next_entry(out, d, dir, &rc)))
                 media |= e->d_name[0] != '.' && strncmp(e->d_name, "session.json", 12) != 0;
-        media |= errno != 0;
         if (d)
                 closedir(d);
-        return media;
+        return media || rc;
 }
 
 static bool is_removed(const char *name)
@@ -91,53 +125,166 @@ static bool is_removed(const char *name)
         return len > suffix && strcmp(name + len - suffix, DISK_REMOVED_SUFFIX) == 0;
 }
 
-static void recover_session(struct startup *out, const char *stream, const char *name, const char *dir)
+static void keep_session(struct reader_thread *t, struct session *s)
 {
-        if (is_removed(name)) {
-                disk_remove_now(dir);
+        struct startup *out = &t->found;
+        int64_t wall_us = s->state == SESSION_ENDED ? s->ended_wall_us : s->epoch_us;
+        out->newest_wall_us = wall_us > out->newest_wall_us ? wall_us : out->newest_wall_us;
+        if (out->count == t->cap) {
+                t->cap = t->cap ? t->cap * 2 : 64;
+                out->sessions = mem_resize(out->sessions, t->cap * sizeof(*out->sessions));
+        }
+        out->sessions[out->count++] = s;
+}
+
+/* Takes the folder. */
+static void recover_session(struct reader_thread *t, struct startup_folder *f)
+{
+        struct startup *out = &t->found;
+        if (is_removed(f->name)) {
+                f->next = out->removed;
+                out->removed = f;
                 return;
         }
         struct session *s = mem_alloc(sizeof(*s));
-        errno = 0;
-        int rc = session_read(s, dir, false);
-        if (rc && rc != ERR_NOT_FOUND && rc != ERR_CORRUPT)
-                rc = cannot_read(out, dir);
-        if (!rc && (strcmp(s->stream, stream) != 0 || strcmp(s->id, name) != 0))
+        int rc = session_read(s, f->path, false);
+        if (!rc && (strcmp(s->stream, f->stream) != 0 || strcmp(s->id, f->name) != 0))
                 rc = ERR_CORRUPT;
         if (!rc) {
                 if (s->state == SESSION_LIVE)
-                        recover_tracks(out, s, dir);
+                        recover_tracks(out, s, f->path);
                 s->load = s->state == SESSION_LIVE ? LOAD_DONE : LOAD_NO;
-                s->next_by_id = out->sessions;
-                out->sessions = s;
+                keep_session(t, s);
+                startup_folder_free(f);
                 return;
         }
         tracks_free(s);
         free(s);
-        if ((rc == ERR_NOT_FOUND || rc == ERR_CORRUPT) && session_id_valid(name) && !may_hold_media(out, dir))
-                disk_remove_now(dir);
+        if (rc != ERR_NOT_FOUND && rc != ERR_CORRUPT) { /* told, and tried again */
+                cannot_read(out, f->path, rc);
+                f->next = out->unreadable;
+                out->unreadable = f;
+                return;
+        }
+        if (session_id_valid(f->name) && !may_hold_media(out, f->path))
+                disk_remove_now(f->path);
         else
-                log_error("msg=\"not a session, left alone\" path=%s error=\"%s\"", dir, err_text(rc));
+                log_error("msg=\"not a session, left alone\" path=%s error=\"%s\"", f->path, err_text(rc));
+        startup_folder_free(f);
 }
 
-static void each_folder(struct startup *out, const char *path, const char *stream)
+/* ---- all of them --------------------------------------------------------------------------------------------------- */
+
+static void list_stream(struct reader_thread *t, const char *stream)
 {
+        char *path = mem_printf("%s/%s", t->r->data_dir, stream);
         DIR *d = opendir(path);
         const struct dirent *e;
-        while ((e = next_entry(out, d, path))) {
-                if (e->d_name[0] == '.')
+        int rc = d ? 0 : cannot_read(&t->found, path, err_from_errno(errno));
+        while (!rc && (e = next_entry(&t->found, d, path, &rc))) {
+                if (e->d_name[0] == '.' || strlen(e->d_name) >= sizeof(t->folders->name) || !is_folder(d, e))
                         continue;
-                char *inner = mem_printf("%s/%s", path, e->d_name);
-                struct stat st;
-                if (lstat(inner, &st) == 0 && S_ISDIR(st.st_mode)) {
-                        if (stream)
-                                recover_session(out, stream, e->d_name, inner);
-                        else if (stream_id_valid(e->d_name))
-                                each_folder(out, inner, e->d_name);
-                }
-                free(inner);
+                struct startup_folder *f = mem_alloc(sizeof(*f));
+                f->path = mem_printf("%s/%s", path, e->d_name);
+                strcpy(f->stream, stream);
+                strcpy(f->name, e->d_name);
+                f->next = t->folders;
+                t->folders = f;
         }
-        if (errno && !stream && !out->status)
+        if (rc && rc != ERR_NOT_FOUND && !t->found.status) /* what recordings there are is not known */
+                t->found.status = ERR_IO;
+        if (d)
+                closedir(d);
+        free(path);
+}
+
+static void *list_streams(void *arg)
+{
+        struct reader_thread *t = arg;
+        for (size_t i; (i = atomic_fetch_add(&t->r->next, 1)) < t->r->stream_count;)
+                list_stream(t, t->r->streams[i]);
+        return NULL;
+}
+
+static void *read_sessions(void *arg)
+{
+        struct reader_thread *t = arg;
+        for (size_t i; (i = atomic_fetch_add(&t->r->next, 1)) < t->r->folder_count;)
+                recover_session(t, t->r->folders[i]);
+        return NULL;
+}
+
+/* Each of the threads does it, this one too. */
+static void with_all_threads(struct reading *r, void *(*what)(void *arg))
+{
+        bool begun[STARTUP_THREADS] = {false};
+        atomic_store(&r->next, 0);
+        for (size_t i = 1; i < STARTUP_THREADS; i++)
+                begun[i] = pthread_create(&r->threads[i].thread, NULL, what, &r->threads[i]) == 0;
+        what(&r->threads[0]);
+        for (size_t i = 1; i < STARTUP_THREADS; i++)
+                if (begun[i])
+                        pthread_join(r->threads[i].thread, NULL);
+}
+
+static void gather_folders(struct reading *r)
+{
+        size_t cap = 0;
+        for (size_t i = 0; i < STARTUP_THREADS; i++)
+                for (struct startup_folder *f = r->threads[i].folders; f; f = f->next) {
+                        if (r->folder_count == cap) {
+                                cap = cap ? cap * 2 : 256;
+                                r->folders = mem_resize(r->folders, cap * sizeof(*r->folders));
+                        }
+                        r->folders[r->folder_count++] = f;
+                }
+}
+
+static int older_first(const void *a, const void *b)
+{
+        const struct session *x = *(struct session *const *)a, *y = *(struct session *const *)b;
+        return x->epoch_us != y->epoch_us ? (x->epoch_us < y->epoch_us ? -1 : 1) : strcmp(x->id, y->id);
+}
+
+static struct startup_folder **last_of(struct startup_folder **f)
+{
+        while (*f)
+                f = &(*f)->next;
+        return f;
+}
+
+static void put_together(struct startup *out, struct startup *part)
+{
+        out->sessions = mem_resize(out->sessions, (out->count + part->count + 1) * sizeof(*out->sessions));
+        if (part->count)
+                memcpy(out->sessions + out->count, part->sessions, part->count * sizeof(*out->sessions));
+        out->count += part->count;
+        free(part->sessions);
+        struct startup_track **end = &part->live_tracks;
+        while (*end)
+                end = &(*end)->next;
+        *end = out->live_tracks;
+        out->live_tracks = part->live_tracks;
+        *last_of(&part->unreadable) = out->unreadable;
+        out->unreadable = part->unreadable;
+        *last_of(&part->removed) = out->removed;
+        out->removed = part->removed;
+        out->torn_bytes += part->torn_bytes;
+        out->newest_wall_us = part->newest_wall_us > out->newest_wall_us ? part->newest_wall_us : out->newest_wall_us;
+        out->status = out->status ? out->status : part->status;
+}
+
+static void list_data_dir(struct startup *out, struct reading *r)
+{
+        DIR *d = opendir(r->data_dir);
+        const struct dirent *e;
+        int rc = d ? 0 : cannot_read(out, r->data_dir, err_from_errno(errno));
+        while (!rc && (e = next_entry(out, d, r->data_dir, &rc)))
+                if (stream_id_valid(e->d_name) && is_folder(d, e)) {
+                        r->streams = mem_resize(r->streams, (r->stream_count + 1) * sizeof(*r->streams));
+                        r->streams[r->stream_count++] = mem_strdup(e->d_name);
+                }
+        if (rc && !out->status)
                 out->status = ERR_IO;
         if (d)
                 closedir(d);
@@ -145,10 +292,35 @@ static void each_folder(struct startup *out, const char *path, const char *strea
 
 void startup_read(struct startup *out, const char *data_dir)
 {
+        struct reading *r = mem_alloc(sizeof(*r));
         *out = (struct startup){0};
-        if (mkdir(data_dir, 0755) < 0 && errno != EEXIST) {
+        r->data_dir = data_dir;
+        if (mkdir(data_dir, 0755) < 0 && errno != EEXIST)
                 out->status = ERR_IO;
-                return;
+        else
+                list_data_dir(out, r);
+        for (size_t i = 0; i < STARTUP_THREADS; i++)
+                r->threads[i].r = r;
+        if (!out->status) {
+                with_all_threads(r, list_streams);
+                gather_folders(r);
+                with_all_threads(r, read_sessions);
         }
-        each_folder(out, data_dir, NULL);
+        for (size_t i = 0; i < STARTUP_THREADS; i++)
+                put_together(out, &r->threads[i].found);
+        if (out->count)
+                qsort(out->sessions, out->count, sizeof(*out->sessions), older_first);
+        for (size_t i = 0; i < r->stream_count; i++)
+                free(r->streams[i]);
+        free(r->streams);
+        free(r->folders);
+        free(r);
+}
+
+void startup_read_again(struct startup *out, struct startup_folder *folder)
+{
+        struct reader_thread t = {0};
+        folder->next = NULL;
+        recover_session(&t, folder);
+        *out = t.found;
 }

@@ -1,26 +1,44 @@
-/* startup.h - what a start makes of the files it finds. Pool thread; blocks for as long as the walk takes.
+/* startup.h - what a start makes of the files it finds. Pool thread; blocks, and reads with several threads of its own.
  *
- * Sessions that had ended: the head of session.json is read. Sessions that were live: every track's file is
- * walked box by box, what lies behind its last whole chunk is cut off, and it is open for writing again. A file of these
- * that is damaged is set aside as NAME.mp4.unreadable. A folder without a good session.json is left alone and logged, unless it
- * holds no media; *.removed is removed. Nothing is removed because it could not be read. */
+ * Sessions that had ended: the head of session.json is read. Sessions that were live: what is in each track's folder is
+ * found, and its last volume opened for writing again (volumes.h). Nothing is removed because it could not be read: a
+ * session or a track of which that cannot be told now is kept as such, to be tried again. A folder without a good
+ * session.json is left alone and logged, unless nothing is in it; NAME.removed is for the caller to remove. */
 #ifndef ORIGIND_STARTUP_H
 #define ORIGIND_STARTUP_H
 
 #include "originD/session.h"
 
+#define STARTUP_THREADS 4
+
+/* A folder below data_dir: a session's. */
+struct startup_folder {
+        struct startup_folder *next;
+        char *path; /* data_dir/STREAM/NAME */
+        char stream[STREAM_ID_MAX + 1], name[SESSION_ID_MAX + 16];
+};
+
 struct startup {
-        struct session *sessions; /* linked by next_by_id */
+        struct session **sessions; /* the oldest first */
+        size_t count;
         struct startup_track {
                 struct startup_track *next;
                 struct session *s;
                 struct track *track;
                 struct track_found found;
-        } *live_tracks; /* walked, to be given to a chunk_log on the loop */
+        } *live_tracks;                     /* to be given to a chunk_log on the loop */
+        struct startup_folder *unreadable;  /* sessions that cannot be read now */
+        struct startup_folder *removed;     /* their removal was begun */
         uint64_t torn_bytes;
+        int64_t newest_wall_us; /* of what the sessions say: no clock was behind that */
         int status; /* ERR_IO: data_dir itself cannot be read; ERR_LIMIT: no descriptors or memory. Much may be missing above */
 };
 
 void startup_read(struct startup *out, const char *data_dir);
+
+/* The same of one folder, which the caller had in `unreadable`: it is there again if it still cannot be read. Takes folder. */
+void startup_read_again(struct startup *out, struct startup_folder *folder);
+
+void startup_folder_free(struct startup_folder *f);
 
 #endif

@@ -56,6 +56,8 @@ static struct metric rows[STATS] = {
         [STAT_STORED_BYTES] = GAUGE("originD_stored_bytes", NULL, "Bytes of all sessions in the store"),
         [STAT_REMOVED_AGE] = COUNTER("originD_removed_sessions_total", "reason=\"age\"", REMOVED_HELP),
         [STAT_REMOVED_BYTES] = COUNTER("originD_removed_sessions_total", "reason=\"bytes\"", REMOVED_HELP),
+        [STAT_REMOVED_VOLUMES] = COUNTER("originD_removed_volumes_total", NULL, "Volumes of live sessions removed since viewers cannot go back so far"),
+        [STAT_UNREADABLE] = GAUGE("originD_unreadable_sessions", NULL, "Sessions on the disk that cannot be read now; they are tried again"),
         [STAT_TORN_BYTES] = COUNTER("originD_torn_bytes_total", NULL, "Bytes of unfinished chunks cut off at start"),
         [STAT_HTTP_REQUESTS] = COUNTER("originD_http_requests_total", NULL, "Requests on the pull port"),
         [STAT_HTTP_SLOW] = COUNTER("originD_http_slow_total", NULL, "Connections of the pull port closed for being too slow"),

@@ -3,7 +3,12 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "common/clock.h"
@@ -79,11 +84,76 @@ static void stream_free(struct store *st, struct stream *s)
         free(s);
 }
 
-static void count_sessions(struct store *st, struct session *s, int n)
+/* ---- lists: the live ones, and those that ended in the order in which they did ---------------------------------------- */
+
+static void unlist(struct store *st, struct session *s)
 {
-        if (s->state == SESSION_LIVE)
-                st->live += (size_t)n;
-        stat_add(s->state == SESSION_LIVE ? STAT_SESSIONS_LIVE : STAT_SESSIONS_ENDED, n);
+        bool live = s->list == LIST_LIVE;
+        if (s->list == LIST_NONE)
+                return;
+        if (st->sweep_at == s)
+                st->sweep_at = s->newer;
+        *(s->newer ? &s->newer->older : live ? &st->first_live : &st->newest_ended) = s->older;
+        if (s->older)
+                s->older->newer = s->newer;
+        else if (!live)
+                st->oldest_ended = s->newer;
+        s->newer = s->older = NULL;
+        if (!live) {
+                s->of_stream->ended_bytes -= s->listed_bytes;
+                st->ended_bytes -= s->listed_bytes;
+        }
+        *(live ? &st->live : &st->ended) -= 1;
+        stat_add(live ? STAT_SESSIONS_LIVE : STAT_SESSIONS_ENDED, -1);
+        s->list = LIST_NONE;
+}
+
+static void list_live(struct store *st, struct session *s)
+{
+        s->older = st->first_live;
+        if (s->older)
+                s->older->newer = s;
+        st->first_live = s;
+}
+
+/* From the newest end on: a session that ends now is there. */
+static void list_ended(struct store *st, struct session *s)
+{
+        struct session *newer = NULL, *older = st->newest_ended;
+        while (older && older->ended_wall_us > s->ended_wall_us) {
+                newer = older;
+                older = older->older;
+        }
+        s->newer = newer;
+        s->older = older;
+        *(newer ? &newer->older : &st->newest_ended) = s;
+        *(older ? &older->newer : &st->oldest_ended) = s;
+        s->listed_wall_us = s->ended_wall_us;
+        s->listed_bytes = session_bytes(s);
+        s->of_stream->ended_bytes += s->listed_bytes;
+        st->ended_bytes += s->listed_bytes;
+}
+
+static void enlist(struct store *st, struct session *s)
+{
+        bool live = s->state == SESSION_LIVE;
+        if (s->list == LIST_ENDED && !live && s->listed_wall_us == s->ended_wall_us) {
+                uint64_t bytes = s->load == LOAD_UNDER_WAY ? s->listed_bytes : session_bytes(s);
+                s->of_stream->ended_bytes += bytes - s->listed_bytes;
+                st->ended_bytes += bytes - s->listed_bytes;
+                s->listed_bytes = bytes;
+                return;
+        }
+        if (s->list == LIST_LIVE && live)
+                return;
+        unlist(st, s);
+        s->list = live ? LIST_LIVE : LIST_ENDED;
+        *(live ? &st->live : &st->ended) += 1;
+        stat_add(live ? STAT_SESSIONS_LIVE : STAT_SESSIONS_ENDED, 1);
+        if (live)
+                list_live(st, s);
+        else
+                list_ended(st, s);
 }
 
 static void changes_unlink(struct store *st, struct session *s)
@@ -121,6 +191,7 @@ static void session_changed(void *arg, struct session *s)
                 changes_unlink(st, s);
                 changes_append(st, s);
         }
+        enlist(st, s);
         if (s->state == SESSION_ENDED && s->load == LOAD_DONE && !s->in_loaded) {
                 s->in_loaded = true;
                 s->asked_mono_us = clock_mono_us();
@@ -144,11 +215,18 @@ void store_add(struct store *st, struct session *s)
         s->next_by_id = *head;
         *head = s;
         changes_append(st, s);
-        struct session **at = &stream_make(st, s->stream)->sessions;
-        while (*at && session_newer((*at)->epoch_us, (*at)->id, s))
-                at = &(*at)->next_of_stream;
-        s->next_of_stream = *at;
-        *at = s;
+        struct stream *stream = stream_make(st, s->stream);
+        struct session *newer = NULL, *older = stream->sessions;
+        while (older && session_newer(older->epoch_us, older->id, s)) {
+                newer = older;
+                older = older->next_of_stream;
+        }
+        s->of_stream = stream;
+        s->prev_of_stream = newer;
+        s->next_of_stream = older;
+        *(newer ? &newer->next_of_stream : &stream->sessions) = s;
+        *(older ? &older->prev_of_stream : &stream->oldest) = s;
+        enlist(st, s);
 }
 
 static void unlink_session(struct store *st, struct session *s)
@@ -158,11 +236,10 @@ static void unlink_session(struct store *st, struct session *s)
                 at = &(*at)->next_by_id;
         *at = s->next_by_id;
         changes_unlink(st, s);
-        struct stream *stream = store_stream(st, s->stream);
-        at = &stream->sessions;
-        while (*at != s)
-                at = &(*at)->next_of_stream;
-        *at = s->next_of_stream;
+        unlist(st, s);
+        struct stream *stream = s->of_stream;
+        *(s->prev_of_stream ? &s->prev_of_stream->next_of_stream : &stream->sessions) = s->next_of_stream;
+        *(s->next_of_stream ? &s->next_of_stream->prev_of_stream : &stream->oldest) = s->prev_of_stream;
         if (!stream->sessions)
                 stream_free(st, stream);
 }
@@ -200,10 +277,11 @@ void store_remove(struct store *st, struct session *s)
         if (s->in_loaded)
                 unload(st, s);
         unlink_session(st, s);
+        char *dir = session_dir(s);
         if (session_tracks(s))
-                disk_remove(st->loop, s->dir, removed, mem_strdup(s->dir));
+                disk_remove(st->loop, dir, removed, dir);
         else /* as far as is known: what a start could not read, and set aside, is still in there */
-                disk_remove_unused(st->loop, s->dir, "session.json", removed, mem_strdup(s->dir));
+                disk_remove_unused(st->loop, dir, "session.json", removed, dir);
         session_free(&s);
 }
 
@@ -211,6 +289,8 @@ static int begin_session(struct store *st, const struct claim *c, struct session
 {
         if (store_session(st, c->session))
                 return ERR_CONFLICT;
+        if (store_unreadable(st, c->session))
+                return ERR_IO;
         if (st->full)
                 return ERR_NOSPACE;
         if ((int64_t)st->live >= st->options.live_max)
@@ -218,7 +298,6 @@ static int begin_session(struct store *st, const struct claim *c, struct session
         *out = session_new(st->loop, st->options.data_dir, c, st->options.volume_segments,
                            st->options.sync_segments);
         store_add(st, *out);
-        st->live++;
         return 0;
 }
 
@@ -245,7 +324,6 @@ static int join(struct store *st, const struct claim *c, struct session **out)
                         return ERR_FENCED;
                 log_info("session=%s stream=%s msg=\"superseded\" by=%s", live->id, live->stream, c->session);
                 session_end(live, live->end_us, false, NULL, NULL);
-                st->live--;
         }
         *out = s;
         return s ? 0 : begin_session(st, c, out);
@@ -296,7 +374,11 @@ static void measured(void *arg, int status, struct disk_room room)
         st->room = room;
         count_filling(st);
         stat_set(STAT_FREE_BYTES, (int64_t)room.free_bytes);
-        set_full(st, status || room.free_bytes < (uint64_t)st->options.min_free_bytes);
+        uint64_t least = (uint64_t)st->options.min_free_bytes;
+        bool full = status || room.free_bytes < least;
+        if (full && !st->options.refuse_when_full && retention_make_room(st, least > room.free_bytes ? least - room.free_bytes : 1))
+                full = st->full; /* what that brings is seen the next time */
+        set_full(st, full);
 }
 
 static void expire(struct store *st, struct session *s)
@@ -304,23 +386,31 @@ static void expire(struct store *st, struct session *s)
         int64_t allowed = (int64_t)s->grace_ms * US_PER_MS + GRACE_EXTRA_US;
         if (s->state == SESSION_LIVE && !s->ending && clock_mono_us() - s->heard_mono_us > allowed)
                 session_end(s, s->end_us, false, NULL, NULL);
-        if (s->state == SESSION_ENDED && !session_tracks(s) && !session_busy(s)) /* claimed, never written to */
-                store_remove(st, s);
-}
-
-static void each_session(struct store *st, void (*visit)(struct store *st, struct session *s))
-{
-        for (size_t i = 0; i < STORE_BUCKETS; i++)
-                for (struct session *s = st->by_id[i], *next; s; s = next) {
-                        next = s->next_by_id;
-                        visit(st, s);
-                }
-}
-
-static void count_one(struct store *st, struct session *s)
-{
-        count_sessions(st, s, 1);
         session_retry_save(s);
+        (void)st;
+}
+
+/* Of those that ended the loaded ones: what is not saved yet, and what was claimed but never written to. */
+static void look_after_ended(struct store *st)
+{
+        for (struct session *s = st->loaded, *next; s; s = next) {
+                next = s->next_loaded;
+                if (s->state != SESSION_ENDED || s->load != LOAD_DONE)
+                        continue;
+                session_retry_save(s);
+                if (!session_tracks(s) && !session_busy(s)) {
+                        store_remove(st, s);
+                        next = st->loaded; /* the list was changed */
+                }
+        }
+}
+
+static void each_live(struct store *st, void (*visit)(struct store *st, struct session *s))
+{
+        for (struct session *s = st->first_live, *next; s; s = next) {
+                next = s->older;
+                visit(st, s);
+        }
 }
 
 static bool any_busy(struct store *st)
@@ -332,12 +422,169 @@ static bool any_busy(struct store *st)
         return false;
 }
 
+/* ---- the start ------------------------------------------------------------------------------------------------------ */
+
+struct recovery {
+        struct store *st;
+        struct startup found;
+        struct startup_folder *again; /* that is looked at once more */
+        size_t handed;
+};
+
+static void recovery_work(void *arg)
+{
+        struct recovery *r = arg;
+        if (r->again)
+                startup_read_again(&r->found, r->again);
+        else
+                startup_read(&r->found, r->st->options.data_dir);
+}
+
+bool store_unreadable(const struct store *st, const char *id)
+{
+        for (const struct startup_folder *f = st->unreadable; f; f = f->next)
+                if (strcmp(f->name, id) == 0)
+                        return true;
+        return st->retrying && strcmp(st->retrying_id, id) == 0;
+}
+
+static void note_unreadable(struct store *st, struct startup_folder *f)
+{
+        int64_t n = 0;
+        while (f) {
+                struct startup_folder *next = f->next;
+                f->next = st->unreadable;
+                st->unreadable = f;
+                f = next;
+        }
+        for (f = st->unreadable; f; f = f->next)
+                n++;
+        stat_set(STAT_UNREADABLE, n);
+}
+
+/* The logs of live tracks first: a session is given to others whole. */
+static void open_logs(struct store *st, struct startup *found)
+{
+        for (struct startup_track *t = found->live_tracks, *next; t; t = next) {
+                next = t->next;
+                if (!t->s->loop)
+                        session_restore(t->s, st->loop, st->options.data_dir, st->options.sync_segments);
+                track_opened(t->s, t->track, &t->found, false);
+                free(t);
+        }
+        found->live_tracks = NULL;
+}
+
+static void take_session(struct store *st, struct session *s)
+{
+        if (!s->loop)
+                session_restore(s, st->loop, st->options.data_dir, st->options.sync_segments);
+        store_add(st, s);
+        stat_add(STAT_STORED_BYTES, (int64_t)session_bytes(s));
+        if (s->state == SESSION_ENDED && !session_tracks(s)) /* claimed, never written to */
+                store_remove(st, s);
+}
+
+static void hand_over(uv_idle_t *idle)
+{
+        struct store *st = idle->data;
+        struct recovery *r = st->recovery;
+        for (unsigned n = 0; n < STORE_SLICE && r->handed < r->found.count; n++)
+                take_session(st, r->found.sessions[r->handed++]);
+        if (r->handed < r->found.count)
+                return;
+        uv_idle_stop(idle);
+        for (struct startup_folder *f = r->found.removed, *next; f; f = next) { /* what a removal that was interrupted left */
+                next = f->next;
+                disk_remove(st->loop, f->path, removed, mem_strdup(f->path));
+                startup_folder_free(f);
+        }
+        note_unreadable(st, r->found.unreadable);
+        stat_add(STAT_TORN_BYTES, (int64_t)r->found.torn_bytes);
+        retention_started(&st->retention, clock_real_us(), clock_mono_us(), r->found.newest_wall_us);
+        st->recovered = true;
+        st->recovery = NULL;
+        int status = r->found.status;
+        free(r->found.sessions);
+        free(r);
+        st->events.ready(st->events.arg, status);
+}
+
+static void recovery_done(void *arg)
+{
+        struct recovery *r = arg;
+        struct store *st = r->st;
+        open_logs(st, &r->found);
+        st->recovery = r;
+        uv_idle_start(&st->handing, hand_over);
+}
+
+static void retry_done(void *arg)
+{
+        struct recovery *r = arg;
+        struct store *st = r->st;
+        st->retrying = false;
+        open_logs(st, &r->found);
+        for (size_t i = 0; i < r->found.count; i++) {
+                struct session *s = r->found.sessions[i];
+                log_info("session=%s stream=%s msg=\"the session can be read again\"", s->id, s->stream);
+                take_session(st, s);
+                session_tell(s);
+        }
+        note_unreadable(st, r->found.unreadable);
+        free(r->found.sessions);
+        free(r);
+}
+
+/* One at a time, in turn. While it is looked at it stays in the list, so that nothing is put in its place. */
+static void retry_unreadable(struct store *st)
+{
+        struct startup_folder **last = &st->unreadable;
+        if (!*last || st->retrying)
+                return;
+        while ((*last)->next)
+                last = &(*last)->next;
+        struct recovery *r = mem_alloc(sizeof(*r));
+        *r = (struct recovery){.st = st, .again = *last};
+        strcpy(st->retrying_id, r->again->name);
+        *last = NULL;
+        st->retrying = true;
+        disk_run(st->loop, DISK_LIVE, recovery_work, retry_done, r);
+}
+
+static void retry_tracks(struct store *st, struct session *s)
+{
+        (void)st;
+        session_retry_tracks(s);
+}
+
+/* Two of us on one folder would write over each other's chunks. The name is none that a stream can have. */
+static int lock_data_dir(struct store *st)
+{
+        char *path = mem_printf("%s/.lock", st->options.data_dir), pid[32] = "";
+        st->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        int rc = st->lock < 0 ? err_from_errno(errno) : 0;
+        if (!rc && flock(st->lock, LOCK_EX | LOCK_NB) < 0) {
+                rc = errno == EWOULDBLOCK ? ERR_CONFLICT : err_from_errno(errno);
+                if (read(st->lock, pid, sizeof(pid) - 1) < 0)
+                        pid[0] = '\0';
+                pid[strcspn(pid, "\n")] = '\0';
+                log_error("path=%s pid=%s msg=\"another originD uses this folder\"", st->options.data_dir, pid[0] ? pid : "-");
+        }
+        if (!rc && (ftruncate(st->lock, 0) < 0 || dprintf(st->lock, "%d\n", (int)getpid()) < 0))
+                rc = err_from_errno(errno);
+        if (rc && st->lock >= 0)
+                close(st->lock);
+        free(path);
+        return rc;
+}
+
 static void ticked(uv_timer_t *timer)
 {
         struct store *st = timer->data;
         int64_t now = clock_mono_us();
         if (st->stopping) {
-                if (!disk_jobs() && !any_busy(st) && !st->idle_told) {
+                if (!disk_jobs() && !st->recovery && !any_busy(st) && !st->idle_told) {
                         st->idle_told = true;
                         st->events.idle(st->events.arg);
                 }
@@ -346,11 +593,14 @@ static void ticked(uv_timer_t *timer)
         if (!st->recovered)
                 return;
         unload(st, NULL);
-        each_session(st, expire);
-        st->live = 0;
-        stat_set(STAT_SESSIONS_LIVE, 0);
-        stat_set(STAT_SESSIONS_ENDED, 0);
-        each_session(st, count_one);
+        retention_clock(&st->retention, clock_real_us(), now);
+        each_live(st, expire);
+        look_after_ended(st);
+        if (now - st->retried_mono_us > STORE_RETRY_US) {
+                st->retried_mono_us = now;
+                each_live(st, retry_tracks);
+                retry_unreadable(st);
+        }
         if (!st->measuring && now - st->measured_mono_us > MEASURE_EVERY_US) {
                 st->measuring = true;
                 st->measured_mono_us = now;
@@ -362,42 +612,6 @@ static void ticked(uv_timer_t *timer)
         }
 }
 
-struct recovery {
-        struct store *st;
-        struct startup found;
-};
-
-static void recovery_work(void *arg)
-{
-        struct recovery *r = arg;
-        startup_read(&r->found, r->st->options.data_dir);
-}
-
-static void recovery_done(void *arg)
-{
-        struct recovery *r = arg;
-        struct store *st = r->st;
-        for (struct startup_track *t = r->found.live_tracks, *next; t; t = next) {
-                next = t->next;
-                if (!t->s->loop) /* its first track */
-                        session_restore(t->s, st->loop, st->options.data_dir, st->options.sync_segments);
-                track_opened(t->s, t->track, &t->found, false);
-                free(t);
-        }
-        for (struct session *s = r->found.sessions, *next; s; s = next) {
-                next = s->next_by_id;
-                if (!s->loop)
-                        session_restore(s, st->loop, st->options.data_dir, st->options.sync_segments);
-                store_add(st, s);
-                stat_add(STAT_STORED_BYTES, (int64_t)session_bytes(s));
-        }
-        stat_add(STAT_TORN_BYTES, (int64_t)r->found.torn_bytes);
-        st->recovered = true;
-        int status = r->found.status;
-        free(r);
-        st->events.ready(st->events.arg, status);
-}
-
 int store_open(struct store *st, uv_loop_t *loop, const struct store_options *options, const struct store_events *events)
 {
         *st = (struct store){.loop = loop, .options = *options, .events = *events};
@@ -405,11 +619,16 @@ int store_open(struct store *st, uv_loop_t *loop, const struct store_options *op
                 st->options.volume_segments = VOLUME_SEGMENTS;
         if (mkdir(options->data_dir, 0755) < 0 && access(options->data_dir, W_OK) < 0)
                 return ERR_IO;
+        int rc = lock_data_dir(st);
+        if (rc)
+                return rc;
+        uv_idle_init(loop, &st->handing);
+        st->handing.data = st;
         uv_timer_init(loop, &st->tick);
         st->tick.data = st;
         uv_timer_start(&st->tick, ticked, STORE_TICK_MS, STORE_TICK_MS);
         struct recovery *r = mem_alloc(sizeof(*r));
-        r->st = st;
+        *r = (struct recovery){.st = st};
         disk_run(loop, DISK_LIVE, recovery_work, recovery_done, r);
         return 0;
 }
@@ -429,5 +648,13 @@ static void drop(struct store *st, struct session *s)
 void store_close(struct store *st)
 {
         uv_close((uv_handle_t *)&st->tick, NULL);
-        each_session(st, drop);
+        uv_close((uv_handle_t *)&st->handing, NULL);
+        close(st->lock);
+        for (struct startup_folder *f = st->unreadable, *next; f; f = next) {
+                next = f->next;
+                startup_folder_free(f);
+        }
+        for (size_t i = 0; i < STORE_BUCKETS; i++)
+                while (st->by_id[i])
+                        drop(st, st->by_id[i]);
 }

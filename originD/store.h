@@ -12,9 +12,12 @@
 #include <uv.h>
 
 #include "originD/log/disk.h"
+#include "originD/retention.h"
 #include "originD/session.h"
 
-#define STORE_BUCKETS 4096
+#define STORE_BUCKETS 65536
+#define STORE_SLICE 2000 /* sessions that a start hands over before the loop does something else */
+#define STORE_RETRY_US (5 * US_PER_S) /* of what could not be read */
 #define STORE_TICK_MS 250
 #define VOLUME_SEGMENTS 600
 #define STORE_LOADED_MAX 256                /* ended sessions whose tracks are kept, */
@@ -24,6 +27,8 @@
 struct stream {
         char id[STREAM_ID_MAX + 1];
         struct session *sessions; /* newest first, by next_of_stream */
+        struct session *oldest;
+        uint64_t ended_bytes; /* of its recordings */
         struct stream *next;      /* of the bucket */
         struct stream *next_all, **prev_all;
 };
@@ -34,6 +39,9 @@ struct store_options {
         int64_t retention_bytes; /* 0: no bound */
         int64_t min_free_bytes;
         int64_t live_max;
+        const json_t *recording; /* retention.h; NULL: every stream as the rest of this says. It outlives the store */
+        int64_t time_shift_us;
+        bool refuse_when_full; /* rather than removing the oldest recordings */
         bool sync_segments;
         uint32_t volume_segments; /* 0: VOLUME_SEGMENTS */
 };
@@ -58,7 +66,17 @@ struct store {
          * it (replica/catalog.h). */
         struct session *changed_first, *changed_last;
         uint64_t changes;
-        size_t live;
+        size_t live, ended;
+        struct session *first_live; /* by older */
+        struct session *newest_ended, *oldest_ended; /* by when they ended */
+        struct session *sweep_at; /* where retention goes on */
+        int lock; /* of data_dir */
+        struct recovery *recovery; /* being handed over */
+        uv_idle_t handing;
+        struct startup_folder *unreadable; /* sessions that cannot be read now */
+        bool retrying;
+        char retrying_id[SESSION_ID_MAX + 16];
+        int64_t retried_mono_us;
         struct session *loaded; /* ended, with their tracks; by next_loaded */
         size_t loaded_count;
         bool recovered, stopping, idle_told;
@@ -68,11 +86,13 @@ struct store {
         struct disk_room room;  /* when it was looked at last */
         double fill_bytes_s;    /* what is stored a second, over about a minute */
         int64_t filled_bytes, filled_mono_us; /* where that was counted up to */
+        struct retention retention;
+        uint64_t ended_bytes;
         int64_t removed_until_wall_us; /* what ended until then was removed by retention: it is not copied again */
 };
 
 int store_open(struct store *st, uv_loop_t *loop, const struct store_options *options,
-               const struct store_events *events); /* ERR_IO: data_dir cannot be made or written */
+               const struct store_events *events); /* ERR_IO: data_dir cannot be made or written; ERR_CONFLICT: another originD uses it */
 void store_stop(struct store *st);
 void store_close(struct store *st);
 
@@ -80,6 +100,8 @@ struct session *store_session(struct store *st, const char *id); /* NULL: none *
 struct stream *store_stream(struct store *st, const char *id);   /* NULL: none; otherwise it has a session */
 struct session *stream_live(const struct stream *s);             /* NULL: none is live */
 bool session_newer(int64_t epoch_us, const char *id, const struct session *than); /* the order of a stream's sessions */
+
+bool store_unreadable(const struct store *st, const char *id); /* it is here, and cannot be read now: nothing may be put in its place */
 
 /* The stream's live session, or the one proposed. ERR_FULL, ERR_NOSPACE, ERR_LIMIT (no generation is left);
  * ERR_CONFLICT: the proposed id is taken. With CLAIM_JOIN the one proposed or none: ERR_FENCED (a newer writer, or a newer

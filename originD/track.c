@@ -59,7 +59,7 @@ void track_remove(struct session *s, struct track *t)
 
 char *track_dir(const struct session *s, const char *name)
 {
-        return mem_printf("%s/%s", s->dir, name);
+        return mem_printf("%s/%s/%s/%s", s->data_dir, s->stream, s->id, name);
 }
 
 struct dropping {
@@ -325,4 +325,50 @@ void track_opened(struct session *s, struct track *t, struct track_found *found,
         session_watch_log(s, t->log);
         volumes_free(&t->known);
         free(dir);
+}
+
+struct retrying {
+        struct session *s;
+        struct track *t;
+        char *dir;
+        struct session seen; /* what track_find() looks at */
+        struct track_found found;
+        int status;
+};
+
+static void retry_work(void *arg)
+{
+        struct retrying *r = arg;
+        r->status = track_find(&r->seen, r->dir, r->t, true, &r->found);
+}
+
+static void retry_done(void *arg)
+{
+        struct retrying *r = arg;
+        struct session *s = r->s;
+        s->pins--;
+        if (!r->status) {
+                track_opened(s, r->t, &r->found, false);
+                r->t->unreadable = false;
+                log_info("session=%s stream=%s track=%s msg=\"the track can be read again\"", s->id, s->stream, r->t->name);
+                session_tell(s);
+        }
+        r->t->making = false;
+        free(r->dir);
+        free(r);
+}
+
+void session_retry_tracks(struct session *s)
+{
+        for (size_t i = 0; i < s->track_count; i++) {
+                struct track *t = s->tracks[i];
+                if (!t->unreadable || t->making)
+                        continue;
+                struct retrying *r = mem_alloc(sizeof(*r));
+                *r = (struct retrying){.s = s, .t = t, .dir = session_dir(s)};
+                r->seen.volume_segments = s->volume_segments;
+                t->making = true;
+                s->pins++;
+                disk_run(s->loop, DISK_LIVE, retry_work, retry_done, r);
+        }
 }

@@ -65,6 +65,8 @@ void track_opened(struct session *s, struct track *t, struct track_found *found,
 void track_found_free(struct track_found *f);
 char *track_dir(const struct session *s, const char *name); /* the caller's to free */
 
+void session_retry_tracks(struct session *s); /* those that could not be read */
+
 uint32_t track_first_segment(const struct session *s, const struct track *t); /* that can still be had */
 
 /* A place in the session's list for a track that is read rather than declared: at its end. */

@@ -36,20 +36,26 @@ void webhooks_recovered(struct webhooks *w)
 {
         const char *id;
         json_t *j;
+        struct session **restored = mem_alloc((json_object_size(w->told) + 1) * sizeof(*restored));
+        size_t restored_count = 0;
         json_object_foreach(w->told, id, j)
         {
                 struct session *s = store_session(w->store, id);
                 struct told told;
-                if (s && !told_from_json(&told, j))
+                if (s && !told_from_json(&told, j)) {
                         s->told = told;
+                        restored[restored_count++] = s;
+                }
         }
         json_decref(w->told);
         w->told = NULL;
         w->recovered = true;
         webhooks_drop_unwanted(w);
-        for (struct stream *stream = w->store->all; stream; stream = stream->next_all)
-                for (struct session *s = stream->sessions; s; s = s->next_of_stream)
-                        webhooks_session_changed(w, s);
+        for (size_t i = 0; i < restored_count; i++) /* some may have ended while nobody was here to tell it */
+                webhooks_session_changed(w, restored[i]);
+        free(restored);
+        for (struct session *s = w->store->first_live; s; s = s->older)
+                webhooks_session_changed(w, s);
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------------- */

@@ -43,10 +43,9 @@ static json_t *settled_json(const struct webhooks *w)
 static json_t *told_json(const struct webhooks *w)
 {
         json_t *told = json_object();
-        for (const struct stream *stream = w->store->all; stream; stream = stream->next_all)
-                for (const struct session *s = stream->sessions; s; s = s->next_of_stream)
-                        if (s->told.started && !s->told.ended)
-                                json_object_set_new(told, s->id, told_to_json(&s->told));
+        for (const struct session *s = w->store->first_live; s; s = s->older) /* the end of the others was told */
+                if (s->told.started && !s->told.ended)
+                        json_object_set_new(told, s->id, told_to_json(&s->told));
         return told;
 }
 

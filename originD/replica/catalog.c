@@ -85,11 +85,10 @@ static int newer_first(const void *a, const void *b)
 
 struct buf *catalog_write_live(struct store *st)
 {
-        struct session **all = mem_alloc(CATALOG_SESSIONS_MAX * sizeof(*all));
+        struct session **all = mem_alloc((st->live + 1) * sizeof(*all));
         size_t n = 0;
-        for (struct session *s = st->changed_last; s && n < CATALOG_SESSIONS_MAX; s = s->changed_before)
-                if (s->state == SESSION_LIVE)
-                        all[n++] = s;
+        for (struct session *s = st->first_live; s && n < CATALOG_SESSIONS_MAX; s = s->older)
+                all[n++] = s;
         if (n)
                 qsort(all, n, sizeof(*all), newer_first);
         json_t *list = json_array();

@@ -215,11 +215,8 @@ static void start_copies(struct catch_up *r)
 
 static bool removed_here(const struct catch_up *r, const struct peer_session *p)
 {
-        const struct store *st = r->store;
-        int64_t retention_us = st->options.retention_us;
         size_t tracks = p->whole ? p->track_count : p->sum.tracks;
-        return p->ended && (p->ended_wall_us <= st->removed_until_wall_us || tracks == 0 ||
-                            (retention_us && clock_real_us() - p->ended_wall_us > retention_us));
+        return p->ended && (tracks == 0 || !retention_wants(r->store, p->stream, p->ended_wall_us, clock_real_us()));
 }
 
 static bool owned(const struct catch_up *r, const char *stream)
@@ -448,11 +445,9 @@ void catch_up_peers_changed(struct catch_up *r)
 
 static bool any_silent(const struct catch_up *r, int64_t now)
 {
-        for (const struct stream *stream = r->store->all; stream; stream = stream->next_all) {
-                const struct session *s = stream_live(stream);
-                if (s && now - s->heard_mono_us > COMPARE_SILENT_US)
+        for (const struct session *s = r->store->first_live; s; s = s->older)
+                if (!s->ending && now - s->heard_mono_us > COMPARE_SILENT_US)
                         return true;
-        }
         return false;
 }
 

@@ -228,12 +228,11 @@ void copy_session_changed(struct copy_session *c, const struct session *s)
 static bool wanted(const struct store *st, const struct peer_session *theirs)
 {
         const struct store_options *o = &st->options;
-        if (st->full || theirs->track_count == 0)
+        if (st->full || theirs->track_count == 0 || store_unreadable(st, theirs->id))
                 return false;
         if (!theirs->ended)
                 return (int64_t)st->live < o->live_max;
-        return theirs->ended_wall_us > st->removed_until_wall_us &&
-               (!o->retention_us || clock_real_us() - theirs->ended_wall_us < o->retention_us);
+        return retention_wants(st, theirs->stream, theirs->ended_wall_us, clock_real_us());
 }
 
 /* Of a stream one session is live. */
@@ -272,7 +271,6 @@ static struct session *begin_session(struct store *st, const struct peer_session
                 s->end_us = theirs->end_us;
         }
         store_add(st, s);
-        st->live += s->state == SESSION_LIVE;
         return s;
 }
 

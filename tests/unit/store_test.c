@@ -213,9 +213,12 @@ static void free_found(struct startup *found)
                 track_found_free(&t->found);
                 free(t);
         }
-        for (struct session *s = found->sessions, *next; s; s = next) {
-                next = s->next_by_id;
-                session_free(&s);
+        for (size_t i = 0; i < found->count; i++)
+                session_free(&found->sessions[i]);
+        free(found->sessions);
+        for (struct startup_folder *f = found->unreadable, *next; f; f = next) {
+                next = f->next;
+                startup_folder_free(f);
         }
 }
 
@@ -238,7 +241,7 @@ static void test_what_cannot_be_read_is_not_taken_for_what_is_not_there(void **s
                 startup_read(&found, data_dir);
                 assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
                 int status = found.status;
-                size_t tracks = found.sessions ? found.sessions->track_count : 0;
+                size_t tracks = found.count ? found.sessions[0]->track_count : 0;
                 free_found(&found);
                 assert_true(there("cam", id));
                 snprintf(path, sizeof(path), "%s/cam/%s/v720/000000.mp4", data_dir, id);
@@ -391,6 +394,7 @@ static void test_half_removed_recording_is_removed_at_start(void **state)
         snprintf(to, sizeof(to), "%s" DISK_REMOVED_SUFFIX, from);
         assert_int_equal(rename(from, to), 0);
         start_store();
+        drain();
         assert_null(store_session(&store, "S1"));
         assert_false(there("cam", "S1" DISK_REMOVED_SUFFIX));
 }
