@@ -18,9 +18,19 @@ void session_restore(struct session *s, uv_loop_t *loop, const char *data_dir, b
 {
         s->loop = loop;
         s->data_dir = data_dir;
+        if (!s->title)
+                s->title = "";
         s->sync_segments = sync_segments;
         s->heard_mono_us = clock_mono_us();
         s->slate_us = -1;
+}
+
+/* Most have none. */
+void session_set_title(struct session *s, const char *title)
+{
+        if (s->title && s->title[0])
+                free((char *)(uintptr_t)s->title);
+        s->title = title[0] ? mem_strdup(title) : "";
 }
 
 char *session_dir(const struct session *s)
@@ -49,6 +59,7 @@ void session_free(struct session **sp)
                 return;
         assert(!session_busy(s));
         tracks_free(s);
+        session_set_title(s, "");
         free(s);
 }
 
@@ -370,7 +381,7 @@ void session_claim(struct session *s, const struct claim *c, struct session_wait
         s->grace_ms = c->grace_ms;
         strcpy(s->node, c->node);
         if (c->title[0])
-                strcpy(s->title, c->title);
+                session_set_title(s, c->title);
         session_heard(s);
         if (other) /* what a writer sent before it joined again is its own */
                 fence(s);
@@ -500,6 +511,7 @@ static void load_done(void *arg)
                 for (size_t i = 0; i < s->track_count; i++)
                         track_opened(s, s->tracks[i], &l->found[i], true);
         }
+        session_set_title(&l->read, "");
         s->load = l->status ? LOAD_FAILED : LOAD_DONE;
         s->load_again_us = clock_mono_us() + SESSION_LOAD_AGAIN_US;
         free(l->dir);

@@ -42,7 +42,8 @@ struct session_sum {
 };
 
 struct session {
-        char id[SESSION_ID_MAX + 1], stream[STREAM_ID_MAX + 1], node[NODE_ID_MAX + 1], title[128];
+        char id[SESSION_ID_MAX + 1], stream[STREAM_ID_MAX + 1], node[NODE_ID_MAX + 1];
+        const char *title; /* "" for none; session_set_title() */
         int64_t epoch_us;
         uint32_t generation, grace_ms;
         uint32_t volume_segments; /* of each volume of its tracks: the same at all owners, and as long as it lasts */
@@ -100,6 +101,7 @@ struct session {
 struct session *session_new(uv_loop_t *loop, const char *data_dir, const struct claim *c, uint32_t volume_segments,
                             bool sync_segments);
 void session_free(struct session **s);
+void session_set_title(struct session *s, const char *title);
 char *session_dir(const struct session *s); /* its folder; the caller's to free */
 bool session_busy(const struct session *s);
 

@@ -128,7 +128,7 @@ struct buf *session_to_json(const struct session *s)
                 if (!s->tracks[i]->making || s->tracks[i]->unreadable)
                         json_array_append_new(tracks, track_to_json(s, s->tracks[i]));
         json_t *head = json_pack("{s:i, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:o}", "version",
-                                 FORMAT_VERSION, "session", s->id, "stream", s->stream, "title", json_title(s->title),
+                                 FORMAT_VERSION, "session", s->id, "stream", s->stream, "title", json_title(s->title ? s->title : ""),
                                  "node", s->node, "epoch_us", (json_int_t)s->epoch_us, "generation",
                                  (json_int_t)s->generation, "grace_ms", (json_int_t)s->grace_ms, "state",
                                  s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,
@@ -213,13 +213,14 @@ void session_sum_from_json(struct session_sum *sum, const json_t *j, int *bad)
 
 static int head_from_json(struct session *s, const json_t *j)
 {
-        char state[8] = "";
+        char state[8] = "", title[128] = "";
         int bad = 0;
         if (json_number(j, "version", FORMAT_VERSION, &bad) != FORMAT_VERSION)
                 return ERR_CORRUPT;
         json_text(j, "session", s->id, sizeof(s->id), &bad);
         json_text(j, "stream", s->stream, sizeof(s->stream), &bad);
-        json_text(j, "title", s->title, sizeof(s->title), &bad);
+        json_text(j, "title", title, sizeof(title), &bad);
+        session_set_title(s, title);
         json_text(j, "node", s->node, sizeof(s->node), &bad);
         json_text(j, "state", state, sizeof(state), &bad);
         s->epoch_us = (int64_t)json_number(j, "epoch_us", INT64_MAX, &bad);

@@ -158,8 +158,7 @@ static void recover_session(struct reader_thread *t, struct startup_folder *f)
                 startup_folder_free(f);
                 return;
         }
-        tracks_free(s);
-        free(s);
+        session_free(&s);
         if (rc != ERR_NOT_FOUND && rc != ERR_CORRUPT) { /* told, and tried again */
                 cannot_read(out, f->path, rc);
                 f->next = out->unreadable;

@@ -263,7 +263,7 @@ static struct session *begin_session(struct store *st, const struct peer_session
         s->generation = theirs->generation;
         s->grace_ms = theirs->grace_ms;
         strcpy(s->node, theirs->node);
-        strcpy(s->title, theirs->title);
+        session_set_title(s, theirs->title);
         if (theirs->ended) {
                 s->state = SESSION_ENDED;
                 s->ended_by_writer = theirs->ended_by_writer;

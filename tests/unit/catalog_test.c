@@ -31,7 +31,7 @@ static void test_what_is_written_is_what_is_read(void **state)
         (void)state;
         int err;
         struct session *s = recorded("cam", "S1", 5000000);
-        strcpy(s->title, "T \"1\"");
+        session_set_title(s, "T \"1\"");
         join("cam", "S1", 5000000, 3, "t2", &err);
         assert_int_equal(put_video(s, "v720", 0, 3), 0);
         struct catalog l = read_list(catalog_write_live(&store));

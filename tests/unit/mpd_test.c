@@ -145,13 +145,13 @@ static void test_publish_time_changes_when_the_manifest_does_and_only_then(void 
         assert_int_equal(put_video(s, "v360", 3, 0), 0);
         published(s, late);
         assert_true(strcmp(late, joined) > 0);
-        strcpy(s->title, "another");
+        session_set_title(s, "another");
         published(s, titled);
         assert_string_not_equal(titled, late);
         stop_store();
         start_store();
         s = store_session(&store, "S1");
-        strcpy(s->title, "another");
+        session_set_title(s, "another");
         published(s, again);
         assert_string_equal(again, titled); /* after a restart, and so at another origin */
 }
@@ -273,7 +273,7 @@ static void test_title_is_escaped(void **state)
 {
         (void)state;
         struct session *s = broadcast(1);
-        strcpy(s->title, "a<b> & \"c\"\x01");
+        session_set_title(s, "a<b> & \"c\"\x01");
         write_mpd(s, true);
         assert_int_equal(count("<Title>a&lt;b&gt; &amp; &quot;c&quot;</Title>"), 1);
 }

@@ -426,6 +426,209 @@ static void test_no_space_refuses_new_sessions_until_it_is_back(void **state)
         assert_non_null(claim("cam", "S1", 0, &err));
 }
 
+static void test_a_second_origin_on_the_same_folder_is_refused(void **state)
+{
+        (void)state;
+        struct store second;
+        struct store_events ev = {.ready = store_is_ready};
+        assert_int_equal(store_open(&second, &loop, &options, &ev), ERR_CONFLICT);
+        recorded("cam", "S1", 0); /* and the first one goes on */
+        stop_store();
+        start_store();
+        assert_non_null(store_session(&store, "S1"));
+}
+
+static void test_a_session_that_cannot_be_read_now_is_kept_and_found_later(void **state)
+{
+        char path[200], away[210];
+        int err;
+        (void)state;
+        recorded("cam", "S1", 5000000);
+        stop_store();
+        snprintf(path, sizeof(path), "%s/cam/S1/session.json", data_dir);
+        snprintf(away, sizeof(away), "%s.away", path);
+        assert_int_equal(rename(path, away), 0);
+        assert_int_equal(mkdir(path, 0755), 0); /* reading it fails, and not for its absence */
+        start_store();
+        assert_null(store_session(&store, "S1"));
+        assert_true(store_unreadable(&store, "S1"));
+        assert_null(join("cam", "S1", 5000000, 7, "t2", &err)); /* nothing is begun in its place */
+        assert_int_equal(err, ERR_IO);
+        store.retried_mono_us = 0;
+        while (!store.retrying)
+                uv_run(&loop, UV_RUN_ONCE);
+        while (store.retrying)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_true(store_unreadable(&store, "S1"));
+        assert_int_equal(rmdir(path), 0);
+        assert_int_equal(rename(away, path), 0);
+        store.retried_mono_us = 0;
+        while (!store_session(&store, "S1"))
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_false(store_unreadable(&store, "S1"));
+        assert_int_equal(store_session(&store, "S1")->tracks[0]->log->index.end_ticks, 90000);
+        assert_non_null(join("cam", "S1", 5000000, 7, "t2", &err));
+}
+
+static void test_a_clock_that_jumped_removes_nothing_for_an_hour(void **state)
+{
+        (void)state;
+        int64_t wall = clock_real_us(), mono = clock_mono_us(), day = 86400 * US_PER_S;
+        assert_int_equal(end_session(recorded("cam", "S1", 0)), 0);
+        drain();
+        store.options.retention_us = day;
+        retention_clock(&store.retention, wall + 2 * day, mono + US_PER_S);
+        assert_int_equal(retention_sweep(&store, wall + 2 * day), 0);
+        assert_non_null(store_session(&store, "S1"));
+        store.retention.doubt_until_mono_us = clock_mono_us(); /* the hour is over: it is taken for true */
+        assert_int_equal(retention_sweep(&store, wall + 2 * day), 1);
+}
+
+static void test_a_start_with_a_clock_far_beyond_the_newest_recording_removes_nothing(void **state)
+{
+        (void)state;
+        struct retention r;
+        int64_t newest = 5000 * US_PER_S, mono = 100 * US_PER_S;
+        retention_started(&r, newest + RETENTION_BEHIND_US, mono, newest);
+        assert_int_equal(r.doubt_until_mono_us, 0);
+        retention_started(&r, newest + RETENTION_BEHIND_US + 1, mono, newest);
+        assert_int_equal(r.doubt_until_mono_us, mono + RETENTION_DOUBT_US);
+        retention_started(&r, newest, mono, 0); /* nothing is stored */
+        assert_int_equal(r.doubt_until_mono_us, 0);
+        retention_clock(&r, newest + 60 * US_PER_S, mono); /* slewing and small steps are nothing */
+        assert_int_equal(r.doubt_until_mono_us, 0);
+        retention_clock(&r, newest - RETENTION_JUMP_US, mono);
+        assert_true(r.doubt_until_mono_us > 0);
+}
+
+static void test_no_more_than_a_share_goes_for_its_age_in_a_minute(void **state)
+{
+        (void)state;
+        int err;
+        for (unsigned i = 0; i < RETENTION_AT_LEAST + 5; i++) {
+                char id[20];
+                snprintf(id, sizeof(id), "S%u", i);
+                struct session *s = claim("cam", id, i * 1000000, &err);
+                assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+                assert_int_equal(put_video(s, "v720", 0, 0), 0);
+                assert_int_equal(end_session(s), 0);
+        }
+        drain();
+        store.options.retention_us = US_PER_S;
+        int64_t later = clock_real_us() + 60 * US_PER_S;
+        assert_int_equal(retention_sweep(&store, later), RETENTION_AT_LEAST);
+        assert_int_equal(retention_sweep(&store, later), 0);
+        store.retention.minute_mono_us -= 60 * US_PER_S;
+        assert_int_equal(retention_sweep(&store, later), 5);
+}
+
+static void test_policies_go_by_stream(void **state)
+{
+        (void)state;
+        json_t *recording = json_loads("[{\"match\": \"short-*\", \"after_s\": 10}, {\"match\": \"few\", \"after_bytes\": 1},"
+                                       " {\"after_s\": 0}]", 0, NULL);
+        char why[200];
+        assert_int_equal(retention_check_config(&recording, why, sizeof(why)), 0);
+        store.options.recording = recording;
+        assert_int_equal(end_session(recorded("short-1", "S1", 0)), 0);
+        assert_int_equal(end_session(recorded("few", "S2", 0)), 0);
+        assert_int_equal(end_session(recorded("other", "S3", 0)), 0);
+        drain();
+        int64_t now = clock_real_us();
+        assert_true(retention_wants(&store, "short-9", now - 5 * US_PER_S, now));
+        assert_false(retention_wants(&store, "short-9", now - 11 * US_PER_S, now));
+        assert_int_equal(retention_sweep(&store, now + 5 * US_PER_S), 1);
+        assert_null(store_session(&store, "S2"));
+        assert_int_equal(retention_sweep(&store, now + 11 * US_PER_S), 1);
+        assert_null(store_session(&store, "S1"));
+        assert_non_null(store_session(&store, "S3"));
+        store.options.recording = NULL;
+        json_decref(recording);
+        for (const char *bad[] = {"{}", "[{\"live\": \"some\"}]", "[{\"after_s\": -1}]", "[{\"keep\": 1}]", "[7]", NULL}, **b = bad; *b; b++) {
+                json_t *j = json_loads(*b, 0, NULL);
+                assert_int_equal(retention_check_config(&j, why, sizeof(why)), ERR_CONFIG);
+                json_decref(j);
+        }
+}
+
+static void test_a_live_session_loses_the_volumes_before_its_window_and_nothing_else(void **state)
+{
+        (void)state;
+        json_t *recording = json_loads("[{\"live\": 6}]", 0, NULL);
+        struct segment_view v;
+        store.options.volume_segments = 2;
+        struct session *s = recorded("cam", "S1", 0);
+        for (unsigned n = 1; n < 12; n++)
+                for (unsigned k = 0; k < 5; k++)
+                        assert_int_equal(put_video(s, "v720", n, k), 0);
+        drain();
+        store.options.recording = recording;
+        for (int i = 0; i < 5; i++) { /* one volume a track and sweep */
+                assert_int_equal(retention_sweep(&store, clock_real_us()), 0);
+                drain();
+        }
+        struct chunk_log *log = s->tracks[0]->log;
+        assert_int_equal(log->closed.rows[0].number, 3);
+        assert_int_equal(track_first_segment(s, s->tracks[0]), 6); /* the end is at 12 s */
+        assert_int_equal(chunk_log_segment(log, 5, true, &v), SEGMENT_NONE);
+        assert_false(kept("v720/000002.mp4"));
+        assert_true(kept("v720/000003.mp4"));
+        uint64_t bytes = session_bytes(s);
+        stop_store();
+        start_store();
+        store.options.recording = NULL;
+        s = store_session(&store, "S1");
+        assert_int_equal(track_first_segment(s, s->tracks[0]), 6);
+        assert_int_equal(session_bytes(s), bytes);
+        json_decref(recording);
+}
+
+static void test_a_full_disk_costs_the_oldest_recordings_before_it_costs_writers(void **state)
+{
+        (void)state;
+        struct session *old = recorded("cam", "S1", 0);
+        assert_int_equal(end_session(old), 0);
+        assert_int_equal(end_session(recorded("cam", "S2", 1000000)), 0);
+        recorded("cam", "S3", 2000000);
+        drain();
+        assert_true(retention_make_room(&store, 1));
+        assert_null(store_session(&store, "S1"));
+        assert_non_null(store_session(&store, "S2"));
+        assert_true(retention_make_room(&store, INT64_MAX));
+        assert_null(store_session(&store, "S2"));
+        assert_false(retention_make_room(&store, 1)); /* a live one never goes */
+        assert_int_equal(store_session(&store, "S3")->state, SESSION_LIVE);
+}
+
+static void test_recordings_of_a_start_are_in_the_order_in_which_they_ended(void **state)
+{
+        (void)state;
+        static const int64_t epochs[] = {3000000, 1000000, 2000000};
+        for (size_t i = 0; i < 3; i++) {
+                char id[8];
+                snprintf(id, sizeof(id), "S%zu", i);
+                struct session *s = recorded("cam", id, epochs[i]);
+                assert_int_equal(end_session(s), 0);
+                drain();
+        }
+        stop_store();
+        start_store();
+        assert_int_equal(store.ended, 3);
+        assert_int_equal(store.live, 0);
+        const char *by_end[] = {"S0", "S1", "S2"}, *by_epoch[] = {"S0", "S2", "S1"};
+        struct session *s = store.oldest_ended;
+        for (size_t i = 0; i < 3; i++, s = s->newer)
+                assert_string_equal(s->id, by_end[i]);
+        s = store_stream(&store, "cam")->sessions;
+        for (size_t i = 0; i < 3; i++, s = s->next_of_stream)
+                assert_string_equal(s->id, by_epoch[i]);
+        assert_string_equal(store_stream(&store, "cam")->oldest->id, "S1");
+        store_remove(&store, store_session(&store, "S2"));
+        assert_int_equal(store.ended, 2);
+        assert_ptr_equal(store.oldest_ended->newer, store.newest_ended);
+        drain();
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 int main(void)
 {
@@ -444,6 +647,15 @@ int main(void)
                 CASE(test_session_nobody_writes_to_ends_by_itself),
                 CASE(test_retention_by_age_removes_what_ended_long_ago_only),
                 CASE(test_retention_by_bytes_removes_the_oldest_but_never_the_live_one),
+                CASE(test_a_second_origin_on_the_same_folder_is_refused),
+                CASE(test_a_session_that_cannot_be_read_now_is_kept_and_found_later),
+                CASE(test_a_clock_that_jumped_removes_nothing_for_an_hour),
+                CASE(test_a_start_with_a_clock_far_beyond_the_newest_recording_removes_nothing),
+                CASE(test_no_more_than_a_share_goes_for_its_age_in_a_minute),
+                CASE(test_policies_go_by_stream),
+                CASE(test_a_live_session_loses_the_volumes_before_its_window_and_nothing_else),
+                CASE(test_a_full_disk_costs_the_oldest_recordings_before_it_costs_writers),
+                CASE(test_recordings_of_a_start_are_in_the_order_in_which_they_ended),
                 CASE(test_half_removed_recording_is_removed_at_start),
                 CASE(test_claimed_session_without_media_leaves_nothing),
                 CASE(test_no_space_refuses_new_sessions_until_it_is_back),
