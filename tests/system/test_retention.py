@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from harness import TINY_LADDER, request, wait_until
+from harness import TINY_LADDER, TOP, request, reserve_port, wait_until
 
 
 def record(cluster, stream, seconds=3):
@@ -38,6 +38,54 @@ def test_the_oldest_recordings_go_when_there_are_too_many_bytes(make_cluster):
     assert not gone(cluster, "second", second)
 
 
+def test_a_broadcast_keeps_its_window_and_what_is_before_it_goes(make_cluster):
+    cluster = make_cluster(ladder=TINY_LADDER, sets=["originD.volume_segments=2", "originD.time_shift_s=4",
+                                                     'originD.recording=[{"match": "window", "live": 4}]'])
+    cluster.publish_test_picture("window", size="320x180")
+    cluster.publish_test_picture("whole", size="320x180")
+    session = cluster.wait_playable("window")["session"]
+    other = cluster.wait_playable("whole")["session"]
+    wait_until(lambda: gone(cluster, "window", session), "the first segment is gone", 60)
+    assert cluster.metric("origin-1", "originD_removed_volumes_total") >= 1
+    assert not gone(cluster, "whole", other)
+    folder = os.path.join(cluster.config("origin-1")["data_dir"], "window", session, "v180")
+    volumes = sorted(n for n in os.listdir(folder) if n.endswith(".mp4") and n != "init.mp4")
+    last = int(volumes[-1].split(".")[0])
+    origin = f"http://127.0.0.1:{cluster.config('origin-1')['http_port']}"
+    for n in range(last * 2 - 3, last * 2):
+        assert request(f"{origin}/live/window/{session}/v180/{n}.m4s").status == 200, n
+
+
+def test_a_second_origin_on_the_same_folder_does_not_start(make_cluster):
+    cluster = make_cluster(ladder=TINY_LADDER)
+    config = cluster.config("origin-1")
+    ports = [f"--set={key}={reserve_port()}" for key in ("port", "fetch_port", "http_port", "admin_port")]
+    second = subprocess.run([os.path.join(TOP, "bin", "originD"), f"--set=data_dir={config['data_dir']}", *ports],
+                            capture_output=True, timeout=20, check=False)
+    assert second.returncode == 1
+    assert b"another originD uses this folder" in second.stderr
+    assert request(cluster.node("origin-1")["admin"] + "/readyz").status == 200
+
+
+def test_a_full_disk_costs_the_oldest_recording_not_the_broadcast(make_cluster, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(disk)], capture_output=True).returncode:
+        pytest.skip("only root can make a small disk")
+    try:
+        cluster = make_cluster(ladder=TINY_LADDER, sets=[f"originD.data_dir={disk}", "originD.min_free_bytes=100000",
+                                                         "transcoderd.drain_ms=300"])
+        first, second = record(cluster, "first"), record(cluster, "second")
+        free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+        (disk / "filler").write_bytes(os.urandom(free - 50_000))
+        wait_until(lambda: gone(cluster, "first", first), "the oldest is gone", 30)
+        wait_until(lambda: request(cluster.node("origin-1")["admin"] + "/readyz").status == 200, "ready", 30)
+        assert not gone(cluster, "second", second)
+        cluster.do("stop", "transcoder-1", "origin-1")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
 def test_a_full_disk_makes_the_node_unready_and_harms_nothing_stored(make_cluster, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -45,7 +93,7 @@ def test_a_full_disk_makes_the_node_unready_and_harms_nothing_stored(make_cluste
         pytest.skip("only root can make a small disk")
     try:
         cluster = make_cluster(ladder=TINY_LADDER, sets=[f"originD.data_dir={disk}", "originD.min_free_bytes=100000",
-                                                         "transcoderd.drain_ms=300"])
+                                                         "originD.when_full=refuse", "transcoderd.drain_ms=300"])
         session = record(cluster, "before")
         stored = cluster.segment("before", session, "v180", 0)
         (disk / "filler").write_bytes(os.urandom(1_000_000))

@@ -264,6 +264,7 @@ static void test_a_data_dir_that_cannot_be_read_is_told(void **state)
         close(open(path, O_WRONLY | O_CREAT, 0600));
         startup_read(&found, path);
         assert_int_equal(found.status, ERR_IO);
+        free_found(&found);
 }
 
 static void damage(const char *name, off_t at)
