@@ -93,6 +93,26 @@ static void test_a_handler_may_keep_the_message(void **state)
         buf_unref(&s.taken);
 }
 
+static void test_a_request_says_which_connection_it_came_by(void **state)
+{
+        struct server s;
+        struct client c[2];
+        (void)state;
+        serve(&s, 8, "");
+        for (int i = 0; i < 2; i++) {
+                dial_live(&c[i], s.address, "");
+                call(&c[i], "hold", LONG_MS);
+                call(&c[i], "hold", LONG_MS);
+                WAIT(s.held_count == 2 * (size_t)(i + 1));
+        }
+        assert_int_equal(s.held[0]->connection, s.held[1]->connection);
+        assert_int_equal(s.held[2]->connection, s.held[3]->connection);
+        assert_int_not_equal(s.held[0]->connection, s.held[2]->connection);
+        for (int i = 0; i < 2; i++)
+                rpc_client_close(c[i].rpc);
+        rpc_server_close(s.rpc);
+}
+
 static void test_many_calls_at_once_are_all_answered(void **state)
 {
         struct server s;
@@ -701,6 +721,7 @@ int main(int argc, char **argv)
                 LOOP_TEST(test_reply_reaches_the_caller),
                 LOOP_TEST(test_hello_tells_who_is_there_and_changes_are_told),
                 LOOP_TEST(test_a_handler_may_keep_the_message),
+                LOOP_TEST(test_a_request_says_which_connection_it_came_by),
                 LOOP_TEST(test_many_calls_at_once_are_all_answered),
                 LOOP_TEST(test_hello_is_answered_while_every_context_waits),
                 LOOP_TEST(test_a_call_ends_by_its_own_timeout_and_a_late_reply_harms_nobody),
