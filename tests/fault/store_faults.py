@@ -61,10 +61,11 @@ class Origin:
         self.ports = {name: reserve_port() for name in ("port", "fetch_port", "http_port", "admin_port")}
         self.log_path, self.counts_path = os.path.join(self.folder, "log"), os.path.join(self.folder, "counts")
         self.process, self.environment = None, {}
+        self.settings = {"sync": "segment", "min_free_bytes": 0}
 
     def start(self, **fault):
         """True: it is ready. False: it ended, or is not ready: for which a fault must be the reason."""
-        settings = {**self.ports, "data_dir": self.data, "bind": "127.0.0.1", "sync": "segment", "min_free_bytes": 0}
+        settings = {**self.ports, "data_dir": self.data, "bind": "127.0.0.1", **self.settings}
         argv = [os.path.join(BIN, "originD")]
         for name, value in settings.items():
             argv += ["--set", f"{name}={value}"]
