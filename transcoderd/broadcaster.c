@@ -1,6 +1,7 @@
 #include "transcoderd/broadcaster.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -8,6 +9,8 @@
 #include "common/err.h"
 #include "transcoderd/session.h"
 #include "transcoderd/stats.h"
+
+#define SKEW_MIN_US (200 * US_PER_MS) /* clocks that NTP keeps, and the way of an OPEN, differ by less */
 
 struct broadcaster *broadcaster_find(struct session *s, uint64_t handle)
 {
@@ -40,13 +43,14 @@ static void clear(struct broadcaster *f)
 
 void broadcaster_retire(struct session *s, struct broadcaster *f, int status)
 {
-        struct sessions *ss = s->all;
-        if (f->handle) {
-                ss->retired[ss->retired_next].handle = f->handle;
-                ss->retired[ss->retired_next].status = status;
-                ss->retired_next = (ss->retired_next + 1) % RETIRED_HANDLES;
-        }
+        opens_retire(&s->all->opens, f->handle, status);
         clear(f);
+}
+
+void broadcaster_retire_all(struct session *s, int status)
+{
+        broadcaster_retire(s, &s->active, status);
+        broadcaster_retire(s, &s->standby, status);
 }
 
 static void swap(struct session *s)
@@ -105,7 +109,7 @@ struct broadcaster *broadcaster_admit(struct session *s, const struct open *m)
 {
         struct broadcaster *f = make_place(s, is_backup(m), m->role == OPEN_NOW || m->role == OPEN_BACKUP_NOW);
         clear(f);
-        f->handle = ++s->all->last_handle;
+        f->handle = opens_handle(&s->all->opens);
         f->backup = is_backup(m);
         f->heard_us = f->fresh_us = clock_mono_us();
         memcpy(f->publisher, m->publisher, sizeof(f->publisher));
@@ -118,6 +122,25 @@ struct broadcaster *broadcaster_admit(struct session *s, const struct open *m)
         if (f == &s->active)
                 begin_anew(s);
         return f; /* one that stands by is remembered with its configuration, and nothing of it reaches the pipeline yet */
+}
+
+int64_t broadcaster_skew_us(const struct open *m)
+{
+        int64_t skew_us = m->wall_us ? clock_wall_us() - m->wall_us : 0;
+        return llabs(skew_us) < SKEW_MIN_US ? 0 : skew_us - skew_us % US_PER_MS;
+}
+
+void broadcaster_accept(const struct session *s, const struct broadcaster *f, struct rpc_request *open, int64_t resume_us,
+                        int64_t skew_us)
+{
+        struct open_reply m = {.handle = f->handle, .epoch_us = s->epoch_us, .generation = s->generation,
+                               .resume_us = resume_us, .skew_us = skew_us, .standby = f == &s->standby};
+        if (skew_us)
+                log_warn("session=%s stream=%s skew_ms=%lld msg=\"the proxy's clock is another than ours; the stream follows ours\"",
+                         s->id, s->stream, (long long)(skew_us / US_PER_MS));
+        memcpy(m.session, s->id, sizeof(m.session));
+        memcpy(m.node, s->all->self->id, sizeof(m.node));
+        rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
 }
 
 /* Switching -------------------------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "common/cluster/rpc.h"
 #include "proto/media.h"
 
 #define BROADCASTER_SILENT_US INT64_C(1500000)
@@ -35,6 +36,10 @@ bool broadcaster_place_taken(const struct session *s, const struct open *m); /* 
 
 /* A new broadcaster for what was opened, active or standing by. The one whose place it takes is retired. */
 struct broadcaster *broadcaster_admit(struct session *s, const struct open *m);
+/* The answer to its OPEN: which session it is in, from where on its frames are wanted. */
+void broadcaster_accept(const struct session *s, const struct broadcaster *f, struct rpc_request *open, int64_t resume_us,
+                        int64_t skew_us);
+int64_t broadcaster_skew_us(const struct open *m); /* struct open_reply */
 void broadcaster_heard(struct broadcaster *f, bool fresh);
 void broadcaster_configure(struct broadcaster *f, uint8_t track, uint8_t codec, struct buf *config);
 
@@ -44,5 +49,6 @@ bool broadcaster_look(struct session *s);
 bool broadcaster_left(struct session *s, const char *why);
 
 void broadcaster_retire(struct session *s, struct broadcaster *f, int status); /* its MEDIA is answered that from now on */
+void broadcaster_retire_all(struct session *s, int status);                    /* nobody sends to the session any more */
 
 #endif

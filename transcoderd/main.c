@@ -131,6 +131,7 @@ static void set_up_sessions(void)
         t.sessions = (struct sessions){.loop = t.daemon.loop,
                                        .mailbox = &t.mailbox,
                                        .reaper = &t.reaper,
+                                       .opens = {.again = proxies_again, .arg = &t.sessions},
                                        .origins = {&origins_over_peers, t.origins},
                                        .self = &t.daemon.self,
                                        .ladder = &t.config.ladder,

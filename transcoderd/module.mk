@@ -1,4 +1,4 @@
-transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/broadcaster.c transcoderd/proxies.c \
+transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/broadcaster.c transcoderd/opens.c transcoderd/proxies.c \
                     transcoderd/session.c transcoderd/stats.c \
                     transcoderd/encode/audio.c transcoderd/encode/audio_rung.c transcoderd/encode/cadence.c \
                     transcoderd/encode/decode.c transcoderd/encode/grid.c transcoderd/encode/intake.c \

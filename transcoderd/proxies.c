@@ -9,9 +9,7 @@
 #include "common/err.h"
 #include "transcoderd/session.h"
 
-#define SKEW_MIN_US (200 * US_PER_MS) /* clocks that NTP keeps, and the way of an OPEN, differ by less */
-#define OPEN_WAIT_US (2500 * US_PER_MS) /* less than a proxy waits for the answer */
-#define FULL_BEHIND_US (3 * US_PER_S)   /* behind real time for so long: not just the frames of a failover */
+#define FULL_BEHIND_US (3 * US_PER_S) /* behind real time for so long: not just the frames of a failover */
 
 /* ---- handles -------------------------------------------------------------------------------------------------------- */
 
@@ -23,55 +21,7 @@ static struct session *by_handle(struct sessions *ss, uint64_t handle)
         return s;
 }
 
-static int retired_status(const struct sessions *ss, uint64_t handle)
-{
-        for (unsigned i = 0; handle && i < RETIRED_HANDLES; i++) {
-                if (ss->retired[i].handle == handle)
-                        return ss->retired[i].status;
-        }
-        return ERR_NOT_FOUND;
-}
-
-void proxies_retire(struct session *s, int status)
-{
-        broadcaster_retire(s, &s->active, status);
-        broadcaster_retire(s, &s->standby, status);
-}
-
 /* ---- OPEN ----------------------------------------------------------------------------------------------------------- */
-
-void proxies_refuse(struct rpc_request *open, int status, const char *text)
-{
-        struct open_reply m = {.status = (int8_t)status};
-        snprintf(m.text, sizeof(m.text), "%s", text);
-        rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
-}
-
-int64_t proxies_skew_us(const struct open *m)
-{
-        int64_t skew_us = m->wall_us ? clock_wall_us() - m->wall_us : 0;
-        return llabs(skew_us) < SKEW_MIN_US ? 0 : skew_us - skew_us % US_PER_MS;
-}
-
-static void accept_broadcaster(struct session *s, const struct broadcaster *f, struct rpc_request *open, int64_t resume_us,
-                          int64_t skew_us)
-{
-        struct open_reply m = {.handle = f->handle, .epoch_us = s->epoch_us, .generation = s->generation,
-                               .resume_us = resume_us, .skew_us = skew_us, .standby = f == &s->standby};
-        if (skew_us)
-                log_warn("session=%s stream=%s skew_ms=%lld msg=\"the proxy's clock is another than ours; the stream follows ours\"",
-                         s->id, s->stream, (long long)(skew_us / US_PER_MS));
-        memcpy(m.session, s->id, sizeof(m.session));
-        memcpy(m.node, s->all->self->id, sizeof(m.node));
-        rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
-}
-
-void proxies_accept(struct session *s, struct rpc_request *open, int64_t resume_us)
-{
-        s->active.handle = ++s->all->last_handle;
-        broadcaster_heard(&s->active, true);
-        accept_broadcaster(s, &s->active, open, resume_us, s->opening_skew_us);
-}
 
 /* NULL: there is room. A stream that was somewhere before is better off with a node that is busy than with none. */
 static const char *full_text(const struct sessions *ss, const struct open *m)
@@ -89,36 +39,21 @@ static const char *full_text(const struct sessions *ss, const struct open *m)
         return NULL;
 }
 
-/* What comes before it takes a moment: the stream's session is just beginning or just ending, or the encoders of one that has
- * ended are at their last picture. What comes then is right for this OPEN too. */
-static void open_later(struct sessions *ss, struct rpc_request *req, const struct open *m, int64_t until_us)
-{
-        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
-                if (ss->waiting[i].req)
-                        continue;
-                ss->waiting[i].req = req;
-                ss->waiting[i].until_us = until_us;
-                memcpy(ss->waiting[i].stream, m->stream, sizeof(m->stream));
-                return;
-        }
-        proxies_refuse(req, ERR_FULL, "too many streams are beginning");
-}
-
 static void open_new(struct sessions *ss, struct rpc_request *req, const struct open *m, int64_t until_us)
 {
         const char *full = full_text(ss, m);
         if (full) {
-                proxies_refuse(req, ERR_FULL, full);
+                opens_refuse(req, ERR_FULL, full);
                 return;
         }
         /* Encoders that are closing use CPU and memory as those of a session do, so max_sessions bounds both together. */
         if (ss->count + ss->reaper->closing >= ss->max_sessions) {
-                open_later(ss, req, m, until_us);
+                opens_wait(&ss->opens, req, m->stream, until_us);
                 return;
         }
         struct session *s = session_new(ss, m, req);
         if (!s) {
-                proxies_refuse(req, ERR_CLOSED, "no origin is up");
+                opens_refuse(req, ERR_CLOSED, "no origin is up");
                 return;
         }
         broadcaster_admit(s, m);
@@ -132,7 +67,7 @@ static void open_again(struct session *s, struct rpc_request *req, const struct 
 {
         bool fed = s->active.handle;
         if (m->when & OPEN_IF_FREE && broadcaster_place_taken(s, m)) {
-                proxies_refuse(req, ERR_CONFLICT, "the stream is published elsewhere");
+                opens_refuse(req, ERR_CONFLICT, "the stream is published elsewhere");
                 return;
         }
         bool leads = s->shadow && !(m->when & OPEN_BESIDE);
@@ -142,28 +77,8 @@ static void open_again(struct session *s, struct rpc_request *req, const struct 
         log_info("session=%s stream=%s publisher=%s role=%s msg=\"%s\"", s->id, s->stream,
                  *m->publisher ? m->publisher : "-", f->backup ? "backup" : "primary",
                  f == &s->standby ? "stands by" : fed ? "taken over" : "fed again");
-        accept_broadcaster(s, f, req, push_stored_us(s->push), m->when & OPEN_BESIDE ? 0 : proxies_skew_us(m));
+        broadcaster_accept(s, f, req, push_stored_us(s->push), m->when & OPEN_BESIDE ? 0 : broadcaster_skew_us(m));
         session_run(s);
-}
-
-void proxies_ban(struct sessions *ss, const char *stream, const char *text)
-{
-        unsigned i = ss->bans_next;
-        ss->bans_next = (i + 1) % BANS_MAX;
-        snprintf(ss->bans[i].stream, sizeof(ss->bans[i].stream), "%s", stream);
-        snprintf(ss->bans[i].text, sizeof(ss->bans[i].text), "%s", text);
-        ss->bans[i].until_us = clock_mono_us() + BAN_US;
-}
-
-/* NULL: it may be opened. */
-static const char *ban_text(const struct sessions *ss, const char *stream)
-{
-        int64_t now_us = clock_mono_us();
-        for (unsigned i = 0; i < BANS_MAX; i++) {
-                if (ss->bans[i].until_us > now_us && strcmp(ss->bans[i].stream, stream) == 0)
-                        return ss->bans[i].text;
-        }
-        return NULL;
 }
 
 /* The stream's session, unless its claim is too old for this OPEN: it is given up then. */
@@ -198,51 +113,30 @@ static void handle_open(struct sessions *ss, struct rpc_request *req, int64_t un
         }
         bool beside = m.when & OPEN_BESIDE;
         struct session *s = beside ? session_beside(ss, &m) : fresh_session(ss, &m);
-        const char *banned = ban_text(ss, m.stream);
+        const char *banned = opens_banned(&ss->opens, m.stream);
         if (banned)
-                proxies_refuse(req, ERR_UNSUPPORTED, banned);
+                opens_refuse(req, ERR_UNSUPPORTED, banned);
         else if (!job_supports(m.codecs))
-                proxies_refuse(req, ERR_UNSUPPORTED, "only H.264 and AAC are supported");
+                opens_refuse(req, ERR_UNSUPPORTED, "only H.264 and AAC are supported");
         else if (beside && s && s->generation > m.generation)
-                proxies_refuse(req, ERR_FENCED, "there is a newer writer");
+                opens_refuse(req, ERR_FENCED, "there is a newer writer");
         else if (s && s->shadow && m.when & OPEN_IF_HELD)
-                proxies_refuse(req, ERR_NOT_FOUND, ""); /* ask the one that leads */
+                opens_refuse(req, ERR_NOT_FOUND, ""); /* ask the one that leads */
         else if (s && session_takes_opens(s))
                 open_again(s, req, &m);
         else if (m.when & OPEN_IF_HELD)
-                proxies_refuse(req, s && !ss->draining ? ERR_NOT_YET : ERR_NOT_FOUND, "");
+                opens_refuse(req, s && !ss->draining ? ERR_NOT_YET : ERR_NOT_FOUND, "");
         else if (!s)
                 open_new(ss, req, &m, until_us);
         else if (ss->draining)
-                proxies_refuse(req, ERR_FULL, "stopping");
+                opens_refuse(req, ERR_FULL, "stopping");
         else
-                open_later(ss, req, &m, until_us);
+                opens_wait(&ss->opens, req, m.stream, until_us);
 }
 
-void proxies_retry(struct sessions *ss, const char *stream)
+void proxies_again(void *sessions, struct rpc_request *open, int64_t until_us)
 {
-        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
-                struct rpc_request *req = ss->waiting[i].req;
-                if (!req || (stream && strcmp(ss->waiting[i].stream, stream) != 0))
-                        continue;
-                const struct session *s = session_find(ss, ss->waiting[i].stream);
-                if (s && !session_takes_opens(s))
-                        continue;
-                ss->waiting[i].req = NULL;
-                message_open(&req->body, req->msg);
-                handle_open(ss, req, ss->waiting[i].until_us); /* it may have to wait again, but no longer */
-        }
-}
-
-void proxies_expire(struct sessions *ss, int64_t now_us)
-{
-        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
-                struct rpc_request *req = ss->waiting[i].req;
-                if (!req || ss->waiting[i].until_us > now_us)
-                        continue;
-                ss->waiting[i].req = NULL;
-                proxies_refuse(req, ERR_NOT_YET, "what was here before is still ending");
-        }
+        handle_open(sessions, open, until_us);
 }
 
 /* ---- MEDIA ---------------------------------------------------------------------------------------------------------- */
@@ -290,7 +184,7 @@ static void take_media(struct sessions *ss, const struct media *m, struct media_
         struct session *s = by_handle(ss, m->handle);
         *reply = (struct media_reply){.draining = ss->draining, .takes_many = 1};
         if (!s) {
-                reply->status = (int8_t)retired_status(ss, m->handle);
+                reply->status = (int8_t)opens_retired(&ss->opens, m->handle);
                 return;
         }
         if (s->shadow && !m->shadow)
@@ -388,7 +282,7 @@ void proxies_handle(void *arg, struct rpc_request *req)
 {
         switch (req->type) {
         case MSG_OPEN:
-                handle_open(arg, req, clock_mono_us() + OPEN_WAIT_US);
+                handle_open(arg, req, clock_mono_us() + OPENS_WAIT_US);
                 break;
         case MSG_MEDIA:
                 handle_media(arg, req);

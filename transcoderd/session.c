@@ -10,7 +10,6 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "transcoderd/proxies.h"
 #include "transcoderd/stats.h"
 
 #define TICK_MS 500
@@ -68,7 +67,7 @@ static void on_failed(void *arg, int err, const char *text)
         char quoted[256];
         log_error("session=%s stream=%s error=\"%s\" msg=\"encoding failed\" why=%s", s->id, s->stream, err_text(err),
                   log_quote(quoted, sizeof(quoted), text));
-        proxies_ban(s->all, s->stream, text);
+        opens_ban(&s->all->opens, s->stream, text);
         s->failed = true;
         session_run(s);
 }
@@ -97,7 +96,7 @@ static void on_fenced(void *arg)
 {
         struct session *s = arg;
         metric_add(s->all->draining ? &stats_handed_over : &stats_fenced, 1);
-        proxies_retire(s, ERR_FENCED);
+        broadcaster_retire_all(s, ERR_FENCED);
         s->handed_over = s->all->draining;
         s->given_up = s->handed_over ? "handed over" : "another writer has it";
         session_run(s);
@@ -186,7 +185,7 @@ static void start_push(struct session *s)
 static void refuse(struct session *s, int err, const char *text)
 {
         if (s->opening)
-                proxies_refuse(s->opening, err, text);
+                opens_refuse(s->opening, err, text);
         s->opening = NULL;
 }
 
@@ -208,7 +207,7 @@ static const struct state *step_claiming(struct session *s)
         int err = start_pipeline(s);
         if (err) {
                 if (err == ERR_UNSUPPORTED)
-                        proxies_ban(s->all, s->stream, "the encoders cannot be started");
+                        opens_ban(&s->all->opens, s->stream, "the encoders cannot be started");
                 refuse(s, err, "the encoders cannot be started");
                 s->failed = true;
                 return way_out(s);
@@ -216,7 +215,9 @@ static const struct state *step_claiming(struct session *s)
         log_info("session=%s stream=%s origin=%s generation=%u publisher=%s resume_us=%" PRId64 " msg=\"%s\"", s->id,
                  s->stream, s->owner.id, s->generation, *s->publisher ? s->publisher : "-", push_stored_us(s->push),
                  s->shadow ? "encoding it too" : s->claimed.track_count ? "session goes on" : "session begins");
-        proxies_accept(s, s->opening, push_stored_us(s->push));
+        s->active.handle = opens_handle(&s->all->opens);
+        broadcaster_heard(&s->active, true);
+        broadcaster_accept(s, &s->active, s->opening, push_stored_us(s->push), s->opening_skew_us);
         s->opening = NULL;
         return &live;
 }
@@ -258,7 +259,7 @@ static const struct state *step_grace(struct session *s)
 
 static void enter_draining(struct session *s)
 {
-        proxies_retire(s, s->handed_over ? ERR_NOT_FOUND : ERR_CLOSED);
+        broadcaster_retire_all(s, s->handed_over ? ERR_NOT_FOUND : ERR_CLOSED);
         s->drain_until_us = clock_mono_us() + DRAIN_MAX_US;
         pipeline_drain(s->pipeline, s->handed_over);
 }
@@ -287,7 +288,7 @@ static void close_pipeline(struct session *s)
 
 static void enter_ending(struct session *s)
 {
-        proxies_retire(s, ERR_CLOSED);
+        broadcaster_retire_all(s, ERR_CLOSED);
         close_pipeline(s);
         s->end_until_us = clock_mono_us() + s->all->grace_ms * US_PER_MS + END_EXTRA_US;
         push_end(s->push, s->end_us);
@@ -303,7 +304,7 @@ static const struct state *step_ending(struct session *s)
 /* The origin keeps the session for its grace time: who opens the stream meanwhile goes on with it. */
 static void enter_leaving(struct session *s)
 {
-        proxies_retire(s, ERR_NOT_FOUND);
+        broadcaster_retire_all(s, ERR_NOT_FOUND);
         close_pipeline(s);
         s->end_until_us = clock_mono_us() + LEAVE_MAX_US;
 }
@@ -354,7 +355,7 @@ static void session_free(struct session *s)
         if (s->next)
                 s->next->link = s->link;
         metric_set(&stats_sessions, --s->all->count);
-        proxies_retire(s, ERR_CLOSED);
+        broadcaster_retire_all(s, ERR_CLOSED);
         close_pipeline(s);
         log_totals(s);
         claim_cancel(&s->claiming);
@@ -386,7 +387,7 @@ void session_run(struct session *s)
         if (s->state == &gone)
                 session_free(s);
         if (moved)
-                proxies_retry(ss, stream);
+                opens_look(&ss->opens, stream);
 }
 
 /* ---- all sessions --------------------------------------------------------------------------------------------------- */
@@ -444,7 +445,7 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
 {
         struct session *s = mem_alloc(sizeof(*s));
         bool beside = m->when & OPEN_BESIDE;
-        int64_t skew_us = beside ? 0 : proxies_skew_us(m); /* the leader has told it */
+        int64_t skew_us = beside ? 0 : broadcaster_skew_us(m); /* the leader has told it */
         *s = (struct session){.all = ss, .state = &claiming, .opening = opening, .epoch_us = m->epoch_us + skew_us,
                               .opening_skew_us = skew_us, .begun_us = clock_mono_us(), .lockstep = m->lockstep,
                               .shadow = beside};
@@ -530,7 +531,7 @@ void sessions_tick(struct sessions *ss, int64_t now_us)
 {
         int64_t behind_us = 0, queued = 0, recent = 0, shadows = 0;
         look_if_stood_still(ss, now_us);
-        proxies_expire(ss, now_us);
+        opens_expire(&ss->opens, now_us);
         for (struct session *s = ss->first, *next; s; s = next) {
                 next = s->next;
                 if (s->pipeline) {
@@ -574,7 +575,8 @@ void sessions_poke(struct sessions *ss)
 
 void sessions_have_room(void *sessions)
 {
-        proxies_retry(sessions, NULL);
+        struct sessions *ss = sessions;
+        opens_look(&ss->opens, NULL);
 }
 
 void sessions_drain(struct sessions *ss)
@@ -597,6 +599,6 @@ void sessions_stop(struct sessions *ss)
                 s->given_up = "stopping";
                 session_run(s);
         }
-        proxies_expire(ss, INT64_MAX);
+        opens_expire(&ss->opens, INT64_MAX);
         uv_close((uv_handle_t *)&ss->ticker, NULL);
 }

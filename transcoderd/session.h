@@ -9,7 +9,8 @@
  *   GONE      freed
  *
  * What happens sets a field; session_run() then makes the transitions that follow from it. session.c is the session's
- * life, proxies.c what the proxies say, broadcaster.c which broadcaster is active. Loop thread only.
+ * life, broadcaster.c says which broadcaster is active; both know nothing of proxies.c, where what the proxies say comes in.
+ * Loop thread only.
  *
  * A node that is to leave (sessions_drain) says `draining` and goes on with what is fed, until the proxy has opened the
  * stream at another node, which shows here as ERR_FENCED, or drain_ms have passed: then it leaves the session as it is, to
@@ -27,16 +28,13 @@
 #include "common/mailbox.h"
 #include "transcoderd/broadcaster.h"
 #include "transcoderd/encode/pipeline.h"
+#include "transcoderd/opens.h"
 #include "transcoderd/push/chain.h"
 #include "transcoderd/push/claim.h"
 #include "transcoderd/push/push.h"
 #include "transcoderd/push/recent.h"
 
 #define SESSION_SILENT_US (2 * INT64_C(1000000)) /* a proxy that says nothing for so long is gone */
-#define RETIRED_HANDLES 256
-#define OPENS_WAITING_MAX 64
-#define BANS_MAX 64
-#define BAN_US (5 * INT64_C(1000000)) /* longer than a proxy needs to open again, shorter than a broadcaster to change */
 
 struct sessions;
 struct session;
@@ -108,6 +106,7 @@ struct sessions {
         bool quorum_one;  /* push.h */
         int64_t drain_ms, max_sessions, grace_ms, slate_after_ms, recent_ms, encoder_threads, decoder_threads;
         int64_t shed_after_ms;
+        struct opens opens; /* again and arg are set */
         /* private */
         struct session *first;
         unsigned count;
@@ -115,23 +114,6 @@ struct sessions {
         bool draining;
         int64_t ticked_us;   /* monotonic; 0: not yet */
         int64_t leave_at_us; /* draining: what is still fed is left then */
-        uint64_t last_handle;
-        struct {
-                uint64_t handle;
-                int status; /* what its MEDIA is answered */
-        } retired[RETIRED_HANDLES];
-        unsigned retired_next;
-        struct {
-                struct rpc_request *req; /* an OPEN; NULL: free */
-                char stream[STREAM_ID_MAX + 1];
-                int64_t until_us;
-        } waiting[OPENS_WAITING_MAX];
-        struct {
-                char stream[STREAM_ID_MAX + 1]; /* that could not be encoded; "": free */
-                char text[128];
-                int64_t until_us;
-        } bans[BANS_MAX];
-        unsigned bans_next;
 };
 
 void sessions_start(struct sessions *ss); /* the fields before private ones are set */

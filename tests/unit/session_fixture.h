@@ -266,7 +266,7 @@ static inline int set_up(void **state)
         memset(proxies, 0, sizeof(proxies));
         ladder = json_array();
         ss = (struct sessions){.loop = &fake.loop, .origins = {.link = &fake_link}, .self = &self, .ladder = &ladder,
-                               .reaper = &reaper,
+                               .reaper = &reaper, .opens = {.again = proxies_again, .arg = &ss},
                                .replicas = 1, .max_sessions = 2, .grace_ms = 30000, .drain_ms = 15000, .slate_after_ms = 1000, .recent_ms = 10000,
                                .encoder_threads = 1, .decoder_threads = 1};
         sessions_start(&ss);

@@ -448,8 +448,8 @@ static void test_a_stream_that_cannot_be_encoded_is_refused_for_a_while(void **s
         close_stream(2, opened(2).handle, CLOSE_STOPPED);
         pipeline->events->drained(pipeline->arg, 0);
         expect_end();
-        assert_in_range(ss.bans[0].until_us - clock_mono_us(), 0, BAN_US);
-        ss.bans[0].until_us = clock_mono_us();
+        assert_in_range(ss.opens.bans[0].until_us - clock_mono_us(), 0, OPENS_BAN_US);
+        ss.opens.bans[0].until_us = clock_mono_us();
         begin();
 }
 

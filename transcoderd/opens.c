@@ -1,0 +1,99 @@
+#include "transcoderd/opens.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+
+void opens_refuse(struct rpc_request *open, int status, const char *text)
+{
+        struct open_reply m = {.status = (int8_t)status};
+        snprintf(m.text, sizeof(m.text), "%s", text);
+        rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
+}
+
+/* ---- those that wait ------------------------------------------------------------------------------------------------ */
+
+void opens_wait(struct opens *o, struct rpc_request *open, const char *stream, int64_t until_us)
+{
+        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
+                if (o->waiting[i].req)
+                        continue;
+                o->waiting[i].req = open;
+                o->waiting[i].until_us = until_us;
+                snprintf(o->waiting[i].stream, sizeof(o->waiting[i].stream), "%s", stream);
+                return;
+        }
+        opens_refuse(open, ERR_FULL, "too many streams are beginning");
+}
+
+void opens_look(struct opens *o, const char *stream)
+{
+        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
+                struct rpc_request *req = o->waiting[i].req;
+                if (!req || (stream && strcmp(o->waiting[i].stream, stream) != 0))
+                        continue;
+                o->waiting[i].req = NULL;
+                message_open(&req->body, req->msg);
+                /* It may have to wait again, but no longer than it was going to: its proxy does not wait longer either. */
+                o->again(o->arg, req, o->waiting[i].until_us);
+        }
+}
+
+void opens_expire(struct opens *o, int64_t now_us)
+{
+        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
+                struct rpc_request *req = o->waiting[i].req;
+                if (!req || o->waiting[i].until_us > now_us)
+                        continue;
+                o->waiting[i].req = NULL;
+                opens_refuse(req, ERR_NOT_YET, "what was here before is still ending");
+        }
+}
+
+/* ---- streams that cannot be encoded ---------------------------------------------------------------------------------- */
+
+void opens_ban(struct opens *o, const char *stream, const char *text)
+{
+        unsigned i = o->bans_next;
+        o->bans_next = (i + 1) % OPENS_BANS_MAX;
+        snprintf(o->bans[i].stream, sizeof(o->bans[i].stream), "%s", stream);
+        snprintf(o->bans[i].text, sizeof(o->bans[i].text), "%s", text);
+        o->bans[i].until_us = clock_mono_us() + OPENS_BAN_US;
+}
+
+const char *opens_banned(const struct opens *o, const char *stream)
+{
+        int64_t now_us = clock_mono_us();
+        for (unsigned i = 0; i < OPENS_BANS_MAX; i++) {
+                if (o->bans[i].until_us > now_us && strcmp(o->bans[i].stream, stream) == 0)
+                        return o->bans[i].text;
+        }
+        return NULL;
+}
+
+/* ---- handles -------------------------------------------------------------------------------------------------------- */
+
+uint64_t opens_handle(struct opens *o)
+{
+        return ++o->last_handle;
+}
+
+void opens_retire(struct opens *o, uint64_t handle, int status)
+{
+        if (!handle)
+                return;
+        o->retired[o->retired_next].handle = handle;
+        o->retired[o->retired_next].status = status;
+        o->retired_next = (o->retired_next + 1) % OPENS_RETIRED_MAX;
+}
+
+int opens_retired(const struct opens *o, uint64_t handle)
+{
+        for (unsigned i = 0; handle && i < OPENS_RETIRED_MAX; i++) {
+                if (o->retired[i].handle == handle)
+                        return o->retired[i].status;
+        }
+        return ERR_NOT_FOUND;
+}

@@ -1,0 +1,59 @@
+/* opens.h - what is remembered of OPENs: those that wait, the streams that cannot be encoded, the handles that were given out.
+ *
+ * An OPEN waits, OPENS_WAIT_US at most, when what comes before it takes a moment: its stream's session is just beginning or just
+ * ending, or the encoders of one that has ended are at their last picture. Whoever sees that over says opens_look(), which hands
+ * it to again(), as if it came anew. It knows of no session. Loop thread only. */
+#ifndef TRANSCODERD_OPENS_H
+#define TRANSCODERD_OPENS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/cluster/rpc.h"
+#include "proto/media.h"
+
+#define OPENS_WAIT_US (2500 * INT64_C(1000)) /* less than a proxy waits for the answer */
+#define OPENS_WAITING_MAX 64
+#define OPENS_RETIRED_MAX 256
+#define OPENS_BANS_MAX 64
+#define OPENS_BAN_US (5 * INT64_C(1000000)) /* longer than a proxy needs to open again, shorter than a broadcaster to change */
+
+struct opens {
+        void (*again)(void *arg, struct rpc_request *req, int64_t until_us); /* until_us: of opens_wait(), no later */
+        void *arg;
+        /* private */
+        uint64_t last_handle;
+        struct {
+                struct rpc_request *req; /* NULL: free */
+                char stream[STREAM_ID_MAX + 1];
+                int64_t until_us;
+        } waiting[OPENS_WAITING_MAX];
+        struct {
+                uint64_t handle;
+                int status; /* what its MEDIA is answered */
+        } retired[OPENS_RETIRED_MAX];
+        unsigned retired_next;
+        struct {
+                char stream[STREAM_ID_MAX + 1]; /* "": free */
+                char text[128];
+                int64_t until_us;
+        } bans[OPENS_BANS_MAX];
+        unsigned bans_next;
+};
+
+void opens_refuse(struct rpc_request *open, int status, const char *text);
+
+void opens_wait(struct opens *o, struct rpc_request *open, const char *stream, int64_t until_us); /* or ERR_FULL */
+void opens_look(struct opens *o, const char *stream); /* those of this stream again; NULL: of all */
+void opens_expire(struct opens *o, int64_t now_us);   /* those that waited too long are refused; INT64_MAX: all */
+
+/* The stream cannot be encoded as it is: for OPENS_BAN_US an OPEN of it is answered ERR_UNSUPPORTED and text, or the proxy would
+ * open it again and again. */
+void opens_ban(struct opens *o, const char *stream, const char *text);
+const char *opens_banned(const struct opens *o, const char *stream); /* that text; NULL: it may be opened */
+
+uint64_t opens_handle(struct opens *o); /* a new one */
+void opens_retire(struct opens *o, uint64_t handle, int status);
+int opens_retired(const struct opens *o, uint64_t handle); /* ERR_NOT_FOUND: not, or long ago */
+
+#endif
