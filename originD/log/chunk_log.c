@@ -220,6 +220,16 @@ static void write_work(void *arg)
         }
 }
 
+/* By how much the boxes only guess where the chunk ends (index_add): its writer knows better, or nobody says. */
+static int64_t guessed(const struct chunk_log *log, const struct chunk_append *a)
+{
+        int64_t off_us = box_ticks_to_us(a->info.start_ticks + a->info.duration_ticks, log->init.timescale) - a->end_us;
+        int64_t tick_us = 1000000 / log->init.timescale + 1;
+        if (!a->end_us || off_us < -tick_us)
+                return INDEX_UNKNOWN;
+        return off_us > tick_us ? (off_us * log->init.timescale + 999999) / 1000000 : INDEX_EXACT;
+}
+
 /* The chunk is in the file: now it exists. */
 static void take_written(struct chunk_log *log, const struct write *w, const struct chunk_append *a)
 {
@@ -238,7 +248,7 @@ static void take_written(struct chunk_log *log, const struct write *w, const str
         }
         const struct index_row *row = index_find(&log->index, a->segment);
         uint32_t old_len = row ? row->len_bytes : 0;
-        index_add(&log->index, &a->info, a->segment, (uint32_t)a->bytes->len, a->flags & PUT_LAST, w->record.flags & RECORD_GUESS);
+        index_add(&log->index, &a->info, a->segment, (uint32_t)a->bytes->len, a->flags & PUT_LAST, guessed(log, a));
         log->crc = w->crc;
         log->last_hash = chunk_log_hash(a->bytes);
         remember(log, a->segment, old_len, a->bytes);
@@ -271,14 +281,6 @@ static void write_done(void *arg)
         free(w);
 }
 
-/* Whether the boxes only guess where the chunk ends: its writer knows better, or nobody says. */
-static bool guessed(const struct chunk_log *log, const struct chunk_append *a)
-{
-        int64_t off = box_ticks_to_us(a->info.start_ticks + a->info.duration_ticks, log->init.timescale) - a->end_us;
-        int64_t tick_us = 1000000 / log->init.timescale + 1;
-        return !a->end_us || off > tick_us || off < -tick_us;
-}
-
 static void start_write(struct chunk_log *log, struct chunk_append *a)
 {
         struct write *w = mem_alloc(sizeof(*w));
@@ -291,7 +293,7 @@ static void start_write(struct chunk_log *log, struct chunk_append *a)
                                            .len_bytes = (uint32_t)a->bytes->len, .segment = a->segment, .chunk = a->chunk,
                                            .samples = (uint16_t)a->info.samples, .start_ticks = a->info.start_ticks,
                                            .duration_ticks = (uint32_t)a->info.duration_ticks};
-        w->record.flags = (a->flags & PUT_LAST ? RECORD_LAST : 0) | (guessed(log, a) ? RECORD_GUESS : 0);
+        w->record.flags = (a->flags & PUT_LAST ? RECORD_LAST : 0) | (guessed(log, a) != INDEX_EXACT ? RECORD_GUESS : 0);
         if (begins)
                 w->files = (struct volume_files){-1, -1};
         disk_run(log->loop, DISK_WRITE, write_work, write_done, w);

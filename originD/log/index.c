@@ -59,7 +59,19 @@ static struct index_row *push_row(struct index *ix, uint32_t segment)
         return row;
 }
 
-void index_add(struct index *ix, const struct chunk_info *c, uint32_t segment, uint32_t chunk_bytes, bool last, bool guess)
+static uint64_t slack(const struct index *ix, const struct chunk_info *c, uint32_t segment, int64_t guess_ticks)
+{
+        uint64_t half = c->samples ? c->duration_ticks / c->samples / 2 : 1;
+        uint64_t complete_until = ix->last_complete ? ((uint64_t)segment + 1) * ix->timescale : 0;
+        if (guess_ticks == INDEX_EXACT)
+                return 1;
+        if (guess_ticks > 0)
+                return (uint64_t)guess_ticks > half ? (uint64_t)guess_ticks : half;
+        return ix->end_ticks < complete_until + half ? ix->end_ticks > complete_until ? ix->end_ticks - complete_until : 1 : half;
+}
+
+void index_add(struct index *ix, const struct chunk_info *c, uint32_t segment, uint32_t chunk_bytes, bool last,
+               int64_t guess_ticks)
 {
         struct index_row *row = ix->count ? &ix->rows[ix->count - 1] : NULL;
         assert(!row || row->segment <= segment);
@@ -70,13 +82,13 @@ void index_add(struct index *ix, const struct chunk_info *c, uint32_t segment, u
         row->len_bytes += chunk_bytes;
         ix->file_bytes += chunk_bytes;
         ix->end_ticks = c->start_ticks + c->duration_ticks;
-        ix->slack_ticks = guess && c->samples ? c->duration_ticks / c->samples / 2 : 1;
         ix->chunks++;
         ix->media_ticks += c->duration_ticks;
         ix->samples += c->samples;
         if (row->len_bytes > ix->peak_bytes)
                 ix->peak_bytes = row->len_bytes;
         ix->last_complete = last || ix->end_ticks + 1 >= ((uint64_t)segment + 1) * ix->timescale;
+        ix->slack_ticks = slack(ix, c, segment, guess_ticks);
 }
 
 void index_forget(struct index *ix, uint32_t segment)
@@ -85,6 +97,7 @@ void index_forget(struct index *ix, uint32_t segment)
                 ix->file_bytes = ix->rows[--ix->count].offset;
         uint64_t end = (uint64_t)segment * ix->timescale;
         ix->end_ticks = end < ix->end_ticks ? end : ix->end_ticks;
+        ix->slack_ticks = 1;
         ix->last_complete = true;
 }
 
@@ -114,11 +127,10 @@ bool index_complete(const struct index *ix, const struct index_row *row)
 void index_next(const struct index *ix, uint32_t *segment, uint8_t *chunk, int64_t *end_us)
 {
         uint64_t at = grid_position(ix->end_ticks, ix->timescale);
-        uint64_t end = ix->end_ticks - ix->slack_ticks;
+        uint64_t end = ix->end_ticks > ix->slack_ticks ? ix->end_ticks - ix->slack_ticks : 0;
         if (ix->count && ix->last_complete) {
-                uint64_t next = (uint64_t)ix->rows[ix->count - 1].segment + 1;
-                at = at > next * CHUNKS_PER_SEGMENT ? at : next * CHUNKS_PER_SEGMENT;
-                end = end > next * ix->timescale ? end : next * ix->timescale;
+                uint64_t next = ((uint64_t)ix->rows[ix->count - 1].segment + 1) * CHUNKS_PER_SEGMENT;
+                at = at > next ? at : next;
         }
         *segment = (uint32_t)(at / CHUNKS_PER_SEGMENT);
         *chunk = (uint8_t)(at % CHUNKS_PER_SEGMENT);

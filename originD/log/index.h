@@ -27,8 +27,7 @@ struct index {
         uint32_t timescale;
         uint64_t init_bytes, file_bytes; /* file_bytes: where the last whole chunk ends */
         uint64_t start_ticks, end_ticks; /* of all that is stored; 0 without chunks */
-        uint64_t slack_ticks;            /* so much the end may be off: half a sample where the last one's length was a
-                                            guess, the chunk being cut before the next one was seen; else a tick */
+        uint64_t slack_ticks;            /* so much sooner than the end the next sample may be: index_add(); at least a tick */
         uint32_t chunks;
         uint64_t media_ticks, samples;   /* sums over the chunks */
         uint32_t peak_bytes;             /* of the largest segment */
@@ -48,7 +47,14 @@ int index_on_grid(uint64_t ticks, uint32_t timescale, uint32_t segment, uint8_t 
 
 /* The chunk is in the file behind all others. ERR_LIMIT: its segment would be over SEGMENT_MAX_BYTES; nothing changes. */
 int index_room(const struct index *ix, uint32_t segment, uint64_t chunk_bytes);
-void index_add(struct index *ix, const struct chunk_info *c, uint32_t segment, uint32_t chunk_bytes, bool last, bool guess);
+void index_add(struct index *ix, const struct chunk_info *c, uint32_t segment, uint32_t chunk_bytes, bool last,
+               int64_t guess_ticks);
+/* Of guess_ticks, which says whether the length of the chunk's last sample was known to who made its boxes: it was not, and the
+ * next sample may come so many ticks sooner than they say (> 0), or half a sample if that is more, for the last one was not
+ * expected to be so near; INDEX_EXACT: it was; INDEX_UNKNOWN: nobody says, so half a sample, but not into a segment that is
+ * complete, where the last sample itself may be that near to the end. */
+#define INDEX_EXACT 0
+#define INDEX_UNKNOWN (-1)
 
 /* Forgets the segment and all behind it. The end is then an upper bound and the sums are as before, until the index is made
  * anew from the records. */
@@ -58,8 +64,8 @@ const struct index_row *index_find(const struct index *ix, uint32_t segment); /*
 bool index_ends_segment(const struct index *ix); /* the last chunk reaches the end of its segment */
 bool index_complete(const struct index *ix, const struct index_row *row);
 
-/* The place on the grid behind the last chunk. *end_us is slack_ticks early, so that no sample begins before it, but not in a
- * segment that is complete. */
+/* The place on the grid behind the last chunk, never in a segment that is complete. *end_us is slack_ticks early, so that no
+ * sample that is not stored begins before it: one that does begin before the place belongs there all the same. */
 void index_next(const struct index *ix, uint32_t *segment, uint8_t *chunk, int64_t *end_us);
 
 #endif

@@ -766,7 +766,7 @@ static void build_index(const struct survey *s, struct volume_found *out)
         for (size_t i = 0; i < s->count; i++) {
                 const struct volume_record *r = &s->chunks[i];
                 struct chunk_info c = {.start_ticks = r->start_ticks, .duration_ticks = r->duration_ticks, .samples = r->samples};
-                index_add(&out->index, &c, r->segment, r->len_bytes, r->flags & RECORD_LAST, r->flags & RECORD_GUESS);
+                index_add(&out->index, &c, r->segment, r->len_bytes, r->flags & RECORD_LAST, r->flags & RECORD_GUESS ? INDEX_UNKNOWN : INDEX_EXACT);
         }
         const struct index *ix = &out->index;
         out->sum = (struct volume_sum){.bytes = ix->file_bytes, .media_ticks = ix->media_ticks, .chunks = (uint32_t)s->count,

@@ -739,6 +739,41 @@ static void test_half_a_sample_is_given_only_where_the_boxes_guess(void **state)
         free_log(&log);
 }
 
+/* A writer that leaves says only that nothing of its own comes behind the last picture; where that would end was its guess. */
+static void test_a_picture_sooner_than_a_writer_that_left_guessed_is_taken(void **state)
+{
+        (void)state;
+        uint32_t segment;
+        uint8_t chunk;
+        int64_t end_us;
+        struct chunk_log *log = open_log();
+        assert_int_equal(append_stated(log, 0, 5, 3600, 161000, 0), 0); /* the last one is at 160 ms */
+        index_next(&log->index, &segment, &chunk, &end_us);
+        assert_in_range(end_us, 160500, 161000);
+        assert_int_equal(append_stated(log, 14400, 1, 3600, 0, 0), 1); /* the last one again */
+        assert_int_equal(append_stated(log, 14500, 1, 3600, 162000, 0), 0);
+        free_log(&log);
+}
+
+/* One that comes in a segment which was complete before it was seen belongs to the next one, and who goes on is told both. */
+static void test_a_picture_due_before_the_end_of_what_is_complete_has_its_place_behind_it(void **state)
+{
+        (void)state;
+        uint32_t segment;
+        uint8_t chunk;
+        int64_t end_us;
+        struct chunk_log *log = open_log();
+        assert_int_equal(append_stated(log, 0, 2, 36000, 0, 0), 0);
+        assert_int_equal(append_stated(log, 72300, 6, 3000, 1000000, PUT_LAST), 0); /* by its boxes to 1.0033 s */
+        index_next(&log->index, &segment, &chunk, &end_us);
+        assert_int_equal(segment, 1);
+        assert_int_equal(chunk, 0);
+        assert_in_range(end_us, 980000, 990000); /* behind the last picture, before where the next one was expected */
+        assert_int_equal(append_stated(log, 89400, 1, 3000, 0, 0), 1);
+        assert_int_equal(append_stated(log, 90000, 5, 3600, 0, 0), 0);
+        free_log(&log);
+}
+
 static void test_nothing_comes_into_a_segment_that_is_complete(void **state)
 {
         (void)state;
@@ -791,6 +826,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_a_removed_volume_is_as_if_it_had_not_been, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_full_disk_at_a_volumes_beginning_leaves_the_one_before_open, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_half_a_sample_is_given_only_where_the_boxes_guess, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_a_picture_sooner_than_a_writer_that_left_guessed_is_taken, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_a_picture_due_before_the_end_of_what_is_complete_has_its_place_behind_it, setup,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(test_nothing_comes_into_a_segment_that_is_complete, setup, teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
