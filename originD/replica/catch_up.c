@@ -40,7 +40,9 @@ struct partner {
         enum { ASKS_NOTHING, ASKS_ENDED, ASKS_LIVE } asking; /* the list that is being fetched */
         uint64_t since;    /* what ended there is known up to this change of its */
         bool more;         /* than could be noted: it stays there until there is room */
-        int64_t asked_us;
+        bool pages_left;   /* of what ended: what is live is looked at in between */
+        bool forgotten;    /* what it told; an answer that is on its way does not know that */
+        int64_t asked_us, asked_live_us;
         struct catch_up *catch_up;
         uint8_t *text;
         size_t len;
@@ -238,6 +240,14 @@ static bool lacks(const struct catch_up *r, const struct peer_session *theirs)
         return s ? !s->ending && compare_lacks(s, theirs, false) : !removed_here(r, theirs);
 }
 
+/* It was known as live, and is no more: or it would be missed among those that are. */
+static void note_end(struct catch_up *r, struct lack *l)
+{
+        l->live = false;
+        unlink_lack(r, l);
+        link_lack(r, l);
+}
+
 static void compare_with(struct partner *p, const struct catalog *list)
 {
         struct catch_up *r = p->catch_up;
@@ -251,10 +261,13 @@ static void compare_with(struct partner *p, const struct catalog *list)
                         continue;
                 bool foreign = !store_session(r->store, t->id) && !owned(r, t->stream);
                 struct lack *l = note_lack(r, p->id, t->id, t->stream, t->epoch_us, !t->ended, foreign);
-                if (l)
+                if (l) {
                         l->told = true;
-                else if (!foreign)
+                        if (l->live && t->ended)
+                                note_end(r, l);
+                } else if (!foreign) {
                         p->more = true;
+                }
         }
         for (struct lack *l = r->lacks, *next; l; l = next) {
                 next = l->next;
@@ -306,23 +319,35 @@ static void ask(struct partner *p, int what)
         p->text = NULL;
         p->len = 0;
         p->asking = what;
+        p->forgotten = false;
+        if (what == ASKS_LIVE)
+                p->asked_live_us = clock_mono_us();
         if (what != ASKS_NOTHING)
                 ask_list(p);
 }
 
-/* Page after page of what ended, then what is live. What could not be noted is read again when there is room. */
+/* What ended comes in pages, and over a long way many of them take a minute; nobody who watches something live waits for that. */
+static void take_ended(struct partner *p, const struct catalog *list)
+{
+        p->pages_left = !p->more && list->more && list->next > p->since;
+        if (!p->more) /* what could not be noted is read again when there is room */
+                p->since = list->next;
+        bool live_is_due = clock_mono_us() - p->asked_live_us > CATCH_UP_SILENT_US;
+        ask(p, p->pages_left && !live_is_due ? ASKS_ENDED : ASKS_LIVE);
+}
+
 static void take_list(struct partner *p, const struct catalog *list)
 {
         compare_with(p, list);
-        if (p->asking == ASKS_LIVE) {
+        if (p->forgotten) {
+                ask(p, ASKS_ENDED);
+        } else if (p->asking == ASKS_ENDED) {
+                take_ended(p, list);
+        } else if (p->pages_left) {
+                ask(p, ASKS_ENDED);
+        } else {
                 p->compared = true;
                 ask(p, ASKS_NOTHING);
-        } else if (p->more) {
-                ask(p, ASKS_LIVE);
-        } else {
-                bool again = list->more && list->next > p->since;
-                p->since = list->next;
-                ask(p, again ? ASKS_ENDED : ASKS_LIVE);
         }
 }
 
@@ -379,6 +404,7 @@ static void begin_comparing(struct partner *p)
 {
         struct catch_up *r = p->catch_up;
         p->asked_us = clock_mono_us();
+        p->pages_left = false;
         if (r->lack_count < CATCH_UP_LACKS_MAX / 2)
                 p->more = false;
         ask(p, p->more ? ASKS_LIVE : ASKS_ENDED);
@@ -404,6 +430,13 @@ static struct partner *partner_of(struct catch_up *r, const char *id)
         return unused;
 }
 
+/* From here on it has to tell again what ended: it counts anew, or what it told is forgotten. */
+static void read_anew(struct partner *p)
+{
+        p->since = 0;
+        p->forgotten = true;
+}
+
 static void forget_lacks_of(struct catch_up *r, const char *peer)
 {
         for (struct lack *l = r->lacks, *next; l; l = next) {
@@ -427,7 +460,7 @@ void catch_up_peers_changed(struct catch_up *r)
                 ring_add(r->ring, p->id, up[i].zone, p->id);
                 if (p->incarnation_us != up[i].incarnation_us) {
                         p->compared = false;
-                        p->since = 0; /* it counts anew */
+                        read_anew(p);
                 }
                 p->incarnation_us = up[i].incarnation_us;
         }
@@ -435,7 +468,7 @@ void catch_up_peers_changed(struct catch_up *r)
                 struct partner *p = &r->partners[i];
                 p->compared &= p->up;
                 if (!p->up) {
-                        p->since = 0; /* of what is forgotten it has to tell again */
+                        read_anew(p);
                         forget_lacks_of(r, p->id);
                 }
                 if (p->up && !p->compared && !p->asking)

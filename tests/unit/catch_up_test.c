@@ -507,6 +507,85 @@ static void test_nothing_is_told_before_the_peers_were_compared_with(void **stat
         assert_int_equal(q.status, 0);
 }
 
+/* b has S1, of which a knows but which it cannot get for now. */
+static void one_that_cannot_be_got(void)
+{
+        stop(&a);
+        struct session *s = claim_at(&b, "S1", 0, "t1");
+        add_track(s, "v720", fmp4_video_init());
+        write_chunks(s, 0, 8, 40);
+        b.fails = "/peer/session/";
+}
+
+static void lists(const unsigned *count, unsigned more)
+{
+        for (unsigned before = *count; *count < before + more;)
+                uv_run(&loop, UV_RUN_ONCE);
+}
+
+static void test_what_could_not_be_copied_before_it_ended_is_copied_later(void **state)
+{
+        (void)state;
+        one_that_cannot_be_got();
+        start(&a);
+        until(&a.settled);
+        end_session(at(&b, "S1"));
+        lists(&b.live, 2); /* it is not among these any more */
+        assert_null(at(&a, "S1"));
+        b.fails = NULL;
+        until_same("S1");
+        assert_int_equal(at(&a, "S1")->state, SESSION_ENDED);
+}
+
+static void test_what_a_peer_has_is_told_again_when_it_was_away_while_it_was_asked(void **state)
+{
+        (void)state;
+        one_that_cannot_be_got();
+        end_session(at(&b, "S1"));
+        start(&a);
+        until(&a.settled);
+        b.delay_ms = 200;
+        lists(&b.ended, 1); /* asked for; meanwhile b is thought to be away, and all it has is forgotten */
+        b.up = false;
+        catch_up_peers_changed(a.catch_up);
+        b.up = true;
+        catch_up_peers_changed(a.catch_up);
+        b.fails = NULL;
+        until_same("S1");
+}
+
+/* Recordings of b that a does not want: it has removed what is so old. */
+static void many_recordings(unsigned n)
+{
+        for (unsigned i = 0; i < n; i++) {
+                struct claim c = {.stream = "old", .epoch_us = 1 + i};
+                snprintf(c.session, sizeof(c.session), "OLD%u", i);
+                struct session *s = session_new(&loop, b.dir, &c, 600, false);
+                s->state = SESSION_ENDED;
+                s->load = LOAD_NO;
+                s->sum.tracks = 1;
+                store_add(&b.store, s);
+        }
+}
+
+static void test_what_is_live_does_not_wait_for_the_last_page_of_many_recordings(void **state)
+{
+        (void)state;
+        stop(&a);
+        many_recordings(10 * CATALOG_PAGE);
+        struct session *s = claim_at(&b, "S1", 0, "t1");
+        add_track(s, "v720", fmp4_video_init());
+        write_chunks(s, 0, 8, 40);
+        b.delay_ms = 50;
+        b.ended = 0;
+        start(&a);
+        while (!at(&a, "S1"))
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_true(b.ended <= 5);
+        until_same("S1");
+        until(&a.caught_up);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -528,6 +607,9 @@ int main(void)
                 CASE(test_what_is_lacking_is_asked_at_the_peer_for_a_viewer),
                 CASE(test_a_stream_of_other_owners_is_not_copied_but_asked_for_where_it_is),
                 CASE(test_nothing_is_told_before_the_peers_were_compared_with),
+                CASE(test_what_could_not_be_copied_before_it_ended_is_copied_later),
+                CASE(test_what_a_peer_has_is_told_again_when_it_was_away_while_it_was_asked),
+                CASE(test_what_is_live_does_not_wait_for_the_last_page_of_many_recordings),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

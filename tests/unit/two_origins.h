@@ -36,6 +36,9 @@ struct node {
         unsigned fetches, fail_after; /* FETCHes that are answered; 0: all */
         uint32_t max_bytes;           /* of one answer */
         bool frozen;                  /* answers nothing: that is known after 2 s */
+        const char *fails;            /* what begins so is not answered either; NULL: all else is */
+        uint64_t delay_ms;            /* of every answer */
+        unsigned ended, live;         /* lists of these that were asked for */
 };
 
 static uv_loop_t loop;
@@ -54,6 +57,7 @@ struct answer {
         peer_fetched *done;
         void *arg;
         bool lost;
+        uint64_t delay_ms;
         struct fetch_reply m;
         struct buf *bytes;
         struct answer *next;
@@ -82,7 +86,7 @@ static void served(struct serve_request *r, const struct serve_answer *s)
         snprintf(x->m.content_type, sizeof(x->m.content_type), "%s", s->content_type ? s->content_type : "");
         if (s->len)
                 x->bytes = buf_copy(s->bytes->data + s->from, s->len);
-        uv_timer_start(&x->timer, deliver, 0, 0);
+        uv_timer_start(&x->timer, deliver, x->delay_ms, 0);
 }
 
 static size_t link_up(struct peer_link *l, struct peer_node out[PEERS_UP_MAX])
@@ -108,6 +112,9 @@ static int link_fetch(struct peer_link *l, const char *id, const struct fetch *w
         x->timer.data = x;
         under_way++;
         x->lost = to->fail_after && ++to->fetches >= to->fail_after;
+        x->lost |= to->fails && strncmp(what->key, to->fails, strlen(to->fails)) == 0;
+        to->ended += strncmp(what->key, "/peer/ended/", 12) == 0;
+        to->live += strcmp(what->key, "/peer/live") == 0;
         if (x->lost || to->frozen) {
                 x->lost = true;
                 uv_timer_start(&x->timer, deliver, to->frozen ? 2000 : 0, 0);
@@ -117,6 +124,7 @@ static int link_fetch(struct peer_link *l, const char *id, const struct fetch *w
                                       .max_bytes = to->max_bytes ? to->max_bytes : BODY_MAX, .done = served};
         if (what->key[1] == 'p')
                 x->r.max_bytes = BODY_MAX;
+        x->delay_ms = to->delay_ms;
         strcpy(x->r.key, what->key);
         serve(&to->serve, &x->r);
         return 0;
@@ -392,8 +400,10 @@ static void show(const struct node *n, const struct session *s)
 
 static void differ(const char *id)
 {
-        show(&a, at(&a, id));
-        show(&b, at(&b, id));
+        if (at(&a, id))
+                show(&a, at(&a, id));
+        if (at(&b, id))
+                show(&b, at(&b, id));
         fail_msg("the origins do not come to have the same");
 }
 
