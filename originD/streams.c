@@ -8,6 +8,7 @@
 #include "originD/session_json.h"
 
 #define STREAMS_MAX 1000
+#define STREAMS_LOADS_MAX 4 /* recordings that are read for this at a time */
 
 static json_t *track_json(const struct session *s, const struct track *t)
 {
@@ -45,16 +46,34 @@ static struct session *shown_session(const struct stream *stream, bool live)
         return NULL;
 }
 
+/* How many recordings may be begun to read. Everybody asks for the list, and nobody takes turns for it: so it leaves the disk to
+ * those who want to watch, and does not push out what they have loaded. */
+static size_t room_for_loads(const struct store *st)
+{
+        size_t under_way = 0;
+        if (st->loaded_count >= STORE_LOADED_MAX)
+                return 0;
+        for (const struct stream *stream = st->all; stream; stream = stream->next_all) {
+                const struct session *s = shown_session(stream, false);
+                under_way += s && s->load == LOAD_UNDER_WAY;
+        }
+        return under_way < STREAMS_LOADS_MAX ? STREAMS_LOADS_MAX - under_way : 0;
+}
+
 struct buf *streams_json(struct store *st)
 {
         json_t *list = json_array();
+        size_t room = room_for_loads(st);
         for (int live = 1; live >= 0; live--)
                 for (const struct stream *stream = st->all; stream; stream = stream->next_all) {
                         struct session *s = shown_session(stream, live);
-                        if (s && s->load != LOAD_DONE)
+                        if (!s || json_array_size(list) >= STREAMS_MAX)
+                                continue;
+                        if (room && session_loadable(s)) {
                                 session_load(s); /* its tracks are told the next time */
-                        if (s && json_array_size(list) < STREAMS_MAX)
-                                json_array_append_new(list, session_json(s));
+                                room--;
+                        }
+                        json_array_append_new(list, session_json(s));
                 }
         json_t *j = json_pack("{s:o}", "streams", list);
         char *text = json_dumps(j, JSON_COMPACT);

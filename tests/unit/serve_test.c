@@ -307,6 +307,28 @@ static void test_streams_lists_live_and_recorded(void **state)
         assert_non_null(strstr(text, "\"codec\":\"avc1.64001f\""));
 }
 
+/* Anybody may ask for the list, and as often as he likes. */
+static void test_streams_of_many_recordings_leave_the_disk_to_others(void **state)
+{
+        (void)state;
+        for (unsigned i = 0; i < DISK_COLD_MAX; i++) {
+                struct claim c = {.epoch_us = 1};
+                snprintf(c.stream, sizeof(c.stream), "old%u", i);
+                snprintf(c.session, sizeof(c.session), "OLD%u", i);
+                struct session *s = session_new(&loop, data_dir, &c, 600, false);
+                s->state = SESSION_ENDED;
+                s->load = LOAD_NO;
+                s->sum = (struct session_sum){.tracks = 1, .playable = true};
+                store_add(&store, s);
+        }
+        unsigned before = disk_jobs();
+        for (unsigned i = 0; i < 5; i++) {
+                struct buf *text = streams_json(&store);
+                buf_unref(&text);
+        }
+        assert_in_range(disk_jobs() - before, 1, 10);
+}
+
 static void test_what_origins_tell_each_other_is_not_for_http(void **state)
 {
         (void)state;
@@ -598,6 +620,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 CASE(test_stored_segment_is_answered_whole_and_immutable),
+                CASE(test_streams_of_many_recordings_leave_the_disk_to_others),
                 CASE(test_what_origins_tell_each_other_is_not_for_http),
                 CASE(test_growing_segment_is_answered_bit_by_bit),
                 CASE(test_segment_completed_by_a_later_one_ends_the_wait),
