@@ -212,6 +212,8 @@ static int rewrite_tfdt(struct box *b, uint64_t origin_ticks)
         bool wide = reader_u8(&r) == 1;
         reader_skip(&r, 3);
         uint64_t ticks = wide ? reader_u64(&r) : reader_u32(&r);
+        if (!r.err && ticks + 1 == origin_ticks) /* on the grid as far as ticks can say it (index_on_grid()) */
+                ticks = origin_ticks;
         if (r.err || ticks < origin_ticks)
                 return ERR_PROTO;
         writer_init(&w, (uint8_t *)(uintptr_t)b->body + 4, wide ? 8 : 4);

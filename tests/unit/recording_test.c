@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "common/err.h"
+#include "originD/log/index.h"
 #include "originD/recording.h"
 #include "tests/unit/origin_fmp4.h"
 
@@ -182,6 +183,24 @@ static void test_a_segment_keeps_its_length_and_its_samples(void **state)
         buf_unref(&before);
 }
 
+/* The log takes a chunk whose first sample is a tick before its place on the grid, as rounding has it. */
+static void test_a_recording_may_begin_with_a_chunk_that_is_a_tick_early(void **state)
+{
+        (void)state;
+        struct init_info info = info_of(fmp4_video_init());
+        struct chunk_info is;
+        struct buf *chunk = fmp4_chunk(3 * 90000 - 1, 5, 3600, 300), *early = fmp4_chunk(3 * 90000 - 2, 5, 3600, 300);
+        assert_true(index_on_grid(3 * 90000 - 1, info.timescale, 3, 0));
+        assert_false(index_on_grid(3 * 90000 - 2, info.timescale, 3, 0));
+        assert_int_equal(recording_rewrite(chunk->data, chunk->len, &info, 0, 3, 3), 0);
+        memcpy(chunk->data + 4, "styp", 4); /* as it came, for the parser */
+        assert_int_equal(box_chunk_parse(chunk->data, chunk->len, &info, &is), 0);
+        assert_int_equal(is.start_ticks, 0);
+        assert_int_equal(recording_rewrite(early->data, early->len, &info, 0, 3, 3), ERR_PROTO);
+        buf_unref(&chunk);
+        buf_unref(&early);
+}
+
 static void test_what_is_no_chunk_of_the_track_is_refused(void **state)
 {
         (void)state;
@@ -212,6 +231,7 @@ int main(void)
                 cmocka_unit_test(test_segments_stand_by_their_numbers_without_gaps),
                 cmocka_unit_test(test_every_byte_is_found_in_its_piece),
                 cmocka_unit_test(test_a_segment_keeps_its_length_and_its_samples),
+                cmocka_unit_test(test_a_recording_may_begin_with_a_chunk_that_is_a_tick_early),
                 cmocka_unit_test(test_what_is_no_chunk_of_the_track_is_refused),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
