@@ -152,6 +152,14 @@ static void read_track(struct peer_track *t, const json_t *j, int *bad)
         read_volumes(&t->volumes, json_object_get(j, "volumes"), bad);
 }
 
+static bool told_twice(const struct peer_session *s, size_t i)
+{
+        for (size_t k = 0; k < i; k++)
+                if (strcmp(s->tracks[k].name, s->tracks[i].name) == 0)
+                        return true;
+        return false;
+}
+
 static void read_session(struct peer_session *s, const json_t *j, int *bad)
 {
         char state[8] = "";
@@ -174,7 +182,8 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
         s->whole = tracks != NULL;
         if (!s->whole)
                 session_sum_from_json(&s->sum, json_object_get(j, "sum"), bad);
-        if (!session_id_valid(s->id) || !stream_id_valid(s->stream) || json_array_size(tracks) > SESSION_TRACKS_MAX)
+        if (!session_id_valid(s->id) || !stream_id_valid(s->stream) || (*s->node && !node_id_valid(s->node)) ||
+            json_array_size(tracks) > SESSION_TRACKS_MAX)
                 *bad = 1;
         if (*bad)
                 return;
@@ -182,8 +191,10 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
                 return;
         s->track_count = json_array_size(tracks);
         s->tracks = mem_alloc(s->track_count * sizeof(*s->tracks));
-        for (size_t i = 0; i < s->track_count; i++)
+        for (size_t i = 0; i < s->track_count; i++) {
                 read_track(&s->tracks[i], json_array_get(tracks, i), bad);
+                *bad |= told_twice(s, i);
+        }
 }
 
 int catalog_read(struct catalog *out, const char *text, size_t len_bytes)

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "originD/replica/catalog.h"
+#include "originD/session_json.h"
 #include "tests/unit/origin_store.h"
 
 static struct session *recorded(const char *stream, const char *id, int64_t epoch_us)
@@ -144,7 +145,8 @@ static void test_a_list_with_anything_wrong_in_it_is_refused_whole(void **state)
         struct buf *good = catalog_write_live(&store);
         const char *wrong[][2] = {{"\"generation\":1", "\"generation\":-1"}, {"\"S1\"", "\"S/1\""}, {"\"v720\"", "\"V720\""},
                                   {"\"next_chunk\":3", "\"next_chunk\":5"}, {"[[0,1,", "[[0,-1,"}, {"\"history\"", "\"histori\""},
-                                  {"{\"sessions\":", "{\"sessions\":7,\"x\":"}};
+                                  {"{\"sessions\":", "{\"sessions\":7,\"x\":"},
+                                  {"\"node\":\"t1\"", "\"node\":\"t1\\nlevel=error\""}}; /* it goes into log lines */
         for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
                 struct catalog l;
                 char *text = mem_printf("%.*s", (int)good->len, (const char *)good->data), *at = strstr(text, wrong[i][0]);
@@ -161,6 +163,28 @@ static void test_a_list_with_anything_wrong_in_it_is_refused_whole(void **state)
         buf_unref(&good);
 }
 
+/* Of two tracks of one name the one would be cut for the other, again and again. */
+static void test_a_session_with_two_tracks_of_one_name_is_refused(void **state)
+{
+        (void)state;
+        recorded("cam", "S1", 5000000);
+        struct buf *good = catalog_write_live(&store);
+        json_t *list = json_loadb((const char *)good->data, good->len, 0, NULL);
+        json_t *tracks = json_object_get(json_array_get(json_object_get(list, "sessions"), 0), "tracks");
+        struct catalog l;
+        json_array_append_new(tracks, json_deep_copy(json_array_get(tracks, 0)));
+        char *text = json_dumps(list, 0);
+        assert_int_equal(catalog_read(&l, text, strlen(text)), ERR_PROTO);
+        json_object_set_new(json_array_get(tracks, 1), "name", json_string("v360"));
+        free(text);
+        text = json_dumps(list, 0);
+        assert_int_equal(catalog_read(&l, text, strlen(text)), 0);
+        catalog_free(&l);
+        free(text);
+        json_decref(list);
+        buf_unref(&good);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 int main(void)
 {
@@ -168,6 +192,7 @@ int main(void)
                 CASE(test_what_is_written_is_what_is_read),
                 CASE(test_lists_hold_the_live_ones_or_those_that_ended_or_one),
                 CASE(test_who_has_read_all_pages_is_told_only_what_changes_after_that),
+                CASE(test_a_session_with_two_tracks_of_one_name_is_refused),
                 CASE(test_a_list_with_anything_wrong_in_it_is_refused_whole),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
