@@ -14,8 +14,9 @@
 
 #define SESSION_TRACKS_MAX 16
 #define CHUNKS_PER_SEGMENT 5
-#define CHUNK_US 200000
-#define SEGMENT_US 1000000
+/* 64 bits: of a segment's number, which has 32, the time must not come round again after 71 minutes. */
+#define CHUNK_US INT64_C(200000)
+#define SEGMENT_US INT64_C(1000000)
 
 struct claim {
         char stream[STREAM_ID_MAX + 1];

@@ -40,6 +40,21 @@ static void test_open_is_answered_with_what_the_origin_granted(void **state)
         assert_int_equal(pipeline->o.epoch_us, EPOCH - 5 * US_PER_S);
 }
 
+/* Its number has 32 bits, and so had the microseconds that were made of it: they came round again after 71 minutes. */
+static void test_a_broadcast_of_three_hours_goes_on_where_it_was(void **state)
+{
+        (void)state;
+        struct fake_call call;
+        ask_open(0);
+        claim_of(&call);
+        struct claim_reply reply = {.session = OTHER, .epoch_us = EPOCH, .generation = 7, .track_count = 1};
+        reply.tracks[0] = (struct claim_track){.name = "v360", .next_segment = 10800, .next_chunk = 2,
+                                               .end_us = 10800 * US_PER_S + 399000};
+        fake_claimed(&call, &reply);
+        assert_int_equal(opened(0).status, 0);
+        assert_true(pipeline->o.resume[0].from_us == 10800 * US_PER_S + 400000);
+}
+
 static void test_an_origin_that_refuses_is_followed_by_the_next(void **state)
 {
         (void)state;
@@ -821,6 +836,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         const struct CMUnitTest tests[] = {
                 TEST(test_open_is_answered_with_what_the_origin_granted),
+                TEST(test_a_broadcast_of_three_hours_goes_on_where_it_was),
                 TEST(test_an_origin_that_refuses_is_followed_by_the_next),
                 TEST(test_without_an_origin_there_is_no_session),
                 TEST(test_a_malformed_claim_answer_costs_the_origin_its_connection),
