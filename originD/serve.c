@@ -94,7 +94,7 @@ static void read_done(void *arg, int status)
                                  .complete = r->view.complete,
                                  .kept = r->slow_taker};
         if (status)
-                a = (struct serve_answer){.status = status == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_IO};
+                a = (struct serve_answer){.status = status == ERR_NOT_FOUND || status == ERR_FULL ? status : ERR_IO};
         answer(r, &a);
         buf_unref(&bytes);
 }

@@ -542,6 +542,27 @@ static void test_a_read_whose_turn_never_comes_is_told_to_come_back_later(void *
         }
 }
 
+static void nothing(void *arg)
+{
+        (void)arg;
+}
+
+/* Which says nothing of the file: who asks may come again. */
+static void test_a_read_that_the_disk_has_no_place_for_is_told_to_come_back_later(void **state)
+{
+        (void)state;
+        struct stuck hang;
+        struct question q;
+        ended(1);
+        hang_cold_reads(&hang);
+        while (disk_run(&loop, DISK_COLD, nothing, nothing, NULL) == 0)
+                ;
+        ask_as(&q, 1, 0, 0);
+        wait_done(&q.done);
+        go_on(&hang);
+        assert_int_equal(q.a.status, ERR_FULL);
+}
+
 /* Each is another recording's first question since a start: their loads are old reads too. */
 static void test_loads_of_old_recordings_take_turns(void **state)
 {
@@ -638,6 +659,7 @@ int main(void)
                 CASE(test_live_chunks_are_stored_and_served_while_old_reads_hang),
                 CASE(test_who_asks_for_too_much_is_refused_and_nobody_else_is),
                 CASE(test_a_read_whose_turn_never_comes_is_told_to_come_back_later),
+                CASE(test_a_read_that_the_disk_has_no_place_for_is_told_to_come_back_later),
                 CASE(test_loads_of_old_recordings_take_turns),
                 CASE(test_what_a_slow_taker_was_read_counts_until_it_is_taken),
                 CASE(test_seven_hundred_waits_of_one_refuse_nobody),
