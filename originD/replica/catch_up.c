@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "common/clock.h"
 #include "common/cluster/ring.h"
@@ -30,8 +31,9 @@ struct lack {
         unsigned failures;
         struct copy_session *copy; /* under way */
         struct catch_up *catch_up;
-        struct lack *next;
+        struct lack *next, *next_of_bucket;
 };
+#define LACK_BUCKETS 1024 /* by stream: for every question that waits it is asked what lacks, fifty times a second */
 
 struct partner {
         char id[NODE_ID_MAX + 1];
@@ -61,7 +63,9 @@ struct catch_up {
         struct partner partners[PEERS_UP_MAX];
         size_t partner_count;
         struct lack *lacks; /* live ones first, then by epoch, the newest first */
+        struct lack *by_stream[LACK_BUCKETS]; /* in the same order */
         size_t lack_count, foreign_count, copying;
+        struct lack *copies[CATCH_UP_COPIES_MAX]; /* those of them that are copied now, in any order */
         struct catch_up_wait *waits;
 };
 
@@ -74,11 +78,16 @@ static bool before(const struct lack *a, const struct lack *b)
         return a->live != b->live ? a->live : a->epoch_us > b->epoch_us;
 }
 
-static struct lack *find_lack(const struct catch_up *r, const char *id, const char *peer)
+static size_t bucket(const char *stream)
 {
-        struct lack *l = r->lacks;
+        return XXH3_64bits(stream, strlen(stream)) % LACK_BUCKETS;
+}
+
+static struct lack *find_lack(const struct catch_up *r, const char *id, const char *stream, const char *peer)
+{
+        struct lack *l = r->by_stream[bucket(stream)];
         while (l && (strcmp(l->id, id) != 0 || strcmp(l->peer, peer) != 0))
-                l = l->next;
+                l = l->next_of_bucket;
         return l;
 }
 
@@ -89,6 +98,11 @@ static void link_lack(struct catch_up *r, struct lack *l)
                 at = &(*at)->next;
         l->next = *at;
         *at = l;
+        at = &r->by_stream[bucket(l->stream)];
+        while (*at && !before(l, *at))
+                at = &(*at)->next_of_bucket;
+        l->next_of_bucket = *at;
+        *at = l;
 }
 
 static void unlink_lack(struct catch_up *r, struct lack *l)
@@ -97,6 +111,10 @@ static void unlink_lack(struct catch_up *r, struct lack *l)
         while (*at != l)
                 at = &(*at)->next;
         *at = l->next;
+        at = &r->by_stream[bucket(l->stream)];
+        while (*at != l)
+                at = &(*at)->next_of_bucket;
+        *at = l->next_of_bucket;
 }
 
 static void count_lack(struct catch_up *r, const struct lack *l, int n)
@@ -116,7 +134,7 @@ static void forget_lack(struct catch_up *r, struct lack *l)
 static struct lack *note_lack(struct catch_up *r, const char *peer, const char *id, const char *stream, int64_t epoch_us,
                               bool live, bool foreign)
 {
-        struct lack *l = find_lack(r, id, peer);
+        struct lack *l = find_lack(r, id, stream, peer);
         if (!l && (foreign ? r->foreign_count >= CATCH_UP_FOREIGN_MAX : r->lack_count >= CATCH_UP_LACKS_MAX))
                 return NULL;
         if (!l) {
@@ -172,10 +190,20 @@ static bool is_up(const struct catch_up *r, const char *id)
         return false;
 }
 
+/* NULL: a free one. */
+static struct lack **copy_slot(struct catch_up *r, const struct lack *l)
+{
+        struct lack **at = r->copies;
+        while (*at != l)
+                at++;
+        return at;
+}
+
 static void copied(void *arg, int status)
 {
         struct lack *l = arg;
         struct catch_up *r = l->catch_up;
+        *copy_slot(r, l) = NULL;
         l->copy = NULL;
         r->copying--;
         if (status && !is_up(r, l->peer)) {
@@ -209,7 +237,10 @@ static void start_copies(struct catch_up *r)
                 if (l->copy || l->foreign || now < l->not_before_us || session_is_copied(r, l->id))
                         continue;
                 l->copy = copy_session_start(r->store, r->link, l->peer, l->id, l->exact, l->failures > 0, copied, l);
-                r->copying += l->copy != NULL;
+                if (!l->copy)
+                        continue;
+                *copy_slot(r, NULL) = l;
+                r->copying++;
         }
 }
 
@@ -510,11 +541,9 @@ static void ticked(uv_timer_t *timer)
 
 void catch_up_session_changed(struct catch_up *r, const struct session *s)
 {
-        for (struct lack *l = r->lacks, *next; l; l = next) {
-                next = l->next;
-                if (l->copy)
-                        copy_session_changed(l->copy, s);
-        }
+        for (size_t i = 0; i < CATCH_UP_COPIES_MAX; i++)
+                if (r->copies[i])
+                        copy_session_changed(r->copies[i]->copy, s);
 }
 
 static bool look_at(struct catch_up *r, const struct session *s)
@@ -556,7 +585,7 @@ bool catch_up_wait(struct catch_up *r, const struct session *s, struct catch_up_
 
 const char *catch_up_elsewhere(const struct catch_up *r, const struct key *key, const struct session *than)
 {
-        for (const struct lack *l = r->lacks; l; l = l->next)
+        for (const struct lack *l = r->by_stream[bucket(key->stream)]; l; l = l->next_of_bucket)
                 if (strcmp(l->stream, key->stream) == 0 && (key->kind == KEY_ENTRY || strcmp(l->id, key->session) == 0) &&
                     (!than || session_newer(l->epoch_us, l->id, than)))
                         return l->peer;

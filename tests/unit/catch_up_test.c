@@ -5,6 +5,9 @@
 
 #include <cmocka.h>
 
+#include <time.h>
+
+#include "originD/stats.h"
 #include "tests/unit/two_origins.h"
 
 static void test_what_was_missed_is_there_again_after_a_restart(void **state)
@@ -554,25 +557,47 @@ static void test_what_a_peer_has_is_told_again_when_it_was_away_while_it_was_ask
         until_same("S1");
 }
 
-/* Recordings of b that a does not want: it has removed what is so old. */
-static void many_recordings(unsigned n)
+/* Recordings of b, of as many streams. 0: they ended so long ago that a has removed them. */
+static void many_recordings(unsigned n, int64_t ended_wall_us)
 {
         for (unsigned i = 0; i < n; i++) {
-                struct claim c = {.stream = "old", .epoch_us = 1 + i};
+                struct claim c = {.epoch_us = 1 + i};
+                snprintf(c.stream, sizeof(c.stream), "old%u", i);
                 snprintf(c.session, sizeof(c.session), "OLD%u", i);
                 struct session *s = session_new(&loop, b.dir, &c, 600, false);
                 s->state = SESSION_ENDED;
                 s->load = LOAD_NO;
                 s->sum.tracks = 1;
+                s->ended_wall_us = ended_wall_us;
                 store_add(&b.store, s);
         }
+}
+
+/* Asked for every question that waits, fifty times a second. */
+static void test_what_much_that_is_lacking_costs_is_not_paid_by_other_streams(void **state)
+{
+        (void)state;
+        struct key key;
+        stop(&a);
+        many_recordings(CATCH_UP_LACKS_MAX, clock_real_us());
+        b.fails = "/peer/session/";
+        start(&a);
+        while (stat_get(STAT_BEHIND) < CATCH_UP_LACKS_MAX)
+                uv_run(&loop, UV_RUN_ONCE);
+        key_parse(&key, "/live/old7/OLD7/v720/0.m4s");
+        assert_string_equal(catch_up_elsewhere(a.catch_up, &key, NULL), "b");
+        key_parse(&key, "/live/cam/S1/v720/0.m4s");
+        clock_t began = clock();
+        for (unsigned i = 0; i < 1000000; i++)
+                assert_null(catch_up_elsewhere(a.catch_up, &key, NULL));
+        assert_true(clock() - began < CLOCKS_PER_SEC);
 }
 
 static void test_what_is_live_does_not_wait_for_the_last_page_of_many_recordings(void **state)
 {
         (void)state;
         stop(&a);
-        many_recordings(10 * CATALOG_PAGE);
+        many_recordings(10 * CATALOG_PAGE, 0);
         struct session *s = claim_at(&b, "S1", 0, "t1");
         add_track(s, "v720", fmp4_video_init());
         write_chunks(s, 0, 8, 40);
@@ -609,6 +634,7 @@ int main(void)
                 CASE(test_nothing_is_told_before_the_peers_were_compared_with),
                 CASE(test_what_could_not_be_copied_before_it_ended_is_copied_later),
                 CASE(test_what_a_peer_has_is_told_again_when_it_was_away_while_it_was_asked),
+                CASE(test_what_much_that_is_lacking_costs_is_not_paid_by_other_streams),
                 CASE(test_what_is_live_does_not_wait_for_the_last_page_of_many_recordings),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
