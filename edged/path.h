@@ -1,8 +1,8 @@
 /* path.h - from a request target to what is asked for. Pure; any thread.
  *
  * Percent-encodings are decoded once, and what comes out must be a plain name: no empty segment, none that begins with a
- * dot; which of those are objects is proto/key.h's table. So two spellings of one object are one key, and the query (player statistics)
- * is never part of it.
+ * dot. Which of those names are objects is proto/key.h's table. So two spellings of one object are one key, and the query
+ * (player statistics) is never part of it.
  *
  * A token may stand before every path: "/t/<token>/live/cam/manifest.mpd", "/t/<token>/watch/cam". Relative URLs keep it by
  * themselves. It is cut off before anything else is looked at, so it is neither in the key nor in anything made of the key. */

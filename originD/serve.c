@@ -563,8 +563,8 @@ static void gone_through(struct serve *sv, bool outermost)
         give_turns(sv);
 }
 
-/* Questions that match are looked at again. One that stands in line would only lose its place. The list changes under way only by look_again() of its own members: one
- * that stays moves to the front, behind what is still to be visited. */
+/* Questions that match are looked at again. One that stands in line would only lose its place. The list changes under way only by
+ * look_again() of its own members: one that stays moves to the front, before what is still to be visited. */
 static void revisit(struct serve *sv, bool (*match)(const struct serve_request *r, const void *arg), const void *arg)
 {
         bool outermost = go_through(sv);

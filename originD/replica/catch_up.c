@@ -551,8 +551,7 @@ static bool look_at(struct catch_up *r, const struct session *s)
         bool any = false;
         for (size_t i = 0; i < r->partner_count && !r->stopping; i++) {
                 struct partner *p = &r->partners[i];
-                struct lack *l = p->up ? note_lack(r, p->id, s->id, s->stream, s->epoch_us, true, false)
-                                        : NULL;
+                struct lack *l = p->up ? note_lack(r, p->id, s->id, s->stream, s->epoch_us, true, false) : NULL;
                 if (!l)
                         continue;
                 l->exact = true;

@@ -5,8 +5,8 @@
  *   catch_up_peers_changed, catch_up_session_changed, catch_up_look, catch_up_wait, catch_up_elsewhere
  *   catch_up_stop    what is under way ends soon; those who wait are answered
  *   catch_up_close   after that
- * A peer that comes up, or up again, is compared with in full; all of them every few seconds as to what is live or ended
- * lately. Live sessions are copied first, then the newest. A session that is not here is taken if this is one of its
+ * A peer that comes up, or up again, is compared with in full: what ended there page after page, and in between, every half
+ * second, what is live. All of them are every few seconds as to what is live or ended lately. Live sessions are copied first, then the newest. A session that is not here is taken if this is one of its
  * stream's owners, of all origins seen since the start; otherwise it is only known where to ask for it. Loop thread only. */
 #ifndef ORIGIND_CATCH_UP_H
 #define ORIGIND_CATCH_UP_H
@@ -43,7 +43,7 @@ struct catch_up_events {
 };
 
 struct catch_up_options {
-        const char *self; /* this node's id; outlives the repair */
+        const char *self; /* this node's id; outlives catch_up */
         const char *zone; /* as self */
         size_t replicas;  /* so many origins have each recording: the first of the stream's ring */
 };

@@ -27,8 +27,8 @@ struct copy_session {
         void *arg;
 
         struct catalog facts; /* of this pass: one session */
-        struct session *s;      /* pinned */
-        size_t track;           /* of the facts */
+        struct session *s;    /* pinned */
+        size_t track;         /* of the facts */
         int64_t begun_mono_us;
 };
 
@@ -344,8 +344,8 @@ static void begin_pass(struct copy_session *c)
                 finish(c, rc);
 }
 
-struct copy_session *copy_session_start(struct store *st, struct peer_link *link, const char *peer, const char *session, bool exact,
-                        bool again, copy_session_done *done, void *arg)
+struct copy_session *copy_session_start(struct store *st, struct peer_link *link, const char *peer, const char *session,
+                                        bool exact, bool again, copy_session_done *done, void *arg)
 {
         struct copy_session *c = mem_alloc(sizeof(*c));
         *c = (struct copy_session){.store = st, .link = link, .exact = exact, .again = again, .done = done, .arg = arg,

@@ -20,8 +20,8 @@ typedef void copy_session_done(void *arg, int status);
 
 /* exact: also for what is only moments behind. again: it failed before and that was told. NULL: the other is not up, done()
  * does not come. */
-struct copy_session *copy_session_start(struct store *st, struct peer_link *link, const char *peer, const char *session, bool exact,
-                        bool again, copy_session_done *done, void *arg);
+struct copy_session *copy_session_start(struct store *st, struct peer_link *link, const char *peer, const char *session,
+                                        bool exact, bool again, copy_session_done *done, void *arg);
 void copy_session_changed(struct copy_session *c, const struct session *s);
 void copy_session_stop(struct copy_session *c);
 

@@ -1,7 +1,7 @@
 /* peer_link.h - the other origins: which are up, and one FETCH to one of them.
  *
- * An ops struct, so that repair is tested without sockets: peer_link_open() gives the real one (common/cluster/peers.h, nng). This
- * node itself may be among the names and is never listed. Loop thread only. */
+ * An ops struct, so that catching up is tested without sockets: peer_link_open() gives the real one (common/cluster/peers.h,
+ * nng). This node itself may be among the names and is never listed. Loop thread only. */
 #ifndef ORIGIND_PEER_LINK_H
 #define ORIGIND_PEER_LINK_H
 
