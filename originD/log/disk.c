@@ -286,17 +286,37 @@ static char *folder_of(const char *path)
         return folder;
 }
 
+/* Its name is on the disk too: a file is not durable in a folder that a power failure takes away. -1 with errno: it is not there. */
+static int make_folder(const char *folder)
+{
+        if (mkdir(folder, 0755) < 0)
+                return -1;
+        char *parent = folder_of(folder);
+        int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = fd < 0 ? -1 : fsync(fd), why = errno;
+        if (fd >= 0)
+                close(fd);
+        if (rc < 0) /* so that who tries again does not take it for durable */
+                rmdir(folder);
+        free(parent);
+        errno = why;
+        return rc;
+}
+
 /* The folder of a file in it, made if need be, open for fsync; -1 with errno. */
 static int open_folder(const char *path)
 {
         char *folder = folder_of(path);
-        if (mkdir(folder, 0755) < 0 && errno == ENOENT) {
+        int rc = make_folder(folder), why = errno;
+        if (rc < 0 && why == ENOENT) {
                 char *parent = folder_of(folder);
-                if (mkdir(parent, 0755) == 0 || errno == EEXIST)
-                        (void)mkdir(folder, 0755); /* open() below says what is wrong */
+                if ((rc = make_folder(parent)) == 0 || errno == EEXIST)
+                        rc = make_folder(folder);
+                why = errno;
                 free(parent);
         }
         int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 && rc < 0 && why != EEXIST)
+                errno = why;
         free(folder);
         return fd;
 }

@@ -22,6 +22,34 @@
 static uv_loop_t loop;
 static char folder[64], path[120];
 
+/* In place of the C library's: says which folders were made durable, and fails where it is told to. Pool threads, one at a time. */
+static char synced[8][160];
+static unsigned synced_count;
+static int fail_sync_of_parent;
+
+int fsync(int fd)
+{
+        char link[40], name[160] = "";
+        struct stat st;
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        if (fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode) || readlink(link, name, sizeof(name) - 1) < 0 || synced_count == 8)
+                return fdatasync(fd);
+        strcpy(synced[synced_count++], name);
+        if (fail_sync_of_parent && strcmp(name, folder) == 0) {
+                errno = EIO;
+                return -1;
+        }
+        return 0;
+}
+
+static bool was_synced(const char *name)
+{
+        for (unsigned i = 0; i < synced_count; i++)
+                if (strcmp(synced[i], name) == 0)
+                        return true;
+        return false;
+}
+
 static int setup(void **state)
 {
         (void)state;
@@ -313,6 +341,29 @@ static void test_a_write_that_failed_leaves_what_was_there(void **state)
         close(fd);
 }
 
+static void test_what_is_saved_is_in_folders_that_outlast_a_power_failure(void **state)
+{
+        (void)state;
+        char stream[80], session[90], name[120];
+        struct stat st;
+        snprintf(stream, sizeof(stream), "%s/cam", folder);
+        snprintf(session, sizeof(session), "%s/S1", stream);
+        snprintf(name, sizeof(name), "%s/session.json", session);
+        synced_count = 0;
+        fail_sync_of_parent = 1;
+        assert_int_equal(save(name, "1"), ERR_IO);
+        assert_int_equal(stat(stream, &st), -1); /* or the next try would take it for durable */
+        fail_sync_of_parent = 0;
+        synced_count = 0;
+        assert_int_equal(save(name, "1"), 0);
+        assert_true(was_synced(folder));
+        assert_true(was_synced(stream));
+        assert_true(was_synced(session));
+        synced_count = 0;
+        assert_int_equal(save(name, "2"), 0);
+        assert_int_equal(synced_count, 1); /* the others were there */
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -327,6 +378,7 @@ int main(void)
                 CASE(test_only_an_absence_is_told_as_one),
                 CASE(test_a_folder_goes_with_the_folders_in_it),
                 CASE(test_a_folder_that_was_never_used_goes_and_one_with_anything_else_stays),
+                CASE(test_what_is_saved_is_in_folders_that_outlast_a_power_failure),
                 CASE(test_a_write_that_failed_leaves_what_was_there),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
