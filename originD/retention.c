@@ -208,7 +208,7 @@ static void trim(struct session *s, int64_t window_us)
                         s->pins--;
                         continue;
                 }
-                stat_add(STAT_STORED_BYTES, -(int64_t)first.sum.bytes);
+                stat_add(STAT_STORED_BYTES, first.state <= VOLUME_DAMAGED ? -(int64_t)first.sum.bytes : 0);
                 stat_add(STAT_REMOVED_VOLUMES, 1);
                 session_save(s, NULL, false, NULL);
         }

@@ -119,13 +119,14 @@ void chunk_log_end(struct chunk_log *log); /* idle; the last segment is complete
 int chunk_log_remove_volume(struct chunk_log *log, uint32_t number, void (*done)(void *arg, int status), void *arg);
 
 /* A volume that others have and this one does not, or not whole, and how it gets here (replica/fills.h).
- *   chunk_log_expect_volume()  its row, LACKING, with what it comes to there. Not in place of a volume that is HERE
- *   chunk_log_hide_volume()    DAMAGED → LACKING: its files are about to be replaced, and nobody may begin to read them
- *   chunk_log_take_volume()    LACKING → HERE: they are in their place
- * The latter two: false, and nothing changes, when there is no such row (retention took it, or it was cut off). */
+ *   chunk_log_expect_volume()  its row, LACKING, with what it comes to there. Not in place of a volume that is here
+ *   chunk_log_hide_volume()    from here on nobody begins to read what is here of it, and it is neither cut off nor removed:
+ *                              its files are about to be replaced. false, and nothing changes: there is no such row any more,
+ *                              it is here by now, or not now
+ *   chunk_log_take_volume()    always after that: sum, HERE; NULL, still LACKING */
 void chunk_log_expect_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *sum);
-bool chunk_log_hide_volume(struct chunk_log *log, uint32_t number);
-bool chunk_log_take_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *sum);
+bool chunk_log_hide_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *expected);
+void chunk_log_take_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *sum);
 
 /* What is appended next does not go on from the end: the rest of the open volume is elsewhere. It is DAMAGED from here on. */
 void chunk_log_skip(struct chunk_log *log);

@@ -118,10 +118,8 @@ static int take(const struct volume_track *t, const struct volumes *known, uint3
 {
         const struct volume_row *row = volumes_get(known, number);
         struct volume_found found;
-        if (!append && row && row->sum.chunks && row->state != VOLUME_ARCHIVED) {
-                struct volume_row here = *row;
-                here.state = row->state == VOLUME_LACKING ? VOLUME_HERE : row->state;
-                volumes_insert(&out->closed, &here);
+        if (!append && row && row->sum.chunks && row->state <= VOLUME_DAMAGED) {
+                volumes_insert(&out->closed, row);
                 return 0;
         }
         int rc = volume_open(t, number, append, append ? CHECK_TAIL : CHECK_RECORDS, &found);
@@ -132,7 +130,9 @@ static int take(const struct volume_track *t, const struct volumes *known, uint3
         }
         if (rc)
                 return rc;
-        found.lacking |= row && row->state == VOLUME_DAMAGED;
+        /* of one that was lacking, what is here now may be less than what it came to */
+        bool less = row && row->state == VOLUME_LACKING && row->sum.crc && row->sum.crc != found.sum.crc;
+        found.lacking |= less || (row && row->state == VOLUME_DAMAGED);
         if (append) {
                 out->open = true;
                 out->number = number;

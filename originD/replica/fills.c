@@ -19,6 +19,7 @@
 #define AGAIN_DOUBLES 8           /* doubled so often */
 #define READERS_US (10 * US_PER_S) /* what is being read of a damaged volume is waited for so long */
 #define CHANGES_A_TICK 200
+#define REFUSALS_MAX 60
 
 /* A session that lacks volumes. */
 struct wanted {
@@ -47,6 +48,9 @@ struct fill {
         size_t len;
         struct buf *whole; /* all of it, on the pool */
         int status;        /* of the pool's job */
+        bool hidden;       /* the row is, and is to be taken */
+        bool damaged;      /* something of it is here, and may be being read */
+        unsigned refusals; /* that its peer had no time, one after the other */
         int64_t since_us;  /* it hides */
         uint64_t fetched;
 };
@@ -131,6 +135,12 @@ static void end_fill(struct fills *f)
         *n = (struct fill){.step = IDLE};
 }
 
+static struct chunk_log *log_of(const struct fill *n)
+{
+        struct track *t = session_track(n->s, n->track);
+        return t ? t->log : NULL;
+}
+
 static void drop_work(void *arg)
 {
         incoming_drop(&((struct fills *)arg)->now.in);
@@ -179,6 +189,9 @@ static void failed(struct fills *f, int status)
                 log_warn("session=%s stream=%s track=%s volume=%06" PRIu32 " peer=%s msg=\"cannot bring a volume\" error=\"%s\"",
                          n->s->id, n->s->stream, n->track, n->number, n->peer, err_text(status));
         n->step = WRITING;
+        if (n->hidden)
+                chunk_log_take_volume(log_of(n), n->number, NULL);
+        n->hidden = false;
         if (!n->begun) {
                 if (f->stopping)
                         end_fill(f);
@@ -191,12 +204,6 @@ static void failed(struct fills *f, int status)
 }
 
 /* ---- its bytes ------------------------------------------------------------------------------------------------------ */
-
-static struct chunk_log *log_of(const struct fill *n)
-{
-        struct track *t = session_track(n->s, n->track);
-        return t ? t->log : NULL;
-}
 
 static void run(struct fills *f, void (*work)(void *arg), void (*after)(void *arg))
 {
@@ -222,12 +229,12 @@ static void installed(void *arg)
                 failed(f, n->status);
                 return;
         }
-        if (log && chunk_log_take_volume(log, n->number, &n->in.sum)) {
-                stat_add(STAT_STORED_BYTES, (int64_t)n->in.sum.bytes);
-                stat_add(STAT_FILLS, 1);
-                log_info("session=%s stream=%s track=%s volume=%06" PRIu32 " peer=%s msg=\"brought a volume\" bytes=%" PRIu64,
-                         n->s->id, n->s->stream, n->track, n->number, n->peer, n->in.sum.bytes);
-        }
+        n->hidden = false;
+        chunk_log_take_volume(log, n->number, &n->in.sum);
+        stat_add(STAT_STORED_BYTES, (int64_t)n->in.sum.bytes);
+        stat_add(STAT_FILLS, 1);
+        log_info("session=%s stream=%s track=%s volume=%06" PRIu32 " peer=%s msg=\"brought a volume\" bytes=%" PRIu64, n->s->id,
+                 n->s->stream, n->track, n->number, n->peer, n->in.sum.bytes);
         incoming_free(&n->in);
         n->begun = false;
         struct wanted *w = *find_wanted(f, n->s->id);
@@ -245,9 +252,11 @@ static void hide(struct fills *f)
                 n->step = HIDING;
                 n->since_us = clock_mono_us();
         }
+        if (log && !n->hidden && !f->stopping)
+                n->hidden = chunk_log_hide_volume(log, n->number, &n->expected);
         if (!log || f->stopping || clock_mono_us() - n->since_us > READERS_US)
                 failed(f, ERR_CANCELED);
-        else if (chunk_log_hide_volume(log, n->number) && n->s->pins == 1)
+        else if (n->hidden && (!n->damaged || n->s->pins == 1))
                 run(f, install_work, installed);
 }
 
@@ -308,6 +317,12 @@ static void on_piece(void *arg, int err, const struct fetch_reply *m, struct buf
                 failed(f, ERR_CANCELED);
                 return;
         }
+        if ((status == ERR_FULL || status == ERR_NOT_YET) && n->refusals++ < REFUSALS_MAX) { /* it has viewers to serve */
+                f->allowance = -f->options.bytes_s / 2;
+                n->step = FETCHING;
+                return;
+        }
+        n->refusals = 0;
         if (status == ERR_NOT_FOUND && !n->len) { /* nobody wrote it */
                 next_segment(f);
                 return;
@@ -448,6 +463,7 @@ static bool choose(struct fill *n, uint64_t below)
                         if (!lacks(v) || v->number >= below || (best && v->number <= best->number))
                                 continue;
                         best = v;
+                        n->damaged = v->state == VOLUME_DAMAGED;
                         strcpy(n->track, t->name);
                 }
         }
