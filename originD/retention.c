@@ -168,7 +168,8 @@ static uint64_t remove_oldest(struct store *st, const char *why)
         uint64_t bytes = s ? session_bytes(s) : 0;
         if (!s)
                 return 0;
-        st->removed_until_wall_us = s->ended_wall_us;
+        if (s->ended_wall_us > st->removed_until_wall_us) /* an older one may have been busy until now */
+                st->removed_until_wall_us = s->ended_wall_us;
         remove_recording(st, s, why, STAT_REMOVED_BYTES);
         return bytes ? bytes : 1;
 }
