@@ -103,6 +103,10 @@ static bool may_age(struct store *st)
         return r->minute_removed < (share > RETENTION_AT_LEAST ? share : RETENTION_AT_LEAST);
 }
 
+/* By bytes, in one sweep. What is removed waits for the disk in a line that is bounded (disk.h): a recording that found no place
+ * there would be forgotten here and come back at the next start. */
+#define REMOVED_AT_ONCE_MAX 64
+
 /* ---- recordings ---------------------------------------------------------------------------------------------------- */
 
 static void remove_recording(struct store *st, struct session *s, const char *why, enum stat_id count)
@@ -177,7 +181,7 @@ static uint64_t remove_oldest(struct store *st, const char *why)
 bool retention_make_room(struct store *st, uint64_t bytes)
 {
         uint64_t freed = 0, one;
-        while (freed < bytes && (one = remove_oldest(st, "disk_full")))
+        for (unsigned n = 0; n < REMOVED_AT_ONCE_MAX && freed < bytes && (one = remove_oldest(st, "disk_full")); n++)
                 freed += one;
         return freed > 0;
 }
@@ -219,7 +223,8 @@ size_t retention_sweep(struct store *st, int64_t now_wall_us)
 {
         const struct store_options *o = &st->options;
         size_t gone = sweep_ages(st, now_wall_us);
-        while (o->retention_bytes && all_bytes(st) > (uint64_t)o->retention_bytes && remove_oldest(st, "bytes"))
+        for (unsigned n = 0; n < REMOVED_AT_ONCE_MAX && o->retention_bytes && all_bytes(st) > (uint64_t)o->retention_bytes &&
+                             remove_oldest(st, "bytes"); n++)
                 gone++;
         for (struct session *s = st->first_live; s; s = s->older) {
                 struct policy p = policy_of(st, s->stream);

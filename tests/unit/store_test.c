@@ -409,6 +409,36 @@ static void test_retention_by_bytes_removes_the_oldest_but_never_the_live_one(vo
         assert_int_equal(store_session(&store, "S3")->state, SESSION_LIVE);
 }
 
+static void test_of_very_many_recordings_that_go_none_is_forgotten_and_left_on_the_disk(void **state)
+{
+        (void)state;
+        unsigned many = DISK_COLD_MAX + 200;
+        for (unsigned i = 0; i < many; i++) {
+                struct claim c = {.stream = "old", .epoch_us = 1 + i};
+                char made[200];
+                snprintf(c.session, sizeof(c.session), "OLD%u", i);
+                struct session *s = session_new(&loop, data_dir, &c, 600, false);
+                s->state = SESSION_ENDED;
+                s->load = LOAD_NO;
+                s->sum.tracks = 1;
+                s->sum.bytes = 1000;
+                s->ended_wall_us = 1 + i;
+                store_add(&store, s);
+                snprintf(made, sizeof(made), "%s/old", data_dir);
+                assert_true(mkdir(made, 0755) == 0 || i);
+                snprintf(made, sizeof(made), "%s/old/OLD%u", data_dir, i);
+                assert_int_equal(mkdir(made, 0755), 0);
+        }
+        store.options.retention_bytes = 1;
+        assert_true(retention_sweep(&store, clock_real_us()) > 0);
+        drain();
+        for (unsigned i = 0; i < many; i++) {
+                char id[16];
+                snprintf(id, sizeof(id), "OLD%u", i);
+                assert_int_equal(there("old", id), store_session(&store, id) != NULL);
+        }
+}
+
 static void test_half_removed_recording_is_removed_at_start(void **state)
 {
         (void)state;
@@ -682,6 +712,7 @@ int main(void)
                 CASE(test_a_live_session_loses_the_volumes_before_its_window_and_nothing_else),
                 CASE(test_a_full_disk_costs_the_oldest_recordings_before_it_costs_writers),
                 CASE(test_recordings_of_a_start_are_in_the_order_in_which_they_ended),
+                CASE(test_of_very_many_recordings_that_go_none_is_forgotten_and_left_on_the_disk),
                 CASE(test_half_removed_recording_is_removed_at_start),
                 CASE(test_claimed_session_without_media_leaves_nothing),
                 CASE(test_no_space_refuses_new_sessions_until_it_is_back),
