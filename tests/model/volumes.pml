@@ -23,7 +23,7 @@ c_decl {
                 return text ? atoi(text) : 0;
         }
 };
-byte t_crashes, mishaps, splits, o_crashes, disks, damages, retains; /* how often; README.md says what they are */
+byte t_crashes, mishaps, splits, o_crashes, disks, damages, rots, retains; /* how often; README.md says what they are */
 
 byte mutant; /* the rule that is broken */
 #define NO_CRC (mutant == 1)       /* a volume is taken without its checksum */
@@ -37,6 +37,8 @@ byte mutant; /* the rule that is broken */
 #define NO_CUT_LOWERS (mutant == 9) /* a cut leaves the first volume that is kept as it is */
 #define BEGIN_ANYWHERE (mutant == 10) /* a late copy begins in the middle of a volume */
 #define NEVER_AGAIN (mutant == 11) /* what was damaged is not asked for */
+#define OLD_ERAS (mutant == 13 || EMPTY_ERAS)    /* what is lacking keeps its eras, also when a newer writer's stand there at the peer */
+#define CUT_FIRST (mutant == 14)   /* a cut does not wait for the first segment that is to stand there */
 #define ROWS_LATE (mutant == 12)   /* a cut removes files, then what is known of them */
 
 #define GENERATIONS 8
@@ -70,6 +72,7 @@ origin_t O[2];
 
 /* the writer */
 byte gen, begin, stored;
+byte old_gen, old_begin; /* the one before */
 bit in[2], tried[2];
 byte next[2];
 
@@ -79,7 +82,7 @@ bit lost[VOLUMES];    /* damage took it where the other origin had no whole copy
 bit calm;
 
 hidden byte number_begun, number_late;
-hidden byte i, j, a, b, lack, cut_at, part, which;
+hidden byte i, j, a, b, lack, cut_at, part, hole, which;
 hidden byte oe[PLACES], oh[PLACES], oend;
 
 #define PEERS (O[0].up && O[1].up)
@@ -293,19 +296,21 @@ inline other_is_heard(o_)
         oend = O[o_].t_end
 }
 
-/* lack 0: nothing, 1: its end, 2: all from cut_at on. What a peer lacks itself cannot come from there, so it is no reason to
- * cut: where eras part in such a volume both copies of it stay what they are. */
+/* lack 0: nothing, 1: its end, 2: all from cut_at on, 3: the newer eras of what is not here. What a peer lacks itself cannot
+ * come from there, so it is no reason to cut: where eras part in such a volume the older bytes stay. */
 inline compare(o_)
 {
         lack = 0;
         part = PLACES;   /* where eras part, */
-        cut_at = PLACES; /* and both have something there */
+        cut_at = PLACES; /* and both have something there; */
+        hole = PLACES;   /* where this one has nothing, and an older era */
         i = 0;
         do
         :: i < O[o_].end && i < oend ->
                 if
                 :: O[o_].era[i] != oe[i] ->
                         part = (part == PLACES -> i : part);
+                        hole = ((!O[o_].who[i] && O[o_].era[i] < oe[i]) -> i : hole);
                         if
                         :: cut_at == PLACES && (CUT_BLIND || (O[o_].who[i] && oh[i])) -> cut_at = i
                         :: else
@@ -330,10 +335,24 @@ inline compare(o_)
                 :: a < b && cut_at < PLACES ->
                         lack = 2;
                         cut_at = cut_at - cut_at % SEGMENT
-                :: a <= b && cut_at == PLACES -> lack = (oend > O[o_].end -> 1 : 0)
+                :: a <= b && cut_at == PLACES -> lack = (oend > O[o_].end -> 1 : ((hole < PLACES && !OLD_ERAS) -> 3 : 0))
                 :: else
                 fi
         fi
+}
+
+inline take_newer_eras(o_)
+{
+        j = 0;
+        do
+        :: j < O[o_].end && j < O[o_].t_end ->
+                if
+                :: !O[o_].who[j] && O[o_].era[j] < O[o_].t_era[j] && !OLD_ERAS -> O[o_].era[j] = O[o_].t_era[j]
+                :: else
+                fi;
+                j++
+        :: else -> break
+        od
 }
 
 inline take_eras(o_, from_)
@@ -350,6 +369,7 @@ inline take_eras(o_, from_)
 /* Where it goes on: at its own end, or, when the peer is in a later volume, where that begins. One save. */
 inline go_on(o_)
 {
+        take_newer_eras(o_);
         b = O[o_].end;
         if
         :: BEGIN_ANYWHERE && VOL(O[o_].t_end - 1) > VOL(b) -> a = O[o_].t_end - 1
@@ -380,6 +400,12 @@ inline go_on(o_)
 #define LACKS(o, v) \
         ((v) >= O[o].floor && (v) * V + V <= O[o].end && !O[o].closed[v] && O[1 - o].closed[v] && (v) >= O[1 - o].floor && \
          (NO_ERAS || (O[o].era[(v) * V] == O[1 - o].era[(v) * V] && O[o].era[(v) * V + 1] == O[1 - o].era[(v) * V + 1])))
+
+#if VOLUMES > 3
+#define LACKS_FOURTH(o) LACKS(o, 3)
+#else
+#define LACKS_FOURTH(o) false
+#endif
 
 inline newest_lacking(o_)
 {
@@ -418,7 +444,7 @@ proctype origin(byte o)
                 other_is_peer(o);
                 compare(o);
                 if
-                :: lack == 2 || (lack && !IN_STEP(o)) || O[1 - o].fence > O[o].fence -> /* what a writer brings is not copied */
+                :: lack > 1 || (lack && !IN_STEP(o)) || O[1 - o].fence > O[o].fence -> /* what a writer brings is not copied */
                         O[o].copy = 1;
                         O[o].t_fence = O[1 - o].fence;
                         O[o].t_end = oend;
@@ -452,10 +478,24 @@ proctype origin(byte o)
                         :: else
                         fi
                 :: lack == 1 -> go_on(o)
+                :: lack == 3 ->
+                        take_newer_eras(o);
+                        stop_copy(o);
+                        changed()
                 :: else -> stop_copy(o)
                 fi;
                 skip }
-        :: d_step { O[o].up && O[o].copy == 2 ->
+        /* The segment where they part is fetched first, so that what both have of it is in the file again with the cut. */
+        :: d_step { O[o].up && O[o].copy == 2 && !CUT_FIRST && (!O[1 - o].up || !O[1 - o].who[O[o].cut_at]) ->
+                stop_copy(o);
+                changed() }
+        :: d_step { O[o].up && O[o].copy == 2 && (CUT_FIRST || (O[1 - o].up && O[1 - o].who[O[o].cut_at])) ->
+                a = O[o].cut_at;
+                do
+                :: !CUT_FIRST && a < PLACES && O[o].who[a] && O[o].era[a] == O[o].t_era[a] && O[1 - o].who[a] == O[o].who[a] -> a++
+                :: else -> break
+                od;
+                O[o].cut_at = a;
                 printf("origin %d: cuts back to %d\n", o, O[o].cut_at);
                 drop_from(o, O[o].cut_at);
                 end_at(o, O[o].cut_at);
@@ -493,7 +533,7 @@ proctype origin(byte o)
 
         /* filling in */
         :: d_step { PEERS && !O[o].fill &&
-                    ((LACKS(o, 0)) || (LACKS(o, 1)) || (LACKS(o, 2))) && !NEVER_AGAIN ->
+                    (LACKS(o, 0) || LACKS(o, 1) || LACKS(o, 2) || LACKS_FOURTH(o)) && !NEVER_AGAIN ->
                 newest_lacking(o);
                 printf("origin %d: brings volume %d\n", o, a - 1);
                 O[o].fill = a;
@@ -505,7 +545,13 @@ proctype origin(byte o)
                 :: !O[1 - o].up || !O[1 - o].who[a] -> stop_fill(o)
                 :: else ->
                         O[o].got[0] = O[1 - o].who[a];
-                        O[o].half = 1
+                        O[o].half = 1;
+                        if
+                        :: rots > 0 -> /* it is read wrong */
+                                rots--;
+                                O[o].got[0] = 255
+                        :: else
+                        fi
                 fi;
                 skip }
         :: d_step { O[o].up && O[o].fill && O[o].half && O[o].copy != 2 ->
@@ -576,7 +622,7 @@ inline excuse(o_, v_)
                 :: else
                 fi;
                 if
-                :: !O[1 - o_].closed[v_] || O[1 - o_].who[i] != O[o_].era[i] || v_ < O[1 - o_].floor -> lost[v_] = 1
+                :: !O[1 - o_].closed[v_] || O[1 - o_].who[i] < O[o_].era[i] || v_ < O[1 - o_].floor -> lost[v_] = 1
                 :: else
                 fi;
                 i++
@@ -607,6 +653,9 @@ proctype disk(byte o)
         :: d_step { CAN_DAMAGE(o, 0) -> damage(o, 0); skip }
         :: d_step { CAN_DAMAGE(o, 1) -> damage(o, 1); skip }
         :: d_step { CAN_DAMAGE(o, 2) -> damage(o, 2); skip }
+#if VOLUMES > 3
+        :: d_step { CAN_DAMAGE(o, 3) -> damage(o, 3); skip }
+#endif
         :: d_step { disks > 0 && !O[o].up && !in[o] && O[1 - o].up ->
                 disks--;
                 printf("origin %d: comes back with an empty disk\n", o);
@@ -647,6 +696,8 @@ inline claim_at(o_)
 inline fail_over()
 {
         assert(gen + 1 < GENERATIONS);
+        old_gen = gen;
+        old_begin = begin;
         gen++;
         claim_at(0);
         claim_at(1);
@@ -681,7 +732,10 @@ inline note_stored()
         od;
         do
         :: stored < b ->
-                ack[stored] = (IN_STEP(0) -> O[0].who[stored] : O[1].who[stored]);
+                which = (IN_STEP(0) -> 0 : 1);
+                ack[stored] = (O[which].who[stored] -> O[which].who[stored] : O[1 - which].who[stored]);
+                assert(ack[stored] || VOL(stored) < O[0].floor || VOL(stored) < O[1].floor || lost[VOL(stored)]);
+                which = 0;
                 stored++
         :: else -> break
         od;
@@ -693,7 +747,7 @@ inline go_out(o_)
         printf("writer: origin %d is out of step\n", o_);
         in[o_] = 0;
         next[o_] = 0;
-        tried[o_] = 0;
+        changed();
         note_stored()
 }
 
@@ -725,7 +779,7 @@ inline join(o_)
         :: else
         fi;
         if
-        :: lack || O[o_].end < begin || (WRITTEN(o_) < gen && O[o_].end > begin) -> tried[o_] = 1
+        :: lack == 1 || lack == 2 || O[o_].end < begin || (WRITTEN(o_) < gen && O[o_].end > begin) -> tried[o_] = 1
         :: else ->
                 in[o_] = 1;
                 next[o_] = O[o_].end;
@@ -766,15 +820,15 @@ proctype writer()
         :: d_step { in[1] && (!O[1].up || STUCK(1)) && IN_STEP(0) -> go_out(1); skip }
         :: d_step { gen && !in[0] && O[0].up && !tried[0] && O[0].copy != 2 && O[0].fence <= gen -> join(0); skip }
         :: d_step { gen && !in[1] && O[1].up && !tried[1] && O[1].copy != 2 && O[1].fence <= gen -> join(1); skip }
-        :: d_step { splits > 0 && !in[0] && O[0].up && O[0].copy == 0 && O[0].fence > 0 && O[0].fence < gen && O[0].end < PLACES &&
-                    O[0].fence >= WRITTEN(0) ->
+        :: d_step { splits > 0 && !in[0] && O[0].up && O[0].copy == 0 && old_gen && O[0].fence == old_gen && O[0].end >= old_begin &&
+                    O[0].end < PLACES ->
                 splits--;
                 printf("writer: an older one goes on\n");
                 which = O[0].end;
                 append(0, which, O[0].fence);
                 which = 0; skip }
-        :: d_step { splits > 0 && !in[1] && O[1].up && O[1].copy == 0 && O[1].fence > 0 && O[1].fence < gen && O[1].end < PLACES &&
-                    O[1].fence >= WRITTEN(1) ->
+        :: d_step { splits > 0 && !in[1] && O[1].up && O[1].copy == 0 && old_gen && O[1].fence == old_gen && O[1].end >= old_begin &&
+                    O[1].end < PLACES ->
                 splits--;
                 printf("writer: an older one goes on\n");
                 which = O[1].end;
@@ -782,7 +836,7 @@ proctype writer()
                 which = 0; skip }
         :: d_step { !calm ->
                 calm = 1;
-                t_crashes = 0; mishaps = 0; splits = 0; o_crashes = 0; disks = 0; damages = 0; retains = 0 }
+                t_crashes = 0; mishaps = 0; splits = 0; o_crashes = 0; disks = 0; damages = 0; rots = 0; retains = 0 }
         od
 }
 
@@ -863,6 +917,7 @@ init
                         now.o_crashes = number("O_CRASHES");
                         now.disks = number("DISKS");
                         now.damages = number("DAMAGES");
+                        now.rots = number("ROTS");
                         now.retains = number("RETAINS");
                 };
                 O[0].up = 1;
