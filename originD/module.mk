@@ -12,7 +12,7 @@ originD_LDLIBS := -lnng
 originD_UNIT := box eras chunk_log claim shadow_turns catalog compare catch_up fills store serve mpd events webhooks disk askers \
                volume
 originD_FUZZ := box session_json catalog
-originD_TOOLS := put_file store_writer
+originD_TOOLS := store_bench put_file store_writer
 # archive/: closed volumes in an object store
 originD_SRCS += originD/archive/archive.c originD/archive/s3.c originD/archive/s3_config.c originD/archive/s3_text.c originD/archive/sigv4.c
 originD_UNIT += s3 sigv4

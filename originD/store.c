@@ -331,14 +331,19 @@ static int join(struct store *st, const struct claim *c, struct session **out)
 
 int store_claim(struct store *st, const struct claim *c, struct session **out)
 {
-        if (c->flags & CLAIM_JOIN)
-                return join(st, c, out);
-        *out = stream_live(store_stream(st, c->stream));
-        if (*out && (*out)->over_elsewhere) /* the other owners would refuse it (ERR_CLOSED): one copy only from there on */
-                *out = NULL;
-        if (c->generation == UINT32_MAX || (*out && (*out)->generation == UINT32_MAX))
-                return ERR_LIMIT;
-        return *out ? 0 : begin_session(st, c, out);
+        int rc;
+        if (c->flags & CLAIM_JOIN) {
+                rc = join(st, c, out);
+        } else {
+                *out = stream_live(store_stream(st, c->stream));
+                if (*out && (*out)->over_elsewhere) /* the other owners would refuse it (ERR_CLOSED): one copy only from there on */
+                        *out = NULL;
+                if (c->generation == UINT32_MAX || (*out && (*out)->generation == UINT32_MAX))
+                        return ERR_LIMIT;
+                rc = *out ? 0 : begin_session(st, c, out);
+        }
+        /* Where a track ends that cannot be read now nobody can say: the writer would write over what it does not know of. */
+        return rc ? rc : session_readable(*out) ? 0 : ERR_IO;
 }
 
 static void set_full(struct store *st, bool full)

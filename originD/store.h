@@ -17,7 +17,7 @@
 
 #define STORE_BUCKETS 65536
 #define STORE_SLICE 2000 /* sessions that a start hands over before the loop does something else */
-#define STORE_RETRY_US (5 * US_PER_S) /* of what could not be read */
+#define STORE_RETRY_US (1 * US_PER_S) /* of what could not be read */
 #define STORE_TICK_MS 250
 #define VOLUME_SEGMENTS 600
 #define STORE_LOADED_MAX 256                /* ended sessions whose tracks are kept, */
@@ -103,7 +103,8 @@ bool session_newer(int64_t epoch_us, const char *id, const struct session *than)
 
 bool store_unreadable(const struct store *st, const char *id); /* it is here, and cannot be read now: nothing may be put in its place */
 
-/* The stream's live session, or the one proposed. ERR_FULL, ERR_NOSPACE, ERR_LIMIT (no generation is left);
+/* The stream's live session, or the one proposed. ERR_FULL, ERR_NOSPACE, ERR_LIMIT (no generation is left),
+ * ERR_IO (what is here of it cannot be read now);
  * ERR_CONFLICT: the proposed id is taken. With CLAIM_JOIN the one proposed or none: ERR_FENCED (a newer writer, or a newer
  * session of the stream), ERR_CLOSED (it ended here). An older session that is alive begins to end. */
 int store_claim(struct store *st, const struct claim *c, struct session **out);

@@ -358,6 +358,14 @@ static void retry_done(void *arg)
         free(r);
 }
 
+bool session_readable(const struct session *s)
+{
+        for (size_t i = 0; i < s->track_count; i++)
+                if (s->tracks[i]->unreadable)
+                        return false;
+        return true;
+}
+
 void session_retry_tracks(struct session *s)
 {
         for (size_t i = 0; i < s->track_count; i++) {

@@ -66,6 +66,7 @@ void track_found_free(struct track_found *f);
 char *track_dir(const struct session *s, const char *name); /* the caller's to free */
 
 void session_retry_tracks(struct session *s); /* those that could not be read */
+bool session_readable(const struct session *s); /* none of them is such a one */
 
 uint32_t track_first_segment(const struct session *s, const struct track *t); /* that can still be had */
 

@@ -12,11 +12,12 @@ static json_t *track_json(const struct session *s, const struct track *t)
 {
         struct track_facts f = track_facts(s, t);
         uint64_t next = f.any ? track_end_place(s, t) : eras_place(t->first_segment, 0);
-        return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name", t->name, "start_us",
+        return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name", t->name, "start_us",
                          (json_int_t)t->start_us, "end_us", (json_int_t)(f.any ? f.end_us : t->start_us),
                          "first_segment", (json_int_t)t->first_segment, "bandwidth", (json_int_t)t->bandwidth, "fps_milli",
                          (json_int_t)t->fps_milli, "next_segment", (json_int_t)(next / CHUNKS_PER_SEGMENT), "next_chunk",
-                         (json_int_t)(next % CHUNKS_PER_SEGMENT), "bytes", (json_int_t)f.file_bytes, "history",
+                         (json_int_t)(next % CHUNKS_PER_SEGMENT), "bytes", (json_int_t)f.file_bytes, "first_here",
+                         (json_int_t)track_first_segment(s, t), "history",
                          eras_to_json(&t->eras));
 }
 
@@ -142,6 +143,7 @@ static void read_track(struct peer_track *t, const json_t *j, int *bad)
         t->start_us = (int64_t)json_number(j, "start_us", TIME_MAX_US, bad);
         t->end_us = (int64_t)json_number(j, "end_us", TIME_MAX_US, bad);
         t->first_segment = (uint32_t)json_number(j, "first_segment", UINT32_MAX, bad);
+        t->first_here = (uint32_t)json_number(j, "first_here", UINT32_MAX, bad);
         t->bandwidth = (uint32_t)json_number(j, "bandwidth", UINT32_MAX, bad);
         t->fps_milli = (uint32_t)json_number(j, "fps_milli", UINT32_MAX, bad);
         t->next_segment = (uint32_t)json_number(j, "next_segment", UINT32_MAX, bad);

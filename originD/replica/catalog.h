@@ -24,6 +24,7 @@ struct peer_track {
         char name[TRACK_NAME_MAX + 1];
         int64_t start_us, end_us;
         uint32_t first_segment, bandwidth, fps_milli;
+        uint32_t first_here; /* segments before it were removed there */
         uint32_t next_segment;
         uint8_t next_chunk;
         uint64_t bytes; /* of all volumes, with their init segments */

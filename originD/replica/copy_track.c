@@ -294,6 +294,8 @@ static void begin_segments(struct copy_track *c)
                 c->segment = (uint32_t)(c->theirs->eras.list[0].place / CHUNKS_PER_SEGMENT);
         else
                 c->segment = c->theirs->first_segment;
+        if (c->segment < c->theirs->first_here) /* what was removed there is not looked for, segment by segment */
+                c->segment = c->theirs->first_here;
         ask_segment(c);
 }
 
