@@ -35,10 +35,20 @@ struct reading {
         struct reader_thread threads[STARTUP_THREADS];
 };
 
-void startup_folder_free(struct startup_folder *f)
+static struct startup_folder *new_folder(const char *stream_path, const char *name)
 {
-        free(f->path);
-        free(f);
+        size_t stream_len = strlen(stream_path);
+        struct startup_folder *f = mem_alloc(sizeof(*f) + stream_len + strlen(name) + 2);
+        sprintf(f->path, "%s/%s", stream_path, name);
+        f->name = f->path + stream_len + 1;
+        return f;
+}
+
+/* Whether that is the name of the folder that it lies in. */
+static bool is_of_stream(const struct startup_folder *f, const char *stream)
+{
+        size_t len = strlen(stream);
+        return f->name - f->path > (ptrdiff_t)len + 1 && f->name[-2 - (ptrdiff_t)len] == '/' && memcmp(f->name - 1 - len, stream, len) == 0;
 }
 
 /* Of errno; returns it as ours. Who is out of descriptors or memory could read nothing more: that start fails. */
@@ -148,14 +158,14 @@ static void recover_session(struct reader_thread *t, struct startup_folder *f)
         }
         struct session *s = mem_alloc(sizeof(*s));
         int rc = session_read(s, f->path, false);
-        if (!rc && (strcmp(s->stream, f->stream) != 0 || strcmp(s->id, f->name) != 0))
+        if (!rc && (!is_of_stream(f, s->stream) || strcmp(s->id, f->name) != 0))
                 rc = ERR_CORRUPT;
         if (!rc) {
                 if (s->state == SESSION_LIVE)
                         recover_tracks(out, s, f->path);
                 s->load = s->state == SESSION_LIVE ? LOAD_DONE : LOAD_NO;
                 keep_session(t, s);
-                startup_folder_free(f);
+                free(f);
                 return;
         }
         session_free(&s);
@@ -169,7 +179,7 @@ static void recover_session(struct reader_thread *t, struct startup_folder *f)
                 disk_remove_now(f->path);
         else
                 log_error("msg=\"not a session, left alone\" path=%s error=\"%s\"", f->path, err_text(rc));
-        startup_folder_free(f);
+        free(f);
 }
 
 /* ---- all of them --------------------------------------------------------------------------------------------------- */
@@ -181,12 +191,9 @@ static void list_stream(struct reader_thread *t, const char *stream)
         const struct dirent *e;
         int rc = d ? 0 : cannot_read(&t->found, path, err_from_errno(errno));
         while (!rc && (e = next_entry(&t->found, d, path, &rc))) {
-                if (e->d_name[0] == '.' || strlen(e->d_name) >= sizeof(t->folders->name) || !is_folder(d, e))
+                if (e->d_name[0] == '.' || strlen(e->d_name) > STARTUP_NAME_MAX || !is_folder(d, e))
                         continue;
-                struct startup_folder *f = mem_alloc(sizeof(*f));
-                f->path = mem_printf("%s/%s", path, e->d_name);
-                strcpy(f->stream, stream);
-                strcpy(f->name, e->d_name);
+                struct startup_folder *f = new_folder(path, e->d_name);
                 f->next = t->folders;
                 t->folders = f;
         }

@@ -14,9 +14,10 @@
 /* A folder below data_dir: a session's. */
 struct startup_folder {
         struct startup_folder *next;
-        char *path; /* data_dir/STREAM/NAME */
-        char stream[STREAM_ID_MAX + 1], name[SESSION_ID_MAX + 16];
+        const char *name; /* in path */
+        char path[];      /* data_dir/STREAM/NAME; a start has one for each recording, so it is no longer than it must be */
 };
+#define STARTUP_NAME_MAX (SESSION_ID_MAX + 15)
 
 struct startup {
         struct session **sessions; /* the oldest first */
@@ -38,7 +39,5 @@ void startup_read(struct startup *out, const char *data_dir);
 
 /* The same of one folder, which the caller had in `unreadable`: it is there again if it still cannot be read. Takes folder. */
 void startup_read_again(struct startup *out, struct startup_folder *folder);
-
-void startup_folder_free(struct startup_folder *f);
 
 #endif

@@ -502,7 +502,7 @@ static void hand_over(uv_idle_t *idle)
         for (struct startup_folder *f = r->found.removed, *next; f; f = next) { /* what a removal that was interrupted left */
                 next = f->next;
                 disk_remove(st->loop, f->path, removed, mem_strdup(f->path));
-                startup_folder_free(f);
+                free(f);
         }
         note_unreadable(st, r->found.unreadable);
         stat_add(STAT_TORN_BYTES, (int64_t)r->found.torn_bytes);
@@ -657,7 +657,7 @@ void store_close(struct store *st)
         close(st->lock);
         for (struct startup_folder *f = st->unreadable, *next; f; f = next) {
                 next = f->next;
-                startup_folder_free(f);
+                free(f);
         }
         for (size_t i = 0; i < STORE_BUCKETS; i++)
                 while (st->by_id[i])

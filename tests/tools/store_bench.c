@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -46,17 +47,20 @@ static struct chunk_log *open_log(const char *folder)
         return chunk_log_new(&loop, folder, &info, init, SEGMENTS, &found, false, false);
 }
 
-static void append(struct chunk_log *log, unsigned i, uint32_t sample_bytes)
+/* How long it took, without making the bytes. */
+static int64_t append(struct chunk_log *log, unsigned i, uint32_t sample_bytes)
 {
         struct chunk_append a = {.segment = i / 5, .chunk = (uint8_t)(i % 5), .start_us = i * INT64_C(200000), .done = appended,
                                  .end_us = (i + 1) * INT64_C(200000), .flags = i % 5 == 4 ? PUT_LAST : 0};
         a.bytes = fmp4_video_chunk(i / 5, i % 5, sample_bytes);
         done = 0;
+        int64_t began = clock_mono_us();
         chunk_log_append(log, &a);
         while (!done)
                 uv_run(&loop, UV_RUN_ONCE);
         must(result, "append");
         buf_unref(&a.bytes);
+        return clock_mono_us() - began;
 }
 
 static void close_log(struct chunk_log **log)
@@ -77,15 +81,17 @@ static void plain_writes(const char *folder, unsigned chunks, uint32_t sample_by
         char *path = mem_printf("%s/plain", folder);
         int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0644);
         uint64_t bytes = 0;
-        int64_t began = clock_mono_us();
+        int64_t us = 0;
         for (unsigned i = 0; i < chunks; i++) {
                 struct buf *b = fmp4_video_chunk(i / 5, i % 5, sample_bytes);
+                int64_t began = clock_mono_us();
                 if (write(fd, b->data, b->len) != (ssize_t)b->len)
                         must(ERR_IO, "write");
+                us += clock_mono_us() - began;
                 bytes += b->len;
                 buf_unref(&b);
         }
-        told("write(2)", chunks, clock_mono_us() - began, bytes);
+        told("write(2)", chunks, us, bytes);
         close(fd);
         unlink(path);
         free(path);
@@ -142,21 +148,21 @@ int main(int argc, char **argv)
                 fprintf(stderr, "usage: store_bench FOLDER [chunks [bytes]]\n");
                 return 2;
         }
-        const char *folder = argv[1];
+        char *folder = mem_printf("%s/track", argv[1]);
         unsigned chunks = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 20000;
         uint32_t sample_bytes = (argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 60000) / 5;
         struct buf *init = fmp4_video_init();
         (void)disk_remove_now(folder);
+        (void)mkdir(argv[1], 0755);
         must(volumes_begin(folder, init), "begin");
         buf_unref(&init);
         uv_loop_init(&loop);
         plain_writes(folder, chunks, sample_bytes);
         struct chunk_log *log = open_log(folder);
         struct volume_sum sum;
-        int64_t began = clock_mono_us();
+        int64_t us = 0;
         for (unsigned i = 0; i < chunks; i++)
-                append(log, i, sample_bytes);
-        int64_t us = clock_mono_us() - began;
+                us += append(log, i, sample_bytes);
         chunk_log_sum(log, &sum);
         told("appends", chunks, us, sum.bytes);
         struct volumes known = {0};
@@ -167,7 +173,7 @@ int main(int argc, char **argv)
         }
         close_log(&log);
         drop_from_memory(folder, chunks / 5 / SEGMENTS + 1);
-        began = clock_mono_us();
+        int64_t began = clock_mono_us();
         struct init_info info;
         struct volumes_found found;
         must(volumes_read_init(folder, &info, &init), "init");
@@ -180,5 +186,7 @@ int main(int argc, char **argv)
         volumes_free(&known);
         disk_stop();
         uv_loop_close(&loop);
-        return disk_remove_now(folder);
+        int rc = disk_remove_now(folder);
+        free(folder);
+        return rc != 0;
 }

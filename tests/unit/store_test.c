@@ -220,7 +220,7 @@ static void free_found(struct startup *found)
         free(found->sessions);
         for (struct startup_folder *f = found->unreadable, *next; f; f = next) {
                 next = f->next;
-                startup_folder_free(f);
+                free(f);
         }
 }
 
