@@ -16,7 +16,7 @@
 #include "originD/session.h"
 
 #define STORE_BUCKETS 65536
-#define STORE_SLICE 2000 /* sessions that a start hands over before the loop does something else */
+#define STORE_SLICE 1000 /* sessions that a start hands over before the loop does something else */
 #define STORE_RETRY_US (1 * US_PER_S) /* of what could not be read */
 #define STORE_TICK_MS 250
 #define VOLUME_SEGMENTS 600

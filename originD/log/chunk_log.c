@@ -254,11 +254,12 @@ static void take_written(struct chunk_log *log, const struct write *w, const str
         remember(log, a->segment, old_len, a->bytes);
 }
 
+/* w is NULL when it never came to a write. */
 static void written(struct chunk_log *log, const struct write *w, int status)
 {
         struct chunk_append *a = log->writing;
         log->writing = NULL;
-        if (!status)
+        if (w && !status)
                 take_written(log, w, a);
         if (log->cutting)
                 start_cut(log);

@@ -18,7 +18,9 @@
 #include "common/crc32c.h"
 #include "common/err.h"
 #include "originD/log/chunk_log.h"
+#include "common/mem.h"
 #include "originD/log/disk.h"
+#include "originD/log/index_cache.h"
 #include "tests/unit/origin_fmp4.h"
 #include "tests/unit/scratch.h"
 
@@ -713,6 +715,36 @@ static void test_full_disk_at_a_volumes_beginning_leaves_the_one_before_open(voi
         free_log(&log);
 }
 
+static uint32_t last_dropped[8];
+static unsigned drops;
+
+static void index_dropped(void *owner, uint32_t number)
+{
+        (void)owner;
+        last_dropped[drops++] = number;
+}
+
+static void test_indexes_that_nobody_asks_for_make_room_within_the_bound(void **state)
+{
+        (void)state;
+        static const unsigned many = 5;
+        struct index_row row = {.len_bytes = 1};
+        struct cached_index *c[5];
+        for (unsigned i = 0; i < many; i++) {
+                struct index ix = {.count = INDEX_CACHE_BYTES / 3 / sizeof(row), .cap = INDEX_CACHE_BYTES / 3 / sizeof(row)};
+                ix.rows = mem_alloc(ix.cap * sizeof(row));
+                c[i] = index_cache_add(c, i, index_dropped);
+                index_cache_ready(c[i], &ix);
+                if (i == 1)
+                        index_cache_use(c[0]);
+        }
+        assert_int_equal(last_dropped[0], 1); /* the one that was unused longest went first */
+        assert_int_equal(last_dropped[1], 0);
+        assert_int_equal(drops, 3); /* two of them, and what each takes beside its rows, are the bound */
+        index_cache_drop(&c[3]);
+        index_cache_drop(&c[4]);
+}
+
 /* ---- a segment is the same for ever -------------------------------------------------------------------------------- */
 
 static int append_stated(struct chunk_log *log, uint64_t start, unsigned samples, uint32_t duration, int64_t end_us, uint8_t flags)
@@ -825,6 +857,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_a_volume_that_is_gone_or_damaged_is_lacking_not_never_there, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_removed_volume_is_as_if_it_had_not_been, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_full_disk_at_a_volumes_beginning_leaves_the_one_before_open, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_indexes_that_nobody_asks_for_make_room_within_the_bound, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_half_a_sample_is_given_only_where_the_boxes_guess, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_picture_sooner_than_a_writer_that_left_guessed_is_taken, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_picture_due_before_the_end_of_what_is_complete_has_its_place_behind_it, setup,

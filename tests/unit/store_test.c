@@ -163,6 +163,24 @@ static void test_a_session_file_that_cannot_be_saved_is_told_once(void **state)
         assert_int_equal(count_of(said, "session.json is saved again"), 1);
 }
 
+/* The second chunk of an era once went in without waiting: after a crash nobody would have known whose it is. */
+static void test_no_chunk_of_an_era_is_stored_before_its_beginning_is(void **state)
+{
+        char beside[200];
+        int err;
+        (void)state;
+        struct session *s = recorded("cam", "S1", 5000000);
+        assert_non_null(claim("cam", "S2", 5000000, &err));
+        drain();
+        snprintf(beside, sizeof(beside), "%s/cam/S1/session.json.tmp", data_dir);
+        assert_int_equal(mkdir(beside, 0700), 0);
+        assert_int_equal(put_video(s, "v720", 1, 0), ERR_IO);
+        assert_int_equal(put_video(s, "v720", 1, 0), ERR_IO);
+        assert_int_equal(s->tracks[0]->log->index.end_ticks, 90000);
+        assert_int_equal(rmdir(beside), 0);
+        assert_int_equal(put_video(s, "v720", 1, 0), 0);
+}
+
 static void wait_loaded(const struct session *s)
 {
         while (s->load == LOAD_UNDER_WAY)
@@ -697,6 +715,7 @@ int main(void)
                 CASE(test_torn_tail_of_a_live_session_is_cut_and_written_over),
                 CASE(test_recording_is_there_after_a_restart_and_read_when_asked_for),
                 CASE(test_a_session_file_that_cannot_be_saved_is_told_once),
+                CASE(test_no_chunk_of_an_era_is_stored_before_its_beginning_is),
                 CASE(test_a_recording_that_could_not_be_read_once_is_read_later),
                 CASE(test_damaged_session_file_is_left_alone_and_the_rest_goes_on),
                 CASE(test_what_cannot_be_read_is_not_taken_for_what_is_not_there),
