@@ -24,7 +24,7 @@
 #define SEGMENTS 4
 #define CHUNKS (SEGMENTS * 5)
 
-static char folder[64];
+static char folder[128];
 static struct init_info info;
 static struct buf *init;
 static struct volume_track track;
