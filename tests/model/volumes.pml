@@ -39,6 +39,8 @@ byte mutant; /* the rule that is broken */
 #define NEVER_AGAIN (mutant == 11) /* what was damaged is not asked for */
 #define OLD_ERAS (mutant == 13 || EMPTY_ERAS)    /* what is lacking keeps its eras, also when a newer writer's stand there at the peer */
 #define CUT_FIRST (mutant == 14)   /* a cut does not wait for the first segment that is to stand there */
+#define OLD_FACTS (mutant == 15)   /* what was heard of a peer serves when it is back with another disk */
+#define LENGTH_ONLY (mutant == 16) /* who ends where the writer began is in step, whoever wrote its last chunk */
 #define ROWS_LATE (mutant == 12)   /* a cut removes files, then what is known of them */
 
 #define GENERATIONS 8
@@ -72,6 +74,7 @@ origin_t O[2];
 
 /* the writer */
 byte gen, begin, stored;
+byte begin_gen; /* whose the chunk before its first one is */
 byte old_gen, old_begin; /* the one before */
 bit in[2], tried[2];
 byte next[2];
@@ -86,6 +89,7 @@ hidden byte i, j, a, b, lack, cut_at, part, hole, which;
 hidden byte oe[PLACES], oh[PLACES], oend;
 
 #define PEERS (O[0].up && O[1].up)
+#define WRITTEN(o) (O[o].end > 0 -> O[o].era[O[o].end - 1] : 0)
 #define IN_STEP(o) (in[o] && next[o] >= stored)
 
 inline changed()
@@ -98,23 +102,17 @@ inline changed()
 
 /* ---- promises ------------------------------------------------------------------------------------------------------ */
 
-/* What was called stored is somewhere, unless retention took it, or a newer writer goes on before it. */
+/* A newer writer goes on at this origin from before the place, or from behind another one's chunk there. */
+#define REPLACED(o, p) (O[o].end > 0 && O[o].era[O[o].end - 1] > ack[p] && ((p) >= O[o].end || O[o].era[p] != ack[p]))
+
+/* What was called stored is somewhere, unless retention took it or a newer writer's track goes without it. */
 inline look_for_lost()
 {
-        a = 0; /* the newest generation that begins before */
         i = 0;
         do
         :: i < PLACES ->
                 if
-                :: i < O[0].end -> a = MAX(a, O[0].era[i])
-                :: else
-                fi;
-                if
-                :: i < O[1].end -> a = MAX(a, O[1].era[i])
-                :: else
-                fi;
-                if
-                :: VOL(i) < O[0].floor || VOL(i) < O[1].floor || a > ack[i] || UNLINK_FIRST -> ack[i] = 0
+                :: VOL(i) < O[0].floor || VOL(i) < O[1].floor || REPLACED(0, i) || REPLACED(1, i) || UNLINK_FIRST -> ack[i] = 0
                 :: else -> assert(!ack[i] || O[0].who[i] == ack[i] || O[1].who[i] == ack[i])
                 fi;
                 i++
@@ -156,13 +154,13 @@ inline look_at_eras(o_)
 
 inline stop_fill(o_)
 {
-        O[o_].fill = 0;
-        O[o_].half = 0;
+        O[(o_)].fill = 0;
+        O[(o_)].half = 0;
         j = 0;
         do
         :: j < V ->
-                O[o_].want[j] = 0;
-                O[o_].got[j] = 0;
+                O[(o_)].want[j] = 0;
+                O[(o_)].got[j] = 0;
                 j++
         :: else -> break
         od
@@ -170,15 +168,15 @@ inline stop_fill(o_)
 
 inline stop_copy(o_)
 {
-        O[o_].copy = 0;
-        O[o_].t_fence = 0;
-        O[o_].t_end = 0;
-        O[o_].cut_at = 0;
+        O[(o_)].copy = 0;
+        O[(o_)].t_fence = 0;
+        O[(o_)].t_end = 0;
+        O[(o_)].cut_at = 0;
         j = 0;
         do
         :: j < PLACES ->
-                O[o_].t_era[j] = 0;
-                O[o_].t_has[j] = 0;
+                O[(o_)].t_era[j] = 0;
+                O[(o_)].t_has[j] = 0;
                 j++
         :: else -> break
         od
@@ -437,6 +435,12 @@ proctype origin(byte o)
         :: d_step { !O[o].up ->
                 O[o].up = 1;
                 printf("origin %d: is up again\n", o);
+                if
+                :: !OLD_FACTS -> /* what its peer heard of it was another life's */
+                        stop_copy(1 - o);
+                        stop_fill(1 - o)
+                :: else
+                fi;
                 changed() }
 
         /* catching up */
@@ -682,8 +686,6 @@ proctype disk(byte o)
 
 /* ---- the writer ------------------------------------------------------------------------------------------------------------ */
 
-#define WRITTEN(o) (O[o].end > 0 -> O[o].era[O[o].end - 1] : 0)
-
 inline claim_at(o_)
 {
         if
@@ -712,6 +714,7 @@ inline fail_over()
         in[1 - a] = 0;
         next[1 - a] = 0;
         begin = O[a].end;
+        begin_gen = WRITTEN(a);
         stored = begin;
         printf("writer: generation %d goes on at %d, with origin %d\n", gen, begin, a);
         changed()
@@ -779,7 +782,8 @@ inline join(o_)
         :: else
         fi;
         if
-        :: lack == 1 || lack == 2 || O[o_].end < begin || (WRITTEN(o_) < gen && O[o_].end > begin) -> tried[o_] = 1
+        :: lack == 1 || lack == 2 || O[o_].end < begin || (WRITTEN(o_) < gen && O[o_].end > begin) ||
+           (O[o_].end == begin && WRITTEN(o_) != begin_gen && !LENGTH_ONLY) -> tried[o_] = 1
         :: else ->
                 in[o_] = 1;
                 next[o_] = O[o_].end;
@@ -874,6 +878,7 @@ inline begun(places_, late_)
                 O[0].end = places_;
                 stored = places_;
                 begin = places_;
+                begin_gen = 1;
                 i = 0;
                 do
                 :: i < places_ ->
