@@ -53,6 +53,7 @@ byte state, broadcast, proposed, session, gen;
 bit in[2], tried[2];
 byte answer[2]; /* 0: not asked; 1: waits; 2: came; 3: none */
 byte told[2], told_gen[2];
+bit led[SESSIONS]; /* it has chunks */
 bit calm;
 
 hidden byte i, a, s_, which;
@@ -261,12 +262,13 @@ inline choose()
 {
         a = (answer[0] == 2 -> 0 : 1);
         if
-        :: answer[1] == 2 && (told[1] > told[a] || (told[1] == told[a] && told_gen[1] > told_gen[a])) -> a = 1
+        :: answer[1] == 2 && ((led[told[1]] && !led[told[a]]) || (led[told[1]] == led[told[a]] && told[1] > told[a]) || (told[1] == told[a] && told_gen[1] > told_gen[a])) -> a = 1
         :: else
         fi;
         session = told[a];
         gen = told_gen[a];
         state = LEADING;
+        led[session] = 1;
         printf("writer: leads session %d with generation %d at origin %d\n", session, gen, a);
         in[a] = 1;
         i = 0;
@@ -293,7 +295,7 @@ inline join(o_)
                 fi
         :: else ->
                 if
-                :: (O[o_].s[session].gen > gen) || s_ > session ->
+                :: (O[o_].s[session].gen > gen) || (s_ > session && (led[s_] || O[o_].s[s_].node != node)) ->
                         printf("writer: is fenced by origin %d\n", o_);
                         forget()
                 :: else ->

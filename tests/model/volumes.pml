@@ -45,6 +45,7 @@ byte mutant; /* the rule that is broken */
 
 #define GENERATIONS 8
 #define VOL(p) ((p) / V)
+#define MIN(a, b) ((a) < (b) -> (a) : (b))
 #define MAX(a, b) ((a) > (b) -> (a) : (b))
 
 typedef origin_t {
@@ -82,6 +83,7 @@ byte next[2];
 byte ack[PLACES];     /* whose chunk was called stored; 0: none, or what excuses its loss has happened */
 bit gone0[VOLUMES], gone1[VOLUMES]; /* what retention unlinked there */
 bit lost[VOLUMES];    /* damage took it where the other origin had no whole copy */
+byte both;            /* places that both origins have reached, and no cut, damage or lost disk took back */
 bit calm;
 
 hidden byte number_begun, number_late;
@@ -150,6 +152,11 @@ inline look_at_eras(o_)
         od
 }
 
+inline note_both()
+{
+        both = MAX(both, MIN(O[0].end, O[1].end))
+}
+
 /* ---- the log --------------------------------------------------------------------------------------------------------- */
 
 inline stop_fill(o_)
@@ -208,6 +215,7 @@ inline append(o_, p_, g_)
         od;
         O[o_].era[p_] = g_;
         O[o_].end = p_ + 1;
+        note_both();
         close_before(o_, VOL(p_ + 1)); /* the last one when the session ends */
         printf("origin %d: place %d is of generation %d\n", o_, p_, g_);
         look_at_closed();
@@ -245,6 +253,7 @@ inline drop_volume(o_, v_)
 /* After damage: a track whose last volume is away ends where that began. */
 inline end_at(o_, p_)
 {
+        both = MIN(both, p_);
         O[o_].end = p_;
         j = p_;
         do
@@ -261,7 +270,11 @@ inline end_is_last(o_)
                 :: O[o_].end > 0 && !O[o_].who[O[o_].end - 1] -> O[o_].end--
                 :: else -> break
                 od;
-                end_at(o_, O[o_].end)
+                j = O[o_].end;
+                do
+                :: j < PLACES -> O[o_].era[j] = 0; j++
+                :: else -> break
+                od
         :: else
         fi
 }
@@ -385,7 +398,8 @@ inline go_on(o_)
                 :: else
                 fi;
                 printf("origin %d: goes on at %d, from %d\n", o_, a, b);
-                O[o_].end = a
+                O[o_].end = a;
+                note_both()
         :: else
         fi;
         if
@@ -709,6 +723,7 @@ inline fail_over()
                 a = (WRITTEN(1) != WRITTEN(0) -> WRITTEN(1) > WRITTEN(0) : O[1].end > O[0].end)
         :: else
         fi;
+        assert(O[a].end >= both); /* nobody goes on before what both had */
         in[a] = 1;
         next[a] = O[a].end;
         in[1 - a] = 0;
@@ -901,7 +916,8 @@ inline begun(places_, late_)
                         O[1].fence = 1;
                         in[1] = 1;
                         next[1] = places_;
-                        O[1].end = places_
+                        O[1].end = places_;
+                        both = places_
                 :: else
                 fi;
                 changed()
