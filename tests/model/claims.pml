@@ -165,9 +165,10 @@ inline settle(o_)
         :: O[o_].held ->
                 live_of(o_);
                 if
-                :: s_ && (O[o_].s[s_].claimed || (!CAME_IS_CLAIMED && (O[o_].s[s_].node == O[o_].held_node || s_ != O[o_].held_s ||
-                                                                    O[o_].s[s_].gen != O[o_].held_gen))) &&
-                   !HELD_IS_BLIND -> /* its writer may be the one that has it elsewhere by now */
+                :: s_ && !HELD_IS_BLIND &&
+                   (O[o_].s[s_].claimed ||
+                    (!CAME_IS_CLAIMED && (O[o_].s[s_].node == O[o_].held_node || s_ != O[o_].held_s ||
+                                          O[o_].s[s_].gen != O[o_].held_gen))) -> /* its writer may be the one that has it elsewhere by now */
                         answer[o_] = (answer[o_] == 1 -> 3 : answer[o_])
                 :: else -> take_claim(o_, O[o_].held, O[o_].held_node)
                 fi;
@@ -262,7 +263,9 @@ inline choose()
 {
         a = (answer[0] == 2 -> 0 : 1);
         if
-        :: answer[1] == 2 && ((led[told[1]] && !led[told[a]]) || (led[told[1]] == led[told[a]] && told[1] > told[a]) || (told[1] == told[a] && told_gen[1] > told_gen[a])) -> a = 1
+        :: answer[1] == 2 && /* what has something, then the newer one */
+           ((led[told[1]] && !led[told[a]]) || (led[told[1]] == led[told[a]] && told[1] > told[a]) ||
+            (told[1] == told[a] && told_gen[1] > told_gen[a])) -> a = 1
         :: else
         fi;
         session = told[a];
@@ -353,7 +356,8 @@ proctype writer()
         :: d_step { ASK(1) && mishaps > 0 -> mishaps--; answer[1] = 3 }
         :: d_step { ASK(0) -> ask(0); skip }
         :: d_step { ASK(1) -> ask(1); skip }
-        :: d_step { state == CLAIMING && (answer[0] == 2 || answer[1] == 2) && answer[0] && answer[1] -> /* who waits is left behind */
+        /* who waits is left behind */
+        :: d_step { state == CLAIMING && (answer[0] == 2 || answer[1] == 2) && answer[0] && answer[1] ->
                 choose();
                 skip }
         :: d_step { state == CLAIMING && answer[0] == 3 && answer[1] == 3 ->
@@ -376,7 +380,7 @@ proctype writer()
                 node = 1 - node;
                 forget();
                 skip }
-        :: d_step { state == LEADING && broadcast == 0 && (in[0] || in[1]) && HEARS_END(0) && HEARS_END(1) -> /* END at those in step */
+        :: d_step { state == LEADING && broadcast == 0 && (in[0] || in[1]) && HEARS_END(0) && HEARS_END(1) ->
                 broadcast = 1;
                 which = session;
                 if

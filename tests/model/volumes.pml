@@ -37,7 +37,7 @@ byte mutant; /* the rule that is broken */
 #define NO_CUT_LOWERS (mutant == 9) /* a cut leaves the first volume that is kept as it is */
 #define BEGIN_ANYWHERE (mutant == 10) /* a late copy begins in the middle of a volume */
 #define NEVER_AGAIN (mutant == 11) /* what was damaged is not asked for */
-#define OLD_ERAS (mutant == 13 || EMPTY_ERAS)    /* what is lacking keeps its eras, also when a newer writer's stand there at the peer */
+#define OLD_ERAS (mutant == 13 || EMPTY_ERAS) /* what is lacking keeps its eras, though newer ones are told */
 #define CUT_FIRST (mutant == 14)   /* a cut does not wait for the first segment that is to stand there */
 #define OLD_FACTS (mutant == 15)   /* what was heard of a peer serves when it is back with another disk */
 #define LENGTH_ONLY (mutant == 16) /* who ends where the writer began is in step, whoever wrote its last chunk */
@@ -102,7 +102,7 @@ inline changed()
         tried[1] = 0
 }
 
-/* ---- promises ------------------------------------------------------------------------------------------------------ */
+/* ---- promises ------------------------------------------------------------------------------------------------------------ */
 
 /* A newer writer goes on at this origin from before the place, or from behind another one's chunk there. */
 #define REPLACED(o, p) (O[o].end > 0 && O[o].era[O[o].end - 1] > ack[p] && ((p) >= O[o].end || O[o].era[p] != ack[p]))
@@ -157,7 +157,7 @@ inline note_both()
         both = MAX(both, MIN(O[0].end, O[1].end))
 }
 
-/* ---- the log --------------------------------------------------------------------------------------------------------- */
+/* ---- the log ------------------------------------------------------------------------------------------------------------- */
 
 inline stop_fill(o_)
 {
@@ -279,7 +279,7 @@ inline end_is_last(o_)
         fi
 }
 
-/* ---- compare ---------------------------------------------------------------------------------------------------------- */
+/* ---- compare ------------------------------------------------------------------------------------------------------------- */
 
 inline other_is_peer(o_)
 {
@@ -510,7 +510,8 @@ proctype origin(byte o)
         :: d_step { O[o].up && O[o].copy == 2 && (CUT_FIRST || (O[1 - o].up && O[1 - o].who[O[o].cut_at])) ->
                 a = O[o].cut_at;
                 do
-                :: !CUT_FIRST && a < PLACES && O[o].who[a] && O[o].era[a] == O[o].t_era[a] && O[1 - o].who[a] == O[o].who[a] -> a++
+                :: !CUT_FIRST && a < PLACES && O[o].who[a] && O[o].era[a] == O[o].t_era[a] &&
+                   O[1 - o].who[a] == O[o].who[a] -> a++
                 :: else -> break
                 od;
                 O[o].cut_at = a;
@@ -576,7 +577,8 @@ proctype origin(byte o)
                 O[o].got[1] = O[1 - o].who[(O[o].fill - 1) * V + 1];
                 a = O[o].fill - 1;
                 if
-                :: O[1 - o].up && O[o].got[1] && (NO_CRC || (O[o].got[0] == O[o].want[0] && O[o].got[1] == O[o].want[1])) && !O[o].closed[a] &&
+                :: O[1 - o].up && O[o].got[1] && !O[o].closed[a] &&
+                   (NO_CRC || (O[o].got[0] == O[o].want[0] && O[o].got[1] == O[o].want[1])) &&
                    (NO_FLOOR || a >= O[o].floor) && a * V + V <= O[o].end &&
                    (NO_ERAS || (O[o].era[a * V] == O[o].want[0] && O[o].era[a * V + 1] == O[o].want[1])) ->
                         printf("origin %d: volume %d is here\n", o, a);
@@ -627,7 +629,7 @@ proctype origin(byte o)
         od
 }
 
-/* ---- the disks ---------------------------------------------------------------------------------------------------------- */
+/* ---- the disks ----------------------------------------------------------------------------------------------------------- */
 
 /* What only this origin had of the volume is lost, and nobody can help it. */
 inline excuse(o_, v_)
@@ -698,7 +700,7 @@ proctype disk(byte o)
         od
 }
 
-/* ---- the writer ------------------------------------------------------------------------------------------------------------ */
+/* ---- the writer ---------------------------------------------------------------------------------------------------------- */
 
 inline claim_at(o_)
 {
@@ -839,15 +841,15 @@ proctype writer()
         :: d_step { in[1] && (!O[1].up || STUCK(1)) && IN_STEP(0) -> go_out(1); skip }
         :: d_step { gen && !in[0] && O[0].up && !tried[0] && O[0].copy != 2 && O[0].fence <= gen -> join(0); skip }
         :: d_step { gen && !in[1] && O[1].up && !tried[1] && O[1].copy != 2 && O[1].fence <= gen -> join(1); skip }
-        :: d_step { splits > 0 && !in[0] && O[0].up && O[0].copy == 0 && old_gen && O[0].fence == old_gen && O[0].end >= old_begin &&
-                    O[0].end < PLACES ->
+        :: d_step { splits > 0 && !in[0] && O[0].up && O[0].copy == 0 && old_gen && O[0].fence == old_gen &&
+                    O[0].end >= old_begin && O[0].end < PLACES ->
                 splits--;
                 printf("writer: an older one goes on\n");
                 which = O[0].end;
                 append(0, which, O[0].fence);
                 which = 0; skip }
-        :: d_step { splits > 0 && !in[1] && O[1].up && O[1].copy == 0 && old_gen && O[1].fence == old_gen && O[1].end >= old_begin &&
-                    O[1].end < PLACES ->
+        :: d_step { splits > 0 && !in[1] && O[1].up && O[1].copy == 0 && old_gen && O[1].fence == old_gen &&
+                    O[1].end >= old_begin && O[1].end < PLACES ->
                 splits--;
                 printf("writer: an older one goes on\n");
                 which = O[1].end;
@@ -859,7 +861,7 @@ proctype writer()
         od
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the end ------------------------------------------------------------------------------------------------------------- */
 
 proctype all_is_the_same()
 {
