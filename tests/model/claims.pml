@@ -165,10 +165,11 @@ inline settle(o_)
         :: O[o_].held ->
                 live_of(o_);
                 if
+                /* its writer may be the one that has it elsewhere by now */
                 :: s_ && !HELD_IS_BLIND &&
                    (O[o_].s[s_].claimed ||
                     (!CAME_IS_CLAIMED && (O[o_].s[s_].node == O[o_].held_node || s_ != O[o_].held_s ||
-                                          O[o_].s[s_].gen != O[o_].held_gen))) -> /* its writer may be the one that has it elsewhere by now */
+                                          O[o_].s[s_].gen != O[o_].held_gen))) ->
                         answer[o_] = (answer[o_] == 1 -> 3 : answer[o_])
                 :: else -> take_claim(o_, O[o_].held, O[o_].held_node)
                 fi;
