@@ -20,7 +20,7 @@
 #include "tests/unit/stuck.h"
 
 static uv_loop_t loop;
-static char folder[64], beside[64], path[120];
+static char folder[64], keeper[64], path[120];
 
 /* In place of the C library's: says which folders were made durable, and fails where it is told to. Pool threads, one at a time. */
 static char synced[8][160];
@@ -55,7 +55,7 @@ static int setup(void **state)
         (void)state;
         uv_loop_init(&loop);
         scratch_dir(folder, sizeof(folder));
-        scratch_file(beside, sizeof(beside)); /* a removal takes an empty parent with it: here that is everybody's */
+        scratch_file(keeper, sizeof(keeper)); /* a removal takes an empty parent with it: here that is everybody's */
         snprintf(path, sizeof(path), "%s/file", folder);
         return 0;
 }
@@ -66,7 +66,7 @@ static int teardown(void **state)
         (void)state;
         disk_stop();
         assert_int_equal(uv_loop_close(&loop), 0);
-        unlink(beside);
+        unlink(keeper);
         snprintf(cmd, sizeof(cmd), "rm -rf %s", folder);
         return system(cmd);
 }
