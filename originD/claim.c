@@ -107,6 +107,8 @@ struct held_claim {
         struct rpc_request *req;
         struct claim m;
         int64_t came_us;
+        char live[SESSION_ID_MAX + 1]; /* the stream's session as it was then, "" for none, */
+        uint32_t generation;           /* and its generation */
 };
 
 static void hold_claim(struct claims *cl, struct rpc_request *req, const struct claim *m)
@@ -116,14 +118,20 @@ static void hold_claim(struct claims *cl, struct rpc_request *req, const struct 
                 return;
         }
         struct held_claim *h = mem_alloc(sizeof(*h));
+        const struct session *live = stream_live(store_stream(cl->store, m->stream));
         *h = (struct held_claim){.req = req, .m = *m, .came_us = clock_mono_us()};
+        if (live) {
+                strcpy(h->live, live->id);
+                h->generation = live->generation;
+        }
         *cl->held_last = h;
         cl->held_last = &h->next;
         cl->held_count++;
 }
 
-/* Why a claim that was held comes too late. Its writer may have the session from another owner by now and have joined
- * it here: one generation more would fence that very writer. */
+/* Why a claim that was held comes too late. Its writer may have the session from another owner by now and have joined it here, or
+ * this origin may have copied what that owner gave it: one generation more would fence that very writer. That a session ended
+ * meanwhile is no such thing. */
 static int judge_held(struct claims *cl, const struct held_claim *h)
 {
         const struct session *live = stream_live(store_stream(cl->store, h->m.stream));
@@ -131,7 +139,8 @@ static int judge_held(struct claims *cl, const struct held_claim *h)
                 return ERR_CANCELED;
         if (clock_mono_us() - h->came_us > CLAIM_HELD_US)
                 return ERR_NOT_YET;
-        return live && live->claimed ? ERR_FENCED : 0;
+        bool other = live && !live->over_elsewhere && (live->generation != h->generation || strcmp(live->id, h->live) != 0);
+        return live && (live->claimed || other) ? ERR_FENCED : 0;
 }
 
 static void release_held(struct claims *cl)

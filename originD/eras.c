@@ -78,10 +78,10 @@ static uint64_t next_boundary(const struct eras *e, uint64_t after)
         return UINT64_MAX;
 }
 
-bool eras_part(const struct eras *a, const struct eras *b, uint64_t until, uint64_t *place)
+bool eras_part_within(const struct eras *a, const struct eras *b, uint64_t from, uint64_t until, uint64_t *place)
 {
-        uint64_t from_a = known_from(a), from_b = known_from(b);
-        for (uint64_t at = from_a > from_b ? from_a : from_b; at < until;) {
+        uint64_t from_a = known_from(a), from_b = known_from(b), known = from_a > from_b ? from_a : from_b;
+        for (uint64_t at = known > from ? known : from; at < until;) {
                 if (!same(eras_at(a, at), eras_at(b, at))) {
                         *place = at;
                         return true;
@@ -90,6 +90,11 @@ bool eras_part(const struct eras *a, const struct eras *b, uint64_t until, uint6
                 at = next_a < next_b ? next_a : next_b;
         }
         return false;
+}
+
+bool eras_part(const struct eras *a, const struct eras *b, uint64_t until, uint64_t *place)
+{
+        return eras_part_within(a, b, 0, until, place);
 }
 
 int eras_older(const struct era *a, const struct era *b)

@@ -48,6 +48,7 @@ void eras_adopt(struct eras *e, const struct eras *from, uint64_t place);
 
 /* Whether two copies hold different writers' bytes, or one of them none, somewhere before `until`; *place is the first. */
 bool eras_part(const struct eras *a, const struct eras *b, uint64_t until, uint64_t *place);
+bool eras_part_within(const struct eras *a, const struct eras *b, uint64_t from, uint64_t until, uint64_t *place);
 
 int eras_older(const struct era *a, const struct era *b); /* < 0: a is; > 0: b is; 0: of one generation. NULL is oldest */
 

@@ -6,6 +6,7 @@
 
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "common/mem.h"
 #include "common/pattern.h"
 #include "originD/stats.h"
 #include "originD/store.h"
@@ -188,15 +189,35 @@ bool retention_make_room(struct store *st, uint64_t bytes)
 
 /* ---- live ones ----------------------------------------------------------------------------------------------------- */
 
+struct trimming {
+        struct session_wait wait; /* first: session_save() gives it back */
+        struct session *s;
+        char track[TRACK_NAME_MAX + 1];
+        uint32_t number;
+};
+
 static void volume_gone(void *arg, int status)
 {
-        struct session *s = arg;
-        s->pins--;
+        struct trimming *t = arg;
+        t->s->pins--;
         if (status)
-                log_warn("session=%s msg=\"cannot remove a volume\" error=\"%s\"", s->id, err_text(status));
+                log_warn("session=%s track=%s volume=%06u msg=\"cannot remove a volume\" error=\"%s\"", t->s->id, t->track, t->number,
+                         err_text(status));
+        free(t);
 }
 
-/* Volumes that lie wholly before the window; a few at a time. */
+/* Where that cannot be saved the files stay: the next start finds them, and the next sweep after that removes them. */
+static void volume_forgotten(struct session_wait *w, int status)
+{
+        struct trimming *t = (struct trimming *)w;
+        struct track *track = session_track(t->s, t->track);
+        if (status || !track || !track->log)
+                volume_gone(t, status);
+        else
+                chunk_log_unlink_volume(track->log, t->number, volume_gone, t);
+}
+
+/* Volumes that lie wholly before the window; one of each track at a time. */
 static void trim(struct session *s, int64_t window_us)
 {
         for (size_t i = 0; i < s->track_count; i++) {
@@ -206,16 +227,15 @@ static void trim(struct session *s, int64_t window_us)
                 if (!log || !f.any || !log->closed.count)
                         continue;
                 struct volume_row first = log->closed.rows[0];
-                if ((int64_t)first.sum.last_segment >= keep_from)
+                if ((int64_t)first.sum.last_segment >= keep_from || chunk_log_forget_volume(log, first.number))
                         continue;
+                struct trimming *t = mem_alloc(sizeof(*t));
+                *t = (struct trimming){.s = s, .number = first.number};
+                strcpy(t->track, s->tracks[i]->name);
                 s->pins++;
-                if (chunk_log_remove_volume(log, first.number, volume_gone, s)) {
-                        s->pins--;
-                        continue;
-                }
                 stat_add(STAT_STORED_BYTES, first.state <= VOLUME_DAMAGED ? -(int64_t)first.sum.bytes : 0);
                 stat_add(STAT_REMOVED_VOLUMES, 1);
-                session_save(s, NULL, false, NULL);
+                session_save(s, &t->wait, false, volume_forgotten);
         }
 }
 

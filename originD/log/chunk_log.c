@@ -385,14 +385,15 @@ struct closing {
         struct volume_files files;
         uint32_t number;
         struct volume_sum sum;
-        bool crc_known;
+        bool crc_known, lacking;
         int status;
 };
 
+/* One that lacks something gets no last record: what a crash leaves of it must not pass for whole. */
 static void close_work(void *arg)
 {
         struct closing *c = arg;
-        c->status = volume_close(&c->files, &c->sum, c->crc_known);
+        c->status = c->lacking ? volume_leave(&c->files) : volume_close(&c->files, &c->sum, c->crc_known);
 }
 
 static void close_done(void *arg)
@@ -437,7 +438,7 @@ static void close_volume(struct chunk_log *log)
         row.index = index_cache_add(log, row.number, index_gone);
         row.index->pinned = true;
         struct closing *c = mem_alloc(sizeof(*c));
-        *c = (struct closing){.log = log, .files = log->files, .number = row.number, .sum = row.sum, .crc_known = log->crc_known};
+        *c = (struct closing){.log = log, .files = log->files, .number = row.number, .sum = row.sum, .crc_known = log->crc_known, .lacking = log->open_lacking};
         c->sum.crc = log->crc;
         volumes_insert(&log->closed, &row);
         count_sum(&log->closed_sum, &row.sum, true);
@@ -519,28 +520,30 @@ static void forget_row(struct chunk_log *log, struct volume_row *row)
         volumes_remove(&log->closed, row->number);
 }
 
-int chunk_log_remove_volume(struct chunk_log *log, uint32_t number, void (*done)(void *arg, int status), void *arg)
+int chunk_log_forget_volume(struct chunk_log *log, uint32_t number)
 {
         struct volume_row *row = volumes_get(&log->closed, number);
         if (!row || log->cutting || log->reopening || row->closing || (row->index && !row->index->ready))
                 return ERR_FULL;
+        forget_row(log, row);
+        log->expect_from = number + UINT64_C(1) > log->expect_from ? number + UINT64_C(1) : log->expect_from;
+        return 0;
+}
+
+void chunk_log_unlink_volume(struct chunk_log *log, uint32_t number, void (*done)(void *arg, int status), void *arg)
+{
         struct removing *r = mem_alloc(sizeof(*r));
         *r = (struct removing){.log = log, .number = number, .done = done, .arg = arg};
-        int rc = disk_run(log->loop, DISK_COLD, remove_work, remove_done, r);
-        if (rc) {
-                free(r);
-                return rc;
-        }
         log->behind++;
-        forget_row(log, row);
-        return 0;
+        if (disk_run(log->loop, DISK_COLD, remove_work, remove_done, r)) /* it is forgotten: left there it would come back */
+                disk_run(log->loop, DISK_WRITE, remove_work, remove_done, r);
 }
 
 void chunk_log_expect_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *sum)
 {
         const struct volume_row *there = volumes_get(&log->closed, number);
         bool open = log->files.mp4 >= 0 && number == log->open_number;
-        if (open || (there && there->state != VOLUME_LACKING))
+        if (open || number < log->expect_from || (there && (there->closing || there->state != VOLUME_LACKING)))
                 return;
         volumes_insert(&log->closed, &(struct volume_row){.number = number, .state = VOLUME_LACKING, .sum = *sum});
         tell_volumes(log);

@@ -68,7 +68,8 @@ struct chunk_log {
 
         struct volume_files files; /* of the open volume; none before the first chunk, and when it ended */
         uint32_t open_number;
-        bool open_lacking;         /* it lost segments: one that is not in its index may be elsewhere */
+        bool open_lacking;         /* it lost segments, or was left before its end: one that is not in its index may be elsewhere */
+        uint64_t expect_from;      /* volumes before this one were removed by retention: nobody is asked for them */
         bool crc_known;
         uint32_t crc;              /* of its mp4 */
         struct index index;        /* of it */
@@ -115,8 +116,11 @@ bool chunk_log_idle(const struct chunk_log *log); /* no chunk is on its way */
 bool chunk_log_busy(const struct chunk_log *log); /* something of it is on the pool: it cannot be freed */
 void chunk_log_end(struct chunk_log *log); /* idle; the last segment is complete from here on */
 
-/* Takes a closed volume away, or only its row; done(arg, status) when its files are gone. ERR_FULL: too much is under way. */
-int chunk_log_remove_volume(struct chunk_log *log, uint32_t number, void (*done)(void *arg, int status), void *arg);
+/* Takes a closed volume away: its row at once, then, when session.json does not name it any more, its files. The other way
+ * round a crash between would leave a row without files, and the volume would be brought again from elsewhere.
+ * forget: ERR_FULL, and nothing changes, when there is no such row, or something else is under way with it. */
+int chunk_log_forget_volume(struct chunk_log *log, uint32_t number);
+void chunk_log_unlink_volume(struct chunk_log *log, uint32_t number, void (*done)(void *arg, int status), void *arg);
 
 /* A volume that others have and this one does not, or not whole, and how it gets here (replica/fills.h).
  *   chunk_log_expect_volume()  its row, LACKING, with what it comes to there. Not in place of a volume that is here

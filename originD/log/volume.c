@@ -270,6 +270,13 @@ int volume_close(struct volume_files *f, struct volume_sum *sum, bool crc_known)
         return rc;
 }
 
+int volume_leave(struct volume_files *f)
+{
+        int rc = fdatasync(f->mp4) < 0 || fdatasync(f->idx) < 0 ? last_error() : 0;
+        volume_files_close(f);
+        return rc;
+}
+
 int volume_remove(const struct volume_track *t, uint32_t number)
 {
         char *mp4 = volume_path(t->dir, number, "mp4"), *idx = volume_path(t->dir, number, "idx");
@@ -815,6 +822,7 @@ int volume_open(const struct volume_track *t, uint32_t number, bool append, enum
         rc = rc ? rc : read_index_file(&s);
         rc = rc ? rc : check_init(&s);
         rc = rc ? rc : survey_chunks(&s);
+        out->was_closed = !rc && s.closed;
         if (!rc && s.closed && s.sum.bytes != s.file_bytes)
                 s.new_index = true;
         rc = rc ? rc : mend(&s, path, out);

@@ -89,6 +89,7 @@ int volume_append(const struct volume_files *f, const struct buf *chunk, const s
 
 /* Adds the last record, makes all of it durable, closes the files. crc_known: sum->crc is; otherwise the mp4 is read for it. */
 int volume_close(struct volume_files *f, struct volume_sum *sum, bool crc_known);
+int volume_leave(struct volume_files *f); /* the same without the last record: of one that is not whole */
 void volume_files_close(struct volume_files *f);
 
 enum volume_check {
@@ -101,6 +102,7 @@ struct volume_found {
         struct index index;
         struct volume_files files; /* open for appending, if that was asked for */
         bool closed;           /* it has its last record, or has been given one */
+        bool was_closed;       /* it had one */
         struct volume_sum sum; /* crc only of a closed one */
         bool lacking;          /* segments of it were damaged: who is not in the index may be elsewhere */
         uint32_t lost_segments;

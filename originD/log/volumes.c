@@ -132,7 +132,9 @@ static int take(const struct volume_track *t, const struct volumes *known, uint3
                 return rc;
         /* of one that was lacking, what is here now may be less than what it came to */
         bool less = row && row->state == VOLUME_LACKING && row->sum.crc && row->sum.crc != found.sum.crc;
-        found.lacking |= less || (row && row->state == VOLUME_DAMAGED);
+        /* one that nobody noted and nobody closed was left before its end, and others may have the rest */
+        bool left = !append && !row && !found.was_closed;
+        found.lacking |= less || left || (row && row->state == VOLUME_DAMAGED);
         if (append) {
                 out->open = true;
                 out->number = number;

@@ -477,6 +477,18 @@ static void forget_lacks_of(struct catch_up *r, const char *peer)
         }
 }
 
+/* What it told before it started anew may not be so any more, and what it has now may be another writer's. */
+static void stop_copies_of(struct catch_up *r, const char *peer)
+{
+        struct copy_session *old[CATCH_UP_COPIES_MAX];
+        size_t n = 0;
+        for (struct lack *l = r->lacks; l; l = l->next)
+                if (l->copy && strcmp(l->peer, peer) == 0)
+                        old[n++] = l->copy;
+        while (n) /* each may begin another one */
+                copy_session_stop(old[--n]);
+}
+
 void catch_up_peers_changed(struct catch_up *r)
 {
         struct peer_node up[PEERS_UP_MAX];
@@ -490,6 +502,7 @@ void catch_up_peers_changed(struct catch_up *r)
                 p->up = true;
                 ring_add(r->ring, p->id, up[i].zone, p->id);
                 if (p->incarnation_us != up[i].incarnation_us) {
+                        stop_copies_of(r, p->id);
                         p->compared = false;
                         read_anew(p);
                 }

@@ -276,6 +276,15 @@ static uint32_t skip_volumes(const struct copy_track *c, struct track *t)
         return last * per;
 }
 
+static void skipped(struct session_wait *w, int status)
+{
+        struct copy_track *c = (struct copy_track *)w;
+        if (status)
+                failed(c, status);
+        else
+                ask_segment(c);
+}
+
 static void begin_segments(struct copy_track *c)
 {
         struct track *t = mine(c);
@@ -283,12 +292,14 @@ static void begin_segments(struct copy_track *c)
                 over(c, ERR_CANCELED);
                 return;
         }
-        uint32_t skipped = skip_volumes(c, t);
+        c->segment = skip_volumes(c, t);
+        if (c->segment) { /* that they are lacking is saved before anything stands behind them */
+                session_save(c->s, &c->wait, false, skipped);
+                return;
+        }
         const struct index *ix = &t->log->index;
         const struct index_row *last = ix->count ? &ix->rows[ix->count - 1] : NULL;
-        if (skipped)
-                c->segment = skipped;
-        else if (last)
+        if (last)
                 c->segment = last->segment + index_complete(ix, last);
         else if (c->theirs->eras.count)
                 c->segment = (uint32_t)(c->theirs->eras.list[0].place / CHUNKS_PER_SEGMENT);

@@ -40,6 +40,7 @@ struct fill {
         char track[TRACK_NAME_MAX + 1], peer[NODE_ID_MAX + 1];
         uint32_t number;
         struct volume_sum expected; /* as the peer has it */
+        struct eras eras;           /* likewise, as far as its end */
         struct incoming in;
         bool begun;       /* in is */
         size_t next_peer; /* of those that are up, to ask if this one fails */
@@ -132,6 +133,7 @@ static void end_fill(struct fills *f)
                 n->s->pins--;
         free(n->bytes);
         buf_unref(&n->whole);
+        eras_free(&n->eras);
         *n = (struct fill){.step = IDLE};
 }
 
@@ -213,6 +215,15 @@ static void run(struct fills *f, void (*work)(void *arg), void (*after)(void *ar
         disk_run(f->loop, DISK_WRITE, work, after, f);
 }
 
+/* Whether here the volume is to be of the writers that it is of there. What is before it does not matter. */
+static bool same_writers(const struct fill *n, const struct eras *theirs, const struct volume_sum *v)
+{
+        const struct track *mine = session_track(n->s, n->track);
+        uint64_t place;
+        return mine && !eras_part_within(&mine->eras, theirs, eras_place(v->first_segment, 0), eras_place(v->last_segment + 1, 0),
+                                         &place);
+}
+
 static void install_work(void *arg)
 {
         struct fill *n = &((struct fills *)arg)->now;
@@ -252,9 +263,11 @@ static void hide(struct fills *f)
                 n->step = HIDING;
                 n->since_us = clock_mono_us();
         }
-        if (log && !n->hidden && !f->stopping)
+        /* Meanwhile it may have been cut off, for a newer writer's to stand there. */
+        bool same = log && same_writers(n, &n->eras, &n->expected);
+        if (same && !n->hidden && !f->stopping)
                 n->hidden = chunk_log_hide_volume(log, n->number, &n->expected);
-        if (!log || f->stopping || clock_mono_us() - n->since_us > READERS_US)
+        if (!same || f->stopping || clock_mono_us() - n->since_us > READERS_US)
                 failed(f, ERR_CANCELED);
         else if (n->hidden && (!n->damaged || n->s->pins == 1))
                 run(f, install_work, installed);
@@ -385,11 +398,10 @@ static void begun(void *arg)
 /* ---- who has it ----------------------------------------------------------------------------------------------------- */
 
 /* The volume as the peer has it, if it is whole there and of the same writers as here. */
-static const struct volume_row *peers_volume(const struct fill *n, const struct catalog *c)
+static const struct volume_row *peers_volume(struct fill *n, const struct catalog *c)
 {
         const struct peer_session *p = c->count == 1 ? &c->sessions[0] : NULL;
-        const struct track *mine = session_track(n->s, n->track);
-        if (!p || !mine || strcmp(p->id, n->s->id) != 0 || strcmp(p->stream, n->s->stream) != 0 ||
+        if (!p || strcmp(p->id, n->s->id) != 0 || strcmp(p->stream, n->s->stream) != 0 ||
             p->volume_segments != n->s->volume_segments)
                 return NULL;
         for (size_t i = 0; i < p->track_count; i++) {
@@ -397,11 +409,14 @@ static const struct volume_row *peers_volume(const struct fill *n, const struct 
                 if (strcmp(t->name, n->track) != 0)
                         continue;
                 const struct volume_row *v = volumes_get(&t->volumes, n->number);
-                uint64_t place;
-                bool parts = !v || eras_part(&mine->eras, &t->eras, eras_place(v->sum.last_segment + 1, 0), &place);
+                bool parts = !v || !same_writers(n, &t->eras, &v->sum);
                 bool outside = v && (v->sum.first_segment / n->s->volume_segments != v->number ||
                                      v->sum.last_segment / n->s->volume_segments != v->number);
-                return parts || outside ? NULL : v;
+                if (parts || outside)
+                        return NULL;
+                eras_free(&n->eras);
+                eras_adopt(&n->eras, &t->eras, 0);
+                return v;
         }
         return NULL;
 }

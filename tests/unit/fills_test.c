@@ -152,6 +152,28 @@ static void test_a_volume_that_is_damaged_or_gone_is_brought_from_the_peer(void 
         free(idx);
 }
 
+/* As after a power failure: what was saved last is not on the disk, the volumes are. */
+static void test_a_volume_that_was_left_before_its_end_does_not_pass_for_whole(void **state)
+{
+        (void)state;
+        struct session *s = broadcast_at_b(3 * 5 * PER + 3);
+        run_until(a_is_whole);
+        stop(&a);
+        char *save = mem_printf("cp %s/cam/S1/session.json %s/saved", a.dir, a.dir), *back = mem_printf("cp %s/saved %s/cam/S1/session.json", a.dir, a.dir);
+        assert_int_equal(system(save), 0);
+        write_chunks(s, 3 * 5 * PER + 3, 9 * 5 * PER + 2, 40);
+        fills_options.bytes_s = 0;
+        start(&a);
+        run_until(a_is_in_step);
+        assert_int_equal(lacking(&a), 6); /* the rest of the fourth, and five more */
+        stop(&a);
+        assert_int_equal(system(back), 0);
+        start(&a);
+        assert_int_equal(volumes_get(&at(&a, "S1")->tracks[0]->log->closed, 3)->state, VOLUME_DAMAGED);
+        free(save);
+        free(back);
+}
+
 static void test_what_does_not_come_to_the_checksum_is_not_taken(void **state)
 {
         (void)state;
@@ -197,6 +219,7 @@ int main(void)
                 CASE(test_one_that_was_away_for_long_is_in_step_first_and_gets_the_gap_after_that),
                 CASE(test_the_newest_volume_comes_first_and_viewers_get_the_others_from_the_peer),
                 CASE(test_a_volume_that_is_damaged_or_gone_is_brought_from_the_peer),
+                CASE(test_a_volume_that_was_left_before_its_end_does_not_pass_for_whole),
                 CASE(test_what_does_not_come_to_the_checksum_is_not_taken),
                 CASE(test_a_fill_that_is_cut_off_at_any_answer_begins_anew),
         };

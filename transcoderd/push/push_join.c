@@ -44,6 +44,9 @@ static const char *why_not(const struct push *p, const struct claim_reply *m)
 {
         if (is_ahead(p, m))
                 return "it has chunks of an older writer where this one has written";
+        /* It may end where the one that was gone on with ends, with chunks of a writer before that one's. */
+        if (m->written_generation < p->begun_with.written_generation)
+                return "its newest chunks are of an older writer than those gone on from";
         for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
                 const struct recent_track *t = &p->o.recent->tracks[i];
                 const struct claim_track *there = claimed_track(m, t->info.name);
