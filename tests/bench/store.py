@@ -37,14 +37,14 @@ def make_recordings(data, count):
         head = {"version": 3, "session": session, "stream": f"cam-{i % STREAMS}", "title": "", "node": "t1", "epoch_us": epoch,
                 "generation": 1, "grace_ms": 30000, "state": "ended", "ended_by_writer": True, "ended_wall_us": epoch + 3600000000,
                 "end_us": 3600000000, "volume_segments": 600,
-                "sum": {"tracks": 7, "playable": True, "bytes": 5185152, "digest": f"{i:016x}", "written_generation": 1,
+                "sum": {"tracks": 7, "lacking": 0, "playable": True, "bytes": 5185152, "digest": f"{i:016x}", "written_generation": 1,
                         "written_place": 0}}
         folder = data / head["stream"] / session
         folder.mkdir(parents=True)
         (folder / "session.json").write_text(json.dumps(head, separators=(",", ":")) + "\n" + tracks + "\n", encoding="utf-8")
 
 
-def start(data):
+def start(data, count):
     """Seconds until it is ready, its resident memory in MB, processor seconds."""
     ports = {key: reserve_port() for key in ("port", "fetch_port", "http_port", "admin_port")}
     sets = [f"--set={key}={value}" for key, value in {**ports, "data_dir": data, "retention_s": 0, "min_free_bytes": 0}.items()]
@@ -59,10 +59,15 @@ def start(data):
                     sys.exit("originD does not start")
                 time.sleep(0.005)
         seconds = time.monotonic() - began
+        with urllib.request.urlopen(f"http://127.0.0.1:{ports['admin_port']}/metrics") as answer:
+            found = next(int(line.split()[-1]) for line in answer.read().decode().splitlines()
+                         if line.startswith('originD_sessions{status="ended"}'))
         status = pathlib.Path(f"/proc/{origin.pid}/status").read_text(encoding="ascii")
         memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
         times = pathlib.Path(f"/proc/{origin.pid}/stat").read_text(encoding="ascii").split()[13:15]
         origin.terminate()
+    if found != count:
+        sys.exit(f"originD found {found} of {count} recordings: is what make_recordings() writes still what it reads?")
     return seconds, memory / 1024, sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
@@ -77,7 +82,7 @@ def main():
         subprocess.run([TOP / "build/release/tools/store_bench", scratch / "log", str(args.chunks)], check=True)
         make_recordings(scratch / "data", args.recordings)
         for when in ("first start", "start again"):
-            seconds, memory, processor = start(scratch / "data")
+            seconds, memory, processor = start(scratch / "data", args.recordings)
             print(f"{when}, {args.recordings} recordings: {seconds:.2f} s, of which processor {processor:.2f} s; {memory:.0f} MB")
     finally:
         shutil.rmtree(scratch)
