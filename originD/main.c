@@ -18,6 +18,7 @@
 #include "originD/replica/peer_link.h"
 #include "originD/replica/catch_up.h"
 #include "originD/replica/fills.h"
+#include "originD/scrub.h"
 #include "originD/serve.h"
 #include "originD/stats.h"
 #include "originD/store.h"
@@ -29,7 +30,7 @@ struct config {
         struct config_common common;
         int64_t port, fetch_port, http_port;
         char *data_dir, *sync, *peers, *when_full;
-        int64_t replicas, fill_bytes_s, volume_segments, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
+        int64_t replicas, fill_bytes_s, scrub_bytes_s, volume_segments, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
         int64_t time_shift_s, latency_bound_ms, target_latency_ms, update_s;
         json_t *webhooks, *recording;
 };
@@ -50,6 +51,7 @@ static const struct config_key keys[] = {
          .help = "FETCH addresses of the other origins, host:port[,host:port…]; this node may be among them"},
         INT_KEY(replicas, "2", 1, 16, "origins", "that have each recording, as transcoderd's"),
         INT_KEY(fill_bytes_s, "50000000", 0, INT64_MAX, "bytes/s", "how fast old volumes are copied from other origins; 0: they are not"),
+        INT_KEY(scrub_bytes_s, "5000000", 0, INT64_MAX, "bytes/s", "how fast what is stored is read again and compared with its checksums; 0: it is not"),
         INT_KEY(retention_s, "86400", 0, 3153600000, "s", "age at which a recording that ended is removed; 0: never"),
         INT_KEY(retention_bytes, "0", 0, INT64_MAX, "bytes", "when there is more, the oldest recordings go; 0: no bound"),
         INT_KEY(min_free_bytes, "268435456", 0, INT64_MAX, "bytes", "with less free, writes are refused and the node is not ready"),
@@ -83,6 +85,7 @@ struct origin {
         struct claims claims;
         struct catch_up *catch_up;
         struct fills *fills;
+        struct scrub *scrub;
         struct peer_link *link; /* NULL: no peers */
         struct webhooks *webhooks;
         struct http_client *http_client; /* the webhooks' */
@@ -195,6 +198,8 @@ static void store_ready(void *arg, int status)
         }
         webhooks_recovered(o->webhooks);
         open_peers(o);
+        struct scrub_options so = {.bytes_s = o->config.scrub_bytes_s, .random = (uint64_t)clock_wall_us()};
+        scrub_open(&o->scrub, o->daemon.loop, &o->store, &so);
         open_sockets(o);
         o->open = true;
         log_info("msg=\"open\" port=%lld fetch_port=%lld http_port=%lld data_dir=%s", (long long)o->config.port,
@@ -232,6 +237,8 @@ static void part_stopped(void *arg)
                 rpc_server_close(o->fetch_server);
         if (o->fills)
                 fills_close(o->fills);
+        if (o->scrub)
+                scrub_close(o->scrub);
         if (o->catch_up)
                 catch_up_close(o->catch_up);
         claims_close(&o->claims);
@@ -255,6 +262,8 @@ static void stop(void *arg)
                 catch_up_stop(o->catch_up);
         if (o->fills)
                 fills_stop(o->fills);
+        if (o->scrub)
+                scrub_stop(o->scrub);
         if (o->link)
                 peer_link_close(o->link);
         o->closing = 1;

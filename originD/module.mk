@@ -1,6 +1,6 @@
 originD_SRCS := originD/main.c originD/api.c originD/askers.c originD/claim.c originD/eras.c originD/events.c \
                 originD/fetch.c originD/http.c originD/manifest.c originD/mpd.c originD/put.c originD/recording.c \
-                originD/recording_find.c originD/retention.c originD/serve.c originD/session.c originD/session_json.c \
+                originD/recording_find.c originD/retention.c originD/scrub.c originD/serve.c originD/session.c originD/session_json.c \
                 originD/shadow_turns.c originD/startup.c originD/stats.c originD/store.c originD/streams.c originD/track.c \
                 originD/webhooks.c originD/webhooks_config.c originD/webhooks_file.c originD/webhooks_peers.c \
                 originD/webhooks_queue.c originD/webhooks_send.c originD/xml.c
@@ -13,7 +13,7 @@ originD_SRCS += originD/archive/archive.c originD/archive/s3.c originD/archive/s
                 originD/archive/sigv4.c
 originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
-originD_UNIT := askers box catalog catch_up chunk_log claim compare disk eras events fills mpd recording s3 serve \
+originD_UNIT := askers box catalog catch_up chunk_log claim compare disk eras events fills mpd recording s3 scrub serve \
                 shadow_turns sigv4 store volume webhooks
 originD_FUZZ := box catalog recording s3_text session_json
 originD_TOOLS := archive_volume join_recording put_file store_bench store_writer

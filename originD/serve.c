@@ -82,6 +82,7 @@ static void read_done(void *arg, int status)
         struct buf *bytes = r->reading;
         r->reading = NULL;
         r->pinned->pins--;
+        r->pinned->reads--;
         r->pinned = NULL;
         bool all = r->offset + bytes->len == r->view.len_bytes;
         struct serve_answer a = {.status = status,
@@ -106,6 +107,7 @@ static void read_segment(struct serve *sv, struct serve_request *r, struct sessi
         r->reading = buf_new(len);
         r->pinned = s;
         s->pins++;
+        s->reads++;
         stat_add(STAT_DISK_READS, 1);
         char *path = volume_path(log->dir, r->view.volume, "mp4");
         disk_read(sv->loop, r->asking.kind == READ_LIVE ? DISK_LIVE : DISK_COLD, path, r->view.offset + r->offset, r->reading,
@@ -231,6 +233,7 @@ static void recording_read_done(void *arg, int status)
         struct buf *bytes = r->reading;
         r->reading = NULL;
         r->pinned->pins--;
+        r->pinned->reads--;
         r->pinned = NULL;
         if (!status && recording_rewrite(bytes->data, bytes->len, &r->init, at->track, at->segment, at->origin_segment))
                 status = ERR_IO; /* it is damaged */
@@ -277,6 +280,7 @@ static enum look look_recording(struct serve *sv, struct serve_request *r, struc
         r->reading = buf_new(at->view.len_bytes);
         r->pinned = s;
         s->pins++;
+        s->reads++;
         stat_add(STAT_DISK_READS, 1);
         disk_read(sv->loop, DISK_COLD, path, at->view.offset, r->reading, recording_read_done, r);
         free(path);

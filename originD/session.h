@@ -67,6 +67,7 @@ struct session {
         int64_t asked_mono_us;      /* when somebody wanted them last */
         int64_t load_again_us; /* of LOAD_FAILED: monotonic, not tried before that */
         unsigned pins;              /* reads of its files, and requests, under way */
+        unsigned reads;             /* of the pins: who reads media by an index, so that no file may be put in another's place */
         unsigned turns;            /* PUTs that wait (shadow_turns.h) */
         uint64_t moves;            /* how often changed() was told, as far as shadow_turns.h knows */
         uint32_t misfit_generation; /* whose chunks did not fit, as was logged already; 0: nobody's */

@@ -11,6 +11,7 @@
 #define FULL_HELP "FETCHes told to come back later: their asker has too many that wait, or it was never their turn to read"
 #define REPAIRED_HELP "Segments copied from another origin, cut off for its, or not got"
 #define FILLS_HELP "Volumes brought from another origin, or tried to"
+#define SCRUBBED_HELP "Closed volumes that were read again and compared with their checksums: as they were written, not so, or not readable now"
 #define REQUESTS_HELP "Webhook requests that were answered 2xx, or were not"
 #define DROPPED_HELP "Events given up: too many waited, the webhook refused it, or a day had passed"
 #define REMOVED_HELP "Recordings removed by retention"
@@ -52,6 +53,11 @@ static struct metric rows[STATS] = {
         [STAT_FILLS] = COUNTER("originD_filled_volumes_total", "status=\"brought\"", FILLS_HELP),
         [STAT_FILLS_FAILED] = COUNTER("originD_filled_volumes_total", "status=\"failed\"", FILLS_HELP),
         [STAT_LACKING] = GAUGE("originD_lacking_sessions", NULL, "Sessions of which volumes are not here, or not whole"),
+        [STAT_SCRUBBED_BYTES] = COUNTER("originD_scrubbed_bytes_total", NULL, "Bytes at rest that were read again to compare them with their checksums"),
+        [STAT_SCRUBBED_WHOLE] = COUNTER("originD_scrubbed_volumes_total", "status=\"whole\"", SCRUBBED_HELP),
+        [STAT_SCRUBBED_DAMAGED] = COUNTER("originD_scrubbed_volumes_total", "status=\"damaged\"", SCRUBBED_HELP),
+        [STAT_SCRUBBED_UNREADABLE] = COUNTER("originD_scrubbed_volumes_total", "status=\"unreadable\"", SCRUBBED_HELP),
+        [STAT_SCRUBS] = COUNTER("originD_scrubs_total", NULL, "Times that all that is at rest was read again"),
         [STAT_FREE_BYTES] = GAUGE("originD_free_bytes", NULL, "Free bytes where the store is"),
         [STAT_STORED_BYTES] = GAUGE("originD_stored_bytes", NULL, "Bytes of all sessions in the store"),
         [STAT_REMOVED_AGE] = COUNTER("originD_removed_sessions_total", "reason=\"age\"", REMOVED_HELP),

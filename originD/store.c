@@ -93,6 +93,8 @@ static void unlist(struct store *st, struct session *s)
                 return;
         if (st->sweep_at == s)
                 st->sweep_at = s->newer;
+        if (st->scrub_at == s)
+                st->scrub_at = s->older || !live ? s->older : st->newest_ended;
         *(s->newer ? &s->newer->older : live ? &st->first_live : &st->newest_ended) = s->older;
         if (s->older)
                 s->older->newer = s->newer;

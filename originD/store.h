@@ -70,6 +70,7 @@ struct store {
         struct session *first_live; /* by older */
         struct session *newest_ended, *oldest_ended; /* by when they ended */
         struct session *sweep_at; /* where retention goes on */
+        struct session *scrub_at; /* where the scrubber goes on: the live ones, then those that ended, the newest first */
         int lock; /* of data_dir */
         struct recovery *recovery; /* being handed over */
         uv_idle_t handing;

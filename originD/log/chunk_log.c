@@ -552,27 +552,29 @@ void chunk_log_expect_volume(struct chunk_log *log, uint32_t number, const struc
 bool chunk_log_hide_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *expected)
 {
         struct volume_row *row = volumes_get(&log->closed, number);
-        if (!row || row->closing || row->state == VOLUME_HERE || row->state == VOLUME_ARCHIVED || log->cutting || log->reopening ||
-            (row->index && !row->index->ready))
+        if (!row || row->closing || log->cutting || log->reopening || (row->index && !row->index->ready))
                 return false;
-        if (row->state == VOLUME_DAMAGED)
+        if (row->state == VOLUME_ARCHIVED || row->state == (expected ? VOLUME_HERE : VOLUME_LACKING))
+                return false;
+        if (row->state <= VOLUME_DAMAGED)
                 count_sum(&log->closed_sum, &row->sum, false);
         index_cache_drop(&row->index);
         row->state = VOLUME_LACKING;
-        row->sum = *expected; /* after a crash it is held against what is there then */
+        if (expected) /* after a crash it is held against what is there then */
+                row->sum = *expected;
         row->closing = true;
         log->behind++;
         return true;
 }
 
-void chunk_log_take_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *sum)
+void chunk_log_take_volume(struct chunk_log *log, uint32_t number, enum volume_state state, const struct volume_sum *sum)
 {
         struct volume_row *row = volumes_get(&log->closed, number);
         assert(row && row->closing && row->state == VOLUME_LACKING);
         row->closing = false;
         if (sum) {
                 row->sum = *sum;
-                row->state = VOLUME_HERE;
+                row->state = state;
                 count_sum(&log->closed_sum, sum, true);
         }
         one_less_behind(log);

@@ -531,6 +531,42 @@ static int read_index_file(struct survey *s)
         return rc;
 }
 
+static bool index_is_of(const uint8_t *all, uint32_t number, const struct volume_sum *sum)
+{
+        struct volume_header h;
+        struct volume_record r;
+        if (volume_header_decode(&h, all) || h.volume != number)
+                return false;
+        uint64_t at = h.init_bytes;
+        for (uint32_t i = 0; i < sum->chunks; i++) {
+                if (volume_record_decode(&r, all + record_offset(i)) || r.flags & RECORD_CLOSED || r.offset != at)
+                        return false;
+                at += r.len_bytes;
+        }
+        return !volume_record_decode(&r, all + record_offset(sum->chunks)) && r.flags & RECORD_CLOSED && r.offset == at &&
+               at == sum->bytes && r.crc == sum->crc;
+}
+
+int volume_check_index(const char *dir, uint32_t number, const struct volume_sum *sum)
+{
+        char *path = volume_path(dir, number, "idx");
+        int fd = open(path, O_RDONLY | O_CLOEXEC), rc = fd < 0 ? last_error() : 0;
+        uint64_t bytes = 0;
+        free(path);
+        rc = rc ? rc : size_of(fd, &bytes);
+        if (!rc && (bytes != record_offset(sum->chunks + 1) || bytes > IDX_MAX_BYTES))
+                rc = ERR_CORRUPT;
+        if (!rc) {
+                uint8_t *all = mem_alloc((size_t)bytes);
+                ssize_t n = read_at(fd, all, (size_t)bytes, 0);
+                rc = n < 0 ? (int)n : (uint64_t)n < bytes || !index_is_of(all, number, sum) ? ERR_CORRUPT : 0;
+                free(all);
+        }
+        if (fd >= 0)
+                close(fd);
+        return rc;
+}
+
 static int check_init(struct survey *s)
 {
         uint8_t *bytes = mem_alloc(s->t->init->len);

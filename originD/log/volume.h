@@ -113,6 +113,9 @@ struct volume_found {
  * be mended, as above. ERR_NOT_FOUND: there is no such file. ERR_CORRUPT: no whole chunk is in it; it is set aside. */
 int volume_open(const struct volume_track *t, uint32_t number, bool append, enum volume_check check, struct volume_found *out);
 
+/* Whether the index file of a closed volume is whole and of these sums; changes nothing. ERR_CORRUPT: it is not; ERR_NOT_FOUND. */
+int volume_check_index(const char *dir, uint32_t number, const struct volume_sum *sum);
+
 /* Forgets everything from the segment on, of a volume that is open for appending, and says what is left. *unsure as above. */
 int volume_cut(const struct volume_track *t, uint32_t number, struct volume_files *f, uint32_t segment, struct index *out,
                bool *unsure);

@@ -49,6 +49,7 @@ struct fill {
         size_t len;
         struct buf *whole; /* all of it, on the pool */
         int status;        /* of the pool's job */
+        uint64_t replaced; /* bytes of what is here of it, once it is hidden */
         bool hidden;       /* the row is, and is to be taken */
         bool damaged;      /* something of it is here, and may be being read */
         unsigned refusals; /* that its peer had no time, one after the other */
@@ -191,8 +192,10 @@ static void failed(struct fills *f, int status)
                 log_warn("session=%s stream=%s track=%s volume=%06" PRIu32 " peer=%s msg=\"cannot bring a volume\" error=\"%s\"",
                          n->s->id, n->s->stream, n->track, n->number, n->peer, err_text(status));
         n->step = WRITING;
-        if (n->hidden)
-                chunk_log_take_volume(log_of(n), n->number, NULL);
+        if (n->hidden) {
+                chunk_log_take_volume(log_of(n), n->number, VOLUME_LACKING, NULL);
+                stat_add(STAT_STORED_BYTES, -(int64_t)n->replaced);
+        }
         n->hidden = false;
         if (!n->begun) {
                 if (f->stopping)
@@ -241,8 +244,8 @@ static void installed(void *arg)
                 return;
         }
         n->hidden = false;
-        chunk_log_take_volume(log, n->number, &n->in.sum);
-        stat_add(STAT_STORED_BYTES, (int64_t)n->in.sum.bytes);
+        chunk_log_take_volume(log, n->number, VOLUME_HERE, &n->in.sum);
+        stat_add(STAT_STORED_BYTES, (int64_t)n->in.sum.bytes - (int64_t)n->replaced);
         stat_add(STAT_FILLS, 1);
         log_info("session=%s stream=%s track=%s volume=%06" PRIu32 " peer=%s msg=\"brought a volume\" bytes=%" PRIu64, n->s->id,
                  n->s->stream, n->track, n->number, n->peer, n->in.sum.bytes);
@@ -265,11 +268,14 @@ static void hide(struct fills *f)
         }
         /* Meanwhile it may have been cut off, for a newer writer's to stand there. */
         bool same = log && same_writers(n, &n->eras, &n->expected);
-        if (same && !n->hidden && !f->stopping)
+        if (same && !n->hidden && !f->stopping) {
+                const struct volume_row *row = volumes_get(&log->closed, n->number);
+                n->replaced = row && row->state == VOLUME_DAMAGED ? row->sum.bytes : 0;
                 n->hidden = chunk_log_hide_volume(log, n->number, &n->expected);
+        }
         if (!same || f->stopping || clock_mono_us() - n->since_us > READERS_US)
                 failed(f, ERR_CANCELED);
-        else if (n->hidden && (!n->damaged || n->s->pins == 1))
+        else if (n->hidden && (!n->damaged || !n->s->reads))
                 run(f, install_work, installed);
 }
 

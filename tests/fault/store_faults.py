@@ -61,7 +61,8 @@ class Origin:
         self.ports = {name: reserve_port() for name in ("port", "fetch_port", "http_port", "admin_port")}
         self.log_path, self.counts_path = os.path.join(self.folder, "log"), os.path.join(self.folder, "counts")
         self.process, self.environment = None, {}
-        self.settings = {"sync": "segment", "min_free_bytes": 0}
+        # The scrubber reads when it comes to it: which call is the k-th is to be the same each time.
+        self.settings = {"sync": "segment", "min_free_bytes": 0, "scrub_bytes_s": 0}
 
     def start(self, **fault):
         """True: it is ready. False: it ended, or is not ready: for which a fault must be the reason."""

@@ -48,6 +48,8 @@ CASES = {
                          {'originD_free_bytes{instance="o:1"}': "100e9-1e5x120", 'originD_min_free_bytes{instance="o:1"}': "268435456x120"}),
     "FreshetDiskFull": ({'originD_free_bytes{instance="o:1"}': "1e8x60", 'originD_min_free_bytes{instance="o:1"}': "268435456x60"},
                         {'originD_free_bytes{instance="o:1"}': "1e9x60", 'originD_min_free_bytes{instance="o:1"}': "268435456x60"}),
+    "FreshetDiskDamaged": ({'originD_scrubbed_volumes_total{instance="o:1",status="damaged"}': "0x30 1x30"},
+                           {'originD_scrubbed_volumes_total{instance="o:1",status="damaged"}': "1x60", 'originD_scrubbed_volumes_total{instance="o:1",status="whole"}': "0+9x60"}),
     "FreshetSlate": ({'transcoderd_slate_seconds_total{instance="t:1"}': "0+10x60"}, {'transcoderd_slate_seconds_total{instance="t:1"}': "0x20 0+10x6 60x40"}),
     "FreshetFailoversOften": ({'ingestd_failovers_total{instance="i:1"}': "0x10 5x50", 'ingestd_swaps_total{instance="i:1"}': "0x60"},
                               {'ingestd_failovers_total{instance="i:1"}': "0x10 2x50", 'ingestd_swaps_total{instance="i:1"}': "0x60"}),
