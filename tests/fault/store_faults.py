@@ -61,8 +61,9 @@ class Origin:
         self.ports = {name: reserve_port() for name in ("port", "fetch_port", "http_port", "admin_port")}
         self.log_path, self.counts_path = os.path.join(self.folder, "log"), os.path.join(self.folder, "counts")
         self.process, self.environment = None, {}
-        # The scrubber reads when it comes to it: which call is the k-th is to be the same each time.
-        self.settings = {"sync": "segment", "min_free_bytes": 0, "scrub_bytes_s": 0}
+        # That a full disk costs the oldest recordings is retention's doing, not a loss: here nothing may go. And the scrubber reads
+        # when it comes to it: which call is the k-th is to be the same each time.
+        self.settings = {"sync": "segment", "min_free_bytes": 0, "when_full": "refuse", "scrub_bytes_s": 0}
 
     def start(self, **fault):
         """True: it is ready. False: it ended, or is not ready: for which a fault must be the reason."""
@@ -204,12 +205,13 @@ def while_it_stores(folder, library, fault):
 class Template:
     """A store as it is after it was killed in mid-write, with a recording and a live session: to be copied for each case."""
 
-    def __init__(self, folder, library):
+    def __init__(self, folder, library, writes):
         origin = Origin(folder, library)
-        origin.start(call="pwrite", at=TORN_AT, how="kill", on=0)
+        origin.start(call="pwrite", at=writes - TORN_BEFORE_END, how="kill", on=0)
         self.stored = record(origin)
         origin.process.wait()
         self.data = origin.data
+        assert len({s[0] for s in self.stored}) == 2, "it was not killed in the second session"
 
 
 def while_it_starts(folder, library, fault, template, ends):
@@ -233,7 +235,7 @@ def while_it_starts(folder, library, fault, template, ends):
             origin.process.wait()
 
 
-TORN_AT = 48  # of about 51 writes
+TORN_BEFORE_END = 10  # writes: inside the second session's last segment, which nobody writes to again
 WHENS = ["stores", "starts", "ends"]
 TICKS_S = 0.6  # what an origin does from time to time, it has done by then
 
@@ -245,8 +247,9 @@ class Bench:
         self.folder = str(folder)
         self.library = build_library(folder)
         self.cases = 0
-        self.template = Template(self.place(), self.library)
-        self.counts = {when: self.case(when, {})[1] for when in WHENS}
+        self.counts = {"stores": self.case("stores", {})[1]}
+        self.template = Template(self.place(), self.library, self.counts["stores"]["pwrite"])
+        self.counts.update((when, self.case(when, {})[1]) for when in WHENS if when not in self.counts)
 
     def place(self):
         self.cases += 1
