@@ -16,4 +16,4 @@ originD_LDLIBS := -lnng
 originD_UNIT := askers box catalog catch_up chunk_log claim compare disk eras events fills mpd recording s3 scrub serve \
                 shadow_turns sigv4 store volume webhooks
 originD_FUZZ := box catalog recording s3_text session_json
-originD_TOOLS := archive_volume join_recording put_file store_bench store_writer
+originD_TOOLS := archive_volume join_recording make_store put_file store_writer

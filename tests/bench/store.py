@@ -1,92 +1,202 @@
-#!/usr/bin/python3
-"""What the store costs: appends of one track beside plain write(2) of the same bytes, a start over the track, seeks into volumes that
-nobody has in memory (tests/tools/store_bench.c); and how long an origin with many recordings needs until it serves, and how much
-memory."""
+#!/usr/bin/env python3
+"""What the store costs as it grows: appending, starting with very much in it, seeking into old recordings, filling in a new copy.
+
+Stores are made by tests/tools/make_store.c, at most 10 GB, in BENCH_DIR or build/, and removed at the end. Each figure stands beside what
+the same machine does plainly in the same run (write(2), read(2), cp), or beside its aim. Names of parts as arguments: only those.
+  --streams N, --recordings N, --hours N   smaller stores"""
 import argparse
-import json
+import concurrent.futures
 import os
-import pathlib
+import resource
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(TOP / "tests/system")]
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path[:0] = [os.path.join(TOP, "tests", "fault"), os.path.join(TOP, "tests", "system")]
 
-from harness import reserve_port  # noqa: E402  (the path is set above)
+from harness import request, run, wait_until  # noqa: E402  (the path is set above)
+from store_faults import Origin, metric, start_well  # noqa: E402
 
-STREAMS = 1000
-WINDOW_US = 86_400_000_000  # they began within a day
-
-
-def make_recordings(data, count):
-    """Heads and tracks as originD writes them; media are not there, which nobody notices who does not ask for them."""
-    now = int(time.time() * 1e6)
-    tracks = json.dumps([{"name": f"v{t}00", "start_us": 0, "first_segment": 0, "bandwidth": 1, "fps_milli": 0, "eras": [[0, 1, "t1"]],
-                          "volumes": [[k, 0, 123456, 54000000, 1, 3000, 15000, k * 600, k * 600 + 599, 300000] for k in range(6)],
-                          "at_end": {"any": True, "first_segment": 0, "last_segment": 3599, "end_us": 3600000000, "guess_us": 0,
-                                     "file_bytes": 740736, "average_bps": 1, "peak_bps": 1, "fps_milli": 1}} for t in range(1, 8)],
-                        separators=(",", ":"))
-    for i in range(count):
-        epoch = now - WINDOW_US + i * (WINDOW_US // count)
-        session = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(epoch / 1e6)) + f"-{i:08x}"
-        head = {"version": 3, "session": session, "stream": f"cam-{i % STREAMS}", "title": "", "node": "t1", "epoch_us": epoch,
-                "generation": 1, "grace_ms": 30000, "state": "ended", "ended_by_writer": True, "ended_wall_us": epoch + 3600000000,
-                "end_us": 3600000000, "volume_segments": 600,
-                "sum": {"tracks": 7, "lacking": 0, "playable": True, "bytes": 5185152, "digest": f"{i:016x}", "written_generation": 1,
-                        "written_place": 0}}
-        folder = data / head["stream"] / session
-        folder.mkdir(parents=True)
-        (folder / "session.json").write_text(json.dumps(head, separators=(",", ":")) + "\n" + tracks + "\n", encoding="utf-8")
+MAKE_STORE = os.path.join(TOP, "build", "release", "tools", "make_store")
+ROOM_BYTES = 10 << 30
+CHUNK_BYTES = 40000  # 200 ms of 1.6 Mbit/s
+APPEND_MB = 600
+REPAIR_SECONDS, REPAIR_CHUNK_BYTES = 1800, 20000  # 900 MB
+OLD_CHUNK_BYTES = 200
+SETTLE_S = 2  # what a start leaves for later is done by then
 
 
-def start(data, count):
-    """Seconds until it is ready, its resident memory in MB, processor seconds."""
-    ports = {key: reserve_port() for key in ("port", "fetch_port", "http_port", "admin_port")}
-    sets = [f"--set={key}={value}" for key, value in {**ports, "data_dir": data, "retention_s": 0, "min_free_bytes": 0}.items()]
-    began = time.monotonic()
-    with subprocess.Popen([TOP / "bin/originD", *sets], stderr=subprocess.DEVNULL) as origin:
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{ports['admin_port']}/readyz", timeout=1):
-                    break
-            except (urllib.error.URLError, OSError):
-                if origin.poll() is not None or time.monotonic() - began > 120:
-                    sys.exit("originD does not start")
-                time.sleep(0.005)
+def make(*arguments):
+    return subprocess.run([MAKE_STORE, *map(str, arguments)], check=True, stdout=subprocess.PIPE).stdout.decode()
+
+
+def forget(folder):
+    """By the kernel: what is read from there comes from the disk."""
+    for path, _, names in os.walk(folder):
+        for name in names:
+            fd = os.open(os.path.join(path, name), os.O_RDONLY)
+            os.fdatasync(fd)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(fd)
+
+
+def build_turns(folder):
+    library = os.path.join(folder, "loop_turns.so")
+    run("gcc", "-O2", "-shared", "-fPIC", "-o", library, os.path.join(os.path.dirname(os.path.abspath(__file__)), "loop_turns.c"))
+    return library
+
+
+def memory_mb(origin, what="VmRSS"):
+    with open(f"/proc/{origin.process.pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) / 1024 for line in f if line.startswith(what + ":"))
+
+
+def tell(what, value, unit, beside=""):
+    print(f"{what:46} {value:10.2f} {unit:6} {beside}", flush=True)
+
+
+def aim(value, most):
+    return f"aim {most:g}: {'kept' if value <= most else 'NOT kept'}"
+
+
+class Bench:
+    def __init__(self, folder, options):
+        self.folder, self.options = folder, options
+        self.turns, self.origins = build_turns(folder), []
+
+    def origin(self, name, **settings):
+        os.makedirs(os.path.join(self.folder, name), exist_ok=True)
+        origin = Origin(os.path.join(self.folder, name), self.turns)
+        self.origins.append(origin)
+        origin.environment = {"LOOP_TURNS": os.path.join(origin.folder, "turns")}
+        origin.settings = {"min_free_bytes": 0, "retention_s": 0, **settings}
+        return origin
+
+    def end(self, origin):
+        origin.stop()
+        shutil.rmtree(origin.folder)
+
+    def kill(self):
+        """What a part that failed left."""
+        for origin in self.origins:
+            if origin.process and origin.process.poll() is None:
+                origin.process.kill()
+                origin.process.wait()
+
+    def append(self):
+        rates = {line.split()[0]: float(line.split()[1])
+                 for line in make("append", os.path.join(self.folder, "append"), APPEND_MB, CHUNK_BYTES).splitlines()}
+        shutil.rmtree(os.path.join(self.folder, "append"))
+        tell("append: write(2) to one file", rates["plain"], "MB/s", f"chunks of {CHUNK_BYTES} bytes, {APPEND_MB} MB, not synced")
+        for name, what in (("volume", "volume_append() (CRC, record)"), ("log", "one track (loop, pool, checks)"), ("logs", "seven tracks at once")):
+            tell(f"append: {what}", rates[name], "MB/s", f"{rates[name] / rates['plain']:.2f} of write(2)")
+
+    def start(self, origin, what, least_mb, most_mb):
+        """Until it is ready, beside the aims."""
+        began = time.monotonic()
+        start_well(origin)
         seconds = time.monotonic() - began
-        with urllib.request.urlopen(f"http://127.0.0.1:{ports['admin_port']}/metrics") as answer:
-            found = next(int(line.split()[-1]) for line in answer.read().decode().splitlines()
-                         if line.startswith('originD_sessions{status="ended"}'))
-        status = pathlib.Path(f"/proc/{origin.pid}/status").read_text(encoding="ascii")
-        memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-        times = pathlib.Path(f"/proc/{origin.pid}/stat").read_text(encoding="ascii").split()[13:15]
-        origin.terminate()
-    if found != count:
-        sys.exit(f"originD found {found} of {count} recordings: is what make_recordings() writes still what it reads?")
-    return seconds, memory / 1024, sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+        time.sleep(SETTLE_S)
+        with open(origin.environment["LOOP_TURNS"], "rb") as f:
+            busy_ms, clock_ms = struct.unpack("2d", f.read(16))
+        mb = memory_mb(origin) - least_mb
+        tell(f"{what}: until ready", seconds, "s", aim(seconds, 2))
+        tell(f"{what}: the longest stop of the loop", busy_ms, "ms", f"{aim(busy_ms, 20)}; by the clock, with what else this machine did: {clock_ms:.1f} ms")
+        tell(f"{what}: memory beyond an empty origin's", mb, "MB", f"{aim(mb, most_mb)}; at most {memory_mb(origin, 'VmHWM') - least_mb:.0f} MB; all {mb + least_mb:.0f} MB")
+
+    def empty(self):
+        origin = self.origin("empty")
+        start_well(origin)
+        mb = memory_mb(origin)
+        self.end(origin)
+        return mb
+
+    def many(self):
+        empty_mb, origin = self.empty(), self.origin("many")
+        make("heads", origin.data, self.options.recordings)
+        self.start(origin, f"{self.options.recordings} recordings", empty_mb, 100)
+        self.end(origin)
+
+    def live(self):
+        empty_mb, origin = self.empty(), self.origin("live", max_sessions=self.options.streams)
+        make("live", origin.data, self.options.streams, self.options.hours)
+        self.start(origin, f"{self.options.streams} live, 7 tracks, {self.options.hours} h", empty_mb, 64)
+        self.end(origin)
+
+    def seek(self):
+        origin = self.origin("seek")
+        session = make("recording", origin.data, self.options.hours * 3600, OLD_CHUNK_BYTES).strip()
+        forget(origin.data)
+        start_well(origin)
+        half, hour = self.options.hours * 1800, 3600
+
+        def get(segment):
+            began = time.monotonic()
+            answer = request(f"http://127.0.0.1:{origin.ports['http_port']}/live/old/{session}/v720/{segment}.m4s")
+            assert answer.status == 200, answer.status
+            return (time.monotonic() - began) * 1000
+
+        def plainly(number):
+            began = time.monotonic()
+            for suffix in ("idx", "mp4"):
+                with open(os.path.join(origin.data, "old", session, "v720", f"{number:06}.{suffix}"), "rb") as f:
+                    f.read(1000)
+            return (time.monotonic() - began) * 1000
+
+        first, other, again = get(half), get(half + hour), get(half + hour + 1)
+        plain = plainly(half // 600 + 3)
+        tell("seek: the first GET of a recording", first, "ms", f"of {self.options.hours} h; its tracks are read, then an index, then the segment; {first / plain:.1f} of open and read of two cold files")
+        tell("seek: into a volume that nobody asked for", other, "ms", f"{other / plain:.1f} of that")
+        tell("seek: in the same volume", again, "ms", f"{again / plain:.1f} of that")
+        self.end(origin)
+
+    def repair(self):
+        a, b = (self.origin(name, id=name, fill_bytes_s=1 << 40) for name in "ab")
+        peers = ",".join(f"127.0.0.1:{o.ports['fetch_port']}" for o in (a, b))
+        for o in (a, b):
+            o.settings["peers"] = peers
+        make("recording", a.data, REPAIR_SECONDS, REPAIR_CHUNK_BYTES)
+        size = sum(os.path.getsize(os.path.join(path, name)) for path, _, names in os.walk(a.data) for name in names)
+        began = time.monotonic()
+        subprocess.run(["cp", "-r", a.data, os.path.join(self.folder, "copied")], check=True)
+        plain = size / 1e6 / (time.monotonic() - began)
+        shutil.rmtree(os.path.join(self.folder, "copied"))
+        began = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor() as pool:  # each waits for the other; who spawned a process has to outlive it
+            list(pool.map(start_well, (a, b)))
+            wait_until(lambda: metric(b, "originD_stored_bytes") >= metric(a, "originD_stored_bytes") and
+                       metric(b, "originD_lacking_sessions") == 0, "a second origin that has all of it", 300)
+            rate = size / 1e6 / (time.monotonic() - began)
+            self.end(b)
+            self.end(a)
+        tell("repair: an empty second origin fills in", rate, "MB/s", f"{size / 1e6:.0f} MB, checked by CRC; {rate / plain:.2f} of cp ({plain:.0f} MB/s); as configured by default it takes 50 MB/s at most")
+
+
+PARTS = ["append", "many", "live", "seek", "repair"]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recordings", type=int, default=100_000)
-    parser.add_argument("--chunks", type=int, default=20_000, help="of 60 kB: as many as an hour of 720p has")
-    parser.add_argument("--dir", default=None, help="where the files are made; as large as chunks and recordings are")
-    args = parser.parse_args()
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix="bench-store-", dir=args.dir))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []])
+    parser.add_argument("--streams", type=int, default=200)
+    parser.add_argument("--recordings", type=int, default=100000)
+    parser.add_argument("--hours", type=int, default=24)
+    options = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    folder = tempfile.mkdtemp(prefix="bench-store-", dir=os.environ.get("BENCH_DIR", os.path.join(TOP, "build")))
+    bench = Bench(folder, options)
     try:
-        subprocess.run([TOP / "build/release/tools/store_bench", scratch / "log", str(args.chunks)], check=True)
-        make_recordings(scratch / "data", args.recordings)
-        for when in ("first start", "start again"):
-            seconds, memory, processor = start(scratch / "data", args.recordings)
-            print(f"{when}, {args.recordings} recordings: {seconds:.2f} s, of which processor {processor:.2f} s; {memory:.0f} MB")
+        if shutil.disk_usage(folder).free < ROOM_BYTES:
+            sys.exit(f"{folder}: less than {ROOM_BYTES >> 30} GB are free")
+        for part in options.parts or PARTS:
+            getattr(bench, part)()
     finally:
-        shutil.rmtree(scratch)
+        bench.kill()
+        shutil.rmtree(folder)
 
 
-if __name__ == "__main__":
-    main()
+main()
