@@ -264,12 +264,52 @@ static void unload(struct store *st, const struct session *out)
         }
 }
 
+/* A folder of a session that is not in the store any more. */
+struct removal {
+        struct removal *next;
+        struct store *st;
+        char *dir;
+        bool unused; /* nothing but its session.json is known to be in it */
+};
+
 static void removed(void *arg, int status)
 {
-        char *dir = arg;
+        struct removal *r = arg;
+        if (status == ERR_FULL) { /* the disk has too much to do: forgotten, it would come back at the next start */
+                r->next = r->st->removals;
+                r->st->removals = r;
+                return;
+        }
         if (status)
-                log_warn("msg=\"cannot remove a recording\" path=%s error=\"%s\"", dir, err_text(status));
-        free(dir);
+                log_warn("msg=\"cannot remove a recording\" path=%s error=\"%s\"", r->dir, err_text(status));
+        free(r->dir);
+        free(r);
+}
+
+static void begin_removal(struct removal *r)
+{
+        if (r->unused)
+                disk_remove_unused(r->st->loop, r->dir, "session.json", removed, r);
+        else
+                disk_remove(r->st->loop, r->dir, removed, r);
+}
+
+/* Takes dir. */
+static void remove_folder(struct store *st, char *dir, bool unused)
+{
+        struct removal *r = mem_alloc(sizeof(*r));
+        *r = (struct removal){.st = st, .dir = dir, .unused = unused};
+        begin_removal(r);
+}
+
+static void retry_removals(struct store *st)
+{
+        struct removal *r = st->removals, *next;
+        st->removals = NULL;
+        for (; r; r = next) {
+                next = r->next;
+                begin_removal(r);
+        }
 }
 
 void store_remove(struct store *st, struct session *s)
@@ -279,11 +319,8 @@ void store_remove(struct store *st, struct session *s)
         if (s->in_loaded)
                 unload(st, s);
         unlink_session(st, s);
-        char *dir = session_dir(s);
-        if (session_tracks(s))
-                disk_remove(st->loop, dir, removed, dir);
-        else /* as far as is known: what a start could not read, and set aside, is still in there */
-                disk_remove_unused(st->loop, dir, "session.json", removed, dir);
+        /* Without tracks, as far as is known: what a start could not read, and set aside, is still in there. */
+        remove_folder(st, session_dir(s), !session_tracks(s));
         session_free(&s);
 }
 
@@ -503,7 +540,7 @@ static void hand_over(uv_idle_t *idle)
         uv_idle_stop(idle);
         for (struct startup_folder *f = r->found.removed, *next; f; f = next) { /* what a removal that was interrupted left */
                 next = f->next;
-                disk_remove(st->loop, f->path, removed, mem_strdup(f->path));
+                remove_folder(st, mem_strdup(f->path), false);
                 free(f);
         }
         note_unreadable(st, r->found.unreadable);
@@ -600,6 +637,7 @@ static void ticked(uv_timer_t *timer)
         if (!st->recovered)
                 return;
         unload(st, NULL);
+        retry_removals(st);
         retention_clock(&st->retention, clock_real_us(), now);
         each_live(st, expire);
         look_after_ended(st);
@@ -660,6 +698,11 @@ void store_close(struct store *st)
         for (struct startup_folder *f = st->unreadable, *next; f; f = next) {
                 next = f->next;
                 free(f);
+        }
+        for (struct removal *r = st->removals, *next; r; r = next) { /* the next start finds them */
+                next = r->next;
+                free(r->dir);
+                free(r);
         }
         for (size_t i = 0; i < STORE_BUCKETS; i++)
                 while (st->by_id[i])

@@ -75,6 +75,7 @@ struct store {
         struct recovery *recovery; /* being handed over */
         uv_idle_t handing;
         struct startup_folder *unreadable; /* sessions that cannot be read now */
+        struct removal *removals; /* that the disk had no place for */
         bool retrying;
         char retrying_id[SESSION_ID_MAX + 16];
         int64_t retried_mono_us;

@@ -402,9 +402,11 @@ void disk_close(uv_loop_t *loop, int fd)
 static int remove_content(int fd)
 {
         DIR *d = fd < 0 ? NULL : fdopendir(fd);
+        int status = d ? 0 : last_error();
+        if (!d && fd >= 0)
+                close(fd);
         if (!d)
-                return last_error();
-        int status = 0;
+                return status;
         struct dirent *e;
         while ((errno = 0, e = readdir(d))) {
                 if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || unlinkat(dirfd(d), e->d_name, 0) == 0)

@@ -461,6 +461,28 @@ static void test_of_very_many_recordings_that_go_none_is_forgotten_and_left_on_t
         }
 }
 
+static void nothing(void *arg)
+{
+        (void)arg;
+}
+
+/* Forgotten, it would stay on the disk and be a recording again after the next start. */
+static void test_a_removal_that_the_disk_had_no_place_for_is_tried_again(void **state)
+{
+        (void)state;
+        assert_int_equal(end_session(recorded("cam", "S1", 0)), 0);
+        drain();
+        while (disk_run(&loop, DISK_COLD, NULL, nothing, NULL) == 0)
+                ; /* what is over counts until the loop hears of it */
+        store_remove(&store, store_session(&store, "S1"));
+        drain();
+        assert_true(there("cam", "S1"));
+        for (int i = 0; i < 100 && there("cam", "S1"); i++)
+                uv_run(&loop, UV_RUN_ONCE);
+        drain();
+        assert_false(there("cam", "S1"));
+}
+
 static void test_half_removed_recording_is_removed_at_start(void **state)
 {
         (void)state;
@@ -736,6 +758,7 @@ int main(void)
                 CASE(test_a_full_disk_costs_the_oldest_recordings_before_it_costs_writers),
                 CASE(test_recordings_of_a_start_are_in_the_order_in_which_they_ended),
                 CASE(test_of_very_many_recordings_that_go_none_is_forgotten_and_left_on_the_disk),
+                CASE(test_a_removal_that_the_disk_had_no_place_for_is_tried_again),
                 CASE(test_half_removed_recording_is_removed_at_start),
                 CASE(test_claimed_session_without_media_leaves_nothing),
                 CASE(test_no_space_refuses_new_sessions_until_it_is_back),
