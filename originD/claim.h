@@ -14,7 +14,6 @@
 #include "originD/store.h"
 #include "originD/shadow_turns.h"
 
-#define GRACE_MAX_MS 600000
 #define CLAIMS_HELD_MAX 256
 #define CLAIM_HELD_US (2500 * US_PER_MS) /* longer its writer does not wait */
 

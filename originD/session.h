@@ -18,6 +18,8 @@
 #include "originD/track.h"
 #include "proto/store.h"
 
+#define GRACE_MAX_MS 600000 /* who asks for more gets this */
+
 enum session_state { SESSION_LIVE, SESSION_ENDED };
 enum load_state { LOAD_NO, LOAD_UNDER_WAY, LOAD_DONE, LOAD_FAILED };
 

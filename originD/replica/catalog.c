@@ -175,6 +175,7 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
         s->ended_wall_us = (int64_t)json_number(j, "ended_wall_us", TIME_MAX_US, bad);
         s->generation = (uint32_t)json_number(j, "generation", UINT32_MAX, bad);
         s->grace_ms = (uint32_t)json_number(j, "grace_ms", UINT32_MAX, bad);
+        s->grace_ms = s->grace_ms < GRACE_MAX_MS ? s->grace_ms : GRACE_MAX_MS; /* no session stays alive for weeks without a writer */
         s->volume_segments = (uint32_t)json_number(j, "volume_segments", VOLUME_SEGMENTS_MAX, bad);
         if (!s->volume_segments)
                 *bad = 1;

@@ -61,6 +61,15 @@ static void test_what_is_written_is_what_is_read(void **state)
         catalog_free(&l);
 }
 
+static void test_another_origins_grace_time_has_the_bound_that_a_writers_has(void **state)
+{
+        (void)state;
+        recorded("cam", "S1", 5000000)->grace_ms = UINT32_MAX;
+        struct catalog l = read_list(catalog_write_live(&store));
+        assert_int_equal(l.sessions[0].grace_ms, GRACE_MAX_MS);
+        catalog_free(&l);
+}
+
 static void test_lists_hold_the_live_ones_or_those_that_ended_or_one(void **state)
 {
         (void)state;
@@ -190,6 +199,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 CASE(test_what_is_written_is_what_is_read),
+                CASE(test_another_origins_grace_time_has_the_bound_that_a_writers_has),
                 CASE(test_lists_hold_the_live_ones_or_those_that_ended_or_one),
                 CASE(test_who_has_read_all_pages_is_told_only_what_changes_after_that),
                 CASE(test_a_session_with_two_tracks_of_one_name_is_refused),
