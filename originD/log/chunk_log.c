@@ -207,7 +207,7 @@ static void write_work(void *arg)
         const struct volume_track *t = &w->log->volume_track;
         w->record.crc = crc32c(0, w->bytes->data, w->bytes->len);
         if (w->begins) {
-                w->status = volume_create(t, w->number, &w->files);
+                w->status = volume_create(t, w->number, w->log->sync_segments, &w->files);
                 w->crc = crc32c(0, t->init->data, t->init->len);
         }
         if (!w->status)

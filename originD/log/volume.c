@@ -14,6 +14,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "originD/log/disk.h"
 #include "proto/store.h"
 
 #define MAGIC "FRSHVOL1"
@@ -188,7 +189,7 @@ static int create_file(const char *path)
         return fd >= 0 ? fd : errno == EEXIST ? ERR_CONFLICT : last_error();
 }
 
-int volume_create(const struct volume_track *t, uint32_t number, struct volume_files *out)
+int volume_create(const struct volume_track *t, uint32_t number, bool sync, struct volume_files *out)
 {
         char *mp4 = volume_path(t->dir, number, "mp4"), *idx = volume_path(t->dir, number, "idx");
         *out = (struct volume_files){-1, -1};
@@ -202,6 +203,8 @@ int volume_create(const struct volume_track *t, uint32_t number, struct volume_f
                 rc = write_at(out->mp4, t->init->data, t->init->len, 0);
         if (!rc)
                 rc = write_header(out->idx, t, number);
+        if (!rc && sync) /* a file whose name is not durable is gone after a power failure, with every chunk in it that was synced */
+                rc = sync_folder(t->dir);
         if (rc < 0) {
                 if (out->idx >= 0)
                         unlink(idx);
@@ -759,19 +762,16 @@ static int salvage(struct survey *s, const char *path)
 /* No chunk is whole: what a creation that was cut off left, or nothing that can be read. ERR_CORRUPT, when it is out of the way. */
 static int set_all_aside(struct survey *s, const char *path, struct volume_found *out)
 {
-        char *aside = unused_name(path, s->believed_count ? "damaged" : "torn");
         char *idx = volume_path(s->t->dir, s->number, "idx");
         bool nothing = s->file_bytes <= s->t->init->len && !s->believed_count;
         out->torn_bytes = s->file_bytes;
         out->lacking = s->believed_count > 0;
-        int rc = (nothing ? unlink(path) : rename(path, aside)) < 0 ? last_error() : 0;
+        int rc = !nothing ? disk_set_aside_now(path, s->believed_count ? "damaged" : "torn") : unlink(path) < 0 ? last_error() : 0;
         if (!rc && unlink(idx) < 0 && errno != ENOENT)
                 rc = last_error();
         if (!rc && !nothing)
-                log_error("path=%s msg=\"no chunk of the volume is whole: kept aside\" aside=%s bytes=%" PRIu64, path, aside,
-                          s->file_bytes);
+                log_error("path=%s msg=\"no chunk of the volume is whole: kept aside\" bytes=%" PRIu64, path, s->file_bytes);
         free(idx);
-        free(aside);
         return rc ? rc : ERR_CORRUPT;
 }
 

@@ -79,8 +79,8 @@ struct volume_files {
         int mp4, idx; /* -1: none */
 };
 
-/* ERR_CONFLICT: there is something of that name. On an error nothing is left. */
-int volume_create(const struct volume_track *t, uint32_t number, struct volume_files *out);
+/* sync: their names are durable. ERR_CONFLICT: there is something of that name. On an error nothing is left. */
+int volume_create(const struct volume_track *t, uint32_t number, bool sync, struct volume_files *out);
 
 /* Writes the chunk at r->offset, the end of the mp4, and its record, the nth. On an error both files are cut back; *unsure:
  * that failed too, or what is on the disk is not what was written (a sync failed), so nobody may append any more. */

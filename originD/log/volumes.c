@@ -106,7 +106,8 @@ static void note_lacking(struct volumes_found *out, const struct volume_track *t
 {
         struct volume_row row = {.number = number, .state = VOLUME_LACKING};
         row.sum.first_segment = number * t->segments;
-        row.sum.last_segment = number * t->segments + (t->segments - 1);
+        uint32_t behind = UINT32_MAX - row.sum.first_segment;
+        row.sum.last_segment = row.sum.first_segment + (t->segments - 1 < behind ? t->segments - 1 : behind);
         if (known)
                 row.sum = known->sum;
         volumes_insert(&out->closed, &row);
@@ -152,6 +153,8 @@ int volumes_find(const struct volume_track *t, const struct volumes *known, bool
         size_t count;
         *out = (struct volumes_found){.last = {.files = {-1, -1}}};
         int rc = list_folder(t->dir, &numbers, &count);
+        while (count && !rc && numbers[count - 1] > UINT32_MAX / t->segments) /* no segment has such a number: not ours, left alone */
+                log_error("path=%s volume=%06" PRIu32 " msg=\"not a volume of this track, left alone\"", t->dir, numbers[--count]);
         for (size_t i = 0; i < known->count && !rc; i++) { /* those that are there are noted below */
                 const struct volume_row *k = &known->rows[i];
                 if (k->state == VOLUME_ARCHIVED || k->state == VOLUME_LACKING)

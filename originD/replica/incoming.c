@@ -39,7 +39,7 @@ int incoming_begin(struct incoming *in)
                 return rc;
         if (mkdir(in->folder, 0755) < 0)
                 return err_from_errno(errno);
-        rc = volume_create(&in->track, in->number, &in->files);
+        rc = volume_create(&in->track, in->number, false, &in->files);
         in->sum.bytes = in->init->len;
         in->crc = crc32c(0, in->init->data, in->init->len);
         return rc;

@@ -189,7 +189,7 @@ static struct volume_sum write_volume(const struct volume_track *t, size_t track
         struct volume_files files;
         struct volume_sum sum = {.bytes = t->init->len, .first_segment = number * t->segments};
         uint8_t *records = mem_alloc(count * CHUNKS_PER_SEGMENT * VOLUME_RECORD_BYTES);
-        check(volume_create(t, number, &files), t->dir);
+        check(volume_create(t, number, false, &files), t->dir);
         sum.crc = crc32c(0, t->init->data, t->init->len);
         size_t cap = 8u << 20, have = 0;
         uint8_t *block = mem_alloc(cap);
@@ -421,7 +421,7 @@ static double by_volume(const char *dir, const struct init_info *info, struct bu
         struct volume_files files;
         bool unsure;
         uint64_t at = init->len;
-        check(volume_create(&t, 0, &files), dir);
+        check(volume_create(&t, 0, false, &files), dir);
         int64_t began_us = clock_mono_us();
         for (uint32_t i = 0; i < chunk_count; i++) {
                 struct volume_record r = {.offset = at, .len_bytes = (uint32_t)media[i]->len,

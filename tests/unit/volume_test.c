@@ -13,11 +13,12 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/crc32c.h"
 #include "common/err.h"
-#include "originD/log/volume.h"
+#include "originD/log/volumes.h"
 #include "tests/unit/origin_fmp4.h"
 #include "tests/unit/scratch.h"
 
@@ -43,7 +44,7 @@ static void make(unsigned count, bool closed)
         struct volume_files f;
         struct volume_sum sum = {.chunks = count, .samples = count * 5, .media_ticks = count * UINT64_C(18000)};
         bool unsure;
-        assert_int_equal(volume_create(&track, 0, &f), 0);
+        assert_int_equal(volume_create(&track, 0, false, &f), 0);
         uint64_t at = init->len;
         for (unsigned i = 0; i < count; i++) {
                 struct buf *b = fmp4_video_chunk(i / 5, i % 5, 30);
@@ -202,12 +203,57 @@ static void test_nothing_is_created_where_something_is(void **state)
         struct volume_files files;
         make(2, false);
         struct buf *before = read_file("000000.mp4");
-        assert_int_equal(volume_create(&track, 0, &files), ERR_CONFLICT);
+        assert_int_equal(volume_create(&track, 0, false, &files), ERR_CONFLICT);
         struct buf *after = read_file("000000.mp4");
         assert_int_equal(before->len, after->len);
         assert_memory_equal(before->data, after->data, before->len);
         buf_unref(&before);
         buf_unref(&after);
+}
+
+static unsigned folder_syncs;
+
+/* In place of the C library's. */
+int fsync(int fd)
+{
+        struct stat st;
+        if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+                folder_syncs++;
+        return (int)syscall(SYS_fsync, fd);
+}
+
+/* Chunks that were synced are of no use in a file whose name a power failure takes away. */
+static void test_names_of_a_new_volume_are_durable_where_that_is_asked_for(void **state)
+{
+        (void)state;
+        struct volume_files files;
+        folder_syncs = 0;
+        assert_int_equal(volume_create(&track, 0, false, &files), 0);
+        volume_files_close(&files);
+        assert_int_equal(folder_syncs, 0);
+        assert_int_equal(volume_create(&track, 1, true, &files), 0);
+        volume_files_close(&files);
+        assert_int_equal(folder_syncs, 1);
+}
+
+static void test_a_file_whose_number_no_segment_can_have_is_left_alone(void **state)
+{
+        (void)state;
+        struct volumes none = {0};
+        struct volumes_found found;
+        char path[300];
+        make(2, false);
+        snprintf(path, sizeof(path), "%s/4294967295.mp4", folder);
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, "a holiday", 9), 9);
+        close(fd);
+        assert_int_equal(volumes_find(&track, &none, true, &found), 0);
+        assert_true(found.open);
+        assert_int_equal(found.number, 0);
+        assert_int_equal(found.closed.count, 0);
+        volumes_found_free(&found);
+        assert_int_equal(access(path, F_OK), 0);
 }
 
 /* The process died with the last chunk written up to any byte: those before are there, the rest is kept beside them. */
@@ -449,6 +495,8 @@ int main(void)
                 CASE(test_names_are_the_numbers_and_nothing_else),
                 CASE(test_volume_is_a_whole_mp4_and_its_records_find_every_segment),
                 CASE(test_nothing_is_created_where_something_is),
+                CASE(test_names_of_a_new_volume_are_durable_where_that_is_asked_for),
+                CASE(test_a_file_whose_number_no_segment_can_have_is_left_alone),
                 CASE(test_chunk_torn_at_any_byte_loses_nothing_before_it),
                 CASE(test_record_torn_at_any_byte_loses_nothing),
                 CASE(test_damage_in_a_closed_volume_costs_the_segment_it_is_in),
