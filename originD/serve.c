@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "common/clock.h"
 #include "common/err.h"
@@ -442,6 +443,12 @@ static void tell_waiting(const struct serve *sv)
         stat_set(STAT_READS_IN_LINE, (int64_t)(sv->askers.kinds[READ_LIVE].in_line + sv->askers.kinds[READ_OLD].in_line));
 }
 
+/* Keys without a stream have one of their own, as if it were named "". */
+static struct serve_request **bucket_of(struct serve *sv, const char *stream)
+{
+        return &sv->of_stream[XXH3_64bits(stream, strlen(stream)) % SERVE_BUCKETS];
+}
+
 static void hold(struct serve *sv, struct serve_request *r)
 {
         r->next = sv->held;
@@ -450,6 +457,12 @@ static void hold(struct serve *sv, struct serve_request *r)
                 sv->held->prev = &r->next;
         sv->held = r;
         sv->held_count++;
+        struct serve_request **bucket = bucket_of(sv, r->parsed.stream);
+        r->next_of_stream = *bucket;
+        r->prev_of_stream = bucket;
+        if (*bucket)
+                (*bucket)->prev_of_stream = &r->next_of_stream;
+        *bucket = r;
         tell_waiting(sv);
         if (!uv_is_active((uv_handle_t *)&sv->timer))
                 uv_timer_start(&sv->timer, sweep, SWEEP_MS, SWEEP_MS);
@@ -462,6 +475,11 @@ static void let_go(struct serve *sv, struct serve_request *r)
                 r->next->prev = r->prev;
         r->next = NULL;
         r->prev = NULL;
+        *r->prev_of_stream = r->next_of_stream;
+        if (r->next_of_stream)
+                r->next_of_stream->prev_of_stream = r->prev_of_stream;
+        r->next_of_stream = NULL;
+        r->prev_of_stream = NULL;
         sv->held_count--;
         askers_no_wait(&sv->askers, &r->asking);
         tell_waiting(sv);
@@ -590,9 +608,24 @@ static bool about_session(const struct serve_request *r, const void *arg)
                (r->parsed.kind == KEY_ENTRY || strcmp(r->parsed.session, s->id) == 0);
 }
 
+/* As revisit(), of one bucket. */
+static void revisit_bucket(struct serve_request *first, struct serve *sv, const struct session *s)
+{
+        for (struct serve_request *r = first, *next; r; r = next) {
+                next = r->next_of_stream;
+                if (r->asking.state != ASKING_IN_LINE && about_session(r, s))
+                        look_again(sv, r);
+        }
+}
+
 void serve_changed(struct serve *sv, struct session *s)
 {
-        revisit(sv, about_session, s);
+        bool outermost = go_through(sv);
+        struct serve_request **of_stream = bucket_of(sv, s->stream), **of_none = bucket_of(sv, "");
+        revisit_bucket(*of_stream, sv, s);
+        if (of_none != of_stream)
+                revisit_bucket(*of_none, sv, s);
+        gone_through(sv, outermost);
 }
 
 /* Whether there can be a manifest depends on time too. */

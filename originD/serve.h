@@ -24,6 +24,7 @@
 
 #define LIVE_READ_SEGMENTS 60 /* up to so far behind the end of a live track a read is a live viewer's */
 #define READ_WAIT_US (3 * US_PER_S) /* at least as long a question that is not held may wait for its turn */
+#define SERVE_BUCKETS 1024
 #define DUE_SOON_SEGMENTS 5 /* beyond the live edge, that a question is held for */
 
 struct serve_answer {
@@ -53,6 +54,7 @@ struct serve_request {
         struct asking asking;
         int64_t deadline_us;
         struct serve_request *next, **prev; /* while held */
+        struct serve_request *next_of_stream, **prev_of_stream; /* of those held, in its stream's bucket */
         struct session *pinned;             /* while its file is read */
         struct buf *reading;
         struct serve *serve;
@@ -85,6 +87,7 @@ struct serve {
         uv_timer_t timer; /* runs while something is held */
         struct serve_request *held;
         size_t held_count;
+        struct serve_request *of_stream[SERVE_BUCKETS]; /* the same ones by stream: a chunk is of interest to few of them */
         struct askers askers; /* who waits, who reads */
         bool going_through; /* the held ones: see give_turns() */
         bool stopping;
