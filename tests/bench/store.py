@@ -9,6 +9,7 @@ import concurrent.futures
 import os
 import resource
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -55,6 +56,11 @@ def memory_mb(origin, what="VmRSS"):
         return next(int(line.split()[1]) / 1024 for line in f if line.startswith(what + ":"))
 
 
+def processor_s(origin):
+    with open(f"/proc/{origin.process.pid}/stat", encoding="ascii") as f:
+        return sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def tell(what, value, unit, beside=""):
     print(f"{what:46} {value:10.2f} {unit:6} {beside}", flush=True)
 
@@ -99,12 +105,12 @@ class Bench:
         """Until it is ready, beside the aims."""
         began = time.monotonic()
         start_well(origin)
-        seconds = time.monotonic() - began
+        seconds, processor = time.monotonic() - began, processor_s(origin)
         time.sleep(SETTLE_S)
         with open(origin.environment["LOOP_TURNS"], "rb") as f:
             busy_ms, clock_ms = struct.unpack("2d", f.read(16))
         mb = memory_mb(origin) - least_mb
-        tell(f"{what}: until ready", seconds, "s", aim(seconds, 2))
+        tell(f"{what}: until ready", seconds, "s", f"{aim(seconds, 2)}; processor time: {processor:.2f} s")
         tell(f"{what}: the longest stop of the loop", busy_ms, "ms", f"{aim(busy_ms, 20)}; by the clock, with what else this machine did: {clock_ms:.1f} ms")
         tell(f"{what}: memory beyond an empty origin's", mb, "MB", f"{aim(mb, most_mb)}; at most {memory_mb(origin, 'VmHWM') - least_mb:.0f} MB; all {mb + least_mb:.0f} MB")
 
@@ -119,12 +125,15 @@ class Bench:
         empty_mb, origin = self.empty(), self.origin("many")
         make("heads", origin.data, self.options.recordings)
         self.start(origin, f"{self.options.recordings} recordings", empty_mb, 100)
+        ended = metric(origin, "originD_sessions")
+        assert ended == self.options.recordings, f"it found {ended:.0f}"
         self.end(origin)
 
     def live(self):
         empty_mb, origin = self.empty(), self.origin("live", max_sessions=self.options.streams)
         make("live", origin.data, self.options.streams, self.options.hours)
         self.start(origin, f"{self.options.streams} live, 7 tracks, {self.options.hours} h", empty_mb, 64)
+        assert metric(origin, "originD_sessions") == self.options.streams
         self.end(origin)
 
     def seek(self):
@@ -189,6 +198,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     folder = tempfile.mkdtemp(prefix="bench-store-", dir=os.environ.get("BENCH_DIR", os.path.join(TOP, "build")))
     bench = Bench(folder, options)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was made is removed then too
     try:
         if shutil.disk_usage(folder).free < ROOM_BYTES:
             sys.exit(f"{folder}: less than {ROOM_BYTES >> 30} GB are free")
