@@ -118,6 +118,24 @@ static void test_samples_outside_the_mdat_are_refused(void **state)
         buf_unref(&b);
 }
 
+/* A volume's record has 16 bits for the samples and 32 for the ticks. */
+static void test_more_samples_or_ticks_than_a_record_can_hold_are_refused(void **state)
+{
+        (void)state;
+        static const struct {
+                unsigned samples;
+                uint32_t duration;
+                int rc;
+        } chunks[] = {{65535, 1, 0}, {65536, 1, ERR_PROTO}, {1, UINT32_MAX, 0}, {2, UINT32_MAX / 2 + 1, ERR_PROTO}};
+        struct init_info i = video_info();
+        struct chunk_info c;
+        for (size_t n = 0; n < sizeof(chunks) / sizeof(chunks[0]); n++) {
+                struct buf *b = fmp4_chunk(0, chunks[n].samples, chunks[n].duration, 1);
+                assert_int_equal(box_chunk_parse(b->data, b->len, &i, &c), chunks[n].rc);
+                buf_unref(&b);
+        }
+}
+
 static void test_ticks_become_microseconds_to_the_nearest(void **state)
 {
         (void)state;
@@ -136,6 +154,7 @@ int main(void)
                 cmocka_unit_test(test_chunk_cut_or_followed_by_anything_is_refused),
                 cmocka_unit_test(test_chunk_of_another_track_is_refused),
                 cmocka_unit_test(test_samples_outside_the_mdat_are_refused),
+                cmocka_unit_test(test_more_samples_or_ticks_than_a_record_can_hold_are_refused),
                 cmocka_unit_test(test_ticks_become_microseconds_to_the_nearest),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
