@@ -98,7 +98,8 @@ class Bench:
                  for line in make("append", os.path.join(self.folder, "append"), APPEND_MB, CHUNK_BYTES).splitlines()}
         shutil.rmtree(os.path.join(self.folder, "append"))
         tell("append: write(2) to one file", rates["plain"], "MB/s", f"chunks of {CHUNK_BYTES} bytes, {APPEND_MB} MB, not synced")
-        for name, what in (("volume", "volume_append() (CRC, record)"), ("log", "one track (loop, pool, checks)"), ("logs", "seven tracks at once")):
+        for name, what in (("volume", "volume_append() (CRC, record)"), ("log", "one track (loop, pool, checks)"),
+                           ("logs", "seven tracks at once")):
             tell(f"append: {what}", rates[name], "MB/s", f"{rates[name] / rates['plain']:.2f} of write(2)")
 
     def start(self, origin, what, least_mb, most_mb):
@@ -111,8 +112,10 @@ class Bench:
             busy_ms, clock_ms = struct.unpack("2d", f.read(16))
         mb = memory_mb(origin) - least_mb
         tell(f"{what}: until ready", seconds, "s", f"{aim(seconds, 2)}; processor time: {processor:.2f} s")
-        tell(f"{what}: the longest stop of the loop", busy_ms, "ms", f"{aim(busy_ms, 20)}; by the clock, with what else this machine did: {clock_ms:.1f} ms")
-        tell(f"{what}: memory beyond an empty origin's", mb, "MB", f"{aim(mb, most_mb)}; at most {memory_mb(origin, 'VmHWM') - least_mb:.0f} MB; all {mb + least_mb:.0f} MB")
+        tell(f"{what}: the longest stop of the loop", busy_ms, "ms",
+             f"{aim(busy_ms, 20)}; by the clock, with what else this machine did: {clock_ms:.1f} ms")
+        tell(f"{what}: memory beyond an empty origin's", mb, "MB",
+             f"{aim(mb, most_mb)}; at most {memory_mb(origin, 'VmHWM') - least_mb:.0f} MB; all {mb + least_mb:.0f} MB")
 
     def empty(self):
         origin = self.origin("empty")
@@ -158,7 +161,8 @@ class Bench:
 
         first, other, again = get(half), get(half + hour), get(half + hour + 1)
         plain = plainly(half // 600 + 3)
-        tell("seek: the first GET of a recording", first, "ms", f"of {self.options.hours} h; its tracks are read, then an index, then the segment; {first / plain:.1f} of open and read of two cold files")
+        tell("seek: the first GET of a recording", first, "ms",
+             f"of {self.options.hours} h; its tracks are read, an index, the segment; {first / plain:.1f} of open and read of two cold files")
         tell("seek: into a volume that nobody asked for", other, "ms", f"{other / plain:.1f} of that")
         tell("seek: in the same volume", again, "ms", f"{again / plain:.1f} of that")
         self.end(origin)
@@ -182,7 +186,8 @@ class Bench:
             rate = size / 1e6 / (time.monotonic() - began)
             self.end(b)
             self.end(a)
-        tell("repair: an empty second origin fills in", rate, "MB/s", f"{size / 1e6:.0f} MB, checked by CRC; {rate / plain:.2f} of cp ({plain:.0f} MB/s); as configured by default it takes 50 MB/s at most")
+        tell("repair: an empty second origin fills in", rate, "MB/s",
+             f"{size / 1e6:.0f} MB, checked by CRC; {rate / plain:.2f} of cp ({plain:.0f} MB/s); by default it takes 50 MB/s at most")
 
 
 PARTS = ["append", "many", "live", "seek", "repair"]

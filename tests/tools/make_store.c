@@ -1,12 +1,13 @@
 /* make_store - writes the files of an origin's store as originD does, thousands a second, and measures how fast media can be appended.
  *
- *   make_store heads DIR COUNT               so many recordings of an hour, of a stream for each hundred: session.json alone, which is all that
- *                                            a start reads of what ended
+ *   make_store heads DIR COUNT               so many recordings of an hour, of a stream for each hundred: session.json alone,
+ *                                            which is all that a start reads of what ended
  *   make_store live DIR STREAMS HOURS        live streams, HOURS old: closed volumes are sparse (a start looks at their names), the last
  *                                            one of each track is real and half full
  *   make_store recording DIR SECONDS BYTES   one recording of stream "old", real to the last byte, chunks of video of BYTES
- *   make_store append FILE_DIR MB BYTES      prints "plain MB/s", "volume MB/s", "log MB/s", "logs MB/s": chunks of BYTES by write(2) to one file; by
- *                                            volume_append(); through one chunk_log; and through as many as a stream has tracks
+ *   make_store append DIR MB BYTES           prints "plain MB/s", "volume MB/s", "log MB/s", "logs MB/s": chunks of BYTES by
+ *                                            write(2) to one file; by volume_append(); through one chunk_log; and through as
+ *                                            many as a stream has tracks
  *
  * Seven tracks a session, volumes of 600 segments, chunks of 200 ms. Epochs are the past's, so that nothing is due for removal within a
  * day. */
@@ -472,7 +473,8 @@ int main(int argc, char **argv)
         else if (strcmp(what, "append") == 0 && n && m)
                 measure_appends(dir, n, m);
         else {
-                fprintf(stderr, "usage: make_store heads DIR COUNT | live DIR STREAMS HOURS | recording DIR SECONDS BYTES | append DIR MB BYTES\n");
+                fprintf(stderr, "usage: make_store heads DIR COUNT | live DIR STREAMS HOURS | recording DIR SECONDS BYTES |\n"
+                                "       append DIR MB BYTES\n");
                 return 2;
         }
         return 0;
