@@ -410,7 +410,7 @@ int box_chunk_parse_head(const uint8_t *head, size_t head_bytes, uint64_t chunk_
 {
         struct traf t = {0};
         struct reader r;
-        struct box b;
+        struct box b = {0};
         uint32_t type;
         uint64_t size;
         size_t header;
