@@ -15,7 +15,7 @@
 #include "originD/session_json.h"
 
 #define FORMAT_VERSION 3
-#define JSON_MAX (8 << 20)
+#define JSON_MAX (64 << 20) /* a day of seven tracks adds 65 KB for their volumes */
 
 json_t *eras_to_json(const struct eras *e)
 {

@@ -25,7 +25,8 @@ static json_t *track_json(const struct session *s, const struct track *t)
 static json_t *volumes_json(const struct track *t)
 {
         json_t *list = json_array();
-        for (size_t i = 0; t->log && i < t->log->closed.count; i++) {
+        size_t count = t->log ? t->log->closed.count : 0;
+        for (size_t i = count > CATALOG_VOLUMES ? count - CATALOG_VOLUMES : 0; i < count; i++) {
                 const struct volume_row *v = &t->log->closed.rows[i];
                 if (v->state == VOLUME_HERE && !v->closing)
                         json_array_append_new(list, json_pack("[I, I, I, I, I]", (json_int_t)v->number,

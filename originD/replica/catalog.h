@@ -17,6 +17,7 @@
 #include "originD/store.h"
 
 #define CATALOG_PAGE 500
+#define CATALOG_VOLUMES 1000 /* the newest of a track: a week. So one session, of all tracks, is one answer (BODY_MAX) */
 #define CATALOG_SESSIONS_MAX 20000    /* in one list */
 #define CATALOG_MAX_BYTES (64u << 20) /* of JSON that is read */
 

@@ -147,6 +147,35 @@ static void test_who_has_read_all_pages_is_told_only_what_changes_after_that(voi
         catalog_free(&l);
 }
 
+/* A channel that is always on: the newest volumes are told, and all tracks of them are one answer. */
+static void test_a_broadcast_of_three_weeks_is_one_answer(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 5000000, &err);
+        for (int k = 0; k < SESSION_TRACKS_MAX; k++) {
+                char name[8];
+                snprintf(name, sizeof(name), "v%d", 1000 + k);
+                assert_int_equal(add_track(s, name, fmp4_video_init(), 0), 0);
+                struct volumes *v = &session_track(s, name)->log->closed;
+                for (uint32_t n = 0; n < 3100; n++) {
+                        struct volume_row row = {.number = n, .sum = {.bytes = 4000000000, .crc = UINT32_MAX, .first_segment = n * 600,
+                                                                      .last_segment = n * 600 + 599}};
+                        volumes_insert(v, &row);
+                }
+        }
+        struct buf *text = catalog_write_one(s);
+        assert_true(text->len <= BODY_MAX);
+        struct catalog l = read_list(text);
+        const struct volumes *told = &l.sessions[0].tracks[3].volumes;
+        assert_int_equal(told->count, CATALOG_VOLUMES);
+        assert_int_equal(told->rows[0].number, 2100);
+        assert_int_equal(told->rows[CATALOG_VOLUMES - 1].number, 3099);
+        catalog_free(&l);
+        for (size_t i = 0; i < s->track_count; i++)
+                volumes_free(&s->tracks[i]->log->closed);
+}
+
 static void test_a_list_with_anything_wrong_in_it_is_refused_whole(void **state)
 {
         (void)state;
@@ -203,6 +232,7 @@ int main(void)
                 CASE(test_lists_hold_the_live_ones_or_those_that_ended_or_one),
                 CASE(test_who_has_read_all_pages_is_told_only_what_changes_after_that),
                 CASE(test_a_session_with_two_tracks_of_one_name_is_refused),
+                CASE(test_a_broadcast_of_three_weeks_is_one_answer),
                 CASE(test_a_list_with_anything_wrong_in_it_is_refused_whole),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
