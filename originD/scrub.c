@@ -1,12 +1,9 @@
 #include "originD/scrub.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -15,6 +12,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/log/disk.h"
+#include "originD/log/file.h"
 #include "originD/stats.h"
 
 #define HIDING_US (10 * US_PER_S) /* readers, and whoever is at work on the track, are waited for so long */
@@ -204,10 +202,10 @@ static void open_work(void *arg)
 {
         struct scrub *sc = arg;
         char *path = volume_path(sc->dir, sc->number, "mp4");
-        struct stat st;
-        sc->fd = open(path, O_RDONLY | O_CLOEXEC);
-        sc->status = sc->fd < 0 || fstat(sc->fd, &st) < 0 ? err_from_errno(errno) : 0;
-        if (!sc->status && (uint64_t)st.st_size != sc->seen.sum.bytes)
+        uint64_t bytes;
+        sc->fd = file_open(path, O_RDONLY);
+        sc->status = sc->fd < 0 ? sc->fd : file_size(sc->fd, &bytes);
+        if (!sc->status && bytes != sc->seen.sum.bytes)
                 sc->status = ERR_CORRUPT;
         if (!sc->status)
                 sc->status = volume_check_index(sc->dir, sc->number, &sc->seen.sum);
@@ -219,14 +217,8 @@ static void read_work(void *arg)
 {
         struct scrub *sc = arg;
         posix_fadvise(sc->fd, (off_t)sc->at, (off_t)sc->len, POSIX_FADV_DONTNEED);
-        sc->status = 0;
-        for (size_t got = 0; got < sc->len && !sc->status;) {
-                ssize_t n = pread(sc->fd, sc->piece + got, sc->len - got, (off_t)(sc->at + got));
-                if (n > 0)
-                        got += (size_t)n;
-                else if (n == 0 || errno != EINTR)
-                        sc->status = n == 0 ? ERR_CORRUPT : err_from_errno(errno);
-        }
+        ssize_t n = file_read(sc->fd, sc->piece, sc->len, sc->at);
+        sc->status = n < 0 ? (int)n : (size_t)n < sc->len ? ERR_CORRUPT : 0;
         if (!sc->status)
                 sc->crc = crc32c(sc->crc, sc->piece, sc->len);
         posix_fadvise(sc->fd, (off_t)sc->at, (off_t)sc->len, POSIX_FADV_DONTNEED);

@@ -1,16 +1,13 @@
 /* session.json: what of a session its files do not say themselves. */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/err.h"
 #include "common/mem.h"
+#include "originD/log/file.h"
 #include "originD/session.h"
 #include "originD/session_json.h"
 
@@ -269,21 +266,11 @@ int session_from_json(struct session *s, const char *text, size_t len_bytes, boo
 int session_read(struct session *s, const char *dir, bool tracks)
 {
         char *path = mem_printf("%s/session.json", dir);
-        int fd = open(path, O_RDONLY | O_CLOEXEC), rc = fd < 0 ? err_from_errno(errno) : 0;
-        struct stat st;
+        struct buf *text;
+        int rc = file_load(path, JSON_MAX, &text);
         free(path);
-        if (fd < 0)
-                return rc;
-        if (fstat(fd, &st) < 0)
-                rc = ERR_IO;
-        else if (st.st_size <= 0 || st.st_size > JSON_MAX)
-                rc = ERR_CORRUPT;
-        if (!rc) {
-                char *text = mem_alloc((size_t)st.st_size);
-                rc = read(fd, text, (size_t)st.st_size) == st.st_size ? session_from_json(s, text, (size_t)st.st_size, tracks)
-                                                                       : ERR_IO;
-                free(text);
-        }
-        close(fd);
+        if (!rc)
+                rc = session_from_json(s, (const char *)text->data, text->len, tracks);
+        buf_unref(&text);
         return rc;
 }

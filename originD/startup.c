@@ -14,7 +14,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/log/disk.h"
+#include "originD/log/file.h"
 
 /* What one thread found; put together at the end. */
 struct reader_thread {
@@ -131,8 +131,8 @@ static bool may_hold_media(struct startup *out, const char *dir)
 
 static bool is_removed(const char *name)
 {
-        size_t len = strlen(name), suffix = strlen(DISK_REMOVED_SUFFIX);
-        return len > suffix && strcmp(name + len - suffix, DISK_REMOVED_SUFFIX) == 0;
+        size_t len = strlen(name), suffix = strlen(FILE_REMOVED_SUFFIX);
+        return len > suffix && strcmp(name + len - suffix, FILE_REMOVED_SUFFIX) == 0;
 }
 
 static void keep_session(struct reader_thread *t, struct session *s)
@@ -176,7 +176,7 @@ static void recover_session(struct reader_thread *t, struct startup_folder *f)
                 return;
         }
         if (session_id_valid(f->name) && !may_hold_media(out, f->path))
-                disk_remove_now(f->path);
+                file_remove_folder(f->path);
         else
                 log_error("msg=\"not a session, left alone\" path=%s error=\"%s\"", f->path, err_text(rc));
         free(f);

@@ -10,6 +10,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/log/disk.h"
+#include "originD/log/file.h"
 #include "originD/session.h"
 #include "originD/stats.h"
 
@@ -74,9 +75,9 @@ static void drop_work(void *arg)
 {
         struct dropping *d = arg;
         char *away = mem_printf("%s.dropped", d->dir);
-        d->status = disk_remove_now(away); /* of an earlier time */
+        d->status = file_remove_folder(away); /* of an earlier time */
         if (!d->status || d->status == ERR_NOT_FOUND)
-                d->status = rename(d->dir, away) < 0 ? err_from_errno(errno) : disk_remove_now(away);
+                d->status = rename(d->dir, away) < 0 ? err_from_errno(errno) : file_remove_folder(away);
         free(away);
 }
 

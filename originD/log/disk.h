@@ -1,7 +1,7 @@
 /* disk.h - what touches the disk, on threads of its own: three pools, so that who reads old media in bulk never stands
  * before a chunk that is to be stored, nor before a live viewer.
  *
- *   DISK_WRITE  4 threads: appends, new files, saves. Bounded by design: one write a track, one save a session
+ *   DISK_WRITE  4 threads: appends, saves. Bounded by design: one write a track, one save a session
  *   DISK_LIVE   2 threads: reads of what live viewers ask for, and small facts. Bounded by who asks (serve.h)
  *   DISK_COLD   2 threads, last in line for disk and processor: reads and loads of old media, removal, checks. What is
  *               more than DISK_COLD_MAX is refused: ERR_FULL
@@ -13,7 +13,7 @@
  *
  * Status: 0, or errno by err_from_errno(): ERR_NOSPACE (disk, quota or file size limit), ERR_NOT_FOUND (there is no such file, and nothing
  * else means that), ERR_LIMIT (no descriptor or memory left), ERR_DENIED, ERR_IO. Paths are copied. Jobs may overtake each
- * other: who needs an order starts the next one from done(). Loop thread only, but for the *_now functions: pool threads. */
+ * other: who needs an order starts the next one from done(). Loop thread only; what a job calls on its thread is file.h. */
 #ifndef ORIGIND_DISK_H
 #define ORIGIND_DISK_H
 
@@ -32,15 +32,6 @@ int disk_run(uv_loop_t *loop, enum disk_class pool, void (*work)(void *arg), voi
 unsigned disk_jobs(void); /* how many have not come back, of all pools */
 void disk_stop(void);
 
-/* DISK_WRITE. Writes bytes (a reference is held) at offset, the end of the file. On an error the file is cut back to offset,
- * so that what was there is unharmed. sync: durable before done(). */
-void disk_append(uv_loop_t *loop, int fd, uint64_t offset, struct buf *bytes, bool sync, disk_done *done, void *arg);
-
-/* DISK_WRITE. Makes the file with these bytes; one that is there already is set aside. fd, for reading and writing, is the
- * callee's; -1 on error, and no file then. */
-void disk_create(uv_loop_t *loop, const char *path, struct buf *bytes, void (*done)(void *arg, int status, int fd),
-                 void *arg);
-
 /* DISK_WRITE. Replaces a small file in one step: written beside it, synced, renamed. The folder and its parent are made. */
 void disk_save(uv_loop_t *loop, const char *path, struct buf *text, disk_done *done, void *arg);
 
@@ -52,19 +43,11 @@ void disk_read(uv_loop_t *loop, enum disk_class pool, const char *path, uint64_t
 /* DISK_WRITE. Closes fd (which may take as long as a write does). */
 void disk_close(uv_loop_t *loop, int fd);
 
-/* DISK_COLD. Removes a folder and what is in it, then its parent if that is empty. It is renamed first: a half removed
- * one is never taken for a session. */
+/* DISK_COLD. The folder and what is in it, as file_remove_folder(). */
 void disk_remove(uv_loop_t *loop, const char *folder, disk_done *done, void *arg);
-#define DISK_REMOVED_SUFFIX ".removed"
-int disk_remove_now(const char *folder); /* the same, at once */
 
-/* DISK_COLD. Removes a folder that was never used: with the file `name` in it and what a save of that left, and nothing else. Where there
- * is anything else all of it stays: ERR_CONFLICT. */
+/* DISK_COLD. A folder that was never used, with the file `name` in it, as file_remove_unused_folder(). */
 void disk_remove_unused(uv_loop_t *loop, const char *folder, const char *name, disk_done *done, void *arg);
-
-/* Renames path to path.WORD-N, N being the first that is free: what could not be read or is in the way is kept for a person to
- * look at, and replaces nothing. ERR_NOT_FOUND: it is not there. */
-int disk_set_aside_now(const char *path, const char *word);
 
 /* Of the file system that holds folder: DISK_LIVE. probe: also try whether writing works (ERR_NOSPACE if it does not):
  * DISK_WRITE. */

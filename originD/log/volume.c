@@ -14,7 +14,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/log/disk.h"
+#include "originD/log/file.h"
 #include "proto/store.h"
 
 #define MAGIC "FRSHVOL1"
@@ -119,52 +119,6 @@ static int last_error(void)
         return err_from_errno(errno);
 }
 
-static int write_at(int fd, const void *data, size_t len, uint64_t offset)
-{
-        for (size_t done = 0; done < len;) {
-                ssize_t n = pwrite(fd, (const uint8_t *)data + done, len - done, (off_t)(offset + done));
-                if (n > 0)
-                        done += (size_t)n;
-                else if (n == 0 || errno != EINTR)
-                        return n == 0 ? ERR_IO : last_error();
-        }
-        return 0;
-}
-
-/* The bytes that are there, up to len; or an error. */
-static ssize_t read_at(int fd, void *dst, size_t len, uint64_t offset)
-{
-        size_t got = 0;
-        while (got < len) {
-                ssize_t n = pread(fd, (uint8_t *)dst + got, len - got, (off_t)(offset + got));
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return last_error();
-                if (n == 0)
-                        break;
-                got += (size_t)n;
-        }
-        return (ssize_t)got;
-}
-
-static int size_of(int fd, uint64_t *bytes)
-{
-        struct stat st;
-        int rc = fstat(fd, &st) < 0 ? last_error() : 0;
-        *bytes = rc ? 0 : (uint64_t)st.st_size;
-        return rc;
-}
-
-static int sync_folder(const char *dir)
-{
-        int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int rc = fd < 0 || fsync(fd) < 0 ? last_error() : 0;
-        if (fd >= 0)
-                close(fd);
-        return rc;
-}
-
 void volume_files_close(struct volume_files *f)
 {
         if (f->mp4 >= 0)
@@ -180,31 +134,25 @@ static int write_header(int idx, const struct volume_track *t, uint32_t number)
         struct volume_header h = {.volume = number, .timescale = t->info->timescale, .init_bytes = (uint32_t)t->init->len,
                                   .init_crc = crc32c(0, t->init->data, t->init->len)};
         volume_header_encode(bytes, &h);
-        return write_at(idx, bytes, sizeof(bytes), 0);
-}
-
-static int create_file(const char *path)
-{
-        int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-        return fd >= 0 ? fd : errno == EEXIST ? ERR_CONFLICT : last_error();
+        return file_write(idx, bytes, sizeof(bytes), 0);
 }
 
 int volume_create(const struct volume_track *t, uint32_t number, bool sync, struct volume_files *out)
 {
         char *mp4 = volume_path(t->dir, number, "mp4"), *idx = volume_path(t->dir, number, "idx");
         *out = (struct volume_files){-1, -1};
-        int rc = out->mp4 = create_file(mp4);
+        int rc = out->mp4 = file_create(mp4);
         if (rc >= 0) {
                 /* an index whose mp4 is not there is what an unfinished creation left: it says nothing of any media */
                 unlink(idx);
-                rc = out->idx = create_file(idx);
+                rc = out->idx = file_create(idx);
         }
         if (rc >= 0)
-                rc = write_at(out->mp4, t->init->data, t->init->len, 0);
+                rc = file_write(out->mp4, t->init->data, t->init->len, 0);
         if (!rc)
                 rc = write_header(out->idx, t, number);
         if (!rc && sync) /* a file whose name is not durable is gone after a power failure, with every chunk in it that was synced */
-                rc = sync_folder(t->dir);
+                rc = file_sync_folder(t->dir);
         if (rc < 0) {
                 if (out->idx >= 0)
                         unlink(idx);
@@ -228,9 +176,9 @@ int volume_append(const struct volume_files *f, const struct buf *chunk, const s
         uint8_t bytes[VOLUME_RECORD_BYTES];
         volume_record_encode(bytes, r);
         *unsure = false;
-        int rc = write_at(f->mp4, chunk->data, chunk->len, r->offset);
+        int rc = file_write(f->mp4, chunk->data, chunk->len, r->offset);
         if (!rc)
-                rc = write_at(f->idx, bytes, sizeof(bytes), record_offset(nth));
+                rc = file_write(f->idx, bytes, sizeof(bytes), record_offset(nth));
         if (!rc && sync && (fdatasync(f->mp4) < 0 || fdatasync(f->idx) < 0)) {
                 rc = last_error();
                 *unsure = true; /* the kernel forgets the pages it could not write: who reads them sees them, until they are gone */
@@ -242,31 +190,14 @@ int volume_append(const struct volume_files *f, const struct buf *chunk, const s
         return rc;
 }
 
-static int crc_of_file(int fd, uint64_t bytes, uint32_t *crc)
-{
-        uint8_t *block = mem_alloc(COPY_BYTES);
-        int rc = 0;
-        *crc = 0;
-        for (uint64_t at = 0; at < bytes && !rc;) {
-                ssize_t n = read_at(fd, block, bytes - at < COPY_BYTES ? (size_t)(bytes - at) : COPY_BYTES, at);
-                if (n <= 0)
-                        rc = n < 0 ? (int)n : ERR_IO;
-                else
-                        *crc = crc32c(*crc, block, (size_t)n);
-                at += n > 0 ? (uint64_t)n : 0;
-        }
-        free(block);
-        return rc;
-}
-
 int volume_close(struct volume_files *f, struct volume_sum *sum, bool crc_known)
 {
-        int rc = crc_known ? 0 : crc_of_file(f->mp4, sum->bytes, &sum->crc);
+        int rc = crc_known ? 0 : file_crc(f->mp4, sum->bytes, &sum->crc);
         struct volume_record last = record_of_sum(sum);
         uint8_t bytes[VOLUME_RECORD_BYTES];
         volume_record_encode(bytes, &last);
         if (!rc)
-                rc = write_at(f->idx, bytes, sizeof(bytes), record_offset(sum->chunks));
+                rc = file_write(f->idx, bytes, sizeof(bytes), record_offset(sum->chunks));
         if (!rc && (fdatasync(f->mp4) < 0 || fdatasync(f->idx) < 0))
                 rc = last_error();
         volume_files_close(f);
@@ -321,7 +252,7 @@ static int read_chunk_head(struct survey *s, uint64_t offset, uint64_t to, size_
                 uint32_t type;
                 uint64_t size;
                 size_t header;
-                n = read_at(s->mp4, bytes, sizeof(bytes), at);
+                n = file_read(s->mp4, bytes, sizeof(bytes), at);
                 if (n < 0)
                         return (int)n;
                 reader_init(&r, bytes, (size_t)n);
@@ -336,7 +267,7 @@ static int read_chunk_head(struct survey *s, uint64_t offset, uint64_t to, size_
                 if (at - offset > CHUNK_HEAD_MAX - BOX_HEADER_MAX)
                         return ERR_PROTO;
         }
-        n = read_at(s->mp4, s->head, *head_bytes, offset);
+        n = file_read(s->mp4, s->head, *head_bytes, offset);
         return n < 0 ? (int)n : (size_t)n < *head_bytes ? ERR_PROTO : 0;
 }
 
@@ -345,7 +276,7 @@ static int crc_of_chunk(struct survey *s, uint64_t offset, uint64_t len, uint32_
         if (len > SEGMENT_MAX_BYTES)
                 return ERR_PROTO;
         uint8_t *bytes = mem_alloc((size_t)len);
-        ssize_t n = read_at(s->mp4, bytes, (size_t)len, offset);
+        ssize_t n = file_read(s->mp4, bytes, (size_t)len, offset);
         *crc = n > 0 ? crc32c(0, bytes, (size_t)n) : 0;
         free(bytes);
         return n < 0 ? (int)n : (uint64_t)n < len ? ERR_PROTO : 0;
@@ -389,7 +320,7 @@ static int next_beginning(struct survey *s, uint64_t from, uint64_t to, uint64_t
         ssize_t n = 0;
         *out = to;
         for (uint64_t at = from; at + 8 <= to && *out == to; at += COPY_BYTES - 8) {
-                n = read_at(s->mp4, block, to - at < COPY_BYTES ? (size_t)(to - at) : COPY_BYTES, at);
+                n = file_read(s->mp4, block, to - at < COPY_BYTES ? (size_t)(to - at) : COPY_BYTES, at);
                 if (n < 8)
                         break;
                 for (size_t i = 0; i + 8 <= (size_t)n; i++) {
@@ -518,10 +449,10 @@ static int read_index_file(struct survey *s)
         s->new_index = true;
         if (fd < 0)
                 return rc;
-        rc = size_of(fd, &bytes);
+        rc = file_size(fd, &bytes);
         if (!rc && bytes >= VOLUME_HEADER_BYTES && bytes <= IDX_MAX_BYTES) {
                 uint8_t *all = mem_alloc((size_t)bytes);
-                ssize_t n = read_at(fd, all, (size_t)bytes, 0);
+                ssize_t n = file_read(fd, all, (size_t)bytes, 0);
                 rc = n < 0 ? (int)n : (uint64_t)n < bytes ? ERR_IO : 0;
                 bool good = !rc && !volume_header_decode(&h, all) && h.volume == s->number &&
                             h.timescale == s->t->info->timescale && h.init_bytes == s->t->init->len;
@@ -556,12 +487,12 @@ int volume_check_index(const char *dir, uint32_t number, const struct volume_sum
         int fd = open(path, O_RDONLY | O_CLOEXEC), rc = fd < 0 ? last_error() : 0;
         uint64_t bytes = 0;
         free(path);
-        rc = rc ? rc : size_of(fd, &bytes);
+        rc = rc ? rc : file_size(fd, &bytes);
         if (!rc && (bytes != record_offset(sum->chunks + 1) || bytes > IDX_MAX_BYTES))
                 rc = ERR_CORRUPT;
         if (!rc) {
                 uint8_t *all = mem_alloc((size_t)bytes);
-                ssize_t n = read_at(fd, all, (size_t)bytes, 0);
+                ssize_t n = file_read(fd, all, (size_t)bytes, 0);
                 rc = n < 0 ? (int)n : (uint64_t)n < bytes || !index_is_of(all, number, sum) ? ERR_CORRUPT : 0;
                 free(all);
         }
@@ -573,7 +504,7 @@ int volume_check_index(const char *dir, uint32_t number, const struct volume_sum
 static int check_init(struct survey *s)
 {
         uint8_t *bytes = mem_alloc(s->t->init->len);
-        ssize_t n = read_at(s->mp4, bytes, s->t->init->len, 0);
+        ssize_t n = file_read(s->mp4, bytes, s->t->init->len, 0);
         s->bad_init = n >= 0 && ((size_t)n < s->t->init->len || memcmp(bytes, s->t->init->data, s->t->init->len) != 0);
         free(bytes);
         return n < 0 ? (int)n : 0;
@@ -655,39 +586,11 @@ static uint32_t leave_out_damaged(struct survey *s)
 
 /* ---- mending ------------------------------------------------------------------------------------------------------- */
 
-/* A name beside the volume's that nothing has; "" is appended to nothing that exists. */
-static char *unused_name(const char *path, const char *why)
-{
-        for (unsigned n = 1;; n++) {
-                char *name = mem_printf("%s.%s-%u", path, why, n);
-                if (access(name, F_OK) < 0 || n == 1000)
-                        return name;
-                free(name);
-        }
-}
-
-static int copy_bytes(int from, uint64_t offset, uint64_t len, int to, uint64_t at)
-{
-        uint8_t *block = mem_alloc(COPY_BYTES);
-        int rc = 0;
-        while (len && !rc) {
-                ssize_t n = read_at(from, block, len < COPY_BYTES ? (size_t)len : COPY_BYTES, offset);
-                rc = n < 0 ? (int)n : n == 0 ? ERR_IO : write_at(to, block, (size_t)n, at);
-                if (!rc) {
-                        offset += (uint64_t)n;
-                        at += (uint64_t)n;
-                        len -= (uint64_t)n;
-                }
-        }
-        free(block);
-        return rc;
-}
-
 /* Moves what lies behind the last whole chunk into a file of its own, and cuts it off. */
 static int set_tail_aside(struct survey *s, const char *path, uint64_t end)
 {
-        char *aside = unused_name(path, "torn");
-        int fd = create_file(aside), rc = fd < 0 ? fd : copy_bytes(s->mp4, end, s->file_bytes - end, fd, 0);
+        char *aside = file_unused_name(path, "torn");
+        int fd = file_create(aside), rc = fd < 0 ? fd : file_copy(s->mp4, end, s->file_bytes - end, fd, 0);
         if (!rc && (fsync(fd) < 0 || ftruncate(s->mp4, (off_t)end) < 0))
                 rc = last_error();
         if (rc && fd >= 0)
@@ -712,7 +615,7 @@ static int write_index_file(struct survey *s)
                 uint8_t bytes[VOLUME_RECORD_BYTES];
                 s->chunks[i].flags &= (uint8_t)~(RECORD_SUSPECT | RECORD_RAGGED);
                 volume_record_encode(bytes, &s->chunks[i]);
-                rc = write_at(fd, bytes, sizeof(bytes), record_offset((uint32_t)i));
+                rc = file_write(fd, bytes, sizeof(bytes), record_offset((uint32_t)i));
         }
         if (!rc && (fsync(fd) < 0 || rename(beside, path) < 0))
                 rc = last_error();
@@ -728,13 +631,13 @@ static int write_index_file(struct survey *s)
 /* What is whole goes into a new file; the old one is kept under another name. The caller's mp4 is the new one then. */
 static int salvage(struct survey *s, const char *path)
 {
-        char *beside = mem_printf("%s.tmp", path), *aside = unused_name(path, "damaged");
+        char *beside = mem_printf("%s.tmp", path), *aside = file_unused_name(path, "damaged");
         int fd = open(beside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), rc = fd < 0 ? last_error() : 0;
         uint64_t at = s->t->init->len;
         if (!rc)
-                rc = write_at(fd, s->t->init->data, s->t->init->len, 0);
+                rc = file_write(fd, s->t->init->data, s->t->init->len, 0);
         for (size_t i = 0; i < s->count && !rc; i++) {
-                rc = copy_bytes(s->mp4, s->chunks[i].offset, s->chunks[i].len_bytes, fd, at);
+                rc = file_copy(s->mp4, s->chunks[i].offset, s->chunks[i].len_bytes, fd, at);
                 s->chunks[i].offset = at;
                 at += s->chunks[i].len_bytes;
         }
@@ -766,7 +669,7 @@ static int set_all_aside(struct survey *s, const char *path, struct volume_found
         bool nothing = s->file_bytes <= s->t->init->len && !s->believed_count;
         out->torn_bytes = s->file_bytes;
         out->lacking = s->believed_count > 0;
-        int rc = !nothing ? disk_set_aside_now(path, s->believed_count ? "damaged" : "torn") : unlink(path) < 0 ? last_error() : 0;
+        int rc = !nothing ? file_set_aside(path, s->believed_count ? "damaged" : "torn") : unlink(path) < 0 ? last_error() : 0;
         if (!rc && unlink(idx) < 0 && errno != ENOENT)
                 rc = last_error();
         if (!rc && !nothing)
@@ -798,7 +701,7 @@ static int mend(struct survey *s, const char *path, struct volume_found *out)
                 rc = write_index_file(s);
                 s->closed = false; /* its last record is written anew, if it is to have one */
                 if (!rc)
-                        rc = sync_folder(s->t->dir);
+                        rc = file_sync_folder(s->t->dir);
         }
         return rc;
 }
@@ -853,7 +756,7 @@ int volume_open(const struct volume_track *t, uint32_t number, bool append, enum
         s.mp4 = open(path, O_RDWR | O_CLOEXEC);
         if (s.mp4 < 0 && !append && (errno == EROFS || errno == EACCES))
                 s.mp4 = open(path, O_RDONLY | O_CLOEXEC);
-        int rc = s.mp4 < 0 ? last_error() : size_of(s.mp4, &s.file_bytes);
+        int rc = s.mp4 < 0 ? last_error() : file_size(s.mp4, &s.file_bytes);
         s.head = rc ? NULL : mem_alloc(CHUNK_HEAD_MAX);
         rc = rc ? rc : read_index_file(&s);
         rc = rc ? rc : check_init(&s);

@@ -2,10 +2,8 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,7 +11,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/log/disk.h"
+#include "originD/log/file.h"
 
 /* Where the number is, or would be. */
 static size_t place_of(const struct volumes *v, uint32_t number)
@@ -177,20 +175,16 @@ int volumes_find(const struct volume_track *t, const struct volumes *known, bool
 /* The first bytes of a file, up to INIT_MAX_BYTES. */
 static int read_beginning(const char *path, struct buf **out)
 {
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        int fd = file_open(path, O_RDONLY);
         if (fd < 0)
-                return err_from_errno(errno);
+                return fd;
         struct buf *b = buf_new(INIT_MAX_BYTES);
-        size_t got = 0;
-        ssize_t n;
-        while ((n = read(fd, b->data + got, b->len - got)) > 0 || (n < 0 && errno == EINTR))
-                got += n > 0 ? (size_t)n : 0;
-        int rc = n < 0 ? err_from_errno(errno) : 0;
+        ssize_t n = file_read(fd, b->data, b->len, 0);
         close(fd);
-        if (!rc)
-                *out = buf_copy(b->data, got);
+        if (n >= 0)
+                *out = buf_copy(b->data, (size_t)n);
         buf_unref(&b);
-        return rc;
+        return n < 0 ? (int)n : 0;
 }
 
 /* ftyp and moov at the beginning of a volume, without what follows. */
@@ -240,26 +234,6 @@ int volumes_read_init(const char *dir, struct init_info *info, struct buf **init
         return found == ERR_NOT_FOUND && !rc ? ERR_CORRUPT : found;
 }
 
-static int write_init(const char *dir, const struct buf *init)
-{
-        char *path = mem_printf("%s/init.mp4", dir), *beside = mem_printf("%s.tmp", path);
-        int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), rc = fd < 0 ? err_from_errno(errno) : 0;
-        for (size_t done = 0; done < init->len && !rc;) {
-                ssize_t n = write(fd, init->data + done, init->len - done);
-                rc = n < 0 && errno != EINTR ? err_from_errno(errno) : 0;
-                done += n > 0 ? (size_t)n : 0;
-        }
-        if (!rc && (fsync(fd) < 0 || rename(beside, path) < 0))
-                rc = err_from_errno(errno);
-        if (fd >= 0)
-                close(fd);
-        if (rc && fd >= 0)
-                unlink(beside);
-        free(beside);
-        free(path);
-        return rc;
-}
-
 /* Whether the folder is what an earlier attempt to make it left. */
 static bool is_same_and_empty(const char *dir, const struct buf *init)
 {
@@ -282,11 +256,14 @@ int volumes_begin(const char *dir, const struct buf *init)
         if (mkdir(dir, 0755) < 0) {
                 if (errno != EEXIST)
                         return err_from_errno(errno);
-                int rc = is_same_and_empty(dir, init) ? 0 : disk_set_aside_now(dir, "aside");
+                int rc = is_same_and_empty(dir, init) ? 0 : file_set_aside(dir, "aside");
                 if (rc)
                         return rc;
                 if (mkdir(dir, 0755) < 0 && errno != EEXIST)
                         return err_from_errno(errno);
         }
-        return write_init(dir, init);
+        char *path = mem_printf("%s/init.mp4", dir);
+        int rc = file_replace(path, init->data, init->len);
+        free(path);
+        return rc;
 }

@@ -1,8 +1,6 @@
 #include "originD/replica/incoming.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,7 +9,7 @@
 #include "common/crc32c.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/log/disk.h"
+#include "originD/log/file.h"
 #include "proto/store.h"
 
 void incoming_init(struct incoming *in, const struct volume_track *of, uint32_t number)
@@ -34,7 +32,7 @@ void incoming_free(struct incoming *in)
 
 int incoming_begin(struct incoming *in)
 {
-        int rc = disk_remove_now(in->folder);
+        int rc = file_remove_folder(in->folder);
         if (rc && rc != ERR_NOT_FOUND)
                 return rc;
         if (mkdir(in->folder, 0755) < 0)
@@ -109,25 +107,15 @@ int incoming_check(struct incoming *in, const struct volume_sum *expected)
         return volume_close(&in->files, &in->sum, true);
 }
 
-static int sync_folder(const char *dir)
-{
-        int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int rc = fd < 0 || fsync(fd) < 0 ? err_from_errno(errno) : 0;
-        if (fd >= 0)
-                close(fd);
-        return rc;
-}
-
 /* The old index goes first: it would tell of other places in the new mp4. A volume without one is read by its boxes. */
 int incoming_install(struct incoming *in)
 {
         char *mp4 = volume_path(in->dir, in->number, "mp4"), *idx = volume_path(in->dir, in->number, "idx");
         char *new_mp4 = volume_path(in->folder, in->number, "mp4"), *new_idx = volume_path(in->folder, in->number, "idx");
-        int rc = unlink(idx) < 0 && errno != ENOENT ? err_from_errno(errno) : 0;
-        if (!rc && (rename(new_mp4, mp4) < 0 || rename(new_idx, idx) < 0))
-                rc = err_from_errno(errno);
-        if (!rc)
-                rc = sync_folder(in->dir);
+        int rc = file_remove(idx);
+        rc = rc ? rc : file_rename(new_mp4, mp4);
+        rc = rc ? rc : file_rename(new_idx, idx);
+        rc = rc ? rc : file_sync_folder(in->dir);
         (void)rmdir(in->folder); /* a leftover is removed when the next one begins */
         free(new_idx);
         free(new_mp4);
@@ -139,5 +127,5 @@ int incoming_install(struct incoming *in)
 void incoming_drop(struct incoming *in)
 {
         volume_files_close(&in->files);
-        (void)disk_remove_now(in->folder); /* likewise */
+        (void)file_remove_folder(in->folder); /* likewise */
 }

@@ -16,6 +16,7 @@
 
 #include "common/err.h"
 #include "originD/log/disk.h"
+#include "originD/log/file.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/stuck.h"
 
@@ -72,7 +73,7 @@ static int teardown(void **state)
 }
 
 struct result {
-        int status, done, fd;
+        int status, done;
 };
 
 static void told(void *arg, int status)
@@ -82,30 +83,12 @@ static void told(void *arg, int status)
         r->done++;
 }
 
-static void created(void *arg, int status, int fd)
-{
-        struct result *r = arg;
-        r->fd = fd;
-        told(r, status);
-}
-
 static int wait_for(struct result *r)
 {
         while (!r->done)
                 uv_run(&loop, UV_RUN_ONCE);
         assert_int_equal(r->done, 1);
         return r->status;
-}
-
-static int create(const char *text, int *fd)
-{
-        struct result r = {0};
-        struct buf *b = buf_copy(text, strlen(text));
-        disk_create(&loop, path, b, created, &r);
-        buf_unref(&b);
-        int status = wait_for(&r);
-        *fd = r.fd;
-        return status;
 }
 
 static int save(const char *name, const char *text)
@@ -221,23 +204,22 @@ static void test_cold_threads_step_back_and_the_loop_does_not(void **state)
         assert_int_equal(getpriority(PRIO_PROCESS, 0), before);
 }
 
-static void test_a_file_that_is_there_is_never_written_over(void **state)
+static void test_what_is_set_aside_replaces_nothing(void **state)
 {
         (void)state;
         char aside[140], text[8];
-        int fd;
-        assert_int_equal(save(path, "somebody's"), 0);
-        assert_int_equal(create("new", &fd), 0);
-        close(fd);
-        assert_int_equal(read_back(path, 3, text), 0);
-        assert_string_equal(text, "new");
+        assert_int_equal(file_set_aside(path, "found"), ERR_NOT_FOUND);
+        for (unsigned n = 1; n <= 2; n++) {
+                assert_int_equal(save(path, n == 1 ? "one" : "two"), 0);
+                assert_int_equal(file_set_aside(path, "found"), 0);
+                assert_int_equal(access(path, F_OK), -1);
+                snprintf(aside, sizeof(aside), "%s.found-%u", path, n);
+                assert_int_equal(read_back(aside, 3, text), 0);
+                assert_string_equal(text, n == 1 ? "one" : "two");
+        }
         snprintf(aside, sizeof(aside), "%s.found-1", path);
-        assert_int_equal(access(aside, F_OK), 0);
-        assert_int_equal(create("newer", &fd), 0);
-        close(fd);
-        snprintf(aside, sizeof(aside), "%s.found-2", path);
         assert_int_equal(read_back(aside, 3, text), 0);
-        assert_string_equal(text, "new");
+        assert_string_equal(text, "one");
 }
 
 static void test_without_descriptors_nothing_is_taken_for_absent_or_removed(void **state)
@@ -249,13 +231,13 @@ static void test_without_descriptors_nothing_is_taken_for_absent_or_removed(void
         getrlimit(RLIMIT_NOFILE, &old);
         none = (struct rlimit){0, old.rlim_max};
         setrlimit(RLIMIT_NOFILE, &none);
-        int reading = read_back(path, 3, text), saving = save(path, "new"), removing = disk_remove_now(folder);
+        int reading = read_back(path, 3, text), saving = save(path, "new"), removing = file_remove_folder(folder);
         setrlimit(RLIMIT_NOFILE, &old);
         assert_int_equal(reading, ERR_LIMIT);
         assert_int_equal(saving, ERR_LIMIT);
         assert_int_equal(removing, ERR_LIMIT);
         char gone[100];
-        snprintf(gone, sizeof(gone), "%s" DISK_REMOVED_SUFFIX, folder);
+        snprintf(gone, sizeof(gone), "%s" FILE_REMOVED_SUFFIX, folder);
         assert_int_equal(rename(gone, folder), 0); /* marked, but whole */
         assert_int_equal(read_back(path, 3, text), 0);
         assert_string_equal(text, "old");
@@ -316,31 +298,29 @@ static void test_a_folder_that_was_never_used_goes_and_one_with_anything_else_st
         assert_int_equal(access(folder, F_OK), -1);
 }
 
-static void test_a_write_that_failed_leaves_what_was_there(void **state)
+static void test_a_save_that_failed_leaves_what_was_there(void **state)
 {
         (void)state;
         struct result r = {0};
         struct buf *b = buf_new(8000);
         struct rlimit old, small;
-        char text[8];
-        struct stat st;
-        int fd;
+        char text[8], beside[130];
         memset(b->data, 1, b->len);
-        assert_int_equal(create("old", &fd), 0);
+        assert_int_equal(save(path, "old"), 0);
         getrlimit(RLIMIT_FSIZE, &old);
         small = (struct rlimit){4096, old.rlim_max};
         signal(SIGXFSZ, SIG_IGN);
         setrlimit(RLIMIT_FSIZE, &small);
-        disk_append(&loop, fd, 3, b, false, told, &r);
+        disk_save(&loop, path, b, told, &r);
         int status = wait_for(&r);
         setrlimit(RLIMIT_FSIZE, &old);
         assert_int_equal(status, ERR_NOSPACE);
-        assert_int_equal(fstat(fd, &st), 0);
-        assert_int_equal(st.st_size, 3);
         assert_int_equal(read_back(path, 3, text), 0);
         assert_string_equal(text, "old");
+        assert_int_equal(read_back(path, 4, text), ERR_IO); /* it is shorter */
+        snprintf(beside, sizeof(beside), "%s.tmp", path);
+        assert_int_equal(access(beside, F_OK), -1);
         buf_unref(&b);
-        close(fd);
 }
 
 static void test_what_is_saved_is_in_folders_that_outlast_a_power_failure(void **state)
@@ -375,13 +355,13 @@ int main(void)
                 CASE(test_too_many_cold_jobs_are_refused_and_file_jobs_are_told_so_later),
                 CASE(test_stop_finishes_what_is_queued_and_what_that_begins),
                 CASE(test_cold_threads_step_back_and_the_loop_does_not),
-                CASE(test_a_file_that_is_there_is_never_written_over),
+                CASE(test_what_is_set_aside_replaces_nothing),
                 CASE(test_without_descriptors_nothing_is_taken_for_absent_or_removed),
                 CASE(test_only_an_absence_is_told_as_one),
                 CASE(test_a_folder_goes_with_the_folders_in_it),
                 CASE(test_a_folder_that_was_never_used_goes_and_one_with_anything_else_stays),
                 CASE(test_what_is_saved_is_in_folders_that_outlast_a_power_failure),
-                CASE(test_a_write_that_failed_leaves_what_was_there),
+                CASE(test_a_save_that_failed_leaves_what_was_there),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "originD/startup.h"
+#include "originD/log/file.h"
 #include "originD/retention.h"
 #include "tests/unit/origin_store.h"
 
@@ -490,12 +491,12 @@ static void test_half_removed_recording_is_removed_at_start(void **state)
         assert_int_equal(end_session(recorded("cam", "S1", 0)), 0);
         stop_store();
         snprintf(from, sizeof(from), "%s/cam/S1", data_dir);
-        snprintf(to, sizeof(to), "%s" DISK_REMOVED_SUFFIX, from);
+        snprintf(to, sizeof(to), "%s" FILE_REMOVED_SUFFIX, from);
         assert_int_equal(rename(from, to), 0);
         start_store();
         drain();
         assert_null(store_session(&store, "S1"));
-        assert_false(there("cam", "S1" DISK_REMOVED_SUFFIX));
+        assert_false(there("cam", "S1" FILE_REMOVED_SUFFIX));
 }
 
 static void test_claimed_session_without_media_leaves_nothing(void **state)

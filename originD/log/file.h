@@ -1,0 +1,68 @@
+/* file.h - files and folders, at once: every function blocks, and is for the pool (disk.h) or a start.
+ *
+ * 0 or a descriptor, or errno by err_from_errno(). ERR_NOT_FOUND: it is not there, and nothing else means that. Descriptors
+ * are the caller's to close(). */
+#ifndef ORIGIND_FILE_H
+#define ORIGIND_FILE_H
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/buf.h"
+
+#define FILE_SAVE_SUFFIX ".tmp" /* of a file that is to replace another one */
+
+/* ---- an open file ---- */
+
+int file_open(const char *path, int flags); /* with O_CLOEXEC */
+int file_create(const char *path);          /* ERR_CONFLICT: there is something of that name */
+int file_size(int fd, uint64_t *bytes);     /* on an error it is 0 */
+int file_truncate(int fd, uint64_t bytes);
+int file_sync(int fd);
+int file_sync_data(int fd);
+
+int file_write(int fd, const void *data, size_t len, uint64_t offset); /* all of it; on an error some of it may be there */
+ssize_t file_read(int fd, void *dst, size_t len, uint64_t offset);     /* the bytes that are there, up to len */
+int file_read_all(int fd, void *dst, size_t len, uint64_t offset);     /* ERR_IO also when the file is shorter */
+int file_copy(int from, uint64_t offset, uint64_t len, int to, uint64_t at);
+int file_crc(int fd, uint64_t bytes, uint32_t *crc); /* CRC32C of its first bytes */
+
+/* ---- a whole file by its name ---- */
+
+/* The caller's reference. ERR_CORRUPT: it is empty, or longer than `most`. */
+int file_load(const char *path, size_t most, struct buf **out);
+
+/* Writes and syncs a file, in place of one of that name: for names that hold half of an earlier write, and never the only copy. */
+int file_put(const char *path, const void *data, size_t len);
+
+/* Replaces a small file in one step: written beside it, synced, renamed. On an error the old one is as it was. That the new name
+ * is durable takes file_sync_folder(). */
+int file_replace(const char *path, const void *data, size_t len);
+
+int file_rename(const char *from, const char *to);
+int file_remove(const char *path); /* one that is not there is removed */
+
+/* Renames path to path.WORD-N, N being the first that is free: what could not be read or is in the way is kept for a person to
+ * look at, and replaces nothing. ERR_NOT_FOUND: it is not there. */
+int file_set_aside(const char *path, const char *word);
+char *file_unused_name(const char *path, const char *word); /* such a name; the caller's to free */
+
+/* ---- folders ---- */
+
+char *file_folder(const char *path); /* that it is in; the caller's to free */
+int file_sync_folder(const char *folder); /* the names in it are durable */
+int file_open_folder_of(const char *path); /* for file_sync(); it and its parent are made if need be, durably */
+
+/* Removes a folder and what is in it, then its parent if that is empty. It is renamed first: a half removed one is never taken
+ * for a session. */
+#define FILE_REMOVED_SUFFIX ".removed"
+int file_remove_folder(const char *folder);
+
+/* Removes the folder of a file, with the file and what a save of it left, and then its parent if that is empty. Where there is
+ * anything else in the folder all of it stays: ERR_CONFLICT. */
+int file_remove_unused_folder(const char *path);
+
+#endif
