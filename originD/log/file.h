@@ -17,7 +17,7 @@
 
 /* ---- an open file ---- */
 
-int file_open(const char *path, int flags); /* with O_CLOEXEC */
+int file_open(const char *path, int flags); /* with O_CLOEXEC; leaves errno */
 int file_create(const char *path);          /* ERR_CONFLICT: there is something of that name */
 int file_size(int fd, uint64_t *bytes);     /* on an error it is 0 */
 int file_truncate(int fd, uint64_t bytes);

@@ -1,6 +1,6 @@
 /* index.h - where in a volume's file each segment lies, and where it ends. Pure.
  *
- * Only whole chunks are in it; 10 KB for ten minutes. Built by chunk_log.c as chunks are written, or by volume.c from the
+ * Only whole chunks are in it; 10 KB for ten minutes. Built by chunk_log.c as chunks are written, or by survey.c from the
  * records beside the file. */
 #ifndef ORIGIND_INDEX_H
 #define ORIGIND_INDEX_H

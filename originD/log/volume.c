@@ -1,123 +1,15 @@
 #include "originD/log/volume.h"
 
-#include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/crc32c.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/mem.h"
 #include "originD/log/file.h"
-#include "proto/store.h"
-
-#define MAGIC "FRSHVOL1"
-#define TAIL_SEGMENTS 2
-#define IDX_MAX_BYTES (64u << 20)
-#define COPY_BYTES (1u << 20)
-/* Never in a file: */
-#define RECORD_SUSPECT 0x40 /* found by its boxes: no checksum says that they are as they were written */
-#define RECORD_RAGGED 0x20  /* and what is before it is no chunk, so it may have begun there */
-
-/* ---- the index file's two structs ---------------------------------------------------------------------------------- */
-
-struct __attribute__((packed)) header_on_disk {
-        char magic[8];
-        uint32_t volume, timescale, init_bytes, init_crc;
-        uint8_t unused[36];
-        uint32_t crc; /* of what is before it */
-};
-_Static_assert(sizeof(struct header_on_disk) == VOLUME_HEADER_BYTES, "the header's size is part of the format");
-
-struct __attribute__((packed)) record_on_disk {
-        uint64_t offset;
-        uint32_t len, crc, segment;
-        uint8_t chunk, flags;
-        uint16_t samples;
-        uint64_t start_ticks;
-        uint32_t duration;
-        uint32_t record_crc; /* of what is before it */
-};
-_Static_assert(sizeof(struct record_on_disk) == VOLUME_RECORD_BYTES, "the record's size is part of the format");
-
-void volume_header_encode(uint8_t out[VOLUME_HEADER_BYTES], const struct volume_header *h)
-{
-        struct header_on_disk d = {.magic = MAGIC, .volume = htole32(h->volume), .timescale = htole32(h->timescale),
-                                   .init_bytes = htole32(h->init_bytes), .init_crc = htole32(h->init_crc)};
-        d.crc = htole32(crc32c(0, &d, offsetof(struct header_on_disk, crc)));
-        memcpy(out, &d, sizeof(d));
-}
-
-int volume_header_decode(struct volume_header *out, const uint8_t in[VOLUME_HEADER_BYTES])
-{
-        struct header_on_disk d;
-        memcpy(&d, in, sizeof(d));
-        if (memcmp(d.magic, MAGIC, sizeof(d.magic)) != 0 ||
-            le32toh(d.crc) != crc32c(0, &d, offsetof(struct header_on_disk, crc)))
-                return ERR_CORRUPT;
-        *out = (struct volume_header){.volume = le32toh(d.volume), .timescale = le32toh(d.timescale),
-                                      .init_bytes = le32toh(d.init_bytes), .init_crc = le32toh(d.init_crc)};
-        return 0;
-}
-
-void volume_record_encode(uint8_t out[VOLUME_RECORD_BYTES], const struct volume_record *r)
-{
-        struct record_on_disk d = {.offset = htole64(r->offset), .len = htole32(r->len_bytes), .crc = htole32(r->crc),
-                                   .segment = htole32(r->segment), .chunk = r->chunk, .flags = r->flags,
-                                   .samples = htole16(r->samples), .start_ticks = htole64(r->start_ticks),
-                                   .duration = htole32(r->duration_ticks)};
-        d.record_crc = htole32(crc32c(0, &d, offsetof(struct record_on_disk, record_crc)));
-        memcpy(out, &d, sizeof(d));
-}
-
-int volume_record_decode(struct volume_record *out, const uint8_t in[VOLUME_RECORD_BYTES])
-{
-        struct record_on_disk d;
-        memcpy(&d, in, sizeof(d));
-        if (le32toh(d.record_crc) != crc32c(0, &d, offsetof(struct record_on_disk, record_crc)))
-                return ERR_CORRUPT;
-        *out = (struct volume_record){.offset = le64toh(d.offset), .len_bytes = le32toh(d.len), .crc = le32toh(d.crc),
-                                      .segment = le32toh(d.segment), .chunk = d.chunk, .flags = d.flags,
-                                      .samples = le16toh(d.samples), .start_ticks = le64toh(d.start_ticks),
-                                      .duration_ticks = le32toh(d.duration)};
-        return 0;
-}
-
-/* The last record has no chunk: its fields hold the sums. */
-static struct volume_record record_of_sum(const struct volume_sum *s)
-{
-        return (struct volume_record){.flags = RECORD_CLOSED, .offset = s->bytes, .len_bytes = s->chunks, .crc = s->crc,
-                                      .segment = s->last_segment, .start_ticks = s->media_ticks, .duration_ticks = s->samples};
-}
-
-/* ---- names --------------------------------------------------------------------------------------------------------- */
-
-bool volume_parse_name(const char *name, uint32_t *number)
-{
-        char again[VOLUME_NAME_MAX];
-        unsigned long long n = strtoull(name, NULL, 10);
-        snprintf(again, sizeof(again), "%06" PRIu32 ".mp4", (uint32_t)n);
-        *number = (uint32_t)n;
-        return n <= UINT32_MAX && strcmp(again, name) == 0; /* a volume has one name only */
-}
-
-char *volume_path(const char *dir, uint32_t number, const char *suffix)
-{
-        return mem_printf("%s/%06" PRIu32 ".%s", dir, number, suffix);
-}
-
-/* ---- reading and writing ------------------------------------------------------------------------------------------- */
-
-static int last_error(void)
-{
-        return err_from_errno(errno);
-}
+#include "originD/log/survey.h"
 
 void volume_files_close(struct volume_files *f)
 {
@@ -126,15 +18,6 @@ void volume_files_close(struct volume_files *f)
         if (f->idx >= 0)
                 close(f->idx);
         *f = (struct volume_files){-1, -1};
-}
-
-static int write_header(int idx, const struct volume_track *t, uint32_t number)
-{
-        uint8_t bytes[VOLUME_HEADER_BYTES];
-        struct volume_header h = {.volume = number, .timescale = t->info->timescale, .init_bytes = (uint32_t)t->init->len,
-                                  .init_crc = crc32c(0, t->init->data, t->init->len)};
-        volume_header_encode(bytes, &h);
-        return file_write(idx, bytes, sizeof(bytes), 0);
 }
 
 int volume_create(const struct volume_track *t, uint32_t number, bool sync, struct volume_files *out)
@@ -150,7 +33,7 @@ int volume_create(const struct volume_track *t, uint32_t number, bool sync, stru
         if (rc >= 0)
                 rc = file_write(out->mp4, t->init->data, t->init->len, 0);
         if (!rc)
-                rc = write_header(out->idx, t, number);
+                rc = volume_write_header(out->idx, t, number);
         if (!rc && sync) /* a file whose name is not durable is gone after a power failure, with every chunk in it that was synced */
                 rc = file_sync_folder(t->dir);
         if (rc < 0) {
@@ -165,25 +48,24 @@ int volume_create(const struct volume_track *t, uint32_t number, bool sync, stru
         return rc < 0 ? rc : 0;
 }
 
-static uint64_t record_offset(uint32_t nth)
+static int sync_both(const struct volume_files *f)
 {
-        return VOLUME_HEADER_BYTES + (uint64_t)nth * VOLUME_RECORD_BYTES;
+        int rc = file_sync_data(f->mp4);
+        return rc ? rc : file_sync_data(f->idx);
 }
 
 int volume_append(const struct volume_files *f, const struct buf *chunk, const struct volume_record *r, uint32_t nth, bool sync,
                   bool *unsure)
 {
-        uint8_t bytes[VOLUME_RECORD_BYTES];
-        volume_record_encode(bytes, r);
         *unsure = false;
         int rc = file_write(f->mp4, chunk->data, chunk->len, r->offset);
         if (!rc)
-                rc = file_write(f->idx, bytes, sizeof(bytes), record_offset(nth));
-        if (!rc && sync && (fdatasync(f->mp4) < 0 || fdatasync(f->idx) < 0)) {
-                rc = last_error();
-                *unsure = true; /* the kernel forgets the pages it could not write: who reads them sees them, until they are gone */
+                rc = volume_write_record(f->idx, r, nth);
+        if (!rc && sync) {
+                rc = sync_both(f);
+                *unsure = rc; /* the kernel forgets the pages it could not write: who reads them sees them, until they are gone */
         }
-        if (rc && (ftruncate(f->idx, (off_t)record_offset(nth)) < 0 || ftruncate(f->mp4, (off_t)r->offset) < 0)) {
+        if (rc && (ftruncate(f->idx, (off_t)volume_record_offset(nth)) < 0 || ftruncate(f->mp4, (off_t)r->offset) < 0)) {
                 log_error("msg=\"cannot cut back a failed write\" error=\"%s\"", strerror(errno));
                 *unsure = true;
         }
@@ -193,20 +75,16 @@ int volume_append(const struct volume_files *f, const struct buf *chunk, const s
 int volume_close(struct volume_files *f, struct volume_sum *sum, bool crc_known)
 {
         int rc = crc_known ? 0 : file_crc(f->mp4, sum->bytes, &sum->crc);
-        struct volume_record last = record_of_sum(sum);
-        uint8_t bytes[VOLUME_RECORD_BYTES];
-        volume_record_encode(bytes, &last);
-        if (!rc)
-                rc = file_write(f->idx, bytes, sizeof(bytes), record_offset(sum->chunks));
-        if (!rc && (fdatasync(f->mp4) < 0 || fdatasync(f->idx) < 0))
-                rc = last_error();
+        struct volume_record last = volume_record_of_sum(sum);
+        rc = rc ? rc : volume_write_record(f->idx, &last, sum->chunks);
+        rc = rc ? rc : sync_both(f);
         volume_files_close(f);
         return rc;
 }
 
 int volume_leave(struct volume_files *f)
 {
-        int rc = fdatasync(f->mp4) < 0 || fdatasync(f->idx) < 0 ? last_error() : 0;
+        int rc = sync_both(f);
         volume_files_close(f);
         return rc;
 }
@@ -214,513 +92,11 @@ int volume_leave(struct volume_files *f)
 int volume_remove(const struct volume_track *t, uint32_t number)
 {
         char *mp4 = volume_path(t->dir, number, "mp4"), *idx = volume_path(t->dir, number, "idx");
-        int rc = unlink(mp4) < 0 && errno != ENOENT ? last_error() : 0;
-        if (!rc && unlink(idx) < 0 && errno != ENOENT)
-                rc = last_error();
+        int rc = file_remove(mp4);
+        rc = rc ? rc : file_remove(idx);
         free(mp4);
         free(idx);
         return rc;
-}
-
-/* ---- a survey: which chunks are whole ------------------------------------------------------------------------------ */
-
-struct survey {
-        const struct volume_track *t;
-        uint32_t number;
-        enum volume_check check;
-        int mp4;
-        uint64_t file_bytes;
-        struct volume_record *believed; /* from the index file, in the file's order */
-        size_t believed_count;
-        struct volume_record *chunks; /* whole */
-        size_t count, cap;
-        uint64_t bad_bytes;           /* that are no chunk */
-        bool holes;                   /* there are whole chunks behind such bytes */
-        bool bad_init, new_index;     /* differs from what should be there */
-        bool closed;
-        struct volume_sum sum;
-        uint8_t *head;
-};
-
-/* Reads the head of the chunk at offset, and how long it is. ERR_PROTO: no whole chunk lies there before `to`. */
-static int read_chunk_head(struct survey *s, uint64_t offset, uint64_t to, size_t *head_bytes, uint64_t *chunk_bytes)
-{
-        ssize_t n;
-        for (uint64_t at = offset;;) {
-                uint8_t bytes[BOX_HEADER_MAX];
-                struct reader r;
-                uint32_t type;
-                uint64_t size;
-                size_t header;
-                n = file_read(s->mp4, bytes, sizeof(bytes), at);
-                if (n < 0)
-                        return (int)n;
-                reader_init(&r, bytes, (size_t)n);
-                if (at >= to || box_header(&r, &type, &size, &header) || size > to - at)
-                        return ERR_PROTO;
-                if (type == BOX_TYPE('m', 'd', 'a', 't')) {
-                        *head_bytes = (size_t)(at - offset) + header;
-                        *chunk_bytes = at + size - offset;
-                        break;
-                }
-                at += size;
-                if (at - offset > CHUNK_HEAD_MAX - BOX_HEADER_MAX)
-                        return ERR_PROTO;
-        }
-        n = file_read(s->mp4, s->head, *head_bytes, offset);
-        return n < 0 ? (int)n : (size_t)n < *head_bytes ? ERR_PROTO : 0;
-}
-
-static int crc_of_chunk(struct survey *s, uint64_t offset, uint64_t len, uint32_t *crc)
-{
-        if (len > SEGMENT_MAX_BYTES)
-                return ERR_PROTO;
-        uint8_t *bytes = mem_alloc((size_t)len);
-        ssize_t n = file_read(s->mp4, bytes, (size_t)len, offset);
-        *crc = n > 0 ? crc32c(0, bytes, (size_t)n) : 0;
-        free(bytes);
-        return n < 0 ? (int)n : (uint64_t)n < len ? ERR_PROTO : 0;
-}
-
-static void keep(struct survey *s, const struct volume_record *r)
-{
-        if (s->count == s->cap) {
-                s->cap = s->cap ? s->cap * 2 : 512;
-                s->chunks = mem_resize(s->chunks, s->cap * sizeof(*s->chunks));
-        }
-        s->chunks[s->count++] = *r;
-        s->holes |= s->bad_bytes > 0;
-}
-
-/* What the boxes at offset say is a chunk of this volume, behind those before it. ERR_PROTO: they do not. */
-static int chunk_at(struct survey *s, uint64_t offset, uint64_t to, struct volume_record *out)
-{
-        size_t head_bytes = 0;
-        uint64_t chunk_bytes = 0;
-        struct chunk_info c;
-        int rc = read_chunk_head(s, offset, to, &head_bytes, &chunk_bytes);
-        if (rc)
-                return rc;
-        if (box_chunk_parse_head(s->head, head_bytes, chunk_bytes, s->t->info, &c))
-                return ERR_PROTO;
-        uint64_t place = (c.start_ticks + 1) * CHUNKS_PER_SEGMENT / s->t->info->timescale, segment = place / CHUNKS_PER_SEGMENT;
-        if (segment > UINT32_MAX || volume_of(s->t, (uint32_t)segment) != s->number)
-                return ERR_PROTO;
-        *out = (struct volume_record){.offset = offset, .len_bytes = (uint32_t)chunk_bytes, .segment = (uint32_t)segment,
-                                      .chunk = (uint8_t)(place % CHUNKS_PER_SEGMENT), .samples = (uint16_t)c.samples,
-                                      .flags = RECORD_GUESS, .start_ticks = c.start_ticks,
-                                      .duration_ticks = (uint32_t)c.duration_ticks};
-        return crc_of_chunk(s, offset, chunk_bytes, &out->crc);
-}
-
-/* Where behind `from` a chunk may begin: at a box that chunks begin with. `to`: nowhere. */
-static int next_beginning(struct survey *s, uint64_t from, uint64_t to, uint64_t *out)
-{
-        uint8_t *block = mem_alloc(COPY_BYTES);
-        ssize_t n = 0;
-        *out = to;
-        for (uint64_t at = from; at + 8 <= to && *out == to; at += COPY_BYTES - 8) {
-                n = file_read(s->mp4, block, to - at < COPY_BYTES ? (size_t)(to - at) : COPY_BYTES, at);
-                if (n < 8)
-                        break;
-                for (size_t i = 0; i + 8 <= (size_t)n; i++) {
-                        const char *type = (const char *)block + i + 4;
-                        if (memcmp(type, "styp", 4) == 0 || memcmp(type, "prft", 4) == 0 || memcmp(type, "moof", 4) == 0) {
-                                *out = at + i;
-                                break;
-                        }
-                }
-        }
-        free(block);
-        return n < 0 ? (int)n : 0;
-}
-
-static bool follows(const struct volume_record *r, const struct volume_record *before)
-{
-        uint64_t sample = before->duration_ticks / (before->samples ? before->samples : 1);
-        return r->start_ticks > before->start_ticks &&
-               r->start_ticks + sample + 1 >= before->start_ticks + before->duration_ticks;
-}
-
-/* Whether the chunk comes in time behind those before it. Where only boxes say when a chunk is, damage may have changed that:
- * if the one before the last agrees with this one, the last is the one that is damaged. */
-static bool in_order(struct survey *s, const struct volume_record *r)
-{
-        if (!s->count || follows(r, &s->chunks[s->count - 1]))
-                return true;
-        if (!(s->chunks[s->count - 1].flags & RECORD_SUSPECT) || (s->count > 1 && !follows(r, &s->chunks[s->count - 2])))
-                return false;
-        s->bad_bytes += s->chunks[--s->count].len_bytes;
-        return true;
-}
-
-/* Where there are no records the boxes say what is there. */
-static int scan(struct survey *s, uint64_t from, uint64_t to)
-{
-        uint64_t at = from, bad_from = from;
-        while (at < to) {
-                struct volume_record r;
-                int rc = chunk_at(s, at, to, &r);
-                if (rc && rc != ERR_PROTO)
-                        return rc;
-                if (!rc && in_order(s, &r)) {
-                        r.flags |= RECORD_SUSPECT;
-                        if (at > bad_from) /* maybe not with its own first byte */
-                                r.flags |= RECORD_RAGGED;
-                        s->bad_bytes += at - bad_from;
-                        keep(s, &r);
-                        s->new_index = true;
-                        at = bad_from = at + r.len_bytes;
-                } else {
-                        rc = next_beginning(s, at + 1, to, &at);
-                        if (rc)
-                                return rc;
-                }
-        }
-        s->bad_bytes += to - bad_from;
-        return 0;
-}
-
-static bool checked(const struct survey *s, const struct volume_record *r)
-{
-        const struct volume_record *last = &s->believed[s->believed_count - 1];
-        return s->check == CHECK_ALL || (s->check == CHECK_TAIL && r->segment + TAIL_SEGMENTS > last->segment);
-}
-
-static int survey_chunks(struct survey *s)
-{
-        uint64_t at = s->t->init->len;
-        int rc = 0;
-        for (size_t i = 0; i < s->believed_count && !rc; i++) {
-                const struct volume_record *r = &s->believed[i];
-                uint64_t end = r->offset + r->len_bytes;
-                uint32_t crc = r->crc;
-                if (r->offset > at)
-                        rc = scan(s, at, r->offset);
-                if (!rc && end <= s->file_bytes && checked(s, r))
-                        rc = crc_of_chunk(s, r->offset, r->len_bytes, &crc);
-                if (rc == ERR_PROTO)
-                        rc = 0, crc = ~r->crc;
-                if (rc)
-                        break;
-                if (end <= s->file_bytes && crc == r->crc)
-                        keep(s, r);
-                else
-                        s->bad_bytes += r->len_bytes, s->new_index = true;
-                at = end;
-        }
-        if (!rc && at < s->file_bytes)
-                rc = scan(s, at, s->file_bytes);
-        return rc;
-}
-
-/* Records that are whole and follow each other; gaps are for scan(). */
-static void read_records(struct survey *s, const uint8_t *bytes, size_t len)
-{
-        uint64_t at = s->t->init->len;
-        size_t n = (len - VOLUME_HEADER_BYTES) / VOLUME_RECORD_BYTES;
-        s->believed = mem_alloc((n + 1) * sizeof(*s->believed));
-        s->new_index |= (len - VOLUME_HEADER_BYTES) % VOLUME_RECORD_BYTES != 0;
-        for (size_t i = 0; i < n; i++) {
-                struct volume_record r;
-                if (volume_record_decode(&r, bytes + record_offset((uint32_t)i))) {
-                        s->new_index = true;
-                } else if (r.flags & RECORD_CLOSED) {
-                        s->closed = true;
-                        s->sum = (struct volume_sum){.bytes = r.offset, .crc = r.crc};
-                } else if (r.offset < at || volume_of(s->t, r.segment) != s->number || !r.len_bytes) {
-                        s->new_index = true;
-                } else {
-                        s->new_index |= r.offset != at;
-                        s->believed[s->believed_count++] = r;
-                        at = r.offset + r.len_bytes;
-                }
-        }
-}
-
-/* No index, or one of another file, is no error: then nothing is believed. */
-static int read_index_file(struct survey *s)
-{
-        char *path = volume_path(s->t->dir, s->number, "idx");
-        int fd = open(path, O_RDONLY | O_CLOEXEC), rc = fd < 0 && errno != ENOENT ? last_error() : 0;
-        uint64_t bytes = 0;
-        struct volume_header h;
-        free(path);
-        s->new_index = true;
-        if (fd < 0)
-                return rc;
-        rc = file_size(fd, &bytes);
-        if (!rc && bytes >= VOLUME_HEADER_BYTES && bytes <= IDX_MAX_BYTES) {
-                uint8_t *all = mem_alloc((size_t)bytes);
-                ssize_t n = file_read(fd, all, (size_t)bytes, 0);
-                rc = n < 0 ? (int)n : (uint64_t)n < bytes ? ERR_IO : 0;
-                bool good = !rc && !volume_header_decode(&h, all) && h.volume == s->number &&
-                            h.timescale == s->t->info->timescale && h.init_bytes == s->t->init->len;
-                s->new_index = !good;
-                if (!rc)
-                        read_records(s, all, (size_t)bytes); /* each has its own checksum, whatever became of the header */
-                free(all);
-        }
-        close(fd);
-        return rc;
-}
-
-static bool index_is_of(const uint8_t *all, uint32_t number, const struct volume_sum *sum)
-{
-        struct volume_header h;
-        struct volume_record r;
-        if (volume_header_decode(&h, all) || h.volume != number)
-                return false;
-        uint64_t at = h.init_bytes;
-        for (uint32_t i = 0; i < sum->chunks; i++) {
-                if (volume_record_decode(&r, all + record_offset(i)) || r.flags & RECORD_CLOSED || r.offset != at)
-                        return false;
-                at += r.len_bytes;
-        }
-        return !volume_record_decode(&r, all + record_offset(sum->chunks)) && r.flags & RECORD_CLOSED && r.offset == at &&
-               at == sum->bytes && r.crc == sum->crc;
-}
-
-int volume_check_index(const char *dir, uint32_t number, const struct volume_sum *sum)
-{
-        char *path = volume_path(dir, number, "idx");
-        int fd = open(path, O_RDONLY | O_CLOEXEC), rc = fd < 0 ? last_error() : 0;
-        uint64_t bytes = 0;
-        free(path);
-        rc = rc ? rc : file_size(fd, &bytes);
-        if (!rc && (bytes != record_offset(sum->chunks + 1) || bytes > IDX_MAX_BYTES))
-                rc = ERR_CORRUPT;
-        if (!rc) {
-                uint8_t *all = mem_alloc((size_t)bytes);
-                ssize_t n = file_read(fd, all, (size_t)bytes, 0);
-                rc = n < 0 ? (int)n : (uint64_t)n < bytes || !index_is_of(all, number, sum) ? ERR_CORRUPT : 0;
-                free(all);
-        }
-        if (fd >= 0)
-                close(fd);
-        return rc;
-}
-
-static int check_init(struct survey *s)
-{
-        uint8_t *bytes = mem_alloc(s->t->init->len);
-        ssize_t n = file_read(s->mp4, bytes, s->t->init->len, 0);
-        s->bad_init = n >= 0 && ((size_t)n < s->t->init->len || memcmp(bytes, s->t->init->data, s->t->init->len) != 0);
-        free(bytes);
-        return n < 0 ? (int)n : 0;
-}
-
-/* Of a closed volume nothing is torn: that its end is missing is damage as any other. */
-static bool torn_only(const struct survey *s)
-{
-        return s->bad_bytes && !s->holes && !s->closed && !s->bad_init;
-}
-
-static uint64_t segment_begins(const struct survey *s, uint32_t segment)
-{
-        return (uint64_t)segment * s->t->info->timescale;
-}
-
-static int by_number(const void *a, const void *b)
-{
-        uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-        return x < y ? -1 : x > y;
-}
-
-static bool has_segment(const struct survey *s, uint32_t segment)
-{
-        size_t low = 0, high = s->count;
-        while (low < high) {
-                size_t mid = low + (high - low) / 2;
-                if (s->chunks[mid].segment < segment)
-                        low = mid + 1;
-                else
-                        high = mid;
-        }
-        return low < s->count && s->chunks[low].segment == segment;
-}
-
-/* Leaves out the segments that lost something, which is where chunks do not follow each other in the file. Returns how many
- * are known to be lost: those left out, and those whose records are all that is left of them. */
-static uint32_t leave_out_damaged(struct survey *s)
-{
-        uint64_t at = s->t->init->len, end = s->file_bytes;
-        bool *drop = mem_alloc(s->count + 1);
-        if (s->believed_count) {
-                const struct volume_record *last = &s->believed[s->believed_count - 1];
-                end = last->offset + last->len_bytes > end ? last->offset + last->len_bytes : end;
-        }
-        for (size_t i = 0; i <= s->count; i++) {
-                const struct volume_record *before = i ? &s->chunks[i - 1] : NULL, *behind = i < s->count ? &s->chunks[i] : NULL;
-                bool hole = (behind ? behind->offset : end) > at;
-                at = behind ? behind->offset + behind->len_bytes : at;
-                if (!hole)
-                        continue;
-                if (before && !(before->flags & RECORD_LAST) &&
-                    before->start_ticks + before->duration_ticks + 1 < segment_begins(s, before->segment + 1))
-                        for (size_t k = i; k-- && s->chunks[k].segment == before->segment;)
-                                drop[k] = true;
-                if (behind && (behind->flags & RECORD_RAGGED || behind->start_ticks > segment_begins(s, behind->segment) + 1 ||
-                               (before && before->segment == behind->segment)))
-                        for (size_t k = i; k < s->count && s->chunks[k].segment == behind->segment; k++)
-                                drop[k] = true;
-        }
-        size_t kept = 0, all = s->count;
-        uint32_t *lost = mem_alloc((all + s->believed_count + 1) * sizeof(*lost)), lost_count = 0, distinct = 0;
-        for (size_t i = 0; i < all; i++)
-                if (drop[i])
-                        lost[lost_count++] = s->chunks[i].segment;
-                else
-                        s->chunks[kept++] = s->chunks[i];
-        s->count = kept;
-        for (size_t i = 0; i < s->believed_count; i++)
-                if (!has_segment(s, s->believed[i].segment))
-                        lost[lost_count++] = s->believed[i].segment;
-        qsort(lost, lost_count, sizeof(*lost), by_number);
-        for (uint32_t i = 0; i < lost_count; i++)
-                distinct += i == 0 || lost[i] != lost[i - 1];
-        free(lost);
-        free(drop);
-        return distinct;
-}
-
-/* ---- mending ------------------------------------------------------------------------------------------------------- */
-
-/* Moves what lies behind the last whole chunk into a file of its own, and cuts it off. */
-static int set_tail_aside(struct survey *s, const char *path, uint64_t end)
-{
-        char *aside = file_unused_name(path, "torn");
-        int fd = file_create(aside), rc = fd < 0 ? fd : file_copy(s->mp4, end, s->file_bytes - end, fd, 0);
-        if (!rc && (fsync(fd) < 0 || ftruncate(s->mp4, (off_t)end) < 0))
-                rc = last_error();
-        if (rc && fd >= 0)
-                unlink(aside);
-        if (fd >= 0)
-                close(fd);
-        if (!rc)
-                log_warn("path=%s msg=\"moved an unfinished chunk aside\" aside=%s torn_bytes=%" PRIu64 " kept_bytes=%" PRIu64, path,
-                         aside, s->file_bytes - end, end);
-        free(aside);
-        return rc;
-}
-
-/* The index file anew, written beside the old one and then put in its place. */
-static int write_index_file(struct survey *s)
-{
-        char *path = volume_path(s->t->dir, s->number, "idx"), *beside = mem_printf("%s.tmp", path);
-        int fd = open(beside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), rc = fd < 0 ? last_error() : 0;
-        if (!rc)
-                rc = write_header(fd, s->t, s->number);
-        for (size_t i = 0; i < s->count && !rc; i++) {
-                uint8_t bytes[VOLUME_RECORD_BYTES];
-                s->chunks[i].flags &= (uint8_t)~(RECORD_SUSPECT | RECORD_RAGGED);
-                volume_record_encode(bytes, &s->chunks[i]);
-                rc = file_write(fd, bytes, sizeof(bytes), record_offset((uint32_t)i));
-        }
-        if (!rc && (fsync(fd) < 0 || rename(beside, path) < 0))
-                rc = last_error();
-        if (fd >= 0)
-                close(fd);
-        if (rc && fd >= 0)
-                unlink(beside);
-        free(beside);
-        free(path);
-        return rc;
-}
-
-/* What is whole goes into a new file; the old one is kept under another name. The caller's mp4 is the new one then. */
-static int salvage(struct survey *s, const char *path)
-{
-        char *beside = mem_printf("%s.tmp", path), *aside = file_unused_name(path, "damaged");
-        int fd = open(beside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), rc = fd < 0 ? last_error() : 0;
-        uint64_t at = s->t->init->len;
-        if (!rc)
-                rc = file_write(fd, s->t->init->data, s->t->init->len, 0);
-        for (size_t i = 0; i < s->count && !rc; i++) {
-                rc = file_copy(s->mp4, s->chunks[i].offset, s->chunks[i].len_bytes, fd, at);
-                s->chunks[i].offset = at;
-                at += s->chunks[i].len_bytes;
-        }
-        if (!rc && fsync(fd) < 0)
-                rc = last_error();
-        /* link and rename, so that there is a file of the volume's name at every moment */
-        if (!rc && (link(path, aside) < 0 || rename(beside, path) < 0))
-                rc = last_error();
-        if (rc) {
-                unlink(beside);
-                if (fd >= 0)
-                        close(fd);
-        } else {
-                close(s->mp4);
-                s->mp4 = fd;
-                s->new_index = true;
-                log_error("path=%s msg=\"volume is damaged: kept aside, what is whole in it goes on\" aside=%s bad_bytes=%" PRIu64
-                          " kept_bytes=%" PRIu64 " chunks=%zu", path, aside, s->bad_bytes, at, s->count);
-        }
-        free(aside);
-        free(beside);
-        return rc;
-}
-
-/* No chunk is whole: what a creation that was cut off left, or nothing that can be read. ERR_CORRUPT, when it is out of the way. */
-static int set_all_aside(struct survey *s, const char *path, struct volume_found *out)
-{
-        char *idx = volume_path(s->t->dir, s->number, "idx");
-        bool nothing = s->file_bytes <= s->t->init->len && !s->believed_count;
-        out->torn_bytes = s->file_bytes;
-        out->lacking = s->believed_count > 0;
-        int rc = !nothing ? file_set_aside(path, s->believed_count ? "damaged" : "torn") : unlink(path) < 0 ? last_error() : 0;
-        if (!rc && unlink(idx) < 0 && errno != ENOENT)
-                rc = last_error();
-        if (!rc && !nothing)
-                log_error("path=%s msg=\"no chunk of the volume is whole: kept aside\" bytes=%" PRIu64, path, s->file_bytes);
-        free(idx);
-        return rc ? rc : ERR_CORRUPT;
-}
-
-static int mend(struct survey *s, const char *path, struct volume_found *out)
-{
-        if (!s->count)
-                return set_all_aside(s, path, out);
-        uint64_t end = s->chunks[s->count - 1].offset + s->chunks[s->count - 1].len_bytes;
-        int rc = 0;
-        if (torn_only(s)) {
-                if (s->file_bytes > end)
-                        rc = set_tail_aside(s, path, end);
-                out->torn_bytes = s->bad_bytes;
-                s->new_index = true;
-        } else if (s->bad_bytes || s->bad_init) {
-                out->damaged_bytes = s->bad_bytes;
-                out->lost_segments = s->bad_bytes ? leave_out_damaged(s) : 0;
-                out->lacking = s->bad_bytes > 0;
-                if (!s->count)
-                        return set_all_aside(s, path, out);
-                rc = salvage(s, path);
-        }
-        if (!rc && s->new_index) {
-                rc = write_index_file(s);
-                s->closed = false; /* its last record is written anew, if it is to have one */
-                if (!rc)
-                        rc = file_sync_folder(s->t->dir);
-        }
-        return rc;
-}
-
-static void build_index(const struct survey *s, struct volume_found *out)
-{
-        index_init(&out->index, s->t->info->timescale, s->t->init->len);
-        for (size_t i = 0; i < s->count; i++) {
-                const struct volume_record *r = &s->chunks[i];
-                struct chunk_info c = {.start_ticks = r->start_ticks, .duration_ticks = r->duration_ticks, .samples = r->samples};
-                index_add(&out->index, &c, r->segment, r->len_bytes, r->flags & RECORD_LAST, r->flags & RECORD_GUESS ? INDEX_UNKNOWN : INDEX_EXACT);
-        }
-        const struct index *ix = &out->index;
-        out->sum = (struct volume_sum){.bytes = ix->file_bytes, .media_ticks = ix->media_ticks, .chunks = (uint32_t)s->count,
-                                       .samples = (uint32_t)ix->samples, .peak_bytes = ix->peak_bytes, .crc = s->sum.crc};
-        if (ix->count) {
-                out->sum.first_segment = ix->rows[0].segment;
-                out->sum.last_segment = ix->rows[ix->count - 1].segment;
-        }
 }
 
 /* Its last record: off when it is to go on, there when it is not. */
@@ -731,9 +107,8 @@ static int open_or_close(struct survey *s, bool append, struct volume_found *out
         int rc = 0;
         s->mp4 = -1;
         if (append || !s->closed) {
-                f.idx = open(path, O_RDWR | O_CLOEXEC);
-                if (f.idx < 0 || ftruncate(f.idx, (off_t)record_offset((uint32_t)s->count)) < 0)
-                        rc = last_error();
+                f.idx = file_open(path, O_RDWR);
+                rc = f.idx < 0 ? f.idx : file_truncate(f.idx, volume_record_offset((uint32_t)s->count));
         }
         if (!rc && append)
                 out->files = f;
@@ -753,29 +128,21 @@ int volume_open(const struct volume_track *t, uint32_t number, bool append, enum
         struct survey s = {.t = t, .number = number, .check = check};
         char *path = volume_path(t->dir, number, "mp4");
         *out = (struct volume_found){.files = {-1, -1}};
-        s.mp4 = open(path, O_RDWR | O_CLOEXEC);
+        s.mp4 = file_open(path, O_RDWR);
         if (s.mp4 < 0 && !append && (errno == EROFS || errno == EACCES))
-                s.mp4 = open(path, O_RDONLY | O_CLOEXEC);
-        int rc = s.mp4 < 0 ? last_error() : file_size(s.mp4, &s.file_bytes);
-        s.head = rc ? NULL : mem_alloc(CHUNK_HEAD_MAX);
-        rc = rc ? rc : read_index_file(&s);
-        rc = rc ? rc : check_init(&s);
-        rc = rc ? rc : survey_chunks(&s);
+                s.mp4 = file_open(path, O_RDONLY);
+        int rc = s.mp4 < 0 ? s.mp4 : survey_volume(&s);
         out->was_closed = !rc && s.closed;
-        if (!rc && s.closed && s.sum.bytes != s.file_bytes)
-                s.new_index = true;
-        rc = rc ? rc : mend(&s, path, out);
+        rc = rc ? rc : survey_mend(&s, path, out);
         if (!rc)
-                build_index(&s, out);
+                survey_index(&s, out);
         rc = rc ? rc : open_or_close(&s, append, out);
         if (rc) {
                 index_free(&out->index);
                 if (s.mp4 >= 0)
                         close(s.mp4);
         }
-        free(s.head);
-        free(s.chunks);
-        free(s.believed);
+        survey_free(&s);
         free(path);
         return rc;
 }
@@ -786,19 +153,15 @@ int volume_cut(const struct volume_track *t, uint32_t number, struct volume_file
         struct survey s = {.t = t, .number = number};
         struct volume_found found = {.files = {-1, -1}};
         *unsure = false;
-        int rc = read_index_file(&s);
-        if (!rc && s.new_index)
-                rc = ERR_CORRUPT; /* it was whole when it was opened */
-        for (size_t i = 0; i < s.believed_count && s.believed[i].segment < segment && !rc; i++)
-                keep(&s, &s.believed[i]);
+        int rc = survey_records(&s, segment); /* it was whole when it was opened */
         if (!rc) {
-                build_index(&s, &found);
+                survey_index(&s, &found);
                 *out = found.index;
-                *unsure = ftruncate(f->idx, (off_t)record_offset((uint32_t)s.count)) < 0 ||
-                          ftruncate(f->mp4, (off_t)out->file_bytes) < 0 || fdatasync(f->mp4) < 0 || fdatasync(f->idx) < 0;
-                rc = *unsure ? last_error() : 0;
+                rc = file_truncate(f->idx, volume_record_offset((uint32_t)s.count));
+                rc = rc ? rc : file_truncate(f->mp4, out->file_bytes);
+                rc = rc ? rc : sync_both(f);
+                *unsure = rc;
         }
-        free(s.chunks);
-        free(s.believed);
+        survey_free(&s);
         return rc;
 }

@@ -1,21 +1,15 @@
 /* volume.h - one volume of a track, on the disk: so many segments of it as a fragmented MP4 that plays by itself, and the
- * records of its chunks beside it.
- *
- *   TRACK/000042.mp4   the init segment, then the chunks of segments [42·V, 43·V)
- *   TRACK/000042.idx   a header, then a record a chunk, written right behind the chunk; of a closed volume a last record
- *                      with the sums and the CRC32C of the whole mp4
+ * records of its chunks beside it, written right behind each chunk (records.h).
  *
  *   OPEN     volume_create(), or volume_open() after a start;  volume_append()
  *   CLOSED   volume_close();  volume_open() reads it
  *   gone     volume_remove()
  *
- * volume_open() believes records, looks at the boxes where there are none, and checks what it is told to by CRC. It never
- * throws anything away: an unfinished tail is moved to NAME.torn-N before the file is cut to the last whole chunk; a volume
- * with damage inside is kept as NAME.damaged-N, and what is whole in it is copied into a new one. A segment that lost a
- * chunk is left out whole, for it would otherwise be another one than was served: its number is lacking, and a peer has it.
+ * volume_open() believes records, looks at the boxes where there are none, and checks what it is told to by CRC; what is not
+ * whole is set aside, never thrown away (survey.h).
  *
- * Everything but the records' two ways blocks, and is for the pool. Errors are those of errno (err_from_errno); on every
- * one of them the files are as they were. Numbers in the files are little-endian. */
+ * Everything blocks, and is for the pool. Errors are those of errno (err_from_errno); on every one of them the files are as
+ * they were. */
 #ifndef ORIGIND_VOLUME_H
 #define ORIGIND_VOLUME_H
 
@@ -23,57 +17,7 @@
 
 #include "common/buf.h"
 #include "originD/log/index.h"
-
-#define VOLUME_HEADER_BYTES 64
-#define VOLUME_RECORD_BYTES 40
-#define VOLUME_SEGMENTS_MAX 3600
-#define VOLUME_NAME_MAX 16 /* 4294967295.mp4 */
-
-/* What the volumes of a track have in common; it outlives every call. */
-struct volume_track {
-        const char *dir;
-        const struct init_info *info;
-        const struct buf *init;
-        uint32_t segments; /* of a volume */
-};
-
-struct volume_header {
-        uint32_t volume, timescale, init_bytes, init_crc;
-};
-
-#define RECORD_LAST 0x01   /* nothing more comes in its segment */
-#define RECORD_GUESS 0x02  /* how long its last sample lasts was a guess */
-#define RECORD_CLOSED 0x80 /* no chunk: struct volume_sum */
-
-struct volume_record {
-        uint64_t offset; /* of the chunk in the mp4 */
-        uint32_t len_bytes, crc;
-        uint32_t segment;
-        uint8_t chunk, flags;
-        uint16_t samples;
-        uint64_t start_ticks;
-        uint32_t duration_ticks;
-};
-
-/* What a closed volume comes to. */
-struct volume_sum {
-        uint64_t bytes, media_ticks;
-        uint32_t crc; /* of the mp4 */
-        uint32_t chunks, samples;
-        uint32_t first_segment, last_segment, peak_bytes;
-};
-
-void volume_header_encode(uint8_t out[VOLUME_HEADER_BYTES], const struct volume_header *h);
-int volume_header_decode(struct volume_header *out, const uint8_t in[VOLUME_HEADER_BYTES]); /* ERR_CORRUPT */
-void volume_record_encode(uint8_t out[VOLUME_RECORD_BYTES], const struct volume_record *r);
-int volume_record_decode(struct volume_record *out, const uint8_t in[VOLUME_RECORD_BYTES]); /* ERR_CORRUPT */
-
-bool volume_parse_name(const char *name, uint32_t *number); /* of an mp4 */
-char *volume_path(const char *dir, uint32_t number, const char *suffix); /* "mp4", "idx"; the caller's to free */
-static inline uint32_t volume_of(const struct volume_track *t, uint32_t segment)
-{
-        return segment / t->segments;
-}
+#include "originD/log/records.h"
 
 struct volume_files {
         int mp4, idx; /* -1: none */
@@ -112,9 +56,6 @@ struct volume_found {
 /* Opens a volume for appending (its last record is taken off then), or reads the index of a closed one; mends what has to
  * be mended, as above. ERR_NOT_FOUND: there is no such file. ERR_CORRUPT: no whole chunk is in it; it is set aside. */
 int volume_open(const struct volume_track *t, uint32_t number, bool append, enum volume_check check, struct volume_found *out);
-
-/* Whether the index file of a closed volume is whole and of these sums; changes nothing. ERR_CORRUPT: it is not; ERR_NOT_FOUND. */
-int volume_check_index(const char *dir, uint32_t number, const struct volume_sum *sum);
 
 /* Forgets everything from the segment on, of a volume that is open for appending, and says what is left. *unsure as above. */
 int volume_cut(const struct volume_track *t, uint32_t number, struct volume_files *f, uint32_t segment, struct index *out,
