@@ -4,8 +4,10 @@ originD_SRCS := originD/main.c originD/api.c originD/askers.c originD/claim.c or
                 originD/shadow_turns.c originD/startup.c originD/stats.c originD/store.c originD/streams.c originD/track.c \
                 originD/webhooks.c originD/webhooks_config.c originD/webhooks_file.c originD/webhooks_peers.c \
                 originD/webhooks_queue.c originD/webhooks_send.c originD/xml.c
-originD_SRCS += originD/log/box.c originD/log/chunk_log.c originD/log/disk.c originD/log/file.c originD/log/index.c originD/log/index_cache.c \
-                originD/log/pool.c originD/log/records.c originD/log/survey.c originD/log/volume.c originD/log/volumes.c
+originD_SRCS += originD/log/box.c originD/log/chunk_log.c originD/log/chunk_log_cut.c originD/log/chunk_log_read.c \
+                originD/log/chunk_log_volumes.c originD/log/disk.c originD/log/file.c originD/log/index.c \
+                originD/log/index_cache.c originD/log/pool.c originD/log/records.c originD/log/survey.c originD/log/volume.c \
+                originD/log/volumes.c
 originD_SRCS += originD/replica/catalog.c originD/replica/catch_up.c originD/replica/compare.c \
                 originD/replica/copy_session.c originD/replica/copy_track.c originD/replica/fills.c \
                 originD/replica/incoming.c originD/replica/peer_link.c

@@ -13,7 +13,7 @@
 
 #define MAGIC "FRSHVOL1"
 
-/* ---- names --------------------------------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 
 bool volume_parse_name(const char *name, uint32_t *number)
 {
@@ -29,7 +29,7 @@ char *volume_path(const char *dir, uint32_t number, const char *suffix)
         return mem_printf("%s/%06" PRIu32 ".%s", dir, number, suffix);
 }
 
-/* ---- the index file's two structs ---------------------------------------------------------------------------------- */
+/* ---- the index file's two structs -------------------------------------------------------------------------------- */
 
 struct __attribute__((packed)) header_on_disk {
         char magic[8];
@@ -93,7 +93,7 @@ int volume_record_decode(struct volume_record *out, const uint8_t in[VOLUME_RECO
         return 0;
 }
 
-/* ---- the index file ------------------------------------------------------------------------------------------------ */
+/* ---- the index file ---------------------------------------------------------------------------------------------- */
 
 int volume_write_header(int idx, const struct volume_track *t, uint32_t number)
 {

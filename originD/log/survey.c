@@ -19,7 +19,7 @@
 #define RECORD_SUSPECT 0x40 /* found by its boxes: no checksum says that they are as they were written */
 #define RECORD_RAGGED 0x20  /* and what is before it is no chunk, so it may have begun there */
 
-/* ---- what the records say ------------------------------------------------------------------------------------------ */
+/* ---- what the records say ---------------------------------------------------------------------------------------- */
 
 /* Records that are whole and follow each other; gaps are for scan(). */
 static void read_records(struct survey *s, const uint8_t *bytes, size_t len)
@@ -64,7 +64,7 @@ static int read_index_file(struct survey *s)
         return rc == ERR_NOT_FOUND || rc == ERR_CORRUPT ? 0 : rc;
 }
 
-/* ---- what the boxes say -------------------------------------------------------------------------------------------- */
+/* ---- what the boxes say ------------------------------------------------------------------------------------------ */
 
 /* Reads the head of the chunk at offset, and how long it is. ERR_PROTO: no whole chunk lies there before `to`. */
 static int read_chunk_head(struct survey *s, uint64_t offset, uint64_t to, size_t *head_bytes, uint64_t *chunk_bytes)
@@ -205,7 +205,7 @@ static int scan(struct survey *s, uint64_t from, uint64_t to)
         return 0;
 }
 
-/* ---- which chunks are whole ---------------------------------------------------------------------------------------- */
+/* ---- which chunks are whole -------------------------------------------------------------------------------------- */
 
 static bool checked(const struct survey *s, const struct volume_record *r)
 {
@@ -271,7 +271,7 @@ int survey_records(struct survey *s, uint32_t segment)
         return rc;
 }
 
-/* ---- which segments are not ---------------------------------------------------------------------------------------- */
+/* ---- which segments are not -------------------------------------------------------------------------------------- */
 
 static uint64_t segment_begins(const struct survey *s, uint32_t segment)
 {
@@ -341,7 +341,7 @@ static uint32_t leave_out_damaged(struct survey *s)
         return distinct;
 }
 
-/* ---- setting aside ------------------------------------------------------------------------------------------------- */
+/* ---- setting aside ----------------------------------------------------------------------------------------------- */
 
 /* Moves what lies behind the last whole chunk into a file of its own, and cuts it off. */
 static int set_tail_aside(struct survey *s, const char *path, uint64_t end)

@@ -1,0 +1,223 @@
+/* The volumes of a log behind the open one: closing, forgetting, hiding and taking them. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "originD/log/chunk_log_impl.h"
+#include "originD/log/disk.h"
+#include "originD/log/index_cache.h"
+
+/* ---- sums and rows ----------------------------------------------------------------------------------------------- */
+
+void chunk_log_count(struct volume_sum *all, const struct volume_sum *one, bool more)
+{
+        all->bytes += more ? one->bytes : -one->bytes;
+        all->media_ticks += more ? one->media_ticks : -one->media_ticks;
+        all->samples += more ? one->samples : -one->samples;
+        all->peak_bytes = more && one->peak_bytes > all->peak_bytes ? one->peak_bytes : all->peak_bytes;
+}
+
+bool chunk_log_sum(const struct chunk_log *log, struct volume_sum *out)
+{
+        const struct index *ix = &log->index;
+        const struct volumes *v = &log->closed;
+        *out = log->closed_sum;
+        if (v->count) {
+                out->first_segment = v->rows[0].sum.first_segment;
+                out->last_segment = v->rows[v->count - 1].sum.last_segment;
+        }
+        if (ix->count) {
+                struct volume_sum open = volume_sum_of(ix);
+                chunk_log_count(out, &open, true);
+                out->first_segment = v->count ? out->first_segment : open.first_segment;
+                out->last_segment = open.last_segment;
+        } else if (!v->count) {
+                out->bytes = log->init_bytes->len;
+        }
+        return ix->count || v->count;
+}
+
+uint32_t chunk_log_lacking(const struct chunk_log *log)
+{
+        uint32_t n = 0;
+        for (size_t i = 0; i < log->closed.count; i++)
+                n += log->closed.rows[i].state == VOLUME_LACKING || log->closed.rows[i].state == VOLUME_DAMAGED;
+        return n;
+}
+
+void chunk_log_index_gone(void *owner, uint32_t number)
+{
+        struct volume_row *row = volumes_get(&((struct chunk_log *)owner)->closed, number);
+        if (row)
+                row->index = NULL;
+}
+
+void chunk_log_tell_volumes(struct chunk_log *log)
+{
+        if (log->volumes_changed)
+                log->volumes_changed(log->arg, log);
+}
+
+void chunk_log_forget_row(struct chunk_log *log, struct volume_row *row)
+{
+        if (row->state <= VOLUME_DAMAGED)
+                chunk_log_count(&log->closed_sum, &row->sum, false);
+        index_cache_drop(&row->index);
+        volumes_remove(&log->closed, row->number);
+}
+
+/* ---- closing ----------------------------------------------------------------------------------------------------- */
+
+struct closing {
+        struct chunk_log *log;
+        struct volume_files files;
+        uint32_t number;
+        struct volume_sum sum;
+        bool crc_known, lacking;
+        int status;
+};
+
+/* One that lacks something gets no last record: what a crash leaves of it must not pass for whole. */
+static void close_work(void *arg)
+{
+        struct closing *c = arg;
+        c->status = c->lacking ? volume_leave(&c->files) : volume_close(&c->files, &c->sum, c->crc_known);
+}
+
+static void close_done(void *arg)
+{
+        struct closing *c = arg;
+        struct chunk_log *log = c->log;
+        struct volume_row *row = volumes_get(&log->closed, c->number);
+        if (row) {
+                row->closing = false;
+                if (row->index)
+                        row->index->pinned = false;
+                if (!c->status)
+                        row->sum.crc = c->sum.crc;
+        }
+        if (c->status) { /* without its last record it is closed when it is read; but what could not be synced may be gone */
+                log->failed |= c->status != ERR_NOSPACE;
+                log_error("path=%s volume=%06u msg=\"cannot close a volume\" error=\"%s\"", log->dir, c->number,
+                          err_text(c->status));
+        }
+        chunk_log_one_less_behind(log);
+        chunk_log_tell_volumes(log);
+        chunk_log_tell(log, NULL);
+        free(c);
+}
+
+/* The open volume becomes a row. Its index is what readers of the last minutes want, so it stays for now. */
+void chunk_log_close_volume(struct chunk_log *log)
+{
+        struct volume_row row = {.number = log->open_number, .sum = volume_sum_of(&log->index), .closing = true,
+                                 .state = log->open_lacking ? VOLUME_DAMAGED : VOLUME_HERE};
+        row.index = index_cache_add(log, row.number, chunk_log_index_gone);
+        row.index->pinned = true;
+        struct closing *c = mem_alloc(sizeof(*c));
+        *c = (struct closing){.log = log, .files = log->files, .number = row.number, .sum = row.sum,
+                              .crc_known = log->crc_known, .lacking = log->open_lacking};
+        c->sum.crc = log->crc;
+        volumes_insert(&log->closed, &row);
+        chunk_log_count(&log->closed_sum, &row.sum, true);
+        index_cache_ready(row.index, &log->index);
+        index_init(&log->index, log->init.timescale, log->init_bytes->len);
+        log->files = (struct volume_files){-1, -1};
+        log->behind++;
+        disk_run(log->loop, DISK_WRITE, close_work, close_done, c);
+}
+
+/* ---- taking away ------------------------------------------------------------------------------------------------- */
+
+int chunk_log_forget_volume(struct chunk_log *log, uint32_t number)
+{
+        struct volume_row *row = volumes_get(&log->closed, number);
+        if (!row || log->cutting || log->reopening || row->closing || (row->index && !row->index->ready))
+                return ERR_FULL;
+        chunk_log_forget_row(log, row);
+        log->expect_from = number + UINT64_C(1) > log->expect_from ? number + UINT64_C(1) : log->expect_from;
+        return 0;
+}
+
+struct removing {
+        struct chunk_log *log;
+        uint32_t number;
+        int status;
+        void (*done)(void *arg, int status);
+        void *arg;
+};
+
+static void remove_work(void *arg)
+{
+        struct removing *r = arg;
+        r->status = volume_remove(&r->log->volume_track, r->number);
+}
+
+static void remove_done(void *arg)
+{
+        struct removing *r = arg;
+        chunk_log_one_less_behind(r->log);
+        r->done(r->arg, r->status);
+        free(r);
+}
+
+void chunk_log_unlink_volume(struct chunk_log *log, uint32_t number, void (*done)(void *arg, int status), void *arg)
+{
+        struct removing *r = mem_alloc(sizeof(*r));
+        *r = (struct removing){.log = log, .number = number, .done = done, .arg = arg};
+        log->behind++;
+        if (disk_run(log->loop, DISK_COLD, remove_work, remove_done, r)) /* it is forgotten: left there it would come back */
+                disk_run(log->loop, DISK_WRITE, remove_work, remove_done, r);
+}
+
+/* ---- from elsewhere ---------------------------------------------------------------------------------------------- */
+
+void chunk_log_expect_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *sum)
+{
+        const struct volume_row *there = volumes_get(&log->closed, number);
+        bool open = log->files.mp4 >= 0 && number == log->open_number;
+        if (open || number < log->expect_from || (there && (there->closing || there->state != VOLUME_LACKING)))
+                return;
+        volumes_insert(&log->closed, &(struct volume_row){.number = number, .state = VOLUME_LACKING, .sum = *sum});
+        chunk_log_tell_volumes(log);
+}
+
+bool chunk_log_hide_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *expected)
+{
+        struct volume_row *row = volumes_get(&log->closed, number);
+        if (!row || row->closing || log->cutting || log->reopening || (row->index && !row->index->ready))
+                return false;
+        if (row->state == VOLUME_ARCHIVED || row->state == (expected ? VOLUME_HERE : VOLUME_LACKING))
+                return false;
+        if (row->state <= VOLUME_DAMAGED)
+                chunk_log_count(&log->closed_sum, &row->sum, false);
+        index_cache_drop(&row->index);
+        row->state = VOLUME_LACKING;
+        if (expected) /* after a crash it is held against what is there then */
+                row->sum = *expected;
+        row->closing = true;
+        log->behind++;
+        return true;
+}
+
+void chunk_log_take_volume(struct chunk_log *log, uint32_t number, enum volume_state state, const struct volume_sum *sum)
+{
+        struct volume_row *row = volumes_get(&log->closed, number);
+        assert(row && row->closing && row->state == VOLUME_LACKING);
+        row->closing = false;
+        if (sum) {
+                row->sum = *sum;
+                row->state = state;
+                chunk_log_count(&log->closed_sum, sum, true);
+        }
+        chunk_log_one_less_behind(log);
+        chunk_log_tell_volumes(log);
+        chunk_log_tell(log, NULL);
+}
+
+void chunk_log_skip(struct chunk_log *log)
+{
+        log->open_lacking |= log->files.mp4 >= 0;
+}
