@@ -436,20 +436,31 @@ int box_chunk_parse_head(const uint8_t *head, size_t head_bytes, uint64_t chunk_
         return 0;
 }
 
-int box_chunk_parse(const uint8_t *data, size_t len_bytes, const struct init_info *init, struct chunk_info *out)
+int box_chunk_length(const uint8_t *data, size_t len_bytes, size_t *head_bytes, uint64_t *chunk_bytes)
 {
         struct reader r;
         size_t header;
         uint64_t size;
         uint32_t type;
         reader_init(&r, data, len_bytes);
-        for (;;) {
-                if (box_header(&r, &type, &size, &header) < 0)
-                        return ERR_PROTO;
-                if (type == BOX_TYPE('m', 'd', 'a', 't'))
-                        return box_chunk_parse_head(data, (size_t)(r.p - data), len_bytes, init, out);
+        while (box_header(&r, &type, &size, &header) == 0) {
+                if (type == BOX_TYPE('m', 'd', 'a', 't')) {
+                        *head_bytes = (size_t)(r.p - data);
+                        *chunk_bytes = *head_bytes + (size - header);
+                        return *chunk_bytes < size ? ERR_PROTO : 0; /* more than can be counted */
+                }
                 if (size - header > reader_left(&r))
-                        return ERR_PROTO;
+                        break;
                 reader_skip(&r, (size_t)(size - header));
         }
+        return ERR_PROTO;
+}
+
+int box_chunk_parse(const uint8_t *data, size_t len_bytes, const struct init_info *init, struct chunk_info *out)
+{
+        size_t head;
+        uint64_t bytes;
+        if (box_chunk_length(data, len_bytes, &head, &bytes))
+                return ERR_PROTO;
+        return box_chunk_parse_head(data, head, len_bytes, init, out);
 }

@@ -55,6 +55,10 @@ struct chunk_info {
 int box_chunk_parse_head(const uint8_t *head, size_t head_bytes, uint64_t chunk_bytes, const struct init_info *init,
                          struct chunk_info *out);
 
+/* How far the chunk at the beginning of data reaches, and its head: up to the end of its mdat, which may lie beyond. ERR_PROTO: data
+ * ends before the mdat's body, or its boxes are none. */
+int box_chunk_length(const uint8_t *data, size_t len_bytes, size_t *head_bytes, uint64_t *chunk_bytes);
+
 /* A whole chunk in memory, nothing before or behind it. */
 int box_chunk_parse(const uint8_t *data, size_t len_bytes, const struct init_info *init, struct chunk_info *out);
 

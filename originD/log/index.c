@@ -23,10 +23,15 @@ static uint64_t grid_position(uint64_t ticks, uint32_t timescale)
         return ticks * CHUNKS_PER_SEGMENT / timescale;
 }
 
+uint64_t index_grid_place(uint64_t start_ticks, uint32_t timescale)
+{
+        return grid_position(start_ticks + 1, timescale);
+}
+
 int index_on_grid(uint64_t ticks, uint32_t timescale, uint32_t segment, uint8_t chunk)
 {
         uint64_t at = (uint64_t)segment * CHUNKS_PER_SEGMENT + chunk;
-        return chunk < CHUNKS_PER_SEGMENT && grid_position(ticks + 1, timescale) >= at &&
+        return chunk < CHUNKS_PER_SEGMENT && index_grid_place(ticks, timescale) >= at &&
                grid_position(ticks ? ticks - 1 : 0, timescale) <= at;
 }
 

@@ -42,6 +42,9 @@ void index_free(struct index *ix);
 enum index_place { INDEX_NEXT, INDEX_STORED, INDEX_OUT_OF_ORDER };
 enum index_place index_place(const struct index *ix, const struct chunk_info *c, uint32_t segment);
 
+/* Which chunk of the grid begins at these ticks, or a tick later: segment * CHUNKS_PER_SEGMENT + chunk. */
+uint64_t index_grid_place(uint64_t start_ticks, uint32_t timescale);
+
 /* 1: ticks lie in that chunk of that segment, give or take a tick. */
 int index_on_grid(uint64_t ticks, uint32_t timescale, uint32_t segment, uint8_t chunk);
 

@@ -127,7 +127,7 @@ static int chunk_at(struct survey *s, uint64_t offset, uint64_t to, struct volum
                 return rc;
         if (box_chunk_parse_head(s->head, head_bytes, chunk_bytes, s->t->info, &c))
                 return ERR_PROTO;
-        uint64_t place = (c.start_ticks + 1) * CHUNKS_PER_SEGMENT / s->t->info->timescale, segment = place / CHUNKS_PER_SEGMENT;
+        uint64_t place = index_grid_place(c.start_ticks, s->t->info->timescale), segment = place / CHUNKS_PER_SEGMENT;
         if (segment > UINT32_MAX || volume_of(s->t, (uint32_t)segment) != s->number)
                 return ERR_PROTO;
         *out = (struct volume_record){.offset = offset, .len_bytes = (uint32_t)chunk_bytes, .segment = (uint32_t)segment,

@@ -45,8 +45,8 @@ struct fill {
         bool begun;       /* in is */
         size_t next_peer; /* of those that are up, to ask if this one fails */
         uint32_t segment; /* that is fetched */
-        uint8_t *bytes;   /* of it */
-        size_t len;
+        struct buf *bytes; /* of it; its len is the room it has, */
+        size_t len;        /* so many of them are there */
         struct buf *whole; /* all of it, on the pool */
         int status;        /* of the pool's job */
         uint64_t replaced; /* bytes of what is here of it, once it is hidden */
@@ -132,7 +132,7 @@ static void end_fill(struct fills *f)
         assert(!n->begun);
         if (n->s)
                 n->s->pins--;
-        free(n->bytes);
+        buf_unref(&n->bytes);
         buf_unref(&n->whole);
         eras_free(&n->eras);
         *n = (struct fill){.step = IDLE};
@@ -326,6 +326,21 @@ static void added(void *arg)
                 next_segment(f);
 }
 
+/* What was fetched of the segment goes on. */
+static void add_bytes(struct fill *n, const struct buf *piece)
+{
+        size_t need = n->len + piece->len, room = n->bytes ? n->bytes->len : 0;
+        if (need > room) {
+                struct buf *bigger = buf_new(need > 2 * room ? need : 2 * room);
+                if (n->len)
+                        memcpy(bigger->data, n->bytes->data, n->len);
+                buf_unref(&n->bytes);
+                n->bytes = bigger;
+        }
+        memcpy(n->bytes->data + n->len, piece->data, piece->len);
+        n->len = need;
+}
+
 static void on_piece(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
 {
         struct fills *f = arg;
@@ -355,16 +370,14 @@ static void on_piece(void *arg, int err, const struct fetch_reply *m, struct buf
                 return;
         }
         if (bytes) {
-                n->bytes = mem_resize(n->bytes, n->len + bytes->len);
-                memcpy(n->bytes + n->len, bytes->data, bytes->len);
-                n->len += bytes->len;
+                add_bytes(n, bytes);
                 f->allowance -= (int64_t)bytes->len;
         }
         if (!(m->flags & FETCH_COMPLETE)) {
                 fetch_more(f);
                 return;
         }
-        n->whole = buf_copy(n->bytes, n->len);
+        n->whole = n->len ? buf_slice(n->bytes, 0, n->len) : buf_new(0);
         run(f, add_work, added);
 }
 

@@ -43,27 +43,14 @@ int incoming_begin(struct incoming *in)
         return rc;
 }
 
-/* The chunk at the beginning of data, as long as its boxes say; 0: there is no whole one. */
-static size_t next_chunk(const uint8_t *data, size_t len)
-{
-        struct reader r;
-        struct box b;
-        reader_init(&r, data, len);
-        while (box_next(&r, &b) > 0)
-                if (b.type == BOX_TYPE('m', 'd', 'a', 't'))
-                        return (size_t)(r.p - data);
-        return 0;
-}
-
 static int add_chunk(struct incoming *in, uint32_t segment, struct buf *chunk, bool last)
 {
         struct chunk_info info;
         struct volume_sum *sum = &in->sum;
-        uint32_t timescale = in->info.timescale;
         bool unsure;
         if (box_chunk_parse(chunk->data, chunk->len, &in->info, &info))
                 return ERR_PROTO;
-        uint64_t place = (info.start_ticks + 1) * CHUNKS_PER_SEGMENT / timescale, first = (uint64_t)segment * CHUNKS_PER_SEGMENT;
+        uint64_t place = index_grid_place(info.start_ticks, in->info.timescale), first = (uint64_t)segment * CHUNKS_PER_SEGMENT;
         uint64_t k = place > first ? place - first : 0;
         struct volume_record r = {.offset = sum->bytes, .len_bytes = (uint32_t)chunk->len, .segment = segment,
                                   .chunk = (uint8_t)(k < CHUNKS_PER_SEGMENT ? k : CHUNKS_PER_SEGMENT - 1),
@@ -86,11 +73,12 @@ int incoming_add(struct incoming *in, uint32_t segment, struct buf *bytes)
 {
         int rc = in->sum.chunks && segment <= in->sum.last_segment ? ERR_PROTO : 0;
         for (size_t at = 0; at < bytes->len && !rc;) {
-                size_t len = next_chunk(bytes->data + at, bytes->len - at);
-                if (!len)
+                size_t head;
+                uint64_t len;
+                if (box_chunk_length(bytes->data + at, bytes->len - at, &head, &len) || len > bytes->len - at)
                         return ERR_PROTO;
-                struct buf *chunk = buf_slice(bytes, at, len);
-                at += len;
+                struct buf *chunk = buf_slice(bytes, at, (size_t)len);
+                at += (size_t)len;
                 rc = add_chunk(in, segment, chunk, at == bytes->len);
                 buf_unref(&chunk);
         }

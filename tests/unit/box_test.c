@@ -95,6 +95,23 @@ static void test_chunk_cut_or_followed_by_anything_is_refused(void **state)
         buf_unref(&b);
 }
 
+static void test_how_far_a_chunk_reaches_is_told_by_its_head_alone(void **state)
+{
+        (void)state;
+        struct buf *b = fmp4_video_chunk(0, 0, 20);
+        size_t head = 0, again;
+        uint64_t bytes = 0;
+        assert_int_equal(box_chunk_length(b->data, b->len, &head, &bytes), 0);
+        assert_int_equal(bytes, b->len);
+        assert_true(head > 0 && head < b->len);
+        assert_int_equal(box_chunk_length(b->data, head, &again, &bytes), 0);
+        assert_int_equal(again, head);
+        assert_int_equal(bytes, b->len);
+        for (size_t cut = 0; cut < head; cut++)
+                assert_int_equal(box_chunk_length(b->data, cut, &again, &bytes), ERR_PROTO);
+        buf_unref(&b);
+}
+
 static void test_chunk_of_another_track_is_refused(void **state)
 {
         (void)state;
@@ -152,6 +169,7 @@ int main(void)
                 cmocka_unit_test(test_edit_list_that_shifts_time_is_refused),
                 cmocka_unit_test(test_chunk_tells_start_duration_and_samples),
                 cmocka_unit_test(test_chunk_cut_or_followed_by_anything_is_refused),
+                cmocka_unit_test(test_how_far_a_chunk_reaches_is_told_by_its_head_alone),
                 cmocka_unit_test(test_chunk_of_another_track_is_refused),
                 cmocka_unit_test(test_samples_outside_the_mdat_are_refused),
                 cmocka_unit_test(test_more_samples_or_ticks_than_a_record_can_hold_are_refused),
