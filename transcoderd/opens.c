@@ -52,25 +52,28 @@ void opens_expire(struct opens *o, int64_t now_us)
         }
 }
 
-/* ---- streams that cannot be encoded ---------------------------------------------------------------------------------- */
+/* ---- streams that could not be encoded -------------------------------------------------------------------------------- */
 
-void opens_ban(struct opens *o, const char *stream, const char *text)
+void opens_ban(struct opens *o, const char *stream, int status, const char *text)
 {
         unsigned i = o->bans_next;
         o->bans_next = (i + 1) % OPENS_BANS_MAX;
         snprintf(o->bans[i].stream, sizeof(o->bans[i].stream), "%s", stream);
         snprintf(o->bans[i].text, sizeof(o->bans[i].text), "%s", text);
+        o->bans[i].status = status;
         o->bans[i].until_us = clock_mono_us() + OPENS_BAN_US;
 }
 
-const char *opens_banned(const struct opens *o, const char *stream)
+int opens_banned(const struct opens *o, const char *stream, const char **text)
 {
         int64_t now_us = clock_mono_us();
         for (unsigned i = 0; i < OPENS_BANS_MAX; i++) {
-                if (o->bans[i].until_us > now_us && strcmp(o->bans[i].stream, stream) == 0)
-                        return o->bans[i].text;
+                if (o->bans[i].until_us > now_us && strcmp(o->bans[i].stream, stream) == 0) {
+                        *text = o->bans[i].text;
+                        return o->bans[i].status;
+                }
         }
-        return NULL;
+        return 0;
 }
 
 /* ---- handles -------------------------------------------------------------------------------------------------------- */

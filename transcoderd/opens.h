@@ -1,4 +1,4 @@
-/* opens.h - what is remembered of OPENs: those that wait, the streams that cannot be encoded, the handles that were given out.
+/* opens.h - what is remembered of OPENs: those that wait, the streams that could not be encoded, the handles that were given out.
  *
  * An OPEN waits, OPENS_WAIT_US at most, when what comes before it takes a moment: its stream's session is just beginning or just
  * ending, or the encoders of one that has ended are at their last picture. Whoever sees that over says opens_look(), which hands
@@ -35,6 +35,7 @@ struct opens {
         unsigned retired_next;
         struct {
                 char stream[STREAM_ID_MAX + 1]; /* "": free */
+                int status;
                 char text[128];
                 int64_t until_us;
         } bans[OPENS_BANS_MAX];
@@ -47,10 +48,10 @@ void opens_wait(struct opens *o, struct rpc_request *open, const char *stream, i
 void opens_look(struct opens *o, const char *stream); /* those of this stream again; NULL: of all */
 void opens_expire(struct opens *o, int64_t now_us);   /* those that waited too long are refused; INT64_MAX: all */
 
-/* The stream cannot be encoded as it is: for OPENS_BAN_US an OPEN of it is answered ERR_UNSUPPORTED and text, or the proxy would
- * open it again and again. */
-void opens_ban(struct opens *o, const char *stream, const char *text);
-const char *opens_banned(const struct opens *o, const char *stream); /* that text; NULL: it may be opened */
+/* The stream could not be encoded: for OPENS_BAN_US an OPEN of it is answered with this status and text, or the proxy would open it
+ * again and again. ERR_UNSUPPORTED: nowhere, as it is; the broadcaster is told. ERR_FULL: not here; the proxy asks another node. */
+void opens_ban(struct opens *o, const char *stream, int status, const char *text);
+int opens_banned(const struct opens *o, const char *stream, const char **text); /* that status; 0: it may be opened */
 
 uint64_t opens_handle(struct opens *o); /* a new one */
 void opens_retire(struct opens *o, uint64_t handle, int status);

@@ -113,9 +113,10 @@ static void handle_open(struct sessions *ss, struct rpc_request *req, int64_t un
         }
         bool beside = m.when & OPEN_BESIDE;
         struct session *s = beside ? session_beside(ss, &m) : fresh_session(ss, &m);
-        const char *banned = opens_banned(&ss->opens, m.stream);
+        const char *why;
+        int banned = opens_banned(&ss->opens, m.stream, &why);
         if (banned)
-                opens_refuse(req, ERR_UNSUPPORTED, banned);
+                opens_refuse(req, banned, why);
         else if (!job_supports(m.codecs))
                 opens_refuse(req, ERR_UNSUPPORTED, "only H.264 and AAC are supported");
         else if (beside && s && s->generation > m.generation)

@@ -61,14 +61,28 @@ static void on_drained(void *arg, int64_t end_us)
         session_run(s);
 }
 
+/* What this node has no thread for, another one may go on with: the session is left to it without END, and its proxy is sent there.
+ * What an encoder refuses is refused anywhere: the session ends, and the broadcaster is told. Returns what OPENs are answered. */
+static int encoding_failed(struct session *s, int err, const char *text)
+{
+        int status = err == ERR_LIMIT ? ERR_FULL : ERR_UNSUPPORTED;
+        opens_ban(&s->all->opens, s->stream, status, text);
+        if (err == ERR_LIMIT) {
+                broadcaster_retire_all(s, ERR_FULL);
+                s->given_up = "no room for its encoders";
+        } else {
+                s->failed = true;
+        }
+        return status;
+}
+
 static void on_failed(void *arg, int err, const char *text)
 {
         struct session *s = arg;
         char quoted[256];
         log_error("session=%s stream=%s error=\"%s\" msg=\"encoding failed\" why=%s", s->id, s->stream, err_text(err),
                   log_quote(quoted, sizeof(quoted), text));
-        opens_ban(&s->all->opens, s->stream, text);
-        s->failed = true;
+        encoding_failed(s, err, text);
         session_run(s);
 }
 
@@ -206,10 +220,8 @@ static const struct state *step_claiming(struct session *s)
         s->claim.flags = 0; /* push.h joins by itself */
         int err = start_pipeline(s);
         if (err) {
-                if (err == ERR_UNSUPPORTED)
-                        opens_ban(&s->all->opens, s->stream, "the encoders cannot be started");
-                refuse(s, err, "the encoders cannot be started");
-                s->failed = true;
+                const char *why = "the encoders cannot be started";
+                refuse(s, encoding_failed(s, err, why), why);
                 return way_out(s);
         }
         log_info("session=%s stream=%s origin=%s generation=%u publisher=%s resume_us=%" PRId64 " msg=\"%s\"", s->id,

@@ -140,12 +140,24 @@ static void test_encoders_that_are_closing_have_their_place_until_they_are_gone(
 static void test_a_claim_whose_pipeline_cannot_start_is_ended(void **state)
 {
         (void)state;
+        pipeline_refusal = ERR_UNSUPPORTED;
+        ask_open(0);
+        grant();
+        assert_int_equal(opened(0).status, ERR_UNSUPPORTED);
+        expect_end();
+        assert_null(ss.first);
+}
+
+/* It is this node that lacks threads, not the stream that cannot be encoded: nobody is told that the broadcast is over. */
+static void test_a_claim_is_left_to_another_node_where_there_is_no_thread_for_its_pipeline(void **state)
+{
+        (void)state;
         pipeline_refusal = ERR_LIMIT;
         ask_open(0);
         grant();
-        assert_int_equal(opened(0).status, ERR_LIMIT);
-        expect_end();
+        assert_int_equal(opened(0).status, ERR_FULL);
         assert_null(ss.first);
+        assert_int_equal(fake_calls(MSG_END), 0);
 }
 
 static void test_an_open_during_the_claim_takes_over_when_that_is_through(void **state)
@@ -442,6 +454,23 @@ static void test_a_failed_pipeline_ends_the_session_with_what_there_is(void **st
         assert_int_equal(expect_end(), CHUNK_US);
         assert_null(ss.first);
         assert_int_equal(feed(0, handle, 0, 1).status, ERR_CLOSED);
+}
+
+static void test_a_session_is_left_to_another_node_where_there_is_no_thread_for_a_rung(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        make_chunk(0);
+        pipeline->events->failed(pipeline->arg, ERR_LIMIT, "no encoder for rung v720");
+        assert_null(ss.first);
+        assert_null(pipeline);
+        assert_int_equal(fake_calls(MSG_END), 0);
+        assert_int_equal(feed(0, handle, 0, 1).status, ERR_FULL); /* its proxy looks for another at once */
+        ask_open(0);
+        assert_int_equal(opened(0).status, ERR_FULL);
+        assert_string_equal(opened(0).text, "no encoder for rung v720");
+        struct fake_call call = fake_take(MSG_PUT);
+        fake_fail(&call, ERR_CANCELED);
 }
 
 static void test_a_stream_that_cannot_be_encoded_is_refused_for_a_while(void **state)
@@ -844,6 +873,7 @@ int main(void)
                 TEST(test_a_full_node_says_so),
                 TEST(test_encoders_that_are_closing_have_their_place_until_they_are_gone),
                 TEST(test_a_claim_whose_pipeline_cannot_start_is_ended),
+                TEST(test_a_claim_is_left_to_another_node_where_there_is_no_thread_for_its_pipeline),
                 TEST(test_an_open_during_the_claim_takes_over_when_that_is_through),
                 TEST(test_the_ladder_is_the_configuration_as_it_is_now),
                 TEST(test_frames_are_taken_in_order_as_far_as_there_is_room),
@@ -861,6 +891,7 @@ int main(void)
                 TEST(test_a_fenced_session_is_left_to_its_new_writer),
                 TEST(test_a_process_that_stood_still_asks_before_it_sends),
                 TEST(test_a_failed_pipeline_ends_the_session_with_what_there_is),
+                TEST(test_a_session_is_left_to_another_node_where_there_is_no_thread_for_a_rung),
                 TEST(test_a_stream_that_cannot_be_encoded_is_refused_for_a_while),
                 TEST(test_what_was_made_is_totalled),
                 TEST(test_a_session_lost_at_the_origin_is_taken_up_again_but_never_from_another_writer),
