@@ -164,7 +164,7 @@ int main(int argc, char **argv)
 
         t.daemon.drain_ms = c->drain_ms;
         mailbox_open(&t.mailbox, t.daemon.loop);
-        must(reaper_open(&t.reaper, &t.mailbox, sessions_have_room, &t.sessions), "start a thread", 0);
+        must(reaper_open(&t.reaper, (size_t)c->max_sessions, &t.mailbox, sessions_have_room, &t.sessions), "start a thread", 0);
         uv_timer_init(t.daemon.loop, &t.stop_timer);
         must(peers_open(&t.origins, t.daemon.loop, c->origins, ROLE_ORIGIND, &t.daemon.self, on_origins_changed, NULL),
              "dial the origins", 0);

@@ -1128,7 +1128,7 @@ static void test_the_loop_goes_on_while_eight_pipelines_close(void **state)
         int ticks = 0, reaped = 0;
 
         coded_audio(&audio, 48000, 2, 50, 0);
-        assert_int_equal(reaper_open(&reaper, &r->mb, count_up, &reaped), 0);
+        assert_int_equal(reaper_open(&reaper, CLOSED_AT_ONCE, &r->mb, count_up, &reaped), 0);
         assert_int_equal(pthread_create(&guard_thread, NULL, guard, NULL), 0);
         for (int i = 0; i < CLOSED_AT_ONCE; i++) {
                 struct frame f = {.track = TRACK_AUDIO, .codec = CODEC_AAC,
@@ -1188,7 +1188,7 @@ static void test_the_reaper_ends_with_all_that_it_has_taken(void **state)
         struct reaper reaper;
         int reaped = 0;
         coded_video(&video, 176, 96, (AVRational){25, 1}, 30, 2, 25, 0);
-        assert_int_equal(reaper_open(&reaper, &r->mb, count_up, &reaped), 0);
+        assert_int_equal(reaper_open(&reaper, CLOSED_AT_ONCE, &r->mb, count_up, &reaped), 0);
         for (int i = 0; i < 3; i++) {
                 rig_open(r, &video, NULL);
                 push_all(r, &video, NULL);

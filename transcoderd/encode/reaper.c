@@ -2,6 +2,8 @@
 
 #include "common/err.h"
 
+#define END_MARKS 1 /* the end always finds room */
+
 static void tell(struct mail *mail)
 {
         struct reaper_item *item = (struct reaper_item *)mail;
@@ -11,25 +13,13 @@ static void tell(struct mail *mail)
         r->reaped(r->arg);
 }
 
-/* Waits for one more; NULL: there is none and there will be none. */
-static struct reaper_item *next(struct reaper *r)
-{
-        pthread_mutex_lock(&r->lock);
-        while (!r->first && !r->stop)
-                pthread_cond_wait(&r->changed, &r->lock);
-        struct reaper_item *item = r->first;
-        if (item && !(r->first = item->next))
-                r->last = &r->first;
-        pthread_mutex_unlock(&r->lock);
-        return item;
-}
-
 static void *run(void *arg)
 {
         struct reaper *r = arg;
-        struct reaper_item *item;
+        void *taken;
         pthread_setname_np(pthread_self(), "reaper");
-        while ((item = next(r))) {
+        while (queue_take(&r->queue, &taken, -1) == 0 && taken) {
+                struct reaper_item *item = taken;
                 item->wait(item);
                 item->mail.deliver = tell;
                 mailbox_post(r->mailbox, &item->mail);
@@ -37,33 +27,26 @@ static void *run(void *arg)
         return NULL;
 }
 
-int reaper_open(struct reaper *r, struct mailbox *mailbox, void (*reaped)(void *arg), void *arg)
+int reaper_open(struct reaper *r, size_t most, struct mailbox *mailbox, void (*reaped)(void *arg), void *arg)
 {
-        *r = (struct reaper){.mailbox = mailbox, .reaped = reaped, .arg = arg, .last = &r->first};
-        pthread_mutex_init(&r->lock, NULL);
-        pthread_cond_init(&r->changed, NULL);
-        return pthread_create(&r->thread, NULL, run, r) == 0 ? 0 : ERR_LIMIT;
+        *r = (struct reaper){.mailbox = mailbox, .reaped = reaped, .arg = arg};
+        queue_init(&r->queue, most + END_MARKS);
+        if (pthread_create(&r->thread, NULL, run, r) == 0)
+                return 0;
+        queue_fini(&r->queue, NULL); /* it is empty */
+        return ERR_LIMIT;
 }
 
 void reaper_take(struct reaper *r, struct reaper_item *item)
 {
         item->reaper = r;
-        item->next = NULL;
         r->closing++;
-        pthread_mutex_lock(&r->lock);
-        *r->last = item;
-        r->last = &item->next;
-        pthread_cond_signal(&r->changed);
-        pthread_mutex_unlock(&r->lock);
+        queue_put(&r->queue, item);
 }
 
 void reaper_close(struct reaper *r)
 {
-        pthread_mutex_lock(&r->lock);
-        r->stop = true;
-        pthread_cond_signal(&r->changed);
-        pthread_mutex_unlock(&r->lock);
+        queue_put(&r->queue, NULL); /* behind all that is left */
         pthread_join(r->thread, NULL);
-        pthread_cond_destroy(&r->changed);
-        pthread_mutex_destroy(&r->lock);
+        queue_fini(&r->queue, NULL);
 }
