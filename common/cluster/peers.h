@@ -23,7 +23,6 @@ struct peer {
         char address[64]; /* numeric host:port */
         struct rpc_client *rpc;
         struct peer_info info;
-        void *user; /* the daemon's own, NULL at first */
 };
 
 /* Called after any peer's state changed or a peer was forgotten; peer is NULL in the latter case and no pointer to it

@@ -83,8 +83,7 @@ void recent_chunk(struct recent *r, const struct chunk *c)
         *t->last = kept;
         t->last = &kept->next;
         r->bytes += c->bytes->len;
-        t->end_us = c->start_us + c->duration_us;
-        while (oldest_end_us(t) < t->end_us - r->keep_us)
+        while (oldest_end_us(t) < c->start_us + c->duration_us - r->keep_us)
                 drop_segment(r, t);
         while (r->bytes > r->keep_bytes && (t = track_with_the_oldest(r)))
                 drop_segment(r, t);

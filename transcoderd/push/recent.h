@@ -18,7 +18,6 @@ struct recent_track {
         struct track_info info; /* init: a reference; NULL: there is no such track (yet) */
         struct recent_chunk *first, **last;
         bool forgot; /* some of what this writer made is not here any more */
-        int64_t end_us;
 };
 
 struct recent {
