@@ -200,6 +200,19 @@ def test_off_loopback_a_node_does_not_start_without_credentials(role, tmp_path):
     assert check(role, "bind=0.0.0.0", *files)[0] == 0
 
 
+@pytest.mark.parametrize("role", ["ingestd", "transcoderd", "originD", "edged"])
+def test_a_node_does_not_start_with_only_some_of_its_certificates(role, tmp_path):
+    """It would speak to the others without TLS, and its operator would not know."""
+    subprocess.run([CERTS, "--dir", tmp_path, role], check=True, stdout=subprocess.DEVNULL)
+    files = [f"cluster_cert={tmp_path}/{role}.crt", f"cluster_key={tmp_path}/{role}.key", f"cluster_ca={tmp_path}/ca.crt"]
+    assert check(role, *files) == (0, "")
+    for left_out in files:
+        status, said = check(role, *(f for f in files if f != left_out))
+        assert status == 2 and f"{left_out.split('=')[0]}: not set" in said, (left_out, said)
+    status, said = check(role, *files[:2], f"cluster_ca={tmp_path}/nothing.crt")
+    assert status == 2 and "cluster_ca: given" in said, said
+
+
 def test_certs_makes_what_is_missing_and_keeps_the_rest(tmp_path):
     def certs(*argv):
         return subprocess.run([CERTS, "--dir", tmp_path / "trust", *argv], capture_output=True, text=True, check=False)
