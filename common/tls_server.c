@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "common/clock.h"
@@ -21,6 +22,7 @@
 #define ALPN_MAX_BYTES 64
 #define TLS12_CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
 #define DEFAULT_PAIR "tls"
+#define TROUBLES_MAX (TLS_SERVER_PAIRS_MAX + 1)
 
 /* One certificate and its key, as OpenSSL holds them. */
 struct pair {
@@ -34,10 +36,18 @@ struct pairs {
         unsigned count;
 };
 
+/* What a reading found wrong, a text each; of more than these nothing is said. */
+struct trouble {
+        char *texts[TROUBLES_MAX];
+        unsigned count;
+};
+
 struct tls_server {
         char *directory;
         struct pairs *pairs;
         struct file_watch *watch;
+        uv_timer_t retry;       /* active: the last reading found something wrong */
+        struct trouble trouble; /* and it was told */
         unsigned char alpn[ALPN_MAX_BYTES]; /* a length before each name, as on the wire */
         unsigned alpn_len;
 };
@@ -226,6 +236,13 @@ static bool read_pair(struct tls_server *s, struct pair *out, const char *certif
         return true;
 }
 
+/* Not one that cannot be looked at. */
+static bool is_absent(const char *path)
+{
+        struct stat st;
+        return stat(path, &st) != 0 && errno == ENOENT;
+}
+
 /* The name before .crt or .pem; false: another file. NAME.pem is passed over where there is NAME.crt. */
 static bool pair_name(char name[NAME_MAX_BYTES + 1], const char *directory, const char *file)
 {
@@ -238,11 +255,9 @@ static bool pair_name(char name[NAME_MAX_BYTES + 1], const char *directory, cons
         if (!pem)
                 return true;
         char *crt = mem_printf("%s/%s.crt", directory, name);
-        FILE *f = fopen(crt, "re");
-        if (f)
-                fclose(f);
+        bool alone = is_absent(crt);
         free(crt);
-        return !f;
+        return alone;
 }
 
 static void pairs_free(struct pairs **all)
@@ -253,20 +268,41 @@ static void pairs_free(struct pairs **all)
         *all = NULL;
 }
 
-/* What a reading found wrong: each goes to the log, the last is kept for tls_server_check(). */
-struct trouble {
-        char text[512];
-        unsigned count;
-        bool quiet;
-};
+static void add_trouble(struct trouble *t, const char *text)
+{
+        if (t->count < TROUBLES_MAX)
+                t->texts[t->count++] = mem_strdup(text);
+}
 
-static void tell(struct trouble *t, const char *text)
+static bool has_trouble(const struct trouble *t, const char *text)
+{
+        unsigned i = 0;
+        while (i < t->count && strcmp(t->texts[i], text) != 0)
+                i++;
+        return i < t->count;
+}
+
+static void trouble_fini(struct trouble *t)
+{
+        while (t->count)
+                free(t->texts[--t->count]);
+}
+
+/* What was found now is what is known from now on; what was not known before goes to the log. True: it was all known, and is all that
+ * was. */
+static bool take_trouble(struct trouble *known, struct trouble *now)
 {
         char quoted[600];
-        snprintf(t->text, sizeof(t->text), "%s", text);
-        t->count++;
-        if (!t->quiet)
-                log_error("msg=\"certificate not used\" error=%s", log_quote(quoted, sizeof(quoted), text));
+        bool same = now->count == known->count;
+        for (unsigned i = 0; i < now->count; i++) {
+                if (has_trouble(known, now->texts[i]))
+                        continue;
+                same = false;
+                log_error("msg=\"certificate not used\" error=%s", log_quote(quoted, sizeof(quoted), now->texts[i]));
+        }
+        trouble_fini(known);
+        *known = *now;
+        return same;
 }
 
 static void take_pair(struct tls_server *s, struct pairs *into, const char *file, struct trouble *trouble)
@@ -277,11 +313,7 @@ static void take_pair(struct tls_server *s, struct pairs *into, const char *file
                 return;
         char *certificate = mem_printf("%s/%s", s->directory, file), *key = mem_printf("%s/%s.key", s->directory, p->name);
         const struct pair *old = s->pairs ? pair_named(s->pairs, p->name) : NULL;
-        FILE *f = fopen(key, "re");
-        bool none = !f && errno == ENOENT;
-        if (f)
-                fclose(f);
-        if (none && !old) {
+        if (!old && is_absent(key)) {
                 /* An authority's certificate often lies beside the pair. */
                 log_debug("file=%s msg=\"a certificate without a key is passed over\"", file);
         } else if (read_pair(s, p, certificate, key, why, sizeof(why)) && !(old && expired(p) && !expired(old))) {
@@ -291,7 +323,7 @@ static void take_pair(struct tls_server *s, struct pairs *into, const char *file
                         snprintf(why, sizeof(why), "%s: it has expired, the one from before has not", certificate);
                         SSL_CTX_free(p->ctx);
                 }
-                tell(trouble, why);
+                add_trouble(trouble, why);
                 p->ctx = NULL;
                 if (old) {
                         p->ctx = old->ctx;
@@ -341,7 +373,7 @@ static struct pairs *read_pairs(struct tls_server *s, struct trouble *trouble)
         int n = scandir(s->directory, &entries, NULL, alphasort);
         if (n < 0) {
                 snprintf(text, sizeof(text), "%s: %s", s->directory, strerror(errno));
-                tell(trouble, text);
+                add_trouble(trouble, text);
         }
         for (int i = 0; i < n; i++) {
                 if (all->count < TLS_SERVER_PAIRS_MAX)
@@ -354,17 +386,32 @@ static struct pairs *read_pairs(struct tls_server *s, struct trouble *trouble)
                 return all;
         if (!trouble->count) {
                 snprintf(text, sizeof(text), "%s: no NAME.crt with NAME.key", s->directory);
-                tell(trouble, text);
+                add_trouble(trouble, text);
         }
         pairs_free(&all);
         return NULL;
 }
 
-void tls_server_reload(struct tls_server *s)
+static void on_retry(uv_timer_t *timer);
+
+/* What is wrong may be with us (no descriptor is free, the disk had an error) and not with the files, which then never change again. */
+static void set_retry(struct tls_server *s)
+{
+        if (s->trouble.count)
+                uv_timer_start(&s->retry, on_retry, TLS_SERVER_RETRY_MS, 0);
+        else
+                uv_timer_stop(&s->retry);
+}
+
+/* changed: the files may be others than those that were read last. */
+static void read_again(struct tls_server *s, bool changed)
 {
         struct trouble trouble = {0};
         struct pairs *now = read_pairs(s, &trouble);
         metric_add(&metrics[trouble.count ? RELOADS_FAILED : RELOADS_OK], 1);
+        if (take_trouble(&s->trouble, &trouble) && !changed)
+                pairs_free(&now); /* as before: what was good then is in use, and was told */
+        set_retry(s);
         if (!now)
                 return;
         pairs_free(&s->pairs);
@@ -372,11 +419,22 @@ void tls_server_reload(struct tls_server *s)
         show(now);
 }
 
+static void on_retry(uv_timer_t *timer)
+{
+        read_again(timer->data, false);
+}
+
+void tls_server_reload(struct tls_server *s)
+{
+        trouble_fini(&s->trouble); /* who asks gets an answer */
+        read_again(s, true);
+}
+
 static void on_changed(void *arg)
 {
         struct tls_server *s = arg;
         log_info("msg=\"certificates have changed\"");
-        tls_server_reload(s);
+        read_again(s, true);
 }
 
 /* Life ------------------------------------------------------------------------------------------------------------ */
@@ -399,14 +457,20 @@ int tls_server_open(struct tls_server **out, uv_loop_t *loop, const char *direct
         struct trouble trouble = {0};
         s->directory = mem_strdup(directory);
         take_alpn(s, alpn);
+        uv_timer_init(loop, &s->retry);
+        uv_unref((uv_handle_t *)&s->retry); /* a loop that has nothing else to do may end */
+        s->retry.data = s;
         *out = s;
+        /* Before the files are read: a change between the two would not be told. */
+        s->watch = file_watch_open(loop, (const char *const[]){directory}, 1, on_changed, s);
         s->pairs = read_pairs(s, &trouble);
+        take_trouble(&s->trouble, &trouble);
         if (!s->pairs) {
                 tls_server_close(out);
                 return ERR_CONFIG;
         }
+        set_retry(s);
         show(s->pairs);
-        s->watch = file_watch_open(loop, (const char *const[]){directory}, 1, on_changed, s);
         return 0;
 }
 
@@ -424,6 +488,11 @@ unsigned tls_server_pairs(const struct tls_server *s)
         return s->pairs->count;
 }
 
+static void on_closed(uv_handle_t *retry)
+{
+        free(retry->data);
+}
+
 void tls_server_close(struct tls_server **sp)
 {
         struct tls_server *s = *sp;
@@ -432,18 +501,20 @@ void tls_server_close(struct tls_server **sp)
         *sp = NULL;
         file_watch_close(s->watch);
         pairs_free(&s->pairs);
+        trouble_fini(&s->trouble);
         free(s->directory);
-        free(s);
+        uv_close((uv_handle_t *)&s->retry, on_closed);
 }
 
 int tls_server_check(const char *directory, char *why, size_t why_cap)
 {
         struct tls_server s = {.directory = (char *)(uintptr_t)directory};
-        struct trouble trouble = {.quiet = true};
+        struct trouble trouble = {0};
         struct pairs *all = read_pairs(&s, &trouble);
         bool ok = all;
         if (!ok)
-                snprintf(why, why_cap, "%s", trouble.text);
+                snprintf(why, why_cap, "%s", trouble.texts[trouble.count - 1]);
+        trouble_fini(&trouble);
         pairs_free(&all);
         return ok ? 0 : ERR_CONFIG;
 }

@@ -11,7 +11,8 @@
  * chooses among those with the very names of the pair it gets.
  *
  * The directory is watched (file_watch.h). A pair that cannot be read or does not fit together is logged, and the one of
- * that name from before stays; a pair whose certificate is gone goes; when nothing would be left, all stays as it was.
+ * that name from before stays; a pair whose certificate is gone goes; when nothing would be left, all stays as it was. What was
+ * wrong is looked at again every TLS_SERVER_RETRY_MS, counted each time and logged when it is another.
  * Connections keep what they began with: nobody is disconnected.
  *
  * TLS 1.2 with forward secrecy and authenticated encryption only, and TLS 1.3. No renegotiation, no compression, no
@@ -24,6 +25,7 @@
 #include <uv.h>
 
 #define TLS_SERVER_PAIRS_MAX 64
+#define TLS_SERVER_RETRY_MS 2000
 
 struct tls_server;
 
@@ -40,7 +42,7 @@ SSL *tls_server_accept(struct tls_server *s);
 
 unsigned tls_server_pairs(const struct tls_server *s);
 
-/* Nulls *s; NULL is fine. */
+/* Nulls *s; NULL is fine. Memory goes once the loop has run its close callbacks. */
 void tls_server_close(struct tls_server **s);
 
 /* 0, or ERR_CONFIG and a sentence in why: no pair can be used. For a daemon that only checks its configuration. */

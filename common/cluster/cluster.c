@@ -125,11 +125,12 @@ static void open_certs(struct cluster *c, uv_loop_t *loop, const struct config_c
         struct cluster_name name = {.role = self->role};
         char why[512];
         snprintf(name.id, sizeof(name.id), "%s", self->id);
+        /* Before the files are read: a change between the two would not be told. */
+        c->watch = file_watch_open(loop, watched, 3, on_changed, c);
         if (cluster_certs_open(&c->certs, &paths, &name, why, sizeof(why)) != 0) {
                 fprintf(stderr, "%s: %s\n", node_role_name(self->role), why);
                 exit(2);
         }
-        c->watch = file_watch_open(loop, watched, 3, on_changed, c);
         tell_end(c);
 }
 

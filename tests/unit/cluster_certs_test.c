@@ -1,4 +1,5 @@
 /* cluster_certs: which certificates a node may have, and what it says of those it may not. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,11 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <cmocka.h>
 
 #include "cluster_files.h"
+#include "common/cluster/cluster.h"
 #include "common/err.h"
 
 static struct authority ours, theirs;
@@ -178,6 +181,59 @@ static void test_the_file_of_authorities_may_hold_several(void **state)
         expect_bad("moved", ours.path, NULL, "the others will refuse it");
 }
 
+/* Sits at the far end of the key's file, which is a pipe and is read last: the certificate is renewed when it was read already. */
+static void *renew_meanwhile(void *arg)
+{
+        char kept[160], text[4096];
+        const char *path = arg;
+        FILE *to = fopen(path, "w");
+        snprintf(kept, sizeof(kept), "%s.kept", path);
+        FILE *key = fopen(kept, "r");
+        size_t len = fread(text, 1, sizeof(text), key);
+        fclose(key);
+        make_node(&ours, "edge", "URI:freshet://edged/*", -DAY_S, 4 * DAY_S);
+        fwrite(text, 1, len, to);
+        fclose(to);
+        return NULL;
+}
+
+static void on_turn(uv_timer_t *timer)
+{
+        (void)timer;
+}
+
+static void test_files_that_are_renewed_while_a_node_starts_are_read_again(void **state)
+{
+        char cert[160], key[160], kept[170];
+        struct node_identity self = {.id = "edge-7", .role = ROLE_EDGED};
+        struct config_common config = {.cluster_cert = cert, .cluster_key = key, .cluster_ca = ours.path, .cluster_token = (char[]){""},
+                                       .zone = (char[]){""}};
+        pthread_t thread;
+        uv_loop_t loop;
+        uv_timer_t turn;
+        (void)state;
+        make_node(&ours, "edge", "URI:freshet://edged/*", -DAY_S, DAY_S);
+        snprintf(cert, sizeof(cert), "%s/edge.crt", files_dir);
+        snprintf(key, sizeof(key), "%s/edge.key", files_dir);
+        snprintf(kept, sizeof(kept), "%s.kept", key);
+        assert_int_equal(rename(key, kept), 0);
+        assert_int_equal(mkfifo(key, 0600), 0);
+        assert_int_equal(uv_loop_init(&loop), 0);
+        assert_int_equal(pthread_create(&thread, NULL, renew_meanwhile, key), 0);
+        struct cluster *cluster = cluster_open(&loop, &config, &self);
+        pthread_join(thread, NULL);
+        uv_timer_init(&loop, &turn);
+        uv_timer_start(&turn, on_turn, 20, 20);
+        uint64_t until_ms = uv_now(&loop) + 5000;
+        while (cluster_certs_not_after_s(self.certs) < time(NULL) + 2 * DAY_S && uv_now(&loop) < until_ms)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_true(cluster_certs_not_after_s(self.certs) > time(NULL) + 2 * DAY_S);
+        uv_close((uv_handle_t *)&turn, NULL);
+        cluster_close(cluster);
+        uv_run(&loop, UV_RUN_DEFAULT);
+        assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -189,6 +245,7 @@ int main(void)
                 cmocka_unit_test(test_a_file_that_is_not_what_it_should_be_is_named_with_its_key),
                 cmocka_unit_test(test_the_file_of_authorities_may_hold_several),
                 cmocka_unit_test(test_a_reload_takes_what_is_good_and_keeps_what_was_otherwise),
+                cmocka_unit_test(test_files_that_are_renewed_while_a_node_starts_are_read_again),
         };
         return cmocka_run_group_tests(tests, open_all, close_all);
 }

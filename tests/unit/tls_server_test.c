@@ -5,12 +5,15 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <dirent.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "common/daemon/log.h"
+#include "common/daemon/metrics.h"
 #include "common/err.h"
 #include "common/mem.h"
 #include "common/tls_server.h"
@@ -374,6 +377,140 @@ static void test_the_directory_is_watched(void **state)
         uv_close((uv_handle_t *)&f->alive, NULL);
 }
 
+/* Turns the loop until a client that asks for a.example gets this certificate; false: it did not within so long. */
+static bool a_becomes(struct fixture *f, long serial, uint64_t ms)
+{
+        uv_timer_init(&f->loop, &f->alive);
+        uv_timer_start(&f->alive, on_alive, 20, 20);
+        uint64_t until_ms = uv_now(&f->loop) + ms;
+        while (serial_for(f, "a.example") != serial && uv_now(&f->loop) < until_ms)
+                uv_run(&f->loop, UV_RUN_ONCE);
+        uv_close((uv_handle_t *)&f->alive, NULL);
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+        return serial_for(f, "a.example") == serial;
+}
+
+/* Sits at the far end of the last key's file, which is a pipe: while that is read it renews a pair that was read before. */
+static void *renew_meanwhile(void *arg)
+{
+        struct fixture *f = arg;
+        char pipe_path[128], from[128];
+        snprintf(pipe_path, sizeof(pipe_path), "%s/z.key", f->dir);
+        snprintf(from, sizeof(from), "%s/z.kept", f->dir);
+        FILE *to = fopen(pipe_path, "w"), *key = fopen(from, "r");
+        char text[4096];
+        size_t len = key ? fread(text, 1, sizeof(text), key) : 0;
+        tls_write_pair(f->dir, "a", "a.example", 31);
+        rename(from, pipe_path);
+        fwrite(text, 1, len, to);
+        fclose(to);
+        fclose(key);
+        return NULL;
+}
+
+static void test_a_change_while_the_directory_is_read_is_not_missed(void **state)
+{
+        struct fixture *f = *state;
+        char key[128], kept[128];
+        pthread_t thread;
+        tls_server_close(&f->server);
+        tls_write_pair(f->dir, "z", "z.example", 9);
+        snprintf(key, sizeof(key), "%s/z.key", f->dir);
+        snprintf(kept, sizeof(kept), "%s/z.kept", f->dir);
+        assert_int_equal(rename(key, kept), 0);
+        assert_int_equal(mkfifo(key, 0600), 0);
+        assert_int_equal(pthread_create(&thread, NULL, renew_meanwhile, f), 0);
+        assert_int_equal(tls_server_open(&f->server, &f->loop, f->dir, NULL), 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(tls_server_pairs(f->server), 4);
+        assert_true(a_becomes(f, 31, 5000));
+}
+
+static void add_text(void *arg, const char *text, size_t len)
+{
+        char *all = arg;
+        strncat(all, text, len);
+}
+
+static int reloads(const char *result)
+{
+        static char all[32768];
+        char name[64];
+        *all = '\0';
+        metrics_render(add_text, all);
+        snprintf(name, sizeof(name), "freshet_tls_reloads_total{result=\"%s\"} ", result);
+        const char *at = strstr(all, name);
+        assert_non_null(at);
+        return atoi(at + strlen(name));
+}
+
+static void turn(struct fixture *f, uint64_t ms)
+{
+        a_becomes(f, -1, ms);
+}
+
+/* The log as it is written meanwhile. */
+static FILE *begin_log(int *saved)
+{
+        FILE *said = tmpfile();
+        *saved = dup(STDERR_FILENO);
+        log_set_level(LOG_ERROR);
+        dup2(fileno(said), STDERR_FILENO);
+        return said;
+}
+
+static int end_log(FILE *said, int saved, const char *what)
+{
+        char line[1024];
+        int count = 0;
+        dup2(saved, STDERR_FILENO);
+        close(saved);
+        log_set_level(LOG_ERROR + 1);
+        rewind(said);
+        while (fgets(line, sizeof(line), said))
+                count += strstr(line, what) != NULL;
+        fclose(said);
+        return count;
+}
+
+/* Nothing about the files changes after the reading that failed: the watch has nothing to tell. */
+static void test_a_reading_that_failed_for_want_of_descriptors_is_tried_again(void **state)
+{
+        struct fixture *f = *state;
+        struct rlimit old, none;
+        int failed = reloads("failed"), ok = reloads("ok");
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+        none = (struct rlimit){.rlim_cur = 0, .rlim_max = old.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        tls_server_reload(f->server);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        assert_int_equal(reloads("failed"), failed + 1);
+        assert_int_equal(serial_for(f, "a.example"), 2);
+        turn(f, 2 * TLS_SERVER_RETRY_MS);
+        assert_int_equal(reloads("ok"), ok + 1);
+        assert_int_equal(reloads("failed"), failed + 1);
+}
+
+static void test_what_stays_wrong_is_told_once_and_counted_each_time(void **state)
+{
+        struct fixture *f = *state;
+        int saved, failed = reloads("failed");
+        write_file(f->dir, "wild.crt", "no certificate");
+        FILE *said = begin_log(&saved);
+        tls_server_reload(f->server);
+        turn(f, 3 * TLS_SERVER_RETRY_MS); /* the watch tells of it too, and of that there is a line */
+        write_file(f->dir, "a.crt", "none either");
+        turn(f, 2 * TLS_SERVER_RETRY_MS);
+        assert_int_equal(end_log(said, saved, "/a.crt"), 1);
+        assert_in_range(reloads("failed"), failed + 4, failed + 8);
+        assert_int_equal(serial_for(f, "a.example"), 2);
+        said = begin_log(&saved);
+        tls_write_pair(f->dir, "wild", "*.b.example", 5);
+        turn(f, 2 * TLS_SERVER_RETRY_MS);
+        assert_int_equal(serial_for(f, "x.b.example"), 5);
+        assert_int_equal(end_log(said, saved, "/wild.crt"), 0);
+}
+
 static void test_a_broken_pair_leaves_the_old_one_in_use(void **state)
 {
         struct fixture *f = *state;
@@ -490,6 +627,7 @@ static void test_there_are_no_sessions_to_resume(void **state)
 
 int main(void)
 {
+        tls_server_register_metrics();
         const struct CMUnitTest tests[] = {
                 TEST(test_bytes_go_both_ways_however_they_are_cut),
                 TEST(test_old_versions_and_old_suites_are_refused_and_it_is_said_why),
@@ -501,6 +639,9 @@ int main(void)
                 TEST(test_a_certificate_for_another_name_or_that_has_expired_is_not_chosen_for_its_key),
                 TEST(test_a_new_pair_is_for_new_connections_and_old_ones_go_on),
                 TEST(test_the_directory_is_watched),
+                TEST(test_a_change_while_the_directory_is_read_is_not_missed),
+                TEST(test_a_reading_that_failed_for_want_of_descriptors_is_tried_again),
+                TEST(test_what_stays_wrong_is_told_once_and_counted_each_time),
                 TEST(test_a_broken_pair_leaves_the_old_one_in_use),
                 TEST(test_what_has_expired_takes_no_place_of_what_has_not),
                 TEST(test_a_pair_that_is_gone_goes_but_never_the_last),
