@@ -1,5 +1,6 @@
-"""Every log line, metric, label value and configuration key that the documents name exists in the sources. What a person looks
-for at night has to be there."""
+"""Every log line, metric, label value, configuration key, file, function and struct that the documents name exists in the
+sources. What a person looks for at night has to be there, and so has what somebody wants to change."""
+import fnmatch
 import os
 import re
 import subprocess
@@ -8,7 +9,8 @@ import pytest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DAEMONS = ["ingestd", "transcoderd", "originD", "edged"]
-DOCUMENTS = ["README.md", "SECURITY.md", "docs/operations.md", "deploy/k8s/README.md", "deploy/prometheus/rules.yml"]
+DOCUMENTS = ["README.md", "SECURITY.md", "CHANGELOG.md", "ARCHITECTURE.md", "docs/operations.md", "proto/README.md",
+             "tests/model/README.md", "deploy/k8s/README.md", "deploy/prometheus/rules.yml"]
 METRIC = re.compile(r"\b((?:freshet|ingestd|transcoderd|originD|edged)_[a-z][a-z0-9_]*[a-z0-9])(?:\{([^}]*)\})?")
 LABEL = re.compile(r'(\w+)="([a-z_0-9A-Z]+)"')
 
@@ -32,6 +34,21 @@ def code():
 
 
 @pytest.fixture(scope="module")
+def words(code):
+    return set(re.findall(r"\w+", code + read("tests/model/store.pml") + read("tests/model/volumes.pml") + read("tests/model/claims.pml")))
+
+
+@pytest.fixture(scope="module")
+def paths():
+    """Of every file and folder that is part of the source, each with a / in front, so that the end of one can be looked for."""
+    out = set()
+    for where, folders, names in os.walk(TOP):
+        folders[:] = [f for f in folders if f not in MADE and not (f.startswith(".") and f != ".env.example")]
+        out |= {"/" + os.path.relpath(os.path.join(where, name), TOP) for name in names + folders}
+    return out
+
+
+@pytest.fixture(scope="module")
 def keys():
     """Of all daemons."""
     out = set()
@@ -52,6 +69,83 @@ def formats(code):
 
 def recorded(rules):
     return set(re.findall(r"^\s*- record: (\S+)", rules, re.M))
+
+
+MADE = {"build", "bin", "run", "node_modules", "__pycache__"}
+FILE = re.compile(r"[\w.*{},/-]+\.(?:[ch]|py|pml|mjs|md|yml|cfg)")
+# What the documents show of files that are made, or are somebody else's.
+NOT_OURS = {"pan.c"}
+
+
+def alternatives(path):
+    """a/{b,c}.h -> a/b.h, a/c.h"""
+    inside = re.search(r"\{([^}]*)\}", path)
+    if not inside:
+        return [path]
+    return [path[:inside.start()] + part + path[inside.end():] for part in inside[1].split(",")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_files(document, paths):
+    """What is written as code and ends as a source does, or lies in a folder of ours; the folders before it may be left out."""
+    top = {p.split("/")[1] for p in paths if p.count("/") > 1}
+    for quoted in re.findall(r"`([^`\n]+)`", read(document)):
+        for word in quoted.split():
+            ours = FILE.fullmatch(word) or (word.split("/")[0] in top and re.fullmatch(r"[\w.*{},/-]+/[\w.*{},/-]*", word))
+            if not ours or "freshet.service" in word:
+                continue
+            for path in alternatives(word.rstrip("/")):
+                if path in NOT_OURS or path.split("/")[0] in MADE:
+                    continue
+                assert any(fnmatch.fnmatchcase(p, "*/" + path) for p in paths), f"{document} names {path}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_functions_and_structs(document, words):
+    for quoted in re.findall(r"`([^`\n]+)`", read(document)):
+        for name in re.findall(r"\b([a-z]\w+)\(\)", quoted) + re.findall(r"\bstruct (\w+)", quoted):
+            assert name in words, f"{document} names {name}"
+
+
+@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "proto/README.md", "tests/model/README.md"])
+def test_fields_and_constants(document, words):
+    """Those who change the code are shown fields, keys and constants by their names."""
+    text = read(document)
+    named = {word for quoted in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"(?<![\w./-])[a-z]+(?:_[a-z0-9]+)+\b(?![./])", quoted)}
+    named |= set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b(?!/)", text)) - {"DATA_DIR"}
+    assert named
+    for word in sorted(named):
+        assert word in words, f"{document} names {word}"
+
+
+def message_types():
+    """By name, counted as the compiler does."""
+    out, number = {}, 0
+    for name, given in re.findall(r"\bMSG_(\w+)(?: = (\d+))?,", read("proto/message.h")):
+        number = int(given) if given else number + 1
+        out[name] = number
+    return out
+
+
+def test_the_table_of_messages_has_their_types():
+    types = message_types()
+    table = read("proto/README.md").split("| type | message ")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (\d+)(?:, (\d+))? \| (\w+) ", table, re.M)
+    told = {}
+    for asked, answered, name in rows:
+        told[name] = int(asked)
+        if answered:
+            told[f"{name}_REPLY"] = int(answered)
+    assert told == types
+
+
+def test_the_table_of_sockets_has_their_ports():
+    rows = re.findall(r"^\| (\w+) \| ((?:\d{4} \w+(?:, )?)+) \|", read("proto/README.md"), re.M)
+    assert len(rows) > 5
+    for daemon, listens in rows:
+        said = subprocess.run([os.path.join(TOP, "bin", daemon), "--help"], capture_output=True, text=True, timeout=120, check=True).stdout
+        for port in re.findall(r"\d{4}", listens):
+            assert re.search(rf"^\w*port(?: [*+])* = {port}\b", said, re.M), f"{daemon} {port}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
