@@ -1,7 +1,7 @@
 /* Preloaded into an originD by store_faults.py: the k-th call of a kind fails, or the process dies there. Of calls on what is in the
  * folder FAULT_BELOW only. FAULT_CALL: its kind; FAULT_AT: k, from 1; FAULT_HOW: an errno's number, "kill" (before the call, or
- * in the middle of a write); FAULT_ON=1: the later ones fail too. FAULT_COUNTS: a file that is told at the end how many there were of
- * each kind. */
+ * in the middle of a write); FAULT_ON=1: the later ones fail too. FAULT_CAME: a file that is made when the first of them fails.
+ * FAULT_COUNTS: a file that is told at the end how many there were of each kind. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,8 @@
 #include <unistd.h>
 
 #define KINDS(X)                                                                                                       \
-        X(open) X(opendir) X(read) X(pread) X(write) X(pwrite) X(fsync) X(fdatasync) X(ftruncate) X(rename) X(unlink)    \
-        X(rmdir) X(mkdir)
+        X(open) X(opendir) X(read) X(pread) X(write) X(pwrite) X(fsync) X(fdatasync) X(ftruncate) X(rename) X(link)      \
+        X(unlink) X(rmdir) X(mkdir) X(readdir)
 enum kind {
 #define X(name) KIND_##name,
         KINDS(X)
@@ -64,13 +65,24 @@ static int at_below(int dir, const char *path)
         return path[0] == '/' || dir == AT_FDCWD ? below(path) : fd_below(dir);
 }
 
+static void tell_came(void)
+{
+        const char *path = setting("FAULT_CAME");
+        int fd = *path ? REAL(int, open, const char *, int, ...)(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644) : -1;
+        if (fd >= 0)
+                close(fd);
+}
+
 /* Counts it; whether it is the one. */
-static int chosen(enum kind kind)
+static bool chosen(enum kind kind)
 {
         unsigned n = atomic_fetch_add(&counts[kind], 1) + 1, at = (unsigned)atoi(setting("FAULT_AT"));
         if (!at || strcmp(setting("FAULT_CALL"), names[kind]) != 0)
-                return 0;
-        return n == at || (n > at && *setting("FAULT_ON") == '1');
+                return false;
+        bool it = n == at || (n > at && *setting("FAULT_ON") == '1');
+        if (it)
+                tell_came();
+        return it;
 }
 
 static int kills(void)
@@ -140,6 +152,14 @@ DIR *opendir(const char *path)
         return REAL(DIR *, opendir, const char *)(path);
 }
 
+/* The end of a folder and a failure are told apart by errno. */
+struct dirent *readdir(DIR *d)
+{
+        if (fd_below(dirfd(d)) && fault(KIND_readdir))
+                return NULL;
+        return REAL(struct dirent *, readdir, DIR *)(d);
+}
+
 ssize_t read(int fd, void *into, size_t len)
 {
         if (fd_below(fd) && fault(KIND_read))
@@ -179,6 +199,17 @@ ssize_t pwrite(int fd, const void *from, size_t len, off_t at)
         return -1;
 }
 
+/* The C library's own goes by no call that could be failed from here. */
+int dprintf(int fd, const char *format, ...)
+{
+        char text[256];
+        va_list ap;
+        va_start(ap, format);
+        int len = vsnprintf(text, sizeof(text), format, ap);
+        va_end(ap);
+        return len < 0 || (size_t)len >= sizeof(text) ? -1 : (int)write(fd, text, (size_t)len);
+}
+
 int fsync(int fd)
 {
         return fd_below(fd) && fault(KIND_fsync) ? -1 : REAL(int, fsync, int)(fd);
@@ -213,6 +244,18 @@ int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsign
         return REAL(int, renameat2, int, const char *, int, const char *, unsigned)(from_dir, from, to_dir, to, flags);
 }
 
+int link(const char *from, const char *to)
+{
+        return below(from) && fault(KIND_link) ? -1 : REAL(int, link, const char *, const char *)(from, to);
+}
+
+int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+        if (at_below(from_dir, from) && fault(KIND_link))
+                return -1;
+        return REAL(int, linkat, int, const char *, int, const char *, int)(from_dir, from, to_dir, to, flags);
+}
+
 int unlink(const char *path)
 {
         return below(path) && fault(KIND_unlink) ? -1 : REAL(int, unlink, const char *)(path);
@@ -220,7 +263,8 @@ int unlink(const char *path)
 
 int unlinkat(int dir, const char *path, int flags)
 {
-        return at_below(dir, path) && fault(KIND_unlink) ? -1 : REAL(int, unlinkat, int, const char *, int)(dir, path, flags);
+        enum kind kind = flags & AT_REMOVEDIR ? KIND_rmdir : KIND_unlink;
+        return at_below(dir, path) && fault(kind) ? -1 : REAL(int, unlinkat, int, const char *, int)(dir, path, flags);
 }
 
 int rmdir(const char *path)

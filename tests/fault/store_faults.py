@@ -1,16 +1,22 @@
 """One originD whose disk fails at a chosen call (failing_disk.c), a writer that knows what was acknowledged, and the judge: whether
 all of that is there when the disk is well again.
 
+A case takes a second, most of which it waits, so SIDE_BY_SIDE of them run at a time.
+
 As a program: tests/fault/store_faults.py WHEN CALL K HOW [once|on] repeats one case and says what became of it; WHEN CALL some N is
-N cases of that call, from all over; without arguments it tells how many calls there are."""
+N cases of that call, from all over; all [SIDE_BY_SIDE] is every case, with a line for each call; without arguments it tells how many
+calls there are."""
 import errno
+import itertools
 import os
+import queue
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "system"))
 
@@ -24,6 +30,7 @@ START_S, STOP_S = 20, 20
 HOWS = {
     "open": ["EIO", "ENOSPC", "EMFILE", "EROFS"],
     "opendir": ["EIO", "EMFILE"],
+    "readdir": ["EIO"],
     "read": ["EIO"],
     "pread": ["EIO"],
     "write": ["EIO", "ENOSPC"],
@@ -32,6 +39,7 @@ HOWS = {
     "fdatasync": ["EIO", "ENOSPC", "kill"],
     "ftruncate": ["EIO", "EROFS", "kill"],
     "rename": ["EIO", "ENOSPC", "EROFS", "kill"],
+    "link": ["EIO", "ENOSPC", "EROFS", "kill"],
     "unlink": ["EIO", "EROFS", "kill"],
     "rmdir": ["EIO", "kill"],
     "mkdir": ["EIO", "ENOSPC", "EROFS", "kill"],
@@ -41,8 +49,20 @@ for _call in KILLS_TOO:
     HOWS[_call].append("kill")
 
 
+SIDE_BY_SIDE = 6
+
+# Calls of the C library that change what is on a disk: of those that originD makes the library has to know every one.
+CHANGES = set("""copy_file_range creat dprintf fallocate fdatasync fsync ftruncate link linkat mkdir mkdirat mkostemp mkstemp open open64
+    openat openat64 posix_fallocate pwrite pwrite64 pwritev pwritev2 rename renameat renameat2 rmdir sendfile splice symlink symlinkat
+    sync_file_range syncfs truncate unlink unlinkat write writev""".split())
+
+
 class Lost(AssertionError):
     pass
+
+
+class DidNotCome(AssertionError):
+    """The call that was to fail was not made: the case shows nothing."""
 
 
 def build_library(folder):
@@ -52,14 +72,23 @@ def build_library(folder):
     return library
 
 
+def symbols(path, *options):
+    return {line.split()[-1].split("@")[0] for line in run("nm", "-D", *options, path).stdout.decode().splitlines()}
+
+
+def reserve_ports():
+    return {name: reserve_port() for name in ("port", "fetch_port", "http_port", "admin_port")}
+
+
 class Origin:
     """originD on a folder, started again and again."""
 
-    def __init__(self, folder, library):
+    def __init__(self, folder, library, ports=None):
         self.folder, self.library = str(folder), library
         self.data = os.path.join(self.folder, "data")
-        self.ports = {name: reserve_port() for name in ("port", "fetch_port", "http_port", "admin_port")}
+        self.ports = ports or reserve_ports()
         self.log_path, self.counts_path = os.path.join(self.folder, "log"), os.path.join(self.folder, "counts")
+        self.came_path = os.path.join(self.folder, "came")
         self.process, self.environment = None, {}
         # That a full disk costs the oldest recordings is retention's doing, not a loss: here nothing may go. And the scrubber reads
         # when it comes to it: which call is the k-th is to be the same each time.
@@ -71,7 +100,7 @@ class Origin:
         argv = [os.path.join(BIN, "originD")]
         for name, value in settings.items():
             argv += ["--set", f"{name}={value}"]
-        environment = {**os.environ, "LD_PRELOAD": self.library, "FAULT_BELOW": self.data, "FAULT_COUNTS": self.counts_path,
+        environment = {**os.environ, "LD_PRELOAD": self.library, "FAULT_BELOW": self.data, "FAULT_COUNTS": self.counts_path, "FAULT_CAME": self.came_path,
                        **self.environment}
         environment.update({f"FAULT_{name.upper()}": str(value) for name, value in fault.items()})
         with open(self.log_path, "ab") as log:
@@ -105,6 +134,10 @@ class Origin:
     def counts(self):
         with open(self.counts_path, encoding="ascii") as f:
             return {name: int(n) for name, n in (line.split() for line in f)}
+
+    def came(self):
+        """Whether the call that was to fail was made."""
+        return os.path.exists(self.came_path)
 
     def write(self, *arguments):
         """What was acknowledged, and the writer's exit status."""
@@ -149,7 +182,7 @@ def judge(origin, stored):
     for session, track, segment, _, data in stored:
         segments.setdefault((session, track, segment), []).append(data)
     files, log = list(origin.files().values()), origin.log()
-    told = re.search(r"set aside|left out|cannot be read|cannot read", log)
+    told = re.search(r"set aside|kept aside|left out|cannot be read|cannot read", log)
     answers = origin.fetch(segments)
     if len(answers) < len(segments):
         raise Lost("it does not answer FETCH")
@@ -188,18 +221,17 @@ def fault_of(call, k, how, on):
     return {"call": call, "at": k, "how": how if how == "kill" else getattr(errno, how), "on": int(on)}
 
 
-def while_it_stores(folder, library, fault):
+def kill(origin):
+    if origin.process.poll() is None:
+        origin.process.kill()
+        origin.process.wait()
+
+
+def while_it_stores(origin, fault):
     """The disk fails while an empty origin starts and a writer writes."""
-    origin = Origin(folder, library)
-    try:
-        stored = record(origin) if origin.start(**fault) else []
-        origin.stop()
-        counts = origin.counts() if not fault else None
-        return origin, counts, see_it_well(origin, stored)
-    finally:
-        if origin.process.poll() is None:
-            origin.process.kill()
-            origin.process.wait()
+    stored = record(origin) if origin.start(**fault) else []
+    origin.stop()
+    return stored
 
 
 class Template:
@@ -214,70 +246,106 @@ class Template:
         assert len({s[0] for s in self.stored}) == 2, "it was not killed in the second session"
 
 
-def while_it_starts(folder, library, fault, template, ends):
+class Damaged:
+    """The same, and a chunk in the middle of the live session is not what was written: it is lost, nothing else may be."""
+
+    def __init__(self, folder, template):
+        self.data = os.path.join(folder, "data")
+        shutil.copytree(template.data, self.data)
+        live = template.stored[-1][0]
+        hurt = next(s for s in template.stored if s[0] == live and s[1] == "v720" and s[2:4] == (0, 2))
+        self.stored = [s for s in template.stored if s != hurt]
+        with open(os.path.join(self.data, "cam", live, "v720", "000000.mp4"), "r+b") as f:
+            f.seek(f.read().index(hurt[4]) + len(hurt[4]) - 1)
+            f.write(bytes([hurt[4][-1] ^ 1]))
+
+
+def while_it_starts(origin, fault, template, ends=False):
     """The disk fails while an origin starts that has something, is asked for all of it, and gets more; or whose live session just
     ends: what it holds then is no reason to remove it."""
-    origin = Origin(folder, library)
     shutil.copytree(template.data, origin.data)
-    try:
-        stored = list(template.stored)
-        if origin.start(**fault):
-            origin.fetch({s[:3] for s in stored})
-            more, _ = origin.write("--stream", "cam", "--salt", 1, "--from", 3, "--to", 3 if ends else 5, *["--end"] * ends)
-            stored += more
-            time.sleep(TICKS_S * ends)
-        origin.stop()
-        counts = origin.counts() if not fault else None
-        return origin, counts, see_it_well(origin, stored)
-    finally:
-        if origin.process.poll() is None:
-            origin.process.kill()
-            origin.process.wait()
+    stored = list(template.stored)
+    if origin.start(**fault):
+        origin.fetch({s[:3] for s in stored})
+        more, _ = origin.write("--stream", "cam", "--salt", 1, "--from", 3, "--to", 3 if ends else 5, *["--end"] * ends)
+        stored += more
+        time.sleep(TICKS_S * ends)
+    origin.stop()
+    return stored
 
 
 TORN_BEFORE_END = 10  # writes: inside the second session's last segment, which nobody writes to again
-WHENS = ["stores", "starts", "ends"]
+WHENS = ["stores", "starts", "ends", "mends"]
 TICKS_S = 0.6  # what an origin does from time to time, it has done by then
+GOOD_RUNS = 4  # one in which a save more or less is needed is no rarity: a call that each of them had comes again
+TRIES = 4
 
 
 class Bench:
-    """Counts the calls of a good run of each kind, and runs cases."""
+    """Counts the calls of good runs of each kind, and runs cases."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, side_by_side=SIDE_BY_SIDE):
         self.folder = str(folder)
         self.library = build_library(folder)
-        self.cases = 0
-        self.counts = {"stores": self.case("stores", {})[1]}
-        self.template = Template(self.place(), self.library, self.counts["stores"]["pwrite"])
-        self.counts.update((when, self.case(when, {})[1]) for when in WHENS if when not in self.counts)
+        self.numbers = itertools.count(1)
+        self.pool = ThreadPoolExecutor(side_by_side)
+        self.ports = queue.SimpleQueue()  # of which each case under way has a set
+        for _ in range(side_by_side + 1):
+            self.ports.put(reserve_ports())
+        first, _ = self.case("stores", {})
+        self.template = Template(self.place(), self.library, first["pwrite"])
+        self.damaged = Damaged(self.place(), self.template)
+        runs = {when: list(self.pool.map(lambda _, when=when: self.case(when, {})[0], range(GOOD_RUNS))) for when in WHENS}
+        self.counts = {when: {call: min(r[call] for r in runs[when]) for call in HOWS} for when in WHENS}
 
     def place(self):
-        self.cases += 1
-        path = os.path.join(self.folder, f"case-{self.cases}")
+        path = os.path.join(self.folder, f"case-{next(self.numbers)}")
         os.makedirs(path)
         return path
 
     def case(self, when, fault):
-        place = self.place()
-        result = while_it_stores(place, self.library, fault) if when == "stores" else \
-            while_it_starts(place, self.library, fault, self.template, when == "ends")
+        """The calls of a good run, and how many acknowledged chunks are only in a file that was set aside."""
+        place, ports = self.place(), self.ports.get()
+        origin = Origin(place, self.library, ports)
+        try:
+            if when == "stores":
+                stored = while_it_stores(origin, fault)
+            else:
+                stored = while_it_starts(origin, fault, self.damaged if when == "mends" else self.template, when == "ends")
+            came, counts = origin.came(), {} if fault else origin.counts()
+            aside = see_it_well(origin, stored)
+        finally:
+            kill(origin)
+            self.ports.put(ports)
+        if fault and not came:
+            raise DidNotCome("the call that was to fail was not made")
         shutil.rmtree(place)  # of a case that failed it stays
-        return result
+        return counts, aside
 
     def all(self, when, call):
         """(k, how, on) of every case."""
         return [(k, how, on) for k in range(1, self.counts[when].get(call, 0) + 1) for how in HOWS[call]
                 for on in ([False] if how == "kill" else [False, True])]
 
-    def run(self, when, call, cases):
-        """What went wrong: one line a case."""
-        wrong = []
-        for k, how, on in cases:
+    def fails(self, when, call, case):
+        """What went wrong, as a line; None: nothing."""
+        k, how, on = case
+        for left in reversed(range(TRIES)):
             try:
                 self.case(when, fault_of(call, k, how, on))
-            except (Lost, AssertionError, OSError) as e:
-                wrong.append(f"{when} {call} {k} {how} {'on' if on else 'once'}: {e}")
-        return wrong
+                return None
+            except DidNotCome as e:
+                why = e
+                if left:
+                    continue
+            except (Lost, AssertionError, OSError, subprocess.SubprocessError) as e:
+                why = e
+            return f"{when} {call} {k} {how} {'on' if on else 'once'}: {why}"
+        return None
+
+    def run(self, when, call, cases):
+        """What went wrong: one line a case."""
+        return [line for line in self.pool.map(lambda c: self.fails(when, call, c), cases) if line]
 
 
 def spread(cases, n):
@@ -285,17 +353,34 @@ def spread(cases, n):
     return [cases[i * len(cases) // n] for i in range(min(n, len(cases)))]
 
 
+def run_all(bench):
+    """With a line for each call as soon as it is known."""
+    wrong, count, began = [], 0, time.monotonic()
+    for when, call in itertools.product(WHENS, HOWS):
+        cases, at = bench.all(when, call), time.monotonic()
+        bad = bench.run(when, call, cases)
+        wrong, count = wrong + bad, count + len(cases)
+        print(f"{when} {call}: {len(cases)} cases, {len(bad)} wrong, {time.monotonic() - at:.0f} s", *bad, sep="\n  ", flush=True)
+    print(f"{count} cases in {time.monotonic() - began:.0f} s")
+    return count, wrong
+
+
 def main():
     folder = tempfile.mkdtemp(prefix="store-faults-")
-    bench = Bench(folder)
-    if len(sys.argv) == 1:
+    arguments = sys.argv[1:]
+    everything = arguments[:1] == ["all"]
+    bench = Bench(folder, int(arguments[1]) if everything and len(arguments) > 1 else SIDE_BY_SIDE)
+    if not arguments:
         for when in WHENS:
-            print(when, bench.counts[when])
+            print(when, bench.counts[when], sum(len(bench.all(when, call)) for call in HOWS), "cases")
         return 0
-    when, call, k, how = sys.argv[1:5]
-    cases = spread(bench.all(when, call), int(how)) if k == "some" else [(int(k), how, sys.argv[5:] == ["on"])]
-    wrong = bench.run(when, call, cases)
-    print("\n".join(wrong) or "well", f"\n{len(cases)} cases, {len(wrong)} wrong; {folder}")
+    if everything:
+        count, wrong = run_all(bench)
+    else:
+        when, call, k, how = arguments[:4]
+        cases = spread(bench.all(when, call), int(how)) if k == "some" else [(int(k), how, arguments[4:] == ["on"])]
+        count, wrong = len(cases), bench.run(when, call, cases)
+    print("\n".join(wrong) or "well", f"\n{count} cases, {len(wrong)} wrong; {folder}")
     if not wrong:
         shutil.rmtree(folder)
     return 1 if wrong else 0

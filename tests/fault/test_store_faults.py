@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from store_faults import HOWS, WHENS, Bench, spread
+from store_faults import BIN, CHANGES, HOWS, WHENS, Bench, DidNotCome, fault_of, spread, symbols
 
 SOME_S = 40  # for the subset
 
@@ -15,6 +15,20 @@ def bench(tmp_path_factory):
     if os.environ.get("FRESHET_BIN"):
         pytest.skip("a sanitizer's runtime wants to be the first library")
     return Bench(tmp_path_factory.mktemp("store-faults"))
+
+
+@pytest.mark.bounded
+def test_every_call_by_which_originD_changes_a_disk_is_one_that_can_be_made_to_fail(bench):
+    made = symbols(os.path.join(BIN, "originD"), "--undefined-only") & CHANGES
+    assert made >= {"pwrite", "rename", "fsync", "link"}
+    assert made <= symbols(bench.library, "--defined-only"), made
+
+
+@pytest.mark.bounded
+def test_a_fault_that_does_not_come_is_no_case(bench):
+    with pytest.raises(DidNotCome):
+        bench.case("stores", fault_of("pwrite", 100000, "EIO", False))
+    assert "was not made" in bench.fails("stores", "mkdir", (100000, "kill", False))
 
 
 @pytest.mark.bounded
