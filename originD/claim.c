@@ -182,7 +182,11 @@ static void handle_claim(struct claims *cl, struct rpc_request *req)
 
 struct ending {
         struct session_wait wait;
+        struct catch_up_wait compared;
         struct rpc_request *req;
+        struct session *session;
+        uint32_t generation;
+        int64_t end_us;
 };
 
 static void reply_end(struct rpc_request *req, int status)
@@ -190,11 +194,51 @@ static void reply_end(struct rpc_request *req, int status)
         reply(req, MSG_END_REPLY, status_reply_encode, &(struct status_reply){.status = (int8_t)status});
 }
 
-static void ended(struct session_wait *w, int status)
+static void answer_end(struct ending *e, int status)
 {
-        struct ending *e = (struct ending *)w;
         reply_end(e->req, status);
         free(e);
+}
+
+static void ended(struct session_wait *w, int status)
+{
+        answer_end((struct ending *)w, status);
+}
+
+/* Of what its writer has stored the last is not here. */
+static bool ends_early(const struct session *s, int64_t end_us)
+{
+        int64_t longest = 0;
+        for (size_t i = 0; i < s->track_count; i++) {
+                struct track_facts f = track_facts(s, s->tracks[i]);
+                longest = f.any && f.end_us > longest ? f.end_us : longest;
+        }
+        return s->state == SESSION_LIVE && longest + CHUNK_US < end_us;
+}
+
+/* What is still missing then comes later, and it ends with that: viewers would take it for the whole before. */
+static void end_compared(struct catch_up_wait *w, int status)
+{
+        struct ending *e = (struct ending *)((char *)w - offsetof(struct ending, compared));
+        struct session *s = e->session;
+        s->pins--;
+        if (s->generation != e->generation)
+                answer_end(e, ERR_FENCED);
+        else if (status == ERR_CANCELED || (status == ERR_NOT_YET && ends_early(s, e->end_us)))
+                answer_end(e, status == ERR_CANCELED ? status : 0);
+        else
+                session_end(s, e->end_us, true, &e->wait, ended);
+}
+
+/* A writer tells all owners of the end, also one that lacks something. What is over nobody goes on with from here on. */
+static bool hold_end(struct claims *cl, struct ending *e)
+{
+        struct session *s = e->session;
+        if (!cl->catch_up || !ends_early(s, e->end_us) || !catch_up_wait(cl->catch_up, s, &e->compared, end_compared))
+                return false;
+        s->over_elsewhere = true;
+        s->pins++;
+        return true;
 }
 
 static void handle_end(struct claims *cl, struct rpc_request *req)
@@ -211,8 +255,9 @@ static void handle_end(struct claims *cl, struct rpc_request *req)
                 return;
         }
         struct ending *e = mem_alloc(sizeof(*e));
-        *e = (struct ending){.req = req};
-        session_end(s, m.end_us, true, &e->wait, ended);
+        *e = (struct ending){.req = req, .session = s, .generation = m.generation, .end_us = m.end_us};
+        if (!hold_end(cl, e))
+                session_end(s, m.end_us, true, &e->wait, ended);
 }
 
 /* Told at once: the writer has other owners to go on with. */

@@ -104,6 +104,7 @@ struct put_reply {
 void put_reply_encode(struct writer *w, const void *message);
 int put_reply_decode(struct reader *r, struct put_reply *m);
 
+/* To every owner that is up. 0 also where the last chunks are missing and another origin has them: it ends when they are copied. */
 struct end {
         char session[SESSION_ID_MAX + 1];
         uint32_t generation;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -234,8 +235,96 @@ static void test_an_owner_that_dies_at_the_end_does_not_hold_it_up(void **state)
         struct fake_call one = fake_take_of(MSG_END, "o1");
         fake_ended(&one, 0);
         struct fake_call two = put_at("o2", 0);
+        fake.up[1] = false;
         fake_fail(&two, ERR_CLOSED);
         assert_int_equal(t.ended, 1);
+}
+
+static struct fake_call told_end(const char *origin)
+{
+        struct end m;
+        struct fake_call call = fake_take_of(MSG_END, origin);
+        assert_int_equal(end_decode(&call.body, &m), 0);
+        assert_int_equal(m.generation, 1);
+        return call;
+}
+
+/* Both have a chunk, o1 alone the second one, and the end is due. */
+static void end_with_one_out_of_step(void)
+{
+        begin_both();
+        both_have(0, 1);
+        chunk(0, 1);
+        struct fake_call two = put_at("o2", 1);
+        fake_fail(&two, ERR_TIMEOUT);
+        store_at("o1", 1);
+        assert_int_equal(in_step(), 1);
+        push_end(t.push, 2 * CHUNK_US);
+        struct fake_call one = told_end("o1");
+        fake_ended(&one, 0);
+        assert_int_equal(t.ended, 0); /* o2 is alive, and another writer might go on with the session there */
+}
+
+static void test_one_that_is_out_of_step_gets_the_rest_and_hears_of_the_end(void **state)
+{
+        (void)state;
+        end_with_one_out_of_step();
+        join_with("o2", with_v360(CHUNK_US));
+        store_at("o2", 1);
+        struct fake_call two = told_end("o2");
+        fake_ended(&two, 0);
+        assert_int_equal(t.ended, 1);
+        assert_int_equal(t.ended_err, 0);
+}
+
+static void test_one_that_lacks_what_is_not_in_memory_hears_of_the_end_all_the_same(void **state)
+{
+        (void)state;
+        end_with_one_out_of_step();
+        recent_fini(&t.recent);
+        recent_init(&t.recent, 60 * US_PER_S, SIZE_MAX);
+        struct track_info info = {.kind = TRACK_VIDEO, .name = "v360", .init = buf_copy("init", 4)};
+        recent_track(&t.recent, &info);
+        buf_unref(&info.init);
+        struct chunk last = {.segment = 0, .chunk = 1, .start_us = CHUNK_US, .duration_us = CHUNK_US, .bytes = buf_new(1)};
+        recent_chunk(&t.recent, &last);
+        buf_unref(&last.bytes);
+        t.recent.tracks[0].forgot = true;
+        join_with("o2", with_v360(0));
+        assert_int_equal(fake_calls_of(MSG_PUT, "o2"), 0);
+        struct fake_call two = told_end("o2");
+        fake_ended(&two, ERR_NOT_FOUND); /* it started anew in between */
+        join_with("o2", with_v360(0));
+        two = told_end("o2");
+        fake_ended(&two, 0);
+        assert_int_equal(t.ended, 1);
+        assert_int_equal(t.ended_err, 0);
+}
+
+static void test_one_at_which_it_is_over_already_needs_no_end(void **state)
+{
+        (void)state;
+        end_with_one_out_of_step();
+        join_with("o2", (struct claim_reply){.status = ERR_CLOSED});
+        assert_int_equal(fake_calls(MSG_END), 0);
+        assert_int_equal(t.ended, 1);
+}
+
+static void test_one_that_is_out_of_step_and_does_not_answer_holds_the_end_up_for_a_moment_only(void **state)
+{
+        (void)state;
+        int64_t began = clock_mono_us();
+        end_with_one_out_of_step();
+        while (!t.ended) {
+                uv_run(&fake.loop, UV_RUN_NOWAIT);
+                while (fake.call_count) {
+                        struct fake_call call = fake.calls[--fake.call_count];
+                        usleep(10000); /* of the time that a call takes which is not answered */
+                        fake_fail(&call, ERR_TIMEOUT);
+                }
+                assert_true(clock_mono_us() - began < 10 * US_PER_S);
+        }
+        assert_true(clock_mono_us() - began > 2 * US_PER_S);
 }
 
 /* ---- out of step ---------------------------------------------------------------------------------------------------- */
@@ -507,6 +596,10 @@ int main(void)
                 TEST(test_an_owner_is_not_in_step_before_it_has_what_counts_as_stored),
                 TEST(test_end_goes_to_all_in_step_and_is_over_when_all_answered),
                 TEST(test_an_owner_that_dies_at_the_end_does_not_hold_it_up),
+                TEST(test_one_that_is_out_of_step_gets_the_rest_and_hears_of_the_end),
+                TEST(test_one_that_lacks_what_is_not_in_memory_hears_of_the_end_all_the_same),
+                TEST(test_one_at_which_it_is_over_already_needs_no_end),
+                TEST(test_one_that_is_out_of_step_and_does_not_answer_holds_the_end_up_for_a_moment_only),
                 TEST(test_an_owner_that_fails_is_out_of_step_at_once_and_the_others_go_on),
                 TEST(test_an_owner_without_space_is_out_of_step),
                 TEST(test_one_that_is_not_up_any_more_is_out_of_step_before_a_chunk_is_lost_on_it),

@@ -214,11 +214,11 @@ void push_look_for_end(struct push *p)
                 return;
         for (int i = 0; i < PUSH_OWNERS_MAX; i++) {
                 const struct owner *o = &p->owners[i];
-                if (!o->used || o->state != OWNER_IN_STEP)
+                if (!o->used)
                         continue;
-                if (!o->ended)
+                if (o->state == OWNER_IN_STEP ? !o->ended : owner_ends_late(o))
                         return;
-                any = true;
+                any |= o->state == OWNER_IN_STEP;
         }
         if (!any)
                 return;
@@ -230,9 +230,13 @@ void push_end(struct push *p, int64_t end_us)
 {
         p->ending = true;
         p->end_us = end_us;
+        p->ending_us = clock_mono_us();
         for (int i = 0; i < PUSH_OWNERS_MAX; i++) {
-                if (p->owners[i].used)
-                        owner_pump(&p->owners[i]);
+                struct owner *o = &p->owners[i];
+                if (o->used && o->state == OWNER_OUT)
+                        join_now(o);
+                else if (o->used)
+                        owner_pump(o);
         }
 }
 

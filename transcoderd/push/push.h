@@ -31,7 +31,7 @@ struct push_events {
         void (*fenced)(void *arg);                       /* another writer has the session; nothing more is sent */
         void (*lost)(void *arg);                         /* no origin has the session any more, likewise */
         void (*refused)(void *arg, const char *track, int err); /* the origin will not have this track as it is now */
-        void (*ended)(void *arg, int err);               /* all that are in step answered END; the last one so */
+        void (*ended)(void *arg, int err);               /* all that are in step answered END, the last one so; the others too, or had time to */
 };
 
 struct push_options {

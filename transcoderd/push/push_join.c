@@ -82,6 +82,15 @@ static void tell_lacks(struct owner *o, const char *why)
         o->lacks_told = true;
 }
 
+/* Out of step it stays, for now; the end it hears of all the same. */
+static void join_in_vain(struct owner *o)
+{
+        if (o->push->ending)
+                owner_send_end(o);
+        else
+                owner_pause(o, JOIN_EVERY_MS);
+}
+
 static void joined(struct owner *o, const struct claim_reply *m)
 {
         struct push *p = o->push;
@@ -97,7 +106,7 @@ static void joined(struct owner *o, const struct claim_reply *m)
         }
         if (why) {
                 tell_lacks(o, why);
-                owner_pause(o, JOIN_EVERY_MS);
+                join_in_vain(o);
                 return;
         }
         metric_add(&stats_claimed_again, 1);
@@ -119,6 +128,8 @@ static void join_failed(struct owner *o, int err)
 {
         if (o->state == OWNER_IN_STEP)
                 owner_failed(o, err);
+        else if (err == ERR_TIMEOUT) /* it may be joined for all that */
+                join_in_vain(o);
         else
                 owner_pause(o, JOIN_EVERY_MS);
 }
@@ -131,6 +142,7 @@ static void taken(struct owner *o)
                 return;
         }
         tell_lacks(o, "the session is over there");
+        o->ended = o->push->ending;
         owner_pause(o, JOIN_TAKEN_MS);
 }
 

@@ -18,6 +18,8 @@
 #define OUT_MS 500         /* from when it is out of step until it is joined */
 #define OUT_REFUSED_MS 10000
 #define JOIN_AGAIN_US (500 * US_PER_MS)
+#define END_AGAIN_MS 200
+#define END_OTHERS_US (3 * US_PER_S) /* so long those that are out of step are waited for: a JOIN, and END */
 
 /* ---- in step, and out of it ----------------------------------------------------------------------------------------- */
 
@@ -308,6 +310,29 @@ static bool send_first(struct lane *l)
 
 /* ---- END ------------------------------------------------------------------------------------------------------------ */
 
+/* Of one that is out of step. */
+static void judge_late_end(struct owner *o, int status)
+{
+        if (status == 0)
+                o->ended = true;
+        else if (status == ERR_NOT_FOUND || status == ERR_FENCED) /* what is there is not this writer's; a JOIN says why */
+                join_now(o);
+        else
+                owner_pause(o, END_AGAIN_MS);
+}
+
+static void judge_end(struct owner *o, int status)
+{
+        if (o->state == OWNER_OUT) {
+                judge_late_end(o, status);
+        } else if (status == 0 || status == ERR_FENCED || status == ERR_NOT_FOUND) {
+                o->ended = true;
+                o->push->end_err = status;
+        } else {
+                owner_failed(o, status);
+        }
+}
+
 static void on_end(void *arg, int err, nng_msg *reply)
 {
         struct owner *o = arg;
@@ -326,29 +351,35 @@ static void on_end(void *arg, int err, nng_msg *reply)
                 push_free_if_done(p);
                 return;
         }
-        if (p->stopped || o->state == OWNER_OUT)
+        if (p->stopped)
                 return;
-        if (!err && (m.status == 0 || m.status == ERR_FENCED || m.status == ERR_NOT_FOUND)) {
-                o->ended = true;
-                p->end_err = m.status;
-        } else {
-                owner_failed(o, err ? err : m.status);
-        }
+        judge_end(o, err ? err : m.status);
         push_look_for_end(p);
 }
 
-static void send_end(struct owner *o)
+void owner_send_end(struct owner *o)
 {
         struct push *p = o->push;
-        struct end m = {.generation = o->generation, .end_us = p->end_us};
+        struct end m = {.generation = o->state == OWNER_OUT ? p->generation : o->generation, .end_us = p->end_us};
         memcpy(m.session, p->claim.session, sizeof(m.session));
-        if (!origins_call(p->o.origins, o->origin.id, message_new(MSG_END, end_encode, &m), PUT_DEADLINE_MS, on_end, o)) {
-                owner_failed(o, ERR_CLOSED);
+        if (o->end_under_way)
+                return;
+        if (!origins_call(p->o.origins, o->origin.id, message_new(MSG_END, end_encode, &m),
+                          o->state == OWNER_OUT ? PUT_OTHERS_DEADLINE_MS : PUT_DEADLINE_MS, on_end, o)) {
+                judge_end(o, ERR_CLOSED);
                 return;
         }
         o->end_under_way = true;
         o->calls++;
         p->calls++;
+}
+
+bool owner_ends_late(const struct owner *o)
+{
+        const struct push *p = o->push;
+        struct origin now;
+        return o->state != OWNER_IN_STEP && !o->ended && clock_mono_us() - p->ending_us < END_OTHERS_US &&
+               p->o.origins->link->find(p->o.origins->arg, o->origin.id, &now);
 }
 
 /* ---- what is next --------------------------------------------------------------------------------------------------- */
@@ -373,6 +404,6 @@ void owner_pump(struct owner *o)
                         return;
                 }
         }
-        if (p->ending && !o->end_under_way && all_stored(o))
-                send_end(o);
+        if (p->ending && all_stored(o))
+                owner_send_end(o);
 }

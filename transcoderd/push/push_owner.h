@@ -5,6 +5,8 @@
  *   IN_STEP   it has what the others have
  *
  * An owner that fails is OUT at once, but for the last one in step: that one keeps its queue and is tried again.
+ * The end of the session is for all that are up: one that heard nothing of it would let another writer go on with what is over. So
+ * one that is OUT then is joined, to get the rest if that is in memory, and told END in any case.
  * For push*.c only; loop thread. */
 #ifndef TRANSCODERD_PUSH_PUSH_OWNER_H
 #define TRANSCODERD_PUSH_PUSH_OWNER_H
@@ -46,6 +48,7 @@ struct push {
         bool ending, stopped, closed;
         struct told told_oversize;
         int64_t end_us, stored_us; /* stored: as it was last said */
+        int64_t ending_us;         /* when the end was asked for */
         int end_err;
 };
 
@@ -63,6 +66,8 @@ void owner_out(struct owner *o, const char *why);
 void owner_pause(struct owner *o, unsigned ms); /* a quarter more or less */
 void owner_look_if_in_step(struct owner *o);    /* whether it caught up */
 bool owner_may_go(const struct owner *o);       /* it is not the last one in step */
+void owner_send_end(struct owner *o);           /* of what it has */
+bool owner_ends_late(const struct owner *o);    /* out of step: END is on its way to it, and waited for a little */
 void owner_uncount(const struct owner *o);      /* it is an owner no longer */
 
 /* push_join.c */

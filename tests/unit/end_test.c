@@ -1,0 +1,149 @@
+/* END as an origin takes it: what is missing there comes first, if another one has it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/two_origins.h"
+
+/* ---- a writer's connection, in place of common/cluster/rpc_server.c ------------------------------------------------- */
+
+struct said {
+        struct rpc_request req;
+        bool answered;
+        int status;
+};
+
+void rpc_reply(struct rpc_request *req, nng_msg *reply)
+{
+        struct said *x = (struct said *)req;
+        struct status_reply m;
+        struct reader r;
+        assert_int_equal(message_open(&r, reply), MSG_END_REPLY);
+        assert_int_equal(status_reply_decode(&r, &m), 0);
+        x->answered = true;
+        x->status = m.status;
+        nng_msg_free(reply);
+        nng_msg_free(req->msg);
+        req->msg = NULL;
+}
+
+void rpc_drop(struct rpc_request *req, const char *why)
+{
+        (void)req;
+        fail_msg("%s", why);
+}
+
+bool rpc_server_has(const struct rpc_server *s, const char *node_id)
+{
+        (void)s;
+        (void)node_id;
+        return false;
+}
+
+void rpc_server_watch(struct rpc_server *s, rpc_gone *gone, void *arg)
+{
+        (void)s;
+        (void)gone;
+        (void)arg;
+}
+
+static struct claims claims; /* of a */
+
+static int open_claims(void **state)
+{
+        setup(state);
+        claims_open(&claims, &loop, &a.store);
+        claims.catch_up = a.catch_up;
+        return 0;
+}
+
+static int close_claims(void **state)
+{
+        claims_stop(&claims);
+        claims_close(&claims);
+        return teardown(state);
+}
+
+static void say_end(struct said *x, unsigned chunks)
+{
+        struct end m = {.generation = 1, .end_us = chunks * CHUNK_US};
+        strcpy(m.session, "S1");
+        *x = (struct said){.req = {.msg = message_new(MSG_END, end_encode, &m)}};
+        x->req.type = message_open(&x->req.body, x->req.msg);
+        claim_handle(&claims, &x->req);
+}
+
+/* ---- what it promises ----------------------------------------------------------------------------------------------- */
+
+static void test_who_has_all_ends_at_once(void **state)
+{
+        (void)state;
+        struct said x;
+        both(12, 12);
+        b.frozen = true;
+        say_end(&x, 12);
+        assert_int_equal(at(&a, "S1")->state, SESSION_ENDED);
+        until(&x.answered);
+        assert_int_equal(x.status, 0);
+}
+
+static void test_what_is_missing_comes_before_the_end(void **state)
+{
+        (void)state;
+        struct said x;
+        both(5, 12);
+        say_end(&x, 12);
+        until(&x.answered);
+        assert_int_equal(x.status, 0);
+        assert_int_equal(at(&a, "S1")->state, SESSION_ENDED);
+        assert_int_equal(at(&a, "S1")->tracks[0]->at_end.end_us, 12 * CHUNK_US);
+}
+
+static void test_what_ended_while_something_is_missing_is_not_gone_on_with_and_ends_whole(void **state)
+{
+        (void)state;
+        struct said x;
+        both(5, 12);
+        b.frozen = true;
+        say_end(&x, 12);
+        struct claim c = {.epoch_us = 9000000, .stream = "cam", .session = "S2", .node = "t2"};
+        struct session *s;
+        until(&x.answered);
+        assert_int_equal(x.status, 0);
+        assert_int_equal(at(&a, "S1")->state, SESSION_LIVE);
+        assert_int_equal(store_claim(&a.store, &c, &s), 0);
+        assert_string_equal(s->id, "S2");
+        b.frozen = false;
+        end_session(at(&b, "S1"));
+        while (at(&a, "S1")->state == SESSION_LIVE)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_true(at(&a, "S1")->ended_by_writer);
+        assert_int_equal(at(&a, "S1")->tracks[0]->at_end.end_us, 12 * CHUNK_US);
+}
+
+static void test_what_nobody_has_is_not_waited_for(void **state)
+{
+        (void)state;
+        struct said x;
+        both(12, 12);
+        say_end(&x, 20);
+        until(&x.answered);
+        assert_int_equal(x.status, 0);
+        assert_int_equal(at(&a, "S1")->state, SESSION_ENDED);
+        assert_int_equal(at(&a, "S1")->end_us, 20 * CHUNK_US);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, open_claims, close_claims)
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                CASE(test_who_has_all_ends_at_once),
+                CASE(test_what_is_missing_comes_before_the_end),
+                CASE(test_what_ended_while_something_is_missing_is_not_gone_on_with_and_ends_whole),
+                CASE(test_what_nobody_has_is_not_waited_for),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
