@@ -49,17 +49,28 @@ int eras_from_json(struct eras *e, const json_t *list)
         return json_is_array(list) ? 0 : ERR_CORRUPT;
 }
 
-/* [[number, state, bytes, media ticks, crc, chunks, samples, first, last segment, largest segment], …] */
-static json_t *volumes_to_json(const struct volumes *v)
+/* [number, state, bytes, media ticks, crc, chunks, samples, first, last segment, largest segment] */
+static json_t *volume_to_json(const struct volume_row *r)
 {
+        const struct volume_sum *s = &r->sum;
+        return json_pack("[I, i, I, I, I, I, I, I, I, I]", (json_int_t)r->number, (int)r->state, (json_int_t)s->bytes,
+                         (json_int_t)s->media_ticks, (json_int_t)s->crc, (json_int_t)s->chunks, (json_int_t)s->samples,
+                         (json_int_t)s->first_segment, (json_int_t)s->last_segment, (json_int_t)s->peak_bytes);
+}
+
+/* The open one too, if it is not whole: what is stored behind it makes it a closed one, and a start must not take it for more. What
+ * it comes to is not known yet, so it is opened then. */
+static json_t *volumes_to_json(const struct track *t)
+{
+        const struct volumes *v = t->log ? &t->log->closed : &t->known;
         json_t *list = json_array();
-        for (size_t i = 0; i < v->count; i++) {
-                const struct volume_row *r = &v->rows[i];
-                const struct volume_sum *s = &r->sum;
-                json_array_append_new(list, json_pack("[I, i, I, I, I, I, I, I, I, I]", (json_int_t)r->number, (int)r->state,
-                                                      (json_int_t)s->bytes, (json_int_t)s->media_ticks, (json_int_t)s->crc,
-                                                      (json_int_t)s->chunks, (json_int_t)s->samples, (json_int_t)s->first_segment,
-                                                      (json_int_t)s->last_segment, (json_int_t)s->peak_bytes));
+        for (size_t i = 0; i < v->count; i++)
+                json_array_append_new(list, volume_to_json(&v->rows[i]));
+        if (t->log && t->log->index.count && t->log->open_lacking) {
+                struct volume_row open = {.number = t->log->open_number, .state = VOLUME_DAMAGED};
+                open.sum.first_segment = t->log->index.rows[0].segment;
+                open.sum.last_segment = t->log->index.rows[t->log->index.count - 1].segment;
+                json_array_append_new(list, volume_to_json(&open));
         }
         return list;
 }
@@ -90,7 +101,7 @@ static json_t *track_to_json(const struct session *s, const struct track *t)
         json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "name", t->name, "start_us", (json_int_t)t->start_us,
                               "first_segment", (json_int_t)t->first_segment, "bandwidth", (json_int_t)t->bandwidth,
                               "fps_milli", (json_int_t)t->fps_milli, "eras", eras_to_json(&t->eras));
-        json_object_set_new(j, "volumes", volumes_to_json(t->log ? &t->log->closed : &t->known));
+        json_object_set_new(j, "volumes", volumes_to_json(t));
         if (s->state == SESSION_ENDED)
                 json_object_set_new(j, "at_end",
                                     json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "any", f.any,

@@ -152,24 +152,41 @@ static void test_a_volume_that_is_damaged_or_gone_is_brought_from_the_peer(void 
         free(idx);
 }
 
-/* As after a power failure: what was saved last is not on the disk, the volumes are. */
+static bool is_saved(const struct node *n, const char *text)
+{
+        char *path = mem_printf("%s/cam/S1/session.json", n->dir), all[16384] = "";
+        int fd = open(path, O_RDONLY);
+        bool found = fd >= 0 && read(fd, all, sizeof(all) - 1) > 0 && strstr(all, text);
+        close(fd);
+        free(path);
+        return found;
+}
+
+/* As after a power failure, in which an index gets its last record but session.json is as it was before that. */
 static void test_a_volume_that_was_left_before_its_end_does_not_pass_for_whole(void **state)
 {
         (void)state;
         struct session *s = broadcast_at_b(3 * 5 * PER + 3);
         run_until(a_is_whole);
         stop(&a);
-        char *save = mem_printf("cp %s/cam/S1/session.json %s/saved", a.dir, a.dir), *back = mem_printf("cp %s/saved %s/cam/S1/session.json", a.dir, a.dir);
-        assert_int_equal(system(save), 0);
         write_chunks(s, 3 * 5 * PER + 3, 9 * 5 * PER + 2, 40);
         fills_options.bytes_s = 0;
+        b.delay_ms = 20; /* what is saved now is looked at before anything is behind it */
         start(&a);
+        while (!is_saved(&a, "[8,2,"))
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_true(is_saved(&a, "[3,1,"));
+        char *save = mem_printf("cp %s/cam/S1/session.json %s/saved", a.dir, a.dir), *back = mem_printf("cp %s/saved %s/cam/S1/session.json", a.dir, a.dir);
+        assert_int_equal(system(save), 0);
         run_until(a_is_in_step);
         assert_int_equal(lacking(&a), 6); /* the rest of the fourth, and five more */
-        stop(&a);
-        assert_int_equal(system(back), 0);
-        start(&a);
-        assert_int_equal(volumes_get(&at(&a, "S1")->tracks[0]->log->closed, 3)->state, VOLUME_DAMAGED);
+        b.delay_ms = 0;
+        for (int i = 0; i < 3; i++) {
+                stop(&a);
+                assert_int_equal(system(back), 0);
+                start(&a);
+                assert_int_equal(volumes_get(&at(&a, "S1")->tracks[0]->log->closed, 3)->state, VOLUME_DAMAGED);
+        }
         free(save);
         free(back);
 }
