@@ -16,7 +16,7 @@
 #define BUSY_SMOOTHING 4 /* ticks */
 #define BEHIND_US US_PER_S
 #define KEEPS_UP_US (US_PER_S / 2)
-#define DRAIN_MAX_US (10 * US_PER_S)
+#define DRAIN_STILL_US (10 * US_PER_S) /* from the last chunk: encoders that are slow are waited for, those that stand are not */
 #define RECENT_BYTES (64u << 20) /* of one session: over 50 Mbit/s for the usual 10 s */
 #define LEAVE_MAX_US (8 * US_PER_S)
 #define END_EXTRA_US (10 * US_PER_S) /* beyond the grace time; by then an origin has ended the session itself */
@@ -45,6 +45,7 @@ static void on_chunk(void *arg, const struct chunk *c)
         int64_t end_us = c->start_us + c->duration_us;
         s->end_us = end_us > s->end_us ? end_us : s->end_us;
         s->chunks++;
+        s->drain_until_us = clock_mono_us() + DRAIN_STILL_US;
         histogram_observe(&stats_glass, c->made_wall_us - s->epoch_us - c->start_us);
         s->chunk_bytes += c->bytes->len;
         if (s->lockstep)
@@ -272,7 +273,7 @@ static const struct state *step_grace(struct session *s)
 static void enter_draining(struct session *s)
 {
         broadcaster_retire_all(s, s->handed_over ? ERR_NOT_FOUND : ERR_CLOSED);
-        s->drain_until_us = clock_mono_us() + DRAIN_MAX_US;
+        s->drain_until_us = clock_mono_us() + DRAIN_STILL_US;
         pipeline_drain(s->pipeline, s->handed_over);
 }
 
@@ -283,7 +284,8 @@ static const struct state *step_draining(struct session *s)
         if (!s->drained && !s->failed && clock_mono_us() < s->drain_until_us)
                 return &draining;
         if (!s->drained && !s->failed)
-                log_error("session=%s stream=%s msg=\"the encoders do not come to an end\"", s->id, s->stream);
+                log_error("session=%s stream=%s behind_ms=%" PRId64 " msg=\"the encoders stand still before their end\"", s->id,
+                          s->stream, s->counted.behind_us / US_PER_MS);
         return s->handed_over ? &leaving : &ending;
 }
 

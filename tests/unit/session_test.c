@@ -623,6 +623,22 @@ static void test_an_end_that_nobody_takes_is_given_up_after_a_while(void **state
         assert_null(ss.first);
 }
 
+/* On a machine that has too much to do what was taken takes longer to encode than it took to come. */
+static void test_encoders_that_are_slow_to_come_to_an_end_are_waited_for(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        close_stream(0, handle, CLOSE_STOPPED);
+        ss.first->drain_until_us = clock_mono_us();
+        make_chunk(0);
+        sessions_tick(&ss, clock_mono_us());
+        expect_state("draining");
+        ss.first->drain_until_us = clock_mono_us();
+        sessions_tick(&ss, clock_mono_us());
+        assert_null(pipeline);
+        expect_state("ending"); /* until the chunk is stored */
+}
+
 static void test_encoders_that_never_come_to_an_end_do_not_hold_the_session(void **state)
 {
         (void)state;
@@ -901,6 +917,7 @@ int main(void)
                 TEST(test_a_proxy_with_another_clock_is_told_and_its_session_begins_by_ours),
                 TEST(test_clocks_that_agree_as_well_as_clocks_do_change_nothing),
                 TEST(test_an_end_that_nobody_takes_is_given_up_after_a_while),
+                TEST(test_encoders_that_are_slow_to_come_to_an_end_are_waited_for),
                 TEST(test_encoders_that_never_come_to_an_end_do_not_hold_the_session),
                 TEST(test_a_node_that_stops_takes_no_more_and_goes_on_with_what_is_fed),
                 TEST(test_a_fence_while_stopping_is_the_session_handed_over),
