@@ -266,8 +266,8 @@ static void hide(struct fills *f)
                 n->step = HIDING;
                 n->since_us = clock_mono_us();
         }
-        /* Meanwhile it may have been cut off, for a newer writer's to stand there. */
-        bool same = log && same_writers(n, &n->eras, &n->expected);
+        /* Meanwhile it may have been cut off, for a newer writer's to stand there, or retention has removed it. */
+        bool same = log && volumes_get(&log->closed, n->number) && same_writers(n, &n->eras, &n->expected);
         if (same && !n->hidden && !f->stopping) {
                 const struct volume_row *row = volumes_get(&log->closed, n->number);
                 n->replaced = row && row->state == VOLUME_DAMAGED ? row->sum.bytes : 0;

@@ -82,6 +82,28 @@ static void test_a_peer_that_dies_under_way_is_continued_from_when_it_is_back(vo
         until_same("S1");
 }
 
+/* Its disk may be another one, and what stands there another writer's. */
+static void test_what_was_heard_of_a_peer_is_forgotten_when_it_starts_anew(void **state)
+{
+        (void)state;
+        both(3, 3);
+        stop(&a);
+        write_chunks(at(&b, "S1"), 3, 40, 40);
+        b.max_bytes = 700;
+        start(&a);
+        while (chunks_of(at(&a, "S1")) < 8)
+                uv_run(&loop, UV_RUN_ONCE);
+        size_t before = chunks_of(at(&a, "S1"));
+        b.fails = "/peer/session/";
+        b.incarnation_us++; /* that it was away was not even seen */
+        catch_up_peers_changed(a.catch_up);
+        for (int64_t end = clock_mono_us() + US_PER_S / 2; clock_mono_us() < end;)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_true(chunks_of(at(&a, "S1")) <= before + 1); /* what was being written */
+        b.fails = NULL;
+        until_same("S1");
+}
+
 static void test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_of_the_segment(void **state)
 {
         (void)state;
@@ -619,6 +641,7 @@ int main(void)
                 CASE(test_an_empty_origin_gets_all_tracks_and_the_end),
                 CASE(test_answers_that_are_cut_anywhere_lose_and_double_nothing),
                 CASE(test_a_peer_that_dies_under_way_is_continued_from_when_it_is_back),
+                CASE(test_what_was_heard_of_a_peer_is_forgotten_when_it_starts_anew),
                 CASE(test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_of_the_segment),
                 CASE(test_a_track_that_another_writer_began_is_taken_whole_with_its_init_segment),
                 CASE(test_a_recording_that_ended_too_early_here_gets_its_rest),

@@ -209,6 +209,78 @@ static void test_what_does_not_come_to_the_checksum_is_not_taken(void **state)
         assert_null(none);
 }
 
+/* A copy of three volumes is in step, and one of them is on its way. */
+static struct track *one_on_its_way(void)
+{
+        stop(&a);
+        broadcast_at_b(3 * 5 * PER + 1);
+        fills_options.bytes_s = 4000;
+        start(&a);
+        run_until(a_is_in_step);
+        b.fails = a.fails = "/peer/live"; /* from here on they do not compare */
+        char *folder = mem_printf("%s/cam/S1/v720.incoming", a.dir);
+        while (access(folder, F_OK) < 0)
+                uv_run(&loop, UV_RUN_ONCE);
+        free(folder);
+        assert_int_equal(lacking(&a), 3);
+        return at(&a, "S1")->tracks[0];
+}
+
+static void test_a_volume_that_retention_removed_while_it_was_on_its_way_is_not_taken(void **state)
+{
+        (void)state;
+        struct track *t = one_on_its_way();
+        assert_int_equal(chunk_log_forget_volume(t->log, 2), 0);
+        while (lacking(&a) || session_busy(at(&a, "S1")))
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_null(volumes_get(&t->log->closed, 2));
+        assert_null(volume_file(&a, "S1", "v720", 2));
+        assert_true(same_volume("S1", "v720", 1));
+}
+
+static void run_for(int64_t us)
+{
+        for (int64_t end = clock_mono_us() + us; clock_mono_us() < end;)
+                uv_run(&loop, UV_RUN_ONCE);
+}
+
+static void test_a_volume_is_taken_only_where_both_have_the_same_eras(void **state)
+{
+        (void)state;
+        struct track *t = one_on_its_way();
+        int64_t failed = stat_get(STAT_FILLS_FAILED);
+        strcpy(t->eras.list[0].node, "t2"); /* since it was asked for, a newer writer's is to stand there */
+        run_for(5 * US_PER_S);
+        assert_true(stat_get(STAT_FILLS_FAILED) > failed);
+        assert_int_equal(lacking(&a), 3);
+        strcpy(at(&b, "S1")->tracks[0]->eras.list[0].node, "t2");
+        run_until(a_is_whole);
+        assert_true(same_volumes(3));
+}
+
+static void test_a_late_copy_takes_over_all_eras_also_of_what_it_has_not_yet(void **state)
+{
+        (void)state;
+        uint64_t place;
+        stop(&a);
+        struct session *s = broadcast_at_b(3 * 5 * PER);
+        claim_at(&b, "S1", 2, "t2");
+        write_chunks(s, 3 * 5 * PER, 6 * 5 * PER, 60);
+        claim_at(&b, "S1", 3, "t3");
+        write_chunks(s, 6 * 5 * PER, 8 * 5 * PER + 1, 80);
+        fills_options.bytes_s = 0;
+        start(&a);
+        run_until(a_is_in_step);
+        assert_int_equal(lacking(&a), 8);
+        assert_int_equal(at(&a, "S1")->tracks[0]->eras.count, 3);
+        assert_false(eras_part(&at(&a, "S1")->tracks[0]->eras, &s->tracks[0]->eras, 8 * 5 * PER + 1, &place));
+        stop(&a);
+        fills_options.bytes_s = INT64_C(1) << 40;
+        start(&a);
+        run_until(a_is_whole);
+        assert_true(same_volumes(8));
+}
+
 static void test_a_fill_that_is_cut_off_at_any_answer_begins_anew(void **state)
 {
         (void)state;
@@ -238,6 +310,9 @@ int main(void)
                 CASE(test_a_volume_that_is_damaged_or_gone_is_brought_from_the_peer),
                 CASE(test_a_volume_that_was_left_before_its_end_does_not_pass_for_whole),
                 CASE(test_what_does_not_come_to_the_checksum_is_not_taken),
+                CASE(test_a_volume_that_retention_removed_while_it_was_on_its_way_is_not_taken),
+                CASE(test_a_volume_is_taken_only_where_both_have_the_same_eras),
+                CASE(test_a_late_copy_takes_over_all_eras_also_of_what_it_has_not_yet),
                 CASE(test_a_fill_that_is_cut_off_at_any_answer_begins_anew),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -683,6 +683,35 @@ static void test_a_live_session_loses_the_volumes_before_its_window_and_nothing_
         json_decref(recording);
 }
 
+/* The other way round a crash in between would leave a row of what is gone, and it would be brought again from a peer. */
+static void test_a_volume_that_is_not_kept_goes_after_session_json_says_so(void **state)
+{
+        (void)state;
+        json_t *recording = json_loads("[{\"live\": 6}]", 0, NULL);
+        char *blocked = mem_printf("%s/cam/S1/session.json.tmp", data_dir);
+        store.options.volume_segments = 2;
+        struct session *s = recorded("cam", "S1", 0);
+        for (unsigned n = 1; n < 12; n++)
+                for (unsigned k = 0; k < 5; k++)
+                        assert_int_equal(put_video(s, "v720", n, k), 0);
+        drain();
+        assert_int_equal(mkdir(blocked, 0755), 0);
+        store.options.recording = recording;
+        retention_sweep(&store, clock_real_us());
+        drain();
+        assert_true(kept("v720/000000.mp4"));
+        assert_int_equal(rmdir(blocked), 0);
+        stop_store();
+        start_store();
+        store.options.recording = recording;
+        retention_sweep(&store, clock_real_us());
+        drain();
+        assert_false(kept("v720/000000.mp4"));
+        store.options.recording = NULL;
+        json_decref(recording);
+        free(blocked);
+}
+
 static void test_a_full_disk_costs_the_oldest_recordings_before_it_costs_writers(void **state)
 {
         (void)state;
@@ -756,6 +785,7 @@ int main(void)
                 CASE(test_no_more_than_a_share_goes_for_its_age_in_a_minute),
                 CASE(test_policies_go_by_stream),
                 CASE(test_a_live_session_loses_the_volumes_before_its_window_and_nothing_else),
+                CASE(test_a_volume_that_is_not_kept_goes_after_session_json_says_so),
                 CASE(test_a_full_disk_costs_the_oldest_recordings_before_it_costs_writers),
                 CASE(test_recordings_of_a_start_are_in_the_order_in_which_they_ended),
                 CASE(test_of_very_many_recordings_that_go_none_is_forgotten_and_left_on_the_disk),
