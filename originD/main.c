@@ -91,7 +91,8 @@ struct origin {
         struct http_client *http_client; /* the webhooks' */
         struct rpc_server *claim_server, *fetch_server;
         struct http *http;
-        bool open, settled, caught_up, enough_space, stopping;
+        bool open, settled, caught_up, stopping;
+        int why_full; /* 0: writes are taken */
         unsigned closing; /* parts that have not stopped yet */
 };
 
@@ -106,7 +107,8 @@ static void tell_ready(struct origin *o)
         else if (!o->caught_up)
                 daemon_ready(&o->daemon, false, "catching up with peers");
         else
-                daemon_ready(&o->daemon, o->enough_space, o->enough_space ? "" : "no space for writing");
+                daemon_ready(&o->daemon, !o->why_full,
+                             !o->why_full ? "" : o->why_full == ERR_NOSPACE ? "no space for writing" : "writing to the disk fails");
 }
 
 static void fail(const char *what, int64_t port, int err)
@@ -218,10 +220,10 @@ static void session_changed(void *arg, struct session *s)
                 catch_up_session_changed(o->catch_up, s);
 }
 
-static void space_changed(void *arg, bool enough)
+static void space_changed(void *arg, int why_not)
 {
         struct origin *o = arg;
-        o->enough_space = enough;
+        o->why_full = why_not;
         tell_ready(o);
 }
 
@@ -300,7 +302,7 @@ static void open_webhooks(struct origin *o)
 
 int main(int argc, char **argv)
 {
-        static struct origin o = {.enough_space = true};
+        static struct origin o;
         daemon_init(&o.daemon, "originD", ROLE_ORIGIND, keys, &o.config, argc, argv, stop, reloaded, &o);
         stats_register();
         stat_set(STAT_MIN_FREE_BYTES, o.config.min_free_bytes);

@@ -1,7 +1,8 @@
 originD_SRCS := originD/main.c originD/api.c originD/askers.c originD/claim.c originD/eras.c originD/events.c \
                 originD/fetch.c originD/http.c originD/manifest.c originD/mpd.c originD/put.c originD/recording.c \
-                originD/recording_find.c originD/retention.c originD/scrub.c originD/serve.c originD/session.c originD/session_json.c \
-                originD/shadow_turns.c originD/startup.c originD/stats.c originD/store.c originD/streams.c originD/track.c \
+                originD/recording_find.c originD/removals.c originD/retention.c originD/scrub.c originD/serve.c originD/session.c \
+                originD/session_json.c originD/shadow_turns.c originD/space.c originD/startup.c originD/stats.c originD/store.c \
+                originD/streams.c originD/track.c \
                 originD/webhooks.c originD/webhooks_config.c originD/webhooks_file.c originD/webhooks_peers.c \
                 originD/webhooks_queue.c originD/webhooks_send.c originD/xml.c
 originD_SRCS += originD/log/box.c originD/log/chunk_log.c originD/log/chunk_log_cut.c originD/log/chunk_log_read.c \
@@ -15,7 +16,7 @@ originD_SRCS += originD/archive/archive.c originD/archive/s3.c originD/archive/s
                 originD/archive/sigv4.c
 originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
-originD_UNIT := askers box catalog catch_up chunk_log claim compare disk end eras events fills mpd recording s3 scrub serve \
-                shadow_turns sigv4 store volume webhooks
+originD_UNIT := askers box catalog catch_up chunk_log claim compare disk end eras events fills mpd recording removals s3 scrub serve \
+                shadow_turns sigv4 space store volume webhooks
 originD_FUZZ := box catalog recording s3_text session_json
 originD_TOOLS := archive_volume join_recording make_store put_file store_writer

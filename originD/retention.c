@@ -112,10 +112,19 @@ static bool may_age(struct store *st)
 
 static void remove_recording(struct store *st, struct session *s, const char *why, enum stat_id count)
 {
-        log_info("session=%s stream=%s msg=\"recording removed\" reason=%s bytes=%llu", s->id, s->stream, why,
-                 (unsigned long long)session_bytes(s));
-        stat_add(count, 1);
-        store_remove(st, s);
+        store_remove_for(st, s, &(struct removal_reason){.why = why, .count = count});
+}
+
+/* Not one that the disk refused to remove a moment ago. */
+static bool may_go(const struct session *s)
+{
+        return !session_busy(s) && s->remove_again_us <= clock_mono_us();
+}
+
+/* While the disk refuses, one: none of those that are due later is to be tried in its place. */
+static unsigned at_once(const struct store *st)
+{
+        return st->removals.failing ? 1 : REMOVED_AT_ONCE_MAX;
 }
 
 static bool is_old(const struct policy *p, const struct session *s, int64_t now_wall_us)
@@ -134,7 +143,7 @@ static size_t sweep_ages(struct store *st, int64_t now_wall_us)
                         struct policy p = policy_of(st, s->stream);
                         bool old = is_old(&p, s, now_wall_us);
                         bool much = p.after_bytes && s->of_stream->ended_bytes > p.after_bytes && s->of_stream->oldest == s;
-                        if ((much || (old && may_age(st))) && !session_busy(s)) {
+                        if ((much || (old && may_age(st))) && may_go(s) && gone < (st->removals.failing ? 1 : RETENTION_LOOKS_MAX)) {
                                 st->retention.minute_removed += old;
                                 remove_recording(st, s, old ? "age" : "bytes", old ? STAT_REMOVED_AGE : STAT_REMOVED_BYTES);
                                 gone++;
@@ -153,7 +162,7 @@ static struct session *oldest_idle(struct store *st)
 {
         struct session *s = st->oldest_ended;
         for (size_t n = 0; s && n < RETENTION_LOOKS_MAX; n++, s = s->newer)
-                if (!session_busy(s))
+                if (may_go(s))
                         return s;
         return NULL;
 }
@@ -181,10 +190,10 @@ static uint64_t remove_oldest(struct store *st, const char *why)
 
 bool retention_make_room(struct store *st, uint64_t bytes)
 {
-        uint64_t freed = 0, one;
-        for (unsigned n = 0; n < REMOVED_AT_ONCE_MAX && freed < bytes && (one = remove_oldest(st, "disk_full")); n++)
+        uint64_t freed = st->removals.bytes, one; /* what is under way brings room too, a large one later than the next look */
+        for (unsigned n = 0, most = at_once(st); n < most && freed < bytes && (one = remove_oldest(st, "disk_full")); n++)
                 freed += one;
-        return freed > 0;
+        return freed > 0 && !st->removals.failing;
 }
 
 /* ---- live ones ----------------------------------------------------------------------------------------------------- */
@@ -243,7 +252,7 @@ size_t retention_sweep(struct store *st, int64_t now_wall_us)
 {
         const struct store_options *o = &st->options;
         size_t gone = sweep_ages(st, now_wall_us);
-        for (unsigned n = 0; n < REMOVED_AT_ONCE_MAX && o->retention_bytes && all_bytes(st) > (uint64_t)o->retention_bytes &&
+        for (unsigned n = 0, most = at_once(st); n < most && o->retention_bytes && all_bytes(st) > (uint64_t)o->retention_bytes &&
                              remove_oldest(st, "bytes"); n++)
                 gone++;
         for (struct session *s = st->first_live; s; s = s->older) {

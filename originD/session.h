@@ -68,6 +68,7 @@ struct session {
         enum load_state load;       /* of the tracks; a live session's are always there */
         int64_t asked_mono_us;      /* when somebody wanted them last */
         int64_t load_again_us; /* of LOAD_FAILED: monotonic, not tried before that */
+        int64_t remove_again_us; /* the disk refused to remove it: monotonic, likewise (removals.h) */
         unsigned pins;              /* reads of its files, and requests, under way */
         unsigned reads;             /* of the pins: who reads media by an index, so that no file may be put in another's place */
         unsigned turns;            /* PUTs that wait (shadow_turns.h) */

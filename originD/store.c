@@ -20,8 +20,6 @@
 #include "originD/retention.h"
 #include "originD/stats.h"
 
-#define FILL_SMOOTH_US (60 * US_PER_S)
-#define MEASURE_EVERY_US (1 * US_PER_S)
 #define SWEEP_EVERY_US (5 * US_PER_S)
 #define GRACE_EXTRA_US (10 * US_PER_S)
 
@@ -264,55 +262,7 @@ static void unload(struct store *st, const struct session *out)
         }
 }
 
-/* A folder of a session that is not in the store any more. */
-struct removal {
-        struct removal *next;
-        struct store *st;
-        char *dir;
-        bool unused; /* nothing but its session.json is known to be in it */
-};
-
-static void removed(void *arg, int status)
-{
-        struct removal *r = arg;
-        if (status == ERR_FULL) { /* the disk has too much to do: forgotten, it would come back at the next start */
-                r->next = r->st->removals;
-                r->st->removals = r;
-                return;
-        }
-        if (status)
-                log_warn("msg=\"cannot remove a recording\" path=%s error=\"%s\"", r->dir, err_text(status));
-        free(r->dir);
-        free(r);
-}
-
-static void begin_removal(struct removal *r)
-{
-        if (r->unused)
-                disk_remove_unused(r->st->loop, r->dir, "session.json", removed, r);
-        else
-                disk_remove(r->st->loop, r->dir, removed, r);
-}
-
-/* Takes dir. */
-static void remove_folder(struct store *st, char *dir, bool unused)
-{
-        struct removal *r = mem_alloc(sizeof(*r));
-        *r = (struct removal){.st = st, .dir = dir, .unused = unused};
-        begin_removal(r);
-}
-
-static void retry_removals(struct store *st)
-{
-        struct removal *r = st->removals, *next;
-        st->removals = NULL;
-        for (; r; r = next) {
-                next = r->next;
-                begin_removal(r);
-        }
-}
-
-void store_remove(struct store *st, struct session *s)
+void store_remove_for(struct store *st, struct session *s, const struct removal_reason *reason)
 {
         assert(s->state == SESSION_ENDED && !session_busy(s));
         stat_add(STAT_STORED_BYTES, -(int64_t)session_bytes(s));
@@ -320,8 +270,12 @@ void store_remove(struct store *st, struct session *s)
                 unload(st, s);
         unlink_session(st, s);
         /* Without tracks, as far as is known: what a start could not read, and set aside, is still in there. */
-        remove_folder(st, session_dir(s), !session_tracks(s));
-        session_free(&s);
+        removal_begin(st, s, !session_tracks(s), reason);
+}
+
+void store_remove(struct store *st, struct session *s)
+{
+        store_remove_for(st, s, NULL);
 }
 
 static int begin_session(struct store *st, const struct claim *c, struct session **out)
@@ -385,44 +339,9 @@ int store_claim(struct store *st, const struct claim *c, struct session **out)
         return rc ? rc : session_readable(*out) ? 0 : ERR_IO;
 }
 
-static void set_full(struct store *st, bool full)
-{
-        if (st->full == full)
-                return;
-        st->full = full;
-        log_line(full ? LOG_ERROR : LOG_INFO, "msg=\"%s\" path=%s", full ? "no space: writes are refused" : "space is back",
-                 st->options.data_dir);
-        st->events.space(st->events.arg, !full);
-}
-
 void store_no_space(struct store *st)
 {
-        set_full(st, true);
-}
-
-static void count_filling(struct store *st)
-{
-        int64_t bytes = stat_get(STAT_BYTES), now_us = clock_mono_us(), passed_us = now_us - st->filled_mono_us;
-        if (st->filled_mono_us && passed_us > 0) {
-                double weight = passed_us < FILL_SMOOTH_US ? (double)passed_us / FILL_SMOOTH_US : 1;
-                st->fill_bytes_s += ((double)(bytes - st->filled_bytes) * 1e6 / (double)passed_us - st->fill_bytes_s) * weight;
-        }
-        st->filled_bytes = bytes;
-        st->filled_mono_us = now_us;
-}
-
-static void measured(void *arg, int status, struct disk_room room)
-{
-        struct store *st = arg;
-        st->measuring = false;
-        st->room = room;
-        count_filling(st);
-        stat_set(STAT_FREE_BYTES, (int64_t)room.free_bytes);
-        uint64_t least = (uint64_t)st->options.min_free_bytes;
-        bool full = status || room.free_bytes < least;
-        if (full && !st->options.refuse_when_full && retention_make_room(st, least > room.free_bytes ? least - room.free_bytes : 1))
-                full = st->full; /* what that brings is seen the next time */
-        set_full(st, full);
+        space_set(st, ERR_NOSPACE);
 }
 
 static void expire(struct store *st, struct session *s)
@@ -489,7 +408,7 @@ bool store_unreadable(const struct store *st, const char *id)
         for (const struct startup_folder *f = st->unreadable; f; f = f->next)
                 if (strcmp(f->name, id) == 0)
                         return true;
-        return st->retrying && strcmp(st->retrying_id, id) == 0;
+        return (st->retrying && strcmp(st->retrying_id, id) == 0) || removals_have(st, id);
 }
 
 static void note_unreadable(struct store *st, struct startup_folder *f)
@@ -540,7 +459,7 @@ static void hand_over(uv_idle_t *idle)
         uv_idle_stop(idle);
         for (struct startup_folder *f = r->found.removed, *next; f; f = next) { /* what a removal that was interrupted left */
                 next = f->next;
-                remove_folder(st, mem_strdup(f->path), false);
+                removal_begin_folder(st, mem_strdup(f->path));
                 free(f);
         }
         note_unreadable(st, r->found.unreadable);
@@ -637,7 +556,7 @@ static void ticked(uv_timer_t *timer)
         if (!st->recovered)
                 return;
         unload(st, NULL);
-        retry_removals(st);
+        removals_tick(st, now);
         retention_clock(&st->retention, clock_real_us(), now);
         each_live(st, expire);
         look_after_ended(st);
@@ -646,11 +565,7 @@ static void ticked(uv_timer_t *timer)
                 each_live(st, retry_tracks);
                 retry_unreadable(st);
         }
-        if (!st->measuring && now - st->measured_mono_us > MEASURE_EVERY_US) {
-                st->measuring = true;
-                st->measured_mono_us = now;
-                disk_space(st->loop, st->options.data_dir, st->full, measured, st);
-        }
+        space_tick(st, now);
         if (now - st->swept_mono_us > SWEEP_EVERY_US) {
                 st->swept_mono_us = now;
                 retention_sweep(st, clock_real_us());
@@ -667,6 +582,12 @@ int store_open(struct store *st, uv_loop_t *loop, const struct store_options *op
         int rc = lock_data_dir(st);
         if (rc)
                 return rc;
+        st->folder = open(options->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (st->folder < 0) {
+                rc = err_from_errno(errno);
+                close(st->lock);
+                return rc;
+        }
         uv_idle_init(loop, &st->handing);
         st->handing.data = st;
         uv_timer_init(loop, &st->tick);
@@ -695,15 +616,12 @@ void store_close(struct store *st)
         uv_close((uv_handle_t *)&st->tick, NULL);
         uv_close((uv_handle_t *)&st->handing, NULL);
         close(st->lock);
+        close(st->folder);
         for (struct startup_folder *f = st->unreadable, *next; f; f = next) {
                 next = f->next;
                 free(f);
         }
-        for (struct removal *r = st->removals, *next; r; r = next) { /* the next start finds them */
-                next = r->next;
-                free(r->dir);
-                free(r);
-        }
+        removals_close(st);
         for (size_t i = 0; i < STORE_BUCKETS; i++)
                 while (st->by_id[i])
                         drop(st, st->by_id[i]);

@@ -12,8 +12,10 @@
 #include <uv.h>
 
 #include "originD/log/disk.h"
+#include "originD/removals.h"
 #include "originD/retention.h"
 #include "originD/session.h"
+#include "originD/space.h"
 
 #define STORE_BUCKETS 65536
 #define STORE_SLICE 1000 /* sessions that a start hands over before the loop does something else */
@@ -49,7 +51,7 @@ struct store_options {
 struct store_events {
         void (*ready)(void *arg, int status);                  /* an error: not all that is stored could be read */
         void (*changed)(void *arg, struct session *s);         /* somebody may be waiting for this */
-        void (*space)(void *arg, bool enough);                 /* writing became possible or impossible */
+        void (*space)(void *arg, int why_not);                 /* writing became possible (0), or impossible: space.h */
         void (*idle)(void *arg);                               /* after store_stop() */
         void *arg;
 };
@@ -72,22 +74,23 @@ struct store {
         struct session *sweep_at; /* where retention goes on */
         struct session *scrub_at; /* where the scrubber goes on: the live ones, then those that ended, the newest first */
         int lock; /* of data_dir */
+        int folder; /* data_dir itself, as it was at the start */
         struct recovery *recovery; /* being handed over */
         uv_idle_t handing;
         struct startup_folder *unreadable; /* sessions that cannot be read now */
-        struct removal *removals; /* that the disk had no place for */
+        struct removals removals;
         bool retrying;
         char retrying_id[SESSION_ID_MAX + 16];
         int64_t retried_mono_us;
         struct session *loaded; /* ended, with their tracks; by next_loaded */
         size_t loaded_count;
         bool recovered, stopping, idle_told;
-        bool full;        /* no space: PUTs are refused until a look at the disk finds enough again */
-        bool measuring;
-        int64_t measured_mono_us, swept_mono_us;
+        bool full;        /* PUTs are refused until a look at the disk finds enough space again, and that it can be written */
+        int why_full;     /* ERR_NOSPACE, or why a write failed */
+        struct space space;
+        int64_t swept_mono_us;
         struct disk_room room;  /* when it was looked at last */
         double fill_bytes_s;    /* what is stored a second, over about a minute */
-        int64_t filled_bytes, filled_mono_us; /* where that was counted up to */
         struct retention retention;
         uint64_t ended_bytes;
         int64_t removed_until_wall_us; /* what ended until then was removed by retention: it is not copied again */
@@ -103,7 +106,7 @@ struct stream *store_stream(struct store *st, const char *id);   /* NULL: none; 
 struct session *stream_live(const struct stream *s);             /* NULL: none is live */
 bool session_newer(int64_t epoch_us, const char *id, const struct session *than); /* the order of a stream's sessions */
 
-bool store_unreadable(const struct store *st, const char *id); /* it is here, and cannot be read now: nothing may be put in its place */
+bool store_unreadable(const struct store *st, const char *id); /* it is here, and cannot be read now, or is on its way out: nothing may be put in its place */
 
 /* The stream's live session, or the one proposed. ERR_FULL, ERR_NOSPACE, ERR_LIMIT (no generation is left),
  * ERR_IO (what is here of it cannot be read now);
@@ -115,8 +118,9 @@ struct session *store_changed_behind(const struct store *st, uint64_t change); /
 
 void store_no_space(struct store *st); /* a write failed for it */
 
-/* Takes an ended session out and removes its files. */
+/* Takes an ended session out and removes its files; when the disk refuses, removals.h says what becomes of it. */
 void store_remove(struct store *st, struct session *s);
+void store_remove_for(struct store *st, struct session *s, const struct removal_reason *reason);
 void store_add(struct store *st, struct session *s); /* startup.c's */
 
 #endif

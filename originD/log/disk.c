@@ -229,30 +229,6 @@ void disk_close(uv_loop_t *loop, int fd)
         file_run(loop, DISK_WRITE, close_work, f);
 }
 
-static void remove_work(void *arg)
-{
-        struct file_job *f = arg;
-        f->status = file_remove_folder(f->path);
-}
-
-void disk_remove(uv_loop_t *loop, const char *folder, disk_done *done, void *arg)
-{
-        file_run(loop, DISK_COLD, remove_work, file_job(folder, NULL, done, arg));
-}
-
-static void remove_unused_work(void *arg)
-{
-        struct file_job *f = arg;
-        f->status = file_remove_unused_folder(f->path);
-}
-
-void disk_remove_unused(uv_loop_t *loop, const char *folder, const char *name, disk_done *done, void *arg)
-{
-        char *path = mem_printf("%s/%s", folder, name);
-        file_run(loop, DISK_COLD, remove_unused_work, file_job(path, NULL, done, arg));
-        free(path);
-}
-
 static int probe(const char *folder)
 {
         uint8_t *zeros = mem_alloc(PROBE_BYTES);
@@ -268,19 +244,22 @@ static void space_work(void *arg)
 {
         struct file_job *f = arg;
         struct statvfs st;
-        if (statvfs(f->path, &st) < 0) {
+        f->status = file_compare(f->path, f->fd);
+        if (!f->status && fstatvfs(f->fd, &st) < 0)
                 f->status = err_from_errno(errno);
+        if (f->status)
                 return;
-        }
-        f->room = (struct disk_room){(uint64_t)st.f_bavail * st.f_frsize, (uint64_t)st.f_blocks * st.f_frsize};
+        f->room = (struct disk_room){.free_bytes = (uint64_t)st.f_bavail * st.f_frsize,
+                                     .total_bytes = (uint64_t)st.f_blocks * st.f_frsize};
         if (f->probe)
-                f->status = probe(f->path);
+                f->room.write_status = probe(f->path);
 }
 
-void disk_space(uv_loop_t *loop, const char *folder, bool probe_too,
+void disk_space(uv_loop_t *loop, const char *folder, int fd, bool probe_too,
                 void (*done)(void *arg, int status, struct disk_room room), void *arg)
 {
         struct file_job *f = file_job(folder, NULL, NULL, arg);
+        f->fd = fd;
         f->probe = probe_too;
         f->measured = done;
         file_run(loop, probe_too ? DISK_WRITE : DISK_LIVE, space_work, f);

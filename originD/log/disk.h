@@ -43,18 +43,14 @@ void disk_read(uv_loop_t *loop, enum disk_class pool, const char *path, uint64_t
 /* DISK_WRITE. Closes fd (which may take as long as a write does). */
 void disk_close(uv_loop_t *loop, int fd);
 
-/* DISK_COLD. The folder and what is in it, as file_remove_folder(). */
-void disk_remove(uv_loop_t *loop, const char *folder, disk_done *done, void *arg);
-
-/* DISK_COLD. A folder that was never used, with the file `name` in it, as file_remove_unused_folder(). */
-void disk_remove_unused(uv_loop_t *loop, const char *folder, const char *name, disk_done *done, void *arg);
-
-/* Of the file system that holds folder: DISK_LIVE. probe: also try whether writing works (ERR_NOSPACE if it does not):
- * DISK_WRITE. */
+/* Of the file system that holds folder: DISK_LIVE. fd: the folder, as it was opened at the start; what its path names may be
+ * another one by now, when a mount has gone. probe: also try whether writing works: DISK_WRITE. An error says that nothing is
+ * known: not how much is free, nor whether anything is. ERR_NOT_FOUND: the path does not name that folder now. */
 struct disk_room {
         uint64_t free_bytes, total_bytes;
+        int write_status; /* of the probe: 0, or why writing does not work (ERR_NOSPACE, ERR_IO, …) */
 };
-void disk_space(uv_loop_t *loop, const char *folder, bool probe, void (*done)(void *arg, int status, struct disk_room room),
-                void *arg);
+void disk_space(uv_loop_t *loop, const char *folder, int fd, bool probe,
+                void (*done)(void *arg, int status, struct disk_room room), void *arg);
 
 #endif

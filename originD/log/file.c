@@ -182,6 +182,14 @@ int file_remove(const char *path)
         return unlink(path) < 0 && errno != ENOENT ? last_error() : 0;
 }
 
+int file_compare(const char *path, int fd)
+{
+        struct stat named, opened;
+        if (stat(path, &named) < 0 || fstat(fd, &opened) < 0)
+                return last_error();
+        return named.st_dev == opened.st_dev && named.st_ino == opened.st_ino ? 0 : ERR_NOT_FOUND;
+}
+
 int file_set_aside(const char *path, const char *word)
 {
         for (unsigned n = 1;; n++) {

@@ -44,6 +44,7 @@ int file_replace(const char *path, const void *data, size_t len);
 
 int file_rename(const char *from, const char *to);
 int file_remove(const char *path); /* one that is not there is removed */
+int file_compare(const char *path, int fd); /* 0: the path names what fd has open; ERR_NOT_FOUND: something else, or nothing */
 
 /* Renames path to path.WORD-N, N being the first that is free: what could not be read or is in the way is kept for a person to
  * look at, and replaces nothing. ERR_NOT_FOUND: it is not there. */

@@ -155,10 +155,11 @@ static void test_too_many_cold_jobs_are_refused_and_file_jobs_are_told_so_later(
         for (unsigned i = 0; i < DISK_COLD_MAX; i++)
                 assert_int_equal(disk_run(&loop, DISK_COLD, be_stuck, one_over, &s), 0);
         assert_int_equal(disk_run(&loop, DISK_COLD, be_stuck, one_over, &s), ERR_FULL);
-        disk_remove(&loop, folder, told, &r);
+        struct buf *b = buf_new(3);
+        disk_read(&loop, DISK_COLD, path, 0, b, told, &r);
         assert_int_equal(r.done, 0);
         assert_int_equal(wait_for(&r), ERR_FULL);
-        assert_int_equal(access(folder, F_OK), 0);
+        buf_unref(&b);
         let_go(&s);
         disk_stop();
         assert_int_equal(s.over, DISK_COLD_MAX);
@@ -200,7 +201,7 @@ static void test_cold_threads_step_back_and_the_loop_does_not(void **state)
         int before = getpriority(PRIO_PROCESS, 0);
         assert_int_equal(disk_run(&loop, DISK_COLD, look_at_priority, one_over, &s), 0);
         disk_stop();
-        assert_true(cold_nice > before || cold_nice == 19);
+        assert_true(cold_nice > before || before >= 10); /* who is that far back already steps no further */
         assert_int_equal(getpriority(PRIO_PROCESS, 0), before);
 }
 
@@ -263,22 +264,13 @@ static void test_a_folder_goes_with_the_folders_in_it(void **state)
 {
         (void)state;
         char inner[140], file[200];
-        struct result r = {0};
         snprintf(inner, sizeof(inner), "%s/v720", folder);
         assert_int_equal(mkdir(inner, 0755), 0);
         snprintf(file, sizeof(file), "%s/000001.mp4", inner);
         assert_int_equal(save(file, "x"), 0);
         assert_int_equal(save(path, "y"), 0);
-        disk_remove(&loop, folder, told, &r);
-        assert_int_equal(wait_for(&r), 0);
+        assert_int_equal(file_remove_folder(folder), 0);
         assert_int_equal(access(folder, F_OK), -1);
-}
-
-static int remove_unused(void)
-{
-        struct result r = {0};
-        disk_remove_unused(&loop, folder, "session.json", told, &r);
-        return wait_for(&r);
 }
 
 static void test_a_folder_that_was_never_used_goes_and_one_with_anything_else_stays(void **state)
@@ -289,12 +281,12 @@ static void test_a_folder_that_was_never_used_goes_and_one_with_anything_else_st
         snprintf(beside, sizeof(beside), "%s.tmp", json);
         assert_int_equal(save(json, "{}"), 0);
         assert_int_equal(save(path, "media"), 0);
-        assert_int_equal(remove_unused(), ERR_CONFLICT);
+        assert_int_equal(file_remove_unused_folder(json), ERR_CONFLICT);
         assert_int_equal(access(json, F_OK), 0);
         assert_int_equal(access(path, F_OK), 0);
         assert_int_equal(unlink(path), 0);
         assert_int_equal(save(beside, "{"), 0); /* a save that was interrupted */
-        assert_int_equal(remove_unused(), 0);
+        assert_int_equal(file_remove_unused_folder(json), 0);
         assert_int_equal(access(folder, F_OK), -1);
 }
 

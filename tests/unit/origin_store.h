@@ -37,10 +37,10 @@ static inline void store_changed(void *arg, struct session *s)
         if (on_changed)
                 on_changed(s);
 }
-static inline void store_space(void *arg, bool enough)
+static inline void store_space(void *arg, int why_not)
 {
         (void)arg;
-        (void)enough;
+        (void)why_not;
 }
 
 static inline void start_store(void)

@@ -154,10 +154,10 @@ static void on_changed(void *arg, struct session *s)
         catch_up_session_changed(n->catch_up, s);
 }
 
-static void on_space(void *arg, bool enough)
+static void on_space(void *arg, int why_not)
 {
         (void)arg;
-        (void)enough;
+        (void)why_not;
 }
 
 static void on_settled(void *arg)

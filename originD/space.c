@@ -1,0 +1,79 @@
+#include "originD/space.h"
+
+#include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "originD/stats.h"
+#include "originD/store.h"
+
+#define FILL_SMOOTH_US (60 * US_PER_S)
+#define MEASURE_EVERY_US (1 * US_PER_S)
+
+void space_set(struct store *st, int why_not)
+{
+        if (st->why_full == why_not)
+                return;
+        st->full = why_not;
+        st->why_full = why_not;
+        if (!why_not)
+                log_info("msg=\"space is back\" path=%s", st->options.data_dir);
+        else if (why_not == ERR_NOSPACE)
+                log_error("msg=\"no space: writes are refused\" path=%s", st->options.data_dir);
+        else
+                log_error("msg=\"writing to the disk fails: writes are refused\" path=%s error=\"%s\"", st->options.data_dir,
+                          err_text(why_not));
+        st->events.space(st->events.arg, why_not);
+}
+
+static void count_filling(struct store *st)
+{
+        struct space *sp = &st->space;
+        int64_t bytes = stat_get(STAT_BYTES), now_us = clock_mono_us(), passed_us = now_us - sp->filled_mono_us;
+        if (sp->filled_mono_us && passed_us > 0) {
+                double weight = passed_us < FILL_SMOOTH_US ? (double)passed_us / FILL_SMOOTH_US : 1;
+                st->fill_bytes_s += ((double)(bytes - sp->filled_bytes) * 1e6 / (double)passed_us - st->fill_bytes_s) * weight;
+        }
+        sp->filled_bytes = bytes;
+        sp->filled_mono_us = now_us;
+}
+
+/* Told once, not each second. */
+static void tell_measure(struct store *st, int status)
+{
+        if (status && !st->space.unmeasured)
+                log_error("msg=\"cannot look how much space there is: no recording is removed to make room\" path=%s error=\"%s\"",
+                          st->options.data_dir, err_text(status));
+        else if (!status && st->space.unmeasured)
+                log_info("msg=\"how much space there is can be seen again\" path=%s", st->options.data_dir);
+        st->space.unmeasured = status;
+        stat_add(STAT_MEASURES_FAILED, status != 0);
+}
+
+static void measured(void *arg, int status, struct disk_room room)
+{
+        struct store *st = arg;
+        st->space.measuring = false;
+        count_filling(st);
+        tell_measure(st, status);
+        if (status) /* what is not known is not "none" */
+                return;
+        st->room = room;
+        stat_set(STAT_FREE_BYTES, (int64_t)room.free_bytes);
+        uint64_t least = (uint64_t)st->options.min_free_bytes;
+        uint64_t lacking = room.free_bytes < least ? least - room.free_bytes : 0;
+        int why_not = room.write_status ? room.write_status : lacking ? ERR_NOSPACE : 0;
+        /* Only for lack of space: on a disk that fails otherwise the recordings are what is left. */
+        if (why_not == ERR_NOSPACE && !st->options.refuse_when_full && retention_make_room(st, lacking ? lacking : 1))
+                why_not = st->why_full; /* what that brings is seen the next time */
+        space_set(st, why_not);
+}
+
+void space_tick(struct store *st, int64_t now_mono_us)
+{
+        struct space *sp = &st->space;
+        if (sp->measuring || now_mono_us - sp->measured_mono_us <= MEASURE_EVERY_US)
+                return;
+        sp->measuring = true;
+        sp->measured_mono_us = now_mono_us;
+        disk_space(st->loop, st->options.data_dir, st->folder, st->full, measured, st);
+}

@@ -1,0 +1,163 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "originD/retention.h"
+#include "originD/stats.h"
+#include "tests/unit/broken_disk.h"
+#include "tests/unit/origin_store.h"
+#include "tests/unit/said.h"
+#include "tests/unit/until.h"
+
+static void record(const char *id, int64_t epoch_us)
+{
+        int err;
+        struct session *s = claim("cam", id, epoch_us, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        for (unsigned k = 0; k < 5; k++)
+                assert_int_equal(put_video(s, "v720", 0, k), 0);
+        assert_int_equal(end_session(s), 0);
+        UNTIL(&loop, !disk_jobs());
+}
+
+/* So many looks at the disk from now on. */
+static void look(unsigned times)
+{
+        for (unsigned n = 0; n < times; n++) {
+                UNTIL(&loop, !store.space.measuring);
+                int64_t last_us = store.space.measured_mono_us, now_us = clock_mono_us();
+                space_tick(&store, (last_us > now_us ? last_us : now_us) + 10 * US_PER_S); /* and by itself none comes before that */
+                UNTIL(&loop, !store.space.measuring);
+        }
+}
+
+/* A mount that is gone is a path that names something else, or nothing. */
+static void move_data_dir(bool away)
+{
+        char other[100];
+        snprintf(other, sizeof(other), "%s-away", data_dir);
+        assert_int_equal(away ? rename(data_dir, other) : rename(other, data_dir), 0);
+}
+
+static void test_a_disk_that_cannot_be_measured_costs_no_recording_and_is_told_once(void **state)
+{
+        static const int errors[] = {EIO, EMFILE, ENOMEM};
+        (void)state;
+        record("S1", 0);
+        record("S2", 1000000);
+        store.options.min_free_bytes = 1; /* there is more */
+        for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+                int64_t failed = stat_get(STAT_MEASURES_FAILED), removed_bytes = stat_get(STAT_REMOVED_BYTES);
+                listen_to_log();
+                broken.statvfs = errors[i];
+                look(4);
+                broken.statvfs = 0;
+                bool full = store.full;
+                look(2);
+                end_listening();
+                assert_false(full); /* nobody knows that */
+                assert_non_null(store_session(&store, "S1"));
+                assert_non_null(store_session(&store, "S2"));
+                assert_int_equal(stat_get(STAT_MEASURES_FAILED), failed + 4);
+                assert_int_equal(stat_get(STAT_REMOVED_BYTES), removed_bytes);
+                assert_int_equal(times_said("cannot look how much space there is"), 1);
+                assert_int_equal(times_said("can be seen again"), 1);
+                assert_int_equal(times_said("no space"), 0);
+        }
+}
+
+static void test_a_mount_that_is_gone_costs_no_recording(void **state)
+{
+        (void)state;
+        record("S1", 0);
+        store.options.min_free_bytes = INT64_MAX; /* what is under the mount is nearly always smaller */
+        move_data_dir(true);
+        look(3);
+        move_data_dir(false);
+        assert_non_null(store_session(&store, "S1"));
+        assert_false(store.full);
+        move_data_dir(true);
+        assert_int_equal(mkdir(data_dir, 0755), 0); /* where it was mounted */
+        look(3);
+        assert_int_equal(rmdir(data_dir), 0);
+        move_data_dir(false);
+        assert_non_null(store_session(&store, "S1"));
+        look(1);
+        assert_null(store_session(&store, "S1")); /* the store's own disk has too little */
+        UNTIL(&loop, !disk_jobs());
+}
+
+static void test_what_is_known_of_the_disk_stays_when_it_cannot_be_measured(void **state)
+{
+        (void)state;
+        int64_t free_bytes = 0;
+        look(1);
+        free_bytes = stat_get(STAT_FREE_BYTES);
+        assert_true(free_bytes > 0);
+        broken.statvfs = EIO;
+        look(2);
+        broken.statvfs = 0;
+        assert_true(stat_get(STAT_FREE_BYTES) == free_bytes);
+        assert_true(store.room.free_bytes == (uint64_t)free_bytes);
+        store_no_space(&store);
+        broken.statvfs = EIO;
+        look(2);
+        broken.statvfs = 0;
+        assert_true(store.full); /* that there is space is not known either */
+        look(1);
+        assert_false(store.full);
+}
+
+static void test_a_disk_that_fails_is_not_called_full_and_costs_no_recording(void **state)
+{
+        (void)state;
+        record("S1", 0);
+        record("S2", 1000000);
+        listen_to_log();
+        store_no_space(&store);
+        broken.fsync = EIO; /* of the write on trial */
+        look(3);
+        bool full = store.full;
+        broken.fsync = 0;
+        look(1);
+        end_listening();
+        assert_true(full);
+        assert_false(store.full);
+        assert_non_null(store_session(&store, "S1"));
+        assert_non_null(store_session(&store, "S2"));
+        assert_int_equal(times_said("no space: writes are refused"), 1);
+        assert_int_equal(times_said("writing to the disk fails: writes are refused"), 1);
+        assert_int_equal(times_said("error=\"input/output error\""), 1);
+        assert_int_equal(times_said("space is back"), 1);
+}
+
+static void test_room_that_is_on_its_way_is_waited_for(void **state)
+{
+        (void)state;
+        record("S1", 0);
+        record("S2", 1000000);
+        assert_true(retention_make_room(&store, 1));
+        assert_true(retention_make_room(&store, 1)); /* the disk has not got round to it yet */
+        assert_null(store_session(&store, "S1"));
+        assert_non_null(store_session(&store, "S2"));
+        UNTIL(&loop, !disk_jobs());
+        assert_true(retention_make_room(&store, 1));
+        assert_null(store_session(&store, "S2"));
+        UNTIL(&loop, !disk_jobs());
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                CASE(test_a_disk_that_cannot_be_measured_costs_no_recording_and_is_told_once),
+                CASE(test_a_mount_that_is_gone_costs_no_recording),
+                CASE(test_what_is_known_of_the_disk_stays_when_it_cannot_be_measured),
+                CASE(test_a_disk_that_fails_is_not_called_full_and_costs_no_recording),
+                CASE(test_room_that_is_on_its_way_is_waited_for),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,34 @@
+/* until.h - waits on a loop for what is to come about, but not for ever: where the code is broken the test fails and says for what
+ * it waited, and does not hang. Include after cmocka.h. */
+#ifndef TESTS_UNTIL_H
+#define TESTS_UNTIL_H
+
+#include <poll.h>
+#include <uv.h>
+
+#include "common/clock.h"
+
+#define UNTIL_US (60 * US_PER_S) /* far longer than anything takes here, however loaded the machine is */
+#define UNTIL_POLL_MS 100
+
+/* A turn of the loop, in which nothing need happen. */
+static inline void until_turn(uv_loop_t *l, int64_t *end_us, const char *what, const char *file, int line)
+{
+        struct pollfd p = {.fd = uv_backend_fd(l), .events = POLLIN};
+        int wait_ms = uv_backend_timeout(l);
+        if (!*end_us)
+                *end_us = clock_mono_us() + UNTIL_US;
+        if (clock_mono_us() > *end_us) {
+                print_error("%s:%d: waited in vain until %s\n", file, line, what);
+                _fail(file, line);
+        }
+        poll(&p, 1, wait_ms < 0 || wait_ms > UNTIL_POLL_MS ? UNTIL_POLL_MS : wait_ms);
+        uv_run(l, UV_RUN_NOWAIT);
+}
+
+/* Turns the loop until it is so. */
+#define UNTIL(l, so)                                                                                                   \
+        for (int64_t until_end_us = 0; !(so);)                                                                         \
+        until_turn((l), &until_end_us, #so, __FILE__, __LINE__)
+
+#endif
