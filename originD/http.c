@@ -62,7 +62,11 @@ struct pull {
         bool answered;
         struct serve_answer answer; /* bytes is a reference of ours */
         size_t taken;               /* of the answer's len: already written out */
-        uint64_t from, size;        /* of what comes in pieces: where what is sent begins, and the object's bytes */
+        bool head;                  /* only the headers are wanted */
+        /* Of what comes in pieces: what is sent, and of what. */
+        uint64_t from, len, size, identity;
+        unsigned status;
+        bool placed;                /* the answer is the piece at `from`, and the rest is known */
 };
 
 static void extend(struct connection *c, int64_t us)
@@ -135,19 +139,28 @@ static enum MHD_Result queue(struct pull *p, unsigned status, struct MHD_Respons
         return rc;
 }
 
+/* text: without what JSON has to escape. */
 static enum MHD_Result queue_error(struct pull *p, unsigned status, const char *text, uint32_t ttl_ms)
 {
-        char body[128], cache[48];
-        int len = snprintf(body, sizeof(body), "{\"error\": \"%s\"}\n", text);
-        struct MHD_Response *r = MHD_create_response_from_buffer((size_t)len, body, MHD_RESPMEM_MUST_COPY);
+        char cache[48], *body = mem_printf("{\"error\": \"%s\"}\n", text);
+        size_t len = strlen(body);
+        struct MHD_Response *r = MHD_create_response_from_buffer(len, body, MHD_RESPMEM_MUST_FREE);
         snprintf(cache, sizeof(cache), ttl_ms >= 1000 ? "max-age=%" PRIu32 : "no-store", ttl_ms / 1000);
         add_common_headers(r);
         add_header(r, "Content-Type", "application/json");
         add_header(r, "Cache-Control", cache);
         if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
                 add_header(r, "Retry-After", "1");
-        extend_for_bytes(p->conn, (uint64_t)len);
+        extend_for_bytes(p->conn, len);
         return queue(p, status, r);
+}
+
+static enum MHD_Result queue_words(struct pull *p, unsigned status, const struct buf *words)
+{
+        char *text = mem_printf("%.*s", (int)words->len, (const char *)words->data);
+        enum MHD_Result rc = queue_error(p, status, text, 0);
+        free(text);
+        return rc;
 }
 
 static enum MHD_Result queue_failure(struct pull *p)
@@ -157,8 +170,10 @@ static enum MHD_Result queue_failure(struct pull *p)
                 return queue_error(p, MHD_HTTP_NOT_FOUND, "not found", p->answer.ttl_ms);
         case ERR_FULL:
                 return queue_error(p, MHD_HTTP_SERVICE_UNAVAILABLE, "too much is asked for at once", 0);
-        case ERR_IO:
-                return queue_error(p, MHD_HTTP_INTERNAL_SERVER_ERROR, "cannot be read", 0);
+        case ERR_IO: /* another time, or another origin */
+                return queue_error(p, MHD_HTTP_SERVICE_UNAVAILABLE, "cannot be read now", 0);
+        case ERR_UNSUPPORTED:
+                return queue_words(p, MHD_HTTP_BAD_REQUEST, p->answer.bytes);
         default:
                 return queue_error(p, MHD_HTTP_SERVICE_UNAVAILABLE, "not there yet", 0);
         }
@@ -176,11 +191,11 @@ static void release_bytes(void *cls)
         buf_unref(&b);
 }
 
-/* What is immutable is known by its name, what comes in pieces by its size too, the rest by its bytes. */
+/* What is immutable is known by its name, what comes in pieces by what it is made of too, the rest by its bytes. */
 static void etag(const struct pull *p, char dst[24])
 {
         const struct serve_answer *a = &p->answer;
-        uint64_t h = in_pieces(p) ? XXH3_64bits_withSeed(p->request.key, strlen(p->request.key), a->size)
+        uint64_t h = in_pieces(p) ? XXH3_64bits_withSeed(p->request.key, strlen(p->request.key), a->identity)
                      : a->flags & FETCH_IMMUTABLE ? XXH3_64bits(p->request.key, strlen(p->request.key))
                                                 : XXH3_64bits(a->bytes->data + a->from, a->len);
         snprintf(dst, 24, "\"%016" PRIx64 "\"", h);
@@ -216,7 +231,7 @@ static ssize_t read_growing(void *cls, uint64_t pos, char *dst, size_t max)
         struct serve_answer *a = &p->answer;
         if (!p->answered)
                 return 0;
-        if (a->status || (in_pieces(p) && a->size != p->size)) /* it is another file by now: a volume went */
+        if (a->status || (in_pieces(p) && a->identity != p->identity)) /* it is another file by now: a volume went or came */
                 return MHD_CONTENT_READER_END_WITH_ERROR;
         size_t left = a->len - p->taken;
         if (left) {
@@ -232,12 +247,56 @@ static ssize_t read_growing(void *cls, uint64_t pos, char *dst, size_t max)
         return ask(p, p->from + pos) ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
+static void add_range_headers(struct MHD_Response *r, unsigned status, uint64_t from, uint64_t len, uint64_t size)
+{
+        char text[80];
+        add_header(r, "Accept-Ranges", "bytes");
+        if (status == MHD_HTTP_PARTIAL_CONTENT)
+                snprintf(text, sizeof(text), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from, from + len - 1, size);
+        else
+                snprintf(text, sizeof(text), "bytes */%" PRIu64, size);
+        if (status != MHD_HTTP_OK)
+                add_header(r, "Content-Range", text);
+}
+
+/* What comes in pieces. That its first one can be read is known before anything is said: a status cannot be taken back, and all that
+ * can be done later is to cut the answer off. */
+static enum MHD_Result queue_pieces(struct pull *p)
+{
+        struct serve_answer *a = &p->answer;
+        char tag[24];
+        if (a->status)
+                return queue_failure(p);
+        if (a->identity != p->identity)
+                return queue_error(p, MHD_HTTP_SERVICE_UNAVAILABLE, "it has changed meanwhile", 0);
+        etag(p, tag);
+        struct MHD_Response *r = MHD_create_response_from_callback(p->len, 32 << 10, read_growing, p, NULL);
+        add_object_headers(r, a, tag);
+        add_range_headers(r, p->status, p->from, p->len, p->size);
+        extend_for_bytes(p->conn, 0);
+        return queue(p, p->status, r);
+}
+
+static enum MHD_Result place_pieces(struct pull *p, unsigned status, uint64_t from, uint64_t len)
+{
+        const struct serve_answer *a = &p->answer;
+        p->from = from;
+        p->len = len;
+        p->size = a->size;
+        p->identity = a->identity;
+        p->status = status;
+        p->taken = from < a->len ? (size_t)from : a->len; /* the answer is the file's beginning */
+        if (from < a->len || p->head)
+                return queue_pieces(p);
+        p->placed = true;
+        return ask(p, from) ? MHD_YES : queue_error(p, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping", 0);
+}
+
 /* What is complete, or in pieces: a part of it, if that is what is wanted. */
 static enum MHD_Result queue_complete(struct pull *p, const char *tag)
 {
         struct serve_answer *a = &p->answer;
         uint64_t from, len, size = in_pieces(p) ? a->size : a->len;
-        char text[80];
         const char *range = range_if(request_header(p, "Range"), request_header(p, "If-Range"), tag);
         unsigned status = MHD_HTTP_OK;
         switch (range_parse(range, size, &from, &len)) {
@@ -251,24 +310,12 @@ static enum MHD_Result queue_complete(struct pull *p, const char *tag)
                 len = 0;
                 break;
         }
-        struct MHD_Response *r;
-        if (in_pieces(p) && len) {
-                p->from = from;
-                p->size = size;
-                p->taken = from < a->len ? (size_t)from : a->len; /* the answer is the file's beginning */
-                r = MHD_create_response_from_callback(len, 32 << 10, read_growing, p, NULL);
-        } else {
-                r = bytes_response(a, from, len);
-        }
+        if (in_pieces(p) && len)
+                return place_pieces(p, status, from, len);
+        struct MHD_Response *r = bytes_response(a, from, len);
         add_object_headers(r, a, tag);
-        add_header(r, "Accept-Ranges", "bytes");
-        if (status == MHD_HTTP_PARTIAL_CONTENT)
-                snprintf(text, sizeof(text), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from, from + len - 1, size);
-        else
-                snprintf(text, sizeof(text), "bytes */%" PRIu64, size);
-        if (status != MHD_HTTP_OK)
-                add_header(r, "Content-Range", text);
-        extend_for_bytes(p->conn, in_pieces(p) ? 0 : len);
+        add_range_headers(r, status, from, len, size);
+        extend_for_bytes(p->conn, len);
         return queue(p, status, r);
 }
 
@@ -276,6 +323,8 @@ static enum MHD_Result queue_answer(struct pull *p)
 {
         struct serve_answer *a = &p->answer;
         char tag[24];
+        if (p->placed)
+                return queue_pieces(p);
         if (a->status)
                 return queue_failure(p);
         etag(p, tag);
@@ -339,6 +388,27 @@ static struct pull *pull_new(struct http *h, struct MHD_Connection *c)
         return p;
 }
 
+/* An object has one name, and a query is no part of it (proto/key.h). This one would be passed over, and another file sent than was
+ * meant. */
+static bool asks_by_query(const struct pull *p, const char *url)
+{
+        static const char name[] = "/recording.mp4";
+        size_t len = strlen(url);
+        return len >= sizeof(name) - 1 && strcmp(url + len - (sizeof(name) - 1), name) == 0 &&
+               MHD_lookup_connection_value(p->connection, MHD_GET_ARGUMENT_KIND, "track");
+}
+
+static enum MHD_Result queue_query_error(struct pull *p)
+{
+        const char *track = MHD_lookup_connection_value(p->connection, MHD_GET_ARGUMENT_KIND, "track");
+        bool known = strlen(track) <= TRACK_NAME_MAX && track_name_valid(track); /* the rest is not for repeating */
+        char *text = mem_printf("track=%s is given, but a track is a part of the path: SESSION/%s/recording.mp4", known ? track : "",
+                                known ? track : "TRACK");
+        enum MHD_Result rc = queue_error(p, MHD_HTTP_BAD_REQUEST, text, 0);
+        free(text);
+        return rc;
+}
+
 static enum MHD_Result begin(struct pull *p, const char *url, const char *method)
 {
         if (strcmp(method, "OPTIONS") == 0)
@@ -350,6 +420,9 @@ static enum MHD_Result begin(struct pull *p, const char *url, const char *method
         if (strlen(url) > KEY_MAX)
                 return queue_error(p, MHD_HTTP_NOT_FOUND, "not found", 0);
         strcpy(p->request.key, url);
+        p->head = strcmp(method, "HEAD") == 0;
+        if (asks_by_query(p, url))
+                return queue_query_error(p);
         return ask(p, 0) ? MHD_YES : queue_error(p, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping", 0);
 }
 

@@ -16,7 +16,7 @@ originD_SRCS += originD/archive/archive.c originD/archive/s3.c originD/archive/s
                 originD/archive/sigv4.c
 originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
-originD_UNIT := askers box catalog catch_up chunk_log claim compare disk end eras events fills mpd recording removals s3 scrub serve \
+originD_UNIT := askers box catalog catch_up chunk_log claim compare disk end eras events fills mpd origin_http recording recording_find removals s3 scrub serve \
                 shadow_turns sigv4 space store volume webhooks
 originD_FUZZ := box catalog recording s3_text session_json
 originD_TOOLS := archive_volume join_recording make_store put_file store_writer

@@ -194,7 +194,7 @@ bool recording_next(struct recording_cursor *c, const struct recording_part *p, 
 
 void recording_seek(struct recording_cursor *c, const struct recording_part *p, uint64_t offset)
 {
-        struct recording_cursor before = {0};
+        struct recording_cursor before = c->offset <= offset ? *c : (struct recording_cursor){0};
         struct recording_piece piece;
         *c = before;
         while (recording_next(c, p, &piece) && piece.offset + piece.len_bytes <= offset)

@@ -48,7 +48,7 @@ struct recording_cursor { /* zeroed: at the part's beginning */
 uint64_t recording_part_bytes(const struct recording_part *p);
 /* The piece at the cursor; moves it behind. false: the part's end. */
 bool recording_next(struct recording_cursor *c, const struct recording_part *p, struct recording_piece *out);
-/* To the piece that holds this byte of the part, which lies in it. */
+/* To the piece that holds this byte of the part, which lies in it: from where the cursor stands, if that is not behind it. */
 void recording_seek(struct recording_cursor *c, const struct recording_part *p, uint64_t offset);
 
 /* Makes a stored segment (all of it) one of the file. init: of its track; track: as in the piece; origin_segment: with which

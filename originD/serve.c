@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/mem.h"
 #include "originD/log/disk.h"
 #include "originD/replica/catalog.h"
 #include "originD/stats.h"
@@ -40,7 +41,7 @@ static void answer(struct serve_request *r, const struct serve_answer *a)
         struct serve *sv = r->serve;
         count_answer(a);
         if (a->kept)
-                askers_keep(&sv->askers, &r->asking, a->len);
+                askers_keep(&sv->askers, &r->asking, a->bytes->len); /* all that was read, however little of it is wanted */
         else
                 askers_leave(&sv->askers, &r->asking);
         r->done(r, a);
@@ -241,18 +242,32 @@ static void recording_read_done(void *arg, int status)
         size_t left = bytes->len - at->skip, len = left < r->max_bytes ? left : r->max_bytes;
         bool all = r->offset + len == at->size;
         struct serve_answer a = {.flags = all ? FETCH_COMPLETE : 0, .content_type = "video/mp4", .bytes = bytes, .from = at->skip,
-                                 .len = len, .size = at->size, .complete = true, .kept = r->slow_taker};
-        if (status)
-                a = (struct serve_answer){.status = status == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_IO};
+                                 .len = len, .size = at->size, .identity = at->identity, .complete = true, .kept = r->slow_taker};
+        if (status) /* its volume's row says that it is here: that is no absence */
+                a = (struct serve_answer){.status = status == ERR_FULL ? ERR_FULL : ERR_IO};
         answer(r, &a);
         buf_unref(&bytes);
+}
+
+static enum look answer_no_track(struct serve_request *r, const struct session *s)
+{
+        char all[SESSION_TRACKS_MAX * (TRACK_NAME_MAX + 2)];
+        recording_list_tracks(s, all, sizeof(all));
+        char *words = mem_printf("there is no track %s in this recording, which has %s", r->parsed.track, *all ? all : "none");
+        struct buf *bytes = buf_copy(words, strlen(words));
+        answer(r, &(struct serve_answer){.status = ERR_UNSUPPORTED, .bytes = bytes, .len = bytes->len});
+        buf_unref(&bytes);
+        free(words);
+        return LOOK_DONE;
 }
 
 /* A piece of the one file, at most a segment's, which is read whole as all of it is rewritten. */
 static enum look look_recording(struct serve *sv, struct serve_request *r, struct session *s)
 {
         struct recording_place *at = &r->place;
-        switch (recording_find(s, r->offset, has_turn(r, READ_OLD), at)) {
+        if (*r->parsed.track && s->state == SESSION_ENDED && !recording_has(s, r->parsed.track))
+                return answer_no_track(r, s);
+        switch (recording_find(s, r->parsed.track, r->offset, has_turn(r, READ_OLD), &r->plan, at)) {
         case SEGMENT_HERE:
                 break;
         case SEGMENT_UNREAD:
@@ -263,14 +278,16 @@ static enum look look_recording(struct serve *sv, struct serve_request *r, struc
                 return answer_error(r, ERR_FULL);
         case SEGMENT_UNREADABLE:
                 return answer_error(r, ERR_IO);
-        case SEGMENT_NONE:
         case SEGMENT_LACKING:
+                return answer_error(r, ERR_NOT_YET);
+        case SEGMENT_NONE:
                 return none(r, TTL_UNKNOWN_MS);
         }
         if (at->header) {
                 struct buf *header = at->header; /* r may be gone when it is answered */
                 answer(r, &(struct serve_answer){.content_type = "video/mp4", .bytes = header, .from = (size_t)r->offset,
-                                                 .len = header->len - (size_t)r->offset, .size = at->size, .complete = true});
+                                                 .len = header->len - (size_t)r->offset, .size = at->size, .identity = at->identity,
+                                                 .complete = true});
                 buf_unref(&header);
                 return LOOK_DONE;
         }

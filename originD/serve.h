@@ -28,7 +28,7 @@
 #define DUE_SOON_SEGMENTS 5 /* beyond the live edge, that a question is held for */
 
 struct serve_answer {
-        int status; /* as struct fetch_reply; ERR_IO too */
+        int status; /* as struct fetch_reply; ERR_IO too; ERR_UNSUPPORTED: it is asked for what cannot be, and bytes say why */
         uint8_t flags;
         uint32_t ttl_ms;
         const char *content_type;
@@ -37,6 +37,7 @@ struct serve_answer {
         uint64_t size; /* of the object, when FETCH_COMPLETE is known to come: as of now otherwise */
         bool complete; /* nothing will be added to the object */
         bool kept;     /* serve_taken() is to be told */
+        uint64_t identity; /* of what comes in pieces: pieces with another one are of another file */
 };
 
 struct serve_request {
@@ -60,6 +61,7 @@ struct serve_request {
         struct serve *serve;
         struct segment_view view;
         struct recording_place place; /* of KEY_RECORDING */
+        struct recording_plan plan;   /* from piece to piece: who asks for a recording in pieces keeps the request for them */
         struct init_info init;        /* of the track it is in */
         uint32_t none_ttl_ms;
         enum read_kind wants;

@@ -89,7 +89,7 @@ static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
                 return (k->file = manifest(&p[3])) ? KEY_MANIFEST : KEY_NONE;
         if (!take(k->track, sizeof(k->track), &p[3], track_name_valid))
                 return KEY_NONE;
-        return is(&p[4], "init.mp4") ? KEY_INIT : take_segment(&k->segment, &p[4]) ? KEY_SEGMENT : KEY_NONE;
+        return is(&p[4], "init.mp4") ? KEY_INIT : is(&p[4], "recording.mp4") ? KEY_RECORDING : take_segment(&k->segment, &p[4]) ? KEY_SEGMENT : KEY_NONE;
 }
 
 static enum key_kind parse_peer(struct key *k, const struct part *p, size_t n)

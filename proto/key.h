@@ -6,8 +6,9 @@
  *   /live/STREAM/SESSION/manifest.mpd       KEY_MANIFEST      that session                            until it ended
  *   /live/STREAM/SESSION/TRACK/init.mp4     KEY_INIT          the track's init segment                never
  *   /live/STREAM/SESSION/TRACK/17.m4s       KEY_SEGMENT       its segment 17: second 17 of media time it grows, then never
- *   /live/STREAM/SESSION/recording.mp4      KEY_RECORDING     that session, once it ended, as one file  when volumes go
- *                                                             by HTTP from an origin only: an edge would have to hold it
+ *   /live/STREAM/SESSION/recording.mp4      KEY_RECORDING     that session, once it ended, as one file  when volumes go or come
+ *   /live/STREAM/SESSION/TRACK/recording.mp4                  with that picture (and the best sound), or that sound alone
+ *                                                             both by HTTP from an origin only: an edge would have to hold it
  *   /peer/ended/17  /peer/live              KEY_PEER_…        what origins tell each other, by FETCH  always
  *   /peer/events  /peer/session/SESSION                       only (originD/replica/catalog.h)
  *

@@ -28,7 +28,7 @@ static void write_key(const struct key *k, char *dst, size_t cap)
                 snprintf(dst, cap, "/live/%s/%s/%s/%u.m4s", k->stream, k->session, k->track, k->segment);
                 break;
         case KEY_RECORDING:
-                snprintf(dst, cap, "/live/%s/%s/recording.mp4", k->stream, k->session);
+                snprintf(dst, cap, "/live/%s/%s%s%s/recording.mp4", k->stream, k->session, *k->track ? "/" : "", k->track);
                 break;
         case KEY_PEER_ENDED:
                 snprintf(dst, cap, "/peer/ended/%" PRIu64, k->since);

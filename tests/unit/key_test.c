@@ -36,6 +36,7 @@ static void test_every_row_of_the_table_is_known(void **state)
         is("/live/cam/" SESSION "/v720/init.mp4", KEY_INIT, "cam", SESSION, "v720");
         is("/live/cam/" SESSION "/a128/17.m4s", KEY_SEGMENT, "cam", SESSION, "a128");
         is("/live/cam/" SESSION "/recording.mp4", KEY_RECORDING, "cam", SESSION, "");
+        is("/live/cam/" SESSION "/v720/recording.mp4", KEY_RECORDING, "cam", SESSION, "v720");
         is("/peer/ended/18446744073709551615", KEY_PEER_ENDED, "", "", "");
         is("/peer/live", KEY_PEER_LIVE, "", "", "");
         is("/peer/events", KEY_PEER_EVENTS, "", "", "");
@@ -73,7 +74,7 @@ static void test_what_has_no_row_is_nothing(void **state)
                 "/live/cam/manifest.mpd/", "/live/cam/Manifest.mpd", "/live/cam/master.m3u9", "/live/c.m/manifest.mpd",
                 "/live/cam/S_1/manifest.mpd", "/live/cam/S//manifest.mpd", "/live/cam/S/v720/manifest.mpd", "/live/cam/S/720/1.m4s",
                 "/live/cam/S/V720/1.m4s", "/live/cam/S/v/1.m4s", "/live/cam/S/v720/x/1.m4s", "/live/../S/v720/1.m4s",
-                "/live/cam/S/v720/init.mp4?x", "/live/cam/S/v720/init.mp", "/Live/cam/manifest.mpd", "/api", "/api/streams/",
+                "/live/cam/S/v720/init.mp4?x", "/live/cam/recording.mp4", "/live/cam/S/720/recording.mp4", "/live/cam/S/recording.mp4?track=v720", "/live/cam/S/v720/init.mp", "/Live/cam/manifest.mpd", "/api", "/api/streams/",
                 "/api/streams/x", "/api/stream", "/peer", "/peer/", "/peer/session", "/peer/session/", "/peer/session/S/x",
                 "/peer/ended", "/peer/ended/", "/peer/ended/07", "/peer/ended/18446744073709551616", "/peer/ended/x", "/peer/session/S_1"};
         for (size_t i = 0; i < sizeof(not) / sizeof(not[0]); i++)

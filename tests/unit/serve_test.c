@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include <sys/stat.h>
+
 #include "originD/serve.h"
 #include "tests/unit/origin_store.h"
 #include "tests/unit/stuck.h"
@@ -431,6 +433,65 @@ static void test_a_recording_without_some_of_its_volumes_is_shorter(void **state
         row->state = VOLUME_HERE;
 }
 
+/* Or thousands of connections that want a byte each would have as many segments in memory. */
+static void test_a_byte_of_a_recording_counts_as_the_segment_that_is_read_for_it(void **state)
+{
+        (void)state;
+        recorded(3);
+        uint64_t size = size_of_recording();
+        struct question q = {.r = {.offset = size - 1, .wait_ms = 5000, .max_bytes = 1, .done = answered, .slow_taker = true}};
+        strcpy(q.r.key, RECORDING);
+        serve(&sv, &q.r);
+        wait_done(&q.done);
+        assert_int_equal(q.a.status, 0);
+        assert_int_equal(q.a.len, 1);
+        assert_int_equal(sv.askers.bytes, q.r.place.view.len_bytes);
+        assert_true(sv.askers.bytes > 1000);
+        serve_taken(&sv, &q.r);
+        assert_int_equal(sv.askers.bytes, 0);
+}
+
+static void test_a_track_that_is_not_in_the_recording_is_refused_with_those_that_are(void **state)
+{
+        struct question q;
+        (void)state;
+        recorded(3);
+        ask(&q, "/live/cam/S1/v1080/recording.mp4", 0, 5000);
+        wait_done(&q.done);
+        assert_int_equal(q.a.status, ERR_UNSUPPORTED);
+        assert_memory_equal(q.bytes, "there is no track v1080 in this recording, which has v720, v360, a128", q.a.len);
+        ask(&q, "/live/cam/S1/v360/recording.mp4", 0, 5000);
+        wait_done(&q.done);
+        assert_int_equal(q.a.status, 0);
+}
+
+static void test_what_cannot_be_read_of_a_recording_is_not_said_to_be_not_there(void **state)
+{
+        char path[200], aside[210];
+        struct question q;
+        (void)state;
+        recorded(3);
+        uint64_t size = size_of_recording();
+        snprintf(path, sizeof(path), "%s/cam/S1/a128/000001.mp4", data_dir);
+        snprintf(aside, sizeof(aside), "%s.aside", path);
+        ask(&q, RECORDING, size - 1, 5000);
+        wait_done(&q.done);
+        assert_int_equal(q.a.status, 0);
+        assert_int_equal(rename(path, aside), 0);
+        ask(&q, RECORDING, size - 1, 5000);
+        wait_done(&q.done);
+        assert_int_equal(q.a.status, ERR_IO); /* it is to be here */
+        assert_int_equal(mkdir(path, 0755), 0);
+        ask(&q, RECORDING, size - 1, 5000);
+        wait_done(&q.done);
+        assert_int_equal(q.a.status, ERR_IO);
+        assert_int_equal(rmdir(path), 0);
+        assert_int_equal(rename(aside, path), 0);
+        ask(&q, RECORDING, size - 1, 5000);
+        wait_done(&q.done);
+        assert_int_equal(q.a.status, 0);
+}
+
 static void test_what_goes_on_is_no_recording_yet(void **state)
 {
         (void)state;
@@ -665,6 +726,9 @@ int main(void)
                 CASE(test_seven_hundred_waits_of_one_refuse_nobody),
                 CASE(test_a_recording_is_one_file_however_it_is_read),
                 CASE(test_a_recording_without_some_of_its_volumes_is_shorter),
+                CASE(test_a_byte_of_a_recording_counts_as_the_segment_that_is_read_for_it),
+                CASE(test_a_track_that_is_not_in_the_recording_is_refused_with_those_that_are),
+                CASE(test_what_cannot_be_read_of_a_recording_is_not_said_to_be_not_there),
                 CASE(test_what_goes_on_is_no_recording_yet),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
