@@ -177,6 +177,14 @@ static void end_read(struct askers *a, struct asking *q)
         q->state = ASKING_NOTHING;
 }
 
+void askers_yield(struct askers *a, struct asking *q)
+{
+        if (q->state != ASKING_READS)
+                return;
+        end_read(a, q);
+        part(a, q);
+}
+
 static void count_bytes(struct askers *a, struct asking *q, size_t bytes)
 {
         a->bytes += bytes - q->bytes;

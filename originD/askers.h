@@ -6,6 +6,7 @@
  *   askers_read()   it wants to read from the disk: at once, or it stands in line. A line is an asker's, and lines have their
  *                   turns round robin: who asks a lot waits for itself
  *   askers_next()   whose turn it is now
+ *   askers_yield()  its turn is over though nothing was read, or no more is; it may want another one
  *   askers_keep()   it was read: the turn is over, the bytes are in memory until whoever asked has taken them
  *   askers_leave()  answered, and taken: all that it had is free again. Harmless for one that has nothing
  * Loop thread only, but nothing here knows of the loop, or of time. */
@@ -67,6 +68,7 @@ bool askers_wait(struct askers *a, struct asking *q, uint64_t id);
 bool askers_read(struct askers *a, struct asking *q, enum read_kind kind);
 struct asking *askers_next(struct askers *a, enum read_kind kind); /* NULL: nobody, or not yet */
 void askers_no_wait(struct askers *a, struct asking *q); /* it waits no more; its turn stays */
+void askers_yield(struct askers *a, struct asking *q); /* harmless for one that does not read */
 void askers_keep(struct askers *a, struct asking *q, size_t bytes);
 void askers_leave(struct askers *a, struct asking *q);
 

@@ -417,6 +417,14 @@ static void from_elsewhere(void *arg, int err, const struct fetch_reply *m, stru
                                          .bytes = bytes, .len = m->len, .size = r->offset + m->len, .complete = complete});
 }
 
+static void end_turn(struct serve *sv, struct serve_request *r)
+{
+        bool had = r->asking.state == ASKING_READS;
+        askers_yield(&sv->askers, &r->asking);
+        if (had)
+                give_turns(sv);
+}
+
 /* Asks the origin that has more, once; true: it is on its way. */
 static bool ask_elsewhere(struct serve *sv, struct serve_request *r, const struct session *than)
 {
@@ -434,6 +442,7 @@ static bool ask_elsewhere(struct serve *sv, struct serve_request *r, const struc
                 return false;
         r->asked_elsewhere = true;
         sv->asking_elsewhere++;
+        end_turn(sv, r); /* nothing is read here while a peer is asked, which may take as long as it waits itself */
         return true;
 }
 
@@ -560,8 +569,10 @@ static void resolve(struct serve *sv, struct serve_request *r)
         case LOOK_WAIT:
                 if (sv->stopping || !r->wait_ms)
                         answer(r, &not_yet);
-                else if (may_wait(sv, r))
+                else if (may_wait(sv, r)) {
                         hold(sv, r);
+                        end_turn(sv, r); /* what it waits for now is no read */
+                }
         }
 }
 

@@ -48,6 +48,27 @@ static void test_one_asker_may_have_so_many_waiting_and_others_do_not_notice(voi
         askers_leave(&a, &other);
 }
 
+static void test_a_turn_that_is_given_back_is_the_next_ones_and_another_may_be_had(void **state)
+{
+        (void)state;
+        struct asking q[READS_OF_ONE + 1] = {0};
+        for (size_t i = 0; i <= READS_OF_ONE; i++) {
+                assert_true(askers_wait(&a, &q[i], 1));
+                assert_int_equal(askers_read(&a, &q[i], READ_OLD), i < READS_OF_ONE);
+        }
+        askers_no_wait(&a, &q[0]);
+        assert_null(askers_next(&a, READ_OLD));
+        askers_yield(&a, &q[0]);
+        askers_yield(&a, &q[0]);
+        assert_null(q[0].asker); /* it has nothing any more */
+        assert_ptr_equal(askers_next(&a, READ_OLD), &q[READS_OF_ONE]);
+        askers_yield(&a, &q[1]); /* it waits on */
+        assert_non_null(q[1].asker);
+        assert_true(askers_wait(&a, &q[0], 1));
+        assert_true(askers_read(&a, &q[0], READ_OLD));
+        leave_all(q, READS_OF_ONE + 1);
+}
+
 static void test_when_all_places_are_taken_a_newcomer_still_gets_its_even_share(void **state)
 {
         (void)state;
@@ -180,6 +201,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 CASE(test_one_asker_may_have_so_many_waiting_and_others_do_not_notice),
+                CASE(test_a_turn_that_is_given_back_is_the_next_ones_and_another_may_be_had),
                 CASE(test_when_all_places_are_taken_a_newcomer_still_gets_its_even_share),
                 CASE(test_one_asker_leaves_a_turn_to_the_others),
                 CASE(test_lines_have_their_turns_round_robin_whatever_their_length),

@@ -10,6 +10,7 @@
 #include "originD/serve.h"
 #include "tests/unit/origin_store.h"
 #include "tests/unit/stuck.h"
+#include "tests/unit/until.h"
 
 static struct serve sv;
 
@@ -662,6 +663,57 @@ static void test_loads_of_old_recordings_take_turns(void **state)
         }
 }
 
+/* Another origin that is asked and does not answer until the test does. */
+static struct {
+        peer_fetched *done;
+        void *arg;
+} peer;
+
+static int fetch_of_peer(struct peer_link *l, const char *id, const struct fetch *what, peer_fetched *done, void *arg)
+{
+        (void)l;
+        (void)id;
+        (void)what;
+        peer.done = done;
+        peer.arg = arg;
+        return 0;
+}
+
+static const char *the_peer(void *arg, const struct key *key, const struct session *than)
+{
+        (void)arg;
+        return key->kind == KEY_SEGMENT && !than ? "o2" : NULL;
+}
+
+static void test_while_a_peer_is_asked_on_a_viewers_behalf_others_have_its_turn(void **state)
+{
+        static const struct peer_link_ops ops = {.fetch = fetch_of_peer};
+        struct peer_link link = {&ops};
+        struct question q;
+        char cmd[200];
+        (void)state;
+        ended(1);
+        on_changed = NULL;
+        serve_close(&sv);
+        stop_store();
+        snprintf(cmd, sizeof(cmd), "rm %s/old/S2/v720/000000.*", data_dir);
+        assert_int_equal(system(cmd), 0);
+        start_store();
+        serve_open(&sv, &loop, &store, &manifest, 8);
+        on_changed = changed;
+        sv.elsewhere = (struct serve_elsewhere){.who = the_peer, .link = &link};
+        peer.done = NULL;
+        ask_as(&q, 1, 0, 9000); /* the session is read for it, and then the volume is found to be lacking */
+        UNTIL(&loop, peer.done);
+        assert_int_equal(q.done, 0);
+        assert_int_equal(sv.askers.kinds[READ_OLD].reading, 0);
+        peer.done(peer.arg, ERR_TIMEOUT, NULL, NULL);
+        assert_int_equal(q.done, 1);
+        assert_int_equal(q.a.status, ERR_NOT_FOUND);
+        assert_int_equal(sv.askers.count, 0);
+        sv.elsewhere = (struct serve_elsewhere){0};
+}
+
 static void test_what_a_slow_taker_was_read_counts_until_it_is_taken(void **state)
 {
         (void)state;
@@ -717,6 +769,7 @@ int main(void)
                 CASE(test_manifest_is_held_until_sound_and_picture_are_there),
                 CASE(test_manifest_of_a_recording_is_immutable_under_its_own_name_only),
                 CASE(test_streams_lists_live_and_recorded),
+                CASE(test_while_a_peer_is_asked_on_a_viewers_behalf_others_have_its_turn),
                 CASE(test_live_chunks_are_stored_and_served_while_old_reads_hang),
                 CASE(test_who_asks_for_too_much_is_refused_and_nobody_else_is),
                 CASE(test_a_read_whose_turn_never_comes_is_told_to_come_back_later),
