@@ -1,15 +1,19 @@
 #include "originD/retention.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/daemon/config_list.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
 #include "common/pattern.h"
 #include "originD/stats.h"
 #include "originD/store.h"
+
+#define ENTRIES_MAX 256 /* of `recording` */
+#define SECONDS_MAX (INT64_MAX / US_PER_S)
+#define GIVEN_MAX 48
 
 /* ---- policy -------------------------------------------------------------------------------------------------------- */
 
@@ -36,34 +40,47 @@ static struct policy policy_of(const struct store *st, const char *stream)
         return p;
 }
 
-static bool counts(const json_t *v)
+/* What was given, as it stands in the file; cut short when it is long. */
+static void quote(char dst[GIVEN_MAX], const json_t *v)
 {
-        return !v || (json_is_integer(v) && json_integer_value(v) >= 0 && json_integer_value(v) <= INT64_MAX / US_PER_S);
+        memset(dst, 0, GIVEN_MAX); /* what does not fit is not written */
+        (void)json_dumpb(v, dst, GIVEN_MAX - 1, JSON_ENCODE_ANY | JSON_COMPACT);
+}
+
+static int check_count(const json_t *entry, const char *name, json_int_t most, size_t i, char *why, size_t why_cap)
+{
+        char given[GIVEN_MAX];
+        const json_t *v = json_object_get(entry, name);
+        if (!v || (json_is_integer(v) && json_integer_value(v) >= 0 && json_integer_value(v) <= most))
+                return 0;
+        quote(given, v);
+        return config_refuse(why, why_cap, "entry %zu: \"%s\" is %s, allowed is an integer from 0 to %lld", i, name, given, (long long)most);
+}
+
+static int check_live(const json_t *entry, size_t i, char *why, size_t why_cap)
+{
+        char given[GIVEN_MAX];
+        const json_t *live = json_object_get(entry, "live");
+        const char *word = json_string_value(live);
+        bool number = json_is_integer(live) && json_integer_value(live) >= 0 && json_integer_value(live) <= SECONDS_MAX;
+        if (!live || number || (word && (strcmp(word, "all") == 0 || strcmp(word, "none") == 0)))
+                return 0;
+        quote(given, live);
+        return config_refuse(why, why_cap, "entry %zu: \"live\" is %s, allowed are \"all\", \"none\" and seconds from 0 to %lld", i, given,
+                             (long long)SECONDS_MAX);
+}
+
+static int check_entry(const json_t *entry, size_t i, char *why, size_t why_cap)
+{
+        int err = check_live(entry, i, why, why_cap);
+        err = err ? err : check_count(entry, "after_s", SECONDS_MAX, i, why, why_cap);
+        err = err ? err : check_count(entry, "after_bytes", INT64_MAX, i, why, why_cap);
+        return err ? err : config_check_match(entry, i, why, why_cap);
 }
 
 int retention_check_config(const void *value, char *why, size_t why_cap)
 {
-        const json_t *list = *(json_t *const *)value, *entry;
-        size_t i;
-        if (!json_is_array(list)) {
-                snprintf(why, why_cap, "an array of {\"match\", \"live\", \"after_s\", \"after_bytes\"}");
-                return ERR_CONFIG;
-        }
-        json_array_foreach(list, i, entry)
-        {
-                const json_t *live = json_object_get(entry, "live"), *match = json_object_get(entry, "match");
-                const char *word = json_string_value(live);
-                bool live_ok = json_is_string(live) ? strcmp(word, "all") == 0 || strcmp(word, "none") == 0 : counts(live);
-                size_t known = (match != NULL) + (live != NULL) + (json_object_get(entry, "after_s") != NULL) +
-                               (json_object_get(entry, "after_bytes") != NULL);
-                if (!json_is_object(entry) || (match && !json_is_string(match)) || !live_ok || json_object_size(entry) != known ||
-                    !counts(json_object_get(entry, "after_s")) || !counts(json_object_get(entry, "after_bytes"))) {
-                        snprintf(why, why_cap, "entry %zu: \"match\" is a pattern, \"live\" \"all\", \"none\" or seconds, \"after_s\" and "
-                                 "\"after_bytes\" numbers from 0 on; nothing else is known", i);
-                        return ERR_CONFIG;
-                }
-        }
-        return 0;
+        return config_check_list(value, "match|live|after_s|after_bytes", ENTRIES_MAX, check_entry, why, why_cap);
 }
 
 /* ---- the clock ----------------------------------------------------------------------------------------------------- */

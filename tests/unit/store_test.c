@@ -644,11 +644,40 @@ static void test_policies_go_by_stream(void **state)
         assert_non_null(store_session(&store, "S3"));
         store.options.recording = NULL;
         json_decref(recording);
-        for (const char *bad[] = {"{}", "[{\"live\": \"some\"}]", "[{\"after_s\": -1}]", "[{\"keep\": 1}]", "[7]", NULL}, **b = bad; *b; b++) {
-                json_t *j = json_loads(*b, 0, NULL);
+}
+
+static void test_a_policy_that_is_wrong_is_refused_with_what_was_given_and_what_is_allowed(void **state)
+{
+        static const struct {
+                const char *config, *given, *allowed;
+        } bad[] = {
+                {"{}", "is not an array of objects", "match|live|after_s|after_bytes"},
+                {"[{}, 7]", "entry 1: is not an object", "match|live|after_s|after_bytes"},
+                {"[{\"keep\": 1}]", "entry 0: unknown key \"keep\"", "allowed are match|live|after_s|after_bytes"},
+                {"[{\"live\": \"some\"}]", "entry 0: \"live\" is \"some\"", "allowed are \"all\", \"none\" and seconds from 0 to 9223372036854"},
+                {"[{\"live\": -1}]", "\"live\" is -1", "from 0 to"},
+                {"[{\"live\": 1.5}]", "\"live\" is 1.5", "seconds from 0 to"},
+                {"[{}, {\"after_s\": -1}]", "entry 1: \"after_s\" is -1", "an integer from 0 to 9223372036854"},
+                {"[{\"after_s\": \"7d\"}]", "\"after_s\" is \"7d\"", "an integer from 0 to 9223372036854"},
+                {"[{\"after_s\": 9223372036854775807}]", "\"after_s\" is 9223372036854775807", "an integer from 0 to 9223372036854"},
+                {"[{\"after_bytes\": [1, 2]}]", "\"after_bytes\" is [1,2]", "an integer from 0 to 9223372036854775807"},
+                {"[{\"after_bytes\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}]", "\"after_bytes\" is ", "an integer from"},
+                {"[{\"match\": 5}]", "\"match\" is not a string", ""},
+        };
+        (void)state;
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+                char why[240];
+                json_t *j = json_loads(bad[i].config, 0, NULL);
+                assert_non_null(j);
                 assert_int_equal(retention_check_config(&j, why, sizeof(why)), ERR_CONFIG);
+                assert_non_null(strstr(why, bad[i].given));
+                assert_non_null(strstr(why, bad[i].allowed));
                 json_decref(j);
         }
+        json_t *good = json_loads("[{\"live\": \"none\"}, {\"live\": 0, \"after_s\": 0, \"after_bytes\": 0, \"match\": \"*\"}]", 0, NULL);
+        char why[240];
+        assert_int_equal(retention_check_config(&good, why, sizeof(why)), 0);
+        json_decref(good);
 }
 
 static void test_a_live_session_loses_the_volumes_before_its_window_and_nothing_else(void **state)
@@ -785,6 +814,7 @@ int main(void)
                 CASE(test_a_start_with_a_clock_far_beyond_the_newest_recording_removes_nothing),
                 CASE(test_no_more_than_a_share_goes_for_its_age_in_a_minute),
                 CASE(test_policies_go_by_stream),
+                CASE(test_a_policy_that_is_wrong_is_refused_with_what_was_given_and_what_is_allowed),
                 CASE(test_a_live_session_loses_the_volumes_before_its_window_and_nothing_else),
                 CASE(test_a_volume_that_is_not_kept_goes_after_session_json_says_so),
                 CASE(test_a_full_disk_costs_the_oldest_recordings_before_it_costs_writers),
