@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/err.h"
+#include "common/json_buf.h"
 #include "common/mem.h"
 #include "edged/stats.h"
 
@@ -72,10 +73,7 @@ struct buf *gather_merge(struct buf *const *lists, size_t count)
         for (void *at = json_object_iter(by_id); at; at = json_object_iter_next(by_id, at))
                 json_array_append(streams, json_object_iter_value(at));
         json_t *root = json_pack("{s:o}", "streams", streams);
-        char *text = json_dumps(root, JSON_COMPACT);
-        struct buf *out = buf_copy(text, strlen(text));
-        free(text);
-        json_decref(root);
+        struct buf *out = json_to_buf(root);
         json_decref(by_id);
         return out;
 }

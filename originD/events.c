@@ -3,11 +3,11 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/json_buf.h"
 #include "originD/session_json.h"
 
 static const char *const names[EVENT_COUNT] = {
@@ -95,11 +95,7 @@ struct buf *event_body(const struct event *e, const char *origin)
                               "time", clock_iso(iso, sizeof(iso), e->wall_us), "media_ms",
                               (json_int_t)(e->media_us / US_PER_MS), "generation", (json_int_t)e->generation,
                               "transcoder", e->node, "before", e->before, "why", why(e), "origin", origin);
-        char *text = json_dumps(j, JSON_COMPACT);
-        struct buf *b = buf_copy(text, strlen(text));
-        free(text);
-        json_decref(j);
-        return b;
+        return json_to_buf(j);
 }
 
 json_t *event_to_json(const struct event *e)

@@ -1,9 +1,8 @@
 /* GET /api/streams: what is live, and of the other streams the last recording. The shape is interfaces.md's. */
 #include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "common/clock.h"
+#include "common/json_buf.h"
 #include "originD/serve.h"
 #include "originD/session_json.h"
 
@@ -75,10 +74,5 @@ struct buf *streams_json(struct store *st)
                         }
                         json_array_append_new(list, session_json(s));
                 }
-        json_t *j = json_pack("{s:o}", "streams", list);
-        char *text = json_dumps(j, JSON_COMPACT);
-        struct buf *b = buf_copy(text, strlen(text));
-        free(text);
-        json_decref(j);
-        return b;
+        return json_to_buf(json_pack("{s:o}", "streams", list));
 }

@@ -7,6 +7,7 @@
 
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "common/json_buf.h"
 #include "common/mem.h"
 #include "originD/log/disk.h"
 #include "originD/session_json.h"
@@ -61,15 +62,6 @@ static json_t *waiting_json(const struct webhooks *w)
         return list;
 }
 
-static struct buf *text_of(json_t *j)
-{
-        char *text = json_dumps(j, JSON_COMPACT);
-        struct buf *b = buf_copy(text, strlen(text));
-        free(text);
-        json_decref(j);
-        return b;
-}
-
 /* Next to the file, where a person finds it. */
 static bool set_aside(struct webhooks *w)
 {
@@ -107,7 +99,7 @@ void webhooks_save(struct webhooks *w)
                 return;
         w->saving = true;
         w->dirty = false;
-        struct buf *text = text_of(json_pack("{s:i, s:o, s:o, s:o}", "version", FILE_VERSION, "told", told_json(w), "waiting",
+        struct buf *text = json_to_buf(json_pack("{s:i, s:o, s:o, s:o}", "version", FILE_VERSION, "told", told_json(w), "waiting",
                                              waiting_json(w), "settled", settled_json(w)));
         disk_save(w->loop, w->path, text, saved, w);
         buf_unref(&text);
@@ -175,5 +167,5 @@ void webhooks_read_file(struct webhooks *w)
 
 struct buf *webhooks_settled(struct webhooks *w)
 {
-        return text_of(json_pack("{s:o}", "settled", settled_json(w)));
+        return json_to_buf(json_pack("{s:o}", "settled", settled_json(w)));
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/err.h"
+#include "common/json_buf.h"
 #include "common/mem.h"
 #include "originD/session_json.h"
 #include "proto/check.h"
@@ -57,15 +58,6 @@ static json_t *session_json(const struct session *s, bool whole)
         return j;
 }
 
-static struct buf *text_of(json_t *j)
-{
-        char *text = json_dumps(j, JSON_COMPACT);
-        struct buf *b = buf_copy(text, strlen(text));
-        free(text);
-        json_decref(j);
-        return b;
-}
-
 struct buf *catalog_write_one(const struct session *s)
 {
         json_t *list = json_array(), *j = s ? session_json(s, true) : NULL;
@@ -76,7 +68,7 @@ struct buf *catalog_write_one(const struct session *s)
         }
         if (j)
                 json_array_append_new(list, j);
-        return text_of(json_pack("{s:o}", "sessions", list));
+        return json_to_buf(json_pack("{s:o}", "sessions", list));
 }
 
 static int newer_first(const void *a, const void *b)
@@ -97,7 +89,7 @@ struct buf *catalog_write_live(struct store *st)
         for (size_t i = 0; i < n; i++)
                 json_array_append_new(list, session_json(all[i], true));
         free(all);
-        return text_of(json_pack("{s:o}", "sessions", list));
+        return json_to_buf(json_pack("{s:o}", "sessions", list));
 }
 
 struct buf *catalog_write_ended(struct store *st, uint64_t since)
@@ -110,7 +102,7 @@ struct buf *catalog_write_ended(struct store *st, uint64_t since)
                 if (s->state == SESSION_ENDED)
                         json_array_append_new(list, session_json(s, false));
         }
-        return text_of(json_pack("{s:o, s:I, s:b}", "sessions", list, "next", (json_int_t)next, "more", s != NULL));
+        return json_to_buf(json_pack("{s:o, s:I, s:b}", "sessions", list, "next", (json_int_t)next, "more", s != NULL));
 }
 
 static uint64_t number_at(const json_t *list, size_t i, uint64_t max, int *bad)
