@@ -18,7 +18,8 @@
 
 struct copy_session {
         struct session_wait wait; /* first: session_save() gives it back */
-        struct copy_track tracks; /* the one that is being copied */
+        struct copy_track *tracks; /* those of this pass, all at a time */
+        size_t track_count, left;  /* left: of them, not over yet */
         struct store *store;
         struct peer_link *link;
         char peer[NODE_ID_MAX + 1], id[SESSION_ID_MAX + 1];
@@ -28,7 +29,9 @@ struct copy_session {
 
         struct catalog facts; /* of this pass: one session */
         struct session *s;    /* pinned */
-        size_t track;         /* of the facts */
+        int status;           /* of the pass: of the first track that failed */
+        bool brought;         /* something changed in it */
+        uint64_t segments, bytes;
         int64_t begun_mono_us;
 };
 
@@ -44,10 +47,10 @@ static void tell_end(const struct copy_session *c, int status)
         int64_t ms = (clock_mono_us() - c->begun_mono_us) / US_PER_MS;
         if (c->told && !status)
                 log_info("session=%s stream=%s peer=%s msg=\"repaired\" segments=%" PRIu64 " bytes=%" PRIu64 " ms=%" PRId64,
-                         c->id, c->s->stream, c->peer, c->tracks.segments, c->tracks.bytes, ms);
+                         c->id, c->s->stream, c->peer, c->segments, c->bytes, ms);
         else if (c->told && !c->again)
                 log_warn("session=%s stream=%s peer=%s msg=\"repair stopped\" segments=%" PRIu64 " bytes=%" PRIu64
-                         " error=\"%s\"", c->id, c->s->stream, c->peer, c->tracks.segments, c->tracks.bytes, err_text(status));
+                         " error=\"%s\"", c->id, c->s->stream, c->peer, c->segments, c->bytes, err_text(status));
 }
 
 static void finish(struct copy_session *c, int status)
@@ -75,36 +78,51 @@ static void failed(struct copy_session *c, int status)
 
 static void begin_pass(struct copy_session *c);
 
-static void next_track(struct copy_session *c)
+static void one_less(struct copy_session *c)
 {
-        if (c->stopping) {
-                finish(c, ERR_CANCELED);
+        if (--c->left)
                 return;
-        }
-        for (; c->track < facts(c)->track_count; c->track++) {
-                const struct peer_track *t = &facts(c)->tracks[c->track];
-                c->tracks.lack = compare_track(c->s, session_track(c->s, t->name), t);
-                if (c->tracks.lack.lacks) {
-                        c->tracks.s = c->s;
-                        c->tracks.theirs = t;
-                        copy_track_start(&c->tracks);
-                        return;
-                }
-        }
-        if (c->tracks.brought)
+        free(c->tracks);
+        c->tracks = NULL;
+        c->track_count = 0;
+        if (c->status || c->stopping)
+                finish(c, c->status ? c->status : ERR_CANCELED);
+        else if (c->brought)
                 begin_pass(c);
         else
                 finish(c, 0);
 }
 
-static void track_over(void *arg, int status)
+static void track_over(struct copy_track *t, int status)
 {
-        struct copy_session *c = arg;
-        c->track++;
-        if (status)
-                finish(c, status);
-        else
-                next_track(c);
+        struct copy_session *c = t->arg;
+        c->status = c->status ? c->status : status;
+        c->brought |= t->brought;
+        c->segments += t->segments;
+        c->bytes += t->bytes;
+        one_less(c);
+}
+
+/* All at a time: one after the other, the last one would be as many round trips behind as there are tracks. */
+static void copy_tracks(struct copy_session *c)
+{
+        size_t count = facts(c)->track_count;
+        c->tracks = mem_alloc((count + 1) * sizeof(*c->tracks));
+        c->status = 0;
+        c->brought = false;
+        for (size_t i = 0; i < count; i++) {
+                const struct peer_track *t = &facts(c)->tracks[i];
+                struct track_lack lack = compare_track(c->s, session_track(c->s, t->name), t);
+                if (lack.lacks)
+                        c->tracks[c->track_count++] = (struct copy_track){.store = c->store, .link = c->link, .peer = c->peer,
+                                                                          .s = c->s, .theirs = t, .lack = lack,
+                                                                          .done = track_over, .arg = c,
+                                                                          .stopping = c->stopping};
+        }
+        c->left = c->track_count + 1; /* each may be over from inside the call */
+        for (size_t i = 0; i < c->track_count; i++)
+                copy_track_start(&c->tracks[i]);
+        one_less(c);
 }
 
 /* ---- a pass ------------------------------------------------------------------------------------------------------- */
@@ -150,9 +168,7 @@ static void work(struct copy_session *c)
                 take_end(c);
                 return;
         }
-        c->track = 0;
-        c->tracks.brought = false;
-        next_track(c);
+        copy_tracks(c);
 }
 
 static void opened(void *arg, int status)
@@ -352,7 +368,6 @@ struct copy_session *copy_session_start(struct store *st, struct peer_link *link
                            .begun_mono_us = clock_mono_us()};
         snprintf(c->peer, sizeof(c->peer), "%s", peer);
         snprintf(c->id, sizeof(c->id), "%s", session);
-        c->tracks = (struct copy_track){.store = st, .link = link, .peer = c->peer, .done = track_over, .arg = c};
         if (ask_facts(c) == 0)
                 return c;
         free(c);
@@ -361,7 +376,9 @@ struct copy_session *copy_session_start(struct store *st, struct peer_link *link
 
 void copy_session_stop(struct copy_session *c)
 {
-        c->stopping = c->tracks.stopping = true;
+        c->stopping = true;
+        for (size_t i = 0; i < c->track_count; i++)
+                c->tracks[i].stopping = true;
         if (c->loading) {
                 c->loading = false;
                 finish(c, ERR_CANCELED);

@@ -12,6 +12,8 @@
 
 #define SKIP_SEGMENTS 30 /* so far behind, it is not caught up segment by segment */
 #define HOLES_MAX VOLUME_SEGMENTS_MAX /* segments of a volume that nobody wrote, one after the other */
+#define AHEAD_MAX 8
+#define AHEAD_BYTES (4u << 20) /* of each track: several are copied at a time, of several sessions */
 
 static struct track *mine(const struct copy_track *c)
 {
@@ -21,22 +23,14 @@ static struct track *mine(const struct copy_track *c)
 static void over(struct copy_track *c, int status)
 {
         buf_unref(&c->piece);
-        c->done(c->arg, status);
+        read_ahead_stop(&c->ahead);
+        c->done(c, status);
 }
 
 static void failed(struct copy_track *c, int status)
 {
         stat_add(STAT_REPAIR_FAILED, 1);
         over(c, status);
-}
-
-static void ask_media(struct copy_track *c, const char *file, uint64_t offset, peer_fetched *done)
-{
-        struct fetch m = {.offset = offset, .hops = FETCH_HOPS_MAX}; /* what it has itself */
-        snprintf(m.key, sizeof(m.key), "/live/%s/%s/%s/%s", c->s->stream, c->s->id, c->theirs->name, file);
-        int rc = c->stopping ? ERR_CANCELED : c->link->ops->fetch(c->link, c->peer, &m, done, c);
-        if (rc)
-                over(c, rc);
 }
 
 /* ---- chunks ------------------------------------------------------------------------------------------------------- */
@@ -46,14 +40,9 @@ static void ask_segment(struct copy_track *c);
 /* The next chunk of the piece, up to its mdat; 0: there is no whole one. */
 static size_t next_chunk(const struct copy_track *c)
 {
-        struct reader r;
-        struct box b;
-        const uint8_t *from = c->piece->data + c->at;
-        reader_init(&r, from, c->piece->len - c->at);
-        while (box_next(&r, &b) > 0)
-                if (b.type == BOX_TYPE('m', 'd', 'a', 't'))
-                        return (size_t)(r.p - from);
-        return 0;
+        size_t left = c->piece->len - c->at, head;
+        uint64_t len;
+        return !left || box_chunk_length(c->piece->data + c->at, left, &head, &len) || len > left ? 0 : (size_t)len;
 }
 
 static void append_next(struct copy_track *c);
@@ -85,6 +74,7 @@ static bool differs(const struct copy_track *c, const struct track *t)
 static void cut_segment(struct copy_track *c, struct track *t)
 {
         buf_unref(&c->piece);
+        read_ahead_stop(&c->ahead); /* what is behind that may be cut there as well */
         c->lack.cut_segment = c->segment;
         cut(c, t);
 }
@@ -111,7 +101,7 @@ static void appended(struct chunk_append *a, int status)
 
 static uint8_t chunk_of(const struct chunk_info *info, uint32_t segment, uint32_t timescale)
 {
-        uint64_t place = (info->start_ticks + 1) * CHUNKS_PER_SEGMENT / timescale, first = eras_place(segment, 0);
+        uint64_t place = index_grid_place(info->start_ticks, timescale), first = eras_place(segment, 0);
         uint64_t k = place > first ? place - first : 0;
         return (uint8_t)(k < CHUNKS_PER_SEGMENT ? k : CHUNKS_PER_SEGMENT - 1);
 }
@@ -201,14 +191,14 @@ static void pass_hole(struct copy_track *c)
                 c->segment = open;
 }
 
-static void on_segment(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+static void came(struct copy_track *c, const struct ahead_segment *a)
 {
-        struct copy_track *c = arg;
-        int status = err ? err : m->status;
         struct track *t = mine(c);
-        bool probed = c->probing;
+        bool probed = c->probing, some = a->bytes != NULL;
+        int status = some ? 0 : a->status; /* what came before an error is taken, and the rest asked for again */
         c->probing = false;
-        if (probed && !status && bytes && !c->stopping && t && t->log && differs(c, t)) {
+        c->piece_inside = a->offset > 0 || probed;
+        if (probed && some && t && t->log && differs(c, t)) {
                 cut_segment(c, t);
         } else if (status == ERR_NOT_YET) {
                 over(c, 0);
@@ -220,35 +210,54 @@ static void on_segment(void *arg, int err, const struct fetch_reply *m, struct b
                 ask_segment(c);
         } else if (status) {
                 failed(c, status);
-        } else if (!bytes) {
-                nothing_more(c, m->flags & FETCH_COMPLETE);
+        } else if (!some) {
+                nothing_more(c, a->complete);
         } else {
                 c->holes = 0;
-                c->piece = buf_ref(bytes);
+                c->piece = buf_ref(a->bytes);
                 c->at = 0;
                 c->piece_moved = false;
-                c->piece_last = m->flags & FETCH_COMPLETE;
+                c->piece_last = a->complete;
                 append_next(c);
         }
 }
 
+/* Asks for what is next, as far as it may, and takes what is there of the first segment. */
+static void go_on(struct copy_track *c)
+{
+        while (!c->stopping && read_ahead_more(&c->ahead))
+                ;
+        const struct ahead_segment *a = read_ahead_first(&c->ahead);
+        if (c->stopping)
+                over(c, ERR_CANCELED);
+        else if (a && !c->piece)
+                came(c, a);
+}
+
+static void on_segment(void *arg)
+{
+        go_on(arg);
+}
+
+/* The segment, from where this origin's end is on. It may be on its way already. */
 static void ask_segment(struct copy_track *c)
 {
         struct track *t = mine(c);
         struct segment_view v;
-        char file[24];
+        uint32_t whole = (uint32_t)(c->end_place / CHUNKS_PER_SEGMENT), end = whole + (c->end_place % CHUNKS_PER_SEGMENT != 0);
         if (!t || !t->log || t->log->ended) {
                 over(c, ERR_CANCELED);
                 return;
         }
-        if (eras_place(c->segment, 0) >= c->end_place) {
+        if (c->segment >= end) {
                 over(c, 0);
                 return;
         }
         uint64_t offset = chunk_log_segment(t->log, c->segment, false, &v) == SEGMENT_HERE ? v.len_bytes : 0;
-        c->piece_inside = offset > 0;
-        snprintf(file, sizeof(file), "%" PRIu32 ".m4s", c->segment);
-        ask_media(c, file, c->probing ? 0 : offset, on_segment);
+        bool known = !offset && !c->probing && read_ahead_pass_to(&c->ahead, c->segment);
+        if (!known)
+                read_ahead_begin(&c->ahead, c->segment, c->probing ? 0 : offset, whole, end);
+        go_on(c);
 }
 
 /* ---- a track: cut, take over the eras, then its chunks ------------------------------------------------------------ */
@@ -372,13 +381,22 @@ static void on_init(void *arg, int err, const struct fetch_reply *m, struct buf 
         session_add_track(c->s, &p, track_added, c);
 }
 
+static void ask_init(struct copy_track *c)
+{
+        struct fetch m = {.hops = FETCH_HOPS_MAX}; /* what it has itself */
+        snprintf(m.key, sizeof(m.key), "/live/%s/%s/%s/init.mp4", c->s->stream, c->s->id, c->theirs->name);
+        int rc = c->stopping ? ERR_CANCELED : c->link->ops->fetch(c->link, c->peer, &m, on_init, c);
+        if (rc)
+                over(c, rc);
+}
+
 static void dropped(void *arg, int status)
 {
         struct copy_track *c = arg;
         if (status)
                 failed(c, status);
         else
-                ask_media(c, "init.mp4", 0, on_init);
+                ask_init(c);
 }
 
 /* Nothing of the track is on its way any more: all of it goes, its init segment may be another writer's too. */
@@ -432,8 +450,17 @@ void copy_track_start(struct copy_track *c)
         c->end_place = eras_place(c->theirs->next_segment, c->theirs->next_chunk);
         c->holes = 0;
         c->probing = false;
+        c->ahead.link = c->link;
+        c->ahead.peer = c->peer;
+        c->ahead.stream = c->s->stream;
+        c->ahead.session = c->s->id;
+        c->ahead.track = c->theirs->name;
+        c->ahead.max = AHEAD_MAX;
+        c->ahead.max_bytes = AHEAD_BYTES;
+        c->ahead.ready = on_segment;
+        c->ahead.arg = c;
         if (!t) {
-                ask_media(c, "init.mp4", 0, on_init);
+                ask_init(c);
         } else if (!t->log || t->log->cutting || t->log->ended) {
                 over(c, ERR_FULL);
         } else if (!c->lack.cut) {

@@ -1,15 +1,16 @@
 /* copy_track.h - copies what one track lacks from another origin: cuts what the other's newer writers replaced, takes over
- * the eras, then goes segment after segment from the own end on. Where that is in the middle of a segment of which the other
+ * the eras, then goes segment after segment from the own end on, with several of them on their way at a time. Where that is in the middle of a segment of which the other
  * has a shadow's chunks and this origin the leader's, or the other way round (seen by no chunk beginning there), it is cut
  * back to the beginning of that segment first, unless somebody writes here: of two such origins only one may give way.
  *
- * The owner fills in the first part and calls copy_track_start(); done() comes once, later or from inside the call; then
- * it may be started for the next track. Loop thread only. */
+ * The owner fills in the first part and calls copy_track_start(); done() comes once, later or from inside the call. Loop
+ * thread only. */
 #ifndef ORIGIND_COPY_TRACK_H
 #define ORIGIND_COPY_TRACK_H
 
 #include "originD/replica/compare.h"
 #include "originD/replica/peer_link.h"
+#include "originD/replica/read_ahead.h"
 
 struct copy_track {
         struct session_wait wait; /* first: session_save() gives it back */
@@ -20,14 +21,15 @@ struct copy_track {
         struct session *s; /* pinned by the owner */
         const struct peer_track *theirs; /* its eras end where its chunks do */
         struct track_lack lack;
-        void (*done)(void *arg, int status); /* 0: all that `theirs` speaks of is here, or a writer was faster */
+        void (*done)(struct copy_track *c, int status); /* 0: all that `theirs` speaks of is here, or a writer was faster */
         void *arg;
         bool stopping; /* set at any time: over as soon as what is under way is back */
 
-        bool brought; /* something changed; these three add up from track to track */
+        bool brought; /* something changed */
         uint64_t segments, bytes;
 
         /* private */
+        struct read_ahead ahead;
         uint64_t end_place;   /* so far `theirs` goes */
         uint32_t segment;
         struct buf *piece;    /* what was fetched of it */

@@ -13,6 +13,7 @@
 #include "originD/log/disk.h"
 #include "originD/replica/catalog.h"
 #include "originD/replica/incoming.h"
+#include "originD/replica/read_ahead.h"
 #include "originD/stats.h"
 
 #define AGAIN_US (2 * US_PER_S)   /* after a volume could be had from nobody, */
@@ -20,6 +21,8 @@
 #define READERS_US (10 * US_PER_S) /* what is being read of a damaged volume is waited for so long */
 #define CHANGES_A_TICK 200
 #define REFUSALS_MAX 60
+#define TIMEOUTS_MAX 3
+#define AHEAD_BYTES (16u << 20)
 
 /* A session that lacks volumes. */
 struct wanted {
@@ -44,17 +47,13 @@ struct fill {
         struct incoming in;
         bool begun;       /* in is */
         size_t next_peer; /* of those that are up, to ask if this one fails */
-        uint32_t segment; /* that is fetched */
-        struct buf *bytes; /* of it; its len is the room it has, */
-        size_t len;        /* so many of them are there */
-        struct buf *whole; /* all of it, on the pool */
+        struct ahead_segment *adding; /* the one that is being written */
         int status;        /* of the pool's job */
         uint64_t replaced; /* bytes of what is here of it, once it is hidden */
         bool hidden;       /* the row is, and is to be taken */
         bool damaged;      /* something of it is here, and may be being read */
         unsigned refusals; /* that its peer had no time, one after the other */
         int64_t since_us;  /* it hides */
-        uint64_t fetched;
 };
 
 struct fills {
@@ -67,8 +66,10 @@ struct fills {
         size_t wanted_count;
         uint64_t seen;      /* of the store's changes */
         struct fill now;
-        unsigned under_way; /* a FETCH or a job of the pool: 0 or 1 */
+        struct read_ahead ahead; /* of its segments */
+        unsigned under_way; /* a question to a peer or a job of the pool: 0 or 1 */
         int64_t allowance, allowed_us; /* bytes that may be fetched, as of then */
+        uint64_t counted;   /* of what was fetched: it is taken off already */
         bool stopping;
 };
 
@@ -130,10 +131,9 @@ static void end_fill(struct fills *f)
 {
         struct fill *n = &f->now;
         assert(!n->begun);
+        read_ahead_stop(&f->ahead);
         if (n->s)
                 n->s->pins--;
-        buf_unref(&n->bytes);
-        buf_unref(&n->whole);
         eras_free(&n->eras);
         *n = (struct fill){.step = IDLE};
 }
@@ -188,6 +188,7 @@ static void failed(struct fills *f, int status)
 {
         struct fill *n = &f->now;
         stat_add(STAT_FILLS_FAILED, 1);
+        read_ahead_stop(&f->ahead);
         if (status != ERR_CANCELED)
                 log_warn("session=%s stream=%s track=%s volume=%06" PRIu32 " peer=%s msg=\"cannot bring a volume\" error=\"%s\"",
                          n->s->id, n->s->stream, n->track, n->number, n->peer, err_text(status));
@@ -295,107 +296,99 @@ static void checked(void *arg)
                 hide(f);
 }
 
-static void fetch_more(struct fills *f);
+static void bring(struct fills *f);
 
 static void add_work(void *arg)
 {
         struct fill *n = &((struct fills *)arg)->now;
-        n->status = incoming_add(&n->in, n->segment, n->whole);
+        n->status = incoming_add(&n->in, n->adding->segment, n->adding->bytes);
 }
 
+/* The first segment is in the file, or nobody wrote it. */
 static void next_segment(struct fills *f)
 {
-        struct fill *n = &f->now;
-        if (n->segment == n->expected.last_segment) {
+        bool last = read_ahead_first(&f->ahead)->segment == f->now.expected.last_segment;
+        read_ahead_take(&f->ahead);
+        if (last)
                 run(f, check_work, checked);
-                return;
-        }
-        n->segment++;
-        fetch_more(f);
+        else
+                bring(f);
 }
 
 static void added(void *arg)
 {
         struct fills *f = arg;
         f->under_way--;
-        buf_unref(&f->now.whole);
-        f->now.len = 0;
         if (f->now.status || f->stopping)
                 failed(f, f->now.status ? f->now.status : ERR_CANCELED);
         else
                 next_segment(f);
 }
 
-/* What was fetched of the segment goes on. */
-static void add_bytes(struct fill *n, const struct buf *piece)
+/* The peer has viewers to serve, or the way is full. */
+static bool refused(struct fill *n, int status)
 {
-        size_t need = n->len + piece->len, room = n->bytes ? n->bytes->len : 0;
-        if (need > room) {
-                struct buf *bigger = buf_new(need > 2 * room ? need : 2 * room);
-                if (n->len)
-                        memcpy(bigger->data, n->bytes->data, n->len);
-                buf_unref(&n->bytes);
-                n->bytes = bigger;
-        }
-        memcpy(n->bytes->data + n->len, piece->data, piece->len);
-        n->len = need;
+        unsigned max = status == ERR_FULL || status == ERR_NOT_YET ? REFUSALS_MAX : status == ERR_TIMEOUT ? TIMEOUTS_MAX : 0;
+        return n->refusals < max;
 }
 
-static void on_piece(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+static void came(struct fills *f, struct ahead_segment *s)
 {
-        struct fills *f = arg;
         struct fill *n = &f->now;
-        int status = err ? err : m->status;
-        f->under_way--;
-        if (f->stopping) {
-                failed(f, ERR_CANCELED);
-                return;
-        }
-        if ((status == ERR_FULL || status == ERR_NOT_YET) && n->refusals++ < REFUSALS_MAX) { /* it has viewers to serve */
+        if (refused(n, s->status)) {
+                n->refusals++;
                 f->allowance = -f->options.bytes_s / 2;
-                n->step = FETCHING;
+                read_ahead_again(&f->ahead);
                 return;
         }
         n->refusals = 0;
-        if (status == ERR_NOT_FOUND && !n->len) { /* nobody wrote it */
+        if (s->status == ERR_NOT_FOUND && !s->bytes) { /* nobody wrote it */
                 next_segment(f);
-                return;
+        } else if (s->status || !s->bytes) {
+                failed(f, s->status ? s->status : ERR_PROTO);
+        } else {
+                n->adding = s;
+                run(f, add_work, added);
         }
-        if (!status && bytes && n->len + bytes->len > SEGMENT_MAX_BYTES)
-                status = ERR_LIMIT;
-        if (!status && !bytes && !(m->flags & FETCH_COMPLETE))
-                status = ERR_PROTO;
-        if (status) {
-                failed(f, status);
-                return;
-        }
-        if (bytes) {
-                add_bytes(n, bytes);
-                f->allowance -= (int64_t)bytes->len;
-        }
-        if (!(m->flags & FETCH_COMPLETE)) {
-                fetch_more(f);
-                return;
-        }
-        n->whole = n->len ? buf_slice(n->bytes, 0, n->len) : buf_new(0);
-        run(f, add_work, added);
 }
 
-/* The next bytes of the segment, when they are due. */
-static void fetch_more(struct fills *f)
+/* What is under way counts as what a segment of this volume usually is. */
+static bool may_ask(struct fills *f)
+{
+        const struct volume_sum *v = &f->now.expected;
+        uint64_t usual = v->bytes / (v->last_segment - v->first_segment + 1);
+        f->allowance -= (int64_t)(f->ahead.came_bytes - f->counted);
+        f->counted = f->ahead.came_bytes;
+        return f->allowance > (int64_t)(f->ahead.under_way * usual);
+}
+
+/* Asks for segments, as far as they are due, and has the next one written when it is there. */
+static void bring(struct fills *f)
+{
+        f->now.step = FETCHING;
+        while (may_ask(f) && read_ahead_more(&f->ahead))
+                ;
+        struct ahead_segment *s = read_ahead_first(&f->ahead);
+        if (s)
+                came(f, s);
+}
+
+static void on_segment(void *arg)
+{
+        bring(arg);
+}
+
+static void begin_segments(struct fills *f)
 {
         struct fill *n = &f->now;
-        n->step = FETCHING;
-        if (f->allowance <= 0) /* the next tick looks again */
-                return;
-        struct fetch m = {.offset = n->len, .hops = FETCH_HOPS_MAX};
-        snprintf(m.key, sizeof(m.key), "/live/%s/%s/%s/%" PRIu32 ".m4s", n->s->stream, n->s->id, n->track, n->segment);
-        f->under_way++;
-        int rc = f->link->ops->fetch(f->link, n->peer, &m, on_piece, f);
-        if (rc) {
-                f->under_way--;
-                failed(f, rc);
-        }
+        uint32_t end = n->expected.last_segment + 1;
+        f->ahead.link = f->link;
+        f->ahead.peer = n->peer;
+        f->ahead.stream = n->s->stream;
+        f->ahead.session = n->s->id;
+        f->ahead.track = n->track;
+        read_ahead_begin(&f->ahead, n->expected.first_segment, 0, end, end);
+        bring(f);
 }
 
 static void begin_work(void *arg)
@@ -411,7 +404,7 @@ static void begun(void *arg)
         if (f->now.status || f->stopping)
                 failed(f, f->now.status ? f->now.status : ERR_CANCELED);
         else
-                fetch_more(f);
+                begin_segments(f);
 }
 
 /* ---- who has it ----------------------------------------------------------------------------------------------------- */
@@ -456,8 +449,6 @@ static void on_facts(void *arg, int err, const struct fetch_reply *m, struct buf
                 ask_peer(f);
         } else {
                 n->expected = theirs->sum;
-                n->segment = theirs->sum.first_segment;
-                n->len = 0;
                 incoming_init(&n->in, &log->volume_track, n->number);
                 n->begun = true;
                 run(f, begin_work, begun);
@@ -570,7 +561,7 @@ static void ticked(uv_timer_t *timer)
                         begin(f);
                 break;
         case FETCHING:
-                fetch_more(f);
+                bring(f);
                 break;
         case HIDING:
                 hide(f);
@@ -587,6 +578,7 @@ void fills_open(struct fills **out, uv_loop_t *loop, struct store *st, const str
 {
         struct fills *f = mem_alloc(sizeof(*f));
         *f = (struct fills){.loop = loop, .store = st, .options = *options, .allowed_us = clock_mono_us()};
+        f->ahead = (struct read_ahead){.max = READ_AHEAD_MAX, .max_bytes = AHEAD_BYTES, .ready = on_segment, .arg = f};
         uv_timer_init(loop, &f->timer);
         f->timer.data = f;
         *out = f;

@@ -2,8 +2,8 @@
  *
  *   fills_open → fills_link → fills_stop → when fills_idle() fills_close
  * A volume is lacking since a copy began behind it (copy_track.h), or since it was damaged, or is gone. It is FETCHed segment
- * by segment into a folder beside the track's, and comes in its place only when its bytes are those that the other's checksum
- * names. One volume is on its way at a time, at no more than so many bytes a second. Nothing here touches what a writer or a
+ * by segment, several at a time (read_ahead.h), into a folder beside the track's, and comes in its place only when its bytes are
+ * those that the other's checksum names. One volume is on its way at a time, at no more than so many bytes a second. Nothing here touches what a writer or a
  * copy does: they go on at the end, and only a row that is still LACKING is filled in. Loop thread only. */
 #ifndef ORIGIND_FILLS_H
 #define ORIGIND_FILLS_H

@@ -633,6 +633,70 @@ static void test_what_is_live_does_not_wait_for_the_last_page_of_many_recordings
         until(&a.caught_up);
 }
 
+#define TRACKS 7
+#define FAR_MS 60   /* 300 ms, five times as fast, */
+#define CHUNK_MS 40 /* as the broadcast is */
+
+static const char *track_name(unsigned i)
+{
+        static char name[8];
+        snprintf(name, sizeof(name), "v%u", i);
+        return name;
+}
+
+/* One more chunk of each track. */
+static void write_all(struct session *s, unsigned nth)
+{
+        struct appended x[TRACKS];
+        for (unsigned i = 0; i < TRACKS; i++) {
+                x[i] = (struct appended){.a = {.segment = nth / 5, .chunk = (uint8_t)(nth % 5), .start_us = nth * INT64_C(200000),
+                                               .generation = s->generation, .done = appended,
+                                               .bytes = fmp4_video_chunk(nth / 5, nth % 5, 40)}};
+                chunk_log_append(session_track(s, track_name(i))->log, &x[i].a);
+        }
+        for (unsigned i = 0; i < TRACKS; i++) {
+                until(&x[i].done);
+                assert_int_equal(x[i].status, 0);
+                buf_unref(&x[i].a.bytes);
+        }
+}
+
+/* The shortest of the session's tracks; 0: not all are there. */
+static uint64_t all_have(struct node *n)
+{
+        struct session *s = at(n, "S1");
+        uint64_t least = UINT64_MAX;
+        if (!s || s->track_count < TRACKS)
+                return 0;
+        for (unsigned i = 0; i < TRACKS; i++) {
+                uint64_t end = s->tracks[i]->log ? track_end_place(s, s->tracks[i]) : 0;
+                least = end < least ? end : least;
+        }
+        return least;
+}
+
+static void test_over_a_long_way_a_copy_gains_on_a_live_broadcast_of_seven_tracks(void **state)
+{
+        (void)state;
+        unsigned nth = 0;
+        stop(&a);
+        struct session *s = claim_at(&b, "S1", 0, "t1");
+        for (unsigned i = 0; i < TRACKS; i++)
+                add_track(s, track_name(i), fmp4_video_init());
+        while (nth < 28 * 5)
+                write_all(s, nth++);
+        b.delay_ms = FAR_MS;
+        start(&a);
+        int64_t since = clock_mono_us(), due_us = since;
+        while (!all_have(&a) || nth - all_have(&a) > 15) {
+                assert_true(clock_mono_us() - since < 5 * US_PER_S);
+                for (; clock_mono_us() >= due_us; due_us += CHUNK_MS * US_PER_MS)
+                        write_all(s, nth++);
+                uv_run(&loop, UV_RUN_ONCE);
+        }
+        b.delay_ms = 0;
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -658,6 +722,7 @@ int main(void)
                 CASE(test_what_could_not_be_copied_before_it_ended_is_copied_later),
                 CASE(test_what_a_peer_has_is_told_again_when_it_was_away_while_it_was_asked),
                 CASE(test_what_much_that_is_lacking_costs_is_not_paid_by_other_streams),
+                CASE(test_over_a_long_way_a_copy_gains_on_a_live_broadcast_of_seven_tracks),
                 CASE(test_what_is_live_does_not_wait_for_the_last_page_of_many_recordings),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

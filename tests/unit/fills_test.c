@@ -5,22 +5,35 @@
 
 #include <cmocka.h>
 
+#include "originD/replica/read_ahead.h"
 #include "originD/stats.h"
 #include "tests/unit/two_origins.h"
 
 #define PER 2 /* segments of a volume */
 
-static int setup_small_volumes(void **state)
+#define LONG 40
+
+static int setup_volumes(void **state, uint32_t segments)
 {
         setup(state);
         stop(&a);
         stop(&b);
-        options.volume_segments = PER;
+        options.volume_segments = segments;
         start(&a);
         start(&b);
         until(&a.settled);
         until(&b.settled);
         return 0;
+}
+
+static int setup_small_volumes(void **state)
+{
+        return setup_volumes(state, PER);
+}
+
+static int setup_long_volumes(void **state)
+{
+        return setup_volumes(state, LONG);
 }
 
 static struct session *broadcast_at_b(unsigned chunks)
@@ -300,6 +313,60 @@ static void test_a_fill_that_is_cut_off_at_any_answer_begins_anew(void **state)
         assert_true(same_volumes(3));
 }
 
+/* Two volumes of LONG segments that a lacks, and all else is there. */
+static void lack_two_long_volumes(void)
+{
+        stop(&a);
+        broadcast_at_b(2 * 5 * LONG + 1);
+        fills_options.bytes_s = 0;
+        start(&a);
+        run_until(a_is_in_step);
+        stop(&a);
+        assert_int_equal(b.media, 0);
+        b.media_asked = b.most_media = 0;
+}
+
+static void test_over_a_long_way_many_segments_are_on_their_way_at_a_time(void **state)
+{
+        (void)state;
+        lack_two_long_volumes();
+        fills_options.bytes_s = INT64_C(1) << 40;
+        b.delay_ms = 50;
+        start(&a);
+        run_until(a_is_whole);
+        assert_true(same_volumes(2));
+        assert_true(b.most_media > 4);
+        assert_true(b.most_media <= READ_AHEAD_MAX);
+        assert_int_equal(b.media_asked, 2 * LONG); /* and each of them once */
+}
+
+static void test_a_peer_that_has_no_time_is_asked_again_for_what_it_refused_and_for_nothing_else(void **state)
+{
+        (void)state;
+        lack_two_long_volumes();
+        fills_options.bytes_s = INT64_C(1) << 40;
+        b.refuse_each = 17;
+        b.delay_ms = 5;
+        start(&a);
+        run_until(a_is_whole);
+        assert_true(same_volumes(2));
+        assert_true(b.media_asked > 2 * LONG);
+        assert_true(b.media_asked < 2 * LONG + 10);
+}
+
+static void test_no_more_bytes_come_than_are_allowed_however_many_are_on_their_way(void **state)
+{
+        (void)state;
+        lack_two_long_volumes();
+        b.delay_ms = 50;
+        int64_t bytes = (int64_t)session_sum(at(&b, "S1")).bytes, since = clock_mono_us();
+        fills_options.bytes_s = bytes; /* a second */
+        start(&a);
+        run_until(a_is_whole);
+        assert_true(clock_mono_us() - since > 700 * US_PER_MS); /* a quarter of a second may come at once */
+}
+
+#define LONG_CASE(f) cmocka_unit_test_setup_teardown(f, setup_long_volumes, teardown)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_small_volumes, teardown)
 int main(void)
 {
@@ -314,6 +381,9 @@ int main(void)
                 CASE(test_a_volume_is_taken_only_where_both_have_the_same_eras),
                 CASE(test_a_late_copy_takes_over_all_eras_also_of_what_it_has_not_yet),
                 CASE(test_a_fill_that_is_cut_off_at_any_answer_begins_anew),
+                LONG_CASE(test_over_a_long_way_many_segments_are_on_their_way_at_a_time),
+                LONG_CASE(test_a_peer_that_has_no_time_is_asked_again_for_what_it_refused_and_for_nothing_else),
+                LONG_CASE(test_no_more_bytes_come_than_are_allowed_however_many_are_on_their_way),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

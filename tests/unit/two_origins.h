@@ -39,6 +39,8 @@ struct node {
         const char *fails;            /* what begins so is not answered either; NULL: all else is */
         uint64_t delay_ms;            /* of every answer */
         unsigned ended, live;         /* lists of these that were asked for */
+        unsigned media, most_media;   /* FETCHes of media: under way, and the most that ever were */
+        unsigned media_asked, refuse_each; /* 0; of so many FETCHes of media one is refused: ERR_FULL */
 };
 
 static uv_loop_t loop;
@@ -57,6 +59,7 @@ struct answer {
         peer_fetched *done;
         void *arg;
         bool lost;
+        struct node *of_media; /* whose media it asks for */
         uint64_t delay_ms;
         struct fetch_reply m;
         struct buf *bytes;
@@ -73,6 +76,8 @@ static void deliver(uv_timer_t *t)
 {
         struct answer *x = t->data;
         under_way--;
+        if (x->of_media)
+                x->of_media->media--;
         x->done(x->arg, x->lost ? ERR_CLOSED : 0, x->lost ? NULL : &x->m, x->lost ? NULL : x->bytes);
         buf_unref(&x->bytes);
         uv_close((uv_handle_t *)t, timer_closed);
@@ -111,6 +116,11 @@ static int link_fetch(struct peer_link *l, const char *id, const struct fetch *w
         uv_timer_init(&loop, &x->timer);
         x->timer.data = x;
         under_way++;
+        if (strncmp(what->key, "/live/", 6) == 0) {
+                x->of_media = to;
+                to->media_asked++;
+                to->most_media = ++to->media > to->most_media ? to->media : to->most_media;
+        }
         x->lost = to->fail_after && ++to->fetches >= to->fail_after;
         x->lost |= to->fails && strncmp(what->key, to->fails, strlen(to->fails)) == 0;
         to->ended += strncmp(what->key, "/peer/ended/", 12) == 0;
@@ -126,6 +136,10 @@ static int link_fetch(struct peer_link *l, const char *id, const struct fetch *w
                 x->r.max_bytes = BODY_MAX;
         x->delay_ms = to->delay_ms;
         strcpy(x->r.key, what->key);
+        if (x->of_media && to->refuse_each && to->media_asked % to->refuse_each == 0) {
+                served(&x->r, &(struct serve_answer){.status = ERR_FULL});
+                return 0;
+        }
         serve(&to->serve, &x->r);
         return 0;
 }
