@@ -340,10 +340,10 @@ static void test_another_version_is_told_both_versions(void **state)
         (void)state;
         serve(&s, 4, "");
         bare_open(&b, s.address);
-        struct hello m = {.version = 9, .role = ROLE_EDGED, .id = "x"};
+        struct hello m = {.version = 4, .role = ROLE_EDGED, .id = "x"}; /* of a store without volumes */
         assert_int_equal(bare_ask(&b, message_new(MSG_HELLO, hello_encode, &m), &reply), 0);
         char ours[80];
-        snprintf(ours, sizeof(ours), "version 9 is not spoken here, only version %d", PROTO_VERSION);
+        snprintf(ours, sizeof(ours), "version 4 is not spoken here, only version %d", PROTO_VERSION);
         expect_refused(reply, ERR_DENIED, ours);
         assert_int_equal(bare_ask(&b, text_message(TEST_TYPE, "x", 1), &reply), 0);
         expect_refused(reply, ERR_DENIED, "HELLO");
