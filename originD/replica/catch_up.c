@@ -17,6 +17,7 @@
 #include "originD/stats.h"
 
 #define TICK_MS 50
+#define LOAD_WAIT_MS 3000 /* so long a peer may take to read a recording's tracks */
 
 /* A session that a peer has more of. */
 struct lack {
@@ -39,7 +40,11 @@ struct partner {
         char id[NODE_ID_MAX + 1];
         int64_t incarnation_us;
         bool up, compared; /* compared: in full, since it came up */
-        enum { ASKS_NOTHING, ASKS_ENDED, ASKS_LIVE } asking; /* the list that is being fetched */
+        bool heard_of_live; /* since it came up: of each session that is live here it has told what it is there */
+        int64_t heard_us;  /* it answered last */
+        enum { ASKS_NOTHING, ASKS_ENDED, ASKS_LIVE, ASKS_ONE } asking; /* the list that is being fetched */
+        char (*untold)[SESSION_ID_MAX + 1]; /* live here, not there: asked for one by one, the last one first */
+        size_t untold_count;
         uint64_t since;    /* what ended there is known up to this change of its */
         bool more;         /* than could be noted: it stays there until there is room */
         bool pages_left;   /* of what ended: what is live is looked at in between */
@@ -311,14 +316,18 @@ static void check_settled(struct catch_up *r)
 {
         int64_t now = clock_mono_us();
         size_t up = 0, waiting = 0;
+        bool open = false; /* what has ended elsewhere could be claimed */
         if (r->settled)
                 return;
         for (size_t i = 0; i < r->partner_count; i++) {
-                up += r->partners[i].up;
-                waiting += r->partners[i].up && !r->partners[i].compared;
+                const struct partner *p = &r->partners[i];
+                int64_t since_us = p->heard_us > r->opened_us ? p->heard_us : r->opened_us;
+                up += p->up;
+                waiting += p->up && !p->compared;
+                open |= p->up && !p->heard_of_live && now - since_us < CATCH_UP_SETTLED_US;
         }
         bool alone = !up && (!r->link || now - r->opened_us > CATCH_UP_ALONE_US);
-        if (!alone && !(up && !waiting) && now - r->opened_us < CATCH_UP_SETTLED_US)
+        if (!alone && !(up && !waiting) && (open || now - r->opened_us < CATCH_UP_SETTLED_US))
                 return;
         r->settled = true;
         log_info("msg=\"settled\" peers=%zu not_compared=%zu behind=%zu", up, waiting, r->lack_count);
@@ -367,13 +376,51 @@ static void take_ended(struct partner *p, const struct catalog *list)
         ask(p, p->pages_left && !live_is_due ? ASKS_ENDED : ASKS_LIVE);
 }
 
+static bool tells(const struct catalog *list, const char *id)
+{
+        for (size_t i = 0; i < list->count; i++)
+                if (strcmp(list->sessions[i].id, id) == 0)
+                        return true;
+        return false;
+}
+
+/* What is live here and not there may have ended there: among many recordings that would be heard last, and until then it would
+ * be claimed again here. */
+static void note_untold(struct partner *p, const struct catalog *list)
+{
+        const struct store *st = p->catch_up->store;
+        free(p->untold);
+        p->untold = mem_alloc((st->live + 1) * sizeof(*p->untold));
+        p->untold_count = 0;
+        for (const struct session *s = st->first_live; s; s = s->older)
+                if (!tells(list, s->id))
+                        strcpy(p->untold[p->untold_count++], s->id);
+}
+
+/* true: it is on its way. */
+static bool ask_untold(struct partner *p)
+{
+        if (p->heard_of_live || !p->untold_count) {
+                p->heard_of_live = true;
+                return false;
+        }
+        ask(p, ASKS_ONE);
+        return true;
+}
+
 static void take_list(struct partner *p, const struct catalog *list)
 {
         compare_with(p, list);
+        if (p->asking == ASKS_LIVE && !p->heard_of_live)
+                note_untold(p, list);
+        else if (p->asking == ASKS_ONE)
+                p->untold_count--;
         if (p->forgotten) {
                 ask(p, ASKS_ENDED);
         } else if (p->asking == ASKS_ENDED) {
                 take_ended(p, list);
+        } else if (ask_untold(p)) {
+                return;
         } else if (p->pages_left) {
                 ask(p, ASKS_ENDED);
         } else {
@@ -382,12 +429,15 @@ static void take_list(struct partner *p, const struct catalog *list)
         }
 }
 
-static void list_over(struct partner *p, int status)
+/* answered: the peer said so. */
+static void list_over(struct partner *p, int status, bool answered)
 {
         struct catch_up *r = p->catch_up;
-        struct catalog list;
+        struct catalog list = {0};
         if (!status)
                 status = catalog_read(&list, (const char *)p->text, p->len);
+        else if (answered && p->asking == ASKS_ONE) /* of this one it cannot tell, which is not to be waited for */
+                status = 0;
         if (!status) {
                 take_list(p, &list);
                 catalog_free(&list);
@@ -406,6 +456,7 @@ static void on_list(void *arg, int err, const struct fetch_reply *m, struct buf 
 {
         struct partner *p = arg;
         int status = err ? err : m->status;
+        p->heard_us = err ? p->heard_us : clock_mono_us();
         if (!status && bytes && p->len + bytes->len <= CATALOG_MAX_BYTES) {
                 p->text = mem_resize(p->text, p->len + bytes->len);
                 memcpy(p->text + p->len, bytes->data, bytes->len);
@@ -414,21 +465,23 @@ static void on_list(void *arg, int err, const struct fetch_reply *m, struct buf 
                 status = bytes ? ERR_LIMIT : ERR_PROTO;
         }
         if (status || m->flags & FETCH_COMPLETE)
-                list_over(p, status);
+                list_over(p, status, !err);
         else
                 ask_list(p);
 }
 
 static void ask_list(struct partner *p)
 {
-        struct fetch m = {.offset = p->len, .hops = FETCH_HOPS_MAX};
+        struct fetch m = {.offset = p->len, .hops = FETCH_HOPS_MAX, .wait_ms = p->asking == ASKS_ONE ? LOAD_WAIT_MS : 0};
         struct catch_up *r = p->catch_up;
         if (p->asking == ASKS_LIVE)
                 strcpy(m.key, "/peer/live");
+        else if (p->asking == ASKS_ONE)
+                snprintf(m.key, sizeof(m.key), "/peer/session/%s", p->untold[p->untold_count - 1]);
         else
                 snprintf(m.key, sizeof(m.key), "/peer/ended/%" PRIu64, p->since);
         if (r->stopping || r->link->ops->fetch(r->link, p->id, &m, on_list, p))
-                list_over(p, ERR_CLOSED);
+                list_over(p, ERR_CLOSED, false);
 }
 
 static void begin_comparing(struct partner *p)
@@ -455,6 +508,7 @@ static struct partner *partner_of(struct catch_up *r, const char *id)
                 unused = &r->partners[r->partner_count++];
         if (unused) {
                 ring_remove(r->ring, unused->id); /* of one that has not been up for long */
+                free(unused->untold);
                 *unused = (struct partner){.catch_up = r};
                 memcpy(unused->id, id, strlen(id) + 1);
         }
@@ -464,6 +518,7 @@ static struct partner *partner_of(struct catch_up *r, const char *id)
 /* From here on it has to tell again what ended: it counts anew, or what it told is forgotten. */
 static void read_anew(struct partner *p)
 {
+        p->heard_of_live = false;
         p->since = 0;
         p->forgotten = true;
 }
@@ -646,8 +701,10 @@ void catch_up_close(struct catch_up *r)
         assert(!r->copying);
         while (r->lacks)
                 forget_lack(r, r->lacks);
-        for (size_t i = 0; i < r->partner_count; i++)
+        for (size_t i = 0; i < r->partner_count; i++) {
                 free(r->partners[i].text);
+                free(r->partners[i].untold);
+        }
         ring_free(r->ring);
         uv_close((uv_handle_t *)&r->timer, on_closed);
 }

@@ -6,7 +6,8 @@
  *   catch_up_stop    what is under way ends soon; those who wait are answered
  *   catch_up_close   after that
  * A peer that comes up, or up again, is compared with in full: what ended there page after page, and in between, every half
- * second, what is live. All of them are every few seconds as to what is live or ended lately. Live sessions are copied first, then the newest. A session that is not here is taken if this is one of its
+ * second, what is live. What is live here and not among that is asked for by its name, for a session that ended elsewhere must not
+ * be claimed again. All peers are compared with every few seconds as to what is live or ended lately. Live sessions are copied first, then the newest. A session that is not here is taken if this is one of its
  * stream's owners, of all origins seen since the start; otherwise it is only known where to ask for it. Loop thread only. */
 #ifndef ORIGIND_CATCH_UP_H
 #define ORIGIND_CATCH_UP_H
@@ -19,7 +20,8 @@
 #define CATCH_UP_LACKS_MAX 2000      /* sessions that are known to be behind; the rest when half of them are not any more */
 #define CATCH_UP_FOREIGN_MAX 1000    /* sessions of other owners that are known */
 #define CATCH_UP_ALONE_US (2 * US_PER_S)
-#define CATCH_UP_SETTLED_US (5 * US_PER_S) /* longer nobody waits for a peer that is up but does not answer */
+#define CATCH_UP_SETTLED_US (5 * US_PER_S) /* longer nobody waits for a peer that is up but does not answer, or for the last
+                                            * page of what ended there; but for what is live here and may have ended there */
 #define CATCH_UP_READY_US (30 * US_PER_S)
 #define CATCH_UP_BEHIND_US (2 * US_PER_S)  /* between comparisons while something is behind, */
 #define CATCH_UP_SILENT_US (US_PER_S / 2)  /* while a live session hears nothing: its writer may have only the peer */

@@ -633,6 +633,39 @@ static void test_what_is_live_does_not_wait_for_the_last_page_of_many_recordings
         until(&a.caught_up);
 }
 
+/* More pages than come in CATCH_UP_SETTLED_US, and on the last one is what ended while a was away. */
+static void test_what_ended_elsewhere_is_known_before_anything_is_claimed_however_many_recordings_there_are(void **state)
+{
+        (void)state;
+        both(5, 5);
+        stop(&a);
+        many_recordings(5 * CATALOG_PAGE, 0);
+        claim_at(&b, "S1", 1, "t1");
+        write_chunks(at(&b, "S1"), 5, 8, 40);
+        end_session(at(&b, "S1"));
+        b.delay_ms = 1300;
+        start(&a);
+        until(&a.settled);
+        assert_true(b.ended < 6); /* that was not waited for */
+        struct session *s = at(&a, "S1");
+        assert_true(s->over_elsewhere || s->state == SESSION_ENDED);
+        b.delay_ms = 0;
+        until_same("S1");
+}
+
+static void test_a_peer_that_answers_nothing_is_not_waited_for(void **state)
+{
+        (void)state;
+        both(5, 5);
+        stop(&a);
+        b.frozen = true;
+        int64_t since = clock_mono_us();
+        start(&a);
+        until(&a.settled);
+        assert_true(clock_mono_us() - since < 2 * CATCH_UP_SETTLED_US);
+        b.frozen = false;
+}
+
 #define TRACKS 7
 #define FAR_MS 60   /* 300 ms, five times as fast, */
 #define CHUNK_MS 40 /* as the broadcast is */
@@ -723,6 +756,8 @@ int main(void)
                 CASE(test_what_a_peer_has_is_told_again_when_it_was_away_while_it_was_asked),
                 CASE(test_what_much_that_is_lacking_costs_is_not_paid_by_other_streams),
                 CASE(test_over_a_long_way_a_copy_gains_on_a_live_broadcast_of_seven_tracks),
+                CASE(test_what_ended_elsewhere_is_known_before_anything_is_claimed_however_many_recordings_there_are),
+                CASE(test_a_peer_that_answers_nothing_is_not_waited_for),
                 CASE(test_what_is_live_does_not_wait_for_the_last_page_of_many_recordings),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
