@@ -127,6 +127,24 @@ static void test_the_newest_volume_comes_first_and_viewers_get_the_others_from_t
         assert_string_equal(fills_elsewhere(a.fills, at(&a, "S1")), "b");
 }
 
+static void test_volumes_come_no_faster_than_they_may(void **state)
+{
+        (void)state;
+        stop(&a);
+        struct session *s = broadcast_at_b(40 * 5 * PER + 1);
+        int64_t volume = (int64_t)volumes_get(&s->tracks[0]->log->closed, 0)->sum.bytes, rate = volume * 2;
+        fills_options.bytes_s = rate;
+        start(&a);
+        run_until(a_is_in_step);
+        uint32_t lacked = lacking(&a);
+        int64_t began_us = clock_mono_us();
+        while (clock_mono_us() - began_us < 2 * US_PER_S)
+                uv_run(&loop, UV_RUN_ONCE);
+        int64_t brought = (lacked - lacking(&a)) * volume, passed_us = clock_mono_us() - began_us;
+        assert_true(brought > 0);
+        assert_true(brought <= rate * passed_us / US_PER_S + rate + volume); /* what was saved up, and what was under way */
+}
+
 static bool damage_is_mended(void)
 {
         return at(&a, "S1") && !lacking(&a) && !session_busy(at(&a, "S1")) && same_volumes(4);
@@ -374,6 +392,7 @@ int main(void)
                 CASE(test_a_new_copy_is_in_step_before_it_is_whole_and_then_whole),
                 CASE(test_one_that_was_away_for_long_is_in_step_first_and_gets_the_gap_after_that),
                 CASE(test_the_newest_volume_comes_first_and_viewers_get_the_others_from_the_peer),
+                CASE(test_volumes_come_no_faster_than_they_may),
                 CASE(test_a_volume_that_is_damaged_or_gone_is_brought_from_the_peer),
                 CASE(test_a_volume_that_was_left_before_its_end_does_not_pass_for_whole),
                 CASE(test_what_does_not_come_to_the_checksum_is_not_taken),
