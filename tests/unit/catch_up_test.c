@@ -63,6 +63,23 @@ static void test_answers_that_are_cut_anywhere_lose_and_double_nothing(void **st
         assert_int_equal(chunks_of(at(&a, "S1")), 21);
 }
 
+/* Of a broadcast that stood still for longer than it was once looked for: all in one volume, so nothing tells where it goes on. */
+static void test_a_hole_of_more_than_ten_minutes_is_copied_over(void **state)
+{
+        (void)state;
+        stop(&a);
+        stop(&b);
+        options.volume_segments = VOLUME_SEGMENTS_MAX;
+        start(&b);
+        struct session *s = claim_at(&b, "S1", 0, "t1");
+        add_track(s, "v720", fmp4_video_init());
+        write_chunks(s, 0, 7, 40);
+        write_chunks(s, 5 * 700, 5 * 700 + 7, 40);
+        start(&a);
+        until_same("S1");
+        assert_int_equal(chunks_of(at(&a, "S1")), 14);
+}
+
 static void test_a_peer_that_dies_under_way_is_continued_from_when_it_is_back(void **state)
 {
         (void)state;
@@ -740,6 +757,7 @@ int main(void)
                 CASE(test_a_peer_that_dies_under_way_is_continued_from_when_it_is_back),
                 CASE(test_what_was_heard_of_a_peer_is_forgotten_when_it_starts_anew),
                 CASE(test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_of_the_segment),
+                CASE(test_a_hole_of_more_than_ten_minutes_is_copied_over),
                 CASE(test_a_track_that_another_writer_began_is_taken_whole_with_its_init_segment),
                 CASE(test_a_recording_that_ended_too_early_here_gets_its_rest),
                 CASE(test_a_session_that_goes_on_elsewhere_is_live_again),

@@ -7,11 +7,13 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -830,9 +832,88 @@ static void test_nothing_comes_into_a_segment_that_is_complete(void **state)
         free_log(&log);
 }
 
+/* A writer that has nothing more for a segment says so with its last chunk, wherever that ends: viewers were told that it is whole. */
+static void test_nothing_comes_into_a_segment_that_was_said_to_be_over(void **state)
+{
+        (void)state;
+        struct segment_view before, after;
+        uint32_t segment;
+        uint8_t chunk;
+        int64_t end_us;
+        struct chunk_log *log = open_log();
+        assert_int_equal(append_stated(log, 0, 5, 3600, 200000, PUT_LAST), 0);
+        assert_true(see(log, 0, &before) && before.complete);
+        index_next(&log->index, &segment, &chunk, &end_us);
+        assert_int_equal(segment, 1);
+        assert_int_equal(chunk, 0);
+        assert_int_equal(append_stated(log, 18000, 5, 3600, 400000, 0), 1); /* another writer's, who did not know */
+        assert_true(see(log, 0, &after));
+        assert_int_equal(after.len_bytes, before.len_bytes);
+        assert_int_equal(append_stated(log, 90000, 5, 3600, 1200000, 0), 0);
+        free_log(&log);
+}
+
+/* ---- a disk that cannot say that it has what was written ------------------------------------------------------------- */
+
+static bool sync_fails;
+
+/* In place of the C library's. Once it has failed the kernel counts what it could not write as written: the next one says nothing. */
+int fdatasync(int fd)
+{
+        if (!sync_fails)
+                return (int)syscall(SYS_fdatasync, fd);
+        errno = EIO;
+        return -1;
+}
+
+static void test_after_a_failed_sync_nothing_is_appended_until_the_files_are_read_again(void **state)
+{
+        (void)state;
+        struct segment_view v;
+        struct chunk_log *log = open_log();
+        log->sync_segments = true;
+        for (unsigned k = 0; k < 4; k++)
+                assert_int_equal(append(log, 0, k, 0, 50), 0);
+        sync_fails = true;
+        int status = append(log, 0, 4, PUT_LAST, 50);
+        sync_fails = false;
+        assert_int_equal(status, ERR_IO);
+        assert_int_equal(append(log, 0, 4, PUT_LAST, 50), ERR_IO);
+        assert_int_equal(append(log, 1, 0, 0, 50), ERR_IO);
+        assert_true(see(log, 0, &v)); /* readers go on */
+        free_log(&log);
+        log = open_log();
+        assert_int_equal(log->index.end_ticks, 4 * 18000); /* what was acknowledged */
+        assert_int_equal(append(log, 0, 4, PUT_LAST, 50), 0);
+        free_log(&log);
+}
+
+static void test_a_volume_that_cannot_be_synced_when_it_is_closed_closes_the_log(void **state)
+{
+        (void)state;
+        volume_segments = 2;
+        struct chunk_log *log = open_log();
+        for (unsigned i = 0; i < 10; i++)
+                assert_int_equal(append(log, i / 5, i % 5, 0, 50), 0);
+        sync_fails = true;
+        assert_int_equal(append(log, 2, 0, 0, 50), 0); /* the first of the next one; the one before is closed behind its back */
+        while (chunk_log_busy(log))
+                uv_run(&loop, UV_RUN_ONCE);
+        sync_fails = false;
+        assert_int_equal(append(log, 2, 1, 0, 50), ERR_IO);
+        free_log(&log);
+        log = open_log();
+        assert_int_equal(append(log, 2, 1, 0, 50), 0);
+        free_log(&log);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_nothing_comes_into_a_segment_that_was_said_to_be_over, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_after_a_failed_sync_nothing_is_appended_until_the_files_are_read_again, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(test_a_volume_that_cannot_be_synced_when_it_is_closed_closes_the_log, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_next_chunk_or_a_later_one_is_stored, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_same_chunk_again_is_stored_but_not_written, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_chunk_is_taken_only_behind_the_one_it_goes_on_from, setup, teardown),

@@ -626,6 +626,31 @@ static void test_a_read_that_the_disk_has_no_place_for_is_told_to_come_back_late
 }
 
 /* Each is another recording's first question since a start: their loads are old reads too. */
+/* What lies where in a recording is read by those who read recordings, not by those who store. */
+static void test_a_recording_is_loaded_behind_other_old_reads_and_before_no_live_chunk(void **state)
+{
+        (void)state;
+        struct stuck hang;
+        struct question old;
+        ended(1);
+        on_changed = NULL;
+        serve_close(&sv);
+        stop_store();
+        start_store();
+        serve_open(&sv, &loop, &store, &manifest, 8);
+        on_changed = changed;
+        hang_cold_reads(&hang);
+        ask_as(&old, 1, 0, 0);
+        struct session *s = live(0);
+        for (unsigned i = 0; i < 40; i++) /* there is time enough to load it in, were there a thread */
+                assert_int_equal(put_video(s, "v720", i / 5, i % 5), 0);
+        enum load_state load = store_session(&store, "S2")->load;
+        go_on(&hang);
+        wait_done(&old.done);
+        assert_int_equal(load, LOAD_UNDER_WAY);
+        assert_int_equal(old.a.status, 0);
+}
+
 static void test_loads_of_old_recordings_take_turns(void **state)
 {
         (void)state;
@@ -774,6 +799,7 @@ int main(void)
                 CASE(test_who_asks_for_too_much_is_refused_and_nobody_else_is),
                 CASE(test_a_read_whose_turn_never_comes_is_told_to_come_back_later),
                 CASE(test_a_read_that_the_disk_has_no_place_for_is_told_to_come_back_later),
+                CASE(test_a_recording_is_loaded_behind_other_old_reads_and_before_no_live_chunk),
                 CASE(test_loads_of_old_recordings_take_turns),
                 CASE(test_what_a_slow_taker_was_read_counts_until_it_is_taken),
                 CASE(test_seven_hundred_waits_of_one_refuse_nobody),

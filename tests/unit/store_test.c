@@ -5,9 +5,13 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "originD/startup.h"
 #include "originD/log/file.h"
@@ -538,17 +542,26 @@ static void test_a_second_origin_on_the_same_folder_is_refused(void **state)
         assert_non_null(store_session(&store, "S1"));
 }
 
-static void test_a_session_that_cannot_be_read_now_is_kept_and_found_later(void **state)
+static int folder_in_its_place(const char *path) /* reading it fails, and not for its absence */
+{
+        return mkdir(path, 0755);
+}
+
+static int loop_in_its_place(const char *path) /* so does opening it: ELOOP */
+{
+        return symlink(path, path);
+}
+
+static void kept_and_found_later(int (*in_the_way)(const char *path))
 {
         char path[200], away[210];
         int err;
-        (void)state;
         recorded("cam", "S1", 5000000);
         stop_store();
         snprintf(path, sizeof(path), "%s/cam/S1/session.json", data_dir);
         snprintf(away, sizeof(away), "%s.away", path);
         assert_int_equal(rename(path, away), 0);
-        assert_int_equal(mkdir(path, 0755), 0); /* reading it fails, and not for its absence */
+        assert_int_equal(in_the_way(path), 0);
         start_store();
         assert_null(store_session(&store, "S1"));
         assert_true(store_unreadable(&store, "S1"));
@@ -560,7 +573,7 @@ static void test_a_session_that_cannot_be_read_now_is_kept_and_found_later(void 
         while (store.retrying)
                 uv_run(&loop, UV_RUN_ONCE);
         assert_true(store_unreadable(&store, "S1"));
-        assert_int_equal(rmdir(path), 0);
+        assert_int_equal(remove(path), 0);
         assert_int_equal(rename(away, path), 0);
         store.retried_mono_us = 0;
         while (!store_session(&store, "S1"))
@@ -568,6 +581,99 @@ static void test_a_session_that_cannot_be_read_now_is_kept_and_found_later(void 
         assert_false(store_unreadable(&store, "S1"));
         assert_int_equal(store_session(&store, "S1")->tracks[0]->log->index.end_ticks, 90000);
         assert_non_null(join("cam", "S1", 5000000, 7, "t2", &err));
+}
+
+static void test_a_session_that_cannot_be_read_now_is_kept_and_found_later(void **state)
+{
+        (void)state;
+        kept_and_found_later(folder_in_its_place);
+}
+
+static void test_a_session_that_cannot_be_opened_now_is_kept_and_found_later(void **state)
+{
+        (void)state;
+        kept_and_found_later(loop_in_its_place);
+}
+
+static const char *cannot_list;
+
+/* In place of the C library's. */
+DIR *opendir(const char *path)
+{
+        if (cannot_list && strstr(path, cannot_list)) {
+                errno = EIO;
+                return NULL;
+        }
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 ? NULL : fdopendir(fd);
+}
+
+static void test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(void **state)
+{
+        const char *id = "20261121T100000Z-00000001";
+        char path[200];
+        (void)state;
+        recorded("cam", id, 5000000);
+        stop_store();
+        snprintf(path, sizeof(path), "%s/cam/%s/session.json", data_dir, id);
+        assert_int_equal(unlink(path), 0); /* for certain: nobody knows any more what the folder is */
+        cannot_list = id;
+        start_store();
+        drain();
+        cannot_list = NULL;
+        snprintf(path, sizeof(path), "%s/cam/%s/v720/000000.mp4", data_dir, id);
+        assert_int_equal(access(path, F_OK), 0);
+}
+
+static atomic_uint media_opened;
+
+/* In place of the C library's. */
+int open(const char *path, int flags, ...)
+{
+        mode_t mode = 0;
+        size_t len = strlen(path);
+        if (flags & O_CREAT) {
+                va_list more;
+                va_start(more, flags);
+                mode = va_arg(more, mode_t);
+                va_end(more);
+        }
+        if (len > 4 && (strcmp(path + len - 4, ".mp4") == 0 || strcmp(path + len - 4, ".idx") == 0))
+                atomic_fetch_add(&media_opened, 1);
+        return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+static unsigned opened_at_a_start(void)
+{
+        stop_store();
+        atomic_store(&media_opened, 0);
+        start_store();
+        return atomic_load(&media_opened);
+}
+
+static void put_seconds(unsigned from, unsigned to)
+{
+        struct session *s = store_session(&store, "S1");
+        for (unsigned i = from * 5; i < to * 5; i++)
+                assert_int_equal(put_video(s, "v720", i / 5, i % 5), 0);
+        drain();
+}
+
+static void test_a_start_opens_no_more_files_of_a_long_broadcast_than_of_a_short_one(void **state)
+{
+        int err;
+        (void)state;
+        store.options.volume_segments = options.volume_segments = 2;
+        assert_int_equal(add_track(claim("cam", "S1", 0, &err), "v720", fmp4_video_init(), 0), 0);
+        put_seconds(0, 5);
+        unsigned of_three = opened_at_a_start();
+        assert_in_range(of_three, 2, 8);
+        assert_int_equal(store_session(&store, "S1")->tracks[0]->log->closed.count, 2);
+        put_seconds(5, 41);
+        assert_int_equal(opened_at_a_start(), of_three);
+        assert_int_equal(store_session(&store, "S1")->tracks[0]->log->closed.count, 20);
+        assert_int_equal(end_session(store_session(&store, "S1")), 0);
+        assert_int_equal(opened_at_a_start(), 0); /* of one that is over: its session.json */
 }
 
 static void test_a_clock_that_jumped_removes_nothing_for_an_hour(void **state)
@@ -810,6 +916,9 @@ int main(void)
                 CASE(test_retention_by_bytes_removes_the_oldest_but_never_the_live_one),
                 CASE(test_a_second_origin_on_the_same_folder_is_refused),
                 CASE(test_a_session_that_cannot_be_read_now_is_kept_and_found_later),
+                CASE(test_a_session_that_cannot_be_opened_now_is_kept_and_found_later),
+                CASE(test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one),
+                CASE(test_a_start_opens_no_more_files_of_a_long_broadcast_than_of_a_short_one),
                 CASE(test_a_clock_that_jumped_removes_nothing_for_an_hour),
                 CASE(test_a_start_with_a_clock_far_beyond_the_newest_recording_removes_nothing),
                 CASE(test_no_more_than_a_share_goes_for_its_age_in_a_minute),
