@@ -651,6 +651,36 @@ static void test_a_recording_is_loaded_behind_other_old_reads_and_before_no_live
         assert_int_equal(old.a.status, 0);
 }
 
+static void test_what_lies_where_in_an_old_volume_is_read_by_those_who_read_old_media(void **state)
+{
+        (void)state;
+        struct stuck hang;
+        struct question old, q;
+        on_changed = NULL;
+        serve_close(&sv);
+        stop_store();
+        options.volume_segments = 2;
+        start_store();
+        ended(6);
+        stop_store();
+        start_store();
+        serve_open(&sv, &loop, &store, &manifest, 8);
+        on_changed = changed;
+        const struct chunk_log *log = loaded(store_session(&store, "S2"))->tracks[0]->log;
+        hang_cold_reads(&hang);
+        ask_as(&old, 1, 0, 0);
+        struct session *s = live(0);
+        for (unsigned i = 0; i < 150; i++) /* there is time enough to read it in, and the live ones' are, were there a thread */
+                assert_int_equal(put_video(s, "v720", i / 5, i % 5), 0);
+        ask(&q, "/live/cam/S1/v720/0.m4s", 0, 5000);
+        wait_done(&q.done);
+        unsigned behind = log->behind;
+        go_on(&hang);
+        wait_done(&old.done);
+        assert_int_equal(old.a.status, 0);
+        assert_int_equal(behind, 1);
+}
+
 static void test_loads_of_old_recordings_take_turns(void **state)
 {
         (void)state;
@@ -800,6 +830,7 @@ int main(void)
                 CASE(test_a_read_whose_turn_never_comes_is_told_to_come_back_later),
                 CASE(test_a_read_that_the_disk_has_no_place_for_is_told_to_come_back_later),
                 CASE(test_a_recording_is_loaded_behind_other_old_reads_and_before_no_live_chunk),
+                CASE(test_what_lies_where_in_an_old_volume_is_read_by_those_who_read_old_media),
                 CASE(test_loads_of_old_recordings_take_turns),
                 CASE(test_what_a_slow_taker_was_read_counts_until_it_is_taken),
                 CASE(test_seven_hundred_waits_of_one_refuse_nobody),
