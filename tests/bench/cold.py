@@ -16,8 +16,9 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(TOP, "tests", "fault"), os.path.join(TOP, "tests", "system")]
 
-from harness import run  # noqa: E402  (the path is set above)
-from store_faults import WRITER, Origin, build_library, start_well  # noqa: E402
+import preload  # noqa: E402  (the path is set above)
+from harness import run  # noqa: E402
+from store_faults import WRITER, Origin, start_well  # noqa: E402
 
 CLIENTS, RECORDINGS, SEGMENTS = 200, 8, 30
 SALT = 16000  # makes a second of video 400 kB
@@ -76,7 +77,7 @@ def tell(what, ms):
 
 def main():
     folder = tempfile.mkdtemp(prefix="bench-cold-", dir=os.environ.get("BENCH_DIR"))
-    origin = Origin(folder, build_library(folder))
+    origin = Origin(folder, preload.build("failing_disk", folder))
     origin.settings["sync"] = "none"  # the default: with another one it is the disk's own time that is measured
     try:
         start_well(origin)

@@ -19,7 +19,8 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(TOP, "tests", "fault"), os.path.join(TOP, "tests", "system")]
 
-from harness import request, run, wait_until  # noqa: E402  (the path is set above)
+import preload  # noqa: E402  (the path is set above)
+from harness import request, wait_until  # noqa: E402
 from store_faults import Origin, metric, start_well  # noqa: E402
 
 MAKE_STORE = os.path.join(TOP, "build", "release", "tools", "make_store")
@@ -45,12 +46,6 @@ def forget(folder):
             os.close(fd)
 
 
-def build_turns(folder):
-    library = os.path.join(folder, "loop_turns.so")
-    run("gcc", "-O2", "-shared", "-fPIC", "-o", library, os.path.join(os.path.dirname(os.path.abspath(__file__)), "loop_turns.c"))
-    return library
-
-
 def memory_mb(origin, what="VmRSS"):
     with open(f"/proc/{origin.process.pid}/status", encoding="ascii") as f:
         return next(int(line.split()[1]) / 1024 for line in f if line.startswith(what + ":"))
@@ -72,7 +67,7 @@ def aim(value, most):
 class Bench:
     def __init__(self, folder, options):
         self.folder, self.options = folder, options
-        self.turns, self.origins = build_turns(folder), []
+        self.turns, self.origins = preload.build("loop_turns", folder, os.path.dirname(os.path.abspath(__file__))), []
 
     def origin(self, name, **settings):
         os.makedirs(os.path.join(self.folder, name), exist_ok=True)

@@ -20,7 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "system"))
 
-from harness import TOP, request, reserve_port, run, spawn  # noqa: E402  (the path is set above)
+import preload  # noqa: E402  (the path is set above)
+from harness import TOP, request, reserve_port, run, spawn  # noqa: E402
 
 WRITER = os.path.join(TOP, "build", "release", "tools", "store_writer")
 BIN = os.path.join(TOP, "bin")
@@ -63,13 +64,6 @@ class Lost(AssertionError):
 
 class DidNotCome(AssertionError):
     """The call that was to fail was not made: the case shows nothing."""
-
-
-def build_library(folder):
-    library = os.path.join(str(folder), "failing_disk.so")
-    run("gcc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library,
-        os.path.join(os.path.dirname(os.path.abspath(__file__)), "failing_disk.c"))
-    return library
 
 
 def symbols(path, *options):
@@ -286,7 +280,7 @@ class Bench:
 
     def __init__(self, folder, side_by_side=SIDE_BY_SIDE):
         self.folder = str(folder)
-        self.library = build_library(folder)
+        self.library = preload.build("failing_disk", folder)
         self.numbers = itertools.count(1)
         self.pool = ThreadPoolExecutor(side_by_side)
         self.ports = queue.SimpleQueue()  # of which each case under way has a set

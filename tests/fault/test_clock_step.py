@@ -1,14 +1,13 @@
 """NTP, or a person, steps the system's clock of every machine by seconds in mid-broadcast: media time does not feel it."""
 import datetime
 import mmap
-import os
 import re
 import struct
-import subprocess
 import time
 
 import pytest
 
+import preload
 from broadcast import Broadcast
 from faults import FaultCluster
 from harness import wait_until
@@ -31,19 +30,10 @@ class Clock:
 @pytest.fixture
 def stepped(tmp_path):
     """A cluster whose daemons have .clock for a clock."""
-    if os.environ.get("FRESHET_BIN"):
-        pytest.skip("a sanitizer's runtime wants to be the first library")
-    library, control = str(tmp_path / "step_clock.so"), tmp_path / "clock"
-    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "step_clock.c")
-    subprocess.run(["gcc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source], check=True)
+    control = tmp_path / "clock"
     clock = Clock(control)
-    environment = {"LD_PRELOAD": library, "STEP_CLOCK": str(control)}
-    os.environ.update(environment)
-    try:
+    with preload.preloaded(preload.build("step_clock", tmp_path), STEP_CLOCK=control):
         cluster = FaultCluster(tmp_path / "cluster")
-    finally:
-        for name in environment:
-            os.environ.pop(name)
     cluster.clock = clock
     with cluster:
         yield cluster

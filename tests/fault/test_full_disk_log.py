@@ -1,18 +1,16 @@
 """A writer whose every chunk a full disk refuses: the log says that once, not once a chunk."""
 import errno
-import os
 
 import pytest
 
+import preload
 from harness import request, wait_until
-from store_faults import Origin, build_library
+from store_faults import Origin
 
 
 @pytest.mark.bounded
 def test_a_full_disk_is_told_once_and_not_with_every_chunk(tmp_path):
-    if os.environ.get("FRESHET_BIN"):
-        pytest.skip("a sanitizer's runtime wants to be the first library")
-    origin = Origin(tmp_path, build_library(tmp_path))
+    origin = Origin(tmp_path, preload.build("failing_disk", tmp_path))
     assert origin.start(call="pwrite", at=60, how=errno.ENOSPC, on=1)
     try:
         stored, status = origin.write("--stream", "cam", "--salt", 0, "--to", 100)  # it tries for a second, each 20 ms

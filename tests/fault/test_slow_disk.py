@@ -1,9 +1,7 @@
 """A disk that takes long for every write, as one that fails or is shared: viewers and the other origin do not wait for it."""
-import os
-import subprocess
-
 import pytest
 
+import preload
 from broadcast import Broadcast
 from faults import FaultCluster
 from harness import wait_until
@@ -12,23 +10,14 @@ from harness import wait_until
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
     """The cluster; .disk("origin-1", 300) makes one origin's disk slow."""
-    if os.environ.get("FRESHET_BIN"):
-        pytest.skip("a sanitizer's runtime wants to be the first library")
     directory = tmp_path_factory.mktemp("slow")
-    library, control = str(directory / "slow_disk.so"), directory / "control"
-    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "slow_disk.c")
-    subprocess.run(["gcc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source], check=True)
+    control = directory / "control"
     control.write_text("nothing 0\n")
-    environment = {"LD_PRELOAD": library, "SLOW_DISK": str(control)}
-    os.environ.update(environment)
-    try:
-        with FaultCluster(directory / "cluster", sets=["originD.sync=segment"]) as cluster:
-            cluster.disk = lambda word, ms: control.write_text(f"/{word}/ {ms}\n")
-            yield cluster
-            cluster.disk("nothing", 0)
-    finally:
-        for name in environment:
-            os.environ.pop(name)
+    with preload.preloaded(preload.build("slow_disk", directory), SLOW_DISK=control), \
+            FaultCluster(directory / "cluster", sets=["originD.sync=segment"]) as cluster:
+        cluster.disk = lambda word, ms: control.write_text(f"/{word}/ {ms}\n")
+        yield cluster
+        cluster.disk("nothing", 0)
 
 
 def slowest_put(cluster):

@@ -1,11 +1,11 @@
 """Old recordings on a disk that takes 200 ms for each read, and many who ask for them: live chunks are stored and served meanwhile."""
 import http.client
-import os
 import threading
 
 import pytest
 
-from harness import run, wait_until
+import preload
+from harness import wait_until
 from store_faults import Origin, metric, start_well
 
 READERS = 100
@@ -44,13 +44,9 @@ class Readers:
 
 @pytest.fixture
 def origin(tmp_path):
-    if os.environ.get("FRESHET_BIN"):
-        pytest.skip("a sanitizer's runtime wants to be the first library")
-    library, control = str(tmp_path / "slow_disk.so"), tmp_path / "control"
-    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "slow_disk.c")
-    run("gcc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source)
+    control = tmp_path / "control"
     control.write_text("nothing 0\n")
-    made = Origin(tmp_path, library)
+    made = Origin(tmp_path, preload.build("slow_disk", tmp_path))
     made.environment["SLOW_READS"] = str(control)
     made.slow_reads = lambda word, ms: control.write_text(f"{word} {ms}\n")
     yield made

@@ -1,6 +1,5 @@
 """Whatever call on its disk fails, or kills it: nothing that originD acknowledged is lost, nothing it could not read is removed, and the
 next start on a good disk serves and goes on. tests/fault/store_faults.py repeats a single case."""
-import os
 import time
 
 import pytest
@@ -12,8 +11,6 @@ SOME_S = 40  # for the subset
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    if os.environ.get("FRESHET_BIN"):
-        pytest.skip("a sanitizer's runtime wants to be the first library")
     return Bench(tmp_path_factory.mktemp("store-faults"))
 
 
