@@ -5,10 +5,31 @@
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "transcoderd/stats.h"
+
+static void count(int status)
+{
+        switch (status) {
+        case ERR_FULL:
+                metric_add(&stats_refused_full, 1);
+                break;
+        case ERR_UNSUPPORTED:
+                metric_add(&stats_refused_unsupported, 1);
+                break;
+        case ERR_NOT_YET:
+                metric_add(&stats_refused_not_yet, 1);
+                break;
+        case ERR_NOT_FOUND: /* a proxy only asked whether the stream is here */
+                break;
+        default:
+                metric_add(&stats_refused_other, 1);
+        }
+}
 
 void opens_refuse(struct rpc_request *open, int status, const char *text)
 {
         struct open_reply m = {.status = (int8_t)status};
+        count(status);
         snprintf(m.text, sizeof(m.text), "%s", text);
         rpc_reply(open, message_new(MSG_OPEN_REPLY, open_reply_encode, &m));
 }

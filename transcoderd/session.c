@@ -356,10 +356,10 @@ static void log_totals(const struct session *s)
         log_line((s->given_up && !s->handed_over) || s->failed ? LOG_WARN : LOG_INFO,
                  "session=%s stream=%s seconds=%" PRId64 " media_ms=%" PRId64 " frames=%" PRIu64 " bytes=%" PRIu64
                  " chunks=%" PRIu64 " chunk_bytes=%" PRIu64 " decoded=%" PRIu64 " encoded=%" PRIu64 " late=%" PRIu64
-                 " corrupt=%" PRIu64 " shed=%" PRIu64 " slate_ms=%" PRId64 " not_stored_bytes=%zu result=\"%s\""
+                 " corrupt=%" PRIu64 " shed=%" PRIu64 " skipped=%" PRIu64 " slate_ms=%" PRId64 " not_stored_bytes=%zu result=\"%s\""
                  " msg=\"session ended\"",
                  s->id, s->stream, (clock_mono_us() - s->begun_us) / US_PER_S, s->end_us / US_PER_MS, s->frames, s->bytes,
-                 s->chunks, s->chunk_bytes, c->decoded, c->encoded, c->late_dropped, c->corrupt, c->shed,
+                 s->chunks, s->chunk_bytes, c->decoded, c->encoded, c->late_dropped, c->corrupt, c->shed, c->skipped,
                  c->slate_us / US_PER_MS, s->push ? push_queued(s->push) : 0, result);
 }
 
@@ -498,6 +498,7 @@ static void count_frames(struct session *s)
         metric_add(&stats_late, (int64_t)(now.late_dropped - old->late_dropped));
         metric_add(&stats_corrupt, (int64_t)(now.corrupt - old->corrupt));
         metric_add(&stats_shed, (int64_t)(now.shed - old->shed));
+        metric_add(&stats_skipped, (int64_t)(now.skipped - old->skipped));
         metric_add(&stats_slate_us, now.slate_us - old->slate_us);
         int64_t now_us = clock_mono_us(), passed_us = now_us - s->counted_us;
         if (s->counted_us && passed_us > 0)

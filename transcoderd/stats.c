@@ -7,6 +7,10 @@
         {.name = "transcoderd_put_retries_total", .type = METRIC_COUNTER,                                              \
          .help = "Attempts after which an origin had not stored what it was sent", .labels = "reason=\"" reason_ "\""}
 
+#define REFUSED(reason_)                                                                                               \
+        {.name = "transcoderd_opens_refused_total", .type = METRIC_COUNTER,                                            \
+         .help = "OPENs that were given no session, those that waited for one in vain among them", .labels = "reason=\"" reason_ "\""}
+
 #define OWNERS(state_)                                                                                                 \
         {.name = "transcoderd_owners", .type = METRIC_GAUGE, .help = "Origins that store a session, over all sessions", \
          .labels = "state=\"" state_ "\""}
@@ -15,7 +19,7 @@ struct metric stats_rows[] = {
         {.name = "transcoderd_sessions", .type = METRIC_GAUGE, .help = "Sessions being encoded"},
         {.name = "transcoderd_behind_seconds", .type = METRIC_GAUGE, .scale = 1e-6,
          .help = "How far the slowest session's encoding is behind what it was sent"},
-        FRAMES("decoded"), FRAMES("encoded"), FRAMES("late"), FRAMES("corrupt"), FRAMES("shed"),
+        FRAMES("decoded"), FRAMES("encoded"), FRAMES("late"), FRAMES("corrupt"), FRAMES("shed"), FRAMES("skipped"),
         {.name = "transcoderd_fenced_total", .type = METRIC_COUNTER,
          .help = "Sessions given up because another writer has them"},
         {.name = "transcoderd_slate_seconds_total", .type = METRIC_COUNTER, .scale = 1e-6,
@@ -38,6 +42,7 @@ struct metric stats_rows[] = {
         {.name = "transcoderd_cpu_seconds_total", .type = METRIC_COUNTER, .scale = 1e-6,
          .help = "CPU time of this process; beside transcoderd_cpus it says how much room there is"},
         {.name = "transcoderd_cpus", .type = METRIC_GAUGE, .help = "Processors this process may use"},
+        REFUSED("full"), REFUSED("unsupported"), REFUSED("not_yet"), REFUSED("other"),
 };
 
 struct histogram stats_put = {

@@ -527,6 +527,32 @@ static void test_garbage_is_counted_and_survived(void **state)
         coded_free(&audio);
 }
 
+/* Some cameras send no usable record, or begin in the middle of a group of pictures. */
+static void test_frames_that_are_of_no_use_are_counted(void **state)
+{
+        (void)state;
+        struct coded video;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 50, 0, 25, 0);
+        struct rig *r = rig_new();
+        rig_open(r, &video, NULL);
+        for (int i = 5; i < 25; i++)
+                push(r, &video.frames[i]);
+        struct buf *empty = buf_copy("", 0);
+        struct frame config = {.track = TRACK_VIDEO, .codec = CODEC_H264, .flags = FRAME_CONFIG, .bytes = empty};
+        push(r, &config);
+        for (int i = 25; i < 50; i++)
+                push(r, &video.frames[i]);
+        drain(r);
+        struct pipeline_stats s;
+        pipeline_stats(r->p, &s);
+        assert_int_equal(s.decoded, 0);
+        assert_int_equal(s.skipped, 20);
+        assert_int_equal(s.corrupt, 1 + 25); /* the record, and each that would need one */
+        buf_unref(&empty);
+        rig_free(r);
+        coded_free(&video);
+}
+
 static void test_a_session_that_goes_on_continues_with_the_very_next_frame(void **state)
 {
         (void)state;
@@ -1278,6 +1304,7 @@ int main(void)
                 cmocka_unit_test(test_the_level_counts_the_frame_rate_that_the_rung_has),
                 cmocka_unit_test(test_a_source_that_changes_size_and_rate_goes_on_in_the_same_tracks),
                 cmocka_unit_test(test_garbage_is_counted_and_survived),
+                cmocka_unit_test(test_frames_that_are_of_no_use_are_counted),
                 cmocka_unit_test(test_a_session_that_goes_on_continues_with_the_very_next_frame),
                 cmocka_unit_test(test_one_that_leaves_makes_nothing_that_the_next_one_would_make_otherwise),
                 cmocka_unit_test(test_every_picture_once_of_a_changing_rate_after_whichever_chunk_a_writer_is_lost),

@@ -466,9 +466,11 @@ static void test_a_session_is_left_to_another_node_where_there_is_no_thread_for_
         assert_null(pipeline);
         assert_int_equal(fake_calls(MSG_END), 0);
         assert_int_equal(feed(0, handle, 0, 1).status, ERR_FULL); /* its proxy looks for another at once */
+        int64_t refused = metric_get(&stats_refused_full);
         ask_open(0);
         assert_int_equal(opened(0).status, ERR_FULL);
         assert_string_equal(opened(0).text, "no encoder for rung v720");
+        assert_int_equal(metric_get(&stats_refused_full), refused + 1);
         struct fake_call call = fake_take(MSG_PUT);
         fake_fail(&call, ERR_CANCELED);
 }

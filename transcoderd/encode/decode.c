@@ -101,7 +101,9 @@ int decoder_config(struct decoder *d, uint8_t codec, const struct buf *record)
 
 int decoder_send(struct decoder *d, const struct frame *f)
 {
-        if (!d->codec || (d->wants_key && !(f->flags & FRAME_KEY)))
+        if (!d->codec)
+                return ERR_CORRUPT;
+        if (d->wants_key && !(f->flags & FRAME_KEY))
                 return ERR_NOT_YET;
         if (f->bytes->len == 0 || av_new_packet(d->pkt, (int)f->bytes->len) < 0)
                 return ERR_CORRUPT;

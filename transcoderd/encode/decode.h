@@ -21,7 +21,7 @@ bool decoder_config_differs(const struct decoder *d, uint8_t codec, const struct
 /* Opens the codec anew. ERR_UNSUPPORTED, ERR_CORRUPT: nothing can be decoded until another record comes. */
 int decoder_config(struct decoder *d, uint8_t codec, const struct buf *record);
 
-/* 0; ERR_NOT_YET: skipped, no key frame since the break; ERR_CORRUPT: it did not decode. */
+/* 0; ERR_NOT_YET: skipped, no key frame since the break; ERR_CORRUPT: it did not decode, or there is no usable record. */
 int decoder_send(struct decoder *d, const struct frame *f);
 /* No more input: decoder_receive gives what is left; then decoder_break or decoder_config. */
 void decoder_end(struct decoder *d);

@@ -20,7 +20,7 @@ struct tally {
         _Atomic int64_t pushed_us[TRACK_KINDS]; /* newest decoding time that came in; INT64_MIN: none */
         _Atomic int64_t encoded_us[TRACK_KINDS]; /* the slowest rung; INT64_MIN: none */
         _Atomic int64_t slate_us[TRACK_KINDS];
-        atomic_ullong decoded, encoded, late_dropped, corrupt, shed;
+        atomic_ullong decoded, encoded, late_dropped, corrupt, shed, skipped;
         _Atomic int64_t end_us; /* of the longest track, when drained */
         _Atomic int64_t busy_us[SESSION_TRACKS_MAX]; /* that a video rung's encoder has worked so far */
 };

@@ -32,7 +32,7 @@ void pipeline_close(struct pipeline *p, struct reaper *reaper); /* NULL is fine;
 struct pipeline_stats {
         int64_t behind_us;     /* how far encoding is behind what was pushed */
         int64_t slate_us;      /* slate made so far, video (or audio if there is no video) */
-        uint64_t decoded, encoded, late_dropped, corrupt, shed;
+        uint64_t decoded, encoded, late_dropped, corrupt, shed, skipped;
         int64_t busy_us; /* how long the encoder that works most has worked so far */
 };
 void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out);

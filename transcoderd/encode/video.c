@@ -381,8 +381,11 @@ static void on_frame(struct video *v, const struct frame *f)
                         count_corrupt(v, "configuration record");
                 return;
         }
-        if (decoder_send(v->decoder, f) == ERR_CORRUPT)
+        int err = decoder_send(v->decoder, f);
+        if (err == ERR_CORRUPT)
                 count_corrupt(v, "frame does not decode");
+        else if (err == ERR_NOT_YET)
+                atomic_fetch_add(&v->out->tally.skipped, 1);
         receive_pictures(v);
 }
 
