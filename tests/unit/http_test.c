@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include "common/daemon/log.h"
+#include "common/daemon/metrics.h"
 #include "edged/http.h"
+#include "edged/stats.h"
 #include "fake_upstream.h"
 #include "scratch.h"
 #include "tokens.h"
@@ -988,6 +990,30 @@ static void finish_flowing(struct fixture *f, struct viewer v[3])
         until(f, has_clients, &nobody);
 }
 
+static char exposition[256 << 10];
+static size_t exposition_len;
+
+static void expose(void *arg, const char *text, size_t len)
+{
+        (void)arg;
+        assert_true(exposition_len + len < sizeof(exposition));
+        memcpy(exposition + exposition_len, text, len);
+        exposition[exposition_len += len] = 0;
+}
+
+/* How many connections we closed for that reason. There are others for which one that is held may be closed in the end. */
+static int64_t closed_for(const char *reason)
+{
+        char *series = mem_printf("edged_closed_total{reason=\"%s\"}", reason);
+        exposition_len = 0;
+        metrics_render(expose, NULL);
+        const char *at = strstr(exposition, series);
+        assert_non_null(at);
+        int64_t count = atoll(at + strlen(series));
+        free(series);
+        return count;
+}
+
 static void test_an_answer_under_way_ends_with_its_token(void **state)
 {
         (void)state;
@@ -1001,7 +1027,9 @@ static void test_an_answer_under_way_ends_with_its_token(void **state)
         http_end_expired(f.http, exp_s * US_PER_S - 1);
         viewer_read(&v[0]);
         assert_false(v[0].closed);
+        int64_t before = closed_for("token_expired");
         http_end_expired(f.http, exp_s * US_PER_S);
+        assert_int_equal(closed_for("token_expired"), before + 1);
         finish_flowing(&f, v);
         close_fixture(&f);
 }
@@ -1016,7 +1044,9 @@ static void test_an_answer_under_way_ends_when_its_key_is_taken_away(void **stat
         open_flowing(&f, v, now_s() + 1000);
         until(&f, is_held, &three);
         set_private(&f, SET(EC_KEY("renamed")));
+        int64_t before = closed_for("token_revoked");
         http_end_expired(f.http, clock_real_us());
+        assert_int_equal(closed_for("token_revoked"), before + 1);
         finish_flowing(&f, v);
         close_fixture(&f);
 }
@@ -1142,5 +1172,6 @@ int main(void)
                 cmocka_unit_test(test_pages_say_what_they_may_load_and_who_may_frame_them),
         };
         log_set_level(LOG_ERROR);
+        stats_register();
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
