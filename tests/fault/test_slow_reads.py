@@ -9,6 +9,7 @@ from harness import wait_until
 from store_faults import Origin, metric, start_well
 
 READERS = 100
+ADDRESSES = 8  # of one, only two may read at a time: what keeps them all from the writers' threads is to be seen here
 SEGMENTS = 40
 
 
@@ -23,7 +24,8 @@ class Readers:
             thread.start()
 
     def read(self, first):
-        connection = http.client.HTTPConnection("127.0.0.1", self.origin.ports["http_port"], timeout=60)
+        address = f"127.0.0.{2 + first % ADDRESSES}"
+        connection = http.client.HTTPConnection("127.0.0.1", self.origin.ports["http_port"], timeout=60, source_address=(address, 0))
         n = first
         while not self.over.is_set():
             n += 1
