@@ -35,9 +35,10 @@ static AVRational sample_aspect(const AVFrame *f)
         return a.num > 0 && a.den > 0 ? a : (AVRational){1, 1};
 }
 
-static int even(int64_t v)
+/* No more than most, which is even: what an absurd aspect comes to may be beyond an int. */
+static int even(int64_t v, int most)
 {
-        return (int)(v + 1) & ~1;
+        return v < most ? (int)(v + 1) & ~1 : most;
 }
 
 int scale_width_for(const AVFrame *source, int height)
@@ -103,10 +104,10 @@ static void fit(struct scaler *s)
 {
         int64_t dw = (int64_t)s->in.width * s->in.aspect.num, dh = (int64_t)s->in.height * s->in.aspect.den;
         s->w = s->width;
-        s->h = even(av_rescale(s->width, dh, dw));
+        s->h = even(av_rescale(s->width, dh, dw), s->height + 2); /* higher than there is room for is all the same */
         if (s->h > s->height) {
                 s->h = s->height;
-                s->w = even(av_rescale(s->height, dw, dh));
+                s->w = even(av_rescale(s->height, dw, dh), s->width);
         }
         if (s->w + SLACK_PX >= s->width)
                 s->w = s->width;
