@@ -18,5 +18,5 @@ originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
 originD_UNIT := askers box catalog catch_up chunk_log claim compare disk end eras events fills mpd origin_http recording recording_find removals s3 scrub serve \
                 shadow_turns sigv4 space store volume webhooks
-originD_FUZZ := box catalog recording s3_text session_json
+originD_FUZZ := box catalog events recording s3_text session_json volume
 originD_TOOLS := archive_volume join_recording make_store put_file store_writer

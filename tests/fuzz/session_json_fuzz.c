@@ -15,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 if (session_from_json(&s, (const char *)data, size, tracks) == 0 && s.track_count > SESSION_TRACKS_MAX)
                         abort();
                 tracks_free(&s);
+                session_set_title(&s, "");
         }
         return 0;
 }
