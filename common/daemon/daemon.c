@@ -26,6 +26,7 @@
 
 #define TICK_MS 1000
 #define WATCHDOG_SHARE 4 /* of the watchdog's time between two signs of life, at most */
+#define ALARM_LATER_S 2 /* than the deadline */
 #define CONNECTIONS_LEAST 16 /* that are possible however few descriptors there are */
 #define OPENING_S 30     /* how long from now on systemd is to wait for sockets to open, told each tick */
 #define CLOCK_OFF_US (250 * US_PER_MS) /* so far from the system's clock is worth a line */
@@ -75,15 +76,28 @@ static void on_deadline(uv_timer_t *timer)
         _exit(1);
 }
 
+/* The loop stands still, in a call that waits for a thread or for a disk, and hears of no timer and no signal of libuv's. */
+static void on_alarm(int signum)
+{
+        static const char text[] = "level=error msg=\"not stopped in time, and the loop stands still\"\n";
+        ssize_t written = write(STDERR_FILENO, text, sizeof(text) - 1);
+        (void)signum;
+        (void)written;
+        _exit(1);
+}
+
 /* The deadline does not keep the loop alive, it only ends one that other handles keep. */
 static void start_deadline(struct daemon *d)
 {
         struct impl *m = d->impl;
+        int64_t ms = d->drain_ms + DAEMON_STOP_DEADLINE_MS;
         if (uv_is_active((uv_handle_t *)&m->deadline))
                 return;
         m->deadline.data = d;
-        uv_timer_start(&m->deadline, on_deadline, (uint64_t)d->drain_ms + DAEMON_STOP_DEADLINE_MS, 0);
+        uv_timer_start(&m->deadline, on_deadline, (uint64_t)ms, 0);
         uv_unref((uv_handle_t *)&m->deadline);
+        signal(SIGALRM, on_alarm);
+        alarm((unsigned)(ms / 1000) + ALARM_LATER_S);
 }
 
 static void begin_stop(struct daemon *d)

@@ -3,7 +3,8 @@
  *   main():  daemon_init()  →  daemon_listener()s  →  open sockets  →  daemon_ready(true)  →  daemon_run()  →  daemon_fini()
  *
  * SIGTERM, SIGINT and POST /api/drain call stop() once on the loop; the daemon finishes what it must and calls daemon_exit().
- * A second signal (a third, if there is hurry()), or drain_ms and STOP_DEADLINE_MS, end the process with status 1. SIGHUP
+ * A second signal (a third, if there is hurry()), or drain_ms and STOP_DEADLINE_MS, end the process with status 1, even one whose
+ * loop stands still. SIGHUP
  * reloads the configuration and calls reloaded(). SIGPIPE is ignored.
  *
  * systemd (notify.h) hears READY when daemon_run() begins, or at daemon_opened() if opens_later is set; what readiness says as

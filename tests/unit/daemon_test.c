@@ -37,9 +37,9 @@ struct fields {
 static const struct config_key keys[] = {
         CONFIG_COMMON_KEYS(9490),
         {.name = "mood", .type = CONFIG_CHOICE, .offset = offsetof(struct fields, mood), .default_value = "good", .unit = "",
-         .allowed = "good|stubborn|failed|lazy|stuck|slow",
+         .allowed = "good|stubborn|failed|lazy|stuck|slow|joining",
          .help = "stubborn does not stop, failed ends with 1, lazy stops when it reloads after that, stuck has a loop that stands still, slow "
-                 "opens later"},
+                 "opens later, joining waits for what never ends when it is to stop"},
         {0},
 };
 
@@ -78,6 +78,8 @@ static void on_stop(void *arg)
         (void)arg;
         daemon_ready(&d, false, "stopping");
         leaving = true;
+        while (mood_is("joining"))
+                pause();
         if (mood_is("lazy"))
                 return;
         if (!mood_is("stubborn"))
@@ -99,6 +101,8 @@ static int run_daemon(int argc, char **argv)
         daemon_listener(&d, "FETCH", fields.common.bind, false, "some_key");
         daemon_ready(&d, !mood_is("slow"), "recovering");
         d.opens_later = mood_is("slow");
+        if (mood_is("joining"))
+                d.drain_ms = 500 - DAEMON_STOP_DEADLINE_MS; /* so that the test need not wait that long */
         if (mood_is("stuck"))
                 start_later(on_stuck, 200);
         else if (mood_is("slow"))
@@ -289,6 +293,24 @@ static void test_a_second_signal_ends_one_that_does_not_stop(void **state)
         } while (waitpid(pid, &status, WNOHANG) == 0);
         assert_true(WIFEXITED(status));
         assert_int_equal(WEXITSTATUS(status), 1);
+}
+
+/* A timer of the loop's would never come, nor would a second signal. */
+static void test_one_whose_loop_stands_still_at_the_end_is_ended(void **state)
+{
+        int status = 0, looks = 0;
+        pid_t ended;
+        (void)state;
+        pid_t pid = start("joining");
+        kill(pid, SIGTERM);
+        while ((ended = waitpid(pid, &status, WNOHANG)) == 0 && looks++ < 5000)
+                usleep(2000);
+        if (!ended)
+                kill(pid, SIGKILL);
+        assert_int_equal(ended, pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 1);
+        assert_non_null(strstr(said(), "the loop stands still"));
 }
 
 /* ---- by the admin port ------------------------------------------------------------------------------------------ */
@@ -575,6 +597,7 @@ int main(int argc, char **argv)
                 cmocka_unit_test(test_it_says_when_no_descriptor_is_free),
                 cmocka_unit_test(test_a_fault_is_status_1),
                 cmocka_unit_test(test_a_second_signal_ends_one_that_does_not_stop),
+                cmocka_unit_test(test_one_whose_loop_stands_still_at_the_end_is_ended),
                 cmocka_unit_test(test_the_node_tells_who_it_is_and_how_it_is),
                 cmocka_unit_test(test_a_drain_that_is_over_at_once_is_answered),
                 cmocka_unit_test(test_healthcheck_asks_the_daemon_and_says_why_not),
