@@ -376,8 +376,14 @@ static struct pairs *read_pairs(struct tls_server *s, struct trouble *trouble)
                 add_trouble(trouble, text);
         }
         for (int i = 0; i < n; i++) {
-                if (all->count < TLS_SERVER_PAIRS_MAX)
+                char name[NAME_MAX_BYTES + 1];
+                if (all->count < TLS_SERVER_PAIRS_MAX) {
                         take_pair(s, all, entries[i]->d_name, trouble);
+                } else if (pair_name(name, s->directory, entries[i]->d_name)) {
+                        snprintf(text, sizeof(text), "%s/%s: %d pairs are in use already, which is the most", s->directory,
+                                 entries[i]->d_name, TLS_SERVER_PAIRS_MAX);
+                        add_trouble(trouble, text);
+                }
                 free(entries[i]);
         }
         if (n >= 0)

@@ -24,7 +24,7 @@
 #include <stddef.h>
 #include <uv.h>
 
-#define TLS_SERVER_PAIRS_MAX 64
+#define TLS_SERVER_PAIRS_MAX 64 /* the others, by name, are left out and logged */
 #define TLS_SERVER_RETRY_MS 2000
 
 struct tls_server;

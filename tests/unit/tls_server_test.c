@@ -511,6 +511,22 @@ static void test_what_stays_wrong_is_told_once_and_counted_each_time(void **stat
         assert_int_equal(end_log(said, saved, "/wild.crt"), 0);
 }
 
+static void test_more_pairs_than_there_may_be_are_left_out_and_named(void **state)
+{
+        struct fixture *f = *state;
+        char name[32];
+        int saved;
+        for (int i = 0; i < TLS_SERVER_PAIRS_MAX; i++) {
+                snprintf(name, sizeof(name), "pair-%02d", i);
+                tls_write_pair(f->dir, name, name, 100 + i);
+        }
+        FILE *said = begin_log(&saved);
+        tls_server_reload(f->server);
+        assert_int_equal(end_log(said, saved, "64 pairs are in use already"), 3);
+        assert_int_equal(tls_server_pairs(f->server), TLS_SERVER_PAIRS_MAX);
+        assert_int_equal(serial_for(f, "a.example"), 2);
+}
+
 static void test_a_broken_pair_leaves_the_old_one_in_use(void **state)
 {
         struct fixture *f = *state;
@@ -642,6 +658,7 @@ int main(void)
                 TEST(test_a_change_while_the_directory_is_read_is_not_missed),
                 TEST(test_a_reading_that_failed_for_want_of_descriptors_is_tried_again),
                 TEST(test_what_stays_wrong_is_told_once_and_counted_each_time),
+                TEST(test_more_pairs_than_there_may_be_are_left_out_and_named),
                 TEST(test_a_broken_pair_leaves_the_old_one_in_use),
                 TEST(test_what_has_expired_takes_no_place_of_what_has_not),
                 TEST(test_a_pair_that_is_gone_goes_but_never_the_last),
