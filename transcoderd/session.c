@@ -566,6 +566,7 @@ void sessions_tick(struct sessions *ss, int64_t now_us)
         metric_set(&stats_queued, queued);
         metric_set(&stats_recent, recent);
         metric_set(&stats_shadows, shadows);
+        metric_set(&stats_closing, ss->reaper->closing);
 }
 
 static void on_tick(uv_timer_t *t)

@@ -43,6 +43,8 @@ struct metric stats_rows[] = {
          .help = "CPU time of this process; beside transcoderd_cpus it says how much room there is"},
         {.name = "transcoderd_cpus", .type = METRIC_GAUGE, .help = "Processors this process may use"},
         REFUSED("full"), REFUSED("unsupported"), REFUSED("not_yet"), REFUSED("other"),
+        {.name = "transcoderd_closing", .type = METRIC_GAUGE,
+         .help = "Encoders of sessions that have ended and are not gone yet; they count against max_sessions"},
 };
 
 struct histogram stats_put = {

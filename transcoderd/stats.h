@@ -34,6 +34,7 @@ extern struct metric stats_rows[];
 #define stats_refused_unsupported stats_rows[26]
 #define stats_refused_not_yet stats_rows[27]
 #define stats_refused_other stats_rows[28]
+#define stats_closing stats_rows[29]
 
 extern struct histogram stats_put, stats_glass;
 
