@@ -288,8 +288,8 @@ static void trouble_fini(struct trouble *t)
                 free(t->texts[--t->count]);
 }
 
-/* What was found now is what is known from now on; what was not known before goes to the log. True: it was all known, and is all that
- * was. */
+/* What was found now is what is known from now on; what was not known before goes to the log. True: it was all known, and is all
+ * that was. */
 static bool take_trouble(struct trouble *known, struct trouble *now)
 {
         char quoted[600];
@@ -400,7 +400,8 @@ static struct pairs *read_pairs(struct tls_server *s, struct trouble *trouble)
 
 static void on_retry(uv_timer_t *timer);
 
-/* What is wrong may be with us (no descriptor is free, the disk had an error) and not with the files, which then never change again. */
+/* What is wrong may be with us (no descriptor is free, the disk had an error) and not with the files, which then never change
+ * again. */
 static void set_retry(struct tls_server *s)
 {
         if (s->trouble.count)

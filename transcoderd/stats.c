@@ -9,7 +9,8 @@
 
 #define REFUSED(reason_)                                                                                               \
         {.name = "transcoderd_opens_refused_total", .type = METRIC_COUNTER,                                            \
-         .help = "OPENs that were given no session, those that waited for one in vain among them", .labels = "reason=\"" reason_ "\""}
+         .help = "OPENs that were given no session, those that waited for one in vain among them",                     \
+         .labels = "reason=\"" reason_ "\""}
 
 #define OWNERS(state_)                                                                                                 \
         {.name = "transcoderd_owners", .type = METRIC_GAUGE, .help = "Origins that store a session, over all sessions", \

@@ -1,5 +1,4 @@
-/* What events.json holds of an event and of what was told, and what a peer says of those that are settled. What can be read is written
- * as it was read. */
+/* What events.json holds of an event and of what was told of a session. What can be read is written as it was read. */
 #include <assert.h>
 #include <string.h>
 

@@ -38,8 +38,8 @@ static const struct config_key keys[] = {
         CONFIG_COMMON_KEYS(9490),
         {.name = "mood", .type = CONFIG_CHOICE, .offset = offsetof(struct fields, mood), .default_value = "good", .unit = "",
          .allowed = "good|stubborn|failed|lazy|stuck|slow|joining",
-         .help = "stubborn does not stop, failed ends with 1, lazy stops when it reloads after that, stuck has a loop that stands still, slow "
-                 "opens later, joining waits for what never ends when it is to stop"},
+         .help = "stubborn does not stop, failed ends with 1, lazy stops when it reloads after that, stuck has a loop that stands still, "
+                 "slow opens later, joining never returns from stop()"},
         {0},
 };
 
