@@ -101,7 +101,7 @@ static void tell_ready(struct origin *o)
         if (o->stopping)
                 daemon_ready(&o->daemon, false, "stopping");
         else if (!o->open)
-                daemon_ready(&o->daemon, false, "recovering");
+                daemon_ready(&o->daemon, false, "reading what is stored");
         else if (!o->settled)
                 daemon_ready(&o->daemon, false, "comparing with peers");
         else if (!o->caught_up)

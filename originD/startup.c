@@ -94,7 +94,7 @@ static void recover_tracks(struct startup *out, struct session *s, const char *d
                         const struct index *ix = &r->found.volumes.last.index;
                         out->torn_bytes += r->found.volumes.last.torn_bytes;
                         out->live_tracks = r;
-                        log_info("session=%s stream=%s track=%s msg=\"recovered\" volumes=%zu segments=%zu end_us=%lld", s->id,
+                        log_info("session=%s stream=%s track=%s msg=\"track found\" volumes=%zu segments=%zu end_us=%lld", s->id,
                                  s->stream, t->name, r->found.volumes.closed.count + r->found.volumes.open, ix->count,
                                  (long long)(ix->count ? box_ticks_to_us(ix->end_ticks, ix->timescale) : 0));
                         i++;

@@ -9,7 +9,7 @@
 #define FETCHES_HELP "FETCHes answered"
 #define DISK_HELP "Jobs for the disk that are not over: appends and saves, reads for live viewers, reads of old media and removal"
 #define FULL_HELP "FETCHes told to come back later: their asker has too many that wait, or it was never their turn to read"
-#define REPAIRED_HELP "Segments copied from another origin, cut off for its, or not got"
+#define CATCH_UP_HELP "Segments copied from another origin, cut off for its, or not got"
 #define FILLS_HELP "Volumes brought from another origin, or tried to"
 #define SCRUBBED_HELP "Closed volumes that were read again and compared with their checksums: as they were written, not so, or not readable now"
 #define REQUESTS_HELP "Webhook requests that were answered 2xx, or were not"
@@ -46,9 +46,9 @@ static struct metric rows[STATS] = {
         [STAT_DISK_WRITE_JOBS] = GAUGE("originD_disk_jobs", "pool=\"write\"", DISK_HELP),
         [STAT_DISK_LIVE_JOBS] = GAUGE("originD_disk_jobs", "pool=\"live\"", DISK_HELP),
         [STAT_DISK_COLD_JOBS] = GAUGE("originD_disk_jobs", "pool=\"cold\"", DISK_HELP),
-        [STAT_REPAIRED_SEGMENTS] = COUNTER("originD_repaired_segments_total", "status=\"copied\"", REPAIRED_HELP),
-        [STAT_CUT_SEGMENTS] = COUNTER("originD_repaired_segments_total", "status=\"cut\"", REPAIRED_HELP),
-        [STAT_REPAIR_FAILED] = COUNTER("originD_repaired_segments_total", "status=\"failed\"", REPAIRED_HELP),
+        [STAT_CATCH_UP_COPIED] = COUNTER("originD_catch_up_segments_total", "status=\"copied\"", CATCH_UP_HELP),
+        [STAT_CATCH_UP_CUT] = COUNTER("originD_catch_up_segments_total", "status=\"cut\"", CATCH_UP_HELP),
+        [STAT_CATCH_UP_FAILED] = COUNTER("originD_catch_up_segments_total", "status=\"failed\"", CATCH_UP_HELP),
         [STAT_BEHIND] = GAUGE("originD_behind_sessions", NULL, "Sessions of which another origin has more"),
         [STAT_FILLS] = COUNTER("originD_filled_volumes_total", "status=\"brought\"", FILLS_HELP),
         [STAT_FILLS_FAILED] = COUNTER("originD_filled_volumes_total", "status=\"failed\"", FILLS_HELP),

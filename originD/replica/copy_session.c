@@ -46,10 +46,10 @@ static void tell_end(const struct copy_session *c, int status)
 {
         int64_t ms = (clock_mono_us() - c->begun_mono_us) / US_PER_MS;
         if (c->told && !status)
-                log_info("session=%s stream=%s peer=%s msg=\"repaired\" segments=%" PRIu64 " bytes=%" PRIu64 " ms=%" PRId64,
+                log_info("session=%s stream=%s peer=%s msg=\"caught up\" segments=%" PRIu64 " bytes=%" PRIu64 " ms=%" PRId64,
                          c->id, c->s->stream, c->peer, c->segments, c->bytes, ms);
         else if (c->told && !c->again)
-                log_warn("session=%s stream=%s peer=%s msg=\"repair stopped\" segments=%" PRIu64 " bytes=%" PRIu64
+                log_warn("session=%s stream=%s peer=%s msg=\"catching up stopped\" segments=%" PRIu64 " bytes=%" PRIu64
                          " error=\"%s\"", c->id, c->s->stream, c->peer, c->segments, c->bytes, err_text(status));
 }
 
@@ -70,7 +70,7 @@ static void finish(struct copy_session *c, int status)
 
 static void failed(struct copy_session *c, int status)
 {
-        stat_add(STAT_REPAIR_FAILED, 1);
+        stat_add(STAT_CATCH_UP_FAILED, 1);
         finish(c, status);
 }
 
@@ -201,7 +201,7 @@ static void tell_begin(struct copy_session *c)
                 return;
         c->told = true;
         if (!c->again)
-                log_info("session=%s stream=%s peer=%s msg=\"repair begins\" tracks=%zu behind_ms=%" PRId64 " state=%s",
+                log_info("session=%s stream=%s peer=%s msg=\"catching up\" tracks=%zu behind_ms=%" PRId64 " state=%s",
                          c->id, c->s->stream, c->peer, lacking, behind_us / US_PER_MS, facts(c)->ended ? "ended" : "live");
 }
 

@@ -29,7 +29,7 @@ static void over(struct copy_track *c, int status)
 
 static void failed(struct copy_track *c, int status)
 {
-        stat_add(STAT_REPAIR_FAILED, 1);
+        stat_add(STAT_CATCH_UP_FAILED, 1);
         over(c, status);
 }
 
@@ -131,7 +131,7 @@ static bool append_chunk(struct copy_track *c, struct track *t, size_t len)
 static void segment_over(struct copy_track *c)
 {
         c->segments++;
-        stat_add(STAT_REPAIRED_SEGMENTS, 1);
+        stat_add(STAT_CATCH_UP_COPIED, 1);
         c->segment++;
         ask_segment(c);
 }
@@ -423,10 +423,10 @@ static void tell_cut(struct copy_track *c, struct track *t)
                  "msg=\"cut back: another writer's bytes stand there\"", c->s->id, c->s->stream, t->name, c->peer,
                  c->lack.cut_segment, last);
         for (size_t i = 0; i < ix->count; i++)
-                stat_add(STAT_CUT_SEGMENTS, ix->rows[i].segment >= c->lack.cut_segment);
+                stat_add(STAT_CATCH_UP_CUT, ix->rows[i].segment >= c->lack.cut_segment);
         for (size_t i = v->count; i-- && v->rows[i].sum.last_segment >= c->lack.cut_segment;) {
                 uint32_t first = v->rows[i].sum.first_segment;
-                stat_add(STAT_CUT_SEGMENTS, v->rows[i].sum.last_segment - (first > c->lack.cut_segment ? first : c->lack.cut_segment) + 1);
+                stat_add(STAT_CATCH_UP_CUT, v->rows[i].sum.last_segment - (first > c->lack.cut_segment ? first : c->lack.cut_segment) + 1);
         }
 }
 

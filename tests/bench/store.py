@@ -27,7 +27,7 @@ MAKE_STORE = os.path.join(TOP, "build", "release", "tools", "make_store")
 ROOM_BYTES = 10 << 30
 CHUNK_BYTES = 40000  # 200 ms of 1.6 Mbit/s
 APPEND_MB = 600
-REPAIR_SECONDS, REPAIR_CHUNK_BYTES = 1800, 20000  # 900 MB
+FILL_SECONDS, FILL_CHUNK_BYTES = 1800, 20000  # 900 MB
 OLD_CHUNK_BYTES = 200
 SETTLE_S = 2  # what a start leaves for later is done by then
 
@@ -162,12 +162,12 @@ class Bench:
         tell("seek: in the same volume", again, "ms", f"{again / plain:.1f} of that")
         self.end(origin)
 
-    def repair(self):
+    def fill(self):
         a, b = (self.origin(name, id=name, fill_bytes_s=1 << 40) for name in "ab")
         peers = ",".join(f"127.0.0.1:{o.ports['fetch_port']}" for o in (a, b))
         for o in (a, b):
             o.settings["peers"] = peers
-        make("recording", a.data, REPAIR_SECONDS, REPAIR_CHUNK_BYTES)
+        make("recording", a.data, FILL_SECONDS, FILL_CHUNK_BYTES)
         size = sum(os.path.getsize(os.path.join(path, name)) for path, _, names in os.walk(a.data) for name in names)
         began = time.monotonic()
         subprocess.run(["cp", "-r", a.data, os.path.join(self.folder, "copied")], check=True)
@@ -181,11 +181,11 @@ class Bench:
             rate = size / 1e6 / (time.monotonic() - began)
             self.end(b)
             self.end(a)
-        tell("repair: an empty second origin fills in", rate, "MB/s",
+        tell("fill: an empty second origin fills in", rate, "MB/s",
              f"{size / 1e6:.0f} MB, checked by CRC; {rate / plain:.2f} of cp ({plain:.0f} MB/s); by default it takes 50 MB/s at most")
 
 
-PARTS = ["append", "many", "live", "seek", "repair"]
+PARTS = ["append", "many", "live", "seek", "fill"]
 
 
 def main():

@@ -5,7 +5,7 @@ from broadcast import Broadcast
 
 
 @pytest.mark.parametrize("victim", ["origin-1", "origin-2"])
-def test_a_killed_origin_costs_no_frame_and_is_repaired(two, source, stream, victim):
+def test_a_killed_origin_costs_no_frame_and_catches_up(two, source, stream, victim):
     with Broadcast(two, stream, source) as show:
         two.kill(victim)
         show.wait_seen(3)
@@ -18,7 +18,7 @@ def test_a_killed_origin_costs_no_frame_and_is_repaired(two, source, stream, vic
 
 @pytest.mark.bounded
 def test_one_origin_after_the_other(two, source, stream):
-    """What was written while the first was dead is only in the second, until it is repaired; then that one may die."""
+    """What was written while the first was dead is only in the second, until it has caught up; then that one may die."""
     with Broadcast(two, stream, source) as show:
         for victim in ("origin-1", "origin-2"):
             two.kill(victim)

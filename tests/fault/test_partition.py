@@ -19,7 +19,7 @@ def test_a_transcoder_that_is_cut_off_is_replaced_and_fenced(net, source, stream
 
 
 @pytest.mark.parametrize("victim", ["origin-1", "origin-2"])
-def test_an_origin_that_is_cut_off_costs_no_frame_and_is_repaired(net, source, stream, victim):
+def test_an_origin_that_is_cut_off_costs_no_frame_and_catches_up(net, source, stream, victim):
     with Broadcast(net, stream, source) as show:
         net.isolate(victim)
         show.wait_seen(5)

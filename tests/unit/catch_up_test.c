@@ -201,7 +201,7 @@ static void test_a_session_that_goes_on_elsewhere_is_live_again(void **state)
         write_chunks(at(&a, "S1"), 16, 17, 40);
 }
 
-static void test_a_writer_and_repair_that_meet_lose_and_double_nothing(void **state)
+static void test_a_writer_and_a_copy_that_meet_lose_and_double_nothing(void **state)
 {
         (void)state;
         both(5, 40);
@@ -761,7 +761,7 @@ int main(void)
                 CASE(test_a_track_that_another_writer_began_is_taken_whole_with_its_init_segment),
                 CASE(test_a_recording_that_ended_too_early_here_gets_its_rest),
                 CASE(test_a_session_that_goes_on_elsewhere_is_live_again),
-                CASE(test_a_writer_and_repair_that_meet_lose_and_double_nothing),
+                CASE(test_a_writer_and_a_copy_that_meet_lose_and_double_nothing),
                 CASE(test_a_segment_of_which_each_has_another_writers_chunks_under_one_generation_is_taken_whole),
                 CASE(test_who_waits_for_a_session_is_told_when_it_was_compared_and_copied),
                 CASE(test_who_waits_is_not_held_for_ever_by_a_peer_that_fails_or_does_not_answer),

@@ -99,7 +99,7 @@ static int run_daemon(int argc, char **argv)
 {
         daemon_init(&d, "edged", ROLE_EDGED, keys, &fields, argc, argv, on_stop, on_reloaded, NULL);
         daemon_listener(&d, "FETCH", fields.common.bind, false, "some_key");
-        daemon_ready(&d, !mood_is("slow"), "recovering");
+        daemon_ready(&d, !mood_is("slow"), "reading");
         d.opens_later = mood_is("slow");
         if (mood_is("joining"))
                 d.drain_ms = 500 - DAEMON_STOP_DEADLINE_MS; /* so that the test need not wait that long */
@@ -527,7 +527,7 @@ static void test_ready_comes_when_the_sockets_are_open_and_time_is_asked_for_unt
         (void)state;
         open_manager(true);
         pid_t pid = start_unready("slow");
-        hear_until("STATUS=recovering");
+        hear_until("STATUS=reading");
         kill(pid, SIGHUP);
         hear_until("STATUS=reloaded"); /* which is no READY */
         hear_until("EXTEND_TIMEOUT_USEC=");

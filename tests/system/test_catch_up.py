@@ -67,8 +67,8 @@ def test_an_origin_that_was_dead_gets_what_was_written_meanwhile(pair, media):
     full = stored(pair, "origin-2", first[0])
     pair.do("start", "origin-1")
     assert wait_same(pair, first[0], full)["v90"]
-    assert pair.metric("origin-1", "originD_repaired_segments_total", status="copied") >= 8
-    assert pair.metric("origin-1", "originD_repaired_segments_total", status="cut") == 0
+    assert pair.metric("origin-1", "originD_catch_up_segments_total", status="copied") >= 8
+    assert pair.metric("origin-1", "originD_catch_up_segments_total", status="cut") == 0
     wait_until(lambda: pair.metric("origin-1", "originD_behind_sessions") == 0, "nothing is behind")
 
 
@@ -130,8 +130,8 @@ def test_the_newer_writers_bytes_win_at_both(pair, media):
     assert newer["v90"] != stored(pair, "origin-1", first[0])["v90"]
     pair.do("start", "origin-1")
     wait_same(pair, first[0], newer)
-    assert pair.metric("origin-1", "originD_repaired_segments_total", status="cut") >= 2
-    assert pair.metric("origin-2", "originD_repaired_segments_total", status="cut") == 0
+    assert pair.metric("origin-1", "originD_catch_up_segments_total", status="cut") >= 2
+    assert pair.metric("origin-2", "originD_catch_up_segments_total", status="cut") == 0
 
 
 def test_an_end_that_was_missed_is_made_good(pair, media):
@@ -202,7 +202,7 @@ def test_an_origin_killed_in_a_broadcast_has_all_of_it_when_it_is_over(pair):
     publisher.stop()
     pair.wait_state("cam", "ended")
     wait_same(pair, session)
-    assert pair.metric("origin-1", "originD_repaired_segments_total", status="cut") == 0
+    assert pair.metric("origin-1", "originD_catch_up_segments_total", status="cut") == 0
 
 
 def test_sigterm_loses_nothing_and_tells_the_writer_at_once(pair, media):
