@@ -23,7 +23,8 @@
 
 #define WAIT_MS 4000             /* for a segment that is due, or the next bytes of one */
 #define CONNECTIONS_MAX 2000
-#define CONNECTIONS_OF_ONE 1500 /* address: the rest is for others. One connection has one request at a time */
+#define CONNECTIONS_OF_ONE 1500 /* address: the rest is for others. One connection has one request at a time, and all of them may wait
+                                 * (max_waits, of a node's connection too, is more unless it is configured otherwise) */
 #define IDLE_TIMEOUT_S 20
 #define REQUEST_TIME_US (10 * US_PER_S)  /* for the headers to arrive */
 #define ANSWER_TIME_US (10 * US_PER_S)   /* to take any answer, and the time for its bytes at … */
