@@ -38,7 +38,9 @@ static void count_refusal(struct claims *cl, const struct put *m, int status)
         stat_add(refusal(status), 1);
         if (status == ERR_NOSPACE)
                 store_no_space(cl->store);
-        bool writers = status == ERR_NOSPACE || status == ERR_FENCED || status == ERR_ORDER || status == ERR_NOT_YET ||
+        else if (status == ERR_IO)
+                space_doubt(cl->store, m->session, m->track, status);
+        bool writers = status == ERR_NOSPACE || status == ERR_IO || status == ERR_FENCED || status == ERR_ORDER || status == ERR_NOT_YET ||
                        status == ERR_FULL;
         if (writers) /* it deals with it */
                 log_debug("session=%s track=%s msg=\"PUT refused\" segment=%u chunk=%u error=\"%s\"", m->session, m->track,
@@ -133,7 +135,7 @@ static int judge_put(struct claims *cl, const struct put *m, struct session *s)
                 return ERR_FENCED;
         }
         session_heard(s); /* full or not, the writer is there */
-        return cl->store->full ? ERR_NOSPACE : 0;
+        return !cl->store->full ? 0 : cl->store->why_full == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
 }
 
 /* How long the chunk lasts is what its boxes say, so that who walks the file finds the same; duration_us says whether they guess.

@@ -124,6 +124,7 @@ static bool may_age(struct store *st)
 /* By bytes, in one sweep. What is removed waits for the disk in a line that is bounded (disk.h): a recording that found no place
  * there would be forgotten here and come back at the next start. */
 #define REMOVED_AT_ONCE_MAX 64
+#define TRIMMED_AT_ONCE_MAX 8 /* volumes of a track */
 
 /* ---- recordings ---------------------------------------------------------------------------------------------------- */
 
@@ -217,51 +218,111 @@ bool retention_make_room(struct store *st, uint64_t bytes)
 
 struct trimming {
         struct session_wait wait; /* first: session_save() gives it back */
-        struct session *s;
-        char track[TRACK_NAME_MAX + 1];
+        struct trimming *next;    /* of those whose files the disk refused to remove */
+        struct store *st;
+        struct session *s;        /* pinned, but while it is one of those */
+        char session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
         uint32_t number;
+        bool told;
 };
 
 static void volume_gone(void *arg, int status)
 {
         struct trimming *t = arg;
         t->s->pins--;
-        if (status)
-                log_warn("session=%s track=%s volume=%06u msg=\"cannot remove a volume\" error=\"%s\"", t->s->id, t->track, t->number,
-                         err_text(status));
-        free(t);
+        t->s = NULL;
+        if (!status || status == ERR_NOT_FOUND) {
+                free(t);
+                return;
+        }
+        stat_add(STAT_REMOVALS_FAILED, status != ERR_FULL);
+        if (!t->told && status != ERR_FULL)
+                log_warn("session=%s track=%s volume=%06u msg=\"cannot remove a volume: it is tried again\" error=\"%s\"", t->session,
+                         t->track, t->number, err_text(status));
+        t->told = true;
+        t->next = t->st->untrimmed;
+        t->st->untrimmed = t;
+}
+
+static void remove_volume(struct trimming *t, struct session *s)
+{
+        struct track *track = session_track(s, t->track);
+        t->s = s;
+        s->pins++;
+        if (track && track->log)
+                chunk_log_unlink_volume(track->log, t->number, volume_gone, t);
+        else
+                volume_gone(t, 0); /* they go with the rest of the recording */
 }
 
 /* Where that cannot be saved the files stay: the next start finds them, and the next sweep after that removes them. */
 static void volume_forgotten(struct session_wait *w, int status)
 {
         struct trimming *t = (struct trimming *)w;
-        struct track *track = session_track(t->s, t->track);
-        if (status || !track || !track->log)
-                volume_gone(t, status);
-        else
-                chunk_log_unlink_volume(track->log, t->number, volume_gone, t);
+        struct session *s = t->s;
+        s->pins--;
+        t->s = NULL;
+        if (!status) {
+                remove_volume(t, s);
+                return;
+        }
+        log_warn("session=%s track=%s volume=%06u msg=\"cannot remove a volume\" error=\"%s\"", t->session, t->track, t->number,
+                 err_text(status));
+        free(t);
 }
 
-/* Volumes that lie wholly before the window; one of each track at a time. */
-static void trim(struct session *s, int64_t window_us)
+static void retry_untrimmed(struct store *st)
+{
+        struct trimming *t = st->untrimmed, *next;
+        st->untrimmed = NULL;
+        for (; t; t = next) {
+                next = t->next;
+                struct session *s = store_session(st, t->session);
+                if (s)
+                        remove_volume(t, s);
+                else
+                        free(t);
+        }
+}
+
+void retention_close(struct store *st)
+{
+        for (struct trimming *t = st->untrimmed, *next; t; t = next) {
+                next = t->next;
+                free(t);
+        }
+        st->untrimmed = NULL;
+}
+
+/* false: there is none that lies wholly before that segment. */
+static bool trim_volume(struct store *st, struct session *s, const struct track *track, int64_t keep_from)
+{
+        struct chunk_log *log = track->log;
+        if (!log->closed.count)
+                return false;
+        struct volume_row first = log->closed.rows[0];
+        if ((int64_t)first.sum.last_segment >= keep_from || chunk_log_forget_volume(log, first.number))
+                return false;
+        struct trimming *t = mem_alloc(sizeof(*t));
+        *t = (struct trimming){.st = st, .s = s, .number = first.number};
+        strcpy(t->session, s->id);
+        strcpy(t->track, track->name);
+        s->pins++;
+        stat_add(STAT_STORED_BYTES, first.state <= VOLUME_DAMAGED ? -(int64_t)first.sum.bytes : 0);
+        stat_add(STAT_REMOVED_VOLUMES, 1);
+        session_save(s, &t->wait, false, volume_forgotten);
+        return true;
+}
+
+/* Several at a time: volumes may be as short as two seconds, and a sweep comes every five. */
+static void trim(struct store *st, struct session *s, int64_t window_us)
 {
         for (size_t i = 0; i < s->track_count; i++) {
-                struct chunk_log *log = s->tracks[i]->log;
-                struct track_facts f = track_facts(s, s->tracks[i]);
-                int64_t keep_from = (f.end_us - window_us) / SEGMENT_US;
-                if (!log || !f.any || !log->closed.count)
-                        continue;
-                struct volume_row first = log->closed.rows[0];
-                if ((int64_t)first.sum.last_segment >= keep_from || chunk_log_forget_volume(log, first.number))
-                        continue;
-                struct trimming *t = mem_alloc(sizeof(*t));
-                *t = (struct trimming){.s = s, .number = first.number};
-                strcpy(t->track, s->tracks[i]->name);
-                s->pins++;
-                stat_add(STAT_STORED_BYTES, first.state <= VOLUME_DAMAGED ? -(int64_t)first.sum.bytes : 0);
-                stat_add(STAT_REMOVED_VOLUMES, 1);
-                session_save(s, &t->wait, false, volume_forgotten);
+                const struct track *t = s->tracks[i];
+                struct track_facts f = track_facts(s, t);
+                for (unsigned n = 0; n < TRIMMED_AT_ONCE_MAX && t->log && f.any; n++)
+                        if (!trim_volume(st, s, t, (f.end_us - window_us) / SEGMENT_US))
+                                break;
         }
 }
 
@@ -269,13 +330,14 @@ size_t retention_sweep(struct store *st, int64_t now_wall_us)
 {
         const struct store_options *o = &st->options;
         size_t gone = sweep_ages(st, now_wall_us);
+        retry_untrimmed(st);
         for (unsigned n = 0, most = at_once(st); n < most && o->retention_bytes && all_bytes(st) > (uint64_t)o->retention_bytes &&
                              remove_oldest(st, "bytes"); n++)
                 gone++;
         for (struct session *s = st->first_live; s; s = s->older) {
                 struct policy p = policy_of(st, s->stream);
                 if (p.live_us != INT64_MAX && !s->ending)
-                        trim(s, p.live_us);
+                        trim(st, s, p.live_us);
         }
         return gone;
 }

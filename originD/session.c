@@ -401,7 +401,11 @@ static void end_now(struct session *s)
                         s->end_us = t->at_end.end_us;
         }
         s->state = SESSION_ENDED;
+        /* The epoch is the writer's clock. When ours is behind, what ends now would be old as soon as ours is right again. */
+        int64_t by_writer_us = s->epoch_us + s->end_us;
         s->ended_wall_us = clock_real_us();
+        if (s->ended_wall_us < by_writer_us)
+                s->ended_wall_us = by_writer_us;
         log_info("session=%s stream=%s msg=\"session ended\" by=%s end_us=%lld bytes=%llu", s->id, s->stream,
                  s->ended_by_writer ? "writer" : "silence", (long long)s->end_us, (unsigned long long)session_bytes(s));
         session_save(s, NULL, false, NULL);

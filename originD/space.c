@@ -49,6 +49,29 @@ static void tell_measure(struct store *st, int status)
         stat_add(STAT_MEASURES_FAILED, status != 0);
 }
 
+/* A recording more, if those before it may still help. */
+static bool try_room(struct store *st)
+{
+        if (st->removals.waiting)
+                return true;
+        if (st->space.tries == SPACE_TRIES) {
+                log_error("msg=\"there is free space, and writes fail for lack of it: no more recordings are removed\" path=%s",
+                          st->options.data_dir);
+                st->space.tries++;
+        }
+        return st->space.tries < SPACE_TRIES && ++st->space.tries && retention_make_room(st, 1);
+}
+
+void space_doubt(struct store *st, const char *session, const char *track, int status)
+{
+        int64_t now = clock_mono_us();
+        st->space.doubted = true;
+        if (st->space.told_mono_us && now - st->space.told_mono_us < SPACE_TOLD_US)
+                return;
+        st->space.told_mono_us = now;
+        log_error("session=%s track=%s msg=\"a chunk cannot be written\" error=\"%s\"", session, track, err_text(status));
+}
+
 static void measured(void *arg, int status, struct disk_room room)
 {
         struct store *st = arg;
@@ -62,8 +85,11 @@ static void measured(void *arg, int status, struct disk_room room)
         uint64_t least = (uint64_t)st->options.min_free_bytes;
         uint64_t lacking = room.free_bytes < least ? least - room.free_bytes : 0;
         int why_not = room.write_status ? room.write_status : lacking ? ERR_NOSPACE : 0;
+        if (st->space.doubted || st->full)
+                st->space.tries = room.write_status ? st->space.tries : 0;
+        st->space.doubted = false;
         /* Only for lack of space: on a disk that fails otherwise the recordings are what is left. */
-        if (why_not == ERR_NOSPACE && !st->options.refuse_when_full && retention_make_room(st, lacking ? lacking : 1))
+        if (why_not == ERR_NOSPACE && !st->options.refuse_when_full && (lacking ? retention_make_room(st, lacking) : try_room(st)))
                 why_not = st->why_full; /* what that brings is seen the next time */
         space_set(st, why_not);
 }
@@ -75,5 +101,5 @@ void space_tick(struct store *st, int64_t now_mono_us)
                 return;
         sp->measuring = true;
         sp->measured_mono_us = now_mono_us;
-        disk_space(st->loop, st->options.data_dir, st->folder, st->full, measured, st);
+        disk_space(st->loop, st->options.data_dir, st->folder, st->full || sp->doubted, measured, st);
 }

@@ -2,14 +2,21 @@
  *
  *   enough    writes are taken
  *   no space  there is less than min_free_bytes, and no recording that may go for it, or a write failed for lack of space
- *   failing   there was no space, and when that was to be over a write on trial failed for something else
+ *   failing   a write failed for something else (EIO, EROFS, no descriptor), and so did one on trial
  * In the latter two PUTs are refused, and a write is tried each time it is looked. A look that failed (EIO, EMFILE, a mount that is
- * gone) changes nothing: it is not known that the disk is full, so nothing is removed for it. Loop thread. */
+ * gone) changes nothing: it is not known that the disk is full, so nothing is removed for it. And where there is free space, and a
+ * write fails for lack of it all the same (a quota, a limit of the process), SPACE_TRIES recordings are removed to see whether that
+ * helps, and no more. Loop thread. */
 #ifndef ORIGIND_SPACE_H
 #define ORIGIND_SPACE_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "common/clock.h"
+
+#define SPACE_TRIES 3
+#define SPACE_TOLD_US (60 * US_PER_S)
 
 struct store;
 
@@ -17,10 +24,15 @@ struct space {
         bool measuring;
         int64_t measured_mono_us;
         int unmeasured; /* 0, or why the last look failed */
+        bool doubted;   /* a write failed, so the next look tries one */
+        unsigned tries; /* recordings removed in a row that did not make writing possible */
+        int64_t told_mono_us; /* of a write that failed */
         int64_t filled_bytes, filled_mono_us; /* up to where store.fill_bytes_s was counted */
 };
 
 void space_tick(struct store *st, int64_t now_mono_us);
+/* A chunk could not be written, and not for lack of space. Told once a minute, not with each chunk: writers try again and again. */
+void space_doubt(struct store *st, const char *session, const char *track, int status);
 void space_set(struct store *st, int why_not); /* 0: writes are taken; ERR_NOSPACE and others: they are not */
 
 #endif

@@ -65,7 +65,7 @@ static struct metric rows[STATS] = {
         [STAT_REMOVED_BYTES] = COUNTER("originD_removed_sessions_total", "reason=\"bytes\"", REMOVED_HELP),
         [STAT_REMOVED_VOLUMES] = COUNTER("originD_removed_volumes_total", NULL, "Volumes of live sessions removed since viewers cannot go back so far"),
         [STAT_REMOVING] = GAUGE("originD_removing_sessions", NULL, "Recordings that are removed, and not off the disk yet"),
-        [STAT_REMOVALS_FAILED] = COUNTER("originD_failed_removals_total", NULL, "Removals of recordings that the disk refused; they are tried again"),
+        [STAT_REMOVALS_FAILED] = COUNTER("originD_failed_removals_total", NULL, "Removals of recordings, and of volumes of live ones, that the disk refused; they are tried again"),
         [STAT_UNREADABLE] = GAUGE("originD_unreadable_sessions", NULL, "Sessions on the disk that cannot be read now; they are tried again"),
         [STAT_TORN_BYTES] = COUNTER("originD_torn_bytes_total", NULL, "Bytes of unfinished chunks cut off at start"),
         [STAT_HTTP_REQUESTS] = COUNTER("originD_http_requests_total", NULL, "Requests on the pull port"),

@@ -285,7 +285,7 @@ static int begin_session(struct store *st, const struct claim *c, struct session
         if (store_unreadable(st, c->session))
                 return ERR_IO;
         if (st->full)
-                return ERR_NOSPACE;
+                return st->why_full == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
         if ((int64_t)st->live >= st->options.live_max)
                 return ERR_FULL;
         *out = session_new(st->loop, st->options.data_dir, c, st->options.volume_segments,
@@ -622,6 +622,7 @@ void store_close(struct store *st)
                 free(f);
         }
         removals_close(st);
+        retention_close(st);
         for (size_t i = 0; i < STORE_BUCKETS; i++)
                 while (st->by_id[i])
                         drop(st, st->by_id[i]);

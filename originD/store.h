@@ -79,6 +79,7 @@ struct store {
         uv_idle_t handing;
         struct startup_folder *unreadable; /* sessions that cannot be read now */
         struct removals removals;
+        struct trimming *untrimmed; /* retention.c's */
         bool retrying;
         char retrying_id[SESSION_ID_MAX + 16];
         int64_t retried_mono_us;
@@ -109,7 +110,7 @@ bool session_newer(int64_t epoch_us, const char *id, const struct session *than)
 bool store_unreadable(const struct store *st, const char *id); /* it is here, and cannot be read now, or is on its way out: nothing may be put in its place */
 
 /* The stream's live session, or the one proposed. ERR_FULL, ERR_NOSPACE, ERR_LIMIT (no generation is left),
- * ERR_IO (what is here of it cannot be read now);
+ * ERR_IO (what is here of it cannot be read now, or nothing can be written);
  * ERR_CONFLICT: the proposed id is taken. With CLAIM_JOIN the one proposed or none: ERR_FENCED (a newer writer, or a newer
  * session of the stream), ERR_CLOSED (it ended here). An older session that is alive begins to end. */
 int store_claim(struct store *st, const struct claim *c, struct session **out);

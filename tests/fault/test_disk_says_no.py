@@ -1,18 +1,16 @@
 """A disk that takes no write any more, for whatever reason: that is told, not once a chunk, and the node says that it is not ready."""
 import errno
-import os
 
 import pytest
 
+import preload
 from harness import request, wait_until
-from store_faults import Origin, build_library
+from store_faults import Origin
 
 
 @pytest.mark.parametrize("how", ["EIO", "EROFS"])
 def test_a_disk_that_takes_no_write_is_told_once_and_makes_the_node_unready(tmp_path, how):
-    if os.environ.get("FRESHET_BIN"):
-        pytest.skip("a sanitizer's runtime wants to be the first library")
-    origin = Origin(tmp_path, build_library(tmp_path))
+    origin = Origin(tmp_path, preload.build("failing_disk", tmp_path))
     assert origin.start(call="pwrite", at=60, how=getattr(errno, how), on=1)
     try:
         stored, status = origin.write("--stream", "cam", "--salt", 0, "--to", 100)  # it tries for a second, each 20 ms

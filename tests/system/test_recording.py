@@ -112,6 +112,17 @@ def test_an_ended_broadcast_is_one_file_at_the_origin(recorded, tmp_path):
     assert cluster.get(f"{session}/recording.mp4").status == 404  # no edge keeps a file of that size
 
 
+def test_a_track_of_it_can_be_named(recorded, tmp_path):
+    _, _, url = recorded
+    sound = request(url.replace("/recording.mp4", "/a64/recording.mp4"))
+    path = tmp_path / "sound.mp4"
+    path.write_bytes(sound.body)
+    streams = json.loads(run("ffprobe", "-v", "error", "-show_streams", "-of", "json", str(path)))["streams"]
+    assert sound.status == 200 and [s["codec_type"] for s in streams] == ["audio"]
+    wrong = request(url.replace("/recording.mp4", "/v999/recording.mp4"))
+    assert wrong.status == 400 and b"no track v999 in this recording, which has v180, a64" in wrong.body
+
+
 def test_any_range_of_the_file_is_answered(recorded):
     _, _, url = recorded
     whole = request(url).body

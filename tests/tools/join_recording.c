@@ -107,7 +107,7 @@ static struct recording_part part_of(uint32_t volume)
 /* Up to len bytes of the part from this place of it; how many. */
 static size_t read_part(const struct recording_part *p, uint64_t from, uint8_t *dst, size_t len)
 {
-        struct recording_cursor c;
+        struct recording_cursor c = {.offset = 0};
         struct recording_piece piece;
         recording_seek(&c, p, from);
         if (!recording_next(&c, p, &piece))

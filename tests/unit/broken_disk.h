@@ -13,7 +13,7 @@
 
 /* 0, or the errno of the call that fails. */
 static struct {
-        atomic_int statvfs, fsync, rename, unlinkat;
+        atomic_int statvfs, fsync, rename, unlink, unlinkat;
 } broken;
 static atomic_uint rename_calls, statvfs_calls;
 
@@ -42,6 +42,14 @@ int rename(const char *from, const char *to)
         if (!broken.rename)
                 return BROKEN_REAL(rename)(from, to);
         errno = broken.rename;
+        return -1;
+}
+
+int unlink(const char *path)
+{
+        if (!broken.unlink)
+                return BROKEN_REAL(unlink)(path);
+        errno = broken.unlink;
         return -1;
 }
 

@@ -119,7 +119,7 @@ static void test_every_byte_is_found_in_its_piece(void **state)
 {
         (void)state;
         make_part();
-        struct recording_cursor c;
+        struct recording_cursor c = {.offset = 0};
         struct recording_piece p;
         for (uint64_t at = 0; at < recording_part_bytes(&part); at++) {
                 recording_seek(&c, &part, at);

@@ -41,7 +41,7 @@ static bool there(const char *name)
 
 static void mend(void)
 {
-        broken.rename = broken.unlinkat = 0;
+        broken.rename = broken.unlink = broken.unlinkat = 0;
 }
 
 /* As if REMOVAL_AGAIN_US had passed. */
@@ -199,6 +199,41 @@ static void test_what_somebody_removed_by_hand_is_forgotten(void **state)
         assert_int_equal(stat_get(STAT_REMOVING), 0);
 }
 
+static void test_a_volume_of_a_live_session_that_the_disk_refuses_to_remove_is_tried_again(void **state)
+{
+        int err;
+        char path[200];
+        json_t *recording = json_loads("[{\"live\": 4}]", 0, NULL);
+        (void)state;
+        store.options.volume_segments = 2;
+        struct session *s = claim("cam", "S1", 0, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        for (unsigned n = 0; n < 8; n++)
+                assert_int_equal(put_video(s, "v720", n, 0), 0);
+        settle();
+        int64_t failed = stat_get(STAT_REMOVALS_FAILED);
+        snprintf(path, sizeof(path), "%s/cam/S1/v720/000000.mp4", data_dir);
+        store.options.recording = recording;
+        broken.unlink = EIO;
+        listen_to_log();
+        for (int i = 0; i < 4; i++) {
+                retention_sweep(&store, clock_real_us());
+                settle();
+        }
+        bool left = access(path, F_OK) == 0, busy = session_busy(s);
+        mend();
+        retention_sweep(&store, clock_real_us());
+        settle();
+        end_listening();
+        assert_true(left);
+        assert_false(busy); /* or the origin could not be stopped */
+        assert_int_equal(access(path, F_OK), -1);
+        assert_true(stat_get(STAT_REMOVALS_FAILED) > failed);
+        assert_int_equal(times_said("volume=000000 msg=\"cannot remove a volume: it is tried again\""), 1);
+        store.options.recording = NULL;
+        json_decref(recording);
+}
+
 static int setup(void **state)
 {
         rename_calls = 0;
@@ -222,6 +257,7 @@ int main(void)
                 CASE(test_nothing_is_put_in_the_place_of_what_is_being_removed),
                 CASE(test_a_mount_that_is_gone_does_not_make_a_recording_forgotten),
                 CASE(test_what_somebody_removed_by_hand_is_forgotten),
+                CASE(test_a_volume_of_a_live_session_that_the_disk_refuses_to_remove_is_tried_again),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

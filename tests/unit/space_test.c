@@ -134,6 +134,66 @@ static void test_a_disk_that_fails_is_not_called_full_and_costs_no_recording(voi
         assert_int_equal(times_said("space is back"), 1);
 }
 
+/* A quota, a limit of the process: nobody knows whether removing helps. */
+static void test_where_space_does_not_explain_a_full_disk_few_recordings_are_tried(void **state)
+{
+        (void)state;
+        for (int i = 0; i < 6; i++) {
+                char id[8];
+                snprintf(id, sizeof(id), "S%d", i);
+                record(id, i * INT64_C(1000000));
+        }
+        listen_to_log();
+        store_no_space(&store);
+        broken.fsync = ENOSPC;
+        for (int i = 0; i < 12; i++) {
+                look(1);
+                UNTIL(&loop, !disk_jobs());
+        }
+        broken.fsync = 0;
+        size_t left = store.ended;
+        look(1);
+        end_listening();
+        assert_int_equal(left, 6 - SPACE_TRIES);
+        assert_int_equal(times_said("no more recordings are removed"), 1);
+        assert_false(store.full);
+        store_no_space(&store); /* and another time it is tried again */
+        broken.fsync = ENOSPC;
+        look(1);
+        UNTIL(&loop, !disk_jobs());
+        broken.fsync = 0;
+        assert_int_equal(store.ended, left - 1);
+}
+
+static void test_a_write_that_failed_is_tried_and_tells_whether_the_disk_takes_any(void **state)
+{
+        int err;
+        (void)state;
+        record("S1", 0);
+        listen_to_log();
+        for (int i = 0; i < 50; i++)
+                space_doubt(&store, "S1", "v720", ERR_IO);
+        look(1);
+        bool full_for_nothing = store.full; /* this file alone is bad */
+        for (int i = 0; i < 50; i++)
+                space_doubt(&store, "S1", "v720", ERR_IO);
+        broken.fsync = EROFS;
+        look(3);
+        bool full = store.full;
+        struct session *s = claim("cam", "S2", 5000000, &err);
+        broken.fsync = 0;
+        look(1);
+        end_listening();
+        assert_false(full_for_nothing);
+        assert_true(full);
+        assert_null(s);
+        assert_int_equal(err, ERR_IO);
+        assert_false(store.full);
+        assert_non_null(store_session(&store, "S1"));
+        assert_int_equal(times_said("a chunk cannot be written"), 1);
+        assert_int_equal(times_said("writing to the disk fails"), 1);
+}
+
 static void test_room_that_is_on_its_way_is_waited_for(void **state)
 {
         (void)state;
@@ -157,6 +217,8 @@ int main(void)
                 CASE(test_a_mount_that_is_gone_costs_no_recording),
                 CASE(test_what_is_known_of_the_disk_stays_when_it_cannot_be_measured),
                 CASE(test_a_disk_that_fails_is_not_called_full_and_costs_no_recording),
+                CASE(test_where_space_does_not_explain_a_full_disk_few_recordings_are_tried),
+                CASE(test_a_write_that_failed_is_tried_and_tells_whether_the_disk_takes_any),
                 CASE(test_room_that_is_on_its_way_is_waited_for),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
