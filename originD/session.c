@@ -264,6 +264,21 @@ static int admit(void *arg, struct chunk_log *log, const struct chunk_append *a)
         return 1;
 }
 
+static void rows_saved(struct session_wait *w, int status)
+{
+        struct beginning *b = (struct beginning *)w;
+        chunk_log_cut_on(b->log, status);
+        free(b);
+}
+
+static int save_rows(void *arg, struct chunk_log *log)
+{
+        struct beginning *b = mem_alloc(sizeof(*b));
+        b->log = log;
+        session_save(arg, &b->wait, false, rows_saved);
+        return 1;
+}
+
 /* The rows of closed volumes are in session.json, so that the next start opens none of them. */
 static void volumes_changed(void *arg, struct chunk_log *log)
 {
@@ -277,6 +292,7 @@ void session_watch_log(struct session *s, struct chunk_log *log)
 {
         log->moved = log_moved;
         log->volumes_changed = volumes_changed;
+        log->save_rows = save_rows;
         log->admit = admit;
         log->arg = s;
 }

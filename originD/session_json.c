@@ -58,20 +58,16 @@ static json_t *volume_to_json(const struct volume_row *r)
                          (json_int_t)s->first_segment, (json_int_t)s->last_segment, (json_int_t)s->peak_bytes);
 }
 
-/* The open one too, if it is not whole: what is stored behind it makes it a closed one, and a start must not take it for more. What
- * it comes to is not known yet, so it is opened then. */
 static json_t *volumes_to_json(const struct track *t)
 {
-        const struct volumes *v = t->log ? &t->log->closed : &t->known;
+        struct volumes rows = {0};
+        const struct volumes *v = t->log ? &rows : &t->known;
         json_t *list = json_array();
+        if (t->log)
+                chunk_log_rows(t->log, &rows);
         for (size_t i = 0; i < v->count; i++)
                 json_array_append_new(list, volume_to_json(&v->rows[i]));
-        if (t->log && t->log->index.count && t->log->open_lacking) {
-                struct volume_row open = {.number = t->log->open_number, .state = VOLUME_DAMAGED};
-                open.sum.first_segment = t->log->index.rows[0].segment;
-                open.sum.last_segment = t->log->index.rows[t->log->index.count - 1].segment;
-                json_array_append_new(list, volume_to_json(&open));
-        }
+        volumes_free(&rows);
         return list;
 }
 

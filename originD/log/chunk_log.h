@@ -88,6 +88,8 @@ struct chunk_log {
         /* After every change that a reader or a claimer may be waiting for; chunk is NULL when only something ended. */
         void (*moved)(void *arg, struct chunk_log *log, const struct chunk_append *chunk);
         void (*volumes_changed)(void *arg, struct chunk_log *log); /* the rows are to be saved; may be NULL */
+        /* They are to be saved before files are cut off: 0: that need not be waited for; 1: chunk_log_cut_on() will tell. May be NULL. */
+        int (*save_rows)(void *arg, struct chunk_log *log);
         void *arg;
 };
 
@@ -105,8 +107,11 @@ uint64_t chunk_log_hash(const struct buf *chunk); /* never 0 */
 void chunk_log_go_on(struct chunk_log *log, int status); /* the answer that admit() owed */
 
 /* Forgets everything from the beginning of the segment on, in the file too; done(arg, status) when the end is known again.
- * What is asked to be appended meanwhile waits. One at a time; not of an ended log. ERR_IO: the log takes no more appends. */
-void chunk_log_cut(struct chunk_log *log, uint32_t segment, void (*done)(void *arg, int status), void *arg);
+ * there (takes the reference; may be NULL): the segment as another origin has it; the chunks that it begins with and that are here
+ * too, byte by byte, stay. What is asked to be appended meanwhile waits. One at a time; not of an ended log. When the log is
+ * `failed` then it takes no more appends; on another error it is as it was. */
+void chunk_log_cut(struct chunk_log *log, uint32_t segment, struct buf *there, void (*done)(void *arg, int status), void *arg);
+void chunk_log_cut_on(struct chunk_log *log, int status); /* the answer that save_rows() owed */
 
 /* ENDED → WRITING; done(arg, status) later. On an error it stays ENDED. */
 void chunk_log_reopen(struct chunk_log *log, bool sync_segments, void (*done)(void *arg, int status), void *arg);
@@ -156,6 +161,10 @@ struct segment_view {
 };
 /* may_read: an index that is not in memory is read for it. */
 enum segment_state chunk_log_segment(struct chunk_log *log, uint32_t segment, bool may_read, struct segment_view *out);
+
+/* The rows as they are saved: without what is being cut off, and with the open volume if it is not whole: what is stored behind it
+ * makes it a closed one, and a start must not take it for more. out is the caller's to free. */
+void chunk_log_rows(const struct chunk_log *log, struct volumes *out);
 
 uint32_t chunk_log_lacking(const struct chunk_log *log); /* closed volumes that are not here, or not whole */
 

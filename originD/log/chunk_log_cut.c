@@ -12,6 +12,7 @@
 struct cut {
         struct chunk_log *log;
         uint32_t segment; /* UINT32_MAX: none is taken away */
+        struct buf *there; /* the segment as it is to be: what it begins with here too stays; may be NULL */
         uint32_t *numbers; /* of the volumes that are here, rising; the last one may be the open one */
         size_t count;
         struct volume_files files; /* of the last one, if it is open */
@@ -35,7 +36,7 @@ static int go_on_with(struct cut *c, uint32_t number)
         c->any = true;
         c->number = number;
         if (c->segment != UINT32_MAX && volume_of(t, c->segment) == number) {
-                rc = volume_cut(t, number, &f->files, c->segment, &left, &unsure);
+                rc = volume_cut(t, number, &f->files, c->segment, c->there, &left, &unsure);
                 if (rc)
                         return rc;
                 index_free(&f->index);
@@ -72,6 +73,8 @@ static void cut_work(void *arg)
 static void take_cut(struct chunk_log *log, struct cut *c)
 {
         uint32_t from = c->segment == UINT32_MAX ? UINT32_MAX : volume_of(&log->volume_track, c->segment);
+        if (log->expect_from > from) /* what is to stand there is expected, whatever was removed */
+                log->expect_from = from;
         for (size_t i = log->closed.count; i--;) {
                 struct volume_row *row = &log->closed.rows[i];
                 if (row->number >= from || (c->any && row->number == c->number)) {
@@ -119,6 +122,7 @@ static void list_volumes(struct chunk_log *log, struct cut *c)
 
 static void free_cut(struct cut *c)
 {
+        buf_unref(&c->there);
         free(c->numbers);
         free(c);
 }
@@ -141,34 +145,66 @@ static void cut_done(void *arg)
         free_cut(c);
 }
 
+uint64_t chunk_log_cut_from(const struct chunk_log *log)
+{
+        return log->cutting && log->cutting->started ? log->cutting->segment : UINT64_MAX;
+}
+
 /* Readers do not see what goes from here on. */
-void chunk_log_start_cut(struct chunk_log *log)
+static void take_away(struct chunk_log *log)
 {
         struct cut *c = log->cutting;
-        if (log->behind || c->started) /* a volume is being closed, or read */
-                return;
-        c->started = true;
+        list_volumes(log, c);
         index_forget(&log->index, c->segment);
         for (size_t i = log->closed.count; i--;) {
                 struct volume_row *row = &log->closed.rows[i];
                 if (row->sum.last_segment < c->segment)
                         break;
                 index_cache_drop(&row->index);
+                if (row->sum.first_segment >= c->segment && row->state <= VOLUME_DAMAGED) {
+                        chunk_log_count(&log->closed_sum, &row->sum, false);
+                        row->state = VOLUME_LACKING;
+                }
                 row->sum.last_segment = c->segment ? c->segment - 1 : 0;
-                row->state = row->sum.first_segment >= c->segment ? VOLUME_LACKING : row->state;
         }
         log->last_hash = 0;
         for (size_t i = 0; i < RECENT_SEGMENTS; i++)
                 if (log->recent[i].segment >= c->segment)
                         buf_unref(&log->recent[i].bytes);
-        list_volumes(log, c);
         disk_run(log->loop, DISK_WRITE, cut_work, cut_done, c);
 }
 
-void chunk_log_cut(struct chunk_log *log, uint32_t segment, void (*done)(void *arg, int status), void *arg)
+void chunk_log_cut_on(struct chunk_log *log, int status)
+{
+        struct cut *c = log->cutting;
+        if (!status) {
+                take_away(log);
+                return;
+        }
+        log->cutting = NULL;
+        chunk_log_write_next(log);
+        chunk_log_tell(log, NULL);
+        c->done(c->arg, status);
+        free_cut(c);
+}
+
+/* What stands behind the segment is not known of any more before the first file goes. After a crash in between it is found again,
+ * as it was; the other way round rows would be left of what is gone, and of a volume that was cut one that says it is whole. */
+void chunk_log_start_cut(struct chunk_log *log)
+{
+        struct cut *c = log->cutting;
+        if (log->behind || c->started) /* a volume is being closed, or read */
+                return;
+        c->started = true;
+        if (!log->save_rows || !log->save_rows(log->arg, log))
+                take_away(log);
+}
+
+void chunk_log_cut(struct chunk_log *log, uint32_t segment, struct buf *there, void (*done)(void *arg, int status), void *arg)
 {
         assert(!log->cutting && !log->ended);
         log->cutting = new_cut(log, segment, done, arg);
+        log->cutting->there = there;
         if (!log->writing)
                 chunk_log_start_cut(log);
 }

@@ -27,6 +27,7 @@ void chunk_log_index_gone(void *owner, uint32_t number); /* for index_cache_add(
 /* ---- chunk_log_cut.c: what was asked for begins, if it has not and nothing is behind the log's back ---- */
 
 void chunk_log_start_cut(struct chunk_log *log);
+uint64_t chunk_log_cut_from(const struct chunk_log *log); /* the segment that a cut begins with, from when that is saved; UINT64_MAX: none */
 void chunk_log_start_reopen(struct chunk_log *log);
 
 #endif

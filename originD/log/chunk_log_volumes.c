@@ -39,6 +39,31 @@ bool chunk_log_sum(const struct chunk_log *log, struct volume_sum *out)
         return ix->count || v->count;
 }
 
+/* What it comes to is not known yet, so a start opens it. */
+static void note_open(struct volumes *out, uint32_t number, uint32_t first_segment, uint32_t last_segment)
+{
+        struct volume_row row = {.number = number, .state = VOLUME_DAMAGED};
+        row.sum.first_segment = first_segment;
+        row.sum.last_segment = last_segment;
+        volumes_insert(out, &row);
+}
+
+void chunk_log_rows(const struct chunk_log *log, struct volumes *out)
+{
+        const struct index *ix = &log->index;
+        uint64_t cut = chunk_log_cut_from(log);
+        *out = (struct volumes){0};
+        for (size_t i = 0; i < log->closed.count; i++) {
+                const struct volume_row *row = &log->closed.rows[i];
+                if ((row->number + UINT64_C(1)) * log->volume_track.segments <= cut)
+                        volumes_insert(out, row);
+                else if (row->sum.first_segment < cut && row->state == VOLUME_DAMAGED)
+                        note_open(out, row->number, row->sum.first_segment, (uint32_t)cut - 1);
+        }
+        if (log->open_lacking && ix->count && ix->rows[0].segment < cut)
+                note_open(out, log->open_number, ix->rows[0].segment, ix->rows[ix->count - 1].segment);
+}
+
 uint32_t chunk_log_lacking(const struct chunk_log *log)
 {
         uint32_t n = 0;

@@ -261,13 +261,33 @@ int survey_volume(struct survey *s)
         return rc;
 }
 
-int survey_records(struct survey *s, uint32_t segment)
+/* < 0: it cannot be read. The last of its segment is none: elsewhere more may come behind it. */
+static int is_there(const struct survey *s, const struct volume_record *r, uint64_t at, const struct buf *there)
+{
+        if (!there || r->flags & RECORD_LAST || at + r->len_bytes > there->len)
+                return 0;
+        uint8_t *bytes = mem_alloc(r->len_bytes);
+        int rc = file_read_all(s->mp4, bytes, r->len_bytes, r->offset);
+        rc = rc ? rc : memcmp(bytes, there->data + at, r->len_bytes) == 0;
+        free(bytes);
+        return rc;
+}
+
+int survey_records(struct survey *s, uint32_t segment, const struct buf *there)
 {
         int rc = read_index_file(s);
+        size_t i = 0;
         if (!rc && s->new_index)
                 rc = ERR_CORRUPT;
-        for (size_t i = 0; i < s->believed_count && s->believed[i].segment < segment && !rc; i++)
+        for (; i < s->believed_count && s->believed[i].segment < segment && !rc; i++)
                 keep(s, &s->believed[i]);
+        for (uint64_t at = 0; i < s->believed_count && s->believed[i].segment == segment && !rc; at += s->believed[i++].len_bytes) {
+                int same = is_there(s, &s->believed[i], at, there);
+                rc = same < 0 ? same : 0;
+                if (same <= 0)
+                        break;
+                keep(s, &s->believed[i]);
+        }
         return rc;
 }
 

@@ -36,8 +36,9 @@ struct survey {
 
 int survey_volume(struct survey *s);
 
-/* The chunks before the segment as the records have them, which have to be in order; the mp4 is not looked at. ERR_CORRUPT. */
-int survey_records(struct survey *s, uint32_t segment);
+/* The chunks before the segment as the records have them, which have to be in order, and those it begins with that are `there` too,
+ * byte by byte, in the same segment elsewhere (NULL: none): only for these the mp4 is looked at. ERR_CORRUPT. */
+int survey_records(struct survey *s, uint32_t segment, const struct buf *there);
 
 /* path: of the mp4. Tells in out what was torn, damaged and lost. ERR_CORRUPT: no chunk is whole; all of it is set aside. */
 int survey_mend(struct survey *s, const char *path, struct volume_found *out);

@@ -147,13 +147,13 @@ int volume_open(const struct volume_track *t, uint32_t number, bool append, enum
         return rc;
 }
 
-int volume_cut(const struct volume_track *t, uint32_t number, struct volume_files *f, uint32_t segment, struct index *out,
-               bool *unsure)
+int volume_cut(const struct volume_track *t, uint32_t number, struct volume_files *f, uint32_t segment, const struct buf *there,
+               struct index *out, bool *unsure)
 {
-        struct survey s = {.t = t, .number = number};
+        struct survey s = {.t = t, .number = number, .mp4 = f->mp4};
         struct volume_found found = {.files = {-1, -1}};
         *unsure = false;
-        int rc = survey_records(&s, segment); /* it was whole when it was opened */
+        int rc = survey_records(&s, segment, there); /* it was whole when it was opened */
         if (!rc) {
                 survey_index(&s, &found);
                 *out = found.index;

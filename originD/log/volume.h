@@ -57,9 +57,10 @@ struct volume_found {
  * be mended, as above. ERR_NOT_FOUND: there is no such file. ERR_CORRUPT: no whole chunk is in it; it is set aside. */
 int volume_open(const struct volume_track *t, uint32_t number, bool append, enum volume_check check, struct volume_found *out);
 
-/* Forgets everything from the segment on, of a volume that is open for appending, and says what is left. *unsure as above. */
-int volume_cut(const struct volume_track *t, uint32_t number, struct volume_files *f, uint32_t segment, struct index *out,
-               bool *unsure);
+/* Forgets everything from the segment on, of a volume that is open for appending, and says what is left; but for the chunks that
+ * the segment begins with `there` too (chunk_log_cut(); NULL: none). *unsure as above. */
+int volume_cut(const struct volume_track *t, uint32_t number, struct volume_files *f, uint32_t segment, const struct buf *there,
+               struct index *out, bool *unsure);
 
 int volume_remove(const struct volume_track *t, uint32_t number);
 

@@ -46,7 +46,8 @@ static size_t next_chunk(const struct copy_track *c)
 }
 
 static void append_next(struct copy_track *c);
-static void cut(struct copy_track *c, struct track *t);
+static void fetch_cut(struct copy_track *c);
+static void cut(struct copy_track *c, const struct ahead_segment *there);
 
 static bool chunk_begins(const struct copy_track *c)
 {
@@ -71,12 +72,11 @@ static bool differs(const struct copy_track *c, const struct track *t)
         return track_end_place(c->s, t) < (next < c->end_place ? next : c->end_place);
 }
 
-static void cut_segment(struct copy_track *c, struct track *t)
+static void cut_segment(struct copy_track *c)
 {
         buf_unref(&c->piece);
-        read_ahead_stop(&c->ahead); /* what is behind that may be cut there as well */
         c->lack.cut_segment = c->segment;
-        cut(c, t);
+        fetch_cut(c); /* and what is behind that again, which may be cut there as well */
 }
 
 static void appended(struct chunk_append *a, int status)
@@ -145,7 +145,7 @@ static void append_next(struct copy_track *c)
                 return;
         }
         if (differs(c, t)) {
-                cut_segment(c, t);
+                cut_segment(c);
                 return;
         }
         if (len) {
@@ -169,7 +169,7 @@ static void nothing_more(struct copy_track *c, bool complete)
         if (!complete || c->stopping || !t || !t->log) {
                 over(c, 0);
         } else if (differs(c, t)) {
-                cut_segment(c, t);
+                cut_segment(c);
         } else {
                 c->segment++;
                 ask_segment(c);
@@ -197,9 +197,11 @@ static void came(struct copy_track *c, const struct ahead_segment *a)
         bool probed = c->probing, some = a->bytes != NULL;
         int status = some ? 0 : a->status; /* what came before an error is taken, and the rest asked for again */
         c->probing = false;
-        c->piece_inside = a->offset > 0 || probed;
-        if (probed && some && t && t->log && differs(c, t)) {
-                cut_segment(c, t);
+        c->piece_inside = a->offset > 0 || probed || c->kept;
+        if (c->before_cut) {
+                cut(c, a);
+        } else if (probed && some && t && t->log && differs(c, t)) {
+                cut_segment(c);
         } else if (status == ERR_NOT_YET) {
                 over(c, 0);
         } else if (status == ERR_NOT_FOUND && !probed && t && t->log && differs(c, t)) { /* a shorter one, or none */
@@ -215,8 +217,8 @@ static void came(struct copy_track *c, const struct ahead_segment *a)
         } else {
                 c->holes = 0;
                 c->piece = buf_ref(a->bytes);
-                c->at = 0;
-                c->piece_moved = false;
+                c->at = c->kept < a->bytes->len ? c->kept : a->bytes->len;
+                c->piece_moved = c->kept > 0;
                 c->piece_last = a->complete;
                 append_next(c);
         }
@@ -254,7 +256,10 @@ static void ask_segment(struct copy_track *c)
                 return;
         }
         uint64_t offset = chunk_log_segment(t->log, c->segment, false, &v) == SEGMENT_HERE ? v.len_bytes : 0;
-        bool known = !offset && !c->probing && read_ahead_pass_to(&c->ahead, c->segment);
+        bool behind_cut = c->behind_cut && c->segment == c->lack.cut_segment;
+        bool known = (!offset || behind_cut) && !c->probing && read_ahead_pass_to(&c->ahead, c->segment);
+        c->kept = known ? (size_t)offset : 0;
+        c->behind_cut = false;
         if (!known)
                 read_ahead_begin(&c->ahead, c->segment, c->probing ? 0 : offset, whole, end);
         go_on(c);
@@ -353,7 +358,8 @@ static void cut_back(void *arg, int status)
                 return;
         }
         stat_add(STAT_STORED_BYTES, (int64_t)track_facts(c->s, t).file_bytes - (int64_t)c->uncut_bytes);
-        eras_cut(&t->eras, eras_place(c->lack.cut_segment, 0));
+        uint64_t cut = eras_place(c->lack.cut_segment, 0), end = track_end_place(c->s, t);
+        eras_cut(&t->eras, end > cut ? end : cut); /* what both had of the segment stayed */
         adopt_eras(c);
 }
 
@@ -430,17 +436,47 @@ static void tell_cut(struct copy_track *c, struct track *t)
         }
 }
 
-static void cut(struct copy_track *c, struct track *t)
+/* Meanwhile a writer may have come, or another copy. */
+static bool still_to_be_cut(const struct copy_track *c, const struct track *t)
 {
+        if (!t || !t->log || t->log->cutting || t->log->ended)
+                return false;
+        struct track_lack now = compare_track(c->s, t, c->theirs);
+        return c->lack.cut ? now.cut && now.cut_segment == c->lack.cut_segment : !now.cut && !c->s->claimed;
+}
+
+static void cut(struct copy_track *c, const struct ahead_segment *there)
+{
+        struct track *t = mine(c);
+        c->before_cut = false;
+        if (!there->bytes) {
+                failed(c, there->status ? there->status : ERR_NOT_YET);
+                return;
+        }
+        if (!still_to_be_cut(c, t)) {
+                over(c, ERR_FULL);
+                return;
+        }
         tell_cut(c, t);
+        c->behind_cut = true;
         c->uncut_bytes = track_facts(c->s, t).file_bytes;
         c->brought = true;
         if (!t->eras.count || eras_place(c->lack.cut_segment, 0) <= t->eras.list[0].place) {
                 chunk_log_fence(t->log);
                 session_save(c->s, &c->wait, true, drop);
         } else {
-                chunk_log_cut(t->log, c->lack.cut_segment, cut_back, c);
+                chunk_log_cut(t->log, c->lack.cut_segment, buf_ref(there->bytes), cut_back, c);
         }
+}
+
+/* What is to stand there, and what is behind that. */
+static void fetch_cut(struct copy_track *c)
+{
+        uint32_t whole = (uint32_t)(c->end_place / CHUNKS_PER_SEGMENT), end = whole + (c->end_place % CHUNKS_PER_SEGMENT != 0);
+        c->before_cut = true;
+        c->kept = 0;
+        read_ahead_begin(&c->ahead, c->lack.cut_segment, 0, whole, end > c->lack.cut_segment ? end : c->lack.cut_segment + 1);
+        go_on(c);
 }
 
 void copy_track_start(struct copy_track *c)
@@ -449,7 +485,8 @@ void copy_track_start(struct copy_track *c)
         buf_unref(&c->piece);
         c->end_place = eras_place(c->theirs->next_segment, c->theirs->next_chunk);
         c->holes = 0;
-        c->probing = false;
+        c->probing = c->before_cut = c->behind_cut = false;
+        c->kept = 0;
         c->ahead.link = c->link;
         c->ahead.peer = c->peer;
         c->ahead.stream = c->s->stream;
@@ -466,6 +503,6 @@ void copy_track_start(struct copy_track *c)
         } else if (!c->lack.cut) {
                 adopt_eras(c);
         } else {
-                cut(c, t);
+                fetch_cut(c);
         }
 }

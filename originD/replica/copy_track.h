@@ -1,7 +1,11 @@
 /* copy_track.h - copies what one track lacks from another origin: cuts what the other's newer writers replaced, takes over
- * the eras, then goes segment after segment from the own end on, with several of them on their way at a time. Where that is in the middle of a segment of which the other
- * has a shadow's chunks and this origin the leader's, or the other way round (seen by no chunk beginning there), it is cut
- * back to the beginning of that segment first, unless somebody writes here: of two such origins only one may give way.
+ * the eras, then goes segment after segment from the own end on, with several of them on their way at a time. Where that is in
+ * the middle of a segment of which the other has a shadow's chunks and this origin the leader's, or the other way round (seen by no
+ * chunk beginning there), it is cut back to the beginning of that segment first, unless somebody writes here: of two such origins
+ * only one may give way.
+ *
+ * Before anything is cut the segment where the two part is fetched: what both have of it stays in the file, and what the other one
+ * does not have any more is no reason to cut.
  *
  * The owner fills in the first part and calls copy_track_start(); done() comes once, later or from inside the call. Loop
  * thread only. */
@@ -39,6 +43,9 @@ struct copy_track {
         bool probing;         /* whether the other has anything of the segment */
         unsigned holes;       /* one after the other */
         uint64_t uncut_bytes; /* of the file, before the cut */
+        bool before_cut;      /* the segment that is first is what is to stand where it is cut, */
+        bool behind_cut;      /* or what was cut goes on with it, */
+        size_t kept;          /* behind so many bytes that stayed */
 };
 
 void copy_track_start(struct copy_track *c);

@@ -145,6 +145,47 @@ static void test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_
         buf_unref(&now);
 }
 
+static void run_for(int64_t us)
+{
+        for (int64_t end = clock_mono_us() + us; clock_mono_us() < end;)
+                uv_run(&loop, UV_RUN_ONCE);
+}
+
+/* The bytes of a's volume are there all the time, so far. */
+static void keeps(const struct buf *so_far)
+{
+        struct buf *now = volume_file(&a, "S1", "v720", 0);
+        assert_true(now && now->len >= so_far->len && memcmp(now->data, so_far->data, so_far->len) == 0);
+        buf_unref(&now);
+}
+
+static void test_nothing_that_both_have_is_cut_and_nothing_at_all_before_the_other_has_shown_what_is_to_stand_there(void **state)
+{
+        (void)state;
+        both(12, 12);
+        struct buf *both_have = volume_file(&a, "S1", "v720", 0), *all;
+        stop(&b);
+        write_chunks(at(&a, "S1"), 12, 17, 40);
+        all = volume_file(&a, "S1", "v720", 0);
+        stop(&a);
+        start(&b);
+        claim_at(&b, "S1", 2, "t2");
+        write_chunks(at(&b, "S1"), 12, 23, 60);
+        b.fails = "/live/cam/S1/v720/2.m4s"; /* where they part */
+        start(&a);
+        run_for(US_PER_S);
+        keeps(all);
+        b.fails = NULL;
+        b.max_bytes = 500; /* it takes its time */
+        for (int64_t end = clock_mono_us() + 60 * US_PER_S; !all_same("S1") && clock_mono_us() < end;) {
+                uv_run(&loop, UV_RUN_ONCE);
+                keeps(both_have);
+        }
+        until_same("S1");
+        buf_unref(&both_have);
+        buf_unref(&all);
+}
+
 static void test_a_track_that_another_writer_began_is_taken_whole_with_its_init_segment(void **state)
 {
         (void)state;
@@ -758,6 +799,7 @@ int main(void)
                 CASE(test_what_was_heard_of_a_peer_is_forgotten_when_it_starts_anew),
                 CASE(test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_of_the_segment),
                 CASE(test_a_hole_of_more_than_ten_minutes_is_copied_over),
+                CASE(test_nothing_that_both_have_is_cut_and_nothing_at_all_before_the_other_has_shown_what_is_to_stand_there),
                 CASE(test_a_track_that_another_writer_began_is_taken_whole_with_its_init_segment),
                 CASE(test_a_recording_that_ended_too_early_here_gets_its_rest),
                 CASE(test_a_session_that_goes_on_elsewhere_is_live_again),

@@ -224,7 +224,7 @@ static void test_hash_that_is_not_known_refuses_nobody(void **state)
         uv_run(&loop, UV_RUN_DEFAULT);
         log = open_log(); /* after a restart */
         assert_int_equal(append_after(log, 1, 1, 50, 77), 0);
-        chunk_log_cut(log, 1, cut_is_done, &cut);
+        chunk_log_cut(log, 1, NULL, cut_is_done, &cut);
         while (!cut)
                 uv_run(&loop, UV_RUN_ONCE);
         assert_int_equal(append_after(log, 1, 0, 50, 77), 0);
@@ -249,7 +249,7 @@ static void test_cut_forgets_a_segment_and_all_behind_it_and_goes_on_from_there(
                 for (unsigned k = 0; k < 5; k++)
                         assert_int_equal(append(log, n, k, 0, 50), 0);
         assert_true(see(log, 1, &v));
-        chunk_log_cut(log, 1, cut_is_done, &cut);
+        chunk_log_cut(log, 1, NULL, cut_is_done, &cut);
         assert_false(see(log, 1, &v)); /* at once: nobody reads what is going */
         assert_true(see(log, 0, &v));
         struct append x;
@@ -271,13 +271,61 @@ static void test_cut_forgets_a_segment_and_all_behind_it_and_goes_on_from_there(
         free_log(&log);
 }
 
+/* The segment as somebody else has it: so many chunks of samples of this size, the rest of another. */
+static struct buf *segment_of(unsigned n, unsigned same, uint32_t size, uint32_t other)
+{
+        struct buf *all = buf_new(1 << 16);
+        size_t len = 0;
+        for (unsigned k = 0; k < 5; k++) {
+                struct buf *b = fmp4_video_chunk(n, k, k < same ? size : other);
+                memcpy(all->data + len, b->data, b->len);
+                len += b->len;
+                buf_unref(&b);
+        }
+        struct buf *out = buf_copy(all->data, len);
+        buf_unref(&all);
+        return out;
+}
+
+static void test_what_a_cut_segment_begins_with_elsewhere_too_stays(void **state)
+{
+        (void)state;
+        struct segment_view v;
+        volume_segments = 2;
+        for (unsigned same = 0; same <= 5; same++) {
+                struct chunk_log *log = open_log();
+                int cut = 0;
+                for (unsigned n = 0; n < 5; n++)
+                        for (unsigned k = 0; k < 5; k++)
+                                assert_int_equal(append(log, n, k, k == 4 ? PUT_LAST : 0, 50), 0);
+                chunk_log_cut(log, 2, segment_of(2, same, 50, 70), cut_is_done, &cut);
+                while (!cut)
+                        uv_run(&loop, UV_RUN_ONCE);
+                assert_int_equal(cut, 1);
+                unsigned kept = same < 5 ? same : 4; /* behind the last one nothing could come any more */
+                assert_int_equal(log->index.end_ticks, 2 * 90000 + kept * 18000);
+                assert_int_equal(see(log, 2, &v), kept > 0);
+                assert_int_equal(append(log, 2, kept, 0, 70), 0);
+                assert_int_equal(append(log, 3, 0, 0, 70), 0);
+                free_log(&log);
+                log = open_log();
+                assert_true(see(log, 1, &v));
+                assert_true(see(log, 2, &v));
+                cut = 0;
+                chunk_log_cut(log, 0, NULL, cut_is_done, &cut);
+                while (!cut)
+                        uv_run(&loop, UV_RUN_ONCE);
+                free_log(&log);
+        }
+}
+
 static void test_cut_to_the_beginning_leaves_no_volume(void **state)
 {
         (void)state;
         struct chunk_log *log = open_log();
         int cut = 0;
         assert_int_equal(append(log, 3, 0, 0, 50), 0);
-        chunk_log_cut(log, 0, cut_is_done, &cut);
+        chunk_log_cut(log, 0, NULL, cut_is_done, &cut);
         while (!cut)
                 uv_run(&loop, UV_RUN_ONCE);
         assert_int_equal(cut, 1);
@@ -590,7 +638,7 @@ static void test_cut_goes_back_over_volumes(void **state)
         write_segments(log, 0, 20);
         for (size_t i = 0; i < sizeof(to) / sizeof(to[0]); i++) {
                 int cut = 0;
-                chunk_log_cut(log, to[i], cut_is_done, &cut);
+                chunk_log_cut(log, to[i], NULL, cut_is_done, &cut);
                 while (!cut)
                         uv_run(&loop, UV_RUN_ONCE);
                 assert_int_equal(cut, 1);
@@ -608,6 +656,119 @@ static void test_cut_goes_back_over_volumes(void **state)
         log = open_log();
         for (unsigned n = 0; n < 6; n++)
                 assert_stored(log, n);
+        free_log(&log);
+}
+
+static struct volumes rows_saved;
+static unsigned rows_saves;
+
+static int save_rows(void *arg, struct chunk_log *log)
+{
+        (void)arg;
+        rows_saves++;
+        volumes_free(&rows_saved);
+        chunk_log_rows(log, &rows_saved);
+        return 1;
+}
+
+static void test_rows_of_what_is_cut_are_gone_before_its_files_are(void **state)
+{
+        (void)state;
+        char name[32];
+        int cut = 0;
+        struct segment_view v;
+        volume_segments = 2;
+        struct chunk_log *log = open_log();
+        write_segments(log, 0, 11);
+        quiet(log);
+        log->save_rows = save_rows;
+        rows_saves = 0;
+        chunk_log_cut(log, 5, NULL, cut_is_done, &cut);
+        assert_int_equal(rows_saves, 1);
+        assert_int_equal(rows_saved.count, 2);
+        assert_int_equal(rows_saved.rows[1].number, 1);
+        for (unsigned n = 0; n < 6; n++) {
+                snprintf(name, sizeof(name), "%06u.mp4", n);
+                assert_true(is_file(name));
+        }
+        chunk_log_cut_on(log, ERR_NOSPACE); /* it cannot be saved: nothing has happened */
+        assert_int_equal(cut, ERR_NOSPACE);
+        for (unsigned n = 0; n < 11; n++)
+                assert_stored(log, n);
+        chunk_log_rows(log, &rows_saved);
+        assert_int_equal(rows_saved.count, 5);
+        assert_int_equal(append(log, 11, 0, 0, 50), 0);
+        cut = 0;
+        chunk_log_cut(log, 5, NULL, cut_is_done, &cut);
+        chunk_log_cut_on(log, 0);
+        while (!cut)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(cut, 1);
+        assert_true(is_file("000002.mp4"));
+        for (unsigned n = 3; n < 6; n++) {
+                snprintf(name, sizeof(name), "%06u.mp4", n);
+                assert_false(is_file(name));
+        }
+        struct volume_sum sum;
+        assert_true(chunk_log_sum(log, &sum));
+        assert_int_equal(sum.samples, 5 * 25);
+        assert_true(see(log, 4, &v));
+        assert_false(see(log, 5, &v));
+        volumes_free(&rows_saved);
+        free_log(&log);
+}
+
+static void test_a_volume_that_is_not_whole_is_so_too_after_a_cut_that_did_not_come_to_its_end(void **state)
+{
+        (void)state;
+        int cut = 0;
+        volume_segments = 4;
+        struct chunk_log *log = open_log();
+        write_segments(log, 0, 2);
+        chunk_log_skip(log);
+        chunk_log_rows(log, &rows_saved);
+        assert_int_equal(rows_saved.count, 1);
+        assert_int_equal(rows_saved.rows[0].state, VOLUME_DAMAGED);
+        volumes_free(&rows_saved);
+        write_segments(log, 4, 6);
+        quiet(log);
+        log->save_rows = save_rows;
+        chunk_log_cut(log, 1, NULL, cut_is_done, &cut);
+        assert_int_equal(rows_saved.count, 1);
+        assert_int_equal(rows_saved.rows[0].state, VOLUME_DAMAGED);
+        assert_int_equal(rows_saved.rows[0].sum.chunks, 0); /* a start opens it */
+        chunk_log_cut_on(log, 0);
+        while (!cut)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_true(log->open_lacking);
+        cut = 0;
+        chunk_log_cut(log, 0, NULL, cut_is_done, &cut);
+        assert_int_equal(rows_saved.count, 0);
+        chunk_log_cut_on(log, 0);
+        while (!cut)
+                uv_run(&loop, UV_RUN_ONCE);
+        volumes_free(&rows_saved);
+        free_log(&log);
+}
+
+static void test_cut_below_the_first_volume_that_is_kept_makes_that_one_expected_again(void **state)
+{
+        (void)state;
+        int cut = 0;
+        struct volume_sum sum = {.first_segment = 2, .last_segment = 3, .bytes = 1};
+        volume_segments = 2;
+        struct chunk_log *log = open_log();
+        write_segments(log, 0, 9);
+        quiet(log);
+        for (uint32_t n = 0; n < 3; n++)
+                assert_int_equal(chunk_log_forget_volume(log, n), 0);
+        chunk_log_expect_volume(log, 1, &sum);
+        assert_null(volumes_get(&log->closed, 1));
+        chunk_log_cut(log, 3, NULL, cut_is_done, &cut);
+        while (!cut)
+                uv_run(&loop, UV_RUN_ONCE);
+        chunk_log_expect_volume(log, 1, &sum);
+        assert_int_equal(volumes_get(&log->closed, 1)->state, VOLUME_LACKING);
         free_log(&log);
 }
 
@@ -920,6 +1081,10 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_hash_that_is_not_known_refuses_nobody, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_cut_forgets_a_segment_and_all_behind_it_and_goes_on_from_there, setup,
                                                 teardown),
+                cmocka_unit_test_setup_teardown(test_what_a_cut_segment_begins_with_elsewhere_too_stays, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_rows_of_what_is_cut_are_gone_before_its_files_are, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_a_volume_that_is_not_whole_is_so_too_after_a_cut_that_did_not_come_to_its_end, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_cut_below_the_first_volume_that_is_kept_makes_that_one_expected_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_cut_to_the_beginning_leaves_no_volume, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_overlapping_chunk_is_out_of_order, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_chunk_whose_time_is_not_what_was_said_is_a_conflict, setup, teardown),

@@ -442,7 +442,7 @@ static void test_volume_goes_on_after_it_was_closed_and_is_cut_where_it_is_said(
         struct buf *b = fmp4_video_chunk(SEGMENTS, 0, 30);
         struct volume_record r = record_of(b, f.index.file_bytes, SEGMENTS, 0);
         assert_int_equal(volume_append(&f.files, b, &r, f.index.chunks, true, &unsure), 0);
-        assert_int_equal(volume_cut(&track, 0, &f.files, 2, &left, &unsure), 0);
+        assert_int_equal(volume_cut(&track, 0, &f.files, 2, NULL, &left, &unsure), 0);
         assert_int_equal(left.chunks, 10);
         assert_int_equal(left.file_bytes, begins[10]);
         r = record_of(b, left.file_bytes, SEGMENTS, 0);
