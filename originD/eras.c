@@ -64,6 +64,28 @@ void eras_adopt(struct eras *e, const struct eras *from, uint64_t place)
                         eras_begin(e, from->list[i].place, from->list[i].generation, from->list[i].node);
 }
 
+/* What begins in [begin, end) there, and at its beginning what that lies in. */
+static void add_within(struct eras *e, const struct eras *from, uint64_t begin, uint64_t end)
+{
+        const struct era *at = eras_at(from, begin);
+        if (at)
+                eras_begin(e, begin > at->place ? begin : at->place, at->generation, at->node);
+        for (size_t i = 0; i < from->count; i++)
+                if (from->list[i].place > begin && from->list[i].place < end)
+                        eras_begin(e, from->list[i].place, from->list[i].generation, from->list[i].node);
+}
+
+void eras_take(struct eras *e, const struct eras *from, uint64_t begin, uint64_t end)
+{
+        struct eras old = *e;
+        *e = (struct eras){0};
+        if (begin)
+                add_within(e, &old, 0, begin);
+        add_within(e, from, begin, end);
+        add_within(e, &old, end, UINT64_MAX);
+        eras_free(&old);
+}
+
 /* What lies before this cannot be compared. */
 static uint64_t known_from(const struct eras *e)
 {

@@ -46,6 +46,9 @@ void eras_cut(struct eras *e, uint64_t place); /* nothing begins at place or lat
 /* From place on it is as in `from`. */
 void eras_adopt(struct eras *e, const struct eras *from, uint64_t place);
 
+/* In [begin, end) it is as in `from`, which has an era there. */
+void eras_take(struct eras *e, const struct eras *from, uint64_t begin, uint64_t end);
+
 /* Whether two copies hold different writers' bytes, or one of them none, somewhere before `until`; *place is the first. */
 bool eras_part(const struct eras *a, const struct eras *b, uint64_t until, uint64_t *place);
 bool eras_part_within(const struct eras *a, const struct eras *b, uint64_t from, uint64_t until, uint64_t *place);

@@ -4,6 +4,82 @@
 
 #include "common/clock.h"
 
+/* ---- who has something there --------------------------------------------------------------------------------------- */
+
+static bool is_here(const struct session *s, const struct track *t, uint64_t place)
+{
+        uint32_t number = (uint32_t)(place / CHUNKS_PER_SEGMENT / s->volume_segments);
+        if (!t->log)
+                return true;
+        const struct volume_row *row = volumes_get(&t->log->closed, number);
+        return row ? row->state != VOLUME_LACKING : t->log->index.count && number == t->log->open_number;
+}
+
+/* Told are volumes that are whole, and none behind them that is open or being closed; in a list of sessions none at all. */
+static bool is_there(const struct peer_track *t, uint64_t place)
+{
+        const struct volumes *v = &t->volumes;
+        uint32_t segment = (uint32_t)(place / CHUNKS_PER_SEGMENT);
+        if (segment < t->first_here)
+                return false;
+        for (size_t i = v->count; i--;) {
+                const struct volume_sum *sum = &v->rows[i].sum;
+                if (segment > sum->last_segment)
+                        return i == v->count - 1;
+                if (segment >= sum->first_segment)
+                        return true;
+        }
+        return !v->count || v->count >= CATALOG_VOLUMES;
+}
+
+/* The next place behind it at which another volume begins, here or there. */
+static uint64_t next_volume(const struct session *s, const struct peer_track *theirs, uint64_t place)
+{
+        uint64_t per = (uint64_t)s->volume_segments * CHUNKS_PER_SEGMENT, next = (place / per + 1) * per;
+        uint64_t first = eras_place(theirs->first_here, 0);
+        return first > place && first < next ? first : next;
+}
+
+/* The first place of different eras at which both have something. */
+static bool find_cut(const struct session *s, const struct track *mine, const struct peer_track *theirs, uint64_t until,
+                     uint64_t *place)
+{
+        for (uint64_t at = 0; at < until && eras_part_within(&mine->eras, &theirs->eras, at, until, place);
+             at = next_volume(s, theirs, *place))
+                if (is_here(s, mine, *place) && is_there(theirs, *place))
+                        return true;
+        return false;
+}
+
+/* The first place at or behind `at` of a volume that is not here, and has an older era here than there. */
+static bool find_older(const struct session *s, const struct track *mine, const struct peer_track *theirs, uint64_t at,
+                       uint64_t until, uint64_t *place)
+{
+        for (; at < until && eras_part_within(&mine->eras, &theirs->eras, at, until, place); at = next_volume(s, theirs, *place))
+                if (!is_here(s, mine, *place) && eras_older(eras_at(&mine->eras, *place), eras_at(&theirs->eras, *place)) < 0)
+                        return true;
+        return false;
+}
+
+bool compare_take_eras(const struct session *s, struct track *mine, const struct peer_track *theirs, uint64_t until)
+{
+        uint64_t end = track_end_place(s, mine), place, at = 0;
+        bool any = false;
+        while (find_older(s, mine, theirs, at, end < until ? end : until, &place)) {
+                at = next_volume(s, theirs, place);
+                at = at < end ? at : end;
+                eras_take(&mine->eras, &theirs->eras, place, at);
+                any = true;
+        }
+        if (end < until && eras_part_within(&mine->eras, &theirs->eras, end, until, &place)) {
+                eras_adopt(&mine->eras, &theirs->eras, place);
+                any = true;
+        }
+        return any;
+}
+
+/* ---- what is lacking ------------------------------------------------------------------------------------------------ */
+
 struct track_lack compare_track(const struct session *s, const struct track *mine, const struct peer_track *theirs)
 {
         uint64_t theirs_end = eras_place(theirs->next_segment, theirs->next_chunk), place;
@@ -11,10 +87,16 @@ struct track_lack compare_track(const struct session *s, const struct track *min
                 return (struct track_lack){.lacks = true};
         uint64_t mine_end = track_end_place(s, mine), until = mine_end < theirs_end ? mine_end : theirs_end;
         uint64_t mine_bytes = track_facts(s, mine).file_bytes;
+        bool behind = theirs->bytes != mine_bytes && theirs_end > mine_end;
         if (!eras_part(&mine->eras, &theirs->eras, until, &place))
-                return (struct track_lack){.lacks = theirs->bytes != mine_bytes && theirs_end > mine_end};
+                return (struct track_lack){.lacks = behind};
         int older = eras_older(eras_at(&mine->eras, mine_end ? mine_end - 1 : 0), /* what they were written to last */
                                eras_at(&theirs->eras, theirs_end ? theirs_end - 1 : 0));
+        bool cut = find_cut(s, mine, theirs, until, &place);
+        if (!cut) {
+                bool eras = older <= 0 && find_older(s, mine, theirs, 0, until, &place);
+                return (struct track_lack){.lacks = older <= 0 && (behind || eras), .eras = eras};
+        }
         const struct era *a = eras_at(&mine->eras, place), *b = eras_at(&theirs->eras, place);
         if (!older)
                 older = eras_older(a, b);
@@ -32,7 +114,7 @@ static bool any_lacks(struct session *s, const struct peer_session *theirs, int6
                 const struct track *mine = session_track(s, t->name);
                 struct track_lack l = compare_track(s, mine, t);
                 int64_t end_us = mine && track_facts(s, mine).any ? track_facts(s, mine).end_us : t->start_us;
-                if (l.lacks && (l.cut || t->end_us - end_us > lag_us))
+                if (l.lacks && (l.cut || l.eras || t->end_us - end_us > lag_us))
                         return true;
         }
         return false;

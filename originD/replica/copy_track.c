@@ -343,9 +343,10 @@ static void adopt_eras(struct copy_track *c)
                 begin_segments(c);
         } else if (!chunk_log_idle(t->log)) { /* a writer's first chunk may be on its way there */
                 over(c, ERR_FULL);
-        } else {
-                eras_adopt(&t->eras, &c->theirs->eras, place);
+        } else if (compare_take_eras(c->s, t, c->theirs, c->end_place)) {
                 session_save(c->s, &c->wait, false, adopted);
+        } else {
+                begin_segments(c);
         }
 }
 

@@ -36,6 +36,28 @@ static void test_an_era_that_got_no_chunk_makes_way(void **state)
         eras_free(&e);
 }
 
+static void test_a_part_of_another_history_can_be_taken_over(void **state)
+{
+        (void)state;
+        struct eras a = {0}, b = {0};
+        eras_begin(&a, 0, 1, "t1");
+        eras_begin(&a, 40, 3, "t3");
+        eras_begin(&b, 0, 1, "t1");
+        eras_begin(&b, 10, 2, "t2");
+        eras_begin(&b, 25, 4, "t4");
+        eras_take(&a, &b, 20, 30);
+        static const unsigned is[][2] = {{0, 1}, {19, 1}, {20, 2}, {24, 2}, {25, 4}, {29, 4}, {30, 1}, {39, 1}, {40, 3}};
+        for (size_t i = 0; i < sizeof(is) / sizeof(is[0]); i++)
+                assert_int_equal(eras_at(&a, is[i][0])->generation, is[i][1]);
+        assert_int_equal(a.count, 5);
+        eras_take(&a, &b, 0, 100);
+        assert_int_equal(eras_at(&a, 99)->generation, 4);
+        assert_int_equal(eras_at(&a, 100)->generation, 3);
+        assert_int_equal(a.count, 4);
+        eras_free(&a);
+        eras_free(&b);
+}
+
 static void test_copies_part_where_the_first_different_writer_wrote(void **state)
 {
         (void)state;
@@ -113,6 +135,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_place_belongs_to_the_last_era_that_began_before),
                 cmocka_unit_test(test_an_era_that_got_no_chunk_makes_way),
+                cmocka_unit_test(test_a_part_of_another_history_can_be_taken_over),
                 cmocka_unit_test(test_copies_part_where_the_first_different_writer_wrote),
                 cmocka_unit_test(test_a_copy_without_the_beginning_parts_at_the_beginning),
                 cmocka_unit_test(test_adopting_takes_the_others_eras_from_a_place_on),

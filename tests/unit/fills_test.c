@@ -312,6 +312,82 @@ static void test_a_late_copy_takes_over_all_eras_also_of_what_it_has_not_yet(voi
         assert_true(same_volumes(8));
 }
 
+/* Both have five segments and a bit; then a goes on with an older writer, b with a newer one, for so many chunks. */
+static struct session *split_at(unsigned place, unsigned end_a, unsigned end_b)
+{
+        both(place, place);
+        run_for(US_PER_S / 5);
+        stop(&b);
+        write_chunks(at(&a, "S1"), place, end_a, 40);
+        stop(&a);
+        start(&b);
+        struct session *s = claim_at(&b, "S1", 2, "t2");
+        write_chunks(s, place, end_b, 60);
+        return s;
+}
+
+static void test_what_retention_removed_at_the_other_is_no_reason_to_cut(void **state)
+{
+        (void)state;
+        struct session *s = split_at(27, 28, 63);
+        while (session_busy(s))
+                uv_run(&loop, UV_RUN_ONCE);
+        for (uint32_t n = 0; n < 4; n++)
+                assert_int_equal(chunk_log_forget_volume(s->tracks[0]->log, n), 0);
+        struct buf *before = volume_file(&a, "S1", "v720", 2);
+        start(&a);
+        run_until(a_is_in_step);
+        struct buf *now = volume_file(&a, "S1", "v720", 2);
+        assert_true(now && now->len == before->len && memcmp(now->data, before->data, now->len) == 0);
+        assert_int_equal(eras_at(&at(&a, "S1")->tracks[0]->eras, 27)->generation, 1);
+        assert_int_equal(eras_at(&at(&a, "S1")->tracks[0]->eras, 28)->generation, 2);
+        while (session_busy(at(&a, "S1")) || !same_volume("S1", "v720", 4) || !same_volume("S1", "v720", 5))
+                uv_run(&loop, UV_RUN_ONCE);
+        buf_unref(&before);
+        buf_unref(&now);
+}
+
+static void test_where_eras_part_in_what_the_other_lacks_it_is_cut_behind_that(void **state)
+{
+        (void)state;
+        struct session *s = split_at(23, 43, 63);
+        while (session_busy(s))
+                uv_run(&loop, UV_RUN_ONCE);
+        struct volume_row *lost = volumes_get(&s->tracks[0]->log->closed, 2);
+        struct buf *before = volume_file(&a, "S1", "v720", 2);
+        lost->state = VOLUME_LACKING;
+        start(&a);
+        run_until(a_is_in_step);
+        struct buf *now = volume_file(&a, "S1", "v720", 2);
+        assert_true(now && now->len == before->len && memcmp(now->data, before->data, now->len) == 0);
+        assert_int_equal(eras_at(&at(&a, "S1")->tracks[0]->eras, 29)->generation, 1);
+        assert_int_equal(eras_at(&at(&a, "S1")->tracks[0]->eras, 30)->generation, 2);
+        for (unsigned n = 3; n < 6; n++)
+                while (session_busy(at(&a, "S1")) || !same_volume("S1", "v720", n))
+                        uv_run(&loop, UV_RUN_ONCE);
+        buf_unref(&before);
+        buf_unref(&now);
+}
+
+/* a has an older writer's chunks between two that both have, and loses them. */
+static void test_of_what_is_not_here_newer_eras_are_taken_over(void **state)
+{
+        (void)state;
+        char *lost = mem_printf("%s/cam/S1/v720/000002.mp4", a.dir);
+        split_at(23, 30, 30);
+        write_chunks(claim_at(&b, "S1", 3, "t3"), 30, 63, 80);
+        b.fails = a.fails = "/peer/";
+        start(&a);
+        write_chunks(claim_at(&a, "S1", 3, "t3"), 30, 63, 80);
+        stop(&a);
+        assert_int_equal(unlink(lost), 0);
+        b.fails = a.fails = NULL;
+        start(&a);
+        run_until(a_is_whole);
+        assert_true(same_volumes(6));
+        free(lost);
+}
+
 static void test_a_fill_that_is_cut_off_at_any_answer_begins_anew(void **state)
 {
         (void)state;
@@ -399,6 +475,9 @@ int main(void)
                 CASE(test_a_volume_that_retention_removed_while_it_was_on_its_way_is_not_taken),
                 CASE(test_a_volume_is_taken_only_where_both_have_the_same_eras),
                 CASE(test_a_late_copy_takes_over_all_eras_also_of_what_it_has_not_yet),
+                CASE(test_what_retention_removed_at_the_other_is_no_reason_to_cut),
+                CASE(test_where_eras_part_in_what_the_other_lacks_it_is_cut_behind_that),
+                CASE(test_of_what_is_not_here_newer_eras_are_taken_over),
                 CASE(test_a_fill_that_is_cut_off_at_any_answer_begins_anew),
                 LONG_CASE(test_over_a_long_way_many_segments_are_on_their_way_at_a_time),
                 LONG_CASE(test_a_peer_that_has_no_time_is_asked_again_for_what_it_refused_and_for_nothing_else),
