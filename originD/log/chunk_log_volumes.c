@@ -100,7 +100,7 @@ struct closing {
         struct volume_files files;
         uint32_t number;
         struct volume_sum sum;
-        bool crc_known, lacking;
+        bool crc_known, lacking, damaged;
         int status;
 };
 
@@ -108,7 +108,13 @@ struct closing {
 static void close_work(void *arg)
 {
         struct closing *c = arg;
-        c->status = c->lacking ? volume_leave(&c->files) : volume_close(&c->files, &c->sum, c->crc_known);
+        int rc = c->lacking || c->crc_known ? 0 : volume_checksum(&c->log->volume_track, c->number, &c->files, &c->sum);
+        c->damaged = rc == ERR_CORRUPT;
+        if (rc && !c->damaged)
+                volume_files_close(&c->files);
+        else
+                rc = c->lacking || c->damaged ? volume_leave(&c->files) : volume_close(&c->files, &c->sum);
+        c->status = rc;
 }
 
 static void close_done(void *arg)
@@ -120,9 +126,14 @@ static void close_done(void *arg)
                 row->closing = false;
                 if (row->index)
                         row->index->pinned = false;
-                if (!c->status)
+                if (c->damaged)
+                        row->state = VOLUME_DAMAGED;
+                else if (!c->status)
                         row->sum.crc = c->sum.crc;
         }
+        if (c->damaged)
+                log_error("path=%s volume=%06u msg=\"the disk changed something in a volume before it was closed: it is damaged\"",
+                          log->dir, c->number);
         if (c->status) { /* without its last record it is closed when it is read; but what could not be synced may be gone */
                 log->failed |= c->status != ERR_NOSPACE;
                 log_error("path=%s volume=%06u msg=\"cannot close a volume\" error=\"%s\"", log->dir, c->number,

@@ -95,13 +95,16 @@ static int read_chunk_head(struct survey *s, uint64_t offset, uint64_t to, size_
         return n < 0 ? (int)n : (size_t)n < *head_bytes ? ERR_PROTO : 0;
 }
 
-static int crc_of_chunk(struct survey *s, uint64_t offset, uint64_t len, uint32_t *crc)
+/* Of the chunk alone; all, which may be NULL, is of what is before it and becomes that of both. */
+static int crc_of_chunk(struct survey *s, uint64_t offset, uint64_t len, uint32_t *crc, uint32_t *all)
 {
         if (len > SEGMENT_MAX_BYTES)
                 return ERR_PROTO;
         uint8_t *bytes = mem_alloc((size_t)len);
         ssize_t n = file_read(s->mp4, bytes, (size_t)len, offset);
         *crc = n > 0 ? crc32c(0, bytes, (size_t)n) : 0;
+        if (all && n > 0)
+                *all = crc32c(*all, bytes, (size_t)n);
         free(bytes);
         return n < 0 ? (int)n : (uint64_t)n < len ? ERR_PROTO : 0;
 }
@@ -134,7 +137,7 @@ static int chunk_at(struct survey *s, uint64_t offset, uint64_t to, struct volum
                                       .chunk = (uint8_t)(place % CHUNKS_PER_SEGMENT), .samples = (uint16_t)c.samples,
                                       .flags = RECORD_GUESS, .start_ticks = c.start_ticks,
                                       .duration_ticks = (uint32_t)c.duration_ticks};
-        return crc_of_chunk(s, offset, chunk_bytes, &out->crc);
+        return crc_of_chunk(s, offset, chunk_bytes, &out->crc, NULL);
 }
 
 /* Where behind `from` a chunk may begin: at a box that chunks begin with. `to`: nowhere. */
@@ -224,7 +227,7 @@ static int survey_chunks(struct survey *s)
                 if (r->offset > at)
                         rc = scan(s, at, r->offset);
                 if (!rc && end <= s->file_bytes && checked(s, r))
-                        rc = crc_of_chunk(s, r->offset, r->len_bytes, &crc);
+                        rc = crc_of_chunk(s, r->offset, r->len_bytes, &crc, NULL);
                 if (rc == ERR_PROTO)
                         rc = 0, crc = ~r->crc;
                 if (rc)
@@ -287,6 +290,22 @@ int survey_records(struct survey *s, uint32_t segment, const struct buf *there)
                 if (same <= 0)
                         break;
                 keep(s, &s->believed[i]);
+        }
+        return rc;
+}
+
+int survey_checksum(struct survey *s, uint32_t *crc)
+{
+        int rc = check_init(s);
+        if (!rc && s->bad_init)
+                rc = ERR_CORRUPT;
+        *crc = crc32c(0, s->t->init->data, s->t->init->len);
+        for (size_t i = 0; i < s->count && !rc; i++) {
+                const struct volume_record *r = &s->chunks[i];
+                uint32_t is = 0;
+                rc = crc_of_chunk(s, r->offset, r->len_bytes, &is, crc);
+                if (rc == ERR_PROTO || (!rc && is != r->crc))
+                        rc = ERR_CORRUPT;
         }
         return rc;
 }

@@ -5,6 +5,7 @@
  *   survey_mend()     makes the files hold what is whole and nothing else, which never throws anything away: an unfinished tail is
  *                     moved to NAME.torn-N before the file is cut to the last whole chunk; a volume with damage inside is kept as
  *                     NAME.damaged-N, and what is whole in it is copied into a new one
+ *   survey_checksum() of a volume that was not all written just now, after one of the first two
  *   survey_index()    the index and the sums of what is whole
  *   survey_free()     always, whatever failed before
  *
@@ -39,6 +40,9 @@ int survey_volume(struct survey *s);
 /* The chunks before the segment as the records have them, which have to be in order, and those it begins with that are `there` too,
  * byte by byte, in the same segment elsewhere (NULL: none): only for these the mp4 is looked at. ERR_CORRUPT. */
 int survey_records(struct survey *s, uint32_t segment, const struct buf *there);
+
+/* The checksum of the mp4, which is read whole. ERR_CORRUPT: it is not what was written: a chunk differs from its record. */
+int survey_checksum(struct survey *s, uint32_t *crc);
 
 /* path: of the mp4. Tells in out what was torn, damaged and lost. ERR_CORRUPT: no chunk is whole; all of it is set aside. */
 int survey_mend(struct survey *s, const char *path, struct volume_found *out);

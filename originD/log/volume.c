@@ -72,11 +72,21 @@ int volume_append(const struct volume_files *f, const struct buf *chunk, const s
         return rc;
 }
 
-int volume_close(struct volume_files *f, struct volume_sum *sum, bool crc_known)
+int volume_checksum(const struct volume_track *t, uint32_t number, const struct volume_files *f, struct volume_sum *sum)
 {
-        int rc = crc_known ? 0 : file_crc(f->mp4, sum->bytes, &sum->crc);
+        struct survey s = {.t = t, .number = number, .mp4 = f->mp4};
+        int rc = survey_records(&s, UINT32_MAX, NULL);
+        rc = rc ? rc : survey_checksum(&s, &sum->crc);
+        if (!rc && s.count != sum->chunks)
+                rc = ERR_CORRUPT;
+        survey_free(&s);
+        return rc;
+}
+
+int volume_close(struct volume_files *f, const struct volume_sum *sum)
+{
         struct volume_record last = volume_record_of_sum(sum);
-        rc = rc ? rc : volume_write_record(f->idx, &last, sum->chunks);
+        int rc = volume_write_record(f->idx, &last, sum->chunks);
         rc = rc ? rc : sync_both(f);
         volume_files_close(f);
         return rc;
@@ -110,10 +120,12 @@ static int open_or_close(struct survey *s, bool append, struct volume_found *out
                 f.idx = file_open(path, O_RDWR);
                 rc = f.idx < 0 ? f.idx : file_truncate(f.idx, volume_record_offset((uint32_t)s->count));
         }
+        if (!rc && !append && !s->closed)
+                rc = file_crc(f.mp4, out->sum.bytes, &out->sum.crc);
         if (!rc && append)
                 out->files = f;
         else if (!rc && !s->closed)
-                rc = volume_close(&f, &out->sum, false);
+                rc = volume_close(&f, &out->sum);
         else
                 volume_files_close(&f);
         if (rc)

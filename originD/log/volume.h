@@ -31,8 +31,12 @@ int volume_create(const struct volume_track *t, uint32_t number, bool sync, stru
 int volume_append(const struct volume_files *f, const struct buf *chunk, const struct volume_record *r, uint32_t nth, bool sync,
                   bool *unsure);
 
-/* Adds the last record, makes all of it durable, closes the files. crc_known: sum->crc is; otherwise the mp4 is read for it. */
-int volume_close(struct volume_files *f, struct volume_sum *sum, bool crc_known);
+/* Finds sum->crc, of a volume that was begun by an earlier process: the mp4 is read, and each chunk held against its record, for from
+ * here on the checksum says what is right. ERR_CORRUPT: it is not what was written, or nobody can say. */
+int volume_checksum(const struct volume_track *t, uint32_t number, const struct volume_files *f, struct volume_sum *sum);
+
+/* Adds the last record, makes all of it durable, closes the files. */
+int volume_close(struct volume_files *f, const struct volume_sum *sum);
 int volume_leave(struct volume_files *f); /* the same without the last record: of one that is not whole */
 void volume_files_close(struct volume_files *f);
 

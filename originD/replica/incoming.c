@@ -92,7 +92,7 @@ int incoming_check(struct incoming *in, const struct volume_sum *expected)
         in->sum.crc = in->crc;
         if (in->sum.crc != expected->crc || in->sum.bytes != expected->bytes)
                 return ERR_CONFLICT;
-        return volume_close(&in->files, &in->sum, true);
+        return volume_close(&in->files, &in->sum);
 }
 
 /* The old index goes first: it would tell of other places in the new mp4. A volume without one is read by its boxes. */

@@ -231,7 +231,7 @@ static struct volume_sum write_volume(const struct volume_track *t, size_t track
         free(block);
         free(records);
         if (close_it)
-                check(volume_close(&files, &sum, true), t->dir);
+                check(volume_close(&files, &sum), t->dir);
         else
                 volume_files_close(&files);
         return sum;

@@ -1068,6 +1068,37 @@ static void test_a_volume_that_cannot_be_synced_when_it_is_closed_closes_the_log
         free_log(&log);
 }
 
+/* What the disk changed in the open volume before a start, which looks at the last two segments only, once was taken into the checksum
+ * with which the volume is closed. From there on the scrubber, the peer's fills and every comparison found it right. */
+static void test_damage_in_an_open_volume_is_not_sealed_by_the_checksum_that_closes_it(void **state)
+{
+        (void)state;
+        struct segment_view v;
+        uint8_t byte;
+        volume_segments = 6;
+        struct chunk_log *log = open_log();
+        for (unsigned i = 0; i < 25; i++)
+                assert_int_equal(append(log, i / 5, i % 5, 0, 50), 0);
+        assert_true(see(log, 0, &v));
+        free_log(&log);
+        int fd = open(path, O_RDWR);
+        assert_int_equal(pread(fd, &byte, 1, (off_t)(v.offset + v.len_bytes) - 1), 1); /* the last of segment 0's last mdat */
+        byte ^= 0xff;
+        assert_int_equal(pwrite(fd, &byte, 1, (off_t)(v.offset + v.len_bytes) - 1), 1);
+        close(fd);
+        log = open_log();
+        for (unsigned i = 25; i < 31; i++)
+                assert_int_equal(append(log, i / 5, i % 5, 0, 50), 0);
+        while (chunk_log_busy(log))
+                uv_run(&loop, UV_RUN_ONCE);
+        struct volume_row *row = volumes_get(&log->closed, 0);
+        assert_non_null(row);
+        assert_int_equal(row->state, VOLUME_DAMAGED);
+        assert_int_equal(row->sum.crc, 0);
+        assert_false(log->failed);
+        free_log(&log);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -1075,6 +1106,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_after_a_failed_sync_nothing_is_appended_until_the_files_are_read_again, setup,
                                                 teardown),
                 cmocka_unit_test_setup_teardown(test_a_volume_that_cannot_be_synced_when_it_is_closed_closes_the_log, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_damage_in_an_open_volume_is_not_sealed_by_the_checksum_that_closes_it, setup,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(test_next_chunk_or_a_later_one_is_stored, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_same_chunk_again_is_stored_but_not_written, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_chunk_is_taken_only_behind_the_one_it_goes_on_from, setup, teardown),

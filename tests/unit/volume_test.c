@@ -55,10 +55,12 @@ static void make(unsigned count, bool closed)
                 buf_unref(&b);
         }
         begins[count] = sum.bytes = at;
-        if (closed)
-                assert_int_equal(volume_close(&f, &sum, false), 0);
-        else
+        if (closed) {
+                assert_int_equal(volume_checksum(&track, 0, &f, &sum), 0);
+                assert_int_equal(volume_close(&f, &sum), 0);
+        } else {
                 volume_files_close(&f);
+        }
 }
 
 static struct buf *read_file(const char *name)
