@@ -104,7 +104,7 @@ static struct chunk_log *log_of(struct scrub *sc, struct session **session)
 static void mend_work(void *arg)
 {
         struct scrub *sc = arg;
-        sc->status = volume_open(sc->of, sc->number, false, CHECK_ALL, &sc->found);
+        sc->status = volume_look(sc->of, sc->number, CHECK_ALL, &sc->seen.sum, &sc->found);
         if (sc->status == ERR_NOT_FOUND && access(sc->dir, F_OK) < 0)
                 sc->status = ERR_IO; /* not the file is gone, but the disk */
         index_free(&sc->found.index);
@@ -117,7 +117,7 @@ static void take_mended(struct scrub *sc, struct chunk_log *log, const struct se
         enum volume_state state = sc->seen.state;
         bool gone = sc->status == ERR_CORRUPT || sc->status == ERR_NOT_FOUND, readable = gone || !sc->status;
         if (!sc->status) {
-                bool differs = sc->seen.sum.crc && sc->found.sum.crc != sc->seen.sum.crc;
+                bool differs = !sc->found.closed || (sc->seen.sum.crc && sc->found.sum.crc != sc->seen.sum.crc);
                 sum = &sc->found.sum;
                 state = sc->found.lacking || differs ? VOLUME_DAMAGED : state;
         }

@@ -8,7 +8,7 @@
  *                     open. Nothing is pinned: a viewer, retention, a fill or a cut go on as if nobody read
  *     HIDING          it is not as its row says: when the row is still the same nobody begins to read it, and those who do
  *                     come to an end
- *     MENDING         volume_open(CHECK_ALL) keeps the damaged file under another name, and what is whole in it goes on.
+ *     MENDING         volume_look(CHECK_ALL) keeps the damaged file under another name, and what is whole in it goes on.
  *                     The row is DAMAGED, or LACKING when nothing is whole; replica/fills.h brings it from a peer
  *   One volume at a time. A file that cannot be read is not a damaged one: it stays as it is, and is tried the next time.
  *

@@ -30,7 +30,7 @@ static int go_on_with(struct cut *c, uint32_t number)
         struct volume_found *f = &c->found;
         struct index left;
         bool unsure;
-        int rc = volume_open(t, number, true, CHECK_TAIL, f);
+        int rc = volume_open(t, number, CHECK_TAIL, f);
         if (rc)
                 return rc == ERR_CORRUPT || rc == ERR_NOT_FOUND ? 0 : rc; /* there is nothing to go on with: the one before */
         c->any = true;

@@ -13,6 +13,7 @@
 struct reading {
         struct chunk_log *log;
         uint32_t number;
+        struct volume_sum whole; /* as its row has it; no chunks: that does not say that it is */
         struct volume_found found;
         int status;
 };
@@ -20,7 +21,23 @@ struct reading {
 static void read_work(void *arg)
 {
         struct reading *r = arg;
-        r->status = volume_open(&r->log->volume_track, r->number, false, CHECK_RECORDS, &r->found);
+        r->status = volume_look(&r->log->volume_track, r->number, CHECK_RECORDS, &r->whole, &r->found);
+}
+
+/* What is there now. Returns whether the row is another one by that. */
+static bool take_read(struct chunk_log *log, struct volume_row *row, struct volume_found *found)
+{
+        const struct volume_sum *is = &found->sum, was = row->sum;
+        /* It is not what was closed: it lost segments, or was left before its end, or something inside is other bytes and nobody knows
+         * where. It is read as it is until it is brought from elsewhere. */
+        bool differs = found->lacking || !found->closed || (was.crc && was.crc != is->crc);
+        bool changes = (differs && row->state != VOLUME_DAMAGED) || is->crc != was.crc || is->bytes != was.bytes;
+        chunk_log_count(&log->closed_sum, &was, false);
+        chunk_log_count(&log->closed_sum, is, true);
+        row->sum = *is;
+        row->state = differs ? VOLUME_DAMAGED : row->state;
+        index_cache_ready(row->index, &found->index);
+        return changes;
 }
 
 static void read_done(void *arg)
@@ -28,33 +45,24 @@ static void read_done(void *arg)
         struct reading *r = arg;
         struct chunk_log *log = r->log;
         struct volume_row *row = volumes_get(&log->closed, r->number);
-        bool other = false;
+        bool gone = r->status == ERR_CORRUPT || r->status == ERR_NOT_FOUND, failed = r->status && !gone, changes = false;
         if (row && row->index && !row->index->ready) {
-                other = r->status == ERR_CORRUPT || r->status == ERR_NOT_FOUND || (!r->status && r->found.lacking) ||
-                        (!r->status && r->found.sum.crc != row->sum.crc);
                 if (!r->status) {
-                        /* Its index was made anew from the boxes, and the whole is not what was closed: something inside is other
-                         * bytes, and nobody knows where. It is read as it is until it is brought from elsewhere. */
-                        bool differs = row->sum.chunks && r->found.sum.crc != row->sum.crc;
-                        chunk_log_count(&log->closed_sum, &row->sum, false);
-                        chunk_log_count(&log->closed_sum, &r->found.sum, true);
-                        row->sum = r->found.sum;
-                        row->state = r->found.lacking || differs ? VOLUME_DAMAGED : row->state;
-                        index_cache_ready(row->index, &r->found.index);
+                        changes = take_read(log, row, &r->found);
                 } else {
                         index_cache_drop(&row->index);
-                        if (other) {
+                        if (gone) {
                                 chunk_log_count(&log->closed_sum, &row->sum, false);
                                 row->state = VOLUME_LACKING;
+                                changes = true;
                         }
                         log_error("path=%s volume=%06u msg=\"cannot read a volume\" error=\"%s\"", log->dir, r->number,
                                   err_text(r->status));
                 }
         }
         index_free(&r->found.index);
-        if (other)
+        if (changes)
                 chunk_log_tell_volumes(log);
-        bool failed = r->status && !other;
         free(r);
         chunk_log_one_less_behind(log);
         log->read_failed = failed;
@@ -78,6 +86,8 @@ static const struct index *closed_index(struct chunk_log *log, struct volume_row
         }
         struct reading *r = mem_alloc(sizeof(*r));
         *r = (struct reading){.log = log, .number = row->number};
+        if (row->state == VOLUME_HERE)
+                r->whole = row->sum;
         bool live = !log->ended && row == &log->closed.rows[log->closed.count - 1];
         if (log->cutting || log->reopening ||
             disk_run(log->loop, live ? DISK_LIVE : DISK_COLD, read_work, read_done, r)) {

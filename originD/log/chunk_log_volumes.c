@@ -128,7 +128,7 @@ static void close_done(void *arg)
                         row->index->pinned = false;
                 if (c->damaged)
                         row->state = VOLUME_DAMAGED;
-                else if (!c->status)
+                else if (!c->status && !c->lacking)
                         row->sum.crc = c->sum.crc;
         }
         if (c->damaged)

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/crc32c.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
@@ -108,21 +107,6 @@ int file_copy(int from, uint64_t offset, uint64_t len, int to, uint64_t at)
                         at += (uint64_t)n;
                         len -= (uint64_t)n;
                 }
-        }
-        free(block);
-        return rc;
-}
-
-int file_crc(int fd, uint64_t bytes, uint32_t *crc)
-{
-        uint8_t *block = mem_alloc(COPY_BYTES);
-        int rc = 0;
-        *crc = 0;
-        for (uint64_t at = 0; at < bytes && !rc; at += block_of(bytes - at)) {
-                size_t len = block_of(bytes - at);
-                rc = file_read_all(fd, block, len, at);
-                if (!rc)
-                        *crc = crc32c(*crc, block, len);
         }
         free(block);
         return rc;

@@ -28,7 +28,6 @@ int file_write(int fd, const void *data, size_t len, uint64_t offset); /* all of
 ssize_t file_read(int fd, void *dst, size_t len, uint64_t offset);     /* the bytes that are there, up to len */
 int file_read_all(int fd, void *dst, size_t len, uint64_t offset);     /* ERR_IO also when the file is shorter */
 int file_copy(int from, uint64_t offset, uint64_t len, int to, uint64_t at);
-int file_crc(int fd, uint64_t bytes, uint32_t *crc); /* CRC32C of its first bytes */
 
 /* ---- a whole file by its name ---- */
 

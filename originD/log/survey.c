@@ -512,7 +512,7 @@ void survey_index(const struct survey *s, struct volume_found *out)
                 index_add(&out->index, &c, r->segment, r->len_bytes, r->flags & RECORD_LAST, r->flags & RECORD_GUESS ? INDEX_UNKNOWN : INDEX_EXACT);
         }
         out->sum = volume_sum_of(&out->index);
-        out->sum.crc = s->sum.crc;
+        out->sum.crc = s->closed ? s->sum.crc : 0;
 }
 
 void survey_free(struct survey *s)

@@ -109,53 +109,96 @@ int volume_remove(const struct volume_track *t, uint32_t number)
         return rc;
 }
 
-/* Its last record: off when it is to go on, there when it is not. */
-static int open_or_close(struct survey *s, bool append, struct volume_found *out)
+static int open_mp4(const struct volume_track *t, uint32_t number, bool only_look)
 {
-        char *path = volume_path(s->t->dir, s->number, "idx");
-        struct volume_files f = {.mp4 = s->mp4, .idx = -1};
-        int rc = 0;
-        s->mp4 = -1;
-        if (append || !s->closed) {
-                f.idx = file_open(path, O_RDWR);
-                rc = f.idx < 0 ? f.idx : file_truncate(f.idx, volume_record_offset((uint32_t)s->count));
+        char *path = volume_path(t->dir, number, "mp4");
+        int fd = file_open(path, O_RDWR);
+        if (fd < 0 && only_look && (errno == EROFS || errno == EACCES))
+                fd = file_open(path, O_RDONLY);
+        free(path);
+        return fd;
+}
+
+/* Finds and mends what is there. On an error s->mp4 is closed, and nothing is held. */
+static int find(struct survey *s, struct volume_found *out)
+{
+        char *path = volume_path(s->t->dir, s->number, "mp4");
+        int rc = survey_volume(s);
+        rc = rc ? rc : survey_mend(s, path, out);
+        if (!rc) {
+                survey_index(s, out);
+                out->closed = s->closed;
+        } else {
+                close(s->mp4);
         }
-        if (!rc && !append && !s->closed)
-                rc = file_crc(f.mp4, out->sum.bytes, &out->sum.crc);
-        if (!rc && append)
-                out->files = f;
-        else if (!rc && !s->closed)
-                rc = volume_close(&f, &out->sum);
-        else
-                volume_files_close(&f);
-        if (rc)
-                volume_files_close(&f);
-        out->closed = !rc && !append;
         free(path);
         return rc;
 }
 
-int volume_open(const struct volume_track *t, uint32_t number, bool append, enum volume_check check, struct volume_found *out)
+/* The index file, with as many records as there are chunks and nothing behind them. */
+static int open_index(const struct survey *s)
 {
-        struct survey s = {.t = t, .number = number, .check = check};
-        char *path = volume_path(t->dir, number, "mp4");
+        char *path = volume_path(s->t->dir, s->number, "idx");
+        int fd = file_open(path, O_RDWR), rc = fd < 0 ? fd : file_truncate(fd, volume_record_offset((uint32_t)s->count));
+        if (rc && fd >= 0)
+                close(fd);
+        free(path);
+        return rc ? rc : fd;
+}
+
+int volume_open(const struct volume_track *t, uint32_t number, enum volume_check check, struct volume_found *out)
+{
+        struct survey s = {.t = t, .number = number, .check = check, .mp4 = open_mp4(t, number, false)};
         *out = (struct volume_found){.files = {-1, -1}};
-        s.mp4 = file_open(path, O_RDWR);
-        if (s.mp4 < 0 && !append && (errno == EROFS || errno == EACCES))
-                s.mp4 = file_open(path, O_RDONLY);
-        int rc = s.mp4 < 0 ? s.mp4 : survey_volume(&s);
-        out->was_closed = !rc && s.closed;
-        rc = rc ? rc : survey_mend(&s, path, out);
-        if (!rc)
-                survey_index(&s, out);
-        rc = rc ? rc : open_or_close(&s, append, out);
+        int rc = s.mp4 < 0 ? s.mp4 : find(&s, out);
+        if (!rc) {
+                int idx = open_index(&s);
+                out->files = (struct volume_files){s.mp4, idx};
+                if (idx < 0) {
+                        rc = idx;
+                        volume_files_close(&out->files);
+                        index_free(&out->index);
+                }
+        }
+        survey_free(&s);
+        return rc;
+}
+
+/* Gives it its last record if it is what it was when it was whole. */
+static int close_if_whole(struct survey *s, const struct volume_sum *whole, struct volume_found *out)
+{
+        struct volume_sum is = out->sum;
+        if (!whole || is.bytes != whole->bytes || (!whole->crc && is.chunks != whole->chunks))
+                return 0;
+        int rc = survey_checksum(s, &is.crc);
+        if (rc == ERR_CORRUPT || (!rc && whole->crc && is.crc != whole->crc))
+                return 0;
+        struct volume_files f = {.mp4 = s->mp4, .idx = rc ? -1 : open_index(s)};
+        rc = rc ? rc : f.idx < 0 ? f.idx : 0;
+        s->mp4 = -1;
         if (rc) {
-                index_free(&out->index);
+                volume_files_close(&f);
+                return rc;
+        }
+        out->sum = is;
+        out->closed = true;
+        return volume_close(&f, &is);
+}
+
+int volume_look(const struct volume_track *t, uint32_t number, enum volume_check check, const struct volume_sum *whole,
+                struct volume_found *out)
+{
+        struct survey s = {.t = t, .number = number, .check = check, .mp4 = open_mp4(t, number, true)};
+        *out = (struct volume_found){.files = {-1, -1}};
+        int rc = s.mp4 < 0 ? s.mp4 : find(&s, out);
+        if (!rc) {
+                rc = out->closed ? 0 : close_if_whole(&s, whole, out);
+                if (rc)
+                        index_free(&out->index);
                 if (s.mp4 >= 0)
                         close(s.mp4);
         }
         survey_free(&s);
-        free(path);
         return rc;
 }
 

@@ -2,11 +2,15 @@
  * records of its chunks beside it, written right behind each chunk (records.h).
  *
  *   OPEN     volume_create(), or volume_open() after a start;  volume_append()
- *   CLOSED   volume_close();  volume_open() reads it
+ *   CLOSED   volume_close();  volume_look() reads it
+ *   LEFT     volume_leave(), or a crash: it has no last record, so more of it may be elsewhere;  volume_look() reads it
  *   gone     volume_remove()
  *
- * volume_open() believes records, looks at the boxes where there are none, and checks what it is told to by CRC; what is not
- * whole is set aside, never thrown away (survey.h).
+ * The last record says that the volume is whole. So who only looks gives none to a volume that was left: it would pass for whole,
+ * and nobody would bring the rest.
+ *
+ * volume_open() and volume_look() believe records, look at the boxes where there are none, and check what they are told to by CRC;
+ * what is not whole is set aside, never thrown away (survey.h).
  *
  * Everything blocks, and is for the pool. Errors are those of errno (err_from_errno); on every one of them the files are as
  * they were. */
@@ -49,17 +53,21 @@ enum volume_check {
 struct volume_found {
         struct index index;
         struct volume_files files; /* open for appending, if that was asked for */
-        bool closed;           /* it has its last record, or has been given one */
-        bool was_closed;       /* it had one */
-        struct volume_sum sum; /* crc only of a closed one */
+        bool closed;           /* it has its last record, or had it before it was opened for appending */
+        struct volume_sum sum; /* crc of such a one; 0: not known */
         bool lacking;          /* segments of it were damaged: who is not in the index may be elsewhere */
         uint32_t lost_segments;
         uint64_t torn_bytes, damaged_bytes;
 };
 
-/* Opens a volume for appending (its last record is taken off then), or reads the index of a closed one; mends what has to
- * be mended, as above. ERR_NOT_FOUND: there is no such file. ERR_CORRUPT: no whole chunk is in it; it is set aside. */
-int volume_open(const struct volume_track *t, uint32_t number, bool append, enum volume_check check, struct volume_found *out);
+/* Opens a volume for appending, or only reads its index; mends what has to be mended, as above. ERR_NOT_FOUND: there is no such
+ * file. ERR_CORRUPT: no whole chunk is in it; it is set aside.
+ *   open  takes its last record off
+ *   look  whole (NULL: nobody knows) is what it came to when it was whole. If its last record was lost, or could not be written, it
+ *         gets it now if it still comes to that: by its checksum, or where that is not known (crc 0) by its length and chunks */
+int volume_open(const struct volume_track *t, uint32_t number, enum volume_check check, struct volume_found *out);
+int volume_look(const struct volume_track *t, uint32_t number, enum volume_check check, const struct volume_sum *whole,
+                struct volume_found *out);
 
 /* Forgets everything from the segment on, of a volume that is open for appending, and says what is left; but for the chunks that
  * the segment begins with `there` too (chunk_log_cut(); NULL: none). *unsure as above. */

@@ -121,7 +121,8 @@ static int take(const struct volume_track *t, const struct volumes *known, uint3
                 volumes_insert(&out->closed, row);
                 return 0;
         }
-        int rc = volume_open(t, number, append, append ? CHECK_TAIL : CHECK_RECORDS, &found);
+        int rc = append ? volume_open(t, number, CHECK_TAIL, &found)
+                        : volume_look(t, number, CHECK_RECORDS, row ? &row->sum : NULL, &found);
         if (rc == ERR_CORRUPT) {
                 if (found.lacking || (row && row->sum.chunks))
                         note_lacking(out, t, number, row);
@@ -129,11 +130,11 @@ static int take(const struct volume_track *t, const struct volumes *known, uint3
         }
         if (rc)
                 return rc;
+        /* without its last record it was left before its end, and others may have the rest */
+        bool left = !append && !found.closed;
         /* of one that was lacking, what is here now may be less than what it came to */
         bool less = row && row->state == VOLUME_LACKING && row->sum.crc && row->sum.crc != found.sum.crc;
-        /* one that nobody noted and nobody closed was left before its end, and others may have the rest */
-        bool left = !append && !row && !found.was_closed;
-        found.lacking |= less || left || (row && row->state == VOLUME_DAMAGED);
+        found.lacking |= left || less || (row && row->state == VOLUME_DAMAGED);
         if (append) {
                 out->open = true;
                 out->number = number;

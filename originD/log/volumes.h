@@ -19,8 +19,8 @@ struct cached_index;
 struct volume_row {
         uint32_t number;
         uint8_t state;
-        bool closing; /* its last record is on its way to the disk; sum.crc is not known yet */
-        struct volume_sum sum;
+        bool closing; /* its last record is on its way to the disk */
+        struct volume_sum sum; /* crc 0: not known, for it has no last record (yet) */
         struct cached_index *index; /* NULL: not read */
 };
 

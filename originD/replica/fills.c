@@ -421,6 +421,8 @@ static const struct volume_row *peers_volume(struct fill *n, const struct catalo
                 if (strcmp(t->name, n->track) != 0)
                         continue;
                 const struct volume_row *v = volumes_get(&t->volumes, n->number);
+                if (v && !v->sum.crc) /* nothing says what it is to come to */
+                        return NULL;
                 bool parts = !v || !same_writers(n, &t->eras, &v->sum);
                 bool outside = v && (v->sum.first_segment / n->s->volume_segments != v->number ||
                                      v->sum.last_segment / n->s->volume_segments != v->number);

@@ -90,7 +90,7 @@ int incoming_add(struct incoming *in, uint32_t segment, struct buf *bytes)
 int incoming_check(struct incoming *in, const struct volume_sum *expected)
 {
         in->sum.crc = in->crc;
-        if (in->sum.crc != expected->crc || in->sum.bytes != expected->bytes)
+        if (!expected->crc || in->sum.crc != expected->crc || in->sum.bytes != expected->bytes)
                 return ERR_CONFLICT;
         return volume_close(&in->files, &in->sum);
 }

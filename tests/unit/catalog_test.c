@@ -176,6 +176,25 @@ static void test_a_broadcast_of_three_weeks_is_one_answer(void **state)
                 volumes_free(&s->tracks[i]->log->closed);
 }
 
+/* A last record that could not be written: until it is, there is nothing to hold a copy against. */
+static void test_a_volume_whose_checksum_is_not_known_is_not_offered(void **state)
+{
+        (void)state;
+        struct session *s = recorded("cam", "S1", 5000000);
+        struct volumes *v = &s->tracks[0]->log->closed;
+        for (uint32_t n = 100; n < 103; n++) {
+                struct volume_row row = {.number = n, .sum = {.bytes = 4000, .chunks = 50, .crc = n == 101 ? 0 : 7, .first_segment = n * 600,
+                                                              .last_segment = n * 600 + 9}};
+                volumes_insert(v, &row);
+        }
+        struct catalog l = read_list(catalog_write_one(s));
+        const struct volumes *told = &l.sessions[0].tracks[0].volumes;
+        assert_int_equal(told->count, 2);
+        assert_int_equal(told->rows[1].number, 102);
+        catalog_free(&l);
+        volumes_free(v);
+}
+
 static void test_a_list_with_anything_wrong_in_it_is_refused_whole(void **state)
 {
         (void)state;
@@ -233,6 +252,7 @@ int main(void)
                 CASE(test_who_has_read_all_pages_is_told_only_what_changes_after_that),
                 CASE(test_a_session_with_two_tracks_of_one_name_is_refused),
                 CASE(test_a_broadcast_of_three_weeks_is_one_answer),
+                CASE(test_a_volume_whose_checksum_is_not_known_is_not_offered),
                 CASE(test_a_list_with_anything_wrong_in_it_is_refused_whole),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1099,9 +1099,66 @@ static void test_damage_in_an_open_volume_is_not_sealed_by_the_checksum_that_clo
         free_log(&log);
 }
 
+/* A start, and then a viewer, once gave it its last record: the next start, if what it had noted was not saved, took it for whole. */
+static void test_a_volume_that_was_left_before_its_end_is_not_made_whole_by_looking_at_it(void **state)
+{
+        (void)state;
+        struct segment_view v;
+        volume_segments = 2;
+        struct chunk_log *log = open_log();
+        for (unsigned k = 0; k < 5; k++)
+                assert_int_equal(append(log, 0, k, 0, 50), 0);
+        chunk_log_skip(log);
+        assert_int_equal(append(log, 4, 0, 0, 50), 0);
+        free_log(&log);
+        for (int i = 0; i < 3; i++) {
+                log = open_log();
+                struct volume_row *row = volumes_get(&log->closed, 0);
+                assert_int_equal(row->state, VOLUME_DAMAGED);
+                assert_int_equal(row->sum.crc, 0);
+                assert_true(see(log, 0, &v));
+                assert_int_equal(chunk_log_segment(log, 1, true, &v), SEGMENT_LACKING);
+                assert_int_equal(row->state, VOLUME_DAMAGED);
+                assert_int_equal(row->sum.crc, 0);
+                free_log(&log);
+        }
+}
+
+/* As when the disk was full just then: the checksum is not known, which once was compared as if it were one. */
+static void test_a_volume_whose_last_record_could_not_be_written_gets_it_when_it_is_read(void **state)
+{
+        char idx[128];
+        (void)state;
+        struct segment_view v;
+        volume_segments = 2;
+        struct chunk_log *log = open_log();
+        for (unsigned i = 0; i < 11; i++)
+                assert_int_equal(append(log, i / 5, i % 5, 0, 50), 0);
+        while (chunk_log_busy(log))
+                uv_run(&loop, UV_RUN_ONCE);
+        struct volume_row *row = volumes_get(&log->closed, 0);
+        uint32_t crc = row->sum.crc;
+        assert_true(crc);
+        row->sum.crc = 0;
+        index_cache_drop(&row->index);
+        snprintf(idx, sizeof(idx), "%s/000000.idx", folder);
+        assert_int_equal(truncate(idx, (off_t)volume_record_offset(10)), 0);
+        for (unsigned n = 12; n < 40; n++) /* so that the segment is in memory no more */
+                assert_int_equal(append(log, n, 0, 0, 50), 0);
+        assert_true(see(log, 0, &v));
+        row = volumes_get(&log->closed, 0);
+        assert_int_equal(row->state, VOLUME_HERE);
+        assert_int_equal(row->sum.crc, crc);
+        free_log(&log);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_a_volume_that_was_left_before_its_end_is_not_made_whole_by_looking_at_it, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(test_a_volume_whose_last_record_could_not_be_written_gets_it_when_it_is_read, setup,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(test_nothing_comes_into_a_segment_that_was_said_to_be_over, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_after_a_failed_sync_nothing_is_appended_until_the_files_are_read_again, setup,
                                                 teardown),

@@ -123,7 +123,7 @@ static int teardown(void **state)
 
 static uint32_t chunks_in(bool append, enum volume_check check, struct volume_found *found)
 {
-        assert_int_equal(volume_open(&track, 0, append, check, found), 0);
+        assert_int_equal(append ? volume_open(&track, 0, check, found) : volume_look(&track, 0, check, NULL, found), 0);
         volume_files_close(&found->files);
         uint32_t n = found->index.chunks;
         return n;
@@ -394,6 +394,7 @@ static void test_damage_in_the_index_loses_nothing(void **state)
         (void)state;
         make(CHUNKS, true);
         struct buf *mp4 = read_file("000000.mp4"), *idx = read_file("000000.idx");
+        struct volume_sum whole = {.bytes = mp4->len, .crc = crc32c(0, mp4->data, mp4->len)};
         for (size_t at = 0; at + 4 <= idx->len; at++) {
                 struct volume_found f;
                 for (int i = 0; i < 4; i++)
@@ -401,7 +402,8 @@ static void test_damage_in_the_index_loses_nothing(void **state)
                 write_file("000000.idx", idx, idx->len);
                 for (int i = 0; i < 4; i++)
                         idx->data[at + i] ^= 0x5a;
-                assert_int_equal(chunks_in(false, CHECK_RECORDS, &f), CHUNKS);
+                assert_int_equal(volume_look(&track, 0, CHECK_RECORDS, &whole, &f), 0);
+                assert_int_equal(f.index.chunks, CHUNKS);
                 assert_true(f.closed);
                 assert_false(f.lacking);
                 assert_int_equal(f.sum.crc, crc32c(0, mp4->data, mp4->len));
@@ -416,6 +418,39 @@ static void test_damage_in_the_index_loses_nothing(void **state)
         buf_unref(&idx);
 }
 
+static void assert_closed(const struct volume_sum *whole, bool closed)
+{
+        struct volume_found f;
+        assert_int_equal(volume_look(&track, 0, CHECK_RECORDS, whole, &f), 0);
+        assert_int_equal(f.index.chunks, CHUNKS);
+        assert_int_equal(f.closed, closed);
+        assert_int_equal(f.sum.crc != 0, closed);
+        index_free(&f.index);
+        struct buf *idx = read_file("000000.idx");
+        assert_int_equal(idx->len, volume_record_offset(CHUNKS + closed));
+        buf_unref(&idx);
+}
+
+static void test_who_looks_at_a_volume_gives_it_a_last_record_only_if_it_is_known_to_be_whole(void **state)
+{
+        (void)state;
+        make(CHUNKS, false);
+        struct buf *mp4 = read_file("000000.mp4");
+        struct volume_sum whole = {.bytes = mp4->len, .chunks = CHUNKS};
+        assert_closed(NULL, false);
+        assert_closed(&(struct volume_sum){.bytes = mp4->len, .chunks = CHUNKS + 1}, false);
+        assert_closed(&(struct volume_sum){.bytes = mp4->len + 1, .chunks = CHUNKS}, false);
+        assert_closed(&(struct volume_sum){.bytes = mp4->len, .chunks = CHUNKS, .crc = 1}, false);
+        mp4->data[mp4->len - 1] ^= 1;
+        write_file("000000.mp4", mp4, mp4->len);
+        assert_closed(&whole, false); /* nor what is another one by its records */
+        mp4->data[mp4->len - 1] ^= 1;
+        write_file("000000.mp4", mp4, mp4->len);
+        assert_closed(&whole, true);
+        assert_closed(NULL, true);
+        buf_unref(&mp4);
+}
+
 static void test_what_was_never_finished_being_made_leaves_nothing(void **state)
 {
         (void)state;
@@ -424,12 +459,12 @@ static void test_what_was_never_finished_being_made_leaves_nothing(void **state)
         for (size_t len = 0; len <= mp4->len; len += 50) {
                 struct volume_found f;
                 write_file("000000.mp4", mp4, len);
-                assert_int_equal(volume_open(&track, 0, true, CHECK_TAIL, &f), ERR_CORRUPT);
+                assert_int_equal(volume_open(&track, 0, CHECK_TAIL, &f), ERR_CORRUPT);
                 assert_false(f.lacking);
                 assert_false(there("000000.mp4"));
         }
         struct volume_found f;
-        assert_int_equal(volume_open(&track, 0, true, CHECK_TAIL, &f), ERR_NOT_FOUND);
+        assert_int_equal(volume_open(&track, 0, CHECK_TAIL, &f), ERR_NOT_FOUND);
         buf_unref(&mp4);
 }
 
@@ -440,7 +475,7 @@ static void test_volume_goes_on_after_it_was_closed_and_is_cut_where_it_is_said(
         struct index left;
         bool unsure;
         make(CHUNKS, true);
-        assert_int_equal(volume_open(&track, 0, true, CHECK_TAIL, &f), 0);
+        assert_int_equal(volume_open(&track, 0, CHECK_TAIL, &f), 0);
         struct buf *b = fmp4_video_chunk(SEGMENTS, 0, 30);
         struct volume_record r = record_of(b, f.index.file_bytes, SEGMENTS, 0);
         assert_int_equal(volume_append(&f.files, b, &r, f.index.chunks, true, &unsure), 0);
@@ -463,7 +498,7 @@ static void test_full_disk_harms_neither_file(void **state)
         struct volume_found f;
         bool unsure;
         make(7, false);
-        assert_int_equal(volume_open(&track, 0, true, CHECK_ALL, &f), 0);
+        assert_int_equal(volume_open(&track, 0, CHECK_ALL, &f), 0);
         struct buf *b = fmp4_video_chunk(1, 2, 30);
         struct volume_record r = record_of(b, f.index.file_bytes, 1, 2);
         struct rlimit old, small;
@@ -494,6 +529,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 CASE(test_header_and_record_are_read_as_written_and_not_when_a_byte_differs),
                 CASE(test_crc_is_castagnolis),
+                CASE(test_who_looks_at_a_volume_gives_it_a_last_record_only_if_it_is_known_to_be_whole),
                 CASE(test_names_are_the_numbers_and_nothing_else),
                 CASE(test_volume_is_a_whole_mp4_and_its_records_find_every_segment),
                 CASE(test_nothing_is_created_where_something_is),
