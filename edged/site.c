@@ -220,11 +220,6 @@ void site_close(struct site *s)
         free(s);
 }
 
-size_t site_count(const struct site *s)
-{
-        return s->count;
-}
-
 const struct site_file *site_find(const struct site *s, const char *name)
 {
         for (size_t i = 0; i < s->count; i++) {

@@ -33,7 +33,6 @@ struct site;
  * with a warning. frame_ancestors: who may show the pages in a frame, as CSP has it. Never fails. */
 struct site *site_open(const char *root, const char *frame_ancestors);
 void site_close(struct site *s); /* after every MHD daemon has stopped */
-size_t site_count(const struct site *s);
 const struct site_file *site_find(const struct site *s, const char *name); /* NULL: none */
 const struct site_form *site_form(const struct site_file *f, const char *accept_encoding);
 

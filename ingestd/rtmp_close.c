@@ -51,12 +51,6 @@ void rtmp_close_count(enum rtmp_close reason)
         metric_add(&closed[reason - 1], 1);
 }
 
-long rtmp_close_counted(enum rtmp_close reason)
-{
-        assert(reason > RTMP_CLOSE_NONE && reason < RTMP_CLOSE_REASONS);
-        return (long)metric_get(&closed[reason - 1]);
-}
-
 void rtmp_close_register(void)
 {
         metrics_register(closed, sizeof(closed) / sizeof(closed[0]));

@@ -55,7 +55,6 @@ const char *rtmp_close_text(enum rtmp_close reason);
 enum close_reason rtmp_close_fate(enum rtmp_close reason); /* for publication_end() */
 
 void rtmp_close_count(enum rtmp_close reason);
-long rtmp_close_counted(enum rtmp_close reason); /* since start */
 void rtmp_close_register(void); /* the counters with common/daemon/metrics.h; at start, once */
 
 #endif

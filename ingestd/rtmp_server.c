@@ -510,19 +510,6 @@ void rtmp_server_open(struct rtmp_server **out, uv_loop_t *loop, const struct rt
         *out = s;
 }
 
-unsigned rtmp_server_connections(const struct rtmp_server *s)
-{
-        return s->count;
-}
-
-unsigned rtmp_server_publishers(const struct rtmp_server *s)
-{
-        unsigned n = 0;
-        for (const struct conn *c = s->conns; c; c = c->next)
-                n += rtmp_session_live(c->session);
-        return n;
-}
-
 void rtmp_server_stop_accepting(struct rtmp_server *s)
 {
         if (!s->accepting)

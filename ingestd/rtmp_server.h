@@ -52,8 +52,6 @@ struct rtmp_server_setup {
 void rtmp_server_open(struct rtmp_server **out, uv_loop_t *loop, const struct rtmp_server_setup *setup);
 /* tls NULL: plain RTMP. ERR_CONFIG: bind is no address; ERR_IO, ERR_DENIED: the port cannot be had. */
 int rtmp_server_listen(struct rtmp_server *s, const char *bind, int port, struct tls_server *tls);
-unsigned rtmp_server_connections(const struct rtmp_server *s);
-unsigned rtmp_server_publishers(const struct rtmp_server *s);
 
 void rtmp_server_stop_accepting(struct rtmp_server *s); /* idempotent */
 
