@@ -134,12 +134,12 @@ static void open_sockets(struct origin *o)
                 fail("HTTP", c->http_port, rc);
 }
 
-static const char *elsewhere(void *arg, const struct key *key, const struct session *than)
+static const char *elsewhere(void *arg, const struct key *key, const struct session *than, unsigned nth)
 {
         struct origin *o = arg;
-        const char *peer = catch_up_elsewhere(o->catch_up, key, than);
+        const char *peer = catch_up_elsewhere(o->catch_up, key, than, &nth);
         const struct session *s = peer || than || key->kind != KEY_SEGMENT ? NULL : store_session(&o->store, key->session);
-        return s ? fills_elsewhere(o->fills, s) : peer;
+        return s ? fills_elsewhere(o->fills, s, nth) : peer;
 }
 
 static void settled(void *arg)

@@ -425,22 +425,23 @@ static void end_turn(struct serve *sv, struct serve_request *r)
                 give_turns(sv);
 }
 
-/* Asks the origin that has more, once; true: it is on its way. */
+/* Asks the next of the origins that may have more; true: it is on its way. Only the first one may ask others in its turn, or
+ * a question about what nobody has would be asked many times over. */
 static bool ask_elsewhere(struct serve *sv, struct serve_request *r, const struct session *than)
 {
         const struct serve_elsewhere *e = &sv->elsewhere;
-        struct fetch m = {.offset = r->offset, .hops = (uint8_t)(r->hops + 1)};
-        if (!e->who || sv->stopping || r->asked_elsewhere || r->parsed.kind < KEY_ENTRY || r->parsed.kind == KEY_RECORDING ||
+        struct fetch m = {.offset = r->offset, .hops = r->asked_elsewhere ? FETCH_HOPS_MAX : (uint8_t)(r->hops + 1)};
+        if (!e->who || sv->stopping || (than && r->asked_elsewhere) || r->parsed.kind < KEY_ENTRY || r->parsed.kind == KEY_RECORDING ||
             r->hops >= FETCH_HOPS_MAX ||
             sv->asking_elsewhere >= sv->askers.waits_of_one)
                 return false;
-        const char *peer = e->who(e->arg, &r->parsed, than);
+        const char *peer = e->who(e->arg, &r->parsed, than, r->asked_elsewhere);
         int64_t left_ms = (r->deadline_us - clock_mono_us()) / US_PER_MS;
         m.wait_ms = (uint32_t)(left_ms < 0 ? 0 : left_ms < FETCH_WAIT_MAX_MS ? left_ms : FETCH_WAIT_MAX_MS);
         strcpy(m.key, r->key);
         if (!peer || e->link->ops->fetch(e->link, peer, &m, from_elsewhere, r))
                 return false;
-        r->asked_elsewhere = true;
+        r->asked_elsewhere++;
         sv->asking_elsewhere++;
         end_turn(sv, r); /* nothing is read here while a peer is asked, which may take as long as it waits itself */
         return true;
@@ -667,7 +668,7 @@ static bool about_time(const struct serve_request *r, const void *arg)
 static bool known_elsewhere(const struct serve_request *r, const void *arg)
 {
         const struct serve_elsewhere *e = arg;
-        return !r->asked_elsewhere && r->parsed.kind >= KEY_ENTRY && e->who(e->arg, &r->parsed, NULL);
+        return !r->asked_elsewhere && r->parsed.kind >= KEY_ENTRY && e->who(e->arg, &r->parsed, NULL, 0);
 }
 
 static void sweep(uv_timer_t *timer)
@@ -706,7 +707,7 @@ void serve(struct serve *sv, struct serve_request *r)
         assert(r->max_bytes > 0);
         key_parse(&r->parsed, r->key);
         r->serve = sv;
-        r->asked_elsewhere = false; /* HTTP asks with one request for piece after piece */
+        r->asked_elsewhere = 0; /* HTTP asks with one request for piece after piece */
         r->deadline_us = clock_mono_us() + r->wait_ms * US_PER_MS;
         resolve(sv, r);
 }

@@ -65,13 +65,13 @@ struct serve_request {
         struct init_info init;        /* of the track it is in */
         uint32_t none_ttl_ms;
         enum read_kind wants;
-        bool asked_elsewhere;
+        unsigned asked_elsewhere; /* so many other origins */
 };
 
 /* Another origin that has more of what is asked for. */
 struct serve_elsewhere {
-        /* Its id; NULL: none. than: only if it has a newer session of the stream. */
-        const char *(*who)(void *arg, const struct key *key, const struct session *than);
+        /* The id of the nth of them, from 0 on; NULL: there are no more. than: only if it has a newer session of the stream. */
+        const char *(*who)(void *arg, const struct key *key, const struct session *than, unsigned nth);
         void *arg;
         struct peer_link *link;
 };

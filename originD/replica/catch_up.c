@@ -650,11 +650,11 @@ bool catch_up_wait(struct catch_up *r, const struct session *s, struct catch_up_
         return true;
 }
 
-const char *catch_up_elsewhere(const struct catch_up *r, const struct key *key, const struct session *than)
+const char *catch_up_elsewhere(const struct catch_up *r, const struct key *key, const struct session *than, unsigned *nth)
 {
         for (const struct lack *l = r->by_stream[bucket(key->stream)]; l; l = l->next_of_bucket)
                 if (strcmp(l->stream, key->stream) == 0 && (key->kind == KEY_ENTRY || strcmp(l->id, key->session) == 0) &&
-                    (!than || session_newer(l->epoch_us, l->id, than)))
+                    (!than || session_newer(l->epoch_us, l->id, than)) && !(*nth)--)
                         return l->peer;
         return NULL;
 }

@@ -63,8 +63,9 @@ void catch_up_look(struct catch_up *r, const struct session *s);
 bool catch_up_wait(struct catch_up *r, const struct session *s, struct catch_up_wait *w,
                  void (*done)(struct catch_up_wait *w, int status));
 
-/* The peer that has more of what key names, as far as is known; its id. NULL: none does. than: only of a newer session. */
-const char *catch_up_elsewhere(const struct catch_up *r, const struct key *key, const struct session *than);
+/* The nth peer, from 0 on, that has more of what key names, as far as is known; its id. NULL: there are fewer, and *nth is less by
+ * their number. than: only of a newer session. */
+const char *catch_up_elsewhere(const struct catch_up *r, const struct key *key, const struct session *than, unsigned *nth);
 
 void catch_up_stop(struct catch_up *r);
 void catch_up_close(struct catch_up *r); /* after the link is closed; freed by the loop */

@@ -593,12 +593,12 @@ void fills_link(struct fills *f, struct peer_link *link)
                 uv_timer_start(&f->timer, ticked, 0, FILLS_TICK_MS);
 }
 
-const char *fills_elsewhere(struct fills *f, const struct session *s)
+const char *fills_elsewhere(struct fills *f, const struct session *s, unsigned nth)
 {
         static struct peer_node up[PEERS_UP_MAX];
-        if (!f->link || f->stopping || !session_sum(s).lacking || !f->link->ops->up(f->link, up))
+        if (!f->link || f->stopping || !session_sum(s).lacking || nth >= f->link->ops->up(f->link, up))
                 return NULL;
-        return up[0].id;
+        return up[nth].id;
 }
 
 void fills_stop(struct fills *f)

@@ -23,8 +23,8 @@ struct fills_options {
 void fills_open(struct fills **out, uv_loop_t *loop, struct store *st, const struct fills_options *options);
 void fills_link(struct fills *f, struct peer_link *link);
 
-/* Some origin that may have what is lacking here of the session; its id. NULL: nothing is lacking, or none is up. */
-const char *fills_elsewhere(struct fills *f, const struct session *s);
+/* The nth origin, from 0 on, that may have what is lacking here of the session; its id. NULL: nothing is lacking, or no more are up. */
+const char *fills_elsewhere(struct fills *f, const struct session *s, unsigned nth);
 
 void fills_stop(struct fills *f);  /* what is under way ends soon */
 bool fills_idle(const struct fills *f);

@@ -124,7 +124,7 @@ static void test_the_newest_volume_comes_first_and_viewers_get_the_others_from_t
         const struct volumes *v = &at(&a, "S1")->tracks[0]->log->closed;
         assert_int_equal(volumes_get(v, 5)->state, VOLUME_HERE);
         assert_int_equal(volumes_get(v, 0)->state, VOLUME_LACKING);
-        assert_string_equal(fills_elsewhere(a.fills, at(&a, "S1")), "b");
+        assert_string_equal(fills_elsewhere(a.fills, at(&a, "S1"), 0), "b");
 }
 
 static void test_volumes_come_no_faster_than_they_may(void **state)
@@ -143,6 +143,27 @@ static void test_volumes_come_no_faster_than_they_may(void **state)
         int64_t brought = (lacked - lacking(&a)) * volume, passed_us = clock_mono_us() - began_us;
         assert_true(brought > 0);
         assert_true(brought <= rate * passed_us / US_PER_S + rate + volume); /* what was saved up, and what was under way */
+}
+
+static void test_a_viewer_gets_what_is_lacking_from_whichever_peer_has_it(void **state)
+{
+        (void)state;
+        struct question q;
+        stop(&a);
+        broadcast_at_b(4 * 5 * PER + 1);
+        fills_options.bytes_s = 0;
+        a.third = true; /* and it is asked first */
+        start(&a);
+        run_until(a_is_in_step);
+        assert_int_equal(lacking(&a), 4);
+        ask(&q, &a, "/live/cam/S1/v720/2.m4s", 0);
+        until(&q.done);
+        assert_int_equal(q.status, 0);
+        assert_true(q.len > 0);
+        b.fails = "/live/";
+        ask(&q, &a, "/live/cam/S1/v720/3.m4s", 0);
+        until(&q.done);
+        assert_int_equal(q.status, ERR_NOT_FOUND);
 }
 
 static bool damage_is_mended(void)
@@ -469,6 +490,7 @@ int main(void)
                 CASE(test_one_that_was_away_for_long_is_in_step_first_and_gets_the_gap_after_that),
                 CASE(test_the_newest_volume_comes_first_and_viewers_get_the_others_from_the_peer),
                 CASE(test_volumes_come_no_faster_than_they_may),
+                CASE(test_a_viewer_gets_what_is_lacking_from_whichever_peer_has_it),
                 CASE(test_a_volume_that_is_damaged_or_gone_is_brought_from_the_peer),
                 CASE(test_a_volume_that_was_left_before_its_end_does_not_pass_for_whole),
                 CASE(test_what_does_not_come_to_the_checksum_is_not_taken),

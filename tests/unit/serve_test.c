@@ -734,10 +734,10 @@ static int fetch_of_peer(struct peer_link *l, const char *id, const struct fetch
         return 0;
 }
 
-static const char *the_peer(void *arg, const struct key *key, const struct session *than)
+static const char *the_peer(void *arg, const struct key *key, const struct session *than, unsigned nth)
 {
         (void)arg;
-        return key->kind == KEY_SEGMENT && !than ? "o2" : NULL;
+        return key->kind == KEY_SEGMENT && !than && !nth ? "o2" : NULL;
 }
 
 static void test_while_a_peer_is_asked_on_a_viewers_behalf_others_have_its_turn(void **state)

@@ -33,6 +33,7 @@ struct node {
         bool up, ready, idle, settled, caught_up;
         int64_t incarnation_us;
         struct node *other;
+        bool third;                   /* it sees another one, first of all, that has nothing */
         unsigned fetches, fail_after; /* FETCHes that are answered; 0: all */
         uint32_t max_bytes;           /* of one answer */
         bool frozen;                  /* answers nothing: that is known after 2 s */
@@ -97,17 +98,36 @@ static void served(struct serve_request *r, const struct serve_answer *s)
 static size_t link_up(struct peer_link *l, struct peer_node out[PEERS_UP_MAX])
 {
         struct node *n = (struct node *)l;
+        size_t count = 0;
+        if (n->third)
+                out[count++] = (struct peer_node){.id = "0", .incarnation_us = 1};
         if (!n->other->up)
-                return 0;
-        snprintf(out[0].id, sizeof(out[0].id), "%s", n->other->id);
-        out[0].incarnation_us = n->other->incarnation_us;
-        *out[0].zone = '\0';
-        return 1;
+                return count;
+        out[count] = (struct peer_node){.incarnation_us = n->other->incarnation_us};
+        snprintf(out[count].id, sizeof(out[count].id), "%s", n->other->id);
+        return count + 1;
+}
+
+static int fetch_nothing(const struct fetch *what, peer_fetched *done, void *arg)
+{
+        struct answer *x = mem_alloc(sizeof(*x));
+        struct buf *list = buf_copy("{\"sessions\":[]}", 15);
+        x->done = done;
+        x->arg = arg;
+        uv_timer_init(&loop, &x->timer);
+        x->timer.data = x;
+        under_way++;
+        struct serve_answer nothing = {.status = ERR_NOT_FOUND}, none = {.flags = FETCH_COMPLETE, .bytes = list, .len = list->len};
+        served(&x->r, what->key[1] == 'p' ? &none : &nothing);
+        buf_unref(&list);
+        return 0;
 }
 
 static int link_fetch(struct peer_link *l, const char *id, const struct fetch *what, peer_fetched *done, void *arg)
 {
         struct node *n = (struct node *)l, *to = n->other;
+        if (strcmp(id, "0") == 0)
+                return fetch_nothing(what, done, arg);
         if (!to->up || strcmp(id, to->id) != 0)
                 return ERR_CLOSED;
         struct answer *x = mem_alloc(sizeof(*x));
@@ -188,12 +208,12 @@ static void on_caught_up(void *arg)
         n->caught_up = true;
 }
 
-static const char *elsewhere(void *arg, const struct key *key, const struct session *than)
+static const char *elsewhere(void *arg, const struct key *key, const struct session *than, unsigned nth)
 {
         struct node *n = arg;
-        const char *peer = catch_up_elsewhere(n->catch_up, key, than);
+        const char *peer = catch_up_elsewhere(n->catch_up, key, than, &nth);
         const struct session *s = peer || than || key->kind != KEY_SEGMENT ? NULL : store_session(&n->store, key->session);
-        return s ? fills_elsewhere(n->fills, s) : peer;
+        return s ? fills_elsewhere(n->fills, s, nth) : peer;
 }
 
 static void until(const bool *what)
@@ -442,6 +462,30 @@ static inline struct session *loaded(struct session *s)
                 uv_run(&loop, UV_RUN_ONCE);
         assert_int_equal(s->load, LOAD_DONE);
         return s;
+}
+
+/* ---- a viewer ----------------------------------------------------------------------------------------------------- */
+
+struct question {
+        struct serve_request r;
+        bool done;
+        int status;
+        size_t len;
+};
+
+static inline void answered(struct serve_request *r, const struct serve_answer *x)
+{
+        struct question *q = (struct question *)r;
+        q->done = true;
+        q->status = x->status;
+        q->len = x->len;
+}
+
+static inline void ask(struct question *q, struct node *n, const char *key, uint32_t wait_ms)
+{
+        *q = (struct question){.r = {.wait_ms = wait_ms, .max_bytes = BODY_MAX, .done = answered}};
+        strcpy(q->r.key, key);
+        serve(&n->serve, &q->r);
 }
 
 #endif
