@@ -10,6 +10,8 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/log/disk.h"
+#include "originD/log/file.h"
+#include "originD/log/volumes_file.h"
 #include "originD/stats.h"
 
 #define SLATE_AFTER_US (3 * US_PER_S) /* a live session that nobody writes to shows as slate */
@@ -122,22 +124,72 @@ void session_answer_waits(struct session *s)
 
 static void start_save(struct session *s);
 
-static void save_done(void *arg, int status)
+/* A save on its way: TRACK/volumes of the tracks whose rows have changed, then session.json. What a crash between leaves is rows that
+ * are newer than it: each says of a volume's files what is so. The other way round a session would have ended in a volume
+ * that nobody noted, and that would pass for one which was left before its end. */
+struct saving {
+        struct session *s;
+        struct buf *text; /* of session.json */
+        char *path;
+        struct rows_to_save {
+                char *dir;
+                struct volumes rows;
+        } tracks[SESSION_TRACKS_MAX];
+        size_t track_count;
+        int status;
+};
+
+static void save_work(void *arg)
 {
-        struct session *s = arg;
+        struct saving *w = arg;
+        for (size_t i = 0; i < w->track_count && !w->status; i++) {
+                w->status = volumes_file_save(w->tracks[i].dir, &w->tracks[i].rows);
+                if (w->status == ERR_NOT_FOUND) /* dropped meanwhile: there are no files that a row could be about */
+                        w->status = 0;
+        }
+        if (!w->status)
+                w->status = file_save(w->path, w->text->data, w->text->len);
+}
+
+static void save_done(void *arg)
+{
+        struct saving *w = arg;
+        struct session *s = w->s;
+        int status = w->status;
         uint64_t version = s->saving_version;
         s->saving_version = 0;
         if (!status)
                 s->saved_version = version;
         if (status && !s->save_failed)
-                log_warn("session=%s msg=\"cannot save session.json\" error=\"%s\"", s->id, err_text(status));
+                log_warn("session=%s path=%s msg=\"cannot save what is known of a session\" error=\"%s\"", s->id, w->path,
+                         err_text(status));
         else if (!status && s->save_failed)
-                log_info("session=%s msg=\"session.json is saved again\"", s->id);
+                log_info("session=%s msg=\"what is known of the session is saved again\"", s->id);
         s->save_failed = status != 0;
+        for (size_t i = 0; status && i < s->track_count; i++)
+                s->tracks[i]->rows_saved = ROWS_NOT_SAVED;
+        for (size_t i = 0; i < w->track_count; i++) {
+                volumes_free(&w->tracks[i].rows);
+                free(w->tracks[i].dir);
+        }
+        buf_unref(&w->text);
+        free(w->path);
+        free(w);
         if (!status && s->version > version)
                 start_save(s);
         answer_waits(s, status);
         session_tell(s);
+}
+
+/* The rows as they are now: of a broadcast of a month 240 KB a track, copied here and written by the pool. */
+static void take_rows(struct saving *w, struct track *t)
+{
+        if (!t->log || t->rows_saved == t->log->closed.changes)
+                return;
+        struct rows_to_save *r = &w->tracks[w->track_count++];
+        r->dir = track_dir(w->s, t->name);
+        chunk_log_rows(t->log, &r->rows);
+        t->rows_saved = t->log->closed.changes;
 }
 
 static void start_save(struct session *s)
@@ -146,11 +198,12 @@ static void start_save(struct session *s)
                 return;
         assert(s->load == LOAD_DONE); /* or the tracks would be forgotten */
         s->saving_version = s->version;
-        struct buf *text = session_to_json(s);
-        char *path = mem_printf("%s/%s/%s/session.json", s->data_dir, s->stream, s->id);
-        disk_save(s->loop, path, text, save_done, s);
-        free(path);
-        buf_unref(&text);
+        struct saving *w = mem_alloc(sizeof(*w));
+        *w = (struct saving){.s = s, .text = session_to_json(s)};
+        w->path = mem_printf("%s/%s/%s/session.json", s->data_dir, s->stream, s->id);
+        for (size_t i = 0; i < s->track_count; i++)
+                take_rows(w, s->tracks[i]);
+        disk_run(s->loop, DISK_WRITE, save_work, save_done, w);
 }
 
 void session_retry_save(struct session *s)
@@ -279,7 +332,7 @@ static int save_rows(void *arg, struct chunk_log *log)
         return 1;
 }
 
-/* The rows of closed volumes are in session.json, so that the next start opens none of them. */
+/* The rows of closed volumes are saved, so that the next start opens none of them. */
 static void volumes_changed(void *arg, struct chunk_log *log)
 {
         struct session *s = arg;
@@ -368,11 +421,12 @@ uint32_t session_written_generation(const struct session *s)
 /* Who wrote last is known of a session that is loaded; of another one it is taken for the one that claimed it last. */
 void session_event_facts(const struct session *s, struct event_facts *out)
 {
-        struct session_sum sum = session_sum(s);
-        const struct era *era = written_era(s);
+        const struct era *era = written_era(s); /* and not the whole sum: this is asked at each chunk */
+        uint32_t generation = s->load != LOAD_DONE ? s->sum.written_generation : era ? era->generation : 0;
+        uint64_t place = s->load != LOAD_DONE ? s->sum.written_place : era ? era->place : 0;
         *out = (struct event_facts){.stream = s->stream, .session = s->id, .title = s->title, .epoch_us = s->epoch_us,
-                                    .stored = sum.written_generation, .generation = sum.written_generation,
-                                    .generation_us = (int64_t)sum.written_place * CHUNK_US, .node = era ? era->node : s->node,
+                                    .stored = generation, .generation = generation,
+                                    .generation_us = (int64_t)place * CHUNK_US, .node = era ? era->node : s->node,
                                     .slate = s->slate, .slate_us = s->slate_us, .ended = s->state == SESSION_ENDED,
                                     .by_writer = s->ended_by_writer, .end_us = s->end_us};
 }

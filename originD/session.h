@@ -78,7 +78,7 @@ struct session {
         uv_loop_t *loop;
         const char *data_dir;
         bool sync_segments;
-        uint64_t version, saved_version; /* of session.json: changed, on disk */
+        uint64_t version, saved_version; /* of session.json and the rows of volumes: changed, on disk */
         uint64_t saving_version;         /* 0: no save under way */
         bool save_failed; /* and it was told; it is tried again */
         int save_status;
@@ -158,7 +158,8 @@ uint64_t session_bytes(const struct session *s);
 size_t session_tracks(const struct session *s); /* how many; loaded or not */
 bool session_playable(const struct session *s); /* one of its tracks is */
 
-/* session.json: two values on two lines, the head and the tracks. Reading it: ERR_CORRUPT, and nothing is held. The tracks
+/* session.json: two values on two lines, the head and the tracks, and so short that the loop makes it: what grows with the
+ * broadcast is in a file of each track (log/volumes_file.h), which is saved with it and before it. Reading it: ERR_CORRUPT, and nothing is held. The tracks
  * are read of a session that is live, and if they are asked for. */
 struct buf *session_to_json(const struct session *s);
 int session_from_json(struct session *s, const char *text, size_t len_bytes, bool tracks);

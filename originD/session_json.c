@@ -11,8 +11,8 @@
 #include "originD/session.h"
 #include "originD/session_json.h"
 
-#define FORMAT_VERSION 3
-#define JSON_MAX (64 << 20) /* a day of seven tracks adds 65 KB for their volumes */
+#define FORMAT_VERSION 4
+#define JSON_MAX (1 << 20) /* sixteen tracks of 64 eras are 120 KB */
 
 json_t *eras_to_json(const struct eras *e)
 {
@@ -49,55 +49,12 @@ int eras_from_json(struct eras *e, const json_t *list)
         return json_is_array(list) ? 0 : ERR_CORRUPT;
 }
 
-/* [number, state, bytes, media ticks, crc, chunks, samples, first, last segment, largest segment] */
-static json_t *volume_to_json(const struct volume_row *r)
-{
-        const struct volume_sum *s = &r->sum;
-        return json_pack("[I, i, I, I, I, I, I, I, I, I]", (json_int_t)r->number, (int)r->state, (json_int_t)s->bytes,
-                         (json_int_t)s->media_ticks, (json_int_t)s->crc, (json_int_t)s->chunks, (json_int_t)s->samples,
-                         (json_int_t)s->first_segment, (json_int_t)s->last_segment, (json_int_t)s->peak_bytes);
-}
-
-static json_t *volumes_to_json(const struct track *t)
-{
-        struct volumes rows = {0};
-        const struct volumes *v = t->log ? &rows : &t->known;
-        json_t *list = json_array();
-        if (t->log)
-                chunk_log_rows(t->log, &rows);
-        for (size_t i = 0; i < v->count; i++)
-                json_array_append_new(list, volume_to_json(&v->rows[i]));
-        volumes_free(&rows);
-        return list;
-}
-
-static bool unsigned_at(const json_t *list, size_t i, uint64_t max, uint64_t *out);
-
-static void volumes_from_json(struct volumes *v, const json_t *list, int *bad)
-{
-        *bad |= !json_is_array(list);
-        for (size_t i = 0; i < json_array_size(list) && !*bad; i++) {
-                static const uint64_t max[10] = {UINT32_MAX, VOLUME_STATES - 1, INT64_MAX, INT64_MAX, UINT32_MAX, UINT32_MAX,
-                                                 UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
-                uint64_t n[10];
-                for (size_t k = 0; k < 10; k++)
-                        *bad |= !unsigned_at(json_array_get(list, i), k, max[k], &n[k]);
-                struct volume_row row = {.number = (uint32_t)n[0], .state = (uint8_t)n[1]};
-                row.sum = (struct volume_sum){.bytes = n[2], .media_ticks = n[3], .crc = (uint32_t)n[4], .chunks = (uint32_t)n[5],
-                                              .samples = (uint32_t)n[6], .first_segment = (uint32_t)n[7],
-                                              .last_segment = (uint32_t)n[8], .peak_bytes = (uint32_t)n[9]};
-                if (!*bad)
-                        volumes_insert(v, &row);
-        }
-}
-
 static json_t *track_to_json(const struct session *s, const struct track *t)
 {
         struct track_facts f = track_facts(s, t);
         json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "name", t->name, "start_us", (json_int_t)t->start_us,
                               "first_segment", (json_int_t)t->first_segment, "bandwidth", (json_int_t)t->bandwidth,
                               "fps_milli", (json_int_t)t->fps_milli, "eras", eras_to_json(&t->eras));
-        json_object_set_new(j, "volumes", volumes_to_json(t));
         if (s->state == SESSION_ENDED)
                 json_object_set_new(j, "at_end",
                                     json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "any", f.any,
@@ -176,7 +133,6 @@ static void track_from_json(struct track *t, const json_t *j, bool ended, int *b
         t->first_segment = (uint32_t)json_number(j, "first_segment", UINT32_MAX, bad);
         t->bandwidth = (uint32_t)json_number(j, "bandwidth", UINT32_MAX, bad);
         t->fps_milli = (uint32_t)json_number(j, "fps_milli", UINT32_MAX, bad);
-        volumes_from_json(&t->known, json_object_get(j, "volumes"), bad);
         if (!*bad && !track_name_valid(t->name))
                 *bad = 1;
         if (!ended)

@@ -11,6 +11,7 @@
 #include "common/mem.h"
 #include "originD/log/disk.h"
 #include "originD/log/file.h"
+#include "originD/log/volumes_file.h"
 #include "originD/session.h"
 #include "originD/stats.h"
 
@@ -42,7 +43,6 @@ struct track *track_append(struct session *s)
 static void track_free(struct track *t)
 {
         chunk_log_free(&t->log);
-        volumes_free(&t->known);
         buf_unref(&t->init_bytes);
         eras_free(&t->eras);
         free(t);
@@ -224,6 +224,7 @@ static void make_done(void *arg)
         }
         t->log = chunk_log_new(s->loop, a->dir, &t->init, buf_ref(t->init_bytes), s->volume_segments, NULL, false,
                                s->sync_segments);
+        t->rows_saved = ROWS_NOT_SAVED; /* nor is what an earlier track of the name may have left */
         session_watch_log(s, t->log);
         stat_add(STAT_STORED_BYTES, (int64_t)t->init_bytes->len);
         s->last_track_mono_us = clock_mono_us();
@@ -302,8 +303,20 @@ int track_find(const struct session *s, const char *dir, const struct track *t, 
         *out = (struct track_found){0};
         int rc = volumes_read_init(path, &out->init, &out->init_bytes);
         struct volume_track all = {.dir = path, .info = &out->init, .init = out->init_bytes, .segments = s->volume_segments};
+        struct volumes known = {0};
+        struct buf *saved = NULL;
         if (!rc)
-                rc = volumes_find(&all, &t->known, append, &out->volumes);
+                rc = volumes_file_read(path, &known, &saved);
+        if (!rc)
+                rc = volumes_find(&all, &known, append, &out->volumes);
+        if (!rc && saved) {
+                struct buf *now = volumes_file_encode(&out->volumes.closed);
+                bool open_one = out->volumes.open && out->volumes.last.lacking; /* of that there is a row too: chunk_log_rows() */
+                out->rows_saved = !open_one && now->len == saved->len && memcmp(now->data, saved->data, now->len) == 0;
+                buf_unref(&now);
+        }
+        buf_unref(&saved);
+        volumes_free(&known);
         if (rc)
                 buf_unref(&out->init_bytes);
         free(path);
@@ -323,8 +336,8 @@ void track_opened(struct session *s, struct track *t, struct track_found *found,
         t->init_bytes = found->init_bytes;
         t->log = chunk_log_new(s->loop, dir, &t->init, buf_ref(t->init_bytes), s->volume_segments, &found->volumes, ended,
                                s->sync_segments);
+        t->rows_saved = found->rows_saved ? t->log->closed.changes : ROWS_NOT_SAVED;
         session_watch_log(s, t->log);
-        volumes_free(&t->known);
         free(dir);
 }
 

@@ -22,6 +22,8 @@ struct track_facts {
         bool any; /* there are chunks */
 };
 
+#define ROWS_NOT_SAVED UINT64_MAX
+
 struct track {
         char name[TRACK_NAME_MAX + 1];
         struct init_info init;
@@ -33,7 +35,7 @@ struct track {
         bool making;
         bool unreadable;               /* it is tried again; nothing is begun in its place */
         struct adding *same; /* who declared it too while it was made */
-        struct volumes known;          /* as session.json has them, until there is a log */
+        uint64_t rows_saved;           /* log->closed.changes that TRACK/volumes has, or is being given; ROWS_NOT_SAVED */
         struct eras eras;
         uint64_t eras_version;     /* of session.json, that the newest era was given to be saved with */
         uint32_t led_generation;   /* that leader_late is about */
@@ -59,6 +61,7 @@ struct track_found {
         struct init_info init;
         struct buf *init_bytes;
         struct volumes_found volumes;
+        bool rows_saved; /* what was found is what TRACK/volumes says */
 };
 int track_find(const struct session *s, const char *dir, const struct track *t, bool append, struct track_found *out);
 void track_opened(struct session *s, struct track *t, struct track_found *found, bool ended);

@@ -121,7 +121,7 @@ bool chunk_log_idle(const struct chunk_log *log); /* no chunk is on its way */
 bool chunk_log_busy(const struct chunk_log *log); /* something of it is on the pool: it cannot be freed */
 void chunk_log_end(struct chunk_log *log); /* idle; the last segment is complete from here on */
 
-/* Takes a closed volume away: its row at once, then, when session.json does not name it any more, its files. The other way
+/* Takes a closed volume away: its row at once, then, when TRACK/volumes does not name it any more, its files. The other way
  * round a crash between would leave a row without files, and the volume would be brought again from elsewhere.
  * forget: ERR_FULL, and nothing changes, when there is no such row, or something else is under way with it. */
 int chunk_log_forget_volume(struct chunk_log *log, uint32_t number);
@@ -163,7 +163,8 @@ struct segment_view {
 enum segment_state chunk_log_segment(struct chunk_log *log, uint32_t segment, bool may_read, struct segment_view *out);
 
 /* The rows as they are saved: without what is being cut off, and with the open volume if it is not whole: what is stored behind it
- * makes it a closed one, and a start must not take it for more. out is the caller's to free. */
+ * makes it a closed one, and a start must not take it for more; what it comes to is not known yet, so it is opened then. out is
+ * the caller's to free; the indexes in it are the log's. */
 void chunk_log_rows(const struct chunk_log *log, struct volumes *out);
 
 uint32_t chunk_log_lacking(const struct chunk_log *log); /* closed volumes that are not here, or not whole */

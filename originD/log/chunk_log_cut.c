@@ -166,6 +166,7 @@ static void take_away(struct chunk_log *log)
                         row->state = VOLUME_LACKING;
                 }
                 row->sum.last_segment = c->segment ? c->segment - 1 : 0;
+                log->closed.changes++;
         }
         log->last_hash = 0;
         for (size_t i = 0; i < RECENT_SEGMENTS; i++)
@@ -182,6 +183,7 @@ void chunk_log_cut_on(struct chunk_log *log, int status)
                 return;
         }
         log->cutting = NULL;
+        log->closed.changes++;
         chunk_log_write_next(log);
         chunk_log_tell(log, NULL);
         c->done(c->arg, status);
@@ -196,6 +198,7 @@ void chunk_log_start_cut(struct chunk_log *log)
         if (log->behind || c->started) /* a volume is being closed, or read */
                 return;
         c->started = true;
+        log->closed.changes++; /* chunk_log_rows() are others from here on */
         if (!log->save_rows || !log->save_rows(log->arg, log))
                 take_away(log);
 }

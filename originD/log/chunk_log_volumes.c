@@ -1,6 +1,7 @@
 /* The volumes of a log behind the open one: closing, forgetting, hiding and taking them. */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/daemon/log.h"
 #include "common/err.h"
@@ -52,11 +53,11 @@ void chunk_log_rows(const struct chunk_log *log, struct volumes *out)
 {
         const struct index *ix = &log->index;
         uint64_t cut = chunk_log_cut_from(log);
-        *out = (struct volumes){0};
+        *out = (struct volumes){.rows = mem_resize(NULL, (log->closed.count + 1) * sizeof(*out->rows))}; /* not zeroed first: this is the loop */
         for (size_t i = 0; i < log->closed.count; i++) {
                 const struct volume_row *row = &log->closed.rows[i];
                 if ((row->number + UINT64_C(1)) * log->volume_track.segments <= cut)
-                        volumes_insert(out, row);
+                        out->rows[out->count++] = *row;
                 else if (row->sum.first_segment < cut && row->state == VOLUME_DAMAGED)
                         note_open(out, row->number, row->sum.first_segment, (uint32_t)cut - 1);
         }
@@ -81,6 +82,7 @@ void chunk_log_index_gone(void *owner, uint32_t number)
 
 void chunk_log_tell_volumes(struct chunk_log *log)
 {
+        log->closed.changes++;
         if (log->volumes_changed)
                 log->volumes_changed(log->arg, log);
 }
@@ -234,6 +236,7 @@ bool chunk_log_hide_volume(struct chunk_log *log, uint32_t number, const struct 
         if (expected) /* after a crash it is held against what is there then */
                 row->sum = *expected;
         row->closing = true;
+        log->closed.changes++;
         log->behind++;
         return true;
 }
@@ -256,4 +259,5 @@ void chunk_log_take_volume(struct chunk_log *log, uint32_t number, enum volume_s
 void chunk_log_skip(struct chunk_log *log)
 {
         log->open_lacking |= log->files.mp4 >= 0;
+        log->closed.changes++; /* it is one of the rows from here on */
 }

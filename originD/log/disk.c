@@ -183,15 +183,7 @@ static void file_run(uv_loop_t *loop, enum disk_class pool, void (*work)(void *a
 static void save_work(void *arg)
 {
         struct file_job *f = arg;
-        int folder = file_open_folder_of(f->path);
-        if (folder < 0) {
-                f->status = folder;
-                return;
-        }
-        f->status = file_replace(f->path, f->bytes->data, f->bytes->len);
-        if (!f->status)
-                f->status = file_sync(folder);
-        close(folder);
+        f->status = file_save(f->path, f->bytes->data, f->bytes->len);
 }
 
 void disk_save(uv_loop_t *loop, const char *path, struct buf *text, disk_done *done, void *arg)

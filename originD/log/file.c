@@ -156,6 +156,18 @@ int file_replace(const char *path, const void *data, size_t len)
         return rc;
 }
 
+int file_save(const char *path, const void *data, size_t len)
+{
+        int folder = file_open_folder_of(path);
+        if (folder < 0)
+                return folder;
+        int rc = file_replace(path, data, len);
+        if (!rc)
+                rc = file_sync(folder);
+        close(folder);
+        return rc;
+}
+
 int file_rename(const char *from, const char *to)
 {
         return rename(from, to) < 0 ? last_error() : 0;

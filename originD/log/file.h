@@ -41,6 +41,9 @@ int file_put(const char *path, const void *data, size_t len);
  * is durable takes file_sync_folder(). */
 int file_replace(const char *path, const void *data, size_t len);
 
+/* The same, durable; the folder and its parent are made if need be. */
+int file_save(const char *path, const void *data, size_t len);
+
 int file_rename(const char *from, const char *to);
 int file_remove(const char *path); /* one that is not there is removed */
 int file_compare(const char *path, int fd); /* 0: the path names what fd has open; ERR_NOT_FOUND: something else, or nothing */

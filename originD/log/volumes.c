@@ -41,6 +41,7 @@ struct volume_row *volumes_insert(struct volumes *v, const struct volume_row *ro
                 memmove(&v->rows[i + 1], &v->rows[i], (v->count++ - i) * sizeof(*v->rows));
         }
         v->rows[i] = *row;
+        v->changes++;
         return &v->rows[i];
 }
 
@@ -48,6 +49,7 @@ void volumes_remove(struct volumes *v, uint32_t number)
 {
         size_t i = place_of(v, number);
         if (i < v->count && v->rows[i].number == number) {
+                v->changes++;
                 v->count--;
                 memmove(&v->rows[i], &v->rows[i + 1], (v->count - i) * sizeof(*v->rows));
         }

@@ -1,4 +1,4 @@
-/* volumes.h - the row of a track's closed volumes: 56 bytes each, so that a day of a track is 8 KB.
+/* volumes.h - the row of a track's closed volumes: 56 bytes each, so that a day of a track is 8 KB. On the disk: volumes_file.h.
  *
  * The list is the loop's; volumes_find() blocks and is for the pool. */
 #ifndef ORIGIND_VOLUMES_H
@@ -27,6 +27,7 @@ struct volume_row {
 struct volumes {
         struct volume_row *rows; /* rising numbers */
         size_t count;
+        uint64_t changes; /* counts them: who changes a row in its place counts too, so that it is saved */
 };
 
 struct volume_row *volumes_get(const struct volumes *v, uint32_t number); /* NULL: none */
@@ -42,7 +43,7 @@ struct volumes_found {
         struct volume_found last;
 };
 
-/* Looks into the folder: known (from session.json) volumes are believed, others are opened, and with `append` the last one is
+/* Looks into the folder: known (from TRACK/volumes) volumes are believed, others are opened, and with `append` the last one is
  * opened for that. A known volume that is gone is lacking. Errors as volume_open(); ERR_NOT_FOUND: there is no such folder,
  * for certain. Nothing is held then. */
 int volumes_find(const struct volume_track *t, const struct volumes *known, bool append, struct volumes_found *out);

@@ -25,6 +25,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/log/disk.h"
+#include "originD/log/volumes_file.h"
 #include "originD/session.h"
 #include "originD/store.h"
 #include "tests/unit/origin_fmp4.h"
@@ -110,11 +111,9 @@ static struct session *new_session(const char *dir, const char *stream, int64_t 
         return s;
 }
 
-/* The row of a closed volume that is whole. */
-static void know_volume(struct track *t, uint32_t number, const struct volume_sum *sum)
+/* A closed volume that is whole, in what the track comes to. */
+static void know_volume(struct track *t, const struct volume_sum *sum)
 {
-        struct volume_row row = {.number = number, .sum = *sum, .state = VOLUME_HERE};
-        volumes_insert(&t->known, &row);
         struct track_facts *f = &t->at_end;
         *f = (struct track_facts){.any = true, .last_segment = sum->last_segment, .end_us = (sum->last_segment + 1) * SEGMENT_US,
                                   .file_bytes = f->file_bytes + sum->bytes, .average_bps = 1000000, .peak_bps = 1000000,
@@ -168,7 +167,7 @@ static void make_heads(const char *dir, uint32_t count)
                 for (size_t i = 0; i < TRACKS; i++)
                         for (uint32_t v = 0; v < 3600 / SEGMENTS; v++) {
                                 struct volume_sum sum = sparse_sum(s->tracks[i], v);
-                                know_volume(s->tracks[i], v, &sum);
+                                know_volume(s->tracks[i], &sum);
                         }
                 end_session(s, length_us);
                 write_session(s);
@@ -263,6 +262,17 @@ static char *make_track_folder(const struct session *s, size_t track, const stru
         return dir;
 }
 
+/* Takes the rows. */
+static void write_rows(const char *track, struct volumes *rows)
+{
+        char *path = mem_printf("%s/" VOLUMES_FILE_NAME, track);
+        struct buf *b = volumes_file_encode(rows);
+        write_file(path, b);
+        buf_unref(&b);
+        volumes_free(rows);
+        free(path);
+}
+
 static void make_live(const char *dir, uint32_t streams, uint32_t hours)
 {
         static struct chunks kept[TRACKS];
@@ -282,11 +292,13 @@ static void make_live(const char *dir, uint32_t streams, uint32_t hours)
                         char *track = make_track_folder(s, i, init);
                         box_init_parse(init->data, init->len, &info);
                         struct volume_track t = {track, &info, init, SEGMENTS};
+                        struct volumes rows = {0};
                         for (uint32_t v = 0; v < closed; v++) {
-                                struct volume_sum sum = sparse_sum(s->tracks[i], v);
+                                struct volume_row row = {.number = v, .sum = sparse_sum(s->tracks[i], v)};
                                 write_sparse(track, v);
-                                know_volume(s->tracks[i], v, &sum);
+                                volumes_insert(&rows, &row);
                         }
+                        write_rows(track, &rows);
                         write_volume(&t, i, closed, SEGMENTS / 2, 100, &kept[i], false);
                         free(track);
                         buf_unref(&init);
@@ -312,11 +324,15 @@ static void make_recording(const char *dir, uint32_t seconds, uint32_t bytes)
                 char *track = make_track_folder(s, i, init);
                 box_init_parse(init->data, init->len, &info);
                 struct volume_track t = {track, &info, init, SEGMENTS};
+                struct volumes rows = {0};
                 for (uint32_t v = 0; v * SEGMENTS < seconds; v++) {
                         uint32_t left = seconds - v * SEGMENTS;
-                        struct volume_sum sum = write_volume(&t, i, v, left < SEGMENTS ? left : SEGMENTS, bytes, NULL, true);
-                        know_volume(s->tracks[i], v, &sum);
+                        struct volume_row row = {.number = v};
+                        row.sum = write_volume(&t, i, v, left < SEGMENTS ? left : SEGMENTS, bytes, NULL, true);
+                        volumes_insert(&rows, &row);
+                        know_volume(s->tracks[i], &row.sum);
                 }
+                write_rows(track, &rows);
                 free(track);
                 buf_unref(&init);
         }
