@@ -91,7 +91,7 @@ struct origin {
         struct http_client *http_client; /* the webhooks' */
         struct rpc_server *claim_server, *fetch_server;
         struct http *http;
-        bool open, settled, caught_up, stopping;
+        bool reading_open, open, settled, caught_up, stopping;
         int why_full; /* 0: writes are taken */
         unsigned closing; /* parts that have not stopped yet */
 };
@@ -117,7 +117,7 @@ static void fail(const char *what, int64_t port, int err)
         _exit(1);
 }
 
-static void open_sockets(struct origin *o)
+static void open_for_writers(struct origin *o)
 {
         const struct config *c = &o->config;
         int rc = rpc_server_open(&o->claim_server, o->daemon.loop, c->common.bind, (int)c->port, CLAIM_CONTEXTS,
@@ -125,7 +125,18 @@ static void open_sockets(struct origin *o)
         if (rc)
                 fail("writers", c->port, rc);
         claims_watch(&o->claims, o->claim_server);
-        rc = rpc_server_open(&o->fetch_server, o->daemon.loop, c->common.bind, (int)c->fetch_port,
+}
+
+/* What was stored here may be yesterday's: until it is compared with what the peers have, nobody is told of what may go on. */
+static void open_for_readers(struct origin *o)
+{
+        const struct config *c = &o->config;
+        if (o->reading_open)
+                return;
+        o->reading_open = true;
+        if (*c->peers)
+                serve_unsettled(&o->serve);
+        int rc = rpc_server_open(&o->fetch_server, o->daemon.loop, c->common.bind, (int)c->fetch_port,
                              (unsigned)c->max_waits * (ASKERS_WAITS_FACTOR + 1), &o->daemon.self, fetch_handle, &o->serve);
         if (rc)
                 fail("FETCH", c->fetch_port, rc);
@@ -165,14 +176,12 @@ static void peers_are_others(void *arg)
         webhooks_peers_changed(o->webhooks);
 }
 
-/* What was stored here may be yesterday's: until it is compared, nobody is told of it. */
 static void open_peers(struct origin *o)
 {
         if (!*o->config.peers) {
                 o->settled = o->caught_up = true;
                 return;
         }
-        serve_unsettled(&o->serve);
         claims_unsettled(&o->claims);
         struct catch_up_events re = {.settled = settled, .caught_up = caught_up, .arg = o};
         struct catch_up_options ro = {.self = o->daemon.self.id, .zone = o->daemon.self.zone, .replicas = (size_t)o->config.replicas};
@@ -199,15 +208,27 @@ static void store_ready(void *arg, int status)
                 _exit(1);
         }
         webhooks_recovered(o->webhooks);
+        open_for_readers(o);
         open_peers(o);
         struct scrub_options so = {.bytes_s = o->config.scrub_bytes_s, .random = (uint64_t)clock_wall_us()};
         scrub_open(&o->scrub, o->daemon.loop, &o->store, &so);
-        open_sockets(o);
+        open_for_writers(o);
         o->open = true;
         log_info("msg=\"open\" port=%lld fetch_port=%lld http_port=%lld data_dir=%s", (long long)o->config.port,
                  (long long)o->config.fetch_port, (long long)o->config.http_port, o->config.data_dir);
         tell_ready(o);
         daemon_opened(&o->daemon);
+}
+
+/* A start that takes long: recordings can be watched, and without peers what was live, as soon as they are known. */
+static void store_slow(void *arg)
+{
+        struct origin *o = arg;
+        if (o->stopping)
+                return;
+        open_for_readers(o);
+        log_info("msg=\"open for reading, what is stored is still being looked at\" fetch_port=%lld http_port=%lld",
+                 (long long)o->config.fetch_port, (long long)o->config.http_port);
 }
 
 static void session_changed(void *arg, struct session *s)
@@ -318,7 +339,7 @@ int main(int argc, char **argv)
                                    .live_max = o.config.max_sessions,
                                    .volume_segments = (uint32_t)o.config.volume_segments,
                                    .sync_segments = strcmp(o.config.sync, "segment") == 0};
-        struct store_events se = {.ready = store_ready, .changed = session_changed, .space = space_changed,
+        struct store_events se = {.ready = store_ready, .slow = store_slow, .changed = session_changed, .space = space_changed,
                                   .idle = part_stopped, .arg = &o};
         struct manifest_options mo = {.latency_bound_ms = o.config.latency_bound_ms,
                                       .target_latency_ms = o.config.target_latency_ms,

@@ -447,13 +447,29 @@ static bool ask_elsewhere(struct serve *sv, struct serve_request *r, const struc
         return true;
 }
 
+/* Before this origin has read all it has, and heard of the others. A recording that its writer ended is the same everywhere and
+ * for ever; of anything else, and of what is not here, nobody can say yet what it is. Who asks for what may never be is not held
+ * while this origin reads: others know. */
+static enum look look_early(struct serve *sv, struct serve_request *r)
+{
+        bool about_one = r->parsed.kind >= KEY_ENTRY && r->parsed.kind < KEY_PEER_ENDED;
+        struct session *s = about_one ? wanted_session(sv, &r->parsed) : NULL;
+        if (!sv->store->recovered && (!s || (r->parsed.kind == KEY_ENTRY && s->state == SESSION_ENDED)))
+                return answer_error(r, ERR_NOT_YET);
+        bool ended = s && s->state == SESSION_ENDED && s->ended_by_writer && r->parsed.kind != KEY_ENTRY;
+        if (!s || !(sv->settled || ended))
+                return LOOK_WAIT;
+        enum look l = look(sv, r);
+        return l == LOOK_NONE && !sv->settled ? LOOK_WAIT : l; /* another copy may have it */
+}
+
 /* What is here; else what another origin has; else LOOK_WAIT or LOOK_NONE. */
 static enum look look_everywhere(struct serve *sv, struct serve_request *r)
 {
-        if (r->parsed.kind >= KEY_PEER_ENDED)
+        if (r->parsed.kind >= KEY_PEER_ENDED && sv->store->recovered)
                 return look_peer(sv, r);
-        if (!sv->settled && r->parsed.kind != KEY_NONE)
-                return LOOK_WAIT;
+        if (!(sv->settled && sv->store->recovered) && r->parsed.kind != KEY_NONE)
+                return look_early(sv, r);
         bool newest = r->parsed.kind == KEY_ENTRY && sv->elsewhere.who; /* another origin may have a newer session */
         struct session *current = newest ? current_session(sv, r->parsed.stream) : NULL;
         if (current && ask_elsewhere(sv, r, current))

@@ -93,7 +93,7 @@ struct serve {
         struct askers askers; /* who waits, who reads */
         bool going_through; /* the held ones: see give_turns() */
         bool stopping;
-        bool settled; /* what is here can be told: until then every question about media is held */
+        bool settled; /* what is here can be told: until then questions about media are held, but for those of recordings */
         struct serve_elsewhere elsewhere; /* who NULL: there are no others */
         size_t asking_elsewhere;
         struct serve_events events; /* settled NULL: nothing is told */
@@ -105,7 +105,7 @@ struct serve {
 
 void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,
                 size_t waits_of_one); /* questions of one asker that may wait */
-void serve_unsettled(struct serve *sv); /* at first, until … */
+void serve_unsettled(struct serve *sv); /* at first, until … Before the store is recovered, what is not in it is ERR_NOT_YET */
 void serve_settled(struct serve *sv);
 void serve(struct serve *sv, struct serve_request *r);
 void serve_taken(struct serve *sv, struct serve_request *r); /* after done(), of a slow_taker; harmless if nothing was kept */

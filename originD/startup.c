@@ -15,17 +15,18 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/log/file.h"
+#include "originD/store.h"
 
-/* What one thread found; put together at the end. */
+/* What one thread found, before it is put together with what the others did. */
 struct reader_thread {
         pthread_t thread;
         struct reading *r;
         struct startup found;
-        size_t cap;
         struct startup_folder *folders;
 };
 
 struct reading {
+        struct startup *out;
         const char *data_dir;
         char **streams;
         size_t stream_count;
@@ -135,22 +136,25 @@ static bool is_removed(const char *name)
         return len > suffix && strcmp(name + len - suffix, FILE_REMOVED_SUFFIX) == 0;
 }
 
-static void keep_session(struct reader_thread *t, struct session *s)
+static void make_room(struct startup *out, size_t more)
 {
-        struct startup *out = &t->found;
+        while (out->cap < out->count + more) {
+                out->cap = out->cap ? out->cap * 2 : 64;
+                out->sessions = mem_resize(out->sessions, out->cap * sizeof(*out->sessions));
+        }
+}
+
+static void keep_session(struct startup *out, struct session *s)
+{
         int64_t wall_us = s->state == SESSION_ENDED ? s->ended_wall_us : s->epoch_us;
         out->newest_wall_us = wall_us > out->newest_wall_us ? wall_us : out->newest_wall_us;
-        if (out->count == t->cap) {
-                t->cap = t->cap ? t->cap * 2 : 64;
-                out->sessions = mem_resize(out->sessions, t->cap * sizeof(*out->sessions));
-        }
+        make_room(out, 1);
         out->sessions[out->count++] = s;
 }
 
 /* Takes the folder. */
-static void recover_session(struct reader_thread *t, struct startup_folder *f)
+static void recover_session(struct startup *out, struct startup_folder *f)
 {
-        struct startup *out = &t->found;
         if (is_removed(f->name)) {
                 f->next = out->removed;
                 out->removed = f;
@@ -164,7 +168,7 @@ static void recover_session(struct reader_thread *t, struct startup_folder *f)
                 if (s->state == SESSION_LIVE)
                         recover_tracks(out, s, f->path);
                 s->load = s->state == SESSION_LIVE ? LOAD_DONE : LOAD_NO;
-                keep_session(t, s);
+                keep_session(out, s);
                 free(f);
                 return;
         }
@@ -204,6 +208,37 @@ static void list_stream(struct reader_thread *t, const char *stream)
         free(path);
 }
 
+static struct startup_folder **last_of(struct startup_folder **f)
+{
+        while (*f)
+                f = &(*f)->next;
+        return f;
+}
+
+/* Takes all of part. */
+static void put_together(struct startup *out, struct startup *part)
+{
+        pthread_mutex_lock(&out->lock);
+        make_room(out, part->count);
+        if (part->count)
+                memcpy(out->sessions + out->count, part->sessions, part->count * sizeof(*out->sessions));
+        out->count += part->count;
+        struct startup_track **end = &part->live_tracks;
+        while (*end)
+                end = &(*end)->next;
+        *end = out->live_tracks;
+        out->live_tracks = part->live_tracks;
+        *last_of(&part->unreadable) = out->unreadable;
+        out->unreadable = part->unreadable;
+        *last_of(&part->removed) = out->removed;
+        out->removed = part->removed;
+        out->torn_bytes += part->torn_bytes;
+        out->newest_wall_us = part->newest_wall_us > out->newest_wall_us ? part->newest_wall_us : out->newest_wall_us;
+        out->status = out->status ? out->status : part->status;
+        pthread_mutex_unlock(&out->lock);
+        *part = (struct startup){.sessions = part->sessions, .cap = part->cap}; /* the room is for what it finds next */
+}
+
 static void *list_streams(void *arg)
 {
         struct reader_thread *t = arg;
@@ -215,8 +250,10 @@ static void *list_streams(void *arg)
 static void *read_sessions(void *arg)
 {
         struct reader_thread *t = arg;
-        for (size_t i; (i = atomic_fetch_add(&t->r->next, 1)) < t->r->folder_count;)
-                recover_session(t, t->r->folders[i]);
+        for (size_t i; (i = atomic_fetch_add(&t->r->next, 1)) < t->r->folder_count;) {
+                recover_session(&t->found, t->r->folders[i]);
+                put_together(t->r->out, &t->found);
+        }
         return NULL;
 }
 
@@ -233,6 +270,13 @@ static void with_all_threads(struct reading *r, void *(*what)(void *arg))
                         pthread_join(r->threads[i].thread, NULL);
 }
 
+/* Their names begin with when they began. */
+static int later_name_first(const void *a, const void *b)
+{
+        const struct startup_folder *x = *(struct startup_folder *const *)a, *y = *(struct startup_folder *const *)b;
+        return strcmp(y->name, x->name);
+}
+
 static void gather_folders(struct reading *r)
 {
         size_t cap = 0;
@@ -244,40 +288,8 @@ static void gather_folders(struct reading *r)
                         }
                         r->folders[r->folder_count++] = f;
                 }
-}
-
-static int older_first(const void *a, const void *b)
-{
-        const struct session *x = *(struct session *const *)a, *y = *(struct session *const *)b;
-        return x->epoch_us != y->epoch_us ? (x->epoch_us < y->epoch_us ? -1 : 1) : strcmp(x->id, y->id);
-}
-
-static struct startup_folder **last_of(struct startup_folder **f)
-{
-        while (*f)
-                f = &(*f)->next;
-        return f;
-}
-
-static void put_together(struct startup *out, struct startup *part)
-{
-        out->sessions = mem_resize(out->sessions, (out->count + part->count + 1) * sizeof(*out->sessions));
-        if (part->count)
-                memcpy(out->sessions + out->count, part->sessions, part->count * sizeof(*out->sessions));
-        out->count += part->count;
-        free(part->sessions);
-        struct startup_track **end = &part->live_tracks;
-        while (*end)
-                end = &(*end)->next;
-        *end = out->live_tracks;
-        out->live_tracks = part->live_tracks;
-        *last_of(&part->unreadable) = out->unreadable;
-        out->unreadable = part->unreadable;
-        *last_of(&part->removed) = out->removed;
-        out->removed = part->removed;
-        out->torn_bytes += part->torn_bytes;
-        out->newest_wall_us = part->newest_wall_us > out->newest_wall_us ? part->newest_wall_us : out->newest_wall_us;
-        out->status = out->status ? out->status : part->status;
+        if (r->folder_count)
+                qsort(r->folders, r->folder_count, sizeof(*r->folders), later_name_first);
 }
 
 static void list_data_dir(struct startup *out, struct reading *r)
@@ -296,26 +308,10 @@ static void list_data_dir(struct startup *out, struct reading *r)
                 closedir(d);
 }
 
-void startup_read(struct startup *out, const char *data_dir)
+static void free_reading(struct reading *r)
 {
-        struct reading *r = mem_alloc(sizeof(*r));
-        *out = (struct startup){0};
-        r->data_dir = data_dir;
-        if (mkdir(data_dir, 0755) < 0 && errno != EEXIST)
-                out->status = ERR_IO;
-        else
-                list_data_dir(out, r);
         for (size_t i = 0; i < STARTUP_THREADS; i++)
-                r->threads[i].r = r;
-        if (!out->status) {
-                with_all_threads(r, list_streams);
-                gather_folders(r);
-                with_all_threads(r, read_sessions);
-        }
-        for (size_t i = 0; i < STARTUP_THREADS; i++)
-                put_together(out, &r->threads[i].found);
-        if (out->count)
-                qsort(out->sessions, out->count, sizeof(*out->sessions), older_first);
+                free(r->threads[i].found.sessions);
         for (size_t i = 0; i < r->stream_count; i++)
                 free(r->streams[i]);
         free(r->streams);
@@ -323,10 +319,53 @@ void startup_read(struct startup *out, const char *data_dir)
         free(r);
 }
 
+void startup_read(struct startup *out, const char *data_dir)
+{
+        struct reading *r = mem_alloc(sizeof(*r));
+        struct startup first = {0};
+        r->out = out;
+        r->data_dir = data_dir;
+        if (mkdir(data_dir, 0755) < 0 && errno != EEXIST)
+                first.status = ERR_IO;
+        else
+                list_data_dir(&first, r);
+        bool known = !first.status;
+        put_together(out, &first);
+        for (size_t i = 0; i < STARTUP_THREADS; i++)
+                r->threads[i].r = r;
+        if (known) {
+                with_all_threads(r, list_streams);
+                gather_folders(r);
+                with_all_threads(r, read_sessions);
+        }
+        for (size_t i = 0; i < STARTUP_THREADS; i++) /* of a thread that had no session to read: what streams it could not */
+                put_together(out, &r->threads[i].found);
+        free(first.sessions);
+        free_reading(r);
+}
+
+static int newer_first(const void *a, const void *b)
+{
+        const struct session *x = *(struct session *const *)a, *y = *(struct session *const *)b;
+        return session_newer(x->epoch_us, x->id, y) ? -1 : 1;
+}
+
+void startup_take(struct startup *from, struct startup *to)
+{
+        pthread_mutex_lock(&from->lock);
+        to->sessions = from->sessions;
+        to->count = from->count;
+        to->live_tracks = from->live_tracks;
+        from->sessions = NULL;
+        from->count = from->cap = 0;
+        from->live_tracks = NULL;
+        pthread_mutex_unlock(&from->lock);
+        if (to->count)
+                qsort(to->sessions, to->count, sizeof(*to->sessions), newer_first);
+}
+
 void startup_read_again(struct startup *out, struct startup_folder *folder)
 {
-        struct reader_thread t = {0};
         folder->next = NULL;
-        recover_session(&t, folder);
-        *out = t.found;
+        recover_session(out, folder);
 }

@@ -116,10 +116,16 @@ static void list_live(struct store *st, struct session *s)
         st->first_live = s;
 }
 
-/* From the newest end on: a session that ends now is there. */
+/* From the newest end on: a session that ends now is there. Those of a start come the newest first. */
 static void list_ended(struct store *st, struct session *s)
 {
         struct session *newer = NULL, *older = st->newest_ended;
+        if (!st->recovered) {
+                newer = st->oldest_ended;
+                while (newer && newer->ended_wall_us <= s->ended_wall_us)
+                        newer = newer->newer;
+                older = newer ? newer->older : older;
+        }
         while (older && older->ended_wall_us > s->ended_wall_us) {
                 newer = older;
                 older = older->older;
@@ -217,6 +223,12 @@ void store_add(struct store *st, struct session *s)
         changes_append(st, s);
         struct stream *stream = stream_make(st, s->stream);
         struct session *newer = NULL, *older = stream->sessions;
+        if (!st->recovered) { /* as in list_ended() */
+                newer = stream->oldest;
+                while (newer && !session_newer(newer->epoch_us, newer->id, s))
+                        newer = newer->prev_of_stream;
+                older = newer ? newer->next_of_stream : older;
+        }
         while (older && session_newer(older->epoch_us, older->id, s)) {
                 newer = older;
                 older = older->next_of_stream;
@@ -389,10 +401,19 @@ static bool any_busy(struct store *st)
 
 struct recovery {
         struct store *st;
-        struct startup found;
+        struct startup found;         /* by its threads, and not taken yet */
         struct startup_folder *again; /* that is looked at once more */
-        size_t handed;
+        struct startup taken;
+        size_t handed; /* of the taken ones: they are in the store */
+        bool read;     /* nothing more is found */
 };
+
+static struct recovery *new_recovery(struct store *st, struct startup_folder *again)
+{
+        struct recovery *r = mem_alloc(sizeof(*r));
+        *r = (struct recovery){.st = st, .found = STARTUP_INIT, .again = again};
+        return r;
+}
 
 static void recovery_work(void *arg)
 {
@@ -448,38 +469,76 @@ static void take_session(struct store *st, struct session *s)
                 store_remove(st, s);
 }
 
-static void hand_over(uv_idle_t *idle)
+static void recovery_over(struct store *st)
 {
-        struct store *st = idle->data;
         struct recovery *r = st->recovery;
-        for (unsigned n = 0; n < STORE_SLICE && r->handed < r->found.count; n++)
-                take_session(st, r->found.sessions[r->handed++]);
-        if (r->handed < r->found.count)
-                return;
-        uv_idle_stop(idle);
-        for (struct startup_folder *f = r->found.removed, *next; f; f = next) { /* what a removal that was interrupted left */
+        struct startup *found = &r->found;
+        for (struct startup_folder *f = found->removed, *next; f; f = next) { /* what a removal that was interrupted left */
                 next = f->next;
                 removal_begin_folder(st, mem_strdup(f->path));
                 free(f);
         }
-        note_unreadable(st, r->found.unreadable);
-        stat_add(STAT_TORN_BYTES, (int64_t)r->found.torn_bytes);
-        retention_started(&st->retention, clock_real_us(), clock_mono_us(), r->found.newest_wall_us);
+        note_unreadable(st, found->unreadable);
+        stat_add(STAT_TORN_BYTES, (int64_t)found->torn_bytes);
+        for (struct session *s = st->first_live; s; s = s->older) /* from here on there can be a writer */
+                session_heard(s);
+        retention_started(&st->retention, clock_real_us(), clock_mono_us(), found->newest_wall_us);
         st->recovered = true;
         st->recovery = NULL;
-        int status = r->found.status;
-        free(r->found.sessions);
+        if (!st->stopping)
+                uv_timer_set_repeat(&st->tick, STORE_TICK_MS);
+        int status = found->status;
+        free(found->sessions);
         free(r);
         st->events.ready(st->events.arg, status);
+}
+
+static void hand_over(uv_idle_t *idle);
+
+/* Begins to hand over what was found since the last time. false: nothing was. */
+static bool take_found(struct store *st)
+{
+        struct recovery *r = st->recovery;
+        startup_take(&r->found, &r->taken);
+        r->handed = 0;
+        open_logs(st, &r->taken);
+        if (r->taken.count)
+                uv_idle_start(&st->handing, hand_over);
+        return r->taken.count > 0;
+}
+
+static void hand_over(uv_idle_t *idle)
+{
+        struct store *st = idle->data;
+        struct recovery *r = st->recovery;
+        for (unsigned n = 0; n < STORE_SLICE && r->handed < r->taken.count; n++)
+                take_session(st, r->taken.sessions[r->handed++]);
+        if (r->handed < r->taken.count)
+                return;
+        uv_idle_stop(idle);
+        free(r->taken.sessions);
+        if (r->read && !take_found(st))
+                recovery_over(st);
 }
 
 static void recovery_done(void *arg)
 {
         struct recovery *r = arg;
         struct store *st = r->st;
-        open_logs(st, &r->found);
-        st->recovery = r;
-        uv_idle_start(&st->handing, hand_over);
+        r->read = true;
+        if (!uv_is_active((uv_handle_t *)&st->handing) && !take_found(st))
+                recovery_over(st);
+}
+
+/* What was found so far is in the store, and may be told, while the rest is being read. */
+static void recover_meanwhile(struct store *st, int64_t now_us)
+{
+        if (!uv_is_active((uv_handle_t *)&st->handing))
+                take_found(st);
+        if (st->events.slow && !st->slow_told && now_us - st->opened_mono_us >= STORE_SLOW_US) {
+                st->slow_told = true;
+                st->events.slow(st->events.arg);
+        }
 }
 
 static void retry_done(void *arg)
@@ -507,8 +566,7 @@ static void retry_unreadable(struct store *st)
                 return;
         while ((*last)->next)
                 last = &(*last)->next;
-        struct recovery *r = mem_alloc(sizeof(*r));
-        *r = (struct recovery){.st = st, .again = *last};
+        struct recovery *r = new_recovery(st, *last);
         strcpy(st->retrying_id, r->again->name);
         *last = NULL;
         st->retrying = true;
@@ -553,8 +611,10 @@ static void ticked(uv_timer_t *timer)
                 }
                 return;
         }
-        if (!st->recovered)
+        if (!st->recovered) {
+                recover_meanwhile(st, now);
                 return;
+        }
         unload(st, NULL);
         removals_tick(st, now);
         retention_clock(&st->retention, clock_real_us(), now);
@@ -592,10 +652,10 @@ int store_open(struct store *st, uv_loop_t *loop, const struct store_options *op
         st->handing.data = st;
         uv_timer_init(loop, &st->tick);
         st->tick.data = st;
-        uv_timer_start(&st->tick, ticked, STORE_TICK_MS, STORE_TICK_MS);
-        struct recovery *r = mem_alloc(sizeof(*r));
-        *r = (struct recovery){.st = st};
-        disk_run(loop, DISK_LIVE, recovery_work, recovery_done, r);
+        uv_timer_start(&st->tick, ticked, STORE_START_TICK_MS, STORE_START_TICK_MS);
+        st->opened_mono_us = clock_mono_us();
+        st->recovery = new_recovery(st, NULL);
+        disk_run(loop, DISK_LIVE, recovery_work, recovery_done, st->recovery);
         return 0;
 }
 

@@ -1,6 +1,7 @@
 /* store.h - every session this origin has: found by id, by stream, kept on disk, ended when nobody writes.
  *
- *   store_open    recovers what data_dir holds, on the pool; ready() when that is done
+ *   store_open    recovers what data_dir holds, on the pool; ready() when that is done. What was found so far is in the store
+ *                 before, for readers only: a session or a stream that is not there may yet come (recovered)
  *   store_claim … store_streams
  *   store_stop    no more claims and chunks; idle() when the last byte is on disk
  *   store_close   after that
@@ -20,7 +21,9 @@
 #define STORE_BUCKETS 65536
 #define STORE_SLICE 1000 /* sessions that a start hands over before the loop does something else */
 #define STORE_RETRY_US (1 * US_PER_S) /* of what could not be read */
+#define STORE_SLOW_US (US_PER_S / 2)  /* a start that takes longer is told: slow() */
 #define STORE_TICK_MS 250
+#define STORE_START_TICK_MS 50 /* while it starts: so much is found in between that the loop can take it in a moment */
 #define VOLUME_SEGMENTS 600
 #define STORE_LOADED_MAX 256                /* ended sessions whose tracks are kept, */
 #define STORE_LOADED_US (300 * US_PER_S)    /* so long after somebody asked for them last; */
@@ -50,6 +53,7 @@ struct store_options {
 
 struct store_events {
         void (*ready)(void *arg, int status);                  /* an error: not all that is stored could be read */
+        void (*slow)(void *arg);                               /* that takes long: what is in the store by now can be read. NULL: nobody asks */
         void (*changed)(void *arg, struct session *s);         /* somebody may be waiting for this */
         void (*space)(void *arg, int why_not);                 /* writing became possible (0), or impossible: space.h */
         void (*idle)(void *arg);                               /* after store_stop() */
@@ -75,7 +79,7 @@ struct store {
         struct session *scrub_at; /* where the scrubber goes on: the live ones, then those that ended, the newest first */
         int lock; /* of data_dir */
         int folder; /* data_dir itself, as it was at the start */
-        struct recovery *recovery; /* being handed over */
+        struct recovery *recovery; /* of the start, until all of it is here */
         uv_idle_t handing;
         struct startup_folder *unreadable; /* sessions that cannot be read now */
         struct removals removals;
@@ -85,7 +89,8 @@ struct store {
         int64_t retried_mono_us;
         struct session *loaded; /* ended, with their tracks; by next_loaded */
         size_t loaded_count;
-        bool recovered, stopping, idle_told;
+        bool recovered, stopping, idle_told, slow_told;
+        int64_t opened_mono_us;
         bool full;        /* PUTs are refused until a look at the disk finds enough space again, and that it can be written */
         int why_full;     /* ERR_NOSPACE, or why a write failed */
         struct space space;

@@ -49,6 +49,7 @@ struct partner {
         bool more;         /* than could be noted: it stays there until there is room */
         bool pages_left;   /* of what ended: what is live is looked at in between */
         bool forgotten;    /* what it told; an answer that is on its way does not know that */
+        bool starts;       /* it does not know itself yet what it has: nobody waits for that */
         int64_t asked_us, asked_live_us;
         struct catch_up *catch_up;
         uint8_t *text;
@@ -322,6 +323,8 @@ static void check_settled(struct catch_up *r)
         for (size_t i = 0; i < r->partner_count; i++) {
                 const struct partner *p = &r->partners[i];
                 int64_t since_us = p->heard_us > r->opened_us ? p->heard_us : r->opened_us;
+                if (p->starts) /* as if it were not up yet */
+                        continue;
                 up += p->up;
                 waiting += p->up && !p->compared;
                 open |= p->up && !p->heard_of_live && now - since_us < CATCH_UP_SETTLED_US;
@@ -434,6 +437,7 @@ static void list_over(struct partner *p, int status, bool answered)
 {
         struct catch_up *r = p->catch_up;
         struct catalog list = {0};
+        p->starts = answered && status == ERR_NOT_YET && p->asking != ASKS_ONE;
         if (!status)
                 status = catalog_read(&list, (const char *)p->text, p->len);
         else if (answered && p->asking == ASKS_ONE) /* of this one it cannot tell, which is not to be waited for */
@@ -442,7 +446,7 @@ static void list_over(struct partner *p, int status, bool answered)
                 take_list(p, &list);
                 catalog_free(&list);
         } else {
-                if (status != ERR_CANCELED && status != ERR_CLOSED)
+                if (status != ERR_CANCELED && status != ERR_CLOSED && !p->starts)
                         log_warn("peer=%s msg=\"cannot compare\" error=\"%s\"", p->id, err_text(status));
                 ask(p, ASKS_NOTHING);
         }

@@ -2,11 +2,12 @@
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 
 import mp4
-from harness import LOCAL, TINY_LADDER, UP_S, spawn, wait_until
+from harness import LOCAL, TINY_LADDER, UP_S, request, spawn, wait_until
 
 
 def whole(init, segments):
@@ -62,6 +63,32 @@ def test_an_origin_killed_while_it_writes_takes_the_stream_up_again(make_cluster
     cluster.segment("cut", session, "v180", have + 2)
     segments = [cluster.segment("cut", session, "v180", n) for n in range(have + 3)]
     assert whole(first, segments)
+
+
+def test_an_origin_whose_start_takes_long_plays_recordings_meanwhile(make_cluster):
+    cluster = make_cluster(ladder=TINY_LADDER)
+    session = recorded(cluster, "kept")
+    before = cluster.recording("kept", session, "v180")
+    cluster.do("stop", "origin-1", "edge-1")
+    stuck = os.path.join(cluster.config("origin-1")["data_dir"], "late", "S9")
+    os.makedirs(os.path.join(stuck, "v180"))
+    os.mkfifo(os.path.join(stuck, "session.json"))  # who opens it waits for one who writes
+    start = threading.Thread(target=cluster.do, args=("start", "origin-1", "edge-1"))
+    start.start()
+    try:
+        wait_until(lambda: "open for reading" in cluster.log("origin-1").rpartition("starting")[2], "the origin reads for viewers")
+        init, segments = before
+        assert cluster.init("kept", session, "v180") == init
+        assert [cluster.segment("kept", session, "v180", n) for n in range(len(segments))] == segments
+        assert cluster.get(f"/live/kept/{session}/manifest.mpd").status == 200
+        assert request(cluster.node("origin-1")["admin"] + "/readyz").status == 503
+        assert cluster.get(f"/live/late/S9/manifest.mpd").status == 503, "what is not known yet was told not to be there"
+    finally:
+        with open(os.path.join(stuck, "session.json"), "w", encoding="ascii"):
+            pass
+        start.join()
+    wait_until(lambda: cluster.stream("kept"), "the recording is listed again")
+    wait_until(lambda: cluster.get("/live/late/S9/manifest.mpd").status == 404, "what was left alone is not there")
 
 
 def test_a_torn_tail_is_cut_off_at_the_last_whole_chunk(make_cluster):

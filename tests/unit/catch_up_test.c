@@ -568,6 +568,22 @@ static void test_nothing_is_told_before_the_peers_were_compared_with(void **stat
         assert_int_equal(q.status, 0);
 }
 
+/* It may take minutes over that: only one that does not say so is waited for, CATCH_UP_SETTLED_US. */
+static void test_who_starts_does_not_wait_for_a_peer_that_starts_too(void **state)
+{
+        (void)state;
+        both(5, 5);
+        stop(&a);
+        b.starts = true;
+        int64_t began_us = clock_mono_us();
+        start(&a);
+        until(&a.settled);
+        assert_in_range(clock_mono_us() - began_us, CATCH_UP_ALONE_US, CATCH_UP_SETTLED_US - US_PER_S);
+        write_chunks(at(&b, "S1"), 5, 10, 40);
+        b.starts = false;
+        until_same("S1"); /* when it knows, it is compared with */
+}
+
 /* b has S1, of which a knows but which it cannot get for now. */
 static void one_that_cannot_be_got(void)
 {
@@ -791,6 +807,7 @@ int main(void)
                 CASE(test_a_stream_of_other_owners_is_not_copied_but_asked_for_where_it_is),
                 CASE(test_nothing_is_told_before_the_peers_were_compared_with),
                 CASE(test_what_could_not_be_copied_before_it_ended_is_copied_later),
+                CASE(test_who_starts_does_not_wait_for_a_peer_that_starts_too),
                 CASE(test_what_a_peer_has_is_told_again_when_it_was_away_while_it_was_asked),
                 CASE(test_what_much_that_is_lacking_costs_is_not_paid_by_other_streams),
                 CASE(test_over_a_long_way_a_copy_gains_on_a_live_broadcast_of_seven_tracks),

@@ -252,7 +252,6 @@ static void test_what_cannot_be_read_is_not_taken_for_what_is_not_there(void **s
 {
         const char *id = "20261121T100000Z-00000001";
         struct rlimit old, few;
-        struct startup found;
         char path[200];
         (void)state;
         recorded("cam", id, 5000000);
@@ -263,6 +262,7 @@ static void test_what_cannot_be_read_is_not_taken_for_what_is_not_there(void **s
                 close(next);
                 few = (struct rlimit){.rlim_cur = (rlim_t)next + more, .rlim_max = old.rlim_max};
                 assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+                struct startup found = STARTUP_INIT;
                 startup_read(&found, data_dir);
                 assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
                 int status = found.status;
@@ -282,7 +282,7 @@ static void test_what_cannot_be_read_is_not_taken_for_what_is_not_there(void **s
 
 static void test_a_data_dir_that_cannot_be_read_is_told(void **state)
 {
-        struct startup found;
+        struct startup found = STARTUP_INIT;
         char path[200];
         (void)state;
         snprintf(path, sizeof(path), "%s/file", data_dir);
@@ -1058,6 +1058,60 @@ static void test_a_track_that_is_declared_anew_has_no_volumes_of_the_old_one(voi
         assert_int_equal(store_session(&store, "S1")->tracks[0]->log->closed.count, 0);
 }
 
+/* ---- a start that takes long ---------------------------------------------------------------------------------------- */
+
+static void test_what_a_long_start_has_found_is_known_before_it_is_over(void **state)
+{
+        (void)state;
+        assert_int_equal(end_session(recorded("cam", "S1", 1000000)), 0);
+        recorded("cam", "S2", 2000000);
+        assert_int_equal(end_session(recorded("other", "S3", 3000000)), 0);
+        stop_store();
+        stick_start("cam", "S9");
+        begin_store();
+        assert_int_equal(wait_known("S1")->state, SESSION_ENDED);
+        assert_int_equal(wait_known("S2")->tracks[0]->log->index.end_ticks, 90000);
+        assert_int_equal(loaded(wait_known("S3"))->tracks[0]->at_end.end_us, 1000000);
+        while (!slow)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_false(ready);
+        free_start("cam", "S9");
+        assert_int_equal(ready_status, 0);
+        assert_ptr_equal(store_stream(&store, "cam")->sessions, store_session(&store, "S2"));
+        assert_ptr_equal(store_stream(&store, "cam")->oldest, store_session(&store, "S1"));
+}
+
+/* There can be no writer before: its grace time would be over when it is let in. */
+static void test_a_long_start_is_no_silence_of_a_writer(void **state)
+{
+        (void)state;
+        recorded("cam", "S1", 5000000);
+        stop_store();
+        stick_start("cam", "S9");
+        begin_store();
+        wait_known("S1")->heard_mono_us -= 3600 * US_PER_S;
+        free_start("cam", "S9");
+        assert_true(clock_mono_us() - store_session(&store, "S1")->heard_mono_us < 60 * US_PER_S);
+        for (int i = 0; i < 3; i++)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(store_session(&store, "S1")->state, SESSION_LIVE);
+}
+
+static void test_an_origin_that_is_stopped_while_it_starts_stops(void **state)
+{
+        (void)state;
+        recorded("cam", "S1", 5000000);
+        stop_store();
+        stick_start("cam", "S9");
+        begin_store();
+        wait_known("S1");
+        store_stop(&store);
+        for (int i = 0; i < 5; i++)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_false(idle); /* a thread still reads */
+        free_start("cam", "S9");
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 int main(void)
 {
@@ -1099,6 +1153,9 @@ int main(void)
                 CASE(test_a_session_has_ended_on_the_disk_when_its_volumes_are_noted_there),
                 CASE(test_a_volume_is_not_removed_before_the_list_goes_without_it),
                 CASE(test_a_track_that_is_declared_anew_has_no_volumes_of_the_old_one),
+                CASE(test_what_a_long_start_has_found_is_known_before_it_is_over),
+                CASE(test_a_long_start_is_no_silence_of_a_writer),
+                CASE(test_an_origin_that_is_stopped_while_it_starts_stops),
                 CASE(test_of_very_many_recordings_that_go_none_is_forgotten_and_left_on_the_disk),
                 CASE(test_a_removal_that_the_disk_had_no_place_for_is_tried_again),
                 CASE(test_half_removed_recording_is_removed_at_start),

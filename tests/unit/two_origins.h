@@ -37,6 +37,7 @@ struct node {
         unsigned fetches, fail_after; /* FETCHes that are answered; 0: all */
         uint32_t max_bytes;           /* of one answer */
         bool frozen;                  /* answers nothing: that is known after 2 s */
+        bool starts;                  /* itself: what it has for peers is not known yet */
         const char *fails;            /* what begins so is not answered either; NULL: all else is */
         uint64_t delay_ms;            /* of every answer */
         unsigned ended, live;         /* lists of these that were asked for */
@@ -148,6 +149,11 @@ static int link_fetch(struct peer_link *l, const char *id, const struct fetch *w
         if (x->lost || to->frozen) {
                 x->lost = true;
                 uv_timer_start(&x->timer, deliver, to->frozen ? 2000 : 0, 0);
+                return 0;
+        }
+        if (to->starts && what->key[1] == 'p') {
+                x->m.status = ERR_NOT_YET;
+                uv_timer_start(&x->timer, deliver, 0, 0);
                 return 0;
         }
         x->r = (struct serve_request){.offset = what->offset, .wait_ms = what->wait_ms, .hops = what->hops, .from_node = true,
