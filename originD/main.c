@@ -12,7 +12,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "originD/api.h"
-#include "originD/claim.h"
+#include "originD/writers.h"
 #include "originD/fetch.h"
 #include "originD/http.h"
 #include "originD/replica/peer_link.h"
@@ -82,7 +82,7 @@ struct origin {
         struct daemon daemon;
         struct store store;
         struct serve serve;
-        struct claims claims;
+        struct writers writers;
         struct catch_up *catch_up;
         struct fills *fills;
         struct scrub *scrub;
@@ -121,10 +121,10 @@ static void open_for_writers(struct origin *o)
 {
         const struct config *c = &o->config;
         int rc = rpc_server_open(&o->claim_server, o->daemon.loop, c->common.bind, (int)c->port, CLAIM_CONTEXTS,
-                                 &o->daemon.self, claim_handle, &o->claims);
+                                 &o->daemon.self, writers_handle, &o->writers);
         if (rc)
                 fail("writers", c->port, rc);
-        claims_watch(&o->claims, o->claim_server);
+        writers_watch(&o->writers, o->claim_server);
 }
 
 /* What was stored here may be yesterday's: until it is compared with what the peers have, nobody is told of what may go on. */
@@ -158,7 +158,7 @@ static void settled(void *arg)
         struct origin *o = arg;
         o->settled = true;
         serve_settled(&o->serve);
-        claims_settled(&o->claims);
+        writers_settled(&o->writers);
         tell_ready(o);
 }
 
@@ -182,7 +182,7 @@ static void open_peers(struct origin *o)
                 o->settled = o->caught_up = true;
                 return;
         }
-        claims_unsettled(&o->claims);
+        writers_unsettled(&o->writers);
         struct catch_up_events re = {.settled = settled, .caught_up = caught_up, .arg = o};
         struct catch_up_options ro = {.self = o->daemon.self.id, .zone = o->daemon.self.zone, .replicas = (size_t)o->config.replicas};
         catch_up_open(&o->catch_up, o->daemon.loop, &o->store, &ro, &re);
@@ -193,7 +193,7 @@ static void open_peers(struct origin *o)
         fills_open(&o->fills, o->daemon.loop, &o->store, &fo);
         fills_link(o->fills, o->link);
         webhooks_link(o->webhooks, o->link);
-        o->claims.catch_up = o->catch_up;
+        o->writers.catch_up = o->catch_up;
         o->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = o, .link = o->link};
 }
 
@@ -235,7 +235,7 @@ static void session_changed(void *arg, struct session *s)
 {
         struct origin *o = arg;
         serve_changed(&o->serve, s);
-        claims_session_changed(&o->claims, s);
+        writers_session_changed(&o->writers, s);
         webhooks_session_changed(o->webhooks, s);
         if (o->catch_up)
                 catch_up_session_changed(o->catch_up, s);
@@ -264,7 +264,7 @@ static void part_stopped(void *arg)
                 scrub_close(o->scrub);
         if (o->catch_up)
                 catch_up_close(o->catch_up);
-        claims_close(&o->claims);
+        writers_close(&o->writers);
         webhooks_close(o->webhooks);
         http_client_close(&o->http_client);
         store_close(&o->store);
@@ -278,7 +278,7 @@ static void stop(void *arg)
         o->stopping = true;
         o->daemon.self.draining = true;
         tell_ready(o);
-        claims_stop(&o->claims);
+        writers_stop(&o->writers);
         serve_stop(&o->serve);
         webhooks_stop(o->webhooks);
         if (o->catch_up)
@@ -345,7 +345,7 @@ int main(int argc, char **argv)
                                       .target_latency_ms = o.config.target_latency_ms,
                                       .time_shift_s = o.config.time_shift_s,
                                       .update_s = o.config.update_s};
-        claims_open(&o.claims, o.daemon.loop, &o.store);
+        writers_open(&o.writers, o.daemon.loop, &o.store);
         serve_open(&o.serve, o.daemon.loop, &o.store, &mo, (size_t)o.config.max_waits);
         int rc = store_open(&o.store, o.daemon.loop, &so, &se);
         if (rc) {

@@ -50,20 +50,20 @@ void rpc_server_watch(struct rpc_server *s, rpc_gone *gone, void *arg)
         (void)arg;
 }
 
-static struct claims claims; /* of a */
+static struct writers writers; /* of a */
 
-static int open_claims(void **state)
+static int open_writers(void **state)
 {
         setup(state);
-        claims_open(&claims, &loop, &a.store);
-        claims.catch_up = a.catch_up;
+        writers_open(&writers, &loop, &a.store);
+        writers.catch_up = a.catch_up;
         return 0;
 }
 
-static int close_claims(void **state)
+static int close_writers(void **state)
 {
-        claims_stop(&claims);
-        claims_close(&claims);
+        writers_stop(&writers);
+        writers_close(&writers);
         return teardown(state);
 }
 
@@ -73,7 +73,7 @@ static void say_end(struct said *x, unsigned chunks)
         strcpy(m.session, "S1");
         *x = (struct said){.req = {.msg = message_new(MSG_END, end_encode, &m)}};
         x->req.type = message_open(&x->req.body, x->req.msg);
-        claim_handle(&claims, &x->req);
+        writers_handle(&writers, &x->req);
 }
 
 /* ---- what it promises ----------------------------------------------------------------------------------------------- */
@@ -136,7 +136,7 @@ static void test_what_nobody_has_is_not_waited_for(void **state)
         assert_int_equal(at(&a, "S1")->end_us, 20 * CHUNK_US);
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, open_claims, close_claims)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, open_writers, close_writers)
 int main(void)
 {
         const struct CMUnitTest tests[] = {

@@ -13,7 +13,7 @@
 #include "common/cluster/ring.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/claim.h"
+#include "originD/writers.h"
 #include "originD/replica/catalog.h"
 #include "originD/replica/catch_up.h"
 #include "originD/replica/fills.h"

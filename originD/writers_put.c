@@ -1,4 +1,4 @@
-#include "originD/put.h"
+#include "originD/writers.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 struct putting {
         struct turn turn;
         struct catch_up_wait compared;
-        struct claims *claims;
+        struct writers *writers;
         struct rpc_request *req;
 };
 
@@ -33,13 +33,13 @@ static enum stat_id refusal(int status)
         }
 }
 
-static void count_refusal(struct claims *cl, const struct put *m, int status)
+static void count_refusal(struct writers *ws, const struct put *m, int status)
 {
         stat_add(refusal(status), 1);
         if (status == ERR_NOSPACE)
-                store_no_space(cl->store);
+                store_no_space(ws->store);
         else if (status == ERR_IO)
-                space_doubt(cl->store, m->session, m->track, status);
+                space_doubt(ws->store, m->session, m->track, status);
         bool writers = status == ERR_NOSPACE || status == ERR_IO || status == ERR_FENCED || status == ERR_ORDER || status == ERR_NOT_YET ||
                        status == ERR_FULL;
         if (writers) /* it deals with it */
@@ -70,7 +70,7 @@ static void put_done(struct putting *p, int status)
                 struct put m = {.segment = t->append.segment, .chunk = t->append.chunk, .start_us = t->append.start_us};
                 strcpy(m.session, t->session->id);
                 strcpy(m.track, t->track);
-                count_refusal(p->claims, &m, status);
+                count_refusal(p->writers, &m, status);
         }
         reply_put(p->req, status, t->session, t->track);
         buf_unref(&t->append.bytes);
@@ -101,12 +101,12 @@ static void put_compared(struct catch_up_wait *w, int status)
         if (status || rc)
                 put_done(p, rc ? rc : status);
         else
-                shadow_turns_put(&p->claims->turns, t);
+                shadow_turns_put(&p->writers->turns, t);
 }
 
 static bool hold_put(struct putting *p, const struct track *t)
 {
-        struct catch_up *r = p->claims->catch_up;
+        struct catch_up *r = p->writers->catch_up;
         const struct chunk_append *a = &p->turn.append;
         if (!r || !track_ahead(t, a->segment, a->chunk) || !catch_up_wait(r, p->turn.session, &p->compared, put_compared))
                 return false;
@@ -126,7 +126,7 @@ static void log_fence(const struct session *s, const struct put *m)
 }
 
 /* 0: the session takes it. */
-static int judge_put(struct claims *cl, const struct put *m, struct session *s)
+static int judge_put(struct writers *ws, const struct put *m, struct session *s)
 {
         if (!s || s->state == SESSION_ENDED || s->ending || !s->claimed)
                 return ERR_NOT_FOUND;
@@ -135,16 +135,16 @@ static int judge_put(struct claims *cl, const struct put *m, struct session *s)
                 return ERR_FENCED;
         }
         session_heard(s); /* full or not, the writer is there */
-        return !cl->store->full ? 0 : cl->store->why_full == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
+        return !ws->store->full ? 0 : ws->store->why_full == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
 }
 
 /* How long the chunk lasts is what its boxes say, so that who walks the file finds the same; duration_us says whether they guess.
  * Takes the message, which the bytes lie in, and starts what the PUT asks for. */
-static void start_put(struct claims *cl, struct rpc_request *req, const struct put *m, struct session *s)
+static void start_put(struct writers *ws, struct rpc_request *req, const struct put *m, struct session *s)
 {
         struct track *t = session_track(s, m->track);
         struct putting *p = mem_alloc(sizeof(*p));
-        *p = (struct putting){.claims = cl, .req = req, .turn = {.session = s, .done = turn_done}};
+        *p = (struct putting){.writers = ws, .req = req, .turn = {.session = s, .done = turn_done}};
         p->turn.append = (struct chunk_append){.segment = m->segment, .chunk = m->chunk, .flags = m->flags,
                                                .start_us = m->start_us, .end_us = m->start_us + m->duration_us, .generation = m->generation,
                                                .previous = m->previous};
@@ -156,10 +156,10 @@ static void start_put(struct claims *cl, struct rpc_request *req, const struct p
         else if (!t || !t->log)
                 put_done(p, t && t->unreadable ? ERR_IO : ERR_NOT_FOUND);
         else if (!hold_put(p, t)) /* what is missing first: then whose turn it is can be told */
-                shadow_turns_put(&cl->turns, &p->turn);
+                shadow_turns_put(&ws->turns, &p->turn);
 }
 
-void put_handle(struct claims *cl, struct rpc_request *req)
+void writers_put(struct writers *ws, struct rpc_request *req)
 {
         struct put m;
         if (put_decode(&req->body, &m) < 0) {
@@ -167,17 +167,17 @@ void put_handle(struct claims *cl, struct rpc_request *req)
                 rpc_drop(req, "malformed PUT");
                 return;
         }
-        struct session *s = store_session(cl->store, m.session);
-        int rc = m.start_us < 0 ? ERR_CONFLICT : judge_put(cl, &m, s);
+        struct session *s = store_session(ws->store, m.session);
+        int rc = m.start_us < 0 ? ERR_CONFLICT : judge_put(ws, &m, s);
         if (!rc) {
-                start_put(cl, req, &m, s);
+                start_put(ws, req, &m, s);
                 return;
         }
-        count_refusal(cl, &m, rc);
+        count_refusal(ws, &m, rc);
         reply_put(req, rc, s, m.track);
 }
 
-void put_refuse(struct rpc_request *req, int status)
+void writers_refuse_put(struct rpc_request *req, int status)
 {
         reply_put(req, status, NULL, "");
 }

@@ -1,4 +1,4 @@
-#include "originD/claim.h"
+#include "originD/writers.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -8,14 +8,13 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/put.h"
 
 static void reply(struct rpc_request *req, uint8_t type, message_encode *encode, const void *message)
 {
         rpc_reply(req, message_new(type, encode, message));
 }
 
-/* CLAIM */
+/* ---- CLAIM ------------------------------------------------------------------------------------------------------------ */
 
 /* A title goes into JSON and XML; one that is not text is none. */
 static void check_title(char *title)
@@ -29,7 +28,7 @@ static void check_title(char *title)
 struct claiming {
         struct session_wait wait;
         struct catch_up_wait compared;
-        struct claims *claims;
+        struct writers *writers;
         struct rpc_request *req;
         struct session *session;
         uint32_t generation;
@@ -55,7 +54,7 @@ static void answer_claim(struct claiming *c, int status)
         if (!status && (c->session->generation != c->generation || c->session->ending))
                 status = ERR_FENCED; /* claimed again by another one meanwhile */
         if (status == ERR_NOSPACE)
-                store_no_space(c->claims->store);
+                store_no_space(c->writers->store);
         reply_claim(c->req, status, c->session);
         free(c);
 }
@@ -70,7 +69,7 @@ static void join_compared(struct catch_up_wait *w, int status)
 static void claimed(struct session_wait *w, int status)
 {
         struct claiming *c = (struct claiming *)w;
-        struct catch_up *r = c->claims->catch_up;
+        struct catch_up *r = c->writers->catch_up;
         if (status || !c->join || !r || !catch_up_wait(r, c->session, &c->compared, join_compared))
                 answer_claim(c, status);
 }
@@ -82,16 +81,16 @@ static void refuse_claim(struct rpc_request *req, const struct claim *m, int why
         reply_claim(req, why, NULL);
 }
 
-static void take_claim(struct claims *cl, struct rpc_request *req, const struct claim *m)
+static void take_claim(struct writers *ws, struct rpc_request *req, const struct claim *m)
 {
         struct session *s;
-        int rc = store_claim(cl->store, m, &s);
+        int rc = store_claim(ws->store, m, &s);
         if (rc) {
                 refuse_claim(req, m, rc);
                 return;
         }
         struct claiming *c = mem_alloc(sizeof(*c));
-        *c = (struct claiming){.claims = cl, .req = req, .session = s, .join = m->flags & CLAIM_JOIN};
+        *c = (struct claiming){.writers = ws, .req = req, .session = s, .join = m->flags & CLAIM_JOIN};
         s->pins++;
         const char *what = m->flags & CLAIM_JOIN ? "joined" : s->generation ? "claimed again" : "session begins";
         char title[160], before[NODE_ID_MAX + 1];
@@ -111,31 +110,31 @@ struct held_claim {
         uint32_t generation;           /* and its generation */
 };
 
-static void hold_claim(struct claims *cl, struct rpc_request *req, const struct claim *m)
+static void hold_claim(struct writers *ws, struct rpc_request *req, const struct claim *m)
 {
-        if (cl->held_count == CLAIMS_HELD_MAX) {
+        if (ws->held_count == CLAIMS_HELD_MAX) {
                 refuse_claim(req, m, ERR_FULL);
                 return;
         }
         struct held_claim *h = mem_alloc(sizeof(*h));
-        const struct session *live = stream_live(store_stream(cl->store, m->stream));
+        const struct session *live = stream_live(store_stream(ws->store, m->stream));
         *h = (struct held_claim){.req = req, .m = *m, .came_us = clock_mono_us()};
         if (live) {
                 strcpy(h->live, live->id);
                 h->generation = live->generation;
         }
-        *cl->held_last = h;
-        cl->held_last = &h->next;
-        cl->held_count++;
+        *ws->held_last = h;
+        ws->held_last = &h->next;
+        ws->held_count++;
 }
 
 /* Why a claim that was held comes too late. Its writer may have the session from another owner by now and have joined it here, or
  * this origin may have copied what that owner gave it: one generation more would fence that very writer. That a session ended
  * meanwhile is no such thing. */
-static int judge_held(struct claims *cl, const struct held_claim *h)
+static int judge_held(struct writers *ws, const struct held_claim *h)
 {
-        const struct session *live = stream_live(store_stream(cl->store, h->m.stream));
-        if (cl->stopping)
+        const struct session *live = stream_live(store_stream(ws->store, h->m.stream));
+        if (ws->stopping)
                 return ERR_CANCELED;
         if (clock_mono_us() - h->came_us > CLAIM_HELD_US)
                 return ERR_NOT_YET;
@@ -143,25 +142,25 @@ static int judge_held(struct claims *cl, const struct held_claim *h)
         return live && (live->claimed || other) ? ERR_FENCED : 0;
 }
 
-static void release_held(struct claims *cl)
+static void release_held(struct writers *ws)
 {
-        struct held_claim *h = cl->held;
-        cl->held = NULL;
-        cl->held_last = &cl->held;
-        cl->held_count = 0;
+        struct held_claim *h = ws->held;
+        ws->held = NULL;
+        ws->held_last = &ws->held;
+        ws->held_count = 0;
         while (h) {
                 struct held_claim *next = h->next;
-                int why = judge_held(cl, h);
+                int why = judge_held(ws, h);
                 if (why)
                         refuse_claim(h->req, &h->m, why);
                 else
-                        take_claim(cl, h->req, &h->m);
+                        take_claim(ws, h->req, &h->m);
                 free(h);
                 h = next;
         }
 }
 
-static void handle_claim(struct claims *cl, struct rpc_request *req)
+static void handle_claim(struct writers *ws, struct rpc_request *req)
 {
         struct claim m;
         if (claim_decode(&req->body, &m) < 0) {
@@ -172,13 +171,13 @@ static void handle_claim(struct claims *cl, struct rpc_request *req)
         if (m.grace_ms > GRACE_MAX_MS)
                 m.grace_ms = GRACE_MAX_MS;
         /* A JOIN says itself which session it is of, and that one is compared before the answer. */
-        if (cl->unsettled && !(m.flags & CLAIM_JOIN))
-                hold_claim(cl, req, &m);
+        if (ws->unsettled && !(m.flags & CLAIM_JOIN))
+                hold_claim(ws, req, &m);
         else
-                take_claim(cl, req, &m);
+                take_claim(ws, req, &m);
 }
 
-/* END */
+/* ---- END -------------------------------------------------------------------------------------------------------------- */
 
 struct ending {
         struct session_wait wait;
@@ -231,24 +230,24 @@ static void end_compared(struct catch_up_wait *w, int status)
 }
 
 /* A writer tells all owners of the end, also one that lacks something. What is over nobody goes on with from here on. */
-static bool hold_end(struct claims *cl, struct ending *e)
+static bool hold_end(struct writers *ws, struct ending *e)
 {
         struct session *s = e->session;
-        if (!cl->catch_up || !ends_early(s, e->end_us) || !catch_up_wait(cl->catch_up, s, &e->compared, end_compared))
+        if (!ws->catch_up || !ends_early(s, e->end_us) || !catch_up_wait(ws->catch_up, s, &e->compared, end_compared))
                 return false;
         s->over_elsewhere = true;
         s->pins++;
         return true;
 }
 
-static void handle_end(struct claims *cl, struct rpc_request *req)
+static void handle_end(struct writers *ws, struct rpc_request *req)
 {
         struct end m;
         if (end_decode(&req->body, &m) < 0) {
                 rpc_drop(req, "malformed END");
                 return;
         }
-        struct session *s = store_session(cl->store, m.session);
+        struct session *s = store_session(ws->store, m.session);
         bool known = s && (s->claimed || s->state == SESSION_ENDED);
         if (!known || m.generation != s->generation) {
                 reply_end(req, known ? ERR_FENCED : ERR_NOT_FOUND);
@@ -256,9 +255,11 @@ static void handle_end(struct claims *cl, struct rpc_request *req)
         }
         struct ending *e = mem_alloc(sizeof(*e));
         *e = (struct ending){.req = req, .session = s, .generation = m.generation, .end_us = m.end_us};
-        if (!hold_end(cl, e))
+        if (!hold_end(ws, e))
                 session_end(s, m.end_us, true, &e->wait, ended);
 }
+
+/* ---- the port --------------------------------------------------------------------------------------------------------- */
 
 /* Told at once: the writer has other owners to go on with. */
 static void refuse(struct rpc_request *req)
@@ -266,18 +267,18 @@ static void refuse(struct rpc_request *req)
         if (req->type == MSG_CLAIM)
                 reply_claim(req, ERR_CANCELED, NULL);
         else if (req->type == MSG_PUT)
-                put_refuse(req, ERR_CANCELED);
+                writers_refuse_put(req, ERR_CANCELED);
         else if (req->type == MSG_END)
                 reply_end(req, ERR_CANCELED);
         else
                 rpc_drop(req, "not for this port");
 }
 
-void claims_open(struct claims *cl, uv_loop_t *loop, struct store *store)
+void writers_open(struct writers *ws, uv_loop_t *loop, struct store *store)
 {
-        *cl = (struct claims){.store = store};
-        cl->held_last = &cl->held;
-        shadow_turns_open(&cl->turns, loop);
+        *ws = (struct writers){.store = store};
+        ws->held_last = &ws->held;
+        shadow_turns_open(&ws->turns, loop);
 }
 
 static bool connected(void *arg, const char *node)
@@ -288,60 +289,60 @@ static bool connected(void *arg, const char *node)
 static void gone(void *arg, const char *node)
 {
         (void)node;
-        shadow_turns_node_gone(&((struct claims *)arg)->turns);
+        shadow_turns_node_gone(&((struct writers *)arg)->turns);
 }
 
-void claims_watch(struct claims *cl, struct rpc_server *s)
+void writers_watch(struct writers *ws, struct rpc_server *s)
 {
-        cl->turns.connected = connected;
-        cl->turns.arg = s;
-        rpc_server_watch(s, gone, cl);
+        ws->turns.connected = connected;
+        ws->turns.arg = s;
+        rpc_server_watch(s, gone, ws);
 }
 
-void claims_session_changed(struct claims *cl, struct session *s)
+void writers_session_changed(struct writers *ws, struct session *s)
 {
-        shadow_turns_session_changed(&cl->turns, s);
+        shadow_turns_session_changed(&ws->turns, s);
 }
 
-void claims_unsettled(struct claims *cl)
+void writers_unsettled(struct writers *ws)
 {
-        cl->unsettled = true;
+        ws->unsettled = true;
 }
 
-void claims_settled(struct claims *cl)
+void writers_settled(struct writers *ws)
 {
-        cl->unsettled = false;
-        release_held(cl);
+        ws->unsettled = false;
+        release_held(ws);
 }
 
-void claims_stop(struct claims *cl)
+void writers_stop(struct writers *ws)
 {
-        cl->stopping = true;
-        release_held(cl);
-        shadow_turns_stop(&cl->turns);
+        ws->stopping = true;
+        release_held(ws);
+        shadow_turns_stop(&ws->turns);
 }
 
-void claims_close(struct claims *cl)
+void writers_close(struct writers *ws)
 {
-        shadow_turns_close(&cl->turns);
+        shadow_turns_close(&ws->turns);
 }
 
-void claim_handle(void *arg, struct rpc_request *req)
+void writers_handle(void *arg, struct rpc_request *req)
 {
-        struct claims *cl = arg;
-        if (cl->stopping) {
+        struct writers *ws = arg;
+        if (ws->stopping) {
                 refuse(req);
                 return;
         }
         switch (req->type) {
         case MSG_CLAIM:
-                handle_claim(cl, req);
+                handle_claim(ws, req);
                 break;
         case MSG_PUT:
-                put_handle(cl, req);
+                writers_put(ws, req);
                 break;
         case MSG_END:
-                handle_end(cl, req);
+                handle_end(ws, req);
                 break;
         default:
                 rpc_drop(req, "not for this port");
