@@ -223,25 +223,31 @@ struct trimming {
         struct session *s;        /* pinned, but while it is one of those */
         char session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
         uint32_t number;
+        bool listed; /* the list on the disk may still name it: its files stay */
         bool told;
 };
+
+/* With the next sweep; after a crash the next start finds the files. */
+static void try_again(struct trimming *t, int status)
+{
+        stat_add(STAT_REMOVALS_FAILED, 1);
+        if (!t->told)
+                log_warn("session=%s track=%s volume=%06u msg=\"cannot remove a volume: it is tried again\" error=\"%s\"", t->session,
+                         t->track, t->number, err_text(status));
+        t->told = true;
+        t->next = t->st->untrimmed;
+        t->st->untrimmed = t;
+}
 
 static void volume_gone(void *arg, int status)
 {
         struct trimming *t = arg;
         t->s->pins--;
         t->s = NULL;
-        if (!status || status == ERR_NOT_FOUND) {
+        if (!status || status == ERR_NOT_FOUND)
                 free(t);
-                return;
-        }
-        stat_add(STAT_REMOVALS_FAILED, status != ERR_FULL);
-        if (!t->told && status != ERR_FULL)
-                log_warn("session=%s track=%s volume=%06u msg=\"cannot remove a volume: it is tried again\" error=\"%s\"", t->session,
-                         t->track, t->number, err_text(status));
-        t->told = true;
-        t->next = t->st->untrimmed;
-        t->st->untrimmed = t;
+        else
+                try_again(t, status);
 }
 
 static void remove_volume(struct trimming *t, struct session *s)
@@ -255,20 +261,25 @@ static void remove_volume(struct trimming *t, struct session *s)
                 volume_gone(t, 0); /* they go with the rest of the recording */
 }
 
-/* Where that cannot be saved the files stay: the next start finds them, and the next sweep after that removes them. */
 static void volume_forgotten(struct session_wait *w, int status)
 {
         struct trimming *t = (struct trimming *)w;
         struct session *s = t->s;
         s->pins--;
         t->s = NULL;
-        if (!status) {
+        t->listed = status != 0;
+        if (status)
+                try_again(t, status);
+        else
                 remove_volume(t, s);
-                return;
-        }
-        log_warn("session=%s track=%s volume=%06u msg=\"cannot remove a volume\" error=\"%s\"", t->session, t->track, t->number,
-                 err_text(status));
-        free(t);
+}
+
+/* What is told of the track goes first: the other way round a crash between would leave a row without files. */
+static void forget_volume(struct trimming *t, struct session *s)
+{
+        t->s = s;
+        s->pins++;
+        session_save(s, &t->wait, false, volume_forgotten);
 }
 
 static void retry_untrimmed(struct store *st)
@@ -278,7 +289,9 @@ static void retry_untrimmed(struct store *st)
         for (; t; t = next) {
                 next = t->next;
                 struct session *s = store_session(st, t->session);
-                if (s)
+                if (s && t->listed)
+                        forget_volume(t, s);
+                else if (s)
                         remove_volume(t, s);
                 else
                         free(t);
@@ -304,13 +317,12 @@ static bool trim_volume(struct store *st, struct session *s, const struct track 
         if ((int64_t)first.sum.last_segment >= keep_from || chunk_log_forget_volume(log, first.number))
                 return false;
         struct trimming *t = mem_alloc(sizeof(*t));
-        *t = (struct trimming){.st = st, .s = s, .number = first.number};
+        *t = (struct trimming){.st = st, .number = first.number};
         strcpy(t->session, s->id);
         strcpy(t->track, track->name);
-        s->pins++;
         stat_add(STAT_STORED_BYTES, first.state <= VOLUME_DAMAGED ? -(int64_t)first.sum.bytes : 0);
         stat_add(STAT_REMOVED_VOLUMES, 1);
-        session_save(s, &t->wait, false, volume_forgotten);
+        forget_volume(t, s);
         return true;
 }
 
