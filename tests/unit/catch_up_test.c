@@ -9,6 +9,7 @@
 
 #include "originD/stats.h"
 #include "tests/unit/two_origins.h"
+#include "tests/unit/until.h"
 
 static void test_what_was_missed_is_there_again_after_a_restart(void **state)
 {
@@ -88,8 +89,7 @@ static void test_a_peer_that_dies_under_way_is_continued_from_when_it_is_back(vo
         write_chunks(at(&b, "S1"), 3, 28, 40);
         b.fail_after = 5;
         start(&a);
-        while (b.fetches < b.fail_after || under_way)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, b.fetches >= b.fail_after && !under_way);
         assert_true(chunks_of(at(&a, "S1")) < 28);
         b.up = false;
         catch_up_peers_changed(a.catch_up);
@@ -108,8 +108,7 @@ static void test_what_was_heard_of_a_peer_is_forgotten_when_it_starts_anew(void 
         write_chunks(at(&b, "S1"), 3, 40, 40);
         b.max_bytes = 700;
         start(&a);
-        while (chunks_of(at(&a, "S1")) < 8)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, chunks_of(at(&a, "S1")) >= 8);
         size_t before = chunks_of(at(&a, "S1"));
         b.fails = "/peer/session/";
         b.incarnation_us++; /* that it was away was not even seen */
@@ -213,14 +212,12 @@ static void test_a_recording_that_ended_too_early_here_gets_its_rest(void **stat
         stop(&b);
         start(&a);
         session_end(at(&a, "S1"), 0, false, NULL, NULL); /* nobody wrote here any more */
-        while (at(&a, "S1")->state == SESSION_LIVE)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, at(&a, "S1")->state != SESSION_LIVE);
         start(&b);
         claim_at(&b, "S1", 1, "t1");
         end_session(at(&b, "S1"));
         until_same("S1");
-        while (at(&a, "S1")->tracks[0]->at_end.end_us < 4200000)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, at(&a, "S1")->tracks[0]->at_end.end_us >= 4200000);
         assert_int_equal(at(&a, "S1")->state, SESSION_ENDED);
 }
 
@@ -230,8 +227,7 @@ static void test_a_session_that_goes_on_elsewhere_is_live_again(void **state)
         both(9, 9);
         stop(&b);
         session_end(at(&a, "S1"), 0, false, NULL, NULL);
-        while (at(&a, "S1")->state == SESSION_LIVE)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, at(&a, "S1")->state != SESSION_LIVE);
         start(&b);
         claim_at(&b, "S1", 2, "t2");
         write_chunks(at(&b, "S1"), 9, 16, 40);
@@ -287,8 +283,7 @@ static void test_who_waits_for_a_session_is_told_when_it_was_compared_and_copied
         struct catch_up_wait w;
         both(5, 12);
         assert_true(catch_up_wait(a.catch_up, at(&a, "S1"), &w, woken));
-        while (w.session[0])
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !w.session[0]);
         assert_int_equal(chunks_of(at(&a, "S1")), 12);
         stop(&b);
         assert_false(catch_up_wait(a.catch_up, at(&a, "S1"), &w, woken)); /* nobody could have it */
@@ -307,13 +302,11 @@ static void test_who_waits_is_not_held_for_ever_by_a_peer_that_fails_or_does_not
         both(5, 12);
         b.fail_after = 1;
         assert_true(catch_up_wait(a.catch_up, at(&a, "S1"), &w, told));
-        while (strcmp(w.session, "S1") == 0)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, strcmp(w.session, "S1") != 0);
         assert_string_equal(w.session, "0"); /* it cannot be got now */
         b.frozen = true;
         assert_true(catch_up_wait(a.catch_up, at(&a, "S1"), &w, told));
-        while (strcmp(w.session, "S1") == 0)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, strcmp(w.session, "S1") != 0);
         snprintf(text, sizeof(text), "%d", ERR_NOT_YET);
         assert_string_equal(w.session, text);
         b.frozen = false;
@@ -328,16 +321,14 @@ static void test_a_recording_that_retention_removed_does_not_come_back(void **st
         end_session(at(&a, "S1"));
         end_session(at(&b, "S1"));
         a.store.removed_until_wall_us = at(&a, "S1")->ended_wall_us + US_PER_S;
-        while (session_busy(at(&a, "S1")))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !session_busy(at(&a, "S1")));
         store_remove(&a.store, at(&a, "S1"));
         unsigned before = b.fetches;
         b.fail_after = 1000000; /* counts */
         catch_up_peers_changed(a.catch_up);
         b.incarnation_us++;
         catch_up_peers_changed(a.catch_up);
-        while (b.fetches < before + 2 || under_way)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, b.fetches >= before + 2 && !under_way);
         assert_null(at(&a, "S1"));
         assert_int_equal(b.fetches, before + 2); /* the two lists, and nothing else */
 }
@@ -596,8 +587,8 @@ static void one_that_cannot_be_got(void)
 
 static void lists(const unsigned *count, unsigned more)
 {
-        for (unsigned before = *count; *count < before + more;)
-                uv_run(&loop, UV_RUN_ONCE);
+        unsigned before = *count;
+        UNTIL(&loop, *count >= before + more);
 }
 
 static void test_what_could_not_be_copied_before_it_ended_is_copied_later(void **state)
@@ -656,8 +647,7 @@ static void test_what_much_that_is_lacking_costs_is_not_paid_by_other_streams(vo
         many_recordings(CATCH_UP_LACKS_MAX, clock_real_us());
         b.fails = "/peer/session/";
         start(&a);
-        while (stat_get(STAT_BEHIND) < CATCH_UP_LACKS_MAX)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, stat_get(STAT_BEHIND) >= CATCH_UP_LACKS_MAX);
         key_parse(&key, "/live/old7/OLD7/v720/0.m4s");
         assert_string_equal(catch_up_elsewhere(a.catch_up, &key, NULL, &(unsigned){0}), "b");
         key_parse(&key, "/live/cam/S1/v720/0.m4s");
@@ -678,8 +668,7 @@ static void test_what_is_live_does_not_wait_for_the_last_page_of_many_recordings
         b.delay_ms = 50;
         b.ended = 0;
         start(&a);
-        while (!at(&a, "S1"))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, at(&a, "S1"));
         assert_true(b.ended <= 5);
         until_same("S1");
         until(&a.caught_up);

@@ -25,6 +25,7 @@
 #include "originD/log/index_cache.h"
 #include "tests/unit/origin_fmp4.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/until.h"
 
 static uv_loop_t loop;
 static char folder[96], path[112];
@@ -85,8 +86,7 @@ static int teardown(void **state)
 /* Ends it first, so that nothing is on its way. */
 static void free_log(struct chunk_log **log)
 {
-        while (chunk_log_busy(*log))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !chunk_log_busy(*log));
         chunk_log_free(log);
         uv_run(&loop, UV_RUN_DEFAULT);
 }
@@ -95,8 +95,7 @@ static void free_log(struct chunk_log **log)
 static bool see(struct chunk_log *log, uint32_t segment, struct segment_view *v)
 {
         enum segment_state st;
-        while ((st = chunk_log_segment(log, segment, true, v)) == SEGMENT_LOADING)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, (st = chunk_log_segment(log, segment, true, v)) != SEGMENT_LOADING);
         return st == SEGMENT_HERE;
 }
 
@@ -126,8 +125,7 @@ static int append(struct chunk_log *log, unsigned n, unsigned k, uint8_t flags, 
         struct append x;
         struct buf *b = fmp4_video_chunk(n, k, size);
         start(log, &x, n, k, flags, b);
-        while (!x.done)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, x.done);
         buf_unref(&b);
         assert_int_equal(x.done, 1);
         return x.status;
@@ -181,8 +179,7 @@ static int append_after(struct chunk_log *log, unsigned n, unsigned k, uint32_t 
                                  .start_us = n * INT64_C(1000000) + k * INT64_C(200000),
                                  .bytes = fmp4_video_chunk(n, k, size)}};
         chunk_log_append(log, &x.a);
-        while (!x.done)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, x.done);
         buf_unref(&x.a.bytes);
         assert_int_equal(x.done, 1);
         return x.status;
@@ -225,14 +222,12 @@ static void test_hash_that_is_not_known_refuses_nobody(void **state)
         log = open_log(); /* after a restart */
         assert_int_equal(append_after(log, 1, 1, 50, 77), 0);
         chunk_log_cut(log, 1, NULL, cut_is_done, &cut);
-        while (!cut)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, cut);
         assert_int_equal(append_after(log, 1, 0, 50, 77), 0);
         chunk_log_end(log);
         int open_again = 0;
         chunk_log_reopen(log, false, cut_is_done, &open_again);
-        while (!open_again)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, open_again);
         assert_int_equal(open_again, 1);
         assert_int_equal(append_after(log, 1, 1, 50, 77), 0);
         assert_int_equal(append_after(log, 1, 2, 50, 77), ERR_NOT_YET);
@@ -256,8 +251,7 @@ static void test_cut_forgets_a_segment_and_all_behind_it_and_goes_on_from_there(
         struct buf *b = fmp4_video_chunk(1, 0, 77); /* asked for meanwhile: it waits */
         start(log, &x, 1, 0, 0, b);
         assert_false(x.done);
-        while (!x.done)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, x.done);
         assert_int_equal(cut, 1);
         assert_int_equal(x.status, 0);
         assert_int_equal(log->index.end_ticks, 108000);
@@ -299,8 +293,7 @@ static void test_what_a_cut_segment_begins_with_elsewhere_too_stays(void **state
                         for (unsigned k = 0; k < 5; k++)
                                 assert_int_equal(append(log, n, k, k == 4 ? PUT_LAST : 0, 50), 0);
                 chunk_log_cut(log, 2, segment_of(2, same, 50, 70), cut_is_done, &cut);
-                while (!cut)
-                        uv_run(&loop, UV_RUN_ONCE);
+                UNTIL(&loop, cut);
                 assert_int_equal(cut, 1);
                 unsigned kept = same < 5 ? same : 4; /* behind the last one nothing could come any more */
                 assert_int_equal(log->index.end_ticks, 2 * 90000 + kept * 18000);
@@ -313,8 +306,7 @@ static void test_what_a_cut_segment_begins_with_elsewhere_too_stays(void **state
                 assert_true(see(log, 2, &v));
                 cut = 0;
                 chunk_log_cut(log, 0, NULL, cut_is_done, &cut);
-                while (!cut)
-                        uv_run(&loop, UV_RUN_ONCE);
+                UNTIL(&loop, cut);
                 free_log(&log);
         }
 }
@@ -326,8 +318,7 @@ static void test_cut_to_the_beginning_leaves_no_volume(void **state)
         int cut = 0;
         assert_int_equal(append(log, 3, 0, 0, 50), 0);
         chunk_log_cut(log, 0, NULL, cut_is_done, &cut);
-        while (!cut)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, cut);
         assert_int_equal(cut, 1);
         assert_int_not_equal(access(path, F_OK), 0);
         assert_int_equal(append(log, 0, 0, 0, 50), 0);
@@ -359,8 +350,7 @@ static void test_chunk_whose_time_is_not_what_was_said_is_a_conflict(void **stat
         buf_unref(&b);
         b = fmp4_chunk(4 * 90000 + 1, 5, 3600, 50); /* one tick is rounding */
         start(log, &x, 4, 0, 0, b);
-        while (!x.done)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, x.done);
         assert_int_equal(x.status, 0);
         buf_unref(&b);
         free_log(&log);
@@ -392,8 +382,7 @@ static void test_reader_never_sees_a_chunk_before_it_is_in_the_file(void **state
         start(log, &x, 0, 0, 0, b);
         assert_false(x.done);
         assert_false(see(log, 0, &v));
-        while (!x.done)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, x.done);
         assert_true(see(log, 0, &v));
         assert_int_equal(v.len_bytes, b->len);
         assert_memory_equal(v.bytes->data, b->data, b->len);
@@ -412,15 +401,13 @@ static void test_queued_chunks_are_written_in_order_and_fenced_ones_are_not(void
                 start(log, &x[k], 0, k, 0, b[k]);
         }
         chunk_log_fence(log);
-        while (!chunk_log_idle(log))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, chunk_log_idle(log));
         assert_int_equal(x[0].status, 0); /* was under way */
         for (unsigned k = 1; k < 4; k++)
                 assert_int_equal(x[k].status, ERR_FENCED);
         for (unsigned k = 1; k < 4; k++)
                 start(log, &x[k], 0, k, 0, b[k]);
-        while (!chunk_log_idle(log))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, chunk_log_idle(log));
         assert_int_equal(log->index.end_ticks, 4 * 18000);
         for (unsigned k = 0; k < 4; k++)
                 buf_unref(&b[k]);
@@ -475,6 +462,7 @@ static void test_full_disk_answers_no_space_and_harms_nothing(void **state)
 /* A child writes until it is killed; whatever it said was stored is there afterwards, whole. */
 static void writer_child(int out)
 {
+        alarm(UNTIL_US / US_PER_S / 2); /* who reads what it says waits for it */
         uv_loop_init(&loop);
         struct chunk_log *log = open_log();
         for (unsigned n = 0; n < 100000; n++) {
@@ -547,8 +535,7 @@ static void write_segments(struct chunk_log *log, unsigned from, unsigned to)
 
 static void quiet(struct chunk_log *log)
 {
-        while (chunk_log_busy(log))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !chunk_log_busy(log));
 }
 
 /* The bytes that the file has of the segment are those that were put. */
@@ -639,8 +626,7 @@ static void test_cut_goes_back_over_volumes(void **state)
         for (size_t i = 0; i < sizeof(to) / sizeof(to[0]); i++) {
                 int cut = 0;
                 chunk_log_cut(log, to[i], NULL, cut_is_done, &cut);
-                while (!cut)
-                        uv_run(&loop, UV_RUN_ONCE);
+                UNTIL(&loop, cut);
                 assert_int_equal(cut, 1);
                 assert_false(see(log, to[i], &v));
                 struct volume_sum sum;
@@ -701,8 +687,7 @@ static void test_rows_of_what_is_cut_are_gone_before_its_files_are(void **state)
         cut = 0;
         chunk_log_cut(log, 5, NULL, cut_is_done, &cut);
         chunk_log_cut_on(log, 0);
-        while (!cut)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, cut);
         assert_int_equal(cut, 1);
         assert_true(is_file("000002.mp4"));
         for (unsigned n = 3; n < 6; n++) {
@@ -738,15 +723,13 @@ static void test_a_volume_that_is_not_whole_is_so_too_after_a_cut_that_did_not_c
         assert_int_equal(rows_saved.rows[0].state, VOLUME_DAMAGED);
         assert_int_equal(rows_saved.rows[0].sum.chunks, 0); /* a start opens it */
         chunk_log_cut_on(log, 0);
-        while (!cut)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, cut);
         assert_true(log->open_lacking);
         cut = 0;
         chunk_log_cut(log, 0, NULL, cut_is_done, &cut);
         assert_int_equal(rows_saved.count, 0);
         chunk_log_cut_on(log, 0);
-        while (!cut)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, cut);
         volumes_free(&rows_saved);
         free_log(&log);
 }
@@ -765,8 +748,7 @@ static void test_cut_below_the_first_volume_that_is_kept_makes_that_one_expected
         chunk_log_expect_volume(log, 1, &sum);
         assert_null(volumes_get(&log->closed, 1));
         chunk_log_cut(log, 3, NULL, cut_is_done, &cut);
-        while (!cut)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, cut);
         chunk_log_expect_volume(log, 1, &sum);
         assert_int_equal(volumes_get(&log->closed, 1)->state, VOLUME_LACKING);
         free_log(&log);
@@ -781,8 +763,7 @@ static void test_an_ended_log_goes_on_in_its_last_volume(void **state)
         write_segments(log, 0, 6);
         chunk_log_end(log);
         chunk_log_reopen(log, false, cut_is_done, &again); /* while the last one is being closed */
-        while (!again)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, again);
         assert_int_equal(again, 1);
         write_segments(log, 6, 9);
         for (unsigned n = 0; n < 9; n++)
@@ -845,8 +826,7 @@ static void test_a_removed_volume_is_as_if_it_had_not_been(void **state)
         assert_int_equal(chunk_log_segment(log, 2, true, &v), SEGMENT_NONE); /* at once */
         assert_true(is_file("000000.mp4"));
         chunk_log_unlink_volume(log, 0, cut_is_done, &gone);
-        while (!gone)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, gone);
         assert_int_equal(gone, 1);
         assert_false(is_file("000000.mp4") || is_file("000000.idx"));
         struct volume_sum sum;
@@ -918,8 +898,7 @@ static int append_stated(struct chunk_log *log, uint64_t start, unsigned samples
                                  .start_us = (int64_t)(start * 100 / 9), .end_us = end_us, .done = set_status,
                                  .bytes = fmp4_chunk(start, samples, duration, 50)}};
         chunk_log_append(log, &x.a);
-        while (!x.done)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, x.done);
         buf_unref(&x.a.bytes);
         return x.a.again ? 1 : x.status;
 }
@@ -1058,8 +1037,7 @@ static void test_a_volume_that_cannot_be_synced_when_it_is_closed_closes_the_log
                 assert_int_equal(append(log, i / 5, i % 5, 0, 50), 0);
         sync_fails = true;
         assert_int_equal(append(log, 2, 0, 0, 50), 0); /* the first of the next one; the one before is closed behind its back */
-        while (chunk_log_busy(log))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !chunk_log_busy(log));
         sync_fails = false;
         assert_int_equal(append(log, 2, 1, 0, 50), ERR_IO);
         free_log(&log);
@@ -1089,8 +1067,7 @@ static void test_damage_in_an_open_volume_is_not_sealed_by_the_checksum_that_clo
         log = open_log();
         for (unsigned i = 25; i < 31; i++)
                 assert_int_equal(append(log, i / 5, i % 5, 0, 50), 0);
-        while (chunk_log_busy(log))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !chunk_log_busy(log));
         struct volume_row *row = volumes_get(&log->closed, 0);
         assert_non_null(row);
         assert_int_equal(row->state, VOLUME_DAMAGED);
@@ -1134,8 +1111,7 @@ static void test_a_volume_whose_last_record_could_not_be_written_gets_it_when_it
         struct chunk_log *log = open_log();
         for (unsigned i = 0; i < 11; i++)
                 assert_int_equal(append(log, i / 5, i % 5, 0, 50), 0);
-        while (chunk_log_busy(log))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !chunk_log_busy(log));
         struct volume_row *row = volumes_get(&log->closed, 0);
         uint32_t crc = row->sum.crc;
         assert_true(crc);

@@ -19,6 +19,7 @@
 #include "originD/log/file.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/stuck.h"
+#include "tests/unit/until.h"
 
 static uv_loop_t loop;
 static char folder[64], keeper[64], path[120];
@@ -85,8 +86,7 @@ static void told(void *arg, int status)
 
 static int wait_for(struct result *r)
 {
-        while (!r->done)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, r->done);
         assert_int_equal(r->done, 1);
         return r->status;
 }
@@ -126,8 +126,7 @@ static void test_writes_and_live_reads_go_on_while_every_cold_thread_is_stuck(vo
         assert_string_equal(text, "new");
         assert_int_equal(s.over, 0);
         let_go(&s);
-        while (disk_jobs())
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !disk_jobs());
         assert_int_equal(s.over, 50);
 }
 

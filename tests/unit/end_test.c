@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/two_origins.h"
+#include "tests/unit/until.h"
 
 /* ---- a writer's connection, in place of common/cluster/rpc_server.c ------------------------------------------------- */
 
@@ -118,8 +119,7 @@ static void test_what_ended_while_something_is_missing_is_not_gone_on_with_and_e
         assert_string_equal(s->id, "S2");
         b.frozen = false;
         end_session(at(&b, "S1"));
-        while (at(&a, "S1")->state == SESSION_LIVE)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, at(&a, "S1")->state != SESSION_LIVE);
         assert_true(at(&a, "S1")->ended_by_writer);
         assert_int_equal(at(&a, "S1")->tracks[0]->at_end.end_us, 12 * CHUNK_US);
 }

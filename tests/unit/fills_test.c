@@ -9,6 +9,7 @@
 #include "originD/stats.h"
 #include "originD/log/volumes_file.h"
 #include "tests/unit/two_origins.h"
+#include "tests/unit/until.h"
 
 #define PER 2 /* segments of a volume */
 
@@ -120,8 +121,7 @@ static void test_the_newest_volume_comes_first_and_viewers_get_the_others_from_t
         fills_options.bytes_s = 4000; /* slow enough to see them come one by one */
         start(&a);
         run_until(a_is_in_step);
-        while (lacking(&a) == 6)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, lacking(&a) != 6);
         const struct volumes *v = &at(&a, "S1")->tracks[0]->log->closed;
         assert_int_equal(volumes_get(v, 5)->state, VOLUME_HERE);
         assert_int_equal(volumes_get(v, 0)->state, VOLUME_LACKING);
@@ -139,8 +139,7 @@ static void test_volumes_come_no_faster_than_they_may(void **state)
         run_until(a_is_in_step);
         uint32_t lacked = lacking(&a);
         int64_t began_us = clock_mono_us();
-        while (clock_mono_us() - began_us < 2 * US_PER_S)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, clock_mono_us() - began_us >= 2 * US_PER_S);
         int64_t brought = (lacked - lacking(&a)) * volume, passed_us = clock_mono_us() - began_us;
         assert_true(brought > 0);
         assert_true(brought <= rate * passed_us / US_PER_S + rate + volume); /* what was saved up, and what was under way */
@@ -192,10 +191,7 @@ static void test_a_volume_that_is_damaged_or_gone_is_brought_from_the_peer(void 
         assert_int_equal(lacking(&a), 1); /* that a volume is damaged is seen when it is read */
         struct segment_view view;
         struct chunk_log *log = at(&a, "S1")->tracks[0]->log;
-        while (lacking(&a) != 2) {
-                chunk_log_segment(log, 2 * PER, true, &view);
-                uv_run(&loop, UV_RUN_ONCE);
-        }
+        UNTIL(&loop, (chunk_log_segment(log, 2 * PER, true, &view), lacking(&a) == 2));
         stop(&a);
         fills_options.bytes_s = INT64_C(1) << 40;
         start(&a);
@@ -231,8 +227,7 @@ static void test_a_volume_that_was_left_before_its_end_does_not_pass_for_whole(v
         fills_options.bytes_s = 0;
         b.delay_ms = 20; /* what is saved now is looked at before anything is behind it */
         start(&a);
-        while (saved_state(&a, 8) != VOLUME_LACKING)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, saved_state(&a, 8) == VOLUME_LACKING);
         assert_int_equal(saved_state(&a, 3), VOLUME_DAMAGED);
         char *save = mem_printf("cd %s && cp cam/S1/session.json cam/S1/v720/volumes .", a.dir);
         char *back = mem_printf("cd %s && cp session.json cam/S1/ && cp volumes cam/S1/v720/", a.dir);
@@ -256,13 +251,11 @@ static void test_what_does_not_come_to_the_checksum_is_not_taken(void **state)
         stop(&a);
         struct session *s = broadcast_at_b(3 * 5 * PER + 1);
         struct volume_row *row = volumes_get(&s->tracks[0]->log->closed, 1);
-        while (row->closing)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !row->closing);
         row->sum.crc ^= 1;
         start(&a);
         run_until(a_is_in_step);
-        while (lacking(&a) > 1 || stat_get(STAT_FILLS_FAILED) == 0)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, lacking(&a) <= 1 && stat_get(STAT_FILLS_FAILED));
         assert_int_equal(volumes_get(&at(&a, "S1")->tracks[0]->log->closed, 1)->state, VOLUME_LACKING);
         struct buf *none = volume_file(&a, "S1", "v720", 1);
         assert_null(none);
@@ -278,8 +271,7 @@ static struct track *one_on_its_way(void)
         run_until(a_is_in_step);
         b.fails = a.fails = "/peer/live"; /* from here on they do not compare */
         char *folder = mem_printf("%s/cam/S1/v720.incoming", a.dir);
-        while (access(folder, F_OK) < 0)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, access(folder, F_OK) >= 0);
         free(folder);
         assert_int_equal(lacking(&a), 3);
         return at(&a, "S1")->tracks[0];
@@ -290,8 +282,7 @@ static void test_a_volume_that_retention_removed_while_it_was_on_its_way_is_not_
         (void)state;
         struct track *t = one_on_its_way();
         assert_int_equal(chunk_log_forget_volume(t->log, 2), 0);
-        while (lacking(&a) || session_busy(at(&a, "S1")))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !lacking(&a) && !session_busy(at(&a, "S1")));
         assert_null(volumes_get(&t->log->closed, 2));
         assert_null(volume_file(&a, "S1", "v720", 2));
         assert_true(same_volume("S1", "v720", 1));
@@ -358,8 +349,7 @@ static void test_what_retention_removed_at_the_other_is_no_reason_to_cut(void **
 {
         (void)state;
         struct session *s = split_at(27, 28, 63);
-        while (session_busy(s))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !session_busy(s));
         for (uint32_t n = 0; n < 4; n++)
                 assert_int_equal(chunk_log_forget_volume(s->tracks[0]->log, n), 0);
         struct buf *before = volume_file(&a, "S1", "v720", 2);
@@ -369,8 +359,7 @@ static void test_what_retention_removed_at_the_other_is_no_reason_to_cut(void **
         assert_true(now && now->len == before->len && memcmp(now->data, before->data, now->len) == 0);
         assert_int_equal(eras_at(&at(&a, "S1")->tracks[0]->eras, 27)->generation, 1);
         assert_int_equal(eras_at(&at(&a, "S1")->tracks[0]->eras, 28)->generation, 2);
-        while (session_busy(at(&a, "S1")) || !same_volume("S1", "v720", 4) || !same_volume("S1", "v720", 5))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !session_busy(at(&a, "S1")) && same_volume("S1", "v720", 4) && same_volume("S1", "v720", 5));
         buf_unref(&before);
         buf_unref(&now);
 }
@@ -379,8 +368,7 @@ static void test_where_eras_part_in_what_the_other_lacks_it_is_cut_behind_that(v
 {
         (void)state;
         struct session *s = split_at(23, 43, 63);
-        while (session_busy(s))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !session_busy(s));
         struct volume_row *lost = volumes_get(&s->tracks[0]->log->closed, 2);
         struct buf *before = volume_file(&a, "S1", "v720", 2);
         lost->state = VOLUME_LACKING;
@@ -391,8 +379,7 @@ static void test_where_eras_part_in_what_the_other_lacks_it_is_cut_behind_that(v
         assert_int_equal(eras_at(&at(&a, "S1")->tracks[0]->eras, 29)->generation, 1);
         assert_int_equal(eras_at(&at(&a, "S1")->tracks[0]->eras, 30)->generation, 2);
         for (unsigned n = 3; n < 6; n++)
-                while (session_busy(at(&a, "S1")) || !same_volume("S1", "v720", n))
-                        uv_run(&loop, UV_RUN_ONCE);
+                UNTIL(&loop, !session_busy(at(&a, "S1")) && same_volume("S1", "v720", n));
         buf_unref(&before);
         buf_unref(&now);
 }

@@ -13,6 +13,7 @@
 #include "originD/store.h"
 #include "tests/unit/origin_fmp4.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/until.h"
 
 static uv_loop_t loop;
 static struct store store;
@@ -61,8 +62,7 @@ static inline void begin_store(void)
 static inline void start_store(void)
 {
         begin_store();
-        while (!ready)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, ready);
 }
 
 /* A start cannot get on until a folder's session.json, which is a pipe, is written: then it is damaged, and left alone. */
@@ -80,14 +80,12 @@ static inline void free_start(const char *stream, const char *id)
         int fd = open(path, O_WRONLY);
         assert_true(fd >= 0);
         close(fd);
-        while (!ready)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, ready);
 }
 
 static inline struct session *wait_known(const char *id)
 {
-        while (!store_session(&store, id))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, store_session(&store, id));
         assert_false(ready);
         return store_session(&store, id);
 }
@@ -95,8 +93,7 @@ static inline struct session *wait_known(const char *id)
 static inline void stop_store(void)
 {
         store_stop(&store);
-        while (!idle)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, idle);
         store_close(&store);
         uv_run(&loop, UV_RUN_DEFAULT);
         disk_stop();
@@ -136,8 +133,7 @@ static inline void waited(struct session_wait *w, int status)
 
 static inline void wait_done(const int *done)
 {
-        while (!*done)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, *done);
 }
 
 static inline struct claim make_claim(const char *stream, const char *session, int64_t epoch_us)
@@ -244,8 +240,7 @@ static inline int end_session(struct session *s)
 static inline struct session *loaded(struct session *s)
 {
         session_load(s);
-        while (s->load == LOAD_UNDER_WAY)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, s->load != LOAD_UNDER_WAY);
         assert_int_equal(s->load, LOAD_DONE);
         return s;
 }

@@ -8,6 +8,7 @@
 #include "originD/scrub.h"
 #include "originD/stats.h"
 #include "tests/unit/two_origins.h"
+#include "tests/unit/until.h"
 
 #define PER 2 /* segments of a volume */
 #define VOLUMES 4
@@ -36,8 +37,7 @@ static void begin_scrub(int64_t bytes_s)
 static void end_scrub(void)
 {
         scrub_stop(scrub);
-        while (!scrub_idle(scrub))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, scrub_idle(scrub));
         scrub_close(scrub);
         scrub = NULL;
 }
@@ -168,8 +168,7 @@ static void test_of_a_recording_that_nobody_has_loaded_too(void **state)
         broadcast();
         end_session(at(&a, "S1"));
         end_session(at(&b, "S1"));
-        while (session_busy(at(&a, "S1")) || !session_unload(at(&a, "S1")))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !session_busy(at(&a, "S1")) && session_unload(at(&a, "S1")));
         damage(2, "mp4", 20);
         count_from_here();
         begin_scrub(INT64_C(1) << 30);
@@ -255,8 +254,7 @@ static void test_while_somebody_reads_it_a_damaged_volume_is_not_replaced(void *
         count_from_here();
         at(&a, "S1")->reads++;
         begin_scrub(INT64_C(1) << 30);
-        while (state_of(1) == VOLUME_HERE) /* nobody begins to read it any more */
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, state_of(1) != VOLUME_HERE); /* nobody begins to read it any more */
         for (int i = 0; i < 20; i++)
                 uv_run(&loop, UV_RUN_ONCE);
         char *aside = path_of(1, "mp4.damaged-1");
@@ -310,13 +308,11 @@ static void test_a_recording_may_be_removed_at_any_moment_of_a_scrub(void **stat
                 add_track(s, "v720", fmp4_video_init());
                 write_chunks(s, 0, VOLUMES * 5 * PER + 1, 40);
                 end_session(s);
-                while (session_busy(s))
-                        uv_run(&loop, UV_RUN_ONCE);
+                UNTIL(&loop, !session_busy(s));
                 begin_scrub(20000);
                 for (int i = 0; i < ticks * 3; i++)
                         uv_run(&loop, UV_RUN_ONCE);
-                while (session_busy(at(&a, id)))
-                        uv_run(&loop, UV_RUN_ONCE);
+                UNTIL(&loop, !session_busy(at(&a, id)));
                 count_from_here();
                 store_remove(&a.store, at(&a, id));
                 run_until(two_passes);
@@ -331,8 +327,7 @@ static void test_no_faster_than_it_may(void **state)
         broadcast();
         int64_t bytes = stat_get(STAT_SCRUBBED_BYTES), began_us = clock_mono_us(), rate = 8000;
         begin_scrub(rate);
-        while (clock_mono_us() - began_us < 2 * US_PER_S)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, clock_mono_us() - began_us >= 2 * US_PER_S);
         bytes = stat_get(STAT_SCRUBBED_BYTES) - bytes;
         int64_t passed = clock_mono_us() - began_us;
         end_scrub();

@@ -644,8 +644,7 @@ static void hang_cold_reads(struct stuck *s)
 static void go_on(struct stuck *s)
 {
         let_go(s);
-        while (disk_jobs())
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !disk_jobs());
 }
 
 static void test_live_chunks_are_stored_and_served_while_old_reads_hang(void **state)
@@ -728,8 +727,8 @@ static void test_a_read_that_the_disk_has_no_place_for_is_told_to_come_back_late
         struct question q;
         ended(1);
         hang_cold_reads(&hang);
-        while (disk_run(&loop, DISK_COLD, nothing, nothing, NULL) == 0)
-                ;
+        for (unsigned n = 0; disk_run(&loop, DISK_COLD, nothing, nothing, NULL) == 0; n++)
+                assert_true(n < DISK_COLD_MAX);
         ask_as(&q, 1, 0, 0);
         wait_done(&q.done);
         go_on(&hang);

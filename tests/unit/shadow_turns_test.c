@@ -13,6 +13,7 @@
 #include "originD/shadow_turns.h"
 #include "tests/unit/origin_store.h"
 #include "tests/unit/random_walk.h"
+#include "tests/unit/until.h"
 
 #define NEVER_US (3600 * US_PER_S)
 #define AT_ONCE_US 1000
@@ -291,8 +292,7 @@ static void test_a_chunk_that_does_not_fit_is_answered_stored_when_the_other_wri
         put_stored(LEADER, 0, 40, false);
         turns.leader_us = AT_ONCE_US;
         put(&x, SHADOW, 1, 60, hash_of(0, 60));
-        while (!x.t.fit_due_us)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, x.t.fit_due_us);
         settle();
         assert_int_equal(x.done, 0);
         assert_int_equal(chunks(), 1);
@@ -632,10 +632,11 @@ static void walk(uint64_t seed)
         memset(needs, 0, sizeof(needs));
         turns.leader_us = 500;
         turns.fit_us = 2000;
-        while (track_end_place(s, s->tracks[0]) < PLACES)
+        for (int64_t end_us = clock_mono_us() + UNTIL_US; track_end_place(s, s->tracks[0]) < PLACES;) {
+                assert_true(clock_mono_us() < end_us);
                 step();
-        while (any_busy_source())
-                uv_run(&loop, UV_RUN_ONCE);
+        }
+        UNTIL(&loop, !any_busy_source());
         assert_int_equal(s->turns + s->pins, 0);
         check_chain();
         fprintf(stderr, "seed=%llu generations=%u writers=%u fenced=%u shadows=%lld late=%lld misfits=%lld\n",

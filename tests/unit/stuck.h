@@ -4,6 +4,9 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <time.h>
+
+#define STUCK_S 60
 
 struct stuck {
         pthread_mutex_t lock;
@@ -38,10 +41,15 @@ static inline void one_over(void *arg)
 
 static inline void wait_in(struct stuck *s, unsigned n)
 {
+        struct timespec end;
+        int late = 0;
+        clock_gettime(CLOCK_REALTIME, &end);
+        end.tv_sec += STUCK_S;
         pthread_mutex_lock(&s->lock);
-        while (s->in < n)
-                pthread_cond_wait(&s->changed, &s->lock);
+        while (s->in < n && !late)
+                late = pthread_cond_timedwait(&s->changed, &s->lock, &end);
         pthread_mutex_unlock(&s->lock);
+        assert_int_equal(late, 0); /* the pool has not begun with them */
 }
 
 static inline void let_go(struct stuck *s)

@@ -21,6 +21,7 @@
 #include "tests/unit/origin_fmp4.h"
 #include "tests/unit/random_walk.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/until.h"
 
 struct node {
         struct peer_link link;
@@ -224,8 +225,7 @@ static const char *elsewhere(void *arg, const struct key *key, const struct sess
 
 static void until(const bool *what)
 {
-        while (!*what)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, *what);
 }
 
 /* One may be stopped and started again; what the other sees is `up`. */
@@ -260,8 +260,7 @@ static void stop(struct node *n)
         serve_stop(&n->serve);
         catch_up_stop(n->catch_up);
         fills_stop(n->fills);
-        while (under_way)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !under_way);
         store_stop(&n->store);
         until(&n->idle);
         fills_close(n->fills);
@@ -464,8 +463,7 @@ static inline size_t chunks_of(const struct session *s)
 static inline struct session *loaded(struct session *s)
 {
         session_load(s);
-        while (s->load == LOAD_UNDER_WAY)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, s->load != LOAD_UNDER_WAY);
         assert_int_equal(s->load, LOAD_DONE);
         return s;
 }

@@ -14,6 +14,7 @@
 #include "originD/stats.h"
 #include "originD/webhooks.h"
 #include "tests/unit/origin_store.h"
+#include "tests/unit/until.h"
 
 #define URL "http://127.0.0.1:9/hook"
 #define ASKED_MAX 64
@@ -137,8 +138,7 @@ static void open_hooks(struct peer_link *link)
 static void close_hooks(void)
 {
         webhooks_stop(hooks);
-        while (disk_jobs())
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !disk_jobs());
         webhooks_close(hooks);
         hooks = NULL;
 }
@@ -146,8 +146,7 @@ static void close_hooks(void)
 /* As kill -9 leaves it: what is on its way to the disk gets there, nothing else is said. */
 static void kill_hooks(void)
 {
-        while (disk_jobs())
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, !disk_jobs());
         webhooks_close(hooks);
         hooks = NULL;
 }
@@ -394,16 +393,12 @@ static void test_what_could_not_be_saved_is_saved_when_that_is_possible(void **s
         open_hooks(NULL);
         begin("cam", "20261121T100000Z-00000001");
         for (int i = 0; i < 3; i++) {
-                while (disk_jobs())
-                        uv_run(&loop, UV_RUN_ONCE);
+                UNTIL(&loop, !disk_jobs());
                 run_in(0);
         }
         assert_int_not_equal(access(path, F_OK), 0);
         assert_int_equal(rmdir(beside), 0);
-        while (access(path, F_OK) != 0) {
-                run_in(0);
-                uv_run(&loop, UV_RUN_ONCE);
-        }
+        UNTIL(&loop, (run_in(0), access(path, F_OK) == 0));
         kill_hooks();
         open_hooks(NULL);
         run_in(0);
