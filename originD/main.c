@@ -207,7 +207,7 @@ static void store_ready(void *arg, int status)
                 log_error("msg=\"cannot use data_dir\" path=%s error=\"%s\"", o->config.data_dir, err_text(status));
                 _exit(1);
         }
-        webhooks_recovered(o->webhooks);
+        webhooks_store_ready(o->webhooks);
         open_for_readers(o);
         open_peers(o);
         struct scrub_options so = {.bytes_s = o->config.scrub_bytes_s, .random = (uint64_t)clock_wall_us()};

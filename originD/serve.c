@@ -454,7 +454,7 @@ static enum look look_early(struct serve *sv, struct serve_request *r)
 {
         bool about_one = r->parsed.kind >= KEY_ENTRY && r->parsed.kind < KEY_PEER_ENDED;
         struct session *s = about_one ? wanted_session(sv, &r->parsed) : NULL;
-        if (!sv->store->recovered && (!s || (r->parsed.kind == KEY_ENTRY && s->state == SESSION_ENDED)))
+        if (!sv->store->started && (!s || (r->parsed.kind == KEY_ENTRY && s->state == SESSION_ENDED)))
                 return answer_error(r, ERR_NOT_YET);
         bool ended = s && s->state == SESSION_ENDED && s->ended_by_writer && r->parsed.kind != KEY_ENTRY;
         if (!s || !(sv->settled || ended))
@@ -466,9 +466,9 @@ static enum look look_early(struct serve *sv, struct serve_request *r)
 /* What is here; else what another origin has; else LOOK_WAIT or LOOK_NONE. */
 static enum look look_everywhere(struct serve *sv, struct serve_request *r)
 {
-        if (r->parsed.kind >= KEY_PEER_ENDED && sv->store->recovered)
+        if (r->parsed.kind >= KEY_PEER_ENDED && sv->store->started)
                 return look_peer(sv, r);
-        if (!(sv->settled && sv->store->recovered) && r->parsed.kind != KEY_NONE)
+        if (!(sv->settled && sv->store->started) && r->parsed.kind != KEY_NONE)
                 return look_early(sv, r);
         bool newest = r->parsed.kind == KEY_ENTRY && sv->elsewhere.who; /* another origin may have a newer session */
         struct session *current = newest ? current_session(sv, r->parsed.stream) : NULL;

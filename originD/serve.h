@@ -105,7 +105,7 @@ struct serve {
 
 void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,
                 size_t waits_of_one); /* questions of one asker that may wait */
-void serve_unsettled(struct serve *sv); /* at first, until … Before the store is recovered, what is not in it is ERR_NOT_YET */
+void serve_unsettled(struct serve *sv); /* at first, until … Before the store has started, what is not in it is ERR_NOT_YET */
 void serve_settled(struct serve *sv);
 void serve(struct serve *sv, struct serve_request *r);
 void serve_taken(struct serve *sv, struct serve_request *r); /* after done(), of a slow_taker; harmless if nothing was kept */

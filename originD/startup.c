@@ -84,7 +84,7 @@ static bool is_folder(DIR *d, const struct dirent *e)
 /* ---- one session --------------------------------------------------------------------------------------------------- */
 
 /* What is known for certain not to be there is left out; what cannot be read now stays, and is tried again. */
-static void recover_tracks(struct startup *out, struct session *s, const char *dir)
+static void read_tracks(struct startup *out, struct session *s, const char *dir)
 {
         for (size_t i = 0; i < s->track_count;) {
                 struct track *t = s->tracks[i];
@@ -153,7 +153,7 @@ static void keep_session(struct startup *out, struct session *s)
 }
 
 /* Takes the folder. */
-static void recover_session(struct startup *out, struct startup_folder *f)
+static void read_session(struct startup *out, struct startup_folder *f)
 {
         if (is_removed(f->name)) {
                 f->next = out->removed;
@@ -166,7 +166,7 @@ static void recover_session(struct startup *out, struct startup_folder *f)
                 rc = ERR_CORRUPT;
         if (!rc) {
                 if (s->state == SESSION_LIVE)
-                        recover_tracks(out, s, f->path);
+                        read_tracks(out, s, f->path);
                 s->load = s->state == SESSION_LIVE ? LOAD_DONE : LOAD_NO;
                 keep_session(out, s);
                 free(f);
@@ -251,7 +251,7 @@ static void *read_sessions(void *arg)
 {
         struct reader_thread *t = arg;
         for (size_t i; (i = atomic_fetch_add(&t->r->next, 1)) < t->r->folder_count;) {
-                recover_session(&t->found, t->r->folders[i]);
+                read_session(&t->found, t->r->folders[i]);
                 put_together(t->r->out, &t->found);
         }
         return NULL;
@@ -367,5 +367,5 @@ void startup_take(struct startup *from, struct startup *to)
 void startup_read_again(struct startup *out, struct startup_folder *folder)
 {
         folder->next = NULL;
-        recover_session(out, folder);
+        read_session(out, folder);
 }

@@ -120,7 +120,7 @@ static void list_live(struct store *st, struct session *s)
 static void list_ended(struct store *st, struct session *s)
 {
         struct session *newer = NULL, *older = st->newest_ended;
-        if (!st->recovered) {
+        if (!st->started) {
                 newer = st->oldest_ended;
                 while (newer && newer->ended_wall_us <= s->ended_wall_us)
                         newer = newer->newer;
@@ -223,7 +223,7 @@ void store_add(struct store *st, struct session *s)
         changes_append(st, s);
         struct stream *stream = stream_make(st, s->stream);
         struct session *newer = NULL, *older = stream->sessions;
-        if (!st->recovered) { /* as in list_ended() */
+        if (!st->started) { /* as in list_ended() */
                 newer = stream->oldest;
                 while (newer && !session_newer(newer->epoch_us, newer->id, s))
                         newer = newer->prev_of_stream;
@@ -399,7 +399,7 @@ static bool any_busy(struct store *st)
 
 /* ---- the start ------------------------------------------------------------------------------------------------------ */
 
-struct recovery {
+struct starting {
         struct store *st;
         struct startup found;         /* by its threads, and not taken yet */
         struct startup_folder *again; /* that is looked at once more */
@@ -408,16 +408,16 @@ struct recovery {
         bool read;     /* nothing more is found */
 };
 
-static struct recovery *new_recovery(struct store *st, struct startup_folder *again)
+static struct starting *new_starting(struct store *st, struct startup_folder *again)
 {
-        struct recovery *r = mem_alloc(sizeof(*r));
-        *r = (struct recovery){.st = st, .found = STARTUP_INIT, .again = again};
+        struct starting *r = mem_alloc(sizeof(*r));
+        *r = (struct starting){.st = st, .found = STARTUP_INIT, .again = again};
         return r;
 }
 
-static void recovery_work(void *arg)
+static void start_work(void *arg)
 {
-        struct recovery *r = arg;
+        struct starting *r = arg;
         if (r->again)
                 startup_read_again(&r->found, r->again);
         else
@@ -469,9 +469,9 @@ static void take_session(struct store *st, struct session *s)
                 store_remove(st, s);
 }
 
-static void recovery_over(struct store *st)
+static void start_over(struct store *st)
 {
-        struct recovery *r = st->recovery;
+        struct starting *r = st->starting;
         struct startup *found = &r->found;
         for (struct startup_folder *f = found->removed, *next; f; f = next) { /* what a removal that was interrupted left */
                 next = f->next;
@@ -483,8 +483,8 @@ static void recovery_over(struct store *st)
         for (struct session *s = st->first_live; s; s = s->older) /* from here on there can be a writer */
                 session_heard(s);
         retention_started(&st->retention, clock_real_us(), clock_mono_us(), found->newest_wall_us);
-        st->recovered = true;
-        st->recovery = NULL;
+        st->started = true;
+        st->starting = NULL;
         if (!st->stopping)
                 uv_timer_set_repeat(&st->tick, STORE_TICK_MS);
         int status = found->status;
@@ -498,7 +498,7 @@ static void hand_over(uv_idle_t *idle);
 /* Begins to hand over what was found since the last time. false: nothing was. */
 static bool take_found(struct store *st)
 {
-        struct recovery *r = st->recovery;
+        struct starting *r = st->starting;
         startup_take(&r->found, &r->taken);
         r->handed = 0;
         open_logs(st, &r->taken);
@@ -510,7 +510,7 @@ static bool take_found(struct store *st)
 static void hand_over(uv_idle_t *idle)
 {
         struct store *st = idle->data;
-        struct recovery *r = st->recovery;
+        struct starting *r = st->starting;
         for (unsigned n = 0; n < STORE_SLICE && r->handed < r->taken.count; n++)
                 take_session(st, r->taken.sessions[r->handed++]);
         if (r->handed < r->taken.count)
@@ -518,20 +518,20 @@ static void hand_over(uv_idle_t *idle)
         uv_idle_stop(idle);
         free(r->taken.sessions);
         if (r->read && !take_found(st))
-                recovery_over(st);
+                start_over(st);
 }
 
-static void recovery_done(void *arg)
+static void start_done(void *arg)
 {
-        struct recovery *r = arg;
+        struct starting *r = arg;
         struct store *st = r->st;
         r->read = true;
         if (!uv_is_active((uv_handle_t *)&st->handing) && !take_found(st))
-                recovery_over(st);
+                start_over(st);
 }
 
 /* What was found so far is in the store, and may be told, while the rest is being read. */
-static void recover_meanwhile(struct store *st, int64_t now_us)
+static void start_meanwhile(struct store *st, int64_t now_us)
 {
         if (!uv_is_active((uv_handle_t *)&st->handing))
                 take_found(st);
@@ -543,7 +543,7 @@ static void recover_meanwhile(struct store *st, int64_t now_us)
 
 static void retry_done(void *arg)
 {
-        struct recovery *r = arg;
+        struct starting *r = arg;
         struct store *st = r->st;
         st->retrying = false;
         open_logs(st, &r->found);
@@ -566,11 +566,11 @@ static void retry_unreadable(struct store *st)
                 return;
         while ((*last)->next)
                 last = &(*last)->next;
-        struct recovery *r = new_recovery(st, *last);
+        struct starting *r = new_starting(st, *last);
         strcpy(st->retrying_id, r->again->name);
         *last = NULL;
         st->retrying = true;
-        disk_run(st->loop, DISK_LIVE, recovery_work, retry_done, r);
+        disk_run(st->loop, DISK_LIVE, start_work, retry_done, r);
 }
 
 static void retry_tracks(struct store *st, struct session *s)
@@ -605,14 +605,14 @@ static void ticked(uv_timer_t *timer)
         struct store *st = timer->data;
         int64_t now = clock_mono_us();
         if (st->stopping) {
-                if (!disk_jobs() && !st->recovery && !any_busy(st) && !st->idle_told) {
+                if (!disk_jobs() && !st->starting && !any_busy(st) && !st->idle_told) {
                         st->idle_told = true;
                         st->events.idle(st->events.arg);
                 }
                 return;
         }
-        if (!st->recovered) {
-                recover_meanwhile(st, now);
+        if (!st->started) {
+                start_meanwhile(st, now);
                 return;
         }
         unload(st, NULL);
@@ -654,8 +654,8 @@ int store_open(struct store *st, uv_loop_t *loop, const struct store_options *op
         st->tick.data = st;
         uv_timer_start(&st->tick, ticked, STORE_START_TICK_MS, STORE_START_TICK_MS);
         st->opened_mono_us = clock_mono_us();
-        st->recovery = new_recovery(st, NULL);
-        disk_run(loop, DISK_LIVE, recovery_work, recovery_done, st->recovery);
+        st->starting = new_starting(st, NULL);
+        disk_run(loop, DISK_LIVE, start_work, start_done, st->starting);
         return 0;
 }
 

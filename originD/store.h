@@ -1,7 +1,7 @@
 /* store.h - every session this origin has: found by id, by stream, kept on disk, ended when nobody writes.
  *
- *   store_open    recovers what data_dir holds, on the pool; ready() when that is done. What was found so far is in the store
- *                 before, for readers only: a session or a stream that is not there may yet come (recovered)
+ *   store_open    reads what data_dir holds, on the pool; ready() when that is done. What was found so far is in the store
+ *                 before, for readers only: a session or a stream that is not there may yet come (started)
  *   store_claim … store_streams
  *   store_stop    no more claims and chunks; idle() when the last byte is on disk
  *   store_close   after that
@@ -79,7 +79,7 @@ struct store {
         struct session *scrub_at; /* where the scrubber goes on: the live ones, then those that ended, the newest first */
         int lock; /* of data_dir */
         int folder; /* data_dir itself, as it was at the start */
-        struct recovery *recovery; /* of the start, until all of it is here */
+        struct starting *starting; /* of the start, until all of it is here */
         uv_idle_t handing;
         struct startup_folder *unreadable; /* sessions that cannot be read now */
         struct removals removals;
@@ -89,7 +89,7 @@ struct store {
         int64_t retried_mono_us;
         struct session *loaded; /* ended, with their tracks; by next_loaded */
         size_t loaded_count;
-        bool recovered, stopping, idle_told, slow_told;
+        bool started, stopping, idle_told, slow_told;
         int64_t opened_mono_us;
         bool full;        /* PUTs are refused until a look at the disk finds enough space again, and that it can be written */
         int why_full;     /* ERR_NOSPACE, or why a write failed */

@@ -17,7 +17,7 @@ void webhooks_session_changed(struct webhooks *w, struct session *s)
 {
         struct event_facts facts;
         struct event found[EVENT_COUNT];
-        if (!w->hook_count || !w->recovered || w->stopping || s->told.ended)
+        if (!w->hook_count || !w->store_ready || w->stopping || s->told.ended)
                 return;
         session_event_facts(s, &facts);
         size_t n = events_find(&s->told, &facts, found);
@@ -32,7 +32,7 @@ void webhooks_session_changed(struct webhooks *w, struct session *s)
                 webhooks_run(w, clock_mono_us(), clock_real_us());
 }
 
-void webhooks_recovered(struct webhooks *w)
+void webhooks_store_ready(struct webhooks *w)
 {
         const char *id;
         json_t *j;
@@ -49,7 +49,7 @@ void webhooks_recovered(struct webhooks *w)
         }
         json_decref(w->told);
         w->told = NULL;
-        w->recovered = true;
+        w->store_ready = true;
         webhooks_drop_unwanted(w);
         for (size_t i = 0; i < restored_count; i++) /* some may have ended while nobody was here to tell it */
                 webhooks_session_changed(w, restored[i]);

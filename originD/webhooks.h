@@ -1,10 +1,10 @@
 /* webhooks.h - tells operators' servers of events (events.h): signed POSTs, each at least once, though any one process dies.
  *
- *   webhooks_open       reads what the last process had not delivered
- *   webhooks_recovered  the store has its sessions: what happened to them and was not told is found
+ *   webhooks_open         reads what the last process had not delivered
+ *   webhooks_store_ready  the store has its sessions: what happened to them and was not told is found
  *   webhooks_session_changed, webhooks_peers_changed, webhooks_configure
- *   webhooks_stop       nothing is sent any more, what waits goes to the disk (store_stop() waits for that)
- *   webhooks_close      after that, and after the link is closed
+ *   webhooks_stop         nothing is sent any more, what waits goes to the disk (store_stop() waits for that)
+ *   webhooks_close        after that, and after the link is closed
  *
  * Who sends. Every owner of a stream finds every event. The first of the stream's ring, of the origins that are up, sends
  * at once. The others keep it for HOLD_US and ask their peers every POLL_US what is settled ("/peer/events"): settled there is settled
@@ -64,7 +64,7 @@ int webhooks_check(const void *json_field, char *why, size_t why_cap);
 
 void webhooks_open(struct webhooks **out, uv_loop_t *loop, struct store *st, const struct webhooks_options *options);
 void webhooks_configure(struct webhooks *w, const json_t *config); /* was checked, is copied; what waits for others goes */
-void webhooks_recovered(struct webhooks *w);
+void webhooks_store_ready(struct webhooks *w);
 void webhooks_link(struct webhooks *w, struct peer_link *link);
 void webhooks_peers_changed(struct webhooks *w);
 void webhooks_session_changed(struct webhooks *w, struct session *s);

@@ -118,6 +118,6 @@ void webhooks_configure(struct webhooks *w, const json_t *config)
         webhooks_drop_hooks(w);
         for (size_t i = 0; i < json_array_size(config) && i < WEBHOOKS_MAX; i++)
                 take_hook(&w->hooks[w->hook_count++], json_array_get(config, i));
-        if (w->recovered)
+        if (w->store_ready)
                 webhooks_drop_unwanted(w);
 }

@@ -95,7 +95,7 @@ static void saved(void *arg, int status)
 
 void webhooks_save(struct webhooks *w)
 {
-        if (w->saving || !w->dirty || !w->recovered || (w->unread && !set_aside(w)))
+        if (w->saving || !w->dirty || !w->store_ready || (w->unread && !set_aside(w)))
                 return;
         w->saving = true;
         w->dirty = false;

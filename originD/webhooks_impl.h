@@ -66,11 +66,11 @@ struct webhooks {
         struct peer_link *link;
         struct ring *ring; /* this origin and those that are up */
         struct partner partners[PEERS_UP_MAX];
-        json_t *told; /* of the file, until webhooks_recovered() */
+        json_t *told; /* of the file, until webhooks_store_ready() */
         uint64_t random;
         char *path;
         uint64_t config_hash;
-        bool recovered, stopping, dirty, saving, save_failed;
+        bool store_ready, stopping, dirty, saving, save_failed;
         bool unread; /* the file holds what could not be read, and could not be set aside: it is not written over */
 };
 

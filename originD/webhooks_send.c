@@ -115,7 +115,7 @@ static bool due(const struct webhooks *w, const struct hook *h, const struct del
 void webhooks_run(struct webhooks *w, int64_t now_us, int64_t wall_us)
 {
         bool ask = false;
-        if (w->stopping || !w->recovered)
+        if (w->stopping || !w->store_ready)
                 return;
         for (struct delivery *d = w->first, *next; d; d = next) {
                 next = d->next;

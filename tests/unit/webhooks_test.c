@@ -129,7 +129,7 @@ static void open_hooks(struct peer_link *link)
                                      .transport = {.ask = catch_ask, .cancel = cancel_ask}};
         webhooks_open(&hooks, &loop, &store, &o);
         webhooks_configure(hooks, config);
-        webhooks_recovered(hooks);
+        webhooks_store_ready(hooks);
         if (link)
                 webhooks_link(hooks, link);
         on_changed = changed;
