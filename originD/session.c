@@ -359,13 +359,7 @@ size_t session_claim_tracks(const struct session *s, struct claim_track out[SESS
                 if (!t->log)
                         continue;
                 strcpy(c->name, t->name);
-                if (t->log->index.count) {
-                        index_next(&t->log->index, &c->next_segment, &c->next_chunk, &c->end_us);
-                } else {
-                        c->next_segment = t->first_segment;
-                        c->next_chunk = 0;
-                        c->end_us = t->start_us;
-                }
+                track_next(t, &c->next_segment, &c->next_chunk, &c->end_us);
                 n++;
         }
         return n;

@@ -156,6 +156,23 @@ uint32_t track_first_segment(const struct session *s, const struct track *t)
         return f.any && f.first_segment > t->first_segment ? f.first_segment : t->first_segment;
 }
 
+void track_next(const struct track *t, uint32_t *segment, uint8_t *chunk, int64_t *end_us)
+{
+        const struct chunk_log *log = t->log;
+        const struct volume_row *last = log->closed.count ? &log->closed.rows[log->closed.count - 1] : NULL;
+        if (last && (!log->index.count || last->number > log->open_number)) {
+                *segment = (last->number + 1) * log->volume_track.segments;
+                *chunk = 0;
+                *end_us = *segment * SEGMENT_US;
+        } else if (log->index.count) {
+                index_next(&log->index, segment, chunk, end_us);
+        } else {
+                *segment = t->first_segment;
+                *chunk = 0;
+                *end_us = t->start_us;
+        }
+}
+
 bool track_ahead(const struct track *t, uint32_t segment, uint8_t chunk)
 {
         const struct index *ix = &t->log->index;

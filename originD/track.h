@@ -77,6 +77,9 @@ uint32_t track_first_segment(const struct session *s, const struct track *t); /*
 struct track *track_append(struct session *s);
 void tracks_free(struct session *s);
 
+/* Where its log goes on: behind its last chunk, and behind the volumes that it knows to lack. */
+void track_next(const struct track *t, uint32_t *segment, uint8_t *chunk, int64_t *end_us);
+
 /* Whether something is missing between the end of the track and this chunk. */
 bool track_ahead(const struct track *t, uint32_t segment, uint8_t chunk);
 uint64_t track_end_place(const struct session *s, const struct track *t); /* behind the last chunk, on the grid of eras.h */

@@ -54,8 +54,8 @@ static void reply_put(struct rpc_request *req, int status, struct session *s, co
 {
         struct put_reply m = {.status = (int8_t)status};
         struct track *t = s ? session_track(s, track) : NULL;
-        if (t && t->log && t->log->index.count) {
-                index_next(&t->log->index, &m.next_segment, &m.next_chunk, &m.end_us);
+        if (t && t->log) {
+                track_next(t, &m.next_segment, &m.next_chunk, &m.end_us);
         } else if (t) {
                 m.next_segment = t->first_segment;
                 m.end_us = t->start_us;

@@ -403,6 +403,39 @@ static void test_of_what_is_not_here_newer_eras_are_taken_over(void **state)
         free(lost);
 }
 
+/* It died when that was saved, and before the first chunk behind them was here. */
+static void test_a_track_ends_behind_the_volumes_that_it_knows_to_lack(void **state)
+{
+        (void)state;
+        struct claim_track t[SESSION_TRACKS_MAX];
+        uint64_t place;
+        stop(&a);
+        broadcast_at_b(3 * 5 * PER + 3);
+        b.fails = "/live/cam/S1/v720/6";
+        fills_options.bytes_s = 0;
+        start(&a);
+        while (!at(&a, "S1") || lacking(&a) < 3 || session_busy(at(&a, "S1")))
+                uv_run(&loop, UV_RUN_ONCE);
+        stop(&b);
+        stop(&a);
+        start(&a);
+        assert_int_equal(lacking(&a), 3);
+        assert_int_equal(session_claim_tracks(at(&a, "S1"), t), 1);
+        assert_int_equal(t[0].next_segment, 3 * PER);
+        assert_int_equal(t[0].end_us, 3 * PER * SEGMENT_US);
+        struct session *s = claim_at(&a, "S1", 2, "t2");
+        write_chunks(s, 3 * 5 * PER, 3 * 5 * PER + 5, 60);
+        fills_options.bytes_s = INT64_C(1) << 40;
+        b.fails = NULL;
+        start(&b);
+        stop(&a);
+        start(&a);
+        run_until(a_is_whole);
+        while (!same_volumes(3))
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_false(eras_part(&at(&a, "S1")->tracks[0]->eras, &at(&b, "S1")->tracks[0]->eras, 3 * 5 * PER, &place));
+}
+
 static void test_a_fill_that_is_cut_off_at_any_answer_begins_anew(void **state)
 {
         (void)state;
@@ -494,6 +527,7 @@ int main(void)
                 CASE(test_what_retention_removed_at_the_other_is_no_reason_to_cut),
                 CASE(test_where_eras_part_in_what_the_other_lacks_it_is_cut_behind_that),
                 CASE(test_of_what_is_not_here_newer_eras_are_taken_over),
+                CASE(test_a_track_ends_behind_the_volumes_that_it_knows_to_lack),
                 CASE(test_a_fill_that_is_cut_off_at_any_answer_begins_anew),
                 LONG_CASE(test_over_a_long_way_many_segments_are_on_their_way_at_a_time),
                 LONG_CASE(test_a_peer_that_has_no_time_is_asked_again_for_what_it_refused_and_for_nothing_else),
