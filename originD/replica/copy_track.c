@@ -359,9 +359,13 @@ static void cut_back(void *arg, int status)
                 return;
         }
         stat_add(STAT_STORED_BYTES, (int64_t)track_facts(c->s, t).file_bytes - (int64_t)c->uncut_bytes);
-        uint64_t cut = eras_place(c->lack.cut_segment, 0), end = track_end_place(c->s, t);
-        eras_cut(&t->eras, end > cut ? end : cut); /* what both had of the segment stayed */
-        adopt_eras(c);
+        if (!chunk_log_idle(t->log)) { /* a writer's first chunk may be on its way there */
+                over(c, ERR_FULL);
+                return;
+        }
+        eras_adopt(&t->eras, &c->theirs->eras, eras_place(c->lack.cut_segment, 0)); /* what is left of the segment is theirs too */
+        compare_take_eras(c->s, t, c->theirs, c->end_place);
+        session_save(c->s, &c->wait, false, adopted);
 }
 
 static void track_added(void *arg, int status)

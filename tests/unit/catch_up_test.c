@@ -185,6 +185,23 @@ static void test_nothing_that_both_have_is_cut_and_nothing_at_all_before_the_oth
         buf_unref(&all);
 }
 
+/* The newer era begins inside a chunk that both have: sound is not cut where pictures are. */
+static void test_eras_that_part_inside_what_both_have_are_the_others_and_nothing_is_cut_twice(void **state)
+{
+        (void)state;
+        both(13, 13);
+        stop(&a);
+        claim_at(&b, "S1", 2, "t2");
+        write_chunks(at(&b, "S1"), 13, 23, 60);
+        eras_begin(&at(&b, "S1")->tracks[0]->eras, 12, 2, "t2");
+        int64_t cuts = stat_get(STAT_CATCH_UP_CUT);
+        start(&a);
+        until_same("S1");
+        run_for(US_PER_S / 2);
+        assert_true(stat_get(STAT_CATCH_UP_CUT) <= cuts + 1);
+        assert_int_equal(eras_at(&at(&a, "S1")->tracks[0]->eras, 12)->generation, 2);
+}
+
 static void test_a_track_that_another_writer_began_is_taken_whole_with_its_init_segment(void **state)
 {
         (void)state;
@@ -783,6 +800,7 @@ int main(void)
                 CASE(test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_of_the_segment),
                 CASE(test_a_hole_of_more_than_ten_minutes_is_copied_over),
                 CASE(test_nothing_that_both_have_is_cut_and_nothing_at_all_before_the_other_has_shown_what_is_to_stand_there),
+                CASE(test_eras_that_part_inside_what_both_have_are_the_others_and_nothing_is_cut_twice),
                 CASE(test_a_track_that_another_writer_began_is_taken_whole_with_its_init_segment),
                 CASE(test_a_recording_that_ended_too_early_here_gets_its_rest),
                 CASE(test_a_session_that_goes_on_elsewhere_is_live_again),
