@@ -67,6 +67,7 @@ static struct metric rows[STATS] = {
         [STAT_REMOVING] = GAUGE("originD_removing_sessions", NULL, "Recordings that are removed, and not off the disk yet"),
         [STAT_REMOVALS_FAILED] = COUNTER("originD_failed_removals_total", NULL, "Removals of recordings, and of volumes of live ones, that the disk refused; they are tried again"),
         [STAT_UNREADABLE] = GAUGE("originD_unreadable_sessions", NULL, "Sessions on the disk that cannot be read now; they are tried again"),
+        [STAT_TRACKS_REREAD] = COUNTER("originD_reread_tracks_total", NULL, "Times that a track took no more chunks until its files were read again: the disk had failed, and nobody knew what they hold"),
         [STAT_TORN_BYTES] = COUNTER("originD_torn_bytes_total", NULL, "Bytes of unfinished chunks cut off at start"),
         [STAT_HTTP_REQUESTS] = COUNTER("originD_http_requests_total", NULL, "Requests on the pull port"),
         [STAT_HTTP_SLOW] = COUNTER("originD_http_slow_total", NULL, "Connections of the pull port closed for being too slow"),

@@ -284,7 +284,7 @@ void session_add_track(struct session *s, const struct put *p, void (*done)(void
 {
         struct init_info info;
         struct track *t = session_track(s, p->track);
-        if (t && t->making && !same_track(t, p)) { /* by the other writer of the generation */
+        if (t && !t->unreadable && t->making && !same_track(t, p)) { /* by the other writer of the generation */
                 struct adding *a = new_adding(s, t, done, arg);
                 a->next = t->same;
                 t->same = a;
@@ -373,41 +373,79 @@ static void retry_work(void *arg)
         r->status = track_find(&r->seen, r->dir, r->t, true, &r->found);
 }
 
+/* The new log is in place of the old one, if there was one. */
+static void take_retried(struct session *s, struct track *t, struct track_found *found)
+{
+        int64_t before = (int64_t)track_facts(s, t).file_bytes;
+        bool had = t->log != NULL;
+        chunk_log_free(&t->log);
+        buf_unref(&t->init_bytes);
+        track_opened(s, t, found, false);
+        if (had)
+                stat_add(STAT_STORED_BYTES, (int64_t)track_facts(s, t).file_bytes - before);
+        t->unreadable = false;
+        log_info("session=%s stream=%s track=%s msg=\"the track can be read again\"", s->id, s->stream, t->name);
+}
+
 static void retry_done(void *arg)
 {
         struct retrying *r = arg;
         struct session *s = r->s;
         s->pins--;
-        if (!r->status) {
-                track_opened(s, r->t, &r->found, false);
-                r->t->unreadable = false;
-                log_info("session=%s stream=%s track=%s msg=\"the track can be read again\"", s->id, s->stream, r->t->name);
-                session_tell(s);
-        }
         r->t->making = false;
+        if (r->t->log)
+                r->t->log->rereading = false;
+        if (!r->status)
+                take_retried(s, r->t, &r->found);
         free(r->dir);
+        bool changed = !r->status;
         free(r);
+        session_answer_waits(s);
+        if (changed)
+                session_tell(s);
+}
+
+static void retry(struct session *s, struct track *t)
+{
+        struct retrying *r = mem_alloc(sizeof(*r));
+        *r = (struct retrying){.s = s, .t = t, .dir = session_dir(s)};
+        r->seen.volume_segments = s->volume_segments;
+        s->pins++;
+        disk_run(s->loop, DISK_LIVE, retry_work, retry_done, r);
+}
+
+static bool is_failed(const struct track *t)
+{
+        return t->log && t->log->failed;
 }
 
 bool session_readable(const struct session *s)
 {
         for (size_t i = 0; i < s->track_count; i++)
-                if (s->tracks[i]->unreadable)
+                if (s->tracks[i]->unreadable || is_failed(s->tracks[i]))
                         return false;
         return true;
+}
+
+/* What the log knows of its volumes is on the disk first: it is gone with it. */
+static bool may_reread(struct session *s, const struct track *t)
+{
+        if (s->version > s->saved_version)
+                session_retry_save(s);
+        return s->version == s->saved_version && !s->saving_version && !chunk_log_busy(t->log);
 }
 
 void session_retry_tracks(struct session *s)
 {
         for (size_t i = 0; i < s->track_count; i++) {
                 struct track *t = s->tracks[i];
-                if (!t->unreadable || t->making)
-                        continue;
-                struct retrying *r = mem_alloc(sizeof(*r));
-                *r = (struct retrying){.s = s, .t = t, .dir = session_dir(s)};
-                r->seen.volume_segments = s->volume_segments;
-                t->making = true;
-                s->pins++;
-                disk_run(s->loop, DISK_LIVE, retry_work, retry_done, r);
+                if (t->unreadable && !t->making) {
+                        t->making = true;
+                        retry(s, t);
+                } else if (is_failed(t) && may_reread(s, t)) {
+                        t->log->rereading = true;
+                        stat_add(STAT_TRACKS_REREAD, 1);
+                        retry(s, t);
+                }
         }
 }

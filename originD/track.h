@@ -68,7 +68,9 @@ void track_opened(struct session *s, struct track *t, struct track_found *found,
 void track_found_free(struct track_found *f);
 char *track_dir(const struct session *s, const char *name); /* the caller's to free */
 
-void session_retry_tracks(struct session *s); /* those that could not be read */
+/* Reads what could not be read, and what nobody knows any more: of a track whose log has failed. Readers keep that log until another one
+ * takes its place. */
+void session_retry_tracks(struct session *s);
 bool session_readable(const struct session *s); /* none of them is such a one */
 
 uint32_t track_first_segment(const struct session *s, const struct track *t); /* that can still be had */

@@ -90,7 +90,7 @@ void chunk_log_end(struct chunk_log *log)
 
 bool chunk_log_idle(const struct chunk_log *log)
 {
-        return !log->writing && !log->first && !log->cutting;
+        return !log->writing && !log->first && !log->cutting && !log->rereading;
 }
 
 bool chunk_log_busy(const struct chunk_log *log)
@@ -168,10 +168,10 @@ static int judge(struct chunk_log *log, struct chunk_append *a)
 {
         struct chunk_info *c = &a->info;
         uint32_t timescale = log->init.timescale;
-        if (log->ended)
-                return ERR_CLOSED;
         if (log->failed)
                 return ERR_IO;
+        if (log->ended)
+                return ERR_CLOSED;
         if (box_chunk_parse(a->bytes->data, a->bytes->len, &log->init, c))
                 return ERR_PROTO;
         int64_t off = box_ticks_to_us(c->start_ticks, timescale) - a->start_us, tick_us = 1000000 / timescale + 1;

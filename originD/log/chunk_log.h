@@ -7,7 +7,7 @@
  *   ENDED    chunk_log_end()     no more appends; readers go on; also how the log of an old recording begins;
  *            chunk_log_reopen()  back to WRITING
  *   FAILED   a sync failed, or a write that could not be taken back: nobody knows what the file holds until it is read again,
- *            so nothing is appended any more (ERR_IO); readers go on
+ *            so nothing is appended any more (ERR_IO); readers go on, and another log takes its place (session_retry_tracks())
  *   gone     chunk_log_free()    only when not busy
  *
  * While it is WRITING the last volume is open and, if anything is stored at all, has a chunk: its index is in memory. Of the
@@ -59,6 +59,7 @@ struct chunk_log {
         char *dir;
         bool sync_segments;
         bool ended, failed;
+        bool rereading; /* its files are, for the log that is to take its place: whatever would change them waits, or is refused */
         bool read_failed; /* while moved() is told of a volume that could not be read: those who wait are answered, not read anew */
         struct init_info init;
         struct buf *init_bytes;

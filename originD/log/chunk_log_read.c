@@ -89,7 +89,7 @@ static const struct index *closed_index(struct chunk_log *log, struct volume_row
         if (row->state == VOLUME_HERE)
                 r->whole = row->sum;
         bool live = !log->ended && row == &log->closed.rows[log->closed.count - 1];
-        if (log->cutting || log->reopening ||
+        if (log->cutting || log->reopening || log->rereading ||
             disk_run(log->loop, live ? DISK_LIVE : DISK_COLD, read_work, read_done, r)) {
                 *why = SEGMENT_BUSY;
                 free(r);

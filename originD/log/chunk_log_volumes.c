@@ -172,7 +172,7 @@ void chunk_log_close_volume(struct chunk_log *log)
 int chunk_log_forget_volume(struct chunk_log *log, uint32_t number)
 {
         struct volume_row *row = volumes_get(&log->closed, number);
-        if (!row || log->cutting || log->reopening || row->closing || (row->index && !row->index->ready))
+        if (!row || log->cutting || log->reopening || log->rereading || row->closing || (row->index && !row->index->ready))
                 return ERR_FULL;
         chunk_log_forget_row(log, row);
         log->expect_from = number + UINT64_C(1) > log->expect_from ? number + UINT64_C(1) : log->expect_from;
@@ -225,7 +225,7 @@ void chunk_log_expect_volume(struct chunk_log *log, uint32_t number, const struc
 bool chunk_log_hide_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *expected)
 {
         struct volume_row *row = volumes_get(&log->closed, number);
-        if (!row || row->closing || log->cutting || log->reopening || (row->index && !row->index->ready))
+        if (!row || row->closing || log->cutting || log->reopening || log->rereading || (row->index && !row->index->ready))
                 return false;
         if (row->state == VOLUME_ARCHIVED || row->state == (expected ? VOLUME_HERE : VOLUME_LACKING))
                 return false;

@@ -56,6 +56,11 @@ int file_sync_data(int fd)
         return fdatasync(fd) < 0 ? last_error() : 0;
 }
 
+void file_forget(int fd)
+{
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 int file_write(int fd, const void *data, size_t len, uint64_t offset)
 {
         for (size_t done = 0; done < len;) {

@@ -23,6 +23,7 @@ int file_size(int fd, uint64_t *bytes);     /* on an error it is 0 */
 int file_truncate(int fd, uint64_t bytes);
 int file_sync(int fd);
 int file_sync_data(int fd);
+void file_forget(int fd); /* what the kernel has in memory of it, and has written: who reads it next asks the disk */
 
 int file_write(int fd, const void *data, size_t len, uint64_t offset); /* all of it; on an error some of it may be there */
 ssize_t file_read(int fd, void *dst, size_t len, uint64_t offset);     /* the bytes that are there, up to len */

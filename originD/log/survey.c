@@ -256,6 +256,8 @@ int survey_volume(struct survey *s)
 {
         s->head = mem_alloc(CHUNK_HEAD_MAX);
         int rc = file_size(s->mp4, &s->file_bytes);
+        if (s->check != CHECK_RECORDS) /* pages that could not be written are in memory as if they were */
+                file_forget(s->mp4);
         rc = rc ? rc : read_index_file(s);
         rc = rc ? rc : check_init(s);
         rc = rc ? rc : survey_chunks(s);
@@ -296,6 +298,7 @@ int survey_records(struct survey *s, uint32_t segment, const struct buf *there)
 
 int survey_checksum(struct survey *s, uint32_t *crc)
 {
+        file_forget(s->mp4);
         int rc = check_init(s);
         if (!rc && s->bad_init)
                 rc = ERR_CORRUPT;

@@ -444,7 +444,7 @@ static void tell_cut(struct copy_track *c, struct track *t)
 /* Meanwhile a writer may have come, or another copy. */
 static bool still_to_be_cut(const struct copy_track *c, const struct track *t)
 {
-        if (!t || !t->log || t->log->cutting || t->log->ended)
+        if (!t || !t->log || t->log->cutting || t->log->ended || t->log->failed)
                 return false;
         struct track_lack now = compare_track(c->s, t, c->theirs);
         return c->lack.cut ? now.cut && now.cut_segment == c->lack.cut_segment : !now.cut && !c->s->claimed;

@@ -1099,6 +1099,54 @@ static void test_an_origin_that_is_stopped_while_it_starts_stops(void **state)
         free_start("cam", "S9");
 }
 
+/* One failed sync once closed the log for as long as the process lived: the session was claimed, and none of its chunks stored. */
+static void test_a_track_whose_log_has_failed_is_read_again_and_not_claimed_until_then(void **state)
+{
+        (void)state;
+        int err;
+        store.options.volume_segments = 2;
+        struct session *s = recorded("cam", "S1", 0);
+        for (unsigned i = 1; i < 23; i++)
+                assert_int_equal(put_video(s, "v720", 1 + i / 5, i % 5), 0);
+        drain();
+        struct track *t = s->tracks[0];
+        struct track_facts before = track_facts(s, t), after;
+        size_t closed = t->log->closed.count;
+        int64_t stored = stat_get(STAT_STORED_BYTES);
+        assert_true(closed > 0);
+        t->log->failed = true;
+        assert_int_equal(put_video(s, "v720", 5, 3), ERR_IO);
+        assert_null(claim("cam", "S2", 0, &err));
+        assert_int_equal(err, ERR_IO);
+        while (t->log->failed) {
+                assert_true(track_playable(s, t)); /* viewers go on */
+                uv_run(&loop, UV_RUN_ONCE);
+        }
+        after = track_facts(s, t);
+        assert_true(after.file_bytes == before.file_bytes && after.end_us == before.end_us && after.last_segment == before.last_segment);
+        assert_int_equal(t->log->closed.count, closed);
+        assert_int_equal(stat_get(STAT_STORED_BYTES), stored);
+        s = claim("cam", "S2", 0, &err);
+        assert_non_null(s);
+        assert_string_equal(s->id, "S1");
+        assert_int_equal(put_video(s, "v720", 5, 3), 0);
+}
+
+/* It ends when its files have been read, so that its last volume is closed. */
+static void test_a_session_whose_log_has_failed_ends_whole(void **state)
+{
+        (void)state;
+        struct session *s = recorded("cam", "S1", 0);
+        s->tracks[0]->log->failed = true;
+        while (!s->tracks[0]->log->rereading)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(end_session(s), 0);
+        drain();
+        assert_int_equal(s->tracks[0]->log->closed.count, 1);
+        assert_int_equal(s->tracks[0]->log->closed.rows[0].state, VOLUME_HERE);
+        assert_true(s->tracks[0]->log->closed.rows[0].sum.crc);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 int main(void)
 {
@@ -1121,6 +1169,8 @@ int main(void)
                 CASE(test_retention_by_bytes_removes_the_oldest_but_never_the_live_one),
                 CASE(test_a_second_origin_on_the_same_folder_is_refused),
                 CASE(test_a_session_that_cannot_be_read_now_is_kept_and_found_later),
+                CASE(test_a_track_whose_log_has_failed_is_read_again_and_not_claimed_until_then),
+                CASE(test_a_session_whose_log_has_failed_ends_whole),
                 CASE(test_a_session_that_cannot_be_opened_now_is_kept_and_found_later),
                 CASE(test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one),
                 CASE(test_a_start_opens_no_more_files_of_a_long_broadcast_than_of_a_short_one),
