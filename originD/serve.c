@@ -6,6 +6,7 @@
 #include <xxhash.h>
 
 #include "common/clock.h"
+#include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/log/disk.h"
@@ -96,10 +97,51 @@ static void read_done(void *arg, int status)
                                  .size = r->view.len_bytes,
                                  .complete = r->view.complete,
                                  .kept = r->slow_taker};
-        if (status)
+        if (status == ERR_CORRUPT) /* lacking, for whom that matters */
+                a = (struct serve_answer){.status = ERR_NOT_FOUND, .ttl_ms = TTL_UNKNOWN_MS};
+        else if (status)
                 a = (struct serve_answer){.status = status == ERR_NOT_FOUND || status == ERR_FULL ? status : ERR_IO};
         answer(r, &a);
         buf_unref(&bytes);
+}
+
+struct checked_read {
+        struct serve_request *r;
+        char *dir;
+        uint32_t volume;
+        uint64_t offset;
+        struct buf *into;
+        int status;
+};
+
+static void checked_work(void *arg)
+{
+        struct checked_read *c = arg;
+        c->status = volume_read_checked(c->dir, c->volume, c->offset, c->into);
+        if (c->status == ERR_CORRUPT)
+                log_error("path=%s volume=%06u msg=\"another origin is not given what the disk has changed\" offset=%llu", c->dir, c->volume,
+                          (unsigned long long)c->offset);
+}
+
+static void checked_done(void *arg)
+{
+        struct checked_read *c = arg;
+        read_done(c->r, c->status);
+        buf_unref(&c->into);
+        free(c->dir);
+        free(c);
+}
+
+/* Another origin stores what it gets with a checksum of its own, so what a disk changes here would be right there, and for ever. */
+static void read_for_copy(struct serve *sv, struct serve_request *r, const struct chunk_log *log, enum disk_class pool)
+{
+        struct checked_read *c = mem_alloc(sizeof(*c));
+        *c = (struct checked_read){.r = r, .dir = mem_strdup(log->dir), .volume = r->view.volume, .offset = r->view.offset + r->offset,
+                                   .into = buf_ref(r->reading)};
+        if (disk_run(sv->loop, pool, checked_work, checked_done, c)) {
+                c->status = ERR_FULL;
+                checked_done(c);
+        }
 }
 
 static void read_segment(struct serve *sv, struct serve_request *r, struct session *s, const struct chunk_log *log)
@@ -111,9 +153,13 @@ static void read_segment(struct serve *sv, struct serve_request *r, struct sessi
         s->pins++;
         s->reads++;
         stat_add(STAT_DISK_READS, 1);
+        enum disk_class pool = r->asking.kind == READ_LIVE ? DISK_LIVE : DISK_COLD;
+        if (r->from_node && r->hops == FETCH_HOPS_MAX) {
+                read_for_copy(sv, r, log, pool);
+                return;
+        }
         char *path = volume_path(log->dir, r->view.volume, "mp4");
-        disk_read(sv->loop, r->asking.kind == READ_LIVE ? DISK_LIVE : DISK_COLD, path, r->view.offset + r->offset, r->reading,
-                  read_done, r);
+        disk_read(sv->loop, pool, path, r->view.offset + r->offset, r->reading, read_done, r);
         free(path);
 }
 

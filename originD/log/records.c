@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/crc32c.h"
 #include "common/err.h"
@@ -154,5 +155,71 @@ int volume_check_index(const char *dir, uint32_t number, const struct volume_sum
                 rc = ERR_CORRUPT;
         buf_unref(&all);
         free(path);
+        return rc;
+}
+
+/* ---- what lies in the mp4, by its records ------------------------------------------------------------------------ */
+
+/* ERR_CORRUPT: there are bytes, and they are no record. */
+static int read_record(int idx, uint32_t nth, struct volume_record *out)
+{
+        uint8_t bytes[VOLUME_RECORD_BYTES];
+        int rc = file_read_all(idx, bytes, sizeof(bytes), volume_record_offset(nth));
+        return rc ? rc : volume_record_decode(out, bytes);
+}
+
+/* Which record is of the chunk that the byte lies in. The last record of a closed volume stands behind all of them in the mp4 too. */
+static int find_record(int idx, uint64_t offset, uint32_t *nth)
+{
+        uint64_t bytes;
+        struct volume_record r = {0};
+        int rc = file_size(idx, &bytes);
+        uint32_t low = 0, high = bytes > VOLUME_HEADER_BYTES ? (uint32_t)((bytes - VOLUME_HEADER_BYTES) / VOLUME_RECORD_BYTES) : 0;
+        while (low < high && !rc) {
+                uint32_t mid = low + (high - low) / 2;
+                rc = read_record(idx, mid, &r);
+                if (r.offset <= offset)
+                        low = mid + 1;
+                else
+                        high = mid;
+        }
+        *nth = low ? low - 1 : 0;
+        return rc ? rc : low ? 0 : ERR_IO;
+}
+
+static int read_chunk(int mp4, const struct volume_record *r, uint64_t offset, struct buf *into)
+{
+        uint64_t from = r->offset > offset ? r->offset : offset, to = r->offset + r->len_bytes;
+        struct buf *chunk = buf_new(r->len_bytes);
+        int rc = file_read_all(mp4, chunk->data, chunk->len, r->offset);
+        to = to < offset + into->len ? to : offset + into->len;
+        if (!rc && crc32c(0, chunk->data, chunk->len) != r->crc)
+                rc = ERR_CORRUPT;
+        if (!rc)
+                memcpy(into->data + (from - offset), chunk->data + (from - r->offset), (size_t)(to - from));
+        buf_unref(&chunk);
+        return rc;
+}
+
+int volume_read_checked(const char *dir, uint32_t number, uint64_t offset, struct buf *into)
+{
+        char *mp4_path = volume_path(dir, number, "mp4"), *idx_path = volume_path(dir, number, "idx");
+        int mp4 = file_open(mp4_path, O_RDONLY), idx = mp4 < 0 ? mp4 : file_open(idx_path, O_RDONLY), rc = idx < 0 ? idx : 0;
+        uint32_t nth = 0;
+        rc = rc ? rc : find_record(idx, offset, &nth);
+        for (uint64_t at = 0, end = offset + into->len; !rc && at < end; nth++) {
+                struct volume_record r = {0};
+                rc = read_record(idx, nth, &r);
+                if (!rc && (r.flags & RECORD_CLOSED || r.len_bytes > SEGMENT_MAX_BYTES || (at ? r.offset != at : r.offset + r.len_bytes <= offset)))
+                        rc = ERR_IO;
+                rc = rc ? rc : read_chunk(mp4, &r, offset, into);
+                at = r.offset + r.len_bytes;
+        }
+        if (mp4 >= 0)
+                close(mp4);
+        if (mp4 >= 0 && idx >= 0)
+                close(idx);
+        free(mp4_path);
+        free(idx_path);
         return rc;
 }

@@ -73,6 +73,10 @@ static inline uint64_t volume_record_offset(uint32_t nth)
 /* Whether the index file of a closed volume is whole and of these sums; changes nothing. ERR_CORRUPT: it is not; ERR_NOT_FOUND. */
 int volume_check_index(const char *dir, uint32_t number, const struct volume_sum *sum);
 
+/* Reads bytes of the mp4, whose chunks are held against their records. ERR_CORRUPT: one differs. ERR_IO also when there is no record of
+ * it: it is being cut off. */
+int volume_read_checked(const char *dir, uint32_t number, uint64_t offset, struct buf *into);
+
 bool volume_parse_name(const char *name, uint32_t *number); /* of an mp4 */
 char *volume_path(const char *dir, uint32_t number, const char *suffix); /* "mp4", "idx"; the caller's to free */
 static inline uint32_t volume_of(const struct volume_track *t, uint32_t segment)

@@ -5,7 +5,9 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "originD/serve.h"
 #include "tests/unit/origin_store.h"
@@ -234,6 +236,50 @@ static void test_old_segment_comes_from_the_file_in_pieces(void **state)
         assert_int_equal(q.a.len, 100);
         assert_false(q.a.flags & FETCH_COMPLETE);
         buf_unref(&chunk);
+}
+
+static void ask_as_a_copier(struct question *q, const char *key, uint64_t offset, uint32_t max_bytes)
+{
+        *q = (struct question){.r = {.offset = offset, .max_bytes = max_bytes, .from_node = true, .hops = FETCH_HOPS_MAX, .done = answered}};
+        strcpy(q->r.key, key);
+        serve(&sv, &q->r);
+        wait_done(&q->done);
+}
+
+/* It is stored there with a checksum of its own, and the damage once was right from there on. */
+static void test_another_origin_is_not_given_what_the_disk_has_changed(void **state)
+{
+        (void)state;
+        struct session *s = live(40);
+        struct question q;
+        char path[200];
+        for (unsigned n = 0; n < RECENT_SEGMENTS + 3; n++)
+                for (unsigned k = 0; k < 5; k++)
+                        assert_int_equal(put_video(s, "v720", n, k), 0);
+        struct chunk_log *log = s->tracks[0]->log;
+        struct segment_view v;
+        assert_int_equal(chunk_log_segment(log, 1, true, &v), SEGMENT_HERE);
+        assert_null(v.bytes);
+        uint8_t whole[4096], bad = 0xff;
+        ask(&q, "/live/cam/S1/v720/1.m4s", 0, 0);
+        wait_done(&q.done);
+        memcpy(whole, q.bytes, q.a.len);
+        for (uint32_t max = 1; max <= v.len_bytes; max += 83) /* pieces that begin and end amid chunks */
+                for (uint64_t at = 0; at < v.len_bytes; at += q.a.len) {
+                        ask_as_a_copier(&q, "/live/cam/S1/v720/1.m4s", at, max == 1 ? v.len_bytes : max);
+                        assert_int_equal(q.a.status, 0);
+                        assert_memory_equal(q.bytes, whole + at, q.a.len);
+                }
+        snprintf(path, sizeof(path), "%s/cam/S1/v720/000000.mp4", data_dir);
+        int fd = open(path, O_RDWR);
+        assert_int_equal(pwrite(fd, &bad, 1, (off_t)(v.offset + v.len_bytes) - 1), 1);
+        close(fd);
+        ask_as_a_copier(&q, "/live/cam/S1/v720/1.m4s", 0, BODY_MAX);
+        assert_int_equal(q.a.status, ERR_NOT_FOUND);
+        ask_as_a_copier(&q, "/live/cam/S1/v720/0.m4s", 0, BODY_MAX);
+        assert_int_equal(q.a.status, 0);
+        ask_as_a_copier(&q, "/live/cam/S1/v720/2.m4s", 0, BODY_MAX);
+        assert_int_equal(q.a.status, 0);
 }
 
 static void test_recording_of_before_the_restart_is_read_on_demand(void **state)
@@ -930,6 +976,7 @@ int main(void)
                 CASE(test_ended_session_ends_every_wait),
                 CASE(test_more_waits_than_allowed_are_told_full),
                 CASE(test_old_segment_comes_from_the_file_in_pieces),
+                CASE(test_another_origin_is_not_given_what_the_disk_has_changed),
                 CASE(test_recording_of_before_the_restart_is_read_on_demand),
                 CASE(test_manifest_is_held_until_sound_and_picture_are_there),
                 CASE(test_manifest_of_a_recording_is_immutable_under_its_own_name_only),
