@@ -50,7 +50,7 @@ static const struct config_key keys[] = {
          .check = peers_check_names, .unit = "",
          .help = "FETCH addresses of the other origins, host:port[,host:port…]; this node may be among them"},
         INT_KEY(replicas, "2", 1, 16, "origins", "that have each recording, as transcoderd's"),
-        INT_KEY(fill_bytes_s, "50000000", 0, INT64_MAX, "bytes/s", "how fast old volumes are copied from other origins; 0: they are not"),
+        INT_KEY(fill_bytes_s, "50000000", 0, INT64_MAX, "bytes/s", "how fast old media is copied from other origins; 0: volumes behind the end are not"),
         INT_KEY(scrub_bytes_s, "5000000", 0, INT64_MAX, "bytes/s", "how fast what is stored is read again and compared with its checksums; 0: it is not"),
         INT_KEY(retention_s, "86400", 0, 3153600000, "s", "age at which a recording that ended is removed; 0: never"),
         INT_KEY(retention_bytes, "0", 0, INT64_MAX, "bytes", "when there is more, the oldest recordings go; 0: no bound"),
@@ -85,6 +85,7 @@ struct origin {
         struct writers writers;
         struct catch_up *catch_up;
         struct fills *fills;
+        struct allowance old_media; /* of both */
         struct scrub *scrub;
         struct peer_link *link; /* NULL: no peers */
         struct webhooks *webhooks;
@@ -184,12 +185,14 @@ static void open_peers(struct origin *o)
         }
         writers_unsettled(&o->writers);
         struct catch_up_events re = {.settled = settled, .caught_up = caught_up, .arg = o};
-        struct catch_up_options ro = {.self = o->daemon.self.id, .zone = o->daemon.self.zone, .replicas = (size_t)o->config.replicas};
+        o->old_media.bytes_s = o->config.fill_bytes_s;
+        struct catch_up_options ro = {.self = o->daemon.self.id, .zone = o->daemon.self.zone, .replicas = (size_t)o->config.replicas,
+                                      .old = o->config.fill_bytes_s ? &o->old_media : NULL};
         catch_up_open(&o->catch_up, o->daemon.loop, &o->store, &ro, &re);
         int rc = peer_link_open(&o->link, o->daemon.loop, o->config.peers, &o->daemon.self, peers_are_others, o);
         assert(rc == 0); /* the names were checked */
         catch_up_link(o->catch_up, o->link);
-        struct fills_options fo = {.bytes_s = o->config.fill_bytes_s};
+        struct fills_options fo = {.allowance = &o->old_media};
         fills_open(&o->fills, o->daemon.loop, &o->store, &fo);
         fills_link(o->fills, o->link);
         webhooks_link(o->webhooks, o->link);

@@ -237,16 +237,21 @@ static bool session_is_copied(const struct catch_up *r, const char *id)
 static void start_copies(struct catch_up *r)
 {
         int64_t now = clock_mono_us();
+        size_t old = 0;
         if (r->stopping)
                 return;
+        for (size_t i = 0; i < CATCH_UP_COPIES_MAX; i++)
+                old += r->copies[i] && !r->copies[i]->live;
         for (struct lack *l = r->lacks; l && r->copying < CATCH_UP_COPIES_MAX; l = l->next) {
-                if (l->copy || l->foreign || now < l->not_before_us || session_is_copied(r, l->id))
+                if (l->copy || l->foreign || now < l->not_before_us || (!l->live && old >= CATCH_UP_OLD_COPIES_MAX) ||
+                    session_is_copied(r, l->id))
                         continue;
-                l->copy = copy_session_start(r->store, r->link, l->peer, l->id, l->exact, l->failures > 0, copied, l);
+                l->copy = copy_session_start(r->store, r->link, l->peer, l->id, l->exact, l->failures > 0, r->options.old, copied, l);
                 if (!l->copy)
                         continue;
                 *copy_slot(r, NULL) = l;
                 r->copying++;
+                old += !l->live;
         }
 }
 
@@ -606,6 +611,9 @@ static void ticked(uv_timer_t *timer)
         check_settled(r);
         check_caught_up(r);
         answer_waits(r, false);
+        for (size_t i = 0; i < CATCH_UP_COPIES_MAX; i++)
+                if (r->copies[i])
+                        copy_session_tick(r->copies[i]->copy);
         start_copies(r);
 }
 

@@ -12,11 +12,13 @@
 #ifndef ORIGIND_CATCH_UP_H
 #define ORIGIND_CATCH_UP_H
 
+#include "originD/replica/allowance.h"
 #include "originD/replica/peer_link.h"
 #include "originD/serve.h"
 #include "originD/store.h"
 
-#define CATCH_UP_COPIES_MAX 4        /* at a time */
+#define CATCH_UP_COPIES_MAX 4        /* at a time, */
+#define CATCH_UP_OLD_COPIES_MAX 2    /* of them of what ended: these are slow on purpose, and live ones do not wait for that */
 #define CATCH_UP_LACKS_MAX 2000      /* sessions that are known to be behind; the rest when half of them are not any more */
 #define CATCH_UP_FOREIGN_MAX 1000    /* sessions of other owners that are known */
 #define CATCH_UP_ALONE_US (2 * US_PER_S)
@@ -48,6 +50,7 @@ struct catch_up_options {
         const char *self; /* this node's id; outlives catch_up */
         const char *zone; /* as self */
         size_t replicas;  /* so many origins have each recording: the first of the stream's ring */
+        struct allowance *old; /* for what ended; NULL: it is copied as fast as it can be. It outlives catch_up */
 };
 
 void catch_up_open(struct catch_up **out, uv_loop_t *loop, struct store *st, const struct catch_up_options *options,

@@ -22,6 +22,7 @@ struct copy_session {
         size_t track_count, left;  /* left: of them, not over yet */
         struct store *store;
         struct peer_link *link;
+        struct allowance *old;
         char peer[NODE_ID_MAX + 1], id[SESSION_ID_MAX + 1];
         bool exact, again, stopping, told, loading;
         copy_session_done *done;
@@ -116,6 +117,7 @@ static void copy_tracks(struct copy_session *c)
                 if (lack.lacks)
                         c->tracks[c->track_count++] = (struct copy_track){.store = c->store, .link = c->link, .peer = c->peer,
                                                                           .s = c->s, .theirs = t, .lack = lack,
+                                                                          .allowance = facts(c)->ended ? c->old : NULL,
                                                                           .done = track_over, .arg = c,
                                                                           .stopping = c->stopping};
         }
@@ -361,10 +363,10 @@ static void begin_pass(struct copy_session *c)
 }
 
 struct copy_session *copy_session_start(struct store *st, struct peer_link *link, const char *peer, const char *session,
-                                        bool exact, bool again, copy_session_done *done, void *arg)
+                                        bool exact, bool again, struct allowance *old, copy_session_done *done, void *arg)
 {
         struct copy_session *c = mem_alloc(sizeof(*c));
-        *c = (struct copy_session){.store = st, .link = link, .exact = exact, .again = again, .done = done, .arg = arg,
+        *c = (struct copy_session){.store = st, .link = link, .old = old, .exact = exact, .again = again, .done = done, .arg = arg,
                            .begun_mono_us = clock_mono_us()};
         snprintf(c->peer, sizeof(c->peer), "%s", peer);
         snprintf(c->id, sizeof(c->id), "%s", session);
@@ -377,10 +379,23 @@ struct copy_session *copy_session_start(struct store *st, struct peer_link *link
 void copy_session_stop(struct copy_session *c)
 {
         c->stopping = true;
-        for (size_t i = 0; i < c->track_count; i++)
-                c->tracks[i].stopping = true;
         if (c->loading) {
                 c->loading = false;
                 finish(c, ERR_CANCELED);
+        } else if (c->tracks) {
+                c->left++; /* the last one that is over ends it */
+                for (size_t i = 0; i < c->track_count; i++)
+                        copy_track_stop(&c->tracks[i]);
+                one_less(c);
         }
+}
+
+void copy_session_tick(struct copy_session *c)
+{
+        if (!c->tracks)
+                return;
+        c->left++;
+        for (size_t i = 0; i < c->track_count; i++)
+                copy_track_tick(&c->tracks[i]);
+        one_less(c);
 }

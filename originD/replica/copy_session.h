@@ -10,6 +10,7 @@
 #ifndef ORIGIND_COPY_SESSION_H
 #define ORIGIND_COPY_SESSION_H
 
+#include "originD/replica/allowance.h"
 #include "originD/replica/peer_link.h"
 #include "originD/store.h"
 
@@ -18,10 +19,11 @@ struct copy_session;
 /* 0: as far as could be told, this has all that the other has. */
 typedef void copy_session_done(void *arg, int status);
 
-/* exact: also for what is only moments behind. again: it failed before and that was told. NULL: the other is not up, done()
- * does not come. */
+/* exact: also for what is only moments behind. again: it failed before and that was told. old: what is copied of one that ended
+ * there is taken off it; NULL: it comes as fast as it can. NULL: the other is not up, done() does not come. */
 struct copy_session *copy_session_start(struct store *st, struct peer_link *link, const char *peer, const char *session,
-                                        bool exact, bool again, copy_session_done *done, void *arg);
+                                        bool exact, bool again, struct allowance *old, copy_session_done *done, void *arg);
+void copy_session_tick(struct copy_session *c); /* now and then */
 void copy_session_changed(struct copy_session *c, const struct session *s);
 void copy_session_stop(struct copy_session *c);
 

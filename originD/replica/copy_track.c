@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
@@ -24,6 +25,7 @@ static void over(struct copy_track *c, int status)
 {
         buf_unref(&c->piece);
         read_ahead_stop(&c->ahead);
+        c->is_over = true;
         c->done(c, status);
 }
 
@@ -224,12 +226,22 @@ static void came(struct copy_track *c, const struct ahead_segment *a)
         }
 }
 
+static bool may_ask(struct copy_track *c)
+{
+        if (!c->allowance)
+                return true;
+        c->allowance->bytes -= (int64_t)(c->ahead.came_bytes - c->counted);
+        c->counted = c->ahead.came_bytes;
+        return allowance_left(c->allowance, clock_mono_us()) > (int64_t)((uint64_t)c->ahead.under_way * c->ahead.usual_bytes);
+}
+
 /* Asks for what is next, as far as it may, and takes what is there of the first segment. */
 static void go_on(struct copy_track *c)
 {
-        while (!c->stopping && read_ahead_more(&c->ahead))
+        while (!c->stopping && may_ask(c) && read_ahead_more(&c->ahead))
                 ;
         const struct ahead_segment *a = read_ahead_first(&c->ahead);
+        c->starved = !a && !c->ahead.under_way;
         if (c->stopping)
                 over(c, ERR_CANCELED);
         else if (a && !c->piece)
@@ -510,4 +522,17 @@ void copy_track_start(struct copy_track *c)
         } else {
                 fetch_cut(c);
         }
+}
+
+void copy_track_tick(struct copy_track *c)
+{
+        if (!c->is_over && c->starved)
+                go_on(c);
+}
+
+void copy_track_stop(struct copy_track *c)
+{
+        c->stopping = true;
+        if (!c->is_over && c->starved)
+                over(c, ERR_CANCELED);
 }

@@ -12,6 +12,7 @@
 #ifndef ORIGIND_COPY_TRACK_H
 #define ORIGIND_COPY_TRACK_H
 
+#include "originD/replica/allowance.h"
 #include "originD/replica/compare.h"
 #include "originD/replica/peer_link.h"
 #include "originD/replica/read_ahead.h"
@@ -22,17 +23,20 @@ struct copy_track {
         struct store *store;
         struct peer_link *link;
         const char *peer;
+        struct allowance *allowance; /* of what ended: what comes is taken off; NULL: as fast as it can */
         struct session *s; /* pinned by the owner */
         const struct peer_track *theirs; /* its eras end where its chunks do */
         struct track_lack lack;
         void (*done)(struct copy_track *c, int status); /* 0: all that `theirs` speaks of is here, or a writer was faster */
         void *arg;
-        bool stopping; /* set at any time: over as soon as what is under way is back */
 
         bool brought; /* something changed */
         uint64_t segments, bytes;
 
         /* private */
+        bool stopping, is_over;
+        bool starved;         /* only for want of the allowance nothing is under way */
+        uint64_t counted;     /* of what came: it is taken off already */
         struct read_ahead ahead;
         uint64_t end_place;   /* so far `theirs` goes */
         uint32_t segment;
@@ -49,5 +53,7 @@ struct copy_track {
 };
 
 void copy_track_start(struct copy_track *c);
+void copy_track_tick(struct copy_track *c); /* now and then, where there is an allowance: there may be more of it */
+void copy_track_stop(struct copy_track *c); /* at any time: over now, or as soon as what is under way is back */
 
 #endif

@@ -68,8 +68,7 @@ struct fills {
         struct fill now;
         struct read_ahead ahead; /* of its segments */
         unsigned under_way; /* a question to a peer or a job of the pool: 0 or 1 */
-        int64_t allowance, allowed_us; /* bytes that may be fetched, as of then */
-        uint64_t counted;   /* of what was fetched: it is taken off already */
+        uint64_t counted;   /* of what was fetched: it is taken off the allowance already */
         bool stopping;
 };
 
@@ -337,7 +336,7 @@ static void came(struct fills *f, struct ahead_segment *s)
         struct fill *n = &f->now;
         if (refused(n, s->status)) {
                 n->refusals++;
-                f->allowance = -f->options.bytes_s / 2;
+                f->options.allowance->bytes = -f->options.allowance->bytes_s / 2;
                 read_ahead_again(&f->ahead);
                 return;
         }
@@ -357,9 +356,9 @@ static bool may_ask(struct fills *f)
 {
         const struct volume_sum *v = &f->now.expected;
         uint64_t usual = v->bytes / (v->last_segment - v->first_segment + 1);
-        f->allowance -= (int64_t)(f->ahead.came_bytes - f->counted);
+        f->options.allowance->bytes -= (int64_t)(f->ahead.came_bytes - f->counted);
         f->counted = f->ahead.came_bytes;
-        return f->allowance > (int64_t)(f->ahead.under_way * usual);
+        return allowance_left(f->options.allowance, clock_mono_us()) > (int64_t)(f->ahead.under_way * usual);
 }
 
 /* Asks for segments, as far as they are due, and has the next one written when it is there. */
@@ -538,18 +537,9 @@ static void start_one(struct fills *f)
         begin(f);
 }
 
-static void refill(struct fills *f)
-{
-        int64_t now = clock_mono_us(), passed = now - f->allowed_us, most = f->options.bytes_s / 4 + 1;
-        f->allowed_us = now;
-        f->allowance += (int64_t)((double)f->options.bytes_s * (double)passed / US_PER_S);
-        f->allowance = f->allowance < most ? f->allowance : most;
-}
-
 static void ticked(uv_timer_t *timer)
 {
         struct fills *f = timer->data;
-        refill(f);
         look_at_changes(f);
         stat_set(STAT_LACKING, (int64_t)f->wanted_count);
         if (f->under_way)
@@ -579,7 +569,7 @@ static void ticked(uv_timer_t *timer)
 void fills_open(struct fills **out, uv_loop_t *loop, struct store *st, const struct fills_options *options)
 {
         struct fills *f = mem_alloc(sizeof(*f));
-        *f = (struct fills){.loop = loop, .store = st, .options = *options, .allowed_us = clock_mono_us()};
+        *f = (struct fills){.loop = loop, .store = st, .options = *options};
         f->ahead = (struct read_ahead){.max = READ_AHEAD_MAX, .max_bytes = AHEAD_BYTES, .ready = on_segment, .arg = f};
         uv_timer_init(loop, &f->timer);
         f->timer.data = f;
@@ -589,7 +579,7 @@ void fills_open(struct fills **out, uv_loop_t *loop, struct store *st, const str
 void fills_link(struct fills *f, struct peer_link *link)
 {
         f->link = link;
-        if (f->options.bytes_s)
+        if (f->options.allowance->bytes_s)
                 uv_timer_start(&f->timer, ticked, 0, FILLS_TICK_MS);
 }
 

@@ -8,6 +8,7 @@
 #ifndef ORIGIND_FILLS_H
 #define ORIGIND_FILLS_H
 
+#include "originD/replica/allowance.h"
 #include "originD/replica/peer_link.h"
 #include "originD/store.h"
 
@@ -17,7 +18,7 @@
 struct fills;
 
 struct fills_options {
-        int64_t bytes_s; /* 0: nothing is filled in */
+        struct allowance *allowance; /* of none a second nothing is filled in. It outlives fills */
 };
 
 void fills_open(struct fills **out, uv_loop_t *loop, struct store *st, const struct fills_options *options);

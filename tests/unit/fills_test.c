@@ -508,6 +508,67 @@ static void test_no_more_bytes_come_than_are_allowed_however_many_are_on_their_w
         assert_true(clock_mono_us() - since > 700 * US_PER_MS); /* a quarter of a second may come at once */
 }
 
+/* Shorter than what would be skipped: all of it is copied segment by segment. */
+static void test_what_ended_is_copied_no_faster_than_old_volumes_are(void **state)
+{
+        (void)state;
+        stop(&a);
+        struct session *s = broadcast_at_b(20 * 5);
+        end_session(s);
+        int64_t bytes = (int64_t)session_sum(s).bytes;
+        fills_options.bytes_s = bytes;
+        int64_t since = clock_mono_us();
+        start(&a);
+        while (!at(&a, "S1") || (int64_t)session_sum(at(&a, "S1")).bytes < bytes)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_true(clock_mono_us() - since > 600 * US_PER_MS); /* a quarter of a second may come at once, and the last ones */
+}
+
+static void test_what_is_live_does_not_wait_for_recordings_that_are_copied_slowly(void **state)
+{
+        (void)state;
+        char id[4];
+        stop(&a);
+        for (unsigned i = 1; i <= CATCH_UP_COPIES_MAX; i++) {
+                snprintf(id, sizeof(id), "S%u", i);
+                struct session *s = claim_at(&b, id, 0, "t1");
+                add_track(s, "v720", fmp4_video_init());
+                write_chunks(s, 0, 50, 40);
+                end_session(s);
+        }
+        fills_options.bytes_s = 1000; /* a minute for all of them */
+        start(&a);
+        while (a.store.ended < CATCH_UP_OLD_COPIES_MAX)
+                uv_run(&loop, UV_RUN_ONCE);
+        struct session *live = claim_at(&b, "S9", 0, "t1");
+        add_track(live, "v720", fmp4_video_init());
+        write_chunks(live, 0, 20, 40);
+        int64_t since = clock_mono_us();
+        while (!at(&a, "S9") || session_sum(at(&a, "S9")).bytes < session_sum(live).bytes)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_true(clock_mono_us() - since < 10 * US_PER_S);
+}
+
+/* And what waits for its allowance holds up no end. */
+static void test_a_copy_that_has_to_wait_is_stopped_and_goes_on_where_it_was_after_a_restart(void **state)
+{
+        (void)state;
+        stop(&a);
+        struct session *s = broadcast_at_b(20 * 5);
+        end_session(s);
+        fills_options.bytes_s = (int64_t)session_sum(s).bytes / 2;
+        start(&a);
+        while (!at(&a, "S1") || session_sum(at(&a, "S1")).bytes < session_sum(s).bytes / 3)
+                uv_run(&loop, UV_RUN_ONCE);
+        stop(&a);
+        unsigned before = b.media_asked;
+        fills_options.bytes_s = INT64_C(1) << 40;
+        start(&a);
+        while (!at(&a, "S1") || session_sum(at(&a, "S1")).bytes < session_sum(s).bytes)
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_true(b.media_asked - before < 17);
+}
+
 #define LONG_CASE(f) cmocka_unit_test_setup_teardown(f, setup_long_volumes, teardown)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_small_volumes, teardown)
 int main(void)
@@ -532,6 +593,9 @@ int main(void)
                 LONG_CASE(test_over_a_long_way_many_segments_are_on_their_way_at_a_time),
                 LONG_CASE(test_a_peer_that_has_no_time_is_asked_again_for_what_it_refused_and_for_nothing_else),
                 LONG_CASE(test_no_more_bytes_come_than_are_allowed_however_many_are_on_their_way),
+                LONG_CASE(test_what_ended_is_copied_no_faster_than_old_volumes_are),
+                LONG_CASE(test_what_is_live_does_not_wait_for_recordings_that_are_copied_slowly),
+                LONG_CASE(test_a_copy_that_has_to_wait_is_stopped_and_goes_on_where_it_was_after_a_restart),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,7 @@ struct node {
         struct serve serve;
         struct catch_up *catch_up;
         struct fills *fills;
+        struct allowance old_media;
         bool up, ready, idle, settled, caught_up;
         int64_t incarnation_us;
         struct node *other;
@@ -50,7 +51,7 @@ static uv_loop_t loop;
 static struct node a, b;
 static struct store_options options;
 static size_t replicas;
-static struct fills_options fills_options;
+static struct { int64_t bytes_s; } fills_options;
 static const struct manifest_options manifest = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60,
                                                  .update_s = 2};
 
@@ -240,12 +241,14 @@ static void start(struct node *n)
         serve_unsettled(&n->serve);
         n->link.ops = &link_ops;
         struct catch_up_events re = {.settled = on_settled, .caught_up = on_caught_up, .arg = n};
-        struct catch_up_options ro = {.self = n->id, .zone = "", .replicas = replicas};
+        n->old_media = (struct allowance){.bytes_s = fills_options.bytes_s};
+        struct catch_up_options ro = {.self = n->id, .zone = "", .replicas = replicas,
+                                      .old = fills_options.bytes_s ? &n->old_media : NULL};
         catch_up_open(&n->catch_up, &loop, &n->store, &ro, &re);
         n->up = true;
         n->incarnation_us++;
         catch_up_link(n->catch_up, &n->link);
-        fills_open(&n->fills, &loop, &n->store, &fills_options);
+        fills_open(&n->fills, &loop, &n->store, &(struct fills_options){.allowance = &n->old_media});
         fills_link(n->fills, &n->link);
         n->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = n, .link = &n->link};
         if (n->other->catch_up)
@@ -277,7 +280,7 @@ static int setup(void **state)
         uv_loop_init(&loop);
         options = (struct store_options){.live_max = 8};
         replicas = 2;
-        fills_options = (struct fills_options){.bytes_s = INT64_C(1) << 40};
+        fills_options.bytes_s = INT64_C(1) << 40;
         a = (struct node){.id = "a", .other = &b};
         b = (struct node){.id = "b", .other = &a};
         scratch_dir(a.dir, sizeof(a.dir));
