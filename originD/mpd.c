@@ -1,7 +1,9 @@
 /* The DASH manifest (ISO 23009-1, DASH-IF IOP, low-latency CR): dynamic while the session is live, static afterwards.
  *
  * Numbers are absolute: $Number$ n of every track is media time [n, n+1) s, in every Period. So the text changes only when
- * a track joins, the title becomes another or the session ends, and @publishTime with it.
+ * a track joins, the title becomes another or the session ends, and @publishTime with it. A recording leaves out seconds that a
+ * track does not have because nobody ever wrote them: its Periods follow one another without them. (Live they are named, and
+ * are answered with 404.)
  *
  * Two delays say the same of the same picture, from different beginnings:
  *
@@ -21,7 +23,8 @@
 #include "originD/manifest.h"
 #include "originD/xml.h"
 
-#define PERIODS_MAX SESSION_TRACKS_MAX
+#define HOLES_MAX 64 /* beyond them segments are named that nobody has */
+#define PERIODS_MAX (SESSION_TRACKS_MAX + HOLES_MAX)
 #define TRACK_SHORTER_US (10 * US_PER_S) /* a track that ended this much before the others is left out of a recording */
 #define REFERENCE_ID 1 /* of ProducerReferenceTime. Not 0, which dash.js takes for none */
 #define NAMESPACE "urn:mpeg:dash:schema:mpd:2011"
@@ -36,6 +39,10 @@ struct mpd {
         size_t period_count;
         int64_t end_us; /* static: of the presentation, media time */
         int64_t removed_until; /* static: the first segment of those that retention left */
+        struct hole {
+                uint32_t first, end; /* segments of which a track has none, in any order */
+        } holes[HOLES_MAX];
+        size_t hole_count;
         const struct track *tracks[SESSION_TRACKS_MAX];
         size_t track_count;
 };
@@ -111,6 +118,52 @@ static void find_end(struct mpd *m)
         m->track_count = kept;
 }
 
+static void remove_period(struct mpd *m, size_t i)
+{
+        m->period_count--;
+        memmove(&m->periods[i], &m->periods[i + 1], (m->period_count - i) * sizeof(m->periods[0]));
+}
+
+/* A player of a recording asks for every segment of a Period. So a second that a track does not have, for no writer brought it, is
+ * in none: a Period ends before it, and the next one goes on behind it. */
+static void leave_out_holes(struct mpd *m)
+{
+        for (size_t i = 0; i < m->track_count; i++) {
+                struct hole h = {.end = (uint32_t)first_whole_segment(m, m->tracks[i])};
+                while (m->hole_count < HOLES_MAX && track_hole(m->tracks[i], h.end, &h.first, &h.end)) {
+                        add_period(m, h.end);
+                        m->holes[m->hole_count++] = h;
+                }
+        }
+        for (size_t i = 0; i < m->hole_count; i++)
+                for (size_t k = m->period_count; k--;)
+                        if (m->periods[k] >= m->holes[i].first && m->periods[k] < m->holes[i].end)
+                                remove_period(m, k);
+}
+
+/* Where the Period ends, in media time. */
+static int64_t period_end_us(const struct mpd *m, size_t i)
+{
+        int64_t end_us = i + 1 < m->period_count ? m->periods[i + 1] * SEGMENT_US : m->end_us;
+        for (size_t k = 0; k < m->hole_count; k++) {
+                int64_t hole_us = m->holes[k].first * SEGMENT_US;
+                if (m->holes[k].first > m->periods[i] && hole_us < end_us)
+                        end_us = hole_us;
+        }
+        return end_us;
+}
+
+/* Where the Period begins in the presentation, live: in media time. A recording begins with its first one, and has no holes. */
+static int64_t period_start_us(const struct mpd *m, size_t i)
+{
+        int64_t us = 0;
+        if (m->live)
+                return m->periods[i] * SEGMENT_US;
+        for (size_t k = 0; k < i; k++)
+                us += period_end_us(m, k) - m->periods[k] * SEGMENT_US;
+        return us;
+}
+
 static void find_tracks(struct mpd *m)
 {
         for (size_t i = 0; i < m->s->track_count; i++)
@@ -122,14 +175,10 @@ static void find_tracks(struct mpd *m)
         }
         for (size_t i = 0; i < m->track_count; i++)
                 add_period(m, first_whole_segment(m, m->tracks[i]));
+        if (!m->live)
+                leave_out_holes(m);
         while (!m->live && m->period_count > 1 && m->periods[m->period_count - 1] * SEGMENT_US >= m->end_us)
                 m->period_count--; /* began with the very end: nothing of it can be played */
-}
-
-/* Where the presentation begins, in media time: a recording at its first segment, a live one at the epoch. */
-static int64_t origin_us(const struct mpd *m)
-{
-        return m->live ? 0 : m->periods[0] * SEGMENT_US;
 }
 
 /* When the text became what it is: a player tells by it whether the manifest changed. It is made of what the text depends on
@@ -165,7 +214,7 @@ static void write_head(struct mpd *m)
                 attr_duration(x, "timeShiftBufferDepth", o->time_shift_s * US_PER_S);
                 attr_duration(x, "suggestedPresentationDelay", o->target_latency_ms * US_PER_MS);
         } else {
-                attr_duration(x, "mediaPresentationDuration", m->end_us - origin_us(m));
+                attr_duration(x, "mediaPresentationDuration", period_start_us(m, m->period_count));
         }
         attr_duration(x, "maxSegmentDuration", SEGMENT_US);
         attr_duration(x, "minBufferTime", SEGMENT_US);
@@ -314,7 +363,8 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
                         xml_attr(x, "mimeType", kind == TRACK_VIDEO ? "video/mp4" : "audio/mp4");
                         xml_attr(x, "segmentAlignment", "true");
                         xml_attr(x, "startWithSAP", "1");
-                        if (period && has_set(m, kind, period - 1)) { /* it names a set of that Period (23009-1, 5.3.2.4) */
+                        bool goes_on = period && (m->live || period_end_us(m, period - 1) == first_segment * SEGMENT_US);
+                        if (goes_on && has_set(m, kind, period - 1)) { /* it names a set of that Period (23009-1, 5.3.2.4) */
                                 xml_open(x, "SupplementalProperty");
                                 xml_attr(x, "schemeIdUri", "urn:mpeg:dash:period-continuity:2015");
                                 xml_attr_fmt(x, "value", "p%" PRId64, m->periods[period - 1]);
@@ -331,14 +381,11 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
 static void write_period(struct mpd *m, size_t i)
 {
         struct xml *x = &m->x;
-        int64_t start = m->periods[i] * SEGMENT_US - origin_us(m);
         xml_open(x, "Period");
         xml_attr_fmt(x, "id", "p%" PRId64, m->periods[i]);
-        attr_duration(x, "start", start);
-        if (!m->live) {
-                int64_t end = i + 1 < m->period_count ? m->periods[i + 1] * SEGMENT_US : m->end_us;
-                attr_duration(x, "duration", end - origin_us(m) - start);
-        }
+        attr_duration(x, "start", period_start_us(m, i));
+        if (!m->live)
+                attr_duration(x, "duration", period_end_us(m, i) - m->periods[i] * SEGMENT_US);
         write_set(m, TRACK_VIDEO, i);
         write_set(m, TRACK_AUDIO, i);
         xml_close(x);

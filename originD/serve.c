@@ -261,11 +261,35 @@ static enum look look_init(struct serve_request *r, struct session *s)
         return answer_bytes(r, t->init_bytes, t->init_bytes->len, true, FETCH_IMMUTABLE, TTL_MEDIA_MS, "video/mp4");
 }
 
+/* The index of a volume with a hole is read before the hole is left out. LOOK_DONE: all are known, or cannot be; *over: r is answered. */
+static enum look look_at_holes(struct serve_request *r, const struct session *s, bool *over)
+{
+        struct segment_view v;
+        *over = false;
+        for (size_t i = 0; i < s->track_count && s->state == SESSION_ENDED; i++) {
+                struct track *t = s->tracks[i];
+                const struct volume_row *row = t->log ? track_unseen_hole(s, t) : NULL;
+                enum segment_state state = SEGMENT_NONE;
+                if (row)
+                        state = chunk_log_segment(t->log, row->sum.first_segment, has_turn(r, READ_OLD), &v);
+                *over = state == SEGMENT_BUSY;
+                if (*over)
+                        return answer_error(r, ERR_FULL);
+                if (state == SEGMENT_UNREAD || state == SEGMENT_LOADING)
+                        return state == SEGMENT_UNREAD ? LOOK_TURN : LOOK_LOADING;
+        }
+        return LOOK_DONE;
+}
+
 static enum look look_manifest(struct serve *sv, struct serve_request *r, struct session *s)
 {
         const struct manifest_format *f = manifest_format(r->parsed.file);
+        bool over;
         if (!manifest_ready(s, clock_mono_us()))
                 return s->state == SESSION_LIVE ? LOOK_WAIT : none(r, TTL_UNKNOWN_MS);
+        enum look holes = look_at_holes(r, s, &over);
+        if (over || holes != LOOK_DONE)
+                return holes;
         bool entry = r->parsed.kind == KEY_ENTRY, for_ever = !entry && s->state == SESSION_ENDED;
         struct buf *text = f->write(s, &sv->manifest, entry);
         enum look l = answer_bytes(r, text, text->len, true, for_ever ? FETCH_IMMUTABLE : 0,

@@ -10,6 +10,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/log/disk.h"
+#include "originD/log/index_cache.h"
 #include "originD/log/file.h"
 #include "originD/log/volumes_file.h"
 #include "originD/session.h"
@@ -145,6 +146,43 @@ struct track_facts track_facts(const struct session *s, const struct track *t)
         if (!t->log || (s->state == SESSION_ENDED && t->log->ended))
                 return t->at_end;
         return facts_of(t->log);
+}
+
+/* What is missing of a damaged volume was written, and may be elsewhere. */
+bool track_hole(const struct track *t, uint32_t from, uint32_t *first, uint32_t *end)
+{
+        const struct volumes *v = &t->log->closed;
+        for (size_t i = 0; i < v->count; i++) {
+                const struct volume_row *row = &v->rows[i], *before = i ? row - 1 : row;
+                const struct index *ix = row->state == VOLUME_HERE && row->index && row->index->ready ? &row->index->index : NULL;
+                *first = before->sum.last_segment + 1;
+                *end = row->sum.first_segment;
+                if (i && *first >= from && *end > *first && before->state != VOLUME_DAMAGED && row->state != VOLUME_DAMAGED)
+                        return true;
+                for (size_t k = 1; ix && k < ix->count; k++) {
+                        *first = ix->rows[k - 1].segment + 1;
+                        *end = ix->rows[k].segment;
+                        if (*first >= from && *end > *first)
+                                return true;
+                }
+        }
+        return false;
+}
+
+const struct volume_row *track_unseen_hole(const struct session *s, const struct track *t)
+{
+        const struct volumes *v = &t->log->closed;
+        int64_t end_us = track_facts(s, t).end_us;
+        for (size_t i = 0; i < v->count; i++) {
+                const struct volume_row *row = &v->rows[i];
+                int64_t begins_us = row->sum.first_segment * SEGMENT_US, ends_us = (row->sum.last_segment + 1) * SEGMENT_US;
+                begins_us = begins_us > t->start_us ? begins_us : t->start_us;
+                ends_us = ends_us < end_us ? ends_us : end_us;
+                bool whole = ends_us - begins_us - box_ticks_to_us(row->sum.media_ticks, t->init.timescale) < SEGMENT_US / 2;
+                if (row->state == VOLUME_HERE && !row->closing && !whole && !(row->index && row->index->ready))
+                        return row;
+        }
+        return NULL;
 }
 
 uint32_t track_first_segment(const struct session *s, const struct track *t)

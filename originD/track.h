@@ -47,6 +47,12 @@ struct track *session_track(const struct session *s, const char *name); /* NULL:
 bool track_playable(const struct session *s, const struct track *t); /* declared, saved, has chunks */
 struct track_facts track_facts(const struct session *s, const struct track *t);
 
+/* Of a track that ended: segments [*first, *end), the first of them not before `from`, that nobody ever wrote, so that they are nowhere.
+ * false: there are no more. What is only lacking here is none. Known of a volume as far as its index is in memory. */
+bool track_hole(const struct track *t, uint32_t from, uint32_t *first, uint32_t *end);
+/* A volume that has a hole, and of which it is not known where; NULL: none. */
+const struct volume_row *track_unseen_hole(const struct session *s, const struct track *t);
+
 /* Declares a track. done(arg, status) after the file is made and session.json names it: 0; ERR_PROTO, ERR_UNSUPPORTED,
  * ERR_LIMIT (too many), ERR_NOSPACE, ERR_IO. The same again: 0, when it is made; with other bytes: ERR_CONFLICT. */
 void session_add_track(struct session *s, const struct put *p, void (*done)(void *arg, int status), void *arg);

@@ -257,6 +257,37 @@ static void test_a_recording_whose_old_volumes_went_begins_where_all_tracks_go_o
         assert_int_equal(count("mediaPresentationDuration=\"PT1S\""), 1);
 }
 
+static void test_a_recording_names_no_segment_that_nobody_wrote(void **state)
+{
+        (void)state;
+        int err;
+        store.options.volume_segments = 4;
+        struct session *s = claim("cam", "S1", EPOCH, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
+        for (unsigned n = 0; n < 14; n++) {
+                bool lost = n == 1 || (n >= 6 && n < 9); /* in a volume, and from one into the next */
+                for (unsigned k = 0; k < 5 && !lost; k++)
+                        assert_int_equal(put_video(s, "v720", n, k), 0);
+                if (n != 9) /* sound lost another one, which the picture has */
+                        assert_int_equal(put_audio(s, "a128", n), 0);
+        }
+        assert_int_equal(end_session(s), 0);
+        write_mpd(s, false);
+        assert_int_equal(count("<Period id=\"p0\" start=\"PT0S\" duration=\"PT1S\">"), 1);
+        assert_int_equal(count("<Period id=\"p2\" start=\"PT1S\" duration=\"PT4S\">"), 1);
+        assert_int_equal(count("<Period id=\"p10\" start=\"PT5S\" duration=\"PT4S\">"), 1);
+        assert_int_equal(count("<Period "), 3);
+        assert_int_equal(count("startNumber=\"10\" presentationTimeOffset=\"900000\""), 1);
+        assert_int_equal(count("mediaPresentationDuration=\"PT9S\""), 1);
+        assert_int_equal(count("period-continuity"), 0); /* it does not go on there */
+        assert_null(track_unseen_hole(s, s->tracks[0]));
+        stop_store();
+        start_store();
+        s = loaded(store_session(&store, "S1")); /* nothing is in memory any more: where they are has to be read */
+        assert_non_null(track_unseen_hole(s, session_track(s, "v720")));
+}
+
 static void test_track_that_died_early_does_not_shorten_the_recording(void **state)
 {
         (void)state;
@@ -309,6 +340,7 @@ int main(void)
                 CASE(test_recording_is_static_and_names_only_segments_that_are_there),
                 CASE(test_recording_says_the_same_after_a_restart),
                 CASE(test_a_recording_whose_old_volumes_went_begins_where_all_tracks_go_on),
+                CASE(test_a_recording_names_no_segment_that_nobody_wrote),
                 CASE(test_track_that_died_early_does_not_shorten_the_recording),
                 CASE(test_title_is_escaped),
                 CASE(test_frame_rates_are_fractions),

@@ -323,6 +323,28 @@ static void test_manifest_is_held_until_sound_and_picture_are_there(void **state
         assert_int_equal(q.a.ttl_ms, 1000);
 }
 
+static void test_a_hole_in_a_recording_is_looked_for_before_its_manifest_is_told(void **state)
+{
+        (void)state;
+        struct session *s = live(0);
+        struct question q;
+        for (unsigned n = 0; n < 4; n++)
+                for (unsigned k = 0; k < 5 && n != 2; k++)
+                        assert_int_equal(put_video(s, "v720", n, k), 0);
+        assert_int_equal(end_session(s), 0);
+        on_changed = NULL;
+        serve_close(&sv);
+        stop_store();
+        start_store();
+        serve_open(&sv, &loop, &store, &manifest, 8);
+        on_changed = changed;
+        ask(&q, "/live/cam/S1/manifest.mpd", 0, 5000);
+        wait_done(&q.done);
+        assert_int_equal(q.a.status, 0);
+        assert_non_null(strstr((char *)q.bytes, "<Period id=\"p0\" start=\"PT0S\" duration=\"PT2S\">"));
+        assert_non_null(strstr((char *)q.bytes, "<Period id=\"p3\" start=\"PT2S\" duration=\"PT1S\">"));
+}
+
 static void test_manifest_of_a_recording_is_immutable_under_its_own_name_only(void **state)
 {
         (void)state;
@@ -979,6 +1001,7 @@ int main(void)
                 CASE(test_another_origin_is_not_given_what_the_disk_has_changed),
                 CASE(test_recording_of_before_the_restart_is_read_on_demand),
                 CASE(test_manifest_is_held_until_sound_and_picture_are_there),
+                CASE(test_a_hole_in_a_recording_is_looked_for_before_its_manifest_is_told),
                 CASE(test_manifest_of_a_recording_is_immutable_under_its_own_name_only),
                 CASE(test_streams_lists_live_and_recorded),
                 CASE(test_while_a_peer_is_asked_on_a_viewers_behalf_others_have_its_turn),
