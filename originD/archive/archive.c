@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,16 +14,20 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/crc32c.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mailbox.h"
 #include "common/mem.h"
+#include "originD/archive/piece.h"
 
 #define PUT_PAUSE_MS 1000 /* before the second try, twice as long before the third … */
 #define READ_PAUSE_MS 100
+#define FETCH_BYTES (1u << 20)
+#define TELL_US (60 * US_PER_S) /* one line about media that is other bytes, so often */
 #define THREADS (ARCHIVE_PUTTERS + ARCHIVE_READERS)
 
-enum verb { VERB_PUT, VERB_READ, VERB_REMOVE, VERB_LIST };
+enum verb { VERB_PUT, VERB_READ, VERB_READ_MEDIA, VERB_FETCH, VERB_REMOVE, VERB_REMOVE_ALL, VERB_LIST };
 
 /* One thing to do: the loop's, then a thread's, then the loop's again. */
 struct job {
@@ -68,7 +73,7 @@ struct archive {
         struct worker workers[THREADS];
         size_t running;
         struct archive_stats stats; /* the loop's */
-        bool failing;               /* the loop's: it was logged that the store cannot be used */
+        int64_t told_us;            /* the loop's: that an object is not what was stored, was logged last */
         void (*closed)(void *arg);
         void *arg;
 };
@@ -146,6 +151,11 @@ static int put_file(struct job *j, struct s3 *s, const char *object, const char 
         return err;
 }
 
+static bool reads(const struct job *j)
+{
+        return j->verb == VERB_READ || j->verb == VERB_READ_MEDIA;
+}
+
 static int put_volume(struct job *j, struct s3 *s)
 {
         char object[S3_NAME_MAX + 8];
@@ -206,6 +216,85 @@ static int list(struct job *j, struct s3 *s)
         return err ? fail(j, err, s3_error(s)) : j->err ? fail(j, j->err, "more objects than one answer may hold") : 0;
 }
 
+/* One after the other; what is there of that name and came meanwhile is for the next time. */
+static int remove_all(struct job *j, struct s3 *s)
+{
+        int err = list(j, s);
+        for (size_t i = 0; i < j->item_count && !err; i++) {
+                err = atomic_load(&j->archive->stopping) ? fail(j, ERR_CANCELED, "stopped") : s3_remove(s, j->items[i].object);
+                if (err && s3_error(s)[0])
+                        fail(j, err, s3_error(s));
+        }
+        forget_items(j);
+        return err;
+}
+
+/* Whole chunks are read, for only those have checksums, and what was asked for is handed on. */
+static int read_media(struct job *j, struct s3 *s)
+{
+        struct piece p;
+        int err = piece_find(&p, j->idx_path, j->from, j->into->len);
+        if (err) /* that file is here: its absence is not the object's */
+                return fail(j, err == ERR_NOT_FOUND ? ERR_CORRUPT : err, "the index file beside the volume cannot be read");
+        uint8_t *bytes = mem_alloc(p.len);
+        err = s3_get(s, j->name, p.from, p.len, bytes);
+        if (err)
+                fail(j, err, s3_error(s));
+        else if (!piece_is(&p, bytes))
+                err = fail(j, ERR_CORRUPT, "the object has other bytes than were stored");
+        else
+                memcpy(j->into->data, bytes + (j->from - p.from), j->into->len);
+        j->moved += err ? 0 : p.len;
+        free(bytes);
+        piece_free(&p);
+        return err;
+}
+
+static int write_all(struct job *j, int fd, const uint8_t *data, size_t len)
+{
+        while (len) {
+                ssize_t n = write(fd, data, len);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n <= 0)
+                        return fail(j, n ? err_from_errno(errno) : ERR_IO, "the file cannot be written");
+                data += n;
+                len -= (size_t)n;
+        }
+        return 0;
+}
+
+/* The whole object, durable in a file of that name. On an error there is none. */
+static int fetch_file(struct job *j, struct s3 *s)
+{
+        uint8_t *block = mem_alloc(FETCH_BYTES);
+        uint32_t crc = 0;
+        int fd = open(j->mp4_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), err = 0;
+        if (fd < 0)
+                err = fail(j, err_from_errno(errno), "the file cannot be made");
+        for (uint64_t at = 0; at < j->bytes && !err;) {
+                size_t len = j->bytes - at < FETCH_BYTES ? (size_t)(j->bytes - at) : FETCH_BYTES;
+                err = s3_get(s, j->name, at, len, block);
+                if (err)
+                        fail(j, err, s3_error(s));
+                else
+                        err = write_all(j, fd, block, len);
+                crc = crc32c(crc, block, len);
+                at += len;
+                j->moved += err ? 0 : len;
+        }
+        if (!err && crc != j->crc32c)
+                err = fail(j, ERR_CORRUPT, "the object has other bytes than were stored");
+        if (!err && fsync(fd) < 0)
+                err = fail(j, err_from_errno(errno), "the file cannot be written");
+        if (fd >= 0)
+                close(fd);
+        if (err && fd >= 0)
+                unlink(j->mp4_path);
+        free(block);
+        return err;
+}
+
 static int try_once(struct job *j, struct s3 *s)
 {
         int err;
@@ -215,6 +304,12 @@ static int try_once(struct job *j, struct s3 *s)
                 return put_volume(j, s);
         case VERB_REMOVE:
                 return remove_volume(j, s);
+        case VERB_REMOVE_ALL:
+                return remove_all(j, s);
+        case VERB_READ_MEDIA:
+                return read_media(j, s);
+        case VERB_FETCH:
+                return fetch_file(j, s);
         case VERB_LIST:
                 return list(j, s);
         case VERB_READ:
@@ -227,10 +322,10 @@ static int try_once(struct job *j, struct s3 *s)
 
 static void work(struct archive *a, struct line *l, struct job *j, struct s3 *s)
 {
-        unsigned tries = j->verb == VERB_READ ? ARCHIVE_READ_TRIES : ARCHIVE_PUT_TRIES;
+        unsigned tries = reads(j) ? ARCHIVE_READ_TRIES : ARCHIVE_PUT_TRIES;
         for (unsigned n = 0; n < tries; n++) {
                 if (n)
-                        pause_before(a, l, n, j->verb == VERB_READ ? READ_PAUSE_MS : PUT_PAUSE_MS);
+                        pause_before(a, l, n, reads(j) ? READ_PAUSE_MS : PUT_PAUSE_MS);
                 if (atomic_load(&a->stopping)) {
                         j->err = fail(j, ERR_CANCELED, "stopped");
                         return;
@@ -284,31 +379,46 @@ static void job_free(struct job *j)
         free(j);
 }
 
+/* The store is to have what is read: a row of a volume says so. Nobody is to read of each such object in the log. */
+static void log_bad_object(struct archive *a, const struct job *j)
+{
+        int64_t now = clock_mono_us();
+        bool bad = j->err == ERR_CORRUPT || j->err == ERR_NOT_FOUND || j->err == ERR_PROTO;
+        if (!bad || (j->verb != VERB_READ_MEDIA && j->verb != VERB_FETCH) || (a->told_us && now - a->told_us < TELL_US))
+                return;
+        char words[sizeof(j->words) + 16];
+        a->told_us = now;
+        log_error("object=%s msg=\"an archived volume cannot be read as it was stored\" error=%s", j->name,
+                  log_quote(words, sizeof(words), j->words));
+}
+
 /* Only what says something about the store: a damaged file or a missing object does not. */
 static void log_change(struct archive *a, const struct job *j)
 {
+        log_bad_object(a, j);
         bool fails = s3_may_try_again(j->err) || j->err == ERR_DENIED || j->err == ERR_CONFIG || j->err == ERR_PROTO;
         char words[sizeof(j->words) + 16];
-        if (fails && !a->failing)
+        if (fails && !a->stats.failing)
                 log_warn("msg=\"the archive cannot be used: volumes stay here until it can\" error=%s",
                          log_quote(words, sizeof(words), j->words));
-        else if (!j->err && a->failing)
+        else if (!j->err && a->stats.failing)
                 log_info("msg=\"the archive can be used again\"");
         if (fails || !j->err)
-                a->failing = fails;
+                a->stats.failing = fails;
 }
 
 static void count(struct archive *a, const struct job *j)
 {
         struct archive_stats *s = &a->stats;
-        *(j->verb == VERB_READ ? &s->reading : &s->putting) -= 1;
-        if (j->verb == VERB_READ) {
+        *(reads(j) ? &s->reading : &s->putting) -= 1;
+        if (reads(j) || j->verb == VERB_FETCH) {
                 s->read += !j->err;
-                s->read_failed += !!j->err;
+                s->read_failed += j->err && j->err != ERR_CANCELED;
                 s->read_bytes += j->moved;
         } else if (j->verb == VERB_PUT) {
                 s->put += !j->err;
-                s->put_failed += !!j->err;
+                s->put_failed += j->err && j->err != ERR_CONFLICT && j->err != ERR_CANCELED;
+                s->put_conflicts += j->err == ERR_CONFLICT;
                 s->put_bytes += j->moved;
         }
 }
@@ -396,7 +506,7 @@ void archive_close(struct archive **ap, void (*closed)(void *arg), void *arg)
 /* Takes j, unless ERR_FULL. */
 static int queue(struct archive *a, struct job *j)
 {
-        struct line *l = j->verb == VERB_READ ? &a->reads : &a->puts;
+        struct line *l = reads(j) ? &a->reads : &a->puts;
         j->mail.deliver = deliver;
         j->archive = a;
         pthread_mutex_lock(&a->lock);
@@ -412,7 +522,7 @@ static int queue(struct archive *a, struct job *j)
                 job_free(j);
                 return ERR_FULL;
         }
-        *(j->verb == VERB_READ ? &a->stats.reading : &a->stats.putting) += 1;
+        *(reads(j) ? &a->stats.reading : &a->stats.putting) += 1;
         return 0;
 }
 
@@ -424,6 +534,12 @@ static struct job *job_new(enum verb verb, const char *name, archive_done *done,
         j->done = done;
         j->arg = arg;
         return j;
+}
+
+char *archive_name(const char *stream, const char *session, const char *track_dir, uint32_t number)
+{
+        const char *slash = strrchr(track_dir, '/');
+        return mem_printf("%s/%s/%s/%06" PRIu32, stream, session, slash ? slash + 1 : track_dir, number);
 }
 
 int archive_put(struct archive *a, const struct archive_volume *v, archive_done *done, void *arg)
@@ -442,6 +558,34 @@ int archive_read(struct archive *a, const char *object, uint64_t from, struct bu
         j->from = from;
         j->into = buf_ref(into);
         return queue(a, j);
+}
+
+int archive_read_media(struct archive *a, const struct archive_volume *v, uint64_t from, struct buf *into, archive_done *done,
+                       void *arg)
+{
+        char *object = mem_printf("%s.mp4", v->name);
+        struct job *j = job_new(VERB_READ_MEDIA, object, done, arg);
+        free(object);
+        j->idx_path = mem_strdup(v->idx_path);
+        j->from = from;
+        j->into = buf_ref(into);
+        return queue(a, j);
+}
+
+int archive_fetch(struct archive *a, const struct archive_volume *v, archive_done *done, void *arg)
+{
+        char *object = mem_printf("%s.mp4", v->name);
+        struct job *j = job_new(VERB_FETCH, object, done, arg);
+        free(object);
+        j->mp4_path = mem_strdup(v->mp4_path);
+        j->bytes = v->mp4_bytes;
+        j->crc32c = v->mp4_crc32c;
+        return queue(a, j);
+}
+
+int archive_remove_all(struct archive *a, const char *begin, archive_done *done, void *arg)
+{
+        return queue(a, job_new(VERB_REMOVE_ALL, begin, done, arg));
 }
 
 int archive_remove(struct archive *a, const char *name, archive_done *done, void *arg)

@@ -324,6 +324,7 @@ static void set_options(struct s3 *s, struct call *c, const char *url, struct cu
                 curl_easy_setopt(e, CURLOPT_CAINFO, s->c->ca_file);
         if (strcmp(c->method, "PUT") == 0) {
                 curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
+                curl_easy_setopt(e, CURLOPT_MAX_SEND_SPEED_LARGE, (curl_off_t)s->c->send_bytes_s);
                 curl_easy_setopt(e, CURLOPT_READFUNCTION, send_more);
                 curl_easy_setopt(e, CURLOPT_READDATA, c);
                 curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, rewind_to);

@@ -37,6 +37,7 @@
 struct s3_config {
         char *endpoint, *bucket, *region, *prefix, *access_key, *secret_key, *session_token, *ca_file; /* none is NULL */
         bool path_style; /* ENDPOINT/BUCKET/NAME; otherwise the bucket is in front of the host's name */
+        int64_t send_bytes_s; /* how fast a file is sent; 0: as fast as it goes. Not of the JSON */
 };
 
 /* {"endpoint": "https://…", "bucket": "…", "region": "…", "access_key": "…", "secret_key": "…"} and, if wanted, "prefix" (""),
