@@ -9,9 +9,6 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "originD/log/disk.h"
-#include "originD/log/file.h"
-#include "originD/log/volumes_file.h"
 #include "originD/stats.h"
 
 #define SLATE_AFTER_US (3 * US_PER_S) /* a live session that nobody writes to shows as slate */
@@ -97,7 +94,7 @@ void session_tell(struct session *s)
 static void end_now(struct session *s);
 
 /* Answers the waits that are over. A wait's done() may add others. */
-static void answer_waits(struct session *s, int save_status)
+void session_answer_waits(struct session *s, int save_status)
 {
         struct session_wait *todo = s->waits;
         s->waits = NULL;
@@ -115,117 +112,6 @@ static void answer_waits(struct session *s, int save_status)
         }
         if (s->ending && s->state == SESSION_LIVE && is_quiet)
                 end_now(s);
-}
-
-void session_answer_waits(struct session *s)
-{
-        answer_waits(s, 0);
-}
-
-static void start_save(struct session *s);
-
-/* A save on its way: TRACK/volumes of the tracks whose rows have changed, then session.json. What a crash between leaves is rows that
- * are newer than it: each says of a volume's files what is so. The other way round a session would have ended in a volume
- * that nobody noted, and that would pass for one which was left before its end. */
-struct saving {
-        struct session *s;
-        struct buf *text; /* of session.json */
-        char *path;
-        struct rows_to_save {
-                char *dir;
-                struct volumes rows;
-        } tracks[SESSION_TRACKS_MAX];
-        size_t track_count;
-        int status;
-};
-
-static void save_work(void *arg)
-{
-        struct saving *w = arg;
-        for (size_t i = 0; i < w->track_count && !w->status; i++) {
-                w->status = volumes_file_save(w->tracks[i].dir, &w->tracks[i].rows);
-                if (w->status == ERR_NOT_FOUND) /* dropped meanwhile: there are no files that a row could be about */
-                        w->status = 0;
-        }
-        if (!w->status)
-                w->status = file_save(w->path, w->text->data, w->text->len);
-}
-
-static void save_done(void *arg)
-{
-        struct saving *w = arg;
-        struct session *s = w->s;
-        int status = w->status;
-        uint64_t version = s->saving_version;
-        s->saving_version = 0;
-        if (!status)
-                s->saved_version = version;
-        if (status && !s->save_failed)
-                log_warn("session=%s path=%s msg=\"cannot save what is known of a session\" error=\"%s\"", s->id, w->path,
-                         err_text(status));
-        else if (!status && s->save_failed)
-                log_info("session=%s msg=\"what is known of the session is saved again\"", s->id);
-        s->save_failed = status != 0;
-        for (size_t i = 0; status && i < s->track_count; i++)
-                s->tracks[i]->rows_saved = ROWS_NOT_SAVED;
-        for (size_t i = 0; i < w->track_count; i++) {
-                volumes_free(&w->tracks[i].rows);
-                free(w->tracks[i].dir);
-        }
-        buf_unref(&w->text);
-        free(w->path);
-        free(w);
-        if (!status && s->version > version)
-                start_save(s);
-        answer_waits(s, status);
-        session_tell(s);
-}
-
-/* The rows as they are now: of a broadcast of a month 240 KB a track, copied here and written by the pool. */
-static void take_rows(struct saving *w, struct track *t)
-{
-        if (!t->log || t->rows_saved == t->log->closed.changes)
-                return;
-        struct rows_to_save *r = &w->tracks[w->track_count++];
-        r->dir = track_dir(w->s, t->name);
-        chunk_log_rows(t->log, &r->rows);
-        t->rows_saved = t->log->closed.changes;
-}
-
-static void start_save(struct session *s)
-{
-        if (s->saving_version)
-                return;
-        assert(s->load == LOAD_DONE); /* or the tracks would be forgotten */
-        s->saving_version = s->version;
-        struct saving *w = mem_alloc(sizeof(*w));
-        *w = (struct saving){.s = s, .text = session_to_json(s)};
-        w->path = mem_printf("%s/%s/%s/session.json", s->data_dir, s->stream, s->id);
-        for (size_t i = 0; i < s->track_count; i++)
-                take_rows(w, s->tracks[i]);
-        disk_run(s->loop, DISK_WRITE, save_work, save_done, w);
-}
-
-void session_retry_save(struct session *s)
-{
-        if (s->version > s->saved_version)
-                start_save(s);
-}
-
-void session_wait_saved(struct session *s, struct session_wait *w, bool be_quiet,
-                     void (*done)(struct session_wait *w, int status))
-{
-        *w = (struct session_wait){.version = s->version, .quiet = be_quiet, .done = done, .next = s->waits};
-        s->waits = w;
-}
-
-void session_save(struct session *s, struct session_wait *w, bool be_quiet,
-                  void (*done)(struct session_wait *w, int status))
-{
-        s->version++;
-        if (w)
-                session_wait_saved(s, w, be_quiet, done);
-        start_save(s);
 }
 
 void session_heard(struct session *s)
@@ -271,7 +157,7 @@ static void log_moved(void *arg, struct chunk_log *log, const struct chunk_appen
                 if (log->index.chunks == 1 && log->closed.count) /* each volume begins with the init segment */
                         stat_add(STAT_STORED_BYTES, (int64_t)log->init_bytes->len);
         }
-        answer_waits(s, 0);
+        session_answer_waits(s, 0);
         session_tell(s);
 }
 
@@ -487,7 +373,7 @@ void session_end(struct session *s, int64_t end_us, bool by_writer, struct sessi
         if (s->state == SESSION_ENDED) { /* said twice: the answer to the first may have been lost */
                 session_wait_saved(s, w, false, done);
                 session_retry_save(s);
-                answer_waits(s, 0);
+                session_answer_waits(s, 0);
                 return;
         }
         if (w) {
@@ -500,7 +386,7 @@ void session_end(struct session *s, int64_t end_us, bool by_writer, struct sessi
         s->ending = true;
         s->ended_by_writer = by_writer;
         s->end_us = end_us;
-        answer_waits(s, 0);
+        session_answer_waits(s, 0);
 }
 
 uint64_t session_bytes(const struct session *s)
@@ -540,83 +426,6 @@ int64_t session_live_edge_us(const struct session *s)
         return clock_wall_us() - s->epoch_us;
 }
 
-
-/* ---- loading: the tracks of a session that ended ------------------------------------------------------------------- */
-
-struct loading {
-        struct session *s;
-        char *dir;
-        struct session read; /* its tracks, filled in on the pool */
-        struct track_found found[SESSION_TRACKS_MAX];
-        size_t found_count;
-        int status;
-};
-
-/* On the pool: of the session only what never changes is looked at. */
-static void load_work(void *arg)
-{
-        struct loading *l = arg;
-        l->status = session_read(&l->read, l->dir, true);
-        while (!l->status && l->found_count < l->read.track_count) {
-                size_t i = l->found_count;
-                l->status = track_find(&l->read, l->dir, l->read.tracks[i], false, &l->found[i]);
-                l->found_count += !l->status;
-        }
-}
-
-static void load_done(void *arg)
-{
-        struct loading *l = arg;
-        struct session *s = l->s;
-        if (l->status) {
-                log_warn("session=%s msg=\"cannot read the recording\" error=\"%s\"", s->id, err_text(l->status));
-                while (l->found_count)
-                        track_found_free(&l->found[--l->found_count]);
-                tracks_free(&l->read);
-        } else {
-                s->tracks = l->read.tracks;
-                s->track_count = l->read.track_count;
-                for (size_t i = 0; i < s->track_count; i++)
-                        track_opened(s, s->tracks[i], &l->found[i], true);
-        }
-        session_set_title(&l->read, "");
-        s->load = l->status ? LOAD_FAILED : LOAD_DONE;
-        s->load_again_us = clock_mono_us() + SESSION_LOAD_AGAIN_US;
-        free(l->dir);
-        free(l);
-        session_tell(s);
-}
-
-bool session_loadable(const struct session *s)
-{
-        return s->load == LOAD_NO || (s->load == LOAD_FAILED && clock_mono_us() >= s->load_again_us);
-}
-
-void session_load(struct session *s)
-{
-        s->asked_mono_us = clock_mono_us();
-        if (!session_loadable(s))
-                return;
-        struct loading *l = mem_alloc(sizeof(*l));
-        *l = (struct loading){.s = s, .dir = session_dir(s)};
-        s->load = LOAD_UNDER_WAY;
-        if (disk_run(s->loop, DISK_COLD, load_work, load_done, l)) { /* too many at once: as if nobody had asked yet */
-                s->load = LOAD_NO;
-                free(l->dir);
-                free(l);
-        }
-}
-
-bool session_unload(struct session *s)
-{
-        if (s->state != SESSION_ENDED || s->load != LOAD_DONE || session_busy(s) || s->version > s->saved_version)
-                return false;
-        s->sum = session_sum(s);
-        s->load = LOAD_NO;
-        tracks_free(s);
-        return true;
-}
-
 /* ---- what another origin knows better ------------------------------------------------------------------------------ */
 
 void session_adopt_generation(struct session *s, uint32_t generation, const char *node)
@@ -628,76 +437,5 @@ void session_adopt_generation(struct session *s, uint32_t generation, const char
         s->generation = generation;
         strcpy(s->node, node);
         fence(s);
-        session_save(s, NULL, false, NULL);
-}
-
-struct opening {
-        struct session *s;
-        size_t left;
-        int status;
-        void (*done)(void *arg, int status);
-        void *arg;
-};
-
-static void one_opened(void *arg, int status)
-{
-        struct opening *o = arg;
-        o->status = o->status ? o->status : status;
-        if (--o->left)
-                return;
-        o->s->pins--;
-        o->done(o->arg, o->status);
-        free(o);
-}
-
-static void opened_from_loop(uv_timer_t *timer)
-{
-        void *arg = timer->data;
-        uv_close((uv_handle_t *)timer, (uv_close_cb)free);
-        one_opened(arg, 0);
-}
-
-void session_open_ended(struct session *s, void (*done)(void *arg, int status), void *arg)
-{
-        assert(s->state == SESSION_ENDED && s->load == LOAD_DONE);
-        struct opening *o = mem_alloc(sizeof(*o));
-        *o = (struct opening){.s = s, .left = 1, .done = done, .arg = arg};
-        s->pins++;
-        for (size_t i = 0; i < s->track_count; i++) {
-                struct chunk_log *log = s->tracks[i]->log;
-                if (!log || !log->ended || log->reopening)
-                        continue;
-                o->left++;
-                chunk_log_reopen(log, s->sync_segments, one_opened, o);
-        }
-        uv_timer_t *soon = mem_alloc(sizeof(*soon)); /* one without tracks is opened from the loop too */
-        uv_timer_init(s->loop, soon);
-        soon->data = o;
-        uv_timer_start(soon, opened_from_loop, 0, 0);
-}
-
-void session_close_ended(struct session *s)
-{
-        bool any = false;
-        for (size_t i = 0; i < s->track_count; i++) {
-                struct track *t = s->tracks[i];
-                if (!t->log || t->log->ended)
-                        continue;
-                t->at_end = track_facts(s, t);
-                if (t->at_end.any && t->at_end.end_us > s->end_us)
-                        s->end_us = t->at_end.end_us;
-                chunk_log_end(t->log);
-                any = true;
-        }
-        if (any)
-                session_save(s, NULL, false, NULL);
-}
-
-void session_reopen(struct session *s)
-{
-        s->state = SESSION_LIVE;
-        s->ended_by_writer = false;
-        s->claimed = false;
-        session_heard(s);
         session_save(s, NULL, false, NULL);
 }

@@ -114,7 +114,8 @@ void session_save(struct session *s, struct session_wait *w, bool quiet,
                   void (*done)(struct session_wait *w, int status));
 void session_wait_saved(struct session *s, struct session_wait *w, bool quiet,
                         void (*done)(struct session_wait *w, int status)); /* a save that was asked for already */
-void session_answer_waits(struct session *s); /* nothing is on its way to the disk any more: whom that makes go on */
+/* Nothing is on its way to the disk any more, or a save is over: whom that makes go on. save_status: why they wait in vain; 0: they do not. */
+void session_answer_waits(struct session *s, int save_status);
 
 /* A new writer, or (CLAIM_JOIN) one that has the session at another origin too: older ones are fenced from here on; done
  * when that is on disk and their last chunk is in or out. Whether it may is store_claim()'s to say. */

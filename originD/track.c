@@ -274,7 +274,7 @@ static void make_done(void *arg)
                         adding_done(a, status);
                         a = next;
                 }
-                session_answer_waits(s);
+                session_answer_waits(s, 0);
                 return;
         }
         t->log = chunk_log_new(s->loop, a->dir, &t->init, buf_ref(t->init_bytes), s->volume_segments, NULL, false,
@@ -438,7 +438,7 @@ static void retry_done(void *arg)
         free(r->dir);
         bool changed = !r->status;
         free(r);
-        session_answer_waits(s);
+        session_answer_waits(s, 0);
         if (changed)
                 session_tell(s);
 }
