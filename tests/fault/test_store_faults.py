@@ -1,5 +1,6 @@
 """Whatever call on its disk fails, or kills it: nothing that originD acknowledged is lost, nothing it could not read is removed, and the
 next start on a good disk serves and goes on. tests/fault/store_faults.py repeats a single case."""
+import os
 import time
 
 import pytest
