@@ -5,7 +5,8 @@ originD_SRCS := originD/main.c originD/api.c originD/askers.c originD/eras.c ori
                 originD/startup.c originD/stats.c originD/store.c originD/streams.c originD/track.c \
                 originD/webhooks.c originD/webhooks_config.c originD/webhooks_file.c originD/webhooks_peers.c \
                 originD/webhooks_queue.c originD/webhooks_send.c originD/writers.c originD/writers_put.c originD/xml.c
-originD_SRCS += originD/log/box.c originD/log/chunk_log.c originD/log/chunk_log_cut.c originD/log/chunk_log_read.c \
+originD_SRCS += originD/log/box.c originD/log/chunk_log.c originD/log/chunk_log_archive.c originD/log/chunk_log_cut.c \
+                originD/log/chunk_log_read.c \
                 originD/log/chunk_log_volumes.c originD/log/disk.c originD/log/file.c originD/log/index.c \
                 originD/log/index_cache.c originD/log/pool.c originD/log/records.c originD/log/survey.c originD/log/volume.c \
                 originD/log/volumes.c originD/log/volumes_file.c

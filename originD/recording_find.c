@@ -94,7 +94,7 @@ static bool next_volume(const struct choice *c, size_t at[RECORDING_TRACKS_MAX],
                 const struct volumes *v = &c->tracks[t]->log->closed;
                 bool has = at[t] < v->count && v->rows[at[t]].number == out->number;
                 const struct volume_row *row = has ? &v->rows[at[t]++] : NULL;
-                out->rows[t] = row && row->state <= VOLUME_DAMAGED && row->sum.chunks ? row : NULL;
+                out->rows[t] = row && volume_counts(row) && row->sum.chunks ? row : NULL;
         }
         return any;
 }
@@ -186,7 +186,8 @@ static enum segment_state find_in_volume(const struct choice *c, const struct pa
                 return SEGMENT_UNREADABLE; /* its index is not what its sums say */
         const struct index_row *row = &part.rows[piece.track][piece.row];
         out->log = c->tracks[piece.track]->log;
-        out->view = (struct segment_view){.volume = rows->number, .offset = row->offset, .len_bytes = row->len_bytes, .complete = true};
+        out->view = (struct segment_view){.volume = rows->number, .offset = row->offset, .len_bytes = row->len_bytes, .complete = true,
+                                          .archived = rows->rows[piece.track]->state == VOLUME_ARCHIVED};
         out->track = piece.track;
         out->segment = row->segment;
         out->skip = (size_t)(offset - piece.offset);

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -100,7 +101,8 @@ static void bring_back(struct removal *r)
 {
         struct session *s = r->s;
         s->remove_again_us = clock_mono_us() + REMOVAL_AGAIN_US;
-        stat_add(STAT_STORED_BYTES, (int64_t)session_bytes(s));
+        stat_add(STAT_STORED_BYTES, (int64_t)session_here_bytes(s));
+        stat_add(STAT_ARCHIVED_BYTES, (int64_t)session_sum(s).archive.archived);
         store_add(r->st, s);
         session_tell(s);
         free_removal(r);
@@ -136,6 +138,20 @@ static void go_on_with_half(struct removal *r)
         wait_until(r, clock_mono_us() + REMOVAL_AGAIN_US);
 }
 
+/* It does not come back, so what the archive has of it can go too: …/STREAM/SESSION, or SESSION.removed. */
+static void tell_gone(const struct removal *r)
+{
+        const struct store *st = r->st;
+        char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1];
+        const char *name = strrchr(r->dir, '/') + 1, *folder = r->dir + strlen(st->options.data_dir) + 1;
+        if (r->unused || !st->events.removed || folder >= name || (size_t)(name - folder) > sizeof(stream))
+                return;
+        snprintf(stream, sizeof(stream), "%.*s", (int)(name - folder - 1), folder);
+        snprintf(session, sizeof(session), "%.*s", (int)strcspn(name, "."), name);
+        if (stream_id_valid(stream) && session_id_valid(session))
+                st->events.removed(st->events.arg, stream, session);
+}
+
 static void removed(void *arg)
 {
         struct removal *r = arg;
@@ -150,6 +166,8 @@ static void removed(void *arg)
         tell_failing(r, !over);
         if (r->s)
                 forget_id(r);
+        if (over || !(r->s && r->whole && !r->unused))
+                tell_gone(r);
         if (over) {
                 tell_removed(r);
                 gone(r);
@@ -171,7 +189,7 @@ static void begin(struct removal *r)
 void removal_begin(struct store *st, struct session *s, bool unused, const struct removal_reason *reason)
 {
         struct removal *r = mem_alloc(sizeof(*r)), **at = bucket(&st->removals, s->id);
-        *r = (struct removal){.st = st, .s = s, .dir = session_dir(s), .bytes = session_bytes(s), .unused = unused, .next_by_id = *at};
+        *r = (struct removal){.st = st, .s = s, .dir = session_dir(s), .bytes = session_here_bytes(s), .unused = unused, .next_by_id = *at};
         if (reason)
                 r->reason = *reason;
         *at = r;

@@ -176,11 +176,11 @@ static size_t sweep_ages(struct store *st, int64_t now_wall_us)
         return gone;
 }
 
-static struct session *oldest_idle(struct store *st)
+static struct session *oldest_idle(struct store *st, bool here)
 {
         struct session *s = st->oldest_ended;
         for (size_t n = 0; s && n < RETENTION_LOOKS_MAX; n++, s = s->newer)
-                if (may_go(s))
+                if (may_go(s) && (!here || session_here_bytes(s)))
                         return s;
         return NULL;
 }
@@ -193,11 +193,12 @@ static uint64_t all_bytes(const struct store *st)
         return sum;
 }
 
-/* The oldest one that can go. What ended before it is not to be copied from a peer again. */
-static uint64_t remove_oldest(struct store *st, const char *why)
+/* The oldest one that can go. What ended before it is not to be copied from a peer again. On a full disk what is in the archive alone
+ * would make no room. */
+static uint64_t remove_oldest(struct store *st, const char *why, bool here)
 {
-        struct session *s = oldest_idle(st);
-        uint64_t bytes = s ? session_bytes(s) : 0;
+        struct session *s = oldest_idle(st, here);
+        uint64_t bytes = !s ? 0 : here ? session_here_bytes(s) : session_bytes(s);
         if (!s)
                 return 0;
         if (s->ended_wall_us > st->removed_until_wall_us) /* an older one may have been busy until now */
@@ -209,7 +210,7 @@ static uint64_t remove_oldest(struct store *st, const char *why)
 bool retention_make_room(struct store *st, uint64_t bytes)
 {
         uint64_t freed = st->removals.bytes, one; /* what is under way brings room too, a large one later than the next look */
-        for (unsigned n = 0, most = at_once(st); n < most && freed < bytes && (one = remove_oldest(st, "disk_full")); n++)
+        for (unsigned n = 0, most = at_once(st); n < most && freed < bytes && (one = remove_oldest(st, "disk_full", true)); n++)
                 freed += one;
         return freed > 0 && !st->removals.failing;
 }
@@ -225,6 +226,7 @@ struct trimming {
         uint32_t number;
         bool listed; /* the list on the disk may still name it: its files stay */
         bool told;
+        bool archived; /* the archive has it */
 };
 
 /* With the next sweep; after a crash the next start finds the files. */
@@ -268,10 +270,13 @@ static void volume_forgotten(struct session_wait *w, int status)
         s->pins--;
         t->s = NULL;
         t->listed = status != 0;
-        if (status)
+        if (status) {
                 try_again(t, status);
-        else
-                remove_volume(t, s);
+                return;
+        }
+        if (t->archived && t->st->events.volume_removed)
+                t->st->events.volume_removed(t->st->events.arg, s, t->track, t->number);
+        remove_volume(t, s);
 }
 
 /* What is told of the track goes first: the other way round a crash between would leave a row without files. */
@@ -317,10 +322,11 @@ static bool trim_volume(struct store *st, struct session *s, const struct track 
         if ((int64_t)first.sum.last_segment >= keep_from || chunk_log_forget_volume(log, first.number))
                 return false;
         struct trimming *t = mem_alloc(sizeof(*t));
-        *t = (struct trimming){.st = st, .number = first.number};
+        *t = (struct trimming){.st = st, .number = first.number, .archived = first.copied || first.state == VOLUME_ARCHIVED};
         strcpy(t->session, s->id);
         strcpy(t->track, track->name);
         stat_add(STAT_STORED_BYTES, first.state <= VOLUME_DAMAGED ? -(int64_t)first.sum.bytes : 0);
+        stat_add(STAT_ARCHIVED_BYTES, first.state == VOLUME_ARCHIVED ? -(int64_t)first.sum.bytes : 0);
         stat_add(STAT_REMOVED_VOLUMES, 1);
         forget_volume(t, s);
         return true;
@@ -344,7 +350,7 @@ size_t retention_sweep(struct store *st, int64_t now_wall_us)
         size_t gone = sweep_ages(st, now_wall_us);
         retry_untrimmed(st);
         for (unsigned n = 0, most = at_once(st); n < most && o->retention_bytes && all_bytes(st) > (uint64_t)o->retention_bytes &&
-                             remove_oldest(st, "bytes"); n++)
+                             remove_oldest(st, "bytes", false); n++)
                 gone++;
         for (struct session *s = st->first_live; s; s = s->older) {
                 struct policy p = policy_of(st, s->stream);

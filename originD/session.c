@@ -286,6 +286,8 @@ struct session_sum session_sum(const struct session *s)
                 const struct track *t = s->tracks[i];
                 sum.bytes += track_facts(s, t).file_bytes;
                 sum.lacking += t->log ? chunk_log_lacking(t->log) : 0;
+                if (t->log)
+                        chunk_log_archive_sum(t->log, &sum.archive);
                 sum.playable |= track_playable(s, t);
                 sum.digest += track_digest(s, t); /* in whatever order they are listed */
                 sum.tracks++;
@@ -397,6 +399,12 @@ uint64_t session_bytes(const struct session *s)
         for (size_t i = 0; i < s->track_count; i++)
                 sum += track_facts(s, s->tracks[i]).file_bytes;
         return sum;
+}
+
+uint64_t session_here_bytes(const struct session *s)
+{
+        struct session_sum sum = session_sum(s);
+        return sum.bytes - (sum.archive.archived < sum.bytes ? sum.archive.archived : sum.bytes);
 }
 
 size_t session_tracks(const struct session *s)

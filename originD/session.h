@@ -39,6 +39,7 @@ struct session_sum {
         uint64_t written_place; /* where the era of the newest chunk begins, */
         uint32_t written_generation; /* and its generation; 0: none is stored */
         uint32_t lacking; /* volumes that are not here, or not whole */
+        struct archive_sum archive;
         uint8_t tracks;
         bool playable; /* a track has chunks */
 };
@@ -67,6 +68,8 @@ struct session {
 
         enum load_state load;       /* of the tracks; a live session's are always there */
         int64_t asked_mono_us;      /* when somebody wanted them last */
+        int64_t archive_again_us; /* of one that ended: monotonic, the archiver does not look at it before that, */
+        uint64_t archive_version; /* while this is its version */
         int64_t load_again_us; /* of LOAD_FAILED: monotonic, not tried before that */
         int64_t remove_again_us; /* the disk refused to remove it: monotonic, likewise (removals.h) */
         unsigned pins;              /* reads of its files, and requests, under way */
@@ -156,6 +159,7 @@ const char *session_state_name(const struct session *s); /* live, slate, ended *
 int64_t session_live_edge_us(const struct session *s);   /* media time now, by the wall clock */
 struct session_sum session_sum(const struct session *s);
 uint64_t session_bytes(const struct session *s);
+uint64_t session_here_bytes(const struct session *s); /* without those that only the archive has */
 size_t session_tracks(const struct session *s); /* how many; loaded or not */
 bool session_playable(const struct session *s); /* one of its tracks is */
 

@@ -76,9 +76,14 @@ json_t *session_sum_to_json(const struct session_sum *sum)
 {
         char digest[17];
         snprintf(digest, sizeof(digest), "%016" PRIx64, sum->digest);
-        return json_pack("{s:i, s:i, s:b, s:I, s:s, s:I, s:I}", "tracks", (int)sum->tracks, "lacking", (int)sum->lacking, "playable", sum->playable, "bytes",
-                         (json_int_t)sum->bytes, "digest", digest, "written_generation", (json_int_t)sum->written_generation,
-                         "written_place", (json_int_t)sum->written_place);
+        json_t *j = json_pack("{s:i, s:i, s:b, s:I, s:s, s:I, s:I}", "tracks", (int)sum->tracks, "lacking", (int)sum->lacking, "playable", sum->playable, "bytes",
+                              (json_int_t)sum->bytes, "digest", digest, "written_generation", (json_int_t)sum->written_generation,
+                              "written_place", (json_int_t)sum->written_place);
+        const struct archive_sum *a = &sum->archive;
+        if (a->copied || a->archived) /* only where there is an archive */
+                json_object_set_new(j, "archive", json_pack("[I, I, I]", (json_int_t)a->uncopied, (json_int_t)a->copied,
+                                                            (json_int_t)a->archived));
+        return j;
 }
 
 struct buf *session_to_json(const struct session *s)
@@ -166,6 +171,12 @@ void session_sum_from_json(struct session_sum *sum, const json_t *j, int *bad)
         sum->lacking = (uint32_t)json_number(j, "lacking", INT32_MAX, bad);
         sum->playable = json_is_true(json_object_get(j, "playable"));
         sum->bytes = json_number(j, "bytes", INT64_MAX, bad);
+        const json_t *archive = json_object_get(j, "archive");
+        struct archive_sum *a = &sum->archive;
+        *a = (struct archive_sum){.uncopied = sum->bytes};
+        if (archive)
+                *bad |= !unsigned_at(archive, 0, INT64_MAX, &a->uncopied) || !unsigned_at(archive, 1, INT64_MAX, &a->copied) ||
+                        !unsigned_at(archive, 2, INT64_MAX, &a->archived);
         sum->written_generation = (uint32_t)json_number(j, "written_generation", UINT32_MAX, bad);
         sum->written_place = json_number(j, "written_place", ERAS_PLACE_MAX, bad);
         *bad |= json_hex(j, "digest", &sum->digest);

@@ -12,6 +12,8 @@
 #define CATCH_UP_HELP "Segments copied from another origin, cut off for its, or not got"
 #define FILLS_HELP "Volumes brought from another origin, or tried to"
 #define SCRUBBED_HELP "Closed volumes that were read again and compared with their checksums: as they were written, not so, or not readable now"
+#define ARCHIVE_HELP "Closed volumes offered to the archive: it has them now, it has something else of their name, or it could not be used"
+#define ARCHIVE_READS_HELP "Reads from the archive that brought what was stored, or did not"
 #define REQUESTS_HELP "Webhook requests that were answered 2xx, or were not"
 #define DROPPED_HELP "Events given up: too many waited, the webhook refused it, or a day had passed"
 #define REMOVED_HELP "Recordings removed by retention"
@@ -58,9 +60,19 @@ static struct metric rows[STATS] = {
         [STAT_SCRUBBED_DAMAGED] = COUNTER("originD_scrubbed_volumes_total", "status=\"damaged\"", SCRUBBED_HELP),
         [STAT_SCRUBBED_UNREADABLE] = COUNTER("originD_scrubbed_volumes_total", "status=\"unreadable\"", SCRUBBED_HELP),
         [STAT_SCRUBS] = COUNTER("originD_scrubs_total", NULL, "Times that all that is at rest was read again"),
+        [STAT_ARCHIVED_BYTES] = GAUGE("originD_archived_bytes", NULL, "Bytes of all sessions in the store that are in the archive alone"),
+        [STAT_ARCHIVE_WAITING_BYTES] = GAUGE("originD_archive_waiting_bytes", NULL, "Bytes of closed volumes that are due for the archive and not there yet"),
+        [STAT_ARCHIVE_FAILING] = GAUGE("originD_archive_failing", NULL, "1: the archive could not be used the last time it was asked"),
+        [STAT_ARCHIVE_STORED] = COUNTER("originD_archive_volumes_total", "status=\"stored\"", ARCHIVE_HELP),
+        [STAT_ARCHIVE_CONFLICT] = COUNTER("originD_archive_volumes_total", "status=\"conflict\"", ARCHIVE_HELP),
+        [STAT_ARCHIVE_FAILED] = COUNTER("originD_archive_volumes_total", "status=\"failed\"", ARCHIVE_HELP),
+        [STAT_ARCHIVE_SENT_BYTES] = COUNTER("originD_archive_sent_bytes_total", NULL, "Bytes sent to the archive"),
+        [STAT_ARCHIVE_READS] = COUNTER("originD_archive_reads_total", "status=\"ok\"", ARCHIVE_READS_HELP),
+        [STAT_ARCHIVE_READS_FAILED] = COUNTER("originD_archive_reads_total", "status=\"failed\"", ARCHIVE_READS_HELP),
+        [STAT_ARCHIVE_READ_BYTES] = COUNTER("originD_archive_read_bytes_total", NULL, "Bytes read from the archive"),
         [STAT_FREE_BYTES] = GAUGE("originD_free_bytes", NULL, "Free bytes where the store is"),
         [STAT_MEASURES_FAILED] = COUNTER("originD_failed_measures_total", NULL, "Looks at how much space there is that failed; nothing is removed for them"),
-        [STAT_STORED_BYTES] = GAUGE("originD_stored_bytes", NULL, "Bytes of all sessions in the store"),
+        [STAT_STORED_BYTES] = GAUGE("originD_stored_bytes", NULL, "Bytes of all sessions in the store, without those that are in the archive alone"),
         [STAT_REMOVED_AGE] = COUNTER("originD_removed_sessions_total", "reason=\"age\"", REMOVED_HELP),
         [STAT_REMOVED_BYTES] = COUNTER("originD_removed_sessions_total", "reason=\"bytes\"", REMOVED_HELP),
         [STAT_REMOVED_VOLUMES] = COUNTER("originD_removed_volumes_total", NULL, "Volumes of live sessions removed since viewers cannot go back so far"),

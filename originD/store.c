@@ -91,6 +91,8 @@ static void unlist(struct store *st, struct session *s)
                 return;
         if (st->sweep_at == s)
                 st->sweep_at = s->newer;
+        if (st->archive_at == s)
+                st->archive_at = s->older || !live ? s->older : st->newest_ended;
         if (st->scrub_at == s)
                 st->scrub_at = s->older || !live ? s->older : st->newest_ended;
         *(s->newer ? &s->newer->older : live ? &st->first_live : &st->newest_ended) = s->older;
@@ -277,7 +279,8 @@ static void unload(struct store *st, const struct session *out)
 void store_remove_for(struct store *st, struct session *s, const struct removal_reason *reason)
 {
         assert(s->state == SESSION_ENDED && !session_busy(s));
-        stat_add(STAT_STORED_BYTES, -(int64_t)session_bytes(s));
+        stat_add(STAT_STORED_BYTES, -(int64_t)session_here_bytes(s));
+        stat_add(STAT_ARCHIVED_BYTES, -(int64_t)session_sum(s).archive.archived);
         if (s->in_loaded)
                 unload(st, s);
         unlink_session(st, s);
@@ -464,7 +467,8 @@ static void take_session(struct store *st, struct session *s)
         if (!s->loop)
                 session_restore(s, st->loop, st->options.data_dir, st->options.sync_segments);
         store_add(st, s);
-        stat_add(STAT_STORED_BYTES, (int64_t)session_bytes(s));
+        stat_add(STAT_STORED_BYTES, (int64_t)session_here_bytes(s));
+        stat_add(STAT_ARCHIVED_BYTES, (int64_t)session_sum(s).archive.archived);
         if (s->state == SESSION_ENDED && !session_tracks(s)) /* claimed, never written to */
                 store_remove(st, s);
 }

@@ -57,6 +57,8 @@ struct store_events {
         void (*changed)(void *arg, struct session *s);         /* somebody may be waiting for this */
         void (*space)(void *arg, int why_not);                 /* writing became possible (0), or impossible: space.h */
         void (*idle)(void *arg);                               /* after store_stop() */
+        void (*removed)(void *arg, const char *stream, const char *session); /* its files are gone. May be NULL */
+        void (*volume_removed)(void *arg, const struct session *s, const char *track, uint32_t number); /* of a live one; the archive has it */
         void *arg;
 };
 
@@ -76,6 +78,7 @@ struct store {
         struct session *first_live; /* by older */
         struct session *newest_ended, *oldest_ended; /* by when they ended */
         struct session *sweep_at; /* where retention goes on */
+        struct session *archive_at; /* where the archiver goes on: likewise */
         struct session *scrub_at; /* where the scrubber goes on: the live ones, then those that ended, the newest first */
         int lock; /* of data_dir */
         int folder; /* data_dir itself, as it was at the start */

@@ -95,7 +95,11 @@ void track_drop(struct session *s, struct track *t, void (*done)(void *arg, int 
 {
         struct dropping *d = mem_alloc(sizeof(*d));
         *d = (struct dropping){.s = s, .dir = track_dir(s, t->name), .done = done, .arg = arg};
-        stat_add(STAT_STORED_BYTES, -(int64_t)track_facts(s, t).file_bytes);
+        struct archive_sum sum = {0};
+        if (t->log)
+                chunk_log_archive_sum(t->log, &sum);
+        stat_add(STAT_STORED_BYTES, (int64_t)sum.archived - (int64_t)track_facts(s, t).file_bytes);
+        stat_add(STAT_ARCHIVED_BYTES, -(int64_t)sum.archived);
         track_remove(s, t);
         s->pins++;
         disk_run(s->loop, DISK_WRITE, drop_work, drop_done, d);

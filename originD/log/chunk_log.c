@@ -21,7 +21,7 @@ static void take_found(struct chunk_log *log, struct volumes_found *found)
 {
         log->closed = found->closed;
         for (size_t i = 0; i < log->closed.count; i++)
-                if (log->closed.rows[i].state <= VOLUME_DAMAGED) /* the bytes that are here */
+                if (volume_counts(&log->closed.rows[i]))
                         chunk_log_count(&log->closed_sum, &log->closed.rows[i].sum, true);
         if (found->open) {
                 log->files = found->last.files;

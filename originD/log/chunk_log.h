@@ -66,6 +66,7 @@ struct chunk_log {
         struct volume_track volume_track; /* of the three above */
         struct volumes closed;
         struct volume_sum closed_sum; /* bytes, media_ticks, samples and peak_bytes of them all */
+        bool wants;                   /* one of them is, or was, wanted */
 
         struct volume_files files; /* of the open volume; none before the first chunk, and when it ended */
         uint32_t open_number;
@@ -110,11 +111,13 @@ void chunk_log_go_on(struct chunk_log *log, int status); /* the answer that admi
 /* Forgets everything from the beginning of the segment on, in the file too; done(arg, status) when the end is known again.
  * there (takes the reference; may be NULL): the segment as another origin has it; the chunks that it begins with and that are here
  * too, byte by byte, stay. What is asked to be appended meanwhile waits. One at a time; not of an ended log. When the log is
- * `failed` then it takes no more appends; on another error it is as it was. */
+ * `failed` then it takes no more appends; on another error it is as it was. ERR_NOT_YET, from inside the call: chunk_log_may_cut()
+ * says no. */
 void chunk_log_cut(struct chunk_log *log, uint32_t segment, struct buf *there, void (*done)(void *arg, int status), void *arg);
 void chunk_log_cut_on(struct chunk_log *log, int status); /* the answer that save_rows() owed */
 
-/* ENDED → WRITING; done(arg, status) later. On an error it stays ENDED. */
+/* ENDED → WRITING; done(arg, status) later. On an error it stays ENDED. ERR_NOT_YET, from inside the call:
+ * chunk_log_may_cut() says no. */
 void chunk_log_reopen(struct chunk_log *log, bool sync_segments, void (*done)(void *arg, int status), void *arg);
 
 void chunk_log_fence(struct chunk_log *log); /* what is queued but not being written ends with ERR_FENCED */
@@ -140,6 +143,24 @@ void chunk_log_expect_volume(struct chunk_log *log, uint32_t number, const struc
 bool chunk_log_hide_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *expected);
 void chunk_log_take_volume(struct chunk_log *log, uint32_t number, enum volume_state state, const struct volume_sum *sum);
 
+/* The archive (archive/archiver.h) has a closed volume, or is to have it alone. `of` is the row as it was when that began; false, and
+ * nothing changes: it is another by now, or something else is under way with it.
+ *   chunk_log_copied()     HERE: the archive has it too
+ *   chunk_log_archive()    HERE, copied → ARCHIVED: from here on nobody begins to read its file. Then, when TRACK/volumes says so,
+ *                          chunk_log_drop_file(), or, when that could not be saved, chunk_log_keep_file()
+ *   chunk_log_want()       whether its file is needed here again
+ *   chunk_log_bring_file() ARCHIVED: what was fetched (VOLUME_FETCHED) becomes its file: done(arg, status); HERE then */
+bool chunk_log_copied(struct chunk_log *log, const struct volume_row *of);
+bool chunk_log_archive(struct chunk_log *log, const struct volume_row *of);
+void chunk_log_drop_file(struct chunk_log *log, uint32_t number, void (*done)(void *arg, int status), void *arg);
+void chunk_log_keep_file(struct chunk_log *log, uint32_t number);
+bool chunk_log_bring_file(struct chunk_log *log, const struct volume_row *of, void (*done)(void *arg, int status), void *arg);
+const struct volume_row *chunk_log_wanted(const struct chunk_log *log); /* NULL: none */
+
+/* Whether the log can be cut from the segment on (UINT32_MAX: be opened again): what it goes on with then has to be here. Where that is in the
+ * archive it is wanted from now on: ask again later. */
+bool chunk_log_may_cut(struct chunk_log *log, uint32_t segment);
+
 /* What is appended next does not go on from the end: the rest of the open volume is elsewhere. It is DAMAGED from here on. */
 void chunk_log_skip(struct chunk_log *log);
 
@@ -155,6 +176,7 @@ enum segment_state {
 };
 struct segment_view {
         uint32_t volume; /* whose file: volume_path(log->dir, volume, "mp4") */
+        bool archived;   /* it is not here: archive_read_media() */
         uint64_t offset; /* in it */
         uint32_t len_bytes;
         bool complete;
@@ -170,7 +192,13 @@ void chunk_log_rows(const struct chunk_log *log, struct volumes *out);
 
 uint32_t chunk_log_lacking(const struct chunk_log *log); /* closed volumes that are not here, or not whole */
 
-/* What all volumes come to; peak_bytes of the largest segment; false: there are no chunks. */
+/* Bytes of closed volumes: what the archive is to have and has not, what it has as well, and what it alone has. */
+struct archive_sum {
+        uint64_t uncopied, copied, archived;
+};
+void chunk_log_archive_sum(const struct chunk_log *log, struct archive_sum *sum); /* adds its own */
+
+/* What all volumes come to, wherever they are; peak_bytes of the largest segment; false: there are no chunks. */
 bool chunk_log_sum(const struct chunk_log *log, struct volume_sum *out);
 
 #endif

@@ -19,6 +19,7 @@ struct cut {
         struct volume_found found; /* what is gone on with */
         uint32_t number;
         bool any, lacking, started;
+        bool archived; /* before all of numbers there is one that is not here, and stays */
         int status;
         void (*done)(void *arg, int status);
         void *arg;
@@ -63,6 +64,8 @@ static void cut_work(void *arg)
                 else
                         c->status = go_on_with(c, number);
         }
+        if (!c->status && !c->any && c->archived) /* none of those could be read: where the track ends now nobody knows */
+                c->status = ERR_IO;
         if (c->status) {
                 index_free(&c->found.index);
                 volume_files_close(&c->found.files);
@@ -109,9 +112,13 @@ static struct cut *new_cut(struct chunk_log *log, uint32_t segment, void (*done)
 static void list_volumes(struct chunk_log *log, struct cut *c)
 {
         c->numbers = mem_alloc((log->closed.count + 1) * sizeof(*c->numbers));
-        for (size_t i = 0; i < log->closed.count; i++)
-                if (log->closed.rows[i].state <= VOLUME_DAMAGED)
-                        c->numbers[c->count++] = log->closed.rows[i].number;
+        for (size_t i = 0; i < log->closed.count; i++) {
+                const struct volume_row *row = &log->closed.rows[i];
+                if (row->state <= VOLUME_DAMAGED)
+                        c->numbers[c->count++] = row->number;
+                else if (row->state == VOLUME_ARCHIVED && row->sum.first_segment < c->segment)
+                        c->count = 0, c->archived = true; /* the track does not go on before what stays */
+        }
         if (log->files.mp4 >= 0) {
                 c->numbers[c->count++] = log->open_number;
                 c->lacking = log->open_lacking;
@@ -161,7 +168,7 @@ static void take_away(struct chunk_log *log)
                 if (row->sum.last_segment < c->segment)
                         break;
                 index_cache_drop(&row->index);
-                if (row->sum.first_segment >= c->segment && row->state <= VOLUME_DAMAGED) {
+                if (row->sum.first_segment >= c->segment && volume_counts(row)) {
                         chunk_log_count(&log->closed_sum, &row->sum, false);
                         row->state = VOLUME_LACKING;
                 }
@@ -206,6 +213,11 @@ void chunk_log_start_cut(struct chunk_log *log)
 void chunk_log_cut(struct chunk_log *log, uint32_t segment, struct buf *there, void (*done)(void *arg, int status), void *arg)
 {
         assert(!log->cutting && !log->ended);
+        if (!chunk_log_may_cut(log, segment)) {
+                buf_unref(&there);
+                done(arg, ERR_NOT_YET);
+                return;
+        }
         log->cutting = new_cut(log, segment, done, arg);
         log->cutting->there = there;
         if (!log->writing)
@@ -240,6 +252,10 @@ void chunk_log_start_reopen(struct chunk_log *log)
 void chunk_log_reopen(struct chunk_log *log, bool sync_segments, void (*done)(void *arg, int status), void *arg)
 {
         assert(log->ended && !log->reopening);
+        if (!chunk_log_may_cut(log, UINT32_MAX)) {
+                done(arg, ERR_NOT_YET);
+                return;
+        }
         log->sync_segments = sync_segments;
         log->reopening = new_cut(log, UINT32_MAX, done, arg);
         chunk_log_start_reopen(log);

@@ -2,6 +2,7 @@
  *
  *   chunk_log.c          life, and the way of a chunk into the log
  *   chunk_log_volumes.c  the volumes behind the open one: closing, forgetting, hiding and taking them
+ *   chunk_log_archive.c  those that the archive has too, or alone
  *   chunk_log_cut.c      cutting back, and going on with a volume that was closed
  *   chunk_log_read.c     what readers see */
 #ifndef ORIGIND_CHUNK_LOG_IMPL_H
@@ -23,6 +24,10 @@ void chunk_log_close_volume(struct chunk_log *log); /* the open volume becomes a
 void chunk_log_forget_row(struct chunk_log *log, struct volume_row *row);
 void chunk_log_tell_volumes(struct chunk_log *log); /* volumes_changed(), if there is one */
 void chunk_log_index_gone(void *owner, uint32_t number); /* for index_cache_add(); owner: the log */
+
+/* ---- chunk_log_archive.c ---- */
+
+void chunk_log_want(struct chunk_log *log, struct volume_row *row); /* an archived one's file is needed here */
 
 /* ---- chunk_log_cut.c: what was asked for begins, if it has not and nothing is behind the log's back ---- */
 

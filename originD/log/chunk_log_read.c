@@ -15,13 +15,17 @@ struct reading {
         uint32_t number;
         struct volume_sum whole; /* as its row has it; no chunks: that does not say that it is */
         struct volume_found found;
+        bool archived; /* only its index is here */
         int status;
 };
 
 static void read_work(void *arg)
 {
         struct reading *r = arg;
-        r->status = volume_look(&r->log->volume_track, r->number, CHECK_RECORDS, &r->whole, &r->found);
+        if (r->archived)
+                r->status = volume_read_index(&r->log->volume_track, r->number, &r->whole, &r->found.index);
+        else
+                r->status = volume_look(&r->log->volume_track, r->number, CHECK_RECORDS, &r->whole, &r->found);
 }
 
 /* What is there now. Returns whether the row is another one by that. */
@@ -36,8 +40,23 @@ static bool take_read(struct chunk_log *log, struct volume_row *row, struct volu
         chunk_log_count(&log->closed_sum, is, true);
         row->sum = *is;
         row->state = differs ? VOLUME_DAMAGED : row->state;
+        row->copied &= !differs;
         index_cache_ready(row->index, &found->index);
         return changes;
+}
+
+/* Whatever the file says, the volume is whole elsewhere; brought back, its index is made anew from the media. */
+static void take_archived(struct chunk_log *log, struct volume_row *row, struct reading *r)
+{
+        if (!r->status) {
+                index_cache_ready(row->index, &r->found.index);
+                return;
+        }
+        index_cache_drop(&row->index);
+        log_error("path=%s volume=%06u msg=\"cannot read the index of an archived volume\" error=\"%s\"", log->dir, r->number,
+                  err_text(r->status));
+        if (r->status == ERR_CORRUPT)
+                chunk_log_want(log, row);
 }
 
 static void read_done(void *arg)
@@ -45,8 +64,10 @@ static void read_done(void *arg)
         struct reading *r = arg;
         struct chunk_log *log = r->log;
         struct volume_row *row = volumes_get(&log->closed, r->number);
-        bool gone = r->status == ERR_CORRUPT || r->status == ERR_NOT_FOUND, failed = r->status && !gone, changes = false;
-        if (row && row->index && !row->index->ready) {
+        bool gone = !r->archived && (r->status == ERR_CORRUPT || r->status == ERR_NOT_FOUND), failed = r->status && !gone, changes = false;
+        if (row && row->index && !row->index->ready && r->archived) {
+                take_archived(log, row, r);
+        } else if (row && row->index && !row->index->ready) {
                 if (!r->status) {
                         changes = take_read(log, row, &r->found);
                 } else {
@@ -85,8 +106,8 @@ static const struct index *closed_index(struct chunk_log *log, struct volume_row
                 return NULL;
         }
         struct reading *r = mem_alloc(sizeof(*r));
-        *r = (struct reading){.log = log, .number = row->number};
-        if (row->state == VOLUME_HERE)
+        *r = (struct reading){.log = log, .number = row->number, .archived = row->state == VOLUME_ARCHIVED};
+        if (row->state == VOLUME_HERE || r->archived)
                 r->whole = row->sum;
         bool live = !log->ended && row == &log->closed.rows[log->closed.count - 1];
         if (log->cutting || log->reopening || log->rereading ||
@@ -114,8 +135,8 @@ static enum segment_state look_in_closed(struct chunk_log *log, struct volume_ro
         const struct recent_segment *recent = recent_of(log, segment);
         enum segment_state why;
         bool outside = segment < row->sum.first_segment || segment > row->sum.last_segment;
-        *out = (struct segment_view){.volume = row->number, .complete = true};
-        if (row->state >= VOLUME_LACKING)
+        *out = (struct segment_view){.volume = row->number, .complete = true, .archived = row->state == VOLUME_ARCHIVED};
+        if (row->state == VOLUME_LACKING)
                 return SEGMENT_LACKING;
         if (recent) {
                 out->bytes = recent->bytes;

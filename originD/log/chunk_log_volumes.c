@@ -40,6 +40,17 @@ bool chunk_log_sum(const struct chunk_log *log, struct volume_sum *out)
         return ix->count || v->count;
 }
 
+void chunk_log_archive_sum(const struct chunk_log *log, struct archive_sum *sum)
+{
+        for (size_t i = 0; i < log->closed.count; i++) {
+                const struct volume_row *row = &log->closed.rows[i];
+                if (row->state == VOLUME_HERE)
+                        *(row->copied ? &sum->copied : &sum->uncopied) += row->sum.bytes;
+                else if (row->state == VOLUME_ARCHIVED)
+                        sum->archived += row->sum.bytes;
+        }
+}
+
 /* What it comes to is not known yet, so a start opens it. */
 static void note_open(struct volumes *out, uint32_t number, uint32_t first_segment, uint32_t last_segment)
 {
@@ -89,7 +100,7 @@ void chunk_log_tell_volumes(struct chunk_log *log)
 
 void chunk_log_forget_row(struct chunk_log *log, struct volume_row *row)
 {
-        if (row->state <= VOLUME_DAMAGED)
+        if (volume_counts(row))
                 chunk_log_count(&log->closed_sum, &row->sum, false);
         index_cache_drop(&row->index);
         volumes_remove(&log->closed, row->number);
@@ -233,6 +244,7 @@ bool chunk_log_hide_volume(struct chunk_log *log, uint32_t number, const struct 
                 chunk_log_count(&log->closed_sum, &row->sum, false);
         index_cache_drop(&row->index);
         row->state = VOLUME_LACKING;
+        row->copied = false; /* it may come back as other bytes */
         if (expected) /* after a crash it is held against what is there then */
                 row->sum = *expected;
         row->closing = true;

@@ -109,6 +109,44 @@ int volume_remove(const struct volume_track *t, uint32_t number)
         return rc;
 }
 
+int volume_remove_mp4(const struct volume_track *t, uint32_t number)
+{
+        char *mp4 = volume_path(t->dir, number, "mp4");
+        int rc = file_remove(mp4);
+        free(mp4);
+        return rc;
+}
+
+int volume_install_mp4(const struct volume_track *t, uint32_t number, const struct volume_sum *sum)
+{
+        char *mp4 = volume_path(t->dir, number, "mp4"), *fetched = volume_path(t->dir, number, VOLUME_FETCHED);
+        char *idx = volume_path(t->dir, number, "idx");
+        int rc = volume_check_index(t->dir, number, sum);
+        if (rc == ERR_CORRUPT || rc == ERR_NOT_FOUND)
+                rc = file_remove(idx);
+        rc = rc ? rc : file_rename(fetched, mp4);
+        rc = rc ? rc : file_sync_folder(t->dir);
+        free(idx);
+        free(fetched);
+        free(mp4);
+        return rc;
+}
+
+int volume_read_index(const struct volume_track *t, uint32_t number, const struct volume_sum *sum, struct index *out)
+{
+        struct survey s = {.t = t, .number = number};
+        struct volume_found found;
+        int rc = survey_records(&s, UINT32_MAX, NULL);
+        if (!rc && (!s.closed || s.sum.crc != sum->crc || s.sum.bytes != sum->bytes || s.count != sum->chunks))
+                rc = ERR_CORRUPT;
+        if (!rc) {
+                survey_index(&s, &found);
+                *out = found.index;
+        }
+        survey_free(&s);
+        return rc;
+}
+
 static int open_mp4(const struct volume_track *t, uint32_t number, bool only_look)
 {
         char *path = volume_path(t->dir, number, "mp4");

@@ -69,11 +69,21 @@ int volume_open(const struct volume_track *t, uint32_t number, enum volume_check
 int volume_look(const struct volume_track *t, uint32_t number, enum volume_check check, const struct volume_sum *whole,
                 struct volume_found *out);
 
+/* The index of a closed volume of these sums, by its index file alone: the mp4 may be elsewhere. ERR_CORRUPT: that file is not whole, or not
+ * there. */
+int volume_read_index(const struct volume_track *t, uint32_t number, const struct volume_sum *sum, struct index *out);
+
 /* Forgets everything from the segment on, of a volume that is open for appending, and says what is left; but for the chunks that
  * the segment begins with `there` too (chunk_log_cut(); NULL: none). *unsure as above. */
 int volume_cut(const struct volume_track *t, uint32_t number, struct volume_files *f, uint32_t segment, const struct buf *there,
                struct index *out, bool *unsure);
 
 int volume_remove(const struct volume_track *t, uint32_t number);
+int volume_remove_mp4(const struct volume_track *t, uint32_t number); /* its index stays: of one that is in the archive */
+
+/* What archive_fetch() brought, under the name that volume_path(…, VOLUME_FETCHED) gives, becomes the volume's mp4. An index file that is
+ * not of these sums goes: it is made anew when the volume is opened. */
+#define VOLUME_FETCHED "mp4.fetched"
+int volume_install_mp4(const struct volume_track *t, uint32_t number, const struct volume_sum *sum);
 
 #endif

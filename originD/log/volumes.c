@@ -125,8 +125,9 @@ static int take(const struct volume_track *t, const struct volumes *known, uint3
         }
         int rc = append ? volume_open(t, number, CHECK_TAIL, &found)
                         : volume_look(t, number, CHECK_RECORDS, row ? &row->sum : NULL, &found);
+        bool archived = row && row->state == VOLUME_ARCHIVED; /* its file was not unlinked yet, or was about to be brought back */
         if (rc == ERR_CORRUPT) {
-                if (found.lacking || (row && row->sum.chunks))
+                if (!archived && (found.lacking || (row && row->sum.chunks)))
                         note_lacking(out, t, number, row);
                 return rc;
         }
@@ -137,12 +138,19 @@ static int take(const struct volume_track *t, const struct volumes *known, uint3
         /* of one that was lacking, what is here now may be less than what it came to */
         bool less = row && row->state == VOLUME_LACKING && row->sum.crc && row->sum.crc != found.sum.crc;
         found.lacking |= left || less || (row && row->state == VOLUME_DAMAGED);
+        if (archived && !append && (found.lacking || found.sum.crc != row->sum.crc)) { /* the archive's is whole */
+                index_free(&found.index);
+                return 0;
+        }
         if (append) {
                 out->open = true;
                 out->number = number;
                 out->last = found;
+                if (archived)
+                        volumes_remove(&out->closed, number);
         } else {
                 note(out, number, &found);
+                volumes_get(&out->closed, number)->copied = archived;
                 index_free(&found.index);
         }
         return 0;

@@ -10,7 +10,7 @@ enum volume_state {
         VOLUME_HERE,
         VOLUME_DAMAGED, /* a segment that is not in its index was lost: others may have it */
         VOLUME_LACKING, /* it is not here: others may have it */
-        VOLUME_ARCHIVED,
+        VOLUME_ARCHIVED, /* whole, but only its index is here: its bytes are in the archive (archive/archiver.h) */
         VOLUME_STATES
 };
 
@@ -19,10 +19,18 @@ struct cached_index;
 struct volume_row {
         uint32_t number;
         uint8_t state;
-        bool closing; /* its last record is on its way to the disk */
+        bool closing; /* its last record is on its way to the disk, or its files change */
+        bool copied;  /* HERE: the archive has it too */
+        bool wanted;  /* its file is needed here: it is brought, and stays */
         struct volume_sum sum; /* crc 0: not known, for it has no last record (yet) */
         struct cached_index *index; /* NULL: not read */
 };
+
+/* Whether it counts in what its track comes to: where its bytes are does not matter. */
+static inline bool volume_counts(const struct volume_row *row)
+{
+        return row->state != VOLUME_LACKING;
+}
 
 struct volumes {
         struct volume_row *rows; /* rising numbers */
@@ -44,7 +52,8 @@ struct volumes_found {
 };
 
 /* Looks into the folder: known (from TRACK/volumes) volumes are believed, others are opened, and with `append` the last one is
- * opened for that. A known volume that is gone is lacking. Errors as volume_open(); ERR_NOT_FOUND: there is no such folder,
+ * opened for that. A known volume that is gone is lacking; one that is archived is HERE if its file is there, and is what it was.
+ * Errors as volume_open(); ERR_NOT_FOUND: there is no such folder,
  * for certain. Nothing is held then. */
 int volumes_find(const struct volume_track *t, const struct volumes *known, bool append, struct volumes_found *out);
 void volumes_found_free(struct volumes_found *f);

@@ -23,7 +23,7 @@ struct header_on_disk {
 struct row_on_disk {
         uint64_t bytes, media_ticks;
         uint32_t number, file_crc, chunks, samples, first_segment, last_segment, peak_bytes;
-        uint8_t state, zero[3];
+        uint8_t state, copied, zero[2];
         uint32_t crc; /* of what is before it */
 } __attribute__((packed));
 
@@ -44,7 +44,7 @@ struct buf *volumes_file_encode(const struct volumes *v)
                                         .number = htole32(r->number), .file_crc = htole32(s->crc), .chunks = htole32(s->chunks),
                                         .samples = htole32(s->samples), .first_segment = htole32(s->first_segment),
                                         .last_segment = htole32(s->last_segment), .peak_bytes = htole32(s->peak_bytes),
-                                        .state = r->state};
+                                        .state = r->state, .copied = r->copied && r->state == VOLUME_HERE};
                 d.crc = htole32(crc32c(0, &d, offsetof(struct row_on_disk, crc)));
                 memcpy(at, &d, sizeof(d));
         }
@@ -55,12 +55,12 @@ static bool decode_row(struct volume_row *out, const uint8_t *data)
 {
         struct row_on_disk d;
         memcpy(&d, data, sizeof(d));
-        *out = (struct volume_row){.number = le32toh(d.number), .state = d.state};
+        *out = (struct volume_row){.number = le32toh(d.number), .state = d.state, .copied = d.copied};
         out->sum = (struct volume_sum){.bytes = le64toh(d.bytes), .media_ticks = le64toh(d.media_ticks), .crc = le32toh(d.file_crc),
                                        .chunks = le32toh(d.chunks), .samples = le32toh(d.samples),
                                        .first_segment = le32toh(d.first_segment), .last_segment = le32toh(d.last_segment),
                                        .peak_bytes = le32toh(d.peak_bytes)};
-        return le32toh(d.crc) == crc32c(0, &d, offsetof(struct row_on_disk, crc)) && d.state < VOLUME_STATES &&
+        return le32toh(d.crc) == crc32c(0, &d, offsetof(struct row_on_disk, crc)) && d.state < VOLUME_STATES && d.copied <= (d.state == VOLUME_HERE) &&
                out->sum.bytes <= INT64_MAX && out->sum.media_ticks <= INT64_MAX;
 }
 

@@ -29,7 +29,7 @@ static json_t *volumes_json(const struct track *t)
         size_t count = t->log ? t->log->closed.count : 0;
         for (size_t i = count > CATALOG_VOLUMES ? count - CATALOG_VOLUMES : 0; i < count; i++) {
                 const struct volume_row *v = &t->log->closed.rows[i];
-                if (v->state == VOLUME_HERE && !v->closing && v->sum.crc)
+                if ((v->state == VOLUME_HERE || v->state == VOLUME_ARCHIVED) && !v->closing && v->sum.crc)
                         json_array_append_new(list, json_pack("[I, I, I, I, I]", (json_int_t)v->number,
                                                               (json_int_t)v->sum.first_segment, (json_int_t)v->sum.last_segment,
                                                               (json_int_t)v->sum.bytes, (json_int_t)v->sum.crc));

@@ -517,6 +517,8 @@ void copy_track_start(struct copy_track *c)
                 ask_init(c);
         } else if (!t->log || t->log->cutting || t->log->ended) {
                 over(c, ERR_FULL);
+        } else if (c->lack.cut && !chunk_log_may_cut(t->log, c->lack.cut_segment)) {
+                over(c, ERR_FULL); /* what it would go on with is on its way here from the archive */
         } else if (!c->lack.cut) {
                 adopt_eras(c);
         } else {
