@@ -17,10 +17,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* READ_LIVE: of what live viewers are at, most of it in the kernel's memory. READ_OLD: all else. Two for each of the pool's two
+/* READ_LIVE: of what live viewers are at, most of it in the kernel's memory. READ_OLD: all else that is here. READ_ARCHIVE: what is
+ * in an object store, which may take seconds. Two for each of the pool's two
  * threads, so that none is idle while the loop has an answer sent, and half of that for one asker, so that what it asks for,
  * however slow, leaves a thread to the others. A turn holds a segment of at most SEGMENT_MAX_BYTES. */
-enum read_kind { READ_LIVE, READ_OLD, READ_KINDS };
+enum read_kind { READ_LIVE, READ_OLD, READ_ARCHIVE, READ_KINDS };
 #define READS_AT_ONCE 4
 #define READS_OF_ONE 2
 

@@ -12,6 +12,9 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "originD/api.h"
+#include "originD/archive/archive.h"
+#include "originD/archive/archiver.h"
+#include "originD/archive/discards.h"
 #include "originD/writers.h"
 #include "originD/fetch.h"
 #include "originD/http.h"
@@ -32,7 +35,8 @@ struct config {
         char *data_dir, *sync, *peers, *when_full;
         int64_t replicas, fill_bytes_s, scrub_bytes_s, volume_segments, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
         int64_t time_shift_s, latency_bound_ms, target_latency_ms, update_s;
-        json_t *webhooks, *recording;
+        json_t *webhooks, *recording, *archive;
+        int64_t archive_after_s, archive_keep_s, archive_bytes_s;
 };
 
 #define INT_KEY(field, def, lo, hi, u, h)                                                                               \
@@ -62,6 +66,13 @@ static const struct config_key keys[] = {
         {.name = "when_full", .type = CONFIG_CHOICE, .offset = offsetof(struct config, when_full), .default_value = "remove",
          .allowed = "remove|refuse", .unit = "",
          .help = "below min_free_bytes: the oldest recordings are removed before writes are refused, or none is"},
+        {.name = "archive", .type = CONFIG_JSON, .offset = offsetof(struct config, archive), .default_value = "{}", .unit = "",
+         .secret = true, .check = s3_config_check,
+         .help = "object store (S3's API) that closed volumes go to: {\"endpoint\", \"bucket\", \"region\", \"access_key\", \"secret_key\"}, if "
+                 "wanted \"prefix\", \"path_style\", \"session_token\", \"ca_file\"; {}: none"},
+        INT_KEY(archive_after_s, "600", 0, 3153600000, "s", "age at which a closed volume is copied to the archive"),
+        INT_KEY(archive_keep_s, "3600", 0, 3153600000, "s", "age at which a volume that the archive has is removed here"),
+        INT_KEY(archive_bytes_s, "20000000", 0, INT64_MAX, "bytes/s", "how fast volumes are sent to the archive; 0: they are not"),
         INT_KEY(max_sessions, "256", 1, 100000, "sessions", "live at the same time"),
         INT_KEY(max_waits, "1536", 16, 8192, "requests", "FETCHes of one connection, or one HTTP client's address, that wait at the same time"),
         INT_KEY(time_shift_s, "60", 2, 86400, "s", "how far back a live viewer can go"),
@@ -87,6 +98,10 @@ struct origin {
         struct fills *fills;
         struct allowance old_media; /* of both */
         struct scrub *scrub;
+        struct s3_config object_store;
+        struct archive *archive; /* NULL, like the next two: none is configured */
+        struct discards *discards;
+        struct archiver *archiver;
         struct peer_link *link; /* NULL: no peers */
         struct webhooks *webhooks;
         struct http_client *http_client; /* the webhooks' */
@@ -196,8 +211,52 @@ static void open_peers(struct origin *o)
         fills_open(&o->fills, o->daemon.loop, &o->store, &fo);
         fills_link(o->fills, o->link);
         webhooks_link(o->webhooks, o->link);
+        if (o->discards)
+                discards_link(o->discards, o->link);
         o->writers.catch_up = o->catch_up;
         o->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = o, .link = o->link};
+}
+
+static void session_removed(void *arg, const char *stream, const char *session)
+{
+        struct origin *o = arg;
+        if (o->discards)
+                discards_add(o->discards, stream, session);
+}
+
+static void volume_removed(void *arg, const struct session *s, const char *track, uint32_t number)
+{
+        struct origin *o = arg;
+        if (o->discards)
+                discards_volume(o->discards, s->stream, s->id, track, number);
+}
+
+/* Before anything is read from there. */
+static void open_archive(struct origin *o)
+{
+        char why[200];
+        int rc = s3_config_read(&o->object_store, o->config.archive, why, sizeof(why));
+        assert(rc == 0); /* it was checked */
+        if (s3_config_is_off(&o->object_store))
+                return;
+        o->object_store.send_bytes_s = o->config.archive_bytes_s;
+        o->serve.archive = o->archive = archive_open(o->daemon.loop, &o->object_store);
+}
+
+/* What goes there, and what is removed there, is known when all that is stored is. */
+static void begin_archiving(struct origin *o)
+{
+        const struct config *c = &o->config;
+        if (!o->archive)
+                return;
+        struct discards_options od = {.data_dir = c->data_dir, .peers = *c->peers};
+        discards_open(&o->discards, o->daemon.loop, o->archive, &od);
+        struct archiver_options ao = {.after_us = c->archive_after_s * US_PER_S, .keep_us = c->archive_keep_s * US_PER_S,
+                                      .copies = c->archive_bytes_s > 0, .discards = o->discards};
+        archiver_open(&o->archiver, o->daemon.loop, &o->store, o->archive, &ao);
+        log_info("msg=\"volumes go to the archive\" endpoint=%s bucket=%s prefix=\"%s\" after_s=%lld keep_s=%lld bytes_s=%lld",
+                 o->object_store.endpoint, o->object_store.bucket, o->object_store.prefix, (long long)c->archive_after_s,
+                 (long long)c->archive_keep_s, (long long)c->archive_bytes_s);
 }
 
 /* An origin that does not see what it has would tell others that it is not there, and write over it. */
@@ -212,6 +271,7 @@ static void store_ready(void *arg, int status)
         }
         webhooks_store_ready(o->webhooks);
         open_for_readers(o);
+        begin_archiving(o);
         open_peers(o);
         struct scrub_options so = {.bytes_s = o->config.scrub_bytes_s, .random = (uint64_t)clock_wall_us()};
         scrub_open(&o->scrub, o->daemon.loop, &o->store, &so);
@@ -265,6 +325,11 @@ static void part_stopped(void *arg)
                 fills_close(o->fills);
         if (o->scrub)
                 scrub_close(o->scrub);
+        if (o->archiver)
+                archiver_close(o->archiver);
+        if (o->discards)
+                discards_close(o->discards);
+        s3_config_free(&o->object_store);
         if (o->catch_up)
                 catch_up_close(o->catch_up);
         writers_close(&o->writers);
@@ -290,9 +355,18 @@ static void stop(void *arg)
                 fills_stop(o->fills);
         if (o->scrub)
                 scrub_stop(o->scrub);
+        if (o->discards)
+                discards_stop(o->discards);
         if (o->link)
                 peer_link_close(o->link);
         o->closing = 1;
+        if (o->archive) {
+                if (o->archiver)
+                        archiver_stop(o->archiver);
+                o->closing++;
+                o->serve.archive = NULL;
+                archive_close(&o->archive, part_stopped, o);
+        }
         if (o->http) {
                 o->closing++;
                 http_stop(o->http, part_stopped, o);
@@ -343,13 +417,14 @@ int main(int argc, char **argv)
                                    .volume_segments = (uint32_t)o.config.volume_segments,
                                    .sync_segments = strcmp(o.config.sync, "segment") == 0};
         struct store_events se = {.ready = store_ready, .slow = store_slow, .changed = session_changed, .space = space_changed,
-                                  .idle = part_stopped, .arg = &o};
+                                  .idle = part_stopped, .removed = session_removed, .volume_removed = volume_removed, .arg = &o};
         struct manifest_options mo = {.latency_bound_ms = o.config.latency_bound_ms,
                                       .target_latency_ms = o.config.target_latency_ms,
                                       .time_shift_s = o.config.time_shift_s,
                                       .update_s = o.config.update_s};
         writers_open(&o.writers, o.daemon.loop, &o.store);
         serve_open(&o.serve, o.daemon.loop, &o.store, &mo, (size_t)o.config.max_waits);
+        open_archive(&o);
         int rc = store_open(&o.store, o.daemon.loop, &so, &se);
         if (rc) {
                 log_error("msg=\"cannot use data_dir\" path=%s error=\"%s\"", so.data_dir, err_text(rc));

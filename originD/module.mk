@@ -13,7 +13,7 @@ originD_SRCS += originD/log/box.c originD/log/chunk_log.c originD/log/chunk_log_
 originD_SRCS += originD/replica/catalog.c originD/replica/catch_up.c originD/replica/compare.c \
                 originD/replica/copy_session.c originD/replica/copy_track.c originD/replica/fills.c \
                 originD/replica/incoming.c originD/replica/peer_link.c originD/replica/read_ahead.c
-originD_SRCS += originD/archive/archive.c originD/archive/piece.c \
+originD_SRCS += originD/archive/archive.c originD/archive/archiver.c originD/archive/discards.c originD/archive/piece.c \
                 originD/archive/s3.c originD/archive/s3_config.c originD/archive/s3_text.c originD/archive/sigv4.c
 originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng

@@ -79,14 +79,31 @@ static enum look answer_error(struct serve_request *r, int status)
         return LOOK_DONE;
 }
 
+static void resolve(struct serve *sv, struct serve_request *r);
+
+/* What was read, or not, is not on its way any more. true: its file went to the archive before its turn at the disk came, so r is looked
+ * at again, and may be gone. */
+static bool end_read(struct serve_request *r, struct chunk_log *log, const struct segment_view *v, int status, struct buf **bytes)
+{
+        const struct volume_row *row = volumes_get(&log->closed, v->volume);
+        *bytes = r->reading;
+        r->reading = NULL;
+        r->pinned->pins--;
+        r->pinned->reads -= !v->archived;
+        r->pinned = NULL;
+        if (status != ERR_NOT_FOUND || !row || row->state != VOLUME_ARCHIVED)
+                return false;
+        buf_unref(bytes);
+        resolve(r->serve, r);
+        return true;
+}
+
 static void read_done(void *arg, int status)
 {
         struct serve_request *r = arg;
-        struct buf *bytes = r->reading;
-        r->reading = NULL;
-        r->pinned->pins--;
-        r->pinned->reads--;
-        r->pinned = NULL;
+        struct buf *bytes;
+        if (end_read(r, r->log, &r->view, status, &bytes))
+                return;
         bool all = r->offset + bytes->len == r->view.len_bytes;
         struct serve_answer a = {.status = status,
                                  .flags = FETCH_IMMUTABLE | (all && r->view.complete ? FETCH_COMPLETE : 0),
@@ -144,23 +161,64 @@ static void read_for_copy(struct serve *sv, struct serve_request *r, const struc
         }
 }
 
-static void read_segment(struct serve *sv, struct serve_request *r, struct session *s, const struct chunk_log *log)
+static void recording_read_done(void *arg, int status);
+
+/* Nothing that an object store says is "not found" here: a row says that it is there, and other owners may have it. What it has, and
+ * is not what was stored, cannot be read; otherwise it may be had later. */
+static void archive_read_done(void *arg, int err, const char *words)
 {
-        uint64_t left = r->view.len_bytes - r->offset;
-        size_t len = left < r->max_bytes ? (size_t)left : r->max_bytes;
+        struct serve_request *r = arg;
+        (void)words; /* the archive logs what is wrong with it */
+        bool bad = err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_PROTO || err == ERR_IO;
+        int status = !err ? 0 : bad ? ERR_IO : ERR_FULL;
+        if (r->parsed.kind == KEY_RECORDING)
+                recording_read_done(r, status);
+        else
+                read_done(r, status);
+}
+
+/* Fills r->reading from there. ERR_FULL, ERR_IO: nothing is on its way. */
+static int read_archived(struct serve *sv, struct serve_request *r, const struct session *s, const struct chunk_log *log,
+                         const struct segment_view *v, uint64_t from)
+{
+        if (!sv->archive)
+                return ERR_IO;
+        char *idx = volume_path(log->dir, v->volume, "idx"), *name = archive_name(s->stream, s->id, log->dir, v->volume);
+        int rc = archive_read_media(sv->archive, &(struct archive_volume){.name = name, .idx_path = idx}, from, r->reading,
+                                    archive_read_done, r);
+        free(name);
+        free(idx);
+        return rc;
+}
+
+/* Asks the disk, or the archive, for len bytes of the volume that v is in. */
+static enum look read_media(struct serve *sv, struct serve_request *r, struct session *s, struct chunk_log *log,
+                            const struct segment_view *v, uint64_t from, size_t len, disk_done *done)
+{
+        r->log = log;
         r->reading = buf_new(len);
+        if (v->archived) {
+                int rc = read_archived(sv, r, s, log, v, from);
+                if (rc) {
+                        buf_unref(&r->reading);
+                        return answer_error(r, rc);
+                }
+        }
         r->pinned = s;
         s->pins++;
-        s->reads++;
+        s->reads += !v->archived;
+        if (v->archived)
+                return LOOK_DONE;
         stat_add(STAT_DISK_READS, 1);
         enum disk_class pool = r->asking.kind == READ_LIVE ? DISK_LIVE : DISK_COLD;
         if (r->from_node && r->hops == FETCH_HOPS_MAX) {
                 read_for_copy(sv, r, log, pool);
-                return;
+                return LOOK_DONE;
         }
-        char *path = volume_path(log->dir, r->view.volume, "mp4");
-        disk_read(sv->loop, pool, path, r->view.offset + r->offset, r->reading, read_done, r);
+        char *path = volume_path(log->dir, v->volume, "mp4");
+        disk_read(sv->loop, pool, path, from, r->reading, done, r);
         free(path);
+        return LOOK_DONE;
 }
 
 /* Whether r may ask the disk now. */
@@ -170,6 +228,16 @@ static bool has_turn(struct serve_request *r, enum read_kind kind)
         return r->asking.state == ASKING_READS;
 }
 
+/* The same where what v tells of is: it may have waited for its turn at the disk, to have the index read, which it gives back then. */
+static bool has_turn_for(struct serve *sv, struct serve_request *r, const struct segment_view *v, enum read_kind here)
+{
+        if (!v->archived)
+                return has_turn(r, here);
+        if (r->asking.state == ASKING_READS && r->asking.kind != READ_ARCHIVE)
+                askers_leave(&sv->askers, &r->asking);
+        return has_turn(r, READ_ARCHIVE);
+}
+
 static enum read_kind kind_of_read(const struct session *s, const struct chunk_log *log, uint32_t segment)
 {
         const struct index *ix = &log->index;
@@ -177,17 +245,17 @@ static enum read_kind kind_of_read(const struct session *s, const struct chunk_l
         return s->state == SESSION_LIVE && segment + LIVE_READ_SEGMENTS >= last ? READ_LIVE : READ_OLD;
 }
 
-static enum look look_at_stored(struct serve *sv, struct serve_request *r, struct session *s, const struct chunk_log *log)
+static enum look look_at_stored(struct serve *sv, struct serve_request *r, struct session *s, struct chunk_log *log)
 {
         const struct segment_view *v = &r->view;
         if (r->offset == v->len_bytes && !v->complete)
                 return LOOK_WAIT;
         if (v->bytes || r->offset >= v->len_bytes)
                 return answer_bytes(r, v->bytes, v->len_bytes, v->complete, FETCH_IMMUTABLE, TTL_MEDIA_MS, "video/mp4");
-        if (!has_turn(r, kind_of_read(s, log, r->parsed.segment)))
+        if (!has_turn_for(sv, r, v, kind_of_read(s, log, r->parsed.segment)))
                 return LOOK_TURN;
-        read_segment(sv, r, s, log);
-        return LOOK_DONE;
+        uint64_t left = v->len_bytes - r->offset;
+        return read_media(sv, r, s, log, v, v->offset + r->offset, left < r->max_bytes ? (size_t)left : r->max_bytes, read_done);
 }
 
 /* A segment that is not there: due soon, or never to come. */
@@ -302,11 +370,9 @@ static void recording_read_done(void *arg, int status)
 {
         struct serve_request *r = arg;
         const struct recording_place *at = &r->place;
-        struct buf *bytes = r->reading;
-        r->reading = NULL;
-        r->pinned->pins--;
-        r->pinned->reads--;
-        r->pinned = NULL;
+        struct buf *bytes;
+        if (end_read(r, r->log, &at->view, status, &bytes))
+                return;
         if (!status && recording_rewrite(bytes->data, bytes->len, &r->init, at->track, at->segment, at->origin_segment))
                 status = ERR_IO; /* it is damaged */
         size_t left = bytes->len - at->skip, len = left < r->max_bytes ? left : r->max_bytes;
@@ -361,18 +427,10 @@ static enum look look_recording(struct serve *sv, struct serve_request *r, struc
                 buf_unref(&header);
                 return LOOK_DONE;
         }
-        if (!has_turn(r, READ_OLD))
+        if (!has_turn_for(sv, r, &at->view, READ_OLD))
                 return LOOK_TURN;
-        char *path = volume_path(at->log->dir, at->view.volume, "mp4");
         r->init = at->log->init;
-        r->reading = buf_new(at->view.len_bytes);
-        r->pinned = s;
-        s->pins++;
-        s->reads++;
-        stat_add(STAT_DISK_READS, 1);
-        disk_read(sv->loop, DISK_COLD, path, at->view.offset, r->reading, recording_read_done, r);
-        free(path);
-        return LOOK_DONE;
+        return read_media(sv, r, s, at->log, &at->view, at->view.offset, at->view.len_bytes, recording_read_done);
 }
 
 /* The live session, or the newest one that can be played. */
@@ -416,6 +474,9 @@ static enum look look_peer(struct serve *sv, struct serve_request *r)
         if (r->parsed.kind == KEY_PEER_EVENTS && !sv->events.settled)
                 return none(r, TTL_NEVER_MS);
         struct session *s = r->parsed.kind == KEY_PEER_SESSION ? store_session(sv->store, r->parsed.session) : NULL;
+        if (!s && r->parsed.kind == KEY_PEER_SESSION &&
+            (store_unreadable(sv->store, r->parsed.session) || removals_have(sv->store, r->parsed.session)))
+                return answer_error(r, ERR_IO); /* that it is not here is not known */
         bool over = false;
         enum look loaded = s ? look_loaded(r, s, &over) : LOOK_DONE;
         if (over || loaded != LOOK_DONE)
@@ -458,8 +519,6 @@ static enum look look(struct serve *sv, struct serve_request *r)
                 return look_manifest(sv, r, s);
         }
 }
-
-static void resolve(struct serve *sv, struct serve_request *r);
 
 /* As a string that outlives the message. */
 static const char *known_type(const char *text)
@@ -553,7 +612,10 @@ static void sweep(uv_timer_t *timer);
 static void tell_waiting(const struct serve *sv)
 {
         stat_set(STAT_FETCHES_WAITING, (int64_t)sv->held_count);
-        stat_set(STAT_READS_IN_LINE, (int64_t)(sv->askers.kinds[READ_LIVE].in_line + sv->askers.kinds[READ_OLD].in_line));
+        size_t in_line = 0;
+        for (enum read_kind kind = READ_LIVE; kind < READ_KINDS; kind++)
+                in_line += sv->askers.kinds[kind].in_line;
+        stat_set(STAT_READS_IN_LINE, (int64_t)in_line);
 }
 
 /* Keys without a stream have one of their own, as if it were named "". */
@@ -608,8 +670,6 @@ static bool may_wait(struct serve *sv, struct serve_request *r)
         return false;
 }
 
-static void resolve(struct serve *sv, struct serve_request *r);
-
 /* It is held like any other, so that it is not forgotten when its turn never comes. */
 static void hold_for_disk(struct serve *sv, struct serve_request *r)
 {
@@ -633,6 +693,7 @@ static void line_up(struct serve *sv, struct serve_request *r)
                 return;
         }
         hold_for_disk(sv, r);
+        give_turns(sv); /* it may have given one back */
 }
 
 /* Answers, has it answered later, or holds it. r may be gone afterwards. */

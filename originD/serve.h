@@ -6,7 +6,8 @@
  *                   elsewhere.link
  * What has to be read from a file waits for its turn (askers.h), and is told ERR_FULL when its asker has too much waiting
  * already, or when there was no turn for it in READ_WAIT_US.
- * What is lacking here while another origin has it is asked there, on the asker's behalf.
+ * What is lacking here while another origin has it is asked there, on the asker's behalf. What the archive alone has is read from there,
+ * in a line of its own: a slow object store takes no turn at the disk. When it fails that is never "not found".
  * Loop thread only; http.c comes through the mailbox. */
 #ifndef ORIGIND_SERVE_H
 #define ORIGIND_SERVE_H
@@ -14,6 +15,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "originD/archive/archive.h"
 #include "originD/askers.h"
 #include "originD/manifest.h"
 #include "originD/recording_find.h"
@@ -57,6 +59,7 @@ struct serve_request {
         struct serve_request *next, **prev; /* while held */
         struct serve_request *next_of_stream, **prev_of_stream; /* of those held, in its stream's bucket */
         struct session *pinned;             /* while its file is read */
+        struct chunk_log *log;              /* of its file */
         struct buf *reading;
         struct serve *serve;
         struct segment_view view;
@@ -96,6 +99,7 @@ struct serve {
         bool settled; /* what is here can be told: until then questions about media are held, but for those of recordings */
         struct serve_elsewhere elsewhere; /* who NULL: there are no others */
         size_t asking_elsewhere;
+        struct archive *archive; /* NULL: there is none, and what only it has cannot be read */
         struct serve_events events; /* settled NULL: nothing is told */
         struct serve_list {
                 struct buf *text; /* as of made_mono_us, for all its pages */

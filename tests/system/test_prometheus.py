@@ -70,6 +70,7 @@ CASES = {
                               {'freshet_clock_seconds{instance="a:1"}': "0+10x60", 'freshet_clock_seconds{instance="b:1"}': "2+10x60"}),
     "FreshetWebhooksDropped": ({'originD_webhook_dropped_total{instance="o:1",reason="old"}': "0x30 4x30"}, {'originD_webhook_dropped_total{instance="o:1",reason="old"}': "4x60"}),
     "FreshetWebhooksWait": ({'originD_webhook_waiting{instance="o:1"}': "3x120"}, {'originD_webhook_waiting{instance="o:1"}': "3x80 0x5 3x35"}),
+    "FreshetArchiveFails": ({'originD_archive_failing{instance="o:1"}': "1x120"}, {'originD_archive_failing{instance="o:1"}': "1x80 0x5 1x35"}),
     "FreshetPeersRefused": ({'freshet_peer_errors_total{instance="o:1",reason="wrong_token"}': "0+1x60"}, {'freshet_peer_errors_total{instance="o:1",reason="wrong_token"}': "0x50 2x10"}),
 }
 
