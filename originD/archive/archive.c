@@ -23,6 +23,7 @@
 
 #define PUT_PAUSE_MS 1000 /* before the second try, twice as long before the third … */
 #define READ_PAUSE_MS 100
+#define CONFLICT_TRIES 3
 #define FETCH_BYTES (1u << 20)
 #define TELL_US (60 * US_PER_S) /* one line about media that is other bytes, so often */
 #define THREADS (ARCHIVE_PUTTERS + ARCHIVE_READERS)
@@ -331,7 +332,9 @@ static void work(struct archive *a, struct line *l, struct job *j, struct s3 *s)
                         return;
                 }
                 j->err = try_once(j, s);
-                if (!s3_may_try_again(j->err))
+                /* another owner may be sending it just now, and not every store hides an object until it is whole */
+                bool being_sent = j->verb == VERB_PUT && j->err == ERR_CONFLICT && n + 1 < CONFLICT_TRIES;
+                if (!s3_may_try_again(j->err) && !being_sent)
                         return;
         }
 }
