@@ -22,17 +22,18 @@ static json_t *track_json(const struct session *s, const struct track *t)
                          eras_to_json(&t->eras));
 }
 
-/* Those that are whole and whose checksum is known. */
+/* All of them: who copies has to know of one that is being closed, or lacking here too, or it would take the place for a hole. The
+ * checksum is of those that are whole, and can be had from here. */
 static json_t *volumes_json(const struct track *t)
 {
         json_t *list = json_array();
         size_t count = t->log ? t->log->closed.count : 0;
         for (size_t i = count > CATALOG_VOLUMES ? count - CATALOG_VOLUMES : 0; i < count; i++) {
                 const struct volume_row *v = &t->log->closed.rows[i];
-                if ((v->state == VOLUME_HERE || v->state == VOLUME_ARCHIVED) && !v->closing && v->sum.crc)
-                        json_array_append_new(list, json_pack("[I, I, I, I, I]", (json_int_t)v->number,
-                                                              (json_int_t)v->sum.first_segment, (json_int_t)v->sum.last_segment,
-                                                              (json_int_t)v->sum.bytes, (json_int_t)v->sum.crc));
+                bool whole = (v->state == VOLUME_HERE || v->state == VOLUME_ARCHIVED) && !v->closing;
+                json_array_append_new(list, json_pack("[I, I, I, I, I, i]", (json_int_t)v->number, (json_int_t)v->sum.first_segment,
+                                                      (json_int_t)v->sum.last_segment, (json_int_t)v->sum.bytes,
+                                                      (json_int_t)(whole ? v->sum.crc : 0), (int)v->state));
         }
         return list;
 }
@@ -122,6 +123,7 @@ static void read_volumes(struct volumes *out, const json_t *list, int *bad)
                 row.sum.last_segment = (uint32_t)number_at(v, 2, UINT32_MAX, bad);
                 row.sum.bytes = number_at(v, 3, INT64_MAX, bad);
                 row.sum.crc = (uint32_t)number_at(v, 4, UINT32_MAX, bad);
+                row.state = (uint8_t)number_at(v, 5, VOLUME_STATES - 1, bad);
                 *bad |= row.sum.last_segment < row.sum.first_segment ||
                         row.sum.last_segment - row.sum.first_segment >= VOLUME_SEGMENTS_MAX ||
                         (out->count && out->rows[out->count - 1].number >= row.number);

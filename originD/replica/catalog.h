@@ -30,7 +30,7 @@ struct peer_track {
         uint8_t next_chunk;
         uint64_t bytes; /* of all volumes, with their init segments */
         struct eras eras;
-        struct volumes volumes; /* the closed ones that are whole there; only where one session is told */
+        struct volumes volumes; /* the closed ones, with their state there; crc 0: not to be had whole there now. Only where one session is told */
 };
 
 struct peer_session {

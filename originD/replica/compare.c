@@ -15,7 +15,8 @@ static bool is_here(const struct session *s, const struct track *t, uint64_t pla
         return row ? row->state != VOLUME_LACKING : t->log->index.count && number == t->log->open_number;
 }
 
-/* Told are volumes that are whole, and none behind them that is open or being closed; in a list of sessions none at all. */
+/* Told are the closed volumes, and behind them is the open one; in a list of sessions none at all. Nobody can say which segments of
+ * a damaged one are there. */
 static bool is_there(const struct peer_track *t, uint64_t place)
 {
         const struct volumes *v = &t->volumes;
@@ -27,7 +28,7 @@ static bool is_there(const struct peer_track *t, uint64_t place)
                 if (segment > sum->last_segment)
                         return i == v->count - 1;
                 if (segment >= sum->first_segment)
-                        return true;
+                        return v->rows[i].state != VOLUME_LACKING && v->rows[i].state != VOLUME_DAMAGED;
         }
         return !v->count || v->count >= CATALOG_VOLUMES;
 }

@@ -100,6 +100,26 @@ static void test_a_new_copy_is_in_step_before_it_is_whole_and_then_whole(void **
         assert_int_equal(lacking(&a), 0);
 }
 
+/* Closing one takes as long as the disk does: meanwhile nobody can have it, and it is no hole. */
+static void test_a_volume_that_is_being_closed_when_a_copy_begins_is_not_passed_over(void **state)
+{
+        (void)state;
+        stop(&a);
+        struct session *s = broadcast_at_b(10 * 5 * PER + 3);
+        fills_options.bytes_s = 0;
+        UNTIL(&loop, !session_busy(s));
+        s->tracks[0]->log->closed.rows[9].closing = true;
+        start(&a);
+        run_until(a_is_in_step);
+        assert_int_equal(lacking(&a), 10);
+        s->tracks[0]->log->closed.rows[9].closing = false;
+        stop(&a);
+        fills_options.bytes_s = INT64_C(1) << 40;
+        start(&a);
+        run_until(a_is_whole);
+        assert_true(same_volumes(10));
+}
+
 static void test_one_that_was_away_for_long_is_in_step_first_and_gets_the_gap_after_that(void **state)
 {
         (void)state;
@@ -575,6 +595,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 CASE(test_a_new_copy_is_in_step_before_it_is_whole_and_then_whole),
+                CASE(test_a_volume_that_is_being_closed_when_a_copy_begins_is_not_passed_over),
                 CASE(test_one_that_was_away_for_long_is_in_step_first_and_gets_the_gap_after_that),
                 CASE(test_the_newest_volume_comes_first_and_viewers_get_the_others_from_the_peer),
                 CASE(test_volumes_come_no_faster_than_they_may),
