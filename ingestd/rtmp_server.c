@@ -163,12 +163,12 @@ static void end_handshake(struct conn *c)
 static void begin_handshake(struct conn *c)
 {
         struct handshake *oldest = handshakes_begin(&c->server->handshakes, &c->handshake);
-        metric_add(&metrics[HANDSHAKES], 1);
-        if (!oldest)
-                return;
-        struct conn *gives_way = conn_of((char *)oldest - offsetof(struct conn, handshake));
-        warn_accept(c->server, rtmp_close_text(RTMP_CLOSE_HANDSHAKES));
-        rtmp_session_close(gives_way->session, RTMP_CLOSE_HANDSHAKES);
+        if (oldest) {
+                struct conn *gives_way = conn_of((char *)oldest - offsetof(struct conn, handshake));
+                warn_accept(c->server, rtmp_close_text(RTMP_CLOSE_HANDSHAKES));
+                rtmp_session_close(gives_way->session, RTMP_CLOSE_HANDSHAKES);
+        }
+        metric_add(&metrics[HANDSHAKES], 1); /* last: who reads it meanwhile never sees more than there may be */
 }
 
 /* It publishes, or is gone. */
