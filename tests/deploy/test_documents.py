@@ -34,11 +34,6 @@ def code():
 
 
 @pytest.fixture(scope="module")
-def words(code):
-    return set(re.findall(r"\w+", code + read("tests/model/store.pml") + read("tests/model/volumes.pml") + read("tests/model/claims.pml")))
-
-
-@pytest.fixture(scope="module")
 def paths():
     """Of every file and folder that is part of the source, each with a / in front, so that the end of one can be looked for."""
     out = set()
@@ -46,6 +41,13 @@ def paths():
         folders[:] = [f for f in folders if f not in MADE and not (f.startswith(".") and f != ".env.example")]
         out |= {"/" + os.path.relpath(os.path.join(where, name), TOP) for name in names + folders}
     return out
+
+
+@pytest.fixture(scope="module")
+def words(code, paths):
+    """Of the code and the models, and what files are called."""
+    text = code + read("tests/model/store.pml") + read("tests/model/volumes.pml") + read("tests/model/claims.pml")
+    return set(re.findall(r"\w+", text)) | {os.path.splitext(os.path.basename(path))[0] for path in paths}
 
 
 @pytest.fixture(scope="module")
