@@ -77,8 +77,13 @@ def text(s):
     return struct.pack(">H", len(s)) + s.encode()
 
 
+
+with open(os.path.join(TOP, "proto", "message.h"), encoding="utf-8") as f:
+    PROTO_VERSION = int(re.search(r"#define PROTO_VERSION (\d+)", f.read()).group(1))
+
+
 def hello(proof=bytes(32), role=4, nonce=bytes(16)):
-    return bytes([HELLO]) + struct.pack(">HB", 4, role) + text("stranger") + struct.pack(">qIB", 1, 0, 0) + text("") + nonce + proof
+    return bytes([HELLO]) + struct.pack(">HB", PROTO_VERSION, role) + text("stranger") + struct.pack(">qIB", 1, 0, 0) + text("") + nonce + proof
 
 
 def test_a_secure_cluster_publishes_and_plays(secure):
