@@ -373,7 +373,8 @@ void session_end(struct session *s, int64_t end_us, bool by_writer, struct sessi
                  void (*done)(struct session_wait *w, int status))
 {
         if (s->state == SESSION_ENDED) { /* said twice: the answer to the first may have been lost */
-                session_wait_saved(s, w, false, done);
+                if (w)
+                        session_wait_saved(s, w, false, done);
                 session_retry_save(s);
                 session_answer_waits(s, 0);
                 return;

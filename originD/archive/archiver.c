@@ -297,7 +297,9 @@ static bool has_work(const struct archiver *ar, const struct session *s)
                 return false;
         if (s->state == SESSION_LIVE)
                 return true;
-        struct session_sum sum = s->load == LOAD_UNDER_WAY ? (struct session_sum){0} : session_sum(s);
+        struct session_sum sum = {0};
+        if (s->load != LOAD_UNDER_WAY)
+                sum = session_sum(s);
         return (clock_mono_us() >= s->archive_again_us || s->version != s->archive_version) &&
                (sum.archive.uncopied || (sum.archive.copied && age > ar->options.keep_us));
 }

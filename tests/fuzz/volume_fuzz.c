@@ -51,7 +51,7 @@ static void remove_files(void)
 
 static int open_again(const struct volume_track *t, bool append, enum volume_check check, struct volume_found *v)
 {
-        int err = volume_open(t, VOLUME, append, check, v);
+        int err = append ? volume_open(t, VOLUME, check, v) : volume_look(t, VOLUME, check, NULL, v);
         if (err)
                 return err;
         uint64_t end = t->init->len;

@@ -6,7 +6,7 @@ import http from 'node:http'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import S3rver from '@20minutes/s3rver'
@@ -22,14 +22,28 @@ before(() => {
   library = join(root, 'failing_disk.so')
   execFileSync('gcc', ['-O1', '-shared', '-fPIC', '-o', library, join(top, 'tests', 'fault', 'failing_disk.c')])
 })
-after(() => rmSync(root, { recursive: true }))
+after(() => {
+  for (const server of held.values()) server.close()
+  rmSync(root, { recursive: true })
+})
+
+// Ports are held until their daemon starts: others take theirs at the same time.
+const held = new Map()
 
 const freePort = () => new Promise((resolve) => {
   const server = net.createServer()
   server.listen(0, '127.0.0.1', () => {
     const { port } = server.address()
-    server.close(() => resolve(port))
+    held.set(port, server)
+    resolve(port)
   })
+})
+
+const letGo = (port) => new Promise((resolve) => {
+  const server = held.get(port)
+  held.delete(port)
+  if (server) server.close(resolve)
+  else resolve()
 })
 
 async function until(condition, what, seconds = 40) {
@@ -105,6 +119,7 @@ class Origin {
     this.ports ??= { port: await freePort(), fetch_port: await freePort(), http_port: await freePort(), admin_port: await freePort() }
     const sets = { data_dir: this.data, ...this.ports, ...this.sets, ...more }
     const args = Object.entries(sets).flatMap(([k, v]) => ['--set', `${k}=${typeof v === 'object' ? JSON.stringify(v) : v}`])
+    for (const port of Object.values(this.ports)) await letGo(port)
     this.process = spawn(join(bin, 'originD'), args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...environment } })
     this.process.stderr.on('data', (b) => { this.log += b })
     this.ended = new Promise((resolve) => this.process.on('exit', (code, signal) => resolve(signal ?? code)))
@@ -163,241 +178,244 @@ async function assertReads(origin, wrote) {
   }
 }
 
-test('closed volumes go to the object store, their files go, and what is read is what was written', async (t) => {
-  const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start()
-  const wrote = await origin.write()
-  await origin.gone(2)
-  assert.deepEqual(origin.files('v720', '.idx'), [0, 1, 2, 3, 4, 5], 'the index files stay')
-  assert.deepEqual(origin.files(), [4, 5], 'the newest closed one stays, as does the open one')
-  await assertReads(origin, wrote) // the last segments from memory
-  await origin.stop()
-  await origin.start()
-  await assertReads(origin, wrote)
-  assert.ok(await origin.metric('originD_archived_bytes') > 0)
-  await until(async () => await origin.metric('originD_archive_reads_total', '{status="ok"}') >= 16, 'reads are counted')
-  assert.equal(await origin.metric('originD_archive_failing'), 0)
-  assert.doesNotMatch(origin.log, /S3RVER/, 'keys are in no line')
-  const more = await origin.write({ to: SEGMENTS + 4, end: true })
-  await origin.gone(0)
-  await assertReads(origin, { ...wrote, ...more })
-  await origin.stop()
-})
+// They wait more than they compute.
+describe('the archive', { concurrency: 4 }, () => {
+  test('closed volumes go to the object store, their files go, and what is read is what was written', async (t) => {
+    const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start()
+    const wrote = await origin.write()
+    await origin.gone(2)
+    assert.deepEqual(origin.files('v720', '.idx'), [0, 1, 2, 3, 4, 5], 'the index files stay')
+    assert.deepEqual(origin.files(), [4, 5], 'the newest closed one stays, as does the open one')
+    await assertReads(origin, wrote) // the last segments from memory
+    await origin.stop()
+    await origin.start()
+    await assertReads(origin, wrote)
+    assert.ok(await origin.metric('originD_archived_bytes') > 0)
+    await until(async () => await origin.metric('originD_archive_reads_total', '{status="ok"}') >= 16, 'reads are counted')
+    assert.equal(await origin.metric('originD_archive_failing'), 0)
+    assert.doesNotMatch(origin.log, /S3RVER/, 'keys are in no line')
+    const more = await origin.write({ to: SEGMENTS + 4, end: true })
+    await origin.gone(0)
+    await assertReads(origin, { ...wrote, ...more })
+    await origin.stop()
+  })
 
-test('a recording as one file is the same, and any part of it, wherever its volumes are', async (t) => {
-  const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start({ archive_bytes_s: 0 })
-  await origin.write({ end: true })
-  const key = `/live/cam/${origin.session}/recording.mp4`
-  const file = await until(async () => { const a = await origin.get(key); return a.status === 200 && a.body }, 'the recording')
-  const manifest = (await origin.get(`/live/cam/${origin.session}/manifest.mpd`)).body
-  assert.deepEqual(store.asked, [], 'at 0 bytes a second nothing is sent')
-  await origin.stop()
-  await origin.start()
-  await origin.gone(0)
-  assert.ok((await origin.get(key)).body.equals(file))
-  const part = await origin.get(key, 'http_port', { range: `bytes=${file.length - 5000}-${file.length - 100}` })
-  assert.equal(part.status, 206)
-  assert.ok(part.body.equals(file.subarray(file.length - 5000, file.length - 99)))
-  assert.ok((await origin.get(`/live/cam/${origin.session}/manifest.mpd`)).body.equals(manifest))
-  await origin.stop()
-})
+  test('a recording as one file is the same, and any part of it, wherever its volumes are', async (t) => {
+    const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start({ archive_bytes_s: 0 })
+    await origin.write({ end: true })
+    const key = `/live/cam/${origin.session}/recording.mp4`
+    const file = await until(async () => { const a = await origin.get(key); return a.status === 200 && a.body }, 'the recording')
+    const manifest = (await origin.get(`/live/cam/${origin.session}/manifest.mpd`)).body
+    assert.deepEqual(store.asked, [], 'at 0 bytes a second nothing is sent')
+    await origin.stop()
+    await origin.start()
+    await origin.gone(0)
+    assert.ok((await origin.get(key)).body.equals(file))
+    const part = await origin.get(key, 'http_port', { range: `bytes=${file.length - 5000}-${file.length - 100}` })
+    assert.equal(part.status, 206)
+    assert.ok(part.body.equals(file.subarray(file.length - 5000, file.length - 99)))
+    assert.ok((await origin.get(`/live/cam/${origin.session}/manifest.mpd`)).body.equals(manifest))
+    await origin.stop()
+  })
 
-test('a store that fails in any way is never "not found", and live streams go on', async (t) => {
-  const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start()
-  const wrote = await origin.write()
-  await origin.gone(2)
-  await origin.stop()
-  await origin.start() // and nothing is in memory
-  const [key, bytes] = Object.entries(wrote).find(([k]) => k.endsWith('/v720/1.m4s'))
-  const [near, newest] = Object.entries(wrote).find(([k]) => k.endsWith('/v720/11.m4s'))
-  const refuse = (status, code) => (request, response) => response.writeHead(status).end(`<Error><Code>${code}</Code></Error>`)
-  const faults = {
-    403: refuse(403, 'AccessDenied'), 500: refuse(500, 'InternalError'), 503: refuse(503, 'SlowDown'),
-    'no such object': refuse(404, 'NoSuchKey'), 'no such bucket': refuse(404, 'NoSuchBucket'),
-    cut: (request, response) => response.destroy(), short: (request, response) => response.writeHead(206).end('x'),
-  }
-  for (const [name, fault] of Object.entries(faults)) {
-    store.fault = fault
-    assert.equal((await origin.get(key)).status, 503, name)
-    assert.ok((await origin.get(near)).body.equals(newest), name)
-  }
-  store.fault = null
-  store.spoil = true
-  assert.equal((await origin.get(key)).status, 503, 'other bytes are not handed on')
-  assert.match(origin.log, /an archived volume cannot be read as it was stored/)
-  store.spoil = false
-  assert.ok((await origin.get(key)).body.equals(bytes))
-  await origin.stop()
-})
-
-test('a store that does not answer holds up who reads from it, and nobody else', async (t) => {
-  const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start()
-  const wrote = await origin.write()
-  await origin.gone(2)
-  await origin.stop()
-  await origin.start()
-  const keys = Object.keys(wrote), archived = keys.filter((k) => /\/[0-5]\.m4s/.test(k)), here = keys.filter((k) => /\/(8|9|1.)\.m4s/.test(k))
-  store.fault = (request) => { request.resume(); return true }
-  const stuck = archived.map((k) => origin.get(k).catch(() => null))
-  await until(() => store.asked.filter((a) => a.startsWith('GET')).length >= 2, 'reads are under way')
-  for (const k of here) assert.ok((await origin.get(k)).body.equals(wrote[k]), k)
-  const more = await origin.write({ to: SEGMENTS + 2 })
-  assert.equal(Object.keys(more).length, 4)
-  const began = Date.now()
-  await origin.stop()
-  assert.ok(Date.now() - began < 5000, 'and it ends soon')
-  await Promise.all(stuck)
-})
-
-test('volumes stay here while the store cannot be used, and go when it can', async (t) => {
-  const store = await new ObjectStore().open(t), origin = new Origin(t, store)
-  store.fault = (request, response) => { request.resume(); return response.writeHead(403).end('<Error><Code>AccessDenied</Code></Error>') }
-  await origin.start()
-  const wrote = await origin.write({ end: true })
-  await until(async () => await origin.metric('originD_archive_failing') === 1, 'it is told')
-  assert.equal(origin.files().length, 6)
-  assert.match(origin.log, /the archive cannot be used: volumes stay here until it can/)
-  store.fault = null
-  await origin.gone(0)
-  assert.match(origin.log, /the archive can be used again/)
-  await assertReads(origin, wrote)
-  await origin.stop()
-})
-
-test('what the store has under a name as other bytes is left there, and the volume stays here', async (t) => {
-  const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start({ archive_bytes_s: 0 })
-  const wrote = await origin.write({ end: true })
-  const name = `cam/${origin.session}/v720/000001`, file = join(root, 'other')
-  writeFileSync(file, 'other bytes')
-  await promisify(execFile)(join(tools, 'archive_volume'), ['put', name, file, file], { env: { ...process.env, ARCHIVE: JSON.stringify(store.config) } })
-  await origin.stop()
-  await origin.start()
-  await until(() => origin.files().length === 1 && origin.files('a128').length === 0, 'the others go')
-  assert.deepEqual(origin.files(), [1])
-  assert.match(origin.log, /a volume cannot go to the archive: it stays here/)
-  await assertReads(origin, wrote)
-  await origin.stop()
-})
-
-test('a kill while it sends, before and after the row is saved, loses nothing', async (t) => {
-  const store = await new ObjectStore().open(t), origin = new Origin(t, store)
-  await origin.start({ archive_bytes_s: 0 })
-  const wrote = await origin.write({ end: true })
-  await origin.stop()
-  // in the middle of an upload
-  store.fault = (request) => { if (request.method === 'PUT') request.pause(); return request.method === 'PUT' }
-  await origin.start()
-  await until(() => store.asked.some((a) => a.startsWith('PUT')), 'an upload')
-  await origin.stop('SIGKILL')
-  store.fault = null
-  // at the k-th rename (of session.json) and unlink (of a file that goes)
-  for (const [call, at] of [['rename', 1], ['rename', 2], ['rename', 3], ['rename', 4], ['unlink', 1], ['unlink', 2], ['unlink', 3]]) {
-    const before = origin.files()
-    await origin.start({}, { LD_PRELOAD: library, FAULT_BELOW: origin.data, FAULT_CALL: call, FAULT_AT: at, FAULT_HOW: 'kill' })
-    const how = await Promise.race([origin.ended, origin.gone(0).then(() => 'all went')])
-    if (how === 'all went') {
-      await origin.stop()
-      break
+  test('a store that fails in any way is never "not found", and live streams go on', async (t) => {
+    const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start()
+    const wrote = await origin.write()
+    await origin.gone(2)
+    await origin.stop()
+    await origin.start() // and nothing is in memory
+    const [key, bytes] = Object.entries(wrote).find(([k]) => k.endsWith('/v720/1.m4s'))
+    const [near, newest] = Object.entries(wrote).find(([k]) => k.endsWith('/v720/11.m4s'))
+    const refuse = (status, code) => (request, response) => response.writeHead(status).end(`<Error><Code>${code}</Code></Error>`)
+    const faults = {
+      403: refuse(403, 'AccessDenied'), 500: refuse(500, 'InternalError'), 503: refuse(503, 'SlowDown'),
+      'no such object': refuse(404, 'NoSuchKey'), 'no such bucket': refuse(404, 'NoSuchBucket'),
+      cut: (request, response) => response.destroy(), short: (request, response) => response.writeHead(206).end('x'),
     }
-    assert.equal(how, 'SIGKILL')
-    await origin.start({ archive_bytes_s: 0 })
+    for (const [name, fault] of Object.entries(faults)) {
+      store.fault = fault
+      assert.equal((await origin.get(key)).status, 503, name)
+      assert.ok((await origin.get(near)).body.equals(newest), name)
+    }
+    store.fault = null
+    store.spoil = true
+    assert.equal((await origin.get(key)).status, 503, 'other bytes are not handed on')
+    assert.match(origin.log, /an archived volume cannot be read as it was stored/)
+    store.spoil = false
+    assert.ok((await origin.get(key)).body.equals(bytes))
+    await origin.stop()
+  })
+
+  test('a store that does not answer holds up who reads from it, and nobody else', async (t) => {
+    const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start()
+    const wrote = await origin.write()
+    await origin.gone(2)
+    await origin.stop()
+    await origin.start()
+    const keys = Object.keys(wrote), archived = keys.filter((k) => /\/[0-5]\.m4s/.test(k)), here = keys.filter((k) => /\/(8|9|1.)\.m4s/.test(k))
+    store.fault = (request) => { request.resume(); return true }
+    const stuck = archived.map((k) => origin.get(k).catch(() => null))
+    await until(() => store.asked.filter((a) => a.startsWith('GET')).length >= 2, 'reads are under way')
+    for (const k of here) assert.ok((await origin.get(k)).body.equals(wrote[k]), k)
+    const more = await origin.write({ to: SEGMENTS + 2 })
+    assert.equal(Object.keys(more).length, 4)
+    const began = Date.now()
+    await origin.stop()
+    assert.ok(Date.now() - began < 5000, 'and it ends soon')
+    await Promise.all(stuck)
+  })
+
+  test('volumes stay here while the store cannot be used, and go when it can', async (t) => {
+    const store = await new ObjectStore().open(t), origin = new Origin(t, store)
+    store.fault = (request, response) => { request.resume(); return response.writeHead(403).end('<Error><Code>AccessDenied</Code></Error>') }
+    await origin.start()
+    const wrote = await origin.write({ end: true })
+    await until(async () => await origin.metric('originD_archive_failing') === 1, 'it is told')
+    assert.equal(origin.files().length, 6)
+    assert.match(origin.log, /the archive cannot be used: volumes stay here until it can/)
+    store.fault = null
+    await origin.gone(0)
+    assert.match(origin.log, /the archive can be used again/)
     await assertReads(origin, wrote)
     await origin.stop()
-    assert.ok(origin.files().length <= before.length)
+  })
+
+  test('what the store has under a name as other bytes is left there, and the volume stays here', async (t) => {
+    const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start({ archive_bytes_s: 0 })
+    const wrote = await origin.write({ end: true })
+    const name = `cam/${origin.session}/v720/000001`, file = join(root, 'other')
+    writeFileSync(file, 'other bytes')
+    await promisify(execFile)(join(tools, 'archive_volume'), ['put', name, file, file], { env: { ...process.env, ARCHIVE: JSON.stringify(store.config) } })
+    await origin.stop()
+    await origin.start()
+    await until(() => origin.files().length === 1 && origin.files('a128').length === 0, 'the others go')
+    assert.deepEqual(origin.files(), [1])
+    assert.match(origin.log, /a volume cannot go to the archive: it stays here/)
+    await assertReads(origin, wrote)
+    await origin.stop()
+  })
+
+  test('a kill while it sends, before and after the row is saved, loses nothing', async (t) => {
+    const store = await new ObjectStore().open(t), origin = new Origin(t, store)
+    await origin.start({ archive_bytes_s: 0 })
+    const wrote = await origin.write({ end: true })
+    await origin.stop()
+    // in the middle of an upload
+    store.fault = (request) => { if (request.method === 'PUT') request.pause(); return request.method === 'PUT' }
+    await origin.start()
+    await until(() => store.asked.some((a) => a.startsWith('PUT')), 'an upload')
+    await origin.stop('SIGKILL')
+    store.fault = null
+    // at the k-th rename (of session.json) and unlink (of a file that goes)
+    for (const [call, at] of [['rename', 1], ['rename', 2], ['rename', 3], ['rename', 4], ['unlink', 1], ['unlink', 2], ['unlink', 3]]) {
+      const before = origin.files()
+      await origin.start({}, { LD_PRELOAD: library, FAULT_BELOW: origin.data, FAULT_CALL: call, FAULT_AT: at, FAULT_HOW: 'kill' })
+      const how = await Promise.race([origin.ended, origin.gone(0).then(() => 'all went')])
+      if (how === 'all went') {
+        await origin.stop()
+        break
+      }
+      assert.equal(how, 'SIGKILL')
+      await origin.start({ archive_bytes_s: 0 })
+      await assertReads(origin, wrote)
+      await origin.stop()
+      assert.ok(origin.files().length <= before.length)
+    }
+    await origin.start()
+    await origin.gone(0)
+    await assertReads(origin, wrote)
+    await origin.stop()
+  })
+
+  test('an index file that is damaged or gone is made anew from the archive', async (t) => {
+    const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start()
+    const wrote = await origin.write({ end: true })
+    await origin.gone(0)
+    await origin.stop()
+    const folder = join(origin.data, 'cam', origin.session, 'v720')
+    rmSync(join(folder, '000001.idx'))
+    writeFileSync(join(folder, '000002.idx'), 'x'.repeat(900))
+    await origin.start()
+    await until(async () => { await assertReads(origin, wrote); return true }, 'they come back')
+    assert.match(origin.log, /brought a volume back from the archive/)
+    await origin.stop()
+  })
+
+  test('what retention removes goes from the store too, a recording whole and volumes of a live one', async (t) => {
+    const store = await new ObjectStore().open(t)
+    const origin = new Origin(t, store, { time_shift_s: 4, recording: [{ match: 'live', live: 4 }, { match: '*', after_s: 20 }] })
+    await origin.start()
+    await origin.write({ end: true })
+    await origin.gone(0)
+    assert.ok(store.objects().length >= 24, String(store.objects()))
+    await until(() => !existsSync(join(origin.data, 'cam')) && !store.objects().length, 'all of it is gone')
+    await until(() => /removed from the archive/.test(origin.log), 'it is told')
+    await until(() => !readdirSync(join(origin.data, '.archive')).length, 'nothing waits')
+    await origin.stop()
+  })
+
+  // Two owners of all streams.
+  async function pair(t, store, sets = [{}, {}]) {
+    const origins = sets.map((s, i) => new Origin(t, store, { id: `origin-${i + 1}`, ...s }))
+    for (const o of origins) o.ports = { port: await freePort(), fetch_port: await freePort(), http_port: await freePort(), admin_port: await freePort() }
+    for (const o of origins) o.sets.peers = origins.map((p) => `127.0.0.1:${p.ports.fetch_port}`).join(',')
+    await Promise.all(origins.map((o) => o.start()))
+    return origins
   }
-  await origin.start()
-  await origin.gone(0)
-  await assertReads(origin, wrote)
-  await origin.stop()
-})
 
-test('an index file that is damaged or gone is made anew from the archive', async (t) => {
-  const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start()
-  const wrote = await origin.write({ end: true })
-  await origin.gone(0)
-  await origin.stop()
-  const folder = join(origin.data, 'cam', origin.session, 'v720')
-  rmSync(join(folder, '000001.idx'))
-  writeFileSync(join(folder, '000002.idx'), 'x'.repeat(900))
-  await origin.start()
-  await until(async () => { await assertReads(origin, wrote); return true }, 'they come back')
-  assert.match(origin.log, /brought a volume back from the archive/)
-  await origin.stop()
-})
+  test('two owners share the objects, and the last one to remove a recording removes them', async (t) => {
+    const store = await new ObjectStore().open(t)
+    const [a, b] = await pair(t, store, [{ retention_s: 25 }, { retention_s: 40 }])
+    const wrote = await a.write({ end: true })
+    b.session = a.session
+    await Promise.all([a.gone(0), b.gone(0)])
+    const media = Object.values(wrote).reduce((n, bytes) => n + bytes.length, 0)
+    const sent = await a.metric('originD_archive_sent_bytes_total') + await b.metric('originD_archive_sent_bytes_total')
+    assert.ok(sent < 1.9 * media, `${sent} of ${media}`)
+    await Promise.all([assertReads(a, wrote), assertReads(b, wrote)])
+    const folder = (o) => existsSync(join(o.data, 'cam'))
+    await until(() => !folder(a), 'the first one removes it')
+    await until(() => !readdirSync(join(a.data, '.archive')).length, 'and has asked the other')
+    assert.ok(folder(b) && store.objects().length >= 24)
+    await assertReads(b, wrote)
+    await until(() => !folder(b) && !store.objects().length, 'the last one removes all', 90)
+    await Promise.all([a.stop(), b.stop()])
+  })
 
-test('what retention removes goes from the store too, a recording whole and volumes of a live one', async (t) => {
-  const store = await new ObjectStore().open(t)
-  const origin = new Origin(t, store, { time_shift_s: 4, recording: [{ match: 'live', live: 4 }, { match: '*', after_s: 20 }] })
-  await origin.start()
-  await origin.write({ end: true })
-  await origin.gone(0)
-  assert.ok(store.objects().length >= 24, String(store.objects()))
-  await until(() => !existsSync(join(origin.data, 'cam')) && !store.objects().length, 'all of it is gone')
-  await until(() => /removed from the archive/.test(origin.log), 'it is told')
-  await until(() => !readdirSync(join(origin.data, '.archive')).length, 'nothing waits')
-  await origin.stop()
-})
+  test('while the other owner is away nothing of a recording that went is removed, and it waits through a restart', async (t) => {
+    const store = await new ObjectStore().open(t)
+    const [a, b] = await pair(t, store, [{ retention_s: 25 }, { retention_s: 40 }])
+    const wrote = await a.write({ end: true })
+    b.session = a.session
+    await Promise.all([a.gone(0), b.gone(0)])
+    await b.stop('SIGKILL')
+    await until(() => !existsSync(join(a.data, 'cam')), 'the first one removes it')
+    await until(() => existsSync(join(a.data, '.archive')) && readdirSync(join(a.data, '.archive')).length === 1, 'and has noted that')
+    await new Promise((r) => setTimeout(r, 2000))
+    assert.ok(store.objects().length >= 24)
+    await a.stop()
+    await Promise.all([a.start(), b.start({ retention_s: 1000 })])
+    await assertReads(b, wrote)
+    await until(() => !readdirSync(join(a.data, '.archive')).length, 'it has heard that the other has it')
+    assert.ok(store.objects().length >= 24)
+    await Promise.all([a.stop(), b.stop()])
+  })
 
-// Two owners of all streams.
-async function pair(t, store, sets = [{}, {}]) {
-  const origins = sets.map((s, i) => new Origin(t, store, { id: `origin-${i + 1}`, ...s }))
-  for (const o of origins) o.ports = { port: await freePort(), fetch_port: await freePort(), http_port: await freePort(), admin_port: await freePort() }
-  for (const o of origins) o.sets.peers = origins.map((p) => `127.0.0.1:${p.ports.fetch_port}`).join(',')
-  await Promise.all(origins.map((o) => o.start()))
-  return origins
-}
-
-test('two owners share the objects, and the last one to remove a recording removes them', async (t) => {
-  const store = await new ObjectStore().open(t)
-  const [a, b] = await pair(t, store, [{ retention_s: 25 }, { retention_s: 40 }])
-  const wrote = await a.write({ end: true })
-  b.session = a.session
-  await Promise.all([a.gone(0), b.gone(0)])
-  const media = Object.values(wrote).reduce((n, bytes) => n + bytes.length, 0)
-  const sent = await a.metric('originD_archive_sent_bytes_total') + await b.metric('originD_archive_sent_bytes_total')
-  assert.ok(sent < 1.9 * media, `${sent} of ${media}`)
-  await Promise.all([assertReads(a, wrote), assertReads(b, wrote)])
-  const folder = (o) => existsSync(join(o.data, 'cam'))
-  await until(() => !folder(a), 'the first one removes it')
-  await until(() => !readdirSync(join(a.data, '.archive')).length, 'and has asked the other')
-  assert.ok(folder(b) && store.objects().length >= 24)
-  await assertReads(b, wrote)
-  await until(() => !folder(b) && !store.objects().length, 'the last one removes all', 90)
-  await Promise.all([a.stop(), b.stop()])
-})
-
-test('while the other owner is away nothing of a recording that went is removed, and it waits through a restart', async (t) => {
-  const store = await new ObjectStore().open(t)
-  const [a, b] = await pair(t, store, [{ retention_s: 25 }, { retention_s: 40 }])
-  const wrote = await a.write({ end: true })
-  b.session = a.session
-  await Promise.all([a.gone(0), b.gone(0)])
-  await b.stop('SIGKILL')
-  await until(() => !existsSync(join(a.data, 'cam')), 'the first one removes it')
-  await until(() => existsSync(join(a.data, '.archive')) && readdirSync(join(a.data, '.archive')).length === 1, 'and has noted that')
-  await new Promise((r) => setTimeout(r, 2000))
-  assert.ok(store.objects().length >= 24)
-  await a.stop()
-  await Promise.all([a.start(), b.start({ retention_s: 1000 })])
-  await assertReads(b, wrote)
-  await until(() => !readdirSync(join(a.data, '.archive')).length, 'it has heard that the other has it')
-  assert.ok(store.objects().length >= 24)
-  await Promise.all([a.stop(), b.stop()])
-})
-
-test('an origin with an empty disk fills in from the archive through its peer, and sends nothing back', async (t) => {
-  const store = await new ObjectStore().open(t), [a, b] = await pair(t, store)
-  const wrote = await a.write({ end: true })
-  b.session = a.session
-  await Promise.all([a.gone(0), b.gone(0)])
-  await b.stop('SIGKILL')
-  rmSync(b.data, { recursive: true })
-  store.asked = []
-  await b.start()
-  await until(async () => existsSync(join(b.data, 'cam', b.session, 'v720')) && b.files('v720', '.idx').length === 6 && b.files('a128', '.idx').length === 6 &&
-    await b.metric('originD_lacking_sessions') === 0, () => `it has all of it\n${b.log.slice(-3000)}`, 60)
-  await b.gone(0)
-  await a.stop()
-  await assertReads(b, wrote)
-  assert.deepEqual(store.asked.filter((r) => /^PUT.*mp4/.test(r)), [])
-  await b.stop()
+  test('an origin with an empty disk fills in from the archive through its peer, and sends nothing back', async (t) => {
+    const store = await new ObjectStore().open(t), [a, b] = await pair(t, store)
+    const wrote = await a.write({ end: true })
+    b.session = a.session
+    await Promise.all([a.gone(0), b.gone(0)])
+    await b.stop('SIGKILL')
+    rmSync(b.data, { recursive: true })
+    store.asked = []
+    await b.start()
+    await until(async () => existsSync(join(b.data, 'cam', b.session, 'v720')) && b.files('v720', '.idx').length === 6 && b.files('a128', '.idx').length === 6 &&
+      await b.metric('originD_lacking_sessions') === 0, () => `it has all of it\n${b.log.slice(-3000)}`, 60)
+    await b.gone(0)
+    await a.stop()
+    await assertReads(b, wrote)
+    assert.deepEqual(store.asked.filter((r) => /^PUT.*mp4/.test(r)), [])
+    await b.stop()
+  })
 })
