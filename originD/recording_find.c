@@ -1,6 +1,5 @@
 #include "originD/recording_find.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>

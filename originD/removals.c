@@ -1,6 +1,5 @@
 #include "originD/removals.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -81,7 +81,7 @@ struct chunk_log {
         struct chunk_append *writing;                  /* on the pool now */
         struct chunk_append *first, **last;            /* behind it */
         unsigned queued;
-        unsigned behind; /* volumes that are being closed, indexes that are being read */
+        unsigned behind; /* jobs on closed volumes: one is closed, read, removed, replaced, or its file goes or comes */
         struct cut *cutting;
         struct cut *reopening;
         /* Asked before a chunk is written, with its place: 0: it may be; 1: chunk_log_go_on() will tell; ERR_*: it may not.
@@ -121,7 +121,7 @@ void chunk_log_cut_on(struct chunk_log *log, int status); /* the answer that sav
 void chunk_log_reopen(struct chunk_log *log, bool sync_segments, void (*done)(void *arg, int status), void *arg);
 
 void chunk_log_fence(struct chunk_log *log); /* what is queued but not being written ends with ERR_FENCED */
-bool chunk_log_idle(const struct chunk_log *log); /* no chunk is on its way */
+bool chunk_log_idle(const struct chunk_log *log); /* no chunk is on its way, nothing is cut, and its files are not read anew */
 bool chunk_log_busy(const struct chunk_log *log); /* something of it is on the pool: it cannot be freed */
 void chunk_log_end(struct chunk_log *log); /* idle; the last segment is complete from here on */
 

@@ -91,7 +91,7 @@ static void read_done(void *arg)
         log->read_failed = false;
 }
 
-/* The index of a closed volume; NULL: it is being read, or *busy. */
+/* The index of a closed volume; NULL: *why. */
 static const struct index *closed_index(struct chunk_log *log, struct volume_row *row, bool may_read, enum segment_state *why)
 {
         *why = SEGMENT_LOADING;

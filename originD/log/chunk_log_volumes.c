@@ -1,7 +1,6 @@
 /* The volumes of a log behind the open one: closing, forgetting, hiding and taking them. */
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/daemon/log.h"
 #include "common/err.h"

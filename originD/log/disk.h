@@ -35,9 +35,6 @@ void disk_stop(void);
 /* DISK_WRITE. Replaces a small file in one step: written beside it, synced, renamed. The folder and its parent are made. */
 void disk_save(uv_loop_t *loop, const char *path, struct buf *text, disk_done *done, void *arg);
 
-/* The same, at once. make: the folder and its parent are; otherwise ERR_NOT_FOUND where there is none. */
-int disk_save_now(const char *path, const struct buf *text, bool make);
-
 /* DISK_LIVE or DISK_COLD (ERR_FULL then too). Fills `into` from offset; ERR_IO also when the file is shorter. A reference is
  * held until done(). */
 void disk_read(uv_loop_t *loop, enum disk_class pool, const char *path, uint64_t offset, struct buf *into, disk_done *done,
