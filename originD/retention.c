@@ -294,9 +294,9 @@ static void retry_untrimmed(struct store *st)
         for (; t; t = next) {
                 next = t->next;
                 struct session *s = store_session(st, t->session);
-                if (s && t->listed)
+                if (s && t->listed && s->load == LOAD_DONE)
                         forget_volume(t, s);
-                else if (s)
+                else if (s) /* not loaded: it was saved since, so the list does not name it any more */
                         remove_volume(t, s);
                 else
                         free(t);

@@ -367,10 +367,12 @@ static void brought(void *arg, int status)
 {
         struct archiver *ar = arg;
         const struct session *s = ar->bring.s;
-        log_line(status ? LOG_WARN : LOG_INFO, "session=%s stream=%s track=%s volume=%06" PRIu32 " msg=\"%s\" bytes=%" PRIu64, s->id,
-                 s->stream, ar->bring.track, ar->bring.of.number,
-                 status ? "cannot bring a volume back from the archive" : "brought a volume back from the archive",
-                 ar->bring.of.sum.bytes);
+        if (status)
+                log_warn("session=%s stream=%s track=%s volume=%06" PRIu32 " msg=\"cannot bring a volume back from the archive\" error=\"%s\"",
+                         s->id, s->stream, ar->bring.track, ar->bring.of.number, err_text(status));
+        else
+                log_info("session=%s stream=%s track=%s volume=%06" PRIu32 " msg=\"brought a volume back from the archive\" bytes=%" PRIu64,
+                         s->id, s->stream, ar->bring.track, ar->bring.of.number, ar->bring.of.sum.bytes);
         if (!status) {
                 stat_add(STAT_STORED_BYTES, (int64_t)ar->bring.of.sum.bytes);
                 stat_add(STAT_ARCHIVED_BYTES, -(int64_t)ar->bring.of.sum.bytes);

@@ -2,8 +2,6 @@
 
 #include <assert.h>
 #include <dirent.h>
-#include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,6 +195,9 @@ static void noted(void *arg, int status)
 
 void discards_add(struct discards *r, const char *stream, const char *session)
 {
+        for (const struct gone *w = r->waiting; w; w = w->next)
+                if (strcmp(w->session, session) == 0 && strcmp(w->stream, stream) == 0)
+                        return; /* it waits already, and is noted */
         struct gone *g = gone_new(stream, session);
         char *path = path_of(r, g);
         struct buf *nothing = buf_new(0);

@@ -66,7 +66,7 @@ int piece_find(struct piece *out, const char *idx_path, uint64_t from, size_t le
         int fd = open(idx_path, O_RDONLY | O_CLOEXEC), rc = fd < 0 || fstat(fd, &st) < 0 ? err_from_errno(errno) : 0;
         uint64_t nth = 0, count = 0;
         *out = (struct piece){0};
-        if (!rc && st.st_size > VOLUME_HEADER_BYTES)
+        if (!rc && st.st_size >= VOLUME_HEADER_BYTES + VOLUME_RECORD_BYTES)
                 count = ((uint64_t)st.st_size - VOLUME_HEADER_BYTES) / VOLUME_RECORD_BYTES - 1; /* without the last one */
         if (!rc)
                 rc = find_first(fd, count, from, &nth);

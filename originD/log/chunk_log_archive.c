@@ -12,7 +12,7 @@ static struct volume_row *same_row(struct chunk_log *log, const struct volume_ro
 {
         struct volume_row *row = volumes_get(&log->closed, of->number);
         bool same = row && row->state == of->state && row->sum.crc == of->sum.crc && row->sum.bytes == of->sum.bytes;
-        return same && !row->closing && !(row->index && !row->index->ready) ? row : NULL;
+        return same && !log->rereading && !row->closing && !(row->index && !row->index->ready) ? row : NULL;
 }
 
 bool chunk_log_copied(struct chunk_log *log, const struct volume_row *of)

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/crc32c.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "originD/log/file.h"
@@ -220,7 +219,8 @@ static int close_if_whole(struct survey *s, const struct volume_sum *whole, stru
         }
         out->sum = is;
         out->closed = true;
-        return volume_close(&f, &is);
+        rc = volume_close(&f, &is);
+        return rc == ERR_NOSPACE ? 0 : rc; /* it is whole all the same: the record is written another time */
 }
 
 int volume_look(const struct volume_track *t, uint32_t number, enum volume_check check, const struct volume_sum *whole,
@@ -254,6 +254,8 @@ int volume_cut(const struct volume_track *t, uint32_t number, struct volume_file
                 rc = rc ? rc : file_truncate(f->mp4, out->file_bytes);
                 rc = rc ? rc : sync_both(f);
                 *unsure = rc;
+                if (rc)
+                        index_free(out);
         }
         survey_free(&s);
         return rc;

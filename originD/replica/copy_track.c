@@ -1,6 +1,5 @@
 #include "originD/replica/copy_track.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +7,6 @@
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
-#include "common/mem.h"
 #include "originD/stats.h"
 
 #define SKIP_SEGMENTS 30 /* so far behind, it is not caught up segment by segment */
@@ -314,7 +312,7 @@ static void skipped(struct session_wait *w, int status)
 static void begin_segments(struct copy_track *c)
 {
         struct track *t = mine(c);
-        if (!t || !t->log) {
+        if (!t || !t->log || t->log->failed) { /* what its rows are told now would be lost when its files are read again */
                 over(c, ERR_CANCELED);
                 return;
         }
