@@ -1,0 +1,68 @@
+/* Who may write: the session that a writer is given. */
+#include "originD/store_impl.h"
+
+#include <string.h>
+
+#include "common/daemon/log.h"
+#include "common/err.h"
+
+static int begin_session(struct store *st, const struct claim *c, struct session **out)
+{
+        if (store_session(st, c->session))
+                return ERR_CONFLICT;
+        if (store_unreadable(st, c->session))
+                return ERR_IO;
+        if (st->full)
+                return st->why_full == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
+        if ((int64_t)st->live >= st->options.live_max)
+                return ERR_FULL;
+        *out = session_new(st->loop, st->options.data_dir, c, st->options.volume_segments,
+                           st->options.sync_segments);
+        store_add(st, *out);
+        return 0;
+}
+
+/* May the writer go on with this one here? */
+static int judge_join(const struct session *s, const struct claim *c)
+{
+        if (strcmp(s->stream, c->stream) != 0)
+                return ERR_CONFLICT;
+        if (s->state == SESSION_ENDED || s->ending)
+                return ERR_CLOSED;
+        bool same = c->generation == s->generation && strcmp(c->node, s->node) == 0;
+        return same || c->generation > s->generation ? 0 : ERR_FENCED;
+}
+
+static int join(struct store *st, const struct claim *c, struct session **out)
+{
+        struct session *s = store_session(st, c->session), *live = stream_live(store_stream(st, c->stream));
+        int rc = s ? judge_join(s, c) : 0;
+        if (rc)
+                return rc;
+        if (live && live != s) {
+                bool only_claimed = !live->track_count && strcmp(live->node, c->node) == 0;
+                if (!only_claimed && !session_newer(c->epoch_us, c->session, live))
+                        return ERR_FENCED;
+                log_info("session=%s stream=%s msg=\"superseded\" by=%s", live->id, live->stream, c->session);
+                session_end(live, live->end_us, false, NULL, NULL);
+        }
+        *out = s;
+        return s ? 0 : begin_session(st, c, out);
+}
+
+int store_claim(struct store *st, const struct claim *c, struct session **out)
+{
+        int rc;
+        if (c->flags & CLAIM_JOIN) {
+                rc = join(st, c, out);
+        } else {
+                *out = stream_live(store_stream(st, c->stream));
+                if (*out && (*out)->over_elsewhere) /* the other owners would refuse it (ERR_CLOSED): one copy only from there on */
+                        *out = NULL;
+                if (c->generation == UINT32_MAX || (*out && (*out)->generation == UINT32_MAX))
+                        return ERR_LIMIT;
+                rc = *out ? 0 : begin_session(st, c, out);
+        }
+        /* Where a track ends that cannot be read now nobody can say: the writer would write over what it does not know of. */
+        return rc ? rc : session_readable(*out) ? 0 : ERR_IO;
+}
