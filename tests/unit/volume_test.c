@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -523,6 +524,61 @@ static void test_full_disk_harms_neither_file(void **state)
         index_free(&f.index);
 }
 
+/* All of it can be read; that it is closed is written down when there is room. */
+static void test_a_volume_that_is_whole_is_read_on_a_full_disk(void **state)
+{
+        (void)state;
+        struct volume_found f;
+        make(CHUNKS, false);
+        struct buf *mp4 = read_file("000000.mp4"), *idx = read_file("000000.idx");
+        struct volume_sum whole = {.bytes = mp4->len, .crc = crc32c(0, mp4->data, mp4->len)};
+        struct rlimit old;
+        getrlimit(RLIMIT_FSIZE, &old);
+        signal(SIGXFSZ, SIG_IGN);
+        for (size_t more = 0; more < VOLUME_RECORD_BYTES; more += 11) { /* a part of the last record fits */
+                struct rlimit full = {.rlim_cur = idx->len + more, .rlim_max = old.rlim_max};
+                setrlimit(RLIMIT_FSIZE, &full);
+                int rc = volume_look(&track, 0, CHECK_RECORDS, &whole, &f);
+                setrlimit(RLIMIT_FSIZE, &old);
+                assert_int_equal(rc, 0);
+                assert_true(f.closed);
+                assert_int_equal(f.sum.crc, whole.crc);
+                assert_int_equal(f.index.chunks, CHUNKS);
+                index_free(&f.index);
+        }
+        assert_closed(&whole, true);
+        buf_unref(&mp4);
+        buf_unref(&idx);
+}
+
+static bool sync_fails;
+
+/* In place of the C library's. */
+int fdatasync(int fd)
+{
+        if (!sync_fails)
+                return (int)syscall(SYS_fdatasync, fd);
+        errno = EIO;
+        return -1;
+}
+
+static void test_a_cut_that_fails_holds_nothing(void **state)
+{
+        (void)state;
+        struct volume_found f;
+        struct index left = {0};
+        bool unsure;
+        make(CHUNKS, false);
+        assert_int_equal(volume_open(&track, 0, CHECK_TAIL, &f), 0);
+        sync_fails = true;
+        assert_int_equal(volume_cut(&track, 0, &f.files, 2, NULL, &left, &unsure), ERR_IO);
+        sync_fails = false;
+        assert_true(unsure);
+        assert_null(left.rows);
+        volume_files_close(&f.files);
+        index_free(&f.index);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -544,6 +600,8 @@ int main(void)
                 CASE(test_what_was_never_finished_being_made_leaves_nothing),
                 CASE(test_volume_goes_on_after_it_was_closed_and_is_cut_where_it_is_said),
                 CASE(test_full_disk_harms_neither_file),
+                CASE(test_a_volume_that_is_whole_is_read_on_a_full_disk),
+                CASE(test_a_cut_that_fails_holds_nothing),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
