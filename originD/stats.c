@@ -13,6 +13,7 @@
 #define FILLS_HELP "Volumes brought from another origin, or tried to"
 #define SCRUBBED_HELP "Closed volumes that were read again and compared with their checksums: as they were written, not so, or not readable now"
 #define ARCHIVE_HELP "Closed volumes offered to the archive: it has them now, it has something else of their name, or it could not be used"
+#define ARCHIVE_BROUGHT_HELP "Volumes that the archive had alone and that were needed here again: brought, or not to be had, or not to be written here"
 #define ARCHIVE_READS_HELP "Reads from the archive that brought what was stored, or did not"
 #define REQUESTS_HELP "Webhook requests that were answered 2xx, or were not"
 #define DROPPED_HELP "Events given up: too many waited, the webhook refused it, or a day had passed"
@@ -70,6 +71,8 @@ static struct metric rows[STATS] = {
         [STAT_ARCHIVE_READS] = COUNTER("originD_archive_reads_total", "status=\"ok\"", ARCHIVE_READS_HELP),
         [STAT_ARCHIVE_READS_FAILED] = COUNTER("originD_archive_reads_total", "status=\"failed\"", ARCHIVE_READS_HELP),
         [STAT_ARCHIVE_READ_BYTES] = COUNTER("originD_archive_read_bytes_total", NULL, "Bytes read from the archive"),
+        [STAT_ARCHIVE_BROUGHT] = COUNTER("originD_archive_brought_volumes_total", "status=\"brought\"", ARCHIVE_BROUGHT_HELP),
+        [STAT_ARCHIVE_BROUGHT_FAILED] = COUNTER("originD_archive_brought_volumes_total", "status=\"failed\"", ARCHIVE_BROUGHT_HELP),
         [STAT_FREE_BYTES] = GAUGE("originD_free_bytes", NULL, "Free bytes where the store is"),
         [STAT_MEASURES_FAILED] = COUNTER("originD_failed_measures_total", NULL, "Looks at how much space there is that failed; nothing is removed for them"),
         [STAT_STORED_BYTES] = GAUGE("originD_stored_bytes", NULL, "Bytes of all sessions in the store, without those that are in the archive alone"),

@@ -105,12 +105,19 @@ static int fail(struct job *j, int err, const char *words)
         return err;
 }
 
+/* A file here that cannot be opened or written: nothing that could be taken for the store's answer. */
+static int local_error(int errnum)
+{
+        int err = err_from_errno(errnum);
+        return err == ERR_NOT_FOUND || err == ERR_NOSPACE || err == ERR_LIMIT ? err : ERR_IO;
+}
+
 static int open_file(struct job *j, const char *path, uint64_t *bytes)
 {
         struct stat st;
         int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), err = 0;
         if (fd < 0)
-                err = err_from_errno(errno);
+                err = local_error(errno);
         else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
                 err = ERR_IO;
         if (err) {
@@ -258,7 +265,7 @@ static int write_all(struct job *j, int fd, const uint8_t *data, size_t len)
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n <= 0)
-                        return fail(j, n ? err_from_errno(errno) : ERR_IO, "the file cannot be written");
+                        return fail(j, n ? local_error(errno) : ERR_IO, "the file cannot be written");
                 data += n;
                 len -= (size_t)n;
         }
@@ -272,7 +279,7 @@ static int fetch_file(struct job *j, struct s3 *s)
         uint32_t crc = 0;
         int fd = open(j->mp4_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), err = 0;
         if (fd < 0)
-                err = fail(j, err_from_errno(errno), "the file cannot be made");
+                err = fail(j, local_error(errno), "the file cannot be made");
         for (uint64_t at = 0; at < j->bytes && !err;) {
                 size_t len = j->bytes - at < FETCH_BYTES ? (size_t)(j->bytes - at) : FETCH_BYTES;
                 err = s3_get(s, j->name, at, len, block);
@@ -287,7 +294,7 @@ static int fetch_file(struct job *j, struct s3 *s)
         if (!err && crc != j->crc32c)
                 err = fail(j, ERR_CORRUPT, "the object has other bytes than were stored");
         if (!err && fsync(fd) < 0)
-                err = fail(j, err_from_errno(errno), "the file cannot be written");
+                err = fail(j, local_error(errno), "the file cannot be written");
         if (fd >= 0)
                 close(fd);
         if (err && fd >= 0)

@@ -70,7 +70,7 @@ int archive_read_media(struct archive *a, const struct archive_volume *v, uint64
                        void *arg);
 
 /* All of a volume's mp4 into the file v->mp4_path, durable; what is there of that name is written over. ERR_CORRUPT: it is not
- * of these bytes and this checksum. On an error there is no file. */
+ * of these bytes and this checksum; ERR_NOSPACE, ERR_IO, ERR_LIMIT: the file cannot be written. On an error there is no file. */
 int archive_fetch(struct archive *a, const struct archive_volume *v, archive_done *done, void *arg);
 
 /* Both objects of a volume, the index first: half of one is never taken for a whole. 0 also when they are not there. */

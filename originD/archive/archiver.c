@@ -57,7 +57,8 @@ struct archiver {
                 char track[TRACK_NAME_MAX + 1];
                 struct volume_row of;
                 char *path;
-                int64_t not_before_us;
+                int64_t look_us; /* when it is looked for one */
+                bool failing;    /* that the disk does not take them was told */
         } bring;
 };
 
@@ -360,40 +361,71 @@ static void end_bringing(struct archiver *ar, bool installed)
         else
                 disk_run(ar->loop, DISK_WRITE, unlink_work, unlinked, ar->bring.path);
         ar->bring.path = NULL;
-        ar->bring.not_before_us = clock_mono_us() + (installed ? 0 : WANTED_AGAIN_US);
+        ar->bring.look_us = 0;
+}
+
+/* Only its own next turn is put off: an object that cannot be had is no reason to wait for the others. */
+static void not_brought(struct archiver *ar)
+{
+        struct chunk_log *log = log_of(ar->bring.s, ar->bring.track);
+        if (log)
+                chunk_log_not_brought(log, ar->bring.of.number, clock_mono_us() + WANTED_AGAIN_US);
+        end_bringing(ar, false);
+}
+
+/* What is wrong with the archive, or with the object, is told by archive.c. */
+static bool disk_refuses(int err)
+{
+        return err == ERR_NOSPACE || err == ERR_IO || err == ERR_LIMIT;
+}
+
+static void bringing_failed(struct archiver *ar, bool disk, int err, const char *words)
+{
+        const struct session *s = ar->bring.s;
+        stat_add(STAT_ARCHIVE_BROUGHT_FAILED, 1);
+        if (disk && !ar->bring.failing)
+                log_warn("session=%s stream=%s track=%s volume=%06" PRIu32 " msg=\"cannot bring a volume back from the archive: it is tried again\" "
+                         "error=\"%s\" why=\"%s\"", s->id, s->stream, ar->bring.track, ar->bring.of.number, err_text(err), words);
+        ar->bring.failing |= disk;
+        not_brought(ar);
 }
 
 static void brought(void *arg, int status)
 {
         struct archiver *ar = arg;
         const struct session *s = ar->bring.s;
-        if (status)
-                log_warn("session=%s stream=%s track=%s volume=%06" PRIu32 " msg=\"cannot bring a volume back from the archive\" error=\"%s\"",
-                         s->id, s->stream, ar->bring.track, ar->bring.of.number, err_text(status));
-        else
-                log_info("session=%s stream=%s track=%s volume=%06" PRIu32 " msg=\"brought a volume back from the archive\" bytes=%" PRIu64,
-                         s->id, s->stream, ar->bring.track, ar->bring.of.number, ar->bring.of.sum.bytes);
-        if (!status) {
-                stat_add(STAT_STORED_BYTES, (int64_t)ar->bring.of.sum.bytes);
-                stat_add(STAT_ARCHIVED_BYTES, -(int64_t)ar->bring.of.sum.bytes);
+        if (status) {
+                bringing_failed(ar, true, status, "it cannot be put in its place");
+                return;
         }
-        end_bringing(ar, !status);
+        log_info("session=%s stream=%s track=%s volume=%06" PRIu32 " msg=\"brought a volume back from the archive\" bytes=%" PRIu64, s->id,
+                 s->stream, ar->bring.track, ar->bring.of.number, ar->bring.of.sum.bytes);
+        if (ar->bring.failing)
+                log_info("msg=\"volumes can be brought back from the archive again\"");
+        ar->bring.failing = false;
+        stat_add(STAT_ARCHIVE_BROUGHT, 1);
+        stat_add(STAT_STORED_BYTES, (int64_t)ar->bring.of.sum.bytes);
+        stat_add(STAT_ARCHIVED_BYTES, -(int64_t)ar->bring.of.sum.bytes);
+        end_bringing(ar, true);
 }
 
 static void fetched(void *arg, int err, const char *words)
 {
         struct archiver *ar = arg;
         struct chunk_log *log = log_of(ar->bring.s, ar->bring.track);
-        (void)words; /* the archive tells what is wrong with it, or with the object */
-        if (err || ar->stopping || !log || !chunk_log_bring_file(log, &ar->bring.of, brought, ar))
+        if (ar->stopping)
                 end_bringing(ar, false);
+        else if (err)
+                bringing_failed(ar, disk_refuses(err), err, words);
+        else if (!log || !chunk_log_bring_file(log, &ar->bring.of, brought, ar))
+                not_brought(ar); /* its row is another by now, or something is under way with it */
 }
 
 static bool bring(struct archiver *ar, struct session *s)
 {
         for (size_t i = 0; i < s->track_count; i++) {
                 const struct track *t = s->tracks[i];
-                const struct volume_row *row = t->log ? chunk_log_wanted(t->log) : NULL;
+                const struct volume_row *row = t->log ? chunk_log_wanted(t->log, clock_mono_us()) : NULL;
                 if (!row || row->closing)
                         continue;
                 char *name = archive_name(s->stream, s->id, t->log->dir, row->number);
@@ -419,9 +451,9 @@ static bool bring(struct archiver *ar, struct session *s)
 static void look_for_wanted(struct archiver *ar)
 {
         int64_t now = clock_mono_us();
-        if (ar->bring.s || now < ar->bring.not_before_us)
+        if (ar->bring.s || now < ar->bring.look_us)
                 return;
-        ar->bring.not_before_us = now + WANTED_US;
+        ar->bring.look_us = now + WANTED_US;
         for (struct session *s = ar->store->first_live; s; s = s->older)
                 if (bring(ar, s))
                         return;

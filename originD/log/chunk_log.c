@@ -38,7 +38,7 @@ struct chunk_log *chunk_log_new(uv_loop_t *loop, const char *dir, const struct i
 {
         struct chunk_log *log = mem_alloc(sizeof(*log));
         *log = (struct chunk_log){.loop = loop, .sync_segments = sync_segments, .ended = ended, .init = *info,
-                                  .init_bytes = init, .files = {-1, -1}};
+                                  .init_bytes = init, .files = {-1, -1}, .bring_below = UINT64_MAX};
         log->dir = mem_strdup(dir);
         log->volume_track = (struct volume_track){log->dir, &log->init, init, volume_segments};
         log->last = &log->first;

@@ -66,7 +66,9 @@ struct chunk_log {
         struct volume_track volume_track; /* of the three above */
         struct volumes closed;
         struct volume_sum closed_sum; /* bytes, media_ticks, samples and peak_bytes of them all */
-        bool wants;                   /* one of them is, or was, wanted */
+        bool wants;                   /* one of them is, or was, wanted: */
+        uint64_t bring_below;         /* those from this number on had their turn, and could not be brought */
+        int64_t bring_again_us;       /* monotonic: from then on they may have it again */
 
         struct volume_files files; /* of the open volume; none before the first chunk, and when it ended */
         uint32_t open_number;
@@ -148,14 +150,16 @@ void chunk_log_take_volume(struct chunk_log *log, uint32_t number, enum volume_s
  *   chunk_log_copied()     HERE: the archive has it too
  *   chunk_log_archive()    HERE, copied → ARCHIVED: from here on nobody begins to read its file. Then, when TRACK/volumes says so,
  *                          chunk_log_drop_file(), or, when that could not be saved, chunk_log_keep_file()
- *   chunk_log_want()       whether its file is needed here again
- *   chunk_log_bring_file() ARCHIVED: what was fetched (VOLUME_FETCHED) becomes its file: done(arg, status); HERE then */
+ *   chunk_log_wanted()     ARCHIVED: one whose file is needed here again, and may be fetched now; NULL: none
+ *   chunk_log_bring_file() ARCHIVED: what was fetched (VOLUME_FETCHED) becomes its file: done(arg, status); HERE then
+ *   chunk_log_not_brought() it could not be had: the others have their turn first, and it not before again_us */
 bool chunk_log_copied(struct chunk_log *log, const struct volume_row *of);
 bool chunk_log_archive(struct chunk_log *log, const struct volume_row *of);
 void chunk_log_drop_file(struct chunk_log *log, uint32_t number, void (*done)(void *arg, int status), void *arg);
 void chunk_log_keep_file(struct chunk_log *log, uint32_t number);
 bool chunk_log_bring_file(struct chunk_log *log, const struct volume_row *of, void (*done)(void *arg, int status), void *arg);
-const struct volume_row *chunk_log_wanted(const struct chunk_log *log); /* NULL: none */
+const struct volume_row *chunk_log_wanted(const struct chunk_log *log, int64_t now_mono_us);
+void chunk_log_not_brought(struct chunk_log *log, uint32_t number, int64_t again_mono_us);
 
 /* Whether the log can be cut from the segment on (UINT32_MAX: be opened again): what it goes on with then has to be here. Where that is in the
  * archive it is wanted from now on: ask again later. */

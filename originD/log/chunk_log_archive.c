@@ -122,12 +122,26 @@ bool chunk_log_bring_file(struct chunk_log *log, const struct volume_row *of, vo
         return true;
 }
 
-const struct volume_row *chunk_log_wanted(const struct chunk_log *log)
+static const struct volume_row *newest_wanted(const struct chunk_log *log, uint64_t below)
 {
-        for (size_t i = log->wants ? log->closed.count : 0; i--;)
-                if (log->closed.rows[i].wanted && log->closed.rows[i].state == VOLUME_ARCHIVED)
-                        return &log->closed.rows[i];
+        for (size_t i = log->wants ? log->closed.count : 0; i--;) {
+                const struct volume_row *row = &log->closed.rows[i];
+                if (row->number < below && row->wanted && row->state == VOLUME_ARCHIVED)
+                        return row;
+        }
         return NULL;
+}
+
+const struct volume_row *chunk_log_wanted(const struct chunk_log *log, int64_t now_mono_us)
+{
+        const struct volume_row *row = newest_wanted(log, log->bring_below);
+        return row || now_mono_us < log->bring_again_us ? row : newest_wanted(log, UINT64_MAX);
+}
+
+void chunk_log_not_brought(struct chunk_log *log, uint32_t number, int64_t again_mono_us)
+{
+        log->bring_below = number;
+        log->bring_again_us = again_mono_us;
 }
 
 void chunk_log_want(struct chunk_log *log, struct volume_row *row)

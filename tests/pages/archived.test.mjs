@@ -341,6 +341,53 @@ describe('the archive', { concurrency: 4 }, () => {
     await origin.stop()
   })
 
+  test('an object that cannot be had holds up no other volume that is needed here, of its track, its session or another', async (t) => {
+    const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start(), sessions = {}
+    for (const stream of ['cam', 'dam']) {
+      const wrote = await origin.write({ end: true, stream })
+      sessions[stream] = { session: origin.session, wrote }
+    }
+    for (const stream of Object.keys(sessions)) {
+      origin.session = sessions[stream].session
+      await until(() => !origin.files('v720', '.mp4', stream).length && !origin.files('a128', '.mp4', stream).length, 'files go')
+    }
+    await origin.stop()
+    for (const [stream, { session }] of Object.entries(sessions))
+      for (const track of ['v720', 'a128'])
+        for (const volume of [1, 2])
+          rmSync(join(origin.data, stream, session, track, `00000${volume}.idx`))
+    store.fault = (request, response) => request.method === 'GET' && /000002[^/]*\.mp4/.test(request.url) &&
+      response.writeHead(404).end('<Error><Code>NoSuchKey</Code></Error>')
+    await origin.start()
+    const there = Object.values(sessions).flatMap(({ wrote }) => Object.entries(wrote).filter(([k]) => !/\/[45]\.m4s/.test(k)))
+    const gone = Object.values(sessions).flatMap(({ wrote }) => Object.keys(wrote).filter((k) => /\/[45]\.m4s/.test(k)))
+    for (const key of gone) assert.equal((await origin.get(key)).status, 503)
+    await until(async () => { await assertReads(origin, Object.fromEntries(there)); return true }, 'the others come back')
+    for (const key of gone) assert.equal((await origin.get(key)).status, 503)
+    assert.equal(await origin.metric('originD_archive_brought_volumes_total', '{status="brought"}'), 4)
+    assert.ok(await origin.metric('originD_archive_brought_volumes_total', '{status="failed"}') >= 4)
+    await origin.stop()
+  })
+
+  test('a disk that does not take what is brought back is told once and counted, and it comes when the disk takes it', async (t) => {
+    const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start()
+    const wrote = await origin.write({ end: true })
+    await origin.gone(0)
+    await origin.stop()
+    const folder = join(origin.data, 'cam', origin.session, 'v720')
+    for (const volume of [1, 2, 3]) rmSync(join(folder, `00000${volume}.idx`))
+    await origin.start({}, { LD_PRELOAD: library, FAULT_BELOW: folder, FAULT_CALL: 'write', FAULT_AT: 1, FAULT_ON: 1, FAULT_HOW: 28 })
+    for (const segment of [2, 4, 6]) await origin.get(`/live/cam/${origin.session}/v720/${segment}.m4s`)
+    await until(async () => await origin.metric('originD_archive_brought_volumes_total', '{status="failed"}') >= 3, 'it is counted')
+    assert.equal(origin.log.match(/cannot bring a volume back from the archive: it is tried again" error="no space/g)?.length, 1, origin.log.slice(-3000))
+    assert.equal(await origin.metric('originD_archive_failing'), 0, 'the archive is well')
+    assert.ok(!readdirSync(folder).some((n) => n.endsWith('fetched')), 'nothing is left of it')
+    await origin.stop()
+    await origin.start()
+    await until(async () => { await assertReads(origin, wrote); return true }, 'they come back')
+    await origin.stop()
+  })
+
   test('what retention removes goes from the store too, a recording whole and volumes of a live one', async (t) => {
     const store = await new ObjectStore().open(t)
     const origin = new Origin(t, store, { time_shift_s: 4, recording: [{ match: 'live', live: 4 }, { match: '*', after_s: 20 }] })

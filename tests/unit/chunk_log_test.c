@@ -1161,13 +1161,13 @@ static void bring(struct chunk_log *log, uint32_t number)
 {
         int here = 0;
         struct volume_row row = *volumes_get(&log->closed, number);
-        assert_ptr_equal(chunk_log_wanted(log), volumes_get(&log->closed, number));
+        assert_ptr_equal(chunk_log_wanted(log, 0), volumes_get(&log->closed, number));
         assert_true(chunk_log_bring_file(log, &row, cut_is_done, &here));
         assert_false(chunk_log_bring_file(log, &row, cut_is_done, &here)); /* one at a time */
         while (!here)
                 uv_run(&loop, UV_RUN_ONCE);
         assert_int_equal(here, 1);
-        assert_null(chunk_log_wanted(log));
+        assert_null(chunk_log_wanted(log, 0));
 }
 
 static int cut_to(struct chunk_log *log, uint32_t segment)
@@ -1207,6 +1207,40 @@ static void test_a_volume_in_the_archive_counts_as_any_and_is_read_by_its_index_
         assert_int_equal(v.volume, 0);
         assert_int_equal(v.offset, offset);
         assert_false(chunk_log_hide_volume(log, 0, NULL));
+        free_log(&log);
+}
+
+static uint32_t wanted_at(const struct chunk_log *log, int64_t now)
+{
+        const struct volume_row *row = chunk_log_wanted(log, now);
+        return row ? row->number : UINT32_MAX;
+}
+
+static void test_a_volume_that_cannot_be_brought_lets_the_others_have_their_turn(void **state)
+{
+        (void)state;
+        struct segment_view v;
+        volume_segments = 4;
+        struct chunk_log *log = open_log();
+        write_segments(log, 0, 26);
+        for (uint32_t n = 0; n < 3; n++) {
+                archive(log, n);
+                index_cache_drop(&volumes_get(&log->closed, n)->index);
+                char *idx = volume_path(folder, n, "idx");
+                assert_int_equal(unlink(idx), 0);
+                free(idx);
+                assert_int_equal(chunk_log_segment(log, 4 * n, true, &v), SEGMENT_LOADING);
+                quiet(log);
+        }
+        assert_int_equal(wanted_at(log, 100), 2);
+        chunk_log_not_brought(log, 2, 110);
+        assert_int_equal(wanted_at(log, 100), 1);
+        chunk_log_not_brought(log, 1, 120);
+        bring(log, 0);
+        assert_int_equal(wanted_at(log, 119), UINT32_MAX);
+        assert_int_equal(wanted_at(log, 120), 2);
+        chunk_log_not_brought(log, 2, 130);
+        assert_int_equal(wanted_at(log, 120), 1);
         free_log(&log);
 }
 
@@ -1373,6 +1407,7 @@ int main(void)
                                                 teardown),
                 cmocka_unit_test_setup_teardown(test_nothing_comes_into_a_segment_that_is_complete, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_volume_in_the_archive_counts_as_any_and_is_read_by_its_index_alone, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_a_volume_that_cannot_be_brought_lets_the_others_have_their_turn, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_an_index_that_is_gone_is_no_absence_of_what_is_in_the_archive, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_cut_waits_until_what_it_goes_on_with_is_back_from_the_archive, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_an_ended_log_whose_end_is_in_the_archive_is_opened_when_that_is_back, setup, teardown),
