@@ -99,6 +99,7 @@ struct origin {
         struct allowance old_media; /* of both */
         struct scrub *scrub;
         struct s3_config object_store;
+        bool archives; /* one is configured: set before any thread asks */
         struct archive *archive; /* NULL, like the next two: none is configured */
         struct discards *discards;
         struct archiver *archiver;
@@ -217,6 +218,13 @@ static void open_peers(struct origin *o)
         o->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = o, .link = o->link};
 }
 
+static void session_going(void *arg, const char *stream, const char *session)
+{
+        const struct origin *o = arg;
+        if (o->archives)
+                discards_note(o->config.data_dir, stream, session);
+}
+
 static void session_removed(void *arg, const char *stream, const char *session)
 {
         struct origin *o = arg;
@@ -240,6 +248,7 @@ static void open_archive(struct origin *o)
         if (s3_config_is_off(&o->object_store))
                 return;
         o->object_store.send_bytes_s = o->config.archive_bytes_s;
+        o->archives = true;
         o->serve.archive = o->archive = archive_open(o->daemon.loop, &o->object_store);
 }
 
@@ -249,7 +258,7 @@ static void begin_archiving(struct origin *o)
         const struct config *c = &o->config;
         if (!o->archive)
                 return;
-        struct discards_options od = {.data_dir = c->data_dir, .peers = *c->peers};
+        struct discards_options od = {.store = &o->store, .peers = *c->peers};
         discards_open(&o->discards, o->daemon.loop, o->archive, &od);
         struct archiver_options ao = {.after_us = c->archive_after_s * US_PER_S, .keep_us = c->archive_keep_s * US_PER_S,
                                       .copies = c->archive_bytes_s > 0, .discards = o->discards};
@@ -417,7 +426,7 @@ int main(int argc, char **argv)
                                    .volume_segments = (uint32_t)o.config.volume_segments,
                                    .sync_segments = strcmp(o.config.sync, "segment") == 0};
         struct store_events se = {.ready = store_ready, .slow = store_slow, .changed = session_changed, .space = space_changed,
-                                  .idle = part_stopped, .removed = session_removed, .volume_removed = volume_removed, .arg = &o};
+                                  .idle = part_stopped, .removing = session_going, .removed = session_removed, .volume_removed = volume_removed, .arg = &o};
         struct manifest_options mo = {.latency_bound_ms = o.config.latency_bound_ms,
                                       .target_latency_ms = o.config.target_latency_ms,
                                       .time_shift_s = o.config.time_shift_s,

@@ -66,11 +66,36 @@ static int remove_unused(const char *dir)
         return status;
 }
 
+/* Of …/STREAM/SESSION, or SESSION.removed. false: it is no session's folder. */
+static bool names_of(const struct removal *r, char stream[STREAM_ID_MAX + 1], char session[SESSION_ID_MAX + 1])
+{
+        const char *name = strrchr(r->dir, '/') + 1, *folder = r->dir + strlen(r->st->options.data_dir) + 1;
+        if (folder >= name || (size_t)(name - folder) > STREAM_ID_MAX + 1)
+                return false;
+        snprintf(stream, STREAM_ID_MAX + 1, "%.*s", (int)(name - folder - 1), folder);
+        snprintf(session, SESSION_ID_MAX + 1, "%.*s", (int)strcspn(name, "."), name);
+        return stream_id_valid(stream) && session_id_valid(session);
+}
+
+/* With its first file gone nobody could tell after a crash what else is to go, in the archive; and before it is marked it may yet
+ * stay a recording. */
+static int remove_media(struct removal *r)
+{
+        const struct store_events *e = &r->st->events;
+        char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1], *marked;
+        int status = file_mark_removed(r->dir, &marked);
+        if (!status && e->removing && names_of(r, stream, session))
+                e->removing(e->arg, stream, session);
+        status = status ? status : file_remove_folder(marked);
+        free(marked);
+        return status;
+}
+
 /* Pool thread. */
 static void remove_work(void *arg)
 {
         struct removal *r = arg;
-        r->status = r->unused ? remove_unused(r->dir) : file_remove_folder(r->dir);
+        r->status = r->unused ? remove_unused(r->dir) : remove_media(r);
         /* Where the mount itself is gone nothing was removed: the recording is there when that is back. */
         if (r->status == ERR_NOT_FOUND && file_compare(r->st->options.data_dir, r->st->folder))
                 r->status = ERR_IO;
@@ -137,18 +162,13 @@ static void go_on_with_half(struct removal *r)
         wait_until(r, clock_mono_us() + REMOVAL_AGAIN_US);
 }
 
-/* It does not come back, so what the archive has of it can go too: …/STREAM/SESSION, or SESSION.removed. */
+/* It does not come back, so what the archive has of it can go too. */
 static void tell_gone(const struct removal *r)
 {
-        const struct store *st = r->st;
+        const struct store_events *e = &r->st->events;
         char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1];
-        const char *name = strrchr(r->dir, '/') + 1, *folder = r->dir + strlen(st->options.data_dir) + 1;
-        if (r->unused || !st->events.removed || folder >= name || (size_t)(name - folder) > sizeof(stream))
-                return;
-        snprintf(stream, sizeof(stream), "%.*s", (int)(name - folder - 1), folder);
-        snprintf(session, sizeof(session), "%.*s", (int)strcspn(name, "."), name);
-        if (stream_id_valid(stream) && session_id_valid(session))
-                st->events.removed(st->events.arg, stream, session);
+        if (!r->unused && e->removed && names_of(r, stream, session))
+                e->removed(e->arg, stream, session);
 }
 
 static void removed(void *arg)

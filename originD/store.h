@@ -57,6 +57,8 @@ struct store_events {
         void (*changed)(void *arg, struct session *s);         /* somebody may be waiting for this */
         void (*space)(void *arg, int why_not);                 /* writing became possible (0), or impossible: space.h */
         void (*idle)(void *arg);                               /* after store_stop() */
+        /* It is no recording any more, and its files are about to go; on a thread of the pool, and may block. May be NULL */
+        void (*removing)(void *arg, const char *stream, const char *session);
         void (*removed)(void *arg, const char *stream, const char *session); /* its files are gone. May be NULL */
         void (*volume_removed)(void *arg, const struct session *s, const char *track, uint32_t number); /* of a live one; the archive has it */
         void *arg;

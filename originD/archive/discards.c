@@ -12,6 +12,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/log/disk.h"
+#include "originD/log/file.h"
 #include "originD/replica/catalog.h"
 #include "proto/key.h"
 
@@ -37,9 +38,9 @@ struct discards {
         struct gone *found; /* by the job that reads the folder */
 };
 
-static char *path_of(const struct discards *r, const struct gone *g)
+static char *path_of(const char *data_dir, const char *stream, const char *session)
 {
-        return mem_printf("%s/" FOLDER "/%s%c%s", r->options.data_dir, g->stream, BETWEEN, g->session);
+        return mem_printf("%s/" FOLDER "/%s%c%s", data_dir, stream, BETWEEN, session);
 }
 
 static struct gone *gone_new(const char *stream, const char *session)
@@ -90,7 +91,7 @@ static void forgotten(void *arg)
 static void settle(struct discards *r)
 {
         struct forgetting *f = mem_alloc(sizeof(*f));
-        *f = (struct forgetting){.r = r, .path = path_of(r, r->now)};
+        *f = (struct forgetting){.r = r, .path = path_of(r->options.store->options.data_dir, r->now->stream, r->now->session)};
         free(r->now);
         r->now = NULL;
         r->under_way++;
@@ -112,6 +113,14 @@ static void removed(void *arg, int err, const char *words)
 
 static void remove_objects(struct discards *r)
 {
+        if (store_session(r->options.store, r->now->session)) { /* it came back from another owner, which is gone by now */
+                settle(r);
+                return;
+        }
+        if (store_unreadable(r->options.store, r->now->session)) {
+                again_later(r);
+                return;
+        }
         char *begin = mem_printf("%s/%s/", r->now->stream, r->now->session);
         int rc = r->stopping ? ERR_CANCELED : archive_remove_all(r->archive, begin, removed, r);
         free(begin);
@@ -185,12 +194,24 @@ void discards_tick(struct discards *r)
 
 /* ---- what is to go --------------------------------------------------------------------------------------------------- */
 
+static void tell_noted(int status)
+{
+        if (status)
+                log_warn("msg=\"cannot note that a recording is to be removed from the archive\" error=\"%s\"", err_text(status));
+}
+
+void discards_note(const char *data_dir, const char *stream, const char *session)
+{
+        char *path = path_of(data_dir, stream, session);
+        tell_noted(file_save(path, "", 0)); /* the recording goes all the same: it may be that the disk is full */
+        free(path);
+}
+
 static void noted(void *arg, int status)
 {
         struct discards *r = arg;
         r->under_way--;
-        if (status)
-                log_warn("msg=\"cannot note that a recording is to be removed from the archive\" error=\"%s\"", err_text(status));
+        tell_noted(status);
 }
 
 void discards_add(struct discards *r, const char *stream, const char *session)
@@ -199,7 +220,7 @@ void discards_add(struct discards *r, const char *stream, const char *session)
                 if (strcmp(w->session, session) == 0 && strcmp(w->stream, stream) == 0)
                         return; /* it waits already, and is noted */
         struct gone *g = gone_new(stream, session);
-        char *path = path_of(r, g);
+        char *path = path_of(r->options.store->options.data_dir, stream, session);
         struct buf *nothing = buf_new(0);
         r->under_way++;
         disk_save(r->loop, path, nothing, noted, r);
@@ -232,7 +253,7 @@ void discards_volume(struct discards *r, const char *stream, const char *session
 static void read_folder(void *arg)
 {
         struct discards *r = arg;
-        char *path = mem_printf("%s/" FOLDER, r->options.data_dir);
+        char *path = mem_printf("%s/" FOLDER, r->options.store->options.data_dir);
         DIR *d = opendir(path);
         for (const struct dirent *e; d && (e = readdir(d));) {
                 const char *between = strchr(e->d_name, BETWEEN);

@@ -1,31 +1,34 @@
 /* discards.h - what the archive has of recordings that are gone goes as well.
  *
  *   discards_open → discards_link → discards_stop → when discards_idle() discards_close
- *   discards_add()       a recording was removed here, and may have objects there
+ *   discards_note()      a recording is about to be removed here. After a crash in the midst of that nothing else may be left to say so
+ *   discards_add()       it was removed here, and may have objects there
  *   discards_volume()    a volume of a live session was: its object goes at once, for its policy is the same at all owners
  *
  * Owners share the objects, and may remove a recording at different times: by age, or since one of their disks is full. So once
  * it is gone here the others are asked for it (/peer/session/…): who still has it sees to the objects when its own copy goes. Each asks
- * after its own copy went, so the last one finds nobody; while one that was seen is away, nothing is removed. What waits is a file
- * in DATA_DIR/.archive/, so that a start goes on with it. One at a time. Loop thread only. */
+ * after its own copy went, so the last one finds nobody; while one that was seen is away, nothing is removed. What waits is a note, a
+ * file in DATA_DIR/.archive/, so that a start goes on with it. One at a time. Loop thread only, but for discards_note(). */
 #ifndef ORIGIND_ARCHIVE_DISCARDS_H
 #define ORIGIND_ARCHIVE_DISCARDS_H
 
 #include "originD/archive/archive.h"
 #include "originD/replica/peer_link.h"
+#include "originD/store.h"
 
 #define DISCARDS_AGAIN_US (30 * US_PER_S) /* after one that could not be done now */
 
 struct discards;
 
 struct discards_options {
-        const char *data_dir; /* outlives it */
+        struct store *store; /* outlives it; has all that is here by now */
         bool peers;           /* there are others: without hearing of one nothing is removed */
         int64_t again_us;     /* 0: DISCARDS_AGAIN_US */
 };
 
 void discards_open(struct discards **out, uv_loop_t *loop, struct archive *archive, const struct discards_options *options);
 void discards_link(struct discards *r, struct peer_link *link);
+void discards_note(const char *data_dir, const char *stream, const char *session); /* blocks; any thread */
 void discards_add(struct discards *r, const char *stream, const char *session);
 void discards_volume(struct discards *r, const char *stream, const char *session, const char *track, uint32_t number);
 void discards_tick(struct discards *r); /* some times a second */

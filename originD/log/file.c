@@ -290,13 +290,18 @@ static int remove_content(int fd)
         return status;
 }
 
-int file_remove_folder(const char *folder)
+int file_mark_removed(const char *folder, char **marked)
 {
         size_t len = strlen(folder), suffix = strlen(FILE_REMOVED_SUFFIX);
-        bool marked = len > suffix && strcmp(folder + len - suffix, FILE_REMOVED_SUFFIX) == 0;
-        char *path = marked ? mem_strdup(folder) : mem_printf("%s" FILE_REMOVED_SUFFIX, folder);
-        char *parent = file_folder(folder);
-        int status = !marked && rename(folder, path) < 0 ? last_error() : 0;
+        bool is_marked = len > suffix && strcmp(folder + len - suffix, FILE_REMOVED_SUFFIX) == 0;
+        *marked = is_marked ? mem_strdup(folder) : mem_printf("%s" FILE_REMOVED_SUFFIX, folder);
+        return !is_marked && rename(folder, *marked) < 0 ? last_error() : 0;
+}
+
+int file_remove_folder(const char *folder)
+{
+        char *path, *parent = file_folder(folder);
+        int status = file_mark_removed(folder, &path);
         status = status ? status : remove_content(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         if (!status && rmdir(path) < 0)
                 status = last_error();

@@ -60,10 +60,12 @@ char *file_folder(const char *path); /* that it is in; the caller's to free */
 int file_sync_folder(const char *folder); /* the names in it are durable */
 int file_open_folder_of(const char *path); /* for file_sync(); it and its parent are made if need be, durably */
 
-/* Removes a folder and what is in it, then its parent if that is empty. It is renamed first: a half removed one is never taken
+/* Removes a folder and what is in it, then its parent if that is empty. It is marked first: a half removed one is never taken
  * for a session. */
-#define FILE_REMOVED_SUFFIX ".removed"
 int file_remove_folder(const char *folder);
+/* Renames it, if it is not marked yet; marked: its name then, in any case the caller's to free. */
+#define FILE_REMOVED_SUFFIX ".removed"
+int file_mark_removed(const char *folder, char **marked);
 
 /* Removes the folder of a file, with the file and what a save of it left, and then its parent if that is empty. Where there is
  * anything else in the folder all of it stays: ERR_CONFLICT. */

@@ -401,6 +401,24 @@ describe('the archive', { concurrency: 4 }, () => {
     await origin.stop()
   })
 
+  test('a kill in the midst of a removal leaves nothing in the store', async (t) => {
+    const store = await new ObjectStore().open(t), origin = new Origin(t, store)
+    // when it is noted that objects are to go, and when all files are gone
+    for (const [call, at, below] of [['rename', 1, '.archive'], ['rmdir', 1, 'cam']]) {
+      await origin.start({ retention_s: 0 })
+      await origin.write({ end: true })
+      await origin.gone(0)
+      assert.ok(store.objects().length >= 24)
+      await origin.stop()
+      await origin.start({ retention_s: 1 }, { LD_PRELOAD: library, FAULT_BELOW: join(origin.data, below), FAULT_CALL: call, FAULT_AT: at, FAULT_HOW: 'kill' })
+      assert.equal(await Promise.race([origin.ended, new Promise((r) => setTimeout(r, 30000))]), 'SIGKILL', `${call} ${at} below ${below}`)
+      await origin.start({ retention_s: 1 })
+      await until(() => !existsSync(join(origin.data, 'cam')) && !store.objects().length, () => `all of it is gone: ${call} ${at} below ${below}`)
+      await until(() => !readdirSync(join(origin.data, '.archive')).length, 'nothing waits')
+      await origin.stop()
+    }
+  })
+
   // Two owners of all streams.
   async function pair(t, store, sets = [{}, {}]) {
     const origins = sets.map((s, i) => new Origin(t, store, { id: `origin-${i + 1}`, ...s }))

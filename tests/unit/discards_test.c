@@ -6,16 +6,11 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/buf.h"
-#include "common/err.h"
 #include "originD/archive/discards.h"
-#include "originD/log/disk.h"
-#include "tests/unit/scratch.h"
-#include "tests/unit/until.h"
+#include "tests/unit/origin_store.h"
 
 /* ---- the other owner ------------------------------------------------------------------------------------------------- */
 
@@ -76,40 +71,40 @@ static unsigned asked_for(const char *session)
 
 /* ---- one that removes -------------------------------------------------------------------------------------------------- */
 
-static uv_loop_t loop;
 static struct discards *discards;
-static char data_dir[96];
+
+/* Whoever is asked has what is to go, so the archive itself is never asked. */
+static void open_discards(void)
+{
+        discards_open(&discards, &loop, NULL, &(struct discards_options){.store = &store, .peers = true, .again_us = 1});
+        discards_link(discards, &other.link);
+}
+
+static void close_discards(void)
+{
+        discards_stop(discards);
+        if (other.done)
+                answer();
+        UNTIL(&loop, discards_idle(discards));
+        discards_close(discards);
+}
 
 static int setup(void **state)
 {
-        (void)state;
         static const struct peer_link_ops ops = {.up = one_is_up, .fetch = is_asked};
         memset(&other, 0, sizeof(other));
         other.link.ops = &ops;
         other.knows = true;
-        scratch_dir(data_dir, sizeof(data_dir));
-        assert_int_equal(uv_loop_init(&loop), 0);
-        /* Whoever is asked has what is to go, so the archive itself is never asked. */
-        discards_open(&discards, &loop, NULL, &(struct discards_options){.data_dir = data_dir, .peers = true, .again_us = 1});
-        discards_link(discards, &other.link);
+        setup_store(state);
+        open_discards();
         UNTIL(&loop, discards_idle(discards));
         return 0;
 }
 
 static int teardown(void **state)
 {
-        char cmd[120];
-        (void)state;
-        discards_stop(discards);
-        if (other.done)
-                answer();
-        UNTIL(&loop, discards_idle(discards));
-        discards_close(discards);
-        uv_run(&loop, UV_RUN_DEFAULT);
-        disk_stop();
-        assert_int_equal(uv_loop_close(&loop), 0);
-        snprintf(cmd, sizeof(cmd), "rm -rf %s", data_dir);
-        return system(cmd);
+        close_discards();
+        return teardown_store(state);
 }
 
 static bool turn(void)
@@ -174,10 +169,8 @@ static void test_what_waits_is_gone_on_with_after_a_start(void **state)
         (void)state;
         discards_add(discards, "cam", "S1");
         UNTIL(&loop, discards_idle(discards));
-        discards_stop(discards);
-        discards_close(discards);
-        discards_open(&discards, &loop, NULL, &(struct discards_options){.data_dir = data_dir, .peers = true, .again_us = 1});
-        discards_link(discards, &other.link);
+        close_discards();
+        open_discards();
         other.has = true;
         UNTIL(&loop, turn() && asked_for("S1") && discards_idle(discards));
         assert_false(noted("S1"));
