@@ -11,14 +11,14 @@ originD_SRCS += originD/log/box.c originD/log/chunk_log.c originD/log/chunk_log_
                 originD/log/chunk_log_volumes.c originD/log/disk.c originD/log/file.c originD/log/index.c \
                 originD/log/index_cache.c originD/log/pool.c originD/log/records.c originD/log/survey.c originD/log/volume.c \
                 originD/log/volumes.c originD/log/volumes_file.c
-originD_SRCS += originD/replica/catalog.c originD/replica/catch_up.c originD/replica/compare.c \
+originD_SRCS += originD/replica/absence.c originD/replica/catalog.c originD/replica/catch_up.c originD/replica/compare.c \
                 originD/replica/copy_session.c originD/replica/copy_track.c originD/replica/fills.c \
                 originD/replica/incoming.c originD/replica/peer_link.c originD/replica/read_ahead.c
 originD_SRCS += originD/archive/archive.c originD/archive/archiver.c originD/archive/discards.c originD/archive/piece.c \
                 originD/archive/s3.c originD/archive/s3_config.c originD/archive/s3_text.c originD/archive/sigv4.c
 originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
-originD_UNIT := askers box catalog catch_up chunk_log claim compare discards disk end eras events fills mpd origin_http piece recording recording_find removals s3 scrub serve \
-                shadow_turns sigv4 space store trimming volume volumes_file webhooks
+originD_UNIT := askers box catalog catch_up chunk_log claim compare damage discards disk end eras events fills mpd origin_http piece \
+                recording recording_find removals s3 scrub serve shadow_turns sigv4 space store trimming volume volumes_file webhooks
 originD_FUZZ := box catalog events recording s3_text session_json volume volumes_file
 originD_TOOLS := archive_volume join_recording make_store put_file store_writer

@@ -44,6 +44,19 @@ enum look serve_look_error(struct serve_request *r, int status)
         return LOOK_DONE;
 }
 
+/* Another origin asks for what it is to store. It has to know whether there never was such a segment, for that is a hole in its copy
+ * too, or whether it only cannot be had from here now. */
+static bool is_for_copy(const struct serve_request *r)
+{
+        return r->from_node && r->hops == FETCH_HOPS_MAX;
+}
+
+/* The segment was stored, here or elsewhere, but cannot be had from here now. */
+static enum look look_unreadable(struct serve_request *r)
+{
+        return serve_look_error(r, is_for_copy(r) ? ERR_CORRUPT : ERR_IO);
+}
+
 /* What was read, or not, is not on its way any more. true: its file went to the archive before its turn at the disk came, so r is looked
  * at again, and may be gone. */
 static bool end_read(struct serve_request *r, struct chunk_log *log, const struct segment_view *v, int status, struct buf **bytes)
@@ -77,8 +90,8 @@ static void read_done(void *arg, int status)
                                  .size = r->view.len_bytes,
                                  .complete = r->view.complete,
                                  .kept = r->slow_taker};
-        if (status == ERR_CORRUPT) /* lacking, for whom that matters */
-                a = (struct serve_answer){.status = ERR_NOT_FOUND, .ttl_ms = TTL_UNKNOWN_MS};
+        if (status && status != ERR_FULL && is_for_copy(r)) /* that its file is gone is no absence either */
+                a = (struct serve_answer){.status = ERR_CORRUPT};
         else if (status)
                 a = (struct serve_answer){.status = status == ERR_NOT_FOUND || status == ERR_FULL ? status : ERR_IO};
         serve_reply(r, &a);
@@ -164,7 +177,7 @@ static enum look read_media(struct serve *sv, struct serve_request *r, struct se
                 int rc = read_archived(sv, r, s, log, v, from);
                 if (rc) {
                         buf_unref(&r->reading);
-                        return serve_look_error(r, rc);
+                        return rc == ERR_IO ? look_unreadable(r) : serve_look_error(r, rc);
                 }
         }
         r->pinned = s;
@@ -174,7 +187,7 @@ static enum look read_media(struct serve *sv, struct serve_request *r, struct se
                 return LOOK_DONE;
         stat_add(STAT_DISK_READS, 1);
         enum disk_class pool = r->asking.kind == READ_LIVE ? DISK_LIVE : DISK_COLD;
-        if (r->from_node && r->hops == FETCH_HOPS_MAX) {
+        if (is_for_copy(r)) {
                 read_for_copy(sv, r, log, pool);
                 return LOOK_DONE;
         }
@@ -269,11 +282,11 @@ static enum look look_segment(struct serve *sv, struct serve_request *r, struct 
         case SEGMENT_LOADING:
                 return LOOK_LOADING;
         case SEGMENT_LACKING: /* another origin is asked next; if none has it, it may yet be brought from one */
-                return none(r, TTL_UNKNOWN_MS);
+                return is_for_copy(r) ? look_unreadable(r) : none(r, TTL_UNKNOWN_MS);
         case SEGMENT_BUSY:
                 return serve_look_error(r, ERR_FULL);
         case SEGMENT_UNREADABLE:
-                return serve_look_error(r, ERR_IO);
+                return look_unreadable(r);
         case SEGMENT_NONE:
                 break;
         }
@@ -466,6 +479,8 @@ enum look serve_look(struct serve *sv, struct serve_request *r)
                 return look_list(sv, r, &sv->streams);
         struct session *s = r->parsed.kind == KEY_NONE ? NULL : serve_wanted_session(sv, &r->parsed);
         bool over;
+        if (!s && is_for_copy(r) && store_unreadable(sv->store, r->parsed.session))
+                return serve_look_error(r, ERR_IO);
         if (!s)
                 return none(r, TTL_UNKNOWN_MS);
         enum look loaded = look_loaded(r, s, &over);

@@ -26,7 +26,9 @@ int fetch_decode(struct reader *r, struct fetch *m);
 
 struct fetch_reply {
         int8_t status;      /* 0; ERR_NOT_YET: due but nothing beyond offset within wait_ms; ERR_NOT_FOUND: and will not
-                               be within ttl_ms; ERR_FULL: overloaded, try another */
+                               be within ttl_ms; ERR_FULL: overloaded, try another. To a tier that is not to ask further
+                               ERR_NOT_FOUND of a segment says that there never was one; ERR_CORRUPT: there was, here or
+                               elsewhere, and it cannot be had from here now; ERR_IO: nobody can say */
         uint8_t flags;
         uint32_t ttl_ms;    /* how long this answer may be used, found or not */
         uint64_t offset;    /* as asked */

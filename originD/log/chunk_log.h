@@ -168,6 +168,11 @@ bool chunk_log_may_cut(struct chunk_log *log, uint32_t segment);
 /* What is appended next does not go on from the end: the rest of the open volume is elsewhere. It is DAMAGED from here on. */
 void chunk_log_skip(struct chunk_log *log);
 
+/* What is appended next passes over a segment that others have, or had, and that cannot be had now: it is lacking, not a hole, and so
+ * is its volume when that is closed. Whether that was known of the volume before; if not, the rows are to be saved before anything
+ * is appended. */
+bool chunk_log_miss(struct chunk_log *log, uint32_t segment);
+
 /* What there is of a segment. */
 enum segment_state {
         SEGMENT_NONE,    /* nothing, so far: it never was, or is not yet */

@@ -272,3 +272,19 @@ void chunk_log_skip(struct chunk_log *log)
         log->open_lacking |= log->files.mp4 >= 0;
         log->closed.changes++; /* it is one of the rows from here on */
 }
+
+bool chunk_log_miss(struct chunk_log *log, uint32_t segment)
+{
+        uint32_t number = volume_of(&log->volume_track, segment);
+        struct volume_row *row = volumes_get(&log->closed, number);
+        if (log->index.count && number == log->open_number) {
+                bool known = log->open_lacking;
+                chunk_log_skip(log);
+                return known;
+        }
+        if (!row) /* no longer than is known, for the track ends behind it; when the volume begins it is seen that this row was there */
+                chunk_log_expect_volume(log, number, &(struct volume_sum){.first_segment = segment, .last_segment = segment});
+        else if (row->state == VOLUME_LACKING && segment > row->sum.last_segment)
+                row->sum.last_segment = segment;
+        return row != NULL;
+}

@@ -32,6 +32,7 @@ struct copy_session {
         struct session *s;    /* pinned */
         int status;           /* of the pass: of the first track that failed */
         bool brought;         /* something changed in it */
+        bool missed;          /* something that the other had cannot be had from there now */
         uint64_t segments, bytes;
         int64_t begun_mono_us;
 };
@@ -78,6 +79,7 @@ static void failed(struct copy_session *c, int status)
 /* ---- tracks ------------------------------------------------------------------------------------------------------- */
 
 static void begin_pass(struct copy_session *c);
+static void take_end(struct copy_session *c);
 
 static void one_less(struct copy_session *c)
 {
@@ -90,6 +92,8 @@ static void one_less(struct copy_session *c)
                 finish(c, c->status ? c->status : ERR_CANCELED);
         else if (c->brought)
                 begin_pass(c);
+        else if (c->missed && compare_end(c->s, facts(c)) == END_NOW) /* it is lacking, which holds up no end */
+                take_end(c);
         else
                 finish(c, 0);
 }
@@ -99,6 +103,7 @@ static void track_over(struct copy_track *t, int status)
         struct copy_session *c = t->arg;
         c->status = c->status ? c->status : status;
         c->brought |= t->brought;
+        c->missed |= t->missed;
         c->segments += t->segments;
         c->bytes += t->bytes;
         one_less(c);
@@ -111,6 +116,7 @@ static void copy_tracks(struct copy_session *c)
         c->tracks = mem_alloc((count + 1) * sizeof(*c->tracks));
         c->status = 0;
         c->brought = false;
+        c->missed = false;
         for (size_t i = 0; i < count; i++) {
                 const struct peer_track *t = &facts(c)->tracks[i];
                 struct track_lack lack = compare_track(c->s, session_track(c->s, t->name), t);

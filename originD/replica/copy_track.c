@@ -22,6 +22,7 @@ static struct track *mine(const struct copy_track *c)
 static void over(struct copy_track *c, int status)
 {
         buf_unref(&c->piece);
+        absence_forget(&c->absence);
         read_ahead_stop(&c->ahead);
         c->is_over = true;
         c->done(c, status);
@@ -191,10 +192,64 @@ static void pass_hole(struct copy_track *c)
                 c->segment = open;
 }
 
+static void missed(struct session_wait *w, int status)
+{
+        struct copy_track *c = (struct copy_track *)w;
+        if (status)
+                failed(c, status);
+        else
+                ask_segment(c);
+}
+
+/* The segment was, and cannot be had now: what comes behind it is not held up by that. */
+static void miss(struct copy_track *c)
+{
+        struct track *t = mine(c);
+        if (!t || !t->log || c->stopping) {
+                over(c, ERR_CANCELED);
+                return;
+        }
+        if (!c->missed)
+                log_warn("session=%s stream=%s track=%s peer=%s segment=%u msg=\"a segment cannot be had: it is lacking, what is behind "
+                         "it is copied\"", c->s->id, c->s->stream, t->name, c->peer, c->segment);
+        c->missed = true;
+        c->missed_until = (c->segment / c->s->volume_segments + 1) * c->s->volume_segments;
+        if (chunk_log_miss(t->log, c->segment++))
+                ask_segment(c);
+        else /* that it is lacking is saved before anything stands behind it */
+                session_save(c->s, &c->wait, false, missed);
+}
+
+static void on_absence(void *arg, bool nowhere)
+{
+        struct copy_track *c = arg;
+        c->absence = NULL;
+        if (!nowhere) {
+                miss(c);
+                return;
+        }
+        pass_hole(c);
+        ask_segment(c);
+}
+
+/* Here it is a hole too, if nobody else knows better. */
+static void doubt_hole(struct copy_track *c)
+{
+        struct fetch m = {.hops = FETCH_HOPS_MAX}; /* what each has itself */
+        snprintf(m.key, sizeof(m.key), "/live/%s/%s/%s/%u.m4s", c->s->stream, c->s->id, c->theirs->name, c->segment);
+        if (c->segment >= c->missed_until) /* otherwise its volume is lacking already, and it with it */
+                c->absence = absence_ask(c->link, c->peer, &m, on_absence, c);
+        if (c->absence)
+                return;
+        pass_hole(c);
+        ask_segment(c);
+}
+
 static void came(struct copy_track *c, const struct ahead_segment *a)
 {
         struct track *t = mine(c);
-        bool probed = c->probing, some = a->bytes != NULL;
+        bool lost = a->status == ERR_CORRUPT; /* there: a part of it is of no use, another origin's would be cut off by it */
+        bool probed = c->probing, some = a->bytes != NULL && !lost;
         int status = some ? 0 : a->status; /* what came before an error is taken, and the rest asked for again */
         c->probing = false;
         c->piece_inside = a->offset > 0 || probed || c->kept;
@@ -208,8 +263,9 @@ static void came(struct copy_track *c, const struct ahead_segment *a)
                 c->probing = true;
                 ask_segment(c);
         } else if (status == ERR_NOT_FOUND && c->holes++ < HOLES_MAX) { /* there too */
-                pass_hole(c);
-                ask_segment(c);
+                doubt_hole(c);
+        } else if (lost) {
+                miss(c);
         } else if (status) {
                 failed(c, status);
         } else if (!some) {
@@ -242,7 +298,7 @@ static void go_on(struct copy_track *c)
         c->starved = !a && !c->ahead.under_way;
         if (c->stopping)
                 over(c, ERR_CANCELED);
-        else if (a && !c->piece)
+        else if (a && !c->piece && !c->absence)
                 came(c, a);
 }
 
@@ -464,7 +520,7 @@ static void cut(struct copy_track *c, const struct ahead_segment *there)
 {
         struct track *t = mine(c);
         c->before_cut = false;
-        if (!there->bytes) {
+        if (!there->bytes || there->status == ERR_CORRUPT) {
                 failed(c, there->status ? there->status : ERR_NOT_YET);
                 return;
         }
@@ -500,6 +556,8 @@ void copy_track_start(struct copy_track *c)
         buf_unref(&c->piece);
         c->end_place = eras_place(c->theirs->next_segment, c->theirs->next_chunk);
         c->holes = 0;
+        c->missed = false;
+        c->missed_until = 0;
         c->probing = c->before_cut = c->behind_cut = false;
         c->kept = 0;
         c->ahead.link = c->link;
@@ -533,6 +591,6 @@ void copy_track_tick(struct copy_track *c)
 void copy_track_stop(struct copy_track *c)
 {
         c->stopping = true;
-        if (!c->is_over && c->starved)
+        if (!c->is_over && (c->starved || c->absence))
                 over(c, ERR_CANCELED);
 }

@@ -7,11 +7,16 @@
  * Before anything is cut the segment where the two part is fetched: what both have of it stays in the file, and what the other one
  * does not have any more is no reason to cut.
  *
+ * A segment is a hole here when the other says that it never was, and all the others that can be asked say so too (absence.h). One that
+ * was, and cannot be had, is passed over as lacking: its volume is brought later, by whoever has it whole (fills.h). Where the other
+ * cannot say, the copy ends, and begins again later.
+ *
  * The owner fills in the first part and calls copy_track_start(); done() comes once, later or from inside the call. Loop
  * thread only. */
 #ifndef ORIGIND_COPY_TRACK_H
 #define ORIGIND_COPY_TRACK_H
 
+#include "originD/replica/absence.h"
 #include "originD/replica/allowance.h"
 #include "originD/replica/compare.h"
 #include "originD/replica/peer_link.h"
@@ -31,6 +36,7 @@ struct copy_track {
         void *arg;
 
         bool brought; /* something changed */
+        bool missed;  /* something that was cannot be had from there now */
         uint64_t segments, bytes;
 
         /* private */
@@ -46,6 +52,8 @@ struct copy_track {
         bool piece_inside;    /* the beginning of its segment is here already */
         bool probing;         /* whether the other has anything of the segment */
         unsigned holes;       /* one after the other */
+        struct absence *absence; /* whether the segment is one is being asked */
+        uint32_t missed_until; /* segments before it are known to be lacking, where they are not here */
         uint64_t uncut_bytes; /* of the file, before the cut */
         bool before_cut;      /* the segment that is first is what is to stand where it is cut, */
         bool behind_cut;      /* or what was cut goes on with it, */

@@ -275,11 +275,33 @@ static void test_another_origin_is_not_given_what_the_disk_has_changed(void **st
         assert_int_equal(pwrite(fd, &bad, 1, (off_t)(v.offset + v.len_bytes) - 1), 1);
         close(fd);
         ask_as_a_copier(&q, "/live/cam/S1/v720/1.m4s", 0, BODY_MAX);
-        assert_int_equal(q.a.status, ERR_NOT_FOUND);
+        assert_int_equal(q.a.status, ERR_CORRUPT);
         ask_as_a_copier(&q, "/live/cam/S1/v720/0.m4s", 0, BODY_MAX);
         assert_int_equal(q.a.status, 0);
         ask_as_a_copier(&q, "/live/cam/S1/v720/2.m4s", 0, BODY_MAX);
         assert_int_equal(q.a.status, 0);
+}
+
+/* Or there would be a hole in its copy for good. */
+static void test_who_copies_is_told_what_cannot_be_had_from_what_never_was(void **state)
+{
+        (void)state;
+        struct session *s = live(40);
+        struct question q;
+        char path[200];
+        for (unsigned n = 0; n < RECENT_SEGMENTS + 4; n++)
+                for (unsigned k = 0; k < 5 && n != 2; k++)
+                        assert_int_equal(put_video(s, "v720", n, k), 0);
+        ask_as_a_copier(&q, "/live/cam/S1/v720/2.m4s", 0, BODY_MAX);
+        assert_int_equal(q.a.status, ERR_NOT_FOUND);
+        snprintf(path, sizeof(path), "%s/cam/S1/v720/000000.mp4", data_dir);
+        assert_int_equal(unlink(path), 0);
+        ask_as_a_copier(&q, "/live/cam/S1/v720/1.m4s", 0, BODY_MAX);
+        assert_int_equal(q.a.status, ERR_CORRUPT);
+        chunk_log_skip(s->tracks[0]->log);
+        ask_as_a_copier(&q, "/live/cam/S1/v720/2.m4s", 0, BODY_MAX);
+        assert_int_equal(q.a.status, ERR_CORRUPT);
+        assert_int_equal(status_of("/live/cam/S1/v720/2.m4s", 0), ERR_NOT_FOUND); /* a viewer may have it from elsewhere in a moment */
 }
 
 static void test_recording_of_before_the_restart_is_read_on_demand(void **state)
@@ -999,6 +1021,7 @@ int main(void)
                 CASE(test_more_waits_than_allowed_are_told_full),
                 CASE(test_old_segment_comes_from_the_file_in_pieces),
                 CASE(test_another_origin_is_not_given_what_the_disk_has_changed),
+                CASE(test_who_copies_is_told_what_cannot_be_had_from_what_never_was),
                 CASE(test_recording_of_before_the_restart_is_read_on_demand),
                 CASE(test_manifest_is_held_until_sound_and_picture_are_there),
                 CASE(test_a_hole_in_a_recording_is_looked_for_before_its_manifest_is_told),

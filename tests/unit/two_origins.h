@@ -35,7 +35,8 @@ struct node {
         bool up, ready, idle, settled, caught_up;
         int64_t incarnation_us;
         struct node *other;
-        bool third;                   /* it sees another one, first of all, that has nothing */
+        bool third;                   /* it sees another one, first of all, that has nothing, */
+        int third_says;               /* and answers that for media; 0: ERR_NOT_FOUND */
         unsigned fetches, fail_after; /* FETCHes that are answered; 0: all */
         uint32_t max_bytes;           /* of one answer */
         bool frozen;                  /* answers nothing: that is known after 2 s */
@@ -111,7 +112,7 @@ static size_t link_up(struct peer_link *l, struct peer_node out[PEERS_UP_MAX])
         return count + 1;
 }
 
-static int fetch_nothing(const struct fetch *what, peer_fetched *done, void *arg)
+static int fetch_nothing(const struct node *n, const struct fetch *what, peer_fetched *done, void *arg)
 {
         struct answer *x = mem_alloc(sizeof(*x));
         struct buf *list = buf_copy("{\"sessions\":[]}", 15);
@@ -120,7 +121,7 @@ static int fetch_nothing(const struct fetch *what, peer_fetched *done, void *arg
         uv_timer_init(&loop, &x->timer);
         x->timer.data = x;
         under_way++;
-        struct serve_answer nothing = {.status = ERR_NOT_FOUND}, none = {.flags = FETCH_COMPLETE, .bytes = list, .len = list->len};
+        struct serve_answer nothing = {.status = n->third_says ? n->third_says : ERR_NOT_FOUND}, none = {.flags = FETCH_COMPLETE, .bytes = list, .len = list->len};
         served(&x->r, what->key[1] == 'p' ? &none : &nothing);
         buf_unref(&list);
         return 0;
@@ -130,7 +131,7 @@ static int link_fetch(struct peer_link *l, const char *id, const struct fetch *w
 {
         struct node *n = (struct node *)l, *to = n->other;
         if (strcmp(id, "0") == 0)
-                return fetch_nothing(what, done, arg);
+                return fetch_nothing(n, what, done, arg);
         if (!to->up || strcmp(id, to->id) != 0)
                 return ERR_CLOSED;
         struct answer *x = mem_alloc(sizeof(*x));
