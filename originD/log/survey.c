@@ -252,6 +252,29 @@ static int check_init(struct survey *s)
         return n < 0 ? (int)n : 0;
 }
 
+/* Of a closed volume nothing is torn: that its end is missing is damage as any other. */
+static bool torn_only(const struct survey *s)
+{
+        return s->bad_bytes && !s->holes && !s->closed && !s->bad_init;
+}
+
+static bool damaged(const struct survey *s)
+{
+        return (s->bad_bytes || s->bad_init) && !torn_only(s);
+}
+
+/* Where something is damaged more may be, before what was to be checked too: that would be copied into the new file, and pass for
+ * what was written. */
+static int check_the_rest(struct survey *s)
+{
+        s->check = CHECK_ALL;
+        s->count = 0;
+        s->bad_bytes = 0;
+        s->holes = false;
+        file_forget(s->mp4);
+        return survey_chunks(s);
+}
+
 int survey_volume(struct survey *s)
 {
         s->head = mem_alloc(CHUNK_HEAD_MAX);
@@ -261,6 +284,8 @@ int survey_volume(struct survey *s)
         rc = rc ? rc : read_index_file(s);
         rc = rc ? rc : check_init(s);
         rc = rc ? rc : survey_chunks(s);
+        if (!rc && s->check != CHECK_ALL && damaged(s))
+                rc = check_the_rest(s);
         if (!rc && s->closed && s->sum.bytes != s->file_bytes)
                 s->new_index = true;
         return rc;
@@ -472,12 +497,6 @@ static int set_all_aside(struct survey *s, const char *path, struct volume_found
         return rc ? rc : ERR_CORRUPT;
 }
 
-/* Of a closed volume nothing is torn: that its end is missing is damage as any other. */
-static bool torn_only(const struct survey *s)
-{
-        return s->bad_bytes && !s->holes && !s->closed && !s->bad_init;
-}
-
 int survey_mend(struct survey *s, const char *path, struct volume_found *out)
 {
         if (!s->count)
@@ -489,7 +508,7 @@ int survey_mend(struct survey *s, const char *path, struct volume_found *out)
                         rc = set_tail_aside(s, path, end);
                 out->torn_bytes = s->bad_bytes;
                 s->new_index = true;
-        } else if (s->bad_bytes || s->bad_init) {
+        } else if (damaged(s)) {
                 out->damaged_bytes = s->bad_bytes;
                 out->lost_segments = s->bad_bytes ? leave_out_damaged(s) : 0;
                 out->lacking = s->bad_bytes > 0;

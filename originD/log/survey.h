@@ -1,7 +1,8 @@
 /* survey.h - what is whole in a volume's files, and how what is not is put out of the way.
  *
  *   survey_volume()   reads: records that are whole are believed, and their chunks compared with their CRCs as far as `check` says;
- *                     where there are no records the boxes say what is there. Changes nothing
+ *                     where there are no records the boxes say what is there. Once anything is damaged, which a torn tail is not,
+ *                     all of them are compared. Changes nothing
  *   survey_mend()     makes the files hold what is whole and nothing else, which never throws anything away: an unfinished tail is
  *                     moved to NAME.torn-N before the file is cut to the last whole chunk; a volume with damage inside is kept as
  *                     NAME.damaged-N, and what is whole in it is copied into a new one

@@ -47,7 +47,7 @@ void volume_files_close(struct volume_files *f);
 enum volume_check {
         CHECK_RECORDS, /* they are believed */
         CHECK_TAIL,    /* the chunks of the last two segments are compared with their CRCs */
-        CHECK_ALL
+        CHECK_ALL      /* as everything is where damage was found by either of the two before */
 };
 
 struct volume_found {

@@ -292,6 +292,48 @@ static void test_chunk_torn_at_any_byte_loses_nothing_before_it(void **state)
         buf_unref(&idx);
 }
 
+static void change_byte(uint64_t at)
+{
+        struct buf *mp4 = read_file("000000.mp4");
+        mp4->data[at] ^= 0xff;
+        write_file("000000.mp4", mp4, mp4->len);
+        buf_unref(&mp4);
+}
+
+/* The disk changed a byte of segment 0, which nobody would have looked at, and one further on. */
+static void check_that_both_are_found(unsigned second, bool append, enum volume_check check)
+{
+        struct volume_found f;
+        make(CHUNKS, false);
+        change_byte(begins[2] - 1);
+        change_byte(begins[second] - 1);
+        if (check == CHECK_RECORDS) { /* that a record is lost is seen without any checksum: no chunk is where it says */
+                struct buf *mp4 = read_file("000000.mp4");
+                memset(mp4->data + begins[second - 1], 0, 8);
+                write_file("000000.mp4", mp4, mp4->len);
+                buf_unref(&mp4);
+                struct buf *idx = read_file("000000.idx");
+                idx->data[volume_record_offset(second - 1)] ^= 0xff;
+                write_file("000000.idx", idx, idx->len);
+                buf_unref(&idx);
+        }
+        assert_int_equal(chunks_in(append, check, &f), CHUNKS - 10);
+        assert_true(f.lacking);
+        assert_null(index_find(&f.index, 0));
+        assert_non_null(index_find(&f.index, 1));
+        index_free(&f.index);
+        clear();
+}
+
+static void test_where_anything_is_damaged_all_of_the_volume_is_checked(void **state)
+{
+        (void)state;
+        check_that_both_are_found(CHUNKS - 4, true, CHECK_TAIL);
+        check_that_both_are_found(CHUNKS - 4, false, CHECK_TAIL);
+        check_that_both_are_found(12, true, CHECK_RECORDS);
+        check_that_both_are_found(12, false, CHECK_RECORDS);
+}
+
 static void test_record_torn_at_any_byte_loses_nothing(void **state)
 {
         (void)state;
@@ -592,6 +634,7 @@ int main(void)
                 CASE(test_names_of_a_new_volume_are_durable_where_that_is_asked_for),
                 CASE(test_a_file_whose_number_no_segment_can_have_is_left_alone),
                 CASE(test_chunk_torn_at_any_byte_loses_nothing_before_it),
+                CASE(test_where_anything_is_damaged_all_of_the_volume_is_checked),
                 CASE(test_record_torn_at_any_byte_loses_nothing),
                 CASE(test_damage_in_a_closed_volume_costs_the_segment_it_is_in),
                 CASE(test_damage_in_an_open_volume_costs_the_segment_it_is_in),
