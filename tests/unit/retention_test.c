@@ -1,0 +1,351 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "originD/log/disk.h"
+#include "originD/retention.h"
+#include "tests/unit/recorded.h"
+#include "tests/unit/until.h"
+
+static void test_retention_by_age_removes_what_ended_long_ago_only(void **state)
+{
+        (void)state;
+        struct session *old = recorded("cam", "S1", 0);
+        assert_int_equal(end_session(old), 0);
+        struct session *young = recorded("cam", "S2", 1000000);
+        assert_int_equal(end_session(young), 0);
+        recorded("cam", "S3", 2000000);
+        drain();
+        store.options.retention_us = 60 * US_PER_S;
+        old->ended_wall_us -= 61 * US_PER_S;
+        assert_int_equal(retention_sweep(&store, clock_wall_us()), 1);
+        drain();
+        assert_null(store_session(&store, "S1"));
+        assert_false(there("cam", "S1"));
+        assert_true(there("cam", "S2"));
+        assert_true(there("cam", "S3"));
+}
+
+/* Or what was removed before would be copied again from another origin. */
+static void test_an_older_recording_that_goes_later_does_not_let_the_younger_ones_back(void **state)
+{
+        (void)state;
+        struct session *old = recorded("cam", "S1", 0), *young;
+        assert_int_equal(end_session(old), 0);
+        young = recorded("cam", "S2", 1000000);
+        assert_int_equal(end_session(young), 0);
+        drain();
+        int64_t young_us = young->ended_wall_us;
+        assert_true(young_us > old->ended_wall_us);
+        old->pins++; /* it is being read */
+        store.options.retention_bytes = 1;
+        retention_sweep(&store, clock_wall_us());
+        assert_null(store_session(&store, "S2"));
+        old->pins--;
+        retention_sweep(&store, clock_wall_us());
+        assert_null(store_session(&store, "S1"));
+        drain();
+        assert_true(store.removed_until_wall_us == young_us);
+}
+
+static void test_retention_by_bytes_removes_the_oldest_but_never_the_live_one(void **state)
+{
+        (void)state;
+        struct session *a = recorded("cam", "S1", 0);
+        assert_int_equal(end_session(a), 0);
+        struct session *b = recorded("cam", "S2", 1000000);
+        assert_int_equal(end_session(b), 0);
+        b->ended_wall_us = a->ended_wall_us + 1;
+        recorded("cam", "S3", 2000000);
+        drain();
+        store.options.retention_bytes = (int64_t)session_bytes(a) * 2 + 100;
+        assert_int_equal(retention_sweep(&store, clock_wall_us()), 1);
+        assert_null(store_session(&store, "S1"));
+        assert_non_null(store_session(&store, "S2"));
+        store.options.retention_bytes = 1;
+        assert_int_equal(retention_sweep(&store, clock_wall_us()), 1);
+        drain();
+        assert_false(there("cam", "S2"));
+        assert_true(there("cam", "S3"));
+        assert_int_equal(store_session(&store, "S3")->state, SESSION_LIVE);
+}
+
+static void test_of_very_many_recordings_that_go_none_is_forgotten_and_left_on_the_disk(void **state)
+{
+        (void)state;
+        unsigned many = DISK_COLD_MAX + 200;
+        for (unsigned i = 0; i < many; i++) {
+                struct claim c = {.stream = "old", .epoch_us = 1 + i};
+                char made[200];
+                snprintf(c.session, sizeof(c.session), "OLD%u", i);
+                struct session *s = session_new(&loop, data_dir, &c, 600, false);
+                s->state = SESSION_ENDED;
+                s->load = LOAD_NO;
+                s->sum.tracks = 1;
+                s->sum.bytes = 1000;
+                s->ended_wall_us = 1 + i;
+                store_add(&store, s);
+                snprintf(made, sizeof(made), "%s/old", data_dir);
+                assert_true(mkdir(made, 0755) == 0 || i);
+                snprintf(made, sizeof(made), "%s/old/OLD%u", data_dir, i);
+                assert_int_equal(mkdir(made, 0755), 0);
+        }
+        store.options.retention_bytes = 1;
+        assert_true(retention_sweep(&store, clock_real_us()) > 0);
+        drain();
+        for (unsigned i = 0; i < many; i++) {
+                char id[16];
+                snprintf(id, sizeof(id), "OLD%u", i);
+                assert_int_equal(there("old", id), store_session(&store, id) != NULL);
+        }
+}
+
+static void test_a_clock_that_jumped_removes_nothing_for_an_hour(void **state)
+{
+        (void)state;
+        int64_t wall = clock_real_us(), mono = clock_mono_us(), day = 86400 * US_PER_S;
+        assert_int_equal(end_session(recorded("cam", "S1", 0)), 0);
+        drain();
+        store.options.retention_us = day;
+        retention_clock(&store.retention, wall + 2 * day, mono + US_PER_S);
+        assert_int_equal(retention_sweep(&store, wall + 2 * day), 0);
+        assert_non_null(store_session(&store, "S1"));
+        store.retention.doubt_until_mono_us = clock_mono_us(); /* the hour is over: it is taken for true */
+        assert_int_equal(retention_sweep(&store, wall + 2 * day), 1);
+}
+
+static void test_a_start_with_a_clock_far_beyond_the_newest_recording_removes_nothing(void **state)
+{
+        (void)state;
+        struct retention r;
+        int64_t newest = 5000 * US_PER_S, mono = 100 * US_PER_S;
+        retention_started(&r, newest + RETENTION_BEHIND_US, mono, newest);
+        assert_int_equal(r.doubt_until_mono_us, 0);
+        retention_started(&r, newest + RETENTION_BEHIND_US + 1, mono, newest);
+        assert_int_equal(r.doubt_until_mono_us, mono + RETENTION_DOUBT_US);
+        retention_started(&r, newest, mono, 0); /* nothing is stored */
+        assert_int_equal(r.doubt_until_mono_us, 0);
+        retention_clock(&r, newest + 60 * US_PER_S, mono); /* slewing and small steps are nothing */
+        assert_int_equal(r.doubt_until_mono_us, 0);
+        retention_clock(&r, newest - RETENTION_JUMP_US, mono);
+        assert_true(r.doubt_until_mono_us > 0);
+}
+
+static void test_no_more_than_a_share_goes_for_its_age_in_a_minute(void **state)
+{
+        (void)state;
+        int err;
+        for (unsigned i = 0; i < RETENTION_AT_LEAST + 5; i++) {
+                char id[20];
+                snprintf(id, sizeof(id), "S%u", i);
+                struct session *s = claim("cam", id, i * 1000000, &err);
+                assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+                assert_int_equal(put_video(s, "v720", 0, 0), 0);
+                assert_int_equal(end_session(s), 0);
+        }
+        drain();
+        store.options.retention_us = US_PER_S;
+        int64_t later = clock_real_us() + 60 * US_PER_S;
+        assert_int_equal(retention_sweep(&store, later), RETENTION_AT_LEAST);
+        assert_int_equal(retention_sweep(&store, later), 0);
+        store.retention.minute_mono_us -= 60 * US_PER_S;
+        assert_int_equal(retention_sweep(&store, later), 5);
+}
+
+static void test_policies_go_by_stream(void **state)
+{
+        (void)state;
+        json_t *recording = json_loads("[{\"match\": \"short-*\", \"after_s\": 10}, {\"match\": \"few\", \"after_bytes\": 1},"
+                                       " {\"after_s\": 0}]", 0, NULL);
+        char why[200];
+        assert_int_equal(retention_check_config(&recording, why, sizeof(why)), 0);
+        store.options.recording = recording;
+        assert_int_equal(end_session(recorded("short-1", "S1", 0)), 0);
+        assert_int_equal(end_session(recorded("few", "S2", 0)), 0);
+        assert_int_equal(end_session(recorded("other", "S3", 0)), 0);
+        drain();
+        int64_t now = clock_real_us();
+        assert_true(retention_wants(&store, "short-9", now - 5 * US_PER_S, now));
+        assert_false(retention_wants(&store, "short-9", now - 11 * US_PER_S, now));
+        assert_int_equal(retention_sweep(&store, now + 5 * US_PER_S), 1);
+        assert_null(store_session(&store, "S2"));
+        assert_int_equal(retention_sweep(&store, now + 11 * US_PER_S), 1);
+        assert_null(store_session(&store, "S1"));
+        assert_non_null(store_session(&store, "S3"));
+        store.options.recording = NULL;
+        json_decref(recording);
+}
+
+/* It ended while this origin's clock was two days behind. Its epoch is the writer's, and says when it was: otherwise it counts as two
+ * days old when the clock is right and the origin was started again, since then nobody doubts it. */
+static void test_what_ended_while_the_clock_was_behind_is_kept_as_long_as_all_else(void **state)
+{
+        (void)state;
+        int64_t day = 86400 * US_PER_S, right = clock_real_us() + 2 * day;
+        assert_int_equal(end_session(recorded("cam", "S1", right)), 0);
+        assert_int_equal(end_session(recorded("cam", "S2", right - day)), 0);
+        drain();
+        store.options.retention_us = day;
+        retention_started(&store.retention, right + 60 * US_PER_S, clock_mono_us(), right); /* another one ended just now */
+        assert_int_equal(retention_sweep(&store, right + 60 * US_PER_S), 1);
+        drain();
+        assert_non_null(store_session(&store, "S1"));
+}
+
+static void test_a_policy_that_is_wrong_is_refused_with_what_was_given_and_what_is_allowed(void **state)
+{
+        static const struct {
+                const char *config, *given, *allowed;
+        } bad[] = {
+                {"{}", "is not an array of objects", "match|live|after_s|after_bytes"},
+                {"[{}, 7]", "entry 1: is not an object", "match|live|after_s|after_bytes"},
+                {"[{\"keep\": 1}]", "entry 0: unknown key \"keep\"", "allowed are match|live|after_s|after_bytes"},
+                {"[{\"live\": \"some\"}]", "entry 0: \"live\" is \"some\"", "allowed are \"all\", \"none\" and seconds from 0 to 9223372036854"},
+                {"[{\"live\": -1}]", "\"live\" is -1", "from 0 to"},
+                {"[{\"live\": 1.5}]", "\"live\" is 1.5", "seconds from 0 to"},
+                {"[{}, {\"after_s\": -1}]", "entry 1: \"after_s\" is -1", "an integer from 0 to 9223372036854"},
+                {"[{\"after_s\": \"7d\"}]", "\"after_s\" is \"7d\"", "an integer from 0 to 9223372036854"},
+                {"[{\"after_s\": 9223372036854775807}]", "\"after_s\" is 9223372036854775807", "an integer from 0 to 9223372036854"},
+                {"[{\"after_bytes\": [1, 2]}]", "\"after_bytes\" is [1,2]", "an integer from 0 to 9223372036854775807"},
+                {"[{\"after_bytes\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}]", "\"after_bytes\" is ", "an integer from"},
+                {"[{\"match\": 5}]", "\"match\" is not a string", ""},
+        };
+        (void)state;
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+                char why[240];
+                json_t *j = json_loads(bad[i].config, 0, NULL);
+                assert_non_null(j);
+                assert_int_equal(retention_check_config(&j, why, sizeof(why)), ERR_CONFIG);
+                assert_non_null(strstr(why, bad[i].given));
+                assert_non_null(strstr(why, bad[i].allowed));
+                json_decref(j);
+        }
+        json_t *good = json_loads("[{\"live\": \"none\"}, {\"live\": 0, \"after_s\": 0, \"after_bytes\": 0, \"match\": \"*\"}]", 0, NULL);
+        char why[240];
+        assert_int_equal(retention_check_config(&good, why, sizeof(why)), 0);
+        json_decref(good);
+}
+
+static void test_a_live_session_loses_the_volumes_before_its_window_and_nothing_else(void **state)
+{
+        (void)state;
+        json_t *recording = json_loads("[{\"live\": 6}]", 0, NULL);
+        struct segment_view v;
+        store.options.volume_segments = 2;
+        struct session *s = recorded("cam", "S1", 0);
+        for (unsigned n = 1; n < 12; n++)
+                for (unsigned k = 0; k < 5; k++)
+                        assert_int_equal(put_video(s, "v720", n, k), 0);
+        drain();
+        store.options.recording = recording;
+        assert_int_equal(retention_sweep(&store, clock_real_us()), 0); /* all three: the next one may be as long away as two last */
+        drain();
+        struct chunk_log *log = s->tracks[0]->log;
+        assert_int_equal(log->closed.rows[0].number, 3);
+        assert_int_equal(track_first_segment(s, s->tracks[0]), 6); /* the end is at 12 s */
+        assert_int_equal(chunk_log_segment(log, 5, true, &v), SEGMENT_NONE);
+        assert_false(kept("v720/000002.mp4"));
+        assert_true(kept("v720/000003.mp4"));
+        uint64_t bytes = session_bytes(s);
+        stop_store();
+        start_store();
+        store.options.recording = NULL;
+        s = store_session(&store, "S1");
+        assert_int_equal(track_first_segment(s, s->tracks[0]), 6);
+        assert_int_equal(session_bytes(s), bytes);
+        json_decref(recording);
+}
+
+/* The other way round a crash in between would leave a row of what is gone, and it would be brought again from a peer. */
+static void test_a_volume_that_is_not_kept_goes_after_session_json_says_so(void **state)
+{
+        (void)state;
+        json_t *recording = json_loads("[{\"live\": 6}]", 0, NULL);
+        char *blocked = mem_printf("%s/cam/S1/session.json.tmp", data_dir);
+        store.options.volume_segments = 2;
+        struct session *s = recorded("cam", "S1", 0);
+        for (unsigned n = 1; n < 12; n++)
+                for (unsigned k = 0; k < 5; k++)
+                        assert_int_equal(put_video(s, "v720", n, k), 0);
+        drain();
+        assert_int_equal(mkdir(blocked, 0755), 0);
+        store.options.recording = recording;
+        retention_sweep(&store, clock_real_us());
+        drain();
+        assert_true(kept("v720/000000.mp4"));
+        assert_int_equal(rmdir(blocked), 0);
+        stop_store();
+        start_store();
+        store.options.recording = recording;
+        retention_sweep(&store, clock_real_us());
+        drain();
+        assert_false(kept("v720/000000.mp4"));
+        store.options.recording = NULL;
+        json_decref(recording);
+        free(blocked);
+}
+
+static void test_a_full_disk_costs_the_oldest_recordings_before_it_costs_writers(void **state)
+{
+        (void)state;
+        struct session *old = recorded("cam", "S1", 0);
+        assert_int_equal(end_session(old), 0);
+        assert_int_equal(end_session(recorded("cam", "S2", 1000000)), 0);
+        recorded("cam", "S3", 2000000);
+        drain();
+        assert_true(retention_make_room(&store, 1));
+        assert_null(store_session(&store, "S1"));
+        assert_non_null(store_session(&store, "S2"));
+        assert_true(retention_make_room(&store, INT64_MAX));
+        assert_null(store_session(&store, "S2"));
+        drain();
+        assert_false(retention_make_room(&store, 1)); /* a live one never goes */
+        assert_int_equal(store_session(&store, "S3")->state, SESSION_LIVE);
+}
+
+static void test_a_volume_is_not_removed_before_the_list_goes_without_it(void **state)
+{
+        char beside[200];
+        (void)state;
+        json_t *recording = json_loads("[{\"live\": 2}]", 0, NULL);
+        struct session *s = of_many_volumes(6);
+        store.options.recording = recording;
+        snprintf(beside, sizeof(beside), "%s/cam/S1/v720/volumes.tmp", data_dir);
+        assert_int_equal(mkdir(beside, 0700), 0);
+        retention_sweep(&store, clock_real_us());
+        drain();
+        assert_true(kept("v720/000000.mp4") && kept("v720/000001.mp4"));
+        assert_int_equal(rmdir(beside), 0);
+        retention_sweep(&store, clock_real_us());
+        drain();
+        assert_false(kept("v720/000000.mp4")); /* it is tried again */
+        assert_false(kept("v720/000001.mp4"));
+        store.options.recording = NULL;
+        json_decref(recording);
+        assert_false(session_busy(s));
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                CASE(test_retention_by_age_removes_what_ended_long_ago_only),
+                CASE(test_an_older_recording_that_goes_later_does_not_let_the_younger_ones_back),
+                CASE(test_retention_by_bytes_removes_the_oldest_but_never_the_live_one),
+                CASE(test_of_very_many_recordings_that_go_none_is_forgotten_and_left_on_the_disk),
+                CASE(test_a_clock_that_jumped_removes_nothing_for_an_hour),
+                CASE(test_a_start_with_a_clock_far_beyond_the_newest_recording_removes_nothing),
+                CASE(test_no_more_than_a_share_goes_for_its_age_in_a_minute),
+                CASE(test_policies_go_by_stream),
+                CASE(test_what_ended_while_the_clock_was_behind_is_kept_as_long_as_all_else),
+                CASE(test_a_policy_that_is_wrong_is_refused_with_what_was_given_and_what_is_allowed),
+                CASE(test_a_live_session_loses_the_volumes_before_its_window_and_nothing_else),
+                CASE(test_a_volume_that_is_not_kept_goes_after_session_json_says_so),
+                CASE(test_a_full_disk_costs_the_oldest_recordings_before_it_costs_writers),
+                CASE(test_a_volume_is_not_removed_before_the_list_goes_without_it),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
