@@ -3,7 +3,7 @@ originD_SRCS := originD/main.c originD/api.c originD/askers.c originD/eras.c ori
                 originD/recording_find.c originD/removals.c originD/retention.c originD/scrub.c originD/serve.c originD/serve_look.c originD/session.c \
                 originD/session_json.c originD/session_load.c originD/session_save.c originD/shadow_turns.c originD/space.c \
                 originD/startup.c originD/stats.c originD/store.c originD/store_claim.c originD/store_lists.c originD/store_start.c \
-                originD/streams.c originD/track.c \
+                originD/streams.c originD/track.c originD/trimming.c \
                 originD/webhooks.c originD/webhooks_config.c originD/webhooks_file.c originD/webhooks_peers.c \
                 originD/webhooks_queue.c originD/webhooks_send.c originD/writers.c originD/writers_put.c originD/xml.c
 originD_SRCS += originD/log/box.c originD/log/chunk_log.c originD/log/chunk_log_archive.c originD/log/chunk_log_cut.c \

@@ -28,7 +28,6 @@
 #define RETENTION_BEHIND_US (86400 * US_PER_S)
 
 struct store;
-struct trimming;
 
 struct retention {
         int64_t ahead_us;            /* the wall clock of the monotonic one, when it was looked at last */
@@ -48,8 +47,6 @@ size_t retention_sweep(struct store *st, int64_t now_wall_us);
 
 /* The disk is full: removes the oldest recordings until so many bytes come free. false: there is none to remove. */
 bool retention_make_room(struct store *st, uint64_t bytes);
-
-void retention_close(struct store *st);
 
 /* Whether a recording that another origin has would stay, if it were copied. */
 bool retention_wants(const struct store *st, const char *stream, int64_t ended_wall_us, int64_t now_wall_us);

@@ -18,6 +18,7 @@
 #include "originD/retention.h"
 #include "originD/startup.h"
 #include "originD/stats.h"
+#include "originD/trimming.h"
 
 #define SWEEP_EVERY_US (5 * US_PER_S)
 #define GRACE_EXTRA_US (10 * US_PER_S)
@@ -211,7 +212,7 @@ void store_close(struct store *st)
                 free(f);
         }
         removals_close(st);
-        retention_close(st);
+        trimming_close(st);
         for (size_t i = 0; i < STORE_BUCKETS; i++)
                 while (st->by_id[i])
                         drop(st, st->by_id[i]);

@@ -88,7 +88,7 @@ struct store {
         uv_idle_t handing;
         struct startup_folder *unreadable; /* sessions that cannot be read now */
         struct removals removals;
-        struct trimming *untrimmed; /* retention.c's */
+        struct trimming *untrimmed; /* trimming.c's */
         bool retrying;
         char retrying_id[SESSION_ID_MAX + 16];
         int64_t retried_mono_us;
