@@ -136,6 +136,21 @@ static void test_what_nobody_has_is_not_waited_for(void **state)
         assert_int_equal(at(&a, "S1")->end_us, 20 * CHUNK_US);
 }
 
+/* A claim of a newer session says it, and so does a copy. */
+static void test_an_end_that_is_said_twice_by_nobody_who_waits_for_it_is_one(void **state)
+{
+        (void)state;
+        both(12, 12);
+        struct session *s = at(&a, "S1");
+        session_end(s, s->end_us, false, NULL, NULL);
+        int64_t ended_wall_us = s->ended_wall_us;
+        session_end(s, s->end_us, false, NULL, NULL);
+        UNTIL(&loop, !session_busy(s));
+        assert_int_equal(s->state, SESSION_ENDED);
+        assert_int_equal(s->ended_wall_us, ended_wall_us);
+        assert_int_equal(s->saved_version, s->version);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, open_writers, close_writers)
 int main(void)
 {
@@ -144,6 +159,7 @@ int main(void)
                 CASE(test_what_is_missing_comes_before_the_end),
                 CASE(test_what_ended_while_something_is_missing_is_not_gone_on_with_and_ends_whole),
                 CASE(test_what_nobody_has_is_not_waited_for),
+                CASE(test_an_end_that_is_said_twice_by_nobody_who_waits_for_it_is_one),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
