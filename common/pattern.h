@@ -9,6 +9,10 @@
 /* pattern is a shell pattern: * ? [a-z]. */
 bool pattern_fits(const char *pattern, const char *stream);
 
+/* Whether any stream can have a name that fits: a pattern is made of what names are made of, and of * ? [a-z] [!a-z]. One that is
+ * something else (a regular expression, a path) would be a rule that never applies, and nobody would hear of it. */
+bool pattern_possible(const char *pattern);
+
 /* "match" is a shell pattern; left out: every stream. NULL: no entry fits, or there is none. The entry is entries'. */
 const json_t *pattern_first(const json_t *entries, const char *stream);
 

@@ -125,10 +125,11 @@ int access_check_patterns(const void *value, char *why, size_t why_cap)
                 return ERR_CONFIG;
         }
         json_array_foreach(list, i, one) {
-                if (json_is_string(one) && json_string_length(one) > 0 && json_string_length(one) <= JWT_PATH_MAX)
+                if (json_is_string(one) && json_string_length(one) <= JWT_PATH_MAX && pattern_possible(json_string_value(one)))
                         continue;
-                snprintf(why, why_cap, "[%zu] must be a pattern for stream names of 1 to %d bytes, such as \"staff-*\"", i,
-                         JWT_PATH_MAX);
+                snprintf(why, why_cap,
+                         "[%zu] must be a pattern that a stream's name can fit, 1 to %d letters, digits, _ - and * ? [a-z], such as \"staff-*\"",
+                         i, JWT_PATH_MAX);
                 return ERR_CONFIG;
         }
         return 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/err.h"
+#include "common/pattern.h"
 
 int config_refuse(char *why, size_t why_cap, const char *fmt, ...)
 {
@@ -67,5 +68,8 @@ int config_check_match(const json_t *entry, size_t i, char *why, size_t why_cap)
         const json_t *match = json_object_get(entry, "match");
         if (match && !json_is_string(match))
                 return config_refuse(why, why_cap, "entry %zu: \"match\" is not a string", i);
+        if (match && !pattern_possible(json_string_value(match)))
+                return config_refuse(why, why_cap, "entry %zu: \"match\" is \"%.64s\", which no stream's name can fit, allowed are letters, "
+                                                   "digits, _ - and * ? [a-z]", i, json_string_value(match));
         return 0;
 }

@@ -100,13 +100,18 @@ static void test_a_stream_is_private_when_a_pattern_fits(void **state)
 static void test_patterns_that_are_none_are_refused(void **state)
 {
         (void)state;
-        static const char *const bad[] = {"{}", "[5]", "[\"\"]", "[\"a\", null]", "[[\"a\"]]"};
+        static const char *const bad[] = {"{}", "[5]", "[\"\"]", "[\"a\", null]", "[[\"a\"]]",
+                                          /* a regular expression, a path, two in one, a set without its end, a space: no stream is called so */
+                                          "[\"staff-.*\"]", "[\"staff/*\"]", "[\"a*,b*\"]", "[\"cam[12\"]", "[\"staff-* \"]", "[\"a]\"]"};
         char why[200];
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
                 json_t *v = json_loads(bad[i], 0, NULL);
                 assert_int_equal(access_check_patterns(&v, why, sizeof(why)), ERR_CONFIG);
                 json_decref(v);
         }
+        json_t *good = json_pack("[ssss]", "*", "Staff_-9?", "cam[1-3]", "[!a-z]*");
+        assert_int_equal(access_check_patterns(&good, why, sizeof(why)), 0);
+        json_decref(good);
         json_t *many = json_array();
         for (int i = 0; i < ACCESS_PATTERNS_MAX + 1; i++)
                 json_array_append_new(many, json_string("x"));

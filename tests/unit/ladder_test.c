@@ -78,6 +78,7 @@ static void test_errors_name_what_was_given_and_what_is_allowed(void **state)
         refused("[{}]", "no rung", "one is the least");
         refused("[{\"vidoe\": []}]", "vidoe", "video");
         refused("[{\"match\": 1, \"audio\": [{\"kbps\": 64}]}]", "match", "string");
+        refused("[{\"match\": \"radio.*\", \"audio\": [{\"kbps\": 64}]}]", "match", "no stream's name");
         refused("[{\"video\": {}}]", "video", "array");
         refused("[{\"video\": [{\"height\": 9000, \"kbps\": 500}]}]", "9000", "64 to 4320");
         refused("[{\"video\": [{\"height\": 361, \"kbps\": 500}]}]", "361", "even");

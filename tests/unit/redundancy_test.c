@@ -62,6 +62,7 @@ static void test_what_is_wrong_is_said(void **state)
         assert_refused("[{\"match\": \"a\", \"transcoders\": 3}]", "is 3, allowed is 1 to 2");
         assert_refused("[{\"match\": \"a\", \"transcoders\": \"2\"}]", "not an integer");
         assert_refused("[{\"match\": 1, \"transcoders\": 2}]", "\"match\" is not a string");
+        assert_refused("[{\"match\": \"sports-.*\", \"transcoders\": 2}]", "which no stream's name can fit");
         assert_refused("[{\"pattern\": \"a\", \"transcoders\": 2}]", "unknown key \"pattern\"");
 }
 

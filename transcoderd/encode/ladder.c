@@ -180,6 +180,8 @@ static int read_entry(struct judge *j, const json_t *entry, int number, struct l
         const json_t *video = json_object_get(entry, "video"), *audio = json_object_get(entry, "audio");
         if (match && !json_is_string(match))
                 return refuse(j, ": \"match\" is not a string");
+        if (match && !pattern_possible(json_string_value(match)))
+                return refuse(j, ": \"match\" is \"%.64s\", which no stream's name can fit", json_string_value(match));
         if ((err = list_length(j, video, "video", LADDER_VIDEO_MAX, &l->video_count)) ||
             (err = list_length(j, audio, "audio", LADDER_AUDIO_MAX, &l->audio_count)))
                 return err;
