@@ -4,6 +4,6 @@ edged_SRCS := edged/main.c edged/access.c edged/api.c edged/cache.c edged/client
               edged/stats.c edged/tcp.c edged/upstream.c
 edged_PKGS := libuv libmicrohttpd jansson libxxhash zlib
 edged_LDLIBS := -lnng
-edged_UNIT := access cache fill fill_race hedge glass newest path gather http
+edged_UNIT := access cache fill fill_race hedge glass newest path gather http http_private
 edged_FUZZ := path gather glass
 edged_TOOLS := fake_fetch
