@@ -297,6 +297,14 @@ static inline void turn(void)
                 }                                                                                                      \
         } while (0)
 
+static inline unsigned configs_taken(const struct node *n)
+{
+        unsigned count = 0;
+        for (unsigned i = 0; i < n->taken_count; i++)
+                count += n->taken[i].flags & FRAME_CONFIG ? 1 : 0;
+        return count;
+}
+
 /* A broadcaster. -------------------------------------------------------------------------------------------------- */
 
 struct caster {

@@ -1,0 +1,162 @@
+/* publication and relay: what is sent at a time, of one stream and of many. */
+#include "tests/unit/fake_transcoders.h"
+
+static void test_one_batch_is_in_flight_and_the_next_one_gathers(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        unsigned batches = t.node[0].batches;
+        t.node[0].silent = true;
+        send_media(&c, 30, 31);
+        pump();
+        send_media(&c, 31, 60);
+        pump();
+        t.node[0].silent = false;
+        pump();
+        assert_int_equal(t.node[0].most_in_flight, 1);
+        assert_int_equal(t.node[0].batches, batches + 2);
+        assert_pictures(&t.node[0], 0, 0, 60);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_streams_that_are_due_together_share_a_message(void **state)
+{
+        (void)state;
+        enum { STREAMS = 100 };
+        static struct caster c[STREAMS];
+        t.limits.max_publishers = STREAMS;
+        t.node[0].takes_many = true;
+        for (int i = 0; i < STREAMS; i++) {
+                char name[16];
+                snprintf(name, sizeof(name), "cam-%d", i);
+                begin(&c[i], name);
+                send_configs(&c[i]);
+                send_media(&c[i], 0, 1);
+        }
+        pump();
+        assert_int_equal(t.node[0].opens, STREAMS);
+        unsigned messages = t.node[0].messages, taken = t.node[0].taken_count;
+        for (int i = 0; i < STREAMS; i++)
+                send_media(&c[i], 1, 2);
+        pump();
+        assert_int_equal(t.node[0].taken_count, taken + 2 * STREAMS);
+        assert_int_equal(t.node[0].messages, messages + 2); /* at most MEDIA_MANY_MAX in one */
+        for (int i = 0; i < STREAMS; i++)
+                end(&c[i], CLOSE_STOPPED);
+        UNTIL(t.node[0].closes == STREAMS);
+}
+
+static void test_a_lost_message_is_every_streams_loss_and_no_others(void **state)
+{
+        (void)state;
+        struct caster a, b, other;
+        t.node[0].takes_many = t.node[1].takes_many = true;
+        t.node[0].listed = false;
+        begin(&other, "other");
+        send_configs(&other);
+        send_media(&other, 0, 1);
+        pump();
+        t.node[0].listed = true;
+        begin(&a, "a");
+        begin(&b, "b");
+        send_configs(&a);
+        send_configs(&b);
+        send_media(&a, 0, 1);
+        send_media(&b, 0, 1);
+        pump();
+        assert_int_equal(t.node[0].opens, 2);
+        t.node[0].lost = true;
+        send_media(&a, 1, 2);
+        send_media(&b, 1, 2);
+        send_media(&other, 1, 2);
+        pump();
+        assert_int_equal(t.node[1].opens, 3);
+        assert_int_equal(t.node[1].taken_count, 3 * 4);
+        end(&a, CLOSE_STOPPED);
+        end(&b, CLOSE_STOPPED);
+        end(&other, CLOSE_STOPPED);
+}
+
+static void test_a_transcoder_that_does_not_take_many_gets_them_one_by_one(void **state)
+{
+        (void)state;
+        struct caster a, b;
+        begin(&a, "a");
+        begin(&b, "b");
+        send_configs(&a);
+        send_configs(&b);
+        for (int n = 0; n < 10; n++) {
+                send_media(&a, n, n + 1);
+                send_media(&b, n, n + 1);
+                pump();
+        }
+        assert_int_equal(t.node[0].shared, 0);
+        assert_int_equal(t.node[0].taken_count, 40);
+        end(&a, CLOSE_STOPPED);
+        end(&b, CLOSE_STOPPED);
+}
+
+static void test_malformed_lists_of_batches_are_refused(void **state)
+{
+        (void)state;
+        struct reader r, parts[MEDIA_MANY_MAX];
+        uint16_t count;
+        static const uint8_t too_many[2] = {0, MEDIA_MANY_MAX + 1}, cut[7] = {0, 1, 0, 0, 0, 2, 9},
+                             huge[6] = {0, 1, 0xff, 0xff, 0xff, 0xff}, more[3] = {0, 0, 1}, none[2] = {0, 0};
+        const struct {
+                const uint8_t *bytes;
+                size_t len;
+                int err;
+        } cases[] = {{too_many, 2, ERR_PROTO},
+                     {cut, 7, ERR_PROTO},
+                     {huge, 6, ERR_PROTO},
+                     {more, 3, ERR_PROTO},
+                     {none, 2, 0}};
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                reader_init(&r, cases[i].bytes, cases[i].len);
+                assert_int_equal(media_many_decode(&r, parts, &count), cases[i].err);
+        }
+}
+
+static void test_without_credit_only_empty_batches_are_sent(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        t.node[0].credit = 0;
+        send_media(&c, 30, 31);
+        pump();
+        unsigned taken = t.node[0].taken_count, empty = t.node[0].empty;
+        send_media(&c, 31, 40);
+        UNTIL(t.node[0].empty >= empty + 3);
+        assert_int_equal(t.node[0].taken_count, taken);
+        t.node[0].credit = 5;
+        UNTIL(t.node[0].taken_count == 80);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_an_idle_stream_shows_that_it_is_there(void **state)
+{
+        (void)state;
+        struct caster c;
+        start(&c, 30);
+        unsigned empty = t.node[0].empty;
+        UNTIL(t.node[0].empty == empty + 2);
+        end(&c, CLOSE_STOPPED);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(test_one_batch_is_in_flight_and_the_next_one_gathers),
+                TEST(test_streams_that_are_due_together_share_a_message),
+                TEST(test_a_lost_message_is_every_streams_loss_and_no_others),
+                TEST(test_a_transcoder_that_does_not_take_many_gets_them_one_by_one),
+                TEST(test_malformed_lists_of_batches_are_refused),
+                TEST(test_without_credit_only_empty_batches_are_sent),
+                TEST(test_an_idle_stream_shows_that_it_is_there),
+        };
+        log_init("test", LOG_ERROR);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
