@@ -58,14 +58,14 @@ static const struct config_key keys[] = {
         INT_KEY(scrub_bytes_s, "5000000", 0, INT64_MAX, "bytes/s", "how fast what is stored is read again and compared with its checksums; 0: it is not"),
         INT_KEY(retention_s, "86400", 0, 3153600000, "s", "age at which a recording that ended is removed; 0: never"),
         INT_KEY(retention_bytes, "0", 0, INT64_MAX, "bytes", "when there is more, the oldest recordings go; 0: no bound"),
-        INT_KEY(min_free_bytes, "268435456", 0, INT64_MAX, "bytes", "with less free, writes are refused and the node is not ready"),
+        INT_KEY(min_free_bytes, "268435456", 0, INT64_MAX, "bytes", "with less free, see when_full; where nothing can go, writes are refused and the node is not ready"),
         INT_KEY(volume_segments, "600", 2, VOLUME_SEGMENTS_MAX, "segments", "of a file of a track; for sessions that begin from now on"),
         {.name = "recording", .type = CONFIG_JSON, .offset = offsetof(struct config, recording), .default_value = "[]", .unit = "",
          .check = retention_check_config,
          .help = "what is kept, by stream, the first that fits: [{\"match\", \"live\": \"all\"|\"none\"|seconds, \"after_s\", \"after_bytes\"}]"},
         {.name = "when_full", .type = CONFIG_CHOICE, .offset = offsetof(struct config, when_full), .default_value = "remove",
          .allowed = "remove|refuse", .unit = "",
-         .help = "below min_free_bytes: the oldest recordings are removed before writes are refused, or none is"},
+         .help = "below min_free_bytes: the oldest media goes before writes are refused, recordings and, of what is live, what is behind time_shift_s; or nothing goes"},
         {.name = "archive", .type = CONFIG_JSON, .offset = offsetof(struct config, archive), .default_value = "{}", .unit = "",
          .secret = true, .check = s3_config_check,
          .help = "object store (S3's API) that closed volumes go to: {\"endpoint\", \"bucket\", \"region\", \"access_key\", \"secret_key\"}, if "
@@ -167,7 +167,7 @@ static const char *elsewhere(void *arg, const struct key *key, const struct sess
         struct origin *o = arg;
         const char *peer = catch_up_elsewhere(o->catch_up, key, than, &nth);
         const struct session *s = peer || than || key->kind != KEY_SEGMENT ? NULL : store_session(&o->store, key->session);
-        return s ? fills_elsewhere(o->fills, s, nth) : peer;
+        return s ? fills_elsewhere(o->fills, s, key, nth) : peer;
 }
 
 static void settled(void *arg)
@@ -434,6 +434,7 @@ int main(int argc, char **argv)
         writers_open(&o.writers, o.daemon.loop, &o.store);
         serve_open(&o.serve, o.daemon.loop, &o.store, &mo, (size_t)o.config.max_waits);
         open_archive(&o);
+        so.has_archive = o.archive != NULL;
         int rc = store_open(&o.store, o.daemon.loop, &so, &se);
         if (rc) {
                 log_error("msg=\"cannot use data_dir\" path=%s error=\"%s\"", so.data_dir, err_text(rc));

@@ -140,7 +140,7 @@ static bool may_go(const struct session *s)
 }
 
 /* While the disk refuses, one: none of those that are due later is to be tried in its place. */
-static unsigned at_once(const struct store *st)
+unsigned retention_at_once(const struct store *st)
 {
         return st->removals.failing ? 1 : REMOVED_AT_ONCE_MAX;
 }
@@ -176,13 +176,19 @@ static size_t sweep_ages(struct store *st, int64_t now_wall_us)
         return gone;
 }
 
-static struct session *oldest_idle(struct store *st, bool here)
+static struct session *oldest_idle(const struct store *st, bool here)
 {
         struct session *s = st->oldest_ended;
         for (size_t n = 0; s && n < RETENTION_LOOKS_MAX; n++, s = s->newer)
                 if (may_go(s) && (!here || session_here_bytes(s)))
                         return s;
         return NULL;
+}
+
+/* What is in the archive alone makes no room. */
+struct session *retention_oldest(const struct store *st)
+{
+        return oldest_idle(st, true);
 }
 
 static uint64_t all_bytes(const struct store *st)
@@ -193,26 +199,23 @@ static uint64_t all_bytes(const struct store *st)
         return sum;
 }
 
-/* The oldest one that can go. What ended before it is not to be copied from a peer again. On a full disk what is in the archive alone
- * would make no room. */
-static uint64_t remove_oldest(struct store *st, const char *why, bool here)
+void retention_not_again(struct store *st, int64_t ended_wall_us)
 {
-        struct session *s = oldest_idle(st, here);
-        uint64_t bytes = !s ? 0 : here ? session_here_bytes(s) : session_bytes(s);
-        if (!s)
-                return 0;
-        if (s->ended_wall_us > st->removed_until_wall_us) /* an older one may have been busy until now */
-                st->removed_until_wall_us = s->ended_wall_us;
-        remove_recording(st, s, why, STAT_REMOVED_BYTES);
-        return bytes ? bytes : 1;
+        if (ended_wall_us > st->removed_until_wall_us) /* an older one may have been busy until now */
+                st->removed_until_wall_us = ended_wall_us;
 }
 
-bool retention_make_room(struct store *st, uint64_t bytes)
+static void remove_bytes(struct store *st, struct session *s, const char *why)
 {
-        uint64_t freed = st->removals.bytes, one; /* what is under way brings room too, a large one later than the next look */
-        for (unsigned n = 0, most = at_once(st); n < most && freed < bytes && (one = remove_oldest(st, "disk_full", true)); n++)
-                freed += one;
-        return freed > 0 && !st->removals.failing;
+        retention_not_again(st, s->ended_wall_us);
+        remove_recording(st, s, why, STAT_REMOVED_BYTES);
+}
+
+uint64_t retention_remove_for_room(struct store *st, struct session *s)
+{
+        uint64_t bytes = session_here_bytes(s);
+        remove_bytes(st, s, "disk_full");
+        return bytes;
 }
 
 size_t retention_sweep(struct store *st, int64_t now_wall_us)
@@ -220,9 +223,13 @@ size_t retention_sweep(struct store *st, int64_t now_wall_us)
         const struct store_options *o = &st->options;
         size_t gone = sweep_ages(st, now_wall_us);
         trimming_retry(st);
-        for (unsigned n = 0, most = at_once(st); n < most && o->retention_bytes && all_bytes(st) > (uint64_t)o->retention_bytes &&
-                             remove_oldest(st, "bytes", false); n++)
+        for (unsigned n = 0, most = retention_at_once(st); n < most && o->retention_bytes && all_bytes(st) > (uint64_t)o->retention_bytes; n++) {
+                struct session *s = oldest_idle(st, false);
+                if (!s)
+                        break;
+                remove_bytes(st, s, "bytes");
                 gone++;
+        }
         for (struct session *s = st->first_live; s; s = s->older) {
                 struct policy p = policy_of(st, s->stream);
                 if (p.live_us != INT64_MAX && !s->ending)

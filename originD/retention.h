@@ -1,6 +1,6 @@
 /* retention.h - what goes, and when: recordings that ended, by age and by bytes, whole, the oldest first; of live sessions
- * volumes behind the window that viewers can go back in, where the configuration says so; and the oldest recordings when the
- * disk is full.
+ * volumes behind the window that viewers can go back in, where the configuration says so. What goes when the disk is full is
+ * room.h's.
  *
  * `recording` is configuration by stream, the first entry whose "match" fits decides (common/pattern.h):
  *     {"match": "cam-*", "live": "none" | "all" | SECONDS, "after_s": N, "after_bytes": N}
@@ -27,6 +27,7 @@
 #define RETENTION_DOUBT_US (3600 * US_PER_S)
 #define RETENTION_BEHIND_US (86400 * US_PER_S)
 
+struct session;
 struct store;
 
 struct retention {
@@ -45,8 +46,12 @@ void retention_clock(struct retention *r, int64_t now_wall_us, int64_t now_mono_
 /* Removes what is due now. Returns how many recordings. */
 size_t retention_sweep(struct store *st, int64_t now_wall_us);
 
-/* The disk is full: removes the oldest recordings until so many bytes come free. false: there is none to remove. */
-bool retention_make_room(struct store *st, uint64_t bytes);
+/* For room.h: the oldest recording of which something is here and that may go now, NULL: none; its removal, which returns how many bytes it
+ * brings; and how many may go at once. */
+struct session *retention_oldest(const struct store *st);
+uint64_t retention_remove_for_room(struct store *st, struct session *s);
+unsigned retention_at_once(const struct store *st);
+void retention_not_again(struct store *st, int64_t ended_wall_us); /* what ended until then is not to be copied from a peer again */
 
 /* Whether a recording that another origin has would stay, if it were copied. */
 bool retention_wants(const struct store *st, const char *stream, int64_t ended_wall_us, int64_t now_wall_us);

@@ -49,17 +49,17 @@ static void tell_measure(struct store *st, int status)
         stat_add(STAT_MEASURES_FAILED, status != 0);
 }
 
-/* A recording more, if those before it may still help. */
+/* A recording, or a volume, more, if those before it may still help. */
 static bool try_room(struct store *st)
 {
-        if (st->removals.waiting)
+        if (st->removals.waiting || st->trimmed.bytes || st->copied.bytes)
                 return true;
         if (st->space.tries == SPACE_TRIES) {
-                log_error("msg=\"there is free space, and writes fail for lack of it: no more recordings are removed\" path=%s",
+                log_error("msg=\"there is free space, and writes fail for lack of it: nothing more is removed for it\" path=%s",
                           st->options.data_dir);
                 st->space.tries++;
         }
-        return st->space.tries < SPACE_TRIES && ++st->space.tries && retention_make_room(st, 1);
+        return st->space.tries < SPACE_TRIES && ++st->space.tries && room_make(st, 1);
 }
 
 void space_doubt(struct store *st, const char *session, const char *track, int status)
@@ -89,7 +89,7 @@ static void measured(void *arg, int status, struct disk_room room)
                 st->space.tries = room.write_status ? st->space.tries : 0;
         st->space.doubted = false;
         /* Only for lack of space: on a disk that fails otherwise the recordings are what is left. */
-        if (why_not == ERR_NOSPACE && !st->options.refuse_when_full && (lacking ? retention_make_room(st, lacking) : try_room(st)))
+        if (why_not == ERR_NOSPACE && !st->options.refuse_when_full && (lacking ? room_make(st, lacking) : try_room(st)))
                 why_not = st->why_full; /* what that brings is seen the next time */
         space_set(st, why_not);
 }

@@ -1,12 +1,12 @@
 /* space.h - whether what comes can be written: how much is free on the disk, looked at every second, and what follows from it.
  *
  *   enough    writes are taken
- *   no space  there is less than min_free_bytes, and no recording that may go for it, or a write failed for lack of space
+ *   no space  there is less than min_free_bytes, and nothing that may go for it (room.h), or a write failed for lack of space
  *   failing   a write failed for something else (EIO, EROFS, no descriptor), and so did one on trial
  * In the latter two PUTs are refused, and a write is tried each time it is looked. A look that failed (EIO, EMFILE, a mount that is
  * gone) changes nothing: it is not known that the disk is full, so nothing is removed for it. And where there is free space, and a
- * write fails for lack of it all the same (a quota, a limit of the process), SPACE_TRIES recordings are removed to see whether that
- * helps, and no more. Loop thread. */
+ * write fails for lack of it all the same (a quota, a limit of the process), SPACE_TRIES recordings or volumes are removed to see whether
+ * that helps, and no more. Loop thread. */
 #ifndef ORIGIND_SPACE_H
 #define ORIGIND_SPACE_H
 
@@ -25,7 +25,7 @@ struct space {
         int64_t measured_mono_us;
         int unmeasured; /* 0, or why the last look failed */
         bool doubted;   /* a write failed, so the next look tries one */
-        unsigned tries; /* recordings removed in a row that did not make writing possible */
+        unsigned tries; /* recordings, or volumes of live sessions, removed in a row that did not make writing possible */
         int64_t told_mono_us; /* of a write that failed */
         int64_t filled_bytes, filled_mono_us; /* up to where store.fill_bytes_s was counted */
 };

@@ -18,6 +18,7 @@
 #define REQUESTS_HELP "Webhook requests that were answered 2xx, or were not"
 #define DROPPED_HELP "Events given up: too many waited, the webhook refused it, or a day had passed"
 #define REMOVED_HELP "Recordings removed by retention"
+#define VOLUMES_HELP "Volumes of live sessions removed: viewers cannot go back so far, or the disk was full and nothing older was left"
 
 static struct metric rows[STATS] = {
         [STAT_SESSIONS_LIVE] = GAUGE("originD_sessions", "status=\"live\"", SESSIONS_HELP),
@@ -78,7 +79,8 @@ static struct metric rows[STATS] = {
         [STAT_STORED_BYTES] = GAUGE("originD_stored_bytes", NULL, "Bytes of all sessions in the store, without those that are in the archive alone"),
         [STAT_REMOVED_AGE] = COUNTER("originD_removed_sessions_total", "reason=\"age\"", REMOVED_HELP),
         [STAT_REMOVED_BYTES] = COUNTER("originD_removed_sessions_total", "reason=\"bytes\"", REMOVED_HELP),
-        [STAT_REMOVED_VOLUMES] = COUNTER("originD_removed_volumes_total", NULL, "Volumes of live sessions removed since viewers cannot go back so far"),
+        [STAT_REMOVED_VOLUMES_WINDOW] = COUNTER("originD_removed_volumes_total", "reason=\"window\"", VOLUMES_HELP),
+        [STAT_REMOVED_VOLUMES_FULL] = COUNTER("originD_removed_volumes_total", "reason=\"disk_full\"", VOLUMES_HELP),
         [STAT_REMOVING] = GAUGE("originD_removing_sessions", NULL, "Recordings that are removed, and not off the disk yet"),
         [STAT_REMOVALS_FAILED] = COUNTER("originD_failed_removals_total", NULL, "Removals of recordings, and of volumes of live ones, that the disk refused; they are tried again"),
         [STAT_UNREADABLE] = GAUGE("originD_unreadable_sessions", NULL, "Sessions on the disk that cannot be read now; they are tried again"),

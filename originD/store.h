@@ -12,11 +12,14 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "originD/copied.h"
 #include "originD/log/disk.h"
 #include "originD/removals.h"
 #include "originD/retention.h"
+#include "originD/room.h"
 #include "originD/session.h"
 #include "originD/space.h"
+#include "originD/trimming.h"
 
 #define STORE_BUCKETS 65536
 #define STORE_SLICE 1000 /* sessions that a start hands over before the loop does something else */
@@ -46,7 +49,8 @@ struct store_options {
         int64_t live_max;
         const json_t *recording; /* retention.h; NULL: every stream as the rest of this says. It outlives the store */
         int64_t time_shift_us;
-        bool refuse_when_full; /* rather than removing the oldest recordings */
+        bool refuse_when_full; /* rather than removing the oldest media */
+        bool has_archive; /* and reads from it: what it has need not be here */
         bool sync_segments;
         uint32_t volume_segments; /* 0: VOLUME_SEGMENTS */
 };
@@ -88,7 +92,10 @@ struct store {
         uv_idle_t handing;
         struct startup_folder *unreadable; /* sessions that cannot be read now */
         struct removals removals;
-        struct trimming *untrimmed; /* trimming.c's */
+        struct trimming *untrimmed; /* trimming.c's: what the disk refused */
+        struct trimmed trimmed;
+        struct copied copied;
+        struct room making_room;
         bool retrying;
         char retrying_id[SESSION_ID_MAX + 16];
         int64_t retried_mono_us;

@@ -10,6 +10,7 @@
 #include "originD/store.h"
 
 #define TRIMMED_AT_ONCE_MAX 8 /* volumes of a track */
+#define TRIMMED_LACKING_MAX 64
 
 struct trimming {
         struct session_wait wait; /* first: session_save() gives it back */
@@ -18,6 +19,7 @@ struct trimming {
         struct session *s;        /* pinned, but while it is one of those */
         char session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
         uint32_t number;
+        uint64_t bytes; /* that its files are */
         bool listed; /* the list on the disk may still name it: its files stay */
         bool told;
         bool archived; /* the archive has it */
@@ -31,6 +33,7 @@ static void try_again(struct trimming *t, int status)
                 log_warn("session=%s track=%s volume=%06u msg=\"cannot remove a volume: it is tried again\" error=\"%s\"", t->session,
                          t->track, t->number, err_text(status));
         t->told = true;
+        t->st->trimmed.bytes -= t->bytes;
         t->next = t->st->untrimmed;
         t->st->untrimmed = t;
 }
@@ -40,10 +43,12 @@ static void volume_gone(void *arg, int status)
         struct trimming *t = arg;
         t->s->pins--;
         t->s = NULL;
-        if (!status || status == ERR_NOT_FOUND)
-                free(t);
-        else
+        if (status && status != ERR_NOT_FOUND) {
                 try_again(t, status);
+                return;
+        }
+        t->st->trimmed.bytes -= t->bytes;
+        free(t);
 }
 
 static void remove_volume(struct trimming *t, struct session *s)
@@ -57,14 +62,17 @@ static void remove_volume(struct trimming *t, struct session *s)
                 volume_gone(t, 0); /* they go with the rest of the recording */
 }
 
+/* On a disk that has no byte left nothing can be saved before something is removed. Then the files go first, and the list is saved as soon
+ * as it can be (store.c tries four times a second). What a crash between leaves is a row without files: a volume that is
+ * lacking, until it goes again or another origin brings it. */
 static void volume_forgotten(struct session_wait *w, int status)
 {
         struct trimming *t = (struct trimming *)w;
         struct session *s = t->s;
         s->pins--;
         t->s = NULL;
-        t->listed = status != 0;
-        if (status) {
+        t->listed = status != 0 && status != ERR_NOSPACE;
+        if (t->listed) {
                 try_again(t, status);
                 return;
         }
@@ -88,6 +96,7 @@ void trimming_retry(struct store *st)
         for (; t; t = next) {
                 next = t->next;
                 struct session *s = store_session(st, t->session);
+                st->trimmed.bytes += s ? t->bytes : 0;
                 if (s && t->listed && s->load == LOAD_DONE)
                         forget_volume(t, s);
                 else if (s) /* not loaded: it was saved since, so the list does not name it any more */
@@ -106,25 +115,27 @@ void trimming_close(struct store *st)
         st->untrimmed = NULL;
 }
 
-/* false: there is none that lies wholly before that segment. */
-static bool trim_volume(struct store *st, struct session *s, const struct track *track, int64_t keep_from)
+/* The volume is to be one that may be forgotten. */
+static uint64_t trim_volume(struct store *st, struct session *s, const struct track *track, uint32_t number, enum stat_id count)
 {
         struct chunk_log *log = track->log;
-        if (!log->closed.count)
-                return false;
-        struct volume_row first = log->closed.rows[0];
-        if ((int64_t)first.sum.last_segment >= keep_from || chunk_log_forget_volume(log, first.number))
-                return false;
+        struct volume_row row = *volumes_get(&log->closed, number);
         struct trimming *t = mem_alloc(sizeof(*t));
-        *t = (struct trimming){.st = st, .number = first.number, .archived = first.copied || first.state == VOLUME_ARCHIVED};
+        *t = (struct trimming){.st = st, .number = number, .bytes = row.state <= VOLUME_DAMAGED ? row.sum.bytes : 0,
+                               .archived = row.copied || row.state == VOLUME_ARCHIVED};
         strcpy(t->session, s->id);
         strcpy(t->track, track->name);
-        stat_add(STAT_STORED_BYTES, first.state <= VOLUME_DAMAGED ? -(int64_t)first.sum.bytes : 0);
-        stat_add(STAT_ARCHIVED_BYTES, first.state == VOLUME_ARCHIVED ? -(int64_t)first.sum.bytes : 0);
-        stat_add(STAT_REMOVED_VOLUMES, 1);
+        chunk_log_forget_volume(log, number);
+        st->trimmed.bytes += t->bytes;
+        stat_add(STAT_STORED_BYTES, -(int64_t)t->bytes);
+        stat_add(STAT_ARCHIVED_BYTES, row.state == VOLUME_ARCHIVED ? -(int64_t)row.sum.bytes : 0);
+        stat_add(count, 1);
+        uint64_t bytes = t->bytes;
         forget_volume(t, s);
-        return true;
+        return bytes;
 }
+
+/* ---- behind a window ----------------------------------------------------------------------------------------------- */
 
 /* Several at a time: volumes may be as short as two seconds, and a sweep comes every five. */
 void trimming_sweep(struct store *st, struct session *s, int64_t window_us)
@@ -132,8 +143,90 @@ void trimming_sweep(struct store *st, struct session *s, int64_t window_us)
         for (size_t i = 0; i < s->track_count; i++) {
                 const struct track *t = s->tracks[i];
                 struct track_facts f = track_facts(s, t);
-                for (unsigned n = 0; n < TRIMMED_AT_ONCE_MAX && t->log && f.any; n++)
-                        if (!trim_volume(st, s, t, (f.end_us - window_us) / SEGMENT_US))
+                int64_t keep_from = (f.end_us - window_us) / SEGMENT_US;
+                for (unsigned n = 0; n < TRIMMED_AT_ONCE_MAX && t->log && f.any && t->log->closed.count; n++) {
+                        const struct volume_row *first = &t->log->closed.rows[0];
+                        if ((int64_t)first->sum.last_segment >= keep_from || !chunk_log_may_forget_volume(t->log, first->number))
                                 break;
+                        trim_volume(st, s, t, first->number, STAT_REMOVED_VOLUMES_WINDOW);
+                }
         }
+}
+
+/* ---- for room ------------------------------------------------------------------------------------------------------ */
+
+/* The first one that makes room. What is in the archive alone makes none, and what the archive has too need not be lost for it (copied.h).
+ * Of the former there are months, so where they come first the others are looked for from the end on. */
+static const struct volume_row *first_here(const struct store *st, const struct chunk_log *log)
+{
+        const struct volumes *v = &log->closed;
+        const struct volume_row *found = NULL;
+        bool from_end = v->count && v->rows[0].state == VOLUME_ARCHIVED;
+        for (size_t n = 0; n < v->count; n++) {
+                const struct volume_row *row = &v->rows[from_end ? v->count - 1 - n : n];
+                bool here = row->state <= VOLUME_DAMAGED && !(row->copied && st->options.has_archive);
+                if (from_end && row->state == VOLUME_ARCHIVED)
+                        break;
+                if (here)
+                        found = row;
+                if (here && !from_end)
+                        break;
+        }
+        return found;
+}
+
+bool trimming_oldest(const struct store *st, struct session *s, struct trimmable *out)
+{
+        const struct volume_row *first[SESSION_TRACKS_MAX];
+        int64_t end_us = 0, last_segment = -1;
+        *out = (struct trimmable){.s = s, .number = UINT32_MAX};
+        for (size_t i = 0; i < s->track_count; i++) {
+                const struct track *t = s->tracks[i];
+                struct track_facts f = track_facts(s, t);
+                end_us = f.any && f.end_us > end_us ? f.end_us : end_us;
+                first[i] = t->log ? first_here(st, t->log) : NULL;
+                if (first[i] && first[i]->number < out->number)
+                        out->number = first[i]->number;
+        }
+        for (size_t i = 0; i < s->track_count; i++) {
+                if (!first[i] || first[i]->number != out->number)
+                        continue;
+                if (!chunk_log_may_forget_volume(s->tracks[i]->log, out->number))
+                        return false;
+                last_segment = first[i]->sum.last_segment > last_segment ? first[i]->sum.last_segment : last_segment;
+        }
+        out->ended_wall_us = s->epoch_us + (last_segment + 1) * SEGMENT_US;
+        return last_segment >= 0 && last_segment < (end_us - st->options.time_shift_us) / SEGMENT_US && !s->ending;
+}
+
+/* What is lacking before it is not waited for any more: it would be brought only to go again. */
+static bool forget_lacking(struct chunk_log *log, uint32_t before)
+{
+        bool any = false;
+        for (unsigned n = 0; n < TRIMMED_LACKING_MAX && log->closed.count; n++) {
+                const struct volume_row *first = &log->closed.rows[0];
+                if (first->state != VOLUME_LACKING || first->number >= before || chunk_log_forget_volume(log, first->number))
+                        break;
+                any = true;
+        }
+        return any;
+}
+
+uint64_t trimming_take(struct store *st, const struct trimmable *v)
+{
+        struct session *s = v->s;
+        uint64_t bytes = 0;
+        bool lacked = false;
+        for (size_t i = 0; i < s->track_count; i++) {
+                const struct track *t = s->tracks[i];
+                if (!t->log)
+                        continue;
+                const struct volume_row *row = volumes_get(&t->log->closed, v->number);
+                if (row && row->state <= VOLUME_DAMAGED && chunk_log_may_forget_volume(t->log, v->number))
+                        bytes += trim_volume(st, s, t, v->number, STAT_REMOVED_VOLUMES_FULL);
+                lacked |= forget_lacking(t->log, v->number);
+        }
+        if (lacked)
+                session_save(s, NULL, false, NULL);
+        return bytes;
 }

@@ -129,7 +129,8 @@ void chunk_log_end(struct chunk_log *log); /* idle; the last segment is complete
 
 /* Takes a closed volume away: its row at once, then, when TRACK/volumes does not name it any more, its files. The other way
  * round a crash between would leave a row without files, and the volume would be brought again from elsewhere.
- * forget: ERR_FULL, and nothing changes, when there is no such row, or something else is under way with it. */
+ * forget: ERR_FULL, and nothing changes, when there is no such row, or something else is under way with it: may_forget says so before. */
+bool chunk_log_may_forget_volume(const struct chunk_log *log, uint32_t number);
 int chunk_log_forget_volume(struct chunk_log *log, uint32_t number);
 void chunk_log_unlink_volume(struct chunk_log *log, uint32_t number, void (*done)(void *arg, int status), void *arg);
 

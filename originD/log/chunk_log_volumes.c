@@ -179,12 +179,17 @@ void chunk_log_close_volume(struct chunk_log *log)
 
 /* ---- taking away ------------------------------------------------------------------------------------------------- */
 
+bool chunk_log_may_forget_volume(const struct chunk_log *log, uint32_t number)
+{
+        const struct volume_row *row = volumes_get(&log->closed, number);
+        return row && !log->cutting && !log->reopening && !log->rereading && !row->closing && !(row->index && !row->index->ready);
+}
+
 int chunk_log_forget_volume(struct chunk_log *log, uint32_t number)
 {
-        struct volume_row *row = volumes_get(&log->closed, number);
-        if (!row || log->cutting || log->reopening || log->rereading || row->closing || (row->index && !row->index->ready))
+        if (!chunk_log_may_forget_volume(log, number))
                 return ERR_FULL;
-        chunk_log_forget_row(log, row);
+        chunk_log_forget_row(log, volumes_get(&log->closed, number));
         log->expect_from = number + UINT64_C(1) > log->expect_from ? number + UINT64_C(1) : log->expect_from;
         return 0;
 }

@@ -583,10 +583,18 @@ void fills_link(struct fills *f, struct peer_link *link)
                 uv_timer_start(&f->timer, ticked, 0, FILLS_TICK_MS);
 }
 
-const char *fills_elsewhere(struct fills *f, const struct session *s, unsigned nth)
+/* Volumes that went here, for room on this disk (room.h), need not have gone there. */
+static bool went(const struct session *s, const struct key *key)
+{
+        const struct track *t = session_track(s, key->track);
+        return t && key->segment >= t->first_segment && key->segment < track_first_segment(s, t);
+}
+
+const char *fills_elsewhere(struct fills *f, const struct session *s, const struct key *key, unsigned nth)
 {
         static struct peer_node up[PEERS_UP_MAX];
-        if (!f->link || f->stopping || !session_sum(s).lacking || nth >= f->link->ops->up(f->link, up))
+        bool may_be = session_sum(s).lacking || went(s, key);
+        if (!f->link || f->stopping || !may_be || nth >= f->link->ops->up(f->link, up))
                 return NULL;
         return up[nth].id;
 }

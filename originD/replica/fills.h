@@ -11,6 +11,7 @@
 #include "originD/replica/allowance.h"
 #include "originD/replica/peer_link.h"
 #include "originD/store.h"
+#include "proto/key.h"
 
 #define FILLS_WANTED_MAX 1000 /* sessions; of those beyond it is known when these are done */
 #define FILLS_TICK_MS 50
@@ -24,8 +25,9 @@ struct fills_options {
 void fills_open(struct fills **out, uv_loop_t *loop, struct store *st, const struct fills_options *options);
 void fills_link(struct fills *f, struct peer_link *link);
 
-/* The nth origin, from 0 on, that may have what is lacking here of the session; its id. NULL: nothing is lacking, or no more are up. */
-const char *fills_elsewhere(struct fills *f, const struct session *s, unsigned nth);
+/* The nth origin, from 0 on, that may have a segment which is not here; its id. NULL: nothing of the session is lacking, and the segment has not
+ * gone with an old volume; or no more are up. */
+const char *fills_elsewhere(struct fills *f, const struct session *s, const struct key *key, unsigned nth);
 
 void fills_stop(struct fills *f);  /* what is under way ends soon */
 bool fills_idle(const struct fills *f);

@@ -1,5 +1,6 @@
-"""Old recordings go, by age and by bytes; the live one never. A full disk harms nothing that is stored."""
+"""Old recordings go, by age and by bytes; the live one never. A full disk costs the oldest media, and writers nothing."""
 import os
+import re
 import subprocess
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_broadcast_keeps_its_window_and_what_is_before_it_goes(make_cluster):
     session = cluster.wait_playable("window")["session"]
     other = cluster.wait_playable("whole")["session"]
     wait_until(lambda: gone(cluster, "window", session), "the first segment is gone", 60)
-    assert cluster.metric("origin-1", "originD_removed_volumes_total") >= 1
+    assert cluster.metric("origin-1", "originD_removed_volumes_total", reason="window") >= 1
     assert not gone(cluster, "whole", other)
     folder = os.path.join(cluster.config("origin-1")["data_dir"], "window", session, "v180")
     volumes = sorted(n for n in os.listdir(folder) if n.endswith(".mp4") and n != "init.mp4")
@@ -85,6 +86,48 @@ def test_a_full_disk_costs_the_oldest_recording_not_the_broadcast(make_cluster, 
         wait_until(lambda: request(cluster.node("origin-1")["admin"] + "/readyz").status == 200, "ready", 30)
         assert not gone(cluster, "second", second)
         cluster.do("stop", "transcoder-1", "origin-1")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+def volumes(folder, track):
+    return sorted(int(n.split(".")[0]) for n in os.listdir(os.path.join(folder, track)) if re.fullmatch(r"[0-9]+[.]mp4", n))
+
+
+def test_a_full_disk_costs_a_broadcast_its_oldest_volumes_and_nothing_that_viewers_can_go_back_to(make_cluster, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(disk)], capture_output=True).returncode:
+        pytest.skip("only root can make a small disk")
+    try:
+        cluster = make_cluster(ladder=TINY_LADDER, sets=[f"originD.data_dir={disk}", "originD.min_free_bytes=200000",
+                                                         "originD.volume_segments=2", "originD.time_shift_s=4",
+                                                         "transcoderd.drain_ms=300"])
+        publisher = cluster.publish_test_picture("long", size="320x180")
+        session = cluster.wait_playable("long")["session"]
+        folder = os.path.join(disk, "long", session)
+        wait_until(lambda: volumes(folder, "v180")[-1:] >= [5], "a broadcast with a past")
+        free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+        (disk / "filler").write_bytes(os.urandom(free - 150_000))
+        wait_until(lambda: gone(cluster, "long", session), "its beginning is gone", 30)
+        last = volumes(folder, "v180")[-1]
+        wait_until(lambda: volumes(folder, "v180")[-1] >= last + 4, "the broadcast goes on", 60)
+        origin = f"http://127.0.0.1:{cluster.config('origin-1')['http_port']}"
+        end = volumes(folder, "v180")[-1] * 2
+        for n in range(end - 4, end):
+            assert request(f"{origin}/live/long/{session}/v180/{n}.m4s").status == 200, n
+        assert cluster.metric("origin-1", "originD_removed_volumes_total", reason="disk_full") >= 2
+        assert cluster.metric("origin-1", "originD_refused_puts_total", status="no_space") == 0
+        assert cluster.log("origin-1").count("live sessions lose their oldest volumes") == 1
+        assert request(cluster.node("origin-1")["admin"] + "/readyz").status == 200
+        publisher.kill()
+        (disk / "filler").unlink()
+        cluster.do("stop", "transcoder-1")
+        wait_until(lambda: f'session={session} stream=long msg="session ended"' in cluster.log("origin-1"), "its end")
+        manifest = request(f"{origin}/live/long/{session}/manifest.mpd").text()
+        assert set(re.findall(r'startNumber="([0-9]+)"', manifest)) == {str(volumes(folder, "v180")[0] * 2)}
+        assert len({volumes(folder, track)[0] for track in os.listdir(folder) if os.path.isdir(os.path.join(folder, track))}) == 1
+        cluster.do("stop", "origin-1")
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)
 

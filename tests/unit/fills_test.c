@@ -145,7 +145,8 @@ static void test_the_newest_volume_comes_first_and_viewers_get_the_others_from_t
         const struct volumes *v = &at(&a, "S1")->tracks[0]->log->closed;
         assert_int_equal(volumes_get(v, 5)->state, VOLUME_HERE);
         assert_int_equal(volumes_get(v, 0)->state, VOLUME_LACKING);
-        assert_string_equal(fills_elsewhere(a.fills, at(&a, "S1"), 0), "b");
+        struct key lacking = {.kind = KEY_SEGMENT, .stream = "cam", .session = "S1", .track = "v720"};
+        assert_string_equal(fills_elsewhere(a.fills, at(&a, "S1"), &lacking, 0), "b");
 }
 
 static void test_volumes_come_no_faster_than_they_may(void **state)
@@ -184,6 +185,47 @@ static void test_a_viewer_gets_what_is_lacking_from_whichever_peer_has_it(void *
         ask(&q, &a, "/live/cam/S1/v720/3.m4s", 0);
         until(&q.done);
         assert_int_equal(q.status, ERR_NOT_FOUND);
+}
+
+static uint32_t first_volume(struct node *n)
+{
+        return at(n, "S1")->tracks[0]->log->closed.rows[0].number;
+}
+
+/* Each origin's disk is its own. What one lost for room must not come back, or the two would copy and remove it for ever. */
+static void test_what_one_lost_for_room_stays_at_the_other_and_comes_to_viewers_from_there(void **state)
+{
+        (void)state;
+        struct question q;
+        struct session *s = broadcast_at_b(8 * 5 * PER + 1);
+        run_until(a_is_whole);
+        a.store.options.time_shift_us = 4 * US_PER_S;
+        a.store.options.min_free_bytes = 1 << 30;
+        assert_true(room_make(&a.store, INT64_MAX));
+        UNTIL(&loop, !session_busy(at(&a, "S1")));
+        assert_int_equal(first_volume(&a), 6);
+        ask(&q, &a, "/live/cam/S1/v720/2.m4s", 0);
+        until(&q.done);
+        assert_int_equal(q.status, 0);
+        assert_true(q.len > 0);
+        write_chunks(s, 8 * 5 * PER + 1, 12 * 5 * PER + 1, 40); /* and it goes on */
+        run_until(a_is_in_step);
+        stop(&a);
+        write_chunks(s, 12 * 5 * PER + 1, 20 * 5 * PER + 1, 40);
+        start(&a);
+        run_until(a_is_whole); /* as whole as it is to be: what came while it was away is brought */
+        assert_int_equal(first_volume(&a), 6);
+        assert_int_equal(at(&a, "S1")->tracks[0]->log->closed.count, 14);
+        session_end(s, 0, true, NULL, NULL);
+        UNTIL(&loop, at(&a, "S1")->state == SESSION_ENDED && !session_busy(at(&a, "S1")));
+        stop(&a);
+        start(&a);
+        until(&a.caught_up);
+        session_load(at(&a, "S1"));
+        UNTIL(&loop, at(&a, "S1")->load == LOAD_DONE);
+        assert_int_equal(first_volume(&a), 6);
+        assert_int_equal(lacking(&a), 0);
+        assert_int_equal(first_volume(&b), 0);
 }
 
 static bool damage_is_mended(void)
@@ -600,6 +642,7 @@ int main(void)
                 CASE(test_the_newest_volume_comes_first_and_viewers_get_the_others_from_the_peer),
                 CASE(test_volumes_come_no_faster_than_they_may),
                 CASE(test_a_viewer_gets_what_is_lacking_from_whichever_peer_has_it),
+                CASE(test_what_one_lost_for_room_stays_at_the_other_and_comes_to_viewers_from_there),
                 CASE(test_a_volume_that_is_damaged_or_gone_is_brought_from_the_peer),
                 CASE(test_a_volume_that_was_left_before_its_end_does_not_pass_for_whole),
                 CASE(test_what_does_not_come_to_the_checksum_is_not_taken),

@@ -119,7 +119,7 @@ static void test_a_disk_that_refuses_costs_no_more_recordings_than_one_that_does
         }
         broken.rename = EROFS;
         for (unsigned n = 0; n < 12; n++) {
-                bool promised = retention_make_room(&store, 1);
+                bool promised = room_make(&store, 1);
                 settle();
                 assert_true(!promised || n == 0); /* writers are told that there is no room */
         }
@@ -129,7 +129,7 @@ static void test_a_disk_that_refuses_costs_no_more_recordings_than_one_that_does
         mend();
         for (struct session *s = store.oldest_ended; s; s = s->newer)
                 s->remove_again_us = 0;
-        retention_make_room(&store, 1);
+        room_make(&store, 1);
         settle();
         assert_int_equal(store.ended, 8);
         assert_null(store_session(&store, "S0")); /* the oldest, as if nothing had happened */

@@ -296,13 +296,13 @@ static void test_a_full_disk_costs_the_oldest_recordings_before_it_costs_writers
         assert_int_equal(end_session(recorded("cam", "S2", 1000000)), 0);
         recorded("cam", "S3", 2000000);
         drain();
-        assert_true(retention_make_room(&store, 1));
+        assert_true(room_make(&store, 1));
         assert_null(store_session(&store, "S1"));
         assert_non_null(store_session(&store, "S2"));
-        assert_true(retention_make_room(&store, INT64_MAX));
+        assert_true(room_make(&store, INT64_MAX));
         assert_null(store_session(&store, "S2"));
         drain();
-        assert_false(retention_make_room(&store, 1)); /* a live one never goes */
+        assert_false(room_make(&store, 1)); /* a live one never goes */
         assert_int_equal(store_session(&store, "S3")->state, SESSION_LIVE);
 }
 

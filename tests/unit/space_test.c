@@ -155,7 +155,7 @@ static void test_where_space_does_not_explain_a_full_disk_few_recordings_are_tri
         look(1);
         end_listening();
         assert_int_equal(left, 6 - SPACE_TRIES);
-        assert_int_equal(times_said("no more recordings are removed"), 1);
+        assert_int_equal(times_said("nothing more is removed for it"), 1);
         assert_false(store.full);
         store_no_space(&store); /* and another time it is tried again */
         broken.fsync = ENOSPC;
@@ -199,12 +199,12 @@ static void test_room_that_is_on_its_way_is_waited_for(void **state)
         (void)state;
         record("S1", 0);
         record("S2", 1000000);
-        assert_true(retention_make_room(&store, 1));
-        assert_true(retention_make_room(&store, 1)); /* the disk has not got round to it yet */
+        assert_true(room_make(&store, 1));
+        assert_true(room_make(&store, 1)); /* the disk has not got round to it yet */
         assert_null(store_session(&store, "S1"));
         assert_non_null(store_session(&store, "S2"));
         UNTIL(&loop, !disk_jobs());
-        assert_true(retention_make_room(&store, 1));
+        assert_true(room_make(&store, 1));
         assert_null(store_session(&store, "S2"));
         UNTIL(&loop, !disk_jobs());
 }

@@ -222,7 +222,7 @@ static const char *elsewhere(void *arg, const struct key *key, const struct sess
         struct node *n = arg;
         const char *peer = catch_up_elsewhere(n->catch_up, key, than, &nth);
         const struct session *s = peer || than || key->kind != KEY_SEGMENT ? NULL : store_session(&n->store, key->session);
-        return s ? fills_elsewhere(n->fills, s, nth) : peer;
+        return s ? fills_elsewhere(n->fills, s, key, nth) : peer;
 }
 
 static void until(const bool *what)
