@@ -25,6 +25,7 @@ struct removal {
         int64_t due_mono_us;
         int status;
         bool whole;                /* after a failure: nothing was touched */
+        bool told_gone;
 };
 
 static struct removal **bucket(struct removals *rs, const char *id)
@@ -163,12 +164,13 @@ static void go_on_with_half(struct removal *r)
 }
 
 /* It does not come back, so what the archive has of it can go too. */
-static void tell_gone(const struct removal *r)
+static void tell_gone(struct removal *r)
 {
         const struct store_events *e = &r->st->events;
         char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1];
-        if (!r->unused && e->removed && names_of(r, stream, session))
+        if (!r->told_gone && !r->unused && e->removed && names_of(r, stream, session))
                 e->removed(e->arg, stream, session);
+        r->told_gone = true; /* what is left of it may be tried for days */
 }
 
 static void removed(void *arg)

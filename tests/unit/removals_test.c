@@ -154,6 +154,34 @@ static void test_a_removal_that_stopped_half_way_is_gone_on_with(void **state)
         assert_int_equal(stat_get(STAT_REMOVING), 0);
 }
 
+static unsigned told_gone;
+
+static void gone_is_told(void *arg, const char *stream, const char *session)
+{
+        (void)arg;
+        assert_string_equal(stream, "cam");
+        assert_string_equal(session, "S1");
+        told_gone++;
+}
+
+/* Each time the archive was asked to list and remove what it has of the recording, and the other owners whether they have it. */
+static void test_that_a_recording_is_gone_is_told_once_however_often_its_rest_is_tried(void **state)
+{
+        (void)state;
+        record("S1", 0);
+        told_gone = 0;
+        store.events.removed = gone_is_told;
+        broken.unlinkat = EIO;
+        store_remove(&store, store_session(&store, "S1"));
+        settle();
+        for (unsigned n = 0; n < 3; n++)
+                later("S1");
+        mend();
+        later("S1");
+        assert_false(there("S1" FILE_REMOVED_SUFFIX));
+        assert_int_equal(told_gone, 1);
+}
+
 static void test_nothing_is_put_in_the_place_of_what_is_being_removed(void **state)
 {
         int err;
@@ -254,6 +282,7 @@ int main(void)
                 CASE(test_a_recording_that_stayed_can_be_played),
                 CASE(test_a_disk_that_refuses_costs_no_more_recordings_than_one_that_does_not),
                 CASE(test_a_removal_that_stopped_half_way_is_gone_on_with),
+                CASE(test_that_a_recording_is_gone_is_told_once_however_often_its_rest_is_tried),
                 CASE(test_nothing_is_put_in_the_place_of_what_is_being_removed),
                 CASE(test_a_mount_that_is_gone_does_not_make_a_recording_forgotten),
                 CASE(test_what_somebody_removed_by_hand_is_forgotten),
