@@ -49,7 +49,7 @@ static json_t *disk_json(const struct store *st)
         return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:b}", "total_bytes", (json_int_t)st->room.total_bytes, "free_bytes",
                          (json_int_t)st->room.free_bytes, "used_bytes", (json_int_t)used, "stored_bytes",
                          (json_int_t)stat_get(STAT_STORED_BYTES), "min_free_bytes", (json_int_t)st->options.min_free_bytes,
-                         "fill_bytes_s", st->fill_bytes_s, "full_in_seconds", full_in(st), "writable", !st->full);
+                         "fill_bytes_s", st->fill_bytes_s, "full_in_seconds", full_in(st), "writable", !st->why_full);
 }
 
 static void get_sessions(void *arg, struct admin_call *call)

@@ -13,7 +13,6 @@ void space_set(struct store *st, int why_not)
 {
         if (st->why_full == why_not)
                 return;
-        st->full = why_not;
         st->why_full = why_not;
         if (!why_not)
                 log_info("msg=\"space is back\" path=%s", st->options.data_dir);
@@ -23,6 +22,11 @@ void space_set(struct store *st, int why_not)
                 log_error("msg=\"writing to the disk fails: writes are refused\" path=%s error=\"%s\"", st->options.data_dir,
                           err_text(why_not));
         st->events.space(st->events.arg, why_not);
+}
+
+int space_refusal(const struct store *st)
+{
+        return !st->why_full ? 0 : st->why_full == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
 }
 
 static void count_filling(struct store *st)
@@ -85,7 +89,7 @@ static void measured(void *arg, int status, struct disk_room room)
         uint64_t least = (uint64_t)st->options.min_free_bytes;
         uint64_t lacking = room.free_bytes < least ? least - room.free_bytes : 0;
         int why_not = room.write_status ? room.write_status : lacking ? ERR_NOSPACE : 0;
-        if (st->space.doubted || st->full)
+        if (st->space.doubted || st->why_full)
                 st->space.tries = room.write_status ? st->space.tries : 0;
         st->space.doubted = false;
         /* Only for lack of space: on a disk that fails otherwise the recordings are what is left. */
@@ -101,5 +105,5 @@ void space_tick(struct store *st, int64_t now_mono_us)
                 return;
         sp->measuring = true;
         sp->measured_mono_us = now_mono_us;
-        disk_space(st->loop, st->options.data_dir, st->folder, st->full || sp->doubted, measured, st);
+        disk_space(st->loop, st->options.data_dir, st->folder, st->why_full || sp->doubted, measured, st);
 }

@@ -34,5 +34,6 @@ void space_tick(struct store *st, int64_t now_mono_us);
 /* A chunk could not be written, and not for lack of space. Told once a minute, not with each chunk: writers try again and again. */
 void space_doubt(struct store *st, const char *session, const char *track, int status);
 void space_set(struct store *st, int why_not); /* 0: writes are taken; ERR_NOSPACE and others: they are not */
+int space_refusal(const struct store *st); /* what a writer is told: 0, ERR_NOSPACE, ERR_IO */
 
 #endif

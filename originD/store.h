@@ -103,8 +103,8 @@ struct store {
         size_t loaded_count;
         bool started, stopping, idle_told, slow_told;
         int64_t opened_mono_us;
-        bool full;        /* PUTs are refused until a look at the disk finds enough space again, and that it can be written */
-        int why_full;     /* ERR_NOSPACE, or why a write failed */
+        int why_full;     /* 0, or, until a look at the disk finds enough space again, and that it can be written, why PUTs are
+                           * refused: ERR_NOSPACE, or why a write failed */
         struct space space;
         int64_t swept_mono_us;
         struct disk_room room;  /* when it was looked at last */

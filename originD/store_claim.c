@@ -12,8 +12,8 @@ static int begin_session(struct store *st, const struct claim *c, struct session
                 return ERR_CONFLICT;
         if (store_unreadable(st, c->session))
                 return ERR_IO;
-        if (st->full)
-                return st->why_full == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
+        if (st->why_full)
+                return space_refusal(st);
         if ((int64_t)st->live >= st->options.live_max)
                 return ERR_FULL;
         *out = session_new(st->loop, st->options.data_dir, c, st->options.volume_segments,

@@ -135,7 +135,7 @@ static int judge_put(struct writers *ws, const struct put *m, struct session *s)
                 return ERR_FENCED;
         }
         session_heard(s); /* full or not, the writer is there */
-        return !ws->store->full ? 0 : ws->store->why_full == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
+        return space_refusal(ws->store);
 }
 
 /* How long the chunk lasts is what its boxes say, so that who walks the file finds the same; duration_us says whether they guess.

@@ -252,7 +252,7 @@ void copy_session_changed(struct copy_session *c, const struct session *s)
 static bool wanted(const struct store *st, const struct peer_session *theirs)
 {
         const struct store_options *o = &st->options;
-        if (st->full || theirs->track_count == 0 || store_unreadable(st, theirs->id))
+        if (st->why_full || theirs->track_count == 0 || store_unreadable(st, theirs->id))
                 return false;
         if (!theirs->ended)
                 return (int64_t)st->live < o->live_max;

@@ -55,7 +55,7 @@ static void test_a_disk_that_cannot_be_measured_costs_no_recording_and_is_told_o
                 broken.statvfs = errors[i];
                 look(4);
                 broken.statvfs = 0;
-                bool full = store.full;
+                bool full = store.why_full;
                 look(2);
                 end_listening();
                 assert_false(full); /* nobody knows that */
@@ -78,7 +78,7 @@ static void test_a_mount_that_is_gone_costs_no_recording(void **state)
         look(3);
         move_data_dir(false);
         assert_non_null(store_session(&store, "S1"));
-        assert_false(store.full);
+        assert_false(store.why_full);
         move_data_dir(true);
         assert_int_equal(mkdir(data_dir, 0755), 0); /* where it was mounted */
         look(3);
@@ -106,9 +106,9 @@ static void test_what_is_known_of_the_disk_stays_when_it_cannot_be_measured(void
         broken.statvfs = EIO;
         look(2);
         broken.statvfs = 0;
-        assert_true(store.full); /* that there is space is not known either */
+        assert_true(store.why_full); /* that there is space is not known either */
         look(1);
-        assert_false(store.full);
+        assert_false(store.why_full);
 }
 
 static void test_a_disk_that_fails_is_not_called_full_and_costs_no_recording(void **state)
@@ -120,12 +120,12 @@ static void test_a_disk_that_fails_is_not_called_full_and_costs_no_recording(voi
         store_no_space(&store);
         broken.fsync = EIO; /* of the write on trial */
         look(3);
-        bool full = store.full;
+        bool full = store.why_full;
         broken.fsync = 0;
         look(1);
         end_listening();
         assert_true(full);
-        assert_false(store.full);
+        assert_false(store.why_full);
         assert_non_null(store_session(&store, "S1"));
         assert_non_null(store_session(&store, "S2"));
         assert_int_equal(times_said("no space: writes are refused"), 1);
@@ -156,7 +156,7 @@ static void test_where_space_does_not_explain_a_full_disk_few_recordings_are_tri
         end_listening();
         assert_int_equal(left, 6 - SPACE_TRIES);
         assert_int_equal(times_said("nothing more is removed for it"), 1);
-        assert_false(store.full);
+        assert_false(store.why_full);
         store_no_space(&store); /* and another time it is tried again */
         broken.fsync = ENOSPC;
         look(1);
@@ -174,12 +174,12 @@ static void test_a_write_that_failed_is_tried_and_tells_whether_the_disk_takes_a
         for (int i = 0; i < 50; i++)
                 space_doubt(&store, "S1", "v720", ERR_IO);
         look(1);
-        bool full_for_nothing = store.full; /* this file alone is bad */
+        bool full_for_nothing = store.why_full; /* this file alone is bad */
         for (int i = 0; i < 50; i++)
                 space_doubt(&store, "S1", "v720", ERR_IO);
         broken.fsync = EROFS;
         look(3);
-        bool full = store.full;
+        bool full = store.why_full;
         struct session *s = claim("cam", "S2", 5000000, &err);
         broken.fsync = 0;
         look(1);
@@ -188,7 +188,7 @@ static void test_a_write_that_failed_is_tried_and_tells_whether_the_disk_takes_a
         assert_true(full);
         assert_null(s);
         assert_int_equal(err, ERR_IO);
-        assert_false(store.full);
+        assert_false(store.why_full);
         assert_non_null(store_session(&store, "S1"));
         assert_int_equal(times_said("a chunk cannot be written"), 1);
         assert_int_equal(times_said("writing to the disk fails"), 1);

@@ -284,7 +284,7 @@ static void test_no_space_refuses_new_sessions_until_it_is_back(void **state)
         assert_null(claim("cam", "S1", 0, &err));
         assert_int_equal(err, ERR_NOSPACE);
         store.options.min_free_bytes = 0;
-        UNTIL(&loop, !store.full);
+        UNTIL(&loop, !store.why_full);
         assert_non_null(claim("cam", "S1", 0, &err));
 }
 
