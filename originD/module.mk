@@ -15,7 +15,7 @@ originD_SRCS += originD/replica/absence.c originD/replica/catalog.c originD/repl
                 originD/replica/copy_session.c originD/replica/copy_track.c originD/replica/fills.c \
                 originD/replica/incoming.c originD/replica/peer_link.c originD/replica/read_ahead.c
 originD_SRCS += originD/archive/archive.c originD/archive/archiver.c originD/archive/discards.c originD/archive/piece.c \
-                originD/archive/s3.c originD/archive/s3_config.c originD/archive/s3_text.c originD/archive/sigv4.c
+                originD/archive/s3.c originD/archive/s3_config.c originD/archive/s3_text.c originD/archive/sigv4.c originD/archive/transfer.c
 originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
 originD_UNIT := askers box catalog catch_up chunk_log chunk_log_archive chunk_log_cut chunk_log_volumes claim compare damage discards disk \

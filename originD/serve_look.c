@@ -160,7 +160,7 @@ static int read_archived(struct serve *sv, struct serve_request *r, const struct
         if (!sv->archive)
                 return ERR_IO;
         char *idx = volume_path(log->dir, v->volume, "idx"), *name = archive_name(s->stream, s->id, log->dir, v->volume);
-        int rc = archive_read_media(sv->archive, &(struct archive_volume){.name = name, .idx_path = idx}, from, r->reading,
+        int rc = archive_read(sv->archive, &(struct archive_volume){.name = name, .idx_path = idx}, from, r->reading,
                                     archive_read_done, r);
         free(name);
         free(idx);

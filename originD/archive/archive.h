@@ -1,6 +1,6 @@
 /* archive.h - closed volumes go to an object store, and what is read of them comes back from there. Off unless configured.
  *
- *   archive_open()   →  archive_put/read/fetch/remove/list: each calls its done() once, later, never from inside the call
+ *   archive_open()   →  archive_put/read/fetch/remove: each calls its done() once, later, never from inside the call
  *   archive_close()  nothing more is taken; what is under way is cut off within about a second and told ERR_CANCELED;
  *                    then closed(), and it is gone
  *
@@ -9,15 +9,15 @@
  *   here                --archive_put()-->  on its way       may be read locally, must not be unlinked
  *   on its way          --done(0)------->   here, archived   may be unlinked: the store has all of it, checked
  *   on its way          --done(err)----->   here             offer it again: at once after ERR_FULL's cause is over, else later
- *   here, archived      --unlink-------->   archived         archive_read_media() from now on
+ *   here, archived      --unlink-------->   archived         archive_read() from now on
  *   archived            --archive_fetch()--> here, archived  who cuts a track back needs the file
  *   archived            --archive_remove()--> gone           when retention says so
  *
  * Two owners of a stream put the same objects, as their closed volumes are the same bytes: the second one finds the first
  * one's and sends nothing. One that is there with another checksum is left as it is: ERR_CONFLICT, and a person is to look.
  *
- * Loop thread only. The network and the files are the business of threads of its own: ARCHIVE_PUTTERS for puts, fetches,
- * removals and lists, ARCHIVE_READERS for reads, so that nobody waits for an upload who wants to watch; neither take a thread of the disk's
+ * Loop thread only. The network and the files are the business of threads of its own: ARCHIVE_PUTTERS for puts, fetches
+ * and removals, ARCHIVE_READERS for reads, so that nobody waits for an upload who wants to watch; neither take a thread of the disk's
  * pools, which a slow store would hold for minutes. What does not get a thread at once waits in a queue; a full queue is
  * ERR_FULL at once, and done() is not called.
  *
@@ -38,7 +38,7 @@
 #define ARCHIVE_READS_MAX 256 /* that wait */
 #define ARCHIVE_PUT_TRIES 5
 #define ARCHIVE_READ_TRIES 3
-#define ARCHIVE_LIST_MAX 100000 /* names in one answer: ERR_LIMIT */
+#define ARCHIVE_ALL UINT32_MAX
 
 struct archive;
 
@@ -61,30 +61,18 @@ void archive_close(struct archive **a, void (*closed)(void *arg), void *arg); /*
 
 int archive_put(struct archive *a, const struct archive_volume *v, archive_done *done, void *arg);
 
-/* Fills `into` from this place of the object ("STREAM/SESSION/TRACK/000042.mp4" or ".idx"). A reference is held until done(). */
-int archive_read(struct archive *a, const char *object, uint64_t from, struct buf *into, archive_done *done, void *arg);
-
-/* The same of a volume's media, by the index file that is here (v's idx_path; of v only that and the name are looked at): what
- * comes is held against the checksums of its chunks. ERR_CORRUPT: it is something else, or the index file cannot be read. */
-int archive_read_media(struct archive *a, const struct archive_volume *v, uint64_t from, struct buf *into, archive_done *done,
-                       void *arg);
+/* Fills `into` from this place of a volume's mp4, by the index file that is here (v's idx_path; of v only that and the name are looked at):
+ * what comes is held against the checksums of its chunks. ERR_CORRUPT: it is something else, or the index file cannot be read. A reference
+ * is held until done(). */
+int archive_read(struct archive *a, const struct archive_volume *v, uint64_t from, struct buf *into, archive_done *done, void *arg);
 
 /* All of a volume's mp4 into the file v->mp4_path, durable; what is there of that name is written over. ERR_CORRUPT: it is not
  * of these bytes and this checksum; ERR_NOSPACE, ERR_IO, ERR_LIMIT: the file cannot be written. On an error there is no file. */
 int archive_fetch(struct archive *a, const struct archive_volume *v, archive_done *done, void *arg);
 
-/* Both objects of a volume, the index first: half of one is never taken for a whole. 0 also when they are not there. */
-int archive_remove(struct archive *a, const char *name, archive_done *done, void *arg);
-
-int archive_remove_all(struct archive *a, const char *begin, archive_done *done, void *arg); /* all whose names begin so */
-
-/* The objects whose names begin so. items are valid during the call. */
-struct archive_item {
-        char *object;
-        uint64_t bytes;
-};
-int archive_list(struct archive *a, const char *begin,
-                 void (*done)(void *arg, int err, const char *words, const struct archive_item *items, size_t count), void *arg);
+/* All objects whose names begin so; below ARCHIVE_ALL: of volumes of smaller numbers only (begin is "STREAM/SESSION/TRACK/" then). 0 also when
+ * there are none. */
+int archive_remove(struct archive *a, const char *begin, uint32_t below, archive_done *done, void *arg);
 
 struct archive_stats {
         uint64_t put, put_bytes, put_failed; /* volumes that are in the store by our doing or another's; bytes sent */

@@ -122,7 +122,7 @@ static void remove_objects(struct discards *r)
                 return;
         }
         char *begin = mem_printf("%s/%s/", r->now->stream, r->now->session);
-        int rc = r->stopping ? ERR_CANCELED : archive_remove_all(r->archive, begin, removed, r);
+        int rc = r->stopping ? ERR_CANCELED : archive_remove(r->archive, begin, ARCHIVE_ALL, removed, r);
         free(begin);
         if (rc)
                 again_later(r);
@@ -240,12 +240,12 @@ static void volume_removed(void *arg, int err, const char *words)
 
 void discards_volume(struct discards *r, const char *stream, const char *session, const char *track, uint32_t number)
 {
-        char *name = archive_name(stream, session, track, number);
-        int rc = r->stopping ? ERR_CANCELED : archive_remove(r->archive, name, volume_removed, r);
+        char *begin = mem_printf("%s/%s/%s/", stream, session, track);
+        int rc = r->stopping ? ERR_CANCELED : archive_remove(r->archive, begin, number + 1, volume_removed, r);
         r->under_way++;
         if (rc)
                 volume_removed(r, rc, err_text(rc));
-        free(name);
+        free(begin);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------- */

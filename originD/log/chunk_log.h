@@ -186,7 +186,7 @@ enum segment_state {
 };
 struct segment_view {
         uint32_t volume; /* whose file: volume_path(log->dir, volume, "mp4") */
-        bool archived;   /* it is not here: archive_read_media() */
+        bool archived;   /* it is not here: archive_read() */
         uint64_t offset; /* in it */
         uint32_t len_bytes;
         bool complete;

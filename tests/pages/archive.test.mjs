@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -48,10 +48,15 @@ function run(settings, ...args) {
 
 const put = (settings = {}, name = VOLUME, ...more) => run(settings, 'put', name, join(dir, 'v.mp4'), join(dir, 'v.idx'), ...more)
 
-async function read(object, from, len, settings = {}) {
-  const answer = await run(settings, 'read', object, String(from), String(len), join(dir, 'read'))
+// The bytes of a volume that was put, or of one of which this is expected.
+async function read(name, from, len, settings = {}, expected = mp4) {
+  writeFileSync(join(dir, 'expected'), expected)
+  const answer = await run(settings, 'read', name, String(from), String(len), join(dir, 'read'), join(dir, 'expected'))
   return { ...answer, bytes: answer.status === 0 ? readFileSync(join(dir, 'read')) : null }
 }
+
+const objects = () => readdirSync(join(dir, 's3', 'media', 'freshet', 'a'), { recursive: true }).filter((n) => n.includes('._S3rver_object') && !n.includes('md5'))
+  .map((n) => n.replace('._S3rver_object', '')).sort()
 
 // An object store that answers as `handle` says; it keeps what it was asked.
 async function fake(handle, use) {
@@ -73,10 +78,16 @@ const refuse = (response, status, code = 'SlowDown') => response.writeHead(statu
 
 test('a volume that was put is read again, whole and in parts', async () => {
   assert.equal((await put()).said, 'ok')
-  assert.deepEqual((await read(`${VOLUME}.mp4`, 0, mp4.length)).bytes, mp4)
-  assert.deepEqual((await read(`${VOLUME}.mp4`, 1_234_567, 100_000)).bytes, mp4.subarray(1_234_567, 1_334_567))
-  assert.deepEqual((await read(`${VOLUME}.mp4`, mp4.length - 1, 1)).bytes, mp4.subarray(-1))
-  assert.deepEqual((await read(`${VOLUME}.idx`, 0, idx.length)).bytes, idx)
+  assert.deepEqual((await read(VOLUME, 0, mp4.length)).bytes, mp4)
+  assert.deepEqual((await read(VOLUME, 1_234_567, 100_000)).bytes, mp4.subarray(1_234_567, 1_334_567))
+  assert.deepEqual((await read(VOLUME, mp4.length - 1, 1)).bytes, mp4.subarray(-1))
+  assert.deepEqual(objects(), [`${VOLUME}.idx`, `${VOLUME}.mp4`])
+})
+
+test('bytes that are not what was stored are refused', async () => {
+  const other = Buffer.from(mp4)
+  other[1_250_000] ^= 1
+  assert.match((await read(VOLUME, 1_234_567, 100_000, {}, other)).said, /^damaged data/)
 })
 
 test('the second owner of a stream finds the volume there and does not send it again', async () => {
@@ -92,52 +103,70 @@ test('an object with this name and other bytes stays as it is', async () => {
   const again = await put({}, name)
   writeFileSync(join(dir, 'v.mp4'), mp4)
   assert.match(again.said, /differs from what is stored: another object has this volume's name/)
-  assert.deepEqual((await read(`${name}.mp4`, 0, mp4.length)).bytes, mp4)
+  assert.deepEqual((await read(name, 0, mp4.length)).bytes, mp4)
 })
 
 test('a file that is not what its checksum says is not sent', async () => {
   const answer = await put({}, VOLUME.replace('42', '45'), 'deadbeef')
   assert.match(answer.said, /damaged data: the file is not what was stored/)
   assert.equal(answer.moved, 0)
-  assert.match((await read(`${VOLUME.replace('42', '45')}.mp4`, 0, 1)).said, /^not found/)
+  assert.match((await read(VOLUME.replace('42', '45'), 0, 1)).said, /^not found/)
 })
 
-test('objects are listed by how their names begin, without the prefix', async () => {
-  for (let n = 0; n < 3; n++)
-    await put({}, `list/S/a128/00000${n}`)
-  const { lines } = await run({}, 'list', 'list/S/')
-  assert.deepEqual(lines.filter((l) => /^\d+ list/.test(l)), [0, 1, 2].flatMap((n) =>
-    [`${idx.length} list/S/a128/00000${n}.idx`, `${mp4.length} list/S/a128/00000${n}.mp4`]))
-  assert.equal((await run({}, 'list', 'nothing/')).said, 'ok')
+test('volumes that were removed are gone, and may be removed again: those of a number below, or all that begin so', async () => {
+  const begin = 'away/S/a128/', left = () => objects().filter((n) => n.startsWith('away'))
+  for (const name of ['000000', '000001', '000002'])
+    await put({}, begin + name)
+  await put({}, 'away/S/v720/000000')
+  assert.equal((await run({}, 'remove', begin, '2')).said, 'ok')
+  assert.deepEqual(left(), ['away/S/a128/000002.idx', 'away/S/a128/000002.mp4', 'away/S/v720/000000.idx', 'away/S/v720/000000.mp4'])
+  assert.match((await read(`${begin}000001`, 0, 1)).said, /^not found/)
+  assert.equal((await run({}, 'remove', begin, '2')).said, 'ok')
+  assert.equal((await run({}, 'remove', 'away/S/')).said, 'ok')
+  assert.deepEqual(left(), [])
+  assert.equal((await run({}, 'remove', 'away/S/')).said, 'ok')
 })
 
 test('a long list comes page after page', async () => {
   const page = (names, more) => `<ListBucketResult><IsTruncated>${more}</IsTruncated>` +
     names.map((n) => `<Contents><Key>freshet/a/${n}</Key><Size>7</Size></Contents>`).join('') + '</ListBucketResult>'
+  const gone = []
   await fake((request, response) => {
     const asked = new URL(request.url, 'http://x').searchParams
+    if (request.method === 'DELETE') {
+      gone.push(new URL(request.url, 'http://x').pathname)
+      return response.writeHead(204).end()
+    }
     assert.equal(asked.get('prefix'), 'freshet/a/S/')
     const next = { '': page(['S/1', 'S/2'], true), 'freshet/a/S/2': page(['S/3'], true), 'freshet/a/S/3': page(['S/4'], false) }
     response.end(next[asked.get('start-after') ?? ''])
   }, async (settings) => {
-    const { lines, said } = await run(settings, 'list', 'S/')
-    assert.equal(said, 'ok')
-    assert.deepEqual(lines.filter((l) => l.startsWith('7 ')), ['7 S/1', '7 S/2', '7 S/3', '7 S/4'])
+    assert.equal((await run(settings, 'remove', 'S/')).said, 'ok')
+    assert.deepEqual(gone, ['S/1', 'S/2', 'S/3', 'S/4'].map((n) => `/media/freshet/a/${n}`))
   })
 })
 
-test('a volume that was removed is gone, and may be removed again', async () => {
-  const name = VOLUME.replace('42', '46')
-  await put({}, name)
-  assert.equal((await run({}, 'remove', name)).said, 'ok')
-  assert.match((await read(`${name}.mp4`, 0, 1)).said, /^not found/)
-  assert.equal((await run({}, 'remove', name)).said, 'ok')
+test('more objects than are held at once go part after part; a store that keeps what it removed is told, not asked for ever', async () => {
+  let there = Array.from({ length: 2500 }, (_, n) => `S/${String(n).padStart(6, '0')}.mp4`)
+  const serve = (keeps) => (request, response) => {
+    const url = new URL(request.url, 'http://x'), after = (url.searchParams.get('start-after') ?? '').replace('freshet/a/', '')
+    if (request.method === 'DELETE') {
+      if (!keeps) there = there.filter((n) => !url.pathname.endsWith(n))
+      return response.writeHead(204).end()
+    }
+    const page = there.filter((n) => n > after).slice(0, 1000), more = page.length > 0 && page.at(-1) !== there.at(-1)
+    response.end(`<ListBucketResult><IsTruncated>${more}</IsTruncated>` + page.map((n) => `<Contents><Key>freshet/a/${n}</Key><Size>7</Size></Contents>`).join('') +
+      '</ListBucketResult>')
+  }
+  await fake(serve(true), async (settings) => assert.match((await run(settings, 'remove', 'S/')).said, /was removed is still there/))
+  await fake(serve(false), async (settings) => assert.equal((await run(settings, 'remove', 'S/')).said, 'ok'))
+  assert.deepEqual(there, [])
 })
 
 test('wrong keys and a bucket that is not there are told in words, at once', async () => {
   const keys = await put({ secret_key: 'another' }, VOLUME.replace('42', '47'))
   assert.match(keys.said, /^not allowed: .*status 403/)
-  const read_keys = await read(`${VOLUME}.mp4`, 0, 1, { secret_key: 'another' })
+  const read_keys = await read(VOLUME, 0, 1, { secret_key: 'another' })
   assert.match(read_keys.said, /^not allowed: .*SignatureDoesNotMatch/)
   assert.match(read_keys.log, /the archive cannot be used/)
   const bucket = await put({ bucket: 'nobody' }, VOLUME.replace('42', '47'))
@@ -151,7 +180,7 @@ test('a store that is busy is asked again, and then it works', async () => {
     if (n < 3) refuse(response, 503)
     else response.writeHead(206, { 'content-length': 4 }).end('abcd')
   }, async (settings, asked) => {
-    const answer = await read('x/y/z/0.mp4', 10, 4, settings)
+    const answer = await read('x/y/z/0', 10, 4, settings, '..........abcd')
     assert.equal(String(answer.bytes), 'abcd')
     assert.equal(asked.length, 3)
   })
@@ -159,10 +188,10 @@ test('a store that is busy is asked again, and then it works', async () => {
 
 test('a store that stays busy, or is not there, is given up after some tries', async () => {
   await fake((request, response) => refuse(response, 503), async (settings, asked) => {
-    assert.match((await read('x/y/z/0.mp4', 10, 4, settings)).said, /^at capacity: .*SlowDown: said so/)
+    assert.match((await read('x/y/z/0', 10, 4, settings)).said, /^at capacity: .*SlowDown: said so/)
     assert.equal(asked.length, 3)
   })
-  assert.match((await read('x/y/z/0.mp4', 10, 4, { endpoint: 'http://127.0.0.1:1' })).said, /^connection refused/)
+  assert.match((await read('x/y/z/0', 10, 4, { endpoint: 'http://127.0.0.1:1' })).said, /^connection refused/)
 })
 
 test('an answer that is longer, shorter or another than what was asked for is no answer', async () => {
@@ -170,12 +199,12 @@ test('an answer that is longer, shorter or another than what was asked for is no
     [416, '', /ends sooner/], [307, '', /bad configuration/]]
   for (const [status, body, words] of cases)
     await fake((request, response) => response.writeHead(status, { location: 'http://127.0.0.1:1/' }).end(body), async (settings) =>
-      assert.match((await read('x/y/z/0.mp4', 10, 4, settings)).said, words))
+      assert.match((await read('x/y/z/0', 10, 4, settings)).said, words))
   await fake((request, response) => response.end('<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>'), async (settings) =>
-    assert.match((await run(settings, 'list', 'x')).said, /the list makes no sense/))
+    assert.match((await run(settings, 'remove', 'x')).said, /the list makes no sense/))
   await fake((request, response) => response.end('<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>freshet/a/x</Key>' +
     '<Size>1</Size></Contents></ListBucketResult>'), async (settings) =>
-    assert.match((await run(settings, 'list', 'x')).said, /the list does not go on/))
+    assert.match((await run(settings, 'remove', 'x')).said, /the list does not go on/))
 })
 
 test('what the store does not have after all is not taken for archived', async () => {

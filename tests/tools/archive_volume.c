@@ -2,9 +2,8 @@
  *
  *   ARCHIVE='{"endpoint": …}' archive_volume [--stop-after MS] VERB …
  *     put NAME MP4 IDX [CRC32C]       the checksum to be told, if not the file's
- *     read OBJECT FROM LEN TO_FILE
- *     remove NAME
- *     list BEGIN                      prints "BYTES OBJECT" lines
+ *     read NAME FROM LEN TO_FILE MP4  what is to come of it is what the file has there
+ *     remove BEGIN [BELOW]            all objects whose names begin so, of volumes of smaller numbers only
  * --stop-after closes the archive in the midst of it. Prints "ok" or "ERROR: words", how many bytes went over the network, and how long it took. */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,6 +20,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/archive/archive.h"
+#include "originD/log/records.h"
 
 static struct archive *archive;
 static struct archive_stats stats;
@@ -70,13 +70,6 @@ static void done(void *arg, int err, const char *words)
                 end();
 }
 
-static void listed(void *arg, int err, const char *words, const struct archive_item *items, size_t count)
-{
-        for (size_t i = 0; i < count; i++)
-                printf("%" PRIu64 " %s\n", items[i].bytes, items[i].object);
-        done(arg, err, words);
-}
-
 static void on_stop(uv_timer_t *t)
 {
         (void)t;
@@ -97,6 +90,28 @@ static uint32_t file_crc(const char *path, uint64_t *bytes)
         return crc;
 }
 
+/* An index file that knows one chunk: the bytes of this file that are to be read. */
+static void write_index(const char *path, const char *mp4, uint64_t from)
+{
+        uint8_t records[VOLUME_HEADER_BYTES + 2 * VOLUME_RECORD_BYTES];
+        struct volume_record chunk = {.offset = from, .len_bytes = (uint32_t)into->len};
+        struct volume_sum sum = {.bytes = from + into->len, .chunks = 1};
+        int fd = open(mp4, O_RDONLY);
+        if (fd < 0 || pread(fd, into->data, into->len, (off_t)from) != (ssize_t)into->len)
+                die(mp4, "does not have these bytes");
+        close(fd);
+        chunk.crc = crc32c(0, into->data, into->len);
+        memset(into->data, 0, into->len);
+        volume_header_encode(records, &(struct volume_header){.timescale = 90000});
+        volume_record_encode(records + VOLUME_HEADER_BYTES, &chunk);
+        chunk = volume_record_of_sum(&sum);
+        volume_record_encode(records + VOLUME_HEADER_BYTES + VOLUME_RECORD_BYTES, &chunk);
+        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        if (fd < 0 || write(fd, records, sizeof(records)) != sizeof(records))
+                die(path, "cannot be written");
+        close(fd);
+}
+
 static int begin(int argc, char **argv)
 {
         if (argc >= 4 && strcmp(argv[0], "put") == 0) {
@@ -106,15 +121,16 @@ static int begin(int argc, char **argv)
                         v.mp4_crc32c = (uint32_t)strtoul(argv[4], NULL, 16);
                 return archive_put(archive, &v, done, NULL);
         }
-        if (argc == 5 && strcmp(argv[0], "read") == 0) {
+        if (argc == 6 && strcmp(argv[0], "read") == 0) {
+                struct archive_volume v = {.name = argv[1], .idx_path = mem_printf("%s.idx", argv[4])};
+                uint64_t from = strtoull(argv[2], NULL, 10);
                 into = buf_new(strtoul(argv[3], NULL, 10));
                 to_file = argv[4];
-                return archive_read(archive, argv[1], strtoull(argv[2], NULL, 10), into, done, NULL);
+                write_index(v.idx_path, argv[5], from);
+                return archive_read(archive, &v, from, into, done, NULL);
         }
-        if (argc == 2 && strcmp(argv[0], "remove") == 0)
-                return archive_remove(archive, argv[1], done, NULL);
-        if (argc == 2 && strcmp(argv[0], "list") == 0)
-                return archive_list(archive, argv[1], listed, NULL);
+        if ((argc == 2 || argc == 3) && strcmp(argv[0], "remove") == 0)
+                return archive_remove(archive, argv[1], argc == 3 ? (uint32_t)atoi(argv[2]) : ARCHIVE_ALL, done, NULL);
         die("arguments", "see the beginning of tests/tools/archive_volume.c");
         return 0;
 }
