@@ -459,7 +459,7 @@ enum look serve_look_peer(struct serve *sv, struct serve_request *r)
                 return loaded;
         struct buf *text = r->parsed.kind == KEY_PEER_EVENTS  ? sv->events.settled(sv->events.arg)
                            : r->parsed.kind == KEY_PEER_ENDED ? catalog_write_ended(sv->store, r->parsed.since)
-                                                              : catalog_write_one(s);
+                                                              : catalog_write_one(s, r->parsed.below);
         enum look l = answer_bytes(r, text, text->len, true, 0, 0, JSON_TYPE);
         buf_unref(&text);
         return l;

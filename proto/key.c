@@ -94,7 +94,9 @@ static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
 
 static enum key_kind parse_peer(struct key *k, const struct part *p, size_t n)
 {
-        if (n == 3 && is(&p[1], "session") && take(k->session, sizeof(k->session), &p[2], session_id_valid))
+        k->below = UINT64_MAX;
+        if ((n == 3 || (n == 4 && take_number(&k->below, UINT32_MAX + UINT64_C(1), &p[3], ""))) && is(&p[1], "session") &&
+            take(k->session, sizeof(k->session), &p[2], session_id_valid))
                 return KEY_PEER_SESSION;
         if (n == 3 && is(&p[1], "ended") && take_number(&k->since, UINT64_MAX, &p[2], ""))
                 return KEY_PEER_ENDED;

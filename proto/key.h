@@ -11,6 +11,7 @@
  *                                                             both by HTTP from an origin only: an edge would have to hold it
  *   /peer/ended/17  /peer/live              KEY_PEER_…        what origins tell each other, by FETCH  always
  *   /peer/events  /peer/session/SESSION                       only (originD/replica/catalog.h)
+ *   /peer/session/SESSION/17                                  its volumes before number 17
  *
  * STREAM, SESSION and TRACK are as in message.h. A key is a path as it stands after decoding: nothing is percent-encoded in
  * it, it has no query, no empty part, and a number has no leading zeros. So an object has exactly one name, whichever tier
@@ -41,6 +42,7 @@ struct key {
         const char *file; /* KEY_ENTRY, KEY_MANIFEST: a constant, "manifest.mpd"; NULL otherwise */
         uint32_t segment; /* KEY_SEGMENT */
         uint64_t since;   /* KEY_PEER_ENDED */
+        uint64_t below;   /* KEY_PEER_SESSION; no number: UINT64_MAX */
 };
 
 void key_parse(struct key *out, const char *text); /* of any length, from anybody */

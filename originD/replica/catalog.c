@@ -22,13 +22,35 @@ static json_t *track_json(const struct session *s, const struct track *t)
                          eras_to_json(&t->eras));
 }
 
+/* How many rows are of volumes before that number. */
+static size_t rows_below(const struct volumes *v, uint64_t below)
+{
+        size_t n = v->count;
+        while (n && v->rows[n - 1].number >= below)
+                n--;
+        return n;
+}
+
+/* The number from which on volumes of all tracks are told in one page: no track has more than CATALOG_VOLUMES in it. */
+static uint32_t page_begins(const struct session *s, uint64_t below)
+{
+        uint32_t from = 0;
+        for (size_t i = 0; i < s->track_count; i++) {
+                const struct chunk_log *log = s->tracks[i]->log;
+                size_t n = log ? rows_below(&log->closed, below) : 0;
+                if (n > CATALOG_VOLUMES && log->closed.rows[n - CATALOG_VOLUMES].number > from)
+                        from = log->closed.rows[n - CATALOG_VOLUMES].number;
+        }
+        return from;
+}
+
 /* All of them: who copies has to know of one that is being closed, or lacking here too, or it would take the place for a hole. The
  * checksum is of those that are whole, and can be had from here. */
-static json_t *volumes_json(const struct track *t)
+static json_t *volumes_json(const struct track *t, uint32_t from, uint64_t below)
 {
         json_t *list = json_array();
-        size_t count = t->log ? t->log->closed.count : 0;
-        for (size_t i = count > CATALOG_VOLUMES ? count - CATALOG_VOLUMES : 0; i < count; i++) {
+        size_t count = t->log ? rows_below(&t->log->closed, below) : 0;
+        for (size_t i = t->log ? rows_below(&t->log->closed, from) : 0; i < count; i++) {
                 const struct volume_row *v = &t->log->closed.rows[i];
                 bool whole = (v->state == VOLUME_HERE || v->state == VOLUME_ARCHIVED) && !v->closing;
                 json_array_append_new(list, json_pack("[I, I, I, I, I, i]", (json_int_t)v->number, (json_int_t)v->sum.first_segment,
@@ -59,16 +81,19 @@ static json_t *session_json(const struct session *s, bool whole)
         return j;
 }
 
-struct buf *catalog_write_one(const struct session *s)
+struct buf *catalog_write_one(const struct session *s, uint64_t below)
 {
         json_t *list = json_array(), *j = s ? session_json(s, true) : NULL;
+        uint32_t from = s ? page_begins(s, below) : 0;
         for (size_t i = 0; i < json_array_size(json_object_get(j, "tracks")); i++) {
                 json_t *t = json_array_get(json_object_get(j, "tracks"), i);
                 const char *name = json_string_value(json_object_get(t, "name"));
-                json_object_set_new(t, "volumes", volumes_json(session_track(s, name)));
+                json_object_set_new(t, "volumes", volumes_json(session_track(s, name), from, below));
         }
-        if (j)
+        if (j) {
+                json_object_set_new(j, "volumes_from", json_integer(from));
                 json_array_append_new(list, j);
+        }
         return json_to_buf(json_pack("{s:o}", "sessions", list));
 }
 
@@ -187,10 +212,13 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
                 return;
         if (!s->whole)
                 return;
+        if (json_object_get(j, "volumes_from"))
+                s->volumes_from = (uint32_t)json_number(j, "volumes_from", UINT32_MAX, bad);
         s->track_count = json_array_size(tracks);
         s->tracks = mem_alloc(s->track_count * sizeof(*s->tracks));
         for (size_t i = 0; i < s->track_count; i++) {
                 read_track(&s->tracks[i], json_array_get(tracks, i), bad);
+                s->tracks[i].older_volumes = s->volumes_from > 0;
                 *bad |= told_twice(s, i);
         }
 }
@@ -214,6 +242,46 @@ int catalog_read(struct catalog *out, const char *text, size_t len_bytes)
         if (bad)
                 catalog_free(out);
         return bad ? ERR_PROTO : 0;
+}
+
+static const struct volumes *volumes_of(const struct peer_session *s, const char *track)
+{
+        for (size_t i = 0; i < s->track_count; i++)
+                if (strcmp(s->tracks[i].name, track) == 0)
+                        return &s->tracks[i].volumes;
+        return NULL; /* it came, or went, between two pages */
+}
+
+static void put_before(struct volumes *v, const struct volumes *older)
+{
+        size_t n = v->count + older->count;
+        struct volume_row *rows = mem_alloc((n + 1) * sizeof(*rows));
+        memcpy(rows, older->rows, older->count * sizeof(*rows));
+        if (v->count)
+                memcpy(rows + older->count, v->rows, v->count * sizeof(*rows));
+        free(v->rows);
+        v->rows = rows;
+        v->count = n;
+}
+
+int catalog_add_older(struct peer_session *to, const struct catalog *page)
+{
+        const struct peer_session *from = page->count == 1 ? &page->sessions[0] : NULL;
+        if (!from || strcmp(from->id, to->id) != 0 || !from->whole || from->volumes_from >= to->volumes_from)
+                return ERR_PROTO;
+        for (size_t i = 0; i < from->track_count; i++) {
+                const struct volumes *v = &from->tracks[i].volumes;
+                if (v->count && v->rows[v->count - 1].number >= to->volumes_from)
+                        return ERR_PROTO;
+        }
+        to->volumes_from = from->volumes_from;
+        for (size_t i = 0; i < to->track_count; i++) {
+                const struct volumes *older = volumes_of(from, to->tracks[i].name);
+                if (older && older->count)
+                        put_before(&to->tracks[i].volumes, older);
+                to->tracks[i].older_volumes = to->volumes_from > 0;
+        }
+        return 0;
 }
 
 void catalog_free(struct catalog *l)

@@ -4,8 +4,9 @@
  *                        CATALOG_PAGE of them, the change to ask from next, and whether there is more. Who has read all asks
  *                        from there on for what is new; the changes are counted anew when the process starts
  *   /peer/live           those that are live, with their tracks, the newest first
- *   /peer/session/<id>   one with its tracks and their closed volumes, which of one that ended are loaded first; an empty list
- *                        when it is not here
+ *   /peer/session/<id>   one with its tracks and the newest of their closed volumes, which of one that ended are loaded first; an
+ *                        empty list when it is not here
+ *   /peer/session/<id>/<n>  the same with the newest of the volumes before number n: so all of them can be read, page after page
  * (and /peer/events, which is webhooks.h's)
  *
  * In a list a session that ended is its head: what its tracks come to, and a digest of them.
@@ -17,7 +18,7 @@
 #include "originD/store.h"
 
 #define CATALOG_PAGE 500
-#define CATALOG_VOLUMES 1000 /* the newest of a track: a week. So one session, of all tracks, is one answer (BODY_MAX) */
+#define CATALOG_VOLUMES 500 /* of a track, in one answer: half a week. Of all tracks they are one answer (BODY_MAX), and no long one */
 #define CATALOG_SESSIONS_MAX 20000    /* in one list */
 #define CATALOG_MAX_BYTES (64u << 20) /* of JSON that is read */
 
@@ -30,7 +31,8 @@ struct peer_track {
         uint8_t next_chunk;
         uint64_t bytes; /* of all volumes, with their init segments */
         struct eras eras;
-        struct volumes volumes; /* the closed ones, with their state there; crc 0: not to be had whole there now. Only where one session is told */
+        struct volumes volumes; /* the closed ones, with their state there; crc 0: not to be had whole there now. Only where one session is told, */
+        bool older_volumes;     /* and there may be some before those that are told */
 };
 
 struct peer_session {
@@ -39,6 +41,7 @@ struct peer_session {
         uint32_t generation, grace_ms, volume_segments;
         bool ended, ended_by_writer;
         bool whole;             /* its tracks are told; otherwise the sum */
+        uint32_t volumes_from;  /* of all its tracks, volumes from this number on are told; 0: all of them */
         struct session_sum sum; /* of one that ended, in a list */
         size_t track_count;
         struct peer_track *tracks;
@@ -53,9 +56,14 @@ struct catalog {
 
 struct buf *catalog_write_live(struct store *st);
 struct buf *catalog_write_ended(struct store *st, uint64_t since);
-struct buf *catalog_write_one(const struct session *s); /* which is loaded; NULL: an empty list */
+/* s is loaded; NULL: an empty list. below: the newest page of volumes before that number. */
+struct buf *catalog_write_one(const struct session *s, uint64_t below);
 
 int catalog_read(struct catalog *out, const char *text, size_t len_bytes); /* ERR_PROTO: nothing is held */
 void catalog_free(struct catalog *l);
+
+/* The next page of a session's volumes goes before those that it has; nothing else changes, whatever else the page tells. ERR_PROTO: it
+ * is no such page, and nothing changes. */
+int catalog_add_older(struct peer_session *to, const struct catalog *page);
 
 #endif

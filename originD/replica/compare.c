@@ -30,7 +30,7 @@ static bool is_there(const struct peer_track *t, uint64_t place)
                 if (segment >= sum->first_segment)
                         return v->rows[i].state != VOLUME_LACKING && v->rows[i].state != VOLUME_DAMAGED;
         }
-        return !v->count || v->count >= CATALOG_VOLUMES;
+        return !v->count || t->older_volumes;
 }
 
 /* The next place behind it at which another volume begins, here or there. */

@@ -213,8 +213,56 @@ static void tell_begin(struct copy_session *c)
                          c->id, c->s->stream, c->peer, lacking, behind_us / US_PER_MS, facts(c)->ended ? "ended" : "live");
 }
 
+/* Of a track that lacks something the volumes behind its own end are to be known, and the one where it is to be cut. Of a broadcast
+ * of weeks that are many pages for a new copy, and mostly the first one for another. */
+static uint32_t first_volume_wanted(const struct copy_session *c)
+{
+        uint32_t first = UINT32_MAX;
+        for (size_t i = 0; i < facts(c)->track_count; i++) {
+                const struct track *t = session_track(c->s, facts(c)->tracks[i].name);
+                struct track_lack lack = compare_track(c->s, t, &facts(c)->tracks[i]);
+                uint32_t own = t ? (uint32_t)(track_end_place(c->s, t) / CHUNKS_PER_SEGMENT) : 0;
+                uint32_t from = (lack.cut ? lack.cut_segment : own) / c->s->volume_segments;
+                if (lack.lacks && from < first)
+                        first = from;
+        }
+        return first;
+}
+
+static void judge_facts(struct copy_session *c);
+
+static void on_older(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+{
+        struct copy_session *c = arg;
+        struct catalog page = {0};
+        int status = err ? err : m->status ? m->status : !bytes || !(m->flags & FETCH_COMPLETE) ? ERR_PROTO : 0;
+        if (!status)
+                status = catalog_read(&page, (const char *)bytes->data, bytes->len);
+        if (!status)
+                status = catalog_add_older(&c->facts.sessions[0], &page);
+        catalog_free(&page);
+        if (status)
+                failed(c, status);
+        else
+                judge_facts(c);
+}
+
+/* 0: on_older() comes later. */
+static int ask_older(struct copy_session *c)
+{
+        struct fetch m = {.hops = FETCH_HOPS_MAX, .wait_ms = LOAD_WAIT_MS};
+        snprintf(m.key, sizeof(m.key), "/peer/session/%s/%" PRIu32, c->id, facts(c)->volumes_from);
+        return c->stopping ? ERR_CANCELED : c->link->ops->fetch(c->link, c->peer, &m, on_older, c);
+}
+
 static void judge_facts(struct copy_session *c)
 {
+        if (facts(c)->volumes_from && strcmp(c->s->stream, facts(c)->stream) == 0 && first_volume_wanted(c) < facts(c)->volumes_from) {
+                int rc = ask_older(c);
+                if (rc)
+                        finish(c, rc);
+                return;
+        }
         if (strcmp(c->s->stream, facts(c)->stream) != 0)
                 failed(c, ERR_CONFLICT);
         else if (c->s->ending || !compare_lacks(c->s, facts(c), c->exact || c->told))

@@ -464,7 +464,7 @@ static void ask_peer(struct fills *f)
         struct peer_node up[PEERS_UP_MAX];
         size_t count = f->link ? f->link->ops->up(f->link, up) : 0;
         struct fetch m = {.hops = FETCH_HOPS_MAX};
-        snprintf(m.key, sizeof(m.key), "/peer/session/%s", n->s->id);
+        snprintf(m.key, sizeof(m.key), "/peer/session/%s/%" PRIu64, n->s->id, n->number + UINT64_C(1));
         n->step = ASKING;
         while (n->next_peer < count) {
                 snprintf(n->peer, sizeof(n->peer), "%s", up[n->next_peer++].id);

@@ -38,6 +38,8 @@ static void write_key(const struct key *k, char *dst, size_t cap)
                 break;
         case KEY_PEER_SESSION:
                 snprintf(dst, cap, "/peer/session/%s", k->session);
+                if (k->below != UINT64_MAX)
+                        snprintf(dst + strlen(dst), cap - strlen(dst), "/%" PRIu64, k->below);
                 break;
         case KEY_PEER_EVENTS:
                 snprintf(dst, cap, "/peer/events");

@@ -91,11 +91,11 @@ static void test_lists_hold_the_live_ones_or_those_that_ended_or_one(void **stat
         assert_int_equal(l.sessions[0].sum.digest, session_sum(old).digest);
         assert_int_equal(l.sessions[0].sum.bytes, session_bytes(old));
         catalog_free(&l);
-        l = read_list(catalog_write_one(store_session(&store, "S2")));
+        l = read_list(catalog_write_one(store_session(&store, "S2"), UINT64_MAX));
         assert_int_equal(l.count, 1);
         assert_int_equal(l.sessions[0].tracks[0].next_chunk, 3);
         catalog_free(&l);
-        l = read_list(catalog_write_one(NULL));
+        l = read_list(catalog_write_one(NULL, UINT64_MAX));
         assert_int_equal(l.count, 0);
         catalog_free(&l);
 }
@@ -147,33 +147,68 @@ static void test_who_has_read_all_pages_is_told_only_what_changes_after_that(voi
         catalog_free(&l);
 }
 
-/* A channel that is always on: the newest volumes are told, and all tracks of them are one answer. */
-static void test_a_broadcast_of_three_weeks_is_one_answer(void **state)
+/* A channel that is always on: so many volumes of every track, and of one that stood still now and then. */
+static struct session *long_broadcast(uint32_t volumes)
 {
-        (void)state;
         int err;
         struct session *s = claim("cam", "S1", 5000000, &err);
-        for (int k = 0; k < SESSION_TRACKS_MAX; k++) {
+        for (uint32_t k = 0; k < SESSION_TRACKS_MAX; k++) {
                 char name[8];
-                snprintf(name, sizeof(name), "v%d", 1000 + k);
+                snprintf(name, sizeof(name), "v%u", 1000 + k);
                 assert_int_equal(add_track(s, name, fmp4_video_init(), 0), 0);
                 struct volumes *v = &session_track(s, name)->log->closed;
-                for (uint32_t n = 0; n < 3100; n++) {
-                        struct volume_row row = {.number = n, .sum = {.bytes = 4000000000, .crc = UINT32_MAX, .first_segment = n * 600,
-                                                                      .last_segment = n * 600 + 599}};
+                for (uint32_t n = 0; n < volumes; n++) {
+                        uint32_t number = k ? n : n * 3;
+                        struct volume_row row = {.number = number, .sum = {.bytes = 4000000000, .crc = UINT32_MAX, .first_segment = number * 600,
+                                                                      .last_segment = number * 600 + 599}};
                         volumes_insert(v, &row);
                 }
         }
-        struct buf *text = catalog_write_one(s);
-        assert_true(text->len <= BODY_MAX);
-        struct catalog l = read_list(text);
-        const struct volumes *told = &l.sessions[0].tracks[3].volumes;
-        assert_int_equal(told->count, CATALOG_VOLUMES);
-        assert_int_equal(told->rows[0].number, 2100);
-        assert_int_equal(told->rows[CATALOG_VOLUMES - 1].number, 3099);
-        catalog_free(&l);
+        return s;
+}
+
+static void no_volumes(struct session *s)
+{
         for (size_t i = 0; i < s->track_count; i++)
                 volumes_free(&s->tracks[i]->log->closed);
+}
+
+static void test_the_newest_volumes_of_all_tracks_are_one_answer(void **state)
+{
+        (void)state;
+        struct session *s = long_broadcast(3100);
+        struct buf *text = catalog_write_one(s, UINT64_MAX);
+        assert_true(text->len <= BODY_MAX);
+        struct catalog l = read_list(text);
+        const struct volumes *told = &l.sessions[0].tracks[0].volumes;
+        assert_int_equal(told->count, CATALOG_VOLUMES);
+        assert_int_equal(told->rows[0].number, l.sessions[0].volumes_from);
+        assert_int_equal(told->rows[CATALOG_VOLUMES - 1].number, 3099 * 3);
+        catalog_free(&l);
+        no_volumes(s);
+}
+
+static void test_all_volumes_can_be_read_page_after_page_the_newest_first(void **state)
+{
+        (void)state;
+        struct session *s = long_broadcast(2 * CATALOG_VOLUMES + 7);
+        struct catalog l = read_list(catalog_write_one(s, UINT64_MAX));
+        struct peer_session *p = &l.sessions[0];
+        while (p->volumes_from) {
+                struct catalog page = read_list(catalog_write_one(s, p->volumes_from)), again = read_list(catalog_write_one(s, UINT64_MAX));
+                assert_int_equal(catalog_add_older(p, &page), 0);
+                assert_int_equal(catalog_add_older(p, &again), ERR_PROTO); /* these are not the next ones */
+                catalog_free(&page);
+                catalog_free(&again);
+        }
+        for (size_t i = 0; i < p->track_count; i++) {
+                const struct volumes *told = &p->tracks[i].volumes, *all = &session_track(s, p->tracks[i].name)->log->closed;
+                assert_int_equal(told->count, all->count);
+                for (size_t k = 0; k < all->count; k++)
+                        assert_int_equal(told->rows[k].number, all->rows[k].number);
+        }
+        catalog_free(&l);
+        no_volumes(s);
 }
 
 /* A last record that could not be written: until it is, there is nothing to hold a copy against. */
@@ -187,7 +222,7 @@ static void test_a_volume_whose_checksum_is_not_known_is_not_offered(void **stat
                                                               .last_segment = n * 600 + 9}};
                 volumes_insert(v, &row);
         }
-        struct catalog l = read_list(catalog_write_one(s));
+        struct catalog l = read_list(catalog_write_one(s, UINT64_MAX));
         const struct volumes *told = &l.sessions[0].tracks[0].volumes;
         assert_int_equal(told->count, 3); /* that there is one is told */
         assert_int_equal(told->rows[1].sum.crc, 0);
@@ -252,7 +287,8 @@ int main(void)
                 CASE(test_lists_hold_the_live_ones_or_those_that_ended_or_one),
                 CASE(test_who_has_read_all_pages_is_told_only_what_changes_after_that),
                 CASE(test_a_session_with_two_tracks_of_one_name_is_refused),
-                CASE(test_a_broadcast_of_three_weeks_is_one_answer),
+                CASE(test_the_newest_volumes_of_all_tracks_are_one_answer),
+                CASE(test_all_volumes_can_be_read_page_after_page_the_newest_first),
                 CASE(test_a_volume_whose_checksum_is_not_known_is_not_offered),
                 CASE(test_a_list_with_anything_wrong_in_it_is_refused_whole),
         };

@@ -100,6 +100,33 @@ static void test_a_new_copy_is_in_step_before_it_is_whole_and_then_whole(void **
         assert_int_equal(lacking(&a), 0);
 }
 
+/* A channel that is always on: its volumes are told in pages, the newest first. Of most of them b knows only that they are lacking. */
+static void test_a_new_copy_of_more_volumes_than_one_answer_tells_lacks_none_for_good(void **state)
+{
+        (void)state;
+        const uint32_t count = 2 * CATALOG_VOLUMES + 100;
+        stop(&a);
+        stop(&b);
+        options.volume_segments = 1;
+        start(&b);
+        struct session *s = broadcast_at_b(3 * 5);
+        write_chunks(s, count * 5, count * 5 + 1, 40);
+        struct volumes *told = &s->tracks[0]->log->closed;
+        for (uint32_t n = 3; n < count; n++)
+                volumes_insert(told, &(struct volume_row){.number = n, .state = VOLUME_LACKING,
+                                                          .sum = {.first_segment = n, .last_segment = n}});
+        fills_options.bytes_s = 1; /* nothing, for now */
+        start(&a);
+        run_until(a_is_in_step);
+        assert_int_equal(lacking(&a), count);
+        struct volumes *known = &at(&a, "S1")->tracks[0]->log->closed;
+        for (uint32_t n = 3; n < count; n++) /* what b can give comes in the time of a test */
+                volumes_remove(known, n);
+        a.old_media.bytes_s = INT64_C(1) << 40;
+        run_until(a_is_whole);
+        assert_true(same_volumes(3));
+}
+
 /* Closing one takes as long as the disk does: meanwhile nobody can have it, and it is no hole. */
 static void test_a_volume_that_is_being_closed_when_a_copy_begins_is_not_passed_over(void **state)
 {
@@ -637,6 +664,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 CASE(test_a_new_copy_is_in_step_before_it_is_whole_and_then_whole),
+                CASE(test_a_new_copy_of_more_volumes_than_one_answer_tells_lacks_none_for_good),
                 CASE(test_a_volume_that_is_being_closed_when_a_copy_begins_is_not_passed_over),
                 CASE(test_one_that_was_away_for_long_is_in_step_first_and_gets_the_gap_after_that),
                 CASE(test_the_newest_volume_comes_first_and_viewers_get_the_others_from_the_peer),

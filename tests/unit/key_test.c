@@ -41,6 +41,7 @@ static void test_every_row_of_the_table_is_known(void **state)
         is("/peer/live", KEY_PEER_LIVE, "", "", "");
         is("/peer/events", KEY_PEER_EVENTS, "", "", "");
         is("/peer/session/" SESSION, KEY_PEER_SESSION, "", SESSION, "");
+        is("/peer/session/" SESSION "/17", KEY_PEER_SESSION, "", SESSION, "");
         assert_string_equal(parsed("/live/cam/manifest.mpd").file, "manifest.mpd");
 }
 
@@ -75,7 +76,7 @@ static void test_what_has_no_row_is_nothing(void **state)
                 "/live/cam/S_1/manifest.mpd", "/live/cam/S//manifest.mpd", "/live/cam/S/v720/manifest.mpd", "/live/cam/S/720/1.m4s",
                 "/live/cam/S/V720/1.m4s", "/live/cam/S/v/1.m4s", "/live/cam/S/v720/x/1.m4s", "/live/../S/v720/1.m4s",
                 "/live/cam/S/v720/init.mp4?x", "/live/cam/recording.mp4", "/live/cam/S/720/recording.mp4", "/live/cam/S/recording.mp4?track=v720", "/live/cam/S/v720/init.mp", "/Live/cam/manifest.mpd", "/api", "/api/streams/",
-                "/api/streams/x", "/api/stream", "/peer", "/peer/", "/peer/session", "/peer/session/", "/peer/session/S/x",
+                "/api/streams/x", "/api/stream", "/peer", "/peer/", "/peer/session", "/peer/session/", "/peer/session/S/x", "/peer/session/S/07", "/peer/session/S/4294967297", "/peer/session/S/1/2",
                 "/peer/ended", "/peer/ended/", "/peer/ended/07", "/peer/ended/18446744073709551616", "/peer/ended/x", "/peer/session/S_1"};
         for (size_t i = 0; i < sizeof(not) / sizeof(not[0]); i++)
                 is(not[i], KEY_NONE, "", "", "");
