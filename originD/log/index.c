@@ -28,6 +28,13 @@ uint64_t index_grid_place(uint64_t start_ticks, uint32_t timescale)
         return grid_position(start_ticks + 1, timescale);
 }
 
+uint8_t index_grid_chunk(uint64_t start_ticks, uint32_t timescale, uint32_t segment)
+{
+        uint64_t place = index_grid_place(start_ticks, timescale), first = (uint64_t)segment * CHUNKS_PER_SEGMENT;
+        uint64_t k = place > first ? place - first : 0;
+        return (uint8_t)(k < CHUNKS_PER_SEGMENT ? k : CHUNKS_PER_SEGMENT - 1);
+}
+
 int index_on_grid(uint64_t ticks, uint32_t timescale, uint32_t segment, uint8_t chunk)
 {
         uint64_t at = (uint64_t)segment * CHUNKS_PER_SEGMENT + chunk;

@@ -45,6 +45,9 @@ enum index_place index_place(const struct index *ix, const struct chunk_info *c,
 /* Which chunk of the grid begins at these ticks, or a tick later: segment * CHUNKS_PER_SEGMENT + chunk. */
 uint64_t index_grid_place(uint64_t start_ticks, uint32_t timescale);
 
+/* The same as a chunk of that segment, in which they lie, give or take a tick. */
+uint8_t index_grid_chunk(uint64_t start_ticks, uint32_t timescale, uint32_t segment);
+
 /* 1: ticks lie in that chunk of that segment, give or take a tick. */
 int index_on_grid(uint64_t ticks, uint32_t timescale, uint32_t segment, uint8_t chunk);
 

@@ -19,6 +19,13 @@ static struct track *mine(const struct copy_track *c)
         return session_track(c->s, c->theirs->name);
 }
 
+/* So many segments the other has begun; all of them are whole but for the last one, where its end lies inside of it. */
+static uint32_t their_end(const struct copy_track *c, uint32_t *whole)
+{
+        *whole = (uint32_t)(c->end_place / CHUNKS_PER_SEGMENT);
+        return *whole + (c->end_place % CHUNKS_PER_SEGMENT != 0);
+}
+
 static void over(struct copy_track *c, int status)
 {
         buf_unref(&c->piece);
@@ -100,13 +107,6 @@ static void appended(struct chunk_append *a, int status)
         }
 }
 
-static uint8_t chunk_of(const struct chunk_info *info, uint32_t segment, uint32_t timescale)
-{
-        uint64_t place = index_grid_place(info->start_ticks, timescale), first = eras_place(segment, 0);
-        uint64_t k = place > first ? place - first : 0;
-        return (uint8_t)(k < CHUNKS_PER_SEGMENT ? k : CHUNKS_PER_SEGMENT - 1);
-}
-
 /* Sends the piece's next chunk into the log. false: none is left that the facts speak of. */
 static bool append_chunk(struct copy_track *c, struct track *t, size_t len)
 {
@@ -116,7 +116,7 @@ static bool append_chunk(struct copy_track *c, struct track *t, size_t len)
                 failed(c, ERR_PROTO);
                 return true;
         }
-        uint8_t chunk = chunk_of(&info, c->segment, t->init.timescale);
+        uint8_t chunk = index_grid_chunk(info.start_ticks, t->init.timescale, c->segment);
         const struct era *era = eras_at(&c->theirs->eras, eras_place(c->segment, chunk));
         if (!era || eras_place(c->segment, chunk) >= c->end_place)
                 return false;
@@ -312,7 +312,7 @@ static void ask_segment(struct copy_track *c)
 {
         struct track *t = mine(c);
         struct segment_view v;
-        uint32_t whole = (uint32_t)(c->end_place / CHUNKS_PER_SEGMENT), end = whole + (c->end_place % CHUNKS_PER_SEGMENT != 0);
+        uint32_t whole, end = their_end(c, &whole);
         if (!t || !t->log || t->log->ended) {
                 over(c, ERR_CANCELED);
                 return;
@@ -334,7 +334,9 @@ static void ask_segment(struct copy_track *c)
 /* ---- a track: cut, take over the eras, then its chunks ------------------------------------------------------------ */
 
 /* Where this one's end is far behind the other's, copying goes on with the volume that the other's end lies in: so a copy is
- * in step with its writer soon, however long it was away. What lies between is brought later, in whole volumes (fills.h).
+ * in step with its writer soon, however long it was away. What lies between is brought later, in whole volumes (fills.h). The last one
+ * is copied also where the other's is closed, since the broadcast ended: a volume that is only known to be lacking says in which
+ * segment it ends, not in which sample, and the manifest of what ended never changes.
  * Returns the segment to go on with; 0: the next one. */
 static uint32_t skip_volumes(const struct copy_track *c, struct track *t)
 {
@@ -543,7 +545,7 @@ static void cut(struct copy_track *c, const struct ahead_segment *there)
 /* What is to stand there, and what is behind that. */
 static void fetch_cut(struct copy_track *c)
 {
-        uint32_t whole = (uint32_t)(c->end_place / CHUNKS_PER_SEGMENT), end = whole + (c->end_place % CHUNKS_PER_SEGMENT != 0);
+        uint32_t whole, end = their_end(c, &whole);
         c->before_cut = true;
         c->kept = 0;
         read_ahead_begin(&c->ahead, c->lack.cut_segment, 0, whole, end > c->lack.cut_segment ? end : c->lack.cut_segment + 1);

@@ -10,7 +10,6 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/log/file.h"
-#include "proto/store.h"
 
 void incoming_init(struct incoming *in, const struct volume_track *of, uint32_t number)
 {
@@ -50,10 +49,8 @@ static int add_chunk(struct incoming *in, uint32_t segment, struct buf *chunk, b
         bool unsure;
         if (box_chunk_parse(chunk->data, chunk->len, &in->info, &info))
                 return ERR_PROTO;
-        uint64_t place = index_grid_place(info.start_ticks, in->info.timescale), first = (uint64_t)segment * CHUNKS_PER_SEGMENT;
-        uint64_t k = place > first ? place - first : 0;
         struct volume_record r = {.offset = sum->bytes, .len_bytes = (uint32_t)chunk->len, .segment = segment,
-                                  .chunk = (uint8_t)(k < CHUNKS_PER_SEGMENT ? k : CHUNKS_PER_SEGMENT - 1),
+                                  .chunk = index_grid_chunk(info.start_ticks, in->info.timescale, segment),
                                   .flags = last ? RECORD_LAST : 0, .samples = (uint16_t)info.samples,
                                   .start_ticks = info.start_ticks, .duration_ticks = (uint32_t)info.duration_ticks,
                                   .crc = crc32c(0, chunk->data, chunk->len)};
