@@ -424,6 +424,8 @@ static enum MHD_Result begin(struct pull *p, const char *url, const char *method
         p->head = strcmp(method, "HEAD") == 0;
         if (asks_by_query(p, url))
                 return queue_query_error(p);
+        if (key_bad_page(url))
+                return queue_error(p, MHD_HTTP_BAD_REQUEST, key_bad_page(url), 0);
         return ask(p, 0) ? MHD_YES : queue_error(p, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping", 0);
 }
 

@@ -21,6 +21,7 @@
 #include "originD/recording_find.h"
 #include "originD/replica/peer_link.h"
 #include "originD/store.h"
+#include "originD/streams.h"
 #include "proto/fetch.h"
 #include "proto/key.h"
 
@@ -105,6 +106,7 @@ struct serve {
                 struct buf *text; /* as of made_mono_us, for all its pages */
                 int64_t made_mono_us;
         } streams, peer_live;
+        struct streams_known known;
 };
 
 void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,
@@ -116,8 +118,5 @@ void serve_taken(struct serve *sv, struct serve_request *r); /* after done(), of
 void serve_changed(struct serve *sv, struct session *s);
 void serve_stop(struct serve *sv);
 void serve_close(struct serve *sv);
-
-/* streams.c: /api/streams */
-struct buf *streams_json(struct store *st);
 
 #endif

@@ -424,7 +424,7 @@ struct session *serve_current_session(struct serve *sv, const char *stream_id)
 
 static struct buf *list_text(struct serve *sv, enum key_kind kind)
 {
-        return kind == KEY_STREAMS ? streams_json(sv->store) : catalog_write_live(sv->store);
+        return kind == KEY_STREAMS ? streams_json(sv->store, &sv->known) : catalog_write_live(sv->store);
 }
 
 /* One text for all the pages of it: a longer one is kept for those who have begun to read. */
@@ -439,6 +439,14 @@ static enum look look_list(struct serve *sv, struct serve_request *r, struct ser
                 l->made_mono_us = now;
         }
         return answer_bytes(r, l->text, l->text->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
+}
+
+static enum look look_page(struct serve *sv, struct serve_request *r)
+{
+        struct buf *text = recordings_json(sv->store, &r->parsed);
+        enum look l = answer_bytes(r, text, text->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
+        buf_unref(&text);
+        return l;
 }
 
 enum look serve_look_peer(struct serve *sv, struct serve_request *r)
@@ -477,6 +485,8 @@ enum look serve_look(struct serve *sv, struct serve_request *r)
 {
         if (r->parsed.kind == KEY_STREAMS)
                 return look_list(sv, r, &sv->streams);
+        if (r->parsed.kind == KEY_RECORDINGS)
+                return look_page(sv, r);
         struct session *s = r->parsed.kind == KEY_NONE ? NULL : serve_wanted_session(sv, &r->parsed);
         bool over;
         if (!s && is_for_copy(r) && store_unreadable(sv->store, r->parsed.session))

@@ -216,4 +216,5 @@ void store_close(struct store *st)
         for (size_t i = 0; i < STORE_BUCKETS; i++)
                 while (st->by_id[i])
                         drop(st, st->by_id[i]);
+        by_start_fini(&st->by_start);
 }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "originD/by_start.h"
 #include "originD/copied.h"
 #include "originD/log/disk.h"
 #include "originD/removals.h"
@@ -37,6 +38,7 @@ struct stream {
         struct session *sessions; /* newest first, by next_of_stream */
         struct session *oldest;
         uint64_t ended_bytes; /* of its recordings */
+        size_t live;          /* of its sessions; those that are ending too */
         struct stream *next;      /* of the bucket */
         struct stream *next_all, **prev_all;
 };
@@ -83,6 +85,7 @@ struct store {
         size_t live, ended;
         struct session *first_live; /* by older */
         struct session *newest_ended, *oldest_ended; /* by when they ended */
+        struct by_start by_start; /* all of them */
         struct session *sweep_at; /* where retention goes on */
         struct session *archive_at; /* where the archiver goes on: likewise */
         struct session *scrub_at; /* where the scrubber goes on: the live ones, then those that ended, the newest first */

@@ -88,6 +88,7 @@ static void unlist(struct store *st, struct session *s)
         else if (!live)
                 st->oldest_ended = s->newer;
         s->newer = s->older = NULL;
+        s->of_stream->live -= live;
         if (!live) {
                 s->of_stream->ended_bytes -= s->listed_bytes;
                 st->ended_bytes -= s->listed_bytes;
@@ -145,6 +146,7 @@ static void enlist(struct store *st, struct session *s)
         s->list = live ? LIST_LIVE : LIST_ENDED;
         *(live ? &st->live : &st->ended) += 1;
         stat_add(live ? STAT_SESSIONS_LIVE : STAT_SESSIONS_ENDED, 1);
+        s->of_stream->live += live;
         if (live)
                 list_live(st, s);
         else
@@ -227,6 +229,7 @@ void store_add(struct store *st, struct session *s)
         s->next_of_stream = older;
         *(newer ? &newer->next_of_stream : &stream->sessions) = s;
         *(older ? &older->prev_of_stream : &stream->oldest) = s;
+        by_start_add(&st->by_start, s);
         enlist(st, s);
 }
 
@@ -237,6 +240,7 @@ void store_unlink_session(struct store *st, struct session *s)
                 at = &(*at)->next_by_id;
         *at = s->next_by_id;
         changes_unlink(st, s);
+        by_start_remove(&st->by_start, s);
         unlist(st, s);
         struct stream *stream = s->of_stream;
         *(s->prev_of_stream ? &s->prev_of_stream->next_of_stream : &stream->sessions) = s->next_of_stream;

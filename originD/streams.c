@@ -1,78 +1,252 @@
-/* GET /api/streams: what is live, and of the other streams the last recording. The shape is interfaces.md's. */
+#include "originD/streams.h"
+
 #include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
-#include "common/json_buf.h"
-#include "originD/serve.h"
-#include "originD/session_json.h"
+#include "common/mem.h"
 
-#define STREAMS_MAX 1000
-#define STREAMS_LOADS_MAX 4 /* recordings that are read for this at a time */
+/* ---- text: written as it goes, since a tree of a thousand live streams, of seven tracks each, would stop the loop for 20 ms --------- */
 
-static json_t *track_json(const struct session *s, const struct track *t)
+struct text {
+        FILE *file;
+        char *bytes; /* of the file, once it is closed */
+        size_t len, entries;
+};
+
+static void begin(struct text *t)
 {
-        struct track_facts f = track_facts(s, t);
-        uint32_t bandwidth = s->state == SESSION_LIVE && t->bandwidth ? t->bandwidth : f.average_bps;
-        json_t *j = json_pack("{s:s, s:s, s:I}", "name", t->name, "codec", t->init.codec, "bandwidth",
-                              (json_int_t)bandwidth);
-        if (t->init.kind == TRACK_VIDEO) {
-                json_object_set_new(j, "width", json_integer(t->init.width));
-                json_object_set_new(j, "height", json_integer(t->init.height));
-        }
-        return j;
+        *t = (struct text){.entries = 0};
+        t->file = open_memstream(&t->bytes, &t->len);
+        if (!t->file)
+                abort(); /* as mem_alloc() does */
 }
 
-static json_t *session_json(const struct session *s)
+/* The caller's to free. */
+static char *end(struct text *t)
+{
+        if (fclose(t->file))
+                abort();
+        return t->bytes;
+}
+
+static struct buf *end_as_buf(struct text *t)
+{
+        char *bytes = end(t);
+        struct buf *b = buf_copy(bytes, t->len);
+        free(bytes);
+        return b;
+}
+
+/* What is no UTF-8 is as good as nothing. */
+static void write_string(struct text *t, const char *s)
+{
+        bool plain = true;
+        for (const char *p = s; *p && plain; p++)
+                plain = *p >= 0x20 && *p < 0x7f && *p != '"' && *p != '\\';
+        json_t *j = plain ? NULL : json_string(s);
+        if (j)
+                json_dumpf(j, t->file, JSON_ENCODE_ANY | JSON_COMPACT);
+        else
+                fprintf(t->file, "\"%s\"", plain ? s : "");
+        json_decref(j);
+}
+
+static void write_track(struct text *t, const struct session *s, const struct track *track)
+{
+        bool declared = s->state == SESSION_LIVE && track->bandwidth;
+        fputs("{\"name\":", t->file);
+        write_string(t, track->name);
+        fputs(",\"codec\":", t->file);
+        write_string(t, track->init.codec);
+        fprintf(t->file, ",\"bandwidth\":%u", declared ? track->bandwidth : track_facts(s, track).average_bps);
+        if (track->init.kind == TRACK_VIDEO)
+                fprintf(t->file, ",\"width\":%u,\"height\":%u", (unsigned)track->init.width, (unsigned)track->init.height);
+        fputc('}', t->file);
+}
+
+static void write_tracks(struct text *t, const struct session *s)
+{
+        const char *between = "";
+        fputc('[', t->file);
+        for (size_t i = 0; i < s->track_count; i++)
+                if (track_playable(s, s->tracks[i])) {
+                        fputs(between, t->file);
+                        write_track(t, s, s->tracks[i]);
+                        between = ",";
+                }
+        fputc(']', t->file);
+}
+
+/* tracks NULL: as they are now. */
+static void write_session(struct text *t, const struct session *s, const char *tracks)
 {
         char iso[CLOCK_ISO_MAX];
-        json_t *tracks = json_array();
-        for (size_t i = 0; i < s->track_count; i++)
-                if (track_playable(s, s->tracks[i]))
-                        json_array_append_new(tracks, track_json(s, s->tracks[i]));
-        return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", s->stream, "session", s->id, "state",
-                         session_state_name(s), "started", clock_iso(iso, sizeof(iso), s->epoch_us), "title",
-                         json_title(s->title), "tracks", tracks);
+        fprintf(t->file, "%s{\"id\":\"%s\",\"session\":\"%s\",\"state\":\"%s\",\"started\":\"%s\",\"title\":", t->entries++ ? "," : "",
+                s->stream, s->id, session_state_name(s), clock_iso(iso, sizeof(iso), s->epoch_us));
+        write_string(t, s->title);
+        fputs(",\"tracks\":", t->file);
+        if (tracks)
+                fputs(tracks, t->file);
+        else
+                write_tracks(t, s);
+        fputc('}', t->file);
 }
 
-static struct session *shown_session(const struct stream *stream, bool live)
+/* ---- what is live -------------------------------------------------------------------------------------------------- */
+
+static int newer_first(const void *a, const void *b)
 {
-        struct session *s = stream_live(stream);
-        if (s || live)
-                return live && s && session_playable(s) ? s : NULL;
-        for (s = stream->sessions; s; s = s->next_of_stream)
-                if (session_playable(s))
-                        return s;
-        return NULL;
+        const struct session *x = *(struct session *const *)a, *y = *(struct session *const *)b;
+        return session_newer(x->epoch_us, x->id, y) ? -1 : 1;
 }
 
-/* How many recordings may be begun to read. Everybody asks for the list, and nobody takes turns for it: so it leaves the disk to
- * those who want to watch, and does not push out what they have loaded. */
-static size_t room_for_loads(const struct store *st)
+/* A session that is live while a newer one of its stream is too has begun to end, or will. */
+static bool has_newer_live(const struct session *s)
+{
+        for (s = s->prev_of_stream; s; s = s->prev_of_stream)
+                if (s->state == SESSION_LIVE && !s->ending)
+                        return true;
+        return false;
+}
+
+static void tell_live(struct text *t, const struct store *st)
+{
+        struct session **all = mem_alloc((st->live + 1) * sizeof(*all));
+        size_t n = 0;
+        for (struct session *s = st->first_live; s; s = s->older)
+                if (!s->ending && session_playable(s) && (s->of_stream->live == 1 || !has_newer_live(s)))
+                        all[n++] = s;
+        if (n)
+                qsort(all, n, sizeof(*all), newer_first); /* the same list has the same ETag, whoever asks */
+        for (size_t i = 0; i < n; i++)
+                write_session(t, all[i], NULL);
+        free(all);
+}
+
+/* ---- the newest recordings of other streams ------------------------------------------------------------------------- */
+
+static bool is_newest_playable(const struct session *s)
+{
+        for (const struct session *newer = s->prev_of_stream; newer; newer = newer->prev_of_stream)
+                if (session_playable(newer))
+                        return false;
+        return true;
+}
+
+/* Into told; *more: there are others. */
+static size_t find_newest(const struct store *st, struct session *told[STREAMS_RECORDINGS], bool *more)
+{
+        const struct by_start *all = &st->by_start;
+        size_t n = 0, i = 0, looks = all->count < RECORDINGS_LOOKS ? all->count : RECORDINGS_LOOKS;
+        *more = false;
+        for (; i < looks && !(*more && n == STREAMS_RECORDINGS); i++) {
+                struct session *s = all->at[i];
+                bool live = s->state == SESSION_LIVE && !s->ending;
+                if (live || !session_playable(s))
+                        continue;
+                if (n < STREAMS_RECORDINGS && !(s->of_stream->live && stream_live(s->of_stream)) && is_newest_playable(s))
+                        told[n++] = s;
+                else
+                        *more = true;
+        }
+        *more |= i < all->count;
+        return n;
+}
+
+/* The caller's to free; NULL: they are not known now. */
+static char *known_tracks(const struct streams_known *known, const struct session *s)
+{
+        for (size_t i = 0; i < known->count; i++)
+                if (known->at[i].version == s->version && strcmp(known->at[i].session, s->id) == 0)
+                        return mem_strdup(known->at[i].tracks);
+        if (s->load != LOAD_DONE && s->state == SESSION_ENDED)
+                return NULL;
+        struct text t;
+        begin(&t);
+        write_tracks(&t, s);
+        return end(&t);
+}
+
+/* How many may be begun to read. Everybody asks for the list, and nobody takes turns for it: so it leaves the disk to those who want to
+ * watch, and does not push out what they have loaded. */
+static size_t room_for_loads(const struct store *st, struct session *const told[], size_t count)
 {
         size_t under_way = 0;
         if (st->loaded_count >= STORE_LOADED_MAX)
                 return 0;
-        for (const struct stream *stream = st->all; stream; stream = stream->next_all) {
-                const struct session *s = shown_session(stream, false);
-                under_way += s && s->load == LOAD_UNDER_WAY;
-        }
+        for (size_t i = 0; i < count; i++)
+                under_way += told[i]->load == LOAD_UNDER_WAY;
         return under_way < STREAMS_LOADS_MAX ? STREAMS_LOADS_MAX - under_way : 0;
 }
 
-struct buf *streams_json(struct store *st)
+void streams_forget(struct streams_known *known)
 {
-        json_t *list = json_array();
-        size_t room = room_for_loads(st);
-        for (int live = 1; live >= 0; live--)
-                for (const struct stream *stream = st->all; stream; stream = stream->next_all) {
-                        struct session *s = shown_session(stream, live);
-                        if (!s || json_array_size(list) >= STREAMS_MAX)
-                                continue;
-                        if (room && session_loadable(s)) {
-                                session_load(s); /* its tracks are told the next time */
-                                room--;
-                        }
-                        json_array_append_new(list, session_json(s));
+        for (size_t i = 0; i < known->count; i++)
+                free(known->at[i].tracks);
+        known->count = 0;
+}
+
+/* Returns whether there are more recordings than those. */
+static bool tell_newest(struct text *t, struct store *st, struct streams_known *known)
+{
+        struct session *told[STREAMS_RECORDINGS];
+        struct streams_known now = {.count = 0};
+        bool more;
+        size_t n = find_newest(st, told, &more), room = room_for_loads(st, told, n);
+        for (size_t i = 0; i < n; i++) {
+                struct session *s = told[i];
+                char *tracks = known_tracks(known, s);
+                write_session(t, s, tracks ? tracks : "[]");
+                if (tracks) {
+                        struct known_tracks *k = &now.at[now.count++];
+                        *k = (struct known_tracks){.version = s->version, .tracks = tracks};
+                        strcpy(k->session, s->id);
+                } else if (room && session_loadable(s)) {
+                        session_load(s); /* they are told the next time */
+                        room--;
                 }
-        return json_to_buf(json_pack("{s:o}", "streams", list));
+        }
+        streams_forget(known);
+        *known = now;
+        return more;
+}
+
+struct buf *streams_json(struct store *st, struct streams_known *known)
+{
+        struct text t;
+        begin(&t);
+        fputs("{\"streams\":[", t.file);
+        tell_live(&t, st);
+        fputs(tell_newest(&t, st, known) ? "],\"next\":\"" KEY_RECORDINGS_PATH "\"}" : "]}", t.file);
+        return end_as_buf(&t);
+}
+
+/* ---- pages --------------------------------------------------------------------------------------------------------- */
+
+struct buf *recordings_json(const struct store *st, const struct key *page)
+{
+        const struct by_start *all = &st->by_start;
+        size_t i = by_start_before(all, page->before_ms, page->session), from = i;
+        struct text t;
+        begin(&t);
+        fputs("{\"recordings\":[", t.file);
+        for (; i < all->count && i - from < RECORDINGS_LOOKS; i++) {
+                const struct session *s = all->at[i];
+                if (s->state != SESSION_ENDED || !session_playable(s))
+                        continue;
+                if (t.entries == RECORDINGS_PAGE)
+                        break;
+                write_session(&t, s, NULL);
+        }
+        fputc(']', t.file);
+        if (i < all->count) { /* where the next one begins: it may be that this one is not there any more then */
+                char iso[CLOCK_ISO_MAX];
+                const struct session *last = all->at[i - 1];
+                fprintf(t.file, ",\"next\":\"" KEY_RECORDINGS_PATH "/before/%s/%s\"", clock_iso(iso, sizeof(iso), last->epoch_us), last->id);
+        }
+        fputc('}', t.file);
+        return end_as_buf(&t);
 }

@@ -1,6 +1,10 @@
 #include "proto/key.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+#include "common/clock.h"
 
 #define PARTS_MAX 5
 
@@ -106,6 +110,50 @@ static enum key_kind parse_peer(struct key *k, const struct part *p, size_t n)
                                      : KEY_NONE;
 }
 
+/* A time since 1970. Only as clock_iso() writes it: it would be two names of one page otherwise. */
+static bool take_time(int64_t *out_ms, const struct part *p)
+{
+        char text[CLOCK_ISO_MAX], again[CLOCK_ISO_MAX];
+        struct tm tm = {0};
+        int ms;
+        if (p->len >= sizeof(text))
+                return false;
+        memcpy(text, p->at, p->len);
+        text[p->len] = '\0';
+        if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &ms) != 7)
+                return false;
+        tm.tm_year -= 1900;
+        tm.tm_mon -= 1;
+        *out_ms = (int64_t)timegm(&tm) * 1000 + ms;
+        return *out_ms >= 0 && strcmp(clock_iso(again, sizeof(again), *out_ms * US_PER_MS), text) == 0;
+}
+
+static enum key_kind parse_api(struct key *k, const struct part *p, size_t n)
+{
+        if (n == 2 && is(&p[1], "streams"))
+                return KEY_STREAMS;
+        if (n < 2 || !is(&p[1], "recordings"))
+                return KEY_NONE;
+        k->before_ms = INT64_MAX;
+        if (n == 2)
+                return KEY_RECORDINGS;
+        bool well = (n == 4 || n == 5) && is(&p[2], "before") && take_time(&k->before_ms, &p[3]) &&
+                    (n == 4 || take(k->session, sizeof(k->session), &p[4], session_id_valid));
+        return well ? KEY_RECORDINGS : KEY_NONE;
+}
+
+const char *key_bad_page(const char *text)
+{
+        struct key k;
+        size_t len = strlen(KEY_RECORDINGS_PATH);
+        if (strncmp(text, KEY_RECORDINGS_PATH, len) != 0 || (text[len] && text[len] != '/'))
+                return NULL;
+        key_parse(&k, text);
+        return k.kind ? NULL
+                      : "a page of recordings is " KEY_RECORDINGS_PATH ", " KEY_RECORDINGS_PATH "/before/TIME/SESSION, as the page "
+                        "before it says, or " KEY_RECORDINGS_PATH "/before/TIME, where TIME is like 2026-01-31T12:34:56.789Z";
+}
+
 void key_parse(struct key *out, const char *text)
 {
         struct part parts[PARTS_MAX];
@@ -115,7 +163,7 @@ void key_parse(struct key *out, const char *text)
                 k.kind = parse_live(&k, parts, n);
         else if (n && is(&parts[0], "peer"))
                 k.kind = parse_peer(&k, parts, n);
-        else if (n == 2 && is(&parts[0], "api") && is(&parts[1], "streams"))
-                k.kind = KEY_STREAMS;
+        else if (n && is(&parts[0], "api"))
+                k.kind = parse_api(&k, parts, n);
         *out = k.kind ? k : (struct key){.kind = KEY_NONE}; /* nothing half parsed is to be used */
 }

@@ -2,6 +2,9 @@
  *
  *   key                                     kind              what it is                              changes
  *   /api/streams                            KEY_STREAMS       what is live, and recordings            each second or so
+ *   /api/recordings                         KEY_RECORDINGS    all recordings: the first page          likewise
+ *   /api/recordings/before/TIME/SESSION                       those that started before this one      likewise
+ *   /api/recordings/before/TIME                               those that started before this time
  *   /live/STREAM/manifest.mpd               KEY_ENTRY         the live session, else the newest one   when that one does
  *   /live/STREAM/SESSION/manifest.mpd       KEY_MANIFEST      that session                            until it ended
  *   /live/STREAM/SESSION/TRACK/init.mp4     KEY_INIT          the track's init segment                never
@@ -14,7 +17,7 @@
  *   /peer/session/SESSION/17                                  its volumes before number 17
  *
  * STREAM, SESSION and TRACK are as in message.h. A key is a path as it stands after decoding: nothing is percent-encoded in
- * it, it has no query, no empty part, and a number has no leading zeros. So an object has exactly one name, whichever tier
+ * it, it has no query, no empty part, a number has no leading zeros, and a TIME is 2026-01-31T12:34:56.789Z. So an object has exactly one name, whichever tier
  * is asked, and what has no row here is asked for nowhere: an edge answers 404 by itself.
  *
  * A new kind of object begins here: a row above, a kind, and key.c. Edges are then upgraded before it is handed out. */
@@ -30,7 +33,7 @@
 /* In this order: of media from KEY_ENTRY on, of origins alone from KEY_PEER_ENDED on. */
 enum key_kind {
         KEY_NONE, /* names nothing that any tier could ever have */
-        KEY_STREAMS,
+        KEY_STREAMS, KEY_RECORDINGS,
         KEY_ENTRY, KEY_MANIFEST, KEY_INIT, KEY_SEGMENT, KEY_RECORDING,
         KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_PEER_SESSION, KEY_PEER_EVENTS
 };
@@ -43,9 +46,16 @@ struct key {
         uint32_t segment; /* KEY_SEGMENT */
         uint64_t since;   /* KEY_PEER_ENDED */
         uint64_t below;   /* KEY_PEER_SESSION; no number: UINT64_MAX */
+        int64_t before_ms; /* KEY_RECORDINGS: since 1970, with session ("": none); INT64_MAX: the first page */
 };
 
+#define KEY_RECORDINGS_PATH "/api/recordings"
+
 void key_parse(struct key *out, const char *text); /* of any length, from anybody */
+
+/* It would be a page of recordings if it were well-formed: what is allowed, in words without anything that JSON escapes. NULL: it is
+ * none, or it is well-formed. */
+const char *key_bad_page(const char *text);
 
 /* What viewers may ask an edge for. */
 static inline bool key_is_public(enum key_kind kind)

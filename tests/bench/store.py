@@ -103,14 +103,40 @@ class Bench:
         start_well(origin)
         seconds, processor = time.monotonic() - began, processor_s(origin)
         time.sleep(SETTLE_S)
-        with open(origin.environment["LOOP_TURNS"], "rb") as f:
-            busy_ms, clock_ms = struct.unpack("2d", f.read(16))
         mb = memory_mb(origin) - least_mb
         tell(f"{what}: until ready", seconds, "s", f"{aim(seconds, 2)}; processor time: {processor:.2f} s")
-        tell(f"{what}: the longest stop of the loop", busy_ms, "ms",
-             f"{aim(busy_ms, 20)}; by the clock, with what else this machine did: {clock_ms:.1f} ms")
+        self.longest_stop(origin, f"{what}: the longest stop of the loop")
         tell(f"{what}: memory beyond an empty origin's", mb, "MB",
              f"{aim(mb, most_mb)}; at most {memory_mb(origin, 'VmHWM') - least_mb:.0f} MB; all {mb + least_mb:.0f} MB")
+
+    def longest_stop(self, origin, what):
+        """Of the loop, since it was told last."""
+        with open(origin.environment["LOOP_TURNS"], "r+b") as f:
+            busy_ms, clock_ms = struct.unpack("2d", f.read(16))
+            f.seek(0)
+            f.write(bytes(16))
+        tell(what, busy_ms, "ms", f"{aim(busy_ms, 20)}; by the clock, with what else this machine did: {clock_ms:.1f} ms")
+
+    def lists(self, origin, what, live, recordings):
+        """As a client does that reads the list of streams and then every page of recordings."""
+        base, took, told, path = f"http://127.0.0.1:{origin.ports['http_port']}", [], set(), "/api/recordings"
+
+        def get(path):
+            began = time.monotonic()
+            answer = request(base + path)
+            took.append((time.monotonic() - began) * 1000)
+            assert answer.status == 200, answer.status
+            return answer
+        streams = get("/api/streams")
+        assert sum(s["state"] != "ended" for s in streams.json()["streams"]) == live
+        tell(f"{what}: the list of streams", took.pop(), "ms", f"{len(streams.body) / 1000:.0f} kB")
+        while path:
+            page = get(path).json()
+            told.update(r["session"] for r in page["recordings"])
+            path = page.get("next")
+        assert len(told) == recordings, f"{len(told)} recordings were told"
+        tell(f"{what}: a page of recordings", sum(took) / len(took), "ms", f"mean of {len(took)}, at most {max(took):.1f} ms")
+        self.longest_stop(origin, f"{what}: the longest stop for these")
 
     def empty(self):
         origin = self.origin("empty")
@@ -125,6 +151,7 @@ class Bench:
         self.start(origin, f"{self.options.recordings} recordings", empty_mb, 100)
         ended = metric(origin, "originD_sessions")
         assert ended == self.options.recordings, f"it found {ended:.0f}"
+        self.lists(origin, f"{self.options.recordings} recordings", 0, self.options.recordings)
         self.end(origin)
 
     def live(self):
@@ -132,6 +159,7 @@ class Bench:
         make("live", origin.data, self.options.streams, self.options.hours)
         self.start(origin, f"{self.options.streams} live, 7 tracks, {self.options.hours} h", empty_mb, 64)
         assert metric(origin, "originD_sessions") == self.options.streams
+        self.lists(origin, f"{self.options.streams} live", self.options.streams, 0)
         self.end(origin)
 
     def seek(self):

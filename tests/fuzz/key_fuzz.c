@@ -5,15 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "proto/key.h"
 
 static void write_key(const struct key *k, char *dst, size_t cap)
 {
+        char iso[CLOCK_ISO_MAX];
         switch (k->kind) {
         case KEY_NONE:
                 abort();
         case KEY_STREAMS:
                 snprintf(dst, cap, "/api/streams");
+                break;
+        case KEY_RECORDINGS:
+                if (k->before_ms == INT64_MAX)
+                        snprintf(dst, cap, "/api/recordings");
+                else
+                        snprintf(dst, cap, "/api/recordings/before/%s%s%s", clock_iso(iso, sizeof(iso), k->before_ms * US_PER_MS),
+                                 *k->session ? "/" : "", k->session);
                 break;
         case KEY_ENTRY:
                 snprintf(dst, cap, "/live/%s/%s", k->stream, k->file);
@@ -58,8 +67,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         if (k.kind) {
                 write_key(&k, again, sizeof(again));
                 assert(strcmp(text, again) == 0);
+                assert(!key_bad_page(text));
         } else {
-                assert(!k.stream[0] && !k.session[0] && !k.track[0] && !k.file);
+                assert(!k.stream[0] && !k.session[0] && !k.track[0] && !k.file && !k.before_ms);
         }
         free(text);
         return 0;

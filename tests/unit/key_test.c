@@ -31,6 +31,9 @@ static void test_every_row_of_the_table_is_known(void **state)
 {
         (void)state;
         is("/api/streams", KEY_STREAMS, "", "", "");
+        is("/api/recordings", KEY_RECORDINGS, "", "", "");
+        is("/api/recordings/before/2026-01-31T12:34:56.789Z/" SESSION, KEY_RECORDINGS, "", SESSION, "");
+        is("/api/recordings/before/2026-01-31T12:34:56.789Z", KEY_RECORDINGS, "", "", "");
         is("/live/cam_1/manifest.mpd", KEY_ENTRY, "cam_1", "", "");
         is("/live/cam/" SESSION "/manifest.mpd", KEY_MANIFEST, "cam", SESSION, "");
         is("/live/cam/" SESSION "/v720/init.mp4", KEY_INIT, "cam", SESSION, "v720");
@@ -67,6 +70,33 @@ static void test_a_segment_has_one_name(void **state)
         }
 }
 
+static void test_a_page_of_recordings_has_one_name(void **state)
+{
+        (void)state;
+        assert_true(parsed("/api/recordings").before_ms == INT64_MAX);
+        assert_true(parsed("/api/recordings/before/2026-01-31T12:34:56.789Z").before_ms == 1769862896789);
+        assert_true(parsed("/api/recordings/before/1970-01-01T00:00:00.000Z/S").before_ms == 0);
+        static const char *const not[] = {"2026-01-31T12:34:56Z", "2026-01-31t12:34:56.789Z", "2026-01-31T12:34:56.789", "2026-01-31T12:34:56.7890Z",
+                                          "2026-02-31T12:34:56.789Z", "2026-13-01T12:34:56.789Z", "2026-01-31T24:00:00.000Z",
+                                          "2026-01-31T12:34:60.000Z", "2026-1-31T12:34:56.789Z", "+026-01-31T12:34:56.789Z",
+                                          "2026-01-31T12:34: 6.789Z", "2026-01-31T12:34:56.789Zx", "1969-12-31T23:59:59.999Z", "1769862896789",
+                                          "2026-01-31T12:34:56.789Z/", "2026-01-31T12:34:56.789Z/S_1", "2026-01-31T12:34:56.789Z/S/", "",
+                                          "20260131T123456Z-1a2b3c4d", "99999999999999999999999999999999999999999999-01-31T12:34:56.789Z"};
+        char text[160] = "/api/recordings/before/";
+        size_t at = strlen(text);
+        for (size_t i = 0; i < sizeof(not) / sizeof(not[0]); i++) {
+                strcpy(text + at, not[i]);
+                is(text, KEY_NONE, "", "", "");
+                assert_non_null(strstr(key_bad_page(text), "/before/TIME/SESSION"));
+        }
+        static const char *const bad[] = {"/api/recordings/", "/api/recordings/x", "/api/recordings/after/2026-01-31T12:34:56.789Z", "/api/recordings//"};
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                assert_non_null(key_bad_page(bad[i]));
+        static const char *const others[] = {"/api/recordings", "/api/recordings/before/2026-01-31T12:34:56.789Z/S", "/api/recordingsx", "/api", "", "/live"};
+        for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+                assert_null(key_bad_page(others[i]));
+}
+
 static void test_what_has_no_row_is_nothing(void **state)
 {
         (void)state;
@@ -89,7 +119,8 @@ static void test_names_are_as_long_as_they_may_be_and_no_longer(void **state)
                 const char *before, *after;
                 size_t max;
         } names[] = {{"/live/", "/manifest.mpd", STREAM_ID_MAX}, {"/live/cam/", "/manifest.mpd", SESSION_ID_MAX},
-                     {"/live/cam/S/", "/1.m4s", TRACK_NAME_MAX}, {"/peer/session/", "", SESSION_ID_MAX}};
+                     {"/live/cam/S/", "/1.m4s", TRACK_NAME_MAX}, {"/peer/session/", "", SESSION_ID_MAX},
+                     {"/api/recordings/before/2026-01-31T12:34:56.789Z/", "", SESSION_ID_MAX}};
         char text[512], name[128];
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
                 for (size_t len = names[i].max; len <= names[i].max + 1; len++) {
@@ -106,6 +137,7 @@ int main(void)
                 cmocka_unit_test(test_every_row_of_the_table_is_known),
                 cmocka_unit_test(test_viewers_are_not_answered_what_origins_tell_each_other),
                 cmocka_unit_test(test_a_segment_has_one_name),
+                cmocka_unit_test(test_a_page_of_recordings_has_one_name),
                 cmocka_unit_test(test_what_has_no_row_is_nothing),
                 cmocka_unit_test(test_names_are_as_long_as_they_may_be_and_no_longer),
         };

@@ -303,6 +303,41 @@ static void test_a_track_is_a_part_of_the_path_and_one_that_is_not_there_is_told
         buf_unref(&a.body);
 }
 
+static void test_a_list_that_has_not_changed_is_304(void **state)
+{
+        (void)state;
+        static const char *const lists[] = {"/api/streams", "/api/recordings"};
+        for (int i = 0; i < 2; i++) {
+                char headers[80];
+                struct answer a = get(lists[i], NULL);
+                assert_int_equal(a.status, 200);
+                assert_true(body_has(&a, "\"session\":\"S1\",\"state\":\"ended\""));
+                const char *tag = strcasestr(a.head, "etag: ");
+                assert_non_null(tag);
+                snprintf(headers, sizeof(headers), "If-None-Match: %.18s\r\n", tag + strlen("etag: "));
+                buf_unref(&a.body);
+                a = get_with("GET", lists[i], NULL, headers);
+                assert_int_equal(a.status, 304);
+                assert_int_equal(a.body->len, 0);
+                buf_unref(&a.body);
+        }
+}
+
+static void test_a_wrong_page_is_told_what_is_allowed(void **state)
+{
+        (void)state;
+        static const char *const wrong[] = {"/api/recordings/", "/api/recordings/2", "/api/recordings/before/S1", "/api/recordings/before/2026-01-31T12%3A34:56Z/S1"};
+        for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+                struct answer a = get(wrong[i], NULL);
+                assert_int_equal(a.status, 400);
+                assert_true(body_has(&a, "{\"error\": \"a page of recordings is /api/recordings, /api/recordings/before/TIME/SESSION"));
+                buf_unref(&a.body);
+        }
+        struct answer a = get("/api/recordings/before/1970-01-01T00%3A00:00.000Z/S1", NULL);
+        assert_int_equal(a.status, 200);
+        buf_unref(&a.body);
+}
+
 /* A client who reads nothing for a while, so that most of the file is not sent yet when `meanwhile` happens. */
 static struct answer interrupted(const char *headers, void (*meanwhile)(void))
 {
@@ -533,6 +568,8 @@ int main(void)
                 CASE(test_a_range_beyond_the_end_is_told_the_size),
                 CASE(test_head_says_what_get_would_and_reads_nothing),
                 CASE(test_a_track_is_a_part_of_the_path_and_one_that_is_not_there_is_told_which_are),
+                CASE(test_a_list_that_has_not_changed_is_304),
+                CASE(test_a_wrong_page_is_told_what_is_allowed),
                 CASE(test_a_client_that_waits_gets_all_of_it),
                 CASE(test_a_recording_that_retention_removes_while_it_is_sent_is_cut_off),
                 CASE(test_a_volume_that_goes_while_the_file_is_sent_cuts_it_off),

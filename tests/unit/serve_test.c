@@ -398,6 +398,15 @@ static void test_streams_lists_live_and_recorded(void **state)
         assert_non_null(strstr(text, "\"id\":\"cam\",\"session\":\"S1\",\"state\":\"live\""));
         assert_non_null(strstr(text, "\"id\":\"old\",\"session\":\"S2\",\"state\":\"ended\""));
         assert_non_null(strstr(text, "\"codec\":\"avc1.64001f\""));
+        ask(&q, "/api/recordings", 0, 0);
+        assert_int_equal(q.a.status, 0);
+        assert_int_equal(q.a.flags, FETCH_COMPLETE);
+        q.bytes[q.a.len] = 0;
+        assert_null(strstr(text, "\"session\":\"S1\""));
+        assert_non_null(strstr(text, "{\"recordings\":[{\"id\":\"old\",\"session\":\"S2\",\"state\":\"ended\""));
+        ask(&q, "/api/recordings/before/1970-01-01T00:00:00.000Z/S2", 0, 0);
+        q.bytes[q.a.len] = 0;
+        assert_string_equal(text, "{\"recordings\":[]}");
 }
 
 /* Anybody may ask for the list, and as often as he likes. */
@@ -416,7 +425,7 @@ static void test_streams_of_many_recordings_leave_the_disk_to_others(void **stat
         }
         unsigned before = disk_jobs();
         for (unsigned i = 0; i < 5; i++) {
-                struct buf *text = streams_json(&store);
+                struct buf *text = streams_json(&store, &sv.known);
                 buf_unref(&text);
         }
         assert_in_range(disk_jobs() - before, 1, 10);
@@ -635,7 +644,7 @@ static void test_what_is_not_known_yet_is_never_told_not_to_be_there(void **stat
 {
         static const char *const keys[] = {"/live/nobody/manifest.mpd", "/live/late/manifest.mpd", "/live/late/S9/manifest.mpd",
                                            "/live/late/S9/v720/0.m4s", "/live/old/S1/v720/1.m4s", "/live/old/S1/a128/init.mp4",
-                                           "/live/old/manifest.mpd", "/api/streams", "/peer/live", "/peer/ended/0", "/peer/session/S1"};
+                                           "/live/old/manifest.mpd", "/api/streams", "/api/recordings", "/peer/live", "/peer/ended/0", "/peer/session/S1"};
         (void)state;
         recording("old", "S1", true);
         for (int peers = 0; peers <= 1; peers++) {
