@@ -397,14 +397,17 @@ char *access_list(struct access_memory *m, const char *json, size_t len, const c
         const struct rules *r = rules_now(m);
         if (r->count == 0)
                 return NULL;
-        json_t *root = json_loadb(json, len, 0, NULL), *list = json_object_get(root, "streams"), *kept = json_array(), *one;
+        json_t *root = json_loadb(json, len, 0, NULL), *kept = json_array(), *one, *next = json_object_get(root, "next");
+        const char *name = json_object_get(root, "recordings") ? "recordings" : "streams";
         size_t i;
-        json_array_foreach(list, i, one) {
+        json_array_foreach(json_object_get(root, name), i, one) {
                 const char *id = json_string_value(json_object_get(one, "id"));
                 if (id && (!is_private(r, id) || (*path && pattern_fits(path, id))))
                         json_array_append(kept, one);
         }
-        json_t *answer = json_pack("{s:o}", "streams", kept);
+        json_t *answer = json_pack("{s:o}", name, kept);
+        if (next) /* there may be something behind a page with nothing on it */
+                json_object_set(answer, "next", next);
         char *text = json_dumps(answer, JSON_COMPACT);
         json_decref(answer);
         json_decref(root);

@@ -485,10 +485,10 @@ static struct buf *join_chunks(const struct object *o)
         return body;
 }
 
-static void make_etag(char etag[ETAG_MAX], const struct buf *body)
+void cache_make_etag(char etag[ETAG_MAX], const void *bytes, size_t len)
 {
         static const char hex[] = "0123456789abcdef";
-        uint64_t h = XXH3_64bits(body->data, body->len);
+        uint64_t h = XXH3_64bits(bytes, len);
         etag[0] = '"';
         for (int i = 0; i < 16; i++)
                 etag[1 + i] = hex[h >> (60 - 4 * i) & 15];
@@ -526,7 +526,7 @@ void cache_complete(struct object *o, const char *content_type, bool immutable, 
         struct buf *body = join_chunks(o); /* only this thread changes the chunks, so they may be read without the lock */
         pthread_mutex_lock(&o->shard->lock);
         set_type(o, content_type, immutable);
-        make_etag(o->etag, body);
+        cache_make_etag(o->etag, body->data, body->len);
         struct buf **chunks = o->chunks;
         unsigned count = o->chunk_count;
         struct object *stale = o->stale;

@@ -116,6 +116,8 @@ void cache_stop_waiting(struct cache *c);
 /* After all users: every other thread has ended, every fill is over, the mailbox is closed. */
 void cache_close(struct cache *c);
 
+void cache_make_etag(char etag[ETAG_MAX], const void *bytes, size_t len); /* pure */
+
 /* The object of key (len bytes, at most KEY_MAX, without query), with a reference for the caller; NULL with CACHE_FULL.
  *   HIT     COMPLETE and fresh, or MISSING
  *   MISS    FILLING, made by this call; its fill has been asked for

@@ -17,7 +17,7 @@
 #include "edged/stats.h"
 #include "proto/key.h"
 
-#define STREAMS_TTL_MS 1000
+#define LIST_TTL_MS 1000
 #define GLASS_WAITED_US (50 * US_PER_MS)
 
 struct fill;
@@ -39,7 +39,7 @@ struct fill {
         struct object *object;
         struct key key; /* the object's, taken apart */
         struct call *first, *second; /* under way */
-        bool gathering;              /* /api/streams: gather.c asks */
+        struct gather *gathering;    /* a list: gather.c asks */
         bool raced;                  /* a second FETCH was sent for these bytes, or there was nobody to send it to */
         bool denied;                 /* none was sent for want of budget; counted */
         bool hedged;                 /* the second FETCH for these bytes is to be counted */
@@ -432,20 +432,20 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
         free(c);
 }
 
-/* ---- /api/streams: every node is asked, the answers are put together -------------------------------------------- */
+/* ---- a list: every node is asked, the answers are put together ---------------------------------------------------- */
 
 static void on_gathered(void *arg, int err, struct buf *json)
 {
         struct fill *f = arg;
         int64_t now_us = f->fills->cfg.clock_us();
-        f->gathering = false;
+        f->gathering = NULL;
         if (!err)
                 err = cache_append(f->object, json, "application/json", false);
         if (err) {
                 fail(f, err, now_us);
                 return;
         }
-        cache_complete(f->object, "application/json", false, STREAMS_TTL_MS, now_us);
+        cache_complete(f->object, "application/json", false, LIST_TTL_MS, now_us);
         finish(f);
 }
 
@@ -517,9 +517,8 @@ void fill_begin(void *arg, struct object *o)
         int64_t now_us = fs->cfg.clock_us();
         if (o->hops >= FETCH_HOPS_MAX || fs->stopping) {
                 fail(f, ERR_CLOSED, now_us);
-        } else if (f->key.kind == KEY_STREAMS) {
-                f->gathering = true;
-                gather_begin(fs->upstream, o->hops, on_gathered, f);
+        } else if (f->key.kind == KEY_STREAMS || f->key.kind == KEY_RECORDINGS) {
+                gather_begin(&f->gathering, fs->timer.loop, fs->upstream, o->key, o->hops, on_gathered, f);
         } else {
                 ask(f, now_us);
         }
@@ -530,6 +529,7 @@ void fills_stop(struct fills *fs)
         fs->stopping = true;
         for (struct fill *f = fs->first, *next; f; f = next) {
                 next = f->next;
+                gather_abandon(&f->gathering);
                 if (!is_asking(f))
                         fail(f, why_late(f), fs->cfg.clock_us());
         }

@@ -1,15 +1,13 @@
 #include "edged/gather.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/err.h"
-#include "common/json_buf.h"
 #include "common/mem.h"
+#include "edged/merge.h"
 #include "edged/stats.h"
 
-#define KEY "/api/streams"
 #define ANSWER_MS 1000
 
 struct gather;
@@ -24,79 +22,77 @@ struct part { /* one node's list as it comes */
 
 struct gather {
         struct upstream *upstream;
-        gather_done *done;
+        gather_done *done; /* NULL: abandoned */
         void *arg;
+        char key[KEY_MAX + 1];
+        struct key parsed;
         uint8_t hops;
         unsigned count, open;
         struct part parts[UPSTREAM_NODES_MAX];
+        uv_loop_t *loop;
+        uv_work_t work;
+        struct buf *lists[UPSTREAM_NODES_MAX], *json;
+        size_t list_count;
 };
 
-/* ---- joining -------------------------------------------------------------------------------------------------- */
-
-static const char *text_of(json_t *stream, const char *name)
+static void forget(struct gather *g)
 {
-        const char *s = json_string_value(json_object_get(stream, name));
-        return s ? s : "";
+        for (size_t i = 0; i < g->list_count; i++)
+                buf_unref(&g->lists[i]);
+        buf_unref(&g->json);
+        free(g);
 }
 
-static int rank(json_t *stream)
+static void tell(struct gather *g)
 {
-        const char *state = text_of(stream, "state");
-        return strcmp(state, "live") == 0 ? 2 : strcmp(state, "slate") == 0 ? 1 : 0;
+        if (g->done)
+                g->done(g->arg, g->json ? 0 : ERR_CLOSED, g->json);
+        forget(g);
 }
 
-/* The newer session; of one and the same, live before ended: an origin that nobody writes to ends a session by itself. */
-static bool is_better(json_t *a, json_t *b)
+static void merge(struct gather *g)
 {
-        int newer = strcmp(text_of(a, "started"), text_of(b, "started"));
-        return newer ? newer > 0 : rank(a) > rank(b);
+        g->json = g->parsed.kind == KEY_STREAMS ? merge_streams(g->lists, g->list_count)
+                                                : merge_recordings(&g->parsed, g->lists, g->list_count);
 }
 
-static void take_list(json_t *by_id, struct buf *list)
+static void merge_work(uv_work_t *work)
 {
-        json_t *root = json_loadb((const char *)list->data, list->len, 0, NULL), *stream;
-        size_t i;
-        json_array_foreach(json_object_get(root, "streams"), i, stream) {
-                const char *id = text_of(stream, "id");
-                json_t *known = *id ? json_object_get(by_id, id) : NULL;
-                if (*id && (!known || is_better(stream, known)))
-                        json_object_set(by_id, id, stream);
-        }
-        json_decref(root);
+        merge(work->data);
 }
 
-struct buf *gather_merge(struct buf *const *lists, size_t count)
+static void merged(uv_work_t *work, int status)
 {
-        json_t *by_id = json_object(), *streams = json_array();
-        for (size_t i = 0; i < count; i++)
-                take_list(by_id, lists[i]);
-        for (void *at = json_object_iter(by_id); at; at = json_object_iter_next(by_id, at))
-                json_array_append(streams, json_object_iter_value(at));
-        json_t *root = json_pack("{s:o}", "streams", streams);
-        struct buf *out = json_to_buf(root);
-        json_decref(by_id);
-        return out;
+        (void)status;
+        tell(work->data);
 }
-
-/* ---- asking --------------------------------------------------------------------------------------------------- */
 
 static void finish(struct gather *g)
 {
-        struct buf *lists[UPSTREAM_NODES_MAX], *json = NULL;
-        size_t count = 0;
+        size_t bytes = 0;
         for (unsigned i = 0; i < g->count; i++) {
                 struct part *p = &g->parts[i];
                 if (p->whole)
-                        lists[count++] = buf_copy(p->data, p->len);
+                        g->lists[g->list_count++] = buf_copy(p->data, p->len);
+                bytes += p->len;
                 free(p->data);
         }
-        if (count > 0)
-                json = gather_merge(lists, count);
-        for (size_t i = 0; i < count; i++)
-                buf_unref(&lists[i]);
-        g->done(g->arg, json ? 0 : ERR_CLOSED, json);
-        buf_unref(&json);
-        free(g);
+        if (!g->list_count || !g->done) {
+                tell(g);
+        } else if (bytes <= GATHER_AT_ONCE_BYTES) {
+                merge(g);
+                tell(g);
+        } else { /* that of a thousand live streams takes some 60 ms, in which no viewer would get a byte of what comes in */
+                g->work.data = g;
+                uv_queue_work(g->loop, &g->work, merge_work, merged);
+        }
+}
+
+void gather_abandon(struct gather **g)
+{
+        if (*g)
+                (*g)->done = NULL;
+        *g = NULL;
 }
 
 static int ask(struct part *p, const struct node_set *tried);
@@ -126,14 +122,18 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
 static int ask(struct part *p, const struct node_set *tried)
 {
         struct upstream *u = p->gather->upstream;
-        struct fetch what = {.key = KEY, .offset = p->len, .hops = p->gather->hops};
-        return u->ops->fetch(u, KEY, tried, tried ? 0 : p->node, &what, ANSWER_MS, &p->node, on_answer, p);
+        struct fetch what = {.offset = p->len, .hops = p->gather->hops};
+        memcpy(what.key, p->gather->key, sizeof(what.key));
+        return u->ops->fetch(u, what.key, tried, tried ? 0 : p->node, &what, ANSWER_MS, &p->node, on_answer, p);
 }
 
-void gather_begin(struct upstream *u, uint8_t hops, gather_done *done, void *arg)
+void gather_begin(struct gather **out, uv_loop_t *loop, struct upstream *u, const char *key, uint8_t hops, gather_done *done, void *arg)
 {
-        struct gather *g = mem_alloc(sizeof(*g));
+        struct gather *g = *out = mem_alloc(sizeof(*g));
         struct node_set tried = {0};
+        g->loop = loop;
+        strcpy(g->key, key);
+        key_parse(&g->parsed, key);
         g->upstream = u;
         g->hops = hops;
         g->done = done;

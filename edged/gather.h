@@ -1,8 +1,6 @@
-/* gather.h - the list of streams: asked of every node of the tier above at once, and put together.
+/* gather.h - a list (/api/streams, /api/recordings): asked of every node of the tier above at once, and put together (merge.h).
  *
- * Each origin knows the streams it owns. The same stream from several is one: the session that started last, and if
- * that is the same, live before slate before ended (an origin that missed a session has the one before it). What a node
- * sends that is no such list is left out. Loop thread only. */
+ * A node that does not answer, or with too much, is left out: the other owners of its streams have them too. Loop thread only. */
 #ifndef EDGED_GATHER_H
 #define EDGED_GATHER_H
 
@@ -10,12 +8,16 @@
 
 #define GATHER_BYTES_MAX (4u << 20) /* of one node's list */
 
-/* err: ERR_CLOSED when no node answered. json is the caller's of done for the call only. Never called from gather_begin()
- * unless there is no node to ask. */
-typedef void gather_done(void *arg, int err, struct buf *json);
-void gather_begin(struct upstream *u, uint8_t hops, gather_done *done, void *arg);
+#define GATHER_AT_ONCE_BYTES (64u << 10) /* what is more in sum is put together on a thread of libuv's */
 
-/* Joins count lists; pure. Returns the list as a new buf. */
-struct buf *gather_merge(struct buf *const *lists, size_t count);
+struct gather;
+
+/* *out is valid until done() is called, or it is abandoned. err: ERR_CLOSED when no node answered. json is the caller's of done for the
+ * call only. Never called from gather_begin() unless there is no node to ask. */
+typedef void gather_done(void *arg, int err, struct buf *json);
+void gather_begin(struct gather **out, uv_loop_t *loop, struct upstream *u, const char *key, uint8_t hops, gather_done *done, void *arg);
+
+/* done() is not called any more. What is under way ends by itself, before the loop does. */
+void gather_abandon(struct gather **g);
 
 #endif

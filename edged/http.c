@@ -81,7 +81,11 @@ static const char *range_wanted(struct client *c)
 static enum MHD_Result say_list(struct client *c, struct buf *body)
 {
         struct http_thread *t = thread_of(c);
-        return say(c, MHD_HTTP_OK, listing_response(&t->listing, t->tokens, c->object, body, c->cached, &c->pass));
+        const struct listing_answer *a = listing_find(&t->listing, t->tokens, c->object, body, c->cached, &c->pass);
+        if (!a)
+                return say(c, MHD_HTTP_OK, respond_whole(c->object, body, c->cached, ACCESS_PUBLIC));
+        bool same = etag_matches(header(c, MHD_HTTP_HEADER_IF_NONE_MATCH), a->etag);
+        return say(c, same ? MHD_HTTP_NOT_MODIFIED : MHD_HTTP_OK, same ? a->same : a->response);
 }
 
 static enum MHD_Result say_complete(struct client *c, struct buf *body)
@@ -232,7 +236,7 @@ static unsigned ask_for_token(struct client *c, const char *stream)
 static unsigned may_have(struct client *c)
 {
         struct access_memory *tokens = thread_of(c)->tokens;
-        if (c->path.object.kind == KEY_STREAMS) {
+        if (c->path.object.kind == KEY_STREAMS || c->path.object.kind == KEY_RECORDINGS) {
                 c->is_list = access_any_private(tokens);
                 if (c->is_list)
                         ask_for_token(c, NULL);

@@ -8,34 +8,46 @@ static bool is_the_same(const struct listing_answer *a, unsigned generation, con
                         const struct access_pass *pass)
 {
         return a->response && a->generation == generation && a->result == result && a->pass.form == pass->form &&
-               strcmp(a->etag, o->etag) == 0 && strcmp(a->pass.path, pass->path) == 0;
+               strcmp(a->whole_etag, o->etag) == 0 && strcmp(a->pass.path, pass->path) == 0 && strcmp(a->key, o->key) == 0;
 }
 
-struct MHD_Response *listing_response(struct listing *l, struct access_memory *m, struct object *o, struct buf *body,
-                                      enum cache_result result, const struct access_pass *pass)
+static void forget(struct listing_answer *a)
 {
+        if (!a->response)
+                return;
+        MHD_destroy_response(a->response);
+        MHD_destroy_response(a->same);
+        a->response = NULL;
+}
+
+const struct listing_answer *listing_find(struct listing *l, struct access_memory *m, struct object *o, struct buf *body,
+                                          enum cache_result result, const struct access_pass *pass)
+{
+        struct listing_answers *of = strcmp(o->key, "/api/streams") == 0 ? &l->streams : &l->pages;
         unsigned generation = access_generation(m);
         size_t len;
         for (unsigned i = 0; i < LISTING_KEPT; i++) {
-                if (is_the_same(&l->kept[i], generation, o, result, pass))
-                        return l->kept[i].response;
+                if (is_the_same(&of->kept[i], generation, o, result, pass))
+                        return &of->kept[i];
         }
         char *text = access_list(m, (const char *)body->data, body->len, pass->path, &len);
         if (!text)
-                return respond_whole(o, body, result, ACCESS_PUBLIC);
-        struct listing_answer *a = &l->kept[l->next++ % LISTING_KEPT];
-        if (a->response)
-                MHD_destroy_response(a->response);
-        *a = (struct listing_answer){.response = respond_list(o, text, len, result, pass->form), .generation = generation,
-                                     .result = result, .pass = *pass};
-        memcpy(a->etag, o->etag, sizeof(a->etag));
-        return a->response;
+                return NULL;
+        struct listing_answer *a = &of->kept[of->next++ % LISTING_KEPT];
+        forget(a);
+        *a = (struct listing_answer){.generation = generation, .result = result, .pass = *pass};
+        cache_make_etag(a->etag, text, len);
+        memcpy(a->whole_etag, o->etag, sizeof(a->whole_etag));
+        strcpy(a->key, o->key);
+        a->response = respond_list(o, text, len, a->etag, result, pass->form);
+        a->same = respond_list(o, NULL, 0, a->etag, result, pass->form);
+        return a;
 }
 
 void listing_close(struct listing *l)
 {
         for (unsigned i = 0; i < LISTING_KEPT; i++) {
-                if (l->kept[i].response)
-                        MHD_destroy_response(l->kept[i].response);
+                forget(&l->streams.kept[i]);
+                forget(&l->pages.kept[i]);
         }
 }

@@ -74,6 +74,9 @@ static enum path_kind classify(struct path *out)
                 return PATH_OBJECT;
         if (strcmp(key, "/time") == 0)
                 return PATH_TIME;
+        out->why = key_bad_page(key);
+        if (out->why)
+                return PATH_BAD;
         out->file = strcmp(key, "/") == 0                                                   ? "index.html"
                     : strncmp(key, "/watch/", 7) == 0 && stream_id_valid(key + 7)           ? "watch.html"
                     : strncmp(key, "/web/", 5) == 0 && is_file_name(key + 5)                ? key + 5

@@ -237,10 +237,13 @@ struct MHD_Response *respond_same(struct object *o, enum cache_result result, en
         return r;
 }
 
-struct MHD_Response *respond_list(struct object *o, char *text, size_t len, enum cache_result result, enum access_form form)
+struct MHD_Response *respond_list(struct object *o, char *text, size_t len, const char *etag, enum cache_result result,
+                                  enum access_form form)
 {
-        struct MHD_Response *r = made(MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE));
+        struct MHD_Response *r = made(text ? MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE)
+                                           : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
         object_headers(r, o, result, form);
+        MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, etag);
         return r;
 }
 

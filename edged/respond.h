@@ -51,8 +51,9 @@ struct MHD_Response *respond_part(struct object *o, struct buf *body, enum cache
 struct MHD_Response *respond_unsatisfiable(struct object *o, struct buf *body, enum cache_result result); /* owned, 416 */
 struct MHD_Response *respond_same(struct object *o, enum cache_result result, enum access_form form); /* owned, 304 */
 
-/* A list made for this viewer (takes text, malloc'd) in place of o's. Owned, 200. */
-struct MHD_Response *respond_list(struct object *o, char *text, size_t len, enum cache_result result, enum access_form form);
+/* A list made for this viewer (takes text, malloc'd) in place of o's: owned, 200. text NULL: he has it already: owned, 304. */
+struct MHD_Response *respond_list(struct object *o, char *text, size_t len, const char *etag, enum cache_result result,
+                                  enum access_form form);
 
 /* o is FILLING with len > 0: its type is known. reader is called with arg until it says the end. Owned, 200. */
 struct MHD_Response *respond_growing(struct object *o, enum cache_result result, enum access_form form,

@@ -314,6 +314,68 @@ static void test_the_list_names_private_streams_to_token_holders_only(void **sta
         close_fixture(&f);
 }
 
+static void ask_list(struct fixture *f, struct viewer *v, const char *target, const char *tag, unsigned status, const char *body)
+{
+        char *headers = mem_printf("%s%s%s", tag ? "If-None-Match: " : "", tag ? tag : "", tag ? "\r\n" : "");
+        ask(f, v, "GET", target, headers);
+        assert_int_equal(v->status, status);
+        assert_string_equal(v->body, status == 304 ? "" : body);
+        free(headers);
+}
+
+/* A viewer who goes through the pages must come to what is his, however many before have nothing for him; and a poll costs nothing while
+ * nothing changes. */
+static void test_a_page_that_is_cut_leads_on_and_has_a_tag_of_what_is_left(void **state)
+{
+        (void)state;
+#define PLACE KEY_RECORDINGS_PATH "/before/2026-01-31T12:34:56.789Z/S1"
+        static const char page[] = "{\"recordings\":[{\"id\":\"staff-1\",\"session\":\"S1\",\"started\":\"2026-01-31T12:34:56.789Z\"}],"
+                                   "\"next\":\"" PLACE "\"}";
+        static const char cut[] = "{\"recordings\":[],\"next\":\"" PLACE "\"}";
+        struct fixture f;
+        struct viewer v;
+        char whole_tag[ETAG_MAX], cut_tag[ETAG_MAX];
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&v, &f);
+        viewer_ask(&v, "GET", KEY_RECORDINGS_PATH, "");
+        until(&f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f.e.upstream), page, strlen(page), FETCH_COMPLETE, 60000, "application/json");
+        until(&f, has_answer, &v);
+        snprintf(whole_tag, sizeof(whole_tag), "%s", header_of(&v, "ETag"));
+        ask_list(&f, &v, KEY_RECORDINGS_PATH, whole_tag, 304, "");
+        set_private(&f, SET(OCT("a", SECRET_A)));
+        char *token = token_until("staff-1", now_s() + 1000), *his = mem_printf("/t/%s" KEY_RECORDINGS_PATH, token);
+        for (int i = 0; i < 2; i++) {
+                ask_list(&f, &v, KEY_RECORDINGS_PATH, whole_tag, 200, cut);
+                snprintf(cut_tag, sizeof(cut_tag), "%s", header_of(&v, "ETag"));
+                assert_string_not_equal(cut_tag, whole_tag);
+                ask_list(&f, &v, KEY_RECORDINGS_PATH, cut_tag, 304, "");
+                assert_string_equal(header_of(&v, "ETag"), cut_tag);
+                assert_string_equal(header_of(&v, "Cache-Control"), "max-age=1");
+                ask_list(&f, &v, his, cut_tag, 200, page);
+                ask_list(&f, &v, his, whole_tag, 304, ""); /* he may see all of it */
+        }
+        free(his);
+        free(token);
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
+static void test_a_wrong_page_of_recordings_is_told_what_is_allowed(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&v, &f);
+        ask(&f, &v, "GET", KEY_RECORDINGS_PATH "/before/17", "");
+        assert_int_equal(v.status, 400);
+        assert_non_null(strstr(v.body, "{\"error\": \"a page of recordings is /api/recordings, /api/recordings/before/TIME/SESSION"));
+        assert_int_equal(f.e.upstream->count, 0); /* and no origin is asked */
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -323,6 +385,8 @@ int main(void)
                 cmocka_unit_test(test_an_answer_under_way_ends_when_its_key_is_taken_away),
                 cmocka_unit_test(test_a_connection_outlives_the_token_of_an_earlier_request),
                 cmocka_unit_test(test_the_list_names_private_streams_to_token_holders_only),
+                cmocka_unit_test(test_a_page_that_is_cut_leads_on_and_has_a_tag_of_what_is_left),
+                cmocka_unit_test(test_a_wrong_page_of_recordings_is_told_what_is_allowed),
         };
         log_set_level(LOG_ERROR);
         stats_register();

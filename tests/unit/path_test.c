@@ -38,6 +38,8 @@ static void test_every_url_of_the_table_is_known(void **state)
         object("/live/cam/20260131T123456Z-1a2b3c4d/v720/init.mp4", "/live/cam/20260131T123456Z-1a2b3c4d/v720/init.mp4");
         object("/live/cam/20260131T123456Z-1a2b3c4d/a128/1234.m4s", "/live/cam/20260131T123456Z-1a2b3c4d/a128/1234.m4s");
         object("/api/streams", "/api/streams");
+        object("/api/recordings", "/api/recordings");
+        object("/api/recordings/before/2026-01-31T12%3A34:56.789Z/S1?x", "/api/recordings/before/2026-01-31T12:34:56.789Z/S1");
         assert_int_equal(kind("/time"), PATH_TIME);
         assert_int_equal(kind("*"), PATH_OPTIONS);
         file("/", "index.html");
@@ -69,7 +71,7 @@ static void test_paths_that_try_to_climb_are_refused(void **state)
                 "/../etc/passwd", "/live/../../x", "/web/..", "/web/../watch.html", "/live/cam/..%2f..%2fx", "/%2e%2e/x",
                 "/.git/config", "/web/.hidden", "//etc/passwd", "/live//manifest.mpd", "/live/cam%00/manifest.mpd",
                 "/live/cam/%", "/live/cam/%4", "/live/cam/%zz", "/web/a\\b.js", "/live/c\xc3\xa4m/manifest.mpd",
-                "/live/cam\r\nX: y", "live/cam", "", "/web/%0d%0aX"};
+                "/live/cam\r\nX: y", "live/cam", "", "/web/%0d%0aX", "/api/recordings/before/yesterday"};
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
                 struct path p;
                 path_parse(bad[i], &p);
