@@ -46,6 +46,10 @@ int err_from_errno(int errnum)
         case ECONNRESET:
         case EPIPE:
                 return ERR_CLOSED;
+        case EADDRINUSE:
+                return ERR_IN_USE;
+        case EADDRNOTAVAIL:
+                return ERR_NO_ADDRESS;
         case ETIMEDOUT:
                 return ERR_TIMEOUT;
         case ECANCELED:
@@ -71,6 +75,12 @@ int err_from_nng(int rv)
                 return ERR_CLOSED;
         case NNG_ECANCELED:
                 return ERR_CANCELED;
+        case NNG_EADDRINUSE:
+                return ERR_IN_USE;
+        case NNG_EADDRINVAL:
+                return ERR_NO_ADDRESS;
+        case NNG_EPERM:
+                return ERR_DENIED;
         case NNG_EPROTO:
                 return ERR_PROTO;
         case NNG_EMSGSIZE:

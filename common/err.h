@@ -24,7 +24,9 @@
         X(CONFLICT, "differs from what is stored")                                                                     \
         X(UNSUPPORTED, "not supported")                                                                                \
         X(CONFIG, "bad configuration")                                                                                 \
-        X(CODEC, "codec error")
+        X(CODEC, "codec error")                                                                                        \
+        X(IN_USE, "address already in use")                                                                            \
+        X(NO_ADDRESS, "no address of this machine")
 
 enum err_index {
 #define X(name, text) ERR_INDEX_##name,

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -551,6 +552,7 @@ int http_open(struct http **out, uv_loop_t *loop, const char *bind, int port, st
         mailbox_open(&h->mailbox, loop);
         uv_timer_init(loop, &h->timer);
         h->timer.data = h;
+        errno = 0;
         h->daemon = MHD_start_daemon(
                 MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO | MHD_USE_ERROR_LOG |
                         (ai->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0),
@@ -558,10 +560,11 @@ int http_open(struct http **out, uv_loop_t *loop, const char *bind, int port, st
                 ai->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, completed, h, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, h,
                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
                 (unsigned)CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_OF_ONE, MHD_OPTION_END);
+        int why = errno;
         freeaddrinfo(ai);
         *out = h;
         if (!h->daemon)
-                return ERR_IO; /* the process ends: main.c */
+                return why ? err_from_errno(why) : ERR_IO; /* the process ends: main.c */
         uv_timer_start(&h->timer, sweep, SWEEP_MS, SWEEP_MS);
         return 0;
 }

@@ -1,5 +1,6 @@
 /* originD: the source of truth. Claims and generations, the append-only store, manifests, FETCH, plain HTTP. */
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -437,7 +438,8 @@ int main(int argc, char **argv)
         so.has_archive = o.archive != NULL;
         int rc = store_open(&o.store, o.daemon.loop, &so, &se);
         if (rc) {
-                log_error("msg=\"cannot use data_dir\" path=%s error=\"%s\"", so.data_dir, err_text(rc));
+                if (rc != ERR_CONFLICT)
+                        log_error("msg=\"cannot use data_dir\" path=%s error=\"%s\"", so.data_dir, strerror(errno));
                 return 1;
         }
         open_webhooks(&o);

@@ -169,7 +169,7 @@ int store_open(struct store *st, uv_loop_t *loop, const struct store_options *op
         if (!st->options.volume_segments)
                 st->options.volume_segments = VOLUME_SEGMENTS;
         if (mkdir(options->data_dir, 0755) < 0 && access(options->data_dir, W_OK) < 0)
-                return ERR_IO;
+                return err_from_errno(errno);
         int rc = lock_data_dir(st);
         if (rc)
                 return rc;

@@ -118,7 +118,7 @@ struct store {
 };
 
 int store_open(struct store *st, uv_loop_t *loop, const struct store_options *options,
-               const struct store_events *events); /* ERR_IO: data_dir cannot be made or written; ERR_CONFLICT: another originD uses it */
+               const struct store_events *events); /* errno says why data_dir cannot be used; ERR_CONFLICT, logged: another originD does */
 void store_stop(struct store *st);
 void store_close(struct store *st);
 
