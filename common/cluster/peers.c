@@ -16,6 +16,8 @@
 #define ADDRESSES_MAX 128 /* of one name */
 #define HOST_MAX 255
 
+#define TWIN_LOOKS 3 /* PEERS_RESOLVE_MS apart */
+
 /* One configured host:port and the addresses it had at the last answer. */
 struct name {
         struct peers *peers;
@@ -31,6 +33,7 @@ struct node {
         struct peers *owner;
         enum peer_state counted; /* in freshet_peers */
         bool wrong_role;         /* logged already */
+        unsigned twin_looks;     /* how often in a row its id was another live node's too */
 };
 
 struct peers {
@@ -146,6 +149,36 @@ static void judge_role(struct node *n)
                 log_error("peer=%s peer_id=%s role=%s msg=\"configured as %s: never used\"", n->peer.address,
                           n->peer.info.id, node_role_name(n->peer.info.role), node_role_name(n->owner->expected));
         n->wrong_role = wrong;
+}
+
+/* Two processes that go by one id. A node that is reached by two addresses is one. */
+static bool are_twins(const char *id, int64_t incarnation_us, const struct node *n)
+{
+        return usable(n) && strcmp(n->peer.info.id, id) == 0 && n->peer.info.incarnation_us != incarnation_us;
+}
+
+static bool has_twin(const struct peers *p, const struct node *n)
+{
+        if (n->owner->expected == p->self->role && are_twins(p->self->id, p->self->incarnation_us, n))
+                return true;
+        for (size_t i = 0; i < p->node_count; i++) {
+                if (usable(n) && are_twins(n->peer.info.id, n->peer.info.incarnation_us, p->nodes[i]))
+                        return true;
+        }
+        return false;
+}
+
+/* To the ring they are one node, so each of them is asked for what the other one has. The one before, of a node that started
+ * again elsewhere, is not taken for dead at once: only what lasts is told. */
+static void look_for_twins(struct peers *p)
+{
+        for (size_t i = 0; i < p->node_count; i++) {
+                struct node *n = p->nodes[i];
+                n->twin_looks = has_twin(p, n) ? n->twin_looks + 1 : 0;
+                if (n->twin_looks == TWIN_LOOKS)
+                        log_error("peer=%s peer_id=%s msg=\"another node has the same id: give each its own, what they store is mixed up\"",
+                                  n->peer.address, n->peer.info.id);
+        }
 }
 
 static void on_changed(void *arg, const struct peer_info *info)
@@ -329,6 +362,7 @@ static void on_timer(uv_timer_t *timer)
                         look_up(name);
         }
         forget_peers(p);
+        look_for_twins(p);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */

@@ -3,7 +3,8 @@
  * names is a comma-separated list of host:port. Each name is resolved every PEERS_RESOLVE_MS and every address it has is a
  * peer. An address that DNS no longer gives is forgotten once it is dead. Node ids come from HELLO; the ring holds the ids
  * of all that ever answered and have not been forgotten, so that a dead node keeps its place and only the walk skips it.
- * Zones come from HELLO too: the walk goes through as many as there are (ring.h).
+ * Zones come from HELLO too: the walk goes through as many as there are (ring.h). Two live nodes with one id are an operator's
+ * mistake, which is logged.
  * Loop thread only. */
 #ifndef COMMON_CLUSTER_PEERS_H
 #define COMMON_CLUSTER_PEERS_H

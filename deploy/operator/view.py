@@ -372,6 +372,9 @@ def problems_of(picture, trouble):
         wrong = [p for p in n["peers"] if p["state"] in ("wrong role",)]
         if wrong:
             say("warning", "FreshetNodeNotReady", n["id"], f"{wrong[0]['address']} is not the {wrong[0]['role']} it is configured as")
+    for (role, name), count in collections.Counter((n["role"], n["id"]) for n in rows if n["state"] not in ("unreachable", "refused")).items():
+        if count > 1:
+            say("critical", "FreshetNodeNotReady", name, f"{count} nodes of {role} have this id: give each its own")
     clocks = [(n["clock_s"], n["id"]) for n in rows if n.get("clock_s") is not None]
     if clocks and max(clocks)[0] - min(clocks)[0] >= CLOCKS_APART_S:
         say("warning", "FreshetClocksDisagree", max(clocks)[1],

@@ -159,6 +159,12 @@ def test_problems_come_first_and_top_sorts_by_them(nodes):
     assert {p["alert"] for p in json.loads(out)["problems"]} >= {"FreshetTranscoderBehind", "FreshetOriginBehind", "FreshetNoneReady"}
 
 
+def test_two_nodes_with_one_id_are_a_problem(nodes):
+    nodes[3].node.update(id="origin-1", pid=2)
+    out, _ = freshet("status", admin=nodes)
+    assert "2 nodes of originD have this id" in out
+
+
 def test_latency_of_each_hop_is_that_of_the_last_seconds(nodes):
     bounds = ("0.2", "0.3", "0.5", "+Inf")
     nodes[1].histograms["transcoderd_glass_seconds"] = dict.fromkeys(bounds, 1000)

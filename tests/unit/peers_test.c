@@ -16,6 +16,7 @@
 #include "common/mem.h"
 #include "proto/message.h"
 #include "tests/unit/reserve.h"
+#include "tests/unit/said.h"
 
 #define SERVERS 3
 
@@ -296,6 +297,44 @@ static void on_done(void *arg, int err, nng_msg *reply)
         canceled++;
 }
 
+static void test_two_nodes_with_one_id_are_told_of(void **state)
+{
+        (void)state;
+        for (int i = 0; i < 3; i++) {
+                start(i, i < 2 ? "origin-1" : "edge-1", ROLE_ORIGIND);
+                servers[i].self.incarnation_us = i;
+        }
+        char *names = mem_printf("127.0.0.1:%d,127.0.0.1:%d,localhost:%d,127.0.0.1:%d", servers[0].port, servers[1].port,
+                                 servers[0].port, servers[2].port);
+        log_init("test", LOG_ERROR);
+        listen_to_log();
+        open_peers(names);
+        free(names);
+        WAIT(lseek(fileno(said.file), 0, SEEK_END) > 0);
+        end_listening();
+        log_init("test", LOG_ERROR + 1);
+        assert_int_equal(times_said("another node has the same id"), 2);
+        assert_int_equal(times_said("peer_id=origin-1"), 2); /* an edge may be called as an origin is */
+}
+
+static void test_a_node_that_is_called_as_we_are_is_told_of(void **state)
+{
+        (void)state;
+        for (int i = 0; i < 2; i++) {
+                start(i, "edge-1", ROLE_EDGED);
+                servers[i].self.incarnation_us = i ? self.incarnation_us : 7; /* the second one is ourselves */
+        }
+        char *names = mem_printf("127.0.0.1:%d,127.0.0.1:%d", servers[0].port, servers[1].port);
+        log_init("test", LOG_ERROR);
+        listen_to_log();
+        assert_int_equal(peers_open(&peers, &loop, names, ROLE_EDGED, &self, on_changed, &changes), 0);
+        free(names);
+        WAIT(lseek(fileno(said.file), 0, SEEK_END) > 0);
+        end_listening();
+        log_init("test", LOG_ERROR + 1);
+        assert_int_equal(times_said("another node has the same id"), 2);
+}
+
 static void test_closing_ends_calls_and_lookups_under_way(void **state)
 {
         struct peer *out[1];
@@ -345,6 +384,8 @@ int main(void)
                 LOOP_TEST(test_a_peer_of_another_role_is_never_chosen),
                 LOOP_TEST(test_a_name_is_resolved_and_listed_twice_is_one_peer),
                 LOOP_TEST(test_two_addresses_of_one_node_count_once_on_the_ring),
+                LOOP_TEST(test_two_nodes_with_one_id_are_told_of),
+                LOOP_TEST(test_a_node_that_is_called_as_we_are_is_told_of),
                 LOOP_TEST(test_closing_ends_calls_and_lookups_under_way),
                 LOOP_TEST(test_names_are_checked),
         };
