@@ -113,6 +113,7 @@ char *session_dir(const struct session *s); /* its folder; the caller's to free 
 bool session_busy(const struct session *s);
 
 /* Wakes w when what the session is now is on disk. w->quiet: and no chunk is on its way. */
+#define SESSION_SAVE_ROWS 10000 /* after so many of a track's volumes a save goes on in another turn of the loop */
 void session_save(struct session *s, struct session_wait *w, bool quiet,
                   void (*done)(struct session_wait *w, int status));
 void session_wait_saved(struct session *s, struct session_wait *w, bool quiet,

@@ -1,6 +1,7 @@
 /* What is known of a session on the disk: session.json and the rows of its tracks' volumes, one save at a time. */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/daemon/log.h"
 #include "common/err.h"
@@ -14,15 +15,18 @@ static void start_save(struct session *s);
 
 /* A save on its way: TRACK/volumes of the tracks whose rows have changed, then session.json. What a crash between leaves is rows that
  * are newer than it: each says of a volume's files what is so. The other way round a session would have ended in a volume
- * that nobody noted, and that would pass for one which was left before its end. */
+ * that nobody noted, and that would pass for one which was left before its end. So rows may also be taken later than the text of
+ * session.json: some tracks' at a time, for those of a broadcast of a year are 4 MB a track, which the loop is not to copy at once. */
 struct saving {
         struct session *s;
         struct buf *text; /* of session.json */
         char *path;
+        char changed[SESSION_TRACKS_MAX][TRACK_NAME_MAX + 1]; /* tracks by name: one may be dropped meanwhile */
+        size_t changed_count, next;
         struct rows_to_save {
                 char *dir;
                 struct volumes rows;
-        } tracks[SESSION_TRACKS_MAX];
+        } tracks[SESSION_TRACKS_MAX]; /* those on the pool now */
         size_t track_count;
         int status;
 };
@@ -35,8 +39,44 @@ static void save_work(void *arg)
                 if (w->status == ERR_NOT_FOUND) /* dropped meanwhile: there are no files that a row could be about */
                         w->status = 0;
         }
-        if (!w->status)
+        if (!w->status && w->next == w->changed_count)
                 w->status = file_save(w->path, w->text->data, w->text->len);
+}
+
+static void free_rows(struct saving *w)
+{
+        for (size_t i = 0; i < w->track_count; i++) {
+                volumes_free(&w->tracks[i].rows);
+                free(w->tracks[i].dir);
+        }
+        w->track_count = 0;
+}
+
+static bool rows_changed(const struct track *t)
+{
+        return t && t->log && t->rows_saved != t->log->closed.changes;
+}
+
+/* The rows as they are now: of a broadcast of a month 300 KB a track, copied here and written by the pool. Returns how many. */
+static size_t take_rows(struct saving *w, struct track *t)
+{
+        struct rows_to_save *r = &w->tracks[w->track_count++];
+        r->dir = track_dir(w->s, t->name);
+        chunk_log_rows(t->log, &r->rows);
+        t->rows_saved = t->log->closed.changes;
+        return r->rows.count;
+}
+
+static void save_done(void *arg);
+
+/* The next tracks' rows, and behind the last of them session.json. */
+static void save_some(struct saving *w)
+{
+        for (size_t rows = 0; w->next < w->changed_count && rows < SESSION_SAVE_ROWS; w->next++) {
+                struct track *t = session_track(w->s, w->changed[w->next]);
+                rows += rows_changed(t) ? take_rows(w, t) : 0;
+        }
+        disk_run(w->s->loop, DISK_WRITE, save_work, save_done, w);
 }
 
 static void save_done(void *arg)
@@ -45,6 +85,11 @@ static void save_done(void *arg)
         struct session *s = w->s;
         int status = w->status;
         uint64_t version = s->saving_version;
+        free_rows(w);
+        if (!status && w->next < w->changed_count) {
+                save_some(w);
+                return;
+        }
         s->saving_version = 0;
         if (!status)
                 s->saved_version = version;
@@ -56,10 +101,6 @@ static void save_done(void *arg)
         s->save_failed = status != 0;
         for (size_t i = 0; status && i < s->track_count; i++)
                 s->tracks[i]->rows_saved = ROWS_NOT_SAVED;
-        for (size_t i = 0; i < w->track_count; i++) {
-                volumes_free(&w->tracks[i].rows);
-                free(w->tracks[i].dir);
-        }
         buf_unref(&w->text);
         free(w->path);
         free(w);
@@ -67,17 +108,6 @@ static void save_done(void *arg)
                 start_save(s);
         session_answer_waits(s, status);
         session_tell(s);
-}
-
-/* The rows as they are now: of a broadcast of a month 240 KB a track, copied here and written by the pool. */
-static void take_rows(struct saving *w, struct track *t)
-{
-        if (!t->log || t->rows_saved == t->log->closed.changes)
-                return;
-        struct rows_to_save *r = &w->tracks[w->track_count++];
-        r->dir = track_dir(w->s, t->name);
-        chunk_log_rows(t->log, &r->rows);
-        t->rows_saved = t->log->closed.changes;
 }
 
 static void start_save(struct session *s)
@@ -90,8 +120,9 @@ static void start_save(struct session *s)
         *w = (struct saving){.s = s, .text = session_to_json(s)};
         w->path = mem_printf("%s/%s/%s/session.json", s->data_dir, s->stream, s->id);
         for (size_t i = 0; i < s->track_count; i++)
-                take_rows(w, s->tracks[i]);
-        disk_run(s->loop, DISK_WRITE, save_work, save_done, w);
+                if (rows_changed(s->tracks[i]))
+                        strcpy(w->changed[w->changed_count++], s->tracks[i]->name);
+        save_some(w);
 }
 
 void session_retry_save(struct session *s)

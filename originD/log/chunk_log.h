@@ -136,13 +136,14 @@ void chunk_log_unlink_volume(struct chunk_log *log, uint32_t number, void (*done
 
 /* A volume that others have and this one does not, or not whole, and how it gets here (replica/fills.h); or one that is here,
  * and found to be other than it was written (scrub.h).
- *   chunk_log_expect_volume()  its row, LACKING, with what it comes to there. Not in place of a volume that is here
+ *   chunk_log_expect_volumes() their rows, LACKING, with what they come to there, of numbers [from, end). Not in place of a volume that
+ *                              is here. A year of them is one copy of the rows
  *   chunk_log_hide_volume()    from here on nobody begins to read what is here of it, and it is neither cut off nor removed:
  *                              its files are about to be replaced. expected: what it is to come to; NULL: it is here, and
  *                              is to be looked at. false, and nothing changes: there is no such row any more, it is here by
  *                              now (or, NULL, it is not), or not now
  *   chunk_log_take_volume()    always after that: HERE or DAMAGED, with its sum; NULL: LACKING */
-void chunk_log_expect_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *sum);
+void chunk_log_expect_volumes(struct chunk_log *log, const struct volumes *there, uint32_t from, uint32_t end);
 bool chunk_log_hide_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *expected);
 void chunk_log_take_volume(struct chunk_log *log, uint32_t number, enum volume_state state, const struct volume_sum *sum);
 

@@ -227,13 +227,35 @@ void chunk_log_unlink_volume(struct chunk_log *log, uint32_t number, void (*done
 
 /* ---- from elsewhere ---------------------------------------------------------------------------------------------- */
 
-void chunk_log_expect_volume(struct chunk_log *log, uint32_t number, const struct volume_sum *sum)
+/* Whether the row that is here of the volume, or none, gives way to one that says that it is lacking. */
+static bool is_expected(const struct chunk_log *log, uint32_t number, const struct volume_row *here)
 {
-        const struct volume_row *there = volumes_get(&log->closed, number);
         bool open = log->files.mp4 >= 0 && number == log->open_number;
-        if (open || number < log->expect_from || (there && (there->closing || there->state != VOLUME_LACKING)))
+        return !open && number >= log->expect_from && (!here || (!here->closing && here->state == VOLUME_LACKING));
+}
+
+void chunk_log_expect_volumes(struct chunk_log *log, const struct volumes *there, uint32_t from, uint32_t end)
+{
+        size_t i = 0, k = volumes_below(there, from), k_end = volumes_below(there, end), n = 0;
+        const struct volumes *v = &log->closed;
+        if (k >= k_end)
                 return;
-        volumes_insert(&log->closed, &(struct volume_row){.number = number, .state = VOLUME_LACKING, .sum = *sum});
+        struct volume_row *rows = mem_resize(NULL, (v->count + k_end - k) * sizeof(*rows)); /* not zeroed first: this is the loop */
+        while (i < v->count || k < k_end) {
+                const struct volume_row *mine = i < v->count ? &v->rows[i] : NULL, *theirs = k < k_end ? &there->rows[k] : NULL;
+                bool both = mine && theirs && mine->number == theirs->number;
+                bool first_is_mine = mine && (!theirs || mine->number <= theirs->number);
+                bool taken = theirs && (!first_is_mine || both) && is_expected(log, theirs->number, both ? mine : NULL);
+                if (taken)
+                        rows[n++] = (struct volume_row){.number = theirs->number, .state = VOLUME_LACKING, .sum = theirs->sum};
+                else if (first_is_mine)
+                        rows[n++] = *mine;
+                i += first_is_mine;
+                k += !first_is_mine || both;
+        }
+        free(log->closed.rows);
+        log->closed.rows = rows;
+        log->closed.count = n;
         chunk_log_tell_volumes(log);
 }
 
@@ -287,9 +309,11 @@ bool chunk_log_miss(struct chunk_log *log, uint32_t segment)
                 chunk_log_skip(log);
                 return known;
         }
-        if (!row) /* no longer than is known, for the track ends behind it; when the volume begins it is seen that this row was there */
-                chunk_log_expect_volume(log, number, &(struct volume_sum){.first_segment = segment, .last_segment = segment});
-        else if (row->state == VOLUME_LACKING && segment > row->sum.last_segment)
+        if (!row) { /* no longer than is known, for the track ends behind it; when the volume begins it is seen that this row was there */
+                struct volume_row lost = {.number = number, .sum = {.first_segment = segment, .last_segment = segment}};
+                chunk_log_expect_volumes(log, &(struct volumes){.rows = &lost, .count = 1}, number, number + 1);
+        }
+        if (row && row->state == VOLUME_LACKING && segment > row->sum.last_segment)
                 row->sum.last_segment = segment;
         return row != NULL;
 }

@@ -13,8 +13,7 @@
 #include "common/mem.h"
 #include "originD/log/file.h"
 
-/* Where the number is, or would be. */
-static size_t place_of(const struct volumes *v, uint32_t number)
+size_t volumes_below(const struct volumes *v, uint64_t number)
 {
         size_t low = 0, high = v->count;
         while (low < high) {
@@ -29,13 +28,13 @@ static size_t place_of(const struct volumes *v, uint32_t number)
 
 struct volume_row *volumes_get(const struct volumes *v, uint32_t number)
 {
-        size_t i = place_of(v, number);
+        size_t i = volumes_below(v, number);
         return i < v->count && v->rows[i].number == number ? &v->rows[i] : NULL;
 }
 
 struct volume_row *volumes_insert(struct volumes *v, const struct volume_row *row)
 {
-        size_t i = place_of(v, row->number);
+        size_t i = volumes_below(v, row->number);
         if (i == v->count || v->rows[i].number != row->number) {
                 v->rows = mem_resize(v->rows, (v->count + 1) * sizeof(*v->rows));
                 memmove(&v->rows[i + 1], &v->rows[i], (v->count++ - i) * sizeof(*v->rows));
@@ -47,7 +46,7 @@ struct volume_row *volumes_insert(struct volumes *v, const struct volume_row *ro
 
 void volumes_remove(struct volumes *v, uint32_t number)
 {
-        size_t i = place_of(v, number);
+        size_t i = volumes_below(v, number);
         if (i < v->count && v->rows[i].number == number) {
                 v->changes++;
                 v->count--;

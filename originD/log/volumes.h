@@ -41,6 +41,7 @@ struct volumes {
 struct volume_row *volumes_get(const struct volumes *v, uint32_t number); /* NULL: none */
 struct volume_row *volumes_insert(struct volumes *v, const struct volume_row *row); /* in place of one of that number */
 void volumes_remove(struct volumes *v, uint32_t number);
+size_t volumes_below(const struct volumes *v, uint64_t number); /* so many rows are of volumes before it */
 void volumes_free(struct volumes *v);
 
 /* What is on the disk of a track. */

@@ -22,22 +22,13 @@ static json_t *track_json(const struct session *s, const struct track *t)
                          eras_to_json(&t->eras));
 }
 
-/* How many rows are of volumes before that number. */
-static size_t rows_below(const struct volumes *v, uint64_t below)
-{
-        size_t n = v->count;
-        while (n && v->rows[n - 1].number >= below)
-                n--;
-        return n;
-}
-
 /* The number from which on volumes of all tracks are told in one page: no track has more than CATALOG_VOLUMES in it. */
 static uint32_t page_begins(const struct session *s, uint64_t below)
 {
         uint32_t from = 0;
         for (size_t i = 0; i < s->track_count; i++) {
                 const struct chunk_log *log = s->tracks[i]->log;
-                size_t n = log ? rows_below(&log->closed, below) : 0;
+                size_t n = log ? volumes_below(&log->closed, below) : 0;
                 if (n > CATALOG_VOLUMES && log->closed.rows[n - CATALOG_VOLUMES].number > from)
                         from = log->closed.rows[n - CATALOG_VOLUMES].number;
         }
@@ -49,8 +40,8 @@ static uint32_t page_begins(const struct session *s, uint64_t below)
 static json_t *volumes_json(const struct track *t, uint32_t from, uint64_t below)
 {
         json_t *list = json_array();
-        size_t count = t->log ? rows_below(&t->log->closed, below) : 0;
-        for (size_t i = t->log ? rows_below(&t->log->closed, from) : 0; i < count; i++) {
+        size_t count = t->log ? volumes_below(&t->log->closed, below) : 0;
+        for (size_t i = t->log ? volumes_below(&t->log->closed, from) : 0; i < count; i++) {
                 const struct volume_row *v = &t->log->closed.rows[i];
                 bool whole = (v->state == VOLUME_HERE || v->state == VOLUME_ARCHIVED) && !v->closing;
                 json_array_append_new(list, json_pack("[I, I, I, I, I, i]", (json_int_t)v->number, (json_int_t)v->sum.first_segment,
@@ -252,16 +243,24 @@ static const struct volumes *volumes_of(const struct peer_session *s, const char
         return NULL; /* it came, or went, between two pages */
 }
 
-static void put_before(struct volumes *v, const struct volumes *older)
+/* With as much room before them again when there is none: the rows of a year are not to be moved for each page. */
+static void put_before(struct peer_track *t, const struct volumes *older)
 {
-        size_t n = v->count + older->count;
-        struct volume_row *rows = mem_alloc((n + 1) * sizeof(*rows));
-        memcpy(rows, older->rows, older->count * sizeof(*rows));
-        if (v->count)
-                memcpy(rows + older->count, v->rows, v->count * sizeof(*rows));
-        free(v->rows);
-        v->rows = rows;
-        v->count = n;
+        struct volumes *v = &t->volumes;
+        if (t->rows_room < older->count) {
+                size_t room = v->count + 2 * older->count;
+                struct volume_row *block = mem_resize(NULL, (room + v->count) * sizeof(*block));
+                if (v->count)
+                        memcpy(block + room, v->rows, v->count * sizeof(*block));
+                if (v->rows)
+                        free(v->rows - t->rows_room);
+                v->rows = block + room;
+                t->rows_room = room;
+        }
+        v->rows -= older->count;
+        v->count += older->count;
+        t->rows_room -= older->count;
+        memcpy(v->rows, older->rows, older->count * sizeof(*v->rows));
 }
 
 int catalog_add_older(struct peer_session *to, const struct catalog *page)
@@ -278,7 +277,7 @@ int catalog_add_older(struct peer_session *to, const struct catalog *page)
         for (size_t i = 0; i < to->track_count; i++) {
                 const struct volumes *older = volumes_of(from, to->tracks[i].name);
                 if (older && older->count)
-                        put_before(&to->tracks[i].volumes, older);
+                        put_before(&to->tracks[i], older);
                 to->tracks[i].older_volumes = to->volumes_from > 0;
         }
         return 0;
@@ -290,7 +289,8 @@ void catalog_free(struct catalog *l)
                 struct peer_session *s = &l->sessions[i];
                 for (size_t t = 0; t < s->track_count; t++) {
                         eras_free(&s->tracks[t].eras);
-                        volumes_free(&s->tracks[t].volumes);
+                        if (s->tracks[t].volumes.rows)
+                                free(s->tracks[t].volumes.rows - s->tracks[t].rows_room);
                 }
                 free(s->tracks);
         }

@@ -18,7 +18,7 @@
 #include "originD/store.h"
 
 #define CATALOG_PAGE 500
-#define CATALOG_VOLUMES 500 /* of a track, in one answer: half a week. Of all tracks they are one answer (BODY_MAX), and no long one */
+#define CATALOG_VOLUMES 250 /* of a track, in one answer: two days. Of all tracks they are one answer (BODY_MAX), made and read in some milliseconds */
 #define CATALOG_SESSIONS_MAX 20000    /* in one list */
 #define CATALOG_MAX_BYTES (64u << 20) /* of JSON that is read */
 
@@ -33,6 +33,7 @@ struct peer_track {
         struct eras eras;
         struct volumes volumes; /* the closed ones, with their state there; crc 0: not to be had whole there now. Only where one session is told, */
         bool older_volumes;     /* and there may be some before those that are told */
+        size_t rows_room;       /* catalog.c's: for so many before volumes.rows in its memory */
 };
 
 struct peer_session {

@@ -343,18 +343,13 @@ static uint32_t skip_volumes(const struct copy_track *c, struct track *t)
         const struct volumes *v = &c->theirs->volumes;
         const struct index *ix = &t->log->index;
         uint32_t per = t->log->volume_track.segments, own = ix->count ? ix->rows[ix->count - 1].segment : 0;
-        uint32_t end = c->end_place ? (uint32_t)((c->end_place - 1) / CHUNKS_PER_SEGMENT) : 0, last = end / per, skipped = 0;
+        uint32_t end = c->end_place ? (uint32_t)((c->end_place - 1) / CHUNKS_PER_SEGMENT) : 0, last = end / per, from = ix->count ? own / per + 1 : 0;
         if (end < own || end - own <= (per < SKIP_SEGMENTS ? per : SKIP_SEGMENTS))
                 return 0;
-        for (size_t i = 0; i < v->count && v->rows[i].number < last; i++) {
-                if (ix->count && v->rows[i].number <= own / per)
-                        continue;
-                chunk_log_expect_volume(t->log, v->rows[i].number, &v->rows[i].sum);
-                skipped++;
-        }
-        if (!skipped && (!ix->count || last == own / per))
+        if (volumes_below(v, last) <= volumes_below(v, from) && (!ix->count || last == own / per))
                 return 0;
-        chunk_log_skip(t->log);
+        chunk_log_skip(t->log); /* first: the rows are saved as soon as there are more, and a start has to see which volume was left */
+        chunk_log_expect_volumes(t->log, v, from, last);
         return last * per;
 }
 

@@ -224,18 +224,19 @@ static void test_cut_below_the_first_volume_that_is_kept_makes_that_one_expected
 {
         (void)state;
         int cut = 0;
-        struct volume_sum sum = {.first_segment = 2, .last_segment = 3, .bytes = 1};
+        struct volume_row row = {.number = 1, .sum = {.first_segment = 2, .last_segment = 3, .bytes = 1}};
+        struct volumes there = {.rows = &row, .count = 1};
         volume_segments = 2;
         struct chunk_log *log = open_log();
         write_segments(log, 0, 9);
         quiet(log);
         for (uint32_t n = 0; n < 3; n++)
                 assert_int_equal(chunk_log_forget_volume(log, n), 0);
-        chunk_log_expect_volume(log, 1, &sum);
+        chunk_log_expect_volumes(log, &there, 0, 9);
         assert_null(volumes_get(&log->closed, 1));
         chunk_log_cut(log, 3, NULL, cut_is_done, &cut);
         UNTIL(&loop, cut);
-        chunk_log_expect_volume(log, 1, &sum);
+        chunk_log_expect_volumes(log, &there, 0, 9);
         assert_int_equal(volumes_get(&log->closed, 1)->state, VOLUME_LACKING);
         free_log(&log);
 }

@@ -346,6 +346,47 @@ static void test_a_volume_whose_last_record_could_not_be_written_gets_it_when_it
         free_log(&log);
 }
 
+static void count_change(void *arg, struct chunk_log *l)
+{
+        (void)l;
+        ++*(int *)arg;
+}
+
+/* A row in two of a year's, or all of them behind the end: it makes no difference to those that are here. */
+static void test_volumes_that_are_expected_take_the_place_of_none_that_is_here(void **state)
+{
+        (void)state;
+        const uint32_t count = 2000;
+        int changes = 0;
+        volume_segments = 2;
+        struct chunk_log *log = open_log();
+        void *arg = log->arg;
+        write_segments(log, 0, 5);
+        quiet(log);
+        index_cache_drop(&volumes_get(&log->closed, 0)->index);
+        volumes_remove(&log->closed, 0);
+        struct volumes there = {0};
+        for (uint32_t n = 0; n < count; n++)
+                volumes_insert(&there, &(struct volume_row){.number = n, .sum = {.first_segment = n * 2, .last_segment = n * 2 + 1, .bytes = n}});
+        struct volume_sum here = volumes_get(&log->closed, 1)->sum;
+        log->volumes_changed = count_change;
+        log->arg = &changes;
+        chunk_log_expect_volumes(log, &there, 0, count - 1);
+        chunk_log_expect_volumes(log, &there, 0, count);
+        assert_int_equal(changes, 2);
+        assert_int_equal(log->closed.count, count - 1); /* the third is open */
+        for (size_t i = 0; i < log->closed.count; i++) {
+                const struct volume_row *row = &log->closed.rows[i];
+                assert_int_equal(row->number, i + (i >= log->open_number));
+                assert_int_equal(row->state, row->number == 1 ? VOLUME_HERE : VOLUME_LACKING);
+                assert_int_equal(row->sum.bytes, row->number == 1 ? here.bytes : row->number);
+        }
+        log->volumes_changed = NULL;
+        log->arg = arg;
+        volumes_free(&there);
+        free_log(&log);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -354,6 +395,7 @@ int main(void)
                 CASE(test_a_volume_whose_last_record_could_not_be_written_gets_it_when_it_is_read),
                 CASE(test_after_a_failed_sync_nothing_is_appended_until_the_files_are_read_again),
                 CASE(test_a_volume_that_cannot_be_synced_when_it_is_closed_closes_the_log),
+                CASE(test_volumes_that_are_expected_take_the_place_of_none_that_is_here),
                 CASE(test_damage_in_an_open_volume_is_not_sealed_by_the_checksum_that_closes_it),
                 CASE(test_each_volume_is_a_file_and_all_segments_are_found),
                 CASE(test_a_volume_that_is_closed_has_the_checksum_of_its_file),

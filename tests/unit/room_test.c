@@ -160,11 +160,12 @@ static void test_what_went_for_room_is_not_brought_again(void **state)
         (void)state;
         struct session *s = broadcast("cam", "S1", 200, 9, false);
         struct chunk_log *log = s->tracks[0]->log;
-        struct volume_sum was = log->closed.rows[0].sum;
+        struct volume_row was = log->closed.rows[0];
+        struct volumes there = {.rows = &was, .count = 1};
         int64_t now = clock_real_us();
         assert_true(retention_wants(&store, "other", now - 199 * US_PER_S, now));
         assert_true(make_room(LACKING_BYTES));
-        chunk_log_expect_volume(log, 0, &was);
+        chunk_log_expect_volumes(log, &there, 0, 1);
         assert_int_equal(log->closed.rows[0].number, 1);
         assert_int_equal(session_sum(s).lacking, 0);
         assert_false(retention_wants(&store, "other", now - 199 * US_PER_S, now)); /* it would be the next to go */
