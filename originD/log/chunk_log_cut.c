@@ -30,14 +30,13 @@ static int go_on_with(struct cut *c, uint32_t number)
         const struct volume_track *t = &c->log->volume_track;
         struct volume_found *f = &c->found;
         struct index left;
-        bool unsure;
         int rc = volume_open(t, number, CHECK_TAIL, f);
         if (rc)
                 return rc == ERR_CORRUPT || rc == ERR_NOT_FOUND ? 0 : rc; /* there is nothing to go on with: the one before */
         c->any = true;
         c->number = number;
         if (c->segment != UINT32_MAX && volume_of(t, c->segment) == number) {
-                rc = volume_cut(t, number, &f->files, c->segment, c->there, &left, &unsure);
+                rc = volume_cut(t, number, &f->files, c->segment, c->there, &left);
                 if (rc)
                         return rc;
                 index_free(&f->index);

@@ -509,7 +509,6 @@ int survey_mend(struct survey *s, const char *path, struct volume_found *out)
                 out->torn_bytes = s->bad_bytes;
                 s->new_index = true;
         } else if (damaged(s)) {
-                out->damaged_bytes = s->bad_bytes;
                 out->lost_segments = s->bad_bytes ? leave_out_damaged(s) : 0;
                 out->lacking = s->bad_bytes > 0;
                 if (!s->count)

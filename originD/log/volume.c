@@ -241,11 +241,10 @@ int volume_look(const struct volume_track *t, uint32_t number, enum volume_check
 }
 
 int volume_cut(const struct volume_track *t, uint32_t number, struct volume_files *f, uint32_t segment, const struct buf *there,
-               struct index *out, bool *unsure)
+               struct index *out)
 {
         struct survey s = {.t = t, .number = number, .mp4 = f->mp4};
         struct volume_found found = {.files = {-1, -1}};
-        *unsure = false;
         int rc = survey_records(&s, segment, there); /* it was whole when it was opened */
         if (!rc) {
                 survey_index(&s, &found);
@@ -253,7 +252,6 @@ int volume_cut(const struct volume_track *t, uint32_t number, struct volume_file
                 rc = file_truncate(f->idx, volume_record_offset((uint32_t)s.count));
                 rc = rc ? rc : file_truncate(f->mp4, out->file_bytes);
                 rc = rc ? rc : sync_both(f);
-                *unsure = rc;
                 if (rc)
                         index_free(out);
         }

@@ -57,7 +57,7 @@ struct volume_found {
         struct volume_sum sum; /* crc of such a one; 0: not known */
         bool lacking;          /* segments of it were damaged: who is not in the index may be elsewhere */
         uint32_t lost_segments;
-        uint64_t torn_bytes, damaged_bytes;
+        uint64_t torn_bytes;
 };
 
 /* Opens a volume for appending, or only reads its index; mends what has to be mended, as above. ERR_NOT_FOUND: there is no such
@@ -74,9 +74,9 @@ int volume_look(const struct volume_track *t, uint32_t number, enum volume_check
 int volume_read_index(const struct volume_track *t, uint32_t number, const struct volume_sum *sum, struct index *out);
 
 /* Forgets everything from the segment on, of a volume that is open for appending, and says what is left; but for the chunks that
- * the segment begins with `there` too (chunk_log_cut(); NULL: none). *unsure as above. */
+ * the segment begins with `there` too (chunk_log_cut(); NULL: none). On an error nobody knows what the files hold. */
 int volume_cut(const struct volume_track *t, uint32_t number, struct volume_files *f, uint32_t segment, const struct buf *there,
-               struct index *out, bool *unsure);
+               struct index *out);
 
 int volume_remove(const struct volume_track *t, uint32_t number);
 int volume_remove_mp4(const struct volume_track *t, uint32_t number); /* its index stays: of one that is in the archive */

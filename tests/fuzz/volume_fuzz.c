@@ -89,13 +89,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (open_again(&t, append, check, &first) == 0) {
                 volume_files_close(&first.files);
                 /* Where only the tail is checked, it is another one when some of it was cut off. */
-                bool all_checked = check == CHECK_ALL || (!first.torn_bytes && !first.damaged_bytes);
+                bool all_checked = check == CHECK_ALL || (!first.torn_bytes && !first.lacking);
                 int err = open_again(&t, append, check, &second);
                 assert(!err || !all_checked);
                 if (all_checked) {
                         assert(second.index.count == first.index.count && second.index.chunks == first.index.chunks);
                         assert(second.index.file_bytes == first.index.file_bytes);
-                        assert(!second.torn_bytes && !second.damaged_bytes);
+                        assert(!second.torn_bytes && !second.lacking);
                 }
                 if (!err) {
                         volume_files_close(&second.files);
