@@ -160,6 +160,8 @@ static void begin_round(struct fill *f)
 /* Everybody in this round was asked, or there is nobody. */
 static void end_round(struct fill *f, int64_t now_us)
 {
+        /* One that is starting says NOT_YET of a name that nobody else has, since what it stores may be the only copy: that is 503 for as long
+         * as it reads, and never a 404 that would be remembered here and by players. */
         bool all_say_no = f->tried.count > 0 && f->not_found == f->tried.count;
         if (all_say_no && !f->was_due && f->object->len == 0) {
                 cache_missing(f->object, f->missing_ttl_ms, now_us);

@@ -112,6 +112,32 @@ static void test_a_failed_node_makes_not_found_doubtful(void **state)
         fake_edge_close(&e);
 }
 
+/* A start reads what is stored for a while, and this name may be of it: 404 would be wrong, and remembered. */
+static void test_a_name_that_an_origin_which_starts_cannot_tell_of_is_answered_later_and_not_remembered(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 2);
+        struct object *o = get(&e, key);
+        fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
+        fake_answer_status(last(&e), ERR_NOT_YET, 0);
+        assert_int_equal(look(o).state, OBJECT_FILLING);
+        atomic_store(&o->wanted_us, fake_clock_us() - HOLD_US); /* as if nobody had asked for hold_us */
+        fills_tick(e.fills, fake_clock_us() + FILL_PAUSE_FIRST_US);
+        fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
+        struct object_view v = look(o);
+        assert_int_equal(v.state, OBJECT_FAILED);
+        assert_int_equal(v.failure, ERR_NOT_YET); /* 503 and Retry-After */
+        object_unref(&o);
+        o = get(&e, key); /* it has started: now both know */
+        assert_int_equal(look(o).state, OBJECT_FILLING);
+        fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
+        fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
+        assert_int_equal(look(o).state, OBJECT_MISSING);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
 static void test_an_origin_that_dies_in_mid_fill_is_replaced_at_the_same_offset(void **state)
 {
         (void)state;
@@ -238,6 +264,7 @@ int main(void)
                 cmocka_unit_test(test_a_growing_object_is_asked_for_from_where_it_ends),
                 cmocka_unit_test(test_not_found_is_believed_only_when_all_asked_say_so),
                 cmocka_unit_test(test_a_failed_node_makes_not_found_doubtful),
+                cmocka_unit_test(test_a_name_that_an_origin_which_starts_cannot_tell_of_is_answered_later_and_not_remembered),
                 cmocka_unit_test(test_an_origin_that_dies_in_mid_fill_is_replaced_at_the_same_offset),
                 cmocka_unit_test(test_a_segment_that_is_due_is_held_and_never_missing),
                 cmocka_unit_test(test_without_any_origin_it_fails_after_a_second),
