@@ -60,7 +60,7 @@ static const struct config_key keys[] = {
         INT_KEY(retention_s, "86400", 0, 3153600000, "s", "age at which a recording that ended is removed; 0: never"),
         INT_KEY(retention_bytes, "0", 0, INT64_MAX, "bytes", "when there is more, the oldest recordings go; 0: no bound"),
         INT_KEY(min_free_bytes, "268435456", 0, INT64_MAX, "bytes", "with less free, see when_full; where nothing can go, writes are refused and the node is not ready"),
-        INT_KEY(volume_segments, "600", 2, VOLUME_SEGMENTS_MAX, "segments", "of a file of a track; for sessions that begin from now on"),
+        INT_KEY(volume_segments, "600", VOLUME_SEGMENTS_MIN, VOLUME_SEGMENTS_MAX, "segments", "of a file of a track; for sessions that begin from now on"),
         {.name = "recording", .type = CONFIG_JSON, .offset = offsetof(struct config, recording), .default_value = "[]", .unit = "",
          .check = retention_check_config,
          .help = "what is kept, by stream, the first that fits: [{\"match\", \"live\": \"all\"|\"none\"|seconds, \"after_s\", \"after_bytes\"}]"},

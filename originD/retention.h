@@ -20,6 +20,7 @@
 
 #include "common/clock.h"
 
+#define RETENTION_SWEEP_US (5 * US_PER_S)
 #define RETENTION_SHARE 20     /* a minute one of so many, */
 #define RETENTION_AT_LEAST 20  /* or so many */
 #define RETENTION_LOOKS_MAX 500 /* recordings that a sweep looks at */

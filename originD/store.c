@@ -20,7 +20,6 @@
 #include "originD/stats.h"
 #include "originD/trimming.h"
 
-#define SWEEP_EVERY_US (5 * US_PER_S)
 #define GRACE_EXTRA_US (10 * US_PER_S)
 
 /* Drops the tracks of ended sessions that nobody asks for; and forgets `out`, which is removed. */
@@ -157,7 +156,7 @@ static void ticked(uv_timer_t *timer)
                 store_retry_unreadable(st);
         }
         space_tick(st, now);
-        if (now - st->swept_mono_us > SWEEP_EVERY_US) {
+        if (now - st->swept_mono_us > RETENTION_SWEEP_US) {
                 st->swept_mono_us = now;
                 retention_sweep(st, clock_real_us());
         }

@@ -29,6 +29,7 @@
 #define STORE_TICK_MS 250
 #define STORE_START_TICK_MS 50 /* while it starts: so much is found in between that the loop can take it in a moment */
 #define VOLUME_SEGMENTS 600
+#define VOLUME_SEGMENTS_MIN 2
 #define STORE_LOADED_MAX 256                /* ended sessions whose tracks are kept, */
 #define STORE_LOADED_US (300 * US_PER_S)    /* so long after somebody asked for them last; */
 #define STORE_LOADED_MANY_US (2 * US_PER_S) /* when there are more, so long */

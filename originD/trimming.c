@@ -9,7 +9,9 @@
 #include "originD/stats.h"
 #include "originD/store.h"
 
-#define TRIMMED_AT_ONCE_MAX 8 /* volumes of a track */
+#define TRIMMED_AT_ONCE_MAX 8 /* volumes of a track, in one sweep */
+_Static_assert(TRIMMED_AT_ONCE_MAX * VOLUME_SEGMENTS_MIN * SEGMENT_US >= 2 * RETENTION_SWEEP_US,
+               "the shortest volumes go twice as fast as they come, so that a window is kept, and reached again after a pause");
 #define TRIMMED_LACKING_MAX 64
 
 struct trimming {
@@ -137,7 +139,6 @@ static uint64_t trim_volume(struct store *st, struct session *s, const struct tr
 
 /* ---- behind a window ----------------------------------------------------------------------------------------------- */
 
-/* Several at a time: volumes may be as short as two seconds, and a sweep comes every five. */
 void trimming_sweep(struct store *st, struct session *s, int64_t window_us)
 {
         for (size_t i = 0; i < s->track_count; i++) {

@@ -67,6 +67,21 @@ static bool volume_there(const char *id, unsigned number)
         return access(path, F_OK) == 0;
 }
 
+static void test_the_shortest_volumes_go_as_fast_as_they_come(void **state)
+{
+        (void)state;
+        struct session *s = broadcast("S1");
+        unsigned sweep_s = RETENTION_SWEEP_US / US_PER_S;
+        store.options.volume_segments = VOLUME_SEGMENTS_MIN;
+        for (unsigned n = 8; n < 8 + 12 * sweep_s; n++) {
+                assert_int_equal(put_video(s, "v720", n, 0), 0);
+                if (n % sweep_s)
+                        continue;
+                sweep();
+                assert_true(track_first_segment(s, s->tracks[0]) + 4 + 2 * VOLUME_SEGMENTS_MIN >= n); /* of four seconds */
+        }
+}
+
 static void test_a_volume_whose_list_cannot_be_saved_stays_until_it_can(void **state)
 {
         (void)state;
@@ -131,6 +146,7 @@ static void test_a_volume_that_is_to_be_tried_again_is_forgotten_with_its_record
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                CASE(test_the_shortest_volumes_go_as_fast_as_they_come),
                 CASE(test_a_volume_whose_list_cannot_be_saved_stays_until_it_can),
                 CASE(test_a_volume_that_is_to_be_tried_again_does_not_matter_to_a_session_that_ended_and_was_unloaded),
                 CASE(test_a_volume_that_is_to_be_tried_again_is_forgotten_with_its_recording),
