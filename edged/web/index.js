@@ -1,7 +1,8 @@
-// index.js - the list of streams, kept up to date.
-import { fetchStreams, isOn, prefix, sinceText, sizeOf, startOf, titleOf } from '/web/streams.js'
+// index.js - the list of streams, kept up to date, and below it recordings: the newest ones by themselves, older ones page by page.
+import { fetchList, isOn, prefix, sinceText, sizeOf, startOf, titleOf } from '/web/streams.js'
 
 const REFRESH_MS = 3000
+const EMPTY_PAGES_MAX = 20 // in a row that one click goes through: all on them may be private
 const at = (id) => document.getElementById(id)
 
 function element(tag, className, text) {
@@ -16,9 +17,12 @@ function stateBadge(stream) {
   return element('span', `badge ${stream.state}`, words[stream.state] || stream.state)
 }
 
+const keyOf = (stream) => `${stream.id}/${stream.session}`
+
+// Of a stream's recordings the address without a session plays the newest.
 function card(stream) {
   const link = element('a', 'card')
-  link.href = `${prefix}/watch/${encodeURIComponent(stream.id)}`
+  link.href = `${prefix}/watch/${encodeURIComponent(stream.id)}${older.has(keyOf(stream)) ? `?session=${encodeURIComponent(stream.session)}` : ''}`
   const head = element('span', 'card-head')
   head.append(element('strong', '', titleOf(stream)), stateBadge(stream))
   link.append(head)
@@ -28,29 +32,38 @@ function card(stream) {
   link.append(element('span', 'dim', facts.filter(Boolean).join(' · ')))
   const item = element('li')
   item.dataset.stream = stream.id
+  item.dataset.key = keyOf(stream)
   item.append(link)
   return item
 }
 
 // Only what changed is replaced, so that a card under the pointer or with the focus stays what it is.
 function show(list, streams) {
-  const old = new Map([...list.children].map((item) => [item.dataset.stream, item]))
+  const old = new Map([...list.children].map((item) => [item.dataset.key, item]))
   list.replaceChildren(...streams.map((stream) => {
     const fresh = card(stream)
-    const kept = old.get(stream.id)
+    const kept = old.get(keyOf(stream))
     return kept && kept.innerHTML === fresh.innerHTML ? kept : fresh
   }))
 }
 
-function render(streams) {
+let streams = []         // as they were told last
+const older = new Map()  // recordings from pages, by key
+let more = ''            // the page to ask for next; '': there is none
+let paging = false       // from the first page on `more` is that page's, before that the list's
+
+function render() {
   const newestFirst = [...streams].sort((a, b) => (startOf(b) || 0) - (startOf(a) || 0))
-  const on = newestFirst.filter(isOn), over = newestFirst.filter((s) => !isOn(s))
+  const on = newestFirst.filter(isOn)
+  for (const stream of streams) older.delete(keyOf(stream))
+  const over = [...newestFirst.filter((s) => !isOn(s)), ...older.values()].sort((a, b) => (startOf(b) || 0) - (startOf(a) || 0))
   const focused = document.activeElement
   show(at('streams'), on)
   show(at('ended'), over)
   if (focused && focused !== document.activeElement && focused.isConnected) focused.focus()
   at('empty').hidden = on.length > 0
-  at('past').hidden = over.length === 0
+  at('past').hidden = over.length === 0 && !more
+  at('more').hidden = !more
 }
 
 function say(text) {
@@ -60,13 +73,40 @@ function say(text) {
 
 async function refresh() {
   try {
-    render(await fetchStreams())
+    const list = await fetchList()
+    streams = list.entries
+    if (!paging) more = list.next
+    render()
     say('')
   } catch (error) {
     say(`The list cannot be read right now (${error.message}). Trying again.`)
   }
   setTimeout(refresh, document.hidden ? 4 * REFRESH_MS : REFRESH_MS)
 }
+
+// What the list of streams tells already is on the first page again.
+async function showMore() {
+  const told = new Set(streams.map(keyOf))
+  at('more').disabled = true
+  try {
+    for (let found = 0, pages = 0; !found && more && pages < EMPTY_PAGES_MAX; pages++) {
+      const page = await fetchList(more)
+      paging = true
+      more = page.next
+      for (const one of page.entries.filter((r) => !told.has(keyOf(r)) && !older.has(keyOf(r)))) {
+        older.set(keyOf(one), one)
+        found++
+      }
+    }
+    say('')
+  } catch (error) {
+    say(`Older recordings cannot be read right now (${error.message}).`)
+  }
+  at('more').disabled = false
+  render()
+}
+
+at('more').onclick = showMore
 
 const server = `rtmp://${location.hostname}:1935/live`
 at('server').textContent = server

@@ -1,13 +1,15 @@
-// streams.js - what /api/streams says, in the words both pages use.
+// streams.js - what /api/streams and /api/recordings say, in the words both pages use.
 
 // "/t/<token>" where the page was opened with a token, otherwise "": what it asks for and links to begins with the same.
 export const prefix = (location.pathname.match(/^\/t\/[^/]+/) || [''])[0]
 
-export async function fetchStreams() {
-  const answer = await fetch(`${prefix}/api/streams`, { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
+// path: /api/streams, or what an answer before named as the next one: '' when there is none. While nothing has changed the server answers
+// 304, and the browser has the rest.
+export async function fetchList(path = '/api/streams') {
+  const answer = await fetch(prefix + path, { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
   if (!answer.ok) throw new Error(`the server answered ${answer.status}`)
-  const body = await answer.json()
-  return Array.isArray(body.streams) ? body.streams : []
+  const body = await answer.json(), entries = body.streams || body.recordings
+  return { entries: Array.isArray(entries) ? entries : [], next: typeof body.next === 'string' ? body.next : '' }
 }
 
 export const isOn = (stream) => stream.state === 'live' || stream.state === 'slate'

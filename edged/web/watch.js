@@ -1,6 +1,7 @@
 // watch.js - the watch page: waits for the stream, plays it, says what is going on.
 //
-//   waiting   not live (yet); asks /api/streams                      -> loading when it is on, ended when it was
+//   waiting   not live (yet); asks /api/streams                      -> loading when it is on, ended when it was. ?session=ID: it plays
+//                                                                       that recording, and goes live only when it is told to
 //   loading   the player was given the manifest                      -> playing, or waiting after a fault
 //   playing   pictures move (live, or a recording from the start)    -> ended, or waiting after a fault
 //   ended     offers the recording; goes live by itself when a new broadcast begins
@@ -9,19 +10,21 @@
 // window.freshet is for tests and curious people: { player, state, metrics() }.
 import { Controls } from '/web/controls.js'
 import { Player, supported } from '/web/player.js'
-import { fetchStreams, isOn, prefix, sizeOf, startOf, titleOf } from '/web/streams.js'
+import { fetchList, isOn, prefix, sizeOf, startOf, titleOf } from '/web/streams.js'
 
 const WAIT_POLL_MS = 1000, PLAY_POLL_MS = 5000
 const RETRY_MS = 1000
 const at = (id) => document.getElementById(id)
 const stage = at('stage'), video = at('video')
 const name = decodeURIComponent(location.pathname.slice(prefix.length).split('/')[2] || '')
-const ASK_EVERY = 10 // polls, of a stream that is not in the list: whether it is private
+const ASK_EVERY = 10 // polls, of a stream that is not in the list: whether it is private, or long over
+const given = new URLSearchParams(location.search).get('session') || ''
 
 let state = 'waiting'
 let stream = null   // the last that /api/streams said of it; null: nothing
 let player = null
 let session = ''    // of what is being played, or ended last
+let wanted = /^[A-Za-z0-9-]{1,40}$/.test(given) ? given : '' // a recording that the address names
 let pollTimer = 0
 let unlisted = 0    // polls in a row that did not have the stream
 
@@ -66,6 +69,7 @@ const playLive = () => play(`${prefix}/live/${name}/manifest.mpd`, true, stream 
 const playRecording = (of) => play(`${prefix}/live/${name}/${of}/manifest.mpd`, false, of)
 
 function goLive() {
+  wanted = ''
   if (player && player.live) player.toLive()
   else if (stream && isOn(stream)) playLive()
 }
@@ -85,7 +89,7 @@ const HOPELESS = new Set([23, 32, 35])  // no media source, nothing in the manif
 // The last segment that a live player asks for is one that never comes: when the broadcast has been ended, that is no fault.
 async function hasEnded() {
   try {
-    stream = (await fetchStreams()).find((s) => s.id === name) || null
+    stream = (await fetchList()).entries.find((s) => s.id === name) || null
     return Boolean(stream) && !(isOn(stream) && stream.session === session)
   } catch {
     return false
@@ -122,7 +126,7 @@ function again() {
 function describe() {
   at('title').textContent = stream ? titleOf(stream) : name
   const started = stream && startOf(stream)
-  at('facts').textContent = stream ? [sizeOf(stream), started && `since ${started.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`]
+  at('facts').textContent = stream && (!wanted || wanted === stream.session) ? [sizeOf(stream), started && `since ${started.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`]
     .filter(Boolean).join(' · ') : ''
   document.title = `${at('title').textContent} – Freshet`
   at('slate').hidden = !(state === 'playing' && player && player.live && stream && stream.state === 'slate')
@@ -137,24 +141,45 @@ async function isRefused() {
   return true
 }
 
+// The list has the newest recordings only. An older one is known by the manifest, which names its session.
+async function isOver() {
+  const answer = await fetch(`${prefix}/live/${name}/manifest.mpd`, { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
+  const text = answer.ok ? await answer.text() : ''
+  const of = /\btype="static"/.test(text) && text.match(/"([A-Za-z0-9-]+)\/[a-z][a-z0-9]+\//)
+  if (!of) return false
+  session = of[1]
+  over()
+  return true
+}
+
+async function playWanted() {
+  if (await isRefused()) return
+  const answer = await fetch(`${prefix}/live/${name}/${wanted}/manifest.mpd`, { method: 'HEAD', signal: AbortSignal.timeout(8000) })
+  if (answer.status === 404)
+    enter('error', 'There is no such recording', 'It may have been removed.', { text: 'Try again', run: again })
+  else if (state === 'waiting')
+    playRecording(wanted)
+}
+
 async function judge() {
   const on = stream && isOn(stream)
   unlisted = stream ? 0 : unlisted + 1
   if (state === 'waiting') {
-    if (on) playLive()
+    if (wanted) await playWanted()
+    else if (on) playLive()
     else if (stream) {
       session = stream.session
       over()
-    } else if (unlisted % ASK_EVERY !== 1 || !(await isRefused()))
+    } else if (unlisted % ASK_EVERY !== 1 || !(await isRefused() || await isOver()))
       enter('waiting', 'Not live yet', 'It starts here by itself as soon as the broadcaster does.')
-  } else if (state === 'ended' && on && stream.session !== session)
+  } else if (state === 'ended' && on && stream.session !== session && !wanted)
     playLive()
 }
 
 async function poll() {
   clearTimeout(pollTimer)
   try {
-    stream = (await fetchStreams()).find((s) => s.id === name) || null
+    stream = (await fetchList()).entries.find((s) => s.id === name) || null
     await judge()
   } catch (error) {
     if (state === 'waiting')

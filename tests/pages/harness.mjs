@@ -32,9 +32,11 @@ export async function until(what, seconds, probe) {
 }
 
 export class Cluster {
-  // sets: more for deploy/local, "role.key=value"
-  constructor(...sets) {
+  // sets: more for deploy/local, "role.key=value"; a function among them is called before it begins, with the folder
+  constructor(...given) {
+    const sets = given.filter((one) => typeof one === 'string')
     this.dir = mkdtempSync(join(tmpdir(), 'freshet-pages-'))
+    for (const prepare of given) if (typeof prepare === 'function') prepare(this.dir)
     this.publishers = new Set()
     execFileSync(local, ['up', '--detach', '--dir', this.dir, '--while', String(process.pid),
       '--set', `transcoderd.ladder=${JSON.stringify(LADDER)}`, ...sets.flatMap((set) => ['--set', set])],
