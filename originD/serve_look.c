@@ -1,5 +1,6 @@
 #include "originD/serve_impl.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,9 +160,10 @@ static int read_archived(struct serve *sv, struct serve_request *r, const struct
 {
         if (!sv->archive)
                 return ERR_IO;
-        char *idx = volume_path(log->dir, v->volume, "idx"), *name = archive_name(s->stream, s->id, log->dir, v->volume);
-        int rc = archive_read(sv->archive, &(struct archive_volume){.name = name, .idx_path = idx}, from, r->reading,
-                                    archive_read_done, r);
+        const struct volume_row *row = volumes_get(&log->closed, v->volume);
+        assert(row); /* v is of it, and nothing came between */
+        char *idx = volume_path(log->dir, v->volume, "idx"), *name = archive_name(s->stream, s->id, log->dir, v->volume, row->sum.crc);
+        int rc = archive_read(sv->archive, &(struct archive_volume){.name = name, .idx_path = idx}, from, r->reading, archive_read_done, r);
         free(name);
         free(idx);
         return rc;

@@ -294,10 +294,10 @@ static struct job *job_new(const struct transfer *t, archive_done *done, void *a
         return j;
 }
 
-char *archive_name(const char *stream, const char *session, const char *track_dir, uint32_t number)
+char *archive_name(const char *stream, const char *session, const char *track_dir, uint32_t number, uint32_t mp4_crc32c)
 {
         const char *slash = strrchr(track_dir, '/');
-        return mem_printf("%s/%s/%s/%06" PRIu32, stream, session, slash ? slash + 1 : track_dir, number);
+        return mem_printf("%s/%s/%s/%06" PRIu32 "-%08" PRIx32, stream, session, slash ? slash + 1 : track_dir, number, mp4_crc32c);
 }
 
 int archive_put(struct archive *a, const struct archive_volume *v, archive_done *done, void *arg)

@@ -14,7 +14,8 @@
  *   archived            --archive_remove()--> gone           when retention says so
  *
  * Two owners of a stream put the same objects, as their closed volumes are the same bytes: the second one finds the first
- * one's and sends nothing. One that is there with another checksum is left as it is: ERR_CONFLICT, and a person is to look.
+ * one's and sends nothing. One that is there with another checksum than its name says is left as it is: ERR_CONFLICT, and a person is to
+ * look.
  *
  * Loop thread only. The network and the files are the business of threads of its own: ARCHIVE_PUTTERS for puts, fetches
  * and removals, ARCHIVE_READERS for reads, so that nobody waits for an upload who wants to watch; neither take a thread of the disk's
@@ -45,13 +46,14 @@ struct archive;
 /* A closed volume. Its objects are NAME.mp4, then NAME.idx: where the second is, the first is whole. All is copied. */
 struct archive_volume {
         const char *mp4_path, *idx_path;
-        const char *name;    /* "STREAM/SESSION/TRACK/000042" */
+        const char *name;    /* "STREAM/SESSION/TRACK/000042-1a2b3c4d" */
         uint64_t mp4_bytes;  /* as in the index's last record; a file that is otherwise is ERR_CORRUPT and stays here */
         uint32_t mp4_crc32c;
 };
 
-/* That name, of the volume that lies in this folder (…/TRACK); the caller's to free. */
-char *archive_name(const char *stream, const char *session, const char *track_dir, uint32_t number);
+/* That name, of the volume that lies in this folder (…/TRACK); the caller's to free. With the checksum in it a volume that was cut off
+ * and written anew as other bytes is another object: it neither meets the old one nor is taken for it. The old one goes with the rest. */
+char *archive_name(const char *stream, const char *session, const char *track_dir, uint32_t number, uint32_t mp4_crc32c);
 
 typedef void archive_done(void *arg, int err, const char *words); /* words is valid during the call, "" without an error */
 

@@ -188,10 +188,8 @@ static void put_done(void *arg, int err, const char *words)
                 if (same)
                         log_info("session=%s stream=%s track=%s volume=%06" PRIu32 " msg=\"a volume is in the archive\" bytes=%" PRIu64, s->id,
                                  s->stream, ar->track, ar->number, ar->seen.sum.bytes);
-                else if (!s) /* removed while it was sent: nobody else knows of the object */
+                else if (!s || (log && !volumes_get(&log->closed, ar->number))) /* removed while it was sent: nobody else knows of the object */
                         discards_add(ar->options.discards, ar->stream, ar->session);
-                else if (log && !volumes_get(&log->closed, ar->number))
-                        discards_volume(ar->options.discards, ar->stream, ar->session, ar->track, ar->number);
                 if (!same || !drop_file(ar, s, log))
                         next_volume(ar);
         } else if (of_this_volume(err)) {
@@ -209,7 +207,7 @@ static void put_done(void *arg, int err, const char *words)
 static bool put(struct archiver *ar, const struct session *s, const struct chunk_log *log)
 {
         char *mp4 = volume_path(log->dir, ar->number, "mp4"), *idx = volume_path(log->dir, ar->number, "idx");
-        char *name = archive_name(s->stream, s->id, log->dir, ar->number);
+        char *name = archive_name(s->stream, s->id, log->dir, ar->number, ar->seen.sum.crc);
         struct archive_volume v = {.mp4_path = mp4, .idx_path = idx, .name = name, .mp4_bytes = ar->seen.sum.bytes,
                                    .mp4_crc32c = ar->seen.sum.crc};
         int rc = archive_put(ar->archive, &v, put_done, ar);
@@ -428,7 +426,7 @@ static bool bring(struct archiver *ar, struct session *s)
                 const struct volume_row *row = t->log ? chunk_log_wanted(t->log, clock_mono_us()) : NULL;
                 if (!row || row->closing)
                         continue;
-                char *name = archive_name(s->stream, s->id, t->log->dir, row->number);
+                char *name = archive_name(s->stream, s->id, t->log->dir, row->number, row->sum.crc);
                 char *path = volume_path(t->log->dir, row->number, VOLUME_FETCHED);
                 struct archive_volume v = {.name = name, .mp4_path = path, .mp4_bytes = row->sum.bytes, .mp4_crc32c = row->sum.crc};
                 int rc = archive_fetch(ar->archive, &v, fetched, ar);
