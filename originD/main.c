@@ -219,25 +219,18 @@ static void open_peers(struct origin *o)
         o->serve.elsewhere = (struct serve_elsewhere){.who = elsewhere, .arg = o, .link = o->link};
 }
 
-static void session_going(void *arg, const char *stream, const char *session)
+static void removing_here(void *arg, const char *stream, const char *session)
 {
         const struct origin *o = arg;
         if (o->archives)
                 discards_note(o->config.data_dir, stream, session);
 }
 
-static void session_removed(void *arg, const char *stream, const char *session)
+static void removed_here(void *arg, const char *stream, const char *session)
 {
         struct origin *o = arg;
         if (o->discards)
                 discards_add(o->discards, stream, session);
-}
-
-static void volume_removed(void *arg, const struct session *s, const char *track, uint32_t number)
-{
-        struct origin *o = arg;
-        if (o->discards)
-                discards_volume(o->discards, s->stream, s->id, track, number);
 }
 
 /* Before anything is read from there. */
@@ -427,7 +420,7 @@ int main(int argc, char **argv)
                                    .volume_segments = (uint32_t)o.config.volume_segments,
                                    .sync_segments = strcmp(o.config.sync, "segment") == 0};
         struct store_events se = {.ready = store_ready, .slow = store_slow, .changed = session_changed, .space = space_changed,
-                                  .idle = part_stopped, .removing = session_going, .removed = session_removed, .volume_removed = volume_removed, .arg = &o};
+                                  .idle = part_stopped, .removing = removing_here, .removed = removed_here, .volume_removed = removed_here, .arg = &o};
         struct manifest_options mo = {.latency_bound_ms = o.config.latency_bound_ms,
                                       .target_latency_ms = o.config.target_latency_ms,
                                       .time_shift_s = o.config.time_shift_s,

@@ -67,7 +67,7 @@ struct store_events {
         /* It is no recording any more, and its files are about to go; on a thread of the pool, and may block. May be NULL */
         void (*removing)(void *arg, const char *stream, const char *session);
         void (*removed)(void *arg, const char *stream, const char *session); /* its files are gone. May be NULL */
-        void (*volume_removed)(void *arg, const struct session *s, const char *track, uint32_t number); /* of a live one; the archive has it */
+        void (*volume_removed)(void *arg, const char *stream, const char *session); /* of a live one; the archive has it. May be NULL */
         void *arg;
 };
 

@@ -79,7 +79,7 @@ static void volume_forgotten(struct session_wait *w, int status)
                 return;
         }
         if (t->archived && t->st->events.volume_removed)
-                t->st->events.volume_removed(t->st->events.arg, s, t->track, t->number);
+                t->st->events.volume_removed(t->st->events.arg, s->stream, s->id);
         remove_volume(t, s);
 }
 

@@ -457,6 +457,52 @@ describe('the archive', { concurrency: 4 }, () => {
     await Promise.all([a.stop(), b.stop()])
   })
 
+  test('a volume that one owner keeps of a live broadcast stays in the store until the last one removes it', async (t) => {
+    const store = await new ObjectStore().open(t), window = { time_shift_s: 4, recording: [{ match: '*', live: 4 }] }
+    const [a, b] = await pair(t, store)
+    let to = SEGMENTS
+    const wrote = await a.write({ to })
+    b.session = a.session
+    const goOn = async () => { // or it would end by silence
+      Object.assign(wrote, await a.write({ to: ++to }))
+      await new Promise((r) => setTimeout(r, 2000))
+    }
+    const kept = (o) => o.files('v720', '.idx')[0]
+    const stored = (volume) => store.objects().some((n) => n.includes(`v720/${String(volume).padStart(6, '0')}`))
+    await until(async () => { await goOn(); return [a, b].every((o) => !o.files().includes(3)) }, 'the first volumes are in the archive alone')
+    await a.stop()
+    await b.stop()
+    await Promise.all([a.start(window), b.start()])
+    await until(async () => { await goOn(); return kept(a) >= 4 && !readdirSync(join(a.data, '.archive')).length }, () => `one owner removes them\n${a.log.slice(-3000)}`)
+    assert.equal(kept(b), 0)
+    for (const segment of [0, 1, 5]) {
+      const key = `/live/cam/${b.session}/v720/${segment}.m4s`, answer = await b.get(key)
+      assert.ok(answer.body.equals(wrote[key]), `${segment}: ${answer.status} ${answer.body.subarray(0, 100)}`)
+    }
+    assert.ok(stored(0) && stored(3))
+    await b.stop()
+    await b.start(window)
+    await until(async () => { await goOn(); return kept(b) >= 4 && [0, 1, 2, 3].every((n) => !stored(n)) }, () => `the last one removes them there\n${b.log.slice(-3000)}`)
+    assert.equal((await b.get(`/live/cam/${b.session}/v720/0.m4s`)).status, 404)
+    await Promise.all([a.stop(), b.stop()])
+  })
+
+  test('what a kill left in the store of a live broadcast that is not kept goes after the next start', async (t) => {
+    const store = await new ObjectStore().open(t), origin = new Origin(t, store, { time_shift_s: 4, recording: [{ match: '*', live: 4 }] })
+    await origin.start()
+    let to = SEGMENTS
+    await origin.write({ to })
+    await until(async () => { await origin.write({ to: ++to }); return origin.files('v720', '.idx')[0] >= 4 }, 'the first volumes go')
+    await origin.stop('SIGKILL')
+    const file = join(root, 'left'), left = () => store.objects().filter((n) => n.includes('000001-5eed5eed'))
+    writeFileSync(file, 'left')
+    await promisify(execFile)(join(tools, 'archive_volume'), ['put', `cam/${origin.session}/v720/000001-5eed5eed`, file, file], { env: { ...process.env, ARCHIVE: JSON.stringify(store.config) } })
+    assert.equal(left().length, 2)
+    await origin.start()
+    await until(() => !left().length, 'it is gone')
+    await origin.stop()
+  })
+
   test('while the other owner is away nothing of a recording that went is removed, and it waits through a restart', async (t) => {
     const store = await new ObjectStore().open(t)
     const [a, b] = await pair(t, store, [{ retention_s: 25 }, { retention_s: 40 }])
