@@ -93,6 +93,12 @@ static void store_at(const char *origin, int n)
         fake_stored(&call, 0);
 }
 
+static void fail_at(const char *origin, int n, int err)
+{
+        struct fake_call call = put_at(origin, n);
+        fake_fail(&call, err);
+}
+
 static void store_init(const char *origin)
 {
         struct put m;
@@ -110,6 +116,27 @@ static void refuse_at(const char *origin, int n, struct put_reply m)
 static int in_step(void)
 {
         return (int)metric_get(&stats_owners_in_step);
+}
+
+/* One that stores what is pushed: chunks `from` to before `until`, which are made for it. */
+static void has(const char *origin, int from, int until)
+{
+        for (int n = from; n < until; n++) {
+                chunk(0, n);
+                store_at(origin, n);
+        }
+}
+
+static void store_all(const char *origin, int from, int until)
+{
+        for (int n = from; n < until; n++)
+                store_at(origin, n);
+}
+
+static void chunks(int from, int until)
+{
+        for (int n = from; n < until; n++)
+                chunk(0, n);
 }
 
 /* Both in step, one video track. */
@@ -131,19 +158,25 @@ static void both_have(int from, int until)
         }
 }
 
+static void end_at(const char *origin, int status)
+{
+        struct end m;
+        struct fake_call call = fake_take_of(MSG_END, origin);
+        assert_int_equal(end_decode(&call.body, &m), 0);
+        assert_int_equal(m.generation, 1);
+        fake_ended(&call, status);
+}
+
 /* ---- in step -------------------------------------------------------------------------------------------------------- */
 
 static void test_every_owner_in_step_gets_every_chunk_at_its_own_pace(void **state)
 {
         (void)state;
         begin_both();
-        for (int n = 0; n < 3; n++)
-                chunk(0, n);
-        for (int n = 0; n < 3; n++)
-                store_at("o1", n);
+        chunks(0, 3);
+        store_all("o1", 0, 3);
         assert_int_equal(push_stored_us(t.push), 0); /* o2 has none */
-        for (int n = 0; n < 3; n++)
-                store_at("o2", n);
+        store_all("o2", 0, 3);
         assert_int_equal(push_stored_us(t.push), 3 * CHUNK_US);
 }
 
@@ -155,8 +188,7 @@ static void test_with_a_quorum_of_one_the_first_that_stored_it_is_enough(void **
         chunk(0, 0);
         store_at("o2", 0);
         assert_int_equal(push_stored_us(t.push), CHUNK_US);
-        struct fake_call call = put_at("o1", 0);
-        fake_fail(&call, ERR_TIMEOUT);
+        fail_at("o1", 0, ERR_TIMEOUT);
         assert_int_equal(push_stored_us(t.push), CHUNK_US);
 }
 
@@ -165,16 +197,13 @@ static void test_what_was_called_stored_stays_so_when_the_one_that_has_it_is_gon
         (void)state;
         reopen(&new_session, 60 * US_PER_S, true);
         begin_both();
-        for (int n = 0; n < 3; n++)
-                chunk(0, n);
+        chunks(0, 3);
         store_at("o1", 0);
         store_at("o1", 1);
         assert_int_equal(push_stored_us(t.push), 2 * CHUNK_US);
-        struct fake_call call = put_at("o1", 2);
-        fake_fail(&call, ERR_CLOSED);
+        fail_at("o1", 2, ERR_CLOSED);
         assert_int_equal(push_stored_us(t.push), 2 * CHUNK_US); /* o2 has nothing, and will get it from the queue */
-        for (int n = 0; n < 3; n++)
-                store_at("o2", n);
+        store_all("o2", 0, 3);
         assert_int_equal(push_stored_us(t.push), 3 * CHUNK_US);
 }
 
@@ -183,10 +212,7 @@ static void test_an_owner_is_not_in_step_before_it_has_what_counts_as_stored(voi
         (void)state;
         track(0, "v360", TRACK_VIDEO);
         store_init("o1");
-        for (int n = 0; n < 3; n++) {
-                chunk(0, n);
-                store_at("o1", n);
-        }
+        has("o1", 0, 3);
         assert_int_equal(push_stored_us(t.push), 3 * CHUNK_US);
         join_with("o2", empty);
         assert_int_equal(in_step(), 1);
@@ -216,12 +242,10 @@ static void test_end_goes_to_all_in_step_and_is_over_when_all_answered(void **st
         chunk(0, 0);
         push_end(t.push, CHUNK_US);
         store_at("o1", 0);
-        struct fake_call one = fake_take_of(MSG_END, "o1");
-        fake_ended(&one, 0);
+        end_at("o1", 0);
         assert_int_equal(t.ended, 0);
         store_at("o2", 0);
-        struct fake_call two = fake_take_of(MSG_END, "o2");
-        fake_ended(&two, 0);
+        end_at("o2", 0);
         assert_int_equal(t.ended, 1);
 }
 
@@ -232,21 +256,10 @@ static void test_an_owner_that_dies_at_the_end_does_not_hold_it_up(void **state)
         chunk(0, 0);
         push_end(t.push, CHUNK_US);
         store_at("o1", 0);
-        struct fake_call one = fake_take_of(MSG_END, "o1");
-        fake_ended(&one, 0);
-        struct fake_call two = put_at("o2", 0);
+        end_at("o1", 0);
         fake.up[1] = false;
-        fake_fail(&two, ERR_CLOSED);
+        fail_at("o2", 0, ERR_CLOSED);
         assert_int_equal(t.ended, 1);
-}
-
-static struct fake_call told_end(const char *origin)
-{
-        struct end m;
-        struct fake_call call = fake_take_of(MSG_END, origin);
-        assert_int_equal(end_decode(&call.body, &m), 0);
-        assert_int_equal(m.generation, 1);
-        return call;
 }
 
 /* Both have a chunk, o1 alone the second one, and the end is due. */
@@ -255,13 +268,11 @@ static void end_with_one_out_of_step(void)
         begin_both();
         both_have(0, 1);
         chunk(0, 1);
-        struct fake_call two = put_at("o2", 1);
-        fake_fail(&two, ERR_TIMEOUT);
+        fail_at("o2", 1, ERR_TIMEOUT);
         store_at("o1", 1);
         assert_int_equal(in_step(), 1);
         push_end(t.push, 2 * CHUNK_US);
-        struct fake_call one = told_end("o1");
-        fake_ended(&one, 0);
+        end_at("o1", 0);
         assert_int_equal(t.ended, 0); /* o2 is alive, and another writer might go on with the session there */
 }
 
@@ -271,8 +282,7 @@ static void test_one_that_is_out_of_step_gets_the_rest_and_hears_of_the_end(void
         end_with_one_out_of_step();
         join_with("o2", with_v360(CHUNK_US));
         store_at("o2", 1);
-        struct fake_call two = told_end("o2");
-        fake_ended(&two, 0);
+        end_at("o2", 0);
         assert_int_equal(t.ended, 1);
         assert_int_equal(t.ended_err, 0);
 }
@@ -292,11 +302,9 @@ static void test_one_that_lacks_what_is_not_in_memory_hears_of_the_end_all_the_s
         t.recent.tracks[0].forgot = true;
         join_with("o2", with_v360(0));
         assert_int_equal(fake_calls_of(MSG_PUT, "o2"), 0);
-        struct fake_call two = told_end("o2");
-        fake_ended(&two, ERR_NOT_FOUND); /* it started anew in between */
+        end_at("o2", ERR_NOT_FOUND); /* it started anew in between */
         join_with("o2", with_v360(0));
-        two = told_end("o2");
-        fake_ended(&two, 0);
+        end_at("o2", 0);
         assert_int_equal(t.ended, 1);
         assert_int_equal(t.ended_err, 0);
 }
@@ -337,8 +345,7 @@ static void test_an_owner_that_fails_is_out_of_step_at_once_and_the_others_go_on
         both_have(0, 1);
         for (int i = 0; i < 3; i++) {
                 chunk(0, 1 + i);
-                struct fake_call call = put_at("o2", 1 + i);
-                fake_fail(&call, ways[i]);
+                fail_at("o2", 1 + i, ways[i]);
                 assert_int_equal(in_step(), 1);
                 store_at("o1", 1 + i);
                 assert_int_equal(push_stored_us(t.push), (2 + i) * CHUNK_US);
@@ -404,10 +411,7 @@ static void test_an_owner_that_is_too_slow_is_out_of_step_and_loses_nothing_from
         reopen(&new_session, 60 * US_PER_S, false);
         begin_both();
         int64_t before = metric_get(&stats_dropped);
-        for (int n = 0; n < 12; n++) { /* 100 bytes each; 1000 may be queued */
-                chunk(0, n);
-                store_at("o1", n);
-        }
+        has("o1", 0, 12); /* 100 bytes each; 1000 may be queued */
         assert_int_equal(in_step(), 1);
         assert_int_equal(push_stored_us(t.push), 12 * CHUNK_US);
         assert_int_equal(metric_get(&stats_dropped), before);
@@ -420,13 +424,9 @@ static void test_what_is_not_in_memory_any_more_comes_from_the_peer_first(void *
         begin_both();
         both_have(0, 1);
         chunk(0, 1);
-        struct fake_call call = put_at("o2", 1);
-        fake_fail(&call, ERR_TIMEOUT);
+        fail_at("o2", 1, ERR_TIMEOUT);
         store_at("o1", 1);
-        for (int n = 2; n < 20; n++) {
-                chunk(0, n);
-                store_at("o1", n);
-        }
+        has("o1", 2, 20);
         join_with("o2", with_v360(CHUNK_US));
         assert_int_equal(fake_calls(MSG_PUT), 0);
         assert_int_equal(in_step(), 1);
@@ -448,8 +448,7 @@ static void test_an_owner_that_lacks_chunks_says_so_and_is_joined_not_told_as_an
         assert_int_equal(in_step(), 1);
         assert_int_equal(metric_get(&stats_dropped), before);
         join_with("o2", with_v360(CHUNK_US));
-        for (int n = 1; n < 4; n++)
-                store_at("o2", n);
+        store_all("o2", 1, 4);
         assert_int_equal(in_step(), 2);
 }
 
