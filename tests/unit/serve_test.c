@@ -39,13 +39,25 @@ static void ask(struct question *q, const char *key, uint64_t offset, uint32_t w
         serve(&sv, &q->r);
 }
 
+static int answer_to(struct question *q, const char *key, uint64_t offset, uint32_t wait_ms)
+{
+        ask(q, key, offset, wait_ms);
+        wait_done(&q->done);
+        assert_int_equal(q->done, 1);
+        return q->a.status;
+}
+
+static int answer_at_once(struct question *q, const char *key, uint64_t offset, uint32_t wait_ms)
+{
+        ask(q, key, offset, wait_ms);
+        assert_int_equal(q->done, 1);
+        return q->a.status;
+}
+
 static int status_of(const char *key, uint32_t wait_ms)
 {
         struct question q;
-        ask(&q, key, 0, wait_ms);
-        wait_done(&q.done);
-        assert_int_equal(q.done, 1);
-        return q.a.status;
+        return answer_to(&q, key, 0, wait_ms);
 }
 
 static void changed(struct session *s)
@@ -54,6 +66,26 @@ static void changed(struct session *s)
 }
 
 static struct manifest_options manifest = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60, .update_s = 2};
+
+static void leave(void)
+{
+        on_changed = NULL;
+        serve_close(&sv);
+        stop_store();
+}
+
+static void come_back(void)
+{
+        start_store();
+        serve_open(&sv, &loop, &store, &manifest, 8);
+        on_changed = changed;
+}
+
+static void restart(void)
+{
+        leave();
+        come_back();
+}
 
 static int setup(void **state)
 {
@@ -80,16 +112,19 @@ static struct session *live(int64_t second)
         return s;
 }
 
+static void put_segment(struct session *s, unsigned n)
+{
+        for (unsigned k = 0; k < 5; k++)
+                assert_int_equal(put_video(s, "v720", n, k), 0);
+}
+
 static void test_stored_segment_is_answered_whole_and_immutable(void **state)
 {
         (void)state;
         struct session *s = live(1);
         struct question q;
-        for (unsigned k = 0; k < 5; k++)
-                assert_int_equal(put_video(s, "v720", 0, k), 0);
-        ask(&q, "/live/cam/S1/v720/0.m4s", 0, 0);
-        assert_int_equal(q.done, 1);
-        assert_int_equal(q.a.status, 0);
+        put_segment(s, 0);
+        assert_int_equal(answer_at_once(&q, "/live/cam/S1/v720/0.m4s", 0, 0), 0);
         assert_int_equal(q.a.flags, FETCH_COMPLETE | FETCH_IMMUTABLE);
         struct buf *first = fmp4_video_chunk(0, 0, 40);
         assert_int_equal(q.a.len, first->len * 5);
@@ -148,9 +183,7 @@ static void test_segment_due_soon_is_held_and_one_far_ahead_is_not(void **state)
         live(3);
         struct question q;
         assert_int_equal(status_of("/live/cam/S1/v720/8.m4s", 1), ERR_NOT_YET);
-        ask(&q, "/live/cam/S1/v720/20.m4s", 0, 5000);
-        assert_int_equal(q.done, 1);
-        assert_int_equal(q.a.status, ERR_NOT_FOUND);
+        assert_int_equal(answer_at_once(&q, "/live/cam/S1/v720/20.m4s", 0, 5000), ERR_NOT_FOUND);
         assert_in_range(q.a.ttl_ms, 1, 1000);
 }
 
@@ -162,12 +195,8 @@ static void test_hole_and_segments_before_the_track_are_never_waited_for(void **
         assert_int_equal(put_video(s, "v720", 0, 0), 0);
         assert_int_equal(put_video(s, "v720", 2, 0), 0);
         struct question q;
-        ask(&q, "/live/cam/S1/v720/1.m4s", 0, 5000);
-        assert_int_equal(q.done, 1);
-        assert_int_equal(q.a.status, ERR_NOT_FOUND);
-        ask(&q, "/live/cam/S1/a128/2.m4s", 0, 5000);
-        assert_int_equal(q.done, 1);
-        assert_int_equal(q.a.status, ERR_NOT_FOUND);
+        assert_int_equal(answer_at_once(&q, "/live/cam/S1/v720/1.m4s", 0, 5000), ERR_NOT_FOUND);
+        assert_int_equal(answer_at_once(&q, "/live/cam/S1/a128/2.m4s", 0, 5000), ERR_NOT_FOUND);
 }
 
 static void test_unknown_names_are_not_found_at_once(void **state)
@@ -181,9 +210,7 @@ static void test_unknown_names_are_not_found_at_once(void **state)
         live(0);
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
                 struct question q;
-                ask(&q, keys[i], 0, 5000);
-                assert_int_equal(q.done, 1);
-                assert_int_equal(q.a.status, ERR_NOT_FOUND);
+                assert_int_equal(answer_at_once(&q, keys[i], 0, 5000), ERR_NOT_FOUND);
         }
 }
 
@@ -221,8 +248,7 @@ static void test_old_segment_comes_from_the_file_in_pieces(void **state)
         struct session *s = live(40);
         struct question q;
         for (unsigned n = 0; n < RECENT_SEGMENTS + 3; n++)
-                for (unsigned k = 0; k < 5; k++)
-                        assert_int_equal(put_video(s, "v720", n, k), 0);
+                put_segment(s, n);
         struct buf *chunk = fmp4_video_chunk(1, 0, 40);
         ask(&q, "/live/cam/S1/v720/1.m4s", 0, 0);
         wait_done(&q.done);
@@ -238,12 +264,13 @@ static void test_old_segment_comes_from_the_file_in_pieces(void **state)
         buf_unref(&chunk);
 }
 
-static void ask_as_a_copier(struct question *q, const char *key, uint64_t offset, uint32_t max_bytes)
+static int answer_to_a_copier(struct question *q, const char *key, uint64_t offset, uint32_t max_bytes)
 {
         *q = (struct question){.r = {.offset = offset, .max_bytes = max_bytes, .from_node = true, .hops = FETCH_HOPS_MAX, .done = answered}};
         strcpy(q->r.key, key);
         serve(&sv, &q->r);
         wait_done(&q->done);
+        return q->a.status;
 }
 
 /* It is stored there with a checksum of its own, and the damage once was right from there on. */
@@ -254,8 +281,7 @@ static void test_another_origin_is_not_given_what_the_disk_has_changed(void **st
         struct question q;
         char path[200];
         for (unsigned n = 0; n < RECENT_SEGMENTS + 3; n++)
-                for (unsigned k = 0; k < 5; k++)
-                        assert_int_equal(put_video(s, "v720", n, k), 0);
+                put_segment(s, n);
         struct chunk_log *log = s->tracks[0]->log;
         struct segment_view v;
         assert_int_equal(chunk_log_segment(log, 1, true, &v), SEGMENT_HERE);
@@ -266,20 +292,16 @@ static void test_another_origin_is_not_given_what_the_disk_has_changed(void **st
         memcpy(whole, q.bytes, q.a.len);
         for (uint32_t max = 1; max <= v.len_bytes; max += 83) /* pieces that begin and end amid chunks */
                 for (uint64_t at = 0; at < v.len_bytes; at += q.a.len) {
-                        ask_as_a_copier(&q, "/live/cam/S1/v720/1.m4s", at, max == 1 ? v.len_bytes : max);
-                        assert_int_equal(q.a.status, 0);
+                        assert_int_equal(answer_to_a_copier(&q, "/live/cam/S1/v720/1.m4s", at, max == 1 ? v.len_bytes : max), 0);
                         assert_memory_equal(q.bytes, whole + at, q.a.len);
                 }
         snprintf(path, sizeof(path), "%s/cam/S1/v720/000000.mp4", data_dir);
         int fd = open(path, O_RDWR);
         assert_int_equal(pwrite(fd, &bad, 1, (off_t)(v.offset + v.len_bytes) - 1), 1);
         close(fd);
-        ask_as_a_copier(&q, "/live/cam/S1/v720/1.m4s", 0, BODY_MAX);
-        assert_int_equal(q.a.status, ERR_CORRUPT);
-        ask_as_a_copier(&q, "/live/cam/S1/v720/0.m4s", 0, BODY_MAX);
-        assert_int_equal(q.a.status, 0);
-        ask_as_a_copier(&q, "/live/cam/S1/v720/2.m4s", 0, BODY_MAX);
-        assert_int_equal(q.a.status, 0);
+        assert_int_equal(answer_to_a_copier(&q, "/live/cam/S1/v720/1.m4s", 0, BODY_MAX), ERR_CORRUPT);
+        assert_int_equal(answer_to_a_copier(&q, "/live/cam/S1/v720/0.m4s", 0, BODY_MAX), 0);
+        assert_int_equal(answer_to_a_copier(&q, "/live/cam/S1/v720/2.m4s", 0, BODY_MAX), 0);
 }
 
 /* Or there would be a hole in its copy for good. */
@@ -290,17 +312,14 @@ static void test_who_copies_is_told_what_cannot_be_had_from_what_never_was(void 
         struct question q;
         char path[200];
         for (unsigned n = 0; n < RECENT_SEGMENTS + 4; n++)
-                for (unsigned k = 0; k < 5 && n != 2; k++)
-                        assert_int_equal(put_video(s, "v720", n, k), 0);
-        ask_as_a_copier(&q, "/live/cam/S1/v720/2.m4s", 0, BODY_MAX);
-        assert_int_equal(q.a.status, ERR_NOT_FOUND);
+                if (n != 2)
+                        put_segment(s, n);
+        assert_int_equal(answer_to_a_copier(&q, "/live/cam/S1/v720/2.m4s", 0, BODY_MAX), ERR_NOT_FOUND);
         snprintf(path, sizeof(path), "%s/cam/S1/v720/000000.mp4", data_dir);
         assert_int_equal(unlink(path), 0);
-        ask_as_a_copier(&q, "/live/cam/S1/v720/1.m4s", 0, BODY_MAX);
-        assert_int_equal(q.a.status, ERR_CORRUPT);
+        assert_int_equal(answer_to_a_copier(&q, "/live/cam/S1/v720/1.m4s", 0, BODY_MAX), ERR_CORRUPT);
         chunk_log_skip(s->tracks[0]->log);
-        ask_as_a_copier(&q, "/live/cam/S1/v720/2.m4s", 0, BODY_MAX);
-        assert_int_equal(q.a.status, ERR_CORRUPT);
+        assert_int_equal(answer_to_a_copier(&q, "/live/cam/S1/v720/2.m4s", 0, BODY_MAX), ERR_CORRUPT);
         assert_int_equal(status_of("/live/cam/S1/v720/2.m4s", 0), ERR_NOT_FOUND); /* a viewer may have it from elsewhere in a moment */
 }
 
@@ -308,15 +327,9 @@ static void test_recording_of_before_the_restart_is_read_on_demand(void **state)
 {
         (void)state;
         struct session *s = live(0);
-        for (unsigned k = 0; k < 5; k++)
-                assert_int_equal(put_video(s, "v720", 0, k), 0);
+        put_segment(s, 0);
         assert_int_equal(end_session(s), 0);
-        on_changed = NULL;
-        serve_close(&sv);
-        stop_store();
-        start_store();
-        serve_open(&sv, &loop, &store, &manifest, 8);
-        on_changed = changed;
+        restart();
         struct question q;
         ask(&q, "/live/cam/S1/v720/0.m4s", 0, 5000);
         assert_false(q.done);
@@ -351,18 +364,11 @@ static void test_a_hole_in_a_recording_is_looked_for_before_its_manifest_is_told
         struct session *s = live(0);
         struct question q;
         for (unsigned n = 0; n < 4; n++)
-                for (unsigned k = 0; k < 5 && n != 2; k++)
-                        assert_int_equal(put_video(s, "v720", n, k), 0);
+                if (n != 2)
+                        put_segment(s, n);
         assert_int_equal(end_session(s), 0);
-        on_changed = NULL;
-        serve_close(&sv);
-        stop_store();
-        start_store();
-        serve_open(&sv, &loop, &store, &manifest, 8);
-        on_changed = changed;
-        ask(&q, "/live/cam/S1/manifest.mpd", 0, 5000);
-        wait_done(&q.done);
-        assert_int_equal(q.a.status, 0);
+        restart();
+        assert_int_equal(answer_to(&q, "/live/cam/S1/manifest.mpd", 0, 5000), 0);
         assert_non_null(strstr((char *)q.bytes, "<Period id=\"p0\" start=\"PT0S\" duration=\"PT2S\">"));
         assert_non_null(strstr((char *)q.bytes, "<Period id=\"p3\" start=\"PT2S\" duration=\"PT1S\">"));
 }
@@ -456,8 +462,7 @@ static struct session *recorded(unsigned seconds)
         assert_int_equal(add_track(s, "v360", fmp4_init_with(1, 640, 360, -2), 0), 0);
         assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
         for (unsigned n = 0; n < seconds; n++) {
-                for (unsigned k = 0; k < 5; k++)
-                        assert_int_equal(put_video(s, "v720", n, k), 0);
+                put_segment(s, n);
                 assert_int_equal(put_audio(s, "a128", n), 0);
         }
         assert_int_equal(put_video(s, "v360", 0, 0), 0);
@@ -469,9 +474,7 @@ static struct session *recorded(unsigned seconds)
 static uint64_t size_of_recording(void)
 {
         struct question q;
-        ask(&q, RECORDING, 0, 5000);
-        wait_done(&q.done);
-        assert_int_equal(q.a.status, 0);
+        assert_int_equal(answer_to(&q, RECORDING, 0, 5000), 0);
         return q.a.size;
 }
 
@@ -512,9 +515,7 @@ static void test_a_recording_is_one_file_however_it_is_read(void **state)
         buf_unref(&whole);
         buf_unref(&pieces);
         struct question q;
-        ask(&q, RECORDING, size, 5000);
-        wait_done(&q.done);
-        assert_int_equal(q.a.status, ERR_NOT_FOUND);
+        assert_int_equal(answer_to(&q, RECORDING, size, 5000), ERR_NOT_FOUND);
 }
 
 static void test_a_recording_without_some_of_its_volumes_is_shorter(void **state)
@@ -556,13 +557,9 @@ static void test_a_track_that_is_not_in_the_recording_is_refused_with_those_that
         struct question q;
         (void)state;
         recorded(3);
-        ask(&q, "/live/cam/S1/v1080/recording.mp4", 0, 5000);
-        wait_done(&q.done);
-        assert_int_equal(q.a.status, ERR_UNSUPPORTED);
+        assert_int_equal(answer_to(&q, "/live/cam/S1/v1080/recording.mp4", 0, 5000), ERR_UNSUPPORTED);
         assert_memory_equal(q.bytes, "there is no track v1080 in this recording, which has v720, v360, a128", q.a.len);
-        ask(&q, "/live/cam/S1/v360/recording.mp4", 0, 5000);
-        wait_done(&q.done);
-        assert_int_equal(q.a.status, 0);
+        assert_int_equal(answer_to(&q, "/live/cam/S1/v360/recording.mp4", 0, 5000), 0);
 }
 
 static void test_what_cannot_be_read_of_a_recording_is_not_said_to_be_not_there(void **state)
@@ -607,8 +604,7 @@ static struct session *recording(const char *stream, const char *id, bool by_wri
         int err;
         struct session *s = claim(stream, id, 1000000, &err);
         assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
-        for (unsigned k = 0; k < 5; k++)
-                assert_int_equal(put_video(s, "v720", 0, k), 0);
+        put_segment(s, 0);
         struct waited x = {.done = 0};
         session_end(s, 0, by_writer, &x.w, waited);
         wait_done(&x.done);
@@ -677,8 +673,7 @@ static void test_of_what_may_go_on_elsewhere_nothing_is_told_before_peers_were_h
         struct question gone, silent;
         (void)state;
         struct session *s = live(1);
-        for (unsigned k = 0; k < 5; k++)
-                assert_int_equal(put_video(s, "v720", 0, k), 0);
+        put_segment(s, 0);
         recording("silent", "S2", false);
         start_anew(true);
         wait_known("S1");
@@ -699,8 +694,7 @@ static void test_without_peers_what_was_live_is_served_as_soon_as_it_is_known(vo
 {
         (void)state;
         struct session *s = live(1);
-        for (unsigned k = 0; k < 5; k++)
-                assert_int_equal(put_video(s, "v720", 0, k), 0);
+        put_segment(s, 0);
         start_anew(false);
         wait_known("S1");
         assert_int_equal(status_of("/live/cam/S1/v720/0.m4s", 0), 0);
@@ -842,12 +836,7 @@ static void test_a_recording_is_loaded_behind_other_old_reads_and_before_no_live
         struct stuck hang;
         struct question old;
         ended(1);
-        on_changed = NULL;
-        serve_close(&sv);
-        stop_store();
-        start_store();
-        serve_open(&sv, &loop, &store, &manifest, 8);
-        on_changed = changed;
+        restart();
         hang_cold_reads(&hang);
         ask_as(&old, 1, 0, 0);
         struct session *s = live(0);
@@ -865,16 +854,12 @@ static void test_what_lies_where_in_an_old_volume_is_read_by_those_who_read_old_
         (void)state;
         struct stuck hang;
         struct question old, q;
-        on_changed = NULL;
-        serve_close(&sv);
-        stop_store();
+        leave();
         options.volume_segments = 2;
         start_store();
         ended(6);
         stop_store();
-        start_store();
-        serve_open(&sv, &loop, &store, &manifest, 8);
-        on_changed = changed;
+        come_back();
         const struct chunk_log *log = loaded(store_session(&store, "S2"))->tracks[0]->log;
         hang_cold_reads(&hang);
         ask_as(&old, 1, 0, 0);
@@ -904,12 +889,7 @@ static void test_loads_of_old_recordings_take_turns(void **state)
                 assert_int_equal(put_video(s, "v720", 0, 0), 0);
                 assert_int_equal(end_session(s), 0);
         }
-        on_changed = NULL;
-        serve_close(&sv);
-        stop_store();
-        start_store();
-        serve_open(&sv, &loop, &store, &manifest, 8);
-        on_changed = changed;
+        restart();
         hang_cold_reads(&hang);
         unsigned loading = 0;
         for (int i = 0; i < READS_OF_ONE + 2; i++) {
@@ -957,14 +937,10 @@ static void test_while_a_peer_is_asked_on_a_viewers_behalf_others_have_its_turn(
         char cmd[200];
         (void)state;
         ended(1);
-        on_changed = NULL;
-        serve_close(&sv);
-        stop_store();
+        leave();
         snprintf(cmd, sizeof(cmd), "rm %s/old/S2/v720/000000.*", data_dir);
         assert_int_equal(system(cmd), 0);
-        start_store();
-        serve_open(&sv, &loop, &store, &manifest, 8);
-        on_changed = changed;
+        come_back();
         sv.elsewhere = (struct serve_elsewhere){.who = the_peer, .link = &link};
         peer.done = NULL;
         ask_as(&q, 1, 0, 9000); /* the session is read for it, and then the volume is found to be lacking */
