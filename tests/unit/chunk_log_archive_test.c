@@ -29,8 +29,7 @@ static struct volume_row archive(struct chunk_log *log, uint32_t number)
         log->rereading = false;
         assert_true(chunk_log_archive(log, &row));
         chunk_log_drop_file(log, number, cut_is_done, &gone);
-        while (!gone)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, gone);
         assert_int_equal(gone, 1);
         assert_int_equal(access(mp4, F_OK), -1);
         free(mp4);
@@ -45,19 +44,9 @@ static void bring(struct chunk_log *log, uint32_t number)
         assert_ptr_equal(chunk_log_wanted(log, 0), volumes_get(&log->closed, number));
         assert_true(chunk_log_bring_file(log, &row, cut_is_done, &here));
         assert_false(chunk_log_bring_file(log, &row, cut_is_done, &here)); /* one at a time */
-        while (!here)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, here);
         assert_int_equal(here, 1);
         assert_null(chunk_log_wanted(log, 0));
-}
-
-static int cut_to(struct chunk_log *log, uint32_t segment)
-{
-        int cut = 0;
-        chunk_log_cut(log, segment, NULL, cut_is_done, &cut);
-        while (!cut)
-                uv_run(&loop, UV_RUN_ONCE);
-        return cut;
 }
 
 static void test_a_volume_in_the_archive_counts_as_any_and_is_read_by_its_index_alone(void **state)
@@ -190,8 +179,7 @@ static void test_an_ended_log_whose_end_is_in_the_archive_is_opened_when_that_is
         bring(log, 1);
         again = 0;
         chunk_log_reopen(log, false, cut_is_done, &again);
-        while (!again)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, again);
         assert_int_equal(again, 1);
         write_segments(log, 6, 9);
         for (unsigned n = 0; n < 9; n++)
@@ -204,7 +192,6 @@ static void test_an_archived_volume_whose_file_is_there_is_here_if_the_file_is_w
 {
         (void)state;
         struct volumes known = {0};
-        struct volumes_found found;
         struct init_info info;
         struct buf *init;
         volume_segments = 4;
@@ -221,9 +208,7 @@ static void test_an_archived_volume_whose_file_is_there_is_here_if_the_file_is_w
         assert_int_equal(rename(whole[0], whole[1]), 0);
         assert_int_equal(rename(other[0], other[1]), 0);
         assert_int_equal(truncate(other[1], 3000), 0);
-        assert_int_equal(volumes_read_init(folder, &info, &init), 0);
-        struct volume_track all = {.dir = folder, .info = &info, .init = init, .segments = 4};
-        assert_int_equal(volumes_find(&all, &known, true, &found), 0);
+        struct volumes_found found = find_volumes(&known, &info, &init);
         assert_true(found.open);
         assert_int_equal(found.number, 3);
         assert_int_equal(volumes_get(&found.closed, 0)->state, VOLUME_ARCHIVED);

@@ -80,9 +80,7 @@ static void test_what_a_cut_segment_begins_with_elsewhere_too_stays(void **state
                 log = open_log();
                 assert_true(see(log, 1, &v));
                 assert_true(see(log, 2, &v));
-                cut = 0;
-                chunk_log_cut(log, 0, NULL, cut_is_done, &cut);
-                UNTIL(&loop, cut);
+                assert_int_equal(cut_to(log, 0), 1);
                 free_log(&log);
         }
 }
@@ -91,11 +89,8 @@ static void test_cut_to_the_beginning_leaves_no_volume(void **state)
 {
         (void)state;
         struct chunk_log *log = open_log();
-        int cut = 0;
         assert_int_equal(append(log, 3, 0, 0, 50), 0);
-        chunk_log_cut(log, 0, NULL, cut_is_done, &cut);
-        UNTIL(&loop, cut);
-        assert_int_equal(cut, 1);
+        assert_int_equal(cut_to(log, 0), 1);
         assert_int_not_equal(access(path, F_OK), 0);
         assert_int_equal(append(log, 0, 0, 0, 50), 0);
         free_log(&log);
@@ -110,10 +105,7 @@ static void test_cut_goes_back_over_volumes(void **state)
         struct chunk_log *log = open_log();
         write_segments(log, 0, 20);
         for (size_t i = 0; i < sizeof(to) / sizeof(to[0]); i++) {
-                int cut = 0;
-                chunk_log_cut(log, to[i], NULL, cut_is_done, &cut);
-                UNTIL(&loop, cut);
-                assert_int_equal(cut, 1);
+                assert_int_equal(cut_to(log, to[i]), 1);
                 assert_false(see(log, to[i], &v));
                 struct volume_sum sum;
                 assert_int_equal(chunk_log_sum(log, &sum), to[i] > 0);
@@ -223,7 +215,6 @@ static void test_a_volume_that_is_not_whole_is_so_too_after_a_cut_that_did_not_c
 static void test_cut_below_the_first_volume_that_is_kept_makes_that_one_expected_again(void **state)
 {
         (void)state;
-        int cut = 0;
         struct volume_row row = {.number = 1, .sum = {.first_segment = 2, .last_segment = 3, .bytes = 1}};
         struct volumes there = {.rows = &row, .count = 1};
         volume_segments = 2;
@@ -234,8 +225,7 @@ static void test_cut_below_the_first_volume_that_is_kept_makes_that_one_expected
                 assert_int_equal(chunk_log_forget_volume(log, n), 0);
         chunk_log_expect_volumes(log, &there, 0, 9);
         assert_null(volumes_get(&log->closed, 1));
-        chunk_log_cut(log, 3, NULL, cut_is_done, &cut);
-        UNTIL(&loop, cut);
+        assert_int_equal(cut_to(log, 3), 1);
         chunk_log_expect_volumes(log, &there, 0, 9);
         assert_int_equal(volumes_get(&log->closed, 1)->state, VOLUME_LACKING);
         free_log(&log);

@@ -21,17 +21,27 @@ static char folder[96], path[112];
 
 static uint32_t volume_segments;
 
-/* What is on the disk, as a start finds it. */
-static inline struct chunk_log *open_log(void)
+/* What is on the disk, as a start finds it that knows these rows; the caller's to free, as is *init. */
+static inline struct volumes_found find_volumes(const struct volumes *known, struct init_info *info, struct buf **init)
+{
+        struct volumes_found found;
+        assert_int_equal(volumes_read_init(folder, info, init), 0);
+        struct volume_track all = {.dir = folder, .info = info, .init = *init, .segments = volume_segments};
+        assert_int_equal(volumes_find(&all, known, true, &found), 0);
+        return found;
+}
+
+static inline struct chunk_log *open_log_with(const struct volumes *known)
 {
         struct init_info info;
         struct buf *init = NULL;
-        struct volumes none = {0};
-        struct volumes_found found;
-        assert_int_equal(volumes_read_init(folder, &info, &init), 0);
-        struct volume_track all = {.dir = folder, .info = &info, .init = init, .segments = volume_segments};
-        assert_int_equal(volumes_find(&all, &none, true, &found), 0);
+        struct volumes_found found = find_volumes(known, &info, &init);
         return chunk_log_new(&loop, folder, &info, init, volume_segments, &found, false, false);
+}
+
+static inline struct chunk_log *open_log(void)
+{
+        return open_log_with(&(struct volumes){0});
 }
 
 static inline void clear(void)
@@ -88,7 +98,6 @@ static inline bool see(struct chunk_log *log, uint32_t segment, struct segment_v
         return st == SEGMENT_HERE;
 }
 
-static inline void set_status(struct chunk_append *a, int status);
 struct append {
         struct chunk_append a;
         int status, done;
@@ -130,6 +139,15 @@ static inline uint64_t file_bytes(void)
 static inline void cut_is_done(void *arg, int status)
 {
         *(int *)arg = status ? status : 1;
+}
+
+/* Waits for it: 1, or why not. */
+static inline int cut_to(struct chunk_log *log, uint32_t segment)
+{
+        int cut = 0;
+        chunk_log_cut(log, segment, NULL, cut_is_done, &cut);
+        UNTIL(&loop, cut);
+        return cut;
 }
 
 static inline bool is_file(const char *name)

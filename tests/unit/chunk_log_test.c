@@ -7,11 +7,11 @@
 #include <cmocka.h>
 
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "common/err.h"
 #include "tests/unit/chunk_log_fixture.h"
+#include "tests/unit/full_disk.h"
 
 static void test_next_chunk_or_a_later_one_is_stored(void **state)
 {
@@ -84,15 +84,13 @@ static void test_hash_that_is_not_known_refuses_nobody(void **state)
 {
         (void)state;
         struct chunk_log *log = open_log();
-        int cut = 0;
         assert_int_equal(append_after(log, 0, 0, 50, 0), 0);
         assert_int_equal(append_after(log, 1, 0, 50, 0), 0);
         free_log(&log);
         uv_run(&loop, UV_RUN_DEFAULT);
         log = open_log(); /* after a restart */
         assert_int_equal(append_after(log, 1, 1, 50, 77), 0);
-        chunk_log_cut(log, 1, NULL, cut_is_done, &cut);
-        UNTIL(&loop, cut);
+        assert_int_equal(cut_to(log, 1), 1);
         assert_int_equal(append_after(log, 1, 0, 50, 77), 0);
         chunk_log_end(log);
         int open_again = 0;
@@ -224,13 +222,9 @@ static void test_full_disk_answers_no_space_and_harms_nothing(void **state)
         struct chunk_log *log = open_log();
         assert_int_equal(append(log, 0, 0, 0, 1000), 0);
         uint64_t before = file_bytes();
-        struct rlimit old, small = {.rlim_cur = before + 3000, .rlim_max = RLIM_INFINITY};
-        getrlimit(RLIMIT_FSIZE, &old);
-        small.rlim_max = old.rlim_max;
-        signal(SIGXFSZ, SIG_IGN);
-        setrlimit(RLIMIT_FSIZE, &small);
+        fill_disk(before + 3000);
         int status = append(log, 0, 1, 0, 1000); /* 5 kB: some of it is written before the disk says no */
-        setrlimit(RLIMIT_FSIZE, &old);
+        empty_disk();
         assert_int_equal(status, ERR_NOSPACE);
         assert_int_equal(file_bytes(), before);
         assert_int_equal(append(log, 0, 1, 0, 1000), 0); /* space is back: the same chunk goes in */

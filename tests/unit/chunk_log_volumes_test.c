@@ -8,8 +8,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "common/crc32c.h"
@@ -17,6 +15,7 @@
 #include "common/mem.h"
 #include "originD/log/index_cache.h"
 #include "tests/unit/chunk_log_fixture.h"
+#include "tests/unit/full_disk.h"
 
 /* ---- volumes ------------------------------------------------------------------------------------------------------- */
 
@@ -102,7 +101,7 @@ static void test_a_volume_that_is_gone_or_damaged_is_lacking_not_never_there(voi
         struct chunk_log *log = open_log();
         write_segments(log, 0, 14);
         quiet(log);
-        struct volumes known = log->closed, none = {0};
+        struct volumes known = log->closed;
         struct volume_row rows[3];
         memcpy(rows, known.rows, sizeof(rows));
         for (int i = 0; i < 3; i++)
@@ -117,13 +116,7 @@ static void test_a_volume_that_is_gone_or_damaged_is_lacking_not_never_there(voi
         close(fd);
         snprintf(file, sizeof(file), "%s/000002.idx", folder);
         unlink(file); /* so that it is looked at */
-        struct init_info info;
-        struct buf *init;
-        struct volumes_found found;
-        assert_int_equal(volumes_read_init(folder, &info, &init), 0);
-        struct volume_track all = {.dir = folder, .info = &info, .init = init, .segments = 4};
-        assert_int_equal(volumes_find(&all, &known, true, &found), 0);
-        log = chunk_log_new(&loop, folder, &info, init, 4, &found, false, false);
+        log = open_log_with(&known);
         for (unsigned n = 0; n < 4; n++)
                 assert_stored(log, n);
         for (unsigned n = 4; n < 8; n++)
@@ -131,7 +124,6 @@ static void test_a_volume_that_is_gone_or_damaged_is_lacking_not_never_there(voi
         assert_stored(log, 12);
         assert_int_equal(append(log, 14, 0, 0, 50), 0);
         free_log(&log);
-        (void)none;
 }
 
 static void test_a_removed_volume_is_as_if_it_had_not_been(void **state)
@@ -161,16 +153,12 @@ static void test_a_removed_volume_is_as_if_it_had_not_been(void **state)
 static void test_full_disk_at_a_volumes_beginning_leaves_the_one_before_open(void **state)
 {
         (void)state;
-        struct rlimit old, small;
         volume_segments = 4;
         struct chunk_log *log = open_log();
         write_segments(log, 0, 4);
-        getrlimit(RLIMIT_FSIZE, &old);
-        small = (struct rlimit){.rlim_cur = log->init_bytes->len + 100, .rlim_max = old.rlim_max};
-        signal(SIGXFSZ, SIG_IGN);
-        setrlimit(RLIMIT_FSIZE, &small);
+        fill_disk(log->init_bytes->len + 100);
         int status = append(log, 4, 0, 0, 1000);
-        setrlimit(RLIMIT_FSIZE, &old);
+        empty_disk();
         assert_int_equal(status, ERR_NOSPACE);
         assert_int_equal(log->open_number, 0);
         assert_false(log->failed);

@@ -17,6 +17,7 @@
 #include "common/err.h"
 #include "originD/log/disk.h"
 #include "originD/log/file.h"
+#include "tests/unit/full_disk.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/stuck.h"
 #include "tests/unit/until.h"
@@ -294,17 +295,13 @@ static void test_a_save_that_failed_leaves_what_was_there(void **state)
         (void)state;
         struct result r = {0};
         struct buf *b = buf_new(8000);
-        struct rlimit old, small;
         char text[8], beside[130];
         memset(b->data, 1, b->len);
         assert_int_equal(save(path, "old"), 0);
-        getrlimit(RLIMIT_FSIZE, &old);
-        small = (struct rlimit){4096, old.rlim_max};
-        signal(SIGXFSZ, SIG_IGN);
-        setrlimit(RLIMIT_FSIZE, &small);
+        fill_disk(4096);
         disk_save(&loop, path, b, told, &r);
         int status = wait_for(&r);
-        setrlimit(RLIMIT_FSIZE, &old);
+        empty_disk();
         assert_int_equal(status, ERR_NOSPACE);
         assert_int_equal(read_back(path, 3, text), 0);
         assert_string_equal(text, "old");

@@ -9,10 +9,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,6 +18,7 @@
 #include "common/crc32c.h"
 #include "common/err.h"
 #include "originD/log/volumes.h"
+#include "tests/unit/full_disk.h"
 #include "tests/unit/origin_fmp4.h"
 #include "tests/unit/scratch.h"
 
@@ -544,14 +543,10 @@ static void test_full_disk_harms_neither_file(void **state)
         assert_int_equal(volume_open(&track, 0, CHECK_ALL, &f), 0);
         struct buf *b = fmp4_video_chunk(1, 2, 30);
         struct volume_record r = record_of(b, f.index.file_bytes, 1, 2);
-        struct rlimit old, small;
-        getrlimit(RLIMIT_FSIZE, &old);
-        signal(SIGXFSZ, SIG_IGN);
         for (size_t more = 0; more < b->len; more += 37) {
-                small = (struct rlimit){.rlim_cur = begins[7] + more, .rlim_max = old.rlim_max};
-                setrlimit(RLIMIT_FSIZE, &small);
+                fill_disk(begins[7] + more);
                 int rc = volume_append(&f.files, b, &r, 7, false, &unsure);
-                setrlimit(RLIMIT_FSIZE, &old);
+                empty_disk();
                 assert_int_equal(rc, ERR_NOSPACE);
                 assert_false(unsure);
                 struct buf *mp4 = read_file("000000.mp4"), *idx = read_file("000000.idx");
@@ -574,14 +569,10 @@ static void test_a_volume_that_is_whole_is_read_on_a_full_disk(void **state)
         make(CHUNKS, false);
         struct buf *mp4 = read_file("000000.mp4"), *idx = read_file("000000.idx");
         struct volume_sum whole = {.bytes = mp4->len, .crc = crc32c(0, mp4->data, mp4->len)};
-        struct rlimit old;
-        getrlimit(RLIMIT_FSIZE, &old);
-        signal(SIGXFSZ, SIG_IGN);
         for (size_t more = 0; more < VOLUME_RECORD_BYTES; more += 11) { /* a part of the last record fits */
-                struct rlimit full = {.rlim_cur = idx->len + more, .rlim_max = old.rlim_max};
-                setrlimit(RLIMIT_FSIZE, &full);
+                fill_disk(idx->len + more);
                 int rc = volume_look(&track, 0, CHECK_RECORDS, &whole, &f);
-                setrlimit(RLIMIT_FSIZE, &old);
+                empty_disk();
                 assert_int_equal(rc, 0);
                 assert_true(f.closed);
                 assert_int_equal(f.sum.crc, whole.crc);
