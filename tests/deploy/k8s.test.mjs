@@ -30,6 +30,9 @@ const facts = {
 // What deploy/k8s/secrets makes, and a pod's volumes with it: the daemons read these files even when they only check.
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "freshet-k8s-"));
 after(() => fs.rmSync(scratch, {recursive: true}));
+fs.mkdirSync(path.join(scratch, "keys"));
+fs.writeFileSync(path.join(scratch, "keys", "archive.json"), JSON.stringify({endpoint: "https://s3.example.org", bucket: "media", region: "eu-1",
+                                                                             access_key: "a", secret_key: "b"}));
 const secrets = documents(execFileSync(path.join(K8S, "secrets"), ["--dir", path.join(scratch, "keys"), "--host", "live.example.org"],
                                        {encoding: "utf8", stdio: ["ignore", "pipe", "ignore"]}));
 

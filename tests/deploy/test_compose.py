@@ -28,6 +28,14 @@ def test_env_example_says_the_defaults(name):
             assert example.get(variable) == default, f"{name}: {variable} is {default} when it is not set, .env.example says otherwise"
 
 
+@pytest.mark.parametrize("name", ["docker-compose.yml", "stack.yml"])
+def test_the_keys_of_the_archive_come_as_a_file(name):
+    assert re.findall(r"^ +(FRESHET_ARCHIVE[A-Z_]*): (.*)$", text(name), re.M) == [
+        ("FRESHET_ARCHIVE_FILE", "/run/freshet/archive.json"),
+        *((f"FRESHET_{key}", "${%s:-%s}" % (key, default))
+          for key, default in (("ARCHIVE_AFTER_S", 600), ("ARCHIVE_KEEP_S", 3600), ("ARCHIVE_BYTES_S", 20000000)))]
+
+
 def test_up_without_a_word_keeps_how_many_there_are():
     """A count that was only given with --scale is one again after the next `up`."""
     for tier in ("ingest", "transcoder", "edge"):

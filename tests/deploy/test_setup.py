@@ -1,5 +1,6 @@
 """deploy/setup, which makes what a cluster in containers trusts: run here, in a folder, with the commands beside it as the image has
 them."""
+import json
 import os
 import subprocess
 
@@ -73,6 +74,23 @@ def test_a_second_run_changes_nothing(trust):
     before = trust.all()
     trust.setup()
     assert trust.all() == before
+
+
+def test_the_archive_is_none_until_it_is_given_and_only_origins_see_it(trust):
+    assert json.loads(trust.read("origin/archive.json")) == {}
+    given = '{"endpoint": "https://s3.example.org", "bucket": "media", "region": "eu-1", "access_key": "a", "secret_key": "hush"}\n'
+    trust.setup("--archive", given=given)
+    for wrong in ("", "[]", "not JSON"):
+        done = subprocess.run([os.path.join(TOP, "deploy", "setup"), "--archive"], env=trust.env, input=wrong, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+        assert done.returncode == 1 and "no JSON object" in done.stdout, done.stdout
+    trust.setup()
+    assert trust.read("origin/archive.json") == given
+    assert os.stat(trust.path("origin/archive.json")).st_mode & 0o007 == 0
+    assert [name for name, content in trust.all().items() if "hush" in content] == ["origin/archive.json"]
+    origin = subprocess.run([os.path.join(TOP, "bin", "originD"), "-n", "--set", f"archive_file={trust.path('origin/archive.json')}"],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    assert origin.returncode == 0, origin.stdout
 
 
 def test_what_signs_stays_where_tokens_and_certificates_are_made(trust):
