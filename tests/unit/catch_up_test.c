@@ -113,8 +113,8 @@ static void test_what_was_heard_of_a_peer_is_forgotten_when_it_starts_anew(void 
         b.fails = "/peer/session/";
         b.incarnation_us++; /* that it was away was not even seen */
         catch_up_peers_changed(a.catch_up);
-        for (int64_t end = clock_mono_us() + US_PER_S / 2; clock_mono_us() < end;)
-                uv_run(&loop, UV_RUN_ONCE);
+        int64_t end = clock_mono_us() + US_PER_S / 2;
+        UNTIL(&loop, clock_mono_us() >= end);
         assert_true(chunks_of(at(&a, "S1")) <= before + 1); /* what was being written */
         b.fails = NULL;
         until_same("S1");
@@ -146,8 +146,8 @@ static void test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_
 
 static void run_for(int64_t us)
 {
-        for (int64_t end = clock_mono_us() + us; clock_mono_us() < end;)
-                uv_run(&loop, UV_RUN_ONCE);
+        int64_t end = clock_mono_us() + us;
+        UNTIL(&loop, clock_mono_us() >= end);
 }
 
 /* The bytes of a's volume are there all the time, so far. */

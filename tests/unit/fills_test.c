@@ -61,10 +61,7 @@ static bool same_volumes(unsigned count)
 
 static void run_until(bool (*over)(void))
 {
-        for (int64_t end = clock_mono_us() + 60 * US_PER_S; !over();) {
-                assert_true(clock_mono_us() < end);
-                uv_run(&loop, UV_RUN_ONCE);
-        }
+        UNTIL(&loop, over());
 }
 
 static bool a_is_in_step(void)
@@ -379,8 +376,8 @@ static void test_a_volume_that_retention_removed_while_it_was_on_its_way_is_not_
 
 static void run_for(int64_t us)
 {
-        for (int64_t end = clock_mono_us() + us; clock_mono_us() < end;)
-                uv_run(&loop, UV_RUN_ONCE);
+        int64_t end = clock_mono_us() + us;
+        UNTIL(&loop, clock_mono_us() >= end);
 }
 
 static void test_a_volume_is_taken_only_where_both_have_the_same_eras(void **state)
@@ -503,8 +500,7 @@ static void test_a_track_ends_behind_the_volumes_that_it_knows_to_lack(void **st
         b.fails = "/live/cam/S1/v720/6";
         fills_options.bytes_s = 0;
         start(&a);
-        while (!at(&a, "S1") || lacking(&a) < 3 || session_busy(at(&a, "S1")))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, at(&a, "S1") && lacking(&a) >= 3 && !session_busy(at(&a, "S1")));
         stop(&b);
         stop(&a);
         start(&a);
@@ -520,8 +516,7 @@ static void test_a_track_ends_behind_the_volumes_that_it_knows_to_lack(void **st
         stop(&a);
         start(&a);
         run_until(a_is_whole);
-        while (!same_volumes(3))
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, same_volumes(3));
         assert_false(eras_part(&at(&a, "S1")->tracks[0]->eras, &at(&b, "S1")->tracks[0]->eras, 3 * 5 * PER, &place));
 }
 
@@ -534,8 +529,7 @@ static void test_a_fill_that_is_cut_off_at_any_answer_begins_anew(void **state)
                 b.fetches = 0;
                 b.fail_after = n;
                 start(&a);
-                for (int i = 0; i < 40; i++)
-                        uv_run(&loop, UV_RUN_ONCE);
+                UNTIL(&loop, (b.fetches >= n && !under_way && !disk_jobs()) || a_is_whole()); /* none is answered after that */
                 stop(&a);
         }
         b.fail_after = 0;
@@ -608,8 +602,7 @@ static void test_what_ended_is_copied_no_faster_than_old_volumes_are(void **stat
         fills_options.bytes_s = bytes;
         int64_t since = clock_mono_us();
         start(&a);
-        while (!at(&a, "S1") || (int64_t)session_sum(at(&a, "S1")).bytes < bytes)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, at(&a, "S1") && (int64_t)session_sum(at(&a, "S1")).bytes >= bytes);
         assert_true(clock_mono_us() - since > 600 * US_PER_MS); /* a quarter of a second may come at once, and the last ones */
 }
 
@@ -627,14 +620,12 @@ static void test_what_is_live_does_not_wait_for_recordings_that_are_copied_slowl
         }
         fills_options.bytes_s = 1000; /* a minute for all of them */
         start(&a);
-        while (a.store.ended < CATCH_UP_OLD_COPIES_MAX)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, a.store.ended >= CATCH_UP_OLD_COPIES_MAX);
         struct session *live = claim_at(&b, "S9", 0, "t1");
         add_track(live, "v720", fmp4_video_init());
         write_chunks(live, 0, 20, 40);
         int64_t since = clock_mono_us();
-        while (!at(&a, "S9") || session_sum(at(&a, "S9")).bytes < session_sum(live).bytes)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, at(&a, "S9") && session_sum(at(&a, "S9")).bytes >= session_sum(live).bytes);
         assert_true(clock_mono_us() - since < 10 * US_PER_S);
 }
 
@@ -647,14 +638,12 @@ static void test_a_copy_that_has_to_wait_is_stopped_and_goes_on_where_it_was_aft
         end_session(s);
         fills_options.bytes_s = (int64_t)session_sum(s).bytes / 2;
         start(&a);
-        while (!at(&a, "S1") || session_sum(at(&a, "S1")).bytes < session_sum(s).bytes / 3)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, at(&a, "S1") && session_sum(at(&a, "S1")).bytes >= session_sum(s).bytes / 3);
         stop(&a);
         unsigned before = b.media_asked;
         fills_options.bytes_s = INT64_C(1) << 40;
         start(&a);
-        while (!at(&a, "S1") || session_sum(at(&a, "S1")).bytes < session_sum(s).bytes)
-                uv_run(&loop, UV_RUN_ONCE);
+        UNTIL(&loop, at(&a, "S1") && session_sum(at(&a, "S1")).bytes >= session_sum(s).bytes);
         assert_true(b.media_asked - before < 17);
 }
 
