@@ -82,8 +82,11 @@ static void measured(void *arg, int status, struct disk_room room)
         st->space.measuring = false;
         count_filling(st);
         tell_measure(st, status);
-        if (status) /* what is not known is not "none" */
+        if (status) { /* what is not known is not "none"; where writing failed as well it is the disk that is not there */
+                if (st->space.doubted)
+                        space_set(st, status == ERR_NOSPACE ? ERR_IO : status);
                 return;
+        }
         st->room = room;
         stat_set(STAT_FREE_BYTES, (int64_t)room.free_bytes);
         uint64_t least = (uint64_t)st->options.min_free_bytes;

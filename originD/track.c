@@ -243,9 +243,10 @@ struct adding {
         void *arg;
 };
 
+/* Only the disk is to blame here, whatever it said (told() in chunk_log.c). */
 static void adding_done(struct adding *a, int status)
 {
-        a->done(a->arg, status);
+        a->done(a->arg, !status || status == ERR_NOSPACE ? status : ERR_IO);
         free(a->dir);
         free(a);
 }

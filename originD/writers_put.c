@@ -33,13 +33,14 @@ static enum stat_id refusal(int status)
         }
 }
 
-static void count_refusal(struct writers *ws, const struct put *m, int status)
+/* why: of ERR_IO, what the disk said; 0: no more than that */
+static void count_refusal(struct writers *ws, const struct put *m, int status, int why)
 {
         stat_add(refusal(status), 1);
         if (status == ERR_NOSPACE)
                 store_no_space(ws->store);
         else if (status == ERR_IO)
-                space_doubt(ws->store, m->session, m->track, status);
+                space_doubt(ws->store, m->session, m->track, why ? why : status);
         bool writers = status == ERR_NOSPACE || status == ERR_IO || status == ERR_FENCED || status == ERR_ORDER || status == ERR_NOT_YET ||
                        status == ERR_FULL;
         if (writers) /* it deals with it */
@@ -70,7 +71,7 @@ static void put_done(struct putting *p, int status)
                 struct put m = {.segment = t->append.segment, .chunk = t->append.chunk, .start_us = t->append.start_us};
                 strcpy(m.session, t->session->id);
                 strcpy(m.track, t->track);
-                count_refusal(p->writers, &m, status);
+                count_refusal(p->writers, &m, status, t->append.why);
         }
         reply_put(p->req, status, t->session, t->track);
         buf_unref(&t->append.bytes);
@@ -173,7 +174,7 @@ void writers_put(struct writers *ws, struct rpc_request *req)
                 start_put(ws, req, &m, s);
                 return;
         }
-        count_refusal(ws, &m, rc);
+        count_refusal(ws, &m, rc, 0);
         reply_put(req, rc, s, m.track);
 }
 

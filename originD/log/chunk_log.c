@@ -273,6 +273,14 @@ static void written(struct chunk_log *log, const struct write *w, int status)
         a->done(a, status);
 }
 
+/* That a folder is gone, or that no descriptor is left, is nothing of the chunk's: by the same word a writer is told that its session
+ * is not known, or that no origin would ever take this chunk, and lets go of it. */
+static int told(struct chunk_append *a, int status)
+{
+        a->why = status;
+        return !status || status == ERR_NOSPACE ? status : ERR_IO;
+}
+
 static void write_done(void *arg)
 {
         struct write *w = arg;
@@ -282,7 +290,7 @@ static void write_done(void *arg)
                 log_error("path=%s msg=\"a write failed and cannot be taken back: the track takes no more chunks\" error=\"%s\"",
                           log->dir, err_text(w->status));
         }
-        written(log, w, w->status);
+        written(log, w, told(log->writing, w->status));
         buf_unref(&w->bytes);
         free(w);
 }
@@ -308,7 +316,7 @@ static void start_write(struct chunk_log *log, struct chunk_append *a)
 void chunk_log_go_on(struct chunk_log *log, int status)
 {
         if (status)
-                written(log, NULL, status);
+                written(log, NULL, told(log->writing, status));
         else
                 start_write(log, log->writing);
 }

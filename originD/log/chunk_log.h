@@ -49,6 +49,7 @@ struct chunk_append {
          * ERR_IO: the log is unchanged. */
         void (*done)(struct chunk_append *a, int status);
         bool again; /* at done(): it was stored before */
+        int why;    /* at done(), of ERR_IO: what the disk said; 0: it was not asked */
         struct chunk_append *next;
         struct chunk_info info;
         struct chunk_log *log;
