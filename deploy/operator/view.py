@@ -201,6 +201,8 @@ class Watcher:
             row["clock_s"] = round(calendar.timegm(email.utils.parsedate(answer["date"])) - answer["asked"])
         if "metrics" in answer:
             row["numbers"] = self._numbers(row["role"], address, answer)
+            left_out = answer.get("more", {}).get("left_out")
+            row["left_out"] = left_out if isinstance(left_out, int) else 0  # of a node's list, which is bounded
             row["webhooks_dropped"] = int(total(answer["metrics"], "originD_webhook_dropped_total"))
         return row
 

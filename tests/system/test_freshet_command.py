@@ -101,6 +101,26 @@ def test_an_empty_cluster_says_that_no_stream_is_live(nodes):
     assert "No stream is live." in err
 
 
+def test_what_a_node_leaves_out_of_its_list_is_told(nodes):
+    answer = nodes[2].answers["GET", "/api/sessions"]
+    nodes[2].answers["GET", "/api/sessions"] = (200, {**answer[1], "left_out": 17})
+    out, err = freshet("streams", admin=nodes)
+    assert "cam" in out and "origin-1 has 17 more, which its list leaves out" in err
+    rows = json.loads(freshet("status", "--json", admin=nodes)[0])["nodes"]
+    assert [n["left_out"] for n in rows] == [0, 0, 17, 0, 0]
+
+
+def test_recordings_that_cannot_be_read_are_told_with_the_address(nodes):
+    _, err = freshet("recordings", "--at", f"http://{nodes[0].address}", status=1)
+    assert f"http://{nodes[0].address}/api/recordings: status 404" in err
+    _, err = freshet("recordings", "--at", "live.example", status=2)
+    assert "allowed is an http or https URL" in err
+    _, err = freshet("recordings", admin=nodes, status=2)
+    assert "--at https://live.example" in err
+    _, err = freshet("recordings", "--limit", "-1", status=2)
+    assert "allowed is a number from 0 on" in err
+
+
 def test_a_node_that_does_not_answer_holds_up_nobody(nodes):
     nodes[4].paused = True
     out, _ = freshet("status", "--timeout", "3", admin=nodes, status=3)

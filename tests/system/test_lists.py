@@ -1,4 +1,5 @@
 """What viewers and scripts read of very many recordings: page by page, through an edge, of two origins."""
+import json
 import os
 import shutil
 import subprocess
@@ -62,6 +63,16 @@ def test_the_list_of_streams_has_the_newest_and_says_where_the_others_are(cluste
         newest = {r["id"]: r["session"] for r in reversed([r for page in pages(url) for r in page])}
         assert {s["id"]: s["session"] for s in answer["streams"]} == newest and len(newest) == streams
         assert answer["next"] == "/api/recordings"
+
+
+def test_the_command_lists_them_all_or_the_newest(cluster):
+    def freshet(*arguments):
+        return subprocess.run([os.path.join(TOP, "deploy", "freshet"), "recordings", *arguments], check=True, capture_output=True, text=True,
+                              timeout=300).stdout
+    told = [r for page in pages(cluster.url("")) for r in page]
+    lines = freshet("--dir", cluster.dir).splitlines()
+    assert [line.split()[:3] for line in lines] == [[r["started"], r["session"], r["id"]] for r in told]
+    assert json.loads(freshet("--at", cluster.node("origin-1")["http"], "--json", "--limit", "150"))[149]["state"] == "ended"
 
 
 @pytest.mark.parametrize("path", ["/api/streams", "/api/recordings"])
