@@ -28,4 +28,4 @@ originD_FUZZ := box catalog events recording s3_text session_json volume volumes
 originD_TOOLS := archive_volume join_recording make_store put_file store_writer
 
 # Their time is the test's: two_origins.h
-$(foreach t,catch_up damage end fills scrub,%/tests/$(t)): LDFLAGS += -Wl,--wrap=clock_mono_us
+$(foreach t,catch_up damage end fills reread scrub,%/tests/$(t)): LDFLAGS += -Wl,--wrap=clock_mono_us
