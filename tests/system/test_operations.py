@@ -192,6 +192,7 @@ def test_reload_takes_what_it_can_and_disconnects_nobody(make_cluster):
     cluster = make_cluster(ladder=TINY_LADDER)
     publisher = cluster.publish_test_picture("cam", size="320x180")
     cluster.wait_playable("cam")
+    lost = cluster.log("edge-1").count("state=dead")  # it may have asked before the others were up
     for name in NODES:
         reload(cluster, name, ["nothing changed"])
         said = reload(cluster, name, ['changed="log_level=debug"', 'keys="zone"', "need a restart"], log_level="debug", zone="cellar")
@@ -203,7 +204,7 @@ def test_reload_takes_what_it_can_and_disconnects_nobody(make_cluster):
     (one,) = ask(cluster.node("ingest-1"), "/api/publishers")[1]["publishers"]
     assert publisher.running() and one["state"] == "live"
     assert cluster.log("ingest-1").count('msg="publishing"') == 1
-    assert cluster.log("edge-1").count("state=dead") == 0
+    assert cluster.log("edge-1").count("state=dead") == lost
 
 
 def test_logs_are_json_when_they_are_to_be(make_cluster):
