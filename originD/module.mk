@@ -13,9 +13,9 @@ originD_SRCS += originD/log/box.c originD/log/chunk_log.c originD/log/chunk_log_
                 originD/log/volumes.c originD/log/volumes_file.c
 originD_SRCS += originD/replica/absence.c originD/replica/catalog.c originD/replica/catch_up.c \
                 originD/replica/catch_up_lacks.c originD/replica/catch_up_partners.c originD/replica/compare.c \
-                originD/replica/copy_session.c originD/replica/copy_track.c originD/replica/fills.c originD/replica/fills_bring.c \
-                originD/replica/fills_wanted.c \
-                originD/replica/incoming.c originD/replica/peer_link.c originD/replica/read_ahead.c
+                originD/replica/copy_segments.c originD/replica/copy_session.c originD/replica/copy_track.c originD/replica/fills.c \
+                originD/replica/fills_bring.c originD/replica/fills_wanted.c originD/replica/incoming.c originD/replica/peer_link.c \
+                originD/replica/read_ahead.c
 originD_SRCS += originD/archive/archive.c originD/archive/archiver.c originD/archive/discards.c originD/archive/piece.c \
                 originD/archive/s3.c originD/archive/s3_config.c originD/archive/s3_text.c originD/archive/sigv4.c originD/archive/transfer.c
 originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
