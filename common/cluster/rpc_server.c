@@ -24,6 +24,7 @@
 /* Contexts beyond those the handler may hold. They receive when all others wait for an answer: HELLO must be answered
  * then as well, or the other side would take us for dead. Anything else is refused with ERR_FULL. */
 #define SPARE_CONTEXTS 4
+#define OPENED_AT_ONCE 256 /* contexts: thousands of them take ten milliseconds of the loop */
 
 #define STRANGER_LINES 20 /* of the log about what they do, in LOG_FEW_US */
 
@@ -76,8 +77,10 @@ struct rpc_server {
         rpc_gone *gone; /* may be NULL */
         void *gone_arg;
         unsigned contexts, slot_count, held;
+        unsigned opened; /* of the slots; the others follow, some each turn of the loop */
         bool closing;
         uv_timer_t sweep;
+        uv_idle_t opening;
         int open_handles;
         struct log_few lines;
         struct connection *connections[CONNECTION_BUCKETS];
@@ -436,8 +439,8 @@ static int open_socket(struct rpc_server *s, const char *bind, int port)
 static int open_slots(struct rpc_server *s)
 {
         int rv = 0;
-        for (unsigned i = 0; i < s->slot_count && rv == 0; i++) {
-                struct slot *slot = &s->slots[i];
+        for (unsigned n = 0; n < OPENED_AT_ONCE && s->opened < s->slot_count && rv == 0; n++) {
+                struct slot *slot = &s->slots[s->opened++];
                 slot->mail.deliver = deliver_slot;
                 slot->server = s;
                 rv = nng_aio_alloc(&slot->aio, on_aio, slot);
@@ -447,6 +450,20 @@ static int open_slots(struct rpc_server *s)
                         receive(slot);
         }
         return rv;
+}
+
+/* Meanwhile a request for which there is none yet waits in its connection, as those beyond all of them do. */
+static void on_opening(uv_idle_t *idle)
+{
+        struct rpc_server *s = idle->data;
+        int rv = open_slots(s);
+        if (rv != 0) { /* out of memory, which is told of elsewhere: this many are enough to say that there are no more */
+                log_warn("msg=\"fewer requests can be answered at a time\" contexts=%u error=\"%s\"", s->opened - 1, nng_strerror(rv));
+                s->slot_count = s->opened;
+                s->contexts = s->opened - 1 - SPARE_CONTEXTS;
+        }
+        if (s->opened == s->slot_count)
+                uv_idle_stop(idle);
 }
 
 int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, int port, unsigned contexts,
@@ -464,7 +481,9 @@ int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, 
         mailbox_open(&s->mailbox, loop); /* before anything can be posted */
         uv_timer_init(loop, &s->sweep);
         s->sweep.data = s;
-        s->open_handles = 2;
+        uv_idle_init(loop, &s->opening);
+        s->opening.data = s;
+        s->open_handles = 3;
 
         int rv = open_socket(s, bind, port);
         if (rv == 0)
@@ -476,6 +495,8 @@ int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, 
                 return err_from_nng(rv);
         }
         uv_timer_start(&s->sweep, on_sweep, GATE_SWEEP_MS, GATE_SWEEP_MS);
+        if (s->opened < s->slot_count)
+                uv_idle_start(&s->opening, on_opening);
         *out = s;
         return 0;
 }
@@ -498,7 +519,7 @@ static void mailbox_closed(struct mailbox *mb)
         handle_closed((void *)((char *)mb - offsetof(struct rpc_server, mailbox)));
 }
 
-static void sweep_closed(uv_handle_t *handle)
+static void handle_is_closed(uv_handle_t *handle)
 {
         handle_closed(handle->data);
 }
@@ -520,7 +541,8 @@ void rpc_server_close(struct rpc_server *s)
                 nng_aio_stop(s->slots[i].aio);
         if (s->gate)
                 rpc_gate_close(s->gate);
-        uv_close((uv_handle_t *)&s->sweep, sweep_closed);
+        uv_close((uv_handle_t *)&s->sweep, handle_is_closed);
+        uv_close((uv_handle_t *)&s->opening, handle_is_closed);
         mailbox_close_then(&s->mailbox, mailbox_closed);
         for (unsigned i = 0; i < s->slot_count && s->slots[i].aio; i++) {
                 release(&s->slots[i]);

@@ -103,7 +103,7 @@ static struct cluster_certs *server_certs, *client_certs;
 struct server {
         struct node_identity self;
         struct rpc_server *rpc;
-        struct rpc_request *held[64];
+        struct rpc_request *held[1024];
         size_t held_count, requests;
         struct buf *taken;
         char address[32];

@@ -158,6 +158,30 @@ static void test_hello_is_answered_while_every_context_waits(void **state)
         rpc_server_close(s.rpc);
 }
 
+/* A server opens no more than some hundreds of contexts in one turn of the loop, and the others in those that follow. */
+static void test_a_server_takes_as_many_requests_at_a_time_as_it_was_opened_for(void **state)
+{
+        struct server s;
+        struct client c;
+        (void)state;
+        serve(&s, 600, "");
+        dial_live(&c, s.address, "");
+        for (int i = 0; i < 600; i++)
+                call(&c, "hold", LONG_MS);
+        WAIT(s.held_count == 600);
+        call(&c, "one too many", LONG_MS);
+        WAIT(c.done == 1);
+        assert_int_equal(c.err, ERR_FULL);
+        while (s.held_count > 0)
+                rpc_reply(s.held[--s.held_count], text_message(TEST_TYPE, "late", 4));
+        WAIT(c.done == 601);
+        assert_int_equal(c.by_err[0], 600);
+        rpc_client_close(c.rpc);
+        rpc_server_close(s.rpc);
+        serve(&s, 600, ""); /* and one that is closed before it is open */
+        rpc_server_close(s.rpc);
+}
+
 static void test_a_call_ends_by_its_own_timeout_and_a_late_reply_harms_nobody(void **state)
 {
         struct server s;
@@ -724,6 +748,7 @@ int main(int argc, char **argv)
                 LOOP_TEST(test_a_request_says_which_connection_it_came_by),
                 LOOP_TEST(test_many_calls_at_once_are_all_answered),
                 LOOP_TEST(test_hello_is_answered_while_every_context_waits),
+                LOOP_TEST(test_a_server_takes_as_many_requests_at_a_time_as_it_was_opened_for),
                 LOOP_TEST(test_a_call_ends_by_its_own_timeout_and_a_late_reply_harms_nobody),
                 LOOP_TEST(test_a_cancelled_call_ends_once),
                 LOOP_TEST(test_a_call_without_a_connection_ends_promptly),
