@@ -327,6 +327,22 @@ static void test_a_recording_that_the_archive_has_is_read_for_its_files_to_go(vo
         assert_int_equal(session_sum(s).archive.copied, 0);
 }
 
+/* The newest closed one, in which a track may have to go on after a start, keeps its file; and it is not lost for that. */
+static void test_what_the_archive_has_is_never_lost_for_room(void **state)
+{
+        (void)state;
+        store.options.volume_segments = 6;
+        store.options.time_shift_us = 2 * US_PER_S;
+        struct session *s = broadcast("cam", "S1", 3600, 11, false);
+        mark_copied(s, 0, 1);
+        store.options.has_archive = true;
+        assert_false(make_room(LACKING_BYTES));
+        assert_int_equal(s->tracks[0]->log->closed.rows[0].state, VOLUME_HERE);
+        store.options.has_archive = false;
+        assert_true(make_room(LACKING_BYTES));
+        assert_int_equal(s->tracks[0]->log->closed.count, 0);
+}
+
 /* An origin whose archive was taken from its configuration has only what is here. */
 static void test_without_an_archive_what_was_copied_once_counts_as_here(void **state)
 {
@@ -372,6 +388,7 @@ int main(void)
                 CASE(test_a_disk_that_refuses_costs_no_more_volumes_than_one_that_does_not),
                 CASE(test_what_the_archive_has_goes_first_and_only_from_here),
                 CASE(test_a_recording_that_the_archive_has_is_read_for_its_files_to_go),
+                CASE(test_what_the_archive_has_is_never_lost_for_room),
                 CASE(test_without_an_archive_what_was_copied_once_counts_as_here),
                 CASE(test_a_file_that_the_disk_refuses_to_remove_keeps_nobody_from_making_room),
         };
