@@ -257,6 +257,40 @@ static void test_the_list_of_streams_comes_from_every_origin(void **state)
         fake_edge_close(&e);
 }
 
+static void test_a_page_of_recordings_comes_from_every_origin(void **state)
+{
+        (void)state;
+#define ONE(session) "{\"id\":\"a\",\"session\":\"" session "\",\"started\":\"2026-01-31T12:34:56.000Z\"}"
+        static const char *const lists[] = {"{\"recordings\":[" ONE("S1") "]}", "{\"recordings\":[" ONE("S2") "]}"};
+        struct fake_edge e;
+        char text[256] = {0};
+        open_edge(&e, 2);
+        struct object *o = get(&e, "/api/recordings/before/2026-01-31T12:34:57.000Z");
+        assert_int_equal(e.upstream->count, 2);
+        for (int i = 0; i < 2; i++)
+                fake_answer_bytes(&e.upstream->calls[i], lists[i], strlen(lists[i]), FETCH_COMPLETE, 1000, "application/json");
+        assert_int_equal(look(o).state, OBJECT_COMPLETE);
+        object_read(o, 0, text, sizeof(text));
+        assert_string_equal(text, "{\"recordings\":[" ONE("S2") "," ONE("S1") "]}");
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
+/* Who asked for it is told, and nobody waits for what is still to come. */
+static void test_a_list_that_is_under_way_at_the_end_fails(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 1);
+        struct object *o = get(&e, "/api/streams");
+        fills_stop(e.fills);
+        assert_int_equal(look(o).state, OBJECT_FAILED);
+        assert_int_equal(fills_active(e.fills), 0);
+        fake_answer_bytes(last(&e), "{\"streams\":[]}", 14, FETCH_COMPLETE, 1000, "application/json");
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -272,6 +306,8 @@ int main(void)
                 cmocka_unit_test(test_an_object_over_the_limit_is_cut_off),
                 cmocka_unit_test(test_a_type_that_would_forge_a_header_is_not_passed_on),
                 cmocka_unit_test(test_the_list_of_streams_comes_from_every_origin),
+                cmocka_unit_test(test_a_page_of_recordings_comes_from_every_origin),
+                cmocka_unit_test(test_a_list_that_is_under_way_at_the_end_fails),
         };
         log_set_level(LOG_ERROR);
         return cmocka_run_group_tests(tests, NULL, NULL);
