@@ -16,17 +16,11 @@ static struct volume_row archive(struct chunk_log *log, uint32_t number)
 {
         int gone = 0;
         quiet(log);
-        struct volume_row row = *volumes_get(&log->closed, number), other = row;
-        other.sum.crc++;
-        assert_false(chunk_log_copied(log, &other));
-        assert_false(chunk_log_archive(log, &row)); /* nobody says that the archive has it */
+        struct volume_row row = *volumes_get(&log->closed, number);
         assert_true(chunk_log_copied(log, &row));
         row = *volumes_get(&log->closed, number);
         char *mp4 = volume_path(folder, number, "mp4"), *kept = volume_path(folder, number, VOLUME_FETCHED);
         assert_int_equal(link(mp4, kept), 0);
-        log->rereading = true; /* another log is about to stand here */
-        assert_false(chunk_log_archive(log, &row));
-        log->rereading = false;
         assert_true(chunk_log_archive(log, &row));
         chunk_log_drop_file(log, number, cut_is_done, &gone);
         UNTIL(&loop, gone);
@@ -47,6 +41,45 @@ static void bring(struct chunk_log *log, uint32_t number)
         UNTIL(&loop, here);
         assert_int_equal(here, 1);
         assert_null(chunk_log_wanted(log, 0));
+}
+
+static void test_only_what_the_archive_is_said_to_have_goes_and_only_while_it_is_that(void **state)
+{
+        (void)state;
+        volume_segments = 4;
+        struct chunk_log *log = open_log();
+        write_segments(log, 0, 9);
+        quiet(log);
+        struct volume_row row = *volumes_get(&log->closed, 0), other = row;
+        other.sum.crc++;
+        assert_false(chunk_log_copied(log, &other));
+        assert_false(chunk_log_archive(log, &row)); /* nobody says that the archive has it */
+        assert_true(chunk_log_copied(log, &row));
+        other.copied = true;
+        assert_false(chunk_log_archive(log, &other));
+        free_log(&log);
+}
+
+/* What is told it would be told a log that is freed in a moment. */
+static void test_nothing_goes_or_comes_of_a_log_whose_files_are_read_again(void **state)
+{
+        (void)state;
+        int here = 0;
+        volume_segments = 4;
+        struct chunk_log *log = open_log();
+        write_segments(log, 0, 13);
+        struct volume_row archived = archive(log, 0), first = *volumes_get(&log->closed, 1), second = *volumes_get(&log->closed, 2);
+        assert_true(chunk_log_copied(log, &first));
+        log->rereading = true;
+        assert_false(chunk_log_archive(log, &first));
+        assert_false(chunk_log_copied(log, &second));
+        assert_false(chunk_log_bring_file(log, &archived, cut_is_done, &here));
+        log->rereading = false;
+        assert_true(chunk_log_copied(log, &second)); /* and nothing of that is remembered */
+        assert_true(chunk_log_bring_file(log, &archived, cut_is_done, &here));
+        UNTIL(&loop, here);
+        assert_int_equal(here, 1);
+        free_log(&log);
 }
 
 static void test_a_volume_in_the_archive_counts_as_any_and_is_read_by_its_index_alone(void **state)
@@ -227,6 +260,8 @@ static void test_an_archived_volume_whose_file_is_there_is_here_if_the_file_is_w
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                CASE(test_only_what_the_archive_is_said_to_have_goes_and_only_while_it_is_that),
+                CASE(test_nothing_goes_or_comes_of_a_log_whose_files_are_read_again),
                 CASE(test_a_volume_in_the_archive_counts_as_any_and_is_read_by_its_index_alone),
                 CASE(test_a_volume_that_cannot_be_brought_lets_the_others_have_their_turn),
                 CASE(test_an_index_that_is_gone_is_no_absence_of_what_is_in_the_archive),
