@@ -146,7 +146,7 @@ static void test_a_connection_that_ends_in_full_flight_is_dialed_anew(void **sta
         char *argv[] = {"rpc_tls_test", "drop", "0", NULL};
         (void)state;
         for (int i = 0; i < 5; i++)
-                assert_int_equal(exit_status(argv), 0);
+                assert_int_equal(exit_status(start_process(argv)), 0);
 }
 
 static void test_renewed_certificates_are_for_new_connections_and_old_ones_stay(void **state)
