@@ -180,6 +180,7 @@ static void put_done(void *arg, int err, const char *words)
         struct session *s = store_session(ar->store, ar->session);
         struct chunk_log *log = log_of(s, ar->track);
         ar->step = LOADING;
+        discards_sending(ar->options.discards, "");
         if (ar->stopping) {
                 end_session(ar);
         } else if (!err) {
@@ -215,6 +216,8 @@ static bool put(struct archiver *ar, const struct session *s, const struct chunk
         free(idx);
         free(mp4);
         ar->step = rc ? ar->step : PUTTING;
+        if (!rc)
+                discards_sending(ar->options.discards, s->id);
         return !rc;
 }
 

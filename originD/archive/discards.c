@@ -46,6 +46,7 @@ struct discards {
         size_t track_count, next_track;
         size_t next_peer, most_up; /* to be asked; that were up at once */
         bool stopping;
+        char sending[SESSION_ID_MAX + 1]; /* of this one something is on its way to the archive; "": of none */
         unsigned under_way; /* questions, jobs of the disk and of the archive */
         struct discard *found; /* by the job that reads the folder */
 };
@@ -279,6 +280,10 @@ static void note_tracks(struct discards *r, const struct session *s)
 static void begin(struct discards *r)
 {
         struct session *s = store_session(r->options.store, r->now->session);
+        if (strcmp(r->sending, r->now->session) == 0) { /* it would come behind the removal, and after a crash nobody would know */
+                again_in(r, SOON_US);
+                return;
+        }
         r->now->again = false;
         r->here = s != NULL;
         r->track_count = r->next_track = r->next_peer = 0;
@@ -293,6 +298,11 @@ static void begin(struct discards *r)
                 settle(r);
         else
                 ask_next(r);
+}
+
+void discards_sending(struct discards *r, const char *session)
+{
+        snprintf(r->sending, sizeof(r->sending), "%s", session);
 }
 
 void discards_tick(struct discards *r)

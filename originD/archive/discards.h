@@ -30,6 +30,7 @@ void discards_open(struct discards **out, uv_loop_t *loop, struct archive *archi
 void discards_link(struct discards *r, struct peer_link *link);
 void discards_note(const char *data_dir, const char *stream, const char *session); /* blocks; any thread */
 void discards_add(struct discards *r, const char *stream, const char *session);
+void discards_sending(struct discards *r, const char *session); /* something of it is on its way to the archive: it waits; "": nothing is */
 void discards_tick(struct discards *r); /* some times a second */
 void discards_stop(struct discards *r); /* before the archive and the link are closed */
 bool discards_idle(const struct discards *r);
