@@ -145,7 +145,7 @@ async function isRefused() {
 async function isOver() {
   const answer = await fetch(`${prefix}/live/${name}/manifest.mpd`, { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
   const text = answer.ok ? await answer.text() : ''
-  const of = /\btype="static"/.test(text) && text.match(/"([A-Za-z0-9-]+)\/[a-z][a-z0-9]+\//)
+  const of = /\btype="static"/.test(text) && text.match(/"(\d{8}T\d{6}Z-[0-9a-f]{8})\//)
   if (!of) return false
   session = of[1]
   over()
