@@ -1,5 +1,7 @@
 #include "originD/space.h"
 
+#include <inttypes.h>
+
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
@@ -17,7 +19,8 @@ void space_set(struct store *st, int why_not)
         if (!why_not)
                 log_info("msg=\"space is back\" path=%s", st->options.data_dir);
         else if (why_not == ERR_NOSPACE)
-                log_error("msg=\"no space: writes are refused\" path=%s", st->options.data_dir);
+                log_error("msg=\"no space: writes are refused\" path=%s free_bytes=%" PRIu64 " free_files=%" PRIu64, st->options.data_dir,
+                          st->room.free_bytes, st->room.free_files);
         else
                 log_error("msg=\"writing to the disk fails: writes are refused\" path=%s error=\"%s\"", st->options.data_dir,
                           err_text(why_not));
@@ -91,6 +94,8 @@ static void measured(void *arg, int status, struct disk_room room)
         stat_set(STAT_FREE_BYTES, (int64_t)room.free_bytes);
         uint64_t least = (uint64_t)st->options.min_free_bytes;
         uint64_t lacking = room.free_bytes < least ? least - room.free_bytes : 0;
+        if (!lacking && room.free_files < SPACE_FILES_MIN)
+                lacking = 1; /* whatever goes has files too */
         int why_not = room.write_status ? room.write_status : lacking ? ERR_NOSPACE : 0;
         if (st->space.doubted || st->why_full)
                 st->space.tries = room.write_status ? st->space.tries : 0;

@@ -1,7 +1,8 @@
 /* space.h - whether what comes can be written: how much is free on the disk, looked at every second, and what follows from it.
  *
  *   enough    writes are taken
- *   no space  there is less than min_free_bytes, and nothing that may go for it (room.h), or a write failed for lack of space
+ *   no space  there is less than min_free_bytes, or room for fewer files than SPACE_FILES_MIN, and nothing that may go for it (room.h),
+ *             or a write failed for lack of space
  *   failing   a write failed for something else (EIO, EROFS, no descriptor), and so did one on trial
  * In the latter two PUTs are refused, and a write is tried each time it is looked. A look that failed (EIO, EMFILE, a mount that is
  * gone) changes nothing: it is not known that the disk is full, so nothing is removed for it. And where there is free space, and a
@@ -16,6 +17,9 @@
 #include "common/clock.h"
 
 #define SPACE_TRIES 3
+/* A volume begins with two files, of each track at the same time, and each save makes one. With one left the file of the write on trial can
+ * be made and the next volume cannot: the disk would be full and not full in turn. */
+#define SPACE_FILES_MIN 64
 #define SPACE_TOLD_US (60 * US_PER_S)
 
 struct store;

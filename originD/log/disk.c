@@ -242,7 +242,8 @@ static void space_work(void *arg)
         if (f->status)
                 return;
         f->room = (struct disk_room){.free_bytes = (uint64_t)st.f_bavail * st.f_frsize,
-                                     .total_bytes = (uint64_t)st.f_blocks * st.f_frsize};
+                                     .total_bytes = (uint64_t)st.f_blocks * st.f_frsize,
+                                     .free_files = st.f_files ? st.f_favail : UINT64_MAX};
         if (f->probe)
                 f->room.write_status = probe(f->path);
 }

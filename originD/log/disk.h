@@ -48,6 +48,7 @@ void disk_close(uv_loop_t *loop, int fd);
  * known: not how much is free, nor whether anything is. ERR_NOT_FOUND: the path does not name that folder now. */
 struct disk_room {
         uint64_t free_bytes, total_bytes;
+        uint64_t free_files; /* that can still be made; UINT64_MAX where the file system has no bound but its bytes */
         int write_status; /* of the probe: 0, or why writing does not work (ERR_NOSPACE, ERR_IO, …) */
 };
 void disk_space(uv_loop_t *loop, const char *folder, int fd, bool probe,

@@ -14,6 +14,7 @@
 /* 0, or the errno of the call that fails. */
 static struct {
         atomic_int statvfs, fsync, rename, unlink, unlinkat;
+        atomic_uint files; /* 0, or one more than the files that the disk has room for */
 } broken;
 static atomic_uint rename_calls, statvfs_calls;
 
@@ -22,8 +23,12 @@ static atomic_uint rename_calls, statvfs_calls;
 int fstatvfs(int fd, struct statvfs *out)
 {
         atomic_fetch_add(&statvfs_calls, 1);
-        if (!broken.statvfs)
-                return BROKEN_REAL(fstatvfs)(fd, out);
+        if (!broken.statvfs) {
+                int rc = BROKEN_REAL(fstatvfs)(fd, out);
+                out->f_files = 1000;
+                out->f_favail = broken.files ? broken.files - 1 : out->f_files;
+                return rc;
+        }
         errno = broken.statvfs;
         return -1;
 }

@@ -134,6 +134,33 @@ static void test_a_disk_that_fails_is_not_called_full_and_costs_no_recording(voi
         assert_int_equal(times_said("space is back"), 1);
 }
 
+/* A write on trial succeeds with one file left, a volume cannot begin. */
+static void test_a_disk_without_files_is_full_until_what_goes_made_room_for_some(void **state)
+{
+        (void)state;
+        record("S1", 0);
+        record("S2", 1000000);
+        listen_to_log();
+        broken.files = 2;
+        look(1);
+        assert_null(store_session(&store, "S1"));
+        assert_non_null(store_session(&store, "S2")); /* that may have been enough */
+        assert_false(store.why_full);
+        UNTIL(&loop, !disk_jobs());
+        look(1);
+        assert_null(store_session(&store, "S2"));
+        UNTIL(&loop, !disk_jobs());
+        look(3);
+        assert_int_equal(store.why_full, ERR_NOSPACE);
+        broken.files = SPACE_FILES_MIN + 1;
+        look(2);
+        end_listening();
+        assert_false(store.why_full);
+        assert_int_equal(times_said("no space: writes are refused"), 1);
+        assert_int_equal(times_said("free_files=1"), 1);
+        assert_int_equal(times_said("space is back"), 1);
+}
+
 /* A quota, a limit of the process: nobody knows whether removing helps. */
 static void test_where_space_does_not_explain_a_full_disk_few_recordings_are_tried(void **state)
 {
@@ -217,6 +244,7 @@ int main(void)
                 CASE(test_a_mount_that_is_gone_costs_no_recording),
                 CASE(test_what_is_known_of_the_disk_stays_when_it_cannot_be_measured),
                 CASE(test_a_disk_that_fails_is_not_called_full_and_costs_no_recording),
+                CASE(test_a_disk_without_files_is_full_until_what_goes_made_room_for_some),
                 CASE(test_where_space_does_not_explain_a_full_disk_few_recordings_are_tried),
                 CASE(test_a_write_that_failed_is_tried_and_tells_whether_the_disk_takes_any),
                 CASE(test_room_that_is_on_its_way_is_waited_for),
