@@ -25,6 +25,7 @@
 static void read_records(struct survey *s, const uint8_t *bytes, size_t len)
 {
         uint64_t at = s->t->init->len;
+        uint32_t segment = 0;
         size_t n = (len - VOLUME_HEADER_BYTES) / VOLUME_RECORD_BYTES;
         s->believed = mem_alloc((n + 1) * sizeof(*s->believed));
         s->new_index |= (len - VOLUME_HEADER_BYTES) % VOLUME_RECORD_BYTES != 0;
@@ -35,12 +36,13 @@ static void read_records(struct survey *s, const uint8_t *bytes, size_t len)
                 } else if (r.flags & RECORD_CLOSED) {
                         s->closed = true;
                         s->sum = (struct volume_sum){.bytes = r.offset, .crc = r.crc};
-                } else if (r.offset < at || volume_of(s->t, r.segment) != s->number || !r.len_bytes) {
+                } else if (r.offset < at || r.segment < segment || volume_of(s->t, r.segment) != s->number || !r.len_bytes) {
                         s->new_index = true;
                 } else {
                         s->new_index |= r.offset != at;
                         s->believed[s->believed_count++] = r;
                         at = r.offset + r.len_bytes;
+                        segment = r.segment;
                 }
         }
 }
@@ -216,6 +218,14 @@ static bool checked(const struct survey *s, const struct volume_record *r)
         return s->check == CHECK_ALL || (s->check == CHECK_TAIL && r->segment + TAIL_SEGMENTS > last->segment);
 }
 
+/* What only boxes say makes way for a record: after damage they may tell another time, even one behind the record's. */
+static void keep_believed(struct survey *s, const struct volume_record *r)
+{
+        while (s->count && s->chunks[s->count - 1].flags & RECORD_SUSPECT && !follows(r, &s->chunks[s->count - 1]))
+                s->bad_bytes += s->chunks[--s->count].len_bytes;
+        keep(s, r);
+}
+
 static int survey_chunks(struct survey *s)
 {
         uint64_t at = s->t->init->len;
@@ -233,7 +243,7 @@ static int survey_chunks(struct survey *s)
                 if (rc)
                         break;
                 if (end <= s->file_bytes && crc == r->crc)
-                        keep(s, r);
+                        keep_believed(s, r);
                 else
                         s->bad_bytes += r->len_bytes, s->new_index = true;
                 at = end;

@@ -460,6 +460,63 @@ static void test_damage_in_the_index_loses_nothing(void **state)
         buf_unref(&idx);
 }
 
+/* A record that cannot be read, and its chunk's boxes tell the time of chunk `as`. */
+static void damage_time(unsigned nth, unsigned as, const struct buf *mp4, const struct buf *idx)
+{
+        struct buf *m = buf_copy(mp4->data, mp4->len), *x = buf_copy(idx->data, idx->len);
+        uint8_t *tfdt = memmem(m->data + begins[nth], begins[nth + 1] - begins[nth], "tfdt", 4);
+        struct writer w;
+        writer_init(&w, tfdt + 8, 8);
+        writer_u64(&w, as / 5 * UINT64_C(90000) + as % 5 * 18000);
+        x->data[volume_record_offset(nth)] ^= 0x5a;
+        write_file("000000.mp4", m, m->len);
+        write_file("000000.idx", x, x->len);
+        buf_unref(&m);
+        buf_unref(&x);
+}
+
+static void test_a_chunk_of_a_damaged_time_without_a_record_costs_the_segment_it_is_in(void **state)
+{
+        (void)state;
+        make(CHUNKS, true);
+        struct buf *mp4 = read_file("000000.mp4"), *idx = read_file("000000.idx");
+        for (unsigned i = 0; i < CHUNKS * CHUNKS; i++) {
+                unsigned nth = i / CHUNKS, as = i % CHUNKS;
+                struct volume_found f;
+                if (nth == as)
+                        continue;
+                damage_time(nth, as, mp4, idx);
+                assert_int_equal(chunks_in(false, as % 2 ? CHECK_ALL : CHECK_RECORDS, &f), CHUNKS - 5);
+                for (unsigned n = 0; n < SEGMENTS; n++)
+                        assert_int_equal(index_find(&f.index, n) == NULL, n == nth / 5);
+                assert_int_equal(f.lost_segments, 1);
+                index_free(&f.index);
+                clear();
+        }
+        buf_unref(&mp4);
+        buf_unref(&idx);
+}
+
+static void test_a_record_of_an_earlier_segment_than_the_one_before_it_is_not_believed(void **state)
+{
+        (void)state;
+        make(CHUNKS, true);
+        struct volume_found f;
+        struct buf *b = fmp4_video_chunk(2, 0, 30);
+        struct volume_record r = record_of(b, begins[10], 2, 0);
+        char path[300];
+        snprintf(path, sizeof(path), "%s/000000.idx", folder);
+        int fd = open(path, O_WRONLY);
+        r.segment = 0;
+        assert_int_equal(volume_write_record(fd, &r, 10), 0);
+        close(fd);
+        assert_int_equal(chunks_in(false, CHECK_ALL, &f), CHUNKS);
+        assert_int_equal(f.torn_bytes, 0);
+        assert_false(f.lacking);
+        index_free(&f.index);
+        buf_unref(&b);
+}
+
 static void assert_closed(const struct volume_sum *whole, bool closed)
 {
         struct volume_found f;
@@ -629,6 +686,8 @@ int main(void)
                 CASE(test_damage_in_an_open_volume_costs_the_segment_it_is_in),
                 CASE(test_damage_without_an_index_costs_no_other_segment),
                 CASE(test_damage_in_the_index_loses_nothing),
+                CASE(test_a_chunk_of_a_damaged_time_without_a_record_costs_the_segment_it_is_in),
+                CASE(test_a_record_of_an_earlier_segment_than_the_one_before_it_is_not_believed),
                 CASE(test_what_was_never_finished_being_made_leaves_nothing),
                 CASE(test_volume_goes_on_after_it_was_closed_and_is_cut_where_it_is_said),
                 CASE(test_full_disk_harms_neither_file),
