@@ -92,6 +92,8 @@ static void measured(void *arg, int status, struct disk_room room)
         }
         st->room = room;
         stat_set(STAT_FREE_BYTES, (int64_t)room.free_bytes);
+        if (st->space.hanging_us >= SPACE_HANG_US) /* the look began before that was known, so it tried no write */
+                return;
         uint64_t least = (uint64_t)st->options.min_free_bytes;
         uint64_t lacking = room.free_bytes < least ? least - room.free_bytes : 0;
         if (!lacking && room.free_files < SPACE_FILES_MIN)
@@ -106,9 +108,27 @@ static void measured(void *arg, int status, struct disk_room room)
         space_set(st, why_not);
 }
 
+/* A disk that does not answer says nothing, so nobody would learn of it. */
+static void look_for_hanging(struct store *st, int64_t now_mono_us)
+{
+        struct space *sp = &st->space;
+        int64_t passed_us = now_mono_us - sp->ticked_mono_us;
+        uint64_t over;
+        bool under_way = disk_writes_under_way(&over);
+        sp->ticked_mono_us = now_mono_us;
+        if (!under_way || over != sp->writes_over)
+                sp->hanging_us = 0;
+        else
+                sp->hanging_us += passed_us < SPACE_HANG_STEP_US ? passed_us : SPACE_HANG_STEP_US;
+        sp->writes_over = over;
+        if (sp->hanging_us >= SPACE_HANG_US)
+                space_set(st, ERR_TIMEOUT);
+}
+
 void space_tick(struct store *st, int64_t now_mono_us)
 {
         struct space *sp = &st->space;
+        look_for_hanging(st, now_mono_us);
         if (sp->measuring || now_mono_us - sp->measured_mono_us <= MEASURE_EVERY_US)
                 return;
         sp->measuring = true;

@@ -4,7 +4,8 @@
  *   no space  there is less than min_free_bytes, or room for fewer files than SPACE_FILES_MIN, and nothing that may go for it (room.h),
  *             or a write failed for lack of space
  *   failing   a write failed for something else (EIO, EROFS, no descriptor), and so did one on trial
- * In the latter two PUTs are refused, and a write is tried each time it is looked. A look that failed (EIO, EMFILE, a mount that is
+ *   hanging   writes are under way, and for SPACE_HANG_US none of them has come back: as failing, until one does
+ * In the latter three PUTs are refused, and a write is tried each time it is looked. A look that failed (EIO, EMFILE, a mount that is
  * gone) changes nothing: it is not known that the disk is full, so nothing is removed for it. And where there is free space, and a
  * write fails for lack of it all the same (a quota, a limit of the process), SPACE_TRIES recordings or volumes are removed to see whether
  * that helps, and no more. Loop thread. */
@@ -21,6 +22,8 @@
  * be made and the next volume cannot: the disk would be full and not full in turn. */
 #define SPACE_FILES_MIN 64
 #define SPACE_TOLD_US (60 * US_PER_S)
+#define SPACE_HANG_US (10 * US_PER_S) /* a volume that is read again to be closed may be the only write, and takes seconds */
+#define SPACE_HANG_STEP_US (US_PER_S / 2) /* counted at most between two ticks: this process may have stood still, not the disk */
 
 struct store;
 
@@ -31,6 +34,8 @@ struct space {
         bool doubted;   /* a write failed, so the next look tries one */
         unsigned tries; /* recordings, or volumes of live sessions, removed in a row that did not make writing possible */
         int64_t told_mono_us; /* of a write that failed */
+        int64_t ticked_mono_us, hanging_us; /* how long no write has come back, */
+        uint64_t writes_over;               /* since there were so many that had */
         int64_t filled_bytes, filled_mono_us; /* up to where store.fill_bytes_s was counted */
 };
 

@@ -44,11 +44,18 @@ static struct {
         struct pool pools[DISK_CLASSES];
         struct mailbox over; /* jobs that are; keeps the loop alive while there are any under way */
         unsigned jobs[DISK_CLASSES], all_jobs;
+        uint64_t writes_over;
 } disk;
 
 unsigned disk_jobs(void)
 {
         return disk.all_jobs;
+}
+
+bool disk_writes_under_way(uint64_t *over)
+{
+        *over = disk.writes_over;
+        return disk.jobs[DISK_WRITE] > 0;
 }
 
 static void count_job(enum disk_class pool, int change)
@@ -64,6 +71,7 @@ static void job_over(struct mail *mail)
         void (*after)(void *arg) = j->after;
         void *arg = j->arg;
         count_job(j->pool, -1);
+        disk.writes_over += j->pool == DISK_WRITE;
         if (!disk.all_jobs)
                 uv_unref((uv_handle_t *)&disk.over.wake);
         free(j);

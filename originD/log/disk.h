@@ -30,6 +30,8 @@ typedef void disk_done(void *arg, int status);
 /* work(arg) on the pool, then after(arg) on the loop. ERR_FULL (DISK_COLD only): neither comes. */
 int disk_run(uv_loop_t *loop, enum disk_class pool, void (*work)(void *arg), void (*after)(void *arg), void *arg);
 unsigned disk_jobs(void); /* how many have not come back, of all pools */
+/* How many writes have come back so far, while there are some that have not. false: there are none under way. */
+bool disk_writes_under_way(uint64_t *over);
 void disk_stop(void);
 
 /* DISK_WRITE. Replaces a small file in one step: written beside it, synced, renamed. The folder and its parent are made. */

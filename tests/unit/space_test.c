@@ -10,6 +10,7 @@
 #include "tests/unit/broken_disk.h"
 #include "tests/unit/origin_store.h"
 #include "tests/unit/said.h"
+#include "tests/unit/stuck.h"
 #include "tests/unit/until.h"
 
 static void record(const char *id, int64_t epoch_us)
@@ -161,6 +162,35 @@ static void test_a_disk_without_files_is_full_until_what_goes_made_room_for_some
         assert_int_equal(times_said("space is back"), 1);
 }
 
+static void test_a_disk_that_does_not_answer_is_told_and_takes_writes_again_when_it_does(void **state)
+{
+        (void)state;
+        struct stuck s;
+        stuck_open(&s);
+        listen_to_log();
+        for (unsigned i = 0; i < 8; i++)
+                assert_int_equal(disk_run(&loop, DISK_WRITE, be_stuck, one_over, &s), 0);
+        int64_t now_us = clock_mono_us();
+        store.space.ticked_mono_us = now_us;
+        for (unsigned i = 0; i < 3; i++) /* this process stood still for an hour, and so did its disk */
+                space_tick(&store, now_us += 3600 * US_PER_S);
+        assert_int_equal(store.why_full, 0);
+        for (int64_t us = 0; us < SPACE_HANG_US; us += US_PER_S / 4)
+                space_tick(&store, now_us += US_PER_S / 4);
+        assert_int_equal(store.why_full, ERR_TIMEOUT);
+        assert_int_equal(space_refusal(&store), ERR_IO);
+        store.space.ticked_mono_us = clock_mono_us(); /* from here on it ticks by itself */
+        UNTIL(&loop, !store.space.measuring); /* the look that had begun before tried no write, and knows of nothing */
+        assert_int_equal(store.why_full, ERR_TIMEOUT);
+        let_go(&s);
+        UNTIL(&loop, !disk_jobs());
+        look(1);
+        end_listening();
+        assert_int_equal(store.why_full, 0);
+        assert_int_equal(times_said("error=\"timed out\""), 1);
+        assert_int_equal(times_said("space is back"), 1);
+}
+
 /* A quota, a limit of the process: nobody knows whether removing helps. */
 static void test_where_space_does_not_explain_a_full_disk_few_recordings_are_tried(void **state)
 {
@@ -245,6 +275,7 @@ int main(void)
                 CASE(test_what_is_known_of_the_disk_stays_when_it_cannot_be_measured),
                 CASE(test_a_disk_that_fails_is_not_called_full_and_costs_no_recording),
                 CASE(test_a_disk_without_files_is_full_until_what_goes_made_room_for_some),
+                CASE(test_a_disk_that_does_not_answer_is_told_and_takes_writes_again_when_it_does),
                 CASE(test_where_space_does_not_explain_a_full_disk_few_recordings_are_tried),
                 CASE(test_a_write_that_failed_is_tried_and_tells_whether_the_disk_takes_any),
                 CASE(test_room_that_is_on_its_way_is_waited_for),
