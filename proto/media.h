@@ -80,7 +80,8 @@ struct open_reply {
         uint32_t generation;
         int64_t resume_us;  /* everything before is stored; 0 for a new session */
         /* How far the transcoder's wall clock is ahead of OPEN's wall_us: whole ms, 0 when that is nothing to speak of. From
-         * now on the stream's time is told by the transcoder's: slate is due by it. A proposed epoch was moved by this. */
+         * now on the stream's time is told by the transcoder's: slate is due by it. A proposed epoch was moved by this.
+         * 0 too where a session goes on and the transcoder's clock is the wrong one: it follows the proxy's then. */
         int64_t skew_us;
         uint8_t standby;    /* send empty MEDIA only, until an answer to one says otherwise */
         char node[NODE_ID_MAX + 1]; /* the transcoder's own */

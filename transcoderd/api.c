@@ -29,7 +29,7 @@ static json_t *owners_json(const struct session *s)
 
 static json_t *session_json(const struct session *s)
 {
-        int64_t lag_us = clock_wall_us() - s->epoch_us - s->end_us;
+        int64_t lag_us = session_now_us(s) - s->end_us;
         double headroom = s->busy < 1 ? 1 - s->busy : 0;
         json_t *j = json_pack("{s:s, s:s, s:i, s:s, s:s, s:b, s:b}", "stream", s->stream, "session", s->id, "generation",
                               (int)s->generation, "role", s->shadow ? "shadow" : "leader", "state", s->state->name, "publisher",

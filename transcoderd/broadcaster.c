@@ -124,9 +124,9 @@ struct broadcaster *broadcaster_admit(struct session *s, const struct open *m)
         return f; /* one that stands by is remembered with its configuration, and nothing of it reaches the pipeline yet */
 }
 
-int64_t broadcaster_skew_us(const struct open *m)
+int64_t broadcaster_skew_us(const struct open *m, int64_t wall_us)
 {
-        int64_t skew_us = m->wall_us ? clock_wall_us() - m->wall_us : 0;
+        int64_t skew_us = m->wall_us ? wall_us - m->wall_us : 0;
         return llabs(skew_us) < SKEW_MIN_US ? 0 : skew_us - skew_us % US_PER_MS;
 }
 

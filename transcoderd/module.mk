@@ -2,8 +2,8 @@ transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/broadcaster
                     transcoderd/session.c transcoderd/stats.c \
                     transcoderd/encode/audio.c transcoderd/encode/audio_rung.c transcoderd/encode/cadence.c \
                     transcoderd/encode/decode.c transcoderd/encode/grid.c transcoderd/encode/intake.c \
-                    transcoderd/encode/job.c transcoderd/encode/ladder.c transcoderd/encode/outlet.c \
-                    transcoderd/encode/package.c transcoderd/encode/pcm.c transcoderd/encode/pipeline.c \
+                    transcoderd/encode/job.c transcoderd/encode/ladder.c transcoderd/encode/media_clock.c \
+                    transcoderd/encode/outlet.c transcoderd/encode/package.c transcoderd/encode/pcm.c transcoderd/encode/pipeline.c \
                     transcoderd/encode/queue.c transcoderd/encode/reaper.c transcoderd/encode/scale.c transcoderd/encode/shed.c \
                     transcoderd/encode/slate.c transcoderd/encode/slow.c transcoderd/encode/video.c transcoderd/encode/video_rung.c \
                     transcoderd/push/chain.c transcoderd/push/claim.c transcoderd/push/origins.c \

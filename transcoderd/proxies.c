@@ -77,7 +77,8 @@ static void open_again(struct session *s, struct rpc_request *req, const struct 
         log_info("session=%s stream=%s publisher=%s role=%s msg=\"%s\"", s->id, s->stream,
                  *m->publisher ? m->publisher : "-", f->backup ? "backup" : "primary",
                  f == &s->standby ? "stands by" : fed ? "taken over" : "fed again");
-        broadcaster_accept(s, f, req, push_stored_us(s->push), m->when & OPEN_BESIDE ? 0 : broadcaster_skew_us(m));
+        broadcaster_accept(s, f, req, push_stored_us(s->push),
+                            m->when & OPEN_BESIDE ? 0 : broadcaster_skew_us(m, s->epoch_us + session_now_us(s)));
         session_run(s);
 }
 
@@ -156,7 +157,7 @@ static bool push_configs(struct session *s)
                 if (pipeline_room(s->pipeline) == 0)
                         return false;
                 struct frame f = {.track = (uint8_t)k, .codec = s->codecs[k], .flags = FRAME_CONFIG,
-                                  .dts_us = clock_wall_us() - s->epoch_us, .bytes = s->config[k]};
+                                  .dts_us = session_now_us(s), .bytes = s->config[k]};
                 pipeline_push(s->pipeline, &f);
                 s->config_due[k] = false;
         }

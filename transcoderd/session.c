@@ -46,7 +46,7 @@ static void on_chunk(void *arg, const struct chunk *c)
         s->end_us = end_us > s->end_us ? end_us : s->end_us;
         s->chunks++;
         s->drain_until_us = clock_mono_us() + DRAIN_STILL_US;
-        histogram_observe(&stats_glass, c->made_wall_us - s->epoch_us - c->start_us);
+        histogram_observe(&stats_glass, session_now_us(s) - (clock_wall_us() - c->made_wall_us) - c->start_us);
         s->chunk_bytes += c->bytes->len;
         if (s->lockstep)
                 chunk.previous = chain_add(&s->chain, c, s->shadow);
@@ -91,6 +91,21 @@ static const struct job_events job_events = {on_track, on_chunk, on_drained, on_
 
 /* ---- events of the origins ----------------------------------------------------------------------------------------- */
 
+/* A session that goes on has its time already. Where ours is far from it and the proxy's is not, ours is wrong. */
+static void take_its_time(struct session *s)
+{
+        int64_t end_us = 0, ours_us = session_now_us(s), theirs_us = ours_us - s->opening_skew_us;
+        for (int i = 0; i < s->claimed.track_count; i++)
+                end_us = s->claimed.tracks[i].end_us > end_us ? s->claimed.tracks[i].end_us : end_us;
+        if (!media_clock_ours_is_off(ours_us, theirs_us, end_us))
+                return;
+        log_warn("session=%s stream=%s off_ms=%" PRId64 " msg=\"our clock is far from the session's; the stream keeps its time\"",
+                 s->id, s->stream, s->opening_skew_us / US_PER_MS);
+        metric_add(&stats_clock_off, 1);
+        s->clock = media_clock_own(theirs_us);
+        s->opening_skew_us = 0;
+}
+
 static void on_claimed(void *arg, int err, const struct origin *origin, const struct claim_reply *m)
 {
         struct session *s = arg;
@@ -100,9 +115,12 @@ static void on_claimed(void *arg, int err, const struct origin *origin, const st
         if (!err) {
                 s->owner = *origin;
                 s->claimed = *m;
+                bool goes_on = s->shadow || strcmp(s->id, m->session) != 0;
                 memcpy(s->id, m->session, sizeof(s->id));
                 s->epoch_us = m->epoch_us;
                 s->generation = m->generation;
+                if (goes_on)
+                        take_its_time(s);
         }
         session_run(s);
 }
@@ -160,7 +178,7 @@ static const struct state *way_out(struct session *s)
 static int start_pipeline(struct session *s)
 {
         const struct sessions *ss = s->all;
-        struct job o = {.session = s->id, .epoch_us = s->epoch_us,
+        struct job o = {.session = s->id, .epoch_us = s->epoch_us, .clock = s->clock,
                                      .encoder_threads = (int)ss->encoder_threads,
                                      .decoder_threads = (int)ss->decoder_threads,
                                      .slate_after_us = ss->slate_after_ms * US_PER_MS,
@@ -230,7 +248,7 @@ static const struct state *step_claiming(struct session *s)
                  s->shadow ? "encoding it too" : s->claimed.track_count ? "session goes on" : "session begins");
         s->active.handle = opens_handle(&s->all->opens);
         broadcaster_heard(&s->active, true);
-        broadcaster_accept(s, &s->active, s->opening, push_stored_us(s->push), s->opening_skew_us);
+        broadcaster_accept(s, &s->active, s->opening, push_stored_us(s->push), s->shadow ? 0 : s->opening_skew_us);
         s->opening = NULL;
         return &live;
 }
@@ -414,6 +432,11 @@ struct session *session_find(struct sessions *ss, const char *stream)
         return s;
 }
 
+int64_t session_now_us(const struct session *s)
+{
+        return media_clock_now_us(&s->clock, s->epoch_us);
+}
+
 bool session_takes_opens(const struct session *s)
 {
         return s->state == &live || s->state == &grace;
@@ -459,8 +482,9 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
 {
         struct session *s = mem_alloc(sizeof(*s));
         bool beside = m->when & OPEN_BESIDE;
-        int64_t skew_us = beside ? 0 : broadcaster_skew_us(m); /* the leader has told it */
-        *s = (struct session){.all = ss, .state = &claiming, .opening = opening, .epoch_us = m->epoch_us + skew_us,
+        int64_t skew_us = broadcaster_skew_us(m, clock_wall_us());
+        *s = (struct session){.all = ss, .state = &claiming, .opening = opening,
+                              .epoch_us = m->epoch_us + (beside ? 0 : skew_us), /* its leader has told the proxy its clock */
                               .opening_skew_us = skew_us, .begun_us = clock_mono_us(), .lockstep = m->lockstep,
                               .shadow = beside};
         memcpy(s->stream, m->stream, sizeof(s->stream));

@@ -52,6 +52,7 @@ struct session {
         const struct state *state;
         char stream[STREAM_ID_MAX + 1], id[SESSION_ID_MAX + 1], title[128], publisher[64];
         int64_t epoch_us, begun_us; /* begun, and all below but end_us: monotonic */
+        struct media_clock clock;
         uint32_t generation;
         bool lockstep, shadow; /* another transcoder may encode it too; it leads */
         struct chain chain;    /* lockstep only */
@@ -126,6 +127,7 @@ void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monoto
 /* Asks the origins; NULL when none is up. opening is answered later. */
 struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening);
 struct session *session_find(struct sessions *ss, const char *stream);
+int64_t session_now_us(const struct session *s);   /* media time */
 bool session_takes_opens(const struct session *s); /* LIVE, GRACE; in other states an OPEN has to wait */
 
 /* Whether a proxy that knows of this generation has seen a newer writer than this one, or may have: of a session that nobody

@@ -46,6 +46,8 @@ struct metric stats_rows[] = {
         REFUSED("full"), REFUSED("unsupported"), REFUSED("not_yet"), REFUSED("other"),
         {.name = "transcoderd_closing", .type = METRIC_GAUGE,
          .help = "Encoders of sessions that have ended and are not gone yet; they count against max_sessions"},
+        {.name = "transcoderd_clock_off_total", .type = METRIC_COUNTER,
+         .help = "Sessions taken over that keep their own time, because this machine's clock is far from it"},
 };
 
 struct histogram stats_put = {

@@ -35,6 +35,7 @@ extern struct metric stats_rows[];
 #define stats_refused_not_yet stats_rows[27]
 #define stats_refused_other stats_rows[28]
 #define stats_closing stats_rows[29]
+#define stats_clock_off stats_rows[30]
 
 extern struct histogram stats_put, stats_glass;
 

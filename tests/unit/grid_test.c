@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "transcoderd/encode/cadence.h"
 #include "transcoderd/encode/grid.h"
+#include "transcoderd/encode/media_clock.h"
 #include "transcoderd/encode/shed.h"
 #include "transcoderd/encode/slate.h"
 #include "transcoderd/encode/slow.h"
@@ -164,16 +165,29 @@ static void test_a_slow_source_is_shown_again_at_the_begin_of_each_chunk_for_a_w
         assert_int_equal(slow_wait_us(&s, 3000000, 9 * US_PER_S, US_PER_S), SLOW_NEVER);
 }
 
-static void test_slate_waits_for_the_wall_clock(void **state)
+static void test_slate_waits_for_the_sessions_clock(void **state)
 {
         (void)state;
         struct slate s;
-        slate_init(&s, 1000, US_PER_S, 0);
+        slate_init(&s, US_PER_S, 0);
         slate_fed(&s, 50);
         int64_t end = 5 * US_PER_S;
-        assert_int_equal(slate_due(&s, end, 1000 + end + US_PER_S, 20 * US_PER_S), SLATE_NOT_DUE);
-        assert_int_equal(slate_due(&s, end, 1000 + end + US_PER_S + 40, 20 * US_PER_S), end + 40);
-        assert_int_equal(slate_wait_us(&s, end, 1000 + end + 900000, 20 * US_PER_S), 100000);
+        assert_int_equal(slate_due(&s, end, end + US_PER_S, 20 * US_PER_S), SLATE_NOT_DUE);
+        assert_int_equal(slate_due(&s, end, end + US_PER_S + 40, 20 * US_PER_S), end + 40);
+        assert_int_equal(slate_wait_us(&s, end, end + 900000, 20 * US_PER_S), 100000);
+}
+
+static void test_the_clock_that_is_far_from_a_sessions_end_is_the_wrong_one(void **state)
+{
+        (void)state;
+        int64_t end = 66 * US_PER_S, now = 68 * US_PER_S, hour = 3600 * US_PER_S;
+        assert_true(media_clock_ours_is_off(now + hour, now, end));
+        assert_true(media_clock_ours_is_off(now - hour, now, end));
+        assert_false(media_clock_ours_is_off(now, now + hour, end));
+        assert_false(media_clock_ours_is_off(now, now - hour, end));
+        assert_false(media_clock_ours_is_off(now + MEDIA_CLOCK_OFF_US, now, end));
+        assert_true(media_clock_ours_is_off(now + MEDIA_CLOCK_OFF_US + 1, now, end));
+        assert_false(media_clock_ours_is_off(now + hour, now + hour, end)); /* it was away for an hour */
 }
 
 static void test_slate_waits_after_standing_still_for_what_is_sent_again(void **state)
@@ -181,7 +195,7 @@ static void test_slate_waits_after_standing_still_for_what_is_sent_again(void **
         (void)state;
         struct slate s;
         int64_t at = 100 * US_PER_S; /* both clocks */
-        slate_init(&s, 0, US_PER_S, at);
+        slate_init(&s, US_PER_S, at);
         slate_fed(&s, at);
         slate_wait_us(&s, at, at, at);
         int64_t woken = at + 10 * US_PER_S;
@@ -199,9 +213,9 @@ static void test_slate_does_not_overtake_a_replay(void **state)
 {
         (void)state;
         struct slate s;
-        slate_init(&s, 0, US_PER_S, 0);
+        slate_init(&s, US_PER_S, 0);
         slate_fed(&s, 100 * US_PER_S);
-        /* Media is 3 s behind the wall clock, but came a moment ago. */
+        /* Media is 3 s behind the session's clock, but came a moment ago. */
         assert_int_equal(slate_due(&s, US_PER_S, 4 * US_PER_S, 100 * US_PER_S + 200000), SLATE_NOT_DUE);
         assert_int_equal(slate_wait_us(&s, US_PER_S, 4 * US_PER_S, 100 * US_PER_S + 200000), 300000);
         assert_int_equal(slate_due(&s, US_PER_S, 4 * US_PER_S, 100 * US_PER_S + 500000), 3 * US_PER_S);
@@ -276,7 +290,8 @@ int main(void)
                 cmocka_unit_test(test_announced_rate_is_the_sources_or_a_fraction_of_it),
                 cmocka_unit_test(test_a_slow_source_is_one_with_long_gaps_only),
                 cmocka_unit_test(test_a_slow_source_is_shown_again_at_the_begin_of_each_chunk_for_a_while),
-                cmocka_unit_test(test_slate_waits_for_the_wall_clock),
+                cmocka_unit_test(test_slate_waits_for_the_sessions_clock),
+                cmocka_unit_test(test_the_clock_that_is_far_from_a_sessions_end_is_the_wrong_one),
                 cmocka_unit_test(test_slate_waits_after_standing_still_for_what_is_sent_again),
                 cmocka_unit_test(test_slate_does_not_overtake_a_replay),
                 cmocka_unit_test(test_shedding_begins_at_the_top_and_is_undone),

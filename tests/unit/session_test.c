@@ -55,6 +55,79 @@ static void test_a_broadcast_of_three_hours_goes_on_where_it_was(void **state)
         assert_true(pipeline->o.resume[0].from_us == 10800 * US_PER_S + 400000);
 }
 
+/* ---- clocks that differ ------------------------------------------------------------------------------------------------- */
+
+#define HOUR_US (3600 * US_PER_S)
+#define STORED_US (66 * US_PER_S)
+
+static void ask_open_at(unsigned proxy, int64_t wall_us)
+{
+        struct open m = {.stream = "cam", .role = OPEN_NOW, .epoch_us = wall_us / US_PER_MS * US_PER_MS, .wall_us = wall_us,
+                         .codecs = {CODEC_H264, CODEC_NONE}};
+        m.config[TRACK_VIDEO].data = (const uint8_t *)"avcC";
+        m.config[TRACK_VIDEO].len = 4;
+        say(proxy, message_new(MSG_OPEN, open_encode, &m));
+}
+
+/* A session of which STORED_US are stored, up to a second before what the proxy's clock or ours says now. */
+static struct open_reply take_over(int64_t proxy_wall_us, int64_t session_wall_us)
+{
+        struct fake_call call;
+        ask_open_at(0, proxy_wall_us);
+        claim_of(&call);
+        struct claim_reply reply = {.session = OTHER, .epoch_us = session_wall_us - STORED_US - US_PER_S, .generation = 7, .track_count = 2};
+        reply.tracks[0] = (struct claim_track){.name = "v360", .end_us = STORED_US};
+        reply.tracks[1] = (struct claim_track){.name = "a64", .end_us = STORED_US - CHUNK_US};
+        fake_claimed(&call, &reply);
+        return opened(0);
+}
+
+static void keeps_its_time_where_ours_is_ahead_by(int64_t ahead_us)
+{
+        int64_t theirs_us = clock_wall_us() - ahead_us, before = metric_get(&stats_clock_off);
+        assert_int_equal(take_over(theirs_us, theirs_us).skew_us, 0);
+        assert_in_range(job_now_us(&pipeline->o), STORED_US + US_PER_S - US_PER_MS, STORED_US + 2 * US_PER_S);
+        assert_int_equal(metric_get(&stats_clock_off), before + 1);
+        ask_open_at(1, clock_wall_us() - ahead_us);
+        assert_int_equal(opened(1).status, 0);
+        assert_int_equal(opened(1).skew_us, 0); /* the next proxy hears of the session's time too */
+}
+
+static void test_a_session_keeps_its_time_where_our_clock_is_an_hour_ahead(void **state)
+{
+        (void)state;
+        keeps_its_time_where_ours_is_ahead_by(HOUR_US);
+}
+
+static void test_a_session_keeps_its_time_where_our_clock_is_an_hour_behind(void **state)
+{
+        (void)state;
+        keeps_its_time_where_ours_is_ahead_by(-HOUR_US);
+}
+
+static void test_a_proxy_whose_clock_is_an_hour_off_is_told_so_by_a_session_that_goes_on(void **state)
+{
+        (void)state;
+        int64_t ours_us = clock_wall_us(), before = metric_get(&stats_clock_off);
+        int64_t skew_us = take_over(ours_us - HOUR_US, ours_us).skew_us;
+        assert_in_range(skew_us, HOUR_US, HOUR_US + US_PER_S);
+        assert_in_range(job_now_us(&pipeline->o), STORED_US + US_PER_S - US_PER_MS, STORED_US + 2 * US_PER_S);
+        assert_int_equal(metric_get(&stats_clock_off), before);
+}
+
+static void test_a_session_that_begins_follows_our_clock(void **state)
+{
+        (void)state;
+        struct fake_call call;
+        ask_open_at(0, clock_wall_us() - HOUR_US);
+        struct claim m = claim_of(&call);
+        struct claim_reply reply = {.epoch_us = m.epoch_us, .generation = 1};
+        memcpy(reply.session, m.session, sizeof(reply.session));
+        fake_claimed(&call, &reply);
+        assert_in_range(opened(0).skew_us, HOUR_US, HOUR_US + US_PER_S);
+        assert_in_range(job_now_us(&pipeline->o), 0, US_PER_S);
+}
+
 static void test_an_origin_that_refuses_is_followed_by_the_next(void **state)
 {
         (void)state;
@@ -885,6 +958,10 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_open_is_answered_with_what_the_origin_granted),
                 TEST(test_a_broadcast_of_three_hours_goes_on_where_it_was),
+                TEST(test_a_session_keeps_its_time_where_our_clock_is_an_hour_ahead),
+                TEST(test_a_session_keeps_its_time_where_our_clock_is_an_hour_behind),
+                TEST(test_a_proxy_whose_clock_is_an_hour_off_is_told_so_by_a_session_that_goes_on),
+                TEST(test_a_session_that_begins_follows_our_clock),
                 TEST(test_an_origin_that_refuses_is_followed_by_the_next),
                 TEST(test_without_an_origin_there_is_no_session),
                 TEST(test_a_malformed_claim_answer_costs_the_origin_its_connection),

@@ -303,7 +303,7 @@ static void make_silence(struct audio *a)
                 begin(a, 0);
         if (!a->begun || a->rung_count == 0)
                 return;
-        int64_t until_us = slate_due(&a->slate, end_us(a), clock_wall_us(), clock_mono_us());
+        int64_t until_us = slate_due(&a->slate, end_us(a), job_now_us(&a->job), clock_mono_us());
         if (until_us == SLATE_NOT_DUE)
                 return;
         int64_t missing = grid_ticks(until_us, AUDIO_TIMESCALE) - pcm_end(&a->pcm);
@@ -331,7 +331,7 @@ static void finish(struct audio *a)
 static bool step(struct audio *a)
 {
         struct frame f;
-        int64_t wait_us = slate_wait_us(&a->slate, end_us(a), clock_wall_us(), clock_mono_us());
+        int64_t wait_us = slate_wait_us(&a->slate, end_us(a), job_now_us(&a->job), clock_mono_us());
         int err = intake_take(&a->in, &f, wait_us);
         if (err == ERR_TIMEOUT)
                 make_silence(a);
@@ -382,7 +382,7 @@ struct audio *audio_open(const struct job *job, struct outlet *outlet, uint8_t c
         a->out = outlet;
         a->late = late;
         intake_init(&a->in);
-        slate_init(&a->slate, job->epoch_us, job->slate_after_us, clock_mono_us());
+        slate_init(&a->slate, job->slate_after_us, clock_mono_us());
         a->decoder = decoder_new(TRACK_AUDIO, 1);
         if (config && decoder_config(a->decoder, codec, config) != 0)
                 count_corrupt(a, "configuration record");

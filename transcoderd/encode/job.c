@@ -6,6 +6,11 @@
 
 #define YOUNG_US (2 * US_PER_S)
 
+int64_t job_now_us(const struct job *j)
+{
+        return media_clock_now_us(&j->clock, j->epoch_us);
+}
+
 bool job_supports(const uint8_t codecs[TRACK_KINDS])
 {
         uint8_t video = codecs[TRACK_VIDEO], audio = codecs[TRACK_AUDIO];

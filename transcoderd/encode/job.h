@@ -9,6 +9,7 @@
 #include "proto/media.h"
 #include "transcoderd/chunk.h"
 #include "transcoderd/encode/ladder.h"
+#include "transcoderd/encode/media_clock.h"
 
 struct job_resume { /* a track that another writer began (from CLAIM) */
         char track[TRACK_NAME_MAX + 1];
@@ -19,6 +20,7 @@ struct job_resume { /* a track that another writer began (from CLAIM) */
 struct job {
         const char *session; /* for the log; valid in pipeline_open() only */
         int64_t epoch_us;
+        struct media_clock clock;
         struct ladder ladder; /* not yet limited by the source: the pipeline does that at the first picture */
         uint8_t codecs[TRACK_KINDS];
         struct buf *config[TRACK_KINDS]; /* NULL where there is no track; valid in pipeline_open() only */
@@ -34,6 +36,8 @@ struct job {
          * remember more.) */
         uint32_t lockstep_segments;
 };
+
+int64_t job_now_us(const struct job *j); /* media time */
 
 bool job_supports(const uint8_t codecs[TRACK_KINDS]); /* H.264 and AAC; one of the two may be missing */
 

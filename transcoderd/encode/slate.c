@@ -4,9 +4,9 @@
 
 #define WAIT_MAX_US (500 * US_PER_MS)
 
-void slate_init(struct slate *s, int64_t epoch_us, int64_t after_us, int64_t mono_us)
+void slate_init(struct slate *s, int64_t after_us, int64_t mono_us)
 {
-        *s = (struct slate){.epoch_us = epoch_us, .after_us = after_us, .fed_mono_us = mono_us};
+        *s = (struct slate){.after_us = after_us, .fed_mono_us = mono_us};
 }
 
 void slate_fed(struct slate *s, int64_t mono_us)
@@ -23,9 +23,9 @@ static void look(struct slate *s, int64_t mono_us)
         s->looked_mono_us = mono_us;
 }
 
-int64_t slate_due(struct slate *s, int64_t end_us, int64_t wall_us, int64_t mono_us)
+int64_t slate_due(struct slate *s, int64_t end_us, int64_t now_us, int64_t mono_us)
 {
-        int64_t until_us = wall_us - s->epoch_us - s->after_us;
+        int64_t until_us = now_us - s->after_us;
         look(s, mono_us);
         if (until_us <= end_us || mono_us < s->hold_until_us)
                 return SLATE_NOT_DUE;
@@ -35,9 +35,9 @@ int64_t slate_due(struct slate *s, int64_t end_us, int64_t wall_us, int64_t mono
         return until_us;
 }
 
-int64_t slate_wait_us(struct slate *s, int64_t end_us, int64_t wall_us, int64_t mono_us)
+int64_t slate_wait_us(struct slate *s, int64_t end_us, int64_t now_us, int64_t mono_us)
 {
-        int64_t wait_us = end_us + s->after_us - (wall_us - s->epoch_us);
+        int64_t wait_us = end_us + s->after_us - now_us;
         look(s, mono_us);
         int64_t idle_us = s->fed_mono_us + s->after_us / 2 - mono_us;
         if (!s->active && idle_us > wait_us)

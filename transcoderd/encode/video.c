@@ -401,7 +401,7 @@ static void supervise(struct video *v)
                 return;
         atomic_store(&v->out->tally.encoded_us[TRACK_VIDEO], slowest_us);
         int64_t newest_us = atomic_load(&v->out->tally.pushed_us[TRACK_VIDEO]);
-        int64_t now_us = clock_wall_us() - v->job.epoch_us;
+        int64_t now_us = job_now_us(&v->job);
         int64_t lag_us = (newest_us < now_us ? newest_us : now_us) - slowest_us;
         if (shed_update(&v->shed, lag_us, clock_mono_us()))
                 log_warn("session=%s msg=\"%s\" level=%u behind_ms=%lld", v->out->session,
@@ -422,14 +422,14 @@ static void close_rungs(struct video *v, bool finished)
 /* How long until the last picture of a slow source is to be shown again. */
 static int64_t again_in_us(const struct video *v)
 {
-        return v->any ? slow_wait_us(&v->slow, v->last_us, clock_wall_us() - v->job.epoch_us, clock_mono_us() - v->slate.fed_mono_us)
+        return v->any ? slow_wait_us(&v->slow, v->last_us, job_now_us(&v->job), clock_mono_us() - v->slate.fed_mono_us)
                       : SLOW_NEVER;
 }
 
 /* Nothing came in time. */
 static void go_on_without(struct video *v)
 {
-        int64_t until_us = slate_due(&v->slate, v->last_us, clock_wall_us(), clock_mono_us());
+        int64_t until_us = slate_due(&v->slate, v->last_us, job_now_us(&v->job), clock_mono_us());
         if (again_in_us(v) <= 0)
                 place(v, NULL, slow_again_us(&v->slow, v->last_us), SHOWN_AGAIN);
         else if (until_us != SLATE_NOT_DUE && until_us - v->last_us < HOLE_MAX_US)
@@ -440,7 +440,7 @@ static void go_on_without(struct video *v)
 static bool step(struct video *v)
 {
         struct frame f;
-        int64_t wait_us = slate_wait_us(&v->slate, v->last_us, clock_wall_us(), clock_mono_us()), again_us = again_in_us(v);
+        int64_t wait_us = slate_wait_us(&v->slate, v->last_us, job_now_us(&v->job), clock_mono_us()), again_us = again_in_us(v);
         if (again_us < wait_us)
                 wait_us = again_us > US_PER_MS ? again_us : US_PER_MS;
         int err = intake_take(&v->in, &f, wait_us);
@@ -485,7 +485,7 @@ struct video *video_open(const struct job *job, struct outlet *outlet, uint8_t c
         v->out = outlet;
         v->late = late;
         intake_init(&v->in);
-        slate_init(&v->slate, job->epoch_us, job->slate_after_us, clock_mono_us());
+        slate_init(&v->slate, job->slate_after_us, clock_mono_us());
         v->decoder = decoder_new(TRACK_VIDEO, job->decoder_threads);
         if (config && decoder_config(v->decoder, codec, config) != 0)
                 count_corrupt(v, "configuration record");
