@@ -56,8 +56,9 @@ static int check_start(const void *fields, char *why, size_t why_cap)
 {
         const struct config *c = fields;
         char wrong[400];
-        if (cluster_check(fields, why, why_cap))
-                return ERR_CONFIG;
+        int err = cluster_check(fields, why, why_cap);
+        if (err)
+                return err;
         if (!admission_guards(&c->admission) && !c->common.insecure && !on_loopback(c)) {
                 snprintf(why, why_cap, "RTMP is to listen on %s, where strangers may reach it. Set " GUARDS
                          ", or insecure=true to let everybody publish", c->common.bind);

@@ -127,9 +127,10 @@ static void open_certs(struct cluster *c, uv_loop_t *loop, const struct config_c
         snprintf(name.id, sizeof(name.id), "%s", self->id);
         /* Before the files are read: a change between the two would not be told. */
         c->watch = file_watch_open(loop, watched, 3, on_changed, c);
-        if (cluster_certs_open(&c->certs, &paths, &name, why, sizeof(why)) != 0) {
+        int err = cluster_certs_open(&c->certs, &paths, &name, why, sizeof(why));
+        if (err != 0) {
                 fprintf(stderr, "%s: %s\n", node_role_name(self->role), why);
-                exit(2);
+                exit(err == ERR_NOT_YET ? 1 : 2);
         }
         tell_end(c);
 }

@@ -120,6 +120,12 @@ static SSL_CTX *new_context(void)
         return NULL;
 }
 
+/* What is refused now, and not at another time, or when the machine knows what time it is. */
+static bool is_matter_of_time(int code)
+{
+        return code == X509_V_ERR_CERT_NOT_YET_VALID || code == X509_V_ERR_CERT_HAS_EXPIRED;
+}
+
 /* Whether the others, who have the same authority, will take our certificate: now, and in both directions. */
 static int judge_own(SSL_CTX *context, X509 *own, char *why, size_t why_cap)
 {
@@ -132,7 +138,7 @@ static int judge_own(SSL_CTX *context, X509 *own, char *why, size_t why_cap)
                 int code = check ? X509_STORE_CTX_get_error(check) : X509_V_ERR_OUT_OF_MEM;
                 snprintf(why, why_cap, "cluster_cert: the others will refuse it: %s; allowed: a certificate of cluster_ca",
                          X509_verify_cert_error_string(code));
-                err = ERR_CONFIG;
+                err = is_matter_of_time(code) ? ERR_NOT_YET : ERR_CONFIG;
         } else if (X509_check_purpose(own, X509_PURPOSE_SSL_CLIENT, 0) != 1 ||
                    X509_check_purpose(own, X509_PURPOSE_SSL_SERVER, 0) != 1) {
                 snprintf(why, why_cap, "cluster_cert: its extended key usage must allow TLS servers and clients");

@@ -39,7 +39,8 @@ bool cluster_name_of(X509 *certificate, struct cluster_name *name);
 bool cluster_name_fits(const struct cluster_name *name, enum node_role role, const char *id);
 
 /* Paths are copied; self is whom the certificate has to be for, now and at each reload (role 0: anybody).
- * ERR_CONFIG: a sentence in why, which names the configuration's key; *out is then NULL. */
+ * ERR_CONFIG, and ERR_NOT_YET where only the time is wrong, the certificate's or this machine's: a sentence in why, which names
+ * the configuration's key; *out is then NULL. */
 struct cluster_paths {
         const char *cert, *key, *ca;
 };

@@ -451,13 +451,14 @@ static enum config_outcome finish_load(struct load *l, const struct arguments *a
         char why[512] = "";
         const struct config_key *end = &l->keys[l->count];
         bool asked_only = a->ask_ready || a->ask_health;
-        bool bad = !asked_only && (check_admin(fields, why, sizeof(why)) != 0 ||
-                                   (end->check && end->check(fields, why, sizeof(why)) != 0));
-        if (bad)
+        int err = asked_only ? 0 : check_admin(fields, why, sizeof(why));
+        if (!err && !asked_only && end->check)
+                err = end->check(fields, why, sizeof(why));
+        if (err)
                 complain(l, "%s", why);
-        if (bad || a->check_only) {
+        if (err || a->check_only) {
                 config_free(l->keys, fields);
-                return bad ? CONFIG_EXIT_BAD : CONFIG_EXIT_OK;
+                return !err ? CONFIG_EXIT_OK : err == ERR_NOT_YET ? CONFIG_EXIT_LATER : CONFIG_EXIT_BAD;
         }
         return a->ask_ready ? CONFIG_ASK_READY : a->ask_health ? CONFIG_ASK_HEALTH : CONFIG_RUN;
 }

@@ -99,8 +99,9 @@ bool config_admin_may_open(const struct config_common *c); /* strangers are kept
 /* Fills *fields (zeroed by the caller) from argv and environment. Keys end with a row whose name is NULL; its check, if there is one,
  * judges all fields together: value is then fields. A reload does not ask it.
  * CONFIG_RUN, or CONFIG_ASK_HEALTH and CONFIG_ASK_READY (--healthcheck, --healthcheck=ready): *fields is filled.
- * CONFIG_EXIT_OK (--help, --version, -n) and CONFIG_EXIT_BAD (told on stderr; exit status 2): it is untouched. */
-enum config_outcome { CONFIG_RUN, CONFIG_EXIT_OK, CONFIG_EXIT_BAD, CONFIG_ASK_HEALTH, CONFIG_ASK_READY };
+ * CONFIG_EXIT_OK (--help, --version, -n) and CONFIG_EXIT_BAD (told on stderr; exit status 2): it is untouched.
+ * CONFIG_EXIT_LATER likewise, exit status 1: the last row's check said ERR_NOT_YET, what is wrong may be right at another time. */
+enum config_outcome { CONFIG_RUN, CONFIG_EXIT_OK, CONFIG_EXIT_BAD, CONFIG_EXIT_LATER, CONFIG_ASK_HEALTH, CONFIG_ASK_READY };
 enum config_outcome config_load(const char *program, const struct config_key *keys, void *fields, int argc, char **argv);
 
 /* Reads all sources again. Only keys with `reloads` change; anything wrong is logged and leaves every field as it was.

@@ -393,8 +393,8 @@ void daemon_init(struct daemon *d, const char *program, enum node_role role, con
                  int argc, char **argv, void (*stop)(void *arg), void (*reloaded)(void *arg), void *arg)
 {
         enum config_outcome outcome = config_load(program, keys, fields, argc, argv);
-        if (outcome == CONFIG_EXIT_OK || outcome == CONFIG_EXIT_BAD)
-                exit(outcome == CONFIG_EXIT_OK ? 0 : 2);
+        if (outcome == CONFIG_EXIT_OK || outcome == CONFIG_EXIT_BAD || outcome == CONFIG_EXIT_LATER)
+                exit(outcome == CONFIG_EXIT_OK ? 0 : outcome == CONFIG_EXIT_LATER ? 1 : 2);
         if (outcome != CONFIG_RUN)
                 ask_health(fields, outcome == CONFIG_ASK_READY);
         *d = (struct daemon){

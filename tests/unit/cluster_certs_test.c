@@ -60,13 +60,18 @@ static void test_a_name_is_a_role_and_a_node_or_an_asterisk(void **state)
         }
 }
 
-static void expect_bad(const char *node, const char *ca, const struct cluster_name *self, const char *said)
+static void expect_refused(int err, const char *node, const char *ca, const struct cluster_name *self, const char *said)
 {
         struct cluster_certs *certs;
-        assert_int_equal(open_node(&certs, node, ca, self, why, sizeof(why)), ERR_CONFIG);
+        assert_int_equal(open_node(&certs, node, ca, self, why, sizeof(why)), err);
         assert_null(certs);
         if (!strstr(why, said))
                 fail_msg("\"%s\" does not say \"%s\"", why, said);
+}
+
+static void expect_bad(const char *node, const char *ca, const struct cluster_name *self, const char *said)
+{
+        expect_refused(ERR_CONFIG, node, ca, self, said);
 }
 
 static void test_a_good_one_says_whom_it_is_for_and_until_when(void **state)
@@ -113,10 +118,15 @@ static void test_one_the_others_would_refuse_is_refused_at_once(void **state)
         (void)state;
         make_node(&theirs, "foreign", "URI:freshet://edged/*", -DAY_S, DAY_S);
         expect_bad("foreign", ours.path, NULL, "the others will refuse it");
+}
+
+static void test_one_that_is_not_valid_at_this_time_is_no_bad_configuration(void **state)
+{
+        (void)state;
         make_node(&ours, "expired", "URI:freshet://edged/*", -2 * DAY_S, -DAY_S);
-        expect_bad("expired", ours.path, NULL, "expired");
+        expect_refused(ERR_NOT_YET, "expired", ours.path, NULL, "expired");
         make_node(&ours, "early", "URI:freshet://edged/*", DAY_S, 2 * DAY_S);
-        expect_bad("early", ours.path, NULL, "not yet valid");
+        expect_refused(ERR_NOT_YET, "early", ours.path, NULL, "not yet valid");
 }
 
 static void test_a_file_that_is_not_what_it_should_be_is_named_with_its_key(void **state)
@@ -242,6 +252,7 @@ int main(void)
                 cmocka_unit_test(test_one_for_another_role_or_node_is_refused),
                 cmocka_unit_test(test_one_that_names_no_node_or_two_is_refused),
                 cmocka_unit_test(test_one_the_others_would_refuse_is_refused_at_once),
+                cmocka_unit_test(test_one_that_is_not_valid_at_this_time_is_no_bad_configuration),
                 cmocka_unit_test(test_a_file_that_is_not_what_it_should_be_is_named_with_its_key),
                 cmocka_unit_test(test_the_file_of_authorities_may_hold_several),
                 cmocka_unit_test(test_a_reload_takes_what_is_good_and_keeps_what_was_otherwise),

@@ -37,6 +37,10 @@ static int check_ladder(const void *value, char *why, size_t why_cap)
 static int check_together(const void *value, char *why, size_t why_cap)
 {
         const struct fields *f = value;
+        if (strcmp(f->title, "too early") == 0) {
+                snprintf(why, why_cap, "not at this time");
+                return ERR_NOT_YET;
+        }
         if (!f->record || strcmp(f->title, "none") != 0)
                 return 0;
         snprintf(why, why_cap, "record needs a title");
@@ -248,6 +252,15 @@ static void test_n_only_checks(void **state)
         assert_int_equal(load("-n", "--set", "wait_ms=1", NULL), CONFIG_EXIT_BAD);
 }
 
+static void test_what_may_be_right_at_another_time_is_told_apart_from_a_bad_configuration(void **state)
+{
+        (void)state;
+        assert_int_equal(load("--set", "title=too early", NULL), CONFIG_EXIT_LATER);
+        assert_non_null(strstr(told, "not at this time"));
+        assert_null(fields.title);
+        assert_int_equal(load("--set", "title=too early", "-n", NULL), CONFIG_EXIT_LATER);
+}
+
 static void test_what_does_not_go_together_is_refused_by_n_too(void **state)
 {
         (void)state;
@@ -456,6 +469,7 @@ int main(void)
                 cmocka_unit_test(test_a_secret_is_never_told),
                 cmocka_unit_test(test_help_lists_every_key),
                 cmocka_unit_test(test_n_only_checks),
+                cmocka_unit_test(test_what_may_be_right_at_another_time_is_told_apart_from_a_bad_configuration),
                 cmocka_unit_test(test_what_does_not_go_together_is_refused_by_n_too),
                 cmocka_unit_test(test_reload_takes_only_what_may_change_and_nothing_of_a_bad_file),
                 cmocka_unit_test(test_a_secret_is_taken_from_a_file_by_every_source),
