@@ -7,7 +7,8 @@ common_SRCS := common/address.c common/buf.c common/bytes.c common/clock.c commo
               common/cluster/nng_fix.c common/cluster/peers.c common/cluster/ring.c common/cluster/rpc_client.c \
               common/cluster/rpc_fault.c common/cluster/rpc_gate.c common/cluster/rpc_server.c common/cluster/rpc_tls.c \
               common/daemon/admin.c common/daemon/config.c common/daemon/config_list.c common/daemon/config_secret.c \
-              common/daemon/config_value.c common/daemon/daemon.c common/daemon/healthcheck.c common/daemon/log.c \
+              common/daemon/config_names.c common/daemon/config_value.c \
+              common/daemon/daemon.c common/daemon/healthcheck.c common/daemon/log.c \
               common/daemon/log_json.c common/daemon/metrics.c common/daemon/notify.c common/daemon/version.c
 common_PKGS := libuv jansson libcrypto libcurl libmicrohttpd libssl libxxhash libisal
 common_LDLIBS := -lnng

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/address.h"
+#include "common/daemon/config_names.h"
 #include "common/daemon/config_secret.h"
 #include "common/daemon/config_value.h"
 #include "common/daemon/log.h"
@@ -20,6 +22,9 @@
 #define FILE_MAX_BYTES (1 << 20)
 #define GIVEN_SHOWN 80 /* bytes of a wrong value that an error repeats */
 #define FILE_SUFFIX "_file"
+#define VARIABLE_PREFIX "FRESHET_"
+#define MISTYPED_MAX 2   /* letters between a variable and what was probably meant */
+#define MISTYPED_FROM 6 /* shorter names are too often near others by chance: FRESHET_BIN is no mistyped FRESHET_BIND */
 #define SHOWN_BYTES 1024 /* of what a reload changed */
 
 /* Where the value of a key came from. The later source overwrites the earlier one's. */
@@ -252,14 +257,52 @@ static void read_file(struct load *l, const char *path)
 
 static char *variable_name(const char *key, const char *suffix)
 {
-        char *name = mem_printf("FRESHET_%s%s", key, suffix);
+        char *name = mem_printf(VARIABLE_PREFIX "%s%s", key, suffix);
         for (char *p = name; *p; p++)
                 *p = (char)toupper((unsigned char)*p);
         return name;
 }
 
+/* The key that was probably meant by name; NULL: it is one, of this daemon or of another, or is like none. */
+static const char *mistyped(const struct load *l, const char *name)
+{
+        size_t len = strlen(name), index;
+        const char *meant = NULL;
+        unsigned least = MISTYPED_MAX + 1;
+        if (find_key(l, name, len, &index) || find_file_key(l, name, len, &index))
+                return NULL;
+        for (const char *const *key = config_names; *key; key++) {
+                unsigned d = strlen(*key) < MISTYPED_FROM ? least : distance(name, len, *key);
+                if (d < least) {
+                        least = d;
+                        meant = *key;
+                }
+        }
+        return least == 0 ? NULL : meant;
+}
+
+static void refuse_mistyped(struct load *l)
+{
+        size_t prefix = strlen(VARIABLE_PREFIX);
+        for (char **v = environ; *v; v++) {
+                size_t len = strcspn(*v, "=");
+                if (len <= prefix || strncmp(*v, VARIABLE_PREFIX, prefix) != 0)
+                        continue;
+                char *name = mem_printf("%.*s", (int)(len - prefix), *v + prefix);
+                for (char *p = name; *p; p++)
+                        *p = (char)tolower((unsigned char)*p);
+                const char *meant = mistyped(l, name);
+                char *variable = meant ? variable_name(meant, "") : NULL;
+                if (meant)
+                        complain(l, "%.*s: no key of any daemon is called so, probably meant: %s", (int)len, *v, variable);
+                free(variable);
+                free(name);
+        }
+}
+
 static void read_environment(struct load *l)
 {
+        refuse_mistyped(l);
         for (size_t i = 0; i < l->count; i++) {
                 const struct config_key *key = &l->keys[i];
                 char *name = variable_name(key->name, ""), *file_name = variable_name(key->name, FILE_SUFFIX);

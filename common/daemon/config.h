@@ -2,7 +2,8 @@
  *
  * Sources, the later wins: defaults, the JSON file of --config, environment FRESHET_<KEY> (upper case), --set key=value.
  * An unknown key, a key given twice in the file, a wrong type or a value out of range is refused with the key, what was
- * given and what is allowed.
+ * given and what is allowed. A variable that is no key of any daemon (config_names.h), but nearly one, is refused too: a typing
+ * mistake in it would otherwise go unnoticed.
  *
  * A secret can be given as a file instead, from every source: <key>_file is a path, and what the file holds, without the
  * newline at its end, is the value (config_secret.h). Giving both is refused.

@@ -1,6 +1,7 @@
 """What an operator does wrong at a start is named in the words in which the cause is looked for: a port that another process has is
 no fault of the disk's, nor is a folder that is not there."""
 import os
+import re
 import socket
 import subprocess
 
@@ -29,6 +30,18 @@ def last_line(role, **settings):
     said = done.stderr.decode()
     assert done.returncode == 1, said
     return said.splitlines()[-1]
+
+
+def test_every_key_is_known_to_all_daemons():
+    """They may share one environment: what is a key of one of them is no mistake to another."""
+    with open(os.path.join(TOP, "common", "daemon", "config_names.c"), encoding="utf-8") as f:
+        known = re.findall(r'"([a-z0-9_]+)"', f.read())
+    keys = set()
+    for role in ALL_PORTS:
+        said = subprocess.run([os.path.join(BIN, role), "--help"], capture_output=True, text=True, check=True).stdout
+        for key, secret in re.findall(r"^([a-z0-9_]+)(?: \*)?( \+)? = ", said, re.M):
+            keys |= {key, key + "_file"} if secret else {key}
+    assert known == sorted(keys)
 
 
 @pytest.mark.parametrize("role, key", PORTS)

@@ -252,6 +252,30 @@ static void test_n_only_checks(void **state)
         assert_int_equal(load("-n", "--set", "wait_ms=1", NULL), CONFIG_EXIT_BAD);
 }
 
+static void test_a_variable_that_is_nearly_a_key_of_a_daemon_is_refused_and_what_was_meant_is_told(void **state)
+{
+        static const char *const mistyped[][2] = {
+                {"FRESHET_PRIVATTE", "FRESHET_PRIVATE"},
+                {"FRESHET_ADMIN_TOKEN_FIEL", "FRESHET_ADMIN_TOKEN_FILE"},
+                {"FRESHET_LOGLEVEL", "FRESHET_LOG_LEVEL"},
+        };
+        static const char *const others[] = {"FRESHET_PRIVATE", "FRESHET_PUBLISH_KEY_FILE", "FRESHET_BIN", "FRESHET_SOMETHING",
+                                             "PRIVATTE"};
+        (void)state;
+        for (size_t i = 0; i < sizeof(mistyped) / sizeof(mistyped[0]); i++) {
+                setenv(mistyped[i][0], "live", 1);
+                assert_int_equal(load(NULL), CONFIG_EXIT_BAD);
+                expect_bad(mistyped[i][0], "probably meant", mistyped[i][1]);
+                unsetenv(mistyped[i][0]);
+        }
+        for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+                setenv(others[i], "live", 1);
+                assert_int_equal(load(NULL), CONFIG_RUN);
+                config_free(keys, &fields);
+                unsetenv(others[i]);
+        }
+}
+
 static void test_what_may_be_right_at_another_time_is_told_apart_from_a_bad_configuration(void **state)
 {
         (void)state;
@@ -469,6 +493,7 @@ int main(void)
                 cmocka_unit_test(test_a_secret_is_never_told),
                 cmocka_unit_test(test_help_lists_every_key),
                 cmocka_unit_test(test_n_only_checks),
+                cmocka_unit_test(test_a_variable_that_is_nearly_a_key_of_a_daemon_is_refused_and_what_was_meant_is_told),
                 cmocka_unit_test(test_what_may_be_right_at_another_time_is_told_apart_from_a_bad_configuration),
                 cmocka_unit_test(test_what_does_not_go_together_is_refused_by_n_too),
                 cmocka_unit_test(test_reload_takes_only_what_may_change_and_nothing_of_a_bad_file),
