@@ -32,9 +32,10 @@ def stepped(tmp_path):
     """A cluster whose daemons have .clock for a clock."""
     control = tmp_path / "clock"
     clock = Clock(control)
-    with preload.preloaded(preload.build("step_clock", tmp_path), STEP_CLOCK=control):
+    library = preload.build("step_clock", tmp_path)
+    with preload.preloaded(library, STEP_CLOCK=control):
         cluster = FaultCluster(tmp_path / "cluster", sets=["transcoderd.shed_after_ms=600000"])  # a busy machine is no fault
-    cluster.clock = clock
+    cluster.clock, cluster.library = clock, library
     with cluster:
         yield cluster
 
@@ -87,4 +88,22 @@ def test_a_new_broadcast_after_a_step_is_where_players_look_for_it(stepped, sour
         begun_s = instant_s(re.search(r'availabilityStartTime="([^"]+)"', manifest)[1])
         asked_at = show.now_s()
         assert asked_at - 1 < edge_time_s(stepped, "edge-1") - begun_s < show.now_s() + 1
+        show.finish().assert_nothing_lost()
+
+
+@pytest.mark.parametrize("off_s", [3600, -3600])
+def test_a_transcoder_that_is_an_hour_off_goes_on_with_a_broadcast_where_it_is(stepped, source, stream, tmp_path, off_s):
+    Clock(tmp_path / "wrong").set(off_s)
+    with Broadcast(stepped, stream, source) as show:
+        victim = show.transcoder()
+        for other in stepped.names("transcoder"):
+            if other != victim:
+                stepped.kill(other)
+        stepped.stop(victim)
+        stepped.wait_left_well(victim)
+        with preload.preloaded(stepped.library, STEP_CLOCK=tmp_path / "wrong"):
+            stepped.restart(victim)
+        show.wait_seen(6)  # what stays late is moved after 4 s
+        assert stepped.metric(victim, "transcoderd_clock_off_total") == 1
+        assert total(stepped, "ingest", "ingestd_breaks_total") == 0
         show.finish().assert_nothing_lost()
