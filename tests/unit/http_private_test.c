@@ -341,6 +341,7 @@ static void test_a_page_that_is_cut_leads_on_and_has_a_tag_of_what_is_left(void 
         until(&f, is_asked, NULL);
         fake_answer_bytes(fake_open(f.e.upstream), page, strlen(page), FETCH_COMPLETE, 60000, "application/json");
         until(&f, has_answer, &v);
+        ask(&f, &v, "GET", KEY_RECORDINGS_PATH, ""); /* an answer that began before its end was there has none */
         snprintf(whole_tag, sizeof(whole_tag), "%s", header_of(&v, "ETag"));
         ask_list(&f, &v, KEY_RECORDINGS_PATH, whole_tag, 304, "");
         set_private(&f, SET(OCT("a", SECRET_A)));
