@@ -79,10 +79,11 @@ static void finish(struct gather *g)
         }
         if (!g->list_count || !g->done) {
                 tell(g);
-        } else if (bytes <= GATHER_AT_ONCE_BYTES) {
+        } else if (g->parsed.kind == KEY_STREAMS && bytes <= GATHER_AT_ONCE_BYTES) {
                 merge(g);
                 tell(g);
-        } else { /* that of a thousand live streams takes some 60 ms, in which no viewer would get a byte of what comes in */
+        } else { /* a thousand live streams take some 60 ms, in which no viewer would get a byte of what comes in; a page takes one, but
+                  * anybody may ask for as many different ones as he likes */
                 g->work.data = g;
                 uv_queue_work(g->loop, &g->work, merge_work, merged);
         }

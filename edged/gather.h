@@ -8,7 +8,7 @@
 
 #define GATHER_BYTES_MAX (4u << 20) /* of one node's list */
 
-#define GATHER_AT_ONCE_BYTES (64u << 10) /* what is more in sum is put together on a thread of libuv's */
+#define GATHER_AT_ONCE_BYTES (64u << 10) /* streams: what is more in sum, and every page of recordings, is put together on a thread of libuv's */
 
 struct gather;
 

@@ -269,6 +269,8 @@ static void test_a_page_of_recordings_comes_from_every_origin(void **state)
         assert_int_equal(e.upstream->count, 2);
         for (int i = 0; i < 2; i++)
                 fake_answer_bytes(&e.upstream->calls[i], lists[i], strlen(lists[i]), FETCH_COMPLETE, 1000, "application/json");
+        while (look(o).state == OBJECT_FILLING)
+                uv_run(&e.loop, UV_RUN_ONCE); /* it is put together on a thread */
         assert_int_equal(look(o).state, OBJECT_COMPLETE);
         object_read(o, 0, text, sizeof(text));
         assert_string_equal(text, "{\"recordings\":[" ONE("S2") "," ONE("S1") "]}");
