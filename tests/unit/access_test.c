@@ -102,14 +102,14 @@ static void test_patterns_that_are_none_are_refused(void **state)
         (void)state;
         static const char *const bad[] = {"{}", "[5]", "[\"\"]", "[\"a\", null]", "[[\"a\"]]",
                                           /* a regular expression, a path, two in one, a set without its end, a space: no stream is called so */
-                                          "[\"staff-.*\"]", "[\"staff/*\"]", "[\"a*,b*\"]", "[\"cam[12\"]", "[\"staff-* \"]", "[\"a]\"]"};
+                                          "[\"staff-.*\"]", "[\"staff/*\"]", "[\"a*,b*\"]", "[\"cam[12\"]", "[\"staff-* \"]", "[\"a]\"]", "[\"[]\"]", "[\"[[:digit:]\"]"};
         char why[200];
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
                 json_t *v = json_loads(bad[i], 0, NULL);
                 assert_int_equal(access_check_patterns(&v, why, sizeof(why)), ERR_CONFIG);
                 json_decref(v);
         }
-        json_t *good = json_pack("[ssss]", "*", "Staff_-9?", "cam[1-3]", "[!a-z]*");
+        json_t *good = json_pack("[ssssss]", "*", "Staff_-9?", "cam[1-3]", "[!a-z]*", "cam[[:digit:]]", "[!]x]*");
         assert_int_equal(access_check_patterns(&good, why, sizeof(why)), 0);
         json_decref(good);
         json_t *many = json_array();
