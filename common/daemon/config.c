@@ -281,12 +281,25 @@ static const char *mistyped(const struct load *l, const char *name)
         return least == 0 ? NULL : meant;
 }
 
+/* Kubernetes tells every container of the services of its namespace: of one called freshet-web by FRESHET_WEB_PORT, which is no
+ * mistyped FRESHET_WEB_ROOT. */
+static bool tells_of_a_service(const char *variable)
+{
+        static const char *const begins[] = {"=tcp://", "=udp://", "=sctp://"};
+        const char *value = strchr(variable, '=');
+        for (size_t i = 0; value && i < sizeof(begins) / sizeof(begins[0]); i++) {
+                if (strncmp(value, begins[i], strlen(begins[i])) == 0)
+                        return true;
+        }
+        return false;
+}
+
 static void refuse_mistyped(struct load *l)
 {
         size_t prefix = strlen(VARIABLE_PREFIX);
         for (char **v = environ; *v; v++) {
                 size_t len = strcspn(*v, "=");
-                if (len <= prefix || strncmp(*v, VARIABLE_PREFIX, prefix) != 0)
+                if (len <= prefix || strncmp(*v, VARIABLE_PREFIX, prefix) != 0 || tells_of_a_service(*v))
                         continue;
                 char *name = mem_printf("%.*s", (int)(len - prefix), *v + prefix);
                 for (char *p = name; *p; p++)

@@ -276,6 +276,18 @@ static void test_a_variable_that_is_nearly_a_key_of_a_daemon_is_refused_and_what
         }
 }
 
+static void test_a_variable_that_kubernetes_makes_of_a_service_is_no_mistyped_key(void **state)
+{
+        (void)state;
+        setenv("FRESHET_WEB_PORT", "tcp://10.0.0.7:80", 1);
+        assert_int_equal(load(NULL), CONFIG_RUN);
+        config_free(keys, &fields);
+        setenv("FRESHET_WEB_PORT", "/srv/web", 1);
+        assert_int_equal(load(NULL), CONFIG_EXIT_BAD);
+        expect_bad("FRESHET_WEB_PORT", "probably meant", "FRESHET_WEB_ROOT");
+        unsetenv("FRESHET_WEB_PORT");
+}
+
 static void test_what_may_be_right_at_another_time_is_told_apart_from_a_bad_configuration(void **state)
 {
         (void)state;
@@ -494,6 +506,7 @@ int main(void)
                 cmocka_unit_test(test_help_lists_every_key),
                 cmocka_unit_test(test_n_only_checks),
                 cmocka_unit_test(test_a_variable_that_is_nearly_a_key_of_a_daemon_is_refused_and_what_was_meant_is_told),
+                cmocka_unit_test(test_a_variable_that_kubernetes_makes_of_a_service_is_no_mistyped_key),
                 cmocka_unit_test(test_what_may_be_right_at_another_time_is_told_apart_from_a_bad_configuration),
                 cmocka_unit_test(test_what_does_not_go_together_is_refused_by_n_too),
                 cmocka_unit_test(test_reload_takes_only_what_may_change_and_nothing_of_a_bad_file),
