@@ -1,4 +1,5 @@
 """What viewers may read of recordings, page by page: /api/recordings of an edge, or of an origin's HTTP port."""
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -10,14 +11,21 @@ PAGE_MAX = 2 << 20  # bytes
 FIRST = "/api/recordings"
 
 
+def is_base(url):
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not (parts.query or parts.fragment or " " in url)
+    except ValueError:
+        return False
+
+
 def where(url, finder):
     """The URL that pages are put behind."""
     if url is None:
         url = finder.settings.get("watch") or next((a.public for a in finder.find()[0] if a.public), None)
     if not url:
         raise net.Usage("there is no telling where viewers watch: say it with --at https://live.example, or \"watch\" of the configuration")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if not is_base(url):
         raise net.Usage(f"--at: given '{url}', allowed is an http or https URL, e.g. https://live.example")
     return url.rstrip("/")
 
@@ -28,7 +36,7 @@ def read_page(url, timeout):
             text = answer.read(PAGE_MAX + 1)
     except urllib.error.HTTPError as error:
         raise net.Failure(f"{url}: status {error.code}") from None
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise net.Failure(f"{url}: {getattr(error, 'reason', error)}") from None
     try:
         page = json.loads(text) if len(text) <= PAGE_MAX else None

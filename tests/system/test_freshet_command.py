@@ -113,8 +113,9 @@ def test_what_a_node_leaves_out_of_its_list_is_told(nodes):
 def test_recordings_that_cannot_be_read_are_told_with_the_address(nodes):
     _, err = freshet("recordings", "--at", f"http://{nodes[0].address}", status=1)
     assert f"http://{nodes[0].address}/api/recordings: status 404" in err
-    _, err = freshet("recordings", "--at", "live.example", status=2)
-    assert "allowed is an http or https URL" in err
+    for url in ("live.example", "http://127.0.0.1:abc", "http://[::1", "http://live .example"):
+        _, err = freshet("recordings", "--at", url, status=2)
+        assert f"given '{url}', allowed is an http or https URL" in err and "Traceback" not in err
     _, err = freshet("recordings", admin=nodes, status=2)
     assert "--at https://live.example" in err
     _, err = freshet("recordings", "--limit", "-1", status=2)
