@@ -327,12 +327,11 @@ static void test_no_faster_than_it_may(void **state)
         broadcast();
         int64_t bytes = stat_get(STAT_SCRUBBED_BYTES), began_us = clock_mono_us(), rate = 8000;
         begin_scrub(rate);
-        UNTIL(&loop, clock_mono_us() - began_us >= 2 * US_PER_S);
+        UNTIL(&loop, clock_mono_us() - began_us >= 2 * US_PER_S && stat_get(STAT_SCRUBBED_BYTES) > bytes);
         bytes = stat_get(STAT_SCRUBBED_BYTES) - bytes;
         int64_t passed = clock_mono_us() - began_us;
         end_scrub();
         struct volume_sum sum = at(&a, "S1")->tracks[0]->log->closed.rows[0].sum;
-        assert_true(bytes > 0);
         assert_true(bytes <= rate * passed / US_PER_S + rate / 4 + (int64_t)sum.bytes); /* the last piece is as large as it is */
 }
 
