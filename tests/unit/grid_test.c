@@ -188,6 +188,9 @@ static void test_the_clock_that_is_far_from_a_sessions_end_is_the_wrong_one(void
         assert_false(media_clock_ours_is_off(now + MEDIA_CLOCK_OFF_US, now, end));
         assert_true(media_clock_ours_is_off(now + MEDIA_CLOCK_OFF_US + 1, now, end));
         assert_false(media_clock_ours_is_off(now + hour, now + hour, end)); /* it was away for an hour */
+        int64_t later = end + 30 * US_PER_S; /* nobody was there for half a minute, and a proxy comes that is behind */
+        for (int64_t behind = 11; behind <= 20; behind++)
+                assert_false(media_clock_ours_is_off(later, later - behind * US_PER_S, end));
 }
 
 static void test_slate_waits_after_standing_still_for_what_is_sent_again(void **state)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define MEDIA_CLOCK_NEARER 4
 #define MEDIA_CLOCK_OFF_US (10 * INT64_C(1000000)) /* two clocks that somebody keeps differ by less */
 
 struct media_clock {
