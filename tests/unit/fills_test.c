@@ -184,9 +184,8 @@ static void test_volumes_come_no_faster_than_they_may(void **state)
         run_until(a_is_in_step);
         uint32_t lacked = lacking(&a);
         int64_t began_us = clock_mono_us();
-        UNTIL(&loop, clock_mono_us() - began_us >= 2 * US_PER_S);
+        UNTIL(&loop, clock_mono_us() - began_us >= 2 * US_PER_S && lacking(&a) < lacked);
         int64_t brought = (lacked - lacking(&a)) * volume, passed_us = clock_mono_us() - began_us;
-        assert_true(brought > 0);
         assert_true(brought <= rate * passed_us / US_PER_S + rate + volume); /* what was saved up, and what was under way */
 }
 
