@@ -134,8 +134,9 @@ static int take(const struct volume_track *t, const struct volumes *known, uint3
                 return rc;
         /* without its last record it was left before its end, and others may have the rest */
         bool left = !append && !found.closed;
-        /* of one that was lacking, what is here now may be less than what it came to */
-        bool less = row && row->state == VOLUME_LACKING && row->sum.crc && row->sum.crc != found.sum.crc;
+        /* of one that was lacking, what is here now may be less than what it came to, or than was there before what is here: that was
+         * passed over, and when it began here its row was saved no more */
+        bool less = row && row->state == VOLUME_LACKING && (row->sum.crc ? row->sum.crc != found.sum.crc : !found.closed);
         found.lacking |= left || less || (row && row->state == VOLUME_DAMAGED);
         if (archived && !append && (found.lacking || found.sum.crc != row->sum.crc)) { /* the archive's is whole */
                 index_free(&found.index);
@@ -145,8 +146,7 @@ static int take(const struct volume_track *t, const struct volumes *known, uint3
                 out->open = true;
                 out->number = number;
                 out->last = found;
-                if (archived)
-                        volumes_remove(&out->closed, number);
+                volumes_remove(&out->closed, number);
         } else {
                 note(out, number, &found);
                 volumes_get(&out->closed, number)->copied = archived;

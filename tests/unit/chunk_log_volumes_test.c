@@ -307,6 +307,31 @@ static void test_a_volume_that_was_left_before_its_end_is_not_made_whole_by_look
         }
 }
 
+/* What is passed over at the beginning of a volume is known by its row alone until the volume begins, and from then on by what is in memory. */
+static void test_a_segment_that_was_passed_over_is_lacking_after_a_start_in_its_volume_too(void **state)
+{
+        (void)state;
+        struct segment_view v;
+        struct volumes saved;
+        volume_segments = 4;
+        struct chunk_log *log = open_log();
+        write_segments(log, 0, 4);
+        assert_false(chunk_log_miss(log, 4));
+        chunk_log_rows(log, &saved);
+        assert_int_equal(append(log, 5, 0, 0, 50), 0);
+        free_log(&log);
+        log = open_log_with(&saved); /* the rows were not saved since */
+        volumes_free(&saved);
+        assert_int_equal(log->open_number, 1);
+        assert_null(volumes_get(&log->closed, 1));
+        assert_true(see(log, 5, &v));
+        assert_int_equal(chunk_log_segment(log, 4, true, &v), SEGMENT_LACKING);
+        assert_int_equal(append(log, 8, 0, 0, 50), 0);
+        quiet(log);
+        assert_int_equal(volumes_get(&log->closed, 1)->state, VOLUME_DAMAGED);
+        free_log(&log);
+}
+
 /* As when the disk was full just then: the checksum is not known, which once was compared as if it were one. */
 static void test_a_volume_whose_last_record_could_not_be_written_gets_it_when_it_is_read(void **state)
 {
@@ -380,6 +405,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 CASE(test_a_volume_that_was_left_before_its_end_is_not_made_whole_by_looking_at_it),
+                CASE(test_a_segment_that_was_passed_over_is_lacking_after_a_start_in_its_volume_too),
                 CASE(test_a_volume_whose_last_record_could_not_be_written_gets_it_when_it_is_read),
                 CASE(test_after_a_failed_sync_nothing_is_appended_until_the_files_are_read_again),
                 CASE(test_a_volume_that_cannot_be_synced_when_it_is_closed_closes_the_log),
