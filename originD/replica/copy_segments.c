@@ -168,7 +168,7 @@ static void missed(struct session_wait *w, int status)
 static void miss(struct copy_track *c)
 {
         struct track *t = copy_track_mine(c);
-        if (!t || !t->log || c->stopping) {
+        if (!t || !t->log || t->log->ended || t->log->failed || c->stopping) { /* failed: what it is told would be lost */
                 copy_track_over(c, ERR_CANCELED);
                 return;
         }

@@ -134,6 +134,36 @@ static void test_what_cannot_be_had_of_the_last_segment_holds_up_no_end(void **s
         assert_true(same_volume("S1", "v720", 0));
 }
 
+/* A log whose files are to be read again, or that has ended, is told nothing more: it would be lost, or be lacking behind the end. */
+static void check_that_nothing_is_told_of_it(bool ends)
+{
+        broadcast_at_b();
+        damage(0);
+        start(&a);
+        UNTIL(&loop, log_at(&a) && b.media);
+        if (ends)
+                session_end(at(&a, "S1"), 0, false, NULL, NULL);
+        else
+                log_at(&a)->failed = true;
+        UNTIL(&loop, !b.media);
+        assert_true(ends ? log_at(&a)->ended : log_at(&a)->failed);
+        assert_int_equal(log_at(&a)->closed.count, 0);
+        UNTIL(&loop, a_is_at_the_end()); /* which is tried again */
+        assert_int_equal(a_says(0), ERR_CORRUPT);
+}
+
+static void test_of_what_cannot_be_had_a_log_that_failed_is_told_nothing(void **state)
+{
+        (void)state;
+        check_that_nothing_is_told_of_it(false);
+}
+
+static void test_of_what_cannot_be_had_a_log_that_ended_is_told_nothing(void **state)
+{
+        (void)state;
+        check_that_nothing_is_told_of_it(true);
+}
+
 /* b has nothing of segments 3 and 4; a third one answers for them what it may. */
 static enum volume_state copied_with_a_hole(int third_says)
 {
@@ -182,6 +212,8 @@ int main(void)
                 CASE(test_so_is_one_of_which_the_peer_can_read_the_beginning),
                 CASE(test_that_a_segment_is_lacking_is_known_after_a_crash),
                 CASE(test_what_cannot_be_had_of_the_last_segment_holds_up_no_end),
+                CASE(test_of_what_cannot_be_had_a_log_that_failed_is_told_nothing),
+                CASE(test_of_what_cannot_be_had_a_log_that_ended_is_told_nothing),
                 CASE(test_what_nobody_ever_had_is_a_hole),
                 CASE(test_what_another_one_cannot_read_is_no_hole),
                 CASE(test_what_another_one_cannot_tell_of_now_is_no_hole),
