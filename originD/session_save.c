@@ -16,7 +16,7 @@ static void start_save(struct session *s);
 /* A save on its way: TRACK/volumes of the tracks whose rows have changed, then session.json. What a crash between leaves is rows that
  * are newer than it: each says of a volume's files what is so. The other way round a session would have ended in a volume
  * that nobody noted, and that would pass for one which was left before its end. So rows may also be taken later than the text of
- * session.json: some tracks' at a time, for those of a broadcast of a year are 4 MB a track, which the loop is not to copy at once. */
+ * session.json: some tracks' at a time, for those of a broadcast of a year are 3 MB a track, which the loop is not to copy at once. */
 struct saving {
         struct session *s;
         struct buf *text; /* of session.json */
@@ -57,7 +57,7 @@ static bool rows_changed(const struct track *t)
         return t && t->log && t->rows_saved != t->log->closed.changes;
 }
 
-/* The rows as they are now: of a broadcast of a month 300 KB a track, copied here and written by the pool. Returns how many. */
+/* The rows as they are now: of a broadcast of a month 240 KB a track, copied here and written by the pool. Returns how many. */
 static size_t take_rows(struct saving *w, struct track *t)
 {
         struct rows_to_save *r = &w->tracks[w->track_count++];
