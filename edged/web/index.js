@@ -71,13 +71,15 @@ function say(text) {
   at('notice').hidden = !text
 }
 
+let olderFailed = '' // said until they can be read, though the list itself is read again meanwhile
+
 async function refresh() {
   try {
     const list = await fetchList()
     streams = list.entries
     if (!paging) more = list.next
     render()
-    say('')
+    say(olderFailed)
   } catch (error) {
     say(`The list cannot be read right now (${error.message}). Trying again.`)
   }
@@ -98,10 +100,11 @@ async function showMore() {
         found++
       }
     }
-    say('')
+    olderFailed = ''
   } catch (error) {
-    say(`Older recordings cannot be read right now (${error.message}).`)
+    olderFailed = `Older recordings cannot be read right now (${error.message}).`
   }
+  say(olderFailed)
   at('more').disabled = false
   render()
 }

@@ -77,7 +77,7 @@ function goLive() {
 function over() {
   const of = session || (stream && stream.session)
   closePlayer()
-  enter('ended', 'The broadcast has ended', 'If it begins again, it goes on here by itself.',
+  enter('ended', 'The broadcast has ended', wanted ? '' : 'If it begins again, it goes on here by itself.',
     of ? { text: 'Play from the start', run: () => playRecording(of) } : null)
   schedule(WAIT_POLL_MS)
 }

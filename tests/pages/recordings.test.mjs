@@ -50,6 +50,8 @@ test('a page that comes late says so, and the button stays', async () => {
   await page.route('**/api/recordings', (route) => route.abort())
   await page.click('#more')
   await until('it says so', 20, async () => /Older recordings cannot be read right now/.test(await page.textContent('#notice')))
+  for (let polls = 0; polls < 2; polls++) await page.waitForResponse((answer) => new URL(answer.url()).pathname === '/api/streams')
+  assert.match(await page.textContent('#notice'), /Older recordings/) // still, though the list itself can be read
   assert.equal(await page.isEnabled('#more'), true)
 })
 
@@ -71,6 +73,7 @@ test('an older recording plays at its address, while its stream is live', async 
     return m.state === 'playing' && m.session === older.session && m.decodedFrames > 5
   })
   await until('it ends, and stays there', 30, async () => (await metrics(index)).state === 'ended')
+  assert.equal(await index.textContent('#detail'), '') // nothing begins again at this address
   await index.waitForResponse((answer) => new URL(answer.url()).pathname === '/api/streams')
   await index.waitForResponse((answer) => new URL(answer.url()).pathname === '/api/streams') // the one before was judged by now
   assert.equal((await metrics(index)).session, older.session)
