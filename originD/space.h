@@ -4,7 +4,8 @@
  *   no space  there is less than min_free_bytes, or room for fewer files than SPACE_FILES_MIN, and nothing that may go for it (room.h),
  *             or a write failed for lack of space
  *   failing   a write failed for something else (EIO, EROFS, no descriptor), and so did one on trial
- *   hanging   writes are under way, and for SPACE_HANG_US none of them has come back: as failing, until one does
+ *   hanging   writes are under way, and for SPACE_HANG_US none of them has come back, nor, in the latter half of that, one on trial: as failing,
+ *             until one does
  * In the latter three PUTs are refused, and a write is tried each time it is looked. A look that failed (EIO, EMFILE, a mount that is
  * gone) changes nothing: it is not known that the disk is full, so nothing is removed for it. And where there is free space, and a
  * write fails for lack of it all the same (a quota, a limit of the process), SPACE_TRIES recordings or volumes are removed to see whether
@@ -22,7 +23,7 @@
  * be made and the next volume cannot: the disk would be full and not full in turn. */
 #define SPACE_FILES_MIN 64
 #define SPACE_TOLD_US (60 * US_PER_S)
-#define SPACE_HANG_US (10 * US_PER_S) /* a volume that is read again to be closed may be the only write, and takes seconds */
+#define SPACE_HANG_US (10 * US_PER_S)
 #define SPACE_HANG_STEP_US (US_PER_S / 2) /* counted at most between two ticks: this process may have stood still, not the disk */
 
 struct store;

@@ -191,6 +191,29 @@ static void test_a_disk_that_does_not_answer_is_told_and_takes_writes_again_when
         assert_int_equal(times_said("space is back"), 1);
 }
 
+/* A volume that is read again to be closed takes minutes on a slow disk, and after a broadcast nothing else is written. */
+static void test_one_job_that_takes_long_is_no_disk_that_does_not_answer(void **state)
+{
+        (void)state;
+        struct stuck s;
+        stuck_open(&s);
+        uv_timer_stop(&store.tick); /* by hand */
+        assert_int_equal(disk_run(&loop, DISK_WRITE, be_stuck, one_over, &s), 0);
+        int64_t now_us = clock_mono_us();
+        store.space.ticked_mono_us = now_us;
+        listen_to_log();
+        for (int64_t us = 0; us < 4 * SPACE_HANG_US; us += US_PER_S / 4) {
+                space_tick(&store, now_us += US_PER_S / 4);
+                UNTIL(&loop, !store.space.measuring);
+        }
+        int why_full = store.why_full;
+        let_go(&s);
+        UNTIL(&loop, !disk_jobs());
+        end_listening();
+        assert_int_equal(why_full, 0);
+        assert_int_equal(times_said("writes are refused"), 0);
+}
+
 /* A quota, a limit of the process: nobody knows whether removing helps. */
 static void test_where_space_does_not_explain_a_full_disk_few_recordings_are_tried(void **state)
 {
@@ -276,6 +299,7 @@ int main(void)
                 CASE(test_a_disk_that_fails_is_not_called_full_and_costs_no_recording),
                 CASE(test_a_disk_without_files_is_full_until_what_goes_made_room_for_some),
                 CASE(test_a_disk_that_does_not_answer_is_told_and_takes_writes_again_when_it_does),
+                CASE(test_one_job_that_takes_long_is_no_disk_that_does_not_answer),
                 CASE(test_where_space_does_not_explain_a_full_disk_few_recordings_are_tried),
                 CASE(test_a_write_that_failed_is_tried_and_tells_whether_the_disk_takes_any),
                 CASE(test_room_that_is_on_its_way_is_waited_for),
