@@ -178,23 +178,24 @@ static const struct volume_row *first_here(const struct store *st, const struct 
 
 bool trimming_oldest(const struct store *st, struct session *s, struct trimmable *out)
 {
-        const struct volume_row *first[SESSION_TRACKS_MAX];
         int64_t end_us = 0, last_segment = -1;
         *out = (struct trimmable){.s = s, .number = UINT32_MAX};
         for (size_t i = 0; i < s->track_count; i++) {
                 const struct track *t = s->tracks[i];
                 struct track_facts f = track_facts(s, t);
                 end_us = f.any && f.end_us > end_us ? f.end_us : end_us;
-                first[i] = t->log ? first_here(st, t->log) : NULL;
-                if (first[i] && first[i]->number < out->number)
-                        out->number = first[i]->number;
+                const struct volume_row *first = t->log ? first_here(st, t->log) : NULL;
+                if (first && first->number < out->number)
+                        out->number = first->number;
         }
-        for (size_t i = 0; i < s->track_count; i++) {
-                if (!first[i] || first[i]->number != out->number)
+        for (size_t i = 0; i < s->track_count; i++) { /* it goes of all tracks, of those too that the archive has it of */
+                const struct chunk_log *log = s->tracks[i]->log;
+                const struct volume_row *row = log ? volumes_get(&log->closed, out->number) : NULL;
+                if (!row || row->state > VOLUME_DAMAGED)
                         continue;
-                if (!chunk_log_may_forget_volume(s->tracks[i]->log, out->number))
+                if (!chunk_log_may_forget_volume(log, out->number))
                         return false;
-                last_segment = first[i]->sum.last_segment > last_segment ? first[i]->sum.last_segment : last_segment;
+                last_segment = row->sum.last_segment > last_segment ? row->sum.last_segment : last_segment;
         }
         out->ended_wall_us = s->epoch_us + (last_segment + 1) * SEGMENT_US;
         return last_segment >= 0 && last_segment < (end_us - st->options.time_shift_us) / SEGMENT_US && !s->ending;

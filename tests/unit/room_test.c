@@ -343,6 +343,19 @@ static void test_what_the_archive_has_is_never_lost_for_room(void **state)
         assert_int_equal(s->tracks[0]->log->closed.count, 0);
 }
 
+/* Where a track has a gap its volume ends earlier than another's of the same number. */
+static void test_a_volume_that_viewers_can_go_back_to_in_one_track_stays_in_all(void **state)
+{
+        (void)state;
+        struct session *s = broadcast("cam", "S1", 3600, 13, true);
+        store.options.has_archive = true;
+        session_track(s, "v360")->log->closed.rows[4].sum.last_segment = 8; /* the window begins with the next one */
+        session_track(s, "v720")->log->closed.rows[4].copied = true;
+        make_room(INT64_MAX);
+        assert_int_equal(first_volume(s, "v720"), 4);
+        assert_int_equal(first_volume(s, "v360"), 4);
+}
+
 /* An origin whose archive was taken from its configuration has only what is here. */
 static void test_without_an_archive_what_was_copied_once_counts_as_here(void **state)
 {
@@ -389,6 +402,7 @@ int main(void)
                 CASE(test_what_the_archive_has_goes_first_and_only_from_here),
                 CASE(test_a_recording_that_the_archive_has_is_read_for_its_files_to_go),
                 CASE(test_what_the_archive_has_is_never_lost_for_room),
+                CASE(test_a_volume_that_viewers_can_go_back_to_in_one_track_stays_in_all),
                 CASE(test_without_an_archive_what_was_copied_once_counts_as_here),
                 CASE(test_a_file_that_the_disk_refuses_to_remove_keeps_nobody_from_making_room),
         };
