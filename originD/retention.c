@@ -176,19 +176,29 @@ static size_t sweep_ages(struct store *st, int64_t now_wall_us)
         return gone;
 }
 
-static struct session *oldest_idle(const struct store *st, bool here)
+static struct session *oldest_idle(const struct store *st)
 {
         struct session *s = st->oldest_ended;
         for (size_t n = 0; s && n < RETENTION_LOOKS_MAX; n++, s = s->newer)
-                if (may_go(s) && (!here || session_here_bytes(s)))
+                if (may_go(s))
                         return s;
         return NULL;
 }
 
-/* What is in the archive alone makes no room. */
+/* What is in the archive alone makes no room. Of that there are months, thousands of recordings that come first: where they do, what the
+ * archive has not taken yet is looked for from the newest on. */
 struct session *retention_oldest(const struct store *st)
 {
-        return oldest_idle(st, true);
+        struct session *s = st->oldest_ended, *found = NULL;
+        size_t n = 0;
+        for (; s && n < RETENTION_LOOKS_MAX; n++, s = s->newer)
+                if (may_go(s) && session_here_bytes(s))
+                        return s;
+        if (s)
+                for (n = 0, s = st->newest_ended; s && n < RETENTION_LOOKS_MAX; n++, s = s->older)
+                        if (may_go(s) && session_here_bytes(s))
+                                found = s;
+        return found;
 }
 
 static uint64_t all_bytes(const struct store *st)
@@ -224,7 +234,7 @@ size_t retention_sweep(struct store *st, int64_t now_wall_us)
         size_t gone = sweep_ages(st, now_wall_us);
         trimming_retry(st);
         for (unsigned n = 0, most = retention_at_once(st); n < most && o->retention_bytes && all_bytes(st) > (uint64_t)o->retention_bytes; n++) {
-                struct session *s = oldest_idle(st, false);
+                struct session *s = oldest_idle(st);
                 if (!s)
                         break;
                 remove_bytes(st, s, "bytes");

@@ -356,6 +356,32 @@ static void test_a_volume_that_viewers_can_go_back_to_in_one_track_stays_in_all(
         assert_int_equal(first_volume(s, "v360"), 4);
 }
 
+/* It could not be used since then, say: only what it has not taken is here. */
+static void test_months_in_the_archive_do_not_hide_what_is_here(void **state)
+{
+        (void)state;
+        for (unsigned i = 0; i < RETENTION_LOOKS_MAX + 1; i++) {
+                struct claim c = {.stream = "archived", .epoch_us = 1 + i};
+                snprintf(c.session, sizeof(c.session), "A%u", i);
+                struct session *s = session_new(&loop, data_dir, &c, 600, false);
+                s->state = SESSION_ENDED;
+                s->load = LOAD_NO;
+                s->sum = (struct session_sum){.tracks = 1, .bytes = 1000, .archive.archived = 1000};
+                s->ended_wall_us = 1 + i;
+                store_add(&store, s);
+        }
+        record("R1", 20);
+        record("R2", 10);
+        store.options.has_archive = true;
+        assert_true(make_room(LACKING_BYTES));
+        assert_null(store_session(&store, "R1"));
+        assert_non_null(store_session(&store, "R2"));
+        assert_true(make_room(LACKING_BYTES));
+        assert_null(store_session(&store, "R2"));
+        assert_non_null(store_session(&store, "A0"));
+        assert_false(make_room(LACKING_BYTES));
+}
+
 /* An origin whose archive was taken from its configuration has only what is here. */
 static void test_without_an_archive_what_was_copied_once_counts_as_here(void **state)
 {
@@ -403,6 +429,7 @@ int main(void)
                 CASE(test_a_recording_that_the_archive_has_is_read_for_its_files_to_go),
                 CASE(test_what_the_archive_has_is_never_lost_for_room),
                 CASE(test_a_volume_that_viewers_can_go_back_to_in_one_track_stays_in_all),
+                CASE(test_months_in_the_archive_do_not_hide_what_is_here),
                 CASE(test_without_an_archive_what_was_copied_once_counts_as_here),
                 CASE(test_a_file_that_the_disk_refuses_to_remove_keeps_nobody_from_making_room),
         };
