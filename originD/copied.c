@@ -49,7 +49,8 @@ static void dropped(void *arg, int status)
         over(d, status);
 }
 
-/* As in trimming.c: on a disk without a byte left the file goes first. */
+/* As in trimming.c: on a disk without a byte left the file goes first. What a crash between leaves is a row of a copied volume without its file,
+ * which a start takes for what it is: in the archive alone. */
 static void row_saved(struct session_wait *w, int status)
 {
         struct dropping *d = (struct dropping *)w;

@@ -113,6 +113,14 @@ static void note_lacking(struct volumes_found *out, const struct volume_track *t
         log_error("path=%s volume=%06" PRIu32 " msg=\"a volume is not here any more: it is lacking\"", t->dir, number);
 }
 
+/* The archive has it: a disk that was full may have lost the file before the row could say so (copied.h). */
+static void note_archived(struct volumes_found *out, const struct volume_track *t, const struct volume_row *known)
+{
+        struct volume_row row = {.number = known->number, .state = VOLUME_ARCHIVED, .sum = known->sum};
+        volumes_insert(&out->closed, &row);
+        log_warn("path=%s volume=%06" PRIu32 " msg=\"a volume is not here any more: it is read from the archive\"", t->dir, row.number);
+}
+
 /* One that is there. */
 static int take(const struct volume_track *t, const struct volumes *known, uint32_t number, bool append, struct volumes_found *out)
 {
@@ -167,7 +175,11 @@ int volumes_find(const struct volume_track *t, const struct volumes *known, bool
                 const struct volume_row *k = &known->rows[i];
                 if (k->state == VOLUME_ARCHIVED || k->state == VOLUME_LACKING)
                         volumes_insert(&out->closed, k);
-                else if (!count || !bsearch(&k->number, numbers, count, sizeof(*numbers), by_number))
+                else if (count && bsearch(&k->number, numbers, count, sizeof(*numbers), by_number))
+                        continue;
+                else if (k->copied)
+                        note_archived(out, t, k);
+                else
                         note_lacking(out, t, k->number, k);
         }
         while (count && !rc) { /* from the last on: the one to go on with is the last that can be read */

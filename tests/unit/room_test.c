@@ -356,6 +356,30 @@ static void test_a_volume_that_viewers_can_go_back_to_in_one_track_stays_in_all(
         assert_int_equal(first_volume(s, "v360"), 4);
 }
 
+/* On a disk without a byte left the file goes before the row can say so. */
+static void test_a_crash_before_the_row_is_saved_leaves_a_volume_that_is_read_from_the_archive(void **state)
+{
+        char path[200];
+        (void)state;
+        struct session *s = broadcast("cam", "S1", 3600, 13, false);
+        mark_copied(s, 1, 2);
+        session_save(s, NULL, false, NULL);
+        drain();
+        stop_store();
+        snprintf(path, sizeof(path), "%s/cam/S1/v720/000001.mp4", data_dir);
+        assert_int_equal(unlink(path), 0);
+        listen_to_log();
+        start_store();
+        end_listening();
+        s = store_session(&store, "S1");
+        const struct volume_row *row = &s->tracks[0]->log->closed.rows[1];
+        assert_int_equal(row->state, VOLUME_ARCHIVED);
+        assert_false(row->copied);
+        assert_int_equal(session_sum(s).lacking, 0);
+        assert_true(session_sum(s).archive.archived == row->sum.bytes);
+        assert_int_equal(times_said("volume=000001 msg=\"a volume is not here any more: it is read from the archive\""), 1);
+}
+
 /* It could not be used since then, say: only what it has not taken is here. */
 static void test_months_in_the_archive_do_not_hide_what_is_here(void **state)
 {
@@ -429,6 +453,7 @@ int main(void)
                 CASE(test_a_recording_that_the_archive_has_is_read_for_its_files_to_go),
                 CASE(test_what_the_archive_has_is_never_lost_for_room),
                 CASE(test_a_volume_that_viewers_can_go_back_to_in_one_track_stays_in_all),
+                CASE(test_a_crash_before_the_row_is_saved_leaves_a_volume_that_is_read_from_the_archive),
                 CASE(test_months_in_the_archive_do_not_hide_what_is_here),
                 CASE(test_without_an_archive_what_was_copied_once_counts_as_here),
                 CASE(test_a_file_that_the_disk_refuses_to_remove_keeps_nobody_from_making_room),
