@@ -104,7 +104,7 @@ static void measured(void *arg, int status, struct disk_room room)
         st->space.doubted = false;
         /* Only for lack of space: on a disk that fails otherwise the recordings are what is left. */
         if (why_not == ERR_NOSPACE && !st->options.refuse_when_full && (lacking ? room_make(st, lacking) : try_room(st)))
-                why_not = st->why_full; /* what that brings is seen the next time */
+                why_not = room.write_status || st->why_full == ERR_NOSPACE ? st->why_full : 0; /* what that brings is seen the next time */
         space_set(st, why_not);
 }
 

@@ -214,6 +214,18 @@ static void test_one_job_that_takes_long_is_no_disk_that_does_not_answer(void **
         assert_int_equal(times_said("writes are refused"), 0);
 }
 
+static void test_a_disk_that_failed_and_is_short_of_space_takes_writes_as_soon_as_it_takes_one(void **state)
+{
+        (void)state;
+        record("S1", 0);
+        space_set(&store, ERR_TIMEOUT);
+        store.options.min_free_bytes = INT64_MAX;
+        look(1);
+        assert_null(store_session(&store, "S1")); /* room is on its way */
+        assert_int_equal(store.why_full, 0);
+        UNTIL(&loop, !disk_jobs());
+}
+
 /* A quota, a limit of the process: nobody knows whether removing helps. */
 static void test_where_space_does_not_explain_a_full_disk_few_recordings_are_tried(void **state)
 {
@@ -300,6 +312,7 @@ int main(void)
                 CASE(test_a_disk_without_files_is_full_until_what_goes_made_room_for_some),
                 CASE(test_a_disk_that_does_not_answer_is_told_and_takes_writes_again_when_it_does),
                 CASE(test_one_job_that_takes_long_is_no_disk_that_does_not_answer),
+                CASE(test_a_disk_that_failed_and_is_short_of_space_takes_writes_as_soon_as_it_takes_one),
                 CASE(test_where_space_does_not_explain_a_full_disk_few_recordings_are_tried),
                 CASE(test_a_write_that_failed_is_tried_and_tells_whether_the_disk_takes_any),
                 CASE(test_room_that_is_on_its_way_is_waited_for),
