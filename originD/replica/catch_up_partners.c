@@ -12,8 +12,6 @@
 #include "common/mem.h"
 #include "originD/replica/compare.h"
 
-#define LOAD_WAIT_MS 3000 /* so long a peer may take to read a recording's tracks */
-
 /* ---- what a peer has more ------------------------------------------------------------------------------------------ */
 
 static bool removed_here(const struct catch_up *r, const struct peer_session *p)
@@ -200,7 +198,7 @@ static void on_list(void *arg, int err, const struct fetch_reply *m, struct buf 
 
 static void ask_list(struct partner *p)
 {
-        struct fetch m = {.offset = p->len, .hops = FETCH_HOPS_MAX, .wait_ms = p->asking == ASKS_ONE ? LOAD_WAIT_MS : 0};
+        struct fetch m = {.offset = p->len, .hops = FETCH_HOPS_MAX, .wait_ms = p->asking == ASKS_ONE ? COPY_LOAD_WAIT_MS : 0};
         struct catch_up *r = p->catch_up;
         if (p->asking == ASKS_LIVE)
                 strcpy(m.key, "/peer/live");

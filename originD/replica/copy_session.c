@@ -14,7 +14,6 @@
 #include "originD/stats.h"
 
 #define SILENT_US (3 * US_PER_S) /* nobody writes to it any more */
-#define LOAD_WAIT_MS 3000        /* so long the other may take to read a recording's tracks */
 
 struct copy_session {
         struct session_wait wait; /* first: session_save() gives it back */
@@ -250,7 +249,7 @@ static void on_older(void *arg, int err, const struct fetch_reply *m, struct buf
 /* 0: on_older() comes later. */
 static int ask_older(struct copy_session *c)
 {
-        struct fetch m = {.hops = FETCH_HOPS_MAX, .wait_ms = LOAD_WAIT_MS};
+        struct fetch m = {.hops = FETCH_HOPS_MAX, .wait_ms = COPY_LOAD_WAIT_MS};
         snprintf(m.key, sizeof(m.key), "/peer/session/%s/%" PRIu32, c->id, facts(c)->volumes_from);
         return c->stopping ? ERR_CANCELED : c->link->ops->fetch(c->link, c->peer, &m, on_older, c);
 }
@@ -404,7 +403,7 @@ static void on_facts(void *arg, int err, const struct fetch_reply *m, struct buf
 /* 0: on_facts() comes later. */
 static int ask_facts(struct copy_session *c)
 {
-        struct fetch m = {.hops = FETCH_HOPS_MAX, .wait_ms = LOAD_WAIT_MS};
+        struct fetch m = {.hops = FETCH_HOPS_MAX, .wait_ms = COPY_LOAD_WAIT_MS};
         snprintf(m.key, sizeof(m.key), "/peer/session/%s", c->id);
         return c->stopping ? ERR_CANCELED : c->link->ops->fetch(c->link, c->peer, &m, on_facts, c);
 }

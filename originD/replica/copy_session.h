@@ -3,8 +3,8 @@
  *   copy_session_start → done() exactly once, later → (freed)
  *   copy_session_stop    it ends as soon as what it has under way is back
  *
- * In passes: ask what the other has now, its volumes page by page, the newest first; of each track that lacks something, all of them at a time, cut what the other's newer
- * writers replaced, take over the eras, then segment after segment from the own end on. A pass that finds nothing lacking ends it, and the
+ * In passes: ask what the other has now, its volumes page by page, the newest first; of each track that lacks something, all of them
+ * at a time, cut what the other's newer writers replaced, take over the eras, then segment after segment from the own end on. A pass that finds nothing lacking ends it, and the
  * session too if it ended there. A writer may go on meanwhile: the log's order decides, nothing is stored twice.
  * Loop thread only. */
 #ifndef ORIGIND_COPY_SESSION_H
@@ -13,6 +13,8 @@
 #include "originD/replica/allowance.h"
 #include "originD/replica/peer_link.h"
 #include "originD/store.h"
+
+#define COPY_LOAD_WAIT_MS 3000 /* so long a peer may take to read a recording's tracks, when it is asked for one by its name */
 
 struct copy_session;
 
