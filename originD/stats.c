@@ -88,7 +88,7 @@ static struct metric rows[STATS] = {
         [STAT_TORN_BYTES] = COUNTER("originD_torn_bytes_total", NULL, "Bytes of unfinished chunks cut off at start"),
         [STAT_HTTP_REQUESTS] = COUNTER("originD_http_requests_total", NULL, "Requests on the pull port"),
         [STAT_HTTP_SLOW] = COUNTER("originD_http_slow_total", NULL, "Connections of the pull port closed for being too slow"),
-        [STAT_MIN_FREE_BYTES] = GAUGE("originD_min_free_bytes", NULL, "With less free than this writes are refused"),
+        [STAT_MIN_FREE_BYTES] = GAUGE("originD_min_free_bytes", NULL, "With less free than this the oldest media goes, or writes are refused"),
         [STAT_EVENTS] = COUNTER("originD_events_total", NULL, "Events of sessions that webhooks are told of: starts, ends, slate, fail-overs"),
         [STAT_WEBHOOK_WAITING] = GAUGE("originD_webhook_waiting", NULL, "Events that wait to be delivered, or for another origin to have done it"),
         [STAT_WEBHOOK_OK] = COUNTER("originD_webhook_requests_total", "result=\"ok\"", REQUESTS_HELP),

@@ -59,7 +59,7 @@ void catch_up_link(struct catch_up *r, struct peer_link *link); /* once, before 
 void catch_up_peers_changed(struct catch_up *r);
 void catch_up_session_changed(struct catch_up *r, const struct session *s);
 
-/* Compares one session with every peer now: it was joined, or is ahead of its writer. */
+/* Compares one session with every peer now. What catch_up_wait() begins with; by itself for tests. */
 void catch_up_look(struct catch_up *r, const struct session *s);
 
 /* The same, and tells when that is over. false: no peer is up, done() does not come. */

@@ -302,7 +302,7 @@ static void test_a_full_disk_costs_the_oldest_recordings_before_it_costs_writers
         assert_true(room_make(&store, INT64_MAX));
         assert_null(store_session(&store, "S2"));
         drain();
-        assert_false(room_make(&store, 1)); /* a live one never goes */
+        assert_false(room_make(&store, 1)); /* of what is live nothing is behind what viewers can go back to, and closed */
         assert_int_equal(store_session(&store, "S3")->state, SESSION_LIVE);
 }
 
