@@ -154,10 +154,12 @@ static enum segment_state open_part(const struct choice *c, const struct part_ro
         *out = (struct recording_part){.count = {0}};
         for (size_t t = 0; t < c->count; t++) {
                 struct segment_view view;
-                if (!rows->rows[t])
+                const struct volume_row *row = rows->rows[t];
+                if (!row)
                         continue;
-                enum segment_state state = chunk_log_segment(c->tracks[t]->log, rows->rows[t]->sum.first_segment, may_read, &view);
-                if (state != SEGMENT_HERE)
+                enum segment_state state = chunk_log_segment(c->tracks[t]->log, row->sum.first_segment, may_read, &view);
+                bool damaged = state == SEGMENT_LACKING && row->index && row->index->ready; /* of it there is what the index has */
+                if (state != SEGMENT_HERE && !damaged)
                         return state;
         }
         for (size_t t = 0; t < c->count; t++) {

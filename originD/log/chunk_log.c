@@ -81,7 +81,7 @@ void chunk_log_end(struct chunk_log *log)
         if (log->ended)
                 return;
         log->ended = true;
-        log->index.last_complete = true;
+        log->index.last_complete |= !log->open_lacking; /* the rest of it may be what is lacking */
         if (log->files.mp4 >= 0)
                 chunk_log_close_volume(log);
         chunk_log_forget_recent(log);

@@ -182,7 +182,7 @@ enum segment_state {
         SEGMENT_HERE,    /* out says what; more of it may come */
         SEGMENT_UNREAD,  /* an index has to be read first */
         SEGMENT_LOADING, /* moved() when it is known */
-        SEGMENT_LACKING, /* it is not here, but was, or should be: others may have it */
+        SEGMENT_LACKING, /* it is not here, or not to its end, but was, or should be: others may have it */
         SEGMENT_BUSY,    /* too much is being read: ask again later */
         SEGMENT_UNREADABLE /* the disk said no */
 };

@@ -134,25 +134,26 @@ static enum segment_state look_in_closed(struct chunk_log *log, struct volume_ro
 {
         const struct recent_segment *recent = recent_of(log, segment);
         enum segment_state why;
-        bool outside = segment < row->sum.first_segment || segment > row->sum.last_segment;
+        bool outside = segment < row->sum.first_segment || segment > row->sum.last_segment, damaged = row->state == VOLUME_DAMAGED;
         *out = (struct segment_view){.volume = row->number, .complete = true, .archived = row->state == VOLUME_ARCHIVED};
         if (row->state == VOLUME_LACKING)
                 return SEGMENT_LACKING;
-        if (recent) {
+        if (recent && !damaged) {
                 out->bytes = recent->bytes;
                 out->len_bytes = recent->len_bytes;
                 return SEGMENT_HERE;
         }
         if (outside)
-                return row->state == VOLUME_DAMAGED ? SEGMENT_LACKING : SEGMENT_NONE;
+                return damaged ? SEGMENT_LACKING : SEGMENT_NONE;
         const struct index *ix = closed_index(log, row, may_read, &why);
         const struct index_row *found = ix ? index_find(ix, segment) : NULL;
         if (!ix)
                 return why;
-        if (!found)
-                return row->state == VOLUME_DAMAGED ? SEGMENT_LACKING : SEGMENT_NONE;
+        if (!found || (damaged && index_lacks_rest(ix, found)))
+                return damaged ? SEGMENT_LACKING : SEGMENT_NONE;
         out->offset = found->offset;
         out->len_bytes = found->len_bytes;
+        out->bytes = recent ? recent->bytes : NULL;
         return SEGMENT_HERE;
 }
 
@@ -166,6 +167,8 @@ enum segment_state chunk_log_segment(struct chunk_log *log, uint32_t segment, bo
         const struct index_row *row = index_find(&log->index, segment);
         if (!row)
                 return log->open_lacking && segment <= log->index.rows[log->index.count - 1].segment ? SEGMENT_LACKING : SEGMENT_NONE;
+        if (log->open_lacking && row->cut_short)
+                return SEGMENT_LACKING;
         const struct recent_segment *recent = recent_of(log, segment);
         *out = (struct segment_view){.volume = number, .offset = row->offset, .len_bytes = row->len_bytes,
                                      .complete = index_complete(&log->index, row), .bytes = recent ? recent->bytes : NULL};

@@ -89,6 +89,8 @@ void index_add(struct index *ix, const struct chunk_info *c, uint32_t segment, u
         assert(!row || row->segment <= segment);
         if (!row)
                 ix->start_ticks = c->start_ticks;
+        if (row && row->segment != segment)
+                row->cut_short = !ix->last_complete;
         if (!row || row->segment != segment)
                 row = push_row(ix, segment);
         row->len_bytes += chunk_bytes;
@@ -134,6 +136,11 @@ bool index_ends_segment(const struct index *ix)
 bool index_complete(const struct index *ix, const struct index_row *row)
 {
         return row != &ix->rows[ix->count - 1] || ix->last_complete;
+}
+
+bool index_lacks_rest(const struct index *ix, const struct index_row *row)
+{
+        return row->cut_short || !index_complete(ix, row);
 }
 
 void index_next(const struct index *ix, uint32_t *segment, uint8_t *chunk, int64_t *end_us)

@@ -17,7 +17,8 @@
 
 struct index_row {
         uint64_t offset; /* in the file */
-        uint32_t len_bytes;
+        uint32_t len_bytes : 31;
+        uint32_t cut_short : 1; /* a later segment came before anybody said that this one is complete */
         uint32_t segment;
 };
 
@@ -69,6 +70,10 @@ void index_forget(struct index *ix, uint32_t segment);
 const struct index_row *index_find(const struct index *ix, uint32_t segment); /* NULL: not there */
 bool index_ends_segment(const struct index *ix); /* the last chunk reaches the end of its segment */
 bool index_complete(const struct index *ix, const struct index_row *row);
+
+/* Of the index of a volume behind which others stand: its beginning is in it, but nobody said that it is all. A writer that went on
+ * behind a hole leaves such a segment to everybody; in a volume of which something is lacking the rest may be what is lacking. */
+bool index_lacks_rest(const struct index *ix, const struct index_row *row);
 
 /* The place on the grid behind the last chunk, never in a segment that is complete. *end_us is slack_ticks early, so that no
  * sample that is not stored begins before it: one that does begin before the place belongs there all the same. */

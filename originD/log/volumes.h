@@ -8,7 +8,7 @@
 
 enum volume_state {
         VOLUME_HERE,
-        VOLUME_DAMAGED, /* a segment that is not in its index was lost: others may have it */
+        VOLUME_DAMAGED, /* a segment that is not in its index, or not to its end, was lost: others may have it */
         VOLUME_LACKING, /* it is not here: others may have it */
         VOLUME_ARCHIVED, /* whole, but only its index is here: its bytes are in the archive (archive/archiver.h) */
         VOLUME_STATES
