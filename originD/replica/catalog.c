@@ -210,7 +210,8 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
         for (size_t i = 0; i < s->track_count; i++) {
                 read_track(&s->tracks[i], json_array_get(tracks, i), bad);
                 s->tracks[i].older_volumes = s->volumes_from > 0;
-                *bad |= told_twice(s, i);
+                const struct volumes *v = &s->tracks[i].volumes; /* a page before this one ends there: their rows have to rise together */
+                *bad |= told_twice(s, i) || (v->count && v->rows[0].number < s->volumes_from);
         }
 }
 

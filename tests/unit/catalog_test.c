@@ -211,6 +211,28 @@ static void test_all_volumes_can_be_read_page_after_page_the_newest_first(void *
         no_volumes(s);
 }
 
+/* The page before it would overlap it, and rows that do not rise are not found. */
+static void test_a_page_with_volumes_below_its_own_beginning_is_refused(void **state)
+{
+        (void)state;
+        struct session *s = long_broadcast(CATALOG_VOLUMES + 7);
+        struct buf *good = catalog_write_one(s, UINT64_MAX);
+        json_t *list = json_loadb((const char *)good->data, good->len, 0, NULL);
+        json_t *told = json_array_get(json_object_get(list, "sessions"), 0);
+        json_int_t from = json_integer_value(json_object_get(told, "volumes_from"));
+        for (int above = 0; above < 2; above++) {
+                struct catalog l;
+                json_object_set_new(told, "volumes_from", json_integer(from + above));
+                char *text = json_dumps(list, 0);
+                assert_int_equal(catalog_read(&l, text, strlen(text)), above ? ERR_PROTO : 0);
+                catalog_free(&l);
+                free(text);
+        }
+        json_decref(list);
+        buf_unref(&good);
+        no_volumes(s);
+}
+
 /* A last record that could not be written: until it is, there is nothing to hold a copy against. */
 static void test_a_volume_whose_checksum_is_not_known_is_not_offered(void **state)
 {
@@ -288,6 +310,7 @@ int main(void)
                 CASE(test_who_has_read_all_pages_is_told_only_what_changes_after_that),
                 CASE(test_a_session_with_two_tracks_of_one_name_is_refused),
                 CASE(test_the_newest_volumes_of_all_tracks_are_one_answer),
+                CASE(test_a_page_with_volumes_below_its_own_beginning_is_refused),
                 CASE(test_all_volumes_can_be_read_page_after_page_the_newest_first),
                 CASE(test_a_volume_whose_checksum_is_not_known_is_not_offered),
                 CASE(test_a_list_with_anything_wrong_in_it_is_refused_whole),
