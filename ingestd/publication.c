@@ -297,11 +297,13 @@ static void on_media(struct publication *p, const struct flv_frame *f)
                 stats_add(STAT_DROPPED_FRAMES, 1);
                 return;
         }
-        if (at.broken && p->track[f->track].running)
+        bool first = !p->track[f->track].running;
+        if (at.broken && !first)
                 say_broken(p, f);
         p->track[f->track].running = true;
+        /* A clock that jumps is no FRAME_BREAK: all that the encoder sent since the first frame was received. */
         const struct frame frame = {.track = f->track, .codec = f->codec, .dts_us = at.dts_us, .cts_us = at.cts_us,
-                                    .flags = f->flags | (at.broken ? FRAME_BREAK : 0), .bytes = f->bytes};
+                                    .flags = f->flags | (first ? FRAME_BREAK : 0), .bytes = f->bytes};
         keep(p, &frame);
 }
 

@@ -116,6 +116,14 @@ static void place_first(struct timeline *t, unsigned k, int64_t ts_ms, int64_t w
                 anchor_anew(t, k, ts_ms, wall_us);
 }
 
+/* A step forwards that the wall clock has made as well, or that only brings late media nearer to it: the clock went on while
+ * nothing was sent. A jump of the clock leads into the future. */
+static bool is_pause(const struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
+{
+        int64_t early_us = apply(&t->map[t->track[k].map], ts_ms) + t->lead_us - (wall_us - t->epoch_us);
+        return ts_ms > t->track[k].last_ms && early_us <= TIMELINE_JUMP_MS * US_PER_MS;
+}
+
 /* Which mapping the frame belongs to; may break. */
 static void place(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
 {
@@ -127,10 +135,12 @@ static void place(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us
         if (steady && !(apart && at_other && distance(ts_ms, t->track[!k].last_ms) < distance(step, 0)))
                 return;
         /* The other track has been there already: a hole in this one, or the other jumped first. */
-        if (at_other && apply(&t->map[t->track[!k].map], ts_ms) > t->track[k].last_us - OVERLAP_US)
-                join(t, k);
-        else if (!steady)
+        if (at_other && apply(&t->map[t->track[!k].map], ts_ms) > t->track[k].last_us - OVERLAP_US) {
+                if (apart)
+                        join(t, k);
+        } else if (!steady && !is_pause(t, k, ts_ms, wall_us)) {
                 anchor_anew(t, k, ts_ms, wall_us);
+        }
 }
 
 static void slew(struct timeline_map *m, int64_t media_step_us, int64_t wall_step_us)

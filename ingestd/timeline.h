@@ -11,6 +11,8 @@
  * the wall clock by at most TIMELINE_SLEW_PPM, and only while the smoothed error is large. A timestamp that jumps is a
  * break: the track gets a mapping of its own, anchored to the wall clock, and the other track joins it when it jumps to
  * the same place. So does media that stays late: slate has been shown in its stead, and it would never catch up.
+ * A pause is no break, however long: timestamps that went on as the wall clock did keep their mapping. Nor does a break of
+ * the clock say anything of the coded frames, which follow each other within a connection as they did.
  *
  * RTMP's 32 bits are unwrapped modulo 2^31, which serves encoders that wrap there (OBS) as well as those at 2^32. */
 #ifndef INGESTD_TIMELINE_H
@@ -24,7 +26,7 @@
 #define TIMELINE_SLEW_PPM 5000
 #define TIMELINE_SLEW_FROM_US 40000 /* smoothed error at which slewing begins */
 #define TIMELINE_SLEW_TO_US 2000    /* and at which it ends */
-#define TIMELINE_JUMP_MS 1000       /* a longer step forwards is a break */
+#define TIMELINE_JUMP_MS 1000       /* a longer step forwards, and as far into the future, is a break */
 #define TIMELINE_REORDER_MS 100     /* a longer step back is a break */
 #define TIMELINE_LATE_US 1000000    /* media that stays this late is moved up to the wall clock */
 #define TIMELINE_CTS_MAX_MS 20000   /* composition offsets beyond are nonsense, and are cut to this */
@@ -46,7 +48,7 @@ struct timeline {
         int64_t lead_us;  /* a frame is presented this long after it is decoded, at the first one */
         struct timeline_map map[TRACK_KINDS];
         struct {
-                bool seen, broken; /* broken: the next frame begins anew */
+                bool seen, broken; /* broken: the next frame has another mapping */
                 unsigned map;
                 int64_t last_ms, last_us;
         } track[TRACK_KINDS];
@@ -61,7 +63,7 @@ struct timeline_frame {
 struct timeline_time {
         int64_t dts_us; /* rises strictly within a track */
         int32_t cts_us;
-        bool broken; /* FRAME_BREAK: not continuous with the frame before */
+        bool broken; /* by another mapping than the frame before */
 };
 
 void timeline_start(struct timeline *t, const struct timeline_frame *first, int64_t wall_us);

@@ -14,7 +14,7 @@ enum codec { CODEC_NONE = 0, CODEC_H264 = 1, CODEC_AAC = 2 /* 3.. reserved: HEVC
 
 #define FRAME_KEY 0x01    /* decoding may start here */
 #define FRAME_CONFIG 0x02 /* bytes are the codec's configuration record (avcC, AudioSpecificConfig) from here on */
-#define FRAME_BREAK 0x04  /* time is not continuous with the frame before: what lies between was never received */
+#define FRAME_BREAK 0x04  /* another encoder's or connection's than the frame before: decoding begins anew. Time that jumps is no break */
 
 #define CONFIG_RECORD_MAX 4096
 #define FRAME_MAX (8u << 20)

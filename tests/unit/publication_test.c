@@ -136,6 +136,43 @@ static void test_a_broadcast_shorter_than_the_wait_is_relayed_whole(void **state
         assert_int_equal(t.node[0].closes, 1);
 }
 
+static int breaks_taken(const struct node *n)
+{
+        int count = 0;
+        for (unsigned i = 0; i < n->taken_count; i++)
+                count += n->taken[i].flags & FRAME_BREAK ? 1 : 0;
+        return count;
+}
+
+static void test_only_a_connections_first_frames_begin_anew(void **state)
+{
+        (void)state;
+        struct caster c;
+        int64_t before = stats_get(STAT_BREAKS);
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 0, 30);
+        send_media(&c, 60, 70); /* a hole of 1.2 s */
+        pump();
+        assert_int_equal(stats_get(STAT_BREAKS), before);
+        c.at_ms = 3600000; /* its clock jumps, what it encodes goes on */
+        send_frame(&c, TRACK_VIDEO, 0, "v");
+        send_frame(&c, TRACK_AUDIO, FRAME_KEY, "s");
+        pump();
+        assert_int_equal(stats_get(STAT_BREAKS), before + 2);
+        assert_int_equal(t.node[0].taken_count, 82);
+        assert_int_equal(breaks_taken(&t.node[0]), 2); /* of each track the first */
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.ingest.count == 0);
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 100, 102);
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.ingest.count == 0);
+        assert_int_equal(t.node[0].taken_count, 86);
+        assert_int_equal(breaks_taken(&t.node[0]), 4);
+}
+
 /* Configurations -------------------------------------------------------------------------------------------------- */
 
 static void test_repeated_configurations_are_dropped_and_changed_ones_passed_on(void **state)
@@ -339,6 +376,7 @@ int main(void)
                 TEST(test_sound_alone_opens_at_once_when_metadata_says_so),
                 TEST(test_a_broadcast_that_never_became_media_leaves_no_trace),
                 TEST(test_a_broadcast_shorter_than_the_wait_is_relayed_whole),
+                TEST(test_only_a_connections_first_frames_begin_anew),
                 TEST(test_repeated_configurations_are_dropped_and_changed_ones_passed_on),
                 TEST(test_a_late_track_is_announced_by_its_configuration),
                 TEST(test_times_move_to_the_epoch_of_a_session_that_goes_on),
