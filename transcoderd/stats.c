@@ -19,7 +19,7 @@
 struct metric stats_rows[] = {
         {.name = "transcoderd_sessions", .type = METRIC_GAUGE, .help = "Sessions being encoded"},
         {.name = "transcoderd_behind_seconds", .type = METRIC_GAUGE, .scale = 1e-6,
-         .help = "How far the slowest session's encoding is behind what it was sent"},
+         .help = "How long what is due and can be encoded has waited, in the session in which it is longest"},
         FRAMES("decoded"), FRAMES("encoded"), FRAMES("late"), FRAMES("corrupt"), FRAMES("shed"), FRAMES("skipped"),
         {.name = "transcoderd_fenced_total", .type = METRIC_COUNTER,
          .help = "Sessions given up because another writer has them"},

@@ -129,7 +129,7 @@ static void encode_all(struct audio *a, bool silence)
 {
         while (a->pcm.len >= AAC_FRAME_SAMPLES && !atomic_load(&a->stop))
                 encode_one(a, silence);
-        atomic_store(&a->out->tally.encoded_us[TRACK_AUDIO], grid_us(a->pcm.first, AUDIO_TIMESCALE));
+        atomic_store(&a->out->tally.placed_us[TRACK_AUDIO], grid_us(a->pcm.first, AUDIO_TIMESCALE));
 }
 
 static void put_silence(struct audio *a, int64_t count)
@@ -401,6 +401,11 @@ void audio_push(struct audio *a, const struct frame *f)
 size_t audio_room(struct audio *a)
 {
         return intake_room(&a->in);
+}
+
+int64_t audio_late_us(const struct audio *a, int64_t now_us)
+{
+        return intake_late_us(&a->in, atomic_load(&a->out->tally.placed_us[TRACK_AUDIO]), now_us);
 }
 
 void audio_end(struct audio *a)

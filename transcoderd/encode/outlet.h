@@ -17,8 +17,7 @@
 
 struct tally {
         _Atomic int64_t begin_us; /* where the session's first track began; INT64_MAX: none yet */
-        _Atomic int64_t pushed_us[TRACK_KINDS]; /* newest decoding time that came in; INT64_MIN: none */
-        _Atomic int64_t encoded_us[TRACK_KINDS]; /* the slowest rung; INT64_MIN: none */
+        _Atomic int64_t placed_us[TRACK_KINDS]; /* so far the track is made, before its encoders; INT64_MIN: not begun */
         _Atomic int64_t slate_us[TRACK_KINDS];
         atomic_ullong decoded, encoded, late_dropped, corrupt, shed, skipped;
         _Atomic int64_t end_us; /* of the longest track, when drained */

@@ -102,9 +102,6 @@ void pipeline_push(struct pipeline *p, const struct frame *f)
                 return;
         }
         open_late(p, f);
-        _Atomic int64_t *newest_us = &p->out->tally.pushed_us[f->track];
-        if (!(f->flags & FRAME_CONFIG) && f->dts_us > atomic_load(newest_us))
-                atomic_store(newest_us, f->dts_us); /* only the loop writes it */
         if (f->track == TRACK_VIDEO && p->video)
                 video_push(p->video, f);
         if (f->track == TRACK_AUDIO && p->audio)
@@ -168,11 +165,12 @@ void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
 {
         struct tally *t = &p->out->tally;
         enum track_kind kind = p->video ? TRACK_VIDEO : TRACK_AUDIO;
-        int64_t pushed_us = atomic_load(&t->pushed_us[kind]), encoded_us = atomic_load(&t->encoded_us[kind]);
-        bool known = pushed_us != INT64_MIN && encoded_us != INT64_MIN;
+        int64_t now_us = job_now_us(&p->job);
+        int64_t video_us = p->video ? video_late_us(p->video, now_us) : 0;
+        int64_t audio_us = p->audio ? audio_late_us(p->audio, now_us) : 0;
 
         *out = (struct pipeline_stats){
-                .behind_us = known && pushed_us > encoded_us ? pushed_us - encoded_us : 0,
+                .behind_us = video_us > audio_us ? video_us : audio_us,
                 .slate_us = atomic_load(&t->slate_us[kind]),
                 .decoded = atomic_load(&t->decoded),
                 .encoded = atomic_load(&t->encoded),

@@ -30,7 +30,7 @@ void pipeline_drain(struct pipeline *p, bool goes_on);
 void pipeline_close(struct pipeline *p, struct reaper *reaper); /* NULL is fine; without a reaper it waits itself */
 
 struct pipeline_stats {
-        int64_t behind_us;     /* how far encoding is behind what was pushed */
+        int64_t behind_us;     /* media time that what was pushed, is due and can be encoded has waited (intake.h) */
         int64_t slate_us;      /* slate made so far, video (or audio if there is no video) */
         uint64_t decoded, encoded, late_dropped, corrupt, shed, skipped;
         int64_t busy_us; /* how long the encoder that works most has worked so far */

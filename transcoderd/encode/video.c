@@ -223,6 +223,7 @@ static void place(struct video *v, const AVFrame *pic, int64_t pts_us, enum show
                         rung_emit(v, r, pts_us, as == SHOWN_SLATE);
         }
         v->last_us = pts_us > v->last_us || !v->any ? pts_us : v->last_us;
+        atomic_store(&v->out->tally.placed_us[TRACK_VIDEO], v->last_us);
         v->last = as;
         v->any = true;
 }
@@ -389,25 +390,28 @@ static void on_frame(struct video *v, const struct frame *f)
         receive_pictures(v);
 }
 
+/* How late the pictures are that wait before this rung's encoder: it has one in its hands. */
+static int64_t rung_late_us(const struct rung *r, int64_t now_us)
+{
+        int64_t done_us = video_rung_done_us(r->encoder), until_us = r->last_us < now_us ? r->last_us : now_us;
+        return done_us == INT64_MIN ? 0 : until_us - done_us - cadence_interval_us(&r->cadence);
+}
+
 static void supervise(struct video *v)
 {
-        int64_t slowest_us = INT64_MAX;
-        for (size_t i = 0; i < v->rung_count; i++) {
-                int64_t done_us = video_rung_done_us(v->rungs[i].encoder);
-                if (done_us != INT64_MIN && done_us < slowest_us)
-                        slowest_us = done_us;
-        }
-        if (slowest_us == INT64_MAX)
+        int64_t now_us = job_now_us(&v->job), queued_us = 0;
+        if (v->rung_count == 0)
                 return;
-        atomic_store(&v->out->tally.encoded_us[TRACK_VIDEO], slowest_us);
-        int64_t newest_us = atomic_load(&v->out->tally.pushed_us[TRACK_VIDEO]);
-        int64_t now_us = job_now_us(&v->job);
-        int64_t lag_us = (newest_us < now_us ? newest_us : now_us) - slowest_us;
-        if (shed_update(&v->shed, lag_us, clock_mono_us()))
+        for (size_t i = 0; i < v->rung_count; i++) {
+                int64_t late_us = rung_late_us(&v->rungs[i], now_us);
+                queued_us = late_us > queued_us ? late_us : queued_us;
+        }
+        int64_t late_us = video_late_us(v, now_us) + queued_us;
+        if (shed_update(&v->shed, late_us, clock_mono_us()))
                 log_warn("session=%s msg=\"%s\" level=%u behind_ms=%lld", v->out->session,
                          v->shed.level ? "encoding is behind: frame rates are halved from the top rung on"
                                        : "encoding keeps up again: full frame rates",
-                         v->shed.level, (long long)(lag_us / US_PER_MS));
+                         v->shed.level, (long long)(late_us / US_PER_MS));
 }
 
 static void close_rungs(struct video *v, bool finished)
@@ -506,6 +510,11 @@ void video_push(struct video *v, const struct frame *f)
 size_t video_room(struct video *v)
 {
         return intake_room(&v->in);
+}
+
+int64_t video_late_us(const struct video *v, int64_t now_us)
+{
+        return intake_late_us(&v->in, atomic_load(&v->out->tally.placed_us[TRACK_VIDEO]), now_us);
 }
 
 void video_end(struct video *v)
