@@ -19,7 +19,7 @@
 #define US_PER_MS INT64_C(1000)
 #define US_PER_S INT64_C(1000000)
 
-#define CLOCK_SLEW_PPM 500 /* far below what the timeline follows (TIMELINE_SLEW_PPM), as much as NTP's own slewing */
+#define CLOCK_SLEW_PPM 500 /* what a timeline follows at an error of 125 ms (TIMELINE_PITCH_PPM), as much as NTP's own slewing */
 #define CLOCK_LEAP_US (60 * US_PER_S)
 
 int64_t clock_wall_us(void); /* since 1970-01-01T00:00:00Z; stands still for 50 µs now and then, never goes back further */

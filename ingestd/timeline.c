@@ -3,9 +3,13 @@
 #include "common/clock.h"
 
 #define SMOOTH_US 4000000    /* time constant of the error */
+#define SETTLE_US 1000000    /* after an anchor: how well it was chosen shows in this time, and nothing is slewed */
+#define BIAS_MAX_US 100000   /* so wrong it may stay */
+#define FAR_US 250000        /* an error beyond is none of the network's: the clocks' own difference is large */
 #define ERROR_MAX_US 500000  /* one frame counts for no more: a backlog sent in a burst is no drift */
 #define WINDOW_US 2000000    /* in which the least lateness is looked for */
 #define CATCHING_UP_US 200000 /* gained from window to window: a backlog is being sent, it will be on time again */
+#define FIRST_LATE_US 300000 /* a first picture this late by the sound's mapping: it will stay so */
 #define LEAD_MAX_US 1000000
 #define OVERLAP_US 500000 /* how far a track may fall back, and be held up, to be with the other one again */
 #define WRAP_MS (INT64_C(1) << 31)
@@ -45,6 +49,7 @@ static void anchor(struct timeline_map *m, int64_t ts_ms, int64_t at_us, int64_t
                 .anchor_us = at_us,
                 .seen_wall_us = wall_us,
                 .seen_ms = ts_ms,
+                .settled_wall_us = wall_us + SETTLE_US,
                 .window_end_us = wall_us + WINDOW_US,
                 .window_least_us = NEVER,
                 .before_least_us = NEVER,
@@ -86,6 +91,21 @@ static int64_t distance(int64_t a, int64_t b)
         return a < b ? b - a : a - b;
 }
 
+/* How long after its time by its track's mapping a frame is there. */
+static int64_t lateness(const struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
+{
+        return wall_us - t->epoch_us - apply(&t->map[t->track[k].map], ts_ms) - t->lead_us;
+}
+
+/* The mapping of track k, and of the other one where both share it, begins anew late_us further on. */
+static void move_up(struct timeline *t, unsigned k, int64_t ts_ms, int64_t late_us, int64_t wall_us)
+{
+        struct timeline_map *m = &t->map[t->track[k].map];
+        anchor(m, ts_ms, apply(m, ts_ms) + late_us, wall_us);
+        t->track[k].broken = true;
+        t->track[!k].broken |= t->track[!k].map == t->track[k].map;
+}
+
 /* A mapping for track k alone, at the wall clock, or right behind the frame before where that would be earlier. */
 static void anchor_anew(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
 {
@@ -110,10 +130,16 @@ static void join(struct timeline *t, unsigned k)
 static void place_first(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
 {
         bool alone = !t->track[!k].seen;
-        if (alone || distance(ts_ms, t->track[!k].last_ms) <= 10 * TIMELINE_JUMP_MS)
-                t->track[k].map = alone ? 0 : t->track[!k].map;
-        else
+        if (!alone && distance(ts_ms, t->track[!k].last_ms) > 10 * TIMELINE_JUMP_MS) {
                 anchor_anew(t, k, ts_ms, wall_us);
+                return;
+        }
+        t->track[k].map = alone ? 0 : t->track[!k].map;
+        /* Sound began, and its pictures come later than it does. Both are moved: the sound, silent for as long once, then goes
+         * beside its pictures. Left where it is, the picture would stand still until stays_late() has seen enough. */
+        int64_t late_us = lateness(t, k, ts_ms, wall_us);
+        if (!alone && k == TRACK_VIDEO && late_us > FIRST_LATE_US)
+                move_up(t, k, ts_ms, late_us, wall_us);
 }
 
 /* A step forwards that the wall clock has made as well, or that only brings late media nearer to it: the clock went on while
@@ -143,6 +169,14 @@ static void place(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us
         }
 }
 
+/* Sound changes its pitch by as much. */
+static int64_t slew_ppm(int64_t error_us)
+{
+        int64_t gentle = error_us * TIMELINE_PITCH_PPM / FAR_US;
+        int64_t firm = at_least(error_us - FAR_US, 0) * TIMELINE_SLEW_PPM / FAR_US;
+        return gentle + firm < TIMELINE_SLEW_PPM ? gentle + firm : TIMELINE_SLEW_PPM;
+}
+
 static void slew(struct timeline_map *m, int64_t media_step_us, int64_t wall_step_us)
 {
         int64_t size = distance(m->error_us, 0);
@@ -153,8 +187,9 @@ static void slew(struct timeline_map *m, int64_t media_step_us, int64_t wall_ste
         if (!m->slewing)
                 return;
         int64_t span = media_step_us < wall_step_us ? media_step_us : wall_step_us;
-        int64_t most = at_least(span, 0) * TIMELINE_SLEW_PPM / 1000000;
-        int64_t step = between(m->error_us, -most, most);
+        int64_t millionths = at_least(span, 0) * slew_ppm(size) + m->slew_rest;
+        int64_t step = between(m->error_us, -(millionths / 1000000), millionths / 1000000);
+        m->slew_rest = millionths % 1000000;
         m->slew_us += step;
         m->error_us -= step;
 }
@@ -183,17 +218,24 @@ static void follow(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_u
                 return;
         int64_t wall_step = at_least(wall_us - m->seen_wall_us, 0);
         int64_t media_step = (ts_ms - m->seen_ms) * US_PER_MS;
-        int64_t late = wall_us - t->epoch_us - apply(m, ts_ms) - t->lead_us;
+        int64_t late = lateness(t, k, ts_ms, wall_us);
         m->seen_wall_us = wall_us;
         m->seen_ms = ts_ms;
         if (stays_late(m, late, wall_us)) {
-                anchor(m, ts_ms, apply(m, ts_ms) + late, wall_us);
-                t->track[k].broken = true;
-                t->track[!k].broken |= t->track[!k].map == t->track[k].map;
+                move_up(t, k, ts_ms, late, wall_us);
                 return;
         }
-        int64_t share = wall_step < SMOOTH_US ? wall_step : SMOOTH_US;
-        m->error_us += (between(late, -ERROR_MAX_US, ERROR_MAX_US) - m->error_us) * share / SMOOTH_US;
+        /* The mean since the anchor, for as long as that is not older than what is remembered. */
+        int64_t age = wall_us - m->settled_wall_us + SETTLE_US, span = between(age, at_least(wall_step, 1), SMOOTH_US);
+        int64_t share = wall_step < span ? wall_step : span;
+        m->error_us += (between(late - m->bias_us, -ERROR_MAX_US, ERROR_MAX_US) - m->error_us) * share / span;
+        if (age < SETTLE_US)
+                return;
+        if (!m->settled) {
+                m->bias_us = between(m->error_us, -BIAS_MAX_US, BIAS_MAX_US);
+                m->error_us -= m->bias_us;
+                m->settled = true;
+        }
         slew(m, media_step, wall_step);
 }
 

@@ -8,7 +8,9 @@
  *
  * Both tracks share one mapping, media = anchor + (timestamp - timestamp at the anchor) * 1000 + slew: a timestamp
  * rounded to ms gives no other jitter than that rounding, and sound keeps its place beside the picture. slew follows
- * the wall clock by at most TIMELINE_SLEW_PPM, and only while the smoothed error is large. A timestamp that jumps is a
+ * the wall clock, and only while the smoothed error is large. Whoever listens hears it as a change of pitch, so it is slow (300 ppm
+ * for a clock that is 300 ppm off, at an error of 75 ms), and begins only after a second: a first frame that comes up to 100 ms
+ * sooner or later than the others is no error at all. A timestamp that jumps is a
  * break: the track gets a mapping of its own, anchored to the wall clock, and the other track joins it when it jumps to
  * the same place. So does media that stays late: slate has been shown in its stead, and it would never catch up.
  * A pause is no break, however long: timestamps that went on as the wall clock did keep their mapping. Nor does a break of
@@ -23,7 +25,8 @@
 
 #include "proto/media.h"
 
-#define TIMELINE_SLEW_PPM 5000
+#define TIMELINE_SLEW_PPM 5000      /* faster is no mapping slewed */
+#define TIMELINE_PITCH_PPM 1000     /* nor faster than this while the error is below 250 ms, as it is of clocks that are less than so wrong */
 #define TIMELINE_SLEW_FROM_US 40000 /* smoothed error at which slewing begins */
 #define TIMELINE_SLEW_TO_US 2000    /* and at which it ends */
 #define TIMELINE_JUMP_MS 1000       /* a longer step forwards, and as far into the future, is a break */
@@ -36,8 +39,11 @@ struct timeline_map {
         int64_t anchor_us; /* its media time */
         int64_t slew_us;
         /* how well it follows the wall clock, by the frames of one track: video if it has video */
-        int64_t error_us; /* smoothed; positive: media is late */
-        bool slewing;
+        int64_t settled_wall_us; /* from then on it is known how early or late frames are by this anchor */
+        int64_t bias_us;         /* that: of the frame at the anchor no more is known than that it came */
+        int64_t error_us; /* smoothed, without the bias; positive: media is late */
+        bool settled, slewing;
+        int64_t slew_rest; /* millionths of a µs */
         int64_t seen_wall_us, seen_ms;
         int64_t window_end_us, window_least_us, before_least_us; /* least lateness in this window and the one before */
 };

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -154,6 +155,124 @@ static void test_nonsense_composition_offsets_are_cut(void **state)
         assert_int_equal(at.cts_us, TIMELINE_CTS_MAX_MS * MS);
         assert_true(take(&s, TRACK_VIDEO, 33, -8388608, WALL, &at));
         assert_int_equal(at.cts_us, -TIMELINE_CTS_MAX_MS * MS);
+}
+
+/* ---- pitch: sound is longer or shorter by what media time gains or loses on the timestamps ------------------------- */
+
+/* The largest difference in any second, ppm. All but the first frame come late_us later; ppm: how wrong the encoder's clock is. */
+static int64_t largest_pitch_error(double ppm, int64_t late_us, int64_t later_us, int minutes)
+{
+        struct source s = {0};
+        int64_t largest = 0, before_us = 0, before_ts = 0;
+        for (int64_t n = 0; n * S / 25 < minutes * 60 * S; n++) {
+                int64_t true_us = n * S / 25, ts = (int64_t)((double)true_us * (1 + ppm / 1e6)) / MS;
+                int64_t network_us = (n > 0) * late_us + n * 7919 % 15 * MS + (true_us > 120 * S) * later_us;
+                int64_t at = video(&s, ts, WALL + true_us + network_us);
+                if (n % 25 == 0 && n > 0) {
+                        int64_t error = (at - before_us) - (ts - before_ts) * MS;
+                        largest = error > largest ? error : -error > largest ? -error : largest;
+                }
+                if (n % 25 == 0)
+                        before_us = at, before_ts = ts;
+        }
+        assert_int_equal(s.breaks, 0);
+        return largest;
+}
+
+static void test_a_first_frame_that_comes_sooner_or_later_than_the_others_bends_no_pitch(void **state)
+{
+        (void)state;
+        for (int64_t late_us = -95 * MS; late_us <= 95 * MS; late_us += 10 * MS)
+                assert_int_equal(largest_pitch_error(0, late_us, 0, 10), 0);
+}
+
+static void test_the_pitch_of_a_clock_that_is_off_is_bent_by_no_more_than_that(void **state)
+{
+        (void)state;
+        for (int ppm = 200; ppm <= 1000; ppm += 100) {
+                assert_in_range(largest_pitch_error(ppm, 65 * MS, 0, 60), ppm - 20, ppm + 20);
+                assert_in_range(largest_pitch_error(-ppm, 65 * MS, 0, 60), ppm - 20, ppm + 20);
+        }
+        assert_in_range(largest_pitch_error(50, 65 * MS, 0, 60), 50, 180); /* 40 ms too far, where slewing begins */
+}
+
+static void test_a_network_that_becomes_slower_bends_the_pitch_by_a_thousandth_at_most(void **state)
+{
+        (void)state;
+        assert_in_range(largest_pitch_error(0, 0, 200 * MS, 20), 500, 1000);
+        assert_in_range(largest_pitch_error(0, 0, -200 * MS, 20), 500, 1000);
+        assert_in_range(largest_pitch_error(0, 300 * MS, 0, 20), 500, 1000);
+}
+
+static void test_a_clock_that_is_off_by_half_a_percent_is_followed_all_the_same(void **state)
+{
+        (void)state;
+        for (int sign = -1; sign <= 1; sign += 2) {
+                struct source s = {0};
+                for (int64_t n = 0; n * S / 25 < HOUR; n++) {
+                        int64_t wall = n * S / 25, ts = (wall + sign * wall / 200) / MS;
+                        assert_in_range(video(&s, ts, WALL + wall) + S, wall + S - 550 * MS, wall + S + 550 * MS);
+                }
+                assert_int_equal(s.breaks, 0);
+        }
+}
+
+/* So small that what is slewed in each is less than a µs. */
+static void test_sound_in_short_frames_is_slewed_like_any_other(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        int64_t at = 0, wall = 0;
+        for (int64_t n = 0; n < 20 * 60 * 500; n++) {
+                wall = n * 2 * MS;
+                at = audio(&s, wall / MS, WALL + wall + wall / 10000 + (n > 0) * 90 * MS);
+        }
+        assert_in_range(at - wall, 70 * MS, 120 * MS); /* 100 ppm of 20 minutes are 120 ms */
+}
+
+/* ---- sound and picture that begin apart ---------------------------------------------------------------------------- */
+
+/* Sound alone began the session 2 s ago by its timestamps; the first picture comes after 1.5 s more, with timestamp pictures_ms. */
+static void sound_before_its_pictures(struct source *s, int64_t pictures_ms)
+{
+        for (int64_t ms = 2000; ms < 3500; ms += 20)
+                assert_int_equal(audio(s, ms, WALL + (ms - 2000) * MS), (ms - 2000) * MS);
+        for (int64_t ms = 3500; ms < 20000; ms += 20) {
+                int64_t wall = WALL + (ms - 2000) * MS;
+                if (ms % 40 == 20) /* the picture is in its place from the first one on */
+                        assert_in_range(video(s, pictures_ms + ms - 3520, wall), (ms - 2000) * MS, (ms - 2000 + 1) * MS);
+                audio(s, ms, wall);
+        }
+}
+
+static void test_pictures_that_come_seconds_behind_their_sound_do_not_stand_still(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        sound_before_its_pictures(&s, 0);
+        assert_int_equal(s.breaks, 1); /* the sound, once: it is moved to where its pictures are */
+        assert_int_equal(s.last_us[TRACK_AUDIO] - s.last_us[TRACK_VIDEO], 3520 * MS); /* as by their timestamps */
+}
+
+static void test_pictures_that_come_later_than_the_sound_but_in_time_move_nothing(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        sound_before_its_pictures(&s, 3520);
+        assert_int_equal(s.breaks, 0);
+        assert_int_equal(s.last_us[TRACK_AUDIO], s.last_us[TRACK_VIDEO]);
+}
+
+static void test_sound_that_comes_seconds_behind_its_pictures_keeps_its_place_beside_them(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        for (int64_t ms = 0; ms < 20000; ms += 20) {
+                assert_int_equal(video(&s, ms, WALL + ms * MS), ms * MS);
+                if (ms >= 3000)
+                        assert_int_equal(audio(&s, ms - 3000, WALL + ms * MS), (ms - 3000) * MS);
+        }
+        assert_int_equal(s.breaks, 0);
 }
 
 /* ---- days -------------------------------------------------------------------------------------------------------- */
@@ -511,6 +630,14 @@ int main(void)
                 cmocka_unit_test(test_both_tracks_share_one_mapping),
                 cmocka_unit_test(test_pictures_out_of_order_keep_their_composition_offset),
                 cmocka_unit_test(test_nonsense_composition_offsets_are_cut),
+                cmocka_unit_test(test_a_first_frame_that_comes_sooner_or_later_than_the_others_bends_no_pitch),
+                cmocka_unit_test(test_the_pitch_of_a_clock_that_is_off_is_bent_by_no_more_than_that),
+                cmocka_unit_test(test_a_network_that_becomes_slower_bends_the_pitch_by_a_thousandth_at_most),
+                cmocka_unit_test(test_a_clock_that_is_off_by_half_a_percent_is_followed_all_the_same),
+                cmocka_unit_test(test_sound_in_short_frames_is_slewed_like_any_other),
+                cmocka_unit_test(test_pictures_that_come_seconds_behind_their_sound_do_not_stand_still),
+                cmocka_unit_test(test_pictures_that_come_later_than_the_sound_but_in_time_move_nothing),
+                cmocka_unit_test(test_sound_that_comes_seconds_behind_its_pictures_keeps_its_place_beside_them),
                 cmocka_unit_test(test_two_days_of_a_clock_300_ppm_fast_stay_with_the_wall_clock),
                 cmocka_unit_test(test_two_days_of_a_clock_300_ppm_slow_stay_with_the_wall_clock),
                 cmocka_unit_test(test_two_days_of_b_frames_stay_with_the_wall_clock),
