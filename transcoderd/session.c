@@ -68,6 +68,10 @@ static int encoding_failed(struct session *s, int err, const char *text)
 {
         int status = err == ERR_LIMIT ? ERR_FULL : ERR_UNSUPPORTED;
         opens_ban(&s->all->opens, s->stream, status, text);
+        metric_add(err == ERR_LIMIT         ? &stats_failed_threads
+                   : err == ERR_UNSUPPORTED ? &stats_failed_source
+                                            : &stats_failed_encoder,
+                   1);
         if (err == ERR_LIMIT) {
                 broadcaster_retire_all(s, ERR_FULL);
                 s->given_up = "no room for its encoders";

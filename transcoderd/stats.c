@@ -12,6 +12,11 @@
          .help = "OPENs that were given no session, those that waited for one in vain among them",                     \
          .labels = "reason=\"" reason_ "\""}
 
+#define FAILED(reason_)                                                                                                \
+        {.name = "transcoderd_encoding_failed_total", .type = METRIC_COUNTER,                                          \
+         .help = "Sessions whose encoding could not begin or go on: their source cannot be shown, no threads, x264",   \
+         .labels = "reason=\"" reason_ "\""}
+
 #define OWNERS(state_)                                                                                                 \
         {.name = "transcoderd_owners", .type = METRIC_GAUGE, .help = "Origins that store a session, over all sessions", \
          .labels = "state=\"" state_ "\""}
@@ -48,6 +53,7 @@ struct metric stats_rows[] = {
          .help = "Encoders of sessions that have ended and are not gone yet; they count against max_sessions"},
         {.name = "transcoderd_clock_off_total", .type = METRIC_COUNTER,
          .help = "Sessions taken over that keep their own time, because this machine's clock is far from it"},
+        FAILED("source"), FAILED("threads"), FAILED("encoder"),
 };
 
 struct histogram stats_put = {

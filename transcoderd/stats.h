@@ -36,6 +36,9 @@ extern struct metric stats_rows[];
 #define stats_refused_other stats_rows[28]
 #define stats_closing stats_rows[29]
 #define stats_clock_off stats_rows[30]
+#define stats_failed_source stats_rows[31]
+#define stats_failed_threads stats_rows[32]
+#define stats_failed_encoder stats_rows[33]
 
 extern struct histogram stats_put, stats_glass;
 

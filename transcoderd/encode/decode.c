@@ -151,6 +151,13 @@ int decoder_receive(struct decoder *d, AVFrame **out)
         return 0;
 }
 
+bool decoder_too_large(const struct decoder *d, int *width, int *height)
+{
+        *width = d->codec ? d->codec->coded_width : 0;
+        *height = d->codec ? d->codec->coded_height : 0;
+        return (int64_t)*width * *height > PIXELS_MAX;
+}
+
 uint32_t decoder_fps_milli(const struct decoder *d)
 {
         if (!d->codec || d->codec->framerate.num <= 0 || d->codec->framerate.den <= 0)

@@ -32,6 +32,9 @@ void decoder_break(struct decoder *d);
  * left. ERR_CORRUPT: damage was found, call again. */
 int decoder_receive(struct decoder *d, AVFrame **out);
 
+/* After ERR_CORRUPT: whether that is because pictures of this size are more than is decoded (4096 × 2304, in either orientation). */
+bool decoder_too_large(const struct decoder *d, int *width, int *height);
+
 /* What the stream says of its frame rate, per 1000 s; 0: nothing. */
 uint32_t decoder_fps_milli(const struct decoder *d);
 

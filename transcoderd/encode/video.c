@@ -1,6 +1,8 @@
 #include "transcoderd/encode/video.h"
 
+#include <libavutil/pixdesc.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +21,6 @@
 #include "transcoderd/encode/slate.h"
 #include "transcoderd/encode/slow.h"
 
-#define SIDE_MIN 16
 #define CLEARLY_US (3 * US_PER_MS)   /* so far beyond the chunk's end a next picture must be expected to cut early */
 #define SAME_PLACE_US (5 * US_PER_MS) /* rounding may put a picture so far before the last: moved, not lost */
 #define FILL_US (400 * US_PER_MS)    /* a longer gap is filled with the last picture */
@@ -144,6 +145,9 @@ static void build(struct video *v, const AVFrame *pic)
         slow_init(&v->slow, decoder_fps_milli(v->decoder));
         for (size_t i = 0; i < l.video_count && !v->failed; i++)
                 v->failed = !open_rung(v, &l.video[i], pic, start_us);
+        if (scale_is_beyond(pic))
+                log_warn("session=%s primaries=%s transfer=%s msg=\"the source is HDR, and is shown as if it were not\"",
+                         v->out->session, av_color_primaries_name(pic->color_primaries), av_color_transfer_name(pic->color_trc));
         shed_init(&v->shed, v->rung_count, v->job.shed_after_us);
 }
 
@@ -270,15 +274,21 @@ static void bridge(struct video *v, const AVFrame *pic)
         }
 }
 
-static bool usable_size(struct video *v, const AVFrame *pic)
+/* Refuses the broadcast if it begins so; later the last picture before stays. */
+static void refuse_picture(struct video *v, const char *why)
 {
-        if (pic->width >= SIDE_MIN && pic->height >= SIDE_MIN)
-                return true;
         if (!v->built && !v->failed)
-                outlet_failed(v->out, ERR_UNSUPPORTED, "video of %dx%d, at least %dx%d is needed", pic->width,
-                              pic->height, SIDE_MIN, SIDE_MIN);
+                outlet_failed(v->out, ERR_UNSUPPORTED, "%s", why);
         v->failed = v->failed || !v->built;
-        count_corrupt(v, "picture without size");
+        count_corrupt(v, why);
+}
+
+static bool usable_shape(struct video *v, const AVFrame *pic)
+{
+        char why[128];
+        if (scale_judge(pic, why, sizeof(why)) == 0)
+                return true;
+        refuse_picture(v, why);
         return false;
 }
 
@@ -325,7 +335,7 @@ static void on_picture(struct video *v, const AVFrame *pic)
         atomic_fetch_add(&v->out->tally.decoded, 1);
         if (pic->decode_error_flags || (pic->flags & AV_FRAME_FLAG_CORRUPT))
                 count_corrupt(v, "errors concealed");
-        if (!usable_size(v, pic) || v->failed || !usable_time(v, pic->pts))
+        if (!usable_shape(v, pic) || v->failed || !usable_time(v, pic->pts))
                 return;
         if (!v->built)
                 build(v, pic);
@@ -344,13 +354,25 @@ static void on_picture(struct video *v, const AVFrame *pic)
 
 /* --- the thread --- */
 
+static void not_decoded(struct video *v, const char *what)
+{
+        char why[96];
+        int width, height;
+        if (!decoder_too_large(v->decoder, &width, &height)) {
+                count_corrupt(v, what);
+                return;
+        }
+        snprintf(why, sizeof(why), "pictures of %dx%d, more than 4096x2304 is not decoded", width, height);
+        refuse_picture(v, why);
+}
+
 static void receive_pictures(struct video *v)
 {
         AVFrame *pic;
         int err;
         while (!atomic_load(&v->stop) && (err = decoder_receive(v->decoder, &pic)) != ERR_NOT_YET) {
                 if (err)
-                        count_corrupt(v, "picture does not decode");
+                        not_decoded(v, "picture does not decode");
                 else
                         on_picture(v, pic);
         }
@@ -384,7 +406,7 @@ static void on_frame(struct video *v, const struct frame *f)
         }
         int err = decoder_send(v->decoder, f);
         if (err == ERR_CORRUPT)
-                count_corrupt(v, "frame does not decode");
+                not_decoded(v, "frame does not decode");
         else if (err == ERR_NOT_YET)
                 atomic_fetch_add(&v->out->tally.skipped, 1);
         receive_pictures(v);
