@@ -26,7 +26,7 @@
 #include "proto/media.h"
 
 #define TIMELINE_SLEW_PPM 5000      /* faster is no mapping slewed */
-#define TIMELINE_PITCH_PPM 1000     /* nor faster than this while the error is below 250 ms, as it is of clocks that are less than so wrong */
+#define TIMELINE_PITCH_PPM 1000     /* nor faster than this while the error is below 250 ms, as it is of any clock that is less wrong */
 #define TIMELINE_SLEW_FROM_US 40000 /* smoothed error at which slewing begins */
 #define TIMELINE_SLEW_TO_US 2000    /* and at which it ends */
 #define TIMELINE_JUMP_MS 1000       /* a longer step forwards, and as far into the future, is a break */

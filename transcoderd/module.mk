@@ -5,12 +5,13 @@ transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/broadcaster
                     transcoderd/encode/job.c transcoderd/encode/ladder.c transcoderd/encode/media_clock.c \
                     transcoderd/encode/outlet.c transcoderd/encode/package.c transcoderd/encode/pcm.c transcoderd/encode/pipeline.c \
                     transcoderd/encode/queue.c transcoderd/encode/reaper.c transcoderd/encode/scale.c transcoderd/encode/shed.c \
-                    transcoderd/encode/slate.c transcoderd/encode/slow.c transcoderd/encode/video.c transcoderd/encode/video_rung.c \
+                    transcoderd/encode/slate.c transcoderd/encode/slow.c transcoderd/encode/sound.c transcoderd/encode/stereo.c \
+                    transcoderd/encode/video.c transcoderd/encode/video_rung.c \
                     transcoderd/push/chain.c transcoderd/push/claim.c transcoderd/push/origins.c \
                     transcoderd/push/push.c transcoderd/push/push_join.c transcoderd/push/push_owner.c \
                     transcoderd/push/push_queue.c transcoderd/push/recent.c
 transcoderd_PKGS := libuv jansson libavcodec libavformat libavutil libswscale libswresample libxxhash
 transcoderd_UNIT := audio claiming grid intake ladder package pictures pipeline pipeline_close pipeline_pace pipeline_resume push \
-                    push_owners recent scale session shadow
+                    push_owners recent scale session shadow sound stereo
 # fake_origin: takes what is stored, and fails as told. feed_file: a proxy with a file for a broadcaster.
 transcoderd_TOOLS := pipeline_file fake_origin feed_file

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <math.h>
+
 #include "transcoderd/encode/pcm.h"
 
 static void test_what_goes_in_comes_out_in_frames(void **state)
@@ -94,20 +96,59 @@ static double worst_distance(double ppm, int minutes)
         return worst;
 }
 
-static void test_drifting_clocks_stay_within_ten_milliseconds(void **state)
+static void test_sound_of_clocks_that_drift_stays_within_a_few_milliseconds_of_its_place(void **state)
 {
         (void)state;
-        static const double ppm[] = {0, 50, -50, 300, -300, 2000, -2000};
-        for (size_t i = 0; i < sizeof(ppm) / sizeof(ppm[0]); i++)
-                if (worst_distance(ppm[i], 60) > 480)
-                        fail_msg("%.0f ppm: %.0f samples apart", ppm[i], worst_distance(ppm[i], 60));
+        static const struct {
+                double ppm, most_ms;
+        } cases[] = {{0, 1.5}, {50, 4}, {-50, 4}, {300, 4}, {-300, 4}, {1000, 8}, {-1000, 8}, {2000, 18}, {-2000, 18}};
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+                if (worst_distance(cases[i].ppm, 60) > cases[i].most_ms * 48)
+                        fail_msg("%.0f ppm: %.0f samples apart", cases[i].ppm, worst_distance(cases[i].ppm, 60));
 }
 
-static void test_the_fastest_slew_of_media_time_is_followed(void **state)
+static void test_the_fastest_slew_of_media_time_is_followed_without_a_cut(void **state)
 {
         (void)state;
-        assert_true(worst_distance(5000, 10) < PCM_APART_SAMPLES / 2);
-        assert_true(worst_distance(-5000, 10) < PCM_APART_SAMPLES / 2);
+        assert_true(worst_distance(5000, 10) < PCM_APART_SAMPLES * 4 / 5);
+        assert_true(worst_distance(-5000, 10) < PCM_APART_SAMPLES * 4 / 5);
+}
+
+/* The largest correction of a window, ppm, for a drift of ppm with timestamps that are as much as jitter_ms wrong; *settled: of the
+ * second half. */
+static double largest_correction(double ppm, double jitter_ms, double *settled)
+{
+        struct drift d;
+        double made = 0, stretch = 0, largest = 0;
+        uint32_t x = 1;
+        drift_reset(&d);
+        *settled = 0;
+        for (int64_t n = 0; n < INT64_C(600) * 48000 / 1024; n++) {
+                double at = (double)n * 1024 * (1 + ppm / 1e6);
+                x = x * 1664525 + 1013904223;
+                double wrong_ms = jitter_ms * (2.0 * (x >> 8) / (1 << 24) - 1);
+                int more = drift_add(&d, (int64_t)(floor(at / 48 + wrong_ms) * 48 - made), 1024);
+                if (d.since == 0)
+                        stretch = (double)more / DRIFT_WINDOW;
+                largest = fmax(largest, fabs(stretch) * 1e6);
+                if (n > INT64_C(300) * 48000 / 1024)
+                        *settled = fmax(*settled, fabs(stretch * 1e6 - ppm));
+                made += 1024 * (1 + stretch);
+        }
+        return largest;
+}
+
+static void test_the_pitch_follows_a_drift_smoothly(void **state)
+{
+        (void)state;
+        double settled;
+        for (int ppm = -500; ppm <= 500; ppm += 100) {
+                double largest = largest_correction(ppm, 0, &settled);
+                if (largest > 750 || settled > 100)
+                        fail_msg("%d ppm: %.0f ppm, %.0f at the end", ppm, largest, settled);
+        }
+        assert_true(largest_correction(1000, 0, &settled) < 1350 && settled < 100);
+        assert_true(largest_correction(0, 15, &settled) < 1000); /* timestamps of a program that looks at the clock when it has time */
 }
 
 static void test_rounding_to_milliseconds_is_not_drift(void **state)
@@ -126,8 +167,9 @@ int main(void)
                 cmocka_unit_test(test_silence_is_silent),
                 cmocka_unit_test(test_small_distances_are_left_to_the_resampler),
                 cmocka_unit_test(test_a_hole_becomes_silence_and_what_is_late_is_left_out),
-                cmocka_unit_test(test_drifting_clocks_stay_within_ten_milliseconds),
-                cmocka_unit_test(test_the_fastest_slew_of_media_time_is_followed),
+                cmocka_unit_test(test_sound_of_clocks_that_drift_stays_within_a_few_milliseconds_of_its_place),
+                cmocka_unit_test(test_the_fastest_slew_of_media_time_is_followed_without_a_cut),
+                cmocka_unit_test(test_the_pitch_follows_a_drift_smoothly),
                 cmocka_unit_test(test_rounding_to_milliseconds_is_not_drift),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

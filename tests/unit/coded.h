@@ -115,8 +115,8 @@ static inline void coded_video(struct coded *out, int width, int height, AVRatio
         avcodec_free_context(&c);
 }
 
-/* A tone of 440 Hz. */
-static inline void coded_audio(struct coded *out, int rate, int channels, int count, int64_t start_us)
+/* A tone of 440 Hz, the same in all channels. */
+static inline void coded_tone(struct coded *out, int rate, int channels, float peak, int count, int64_t start_us)
 {
         AVCodecContext *c = avcodec_alloc_context3(avcodec_find_encoder_by_name("aac"));
         AVFrame *f = av_frame_alloc();
@@ -127,7 +127,7 @@ static inline void coded_audio(struct coded *out, int rate, int channels, int co
         av_channel_layout_default(&c->ch_layout, channels);
         av_channel_layout_copy(&f->ch_layout, &c->ch_layout);
         c->time_base = (AVRational){1, rate};
-        c->bit_rate = 64000;
+        c->bit_rate = channels > 2 ? 64000 * channels : 64000;
         c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
         int rv = avcodec_open2(c, NULL, NULL);
         assert(rv == 0);
@@ -139,7 +139,7 @@ static inline void coded_audio(struct coded *out, int rate, int channels, int co
                 for (int i = 0; i < f->nb_samples; i++)
                         for (int ch = 0; ch < channels; ch++)
                                 ((float *)f->extended_data[ch])[i] =
-                                        0.3f * sinf(6.2831853f * 440.0f * (float)(n * 1024 + i) / (float)rate);
+                                        peak * (float)sin(2 * M_PI * 440 * (n * 1024 + i) / rate);
                 f->pts = (int64_t)n * f->nb_samples;
                 avcodec_send_frame(c, f);
                 coded_receive(out, c, TRACK_AUDIO, start_us);
@@ -149,6 +149,11 @@ static inline void coded_audio(struct coded *out, int rate, int channels, int co
         av_channel_layout_uninit(&f->ch_layout);
         av_frame_free(&f);
         avcodec_free_context(&c);
+}
+
+static inline void coded_audio(struct coded *out, int rate, int channels, int count, int64_t start_us)
+{
+        coded_tone(out, rate, channels, 0.3f, count, start_us);
 }
 
 #endif

@@ -252,17 +252,17 @@ static inline int read_file(void *opaque, uint8_t *dst, int len)
         return (int)n;
 }
 
-/* Decodes the track as a player does and counts how often its tone rises through zero in the second from sample `from`.
- * */
-static inline int tone_hz(const struct track *t, int from)
+/* Decodes a track of sound as a player does. (*left)[n] is sample number t->first + n of the left side; the caller frees both.
+ * Returns how many. */
+static inline int decode_sound(const struct track *t, float **left, float **right)
 {
         struct reader in;
         AVFormatContext *f = avformat_alloc_context();
         AVFrame *frame = av_frame_alloc();
         AVPacket *pkt = av_packet_alloc();
-        int at = 0, rises = 0;
-        float before = 0;
+        int count = 0;
 
+        *left = *right = NULL;
         reader_init(&in, t->file, t->file_len);
         f->pb = avio_alloc_context(av_malloc(4096), 4096, 0, &in, read_file, NULL, NULL);
         assert_int_equal(avformat_open_input(&f, "track", av_find_input_format("mp4"), NULL), 0);
@@ -271,12 +271,13 @@ static inline int tone_hz(const struct track *t, int from)
         assert_int_equal(avcodec_open2(c, NULL, NULL), 0);
         for (; av_read_frame(f, pkt) >= 0; av_packet_unref(pkt)) {
                 avcodec_send_packet(c, pkt);
-                while (avcodec_receive_frame(c, frame) == 0)
-                        for (int i = 0; i < frame->nb_samples; i++, at++) {
-                                float now = ((float *)(void *)frame->data[0])[i];
-                                rises += at >= from && at < from + AUDIO_TIMESCALE && before < 0 && now >= 0;
-                                before = now;
-                        }
+                for (; avcodec_receive_frame(c, frame) == 0; count += frame->nb_samples) {
+                        size_t bytes = (size_t)frame->nb_samples * sizeof(float);
+                        *left = mem_resize(*left, (size_t)count * sizeof(float) + bytes);
+                        *right = mem_resize(*right, (size_t)count * sizeof(float) + bytes);
+                        memcpy(*left + count, frame->data[0], bytes);
+                        memcpy(*right + count, frame->data[1], bytes);
+                }
         }
         avcodec_free_context(&c);
         av_frame_free(&frame);
@@ -284,6 +285,18 @@ static inline int tone_hz(const struct track *t, int from)
         av_freep(&f->pb->buffer);
         avio_context_free(&f->pb);
         avformat_close_input(&f);
+        return count;
+}
+
+/* How often the track's tone rises through zero in the second from sample `from`. */
+static inline int tone_hz(const struct track *t, int from)
+{
+        float *left, *right;
+        int count = decode_sound(t, &left, &right), rises = 0;
+        for (int at = from; at < count && at < from + AUDIO_TIMESCALE; at++)
+                rises += at > 0 && left[at - 1] < 0 && left[at] >= 0;
+        free(left);
+        free(right);
         return rises;
 }
 

@@ -1,13 +1,18 @@
 #include "transcoderd/encode/pcm.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
 
-#define DRIFT_FREE 240      /* 5 ms are left alone: RTMP's milliseconds wander by half of one */
-#define DRIFT_MOST 480      /* 1 % in a window: not to be heard, and faster than media time is ever slewed */
-#define DRIFT_SMOOTH 24000.0 /* time constant, samples */
+#define DRIFT_FREE 96         /* 2 ms are left alone until the clocks are known to differ: RTMP's milliseconds wander by half of one */
+#define DRIFT_SMOOTH 48000.0  /* time constant of the error, samples */
+#define DRIFT_PULL (1.0 / 8)  /* so much of the error is made good in a window */
+#define DRIFT_GENTLE 48.0     /* samples in a window, 0.1 %, as long as the error is less than DRIFT_FAR */
+#define DRIFT_FAR 960.0       /* 20 ms: half way to where sound would be cut */
+#define DRIFT_LEARN (1.0 / 16) /* so much of what is made good counts as the clocks' own difference */
+#define DRIFT_MOST 480.0      /* 1 % in a window: faster than media time is ever slewed */
 
 void pcm_init(struct pcm *p, int64_t first)
 {
@@ -69,6 +74,19 @@ void drift_reset(struct drift *d)
         *d = (struct drift){0};
 }
 
+void drift_moved(struct drift *d)
+{
+        d->error = 0;
+        d->since = 0;
+}
+
+static double between(double v, double least, double most)
+{
+        return v < least ? least : v > most ? most : v;
+}
+
+/* A loop of the second order (proportional, and integral): the pitch of a clock that is off comes to stand still where it
+ * belongs, instead of going to and fro. */
 int drift_add(struct drift *d, int64_t error, int64_t count)
 {
         double weight = (double)count / DRIFT_SMOOTH;
@@ -77,7 +95,11 @@ int drift_add(struct drift *d, int64_t error, int64_t count)
         if (d->since < DRIFT_WINDOW)
                 return 0;
         d->since = 0;
-        if (d->error > -DRIFT_FREE && d->error < DRIFT_FREE)
+        d->active = d->active || d->error < -DRIFT_FREE || d->error > DRIFT_FREE;
+        if (!d->active)
                 return 0;
-        return d->error > DRIFT_MOST ? DRIFT_MOST : d->error < -DRIFT_MOST ? -DRIFT_MOST : (int)d->error;
+        double pull = between(d->error * DRIFT_PULL, -DRIFT_GENTLE, DRIFT_GENTLE);
+        pull += (d->error - between(d->error, -DRIFT_FAR, DRIFT_FAR)) / 2;
+        d->rate = between(d->rate + pull * DRIFT_LEARN, -DRIFT_MOST, DRIFT_MOST);
+        return (int)lrint(between(d->rate + pull, -DRIFT_MOST, DRIFT_MOST));
 }
