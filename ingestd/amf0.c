@@ -21,9 +21,10 @@ enum marker {
         MARKER_UNSUPPORTED = 0x0d,
         MARKER_XML = 0x0f,
         MARKER_TYPED_OBJECT = 0x10,
+        MARKER_AVMPLUS = 0x11, /* the value behind it is AMF3 */
 };
 
-static struct amf0_value read_value(struct reader *r, unsigned depth, amf0_property *each, void *arg);
+static struct amf0_value read_value(struct amf0 *in, unsigned depth, amf0_property *each, void *arg);
 
 static struct amf0_value read_text(struct reader *r, size_t len_bytes)
 {
@@ -41,13 +42,14 @@ static bool at_object_end(struct reader *r)
 }
 
 /* Some encoders end the outermost object of a message with the message itself: accepted. */
-static void read_properties(struct reader *r, unsigned depth, amf0_property *each, void *arg)
+static void read_properties(struct amf0 *in, unsigned depth, amf0_property *each, void *arg)
 {
+        struct reader *r = &in->r;
         while (!r->err && !at_object_end(r)) {
                 if (depth == 1 && reader_left(r) == 0)
                         return;
                 struct amf0_value key = read_text(r, reader_u16(r));
-                struct amf0_value value = read_value(r, depth, NULL, NULL);
+                struct amf0_value value = read_value(in, depth, NULL, NULL);
                 if (r->err)
                         return;
                 if (value.type == AMF0_NOTHING)
@@ -57,36 +59,39 @@ static void read_properties(struct reader *r, unsigned depth, amf0_property *eac
         }
 }
 
-static void read_elements(struct reader *r, unsigned depth)
+static void read_elements(struct amf0 *in, unsigned depth)
 {
+        struct reader *r = &in->r;
         uint32_t count = reader_u32(r);
         for (uint32_t i = 0; i < count && !r->err; i++) {
-                if (read_value(r, depth, NULL, NULL).type == AMF0_NOTHING && !r->err)
+                if (read_value(in, depth, NULL, NULL).type == AMF0_NOTHING && !r->err)
                         reader_fail(r);
         }
 }
 
-static struct amf0_value read_container(struct reader *r, enum marker m, unsigned depth, amf0_property *each, void *arg)
+static struct amf0_value read_container(struct amf0 *in, enum marker m, unsigned depth, amf0_property *each, void *arg)
 {
+        struct reader *r = &in->r;
         struct amf0_value v = {.type = m == MARKER_STRICT_ARRAY ? AMF0_ARRAY : AMF0_OBJECT};
         if (++depth > AMF0_DEPTH_MAX) {
                 r->err = ERR_LIMIT;
                 return v;
         }
         if (m == MARKER_STRICT_ARRAY) {
-                read_elements(r, depth);
+                read_elements(in, depth);
                 return v;
         }
         if (m == MARKER_ECMA_ARRAY)
                 reader_skip(r, 4); /* the count is a hint, and often wrong */
         if (m == MARKER_TYPED_OBJECT)
                 reader_skip(r, reader_u16(r));
-        read_properties(r, depth, each, arg);
+        read_properties(in, depth, each, arg);
         return v;
 }
 
-static struct amf0_value read_value(struct reader *r, unsigned depth, amf0_property *each, void *arg)
+static struct amf0_value read_value(struct amf0 *in, unsigned depth, amf0_property *each, void *arg)
 {
+        struct reader *r = &in->r;
         struct amf0_value v = {.type = AMF0_NOTHING};
         if (reader_left(r) == 0)
                 return v;
@@ -114,7 +119,7 @@ static struct amf0_value read_value(struct reader *r, unsigned depth, amf0_prope
         case MARKER_ECMA_ARRAY:
         case MARKER_STRICT_ARRAY:
         case MARKER_TYPED_OBJECT:
-                v = read_container(r, (enum marker)m, depth, each, arg);
+                v = read_container(in, (enum marker)m, depth, each, arg);
                 break;
         case MARKER_DATE:
                 reader_skip(r, 10);
@@ -124,15 +129,24 @@ static struct amf0_value read_value(struct reader *r, unsigned depth, amf0_prope
                 reader_skip(r, 2);
                 v.type = AMF0_OTHER;
                 break;
+        case MARKER_AVMPLUS:
+                amf3_read(&in->amf3, r, depth, &v, each, arg);
+                break;
         default:
                 reader_fail(r);
         }
         return r->err ? (struct amf0_value){.type = AMF0_NOTHING} : v;
 }
 
-struct amf0_value amf0_read(struct reader *r, amf0_property *each, void *arg)
+void amf0_init(struct amf0 *in, const void *data, size_t len)
 {
-        return read_value(r, 0, each, arg);
+        reader_init(&in->r, data, len);
+        in->amf3.text_count = in->amf3.traits_count = 0;
+}
+
+struct amf0_value amf0_read(struct amf0 *in, amf0_property *each, void *arg)
+{
+        return read_value(in, 0, each, arg);
 }
 
 bool amf0_equals(const struct amf0_value *v, const char *text)

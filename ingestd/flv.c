@@ -282,16 +282,16 @@ static void take_property(void *arg, const struct amf0_value *key, const struct 
 
 int flv_script(const uint8_t *data, size_t len_bytes, struct flv_metadata *out)
 {
-        struct reader r;
-        reader_init(&r, data, len_bytes);
-        struct amf0_value name = amf0_read(&r, NULL, NULL);
+        struct amf0 in;
+        amf0_init(&in, data, len_bytes);
+        struct amf0_value name = amf0_read(&in, NULL, NULL);
         if (amf0_equals(&name, "@setDataFrame"))
-                name = amf0_read(&r, NULL, NULL);
+                name = amf0_read(&in, NULL, NULL);
         bool wanted = amf0_equals(&name, "onMetaData");
         struct flv_metadata m = {.has_video = -1, .has_audio = -1};
-        struct amf0_value body = amf0_read(&r, wanted ? take_property : NULL, &m);
-        if (r.err)
-                return r.err;
+        struct amf0_value body = amf0_read(&in, wanted ? take_property : NULL, &m);
+        if (in.r.err)
+                return in.r.err;
         if (!wanted || body.type != AMF0_OBJECT)
                 return ERR_NOT_FOUND;
         *out = m;

@@ -28,22 +28,23 @@ static void take_connect_property(void *arg, const struct amf0_value *key, const
 
 int rtmp_command_decode(struct rtmp_command *out, const uint8_t *data, size_t len_bytes)
 {
-        struct reader r;
-        reader_init(&r, data, len_bytes);
+        struct amf0 in;
+        amf0_init(&in, data, len_bytes);
         *out = (struct rtmp_command){0};
-        struct amf0_value name = amf0_read(&r, NULL, NULL);
-        struct amf0_value transaction = amf0_read(&r, NULL, NULL);
-        if (r.err || name.type != AMF0_STRING)
-                return r.err ? r.err : ERR_PROTO;
+        struct amf0_value name = amf0_read(&in, NULL, NULL);
+        struct amf0_value transaction = amf0_read(&in, NULL, NULL);
+        if (in.r.err || name.type != AMF0_STRING)
+                return in.r.err ? in.r.err : ERR_PROTO;
         amf0_copy(out->name, sizeof(out->name), &name);
         out->transaction = transaction.type == AMF0_NUMBER ? transaction.number : 0;
 
         bool connect = amf0_equals(&name, "connect");
-        amf0_read(&r, connect ? take_connect_property : NULL, out);
-        struct amf0_value argument = amf0_read(&r, NULL, NULL);
+        amf0_read(&in, connect ? take_connect_property : NULL, out);
+        struct amf0_value argument = amf0_read(&in, NULL, NULL);
         out->cut |= !amf0_copy(out->argument, sizeof(out->argument), &argument);
         out->number = argument.type == AMF0_NUMBER ? argument.number : 0;
-        return r.err;
+        out->damaged = in.r.err == ERR_PROTO;
+        return out->damaged ? 0 : in.r.err;
 }
 
 static void write_text(struct writer *w, const char *key, const char *text)

@@ -1,7 +1,8 @@
 /* rtmp_command.h - the commands of RTMP (section 7.2): what a broadcaster's says, and what the server's replies look like.
  *
  * Pure: AMF0 in, a struct out; a reply goes to a struct writer as the payload of one command message. Texts that are cut
- * are only shown; of app, tc_url and name `cut` says so, since they decide. */
+ * are only shown; of app, tc_url and name `cut` says so, since they decide. Encoders put much into commands that no server needs:
+ * what cannot be read behind the transaction is as if it was not there, and `damaged` says so. */
 #ifndef INGESTD_RTMP_COMMAND_H
 #define INGESTD_RTMP_COMMAND_H
 
@@ -25,10 +26,10 @@ struct rtmp_command {
         /* others: the first argument after the command object */
         char argument[2560]; /* a name with a token */
         double number; /* 0 unless it is one */
-        bool cut;
+        bool cut, damaged;
 };
 
-/* 0, ERR_PROTO or ERR_LIMIT (nested too deeply). */
+/* 0; ERR_PROTO: it has no name; ERR_LIMIT: nested too deeply. */
 int rtmp_command_decode(struct rtmp_command *out, const uint8_t *data, size_t len_bytes);
 
 void rtmp_reply_connected(struct writer *w, const struct rtmp_command *connect);

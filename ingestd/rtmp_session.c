@@ -19,6 +19,7 @@
 #define MESSAGE_BEFORE_PUBLISH (64u << 10) /* commands only: nothing longer makes sense; unfinished ones together, too */
 enum { CSID_CONTROL = 2, CSID_COMMAND = 3, CSID_STATUS = 5 };
 enum { EVENT_PING = 6, EVENT_PONG = 7 };
+#define AMF0_STRING_MARKER 2
 
 static const struct state state_hello, state_confirm, state_connect, state_ready, state_deciding, state_begin, state_live,
         state_closed;
@@ -308,33 +309,6 @@ static void on_denied(void *arg, const char *text)
                 run(s);
 }
 
-/* Whether it may is decided before anything of the stream is looked at. */
-static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_command *c)
-{
-        static const struct admission_events events = {.allowed = on_allowed, .refused = on_denied};
-        struct rtmp_name name;
-        char text[256] = "";
-        if (s->state == &state_live)
-                return rtmp_session_refuse(s, RTMP_CLOSE_COMMAND, "NetStream.Publish.BadName",
-                              "this connection is publishing already");
-        if (c->cut)
-                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name is too long");
-        if (rtmp_name_parse(&name, s->app, s->tc_url, c->argument, text, sizeof(text)))
-                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", text);
-        memcpy(s->stream, name.stream, sizeof(s->stream));
-        take_request(s, &name);
-        switch (s->setup.ops->admit(&s->admission, s->setup.admission, s->request, &events, s, text, sizeof(text))) {
-        case ADMISSION_ALLOWED:
-                return &state_begin;
-        case ADMISSION_PENDING:
-                s->setup.ops->pause(s->setup.arg, true);
-                return &state_deciding;
-        case ADMISSION_REFUSED:
-                break;
-        }
-        return rtmp_session_refuse(s, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied", text);
-}
-
 static void end_publication(struct rtmp_session *s, enum close_reason why)
 {
         struct publication *p = s->publication;
@@ -355,6 +329,38 @@ static const struct state *on_stop(struct rtmp_session *s, const struct rtmp_com
         return &state_ready;
 }
 
+/* Whether it may is decided before anything of the stream is looked at. Without a name, publish ends a stream: what encoders in
+ * ActionScript mean by publish(false). */
+static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        static const struct admission_events events = {.allowed = on_allowed, .refused = on_denied};
+        struct rtmp_name name;
+        char text[256] = "";
+        if (s->state == &state_live && !c->damaged && c->argument[0] == '\0')
+                return on_stop(s, c);
+        if (s->state == &state_live)
+                return rtmp_session_refuse(s, RTMP_CLOSE_COMMAND, "NetStream.Publish.BadName",
+                              "this connection is publishing already");
+        if (c->cut)
+                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name is too long");
+        if (c->damaged)
+                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name cannot be read");
+        if (rtmp_name_parse(&name, s->app, s->tc_url, c->argument, text, sizeof(text)))
+                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", text);
+        memcpy(s->stream, name.stream, sizeof(s->stream));
+        take_request(s, &name);
+        switch (s->setup.ops->admit(&s->admission, s->setup.admission, s->request, &events, s, text, sizeof(text))) {
+        case ADMISSION_ALLOWED:
+                return &state_begin;
+        case ADMISSION_PENDING:
+                s->setup.ops->pause(s->setup.arg, true);
+                return &state_deciding;
+        case ADMISSION_REFUSED:
+                break;
+        }
+        return rtmp_session_refuse(s, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied", text);
+}
+
 /* deleteStream names a message stream; encoders that got the number wrong mean the one they have. */
 static const struct state *on_delete_stream(struct rtmp_session *s, const struct rtmp_command *c)
 {
@@ -367,6 +373,24 @@ static const struct state *on_play(struct rtmp_session *s, const struct rtmp_com
         (void)c;
         return rtmp_session_refuse(s, RTMP_CLOSE_PLAY, "NetStream.Play.Failed",
                       "this port takes publishers only; viewers watch over HTTP");
+}
+
+/* What players ask, and some encoders before they publish. Live has no length. */
+static const struct state *on_stream_length(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        struct reply r;
+        if (c->transaction == 0)
+                return s->state;
+        rtmp_reply_number(reply_begin(&r), c->transaction, 0);
+        reply_send(s, &r, CSID_COMMAND, 0);
+        return s->state;
+}
+
+/* An answer is not answered. */
+static const struct state *on_answer(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        (void)c;
+        return s->state;
 }
 
 static const struct state *on_unknown(struct rtmp_session *s, const struct rtmp_command *c)
@@ -395,8 +419,9 @@ static const struct {
         {"checkBandwidth", on_courtesy},
         {"play", on_play},
         {"play2", on_play},
-        {"_result", on_courtesy},
-        {"_error", on_courtesy},
+        {"getStreamLength", on_stream_length},
+        {"_result", on_answer},
+        {"_error", on_answer},
 };
 
 static const struct state *on_command(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t stream_id)
@@ -405,6 +430,7 @@ static const struct state *on_command(struct rtmp_session *s, const uint8_t *dat
         int err = rtmp_command_decode(&c, data, len);
         if (err)
                 return rtmp_session_fail_amf(s, err);
+        s->ignored += c.damaged;
         if (s->state == &state_connect && strcmp(c.name, "connect") != 0)
                 return rtmp_session_fail(s, RTMP_CLOSE_COMMAND);
         if (s->state == &state_ready)
@@ -436,13 +462,14 @@ static void on_window(struct rtmp_session *s, const struct rtmp_message *m)
                 s->window_bytes = v;
 }
 
-/* Types 15 and 17 are a byte that says AMF0, then the same as 18 and 20. */
+/* Types 15 and 17 are a byte of no use, 0 as a rule, then the same as 18 and 20. Some encoders leave the byte out, and begin with the
+ * command's name. */
 static struct reader amf0_body(const struct rtmp_message *m)
 {
         struct reader r;
         bool wrapped = m->type == RTMP_COMMAND_AMF3 || m->type == RTMP_DATA_AMF3;
         reader_init(&r, m->data, m->len);
-        if (wrapped && m->len > 0 && m->data[0] == 0)
+        if (wrapped && m->len > 0 && m->data[0] != AMF0_STRING_MARKER)
                 reader_skip(&r, 1);
         return r;
 }

@@ -8,11 +8,11 @@
 #include "ingestd/amf0.h"
 #include "tests/unit/rtmp_bytes.h"
 
-static struct reader reader_of(const struct bytes *b)
+static struct amf0 input_of(const struct bytes *b)
 {
-        struct reader r;
-        reader_init(&r, b->p, b->len);
-        return r;
+        struct amf0 in;
+        amf0_init(&in, b->p, b->len);
+        return in;
 }
 
 static void test_scalars_are_read_in_place(void **state)
@@ -25,24 +25,24 @@ static void test_scalars_are_read_in_place(void **state)
         put(&b, "\5\6\x0d", 3);
         put(&b, "\x0c\0\0\0\3abc", 8);
         put(&b, "\x0b\0\0\0\0\0\0\0\0\0\0", 11);
-        struct reader r = reader_of(&b);
-        struct amf0_value v = amf0_read(&r, NULL, NULL);
+        struct amf0 in = input_of(&b);
+        struct amf0_value v = amf0_read(&in, NULL, NULL);
         assert_int_equal(v.type, AMF0_NUMBER);
         assert_true(v.number == -2.5);
-        v = amf0_read(&r, NULL, NULL);
+        v = amf0_read(&in, NULL, NULL);
         assert_int_equal(v.type, AMF0_BOOLEAN);
         assert_true(v.number == 1);
-        v = amf0_read(&r, NULL, NULL);
+        v = amf0_read(&in, NULL, NULL);
         assert_true(amf0_equals(&v, "live"));
         assert_false(amf0_equals(&v, "liv"));
         for (int i = 0; i < 3; i++)
-                assert_int_equal(amf0_read(&r, NULL, NULL).type, AMF0_NULL);
-        v = amf0_read(&r, NULL, NULL);
+                assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_NULL);
+        v = amf0_read(&in, NULL, NULL);
         assert_true(amf0_equals(&v, "abc"));
-        assert_int_equal(amf0_read(&r, NULL, NULL).type, AMF0_OTHER);
-        assert_int_equal(reader_done(&r), 0);
-        assert_int_equal(amf0_read(&r, NULL, NULL).type, AMF0_NOTHING);
-        assert_int_equal(r.err, 0);
+        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_OTHER);
+        assert_int_equal(reader_done(&in.r), 0);
+        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_NOTHING);
+        assert_int_equal(in.r.err, 0);
         bytes_free(&b);
 }
 
@@ -86,9 +86,9 @@ static void test_properties_of_the_first_level_are_told_and_deeper_ones_skipped(
                 struct bytes b = {0};
                 struct seen s = {0};
                 put_nested(&b, markers[i]);
-                struct reader r = reader_of(&b);
-                assert_int_equal(amf0_read(&r, see, &s).type, AMF0_OBJECT);
-                assert_int_equal(reader_done(&r), 0);
+                struct amf0 in = input_of(&b);
+                assert_int_equal(amf0_read(&in, see, &s).type, AMF0_OBJECT);
+                assert_int_equal(reader_done(&in.r), 0);
                 assert_string_equal(s.keys, "a in list b ");
                 assert_true(s.sum == 3);
                 bytes_free(&b);
@@ -103,20 +103,20 @@ static void test_every_truncation_is_an_error_and_reads_nothing_beyond(void **st
         for (size_t n = 1; n < b.len; n++) {
                 uint8_t *exact = malloc(n);
                 memcpy(exact, b.p, n);
-                struct reader r;
+                struct amf0 in;
                 struct seen s = {0};
-                reader_init(&r, exact, n);
-                amf0_read(&r, see, &s);
-                assert_true(r.err == ERR_PROTO || s.count <= 4);
+                amf0_init(&in, exact, n);
+                amf0_read(&in, see, &s);
+                assert_true(in.r.err == ERR_PROTO || s.count <= 4);
                 free(exact);
         }
         bytes_free(&b);
         amf_string(&b, "cut here");
         for (size_t n = 1; n < b.len; n++) {
-                struct reader r;
-                reader_init(&r, b.p, n);
-                assert_int_equal(amf0_read(&r, NULL, NULL).type, AMF0_NOTHING);
-                assert_int_equal(r.err, ERR_PROTO);
+                struct amf0 in;
+                amf0_init(&in, b.p, n);
+                assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_NOTHING);
+                assert_int_equal(in.r.err, ERR_PROTO);
         }
         bytes_free(&b);
 }
@@ -128,9 +128,9 @@ static void test_an_object_may_end_with_its_message(void **state)
         struct seen s = {0};
         put_be(&b, 8, 1), put_be(&b, 1, 4);
         amf_key(&b, "a"), amf_number(&b, 1);
-        struct reader r = reader_of(&b);
-        assert_int_equal(amf0_read(&r, see, &s).type, AMF0_OBJECT);
-        assert_int_equal(r.err, 0);
+        struct amf0 in = input_of(&b);
+        assert_int_equal(amf0_read(&in, see, &s).type, AMF0_OBJECT);
+        assert_int_equal(in.r.err, 0);
         assert_int_equal(s.count, 1);
         bytes_free(&b);
 }
@@ -159,9 +159,9 @@ static void test_nesting_is_allowed_to_16_and_a_bomb_is_a_limit_error(void **sta
                 for (size_t i = 0; i < 3; i++) {
                         struct bytes b = {0};
                         nest(&b, marker, cases[i].depth);
-                        struct reader r = reader_of(&b);
-                        amf0_read(&r, NULL, NULL);
-                        assert_int_equal(r.err, cases[i].err);
+                        struct amf0 in = input_of(&b);
+                        amf0_read(&in, NULL, NULL);
+                        assert_int_equal(in.r.err, cases[i].err);
                         bytes_free(&b);
                 }
         }
@@ -172,9 +172,9 @@ static void test_an_array_that_claims_billions_of_elements_ends_with_the_input(v
         (void)state;
         struct bytes b = {0};
         put_be(&b, 10, 1), put_be(&b, 0xffffffff, 4), amf_null(&b);
-        struct reader r = reader_of(&b);
-        assert_int_equal(amf0_read(&r, NULL, NULL).type, AMF0_NOTHING);
-        assert_int_equal(r.err, ERR_PROTO);
+        struct amf0 in = input_of(&b);
+        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_NOTHING);
+        assert_int_equal(in.r.err, ERR_PROTO);
         bytes_free(&b);
 }
 
@@ -211,15 +211,15 @@ static void test_what_is_written_is_read_back(void **state)
         amf0_write_key(&w, "y"), amf0_write_boolean(&w, true);
         amf0_write_end(&w);
         assert_true(writer_ok(&w));
-        struct reader r;
-        reader_init(&r, out, w.len);
-        struct amf0_value name = amf0_read(&r, NULL, NULL);
+        struct amf0 in;
+        amf0_init(&in, out, w.len);
+        struct amf0_value name = amf0_read(&in, NULL, NULL);
         assert_true(amf0_equals(&name, "_result"));
-        assert_true(amf0_read(&r, NULL, NULL).number == 4);
-        assert_int_equal(amf0_read(&r, NULL, NULL).type, AMF0_NULL);
-        assert_int_equal(amf0_read(&r, see, &s).type, AMF0_OBJECT);
+        assert_true(amf0_read(&in, NULL, NULL).number == 4);
+        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_NULL);
+        assert_int_equal(amf0_read(&in, see, &s).type, AMF0_OBJECT);
         assert_string_equal(s.keys, "x y ");
-        assert_int_equal(reader_done(&r), 0);
+        assert_int_equal(reader_done(&in.r), 0);
 }
 
 int main(void)

@@ -76,6 +76,45 @@ static inline void amf_end(struct bytes *b)
         put_be(b, 9, 3);
 }
 
+/* AMF3. Numbers are of one to four bytes; a text says its length, or the number of the one that it repeats. */
+static inline void amf3_u29(struct bytes *b, uint32_t v)
+{
+        if (v >= 1u << 21) {
+                put_be(b, 0x80 | v >> 22, 1), put_be(b, 0x80 | (v >> 15 & 0x7f), 1), put_be(b, 0x80 | (v >> 8 & 0x7f), 1);
+                put_be(b, v & 0xff, 1);
+                return;
+        }
+        if (v >= 1u << 14)
+                put_be(b, 0x80 | v >> 14, 1);
+        if (v >= 1u << 7)
+                put_be(b, 0x80 | (v >> 7 & 0x7f), 1);
+        put_be(b, v & 0x7f, 1);
+}
+
+static inline void amf3_text(struct bytes *b, const char *s)
+{
+        amf3_u29(b, (uint32_t)strlen(s) << 1 | 1);
+        put(b, s, strlen(s));
+}
+
+static inline void amf3_text_again(struct bytes *b, uint32_t index)
+{
+        amf3_u29(b, index << 1);
+}
+
+static inline void amf3_string(struct bytes *b, const char *s)
+{
+        put_be(b, 6, 1);
+        amf3_text(b, s);
+}
+
+/* Behind it: the class's name, the names of `sealed` members, their values; then, if it is dynamic, names and values up to "". */
+static inline void amf3_object(struct bytes *b, uint32_t sealed, int dynamic)
+{
+        put_be(b, 0x0a, 1);
+        amf3_u29(b, sealed << 4 | (dynamic ? 8u : 0) | 3);
+}
+
 /* Chunks. A basic header, fmt 0, and a whole message of one csid in chunks of `size`. */
 static inline void chunk_basic(struct bytes *b, unsigned fmt, unsigned csid)
 {

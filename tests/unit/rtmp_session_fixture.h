@@ -268,15 +268,15 @@ static inline bool hear(struct client *c, struct heard *h)
                         free(m.data);
                         continue;
                 }
-                struct reader r;
-                reader_init(&r, m.data, m.len);
-                struct amf0_value name = amf0_read(&r, NULL, NULL);
+                struct amf0 in;
+                amf0_init(&in, m.data, m.len);
+                struct amf0_value name = amf0_read(&in, NULL, NULL);
                 amf0_copy(h->name, sizeof(h->name), &name);
-                h->transaction = amf0_read(&r, NULL, NULL).number;
-                amf0_read(&r, find_code, h->code);
-                h->number = amf0_read(&r, find_code, h->code).number;
+                h->transaction = amf0_read(&in, NULL, NULL).number;
+                amf0_read(&in, find_code, h->code);
+                h->number = amf0_read(&in, find_code, h->code).number;
                 h->stream_id = m.stream_id;
-                assert_int_equal(reader_done(&r), 0);
+                assert_int_equal(reader_done(&in.r), 0);
                 free(m.data);
                 return true;
         }
