@@ -276,12 +276,12 @@ static enum MHD_Result answer(struct client *c)
 {
         if (c->method == METHOD_OTHER)
                 return say_error(c, RESPOND_METHOD);
+        if (c->method == METHOD_OPTIONS) /* whatever the path: browsers hide the status of a request whose preflight failed */
+                return say(c, MHD_HTTP_NO_CONTENT, respond_preflight());
         if (c->path.kind == PATH_BAD)
                 return say_once(c, MHD_HTTP_BAD_REQUEST, respond_bad(c->path.why));
         if (c->path.kind == PATH_LONG)
                 return say_error(c, RESPOND_LONG);
-        if (c->method == METHOD_OPTIONS)
-                return say(c, MHD_HTTP_NO_CONTENT, respond_preflight());
         switch (c->path.kind) {
         case PATH_OBJECT:
                 return begin_object(c);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/cors.h"
 #include "common/mem.h"
 
 #define GROWING_BLOCK (64 << 10)
@@ -37,10 +38,7 @@ enum stats_result respond_result(enum cache_result result)
 
 void respond_common(struct MHD_Response *r, enum stats_result result)
 {
-        MHD_add_response_header(r, "Access-Control-Allow-Origin", "*");
-        MHD_add_response_header(r, "Access-Control-Expose-Headers",
-                                "Content-Length, Content-Range, Date, ETag, X-Cache");
-        MHD_add_response_header(r, "Timing-Allow-Origin", "*");
+        cors_allow(r);
         if (result != RESULT_LOCAL)
                 MHD_add_response_header(r, "X-Cache", stats_result_text(result));
 }
@@ -98,7 +96,7 @@ void respond_open(void)
                 for (int result = 0; result < RESULTS; result++) {
                         struct MHD_Response *r = json_error(error_rows[e].text, (enum stats_result)result);
                         if (error_rows[e].status == 405)
-                                MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD, OPTIONS");
+                                MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, CORS_METHODS);
                         if (error_rows[e].status == 503)
                                 MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
                         errors[e][result] = r;
@@ -107,11 +105,8 @@ void respond_open(void)
         make_refusals();
         preflight = made(MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
         respond_common(preflight, RESULT_LOCAL);
-        MHD_add_response_header(preflight, MHD_HTTP_HEADER_ALLOW, "GET, HEAD, OPTIONS");
-        MHD_add_response_header(preflight, "Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
-        MHD_add_response_header(preflight, "Access-Control-Allow-Headers",
-                                "Accept, Authorization, Cache-Control, If-Modified-Since, If-None-Match, If-Range, Range, X-Requested-With");
-        MHD_add_response_header(preflight, "Access-Control-Max-Age", "86400");
+        MHD_add_response_header(preflight, MHD_HTTP_HEADER_ALLOW, CORS_METHODS);
+        cors_preflight(preflight);
 }
 
 void respond_close(void)

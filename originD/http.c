@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #include "common/clock.h"
+#include "common/cors.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mailbox.h"
@@ -127,13 +128,6 @@ static void add_header(struct MHD_Response *r, const char *name, const char *val
         MHD_add_response_header(r, name, value);
 }
 
-static void add_common_headers(struct MHD_Response *r)
-{
-        add_header(r, "Access-Control-Allow-Origin", "*");
-        add_header(r, "Access-Control-Expose-Headers", "Content-Length, Content-Range, Date, ETag");
-        add_header(r, "Timing-Allow-Origin", "*");
-}
-
 static enum MHD_Result queue(struct pull *p, unsigned status, struct MHD_Response *r)
 {
         enum MHD_Result rc = MHD_queue_response(p->connection, status, r);
@@ -148,7 +142,7 @@ static enum MHD_Result queue_error(struct pull *p, unsigned status, const char *
         size_t len = strlen(body);
         struct MHD_Response *r = MHD_create_response_from_buffer(len, body, MHD_RESPMEM_MUST_FREE);
         snprintf(cache, sizeof(cache), ttl_ms >= 1000 ? "max-age=%" PRIu32 : "no-store", ttl_ms / 1000);
-        add_common_headers(r);
+        cors_allow(r);
         add_header(r, "Content-Type", "application/json");
         add_header(r, "Cache-Control", cache);
         if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
@@ -207,7 +201,7 @@ static void add_object_headers(struct MHD_Response *r, const struct serve_answer
 {
         char cache[48];
         snprintf(cache, sizeof(cache), "max-age=%" PRIu32, a->ttl_ms / 1000);
-        add_common_headers(r);
+        cors_allow(r);
         add_header(r, "Content-Type", a->content_type);
         add_header(r, "Cache-Control", a->flags & FETCH_IMMUTABLE ? "max-age=31536000, immutable" : cache);
         add_header(r, "ETag", tag);
@@ -341,6 +335,8 @@ static enum MHD_Result queue_answer(struct pull *p)
                 return queue_complete(p, tag);
         r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 32 << 10, read_growing, p, NULL);
         add_object_headers(r, a, tag);
+        if (p->head) /* MHD would end a chunked answer to it with a chunk that must not be there */
+                MHD_set_response_options(r, MHD_RF_HTTP_VERSION_1_0_ONLY, MHD_RO_END);
         return queue(p, MHD_HTTP_OK, r);
 }
 
@@ -349,7 +345,7 @@ static enum MHD_Result queue_time(struct pull *p)
         char iso[CLOCK_ISO_MAX];
         clock_iso(iso, sizeof(iso), clock_wall_us());
         struct MHD_Response *r = MHD_create_response_from_buffer(strlen(iso), iso, MHD_RESPMEM_MUST_COPY);
-        add_common_headers(r);
+        cors_allow(r);
         add_header(r, "Content-Type", "text/plain");
         add_header(r, "Cache-Control", "no-store");
         extend_for_bytes(p->conn, 0);
@@ -359,11 +355,9 @@ static enum MHD_Result queue_time(struct pull *p)
 static enum MHD_Result queue_options(struct pull *p, unsigned status)
 {
         struct MHD_Response *r = MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
-        add_common_headers(r);
-        add_header(r, "Allow", "GET, HEAD, OPTIONS");
-        add_header(r, "Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
-        add_header(r, "Access-Control-Allow-Headers", "Range, If-None-Match, If-Range");
-        add_header(r, "Access-Control-Max-Age", "86400");
+        cors_allow(r);
+        add_header(r, "Allow", CORS_METHODS);
+        cors_preflight(r);
         extend_for_bytes(p->conn, 0);
         return queue(p, status, r);
 }

@@ -16,6 +16,7 @@
 
 #include "originD/http.h"
 #include "originD/stats.h"
+#include "tests/unit/cors_said.h"
 #include "tests/unit/origin_store.h"
 #include "tests/unit/reserve.h"
 #include "tests/unit/until.h"
@@ -277,6 +278,38 @@ static void test_head_says_what_get_would_and_reads_nothing(void **state)
                 assert_memory_equal(tag, strcasestr(same.head, "etag: "), 24);
                 buf_unref(&head.body);
                 buf_unref(&same.body);
+        }
+}
+
+/* It has no length yet. What comes next on the connection would be taken for the rest of the answer, were there any of it. */
+static void test_head_of_a_growing_segment_sends_nothing_behind_the_headers(void **state)
+{
+        int err;
+        (void)state;
+        struct session *s = claim("grow", "G1", 0, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(put_bytes(s, "v720", fmp4_video_chunk(0, 0, 1000), 0, 0, 0), 0);
+        struct answer a = get_with("HEAD", "/live/grow/G1/v720/0.m4s", NULL, NULL);
+        assert_int_equal(a.status, 200);
+        assert_true(says(&a, "content-type: video/mp4"));
+        assert_int_equal(a.body->len, 0);
+        buf_unref(&a.body);
+        assert_int_equal(end_session(s), 0);
+}
+
+static void test_players_of_other_sites_may_send_their_headers_and_read_every_answer(void **state)
+{
+        (void)state;
+        static const char *const paths[] = {RECORDING, "/live/cam/S1/manifest.mpd", "/live/cam/S1/v720/0.m4s", "/api/streams",
+                                            "/time", "/nothing", RECORDING "?track=a128"};
+        for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+                struct answer a = get_with("OPTIONS", paths[i], NULL, NULL);
+                assert_int_equal(a.status, 204);
+                assert_preflight(a.head);
+                buf_unref(&a.body);
+                a = get_with("HEAD", paths[i], NULL, "CMCD-Request: bl=1200,mtp=25400\r\n");
+                assert_readable(a.head);
+                buf_unref(&a.body);
         }
 }
 
@@ -567,6 +600,8 @@ int main(void)
                 CASE(test_every_range_is_answered_with_its_bytes),
                 CASE(test_a_range_beyond_the_end_is_told_the_size),
                 CASE(test_head_says_what_get_would_and_reads_nothing),
+                CASE(test_head_of_a_growing_segment_sends_nothing_behind_the_headers),
+                CASE(test_players_of_other_sites_may_send_their_headers_and_read_every_answer),
                 CASE(test_a_track_is_a_part_of_the_path_and_one_that_is_not_there_is_told_which_are),
                 CASE(test_a_list_that_has_not_changed_is_304),
                 CASE(test_a_wrong_page_is_told_what_is_allowed),
