@@ -11,6 +11,7 @@
 #
 # SANITIZE=address,undefined or SANITIZE=thread, and CC=clang, each build into a directory of their own; the daemons
 # of such a build are in build/<flavour>/bin (deploy/local takes them with FRESHET_BIN).
+# Sanitized builds and unit tests are compiled with -Og: less than half the work, and a sanitizer sees no less.
 
 DAEMONS := ingestd transcoderd originD edged
 MODULES := common proto $(DAEMONS) tests
@@ -48,7 +49,7 @@ PKGS := $(sort $(foreach m,common proto $(DAEMONS),$($(m)_PKGS)))
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CPPFLAGS += -D_GNU_SOURCE -I. $(PKG_CFLAGS)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
-CFLAGS ?= -O2 -g
+CFLAGS ?= $(if $(SANITIZE),-Og,-O2) -g
 ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -fno-strict-aliasing -pthread
 # Every daemon names all libraries of common/; it loads those that it calls.
 LDFLAGS += $(SANFLAGS) -pthread -Wl,--as-needed
@@ -106,6 +107,8 @@ $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/obj/tests/unit/%.o: ALL_CFLAGS += -Og
 
 # Made anew when the version is another than it was at the last build.
 $(B)/obj/common/daemon/version.o: CPPFLAGS += -DFRESHET_VERSION='"$(VERSION)"' -DFRESHET_REVISION='"$(REVISION)"'

@@ -453,7 +453,7 @@ static void close_in_many_processes(void)
         pid_t pids[CLOSE_ROUNDS];
         for (int begun = 0, over = 0; over < CLOSE_ROUNDS; over++) {
                 for (; begun < CLOSE_ROUNDS && begun < over + CLOSE_AT_ONCE; begun++) {
-                        char number[8];
+                        char number[12];
                         snprintf(number, sizeof(number), "%d", begun);
                         char *argv[] = {"rpc", "close", number, NULL};
                         pids[begun] = start_process(argv);
