@@ -1,7 +1,7 @@
 # common: what every daemon is made of. Flat: values, bytes, threads, keys and connections to others' servers.
 #   cluster/  nodes of other tiers: found, chosen, asked and shown who one is
 #   daemon/   what makes a process one that can be operated: configuration, log, metrics, the admin port, life and end
-common_SRCS := common/address.c common/buf.c common/bytes.c common/clock.c common/cors.c common/err.c common/file_watch.c \
+common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/clock.c common/cors.c common/err.c common/file_watch.c \
               common/http_client.c common/json_buf.c common/jwt.c common/mailbox.c common/mem.c common/pattern.c common/tls_server.c \
               common/tls_stream.c common/token_keys.c common/range.c common/cluster/cluster.c common/cluster/cluster_certs.c \
               common/cluster/nng_fix.c common/cluster/peers.c common/cluster/ring.c common/cluster/rpc_client.c \
@@ -12,7 +12,7 @@ common_SRCS := common/address.c common/buf.c common/bytes.c common/clock.c commo
               common/daemon/log_json.c common/daemon/metrics.c common/daemon/notify.c common/daemon/version.c
 common_PKGS := libuv jansson libcrypto libcurl libmicrohttpd libssl libxxhash libisal
 common_LDLIBS := -lnng
-common_UNIT := admin buf bytes clock cluster_certs config daemon file_watch http_client jwt log mailbox metrics peers ring rpc \
+common_UNIT := admin avc buf bytes clock cluster_certs config daemon file_watch http_client jwt log mailbox metrics peers ring rpc \
               rpc_tls tls_server token_keys range
 common_FUZZ := config jwt range
 common_TOOLS := rpc_cost

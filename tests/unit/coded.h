@@ -7,6 +7,7 @@
 #include <libavutil/channel_layout.h>
 #include <libavutil/opt.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,10 +74,12 @@ static inline void coded_receive(struct coded *out, AVCodecContext *c, uint8_t t
         av_packet_free(&pkt);
 }
 
-/* A moving gradient; key frames every gop. */
-static inline void coded_video(struct coded *out, int width, int height, AVRational fps, int count, int b_frames,
-                               int gop, int64_t start_us)
+/* A moving gradient; key frames every gop. x264: more of its parameters, each with a colon before it. */
+static inline void coded_video_by(const char *x264, struct coded *out, int width, int height, AVRational fps, int count, int b_frames,
+                                  int gop, int64_t start_us)
 {
+        char params[256];
+        snprintf(params, sizeof(params), "annexb=0:scenecut=0:rc-lookahead=0%s", x264);
         AVCodecContext *c = avcodec_alloc_context3(avcodec_find_encoder_by_name("libx264"));
         AVFrame *f = av_frame_alloc();
         memset(out, 0, sizeof(*out));
@@ -91,7 +94,7 @@ static inline void coded_video(struct coded *out, int width, int height, AVRatio
         c->thread_count = 1;
         c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
         av_opt_set(c->priv_data, "preset", "ultrafast", 0);
-        av_opt_set(c->priv_data, "x264-params", "annexb=0:scenecut=0:rc-lookahead=0", 0);
+        av_opt_set(c->priv_data, "x264-params", params, 0);
         int rv = avcodec_open2(c, NULL, NULL);
         assert(rv == 0);
         out->config = coded_avcc(c);
@@ -113,6 +116,12 @@ static inline void coded_video(struct coded *out, int width, int height, AVRatio
         coded_receive(out, c, TRACK_VIDEO, start_us);
         av_frame_free(&f);
         avcodec_free_context(&c);
+}
+
+static inline void coded_video(struct coded *out, int width, int height, AVRational fps, int count, int b_frames,
+                               int gop, int64_t start_us)
+{
+        coded_video_by("", out, width, height, fps, count, b_frames, gop, start_us);
 }
 
 /* A tone of 440 Hz, the same in all channels. */

@@ -333,7 +333,7 @@ static bool usable_time(struct video *v, int64_t pts_us)
 static void on_picture(struct video *v, const AVFrame *pic)
 {
         atomic_fetch_add(&v->out->tally.decoded, 1);
-        if (pic->decode_error_flags || (pic->flags & AV_FRAME_FLAG_CORRUPT))
+        if (pic->decode_error_flags)
                 count_corrupt(v, "errors concealed");
         if (!usable_shape(v, pic) || v->failed || !usable_time(v, pic->pts))
                 return;
@@ -376,13 +376,22 @@ static void receive_pictures(struct video *v)
                 else
                         on_picture(v, pic);
         }
+        struct decoder_lost lost = decoder_lost(v->decoder);
+        atomic_fetch_add(&v->out->tally.skipped, lost.skipped);
+        while (lost.corrupt-- > 0)
+                count_corrupt(v, "no picture came of a frame");
+}
+
+static void show_held(struct video *v)
+{
+        decoder_end(v->decoder);
+        receive_pictures(v);
 }
 
 /* What comes does not follow what was: what the decoder holds is shown before that. */
 static void interrupt(struct video *v)
 {
-        decoder_end(v->decoder);
-        receive_pictures(v);
+        show_held(v);
         decoder_break(v->decoder);
         v->begins_anew = true;
 }
@@ -397,12 +406,14 @@ static void on_frame(struct video *v, const struct frame *f)
                 interrupt(v);
         }
         if (f->flags & FRAME_CONFIG) {
-                if (!decoder_config_differs(v->decoder, f->codec, f->bytes))
-                        return;
-                interrupt(v);
                 if (decoder_config(v->decoder, f->codec, f->bytes) != 0)
                         count_corrupt(v, "configuration record");
                 return;
+        }
+        if (decoder_renews(v->decoder, f)) {
+                show_held(v);
+                if (decoder_renew(v->decoder) != 0)
+                        count_corrupt(v, "configuration record");
         }
         int err = decoder_send(v->decoder, f);
         if (err == ERR_CORRUPT)
