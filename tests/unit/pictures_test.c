@@ -1,4 +1,5 @@
-/* What a broadcaster's pictures are like, through the whole pipeline with real codecs: with colours of any kind, of shapes that nobody can show. */
+/* What a broadcaster's pictures are like, through the whole pipeline with real codecs: of two fields, with colours of any kind, of
+ * shapes that nobody can show. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +13,9 @@
 
 #define WIDTH 176
 #define HEIGHT 96
+#define BLACK 16
+#define WHITE 235
+#define BAR_WIDTH 24
 
 static struct rig *run_through(const struct coded *video)
 {
@@ -23,12 +27,207 @@ static struct rig *run_through(const struct coded *video)
         return r;
 }
 
+/* ---- two fields ---- */
+
+static int bar_left(int n)
+{
+        return 4 * (n % 30);
+}
+
+/* A white bar that moves 2 pixels a field. */
+static void paint_bar(AVFrame *f, int n)
+{
+        for (int y = 0; y < f->height; y++) {
+                uint8_t *line = f->data[0] + y * f->linesize[0];
+                memset(line, BLACK, (size_t)f->width);
+                memset(line + bar_left(n) + (f->interlaced_frame && y % 2 ? 2 : 0), WHITE, BAR_WIDTH);
+        }
+}
+
+struct bars {
+        int worst;   /* how much neighbouring lines differ, a pixel of a line */
+        int wrong;   /* pictures whose bar is elsewhere, by number */
+        int flagged;
+};
+
+static void see_bar(const AVFrame *f, int n, void *arg)
+{
+        struct bars *b = arg;
+        int sum = 0, lit = 0, centre = 0;
+        for (int y = 16; y < f->height - 16; y++)
+                for (int x = 0; x < f->width; x++)
+                        sum += abs(f->data[0][y * f->linesize[0] + x] - f->data[0][(y + 1) * f->linesize[0] + x]);
+        for (int x = 0; x < f->width; x++)
+                if (f->data[0][f->height / 2 * f->linesize[0] + x] > 128)
+                        lit++, centre += x;
+        b->worst = sum / (f->height - 32) > b->worst ? sum / (f->height - 32) : b->worst;
+        b->wrong += lit == 0 || abs(centre / lit - bar_left(n) - BAR_WIDTH / 2) > 3;
+        b->flagged += f->interlaced_frame;
+}
+
+static struct painted two_fields(int count, int b_frames)
+{
+        struct painted p = painted_25(WIDTH, HEIGHT, count, paint_bar);
+        p.interlaced = true;
+        p.b_frames = b_frames;
+        return p;
+}
+
+static void test_each_picture_of_two_fields_comes_out_once_and_whole(void **state)
+{
+        (void)state;
+        for (int b_frames = 0; b_frames <= 2; b_frames += 2) {
+                struct painted p = two_fields(55, b_frames);
+                struct coded video;
+                struct bars bars = {0};
+                painted_video(&video, &p);
+                struct rig *r = run_through(&video);
+                assert_int_equal(check_track(r, "v96"), 55);
+                assert_int_equal(check_track(r, "v64"), 55);
+                assert_int_equal(r->end_us, 54 * 40000 + 40000 + video.frames[0].dts_us + video.frames[0].cts_us);
+                assert_int_equal(watch(track_named(r, "v96"), see_bar, &bars), 55);
+                assert_int_equal(bars.wrong, 0);
+                assert_int_equal(bars.flagged, 0);
+                assert_in_range(bars.worst, 0, 150); /* 800 as it came */
+                struct pipeline_stats s;
+                pipeline_stats(r->p, &s);
+                assert_int_equal(s.decoded, 55);
+                assert_int_equal(s.late_dropped + s.corrupt + s.skipped, 0);
+                rig_free(r);
+                coded_free(&video);
+        }
+}
+
 static void push_anew(struct rig *r, struct coded *c)
 {
         struct frame f = {.track = TRACK_VIDEO, .codec = CODEC_H264, .flags = FRAME_CONFIG, .dts_us = c->frames[0].dts_us,
                           .bytes = c->config};
         push(r, &f);
         push_all(r, c, NULL);
+}
+
+/* An encoder that is set otherwise in mid-broadcast: the flag, the size, both. */
+static void test_interlace_that_begins_and_ends_in_mid_broadcast_costs_no_picture(void **state)
+{
+        (void)state;
+        struct coded part[4];
+        for (int i = 0; i < 4; i++) {
+                struct painted p = two_fields(25, 0);
+                p.interlaced = i % 2 == 1;
+                p.start_us = i * US_PER_S;
+                p.height = i == 3 ? 144 : HEIGHT;
+                painted_video(&part[i], &p);
+        }
+        struct rig *r = rig_new();
+        rig_open(r, &part[0], NULL);
+        for (int i = 0; i < 4; i++)
+                push_anew(r, &part[i]);
+        drain(r);
+        assert_int_equal(check_track(r, "v96"), 100);
+        assert_int_equal(check_track(r, "v64"), 100);
+        struct pipeline_stats s;
+        pipeline_stats(r->p, &s);
+        assert_int_equal(s.late_dropped + s.corrupt + s.skipped, 0);
+        rig_free(r);
+        for (int i = 0; i < 4; i++)
+                coded_free(&part[i]);
+}
+
+/* Another broadcaster that goes on has the last picture too: the one that waits for its neighbour stands before the break. */
+static void test_a_break_comes_after_the_picture_that_waits(void **state)
+{
+        (void)state;
+        struct coded before, after;
+        struct painted p = two_fields(25, 0);
+        painted_video(&before, &p);
+        p.start_us = 24 * 40000 + 10000;
+        painted_video(&after, &p);
+        after.frames[0].flags |= FRAME_BREAK;
+        struct rig *r = rig_new();
+        rig_open(r, &before, NULL);
+        push_all(r, &before, NULL);
+        push_all(r, &after, NULL);
+        drain(r);
+        assert_int_equal(check_track(r, "v96"), 25 + 24);
+        struct pipeline_stats s;
+        pipeline_stats(r->p, &s);
+        assert_int_equal(s.late_dropped, 1);
+        rig_free(r);
+        coded_free(&before);
+        coded_free(&after);
+}
+
+/* A proxy that opened the stream again sends what was not stored once more. */
+static void test_a_picture_that_waits_and_comes_again_is_shown_once(void **state)
+{
+        (void)state;
+        struct coded video;
+        struct painted p = two_fields(25, 0);
+        painted_video(&video, &p);
+        struct rig *r = rig_new();
+        rig_open(r, &video, NULL);
+        for (int i = 0; i < 13; i++)
+                push(r, &video.frames[i]);
+        video.frames[0].flags |= FRAME_BREAK;
+        push_all(r, &video, NULL);
+        drain(r);
+        assert_int_equal(check_track(r, "v96"), 25);
+        rig_free(r);
+        coded_free(&video);
+}
+
+static bool has_slate(const struct rig *r)
+{
+        for (int i = 0; i < r->chunk_count; i++)
+                if (r->chunks[i].c.flags & PUT_SLATE)
+                        return true;
+        return false;
+}
+
+/* The picture that waits for the next one is shown when that does not come, and slate after it. */
+static void test_slate_does_not_overtake_a_picture_of_two_fields(void **state)
+{
+        (void)state;
+        struct painted p = two_fields(12, 0);
+        struct coded video;
+        painted_video(&video, &p);
+        struct rig *r = rig_new();
+        r->o.slate_after_us = 100000;
+        r->o.epoch_us = clock_wall_us() - US_PER_S;
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        while (!has_slate(r))
+                uv_run(&r->loop, UV_RUN_ONCE);
+        drain(r);
+        struct pipeline_stats s;
+        pipeline_stats(r->p, &s);
+        assert_int_equal(s.decoded, 12);
+        assert_int_equal(s.late_dropped, 0);
+        assert_int_equal(check_track(r, "v96"), 12 + s.slate_us / 40000);
+        rig_free(r);
+        coded_free(&video);
+}
+
+/* One camera that sends a picture a second, and just one picture. */
+static void test_a_lone_picture_of_two_fields_is_shown(void **state)
+{
+        (void)state;
+        struct painted p = two_fields(1, 0);
+        struct coded video;
+        struct bars bars = {0};
+        painted_video(&video, &p);
+        struct rig *r = rig_new();
+        r->o.slate_after_us = 100000;
+        r->o.epoch_us = clock_wall_us() - US_PER_S;
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        while (!has_slate(r))
+                uv_run(&r->loop, UV_RUN_ONCE);
+        drain(r);
+        assert_true(watch(track_named(r, "v96"), see_bar, &bars) >= 2);
+        assert_in_range(bars.worst, 0, 150);
+        rig_free(r);
+        coded_free(&video);
 }
 
 /* ---- colours ---- */
@@ -97,6 +296,9 @@ static void test_green_stays_the_green_it_was(void **state)
         p = painted_25(320, 240, 3, paint_green_601_full);
         p.format = AV_PIX_FMT_YUVJ420P;
         is_green(&p);
+        p = two_fields(6, 0);
+        p.paint = paint_green_601;
+        is_green(&p);
 }
 
 /* ---- shapes ---- */
@@ -139,7 +341,7 @@ static void test_an_absurd_shape_in_mid_broadcast_is_counted_and_survived(void *
         (void)state;
         struct coded part[3];
         for (int i = 0; i < 3; i++) {
-                struct painted p = painted_25(WIDTH, HEIGHT, 25, NULL);
+                struct painted p = painted_25(WIDTH, HEIGHT, 25, paint_bar);
                 p.start_us = i * US_PER_S;
                 p.aspect = i == 1 ? (AVRational){64, 1} : (AVRational){1, 1};
                 painted_video(&part[i], &p);
@@ -162,6 +364,12 @@ static void test_an_absurd_shape_in_mid_broadcast_is_counted_and_survived(void *
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_each_picture_of_two_fields_comes_out_once_and_whole),
+                cmocka_unit_test(test_interlace_that_begins_and_ends_in_mid_broadcast_costs_no_picture),
+                cmocka_unit_test(test_a_break_comes_after_the_picture_that_waits),
+                cmocka_unit_test(test_a_picture_that_waits_and_comes_again_is_shown_once),
+                cmocka_unit_test(test_slate_does_not_overtake_a_picture_of_two_fields),
+                cmocka_unit_test(test_a_lone_picture_of_two_fields_is_shown),
                 cmocka_unit_test(test_green_stays_the_green_it_was),
                 cmocka_unit_test(test_absurd_pictures_are_refused_in_words),
                 cmocka_unit_test(test_an_absurd_shape_in_mid_broadcast_is_counted_and_survived),

@@ -12,6 +12,7 @@
 #include "common/mem.h"
 #include "transcoderd/encode/cadence.h"
 #include "transcoderd/encode/decode.h"
+#include "transcoderd/encode/deinterlace.h"
 #include "transcoderd/encode/video_rung.h"
 #include "transcoderd/encode/grid.h"
 #include "transcoderd/encode/intake.h"
@@ -53,6 +54,7 @@ struct video {
         bool late;
 
         struct decoder *decoder;
+        struct deinterlacer *deinterlacer;
         struct slate slate;
         struct cadence cadence; /* of the source */
         struct slow slow;
@@ -354,6 +356,13 @@ static void on_picture(struct video *v, const AVFrame *pic)
 
 /* --- the thread --- */
 
+static void show_progressive(struct video *v)
+{
+        const AVFrame *pic;
+        while ((pic = deinterlace_get(v->deinterlacer)))
+                on_picture(v, pic);
+}
+
 static void not_decoded(struct video *v, const char *what)
 {
         char why[96];
@@ -374,7 +383,8 @@ static void receive_pictures(struct video *v)
                 if (err)
                         not_decoded(v, "picture does not decode");
                 else
-                        on_picture(v, pic);
+                        deinterlace_put(v->deinterlacer, pic);
+                show_progressive(v);
         }
         struct decoder_lost lost = decoder_lost(v->decoder);
         atomic_fetch_add(&v->out->tally.skipped, lost.skipped);
@@ -382,16 +392,24 @@ static void receive_pictures(struct video *v)
                 count_corrupt(v, "no picture came of a frame");
 }
 
+/* A picture of two fields waits for the next one no longer: none comes soon, or what comes does not follow it. */
 static void show_held(struct video *v)
+{
+        deinterlace_flush(v->deinterlacer);
+        show_progressive(v);
+}
+
+static void show_all(struct video *v)
 {
         decoder_end(v->decoder);
         receive_pictures(v);
+        show_held(v);
 }
 
 /* What comes does not follow what was: what the decoder holds is shown before that. */
 static void interrupt(struct video *v)
 {
-        show_held(v);
+        show_all(v);
         decoder_break(v->decoder);
         v->begins_anew = true;
 }
@@ -401,6 +419,7 @@ static void on_frame(struct video *v, const struct frame *f)
         if (f->flags & FRAME_BREAK && v->any && f->dts_us + f->cts_us <= v->last_us) {
                 /* It begins before the last picture: what the decoder still holds comes again, and what was missing with it. */
                 decoder_break(v->decoder);
+                deinterlace_drop(v->deinterlacer);
                 v->begins_anew = true;
         } else if (f->flags & FRAME_BREAK) {
                 interrupt(v);
@@ -411,7 +430,7 @@ static void on_frame(struct video *v, const struct frame *f)
                 return;
         }
         if (decoder_renews(v->decoder, f)) {
-                show_held(v);
+                show_all(v);
                 if (decoder_renew(v->decoder) != 0)
                         count_corrupt(v, "configuration record");
         }
@@ -421,6 +440,8 @@ static void on_frame(struct video *v, const struct frame *f)
         else if (err == ERR_NOT_YET)
                 atomic_fetch_add(&v->out->tally.skipped, 1);
         receive_pictures(v);
+        if (slow_is(&v->slow))
+                show_held(v);
 }
 
 /* How late the pictures are that wait before this rung's encoder: it has one in its hands. */
@@ -467,7 +488,12 @@ static int64_t again_in_us(const struct video *v)
 static void go_on_without(struct video *v)
 {
         int64_t until_us = slate_due(&v->slate, v->last_us, job_now_us(&v->job), clock_mono_us());
-        if (again_in_us(v) <= 0)
+        bool again = again_in_us(v) <= 0;
+        if (deinterlace_holds(v->deinterlacer) && (again || until_us != SLATE_NOT_DUE)) {
+                struct slate before = v->slate;
+                show_held(v);
+                v->slate = before; /* that picture came long ago: nothing is due later for it */
+        } else if (again)
                 place(v, NULL, slow_again_us(&v->slow, v->last_us), SHOWN_AGAIN);
         else if (until_us != SLATE_NOT_DUE && until_us - v->last_us < HOLE_MAX_US)
                 fill(v, until_us, false);
@@ -481,13 +507,12 @@ static bool step(struct video *v)
         if (again_us < wait_us)
                 wait_us = again_us > US_PER_MS ? again_us : US_PER_MS;
         int err = intake_take(&v->in, &f, wait_us);
-        if (err == ERR_TIMEOUT && v->any)
+        if (err == ERR_TIMEOUT && (v->any || deinterlace_holds(v->deinterlacer)))
                 go_on_without(v);
         if (err)
                 return false;
         if (!f.bytes) { /* the end: the decoder still holds pictures, and the last one lasts as long as the others did */
-                decoder_end(v->decoder);
-                receive_pictures(v);
+                show_all(v);
                 for (size_t i = 0; i < v->rung_count; i++)
                         video_rung_finish(v->rungs[i].encoder, cadence_interval_us(&v->rungs[i].cadence));
                 return true;
@@ -524,12 +549,14 @@ struct video *video_open(const struct job *job, struct outlet *outlet, uint8_t c
         intake_init(&v->in);
         slate_init(&v->slate, job->slate_after_us, clock_mono_us());
         v->decoder = decoder_new(TRACK_VIDEO, job->decoder_threads);
+        v->deinterlacer = deinterlace_new(job->decoder_threads);
         if (config && decoder_config(v->decoder, codec, config) != 0)
                 count_corrupt(v, "configuration record");
         outlet_join(outlet);
         if (pthread_create(&v->thread, NULL, run, v) == 0)
                 return v;
         intake_fini(&v->in);
+        deinterlace_free(&v->deinterlacer);
         decoder_free(&v->decoder);
         free(v);
         return NULL;
@@ -570,6 +597,7 @@ void video_close(struct video **vp)
         video_abort(v);
         pthread_join(v->thread, NULL);
         intake_fini(&v->in);
+        deinterlace_free(&v->deinterlacer);
         decoder_free(&v->decoder);
         free(v);
 }
