@@ -527,6 +527,7 @@ static void count_frames(struct session *s)
         metric_add(&stats_corrupt, (int64_t)(now.corrupt - old->corrupt));
         metric_add(&stats_shed, (int64_t)(now.shed - old->shed));
         metric_add(&stats_skipped, (int64_t)(now.skipped - old->skipped));
+        metric_add(&stats_captions_dropped, (int64_t)(now.captions_lost - old->captions_lost));
         metric_add(&stats_slate_us, now.slate_us - old->slate_us);
         int64_t now_us = clock_mono_us(), passed_us = now_us - s->counted_us;
         if (s->counted_us && passed_us > 0)

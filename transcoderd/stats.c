@@ -54,6 +54,8 @@ struct metric stats_rows[] = {
         {.name = "transcoderd_clock_off_total", .type = METRIC_COUNTER,
          .help = "Sessions taken over that keep their own time, because this machine's clock is far from it"},
         FAILED("source"), FAILED("threads"), FAILED("encoder"),
+        {.name = "transcoderd_captions_dropped_total", .type = METRIC_COUNTER,
+         .help = "Triplets of closed captions that a rung had no picture for in time"},
 };
 
 struct histogram stats_put = {

@@ -39,6 +39,7 @@ extern struct metric stats_rows[];
 #define stats_failed_source stats_rows[31]
 #define stats_failed_threads stats_rows[32]
 #define stats_failed_encoder stats_rows[33]
+#define stats_captions_dropped stats_rows[34]
 
 extern struct histogram stats_put, stats_glass;
 

@@ -1,5 +1,5 @@
-/* What a broadcaster's pictures are like, through the whole pipeline with real codecs: of two fields, with colours of any kind, of
- * shapes that nobody can show. */
+/* What a broadcaster's pictures are like, through the whole pipeline with real codecs: of two fields, with colours of any kind, with
+ * captions, of shapes that nobody can show. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -361,6 +361,118 @@ static void test_an_absurd_shape_in_mid_broadcast_is_counted_and_survived(void *
                 coded_free(&part[i]);
 }
 
+/* ---- captions ---- */
+
+#define SAID_MAX 4096
+
+static struct said {
+        uint8_t triplets[SAID_MAX][3];
+        int count;
+} said, heard;
+
+static void say(struct said *s, const AVFrame *f)
+{
+        const AVFrameSideData *cc = av_frame_get_side_data(f, AV_FRAME_DATA_A53_CC);
+        for (size_t at = 0; cc && at + 3 <= cc->size; at += 3)
+                if (cc->data[at] & 4 && s->count < SAID_MAX)
+                        memcpy(s->triplets[s->count++], cc->data + at, 3);
+}
+
+/* As a 30 fps encoder has it: a pair of CEA-608 a field, 18 triplets of CEA-708 of which all but two are padding. */
+static void paint_captions(AVFrame *f, int n)
+{
+        AVFrameSideData *cc = av_frame_new_side_data(f, AV_FRAME_DATA_A53_CC, 60);
+        for (int i = 0; i < 20; i++) {
+                uint8_t t[] = {i == 0 ? 0xfc : i == 1 ? 0xfd : i == 2 ? 0xff : i == 3 ? 0xfe : 0xfa, (uint8_t)(n + 1), (uint8_t)(i + 1)};
+                memcpy(cc->data + 3 * i, t, 3);
+        }
+        say(&said, f);
+}
+
+static void hear(const AVFrame *f, int n, void *arg)
+{
+        (void)n, (void)arg;
+        say(&heard, f);
+}
+
+static void all_is_heard(struct rig *r, const char *track)
+{
+        heard.count = 0;
+        watch(track_named(r, track), hear, NULL);
+        assert_int_equal(heard.count, said.count);
+        assert_memory_equal(heard.triplets, said.triplets, (size_t)said.count * 3);
+}
+
+static void test_captions_come_through_in_every_rung_once_and_in_order(void **state)
+{
+        (void)state;
+        for (int interlaced = 0; interlaced < 2; interlaced++) {
+                struct coded video;
+                struct painted p = painted_25(WIDTH, HEIGHT, 61, paint_captions);
+                p.fps = 30;
+                p.b_frames = 2;
+                p.interlaced = interlaced;
+                said.count = 0;
+                painted_video(&video, &p);
+                assert_int_equal(said.count, 244);
+                struct rig *r = rig_new();
+                r->o.ladder.video[1].fps_max = 15;
+                rig_open(r, &video, NULL);
+                push_all(r, &video, NULL);
+                drain(r);
+                assert_int_equal(check_track(r, "v96"), 61);
+                assert_int_equal(check_track(r, "v64"), 31);
+                all_is_heard(r, "v96");
+                all_is_heard(r, "v64");
+                struct pipeline_stats s;
+                pipeline_stats(r->p, &s);
+                assert_int_equal(s.captions_lost, 0);
+                rig_free(r);
+                coded_free(&video);
+        }
+}
+
+static void test_captions_that_no_picture_is_left_for_are_counted(void **state)
+{
+        (void)state;
+        struct coded video;
+        struct painted p = painted_25(WIDTH, HEIGHT, 60, paint_captions);
+        p.fps = 30;
+        painted_video(&video, &p);
+        struct rig *r = rig_new();
+        r->o.ladder.video[1].fps_max = 15;
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        drain(r);
+        struct pipeline_stats s;
+        pipeline_stats(r->p, &s);
+        assert_int_equal(s.captions_lost, 20);
+        rig_free(r);
+        coded_free(&video);
+}
+
+/* A picture that stands for others says what it says once. */
+static void test_slate_does_not_repeat_captions(void **state)
+{
+        (void)state;
+        struct coded video;
+        struct painted p = painted_25(WIDTH, HEIGHT, 5, paint_captions);
+        said.count = 0;
+        painted_video(&video, &p);
+        struct rig *r = rig_new();
+        r->o.slate_after_us = 100000;
+        r->o.epoch_us = clock_wall_us() - US_PER_S;
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        while (!has_slate(r))
+                uv_run(&r->loop, UV_RUN_ONCE);
+        drain(r);
+        all_is_heard(r, "v96");
+        all_is_heard(r, "v64");
+        rig_free(r);
+        coded_free(&video);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -373,6 +485,9 @@ int main(void)
                 cmocka_unit_test(test_green_stays_the_green_it_was),
                 cmocka_unit_test(test_absurd_pictures_are_refused_in_words),
                 cmocka_unit_test(test_an_absurd_shape_in_mid_broadcast_is_counted_and_survived),
+                cmocka_unit_test(test_captions_come_through_in_every_rung_once_and_in_order),
+                cmocka_unit_test(test_captions_that_no_picture_is_left_for_are_counted),
+                cmocka_unit_test(test_slate_does_not_repeat_captions),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,7 @@ struct tally {
         _Atomic int64_t placed_us[TRACK_KINDS]; /* so far the track is made, before its encoders; INT64_MIN: not begun */
         _Atomic int64_t slate_us[TRACK_KINDS];
         atomic_ullong decoded, encoded, late_dropped, corrupt, shed, skipped;
+        atomic_ullong captions_lost; /* triplets, of all rungs */
         _Atomic int64_t end_us; /* of the longest track, when drained */
         _Atomic int64_t busy_us[SESSION_TRACKS_MAX]; /* that a video rung's encoder has worked so far */
 };

@@ -178,6 +178,7 @@ void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
                 .corrupt = atomic_load(&t->corrupt),
                 .shed = atomic_load(&t->shed),
                 .skipped = atomic_load(&t->skipped),
+                .captions_lost = atomic_load(&t->captions_lost),
         };
         for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
                 int64_t busy_us = atomic_load(&t->busy_us[i]);

@@ -33,6 +33,7 @@ struct pipeline_stats {
         int64_t behind_us;     /* media time that what was pushed, is due and can be encoded has waited (intake.h) */
         int64_t slate_us;      /* slate made so far, video (or audio if there is no video) */
         uint64_t decoded, encoded, late_dropped, corrupt, shed, skipped;
+        uint64_t captions_lost;
         int64_t busy_us; /* how long the encoder that works most has worked so far */
 };
 void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out);

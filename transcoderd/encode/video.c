@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "transcoderd/encode/cadence.h"
+#include "transcoderd/encode/captions.h"
 #include "transcoderd/encode/decode.h"
 #include "transcoderd/encode/deinterlace.h"
 #include "transcoderd/encode/video_rung.h"
@@ -35,6 +36,7 @@ enum shown { SHOWN_REAL, SHOWN_AGAIN, SHOWN_SLATE };
 struct rung {
         struct ladder_video conf;
         struct scaler *scaler;
+        struct captions captions;
         struct video_rung *encoder;
         AVFrame *picture; /* the last one, scaled: slate repeats it */
         struct fps_limit limit, shed;
@@ -196,6 +198,7 @@ static void rung_emit(const struct video *v, struct rung *r, int64_t pts_us, boo
                 .idr = !r->any || grid_segment(at_us) != grid_segment(r->last_us),
                 .slate = slate,
         };
+        captions_give(&r->captions, p.frame);
         r->any = true;
         r->last_us = at_us;
         cadence_add(&r->cadence, at_us);
@@ -208,12 +211,21 @@ static void rung_emit(const struct video *v, struct rung *r, int64_t pts_us, boo
         video_rung_put(r->encoder, &p);
 }
 
+/* Of what is before the rung's beginning another writer has made them part of its last pictures. */
+static void take_captions(struct video *v, struct rung *r, const AVFrame *pic)
+{
+        if (pic->pts >= r->start_us)
+                atomic_fetch_add(&v->out->tally.captions_lost, captions_add(&r->captions, pic));
+}
+
 /* pic NULL: the last one again. */
 static void place(struct video *v, const AVFrame *pic, int64_t pts_us, enum shown as)
 {
         const AVFrame *above = pic;
         for (size_t i = 0; i < v->rung_count && !atomic_load(&v->stop); i++) {
                 struct rung *r = &v->rungs[i];
+                if (pic && pts_us == pic->pts)
+                        take_captions(v, r, pic);
                 if (!rung_wants(v, i, pts_us))
                         continue;
                 if (pic) {
@@ -513,8 +525,10 @@ static bool step(struct video *v)
                 return false;
         if (!f.bytes) { /* the end: the decoder still holds pictures, and the last one lasts as long as the others did */
                 show_all(v);
-                for (size_t i = 0; i < v->rung_count; i++)
+                for (size_t i = 0; i < v->rung_count; i++) {
+                        atomic_fetch_add(&v->out->tally.captions_lost, v->rungs[i].captions.count);
                         video_rung_finish(v->rungs[i].encoder, cadence_interval_us(&v->rungs[i].cadence));
+                }
                 return true;
         }
         on_frame(v, &f);
