@@ -23,6 +23,11 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "bounded: belongs to the subset that `make check` runs")
 
 
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first: where several files are run at a time it is not alone at the end."""
+    items.sort(key=lambda item: item.path.name != "test_store_faults.py")
+
+
 @pytest.fixture(scope="session")
 def source(tmp_path_factory):
     return make_source(tmp_path_factory.mktemp("source"), SOURCE_S)

@@ -9,6 +9,14 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import LATE_IS_FINE, TINY_LADDER, Cluster  # noqa: E402  (the path is set above)
 
 
+# Where several files are run at a time these come first, so that none of them is alone at the end.
+LONGEST = {f"test_{name}.py" for name in ("freshet_command", "frames", "operations", "owners", "private", "retention")}
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """A failure comes with the ends of the logs of the clusters it used."""
