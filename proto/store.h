@@ -78,7 +78,7 @@ struct put {
         /* To where the next chunk may begin at the earliest. Another end than that of the boxes says that how long the last
          * sample lasts is a guess: the chunk was cut before the next one was seen, or its writer leaves. */
         int64_t duration_us;
-        uint32_t bandwidth;  /* PUT_INIT only: the rung's peak rate, bit/s */
+        uint32_t bandwidth;  /* PUT_INIT only: what a segment has at most, bit/s */
         uint32_t fps_milli;  /* PUT_INIT only, video: frames per 1000 s, e.g. 29970 */
         /* What this chunk cannot be decoded without: xxh3 of the chunk that this writer made before it. Taken only behind
          * that very chunk, whoever stored it; of sound it only says whether the two writers make the same, so that either

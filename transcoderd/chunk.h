@@ -25,7 +25,7 @@ struct track_info {
         char name[TRACK_NAME_MAX + 1];
         uint8_t kind; /* enum track_kind */
         struct buf *init; /* ftyp moov */
-        uint32_t bandwidth;
+        uint32_t bandwidth; /* no segment has more, bit/s */
         uint32_t fps_milli;
         int64_t start_us; /* media time from which the track exists; 0 for the tracks a session begins with */
 };

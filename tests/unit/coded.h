@@ -74,9 +74,15 @@ static inline void coded_receive(struct coded *out, AVCodecContext *c, uint8_t t
         av_packet_free(&pkt);
 }
 
-/* A moving gradient; key frames every gop. x264: more of its parameters, each with a colon before it. */
-static inline void coded_video_by(const char *x264, struct coded *out, int width, int height, AVRational fps, int count, int b_frames,
-                                  int gop, int64_t start_us)
+typedef uint8_t coded_luma(int x, int y, int n); /* of picture n */
+static inline uint8_t coded_gradient(int x, int y, int n)
+{
+        return (uint8_t)(16 + (x + y + 3 * n) % 200);
+}
+
+/* Key frames every gop. x264: more of its parameters, each with a colon before it. */
+static inline void coded_pictures(coded_luma *luma, const char *x264, struct coded *out, int width, int height, AVRational fps, int count,
+                                  int b_frames, int gop, int64_t start_us)
 {
         char params[256];
         snprintf(params, sizeof(params), "annexb=0:scenecut=0:rc-lookahead=0%s", x264);
@@ -103,7 +109,7 @@ static inline void coded_video_by(const char *x264, struct coded *out, int width
                 assert(rv == 0);
                 for (int y = 0; y < height; y++)
                         for (int x = 0; x < width; x++)
-                                f->data[0][y * f->linesize[0] + x] = (uint8_t)(16 + (x + y + 3 * n) % 200);
+                                f->data[0][y * f->linesize[0] + x] = luma(x, y, n);
                 for (int plane = 1; plane < 3; plane++)
                         memset(f->data[plane], 128, (size_t)f->linesize[plane] * (size_t)((height + 1) / 2));
                 f->pts = n;
@@ -118,14 +124,27 @@ static inline void coded_video_by(const char *x264, struct coded *out, int width
         avcodec_free_context(&c);
 }
 
+/* A moving gradient. */
+static inline void coded_video_by(const char *x264, struct coded *out, int width, int height, AVRational fps, int count, int b_frames,
+                                  int gop, int64_t start_us)
+{
+        coded_pictures(coded_gradient, x264, out, width, height, fps, count, b_frames, gop, start_us);
+}
+
 static inline void coded_video(struct coded *out, int width, int height, AVRational fps, int count, int b_frames,
                                int gop, int64_t start_us)
 {
         coded_video_by("", out, width, height, fps, count, b_frames, gop, start_us);
 }
 
-/* A tone of 440 Hz, the same in all channels. */
-static inline void coded_tone(struct coded *out, int rate, int channels, float peak, int count, int64_t start_us)
+typedef double coded_wave(double t_s, int channel); /* up to 1 */
+static inline double coded_440_hz(double t_s, int channel)
+{
+        (void)channel;
+        return sin(2 * M_PI * 440 * t_s);
+}
+
+static inline void coded_sound(coded_wave *wave, struct coded *out, int rate, int channels, float peak, int count, int64_t start_us)
 {
         AVCodecContext *c = avcodec_alloc_context3(avcodec_find_encoder_by_name("aac"));
         AVFrame *f = av_frame_alloc();
@@ -148,7 +167,7 @@ static inline void coded_tone(struct coded *out, int rate, int channels, float p
                 for (int i = 0; i < f->nb_samples; i++)
                         for (int ch = 0; ch < channels; ch++)
                                 ((float *)f->extended_data[ch])[i] =
-                                        peak * (float)sin(2 * M_PI * 440 * (n * 1024 + i) / rate);
+                                        peak * (float)wave((n * 1024 + i) / (double)rate, ch);
                 f->pts = (int64_t)n * f->nb_samples;
                 avcodec_send_frame(c, f);
                 coded_receive(out, c, TRACK_AUDIO, start_us);
@@ -158,6 +177,12 @@ static inline void coded_tone(struct coded *out, int rate, int channels, float p
         av_channel_layout_uninit(&f->ch_layout);
         av_frame_free(&f);
         avcodec_free_context(&c);
+}
+
+/* A tone of 440 Hz, the same in all channels. */
+static inline void coded_tone(struct coded *out, int rate, int channels, float peak, int count, int64_t start_us)
+{
+        coded_sound(coded_440_hz, out, rate, channels, peak, count, start_us);
 }
 
 static inline void coded_audio(struct coded *out, int rate, int channels, int count, int64_t start_us)

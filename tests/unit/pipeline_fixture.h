@@ -23,7 +23,7 @@
 struct out_chunk {
         struct chunk c;
         struct fragment f;
-        size_t at; /* in its track's file */
+        size_t at, len; /* in its track's file */
 };
 
 struct track {
@@ -81,6 +81,7 @@ static inline void on_chunk(void *arg, const struct chunk *c)
         o->c = *c;
         o->c.bytes = NULL;
         o->at = r->tracks[c->track].file_len;
+        o->len = c->bytes->len;
         append(&r->tracks[c->track], c->bytes);
 }
 

@@ -421,6 +421,55 @@ static void test_a_slow_sources_chunks_do_not_wait_for_its_next_picture(void **s
         coded_free(&video);
 }
 
+/* Nothing moves, and then there is a second of what no encoder can foresee, while its buffer is full. */
+static uint8_t bursts_of_noise(int x, int y, int n)
+{
+        uint32_t noise = (uint32_t)(x * 7919 + y * 104729 + n * 1299709) * 2654435761u;
+        return n % 75 >= 50 ? (uint8_t)(noise >> 24) : 100;
+}
+
+static double chords(double t_s, int channel)
+{
+        static const double hz[] = {220, 733, 1777, 3000, 5111, 7777, 9999};
+        double sum = 0;
+        for (size_t i = 0; i < sizeof(hz) / sizeof(hz[0]); i++)
+                sum += sin(2 * M_PI * t_s * hz[i]) / 7;
+        return sin((channel ? 17 : 11) * t_s) > 0 ? sum : 0;
+}
+
+static void check_bound(struct rig *r, const char *name, int64_t rate_bps)
+{
+        struct track *t = track_named(r, name);
+        const struct out_chunk *o;
+        int64_t largest = 0, so_far = 0, segment = -1;
+        for (int at = 0; (o = next_chunk(r, t, &at));) {
+                so_far = (int64_t)o->len + (o->c.segment == segment ? so_far : 0);
+                segment = o->c.segment;
+                largest = so_far > largest ? so_far : largest;
+        }
+        assert_true(largest * 8 > rate_bps * 6 / 5); /* or this proves nothing */
+        assert_true(largest * 8 <= t->info.bandwidth);
+        assert_true(t->info.bandwidth < rate_bps * 17 / 10 + 12000);
+}
+
+static void test_no_segment_is_larger_than_its_track_says(void **state)
+{
+        (void)state;
+        struct coded video, audio;
+        coded_pictures(bursts_of_noise, "", &video, 176, 96, (AVRational){25, 1}, 250, 0, 50, 0);
+        coded_sound(chords, &audio, 48000, 2, 0.9f, 469, 0);
+        struct rig *r = rig_new();
+        rig_open(r, &video, &audio);
+        push_all(r, &video, &audio);
+        drain(r);
+        check_bound(r, "v96", 300000);
+        check_bound(r, "v64", 150000);
+        check_bound(r, "a64", 64000);
+        rig_free(r);
+        coded_free(&video);
+        coded_free(&audio);
+}
+
 static void test_codecs_that_are_not_known_are_refused(void **state)
 {
         (void)state;
@@ -500,6 +549,7 @@ int main(void)
                 cmocka_unit_test(test_slate_fills_the_time_without_a_broadcaster),
                 cmocka_unit_test(test_one_picture_a_second_makes_every_chunk),
                 cmocka_unit_test(test_a_slow_sources_chunks_do_not_wait_for_its_next_picture),
+                cmocka_unit_test(test_no_segment_is_larger_than_its_track_says),
                 cmocka_unit_test(test_codecs_that_are_not_known_are_refused),
                 cmocka_unit_test(test_video_without_a_size_fails_the_session),
                 cmocka_unit_test(test_times_that_cannot_be_are_dropped),

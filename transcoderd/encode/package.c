@@ -258,6 +258,12 @@ int64_t package_finish(struct package *p, int64_t last_sample_ticks, int64_t nex
         return p->end_ticks;
 }
 
+/* moof, mfhd, traf, tfhd, tfdt, trun and the head of mdat are 128 bytes and up to 12 for each sample. */
+int64_t package_overhead_bps(int64_t samples_a_second)
+{
+        return 8 * (24 + 32 + CHUNKS_PER_SEGMENT * 128 + samples_a_second * 12);
+}
+
 int64_t package_sample_ticks(const struct package *p)
 {
         return p->sample_ticks;

@@ -39,6 +39,8 @@ void package_early(struct package *p, int64_t expected_ticks);
 int64_t package_finish(struct package *p, int64_t last_sample_ticks, int64_t next_ticks, bool goes_on);
 void package_close(struct package **p);
 
+/* What styp, prft and the boxes of five chunks add to a second of samples, at most. */
+int64_t package_overhead_bps(int64_t samples_a_second);
 /* Average distance of the samples of the first chunk, in ticks; for the frame rate of the track's announcement. */
 int64_t package_sample_ticks(const struct package *p);
 /* Chunks that were too large for a PUT and were left out; the next sample ought to be a key frame. */

@@ -59,11 +59,13 @@ static int level_for(int width, int height, int fps, int64_t bps)
         return 52;
 }
 
-/* One second, but no more than lets 200 ms of the stream together with a full buffer fit into one PUT. */
+/* Half a second: what a segment may have beyond its rate comes to the viewer as late as that on a link that just carries the rate, and
+ * who watches half a second behind has no more in hand. No more than lets 200 ms of the stream together with a full buffer fit into
+ * one PUT. */
 static int64_t vbv_buffer(int64_t bitrate_bps)
 {
         int64_t fits = ((int64_t)BODY_MAX * 8 * 95 / 100 - bitrate_bps * 22 / 100) * 10 / 9;
-        return bitrate_bps < fits ? bitrate_bps : fits;
+        return bitrate_bps / 2 < fits ? bitrate_bps / 2 : fits;
 }
 
 static void set_parameters(AVCodecContext *c, const struct video_rung_options *o)
@@ -109,13 +111,19 @@ static int open_codec(struct video_rung *r)
         return rv < 0 ? ERR_CODEC : 0;
 }
 
+/* What no segment exceeds: a full buffer, and what comes into it in a second. */
+static uint32_t segment_bps(const struct video_rung *r)
+{
+        return (uint32_t)(r->codec->rc_max_rate + r->codec->rc_buffer_size + package_overhead_bps(level_fps(&r->o)));
+}
+
 static void announce(struct video_rung *r)
 {
         struct track_info info = {
                 .track = r->track,
                 .kind = TRACK_VIDEO,
                 .init = package_init_segment(r->package),
-                .bandwidth = (uint32_t)(r->o.rung.bitrate_bps * 11 / 10),
+                .bandwidth = segment_bps(r),
                 .start_us = r->o.start_us,
         };
         snprintf(info.name, sizeof(info.name), "%s", r->o.rung.name);
