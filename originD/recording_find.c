@@ -242,6 +242,7 @@ enum segment_state recording_find(const struct session *s, const char *track, ui
         }
         out->size = plan->size;
         out->identity = plan->identity;
+        out->sound_alone = c.tracks[0]->init.kind == TRACK_AUDIO; /* a picture comes first */
         out->origin_segment = c.origin_segment;
         if (offset < plan->header_bytes)
                 return SEGMENT_HERE;

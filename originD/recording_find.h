@@ -26,6 +26,7 @@ struct recording_plan {
 struct recording_place {
         uint64_t size;      /* of the file */
         uint64_t identity;  /* another one: another file, if only of the same size */
+        bool sound_alone;   /* there is no picture in the file */
         struct buf *header; /* the place is in it: the caller's to unref. NULL: it is in a segment: */
         struct chunk_log *log;
         struct segment_view view; /* where it is stored */

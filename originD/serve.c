@@ -40,7 +40,7 @@ void serve_reply(struct serve_request *r, const struct serve_answer *a)
 /* As a string that outlives the message. */
 static const char *known_type(const char *text)
 {
-        static const char *const types[] = {"video/mp4", "application/dash+xml", JSON_TYPE};
+        static const char *const types[] = {INIT_TYPE_PICTURE, INIT_TYPE_SOUND, "application/dash+xml", JSON_TYPE};
         for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
                 if (strcmp(types[i], text) == 0)
                         return types[i];

@@ -85,7 +85,7 @@ static void read_done(void *arg, int status)
         struct serve_answer a = {.status = status,
                                  .flags = FETCH_IMMUTABLE | (all && r->view.complete ? FETCH_COMPLETE : 0),
                                  .ttl_ms = TTL_MEDIA_MS,
-                                 .content_type = "video/mp4",
+                                 .content_type = init_type(&r->log->init),
                                  .bytes = bytes,
                                  .len = bytes->len,
                                  .size = r->view.len_bytes,
@@ -229,7 +229,7 @@ static enum look look_at_stored(struct serve *sv, struct serve_request *r, struc
         if (r->offset == v->len_bytes && !v->complete)
                 return LOOK_WAIT;
         if (v->bytes || r->offset >= v->len_bytes)
-                return answer_bytes(r, v->bytes, v->len_bytes, v->complete, FETCH_IMMUTABLE, TTL_MEDIA_MS, "video/mp4");
+                return answer_bytes(r, v->bytes, v->len_bytes, v->complete, FETCH_IMMUTABLE, TTL_MEDIA_MS, init_type(&log->init));
         if (!has_turn_for(sv, r, v, kind_of_read(s, log, r->parsed.segment)))
                 return LOOK_TURN;
         uint64_t left = v->len_bytes - r->offset;
@@ -304,7 +304,7 @@ static enum look look_init(struct serve_request *r, struct session *s)
                 return serve_look_error(r, ERR_IO);
         if (t->making)
                 return LOOK_WAIT;
-        return answer_bytes(r, t->init_bytes, t->init_bytes->len, true, FETCH_IMMUTABLE, TTL_MEDIA_MS, "video/mp4");
+        return answer_bytes(r, t->init_bytes, t->init_bytes->len, true, FETCH_IMMUTABLE, TTL_MEDIA_MS, init_type(&t->init));
 }
 
 /* The index of a volume with a hole is read before the hole is left out. LOOK_DONE: all are known, or cannot be; *over: r is answered. */
@@ -344,6 +344,11 @@ static enum look look_manifest(struct serve *sv, struct serve_request *r, struct
         return l;
 }
 
+static const char *recording_type(const struct recording_place *at)
+{
+        return at->sound_alone ? INIT_TYPE_SOUND : INIT_TYPE_PICTURE;
+}
+
 static void recording_read_done(void *arg, int status)
 {
         struct serve_request *r = arg;
@@ -355,8 +360,8 @@ static void recording_read_done(void *arg, int status)
                 status = ERR_IO; /* it is damaged */
         size_t left = bytes->len - at->skip, len = left < r->max_bytes ? left : r->max_bytes;
         bool all = r->offset + len == at->size;
-        struct serve_answer a = {.flags = all ? FETCH_COMPLETE : 0, .content_type = "video/mp4", .bytes = bytes, .from = at->skip,
-                                 .len = len, .size = at->size, .identity = at->identity, .complete = true, .kept = r->slow_taker};
+        struct serve_answer a = {.flags = all ? FETCH_COMPLETE : 0, .content_type = recording_type(at), .bytes = bytes,
+                                 .from = at->skip, .len = len, .size = at->size, .identity = at->identity, .complete = true, .kept = r->slow_taker};
         if (status) /* its volume's row says that it is here: that is no absence */
                 a = (struct serve_answer){.status = status == ERR_FULL ? ERR_FULL : ERR_IO};
         serve_reply(r, &a);
@@ -399,7 +404,7 @@ static enum look look_recording(struct serve *sv, struct serve_request *r, struc
         }
         if (at->header) {
                 struct buf *header = at->header; /* r may be gone when it is answered */
-                serve_reply(r, &(struct serve_answer){.content_type = "video/mp4", .bytes = header, .from = (size_t)r->offset,
+                serve_reply(r, &(struct serve_answer){.content_type = recording_type(at), .bytes = header, .from = (size_t)r->offset,
                                                  .len = header->len - (size_t)r->offset, .size = at->size, .identity = at->identity,
                                                  .complete = true});
                 buf_unref(&header);

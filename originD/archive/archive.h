@@ -46,6 +46,7 @@ struct archive;
 /* A closed volume. Its objects are NAME.mp4, then NAME.idx: where the second is, the first is whole. All is copied. */
 struct archive_volume {
         const char *mp4_path, *idx_path;
+        const char *content_type; /* of the media, for those who look into the store; put only */
         const char *name;    /* "STREAM/SESSION/TRACK/000042-1a2b3c4d" */
         uint64_t mp4_bytes;  /* as in the index's last record; a file that is otherwise is ERR_CORRUPT and stays here */
         uint32_t mp4_crc32c;

@@ -210,7 +210,8 @@ static bool put(struct archiver *ar, const struct session *s, const struct chunk
         char *mp4 = volume_path(log->dir, ar->number, "mp4"), *idx = volume_path(log->dir, ar->number, "idx");
         char *name = archive_name(s->stream, s->id, log->dir, ar->number, ar->seen.sum.crc);
         struct archive_volume v = {.mp4_path = mp4, .idx_path = idx, .name = name, .mp4_bytes = ar->seen.sum.bytes,
-                                   .mp4_crc32c = ar->seen.sum.crc};
+                                   .mp4_crc32c = ar->seen.sum.crc,
+                                   .content_type = init_type(&log->init)};
         int rc = archive_put(ar->archive, &v, put_done, ar);
         free(name);
         free(idx);

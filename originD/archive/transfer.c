@@ -80,7 +80,7 @@ static int put_volume(struct transfer *t, struct s3 *s, const char *object)
         uint64_t bytes;
         int err = look_for(t, s, object);
         if (err == ERR_NOT_FOUND) {
-                err = put_file(t, s, object, t->mp4_path, "video/mp4", &bytes, &t->crc32c);
+                err = put_file(t, s, object, t->mp4_path, t->content_type, &bytes, &t->crc32c);
                 if (!err) /* the only copy may be unlinked on the strength of this: ask whether it is there */
                         err = look_for(t, s, object);
         }

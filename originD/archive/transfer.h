@@ -16,6 +16,7 @@ struct transfer {
         enum transfer_verb verb;
         char *name; /* of the volume; REMOVE: what names begin with */
         char *mp4_path, *idx_path;
+        const char *content_type; /* PUT: of the mp4; constant */
         uint64_t bytes; /* of the mp4, as is its checksum */
         uint32_t crc32c;
         uint64_t from; /* READ: in the mp4 */

@@ -464,3 +464,8 @@ int box_chunk_parse(const uint8_t *data, size_t len_bytes, const struct init_inf
                 return ERR_PROTO;
         return box_chunk_parse_head(data, head, len_bytes, init, out);
 }
+
+const char *init_type(const struct init_info *init)
+{
+        return init->kind == TRACK_AUDIO ? INIT_TYPE_SOUND : INIT_TYPE_PICTURE;
+}

@@ -40,6 +40,11 @@ struct init_info {
         uint32_t default_duration, default_size; /* of trex */
 };
 
+/* What HTTP says of the objects that it begins (RFC 4337); constant. */
+#define INIT_TYPE_PICTURE "video/mp4"
+#define INIT_TYPE_SOUND "audio/mp4"
+const char *init_type(const struct init_info *init);
+
 /* ERR_PROTO: not `ftyp … moov` with one track. ERR_UNSUPPORTED: a codec not known here, or an edit list that shifts time. */
 int box_init_parse(const uint8_t *data, size_t len_bytes, struct init_info *out);
 

@@ -115,7 +115,7 @@ static void write_index(const char *path, const char *mp4, uint64_t from)
 static int begin(int argc, char **argv)
 {
         if (argc >= 4 && strcmp(argv[0], "put") == 0) {
-                struct archive_volume v = {.name = argv[1], .mp4_path = argv[2], .idx_path = argv[3]};
+                struct archive_volume v = {.name = argv[1], .mp4_path = argv[2], .idx_path = argv[3], .content_type = "video/mp4"};
                 v.mp4_crc32c = file_crc(v.mp4_path, &v.mp4_bytes);
                 if (argc > 4)
                         v.mp4_crc32c = (uint32_t)strtoul(argv[4], NULL, 16);

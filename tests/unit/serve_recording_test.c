@@ -80,6 +80,23 @@ static uint64_t size_of_recording(void)
         return q.a.size;
 }
 
+static const char *type_of_file(const char *key, uint64_t offset)
+{
+        struct question q;
+        assert_int_equal(answer_to(&q, key, offset, 5000), 0);
+        return q.a.content_type;
+}
+
+static void test_a_file_without_a_picture_says_so(void **state)
+{
+        (void)state;
+        recorded(2);
+        for (int i = 0; i < 2; i++) { /* its header, and its media */
+                assert_string_equal(type_of_file(RECORDING, i * (size_of_recording() - 1)), "video/mp4");
+                assert_string_equal(type_of_file("/live/cam/S1/a128/recording.mp4", i * 2000), "audio/mp4");
+        }
+}
+
 /* In pieces of at most `most` bytes. */
 static struct buf *read_recording(uint64_t size, uint32_t most)
 {
@@ -206,6 +223,7 @@ int main(void)
                 CASE(test_recording_of_before_the_restart_is_read_on_demand),
                 CASE(test_a_hole_in_a_recording_is_looked_for_before_its_manifest_is_told),
                 CASE(test_manifest_of_a_recording_is_immutable_under_its_own_name_only),
+                CASE(test_a_file_without_a_picture_says_so),
                 CASE(test_a_recording_is_one_file_however_it_is_read),
                 CASE(test_a_recording_without_some_of_its_volumes_is_shorter),
                 CASE(test_a_byte_of_a_recording_counts_as_the_segment_that_is_read_for_it),

@@ -31,6 +31,32 @@ static void test_stored_segment_is_answered_whole_and_immutable(void **state)
         buf_unref(&first);
 }
 
+static const char *type_of(const char *key)
+{
+        struct question q;
+        assert_int_equal(answer_to(&q, key, 0, 0), 0);
+        return q.a.content_type;
+}
+
+static void test_sound_is_told_from_pictures_by_its_type(void **state)
+{
+        (void)state;
+        struct session *s = live(4);
+        assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
+        for (unsigned n = 0; n < 4; n++) {
+                put_segment(s, n);
+                assert_int_equal(put_audio(s, "a128", n), 0);
+        }
+        assert_string_equal(type_of("/live/cam/S1/v720/init.mp4"), "video/mp4");
+        assert_string_equal(type_of("/live/cam/S1/a128/init.mp4"), "audio/mp4");
+        for (int restarted = 0; restarted < 2; restarted++) { /* then they are read from the disk */
+                assert_string_equal(type_of("/live/cam/S1/v720/1.m4s"), "video/mp4");
+                assert_string_equal(type_of("/live/cam/S1/a128/1.m4s"), "audio/mp4");
+                if (!restarted)
+                        restart();
+        }
+}
+
 static void test_growing_segment_is_answered_bit_by_bit(void **state)
 {
         (void)state;
@@ -335,6 +361,7 @@ int main(void)
                 CASE(test_stored_segment_is_answered_whole_and_immutable),
                 CASE(test_streams_of_many_recordings_leave_the_disk_to_others),
                 CASE(test_what_origins_tell_each_other_is_not_for_http),
+                CASE(test_sound_is_told_from_pictures_by_its_type),
                 CASE(test_growing_segment_is_answered_bit_by_bit),
                 CASE(test_segment_completed_by_a_later_one_ends_the_wait),
                 CASE(test_wait_is_bounded),
