@@ -12,6 +12,7 @@
 #include "common/daemon/rate.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "ingestd/early.h"
 #include "ingestd/ingest.h"
 #include "ingestd/redundancy.h"
 #include "ingestd/relay_pair.h"
@@ -40,6 +41,7 @@ struct publication {
         } track[TRACK_KINDS];
         int64_t first_mono_us; /* of the first frame; 0: none yet */
         bool started;          /* the timeline runs */
+        struct early early;    /* until then */
         bool live;             /* in front of its name: not ended, refused or taken over */
         bool ended, relays_done;
 
@@ -73,10 +75,17 @@ static void not_live(struct publication *p)
         stats_add(STAT_PUBLISHERS, -1);
 }
 
+static void drop_early(struct publication *p)
+{
+        stats_add(STAT_DROPPED_FRAMES, (int64_t)p->early.count);
+        early_fini(&p->early);
+}
+
 static void free_publication(struct publication *p)
 {
         struct ingest *in = p->in;
         relay_pair_free(p->relays);
+        drop_early(p);
         stats_add(STAT_REPLAY_BYTES, -p->counted_bytes);
         replay_fini(&p->replay);
         for (int k = 0; k < TRACK_KINDS; k++)
@@ -248,6 +257,8 @@ static void on_config(struct publication *p, const struct flv_frame *f)
         struct buf *old = p->track[f->track].config;
         if (same_bytes(old, f->bytes))
                 return;
+        if (old && f->track == TRACK_AUDIO)
+                drop_early(p); /* it would come behind the new configuration, and is of the old one */
         /* A copy: what flv.c made lies in the whole message. */
         struct buf *config = buf_copy(f->bytes->data, f->bytes->len);
         p->track[f->track].config = config;
@@ -280,20 +291,14 @@ static void say_broken(struct publication *p, const struct flv_frame *f)
                  f->track == TRACK_VIDEO ? "video" : "audio", f->dts_ms);
 }
 
-static void on_media(struct publication *p, const struct flv_frame *f)
+static void place_media(struct publication *p, const struct flv_frame *f, int64_t wall_us)
 {
         const struct timeline_frame in = {.track = f->track, .dts_ms = f->dts_ms, .cts_ms = f->cts_ms};
         struct timeline_time at;
-        int64_t wall = p->in->wall_us() + relay_pair_skew_us(p->relays);
-        bool fits = f->track == TRACK_AUDIO || p->track[f->track].running || f->flags & FRAME_KEY;
-        if (f->bytes->len > FRAME_MAX || !fits || (!p->started && !may_start(p, f))) {
-                stats_add(STAT_DROPPED_FRAMES, 1);
-                return;
-        }
         if (!p->started)
-                timeline_start(&p->timeline, &in, wall);
+                timeline_start(&p->timeline, &in, wall_us);
         p->started = true;
-        if (!timeline_map(&p->timeline, &in, wall, &at)) {
+        if (!timeline_map(&p->timeline, &in, wall_us, &at)) {
                 stats_add(STAT_DROPPED_FRAMES, 1);
                 return;
         }
@@ -305,6 +310,33 @@ static void on_media(struct publication *p, const struct flv_frame *f)
         const struct frame frame = {.track = f->track, .codec = f->codec, .dts_us = at.dts_us, .cts_us = at.cts_us,
                                     .flags = f->flags | (first ? FRAME_BREAK : 0), .bytes = f->bytes};
         keep(p, &frame);
+}
+
+/* The first picture says where what was heard before it belongs; without pictures the broadcast began with what was heard first. */
+static void place_early(struct publication *p)
+{
+        struct early_frame e;
+        while (early_take(&p->early, &e)) {
+                place_media(p, &e.frame, e.wall_us);
+                buf_unref(&e.frame.bytes);
+        }
+}
+
+static void on_media(struct publication *p, const struct flv_frame *f)
+{
+        int64_t wall = p->in->wall_us() + relay_pair_skew_us(p->relays);
+        bool fits = f->track == TRACK_AUDIO || p->track[f->track].running || f->flags & FRAME_KEY;
+        if (f->bytes->len > FRAME_MAX || !fits) {
+                stats_add(STAT_DROPPED_FRAMES, 1);
+                return;
+        }
+        if (!p->started && !may_start(p, f)) {
+                stats_add(STAT_DROPPED_FRAMES, (int64_t)early_keep(&p->early, f, wall));
+                return;
+        }
+        if (f->track == TRACK_AUDIO)
+                place_early(p); /* if there is any, this is the first sound since the beginning, or begins */
+        place_media(p, f, wall);
 }
 
 void publication_frame(struct publication *p, const struct flv_frame *f)

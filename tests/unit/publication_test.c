@@ -81,6 +81,49 @@ static void test_metadata_that_names_one_track_shortens_the_wait_for_the_other(v
         end(&c, CLOSE_STOPPED);
 }
 
+/* Pictures that take 1.2 s longer than their sound, each from timestamp 0. */
+static void test_sound_that_comes_before_the_first_picture_is_kept_for_it(void **state)
+{
+        (void)state;
+        struct caster c;
+        begin(&c, "cam");
+        send_configs(&c);
+        for (int n = 0; n < 60; n++) {
+                t.now_us = 40 * n * MS;
+                c.at_ms = 40 * (n - 30);
+                if (n >= 30)
+                        send_frame(&c, TRACK_VIDEO, n % 25 == 5 ? FRAME_KEY : 0, "v");
+                c.at_ms = 40 * n;
+                send_frame(&c, TRACK_AUDIO, FRAME_KEY, "s");
+        }
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes == 1);
+        int64_t pictures = 0, sounds = 0;
+        for (unsigned i = 0; i < t.node[0].taken_count; i++) {
+                int64_t *next = t.node[0].taken[i].track == TRACK_VIDEO ? &pictures : &sounds;
+                assert_int_equal(t.node[0].taken[i].dts_us, 40 * (*next)++ * MS);
+        }
+        assert_int_equal(pictures, 30);
+        assert_int_equal(sounds, 60);
+}
+
+/* Who joins a broadcast in mid-group hears nothing that belongs to what is not seen. */
+static void test_sound_from_before_the_first_picture_is_dropped(void **state)
+{
+        (void)state;
+        struct caster c;
+        begin(&c, "cam");
+        send_configs(&c);
+        int64_t dropped = stats_get(STAT_DROPPED_FRAMES);
+        send_media(&c, 10, 50); /* the first keyframe is number 25 */
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes == 1);
+        assert_int_equal(t.node[0].taken_count, 50);
+        assert_int_equal(t.node[0].taken[0].dts_us, 0);
+        assert_int_equal(t.node[0].taken[1].dts_us, 0);
+        assert_int_equal(stats_get(STAT_DROPPED_FRAMES) - dropped, 30);
+}
+
 static void test_sound_alone_opens_after_the_wait_for_pictures(void **state)
 {
         (void)state;
@@ -94,7 +137,10 @@ static void test_sound_alone_opens_after_the_wait_for_pictures(void **state)
         pump();
         assert_int_equal(t.node[0].opens, 1);
         assert_int_equal(t.node[0].open.codecs[TRACK_VIDEO], CODEC_NONE);
-        assert_int_equal(t.node[0].taken[0].dts_us, 0);
+        UNTIL(t.node[0].taken_count == 60); /* what was heard while pictures were waited for too */
+        for (int n = 0; n < 60; n++)
+                assert_int_equal(t.node[0].taken[n].dts_us, 40 * n * MS);
+        assert_int_equal(t.node[0].open.epoch_us, WALL);
         end(&c, CLOSE_STOPPED);
 }
 
@@ -372,6 +418,8 @@ int main(void)
                 TEST(test_waits_for_sound_only_so_long),
                 TEST(test_metadata_saves_the_wait_for_a_track_that_will_not_come),
                 TEST(test_metadata_that_names_one_track_shortens_the_wait_for_the_other),
+                TEST(test_sound_that_comes_before_the_first_picture_is_kept_for_it),
+                TEST(test_sound_from_before_the_first_picture_is_dropped),
                 TEST(test_sound_alone_opens_after_the_wait_for_pictures),
                 TEST(test_sound_alone_opens_at_once_when_metadata_says_so),
                 TEST(test_a_broadcast_that_never_became_media_leaves_no_trace),

@@ -1,0 +1,29 @@
+/* early.h - sound that comes before the broadcast may begin, which it does with a picture if there is one to be expected.
+ *
+ *   all zero → early_keep … → early_take until there is none, or early_fini
+ * Some of it may belong beside that picture, or behind it, where an encoder needs longer for pictures than for sound; and where no
+ * picture comes, the broadcast began with it. Bounded: the oldest goes. The publication's. */
+#ifndef INGESTD_EARLY_H
+#define INGESTD_EARLY_H
+
+#include "ingestd/publication.h"
+
+#define EARLY_FRAMES 256 /* 5 s */
+#define EARLY_BYTES (256u << 10)
+
+struct early_frame {
+        struct flv_frame frame; /* a reference to its bytes */
+        int64_t wall_us;        /* when it came */
+};
+
+struct early {
+        struct early_frame frames[EARLY_FRAMES];
+        size_t first, count, bytes;
+};
+
+/* Returns how many had to go for it; it may be itself. */
+size_t early_keep(struct early *e, const struct flv_frame *f, int64_t wall_us);
+bool early_take(struct early *e, struct early_frame *out); /* the oldest; false: none. The bytes are the caller's reference */
+void early_fini(struct early *e);
+
+#endif
