@@ -1,4 +1,4 @@
-/* The pure parts of the timeline: the grid, the rhythm of pictures, when slate is due, what is shed. */
+/* The pure parts of the timeline: the grid, when slate is due, what is shed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "common/clock.h"
-#include "transcoderd/encode/cadence.h"
 #include "transcoderd/encode/grid.h"
 #include "transcoderd/encode/media_clock.h"
 #include "transcoderd/encode/shed.h"
@@ -47,84 +46,6 @@ static void test_a_writer_that_continues_takes_the_very_next_aac_frame(void **st
         }
         assert_int_equal(grid_aac_frame_from(0), 0);
         assert_int_equal(grid_aac_frame_from(1), 1);
-}
-
-static int64_t rtmp_us(int64_t n, int64_t num, int64_t den)
-{
-        return (n * 1000 * den / num) * 1000;
-}
-
-static int keeps(int64_t fps_num, int64_t fps_den, int fps_max, int seconds)
-{
-        struct fps_limit l = {0};
-        int kept = 0;
-        for (int64_t n = 0; rtmp_us(n, fps_num, fps_den) < seconds * US_PER_S; n++)
-                kept += fps_limit_keep(&l, rtmp_us(n, fps_num, fps_den) + 7 * US_PER_MS, fps_max * 1000);
-        return kept;
-}
-
-static void test_a_limit_above_the_rate_drops_nothing(void **state)
-{
-        (void)state;
-        assert_int_equal(keeps(24, 1, 30, 10), 240);
-        assert_int_equal(keeps(25, 1, 30, 10), 250);
-        assert_int_equal(keeps(30000, 1001, 30, 10), 300);
-        assert_int_equal(keeps(30, 1, 30, 10), 300);
-        assert_int_equal(keeps(60, 1, 60, 10), 600);
-        assert_int_equal(keeps(60, 1, 0, 10), 600);
-}
-
-static void test_double_rates_are_halved(void **state)
-{
-        (void)state;
-        assert_in_range(keeps(60, 1, 30, 10), 300, 302);
-        assert_in_range(keeps(50, 1, 30, 10), 250, 252);
-        assert_in_range(keeps(60000, 1001, 30, 10), 300, 304);
-        assert_in_range(keeps(30, 1, 15, 10), 150, 152);
-        assert_in_range(keeps(60, 1, 15, 10), 150, 152);
-}
-
-static void test_what_a_limit_keeps_does_not_depend_on_where_one_started(void **state)
-{
-        (void)state;
-        struct fps_limit whole = {0}, resumed = {0};
-        for (int64_t n = 0; n < 300; n++) {
-                int64_t us = rtmp_us(n, 60, 1) + 12345;
-                bool kept = fps_limit_keep(&whole, us, 30000);
-                if (n >= 77 && fps_limit_keep(&resumed, us, 30000) != kept && us >= 2 * US_PER_S)
-                        fail_msg("picture %d is kept by one writer only", (int)n);
-        }
-}
-
-static void test_steady_rates_are_foreseen_and_unsteady_ones_are_not(void **state)
-{
-        (void)state;
-        static const int64_t rates[][2] = {{24, 1}, {25, 1}, {30000, 1001}, {30, 1}, {50, 1}, {60, 1}};
-        for (size_t r = 0; r < sizeof(rates) / sizeof(rates[0]); r++) {
-                struct cadence c = {0};
-                for (int64_t n = 0; n < 20; n++) {
-                        assert_int_equal(cadence_steady(&c), n >= 5);
-                        cadence_add(&c, rtmp_us(n, rates[r][0], rates[r][1]));
-                }
-                assert_in_range(cadence_interval_us(&c), US_PER_S * rates[r][1] / rates[r][0] - 300,
-                                US_PER_S * rates[r][1] / rates[r][0] + 300);
-                cadence_add(&c, c.last_us + 90000);
-                assert_false(cadence_steady(&c));
-        }
-}
-
-static void test_announced_rate_is_the_sources_or_a_fraction_of_it(void **state)
-{
-        (void)state;
-        assert_int_equal(cadence_fps_milli(29970, 33250), 29970);
-        assert_int_equal(cadence_fps_milli(60000, 33333), 30000);
-        assert_int_equal(cadence_fps_milli(25000, 80000), 12500);
-        assert_int_equal(cadence_fps_milli(0, 33333), 30000);
-        assert_int_equal(cadence_fps_milli(0, 33250), 30000);
-        assert_int_equal(cadence_fps_milli(0, 41600), 24000);
-        assert_int_equal(cadence_fps_milli(0, 20000), 50000);
-        assert_int_equal(cadence_fps_milli(1000, 40000), 25000);
-        assert_int_equal(cadence_fps_milli(0, 0), 30000);
 }
 
 static void test_a_slow_source_is_one_with_long_gaps_only(void **state)
@@ -286,11 +207,6 @@ int main(void)
                 cmocka_unit_test(test_rounding_to_ticks_never_leaves_the_segment),
                 cmocka_unit_test(test_chunks_are_a_fifth_of_a_second),
                 cmocka_unit_test(test_a_writer_that_continues_takes_the_very_next_aac_frame),
-                cmocka_unit_test(test_a_limit_above_the_rate_drops_nothing),
-                cmocka_unit_test(test_double_rates_are_halved),
-                cmocka_unit_test(test_what_a_limit_keeps_does_not_depend_on_where_one_started),
-                cmocka_unit_test(test_steady_rates_are_foreseen_and_unsteady_ones_are_not),
-                cmocka_unit_test(test_announced_rate_is_the_sources_or_a_fraction_of_it),
                 cmocka_unit_test(test_a_slow_source_is_one_with_long_gaps_only),
                 cmocka_unit_test(test_a_slow_source_is_shown_again_at_the_begin_of_each_chunk_for_a_while),
                 cmocka_unit_test(test_slate_waits_for_the_sessions_clock),

@@ -16,6 +16,28 @@ static void push_config(struct rig *r, uint8_t kind, const struct coded *c)
         push(r, &f);
 }
 
+/* Where a track's pictures stand, in ticks; and which of them are keyframes. */
+struct shown {
+        int64_t ticks[CODED_MAX];
+        bool key[CODED_MAX];
+        int count;
+};
+
+static struct shown shown_by(struct rig *r, const char *name)
+{
+        struct shown s = {.count = 0};
+        const struct out_chunk *o;
+        for (int at = 0; (o = next_chunk(r, track_named(r, name), &at));) {
+                int64_t ticks = o->f.tfdt;
+                for (int i = 0; i < o->f.count; ticks += o->f.duration[i++], s.count++) {
+                        assert_true(s.count < CODED_MAX);
+                        s.ticks[s.count] = ticks;
+                        s.key[s.count] = o->f.key[i];
+                }
+        }
+        return s;
+}
+
 static void one_rate(int num, int den, int b_frames)
 {
         struct coded video;
@@ -27,6 +49,9 @@ static void one_rate(int num, int den, int b_frames)
         assert_int_equal(r->failed, 0);
         assert_int_equal(check_track(r, "v96"), video.count);
         assert_int_equal(check_track(r, "v64"), video.count);
+        struct shown large = shown_by(r, "v96"), small = shown_by(r, "v64");
+        assert_memory_equal(large.ticks, small.ticks, sizeof(large.ticks));
+        assert_memory_equal(large.key, small.key, sizeof(large.key));
         assert_int_equal(track_named(r, "v96")->info.fps_milli, (uint32_t)((int64_t)num * 1000 / den));
         struct pipeline_stats s;
         pipeline_stats(r->p, &s);
@@ -75,15 +100,64 @@ static void test_a_limited_rung_has_half_the_pictures(void **state)
 {
         (void)state;
         struct coded video;
-        coded_video(&video, 176, 96, (AVRational){60, 1}, 180, 0, 60, 20000);
+        coded_video(&video, 176, 96, (AVRational){60, 1}, 180, 0, 60, 0);
         struct rig *r = rig_new();
         r->o.ladder.video[1].fps_max = 30;
         rig_open(r, &video, NULL);
         push_all(r, &video, NULL);
         drain(r);
         assert_int_equal(check_track(r, "v96"), 180);
-        assert_in_range(check_track(r, "v64"), 90, 92);
+        assert_int_equal(check_track(r, "v64"), 90);
         assert_int_equal(track_named(r, "v64")->info.fps_milli, 30000);
+        struct shown large = shown_by(r, "v96"), small = shown_by(r, "v64");
+        for (int i = 0; i < 90; i++) { /* the keyframes are of the same pictures */
+                assert_int_equal(small.ticks[i], large.ticks[2 * i]);
+                assert_int_equal(small.key[i], large.key[2 * i]);
+        }
+        rig_free(r);
+        coded_free(&video);
+}
+
+/* 25 a second cannot be halved evenly within a second, but in two. */
+static void test_a_limited_rungs_steps_are_even_over_the_ends_of_segments(void **state)
+{
+        (void)state;
+        struct coded video;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 100, 2, 50, 20000);
+        struct rig *r = rig_new();
+        r->o.ladder.video[1].fps_max = 15;
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        drain(r);
+        assert_int_equal(check_track(r, "v96"), 100);
+        assert_int_equal(check_track(r, "v64"), 50);
+        assert_int_equal(track_named(r, "v64")->info.fps_milli, 12500);
+        struct shown s = shown_by(r, "v64");
+        for (int i = 0; i < 50; i++)
+                assert_int_equal(s.ticks[i], (20 + 80 * i) * 90);
+        struct pipeline_stats stats;
+        pipeline_stats(r->p, &stats);
+        assert_int_equal(stats.shed, 0);
+        rig_free(r);
+        coded_free(&video);
+}
+
+/* Its steps begin anew with every segment, or some would have nothing in their first chunks. */
+static void test_a_rung_with_less_than_a_picture_a_chunk_begins_each_segment_with_the_others(void **state)
+{
+        (void)state;
+        struct coded video;
+        coded_video(&video, 176, 96, (AVRational){25, 1}, 100, 0, 50, 0);
+        struct rig *r = rig_new();
+        r->o.ladder.video[1].fps_max = 3;
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        drain(r);
+        check_track(r, "v64");
+        struct shown s = shown_by(r, "v64");
+        assert_int_equal(s.count, 4 * 4);
+        for (int i = 0; i < s.count; i++)
+                assert_int_equal(s.ticks[i], (i / 4 * 1000 + i % 4 * 320) * 90);
         rig_free(r);
         coded_free(&video);
 }
@@ -538,6 +612,8 @@ int main(void)
                 cmocka_unit_test(test_every_picture_once_at_60_fps),
                 cmocka_unit_test(test_a_picture_sooner_than_foreseen_is_not_lost),
                 cmocka_unit_test(test_a_limited_rung_has_half_the_pictures),
+                cmocka_unit_test(test_a_limited_rungs_steps_are_even_over_the_ends_of_segments),
+                cmocka_unit_test(test_a_rung_with_less_than_a_picture_a_chunk_begins_each_segment_with_the_others),
                 cmocka_unit_test(test_sound_and_picture_end_together),
                 cmocka_unit_test(test_sound_alone_needs_no_picture),
                 cmocka_unit_test(test_init_segments_do_not_depend_on_the_source),

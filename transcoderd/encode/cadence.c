@@ -4,11 +4,13 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "transcoderd/encode/grid.h"
 
 /* Milliseconds of RTMP make a steady 29.97 fps look like 33, 33, 34; B-frames round twice. */
 #define STEADY_SPREAD_US 2500
 #define STEADY_GAPS 4
+
+#define LIMIT_PERMILLE 1060
+#define LIMIT_DOUBT_PERMILLE 15
 
 void cadence_add(struct cadence *c, int64_t pts_us)
 {
@@ -21,43 +23,80 @@ void cadence_add(struct cadence *c, int64_t pts_us)
         c->any = true;
 }
 
-static unsigned gaps_held(const struct cadence *c)
+static unsigned gaps_held(const struct cadence *c, unsigned most)
 {
-        return c->count < CADENCE_GAPS ? c->count : CADENCE_GAPS;
+        return c->count < most ? c->count : most;
+}
+
+/* 0: none yet. */
+static int64_t mean_gap_us(const struct cadence *c, unsigned most)
+{
+        unsigned n = gaps_held(c, most);
+        int64_t sum_us = 0;
+        for (unsigned i = 1; i <= n; i++)
+                sum_us += c->gaps_us[(c->count - i) % CADENCE_GAPS];
+        return n ? sum_us / n : 0;
 }
 
 int64_t cadence_interval_us(const struct cadence *c)
 {
-        unsigned n = gaps_held(c);
-        int64_t sum_us = 0;
-        for (unsigned i = 0; i < n; i++)
-                sum_us += c->gaps_us[i];
-        return n ? sum_us / n : CADENCE_DEFAULT_US;
+        int64_t mean_us = mean_gap_us(c, CADENCE_NEWEST_GAPS);
+        return mean_us ? mean_us : CADENCE_DEFAULT_US;
 }
 
 bool cadence_steady(const struct cadence *c)
 {
-        unsigned n = gaps_held(c);
+        unsigned n = gaps_held(c, CADENCE_NEWEST_GAPS);
         if (n < STEADY_GAPS)
                 return false;
-        int64_t least_us = c->gaps_us[0], most_us = c->gaps_us[0];
-        for (unsigned i = 1; i < n; i++) {
-                least_us = c->gaps_us[i] < least_us ? c->gaps_us[i] : least_us;
-                most_us = c->gaps_us[i] > most_us ? c->gaps_us[i] : most_us;
+        int64_t least_us = INT64_MAX, most_us = 0;
+        for (unsigned i = 1; i <= n; i++) {
+                int64_t gap_us = c->gaps_us[(c->count - i) % CADENCE_GAPS];
+                least_us = gap_us < least_us ? gap_us : least_us;
+                most_us = gap_us > most_us ? gap_us : most_us;
         }
         return most_us - least_us <= STEADY_SPREAD_US;
 }
 
-bool fps_limit_keep(struct fps_limit *l, int64_t pts_us, int64_t fps_milli)
+uint32_t cadence_rate_milli(const struct cadence *c, uint32_t declared_milli)
 {
-        /* A fifth of tolerance: 60 → 30 keeps 33 of 33.3 ms, 50 → 30 gives 25, 60 → 15 leaves the one at 50 ms. */
-        bool keep = !l->any || fps_milli == 0 || grid_segment(pts_us) != grid_segment(l->kept_us) ||
-                    pts_us - l->kept_us >= 800 * US_PER_S / fps_milli;
-        if (keep) {
-                l->any = true;
-                l->kept_us = pts_us;
-        }
+        if (c->count < CADENCE_NEWEST_GAPS)
+                return declared_milli ? declared_milli : (uint32_t)(1000 * US_PER_S / CADENCE_DEFAULT_US);
+        /* Few gaps follow a source that changes its rate; if they are uneven, only many have a mean that is worth anything. */
+        int64_t gap_us = mean_gap_us(c, cadence_steady(c) ? CADENCE_NEWEST_GAPS : CADENCE_GAPS);
+        return (uint32_t)(1000 * US_PER_S / (gap_us > 0 ? gap_us : 1));
+}
+
+/* The least n for which rate / n is at most that part of the limit. */
+static unsigned least_divisor(uint32_t rate_milli, int64_t max_milli, int permille)
+{
+        int64_t allowed = max_milli * permille;
+        return (unsigned)((rate_milli * INT64_C(1000) + allowed - 1) / allowed);
+}
+
+unsigned fps_limit_every(struct fps_limit *l, uint32_t rate_milli, int64_t max_milli)
+{
+        if (max_milli == 0)
+                return l->every = 1;
+        /* A rate at the bound itself is measured now above and now below it. */
+        unsigned most = least_divisor(rate_milli, max_milli, LIMIT_PERMILLE - LIMIT_DOUBT_PERMILLE);
+        unsigned least = least_divisor(rate_milli, max_milli, LIMIT_PERMILLE + LIMIT_DOUBT_PERMILLE);
+        if (l->every < least || l->every > most)
+                l->every = least_divisor(rate_milli, max_milli, LIMIT_PERMILLE);
+        return l->every;
+}
+
+bool fps_limit_keep(struct fps_limit *l, unsigned every)
+{
+        bool keep = !l->any || l->left_out + 1 >= every;
+        l->any = true;
+        l->left_out = keep ? 0 : l->left_out + 1;
         return keep;
+}
+
+void fps_limit_restart(struct fps_limit *l)
+{
+        l->any = false;
 }
 
 static uint32_t usual_rate(int64_t milli)

@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CADENCE_GAPS 8
+#define CADENCE_GAPS 32       /* remembered */
+#define CADENCE_NEWEST_GAPS 8 /* of them these make the forecast */
 #define CADENCE_DEFAULT_US 33333 /* until two pictures have been seen */
 
 struct cadence { /* zeroed: nothing seen */
@@ -21,13 +22,23 @@ int64_t cadence_interval_us(const struct cadence *c);
 /* The gaps differ by no more than millisecond rounding explains: the next one is due an interval after the last. */
 bool cadence_steady(const struct cadence *c);
 
-/* Leaves pictures out so that at most about fps remain. Only what lies inside one segment decides, and its first
- * picture is always kept: two transcoders that see the same segment keep the same pictures. */
-struct fps_limit { /* zeroed: nothing kept yet */
+/* Pictures per 1000 s: as measured, over the newest gaps while they are steady and over all that are remembered otherwise; until
+ * there are some what the source says of itself (0: nothing). */
+uint32_t cadence_rate_milli(const struct cadence *c, uint32_t declared_milli);
+
+/* Leaves pictures out so that the others lie in even steps: every second, every third … is kept, the least that brings the rate
+ * down to what is allowed. So segments begin with the first picture that is kept in them, which in a limited rung may be another
+ * one than in the others: 25 a second, halved, begin every other segment 40 ms later. */
+struct fps_limit { /* zeroed: nothing seen yet */
         bool any;
-        int64_t kept_us;
+        unsigned every;    /* one of so many is within the limit; 0: not known yet */
+        unsigned left_out; /* since the one that was kept last */
 };
-bool fps_limit_keep(struct fps_limit *l, int64_t pts_us, int64_t fps_milli); /* fps_milli 0: keep all */
+/* The least that is enough for max_milli (0: no limit), which may be exceeded by 6 %: a clock of whole milliseconds makes 31.25 of
+ * 30 and 62.5 of 60, and 25 are not halved for a limit of 24. Near that bound the answer stays what it was. */
+unsigned fps_limit_every(struct fps_limit *l, uint32_t rate_milli, int64_t max_milli);
+bool fps_limit_keep(struct fps_limit *l, unsigned every);
+void fps_limit_restart(struct fps_limit *l); /* the next one is kept, and the steps count from it */
 
 /* The rate to announce for a rung: what the source says of itself (0: nothing) if what was measured is that or a whole
  * fraction of it; otherwise the usual rate nearest to the measured interval. */

@@ -6,7 +6,8 @@
  *       "audio": [{"kbps": 128}]}]
  *
  *   video    0 … 8 rungs, highest first    height 64 … 4320 (even), kbps 50 … 20000, fps_max 0 … 120 (0, the default:
- *                                          as the source), name (default "v" and the height)
+ *                                          as the source; every second, third … picture is kept, as many in even
+ *                                          steps as it allows, with 6 % to spare), name (default "v" and the height)
  *   audio    0 … 4 rungs                   kbps 16 … 512, name (default "a" and the kbps)
  * A list left out is empty: without video rungs a stream's pictures are not encoded. Not both may be empty. */
 #include "transcoderd/encode/ladder.h"

@@ -15,7 +15,7 @@
 struct ladder_video {
         char name[TRACK_NAME_MAX + 1]; /* "v720" */
         int height;                    /* of the output; width follows the source's display aspect, rounded to even */
-        int fps_max;                   /* 30: a 60 fps source is halved; 0: as the source */
+        int fps_max;                   /* 30: of 60 fps every second picture is kept, of 72 every third; 0: as the source */
         int64_t bitrate_bps;           /* target; VBV: maxrate 1.1 ×, bufsize 1 s */
 };
 

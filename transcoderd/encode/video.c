@@ -39,7 +39,7 @@ struct rung {
         struct captions captions;
         struct video_rung *encoder;
         AVFrame *picture; /* the last one, scaled: slate repeats it */
-        struct fps_limit limit, shed;
+        struct fps_limit limit;
         struct cadence cadence;
         int64_t start_us;  /* nothing before is encoded */
         int64_t last_us;   /* the last picture's place */
@@ -157,31 +157,45 @@ static void build(struct video *v, const AVFrame *pic)
 
 /* --- one picture to all rungs --- */
 
+/* Every so many segments a rung that leaves pictures out does not, but takes the first one: in lock-step another transcoder,
+ * which began elsewhere, is to take the same ones; and with less than a picture a chunk the segment would begin late. 0: never. */
+static int64_t restart_segments(const struct video *v, unsigned every)
+{
+        if (every * cadence_interval_us(&v->cadence) > CHUNK_US)
+                return 1;
+        return v->job.lockstep_segments;
+}
+
 static bool rung_wants(struct video *v, size_t i, int64_t pts_us)
 {
         struct rung *r = &v->rungs[i];
+        if (pts_us < r->start_us)
+                return false;
         /* Two pictures of a slow source may be near to each other, one of them shown again: neither may be left out for it. */
         if (slow_is(&v->slow))
-                return pts_us >= r->start_us;
-        if (!fps_limit_keep(&r->limit, pts_us, r->conf.fps_max * 1000))
-                return false;
-        unsigned halvings = shed_halvings(&v->shed, i);
-        int64_t full_milli = 1000 * US_PER_S / cadence_interval_us(&v->cadence);
-        if (r->conf.fps_max && full_milli > r->conf.fps_max * 1000)
-                full_milli = r->conf.fps_max * 1000;
-        if (!fps_limit_keep(&r->shed, pts_us, halvings ? full_milli >> halvings : 0)) {
+                return true;
+        uint32_t rate_milli = cadence_rate_milli(&v->cadence, decoder_fps_milli(v->decoder));
+        unsigned allowed = fps_limit_every(&r->limit, rate_milli, r->conf.fps_max * 1000);
+        unsigned every = allowed << shed_halvings(&v->shed, i);
+        int64_t segment = grid_segment(pts_us), restart = restart_segments(v, every);
+        if (restart && segment % restart == 0 && segment != grid_segment(v->last_us))
+                fps_limit_restart(&r->limit);
+        if (fps_limit_keep(&r->limit, every))
+                return true;
+        if (every > allowed && r->limit.left_out % allowed == 0)
                 atomic_fetch_add(&v->out->tally.shed, 1);
-                return false;
-        }
-        return pts_us >= r->start_us;
+        return false;
 }
 
-/* When the rung's next picture is due. A rung with fewer pictures than the source takes the first one of each segment,
- * which may come sooner than its own rhythm says. */
+/* When the rung's next picture is due: sooner than its own rhythm says where it takes the first one of a segment. */
 static int64_t next_due_us(const struct video *v, const struct rung *r, int64_t pts_us)
 {
-        int64_t next_us = pts_us + cadence_interval_us(&r->cadence);
-        int64_t source_us = cadence_interval_us(&v->cadence), segment_us = grid_next_second_us(pts_us);
+        int64_t interval_us = cadence_interval_us(&r->cadence), source_us = cadence_interval_us(&v->cadence);
+        int64_t next_us = pts_us + interval_us;
+        int64_t restart_us = restart_segments(v, (unsigned)((interval_us + source_us / 2) / source_us)) * SEGMENT_US;
+        if (restart_us == 0)
+                return next_us;
+        int64_t segment_us = (pts_us / restart_us + 1) * restart_us;
         int64_t first_us = pts_us + (segment_us - pts_us + source_us - 1) / source_us * source_us;
         return next_us > segment_us && first_us < next_us ? first_us : next_us;
 }
