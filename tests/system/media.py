@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy
 
+import rtmp
 from harness import STAMP, run
 
 AUDIO_RATE = 48000
@@ -31,6 +32,25 @@ def make_stamped(path, fps, seconds, size="640x360", more=(), audio=True, sound=
         stamp.stdout.close()
         stamp.wait()
     return frames
+
+
+def add_captions(path):
+    """To each picture of an FLV file of H.264: two letters in the first field of CEA-608, an empty pair in the second."""
+    out = b"FLV\x01\x05\0\0\0\x09\0\0\0\0"
+    for kind, timestamp, payload in list(rtmp.flv_tags(path)):
+        if kind == rtmp.VIDEO and payload[1] == 1:
+            said = b"\xb5\0\x31GA94\x03\xc2\xff\xfc\xc8\xe9\xfd\x80\x80\xff"
+            nal = b"\x06\x04" + bytes([len(said)]) + said + b"\x80"
+            payload = payload[:5] + len(nal).to_bytes(4, "big") + nal + payload[5:]
+        head = bytes([kind]) + len(payload).to_bytes(3, "big") + (timestamp & 0xffffff).to_bytes(3, "big") + bytes([timestamp >> 24])
+        out += head + bytes(3) + payload + (11 + len(payload)).to_bytes(4, "big")
+    with open(path, "wb") as f:
+        f.write(out)
+
+
+def frames_with_captions(path):
+    shown = probe(path, "-select_streams", "v", "-show_frames")["frames"]
+    return sum(any("Captions" in d["side_data_type"] for d in f.get("side_data_list", [])) for f in shown)
 
 
 def probe(path_or_url, *what):

@@ -14,9 +14,10 @@ SKEW_S = 0.020       # audio against video, what the pipeline may add
 CLOCK_S = 0.060      # media time against the source's own time: RTMP's milliseconds, and the slewing of ingestd/timeline.c
 
 B_FRAMES = ["-bf", "3", "-preset", "veryfast"]
+INTERLACED = ["-flags", "+ildct", "-top", "1"]
 CASES = {  # name: (frames per second, how it is encoded)
     "fps24": ("24", []),
-    "fps25": ("25", []),
+    "interlaced25": ("25", INTERLACED),
     "fps29-97": ("30000/1001", []),
     "fps30": ("30", []),
     "fps50": ("50", []),
@@ -26,7 +27,7 @@ CASES = {  # name: (frames per second, how it is encoded)
 }
 
 
-GROUPS = [["fps24", "fps25", "fps29-97", "fps30"], ["fps50"], ["fps60"], ["b24-long-gop", "b30"]]
+GROUPS = [["fps24", "interlaced25", "fps29-97", "fps30"], ["fps50"], ["fps60"], ["b24-long-gop", "b30"]]
 
 
 class Broadcast:
@@ -36,7 +37,11 @@ class Broadcast:
         self.cluster, self.directory, self.name = cluster, directory, name
         self.fps, more = CASES[name]
         self.source = directory / f"{name}.flv"
-        self.frames = media.make_stamped(self.source, self.fps, SECONDS, size="480x270", more=more)
+        two_fields = more == INTERLACED
+        size = "512x288" if two_fields else "480x270"  # of which each field has even lines
+        self.frames = media.make_stamped(self.source, self.fps, SECONDS, size=size, more=more)
+        if two_fields:
+            media.add_captions(self.source)  # as a broadcaster's equipment does
         self.tracks = {}
 
     def publish(self):
@@ -45,6 +50,7 @@ class Broadcast:
     def finish(self):
         assert self.publisher.wait(SECONDS + 60) == 0, self.publisher.said()
         entry = self.cluster.wait_state(self.name, "ended")
+        self.manifest = self.cluster.get(f"/live/{self.name}/manifest.mpd").text()
         for track in entry["tracks"]:
             self.tracks[track["name"]] = self.cluster.recording(self.name, entry["session"], track["name"])
 
@@ -91,6 +97,23 @@ def test_no_number_is_missing_and_none_comes_twice(broadcast):
         wanted = list(range(broadcast.frames))
         missing, twice = sorted(set(wanted) - set(read)), sorted({n for n in read if read.count(n) > 1})
         assert read == wanted, f"{track}: {len(read)} frames, missing {missing[:20]}, twice {twice[:20]}"
+
+
+def test_captions_are_in_every_rung_and_named_in_the_manifest(broadcasts):
+    said, silent = broadcasts["interlaced25"], broadcasts["fps24"]
+    assert media.frames_with_captions(said.source) == said.frames
+    for track in said.video_rungs():
+        assert media.frames_with_captions(said.file(track)) == said.frames
+    assert said.manifest.count("urn:scte:dash:cc:cea-608:2015") == 1
+    assert "cea-608" not in silent.manifest
+
+
+def test_pictures_of_two_fields_come_out_whole(broadcasts):
+    made = broadcasts["interlaced25"]
+    assert media.probe(made.source, "-select_streams", "v", "-show_entries", "stream=field_order")["streams"][0]["field_order"] == "tt"
+    for track in made.video_rungs():
+        shown = media.probe(made.file(track), "-select_streams", "v", "-show_entries", "frame=interlaced_frame")["frames"]
+        assert not any(f["interlaced_frame"] for f in shown)
 
 
 def test_segments_and_chunks_begin_exactly_on_the_grid(broadcast):
