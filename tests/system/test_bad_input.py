@@ -231,6 +231,17 @@ def test_a_picture_of_size_zero_or_beyond_reason(cluster, tags):
         finish(cluster, c, f"size-{seed}")
 
 
+def test_pixels_of_a_shape_that_no_camera_has_are_refused_in_words(cluster, tmp_path):
+    path = tmp_path / "s.flv"
+    media.make_stamped(path, "30", 5, size="320x180", more=["-bsf:v", "h264_metadata=sample_aspect_ratio=64/1"])
+    before = cluster.metric("transcoder-1", "transcoderd_encoding_failed_total", reason="source")
+    publisher = cluster.publish_file("stripe", path)
+    assert publisher.wait(20) != 0
+    words = "pictures of 320x180 with pixels of 64:1"
+    assert words in cluster.log("transcoder-1") and words in cluster.log("ingest-1")
+    assert cluster.metric("transcoder-1", "transcoderd_encoding_failed_total", reason="source") > before
+
+
 def test_timestamps_that_run_backwards_and_jump(cluster, tags):
     c = publish(cluster, "backwards")
     noise = random.Random(3)
