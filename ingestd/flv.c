@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/avc.h"
 #include "common/bytes.h"
 #include "common/err.h"
 #include "ingestd/amf0.h"
@@ -158,31 +159,6 @@ static struct tag read_audio(struct flv *f, struct reader *r)
         return tag;
 }
 
-static void read_parameter_sets(struct reader *r, unsigned count)
-{
-        for (unsigned i = 0; i < count; i++) {
-                size_t n = reader_u16(r);
-                if (n == 0)
-                        reader_fail(r);
-                reader_skip(r, n);
-        }
-}
-
-/* AVCDecoderConfigurationRecord, ISO/IEC 14496-15 section 5.3.3.1; what follows the picture parameter sets is optional. */
-static bool avcc_sane(const uint8_t *data, size_t len)
-{
-        struct reader r;
-        reader_init(&r, data, len);
-        uint8_t version = reader_u8(&r);
-        reader_skip(&r, 3); /* profile, compatibility, level */
-        unsigned length_size = (reader_u8(&r) & 3u) + 1;
-        unsigned sps_count = reader_u8(&r) & 0x1f;
-        read_parameter_sets(&r, sps_count);
-        unsigned pps_count = reader_u8(&r);
-        read_parameter_sets(&r, pps_count);
-        return !r.err && version == 1 && length_size != 3 && sps_count > 0 && pps_count > 0;
-}
-
 /* AudioSpecificConfig, ISO/IEC 14496-3 section 1.6.2.1. Main, LC, LTP, and SBR or PS on top of them. */
 static bool asc_sane(const uint8_t *data, size_t len)
 {
@@ -194,15 +170,54 @@ static bool asc_sane(const uint8_t *data, size_t len)
         return known && (rate_index <= 12 || (rate_index == 15 && len >= 5));
 }
 
-static bool config_sane(struct flv *f, enum track_kind track, const uint8_t *data, size_t len)
+static bool damaged(struct flv *f, const char *what)
 {
-        bool sane = len <= CONFIG_RECORD_MAX && (track == TRACK_VIDEO ? avcc_sane(data, len) : asc_sane(data, len));
-        if (!sane)
-                snprintf(f->what, sizeof(f->what), "%s configuration", track == TRACK_VIDEO ? "H.264" : "AAC");
-        return sane;
+        snprintf(f->what, sizeof(f->what), "the %s", what);
+        return false;
 }
 
-static enum flv_verdict finish(struct flv *f, enum track_kind track, const struct tag *tag, struct reader *r,
+/* False: of no use, and f->what says why. */
+static bool take_config(struct flv *f, enum track_kind track, const uint8_t *data, size_t len)
+{
+        struct avc_record record;
+        if (track == TRACK_AUDIO && (len > CONFIG_RECORD_MAX || !asc_sane(data, len)))
+                return damaged(f, "AAC configuration makes no sense");
+        if (track == TRACK_VIDEO) {
+                int err = len > CONFIG_RECORD_MAX ? ERR_LIMIT : avc_record_read(&record, data, len);
+                if (err == 0 || (err == ERR_NOT_FOUND && !f->configured[track]))
+                        f->length_size = record.length_size;
+                if (err)
+                        return damaged(f, err == ERR_NOT_FOUND ? "H.264 configuration has no parameter sets"
+                                                               : "H.264 configuration makes no sense");
+        }
+        f->configured[track] = true;
+        return true;
+}
+
+/* Encoders that have no record to give put the parameter sets before the first picture. */
+static bool find_config(struct flv *f, const uint8_t *unit, size_t len)
+{
+        uint8_t record[CONFIG_RECORD_MAX];
+        size_t n = avc_record_make(record, sizeof(record), f->length_size, unit, len);
+        if (n == 0)
+                return false;
+        f->record = buf_copy(record, n);
+        f->configured[TRACK_VIDEO] = true;
+        return true;
+}
+
+/* False: it cannot be decoded yet. */
+static bool look_at_picture(struct flv *f, struct tag *tag, const uint8_t *unit, size_t len)
+{
+        if (!f->length_size)
+                f->length_size = AVC_LENGTH_SIZE;
+        struct avc_look look = avc_look(f->length_size, unit, len);
+        /* Damage leaves the tag's word, which may be right. */
+        tag->key = look.idr || (tag->key && (look.intra || look.recovery || look.broken));
+        return f->configured[TRACK_VIDEO] || (look.sps && look.pps && find_config(f, unit, len));
+}
+
+static enum flv_verdict finish(struct flv *f, enum track_kind track, struct tag *tag, struct reader *r,
                                uint8_t *data, uint32_t dts_ms, struct flv_frame *out)
 {
         if (tag->kind == TAG_UNSUPPORTED)
@@ -210,13 +225,12 @@ static enum flv_verdict finish(struct flv *f, enum track_kind track, const struc
         size_t len = reader_left(r);
         if (len == 0 || tag->kind == TAG_IGNORED)
                 return FLV_IGNORED;
-        if (tag->kind == TAG_CONFIG) {
-                if (!config_sane(f, track, r->p, len))
-                        return FLV_DAMAGED;
-                f->configured[track] = true;
-        } else if (!f->configured[track]) {
+        if (tag->kind == TAG_CONFIG && !take_config(f, track, r->p, len))
+                return FLV_DAMAGED;
+        if (tag->kind == TAG_FRAME && track == TRACK_VIDEO && !look_at_picture(f, tag, r->p, len))
                 return FLV_IGNORED;
-        }
+        if (!f->configured[track])
+                return FLV_IGNORED;
         *out = (struct flv_frame){
                 .track = (uint8_t)track,
                 .codec = track == TRACK_VIDEO ? CODEC_H264 : CODEC_AAC,

@@ -1,9 +1,12 @@
 /* flv.h - the bodies of RTMP's audio, video and data messages, which are those of FLV tags (Adobe's "Video File Format
  * 10.1", annex E; Veovera's Enhanced RTMP v2), as frames.
  *
- * Pure. One struct flv a publication, zeroed at its start. It lets through H.264 and AAC, each from its configuration
- * record on; everything else is FLV_IGNORED (empty, end of sequence, commands, media before its configuration) or
- * refused with a name that can be shown to the broadcaster. */
+ * Pure. One struct flv a publication, zeroed at its start. It lets through H.264 and AAC, each from its
+ * configuration record on; everything else is FLV_IGNORED (empty, end of sequence, commands, media before its configuration), or
+ * told in words that can be shown to the broadcaster.
+ *
+ * What H.264's NAL units say counts, not the tag's byte: an IDR picture is a keyframe, and where neither intra coded slices nor a
+ * recovery point are, there is none. Parameter sets that the record lacks are taken from the access unit that has them. */
 #ifndef INGESTD_FLV_H
 #define INGESTD_FLV_H
 
@@ -13,14 +16,17 @@
 
 struct flv {
         bool configured[TRACK_KINDS];
-        char what[64]; /* after FLV_UNSUPPORTED or FLV_DAMAGED: "HEVC video", "H.264 configuration" */
+        unsigned length_size; /* of the lengths in H.264's access units; 0: not said yet */
+        /* With FLV_FRAME: the frame's parameter sets as a record, which is to be passed on before it. The caller takes it; NULL: none. */
+        struct buf *record;
+        char what[64]; /* after FLV_UNSUPPORTED, FLV_DAMAGED: "HEVC video", "the H.264 configuration has no parameter sets" */
 };
 
 enum flv_verdict {
         FLV_FRAME,
         FLV_IGNORED,
         FLV_UNSUPPORTED, /* what: the codec */
-        FLV_DAMAGED,     /* what: the part that makes no sense */
+        FLV_DAMAGED,     /* what: a configuration of no use, and why. The one before it, or the next, serves */
 };
 
 #define FLV_ALLOWED "H.264 video and AAC audio" /* for the same message */

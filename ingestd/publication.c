@@ -53,7 +53,7 @@ struct publication {
         uint64_t bytes, frames;
         struct rate pictures, bits;
         int64_t last_mono_us; /* of the newest frame */
-        int64_t said_break_us, said_lost_us;
+        int64_t said_break_us, said_lost_us, said_key_us;
 };
 
 struct publication_link *publication_link(struct publication *p)
@@ -291,6 +291,18 @@ static void say_broken(struct publication *p, const struct flv_frame *f)
                  f->track == TRACK_VIDEO ? "video" : "audio", f->dts_ms);
 }
 
+/* Pictures come, but none that decoding could begin with; sound may be on its way meanwhile. */
+static void say_no_key(struct publication *p)
+{
+        int64_t now = p->in->mono_us();
+        if (!p->said_key_us)
+                p->said_key_us = now; /* who joins in mid-group has one soon */
+        if (now - p->said_key_us < SAY_AGAIN_US)
+                return;
+        p->said_key_us = now;
+        log_warn("stream=%s msg=\"pictures are dropped: there was no keyframe yet\"", p->stream);
+}
+
 static void place_media(struct publication *p, const struct flv_frame *f, int64_t wall_us)
 {
         const struct timeline_frame in = {.track = f->track, .dts_ms = f->dts_ms, .cts_ms = f->cts_ms};
@@ -328,6 +340,8 @@ static void on_media(struct publication *p, const struct flv_frame *f)
         bool fits = f->track == TRACK_AUDIO || p->track[f->track].running || f->flags & FRAME_KEY;
         if (f->bytes->len > FRAME_MAX || !fits) {
                 stats_add(STAT_DROPPED_FRAMES, 1);
+                if (!fits)
+                        say_no_key(p);
                 return;
         }
         if (!p->started && !may_start(p, f)) {

@@ -1,20 +1,36 @@
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
 #include "ingestd/rtmp_session_impl.h"
 
-static const struct state *refuse_media(struct rtmp_session *s, enum flv_verdict verdict)
+static const struct state *refuse_codec(struct rtmp_session *s)
 {
         char text[192];
-        if (verdict == FLV_UNSUPPORTED)
-                snprintf(text, sizeof(text), "%s is not supported; send " FLV_ALLOWED, s->flv.what);
-        else
-                snprintf(text, sizeof(text), "%s makes no sense", s->flv.what);
-        return rtmp_session_refuse(s, verdict == FLV_UNSUPPORTED ? RTMP_CLOSE_CODEC : RTMP_CLOSE_BAD_MEDIA,
-                      "NetStream.Publish.Rejected", text);
+        snprintf(text, sizeof(text), "%s is not supported; send " FLV_ALLOWED, s->flv.what);
+        return rtmp_session_refuse(s, RTMP_CLOSE_CODEC, "NetStream.Publish.Rejected", text);
+}
+
+/* A good configuration may have come before or come yet; rtmp_session_tick() ends what never has one. */
+static void ignore_config(struct rtmp_session *s)
+{
+        s->ignored++;
+        if (s->bad_configs++ == 0)
+                log_warn("conn=%" PRIu64 " stream=%s address=%s msg=\"%s: it is ignored until a good one comes\"", s->setup.id,
+                         rtmp_session_stream(s), s->address, s->flv.what);
+}
+
+/* Parameter sets that came with the picture instead of before it. */
+static void pass_record(struct rtmp_session *s, uint32_t timestamp_ms)
+{
+        const struct flv_frame record = {.track = TRACK_VIDEO, .codec = CODEC_H264, .flags = FRAME_CONFIG, .dts_ms = timestamp_ms,
+                                         .bytes = s->flv.record};
+        s->setup.ops->frame(s->publication, &record);
+        buf_unref(&s->flv.record);
 }
 
 const struct state *rtmp_media_tag(struct rtmp_session *s, struct rtmp_message *m)
@@ -27,14 +43,18 @@ const struct state *rtmp_media_tag(struct rtmp_session *s, struct rtmp_message *
         enum flv_verdict verdict = m->type == RTMP_VIDEO
                                            ? flv_video(&s->flv, m->data, m->len, m->timestamp_ms, &frame)
                                            : flv_audio(&s->flv, m->data, m->len, m->timestamp_ms, &frame);
-        if (verdict == FLV_IGNORED) {
+        if (verdict == FLV_UNSUPPORTED)
+                return refuse_codec(s);
+        if (verdict == FLV_IGNORED)
                 s->ignored++;
-                return s->state;
-        }
+        if (verdict == FLV_DAMAGED)
+                ignore_config(s);
         if (verdict != FLV_FRAME)
-                return refuse_media(s, verdict);
+                return s->state;
         m->data = NULL;
         s->since_us = s->now_us;
+        if (s->flv.record)
+                pass_record(s, m->timestamp_ms);
         s->setup.ops->frame(s->publication, &frame);
         buf_unref(&frame.bytes);
         return s->state;

@@ -268,6 +268,7 @@ static const struct state *step_begin(struct rtmp_session *s)
         s->chunks.limits.message_bytes = s->setup.limits->message_bytes;
         s->chunks.limits.partial_bytes = s->setup.limits->partial_bytes;
         s->flv = (struct flv){0};
+        s->bad_configs = 0;
         s->since_us = s->now_us;
         s->stopped = false;
         send_status(s, "status", "NetStream.Publish.Start", s->stream);
@@ -631,8 +632,15 @@ void rtmp_session_tick(struct rtmp_session *s, int64_t now_us)
         s->now_us = now_us;
         bool live = s->state == &state_live;
         int64_t limit_us = live ? s->setup.limits->media_us : s->setup.limits->publish_us;
-        if (now_us - s->since_us >= limit_us)
-                rtmp_session_close(s, live ? RTMP_CLOSE_MEDIA_TIMEOUT : RTMP_CLOSE_PUBLISH_TIMEOUT);
+        if (now_us - s->since_us < limit_us)
+                return;
+        /* It sent media enough, and nothing that says how to decode it. */
+        if (live && s->bad_configs && !s->flv.configured[TRACK_VIDEO] && !s->flv.configured[TRACK_AUDIO]) {
+                rtmp_session_refuse(s, RTMP_CLOSE_BAD_MEDIA, "NetStream.Publish.Rejected", s->flv.what);
+                run(s);
+                return;
+        }
+        rtmp_session_close(s, live ? RTMP_CLOSE_MEDIA_TIMEOUT : RTMP_CLOSE_PUBLISH_TIMEOUT);
 }
 
 void rtmp_session_close(struct rtmp_session *s, enum rtmp_close reason)

@@ -43,6 +43,7 @@ struct rtmp_session {
         } early; /* what came while it was being decided */
         struct publication *publication;
         struct flv flv;
+        unsigned bad_configs; /* of this publication */
         char stream[STREAM_ID_MAX + 1];
         int64_t since_us; /* waiting for publish, or for media */
         bool published;   /* it was let in, so it is no stranger */

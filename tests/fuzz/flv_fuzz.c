@@ -18,9 +18,12 @@ static void media(struct flv *f, unsigned kind, const uint8_t *body, size_t len)
         if (v == FLV_FRAME) {
                 assert(fr.bytes->len > 0 && fr.bytes->len < len && f->configured[fr.track]);
                 assert(!(fr.flags & FRAME_CONFIG) || fr.bytes->len <= CONFIG_RECORD_MAX);
+                assert(!f->record || (f->record->len <= CONFIG_RECORD_MAX && fr.track == TRACK_VIDEO));
+                buf_unref(&f->record);
                 buf_unref(&fr.bytes);
                 return;
         }
+        assert(!f->record);
         assert((v != FLV_UNSUPPORTED && v != FLV_DAMAGED) || f->what[0]);
         free(copy);
 }

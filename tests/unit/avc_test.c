@@ -96,7 +96,8 @@ static void test_pictures_are_known_by_their_nal_units(void **state)
         check_look(4, BYTES("\0\0\0\3\101\210\200"), (struct seen){.picture = true, .intra = true}); /* I, 7 */
         check_look(4, BYTES("\0\0\0\2\101\260"), (struct seen){.picture = true, .intra = true});     /* I, 2 */
         check_look(4, BYTES("\0\0\0\2\101\260\0\0\0\2\101\340"), (struct seen){.picture = true});    /* one of each */
-        check_look(4, BYTES("\0\0\0\2\11\360\0\0\0\6\6\5\1\3\6\200\0\0\0\5\147\144\0\37\1\0\0\0\4\150\356\74\200\0\0\0\3\145\210\200"),
+        check_look(4, BYTES("\0\0\0\2\11\360\0\0\0\6\6\5\1\3\6\200\0\0\0\5\147\144\0\37\1"
+                            "\0\0\0\4\150\356\74\200\0\0\0\3\145\210\200"),
                    (struct seen){.picture = true, .idr = true, .intra = true, .sps = true, .pps = true}); /* all before it */
         check_look(4, BYTES("\0\0\0\2\14\200\0\0\0\0"), (struct seen){0}); /* filler, and an empty one */
 }
@@ -127,7 +128,8 @@ static void test_lengths_that_do_not_fit_are_told(void **state)
         check_look(4, BYTES("\0\0\0"), (struct seen){.broken = true});
         check_look(4, BYTES("\0\0\0\0\0\0\0\0"), (struct seen){.broken = true});
         check_look(4, BYTES("\377\377\377\377\145"), (struct seen){.broken = true});
-        check_look(4, BYTES("\0\0\0\3\145\210\200\0\0\0\4\145"), (struct seen){.picture = true, .idr = true, .intra = true, .broken = true});
+        check_look(4, BYTES("\0\0\0\3\145\210\200\0\0\0\4\145"),
+                   (struct seen){.picture = true, .idr = true, .intra = true, .broken = true});
 }
 
 static void test_a_record_is_made_of_the_sets_in_an_access_unit(void **state)

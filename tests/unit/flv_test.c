@@ -184,9 +184,77 @@ static void test_every_truncation_of_an_avcc_is_damaged(void **state)
                 struct flv f = {0};
                 struct flv_frame fr;
                 assert_int_equal(PARSE(&f, TRACK_VIDEO, "\x17\0\0\0\0", avcc_body, n, &fr), FLV_DAMAGED);
-                assert_string_equal(f.what, "H.264 configuration");
+                assert_string_equal(f.what, "the H.264 configuration makes no sense");
                 assert_false(f.configured[TRACK_VIDEO]);
         }
+}
+
+/* Sent before the encoder knows its parameters, or again without them. */
+static void test_a_configuration_without_parameter_sets_leaves_the_one_before_in_force(void **state)
+{
+        static const char none[] = "\1\144\0\37\375\340\0"; /* and lengths of two bytes */
+        (void)state;
+        struct flv f = {0};
+        struct flv_frame fr;
+        assert_int_equal(PARSE(&f, TRACK_VIDEO, "\x17\0\0\0\0", none, 7, &fr), FLV_DAMAGED);
+        assert_string_equal(f.what, "the H.264 configuration has no parameter sets");
+        assert_int_equal(PARSE(&f, TRACK_VIDEO, "\x17\1\0\0\0", "\0\3e\210\200", 5, &fr), FLV_IGNORED);
+        configure(&f);
+        assert_int_equal(PARSE(&f, TRACK_VIDEO, "\x17\0\0\0\0", none, 7, &fr), FLV_DAMAGED);
+        assert_int_equal(PARSE(&f, TRACK_VIDEO, "\x17\0\0\0\0", "garbage", 7, &fr), FLV_DAMAGED);
+        assert_int_equal(PARSE(&f, TRACK_VIDEO, "\x27\1\0\0\0", "\0\0\0\3e\210\200", 7, &fr), FLV_FRAME);
+        assert_frame(&fr, TRACK_VIDEO, CODEC_H264, FRAME_KEY, 0, "\0\0\0\3e\210\200", 7);
+}
+
+static void test_parameter_sets_within_the_first_picture_are_its_configuration(void **state)
+{
+        static const char first[] = "\0\4\147\144\0\37\0\4\150\356\74\200\0\3e\210\200";
+        static const char by_code[] = "\0\0\0\1\147\144\0\37\0\0\0\1\150\356\74\200\0\0\0\1e\210\200";
+        (void)state;
+        struct flv f = {0}, g = {0};
+        struct flv_frame fr;
+        assert_int_equal(PARSE(&f, TRACK_VIDEO, "\x17\0\0\0\0", "\1\144\0\37\375\340\0", 7, &fr), FLV_DAMAGED);
+        assert_int_equal(PARSE(&f, TRACK_VIDEO, "\x17\1\0\0\0", first, sizeof(first) - 1, &fr), FLV_FRAME);
+        assert_frame(&fr, TRACK_VIDEO, CODEC_H264, FRAME_KEY, 0, first, sizeof(first) - 1);
+        assert_int_equal(f.record->len, sizeof(avcc_body));
+        assert_int_equal(f.record->data[4], 0xfd);
+        buf_unref(&f.record);
+        assert_int_equal(PARSE(&f, TRACK_VIDEO, "\x17\1\0\0\0", first, sizeof(first) - 1, &fr), FLV_FRAME);
+        assert_null(f.record); /* once */
+        buf_unref(&fr.bytes);
+        /* no record at all, and start codes */
+        assert_int_equal(PARSE(&g, TRACK_VIDEO, "\x17\1\0\0\0", by_code, sizeof(by_code) - 1, &fr), FLV_FRAME);
+        assert_frame(&fr, TRACK_VIDEO, CODEC_H264, FRAME_KEY, 0, by_code, sizeof(by_code) - 1);
+        assert_int_equal(g.record->len, sizeof(avcc_body));
+        assert_memory_equal(g.record->data, avcc_body, sizeof(avcc_body));
+        buf_unref(&g.record);
+}
+
+static void assert_key(uint8_t byte, const char *unit, size_t len, bool key)
+{
+        struct flv f = {0};
+        struct flv_frame fr;
+        char head[] = "\x17\1\0\0\0";
+        configure(&f);
+        head[0] = (char)byte;
+        assert_int_equal(parse_parts(&f, TRACK_VIDEO, head, 5, unit, len, &fr), FLV_FRAME);
+        assert_frame(&fr, TRACK_VIDEO, CODEC_H264, key ? FRAME_KEY : 0, 0, unit, len);
+}
+
+/* 0x17: the tag says that it is a keyframe; 0x27: that it is not. */
+static void test_keyframes_are_known_by_their_nal_units(void **state)
+{
+        (void)state;
+        assert_key(0x27, "\0\0\0\3e\210\200", 7, true);
+        assert_key(0x27, "\0\0\0\2\11\360\0\0\0\4\6\1\0\200\0\0\0\3e\210\200", 21, true);       /* behind others */
+        assert_key(0x37, "\0\0\0\3e\210\200", 7, true);                                        /* "disposable" */
+        assert_key(0x17, "\0\0\0\3A\210\200", 7, true);                                        /* an open group */
+        assert_key(0x27, "\0\0\0\3A\210\200", 7, false);
+        assert_key(0x17, "\0\0\0\5\6\6\1\300\200\0\0\0\3A\232\0", 16, true);                    /* refreshed bit by bit */
+        assert_key(0x27, "\0\0\0\5\6\6\1\300\200\0\0\0\3A\232\0", 16, false);
+        assert_key(0x17, "\0\0\0\3A\232\0", 7, false); /* an encoder that calls everything a keyframe */
+        assert_key(0x17, "\377\377\377\377A\232\0", 7, true);
+        assert_key(0x27, "\377\377\377\377A\232\0", 7, false);
 }
 
 static void assert_avcc(size_t at, uint8_t v, enum flv_verdict want)
@@ -213,7 +281,7 @@ static void test_configurations_that_make_no_sense_are_damaged(void **state)
         assert_avcc(7, 0, FLV_DAMAGED);    /* empty SPS */
         assert_avcc(12, 0, FLV_DAMAGED);   /* no PPS */
         assert_int_equal(PARSE(&f, TRACK_AUDIO, "\xaf\0", "\x12", 1, &fr), FLV_DAMAGED);
-        assert_string_equal(f.what, "AAC configuration");
+        assert_string_equal(f.what, "the AAC configuration makes no sense");
         assert_int_equal(PARSE(&f, TRACK_AUDIO, "\xaf\0", "\x00\x00", 2, &fr), FLV_DAMAGED); /* object type 0 */
         assert_int_equal(PARSE(&f, TRACK_AUDIO, "\xaf\0", "\x16\x90", 2, &fr), FLV_DAMAGED); /* rate 13 */
         assert_int_equal(PARSE(&f, TRACK_AUDIO, "\xaf\0", "\x17\x80", 2, &fr), FLV_DAMAGED); /* rate 15: 3 bytes more */
@@ -317,6 +385,9 @@ int main(void)
                 cmocka_unit_test(test_what_carries_no_media_is_ignored),
                 cmocka_unit_test(test_frames_before_their_configuration_are_ignored),
                 cmocka_unit_test(test_every_truncation_of_an_avcc_is_damaged),
+                cmocka_unit_test(test_a_configuration_without_parameter_sets_leaves_the_one_before_in_force),
+                cmocka_unit_test(test_parameter_sets_within_the_first_picture_are_its_configuration),
+                cmocka_unit_test(test_keyframes_are_known_by_their_nal_units),
                 cmocka_unit_test(test_configurations_that_make_no_sense_are_damaged),
                 cmocka_unit_test(test_an_oversized_configuration_is_damaged),
                 cmocka_unit_test(test_metadata_is_read_with_and_without_its_wrapper),

@@ -1,5 +1,6 @@
 /* publication and relay: from FLV tags to a transcoder, which is played by this test over struct relay_link. */
 #include "tests/unit/fake_transcoders.h"
+#include "tests/unit/said.h"
 
 /* Opening --------------------------------------------------------------------------------------------------------- */
 
@@ -180,6 +181,30 @@ static void test_a_broadcast_shorter_than_the_wait_is_relayed_whole(void **state
         UNTIL(t.ingest.count == 0);
         assert_int_equal(t.node[0].taken_count, 10);
         assert_int_equal(t.node[0].closes, 1);
+}
+
+static void test_pictures_without_a_keyframe_are_told_and_counted_while_sound_goes_on(void **state)
+{
+        (void)state;
+        struct caster c;
+        int64_t before = stats_get(STAT_DROPPED_FRAMES);
+        begin(&c, "cam");
+        send_configs(&c);
+        log_set_level(LOG_WARN);
+        listen_to_log();
+        for (int n = 0; n < 300; n++) {
+                c.at_ms = 40 * n;
+                t.now_us = 40 * n * MS;
+                send_frame(&c, TRACK_VIDEO, 0, "v");
+                send_frame(&c, TRACK_AUDIO, FRAME_KEY, "s");
+        }
+        end_listening();
+        log_set_level(LOG_ERROR);
+        assert_int_equal(times_said("there was no keyframe yet"), 2); /* after 5 s, and again */
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.ingest.count == 0);
+        assert_int_equal(t.node[0].taken_count + (unsigned)(stats_get(STAT_DROPPED_FRAMES) - before), 600);
+        assert_in_range(t.node[0].taken_count, 200, 300);
 }
 
 static int breaks_taken(const struct node *n)
@@ -424,6 +449,7 @@ int main(void)
                 TEST(test_sound_alone_opens_at_once_when_metadata_says_so),
                 TEST(test_a_broadcast_that_never_became_media_leaves_no_trace),
                 TEST(test_a_broadcast_shorter_than_the_wait_is_relayed_whole),
+                TEST(test_pictures_without_a_keyframe_are_told_and_counted_while_sound_goes_on),
                 TEST(test_only_a_connections_first_frames_begin_anew),
                 TEST(test_repeated_configurations_are_dropped_and_changed_ones_passed_on),
                 TEST(test_a_late_track_is_announced_by_its_configuration),

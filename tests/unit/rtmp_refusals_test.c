@@ -213,15 +213,61 @@ static void test_an_unsupported_codec_is_refused_and_named(void **state)
         assert_int_equal(c.end_why, CLOSE_REFUSED);
 }
 
-static void test_a_damaged_configuration_is_refused(void **state)
+static void test_a_broadcast_that_never_has_a_good_configuration_is_refused_in_words(void **state)
 {
         (void)state;
         struct client c;
         client_init(&c);
         publish(&c, "cam");
         media(&c, RTMP_VIDEO, 0, "\x17\0\0\0\0", 5, "garbage", 7);
-        push(&c);
+        for (int n = 0; n < 3; n++) {
+                media(&c, RTMP_VIDEO, 0, "\x17\1\0\0\0", 5, "\0\0\0\3e\210\200", 7);
+                c.now_us += 6 * SECOND;
+                push(&c);
+                rtmp_session_tick(c.s, c.now_us);
+        }
+        assert_int_equal(c.closes, 0);
+        c.now_us += 2 * SECOND;
+        rtmp_session_tick(c.s, c.now_us);
+        assert_non_null(memmem(c.in.p, c.in.len, "the H.264 configuration makes no sense", 38));
         assert_refused(&c, RTMP_CLOSE_BAD_MEDIA, "NetStream.Publish.Rejected");
+        client_fini(&c);
+        assert_int_equal(c.end_why, CLOSE_REFUSED);
+}
+
+static void test_configurations_of_no_use_are_ignored_until_a_good_one_comes(void **state)
+{
+        (void)state;
+        struct client c;
+        client_init(&c);
+        publish(&c, "cam");
+        media(&c, RTMP_VIDEO, 0, "\x17\0\0\0\0", 5, "\1\144\0\37\377\340\0", 7);
+        media(&c, RTMP_VIDEO, 0, "\x17\0\0\0\0", 5, "garbage", 7);
+        media(&c, RTMP_AUDIO, 0, "\xaf\0", 2, "\0\0", 2);
+        media(&c, RTMP_VIDEO, 0, "\x17\1\0\0\0", 5, "\0\0\0\3e\210\200", 7);
+        push(&c);
+        assert_int_equal(c.frames, 0);
+        configuration(&c);
+        media(&c, RTMP_VIDEO, 40, "\x27\1\0\0\0", 5, "\0\0\0\3e\210\200", 7);
+        media(&c, RTMP_VIDEO, 80, "\x17\0\0\0\0", 5, "\1\144\0\37\377\340\0", 7); /* once more in mid-stream */
+        push(&c);
+        assert_int_equal(c.frames, 3);
+        assert_int_equal(c.last.flags, FRAME_KEY);
+        assert_int_equal(rtmp_session_ignored(c.s), 5);
+        assert_int_equal(c.closes, 0);
+        client_fini(&c);
+}
+
+static void test_parameter_sets_that_come_with_the_picture_are_passed_on_before_it(void **state)
+{
+        (void)state;
+        struct client c;
+        client_init(&c);
+        publish(&c, "cam");
+        media(&c, RTMP_VIDEO, 0, "\x17\1\0\0\0", 5, "\0\0\0\4\147\144\0\37\0\0\0\4\150\356\74\200\0\0\0\3e\210\200", 23);
+        push(&c);
+        assert_int_equal(c.frames, 2);
+        assert_int_equal(c.last.flags, FRAME_KEY);
         client_fini(&c);
 }
 
@@ -433,7 +479,9 @@ int main(void)
                 cmocka_unit_test(test_who_may_not_go_on_is_told_and_its_session_waits),
                 cmocka_unit_test(test_each_stream_of_a_connection_is_asked_for),
                 cmocka_unit_test(test_an_unsupported_codec_is_refused_and_named),
-                cmocka_unit_test(test_a_damaged_configuration_is_refused),
+                cmocka_unit_test(test_a_broadcast_that_never_has_a_good_configuration_is_refused_in_words),
+                cmocka_unit_test(test_configurations_of_no_use_are_ignored_until_a_good_one_comes),
+                cmocka_unit_test(test_parameter_sets_that_come_with_the_picture_are_passed_on_before_it),
                 cmocka_unit_test(test_players_are_turned_away),
                 cmocka_unit_test(test_publishing_twice_at_once_is_refused),
                 cmocka_unit_test(test_a_publication_may_refuse_from_inside_a_frame),
