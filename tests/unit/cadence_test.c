@@ -1,4 +1,4 @@
-/* The rhythm of pictures: what is foreseen, which ones a limited rung keeps. */
+/* The rhythm of pictures: what is foreseen, which ones a limited rung keeps, how many a rung has. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -163,6 +163,49 @@ static void test_announced_rate_is_the_sources_or_a_fraction_of_it(void **state)
         assert_int_equal(cadence_fps_milli(0, 0), 30000);
 }
 
+static void pace(struct pace *p, int64_t from_us, int64_t interval_us, int64_t until_us)
+{
+        for (int64_t us = from_us; us < until_us; us += interval_us)
+                pace_add(p, us, 0);
+}
+
+static void test_a_rungs_pictures_are_counted_by_segments(void **state)
+{
+        (void)state;
+        static const int64_t intervals_us[] = {200000, 80000, 41667, 33333, 20000, 16667, 8333};
+        static const uint32_t milli[] = {5000, 12500, 24000, 30000, 50000, 60000, 120000};
+        for (size_t i = 0; i < sizeof(milli) / sizeof(milli[0]); i++) {
+                struct pace p = {0};
+                pace(&p, 5000, intervals_us[i], 3 * US_PER_S);
+                assert_int_equal(p.segments, 2);
+                assert_int_equal(pace_milli(&p), milli[i]);
+        }
+        struct pace p = {0};
+        pace(&p, 700000, 10000, US_PER_S + 1);
+        assert_int_equal(pace_milli(&p), 0); /* hardly begun */
+        pace(&p, US_PER_S + 20000, 40000, 2 * US_PER_S);
+        pace_add(&p, 400 * US_PER_S, 0);
+        assert_int_equal(pace_milli(&p), 21667); /* 26 of them in 1.2 s, not in 399 s */
+}
+
+static void test_more_pictures_are_another_rate_at_once_and_fewer_after_a_while(void **state)
+{
+        (void)state;
+        struct pace p = {0};
+        assert_false(pace_is_another(&p, 30000));
+        pace(&p, 0, 20000, US_PER_S + 1);
+        assert_true(pace_is_another(&p, 30000));
+        assert_false(pace_is_another(&p, 50000));
+        for (int s = 1; s < 4; s++) {
+                pace(&p, s * US_PER_S + 40000, 40000, (s + 1) * US_PER_S + 1);
+                assert_false(pace_is_another(&p, 50000)); /* it had 50 a moment ago */
+        }
+        pace(&p, 4 * US_PER_S + 40000, 40000, 5 * US_PER_S + 1);
+        assert_true(pace_is_another(&p, 50000));
+        assert_false(pace_is_another(&p, 24000)); /* near enough */
+        assert_int_equal(pace_milli(&p), 25000);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -174,6 +217,8 @@ int main(void)
                 cmocka_unit_test(test_a_limit_that_begins_anew_keeps_the_next_picture),
                 cmocka_unit_test(test_steady_rates_are_foreseen_and_unsteady_ones_are_not),
                 cmocka_unit_test(test_announced_rate_is_the_sources_or_a_fraction_of_it),
+                cmocka_unit_test(test_a_rungs_pictures_are_counted_by_segments),
+                cmocka_unit_test(test_more_pictures_are_another_rate_at_once_and_fewer_after_a_while),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

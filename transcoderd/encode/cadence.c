@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "proto/store.h"
+#include "transcoderd/encode/grid.h"
 
 /* Milliseconds of RTMP make a steady 29.97 fps look like 33, 33, 34; B-frames round twice. */
 #define STEADY_SPREAD_US 2500
@@ -11,6 +13,9 @@
 
 #define LIMIT_PERMILLE 1060
 #define LIMIT_DOUBT_PERMILLE 15
+#define PACE_SEEN_US (US_PER_S / 2)
+#define PACE_MORE_PERCENT 106
+#define PACE_FEWER_PERCENT 88
 
 void cadence_add(struct cadence *c, int64_t pts_us)
 {
@@ -128,4 +133,32 @@ uint32_t cadence_fps_milli(uint32_t declared_milli, int64_t interval_us)
                         return (uint32_t)rate;
         }
         return usual_rate(measured);
+}
+
+void pace_add(struct pace *p, int64_t pts_us, uint32_t declared_milli)
+{
+        if (p->pictures == 0 || grid_segment(pts_us) != grid_segment(p->first_us)) {
+                /* The last one lasts until this one, but a hole is not part of it. */
+                int64_t end_us = grid_next_second_us(p->first_us) + CHUNK_US, seen_us = (pts_us < end_us ? pts_us : end_us) - p->first_us;
+                if (p->pictures && seen_us >= PACE_SEEN_US)
+                        p->milli[p->segments++ % PACE_SEGMENTS] = cadence_fps_milli(declared_milli, seen_us / p->pictures);
+                p->first_us = pts_us;
+                p->pictures = 0;
+        }
+        p->pictures++;
+}
+
+uint32_t pace_milli(const struct pace *p)
+{
+        uint32_t highest = 0;
+        for (unsigned i = 0; i < p->segments && i < PACE_SEGMENTS; i++)
+                highest = p->milli[i] > highest ? p->milli[i] : highest;
+        return highest;
+}
+
+bool pace_is_another(const struct pace *p, uint32_t opened_milli)
+{
+        int64_t newest = p->segments ? p->milli[(p->segments - 1) % PACE_SEGMENTS] : 0, opened = opened_milli;
+        return newest * 100 > opened * PACE_MORE_PERCENT ||
+               (p->segments >= PACE_SEGMENTS && pace_milli(p) * INT64_C(100) < opened * PACE_FEWER_PERCENT);
 }

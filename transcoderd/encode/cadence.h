@@ -1,5 +1,5 @@
 /* cadence.h - the rhythm of pictures: how far apart they are, whether the next one can be foretold, which ones a rung
- * with a lower frame rate leaves out. Pure: media time comes in as an argument. */
+ * with a lower frame rate leaves out, and how many a rung has in the end. Pure: media time comes in as an argument. */
 #ifndef TRANSCODERD_ENCODE_CADENCE_H
 #define TRANSCODERD_ENCODE_CADENCE_H
 
@@ -39,6 +39,22 @@ struct fps_limit { /* zeroed: nothing seen yet */
 unsigned fps_limit_every(struct fps_limit *l, uint32_t rate_milli, int64_t max_milli);
 bool fps_limit_keep(struct fps_limit *l, unsigned every);
 void fps_limit_restart(struct fps_limit *l); /* the next one is kept, and the steps count from it */
+
+/* How many pictures a rung has, counted by segments; a rate is per 1000 s, and rounded as by cadence_fps_milli(). A segment of which
+ * less than half a second was seen does not count. */
+#define PACE_SEGMENTS 4
+struct pace { /* zeroed: nothing seen */
+        int64_t first_us;
+        unsigned pictures; /* of the segment that is under way */
+        uint32_t milli[PACE_SEGMENTS];
+        unsigned segments; /* counted */
+};
+void pace_add(struct pace *p, int64_t pts_us, uint32_t declared_milli);
+uint32_t pace_milli(const struct pace *p); /* the highest of the last segments; 0: none is counted */
+/* More pictures than an encoder was opened for are bits beyond the limit, at once; fewer are bits that are not used, and a source
+ * without a steady rate is not worth a new encoder each second. So the last segment is enough for more, and it takes all of the
+ * last PACE_SEGMENTS for fewer. */
+bool pace_is_another(const struct pace *p, uint32_t opened_milli);
 
 /* The rate to announce for a rung: what the source says of itself (0: nothing) if what was measured is that or a whole
  * fraction of it; otherwise the usual rate nearest to the measured interval. */

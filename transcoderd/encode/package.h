@@ -21,7 +21,7 @@ struct package;
 typedef void package_chunk(void *arg, struct chunk *c);
 
 struct package_options {
-        const AVCodecContext *codec; /* opened encoder: parameters, timescale, extradata */
+        const AVCodecContext *codec; /* opened encoder: parameters, timescale, extradata; valid in package_open() only */
         int64_t epoch_us;            /* for prft: the capture time of media time 0 */
         package_chunk *chunk;
         void *arg;

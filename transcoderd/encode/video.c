@@ -23,6 +23,7 @@
 #include "transcoderd/encode/slate.h"
 #include "transcoderd/encode/slow.h"
 
+#define CHUNKS_MILLI (CHUNKS_PER_SEGMENT * 1000)
 #define CLEARLY_US (3 * US_PER_MS)   /* so far beyond the chunk's end a next picture must be expected to cut early */
 #define SAME_PLACE_US (5 * US_PER_MS) /* rounding may put a picture so far before the last: moved, not lost */
 #define FILL_US (400 * US_PER_MS)    /* a longer gap is filled with the last picture */
@@ -110,6 +111,15 @@ static struct ladder choose_rungs(const struct video *v, int source_height)
         return kept;
 }
 
+/* What a rung's rate will be by what is known at the first picture; it measures itself from then on. */
+static uint32_t expected_milli(const struct video *v, const struct ladder_video *conf)
+{
+        struct fps_limit limit = {0};
+        uint32_t rate_milli = cadence_rate_milli(&v->cadence, decoder_fps_milli(v->decoder));
+        uint32_t limited_milli = rate_milli / fps_limit_every(&limit, rate_milli, conf->fps_max * 1000);
+        return limited_milli > CHUNKS_MILLI ? limited_milli : CHUNKS_MILLI; /* a slow source's are shown again */
+}
+
 static bool open_rung(struct video *v, const struct ladder_video *conf, const AVFrame *pic, int64_t start_us)
 {
         struct rung *r = &v->rungs[v->rung_count];
@@ -123,6 +133,7 @@ static bool open_rung(struct video *v, const struct ladder_video *conf, const AV
                 .lockstep_segments = v->job.lockstep_segments,
                 .start_us = resume ? 0 : start_us,
                 .declared_milli = decoder_fps_milli(v->decoder),
+                .expected_milli = expected_milli(v, conf),
                 .outlet = v->out,
         };
         *r = (struct rung){.conf = *conf, .start_us = resume ? resume->end_us : start_us,

@@ -23,7 +23,9 @@ struct video_rung {
         struct video_rung_options o;
         struct queue queue;
         pthread_t thread;
-        AVCodecContext *codec;
+        AVCodecContext *codec; /* NULL until the first picture */
+        uint32_t fps_milli;    /* that codec is opened for */
+        struct pace pace;
         AVPacket *pkt;
         struct package *package;
         unsigned track, oversized;
@@ -68,22 +70,28 @@ static int64_t vbv_buffer(int64_t bitrate_bps)
         return bitrate_bps / 2 < fits ? bitrate_bps / 2 : fits;
 }
 
-static void set_parameters(AVCodecContext *c, const struct video_rung_options *o)
+static int64_t peak_bps(const struct video_rung_options *o)
 {
-        int64_t peak_bps = o->rung.bitrate_bps * 11 / 10;
+        return o->rung.bitrate_bps * 11 / 10;
+}
+
+static void set_parameters(AVCodecContext *c, const struct video_rung_options *o, uint32_t fps_milli)
+{
+        /* x264 enlarges a buffer that does not hold what comes in the time of one picture. */
+        int64_t least_milli = peak_bps(o) * 1000 / vbv_buffer(o->rung.bitrate_bps) + 1;
 
         c->width = o->width;
         c->height = o->height;
         c->pix_fmt = AV_PIX_FMT_YUV420P;
         c->sample_aspect_ratio = (AVRational){1, 1};
         c->time_base = (AVRational){1, VIDEO_TIMESCALE};
-        c->framerate = (AVRational){o->rung.fps_max ? o->rung.fps_max : 30, 1};
+        c->framerate = (AVRational){fps_milli > least_milli ? (int)fps_milli : (int)least_milli, 1000};
         c->bit_rate = o->rung.bitrate_bps;
-        c->rc_max_rate = peak_bps;
+        c->rc_max_rate = peak_bps(o);
         c->rc_buffer_size = (int)vbv_buffer(o->rung.bitrate_bps);
         c->gop_size = GOP_NEVER;
         c->max_b_frames = 0;
-        c->level = level_for(o->width, o->height, level_fps(o), peak_bps);
+        c->level = level_for(o->width, o->height, level_fps(o), peak_bps(o));
         c->thread_count = o->threads;
         c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_CLOSED_GOP;
         c->color_range = AVCOL_RANGE_MPEG;
@@ -93,22 +101,44 @@ static void set_parameters(AVCodecContext *c, const struct video_rung_options *o
         c->chroma_sample_location = AVCHROMA_LOC_LEFT;
 }
 
-static int open_codec(struct video_rung *r)
+enum purpose { FOR_HEADERS, FOR_PICTURES };
+
+/* Headers are those of variable rates: time in ticks of the track's timescale, no fixed rate, so they are the same whatever the
+ * source is. An encoder for such holds each picture back until it has the next one, which would make every chunk late by a picture;
+ * so pictures come from one for a constant rate. What the two make differs in the headers alone. */
+static int open_codec(AVCodecContext **out, const struct video_rung_options *o, enum purpose purpose, uint32_t fps_milli)
 {
         const AVCodec *codec = avcodec_find_encoder_by_name("libx264");
         if (!codec)
                 return ERR_CODEC;
         AVDictionary *opts = NULL;
-        r->codec = avcodec_alloc_context3(codec);
-        set_parameters(r->codec, &r->o);
+        *out = avcodec_alloc_context3(codec);
+        set_parameters(*out, o, fps_milli);
         av_dict_set(&opts, "preset", "veryfast", 0);
         av_dict_set(&opts, "tune", "zerolatency", 0);
         av_dict_set(&opts, "profile", "high", 0);
         av_dict_set(&opts, "forced-idr", "1", 0);
         av_dict_set(&opts, "x264-params", "scenecut=0:open-gop=0:stitchable=1", 0);
-        int rv = avcodec_open2(r->codec, codec, &opts);
+        if (purpose == FOR_HEADERS)
+                av_dict_set(&opts, "x264-params", ":force-cfr=0", AV_DICT_APPEND);
+        int rv = avcodec_open2(*out, codec, &opts);
         av_dict_free(&opts);
-        return rv < 0 ? ERR_CODEC : 0;
+        if (rv >= 0)
+                return 0;
+        avcodec_free_context(out);
+        return ERR_CODEC;
+}
+
+static int open_package(struct video_rung *r, package_chunk *on_chunk)
+{
+        AVCodecContext *headers;
+        int err = open_codec(&headers, &r->o, FOR_HEADERS, r->o.expected_milli);
+        if (err)
+                return err;
+        struct package_options o = {.codec = headers, .epoch_us = r->o.epoch_us, .chunk = on_chunk, .arg = r};
+        err = package_open(&r->package, &o);
+        avcodec_free_context(&headers);
+        return err;
 }
 
 /* What no segment exceeds: a full buffer, and what comes into it in a second. */
@@ -164,15 +194,28 @@ static bool in_lockstep_from(const struct video_rung *r, const struct video_rung
                grid_segment(p->pts_us) % r->o.lockstep_segments == 0;
 }
 
+/* For the rate that was counted, or else the one that is expected. */
+static void begin_anew(struct video_rung *r)
+{
+        uint32_t counted_milli = pace_milli(&r->pace);
+        r->fps_milli = counted_milli ? counted_milli : r->o.expected_milli;
+        avcodec_free_context(&r->codec);
+        if (open_codec(&r->codec, &r->o, FOR_PICTURES, r->fps_milli))
+                fail(r, "x264 cannot be opened");
+}
+
+/* Rate control remembers all pictures since the encoder was opened, so only a new one makes the same of the same. Without lookahead
+ * and B-pictures (zerolatency) the old one holds nothing back. */
+static void choose_codec(struct video_rung *r, const struct video_rung_picture *p)
+{
+        pace_add(&r->pace, p->pts_us, r->o.declared_milli);
+        if (!r->codec || in_lockstep_from(r, p) || (p->idr && pace_is_another(&r->pace, r->fps_milli)))
+                begin_anew(r);
+}
+
 static void encode(struct video_rung *r, const struct video_rung_picture *p)
 {
-        if (in_lockstep_from(r, p)) {
-                /* Rate control remembers all pictures since the encoder was opened, so only a new one makes the same of the
-                 * same. Without lookahead and B-pictures (zerolatency) the old one holds nothing back. */
-                avcodec_free_context(&r->codec);
-                if (open_codec(r))
-                        fail(r, "x264 cannot be opened again");
-        }
+        choose_codec(r, p);
         if (r->failed)
                 return;
         AVFrame *f = p->frame;
@@ -197,8 +240,10 @@ static void encode(struct video_rung *r, const struct video_rung_picture *p)
 
 static void finish(struct video_rung *r, int64_t interval_us)
 {
-        avcodec_send_frame(r->codec, NULL);
-        receive(r, false);
+        if (r->codec) {
+                avcodec_send_frame(r->codec, NULL);
+                receive(r, false);
+        }
         int64_t end = package_finish(r->package, grid_ticks(interval_us, VIDEO_TIMESCALE),
                                      grid_ticks(PICTURES_APART_US, VIDEO_TIMESCALE), atomic_load(&r->o.outlet->goes_on));
         outlet_ended(r->o.outlet, grid_us(end, VIDEO_TIMESCALE));
@@ -239,12 +284,9 @@ int video_rung_open(struct video_rung **out, const struct video_rung_options *o)
         *out = NULL;
         r->o = *o;
         atomic_init(&r->done_us, INT64_MIN);
-        int err = open_codec(r);
+        int err = open_package(r, on_chunk);
         if (err)
-                goto fail_codec;
-        struct package_options package = {.codec = r->codec, .epoch_us = o->epoch_us, .chunk = on_chunk, .arg = r};
-        if ((err = package_open(&r->package, &package)))
-                goto fail_codec;
+                goto fail_package;
         r->pkt = av_packet_alloc();
         r->track = outlet_number(o->outlet);
         queue_init(&r->queue, QUEUE_PICTURES);
@@ -259,8 +301,7 @@ fail_thread:
         queue_fini(&r->queue, drop_picture);
         av_packet_free(&r->pkt);
         package_close(&r->package);
-fail_codec:
-        avcodec_free_context(&r->codec);
+fail_package:
         free(r);
         return err;
 }

@@ -1,6 +1,10 @@
 /* video_rung.h - one video rung: a thread with an x264 and a packager behind a bounded queue of pictures.
  *
- *   video_rung_open     opens x264, starts the thread
+ * x264 gives out each picture before it has the next one, so it cannot know how long a picture lasts: it counts pictures, and takes
+ * them to come at the rate that it was opened for. The rung opens it for the rate that its pictures have, and again, at a keyframe,
+ * when they have another one; the init segment says no rate, so it stays what it is.
+ *
+ *   video_rung_open     makes the headers, starts the thread
  *   video_rung_put      pictures in rising time; waits while the queue is full
  *   video_rung_finish   nothing more comes: everything is encoded, the last chunk cut
  *   video_rung_close    ends the thread (after video_rung_finish it waits for the rest; otherwise for one picture at most)
@@ -25,6 +29,7 @@ struct video_rung_options {
         int64_t start_us;       /* announced with the track */
         uint32_t lockstep_segments; /* as in struct job */
         uint32_t declared_milli; /* frame rate the source says it has, 0: none */
+        uint32_t expected_milli; /* of the rung's pictures, until they are counted */
         struct outlet *outlet;   /* must outlive the encoder */
 };
 
