@@ -183,14 +183,14 @@ static void find_tracks(struct mpd *m)
 
 /* When the text became what it is: a player tells by it whether the manifest changed. It is made of what the text depends on
  * and of nothing else, so it is the same at every origin and after a restart: where the newest track begins, a millisecond for
- * every track (those that begin together need not become playable together), and microseconds that the title decides. */
+ * every track (those that begin together need not become playable together) and for captions, and microseconds that the title decides. */
 static void attr_publish_time(const struct mpd *m, struct xml *x)
 {
         char iso[CLOCK_ISO_MAX];
         int64_t newest_us = 0;
         for (size_t i = 0; i < m->track_count; i++)
                 newest_us = m->tracks[i]->start_us > newest_us ? m->tracks[i]->start_us : newest_us;
-        clock_iso(iso, sizeof(iso), m->s->epoch_us + newest_us + (int64_t)m->track_count * US_PER_MS);
+        clock_iso(iso, sizeof(iso), m->s->epoch_us + newest_us + ((int64_t)m->track_count + m->s->captions) * US_PER_MS);
         iso[strlen(iso) - 1] = '\0'; /* the Z comes behind more digits */
         unsigned title = (unsigned)(XXH3_64bits(m->s->title, strlen(m->s->title)) % 1000);
         xml_attr_fmt(x, "publishTime", "%s%03uZ", iso, title);
@@ -347,6 +347,15 @@ static bool has_set(const struct mpd *m, enum track_kind kind, size_t period)
         return false;
 }
 
+/* In the pictures themselves. Which language is not known; a player needs a value to make a track of it. */
+static void write_captions(struct xml *x)
+{
+        xml_open(x, "Accessibility");
+        xml_attr(x, "schemeIdUri", "urn:scte:dash:cc:cea-608:2015");
+        xml_attr(x, "value", "CC1=und");
+        xml_close(x);
+}
+
 static void write_set(struct mpd *m, enum track_kind kind, size_t period)
 {
         struct xml *x = &m->x;
@@ -370,6 +379,8 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
                                 xml_attr_fmt(x, "value", "p%" PRId64, m->periods[period - 1]);
                                 xml_close(x);
                         }
+                        if (kind == TRACK_VIDEO && m->s->captions)
+                                write_captions(x);
                         open = true;
                 }
                 write_representation(m, t, first_segment);

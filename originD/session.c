@@ -9,6 +9,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "originD/captions.h"
 #include "originD/stats.h"
 
 #define SLATE_AFTER_US (3 * US_PER_S) /* a live session that nobody writes to shows as slate */
@@ -127,6 +128,15 @@ static bool has_video(const struct session *s)
         return false;
 }
 
+static void note_captions(struct session *s, const struct chunk_append *chunk)
+{
+        if (s->captions || !captions_in_chunk(chunk->bytes->data, chunk->bytes->len))
+                return;
+        s->captions = true;
+        log_info("session=%s stream=%s msg=\"closed captions begin\" at_us=%lld", s->id, s->stream, (long long)chunk->start_us);
+        session_save(s, NULL, false, NULL);
+}
+
 /* Rungs come one after the other: of those that are behind the last change none changes it back. */
 static void note_slate(struct session *s, const struct chunk_append *chunk)
 {
@@ -147,6 +157,8 @@ static void log_moved(void *arg, struct chunk_log *log, const struct chunk_appen
                         s->first_chunk_mono_us = s->heard_mono_us;
                 if (log->init.kind == TRACK_VIDEO || !has_video(s))
                         note_slate(s, chunk);
+                if (log->init.kind == TRACK_VIDEO)
+                        note_captions(s, chunk);
                 if (!chunk->copied)
                         histogram_observe(&stat_glass, clock_wall_us() - s->epoch_us - chunk->start_us);
                 stat_add(STAT_CHUNKS, 1);

@@ -52,6 +52,7 @@ struct session {
         uint32_t volume_segments; /* of each volume of its tracks: the same at all owners, and as long as it lasts */
         enum session_state state;
         bool ended_by_writer;
+        bool captions; /* somebody said something in closed captions (captions.h) */
         bool claimed; /* since this process started: before, PUTs of a writer that may have been fenced are not taken */
         int64_t ended_wall_us, end_us;
 

@@ -101,6 +101,8 @@ struct buf *session_to_json(const struct session *s)
                                  "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us, "volume_segments",
                                  (json_int_t)s->volume_segments, "sum",
                                  session_sum_to_json(&sum));
+        if (s->captions)
+                json_object_set_new(head, "captions", json_true());
         char *first = json_dumps(head, JSON_COMPACT), *second = json_dumps(tracks, JSON_COMPACT);
         char *text = mem_printf("%s\n%s\n", first, second);
         struct buf *b = buf_copy(text, strlen(text));
@@ -198,6 +200,7 @@ static int head_from_json(struct session *s, const json_t *j)
         s->generation = (uint32_t)json_number(j, "generation", UINT32_MAX, &bad);
         s->grace_ms = (uint32_t)json_number(j, "grace_ms", UINT32_MAX, &bad);
         s->ended_by_writer = json_is_true(json_object_get(j, "ended_by_writer"));
+        s->captions = json_is_true(json_object_get(j, "captions"));
         s->ended_wall_us = (int64_t)json_number(j, "ended_wall_us", INT64_MAX, &bad);
         s->end_us = (int64_t)json_number(j, "end_us", INT64_MAX, &bad);
         s->volume_segments = (uint32_t)json_number(j, "volume_segments", VOLUME_SEGMENTS_MAX, &bad);

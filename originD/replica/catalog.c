@@ -59,6 +59,8 @@ static json_t *session_json(const struct session *s, bool whole)
                               s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,
                               "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us,
                               "volume_segments", (json_int_t)s->volume_segments);
+        if (s->captions)
+                json_object_set_new(j, "captions", json_true());
         if (!whole) {
                 struct session_sum sum = session_sum(s);
                 json_object_set_new(j, "sum", session_sum_to_json(&sum));
@@ -192,6 +194,7 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
                 *bad = 1;
         s->ended = strcmp(state, "ended") == 0;
         s->ended_by_writer = json_is_true(json_object_get(j, "ended_by_writer"));
+        s->captions = json_is_true(json_object_get(j, "captions"));
         const json_t *tracks = json_object_get(j, "tracks");
         s->whole = tracks != NULL;
         if (!s->whole)

@@ -33,6 +33,7 @@ static void test_what_is_written_is_what_is_read(void **state)
         int err;
         struct session *s = recorded("cam", "S1", 5000000);
         session_set_title(s, "T \"1\"");
+        s->captions = true;
         join("cam", "S1", 5000000, 3, "t2", &err);
         assert_int_equal(put_video(s, "v720", 0, 3), 0);
         struct catalog l = read_list(catalog_write_live(&store));
@@ -46,6 +47,7 @@ static void test_what_is_written_is_what_is_read(void **state)
         assert_int_equal(p->generation, 3);
         assert_int_equal(p->grace_ms, 30000);
         assert_false(p->ended);
+        assert_true(p->captions);
         assert_int_equal(p->track_count, 1);
         const struct peer_track *t = &p->tracks[0];
         assert_string_equal(t->name, "v720");

@@ -310,6 +310,39 @@ static void test_title_is_escaped(void **state)
         assert_int_equal(count("<Title>a&lt;b&gt; &amp; &quot;c&quot;</Title>"), 1);
 }
 
+/* "Hi" in the first field, in the first picture. */
+static int put_captions(struct session *s, unsigned n, unsigned k)
+{
+        static const uint8_t sei[] = {0, 0, 0, 18, 6, 4, 14, 0xb5, 0, 0x31, 'G', 'A', '9', '4', 3, 0xc1, 0xff, 0xfc, 0xc8, 0xe9, 0xff, 0x80};
+        struct buf *b = fmp4_video_chunk(n, k, 40);
+        uint8_t *mdat = memmem(b->data, b->len, "mdat", 4);
+        memcpy(mdat + 4, sei, sizeof(sei));
+        return put_bytes(s, "v720", b, n, k, n * INT64_C(1000000) + k * INT64_C(200000));
+}
+
+static void test_captions_are_named_from_when_something_is_said_and_ever_after(void **state)
+{
+        (void)state;
+        char before[64], after[64];
+        struct session *s = broadcast(1);
+        published(s, before);
+        assert_int_equal(count("Accessibility"), 0);
+        assert_int_equal(put_captions(s, 1, 0), 0);
+        published(s, after);
+        assert_true(strcmp(after, before) > 0);
+        assert_int_equal(count("<Accessibility schemeIdUri=\"urn:scte:dash:cc:cea-608:2015\" value=\"CC1=und\"/>"), 1); /* of video only */
+        assert_int_equal(put_video(s, "v720", 1, 1), 0);
+        published(s, before);
+        assert_string_equal(before, after);
+        stop_store(); /* in mid-broadcast */
+        start_store();
+        write_mpd(s = store_session(&store, "S1"), true);
+        assert_int_equal(count("Accessibility"), 1);
+        assert_int_equal(end_session(s), 0);
+        write_mpd(s, true);
+        assert_int_equal(count("Accessibility"), 1);
+}
+
 static void test_frame_rates_are_fractions(void **state)
 {
         (void)state;
@@ -343,6 +376,7 @@ int main(void)
                 CASE(test_a_recording_names_no_segment_that_nobody_wrote),
                 CASE(test_track_that_died_early_does_not_shorten_the_recording),
                 CASE(test_title_is_escaped),
+                CASE(test_captions_are_named_from_when_something_is_said_and_ever_after),
                 CASE(test_frame_rates_are_fractions),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
