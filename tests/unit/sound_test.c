@@ -204,11 +204,11 @@ static void test_late_sound_that_was_held_up_comes_up_to_its_place_again(void **
         struct studio *st = studio_new(true, 3 * S);
         broadcast(st, 0, 4 * S, 3 * S);
         pass(st, 7900 * MS); /* nothing for 0.9 s: silence up to 1 s before now; then what was held up comes at once */
-        broadcast(st, 4 * S, 15 * S, 3 * S);
+        broadcast(st, 4 * S, 9 * S, 3 * S);
         studio_end(st);
         check_heard(st, S + 50 * MS, 4 * S - 50 * MS, true);
         check_heard(st, 4100 * MS, 6600 * MS, false);
-        check_heard(st, 7 * S, 15 * S - 50 * MS, true);
+        check_heard(st, 7 * S, 9 * S - 50 * MS, true);
         assert_in_range(silence_of(st), 2400 * MS, 2950 * MS);
         assert_in_range(late_of(st), 2400 * 48 / 1024, 2950 * 48 / 1024);
         studio_free(st);
@@ -221,7 +221,7 @@ static void test_sound_that_never_comes_up_is_not_waited_for_for_ever(void **sta
         struct studio *st = studio_new(false, 0);
         int64_t still_us = 0;
         broadcast(st, 0, 2 * S, 50 * MS);
-        for (int64_t at_us = 2 * S; at_us < 25 * S; at_us += 21333) {
+        for (int64_t at_us = 2 * S; at_us < 17 * S; at_us += 21333) {
                 pass(st, 6 * S + (at_us - 2 * S) * 10 / 4);
                 sing(st, at_us);
                 int64_t behind_us = st->now_us - grid_us(pcm_end(&st->sound.pcm), AUDIO_TIMESCALE);
@@ -229,23 +229,23 @@ static void test_sound_that_never_comes_up_is_not_waited_for_for_ever(void **sta
         }
         assert_in_range(still_us, 4 * S, 6 * S); /* it was 3 s late */
         assert_in_range(grid_us(pcm_end(&st->sound.pcm), AUDIO_TIMESCALE), st->now_us - 1600 * MS, st->now_us);
-        assert_in_range(late_of(st), 23 * 46, 23 * 47);
+        assert_in_range(late_of(st), 15 * 46, 15 * 47);
         studio_end(st);
-        check_heard(st, 2100 * MS, 60 * S, false);
+        check_heard(st, 2100 * MS, 40 * S, false);
         studio_free(st);
 }
 
-static void test_sound_a_minute_late_is_left_out_and_counted(void **state)
+static void test_sound_a_quarter_of_a_minute_late_is_left_out_and_counted(void **state)
 {
         (void)state;
         struct studio *st = studio_new(false, 0);
-        broadcast(st, 0, 2 * S, 0);
-        pass(st, 62 * S);
-        broadcast(st, 2 * S, 12 * S, 60 * S);
-        assert_in_range(late_of(st), 468, 470);
-        assert_in_range(grid_us(pcm_end(&st->sound.pcm), AUDIO_TIMESCALE), 70400 * MS, 71100 * MS);
+        broadcast(st, 0, S, 0);
+        pass(st, 16 * S);
+        broadcast(st, S, 5 * S, 15 * S);
+        assert_in_range(late_of(st), 187, 189);
+        assert_in_range(grid_us(pcm_end(&st->sound.pcm), AUDIO_TIMESCALE), 18400 * MS, 19100 * MS);
         studio_end(st);
-        check_heard(st, 3 * S, 70 * S, false);
+        check_heard(st, 2 * S, 18 * S, false);
         studio_free(st);
 }
 
@@ -288,17 +288,17 @@ static void test_sound_that_ends_early_is_silence_until_the_end(void **state)
 static void test_a_hole_in_the_timestamps_is_silent_and_moves_nothing(void **state)
 {
         (void)state;
-        static const int64_t holes_us[] = {60 * MS, 300 * MS, 2 * S, 20 * S};
+        static const int64_t holes_us[] = {60 * MS, 300 * MS, 3 * S};
         for (size_t i = 0; i < sizeof(holes_us) / sizeof(holes_us[0]); i++) {
-                int64_t again_us = 2 * S + holes_us[i];
+                int64_t again_us = S + holes_us[i];
                 struct studio *st = studio_new(false, 0);
-                broadcast(st, 0, 2 * S, 50 * MS);
-                broadcast(st, again_us, again_us + 2 * S, 50 * MS);
+                broadcast(st, 0, S, 50 * MS);
+                broadcast(st, again_us, again_us + S, 50 * MS);
                 studio_end(st);
-                check_heard(st, 50 * MS, 1950 * MS, true);
+                check_heard(st, 50 * MS, 950 * MS, true);
                 if (holes_us[i] > S)
-                        check_heard(st, 2050 * MS, again_us - 50 * MS, false);
-                check_heard(st, again_us + 50 * MS, again_us + 1950 * MS, true);
+                        check_heard(st, 1050 * MS, again_us - 50 * MS, false);
+                check_heard(st, again_us + 50 * MS, again_us + 950 * MS, true);
                 assert_int_equal(late_of(st), 0);
                 studio_free(st);
         }
@@ -318,7 +318,7 @@ static void test_a_change_of_format_in_mid_broadcast_is_not_heard(void **state)
                 st->rate = formats[i].rate;
                 st->true_rate = formats[i].rate;
                 av_channel_layout_default(&st->layout, formats[i].channels);
-                broadcast(st, at_us, at_us + 2 * S, 50 * MS);
+                broadcast(st, at_us, at_us + S, 50 * MS);
                 at_us += (int64_t)((double)st->samples * 1e6 / st->true_rate);
         }
         studio_end(st);
@@ -401,28 +401,26 @@ static void test_sound_whose_samples_are_not_as_many_as_it_says_keeps_its_place_
         struct studio *st = studio_new(false, 0);
         st->rate = 44100;
         st->true_rate = 44056;
-        broadcast(st, 0, 60 * S, 50 * MS);
+        broadcast(st, 0, 35 * S, 50 * MS);
         int64_t end_us = grid_us(pcm_end(&st->sound.pcm), AUDIO_TIMESCALE);
-        assert_in_range(end_us, 60 * S - 10 * MS, 60 * S + 35 * MS);
+        assert_in_range(end_us, 35 * S - 10 * MS, 35 * S + 35 * MS);
         studio_end(st);
-        check_heard(st, 50 * MS, 60 * S - 50 * MS, true);
-        check_pitch(st, 50 * MS, 60 * S, 900, 1050); /* 44,100 / 44,056, until that is known */
-        check_pitch(st, 40 * S, 60 * S, 0, 150);
+        check_heard(st, 50 * MS, 35 * S - 50 * MS, true);
+        check_pitch(st, 50 * MS, 35 * S, 900, 1050); /* 44,100 / 44,056, until that is known */
+        check_pitch(st, 25 * S, 35 * S, 0, 300);
         studio_free(st);
 }
 
-/* Through the proxy's timeline: beside pictures, all but the first frame late_us later, from later_at_us on later_us more; its clock
- * is ppm too fast, for timestamps and samples. */
-static struct studio *whole_way(double ppm, int64_t late_us, int64_t later_us, int64_t later_at_us, int64_t until_us)
+/* Through the proxy's timeline: beside pictures, all but the first frame late_us later, from later_at_us on later_us more. */
+static struct studio *whole_way(int64_t late_us, int64_t later_us, int64_t later_at_us, int64_t until_us)
 {
         struct studio *st = studio_new(false, 0);
         const int64_t wall_us = INT64_C(1767225600) * S;
         struct timeline timeline;
         struct timeline_time at;
         int64_t pictures = 0;
-        st->true_rate = 48000 * (1 + ppm / 1e6);
         for (int64_t n = 0;; n++) {
-                int64_t ts_ms = n * 1024 / 48, true_us = (int64_t)((double)(n * 1024) * 1e6 / st->true_rate);
+                int64_t true_us = n * 1024 * S / 48000, ts_ms = true_us / MS;
                 int64_t way_us = (n > 0) * late_us + (true_us > later_at_us) * later_us;
                 if (true_us > until_us)
                         return st;
@@ -442,32 +440,21 @@ static void test_a_first_frame_65_ms_off_is_not_heard(void **state)
 {
         (void)state;
         for (int64_t late_us = -65 * MS; late_us <= 65 * MS; late_us += 130 * MS) {
-                struct studio *st = whole_way(0, late_us, 0, 0, 30 * S);
+                struct studio *st = whole_way(late_us, 0, 0, 12 * S);
                 studio_end(st);
-                check_heard(st, 50 * MS, 30 * S - 50 * MS, true);
-                check_pitch(st, 50 * MS, 30 * S - 50 * MS, 0, 30);
+                check_heard(st, 50 * MS, 12 * S - 50 * MS, true);
+                check_pitch(st, 50 * MS, 12 * S - 50 * MS, 0, 30);
                 studio_free(st);
         }
-}
-
-static void test_the_tone_of_a_clock_that_is_off_comes_to_be_true(void **state)
-{
-        (void)state;
-        struct studio *st = whole_way(1000, 0, 0, 0, 110 * S);
-        studio_end(st);
-        check_heard(st, 50 * MS, 110 * S - 50 * MS, true);
-        check_pitch(st, 50 * MS, 110 * S - 50 * MS, 950, 1050);
-        check_pitch(st, 100 * S, 110 * S - 50 * MS, 500, 850); /* media time follows by a third of it so far */
-        studio_free(st);
 }
 
 static void test_a_network_that_becomes_200_ms_slower_bends_the_pitch_by_a_thousandth_at_most(void **state)
 {
         (void)state;
-        struct studio *st = whole_way(0, 0, 200 * MS, 10 * S, 60 * S);
+        struct studio *st = whole_way(0, 200 * MS, 4 * S, 24 * S);
         studio_end(st);
-        check_heard(st, 50 * MS, 60 * S - 50 * MS, true);
-        check_pitch(st, 50 * MS, 60 * S - 50 * MS, 500, 1000);
+        check_heard(st, 50 * MS, 24 * S - 50 * MS, true);
+        check_pitch(st, 50 * MS, 24 * S - 50 * MS, 500, 1000);
         studio_free(st);
 }
 
@@ -477,7 +464,7 @@ int main(void)
                 cmocka_unit_test(test_a_track_of_sound_3_s_behind_its_picture_is_heard),
                 cmocka_unit_test(test_late_sound_that_was_held_up_comes_up_to_its_place_again),
                 cmocka_unit_test(test_sound_that_never_comes_up_is_not_waited_for_for_ever),
-                cmocka_unit_test(test_sound_a_minute_late_is_left_out_and_counted),
+                cmocka_unit_test(test_sound_a_quarter_of_a_minute_late_is_left_out_and_counted),
                 cmocka_unit_test(test_a_replay_of_what_is_stored_is_neither_late_nor_silence),
                 cmocka_unit_test(test_sound_that_ends_early_is_silence_until_the_end),
                 cmocka_unit_test(test_a_hole_in_the_timestamps_is_silent_and_moves_nothing),
@@ -487,7 +474,6 @@ int main(void)
                 cmocka_unit_test(test_the_double_rate_of_he_aac_is_heard_at_its_pitch),
                 cmocka_unit_test(test_sound_whose_samples_are_not_as_many_as_it_says_keeps_its_place_and_its_true_pitch),
                 cmocka_unit_test(test_a_first_frame_65_ms_off_is_not_heard),
-                cmocka_unit_test(test_the_tone_of_a_clock_that_is_off_comes_to_be_true),
                 cmocka_unit_test(test_a_network_that_becomes_200_ms_slower_bends_the_pitch_by_a_thousandth_at_most),
         };
         av_log_set_level(AV_LOG_QUIET);
