@@ -1,13 +1,15 @@
 """From a publisher to what a viewer fetches."""
 import os
 import re
+import time
 import xml.etree.ElementTree as ET
+from datetime import datetime
 
 import pytest
 
 import media
 import mp4
-from harness import TOP, wait_until
+from harness import TOP, run, wait_until
 
 MPD = "{urn:mpeg:dash:schema:mpd:2011}"
 # Any film will do; one beside the source tree is taken where FRESHET_SAMPLE names none.
@@ -22,6 +24,10 @@ def frames_of(url, seconds=6):
     def frames(stream):
         return int(stream.get("nb_read_frames", 0))
     return (frames(video), video["width"], video["height"]) if video else None, frames(audio) if audio else None
+
+
+def seconds_back(mpd):
+    return int(re.fullmatch(r"PT(\d+)S", mpd.get("timeShiftBufferDepth"))[1])
 
 
 def test_a_published_stream_is_live_and_its_segments_decode(cluster, tmp_path):
@@ -56,7 +62,10 @@ def test_the_manifest_says_what_low_latency_players_need(cluster):
     assert answer.headers["content-type"].startswith("application/dash+xml")
     mpd = ET.fromstring(answer.body)
     assert mpd.get("type") == "dynamic" and mpd.get("availabilityStartTime")
-    assert mpd.find(f"{MPD}UTCTiming") is not None and mpd.find(f"{MPD}UTCTiming").get("value").endswith("/time")
+    assert seconds_back(mpd) <= time.time() - datetime.fromisoformat(mpd.get("availabilityStartTime").replace("Z", "+00:00")).timestamp()
+    clocks = [clock.get("value") for clock in mpd.findall(f"{MPD}UTCTiming")]
+    assert clocks == [cluster.url("/time"), "/time"]  # GStreamer asks a whole address only
+    assert cluster.get(clocks[1]).text() and len({r.get("id") for r in mpd.iter(f"{MPD}ProducerReferenceTime")}) == 2
     latency = mpd.find(f"{MPD}ServiceDescription/{MPD}Latency")
     assert latency is not None and 500 <= int(latency.get("target")) <= 5000
     templates = mpd.findall(f".//{MPD}SegmentTemplate")
@@ -78,6 +87,19 @@ def test_ffmpeg_plays_the_manifest(cluster):
         video, audio = frames_of(cluster.url("/live/ffmpeg/manifest.mpd"))
         return video[0] >= 30 and video[1:] == (640, 360) and audio >= 40
     wait_until(plays, "a second of pictures and sound")
+
+
+def test_ffmpeg_reads_each_second_of_a_young_broadcast_once(cluster):
+    if not cluster.stream("ffmpeg"):
+        cluster.publish_test_picture("ffmpeg")
+    wait_until(lambda: seconds_back(ET.fromstring(cluster.get("/live/ffmpeg/manifest.mpd").body)) >= 6, "a window of six seconds")
+    said = run("ffmpeg", "-v", "verbose", "-nostdin", "-i", cluster.url("/live/ffmpeg/manifest.mpd"), "-t", "3",
+               "-map", "0:v:0", "-map", "0:a:0", "-c", "copy", "-f", "null", "-").stderr.decode()
+    asked = {}
+    for track, n in re.findall(r"DASH request for url '[^']*/([va]\d+)/(\d+)\.m4s'", said):
+        asked.setdefault(track, []).append(int(n))
+    read = {track: ns for track, ns in asked.items() if len(ns) > 1}  # of the others only the first is, to see what they are
+    assert len(read) == 2 and all(ns == list(range(ns[0], ns[0] + len(ns))) for ns in read.values()), asked
 
 
 def test_gstreamer_plays_the_manifest(cluster):
