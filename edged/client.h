@@ -57,6 +57,7 @@ struct client {
         unsigned status;
         enum stats_result result;
         uint64_t requests; /* ever on this connection */
+        bool measured;     /* it has carried video, so the kernel knows what it can carry */
 
         /* the sweep's */
         int64_t seen_since_us, base_us;

@@ -15,6 +15,7 @@
 #include "common/range.h"
 #include "edged/listing.h"
 #include "edged/respond.h"
+#include "edged/tcp.h"
 
 #define REQUEST_BODY_MAX (64 << 10) /* skipped before the connection is closed */
 #define CONNECTION_MEMORY (32 << 10) /* request line and headers must fit; also the size of a piece of a growing answer */
@@ -88,6 +89,29 @@ static enum MHD_Result say_list(struct client *c, struct buf *body)
         return say(c, same ? MHD_HTTP_NOT_MODIFIED : MHD_HTTP_OK, same ? a->same : a->response);
 }
 
+static bool asks_for_video(const struct client *c)
+{
+        return c->path.kind == PATH_OBJECT && c->path.object.kind == KEY_SEGMENT && c->path.object.track[0] == 'v';
+}
+
+/* A player that reads a segment while it is made gets it at the pace at which it is made, whatever its connection could do: Shaka takes
+ * that for all there is, and goes down to the lowest rung. It is told with segments that are complete too, for it believes what it was
+ * told last. Not with sound, whose bursts are too small to measure anything. 0: nothing. */
+static uint64_t throughput_to_tell(const struct client *c)
+{
+        return c->http->cfg.throughput_node && c->measured && asks_for_video(c) ? tcp_delivery_kbps(c->fd) : 0;
+}
+
+static enum MHD_Result say_whole(struct client *c, struct buf *body)
+{
+        uint64_t kbps = throughput_to_tell(c);
+        if (kbps == 0)
+                return say(c, MHD_HTTP_OK, respond_whole(c->object, body, c->cached, c->pass.form));
+        struct MHD_Response *r = respond_whole_apart(c->object, body, c->cached, c->pass.form);
+        respond_throughput(r, c->http->cfg.throughput_node, kbps);
+        return say_once(c, MHD_HTTP_OK, r);
+}
+
 static enum MHD_Result say_complete(struct client *c, struct buf *body)
 {
         struct object *o = c->object;
@@ -105,7 +129,7 @@ static enum MHD_Result say_complete(struct client *c, struct buf *body)
         case RANGE_UNSATISFIABLE:
                 return say_once(c, MHD_HTTP_RANGE_NOT_SATISFIABLE, respond_unsatisfiable(o, body, c->cached));
         }
-        return say(c, MHD_HTTP_OK, respond_whole(o, body, c->cached, form));
+        return say_whole(c, body);
 }
 
 /* ---- waiting -------------------------------------------------------------------------------------------------- */
@@ -158,8 +182,12 @@ static ssize_t read_growing(void *arg, uint64_t pos, char *dst, size_t max)
 
 static enum MHD_Result say_growing(struct client *c)
 {
+        struct MHD_Response *r = respond_growing(c->object, c->cached, c->pass.form, read_growing, c);
+        uint64_t kbps = throughput_to_tell(c);
         c->waiter.expired = false;
-        return say_once(c, MHD_HTTP_OK, respond_growing(c->object, c->cached, c->pass.form, read_growing, c));
+        if (kbps > 0)
+                respond_throughput(r, c->http->cfg.throughput_node, kbps);
+        return say_once(c, MHD_HTTP_OK, r);
 }
 
 static enum MHD_Result say_failed(struct client *c, int failure)
@@ -371,6 +399,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **re
                 stats_request(c->result, c->status, now_us - c->started_us);
         log_debug("client=%d method=%d path=%s status=%u result=%s us=%lld end=%d", c->fd, (int)c->method,
                   path_is_known(&c->path) ? c->path.key : "-", c->status, stats_result_text(c->result), (long long)(now_us - c->started_us), (int)why);
+        c->measured |= c->status == MHD_HTTP_OK && c->method == METHOD_GET && asks_for_video(c);
         object_unref(&c->object);
         client_enter(c, CLIENT_IDLE, now_us);
         client_admit(c, &access_nothing);

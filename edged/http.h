@@ -23,6 +23,9 @@ struct http_config {
         unsigned threads, connections_max;
         int64_t hold_us;
         struct client_limits limits;
+        /* Who tells viewers what their connections carry; NULL: nobody. Must outlive http. Only the end of a viewer's own connection
+         * knows that: behind a proxy it would be what the proxy's carries. */
+        const char *throughput_node;
 };
 
 /* ERR_IO when the port cannot be had (logged). cache, site and access must outlive it. */

@@ -36,6 +36,7 @@ struct config {
         int64_t replicas, cache_bytes, object_max_bytes, http_threads, connections_max;
         int64_t hold_ms, header_deadline_ms, idle_ms, min_rate_bytes_s;
         int64_t drain_ms, finish_ms;
+        bool tell_throughput;
         char *web_root;
         char *view_jwks, *frame_ancestors;
         json_t *private_streams;
@@ -83,6 +84,8 @@ static const struct config_key keys[] = {
         INT(header_deadline_ms, "10000", 100, 600000, "ms", "a new connection must have sent its request by then; a request's body has as long"),
         INT(idle_ms, "30000", 1000, 600000, "ms", "a connection without a request is closed after this"),
         INT(min_rate_bytes_s, "2000", 0, 1 << 30, "bytes/s", "who reads an answer more slowly is closed"),
+        {.name = "tell_throughput", .type = CONFIG_BOOL, .offset = offsetof(struct config, tell_throughput), .default_value = "false",
+         .unit = "", .help = "tell players what their connections carry (CMSD-Dynamic, etp): not behind a proxy that ends them"},
         INT(drain_ms, "5000", 0, 600000, "ms",
             "SIGTERM: new viewers are still served for so long, while load balancers see /readyz fail"),
         INT(finish_ms, "5000", 0, 600000, "ms", "after that: answers under way may take so long"),
@@ -310,7 +313,8 @@ static int open_sockets(struct edge *e)
                                    .hold_us = c->hold_ms * US_PER_MS,
                                    .limits = {.header_us = c->header_deadline_ms * US_PER_MS,
                                               .idle_us = c->idle_ms * US_PER_MS,
-                                              .min_rate_bytes_s = (uint64_t)c->min_rate_bytes_s}};
+                                              .min_rate_bytes_s = (uint64_t)c->min_rate_bytes_s},
+                                   .throughput_node = c->tell_throughput ? e->daemon.self.id : NULL};
         int err = serve_open(&e->serve, e->daemon.loop, c->common.bind, (int)c->fetch_port, &e->daemon.self, e->cache);
         if (err) {
                 log_error("msg=\"cannot listen for other edges\" port=%lld error=\"%s\"", (long long)c->fetch_port,

@@ -189,6 +189,13 @@ static struct MHD_Response *from_body(struct buf *body, uint64_t off, uint64_t l
                                                                            buf_ref(body)));
 }
 
+struct MHD_Response *respond_whole_apart(struct object *o, struct buf *body, enum cache_result result, enum access_form form)
+{
+        struct MHD_Response *r = from_body(body, 0, body->len);
+        whole_headers(r, o, result, form);
+        return r;
+}
+
 struct MHD_Response *respond_whole(struct object *o, struct buf *body, enum cache_result result, enum access_form form)
 {
         static_assert(ACCESS_FORMS * CACHE_ANSWERS == CACHE_RESPONSES, "one for each form and word");
@@ -196,8 +203,7 @@ struct MHD_Response *respond_whole(struct object *o, struct buf *body, enum cach
         void *there = atomic_load_explicit(place, memory_order_acquire);
         if (there)
                 return there;
-        struct MHD_Response *r = from_body(body, 0, body->len);
-        whole_headers(r, o, result, form);
+        struct MHD_Response *r = respond_whole_apart(o, body, result, form);
         if (atomic_compare_exchange_strong(place, &there, r))
                 return r;
         MHD_destroy_response(r); /* another thread was first */
@@ -249,4 +255,11 @@ struct MHD_Response *respond_growing(struct object *o, enum cache_result result,
                 made(MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, GROWING_BLOCK, reader, arg, NULL));
         object_headers(r, o, result, form);
         return r;
+}
+
+void respond_throughput(struct MHD_Response *r, const char *node, uint64_t kbps)
+{
+        char value[128];
+        snprintf(value, sizeof(value), "\"%s\";etp=%" PRIu64, node, kbps);
+        MHD_add_response_header(r, "CMSD-Dynamic", value);
 }

@@ -46,6 +46,8 @@ struct MHD_Response *respond_time(int64_t wall_us);                             
 /* o is COMPLETE and has `body`. */
 struct MHD_Response *respond_whole(struct object *o, struct buf *body, enum cache_result result,
                                    enum access_form form);                                        /* borrowed, 200 */
+/* The same for one viewer, to whom more is said (respond_throughput): owned, 200. */
+struct MHD_Response *respond_whole_apart(struct object *o, struct buf *body, enum cache_result result, enum access_form form);
 struct MHD_Response *respond_part(struct object *o, struct buf *body, enum cache_result result, enum access_form form,
                                   uint64_t from, uint64_t len);                                   /* owned, 206 */
 struct MHD_Response *respond_unsatisfiable(struct object *o, struct buf *body, enum cache_result result); /* owned, 416 */
@@ -58,6 +60,9 @@ struct MHD_Response *respond_list(struct object *o, char *text, size_t len, cons
 /* o is FILLING with len > 0: its type is known. reader is called with arg until it says the end. Owned, 200. */
 struct MHD_Response *respond_growing(struct object *o, enum cache_result result, enum access_form form,
                                      MHD_ContentReaderCallback reader, void *arg);
+
+/* What the viewer's connection carries, for players that choose a rung (CTA-5006, CMSD-Dynamic). node: who says so. */
+void respond_throughput(struct MHD_Response *r, const char *node, uint64_t kbps);
 
 /* CORS and, unless it is LOCAL, X-Cache. For responses made elsewhere (site.c). */
 void respond_common(struct MHD_Response *r, enum stats_result result);

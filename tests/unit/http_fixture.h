@@ -53,6 +53,7 @@ static inline void open_fixture(struct fixture *f, int64_t hold_us)
                                   .threads = 2,
                                   .connections_max = 2000,
                                   .hold_us = hold_us,
+                                  .throughput_node = "edge-1",
                                   .limits = {.header_us = 10 * US_PER_S, .idle_us = 30 * US_PER_S, .min_rate_bytes_s = 2000}};
         memset(f, 0, sizeof(*f));
         scratch_dir(f->web_root, sizeof(f->web_root));

@@ -310,6 +310,47 @@ static void test_head_of_a_growing_segment_tells_its_length_and_sends_nothing_mo
         close_fixture(&f);
 }
 
+/* One second of a track, made while v reads it. */
+static void grow(struct fixture *f, struct viewer *v, const char *target, const char *bytes, size_t len)
+{
+        viewer_ask(v, "GET", target, "");
+        until(f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f->e.upstream), bytes, len - 1, FETCH_IMMUTABLE, 0, "video/mp4");
+        until(f, has_head, v);
+        until(f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f->e.upstream), bytes, 1, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
+        until(f, has_answer, v);
+        assert_int_equal(v->status, 200);
+}
+
+static void test_a_player_at_the_live_edge_is_told_what_its_connection_carries_once_it_has_carried_video(void **state)
+{
+        (void)state;
+        static char second[200000];
+        struct fixture f;
+        struct viewer v;
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&v, &f);
+        grow(&f, &v, "/live/cam/s1/a128/7.m4s", second, 1000);
+        assert_null(header_of(&v, "CMSD-Dynamic"));
+        grow(&f, &v, "/live/cam/s1/v720/7.m4s", second, sizeof(second)); /* a thousand bytes have measured nothing */
+        assert_null(header_of(&v, "CMSD-Dynamic"));
+        grow(&f, &v, "/live/cam/s1/a128/8.m4s", second, 1000);
+        assert_null(header_of(&v, "CMSD-Dynamic"));
+        grow(&f, &v, "/live/cam/s1/v720/8.m4s", second, sizeof(second));
+        assert_memory_equal(header_of(&v, "CMSD-Dynamic"), "\"edge-1\";etp=", 13);
+        assert_true(strtoull(header_of(&v, "CMSD-Dynamic") + 13, NULL, 10) > 10000); /* this machine's own network, by far */
+        ask(&f, &v, "GET", "/live/cam/s1/v720/8.m4s", ""); /* whole: a player believes what it was told last */
+        assert_non_null(header_of(&v, "CMSD-Dynamic"));
+        assert_string_equal(header_of(&v, "X-Cache"), "hit");
+        ask(&f, &v, "GET", "/live/cam/s1/a128/8.m4s", "");
+        assert_null(header_of(&v, "CMSD-Dynamic"));
+        ask(&f, &v, "GET", "/live/cam/s1/v720/8.m4s", "Range: bytes=0-9\r\n");
+        assert_int_equal(v.status, 206);
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
 static void test_methods_that_are_not_ours_are_refused_and_preflight_is_answered(void **state)
 {
         (void)state;
@@ -595,6 +636,7 @@ int main(void)
                 cmocka_unit_test(test_head_ranges_and_conditions_work_as_the_rfc_says),
                 cmocka_unit_test(test_a_range_of_a_growing_segment_waits_for_its_end),
                 cmocka_unit_test(test_head_of_a_growing_segment_tells_its_length_and_sends_nothing_more),
+                cmocka_unit_test(test_a_player_at_the_live_edge_is_told_what_its_connection_carries_once_it_has_carried_video),
                 cmocka_unit_test(test_methods_that_are_not_ours_are_refused_and_preflight_is_answered),
                 cmocka_unit_test(test_players_of_other_sites_may_send_their_headers_and_read_every_answer),
                 cmocka_unit_test(test_bad_paths_never_reach_the_origin),
