@@ -188,7 +188,7 @@ async function assertReads(origin, wrote) {
 }
 
 // They wait more than they compute.
-describe('the archive', { concurrency: 4 }, () => {
+describe('the archive', { concurrency: 8 }, () => {
   test('closed volumes go to the object store, their files go, and what is read is what was written', async (t) => {
     const store = await new ObjectStore().open(t), origin = await new Origin(t, store).start()
     const wrote = await origin.write()
