@@ -199,6 +199,7 @@ static void close_rtmp(struct server *s)
         log_info("publishers=%u msg=\"%s\"", s->ingest.live,
                  s->ingest.live ? "closing what did not leave" : "all broadcasters have left");
         uv_close((uv_handle_t *)&s->drain_timer, NULL);
+        s->ingest.relays.leaving = true;
         rtmp_server_close(&s->rtmp);
 }
 

@@ -13,6 +13,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "ingestd/early.h"
+#include "ingestd/hold.h"
 #include "ingestd/ingest.h"
 #include "ingestd/redundancy.h"
 #include "ingestd/relay_pair.h"
@@ -54,6 +55,9 @@ struct publication {
         struct rate pictures, bits;
         int64_t last_mono_us; /* of the newest frame */
         int64_t said_break_us, said_lost_us, said_key_us;
+        struct hold hold;
+        int64_t held_us; /* since when, monotonic; 0: it is not */
+        bool said_hold;
 };
 
 struct publication_link *publication_link(struct publication *p)
@@ -66,10 +70,21 @@ struct relay_pair *publication_relays(struct publication *p)
         return p->relays;
 }
 
+static void let_go(struct publication *p)
+{
+        if (!p->held_us)
+                return;
+        stats_add(STAT_HELD, -1);
+        stats_add(STAT_HELD_US, p->in->mono_us() - p->held_us);
+        p->held_us = 0;
+        relay_pair_hold(p->relays, false);
+}
+
 static void not_live(struct publication *p)
 {
         if (!p->live)
                 return;
+        let_go(p);
         p->live = false;
         p->in->live--;
         stats_add(STAT_PUBLISHERS, -1);
@@ -113,7 +128,12 @@ static void on_relays_done(void *arg)
                 free_publication(p);
 }
 
-static const struct relay_events relay_events = {.refused = on_refused, .done = on_relays_done};
+static void on_taken(void *arg)
+{
+        publication_look(arg);
+}
+
+static const struct relay_events relay_events = {.refused = on_refused, .done = on_relays_done, .taken = on_taken};
 
 /* Beginning ------------------------------------------------------------------------------------------------------- */
 
@@ -194,9 +214,21 @@ static int64_t patience_us(const struct publication *p, enum track_kind kind)
         return p->told && has < 0 && other > 0 && most > UNNAMED_WAIT_US ? UNNAMED_WAIT_US : most;
 }
 
+static int64_t newest_us(const struct publication *p)
+{
+        int64_t newest = 0;
+        for (int k = 0; k < TRACK_KINDS; k++) {
+                if (p->timeline.track[k].seen && p->timeline.track[k].last_us > newest)
+                        newest = p->timeline.track[k].last_us;
+        }
+        return newest;
+}
+
+/* A file that comes all at once shows sooner what it has: so much of it has passed without the track. */
 static bool waited_for(const struct publication *p, enum track_kind kind)
 {
-        return p->in->mono_us() - p->first_mono_us >= patience_us(p, kind);
+        int64_t passed_us = p->in->mono_us() - p->first_mono_us, media_us = newest_us(p);
+        return (media_us > passed_us ? media_us : passed_us) >= patience_us(p, kind);
 }
 
 static bool tracks_known(const struct publication *p)
@@ -222,6 +254,48 @@ static void open_when_ready(struct publication *p)
 {
         if (p->live && p->started && !relay_pair_opened(p->relays) && tracks_known(p) && !one_before(p))
                 relay_pair_open(p->relays);
+}
+
+/* By the session's clock: media time now. */
+static int64_t session_now_us(const struct publication *p)
+{
+        return p->in->wall_us() + relay_pair_skew_us(p->relays) - p->timeline.epoch_us;
+}
+
+static struct hold_sight sight_of(const struct publication *p)
+{
+        const struct replay *r = &p->replay;
+        uint64_t mark, place = relay_pair_place(p->relays, &mark);
+        int64_t newest = newest_us(p), waiting = place < r->tail ? newest - replay_at(r, place)->dts_us : 0;
+        return (struct hold_sight){.ahead_us = newest - session_now_us(p), .waiting_us = waiting, .bytes = r->bytes,
+                                   .limit_bytes = r->limit_bytes, .mark = mark,
+                                   .queued = !relay_pair_opened(p->relays) && one_before(p)};
+}
+
+static void begin_hold(struct publication *p, const struct hold_sight *sight)
+{
+        stats_add(STAT_HELD, 1);
+        p->held_us = p->in->mono_us();
+        relay_pair_hold(p->relays, true);
+        if (!p->said_hold)
+                log_info("stream=%s address=%s ahead_ms=%" PRId64 " waiting_ms=%" PRId64
+                         " msg=\"sends faster than real time and is held back to what the transcoder takes\"",
+                         p->stream, p->address, sight->ahead_us / US_PER_MS, sight->waiting_us / US_PER_MS);
+        p->said_hold = true;
+}
+
+void publication_look(struct publication *p)
+{
+        if (!p->live || !p->started)
+                return;
+        const struct hold_sight sight = sight_of(p);
+        if (!hold_update(&p->hold, &sight, p->in->mono_us()))
+                return;
+        if (p->hold.held)
+                begin_hold(p, &sight);
+        else
+                let_go(p);
+        p->events->hold(p->arg, p->hold.held);
 }
 
 void publication_poke(struct publication *p)
@@ -373,6 +447,7 @@ void publication_frame(struct publication *p, const struct flv_frame *f)
                 relay_pair_kick(p->relays);
         else
                 open_when_ready(p);
+        publication_look(p);
 }
 
 void publication_metadata(struct publication *p, const struct flv_metadata *m)
@@ -395,16 +470,6 @@ bool publication_is(const struct publication *p, const char *stream)
         return p->live && strcmp(p->stream, stream) == 0;
 }
 
-static int64_t newest_us(const struct publication *p)
-{
-        int64_t newest = 0;
-        for (int k = 0; k < TRACK_KINDS; k++) {
-                if (p->timeline.track[k].seen && p->timeline.track[k].last_us > newest)
-                        newest = p->timeline.track[k].last_us;
-        }
-        return newest;
-}
-
 void publication_tell(const struct publication *p, struct publication_view *v)
 {
         int64_t now = p->in->mono_us();
@@ -418,12 +483,12 @@ void publication_tell(const struct publication *p, struct publication_view *v)
         relay_pair_tell(p->relays, &v->relays);
         if (p->started) {
                 v->media_us = newest_us(p);
-                v->session_wall_us = p->in->wall_us() + relay_pair_skew_us(p->relays) - p->timeline.epoch_us;
+                v->session_wall_us = session_now_us(p);
                 if (v->relays.stored_us >= 0 && v->media_us > v->relays.stored_us)
                         v->behind_us = v->media_us - v->relays.stored_us;
         }
         bool silent = strcmp(v->relays.state, "live") == 0 && now - p->last_mono_us > PUBLICATION_SILENT_US;
-        v->state = !p->live ? "leaving" : silent ? "silent" : v->relays.state;
+        v->state = !p->live ? "leaving" : p->held_us ? "held" : silent ? "silent" : v->relays.state;
 }
 
 bool publication_kick(struct publication *p, const char *why)

@@ -25,6 +25,9 @@ struct publication_events {
         /* Tell the encoder (onStatus level=error, code e.g. "NetStream.Publish.Rejected", text) and close for reason, an
          * enum rtmp_close of ingestd/rtmp_close.h. publication_end() must follow. */
         void (*refuse)(void *arg, int reason, const char *code, const char *text);
+        /* It sends faster than it can be taken, and faster than real time (hold.h): read no more until held is false again. Not
+         * after publication_end(), nor after refuse(). */
+        void (*hold)(void *arg, bool held);
 };
 
 #define PUBLISH_KEY_MAX 2048 /* a token */
@@ -64,8 +67,8 @@ void publication_metadata(struct publication *p, const struct flv_metadata *m);
 /* How it is doing, for people. Strings as they were said by a stranger: any bytes. */
 struct publication_view {
         char stream[STREAM_ID_MAX + 1], address[64], encoder[64], title[128];
-        const char *state; /* relay_pair_view's; silent: live, but no frame came for PUBLICATION_SILENT_US; leaving: ended or
-                              let go, and what is left of it is being sent */
+        const char *state; /* relay_pair_view's; silent: live, but no frame came for PUBLICATION_SILENT_US; held: hold.h;
+                              leaving: ended or let go, and what is left of it is being sent */
         bool backup, started; /* started: the session's time runs */
         int64_t since_wall_us;
         uint64_t bytes, frames; /* of both tracks */
@@ -82,6 +85,9 @@ void publication_tell(const struct publication *p, struct publication_view *v);
 /* Lets the broadcaster go, who is told why; the session ends. False: it is leaving already. */
 bool publication_kick(struct publication *p, const char *why);
 bool publication_is(const struct publication *p, const char *stream);
+
+/* Time has passed: for one that is held, and so brings nothing itself; once a second is enough. */
+void publication_look(struct publication *p);
 
 void publication_end(struct publication *p, enum close_reason why);
 

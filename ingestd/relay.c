@@ -129,8 +129,25 @@ static void send_close(struct relay *r, enum relay_state next, enum close_reason
         relay_call(r, message_new(MSG_CLOSE, close_stream_encode, &m), RELAY_CLOSE_MS);
 }
 
+/* What was sent to one that is lost may be stored, as far as anybody here knows. */
+static uint64_t untaken(const struct relay *r)
+{
+        uint64_t from = r->state == RELAY_LIVE ? r->cursor : r->pair->sent, tail = r->pair->replay->tail;
+        from = from > r->pair->replay->head ? from : r->pair->replay->head;
+        return from < tail && !r->standby ? tail - from : 0;
+}
+
+void relay_say_untaken(const struct relay *r)
+{
+        stats_add(STAT_UNTAKEN_FRAMES, (int64_t)untaken(r));
+        log_warn("session=%s stream=%s frames=%" PRIu64 " msg=\"no transcoder took the end of the stream\"", relay_session(r),
+                 r->pair->stream.stream, untaken(r));
+}
+
 static void end_stream(struct relay *r)
 {
+        if (untaken(r) > 0)
+                relay_say_untaken(r);
         send_close(r, RELAY_CLOSING, r->pair->finish);
 }
 
@@ -200,7 +217,7 @@ static bool fill(struct beat_member *m, struct media *part, struct frame *room, 
         }
         *part = (struct media){.handle = r->handle,
                                .first_seq = r->cursor - r->wire_zero,
-                               .fresh = r->fresh,
+                               .fresh = r->fresh || r->pair->held,
                                .shadow = !relay_leads(r),
                                .frames = room};
         r->fresh = false;
@@ -320,10 +337,20 @@ static void on_stood_by(struct relay *r, const struct media_reply *m)
                          r->pair->stream.stream, r->address, r->pair->replay->tail - r->pair->replay->head,
                          m->standby ? "stands by: another broadcaster is active" : "active now");
         relay_set_standby(r, m->standby);
+        r->pair->events->taken(r->pair->arg);
         if (promoted && r->opened_configs != r->pair->replay->config_changes)
                 open_anew(r, "the codec configuration has changed");
         else if (!m->draining || !move_away(r))
                 go_on(r, false);
+}
+
+/* At the end of a stream what is left is sent as long as it is taken: that of a film may be seconds. */
+static void take_longer(struct relay_pair *p)
+{
+        if (!p->finish || p->all->leaving)
+                return;
+        int64_t by_us = clock_mono_us() + RELAY_FINISH_MS * US_PER_MS;
+        p->finish_by_us = by_us < p->finish_most_us ? by_us : p->finish_most_us;
 }
 
 static void on_taken(struct relay *r, const struct media_reply *m)
@@ -349,10 +376,13 @@ static void on_taken(struct relay *r, const struct media_reply *m)
                 return;
         }
         bool stuck = taken <= r->cursor && r->batch_end > r->cursor;
+        if (taken > r->cursor)
+                take_longer(r->pair);
         r->cursor = taken;
         r->credit = m->credit;
         r->at.takes_many = m->takes_many;
         replay_trim(r->pair->replay, &r->reader, m->stored_us, taken);
+        r->pair->events->taken(r->pair->arg);
         if (!m->draining || !move_away(r))
                 go_on(r, stuck);
 }

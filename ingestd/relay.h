@@ -37,7 +37,8 @@
 #define RELAY_STANDBY_MS 200 /* likewise while another broadcaster is active: as late as it hears that it is to go on  \
                               */
 #define RELAY_FOLLOW_MS 500  /* after the loss of a transcoder, the active broadcaster's time to find the next one */
-#define RELAY_FINISH_MS 5000
+#define RELAY_FINISH_MS 5000       /* at the end of a stream, for a frame to be taken of those that are left */
+#define RELAY_FINISH_MOST_MS 30000 /* for all of them; no more than RELAY_FINISH_MS when the daemon leaves */
 #define RELAY_STRAY_US 30000000 /* so long an OPEN that was not answered may still be taken */
 #define RELAY_CANDIDATES 16     /* transcoders that are tried before waiting */
 
@@ -49,6 +50,7 @@ struct relays {
         const struct relay_link *link;
         void *link_arg;
         unsigned gather_ms; /* frames wait so long for others; 0: not at all */
+        bool leaving;       /* the daemon ends */
         struct beat beat;
         struct generations generations;
 };

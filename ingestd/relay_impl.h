@@ -75,7 +75,8 @@ struct relay_pair {
         int shadows_counted; /* in the gauge */
         bool refused, done;
         enum close_reason finish; /* 0: the stream goes on */
-        int64_t finish_by_us;
+        int64_t finish_by_us, finish_most_us;
+        bool held; /* relay_pair_hold() */
 };
 
 /* relay.c */
@@ -90,6 +91,7 @@ void relay_become_live(struct relay *r);
 void relay_begin_at(struct relay *r, uint64_t handle); /* it has taken nothing yet: with the buffer's head */
 bool relay_busy(const struct relay *r);                /* a call or a batch is under way */
 bool relay_finish_overdue(const struct relay *r);
+void relay_say_untaken(const struct relay *r); /* the stream ends without what is left, which is counted */
 bool relay_too_often(struct relay_limit *l, unsigned most);
 struct relay *relay_new(struct relay_pair *p);
 void relay_free(struct relay *r); /* DONE only */

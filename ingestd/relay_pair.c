@@ -179,7 +179,7 @@ bool relay_pair_swap(struct relay_pair *p, const char *why, bool drains)
  * two proxies would take it from each other for ever. */
 bool relay_pair_swap_turned_out(struct relay_pair *p, const char *why)
 {
-        return relay_pair_may_swap(p) && clock_mono_us() - p->fresh_us < BROADCASTER_US &&
+        return relay_pair_may_swap(p) && (p->held || clock_mono_us() - p->fresh_us < BROADCASTER_US) &&
                !relay_too_often(&p->swaps, TURNED_OUT_MAX) && relay_pair_swap(p, why, false);
 }
 
@@ -235,6 +235,28 @@ void relay_pair_kick(struct relay_pair *p)
                 relay_kick(p->shadow);
 }
 
+static uint64_t place_of(const struct relay *r)
+{
+        uint64_t head = r->pair->replay->head;
+        if (r->state == RELAY_CLOSING || r->state == RELAY_DONE)
+                return r->pair->replay->tail;
+        return r->state == RELAY_LIVE && !r->standby && r->cursor > head ? r->cursor : head;
+}
+
+uint64_t relay_pair_place(const struct relay_pair *p, uint64_t *mark)
+{
+        const struct relay *s = p->shadow, *slower = p->leader;
+        if (s && s->state == RELAY_LIVE && !s->reader.behind && place_of(s) < place_of(slower))
+                slower = s;
+        *mark = slower->cursor;
+        return place_of(slower);
+}
+
+void relay_pair_hold(struct relay_pair *p, bool held)
+{
+        p->held = held;
+}
+
 void relay_pair_poke(struct relay_pair *p)
 {
         relay_poke(p->leader);
@@ -257,6 +279,7 @@ void relay_pair_finish(struct relay_pair *p, enum close_reason why)
                 return;
         p->finish = why;
         p->finish_by_us = clock_mono_us() + RELAY_FINISH_MS * US_PER_MS;
+        p->finish_most_us = clock_mono_us() + RELAY_FINISH_MOST_MS * US_PER_MS;
         relay_finish(p->leader);
         relay_pair_changed(p);
 }

@@ -4,7 +4,8 @@
  *   relay_pair_open()     the leader seeks a transcoder (relay.h) and opens the stream there
  *   relay_pair_kick()     frames are in the replay buffer; each relay sends them on by its own cursor
  *   relay_pair_finish()   what is left has been sent, and the transcoders are told. done() comes later, never from
- *                         inside it: with the end of the calls that are under way when RELAY_FINISH_MS are over
+ *                         inside it: with the end of the calls that are under way when no frame was taken for
+ *                         RELAY_FINISH_MS, or when RELAY_FINISH_MOST_MS are over
  *   relay_pair_free()     after done()
  *
  * The shadow has another transcoder encode the leader's session (OPEN_BESIDE) for as long as the leader is live and
@@ -25,6 +26,8 @@ struct relay_events {
         /* The transcoder will not have this stream: reason is an enum rtmp_close. The relays do nothing any more. */
         void (*refused)(void *arg, int reason, const char *code, const char *text);
         void (*done)(void *arg);
+        /* A transcoder has taken frames, or another one is to: relay_pair_place() may be another. */
+        void (*taken)(void *arg);
 };
 
 /* Strings are borrowed for the life of the pair, and filled in before relay_pair_open(). */
@@ -41,6 +44,11 @@ bool relay_pair_opened(const struct relay_pair *p);
 int64_t relay_pair_skew_us(const struct relay_pair *p); /* the wall clock that the stream's time is told by is so far
                                                            ahead of ours */
 void relay_pair_kick(struct relay_pair *p);             /* there is a new frame in the buffer */
+/* The first frame in the buffer that is still to be taken: by the leader, and by a shadow that is there; the buffer's tail: none
+ * is. Of one that stands by it is the buffer's head, since it may have to send all. *mark changes when frames are taken, and when
+ * another transcoder begins; not when they only go for lack of room. */
+uint64_t relay_pair_place(const struct relay_pair *p, uint64_t *mark);
+void relay_pair_hold(struct relay_pair *p, bool held);  /* the broadcaster is not read from: that no frames come is not its silence */
 void relay_pair_poke(struct relay_pair *p);             /* other transcoders may be there now */
 void relay_pair_lose(struct relay_pair *p, const struct rpc_client *gone); /* its connection is no longer ours to use */
 /* Where it stands, for people. transcoder and shadow are node ids, "" without one. */

@@ -196,8 +196,7 @@ void relay_seek(struct relay *r)
                 return;
         }
         if (relay_finish_overdue(r)) {
-                log_warn("session=%s stream=%s frames=%" PRIu64 " msg=\"no transcoder took the end of the stream\"",
-                         relay_session(r), r->pair->stream.stream, r->pair->replay->tail - r->pair->replay->head);
+                relay_say_untaken(r);
                 relay_become_done(r);
                 return;
         }

@@ -310,6 +310,7 @@ static const struct rtmp_session_ops session_ops = {
         .begin = publication_begin,
         .frame = publication_frame,
         .metadata = publication_metadata,
+        .look = publication_look,
         .end = publication_end,
 };
 

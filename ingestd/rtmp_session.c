@@ -16,6 +16,7 @@
 #include "ingestd/rtmp_session_impl.h"
 
 #define OUT_CHUNK_SIZE 4096
+#define ACK_QUIET_US 1000000
 #define MESSAGE_BEFORE_PUBLISH (64u << 10) /* commands only: nothing longer makes sense; unfinished ones together, too */
 enum { CSID_CONTROL = 2, CSID_COMMAND = 3, CSID_STATUS = 5 };
 enum { EVENT_PING = 6, EVENT_PONG = 7 };
@@ -86,8 +87,13 @@ static void send_result(struct rtmp_session *s, double transaction)
         reply_send(s, &r, CSID_COMMAND, 0);
 }
 
+/* One that was held back is acknowledged only when nothing has come for a while, as of an encoder that waits for it. Otherwise it
+ * may have closed its socket long ago, with megabytes of its film still in its kernel, which would throw them away and reset the
+ * connection at the first byte that it is sent. */
 static void acknowledge(struct rtmp_session *s)
 {
+        if (s->was_held && s->now_us - s->since_us < ACK_QUIET_US)
+                return;
         if (s->in_bytes - s->acked_bytes < s->window_bytes)
                 return;
         s->acked_bytes = s->in_bytes;
@@ -127,12 +133,22 @@ const struct state *rtmp_session_refuse(struct rtmp_session *s, enum rtmp_close 
         return rtmp_session_fail(s, reason);
 }
 
-/* Nothing more comes in: what the session does not need while its connection closes is given back. */
+static void set_held(struct rtmp_session *s, bool held)
+{
+        if (s->held == held)
+                return;
+        s->held = held;
+        s->setup.ops->pause(s->setup.arg, held);
+}
+
+/* Nothing more comes in: what the session does not need while its connection closes is given back. Its socket is read to the end, or
+ * the kernel's reset could overtake what the peer is told. */
 static void finish(struct rtmp_session *s)
 {
         if (s->told)
                 return;
         s->told = true;
+        set_held(s, false);
         rtmp_close_count(s->closing);
         /* A balancer's look whether the port is open, every few seconds; a flood, which the server tells of now and then. */
         bool quiet = (s->total_bytes == 0 && s->closing == RTMP_CLOSE_PEER) || s->closing == RTMP_CLOSE_NEWCOMERS;
@@ -230,6 +246,16 @@ static void on_refused(void *arg, int reason, const char *code, const char *text
         run(s);
 }
 
+static void on_hold(void *arg, bool held)
+{
+        struct rtmp_session *s = arg;
+        if (s->closing)
+                return;
+        s->since_us = s->now_us;
+        s->was_held = true;
+        set_held(s, held);
+}
+
 static const char *const role_names[] = {[OPEN_PRIMARY] = "primary", [OPEN_BACKUP] = "backup", [OPEN_NOW] = "primary_now"};
 
 static void take_request(struct rtmp_session *s, const struct rtmp_name *name)
@@ -257,7 +283,7 @@ static void drop_request(struct rtmp_session *s)
 
 static const struct state *step_begin(struct rtmp_session *s)
 {
-        static const struct publication_events events = {.refuse = on_refused};
+        static const struct publication_events events = {.refuse = on_refused, .hold = on_hold};
         char text[256] = "", quoted[128];
         int err = s->setup.ops->begin(&s->publication, s->setup.ingest, s->request, &events, s, text, sizeof(text));
         if (err)
@@ -270,7 +296,7 @@ static const struct state *step_begin(struct rtmp_session *s)
         s->flv = (struct flv){0};
         s->bad_configs = 0;
         s->since_us = s->now_us;
-        s->stopped = false;
+        s->was_held = s->stopped = false;
         send_status(s, "status", "NetStream.Publish.Start", s->stream);
         return &state_live;
 }
@@ -316,6 +342,7 @@ static void end_publication(struct rtmp_session *s, enum close_reason why)
         s->publication = NULL;
         if (p)
                 s->setup.ops->end(p, why);
+        set_held(s, false); /* what comes next on the connection is not this stream's */
         drop_request(s);
 }
 
@@ -630,6 +657,15 @@ void rtmp_session_tick(struct rtmp_session *s, int64_t now_us)
         if (s->closing)
                 return;
         s->now_us = now_us;
+        if (s->held) {
+                s->since_us = now_us; /* it cannot send */
+                s->setup.ops->look(s->publication);
+                return;
+        }
+        if (s->was_held) {
+                acknowledge(s);
+                flush(s);
+        }
         bool live = s->state == &state_live;
         int64_t limit_us = live ? s->setup.limits->media_us : s->setup.limits->publish_us;
         if (now_us - s->since_us < limit_us)

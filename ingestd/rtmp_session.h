@@ -11,7 +11,8 @@
  *   rtmp_session_free()   after end, once
  *
  * While it is being decided whether the broadcaster may publish, what it sends is kept and not looked at: at most
- * RTMP_EARLY_MAX bytes, and ops->pause() asks for its socket not to be read meanwhile.
+ * RTMP_EARLY_MAX bytes, and ops->pause() asks for its socket not to be read meanwhile. Nor is that of a publisher that is held back
+ * (hold.h), which has no deadline for as long.
  *
  * No sockets and no clock of its own, so that it is tested and fuzzed in memory. Loop thread only. */
 #ifndef INGESTD_RTMP_SESSION_H
@@ -36,7 +37,7 @@ struct rtmp_session_ops {
         void (*write)(void *arg, const void *data, size_t len_bytes); /* data is only lent */
         /* What was written should still reach the peer when linger is set. */
         void (*close)(void *arg, enum rtmp_close reason, bool linger);
-        void (*pause)(void *arg, bool paused);
+        void (*pause)(void *arg, bool paused); /* true and false in turn */
         enum admission_verdict (*admit)(struct admission_case **out, struct admission *a, const struct publish_request *request,
                                         const struct admission_events *events, void *arg, char *text, size_t text_cap);
         void (*dismiss)(struct admission_case **c);
@@ -44,6 +45,7 @@ struct rtmp_session_ops {
                      const struct publication_events *events, void *arg, char *text, size_t text_cap);
         void (*frame)(struct publication *p, const struct flv_frame *f);
         void (*metadata)(struct publication *p, const struct flv_metadata *m);
+        void (*look)(struct publication *p);
         void (*end)(struct publication *p, enum close_reason why);
 };
 

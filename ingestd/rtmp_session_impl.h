@@ -46,6 +46,8 @@ struct rtmp_session {
         unsigned bad_configs; /* of this publication */
         char stream[STREAM_ID_MAX + 1];
         int64_t since_us; /* waiting for publish, or for media */
+        bool held;        /* not read from, since it sends too fast */
+        bool was_held;    /* this stream */
         bool published;   /* it was let in, so it is no stranger */
         bool stopped;     /* the broadcaster ended a stream, and did not begin another */
 

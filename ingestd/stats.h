@@ -7,10 +7,13 @@
 enum ingest_stat {
         STAT_PUBLISHERS,
         STAT_STANDBY,
+        STAT_HELD,
+        STAT_HELD_US,
         STAT_TAKEN_OVER,
         STAT_BREAKS,
         STAT_DROPPED_FRAMES,
         STAT_LOST_FRAMES,
+        STAT_UNTAKEN_FRAMES,
         STAT_REPLAY_BYTES,
         STAT_OPENS,
         STAT_FAILOVERS,

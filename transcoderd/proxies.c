@@ -202,7 +202,7 @@ static void take_media(struct sessions *ss, const struct media *m, struct media_
         reply->next_seq = f->next_seq;
         reply->stored_us = push_stored_us(s->push);
         reply->generation = s->generation;
-        reply->credit = (uint32_t)pipeline_room(s->pipeline);
+        reply->credit = session_credit(s);
         if (switched)
                 session_run(s);
 }

@@ -16,6 +16,10 @@
 #define BUSY_SMOOTHING 4 /* ticks */
 #define BEHIND_US US_PER_S
 #define KEEPS_UP_US (US_PER_S / 2)
+#define GIVE_WAY_US (300 * US_PER_MS) /* another session is so far behind: before frame rates are halved */
+#define GIVE_WAY_FRAMES 8             /* a second, so that the proxy sees that it is not stuck */
+#define AHEAD_STORED_US (5 * US_PER_S) /* far less than push_queue.h loses the oldest of */
+#define AHEAD_MIN_US US_PER_S
 #define DRAIN_STILL_US (10 * US_PER_S) /* from the last chunk: encoders that are slow are waited for, those that stand are not */
 #define RECENT_BYTES (64u << 20) /* of one session: over 50 Mbit/s for the usual 10 s */
 #define LEAVE_MAX_US (8 * US_PER_S)
@@ -46,7 +50,9 @@ static void on_chunk(void *arg, const struct chunk *c)
         s->end_us = end_us > s->end_us ? end_us : s->end_us;
         s->chunks++;
         s->drain_until_us = clock_mono_us() + DRAIN_STILL_US;
-        histogram_observe(&stats_glass, session_now_us(s) - (clock_wall_us() - c->made_wall_us) - c->start_us);
+        int64_t age_us = session_now_us(s) - (clock_wall_us() - c->made_wall_us) - c->start_us;
+        if (age_us > -AHEAD_MIN_US) /* otherwise it is a film that comes faster than real time, and was captured at no time */
+                histogram_observe(&stats_glass, age_us);
         s->chunk_bytes += c->bytes->len;
         if (s->lockstep)
                 chunk.previous = chain_add(&s->chain, c, s->shadow);
@@ -320,6 +326,8 @@ static void close_pipeline(struct session *s)
         count_frames(s);
         pipeline_close(s->pipeline, s->all->reaper);
         s->pipeline = NULL;
+        s->behind = false; /* however long its end takes to be stored: it encodes no more */
+        s->behind_since_us = s->counted.behind_us = 0;
 }
 
 static void enter_ending(struct session *s)
@@ -441,6 +449,31 @@ int64_t session_now_us(const struct session *s)
         return media_clock_now_us(&s->clock, s->epoch_us);
 }
 
+static bool others_are_behind(const struct session *s)
+{
+        for (const struct session *other = s->all->first; other; other = other->next) {
+                if (other != s && other->counted.behind_us > GIVE_WAY_US)
+                        return true;
+        }
+        return false;
+}
+
+uint32_t session_credit(struct session *s)
+{
+        uint32_t room = (uint32_t)pipeline_room(s->pipeline);
+        int64_t now_us = clock_mono_us();
+        if (!pipeline_is_ahead(s->pipeline))
+                return room;
+        if (s->end_us - push_stored_us(s->push) > AHEAD_STORED_US)
+                return 0;
+        if (!others_are_behind(s))
+                return room;
+        if (now_us - s->gave_way_us < US_PER_S)
+                return 0;
+        s->gave_way_us = now_us;
+        return room < GIVE_WAY_FRAMES ? room : GIVE_WAY_FRAMES;
+}
+
 bool session_takes_opens(const struct session *s)
 {
         return s->state == &live || s->state == &grace;
@@ -529,10 +562,13 @@ static void count_frames(struct session *s)
         metric_add(&stats_skipped, (int64_t)(now.skipped - old->skipped));
         metric_add(&stats_captions_dropped, (int64_t)(now.captions_lost - old->captions_lost));
         metric_add(&stats_slate_us, now.slate_us - old->slate_us);
-        int64_t now_us = clock_mono_us(), passed_us = now_us - s->counted_us;
+        int64_t now_us = clock_mono_us(), passed_us = now_us - s->counted_us, made_us = s->end_us - s->counted_end_us;
+        if (made_us > passed_us)
+                passed_us = made_us; /* of a replay, or a film that comes faster than real time, so many seconds were encoded */
         if (s->counted_us && passed_us > 0)
                 s->busy += ((double)(now.busy_us - old->busy_us) / (double)passed_us - s->busy) / BUSY_SMOOTHING;
         s->counted_us = now_us;
+        s->counted_end_us = s->end_us;
         *old = now;
 }
 

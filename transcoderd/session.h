@@ -79,8 +79,9 @@ struct session {
 
         struct pipeline *pipeline;
         struct pipeline_stats counted;
-        int64_t counted_us; /* when */
+        int64_t counted_us, counted_end_us; /* when, and end_us then */
         double busy;        /* share of real time that its busiest encoder worked, of late: at 1 it falls behind */
+        int64_t gave_way_us; /* when it was let go on for a little, while others are behind; monotonic */
         bool behind;
         int64_t behind_since_us; /* 0: it is not */
 
@@ -128,6 +129,9 @@ void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monoto
 struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening);
 struct session *session_find(struct sessions *ss, const char *stream);
 int64_t session_now_us(const struct session *s);   /* media time */
+/* Frames that its broadcaster's proxy may send now. What is ahead of its time, a film that comes faster than real time, gets none
+ * while much of it is not stored yet, and next to none while the encoding of other sessions is behind. */
+uint32_t session_credit(struct session *s);
 bool session_takes_opens(const struct session *s); /* LIVE, GRACE; in other states an OPEN has to wait */
 
 /* Whether a proxy that knows of this generation has seen a newer writer than this one, or may have: of a session that nobody

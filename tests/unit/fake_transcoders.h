@@ -50,6 +50,7 @@ struct node {
         } stream[HANDLES_MAX + 1]; /* by handle */
         uint64_t lie;              /* added to what it says it took */
         uint32_t credit;
+        bool credit_once; /* it is told in one answer, and then 0 */
         bool draining, malformed, silent, takes_many, holds, standby;
         uint32_t generation; /* that OPEN is answered with; 0: counted */
         uint32_t now;        /* that MEDIA is answered with */
@@ -195,6 +196,7 @@ static inline struct media_reply take_batch(struct node *n, struct reader *r, st
                 n->now++;
         }
         reply.generation = n->now;
+        n->credit = n->credit_once ? 0 : n->credit;
         if (!s || !s->open)
                 reply.status = ERR_NOT_FOUND;
         for (int i = 0; i < m.count; i++) {
@@ -311,6 +313,7 @@ struct caster {
         struct publication *p;
         int64_t at_ms;
         int refused;
+        bool held;
         char code[64], text[256];
 };
 
@@ -323,9 +326,18 @@ static inline void on_refuse(void *arg, int reason, const char *code, const char
         snprintf(c->text, sizeof(c->text), "%s", text);
 }
 
+static inline void on_hold(void *arg, bool held)
+{
+        struct caster *c = arg;
+        assert_non_null(c->p);
+        assert_int_equal(c->refused, 0);
+        assert_true(c->held != held);
+        c->held = held;
+}
+
 static inline int begin_as(struct caster *c, const char *stream, enum open_role role)
 {
-        static const struct publication_events events = {.refuse = on_refuse};
+        static const struct publication_events events = {.refuse = on_refuse, .hold = on_hold};
         struct publish_request request = {.address = "192.0.2.1:4000", .encoder = "tester", .role = (uint8_t)role};
         snprintf(request.stream, sizeof(request.stream), "%s", stream);
         *c = (struct caster){0};

@@ -39,13 +39,13 @@ struct client {
         const struct publication_events *events;
         void *events_arg;
         struct publish_request request;
-        int begins, ends, frames, metadatas;
+        int begins, ends, frames, metadatas, looks;
         int begin_err;
         enum close_reason end_why;
         struct flv_frame last; /* bytes not to be looked at */
         size_t last_len;
         struct flv_metadata metadata;
-        bool refuse_on_frame;
+        bool refuse_on_frame, hold_on_frame, let_go_on_look;
 
         enum admission_verdict verdict;
         const struct admission_events *admission_events;
@@ -125,6 +125,8 @@ static inline void fake_frame(struct publication *p, const struct flv_frame *f)
         c->frames++;
         c->last = *f;
         c->last_len = f->bytes->len;
+        if (c->hold_on_frame && c->frames == 1)
+                c->events->hold(c->events_arg, true);
         if (c->refuse_on_frame)
                 c->events->refuse(c->events_arg, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Rejected", "no room");
 }
@@ -136,6 +138,14 @@ static inline void fake_metadata(struct publication *p, const struct flv_metadat
         now_testing->metadata = *m;
 }
 
+static inline void fake_look(struct publication *p)
+{
+        assert_ptr_equal(p, &now_testing->publication);
+        now_testing->looks++;
+        if (now_testing->let_go_on_look)
+                now_testing->events->hold(now_testing->events_arg, false);
+}
+
 static inline void fake_end(struct publication *p, enum close_reason why)
 {
         assert_ptr_equal(p, &now_testing->publication);
@@ -144,7 +154,7 @@ static inline void fake_end(struct publication *p, enum close_reason why)
 }
 
 static const struct rtmp_session_ops ops = {client_write, client_close, client_pause, fake_admit,    fake_dismiss,
-                                            fake_begin,   fake_frame,   fake_metadata, fake_end};
+                                            fake_begin,   fake_frame,   fake_metadata, fake_look,     fake_end};
 
 static inline void client_init(struct client *c)
 {

@@ -325,6 +325,106 @@ static void test_a_publisher_without_media_is_lost_after_twenty_seconds(void **s
         assert_int_equal(c.end_why, CLOSE_LOST);
 }
 
+/* A publisher that is held back cannot send: that is no silence of its own. */
+static void test_one_that_is_held_back_is_not_lost_however_long_and_then_has_twenty_seconds_again(void **state)
+{
+        (void)state;
+        struct client c;
+        client_init(&c);
+        publish(&c, "cam");
+        c.hold_on_frame = true;
+        configuration(&c);
+        push(&c);
+        assert_true(c.paused);
+        assert_int_equal(c.frames, 2); /* what was read is looked at */
+        for (int i = 0; i < 100; i++) {
+                c.now_us += SECOND;
+                rtmp_session_tick(c.s, c.now_us);
+        }
+        assert_int_equal(c.closes, 0);
+        assert_int_equal(c.looks, 100); /* nothing else tells the publication that time passes */
+        c.let_go_on_look = true;
+        rtmp_session_tick(c.s, c.now_us);
+        assert_false(c.paused);
+        rtmp_session_tick(c.s, c.now_us + 19 * SECOND);
+        assert_int_equal(c.closes, 0);
+        assert_int_equal(c.looks, 101);
+        rtmp_session_tick(c.s, c.now_us + 20 * SECOND);
+        assert_closed(&c, RTMP_CLOSE_MEDIA_TIMEOUT);
+        client_fini(&c);
+}
+
+/* The end of what it sends has to be read, or a reset overtakes what it is told. */
+static void test_one_that_is_held_back_is_read_from_again_when_it_is_closed_or_ends(void **state)
+{
+        (void)state;
+        for (int how = 0; how < 3; how++) {
+                struct client c;
+                client_init(&c);
+                publish(&c, "cam");
+                c.hold_on_frame = true;
+                configuration(&c);
+                if (how == 2)
+                        command(&c, 1, "deleteStream", 0, NULL);
+                push(&c);
+                assert_int_equal(c.paused, how != 2);
+                if (how == 0)
+                        c.events->refuse(c.events_arg, RTMP_CLOSE_TAKEN_OVER, "NetStream.Publish.BadName", "no");
+                if (how == 1)
+                        rtmp_session_close(c.s, RTMP_CLOSE_SHUTDOWN);
+                assert_false(c.paused);
+                assert_int_equal(c.closes, how != 2);
+                if (how != 2) /* what its publication says now is too late */
+                        c.events->hold(c.events_arg, true);
+                assert_false(c.paused);
+                client_fini(&c);
+        }
+}
+
+static unsigned acks_heard(struct client *c)
+{
+        struct rtmp_message m;
+        unsigned acks = 0;
+        while (next_message(c, &m)) {
+                acks += m.type == RTMP_ACK;
+                free(m.data);
+        }
+        return acks;
+}
+
+/* It may have closed its socket with much of its film still in its kernel, which answers whatever comes then by a reset. */
+static void test_one_that_was_held_back_is_acknowledged_only_when_it_waits_for_that(void **state)
+{
+        (void)state;
+        struct client c;
+        uint8_t *body = calloc(1, 60000);
+        client_init(&c);
+        publish(&c, "cam");
+        message(&c.out, 2, 0, RTMP_WINDOW_ACK_SIZE, 0, "\0\1\0\0", 4, 128);
+        message(&c.out, 2, 0, RTMP_SET_CHUNK_SIZE, 0, "\0\1\0\0", 4, 128);
+        push(&c);
+        c.chunk_size = 65536;
+        c.hold_on_frame = true;
+        configuration(&c);
+        push(&c);
+        c.events->hold(c.events_arg, false);
+        c.hold_on_frame = false;
+        acks_heard(&c);
+        for (int i = 0; i < 50; i++) {
+                media(&c, RTMP_VIDEO, (uint32_t)i * 40, "\x17\1\0\0\0", 5, body, 60000);
+                push(&c);
+                c.now_us += SECOND / 10;
+                rtmp_session_tick(c.s, c.now_us);
+        }
+        assert_int_equal(acks_heard(&c), 0);
+        rtmp_session_tick(c.s, c.now_us + SECOND);
+        assert_int_equal(acks_heard(&c), 1);
+        rtmp_session_tick(c.s, c.now_us + 2 * SECOND);
+        assert_int_equal(acks_heard(&c), 0);
+        free(body);
+        client_fini(&c);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -341,6 +441,9 @@ int main(void)
                 cmocka_unit_test(test_a_stream_may_follow_another_on_the_same_connection),
                 cmocka_unit_test(test_handshake_and_publish_have_ten_seconds),
                 cmocka_unit_test(test_a_publisher_without_media_is_lost_after_twenty_seconds),
+                cmocka_unit_test(test_one_that_is_held_back_is_not_lost_however_long_and_then_has_twenty_seconds_again),
+                cmocka_unit_test(test_one_that_is_held_back_is_read_from_again_when_it_is_closed_or_ends),
+                cmocka_unit_test(test_one_that_was_held_back_is_acknowledged_only_when_it_waits_for_that),
         };
         return cmocka_run_group_tests(tests, quiet, NULL);
 }

@@ -20,6 +20,8 @@ struct pipeline {
         void *arg;
         struct job o;
         size_t room;
+        bool ahead;
+        int64_t busy_us;
         unsigned frames, configs, breaks, drains;
         bool goes_on; /* as the last drain said */
         uint8_t first_flags; /* of the first frame since the last look */
@@ -61,6 +63,11 @@ size_t pipeline_room(const struct pipeline *p)
         return p->room;
 }
 
+bool pipeline_is_ahead(const struct pipeline *p)
+{
+        return p->ahead;
+}
+
 void pipeline_drain(struct pipeline *p, bool goes_on)
 {
         p->drains++;
@@ -77,7 +84,7 @@ void pipeline_close(struct pipeline *p, struct reaper *r)
 
 void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
 {
-        *out = (struct pipeline_stats){.decoded = p->frames};
+        *out = (struct pipeline_stats){.decoded = p->frames, .busy_us = p->busy_us};
 }
 
 static inline void announce_track(void)

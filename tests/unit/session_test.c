@@ -952,6 +952,75 @@ static void test_a_node_that_stays_behind_real_time_takes_only_streams_that_go_o
         assert_int_equal(fake_calls(MSG_CLAIM), 1);
 }
 
+/* Its encoders are gone, and only its last chunks are not stored yet: that is no reason to take no streams. */
+static void test_a_session_that_was_behind_when_it_ended_keeps_nobody_out(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        make_chunk(0);
+        ss.first->behind_since_us = clock_mono_us() - 10 * US_PER_S;
+        close_stream(0, handle, CLOSE_STOPPED);
+        fake.up[0] = false;
+        pipeline->events->drained(pipeline->arg, CHUNK_US);
+        expect_state("ending");
+        fake.up[0] = true;
+        struct open m = {.stream = "other", .epoch_us = EPOCH, .codecs = {CODEC_NONE, CODEC_AAC}};
+        say(1, message_new(MSG_OPEN, open_encode, &m));
+        assert_false(answered(1));
+        assert_int_equal(fake_calls(MSG_CLAIM), 1);
+}
+
+static void test_a_film_that_comes_faster_than_it_is_stored_waits_for_that(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        for (int n = 0; n < 26; n++) /* five seconds and a chunk */
+                make_chunk(n);
+        assert_int_equal(feed(0, handle, 0, 0).credit, 8); /* of a live one the oldest would go */
+        pipeline->ahead = true;
+        assert_int_equal(feed(0, handle, 0, 0).credit, 0);
+        assert_int_equal(feed(0, handle, 0, 2).next_seq, 2); /* what comes nevertheless is taken */
+        fake_store_all();
+        assert_int_equal(feed(0, handle, 2, 0).credit, 6);
+}
+
+/* It has all the time in the world; they are live. */
+static void test_a_film_that_comes_faster_than_real_time_gives_way_to_sessions_that_are_behind(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        struct session *film = ss.first;
+        struct open m = {.stream = "other", .epoch_us = EPOCH, .codecs = {CODEC_NONE, CODEC_AAC}};
+        say(1, message_new(MSG_OPEN, open_encode, &m));
+        struct session *live = ss.first;
+        assert_ptr_not_equal(film, live);
+        pipeline->room = 20;
+        live->counted.behind_us = 400 * US_PER_MS;
+        assert_int_equal(feed(0, handle, 0, 0).credit, 20); /* it is live itself */
+        pipeline->ahead = true;
+        assert_int_equal(feed(0, handle, 0, 0).credit, 8);
+        assert_int_equal(feed(0, handle, 0, 0).credit, 0);
+        film->gave_way_us -= US_PER_S;
+        assert_int_equal(feed(0, handle, 0, 0).credit, 8); /* eight frames a second */
+        live->counted.behind_us = 200 * US_PER_MS;
+        assert_int_equal(feed(0, handle, 0, 0).credit, 20);
+        film->counted.behind_us = US_PER_S;
+        assert_int_equal(feed(0, handle, 0, 0).credit, 20); /* it need not give way to itself */
+}
+
+/* An encoder that works all the time on a film has headroom, if a second of it takes less than a second. */
+static void test_headroom_is_by_the_time_that_was_encoded(void **state)
+{
+        (void)state;
+        begin();
+        sessions_tick(&ss, clock_mono_us());
+        for (int n = 0; n < 25; n++)
+                make_chunk(n);
+        pipeline->busy_us += 2 * US_PER_S; /* for five seconds */
+        sessions_tick(&ss, clock_mono_us());
+        assert_true(ss.first->busy > 0.099 && ss.first->busy < 0.101); /* a quarter of 0.4: it is smoothed */
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -1012,6 +1081,10 @@ int main(void)
                 TEST(test_open_if_held_begins_nothing),
                 TEST(test_open_if_free_takes_nobodys_place),
                 TEST(test_a_node_that_stays_behind_real_time_takes_only_streams_that_go_on),
+                TEST(test_a_session_that_was_behind_when_it_ended_keeps_nobody_out),
+                TEST(test_a_film_that_comes_faster_than_it_is_stored_waits_for_that),
+                TEST(test_a_film_that_comes_faster_than_real_time_gives_way_to_sessions_that_are_behind),
+                TEST(test_headroom_is_by_the_time_that_was_encoded),
         };
         log_init("session", LOG_ERROR + 1);
         return cmocka_run_group_tests(tests, NULL, NULL);

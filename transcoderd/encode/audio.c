@@ -146,6 +146,11 @@ size_t audio_room(struct audio *a)
         return intake_room(&a->in);
 }
 
+int64_t audio_newest_us(const struct audio *a)
+{
+        return atomic_load(&a->in.newest_us);
+}
+
 int64_t audio_late_us(const struct audio *a, int64_t now_us)
 {
         return intake_late_us(&a->in, atomic_load(&a->out->tally.placed_us[TRACK_AUDIO]), now_us);

@@ -18,6 +18,7 @@ struct audio *audio_open(const struct job *job, struct outlet *outlet, uint8_t c
                          bool late);
 void audio_push(struct audio *a, const struct frame *f);
 size_t audio_room(struct audio *a);
+int64_t audio_newest_us(const struct audio *a); /* decoding time; INT64_MIN: nothing came */
 int64_t audio_late_us(const struct audio *a, int64_t now_us); /* of what waits before its thread (intake.h); any thread */
 void audio_end(struct audio *a);
 void audio_abort(struct audio *a); /* its thread is to end; does not wait */

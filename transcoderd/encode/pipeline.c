@@ -17,6 +17,9 @@
 #include "transcoderd/encode/outlet.h"
 #include "transcoderd/encode/video.h"
 
+#define AHEAD_US US_PER_S
+#define AHEAD_FRAMES 64 /* enough to be busy until more come */
+
 struct pipeline {
         struct reaper_item item; /* first: an item is its pipeline; closing */
         struct job job; /* session and config are not valid */
@@ -108,11 +111,18 @@ void pipeline_push(struct pipeline *p, const struct frame *f)
                 audio_push(p->audio, f);
 }
 
+bool pipeline_is_ahead(const struct pipeline *p)
+{
+        int64_t newest_us = p->video ? video_newest_us(p->video) : p->audio ? audio_newest_us(p->audio) : INT64_MIN;
+        return newest_us > job_now_us(&p->job) + AHEAD_US;
+}
+
 size_t pipeline_room(const struct pipeline *p)
 {
         size_t video = p->video ? video_room(p->video) : INTAKE_FRAMES;
         size_t audio = p->audio ? audio_room(p->audio) : INTAKE_FRAMES;
-        return video < audio ? video : audio;
+        size_t room = video < audio ? video : audio, unused = pipeline_is_ahead(p) ? INTAKE_FRAMES - AHEAD_FRAMES : 0;
+        return room > unused ? room - unused : 0;
 }
 
 void pipeline_drain(struct pipeline *p, bool goes_on)

@@ -611,6 +611,11 @@ size_t video_room(struct video *v)
         return intake_room(&v->in);
 }
 
+int64_t video_newest_us(const struct video *v)
+{
+        return atomic_load(&v->in.newest_us);
+}
+
 int64_t video_late_us(const struct video *v, int64_t now_us)
 {
         return intake_late_us(&v->in, atomic_load(&v->out->tally.placed_us[TRACK_VIDEO]), now_us);

@@ -19,6 +19,7 @@ struct video *video_open(const struct job *job, struct outlet *outlet, uint8_t c
                          bool late);
 void video_push(struct video *v, const struct frame *f);
 size_t video_room(struct video *v);
+int64_t video_newest_us(const struct video *v); /* decoding time; INT64_MIN: nothing came */
 int64_t video_late_us(const struct video *v, int64_t now_us); /* of what waits before its thread (intake.h); any thread */
 void video_end(struct video *v);
 void video_abort(struct video *v); /* its thread is to end; does not wait */
