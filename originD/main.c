@@ -9,9 +9,11 @@
 #include "common/clock.h"
 #include "common/cluster/cluster.h"
 #include "common/cluster/peers.h"
+#include "common/daemon/config_list.h"
 #include "common/daemon/daemon.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "common/http_client.h"
 #include "originD/api.h"
 #include "originD/archive/archive.h"
 #include "originD/archive/archiver.h"
@@ -33,7 +35,7 @@
 struct config {
         struct config_common common;
         int64_t port, fetch_port, http_port;
-        char *data_dir, *sync, *peers, *when_full;
+        char *data_dir, *sync, *peers, *when_full, *public_url;
         int64_t replicas, fill_bytes_s, scrub_bytes_s, volume_segments, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
         int64_t time_shift_s, latency_bound_ms, target_latency_ms, update_s;
         json_t *webhooks, *recording, *archive;
@@ -43,6 +45,15 @@ struct config {
 #define INT_KEY(field, def, lo, hi, u, h)                                                                               \
         {.name = #field, .type = CONFIG_INT, .offset = offsetof(struct config, field), .default_value = def, .min = lo,  \
          .max = hi, .unit = u, .help = h}
+
+static int check_public_url(const void *value, char *why, size_t why_cap)
+{
+        const char *url = *(char *const *)value;
+        size_t len = strlen(url);
+        if (len && url[len - 1] == '/')
+                return config_refuse(why, why_cap, "no slash at its end");
+        return len ? http_url_check(url, why, why_cap) : 0;
+}
 
 static const struct config_key keys[] = {
         CONFIG_COMMON_KEYS(9390),
@@ -80,6 +91,9 @@ static const struct config_key keys[] = {
         INT_KEY(latency_bound_ms, "300", 0, 60000, "ms", "from capture to the origin: what availability times allow for"),
         INT_KEY(target_latency_ms, "500", 200, 60000, "ms", "how far behind availability players aim to be: latency_bound_ms more from the capture"),
         INT_KEY(update_s, "2", 1, 3600, "s", "how often players look for a changed manifest"),
+        {.name = "public_url", .type = CONFIG_STRING, .offset = offsetof(struct config, public_url), .default_value = "", .max = 255,
+         .unit = "", .check = check_public_url,
+         .help = "where viewers find the edges, as https://live.example.org: manifests name the clock there, for players that ask only whole addresses (GStreamer); empty: /time of whoever gave the manifest"},
         {.name = "sync", .type = CONFIG_CHOICE, .offset = offsetof(struct config, sync), .default_value = "none",
          .allowed = "none|segment", .unit = "", .help = "what is forced to the disk before it is answered: nothing, or each segment"},
         {.name = "webhooks", .type = CONFIG_JSON, .offset = offsetof(struct config, webhooks), .default_value = "[]",
@@ -424,7 +438,8 @@ int main(int argc, char **argv)
         struct manifest_options mo = {.latency_bound_ms = o.config.latency_bound_ms,
                                       .target_latency_ms = o.config.target_latency_ms,
                                       .time_shift_s = o.config.time_shift_s,
-                                      .update_s = o.config.update_s};
+                                      .update_s = o.config.update_s,
+                                      .public_url = o.config.public_url};
         writers_open(&o.writers, o.daemon.loop, &o.store);
         serve_open(&o.serve, o.daemon.loop, &o.store, &mo, (size_t)o.config.max_waits);
         open_archive(&o);

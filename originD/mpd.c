@@ -1,9 +1,9 @@
 /* The DASH manifest (ISO 23009-1, DASH-IF IOP, low-latency CR): dynamic while the session is live, static afterwards.
  *
  * Numbers are absolute: $Number$ n of every track is media time [n, n+1) s, in every Period. So the text changes only when
- * a track joins, the title becomes another or the session ends, and @publishTime with it. A recording leaves out seconds that a
- * track does not have because nobody ever wrote them: its Periods follow one another without them. (Live they are named, and
- * are answered with 404.)
+ * a track joins, the title becomes another, the session ends, or (until it is as old as time_shift_s) viewers can go back further,
+ * and @publishTime with it. A recording leaves out seconds that a track does not have because nobody ever wrote them: its Periods
+ * follow one another without them. (Live they are named, and are answered with 404.)
  *
  * Two delays say the same of the same picture, from different beginnings:
  *
@@ -26,9 +26,12 @@
 #define HOLES_MAX 64 /* beyond them segments are named that nobody has */
 #define PERIODS_MAX (SESSION_TRACKS_MAX + HOLES_MAX)
 #define TRACK_SHORTER_US (10 * US_PER_S) /* a track that ended this much before the others is left out of a recording */
-#define REFERENCE_ID 1 /* of ProducerReferenceTime. Not 0, which dash.js takes for none */
 #define NAMESPACE "urn:mpeg:dash:schema:mpd:2011"
-#define PROFILES "urn:mpeg:dash:profile:isoff-live:2011,http://www.dashif.org/guidelines/low-latency-live-v5"
+#define PROFILE "urn:mpeg:dash:profile:isoff-live:2011" /* of templates, live or not (23009-1, 8.4) */
+#define PROFILE_LOW_LATENCY "http://www.dashif.org/guidelines/low-latency-live-v5"
+#define SOUND_SAMPLE_TICKS 1024 /* of AAC */
+#define CLOCKS_S 1 /* so far apart a viewer's clock and the broadcast's may be */
+#define DEPTH_LEAST_S 2
 
 struct mpd {
         struct xml x;
@@ -181,13 +184,39 @@ static void find_tracks(struct mpd *m)
                 m->period_count--; /* began with the very end: nothing of it can be played */
 }
 
+/* How far back a viewer can go: never further than the broadcast has come, as the viewer's clock may tell it. FFmpeg's reader (so
+ * ffplay and mpv) subtracts this from the broadcast's age in numbers without a sign: longer than that, it asks for the current second
+ * time and again. It keeps what it read first, and leaves out seconds when it is further behind than that: so the steps are small at
+ * first, and larger later, so that the text does not change with each second. The least is what it can be without harm: a reader's
+ * second segment is due two seconds after the beginning. */
+static int64_t depth_s(const struct mpd *m)
+{
+        int64_t end_us = 0;
+        for (size_t i = 0; i < m->track_count; i++) {
+                struct track_facts f = track_facts(m->s, m->tracks[i]);
+                end_us = f.end_us > end_us ? f.end_us : end_us;
+        }
+        int64_t age_s = (end_us - m->o->latency_bound_ms * US_PER_MS) / US_PER_S - CLOCKS_S;
+        int64_t step_s = age_s < 10 ? 1 : age_s < 60 ? 2 : 10, depth_s = age_s / step_s * step_s;
+        depth_s = depth_s > DEPTH_LEAST_S ? depth_s : DEPTH_LEAST_S;
+        return depth_s < m->o->time_shift_s ? depth_s : m->o->time_shift_s;
+}
+
+/* Media time since which depth_s() has been what it is. */
+static int64_t depth_since_us(const struct mpd *m)
+{
+        int64_t depth = depth_s(m);
+        return depth > DEPTH_LEAST_S ? (depth + CLOCKS_S) * US_PER_S + m->o->latency_bound_ms * US_PER_MS : 0;
+}
+
 /* When the text became what it is: a player tells by it whether the manifest changed. It is made of what the text depends on
- * and of nothing else, so it is the same at every origin and after a restart: where the newest track begins, a millisecond for
- * every track (those that begin together need not become playable together) and for captions, and microseconds that the title decides. */
+ * and of nothing else, so it is the same at every origin and after a restart: where the newest track begins or the depth became
+ * longer, a millisecond for every track (those that begin together need not become playable together) and for captions, and
+ * microseconds that the title decides. */
 static void attr_publish_time(const struct mpd *m, struct xml *x)
 {
         char iso[CLOCK_ISO_MAX];
-        int64_t newest_us = 0;
+        int64_t newest_us = depth_since_us(m);
         for (size_t i = 0; i < m->track_count; i++)
                 newest_us = m->tracks[i]->start_us > newest_us ? m->tracks[i]->start_us : newest_us;
         clock_iso(iso, sizeof(iso), m->s->epoch_us + newest_us + ((int64_t)m->track_count + m->s->captions) * US_PER_MS);
@@ -204,14 +233,14 @@ static void write_head(struct mpd *m)
         xml_open(x, "MPD");
         xml_attr(x, "xmlns", NAMESPACE);
         xml_attr(x, "id", m->s->id);
-        xml_attr(x, "profiles", PROFILES);
+        xml_attr(x, "profiles", m->live ? PROFILE "," PROFILE_LOW_LATENCY : PROFILE);
         xml_attr(x, "type", m->live ? "dynamic" : "static");
         if (m->live) {
                 int64_t start = m->s->epoch_us + o->latency_bound_ms * US_PER_MS;
                 xml_attr(x, "availabilityStartTime", clock_iso(iso, sizeof(iso), start));
                 attr_publish_time(m, x);
                 attr_duration(x, "minimumUpdatePeriod", o->update_s * US_PER_S);
-                attr_duration(x, "timeShiftBufferDepth", o->time_shift_s * US_PER_S);
+                attr_duration(x, "timeShiftBufferDepth", depth_s(m) * US_PER_S);
                 attr_duration(x, "suggestedPresentationDelay", o->target_latency_ms * US_PER_MS);
         } else {
                 attr_duration(x, "mediaPresentationDuration", period_start_us(m, m->period_count));
@@ -231,17 +260,32 @@ static void write_title(struct mpd *m)
         xml_close(&m->x);
 }
 
+static bool has_set(const struct mpd *m, enum track_kind kind, size_t period)
+{
+        for (size_t i = 0; i < m->track_count; i++)
+                if (m->tracks[i]->init.kind == kind && first_whole_segment(m, m->tracks[i]) <= m->periods[period])
+                        return true;
+        return false;
+}
+
+/* Of the set's ProducerReferenceTime: unique in the whole text (DASH-IF low latency, 9.X.4.3), and not 0, which dash.js takes for none. */
+static int64_t reference_id(size_t period, enum track_kind kind)
+{
+        return 1 + (int64_t)(period * TRACK_KINDS) + (int64_t)kind;
+}
+
+/* dash.js throws who is behind @max back to the live edge, and without @max who is 12 s behind: everywhere in the window one may be. */
 static void write_service(struct mpd *m)
 {
         struct xml *x = &m->x;
-        int64_t bound = m->o->latency_bound_ms, target = m->o->target_latency_ms;
+        int64_t bound = m->o->latency_bound_ms, target = m->o->target_latency_ms, window = m->o->time_shift_s * 1000;
         xml_open(x, "ServiceDescription");
         xml_attr(x, "id", "0");
         xml_open(x, "Latency");
         xml_attr_int(x, "target", bound + target);
         xml_attr_int(x, "min", bound + target / 2);
-        xml_attr_int(x, "max", (bound + target) * 4);
-        xml_attr_int(x, "referenceId", REFERENCE_ID);
+        xml_attr_int(x, "max", bound + (window > target ? window : target));
+        xml_attr_int(x, "referenceId", reference_id(0, has_set(m, TRACK_VIDEO, 0) ? TRACK_VIDEO : TRACK_AUDIO));
         xml_close(x);
         xml_open(x, "PlaybackRate");
         xml_attr(x, "min", "0.96");
@@ -250,25 +294,33 @@ static void write_service(struct mpd *m)
         xml_close(x);
 }
 
-static void write_clock(struct xml *x)
+static void write_clock(struct xml *x, const char *at)
 {
         xml_open(x, "UTCTiming");
         xml_attr(x, "schemeIdUri", "urn:mpeg:dash:utc:http-xsdate:2014");
-        xml_attr(x, "value", "/time");
+        xml_attr_fmt(x, "value", "%s/time", at);
         xml_close(x);
 }
 
-static void write_producer_time(struct mpd *m)
+/* In the order in which players try them. GStreamer looks at one, and asks only where a whole address says. */
+static void write_clocks(const struct mpd *m, struct xml *x)
+{
+        if (m->o->public_url[0])
+                write_clock(x, m->o->public_url);
+        write_clock(x, "");
+}
+
+static void write_producer_time(struct mpd *m, size_t period, enum track_kind kind)
 {
         char iso[CLOCK_ISO_MAX];
         struct xml *x = &m->x;
         xml_open(x, "ProducerReferenceTime");
-        xml_attr_int(x, "id", REFERENCE_ID);
+        xml_attr_int(x, "id", reference_id(period, kind));
         xml_attr(x, "inband", "true"); /* each segment begins with a prft box that says the same */
         xml_attr(x, "type", "captured");
         xml_attr(x, "wallClockTime", clock_iso(iso, sizeof(iso), m->s->epoch_us));
         xml_attr(x, "presentationTime", "0");
-        write_clock(x);
+        write_clock(x, m->o->public_url);
         xml_close(x);
 }
 
@@ -311,6 +363,27 @@ static uint32_t usual_bandwidth(const struct track *t)
         return t->init.kind == TRACK_VIDEO ? (uint32_t)t->init.width * t->init.height * 3 : 128000;
 }
 
+/* Points at which a decoder (or, type 0, a reader of boxes) can begin, at most every_us and a sample apart. */
+static void write_resync(struct xml *x, const struct track *t, int64_t every_us, bool decodes, bool marker)
+{
+        int64_t timescale = t->init.timescale, sample = t->init.kind == TRACK_AUDIO ? SOUND_SAMPLE_TICKS
+                            : t->fps_milli ? timescale * 1000 / t->fps_milli + 1 : timescale * CHUNK_US / US_PER_S;
+        xml_open(x, "Resync");
+        xml_attr_int(x, "type", decodes); /* the type of SAP: 1, or none */
+        xml_attr_int(x, "dT", timescale * every_us / US_PER_S + sample);
+        if (marker)
+                xml_attr(x, "marker", "true");
+        xml_close(x);
+}
+
+/* Where in the segments one can begin (DASH-IF low latency, 9.X.4.5): each begins with styp, prft and a key frame. Of its chunks, which
+ * have no styp of their own, those of sound can be decoded from their beginning too. */
+static void write_resyncs(struct xml *x, const struct track *t)
+{
+        write_resync(x, t, SEGMENT_US, true, true);
+        write_resync(x, t, CHUNK_US, t->init.kind == TRACK_AUDIO, false);
+}
+
 static void write_representation(struct mpd *m, const struct track *t, int64_t first_segment)
 {
         struct xml *x = &m->x;
@@ -334,17 +407,9 @@ static void write_representation(struct mpd *m, const struct track *t, int64_t f
                 xml_close(x);
         }
         if (m->live)
-                write_producer_time(m);
+                write_resyncs(x, t);
         write_template(m, t, first_segment);
         xml_close(x);
-}
-
-static bool has_set(const struct mpd *m, enum track_kind kind, size_t period)
-{
-        for (size_t i = 0; i < m->track_count; i++)
-                if (m->tracks[i]->init.kind == kind && first_whole_segment(m, m->tracks[i]) <= m->periods[period])
-                        return true;
-        return false;
 }
 
 /* In the pictures themselves. Which language is not known; a player needs a value to make a track of it. */
@@ -369,7 +434,7 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
                         xml_open(x, "AdaptationSet");
                         xml_attr_int(x, "id", kind);
                         xml_attr(x, "contentType", kind == TRACK_VIDEO ? "video" : "audio");
-                        xml_attr(x, "mimeType", kind == TRACK_VIDEO ? "video/mp4" : "audio/mp4");
+                        xml_attr(x, "mimeType", kind == TRACK_VIDEO ? INIT_TYPE_PICTURE : INIT_TYPE_SOUND);
                         xml_attr(x, "segmentAlignment", "true");
                         xml_attr(x, "startWithSAP", "1");
                         bool goes_on = period && (m->live || period_end_us(m, period - 1) == first_segment * SEGMENT_US);
@@ -379,6 +444,8 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
                                 xml_attr_fmt(x, "value", "p%" PRId64, m->periods[period - 1]);
                                 xml_close(x);
                         }
+                        if (m->live)
+                                write_producer_time(m, period, kind);
                         if (kind == TRACK_VIDEO && m->s->captions)
                                 write_captions(x);
                         open = true;
@@ -414,7 +481,7 @@ static struct buf *write_mpd(const struct session *s, const struct manifest_opti
         for (size_t i = 0; i < m.period_count; i++)
                 write_period(&m, i);
         if (m.live)
-                write_clock(&m.x);
+                write_clocks(&m, &m.x);
         xml_close(&m.x);
         return xml_end(&m.x);
 }

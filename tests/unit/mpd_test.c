@@ -8,7 +8,7 @@
 #include "originD/manifest.h"
 #include "tests/unit/origin_store.h"
 
-static struct manifest_options opts = {.latency_bound_ms = 300, .target_latency_ms = 500, .time_shift_s = 60, .update_s = 2};
+static struct manifest_options opts = {.latency_bound_ms = 300, .target_latency_ms = 500, .time_shift_s = 60, .update_s = 2, .public_url = ""};
 static char text[16384];
 
 static const char *write_mpd(const struct session *s, bool entry)
@@ -59,10 +59,12 @@ static void test_live_manifest_has_what_low_latency_players_need(void **state)
         assert_int_equal(count("duration=\"90000\""), 1);
         assert_int_equal(count("duration=\"48000\""), 1);
         assert_int_equal(count("minimumUpdatePeriod=\"PT2S\""), 1);
-        assert_int_equal(count("timeShiftBufferDepth=\"PT60S\""), 1);
-        assert_int_equal(count("<Latency target=\"800\" min=\"550\" max=\"3200\" referenceId=\"1\"/>"), 1);
+        assert_int_equal(count("timeShiftBufferDepth=\"PT2S\""), 1);
+        assert_int_equal(count("<Latency target=\"800\" min=\"550\" max=\"60300\" referenceId=\"1\"/>"), 1);
         assert_int_equal(count("suggestedPresentationDelay=\"PT0.5S\""), 1);
-        assert_int_equal(count("<ProducerReferenceTime id=\"1\" inband=\"true\" type=\"captured\""), 2);
+        assert_int_equal(count("<ProducerReferenceTime id=\"1\" inband=\"true\" type=\"captured\""), 1);
+        assert_int_equal(count("<ProducerReferenceTime id=\"2\" inband=\"true\" type=\"captured\""), 1);
+        assert_int_equal(count("profiles=\"urn:mpeg:dash:profile:isoff-live:2011,http://www.dashif.org/guidelines/low-latency-live-v5\""), 1);
         assert_int_equal(count("<PlaybackRate min=\"0.96\" max=\"1.04\"/>"), 1);
         assert_int_equal(count("urn:mpeg:dash:utc:http-xsdate:2014\" value=\"/time\""), 3);
         assert_int_equal(count("wallClockTime=\"2026-01-31T12:41:36.000Z\" presentationTime=\"0\""), 2);
@@ -75,12 +77,13 @@ static void test_live_manifest_has_what_low_latency_players_need(void **state)
         assert_int_equal(count("media=\"$RepresentationID$/$Number$.m4s\""), 2);
 }
 
+/* Until it is as old as the window: then viewers can go back further every other second. */
 static void test_live_manifest_does_not_change_as_media_comes(void **state)
 {
         (void)state;
-        struct session *s = broadcast(2);
+        struct session *s = broadcast(70);
         struct buf *before = manifest_mpd.write(s, &opts, true);
-        for (unsigned n = 2; n < 6; n++) {
+        for (unsigned n = 70; n < 74; n++) {
                 assert_int_equal(put_video(s, "v720", n, 0), 0);
                 assert_int_equal(put_audio(s, "a128", n), 0);
         }
@@ -121,6 +124,86 @@ static void test_latency_counts_from_capture_as_the_delay_counts_from_availabili
         opts.latency_bound_ms = 300;
 }
 
+static int64_t depth(const struct session *s)
+{
+        write_mpd(s, true);
+        return atoll(attribute("timeShiftBufferDepth") + 2);
+}
+
+/* FFmpeg's reader subtracts it from the broadcast's age without a sign: longer than that, it repeats and leaves out seconds. */
+static void test_nobody_is_told_to_go_back_further_than_the_broadcast_is_old(void **state)
+{
+        (void)state;
+        static const struct {
+                int64_t bound_ms, time_shift_s;
+                unsigned age_s;
+                int64_t depth_s;
+        } cases[] = {
+                {300, 60, 1, 2}, {300, 60, 3, 2}, {300, 60, 5, 3}, {300, 60, 13, 10}, {300, 60, 40, 38}, {300, 60, 61, 58}, {300, 60, 62, 60}, {300, 60, 80, 60},
+                {5000, 60, 12, 6}, {300, 3, 2, 2}, {300, 3, 30, 3}, {300, 86400, 59, 56}, {300, 86400, 89, 80}, {300, 86400, 92, 90},
+        };
+        struct session *s = broadcast(1);
+        unsigned stored_s = 1;
+        for (unsigned age_s = 1; age_s <= 92; age_s++) {
+                for (; stored_s < age_s; stored_s++)
+                        assert_int_equal(put_audio(s, "a128", stored_s), 0);
+                for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                        if (cases[i].age_s != age_s)
+                                continue;
+                        opts.latency_bound_ms = cases[i].bound_ms;
+                        opts.time_shift_s = cases[i].time_shift_s;
+                        assert_int_equal(depth(s), cases[i].depth_s);
+                }
+                opts.latency_bound_ms = 300;
+                opts.time_shift_s = 60;
+                assert_true(age_s < 3 || depth(s) < age_s);
+        }
+}
+
+/* dash.js throws back to the live edge who is further behind than this says. */
+static void test_who_is_in_the_window_is_not_too_late_for_it(void **state)
+{
+        (void)state;
+        static const int64_t windows_s[] = {2, 60, 86400};
+        struct session *s = broadcast(1);
+        for (size_t i = 0; i < sizeof(windows_s) / sizeof(windows_s[0]); i++) {
+                opts.time_shift_s = windows_s[i];
+                write_mpd(s, true);
+                assert_int_equal(atoll(attribute(" max")), 300 + windows_s[i] * 1000);
+        }
+        opts.time_shift_s = 2;
+        opts.target_latency_ms = 6000; /* never less than the target */
+        write_mpd(s, true);
+        assert_int_equal(atoll(attribute(" max")), 6300);
+        opts.time_shift_s = 60;
+        opts.target_latency_ms = 500;
+}
+
+static void test_the_clock_is_named_where_viewers_find_it(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(1);
+        write_mpd(s, true);
+        assert_int_equal(count("value=\"/time\"/>\n</MPD>"), 1);
+        opts.public_url = "https://live.example.org";
+        write_mpd(s, true);
+        assert_int_equal(count("http-xsdate:2014\" value=\"https://live.example.org/time\"/>"), 3); /* that of each capture too */
+        const char *whole = strstr(text, "org/time\"/>\n  <UTCTiming"); /* the first one that a player tries */
+        assert_non_null(whole);
+        assert_non_null(strstr(whole, "value=\"/time\"/>\n</MPD>")); /* for those who cannot reach it */
+        opts.public_url = "";
+}
+
+static void test_resync_says_where_decoders_can_begin(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(1);
+        s->tracks[0]->fps_milli = 30000;
+        write_mpd(s, true);
+        assert_int_equal(count("<Resync type=\"1\" dT=\"93001\" marker=\"true\"/>\n        <Resync type=\"0\" dT=\"21001\"/>"), 1);
+        assert_int_equal(count("<Resync type=\"1\" dT=\"49024\" marker=\"true\"/>\n        <Resync type=\"1\" dT=\"10624\"/>"), 1);
+}
+
 static void published(const struct session *s, char dst[64])
 {
         write_mpd(s, true);
@@ -130,7 +213,7 @@ static void published(const struct session *s, char dst[64])
 static void test_publish_time_changes_when_the_manifest_does_and_only_then(void **state)
 {
         (void)state;
-        char first[64], joined[64], late[64], titled[64], again[64];
+        char first[64], joined[64], late[64], deeper[64], titled[64], again[64];
         struct session *s = broadcast(2);
         published(s, first);
         assert_int_equal(strncmp(first, "2026-01-31T12:41:36.002", 23), 0); /* not in the future: both began with the epoch */
@@ -145,9 +228,14 @@ static void test_publish_time_changes_when_the_manifest_does_and_only_then(void 
         assert_int_equal(put_video(s, "v360", 3, 0), 0);
         published(s, late);
         assert_true(strcmp(late, joined) > 0);
+        for (unsigned n = 3; n < 6; n++)
+                assert_int_equal(put_audio(s, "a128", n), 0);
+        published(s, deeper);
+        assert_true(strcmp(deeper, late) > 0);
+        assert_int_equal(strncmp(deeper, "2026-01-31T12:41:41.304", 23), 0); /* not in the future: four seconds back, five after AST */
         session_set_title(s, "another");
         published(s, titled);
-        assert_string_not_equal(titled, late);
+        assert_string_not_equal(titled, deeper);
         stop_store();
         start_store();
         s = store_session(&store, "S1");
@@ -164,6 +252,9 @@ static void test_a_set_goes_on_from_the_earlier_period_only_if_that_has_it(void 
         assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
         for (unsigned n = 0; n < 5; n++)
                 assert_int_equal(put_audio(s, "a128", n), 0);
+        write_mpd(s, true);
+        assert_int_equal(count("<ProducerReferenceTime id=\"2\""), 1);
+        assert_int_equal(count("referenceId=\"2\""), 1); /* there is no picture that it could be of */
         assert_int_equal(add_track(s, "v720", fmp4_video_init(), 3 * US_PER_S), 0);
         assert_int_equal(put_video(s, "v720", 3, 0), 0);
         write_mpd(s, true);
@@ -198,6 +289,12 @@ static void test_late_track_begins_a_period_with_the_same_numbers(void **state)
         assert_int_equal(count("startNumber=\"3\" presentationTimeOffset=\"270000\""), 2);
         assert_int_equal(count("startNumber=\"3\" presentationTimeOffset=\"144000\""), 1);
         assert_int_equal(count("period-continuity"), 2);
+        assert_int_equal(count("<ProducerReferenceTime"), 4);
+        for (int id = 1; id <= 4; id++) { /* each once */
+                char begin[48];
+                snprintf(begin, sizeof(begin), "<ProducerReferenceTime id=\"%d\"", id);
+                assert_int_equal(count(begin), 1);
+        }
 }
 
 static void test_recording_is_static_and_names_only_segments_that_are_there(void **state)
@@ -213,6 +310,10 @@ static void test_recording_is_static_and_names_only_segments_that_are_there(void
         assert_int_equal(count("availability"), 0);
         assert_int_equal(count("minimumUpdatePeriod"), 0);
         assert_int_equal(count("UTCTiming"), 0);
+        assert_int_equal(count("profiles=\"urn:mpeg:dash:profile:isoff-live:2011\""), 1); /* nothing is of low latency any more */
+        assert_int_equal(count("low-latency"), 0);
+        assert_int_equal(count("ProducerReferenceTime"), 0);
+        assert_int_equal(count("Resync"), 0);
 }
 
 static void test_recording_says_the_same_after_a_restart(void **state)
@@ -366,6 +467,10 @@ int main(void)
                 CASE(test_live_manifest_has_what_low_latency_players_need),
                 CASE(test_live_manifest_does_not_change_as_media_comes),
                 CASE(test_latency_counts_from_capture_as_the_delay_counts_from_availability),
+                CASE(test_nobody_is_told_to_go_back_further_than_the_broadcast_is_old),
+                CASE(test_who_is_in_the_window_is_not_too_late_for_it),
+                CASE(test_the_clock_is_named_where_viewers_find_it),
+                CASE(test_resync_says_where_decoders_can_begin),
                 CASE(test_publish_time_changes_when_the_manifest_does_and_only_then),
                 CASE(test_a_set_goes_on_from_the_earlier_period_only_if_that_has_it),
                 CASE(test_undeclared_facts_do_not_change_with_each_segment),

@@ -189,7 +189,7 @@ static struct session *record(const char *id, int64_t epoch_us, uint8_t flip)
         return s;
 }
 
-static const struct manifest_options manifest = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60, .update_s = 2};
+static const struct manifest_options manifest = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60, .update_s = 2, .public_url = ""};
 
 static int setup(void **state)
 {

@@ -63,7 +63,7 @@ static struct store_options options;
 static size_t replicas;
 static struct { int64_t bytes_s; } fills_options;
 static const struct manifest_options manifest = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60,
-                                                 .update_s = 2};
+                                                 .update_s = 2, .public_url = ""};
 
 /* ---- the link ----------------------------------------------------------------------------------------------------- */
 
