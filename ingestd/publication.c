@@ -54,7 +54,7 @@ struct publication {
         uint64_t bytes, frames;
         struct rate pictures, bits;
         int64_t last_mono_us; /* of the newest frame */
-        int64_t said_break_us, said_lost_us, said_key_us;
+        int64_t said_break_us, said_lost_us, said_key_us, said_config_us;
         struct hold hold;
         int64_t held_us; /* since when, monotonic; 0: it is not */
         bool said_hold;
@@ -326,6 +326,17 @@ static bool same_bytes(const struct buf *a, const struct buf *b)
         return a && a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
 }
 
+static void say_config(struct publication *p, uint8_t track, bool late)
+{
+        int64_t now = p->in->mono_us();
+        if (!late && p->said_config_us && now - p->said_config_us < SAY_AGAIN_US)
+                return; /* some encoders send another one with every keyframe */
+        if (!late)
+                p->said_config_us = now;
+        log_info("stream=%s track=%s msg=\"%s\"", p->stream, track == TRACK_VIDEO ? "video" : "audio",
+                 late ? "late track" : "codec configuration changed");
+}
+
 static void on_config(struct publication *p, const struct flv_frame *f)
 {
         struct buf *old = p->track[f->track].config;
@@ -342,8 +353,7 @@ static void on_config(struct publication *p, const struct flv_frame *f)
                 const struct frame frame = {.track = f->track, .codec = f->codec, .flags = FRAME_CONFIG,
                                             .bytes = config, .dts_us = p->timeline.track[f->track].last_us};
                 keep(p, &frame);
-                log_info("stream=%s track=%s msg=\"%s\"", p->stream, f->track == TRACK_VIDEO ? "video" : "audio",
-                         old ? "codec configuration changed" : "late track");
+                say_config(p, f->track, !old);
         }
         buf_unref(&old);
 }

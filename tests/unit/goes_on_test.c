@@ -141,6 +141,23 @@ static void test_a_clock_that_jumps_in_mid_group_costs_no_picture(void **state)
         every_picture_comes(100, 0, clock_that_leaps);
 }
 
+static struct shot clock_that_stumbles(int n)
+{
+        return (struct shot){40 * n - n / 30 * 60, n / 30 * 60}; /* 20 ms back, each time */
+}
+
+static struct shot clock_set_back(int n)
+{
+        return (struct shot){40 * n - (n < 50 ? 0 : 340), n < 50 ? 0 : 340}; /* 300 ms back */
+}
+
+static void test_timestamps_that_go_back_a_little_cost_no_picture(void **state)
+{
+        (void)state;
+        every_picture_comes(118, 0, clock_that_stumbles);
+        every_picture_comes(118, 0, clock_set_back);
+}
+
 /* Sound alone has a hole; the picture beside it does not. */
 static void test_a_hole_in_the_sound_is_silence_of_that_length(void **state)
 {
@@ -631,6 +648,7 @@ int main(void)
                 cmocka_unit_test(test_pictures_a_second_or_three_apart_all_come),
                 cmocka_unit_test(test_a_long_hole_in_which_the_timestamps_wrap_costs_no_picture),
                 cmocka_unit_test(test_a_clock_that_jumps_in_mid_group_costs_no_picture),
+                cmocka_unit_test(test_timestamps_that_go_back_a_little_cost_no_picture),
                 cmocka_unit_test(test_a_hole_in_the_sound_is_silence_of_that_length),
                 cmocka_unit_test(test_a_damaged_frame_costs_no_more_than_with_ffmpeg),
                 cmocka_unit_test(test_a_frame_that_never_came_costs_itself),

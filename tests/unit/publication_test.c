@@ -266,6 +266,26 @@ static void test_repeated_configurations_are_dropped_and_changed_ones_passed_on(
         end(&c, CLOSE_STOPPED);
 }
 
+static void test_configurations_that_change_all_the_time_are_all_passed_on_and_told_now_and_then(void **state)
+{
+        (void)state;
+        struct caster c;
+        begin(&c, "cam");
+        send_configs(&c);
+        log_set_level(LOG_INFO);
+        listen_to_log();
+        for (int n = 0; n < 300; n += 25) {
+                send_media(&c, n, n + 25);
+                send_frame(&c, TRACK_VIDEO, FRAME_CONFIG, n % 2 ? "avcC1" : "avcC2");
+                pump();
+        }
+        end_listening();
+        log_set_level(LOG_ERROR);
+        assert_int_equal(configs_taken(&t.node[0]), 12);
+        assert_int_equal(times_said("codec configuration changed"), 3);
+        end(&c, CLOSE_STOPPED);
+}
+
 static void test_a_late_track_is_announced_by_its_configuration(void **state)
 {
         (void)state;
@@ -452,6 +472,7 @@ int main(void)
                 TEST(test_pictures_without_a_keyframe_are_told_and_counted_while_sound_goes_on),
                 TEST(test_only_a_connections_first_frames_begin_anew),
                 TEST(test_repeated_configurations_are_dropped_and_changed_ones_passed_on),
+                TEST(test_configurations_that_change_all_the_time_are_all_passed_on_and_told_now_and_then),
                 TEST(test_a_late_track_is_announced_by_its_configuration),
                 TEST(test_times_move_to_the_epoch_of_a_session_that_goes_on),
                 TEST(test_a_new_session_in_mid_stream_begins_at_zero),
