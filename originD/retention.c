@@ -176,9 +176,24 @@ static size_t sweep_ages(struct store *st, int64_t now_wall_us)
         return gone;
 }
 
-static struct session *oldest_idle(const struct store *st)
+/* Whether it is time to pass over the oldest recording, which is being read. A reader is there for a moment, mostly: what ended an hour
+ * later, or is the only other one, is not to go for that. Who reads it all the time holds up nothing for ever. */
+static bool is_passed_over(struct retention *r, const struct session *s)
+{
+        int64_t now = clock_mono_us();
+        if (r->busy_wall_us != s->ended_wall_us)
+                r->busy_since_mono_us = now;
+        r->busy_wall_us = s->ended_wall_us;
+        return now - r->busy_since_mono_us >= RETENTION_BUSY_US;
+}
+
+/* The next one that goes for bytes. NULL: none, or not now. */
+static struct session *next_for_bytes(struct store *st)
 {
         struct session *s = st->oldest_ended;
+        bool refused = s && s->remove_again_us > clock_mono_us(); /* by the disk, which is another matter */
+        if (s && session_busy(s) && !refused && !is_passed_over(&st->retention, s))
+                return NULL;
         for (size_t n = 0; s && n < RETENTION_LOOKS_MAX; n++, s = s->newer)
                 if (may_go(s))
                         return s;
@@ -234,7 +249,7 @@ size_t retention_sweep(struct store *st, int64_t now_wall_us)
         size_t gone = sweep_ages(st, now_wall_us);
         trimming_retry(st);
         for (unsigned n = 0, most = retention_at_once(st); n < most && o->retention_bytes && all_bytes(st) > (uint64_t)o->retention_bytes; n++) {
-                struct session *s = oldest_idle(st);
+                struct session *s = next_for_bytes(st);
                 if (!s)
                         break;
                 remove_bytes(st, s, "bytes");

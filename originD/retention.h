@@ -24,6 +24,7 @@
 #define RETENTION_SHARE 20     /* a minute one of so many, */
 #define RETENTION_AT_LEAST 20  /* or so many */
 #define RETENTION_LOOKS_MAX 500 /* recordings that a sweep looks at */
+#define RETENTION_BUSY_US (60 * US_PER_S) /* so long the oldest recording is waited for, before a newer one goes in its place */
 #define RETENTION_JUMP_US (600 * US_PER_S)
 #define RETENTION_DOUBT_US (3600 * US_PER_S)
 #define RETENTION_BEHIND_US (86400 * US_PER_S)
@@ -36,6 +37,8 @@ struct retention {
         int64_t doubt_until_mono_us; /* nothing goes for its age until then */
         int64_t minute_mono_us;
         size_t minute_removed;
+        int64_t busy_wall_us;        /* when the recording ended that is next and is being read; 0: none was at the last look */
+        int64_t busy_since_mono_us;  /* and since when it is waited for */
 };
 
 int retention_check_config(const void *value, char *why, size_t why_cap); /* of `recording` */

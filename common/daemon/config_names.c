@@ -11,7 +11,7 @@ const char *const config_names[] = {
         "max_connections", "max_publishers", "max_sessions", "max_waits", "media_timeout_ms", "min_free_bytes",
         "min_rate_bytes_s", "object_max_bytes", "origins", "peers", "port", "private", "proxy_from", "publish_jwks",
         "publish_key", "publish_key_file", "publish_keys", "publish_keys_file", "publish_timeout_ms", "publish_webhook",
-        "publish_webhook_cache_s", "publish_webhook_file", "publish_webhook_recheck_s", "publish_webhook_timeout_ms", "quorum",
+        "publish_webhook_cache_s", "publish_webhook_file", "publish_webhook_recheck_s", "publish_webhook_timeout_ms", "public_url", "quorum",
         "recent_ms", "recording", "redundancy", "replay_bytes", "replicas", "retention_bytes", "retention_s", "rtmp_port",
         "rtmps_certs", "rtmps_port", "scrub_bytes_s", "shed_after_ms", "slate_after_ms", "sync", "target_latency_ms",
         "tell_throughput", "time_shift_s", "track_wait_ms", "transcoders", "update_s", "upstream_role", "view_jwks", "volume_segments",
