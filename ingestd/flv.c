@@ -135,6 +135,31 @@ static struct tag read_video(struct flv *f, struct reader *r)
         return tag;
 }
 
+/* The audio object types (ISO/IEC 14496-3, table 1.17) that some encoder may send and that are not taken; NULL: any other. */
+static const char *other_aac(const uint8_t *asc, size_t len)
+{
+        if (len < 2)
+                return NULL;
+        unsigned object_type = asc[0] >> 3;
+        if (object_type == 31)
+                object_type = 32 + ((asc[0] & 7u) << 3 | asc[1] >> 5);
+        switch (object_type) {
+        case 3:
+                return "AAC-SSR";
+        case 17:
+        case 19:
+                return "error resilient AAC";
+        case 23:
+                return "AAC-LD";
+        case 39:
+                return "AAC-ELD";
+        case 42:
+                return "xHE-AAC";
+        default:
+                return NULL;
+        }
+}
+
 static struct tag read_audio(struct flv *f, struct reader *r)
 {
         uint8_t first = reader_u8(r), format = first >> 4;
@@ -152,6 +177,8 @@ static struct tag read_audio(struct flv *f, struct reader *r)
         } else {
                 return unsupported(f, legacy_audio[format], "audio");
         }
+        if (packet_type == LEGACY_CONFIG && other_aac(r->p, reader_left(r)))
+                return unsupported(f, other_aac(r->p, reader_left(r)), "audio");
         if (packet_type == LEGACY_CONFIG) /* the same two numbers in both headers */
                 tag.kind = TAG_CONFIG;
         else if (packet_type == LEGACY_FRAME)

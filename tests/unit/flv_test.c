@@ -142,6 +142,9 @@ static void test_codecs_we_do_not_take_are_named(void **state)
         assert_unsupported(TRACK_AUDIO, "\x2f", 1, "MP3 audio");
         assert_unsupported(TRACK_AUDIO, "\xb2", 1, "Speex audio");
         assert_unsupported(TRACK_AUDIO, "\x3f", 1, "PCM audio");
+        assert_unsupported(TRACK_AUDIO, "\xaf\0\xb9\x90", 4, "AAC-LD audio");
+        assert_unsupported(TRACK_AUDIO, "\xaf\0\xf8\xe8\x50\0", 6, "AAC-ELD audio");
+        assert_unsupported(TRACK_AUDIO, "\xaf\0\xf9\x46\x40", 5, "xHE-AAC audio");
 }
 
 static void test_what_carries_no_media_is_ignored(void **state)
