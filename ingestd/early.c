@@ -1,5 +1,9 @@
 #include "ingestd/early.h"
 
+#include "common/clock.h"
+
+#define SPAN_MAX_MS 60000 /* more is a jump of the clock */
+
 bool early_take(struct early *e, struct early_frame *out)
 {
         if (e->count == 0)
@@ -27,6 +31,12 @@ size_t early_keep(struct early *e, const struct flv_frame *f, int64_t wall_us)
         kept->frame.bytes = buf_ref(f->bytes);
         e->bytes += f->bytes->len;
         return gone;
+}
+
+int64_t early_span_us(const struct early *e, uint32_t dts_ms)
+{
+        uint32_t span_ms = e->count ? dts_ms - e->frames[e->first].frame.dts_ms : 0;
+        return span_ms <= SPAN_MAX_MS ? span_ms * US_PER_MS : 0;
 }
 
 void early_fini(struct early *e)

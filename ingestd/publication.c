@@ -361,7 +361,9 @@ static void on_config(struct publication *p, const struct flv_frame *f)
 /* Whether the broadcast may begin with this frame: a keyframe, or sound when no picture is to be expected. */
 static bool may_start(const struct publication *p, const struct flv_frame *f)
 {
-        return f->track == TRACK_VIDEO || waited_for(p, TRACK_VIDEO);
+        return f->track == TRACK_VIDEO || waited_for(p, TRACK_VIDEO) ||
+               /* Sound that comes all at once, as a file does. */
+               early_span_us(&p->early, f->dts_ms) >= patience_us(p, TRACK_VIDEO);
 }
 
 static void say_broken(struct publication *p, const struct flv_frame *f)

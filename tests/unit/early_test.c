@@ -54,6 +54,19 @@ static void test_large_frames_keep_to_the_bytes(void **state)
         check_taken(&e, 10, 11);
 }
 
+static void test_how_much_sound_waits_is_told_by_its_timestamps(void **state)
+{
+        (void)state;
+        struct early e = {0};
+        assert_int_equal(early_span_us(&e, 5000), 0);
+        keep(&e, UINT32_MAX - 999, 10);
+        assert_int_equal(early_span_us(&e, UINT32_MAX - 499), 500000);
+        assert_int_equal(early_span_us(&e, 1000), 2000000); /* it wraps */
+        assert_int_equal(early_span_us(&e, UINT32_MAX - 1099), 0);
+        assert_int_equal(early_span_us(&e, 3600000), 0);
+        early_fini(&e);
+}
+
 static void test_what_is_not_taken_is_freed(void **state)
 {
         (void)state;
@@ -70,6 +83,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_the_oldest_goes_when_there_are_too_many),
                 cmocka_unit_test(test_large_frames_keep_to_the_bytes),
+                cmocka_unit_test(test_how_much_sound_waits_is_told_by_its_timestamps),
                 cmocka_unit_test(test_what_is_not_taken_is_freed),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

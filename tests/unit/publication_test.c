@@ -145,6 +145,23 @@ static void test_sound_alone_opens_after_the_wait_for_pictures(void **state)
         end(&c, CLOSE_STOPPED);
 }
 
+static void test_sound_alone_that_comes_all_at_once_is_relayed_whole(void **state)
+{
+        (void)state;
+        struct caster c;
+        begin(&c, "radio");
+        send_frame(&c, TRACK_AUDIO, FRAME_CONFIG, "asc1");
+        for (int n = 0; n < 100; n++) {
+                c.at_ms = 40 * n + 7200000;
+                send_frame(&c, TRACK_AUDIO, FRAME_KEY, "s");
+        }
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes == 1);
+        assert_int_equal(t.node[0].taken_count, 100);
+        for (int n = 0; n < 100; n++)
+                assert_int_equal(t.node[0].taken[n].dts_us, 40 * n * MS);
+}
+
 static void test_sound_alone_opens_at_once_when_metadata_says_so(void **state)
 {
         (void)state;
@@ -466,6 +483,7 @@ int main(void)
                 TEST(test_sound_that_comes_before_the_first_picture_is_kept_for_it),
                 TEST(test_sound_from_before_the_first_picture_is_dropped),
                 TEST(test_sound_alone_opens_after_the_wait_for_pictures),
+                TEST(test_sound_alone_that_comes_all_at_once_is_relayed_whole),
                 TEST(test_sound_alone_opens_at_once_when_metadata_says_so),
                 TEST(test_a_broadcast_that_never_became_media_leaves_no_trace),
                 TEST(test_a_broadcast_shorter_than_the_wait_is_relayed_whole),
