@@ -20,10 +20,11 @@ bool hold_update(struct hold *h, const struct hold_sight *now, int64_t mono_us)
                 h->stuck = false;
         h->mark = now->mark;
         if (!was) {
-                h->held = !h->stuck && now->ahead_us > HOLD_AHEAD_US && is_much(now);
+                h->held = !h->stuck && now->ahead_us > (h->film ? 0 : HOLD_AHEAD_US) && is_much(now);
+                h->film = h->film || h->held;
                 return h->held;
         }
         h->stuck = mono_us - h->moved_us >= HOLD_STUCK_US;
-        h->held = !h->stuck && now->ahead_us > HOLD_AHEAD_US / 2 && !is_little(now);
+        h->held = !h->stuck && now->ahead_us > 0 && !is_little(now);
         return !h->held;
 }

@@ -4,7 +4,8 @@
  * has taken of it yet *waits*, and would push the oldest frames out of the replay buffer. So while much waits its socket is not
  * read, and TCP holds its publisher back to what the transcoder takes.
  *   free  →  held            it is ahead, and much waits
- *   held  →  free            little waits, or its time has come
+ *   held  →  free            little waits, or its time has come. From now on any lead is enough to be held again: a transcoder that
+ *                            is no faster than real time leaves no more than what waits
  *   held  →  free, for good  nothing was taken for HOLD_STUCK_US: whether that transcoder is to be left, the buffer finds out by
  *                            running over (relay.c). Until a frame is taken it is not held again
  * A live broadcaster is never ahead, also when it stood still and sends what gathered meanwhile: to hold it back would make it
@@ -22,6 +23,7 @@
 
 struct hold {
         bool held;
+        bool film;          /* it was held before */
         bool stuck;         /* it was held in vain, and nothing was taken since */
         uint64_t mark;      /* of struct hold_sight, at the look before */
         int64_t moved_us;   /* when that changed, or the hold began; monotonic */

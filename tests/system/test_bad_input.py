@@ -14,14 +14,13 @@ import media
 import rtmp
 from harness import Cluster, TINY_LADDER, request, wait_until
 
-REPLAY_BYTES = 2 << 20
 MEMORY_KB = 60_000  # what a node may keep after an attack: caches, arenas; far less than what the attack sends
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """With a stream on it that must not notice anything."""
-    with Cluster(tmp_path_factory.mktemp("cluster"), ladder=TINY_LADDER, sets=["ingestd.log_level=debug", f"ingestd.replay_bytes={REPLAY_BYTES}"]) as made:
+    with Cluster(tmp_path_factory.mktemp("cluster"), ladder=TINY_LADDER, sets=["ingestd.log_level=debug"]) as made:
         made.publish_test_picture("witness", size="320x180")
         made.session = made.wait_playable("witness")["session"]
         yield made
@@ -400,21 +399,3 @@ def test_a_client_of_two_bytes_a_second_is_put_off(cluster):
                 break
         assert was_closed, "still open after all bytes"
         assert time.monotonic() - started < 40
-
-
-def test_a_film_that_comes_all_at_once_is_recorded_whole(cluster, tmp_path):
-    """Faster than it is encoded, and more than the replay buffer holds: its publisher is held back, and nobody else. ffmpeg has gone
-    by then: the end of the film is in its kernel, which must not be given a reason to throw it away."""
-    source = tmp_path / "film.flv"
-    filled = ["-b:v", "1400k", "-minrate", "1400k", "-maxrate", "1400k", "-bufsize", "700k", "-x264-params", "nal-hrd=cbr"]
-    frames = media.make_stamped(source, "30", 30, size="320x180", more=filled)
-    assert source.stat().st_size > 2.5 * REPLAY_BYTES
-    lost = cluster.metric("ingest-1", "ingestd_replay_lost_frames_total")
-    publisher = cluster.publish("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "warning", "-i", str(source), "-c", "copy",
-                                "-f", "flv", cluster.rtmp("film"))
-    assert publisher.wait() == 0, publisher.said()
-    entry = cluster.wait_state("film", "ended")
-    assert cluster.metric("ingest-1", "ingestd_held_seconds_total") > 0
-    assert cluster.metric("ingest-1", "ingestd_replay_lost_frames_total") == lost
-    path = media.save(tmp_path, "film.mp4", *cluster.recording("film", entry["session"], "v180"))
-    assert media.read_numbers(path, 320, 180) == list(range(frames))

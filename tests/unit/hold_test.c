@@ -66,16 +66,18 @@ static void test_a_live_broadcaster_is_never_held(void **state)
                 assert_false(look(ahead_us, 60 * S, LIMIT, 0));
 }
 
-/* A transcoder that is slower than real time: the broadcast has become a live one. */
-static void test_what_is_held_until_its_time_has_come_is_let_go(void **state)
+/* A transcoder that is no faster than real time: what waits is all its lead. One that is slower still makes it a live broadcast. */
+static void test_a_film_is_held_as_long_as_it_has_any_lead(void **state)
 {
         (void)state;
         assert_true(look(20 * S, 10 * S, 1000, 0));
-        for (int i = 0; i < 18; i++, now_us += S)
+        for (int i = 1; i < 20; i++, now_us += S)
                 assert_true(look((20 - i) * S, 10 * S, 1000, (uint64_t)i));
-        assert_false(look(HOLD_AHEAD_US / 2, 10 * S, 1000, 100));
-        assert_false(look(HOLD_AHEAD_US, 10 * S, 1000, 101)); /* not at once again */
-        assert_true(look(HOLD_AHEAD_US + 1, 10 * S, 1000, 102));
+        assert_false(look(0, 10 * S, 1000, 100));
+        assert_false(look(-60 * S, 60 * S, LIMIT, 101));
+        assert_true(look(1, 5 * S, 1000, 102));
+        assert_false(look(1, 2 * S, 1000, 103));
+        assert_true(look(S, S, LIMIT, 103));
 }
 
 static void test_one_whose_transcoder_takes_nothing_is_let_go_until_a_frame_is_taken(void **state)
@@ -129,7 +131,7 @@ int main(void)
                 TEST(test_a_film_is_held_until_little_of_it_waits),
                 TEST(test_half_a_buffer_is_much_if_any_of_it_waits),
                 TEST(test_a_live_broadcaster_is_never_held),
-                TEST(test_what_is_held_until_its_time_has_come_is_let_go),
+                TEST(test_a_film_is_held_as_long_as_it_has_any_lead),
                 TEST(test_one_whose_transcoder_takes_nothing_is_let_go_until_a_frame_is_taken),
                 TEST(test_another_transcoder_is_given_its_own_time),
                 TEST(test_who_stands_in_line_behind_its_own_last_broadcast_waits_for_that),

@@ -315,7 +315,7 @@ static void test_one_that_is_held_counts_as_one_that_sends(void **state)
         unsigned fresh = t.node[0].fresh, batches = t.node[0].batches;
         UNTIL(t.node[0].batches == batches + 3);
         assert_int_equal(t.node[0].fresh, fresh + 3);
-        t.now_us += 4 * US_PER_S; /* its time has come: it goes on as a live one does */
+        t.now_us += 5 * US_PER_S; /* its time has come: it goes on as a live one does */
         publication_look(c.p);
         assert_false(c.held);
         end(&c, CLOSE_STOPPED);
