@@ -657,8 +657,7 @@ void rtmp_session_tick(struct rtmp_session *s, int64_t now_us)
         if (s->closing)
                 return;
         s->now_us = now_us;
-        if (s->held) {
-                s->since_us = now_us; /* it cannot send */
+        if (s->held) { /* it cannot send: no deadline */
                 s->setup.ops->look(s->publication);
                 return;
         }

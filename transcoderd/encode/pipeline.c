@@ -17,7 +17,7 @@
 #include "transcoderd/encode/outlet.h"
 #include "transcoderd/encode/video.h"
 
-#define AHEAD_US US_PER_S
+#define AHEAD_US (3 * US_PER_S) /* more than clocks that differ, and what is sent at once when a stream begins, usually come to */
 #define AHEAD_FRAMES 64 /* enough to be busy until more come */
 
 struct pipeline {
