@@ -92,7 +92,7 @@ int open_reply_decode(struct reader *r, struct open_reply *m);
 struct media {
         uint64_t handle;
         uint64_t first_seq; /* number of frames[0]; they count up by one over the life of the handle */
-        uint8_t fresh;      /* frames came from the broadcaster since the MEDIA before */
+        uint8_t fresh;      /* frames came from the broadcaster since the MEDIA before, or would if it were read from (ingestd/hold.h) */
         uint8_t shadow;     /* another transcoder leads. When a shadow is told 0, it makes the session its own: it raises
                                the generation, which fences the one that led */
         uint16_t count;     /* ≤ BATCH_FRAMES_MAX */
