@@ -142,9 +142,9 @@ static int open_package(struct video_rung *r, package_chunk *on_chunk)
 }
 
 /* What no segment exceeds: a full buffer, and what comes into it in a second. */
-static uint32_t segment_bps(const struct video_rung *r)
+static uint32_t segment_bps(const struct video_rung_options *o)
 {
-        return (uint32_t)(r->codec->rc_max_rate + r->codec->rc_buffer_size + package_overhead_bps(level_fps(&r->o)));
+        return (uint32_t)(peak_bps(o) + vbv_buffer(o->rung.bitrate_bps) + package_overhead_bps(level_fps(o)));
 }
 
 static void announce(struct video_rung *r)
@@ -153,7 +153,7 @@ static void announce(struct video_rung *r)
                 .track = r->track,
                 .kind = TRACK_VIDEO,
                 .init = package_init_segment(r->package),
-                .bandwidth = segment_bps(r),
+                .bandwidth = segment_bps(&r->o),
                 .start_us = r->o.start_us,
         };
         snprintf(info.name, sizeof(info.name), "%s", r->o.rung.name);
@@ -194,11 +194,12 @@ static bool in_lockstep_from(const struct video_rung *r, const struct video_rung
                grid_segment(p->pts_us) % r->o.lockstep_segments == 0;
 }
 
-/* For the rate that was counted, or else the one that is expected. */
+/* For the rate that was counted, or else the one that is expected; to a quarter of a picture, so that in lock-step another transcoder,
+ * which counted from elsewhere or not yet, comes to the same. */
 static void begin_anew(struct video_rung *r)
 {
-        uint32_t counted_milli = pace_milli(&r->pace);
-        r->fps_milli = counted_milli ? counted_milli : r->o.expected_milli;
+        uint32_t counted_milli = pace_milli(&r->pace), milli = counted_milli ? counted_milli : r->o.expected_milli;
+        r->fps_milli = (milli + 125) / 250 * 250;
         avcodec_free_context(&r->codec);
         if (open_codec(&r->codec, &r->o, FOR_PICTURES, r->fps_milli))
                 fail(r, "x264 cannot be opened");
