@@ -118,6 +118,31 @@ static void test_a_limited_rung_has_half_the_pictures(void **state)
         coded_free(&video);
 }
 
+static int64_t bits_of_first_second(int fps, int fps_max)
+{
+        struct coded video;
+        coded_video(&video, 176, 96, (AVRational){fps, 1}, fps, 0, fps, 0);
+        struct rig *r = rig_new();
+        r->o.ladder = (struct ladder){.video = {{"v96", 96, fps_max, 60000}}, .video_count = 1};
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        drain(r);
+        struct track *t = track_named(r, "v96");
+        int64_t bits = (int64_t)(t->file_len - t->init->len) * 8;
+        rig_free(r);
+        coded_free(&video);
+        return bits;
+}
+
+/* Before any are counted. */
+static void test_a_rung_expects_as_many_pictures_as_the_source_says_it_has_and_the_limit_leaves(void **state)
+{
+        (void)state;
+        static const int cases[][2] = {{30, 0}, {60, 0}, {120, 0}, {60, 30}, {60, 15}};
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+                assert_in_range(bits_of_first_second(cases[i][0], cases[i][1]), 45000, 80000); /* of 60000; else 30000 or 97000 */
+}
+
 /* 25 a second cannot be halved evenly within a second, but in two. */
 static void test_a_limited_rungs_steps_are_even_over_the_ends_of_segments(void **state)
 {
@@ -612,6 +637,7 @@ int main(void)
                 cmocka_unit_test(test_every_picture_once_at_60_fps),
                 cmocka_unit_test(test_a_picture_sooner_than_foreseen_is_not_lost),
                 cmocka_unit_test(test_a_limited_rung_has_half_the_pictures),
+                cmocka_unit_test(test_a_rung_expects_as_many_pictures_as_the_source_says_it_has_and_the_limit_leaves),
                 cmocka_unit_test(test_a_limited_rungs_steps_are_even_over_the_ends_of_segments),
                 cmocka_unit_test(test_a_rung_with_less_than_a_picture_a_chunk_begins_each_segment_with_the_others),
                 cmocka_unit_test(test_sound_and_picture_end_together),
