@@ -35,6 +35,7 @@ export class Controls {
     at('unmute').onclick = () => this.unmute()
     at('full').onclick = () => this.toggleFull()
     at('live').onclick = () => this.goLive()
+    at('captions').onclick = () => this.toggleCaptions()
     this.video.onclick = () => {
       // On a touch screen a tap shows the controls; a mouse has shown them by moving.
       if (!matchMedia('(pointer: coarse)').matches) this.togglePlay()
@@ -69,6 +70,7 @@ export class Controls {
         m: () => this.toggleMute(),
         f: () => this.toggleFull(),
         l: () => this.goLive(),
+        c: () => this.toggleCaptions(),
         ArrowLeft: () => this.step(-STEP_S),
         ArrowRight: () => this.step(STEP_S),
         ArrowUp: () => this.setVolume(this.video.volume + 0.1),
@@ -118,6 +120,12 @@ export class Controls {
     if (document.fullscreenElement) document.exitFullscreen()
     else if (this.stage.requestFullscreen) this.stage.requestFullscreen().catch(() => {})
     else if (this.video.webkitEnterFullscreen) this.video.webkitEnterFullscreen() // phones that only know video full screen
+  }
+
+  toggleCaptions() {
+    const player = this.current()
+    if (player) player.showCaptions(!player.showsCaptions())
+    this.tick()
   }
 
   step(seconds) {
@@ -172,6 +180,8 @@ export class Controls {
       seek.value = now
       seek.setAttribute('aria-valuetext', player.live ? `${clockText(end - now)} behind live` : clockText(now - start))
     }
+    at('captions').hidden = !player.hasCaptions()
+    at('captions').setAttribute('aria-pressed', String(player.showsCaptions()))
     const latency = player.latency()
     const atEdge = player.live && !this.video.paused && latency < player.targetLatency() + NEAR_S
     at('live').classList.toggle('at-edge', atEdge)

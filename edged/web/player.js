@@ -20,9 +20,15 @@ function settings(live) {
       buffer: live ? { lowLatencyStallThreshold: 0.1, bufferToKeep: 30 } : {},
       gaps: { jumpGaps: true, jumpLargeGaps: true },
       abr: { autoSwitchBitrate: { video: true, audio: true } },
+      text: { defaultEnabled: false },
     },
   }
 }
+
+// A segment that came in pieces ends with an empty one. dash.js (5.2.1) looks for captions in it, stumbles, and forgets those on show.
+const passEmptyPieces = (dash) => dash.on('videoChunkReceived', (e) => {
+  if (!e.chunk.bytes?.byteLength) e.chunk = { representation: { mediaInfo: {} } }
+}, null, { priority: 10000 })
 
 export const supported = () => Boolean(window.dashjs && (window.MediaSource || window.ManagedMediaSource))
 
@@ -33,6 +39,7 @@ function dashOn(video) {
   if (!shared) {
     shared = window.dashjs.MediaPlayer().create()
     shared.initialize(video, null, true)
+    passEmptyPieces(shared)
   }
   shared.resetSettings()
   return shared
@@ -97,6 +104,18 @@ export class Player {
     this.dash.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: id === null } } } })
     // At the live edge the buffer is a second: the switch is seen soon without throwing it away, and nothing stalls.
     if (id !== null) this.dash.setRepresentationForTypeById('video', id, !this.live)
+  }
+
+  hasCaptions() {
+    return this.video.textTracks.length > 0
+  }
+
+  showsCaptions() {
+    return this.hasCaptions() && this.dash.isTextEnabled()
+  }
+
+  showCaptions(shown) {
+    if (this.hasCaptions()) this.dash.setTextTrack(shown ? 0 : -1)
   }
 
   // { start, end } of what can be played now, in the video's own time

@@ -94,6 +94,36 @@ test('keys do what the page says: sound, volume, back, live edge, full screen', 
   await page.context().close()
 })
 
+test('captions are offered where there are some, come when they are wanted, and go again', async () => {
+  const offered = (page) => page.locator('#captions').isVisible()
+  const silent = await watching()
+  assert.equal(await offered(silent), false)
+  await silent.context().close()
+  cluster.publishCaptions('said')
+  await cluster.playable('said')
+  await until('the manifest to name them', 20, async () =>
+    (await (await fetch(cluster.url('/live/said/manifest.mpd'))).text()).includes('urn:scte:dash:cc:cea-608:2015'))
+  const page = await openPage(browser, cluster, '/watch/said')
+  await playing(page)
+  const track = () => page.evaluate(() => {
+    const [track] = document.querySelector('video').textTracks
+    return { mode: track.mode, texts: [...track.cues || []].map((cue) => cue.text) }
+  })
+  await until('a button', 10, () => offered(page))
+  assert.equal((await track()).mode, 'hidden')
+  await page.keyboard.press('c')
+  await until('two texts that follow each other', 20, async () => {
+    const { mode, texts } = await track()
+    const numbers = texts.map((text) => Number(text.match(/TEXT (\d+)/)?.[1]))
+    return mode === 'showing' && numbers.some((n) => numbers.includes(n + 1))
+  })
+  assert.equal(await page.getAttribute('#captions', 'aria-pressed'), 'true')
+  await page.click('#captions')
+  assert.equal((await track()).mode, 'hidden')
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+})
+
 test('on a phone it plays, controls are big enough for a thumb and within the screen', async () => {
   const page = await watching({ viewport: { width: 390, height: 780 }, isMobile: true, hasTouch: true })
   await page.tap('video')

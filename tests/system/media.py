@@ -34,12 +34,28 @@ def make_stamped(path, fps, seconds, size="640x360", more=(), audio=True, sound=
     return frames
 
 
+def _spoken(text):
+    """The byte pairs of CEA-608 that put a text on show in the bottom row (pop-on), control codes twice as they are sent."""
+    twice = lambda *codes: [(0x14, c) for c in codes for _ in range(2)]
+    letters = (text + " " * (len(text) % 2)).encode()
+    return twice(0x20, 0x2e, 0x70) + list(zip(letters[::2], letters[1::2])) + twice(0x2f)
+
+
+def _with_parity(byte):
+    return byte | (0 if bin(byte).count("1") % 2 else 0x80)
+
+
 def add_captions(path):
-    """To each picture of an FLV file of H.264: two letters in the first field of CEA-608, an empty pair in the second."""
-    out = b"FLV\x01\x05\0\0\0\x09\0\0\0\0"
+    """To an FLV file of H.264: another text every 25 pictures, in the first field of CEA-608, an empty pair where nothing is said, and
+    in the second field."""
+    out, pictures, due = b"FLV\x01\x05\0\0\0\x09\0\0\0\0", 0, []
     for kind, timestamp, payload in list(rtmp.flv_tags(path)):
         if kind == rtmp.VIDEO and payload[1] == 1:
-            said = b"\xb5\0\x31GA94\x03\xc2\xff\xfc\xc8\xe9\xfd\x80\x80\xff"
+            if pictures % 25 == 0:
+                due += _spoken(f"TEXT {pictures // 25}")
+            pictures += 1
+            pair = bytes(_with_parity(b) for b in (due.pop(0) if due else (0, 0)))
+            said = b"\xb5\0\x31GA94\x03\xc2\xff\xfc" + pair + b"\xfd\x80\x80\xff"
             nal = b"\x06\x04" + bytes([len(said)]) + said + b"\x80"
             payload = payload[:5] + len(nal).to_bytes(4, "big") + nal + payload[5:]
         head = bytes([kind]) + len(payload).to_bytes(3, "big") + (timestamp & 0xffffff).to_bytes(3, "big") + bytes([timestamp >> 24])
