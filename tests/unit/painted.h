@@ -6,7 +6,7 @@
 #include "tests/unit/pipeline_fixture.h"
 
 struct painted {
-        int width, height, fps, count, b_frames;
+        int width, height, fps, count, b_frames, gop; /* gop 0: one */
         bool interlaced; /* top field first */
         AVRational aspect; /* of a sample; 0: says nothing */
         enum AVPixelFormat format;
@@ -50,7 +50,7 @@ static inline void painted_video(struct coded *out, const struct painted *p)
         c->pix_fmt = p->format;
         c->framerate = (AVRational){p->fps, 1};
         c->time_base = (AVRational){1, p->fps};
-        c->gop_size = 250;
+        c->gop_size = p->gop ? p->gop : 250;
         c->max_b_frames = p->b_frames;
         c->thread_count = 1;
         c->sample_aspect_ratio = p->aspect;

@@ -176,6 +176,45 @@ static void test_a_picture_that_waits_and_comes_again_is_shown_once(void **state
         coded_free(&video);
 }
 
+/* One that took the session over in the middle has seen less of it: what a picture becomes is decided by its neighbours. */
+static void test_two_transcoders_in_lockstep_make_the_same_of_two_fields(void **state)
+{
+        (void)state;
+        struct coded video;
+        struct painted p = two_fields(125, 0);
+        p.gop = 25;
+        painted_video(&video, &p);
+        struct rig *r[2];
+        int64_t epoch_us = clock_wall_us() + NEVER_SLATE_US;
+        for (int later = 0; later < 2; later++) {
+                r[later] = rig_new();
+                r[later]->o.epoch_us = epoch_us;
+                r[later]->o.lockstep_segments = 2;
+                r[later]->o.resume_count = later;
+                r[later]->o.resume[0] = (struct job_resume){.track = "v96", .end_us = 2400000};
+                rig_open(r[later], &video, NULL);
+                for (int i = later ? 50 : 0; i < video.count; i++)
+                        push(r[later], &video.frames[i]);
+                drain(r[later]);
+        }
+        const uint8_t *from[2];
+        size_t len[2];
+        for (int i = 0; i < 2; i++) { /* all from segment 4 on */
+                const struct out_chunk *o;
+                struct track *t = track_named(r[i], "v96");
+                for (int at = 0; (o = next_chunk(r[i], t, &at)) && o->c.segment < 4;)
+                        ;
+                assert_non_null(o);
+                from[i] = t->file + o->at;
+                len[i] = t->file_len - o->at;
+        }
+        assert_int_equal(len[0], len[1]);
+        assert_memory_equal(from[0], from[1], len[0]);
+        rig_free(r[0]);
+        rig_free(r[1]);
+        coded_free(&video);
+}
+
 static bool has_slate(const struct rig *r)
 {
         for (int i = 0; i < r->chunk_count; i++)
@@ -480,6 +519,7 @@ int main(void)
                 cmocka_unit_test(test_interlace_that_begins_and_ends_in_mid_broadcast_costs_no_picture),
                 cmocka_unit_test(test_a_break_comes_after_the_picture_that_waits),
                 cmocka_unit_test(test_a_picture_that_waits_and_comes_again_is_shown_once),
+                cmocka_unit_test(test_two_transcoders_in_lockstep_make_the_same_of_two_fields),
                 cmocka_unit_test(test_slate_does_not_overtake_a_picture_of_two_fields),
                 cmocka_unit_test(test_a_lone_picture_of_two_fields_is_shown),
                 cmocka_unit_test(test_green_stays_the_green_it_was),

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <libavutil/common.h>
 #include <libavutil/pixdesc.h>
 
 #include "common/err.h"
@@ -116,7 +117,7 @@ static AVFrame *coloured(int width, int height, enum AVPixelFormat format, const
         assert_int_equal(av_frame_get_buffer(f, 0), 0);
         double r = rgb[0] / 255.0, g = rgb[1] / 255.0, b = rgb[2] / 255.0;
         double y = m->kr * r + (1 - m->kr - m->kb) * g + m->kb * b, u = (b - y) / (2 - 2 * m->kb), v = (r - y) / (2 - 2 * m->kr);
-        int bits = d->comp[0].depth, cw = -(-width >> d->log2_chroma_w), ch = -(-height >> d->log2_chroma_h);
+        int bits = d->comp[0].depth, cw = AV_CEIL_RSHIFT(width, d->log2_chroma_w), ch = AV_CEIL_RSHIFT(height, d->log2_chroma_h);
         fill_plane(f, 0, width, height, full ? level(y, bits, 0, 255) : level(y, bits, 16, 219), bits);
         fill_plane(f, 1, cw, ch, full ? level(u, bits, 128, 255) : level(u, bits, 128, 224), bits);
         fill_plane(f, 2, cw, ch, full ? level(v, bits, 128, 255) : level(v, bits, 128, 224), bits);
