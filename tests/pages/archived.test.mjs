@@ -62,9 +62,11 @@ class ObjectStore {
     this.s3 = new S3rver({ address: '127.0.0.1', port: 0, silent: true, directory: this.directory, configureBuckets: [{ name: 'media' }] })
     const { port } = await this.s3.run()
     this.asked = []
+    this.types = {} // of what was put
     this.fault = null
     this.server = http.createServer((request, response) => {
       this.asked.push(`${request.method} ${request.url}`)
+      if (request.method === 'PUT') this.types[request.url] = request.headers['content-type']
       if (this.fault?.(request, response)) return
       const on = http.request({ host: '127.0.0.1', port, method: request.method, path: request.url, headers: request.headers }, (answer) => {
         if (this.spoil && request.method === 'GET') {
@@ -405,6 +407,8 @@ describe('the archive', { concurrency: 8 }, () => {
     await origin.write({ end: true })
     await origin.gone(0)
     assert.ok(store.objects().length >= 24, String(store.objects()))
+    for (const [url, type] of Object.entries(store.types))
+      assert.equal(type, !url.endsWith('.mp4') ? 'application/octet-stream' : url.includes('/a128/') ? 'audio/mp4' : 'video/mp4', url)
     await origin.stop()
     await origin.start({ recording: [{ match: 'others', after_s: 0 }, { match: '*', after_s: 1 }] })
     await until(() => !existsSync(join(origin.data, 'cam')) && !store.objects().length, 'all of it is gone')
