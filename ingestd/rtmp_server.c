@@ -301,10 +301,17 @@ static void session_pause(void *arg, bool paused)
                 uv_read_start(stream, on_alloc, on_read);
 }
 
+static bool session_unread(void *arg)
+{
+        struct conn *c = conn_of(arg);
+        return c->tcp.write_queue_size > 0;
+}
+
 static const struct rtmp_session_ops session_ops = {
         .write = session_write,
         .close = session_close,
         .pause = session_pause,
+        .unread = session_unread,
         .admit = admission_open,
         .dismiss = admission_close,
         .begin = publication_begin,

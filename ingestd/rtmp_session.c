@@ -87,14 +87,15 @@ static void send_result(struct rtmp_session *s, double transaction)
         reply_send(s, &r, CSID_COMMAND, 0);
 }
 
-/* One that was held back is acknowledged only when nothing has come for a while, as of an encoder that waits for it. Otherwise it
- * may have closed its socket long ago, with megabytes of its film still in its kernel, which would throw them away and reset the
- * connection at the first byte that it is sent. */
+/* Not while the peer leaves what was written before: an encoder that never reads would have acknowledgements heap up for hours, until it
+ * counts as one that does not read, and the next one says the same. One that was held back is acknowledged only when nothing has come
+ * for a while, as of an encoder that waits for it. Otherwise it may have closed its socket long ago, with megabytes of its film still in
+ * its kernel, which would throw them away and reset the connection at the first byte that it is sent. */
 static void acknowledge(struct rtmp_session *s)
 {
         if (s->was_held && s->now_us - s->since_us < ACK_QUIET_US)
                 return;
-        if (s->in_bytes - s->acked_bytes < s->window_bytes)
+        if (s->in_bytes - s->acked_bytes < s->window_bytes || s->setup.ops->unread(s->setup.arg))
                 return;
         s->acked_bytes = s->in_bytes;
         send_u32(s, RTMP_ACK, s->in_bytes);

@@ -38,6 +38,7 @@ struct rtmp_session_ops {
         /* What was written should still reach the peer when linger is set. */
         void (*close)(void *arg, enum rtmp_close reason, bool linger);
         void (*pause)(void *arg, bool paused); /* true and false in turn */
+        bool (*unread)(void *arg); /* the peer does not take what was written before */
         enum admission_verdict (*admit)(struct admission_case **out, struct admission *a, const struct publish_request *request,
                                         const struct admission_events *events, void *arg, char *text, size_t text_cap);
         void (*dismiss)(struct admission_case **c);
@@ -51,7 +52,7 @@ struct rtmp_session_ops {
 
 struct rtmp_session_setup {
         const struct rtmp_session_ops *ops;
-        void *arg; /* of write, close and pause */
+        void *arg; /* of write, close, pause and unread */
         struct ingest *ingest;
         struct admission *admission;
         const struct rtmp_limits *limits; /* must outlive the session */

@@ -101,8 +101,14 @@ static void on_look(struct publication *p)
         (void)p;
 }
 
-static const struct rtmp_session_ops ops = {on_write, on_close, on_pause,    on_admit, on_dismiss,
-                                            on_begin, on_frame, on_metadata, on_look, on_end};
+static bool on_unread(void *arg)
+{
+        (void)arg;
+        return refuses;
+}
+
+static const struct rtmp_session_ops ops = {on_write, on_close, on_pause,    on_unread, on_admit, on_dismiss,
+                                            on_begin, on_frame, on_metadata, on_look,   on_end};
 
 static void feed_pieces(struct rtmp_session *s, struct reader *r)
 {

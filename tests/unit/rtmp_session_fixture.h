@@ -51,7 +51,7 @@ struct client {
         const struct admission_events *admission_events;
         void *admission_arg;
         int admits, dismissals;
-        bool paused;
+        bool paused, reads_nothing;
 };
 
 static struct client *now_testing; /* publication functions have no argument of their own */
@@ -79,6 +79,12 @@ static inline void client_pause(void *arg, bool paused)
         struct client *c = arg;
         assert_true(c->paused != paused);
         c->paused = paused;
+}
+
+static inline bool client_unread(void *arg)
+{
+        const struct client *c = arg;
+        return c->reads_nothing;
 }
 
 static inline enum admission_verdict fake_admit(struct admission_case **out, struct admission *a, const struct publish_request *request,
@@ -153,7 +159,7 @@ static inline void fake_end(struct publication *p, enum close_reason why)
         now_testing->end_why = why;
 }
 
-static const struct rtmp_session_ops ops = {client_write, client_close, client_pause, fake_admit,    fake_dismiss,
+static const struct rtmp_session_ops ops = {client_write, client_close, client_pause,  client_unread, fake_admit, fake_dismiss,
                                             fake_begin,   fake_frame,   fake_metadata, fake_look,     fake_end};
 
 static inline void client_init(struct client *c)

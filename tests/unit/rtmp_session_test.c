@@ -175,6 +175,35 @@ static void test_acknowledgements_come_unprompted_every_window(void **state)
         client_fini(&c);
 }
 
+static void test_an_encoder_that_reads_nothing_is_sent_no_acknowledgements_until_it_does(void **state)
+{
+        (void)state;
+        struct client c;
+        struct rtmp_message m;
+        struct heard h;
+        client_init(&c);
+        publish(&c, "cam");
+        message(&c.out, 2, 0, RTMP_WINDOW_ACK_SIZE, 0, "\0\0\x4\0", 4, 128);
+        push(&c);
+        while (hear(&c, &h))
+                ;
+        c.reads_nothing = true;
+        for (int i = 0; i < 10; i++) {
+                media(&c, RTMP_VIDEO, 0, "\x17\2\0\0\0", 5, NULL, 0);
+                command(&c, 0, "whatever", 0, "a hundred bytes, with which ten messages are more than the window of a kilobyte that was set");
+                push(&c);
+        }
+        assert_false(next_message(&c, &m));
+        c.reads_nothing = false;
+        media(&c, RTMP_VIDEO, 0, "\x17\2\0\0\0", 5, NULL, 0);
+        push(&c);
+        assert_true(next_message(&c, &m));
+        assert_int_equal(m.type, RTMP_ACK);
+        free(m.data);
+        assert_false(next_message(&c, &m));
+        client_fini(&c);
+}
+
 static void test_a_ping_is_answered_with_its_own_time(void **state)
 {
         (void)state;
@@ -434,6 +463,7 @@ int main(void)
                 cmocka_unit_test(test_amf3_wrapped_commands_and_data_are_understood),
                 cmocka_unit_test(test_aggregates_are_taken_apart_with_their_own_times),
                 cmocka_unit_test(test_acknowledgements_come_unprompted_every_window),
+                cmocka_unit_test(test_an_encoder_that_reads_nothing_is_sent_no_acknowledgements_until_it_does),
                 cmocka_unit_test(test_a_ping_is_answered_with_its_own_time),
                 cmocka_unit_test(test_a_reconnect_is_only_asked_of_those_who_understand),
                 cmocka_unit_test(test_who_leaves_because_it_was_asked_to_has_not_ended_its_broadcast),
