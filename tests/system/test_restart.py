@@ -78,7 +78,7 @@ def test_an_origin_whose_start_takes_long_plays_recordings_meanwhile(make_cluste
     try:
         wait_until(lambda: "open for reading" in cluster.log("origin-1").rpartition("starting")[2], "the origin reads for viewers")
         init, segments = before
-        assert cluster.init("kept", session, "v180") == init
+        assert wait_until(lambda: cluster.init("kept", session, "v180"), "the edge serves, which starts too") == init
         assert [cluster.segment("kept", session, "v180", n) for n in range(len(segments))] == segments
         assert cluster.get(f"/live/kept/{session}/manifest.mpd").status == 200
         assert request(cluster.node("origin-1")["admin"] + "/readyz").status == 503
