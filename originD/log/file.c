@@ -102,7 +102,7 @@ static size_t block_of(uint64_t left)
 
 int file_copy(int from, uint64_t offset, uint64_t len, int to, uint64_t at)
 {
-        uint8_t *block = mem_alloc(COPY_BYTES);
+        uint8_t *block = mem_resize(NULL, COPY_BYTES); /* not zeroed first: it is a megabyte, and often one chunk is copied */
         int rc = 0;
         while (len && !rc) {
                 ssize_t n = file_read(from, block, block_of(len), offset);

@@ -145,7 +145,7 @@ static int chunk_at(struct survey *s, uint64_t offset, uint64_t to, struct volum
 /* Where behind `from` a chunk may begin: at a box that chunks begin with. `to`: nowhere. */
 static int next_beginning(struct survey *s, uint64_t from, uint64_t to, uint64_t *out)
 {
-        uint8_t *block = mem_alloc(BLOCK_BYTES);
+        uint8_t *block = mem_resize(NULL, BLOCK_BYTES);
         ssize_t n = 0;
         *out = to;
         for (uint64_t at = from; at + 8 <= to && *out == to; at += BLOCK_BYTES - 8) {
@@ -287,7 +287,7 @@ static int check_the_rest(struct survey *s)
 
 int survey_volume(struct survey *s)
 {
-        s->head = mem_alloc(CHUNK_HEAD_MAX);
+        s->head = mem_resize(NULL, CHUNK_HEAD_MAX); /* not zeroed first: a start looks at many volumes, and little of it is needed */
         int rc = file_size(s->mp4, &s->file_bytes);
         if (s->check != CHECK_RECORDS) /* pages that could not be written are in memory as if they were */
                 file_forget(s->mp4);
