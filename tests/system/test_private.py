@@ -16,7 +16,7 @@ from test_edge_tier import body_of, metric, tier  # noqa: F401 (a fixture)
 
 TOKEN = os.path.join(TOP, "deploy", "token")
 WHOLE = "/live/whole_5000/s/v720/1.m4s"
-SLOW = "/live/grow_100000_100_200/s/v720/1.m4s"  # 20 s long
+SLOW = "/live/grow_100000_50_200/s/v720/1.m4s"  # 10 s long
 
 
 class Keys:

@@ -110,7 +110,7 @@ static void open_three_in(const char *zone1, const char *zone2, const char *zone
 {
         const char *const zones[] = {zone1, zone2, zone3};
         for (int i = 0; i < 3; i++) {
-                char id[16];
+                char id[20];
                 snprintf(id, sizeof(id), "origin-%d", i + 1);
                 start(i, id, ROLE_ORIGIND);
                 snprintf(servers[i].self.zone, sizeof(self.zone), "%s", zones[i]);
