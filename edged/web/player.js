@@ -1,6 +1,7 @@
 // player.js - dash.js, set up for a stream about a second behind, and the few questions the page asks of it.
 
 export const NEAR_S = 1.5 // no further behind than this beyond the target is at the live edge
+const JUMP_S = 3 // further behind than this beyond the target nobody catches up by speed: that would take a minute and more
 const UTC_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014'
 
 function settings(live) {
@@ -15,7 +16,8 @@ function settings(live) {
         defaultTimingSource: { scheme: UTC_SCHEME, value: new URL('/time', location.href).href },
         useManifestDateHeaderTimeSource: false,
       },
-      liveCatchup: { enabled: live },
+      // Who is further behind by accident jumps; who went back by intent is let be (catchUp). The manifest would let be everybody.
+      liveCatchup: { enabled: live, maxDrift: JUMP_S },
       // With 200 ms chunks a buffer of a few tenths is normal, not a stall.
       buffer: live ? { lowLatencyStallThreshold: 0.1, bufferToKeep: 30 } : {},
       gaps: { jumpGaps: true, jumpLargeGaps: true },
@@ -38,6 +40,8 @@ let shared = null
 function dashOn(video) {
   if (!shared) {
     shared = window.dashjs.MediaPlayer().create()
+    // It begins to play by itself, when it hears what the element says: told to play sooner, it would take the viewer for one who
+    // pauses, and never look for a changed manifest. (Some browsers want a tap first; the play button is there for it.)
     shared.initialize(video, null, true)
     passEmptyPieces(shared)
   }

@@ -62,7 +62,6 @@ function play(url, live, from) {
   })
   player = mine
   if (!live) at('live-text').textContent = stream && isOn(stream) ? 'Watch live' : 'Recording'
-  video.play().catch(() => {}) // some browsers want a tap first; the play button is there for it
 }
 
 const playLive = () => play(`${prefix}/live/${name}/manifest.mpd`, true, stream ? stream.session : '')

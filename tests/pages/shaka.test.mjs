@@ -1,4 +1,4 @@
-// Another player on the same manifest: Shaka knows nothing of our page.
+// Other players on the same manifest: Shaka, and dash.js as it comes, know nothing of our page.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test'
 import { Cluster, launch, openPage, top, until } from './harness.mjs'
 
 const library = readFileSync(join(top, 'tests/pages/node_modules/shaka-player/dist/shaka-player.compiled.js'), 'utf8')
+const dashjs = readFileSync(join(top, 'build/web/dash.js'), 'utf8')
 let cluster, browser
 before(async () => {
   cluster = new Cluster()
@@ -68,5 +69,34 @@ test('Shaka plays the recording to its end', async () => {
   const { frames, faults, time } = await shown(page)
   assert.deepEqual(faults, [])
   assert.ok(frames >= 110 && time > 3.8 && time < 4.5, `${frames} pictures, ended at ${time}`)
+  await page.context().close()
+})
+
+test('who goes back in live with dash.js as it comes stays there', async () => {
+  if (!await cluster.state('shaka')) cluster.publish('shaka')
+  await cluster.playable('shaka')
+  const page = await openPage(browser, cluster, '/', { bypassCSP: true })
+  await page.setContent('<video id="v" muted autoplay controls></video>')
+  await page.addScriptTag({ content: dashjs })
+  await page.evaluate((manifest) => {
+    window.player = window.dashjs.MediaPlayer().create()
+    window.player.initialize(document.getElementById('v'), manifest, true)
+  }, '/live/shaka/manifest.mpd')
+  const at = () => page.evaluate(() => {
+    const { start, end } = window.player.getDvrWindow() || {}
+    return { window: end - start, behind: window.player.getCurrentLiveLatency(), time: document.getElementById('v').currentTime }
+  })
+  // Beyond the 12 s that dash.js allows where the manifest says nothing.
+  await until('it plays near the live edge, and there are sixteen seconds to go back to', 40, async () => {
+    const now = await at()
+    return now.window > 16 && now.behind < 3 && now.time > 0
+  })
+  await page.evaluate(() => { document.getElementById('v').currentTime -= 13.5 }) // as the bar of the browser's own controls does
+  const { time } = await at()
+  const then = await until('two seconds are played', 20, async () => {
+    const now = await at()
+    return now.time > time + 2 ? now : null
+  })
+  assert.ok(then.time < time + 8 && then.behind > 6, `thrown from ${time} to ${then.time}`)
   await page.context().close()
 })

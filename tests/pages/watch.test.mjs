@@ -124,6 +124,21 @@ test('captions are offered where there are some, come when they are wanted, and 
   await page.context().close()
 })
 
+test('a viewer who fell behind by accident is back at the live edge at once, not after minutes of catching up', async () => {
+  const page = await watching()
+  await until('six seconds to fall behind', 20, async () => {
+    const { start, end } = await page.evaluate(() => window.freshet.player.getDvrWindow())
+    return end - start > 8
+  })
+  await page.evaluate(() => { document.querySelector('video').currentTime -= 6 }) // nobody asked the page for it
+  await until('behind', 10, async () => (await metrics(page)).latency > 4)
+  await until('live again', 8, async () => {
+    const { latency, targetLatency } = await metrics(page)
+    return latency < targetLatency + 0.7
+  })
+  await page.context().close()
+})
+
 test('on a phone it plays, controls are big enough for a thumb and within the screen', async () => {
   const page = await watching({ viewport: { width: 390, height: 780 }, isMobile: true, hasTouch: true })
   await page.tap('video')
