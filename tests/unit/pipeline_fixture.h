@@ -49,9 +49,23 @@ struct rig {
         char failed_text[160];
 };
 
+static inline size_t room_for(size_t len_bytes)
+{
+        size_t room = 4096;
+        while (room < len_bytes)
+                room *= 2;
+        return room;
+}
+
+/* Seldom resized: AddressSanitizer copies all that is there each time. */
+static inline void *grown(void *p, size_t old_bytes, size_t new_bytes)
+{
+        return p && new_bytes <= room_for(old_bytes) ? p : mem_resize(p, room_for(new_bytes));
+}
+
 static inline void append(struct track *t, const struct buf *b)
 {
-        t->file = mem_resize(t->file, t->file_len + b->len);
+        t->file = grown(t->file, t->file_len, t->file_len + b->len);
         memcpy(t->file + t->file_len, b->data, b->len);
         t->file_len += b->len;
 }
@@ -273,9 +287,9 @@ static inline int decode_sound(const struct track *t, float **left, float **righ
         for (; av_read_frame(f, pkt) >= 0; av_packet_unref(pkt)) {
                 avcodec_send_packet(c, pkt);
                 for (; avcodec_receive_frame(c, frame) == 0; count += frame->nb_samples) {
-                        size_t bytes = (size_t)frame->nb_samples * sizeof(float);
-                        *left = mem_resize(*left, (size_t)count * sizeof(float) + bytes);
-                        *right = mem_resize(*right, (size_t)count * sizeof(float) + bytes);
+                        size_t bytes = (size_t)frame->nb_samples * sizeof(float), before = (size_t)count * sizeof(float);
+                        *left = grown(*left, before, before + bytes);
+                        *right = grown(*right, before, before + bytes);
                         memcpy(*left + count, frame->data[0], bytes);
                         memcpy(*right + count, frame->data[1], bytes);
                 }
