@@ -91,14 +91,14 @@ def test_ffmpeg_plays_the_manifest(cluster):
 
 
 def test_ffmpeg_reads_each_second_of_a_young_broadcast_once(cluster):
-    if not cluster.stream("ffmpeg"):
-        cluster.publish_test_picture("ffmpeg")
+    cluster.publish_test_picture("young")
+    cluster.wait_playable("young")
 
     def depth():
-        return seconds_back(ET.fromstring(cluster.get("/live/ffmpeg/manifest.mpd").body))
+        return seconds_back(ET.fromstring(cluster.get("/live/young/manifest.mpd").body))
 
     def asked():
-        said = run("ffmpeg", "-v", "verbose", "-nostdin", "-i", cluster.url("/live/ffmpeg/manifest.mpd"), "-t", "3",
+        said = run("ffmpeg", "-v", "verbose", "-nostdin", "-i", cluster.url("/live/young/manifest.mpd"), "-t", "3",
                    "-map", "0:v:0", "-map", "0:a:0", "-c", "copy", "-f", "null", "-").stderr.decode()
         by_track = {}
         for track, n in re.findall(r"DASH request for url '[^']*/([va]\d+)/(\d+)\.m4s'", said):
