@@ -235,6 +235,64 @@ static void test_what_is_sent_a_second_time_is_there_once(void **state)
         }
 }
 
+static int key_before(const struct coded *c, int64_t us)
+{
+        int key = 0;
+        for (int i = 0; i < c->count && c->frames[i].dts_us <= us; i++)
+                key = c->frames[i].flags & FRAME_KEY ? i : key;
+        return key;
+}
+
+/* The shortest and the longest step of a limited rung, in ms, when another writer goes on after one of its chunks, whichever. */
+static void steps_of_two_writers(int fps, int fps_max, int64_t *least, int64_t *most)
+{
+        struct coded video;
+        coded_video(&video, 176, 96, (AVRational){fps, 1}, 3 * fps, 0, 15, 0);
+        struct rig *first = rig_new();
+        first->o.ladder = (struct ladder){.video = {{"v96", 96, fps_max, 300000}}, .video_count = 1};
+        rig_open(first, &video, NULL);
+        push_all(first, &video, NULL);
+        drain(first);
+        const struct track *t = track_named(first, "v96");
+        const struct out_chunk *o;
+        *least = INT64_MAX, *most = 0;
+        for (int at = 0; (o = next_chunk(first, t, &at)) && o->c.segment < 2;) {
+                struct rig *second = rig_new();
+                second->o.ladder = first->o.ladder;
+                second->o.resume_count = 1;
+                second->o.resume[0] = answer_after(t, o);
+                rig_open(second, &video, NULL);
+                for (int i = key_before(&video, second->o.resume[0].end_us); i < video.count; i++)
+                        push(second, &video.frames[i]);
+                drain(second);
+                int64_t times[200];
+                int n = times_of(second, "v96", NULL, times, times_of(first, "v96", o, times, 0));
+                for (int i = 1; i < n; i++) {
+                        int64_t step = (times[i] - times[i - 1]) / 90;
+                        *least = step < *least ? step : *least;
+                        *most = step > *most ? step : *most;
+                }
+                rig_free(second);
+        }
+        rig_free(first);
+        coded_free(&video);
+}
+
+static void test_a_limited_rung_that_goes_on_keeps_its_steps(void **state)
+{
+        (void)state;
+        static const int cases[][3] = {{60, 30, 33}, {50, 30, 40}, {24, 15, 83}};
+        int64_t least, most;
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                steps_of_two_writers(cases[i][0], cases[i][1], &least, &most);
+                assert_in_range(least, cases[i][2] - 1, cases[i][2] + 1);
+                assert_in_range(most, cases[i][2] - 1, cases[i][2] + 1);
+        }
+        steps_of_two_writers(25, 15, &least, &most); /* half of these segments begin with the other picture: one step may be off */
+        assert_in_range(least, 40, 80);
+        assert_in_range(most, 80, 120);
+}
+
 static struct rig *in_lockstep(const struct coded *video, const struct coded *audio, int64_t epoch_us, int64_t resume_us)
 {
         struct rig *r = rig_new();
@@ -351,6 +409,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_session_that_goes_on_continues_with_the_very_next_frame),
                 cmocka_unit_test(test_one_that_leaves_makes_nothing_that_the_next_one_would_make_otherwise),
+                cmocka_unit_test(test_a_limited_rung_that_goes_on_keeps_its_steps),
                 cmocka_unit_test(test_every_picture_once_of_a_changing_rate_after_whichever_chunk_a_writer_is_lost),
                 cmocka_unit_test(test_every_picture_once_of_a_changing_rate_whenever_a_writer_leaves),
                 cmocka_unit_test(test_a_picture_sooner_than_the_writer_before_foresaw_begins_the_next_segment),

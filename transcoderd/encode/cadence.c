@@ -104,6 +104,12 @@ void fps_limit_restart(struct fps_limit *l)
         l->any = false;
 }
 
+void fps_limit_align(struct fps_limit *l, unsigned number, unsigned every)
+{
+        l->any = true;
+        l->left_out = (number + every - 1) % every;
+}
+
 static uint32_t usual_rate(int64_t milli)
 {
         static const uint32_t usual[] = {5000,  7500,  10000, 12000, 12500, 14985, 15000, 20000, 23976, 24000,  25000,

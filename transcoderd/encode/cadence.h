@@ -39,6 +39,7 @@ struct fps_limit { /* zeroed: nothing seen yet */
 unsigned fps_limit_every(struct fps_limit *l, uint32_t rate_milli, int64_t max_milli);
 bool fps_limit_keep(struct fps_limit *l, unsigned every);
 void fps_limit_restart(struct fps_limit *l); /* the next one is kept, and the steps count from it */
+void fps_limit_align(struct fps_limit *l, unsigned number, unsigned every); /* the next one is that of those counted from a kept one */
 
 /* How many pictures a rung has, counted by segments; a rate is per 1000 s, and rounded as by cadence_fps_milli(). A segment of which
  * less than half a second was seen does not count. */

@@ -177,23 +177,36 @@ static int64_t restart_segments(const struct video *v, unsigned every)
         return v->job.lockstep_segments;
 }
 
+/* Of a picture among the source's. Before the first of them, which may not have been seen, is less than an interval; a tenth of it is
+ * more than RTMP's milliseconds take away. */
+static unsigned number_in_segment(const struct video *v, int64_t pts_us, uint32_t rate_milli)
+{
+        int64_t exact_milli = cadence_fps_milli(decoder_fps_milli(v->decoder), 1000 * US_PER_S / rate_milli);
+        if (v->any && grid_segment(pts_us) != grid_segment(v->last_us))
+                return 0;
+        return (unsigned)((pts_us % SEGMENT_US * exact_milli / 1000 + US_PER_S / 10) / US_PER_S);
+}
+
 static bool rung_wants(struct video *v, size_t i, int64_t pts_us)
 {
         struct rung *r = &v->rungs[i];
-        if (pts_us < r->start_us)
-                return false;
+        bool begun = pts_us >= r->start_us;
         /* Two pictures of a slow source may be near to each other, one of them shown again: neither may be left out for it. */
         if (slow_is(&v->slow))
-                return true;
+                return begun;
         uint32_t rate_milli = cadence_rate_milli(&v->cadence, decoder_fps_milli(v->decoder));
         unsigned allowed = fps_limit_every(&r->limit, rate_milli, r->conf.fps_max * 1000);
         unsigned every = allowed << shed_halvings(&v->shed, i);
         int64_t segment = grid_segment(pts_us), restart = restart_segments(v, every);
         if (restart && segment % restart == 0 && segment != grid_segment(v->last_us))
                 fps_limit_restart(&r->limit);
+        /* Nobody says which pictures the writer before would have taken. Where a second has a whole number of steps, they are counted
+         * from the begin of a segment. */
+        if (v->last_us < r->start_us)
+                fps_limit_align(&r->limit, number_in_segment(v, pts_us, rate_milli), every);
         if (fps_limit_keep(&r->limit, every))
-                return true;
-        if (every > allowed && r->limit.left_out % allowed == 0)
+                return begun;
+        if (begun && every > allowed && r->limit.left_out % allowed == 0)
                 atomic_fetch_add(&v->out->tally.shed, 1);
         return false;
 }
