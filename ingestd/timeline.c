@@ -187,7 +187,8 @@ static void slew(struct timeline_map *m, int64_t media_step_us, int64_t wall_ste
         if (!m->slewing)
                 return;
         int64_t span = media_step_us < wall_step_us ? media_step_us : wall_step_us;
-        int64_t millionths = at_least(span, 0) * slew_ppm(size) + m->slew_rest;
+        /* A pause says no more of the clock than its end does, which is one frame, and that may have been long on its way. */
+        int64_t millionths = between(span, 0, SMOOTH_US) * slew_ppm(size) + m->slew_rest;
         int64_t step = between(m->error_us, -(millionths / 1000000), millionths / 1000000);
         m->slew_rest = millionths % 1000000;
         m->slew_us += step;

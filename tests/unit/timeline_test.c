@@ -548,6 +548,20 @@ static void test_a_pause_that_the_timestamps_tell_is_no_break(void **state)
         }
 }
 
+/* Its first picture, a large one, is longer on its way. */
+static void test_what_comes_first_after_a_pause_moves_nothing(void **state)
+{
+        (void)state;
+        struct source s = {0};
+        const int64_t pause_ms = 600000;
+        run_both(&s, 0, 10000, 0, 0);
+        for (int64_t ms = 10000 + pause_ms; ms < 30000 + pause_ms; ms += 40) {
+                int64_t way_us = ms == 10000 + pause_ms ? 300 * MS : 0;
+                assert_in_range(video(&s, ms, WALL + ms * MS + way_us) - ms * MS + 20 * MS, 0, 40 * MS);
+        }
+        assert_int_equal(s.breaks, 0);
+}
+
 /* gap_ms on average, each jitter_ms sooner or later, and as much again on the way. */
 static void far_apart(int64_t gap_ms, int64_t jitter_ms, bool with_sound)
 {
@@ -655,6 +669,7 @@ int main(void)
                 cmocka_unit_test(test_small_steps_back_never_make_time_fall),
                 cmocka_unit_test(test_media_that_stays_late_is_moved_up_once),
                 cmocka_unit_test(test_a_pause_that_the_timestamps_tell_is_no_break),
+                cmocka_unit_test(test_what_comes_first_after_a_pause_moves_nothing),
                 cmocka_unit_test(test_pictures_far_apart_keep_the_clock),
                 cmocka_unit_test(test_a_pause_within_a_backlog_is_no_break),
                 cmocka_unit_test(test_a_hole_in_one_track_of_a_whole_file_at_once_keeps_the_tracks_together),
