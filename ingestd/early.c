@@ -21,6 +21,8 @@ size_t early_keep(struct early *e, const struct flv_frame *f, int64_t wall_us)
         size_t gone = 0;
         if (f->bytes->len > EARLY_BYTES)
                 return 1;
+        if (e->count == 0)
+                e->began_ms = f->dts_ms;
         while (e->count == EARLY_FRAMES || e->bytes + f->bytes->len > EARLY_BYTES) {
                 early_take(e, &old);
                 buf_unref(&old.frame.bytes);
@@ -35,7 +37,7 @@ size_t early_keep(struct early *e, const struct flv_frame *f, int64_t wall_us)
 
 int64_t early_span_us(const struct early *e, uint32_t dts_ms)
 {
-        uint32_t span_ms = e->count ? dts_ms - e->frames[e->first].frame.dts_ms : 0;
+        uint32_t span_ms = e->count ? dts_ms - e->began_ms : 0;
         return span_ms <= SPAN_MAX_MS ? span_ms * US_PER_MS : 0;
 }
 

@@ -19,12 +19,13 @@ struct early_frame {
 struct early {
         struct early_frame frames[EARLY_FRAMES];
         size_t first, count, bytes;
+        uint32_t began_ms; /* timestamp of the first one of all, which may have gone */
 };
 
 /* Returns how many had to go for it; it may be itself. */
 size_t early_keep(struct early *e, const struct flv_frame *f, int64_t wall_us);
 bool early_take(struct early *e, struct early_frame *out); /* the oldest; false: none. The bytes are the caller's reference */
-int64_t early_span_us(const struct early *e, uint32_t dts_ms); /* from the oldest one's timestamp to this; 0: nonsense, or none */
+int64_t early_span_us(const struct early *e, uint32_t dts_ms); /* from the first one's timestamp to this; 0: nonsense, or none */
 void early_fini(struct early *e);
 
 #endif

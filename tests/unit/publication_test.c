@@ -162,6 +162,23 @@ static void test_sound_alone_that_comes_all_at_once_is_relayed_whole(void **stat
                 assert_int_equal(t.node[0].taken[n].dts_us, 40 * n * MS);
 }
 
+/* The wait for pictures may be set to be longer than what is kept for them. */
+static void test_sound_alone_that_comes_all_at_once_does_not_pass_unheard(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.limits.track_wait_ms = 10000;
+        begin(&c, "radio");
+        send_frame(&c, TRACK_AUDIO, FRAME_CONFIG, "asc1");
+        for (int n = 0; n < 2000; n++) {
+                c.at_ms = 20 * n;
+                send_frame(&c, TRACK_AUDIO, FRAME_KEY, "s");
+        }
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes == 1);
+        assert_in_range(t.node[0].taken_count, 1500, 2000); /* those after the wait, and what was kept */
+}
+
 static void test_sound_alone_opens_at_once_when_metadata_says_so(void **state)
 {
         (void)state;
@@ -484,6 +501,7 @@ int main(void)
                 TEST(test_sound_from_before_the_first_picture_is_dropped),
                 TEST(test_sound_alone_opens_after_the_wait_for_pictures),
                 TEST(test_sound_alone_that_comes_all_at_once_is_relayed_whole),
+                TEST(test_sound_alone_that_comes_all_at_once_does_not_pass_unheard),
                 TEST(test_sound_alone_opens_at_once_when_metadata_says_so),
                 TEST(test_a_broadcast_that_never_became_media_leaves_no_trace),
                 TEST(test_a_broadcast_shorter_than_the_wait_is_relayed_whole),
