@@ -221,6 +221,7 @@ static void adopt_epoch(struct relay *r, const struct open_reply *m)
         bool same = strcmp(r->pair->session, m->session) == 0;
         int64_t delta = r->pair->timeline->epoch_us + m->skew_us - m->epoch_us;
         r->pair->skew_us += m->skew_us;
+        timeline_skew(r->pair->timeline, m->skew_us);
         if (same) /* in media time nothing changes, whatever the clocks */
                 return;
         if (m->epoch_us == r->offered_epoch_us + m->skew_us && r->pair->replay->head < r->pair->replay->tail)

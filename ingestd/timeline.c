@@ -66,6 +66,15 @@ void timeline_start(struct timeline *t, const struct timeline_frame *first, int6
                 t->track[k].broken = true;
 }
 
+void timeline_skew(struct timeline *t, int64_t skew_us)
+{
+        for (int k = 0; k < TRACK_KINDS; k++) {
+                t->map[k].settled_wall_us += skew_us;
+                t->map[k].seen_wall_us += skew_us;
+                t->map[k].window_end_us += skew_us;
+        }
+}
+
 void timeline_move(struct timeline *t, int64_t epoch_us, int64_t delta_us)
 {
         t->epoch_us = epoch_us;

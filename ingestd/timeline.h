@@ -4,7 +4,8 @@
  *   timeline_start  with the first frame that is kept (a keyframe; without video, a frame of audio): the epoch is that
  *                   frame's arrival in whole ms, and its presentation time is exactly 0
  *   timeline_map    every frame of both tracks from then on, in order of arrival
- *   timeline_move   when the transcoder answers with another epoch (a session that goes on)
+ *   timeline_skew   when the transcoder answers with another time of day
+ *   timeline_move   when it answers with another epoch (a session that goes on)
  *
  * Both tracks share one mapping, media = anchor + (timestamp - timestamp at the anchor) * 1000 + slew: a timestamp
  * rounded to ms gives no other jitter than that rounding, and sound keeps its place beside the picture. slew follows
@@ -76,6 +77,9 @@ void timeline_start(struct timeline *t, const struct timeline_frame *first, int6
 
 /* False: the frame is to be dropped, it lies before the first picture. */
 bool timeline_map(struct timeline *t, const struct timeline_frame *f, int64_t wall_us, struct timeline_time *out);
+
+/* The wall clock that is passed in from now on is skew_us ahead of the one before. */
+void timeline_skew(struct timeline *t, int64_t skew_us);
 
 /* The session has another epoch: all media time, of what was mapped and what comes, moves by delta_us. The same
  * instants are later by `old epoch - new epoch`. */

@@ -383,6 +383,26 @@ static void test_a_stream_follows_the_transcoders_clock_where_that_is_another(vo
         end(&c, CLOSE_STOPPED);
 }
 
+/* By a clock that is an hour behind the proxy's what stays late is seen at once too, not only when that hour is over. */
+static void test_what_stays_late_by_the_transcoders_clock_is_moved_up(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].skew_us = -3600 * US_PER_S;
+        begin_and_send(&c);
+        for (int n = 20; n < 300; n++) { /* it stood still for five seconds, and its timestamps with it */
+                c.at_ms = 40 * n;
+                t.now_us = 40 * n * MS + 5 * US_PER_S;
+                send_frame(&c, TRACK_VIDEO, n % 25 == 0 ? FRAME_KEY : 0, "v");
+                send_frame(&c, TRACK_AUDIO, FRAME_KEY, "s");
+                pump();
+        }
+        const struct node *n = &t.node[0];
+        assert_int_equal(n->taken_count, 600);
+        assert_in_range(n->taken[598].dts_us, 299 * 40 * MS + 4900 * MS, 299 * 40 * MS + 5100 * MS);
+        end(&c, CLOSE_STOPPED);
+}
+
 static void test_a_session_that_goes_on_is_joined_by_the_transcoders_clock(void **state)
 {
         (void)state;
@@ -513,6 +533,7 @@ int main(void)
                 TEST(test_times_move_to_the_epoch_of_a_session_that_goes_on),
                 TEST(test_a_new_session_in_mid_stream_begins_at_zero),
                 TEST(test_a_stream_follows_the_transcoders_clock_where_that_is_another),
+                TEST(test_what_stays_late_by_the_transcoders_clock_is_moved_up),
                 TEST(test_a_session_that_goes_on_is_joined_by_the_transcoders_clock),
                 TEST(test_a_newcomer_takes_the_stream_over_once_the_old_one_is_closed),
                 TEST(test_streams_of_other_names_are_left_alone),
