@@ -574,10 +574,13 @@ void relay_lose(struct relay *r, const struct rpc_client *gone)
 
 void relay_finish(struct relay *r)
 {
-        if (r->state == RELAY_IDLE)
+        if (r->state == RELAY_IDLE) {
+                if (untaken(r) > 0) /* it was not its turn yet */
+                        relay_say_untaken(r);
                 relay_become_done(r);
-        else if (r->state == RELAY_LIVE && !relay_busy(r))
+        } else if (r->state == RELAY_LIVE && !relay_busy(r)) {
                 relay_wait(r, 0);
+        }
 }
 
 static void on_timer_closed(uv_handle_t *h)

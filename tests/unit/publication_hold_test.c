@@ -246,6 +246,26 @@ static void test_an_end_that_is_not_taken_is_counted(void **state)
         assert_int_equal(stats_get(STAT_UNTAKEN_FRAMES) - untaken, 2 * 25 - (t.node[0].taken_count - 2 * 25));
 }
 
+/* The one before at its place was not at its end yet. */
+static void test_a_broadcast_that_is_over_before_its_turn_is_counted(void **state)
+{
+        (void)state;
+        struct caster old, next;
+        int64_t untaken = stats_get(STAT_UNTAKEN_FRAMES);
+        start(&old, 30);
+        t.node[0].silent = true;
+        begin(&next, "cam");
+        send_configs(&next);
+        send_media(&next, 0, 10);
+        end(&next, CLOSE_STOPPED);
+        assert_int_equal(stats_get(STAT_UNTAKEN_FRAMES) - untaken, 2 * 10);
+        t.node[0].silent = false;
+        end(&old, CLOSE_LOST);
+        UNTIL(t.ingest.count == 0);
+        assert_int_equal(t.node[0].opens, 1);
+        assert_int_equal(stats_get(STAT_UNTAKEN_FRAMES) - untaken, 2 * 10);
+}
+
 static void test_a_film_is_held_back_to_the_slower_of_two_transcoders(void **state)
 {
         (void)state;
@@ -377,6 +397,7 @@ int main(void)
                 TEST(test_a_film_that_was_lost_to_a_dead_transcoder_is_taken_whole_by_the_next),
                 TEST(test_the_end_of_a_film_is_taken_to_its_last_frame_however_slowly),
                 TEST(test_an_end_that_is_not_taken_is_counted),
+                TEST(test_a_broadcast_that_is_over_before_its_turn_is_counted),
                 TEST(test_a_film_is_held_back_to_the_slower_of_two_transcoders),
                 TEST(test_a_shadow_that_takes_nothing_does_not_hold_a_film_for_ever),
                 TEST(test_one_that_is_held_counts_as_one_that_sends),
