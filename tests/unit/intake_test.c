@@ -129,6 +129,7 @@ static void test_a_configuration_waits_as_long_as_what_came_before_it(void **sta
         push_as(77 * US_PER_S, FRAME_CONFIG); /* the proxy's now, or 0 */
         assert_int_equal(intake_late_us(&in, LONG_AGO, LATER), 0);
         push(2 * US_PER_S);
+        assert_int_equal(intake_late_us(&in, LONG_AGO, LATER), 0);
         push_as(0, FRAME_CONFIG);
         push(2 * US_PER_S + 40 * MS);
         assert_int_equal(intake_late_us(&in, 2 * US_PER_S - 40 * MS, LATER), 80 * MS);

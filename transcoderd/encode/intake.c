@@ -46,7 +46,7 @@ static void put(struct intake *in, const struct frame *f)
                 drop_frame(queued);
 }
 
-/* A configuration has no time of its own: it waits as long as what came before it. */
+/* A configuration has no time of its own: it waits as long as what came before it; with nothing before it, not at all. */
 static void note_time(struct intake *in, const struct frame *f)
 {
         unsigned number = atomic_load(&in->pushed);
@@ -108,6 +108,8 @@ int64_t intake_late_us(const struct intake *in, int64_t placed_us, int64_t now_u
                 return 0;
         int64_t from_us = atomic_load(&in->times[done % INTAKE_TIMES]), until_us = atomic_load(&in->newest_us);
         from_us = placed_us > from_us ? placed_us : from_us;
+        if (from_us == INT64_MIN)
+                return 0;
         until_us = now_us < until_us ? now_us : until_us;
         return until_us > from_us ? until_us - from_us : 0;
 }
