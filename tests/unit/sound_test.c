@@ -11,6 +11,7 @@
 #include <libavutil/log.h>
 #include <math.h>
 
+#include "common/err.h"
 #include "ingestd/timeline.c" /* pure, and what decides by how much sound is bent */
 #include "tests/unit/pipeline_fixture.h"
 #include "transcoderd/encode/sound.h"
@@ -64,8 +65,8 @@ static void pass(struct studio *st, int64_t until_us)
         uv_run(&st->r->loop, UV_RUN_NOWAIT);
 }
 
-/* A frame of the tone, of media time at_us, comes now. */
-static void sing(struct studio *st, int64_t at_us)
+/* A frame of the tone, of media time at_us, comes now; sample not NULL: a frame of nothing else. */
+static void sing_as(struct studio *st, int64_t at_us, const float *sample)
 {
         AVFrame *f = av_frame_alloc();
         f->format = AV_SAMPLE_FMT_FLTP;
@@ -77,11 +78,16 @@ static void sing(struct studio *st, int64_t at_us)
         for (int i = 0; i < f->nb_samples; i++) {
                 st->phase = fmod(st->phase + TONE / st->true_rate, 1);
                 for (int c = 0; c < st->layout.nb_channels; c++)
-                        ((float *)(void *)f->extended_data[c])[i] = 0.3f * (float)sin(2 * M_PI * st->phase);
+                        ((float *)(void *)f->extended_data[c])[i] = sample ? *sample : 0.3f * (float)sin(2 * M_PI * st->phase);
         }
         st->samples += f->nb_samples;
-        assert_int_equal(sound_add(&st->sound, f, st->now_us), 0);
+        assert_int_equal(sound_add(&st->sound, f, st->now_us), sample ? ERR_CORRUPT : 0);
         av_frame_free(&f);
+}
+
+static void sing(struct studio *st, int64_t at_us)
+{
+        sing_as(st, at_us, NULL);
 }
 
 /* Sound for media time [from_us, until_us), in RTMP's milliseconds, each frame late_us after its time. */
@@ -458,6 +464,24 @@ static void test_a_network_that_becomes_200_ms_slower_bends_the_pitch_by_a_thous
         studio_free(st);
 }
 
+/* What a decoder makes of damaged sound may be no numbers at all. */
+static void test_samples_that_are_no_numbers_are_silent_and_hurt_nothing_else(void **state)
+{
+        (void)state;
+        const float wrong[] = {NAN, INFINITY, -INFINITY, 1e30f};
+        for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+                struct studio *st = studio_new(false, 0);
+                broadcast(st, 0, 3 * S, 0);
+                for (int n = 0; n < 3; n++)
+                        sing_as(st, 3 * S + n * 1024 * S / 48000, &wrong[i]);
+                broadcast(st, 3 * S + 100 * MS, 6 * S, 0);
+                studio_end(st);
+                check_heard(st, 50 * MS, 3 * S - 50 * MS, true);
+                check_heard(st, 3 * S + 150 * MS, 6 * S - 50 * MS, true);
+                studio_free(st);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -475,6 +499,7 @@ int main(void)
                 cmocka_unit_test(test_sound_whose_samples_are_not_as_many_as_it_says_keeps_its_place_and_its_true_pitch),
                 cmocka_unit_test(test_a_first_frame_65_ms_off_is_not_heard),
                 cmocka_unit_test(test_a_network_that_becomes_200_ms_slower_bends_the_pitch_by_a_thousandth_at_most),
+                cmocka_unit_test(test_samples_that_are_no_numbers_are_silent_and_hurt_nothing_else),
         };
         av_log_set_level(AV_LOG_QUIET);
         return cmocka_run_group_tests(tests, NULL, NULL);

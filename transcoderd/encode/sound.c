@@ -1,5 +1,7 @@
 #include "transcoderd/encode/sound.h"
 
+#include <math.h>
+
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
@@ -8,6 +10,7 @@
 #define SILENCE_PIECE 8192 /* samples put in at a time, so that a long hole does not need the memory of a long hole */
 #define HOLE_MAX (INT64_C(600) * AUDIO_TIMESCALE) /* as video.c: a gap beyond any grace time is left open */
 #define APART_AFTER_LOSS 240 /* 5 ms: after a loss */
+#define LOUDEST 16.0f /* times full scale; beyond, it is no sound */
 
 void sound_init(struct sound *s, const struct job *job, struct outlet *out, bool late, int64_t mono_us)
 {
@@ -164,6 +167,22 @@ static void follow(struct sound *s, const AVFrame *f, int64_t error)
                 s->apart = APART_AFTER_LOSS;
 }
 
+/* The encoder refuses a frame with such a sample in it, and the track would lack that frame. False: there were some. */
+static bool silence_nonsense(struct sound *s, int count)
+{
+        bool sane = true;
+        for (int c = 0; c < PCM_CHANNELS; c++) {
+                float *samples = s->stereo.samples[c];
+                for (int i = 0; i < count; i++) {
+                        if (fabsf(samples[i]) <= LOUDEST) /* not so what is no number */
+                                continue;
+                        samples[i] = 0;
+                        sane = false;
+                }
+        }
+        return sane;
+}
+
 int sound_add(struct sound *s, const AVFrame *f, int64_t mono_us)
 {
         if (s->failed || f->nb_samples <= 0 || f->sample_rate <= 0)
@@ -182,9 +201,12 @@ int sound_add(struct sound *s, const AVFrame *f, int64_t mono_us)
         int64_t target = grid_ticks(f->pts, AUDIO_TIMESCALE) - stereo_held(&s->stereo);
         follow(s, f, target - pcm_end(&s->pcm));
         int count = stereo_convert(&s->stereo, f);
+        if (count < 0)
+                return count;
+        bool sane = silence_nonsense(s, count);
         if (count > 0)
                 place(s, count, target, mono_us);
-        return count < 0 ? count : 0;
+        return sane ? 0 : ERR_CORRUPT;
 }
 
 /* --- without sound --- */

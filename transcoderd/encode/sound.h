@@ -47,7 +47,8 @@ struct sound {
 };
 
 void sound_init(struct sound *s, const struct job *job, struct outlet *out, bool late, int64_t mono_us);
-/* f->pts is media time, µs. 0; ERR_UNSUPPORTED: no sound can be made of its format; ERR_CORRUPT: it does not convert. */
+/* f->pts is media time, µs. 0; ERR_UNSUPPORTED: no sound can be made of its format; ERR_CORRUPT: it does not convert, or
+ * samples of it that are no numbers, or far beyond any sound, were made silent. */
 int sound_add(struct sound *s, const AVFrame *f, int64_t mono_us);
 /* The caller has seen that nothing waits. */
 void sound_fill(struct sound *s, int64_t now_us, int64_t mono_us);
