@@ -248,6 +248,8 @@ size_t retention_sweep(struct store *st, int64_t now_wall_us)
         const struct store_options *o = &st->options;
         size_t gone = sweep_ages(st, now_wall_us);
         trimming_retry(st);
+        if (!st->oldest_ended || !session_busy(st->oldest_ended)) /* who reads it next is another reader */
+                st->retention.busy_wall_us = 0;
         for (unsigned n = 0, most = retention_at_once(st); n < most && o->retention_bytes && all_bytes(st) > (uint64_t)o->retention_bytes; n++) {
                 struct session *s = next_for_bytes(st);
                 if (!s)

@@ -72,6 +72,29 @@ static void test_no_newer_recording_goes_because_the_oldest_is_read_at_that_mome
         assert_true(there("cam", "S2"));
 }
 
+static void test_a_reader_of_long_ago_does_not_count_for_one_who_reads_now(void **state)
+{
+        (void)state;
+        struct session *old = recorded("cam", "S1", 0);
+        assert_int_equal(end_session(old), 0);
+        struct session *young = recorded("cam", "S2", 1000000);
+        assert_int_equal(end_session(young), 0);
+        young->ended_wall_us = old->ended_wall_us + 1;
+        drain();
+        old->pins++;
+        store.options.retention_bytes = 1;
+        assert_int_equal(retention_sweep(&store, clock_wall_us()), 0);
+        old->pins--;
+        store.options.retention_bytes = 1 << 30; /* there is room again */
+        assert_int_equal(retention_sweep(&store, clock_wall_us()), 0);
+        store.retention.busy_since_mono_us -= RETENTION_BUSY_US;
+        old->pins++;
+        store.options.retention_bytes = 1;
+        assert_int_equal(retention_sweep(&store, clock_wall_us()), 0);
+        old->pins--;
+        assert_true(there("cam", "S2"));
+}
+
 static void test_retention_by_bytes_removes_the_oldest_but_never_the_live_one(void **state)
 {
         (void)state;
@@ -356,6 +379,7 @@ int main(void)
                 CASE(test_retention_by_age_removes_what_ended_long_ago_only),
                 CASE(test_an_older_recording_that_goes_later_does_not_let_the_younger_ones_back),
                 CASE(test_no_newer_recording_goes_because_the_oldest_is_read_at_that_moment),
+                CASE(test_a_reader_of_long_ago_does_not_count_for_one_who_reads_now),
                 CASE(test_retention_by_bytes_removes_the_oldest_but_never_the_live_one),
                 CASE(test_of_very_many_recordings_that_go_none_is_forgotten_and_left_on_the_disk),
                 CASE(test_a_clock_that_jumped_removes_nothing_for_an_hour),
