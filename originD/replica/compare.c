@@ -145,6 +145,8 @@ static bool heads_differ(const struct session *s, const struct peer_session *the
 
 bool compare_lacks(struct session *s, const struct peer_session *theirs, bool exact)
 {
+        if (theirs->captions && !s->captions)
+                return true;
         if (!theirs->whole)
                 return compare_end(s, theirs) != END_SAME || theirs->generation > s->generation || heads_differ(s, theirs);
         bool written = s->state == SESSION_LIVE && s->claimed && !theirs->ended &&

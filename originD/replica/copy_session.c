@@ -254,8 +254,18 @@ static int ask_older(struct copy_session *c)
         return c->stopping ? ERR_CANCELED : c->link->ops->fetch(c->link, c->peer, &m, on_older, c);
 }
 
+/* What was said while this origin was away it does not see: volumes come whole. The manifest is to be the same everywhere. */
+static void take_captions(struct session *s, const struct peer_session *theirs)
+{
+        if (s->captions || !theirs->captions || strcmp(s->stream, theirs->stream) != 0)
+                return;
+        s->captions = true;
+        session_save(s, NULL, false, NULL);
+}
+
 static void judge_facts(struct copy_session *c)
 {
+        take_captions(c->s, facts(c));
         if (facts(c)->volumes_from && strcmp(c->s->stream, facts(c)->stream) == 0 && first_volume_wanted(c) < facts(c)->volumes_from) {
                 int rc = ask_older(c);
                 if (rc)

@@ -64,6 +64,22 @@ static void test_answers_that_are_cut_anywhere_lose_and_double_nothing(void **st
         assert_int_equal(chunks_of(at(&a, "S1")), 21);
 }
 
+/* It is not copied chunk by chunk where whole volumes are, and nothing else tells of it there. */
+static void test_captions_that_were_said_while_an_origin_was_away_are_known_there_too(void **state)
+{
+        (void)state;
+        both(3, 3);
+        stop(&a);
+        at(&b, "S1")->captions = true;
+        start(&a);
+        until_same("S1");
+        until(&a.caught_up);
+        assert_true(at(&a, "S1")->captions);
+        stop(&a); /* and are on the disk */
+        start(&a);
+        assert_true(at(&a, "S1")->captions);
+}
+
 /* Of a broadcast that stood still for longer than it was once looked for: all in one volume, so nothing tells where it goes on. */
 static void test_a_hole_of_more_than_ten_minutes_is_copied_over(void **state)
 {
@@ -801,6 +817,7 @@ int main(void)
                 CASE(test_a_peer_that_dies_under_way_is_continued_from_when_it_is_back),
                 CASE(test_what_was_heard_of_a_peer_is_forgotten_when_it_starts_anew),
                 CASE(test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_of_the_segment),
+                CASE(test_captions_that_were_said_while_an_origin_was_away_are_known_there_too),
                 CASE(test_a_hole_of_more_than_ten_minutes_is_copied_over),
                 CASE(test_nothing_that_both_have_is_cut_and_nothing_at_all_before_the_other_has_shown_what_is_to_stand_there),
                 CASE(test_eras_that_part_inside_what_both_have_are_the_others_and_nothing_is_cut_twice),
