@@ -199,7 +199,8 @@ static int64_t depth_s(const struct mpd *m)
         int64_t age_s = (end_us - m->o->latency_bound_ms * US_PER_MS) / US_PER_S - CLOCKS_S;
         int64_t step_s = age_s < 10 ? 1 : age_s < 60 ? 2 : 10, depth_s = age_s / step_s * step_s;
         depth_s = depth_s > DEPTH_LEAST_S ? depth_s : DEPTH_LEAST_S;
-        return depth_s < m->o->time_shift_s ? depth_s : m->o->time_shift_s;
+        bool all = age_s >= m->o->time_shift_s; /* though it is no number of steps: depth_since_us() takes it for this old */
+        return all || depth_s > m->o->time_shift_s ? m->o->time_shift_s : depth_s;
 }
 
 /* Media time since which depth_s() has been what it is. */
@@ -268,7 +269,7 @@ static bool has_set(const struct mpd *m, enum track_kind kind, size_t period)
         return false;
 }
 
-/* Of the set's ProducerReferenceTime: unique in the whole text (DASH-IF low latency, 9.X.4.3), and not 0, which dash.js takes for none. */
+/* Of the set's ProducerReferenceTime: unique in the whole text (DASH-IF low latency, 9.X.4.3); not 0, which dash.js takes for none. */
 static int64_t reference_id(size_t period, enum track_kind kind)
 {
         return 1 + (int64_t)(period * TRACK_KINDS) + (int64_t)kind;
