@@ -361,7 +361,8 @@ static void recording_read_done(void *arg, int status)
         size_t left = bytes->len - at->skip, len = left < r->max_bytes ? left : r->max_bytes;
         bool all = r->offset + len == at->size;
         struct serve_answer a = {.flags = all ? FETCH_COMPLETE : 0, .content_type = recording_type(at), .bytes = bytes,
-                                 .from = at->skip, .len = len, .size = at->size, .identity = at->identity, .complete = true, .kept = r->slow_taker};
+                                 .from = at->skip, .len = len, .size = at->size, .identity = at->identity, .complete = true,
+                                 .kept = r->slow_taker};
         if (status) /* its volume's row says that it is here: that is no absence */
                 a = (struct serve_answer){.status = status == ERR_FULL ? ERR_FULL : ERR_IO};
         serve_reply(r, &a);

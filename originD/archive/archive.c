@@ -303,7 +303,8 @@ char *archive_name(const char *stream, const char *session, const char *track_di
 int archive_put(struct archive *a, const struct archive_volume *v, archive_done *done, void *arg)
 {
         struct transfer t = {.verb = TRANSFER_PUT, .name = mem_strdup(v->name), .mp4_path = mem_strdup(v->mp4_path),
-                             .idx_path = mem_strdup(v->idx_path), .content_type = v->content_type, .bytes = v->mp4_bytes, .crc32c = v->mp4_crc32c};
+                             .idx_path = mem_strdup(v->idx_path), .content_type = v->content_type, .bytes = v->mp4_bytes,
+                             .crc32c = v->mp4_crc32c};
         return queue(a, job_new(&t, done, arg));
 }
 
