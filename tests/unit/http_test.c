@@ -339,7 +339,7 @@ static void test_a_player_at_the_live_edge_is_told_what_its_connection_carries_o
         assert_null(header_of(&v, "CMSD-Dynamic"));
         grow(&f, &v, "/live/cam/s1/v720/8.m4s", second, sizeof(second));
         assert_memory_equal(header_of(&v, "CMSD-Dynamic"), "\"edge-1\";etp=", 13);
-        assert_true(strtoull(header_of(&v, "CMSD-Dynamic") + 13, NULL, 10) > 10000); /* this machine's own network, by far */
+        assert_true(strtoull(header_of(&v, "CMSD-Dynamic") + 13, NULL, 10) > 100); /* kbit/s: however busy this machine is */
         ask(&f, &v, "GET", "/live/cam/s1/v720/8.m4s", ""); /* whole: a player believes what it was told last */
         assert_non_null(header_of(&v, "CMSD-Dynamic"));
         assert_string_equal(header_of(&v, "X-Cache"), "hit");
