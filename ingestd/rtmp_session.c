@@ -254,7 +254,16 @@ static void on_hold(void *arg, bool held)
                 return;
         s->since_us = s->now_us;
         s->was_held = true;
+        s->let_go = !held;
         set_held(s, held);
+}
+
+static void tell_time(struct rtmp_session *s, int64_t now_us)
+{
+        s->now_us = now_us;
+        if (s->let_go)
+                s->since_us = now_us;
+        s->let_go = false;
 }
 
 static const char *const role_names[] = {[OPEN_PRIMARY] = "primary", [OPEN_BACKUP] = "backup", [OPEN_NOW] = "primary_now"};
@@ -644,7 +653,7 @@ void rtmp_session_feed(struct rtmp_session *s, const uint8_t *data, size_t len_b
                 return;
         s->in = data;
         s->in_end = data + len_bytes;
-        s->now_us = now_us;
+        tell_time(s, now_us);
         s->total_bytes += len_bytes;
         s->in_bytes += (uint32_t)len_bytes;
         if (s->state == &state_ready || s->state == &state_live)
@@ -657,9 +666,10 @@ void rtmp_session_tick(struct rtmp_session *s, int64_t now_us)
 {
         if (s->closing)
                 return;
-        s->now_us = now_us;
+        tell_time(s, now_us);
         if (s->held) { /* it cannot send: no deadline */
                 s->setup.ops->look(s->publication);
+                s->let_go = false; /* if it was, that is now */
                 return;
         }
         if (s->was_held) {

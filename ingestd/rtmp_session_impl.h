@@ -48,6 +48,7 @@ struct rtmp_session {
         int64_t since_us; /* waiting for publish, or for media */
         bool held;        /* not read from, since it sends too fast */
         bool was_held;    /* this stream */
+        bool let_go;      /* since now_us: when, is not known */
         bool published;   /* it was let in, so it is no stranger */
         bool stopped;     /* the broadcaster ended a stream, and did not begin another */
 

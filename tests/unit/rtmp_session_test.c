@@ -454,6 +454,35 @@ static void test_one_that_was_held_back_is_acknowledged_only_when_it_waits_for_t
         client_fini(&c);
 }
 
+/* It is let go between two ticks, a second after the session last heard what time it is: no second has been quiet by that. */
+static void test_one_that_was_just_let_go_is_not_taken_for_quiet(void **state)
+{
+        (void)state;
+        struct client c;
+        uint8_t *body = calloc(1, 60000);
+        client_init(&c);
+        publish(&c, "cam");
+        message(&c.out, 2, 0, RTMP_WINDOW_ACK_SIZE, 0, "\0\1\0\0", 4, 128);
+        message(&c.out, 2, 0, RTMP_SET_CHUNK_SIZE, 0, "\0\1\0\0", 4, 128);
+        push(&c);
+        c.chunk_size = 65536;
+        c.hold_on_frame = true;
+        configuration(&c);
+        push(&c);
+        for (int i = 0; i < 2; i++)
+                media(&c, RTMP_VIDEO, 0, "\x17\1\0\0\0", 5, body, 60000);
+        push(&c);
+        acks_heard(&c);
+        rtmp_session_tick(c.s, c.now_us);
+        c.events->hold(c.events_arg, false);
+        rtmp_session_tick(c.s, c.now_us + SECOND);
+        assert_int_equal(acks_heard(&c), 0);
+        rtmp_session_tick(c.s, c.now_us + 2 * SECOND);
+        assert_int_equal(acks_heard(&c), 1);
+        free(body);
+        client_fini(&c);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -474,6 +503,7 @@ int main(void)
                 cmocka_unit_test(test_one_that_is_held_back_is_not_lost_however_long_and_then_has_twenty_seconds_again),
                 cmocka_unit_test(test_one_that_is_held_back_is_read_from_again_when_it_is_closed_or_ends),
                 cmocka_unit_test(test_one_that_was_held_back_is_acknowledged_only_when_it_waits_for_that),
+                cmocka_unit_test(test_one_that_was_just_let_go_is_not_taken_for_quiet),
         };
         return cmocka_run_group_tests(tests, quiet, NULL);
 }
