@@ -1,8 +1,8 @@
 transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/broadcaster.c transcoderd/opens.c transcoderd/proxies.c \
                     transcoderd/session.c transcoderd/stats.c \
-                    transcoderd/encode/audio.c transcoderd/encode/audio_rung.c transcoderd/encode/cadence.c transcoderd/encode/captions.c \
-                    transcoderd/encode/decode.c transcoderd/encode/deinterlace.c transcoderd/encode/grid.c transcoderd/encode/intake.c \
-                    transcoderd/encode/job.c transcoderd/encode/ladder.c transcoderd/encode/media_clock.c \
+                    transcoderd/encode/audio.c transcoderd/encode/audio_rung.c transcoderd/encode/cadence.c \
+                    transcoderd/encode/captions.c transcoderd/encode/decode.c transcoderd/encode/deinterlace.c transcoderd/encode/grid.c \
+                    transcoderd/encode/intake.c transcoderd/encode/job.c transcoderd/encode/ladder.c transcoderd/encode/media_clock.c \
                     transcoderd/encode/outlet.c transcoderd/encode/package.c transcoderd/encode/pcm.c transcoderd/encode/pipeline.c \
                     transcoderd/encode/queue.c transcoderd/encode/reaper.c transcoderd/encode/scale.c transcoderd/encode/shed.c \
                     transcoderd/encode/slate.c transcoderd/encode/slow.c transcoderd/encode/sound.c transcoderd/encode/stereo.c \

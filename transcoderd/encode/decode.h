@@ -6,7 +6,8 @@
  * same sequence parameter sets in other bytes costs nothing. It waits for a key frame only where nothing can be decoded without one:
  * at its begin and after decoder_break(). Pictures that lean on others which were never there (parameter sets of another size came
  * in the middle of a group) are not shown either; libavcodec knows them.
- * Every frame that was sent and of which nothing is shown is told once: by decoder_send(), or in decoder_lost(). One thread. */
+ * Every frame that was sent and of which nothing is shown is told once: by decoder_send(), or in decoder_lost(). Not so one behind an
+ * interlaced picture, which is taken for that one's other field. One thread. */
 #ifndef TRANSCODERD_ENCODE_DECODE_H
 #define TRANSCODERD_ENCODE_DECODE_H
 

@@ -1,7 +1,7 @@
 /* deinterlace.h - pictures whose lines were captured at two moments to pictures of one: bwdif, as many out as in, each with its
  * own time. Only those that the stream flags as interlaced are touched, whatever mixture of both comes.
  *
- *   deinterlace_new  →  deinterlace_put, then deinterlace_get until NULL …  →  deinterlace_flush, then deinterlace_get  →  deinterlace_free
+ *   deinterlace_new  →  deinterlace_put, then deinterlace_get until NULL …  →  deinterlace_flush, then the same  →  deinterlace_free
  * Half of a picture's lines are made of the pictures around it, so an interlaced one is held until the next one has come; a
  * progressive one is not. What comes out depends on a picture and its two neighbours alone, so two transcoders that get the same
  * pictures make the same of them. A picture further away than SLOW_GAP_US, or of another size or format, is no neighbour.
