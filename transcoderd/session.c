@@ -464,7 +464,7 @@ uint32_t session_credit(struct session *s)
         int64_t now_us = clock_mono_us();
         if (!pipeline_is_ahead(s->pipeline))
                 return room;
-        if (s->end_us - push_stored_us(s->push) > AHEAD_STORED_US)
+        if (push_waiting_us(s->push) > AHEAD_STORED_US)
                 return 0;
         if (!others_are_behind(s))
                 return room;

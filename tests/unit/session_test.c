@@ -984,6 +984,24 @@ static void test_a_film_that_comes_faster_than_it_is_stored_waits_for_that(void 
         assert_int_equal(feed(0, handle, 2, 0).credit, 6);
 }
 
+/* Sound that ends before the picture, or pauses: what would be stored of it is not even sent yet. */
+static void test_a_film_with_a_track_that_pauses_does_not_wait_for_that_track(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        struct track_info pauses = {.track = 1, .kind = TRACK_VIDEO, .name = "v360", .init = buf_copy("init2", 5)};
+        struct chunk only = {.track = 1, .duration_us = CHUNK_US, .bytes = buf_copy("chunk", 5)};
+        pipeline->ahead = true;
+        pipeline->events->track(pipeline->arg, &pauses);
+        pipeline->events->chunk(pipeline->arg, &only);
+        for (int n = 0; n < 50; n++)
+                make_chunk(n);
+        fake_store_all();
+        assert_int_equal(feed(0, handle, 0, 0).credit, 8);
+        buf_unref(&pauses.init);
+        buf_unref(&only.bytes);
+}
+
 /* It has all the time in the world; they are live. */
 static void test_a_film_that_comes_faster_than_real_time_gives_way_to_sessions_that_are_behind(void **state)
 {
@@ -1083,6 +1101,7 @@ int main(void)
                 TEST(test_a_node_that_stays_behind_real_time_takes_only_streams_that_go_on),
                 TEST(test_a_session_that_was_behind_when_it_ended_keeps_nobody_out),
                 TEST(test_a_film_that_comes_faster_than_it_is_stored_waits_for_that),
+                TEST(test_a_film_with_a_track_that_pauses_does_not_wait_for_that_track),
                 TEST(test_a_film_that_comes_faster_than_real_time_gives_way_to_sessions_that_are_behind),
                 TEST(test_headroom_is_by_the_time_that_was_encoded),
         };

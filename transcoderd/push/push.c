@@ -182,6 +182,33 @@ int64_t push_stored_us(struct push *p)
         return p->stored_us;
 }
 
+static int64_t owner_waiting_us(const struct owner *o)
+{
+        int64_t most_us = 0;
+        for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
+                const struct lane *l = &o->lanes[i];
+                int64_t us = l->flying ? l->flying->duration_us : 0;
+                for (const struct item *it = l->first; it; it = it->next)
+                        us += it->duration_us;
+                most_us = us > most_us ? us : most_us;
+        }
+        return most_us;
+}
+
+int64_t push_waiting_us(const struct push *p)
+{
+        int64_t least_us = INT64_MAX, most_us = 0;
+        for (int i = 0; i < PUSH_OWNERS_MAX; i++) {
+                const struct owner *o = &p->owners[i];
+                if (!o->used || o->state != OWNER_IN_STEP)
+                        continue;
+                int64_t us = owner_waiting_us(o);
+                least_us = us < least_us ? us : least_us;
+                most_us = us > most_us ? us : most_us;
+        }
+        return p->o.quorum_one || least_us == INT64_MAX ? least_us : most_us;
+}
+
 size_t push_queued(const struct push *p)
 {
         size_t most = 0;

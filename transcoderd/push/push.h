@@ -59,6 +59,9 @@ void push_tick(struct push *p);               /* every 500 ms: who the owners ar
 void push_lead(struct push *p, uint32_t generation, const char *node);
 void push_verify(struct push *p);             /* before anything else is sent: is it still this writer's? */
 int64_t push_stored_us(struct push *p);       /* every track is stored up to here; never less than before */
+/* How much of what was made is not stored, of the track that lacks most: less than to push_stored_us() where a track pauses, or has
+ * none. By those in step; INT64_MAX: there is none. */
+int64_t push_waiting_us(const struct push *p);
 bool push_all_stored(const struct push *p);   /* by those in step */
 size_t push_queued(const struct push *p);     /* bytes, of the owner that lacks most */
 /* The owners, for people: at most PUSH_OWNERS_MAX; returns how many. */
