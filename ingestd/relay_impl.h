@@ -26,6 +26,9 @@ struct relay {
         unsigned rounds;         /* over all transcoders, in vain; of a shadow also those that were live for a moment */
         bool asking;             /* for the one that has the stream, before any is told to begin it */
         bool following;          /* the one that has it now, since ours was fenced */
+        int64_t said_us;         /* when it was logged last that no transcoder opened it, and why; the same again is only counted for a while */
+        int said_status;
+        unsigned unsaid;
         unsigned opened_configs; /* replay->config_changes that OPEN carried */
         uint32_t beside;         /* the generation that OPEN_BESIDE carried */
         int64_t offered_epoch_us;

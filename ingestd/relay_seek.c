@@ -13,6 +13,7 @@
 
 #define WAIT_FIRST_MS 100 /* the most that is waited after the first round over all transcoders; then doubled */
 #define WAIT_MAX_MS 2000
+#define SAY_AGAIN_US (5 * US_PER_S) /* a stream that waits for a place asks each second, and a hundred may wait */
 
 /* The walk --------------------------------------------------------------------------------------------------------- */
 
@@ -254,6 +255,7 @@ static void adopt(struct relay *r, const struct open_reply *m)
         relay_begin_at(r, m->handle);
         r->tried_count = 0;
         r->rounds = 0;
+        r->said_us = 0;
         r->asking = r->following = false;
         uint64_t again_frames = !m->standby && r->pair->sent > r->cursor ? r->pair->sent - r->cursor : 0;
         stats_add(STAT_OPENS, 1);
@@ -268,11 +270,26 @@ static void adopt(struct relay *r, const struct open_reply *m)
                 relay_become_live(r);
 }
 
-static void say_refused(const struct relay *r, const struct open_reply *m)
+/* How often it was so since the last line; 0: the line that there is says it. */
+static unsigned times_to_say(struct relay *r, int status)
+{
+        int64_t now = clock_mono_us();
+        unsigned times = ++r->unsaid;
+        if (r->said_us && r->said_status == status && now - r->said_us < SAY_AGAIN_US)
+                return 0;
+        r->said_us = now;
+        r->said_status = status;
+        r->unsaid = 0;
+        return times;
+}
+
+static void say_refused(struct relay *r, const struct open_reply *m)
 {
         char quoted[192];
-        log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\" why=%s", r->pair->stream.stream, r->address,
-                 err_text(m->status), log_quote(quoted, sizeof(quoted), m->text));
+        unsigned times = times_to_say(r, m->status);
+        if (times)
+                log_warn("stream=%s transcoder=%s error=\"%s\" times=%u msg=\"not opened\" why=%s", r->pair->stream.stream, r->address,
+                         err_text(m->status), times, log_quote(quoted, sizeof(quoted), m->text));
 }
 
 static void on_asked(struct relay *r, const struct open_reply *m)
@@ -314,8 +331,10 @@ static void on_shadow_refused(struct relay *r, int err, const char *text)
 
 static void on_failure(struct relay *r, int err)
 {
-        log_warn("stream=%s transcoder=%s error=\"%s\" msg=\"not opened\"", r->pair->stream.stream, r->address,
-                 err_text(err));
+        unsigned times = times_to_say(r, err);
+        if (times)
+                log_warn("stream=%s transcoder=%s error=\"%s\" times=%u msg=\"not opened\"", r->pair->stream.stream, r->address,
+                         err_text(err), times);
         if (!r->asking)
                 r->pair->stray_us = clock_mono_us();
         relay_seek_next(r);

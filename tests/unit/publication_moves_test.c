@@ -1,5 +1,6 @@
 /* publication and relay: which transcoder has a stream, and how it comes to the next one. */
 #include "tests/unit/fake_transcoders.h"
+#include "tests/unit/said.h"
 
 /* Failure --------------------------------------------------------------------------------------------------------- */
 
@@ -97,7 +98,14 @@ static void test_is_tried_again_for_as_long_as_the_broadcaster_stays(void **stat
         begin(&c, "cam");
         send_configs(&c);
         send_media(&c, 0, 10);
+        log_set_level(LOG_WARN);
+        listen_to_log();
         UNTIL(t.node[0].opens == 3);
+        t.node[0].open_status = t.node[1].open_status = ERR_FULL;
+        UNTIL(t.node[0].opens >= 5);
+        end_listening();
+        log_set_level(LOG_ERROR);
+        assert_int_equal(times_said("not opened"), 2); /* once for each reason: a hundred may wait */
         t.node[0].open_status = 0;
         UNTIL(t.node[0].taken_count == 20);
         assert_int_equal(c.refused, 0);
