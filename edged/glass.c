@@ -25,5 +25,6 @@ bool glass_captured(const uint8_t *bytes, size_t len, int64_t *wall_us)
         reader_skip(&r, 4); /* the track */
         int64_t seconds = reader_u32(&r), fraction = reader_u32(&r);
         *wall_us = (seconds - NTP_EPOCH_S) * US_PER_S + (int64_t)(((uint64_t)fraction * (uint64_t)US_PER_S) >> 32);
+        reader_skip(&r, 8); /* the media time that it is said of: a box that is cut off says nothing */
         return r.err == 0;
 }
