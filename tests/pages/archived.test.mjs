@@ -122,11 +122,20 @@ class Origin {
     const sets = { data_dir: this.data, ...this.ports, ...this.sets, ...more }
     const args = Object.entries(sets).flatMap(([k, v]) => ['--set', `${k}=${typeof v === 'object' ? JSON.stringify(v) : v}`])
     for (const port of Object.values(this.ports)) await letGo(port)
+    for (let tries = 0; tries < 20; tries++) { // a connection of somebody else's may have one of them for its own end just now
+      const from = this.log.length
+      await this.begin(args, environment)
+      if (this.process.exitCode === null || !/address already in use/i.test(this.log.slice(from))) return this
+      await new Promise((r) => setTimeout(r, 100))
+    }
+    return this
+  }
+
+  async begin(args, environment) {
     this.process = spawn(join(bin, 'originD'), args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...environment } })
     this.process.stderr.on('data', (b) => { this.log += b })
     this.ended = new Promise((resolve) => this.process.on('exit', (code, signal) => resolve(signal ?? code)))
     await until(async () => this.process.exitCode !== null || this.process.signalCode || (await this.get('/readyz', 'admin_port')).status === 200, () => `ready: ${this.log}`)
-    return this
   }
 
   async stop(signal = 'SIGTERM') {

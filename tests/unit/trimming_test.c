@@ -29,7 +29,6 @@ static int setup(void **state)
 {
         int rc = setup_store(state);
         recording = json_loads("[{\"live\": 4}]", 0, NULL);
-        store.options.recording = recording;
         store.options.volume_segments = 2;
         return rc;
 }
@@ -42,7 +41,8 @@ static int teardown(void **state)
         return rc;
 }
 
-/* Seven seconds and a chunk in volumes of two: the first of them lies wholly behind what is kept. */
+/* Seven seconds and a chunk in volumes of two: the first of them lies wholly behind what is kept. That is said when all of it is there,
+ * for the store sweeps by itself too, every five seconds, which a slow machine needs for this. */
 static struct session *broadcast(const char *id)
 {
         int err;
@@ -51,6 +51,7 @@ static struct session *broadcast(const char *id)
         for (unsigned n = 0; n < 8; n++)
                 assert_int_equal(put_video(s, "v720", n, 0), 0);
         settle();
+        store.options.recording = recording;
         return s;
 }
 
