@@ -31,7 +31,7 @@ struct hold {
 
 struct hold_sight {
         int64_t ahead_us;   /* the newest frame's media time less the session's clock */
-        int64_t waiting_us; /* from the first frame that no transcoder has taken to the newest one; 0: there is none */
+        int64_t waiting_us; /* from the first frame that no transcoder has taken to the newest one; 0: there is none, or that alone */
         size_t bytes, limit_bytes; /* of the whole replay buffer */
         uint64_t mark;      /* another one: frames were taken meanwhile */
         bool queued;        /* it cannot be taken yet: the stream's publication before is not at its end */

@@ -14,7 +14,7 @@ static struct metric table[STATS] = {
         [STAT_BREAKS] = {.name = "ingestd_breaks_total", .type = METRIC_COUNTER,
                          .help = "times that a broadcaster's clock jumped or was held up for good"},
         [STAT_DROPPED_FRAMES] = {.name = "ingestd_dropped_frames_total", .type = METRIC_COUNTER,
-                                 .help = "frames from before the first keyframe, or too large"},
+                                 .help = "frames from before the first keyframe, early sound that no place was found for, or too large"},
         [STAT_LOST_FRAMES] = {.name = "ingestd_replay_lost_frames_total", .type = METRIC_COUNTER,
                               .help = "frames for which the replay buffer had no room any more"},
         [STAT_UNTAKEN_FRAMES] = {.name = "ingestd_untaken_frames_total", .type = METRIC_COUNTER,
