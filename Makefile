@@ -54,7 +54,7 @@ ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -fno-strict-aliasing -pth
 # Every daemon names all libraries of common/; it loads those that it calls.
 LDFLAGS += $(SANFLAGS) -pthread -Wl,--as-needed
 
-.PHONY: FORCE all daemons web pages-deps tools units unit check check-long check-faults check-compose bench fuzz fuzz-build fuzz-corpus lint clean up demo
+.PHONY: FORCE all daemons web pages-deps tools units unit check check-long check-faults check-abuse check-compose bench fuzz fuzz-build fuzz-corpus lint clean up demo
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -176,6 +176,12 @@ check-faults:
 	@$(MAKE) -s --no-print-directory all tools
 	@tests/check --long model faults
 
+# Every attack of tests/abuse, as large as it may come; the table of what was seen is in build/abuse.txt.
+check-abuse:
+	@deploy/install-deps --test
+	@$(MAKE) -s --no-print-directory all tools
+	@tests/check --long abuse
+
 # The containers of deploy/, on a real engine; not part of `check`, which runs where there can be none.
 check-compose:
 	@deploy/install-deps --compose
@@ -230,7 +236,7 @@ lint:
 	shellcheck .ci/run deploy/certs deploy/install-deps deploy/completion/freshet.bash deploy/k8s/secrets \
 	    deploy/setup deploy/swarm-trust tests/compose/stand-ins
 	python3 -c 'import ast, sys; [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' \
-	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/system/*.py tests/fault/*.py tests/deploy/*.py deploy/man/page deploy/freshet deploy/operator/*.py deploy/roll \
+	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/system/*.py tests/fault/*.py tests/abuse/*.py tests/deploy/*.py deploy/man/page deploy/freshet deploy/operator/*.py deploy/roll \
 	    tests/compose/check tests/compose/*.py
 
 include deploy/packaging.mk
