@@ -213,6 +213,7 @@ static void on_tick(uv_timer_t *timer)
         struct impl *m = ((struct daemon *)timer->data)->impl;
         char text[64];
         admin_tick(m->admin);
+        log_tick(clock_mono_us());
         metric_set(&seen[SEEN_CLOCK], clock_wall_us() / US_PER_S);
         watch_clock(m);
         watch_descriptors(m);
@@ -492,6 +493,7 @@ int daemon_run(struct daemon *d)
         uv_close((uv_handle_t *)&m->deadline, NULL);
         cluster_close(m->cluster);
         uv_run(d->loop, UV_RUN_DEFAULT);
+        log_tick(INT64_MAX);
         log_info("status=%d msg=\"stopped\"", d->exit_status);
         return d->exit_status;
 }

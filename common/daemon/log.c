@@ -93,16 +93,11 @@ static size_t in_logfmt(char *dst, size_t cap, const struct log_head *head, cons
         return len;
 }
 
-void log_line(enum log_level level, const char *fmt, ...)
+static void write_line(enum log_level level, const char *fmt, va_list ap)
 {
-        if (!log_enabled(level))
-                return;
         char text[LINE_MAX_BYTES], line[JSON_MAX_BYTES], ts[CLOCK_ISO_MAX];
-        va_list ap;
-        va_start(ap, fmt);
         if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
                 text[0] = '\0';
-        va_end(ap);
         flatten(text);
         const struct log_head head = {clock_iso(ts, sizeof(ts), clock_real_us()), level_names[level], node,
                                       atomic_load(&json_daemon)};
@@ -113,6 +108,65 @@ void log_line(enum log_level level, const char *fmt, ...)
                 len += in_logfmt(line + len, LINE_MAX_BYTES - len, &head, text);
         ssize_t written = write(STDERR_FILENO, line, len);
         (void)written;
+}
+
+__attribute__((format(printf, 2, 3))) static void write_text(enum log_level level, const char *fmt, ...)
+{
+        va_list ap;
+        va_start(ap, fmt);
+        write_line(level, fmt, ap);
+        va_end(ap);
+}
+
+/* What a format has as its message, which says best what it is about: "refused" of `stream=%s msg=\"refused\"`. */
+static const char *message_of(char *dst, size_t cap, const char *fmt)
+{
+        const char *at = strstr(fmt, "msg=\"");
+        at = at ? at + strlen("msg=\"") : fmt;
+        snprintf(dst, cap, "%.*s", (int)strcspn(at, "\""), at);
+        return dst;
+}
+
+static void tell(const struct log_more *more)
+{
+        char message[160], quoted[200], peer[2 * LOG_PEER_NAME];
+        log_quote(quoted, sizeof(quoted), message_of(message, sizeof(message), more->fmt));
+        if (more->of_peer)
+                write_text(more->level, "more=%u of=%s at=%s peer=%s of_peer=%u msg=\"and %u more of these lines\"", more->count, quoted,
+                           more->place, log_quote(peer, sizeof(peer), more->peer), more->of_peer, more->count);
+        else
+                write_text(more->level, "more=%u of=%s at=%s msg=\"and %u more of these lines\"", more->count, quoted, more->place,
+                           more->count);
+}
+
+void log_write(struct log_site *site, const char *peer, enum log_level level, const char *fmt, ...)
+{
+        struct log_more more;
+        bool may = log_site_take(site, peer, level, fmt, clock_mono_us(), &more);
+        if (more.count)
+                tell(&more);
+        if (!may)
+                return;
+        va_list ap;
+        va_start(ap, fmt);
+        write_line(level, fmt, ap);
+        va_end(ap);
+}
+
+void log_tick(int64_t mono_us)
+{
+        struct log_more more;
+        while (log_site_due(mono_us, &more))
+                tell(&more);
+}
+
+void log_fatal(const char *fmt, ...)
+{
+        log_tick(INT64_MAX);
+        va_list ap;
+        va_start(ap, fmt);
+        write_line(LOG_ERROR, fmt, ap);
+        va_end(ap);
 }
 
 #define QUOTE_ROOM 9 /* one character, escaped; then …, the quote and the zero byte */

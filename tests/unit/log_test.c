@@ -225,12 +225,14 @@ static const char *hostile;
 static void log_hostile(void)
 {
         char quoted[1200];
-        log_info("stream=cam title=%s msg=\"end\"", log_quote(quoted, sizeof(quoted), hostile));
+        struct log_site fresh = {.place = "here"}; /* of which nothing is left out */
+        log_write(&fresh, NULL, LOG_INFO, "stream=cam title=%s msg=\"end\"", log_quote(quoted, sizeof(quoted), hostile));
 }
 
 static void log_hostile_raw(void)
 {
-        log_info("stream=%s msg=\"%s\" end=1", hostile, hostile);
+        struct log_site fresh = {.place = "here"};
+        log_write(&fresh, NULL, LOG_INFO, "stream=%s msg=\"%s\" end=1", hostile, hostile);
 }
 
 static void test_json_of_hostile_bytes_is_json_and_gives_them_back(void **state)
@@ -333,9 +335,53 @@ static void test_the_journal_gets_priorities_and_has_time_stamps_of_its_own(void
         unsetenv("JOURNAL_STREAM");
 }
 
+static void log_flood(void)
+{
+        for (int i = 0; i < 1000; i++)
+                log_warn_of("10.0.0.1:4711", "peer=%s path=%s msg=\"is not there\"", "10.0.0.1:4711", "x");
+        log_tick(INT64_MAX);
+}
+
+static void log_flood_and_end(void)
+{
+        for (int i = 0; i < LOG_PEER_LINES + 3; i++)
+                log_info_of("a", "number=%d", i);
+        log_fatal("port=%d msg=\"cannot listen\"", 1935);
+}
+
+static unsigned count_lines(const char *text)
+{
+        unsigned n = 0;
+        for (; *text; text++)
+                n += *text == '\n';
+        return n;
+}
+
+static void test_a_flood_is_a_few_lines_and_their_number(void **state)
+{
+        (void)state;
+        log_init("edge-1", LOG_INFO);
+        const char *text = capture(log_flood);
+        assert_int_equal(count_lines(text), LOG_PEER_LINES + 1);
+        assert_non_null(strstr(text, "level=warn node=edge-1 more=990 of=\"is not there\" at=tests/unit/log_test.c:"));
+        assert_non_null(strstr(text, " peer=\"10.0.0.1\" of_peer=990 msg=\"and 990 more of these lines\"\n"));
+}
+
+static void test_the_last_line_comes_after_what_was_left_out(void **state)
+{
+        (void)state;
+        log_init("edge-1", LOG_INFO);
+        const char *text = capture(log_flood_and_end);
+        assert_int_equal(count_lines(text), LOG_PEER_LINES + 2);
+        assert_non_null(strstr(text, "level=info node=edge-1 more=3 of=\"number=%d\" "));
+        assert_non_null(strstr(text, "level=error node=edge-1 port=1935 msg=\"cannot listen\"\n"));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_a_flood_is_a_few_lines_and_their_number),
+                cmocka_unit_test(test_the_last_line_comes_after_what_was_left_out),
                 cmocka_unit_test(test_a_line_has_time_level_node_and_ends_once),
                 cmocka_unit_test(test_levels_below_the_threshold_are_not_written),
                 cmocka_unit_test(test_what_strangers_do_makes_a_few_lines_and_then_their_count),
