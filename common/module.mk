@@ -8,11 +8,11 @@ common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/
               common/cluster/rpc_fault.c common/cluster/rpc_gate.c common/cluster/rpc_server.c common/cluster/rpc_tls.c \
               common/daemon/admin.c common/daemon/config.c common/daemon/config_list.c common/daemon/config_secret.c \
               common/daemon/config_names.c common/daemon/config_value.c \
-              common/daemon/daemon.c common/daemon/healthcheck.c common/daemon/log.c \
+              common/daemon/daemon.c common/daemon/descriptors.c common/daemon/healthcheck.c common/daemon/log.c \
               common/daemon/log_json.c common/daemon/log_site.c common/daemon/metrics.c common/daemon/notify.c common/daemon/version.c
 common_PKGS := libuv jansson libcrypto libcurl libmicrohttpd libssl libxxhash libisal
 common_LDLIBS := -lnng
-common_UNIT := admin avc buf bytes clock cluster_certs config daemon file_watch http_client jwt log log_site mailbox metrics peers ring rpc \
+common_UNIT := admin avc buf bytes clock cluster_certs config daemon descriptors file_watch http_client jwt log log_site mailbox metrics peers ring rpc \
               rpc_tls tls_server token_keys range
 common_FUZZ := config jwt range
 common_TOOLS := rpc_cost

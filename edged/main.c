@@ -9,6 +9,7 @@
 #include "common/cluster/cluster.h"
 #include "common/cluster/peers.h"
 #include "common/daemon/daemon.h"
+#include "common/daemon/descriptors.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mailbox.h"
@@ -309,7 +310,7 @@ static int open_sockets(struct edge *e)
         struct http_config http = {.bind = c->common.bind,
                                    .port = (int)c->http_port,
                                    .threads = threads_wanted(c),
-                                   .connections_max = daemon_connections("connections_max", c->connections_max, FILES_BESIDE_VIEWERS, UNEVEN),
+                                   .connections_max = descriptors_connections("connections_max", c->connections_max, FILES_BESIDE_VIEWERS, UNEVEN),
                                    .hold_us = c->hold_ms * US_PER_MS,
                                    .limits = {.header_us = c->header_deadline_ms * US_PER_MS,
                                               .idle_us = c->idle_ms * US_PER_MS,

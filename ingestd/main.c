@@ -8,6 +8,7 @@
 #include "common/cluster/cluster.h"
 #include "common/cluster/peers.h"
 #include "common/daemon/daemon.h"
+#include "common/daemon/descriptors.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/tls_server.h"
@@ -276,7 +277,7 @@ static int open_sockets(struct server *s)
         s->config.admission.closed = !c->common.insecure && !on_loopback(c);
         struct rtmp_server_setup setup = {.ingest = &s->ingest, .limits = RTMP_LIMITS_DEFAULT, .proxy_from = &c->proxy_from,
                                           .closed = on_rtmp_closed, .arg = s};
-        setup.limits.connections = daemon_connections("max_connections", c->max_connections, FILES_BESIDE_BROADCASTERS, 1);
+        setup.limits.connections = descriptors_connections("max_connections", c->max_connections, FILES_BESIDE_BROADCASTERS, 1);
         setup.limits.publish_us = c->publish_timeout_ms * US_PER_MS;
         setup.limits.media_us = c->media_timeout_ms * US_PER_MS;
         err = admission_new(&s->admission, s->daemon.loop, &c->admission);

@@ -2,19 +2,17 @@
 
 #include <assert.h>
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/address.h"
 #include "common/clock.h"
 #include "common/cluster/cluster.h"
 #include "common/cluster/peers.h"
+#include "common/daemon/descriptors.h"
 #include "common/daemon/healthcheck.h"
 #include "common/daemon/log.h"
 #include "common/daemon/metrics.h"
@@ -27,7 +25,6 @@
 #define TICK_MS 1000
 #define WATCHDOG_SHARE 4 /* of the watchdog's time between two signs of life, at most */
 #define ALARM_LATER_S 2 /* than the deadline */
-#define CONNECTIONS_LEAST 16 /* that are possible however few descriptors there are */
 #define OPENING_S 30     /* how long from now on systemd is to wait for sockets to open, told each tick */
 #define CLOCK_OFF_US (250 * US_PER_MS) /* so far from the system's clock is worth a line */
 #define CLOCK_AGREES_US (20 * US_PER_MS)
@@ -45,7 +42,6 @@ struct impl {
         bool stopping, exiting;
         bool asked; /* to stop, by POST /api/drain: the signal that usually follows asks for no haste */
         bool clock_off; /* and it was told */
-        bool no_descriptors;
 };
 
 static char build_labels[256];
@@ -58,11 +54,9 @@ static struct metric clock_metric[] = {
          .help = "How far media's wall clock is ahead of the system's, which was stepped."},
 };
 
-enum { SEEN_READY, SEEN_CLOCK, SEEN_NO_DESCRIPTORS };
+enum { SEEN_READY, SEEN_CLOCK };
 static struct metric seen[] = {
         [SEEN_READY] = {.name = "freshet_ready", .type = METRIC_GAUGE, .help = "1 when /readyz says so."},
-        [SEEN_NO_DESCRIPTORS] = {.name = "freshet_descriptors_exhausted", .type = METRIC_GAUGE,
-                                 .help = "1 while no file descriptor is free: nobody can connect, no file can be opened."},
         [SEEN_CLOCK] = {.name = "freshet_clock_seconds", .type = METRIC_GAUGE,
                         .help = "Media's wall clock, Unix time, up to a second ago."},
 };
@@ -190,24 +184,6 @@ static void watch_clock(struct impl *m)
         m->clock_off = off;
 }
 
-/* Libraries that accept connections say nothing when there is no descriptor for one. */
-static void watch_descriptors(struct impl *m)
-{
-        struct rlimit lim = {0};
-        int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
-        bool none = fd < 0 && errno == EMFILE;
-        if (fd >= 0)
-                close(fd);
-        if (none && !m->no_descriptors) {
-                getrlimit(RLIMIT_NOFILE, &lim);
-                log_error("limit=%llu msg=\"out of file descriptors: nobody can connect\"", (unsigned long long)lim.rlim_cur);
-        } else if (!none && m->no_descriptors) {
-                log_info("msg=\"file descriptors are free again\"");
-        }
-        m->no_descriptors = none;
-        metric_set(&seen[SEEN_NO_DESCRIPTORS], none);
-}
-
 static void on_tick(uv_timer_t *timer)
 {
         struct impl *m = ((struct daemon *)timer->data)->impl;
@@ -216,7 +192,7 @@ static void on_tick(uv_timer_t *timer)
         log_tick(clock_mono_us());
         metric_set(&seen[SEEN_CLOCK], clock_wall_us() / US_PER_S);
         watch_clock(m);
-        watch_descriptors(m);
+        descriptors_watch();
         notify_send("WATCHDOG=1");
         if (m->opened || m->stopping)
                 return;
@@ -366,30 +342,6 @@ static void ask_health(const struct config_common *c, bool ready)
         exit(good ? 0 : 1);
 }
 
-/* Every connection and every track that is written is one; the usual soft limit of 1024 is for programs that select(). */
-static void raise_descriptor_limit(void)
-{
-        struct rlimit lim;
-        if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
-                return;
-        lim.rlim_cur = lim.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &lim);
-}
-
-unsigned daemon_connections(const char *key, int64_t wanted, int64_t beside, double each)
-{
-        struct rlimit lim;
-        if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur >= INT32_MAX)
-                return (unsigned)wanted;
-        int64_t most = (int64_t)((double)((int64_t)lim.rlim_cur - beside) / each);
-        if (most >= wanted)
-                return (unsigned)wanted;
-        most = most < CONNECTIONS_LEAST ? CONNECTIONS_LEAST : most;
-        log_warn("key=%s wanted=%lld possible=%lld msg=\"fewer connections than configured: file descriptors\"", key,
-                 (long long)wanted, (long long)most);
-        return (unsigned)(most < wanted ? most : wanted);
-}
-
 void daemon_init(struct daemon *d, const char *program, enum node_role role, const struct config_key *keys, void *fields,
                  int argc, char **argv, void (*stop)(void *arg), void (*reloaded)(void *arg), void *arg)
 {
@@ -409,7 +361,7 @@ void daemon_init(struct daemon *d, const char *program, enum node_role role, con
                 .arg = arg,
                 .impl = mem_alloc(sizeof(struct impl)),
         };
-        raise_descriptor_limit();
+        descriptors_raise();
         choose_id(d->self.id, d->config->id);
         d->self.incarnation_us = clock_wall_us();
         d->self.role = role;

@@ -49,11 +49,6 @@ void daemon_init(struct daemon *d, const char *program, enum node_role role, con
 /* /readyz answers 200 when ready is set, otherwise 503 with why ("waiting for an origin"). Loop thread. */
 void daemon_ready(struct daemon *d, bool ready, const char *why);
 
-/* How many of the `wanted` connections of configuration key `key` are possible when `beside` descriptors are kept for all else
- * and a connection needs `each`; a line in the log when that is fewer. Without a descriptor left libuv's loop may stand still in
- * accept(), and the admin port takes nobody. After daemon_init(), which raises the limit as far as it may be raised. */
-unsigned daemon_connections(const char *key, int64_t wanted, int64_t beside, double each);
-
 /* The rule for every listener but the viewers', before it opens: "what" ("RTMP") is to listen on bind. guarded: strangers are
  * kept out, by what the configuration keys named in `keys` hold. If not, then on loopback, or with insecure=true, it opens all
  * the same, and one warning before daemon_run() names all such; elsewhere the process ends with status 2 and says what to

@@ -93,7 +93,7 @@ static size_t in_logfmt(char *dst, size_t cap, const struct log_head *head, cons
         return len;
 }
 
-static void write_line(enum log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void write_line(enum log_level level, const char *fmt, va_list ap)
 {
         char text[LINE_MAX_BYTES], line[JSON_MAX_BYTES], ts[CLOCK_ISO_MAX];
         if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
