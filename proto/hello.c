@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "common/clock.h"
 #include "proto/check.h"
 
 static void write_fields(struct writer *w, const struct hello *m)
@@ -19,6 +20,8 @@ static void write_fields(struct writer *w, const struct hello *m)
         writer_u32(w, m->load_permille);
         writer_u8(w, m->draining);
         writer_str(w, m->zone);
+        writer_i64(w, m->came_us);
+        writer_i64(w, m->sent_us);
         writer_bytes(w, m->nonce, sizeof(m->nonce));
 }
 
@@ -52,6 +55,8 @@ int hello_decode(struct reader *r, struct hello *m)
         m->load_permille = reader_u32(r);
         m->draining = check_flags(r, 1);
         check_name(r, m->zone, sizeof(m->zone), zone_valid, 1);
+        m->came_us = check_time_from_zero(r);
+        m->sent_us = check_time_from_zero(r);
         read_fixed(r, m->nonce, NONCE_BYTES);
         read_fixed(r, m->proof, PROOF_BYTES);
         return reader_done(r);
@@ -114,7 +119,7 @@ static void make_proof(uint8_t proof[PROOF_BYTES], const struct hello *m, const 
         (void)made;
 }
 
-void hello_fill(struct hello *m, const struct node_identity *self, enum hello_side side, const struct hello_bond *bond)
+void hello_fill(struct hello *m, const struct node_identity *self, enum hello_side side, const struct hello_bond *bond, int64_t came_us)
 {
         *m = (struct hello){
                 .version = PROTO_VERSION,
@@ -122,6 +127,8 @@ void hello_fill(struct hello *m, const struct node_identity *self, enum hello_si
                 .incarnation_us = self->incarnation_us,
                 .load_permille = self->load_permille,
                 .draining = self->draining,
+                .came_us = came_us,
+                .sent_us = clock_wall_us(),
         };
         snprintf(m->id, sizeof(m->id), "%s", self->id);
         snprintf(m->zone, sizeof(m->zone), "%s", self->zone);

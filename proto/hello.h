@@ -12,6 +12,7 @@
  * the bond of the TLS connection, and every other field of the message. So a recorded HELLO opens nothing on another
  * connection, and one side's proof is not the other side's. On plain TCP somebody who sits in the middle can still pass both
  * sides' messages on; with TLS the bond (struct hello_bond) differs between the two halves of such a connection.
+ * Both carry the time, from which common/cluster/peer_clock.h tells how far two clocks differ.
  * Without a token proofs are zeros, HELLO is answered at once, and who is there is what the certificate says, or nothing. */
 #ifndef PROTO_HELLO_H
 #define PROTO_HELLO_H
@@ -31,6 +32,7 @@ struct hello { /* both directions */
         uint32_t load_permille;
         uint8_t draining;
         char zone[ZONE_MAX + 1]; /* "" : none */
+        int64_t came_us, sent_us; /* by the wall clock of who says it: when the HELLO came that is answered (0: none is), when this left */
         uint8_t nonce[NONCE_BYTES]; /* of who says it */
         uint8_t proof[PROOF_BYTES];
 };
@@ -58,8 +60,8 @@ struct hello_bond {
 };
 void hello_nonce(uint8_t nonce[NONCE_BYTES]);
 
-/* Nonce and proof included. */
-void hello_fill(struct hello *m, const struct node_identity *self, enum hello_side side, const struct hello_bond *bond);
+/* Nonce, proof and sending time included. came_us: by our wall clock, of an answer; 0 otherwise. */
+void hello_fill(struct hello *m, const struct node_identity *self, enum hello_side side, const struct hello_bond *bond, int64_t came_us);
 /* 1 or 0; 1 without a token. Takes the same time wherever the proof differs. */
 int hello_proof_ok(const struct hello *m, const char *cluster_token, enum hello_side side, const struct hello_bond *bond);
 

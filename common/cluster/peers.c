@@ -63,6 +63,11 @@ static struct peers *all_open; /* not closing: for peers_json() */
 #define STATE_COUNT 4
 static struct metric gauges[] = {STATES("ingestd"), STATES("transcoderd"), STATES("originD"), STATES("edged")};
 
+static struct metric apart[] = {
+        {.name = "freshet_peer_clocks_apart_seconds", .type = METRIC_GAUGE, .scale = 1e-6,
+         .help = "The most that a live peer's wall clock differs from this node's, by HELLO's round trips; 0: by nothing that can be told."},
+};
+
 static struct metric *gauge(const struct peers *p, enum peer_state state)
 {
         return &gauges[(p->expected - ROLE_INGESTD) * STATE_COUNT + (int)state];
@@ -179,6 +184,20 @@ static void look_for_twins(struct peers *p)
                         log_error("peer=%s peer_id=%s msg=\"another node has the same id: give each its own, what they store is mixed up\"",
                                   n->peer.address, n->peer.info.id);
         }
+}
+
+/* Of all tiers. */
+static void look_at_clocks(void)
+{
+        int64_t most_us = 0;
+        for (const struct peers *p = all_open; p; p = p->next_open) {
+                for (size_t i = 0; i < p->node_count; i++) {
+                        struct clock_ahead a = rpc_client_clock(p->nodes[i]->peer.rpc);
+                        int64_t apart_us = usable(p->nodes[i]) ? llabs(clock_ahead_wrong_us(&a, 0)) : 0;
+                        most_us = apart_us > most_us ? apart_us : most_us;
+                }
+        }
+        metric_set(&apart[0], most_us);
 }
 
 static void on_changed(void *arg, const struct peer_info *info)
@@ -363,6 +382,7 @@ static void on_timer(uv_timer_t *timer)
         }
         forget_peers(p);
         look_for_twins(p);
+        look_at_clocks();
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
@@ -392,6 +412,7 @@ int peers_open(struct peers **out, uv_loop_t *loop, const char *names, enum node
                 return ERR_CONFIG;
         assert(expected >= ROLE_INGESTD && expected <= ROLE_EDGED);
         metrics_register(gauges, sizeof(gauges) / sizeof(gauges[0]));
+        metrics_register(apart, 1);
         struct peers *p = mem_alloc(sizeof(*p));
         p->loop = loop;
         p->self = self;
@@ -505,10 +526,13 @@ static json_t *peer_json(const struct node *n)
 {
         const struct peer *p = &n->peer;
         int64_t rtt_us = rpc_client_rtt_us(p->rpc);
-        return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "address", p->address, "id", p->info.id, "role",
+        struct clock_ahead clock = rpc_client_clock(p->rpc);
+        return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "address", p->address, "id", p->info.id, "role",
                          node_role_name(n->owner->expected), "state",
                          n->wrong_role ? "wrong role" : peer_state_name(p->info.state), "zone", p->info.zone, "rtt_us",
-                         rtt_us ? json_integer(rtt_us) : json_null());
+                         rtt_us ? json_integer(rtt_us) : json_null(), "clock_ahead_us",
+                         clock.known ? json_integer(clock.ahead_us) : json_null(), "clock_error_us",
+                         clock.known ? json_integer(clock.error_us) : json_null());
 }
 
 json_t *peers_json(void)

@@ -35,6 +35,7 @@ struct rpc_call {
         void *arg;
         bool sending; /* nng has it: request on its way; otherwise the answer is awaited */
         int err;      /* of a call without a context */
+        int64_t back_us; /* when the answer came, by the wall clock */
         /* guarded by client->lock */
         int stop_rv;  /* not 0: no receive is started any more, and this is why */
         bool posted;
@@ -71,7 +72,9 @@ struct rpc_client {
         bool greeted;           /* HELLO was answered on this connection */
         bool refused;           /* logged already; until the peer is live again */
         int64_t opened_us, answered_us, ticked_us;
-        int64_t hello_us, rtt_us; /* when the last HELLO left, and how long the last answered one took */
+        int64_t hello_us, hello_wall_us, rtt_us; /* when the last HELLO left, and how long the last answered one took */
+        int64_t back_us; /* when the answer that is delivered came, by the wall clock */
+        struct peer_clock clock; /* of the peer, in this incarnation */
         bool closing;
         int open_handles;
 };
@@ -141,6 +144,11 @@ int64_t rpc_client_rtt_us(const struct rpc_client *c)
         return c->rtt_us;
 }
 
+struct clock_ahead rpc_client_clock(const struct rpc_client *c)
+{
+        return peer_clock_ahead(&c->clock, clock_wall_us());
+}
+
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
 
 static void list_add(struct rpc_client *c, struct rpc_call *call)
@@ -182,6 +190,7 @@ static void on_aio(void *arg)
                 return;
         }
         call->posted = true;
+        call->back_us = clock_wall_us();
         call->err = err_from_nng(rv == 0 && call->sending ? call->stop_rv : rv);
         pthread_mutex_unlock(&c->lock);
         mailbox_post(&c->mailbox, &call->mail);
@@ -241,6 +250,7 @@ static void deliver_call(struct mail *mail)
         rpc_done *done = call->done;
         void *arg = call->arg;
         int err = call->err;
+        c->back_us = call->back_us;
         recycle(c, call);
 
         if (c->closing && err == 0)
@@ -354,6 +364,10 @@ static void hello_accepted(struct rpc_client *c, const struct hello *m)
         };
         memcpy(info.id, m->id, sizeof(info.id));
         memcpy(info.zone, m->zone, sizeof(info.zone));
+        if (c->info.incarnation_us != m->incarnation_us)
+                c->clock = (struct peer_clock){0};
+        peer_clock_take(&c->clock, &(struct peer_clock_times){.left_us = c->hello_wall_us, .back_us = c->back_us, .came_us = m->came_us,
+                                                              .answered_us = m->sent_us});
         c->answered_us = clock_mono_us();
         c->greeted = true;
         c->refused = false;
@@ -415,8 +429,9 @@ static void hello_done(void *arg, int err, nng_msg *reply)
 static void send_hello(struct rpc_client *c)
 {
         struct hello m;
-        hello_fill(&m, c->self, HELLO_ASKS, &c->bond);
+        hello_fill(&m, c->self, HELLO_ASKS, &c->bond, 0);
         c->hello_us = clock_mono_us();
+        c->hello_wall_us = m.sent_us;
         c->hello = start_call(c, message_new(MSG_HELLO, hello_encode, &m), RPC_DEAD_MS, hello_done, c);
 }
 

@@ -38,6 +38,7 @@ struct slot {
         enum slot_state state;
         int rv;
         uint32_t pipe;
+        int64_t came_us; /* the request, by the wall clock */
         bool held; /* by the handler */
         struct rpc_request request;
 };
@@ -221,6 +222,7 @@ static void on_aio(void *arg) /* nng's threads */
                 receive(slot);
                 return;
         }
+        slot->came_us = clock_wall_us();
         slot->state = SLOT_LOOP;
         mailbox_post(&slot->server->mailbox, &slot->mail);
 }
@@ -316,7 +318,7 @@ static void accept_hello(struct slot *slot, struct connection *c, const struct h
         c->hello = true;
         c->refused = false;
         c->role = (enum node_role)m->role;
-        hello_fill(&answer, s->self, HELLO_ANSWERS, &c->bond);
+        hello_fill(&answer, s->self, HELLO_ANSWERS, &c->bond, slot->came_us);
         rpc_reply(&slot->request, message_new(MSG_HELLO_REPLY, hello_encode, &answer));
 }
 

@@ -83,7 +83,7 @@ with open(os.path.join(TOP, "proto", "message.h"), encoding="utf-8") as f:
 
 
 def hello(proof=bytes(32), role=4, nonce=bytes(16)):
-    return bytes([HELLO]) + struct.pack(">HB", PROTO_VERSION, role) + text("stranger") + struct.pack(">qIB", 1, 0, 0) + text("") + nonce + proof
+    return bytes([HELLO]) + struct.pack(">HB", PROTO_VERSION, role) + text("stranger") + struct.pack(">qIB", 1, 0, 0) + text("") + struct.pack(">qq", 0, 0) + nonce + proof
 
 
 def test_a_secure_cluster_publishes_and_plays(secure):

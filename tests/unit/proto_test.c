@@ -54,7 +54,7 @@ static nng_msg *round_trip(message_encode *encode, decode_any *decode, const voi
 static void test_hello_round_trip(void **state)
 {
         struct hello m = {.version = PROTO_VERSION, .role = ROLE_EDGED, .id = "edge-1", .incarnation_us = 1234567890123456,
-                          .load_permille = 1500, .draining = 1, .zone = "hall-2", .nonce = {4, 5}, .proof = {1, 2, 3}}, out;
+                          .load_permille = 1500, .draining = 1, .zone = "hall-2", .came_us = 77, .sent_us = 1234567890123457, .nonce = {4, 5}, .proof = {1, 2, 3}}, out;
         (void)state;
         nng_msg *msg = ROUND_TRIP(hello, &m, &out);
         assert_int_equal(out.version, m.version);
@@ -64,6 +64,8 @@ static void test_hello_round_trip(void **state)
         assert_int_equal(out.load_permille, m.load_permille);
         assert_int_equal(out.draining, 1);
         assert_string_equal(out.zone, m.zone);
+        assert_int_equal(out.came_us, 77);
+        assert_int_equal(out.sent_us, m.sent_us);
         assert_memory_equal(out.nonce, m.nonce, NONCE_BYTES);
         assert_memory_equal(out.proof, m.proof, PROOF_BYTES);
         nng_msg_free(msg);
@@ -540,7 +542,7 @@ static void test_a_proof_needs_the_token_and_covers_every_field(void **state)
         (void)state;
         hello_nonce(bond.asks);
         hello_nonce(bond.answers);
-        hello_fill(&m, &self, HELLO_ASKS, &bond);
+        hello_fill(&m, &self, HELLO_ASKS, &bond, 9);
         assert_true(hello_proof_ok(&m, "secret", HELLO_ASKS, &bond));
         assert_true(hello_proof_ok(&m, "", HELLO_ASKS, &bond));
         assert_false(hello_proof_ok(&m, "Secret", HELLO_ASKS, &bond));
@@ -554,6 +556,8 @@ static void test_a_proof_needs_the_token_and_covers_every_field(void **state)
         CHANGED(strcpy(changed.zone, ""));
         CHANGED(changed.load_permille = 1);
         CHANGED(changed.draining = 1);
+        CHANGED(changed.came_us++);
+        CHANGED(changed.sent_us++);
         CHANGED(changed.nonce[0] ^= 1);
         CHANGED(changed.proof[PROOF_BYTES - 1] ^= 1);
 }
@@ -566,7 +570,7 @@ static void test_a_proof_is_of_one_connection_and_one_side(void **state)
         (void)state;
         hello_nonce(bond.asks);
         hello_nonce(bond.answers);
-        hello_fill(&m, &self, HELLO_ASKS, &bond);
+        hello_fill(&m, &self, HELLO_ASKS, &bond, 9);
         other = bond;
         hello_nonce(other.answers); /* said again on another connection: that one's challenge differs */
         assert_memory_not_equal(other.answers, bond.answers, NONCE_BYTES);

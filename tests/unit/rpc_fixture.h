@@ -299,14 +299,14 @@ static nng_msg *bare_hello(struct bare *b, const struct node_identity *self, str
         struct reader r;
         nng_msg *reply;
         hello_nonce(bond.asks);
-        hello_fill(said, self, HELLO_ASKS, &bond);
+        hello_fill(said, self, HELLO_ASKS, &bond, 0);
         assert_int_equal(bare_ask(b, message_new(MSG_HELLO, hello_encode, said), &reply), 0);
         if (message_open(&r, reply) != MSG_CHALLENGE)
                 return reply;
         assert_int_equal(challenge_decode(&r, &challenge), 0);
         nng_msg_free(reply);
         memcpy(bond.answers, challenge.nonce, NONCE_BYTES);
-        hello_fill(said, self, HELLO_ASKS, &bond);
+        hello_fill(said, self, HELLO_ASKS, &bond, 0);
         assert_int_equal(bare_ask(b, message_new(MSG_HELLO, hello_encode, said), &reply), 0);
         return reply;
 }

@@ -310,6 +310,9 @@ static void test_a_frozen_server_times_out_is_dead_and_lives_again(void **state)
         WAIT(state_of(&c) == PEER_DEAD);
         kill(pid, SIGCONT);
         WAIT(state_of(&c) == PEER_LIVE);
+        struct clock_ahead clock = rpc_client_clock(c.rpc); /* that HELLO waited at its door for two seconds says nothing of its clock */
+        assert_true(clock.known && clock.error_us < 500 * US_PER_MS);
+        assert_int_equal(clock_ahead_wrong_us(&clock, 0), 0);
         call(&c, "x", LONG_MS);
         WAIT(c.done == 2);
         assert_int_equal(c.err, 0);
