@@ -82,6 +82,10 @@ class Switch:
     def delay(self, one, *others, ms):
         self._set("delay", one, others, ms)
 
+    def path(self, one, *others, rtt_ms, percent=0, mbit=0):
+        """A way of that round trip, loss in each direction, and rate in each direction; 0: any."""
+        self._set("path", one, others, rtt_ms // 2, int(percent * 10000), int(mbit * 1000))
+
     def counts(self):
         _, passed, lost = self._say("count")
         return int(passed), int(lost)

@@ -1,4 +1,4 @@
-/* lossy_switch - an Ethernet switch in user space that loses, delays and cuts, for kernels without netem.
+/* lossy_switch - an Ethernet switch in user space that loses, delays, slows and cuts, for kernels without netem.
  *
  *   lossy_switch SEED NAME...      makes a TAP device of each name (port 0, 1, …) and says "ready"; needs CAP_NET_ADMIN
  *
@@ -8,6 +8,7 @@
  *   heal A B        it does again, without loss or delay
  *   loss A B PPM    of the frames between A and B, drawn by SEED: the same seed and traffic lose the same
  *   delay A B MS
+ *   path A B MS PPM KBIT   all of it: delay, loss and a link of so many kbit/s (0: any), with room for QUEUE_US before it
  *   count           answers "count PASSED LOST" instead
  * Ends at the end of its input; the devices go with it. */
 #include <errno.h>
@@ -30,34 +31,39 @@
 #define FRAME_MAX 2048
 #define MAC_LEN 6
 #define MACS_MAX 64
-#define DELAYED_MAX 4096
+#define DELAYED_MAX 16384
+#define QUEUE_US (250 * US_PER_MS)
 #define PPM 1000000u
 
 struct rule {
         bool cut;
-        uint32_t loss_ppm;
+        uint32_t loss_ppm, kbit_s;
         int64_t delay_us;
 };
 
-/* A frame on its way; in one list for all ports, in the order of arrival, bounded by DELAYED_MAX as a real queue is. */
+/* A frame on its way; in a list for each direction between two ports, in the order of arrival, all bounded by DELAYED_MAX. */
 struct delayed {
         struct delayed *next;
         int64_t due_us;
-        int to;
         size_t len_bytes;
         uint8_t bytes[];
+};
+
+struct way {
+        struct delayed *first, **last;
+        int64_t free_us; /* of a link with a rate: when what was sent before is through */
 };
 
 struct lossy_switch {
         int fds[PORTS_MAX], n_ports;
         struct rule rules[PORTS_MAX][PORTS_MAX];
+        struct way ways[PORTS_MAX][PORTS_MAX];
         struct {
                 uint8_t mac[MAC_LEN];
                 int port;
         } macs[MACS_MAX];
         int n_macs;
         uint64_t random, passed, lost;
-        struct delayed *delayed;
         int n_delayed;
 };
 
@@ -113,33 +119,52 @@ static void transmit(struct lossy_switch *s, int to, const uint8_t *frame, size_
                 s->lost++; /* the device is down or its queue full */
 }
 
-static void hold(struct lossy_switch *s, int to, const uint8_t *frame, size_t len, int64_t due_us)
+static void hold(struct lossy_switch *s, struct way *way, const uint8_t *frame, size_t len, int64_t due_us)
 {
         if (s->n_delayed == DELAYED_MAX) {
                 s->lost++;
                 return;
         }
         struct delayed *d = mem_alloc(sizeof(*d) + len);
-        *d = (struct delayed){.due_us = due_us, .to = to, .len_bytes = len};
+        *d = (struct delayed){.due_us = due_us, .len_bytes = len};
         for (size_t i = 0; i < len; i++)
                 d->bytes[i] = frame[i];
-        struct delayed **at = &s->delayed;
-        while (*at && (*at)->due_us <= due_us)
-                at = &(*at)->next;
-        d->next = *at;
-        *at = d;
+        if (!way->first)
+                way->last = &way->first;
+        *way->last = d;
+        way->last = &d->next;
         s->n_delayed++;
+}
+
+/* When the link before the delay has sent the frame; -1: there is no room for it. */
+static int64_t sent_us(struct way *way, const struct rule *rule, size_t len)
+{
+        int64_t now_us = clock_mono_us();
+        if (!rule->kbit_s)
+                return now_us;
+        if (way->free_us > now_us + QUEUE_US)
+                return -1;
+        way->free_us = (way->free_us > now_us ? way->free_us : now_us) + (int64_t)len * 8000 / rule->kbit_s;
+        return way->free_us;
 }
 
 static void forward(struct lossy_switch *s, int from, int to, const uint8_t *frame, size_t len)
 {
         const struct rule *rule = &s->rules[from][to];
-        if (rule->cut || (rule->loss_ppm && next_random(s) % PPM < rule->loss_ppm))
+        struct way *way = &s->ways[from][to];
+        if (rule->cut || (rule->loss_ppm && next_random(s) % PPM < rule->loss_ppm)) {
                 s->lost++;
-        else if (rule->delay_us)
-                hold(s, to, frame, len, clock_mono_us() + rule->delay_us);
-        else
+                return;
+        }
+        if (!rule->delay_us && !rule->kbit_s) {
                 transmit(s, to, frame, len);
+                return;
+        }
+        int64_t at_us = sent_us(way, rule, len);
+        if (at_us < 0)
+                s->lost++;
+        else
+                hold(s, way, frame, len, at_us + rule->delay_us);
 }
 
 static void take_frames(struct lossy_switch *s, int from)
@@ -156,18 +181,30 @@ static void take_frames(struct lossy_switch *s, int from)
         }
 }
 
+static void release_way(struct lossy_switch *s, struct way *way, int to, int64_t now_us)
+{
+        while (way->first && way->first->due_us <= now_us) {
+                struct delayed *d = way->first;
+                way->first = d->next;
+                s->n_delayed--;
+                transmit(s, to, d->bytes, d->len_bytes);
+                free(d);
+        }
+}
+
 /* Sends what is due; returns the ms until the next, or -1. */
 static int release(struct lossy_switch *s)
 {
-        int64_t now_us = clock_mono_us();
-        while (s->delayed && s->delayed->due_us <= now_us) {
-                struct delayed *d = s->delayed;
-                s->delayed = d->next;
-                s->n_delayed--;
-                transmit(s, d->to, d->bytes, d->len_bytes);
-                free(d);
+        int64_t now_us = clock_mono_us(), next_us = INT64_MAX;
+        for (int from = 0; from < s->n_ports && s->n_delayed; from++) {
+                for (int to = 0; to < s->n_ports; to++) {
+                        struct way *way = &s->ways[from][to];
+                        release_way(s, way, to, now_us);
+                        if (way->first && way->first->due_us < next_us)
+                                next_us = way->first->due_us;
+                }
         }
-        return s->delayed ? (int)((s->delayed->due_us - now_us) / US_PER_MS) + 1 : -1;
+        return next_us == INT64_MAX ? -1 : (int)((next_us - now_us) / US_PER_MS) + 1;
 }
 
 /* ---- commands */
@@ -196,8 +233,8 @@ static void set_rules(struct lossy_switch *s, const int a[2], const int b[2], st
 static bool obey(struct lossy_switch *s, const char *line)
 {
         char what[16], one[16], other[16];
-        unsigned value = 0;
-        int n = sscanf(line, "%15s %15s %15s %u", what, one, other, &value), a[2], b[2];
+        unsigned value = 0, ppm = 0, kbit_s = 0;
+        int n = sscanf(line, "%15s %15s %15s %u %u %u", what, one, other, &value, &ppm, &kbit_s), a[2], b[2];
         if (n == 1 && strcmp(what, "count") == 0) {
                 printf("count %llu %llu\n", (unsigned long long)s->passed, (unsigned long long)s->lost);
                 return true;
@@ -212,6 +249,8 @@ static bool obey(struct lossy_switch *s, const char *line)
                 set_rules(s, a, b, (struct rule){.loss_ppm = value});
         else if (strcmp(what, "delay") == 0 && n == 4)
                 set_rules(s, a, b, (struct rule){.delay_us = (int64_t)value * US_PER_MS});
+        else if (strcmp(what, "path") == 0 && n == 6)
+                set_rules(s, a, b, (struct rule){.delay_us = (int64_t)value * US_PER_MS, .loss_ppm = ppm, .kbit_s = kbit_s});
         else
                 return false;
         printf("ok\n");
