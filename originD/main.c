@@ -30,7 +30,7 @@
 #include "originD/store.h"
 #include "originD/webhooks.h"
 
-#define CLAIM_CONTEXTS 512 /* chunks of shadows wait for their leaders': one a track */
+#define CLAIM_CONTEXTS 1024 /* chunks of shadows wait for their leaders': those that are under way of each track */
 
 struct config {
         struct config_common common;

@@ -125,10 +125,26 @@ static void does_not_fit(struct turn *t)
         over(t, ERR_FENCED);
 }
 
+/* Its writer hears then what became of the one before, and sends both again. */
+static void has_overtaken(struct turn *t)
+{
+        int64_t now = clock_mono_us();
+        if (!t->order_due_us)
+                t->order_due_us = now + t->turns->order_us;
+        if (now < t->order_due_us)
+                hold(t, t->order_due_us);
+        else
+                over(t, ERR_NOT_YET);
+}
+
 static void appended(struct chunk_append *a, int status)
 {
         struct turn *t = (struct turn *)a;
         struct track *track = track_of(t);
+        if (status == ERR_NOT_YET && a->early) {
+                has_overtaken(t);
+                return;
+        }
         if (status == ERR_NOT_YET) {
                 does_not_fit(t);
                 return;
@@ -142,7 +158,7 @@ void shadow_turns_put(struct shadow_turns *ts, struct turn *t)
 {
         struct track *track = track_of(t);
         t->turns = ts;
-        t->fit_due_us = 0;
+        t->fit_due_us = t->order_due_us = 0;
         t->append.done = appended;
         if (!of_shadow(t) && track->led_generation != t->append.generation) {
                 track->led_generation = t->append.generation;
@@ -182,7 +198,7 @@ static bool may_go_on(const struct turn *t, int64_t now)
                 return true;
         if (t->seen_moves == t->session->moves)
                 return false;
-        return t->fit_due_us || shadow_turns_judge(t->session, t->track, t->append.generation) || !leaders_turn(t);
+        return t->fit_due_us || t->order_due_us || shadow_turns_judge(t->session, t->track, t->append.generation) || !leaders_turn(t);
 }
 
 /* Those that have to wait on are put back, behind those that come to wait meanwhile. */
@@ -229,7 +245,7 @@ void shadow_turns_node_gone(struct shadow_turns *ts)
 void shadow_turns_open(struct shadow_turns *ts, uv_loop_t *loop)
 {
         *ts = (struct shadow_turns){.leader_us = SHADOW_TURNS_LEADER_MS * US_PER_MS, .sound_us = SHADOW_TURNS_SOUND_MS * US_PER_MS,
-                             .fit_us = SHADOW_TURNS_FIT_MS * US_PER_MS,
+                             .fit_us = SHADOW_TURNS_FIT_MS * US_PER_MS, .order_us = SHADOW_TURNS_ORDER_MS * US_PER_MS,
                              .next_us = INT64_MAX};
         ts->last = &ts->first;
         uv_timer_init(loop, &ts->timer);

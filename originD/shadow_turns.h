@@ -1,10 +1,10 @@
 /* shadow_turns.h - whose turn it is: PUTs of two writers of one generation, a leader and its shadow (proto/store.h, PUT_SHADOW).
  *
  *   shadow_turns_open → shadow_turns_put(), shadow_turns_session_changed() → shadow_turns_stop (all who wait are answered) → shadow_turns_close
- * Two kinds of PUTs wait here. A shadow's, for SHADOW_TURNS_LEADER_MS, while the leader's of the same place is likely to come: so
+ * Three kinds of PUTs wait here. A shadow's, for SHADOW_TURNS_LEADER_MS, while the leader's of the same place is likely to come: so
  * every owner of the stream stores the leader's chunk as long as it is in time and connected. And one that the log did not
  * take since it goes on from another chunk than what stands there (ERR_NOT_YET), for SHADOW_TURNS_FIT_MS, until the place is filled
- * by the other writer. What stands where is the log's to say; a wrong guess here costs only time. Loop thread only. */
+ * by the other writer. And one that has overtaken the one that its writer sent before it, for SHADOW_TURNS_ORDER_MS. What stands where is the log's to say; a wrong guess here costs only time. Loop thread only. */
 #ifndef ORIGIND_SHADOW_TURNS_H
 #define ORIGIND_SHADOW_TURNS_H
 
@@ -15,11 +15,12 @@
  * byte, and all owners are to store the same. */
 #define SHADOW_TURNS_SOUND_MS 250
 #define SHADOW_TURNS_FIT_MS 300
-#define SHADOW_TURNS_MAX 64 /* that wait, a session; one a writer and track is what comes */
+#define SHADOW_TURNS_ORDER_MS 300
+#define SHADOW_TURNS_MAX 256 /* that wait, a session: all that two writers send at a time of SESSION_TRACKS_MAX tracks */
 
 struct shadow_turns {
         uv_timer_t timer;
-        int64_t leader_us, sound_us, fit_us; /* how long they wait */
+        int64_t leader_us, sound_us, fit_us, order_us; /* how long they wait */
         bool (*connected)(void *arg, const char *node); /* NULL: every node is */
         void *arg;
         int64_t next_us;           /* when the timer fires; INT64_MAX: never */
@@ -41,6 +42,7 @@ struct turn {
         int64_t came_us;
         int64_t due_us;      /* so long it waits */
         int64_t fit_due_us;  /* 0: it did not wait to fit yet */
+        int64_t order_due_us; /* nor for what its writer sent before it */
         uint64_t seen_moves; /* of the session, when it was looked at last */
 };
 

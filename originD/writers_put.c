@@ -148,7 +148,7 @@ static void start_put(struct writers *ws, struct rpc_request *req, const struct 
         *p = (struct putting){.writers = ws, .req = req, .turn = {.session = s, .done = turn_done}};
         p->turn.append = (struct chunk_append){.segment = m->segment, .chunk = m->chunk, .flags = m->flags,
                                                .start_us = m->start_us, .end_us = m->start_us + m->duration_us, .generation = m->generation,
-                                               .previous = m->previous};
+                                               .previous = m->previous, .after_us = m->after_us};
         strcpy(p->turn.track, m->track);
         p->turn.append.bytes = buf_wrap((uint8_t *)(uintptr_t)m->bytes, m->len, free_message, req->msg);
         req->msg = NULL;
@@ -156,7 +156,7 @@ static void start_put(struct writers *ws, struct rpc_request *req, const struct 
                 session_add_track(s, m, track_added, p);
         else if (!t || !t->log)
                 put_done(p, t && t->unreadable ? ERR_IO : ERR_NOT_FOUND);
-        else if (!hold_put(p, t)) /* what is missing first: then whose turn it is can be told */
+        else if (m->after_us || !hold_put(p, t)) /* what is missing first: then whose turn it is can be told */
                 shadow_turns_put(&ws->turns, &p->turn);
 }
 

@@ -94,6 +94,7 @@ void put_encode(struct writer *w, const void *message)
         writer_u32(w, m->bandwidth);
         writer_u32(w, m->fps_milli);
         writer_u64(w, m->previous);
+        writer_i64(w, m->after_us);
         check_body_write(w, m->bytes, m->len);
 }
 
@@ -110,7 +111,8 @@ int put_decode(struct reader *r, struct put *m)
         m->bandwidth = reader_u32(r);
         m->fps_milli = reader_u32(r);
         m->previous = reader_u64(r);
-        if (m->flags & PUT_INIT && m->previous)
+        m->after_us = check_time_from_zero(r);
+        if (m->flags & PUT_INIT && (m->previous || m->after_us))
                 reader_fail(r);
         m->bytes = check_body(r, BODY_MAX, &m->len);
         return reader_done(r);

@@ -84,6 +84,9 @@ struct put {
          * that very chunk, whoever stored it; of sound it only says whether the two writers make the same, so that either
          * may be taken. 0: it needs nothing, or there is no other writer. Never with PUT_INIT. */
         uint64_t previous;
+        /* So far the track is to be stored before this: within the chunk before, whose PUT is not answered yet. PUTs that are under way
+         * together may come in any order, and one of them may be refused. 0: no matter. Never with PUT_INIT. */
+        int64_t after_us;
         const uint8_t *bytes;
         uint32_t len; /* ≤ BODY_MAX */
 };
@@ -95,8 +98,8 @@ struct put_reply {
                           last is not what this chunk goes on from; ERR_ORDER: next_* say what is expected; ERR_NOSPACE;
                           ERR_CONFLICT;
                           ERR_NOT_FOUND: no such session or track here, or it was not claimed since this origin started:
-                          join it again; ERR_NOT_YET: what comes before it is on its way from another origin, send it
-                          again; ERR_CANCELED: stopping */
+                          join it again; ERR_NOT_YET: what comes before it is on its way from another origin, or is
+                          not stored up to after_us, send it again; ERR_CANCELED: stopping */
         uint32_t next_segment;
         uint8_t next_chunk;
         int64_t end_us; /* of the track after this */

@@ -163,6 +163,16 @@ uint64_t chunk_log_hash(const struct buf *chunk)
         return hash ? hash : 1;
 }
 
+static bool stored_to(const struct chunk_log *log, int64_t us)
+{
+        uint32_t segment;
+        uint8_t chunk;
+        int64_t end_us = 0;
+        if (us && log->index.count)
+                index_next(&log->index, &segment, &chunk, &end_us);
+        return end_us >= us;
+}
+
 /* 0: to be written; 1: stored before; or why not. */
 static int judge(struct chunk_log *log, struct chunk_append *a)
 {
@@ -185,6 +195,9 @@ static int judge(struct chunk_log *log, struct chunk_append *a)
         case INDEX_NEXT:
                 break;
         }
+        a->early = !stored_to(log, a->after_us);
+        if (a->early)
+                return ERR_NOT_YET;
         if (log->init.kind == TRACK_AUDIO)
                 return index_room(&log->index, a->segment, a->bytes->len); /* needs nothing before it */
         bool known = log->last_hash || a->flags & PUT_SHADOW; /* a shadow has to be sure that it is in lock-step */

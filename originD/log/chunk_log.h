@@ -43,12 +43,14 @@ struct chunk_append {
         int64_t end_us;       /* as its writer states it; 0: nobody does. Where the boxes say otherwise they guessed (index.h) */
         uint32_t generation;  /* of its writer */
         uint64_t previous;    /* chunk_log_hash() of the one it goes on from; 0: it fits behind any */
+        int64_t after_us;     /* so far the track has to be stored; 0: no matter */
         struct buf *bytes;    /* the caller's reference */
         /* 0: stored, now or before. ERR_ORDER, ERR_PROTO (not a chunk), ERR_CONFLICT (its time is not what was said),
-         * ERR_NOT_YET (the last chunk is not `previous`), ERR_LIMIT, ERR_NOSPACE, ERR_FENCED, ERR_CLOSED (ended), ERR_FULL,
+         * ERR_NOT_YET (the last chunk is not `previous`; or, early, the track is not stored up to after_us), ERR_LIMIT, ERR_NOSPACE, ERR_FENCED, ERR_CLOSED (ended), ERR_FULL,
          * ERR_IO: the log is unchanged. */
         void (*done)(struct chunk_append *a, int status);
         bool again; /* at done(): it was stored before */
+        bool early; /* at done(), of ERR_NOT_YET */
         int why;    /* at done(), of ERR_IO: what the disk said; 0: it was not asked */
         struct chunk_append *next;
         struct chunk_info info;

@@ -353,10 +353,12 @@ static void test_put_round_trip(void **state)
         assert_true(out.previous == 0);
         m.flags = PUT_SHADOW;
         m.previous = UINT64_MAX - 1;
+        m.after_us = INT64_C(1) << 40;
         nng_msg_free(msg);
         msg = ROUND_TRIP(put, &m, &out);
         assert_int_equal(out.flags, PUT_SHADOW);
         assert_true(out.previous == UINT64_MAX - 1);
+        assert_true(out.after_us == INT64_C(1) << 40);
         assert_int_equal(out.len, sizeof(bytes));
         assert_memory_equal(out.bytes, bytes, sizeof(bytes));
         nng_msg_free(msg);
@@ -463,6 +465,9 @@ static void test_values_that_cannot_be_are_refused(void **state)
         put.previous = 1;
         REFUSES(put, &put);
         put.previous = 0;
+        put.after_us = 1;
+        REFUSES(put, &put);
+        put.after_us = 0;
         put.flags = 0;
         put.start_us = TIME_MAX_US + 1;
         REFUSES(put, &put);

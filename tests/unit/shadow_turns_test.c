@@ -37,7 +37,7 @@ static bool is_connected(void *arg, const char *node)
 static void start_turns(void)
 {
         shadow_turns_open(&turns, &loop);
-        turns.leader_us = turns.sound_us = turns.fit_us = NEVER_US;
+        turns.leader_us = turns.sound_us = turns.fit_us = turns.order_us = NEVER_US;
         gone = "";
         turns.connected = is_connected;
         on_changed = changed;
@@ -137,6 +137,50 @@ static void settle(void)
 {
         for (int i = 0; i < 20 || disk_jobs(); i++)
                 uv_run(&loop, UV_RUN_NOWAIT);
+}
+
+/* As put(), and only behind the chunk that begins there. */
+static void put_behind(struct one *x, unsigned place, unsigned before)
+{
+        *x = (struct one){.t = {.session = s, .track = "v720", .done = told}};
+        x->t.append = (struct chunk_append){.segment = place / 5, .chunk = (uint8_t)(place % 5), .generation = s->generation,
+                                            .start_us = place * INT64_C(200000), .after_us = before * INT64_C(200000) + 50000,
+                                            .bytes = fmp4_video_chunk(place / 5, place % 5, 40)};
+        shadow_turns_put(&turns, &x->t);
+}
+
+static void test_a_chunk_that_overtakes_the_one_before_it_waits(void **state)
+{
+        (void)state;
+        struct one x, y, z;
+        put_behind(&z, 2, 1);
+        put_behind(&y, 1, 0);
+        settle();
+        assert_int_equal(y.done + z.done, 0);
+        put(&x, LEADER, 0, 40, 0);
+        wait_done(&z.done);
+        assert_int_equal(x.status + y.status + z.status, 0);
+        assert_int_equal(chunks(), 3);
+        put_behind(&z, 2, 1); /* sent again */
+        wait_done(&z.done);
+        assert_true(z.again && !z.status);
+        assert_int_equal(s->turns + s->pins, 0);
+}
+
+static void test_a_chunk_whose_one_before_does_not_come_is_not_stored(void **state)
+{
+        (void)state;
+        struct one x;
+        put_stored(LEADER, 0, 40, false);
+        turns.order_us = AT_ONCE_US;
+        put_behind(&x, 2, 1);
+        wait_done(&x.done);
+        assert_int_equal(x.status, ERR_NOT_YET);
+        assert_int_equal(chunks(), 1);
+        put_stored(LEADER, 1, 40, false);
+        put_behind(&x, 2, 1);
+        wait_done(&x.done);
+        assert_int_equal(x.status, 0);
 }
 
 static void test_a_shadows_chunk_waits_for_the_leaders_and_is_stored_once(void **state)
@@ -668,6 +712,8 @@ static void test_whatever_two_writers_do_the_track_is_one_unbroken_chain(void **
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                CASE(test_a_chunk_that_overtakes_the_one_before_it_waits),
+                CASE(test_a_chunk_whose_one_before_does_not_come_is_not_stored),
                 CASE(test_a_shadows_chunk_waits_for_the_leaders_and_is_stored_once),
                 CASE(test_a_shadow_that_comes_while_the_leaders_is_written_does_not_wait),
                 CASE(test_a_leader_that_is_not_connected_any_more_is_not_waited_for),

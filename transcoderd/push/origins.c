@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/clock.h"
+
 #define ORIGINS_MAX 64 /* that are looked at */
 
 static void describe(const struct peer *peer, struct origin *out)
@@ -9,6 +11,7 @@ static void describe(const struct peer *peer, struct origin *out)
         _Static_assert(sizeof(out->id) == sizeof(peer->info.id), "an id is an id");
         memcpy(out->id, peer->info.id, sizeof(out->id));
         out->incarnation_us = peer->info.incarnation_us;
+        out->rtt_us = rpc_client_rtt_us(peer->rpc);
         out->rpc = peer->rpc;
 }
 
@@ -36,6 +39,13 @@ static bool find(void *arg, const char *id, struct origin *out)
 
 const struct origin_link origins_over_peers = {route, find, rpc_call, rpc_client_drop};
 
+/* A packet that is lost costs up to three more round trips: until that is noticed, it is sent again, and that is lost too. */
+static unsigned far_ms(const struct origin *o)
+{
+        int64_t ms = FAR_ROUNDS * o->rtt_us / US_PER_MS;
+        return (unsigned)(ms < FAR_MOST_MS ? ms : FAR_MOST_MS);
+}
+
 bool origins_call(const struct origins *o, const char *id, nng_msg *request, unsigned timeout_ms, rpc_done *done, void *arg)
 {
         struct origin origin;
@@ -43,7 +53,7 @@ bool origins_call(const struct origins *o, const char *id, nng_msg *request, uns
                 nng_msg_free(request);
                 return false;
         }
-        o->link->call(origin.rpc, request, timeout_ms, done, arg);
+        o->link->call(origin.rpc, request, timeout_ms + far_ms(&origin), done, arg);
         return true;
 }
 

@@ -187,7 +187,7 @@ static int64_t owner_waiting_us(const struct owner *o)
         int64_t most_us = 0;
         for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
                 const struct lane *l = &o->lanes[i];
-                int64_t us = l->flying ? l->flying->duration_us : 0;
+                int64_t us = 0;
                 for (const struct item *it = l->first; it; it = it->next)
                         us += it->duration_us;
                 most_us = us > most_us ? us : most_us;

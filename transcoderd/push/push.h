@@ -3,8 +3,8 @@
  *   push_new → push_leader → push_track, push_chunk … → push_end (END follows when all is stored) → push_close
  *
  * The owners are the first `replicas` of the stream's route. The leader is the one whose answer to CLAIM the session goes
- * on from; the others are joined to it (push_owner.h). Per owner each track is a queue of its own, in order, with one PUT
- * under way. What gets no answer is sent again until the origin has it: a chunk that is there already is answered
+ * on from; the others are joined to it (push_owner.h). Per owner each track is a queue of its own, in order, with several PUTs
+ * under way, so that a far origin gets each chunk as it is made. What gets no answer is sent again until the origin has it: a chunk that is there already is answered
  * `stored`. An origin that started anew, or does not know the session any more, is joined again, and gets what it lacks
  * from recent.h. A queue is bounded in bytes and in seconds; over that an owner is out of step, and of the last one in
  * step the oldest chunks go, counted and logged. Loop thread only. */
@@ -23,6 +23,10 @@
 #define PUSH_OWNERS_MAX 4 /* one more, while another is away */
 #define PUSH_QUEUE_BYTES (32u << 20) /* of one owner */
 #define PUSH_QUEUE_US (30 * INT64_C(1000000)) /* of one track */
+/* PUTs of a track that are under way at a time: 1.6 s of it, so that neither a round trip of 300 ms nor a lost packet that TCP sends
+ * again holds up what is made meanwhile. Half of what an origin's log of a track queues, for there may be two writers. */
+#define PUSH_WINDOW 8
+#define PUSH_WINDOW_BYTES (4u << 20)
 
 struct push;
 

@@ -238,7 +238,7 @@ struct owner *join_add(struct push *p, const struct origin *origin)
                         continue;
                 *o = (struct owner){.push = p, .used = true, .origin = *origin, .timer = &p->timers[i]};
                 for (unsigned t = 0; t < SESSION_TRACKS_MAX; t++)
-                        o->lanes[t] = (struct lane){.owner = o, .track = t, .last = &o->lanes[t].first};
+                        o->lanes[t] = (struct lane){.owner = o, .track = t, .last = &o->lanes[t].first, .unsent = &o->lanes[t].first};
                 metric_add(&stats_owners_out, 1);
                 return o;
         }

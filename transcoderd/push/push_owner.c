@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "common/mem.h"
 #include "transcoderd/stats.h"
 
 #define PUT_DEADLINE_MS 2000
@@ -78,7 +79,7 @@ static void let_failing_go(struct push *p)
 static bool all_stored(const struct owner *o)
 {
         for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
-                if (o->lanes[i].first || o->lanes[i].flying)
+                if (o->lanes[i].first)
                         return false;
         }
         return true;
@@ -152,22 +153,34 @@ static void works(struct owner *o)
 
 /* ---- PUT ------------------------------------------------------------------------------------------------------------ */
 
-static void delivered(struct lane *l)
+/* One PUT under way. */
+struct flight {
+        struct lane *lane;
+        uint32_t round, number;
+        uint32_t generation;
+        bool behind; /* another one, which was not answered */
+};
+
+/* What was sent before it is stored too: the origin took it behind that only. Their own answers are on their way. */
+static void delivered(struct lane *l, struct item *it)
 {
-        struct item *it = l->flying;
-        if (!(it->flags & PUT_INIT)) {
-                l->stored_us = it->start_us + it->duration_us;
-                histogram_observe(&stats_put, clock_mono_us() - it->made_us);
+        int64_t now_us = clock_mono_us();
+        for (bool last = false; !last;) {
+                struct item *first = l->first;
+                last = first == it;
+                if (!(first->flags & PUT_INIT)) {
+                        l->stored_us = first->start_us + first->duration_us;
+                        histogram_observe(&stats_put, now_us - first->made_us);
+                }
+                lane_forget(l, first);
         }
-        lane_forget_flying(l);
         works(l->owner);
         owner_look_if_in_step(l->owner);
 }
 
-static void tell_refused(struct lane *l, int err, const struct put_reply *m)
+static void tell_refused(struct lane *l, const struct item *it, int err, const struct put_reply *m)
 {
         const struct owner *o = l->owner;
-        const struct item *it = l->flying;
         uint64_t count;
         if (!told_may(&l->owner->told_refused, &count))
                 return;
@@ -178,25 +191,25 @@ static void tell_refused(struct lane *l, int err, const struct put_reply *m)
 }
 
 /* The origin will never take this one. Without its init segment a track is nothing. */
-static void refused(struct lane *l, int err, const struct put_reply *m)
+static void refused(struct lane *l, struct item *it, int err, const struct put_reply *m)
 {
         struct owner *o = l->owner;
         struct push *p = o->push;
-        bool init = l->flying->flags & PUT_INIT;
-        tell_refused(l, err, m);
+        bool init = it->flags & PUT_INIT;
+        tell_refused(l, it, err, m);
         metric_add(&stats_dropped, 1);
         if (init && owner_may_go(o)) {
                 owner_out(o, "it refuses an init segment");
                 owner_pause(o, OUT_REFUSED_MS);
                 return;
         }
-        lane_forget_flying(l);
         if (!init) {
+                lane_forget(l, it);
                 owner_pump(o);
                 return;
         }
         l->dead = true;
-        lane_forget_queued(l);
+        lane_clear(l);
         p->o.events->refused(p->o.arg, p->o.recent->tracks[l->track].info.name, err);
 }
 
@@ -211,53 +224,62 @@ static void take_up_again(struct owner *o, int err)
                 owner_failed(o, err);
 }
 
-static void judge(struct lane *l, int status, const struct put_reply *m)
+static void judge(struct lane *l, const struct flight *f, struct item *it, int status, const struct put_reply *m)
 {
         struct owner *o = l->owner;
         switch (status) {
         case 0:
-                delivered(l);
+                delivered(l, it);
                 owner_pump(o);
                 break;
         case ERR_FENCED:
-                lane_keep(l);
-                if (l->sent_generation == o->push->generation)
+                lane_back(l);
+                if (f->generation == o->push->generation)
                         push_stop(o->push, o->push->o.events->fenced);
                 else /* by ourselves: push_lead() was between */
                         join_now(o);
                 break;
         case ERR_NOT_FOUND:
-                lane_keep(l);
+                lane_back(l);
                 if (!o->join_under_way)
                         take_up_again(o, status);
                 break;
         case ERR_ORDER:
                 /* Behind the end there, not before it: the origin lacks what lies between, and its peer may give it that. */
-                if (!(l->flying->flags & PUT_INIT) && l->flying->start_us > m->end_us + CHUNK_US / 2 && owner_may_go(o))
+                if (!(it->flags & PUT_INIT) && it->start_us > m->end_us + CHUNK_US / 2 && owner_may_go(o))
                         owner_out(o, "it lacks chunks");
                 else
-                        refused(l, status, m);
+                        refused(l, it, status, m);
                 break;
         case ERR_CONFLICT:
         case ERR_PROTO:
         case ERR_LIMIT:
         case ERR_UNSUPPORTED:
-                refused(l, status, m);
+                refused(l, it, status, m);
                 break;
+        case ERR_NOT_YET:
+        case ERR_FULL:
+                if (f->behind) { /* what became of the one before it, that one's answer says */
+                        l->going_back = true;
+                        break;
+                }
+                /* fall through */
         default:
-                lane_keep(l);
+                lane_back(l);
                 owner_failed(o, status);
         }
 }
 
 static void on_put(void *arg, int err, nng_msg *reply)
 {
-        struct lane *l = arg;
+        struct flight f = *(struct flight *)arg;
+        struct lane *l = f.lane;
         struct push *p = l->owner->push;
         struct put_reply m = {0};
         struct reader r;
-        bool stale = l->stale;
-        l->under_way = l->stale = false;
+        free(arg);
+        l->calls--;
+        l->stale -= f.round != l->round;
         l->owner->calls--;
         p->calls--;
         if (!err && (message_open(&r, reply) != MSG_PUT_REPLY || put_reply_decode(&r, &m) != 0)) {
@@ -271,38 +293,38 @@ static void on_put(void *arg, int err, nng_msg *reply)
         }
         if (p->stopped)
                 return;
-        if (stale)
-                owner_pump(l->owner);
-        else if (err)
-                judge(l, err == ERR_PROTO ? ERR_CLOSED : err, &m);
-        else
-                judge(l, m.status, &m);
+        struct item *it = f.round == l->round ? lane_flies(l, f.number) : NULL;
+        if (it)
+                judge(l, &f, it, err ? err == ERR_PROTO ? ERR_CLOSED : err : m.status, &m);
+        if (l->going_back && !l->calls)
+                lane_back(l);
+        owner_pump(l->owner);
         push_look_for_end(p);
 }
 
 /* False: the owner is not up. */
-static bool send_first(struct lane *l)
+static bool send_next(struct lane *l, const struct item *it)
 {
         struct owner *o = l->owner;
         struct push *p = o->push;
-        struct item *it = l->first;
-        if (!it || l->under_way)
-                return true;
         const struct track_info *info = &p->o.recent->tracks[l->track].info;
         bool init = it->flags & PUT_INIT;
         struct put m = {.generation = o->generation, .flags = it->flags, .segment = it->segment, .chunk = it->chunk,
                         .start_us = it->start_us, .duration_us = it->duration_us, .bandwidth = init ? info->bandwidth : 0,
-                        .fps_milli = init ? info->fps_milli : 0, .previous = it->previous, .bytes = it->bytes->data,
-                        .len = (uint32_t)it->bytes->len};
+                        .fps_milli = init ? info->fps_milli : 0, .previous = it->previous, .after_us = lane_after_us(l),
+                        .bytes = it->bytes->data, .len = (uint32_t)it->bytes->len};
+        struct flight *f = mem_alloc(sizeof(*f));
+        unsigned within_ms = owner_may_go(o) ? PUT_OTHERS_DEADLINE_MS : PUT_DEADLINE_MS;
         m.flags |= p->o.shadow ? PUT_SHADOW : 0;
         memcpy(m.session, p->claim.session, sizeof(m.session));
         memcpy(m.track, info->name, sizeof(m.track));
-        if (!origins_call(p->o.origins, o->origin.id, message_new(MSG_PUT, put_encode, &m),
-                          owner_may_go(o) ? PUT_OTHERS_DEADLINE_MS : PUT_DEADLINE_MS, on_put, l))
+        if (!origins_call(p->o.origins, o->origin.id, message_new(MSG_PUT, put_encode, &m), within_ms, on_put, f)) {
+                free(f);
                 return false;
+        }
         lane_fly(l);
-        l->sent_generation = m.generation;
-        l->under_way = true;
+        *f = (struct flight){.lane = l, .round = l->round, .number = it->number, .generation = m.generation, .behind = m.after_us};
+        l->calls++;
         o->calls++;
         p->calls++;
         return true;
@@ -399,9 +421,12 @@ void owner_pump(struct owner *o)
                 return;
         }
         for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
-                if (!send_first(&o->lanes[i])) {
-                        owner_failed(o, ERR_CLOSED);
-                        return;
+                const struct item *it;
+                while ((it = lane_next(&o->lanes[i]))) {
+                        if (!send_next(&o->lanes[i], it)) {
+                                owner_failed(o, ERR_CLOSED);
+                                return;
+                        }
                 }
         }
         if (p->ending && all_stored(o))

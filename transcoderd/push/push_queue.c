@@ -1,6 +1,7 @@
 #include "transcoderd/push/push_queue.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
@@ -35,6 +36,7 @@ static void append(struct lane *l, struct item *it)
         l->last = &it->next;
 }
 
+/* Nothing flies. */
 static void prepend(struct lane *l, struct item *it)
 {
         it->next = l->first;
@@ -49,6 +51,8 @@ static struct item *take(struct lane *l, struct item **link)
         *link = it->next;
         if (!*link)
                 l->last = link;
+        if (l->unsent == &it->next)
+                l->unsent = link;
         return it;
 }
 
@@ -89,7 +93,7 @@ static void count_lost(struct owner *o, const char *track, const struct item *it
 /* The oldest chunk that is not sent yet; NULL: there is none. */
 static struct item **oldest_of(struct lane *l)
 {
-        struct item **link = l->first && l->first->flags & PUT_INIT ? &l->first->next : &l->first;
+        struct item **link = *l->unsent && (*l->unsent)->flags & PUT_INIT ? &(*l->unsent)->next : l->unsent;
         return *link ? link : NULL;
 }
 
@@ -136,35 +140,89 @@ void lane_append(struct lane *l, struct item *it)
         make_room(l->owner, l, it->start_us);
 }
 
+/* ---- what flies ---------------------------------------------------------------------------------------------------- */
+
+/* Of those that fly, the last one; there is one. */
+static const struct item *newest_flying(const struct lane *l)
+{
+        return (const struct item *)((const char *)l->unsent - offsetof(struct item, next));
+}
+
+static size_t flying_bytes(const struct lane *l)
+{
+        size_t bytes = 0;
+        for (const struct item *it = l->first; it != *l->unsent; it = it->next)
+                bytes += it->bytes->len;
+        return bytes;
+}
+
+/* An init segment goes alone, for a chunk of a track that is not there is refused. And so does what comes behind a gap: the origin
+ * asks its peers for what is missing before it. */
+static bool may_join(const struct lane *l, const struct item *it)
+{
+        const struct item *before = newest_flying(l);
+        return l->flying < PUSH_WINDOW && !((it->flags | before->flags) & PUT_INIT) &&
+               it->start_us - before->start_us - before->duration_us < CHUNK_US / 2 &&
+               flying_bytes(l) + it->bytes->len <= PUSH_WINDOW_BYTES;
+}
+
+struct item *lane_next(struct lane *l)
+{
+        struct item *it = *l->unsent;
+        if (!it || l->stale || l->going_back || (l->flying && !may_join(l, it)))
+                return NULL;
+        return it;
+}
+
+/* Ends are known to half a sample only, and a chunk may be just one. */
+int64_t lane_after_us(const struct lane *l)
+{
+        if (!l->flying)
+                return 0;
+        const struct item *before = newest_flying(l);
+        return before->start_us + before->duration_us / 4 + 1;
+}
+
 void lane_fly(struct lane *l)
 {
-        l->flying = take(l, &l->first);
+        struct item *it = *l->unsent;
+        it->number = ++l->numbers;
+        l->unsent = &it->next;
+        l->flying++;
 }
 
-void lane_keep(struct lane *l)
+void lane_back(struct lane *l)
 {
-        prepend(l, l->flying);
-        l->flying = NULL;
+        l->unsent = &l->first;
+        l->stale = l->calls;
+        l->flying = 0;
+        l->going_back = false;
+        l->round++;
 }
 
-void lane_forget_flying(struct lane *l)
+struct item *lane_flies(const struct lane *l, uint32_t number)
 {
-        if (l->flying)
-                forget(l->owner, l->flying);
-        l->flying = NULL;
+        for (struct item *it = l->first; it != *l->unsent; it = it->next) {
+                if (it->number == number)
+                        return it;
+        }
+        return NULL;
 }
 
-void lane_forget_queued(struct lane *l)
+void lane_forget(struct lane *l, struct item *it)
 {
-        while (l->first)
-                forget(l->owner, take(l, &l->first));
+        struct item **link = &l->first;
+        while (*link != it)
+                link = &(*link)->next;
+        l->flying--;
+        forget(l->owner, take(l, link));
 }
 
 void lane_clear(struct lane *l)
 {
-        lane_forget_flying(l);
-        lane_forget_queued(l);
-        l->stale = l->under_way;
+        lane_back(l);
+        while (l->first)
+                forget(l->owner, take(l, &l->first));
 }
 
 /* ---- joining again ------------------------------------------------------------------------------------------------ */
@@ -202,9 +260,7 @@ static void refill(struct lane *l, const struct recent_track *t, int64_t end_us)
 
 void lane_rewind(struct lane *l, const struct recent_track *t, const struct claim_track *there)
 {
-        if (l->flying)
-                lane_keep(l);
-        l->stale = l->under_way;
+        lane_back(l);
         refill(l, t, there ? there->end_us : INT64_MIN);
         l->stored_us = there ? there->end_us : t->info.start_us;
         if (there)
