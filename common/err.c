@@ -41,6 +41,8 @@ int err_from_errno(int errnum)
         case EACCES:
         case EPERM:
                 return ERR_DENIED;
+        case EROFS:
+                return ERR_READ_ONLY;
         case ECONNREFUSED:
                 return ERR_REFUSED;
         case ECONNRESET:

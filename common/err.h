@@ -26,7 +26,8 @@
         X(CONFIG, "bad configuration")                                                                                 \
         X(CODEC, "codec error")                                                                                        \
         X(IN_USE, "address already in use")                                                                            \
-        X(NO_ADDRESS, "no address of this machine")
+        X(NO_ADDRESS, "no address of this machine")                                                                    \
+        X(READ_ONLY, "read-only file system")
 
 enum err_index {
 #define X(name, text) ERR_INDEX_##name,

@@ -124,9 +124,15 @@ struct origin {
         struct rpc_server *claim_server, *fetch_server;
         struct http *http;
         bool reading_open, open, settled, caught_up, stopping;
-        int why_full; /* 0: writes are taken */
         unsigned closing; /* parts that have not stopped yet */
 };
+
+static void tell_space(struct origin *o)
+{
+        char words[SPACE_WORDS_MAX];
+        space_words(&o->store, words);
+        daemon_ready(&o->daemon, !*words, words);
+}
 
 static void tell_ready(struct origin *o)
 {
@@ -139,8 +145,7 @@ static void tell_ready(struct origin *o)
         else if (!o->caught_up)
                 daemon_ready(&o->daemon, false, "catching up with peers");
         else
-                daemon_ready(&o->daemon, !o->why_full,
-                             !o->why_full ? "" : o->why_full == ERR_NOSPACE ? "no space for writing" : "writing to the disk fails");
+                tell_space(o);
 }
 
 static void fail(const char *what, int64_t port, int err)
@@ -323,9 +328,8 @@ static void session_changed(void *arg, struct session *s)
 
 static void space_changed(void *arg, int why_not)
 {
-        struct origin *o = arg;
-        o->why_full = why_not;
-        tell_ready(o);
+        (void)why_not;
+        tell_ready(arg);
 }
 
 /* The last write is on the disk and answered; no HTTP thread is left. */

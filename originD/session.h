@@ -84,14 +84,14 @@ struct session {
         bool sync_segments;
         uint64_t version, saved_version; /* of session.json and the rows of volumes: changed, on disk */
         uint64_t saving_version;         /* 0: no save under way */
-        bool save_failed; /* and it was told; it is tried again */
-        int save_status;
+        int save_status; /* of the last save: not 0, it was told, and it is tried again */
         struct session_wait *waits, *end_waits;
         bool ending; /* takes no more chunks; SESSION_ENDED when those under way are in */
         bool over_elsewhere; /* it ended at another origin, and does so here once what it lacks is copied: not claimed again */
 
         /* A chunk came, a track came, the session ended, a load ended: whoever waits should look again. */
         void (*changed)(void *arg, struct session *s);
+        void (*unsaved)(void *arg, int status); /* a save failed; may be NULL */
         void *arg;
         /* The store's. */
         struct session *next_by_id, *next_of_stream, *prev_of_stream, *next_loaded;

@@ -93,12 +93,14 @@ static void save_done(void *arg)
         s->saving_version = 0;
         if (!status)
                 s->saved_version = version;
-        if (status && !s->save_failed)
+        if (status && !s->save_status)
                 log_warn("session=%s path=%s msg=\"cannot save what is known of a session\" error=\"%s\"", s->id, w->path,
                          err_text(status));
-        else if (!status && s->save_failed)
+        else if (!status && s->save_status)
                 log_info("session=%s msg=\"what is known of the session is saved again\"", s->id);
-        s->save_failed = status != 0;
+        s->save_status = status;
+        if (status && s->unsaved)
+                s->unsaved(s->arg, status);
         for (size_t i = 0; status && i < s->track_count; i++)
                 s->tracks[i]->rows_saved = ROWS_NOT_SAVED;
         buf_unref(&w->text);

@@ -1,6 +1,8 @@
 #include "originD/space.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/daemon/log.h"
@@ -11,25 +13,46 @@
 #define FILL_SMOOTH_US (60 * US_PER_S)
 #define MEASURE_EVERY_US (1 * US_PER_S)
 
-void space_set(struct store *st, int why_not)
+/* The disk's own words: of the codes that we know it by several mean the same. */
+static const char *reason(const struct store *st)
 {
-        if (st->why_full == why_not)
+        return st->space.why_errno ? strerror(st->space.why_errno) : err_text(st->why_full);
+}
+
+void space_set(struct store *st, int why_not, int why_errno)
+{
+        if (st->why_full == why_not && st->space.why_errno == why_errno)
                 return;
+        bool failed = space_failing(st);
         st->why_full = why_not;
+        st->space.why_errno = why_errno;
         if (!why_not)
-                log_info("msg=\"space is back\" path=%s", st->options.data_dir);
+                log_info("msg=\"%s\" path=%s", failed ? "the disk takes writes again" : "space is back", st->options.data_dir);
         else if (why_not == ERR_NOSPACE)
                 log_error("msg=\"no space: writes are refused\" path=%s free_bytes=%" PRIu64 " free_files=%" PRIu64, st->options.data_dir,
                           st->room.free_bytes, st->room.free_files);
         else
                 log_error("msg=\"writing to the disk fails: writes are refused\" path=%s error=\"%s\"", st->options.data_dir,
-                          err_text(why_not));
+                          reason(st));
         st->events.space(st->events.arg, why_not);
 }
 
 int space_refusal(const struct store *st)
 {
         return !st->why_full ? 0 : st->why_full == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
+}
+
+bool space_failing(const struct store *st)
+{
+        return st->why_full && st->why_full != ERR_NOSPACE;
+}
+
+void space_words(const struct store *st, char words[SPACE_WORDS_MAX])
+{
+        if (space_failing(st))
+                snprintf(words, SPACE_WORDS_MAX, "writing to the disk fails: %s", reason(st));
+        else
+                snprintf(words, SPACE_WORDS_MAX, "%s", st->why_full ? "no space for writing" : "");
 }
 
 static void count_filling(struct store *st)
@@ -79,6 +102,14 @@ void space_doubt(struct store *st, const char *session, const char *track, int s
         log_error("session=%s track=%s msg=\"a chunk cannot be written\" error=\"%s\"", session, track, err_text(status));
 }
 
+void space_save_failed(struct store *st, int status)
+{
+        if (status == ERR_NOSPACE)
+                space_set(st, ERR_NOSPACE, 0);
+        else
+                st->space.doubted = true;
+}
+
 static void measured(void *arg, int status, struct disk_room room)
 {
         struct store *st = arg;
@@ -87,7 +118,7 @@ static void measured(void *arg, int status, struct disk_room room)
         tell_measure(st, status);
         if (status) { /* what is not known is not "none"; where writing failed as well it is the disk that is not there */
                 if (st->space.doubted)
-                        space_set(st, status == ERR_NOSPACE ? ERR_IO : status);
+                        space_set(st, status == ERR_NOSPACE ? ERR_IO : status, 0);
                 return;
         }
         st->room = room;
@@ -105,7 +136,7 @@ static void measured(void *arg, int status, struct disk_room room)
         /* Only for lack of space: on a disk that fails otherwise the recordings are what is left. */
         if (why_not == ERR_NOSPACE && !st->options.refuse_when_full && (lacking ? room_make(st, lacking) : try_room(st)))
                 why_not = room.write_status || st->why_full == ERR_NOSPACE ? st->why_full : 0; /* what that brings is seen the next time */
-        space_set(st, why_not);
+        space_set(st, why_not, why_not && why_not == room.write_status && why_not != ERR_NOSPACE ? room.write_errno : 0);
 }
 
 /* A disk that does not answer says nothing, so nobody would learn of it. */
@@ -122,7 +153,20 @@ static void look_for_hanging(struct store *st, int64_t now_mono_us)
                 sp->hanging_us += passed_us < SPACE_HANG_STEP_US ? passed_us : SPACE_HANG_STEP_US;
         sp->writes_over = over;
         if (sp->hanging_us >= SPACE_HANG_US)
-                space_set(st, ERR_TIMEOUT);
+                space_set(st, ERR_TIMEOUT, 0);
+}
+
+/* Nothing was written for so long that nobody knows whether it would be. */
+static bool is_idle(struct store *st, int64_t now_mono_us)
+{
+        struct space *sp = &st->space;
+        uint64_t over;
+        disk_writes_under_way(&over);
+        if (!sp->written_mono_us || over != sp->written) {
+                sp->written = over;
+                sp->written_mono_us = now_mono_us;
+        }
+        return now_mono_us - sp->written_mono_us >= SPACE_IDLE_US;
 }
 
 void space_tick(struct store *st, int64_t now_mono_us)
@@ -136,5 +180,6 @@ void space_tick(struct store *st, int64_t now_mono_us)
         /* A job that takes long, a large volume that is read again to be closed, may be the only write. That the disk does not hang the write
          * on trial tells, by coming back. */
         bool silent = sp->hanging_us >= SPACE_HANG_US / 2;
-        disk_space(st->loop, st->options.data_dir, st->folder, st->why_full || sp->doubted || silent, measured, st);
+        bool idle = is_idle(st, now_mono_us);
+        disk_space(st->loop, st->options.data_dir, st->folder, st->why_full || sp->doubted || silent || idle, measured, st);
 }

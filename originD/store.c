@@ -59,7 +59,7 @@ void store_remove(struct store *st, struct session *s)
 
 void store_no_space(struct store *st)
 {
-        space_set(st, ERR_NOSPACE);
+        space_set(st, ERR_NOSPACE, 0);
 }
 
 static void expire(struct store *st, struct session *s)
@@ -67,8 +67,8 @@ static void expire(struct store *st, struct session *s)
         int64_t allowed = (int64_t)s->grace_ms * US_PER_MS + GRACE_EXTRA_US;
         if (s->state == SESSION_LIVE && !s->ending && clock_mono_us() - s->heard_mono_us > allowed)
                 session_end(s, s->end_us, false, NULL, NULL);
-        session_retry_save(s);
-        (void)st;
+        if (!space_failing(st)) /* it would be four writes a second, of each session, that are known to fail */
+                session_retry_save(s);
 }
 
 /* Of those that ended the loaded ones: what is not saved yet, and what was claimed but never written to. */
@@ -78,7 +78,8 @@ static void look_after_ended(struct store *st)
                 next = s->next_loaded;
                 if (s->state != SESSION_ENDED || s->load != LOAD_DONE)
                         continue;
-                session_retry_save(s);
+                if (!space_failing(st))
+                        session_retry_save(s);
                 if (!session_tracks(s) && !session_busy(s)) {
                         store_remove(st, s);
                         next = st->loaded; /* the list was changed */

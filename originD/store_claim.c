@@ -22,21 +22,30 @@ static int begin_session(struct store *st, const struct claim *c, struct session
         return 0;
 }
 
+/* A claim is a promise: it is on the disk before it is answered. Where that is known to fail it would only raise the generation, and
+ * fence a writer for nothing, each time that it is tried again. */
+static int judge_disk(const struct store *st, const struct session *s)
+{
+        if (space_failing(st))
+                return space_refusal(st);
+        return !s->save_status ? 0 : s->save_status == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
+}
+
 /* May the writer go on with this one here? */
-static int judge_join(const struct session *s, const struct claim *c)
+static int judge_join(const struct store *st, const struct session *s, const struct claim *c)
 {
         if (strcmp(s->stream, c->stream) != 0)
                 return ERR_CONFLICT;
         if (s->state == SESSION_ENDED || s->ending)
                 return ERR_CLOSED;
         bool same = c->generation == s->generation && strcmp(c->node, s->node) == 0;
-        return same || c->generation > s->generation ? 0 : ERR_FENCED;
+        return same || c->generation > s->generation ? judge_disk(st, s) : ERR_FENCED;
 }
 
 static int join(struct store *st, const struct claim *c, struct session **out)
 {
         struct session *s = store_session(st, c->session), *live = stream_live(store_stream(st, c->stream));
-        int rc = s ? judge_join(s, c) : 0;
+        int rc = s ? judge_join(st, s, c) : 0;
         if (rc)
                 return rc;
         if (live && live != s) {
@@ -61,7 +70,7 @@ int store_claim(struct store *st, const struct claim *c, struct session **out)
                         *out = NULL;
                 if (c->generation == UINT32_MAX || (*out && (*out)->generation == UINT32_MAX))
                         return ERR_LIMIT;
-                rc = *out ? 0 : begin_session(st, c, out);
+                rc = *out ? judge_disk(st, *out) : begin_session(st, c, out);
         }
         /* Where a track ends that cannot be read now nobody can say: the writer would write over what it does not know of. */
         return rc ? rc : session_readable(*out) ? 0 : ERR_IO;

@@ -199,6 +199,11 @@ static void session_changed(void *arg, struct session *s)
         st->events.changed(st->events.arg, s);
 }
 
+static void session_unsaved(void *arg, int status)
+{
+        space_save_failed(arg, status);
+}
+
 bool session_newer(int64_t epoch_us, const char *id, const struct session *than)
 {
         return epoch_us > than->epoch_us || (epoch_us == than->epoch_us && strcmp(id, than->id) > 0);
@@ -207,6 +212,7 @@ bool session_newer(int64_t epoch_us, const char *id, const struct session *than)
 void store_add(struct store *st, struct session *s)
 {
         s->changed = session_changed;
+        s->unsaved = session_unsaved;
         s->arg = st;
         struct session **head = &st->by_id[bucket(s->id)];
         s->next_by_id = *head;

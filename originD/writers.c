@@ -8,6 +8,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "originD/stats.h"
 
 static void reply(struct rpc_request *req, uint8_t type, message_encode *encode, const void *message)
 {
@@ -48,14 +49,18 @@ static void reply_claim(struct rpc_request *req, int status, const struct sessio
         reply(req, MSG_CLAIM_REPLY, claim_reply_encode, &m);
 }
 
+/* What only the disk can have said: a writer would take some of it for its own fault, and give up. */
+static bool is_disks(int status)
+{
+        return status == ERR_READ_ONLY || status == ERR_LIMIT || status == ERR_DENIED || status == ERR_NOT_FOUND;
+}
+
 static void answer_claim(struct claiming *c, int status)
 {
         c->session->pins--;
         if (!status && (c->session->generation != c->generation || c->session->ending))
                 status = ERR_FENCED; /* claimed again by another one meanwhile */
-        if (status == ERR_NOSPACE)
-                store_no_space(c->writers->store);
-        reply_claim(c->req, status, c->session);
+        reply_claim(c->req, is_disks(status) ? ERR_IO : status, c->session);
         free(c);
 }
 
@@ -76,8 +81,12 @@ static void claimed(struct session_wait *w, int status)
 
 static void refuse_claim(struct rpc_request *req, const struct claim *m, int why)
 {
-        log_warn("session=%s stream=%s msg=\"claim refused\" writer=%s error=\"%s\"", m->session, m->stream, m->node,
-                 err_text(why));
+        /* The disk's state is told once, by space.c or with the save that failed; the writer tries again for as long as it lasts. */
+        if (why == ERR_IO || why == ERR_NOSPACE)
+                log_debug("session=%s stream=%s msg=\"claim refused\" writer=%s error=\"%s\"", m->session, m->stream, m->node, err_text(why));
+        else
+                log_warn("session=%s stream=%s msg=\"claim refused\" writer=%s error=\"%s\"", m->session, m->stream, m->node, err_text(why));
+        stat_add(STAT_CLAIMS_REFUSED, 1);
         reply_claim(req, why, NULL);
 }
 
@@ -195,7 +204,7 @@ static void reply_end(struct rpc_request *req, int status)
 
 static void answer_end(struct ending *e, int status)
 {
-        reply_end(e->req, status);
+        reply_end(e->req, is_disks(status) ? ERR_IO : status);
         free(e);
 }
 

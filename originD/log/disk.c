@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -229,21 +230,39 @@ void disk_close(uv_loop_t *loop, int fd)
         file_run(loop, DISK_WRITE, close_work, f);
 }
 
-static int probe(const char *folder)
+static int write_on_trial(const char *folder)
 {
         uint8_t *zeros = mem_alloc(PROBE_BYTES);
-        char *path = mem_printf("%s/.probe", folder);
-        int status = file_put(path, zeros, PROBE_BYTES);
+        char *path = mem_printf("%s/made", folder), *named = mem_printf("%s/named", folder);
+        int rc = mkdir(folder, 0755) < 0 && errno != EEXIST ? err_from_errno(errno) : 0; /* one may be left of a process that died in here */
+        rc = rc ? rc : file_put(path, zeros, PROBE_BYTES);
+        rc = rc ? rc : file_rename(path, named);
+        rc = rc ? rc : file_sync_folder(folder);
+        int why = errno;
         unlink(path);
-        free(zeros);
+        unlink(named); /* what cannot be removed is no reason to store nothing: removals tell of it */
+        rmdir(folder);
+        free(named);
         free(path);
-        return status;
+        free(zeros);
+        errno = why;
+        return rc;
+}
+
+/* A folder, a file, its bytes, their sync, another name: any of these may be what a disk refuses alone. */
+static void probe(const char *data_dir, struct disk_room *room)
+{
+        char *folder = mem_printf("%s/.trial", data_dir);
+        room->write_status = write_on_trial(folder);
+        int why = errno;
+        room->write_errno = room->write_status && err_from_errno(why) == room->write_status ? why : 0;
+        free(folder);
 }
 
 static void space_work(void *arg)
 {
         struct file_job *f = arg;
-        struct statvfs st;
+        struct statvfs st, named;
         f->status = file_compare(f->path, f->fd);
         if (!f->status && fstatvfs(f->fd, &st) < 0)
                 f->status = err_from_errno(errno);
@@ -252,8 +271,12 @@ static void space_work(void *arg)
         f->room = (struct disk_room){.free_bytes = (uint64_t)st.f_bavail * st.f_frsize,
                                      .total_bytes = (uint64_t)st.f_blocks * st.f_frsize,
                                      .free_files = st.f_files ? st.f_favail : UINT64_MAX};
-        if (f->probe)
-                f->room.write_status = probe(f->path);
+        if (!statvfs(f->path, &named) && named.f_flag & ST_RDONLY) { /* by its path: the folder may be mounted once more over itself */
+                f->room.write_status = ERR_READ_ONLY;
+                f->room.write_errno = EROFS;
+        } else if (f->probe) {
+                probe(f->path, &f->room);
+        }
 }
 
 void disk_space(uv_loop_t *loop, const char *folder, int fd, bool probe_too,

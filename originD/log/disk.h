@@ -12,7 +12,7 @@
  *                joined. The next job may be of another loop.
  *
  * Status: 0, or errno by err_from_errno(): ERR_NOSPACE (disk, quota or file size limit), ERR_NOT_FOUND (there is no such file, and nothing
- * else means that), ERR_LIMIT (no descriptor or memory left), ERR_DENIED, ERR_IO. Paths are copied. Jobs may overtake each
+ * else means that), ERR_LIMIT (no descriptor or memory left), ERR_DENIED, ERR_READ_ONLY, ERR_IO. Paths are copied. Jobs may overtake each
  * other: who needs an order starts the next one from done(). Loop thread only; what a job calls on its thread is file.h. */
 #ifndef ORIGIND_DISK_H
 #define ORIGIND_DISK_H
@@ -46,12 +46,16 @@ void disk_read(uv_loop_t *loop, enum disk_class pool, const char *path, uint64_t
 void disk_close(uv_loop_t *loop, int fd);
 
 /* Of the file system that holds folder: DISK_LIVE. fd: the folder, as it was opened at the start; what its path names may be
- * another one by now, when a mount has gone. probe: also try whether writing works: DISK_WRITE. An error says that nothing is
+ * another one by now, when a mount has gone. probe: also try whether writing works, in all that a save and a new session need of the
+ * disk, in a folder of its own there: DISK_WRITE. An error says that nothing is
  * known: not how much is free, nor whether anything is. ERR_NOT_FOUND: the path does not name that folder now. */
 struct disk_room {
         uint64_t free_bytes, total_bytes;
         uint64_t free_files; /* that can still be made; UINT64_MAX where the file system has no bound but its bytes */
-        int write_status; /* of the probe: 0, or why writing does not work (ERR_NOSPACE, ERR_IO, …) */
+        /* Of the probe: 0, or why writing does not work (ERR_NOSPACE, ERR_IO, …). ERR_READ_ONLY also without a probe, where the file
+         * system says so by itself. */
+        int write_status;
+        int write_errno; /* the same as the disk said it; 0: it said nothing more */
 };
 void disk_space(uv_loop_t *loop, const char *folder, int fd, bool probe,
                 void (*done)(void *arg, int status, struct disk_room room), void *arg);

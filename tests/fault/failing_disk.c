@@ -1,6 +1,7 @@
 /* Preloaded into an originD by store_faults.py: the k-th call of a kind fails, or the process dies there. Of calls on what is in the
  * folder FAULT_BELOW only. FAULT_CALL: its kind; FAULT_AT: k, from 1; FAULT_HOW: an errno's number, "kill" (before the call, or
- * in the middle of a write); FAULT_ON=1: the later ones fail too. FAULT_CAME: a file that is made when the first of them fails.
+ * in the middle of a write); FAULT_ON=1: the later ones fail too. FAULT_WHILE: a file, while it is there each call of the kind fails, and
+ * none otherwise, whatever the number. FAULT_CAME: a file that is made when the first of them fails.
  * FAULT_COUNTS: a file that is told at the end how many there were of each kind. */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -76,8 +77,13 @@ static void tell_came(void)
 /* Counts it; whether it is the one. */
 static bool chosen(enum kind kind)
 {
+        const char *meanwhile = setting("FAULT_WHILE");
         unsigned n = atomic_fetch_add(&counts[kind], 1) + 1, at = (unsigned)atoi(setting("FAULT_AT"));
-        if (!at || strcmp(setting("FAULT_CALL"), names[kind]) != 0)
+        if (strcmp(setting("FAULT_CALL"), names[kind]) != 0)
+                return false;
+        if (*meanwhile)
+                return access(meanwhile, F_OK) == 0;
+        if (!at)
                 return false;
         bool it = n == at || (n > at && *setting("FAULT_ON") == '1');
         if (it)

@@ -8,12 +8,14 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 /* 0, or the errno of the call that fails. */
 static struct {
-        atomic_int statvfs, fsync, rename, unlink, unlinkat;
+        atomic_int statvfs, fsync, rename, unlink, unlinkat, mkdir;
+        atomic_bool read_only; /* the file system says so; writing works all the same */
         atomic_uint files; /* 0, or one more than the files that the disk has room for */
 } broken;
 static atomic_uint rename_calls, statvfs_calls;
@@ -30,6 +32,21 @@ int fstatvfs(int fd, struct statvfs *out)
                 return rc;
         }
         errno = broken.statvfs;
+        return -1;
+}
+
+int statvfs(const char *path, struct statvfs *out)
+{
+        int rc = BROKEN_REAL(statvfs)(path, out);
+        out->f_flag |= broken.read_only ? ST_RDONLY : 0;
+        return rc;
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+        if (!broken.mkdir)
+                return BROKEN_REAL(mkdir)(path, mode);
+        errno = broken.mkdir;
         return -1;
 }
 

@@ -254,7 +254,7 @@ static void test_only_an_absence_is_told_as_one(void **state)
         assert_int_equal(read_back(below, 3, text), ERR_NOT_FOUND); /* a file is no folder: ENOTDIR */
         assert_int_equal(read_back(path, 3, text), ERR_IO); /* shorter than it should be */
         assert_int_equal(err_from_errno(EIO), ERR_IO);
-        assert_int_equal(err_from_errno(EROFS), ERR_IO);
+        assert_int_equal(err_from_errno(EROFS), ERR_READ_ONLY);
         assert_int_equal(err_from_errno(EMFILE), ERR_LIMIT);
         assert_int_equal(err_from_errno(ENFILE), ERR_LIMIT);
         assert_int_equal(err_from_errno(EDQUOT), ERR_NOSPACE);

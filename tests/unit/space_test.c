@@ -131,8 +131,8 @@ static void test_a_disk_that_fails_is_not_called_full_and_costs_no_recording(voi
         assert_non_null(store_session(&store, "S2"));
         assert_int_equal(times_said("no space: writes are refused"), 1);
         assert_int_equal(times_said("writing to the disk fails: writes are refused"), 1);
-        assert_int_equal(times_said("error=\"input/output error\""), 1);
-        assert_int_equal(times_said("space is back"), 1);
+        assert_int_equal(times_said("error=\"Input/output error\""), 1);
+        assert_int_equal(times_said("the disk takes writes again"), 1);
 }
 
 /* A write on trial succeeds with one file left, a volume cannot begin. */
@@ -188,7 +188,7 @@ static void test_a_disk_that_does_not_answer_is_told_and_takes_writes_again_when
         end_listening();
         assert_int_equal(store.why_full, 0);
         assert_int_equal(times_said("error=\"timed out\""), 1);
-        assert_int_equal(times_said("space is back"), 1);
+        assert_int_equal(times_said("the disk takes writes again"), 1);
 }
 
 /* A volume that is read again to be closed takes minutes on a slow disk, and after a broadcast nothing else is written. */
@@ -218,7 +218,7 @@ static void test_a_disk_that_failed_and_is_short_of_space_takes_writes_as_soon_a
 {
         (void)state;
         record("S1", 0);
-        space_set(&store, ERR_TIMEOUT);
+        space_set(&store, ERR_TIMEOUT, 0);
         store.options.min_free_bytes = INT64_MAX;
         look(1);
         assert_null(store_session(&store, "S1")); /* room is on its way */
@@ -286,6 +286,91 @@ static void test_a_write_that_failed_is_tried_and_tells_whether_the_disk_takes_a
         assert_int_equal(times_said("writing to the disk fails"), 1);
 }
 
+static void test_a_file_system_that_is_read_only_is_seen_before_somebody_writes(void **state)
+{
+        char words[SPACE_WORDS_MAX];
+        (void)state;
+        listen_to_log();
+        broken.read_only = true;
+        uv_timer_stop(&store.tick);
+        space_tick(&store, store.space.measured_mono_us + 2 * US_PER_S);
+        UNTIL(&loop, !store.space.measuring);
+        int why = store.why_full;
+        space_words(&store, words);
+        broken.read_only = false;
+        space_tick(&store, store.space.measured_mono_us + 2 * US_PER_S);
+        UNTIL(&loop, !store.space.measuring);
+        end_listening();
+        assert_int_equal(why, ERR_READ_ONLY);
+        assert_string_equal(words, "writing to the disk fails: Read-only file system");
+        assert_int_equal(store.why_full, 0);
+        assert_int_equal(times_said("writes are refused"), 1);
+        assert_int_equal(times_said("the disk takes writes again"), 1);
+}
+
+/* Each alone; the others work. */
+static void test_whatever_call_a_disk_refuses_is_found_by_a_write_on_trial_where_nobody_writes(void **state)
+{
+        atomic_int *const calls[] = {&broken.mkdir, &broken.fsync, &broken.rename};
+        static const int errors[] = {EIO, EROFS, ENOSPC, EMFILE};
+        char words[SPACE_WORDS_MAX];
+        (void)state;
+        uv_timer_stop(&store.tick);
+        for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+                for (size_t k = 0; k < sizeof(errors) / sizeof(errors[0]); k++) {
+                        *calls[i] = errors[k];
+                        look(2);
+                        int why = store.why_full;
+                        space_words(&store, words);
+                        *calls[i] = 0;
+                        look(1);
+                        assert_int_equal(why, err_from_errno(errors[k]));
+                        if (errors[k] != ENOSPC)
+                                assert_non_null(strstr(words, strerror(errors[k])));
+                        assert_int_equal(store.why_full, 0);
+                }
+        }
+        broken.unlink = EIO; /* that something cannot be removed is no reason to store nothing */
+        look(2);
+        broken.unlink = 0;
+        assert_int_equal(store.why_full, 0);
+}
+
+static void test_claims_that_cannot_be_saved_raise_the_generation_once_and_are_told_once(void **state)
+{
+        int err;
+        (void)state;
+        struct session *s = claim("cam", "S1", 0, &err);
+        assert_int_equal(err, 0);
+        uint32_t before = s->generation;
+        listen_to_log();
+        broken.rename = EIO;
+        for (int i = 0; i < 20; i++) {
+                claim("cam", "S2", 0, &err);
+                assert_int_equal(err, ERR_IO);
+        }
+        for (int i = 0; i < 20; i++) { /* a stream that is new to it likewise */
+                claim("new", "S3", 0, &err);
+                assert_int_equal(err, ERR_IO);
+        }
+        look(1);
+        int why = store.why_full;
+        claim("other", "S4", 0, &err);
+        broken.rename = 0;
+        assert_int_equal(err, ERR_IO);
+        assert_int_equal(why, ERR_IO);
+        assert_in_range(s->generation, before, before + 1);
+        assert_null(store_session(&store, "S4"));
+        look(1);
+        UNTIL(&loop, !s->save_status);
+        assert_ptr_equal(claim("cam", "S5", 0, &err), s);
+        end_listening();
+        assert_int_equal(err, 0);
+        assert_in_range(s->generation, before + 1, before + 2);
+        assert_int_equal(times_said("cannot save what is known of a session"), 2); /* one line a session, */
+        assert_int_equal(times_said("writes are refused"), 1); /* and one for all of it */
+}
+
 static void test_room_that_is_on_its_way_is_waited_for(void **state)
 {
         (void)state;
@@ -315,6 +400,9 @@ int main(void)
                 CASE(test_a_disk_that_failed_and_is_short_of_space_takes_writes_as_soon_as_it_takes_one),
                 CASE(test_where_space_does_not_explain_a_full_disk_few_recordings_are_tried),
                 CASE(test_a_write_that_failed_is_tried_and_tells_whether_the_disk_takes_any),
+                CASE(test_a_file_system_that_is_read_only_is_seen_before_somebody_writes),
+                CASE(test_whatever_call_a_disk_refuses_is_found_by_a_write_on_trial_where_nobody_writes),
+                CASE(test_claims_that_cannot_be_saved_raise_the_generation_once_and_are_told_once),
                 CASE(test_room_that_is_on_its_way_is_waited_for),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
