@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/generation.h"
+
 /* An OPEN is rare: looking at all of them costs less than keeping them in order. */
 static unsigned find(const struct generations *g, const char *stream)
 {
@@ -33,6 +35,8 @@ static unsigned place(struct generations *g)
 void generations_note(struct generations *g, const char *stream, uint32_t generation)
 {
         unsigned i = find(g, stream);
+        if (!generation_possible(generation))
+                return;
         if (i == g->count) {
                 i = place(g);
                 snprintf(g->known[i].stream, sizeof(g->known[i].stream), "%s", stream);

@@ -1,6 +1,6 @@
 /* generations.h - the highest generation that this proxy was given for each stream.
  *
- * OPEN carries it, so that a new writer is above the one before even at an origin that missed everything. It outlives
+ * One that there cannot be (proto/generation.h) is not noted. OPEN carries it, so that a new writer is above the one before even at an origin that missed everything. It outlives
  * the publication: the broadcaster that comes back finds it. The streams heard of last are kept, GENERATIONS_MAX of
  * them; one that was forgotten, or never known, is 0. Loop thread only. */
 #ifndef INGESTD_GENERATIONS_H

@@ -12,6 +12,7 @@
 #include "common/mem.h"
 #include "ingestd/relay_impl.h"
 #include "ingestd/stats.h"
+#include "proto/generation.h"
 
 #define SETTLED_US 5000000 /* a shadow that is lost sooner is no better than one that was refused */
 #define TURNED_OUT_MAX 2       /* swaps for a session that transcoders lose, one after the other */
@@ -137,7 +138,7 @@ void relay_pair_on_opened(struct relay *r, const struct open_reply *m)
 void relay_pair_heard(struct relay *r, uint32_t generation)
 {
         struct relay_pair *p = r->pair;
-        if (generation <= p->generation)
+        if (generation <= p->generation || !generation_possible(generation))
                 return;
         generations_note(&p->all->generations, p->stream.stream, generation);
         if (!relay_leads(r))

@@ -11,6 +11,7 @@
 #include "common/mem.h"
 #include "originD/captions.h"
 #include "originD/stats.h"
+#include "proto/generation.h"
 
 #define SLATE_AFTER_US (3 * US_PER_S) /* a live session that nobody writes to shows as slate */
 
@@ -332,12 +333,18 @@ static void fence(struct session *s)
                         chunk_log_fence(s->tracks[i]->log);
 }
 
+uint32_t session_next_generation(const struct session *s, const struct claim *c)
+{
+        if (c->flags & CLAIM_JOIN)
+                return c->generation;
+        uint32_t seen = generation_possible(c->generation) ? c->generation : 0, known = s ? s->generation : 0;
+        return (seen > known ? seen : known) + 1;
+}
+
 void session_claim(struct session *s, const struct claim *c, struct session_wait *w,
                    void (*done)(struct session_wait *w, int status))
 {
-        uint32_t generation = c->generation;
-        if (!(c->flags & CLAIM_JOIN))
-                generation = (generation > s->generation ? generation : s->generation) + 1;
+        uint32_t generation = session_next_generation(s, c);
         bool other = generation != s->generation;
         s->generation = generation;
         s->claimed = true;
@@ -451,7 +458,7 @@ int64_t session_live_edge_us(const struct session *s)
 
 void session_adopt_generation(struct session *s, uint32_t generation, const char *node)
 {
-        if (generation <= s->generation)
+        if (generation <= s->generation || !generation_possible(generation))
                 return;
         log_info("session=%s stream=%s msg=\"another origin has a newer writer\" generation=%u writer=%s before=%u", s->id,
                  s->stream, generation, node, s->generation);

@@ -127,6 +127,9 @@ void session_answer_waits(struct session *s, int save_status);
 void session_claim(struct session *s, const struct claim *c, struct session_wait *w,
                    void (*done)(struct session_wait *w, int status));
 
+/* The generation that a claim gives, of this session or (NULL) of a new one. */
+uint32_t session_next_generation(const struct session *s, const struct claim *c);
+
 /* No more chunks. Done likewise. */
 void session_end(struct session *s, int64_t end_us, bool by_writer, struct session_wait *w,
                  void (*done)(struct session_wait *w, int status));
@@ -139,7 +142,7 @@ bool session_loadable(const struct session *s); /* session_load() would begin */
 bool session_unload(struct session *s); /* false: it is live, or somebody is busy with it */
 
 /* What catching up does to a session beyond what a writer does. */
-void session_adopt_generation(struct session *s, uint32_t generation, const char *node); /* fences the one known here, if it is newer */
+void session_adopt_generation(struct session *s, uint32_t generation, const char *node); /* fences the one known here, if it is newer, and can be */
 
 /* Opens the logs of an ended session that is loaded for appending: done(arg, status) later. The session stays ended for
  * everybody else. session_close_ended(): ends the logs again and notes where they end; nothing is being appended. */

@@ -35,6 +35,7 @@ static struct metric rows[STATS] = {
         [STAT_PUTS_PROTO] = COUNTER("originD_refused_puts_total", "status=\"malformed\"", REFUSED_HELP),
         [STAT_PUTS_OTHER] = COUNTER("originD_refused_puts_total", "status=\"other\"", REFUSED_HELP),
         [STAT_CLAIMS_REFUSED] = COUNTER("originD_refused_claims_total", NULL, "CLAIMs not taken"),
+        [STAT_IMPOSSIBLE_GENERATIONS] = COUNTER("originD_impossible_generations_total", NULL, "Generations that nobody can have been given, in claims and in what peers told of sessions: they do not count"),
         [STAT_PUTS_MISFIT] = COUNTER("originD_misfit_puts_total", NULL, "PUTs fenced since they did not go on from what the session's other writer stored"),
         [STAT_LEADER_LATE] = COUNTER("originD_late_leader_total", NULL, "Waits of a shadow's chunk for the leader's that were in vain"),
         [STAT_FETCHES_OK] = COUNTER("originD_fetches_total", "status=\"ok\"", FETCHES_HELP),

@@ -130,7 +130,7 @@ bool session_newer(int64_t epoch_us, const char *id, const struct session *than)
 
 bool store_unreadable(const struct store *st, const char *id); /* it is here, and cannot be read now, or is on its way out: nothing may be put in its place */
 
-/* The stream's live session, or the one proposed. ERR_FULL, ERR_NOSPACE, ERR_LIMIT (no generation is left),
+/* The stream's live session, or the one proposed. ERR_FULL, ERR_NOSPACE, ERR_LIMIT (there is no such generation, or none is left for a moment),
  * ERR_IO (what is here of it cannot be read now, or nothing can be written);
  * ERR_CONFLICT: the proposed id is taken. With CLAIM_JOIN the one proposed or none: ERR_FENCED (a newer writer, or a newer
  * session of the stream), ERR_CLOSED (it ended here). An older session that is alive begins to end. */

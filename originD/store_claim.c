@@ -5,6 +5,7 @@
 
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "proto/generation.h"
 
 static int begin_session(struct store *st, const struct claim *c, struct session **out)
 {
@@ -38,6 +39,8 @@ static int judge_join(const struct store *st, const struct session *s, const str
                 return ERR_CONFLICT;
         if (s->state == SESSION_ENDED || s->ending)
                 return ERR_CLOSED;
+        if (!generation_possible(c->generation)) /* taken, it could never be claimed again */
+                return ERR_LIMIT;
         bool same = c->generation == s->generation && strcmp(c->node, s->node) == 0;
         return same || c->generation > s->generation ? judge_disk(st, s) : ERR_FENCED;
 }
@@ -45,7 +48,7 @@ static int judge_join(const struct store *st, const struct session *s, const str
 static int join(struct store *st, const struct claim *c, struct session **out)
 {
         struct session *s = store_session(st, c->session), *live = stream_live(store_stream(st, c->stream));
-        int rc = s ? judge_join(st, s, c) : 0;
+        int rc = s ? judge_join(st, s, c) : generation_possible(c->generation) ? 0 : ERR_LIMIT;
         if (rc)
                 return rc;
         if (live && live != s) {
@@ -59,6 +62,17 @@ static int join(struct store *st, const struct claim *c, struct session **out)
         return s ? 0 : begin_session(st, c, out);
 }
 
+/* A session of a generation that there cannot be, from a file or from before: nobody can claim it any more, and the stream goes on with
+ * another one. */
+static bool is_beyond(const struct session *s)
+{
+        if (generation_possible(s->generation))
+                return false;
+        log_error("session=%s stream=%s msg=\"there is no such generation: the session ends, and the stream goes on with another\" generation=%u",
+                  s->id, s->stream, s->generation);
+        return true;
+}
+
 int store_claim(struct store *st, const struct claim *c, struct session **out)
 {
         int rc;
@@ -68,7 +82,11 @@ int store_claim(struct store *st, const struct claim *c, struct session **out)
                 *out = stream_live(store_stream(st, c->stream));
                 if (*out && (*out)->over_elsewhere) /* the other owners would refuse it (ERR_CLOSED): one copy only from there on */
                         *out = NULL;
-                if (c->generation == UINT32_MAX || (*out && (*out)->generation == UINT32_MAX))
+                if (*out && is_beyond(*out)) {
+                        session_end(*out, (*out)->end_us, false, NULL, NULL);
+                        *out = NULL;
+                }
+                if (!generation_possible(session_next_generation(*out, c)))
                         return ERR_LIMIT;
                 rc = *out ? judge_disk(st, *out) : begin_session(st, c, out);
         }

@@ -9,6 +9,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/stats.h"
+#include "proto/generation.h"
 
 static void reply(struct rpc_request *req, uint8_t type, message_encode *encode, const void *message)
 {
@@ -93,6 +94,11 @@ static void refuse_claim(struct rpc_request *req, const struct claim *m, int why
 static void take_claim(struct writers *ws, struct rpc_request *req, const struct claim *m)
 {
         struct session *s;
+        if (!generation_possible(m->generation)) {
+                stat_add(STAT_IMPOSSIBLE_GENERATIONS, 1);
+                log_warn("session=%s stream=%s msg=\"there is no such generation: it does not count\" writer=%s generation=%u", m->session,
+                         m->stream, m->node, m->generation);
+        }
         int rc = store_claim(ws->store, m, &s);
         if (rc) {
                 refuse_claim(req, m, rc);

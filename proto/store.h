@@ -26,7 +26,8 @@ struct claim {
         char title[128];
         uint32_t grace_ms; /* an origin ends the session by itself when nobody wrote for this long and 10 s more */
         uint8_t flags;
-        /* Without CLAIM_JOIN the new generation is the first above both this and the session's. With it, it is just this. */
+        /* Without CLAIM_JOIN the new generation is the first above both this and the session's; one that there cannot be (generation.h)
+         * does not count. With CLAIM_JOIN it is just this. */
         uint32_t generation;
 };
 
@@ -47,7 +48,8 @@ struct claim_track {
         int64_t end_us;        /* what is at or after is not stored yet; a guessed end is sooner by what it may be wrong */
 };
 struct claim_reply {
-        int8_t status; /* 0, ERR_NOSPACE, ERR_FULL, ERR_IO, ERR_LIMIT (no generation is left); ERR_FENCED: of CLAIM_JOIN
+        int8_t status; /* 0, ERR_NOSPACE, ERR_FULL, ERR_IO, ERR_LIMIT (there is no such generation, or none is left for
+                          a moment: generation.h); ERR_FENCED: of CLAIM_JOIN
                           only, or another claim came while this one was saved; ERR_CLOSED: of CLAIM_JOIN; ERR_CANCELED: stopping */
         char session[SESSION_ID_MAX + 1];
         int64_t epoch_us;

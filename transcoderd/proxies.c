@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "proto/generation.h"
 #include "transcoderd/session.h"
 
 #define FULL_BEHIND_US (3 * US_PER_S) /* behind real time for so long: not just the frames of a failover */
@@ -113,6 +114,11 @@ static void handle_open(struct sessions *ss, struct rpc_request *req, int64_t un
                 return;
         }
         bool beside = m.when & OPEN_BESIDE;
+        if (!generation_possible(m.generation)) { /* by it the session that is here would be given up, and another one could not be claimed */
+                log_warn("stream=%s publisher=%s msg=\"there is no such generation: it does not count\" generation=%u", m.stream,
+                         *m.publisher ? m.publisher : "-", m.generation);
+                m.generation = 0;
+        }
         struct session *s = beside ? session_beside(ss, &m) : fresh_session(ss, &m);
         const char *why;
         int banned = opens_banned(&ss->opens, m.stream, &why);

@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "originD/session_json.h"
 #include "proto/check.h"
+#include "proto/generation.h"
 
 static json_t *track_json(const struct session *s, const struct track *t)
 {
@@ -218,6 +219,26 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
         }
 }
 
+static void free_session(struct peer_session *s)
+{
+        for (size_t t = 0; t < s->track_count; t++) {
+                eras_free(&s->tracks[t].eras);
+                if (s->tracks[t].volumes.rows)
+                        free(s->tracks[t].volumes.rows - s->tracks[t].rows_room);
+        }
+        free(s->tracks);
+        *s = (struct peer_session){.whole = false};
+}
+
+static bool has_impossible_generation(const struct peer_session *s)
+{
+        bool found = !generation_possible(s->generation) || (!s->whole && !generation_possible(s->sum.written_generation));
+        for (size_t i = 0; i < s->track_count && !found; i++)
+                for (size_t k = 0; k < s->tracks[i].eras.count; k++)
+                        found |= !generation_possible(s->tracks[i].eras.list[k].generation);
+        return found;
+}
+
 int catalog_read(struct catalog *out, const char *text, size_t len_bytes)
 {
         json_t *j = json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES, NULL);
@@ -229,9 +250,14 @@ int catalog_read(struct catalog *out, const char *text, size_t len_bytes)
                 out->next = json_number(j, "next", INT64_MAX, &bad);
         if (!bad)
                 out->sessions = mem_alloc(n * sizeof(*out->sessions));
-        while (!bad && out->count < n) {
-                size_t i = out->count++;
-                read_session(&out->sessions[i], json_array_get(list, i), &bad);
+        for (size_t i = 0; !bad && i < n; i++) {
+                struct peer_session *to = &out->sessions[out->count++];
+                read_session(to, json_array_get(list, i), &bad);
+                if (!bad && has_impossible_generation(to)) {
+                        free_session(to);
+                        out->count--;
+                        out->left_out++;
+                }
         }
         json_decref(j);
         if (bad)
@@ -289,15 +315,8 @@ int catalog_add_older(struct peer_session *to, const struct catalog *page)
 
 void catalog_free(struct catalog *l)
 {
-        for (size_t i = 0; i < l->count; i++) {
-                struct peer_session *s = &l->sessions[i];
-                for (size_t t = 0; t < s->track_count; t++) {
-                        eras_free(&s->tracks[t].eras);
-                        if (s->tracks[t].volumes.rows)
-                                free(s->tracks[t].volumes.rows - s->tracks[t].rows_room);
-                }
-                free(s->tracks);
-        }
+        for (size_t i = 0; i < l->count; i++)
+                free_session(&l->sessions[i]);
         free(l->sessions);
         *l = (struct catalog){0};
 }

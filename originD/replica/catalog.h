@@ -53,6 +53,7 @@ struct catalog {
         size_t count;
         uint64_t next; /* of a page: to ask from next */
         bool more;     /* and that there is more by now */
+        size_t left_out; /* sessions with a generation that there cannot be (generation.h): by it they would win over every copy */
 };
 
 struct buf *catalog_write_live(struct store *st);

@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/replica/compare.h"
+#include "originD/stats.h"
 
 /* ---- what a peer has more ------------------------------------------------------------------------------------------ */
 
@@ -164,6 +165,11 @@ static void list_over(struct partner *p, int status, bool answered)
                 status = catalog_read(&list, (const char *)p->text, p->len);
         else if (answered && p->asking == ASKS_ONE) /* of this one it cannot tell, which is not to be waited for */
                 status = 0;
+        if (list.left_out) {
+                stat_add(STAT_IMPOSSIBLE_GENERATIONS, (int64_t)list.left_out);
+                log_warn("peer=%s msg=\"it tells of sessions with generations that there cannot be: they are left out\" sessions=%zu", p->id,
+                         list.left_out);
+        }
         if (!status) {
                 take_list(p, &list);
                 catalog_free(&list);

@@ -72,6 +72,20 @@ static void test_another_origins_grace_time_has_the_bound_that_a_writers_has(voi
         catalog_free(&l);
 }
 
+/* By it a faulty origin's copy would win over every other, and nobody could write any more. */
+static void test_a_session_with_a_generation_that_there_cannot_be_is_left_out(void **state)
+{
+        (void)state;
+        recorded("cam", "S1", 5000000)->generation = UINT32_MAX;
+        recorded("other", "S2", 6000000)->tracks[0]->eras.list[0].generation = UINT32_MAX;
+        recorded("good", "S3", 7000000);
+        struct catalog l = read_list(catalog_write_live(&store));
+        assert_int_equal(l.count, 1);
+        assert_int_equal(l.left_out, 2);
+        assert_string_equal(l.sessions[0].id, "S3");
+        catalog_free(&l);
+}
+
 static void test_lists_hold_the_live_ones_or_those_that_ended_or_one(void **state)
 {
         (void)state;
@@ -308,6 +322,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 CASE(test_what_is_written_is_what_is_read),
                 CASE(test_another_origins_grace_time_has_the_bound_that_a_writers_has),
+                CASE(test_a_session_with_a_generation_that_there_cannot_be_is_left_out),
                 CASE(test_lists_hold_the_live_ones_or_those_that_ended_or_one),
                 CASE(test_who_has_read_all_pages_is_told_only_what_changes_after_that),
                 CASE(test_a_session_with_two_tracks_of_one_name_is_refused),

@@ -7,6 +7,7 @@
 
 #include <sys/stat.h>
 
+#include "proto/generation.h"
 #include "tests/unit/origin_store.h"
 
 static void test_first_claim_makes_the_proposed_session(void **state)
@@ -219,9 +220,60 @@ static void test_a_claim_is_above_what_the_writer_has_seen_elsewhere(void **stat
         assert_int_equal(claim_as(&c, &err)->generation, 7);
         c.generation = 2;
         assert_int_equal(claim_as(&c, &err)->generation, 8);
-        c.generation = UINT32_MAX;
-        assert_null(claim_as(&c, &err));
-        assert_int_equal(err, ERR_LIMIT);
+}
+
+static void test_the_last_generations_fence_no_stream(void **state)
+{
+        static const uint32_t last[] = {UINT32_MAX, UINT32_MAX - 1, UINT32_MAX / 2 + 1};
+        (void)state;
+        int err;
+        for (size_t i = 0; i < sizeof(last) / sizeof(last[0]); i++) {
+                char stream[16], id[16];
+                snprintf(stream, sizeof(stream), "cam%zu", i);
+                snprintf(id, sizeof(id), "S%zu", i);
+                struct claim c = make_claim(stream, id, 0);
+                c.generation = last[i];
+                struct session *s = claim_as(&c, &err);
+                assert_int_equal(err, 0);
+                assert_int_equal(s->generation, 1); /* what nobody can have been given does not count */
+                assert_int_equal(claim_as(&c, &err)->generation, 2);
+                assert_null(join(stream, id, 0, last[i], "stranger", &err));
+                assert_int_equal(err, ERR_LIMIT);
+                assert_string_equal(s->node, "t1");
+                session_adopt_generation(s, last[i], "stranger"); /* as another origin tells it */
+                assert_int_equal(s->generation, 2);
+                assert_int_equal(claim(stream, "S9", 0, &err)->generation, 3);
+                assert_null(join("new", "S8", 0, last[i], "stranger", &err));
+                assert_int_equal(err, ERR_LIMIT);
+        }
+}
+
+/* Claimed in each second since 1970 it would be there by itself: a second later it goes on. */
+static void test_the_highest_generation_that_there_can_be_is_overtaken(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 0, &err);
+        uint32_t limit = generation_limit(clock_wall_us());
+        assert_ptr_equal(join("cam", "S1", 0, limit, "stranger", &err), s);
+        UNTIL(&loop, claim("cam", "S2", 0, &err) || err != ERR_LIMIT);
+        assert_int_equal(err, 0);
+        assert_in_range(s->generation, limit + 1, limit + 5);
+        assert_string_equal(s->node, "t1");
+}
+
+/* As a damaged file, or a version that took it, left it. */
+static void test_a_session_that_has_no_generation_left_ends_and_the_stream_goes_on(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 0, &err);
+        s->generation = UINT32_MAX;
+        struct session *next = claim("cam", "S2", 1000000, &err);
+        assert_int_equal(err, 0);
+        assert_string_equal(next->id, "S2");
+        assert_int_equal(next->generation, 1);
+        assert_int_equal(s->state, SESSION_ENDED);
 }
 
 static void test_a_join_makes_the_session_with_its_generation(void **state)
@@ -347,6 +399,9 @@ int main(void)
                 CASE(test_end_twice_is_answered_twice),
                 CASE(test_session_with_many_tracks_ends_once),
                 CASE(test_a_claim_is_above_what_the_writer_has_seen_elsewhere),
+                CASE(test_the_last_generations_fence_no_stream),
+                CASE(test_the_highest_generation_that_there_can_be_is_overtaken),
+                CASE(test_a_session_that_has_no_generation_left_ends_and_the_stream_goes_on),
                 CASE(test_a_join_makes_the_session_with_its_generation),
                 CASE(test_a_join_of_an_older_writer_is_fenced),
                 CASE(test_a_join_ends_an_older_session_of_the_stream_but_not_a_newer_one),

@@ -261,10 +261,23 @@ static void test_a_canceled_claim_is_silent(void **state)
         assert_int_equal(t.done, 0);
 }
 
+/* The others would be raised to it, and would refuse: no owner could be claimed. */
+static void test_an_owner_whose_generation_cannot_be_is_left_out(void **state)
+{
+        (void)state;
+        start(2);
+        answer("o1", session(OLDER, EPOCH - 9, UINT32_MAX, UINT32_MAX, 9000000));
+        answer("o2", nothing(4));
+        answer("o3", nothing(4));
+        expect_leader("o2");
+        assert_int_equal(t.m.generation, 4);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         const struct CMUnitTest tests[] = {
+                TEST(test_an_owner_whose_generation_cannot_be_is_left_out),
                 TEST(test_all_owners_are_asked_at_once_and_no_other),
                 TEST(test_the_newest_session_leads_then_the_newest_writer_then_the_longest),
                 TEST(test_a_session_that_the_claim_itself_made_leads_nobody_that_has_one),

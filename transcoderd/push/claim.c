@@ -8,6 +8,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "common/timer.h"
+#include "proto/generation.h"
 
 #define CANDIDATES_MAX 4
 #define CALL_MIN_MS 300 /* for the one that is raised when most of the time is over */
@@ -93,8 +94,8 @@ static bool call(struct candidate *a, const struct claim *m, rpc_done *done)
 static int read_answer(struct candidate *a, nng_msg *reply, struct claim_reply *m)
 {
         struct reader r;
-        if (message_open(&r, reply) == MSG_CLAIM_REPLY && claim_reply_decode(&r, m) == 0)
-                return m->status;
+        if (message_open(&r, reply) == MSG_CLAIM_REPLY && claim_reply_decode(&r, m) == 0) /* no other owner would take an impossible one */
+                return m->status || generation_possible(m->generation) ? m->status : ERR_LIMIT;
         origins_drop(a->claiming->origins, a->origin.id, "malformed answer to CLAIM");
         return ERR_PROTO;
 }
