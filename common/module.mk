@@ -2,7 +2,7 @@
 #   cluster/  nodes of other tiers: found, chosen, asked and shown who one is
 #   daemon/   what makes a process one that can be operated: configuration, log, metrics, the admin port, life and end
 common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/clock.c common/cors.c common/err.c common/file_watch.c \
-              common/http_client.c common/json_buf.c common/jwt.c common/mailbox.c common/mem.c common/pattern.c common/tls_server.c \
+              common/http_client.c common/json_buf.c common/jwt.c common/mailbox.c common/mem.c common/networks.c common/pattern.c common/tls_server.c \
               common/tls_stream.c common/token_keys.c common/range.c common/cluster/cluster.c common/cluster/cluster_certs.c \
               common/cluster/nng_fix.c common/cluster/peer_clock.c common/cluster/peers.c common/cluster/ring.c common/cluster/rpc_client.c \
               common/cluster/rpc_fault.c common/cluster/rpc_gate.c common/cluster/rpc_server.c common/cluster/rpc_tls.c \

@@ -11,12 +11,12 @@
 #include "common/daemon/descriptors.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "common/networks.h"
 #include "common/tls_server.h"
 #include "common/token_keys.h"
 #include "ingestd/admission.h"
 #include "ingestd/api.h"
 #include "ingestd/ingest.h"
-#include "ingestd/proxy_header.h"
 #include "ingestd/publish_auth.h"
 #include "ingestd/redundancy.h"
 #include "ingestd/route.h"
@@ -81,7 +81,7 @@ static const struct config_key keys[] = {
         INT_KEY("rtmps_port", rtmps_port, "1936", 1, 65535, "port", "RTMP over TLS, opened when rtmps_certs is set"),
         {STRING_KEY("rtmps_certs", rtmps_certs, 4096),
          .help = "directory of certificates and keys, each NAME.crt (or .pem) with NAME.key; watched for changes"},
-        {STRING_KEY("proxy_from", proxy_from, 4096), .check = proxy_from_check, .reloads = true,
+        {STRING_KEY("proxy_from", proxy_from, 4096), .check = networks_check, .reloads = true,
          .help = "addresses and networks, comma-separated, of load balancers, which have to send a PROXY header (v1 or v2)"},
         {.name = "transcoders", .type = CONFIG_STRING, .offset = offsetof(struct config, transcoders),
          .default_value = "127.0.0.1:9201", .min = 0, .max = 4096, .unit = "", .check = peers_check_names,

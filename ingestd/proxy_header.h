@@ -1,5 +1,5 @@
 /* proxy_header.h - what a load balancer says first on a connection that it passes on: whose it is (HAProxy's PROXY protocol,
- * version 1 as a line of text and version 2 in binary), and which peers are such balancers.
+ * version 1 as a line of text and version 2 in binary). Which peers are such balancers says proxy_from (common/networks.h).
  *
  *   struct proxy_header h = {0}  →  proxy_header_read() for every piece of input, until it is no longer MORE
  *
@@ -33,10 +33,5 @@ enum proxy_header_result {
 };
 
 enum proxy_header_result proxy_header_read(struct proxy_header *h, const uint8_t **p, const uint8_t *end);
-
-/* proxy_from: "10.0.0.0/8,192.0.2.7,2001:db8::/32"; "" matches nobody. A config_key.check; value points at a char *. */
-int proxy_from_check(const void *value, char *why, size_t why_cap);
-/* An IPv4 address inside IPv6 (::ffff:…) is taken as the former. text was checked. */
-bool proxy_from_has(const char *text, const struct sockaddr *peer);
 
 #endif

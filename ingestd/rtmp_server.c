@@ -12,6 +12,7 @@
 #include "common/daemon/metrics.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "common/networks.h"
 #include "common/tls_server.h"
 #include "ingestd/admission.h"
 #include "ingestd/handshakes.h"
@@ -401,7 +402,7 @@ static void conn_start(struct conn *c, struct tls_server *tls)
         int len = sizeof(peer);
         char address[64];
         uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&peer, &len);
-        bool header = proxy_from_has(*s->setup.proxy_from, (struct sockaddr *)&peer);
+        bool header = networks_have(*s->setup.proxy_from, (struct sockaddr *)&peer);
         c->id = ++s->last_id;
         c->accepted_us = now_us(s);
         c->wire = rtmp_wire_new(header, tls ? tls_server_accept(tls) : NULL, &wire_ops, c);

@@ -44,7 +44,7 @@ struct rtmp_server_setup {
         struct ingest *ingest;
         struct admission *admission;
         struct rtmp_limits limits;
-        char *const *proxy_from; /* proxy_header.h; read at each connection, so that a reload takes effect */
+        char *const *proxy_from; /* common/networks.h; read at each connection, so that a reload takes effect */
         void (*closed)(void *arg); /* after rtmp_server_close(): the last connection is gone */
         void *arg;
 };

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/err.h"
+#include "common/networks.h"
 #include "ingestd/proxy_header.h"
 
 #define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
@@ -149,7 +150,7 @@ static struct sockaddr_storage peer(const char *text)
 static bool has(const char *list, const char *address)
 {
         struct sockaddr_storage ss = peer(address);
-        return proxy_from_has(list, (struct sockaddr *)&ss);
+        return networks_have(list, (struct sockaddr *)&ss);
 }
 
 static void test_only_the_addresses_named_are_balancers(void **state)
@@ -181,11 +182,11 @@ static void test_what_is_no_address_is_refused_and_named(void **state)
         char why[256];
         (void)state;
         for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-                assert_int_equal(proxy_from_check(&wrong[i], why, sizeof(why)), ERR_CONFIG);
+                assert_int_equal(networks_check(&wrong[i], why, sizeof(why)), ERR_CONFIG);
         assert_non_null(strstr(why, "\"10.0.0.0/8/8\""));
         const char *right[] = {"", "10.0.0.0/8", "::1,10.0.0.1"};
         for (size_t i = 0; i < 3; i++)
-                assert_int_equal(proxy_from_check(&right[i], why, sizeof(why)), 0);
+                assert_int_equal(networks_check(&right[i], why, sizeof(why)), 0);
 }
 
 int main(void)
