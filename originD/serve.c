@@ -328,11 +328,18 @@ static bool about_time(const struct serve_request *r, const void *arg)
         return r->parsed.kind == KEY_ENTRY || r->parsed.kind == KEY_MANIFEST;
 }
 
+/* An edge waits for names that it does not know. */
+static bool about_names(const struct serve_request *r, const void *arg)
+{
+        (void)arg;
+        return r->parsed.kind == KEY_NAMES;
+}
+
 /* What another origin has may be known since it was held. */
 static bool known_elsewhere(const struct serve_request *r, const void *arg)
 {
         const struct serve_elsewhere *e = arg;
-        return !r->asked_elsewhere && r->parsed.kind >= KEY_ENTRY && e->who(e->arg, &r->parsed, NULL, 0);
+        return !r->asked_elsewhere && r->parsed.kind >= KEY_ENTRY && r->parsed.kind < KEY_PEER_ENDED && e->who(e->arg, &r->parsed, NULL, 0);
 }
 
 static void sweep(uv_timer_t *timer)
@@ -341,6 +348,9 @@ static void sweep(uv_timer_t *timer)
         int64_t now = clock_mono_us();
         bool outermost = go_through(sv);
         revisit(sv, about_time, NULL);
+        if (sv->names_told != sv->store->changes)
+                revisit(sv, about_names, NULL);
+        sv->names_told = sv->store->changes;
         if (sv->elsewhere.who && sv->settled)
                 revisit(sv, known_elsewhere, &sv->elsewhere);
         for (struct serve_request *r = sv->held, *next; r; r = next) {

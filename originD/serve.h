@@ -107,6 +107,7 @@ struct serve {
                 int64_t made_mono_us;
         } streams, peer_live;
         struct streams_known known;
+        uint64_t names_told; /* who waits for new names has been looked at for all changes up to this one */
 };
 
 void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,

@@ -9,6 +9,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/log/disk.h"
+#include "originD/names.h"
 #include "originD/replica/catalog.h"
 #include "originD/stats.h"
 
@@ -457,12 +458,24 @@ static enum look look_page(struct serve *sv, struct serve_request *r)
         return l;
 }
 
+static enum look look_names(struct serve *sv, struct serve_request *r)
+{
+        if (r->wait_ms && !names_have_news(sv->store, r->parsed.instance, r->parsed.since))
+                return LOOK_WAIT;
+        struct buf *page = names_page(sv->store, r->parsed.instance, r->parsed.since, sv->settled);
+        enum look l = answer_bytes(r, page, page->len, true, 0, 0, NULL);
+        buf_unref(&page);
+        return l;
+}
+
 enum look serve_look_peer(struct serve *sv, struct serve_request *r)
 {
         if (!r->from_node)
                 return none(r, TTL_NEVER_MS);
         if (r->parsed.kind == KEY_PEER_LIVE)
                 return look_list(sv, r, &sv->peer_live);
+        if (r->parsed.kind == KEY_NAMES)
+                return look_names(sv, r);
         if (r->parsed.kind == KEY_PEER_EVENTS && !sv->events.settled)
                 return none(r, TTL_NEVER_MS);
         struct session *s = r->parsed.kind == KEY_PEER_SESSION ? store_session(sv->store, r->parsed.session) : NULL;

@@ -21,6 +21,7 @@
 #include "originD/session.h"
 #include "originD/space.h"
 #include "originD/trimming.h"
+#include "proto/names.h"
 
 #define STORE_BUCKETS 65536
 #define STORE_SLICE 1000 /* sessions that a start hands over before the loop does something else */
@@ -82,7 +83,8 @@ struct store {
         /* In the order in which what is told of them changed: who has read as far as some change needs only what is behind
          * it (replica/catalog.h). */
         struct session *changed_first, *changed_last;
-        uint64_t changes;
+        uint64_t changes, instance; /* instance: of this start of the process, which changes are counted from */
+        struct names_gone gone;     /* sessions that are not in it any more: names.c */
         size_t live, ended;
         struct session *first_live; /* by older */
         struct session *newest_ended, *oldest_ended; /* by when they ended */

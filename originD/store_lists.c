@@ -246,6 +246,7 @@ void store_unlink_session(struct store *st, struct session *s)
                 at = &(*at)->next_by_id;
         *at = s->next_by_id;
         changes_unlink(st, s);
+        names_went(&st->gone, ++st->changes, names_session(s->stream, s->id));
         by_start_remove(&st->by_start, s);
         unlist(st, s);
         struct stream *stream = s->of_stream;

@@ -110,6 +110,12 @@ static enum key_kind parse_peer(struct key *k, const struct part *p, size_t n)
                                      : KEY_NONE;
 }
 
+static enum key_kind parse_names(struct key *k, const struct part *p, size_t n)
+{
+        return n == 3 && take_number(&k->instance, UINT64_MAX, &p[1], "") && take_number(&k->since, UINT64_MAX, &p[2], "") ? KEY_NAMES
+                                                                                                                        : KEY_NONE;
+}
+
 /* A time since 1970. Only as clock_iso() writes it: it would be two names of one page otherwise. */
 static bool take_time(int64_t *out_ms, const struct part *p)
 {
@@ -165,5 +171,7 @@ void key_parse(struct key *out, const char *text)
                 k.kind = parse_peer(&k, parts, n);
         else if (n && is(&parts[0], "api"))
                 k.kind = parse_api(&k, parts, n);
+        else if (n && is(&parts[0], "names"))
+                k.kind = parse_names(&k, parts, n);
         *out = k.kind ? k : (struct key){.kind = KEY_NONE}; /* nothing half parsed is to be used */
 }

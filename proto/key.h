@@ -15,6 +15,7 @@
  *   /peer/ended/17  /peer/live              KEY_PEER_…        what origins tell each other, by FETCH  always
  *   /peer/events  /peer/session/SESSION                       only (originD/replica/catalog.h)
  *   /peer/session/SESSION/17                                  its volumes before number 17
+ *   /names/INSTANCE/CHANGE                  KEY_NAMES         which names there are (names.h): for the tier below, by FETCH only
  *
  * STREAM, SESSION and TRACK are as in message.h. A key is a path as it stands after decoding: nothing is percent-encoded in
  * it, it has no query, no empty part, a number has no leading zeros, and a TIME is 2026-01-31T12:34:56.789Z. So an object has exactly one name, whichever tier
@@ -30,12 +31,13 @@
 #include "proto/fetch.h"
 #include "proto/message.h"
 
-/* In this order: of media from KEY_ENTRY on, of origins alone from KEY_PEER_ENDED on. */
+/* In this order: of media from KEY_ENTRY on, of nodes alone from KEY_PEER_ENDED on. */
 enum key_kind {
         KEY_NONE, /* names nothing that any tier could ever have */
         KEY_STREAMS, KEY_RECORDINGS,
         KEY_ENTRY, KEY_MANIFEST, KEY_INIT, KEY_SEGMENT, KEY_RECORDING,
-        KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_PEER_SESSION, KEY_PEER_EVENTS
+        KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_PEER_SESSION, KEY_PEER_EVENTS,
+        KEY_NAMES
 };
 
 struct key {
@@ -44,7 +46,8 @@ struct key {
         char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
         const char *file; /* KEY_ENTRY, KEY_MANIFEST: a constant, "manifest.mpd"; NULL otherwise */
         uint32_t segment; /* KEY_SEGMENT */
-        uint64_t since;   /* KEY_PEER_ENDED */
+        uint64_t since;   /* KEY_PEER_ENDED, KEY_NAMES */
+        uint64_t instance; /* KEY_NAMES */
         uint64_t below;   /* KEY_PEER_SESSION; no number: UINT64_MAX */
         int64_t before_ms; /* KEY_RECORDINGS: since 1970, with session ("": none); INT64_MAX: the first page */
 };

@@ -1,5 +1,6 @@
-proto_SRCS := proto/message.c proto/hello.c proto/may.c proto/media.c proto/store.c proto/fetch.c proto/generation.c proto/key.c
-proto_PKGS := libcrypto
+proto_SRCS := proto/message.c proto/hello.c proto/may.c proto/media.c proto/store.c proto/fetch.c proto/generation.c proto/key.c \
+              proto/names.c
+proto_PKGS := libcrypto libxxhash
 proto_LDLIBS := -lnng
-proto_UNIT := proto may key generation
+proto_UNIT := generation key may names proto
 proto_FUZZ := wire key

@@ -53,6 +53,9 @@ static void write_key(const struct key *k, char *dst, size_t cap)
         case KEY_PEER_EVENTS:
                 snprintf(dst, cap, "/peer/events");
                 break;
+        case KEY_NAMES:
+                snprintf(dst, cap, "/names/%" PRIu64 "/%" PRIu64, k->instance, k->since);
+                break;
         }
 }
 

@@ -43,6 +43,8 @@ static void test_every_row_of_the_table_is_known(void **state)
         is("/peer/ended/18446744073709551615", KEY_PEER_ENDED, "", "", "");
         is("/peer/live", KEY_PEER_LIVE, "", "", "");
         is("/peer/events", KEY_PEER_EVENTS, "", "", "");
+        is("/names/0/0", KEY_NAMES, "", "", "");
+        assert_true(parsed("/names/18446744073709551615/7").instance == UINT64_MAX && parsed("/names/1/7").since == 7);
         is("/peer/session/" SESSION, KEY_PEER_SESSION, "", SESSION, "");
         is("/peer/session/" SESSION "/17", KEY_PEER_SESSION, "", SESSION, "");
         assert_string_equal(parsed("/live/cam/manifest.mpd").file, "manifest.mpd");
@@ -52,7 +54,7 @@ static void test_viewers_are_not_answered_what_origins_tell_each_other(void **st
 {
         (void)state;
         assert_false(key_is_public(KEY_NONE));
-        for (int kind = KEY_STREAMS; kind <= KEY_PEER_EVENTS; kind++)
+        for (int kind = KEY_STREAMS; kind <= KEY_NAMES; kind++)
                 assert_int_equal(key_is_public((enum key_kind)kind), kind <= KEY_SEGMENT);
 }
 
