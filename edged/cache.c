@@ -317,8 +317,20 @@ static enum cache_result judge(struct object *o, int64_t now_us, struct object *
         return CACHE_MISS;
 }
 
-enum cache_result cache_get(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us,
-                            struct object **out)
+enum cache_result cache_find(struct cache *c, const char *key, size_t len, int64_t now_us, struct object **out)
+{
+        assert(len <= KEY_MAX);
+        uint64_t hash = XXH3_64bits(key, len);
+        struct shard *s = &c->shards[hash % CACHE_SHARDS];
+        *out = NULL;
+        pthread_mutex_lock(&s->lock);
+        enum cache_result result = judge(table_find(s, hash, key, len), now_us, out);
+        pthread_mutex_unlock(&s->lock);
+        return result;
+}
+
+static enum cache_result get(struct cache *c, const char *key, size_t len, uint8_t hops, const struct charge *charge, int64_t now_us,
+                             struct object **out)
 {
         assert(len <= KEY_MAX);
         uint64_t hash = XXH3_64bits(key, len);
@@ -336,12 +348,25 @@ enum cache_result cache_get(struct cache *c, const char *key, size_t len, uint8_
                         dropped = table_remove(o);
                 *out = made = begin_filling(c, s, hash, key, len, keep ? o : NULL, now_us);
                 made->hops = hops;
+                if (charge)
+                        made->charge = *charge;
         }
         pthread_mutex_unlock(&s->lock);
         object_unref(&dropped);
         if (made)
                 mailbox_post(c->mb, &made->mail);
         return result;
+}
+
+enum cache_result cache_get(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us, struct object **out)
+{
+        return get(c, key, len, hops, NULL, now_us, out);
+}
+
+enum cache_result cache_get_charged(struct cache *c, const char *key, size_t len, const struct charge *charge, int64_t now_us,
+                                    struct object **out)
+{
+        return get(c, key, len, 0, charge, now_us, out);
 }
 
 void object_look(struct object *o, int64_t now_us, struct object_view *v)

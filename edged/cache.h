@@ -29,6 +29,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/mailbox.h"
+#include "edged/addresses.h"
 #include "proto/fetch.h"
 
 #define CACHE_SHARDS 64
@@ -56,6 +57,12 @@ struct waiter {
         void (*wake)(struct waiter *);    /* loop thread, no lock held */
 };
 
+/* Who has paid for asking whether there is such an object (addresses.h). */
+struct charge {
+        bool paid;
+        struct address by;
+};
+
 struct shard;
 struct cache;
 
@@ -66,6 +73,7 @@ struct object {
         uint64_t hash;
         uint8_t hops;
         int64_t made_us; /* monotonic */
+        struct charge charge; /* later the loop thread's: it is paid back at most once */
 
         atomic_uint refs;
         _Atomic int64_t wanted_us; /* when somebody last asked for it while it was FILLING */
@@ -126,6 +134,11 @@ void cache_make_etag(char etag[ETAG_MAX], const void *bytes, size_t len); /* pur
  * Any thread; allocates only for a MISS. */
 enum cache_result cache_get(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us,
                             struct object **out);
+/* The same; a MISS takes over the charge. Otherwise it is the caller's to pay back. */
+enum cache_result cache_get_charged(struct cache *c, const char *key, size_t len, const struct charge *charge, int64_t now_us,
+                                    struct object **out);
+/* The same, but makes nothing: MISS, and *out is NULL. */
+enum cache_result cache_find(struct cache *c, const char *key, size_t len, int64_t now_us, struct object **out);
 
 struct object *object_ref(struct object *o);
 void object_unref(struct object **o);

@@ -18,13 +18,36 @@ void client_list_fini(struct client_list *l)
         pthread_mutex_destroy(&l->lock);
 }
 
+/* ---- who rests: under the lock ------------------------------------------------------------------------------------ */
+
+static void rest(struct client *c)
+{
+        struct client_list *l = c->list;
+        c->resting = true;
+        c->rested_later = NULL;
+        c->rested_before = l->rests_shortest;
+        *(l->rests_shortest ? &l->rests_shortest->rested_later : &l->rests_longest) = c;
+        l->rests_shortest = c;
+}
+
+static void unrest(struct client *c)
+{
+        struct client_list *l = c->list;
+        if (!c->resting)
+                return;
+        c->resting = false;
+        *(c->rested_later ? &c->rested_later->rested_before : &l->rests_shortest) = c->rested_before;
+        *(c->rested_before ? &c->rested_before->rested_later : &l->rests_longest) = c->rested_later;
+}
+
+/* ---- clients -------------------------------------------------------------------------------------------------------- */
+
 struct client *client_new(struct client_list *l, struct http *http, int fd, int64_t now_us)
 {
         struct client *c = mem_alloc(sizeof(*c));
         c->list = l;
         c->http = http;
         c->fd = fd;
-        client_enter(c, CLIENT_HEADERS, now_us);
         client_admit(c, &access_nothing);
         pthread_mutex_lock(&l->lock);
         c->next = l->first;
@@ -32,18 +55,18 @@ struct client *client_new(struct client_list *l, struct http *http, int fd, int6
                 c->next->prev = c;
         l->first = c;
         pthread_mutex_unlock(&l->lock);
-        metric_add(&stats_clients, 1);
+        client_enter(c, CLIENT_HEADERS, now_us);
         return c;
 }
 
 void client_free(struct client *c)
 {
         pthread_mutex_lock(&c->list->lock);
+        unrest(c);
         if (c->next)
                 c->next->prev = c->prev;
         *(c->prev ? &c->prev->next : &c->list->first) = c->next;
         pthread_mutex_unlock(&c->list->lock);
-        metric_add(&stats_clients, -1);
         free(c);
 }
 
@@ -51,6 +74,14 @@ void client_enter(struct client *c, enum client_phase phase, int64_t now_us)
 {
         atomic_store_explicit(&c->since_us, now_us, memory_order_relaxed);
         atomic_store_explicit(&c->phase, (int)phase, memory_order_relaxed);
+        bool rests = phase == CLIENT_IDLE || phase == CLIENT_HEADERS;
+        if (!rests && !c->resting) /* only this thread changes it */
+                return;
+        pthread_mutex_lock(&c->list->lock);
+        unrest(c);
+        if (rests)
+                rest(c);
+        pthread_mutex_unlock(&c->list->lock);
 }
 
 void client_admit(struct client *c, const struct access_pass *pass)
@@ -98,7 +129,7 @@ static enum stats_close judge(struct client *c, const struct client_limits *limi
         int64_t since_us = atomic_load(&c->since_us), age_us = now_us - since_us;
         switch ((enum client_phase)atomic_load(&c->phase)) {
         case CLIENT_HEADERS:
-                return age_us > limits->header_us ? CLOSE_SLOW_HEADERS : CLOSES;
+                return age_us > (c->turned_away ? CLIENT_TURNED_US : limits->header_us) ? CLOSE_SLOW_HEADERS : CLOSES;
         case CLIENT_IDLE: /* the kernel may still be sending what the last answer left in the socket */
                 if (age_us > limits->idle_us && tcp_unsent_bytes(c->fd) == 0)
                         return CLOSE_IDLE;
@@ -117,6 +148,23 @@ static void condemn(struct client *c, enum stats_close why, unsigned closed[CLOS
         stats_close(why);
         closed[why]++;
         shutdown(c->fd, SHUT_RDWR);
+}
+
+bool client_displace(struct client_list *l, int64_t now_us, void (*gone)(struct client *c))
+{
+        unsigned closed[CLOSES] = {0};
+        pthread_mutex_lock(&l->lock);
+        struct client *c = l->rests_longest;
+        while (c && (c->condemned || c->turned_away))
+                c = c->rested_later;
+        bool found = c && now_us - atomic_load(&c->since_us) >= CLIENT_REST_US;
+        if (found) {
+                condemn(c, CLOSE_DISPLACED, closed);
+                unrest(c);
+                gone(c);
+        }
+        pthread_mutex_unlock(&l->lock);
+        return found;
 }
 
 void client_sweep(struct client_list *l, const struct client_limits *limits, int64_t now_us, unsigned closed[CLOSES])

@@ -20,6 +20,7 @@
 #include "edged/access.h"
 #include "edged/cache.h"
 #include "edged/path.h"
+#include "edged/respond.h"
 #include "edged/stats.h"
 
 enum client_phase { CLIENT_HEADERS, CLIENT_IDLE, CLIENT_SENDING, CLIENT_HELD };
@@ -27,17 +28,29 @@ enum client_method { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_OTHER };
 
 struct http;
 
+#define CLIENT_REST_US (1 * US_PER_S)   /* who rests for less is not displaced: a viewer of a live stream asks again by then */
+#define CLIENT_TURNED_US (2 * US_PER_S) /* who is only to be told that there is no room has so long to ask */
+
 struct client_list {
         pthread_mutex_t lock;
         struct client *first;
+        /* Those that ask for nothing now, HEADERS and IDLE, in the order in which they began to. */
+        struct client *rests_longest, *rests_shortest;
 };
 
 struct client {
-        struct client *next, *prev; /* under list->lock */
+        struct client *next, *prev;                   /* under list->lock */
+        struct client *rested_before, *rested_later; /* likewise */
+        atomic_bool resting;                          /* changed under it */
         struct client_list *list;
         struct http *http;
         struct MHD_Connection *connection;
         int fd;
+        struct address address; /* none: a balancer's */
+        bool by_balancer, entered; /* entered: counted among its address's */
+        bool turned_away;          /* there is no room for it: it is told so when it asks */
+        enum respond_error turned_why;
+        atomic_bool seated;        /* it counts as one of connections_max */
 
         _Atomic int phase;          /* enum client_phase */
         _Atomic int64_t since_us;   /* when it entered the phase, monotonic */
@@ -80,6 +93,10 @@ struct client_limits {
         uint64_t min_rate_bytes_s;
 };
 #define CLIENT_RATE_WINDOW_US (10 * US_PER_S) /* a phone may be in a tunnel for so long */
+
+/* Shuts the socket of who rests for longest, and for CLIENT_REST_US at least, and tells gone(), under the lock. false: there is nobody.
+ * Any thread. */
+bool client_displace(struct client_list *l, int64_t now_us, void (*gone)(struct client *c));
 
 /* Shuts the sockets of those that broke a limit; MHD then closes them. Adds to closed, by reason. Loop thread, about once a
  * second. */

@@ -101,6 +101,13 @@ static void finish(struct fill *f)
         free(f);
 }
 
+static void settle(struct fill *f, bool there)
+{
+        const struct fill_config *cfg = &f->fills->cfg;
+        if (f->object->len == 0 && cfg->settled)
+                cfg->settled(cfg->arg, f->object, &f->key, there);
+}
+
 static void fail(struct fill *f, int why, int64_t now_us)
 {
         struct object *o = f->object;
@@ -110,6 +117,7 @@ static void fail(struct fill *f, int why, int64_t now_us)
                          log_quote(key, sizeof(key), o->key), (unsigned long long)o->len, err_text(why));
                 metric_add(&stats_aborted_fills, 1);
         }
+        settle(f, false);
         cache_fail(o, why, now_us);
         finish(f);
 }
@@ -292,6 +300,7 @@ static void take(struct fill *f, const struct fetch_reply *m, struct buf *bytes,
         bool immutable = m->flags & FETCH_IMMUTABLE, complete = m->flags & FETCH_COMPLETE;
         const char *type = safe_type(m, o->key);
         int err = bytes && o->len + bytes->len > f->fills->cfg.object_max_bytes ? ERR_LIMIT : 0;
+        settle(f, true);
         if (!err && bytes)
                 err = cache_append(o, bytes, type, immutable);
         if (err) {

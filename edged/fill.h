@@ -21,6 +21,7 @@
 
 #include "edged/cache.h"
 #include "edged/upstream.h"
+#include "proto/key.h"
 
 #define FILL_NODES_MAX 4              /* asked in one round */
 #define FILL_WAIT_MS 500              /* of one FETCH, at most */
@@ -34,6 +35,9 @@
 struct fill_config {
         int64_t hold_us;
         uint64_t object_max_bytes;
+        /* An object turned out to be there, or (!there) nobody could say: not called for one that is MISSING. NULL: nobody asks. */
+        void (*settled)(void *arg, struct object *o, const struct key *key, bool there);
+        void *arg;
         int64_t (*clock_us)(void); /* NULL: clock_mono_us(); tests have their own */
 };
 

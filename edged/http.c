@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "common/networks.h"
 #include "common/range.h"
 #include "edged/listing.h"
 #include "edged/respond.h"
@@ -20,6 +22,7 @@
 #define REQUEST_BODY_MAX (64 << 10) /* skipped before the connection is closed */
 #define CONNECTION_MEMORY (32 << 10) /* request line and headers must fit; also the size of a piece of a growing answer */
 #define BACKLOG 1024
+#define HTTP_TOLD_US (10 * US_PER_S)
 
 struct http_thread {
         struct http *http;
@@ -32,12 +35,13 @@ struct http_thread {
 
 struct http {
         struct http_config cfg;
-        struct cache *cache;
-        struct site *site;
-        struct access *access;
+        struct http_parts parts;
         int port;
         unsigned started;
         atomic_bool draining;
+        atomic_uint seats, turned; /* taken; connections that are being told that there is none */
+        int64_t told_us; /* when it was logged last that somebody was refused something */
+        int64_t told[SPARED + TURNED];
         struct http_thread threads[];
 };
 
@@ -274,6 +278,77 @@ static unsigned may_have(struct client *c)
         return access_is_private(tokens, stream) ? ask_for_token(c, stream) : ACCESS_OK;
 }
 
+/* ---- what is asked for above --------------------------------------------------------------------------------------- */
+
+static enum MHD_Result spare(struct client *c, enum stats_spared why)
+{
+        static const enum respond_error answers[SPARED] = {[SPARED_UNKNOWN] = RESPOND_MISSING,
+                                                           [SPARED_FAR] = RESPOND_MISSING,
+                                                           [SPARED_ONE] = RESPOND_MISSES_OF_ONE,
+                                                           [SPARED_ALL] = RESPOND_MISSES};
+        stats_spare(why);
+        return say_error(c, answers[why]);
+}
+
+static enum MHD_Result say_found(struct client *c)
+{
+        c->result = respond_result(c->cached);
+        return c->object ? say_object(c) : say_error(c, RESPOND_BUSY);
+}
+
+static enum MHD_Result keep_last(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+        (void)kind;
+        if (value && strcasecmp(name, "X-Forwarded-For") == 0)
+                *(const char **)cls = value;
+        return MHD_YES;
+}
+
+/* Who came by a balancer is who it says, in the last such header if there are several; if it says nobody, nobody. */
+static void who_asks(struct client *c, struct address *out)
+{
+        const char *forwarded = NULL;
+        *out = c->address;
+        if (!c->by_balancer)
+                return;
+        MHD_get_connection_values(c->connection, MHD_HEADER_KIND, keep_last, &forwarded);
+        address_forwarded(out, forwarded);
+}
+
+static enum MHD_Result ask_charged(struct client *c)
+{
+        struct http *h = c->http;
+        struct charge charge = {.paid = true};
+        who_asks(c, &charge.by);
+        enum addresses_says says = addresses_pay(h->parts.addresses, &charge.by, c->started_us);
+        if (says != ADDRESSES_YES)
+                return spare(c, says == ADDRESSES_ONE_FULL ? SPARED_ONE : SPARED_ALL);
+        c->cached = cache_get_charged(h->parts.cache, c->path.key, c->path.key_len, &charge, c->started_us, &c->object);
+        if (c->cached != CACHE_MISS) /* somebody was quicker */
+                addresses_pay_back(h->parts.addresses, &charge.by);
+        return say_found(c);
+}
+
+/* The first page of recordings is one for all; of the others there are as many as there are times. */
+static bool is_page(const struct key *key)
+{
+        return key->kind == KEY_RECORDINGS && key->before_ms != INT64_MAX;
+}
+
+static enum MHD_Result ask_above(struct client *c)
+{
+        struct http *h = c->http;
+        if (h->parts.census) {
+                enum census_says says = census_ask(h->parts.census, &c->path.object, clock_wall_us());
+                if (says == CENSUS_UNKNOWN || says == CENSUS_FAR)
+                        return spare(c, says == CENSUS_FAR ? SPARED_FAR : SPARED_UNKNOWN);
+                if (says == CENSUS_PERHAPS || is_page(&c->path.object))
+                        return ask_charged(c);
+        }
+        c->cached = cache_get(h->parts.cache, c->path.key, c->path.key_len, 0, c->started_us, &c->object);
+        return say_found(c);
+}
+
 static enum MHD_Result begin_object(struct client *c)
 {
         unsigned fault = may_have(c), status;
@@ -282,16 +357,15 @@ static enum MHD_Result begin_object(struct client *c)
                 struct MHD_Response *r = respond_refusal(fault, &status);
                 return say(c, status, r);
         }
-        c->cached = cache_get(c->http->cache, c->path.key, c->path.key_len, 0, c->started_us, &c->object);
-        c->result = respond_result(c->cached);
-        return c->object ? say_object(c) : say_error(c, RESPOND_BUSY);
+        c->cached = cache_find(c->http->parts.cache, c->path.key, c->path.key_len, c->started_us, &c->object);
+        return c->object ? say_found(c) : ask_above(c);
 }
 
 /* ---- one request ---------------------------------------------------------------------------------------------- */
 
 static enum MHD_Result say_file(struct client *c)
 {
-        const struct site_file *f = site_find(c->http->site, c->path.file);
+        const struct site_file *f = site_find(c->http->parts.site, c->path.file);
         if (!f)
                 return say_error(c, RESPOND_NOT_FOUND);
         const struct site_form *form = site_form(f, header(c, MHD_HTTP_HEADER_ACCEPT_ENCODING));
@@ -302,6 +376,8 @@ static enum MHD_Result say_file(struct client *c)
 
 static enum MHD_Result answer(struct client *c)
 {
+        if (c->turned_away)
+                return say_error(c, c->turned_why);
         if (c->method == METHOD_OTHER)
                 return say_error(c, RESPOND_METHOD);
         if (c->method == METHOD_OPTIONS) /* whatever the path: browsers hide the status of a request whose preflight failed */
@@ -360,7 +436,7 @@ static enum MHD_Result skip_body(struct client *c, size_t *len)
  * when we are leaving. */
 static bool closes_after(struct client *c)
 {
-        return atomic_load_explicit(&c->http->draining, memory_order_relaxed) ||
+        return c->turned_away || atomic_load_explicit(&c->http->draining, memory_order_relaxed) ||
                (c->method == METHOD_OTHER &&
                 (header(c, MHD_HTTP_HEADER_CONTENT_LENGTH) || header(c, MHD_HTTP_HEADER_TRANSFER_ENCODING)));
 }
@@ -406,20 +482,108 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **re
         *request = NULL;
 }
 
+/* ---- connections -------------------------------------------------------------------------------------------------- */
+
+static void leave_seat(struct client *c)
+{
+        if (!atomic_exchange(&c->seated, false))
+                return;
+        atomic_fetch_sub(&c->http->seats, 1);
+        metric_add(&stats_clients, -1);
+}
+
+static bool take_seat(struct client *c)
+{
+        struct http *h = c->http;
+        if (atomic_fetch_add(&h->seats, 1) >= h->cfg.connections_max) {
+                atomic_fetch_sub(&h->seats, 1);
+                return false;
+        }
+        atomic_store(&c->seated, true);
+        metric_add(&stats_clients, 1);
+        return true;
+}
+
+/* Somebody who rests leaves his seat: one of this thread's rather than of another's, for which that has to be stopped for a moment. */
+static bool displace(struct http_thread *t, int64_t now_us)
+{
+        struct http *h = t->http;
+        if (client_displace(&t->clients, now_us, leave_seat))
+                return true;
+        for (unsigned i = 0; i < h->started; i++) {
+                if (&h->threads[i] != t && client_displace(&h->threads[i].clients, now_us, leave_seat))
+                        return true;
+        }
+        return false;
+}
+
+/* It is told when it has asked, since an answer before the question may be lost when the socket is closed. When too many are to be told
+ * it is so all the same. */
+static void turn_away(struct client *c, enum stats_turned why)
+{
+        static const char unasked[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+                                      "Content-Length: 0\r\n\r\n";
+        stats_turn_away(why);
+        c->turned_away = true;
+        c->turned_why = why == TURNED_SHARE ? RESPOND_SHARE : RESPOND_FULL;
+        if (atomic_fetch_add(&c->http->turned, 1) < HTTP_TURNED_MAX)
+                return;
+        ssize_t sent = send(c->fd, unasked, sizeof(unasked) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)sent; /* there is nothing else to do for him */
+        c->condemned = true;
+        shutdown(c->fd, SHUT_RDWR);
+}
+
+static void find_room(struct client *c, struct http_thread *t, int64_t now_us)
+{
+        struct addresses *as = t->http->parts.addresses;
+        if (as && !addresses_enter(as, &c->address)) {
+                turn_away(c, TURNED_SHARE);
+                return;
+        }
+        c->entered = as != NULL;
+        while (!take_seat(c)) {
+                if (!displace(t, now_us)) {
+                        turn_away(c, TURNED_FULL);
+                        return;
+                }
+        }
+}
+
+static void begin_client(struct http_thread *t, struct MHD_Connection *connection, void **context)
+{
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        const struct sockaddr *peer = info ? info->client_addr : NULL;
+        int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        int64_t now_us = clock_mono_us();
+        struct client *c = *context = client_new(&t->clients, t->http, fd, now_us);
+        c->by_balancer = peer && t->http->cfg.proxy_from && networks_have(t->http->cfg.proxy_from, peer);
+        if (!c->by_balancer)
+                address_of(&c->address, peer);
+        find_room(c, t, now_us);
+}
+
+static void end_client(struct client *c)
+{
+        struct http *h = c->http;
+        if (c->requests == 0 && !c->condemned)
+                stats_close(CLOSE_UNREAD);
+        leave_seat(c);
+        if (c->entered)
+                addresses_leave(h->parts.addresses, &c->address);
+        if (c->turned_away)
+                atomic_fetch_sub(&h->turned, 1);
+        object_unref(&c->object);
+        client_free(c);
+}
+
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode what)
 {
-        struct http_thread *t = cls;
-        if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-                int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-                *context = client_new(&t->clients, t->http, fd, clock_mono_us());
-                return;
-        }
-        struct client *c = *context;
-        if (c->requests == 0 && !c->condemned)
-                stats_close(CLOSE_UNREAD);
-        object_unref(&c->object);
-        client_free(c);
+        if (what == MHD_CONNECTION_NOTIFY_STARTED)
+                begin_client(cls, connection, context);
+        else
+                end_client(*context);
 }
 
 /* ---- the daemons ---------------------------------------------------------------------------------------------- */
@@ -488,12 +652,11 @@ static int start_thread(struct http *h, struct http_thread *t)
         h->port = port_of(t->listen_fd);
         client_list_init(&t->clients);
         unsigned share = h->cfg.connections_max / h->cfg.threads;
-        share += share / 4 + 16; /* the kernel deals connections out by hash, not evenly */
-        t->tokens = access_memory_open(h->access, share);
+        t->tokens = access_memory_open(h->parts.access, share + share / 4 + 16); /* the kernel deals connections out by hash, not evenly */
         t->mhd = MHD_start_daemon(
                 MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
                 on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, t->listen_fd,
-                MHD_OPTION_CONNECTION_LIMIT, share, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+                MHD_OPTION_CONNECTION_LIMIT, 2 * h->cfg.connections_max + 2 * HTTP_TURNED_MAX /* find_room() says */, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
                 MHD_OPTION_NOTIFY_CONNECTION, on_connection, t, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
                 MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
                 MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
@@ -506,15 +669,12 @@ static int start_thread(struct http *h, struct http_thread *t)
         return ERR_IO;
 }
 
-int http_open(struct http **out, const struct http_config *cfg, struct cache *cache, struct site *site,
-              struct access *access)
+int http_open(struct http **out, const struct http_config *cfg, const struct http_parts *parts)
 {
         assert(cfg->threads > 0 && cfg->threads <= HTTP_THREADS_MAX);
         struct http *h = mem_alloc(sizeof(*h) + cfg->threads * sizeof(h->threads[0]));
         h->cfg = *cfg;
-        h->cache = cache;
-        h->site = site;
-        h->access = access;
+        h->parts = *parts;
         h->port = cfg->port;
         respond_open();
         for (; h->started < cfg->threads; h->started++) {
@@ -543,19 +703,45 @@ static void log_closed(const unsigned closed[CLOSES])
         }
 }
 
+/* What strangers cause without end is told once in a while, and how often it was. */
+static void log_refused(struct http *h, int64_t now_us)
+{
+        if (now_us - h->told_us < HTTP_TOLD_US)
+                return;
+        for (int i = 0; i < SPARED + TURNED; i++) {
+                bool is_spared = i < SPARED;
+                int64_t now = is_spared ? stats_spared((enum stats_spared)i) : stats_turned((enum stats_turned)(i - SPARED));
+                if (now == h->told[i])
+                        continue;
+                if (is_spared && i < SPARED_ONE) /* a viewer's mistake */
+                        log_debug("msg=\"viewers asked for what is not there\" reason=%s count=%lld", stats_spared_text((enum stats_spared)i),
+                                  (long long)(now - h->told[i]));
+                else if (is_spared)
+                        log_warn("msg=\"requests for what may not be there were refused: there were too many\" of=%s count=%lld",
+                                 stats_spared_text((enum stats_spared)i), (long long)(now - h->told[i]));
+                else
+                        log_warn("msg=\"viewers' connections were refused\" limit=%s count=%lld connections=%u connections_max=%u",
+                                 stats_turned_text((enum stats_turned)(i - SPARED)), (long long)(now - h->told[i]), atomic_load(&h->seats),
+                                 h->cfg.connections_max);
+                h->told[i] = now;
+                h->told_us = now_us;
+        }
+}
+
 void http_sweep(struct http *h, int64_t now_us)
 {
         unsigned closed[CLOSES] = {0};
         for (unsigned i = 0; i < h->started; i++)
                 client_sweep(&h->threads[i].clients, &h->cfg.limits, now_us, closed);
         log_closed(closed);
+        log_refused(h, now_us);
 }
 
 void http_end_expired(struct http *h, int64_t real_us)
 {
         unsigned closed[CLOSES] = {0};
         for (unsigned i = 0; i < h->started; i++)
-                client_end_expired(&h->threads[i].clients, h->access, real_us / US_PER_S, closed);
+                client_end_expired(&h->threads[i].clients, h->parts.access, real_us / US_PER_S, closed);
         log_closed(closed);
 }
 

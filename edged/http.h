@@ -3,6 +3,12 @@
  *   http_open → … http_sweep() about once a second, http_end_expired() more often … → http_drain → (a while) → http_quiesce → (until http_busy() is 0,
  *   or enough is enough) → cache_stop_waiting → http_close
  *
+ * Never more than connections_max are served. When there is one more, whoever has asked for nothing for longest is closed for it; if all are
+ * being answered, it is told 503 when it asks, and who is one of too many of his address 429. Beyond HTTP_TURNED_MAX that are being told
+ * so a connection is given the 503 unasked, and closed.
+ *
+ * What is not in the cache is asked for above only if there is such a thing, or may be and somebody pays for it (census.h, addresses.h).
+ *
  * All calls on the loop thread. Requests are answered on MHD's threads: what is in the cache at once, what is being
  * fetched by suspending the connection until the loop thread wakes it (cache.h). */
 #ifndef EDGED_HTTP_H
@@ -11,26 +17,38 @@
 #include <stdint.h>
 
 #include "edged/access.h"
+#include "edged/addresses.h"
 #include "edged/cache.h"
+#include "edged/census.h"
 #include "edged/client.h"
 #include "edged/site.h"
 
 #define HTTP_THREADS_MAX 256
+#define HTTP_TURNED_MAX 256 /* connections beyond connections_max that are being told so */
 
 struct http_config {
         const char *bind; /* numeric address */
         int port;         /* 0: any free one */
         unsigned threads, connections_max;
         int64_t hold_us;
+        const char *proxy_from; /* balancers (common/networks.h): their connections are as many as they like. Must outlive http */
         struct client_limits limits;
         /* Who tells viewers what their connections carry; NULL: nobody. Must outlive http. Only the end of a viewer's own connection
          * knows that: behind a proxy it would be what the proxy's carries. */
         const char *throughput_node;
 };
 
-/* ERR_IO when the port cannot be had (logged). cache, site and access must outlive it. */
-int http_open(struct http **out, const struct http_config *cfg, struct cache *cache, struct site *site,
-              struct access *access);
+/* What it answers from, and by. All of it must outlive http; census and addresses NULL: whatever is asked for is asked for above. */
+struct http_parts {
+        struct cache *cache;
+        struct site *site;
+        struct access *access;
+        struct census *census;
+        struct addresses *addresses;
+};
+
+/* ERR_IO when the port cannot be had (logged). */
+int http_open(struct http **out, const struct http_config *cfg, const struct http_parts *parts);
 int http_port(const struct http *h);
 void http_sweep(struct http *h, int64_t now_us);
 void http_end_expired(struct http *h, int64_t real_us); /* several times a second, and after access_set() */

@@ -13,11 +13,15 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mailbox.h"
+#include "common/networks.h"
 #include "common/token_keys.h"
 #include "edged/access.h"
+#include "edged/addresses.h"
 #include "edged/api.h"
+#include "edged/census.h"
 #include "edged/fill.h"
 #include "edged/http.h"
+#include "edged/inquiry.h"
 #include "edged/serve.h"
 #include "edged/site.h"
 #include "edged/stats.h"
@@ -27,14 +31,15 @@
 #define EXPIRY_LOOK_MS 250
 #define DRAIN_LOOK_MS 20
 #define FILLS_MAX 4096
-#define UNEVEN 1.25 /* http.c's threads may have more connections than their share */
-#define FILES_BESIDE_VIEWERS 512 /* descriptors for nng, libuv, the listeners */
+#define FILES_BESIDE_VIEWERS (512 + HTTP_TURNED_MAX) /* descriptors for nng, libuv, the listeners; for who is told that there is no room */
 
 struct config {
         struct config_common common;
         int64_t http_port, fetch_port;
         char *origins, *upstream_role;
-        int64_t replicas, cache_bytes, object_max_bytes, http_threads, connections_max;
+        int64_t replicas, cache_bytes, object_max_bytes, http_threads, connections_max, connections_of_one;
+        int64_t misses_per_s, misses_of_one_per_s;
+        char *proxy_from;
         int64_t hold_ms, header_deadline_ms, idle_ms, min_rate_bytes_s;
         int64_t drain_ms, finish_ms;
         bool tell_throughput;
@@ -73,14 +78,20 @@ static const struct config_key keys[] = {
         INT(fetch_port, "9402", 1, 65535, "port", "FETCH for other edges"),
         {.name = "origins", .type = CONFIG_STRING, .offset = offsetof(struct config, origins),
          .default_value = "127.0.0.1:9302", .min = 1, .max = 4095, .unit = "",
-         .help = "FETCH addresses of the tier above: host:port[,host:port…]", .check = peers_check_names},
+         .help = "FETCH addresses of the tier above, of all its nodes: host:port[,host:port…]", .check = peers_check_names},
         {.name = "upstream_role", .type = CONFIG_CHOICE, .offset = offsetof(struct config, upstream_role),
          .default_value = "originD", .unit = "", .allowed = "originD|edged", .help = "what the tier above is"},
         INT(replicas, "2", 1, PEERS_OWNERS_MAX, "origins", "that have each stream, as transcoderd's: those in this node's zone are asked first"),
         INT(cache_bytes, "536870912", 1 << 20, INT64_C(1) << 44, "bytes", "budget of the cache"),
         INT(object_max_bytes, "67108864", 1 << 16, INT64_C(1) << 32, "bytes", "largest object that is fetched"),
         INT(http_threads, "0", 0, HTTP_THREADS_MAX, "", "HTTP threads; 0: one a core"),
-        INT(connections_max, "10000", 16, 1000000, "", "viewer connections at a time"),
+        INT(connections_max, "10000", 16, 1000000, "", "viewer connections at a time: who rests for longest is closed for one more, or it is told 503"),
+        INT(connections_of_one, "0", 0, 1000000, "", "of them of one address (IPv6: of one /64), more are told 429; 0: a quarter"),
+        INT(misses_per_s, "200", 0, 1000000, "1/s", "requests for what may not be there that are asked for above, five seconds' worth at once; more are told 503; 0: no bound"),
+        INT(misses_of_one_per_s, "20", 0, 1000000, "1/s", "of them of one address; more are told 429; 0: no bound"),
+        {.name = "proxy_from", .type = CONFIG_STRING, .offset = offsetof(struct config, proxy_from), .default_value = "127.0.0.0/8,::1",
+         .min = 0, .max = 4096, .unit = "", .check = networks_check,
+         .help = "balancers before this edge, as 10.0.0.0/8,192.0.2.7: no bounds for one address hold for them, and X-Forwarded-For says whose a request is"},
         INT(hold_ms, "4000", 100, 30000, "ms", "how long a request waits for bytes that are due"),
         INT(header_deadline_ms, "10000", 100, 600000, "ms", "a new connection must have sent its request by then; a request's body has as long"),
         INT(idle_ms, "30000", 1000, 600000, "ms", "a connection without a request is closed after this"),
@@ -115,6 +126,9 @@ struct edge {
         struct http *http;
         struct site *site;
         struct access *access;
+        struct census *census;
+        struct inquiry *inquiry;
+        struct addresses *addresses;
         struct token_keys *token_keys;
         uv_timer_t housekeeping, expiry, drain;
         enum { RUNNING, DRAINING, FINISHING } phase;
@@ -143,6 +157,19 @@ static void on_nodes_changed(void *arg)
         show_readiness(e);
         if (e->fills)
                 fills_nodes_changed(e->fills);
+        if (e->inquiry)
+                inquiry_nodes_changed(e->inquiry);
+}
+
+/* What was paid for is there, or nobody can say: that was no stranger's fault. */
+static void on_settled(void *arg, struct object *o, const struct key *key, bool there)
+{
+        struct edge *e = arg;
+        if (there)
+                census_saw(e->census, key);
+        if (o->charge.paid)
+                addresses_pay_back(e->addresses, &o->charge.by);
+        o->charge.paid = false;
 }
 
 static void on_housekeeping(uv_timer_t *timer)
@@ -151,6 +178,8 @@ static void on_housekeeping(uv_timer_t *timer)
         http_sweep(e->http, clock_mono_us());
         metric_set(&stats_cache_bytes, (int64_t)cache_bytes(e->cache));
         metric_set(&stats_cache_objects, (int64_t)cache_objects(e->cache));
+        metric_set(&stats_known_sessions, (int64_t)census_sessions(e->census));
+        metric_set(&stats_census_sure, census_is_sure(e->census));
         int64_t load = metric_get(&stats_clients) * 1000 / e->config.connections_max;
         e->daemon.self.load_permille = load > 1000 ? 1000 : (uint32_t)load;
 }
@@ -209,8 +238,10 @@ static void close_everything(struct edge *e)
         cache_stop_waiting(e->cache);
         http_close(e->http);
         serve_close(e->serve);
+        inquiry_stop(e->inquiry);
         fills_stop(e->fills);
         upstream_close(e->upstream);
+        inquiry_close(e->inquiry);
         mailbox_close(&e->mailbox);
         fills_stop(e->fills); /* those that were still in the mailbox */
         fills_close(e->fills);
@@ -288,7 +319,8 @@ static int open_cache(struct edge *e)
 {
         const struct config *c = &e->config;
         struct cache_config cfg = {.budget_bytes = (size_t)c->cache_bytes, .fills_max = FILLS_MAX};
-        struct fill_config fill = {.hold_us = c->hold_ms * US_PER_MS, .object_max_bytes = (uint64_t)c->object_max_bytes};
+        struct fill_config fill = {.hold_us = c->hold_ms * US_PER_MS, .object_max_bytes = (uint64_t)c->object_max_bytes,
+                                   .settled = on_settled, .arg = e};
         struct cache_ops ops = {.fill = fill_begin, .free_response = free_response};
         enum node_role role = strcmp(c->upstream_role, "edged") == 0 ? ROLE_EDGED : ROLE_ORIGIND;
         /* Every edge has every stream; of origins only a stream's owners do. */
@@ -299,6 +331,8 @@ static int open_cache(struct edge *e)
                 log_error("msg=\"cannot watch the tier above\" error=\"%s\"", err_text(err));
                 return err;
         }
+        e->census = census_open();
+        inquiry_open(&e->inquiry, e->daemon.loop, e->upstream, e->census);
         fills_open(&e->fills, e->daemon.loop, &fill, e->upstream);
         e->cache = cache_open(&cfg, &ops, e->fills, &e->mailbox);
         return 0;
@@ -310,19 +344,27 @@ static int open_sockets(struct edge *e)
         struct http_config http = {.bind = c->common.bind,
                                    .port = (int)c->http_port,
                                    .threads = threads_wanted(c),
-                                   .connections_max = descriptors_connections("connections_max", c->connections_max, FILES_BESIDE_VIEWERS, UNEVEN),
+                                   .connections_max = descriptors_connections("connections_max", c->connections_max, FILES_BESIDE_VIEWERS, 1),
+                                   .proxy_from = c->proxy_from,
                                    .hold_us = c->hold_ms * US_PER_MS,
                                    .limits = {.header_us = c->header_deadline_ms * US_PER_MS,
                                               .idle_us = c->idle_ms * US_PER_MS,
                                               .min_rate_bytes_s = (uint64_t)c->min_rate_bytes_s},
                                    .throughput_node = c->tell_throughput ? e->daemon.self.id : NULL};
-        int err = serve_open(&e->serve, e->daemon.loop, c->common.bind, (int)c->fetch_port, &e->daemon.self, e->cache);
+        unsigned quarter = http.connections_max / 4, of_one = (unsigned)c->connections_of_one;
+        struct addresses_config addresses = {.connections = of_one ? of_one : quarter,
+                                             .misses_of_one_s = (unsigned)c->misses_of_one_per_s,
+                                             .misses_s = (unsigned)c->misses_per_s};
+        e->addresses = addresses_open(&addresses);
+        metric_set(&stats_connections_max, http.connections_max);
+        struct http_parts parts = {e->cache, e->site, e->access, e->census, e->addresses};
+        int err = serve_open(&e->serve, e->daemon.loop, c->common.bind, (int)c->fetch_port, &e->daemon.self, e->cache, e->census);
         if (err) {
                 log_error("msg=\"cannot listen for other edges\" port=%lld error=\"%s\"", (long long)c->fetch_port,
                           err_text(err));
                 return err;
         }
-        return http_open(&e->http, &http, e->cache, e->site, e->access);
+        return http_open(&e->http, &http, &parts);
 }
 
 int main(int argc, char **argv)
@@ -348,6 +390,8 @@ int main(int argc, char **argv)
                  (long long)e->config.fetch_port, threads_wanted(&e->config));
         int status = daemon_run(&e->daemon);
         cache_close(e->cache);
+        census_close(e->census);
+        addresses_close(e->addresses);
         site_close(e->site);
         access_close(e->access);
         daemon_fini(&e->daemon, &e->config);

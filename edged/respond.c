@@ -97,7 +97,7 @@ void respond_open(void)
                         struct MHD_Response *r = json_error(error_rows[e].text, (enum stats_result)result);
                         if (error_rows[e].status == 405)
                                 MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, CORS_METHODS);
-                        if (error_rows[e].status == 503)
+                        if (error_rows[e].status == 503 || error_rows[e].status == 429)
                                 MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
                         errors[e][result] = r;
                 }

@@ -25,7 +25,11 @@
         X(LONG, 414, "the path is too long")                                                                           \
         X(NO_ORIGIN, 503, "no origin answers; try again")                                                              \
         X(NOT_YET, 503, "due, but not there in time; try again")                                                       \
-        X(BUSY, 503, "too many different objects are being fetched; try again")
+        X(BUSY, 503, "too many different objects are being fetched; try again")                                        \
+        X(MISSES_OF_ONE, 429, "this address asked too often for what is not there; try again in a second")             \
+        X(MISSES, 503, "too many requests for what may not be there; try again in a second")                           \
+        X(SHARE, 429, "this address has as many connections as one may have; close some, or try again in a second")    \
+        X(FULL, 503, "this edge has as many connections as it may have; try again in a second")
 
 enum respond_error {
 #define X(name, status, text) RESPOND_##name,

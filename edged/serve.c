@@ -12,10 +12,23 @@
 #include "proto/message.h"
 
 #define NOTHING_TTL_MS 1000 /* for a key that no tier has */
+#define NAMES_TICK_MS 20
+#define NAMINGS_MAX (SERVE_CONTEXTS / 2) /* the other half is for media; who may not wait asks again soon */
 
 struct serve {
         struct rpc_server *server;
         struct cache *cache;
+        struct census *census;
+        struct naming *namings;
+        unsigned naming_count;
+        uv_timer_t timer; /* runs while somebody waits for new names */
+};
+
+struct naming { /* who waits for new names */
+        struct naming *next;
+        struct rpc_request *req;
+        uint64_t instance, since;
+        int64_t deadline_us;
 };
 
 struct serving { /* a request that waits */
@@ -114,6 +127,56 @@ static void wait_for(struct rpc_request *req, struct object *o, const struct fet
                 on_wake(&s->waiter);
 }
 
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+static void reply_names(struct serve *s, struct rpc_request *req, uint64_t instance, uint64_t since)
+{
+        struct buf *page = census_page(s->census, instance, since, clock_wall_us());
+        struct fetch_reply m = {.flags = FETCH_COMPLETE, .bytes = page->data, .len = (uint32_t)page->len};
+        reply(req, &m);
+        buf_unref(&page);
+}
+
+static void on_names_timer(uv_timer_t *timer)
+{
+        struct serve *s = timer->data;
+        int64_t now_us = clock_mono_us();
+        for (struct naming **at = &s->namings, *n; (n = *at);) {
+                bool news = census_has_news(s->census, n->instance, n->since);
+                if (!news && now_us < n->deadline_us) {
+                        at = &n->next;
+                        continue;
+                }
+                *at = n->next;
+                s->naming_count--;
+                if (news)
+                        reply_names(s, n->req, n->instance, n->since);
+                else
+                        reply_status(n->req, 0, ERR_NOT_YET, 0);
+                free(n);
+        }
+        if (!s->namings)
+                uv_timer_stop(timer);
+}
+
+static void on_names(struct serve *s, struct rpc_request *req, const struct key *key, const struct fetch *m)
+{
+        if (m->wait_ms == 0 || census_has_news(s->census, key->instance, key->since)) {
+                reply_names(s, req, key->instance, key->since);
+                return;
+        }
+        if (s->naming_count == NAMINGS_MAX) {
+                reply_status(req, 0, ERR_NOT_YET, 0);
+                return;
+        }
+        struct naming *n = mem_alloc(sizeof(*n));
+        s->naming_count++;
+        *n = (struct naming){.next = s->namings, .req = req, .instance = key->instance, .since = key->since,
+                             .deadline_us = clock_mono_us() + m->wait_ms * US_PER_MS};
+        s->namings = n;
+        uv_timer_start(&s->timer, on_names_timer, NAMES_TICK_MS, NAMES_TICK_MS);
+}
+
 static void on_fetch(void *arg, struct rpc_request *req)
 {
         struct serve *s = arg;
@@ -124,7 +187,12 @@ static void on_fetch(void *arg, struct rpc_request *req)
         }
         struct key key;
         key_parse(&key, m.key);
-        if (!key_is_public(key.kind)) {
+        if (key.kind == KEY_NAMES) {
+                on_names(s, req, &key, &m);
+                return;
+        }
+        enum census_says says = census_ask(s->census, &key, clock_wall_us());
+        if (!key_is_public(key.kind) || says == CENSUS_UNKNOWN || says == CENSUS_FAR) {
                 reply_status(req, m.offset, ERR_NOT_FOUND, NOTHING_TTL_MS);
                 return;
         }
@@ -141,21 +209,35 @@ static void on_fetch(void *arg, struct rpc_request *req)
 }
 
 int serve_open(struct serve **out, uv_loop_t *loop, const char *bind, int port, const struct node_identity *self,
-               struct cache *cache)
+               struct cache *cache, struct census *census)
 {
         struct serve *s = mem_alloc(sizeof(*s));
         s->cache = cache;
+        s->census = census;
         int err = rpc_server_open(&s->server, loop, bind, port, SERVE_CONTEXTS, self, on_fetch, s);
         if (err) {
                 free(s);
                 return err;
         }
+        uv_timer_init(loop, &s->timer);
+        s->timer.data = s;
         *out = s;
         return 0;
 }
 
+static void on_closed(uv_handle_t *handle)
+{
+        free(handle->data);
+}
+
 void serve_close(struct serve *s)
 {
+        while (s->namings) {
+                struct naming *n = s->namings;
+                s->namings = n->next;
+                reply_status(n->req, 0, ERR_NOT_YET, 0);
+                free(n);
+        }
         rpc_server_close(s->server);
-        free(s);
+        uv_close((uv_handle_t *)&s->timer, on_closed);
 }

@@ -3,6 +3,9 @@
  * Who asks is a node, so tokens play no part here: private streams are answered as all others, and the edge that viewers come to
  * asks them for their tokens (access.h).
  *
+ * What the census says is not there is not asked for further; and the tier below is told what there is, by /names/… (census.h). Misses are
+ * bounded where strangers come in, at the edge that asks.
+ *
  * One rpc server; a request that must wait is a waiter of its object like a viewer's, with FETCH's wait as its deadline.
  * Loop thread only. */
 #ifndef EDGED_SERVE_H
@@ -12,13 +15,14 @@
 
 #include "common/cluster/rpc.h"
 #include "edged/cache.h"
+#include "edged/census.h"
 
 #define SERVE_CONTEXTS 256
 
 struct serve;
 
 int serve_open(struct serve **out, uv_loop_t *loop, const char *bind, int port, const struct node_identity *self,
-               struct cache *cache);
+               struct cache *cache, struct census *census);
 void serve_close(struct serve *s); /* cache_stop_waiting() was called */
 
 #endif

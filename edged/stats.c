@@ -10,7 +10,7 @@
 
 #define STATUSES(X, result)                                                                                            \
         X(result, 200) X(result, 204) X(result, 206) X(result, 304) X(result, 400) X(result, 401) X(result, 403)        \
-        X(result, 404) X(result, 405) X(result, 413) X(result, 414) X(result, 416) X(result, 503)
+        X(result, 404) X(result, 405) X(result, 413) X(result, 414) X(result, 416) X(result, 429) X(result, 503)
 static const unsigned statuses[] = {
 #define X(result, status) status,
         STATUSES(X, 0)
@@ -45,6 +45,26 @@ static struct metric refused[] = {
          .help = "Requests for private streams that were refused, by what was wrong with the token",                   \
          .labels = "reason=\"" text "\""},
         STATS_REFUSALS(X)
+#undef X
+};
+
+static struct metric spared[] = {
+#define X(word, text)                                                                                                  \
+        {.name = "edged_spared_total",                                                                                 \
+         .type = METRIC_COUNTER,                                                                                       \
+         .help = "Requests answered 404, 429 or 503 without a question to the tier above, by why",                     \
+         .labels = "reason=\"" text "\""},
+        STATS_SPARED(X)
+#undef X
+};
+
+static struct metric turned[] = {
+#define X(word, text)                                                                                                  \
+        {.name = "edged_turned_away_total",                                                                            \
+         .type = METRIC_COUNTER,                                                                                       \
+         .help = "Viewers' connections that were told to try again later, by the limit that was reached",              \
+         .labels = "reason=\"" text "\""},
+        STATS_TURNED(X)
 #undef X
 };
 
@@ -83,6 +103,14 @@ struct metric stats_upstream_p95[HEDGE_KINDS] = {[HEDGE_THERE] = P95("there"), [
          .labels = "zone=\"" zone "\""}
 struct metric stats_upstream_bytes[2] = {UPSTREAM_BYTES("own"), UPSTREAM_BYTES("other")};
 
+struct metric stats_known_sessions = {
+        .name = "edged_known_sessions", .type = METRIC_GAUGE, .help = "Sessions, live and recorded, that the tier above has told of"};
+struct metric stats_census_sure = {
+        .name = "edged_names_current",
+        .type = METRIC_GAUGE,
+        .help = "1: what the tier above has is known as of now, and nothing else is asked for; 0: it is not, and misses are bounded by rate"};
+struct metric stats_connections_max = {
+        .name = "edged_connections_max", .type = METRIC_GAUGE, .help = "Viewer connections that there may be at a time"};
 struct metric stats_cache_bytes = {.name = "edged_cache_bytes", .type = METRIC_GAUGE, .help = "Bytes of cached objects"};
 struct metric stats_cache_objects = {.name = "edged_cache_objects", .type = METRIC_GAUGE, .help = "Objects in the cache"};
 struct metric stats_evicted = {
@@ -112,6 +140,11 @@ void stats_register(void)
         metrics_register(requests, COUNT(requests));
         metrics_register(closed, COUNT(closed));
         metrics_register(refused, COUNT(refused));
+        metrics_register(spared, COUNT(spared));
+        metrics_register(turned, COUNT(turned));
+        metrics_register(&stats_known_sessions, 1);
+        metrics_register(&stats_census_sure, 1);
+        metrics_register(&stats_connections_max, 1);
         metrics_register(fetches, COUNT(fetches));
         metrics_register(hedges, COUNT(hedges));
         metrics_register(stats_upstream_p95, HEDGE_KINDS);
@@ -161,6 +194,26 @@ void stats_refuse(unsigned fault)
         metric_add(&refused[why], 1);
 }
 
+void stats_spare(enum stats_spared why)
+{
+        metric_add(&spared[why], 1);
+}
+
+void stats_turn_away(enum stats_turned why)
+{
+        metric_add(&turned[why], 1);
+}
+
+int64_t stats_spared(enum stats_spared why)
+{
+        return metric_get(&spared[why]);
+}
+
+int64_t stats_turned(enum stats_turned why)
+{
+        return metric_get(&turned[why]);
+}
+
 void stats_fetch(int status, bool wanted)
 {
         enum stats_fetch what = status == 0               ? wanted ? FETCHED_OK : FETCHED_SPARE
@@ -185,6 +238,26 @@ const char *stats_result_text(enum stats_result result)
 #undef X
         };
         return texts[result];
+}
+
+const char *stats_spared_text(enum stats_spared why)
+{
+        static const char *const texts[] = {
+#define X(word, text) text,
+                STATS_SPARED(X)
+#undef X
+        };
+        return texts[why];
+}
+
+const char *stats_turned_text(enum stats_turned why)
+{
+        static const char *const texts[] = {
+#define X(word, text) text,
+                STATS_TURNED(X)
+#undef X
+        };
+        return texts[why];
 }
 
 const char *stats_close_text(enum stats_close why)

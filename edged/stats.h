@@ -24,7 +24,8 @@ enum stats_result {
         X(UNREAD, "no_request")         /* it came and went: nothing was sent, or nothing that is a request */         \
         X(BROKEN, "broken_upstream")    /* the rest of a growing object will not come */                               \
         X(EXPIRED, "token_expired")     /* in the middle of an answer */                                               \
-        X(REVOKED, "token_revoked")     /* the key of the token was taken away */
+        X(REVOKED, "token_revoked")     /* the key of the token was taken away */                                      \
+        X(DISPLACED, "displaced")       /* it rested for longest when another one wanted to connect, and there was no room */
 
 enum stats_close {
 #define X(name, text) CLOSE_##name,
@@ -43,6 +44,30 @@ enum stats_refusal {
         STATS_REFUSALS(X)
 #undef X
         REFUSALS
+};
+
+/* Why a request was answered without a question to the tier above. */
+#define STATS_SPARED(X)                                                                                                \
+        X(UNKNOWN, "unknown") /* there is no such stream or session */                                                 \
+        X(FAR, "far")         /* no segment of it is there, or will be soon */                                         \
+        X(ONE, "address")     /* one address asked too often for what is not there */                                  \
+        X(ALL, "edge")        /* all of them together did */
+
+enum stats_spared {
+#define X(name, text) SPARED_##name,
+        STATS_SPARED(X)
+#undef X
+        SPARED
+};
+
+/* Why a connection was told to try again later. */
+#define STATS_TURNED(X) X(FULL, "connections_max") X(SHARE, "connections_of_one")
+
+enum stats_turned {
+#define X(name, text) TURNED_##name,
+        STATS_TURNED(X)
+#undef X
+        TURNED
 };
 
 /* What became of one FETCH to the tier above. */
@@ -70,6 +95,7 @@ enum stats_hedge {
         HEDGES
 };
 
+extern struct metric stats_known_sessions, stats_census_sure, stats_connections_max;
 extern struct metric stats_cache_bytes, stats_cache_objects, stats_evicted, stats_clients, stats_held, stats_aborted_fills,
         stats_served;
 extern struct metric stats_upstream_bytes[]; /* 0: from nodes of this one's zone, 1: from others */
@@ -80,6 +106,12 @@ void stats_register(void);
 void stats_request(enum stats_result result, unsigned status, int64_t us);
 void stats_close(enum stats_close why);
 void stats_refuse(unsigned fault); /* access.h */
+void stats_spare(enum stats_spared why);
+void stats_turn_away(enum stats_turned why);
+int64_t stats_spared(enum stats_spared why); /* so far */
+int64_t stats_turned(enum stats_turned why);
+const char *stats_spared_text(enum stats_spared why);
+const char *stats_turned_text(enum stats_turned why);
 void stats_fetch(int status, bool wanted); /* 0 or ERR_*; not wanted: another answer was there first */
 void stats_hedge(enum stats_hedge what);
 int64_t stats_requests(enum stats_result result); /* so far, whatever their status */

@@ -91,7 +91,17 @@ static size_t tier_live(struct upstream *u)
         return t->peers ? peers_live(t->peers) : 0;
 }
 
-static const struct upstream_ops tier_ops = {.fetch = tier_fetch, .live = tier_live};
+static size_t tier_nodes(struct upstream *u, uint64_t *ids, size_t max)
+{
+        struct tier *t = (struct tier *)u;
+        struct peer *all[UPSTREAM_NODES_MAX + 1];
+        size_t room = max < UPSTREAM_NODES_MAX + 1 ? max : UPSTREAM_NODES_MAX + 1, n = t->peers ? peers_all(t->peers, all, room) : 0;
+        for (size_t i = 0; i < n; i++)
+                ids[i] = id_of(all[i]);
+        return n;
+}
+
+static const struct upstream_ops tier_ops = {.fetch = tier_fetch, .live = tier_live, .nodes = tier_nodes};
 
 static void on_peers_changed(void *arg, struct peer *peer)
 {

@@ -36,6 +36,8 @@ struct upstream_ops {
         int (*fetch)(struct upstream *u, const char *stream, const struct node_set *tried, uint64_t only,
                      const struct fetch *what, unsigned timeout_ms, uint64_t *node, upstream_done *done, void *arg);
         size_t (*live)(struct upstream *u);
+        /* The ids of those that are live or draining, at most max; returns how many. */
+        size_t (*nodes)(struct upstream *u, uint64_t *ids, size_t max);
 };
 
 /* names: host:port[,…]; role: what they must be; owners: how many of them have each stream, and are asked first where they are

@@ -67,7 +67,8 @@ static inline void open_fixture(struct fixture *f, int64_t hold_us)
         fake_edge_open(&f->e, 1, 32 << 20, 64, hold_us, free_response);
         f->access = access_open();
         f->site = site_open(f->web_root, "'self'");
-        assert_int_equal(http_open(&f->http, &cfg, f->e.cache, f->site, f->access), 0);
+        struct http_parts parts = {.cache = f->e.cache, .site = f->site, .access = f->access};
+        assert_int_equal(http_open(&f->http, &cfg, &parts), 0);
 }
 
 static inline void close_fixture(struct fixture *f)

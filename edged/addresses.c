@@ -1,0 +1,227 @@
+#include "edged/addresses.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/networks.h"
+
+#define BUCKETS 4096 /* power of two */
+
+struct account {
+        double left; /* misses that may be asked for */
+        int64_t as_of_us;
+};
+
+struct entry {
+        struct entry *chain;
+        struct entry *newer, *older; /* of those without connections */
+        struct address address;
+        unsigned connections;
+        struct account account;
+};
+
+struct addresses {
+        struct addresses_config cfg;
+        pthread_mutex_t lock; /* guards all below */
+        uint64_t seed;
+        struct account all;
+        struct entry *buckets[BUCKETS];
+        struct entry *newest, *oldest;
+        size_t kept;
+};
+
+/* ---- addresses ---------------------------------------------------------------------------------------------------- */
+
+static void shorten(struct address *a)
+{
+        static const uint8_t four[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+        if (memcmp(a->bytes, four, sizeof(four)) != 0)
+                memset(a->bytes + 8, 0, 8);
+}
+
+void address_of(struct address *out, const struct sockaddr *peer)
+{
+        *out = (struct address){0};
+        if (peer && networks_address(out->bytes, peer))
+                shorten(out);
+}
+
+bool address_forwarded(struct address *out, const char *header)
+{
+        char text[INET6_ADDRSTRLEN];
+        struct sockaddr_in v4 = {.sin_family = AF_INET};
+        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+        *out = (struct address){0};
+        if (!header)
+                return false;
+        const char *last = strrchr(header, ',');
+        last = last ? last + 1 : header;
+        last += strspn(last, " \t[");
+        size_t len = strcspn(last, " \t]");
+        if (len == 0 || len >= sizeof(text))
+                return false;
+        memcpy(text, last, len);
+        text[len] = '\0';
+        if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+                address_of(out, (const struct sockaddr *)(const void *)&v4);
+        else if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
+                address_of(out, (const struct sockaddr *)(const void *)&v6);
+        return !address_is_none(out);
+}
+
+bool address_is_none(const struct address *a)
+{
+        static const struct address none;
+        return memcmp(a, &none, sizeof(none)) == 0;
+}
+
+/* ---- the table; under the lock --------------------------------------------------------------------------------------- */
+
+static struct entry **place_of(struct addresses *as, const struct address *a)
+{
+        struct entry **at = &as->buckets[XXH3_64bits_withSeed(a, sizeof(*a), as->seed) & (BUCKETS - 1)];
+        while (*at && memcmp(&(*at)->address, a, sizeof(*a)) != 0)
+                at = &(*at)->chain;
+        return at;
+}
+
+static void rest(struct addresses *as, struct entry *e)
+{
+        e->older = as->newest;
+        e->newer = NULL;
+        *(as->newest ? &as->newest->newer : &as->oldest) = e;
+        as->newest = e;
+        as->kept++;
+}
+
+static void unrest(struct addresses *as, struct entry *e)
+{
+        *(e->newer ? &e->newer->older : &as->newest) = e->older;
+        *(e->older ? &e->older->newer : &as->oldest) = e->newer;
+        e->newer = e->older = NULL;
+        as->kept--;
+}
+
+static void forget(struct addresses *as, struct entry *e)
+{
+        struct entry **at = place_of(as, &e->address);
+        *at = e->chain;
+        unrest(as, e);
+        free(e);
+}
+
+/* A new one rests: it has no connections. */
+static struct entry *get(struct addresses *as, const struct address *a)
+{
+        struct entry **at = place_of(as, a), *e = *at;
+        if (e)
+                return e;
+        e = *at = mem_alloc(sizeof(*e));
+        e->address = *a;
+        e->account.left = (double)as->cfg.misses_of_one_s * ADDRESSES_BURST_S;
+        rest(as, e);
+        if (as->kept > ADDRESSES_KEPT)
+                forget(as, as->oldest);
+        return e;
+}
+
+/* ---- accounts ------------------------------------------------------------------------------------------------------------ */
+
+static bool can_pay(struct account *a, unsigned rate_s, int64_t now_us)
+{
+        double most = (double)rate_s * ADDRESSES_BURST_S;
+        if (now_us > a->as_of_us) {
+                if (a->as_of_us)
+                        a->left += (double)rate_s * (double)(now_us - a->as_of_us) / 1e6;
+                a->left = a->left < most ? a->left : most;
+                a->as_of_us = now_us;
+        }
+        return rate_s == 0 || a->left >= 1;
+}
+
+enum addresses_says addresses_pay(struct addresses *as, const struct address *a, int64_t now_us)
+{
+        enum addresses_says says = ADDRESSES_YES;
+        pthread_mutex_lock(&as->lock);
+        struct entry *e = address_is_none(a) ? NULL : get(as, a);
+        if (e && !can_pay(&e->account, as->cfg.misses_of_one_s, now_us))
+                says = ADDRESSES_ONE_FULL;
+        else if (!can_pay(&as->all, as->cfg.misses_s, now_us))
+                says = ADDRESSES_ALL_FULL;
+        if (says == ADDRESSES_YES) {
+                as->all.left -= 1;
+                if (e)
+                        e->account.left -= 1;
+        }
+        pthread_mutex_unlock(&as->lock);
+        return says;
+}
+
+void addresses_pay_back(struct addresses *as, const struct address *a)
+{
+        pthread_mutex_lock(&as->lock);
+        struct entry *e = address_is_none(a) ? NULL : *place_of(as, a);
+        as->all.left += 1;
+        if (e)
+                e->account.left += 1;
+        pthread_mutex_unlock(&as->lock);
+}
+
+/* ---- connections --------------------------------------------------------------------------------------------------------- */
+
+bool addresses_enter(struct addresses *as, const struct address *a)
+{
+        if (address_is_none(a))
+                return true;
+        pthread_mutex_lock(&as->lock);
+        struct entry *e = get(as, a);
+        bool may = e->connections < as->cfg.connections;
+        if (may && e->connections++ == 0)
+                unrest(as, e);
+        pthread_mutex_unlock(&as->lock);
+        return may;
+}
+
+void addresses_leave(struct addresses *as, const struct address *a)
+{
+        if (address_is_none(a))
+                return;
+        pthread_mutex_lock(&as->lock);
+        struct entry *e = *place_of(as, a);
+        assert(e && e->connections > 0);
+        if (--e->connections == 0) {
+                rest(as, e);
+                if (as->kept > ADDRESSES_KEPT)
+                        forget(as, as->oldest);
+        }
+        pthread_mutex_unlock(&as->lock);
+}
+
+struct addresses *addresses_open(const struct addresses_config *cfg)
+{
+        struct addresses *as = mem_alloc(sizeof(*as));
+        as->cfg = *cfg;
+        as->seed = (uint64_t)clock_real_us() ^ (uint64_t)(uintptr_t)as << 20; /* nobody is to choose addresses that meet in one bucket */
+        as->all.left = (double)cfg->misses_s * ADDRESSES_BURST_S;
+        pthread_mutex_init(&as->lock, NULL);
+        return as;
+}
+
+void addresses_close(struct addresses *as)
+{
+        for (size_t i = 0; i < BUCKETS; i++) {
+                for (struct entry *e = as->buckets[i], *next; e; e = next) {
+                        next = e->chain;
+                        free(e);
+                }
+        }
+        pthread_mutex_destroy(&as->lock);
+        free(as);
+}
