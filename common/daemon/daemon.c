@@ -15,6 +15,7 @@
 #include "common/daemon/descriptors.h"
 #include "common/daemon/healthcheck.h"
 #include "common/daemon/log.h"
+#include "common/daemon/memory.h"
 #include "common/daemon/metrics.h"
 #include "common/daemon/notify.h"
 #include "common/daemon/version.h"
@@ -193,6 +194,8 @@ static void on_tick(uv_timer_t *timer)
         metric_set(&seen[SEEN_CLOCK], clock_wall_us() / US_PER_S);
         watch_clock(m);
         descriptors_watch();
+        if (!m->exiting)
+                memory_look(&m->loop, clock_mono_us());
         notify_send("WATCHDOG=1");
         if (m->opened || m->stopping)
                 return;
@@ -324,6 +327,7 @@ static void open_admin(struct daemon *d)
         metrics_register(clock_metric, 1);
         metric_set(&seen[SEEN_CLOCK], clock_wall_us() / US_PER_S);
         metrics_register(seen, sizeof(seen) / sizeof(seen[0]));
+        memory_register_metrics();
         daemon_listener(d, "admin", c->admin_bind, *c->admin_token, "admin_token");
         int err = admin_open(&m->admin, d->loop, c->admin_bind, (int)c->admin_port, c->admin_token);
         if (err) {
