@@ -587,6 +587,28 @@ static void test_garbage_and_huge_claims_on_the_port_hurt_nobody_else(void **sta
         rpc_server_close(s.rpc);
 }
 
+/* By FIN and RST before the server has said anything: it has accepted none of them yet when they end. */
+static void test_a_server_outlives_connections_that_end_before_they_begin(void **state)
+{
+        struct client c;
+        char address[32];
+        (void)state;
+        pid_t pid = spawn_server(address);
+        kill(pid, SIGSTOP);
+        for (int i = 0; i < 20; i++) {
+                struct linger none = {.l_onoff = 1};
+                int fd = raw_connect(address);
+                assert_int_equal(shutdown(fd, SHUT_WR), 0);
+                assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none)), 0);
+                close(fd);
+        }
+        kill(pid, SIGCONT);
+        dial_live(&c, address, "");
+        rpc_client_close(c.rpc);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+}
+
 static void test_strangers_get_little_time(void **state)
 {
         static const uint8_t handshake_req[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
@@ -766,6 +788,7 @@ int main(int argc, char **argv)
                 LOOP_TEST(test_a_recorded_hello_opens_nothing),
                 LOOP_TEST(test_a_role_may_ask_only_what_is_its_own),
                 LOOP_TEST(test_a_client_does_not_take_its_own_proof_for_the_other_sides),
+                LOOP_TEST(test_a_server_outlives_connections_that_end_before_they_begin),
                 LOOP_TEST(test_strangers_get_little_time),
                 LOOP_TEST(test_strangers_get_few_bytes),
                 LOOP_TEST(test_strangers_do_not_take_the_place_of_nodes),
