@@ -4,8 +4,8 @@ transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/broadcaster
                     transcoderd/encode/captions.c transcoderd/encode/decode.c transcoderd/encode/deinterlace.c transcoderd/encode/grid.c \
                     transcoderd/encode/intake.c transcoderd/encode/job.c transcoderd/encode/ladder.c transcoderd/encode/media_clock.c \
                     transcoderd/encode/outlet.c transcoderd/encode/package.c transcoderd/encode/pcm.c transcoderd/encode/pipeline.c \
-                    transcoderd/encode/queue.c transcoderd/encode/reaper.c transcoderd/encode/scale.c transcoderd/encode/shed.c \
-                    transcoderd/encode/slate.c transcoderd/encode/slow.c transcoderd/encode/sound.c transcoderd/encode/stereo.c \
+                    transcoderd/encode/precedence.c transcoderd/encode/queue.c transcoderd/encode/reaper.c transcoderd/encode/scale.c \
+                    transcoderd/encode/shed.c transcoderd/encode/slate.c transcoderd/encode/slow.c transcoderd/encode/sound.c transcoderd/encode/stereo.c \
                     transcoderd/encode/video.c transcoderd/encode/video_rung.c \
                     transcoderd/push/chain.c transcoderd/push/claim.c transcoderd/push/origins.c \
                     transcoderd/push/push.c transcoderd/push/push_join.c transcoderd/push/push_owner.c \

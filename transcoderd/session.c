@@ -572,16 +572,18 @@ static void count_frames(struct session *s)
         *old = now;
 }
 
+/* Behind is who is too slow; who catches up with a backlog takes as long as that takes, and keeps no other stream away. */
 static void watch_pace(struct session *s)
 {
         int64_t behind_us = s->counted.behind_us;
-        if (behind_us > BEHIND_US && !s->behind)
+        bool was = s->behind;
+        s->behind = behind_us > (was ? KEEPS_UP_US - 1 : BEHIND_US) && (was || !s->counted.gains);
+        if (s->behind && !was)
                 log_warn("session=%s stream=%s behind_ms=%" PRId64 " msg=\"encoding is behind real time\"", s->id,
                          s->stream, behind_us / US_PER_MS);
-        else if (behind_us < KEEPS_UP_US && s->behind)
+        else if (was && !s->behind)
                 log_warn("session=%s stream=%s behind_ms=%" PRId64 " msg=\"encoding keeps up again\"", s->id, s->stream,
                          behind_us / US_PER_MS);
-        s->behind = behind_us > (s->behind ? KEEPS_UP_US - 1 : BEHIND_US);
         s->behind_since_us = !s->behind ? 0 : s->behind_since_us ? s->behind_since_us : clock_mono_us();
 }
 

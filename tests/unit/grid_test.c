@@ -1,4 +1,4 @@
-/* The pure parts of the timeline: the grid, when slate is due, what is shed. */
+/* The pure parts of the timeline: the grid, when slate is due, what is shed, who comes first. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "transcoderd/encode/grid.h"
 #include "transcoderd/encode/media_clock.h"
+#include "transcoderd/encode/precedence.h"
 #include "transcoderd/encode/shed.h"
 #include "transcoderd/encode/slate.h"
 #include "transcoderd/encode/slow.h"
@@ -148,10 +149,11 @@ static void test_slate_does_not_overtake_a_replay(void **state)
                          3 * US_PER_S + 33333);
 }
 
+/* A look each tenth of a second; what waits and what is behind the clock are the same, as for a stream at the live edge. */
 static void feed(struct shed *s, int64_t lag_us, int64_t *now_us, int seconds)
 {
         for (int i = 0; i < seconds * 10; i++, *now_us += 100000)
-                shed_update(s, lag_us, *now_us);
+                shed_update(s, lag_us, lag_us, *now_us);
 }
 
 static void test_shedding_begins_at_the_top_and_is_undone(void **state)
@@ -172,15 +174,90 @@ static void test_shedding_begins_at_the_top_and_is_undone(void **state)
         assert_int_equal(shed_halvings(&s, 0), 0);
 }
 
-static void test_a_replay_that_catches_up_sheds_nothing(void **state)
+/* Encodes at `pace` of real time what was sent while nobody encoded, of which `room_us` fit in at a time. True: it came to the end of
+ * it before most_s, with nothing shed. */
+static bool catches_up_whole(int64_t backlog_us, int64_t room_us, double pace, int most_s)
+{
+        struct shed s;
+        shed_init(&s, 3, US_PER_S);
+        int64_t now_us = US_PER_S, step_us = 33333;
+        for (int64_t i = 0; backlog_us > 0 && i < most_s * (US_PER_S / step_us); i++, now_us += step_us) {
+                int64_t keyframe_us = i % 30 == 0 ? 100 * US_PER_MS : 0; /* takes longer than others do */
+                shed_update(&s, backlog_us < room_us ? backlog_us : room_us, backlog_us + keyframe_us, now_us);
+                backlog_us -= (int64_t)((double)step_us * (pace - 1));
+        }
+        return backlog_us <= 0 && s.level == 0;
+}
+
+static void test_a_backlog_that_is_caught_up_with_is_encoded_whole(void **state)
+{
+        (void)state;
+        assert_true(catches_up_whole(8 * US_PER_S, 17 * US_PER_S, 1.5, 30));
+        /* More than fits in: what waits does not get less until the end of it is near. */
+        assert_true(catches_up_whole(30 * US_PER_S, 17 * US_PER_S, 3, 60));
+        assert_true(catches_up_whole(30 * US_PER_S, 2 * US_PER_S, 1.2, 300));
+        assert_true(catches_up_whole(300 * US_PER_S, 17 * US_PER_S, 1.2, 3000));
+}
+
+/* Others take the machine for a moment: the whole of it is still made in time. */
+static void test_a_backlog_stands_a_moment_without_gain(void **state)
 {
         (void)state;
         struct shed s;
+        int64_t now_us = US_PER_S, backlog_us = 30 * US_PER_S;
         shed_init(&s, 3, US_PER_S);
-        int64_t now_us = US_PER_S;
-        for (int64_t lag_us = 8 * US_PER_S; lag_us > 0; lag_us -= 50000, now_us += 100000)
-                shed_update(&s, lag_us, now_us);
+        for (int i = 0; i < 400; i++, now_us += 100000) {
+                shed_update(&s, backlog_us, backlog_us, now_us);
+                backlog_us -= i < 100 || i > 170 ? 50000 : 0;
+        }
         assert_int_equal(s.level, 0);
+}
+
+static void test_what_would_never_be_caught_up_with_is_shed(void **state)
+{
+        (void)state;
+        assert_false(catches_up_whole(30 * US_PER_S, 17 * US_PER_S, 1.02, 10000));
+        assert_false(catches_up_whole(30 * US_PER_S, 17 * US_PER_S, 0.9, 60));
+}
+
+static void test_a_machine_that_falls_behind_is_known_at_once(void **state)
+{
+        (void)state;
+        struct shed s;
+        int64_t now_us = US_PER_S, lag_us = 0;
+        shed_init(&s, 3, US_PER_S);
+        feed(&s, 0, &now_us, 10);
+        while (lag_us <= US_PER_S) { /* four fifths of real time from now on */
+                assert_int_equal(s.level, 0);
+                feed(&s, lag_us += 200000, &now_us, 1);
+        }
+        feed(&s, lag_us, &now_us, 1);
+        assert_int_equal(s.level, 1);
+        assert_false(shed_gains(&s) && s.looks >= SHED_LOOKS);
+}
+
+static void test_the_live_edge_comes_first_and_the_others_never_stand_still(void **state)
+{
+        (void)state;
+        atomic_bool stop = false;
+        assert_true(precedence_needed(200 * US_PER_MS, 400 * US_PER_MS));
+        assert_false(precedence_needed(100 * US_PER_MS, 300 * US_PER_MS));
+        assert_false(precedence_needed(17 * US_PER_S, 30 * US_PER_S)); /* a backlog asks nobody to wait for it */
+        assert_true(precedence_given(30 * US_PER_S));
+        assert_true(precedence_given(-10 * US_PER_S)); /* a film ahead of its time */
+        assert_false(precedence_given(US_PER_S));
+
+        int64_t begun_us = clock_mono_us();
+        precedence_ask(begun_us);
+        precedence_give(&stop);
+        assert_true(clock_mono_us() - begun_us >= PRECEDENCE_HOLD_US);
+        begun_us = clock_mono_us();
+        precedence_ask(begun_us + 3600 * US_PER_S); /* again and again */
+        precedence_give(&stop);
+        assert_true(clock_mono_us() - begun_us >= PRECEDENCE_STEP_US);
+        stop = true;
+        precedence_give(&stop); /* comes back */
+        precedence_ask(0);
 }
 
 static void test_restoring_too_early_makes_patient(void **state)
@@ -189,6 +266,7 @@ static void test_restoring_too_early_makes_patient(void **state)
         struct shed s;
         int64_t now_us = US_PER_S;
         shed_init(&s, 1, US_PER_S);
+        feed(&s, 0, &now_us, 3);
         feed(&s, 1500000, &now_us, 1);
         assert_int_equal(s.level, 1);
         feed(&s, 0, &now_us, 6);
@@ -214,7 +292,11 @@ int main(void)
                 cmocka_unit_test(test_slate_waits_after_standing_still_for_what_is_sent_again),
                 cmocka_unit_test(test_slate_does_not_overtake_a_replay),
                 cmocka_unit_test(test_shedding_begins_at_the_top_and_is_undone),
-                cmocka_unit_test(test_a_replay_that_catches_up_sheds_nothing),
+                cmocka_unit_test(test_a_backlog_that_is_caught_up_with_is_encoded_whole),
+                cmocka_unit_test(test_a_backlog_stands_a_moment_without_gain),
+                cmocka_unit_test(test_what_would_never_be_caught_up_with_is_shed),
+                cmocka_unit_test(test_a_machine_that_falls_behind_is_known_at_once),
+                cmocka_unit_test(test_the_live_edge_comes_first_and_the_others_never_stand_still),
                 cmocka_unit_test(test_restoring_too_early_makes_patient),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

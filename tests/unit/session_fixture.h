@@ -21,7 +21,8 @@ struct pipeline {
         struct job o;
         size_t room;
         bool ahead;
-        int64_t busy_us;
+        int64_t busy_us, behind_us;
+        bool gains;
         unsigned frames, configs, breaks, drains;
         bool goes_on; /* as the last drain said */
         uint8_t first_flags; /* of the first frame since the last look */
@@ -84,7 +85,7 @@ void pipeline_close(struct pipeline *p, struct reaper *r)
 
 void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
 {
-        *out = (struct pipeline_stats){.decoded = p->frames, .busy_us = p->busy_us};
+        *out = (struct pipeline_stats){.decoded = p->frames, .busy_us = p->busy_us, .behind_us = p->behind_us, .gains = p->gains};
 }
 
 static inline void announce_track(void)

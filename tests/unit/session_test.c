@@ -953,6 +953,27 @@ static void test_a_node_that_stays_behind_real_time_takes_only_streams_that_go_o
 }
 
 /* Its encoders are gone, and only its last chunks are not stored yet: that is no reason to take no streams. */
+/* It takes as long as it takes, and others come first where they are at the live edge (precedence.h). */
+static void test_a_session_that_catches_up_with_a_backlog_keeps_nobody_out(void **state)
+{
+        (void)state;
+        begin();
+        pipeline->behind_us = 17 * US_PER_S;
+        pipeline->gains = true;
+        sessions_tick(&ss, clock_mono_us());
+        assert_false(ss.first->behind);
+        assert_int_equal(ss.first->behind_since_us, 0);
+        pipeline->gains = false;
+        sessions_tick(&ss, clock_mono_us());
+        assert_true(ss.first->behind);
+        pipeline->gains = true; /* it was too slow, and is behind until it is not */
+        sessions_tick(&ss, clock_mono_us());
+        assert_true(ss.first->behind);
+        pipeline->behind_us = 0;
+        sessions_tick(&ss, clock_mono_us());
+        assert_false(ss.first->behind);
+}
+
 static void test_a_session_that_was_behind_when_it_ended_keeps_nobody_out(void **state)
 {
         (void)state;
@@ -1099,6 +1120,7 @@ int main(void)
                 TEST(test_open_if_held_begins_nothing),
                 TEST(test_open_if_free_takes_nobodys_place),
                 TEST(test_a_node_that_stays_behind_real_time_takes_only_streams_that_go_on),
+                TEST(test_a_session_that_catches_up_with_a_backlog_keeps_nobody_out),
                 TEST(test_a_session_that_was_behind_when_it_ended_keeps_nobody_out),
                 TEST(test_a_film_that_comes_faster_than_it_is_stored_waits_for_that),
                 TEST(test_a_film_with_a_track_that_pauses_does_not_wait_for_that_track),

@@ -22,6 +22,7 @@ struct tally {
         atomic_ullong decoded, encoded, late_dropped, corrupt, shed, skipped;
         atomic_ullong captions_lost; /* triplets, of all rungs */
         _Atomic int64_t end_us; /* of the longest track, when drained */
+        atomic_bool gains;      /* the video is behind the clock, and comes nearer to it (shed.h) */
         _Atomic int64_t busy_us[SESSION_TRACKS_MAX]; /* that a video rung's encoder has worked so far */
 };
 

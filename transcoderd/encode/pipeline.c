@@ -181,6 +181,7 @@ void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
 
         *out = (struct pipeline_stats){
                 .behind_us = video_us > audio_us ? video_us : audio_us,
+                .gains = video_us >= audio_us && atomic_load(&t->gains),
                 .slate_us = atomic_load(&t->slate_us[kind]),
                 .decoded = atomic_load(&t->decoded),
                 .encoded = atomic_load(&t->encoded),

@@ -34,6 +34,7 @@ void pipeline_close(struct pipeline *p, struct reaper *reaper); /* NULL is fine;
 
 struct pipeline_stats {
         int64_t behind_us;     /* media time that what was pushed, is due and can be encoded has waited (intake.h) */
+        bool gains;            /* and comes nearer to the clock: a backlog, not a machine that is too slow (shed.h) */
         int64_t slate_us;      /* slate made so far, video (or audio if there is no video) */
         uint64_t decoded, encoded, late_dropped, corrupt, shed, skipped;
         uint64_t captions_lost;

@@ -3,7 +3,6 @@
 #include "common/clock.h"
 
 #define LOOK_US (500 * US_PER_MS)
-#define CATCHING_UP_US (100 * US_PER_MS) /* in one look: a replay after a failover, not an overload */
 #define CALM_LAG_US (300 * US_PER_MS)
 #define PATIENCE_US (5 * US_PER_S)
 #define PATIENCE_MAX_US (80 * US_PER_S)
@@ -12,7 +11,7 @@
 
 void shed_init(struct shed *s, size_t rungs, int64_t too_far_us)
 {
-        *s = (struct shed){.rungs = rungs, .too_far_us = too_far_us, .patience_us = PATIENCE_US};
+        *s = (struct shed){.rungs = rungs, .too_far_us = too_far_us, .patience_us = PATIENCE_US, .gains = true};
 }
 
 static bool raise_level(struct shed *s, int64_t mono_us)
@@ -25,25 +24,39 @@ static bool raise_level(struct shed *s, int64_t mono_us)
                 s->patience_us *= 2;
         s->raised_us = mono_us;
         s->level++;
+        s->looks = 0; /* what the pace was before tells nothing of what it is now */
         return true;
 }
 
-bool shed_update(struct shed *s, int64_t lag_us, int64_t mono_us)
+static void note_pace(struct shed *s, int64_t behind_us)
+{
+        if (behind_us - s->behind_us > SHED_BACKLOG_US) {
+                s->backlog = true;
+                s->looks = 0;
+        }
+        s->backlog = s->backlog && behind_us > s->too_far_us;
+        s->behind_us = behind_us;
+        /* A machine that was too slow already is not given more time to be. */
+        unsigned back = s->backlog && s->level == 0 ? SHED_LOOKS_BACKLOG : SHED_LOOKS;
+        int64_t then_us = s->looks_us[(s->looks - back) % SHED_LOOKS_BACKLOG];
+        s->gains = s->looks < back || then_us - behind_us >= (int64_t)(SHED_GAIN * (double)(back * LOOK_US));
+        s->looks_us[s->looks++ % SHED_LOOKS_BACKLOG] = behind_us;
+}
+
+bool shed_update(struct shed *s, int64_t waits_us, int64_t behind_us, int64_t mono_us)
 {
         if (mono_us < s->next_look_us)
                 return false;
         s->next_look_us = mono_us + LOOK_US;
-        int64_t before_us = s->before_lag_us;
-        s->before_lag_us = lag_us;
+        note_pace(s, behind_us);
 
-        /* A lag that shrinks is the frames of a failover being caught up with: those are no reason to leave any out. */
-        bool bad = lag_us > s->too_far_us && lag_us > before_us - CATCHING_UP_US;
+        bool bad = waits_us > s->too_far_us && !s->gains;
         s->bad_looks = bad ? s->bad_looks + 1 : 0;
         if (s->bad_looks >= BAD_LOOKS) {
                 s->calm = false;
                 return raise_level(s, mono_us);
         }
-        bool calm = lag_us < CALM_LAG_US;
+        bool calm = waits_us < CALM_LAG_US;
         if (calm && !s->calm)
                 s->calm_since_us = mono_us;
         s->calm = calm;
@@ -57,6 +70,11 @@ bool shed_update(struct shed *s, int64_t lag_us, int64_t mono_us)
                 s->raised_us = 0;
         }
         return false;
+}
+
+bool shed_gains(const struct shed *s)
+{
+        return s->gains;
 }
 
 unsigned shed_halvings(const struct shed *s, size_t rung)

@@ -18,6 +18,7 @@
 #include "transcoderd/encode/grid.h"
 #include "transcoderd/encode/intake.h"
 #include "transcoderd/encode/job.h"
+#include "transcoderd/encode/precedence.h"
 #include "transcoderd/encode/scale.h"
 #include "transcoderd/encode/shed.h"
 #include "transcoderd/encode/slate.h"
@@ -510,10 +511,14 @@ static void supervise(struct video *v)
                 int64_t late_us = rung_late_us(&v->rungs[i], now_us);
                 queued_us = late_us > queued_us ? late_us : queued_us;
         }
-        int64_t late_us = video_late_us(v, now_us) + queued_us;
-        if (shed_update(&v->shed, late_us, clock_mono_us()))
+        int64_t late_us = video_late_us(v, now_us) + queued_us, behind_us = now_us - v->last_us, mono_us = clock_mono_us();
+        if (precedence_needed(late_us, behind_us))
+                precedence_ask(mono_us);
+        bool changed = shed_update(&v->shed, late_us, behind_us, mono_us);
+        atomic_store(&v->out->tally.gains, shed_gains(&v->shed));
+        if (changed)
                 log_warn("session=%s msg=\"%s\" level=%u behind_ms=%lld", v->out->session,
-                         v->shed.level ? "encoding is behind: frame rates are halved from the top rung on"
+                         v->shed.level ? "encoding is slower than real time: frame rates are halved from the top rung on"
                                        : "encoding keeps up again: full frame rates",
                          v->shed.level, (long long)(late_us / US_PER_MS));
 }
@@ -580,6 +585,8 @@ static void *run(void *arg)
         pthread_setname_np(pthread_self(), "video");
         bool ended = false;
         while (!ended && !atomic_load(&v->stop)) {
+                if (v->any && precedence_given(job_now_us(&v->job) - v->last_us))
+                        precedence_give(&v->stop);
                 ended = step(v);
                 supervise(v);
         }
