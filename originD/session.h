@@ -144,8 +144,8 @@ bool session_unload(struct session *s); /* false: it is live, or somebody is bus
 /* What catching up does to a session beyond what a writer does. */
 void session_adopt_generation(struct session *s, uint32_t generation, const char *node); /* fences the one known here, if it is newer, and can be */
 
-/* Opens the logs of an ended session that is loaded for appending: done(arg, status) later. The session stays ended for
- * everybody else. session_close_ended(): ends the logs again and notes where they end; nothing is being appended. */
+/* Opens the logs of an ended session that is loaded for appending, all or none: done(arg, status) later, with
+ * ERR_NOT_YET while a file that this takes comes from the archive. The session stays ended for everybody else. session_close_ended(): ends the logs again and notes where they end; nothing is being appended. */
 void session_open_ended(struct session *s, void (*done)(void *arg, int status), void *arg);
 void session_close_ended(struct session *s);
 void session_reopen(struct session *s); /* after session_open_ended(): it goes on at another origin, so it does here */

@@ -113,13 +113,27 @@ static void opened_from_loop(uv_timer_t *timer)
         one_opened(arg, 0);
 }
 
+/* All of them or none: one that is opened and closed again is a new volume, whose file may go to the archive while another track's is
+ * brought from there, so that they would never all be here. Each is asked, for a file is brought once it is asked for. */
+static bool all_files_here(const struct session *s)
+{
+        bool here = true;
+        for (size_t i = 0; i < s->track_count; i++) {
+                struct chunk_log *log = s->tracks[i]->log;
+                if (log && log->ended && !log->reopening && !chunk_log_may_cut(log, UINT32_MAX))
+                        here = false;
+        }
+        return here;
+}
+
 void session_open_ended(struct session *s, void (*done)(void *arg, int status), void *arg)
 {
         assert(s->state == SESSION_ENDED && s->load == LOAD_DONE);
         struct opening *o = mem_alloc(sizeof(*o));
         *o = (struct opening){.s = s, .left = 1, .done = done, .arg = arg};
         s->pins++;
-        for (size_t i = 0; i < s->track_count; i++) {
+        o->status = all_files_here(s) ? 0 : ERR_NOT_YET;
+        for (size_t i = 0; i < s->track_count && !o->status; i++) {
                 struct chunk_log *log = s->tracks[i]->log;
                 if (!log || !log->ended || log->reopening)
                         continue;
