@@ -4,7 +4,8 @@
 common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/clock.c common/cluster/cluster.c \
                common/cluster/cluster_certs.c common/cluster/nng_fix.c common/cluster/peer_clock.c common/cluster/peers.c \
                common/cluster/ring.c common/cluster/rpc_client.c common/cluster/rpc_fault.c common/cluster/rpc_gate.c \
-               common/cluster/rpc_server.c common/cluster/rpc_tls.c common/cors.c common/daemon/admin.c common/daemon/config.c \
+               common/cluster/rpc_server.c common/cluster/rpc_tls.c common/cors.c common/daemon/admin.c common/daemon/admin_answer.c \
+               common/daemon/admin_loop.c common/daemon/admin_port.c common/daemon/config.c \
                common/daemon/config_list.c common/daemon/config_names.c common/daemon/config_secret.c \
                common/daemon/config_value.c common/daemon/daemon.c common/daemon/descriptors.c common/daemon/healthcheck.c \
                common/daemon/log.c common/daemon/log_json.c common/daemon/log_site.c common/daemon/memory.c \

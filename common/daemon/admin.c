@@ -1,6 +1,5 @@
 #include "common/daemon/admin.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
@@ -18,16 +17,13 @@
 
 #include "common/address.h"
 #include "common/clock.h"
+#include "common/daemon/admin_answer.h"
+#include "common/daemon/admin_loop.h"
+#include "common/daemon/admin_port.h"
 #include "common/daemon/metrics.h"
 #include "common/err.h"
-#include "common/mailbox.h"
 #include "common/mem.h"
 
-#define CONNECTIONS_MAX 64
-#define CONNECTIONS_MAX_ADDRESS 32 /* of one client: another one gets in too */
-#define ENDING_MAX 16             /* beyond CONNECTIONS_MAX: those that are shut and not yet gone */
-#define IDLE_S 10
-#define STACK_BYTES (512u << 10)
 #define TABLES_MAX 8
 #define ALLOW_MAX 64
 
@@ -37,46 +33,20 @@ struct table {
         void *arg;
 };
 
-/* A connection. MHD's own deadline begins anew with every byte, so it ends nobody who takes his time. */
-struct line {
-        struct line *next, **link; /* in admin->lines, the newest first */
-        int fd;
-        int64_t since_us; /* when it began, or its last answer ended; monotonic */
-        bool asked;       /* a request is there, and not its whole answer */
-        bool shut;
-};
-
 struct admin {
-        struct MHD_Daemon *http;
-        struct mailbox mailbox;
+        struct admin_port *port;
+        struct admin_loop *loop;
         bool loopback;
         _Atomic int64_t ticked_us;
-        pthread_mutex_t lock; /* guards all below, and what calls have in common */
+        pthread_mutex_t lock; /* guards all below */
         bool ready;
         char why[128];
         unsigned char token[SHA256_DIGEST_LENGTH]; /* so that comparing tells nothing of its length */
         bool has_token;
         struct table tables[TABLES_MAX];
         size_t table_count;
-        bool attached; /* the mailbox takes calls */
-        bool quiet;    /* no handler may run any more */
-        unsigned calls;    /* handed over and not yet back */
         unsigned requests; /* from their first line to the last byte of their answer */
         pthread_cond_t fewer_requests;
-        struct line *lines;
-        unsigned line_count; /* of them that are not shut */
-};
-
-/* A request of /api/ between a connection's thread and the loop. Both hold it; who lets go of it last frees it. */
-struct handed {
-        struct mail mail;
-        struct admin *admin;
-        admin_handler *handle;
-        void *arg;
-        struct admin_call call;
-        json_t *body;
-        pthread_cond_t answered;
-        bool done, left; /* under admin's lock: the loop has answered; the thread waits no more */
 };
 
 /* What a connection has sent of its request. */
@@ -104,47 +74,6 @@ static void append(void *arg, const char *data, size_t len)
         t->len += len;
 }
 
-/* Takes data, which is malloc'd. header may be NULL. */
-static enum MHD_Result answer(struct MHD_Connection *conn, unsigned status, const char *type, char *data, size_t len,
-                              const char *header, const char *value)
-{
-        struct MHD_Response *response = MHD_create_response_from_buffer(len, data, MHD_RESPMEM_MUST_FREE);
-        if (!response) {
-                free(data);
-                return MHD_NO;
-        }
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-        MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-        if (header)
-                MHD_add_response_header(response, header, value);
-        enum MHD_Result result = MHD_queue_response(conn, status, response);
-        MHD_destroy_response(response);
-        return result;
-}
-
-static enum MHD_Result answer_text(struct MHD_Connection *conn, unsigned status, const char *text)
-{
-        char *line = mem_printf("%s\n", text);
-        return answer(conn, status, "text/plain; charset=utf-8", line, strlen(line), NULL, NULL);
-}
-
-/* Takes json. */
-static enum MHD_Result answer_json(struct MHD_Connection *conn, unsigned status, json_t *json, const char *header,
-                                   const char *value)
-{
-        char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(13));
-        char *line = mem_printf("%s\n", text ? text : "{}");
-        json_decref(json);
-        free(text);
-        return answer(conn, status, "application/json", line, strlen(line), header, value);
-}
-
-static enum MHD_Result answer_error(struct MHD_Connection *conn, unsigned status, const char *why)
-{
-        return answer_json(conn, status, json_pack("{s:s}", "error", why), NULL, NULL);
-}
-
 /* ---- health ----------------------------------------------------------------------------------------------------- */
 
 #define STUCK_TEXT "the loop stands still"
@@ -157,14 +86,14 @@ static bool is_stuck(struct admin *a)
 static enum MHD_Result answer_healthz(struct admin *a, struct MHD_Connection *conn)
 {
         bool stuck = is_stuck(a);
-        return answer_text(conn, stuck ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, stuck ? STUCK_TEXT : "ok");
+        return admin_answer_text(conn, stuck ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, stuck ? STUCK_TEXT : "ok");
 }
 
 static enum MHD_Result answer_readyz(struct admin *a, struct MHD_Connection *conn)
 {
         char why[sizeof(a->why)];
         bool ready = admin_is_ready(a, why, sizeof(why));
-        return answer_text(conn, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, ready ? "ready" : why);
+        return admin_answer_text(conn, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, ready ? "ready" : why);
 }
 
 static enum MHD_Result answer_metrics(struct admin *a, struct MHD_Connection *conn)
@@ -172,7 +101,7 @@ static enum MHD_Result answer_metrics(struct admin *a, struct MHD_Connection *co
         (void)a;
         struct text t = {.data = mem_alloc(8192), .cap = 8192};
         metrics_render(append, &t);
-        return answer(conn, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", t.data, t.len, NULL, NULL);
+        return admin_answer_bytes(conn, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", t.data, t.len, NULL, NULL);
 }
 
 /* What a connection's own thread answers, whatever the loop does. */
@@ -298,15 +227,15 @@ static enum MHD_Result answer_not_found(struct admin *a, struct MHD_Connection *
         }
         pthread_mutex_unlock(&a->lock);
         append(&t, "", 1);
-        enum MHD_Result result = answer_error(conn, MHD_HTTP_NOT_FOUND, t.data);
+        enum MHD_Result result = admin_answer_error(conn, MHD_HTTP_NOT_FOUND, t.data);
         free(t.data);
         return result;
 }
 
 static enum MHD_Result answer_not_allowed(struct MHD_Connection *conn, const char *allow)
 {
-        return answer_json(conn, MHD_HTTP_METHOD_NOT_ALLOWED, json_pack("{s:s+}", "error", "allowed: ", allow),
-                           MHD_HTTP_HEADER_ALLOW, allow);
+        return admin_answer_json(conn, MHD_HTTP_METHOD_NOT_ALLOWED, json_pack("{s:s+}", "error", "allowed: ", allow),
+                                 MHD_HTTP_HEADER_ALLOW, allow);
 }
 
 /* ---- bodies ----------------------------------------------------------------------------------------------------- */
@@ -388,177 +317,28 @@ const char *admin_text(struct admin_call *call, const char *name, size_t least, 
         return NULL;
 }
 
-/* ---- handing over to the loop ----------------------------------------------------------------------------------- */
+/* ---- what the loop answers -------------------------------------------------------------------------------------- */
 
-static void free_handed(struct handed *h)
+static const char *why_not_asked(int err)
 {
-        json_decref(h->body);
-        json_decref(h->call.answer);
-        pthread_cond_destroy(&h->answered);
-        free(h);
-}
-
-static void deliver(struct mail *mail)
-{
-        struct handed *h = (struct handed *)mail;
-        struct admin *a = h->admin;
-        pthread_mutex_lock(&a->lock);
-        bool wanted = !h->left, may_run = wanted && !a->quiet;
-        pthread_mutex_unlock(&a->lock);
-        if (may_run)
-                h->handle(h->arg, &h->call);
-        else
-                admin_refuse(&h->call, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping");
-        pthread_mutex_lock(&a->lock);
-        a->calls--;
-        h->done = true;
-        bool mine = h->left;
-        pthread_cond_signal(&h->answered);
-        pthread_mutex_unlock(&a->lock);
-        if (mine)
-                free_handed(h);
-}
-
-static struct handed *new_handed(struct admin *a, const struct admin_route *route, void *arg, json_t *body)
-{
-        pthread_condattr_t attr;
-        struct handed *h = mem_alloc(sizeof(*h));
-        *h = (struct handed){.mail.deliver = deliver, .admin = a, .handle = route->handle, .arg = arg, .body = body,
-                             .call = {.body = body, .status = MHD_HTTP_OK}};
-        pthread_condattr_init(&attr);
-        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-        pthread_cond_init(&h->answered, &attr);
-        pthread_condattr_destroy(&attr);
-        return h;
-}
-
-static struct timespec in_ms(int64_t ms)
-{
-        int64_t us = clock_mono_us() + ms * US_PER_MS;
-        return (struct timespec){.tv_sec = us / US_PER_S, .tv_nsec = us % US_PER_S * 1000};
-}
-
-/* Runs the handler on the loop and waits for it. NULL: it is answered, or could not be asked; why then says so. */
-static bool ask_loop(struct admin *a, struct handed *h, const char **why)
-{
-        struct timespec until = in_ms(ADMIN_CALL_MS);
-        pthread_mutex_lock(&a->lock);
-        *why = !a->attached || a->quiet         ? "stopping"
-               : a->calls >= ADMIN_CALLS_MAX ? "too many requests at a time"
-                                             : NULL;
-        if (*why) {
-                pthread_mutex_unlock(&a->lock);
-                return false;
-        }
-        a->calls++;
-        mailbox_post(&a->mailbox, &h->mail); /* under the lock: admin_detach() closes the mailbox only after it had it */
-        int rv = 0;
-        while (!h->done && rv != ETIMEDOUT)
-                rv = pthread_cond_timedwait(&h->answered, &a->lock, &until);
-        bool done = h->done;
-        h->left = !done;
-        *why = "the loop does not answer";
-        pthread_mutex_unlock(&a->lock);
-        return done;
+        return err == ERR_FULL ? "too many requests at a time" : err == ERR_TIMEOUT ? "the loop does not answer" : "stopping";
 }
 
 static enum MHD_Result answer_route(struct admin *a, struct MHD_Connection *conn, const struct asking *q,
                                     const struct admin_route *route, void *arg)
 {
         char why[256];
-        const char *not_asked;
+        struct admin_call call;
         json_t *body = read_body(q, route, why, sizeof(why));
         if (!body)
-                return answer_error(conn, MHD_HTTP_BAD_REQUEST, why);
-        struct handed *h = new_handed(a, route, arg, body);
-        if (!ask_loop(a, h, &not_asked)) {
-                if (!h->left)
-                        free_handed(h);
-                return answer_error(conn, MHD_HTTP_SERVICE_UNAVAILABLE, not_asked);
-        }
-        enum MHD_Result result;
-        if (h->call.status >= 400)
-                result = answer_error(conn, h->call.status, h->call.error);
-        else
-                result = answer_json(conn, h->call.status, h->call.answer ? json_incref(h->call.answer) : json_object(), NULL,
-                                     NULL);
-        free_handed(h);
-        return result;
-}
-
-/* ---- connections ------------------------------------------------------------------------------------------------ */
-
-static struct line *line_of(struct MHD_Connection *conn)
-{
-        return MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-}
-
-/* Under the lock: MHD closes the socket after on_connection() has had it. */
-static void shut_line(struct admin *a, struct line *l)
-{
-        l->shut = true;
-        a->line_count--;
-        shutdown(l->fd, SHUT_RDWR);
-}
-
-/* There are too many: of those that are not being answered the one that has been waited for longest makes room. */
-static void shut_oldest(struct admin *a)
-{
-        struct line *oldest = NULL;
-        for (struct line *l = a->lines; l; l = l->next) {
-                if (!l->asked && !l->shut && (!oldest || l->since_us <= oldest->since_us))
-                        oldest = l;
-        }
-        if (oldest)
-                shut_line(a, oldest);
-}
-
-static struct line *new_line(struct admin *a, int fd)
-{
-        struct line *l = mem_alloc(sizeof(*l));
-        l->fd = fd;
-        l->since_us = clock_mono_us();
-        pthread_mutex_lock(&a->lock);
-        if (a->line_count >= CONNECTIONS_MAX)
-                shut_oldest(a);
-        l->next = a->lines;
-        l->link = &a->lines;
-        if (l->next)
-                l->next->link = &l->next;
-        a->lines = l;
-        a->line_count++;
-        pthread_mutex_unlock(&a->lock);
-        return l;
-}
-
-static void free_line(struct admin *a, struct line *l)
-{
-        pthread_mutex_lock(&a->lock);
-        *l->link = l->next;
-        if (l->next)
-                l->next->link = l->link;
-        a->line_count -= !l->shut;
-        pthread_mutex_unlock(&a->lock);
-        free(l);
-}
-
-static void on_connection(void *arg, struct MHD_Connection *conn, void **context, enum MHD_ConnectionNotificationCode what)
-{
-        struct admin *a = arg;
-        if (what == MHD_CONNECTION_NOTIFY_STARTED)
-                *context = new_line(a, MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
-        else
-                free_line(a, *context);
-}
-
-void admin_sweep(struct admin *a, int64_t now_us)
-{
-        pthread_mutex_lock(&a->lock);
-        for (struct line *l = a->lines; l; l = l->next) {
-                if (!l->shut && now_us - l->since_us > ADMIN_SLOW_S * US_PER_S)
-                        shut_line(a, l);
-        }
-        pthread_mutex_unlock(&a->lock);
+                return admin_answer_error(conn, MHD_HTTP_BAD_REQUEST, why);
+        int err = admin_loop_ask(a->loop, route->handle, arg, body, &call);
+        if (err)
+                return admin_answer_error(conn, MHD_HTTP_SERVICE_UNAVAILABLE, why_not_asked(err));
+        if (call.status < 400)
+                return admin_answer_json(conn, call.status, call.answer ? call.answer : json_object(), NULL, NULL);
+        json_decref(call.answer);
+        return admin_answer_error(conn, call.status, call.error);
 }
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
@@ -574,20 +354,20 @@ static enum MHD_Result answer_request(struct admin *a, struct MHD_Connection *co
         if (direct && direct->open)
                 return direct->answer(a, conn);
         if (!token_ok(a, conn))
-                return answer_json(conn, MHD_HTTP_UNAUTHORIZED,
-                                   json_pack("{s:s}", "error", "wanted: Authorization: Bearer and the admin_token"),
-                                   MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+                return admin_answer_json(conn, MHD_HTTP_UNAUTHORIZED,
+                                         json_pack("{s:s}", "error", "wanted: Authorization: Bearer and the admin_token"),
+                                         MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
         if (!host_ok(a, conn))
-                return answer_error(conn, MHD_HTTP_FORBIDDEN, "Host: allowed: an address, or localhost");
+                return admin_answer_error(conn, MHD_HTTP_FORBIDDEN, "Host: allowed: an address, or localhost");
         if (direct)
                 return direct->answer(a, conn);
         const struct admin_route *route = find_route(a, method, url, &arg, allow);
         if (!route)
                 return *allow ? answer_not_allowed(conn, allow) : answer_not_found(a, conn);
         if (!is_get(method) && !type_ok(conn))
-                return answer_error(conn, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "Content-Type: allowed: application/json");
+                return admin_answer_error(conn, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "Content-Type: allowed: application/json");
         if (q->too_long)
-                return answer_error(conn, MHD_HTTP_CONTENT_TOO_LARGE, "the body is larger than 65536 bytes");
+                return admin_answer_error(conn, MHD_HTTP_CONTENT_TOO_LARGE, "the body is larger than 65536 bytes");
         return answer_route(a, conn, q, route, arg);
 }
 
@@ -619,9 +399,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *conn, const char
                 *upload_len = 0;
                 return MHD_YES;
         }
-        pthread_mutex_lock(&a->lock);
-        line_of(conn)->asked = true;
-        pthread_mutex_unlock(&a->lock);
+        admin_port_asked(a->port, conn);
         return answer_request(a, conn, url, method, *state);
 }
 
@@ -629,38 +407,20 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **state, e
 {
         struct admin *a = arg;
         struct asking *q = *state;
-        struct line *l = line_of(conn);
         (void)how;
         if (!q)
                 return;
         free(q->body);
         free(q);
         *state = NULL;
+        admin_port_answered(a->port, conn);
         pthread_mutex_lock(&a->lock);
         a->requests--;
-        l->asked = false;
-        l->since_us = clock_mono_us();
         pthread_cond_signal(&a->fewer_requests);
         pthread_mutex_unlock(&a->lock);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
-
-static int start_http(struct admin *a, const struct sockaddr_storage *address)
-{
-        unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
-                         (address->ss_family == AF_INET6 ? MHD_USE_IPv6 : 0);
-        errno = 0;
-        a->http = MHD_start_daemon(flags, 0, NULL, NULL, handle, a, MHD_OPTION_SOCK_ADDR, address, MHD_OPTION_NOTIFY_COMPLETED,
-                                   on_completed, a, MHD_OPTION_NOTIFY_CONNECTION, on_connection, a,
-                                   MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CONNECTIONS_MAX + ENDING_MAX),
-                                   MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX_ADDRESS,
-                                   MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_THREAD_STACK_SIZE,
-                                   (size_t)STACK_BYTES, MHD_OPTION_END);
-        if (a->http)
-                return 0;
-        return errno ? err_from_errno(errno) : ERR_IO;
-}
 
 int admin_open(struct admin **out, uv_loop_t *loop, const char *bind, int port, const char *token)
 {
@@ -678,17 +438,14 @@ int admin_open(struct admin **out, uv_loop_t *loop, const char *bind, int port, 
         a->loopback = address_is_loopback(&address);
         snprintf(a->why, sizeof(a->why), "starting");
         admin_token(a, token);
-        admin_tick(a);
-        int err = start_http(a, &address);
+        atomic_store(&a->ticked_us, clock_mono_us());
+        a->loop = admin_loop_new();
+        int err = admin_port_open(&a->port, &address, handle, on_completed, a);
         if (err) {
                 admin_close(a);
                 return err;
         }
-        mailbox_open(&a->mailbox, loop);
-        uv_unref((uv_handle_t *)&a->mailbox.wake); /* nobody's wish to ask keeps the loop alive */
-        pthread_mutex_lock(&a->lock);
-        a->attached = true;
-        pthread_mutex_unlock(&a->lock);
+        admin_loop_attach(a->loop, loop);
         *out = a;
         return 0;
 }
@@ -716,6 +473,11 @@ void admin_tick(struct admin *a)
         admin_sweep(a, now_us);
 }
 
+void admin_sweep(struct admin *a, int64_t now_us)
+{
+        admin_port_sweep(a->port, now_us);
+}
+
 void admin_ready(struct admin *a, bool ready, const char *why)
 {
         pthread_mutex_lock(&a->lock);
@@ -736,31 +498,32 @@ bool admin_is_ready(struct admin *a, char *why, size_t why_cap)
 
 void admin_quiesce(struct admin *a)
 {
-        pthread_mutex_lock(&a->lock);
-        a->quiet = true;
-        pthread_mutex_unlock(&a->lock);
+        admin_loop_quiesce(a->loop);
 }
 
 void admin_detach(struct admin *a)
 {
-        pthread_mutex_lock(&a->lock);
-        a->quiet = true;
-        a->attached = false;
-        pthread_mutex_unlock(&a->lock);
-        mailbox_close(&a->mailbox);
+        admin_loop_detach(a->loop);
 }
 
-void admin_close(struct admin *a)
+/* Answers are written for ADMIN_CLOSE_MS at most; then connections end with whatever they had. */
+static void wait_for_answers(struct admin *a)
 {
-        struct timespec until = in_ms(ADMIN_CLOSE_MS);
+        int64_t us = clock_mono_us() + ADMIN_CLOSE_MS * US_PER_MS;
+        const struct timespec until = {.tv_sec = us / US_PER_S, .tv_nsec = us % US_PER_S * 1000};
         int rv = 0;
-        assert(!a->attached);
         pthread_mutex_lock(&a->lock);
         while (a->requests && rv != ETIMEDOUT)
                 rv = pthread_cond_timedwait(&a->fewer_requests, &a->lock, &until);
         pthread_mutex_unlock(&a->lock);
-        if (a->http)
-                MHD_stop_daemon(a->http);
+}
+
+void admin_close(struct admin *a)
+{
+        wait_for_answers(a);
+        if (a->port)
+                admin_port_close(a->port);
+        admin_loop_free(a->loop);
         pthread_cond_destroy(&a->fewer_requests);
         pthread_mutex_destroy(&a->lock);
         free(a);

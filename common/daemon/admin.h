@@ -16,8 +16,7 @@
  * handed over at a time; a loop that does not answer within ADMIN_CALL_MS is answered for with 503, and what was not begun by
  * then is not done any more.
  *
- * There is always room for one more connection: beyond the most there may be, the one that has owed a request for longest is
- * closed, so that nobody can keep those out who ask how the daemon is.
+ * There is always room for one more connection (admin_port.h), so that nobody can keep those out who ask how the daemon is.
  *
  * With a token, all but /healthz and /readyz asks for `Authorization: Bearer <token>`. Without one the port is open to every
  * process that reaches it, but not to web pages that a browser beside it shows: what changes something wants Content-Type:

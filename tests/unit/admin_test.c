@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 
 #include "common/clock.h"
 #include "common/daemon/admin.h"
+#include "common/daemon/admin_port.h"
 #include "common/err.h"
 #include "tests/unit/reserve.h"
 
@@ -440,16 +442,76 @@ static void test_a_request_that_does_not_come_to_its_end_is_given_up(void **stat
         expect_closed_soon(other);
 }
 
-static void test_whoever_holds_connections_keeps_nobody_else_out(void **state)
+static void test_whoever_holds_connections_keeps_nobody_out(void **state)
 {
-        int held_by_two[64];
+        int all[ADMIN_CONNECTIONS];
         (void)state;
-        for (int i = 0; i < 64; i++)
-                begin_request(held_by_two[i] = connect_from(INADDR_LOOPBACK + 1 + (uint32_t)i / 32));
+        for (int i = 0; i < ADMIN_CONNECTIONS; i++)
+                begin_request(all[i] = connect_to());
+        expect(ask("GET", "/healthz", "", ""), "200", "ok"); /* from the same address */
+        expect_closed_soon(all[0]);
+        for (int i = 1; i < ADMIN_CONNECTIONS; i++)
+                close(all[i]);
+}
+
+static bool is_closed(int fd)
+{
+        char byte;
+        return recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+static void test_of_all_addresses_the_one_with_most_connections_loses_one(void **state)
+{
+        int first = connect_from(INADDR_LOOPBACK + 9), others[ADMIN_CONNECTIONS - 1];
+        (void)state;
+        begin_request(first);
+        for (int i = 0; i < ADMIN_CONNECTIONS - 1; i++)
+                begin_request(others[i] = connect_to());
+        for (int i = 0; i < 5; i++)
+                expect(ask("GET", "/healthz", "", ""), "200", "ok");
+        expect_closed_soon(others[0]);
+        assert_false(is_closed(first)); /* though it is the oldest of all */
+        close(first);
+        for (int i = 1; i < ADMIN_CONNECTIONS - 1; i++)
+                close(others[i]);
+}
+
+static void test_a_flood_of_connections_leaves_no_thread_and_no_descriptor_behind(void **state)
+{
+        int fds[300];
+        (void)state;
+        for (int i = 0; i < 300; i++)
+                fds[i] = connect_to();
         expect(ask("GET", "/healthz", "", ""), "200", "ok");
-        expect_closed_soon(held_by_two[0]);
-        for (int i = 1; i < 64; i++)
-                close(held_by_two[i]);
+        for (int i = 0; i < 300; i++)
+                close(fds[i]);
+        expect(ask("GET", "/readyz", "", ""), "200", "ready");
+}
+
+/* There may be no more than are in use from 0 on, the client's own socket among them. */
+static void test_without_a_descriptor_it_answers_from_its_reserve(void **state)
+{
+        struct rlimit old, none;
+        char reply[512] = "";
+        (void)state;
+        expect(ask("GET", "/healthz", "", ""), "200", "ok");
+        int later = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+        none = old;
+        none.rlim_cur = (rlim_t)dup(later);
+        close((int)none.rlim_cur);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        assert_int_equal(connect(later, (struct sockaddr *)&sa, sizeof(sa)), 0);
+        static const char request[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        assert_int_equal(send(later, request, sizeof(request) - 1, MSG_NOSIGNAL), sizeof(request) - 1);
+        struct timeval patience = {.tv_sec = 8};
+        setsockopt(later, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+        ssize_t n = recv(later, reply, sizeof(reply) - 1, 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        assert_true(n > 0);
+        assert_non_null(strstr(reply, " 200 OK"));
+        close(later);
 }
 
 static void test_a_port_that_is_taken_or_no_address_is_an_error(void **state)
@@ -481,7 +543,10 @@ int main(void)
                 WITH(test_what_waits_behind_the_last_request_is_not_run, set_up),
                 WITH(test_closing_amid_requests_loses_none_that_was_begun, set_up),
                 WITH(test_a_request_that_does_not_come_to_its_end_is_given_up, set_up),
-                WITH(test_whoever_holds_connections_keeps_nobody_else_out, set_up),
+                WITH(test_whoever_holds_connections_keeps_nobody_out, set_up),
+                WITH(test_of_all_addresses_the_one_with_most_connections_loses_one, set_up),
+                WITH(test_a_flood_of_connections_leaves_no_thread_and_no_descriptor_behind, set_up),
+                WITH(test_without_a_descriptor_it_answers_from_its_reserve, set_up),
                 WITH(test_a_port_that_is_taken_or_no_address_is_an_error, set_up),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
