@@ -259,7 +259,7 @@ static void open_when_ready(struct publication *p)
 /* By the session's clock: media time now. */
 static int64_t session_now_us(const struct publication *p)
 {
-        return p->in->wall_us() + relay_pair_skew_us(p->relays) - p->timeline.epoch_us;
+        return p->in->wall_us() + relay_pair_skew_us(p->relays, p->in->mono_us()) - p->timeline.epoch_us;
 }
 
 static struct hold_sight sight_of(const struct publication *p)
@@ -422,7 +422,7 @@ static void place_early(struct publication *p)
 
 static void on_media(struct publication *p, const struct flv_frame *f)
 {
-        int64_t wall = p->in->wall_us() + relay_pair_skew_us(p->relays);
+        int64_t wall = p->in->wall_us() + relay_pair_skew_us(p->relays, p->in->mono_us());
         bool fits = f->track == TRACK_AUDIO || p->track[f->track].running || f->flags & FRAME_KEY;
         if (f->bytes->len > FRAME_MAX || !fits) {
                 stats_add(STAT_DROPPED_FRAMES, 1);

@@ -35,6 +35,7 @@ struct relay {
 
         uint64_t handle;
         struct replay_reader reader; /* attached while LIVE */
+        bool keeps_time;             /* its session has a clock of its own, which HELLO does not tell of */
         bool standby;                /* another broadcaster is active; of the leader only */
         bool fresh;                  /* a frame came since the last MEDIA */
         bool said_shadow;            /* so the last MEDIA that was answered, or OPEN, had it */
@@ -66,7 +67,9 @@ struct relay_pair {
         char session[SESSION_ID_MAX + 1]; /* "" before the first one */
         uint32_t generation;              /* the newest that was heard of this session */
         char claimer[NODE_ID_MAX + 1];    /* the transcoder that claimed it */
-        int64_t skew_us;                  /* of the transcoders' wall clock: it is ahead of ours by this */
+        int64_t skew_us;                  /* the session's clock is ahead of our wall clock by this */
+        int64_t followed_us;              /* when it was compared with that, monotonic */
+        bool said_apart;                  /* that it is not what OPEN said */
         int64_t stray_us;                 /* an OPEN was left without an answer, and may have been taken; 0: none */
         bool active;                      /* transcoders were sent frames, or are to be: no other broadcaster is */
         uint64_t sent;                    /* how far any leader was sent frames */

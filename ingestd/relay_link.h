@@ -19,6 +19,7 @@ struct relay_link {
                                  void *arg);
         void (*cancel)(struct rpc_call *call);
         void (*drop)(struct rpc_client *c, const char *why); /* it sent what makes no sense */
+        struct clock_ahead (*clock)(const struct rpc_client *c);
 };
 
 #endif

@@ -14,6 +14,7 @@
 #include "ingestd/stats.h"
 #include "proto/generation.h"
 
+#define CLOCK_LOOK_US (100 * US_PER_MS)
 #define SETTLED_US 5000000 /* a shadow that is lost sooner is no better than one that was refused */
 #define TURNED_OUT_MAX 2       /* swaps for a session that transcoders lose, one after the other */
 #define BROADCASTER_US 1000000 /* one that sends nothing for so long may be connected to another proxy by now */
@@ -113,6 +114,7 @@ void relay_pair_on_opened(struct relay *r, const struct open_reply *m)
 {
         struct relay_pair *p = r->pair;
         relay_begin_at(r, m->handle);
+        r->keeps_time = m->keeps_time;
         memcpy(r->node, m->node, sizeof(r->node));
         if (strcmp(m->session, p->session) != 0 || m->standby) {
                 log_debug(
@@ -223,8 +225,30 @@ bool relay_pair_opened(const struct relay_pair *p)
         return p->leader->state != RELAY_IDLE;
 }
 
-int64_t relay_pair_skew_us(const struct relay_pair *p)
+/* The first round trips may have been bad ones, and one of the two clocks may be slewed while the other is not. */
+static void follow_clock(struct relay_pair *p, int64_t now)
 {
+        int64_t passed_us = now - p->followed_us;
+        if (p->followed_us && passed_us < CLOCK_LOOK_US)
+                return;
+        p->followed_us = now;
+        if (p->leader->keeps_time || p->leader->state != RELAY_LIVE || !p->leader->at.rpc) /* its connection may be gone already */
+                return;
+        struct clock_ahead a = p->all->link->clock(p->leader->at.rpc);
+        int64_t wrong_us = clock_ahead_wrong_us(&a, p->skew_us);
+        int64_t most_us = (passed_us < US_PER_S ? passed_us : US_PER_S) * RELAY_CLOCK_PPM / 1000000;
+        if (!wrong_us || llabs(wrong_us) > RELAY_CLOCK_MOST_US)
+                return;
+        if (!p->said_apart)
+                log_warn("session=%s stream=%s transcoder=%s wrong_ms=%lld msg=\"the transcoder's clock is not where it was taken to be; the "
+                         "stream's time follows slowly\"", p->session, p->stream.stream, p->leader->address, (long long)(wrong_us / US_PER_MS));
+        p->said_apart = true;
+        p->skew_us += wrong_us > most_us ? most_us : wrong_us < -most_us ? -most_us : wrong_us;
+}
+
+int64_t relay_pair_skew_us(struct relay_pair *p, int64_t now_us)
+{
+        follow_clock(p, now_us);
         return p->skew_us;
 }
 

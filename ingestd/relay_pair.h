@@ -41,8 +41,12 @@ struct relay_pair *relay_pair_new(struct relays *rs, const struct relay_stream *
                                   struct replay *replay, const struct relay_events *events, void *arg);
 void relay_pair_open(struct relay_pair *p);
 bool relay_pair_opened(const struct relay_pair *p);
-int64_t relay_pair_skew_us(const struct relay_pair *p); /* the wall clock that the stream's time is told by is so far
-                                                           ahead of ours */
+/* So far ahead of our wall clock is the one by which the stream's time is told: the transcoder's, as far as HELLO's round trips tell
+ * it. What they tell otherwise later is followed by RELAY_CLOCK_PPM, which is no jump for a timeline, and no further than
+ * RELAY_CLOCK_MOST_US. */
+#define RELAY_CLOCK_PPM TIMELINE_SLEW_PPM
+#define RELAY_CLOCK_MOST_US (10 * INT64_C(1000000)) /* clocks that somebody keeps differ by less (transcoderd/encode/media_clock.h) */
+int64_t relay_pair_skew_us(struct relay_pair *p, int64_t now_us); /* now: monotonic */
 void relay_pair_kick(struct relay_pair *p);             /* there is a new frame in the buffer */
 /* The first frame in the buffer that is still to be taken: by the leader, and by a shadow that is there; the buffer's tail: none
  * is. Of one that stands by it is the buffer's head, since it may have to send all. *mark changes when frames are taken, and when

@@ -130,10 +130,17 @@ static void fill_beside(const struct relay_pair *p, struct open *m)
         memcpy(m->node, p->claimer, sizeof(m->node));
 }
 
+/* Of the clock by which the stream's time is told the transcoder's is so far ahead. */
+static int64_t ahead_us(const struct relay *r)
+{
+        struct clock_ahead a = r->pair->all->link->clock(r->at.rpc);
+        return clock_ahead_wrong_us(&a, r->pair->skew_us);
+}
+
 static nng_msg *open_message(const struct relay *r)
 {
         struct open m = {.epoch_us = r->offered_epoch_us,
-                         .wall_us = clock_wall_us() + r->pair->skew_us,
+                         .ahead_us = ahead_us(r),
                          .role = (uint8_t)role_to_offer(r),
                          .when = (uint8_t)conditions(r),
                          .lockstep = r->pair->stream.redundancy > 1,
@@ -222,6 +229,8 @@ static void adopt_epoch(struct relay *r, const struct open_reply *m)
         bool same = strcmp(r->pair->session, m->session) == 0;
         int64_t delta = r->pair->timeline->epoch_us + m->skew_us - m->epoch_us;
         r->pair->skew_us += m->skew_us;
+        r->keeps_time = m->keeps_time;
+        r->pair->said_apart = false;
         timeline_skew(r->pair->timeline, m->skew_us);
         if (same) /* in media time nothing changes, whatever the clocks */
                 return;

@@ -16,7 +16,7 @@ void open_encode(struct writer *w, const void *message)
         writer_str(w, m->node);
         writer_u32(w, m->generation);
         writer_i64(w, m->epoch_us);
-        writer_i64(w, m->wall_us);
+        writer_i64(w, m->ahead_us);
         writer_str(w, m->publisher);
         writer_str(w, m->encoder);
         writer_str(w, m->title);
@@ -43,7 +43,7 @@ int open_decode(struct reader *r, struct open *m)
                 reader_fail(r);
         m->generation = reader_u32(r);
         m->epoch_us = check_time_from_zero(r);
-        m->wall_us = check_time_from_zero(r);
+        m->ahead_us = check_time(r);
         reader_str(r, m->publisher, sizeof(m->publisher));
         reader_str(r, m->encoder, sizeof(m->encoder));
         reader_str(r, m->title, sizeof(m->title));
@@ -68,6 +68,7 @@ void open_reply_encode(struct writer *w, const void *message)
         writer_u32(w, m->generation);
         writer_i64(w, m->resume_us);
         writer_i64(w, m->skew_us);
+        writer_u8(w, m->keeps_time);
         writer_u8(w, m->standby);
         writer_str(w, m->node);
 }
@@ -82,6 +83,7 @@ int open_reply_decode(struct reader *r, struct open_reply *m)
         m->generation = reader_u32(r);
         m->resume_us = check_time(r);
         m->skew_us = check_time(r);
+        m->keeps_time = check_flags(r, 1);
         m->standby = check_flags(r, 1);
         check_name(r, m->node, sizeof(m->node), node_id_valid, m->status != 0);
         return reader_done(r);

@@ -58,7 +58,9 @@ struct open {
         char node[NODE_ID_MAX + 1];       /* likewise: the transcoder that claimed the generation */
         uint32_t generation;   /* the newest this proxy knows of the stream's session; the new one is to be above it */
         int64_t epoch_us;      /* wall clock proposed as epoch if this begins a new session; whole ms */
-        int64_t wall_us;       /* what the proxy's wall clock says now; 0: it does not tell */
+        /* How far the transcoder's wall clock is ahead of the one by which the proxy tells the stream's time: by HELLO's round trips
+         * (peer_clock.h), not by this message, which may have been long on its way. 0: by nothing that can be told. */
+        int64_t ahead_us;
         char publisher[64];    /* address, for the log */
         char encoder[64];      /* "obs-output module …" from metadata or flashVer; may be empty */
         char title[128];       /* may be empty */
@@ -79,10 +81,11 @@ struct open_reply {
         int64_t epoch_us;   /* of the session: the proposed one, or that of the session which goes on */
         uint32_t generation;
         int64_t resume_us;  /* everything before is stored; 0 for a new session */
-        /* How far the transcoder's wall clock is ahead of OPEN's wall_us: whole ms, 0 when that is nothing to speak of. From
-         * now on the stream's time is told by the transcoder's: slate is due by it. A proposed epoch was moved by this.
-         * 0 too where a session goes on and the transcoder's clock is the wrong one: it follows the proxy's then. */
+        /* How far the session's clock, which is the transcoder's wall clock, is ahead of the one by which the proxy told the stream's
+         * time: whole ms, 0 when that is nothing to speak of. From now on the stream's time is told by it: slate is due by it. A
+         * proposed epoch was moved by this. 0 too where the transcoder's clock is the wrong one: the session's is the proxy's then. */
         int64_t skew_us;
+        uint8_t keeps_time; /* the session has a clock of its own: what HELLO says of the transcoder's is not to be followed */
         uint8_t standby;    /* send empty MEDIA only, until an answer to one says otherwise */
         char node[NODE_ID_MAX + 1]; /* the transcoder's own */
 };

@@ -10,7 +10,6 @@
 #include "transcoderd/session.h"
 #include "transcoderd/stats.h"
 
-#define SKEW_MIN_US (200 * US_PER_MS) /* clocks that NTP keeps, and the way of an OPEN, differ by less */
 
 struct broadcaster *broadcaster_find(struct session *s, uint64_t handle)
 {
@@ -124,17 +123,18 @@ struct broadcaster *broadcaster_admit(struct session *s, const struct open *m)
         return f; /* one that stands by is remembered with its configuration, and nothing of it reaches the pipeline yet */
 }
 
-int64_t broadcaster_skew_us(const struct open *m, int64_t wall_us)
+int64_t broadcaster_skew_us(const struct open *m, int64_t session_ahead_us)
 {
-        int64_t skew_us = m->wall_us ? wall_us - m->wall_us : 0;
-        return llabs(skew_us) < SKEW_MIN_US ? 0 : skew_us - skew_us % US_PER_MS;
+        int64_t skew_us = m->ahead_us + session_ahead_us;
+        return llabs(skew_us) < PEER_CLOCK_NOISE_US ? 0 : skew_us - skew_us % US_PER_MS;
 }
 
 void broadcaster_accept(const struct session *s, const struct broadcaster *f, struct rpc_request *open, int64_t resume_us,
                         int64_t skew_us)
 {
         struct open_reply m = {.handle = f->handle, .epoch_us = s->epoch_us, .generation = s->generation,
-                               .resume_us = resume_us, .skew_us = skew_us, .standby = f == &s->standby};
+                               .resume_us = resume_us, .skew_us = skew_us, .keeps_time = s->clock.own,
+                               .standby = f == &s->standby};
         if (skew_us)
                 log_warn("session=%s stream=%s skew_ms=%lld msg=\"the proxy's clock is another than ours; the stream follows ours\"",
                          s->id, s->stream, (long long)(skew_us / US_PER_MS));

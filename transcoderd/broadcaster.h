@@ -39,7 +39,8 @@ struct broadcaster *broadcaster_admit(struct session *s, const struct open *m);
 /* The answer to its OPEN: which session it is in, from where on its frames are wanted. */
 void broadcaster_accept(const struct session *s, const struct broadcaster *f, struct rpc_request *open, int64_t resume_us,
                         int64_t skew_us);
-int64_t broadcaster_skew_us(const struct open *m, int64_t wall_us); /* struct open_reply; by the session's clock it is wall_us */
+/* struct open_reply's, of a session whose clock is session_ahead_us ahead of our wall clock. */
+int64_t broadcaster_skew_us(const struct open *m, int64_t session_ahead_us);
 void broadcaster_heard(struct broadcaster *f, bool fresh);
 void broadcaster_configure(struct broadcaster *f, uint8_t track, uint8_t codec, struct buf *config);
 

@@ -22,6 +22,7 @@
 #define AHEAD_MIN_US US_PER_S
 #define DRAIN_STILL_US (10 * US_PER_S) /* from the last chunk: encoders that are slow are waited for, those that stand are not */
 #define RECENT_BYTES (64u << 20) /* of one session: over 50 Mbit/s for the usual 10 s */
+#define SKEW_MOST_US (24 * 3600 * US_PER_S)
 #define LEAVE_MAX_US (8 * US_PER_S)
 #define END_EXTRA_US (10 * US_PER_S) /* beyond the grace time; by then an origin has ended the session itself */
 
@@ -101,19 +102,29 @@ static const struct job_events job_events = {on_track, on_chunk, on_drained, on_
 
 /* ---- events of the origins ----------------------------------------------------------------------------------------- */
 
+/* No epoch is moved by more, whoever says so: of two clocks that are so far apart one is wrong, and which one cannot be told here. */
+static bool is_far(int64_t skew_us)
+{
+        return llabs(skew_us) > SKEW_MOST_US;
+}
+
+static void take_proxys_time(struct session *s)
+{
+        log_warn("session=%s stream=%s off_ms=%" PRId64 " msg=\"our clock is far from the session's; the stream keeps its time\"",
+                 s->id, s->stream, s->opening_skew_us / US_PER_MS);
+        metric_add(&stats_clock_off, 1);
+        s->clock = media_clock_own(session_now_us(s) - s->opening_skew_us);
+        s->opening_skew_us = 0;
+}
+
 /* A session that goes on has its time already. Where ours is far from it and the proxy's is not, ours is wrong. */
 static void take_its_time(struct session *s)
 {
         int64_t end_us = 0, ours_us = session_now_us(s), theirs_us = ours_us - s->opening_skew_us;
         for (int i = 0; i < s->claimed.track_count; i++)
                 end_us = s->claimed.tracks[i].end_us > end_us ? s->claimed.tracks[i].end_us : end_us;
-        if (!media_clock_ours_is_off(ours_us, theirs_us, end_us))
-                return;
-        log_warn("session=%s stream=%s off_ms=%" PRId64 " msg=\"our clock is far from the session's; the stream keeps its time\"",
-                 s->id, s->stream, s->opening_skew_us / US_PER_MS);
-        metric_add(&stats_clock_off, 1);
-        s->clock = media_clock_own(theirs_us);
-        s->opening_skew_us = 0;
+        if (media_clock_ours_is_off(ours_us, theirs_us, end_us))
+                take_proxys_time(s);
 }
 
 static void on_claimed(void *arg, int err, const struct origin *origin, const struct claim_reply *m)
@@ -131,6 +142,8 @@ static void on_claimed(void *arg, int err, const struct origin *origin, const st
                 s->generation = m->generation;
                 if (goes_on)
                         take_its_time(s);
+                else if (is_far(s->opening_skew_us))
+                        take_proxys_time(s);
         }
         session_run(s);
 }
@@ -519,9 +532,9 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
 {
         struct session *s = mem_alloc(sizeof(*s));
         bool beside = m->when & OPEN_BESIDE;
-        int64_t skew_us = broadcaster_skew_us(m, clock_wall_us());
+        int64_t skew_us = broadcaster_skew_us(m, 0);
         *s = (struct session){.all = ss, .state = &claiming, .opening = opening,
-                              .epoch_us = m->epoch_us + (beside ? 0 : skew_us), /* its leader has told the proxy its clock */
+                              .epoch_us = m->epoch_us + (beside || is_far(skew_us) ? 0 : skew_us), /* its leader has told the proxy its clock */
                               .opening_skew_us = skew_us, .begun_us = clock_mono_us(), .lockstep = m->lockstep,
                               .shadow = beside};
         memcpy(s->stream, m->stream, sizeof(s->stream));

@@ -42,7 +42,9 @@ struct node {
         bool listed, lost, busy; /* lost: every call fails; busy: likewise, for the moment */
         int open_status, media_status; /* with which the next ones are answered */
         int64_t epoch_us;              /* 0: as proposed */
-        int64_t skew_us;               /* its clock is ahead of the proxy's */
+        int64_t skew_us;               /* its clock is ahead of the proxy's, as OPEN is answered */
+        struct clock_ahead clock;      /* and as HELLO tells */
+        bool keeps_time;
         char session[SESSION_ID_MAX + 1];
         struct stream {
                 bool open, shadow; /* shadow: until it is told that it leads */
@@ -132,8 +134,13 @@ static inline void fake_drop(struct rpc_client *c, const char *why)
         t.dropped_peers++;
 }
 
+static inline struct clock_ahead fake_clock(const struct rpc_client *c)
+{
+        return ((const struct node *)c)->clock;
+}
+
 static const struct relay_link fake_link = {.walk = fake_walk, .call = fake_call, .cancel = fake_cancel,
-                                             .drop = fake_drop};
+                                             .drop = fake_drop, .clock = fake_clock};
 
 static inline nng_msg *answer_open(struct node *n, struct reader *r)
 {
@@ -155,6 +162,7 @@ static inline nng_msg *answer_open(struct node *n, struct reader *r)
                 n->stream[t.handles].open = true;
                 reply.epoch_us = n->epoch_us ? n->epoch_us : n->open.epoch_us + n->skew_us;
                 reply.skew_us = n->skew_us;
+                reply.keeps_time = n->keeps_time;
                 reply.generation = n->generation ? n->generation : n->opens;
                 reply.standby = n->standby;
                 memcpy(reply.session, n->session, sizeof(reply.session));

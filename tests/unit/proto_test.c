@@ -95,7 +95,7 @@ static void test_open_round_trip(void **state)
         uint8_t avcc[40] = {1, 0x64}, asc[2] = {0x11, 0x90};
         struct open m = {.stream = "cam_1-A", .role = OPEN_BACKUP_NOW, .when = OPEN_IF_FREE | OPEN_BESIDE,
                          .lockstep = 1, .session = "20260131T123456Z-1a2b3c4d", .node = "transcoder-1", .generation = 6,
-                         .epoch_us = 1767225600000000, .publisher = "192.0.2.1:5000", .encoder = "obs",
+                         .epoch_us = 1767225600000000, .ahead_us = -7, .publisher = "192.0.2.1:5000", .encoder = "obs",
                          .title = "Grüße", .codecs = {CODEC_H264, CODEC_AAC},
                          .config = {{avcc, sizeof(avcc)}, {asc, sizeof(asc)}}}, out;
         (void)state;
@@ -108,6 +108,7 @@ static void test_open_round_trip(void **state)
         assert_string_equal(out.node, "transcoder-1");
         assert_int_equal(out.generation, 6);
         assert_int_equal(out.epoch_us, m.epoch_us);
+        assert_int_equal(out.ahead_us, -7);
         assert_string_equal(out.publisher, m.publisher);
         assert_string_equal(out.encoder, m.encoder);
         assert_string_equal(out.title, m.title);
@@ -122,7 +123,7 @@ static void test_open_round_trip(void **state)
 static void test_open_reply_round_trip(void **state)
 {
         struct open_reply m = {.handle = UINT64_MAX, .session = "20260131T123456Z-1a2b3c4d", .epoch_us = 5, .generation = 7,
-                               .resume_us = 9, .skew_us = -3000, .standby = 1, .node = "t-2"}, out;
+                               .resume_us = 9, .skew_us = -3000, .keeps_time = 1, .standby = 1, .node = "t-2"}, out;
         struct open_reply full = {.status = ERR_FULL, .text = "no room"};
         (void)state;
         nng_msg *msg = ROUND_TRIP(open_reply, &m, &out);
@@ -133,6 +134,7 @@ static void test_open_reply_round_trip(void **state)
         assert_int_equal(out.generation, 7);
         assert_int_equal(out.resume_us, 9);
         assert_int_equal(out.skew_us, -3000);
+        assert_int_equal(out.keeps_time, 1);
         assert_int_equal(out.standby, 1);
         assert_string_equal(out.node, "t-2");
         nng_msg_free(msg);

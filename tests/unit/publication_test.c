@@ -383,6 +383,68 @@ static void test_a_stream_follows_the_transcoders_clock_where_that_is_another(vo
         end(&c, CLOSE_STOPPED);
 }
 
+/* Of a difference that was none: an answer that was 1.18 s late was taken for one, and the broadcast stayed late. */
+static void test_a_clock_that_was_taken_to_be_ahead_is_put_right_and_no_media_jumps(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].skew_us = 1180 * MS;
+        begin_and_send(&c);
+        const struct node *n = &t.node[0];
+        assert_int_equal(n->taken[38].dts_us, 19 * 40 * MS);
+        t.node[0].clock = (struct clock_ahead){.known = true, .error_us = MS};
+        int64_t before_us = 19 * 40 * MS, now_us = 0;
+        for (int i = 20; i < 15000; i++) {
+                c.at_ms = 40 * i;
+                t.now_us = 40 * i * MS;
+                send_frame(&c, TRACK_VIDEO, i % 25 == 0 ? FRAME_KEY : 0, "v");
+                pump();
+                const struct frame *f = &n->taken[n->taken_count - 1];
+                now_us = f->dts_us;
+                assert_in_range(now_us - before_us, 39 * MS, 41 * MS);
+                assert_false(f->flags & FRAME_BREAK);
+                before_us = now_us;
+                t.node[0].stored_us = now_us - 2 * US_PER_S;
+                t.node[0].taken_count = 40;
+        }
+        /* By the proxy's clock, which is the transcoder's: as late as the noise of two clocks at most. */
+        assert_in_range(now_us + 1180 * MS - 14999 * 40 * MS, 0, 150 * MS);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_a_transcoder_is_told_how_far_its_clock_is_ahead_and_not_what_may_be_a_slow_answer(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].clock = (struct clock_ahead){.known = true, .ahead_us = 600 * MS, .error_us = 600 * MS};
+        begin_and_send(&c);
+        assert_int_equal(t.node[0].open.ahead_us, 0);
+        end(&c, CLOSE_STOPPED);
+        t.node[0].taken_count = 0;
+        t.now_us = 0;
+        t.node[0].clock = (struct clock_ahead){.known = true, .ahead_us = 600 * MS, .error_us = 20 * MS};
+        begin_and_send(&c);
+        assert_int_equal(t.node[0].open.ahead_us, 600 * MS);
+        end(&c, CLOSE_STOPPED);
+}
+
+static void test_the_clock_of_a_transcoder_whose_session_keeps_its_time_is_not_followed(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].keeps_time = true;
+        t.node[0].clock = (struct clock_ahead){.known = true, .ahead_us = 5 * US_PER_S};
+        begin_and_send(&c);
+        for (int i = 20; i < 500; i++) {
+                c.at_ms = 40 * i;
+                t.now_us = 40 * i * MS;
+                send_frame(&c, TRACK_VIDEO, i % 25 == 0 ? FRAME_KEY : 0, "v");
+                pump();
+        }
+        assert_int_equal(t.node[0].taken[t.node[0].taken_count - 1].dts_us, 499 * 40 * MS);
+        end(&c, CLOSE_STOPPED);
+}
+
 /* By a clock that is an hour behind the proxy's what stays late is seen at once too, not only when that hour is over. */
 static void test_what_stays_late_by_the_transcoders_clock_is_moved_up(void **state)
 {
@@ -533,6 +595,9 @@ int main(void)
                 TEST(test_times_move_to_the_epoch_of_a_session_that_goes_on),
                 TEST(test_a_new_session_in_mid_stream_begins_at_zero),
                 TEST(test_a_stream_follows_the_transcoders_clock_where_that_is_another),
+                TEST(test_a_clock_that_was_taken_to_be_ahead_is_put_right_and_no_media_jumps),
+                TEST(test_a_transcoder_is_told_how_far_its_clock_is_ahead_and_not_what_may_be_a_slow_answer),
+                TEST(test_the_clock_of_a_transcoder_whose_session_keeps_its_time_is_not_followed),
                 TEST(test_what_stays_late_by_the_transcoders_clock_is_moved_up),
                 TEST(test_a_session_that_goes_on_is_joined_by_the_transcoders_clock),
                 TEST(test_a_newcomer_takes_the_stream_over_once_the_old_one_is_closed),

@@ -13,7 +13,7 @@
 static struct open lockstep_open(uint8_t when)
 {
         struct open m = {.stream = "cam", .role = OPEN_NOW, .when = when, .lockstep = 1, .epoch_us = EPOCH,
-                         .wall_us = clock_wall_us() - 5 * US_PER_S, .codecs = {CODEC_H264, CODEC_NONE}};
+                         .ahead_us = 5 * US_PER_S, .codecs = {CODEC_H264, CODEC_NONE}};
         m.config[TRACK_VIDEO].data = (const uint8_t *)"avcC";
         m.config[TRACK_VIDEO].len = 4;
         return m;
