@@ -3,16 +3,20 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/mem.h"
 #include "ingestd/stats.h"
 
 struct shipment {
+        struct shipment *next, **prev; /* of those under way */
         struct beat *beat;
         struct rpc_client *rpc;
         struct rpc_call *call;
+        int64_t sent_us;
         uint16_t count;
-        struct beat_member *members[MEDIA_MANY_MAX];
+        struct beat_member *members[MEDIA_MANY_MAX]; /* NULL: it was forgotten */
+        uint64_t ends[MEDIA_MANY_MAX];
 };
 
 /* Answers --------------------------------------------------------------------------------------------------------- */
@@ -41,14 +45,36 @@ static void on_answered(void *arg, int err, nng_msg *msg)
         }
         if (msg)
                 nng_msg_free(msg);
-        for (uint16_t i = 0; i < s->count; i++)
-                s->members[i]->aboard = NULL;
         for (uint16_t i = 0; i < s->count; i++) {
                 struct beat_member *m = s->members[i];
+                if (!m)
+                        continue;
+                struct beat_batch of = {.end = s->ends[i], .took_us = clock_mono_us() - s->sent_us};
                 int its = !err && !m->rpc ? ERR_CLOSED : err;
-                s->beat->ops->answered(m, its, its ? NULL : &reply.parts[i]);
+                s->members[i] = NULL;
+                m->aboard--;
+                s->beat->ops->answered(m, its, its ? NULL : &reply.parts[i], &of);
         }
+        *s->prev = s->next;
+        if (s->next)
+                s->next->prev = s->prev;
         free(s);
+}
+
+static void leave_board(struct shipment *s, struct beat_member *m)
+{
+        for (uint16_t i = 0; i < s->count; i++) {
+                if (s->members[i] != m)
+                        continue;
+                s->members[i] = NULL;
+                m->aboard--;
+        }
+}
+
+void beat_forget(struct beat *b, struct beat_member *m)
+{
+        for (struct shipment *s = b->under_way; s && m->aboard; s = s->next)
+                leave_board(s, m);
 }
 
 /* Shipments -------------------------------------------------------------------------------------------------------- */
@@ -75,7 +101,7 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
         struct frame frames[BATCH_FRAMES_MAX];
         struct media parts[MEDIA_MANY_MAX];
         struct shipment *s = mem_alloc(sizeof(*s));
-        unsigned used = 0;
+        unsigned used = 0, far_ms = 0;
         size_t bytes = 0;
         unsigned most = many ? MEDIA_MANY_MAX : 1;
         while (*list && s->count < most && used < BATCH_FRAMES_MAX && bytes < BEAT_MESSAGE_BYTES) {
@@ -87,11 +113,12 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
                 *list = m->next;
                 m->due = false;
                 struct media *part = &parts[s->count];
-                if (!b->ops->fill(m, part, frames + used, BATCH_FRAMES_MAX - used, BEAT_MESSAGE_BYTES - bytes))
+                if (!b->ops->fill(m, part, frames + used, BATCH_FRAMES_MAX - used, BEAT_MESSAGE_BYTES - bytes, &s->ends[s->count]))
                         continue;
+                far_ms = m->far_ms > far_ms ? m->far_ms : far_ms;
                 used += part->count;
                 bytes += bytes_of(part);
-                m->aboard = s;
+                m->aboard++;
                 s->members[s->count++] = m;
         }
         if (s->count == 0) {
@@ -103,7 +130,13 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
         stats_add(STAT_BATCHES, 1);
         stats_add(STAT_RELAYED_FRAMES, used);
         stats_add(STAT_RELAYED_BYTES, (int64_t)bytes);
-        s->call = b->link->call(to, message_of(parts, s->count), BEAT_CALL_MS, on_answered, s);
+        s->sent_us = clock_mono_us();
+        s->next = b->under_way;
+        s->prev = &b->under_way;
+        if (s->next)
+                s->next->prev = &s->next;
+        b->under_way = s;
+        s->call = b->link->call(to, message_of(parts, s->count), BEAT_CALL_MS + far_ms, on_answered, s);
 }
 
 static void on_beat(uv_timer_t *timer)
@@ -121,7 +154,6 @@ static void on_beat(uv_timer_t *timer)
 
 void beat_join(struct beat *b, struct beat_member *m)
 {
-        assert(!m->aboard);
         if (m->due)
                 return;
         m->due = true;
@@ -136,7 +168,6 @@ void beat_join(struct beat *b, struct beat_member *m)
 
 void beat_now(struct beat *b, struct beat_member *m)
 {
-        assert(!m->aboard);
         beat_leave(b, m);
         struct beat_member *alone = m;
         m->next = NULL;
@@ -157,7 +188,12 @@ void beat_leave(struct beat *b, struct beat_member *m)
 void beat_cancel(struct beat *b, struct beat_member *m)
 {
         assert(m->aboard);
-        b->link->cancel(m->aboard->call);
+        for (struct shipment *s = b->under_way; s; s = s->next) {
+                for (uint16_t i = 0; i < s->count; i++) {
+                        if (s->members[i] == m)
+                                b->link->cancel(s->call);
+                }
+        }
 }
 
 void beat_open(struct beat *b, uv_loop_t *loop, unsigned gather_ms, const struct relay_link *link,

@@ -6,7 +6,8 @@
  *   beat_join    the member has frames, and is asked for them at the next beat
  *   beat_now     the same, at once and alone
  *   beat_leave   not any more
- * Between fill() and answered() a member is aboard a shipment and must stay where it is. Loop thread only. */
+ *   beat_forget  nothing that is aboard is told of any more
+ * Between fill() and answered() a member is aboard a shipment, or several, and must stay where it is. Loop thread only. */
 #ifndef INGESTD_BEAT_H
 #define INGESTD_BEAT_H
 
@@ -16,7 +17,7 @@
 #include "ingestd/relay_link.h"
 #include "proto/media.h"
 
-#define BEAT_CALL_MS 1500          /* deadline of MEDIA: it is answered within milliseconds, by a loop that never works */
+#define BEAT_CALL_MS 1500 /* deadline of MEDIA: it is answered within milliseconds, by a loop that never works; and far_ms */
 #define BEAT_MESSAGE_BYTES (1u << 20) /* of frames; one that is larger goes alone */
 
 struct shipment;
@@ -24,18 +25,25 @@ struct shipment;
 struct beat_member {
         struct rpc_client *rpc; /* where its frames go; NULL: that is not ours to use any more */
         bool takes_many;
+        unsigned far_ms; /* so much more time an answer may take, because it comes from far away */
         /* beat.c's */
         bool due;
         struct beat_member *next;
-        struct shipment *aboard;
+        unsigned aboard; /* of so many shipments */
+};
+
+/* What a shipment was to a member: end is what fill() said. */
+struct beat_batch {
+        uint64_t end;
+        int64_t took_us;
 };
 
 struct beat_ops {
         /* Puts what is to be sent into part, its frames (at most `most`, which is at least 1, and at most max_bytes
-         * beyond the first) into room. False: nothing after all. */
-        bool (*fill)(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes);
+         * beyond the first) into room. False: nothing after all. *end: whatever answered() is to be told. */
+        bool (*fill)(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, uint64_t *end);
         /* err 0: reply is the transcoder's. Never from inside beat_join() or beat_now(). */
-        void (*answered)(struct beat_member *m, int err, const struct media_reply *reply);
+        void (*answered)(struct beat_member *m, int err, const struct media_reply *reply, const struct beat_batch *of);
 };
 
 struct beat {
@@ -46,6 +54,7 @@ struct beat {
         uv_timer_t timer;
         bool running;
         struct beat_member *due;
+        struct shipment *under_way;
 };
 
 void beat_open(struct beat *b, uv_loop_t *loop, unsigned gather_ms, const struct relay_link *link,
@@ -53,7 +62,8 @@ void beat_open(struct beat *b, uv_loop_t *loop, unsigned gather_ms, const struct
 void beat_close(struct beat *b); /* without members */
 
 void beat_join(struct beat *b, struct beat_member *m);
-void beat_now(struct beat *b, struct beat_member *m); /* not while aboard */
+void beat_now(struct beat *b, struct beat_member *m);
+void beat_forget(struct beat *b, struct beat_member *m);
 void beat_leave(struct beat *b, struct beat_member *m);
 void beat_cancel(struct beat *b, struct beat_member *m); /* aboard: answered() comes soon, with ERR_CANCELED */
 

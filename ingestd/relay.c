@@ -31,6 +31,14 @@ const char *relay_session(const struct relay *r)
         return *r->pair->session ? r->pair->session : "-";
 }
 
+/* What is under way says nothing any more: of all that was not taken it is not known whether it will be. */
+void relay_ground(struct relay *r)
+{
+        beat_forget(&r->pair->all->beat, &r->at);
+        r->sent = r->cursor;
+        r->going_back = false;
+}
+
 void relay_set_state(struct relay *r, enum relay_state next)
 {
         if (r->state != next)
@@ -40,6 +48,8 @@ void relay_set_state(struct relay *r, enum relay_state next)
                 replay_attach(r->pair->replay, &r->reader);
         else if (next != RELAY_LIVE)
                 replay_detach(r->pair->replay, &r->reader);
+        if (next != RELAY_LIVE)
+                relay_ground(r);
         r->state = next;
         relay_pair_changed(r->pair);
 }
@@ -174,6 +184,7 @@ static void leave(struct relay *r)
 
 static void lost(struct relay *r, const char *why)
 {
+        relay_ground(r);
         if (!relay_leads(r)) {
                 relay_pair_lost_shadow(r, why);
                 return;
@@ -193,7 +204,7 @@ static struct relay *relay_of(struct beat_member *m)
 /* The next frame to be sent is the first in the buffer, whichever that is by now, and has this number. */
 static void stay_at(struct relay *r, uint64_t seq)
 {
-        r->cursor = r->pair->replay->head;
+        r->most_sent = r->sent = r->cursor = r->pair->replay->head;
         r->wire_zero = r->cursor - seq;
 }
 
@@ -202,11 +213,12 @@ static bool is_behind(const struct relay *r)
         return !r->standby && (r->reader.behind || r->cursor < r->pair->replay->head);
 }
 
-/* What is next, from cursor on. */
-static bool fill(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes)
+/* What is next, from `sent` on. */
+static bool fill(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, uint64_t *end)
 {
         struct relay *r = relay_of(m);
         size_t bytes = 0;
+        uint64_t in_flight = r->sent - r->cursor;
         if (r->state != RELAY_LIVE)
                 return false;
         if (r->standby)
@@ -216,26 +228,29 @@ static bool fill(struct beat_member *m, struct media *part, struct frame *room, 
                 return false;
         }
         *part = (struct media){.handle = r->handle,
-                               .first_seq = r->cursor - r->wire_zero,
+                               .first_seq = r->sent - r->wire_zero,
                                .fresh = r->fresh || r->pair->held,
                                .shadow = !relay_leads(r),
                                .frames = room};
         r->fresh = false;
         r->says_shadow = part->shadow;
-        if (r->credit < most)
-                most = r->credit;
+        uint64_t credit = r->credit > in_flight ? r->credit - in_flight : 0;
+        if (credit < most)
+                most = (unsigned)credit;
         if (r->standby)
                 most = 0;
-        for (; part->count < most && r->cursor + part->count < r->pair->replay->tail; part->count++) {
-                const struct frame *f = replay_at(r->pair->replay, r->cursor + part->count);
+        for (; part->count < most && r->sent + part->count < r->pair->replay->tail; part->count++) {
+                const struct frame *f = replay_at(r->pair->replay, r->sent + part->count);
                 if (part->count > 0 && bytes + f->bytes->len > max_bytes)
                         break;
                 bytes += f->bytes->len;
                 room[part->count] = *f;
         }
-        r->batch_end = r->cursor + part->count;
-        if (relay_leads(r) && r->batch_end > r->pair->sent)
-                r->pair->sent = r->batch_end;
+        *end = r->sent += part->count;
+        r->most_sent = r->sent > r->most_sent ? r->sent : r->most_sent;
+        if (relay_leads(r) && r->sent > r->pair->sent)
+                r->pair->sent = r->sent;
+        r->sent_us = clock_mono_us();
         uv_timer_stop(&r->timer);
         return true;
 }
@@ -260,9 +275,29 @@ void relay_send(struct relay *r)
         send_batch(r);
 }
 
+/* It is so far away that the next batch need not wait for the answer to the one before. */
+static bool is_far(const struct relay *r)
+{
+        return r->answer_us >= RELAY_FAR_US;
+}
+
+/* When another batch may go while some are under way: they leave one after the other in as long as an answer takes, or they would
+ * all leave at once whenever one is answered. INT64_MAX: when one is answered. */
+static int64_t next_batch_us(const struct relay *r)
+{
+        if (!is_far(r) || r->going_back || r->at.aboard >= RELAY_WINDOW || r->credit <= r->sent - r->cursor)
+                return INT64_MAX;
+        return r->sent_us + r->answer_us / RELAY_WINDOW;
+}
+
 static void become_due(struct relay *r)
 {
-        if (in_step(r))
+        int64_t at_us = r->at.aboard ? next_batch_us(r) : 0, in_us = at_us - clock_mono_us();
+        if (at_us == INT64_MAX)
+                return;
+        if (in_us > 0)
+                relay_wait(r, (uint64_t)in_us / US_PER_MS + 1);
+        else if (in_step(r))
                 beat_join(&r->pair->all->beat, &r->at);
 }
 
@@ -272,17 +307,26 @@ static bool is_to_lead(const struct relay *r)
         return r->said_shadow && relay_leads(r);
 }
 
+/* Others are under way. */
+static void go_on_flying(struct relay *r, bool more)
+{
+        if (more)
+                become_due(r);
+}
+
 /* What to do until the next answer: the batch is back. */
 static void go_on(struct relay *r, bool stuck)
 {
-        bool more = !r->standby && r->cursor < r->pair->replay->tail;
+        bool more = !r->standby && r->sent < r->pair->replay->tail;
         if (is_to_lead(r))
                 send_batch(r);
+        else if (r->at.aboard && !relay_finish_overdue(r))
+                go_on_flying(r, more);
         else if (r->pair->finish && (!more || relay_finish_overdue(r)))
                 end_stream(r);
         else if (more && (r->credit == 0 || stuck))
                 relay_wait(r, NO_CREDIT_MS);
-        else if (more && (r->pair->finish || r->pair->replay->tail - r->cursor >= BATCH_FRAMES_MAX / 4))
+        else if (more && (r->pair->finish || r->pair->replay->tail - r->sent >= BATCH_FRAMES_MAX / 4))
                 send_batch(r);
         else if (more)
                 become_due(r);
@@ -353,18 +397,28 @@ static void take_longer(struct relay_pair *p)
         p->finish_by_us = by_us < p->finish_most_us ? by_us : p->finish_most_us;
 }
 
-static void on_taken(struct relay *r, const struct media_reply *m)
+/* It had no room for all, or a batch has overtaken the one before it. */
+static void go_back(struct relay *r, uint64_t frames)
+{
+        if (!r->going_back && r->at.aboard)
+                log_debug("session=%s stream=%s transcoder=%s frames=%" PRIu64 " batches=%u msg=\"some frames were not taken: again\"",
+                          relay_session(r), r->pair->stream.stream, r->address, frames, r->at.aboard);
+        r->going_back = true;
+}
+
+static void on_taken(struct relay *r, const struct media_reply *m, const struct beat_batch *of)
 {
         if (m->standby && !relay_leads(r)) {
                 lost(r, "it has another broadcaster");
                 return;
         }
         if (r->standby || m->standby) {
+                relay_ground(r);
                 on_stood_by(r, m);
                 return;
         }
         uint64_t taken = r->wire_zero + m->next_seq;
-        if (m->next_seq > r->batch_end - r->wire_zero) {
+        if (taken > r->most_sent) {
                 r->pair->all->link->drop(r->at.rpc, "took frames that it was not sent");
                 lost(r, "answer makes no sense");
                 return;
@@ -375,10 +429,14 @@ static void on_taken(struct relay *r, const struct media_reply *m)
                 lost(r, "it wants frames that are stored already");
                 return;
         }
-        bool stuck = taken <= r->cursor && r->batch_end > r->cursor;
+        bool stuck = taken <= r->cursor && of->end > r->cursor;
         if (taken > r->cursor)
                 take_longer(r->pair);
-        r->cursor = taken;
+        if (taken < of->end)
+                go_back(r, of->end - taken);
+        r->cursor = taken > r->cursor || !is_far(r) ? taken : r->cursor;
+        if (r->sent < r->cursor || (r->going_back && !r->at.aboard))
+                relay_ground(r);
         r->credit = m->credit;
         r->at.takes_many = m->takes_many;
         replay_trim(r->pair->replay, &r->reader, m->stored_us, taken);
@@ -431,8 +489,10 @@ static void on_forgotten(struct relay *r)
                 open_anew(r, "handle not known any more");
 }
 
-static void on_media_status(struct relay *r, const struct media_reply *m)
+static void on_media_status(struct relay *r, const struct media_reply *m, const struct beat_batch *of)
 {
+        if (m->status && m->status != ERR_ORDER)
+                relay_ground(r);
         if (!relay_leads(r) && m->status && m->status != ERR_ORDER) {
                 lost(r, err_text(m->status));
                 return;
@@ -441,7 +501,7 @@ static void on_media_status(struct relay *r, const struct media_reply *m)
         case 0:
         case ERR_ORDER:
                 relay_pair_heard(r, m->generation);
-                on_taken(r, m);
+                on_taken(r, m, of);
                 break;
         case ERR_FENCED:
                 on_fenced(r);
@@ -475,12 +535,25 @@ static void on_busy(struct relay *r)
                 relay_wait(r, NO_CREDIT_MS);
 }
 
-static void on_answered(struct beat_member *m, int err, const struct media_reply *reply)
+/* The least of late, which grows slowly: a transcoder that is busy for a moment is not far away. */
+static void note_answer(struct relay *r, int64_t took_us)
+{
+        bool less = !r->answer_us || took_us < r->answer_us;
+        r->answer_us = less ? took_us : r->answer_us + (took_us - r->answer_us) / 32;
+        int64_t far_ms = 4 * r->answer_us / US_PER_MS;
+        r->at.far_ms = (unsigned)(!is_far(r) ? 0 : far_ms < RELAY_FAR_MOST_MS ? far_ms : RELAY_FAR_MOST_MS);
+}
+
+static void on_answered(struct beat_member *m, int err, const struct media_reply *reply, const struct beat_batch *of)
 {
         struct relay *r = relay_of(m);
         assert(r->state == RELAY_LIVE);
-        if (!err)
+        if (!err) {
                 r->said_shadow = r->says_shadow;
+                note_answer(r, of->took_us);
+        }
+        if (err || (!relay_leads(r) && !relay_pair_wants_shadow(r->pair)))
+                relay_ground(r);
         if (!relay_leads(r) && !relay_pair_wants_shadow(r->pair)) { /* since it was sent */
                 if (err)
                         relay_pair_left(r);
@@ -492,7 +565,7 @@ static void on_answered(struct beat_member *m, int err, const struct media_reply
                 lost(r, err == ERR_CANCELED ? "it is gone" : err_text(err));
         } else {
                 r->busy_since_us = 0;
-                on_media_status(r, reply);
+                on_media_status(r, reply, of);
         }
 }
 
@@ -501,6 +574,8 @@ static const struct beat_ops beat_ops = {.fill = fill, .answered = on_answered};
 static void on_timer(uv_timer_t *timer)
 {
         struct relay *r = timer->data;
+        if (r->state == RELAY_LIVE && r->at.aboard)
+                go_on_flying(r, r->sent < r->pair->replay->tail);
         if (relay_busy(r))
                 return;
         if (r->state == RELAY_SEEKING)
@@ -538,7 +613,11 @@ struct relay *relay_new(struct relay_pair *p)
 void relay_kick(struct relay *r)
 {
         r->fresh = true;
-        if (r->state == RELAY_LIVE && !r->standby && !relay_busy(r) && !r->at.due && r->credit > 0)
+        if (r->state != RELAY_LIVE || r->standby || r->call || r->at.due)
+                return;
+        if (r->at.aboard)
+                go_on_flying(r, true);
+        else if (r->credit > 0)
                 become_due(r);
 }
 

@@ -5,7 +5,8 @@
  *   SEEKING                    walks the ring for the one that has the stream, then for one that takes it; waits and
  *                              begins again when none does
  *   OPENING                    OPEN is under way
- *   LIVE                       frames are in the replay buffer. One batch is in flight, the next one gathers meanwhile
+ *   LIVE                       frames are in the replay buffer. One batch is in flight, the next one gathers meanwhile; to a
+ *             transcoder that is far away there are several
  *             While another broadcaster of the stream is active it stands by: empty batches, and the buffer is trimmed
  *             to what that one has stored, so that this one goes on from there when it is told to
  *   CLOSING                    what is left has been sent, CLOSE is under way
@@ -30,6 +31,11 @@
 #include "ingestd/replay.h"
 #include "ingestd/timeline.h"
 
+/* Batches of a stream under way to a transcoder that answers later than RELAY_FAR_US: so a frame waits for an eighth of a round trip,
+ * and a lost packet is followed by others, by which TCP notices soon. Answers may take four round trips longer then. */
+#define RELAY_WINDOW 8
+#define RELAY_FAR_US 40000
+#define RELAY_FAR_MOST_MS 1500
 #define RELAY_CLOSE_MS 2000    /* deadline of CLOSE; that of MEDIA is in beat.h */
 #define RELAY_OPEN_MS 3000     /* of OPEN: the transcoder asks its origins meanwhile */
 #define RELAY_ASK_MS 500       /* of OPEN_IF_HELD */

@@ -40,9 +40,12 @@ struct relay {
         bool fresh;                  /* a frame came since the last MEDIA */
         bool said_shadow;            /* so the last MEDIA that was answered, or OPEN, had it */
         bool says_shadow;            /* so does the one under way */
-        uint64_t cursor;             /* the frame to send next */
+        uint64_t cursor;             /* all before it was taken */
+        uint64_t sent;               /* and all before this one sent: the frame to send next */
+        uint64_t most_sent;          /* by this handle, ever: it may have been set back since */
+        int64_t sent_us, answer_us;  /* when it was; and how long an answer to MEDIA takes at least; 0: not known */
+        bool going_back;             /* of what is under way not all was taken: nothing is sent until all is answered */
         uint64_t wire_zero;          /* the frame that was number 0 of this handle */
-        uint64_t batch_end;          /* of the batch in flight, which begins at cursor */
         uint32_t credit;
         int64_t live_us;                 /* when it became LIVE */
         int64_t busy_since_us, moved_us; /* 0: not */
@@ -96,6 +99,7 @@ void relay_become_done(struct relay *r);
 void relay_become_live(struct relay *r);
 void relay_begin_at(struct relay *r, uint64_t handle); /* it has taken nothing yet: with the buffer's head */
 bool relay_busy(const struct relay *r);                /* a call or a batch is under way */
+void relay_ground(struct relay *r);                    /* no batch is, as far as anybody here is told */
 bool relay_finish_overdue(const struct relay *r);
 void relay_say_untaken(const struct relay *r); /* the stream ends without what is left, which is counted */
 bool relay_too_often(struct relay_limit *l, unsigned most);

@@ -162,6 +162,7 @@ bool relay_pair_swap(struct relay_pair *p, const char *why, bool drains)
         struct relay *old = p->leader, *next = p->shadow;
         if (!relay_pair_may_swap(p))
                 return false;
+        relay_ground(old);
         assert(!relay_busy(old));
         p->leader = next;
         p->shadow = old;

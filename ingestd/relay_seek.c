@@ -249,7 +249,10 @@ void relay_begin_at(struct relay *r, uint64_t handle)
         r->credit = BATCH_FRAMES_MAX;
         r->at.takes_many = false;
         r->said_shadow = !relay_leads(r);
-        r->cursor = r->wire_zero = r->pair->replay->head;
+        r->most_sent = r->sent = r->cursor = r->wire_zero = r->pair->replay->head;
+        r->answer_us = 0;
+        r->at.far_ms = 0;
+        r->going_back = false;
 }
 
 static void adopt(struct relay *r, const struct open_reply *m)

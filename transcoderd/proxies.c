@@ -170,10 +170,11 @@ static bool push_configs(struct session *s)
         return true;
 }
 
+/* Those that it had before are passed over: batches are under way together, and one of them may have been sent again. */
 static void take_frames(struct session *s, const struct media *m)
 {
         size_t room = push_configs(s) ? pipeline_room(s->pipeline) : 0;
-        for (int i = 0; i < m->count && room > 0; i++, room--) {
+        for (int i = (int)(s->active.next_seq - m->first_seq); i < m->count && room > 0; i++, room--) {
                 struct frame f = m->frames[i];
                 if (f.flags & FRAME_CONFIG)
                         broadcaster_configure(&s->active, f.track, f.codec, f.bytes);
@@ -201,7 +202,7 @@ static void take_media(struct sessions *ss, const struct media *m, struct media_
         bool switched = broadcaster_look(s);
         struct broadcaster *f = broadcaster_find(s, m->handle);
         reply->standby = f == &s->standby;
-        if (!reply->standby && m->first_seq != f->next_seq)
+        if (!reply->standby && (m->first_seq > f->next_seq || f->next_seq - m->first_seq > m->count))
                 reply->status = ERR_ORDER;
         else if (!reply->standby)
                 take_frames(s, m);

@@ -35,6 +35,7 @@ struct call {
         rpc_done *done;
         void *arg;
         int node;
+        int64_t came_us;
         bool canceled;
 };
 
@@ -60,6 +61,9 @@ struct node {
         bool claims_late;    /* told that it leads it does not raise the generation */
         unsigned beside, as_shadow, as_leader; /* OPEN_BESIDE taken; MEDIA of a shadow, and others */
         unsigned asked, fresh; /* OPEN_IF_HELD; MEDIA that said so */
+        int64_t far_us;        /* so long its answers take, by the real clock */
+        bool overtakes;        /* what it gets last it hears first, of the next that come together */
+        unsigned disordered;   /* MEDIA that did not begin where it was to */
         unsigned messages, shared, opens, closes, batches, empty, most_in_flight, in_flight;
         uint8_t closed;
         struct open open; /* the last one; config pointers do not outlive it */
@@ -108,7 +112,8 @@ static inline struct rpc_call *fake_call(struct rpc_client *c, nng_msg *request,
         struct call *call = mem_alloc(sizeof(*call)), **last = &t.calls;
         uint8_t type = *(const uint8_t *)nng_msg_body(request);
         bool media = type == MSG_MEDIA || type == MSG_MEDIA_MANY; /* a frozen transcoder is left within 1.5 s */
-        assert_in_range(timeout_ms, 1, media ? 1500 : 3000);
+        assert_in_range(timeout_ms, 1, media ? 1500 + ((struct node *)c)->far_us * 5 / MS : 3000);
+        call->came_us = clock_mono_us();
         call->request = request;
         call->done = done;
         call->arg = arg;
@@ -207,8 +212,11 @@ static inline struct media_reply take_batch(struct node *n, struct reader *r, st
         n->credit = n->credit_once ? 0 : n->credit;
         if (!s || !s->open)
                 reply.status = ERR_NOT_FOUND;
+        else if (!reply.status && !n->standby && (m.first_seq > s->next_seq || m.first_seq + m.count < s->next_seq))
+                reply.status = ERR_ORDER;
+        n->disordered += reply.status == ERR_ORDER;
         for (int i = 0; i < m.count; i++) {
-                if (reply.status == 0 && !n->standby) {
+                if (reply.status == 0 && !n->standby && m.first_seq + (unsigned)i >= s->next_seq) {
                         assert_int_equal(m.first_seq + (unsigned)i, s->next_seq);
                         take_frame(n, &frames[i]);
                         s->next_seq++;
@@ -257,16 +265,26 @@ static inline nng_msg *answer(struct node *n, nng_msg *request)
         return message_new(MSG_CLOSE_REPLY, status_reply_encode, &reply);
 }
 
+static inline bool overtaken(const struct call *call)
+{
+        const struct call *next = call->next;
+        while (next && next->node != call->node)
+                next = next->next;
+        return next;
+}
+
 static inline void answer_all(void)
 {
         struct call **link = &t.calls;
         while (*link) {
                 struct call *call = *link;
                 struct node *n = &t.node[call->node];
-                if (n->silent && !call->canceled) {
+                bool waits = n->silent || clock_mono_us() - call->came_us < n->far_us || (n->overtakes && overtaken(call));
+                if (waits && !call->canceled) {
                         link = &call->next;
                         continue;
                 }
+                n->overtakes = n->overtakes && n->in_flight < 2;
                 *link = call->next;
                 n->in_flight--;
                 int err = call->canceled ? ERR_CANCELED : n->lost ? ERR_CLOSED : n->busy ? ERR_FULL : 0;

@@ -20,6 +20,98 @@ static void test_one_batch_is_in_flight_and_the_next_one_gathers(void **state)
         end(&c, CLOSE_STOPPED);
 }
 
+/* ---- far away */
+
+#define FAR_US (60 * MS)
+
+/* Live, and known to be far. */
+static void start_far(struct caster *c)
+{
+        t.node[0].far_us = FAR_US;
+        begin(c, "cam");
+        send_configs(c);
+        send_media(c, 0, 1);
+        UNTIL(t.node[0].batches && !t.node[0].in_flight);
+}
+
+/* Pictures that are sent while the clock runs, until so many batches are under way. */
+static int send_until_in_flight(struct caster *c, int from, unsigned in_flight)
+{
+        int64_t give_up_us = clock_mono_us() + 60 * US_PER_S;
+        for (; t.node[0].in_flight < in_flight && clock_mono_us() < give_up_us; turn())
+                if (from < 1000 && t.node[0].batches) {
+                        send_media(c, from, from + 1);
+                        from++;
+                }
+        assert_true(t.node[0].in_flight >= in_flight);
+        return from;
+}
+
+static void test_a_far_transcoder_gets_frames_without_waiting_for_its_answers(void **state)
+{
+        (void)state;
+        struct caster c;
+        start_far(&c);
+        int sent = send_until_in_flight(&c, 1, 4);
+        assert_true(t.node[0].most_in_flight <= RELAY_WINDOW);
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes);
+        assert_pictures(&t.node[0], 0, 0, sent);
+        assert_int_equal(t.node[0].disordered, 0);
+        assert_int_equal(t.node[0].opens, 1);
+}
+
+static void test_batches_that_overtake_each_other_are_sent_again(void **state)
+{
+        (void)state;
+        struct caster c;
+        start_far(&c);
+        t.node[0].overtakes = true;
+        int sent = send_until_in_flight(&c, 1, 4);
+        UNTIL(t.node[0].disordered);
+        send_media(&c, sent, sent + 10);
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes);
+        assert_pictures(&t.node[0], 0, 0, sent + 10);
+        assert_int_equal(t.node[0].opens, 1);
+        assert_int_equal(t.dropped_peers, 0);
+}
+
+static void test_credit_counts_what_is_under_way(void **state)
+{
+        (void)state;
+        struct caster c;
+        t.node[0].credit = 5;
+        start_far(&c);
+        t.node[0].silent = true;
+        send_media(&c, 1, 30);
+        int64_t until_us = clock_mono_us() + 2 * FAR_US;
+        UNTIL(clock_mono_us() > until_us);
+        t.node[0].silent = false;
+        t.node[0].credit = 100;
+        unsigned taken = t.node[0].taken_count;
+        UNTIL(t.node[0].taken_count > taken);
+        assert_true(t.node[0].taken_count <= taken + 5);
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes);
+        assert_pictures(&t.node[0], 0, 0, 30);
+        assert_int_equal(t.node[0].disordered, 0);
+}
+
+static void test_a_far_transcoder_that_is_lost_costs_no_frame(void **state)
+{
+        (void)state;
+        struct caster c;
+        start_far(&c);
+        int sent = send_until_in_flight(&c, 1, 3);
+        t.node[0].lost = true;
+        UNTIL(t.node[1].opens);
+        send_media(&c, sent, sent + 10);
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[1].closes);
+        assert_pictures(&t.node[1], 0, 0, sent + 10);
+}
+
 static void test_streams_that_are_due_together_share_a_message(void **state)
 {
         (void)state;
@@ -150,6 +242,10 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(test_one_batch_is_in_flight_and_the_next_one_gathers),
+                TEST(test_a_far_transcoder_gets_frames_without_waiting_for_its_answers),
+                TEST(test_batches_that_overtake_each_other_are_sent_again),
+                TEST(test_credit_counts_what_is_under_way),
+                TEST(test_a_far_transcoder_that_is_lost_costs_no_frame),
                 TEST(test_streams_that_are_due_together_share_a_message),
                 TEST(test_a_lost_message_is_every_streams_loss_and_no_others),
                 TEST(test_a_transcoder_that_does_not_take_many_gets_them_one_by_one),
