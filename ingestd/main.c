@@ -127,6 +127,8 @@ static const struct config_key keys[] = {
 /* clang-format on */
 
 #define DRAIN_LOOK_MS 50
+#define KEPT_BYTES_A_PUBLISHER ((size_t)256 << 10) /* of messages that are not at their end */
+#define KEPT_BYTES_LEAST ((size_t)64 << 20)
 #define FILES_BESIDE_BROADCASTERS 128 /* descriptors for the admin port, webhooks, nng, files that are read again */
 
 struct server {
@@ -263,6 +265,13 @@ static int listen_on(struct server *s, const char *what, int64_t port, struct tl
         return err;
 }
 
+/* A picture that is on its way is a few hundred kilobytes, if it is a keyframe, and seldom all of them have one at once. */
+static size_t live_bytes(size_t publishers)
+{
+        size_t bytes = publishers * KEPT_BYTES_A_PUBLISHER;
+        return bytes > KEPT_BYTES_LEAST ? bytes : KEPT_BYTES_LEAST;
+}
+
 static int open_sockets(struct server *s)
 {
         const struct config *c = &s->config;
@@ -280,6 +289,7 @@ static int open_sockets(struct server *s)
         setup.limits.connections = descriptors_connections("max_connections", c->max_connections, FILES_BESIDE_BROADCASTERS, 1);
         setup.limits.publish_us = c->publish_timeout_ms * US_PER_MS;
         setup.limits.media_us = c->media_timeout_ms * US_PER_MS;
+        setup.limits.live_bytes = live_bytes((size_t)c->limits.max_publishers);
         err = admission_new(&s->admission, s->daemon.loop, &c->admission);
         if (err)
                 return err;

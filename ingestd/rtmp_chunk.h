@@ -49,7 +49,7 @@ struct rtmp_chunk_limits {
 
 struct rtmp_chunk_stream;
 struct rtmp_chunk_reader {
-        struct rtmp_chunk_limits limits; /* message_bytes may be changed between calls */
+        struct rtmp_chunk_limits limits; /* those of bytes may be changed between calls */
         struct rtmp_chunk_stream *streams;
         unsigned count, room;
         unsigned last;                 /* index of the stream that was used last */

@@ -21,6 +21,7 @@
         X(CHUNK_STREAMS, "chunk_streams", LOST, "too many chunk streams")                                              \
         X(MESSAGE_SIZE, "message_size", LOST, "message too large")                                                     \
         X(PARTIAL_BYTES, "partial_bytes", LOST, "too many bytes of unfinished messages")                               \
+        X(AGGREGATE, "aggregate", LOST, "aggregate message of too many parts")                                         \
         X(AMF, "amf", LOST, "malformed AMF")                                                                           \
         X(AMF_DEPTH, "amf_depth", LOST, "AMF nested too deeply")                                                       \
         X(COMMAND, "command", REFUSED, "command out of order")                                                         \
@@ -33,6 +34,7 @@
         X(PUBLISHERS, "publishers", REFUSED, "too many publishers")                                                    \
         X(NEWCOMERS, "newcomers", REFUSED, "too many connections of this address that do not publish")                 \
         X(HANDSHAKES, "handshakes", REFUSED, "too many TLS handshakes")                                                \
+        X(MEMORY, "memory", LOST, "all connections together keep too much, and this one of the most")                  \
         X(CONNECTIONS, "connections", REFUSED, "too many connections")                                                 \
         X(CODEC, "codec", REFUSED, "codec not supported")                                                              \
         X(BAD_MEDIA, "bad_media", REFUSED, "codec configuration makes no sense")                                       \

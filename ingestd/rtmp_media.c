@@ -88,14 +88,19 @@ static const struct state *on_aggregate_part(struct rtmp_session *s, struct rtmp
         return next;
 }
 
-/* Section 7.1.6: FLV tags with their back pointers; times are relative to the first one's. */
+/* Section 7.1.6: FLV tags with their back pointers; times are relative to the first one's. Each is a message of this turn; the
+ * aggregate is taken as a whole, so the number of its parts is bounded. */
 const struct state *rtmp_media_aggregate(struct rtmp_session *s, const struct rtmp_message *m)
 {
         struct reader r;
         bool first = true;
         uint32_t base = 0;
+        unsigned parts = 0;
         reader_init(&r, m->data, m->len);
         while (reader_left(&r) >= 11 && !s->closing) {
+                if (++parts > RTMP_AGGREGATE_PARTS)
+                        return rtmp_session_fail(s, RTMP_CLOSE_AGGREGATE);
+                s->turn -= s->turn > 0;
                 struct rtmp_message part = {.type = reader_u8(&r)};
                 part.len = reader_u24(&r);
                 uint32_t time = reader_u24(&r);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/daemon/descriptors.h"
 #include "common/daemon/log.h"
 #include "common/daemon/metrics.h"
 #include "common/err.h"
@@ -15,6 +16,7 @@
 #include "common/networks.h"
 #include "common/tls_server.h"
 #include "ingestd/admission.h"
+#include "ingestd/budget.h"
 #include "ingestd/handshakes.h"
 #include "ingestd/newcomers.h"
 #include "ingestd/peer_address.h"
@@ -25,9 +27,12 @@
 
 #define BACKLOG 511
 #define READ_BYTES (64u << 10)
+#define READ_STRANGER_BYTES (4u << 10) /* all that an encoder sends until it publishes is little more */
+#define STRANGERS_TURN_NS 10000000ull  /* of the loop's thread, in one turn, for all that do not publish */
 #define WRITE_QUEUE_MAX (64u << 10) /* replies and acks are small: who leaves this much unread is not reading */
 #define SWEEP_MS 1000
 #define LINGER_US 2000000 /* for a refusal to reach its reader */
+#define LINGER_BYTES_MAX (8u << 10) /* who has left more than that unread will not read the refusal either */
 #define KEEPALIVE_S 15
 #define CONN_MAGIC 0x52544d50
 
@@ -40,6 +45,10 @@ struct conn {
         uint64_t id; /* conn=… in log lines */
         int64_t accepted_us;
         bool closing; /* its session is: what comes is not looked at */
+        bool live;    /* it publishes; as of the last look */
+        uint64_t read_turn; /* the turn in which it was read last */
+        struct budget_share kept; /* what the process keeps for it */
+        struct conn *behind_next, **behind_link; /* in server->behind; link NULL: it is not */
         char newcomer[64]; /* address that it counts for until it publishes; "": it does not */
         struct handshake handshake; /* until TLS is open */
         struct conn *next, **link; /* in server->conns */
@@ -54,6 +63,7 @@ struct listener {
         uv_tcp_t tcp;
         struct rtmp_server *server;
         struct tls_server *tls; /* NULL: plain */
+        bool waits;             /* one that connected is accepted in the next turn */
 };
 
 struct rtmp_server {
@@ -63,6 +73,12 @@ struct rtmp_server {
         unsigned listening; /* of them */
         uv_timer_t sweep;
         uv_timer_t reap; /* fires on the next turn of the loop when a session wants to close */
+        uv_check_t after_poll; /* a turn is over */
+        uv_idle_t next_turn;   /* runs while somebody is behind: the loop does not wait then */
+        uint64_t turn;
+        uint64_t strangers_ns; /* of the thread's time, in this turn */
+        struct conn *behind;   /* those with messages left for this turn, in any order */
+        struct budget strangers_kept, live_kept;
         bool accepting, closing_down;
         struct conn *conns, *closing;
         struct newcomers newcomers;
@@ -70,12 +86,13 @@ struct rtmp_server {
         unsigned count;   /* of conns */
         unsigned handles; /* open or closing: the server is freed with the last */
         uint64_t last_id;
-        int64_t accept_warned_us;
-        struct log_few strangers;
         char read_buf[READ_BYTES]; /* one for all: a read is used up before the next begins */
 };
 
-enum { CONNECTIONS, HANDSHAKES, ACCEPTED, BYTES, IGNORED };
+enum { CONNECTIONS, HANDSHAKES, ACCEPTED, BYTES, IGNORED, BEHIND, STRANGERS_KEPT, LIVE_KEPT };
+#define KEPT(of)                                                                                                       \
+        {.name = "ingestd_kept_bytes", .type = METRIC_GAUGE, .labels = "of=\"" of "\"",                               \
+         .help = "unfinished messages, bytes not looked at and answers not read, of connections that do not publish (strangers) and of those that do"}
 static struct metric metrics[] = {
         [CONNECTIONS] = {.name = "ingestd_connections", .type = METRIC_GAUGE, .help = "RTMP connections open"},
         [HANDSHAKES] = {.name = "ingestd_tls_handshakes_open", .type = METRIC_GAUGE,
@@ -84,6 +101,10 @@ static struct metric metrics[] = {
         [BYTES] = {.name = "ingestd_bytes_total", .type = METRIC_COUNTER, .help = "bytes received from broadcasters"},
         [IGNORED] = {.name = "ingestd_ignored_messages_total", .type = METRIC_COUNTER,
                      .help = "RTMP messages that carried nothing of use (empty, before their configuration, unknown)"},
+        [BEHIND] = {.name = "ingestd_behind_total", .type = METRIC_COUNTER,
+                    .help = "times that a connection had sent more messages than one turn of the loop has looked at"},
+        [STRANGERS_KEPT] = KEPT("strangers"),
+        [LIVE_KEPT] = KEPT("broadcasters"),
 };
 
 void rtmp_server_register_metrics(void)
@@ -126,14 +147,9 @@ static struct conn *conn_of(void *p)
         return c;
 }
 
-/* Logged once a second at most: whoever can cause it can cause it often. */
-static void warn_accept(struct rtmp_server *s, const char *why)
+static void warn_turned_away(struct rtmp_server *s, const char *address, const char *why)
 {
-        int64_t now = now_us(s);
-        if (s->accept_warned_us && now - s->accept_warned_us < 1000000)
-                return;
-        s->accept_warned_us = now;
-        log_warn("msg=\"RTMP connection not accepted: %s\" connections=%u", why, s->count);
+        log_warn_of(address, "address=%s msg=\"RTMP connection turned away: %s\" connections=%u", address, why, s->count);
 }
 
 /* RTMP_CLOSE_NONE, or of what its address has too many already. */
@@ -148,7 +164,7 @@ static enum rtmp_close enter(struct conn *c, const char *address)
         if (!reason && c->handshake.link && !handshakes_address(&s->handshakes, &c->handshake, address))
                 reason = RTMP_CLOSE_HANDSHAKES;
         if (reason)
-                warn_accept(s, rtmp_close_text(reason));
+                warn_turned_away(s, address, rtmp_close_text(reason));
         return reason;
 }
 
@@ -166,7 +182,7 @@ static void begin_handshake(struct conn *c)
         struct handshake *oldest = handshakes_begin(&c->server->handshakes, &c->handshake);
         if (oldest) {
                 struct conn *gives_way = conn_of((char *)oldest - offsetof(struct conn, handshake));
-                warn_accept(c->server, rtmp_close_text(RTMP_CLOSE_HANDSHAKES));
+                warn_turned_away(c->server, rtmp_session_address(gives_way->session), rtmp_close_text(RTMP_CLOSE_HANDSHAKES));
                 rtmp_session_close(gives_way->session, RTMP_CLOSE_HANDSHAKES);
         }
         metric_add(&metrics[HANDSHAKES], 1); /* last: who reads it meanwhile never sees more than there may be */
@@ -178,6 +194,33 @@ static void leave(struct conn *c)
         if (*c->newcomer)
                 newcomers_leave(&c->server->newcomers, c->newcomer);
         *c->newcomer = '\0';
+}
+
+/* What all connections of a kind keep is bounded: one of the largest goes, which may be this one. */
+static void count_kept(struct conn *c)
+{
+        struct rtmp_server *s = c->server;
+        struct budget *b = c->live ? &s->live_kept : &s->strangers_kept;
+        struct budget_share *largest;
+        if (c->closing)
+                return;
+        budget_set(b, &c->kept, rtmp_session_kept_bytes(c->session) + c->tcp.write_queue_size);
+        while ((largest = budget_excess(b))) {
+                struct conn *gives_way = conn_of((char *)largest - offsetof(struct conn, kept));
+                warn_turned_away(s, rtmp_session_address(gives_way->session), rtmp_close_text(RTMP_CLOSE_MEMORY));
+                rtmp_session_close(gives_way->session, RTMP_CLOSE_MEMORY); /* session_close() takes its share away */
+        }
+        metric_set(&metrics[STRANGERS_KEPT], (int64_t)s->strangers_kept.bytes);
+        metric_set(&metrics[LIVE_KEPT], (int64_t)s->live_kept.bytes);
+}
+
+/* After something that its session did. */
+static void conn_look(struct conn *c)
+{
+        c->live = rtmp_session_live(c->session);
+        if (c->live)
+                leave(c);
+        count_kept(c);
 }
 
 static void count_ignored(struct conn *c)
@@ -218,7 +261,7 @@ static void conn_linger(struct conn *c)
 {
         c->linger_until_us = now_us(c->server) + LINGER_US;
         rtmp_wire_end(c->wire);
-        if (uv_shutdown(&c->shutdown, (uv_stream_t *)&c->tcp, NULL))
+        if (c->tcp.write_queue_size > LINGER_BYTES_MAX || uv_shutdown(&c->shutdown, (uv_stream_t *)&c->tcp, NULL))
                 conn_close(c);
 }
 
@@ -248,8 +291,10 @@ struct write {
 
 static void on_written(uv_write_t *req, int status)
 {
+        struct conn *c = conn_of(req->handle->data);
         (void)status; /* the read side learns of a broken connection */
         free(req->data);
+        count_kept(c);
 }
 
 static void wire_send(void *arg, const void *data, size_t len)
@@ -274,6 +319,31 @@ static void session_write(void *arg, const void *data, size_t len)
         rtmp_wire_write(conn_of(arg)->wire, data, len);
 }
 
+static void on_next_turn(uv_idle_t *idle);
+
+static void session_behind(void *arg)
+{
+        struct conn *c = conn_of(arg);
+        struct rtmp_server *s = c->server;
+        metric_add(&metrics[BEHIND], 1);
+        c->behind_next = s->behind;
+        c->behind_link = &s->behind;
+        if (c->behind_next)
+                c->behind_next->behind_link = &c->behind_next;
+        s->behind = c;
+        uv_idle_start(&s->next_turn, on_next_turn);
+}
+
+static void leave_behind(struct conn *c)
+{
+        if (!c->behind_link)
+                return;
+        *c->behind_link = c->behind_next;
+        if (c->behind_next)
+                c->behind_next->behind_link = c->behind_link;
+        c->behind_link = NULL;
+}
+
 /* May stand on the publication's stack, so the rest is done by on_reap(). */
 static void session_close(void *arg, enum rtmp_close reason, bool linger)
 {
@@ -281,6 +351,8 @@ static void session_close(void *arg, enum rtmp_close reason, bool linger)
         struct rtmp_server *s = c->server;
         (void)reason;
         end_handshake(c);
+        leave_behind(c);
+        budget_leave(&c->kept);
         c->closing = true;
         c->linger = linger;
         c->closing_next = s->closing;
@@ -312,6 +384,7 @@ static const struct rtmp_session_ops session_ops = {
         .write = session_write,
         .close = session_close,
         .pause = session_pause,
+        .behind = session_behind,
         .unread = session_unread,
         .admit = admission_open,
         .dismiss = admission_close,
@@ -324,11 +397,22 @@ static const struct rtmp_session_ops session_ops = {
 
 /* Reads ----------------------------------------------------------------------------------------------------------- */
 
+/* The loop's thread is everybody's: those who do not publish have a part of each turn, all together. */
+static bool strangers_have_time(const struct rtmp_server *s)
+{
+        return s->strangers_ns < STRANGERS_TURN_NS;
+}
+
+/* libuv would read one socket 32 times in a row. Without a buffer it comes again in the next turn. */
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 {
-        struct rtmp_server *s = conn_of(h->data)->server;
+        struct conn *c = conn_of(h->data);
+        struct rtmp_server *s = c->server;
+        bool now = c->read_turn != s->turn && (c->live || strangers_have_time(s));
         (void)suggested;
-        *buf = uv_buf_init(s->read_buf, READ_BYTES);
+        *buf = uv_buf_init(s->read_buf, !now ? 0 : c->live ? READ_BYTES : READ_STRANGER_BYTES);
+        if (now)
+                c->read_turn = s->turn;
 }
 
 /* Most encoders leave Nagle's algorithm on: the end of a frame, and each step of the handshake, then waits for our
@@ -366,26 +450,38 @@ static const struct rtmp_wire_ops wire_ops = {.send = wire_send, .plain = wire_p
 
 static void wire_close(struct conn *c, enum rtmp_close reason, const char *why)
 {
-        if (*why && reason == RTMP_CLOSE_TLS && rtmp_session_may_log(c->session))
-                log_info("conn=%" PRIu64 " error=\"%s\" msg=\"TLS failed\"", c->id, why);
+        const char *address = rtmp_session_address(c->session);
+        if (*why && reason == RTMP_CLOSE_TLS)
+                log_info_of(address, "conn=%" PRIu64 " address=%s error=\"%s\" msg=\"TLS failed\"", c->id, address, why);
         rtmp_session_close(c->session, reason);
+}
+
+static void take_bytes(struct conn *c, const char *data, size_t len)
+{
+        const char *why;
+        metric_add(&metrics[BYTES], (int64_t)len);
+        acknowledge_now(&c->tcp);
+        rtmp_session_turn(c->session);
+        enum rtmp_close reason = rtmp_wire_feed(c->wire, data, len, &why);
+        if (rtmp_wire_through(c->wire))
+                end_handshake(c);
+        if (reason)
+                wire_close(c, reason, why);
+        else if (c->tcp.write_queue_size > WRITE_QUEUE_MAX)
+                rtmp_session_close(c->session, RTMP_CLOSE_NOT_READING);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
         struct conn *c = conn_of(stream->data);
-        const char *why;
         if (n > 0 && !c->closing) {
-                metric_add(&metrics[BYTES], n);
-                acknowledge_now(&c->tcp);
-                enum rtmp_close reason = rtmp_wire_feed(c->wire, buf->base, (size_t)n, &why);
-                if (rtmp_wire_through(c->wire))
-                        end_handshake(c);
-                if (reason)
-                        wire_close(c, reason, why);
-                else if (stream->write_queue_size > WRITE_QUEUE_MAX)
-                        rtmp_session_close(c->session, RTMP_CLOSE_NOT_READING);
-        } else if (n < 0) {
+                bool stranger = !c->live;
+                uint64_t began_ns = stranger ? uv_hrtime() : 0;
+                take_bytes(c, buf->base, (size_t)n);
+                conn_look(c);
+                if (stranger)
+                        c->server->strangers_ns += uv_hrtime() - began_ns;
+        } else if (n < 0 && n != UV_ENOBUFS) {
                 uv_read_stop(stream);
                 if (c->linger_until_us)
                         conn_close(c);
@@ -395,21 +491,30 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         }
 }
 
-static void conn_start(struct conn *c, struct tls_server *tls)
+/* Before anything is made for a connection: there is a place, and a descriptor that may be a stranger's. */
+static bool may_stay(struct conn *c, const char *address)
 {
         struct rtmp_server *s = c->server;
-        struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
-        int len = sizeof(peer);
-        char address[64];
-        uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&peer, &len);
-        bool header = networks_have(*s->setup.proxy_from, (struct sockaddr *)&peer);
+        uv_os_fd_t fd;
+        if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) || !descriptors_admit(fd, "RTMP", address))
+                return false;
+        if (s->count < s->setup.limits.connections)
+                return true;
+        rtmp_close_count(RTMP_CLOSE_CONNECTIONS);
+        warn_turned_away(s, address, rtmp_close_text(RTMP_CLOSE_CONNECTIONS));
+        return false;
+}
+
+static void conn_start(struct conn *c, struct tls_server *tls, const struct sockaddr *peer, const char *address)
+{
+        struct rtmp_server *s = c->server;
+        bool header = networks_have(*s->setup.proxy_from, peer);
         c->id = ++s->last_id;
         c->accepted_us = now_us(s);
         c->wire = rtmp_wire_new(header, tls ? tls_server_accept(tls) : NULL, &wire_ops, c);
         c->session = rtmp_session_new(&(struct rtmp_session_setup){
                 .ops = &session_ops, .arg = c, .ingest = s->setup.ingest, .admission = s->setup.admission,
-                .limits = &s->setup.limits, .strangers = &s->strangers, .id = c->id, .secure = tls, .now_us = c->accepted_us,
-                .address = peer_address_text(address, sizeof(address), (struct sockaddr *)&peer)});
+                .limits = &s->setup.limits, .id = c->id, .secure = tls, .now_us = c->accepted_us, .address = address});
         c->next = s->conns;
         c->link = &s->conns;
         if (c->next)
@@ -428,32 +533,87 @@ static void conn_start(struct conn *c, struct tls_server *tls)
                 rtmp_session_close(c->session, RTMP_CLOSE_IO);
 }
 
-static void on_connection(uv_stream_t *stream, int status)
+static void accept_one(struct listener *l)
 {
-        struct listener *l = stream->data;
         struct rtmp_server *s = l->server;
-        if (status) {
-                warn_accept(s, uv_strerror(status));
-                return;
-        }
         struct conn *c = mem_alloc(sizeof(*c));
+        struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
+        struct sockaddr *peer = (struct sockaddr *)&from;
+        int len = sizeof(from);
+        char address[64];
+        uint64_t began_ns = uv_hrtime();
         c->magic = CONN_MAGIC;
         c->server = s;
+        c->read_turn = s->turn - 1;
         int rv = uv_tcp_init(s->loop, &c->tcp);
         assert(rv == 0);
         c->tcp.data = c;
         s->handles++;
         metric_add(&metrics[ACCEPTED], 1);
-        bool accepted = uv_accept(stream, (uv_stream_t *)&c->tcp) == 0;
-        if (accepted && s->count < s->setup.limits.connections) {
-                conn_start(c, l->tls);
+        bool accepted = uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&c->tcp) == 0;
+        uv_tcp_getpeername(&c->tcp, peer, &len);
+        peer_address_text(address, sizeof(address), peer);
+        if (accepted && may_stay(c, address))
+                conn_start(c, l->tls, peer, address);
+        else
+                uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
+        s->strangers_ns += uv_hrtime() - began_ns;
+}
+
+/* libuv accepts as long as somebody waits, and stops when one is left to it, until that one is accepted. */
+static void on_connection(uv_stream_t *stream, int status)
+{
+        struct listener *l = stream->data;
+        struct rtmp_server *s = l->server;
+        if (status) {
+                log_warn("error=\"%s\" msg=\"RTMP connections cannot be accepted\" connections=%u", uv_strerror(status), s->count);
                 return;
         }
-        if (accepted) {
-                rtmp_close_count(RTMP_CLOSE_CONNECTIONS);
-                warn_accept(s, rtmp_close_text(RTMP_CLOSE_CONNECTIONS));
+        l->waits = !strangers_have_time(s);
+        if (l->waits)
+                uv_idle_start(&s->next_turn, on_next_turn);
+        else
+                accept_one(l);
+}
+
+/* Turns ----------------------------------------------------------------------------------------------------------- */
+
+static void go_on(struct conn *c)
+{
+        leave_behind(c);
+        rtmp_session_turn(c->session);
+        rtmp_session_go_on(c->session, now_us(c->server));
+        conn_look(c);
+}
+
+/* Those that are behind, each once: who still is comes into the list again. */
+static void go_on_all(struct rtmp_server *s)
+{
+        struct conn *list = s->behind;
+        if (list)
+                list->behind_link = &list;
+        s->behind = NULL;
+        while (list)
+                go_on(list);
+}
+
+static void on_next_turn(uv_idle_t *idle)
+{
+        struct rtmp_server *s = idle->data;
+        uv_idle_stop(idle);
+        for (unsigned i = 0; i < s->listening && s->accepting; i++) {
+                if (s->listeners[i].waits)
+                        accept_one(&s->listeners[i]);
+                s->listeners[i].waits = false;
         }
-        uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
+        go_on_all(s);
+}
+
+static void on_turn_over(uv_check_t *check)
+{
+        struct rtmp_server *s = check->data;
+        s->turn++;
+        s->strangers_ns = 0;
 }
 
 /* Deadlines of all connections. Lists change only on the next turn, except for those that have lingered enough. */
@@ -471,8 +631,7 @@ static void on_sweep(uv_timer_t *t)
                 if (!rtmp_wire_through(c->wire) && now - c->accepted_us >= s->setup.limits.hello_us)
                         rtmp_session_close(c->session, rtmp_wire_late(c->wire));
                 rtmp_session_tick(c->session, now);
-                if (rtmp_session_live(c->session))
-                        leave(c);
+                conn_look(c);
                 count_ignored(c);
         }
 }
@@ -508,13 +667,18 @@ void rtmp_server_open(struct rtmp_server **out, uv_loop_t *loop, const struct rt
         struct rtmp_server *s = mem_alloc(sizeof(*s));
         s->loop = loop;
         s->setup = *setup;
-        s->handles = 2;
+        s->handles = 4;
         s->accepting = true;
         newcomers_init(&s->newcomers, setup->limits.newcomers);
         handshakes_init(&s->handshakes, &setup->limits.handshakes);
-        s->sweep.data = s->reap.data = s;
+        budget_init(&s->strangers_kept, setup->limits.strangers_bytes);
+        budget_init(&s->live_kept, setup->limits.live_bytes);
+        s->sweep.data = s->reap.data = s->after_poll.data = s->next_turn.data = s;
         uv_timer_init(loop, &s->sweep);
         uv_timer_init(loop, &s->reap);
+        uv_idle_init(loop, &s->next_turn);
+        uv_check_init(loop, &s->after_poll);
+        uv_check_start(&s->after_poll, on_turn_over);
         uv_timer_start(&s->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
         *out = s;
 }
@@ -557,5 +721,7 @@ void rtmp_server_close(struct rtmp_server **sp)
         rtmp_server_close_all(s, RTMP_CLOSE_SHUTDOWN);
         s->closing_down = true;
         uv_close((uv_handle_t *)&s->sweep, on_handle_closed);
+        uv_close((uv_handle_t *)&s->next_turn, on_handle_closed);
+        uv_close((uv_handle_t *)&s->after_poll, on_handle_closed);
         uv_timer_start(&s->reap, on_reap, 0, 0); /* ends what is still open, then itself */
 }

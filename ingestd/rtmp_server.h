@@ -6,7 +6,10 @@
  *   DRAINING  rtmp_server_stop_accepting()  new connections are refused by the kernel; those there are go on
  *   CLOSED    rtmp_server_close()           everything closes; the memory goes when the loop has run its close callbacks
  *
- * Loop thread only. One read buffer for all connections: an idle publisher costs its kernel socket and about 2 kB. */
+ * Loop thread only. One read buffer for all connections: an idle publisher costs its kernel socket and about 2 kB.
+ *
+ * A turn of the loop reads each socket once, and gives all connections that do not publish 10 ms together: those that had none of it come
+ * first in the next one, since epoll takes turns, too. So whatever they send, who publishes is read after a few milliseconds. */
 #ifndef INGESTD_RTMP_SERVER_H
 #define INGESTD_RTMP_SERVER_H
 
@@ -28,7 +31,9 @@ struct rtmp_limits {
         struct handshake_limits handshakes;
         unsigned chunk_streams; /* a connection */
         uint32_t message_bytes;
-        uint32_t partial_bytes; /* of unfinished messages, a connection */
+        uint32_t partial_bytes; /* of unfinished messages, a connection that publishes */
+        size_t strangers_bytes; /* kept for all connections that do not publish: budget.h */
+        size_t live_bytes;      /* likewise for those that do; set by the caller to what so many publishers need */
         int64_t hello_us;       /* from accept to the end of PROXY header and TLS handshake */
         int64_t publish_us;     /* from accept, or from the end of a stream, to publish */
         int64_t media_us;       /* a publisher silent for this long is lost */
@@ -37,7 +42,7 @@ struct rtmp_limits {
 /* clang-format off */
 #define RTMP_LIMITS_DEFAULT                                                                                            \
         {.connections = 4096, .newcomers = 256, .handshakes = HANDSHAKE_LIMITS_DEFAULT, .chunk_streams = 64,           \
-         .message_bytes = 8u << 20, .partial_bytes = 16u << 20, .hello_us = 5000000, .publish_us = 10000000, .media_us = 20000000}
+         .message_bytes = 8u << 20, .partial_bytes = 9u << 20, .strangers_bytes = 32u << 20, .live_bytes = 256u << 20, .hello_us = 5000000, .publish_us = 10000000, .media_us = 20000000}
 /* clang-format on */
 
 struct rtmp_server_setup {
@@ -65,7 +70,7 @@ void rtmp_server_close_all(struct rtmp_server *s, enum rtmp_close reason);
 /* Stops accepting, closes all that is left for RTMP_CLOSE_SHUTDOWN, lets go of the loop. Nulls *s; NULL is fine. */
 void rtmp_server_close(struct rtmp_server **s);
 
-/* ingestd_connections, ingestd_bytes_total, ingestd_ignored_messages_total, ingestd_closed_total; at start, once. */
+/* ingestd_connections, ingestd_kept_bytes, ingestd_bytes_total, ingestd_ignored_messages_total, ingestd_closed_total; at start, once. */
 void rtmp_server_register_metrics(void);
 
 #endif

@@ -110,36 +110,44 @@ const struct state *rtmp_session_fail(struct rtmp_session *s, enum rtmp_close re
         return &state_closed;
 }
 
-bool rtmp_session_may_log(struct rtmp_session *s)
-{
-        unsigned left_out;
-        if (s->published)
-                return true;
-        bool may = log_few(s->setup.strangers, RTMP_STRANGER_LINES, s->now_us, &left_out);
-        if (left_out > 0)
-                log_warn("count=%u msg=\"lines about connections that did not publish were left out\"", left_out);
-        return may;
-}
-
 const struct state *rtmp_session_refuse(struct rtmp_session *s, enum rtmp_close reason, const char *code, const char *text)
 {
         char quoted[256];
         if (s->closing)
                 return &state_closed;
-        if (rtmp_session_may_log(s))
-                log_warn("conn=%" PRIu64 " stream=%s address=%s code=%s msg=%s", s->setup.id, rtmp_session_stream(s), s->address,
-                         code, log_quote(quoted, sizeof(quoted), text));
+        log_warn_of(s->address, "conn=%" PRIu64 " stream=%s address=%s code=%s msg=%s", s->setup.id, rtmp_session_stream(s), s->address,
+                    code, log_quote(quoted, sizeof(quoted), text));
         send_status(s, "error", code, text);
         s->linger = true;
         return rtmp_session_fail(s, reason);
 }
 
+static void drop_early(struct rtmp_session *s)
+{
+        free(s->early.data);
+        s->early.data = NULL;
+        s->early.at = s->early.len = 0;
+}
+
+/* Is its socket to be read, and does it have to go on by itself? Inside a step that is not known yet. */
+static void look_at_input(struct rtmp_session *s)
+{
+        if (s->running)
+                return;
+        bool kept = !s->closing && s->early.len > 0, deciding = s->state == &state_deciding;
+        bool pause = !s->closing && (s->held || deciding || kept);
+        if (s->paused != pause)
+                s->setup.ops->pause(s->setup.arg, s->paused = pause);
+        if (kept && !deciding && !s->behind) {
+                s->behind = true;
+                s->setup.ops->behind(s->setup.arg);
+        }
+}
+
 static void set_held(struct rtmp_session *s, bool held)
 {
-        if (s->held == held)
-                return;
         s->held = held;
-        s->setup.ops->pause(s->setup.arg, held);
+        look_at_input(s);
 }
 
 /* Nothing more comes in: what the session does not need while its connection closes is given back. Its socket is read to the end, or
@@ -149,16 +157,17 @@ static void finish(struct rtmp_session *s)
         if (s->told)
                 return;
         s->told = true;
-        set_held(s, false);
+        look_at_input(s);
         rtmp_close_count(s->closing);
         /* A balancer's look whether the port is open, every few seconds; a flood, which the server tells of now and then. */
         bool quiet = (s->total_bytes == 0 && s->closing == RTMP_CLOSE_PEER) || s->closing == RTMP_CLOSE_NEWCOMERS;
-        quiet = quiet || !rtmp_session_may_log(s);
-        log_line(quiet ? LOG_DEBUG : LOG_INFO,
-                 "conn=%" PRIu64 " stream=%s address=%s reason=%s bytes=%" PRIu64 " ignored=%" PRIu64 " msg=\"%s\"", s->setup.id,
-                 rtmp_session_stream(s), s->address, rtmp_close_label(s->closing), s->total_bytes, s->ignored,
-                 rtmp_close_text(s->closing));
+        log_line_of(s->published ? s->stream : s->address, quiet ? LOG_DEBUG : LOG_INFO,
+                    "conn=%" PRIu64 " stream=%s address=%s reason=%s bytes=%" PRIu64 " ignored=%" PRIu64 " msg=\"%s\"", s->setup.id,
+                    rtmp_session_stream(s), s->address, rtmp_close_label(s->closing), s->total_bytes, s->ignored,
+                    rtmp_close_text(s->closing));
         rtmp_chunk_fini(&s->chunks);
+        if (!s->in) /* or it is being looked at, and take_early() drops it */
+                drop_early(s);
         s->setup.ops->close(s->setup.arg, s->closing, s->linger);
 }
 
@@ -291,6 +300,14 @@ static void drop_request(struct rtmp_session *s)
         s->request = NULL;
 }
 
+/* Each message, and those together that are not at their end. */
+static void limit_messages(struct rtmp_session *s, uint32_t most_bytes)
+{
+        const struct rtmp_limits *l = s->setup.limits;
+        s->chunks.limits.message_bytes = l->message_bytes < most_bytes ? l->message_bytes : most_bytes;
+        s->chunks.limits.partial_bytes = l->partial_bytes < most_bytes ? l->partial_bytes : most_bytes;
+}
+
 static const struct state *step_begin(struct rtmp_session *s)
 {
         static const struct publication_events events = {.refuse = on_refused, .hold = on_hold};
@@ -299,10 +316,9 @@ static const struct state *step_begin(struct rtmp_session *s)
         if (err)
                 return rtmp_session_refuse(s, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected", text);
         s->published = true;
-        log_info("conn=%" PRIu64 " stream=%s address=%s role=%s secure=%d msg=\"publishing\" encoder=%s", s->setup.id, s->stream,
-                 s->address, role_names[s->request->role], s->setup.secure, log_quote(quoted, sizeof(quoted), s->flash_ver));
-        s->chunks.limits.message_bytes = s->setup.limits->message_bytes;
-        s->chunks.limits.partial_bytes = s->setup.limits->partial_bytes;
+        log_info_of(s->address, "conn=%" PRIu64 " stream=%s address=%s role=%s secure=%d msg=\"publishing\" encoder=%s", s->setup.id,
+                    s->stream, s->address, role_names[s->request->role], s->setup.secure, log_quote(quoted, sizeof(quoted), s->flash_ver));
+        limit_messages(s, UINT32_MAX);
         s->flv = (struct flv){0};
         s->bad_configs = 0;
         s->since_us = s->now_us;
@@ -311,18 +327,28 @@ static const struct state *step_begin(struct rtmp_session *s)
         return &state_live;
 }
 
+/* Looks at what was kept, as far as it gets. */
+static void take_early(struct rtmp_session *s)
+{
+        uint8_t *data = s->early.data;
+        s->in = data + s->early.at;
+        s->in_end = data + s->early.len;
+        run(s);
+        s->early.at = (size_t)(s->in - data);
+        if (s->closing || s->in == s->in_end)
+                drop_early(s);
+        s->in = s->in_end = NULL;
+}
+
 /* The decision has come; what was sent meanwhile is looked at now. */
 static void decided(struct rtmp_session *s)
 {
-        uint8_t *early = s->early.data;
-        s->in = early;
-        s->in_end = early ? early + s->early.len : NULL;
-        s->early.data = NULL;
-        s->early.len = 0;
-        s->setup.ops->pause(s->setup.arg, false);
-        run(s);
-        s->in = s->in_end = NULL;
-        free(early);
+        rtmp_session_turn(s);
+        if (s->early.len > 0)
+                take_early(s);
+        else
+                run(s);
+        look_at_input(s);
 }
 
 static void on_allowed(void *arg)
@@ -364,6 +390,7 @@ static const struct state *on_stop(struct rtmp_session *s, const struct rtmp_com
         end_publication(s, s->asked ? CLOSE_LOST : CLOSE_STOPPED); /* who was asked to leave comes back */
         s->stopped = true;
         s->since_us = s->now_us;
+        limit_messages(s, MESSAGE_BEFORE_PUBLISH); /* until it publishes again */
         return &state_ready;
 }
 
@@ -391,7 +418,6 @@ static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_
         case ADMISSION_ALLOWED:
                 return &state_begin;
         case ADMISSION_PENDING:
-                s->setup.ops->pause(s->setup.arg, true);
                 return &state_deciding;
         case ADMISSION_REFUSED:
                 break;
@@ -546,32 +572,25 @@ static const struct state *on_message(struct rtmp_session *s, struct rtmp_messag
 
 static const struct state *step_messages(struct rtmp_session *s)
 {
-        for (;;) {
+        while (s->turn > 0) {
                 struct rtmp_message m;
                 enum rtmp_chunk_result result = rtmp_chunk_read(&s->chunks, &s->in, s->in_end, &m);
                 if (result == RTMP_CHUNK_BAD)
                         return rtmp_session_fail(s, s->chunks.bad);
                 if (result == RTMP_CHUNK_MORE)
                         return s->state;
+                s->turn--;
                 const struct state *next = on_message(s, &m);
                 free(m.data);
                 if (next != s->state || s->closing)
                         return next;
         }
+        return s->state; /* now it is the others' turn */
 }
 
-/* Keeps what comes. on_allowed() and on_denied() lead on. */
+/* Leaves what comes for later. on_allowed() and on_denied() lead on. */
 static const struct state *step_deciding(struct rtmp_session *s)
 {
-        size_t n = (size_t)(s->in_end - s->in);
-        if (n == 0)
-                return s->state;
-        if (n > RTMP_EARLY_MAX - s->early.len)
-                return rtmp_session_fail(s, RTMP_CLOSE_EARLY);
-        s->early.data = mem_resize(s->early.data, s->early.len + n);
-        memcpy(s->early.data + s->early.len, s->in, n);
-        s->early.len += n;
-        s->in = s->in_end;
         return s->state;
 }
 
@@ -631,7 +650,6 @@ static const struct state state_closed = {"closed", step_closed};
 struct rtmp_session *rtmp_session_new(const struct rtmp_session_setup *setup)
 {
         struct rtmp_session *s = mem_alloc(sizeof(*s));
-        uint32_t first_max = setup->limits->message_bytes, partial_max = setup->limits->partial_bytes;
         s->state = &state_hello;
         s->setup = *setup;
         s->setup.address = s->address;
@@ -639,27 +657,58 @@ struct rtmp_session *rtmp_session_new(const struct rtmp_session_setup *setup)
         s->now_us = s->since_us = setup->now_us;
         s->window_bytes = RTMP_WINDOW_BYTES;
         s->out_chunk_size = RTMP_CHUNK_SIZE_DEFAULT;
-        rtmp_chunk_init(&s->chunks, &(struct rtmp_chunk_limits){
-                .message_bytes = first_max < MESSAGE_BEFORE_PUBLISH ? first_max : MESSAGE_BEFORE_PUBLISH,
-                .partial_bytes = partial_max < MESSAGE_BEFORE_PUBLISH ? partial_max : MESSAGE_BEFORE_PUBLISH,
-                .streams = setup->limits->chunk_streams,
-        });
+        rtmp_chunk_init(&s->chunks, &(struct rtmp_chunk_limits){.streams = setup->limits->chunk_streams});
+        limit_messages(s, MESSAGE_BEFORE_PUBLISH);
+        rtmp_session_turn(s);
         return s;
+}
+
+void rtmp_session_turn(struct rtmp_session *s)
+{
+        s->turn = s->publication ? RTMP_TURN_MESSAGES : RTMP_TURN_COMMANDS;
+}
+
+static void keep_early(struct rtmp_session *s, const uint8_t *data, size_t len_bytes)
+{
+        if (s->closing || len_bytes == 0)
+                return;
+        if (len_bytes > RTMP_EARLY_MAX - s->early.len) {
+                rtmp_session_fail(s, RTMP_CLOSE_EARLY);
+                run(s);
+                return;
+        }
+        s->early.data = mem_resize(s->early.data, s->early.len + len_bytes);
+        memcpy(s->early.data + s->early.len, data, len_bytes);
+        s->early.len += len_bytes;
 }
 
 void rtmp_session_feed(struct rtmp_session *s, const uint8_t *data, size_t len_bytes, int64_t now_us)
 {
+        bool behind = s->early.len > 0; /* what was kept is looked at first */
         if (s->closing)
                 return;
-        s->in = data;
-        s->in_end = data + len_bytes;
         tell_time(s, now_us);
         s->total_bytes += len_bytes;
         s->in_bytes += (uint32_t)len_bytes;
         if (s->state == &state_ready || s->state == &state_live)
                 acknowledge(s);
+        s->in = behind ? NULL : data;
+        s->in_end = behind ? NULL : data + len_bytes;
         run(s);
+        const uint8_t *rest = behind ? data : s->in;
         s->in = s->in_end = NULL;
+        keep_early(s, rest, (size_t)(data + len_bytes - rest));
+        look_at_input(s);
+}
+
+void rtmp_session_go_on(struct rtmp_session *s, int64_t now_us)
+{
+        s->behind = false;
+        if (s->closing || s->early.len == 0 || s->state == &state_deciding)
+                return;
+        tell_time(s, now_us);
+        take_early(s);
+        look_at_input(s);
 }
 
 void rtmp_session_tick(struct rtmp_session *s, int64_t now_us)
@@ -733,7 +782,7 @@ void rtmp_session_free(struct rtmp_session **sp)
         rtmp_chunk_fini(&s->chunks);
         free(s->out.data);
         free(s->hello);
-        free(s->early.data);
+        drop_early(s);
         free(s->app);
         free(s->tc_url);
         free(s);
@@ -744,6 +793,11 @@ bool rtmp_session_live(const struct rtmp_session *s)
         return s->publication != NULL;
 }
 
+const char *rtmp_session_address(const struct rtmp_session *s)
+{
+        return s->address;
+}
+
 const char *rtmp_session_stream(const struct rtmp_session *s)
 {
         return s->stream[0] ? s->stream : "-";
@@ -752,4 +806,9 @@ const char *rtmp_session_stream(const struct rtmp_session *s)
 uint64_t rtmp_session_ignored(const struct rtmp_session *s)
 {
         return s->ignored;
+}
+
+size_t rtmp_session_kept_bytes(const struct rtmp_session *s)
+{
+        return s->chunks.held_bytes + s->early.len + (s->hello ? RTMP_HANDSHAKE_HELLO : 0);
 }

@@ -14,23 +14,26 @@
  * RTMP_EARLY_MAX bytes, and ops->pause() asks for its socket not to be read meanwhile. Nor is that of a publisher that is held back
  * (hold.h), which has no deadline for as long.
  *
+ * One turn of the loop has so many messages of a connection looked at, or thousands of tiny ones, 64 kB of them, would keep all others
+ * waiting. What is left is kept likewise, and ops->behind() asks for rtmp_session_go_on() in the next turn.
+ *
  * No sockets and no clock of its own, so that it is tested and fuzzed in memory. Loop thread only. */
 #ifndef INGESTD_RTMP_SESSION_H
 #define INGESTD_RTMP_SESSION_H
 
 #include <stdbool.h>
 
-#include "common/daemon/log.h"
 #include "ingestd/admission.h"
 #include "ingestd/publication.h"
 #include "ingestd/rtmp_close.h"
 #include "ingestd/rtmp_server.h"
 
 #define RTMP_EARLY_MAX (256u << 10)
+#define RTMP_TURN_MESSAGES 64 /* who broadcasts sends about as many a second */
+#define RTMP_AGGREGATE_PARTS 512
+#define RTMP_TURN_COMMANDS 8  /* before; encoders send seven until they publish */
 
 struct rtmp_session;
-
-#define RTMP_STRANGER_LINES 40 /* in LOG_FEW_US */
 
 /* What a session needs of the world: its connection, and the functions of admission.h and publication.h. */
 struct rtmp_session_ops {
@@ -38,6 +41,7 @@ struct rtmp_session_ops {
         /* What was written should still reach the peer when linger is set. */
         void (*close)(void *arg, enum rtmp_close reason, bool linger);
         void (*pause)(void *arg, bool paused); /* true and false in turn */
+        void (*behind)(void *arg); /* rtmp_session_go_on() in the next turn, unless it closes before; once until then */
         bool (*unread)(void *arg); /* the peer does not take what was written before */
         enum admission_verdict (*admit)(struct admission_case **out, struct admission *a, const struct publish_request *request,
                                         const struct admission_events *events, void *arg, char *text, size_t text_cap);
@@ -52,11 +56,10 @@ struct rtmp_session_ops {
 
 struct rtmp_session_setup {
         const struct rtmp_session_ops *ops;
-        void *arg; /* of write, close, pause and unread */
+        void *arg; /* of write, close, pause, behind and unread */
         struct ingest *ingest;
         struct admission *admission;
         const struct rtmp_limits *limits; /* must outlive the session */
-        struct log_few *strangers;        /* lines about connections that did not publish, all together; outlives the session */
         uint64_t id;                      /* in log lines: conn=… */
         const char *address;              /* copied */
         bool secure;                      /* RTMPS */
@@ -64,11 +67,10 @@ struct rtmp_session_setup {
 };
 
 struct rtmp_session *rtmp_session_new(const struct rtmp_session_setup *setup);
+void rtmp_session_turn(struct rtmp_session *s); /* a turn of the loop begins, before it is fed or goes on */
 void rtmp_session_feed(struct rtmp_session *s, const uint8_t *data, size_t len_bytes, int64_t now_us);
+void rtmp_session_go_on(struct rtmp_session *s, int64_t now_us);
 void rtmp_session_tick(struct rtmp_session *s, int64_t now_us);
-
-/* Whether a line may be written about what it did: always when it has published. */
-bool rtmp_session_may_log(struct rtmp_session *s);
 
 /* The connection is gone or must go; nothing more is said to the peer. When it hung up after it had ended its stream, the
  * reason becomes RTMP_CLOSE_STOPPED. */
@@ -82,7 +84,9 @@ void rtmp_session_end(struct rtmp_session *s); /* idempotent */
 void rtmp_session_free(struct rtmp_session **s);
 
 bool rtmp_session_live(const struct rtmp_session *s); /* a publication is running */
+const char *rtmp_session_address(const struct rtmp_session *s);
 const char *rtmp_session_stream(const struct rtmp_session *s); /* "-" before publish */
 uint64_t rtmp_session_ignored(const struct rtmp_session *s);   /* messages that carried nothing of use */
+size_t rtmp_session_kept_bytes(const struct rtmp_session *s);  /* of what the peer sent: unfinished, or not looked at yet */
 
 #endif

@@ -39,8 +39,10 @@ struct rtmp_session {
         struct admission_case *admission; /* likewise */
         struct {
                 uint8_t *data;
-                size_t len;
-        } early; /* what came while it was being decided */
+                size_t at, len; /* from `at` on it was not looked at */
+        } early; /* what came while it was being decided, or while others had their turn */
+        unsigned turn; /* messages that may still be looked at in this turn of the loop */
+        bool paused, behind; /* as ops->pause() and ops->behind() were told last */
         struct publication *publication;
         struct flv flv;
         unsigned bad_configs; /* of this publication */

@@ -101,14 +101,32 @@ static void on_look(struct publication *p)
         (void)p;
 }
 
+static bool is_behind;
+
+static void on_behind(void *arg)
+{
+        (void)arg;
+        assert(!is_behind);
+        is_behind = true;
+}
+
+static void turn(struct rtmp_session *s, int64_t now_us)
+{
+        rtmp_session_turn(s);
+        if (is_behind) {
+                is_behind = false;
+                rtmp_session_go_on(s, now_us);
+        }
+}
+
 static bool on_unread(void *arg)
 {
         (void)arg;
         return refuses;
 }
 
-static const struct rtmp_session_ops ops = {on_write, on_close, on_pause,    on_unread, on_admit, on_dismiss,
-                                            on_begin, on_frame, on_metadata, on_look,   on_end};
+static const struct rtmp_session_ops ops = {on_write, on_close, on_pause, on_behind,   on_unread, on_admit,
+                                            on_dismiss, on_begin, on_frame, on_metadata, on_look,  on_end};
 
 static void feed_pieces(struct rtmp_session *s, struct reader *r)
 {
@@ -121,6 +139,7 @@ static void feed_pieces(struct rtmp_session *s, struct reader *r)
                 if (head & 0x8000)
                         rtmp_session_tick(s, now_us += 10000000);
                 const uint8_t *piece = reader_bytes(r, len);
+                turn(s, now_us);
                 if (len)
                         rtmp_session_feed(s, piece, len, now_us);
                 decide();
@@ -133,19 +152,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         static const struct rtmp_limits limits = {.connections = 1, .chunk_streams = 8, .message_bytes = 1u << 20,
                                                   .partial_bytes = 2u << 20, .publish_us = 10000000,
                                                   .media_us = 20000000};
-        struct log_few strangers = {0};
         if (size < 1)
                 return 0;
         log_set_level(LOG_ERROR);
         publications = closes = cases = 0;
         refuses = data[0] & 1;
+        is_behind = false;
         decision = (data[0] >> 1) % 3;
         struct rtmp_session *s = rtmp_session_new(
-                &(struct rtmp_session_setup){.ops = &ops, .limits = &limits, .strangers = &strangers, .id = 1, .address = "fuzz"});
+                &(struct rtmp_session_setup){.ops = &ops, .limits = &limits, .id = 1, .address = "fuzz"});
         rtmp_session_feed(s, hello, sizeof(hello), 0);
         struct reader r;
         reader_init(&r, data + 1, size - 1);
         feed_pieces(s, &r);
+        for (int i = 0; i < 10; i++)
+                turn(s, 0);
         rtmp_session_ask_reconnect(s);
         rtmp_session_close(s, RTMP_CLOSE_PEER);
         assert(closes == 1);

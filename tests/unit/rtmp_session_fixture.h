@@ -23,7 +23,6 @@ struct publication {
 struct client {
         struct rtmp_session *s;
         struct rtmp_limits limits;
-        struct log_few strangers;
         int64_t now_us;
         struct bytes out; /* to the session, sent by push() */
         size_t chunk_size;
@@ -52,6 +51,8 @@ struct client {
         void *admission_arg;
         int admits, dismissals;
         bool paused, reads_nothing;
+        bool behind, stays_behind; /* stays_behind: push() has no turn follow */
+        int turns;
 };
 
 static struct client *now_testing; /* publication functions have no argument of their own */
@@ -79,6 +80,14 @@ static inline void client_pause(void *arg, bool paused)
         struct client *c = arg;
         assert_true(c->paused != paused);
         c->paused = paused;
+}
+
+static inline void client_behind(void *arg)
+{
+        struct client *c = arg;
+        assert_false(c->behind);
+        assert_true(c->paused);
+        c->behind = true;
 }
 
 static inline bool client_unread(void *arg)
@@ -159,8 +168,8 @@ static inline void fake_end(struct publication *p, enum close_reason why)
         now_testing->end_why = why;
 }
 
-static const struct rtmp_session_ops ops = {client_write, client_close, client_pause,  client_unread, fake_admit, fake_dismiss,
-                                            fake_begin,   fake_frame,   fake_metadata, fake_look,     fake_end};
+static const struct rtmp_session_ops ops = {client_write, client_close, client_pause,  client_behind, client_unread, fake_admit,
+                                            fake_dismiss, fake_begin,   fake_frame,    fake_metadata, fake_look,     fake_end};
 
 static inline void client_init(struct client *c)
 {
@@ -169,7 +178,7 @@ static inline void client_init(struct client *c)
         rtmp_chunk_init(&c->reader, &any);
         now_testing = c;
         c->s = rtmp_session_new(&(struct rtmp_session_setup){.ops = &ops, .arg = c, .limits = &c->limits,
-                                                             .strangers = &c->strangers, .id = 1, .address = "127.0.0.1:5", .now_us = c->now_us});
+                                                             .id = 1, .address = "127.0.0.1:5", .now_us = c->now_us});
 }
 
 static inline void client_fini(struct client *c)
@@ -186,12 +195,23 @@ static inline void client_fini(struct client *c)
         bytes_free(&c->out);
 }
 
+static inline void go_on(struct client *c)
+{
+        c->behind = false;
+        c->turns++;
+        rtmp_session_turn(c->s);
+        rtmp_session_go_on(c->s, c->now_us);
+}
+
 static inline void push(struct client *c)
 {
         struct bytes b = c->out;
         c->out = (struct bytes){0};
+        rtmp_session_turn(c->s);
         rtmp_session_feed(c->s, b.p, b.len, c->now_us);
         bytes_free(&b);
+        while (c->behind && !c->stays_behind)
+                go_on(c);
 }
 
 static inline void handshake(struct client *c)
