@@ -18,7 +18,7 @@
 #define KEEPS_UP_US (US_PER_S / 2)
 #define GIVE_WAY_US (300 * US_PER_MS) /* another session is so far behind: before frame rates are halved */
 #define GIVE_WAY_FRAMES 8             /* a second, so that the proxy sees that it is not stuck */
-#define AHEAD_STORED_US (5 * US_PER_S) /* far less than push_queue.h loses the oldest of */
+#define FAR_STORED_US (5 * US_PER_S) /* far less than push_queue.h loses the oldest of */
 #define AHEAD_MIN_US US_PER_S
 #define DRAIN_STILL_US (10 * US_PER_S) /* from the last chunk: encoders that are slow are waited for, those that stand are not */
 #define RECENT_BYTES (64u << 20) /* of one session: over 50 Mbit/s for the usual 10 s */
@@ -475,11 +475,12 @@ uint32_t session_credit(struct session *s)
 {
         uint32_t room = (uint32_t)pipeline_room(s->pipeline);
         int64_t now_us = clock_mono_us();
-        if (!pipeline_is_ahead(s->pipeline))
+        bool ahead = pipeline_is_ahead(s->pipeline);
+        if (!ahead && !pipeline_has_backlog(s->pipeline))
                 return room;
-        if (push_waiting_us(s->push) > AHEAD_STORED_US)
+        if (push_waiting_us(s->push) > FAR_STORED_US)
                 return 0;
-        if (!others_are_behind(s))
+        if (!ahead || !others_are_behind(s))
                 return room;
         if (now_us - s->gave_way_us < US_PER_S)
                 return 0;

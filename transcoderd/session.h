@@ -129,8 +129,9 @@ void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monoto
 struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening);
 struct session *session_find(struct sessions *ss, const char *stream);
 int64_t session_now_us(const struct session *s);   /* media time */
-/* Frames that its broadcaster's proxy may send now. What is ahead of its time, a film that comes faster than real time, gets none
- * while much of it is not stored yet, and next to none while the encoding of other sessions is behind. */
+/* Frames that its broadcaster's proxy may send now. What is far from its time, a film that comes faster than real time or a backlog
+ * that is replayed, gets none while much of it is not stored yet; and a film next to none while the encoding of other sessions is
+ * behind. */
 uint32_t session_credit(struct session *s);
 bool session_takes_opens(const struct session *s); /* LIVE, GRACE; in other states an OPEN has to wait */
 

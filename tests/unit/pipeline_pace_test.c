@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include "tests/unit/pipeline_fixture.h"
-#include "transcoderd/encode/intake.h"
 
 #define SHED_LOOKS_US (1600 * US_PER_MS) /* within it shed.h looks often enough to find encoding behind, if it is */
 
@@ -32,7 +31,7 @@ static int64_t behind_us(const struct rig *r)
 
 static void run_until_all_is_taken(struct rig *r)
 {
-        while (pipeline_room(r->p) < INTAKE_FRAMES)
+        while (pipeline_room(r->p) < PIPELINE_FAR_FRAMES)
                 uv_run(&r->loop, UV_RUN_NOWAIT);
 }
 
@@ -120,7 +119,7 @@ static void test_a_film_that_comes_all_at_once_makes_nothing_late(void **state)
                 int64_t late_us = behind_us(r);
                 assert_true(late_us <= clock_wall_us() - r->o.epoch_us);
         }
-        while (pipeline_room(r->p) < INTAKE_FRAMES) {
+        while (pipeline_room(r->p) < PIPELINE_FAR_FRAMES) {
                 uv_run(&r->loop, UV_RUN_NOWAIT);
                 int64_t late_us = behind_us(r);
                 assert_true(late_us <= clock_wall_us() - r->o.epoch_us);

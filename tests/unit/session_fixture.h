@@ -20,7 +20,7 @@ struct pipeline {
         void *arg;
         struct job o;
         size_t room;
-        bool ahead;
+        bool ahead, backlog;
         int64_t busy_us, behind_us;
         bool gains;
         unsigned frames, configs, breaks, drains;
@@ -67,6 +67,11 @@ size_t pipeline_room(const struct pipeline *p)
 bool pipeline_is_ahead(const struct pipeline *p)
 {
         return p->ahead;
+}
+
+bool pipeline_has_backlog(const struct pipeline *p)
+{
+        return p->backlog;
 }
 
 void pipeline_drain(struct pipeline *p, bool goes_on)

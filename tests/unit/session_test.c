@@ -1023,6 +1023,20 @@ static void test_a_film_that_comes_faster_than_it_is_stored_waits_for_that(void 
         assert_int_equal(feed(0, handle, 2, 0).credit, 6);
 }
 
+/* It is encoded faster than an origin far away stores it: its oldest chunks must not go for that, its proxy has the frames. */
+static void test_a_backlog_that_is_encoded_faster_than_it_is_stored_waits_for_that(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        pipeline->backlog = true;
+        assert_int_equal(feed(0, handle, 0, 0).credit, 8);
+        for (int n = 0; n < 26; n++)
+                make_chunk(n);
+        assert_int_equal(feed(0, handle, 0, 0).credit, 0);
+        fake_store_all();
+        assert_int_equal(feed(0, handle, 0, 0).credit, 8);
+}
+
 /* Sound that ends before the picture, or pauses: what would be stored of it is not even sent yet. */
 static void test_a_film_with_a_track_that_pauses_does_not_wait_for_that_track(void **state)
 {
@@ -1142,6 +1156,7 @@ int main(void)
                 TEST(test_a_session_that_catches_up_with_a_backlog_keeps_nobody_out),
                 TEST(test_a_session_that_was_behind_when_it_ended_keeps_nobody_out),
                 TEST(test_a_film_that_comes_faster_than_it_is_stored_waits_for_that),
+                TEST(test_a_backlog_that_is_encoded_faster_than_it_is_stored_waits_for_that),
                 TEST(test_a_film_with_a_track_that_pauses_does_not_wait_for_that_track),
                 TEST(test_a_film_that_comes_faster_than_real_time_gives_way_to_sessions_that_are_behind),
                 TEST(test_headroom_is_by_the_time_that_was_encoded),

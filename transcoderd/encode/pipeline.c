@@ -18,7 +18,7 @@
 #include "transcoderd/encode/video.h"
 
 #define AHEAD_US (3 * US_PER_S) /* more than clocks that differ, and what is sent at once when a stream begins, usually come to */
-#define AHEAD_FRAMES 64 /* enough to be busy until more come */
+#define BACKLOG_US (2 * US_PER_S)
 
 struct pipeline {
         struct reaper_item item; /* first: an item is its pipeline; closing */
@@ -111,17 +111,29 @@ void pipeline_push(struct pipeline *p, const struct frame *f)
                 audio_push(p->audio, f);
 }
 
-bool pipeline_is_ahead(const struct pipeline *p)
+/* By the session's clock; 0: nothing was pushed yet. */
+static int64_t newest_age_us(const struct pipeline *p)
 {
         int64_t newest_us = p->video ? video_newest_us(p->video) : p->audio ? audio_newest_us(p->audio) : INT64_MIN;
-        return newest_us > job_now_us(&p->job) + AHEAD_US;
+        return newest_us == INT64_MIN ? 0 : job_now_us(&p->job) - newest_us;
+}
+
+bool pipeline_is_ahead(const struct pipeline *p)
+{
+        return newest_age_us(p) < -AHEAD_US;
+}
+
+bool pipeline_has_backlog(const struct pipeline *p)
+{
+        return newest_age_us(p) > BACKLOG_US;
 }
 
 size_t pipeline_room(const struct pipeline *p)
 {
         size_t video = p->video ? video_room(p->video) : INTAKE_FRAMES;
         size_t audio = p->audio ? audio_room(p->audio) : INTAKE_FRAMES;
-        size_t room = video < audio ? video : audio, unused = pipeline_is_ahead(p) ? INTAKE_FRAMES - AHEAD_FRAMES : 0;
+        bool far = pipeline_is_ahead(p) || pipeline_has_backlog(p);
+        size_t room = video < audio ? video : audio, unused = far ? INTAKE_FRAMES - PIPELINE_FAR_FRAMES : 0;
         return room > unused ? room - unused : 0;
 }
 

@@ -18,15 +18,18 @@
 #include "transcoderd/encode/job.h"
 #include "transcoderd/encode/reaper.h"
 
+#define PIPELINE_FAR_FRAMES 64 /* room for what is far from its time: enough to be busy until more come */
+
 struct pipeline;
 
 int pipeline_open(struct pipeline **out, struct mailbox *mb, const struct job *job,
                   const struct job_events *events, void *arg);
 void pipeline_push(struct pipeline *p, const struct frame *f); /* refs f->bytes */
 size_t pipeline_room(const struct pipeline *p);                /* frames it would take now; push beyond is our bug */
-/* What is pushed is ahead of the session's clock: a film that comes faster than real time. There is room for fewer frames then, so
- * that little of it is under way, and it can give way to others at once. */
+/* What is pushed is ahead of the session's clock: a film that comes faster than real time; or it is a backlog, of a time in which
+ * nobody took it. There is room for fewer frames then, so that little of it is under way, and it can give way to others at once. */
 bool pipeline_is_ahead(const struct pipeline *p);
+bool pipeline_has_backlog(const struct pipeline *p);
 /* goes_on: not the broadcast is over, but this transcoder's part in it. What it cannot make whole, the last frame of sound and
  * the segment, is left to the next one. */
 void pipeline_drain(struct pipeline *p, bool goes_on);
