@@ -279,10 +279,17 @@ static void test_frames_are_taken_in_order_as_far_as_there_is_room(void **state)
         m = feed(0, handle, 10, 1);
         assert_int_equal(m.status, ERR_ORDER);
         assert_int_equal(m.next_seq, 8);
-        m = feed(0, handle, 5, 3);
+        m = feed(0, handle, 4, 3);
         assert_int_equal(m.status, ERR_ORDER);
+        assert_int_equal(m.next_seq, 8);
         assert_int_equal(pipeline->frames, 8);
-        assert_int_equal(feed(0, handle, 8, 1).next_seq, 9);
+        assert_int_equal(feed(0, handle, 5, 3).status, 0); /* sent again: it has them */
+        assert_int_equal(pipeline->frames, 8);
+        m = feed(0, handle, 5, 5);
+        assert_int_equal(m.status, 0);
+        assert_int_equal(m.next_seq, 10);
+        assert_int_equal(pipeline->frames, 10);
+        assert_int_equal(feed(0, handle, 10, 1).next_seq, 11);
 }
 
 static void test_media_is_told_how_far_all_is_stored(void **state)
