@@ -2,7 +2,7 @@
 #   cluster/  nodes of other tiers: found, chosen, asked and shown who one is
 #   daemon/   what makes a process one that can be operated: configuration, log, metrics, the admin port, life and end
 common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/clock.c common/cluster/cluster.c \
-               common/cluster/cluster_certs.c common/cluster/nng_fix.c common/cluster/peer_clock.c common/cluster/peers.c \
+               common/cluster/cluster_certs.c common/cluster/distance.c common/cluster/nng_fix.c common/cluster/peer_clock.c common/cluster/peers.c \
                common/cluster/ring.c common/cluster/rpc_client.c common/cluster/rpc_fault.c common/cluster/rpc_gate.c \
                common/cluster/rpc_server.c common/cluster/rpc_tls.c common/cors.c common/daemon/admin.c common/daemon/admin_answer.c \
                common/daemon/admin_loop.c common/daemon/admin_port.c common/daemon/config.c \
@@ -14,7 +14,7 @@ common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/
                common/pattern.c common/range.c common/tls_server.c common/tls_stream.c common/token_keys.c
 common_PKGS := libuv jansson libcrypto libcurl libmicrohttpd libssl libxxhash libisal
 common_LDLIBS := -lnng
-common_UNIT := admin avc buf bytes clock cluster_certs config daemon descriptors file_watch http_client jwt log log_site mailbox \
+common_UNIT := admin avc buf bytes clock cluster_certs config daemon descriptors distance file_watch http_client jwt log log_site mailbox \
                memory metrics peer_clock peers range ring rpc rpc_tls tls_server token_keys
 common_FUZZ := config jwt range
 common_TOOLS := rpc_cost

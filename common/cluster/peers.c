@@ -527,10 +527,10 @@ static json_t *peer_json(const struct node *n)
         const struct peer *p = &n->peer;
         int64_t rtt_us = rpc_client_rtt_us(p->rpc);
         struct clock_ahead clock = rpc_client_clock(p->rpc);
-        return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "address", p->address, "id", p->info.id, "role",
+        return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o}", "address", p->address, "id", p->info.id, "role",
                          node_role_name(n->owner->expected), "state",
                          n->wrong_role ? "wrong role" : peer_state_name(p->info.state), "zone", p->info.zone, "rtt_us",
-                         rtt_us ? json_integer(rtt_us) : json_null(), "clock_ahead_us",
+                         rtt_us ? json_integer(rtt_us) : json_null(), "far", rpc_client_is_far(p->rpc), "clock_ahead_us",
                          clock.known ? json_integer(clock.ahead_us) : json_null(), "clock_error_us",
                          clock.known ? json_integer(clock.error_us) : json_null());
 }

@@ -44,7 +44,7 @@ size_t peers_route(struct peers *p, const char *key, struct peer **out, size_t m
 size_t peers_route_near(struct peers *p, const char *key, size_t owner_count, struct peer **out, size_t max);
 size_t peers_all(struct peers *p, struct peer **out, size_t max); /* every live or draining one */
 
-/* Every peer of every tier that this process talks to, dead ones too: [{"address", "id", "role", "state", "zone", "rtt_us",
+/* Every peer of every tier that this process talks to, dead ones too: [{"address", "id", "role", "state", "zone", "rtt_us", "far",
  * "clock_ahead_us", "clock_error_us"}]; id is "" and the numbers are null before its first answer. The caller owns it. */
 json_t *peers_json(void);
 

@@ -89,6 +89,7 @@ int rpc_client_open(struct rpc_client **out, uv_loop_t *loop, const char *addres
                     rpc_state_changed *changed, void *arg);
 const struct peer_info *rpc_client_info(const struct rpc_client *c);
 int64_t rpc_client_rtt_us(const struct rpc_client *c); /* of the last HELLO that was answered; 0: none was yet */
+bool rpc_client_is_far(const struct rpc_client *c);    /* farther than broadcasts are on time over: distance.h */
 struct clock_ahead rpc_client_clock(const struct rpc_client *c); /* by its HELLOs: how far the peer's wall clock is ahead of ours */
 /* The peer's answer did not decode: logs why, counts, closes the connection, which is then dialed anew. */
 void rpc_client_drop(struct rpc_client *c, const char *why);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/cluster/distance.h"
 #include "common/cluster/rpc_fault.h"
 #include "common/cluster/rpc_gate.h"
 #include "common/cluster/rpc_tls.h"
@@ -73,6 +74,7 @@ struct rpc_client {
         bool refused;           /* logged already; until the peer is live again */
         int64_t opened_us, answered_us, ticked_us;
         int64_t hello_us, hello_wall_us, rtt_us; /* when the last HELLO left, and how long the last answered one took */
+        struct distance distance;
         int64_t back_us; /* when the answer that is delivered came, by the wall clock */
         struct peer_clock clock; /* of the peer, in this incarnation */
         bool closing;
@@ -142,6 +144,11 @@ const struct peer_info *rpc_client_info(const struct rpc_client *c)
 int64_t rpc_client_rtt_us(const struct rpc_client *c)
 {
         return c->rtt_us;
+}
+
+bool rpc_client_is_far(const struct rpc_client *c)
+{
+        return c->distance.far;
 }
 
 struct clock_ahead rpc_client_clock(const struct rpc_client *c)
@@ -420,6 +427,8 @@ static void hello_done(void *arg, int err, nng_msg *reply)
         c->hello = NULL;
         if (err == 0)
                 c->rtt_us = clock_mono_us() - c->hello_us;
+        if (err == 0)
+                distance_take(&c->distance, c->address, c->info.id, c->rtt_us);
         if (err == 0 && c->pipe && (uint32_t)nng_pipe_id(nng_msg_get_pipe(reply)) == c->pipe)
                 hello_answered(c, reply);
         if (reply)
@@ -479,6 +488,7 @@ static void connection_down(struct rpc_client *c, uint32_t pipe)
                 return;
         c->pipe = 0;
         c->greeted = false;
+        distance_forget(&c->distance);
         /* nng ended those that were sent; those still queued would wait for the next connection. */
         for (struct rpc_call *call = c->calls; call; call = call->next)
                 stop_call(call, NNG_ECONNRESET);
@@ -551,6 +561,7 @@ int rpc_client_open(struct rpc_client **out, uv_loop_t *loop, const char *addres
         c->open_handles = 2;
         pthread_mutex_init(&c->lock, NULL);
         rpc_fault_register();
+        distance_register();
         mailbox_open(&c->mailbox, loop); /* before anything can be posted */
         uv_timer_init(loop, &c->tick);
         c->tick.data = c;
@@ -611,6 +622,7 @@ void rpc_client_close(struct rpc_client *c)
         assert(!c->closing);
         c->closing = true;
         c->info.state = PEER_DEAD;
+        distance_forget(&c->distance);
         silence(c);
         mailbox_close_then(&c->mailbox, mailbox_closed);
         assert(!c->calls);

@@ -259,7 +259,8 @@ def natural(text):
 def peers_of(node):
     return [{"id": str(p.get("id", "")), "role": str(p.get("role", "")), "address": str(p.get("address", "")),
              "state": str(p.get("state", "")), "zone": str(p.get("zone", "")),
-             "rtt_ms": round(p["rtt_us"] / 1000, 2) if isinstance(p.get("rtt_us"), (int, float)) else None}
+             "rtt_ms": round(p["rtt_us"] / 1000, 2) if isinstance(p.get("rtt_us"), (int, float)) else None,
+             "far": p.get("far") is True}
             for p in node.get("peers", []) if isinstance(p, dict)]
 
 
@@ -371,6 +372,10 @@ def problems_of(picture, trouble):
             say("critical", "FreshetEdgeErrors", n["id"], f"answers {numbers['errors_s']:.1f} requests a second with 503")
         if numbers.get("hit_ratio") is not None and numbers["hit_ratio"] < HIT_RATIO_LOW and (numbers["requests_s"] or 0) > 20 * REQUESTS_FEW:
             say("warning", "FreshetEdgeHitRatioLow", n["id"], f"only {numbers['hit_ratio']:.0%} of its requests need no fetch")
+        for p in n["peers"]:
+            if p["far"]:
+                say("warning", "FreshetPeerFar", n["id"], f"{p['id'] or p['address']} is {p['rtt_ms'] or 0:.0f} ms away: more than broadcasts are "
+                    "on time over")
         wrong = [p for p in n["peers"] if p["state"] in ("wrong role",)]
         if wrong:
             say("warning", "FreshetNodeNotReady", n["id"], f"{wrong[0]['address']} is not the {wrong[0]['role']} it is configured as")

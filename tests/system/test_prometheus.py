@@ -41,6 +41,7 @@ CASES = {
     "FreshetOriginBehind": ({'originD_behind_sessions{instance="o:1"}': "2x60"}, {'originD_behind_sessions{instance="o:1"}': "2x6 0x54"}),
     "FreshetOriginMissing": ({'freshet_ready{job="originD",instance="o:1"}': "1x60", 'freshet_ready{job="originD",instance="o:2"}': "1x20 stale"},
                              {'freshet_ready{job="originD",instance="o:1"}': "1x60", 'freshet_ready{job="originD",instance="o:2"}': "1x20 0x6 1x34"}),
+    "FreshetPeerFar": ({'freshet_far_peers{instance="t:1"}': "1x60"}, {'freshet_far_peers{instance="t:1"}': "1x3 0x57"}),
     "FreshetPeerDead": ({'freshet_peers{instance="t:1",role="originD",state="dead"}': "1x60"}, {'freshet_peers{instance="t:1",role="originD",state="dead"}': "0x60"}),
     "FreshetChunksDropped": ({'transcoderd_dropped_chunks_total{instance="t:1"}': "0x50 7x10"}, {'transcoderd_dropped_chunks_total{instance="t:1"}': "7x60"}),
     # 100 GB, a fifth of which goes in the ten minutes; or 1 MB of it
