@@ -319,7 +319,7 @@ int http_client_ask(struct http_client *c, const struct http_ask *ask,
         r->max_age_s = -1;
         r->easy = curl_easy_init();
         if (!r->easy)
-                abort(); /* out of memory */
+                mem_out("a request");
         r->next = c->requests;
         r->link = &c->requests;
         if (r->next)
@@ -360,7 +360,7 @@ void http_client_open(struct http_client **out, uv_loop_t *loop, const struct ht
         c->loop = loop;
         c->multi = curl_multi_init();
         if (!c->multi)
-                abort(); /* out of memory */
+                mem_out("a request");
         c->in_flight_max = limits->in_flight;
         c->answer_bytes = limits->answer_bytes;
         c->ca_file = limits->ca_file ? mem_strdup(limits->ca_file) : NULL;

@@ -5,11 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/daemon/log.h"
+
 static void *checked(void *p, size_t len_bytes)
 {
         if (p)
                 return p;
-        fprintf(stderr, "fatal: out of memory: %zu bytes\n", len_bytes);
+        log_fatal("bytes=%zu msg=\"out of memory\"", len_bytes);
+        abort();
+}
+
+void mem_out(const char *of_what)
+{
+        log_fatal("for=\"%s\" msg=\"out of memory\"", of_what);
         abort();
 }
 

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+_Noreturn void mem_out(const char *of_what); /* says that there is no memory for it, and aborts: for allocations of libraries */
 void *mem_alloc(size_t len_bytes);               /* zeroed */
 void *mem_resize(void *old, size_t len_bytes);   /* what grows is not zeroed */
 char *mem_strdup(const char *s);

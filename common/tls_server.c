@@ -184,7 +184,7 @@ static SSL_CTX *new_context(struct tls_server *s)
 {
         SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
         if (!ctx)
-                abort(); /* out of memory */
+                mem_out("TLS");
         SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
         SSL_CTX_set_cipher_list(ctx, TLS12_CIPHERS);
         SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
@@ -485,7 +485,7 @@ SSL *tls_server_accept(struct tls_server *s)
 {
         SSL *ssl = SSL_new(pair_for(s->pairs, NULL)->ctx);
         if (!ssl)
-                abort(); /* out of memory */
+                mem_out("TLS");
         SSL_set_accept_state(ssl);
         return ssl;
 }

@@ -61,14 +61,14 @@ static BIO *new_bio(struct tls_stream *t)
         if (!method) {
                 method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "tls_stream");
                 if (!method)
-                        abort(); /* out of memory */
+                        mem_out("TLS");
                 BIO_meth_set_read(method, bio_read);
                 BIO_meth_set_write(method, bio_write);
                 BIO_meth_set_ctrl(method, bio_ctrl);
         }
         BIO *bio = BIO_new(method);
         if (!bio)
-                abort(); /* out of memory */
+                mem_out("TLS");
         BIO_set_data(bio, t);
         BIO_set_init(bio, 1);
         return bio;

@@ -19,10 +19,8 @@ static struct MHD_Response *preflight;
 /* MHD gives NULL when it has no memory, which here is fatal as everywhere (mem.h). */
 static struct MHD_Response *made(struct MHD_Response *r)
 {
-        if (!r) {
-                fprintf(stderr, "fatal: out of memory for a response\n");
-                abort();
-        }
+        if (!r)
+                mem_out("a response");
         return r;
 }
 

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "common/mem.h"
 #include "proto/check.h"
 
 nng_msg *message_new(uint8_t type, message_encode *encode, const void *message)
@@ -19,10 +20,8 @@ nng_msg *message_new(uint8_t type, message_encode *encode, const void *message)
 
         nng_msg *msg;
         size_t len = 1 + w.len;
-        if (nng_msg_alloc(&msg, len) != 0) {
-                fprintf(stderr, "fatal: out of memory: message of %zu bytes\n", len);
-                abort();
-        }
+        if (nng_msg_alloc(&msg, len) != 0)
+                mem_out("a message");
         writer_init(&w, nng_msg_body(msg), len);
         writer_u8(&w, type);
         encode(&w, message);

@@ -123,13 +123,13 @@ static void open_certs(struct cluster *c, uv_loop_t *loop, const struct config_c
         struct cluster_paths paths = paths_of(config);
         const char *watched[] = {paths.cert, paths.key, paths.ca};
         struct cluster_name name = {.role = self->role};
-        char why[512];
+        char why[512], quoted[600];
         snprintf(name.id, sizeof(name.id), "%s", self->id);
         /* Before the files are read: a change between the two would not be told. */
         c->watch = file_watch_open(loop, watched, 3, on_changed, c);
         int err = cluster_certs_open(&c->certs, &paths, &name, why, sizeof(why));
         if (err != 0) {
-                fprintf(stderr, "%s: %s\n", node_role_name(self->role), why);
+                log_fatal("msg=%s", log_quote(quoted, sizeof(quoted), why));
                 exit(err == ERR_NOT_YET ? 1 : 2);
         }
         tell_end(c);

@@ -17,6 +17,7 @@
 #include "common/cluster/rpc_fault.h"
 #include "common/cluster/rpc_gate.h"
 #include "common/daemon/log.h"
+#include "common/mem.h"
 
 /* Plaintext of one record: with what TLS adds, two of them fit into nng's send buffer of 16 KiB, so that one is made while
  * the other is being sent. */
@@ -460,7 +461,7 @@ static void start_engine(void)
         };
         method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "nng");
         if (!method)
-                abort(); /* out of memory */
+                mem_out("TLS");
         BIO_meth_set_write(method, bio_write);
         BIO_meth_set_read(method, bio_read);
         BIO_meth_set_ctrl(method, bio_ctrl);

@@ -21,6 +21,7 @@
 
 #define FILE_MAX_BYTES (1 << 20)
 #define GIVEN_SHOWN 80 /* bytes of a wrong value that an error repeats */
+#define TOLD_MAX 64 /* things that are wrong, at a start */
 #define FILE_SUFFIX "_file"
 #define VARIABLE_PREFIX "FRESHET_"
 #define MISTYPED_MAX 2   /* letters between a variable and what was probably meant */
@@ -42,7 +43,10 @@ struct load {
         union config_value *values;
         struct given *given;
         int errors;
-        bool to_log; /* at reload; otherwise stderr */
+        bool reload;
+        bool for_person; /* who asked whether all is well, by -n, reads plain text; at a start they are the log's last lines */
+        char *told[TOLD_MAX]; /* lines of the log, kept until it is known of which node they are, and in which form they are wanted */
+        int told_count;
 };
 
 struct arguments {
@@ -52,6 +56,25 @@ struct arguments {
 
 static char exposed_files[512]; /* that the last config_load() found, "key path" each; config_warn_exposed() */
 
+static const union config_value *value_of(const struct load *l, const char *name, enum config_type type)
+{
+        for (size_t i = 0; i < l->count; i++) {
+                if (strcmp(l->keys[i].name, name) == 0 && l->keys[i].type == type)
+                        return &l->values[i];
+        }
+        return NULL;
+}
+
+/* Lines before the daemon's log_init() are of this node too, and in the form that is wanted. */
+static void name_node(const struct load *l)
+{
+        const union config_value *given = value_of(l, "id", CONFIG_STRING), *format = value_of(l, "log_format", CONFIG_CHOICE);
+        char id[64];
+        config_node_id(id, given && given->text ? given->text : "");
+        log_init(id, LOG_INFO);
+        log_set_json(format && format->text && strcmp(format->text, "json") == 0 ? l->program : NULL);
+}
+
 static void __attribute__((format(printf, 2, 3))) complain(struct load *l, const char *fmt, ...)
 {
         char text[512], quoted[600];
@@ -60,15 +83,28 @@ static void __attribute__((format(printf, 2, 3))) complain(struct load *l, const
         vsnprintf(text, sizeof(text), fmt, ap);
         va_end(ap);
         l->errors++;
-        if (l->to_log)
+        if (l->reload) {
                 log_error("msg=%s", log_quote(quoted, sizeof(quoted), text));
-        else
+        } else if (l->for_person) {
                 fprintf(stderr, "%s: %s\n", l->program, text);
+        } else if (l->told_count < TOLD_MAX) {
+                l->told[l->told_count++] = mem_strdup(text);
+        }
 }
 
-static void load_init(struct load *l, const char *program, const struct config_key *keys, bool to_log)
+static void tell(struct load *l)
 {
-        *l = (struct load){.program = program, .keys = keys, .to_log = to_log};
+        char quoted[600];
+        for (int i = 0; i < l->told_count; i++) {
+                log_fatal("role=%s msg=%s", l->program, log_quote(quoted, sizeof(quoted), l->told[i]));
+                free(l->told[i]);
+        }
+        l->told_count = 0;
+}
+
+static void load_init(struct load *l, const char *program, const struct config_key *keys, bool reload)
+{
+        *l = (struct load){.program = program, .keys = keys, .reload = reload};
         while (keys[l->count].name)
                 l->count++;
         l->values = mem_alloc(l->count * sizeof(*l->values));
@@ -407,7 +443,7 @@ static void read_secret(struct load *l, size_t index)
                          g->path, g->as_file);
         else if (config_value_from_text(key, text, &l->values[index]) != 0)
                 complain_value(l, key, text, g->path);
-        if (text && exposed && !l->to_log)
+        if (text && exposed && !l->reload)
                 note_exposed(key->name, g->path);
         free(text);
 }
@@ -519,15 +555,29 @@ static enum config_outcome finish_load(struct load *l, const struct arguments *a
         return a->ask_ready ? CONFIG_ASK_READY : a->ask_health ? CONFIG_ASK_HEALTH : CONFIG_RUN;
 }
 
+/* Known before all else is read: what is wrong may be the first argument. */
+static bool is_for_person(int argc, char **argv)
+{
+        for (int i = 1; i < argc; i++) {
+                if (strcmp(argv[i], "-n") == 0 || strncmp(argv[i], "--healthcheck", strlen("--healthcheck")) == 0)
+                        return true;
+        }
+        return isatty(STDERR_FILENO);
+}
+
 enum config_outcome config_load(const char *program, const struct config_key *keys, void *fields, int argc, char **argv)
 {
         struct load l;
         struct arguments a = {0};
         exposed_files[0] = '\0';
         load_init(&l, program, keys, false);
+        l.for_person = is_for_person(argc, argv);
         enum config_outcome outcome = CONFIG_EXIT_BAD;
-        if (read_all(&l, argc, argv, &a) == 0)
+        int err = read_all(&l, argc, argv, &a);
+        name_node(&l);
+        if (err == 0)
                 outcome = finish_load(&l, &a, fields);
+        tell(&l);
         load_free(&l);
         return outcome;
 }
@@ -598,6 +648,21 @@ void config_free(const struct config_key *keys, void *fields)
                 config_value_load(key, fields, &v);
                 config_value_free(key, &v);
                 config_value_store(key, fields, &v);
+        }
+}
+
+void config_node_id(char id[64], const char *configured)
+{
+        if (*configured) {
+                snprintf(id, 64, "%s", configured);
+                return;
+        }
+        if (gethostname(id, 64) != 0 || !*id)
+                snprintf(id, 64, "node");
+        id[63] = '\0';
+        for (char *p = id; *p; p++) {
+                if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
+                        *p = '-';
         }
 }
 

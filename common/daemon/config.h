@@ -94,13 +94,15 @@ struct config_common {
 
 int config_check_zone(const void *value, char *why, size_t why_cap);
 int config_check_id(const void *value, char *why, size_t why_cap);
+void config_node_id(char id[64], const char *configured); /* "": the host's name, but for characters that an id does not have */
 
 bool config_admin_may_open(const struct config_common *c); /* strangers are kept from the admin port, or are to be let in */
 
 /* Fills *fields (zeroed by the caller) from argv and environment. Keys end with a row whose name is NULL; its check, if there is one,
  * judges all fields together: value is then fields. A reload does not ask it.
  * CONFIG_RUN, or CONFIG_ASK_HEALTH and CONFIG_ASK_READY (--healthcheck, --healthcheck=ready): *fields is filled.
- * CONFIG_EXIT_OK (--help, --version, -n) and CONFIG_EXIT_BAD (told on stderr; exit status 2): it is untouched.
+ * CONFIG_EXIT_OK (--help, --version, -n) and CONFIG_EXIT_BAD (told by lines of the log, with -n or at a terminal in plain text; exit
+ * status 2): it is untouched.
  * CONFIG_EXIT_LATER likewise, exit status 1: the last row's check said ERR_NOT_YET, what is wrong may be right at another time. */
 enum config_outcome { CONFIG_RUN, CONFIG_EXIT_OK, CONFIG_EXIT_BAD, CONFIG_EXIT_LATER, CONFIG_ASK_HEALTH, CONFIG_ASK_READY };
 enum config_outcome config_load(const char *program, const struct config_key *keys, void *fields, int argc, char **argv);

@@ -1,7 +1,6 @@
 #include "common/daemon/daemon.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "common/cluster/cluster.h"
 #include "common/cluster/peers.h"
 #include "common/daemon/descriptors.h"
+#include "common/daemon/fatal.h"
 #include "common/daemon/healthcheck.h"
 #include "common/daemon/log.h"
 #include "common/daemon/memory.h"
@@ -67,17 +67,15 @@ static struct metric seen[] = {
 static void on_deadline(uv_timer_t *timer)
 {
         const struct daemon *d = timer->data;
-        log_error("msg=\"not stopped within %lld ms\"", (long long)(d->drain_ms + DAEMON_STOP_DEADLINE_MS));
+        log_fatal("msg=\"not stopped within %lld ms\"", (long long)(d->drain_ms + DAEMON_STOP_DEADLINE_MS));
         _exit(1);
 }
 
 /* The loop stands still, in a call that waits for a thread or for a disk, and hears of no timer and no signal of libuv's. */
 static void on_alarm(int signum)
 {
-        static const char text[] = "level=error msg=\"not stopped in time, and the loop stands still\"\n";
-        ssize_t written = write(STDERR_FILENO, text, sizeof(text) - 1);
         (void)signum;
-        (void)written;
+        log_last("not stopped in time, and the loop stands still");
         _exit(1);
 }
 
@@ -273,22 +271,6 @@ void daemon_routes(struct daemon *d, const struct admin_route *more, size_t coun
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
-/* A host name is used as it is but for characters that an id does not have. */
-static void choose_id(char id[64], const char *configured)
-{
-        if (*configured) {
-                snprintf(id, 64, "%s", configured);
-                return;
-        }
-        if (gethostname(id, 64) != 0 || !*id)
-                snprintf(id, 64, "node");
-        id[63] = '\0';
-        for (char *p = id; *p; p++) {
-                if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
-                        *p = '-';
-        }
-}
-
 static void open_signal(struct daemon *d, uv_signal_t *handle, uv_signal_cb cb, int signum)
 {
         uv_signal_init(d->loop, handle);
@@ -331,7 +313,7 @@ static void open_admin(struct daemon *d)
         daemon_listener(d, "admin", c->admin_bind, *c->admin_token, "admin_token");
         int err = admin_open(&m->admin, d->loop, c->admin_bind, (int)c->admin_port, c->admin_token);
         if (err) {
-                log_error("bind=%s port=%d msg=\"cannot open the admin port\" error=\"%s\"", c->admin_bind, (int)c->admin_port,
+                log_fatal("bind=%s port=%d msg=\"cannot open the admin port\" error=\"%s\"", c->admin_bind, (int)c->admin_port,
                           err_text(err));
                 exit(1);
         }
@@ -366,11 +348,12 @@ void daemon_init(struct daemon *d, const char *program, enum node_role role, con
                 .impl = mem_alloc(sizeof(struct impl)),
         };
         descriptors_raise();
-        choose_id(d->self.id, d->config->id);
+        config_node_id(d->self.id, d->config->id);
         d->self.incarnation_us = clock_wall_us();
         d->self.role = role;
         ((struct impl *)d->impl)->started_us = clock_mono_us();
         log_init(d->self.id, LOG_INFO);
+        fatal_watch();
         apply_log_settings(d);
         config_warn_exposed();
         notify_open();
@@ -392,8 +375,8 @@ void daemon_listener(struct daemon *d, const char *what, const char *bind, bool 
         if (guarded)
                 return;
         if (!loopback && !d->config->insecure) {
-                fprintf(stderr, "%s: %s is to listen on %s, where strangers may reach it. Set %s, or insecure=true to let "
-                        "everybody use it\n", d->program, what, bind, keys);
+                log_fatal("bind=%s msg=\"%s is to listen on %s, where strangers may reach it. Set %s, or insecure=true to let everybody "
+                          "use it\"", bind, what, bind, keys);
                 exit(2);
         }
         snprintf(m->unguarded + used, sizeof(m->unguarded) - used, "%s%s on %s (%s)", used ? ", " : "", what, bind, keys);

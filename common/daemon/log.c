@@ -21,6 +21,7 @@ static char node[80] = "-";
 static bool to_journal;
 static _Atomic(const char *) json_daemon; /* NULL: logfmt */
 static atomic_int threshold = LOG_INFO;
+static atomic_bool told_fatal; /* the last line was written */
 
 /* JOURNAL_STREAM is device:inode of what systemd connected; a service may have been given another standard error since. */
 static bool is_journal(void)
@@ -160,8 +161,66 @@ void log_tick(int64_t mono_us)
                 tell(&more);
 }
 
+/* Two digits, or as many as width says. */
+static char *put_number(char *at, int64_t number, int width)
+{
+        for (int i = width - 1; i >= 0; i--, number /= 10)
+                at[i] = (char)('0' + number % 10);
+        return at + width;
+}
+
+/* As clock_iso(), without the C library, whose gmtime_r() takes a lock. Years begin in March, so that a leap day is the last one. */
+static void put_time(char *dst, int64_t real_us)
+{
+        int64_t ms = real_us / US_PER_MS, s = ms / 1000, days = s / 86400 + 719468;
+        int64_t era = days / 146097, of_era = days % 146097;
+        int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+        int64_t day = of_era - (365 * year + year / 4 - year / 100), month = (5 * day + 2) / 153;
+        dst = put_number(dst, year + era * 400 + (month >= 10), 4);
+        *dst++ = '-';
+        dst = put_number(dst, month < 10 ? month + 3 : month - 9, 2);
+        *dst++ = '-';
+        dst = put_number(dst, day - (153 * month + 2) / 5 + 1, 2);
+        for (int i = 0; i < 3; i++) {
+                static const int units[] = {3600, 60, 1}, wraps[] = {24, 60, 60};
+                *dst++ = "T::"[i];
+                dst = put_number(dst, s / units[i] % wraps[i], 2);
+        }
+        *dst++ = '.';
+        dst = put_number(dst, ms % 1000, 3);
+        *dst++ = 'Z';
+        *dst = '\0';
+}
+
+static char *put_text(char *at, const char *end, const char *text)
+{
+        while (*text && at < end)
+                *at++ = *text++;
+        return at;
+}
+
+void log_last(const char *text)
+{
+        char line[512], ts[CLOCK_ISO_MAX];
+        const char *daemon = atomic_load(&json_daemon), *end = line + sizeof(line) - 1;
+        const char *logfmt[] = {to_journal ? "<3>" : "ts=", to_journal ? "" : ts, to_journal ? "" : " ", "level=error node=", node,
+                                " msg=\"", text, "\"\n"};
+        const char *json[] = {to_journal ? "<3>" : "", "{\"ts\":\"", ts, "\",\"level\":\"error\",\"node\":\"", node, "\",\"daemon\":\"",
+                              daemon ? daemon : "", "\",\"msg\":\"", text, "\"}\n"};
+        const char **parts = daemon ? json : logfmt;
+        char *at = line;
+        if (atomic_load(&told_fatal))
+                return;
+        put_time(ts, clock_real_us());
+        for (size_t i = 0; i < (daemon ? sizeof(json) : sizeof(logfmt)) / sizeof(*parts); i++)
+                at = put_text(at, end, parts[i]);
+        ssize_t written = write(STDERR_FILENO, line, (size_t)(at - line));
+        (void)written;
+}
+
 void log_fatal(const char *fmt, ...)
 {
+        atomic_store(&told_fatal, true);
         log_tick(INT64_MAX);
         va_list ap;
         va_start(ap, fmt);

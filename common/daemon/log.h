@@ -63,6 +63,9 @@ void log_write(struct log_site *site, const char *peer, enum log_level level, co
 
 void log_fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same with a text without quotes, from a handler of signals: takes no lock. Nothing is written when log_fatal() had its line. */
+void log_last(const char *text);
+
 void log_tick(int64_t mono_us); /* at least each second: tells what was left out. INT64_MAX: all of it, now */
 
 /* Lines about what strangers can cause as often as they like: the first `most` within LOG_FEW_US, and later how many were left out.

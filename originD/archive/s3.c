@@ -81,7 +81,7 @@ struct s3 *s3_open(const struct s3_config *c, const atomic_bool *stop)
         curl_global_init(CURL_GLOBAL_DEFAULT);
         s->easy = curl_easy_init();
         if (!s->easy)
-                abort(); /* out of memory */
+                mem_out("the archive");
         snprintf(s->host, sizeof(s->host), "%s%s%s", c->path_style ? "" : c->bucket, c->path_style ? "" : ".",
                  strstr(c->endpoint, "://") + 3);
         return s;
@@ -240,7 +240,7 @@ static struct curl_slist *add_header(struct curl_slist *list, const char *name, 
         struct curl_slist *longer = curl_slist_append(list, line);
         free(line);
         if (!longer)
-                abort(); /* out of memory */
+                mem_out("the archive");
         return longer;
 }
 
@@ -379,7 +379,7 @@ static int hash_file(struct s3 *s, int fd, uint64_t bytes, char sha256[SIGV4_SHA
         int err = 0;
         *crc = 0;
         if (!md || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
-                abort(); /* out of memory */
+                mem_out("the archive");
         for (uint64_t at = 0; at < bytes && !err;) {
                 size_t want = bytes - at < HASH_BLOCK ? (size_t)(bytes - at) : HASH_BLOCK;
                 ssize_t n = pread(fd, block, want, (off_t)at);

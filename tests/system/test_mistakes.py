@@ -10,10 +10,9 @@ import pytest
 from harness import TOP
 
 BIN = os.environ.get("FRESHET_BIN") or os.path.join(TOP, "bin")
-PORTS = [("ingestd", "rtmp_port"), ("ingestd", "admin_port"), ("transcoderd", "port"), ("originD", "port"), ("originD", "fetch_port"),
-         ("originD", "http_port"), ("edged", "http_port"), ("edged", "fetch_port")]
 ALL_PORTS = {"ingestd": ["rtmp_port", "rtmps_port", "admin_port"], "transcoderd": ["port", "admin_port"],
              "originD": ["port", "fetch_port", "http_port", "admin_port"], "edged": ["http_port", "fetch_port", "admin_port"]}
+PORTS = [(role, key) for role, keys in ALL_PORTS.items() for key in keys if key != "rtmps_port"]  # which wants certificates
 
 
 def bound():
@@ -29,6 +28,7 @@ def last_line(role, **settings):
     done = subprocess.run([os.path.join(BIN, role), *arguments], capture_output=True, timeout=120)
     said = done.stderr.decode()
     assert done.returncode == 1, said
+    assert all(re.match(r"ts=\S+Z level=\S+ node=\S+ \S", line) for line in said.splitlines()), said
     return said.splitlines()[-1]
 
 

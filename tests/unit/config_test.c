@@ -65,6 +65,17 @@ static const struct config_key keys[] = {
 static char told[16384], path[96];
 static struct fields fields;
 
+/* What a line of the log has as \" is a quote. */
+static void unquote(char *text)
+{
+        char *to = text;
+        for (; *text; text++) {
+                if (*text != '\\' || text[1] != '"')
+                        *to++ = *text;
+        }
+        *to = '\0';
+}
+
 /* Runs with standard output and error in `told`. Arguments end with NULL. */
 static enum config_outcome load(const char *first, ...)
 {
@@ -89,6 +100,7 @@ static enum config_outcome load(const char *first, ...)
         rewind(f);
         told[fread(told, 1, sizeof(told) - 1, f)] = '\0';
         fclose(f);
+        unquote(told);
         return outcome;
 }
 
@@ -175,6 +187,19 @@ static void test_errors_name_key_given_and_allowed(void **state)
         expect_bad("ladder", "", "at most 2 rungs");
         assert_int_equal(load("--set", "id=a b", NULL), CONFIG_EXIT_BAD);
         expect_bad("id", "a b", "A-Z a-z 0-9 . _ -");
+}
+
+static void test_errors_at_a_start_are_lines_of_the_log_of_this_node(void **state)
+{
+        (void)state;
+        assert_int_equal(load("--set", "wait_ms=9", "--set", "id=edge-7", NULL), CONFIG_EXIT_BAD);
+        assert_memory_equal(told, "ts=20", 5);
+        assert_non_null(strstr(told, "Z level=error node=edge-7 role=edged msg=\"wait_ms: given \"9\""));
+        assert_int_equal(load("--set", "wait_ms=9", "--set", "log_format=json", "--set", "id=edge-7", NULL), CONFIG_EXIT_BAD);
+        assert_memory_equal(told, "{\"ts\":\"20", 9);
+        assert_non_null(strstr(told, "\"node\":\"edge-7\""));
+        assert_int_equal(load("-n", "--set", "wait_ms=9", NULL), CONFIG_EXIT_BAD);
+        assert_memory_equal(told, "edged: wait_ms: ", 16); /* for who asked */
 }
 
 static void test_errors_of_the_file_name_key_given_and_allowed(void **state)
@@ -499,6 +524,7 @@ int main(void)
                 cmocka_unit_test(test_defaults),
                 cmocka_unit_test(test_the_later_source_wins),
                 cmocka_unit_test(test_errors_name_key_given_and_allowed),
+                cmocka_unit_test(test_errors_at_a_start_are_lines_of_the_log_of_this_node),
                 cmocka_unit_test(test_errors_of_the_file_name_key_given_and_allowed),
                 cmocka_unit_test(test_errors_of_the_environment_name_the_variable),
                 cmocka_unit_test(test_an_unknown_key_gets_the_nearest),
