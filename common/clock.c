@@ -13,7 +13,7 @@ static int64_t read_clock(clockid_t id)
         return ts.tv_sec * US_PER_S + ts.tv_nsec / 1000;
 }
 
-/* offset: wall − monotonic. looked: when it was last compared; whoever moves it on compares. 0: not yet. */
+/* offset: wall − time since the machine came up. looked: when it was last compared; whoever moves it on compares. 0: not yet. */
 static _Atomic int64_t offset, looked;
 
 int64_t clock_real_us(void)
@@ -26,10 +26,15 @@ int64_t clock_mono_us(void)
         return read_clock(CLOCK_MONOTONIC);
 }
 
-int64_t clock_slew(int64_t offset_us, int64_t target_us, int64_t elapsed_us)
+int64_t clock_boot_us(void)
+{
+        return read_clock(CLOCK_BOOTTIME);
+}
+
+int64_t clock_slew(int64_t offset_us, int64_t target_us, int64_t elapsed_us, bool may_leap)
 {
         int64_t error_us = target_us - offset_us, most_us = elapsed_us * CLOCK_SLEW_PPM / 1000000;
-        if (error_us > CLOCK_LEAP_US)
+        if (error_us > CLOCK_LEAP_US && may_leap)
                 return target_us;
         if (error_us > most_us)
                 error_us = most_us;
@@ -38,28 +43,41 @@ int64_t clock_slew(int64_t offset_us, int64_t target_us, int64_t elapsed_us)
         return offset_us + error_us;
 }
 
+bool clock_may_leap(int64_t offset_us, int64_t boot_us)
+{
+        return boot_us < CLOCK_EARLY_US || boot_us + offset_us < CLOCK_SURE_US;
+}
+
 /* Before main(), so that no two threads begin at once. */
 __attribute__((constructor)) static void begin(void)
 {
-        int64_t mono_us = clock_mono_us();
-        atomic_store(&offset, clock_real_us() - mono_us);
-        atomic_store(&looked, mono_us);
+        int64_t boot_us = clock_boot_us();
+        atomic_store(&offset, clock_real_us() - boot_us);
+        atomic_store(&looked, boot_us);
 }
 
-static void follow(int64_t mono_us)
+static void follow(int64_t boot_us)
 {
         int64_t since_us = atomic_load_explicit(&looked, memory_order_relaxed);
-        if (mono_us - since_us < LOOK_EVERY_US || !atomic_compare_exchange_strong(&looked, &since_us, mono_us))
+        if (boot_us - since_us < LOOK_EVERY_US || !atomic_compare_exchange_strong(&looked, &since_us, boot_us))
                 return;
-        int64_t now_us = atomic_load(&offset);
-        atomic_store(&offset, clock_slew(now_us, clock_real_us() - mono_us, mono_us - since_us));
+        int64_t now_us = atomic_load(&offset), target_us = clock_real_us() - boot_us;
+        /* One that was set meanwhile, by clock_leap(), stays so. */
+        atomic_compare_exchange_strong(&offset, &now_us, clock_slew(now_us, target_us, boot_us - since_us, clock_may_leap(now_us, boot_us)));
 }
 
 int64_t clock_wall_us(void)
 {
-        int64_t mono_us = clock_mono_us();
-        follow(mono_us);
-        return mono_us + atomic_load_explicit(&offset, memory_order_relaxed);
+        int64_t boot_us = clock_boot_us();
+        follow(boot_us);
+        return boot_us + atomic_load_explicit(&offset, memory_order_relaxed);
+}
+
+void clock_leap(void)
+{
+        int64_t target_us = clock_real_us() - clock_boot_us();
+        if (target_us - atomic_load(&offset) > CLOCK_LEAP_US)
+                atomic_store(&offset, target_us);
 }
 
 int64_t clock_offset_us(void)

@@ -84,28 +84,7 @@ int retention_check_config(const void *value, char *why, size_t why_cap)
         return config_check_list(value, "match|live|after_s|after_bytes", ENTRIES_MAX, check_entry, why, why_cap);
 }
 
-/* ---- the clock ----------------------------------------------------------------------------------------------------- */
-
-static void doubt(struct retention *r, int64_t now_mono_us, const char *why, int64_t by_us)
-{
-        r->doubt_until_mono_us = now_mono_us + RETENTION_DOUBT_US;
-        log_warn("msg=\"%s: for an hour no recording is removed for its age\" by_s=%lld", why, (long long)(by_us / US_PER_S));
-}
-
-void retention_clock(struct retention *r, int64_t now_wall_us, int64_t now_mono_us)
-{
-        int64_t ahead_us = now_wall_us - now_mono_us, by_us = ahead_us - r->ahead_us;
-        if (r->ahead_us && (by_us > RETENTION_JUMP_US || by_us < -RETENTION_JUMP_US))
-                doubt(r, now_mono_us, "the clock has jumped", by_us);
-        r->ahead_us = ahead_us;
-}
-
-void retention_started(struct retention *r, int64_t now_wall_us, int64_t now_mono_us, int64_t newest_us)
-{
-        *r = (struct retention){.ahead_us = now_wall_us - now_mono_us};
-        if (newest_us && now_wall_us - newest_us > RETENTION_BEHIND_US)
-                doubt(r, now_mono_us, "the clock is far beyond the newest recording", now_wall_us - newest_us);
-}
+/* ---- the share --------------------------------------------------------------------------------------------------- */
 
 /* One more may go for its age. */
 static bool may_age(struct store *st)
@@ -113,8 +92,6 @@ static bool may_age(struct store *st)
         struct retention *r = &st->retention;
         int64_t now = clock_mono_us();
         size_t share = st->ended / RETENTION_SHARE;
-        if (now < r->doubt_until_mono_us)
-                return false;
         if (now - r->minute_mono_us >= 60 * US_PER_S) {
                 r->minute_mono_us = now;
                 r->minute_removed = 0;
@@ -145,13 +122,13 @@ unsigned retention_at_once(const struct store *st)
         return st->removals.failing ? 1 : REMOVED_AT_ONCE_MAX;
 }
 
-static bool is_old(const struct policy *p, const struct session *s, int64_t now_wall_us)
+static bool is_old(const struct policy *p, const struct session *s, int64_t now_us)
 {
-        return p->after_us && now_wall_us - s->ended_wall_us > p->after_us;
+        return p->after_us && now_us - s->ended_wall_us > p->after_us;
 }
 
 /* The oldest first; then on from where the last sweep ended, since policies differ and the oldest need not be due. */
-static size_t sweep_ages(struct store *st, int64_t now_wall_us)
+static size_t sweep_ages(struct store *st, int64_t now_us)
 {
         size_t gone = 0, looks = 0;
         for (int round = 0; round < 2; round++) {
@@ -159,7 +136,7 @@ static size_t sweep_ages(struct store *st, int64_t now_wall_us)
                 for (size_t n = 0; s && n < RETENTION_LOOKS_MAX / 2; n++, looks++) {
                         struct session *next = s->newer;
                         struct policy p = policy_of(st, s->stream);
-                        bool old = is_old(&p, s, now_wall_us);
+                        bool old = is_old(&p, s, now_us);
                         bool much = p.after_bytes && s->of_stream->ended_bytes > p.after_bytes && s->of_stream->oldest == s;
                         if ((much || (old && may_age(st))) && may_go(s) && gone < (st->removals.failing ? 1 : RETENTION_LOOKS_MAX)) {
                                 st->retention.minute_removed += old;
@@ -243,10 +220,10 @@ uint64_t retention_remove_for_room(struct store *st, struct session *s)
         return bytes;
 }
 
-size_t retention_sweep(struct store *st, int64_t now_wall_us)
+size_t retention_sweep(struct store *st, int64_t now_us)
 {
         const struct store_options *o = &st->options;
-        size_t gone = sweep_ages(st, now_wall_us);
+        size_t gone = sweep_ages(st, now_us);
         trimming_retry(st);
         if (!st->oldest_ended || !session_busy(st->oldest_ended)) /* who reads it next is another reader */
                 st->retention.busy_wall_us = 0;
@@ -265,11 +242,11 @@ size_t retention_sweep(struct store *st, int64_t now_wall_us)
         return gone;
 }
 
-bool retention_wants(const struct store *st, const char *stream_id, int64_t ended_wall_us, int64_t now_wall_us)
+bool retention_wants(const struct store *st, const char *stream_id, int64_t ended_wall_us, int64_t now_us)
 {
         struct policy p = policy_of(st, stream_id);
         const struct stream *stream = store_stream((struct store *)(uintptr_t)st, stream_id);
-        if (ended_wall_us <= st->removed_until_wall_us || (p.after_us && now_wall_us - ended_wall_us > p.after_us))
+        if (ended_wall_us <= st->removed_until_wall_us || (p.after_us && now_us - ended_wall_us > p.after_us))
                 return false;
         bool is_oldest = stream && stream->oldest && ended_wall_us < stream->oldest->ended_wall_us;
         return !(p.after_bytes && is_oldest && stream->ended_bytes >= p.after_bytes);

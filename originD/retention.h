@@ -7,8 +7,7 @@
  * live: how much of a broadcast that goes on is kept, "none" being what time_shift_s needs. after_s: how long after its end
  * (0: for ever), after_bytes: of all recordings of the stream (0: no bound). What is left out is "all", retention_s and no bound.
  *
- * Age is told by the wall clock, which can be wrong. So of all recordings no more than a share goes in a minute for their
- * age, and after a jump of the clock, or a start more than a day behind the newest recording, none does for RETENTION_DOUBT_US.
+ * Age is told by a clock that cannot jump (age_clock.h), and of all recordings no more than a share goes in a minute for their age.
  * Loop thread. */
 #ifndef ORIGIND_RETENTION_H
 #define ORIGIND_RETENTION_H
@@ -22,19 +21,14 @@
 
 #define RETENTION_SWEEP_US (5 * US_PER_S)
 #define RETENTION_SHARE 20     /* a minute one of so many, */
-#define RETENTION_AT_LEAST 20  /* or so many */
+#define RETENTION_AT_LEAST 4   /* or so many */
 #define RETENTION_LOOKS_MAX 500 /* recordings that a sweep looks at */
 #define RETENTION_BUSY_US (60 * US_PER_S) /* so long the oldest recording is waited for, before a newer one goes in its place */
-#define RETENTION_JUMP_US (600 * US_PER_S)
-#define RETENTION_DOUBT_US (3600 * US_PER_S)
-#define RETENTION_BEHIND_US (86400 * US_PER_S)
 
 struct session;
 struct store;
 
 struct retention {
-        int64_t ahead_us;            /* the wall clock of the monotonic one, when it was looked at last */
-        int64_t doubt_until_mono_us; /* nothing goes for its age until then */
         int64_t minute_mono_us;
         size_t minute_removed;
         int64_t busy_wall_us;        /* when the recording ended that is next and is being read; 0: none was at the last look */
@@ -43,12 +37,8 @@ struct retention {
 
 int retention_check_config(const void *value, char *why, size_t why_cap); /* of `recording` */
 
-/* At start, and four times a second. newest_us: the newest time that a recording says. */
-void retention_started(struct retention *r, int64_t now_wall_us, int64_t now_mono_us, int64_t newest_us);
-void retention_clock(struct retention *r, int64_t now_wall_us, int64_t now_mono_us);
-
-/* Removes what is due now. Returns how many recordings. */
-size_t retention_sweep(struct store *st, int64_t now_wall_us);
+/* Removes what is due now, by age_clock.h's time. Returns how many recordings. */
+size_t retention_sweep(struct store *st, int64_t now_us);
 
 /* For room.h: the oldest recording of which something is here and that may go now, NULL: none; its removal, which returns how many bytes it
  * brings; and how many may go at once. */
@@ -58,6 +48,6 @@ unsigned retention_at_once(const struct store *st);
 void retention_not_again(struct store *st, int64_t ended_wall_us); /* what ended until then is not to be copied from a peer again */
 
 /* Whether a recording that another origin has would stay, if it were copied. */
-bool retention_wants(const struct store *st, const char *stream, int64_t ended_wall_us, int64_t now_wall_us);
+bool retention_wants(const struct store *st, const char *stream, int64_t ended_wall_us, int64_t now_us);
 
 #endif

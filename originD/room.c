@@ -70,7 +70,7 @@ static uint64_t trim(struct store *st, const struct trimmable *v)
         int64_t now = clock_mono_us();
         if (!r->trimmed_mono_us || now - r->trimmed_mono_us > TOLD_US)
                 log_warn("session=%s stream=%s volume=%06" PRIu32 " msg=\"the disk is full: live sessions lose their oldest volumes\" age_s=%lld",
-                         v->s->id, v->s->stream, v->number, (long long)((clock_real_us() - v->ended_wall_us) / US_PER_S));
+                         v->s->id, v->s->stream, v->number, (long long)((st->age.now_us - v->ended_wall_us) / US_PER_S));
         r->trimmed_mono_us = now;
         uint64_t bytes = trimming_take(st, v);
         r->minute_bytes += bytes;

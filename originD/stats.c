@@ -84,6 +84,8 @@ static struct metric rows[STATS] = {
         [STAT_REMOVED_VOLUMES_WINDOW] = COUNTER("originD_removed_volumes_total", "reason=\"window\"", VOLUMES_HELP),
         [STAT_REMOVED_VOLUMES_FULL] = COUNTER("originD_removed_volumes_total", "reason=\"disk_full\"", VOLUMES_HELP),
         [STAT_REMOVING] = GAUGE("originD_removing_sessions", NULL, "Recordings that are removed, and not off the disk yet"),
+        [STAT_AGE_CLOCK_BEHIND_US] = {.name = "originD_age_clock_behind_seconds", .type = METRIC_GAUGE, .scale = 1e-6,
+                                      .help = "How far the system's clock is ahead of the one by which recordings grow old; it is made up as time passes"},
         [STAT_REMOVALS_FAILED] = COUNTER("originD_failed_removals_total", NULL, "Removals of recordings, and of volumes of live ones, that the disk refused; they are tried again"),
         [STAT_UNREADABLE] = GAUGE("originD_unreadable_sessions", NULL, "Sessions on the disk that cannot be read now; they are tried again"),
         [STAT_TRACKS_REREAD] = COUNTER("originD_reread_tracks_total", NULL, "Times that a track took no more chunks until its files were read again: the disk had failed, and nobody knew what they hold"),

@@ -148,7 +148,7 @@ static void ticked(uv_timer_t *timer)
         }
         unload(st, NULL);
         removals_tick(st, now);
-        retention_clock(&st->retention, clock_real_us(), now);
+        age_clock_look(&st->age, clock_real_us(), clock_boot_us());
         each_live(st, expire);
         look_after_ended(st);
         if (now - st->retried_mono_us > STORE_RETRY_US) {
@@ -159,7 +159,8 @@ static void ticked(uv_timer_t *timer)
         space_tick(st, now);
         if (now - st->swept_mono_us > RETENTION_SWEEP_US) {
                 st->swept_mono_us = now;
-                retention_sweep(st, clock_real_us());
+                retention_sweep(st, st->age.now_us);
+                age_clock_save(&st->age, st->loop, st->options.data_dir);
         }
 }
 

@@ -16,6 +16,7 @@
 #include "originD/copied.h"
 #include "originD/log/disk.h"
 #include "originD/removals.h"
+#include "originD/age_clock.h"
 #include "originD/retention.h"
 #include "originD/room.h"
 #include "originD/session.h"
@@ -116,6 +117,7 @@ struct store {
         struct disk_room room;  /* when it was looked at last */
         double fill_bytes_s;    /* what is stored a second, over about a minute */
         struct retention retention;
+        struct age_clock age;
         uint64_t ended_bytes;
         int64_t removed_until_wall_us; /* what ended until then was removed by retention: it is not copied again */
 };

@@ -96,7 +96,8 @@ static void start_over(struct store *st)
         stat_add(STAT_TORN_BYTES, (int64_t)found->torn_bytes);
         for (struct session *s = st->first_live; s; s = s->older) /* from here on there can be a writer */
                 session_heard(s);
-        retention_started(&st->retention, clock_real_us(), clock_mono_us(), found->newest_wall_us);
+        int64_t known_us = age_clock_load(st->options.data_dir);
+        age_clock_begin(&st->age, known_us ? known_us : found->newest_wall_us, clock_real_us(), clock_boot_us());
         st->started = true;
         st->starting = NULL;
         if (!st->stopping)

@@ -40,6 +40,8 @@ struct track {
         uint64_t eras_version;     /* of session.json, that the newest era was given to be saved with */
         uint32_t led_generation;   /* that leader_late is about */
         bool leader_late;          /* its shadow does not wait for it (shadow_turns.h) */
+        int64_t trimmed_mono_us;   /* when the minute began, */
+        size_t trimmed;            /* in which so many volumes went behind the window */
         struct track_facts at_end; /* as it was when the session ended; not looked at before */
 };
 

@@ -13,6 +13,7 @@
 _Static_assert(TRIMMED_AT_ONCE_MAX * VOLUME_SEGMENTS_MIN * SEGMENT_US >= 2 * RETENTION_SWEEP_US,
                "the shortest volumes go twice as fast as they come, so that a window is kept, and reached again after a pause");
 #define TRIMMED_LACKING_MAX 64
+#define MINUTE_SHARE 20 /* in a minute one of so many volumes of a track, or twice as many as come: no time that a writer says is worth more */
 
 struct trimming {
         struct session_wait wait; /* first: session_save() gives it back */
@@ -139,16 +140,29 @@ static uint64_t trim_volume(struct store *st, struct session *s, const struct tr
 
 /* ---- behind a window ----------------------------------------------------------------------------------------------- */
 
+static bool may_go(struct track *t, uint32_t volume_segments)
+{
+        int64_t now = clock_mono_us();
+        size_t share = t->log->closed.count / MINUTE_SHARE, comes = 1 + 60 * US_PER_S / (volume_segments * SEGMENT_US);
+        if (!t->trimmed_mono_us || now - t->trimmed_mono_us >= 60 * US_PER_S) {
+                t->trimmed_mono_us = now;
+                t->trimmed = 0;
+        }
+        return t->trimmed < (share > 2 * comes ? share : 2 * comes);
+}
+
 void trimming_sweep(struct store *st, struct session *s, int64_t window_us)
 {
         for (size_t i = 0; i < s->track_count; i++) {
-                const struct track *t = s->tracks[i];
+                struct track *t = s->tracks[i];
                 struct track_facts f = track_facts(s, t);
                 int64_t keep_from = (f.end_us - window_us) / SEGMENT_US;
                 for (unsigned n = 0; n < TRIMMED_AT_ONCE_MAX && t->log && f.any && t->log->closed.count; n++) {
                         const struct volume_row *first = &t->log->closed.rows[0];
-                        if ((int64_t)first->sum.last_segment >= keep_from || !chunk_log_may_forget_volume(t->log, first->number))
+                        if ((int64_t)first->sum.last_segment >= keep_from || !chunk_log_may_forget_volume(t->log, first->number) ||
+                            !may_go(t, s->volume_segments))
                                 break;
+                        t->trimmed++;
                         trim_volume(st, s, t, first->number, STAT_REMOVED_VOLUMES_WINDOW);
                 }
         }

@@ -25,11 +25,11 @@ void webhooks_session_changed(struct webhooks *w, struct session *s)
                 stat_add(STAT_EVENTS, 1);
                 for (size_t k = 0; k < w->hook_count; k++)
                         if (w->hooks[k].wants[found[i].kind])
-                                webhooks_add(w, &found[i], w->hooks[k].key, clock_mono_us(), clock_real_us());
+                                webhooks_add(w, &found[i], w->hooks[k].key, clock_mono_us(), w->store->age.now_us);
                 w->dirty = true;
         }
         if (n)
-                webhooks_run(w, clock_mono_us(), clock_real_us());
+                webhooks_run(w, clock_mono_us(), w->store->age.now_us);
 }
 
 void webhooks_store_ready(struct webhooks *w)
@@ -62,7 +62,8 @@ void webhooks_store_ready(struct webhooks *w)
 
 static void ticked(uv_timer_t *timer)
 {
-        webhooks_run(timer->data, clock_mono_us(), clock_real_us());
+        struct webhooks *w = timer->data;
+        webhooks_run(w, clock_mono_us(), w->store->age.now_us);
 }
 
 void webhooks_open(struct webhooks **out, uv_loop_t *loop, struct store *st, const struct webhooks_options *options)

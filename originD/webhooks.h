@@ -69,8 +69,8 @@ void webhooks_link(struct webhooks *w, struct peer_link *link);
 void webhooks_peers_changed(struct webhooks *w);
 void webhooks_session_changed(struct webhooks *w, struct session *s);
 
-/* Sends what is due; its timer calls it. Both clocks: monotonic, and the wall's. */
-void webhooks_run(struct webhooks *w, int64_t now_us, int64_t wall_us);
+/* Sends what is due; its timer calls it. Both clocks: monotonic, and the store's age_clock.h, by which events grow old. */
+void webhooks_run(struct webhooks *w, int64_t now_us, int64_t age_now_us);
 
 /* What "/peer/events" answers; the caller's to unref. */
 struct buf *webhooks_settled(struct webhooks *w);

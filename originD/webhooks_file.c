@@ -56,7 +56,7 @@ static json_t *waiting_json(const struct webhooks *w)
         for (const struct delivery *d = w->first; d; d = d->next) {
                 char key[KEY_TEXT];
                 key_text(key, d->hook);
-                json_array_append_new(list, json_pack("{s:s, s:I, s:o}", "to", key, "since_us", (json_int_t)d->wall_us,
+                json_array_append_new(list, json_pack("{s:s, s:I, s:o}", "to", key, "since_us", (json_int_t)d->since_us,
                                                       "event", event_to_json(&d->event)));
         }
         return list;

@@ -33,7 +33,7 @@ struct delivery {
         struct delivery *next;
         struct event event;
         uint64_t hook;
-        int64_t found_us, wall_us; /* when it was put in: monotonic, and for the file */
+        int64_t found_us, since_us; /* when it was put in: monotonic, and by age_clock.h, for the file */
         int64_t not_before_us;
         unsigned refusals;
         struct http_request *request; /* under way */
@@ -80,7 +80,7 @@ void webhooks_drop_hooks(struct webhooks *w);
 void webhooks_drop_unwanted(struct webhooks *w); /* of what waits */
 
 /* ---- webhooks_queue.c */
-void webhooks_add(struct webhooks *w, const struct event *e, uint64_t hook, int64_t now_us, int64_t wall_us); /* unless it is settled */
+void webhooks_add(struct webhooks *w, const struct event *e, uint64_t hook, int64_t now_us, int64_t age_now_us); /* unless it is settled */
 void webhooks_remove(struct webhooks *w, struct delivery *d); /* cancels its request; d is freed */
 void webhooks_give_up(struct webhooks *w, struct delivery *d, enum stat_id counter, const char *why); /* the same, counted and logged */
 void webhooks_note_settled(struct webhooks *w, const char *id, uint64_t hook);

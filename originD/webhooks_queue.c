@@ -72,7 +72,7 @@ static struct delivery *first_idle(struct webhooks *w)
         return d;
 }
 
-void webhooks_add(struct webhooks *w, const struct event *e, uint64_t hook, int64_t now_us, int64_t wall_us)
+void webhooks_add(struct webhooks *w, const struct event *e, uint64_t hook, int64_t now_us, int64_t age_now_us)
 {
         if (webhooks_is_settled(w, e->id, hook))
                 return;
@@ -80,7 +80,7 @@ void webhooks_add(struct webhooks *w, const struct event *e, uint64_t hook, int6
         if (old)
                 webhooks_give_up(w, old, STAT_WEBHOOK_DROPPED_FULL, "too many wait");
         struct delivery *d = mem_alloc(sizeof(*d));
-        *d = (struct delivery){.event = *e, .hook = hook, .found_us = now_us, .wall_us = wall_us, .w = w};
+        *d = (struct delivery){.event = *e, .hook = hook, .found_us = now_us, .since_us = age_now_us, .w = w};
         *w->last = d;
         w->last = &d->next;
         count_waiting(w, 1);

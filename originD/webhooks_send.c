@@ -57,7 +57,7 @@ static void answered(void *arg, const struct http_answer *a)
                          d->event.id, http_url_shown(url, sizeof(url), h->url));
                 webhooks_note_settled(w, d->event.id, d->hook);
                 webhooks_remove(w, d);
-                webhooks_run(w, now_us, clock_real_us());
+                webhooks_run(w, now_us, w->store->age.now_us);
         } else {
                 stat_add(STAT_WEBHOOK_FAILED, 1);
                 if (try_later(a)) {
@@ -76,14 +76,14 @@ static void answered(void *arg, const struct http_answer *a)
         webhooks_save(w);
 }
 
-static void send_one(struct webhooks *w, struct hook *h, struct delivery *d, int64_t wall_us)
+static void send_one(struct webhooks *w, struct hook *h, struct delivery *d)
 {
         char signature[SIGNATURE_MAX + 24] = "Freshet-Signature: ", kind[64], id[EVENT_ID_MAX + 24];
         struct buf *body = event_body(&d->event, w->options.self);
         snprintf(kind, sizeof(kind), "Freshet-Event: %s", event_name(d->event.kind));
         snprintf(id, sizeof(id), "Freshet-Event-Id: %s", d->event.id);
         if (h->secret)
-                event_sign(signature + strlen(signature), h->secret, wall_us / US_PER_S, body->data, body->len);
+                event_sign(signature + strlen(signature), h->secret, clock_wall_us() / US_PER_S, body->data, body->len);
         const char *headers[] = {"Content-Type: application/json", kind, id, h->secret ? signature : NULL, NULL};
         struct http_ask ask = {.method = "POST", .url = h->url, .headers = headers, .body = body->data,
                                .body_len = body->len, .timeout_ms = WEBHOOKS_TIMEOUT_MS};
@@ -112,7 +112,7 @@ static bool due(const struct webhooks *w, const struct hook *h, const struct del
         return now_us - d->found_us >= WEBHOOKS_HOLD_US || webhooks_is_first(w, d->event.stream);
 }
 
-void webhooks_run(struct webhooks *w, int64_t now_us, int64_t wall_us)
+void webhooks_run(struct webhooks *w, int64_t now_us, int64_t age_now_us)
 {
         bool ask = false;
         if (w->stopping || !w->store_ready)
@@ -120,10 +120,10 @@ void webhooks_run(struct webhooks *w, int64_t now_us, int64_t wall_us)
         for (struct delivery *d = w->first, *next; d; d = next) {
                 next = d->next;
                 struct hook *h = webhooks_hook(w, d->hook);
-                if (!d->request && wall_us - d->wall_us > WEBHOOKS_AGE_MAX_US)
+                if (!d->request && age_now_us - d->since_us > WEBHOOKS_AGE_MAX_US)
                         webhooks_give_up(w, d, STAT_WEBHOOK_DROPPED_OLD, "too old");
                 else if (due(w, h, d, now_us) && !earlier_waits(w, d))
-                        send_one(w, h, d, wall_us);
+                        send_one(w, h, d);
                 else if (!d->request && now_us - d->found_us >= ASK_PEERS_AFTER_US)
                         ask = true;
         }

@@ -11,6 +11,8 @@ import time
 import nodes as net
 
 RATE_SPAN_S = 10      # counters are looked at over the last so many seconds
+CLOCK_STEPPED_S = 60  # forwards or back, while a node ran
+AGE_BEHIND_S = 3600    # an origin that was off for a while is behind, too
 CLOCKS_APART_S = 3    # the HTTP Date has whole seconds
 BEHIND_S = 1.0
 HIT_RATIO_LOW = 0.5
@@ -203,6 +205,8 @@ class Watcher:
             row["numbers"] = self._numbers(row["role"], address, answer)
             left_out = answer.get("more", {}).get("left_out")
             row["left_out"] = left_out if isinstance(left_out, int) else 0  # of a node's list, which is bounded
+            row["clock_stepped_s"] = round(total(answer["metrics"], "freshet_clock_offset_seconds"))
+            row["age_behind_s"] = round(total(answer["metrics"], "originD_age_clock_behind_seconds"))
             row["webhooks_dropped"] = int(total(answer["metrics"], "originD_webhook_dropped_total"))
         return row
 
@@ -366,6 +370,11 @@ def problems_of(picture, trouble):
             say("warning", "FreshetOriginBehind", n["id"], f"lacks something of {numbers['behind']} sessions that a peer has")
         if numbers.get("full_in_s") is not None and numbers["full_in_s"] < FILL_SOON_S:
             say("warning", "FreshetDiskFills", n["id"], f"its disk is full in {duration(numbers['full_in_s'])} if nothing is removed")
+        if abs(n.get("clock_stepped_s", 0)) > CLOCK_STEPPED_S:
+            say("warning", "FreshetClockStepped", n["id"], f"its machine's clock was set by {duration(abs(n['clock_stepped_s']))} while it ran")
+        if n.get("age_behind_s", 0) > AGE_BEHIND_S:
+            say("warning", "FreshetClockStepped", n["id"],
+                f"its machine's clock is {duration(n['age_behind_s'])} beyond the time by which recordings grow old: they stay for longer")
         if n.get("webhooks_dropped"):
             say("warning", "FreshetWebhooksDropped", n["id"], f"{n['webhooks_dropped']} events were not delivered since it started")
         if numbers.get("errors_s"):

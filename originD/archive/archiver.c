@@ -73,7 +73,7 @@ static struct chunk_log *log_of(struct session *s, const char *track)
 /* Since its last segment was captured. */
 static int64_t age_us(const struct session *s, const struct volume_row *v)
 {
-        return clock_real_us() - s->epoch_us - ((int64_t)v->sum.last_segment + 1) * SEGMENT_US;
+        return clock_wall_us() - s->epoch_us - ((int64_t)v->sum.last_segment + 1) * SEGMENT_US;
 }
 
 /* ---- the end of a session's turn ------------------------------------------------------------------------------------- */
@@ -295,7 +295,7 @@ static void next_volume(struct archiver *ar)
 /* By what its head says, without its tracks. */
 static bool has_work(const struct archiver *ar, const struct session *s)
 {
-        int64_t age = clock_real_us() - s->epoch_us;
+        int64_t age = clock_wall_us() - s->epoch_us;
         if (age < ar->options.after_us || s->ending)
                 return false;
         if (s->state == SESSION_LIVE)

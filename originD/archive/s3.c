@@ -281,7 +281,7 @@ static int sign(struct s3 *s, const struct call *c, const char *path, struct cur
         char date[SIGV4_DATE_MAX], authorization[SIGV4_AUTHORIZATION_MAX];
         struct sigv4_pair all[SIGV4_PAIRS_MAX];
         size_t n = 0;
-        sigv4_date(date, clock_real_us());
+        sigv4_date(date, clock_wall_us());
         all[n++] = (struct sigv4_pair){"host", s->host};
         all[n++] = (struct sigv4_pair){"x-amz-content-sha256", c->payload_sha256};
         all[n++] = (struct sigv4_pair){"x-amz-date", date};

@@ -18,7 +18,7 @@
 static bool removed_here(const struct catch_up *r, const struct peer_session *p)
 {
         size_t tracks = p->whole ? p->track_count : p->sum.tracks;
-        return p->ended && (tracks == 0 || !retention_wants(r->store, p->stream, p->ended_wall_us, clock_real_us()));
+        return p->ended && (tracks == 0 || !retention_wants(r->store, p->stream, p->ended_wall_us, r->store->age.now_us));
 }
 
 static bool owned(const struct catch_up *r, const char *stream)

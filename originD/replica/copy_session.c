@@ -313,7 +313,7 @@ static bool wanted(const struct store *st, const struct peer_session *theirs)
                 return false;
         if (!theirs->ended)
                 return (int64_t)st->live < o->live_max;
-        return retention_wants(st, theirs->stream, theirs->ended_wall_us, clock_real_us());
+        return retention_wants(st, theirs->stream, theirs->ended_wall_us, st->age.now_us);
 }
 
 /* Of a stream one session is live. */

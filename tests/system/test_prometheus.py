@@ -67,6 +67,8 @@ CASES = {
                                       {'freshet_cluster_certificate_not_after_seconds{job="originD",instance="o:1"}': "864000x60"}),
     "FreshetCertificateNotTaken": ({'freshet_tls_reloads_total{instance="i:1",result="failed"}': "0x40 1x20"},
                                    {'freshet_tls_reloads_total{instance="i:1",result="ok"}': "0x40 1x20", 'freshet_cluster_certificate_unusable{instance="i:1"}': "0x60"}),
+    "FreshetClockStepped": ({'originD_age_clock_behind_seconds{instance="o:1"}': "90000-60x60"},
+                            {'freshet_clock_offset_seconds{instance="o:1"}': "-2x60", 'originD_age_clock_behind_seconds{instance="o:1"}': "600-60x60"}),
     "FreshetClocksDisagree": ({'freshet_clock_seconds{instance="a:1"}': "0+10x60", 'freshet_clock_seconds{instance="b:1"}': "5+10x60"},
                               {'freshet_clock_seconds{instance="a:1"}': "0+10x60", 'freshet_clock_seconds{instance="b:1"}': "2+10x60"}),
     "FreshetWebhooksDropped": ({'originD_webhook_dropped_total{instance="o:1",reason="old"}': "0x30 4x30"}, {'originD_webhook_dropped_total{instance="o:1",reason="old"}': "4x60"}),

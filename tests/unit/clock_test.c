@@ -16,16 +16,16 @@
 static int64_t after(int64_t *offset_us, int64_t target_us, int64_t step_us, int64_t span_us)
 {
         for (int64_t t = 0; t < span_us; t += step_us)
-                *offset_us = clock_slew(*offset_us, target_us, step_us);
+                *offset_us = clock_slew(*offset_us, target_us, step_us, false);
         return *offset_us - target_us;
 }
 
 static void test_a_step_of_the_system_clock_moves_nothing_at_once(void **state)
 {
-        static const int64_t steps_us[] = {5 * US_PER_S, -5 * US_PER_S, 59 * US_PER_S, -3600 * US_PER_S};
+        static const int64_t steps_us[] = {2 * US_PER_S, -2 * US_PER_S, 59 * US_PER_S, -3600 * US_PER_S, 25 * 3600 * US_PER_S, -25 * 3600 * US_PER_S};
         (void)state;
         for (size_t i = 0; i < sizeof(steps_us) / sizeof(steps_us[0]); i++) {
-                int64_t offset_us = START_US, moved_us = llabs(clock_slew(offset_us, START_US + steps_us[i], US_PER_S) - offset_us);
+                int64_t offset_us = START_US, moved_us = llabs(clock_slew(offset_us, START_US + steps_us[i], US_PER_S, false) - offset_us);
                 assert_int_equal(moved_us, CLOCK_SLEW_PPM); /* µs in a second */
         }
 }
@@ -48,11 +48,23 @@ static void test_looking_seldom_follows_as_fast_as_looking_often(void **state)
                          after(&seldom_us, target_us, 50 * US_PER_S, 1000 * US_PER_S));
 }
 
-static void test_a_machine_that_slept_is_up_to_time_at_once_but_never_goes_back(void **state)
+static void test_a_machine_that_came_up_without_the_time_gets_it_at_once_but_never_goes_back(void **state)
 {
         (void)state;
-        assert_int_equal(clock_slew(START_US, START_US + 3600 * US_PER_S, US_PER_S), START_US + 3600 * US_PER_S);
-        assert_true(clock_slew(START_US, START_US - 3600 * US_PER_S, US_PER_S) >= START_US - CLOCK_SLEW_PPM);
+        assert_int_equal(clock_slew(START_US, START_US + 3600 * US_PER_S, US_PER_S, true), START_US + 3600 * US_PER_S);
+        assert_int_equal(clock_slew(START_US, START_US + 59 * US_PER_S, US_PER_S, true), START_US + CLOCK_SLEW_PPM);
+        assert_true(clock_slew(START_US, START_US - 3600 * US_PER_S, US_PER_S, true) >= START_US - CLOCK_SLEW_PPM);
+        assert_true(clock_may_leap(CLOCK_SURE_US, CLOCK_EARLY_US - 1));
+        assert_false(clock_may_leap(CLOCK_SURE_US, CLOCK_EARLY_US));
+        assert_true(clock_may_leap(0, 1000 * US_PER_S)); /* in 1970 */
+}
+
+static void test_who_is_told_that_the_system_is_right_leaps_only_over_much(void **state)
+{
+        (void)state;
+        int64_t before_us = clock_offset_us();
+        clock_leap(); /* they agree */
+        assert_in_range(llabs(clock_offset_us() - before_us), 0, US_PER_MS);
 }
 
 static void *read_it(void *arg)
@@ -87,7 +99,8 @@ int main(void)
                 cmocka_unit_test(test_a_step_of_the_system_clock_moves_nothing_at_once),
                 cmocka_unit_test(test_a_step_is_followed_in_time_and_then_kept),
                 cmocka_unit_test(test_looking_seldom_follows_as_fast_as_looking_often),
-                cmocka_unit_test(test_a_machine_that_slept_is_up_to_time_at_once_but_never_goes_back),
+                cmocka_unit_test(test_a_machine_that_came_up_without_the_time_gets_it_at_once_but_never_goes_back),
+                cmocka_unit_test(test_who_is_told_that_the_system_is_right_leaps_only_over_much),
                 cmocka_unit_test(test_it_is_the_time_and_goes_on_for_every_thread),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

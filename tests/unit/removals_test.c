@@ -65,6 +65,7 @@ static void test_a_recording_that_the_disk_refuses_to_remove_stays_one_and_is_tr
                 store.options.retention_us = 60 * US_PER_S;
                 s->ended_wall_us -= 61 * US_PER_S;
                 broken.rename = errors[i];
+                store.retention.minute_removed = 0;
                 listen_to_log();
                 for (unsigned n = 0; n < 5; n++) {
                         retention_sweep(&store, clock_wall_us());

@@ -354,7 +354,7 @@ static void step_the_system_clock(double ppm, int64_t step_us)
         for (int64_t n = 0; n * S / 30 < 8 * HOUR; n++) {
                 int64_t mono = n * S / 30, before = s.last_us[TRACK_VIDEO];
                 if (n % 3 == 0)
-                        offset = clock_slew(offset, mono < HOUR ? 0 : step_us, S / 10);
+                        offset = clock_slew(offset, mono < HOUR ? 0 : step_us, S / 10, false);
                 int64_t ts = (int64_t)((double)mono * (1 + ppm / 1e6)) / MS;
                 int64_t at = video(&s, ts, WALL + mono + offset), error = at - mono - offset;
                 if (n > 0)

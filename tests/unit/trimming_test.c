@@ -83,6 +83,28 @@ static void test_the_shortest_volumes_go_as_fast_as_they_come(void **state)
         }
 }
 
+/* A writer whose clock was set a day forwards: all that viewers can go back in lies behind the window then. */
+static void test_media_that_is_suddenly_a_day_further_on_costs_no_more_than_a_share_of_it_a_minute(void **state)
+{
+        (void)state;
+        int err;
+        store.options.volume_segments = 60;
+        struct session *s = claim("cam", "S1", 0, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        for (unsigned n = 0; n < 12; n++)
+                assert_int_equal(put_video(s, "v720", 60 * n, 0), 0);
+        assert_int_equal(put_video(s, "v720", 25 * 3600, 0), 0);
+        settle();
+        store.options.recording = recording;
+        size_t before = s->tracks[0]->log->closed.count;
+        for (int i = 0; i < 4; i++)
+                sweep();
+        assert_int_equal(s->tracks[0]->log->closed.count, before - 4); /* twice as many as come in a minute */
+        s->tracks[0]->trimmed_mono_us -= 60 * US_PER_S;
+        sweep();
+        assert_int_equal(s->tracks[0]->log->closed.count, before - 8);
+}
+
 static void test_a_volume_whose_list_cannot_be_saved_stays_until_it_can(void **state)
 {
         (void)state;
@@ -148,6 +170,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 CASE(test_the_shortest_volumes_go_as_fast_as_they_come),
+                CASE(test_media_that_is_suddenly_a_day_further_on_costs_no_more_than_a_share_of_it_a_minute),
                 CASE(test_a_volume_whose_list_cannot_be_saved_stays_until_it_can),
                 CASE(test_a_volume_that_is_to_be_tried_again_does_not_matter_to_a_session_that_ended_and_was_unloaded),
                 CASE(test_a_volume_that_is_to_be_tried_again_is_forgotten_with_its_recording),

@@ -1,0 +1,93 @@
+#include "originD/age_clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "originD/log/disk.h"
+#include "originD/log/file.h"
+#include "originD/stats.h"
+
+#define FILE_MAX 100
+#define CATCH_UP 2 /* times as fast as time passes */
+
+static void tell(struct age_clock *c, int64_t behind_us)
+{
+        stat_set(STAT_AGE_CLOCK_BEHIND_US, behind_us);
+        if (!c->told && behind_us > AGE_CLOCK_TOLD_US)
+                log_warn("behind_s=%" PRId64 " msg=\"the system's clock is further on than the time that has passed, or this origin was off: "
+                         "recordings are kept for longer until that is made up\"", behind_us / US_PER_S);
+        else if (c->told && behind_us == 0)
+                log_info("msg=\"recordings grow old by the system's clock again\"");
+        c->told = behind_us > (c->told ? 0 : AGE_CLOCK_TOLD_US);
+}
+
+void age_clock_begin(struct age_clock *c, int64_t known_us, int64_t real_us, int64_t boot_us)
+{
+        *c = (struct age_clock){.now_us = known_us && known_us < real_us ? known_us : real_us, .looked_us = boot_us};
+        tell(c, real_us - c->now_us);
+}
+
+void age_clock_look(struct age_clock *c, int64_t real_us, int64_t boot_us)
+{
+        int64_t passed_us = boot_us - c->looked_us, now_us = c->now_us + CATCH_UP * passed_us;
+        c->looked_us = boot_us;
+        if (real_us < c->now_us - AGE_CLOCK_TOLD_US)
+                log_warn("back_s=%" PRId64 " msg=\"the system's clock was set back: recordings are kept for longer\"",
+                         (c->now_us - real_us) / US_PER_S);
+        c->now_us = real_us < now_us ? real_us : now_us;
+        tell(c, real_us - c->now_us);
+}
+
+/* ---- the file ------------------------------------------------------------------------------------------------------ */
+
+static char *path_in(const char *data_dir)
+{
+        return mem_printf("%s/.age_clock", data_dir);
+}
+
+int64_t age_clock_load(const char *data_dir)
+{
+        char *path = path_in(data_dir), text[FILE_MAX + 1];
+        struct buf *b = NULL;
+        long long us = 0;
+        int rc = file_load(path, FILE_MAX, &b);
+        if (!rc) {
+                snprintf(text, sizeof(text), "%.*s", (int)b->len, (const char *)b->data);
+                rc = sscanf(text, "%lld", &us) == 1 && us > 0 ? 0 : ERR_CORRUPT;
+                us = rc ? 0 : us;
+        }
+        if (rc && rc != ERR_NOT_FOUND)
+                log_warn("path=%s msg=\"cannot be read: recordings grow old from the newest one on\" error=\"%s\"", path, err_text(rc));
+        buf_unref(&b);
+        free(path);
+        return us;
+}
+
+static void saved(void *arg, int status)
+{
+        struct age_clock *c = arg;
+        c->saving = false;
+        if (status && !c->save_failed)
+                log_warn("msg=\"cannot save .age_clock\" error=\"%s\"", err_text(status));
+        c->save_failed = status;
+}
+
+void age_clock_save(struct age_clock *c, uv_loop_t *loop, const char *data_dir)
+{
+        char iso[CLOCK_ISO_MAX], text[FILE_MAX];
+        int64_t since_us = c->now_us - c->saved_us;
+        if (c->saving || !c->now_us || (since_us < AGE_CLOCK_SAVE_US && since_us > -AGE_CLOCK_SAVE_US))
+                return;
+        char *path = path_in(data_dir);
+        int len = snprintf(text, sizeof(text), "%" PRId64 " %s\n", c->now_us, clock_iso(iso, sizeof(iso), c->now_us));
+        struct buf *b = buf_copy(text, (size_t)len);
+        c->saving = true;
+        c->saved_us = c->now_us;
+        disk_save(loop, path, b, saved, c);
+        buf_unref(&b);
+        free(path);
+}
