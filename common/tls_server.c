@@ -87,7 +87,7 @@ static bool is_for(const struct pair *p, const char *host)
 
 static bool expired(const struct pair *p)
 {
-        return p->not_after_s * US_PER_S < clock_real_us();
+        return p->not_after_s * US_PER_S < clock_wall_us();
 }
 
 static const struct pair *pair_for(const struct pairs *all, const char *host)

@@ -254,7 +254,7 @@ static struct access_token find_token(struct client *c)
 static unsigned ask_for_token(struct client *c, const char *stream)
 {
         struct access_token token = find_token(c);
-        int64_t now_us = clock_real_us();
+        int64_t now_us = clock_wall_us();
         unsigned fault = access_check(thread_of(c)->tokens, &token, stream, now_us, &c->pass);
         if (fault != ACCESS_OK)
                 return fault;

@@ -189,7 +189,7 @@ static void on_housekeeping(uv_timer_t *timer)
 static void end_expired(struct edge *e)
 {
         if (e->http && access_has_private(e->access))
-                http_end_expired(e->http, clock_real_us());
+                http_end_expired(e->http, clock_wall_us());
 }
 
 static void on_expiry(uv_timer_t *timer)

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/address.h"
+#include "common/clock.h"
 #include "common/cluster/cluster_certs.h"
 #include "common/daemon/log.h"
 #include "common/daemon/metrics.h"
@@ -83,7 +84,7 @@ static void tell_end(struct cluster *c)
         struct tm tm;
         metric_set(&metrics[NOT_AFTER], end);
         strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&end, &tm));
-        if (end - time(NULL) < CLUSTER_CERT_SOON_S)
+        if (end - clock_wall_us() / US_PER_S < CLUSTER_CERT_SOON_S)
                 log_warn("not_after=%s msg=\"cluster_cert ends soon: renew it (deploy/certs), the file is read again by itself\"", when);
         else
                 log_info("not_after=%s msg=\"cluster_cert read\"", when);
