@@ -29,6 +29,7 @@
 #define READ_BYTES (64u << 10)
 #define READ_STRANGER_BYTES (4u << 10) /* all that an encoder sends until it publishes is little more */
 #define STRANGERS_TURN_NS 10000000ull  /* of the loop's thread, in one turn, for all that do not publish */
+#define ACCEPT_TURN_NS 5000000ull      /* and for those that connect */
 #define WRITE_QUEUE_MAX (64u << 10) /* replies and acks are small: who leaves this much unread is not reading */
 #define SWEEP_MS 1000
 #define LINGER_US 2000000 /* for a refusal to reach its reader */
@@ -46,9 +47,10 @@ struct conn {
         int64_t accepted_us;
         bool closing; /* its session is: what comes is not looked at */
         bool live;    /* it publishes; as of the last look */
-        uint64_t read_turn; /* the turn in which it was read last */
+        uint64_t read_in; /* the turn in which it was read last, or the round, if it does not publish */
         struct budget_share kept; /* what the process keeps for it */
-        struct conn *behind_next, **behind_link; /* in server->behind; link NULL: it is not */
+        struct queue *behind; /* which it stands in; NULL: none */
+        struct conn *behind_next, **behind_link;
         char newcomer[64]; /* address that it counts for until it publishes; "": it does not */
         struct handshake handshake; /* until TLS is open */
         struct conn *next, **link; /* in server->conns */
@@ -57,6 +59,12 @@ struct conn {
         int64_t linger_until_us; /* 0: not lingering */
         bool linger;
         uint64_t ignored_seen;
+};
+
+/* First come, first served. */
+struct queue {
+        struct conn *first, **last;
+        unsigned count;
 };
 
 struct listener {
@@ -75,9 +83,10 @@ struct rtmp_server {
         uv_timer_t reap; /* fires on the next turn of the loop when a session wants to close */
         uv_check_t after_poll; /* a turn is over */
         uv_idle_t next_turn;   /* runs while somebody is behind: the loop does not wait then */
-        uint64_t turn;
-        uint64_t strangers_ns; /* of the thread's time, in this turn */
-        struct conn *behind;   /* those with messages left for this turn, in any order */
+        uint64_t turn, round;  /* a round goes over as many turns as it takes for all strangers to be read once */
+        bool round_goes_on;
+        uint64_t strangers_ns, accept_ns; /* of the thread's time, in this turn */
+        struct queue behind_live, behind_strangers; /* those with messages left for the next turn */
         struct budget strangers_kept, live_kept;
         bool accepting, closing_down;
         struct conn *conns, *closing;
@@ -321,27 +330,38 @@ static void session_write(void *arg, const void *data, size_t len)
 
 static void on_next_turn(uv_idle_t *idle);
 
+static void queue_init(struct queue *q)
+{
+        *q = (struct queue){.last = &q->first};
+}
+
 static void session_behind(void *arg)
 {
         struct conn *c = conn_of(arg);
         struct rtmp_server *s = c->server;
+        struct queue *q = c->live ? &s->behind_live : &s->behind_strangers;
         metric_add(&metrics[BEHIND], 1);
-        c->behind_next = s->behind;
-        c->behind_link = &s->behind;
-        if (c->behind_next)
-                c->behind_next->behind_link = &c->behind_next;
-        s->behind = c;
+        c->behind = q;
+        c->behind_next = NULL;
+        c->behind_link = q->last;
+        *q->last = c;
+        q->last = &c->behind_next;
+        q->count++;
         uv_idle_start(&s->next_turn, on_next_turn);
 }
 
 static void leave_behind(struct conn *c)
 {
-        if (!c->behind_link)
+        struct queue *q = c->behind;
+        if (!q)
                 return;
         *c->behind_link = c->behind_next;
         if (c->behind_next)
                 c->behind_next->behind_link = c->behind_link;
-        c->behind_link = NULL;
+        else
+                q->last = c->behind_link;
+        q->count--;
+        c->behind = NULL;
 }
 
 /* May stand on the publication's stack, so the rest is done by on_reap(). */
@@ -397,22 +417,28 @@ static const struct rtmp_session_ops session_ops = {
 
 /* Reads ----------------------------------------------------------------------------------------------------------- */
 
-/* The loop's thread is everybody's: those who do not publish have a part of each turn, all together. */
-static bool strangers_have_time(const struct rtmp_server *s)
+/* Whether it may be read now. Who publishes is read once a turn. The loop's thread is everybody's, so all who do not publish have a part
+ * of each turn; who had nothing of it comes before those that had. */
+static bool may_read(struct conn *c)
 {
-        return s->strangers_ns < STRANGERS_TURN_NS;
+        struct rtmp_server *s = c->server;
+        uint64_t in = c->live ? s->turn : s->round;
+        if (c->read_in == in)
+                return false;
+        if (!c->live && s->strangers_ns >= STRANGERS_TURN_NS) {
+                s->round_goes_on = true;
+                return false;
+        }
+        c->read_in = in;
+        return true;
 }
 
 /* libuv would read one socket 32 times in a row. Without a buffer it comes again in the next turn. */
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 {
         struct conn *c = conn_of(h->data);
-        struct rtmp_server *s = c->server;
-        bool now = c->read_turn != s->turn && (c->live || strangers_have_time(s));
         (void)suggested;
-        *buf = uv_buf_init(s->read_buf, !now ? 0 : c->live ? READ_BYTES : READ_STRANGER_BYTES);
-        if (now)
-                c->read_turn = s->turn;
+        *buf = uv_buf_init(c->server->read_buf, !may_read(c) ? 0 : c->live ? READ_BYTES : READ_STRANGER_BYTES);
 }
 
 /* Most encoders leave Nagle's algorithm on: the end of a frame, and each step of the handshake, then waits for our
@@ -544,7 +570,7 @@ static void accept_one(struct listener *l)
         uint64_t began_ns = uv_hrtime();
         c->magic = CONN_MAGIC;
         c->server = s;
-        c->read_turn = s->turn - 1;
+        c->read_in = UINT64_MAX;
         int rv = uv_tcp_init(s->loop, &c->tcp);
         assert(rv == 0);
         c->tcp.data = c;
@@ -557,7 +583,7 @@ static void accept_one(struct listener *l)
                 conn_start(c, l->tls, peer, address);
         else
                 uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
-        s->strangers_ns += uv_hrtime() - began_ns;
+        s->accept_ns += uv_hrtime() - began_ns;
 }
 
 /* libuv accepts as long as somebody waits, and stops when one is left to it, until that one is accepted. */
@@ -569,7 +595,7 @@ static void on_connection(uv_stream_t *stream, int status)
                 log_warn("error=\"%s\" msg=\"RTMP connections cannot be accepted\" connections=%u", uv_strerror(status), s->count);
                 return;
         }
-        l->waits = !strangers_have_time(s);
+        l->waits = s->accept_ns >= ACCEPT_TURN_NS;
         if (l->waits)
                 uv_idle_start(&s->next_turn, on_next_turn);
         else
@@ -586,15 +612,19 @@ static void go_on(struct conn *c)
         conn_look(c);
 }
 
-/* Those that are behind, each once: who still is comes into the list again. */
+/* Each once; who still is behind stands at the end of the queue again. Strangers have half of their time for it. */
 static void go_on_all(struct rtmp_server *s)
 {
-        struct conn *list = s->behind;
-        if (list)
-                list->behind_link = &list;
-        s->behind = NULL;
-        while (list)
-                go_on(list);
+        for (unsigned n = s->behind_live.count; n > 0 && s->behind_live.first; n--)
+                go_on(s->behind_live.first);
+        uint64_t began_ns = uv_hrtime();
+        for (unsigned n = s->behind_strangers.count; n > 0 && s->behind_strangers.first; n--) {
+                if (uv_hrtime() - began_ns >= STRANGERS_TURN_NS / 2)
+                        break;
+                go_on(s->behind_strangers.first);
+        }
+        if (s->behind_strangers.count > 0)
+                uv_idle_start(&s->next_turn, on_next_turn);
 }
 
 static void on_next_turn(uv_idle_t *idle)
@@ -613,7 +643,9 @@ static void on_turn_over(uv_check_t *check)
 {
         struct rtmp_server *s = check->data;
         s->turn++;
-        s->strangers_ns = 0;
+        s->round += !s->round_goes_on;
+        s->round_goes_on = false;
+        s->strangers_ns = s->accept_ns = 0;
 }
 
 /* Deadlines of all connections. Lists change only on the next turn, except for those that have lingered enough. */
@@ -671,6 +703,8 @@ void rtmp_server_open(struct rtmp_server **out, uv_loop_t *loop, const struct rt
         s->accepting = true;
         newcomers_init(&s->newcomers, setup->limits.newcomers);
         handshakes_init(&s->handshakes, &setup->limits.handshakes);
+        queue_init(&s->behind_live);
+        queue_init(&s->behind_strangers);
         budget_init(&s->strangers_kept, setup->limits.strangers_bytes);
         budget_init(&s->live_kept, setup->limits.live_bytes);
         s->sweep.data = s->reap.data = s->after_poll.data = s->next_turn.data = s;

@@ -8,8 +8,8 @@
  *
  * Loop thread only. One read buffer for all connections: an idle publisher costs its kernel socket and about 2 kB.
  *
- * A turn of the loop reads each socket once, and gives all connections that do not publish 10 ms together: those that had none of it come
- * first in the next one, since epoll takes turns, too. So whatever they send, who publishes is read after a few milliseconds. */
+ * A turn of the loop reads each socket once, and gives all connections that do not publish 10 ms together. Those that had none of it are
+ * read before those that had. So whatever they send, who publishes is read after some milliseconds, and who comes new is heard. */
 #ifndef INGESTD_RTMP_SERVER_H
 #define INGESTD_RTMP_SERVER_H
 

@@ -151,6 +151,7 @@ def feed_without_end(number, port, data, prologue, source_address):
     while True:
         try:
             s = socket.create_connection(("127.0.0.1", port), 10, (source_address, 0))
+            s.settimeout(None)
             s.sendall(prologue)
             while True:
                 s.sendall(data)
@@ -209,7 +210,11 @@ def attack(cluster, healthy, load, data, publish=False, connections=(8, 100), se
             for n in range(load(*connections)):
                 mine = prologue.replace(b"recorded", b"tiny%04d" % n)
                 stack.enter_context(abuse.attackers(1, feed_without_end, port, data, mine, source(n)))
-            time.sleep(load(*seconds))
+            time.sleep(load(*seconds) / 2)
+            newcomer = rtmp.Connection(cluster.rtmp("newcomer"), source="127.0.200.2")
+            assert newcomer.publish() == "NetStream.Publish.Start"
+            newcomer.close()
+            time.sleep(load(*seconds) / 2)
         seen["bytes"] = cluster.metric("ingest-1", "ingestd_bytes_total") - before
     return seen
 
