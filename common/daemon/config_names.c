@@ -5,10 +5,11 @@
 const char *const config_names[] = {
         "admin_bind", "admin_port", "admin_token", "admin_token_file", "archive", "archive_after_s", "archive_bytes_s",
         "archive_file", "archive_keep_s", "bind", "cache_bytes", "cluster_ca", "cluster_cert", "cluster_key", "cluster_token",
-        "cluster_token_file", "connections_max", "data_dir", "decoder_threads", "drain_ms", "encoder_threads", "fetch_port",
+        "cluster_token_file", "connections_max", "connections_of_one", "data_dir", "decoder_threads", "drain_ms", "encoder_threads", "fetch_port",
         "fill_bytes_s", "finish_ms", "frame_ancestors", "gather_ms", "grace_ms", "header_deadline_ms", "hold_ms", "http_port",
         "http_threads", "id", "idle_ms", "insecure", "ladder", "latency_bound_ms", "leave_ms", "log_format", "log_level",
-        "max_connections", "max_publishers", "max_sessions", "max_waits", "media_timeout_ms", "min_free_bytes", "min_rate_bytes_s",
+        "max_connections", "max_publishers", "max_sessions", "max_waits", "media_timeout_ms", "min_free_bytes", "min_rate_bytes_s", "misses_of_one_per_s",
+        "misses_per_s",
         "object_max_bytes", "origins", "peers", "port", "private", "proxy_from", "public_url", "publish_jwks", "publish_key",
         "publish_key_file", "publish_keys", "publish_keys_file", "publish_timeout_ms", "publish_webhook", "publish_webhook_cache_s",
         "publish_webhook_file", "publish_webhook_recheck_s", "publish_webhook_timeout_ms", "quorum", "recent_ms", "recording",
