@@ -22,8 +22,8 @@ originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
 originD_UNIT := age_clock askers box captions_seen catalog catch_up chunk_log chunk_log_archive chunk_log_cut chunk_log_volumes claim compare damage discards disk \
                 end eras events fills mpd origin_http piece recording recording_find removals reread retention room s3 scrub serve \
-                serve_names serve_old serve_recording serve_start session_open session_save shadow_turns sigv4 space startup store streams trimming volume \
-                volumes_file webhooks
+                serve_names serve_old serve_recording serve_start session_json session_open session_save shadow_turns sigv4 space startup store streams trimming \
+                volume volumes_file webhooks
 originD_FUZZ := box catalog events recording s3_text session_json volume volumes_file
 originD_TOOLS := archive_volume join_recording make_store put_file store_writer
 

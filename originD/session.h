@@ -170,12 +170,12 @@ bool session_playable(const struct session *s); /* one of its tracks is */
 
 /* session.json: two values on two lines, the head and the tracks, and so short that the loop makes it: what grows with the
  * broadcast is in a file of each track (log/volumes_file.h), which is saved with it and before it. Reading it: ERR_CORRUPT, and nothing is held. The tracks
- * are read of a session that is live, and if they are asked for. */
+ * are read of a session that is live, and if they are asked for. *wrong: which member it was, if it is ERR_CORRUPT; static. */
 struct buf *session_to_json(const struct session *s);
-int session_from_json(struct session *s, const char *text, size_t len_bytes, bool tracks);
+int session_from_json(struct session *s, const char *text, size_t len_bytes, bool tracks, const char **wrong);
 /* The same of the file in that folder; blocks. ERR_NOT_FOUND: it is not there, for certain; all else but ERR_CORRUPT: it
  * cannot be known now. */
-int session_read(struct session *s, const char *dir, bool tracks);
+int session_read(struct session *s, const char *dir, bool tracks, const char **wrong);
 void session_restore(struct session *s, uv_loop_t *loop, const char *data_dir, bool sync_segments); /* then the loop's */
 void session_watch_log(struct session *s, struct chunk_log *log);
 

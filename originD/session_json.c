@@ -14,6 +14,15 @@
 #define FORMAT_VERSION 4
 #define JSON_MAX (1 << 20) /* sixteen tracks of 64 eras are 120 KB */
 
+static _Thread_local const char *first_wrong; /* the key of the member that was found wrong first; static text */
+
+static int wrong(const char *key)
+{
+        if (!first_wrong)
+                first_wrong = key;
+        return 1;
+}
+
 json_t *eras_to_json(const struct eras *e)
 {
         json_t *list = json_array();
@@ -42,6 +51,7 @@ int eras_from_json(struct eras *e, const json_t *list)
                     !unsigned_at(v, 1, UINT32_MAX, &generation) || !node || strlen(node) > NODE_ID_MAX ||
                     (e->count && e->list[e->count - 1].place >= place)) {
                         eras_free(e);
+                        wrong("eras");
                         return ERR_CORRUPT;
                 }
                 eras_begin(e, place, (uint32_t)generation, node);
@@ -120,7 +130,7 @@ uint64_t json_number(const json_t *j, const char *key, uint64_t max, int *bad)
         const json_t *v = json_object_get(j, key);
         json_int_t n = json_integer_value(v);
         if (!json_is_integer(v) || n < 0 || (uint64_t)n > max)
-                *bad = 1;
+                *bad = wrong(key);
         return *bad ? 0 : (uint64_t)n;
 }
 
@@ -128,7 +138,7 @@ void json_text(const json_t *j, const char *key, char *dst, size_t cap, int *bad
 {
         const char *v = json_string_value(json_object_get(j, key));
         if (!v || strlen(v) >= cap)
-                *bad = 1;
+                *bad = wrong(key);
         else
                 strcpy(dst, v);
 }
@@ -141,7 +151,7 @@ static void track_from_json(struct track *t, const json_t *j, bool ended, int *b
         t->bandwidth = (uint32_t)json_number(j, "bandwidth", UINT32_MAX, bad);
         t->fps_milli = (uint32_t)json_number(j, "fps_milli", UINT32_MAX, bad);
         if (!*bad && !track_name_valid(t->name))
-                *bad = 1;
+                *bad = wrong("name");
         if (!ended)
                 return;
         const json_t *end = json_object_get(j, "at_end");
@@ -162,9 +172,9 @@ int json_hex(const json_t *j, const char *key, uint64_t *out)
         const char *text = json_string_value(json_object_get(j, key));
         char *end;
         if (!text || strlen(text) != 16)
-                return 1;
+                return wrong(key);
         *out = strtoull(text, &end, 16);
-        return *end != '\0';
+        return *end ? wrong(key) : 0;
 }
 
 void session_sum_from_json(struct session_sum *sum, const json_t *j, int *bad)
@@ -176,9 +186,9 @@ void session_sum_from_json(struct session_sum *sum, const json_t *j, int *bad)
         const json_t *archive = json_object_get(j, "archive");
         struct archive_sum *a = &sum->archive;
         *a = (struct archive_sum){.uncopied = sum->bytes};
-        if (archive)
-                *bad |= !unsigned_at(archive, 0, INT64_MAX, &a->uncopied) || !unsigned_at(archive, 1, INT64_MAX, &a->copied) ||
-                        !unsigned_at(archive, 2, INT64_MAX, &a->archived);
+        if (archive && (!unsigned_at(archive, 0, INT64_MAX, &a->uncopied) || !unsigned_at(archive, 1, INT64_MAX, &a->copied) ||
+                        !unsigned_at(archive, 2, INT64_MAX, &a->archived)))
+                *bad = wrong("archive");
         sum->written_generation = (uint32_t)json_number(j, "written_generation", UINT32_MAX, bad);
         sum->written_place = json_number(j, "written_place", ERAS_PLACE_MAX, bad);
         *bad |= json_hex(j, "digest", &sum->digest);
@@ -188,8 +198,10 @@ static int head_from_json(struct session *s, const json_t *j)
 {
         char state[8] = "", title[128] = "";
         int bad = 0;
-        if (json_number(j, "version", FORMAT_VERSION, &bad) != FORMAT_VERSION)
+        if (json_number(j, "version", FORMAT_VERSION, &bad) != FORMAT_VERSION) {
+                wrong("version");
                 return ERR_CORRUPT;
+        }
         json_text(j, "session", s->id, sizeof(s->id), &bad);
         json_text(j, "stream", s->stream, sizeof(s->stream), &bad);
         json_text(j, "title", title, sizeof(title), &bad);
@@ -204,15 +216,20 @@ static int head_from_json(struct session *s, const json_t *j)
         s->ended_wall_us = (int64_t)json_number(j, "ended_wall_us", INT64_MAX, &bad);
         s->end_us = (int64_t)json_number(j, "end_us", INT64_MAX, &bad);
         s->volume_segments = (uint32_t)json_number(j, "volume_segments", VOLUME_SEGMENTS_MAX, &bad);
-        bad |= !s->volume_segments;
+        if (!bad && !s->volume_segments)
+                bad = wrong("volume_segments");
         s->state = strcmp(state, "ended") == 0 ? SESSION_ENDED : SESSION_LIVE;
         session_sum_from_json(&s->sum, json_object_get(j, "sum"), &bad);
-        return bad || !session_id_valid(s->id) || !stream_id_valid(s->stream) ? ERR_CORRUPT : 0;
+        if (!bad && !session_id_valid(s->id))
+                bad = wrong("session");
+        if (!bad && !stream_id_valid(s->stream))
+                bad = wrong("stream");
+        return bad ? ERR_CORRUPT : 0;
 }
 
 static int tracks_from_json(struct session *s, const json_t *list)
 {
-        int bad = !json_is_array(list) || json_array_size(list) > SESSION_TRACKS_MAX;
+        int bad = !json_is_array(list) || json_array_size(list) > SESSION_TRACKS_MAX ? wrong("the list of tracks") : 0;
         for (size_t i = 0; !bad && i < json_array_size(list); i++) {
                 const json_t *v = json_array_get(list, i);
                 struct track *t = track_append(s);
@@ -225,7 +242,7 @@ static int tracks_from_json(struct session *s, const json_t *list)
 }
 
 /* The head is parsed alone, as far as its end: a start with many recordings has no time for the rest. */
-int session_from_json(struct session *s, const char *text, size_t len_bytes, bool tracks)
+static int read_text(struct session *s, const char *text, size_t len_bytes, bool tracks)
 {
         json_error_t where;
         json_t *head = json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &where);
@@ -240,14 +257,23 @@ int session_from_json(struct session *s, const char *text, size_t len_bytes, boo
         return rc;
 }
 
-int session_read(struct session *s, const char *dir, bool tracks)
+int session_from_json(struct session *s, const char *text, size_t len_bytes, bool tracks, const char **out)
+{
+        first_wrong = NULL;
+        int rc = read_text(s, text, len_bytes, tracks);
+        *out = first_wrong ? first_wrong : "no JSON";
+        return rc;
+}
+
+int session_read(struct session *s, const char *dir, bool tracks, const char **out)
 {
         char *path = mem_printf("%s/session.json", dir);
         struct buf *text;
         int rc = file_load(path, JSON_MAX, &text);
         free(path);
+        *out = "its length";
         if (!rc)
-                rc = session_from_json(s, (const char *)text->data, text->len, tracks);
+                rc = session_from_json(s, (const char *)text->data, text->len, tracks, out);
         buf_unref(&text);
         return rc;
 }

@@ -6,7 +6,8 @@
 
 #include "originD/session.h"
 
-/* Members of an object; *bad is set when they are missing, of another type, or too large. */
+/* Members of an object; *bad is set when they are missing, of another type, or too large. The first one's key is noted for
+ * session_from_json(). */
 uint64_t json_number(const json_t *j, const char *key, uint64_t max, int *bad);
 void json_text(const json_t *j, const char *key, char *dst, size_t cap, int *bad);
 int json_hex(const json_t *j, const char *key, uint64_t *out); /* of 16 digits; not 0: it is none */

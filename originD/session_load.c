@@ -18,15 +18,17 @@ struct loading {
         struct track_found found[SESSION_TRACKS_MAX];
         size_t found_count;
         int status;
+        const char *wrong; /* the member of session.json, or the track, that it failed for */
 };
 
 /* On the pool: of the session only what never changes is looked at. */
 static void load_work(void *arg)
 {
         struct loading *l = arg;
-        l->status = session_read(&l->read, l->dir, true);
+        l->status = session_read(&l->read, l->dir, true, &l->wrong);
         while (!l->status && l->found_count < l->read.track_count) {
                 size_t i = l->found_count;
+                l->wrong = l->read.tracks[i]->name;
                 l->status = track_find(&l->read, l->dir, l->read.tracks[i], false, &l->found[i]);
                 l->found_count += !l->status;
         }
@@ -37,7 +39,8 @@ static void load_done(void *arg)
         struct loading *l = arg;
         struct session *s = l->s;
         if (l->status) {
-                log_warn("session=%s msg=\"cannot read the recording\" error=\"%s\"", s->id, err_text(l->status));
+                log_warn("session=%s path=%s msg=\"cannot read the recording\" error=\"%s\" field=\"%s\"", s->id, l->dir, err_text(l->status),
+                         l->wrong);
                 while (l->found_count)
                         track_found_free(&l->found[--l->found_count]);
                 tracks_free(&l->read);

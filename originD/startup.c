@@ -161,9 +161,12 @@ static void read_session(struct startup *out, struct startup_folder *f)
                 return;
         }
         struct session *s = mem_alloc(sizeof(*s));
-        int rc = session_read(s, f->path, false);
-        if (!rc && (!is_of_stream(f, s->stream) || strcmp(s->id, f->name) != 0))
+        const char *wrong;
+        int rc = session_read(s, f->path, false, &wrong);
+        if (!rc && (!is_of_stream(f, s->stream) || strcmp(s->id, f->name) != 0)) {
                 rc = ERR_CORRUPT;
+                wrong = strcmp(s->id, f->name) != 0 ? "session, which is another folder's" : "stream, which is another folder's";
+        }
         if (!rc) {
                 if (s->state == SESSION_LIVE)
                         read_tracks(out, s, f->path);
@@ -182,7 +185,8 @@ static void read_session(struct startup *out, struct startup_folder *f)
         if (session_id_valid(f->name) && !may_hold_media(out, f->path))
                 file_remove_folder(f->path);
         else
-                log_error("msg=\"not a session, left alone\" path=%s error=\"%s\"", f->path, err_text(rc));
+                log_error("msg=\"not a session, left alone\" path=%s/session.json error=\"%s\" field=\"%s\"", f->path, err_text(rc),
+                          rc == ERR_CORRUPT ? wrong : "-");
         free(f);
 }
 

@@ -381,14 +381,15 @@ static void test_a_session_has_ended_on_the_disk_when_its_volumes_are_noted_ther
         assert_int_equal(end_session(s), ERR_IO);
         drain();
         struct session seen = {0};
+        const char *wrong;
         char *dir = session_dir(s);
-        assert_int_equal(session_read(&seen, dir, true), 0);
+        assert_int_equal(session_read(&seen, dir, true, &wrong), 0);
         assert_int_equal(seen.state, SESSION_LIVE);
         tracks_free(&seen);
         assert_int_equal(rmdir(beside), 0);
         session_retry_save(s);
         drain();
-        assert_int_equal(session_read(&seen, dir, true), 0);
+        assert_int_equal(session_read(&seen, dir, true, &wrong), 0);
         assert_int_equal(seen.state, SESSION_ENDED);
         tracks_free(&seen);
         free(dir);
