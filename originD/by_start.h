@@ -1,5 +1,5 @@
-/* by_start.h - every session of the store in the order in which they started, the newest first: what lists of recordings are read
- * from, page by page.
+/* by_start.h - sessions of the store in the order in which they started, the newest first: every one, which lists of recordings are read
+ * from, page by page, and the live ones, which another origin reads likewise.
  *
  * A session's place is its epoch, in the milliseconds that lists tell, and of those that started together its id. Both are the same at
  * all its owners and never change: so a page that ends at a place goes on there whatever came or went since, at any origin. (When a

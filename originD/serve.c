@@ -425,6 +425,5 @@ void serve_close(struct serve *sv)
         assert(!sv->held && !sv->asking_elsewhere && !sv->askers.count);
         buf_unref(&sv->streams.text);
         streams_forget(&sv->known);
-        buf_unref(&sv->peer_live.text);
         uv_close((uv_handle_t *)&sv->timer, NULL);
 }

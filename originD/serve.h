@@ -105,7 +105,7 @@ struct serve {
         struct serve_list {
                 struct buf *text; /* as of made_mono_us, for all its pages */
                 int64_t made_mono_us;
-        } streams, peer_live;
+        } streams;
         struct streams_known known;
         uint64_t names_told; /* who waits for new names has been looked at for all changes up to this one */
 };

@@ -431,20 +431,14 @@ struct session *serve_current_session(struct serve *sv, const char *stream_id)
         return NULL;
 }
 
-static struct buf *list_text(struct serve *sv, enum key_kind kind)
-{
-        return kind == KEY_STREAMS ? streams_json(sv->store, &sv->known) : catalog_write_live(sv->store);
-}
-
 /* One text for all the pages of it: a longer one is kept for those who have begun to read. */
-static enum look look_list(struct serve *sv, struct serve_request *r, struct serve_list *l)
+static enum look look_streams(struct serve *sv, struct serve_request *r)
 {
-        int64_t now = clock_mono_us();
-        int64_t short_us = r->parsed.kind == KEY_STREAMS ? STREAMS_US : 0;
-        int64_t keep_us = l->text && l->text->len > BODY_MAX ? LONG_LIST_US : short_us;
+        struct serve_list *l = &sv->streams;
+        int64_t now = clock_mono_us(), keep_us = l->text && l->text->len > BODY_MAX ? LONG_LIST_US : STREAMS_US;
         if (!l->text || (r->offset == 0 && now - l->made_mono_us >= keep_us)) {
                 buf_unref(&l->text);
-                l->text = list_text(sv, r->parsed.kind);
+                l->text = streams_json(sv->store, &sv->known);
                 l->made_mono_us = now;
         }
         return answer_bytes(r, l->text, l->text->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
@@ -455,6 +449,14 @@ static enum look look_page(struct serve *sv, struct serve_request *r)
         struct buf *text = recordings_json(sv->store, &r->parsed);
         enum look l = answer_bytes(r, text, text->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
         buf_unref(&text);
+        return l;
+}
+
+static enum look look_peer_live(struct serve *sv, struct serve_request *r)
+{
+        struct buf *page = catalog_write_live(sv->store, r->parsed.since, r->parsed.before_ms, r->parsed.session);
+        enum look l = answer_bytes(r, page, page->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
+        buf_unref(&page);
         return l;
 }
 
@@ -473,7 +475,7 @@ enum look serve_look_peer(struct serve *sv, struct serve_request *r)
         if (!r->from_node)
                 return none(r, TTL_NEVER_MS);
         if (r->parsed.kind == KEY_PEER_LIVE)
-                return look_list(sv, r, &sv->peer_live);
+                return look_peer_live(sv, r);
         if (r->parsed.kind == KEY_NAMES)
                 return look_names(sv, r);
         if (r->parsed.kind == KEY_PEER_EVENTS && !sv->events.settled)
@@ -505,7 +507,7 @@ struct session *serve_wanted_session(struct serve *sv, const struct key *k)
 enum look serve_look(struct serve *sv, struct serve_request *r)
 {
         if (r->parsed.kind == KEY_STREAMS)
-                return look_list(sv, r, &sv->streams);
+                return look_streams(sv, r);
         if (r->parsed.kind == KEY_RECORDINGS)
                 return look_page(sv, r);
         struct session *s = r->parsed.kind == KEY_NONE ? NULL : serve_wanted_session(sv, &r->parsed);

@@ -103,6 +103,7 @@ struct session {
         bool in_loaded;
         struct session *changed_before, *changed_after; /* the store's order of changes */
         uint64_t change, change_version;                /* its place there, and the version that has it */
+        uint64_t moved; /* store.moves as it changed last */
 };
 
 /* Of the claim only who it is: id, stream, epoch. */

@@ -218,4 +218,5 @@ void store_close(struct store *st)
                 while (st->by_id[i])
                         drop(st, st->by_id[i]);
         by_start_fini(&st->by_start);
+        by_start_fini(&st->live_by_start);
 }

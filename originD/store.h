@@ -89,7 +89,9 @@ struct store {
         size_t live, ended;
         struct session *first_live; /* by older */
         struct session *newest_ended, *oldest_ended; /* by when they ended */
-        struct by_start by_start; /* all of them */
+        struct by_start by_start; /* all of them, */
+        struct by_start live_by_start; /* and the live ones */
+        uint64_t moves; /* how often any session changed, chunks too */
         struct session *sweep_at; /* where retention goes on */
         struct session *archive_at; /* where the archiver goes on: likewise */
         struct session *scrub_at; /* where the scrubber goes on: the live ones, then those that ended, the newest first */

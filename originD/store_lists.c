@@ -88,6 +88,8 @@ static void unlist(struct store *st, struct session *s)
         else if (!live)
                 st->oldest_ended = s->newer;
         s->newer = s->older = NULL;
+        if (live)
+                by_start_remove(&st->live_by_start, s);
         s->of_stream->live -= live;
         if (!live) {
                 s->of_stream->ended_bytes -= s->listed_bytes;
@@ -104,6 +106,7 @@ static void list_live(struct store *st, struct session *s)
         if (s->older)
                 s->older->newer = s;
         st->first_live = s;
+        by_start_add(&st->live_by_start, s);
 }
 
 /* From the newest end on: a session that ends now is there. Those of a start come the newest first. */
@@ -184,6 +187,7 @@ struct session *store_changed_behind(const struct store *st, uint64_t since)
 static void session_changed(void *arg, struct session *s)
 {
         struct store *st = arg;
+        s->moved = ++st->moves;
         if (s->change_version != s->version) { /* a chunk changes nothing that session.json says */
                 changes_unlink(st, s);
                 changes_append(st, s);
@@ -218,6 +222,7 @@ void store_add(struct store *st, struct session *s)
         s->next_by_id = *head;
         *head = s;
         changes_append(st, s);
+        s->moved = ++st->moves;
         struct stream *stream = stream_make(st, s->stream);
         struct session *newer = NULL, *older = stream->sessions;
         if (!st->started) { /* as in list_ended() */

@@ -96,6 +96,15 @@ static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
         return is(&p[4], "init.mp4") ? KEY_INIT : is(&p[4], "recording.mp4") ? KEY_RECORDING : take_segment(&k->segment, &p[4]) ? KEY_SEGMENT : KEY_NONE;
 }
 
+static enum key_kind parse_peer_live(struct key *k, const struct part *p, size_t n)
+{
+        uint64_t before_ms = INT64_MAX;
+        bool well = take_number(&k->since, UINT64_MAX, &p[2], "") &&
+                    (n == 3 || (n == 5 && take_number(&before_ms, INT64_MAX, &p[3], "") && take(k->session, sizeof(k->session), &p[4], session_id_valid)));
+        k->before_ms = (int64_t)before_ms;
+        return well ? KEY_PEER_LIVE : KEY_NONE;
+}
+
 static enum key_kind parse_peer(struct key *k, const struct part *p, size_t n)
 {
         k->below = UINT64_MAX;
@@ -104,10 +113,9 @@ static enum key_kind parse_peer(struct key *k, const struct part *p, size_t n)
                 return KEY_PEER_SESSION;
         if (n == 3 && is(&p[1], "ended") && take_number(&k->since, UINT64_MAX, &p[2], ""))
                 return KEY_PEER_ENDED;
-        return n != 2               ? KEY_NONE
-               : is(&p[1], "live")   ? KEY_PEER_LIVE
-               : is(&p[1], "events") ? KEY_PEER_EVENTS
-                                     : KEY_NONE;
+        if (n > 2 && is(&p[1], "live"))
+                return parse_peer_live(k, p, n);
+        return n == 2 && is(&p[1], "events") ? KEY_PEER_EVENTS : KEY_NONE;
 }
 
 static enum key_kind parse_names(struct key *k, const struct part *p, size_t n)

@@ -12,7 +12,8 @@
  *   /live/STREAM/SESSION/recording.mp4      KEY_RECORDING     that session, once it ended, as one file  when volumes go or come
  *   /live/STREAM/SESSION/TRACK/recording.mp4                  with that picture (and the best sound), or that sound alone
  *                                                             both by HTTP from an origin only: an edge would have to hold it
- *   /peer/ended/17  /peer/live              KEY_PEER_…        what origins tell each other, by FETCH  always
+ *   /peer/ended/17                          KEY_PEER_…        what origins tell each other, by FETCH  always
+ *   /peer/live/17  /peer/live/17/MS/SESSION                   only: those that are live, and those that started before that one
  *   /peer/events  /peer/session/SESSION                       only (originD/replica/catalog.h)
  *   /peer/session/SESSION/17                                  its volumes before number 17
  *   /names/INSTANCE/CHANGE                  KEY_NAMES         which names there are (names.h): for the tier below, by FETCH only
@@ -46,10 +47,10 @@ struct key {
         char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
         const char *file; /* KEY_ENTRY, KEY_MANIFEST: a constant, "manifest.mpd"; NULL otherwise */
         uint32_t segment; /* KEY_SEGMENT */
-        uint64_t since;   /* KEY_PEER_ENDED, KEY_NAMES */
+        uint64_t since;   /* KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_NAMES */
         uint64_t instance; /* KEY_NAMES */
         uint64_t below;   /* KEY_PEER_SESSION; no number: UINT64_MAX */
-        int64_t before_ms; /* KEY_RECORDINGS: since 1970, with session ("": none); INT64_MAX: the first page */
+        int64_t before_ms; /* KEY_RECORDINGS, KEY_PEER_LIVE: since 1970, with session ("": none); INT64_MAX: the first page */
 };
 
 #define KEY_RECORDINGS_PATH "/api/recordings"

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/json_buf.h"
 #include "common/mem.h"
@@ -91,25 +92,35 @@ struct buf *catalog_write_one(const struct session *s, uint64_t below)
         return json_to_buf(json_pack("{s:o}", "sessions", list));
 }
 
-static int newer_first(const void *a, const void *b)
+/* What it costs to tell it, and to read that. */
+static size_t parts_of(const struct session *s)
 {
-        const struct session *x = *(struct session *const *)a, *y = *(struct session *const *)b;
-        return session_newer(x->epoch_us, x->id, y) ? -1 : 1;
+        size_t parts = 1;
+        for (size_t i = 0; i < s->track_count; i++)
+                parts += 1 + s->tracks[i]->eras.count;
+        return parts;
 }
 
-struct buf *catalog_write_live(struct store *st)
+struct buf *catalog_write_live(const struct store *st, uint64_t since, int64_t before_ms, const char *before)
 {
-        struct session **all = mem_alloc((st->live + 1) * sizeof(*all));
-        size_t n = 0;
-        for (struct session *s = st->first_live; s && n < CATALOG_SESSIONS_MAX; s = s->older)
-                all[n++] = s;
-        if (n)
-                qsort(all, n, sizeof(*all), newer_first);
+        const struct by_start *all = &st->live_by_start;
         json_t *list = json_array();
-        for (size_t i = 0; i < n; i++)
-                json_array_append_new(list, session_json(all[i], true));
-        free(all);
-        return json_to_buf(json_pack("{s:o}", "sessions", list));
+        size_t i = by_start_before(all, before_ms, before), parts = 0;
+        for (size_t looks = 0; i < all->count && parts < CATALOG_LIVE_PARTS && looks < CATALOG_LIVE_LOOKS; i++, looks++) {
+                const struct session *s = all->at[i];
+                if (s->moved <= since)
+                        continue;
+                json_array_append_new(list, session_json(s, true));
+                parts += parts_of(s);
+        }
+        bool more = i > 0 && i < all->count;
+        json_t *j = json_pack("{s:o, s:I, s:b}", "sessions", list, "next", (json_int_t)st->moves, "more", more);
+        if (more) {
+                const struct session *last = all->at[i - 1];
+                json_object_set_new(j, "before_ms", json_integer(last->epoch_us / US_PER_MS));
+                json_object_set_new(j, "before", json_string(last->id));
+        }
+        return json_to_buf(j);
 }
 
 struct buf *catalog_write_ended(struct store *st, uint64_t since)
@@ -248,6 +259,11 @@ int catalog_read(struct catalog *out, const char *text, size_t len_bytes)
         *out = (struct catalog){.more = json_is_true(json_object_get(j, "more"))};
         if (json_object_get(j, "next"))
                 out->next = json_number(j, "next", INT64_MAX, &bad);
+        if (json_object_get(j, "before")) {
+                json_text(j, "before", out->before, sizeof(out->before), &bad);
+                out->before_ms = (int64_t)json_number(j, "before_ms", INT64_MAX, &bad);
+                bad |= !bad && !session_id_valid(out->before);
+        }
         if (!bad)
                 out->sessions = mem_alloc(n * sizeof(*out->sessions));
         for (size_t i = 0; !bad && i < n; i++) {

@@ -3,7 +3,10 @@
  *   /peer/ended/<n>      those that ended, in the order in which what is told of them changed, behind change n: at most
  *                        CATALOG_PAGE of them, the change to ask from next, and whether there is more. Who has read all asks
  *                        from there on for what is new; the changes are counted anew when the process starts
- *   /peer/live           those that are live, with their tracks, the newest first
+ *   /peer/live/<n>       those that are live, with their tracks, in the order in which they started, the newest first; of them those
+ *                        that have moved, by a chunk or else, behind move n (0: all), page by page: as much as is made in some milliseconds, the
+ *                        move to ask from next time, and where the next page begins, /peer/live/<n>/<ms>/<session>. So what 10,000 live
+ *                        sessions cost is what moves in them, and no page stops a loop
  *   /peer/session/<id>   one with its tracks and the newest of their closed volumes, which of one that ended are loaded first; an
  *                        empty list when it is not here
  *   /peer/session/<id>/<n>  the same with the newest of the volumes before number n: so all of them can be read, page after page
@@ -18,6 +21,8 @@
 #include "originD/store.h"
 
 #define CATALOG_PAGE 500
+#define CATALOG_LIVE_PARTS 700   /* tracks and eras in one page of live sessions: some hundred sessions, a tenth of what one answer may be */
+#define CATALOG_LIVE_LOOKS 4000 /* sessions that are looked at for one page */
 #define CATALOG_VOLUMES 250 /* of a track, in one answer: two days. Of all tracks they are one answer (BODY_MAX), made and read in some milliseconds */
 #define CATALOG_SESSIONS_MAX 20000    /* in one list */
 #define CATALOG_MAX_BYTES (64u << 20) /* of JSON that is read */
@@ -53,10 +58,13 @@ struct catalog {
         size_t count;
         uint64_t next; /* of a page: to ask from next */
         bool more;     /* and that there is more by now */
+        int64_t before_ms; /* of those that are live, with more: where the next page begins */
+        char before[SESSION_ID_MAX + 1];
         size_t left_out; /* sessions with a generation that there cannot be (generation.h): by it they would win over every copy */
 };
 
-struct buf *catalog_write_live(struct store *st);
+/* since: a move; before: "" with INT64_MAX for the first page. */
+struct buf *catalog_write_live(const struct store *st, uint64_t since, int64_t before_ms, const char *before);
 struct buf *catalog_write_ended(struct store *st, uint64_t since);
 /* s is loaded; NULL: an empty list. below: the newest page of volumes before that number. */
 struct buf *catalog_write_one(const struct session *s, uint64_t below);

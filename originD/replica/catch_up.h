@@ -6,7 +6,7 @@
  *   catch_up_stop    what is under way ends soon; those who wait are answered
  *   catch_up_close   after that
  * A peer that comes up, or up again, is compared with in full: what ended there page after page, and in between, every half
- * second, what is live. What is live here and not among that is asked for by its name, for a session that ended elsewhere must not
+ * second, what is live: all of it every few seconds, in pages, and what has moved in between. What is live here and not among that is asked for by its name, for a session that ended elsewhere must not
  * be claimed again. All peers are compared with every few seconds as to what is live or ended lately. Live sessions are copied first, then the newest. A session that is not here is taken if this is one of its
  * stream's owners, of all origins seen since the start; otherwise it is only known where to ask for it. Loop thread only. */
 #ifndef ORIGIND_CATCH_UP_H
@@ -28,6 +28,7 @@
 #define CATCH_UP_BEHIND_US (2 * US_PER_S)  /* between comparisons while something is behind, */
 #define CATCH_UP_SILENT_US (US_PER_S / 2)  /* while a live session hears nothing: its writer may have only the peer */
 #define CATCH_UP_EVERY_US (5 * US_PER_S)   /* and otherwise */
+#define CATCH_UP_LIVE_SHARE 10             /* all that is live there is read once in so many times what that costs this loop */
 #define CATCH_UP_HOLD_US (500 * US_PER_MS) /* a PUT that is ahead waits for what is missing before it */
 
 struct catch_up;

@@ -35,7 +35,15 @@ struct partner {
         int64_t heard_us;  /* it answered last */
         enum { ASKS_NOTHING, ASKS_ENDED, ASKS_LIVE, ASKS_ONE } asking; /* the list that is being fetched */
         char (*untold)[SESSION_ID_MAX + 1]; /* live here, not there: asked for one by one, the last one first */
-        size_t untold_count;
+        size_t untold_count, untold_room;
+        struct live_round { /* the pages of what is live there, as long as they are asked for, and what is known behind the last one */
+                bool all;          /* not only what moved: what is not told is not live there */
+                bool failed;
+                uint64_t since, next; /* moves there: asked from, and to ask from when all pages were read; 0: all is to be told */
+                int64_t before_ms; /* where the next page begins; the first: INT64_MAX, "" */
+                char before[SESSION_ID_MAX + 1];
+                int64_t all_us, spent_us; /* when all of it was asked for last, and what taking it in has cost this loop */
+        } live;
         uint64_t since;    /* what ended there is known up to this change of its */
         bool more;         /* than could be noted: it stays there until there is room */
         bool pages_left;   /* of what ended: what is live is looked at in between */

@@ -13,6 +13,13 @@
 #include "originD/replica/compare.h"
 #include "originD/stats.h"
 
+/* In the order of lists: by_start.h. */
+static bool session_started_after(const struct peer_session *t, const struct session *s)
+{
+        int64_t t_ms = t->epoch_us / US_PER_MS, s_ms = s->epoch_us / US_PER_MS;
+        return t_ms > s_ms || (t_ms == s_ms && strcmp(t->id, s->id) > 0);
+}
+
 /* ---- what a peer has more ------------------------------------------------------------------------------------------ */
 
 static bool removed_here(const struct catch_up *r, const struct peer_session *p)
@@ -50,10 +57,6 @@ static void note_end(struct catch_up *r, struct lack *l)
 static void compare_with(struct partner *p, const struct catalog *list)
 {
         struct catch_up *r = p->catch_up;
-        bool live = p->asking == ASKS_LIVE;
-        for (struct lack *l = r->lacks; l; l = l->next)
-                if (live && l->live && strcmp(l->peer, p->id) == 0)
-                        l->told = false;
         for (size_t i = 0; i < list->count; i++) {
                 const struct peer_session *t = &list->sessions[i];
                 if (!lacks(r, t))
@@ -68,28 +71,56 @@ static void compare_with(struct partner *p, const struct catalog *list)
                         p->more = true;
                 }
         }
-        for (struct lack *l = r->lacks, *next; l; l = next) {
-                next = l->next;
-                if (!l->told && !l->copy && !l->exact && strcmp(l->peer, p->id) == 0)
-                        catch_up_forget_lack(r, l);
-        }
 }
 
 /* ---- what it tells ---------------------------------------------------------------------------------------------------- */
 
 static void ask_list(struct partner *p);
 
-static void ask(struct partner *p, int what)
+static void ask_more(struct partner *p)
 {
         free(p->text);
         p->text = NULL;
         p->len = 0;
+        ask_list(p);
+}
+
+/* From the beginning: what moved since the last time, or now and then, and at first, all of it. */
+static void begin_live(struct partner *p)
+{
+        struct live_round *live = &p->live;
+        int64_t now = clock_mono_us(), pause_us = live->spent_us * CATCH_UP_LIVE_SHARE;
+        if (pause_us < CATCH_UP_EVERY_US)
+                pause_us = CATCH_UP_EVERY_US;
+        live->all = !live->next || live->failed || !p->heard_of_live || now - live->all_us >= pause_us;
+        live->since = live->all ? 0 : live->next;
+        live->before_ms = INT64_MAX;
+        live->before[0] = '\0';
+        live->failed = true; /* until its last page is here */
+        p->asked_live_us = now;
+        if (!live->all)
+                return;
+        live->all_us = now;
+        live->spent_us = 0;
+        p->untold_count = 0;
+        for (struct lack *l = p->catch_up->lacks; l; l = l->next)
+                if (l->live && strcmp(l->peer, p->id) == 0)
+                        l->told = false;
+}
+
+static void ask(struct partner *p, int what)
+{
         p->asking = what;
         p->forgotten = false;
         if (what == ASKS_LIVE)
-                p->asked_live_us = clock_mono_us();
-        if (what != ASKS_NOTHING)
-                ask_list(p);
+                begin_live(p);
+        if (what != ASKS_NOTHING) {
+                ask_more(p);
+                return;
+        }
+        free(p->text);
+        p->text = NULL;
+        p->len = 0;
 }
 
 /* What ended comes in pages, and over a long way many of them take a minute; nobody who watches something live waits for that. */
@@ -102,25 +133,30 @@ static void take_ended(struct partner *p, const struct catalog *list)
         ask(p, p->pages_left && !live_is_due ? ASKS_ENDED : ASKS_LIVE);
 }
 
-static bool tells(const struct catalog *list, const char *id)
+static void add_untold(struct partner *p, const char *id)
 {
-        for (size_t i = 0; i < list->count; i++)
-                if (strcmp(list->sessions[i].id, id) == 0)
-                        return true;
-        return false;
+        if (p->untold_count == p->untold_room) {
+                p->untold_room = p->untold_room ? 2 * p->untold_room : 16;
+                p->untold = mem_resize(p->untold, p->untold_room * sizeof(*p->untold));
+        }
+        strcpy(p->untold[p->untold_count++], id);
 }
 
 /* What is live here and not there may have ended there: among many recordings that would be heard last, and until then it would
- * be claimed again here. */
+ * be claimed again here. Page and list are in one order, so a page tells of all that started between its beginning and its end. */
 static void note_untold(struct partner *p, const struct catalog *list)
 {
-        const struct store *st = p->catch_up->store;
-        free(p->untold);
-        p->untold = mem_alloc((st->live + 1) * sizeof(*p->untold));
-        p->untold_count = 0;
-        for (const struct session *s = st->first_live; s; s = s->older)
-                if (!tells(list, s->id))
-                        strcpy(p->untold[p->untold_count++], s->id);
+        const struct by_start *here = &p->catch_up->store->live_by_start;
+        size_t i = by_start_before(here, p->live.before_ms, p->live.before), told = 0;
+        /* An index of what started last before the end of the page, which is the page's last itself when that is live here. */
+        size_t end = list->more ? by_start_before(here, list->before_ms, list->before) : here->count;
+        for (; i < end; i++) {
+                const struct session *s = here->at[i];
+                while (told < list->count && session_started_after(&list->sessions[told], s))
+                        told++;
+                if (told == list->count || strcmp(list->sessions[told].id, s->id) != 0)
+                        add_untold(p, s->id);
+        }
 }
 
 /* true: it is on its way. */
@@ -134,12 +170,43 @@ static bool ask_untold(struct partner *p)
         return true;
 }
 
+static void forget_untold_lacks(struct partner *p)
+{
+        struct catch_up *r = p->catch_up;
+        for (struct lack *l = r->lacks, *next; l; l = next) {
+                next = l->next;
+                if (!l->told && !l->copy && !l->exact && strcmp(l->peer, p->id) == 0)
+                        catch_up_forget_lack(r, l);
+        }
+}
+
+/* true: the next page is asked for. */
+static bool take_live(struct partner *p, const struct catalog *list)
+{
+        struct live_round *live = &p->live;
+        bool first = !live->before[0];
+        if (live->all && !p->heard_of_live)
+                note_untold(p, list);
+        if (first)
+                live->next = list->next;
+        if (list->more && !p->forgotten) {
+                live->before_ms = list->before_ms;
+                strcpy(live->before, list->before);
+                ask_more(p);
+                return true;
+        }
+        live->failed = p->forgotten;
+        if (live->all && !p->forgotten)
+                forget_untold_lacks(p);
+        return false;
+}
+
 static void take_list(struct partner *p, const struct catalog *list)
 {
         compare_with(p, list);
-        if (p->asking == ASKS_LIVE && !p->heard_of_live)
-                note_untold(p, list);
-        else if (p->asking == ASKS_ONE)
+        if (p->asking == ASKS_LIVE && take_live(p, list))
+                return;
+        if (p->asking == ASKS_ONE)
                 p->untold_count--;
         if (p->forgotten) {
                 ask(p, ASKS_ENDED);
@@ -155,16 +222,30 @@ static void take_list(struct partner *p, const struct catalog *list)
         }
 }
 
+/* A page that leads to where it begins, or before that, would be asked for for ever. */
+static bool goes_nowhere(const struct partner *p, const struct catalog *list)
+{
+        const struct live_round *live = &p->live;
+        bool later = list->before_ms > live->before_ms || (list->before_ms == live->before_ms && strcmp(list->before, live->before) >= 0);
+        return list->more && (!*list->before || later);
+}
+
 /* answered: the peer said so. */
 static void list_over(struct partner *p, int status, bool answered)
 {
         struct catch_up *r = p->catch_up;
         struct catalog list = {0};
+        int64_t began_us = clock_mono_us();
         p->starts = answered && status == ERR_NOT_YET && p->asking != ASKS_ONE;
-        if (!status)
+        if (!status) {
                 status = catalog_read(&list, (const char *)p->text, p->len);
-        else if (answered && p->asking == ASKS_ONE) /* of this one it cannot tell, which is not to be waited for */
+                if (!status && p->asking == ASKS_LIVE && goes_nowhere(p, &list)) {
+                        status = ERR_PROTO;
+                        catalog_free(&list);
+                }
+        } else if (answered && p->asking == ASKS_ONE) { /* of this one it cannot tell, which is not to be waited for */
                 status = 0;
+        }
         if (list.left_out) {
                 stat_add(STAT_IMPOSSIBLE_GENERATIONS, (int64_t)list.left_out);
                 log_warn("peer=%s msg=\"it tells of sessions with generations that there cannot be: they are left out\" sessions=%zu", p->id,
@@ -178,6 +259,7 @@ static void list_over(struct partner *p, int status, bool answered)
                         log_warn("peer=%s msg=\"cannot compare\" error=\"%s\"", p->id, err_text(status));
                 ask(p, ASKS_NOTHING);
         }
+        p->live.spent_us += clock_mono_us() - began_us;
         if (r->stopping)
                 return;
         catch_up_check_settled(r);
@@ -206,8 +288,11 @@ static void ask_list(struct partner *p)
 {
         struct fetch m = {.offset = p->len, .hops = FETCH_HOPS_MAX, .wait_ms = p->asking == ASKS_ONE ? COPY_LOAD_WAIT_MS : 0};
         struct catch_up *r = p->catch_up;
-        if (p->asking == ASKS_LIVE)
-                strcpy(m.key, "/peer/live");
+        const struct live_round *live = &p->live;
+        if (p->asking == ASKS_LIVE && *live->before)
+                snprintf(m.key, sizeof(m.key), "/peer/live/%" PRIu64 "/%" PRIi64 "/%s", live->since, live->before_ms, live->before);
+        else if (p->asking == ASKS_LIVE)
+                snprintf(m.key, sizeof(m.key), "/peer/live/%" PRIu64, live->since);
         else if (p->asking == ASKS_ONE)
                 snprintf(m.key, sizeof(m.key), "/peer/session/%s", p->untold[p->untold_count - 1]);
         else
@@ -252,6 +337,7 @@ static void read_anew(struct partner *p)
 {
         p->heard_of_live = false;
         p->since = 0;
+        p->live.next = 0;
         p->forgotten = true;
 }
 

@@ -43,7 +43,9 @@ static void write_key(const struct key *k, char *dst, size_t cap)
                 snprintf(dst, cap, "/peer/ended/%" PRIu64, k->since);
                 break;
         case KEY_PEER_LIVE:
-                snprintf(dst, cap, "/peer/live");
+                snprintf(dst, cap, "/peer/live/%" PRIu64, k->since);
+                if (*k->session)
+                        snprintf(dst + strlen(dst), cap - strlen(dst), "/%" PRIi64 "/%s", k->before_ms, k->session);
                 break;
         case KEY_PEER_SESSION:
                 snprintf(dst, cap, "/peer/session/%s", k->session);

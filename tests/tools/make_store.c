@@ -2,8 +2,8 @@
  *
  *   make_store heads DIR COUNT               so many recordings of an hour, of a stream for each hundred: session.json alone,
  *                                            which is all that a start reads of what ended
- *   make_store live DIR STREAMS HOURS        live streams, HOURS old: closed volumes are sparse (a start looks at their names), the last
- *                                            one of each track is real and half full
+ *   make_store live DIR STREAMS HOURS [S]    live streams, HOURS old: closed volumes are sparse (a start looks at their names), the last
+ *                                            one of each track is real and half full, or has S seconds
  *   make_store recording DIR SECONDS BYTES   one recording of stream "old", real to the last byte, chunks of video of BYTES
  *   make_store append DIR MB BYTES           prints "plain MB/s", "volume MB/s", "log MB/s", "logs MB/s": chunks of BYTES by
  *                                            write(2) to one file; by volume_append(); through one chunk_log; and through as
@@ -273,11 +273,11 @@ static void write_rows(const char *track, struct volumes *rows)
         free(path);
 }
 
-static void make_live(const char *dir, uint32_t streams, uint32_t hours)
+static void make_live(const char *dir, uint32_t streams, uint32_t hours, uint32_t open_s)
 {
         static struct chunks kept[TRACKS];
         uint32_t closed = hours * 3600 / SEGMENTS;
-        int64_t length_us = (closed * SEGMENTS + SEGMENTS / 2) * SEGMENT_US;
+        int64_t length_us = (closed * SEGMENTS + open_s) * SEGMENT_US;
         for (uint32_t n = 0; n < streams; n++) {
                 char stream[32];
                 snprintf(stream, sizeof(stream), "live-%u", n);
@@ -299,7 +299,7 @@ static void make_live(const char *dir, uint32_t streams, uint32_t hours)
                                 volumes_insert(&rows, &row);
                         }
                         write_rows(track, &rows);
-                        write_volume(&t, i, closed, SEGMENTS / 2, 100, &kept[i], false);
+                        write_volume(&t, i, closed, open_s, 100, &kept[i], false);
                         free(track);
                         buf_unref(&init);
                 }
@@ -482,14 +482,14 @@ int main(int argc, char **argv)
                 make_folder(dir);
         if (strcmp(what, "heads") == 0 && n)
                 make_heads(dir, n);
-        else if (strcmp(what, "live") == 0 && n && m)
-                make_live(dir, n, m);
+        else if (strcmp(what, "live") == 0 && n)
+                make_live(dir, n, m, argc > 5 ? (uint32_t)atoi(argv[5]) : SEGMENTS / 2);
         else if (strcmp(what, "recording") == 0 && n && m)
                 make_recording(dir, n, m);
         else if (strcmp(what, "append") == 0 && n && m)
                 measure_appends(dir, n, m);
         else {
-                fprintf(stderr, "usage: make_store heads DIR COUNT | live DIR STREAMS HOURS | recording DIR SECONDS BYTES |\n"
+                fprintf(stderr, "usage: make_store heads DIR COUNT | live DIR STREAMS HOURS [S] | recording DIR SECONDS BYTES |\n"
                                 "       append DIR MB BYTES\n");
                 return 2;
         }

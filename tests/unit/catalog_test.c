@@ -36,7 +36,7 @@ static void test_what_is_written_is_what_is_read(void **state)
         s->captions = true;
         join("cam", "S1", 5000000, 3, "t2", &err);
         assert_int_equal(put_video(s, "v720", 0, 3), 0);
-        struct catalog l = read_list(catalog_write_live(&store));
+        struct catalog l = read_list(catalog_write_live(&store, 0, INT64_MAX, ""));
         assert_int_equal(l.count, 1);
         const struct peer_session *p = &l.sessions[0];
         assert_string_equal(p->id, "S1");
@@ -67,7 +67,7 @@ static void test_another_origins_grace_time_has_the_bound_that_a_writers_has(voi
 {
         (void)state;
         recorded("cam", "S1", 5000000)->grace_ms = UINT32_MAX;
-        struct catalog l = read_list(catalog_write_live(&store));
+        struct catalog l = read_list(catalog_write_live(&store, 0, INT64_MAX, ""));
         assert_int_equal(l.sessions[0].grace_ms, GRACE_MAX_MS);
         catalog_free(&l);
 }
@@ -79,7 +79,7 @@ static void test_a_session_with_a_generation_that_there_cannot_be_is_left_out(vo
         recorded("cam", "S1", 5000000)->generation = UINT32_MAX;
         recorded("other", "S2", 6000000)->tracks[0]->eras.list[0].generation = UINT32_MAX;
         recorded("good", "S3", 7000000);
-        struct catalog l = read_list(catalog_write_live(&store));
+        struct catalog l = read_list(catalog_write_live(&store, 0, INT64_MAX, ""));
         assert_int_equal(l.count, 1);
         assert_int_equal(l.left_out, 2);
         assert_string_equal(l.sessions[0].id, "S3");
@@ -94,7 +94,7 @@ static void test_lists_hold_the_live_ones_or_those_that_ended_or_one(void **stat
         recorded("d", "S4", 4000000);
         assert_int_equal(end_session(old), 0);
         assert_int_equal(end_session(recent), 0);
-        struct catalog l = read_list(catalog_write_live(&store));
+        struct catalog l = read_list(catalog_write_live(&store, 0, INT64_MAX, ""));
         assert_int_equal(l.count, 2);
         assert_string_equal(l.sessions[0].id, "S4"); /* the newest first */
         assert_true(l.sessions[0].whole);
@@ -269,11 +269,64 @@ static void test_a_volume_whose_checksum_is_not_known_is_not_offered(void **stat
         volumes_free(v);
 }
 
+/* As another origin reads it; returns how many sessions it was told. Each page but the last is as full as may be, and none is fuller. */
+static size_t read_pages(uint64_t since, unsigned *pages, uint64_t *moves)
+{
+        struct catalog l;
+        int64_t before_ms = INT64_MAX, last_us = INT64_MAX;
+        char before[SESSION_ID_MAX + 1] = "";
+        size_t told = 0;
+        *pages = 0;
+        do {
+                l = read_list(catalog_write_live(&store, since, before_ms, before));
+                size_t parts = 0;
+                for (size_t i = 0; i < l.count; i++) {
+                        assert_true(l.sessions[i].epoch_us < last_us); /* the newest first, each once */
+                        last_us = l.sessions[i].epoch_us;
+                        parts += 1 + l.sessions[i].track_count + l.sessions[i].track_count; /* an era each */
+                }
+                assert_true(parts < CATALOG_LIVE_PARTS + 3);
+                assert_true(!l.more || since || parts >= CATALOG_LIVE_PARTS);
+                told += l.count;
+                if (!*pages)
+                        *moves = l.next;
+                ++*pages;
+                before_ms = l.before_ms;
+                strcpy(before, l.before);
+                catalog_free(&l);
+        } while (*before);
+        return told;
+}
+
+static void test_many_live_sessions_are_told_in_pages_and_then_those_that_moved(void **state)
+{
+        enum { SESSIONS = 600 };
+        (void)state;
+        uint64_t moves, later;
+        unsigned pages;
+        store.options.live_max = SESSIONS;
+        for (int i = 0; i < SESSIONS; i++) {
+                char name[16], id[16];
+                snprintf(name, sizeof(name), "cam%d", i);
+                snprintf(id, sizeof(id), "S%d", i);
+                recorded(name, id, i * INT64_C(1000));
+        }
+        assert_int_equal(read_pages(0, &pages, &moves), SESSIONS);
+        assert_int_equal(pages, SESSIONS * 3 / CATALOG_LIVE_PARTS + 1);
+        assert_int_equal(read_pages(moves, &pages, &later), 0);
+        assert_int_equal(pages, 1);
+        assert_int_equal(put_video(store_session(&store, "S7"), "v720", 0, 3), 0);
+        assert_int_equal(put_video(store_session(&store, "S300"), "v720", 0, 3), 0);
+        assert_int_equal(read_pages(moves, &pages, &later), 2);
+        assert_int_equal(end_session(store_session(&store, "S7")), 0);
+        assert_int_equal(read_pages(0, &pages, &later), SESSIONS - 1);
+}
+
 static void test_a_list_with_anything_wrong_in_it_is_refused_whole(void **state)
 {
         (void)state;
         recorded("cam", "S1", 5000000);
-        struct buf *good = catalog_write_live(&store);
+        struct buf *good = catalog_write_live(&store, 0, INT64_MAX, "");
         const char *wrong[][2] = {{"\"generation\":1", "\"generation\":-1"}, {"\"S1\"", "\"S/1\""}, {"\"v720\"", "\"V720\""},
                                   {"\"next_chunk\":3", "\"next_chunk\":5"}, {"[[0,1,", "[[0,-1,"}, {"\"history\"", "\"histori\""},
                                   {"{\"sessions\":", "{\"sessions\":7,\"x\":"},
@@ -299,7 +352,7 @@ static void test_a_session_with_two_tracks_of_one_name_is_refused(void **state)
 {
         (void)state;
         recorded("cam", "S1", 5000000);
-        struct buf *good = catalog_write_live(&store);
+        struct buf *good = catalog_write_live(&store, 0, INT64_MAX, "");
         json_t *list = json_loadb((const char *)good->data, good->len, 0, NULL);
         json_t *tracks = json_object_get(json_array_get(json_object_get(list, "sessions"), 0), "tracks");
         struct catalog l;
@@ -330,6 +383,7 @@ int main(void)
                 CASE(test_a_page_with_volumes_below_its_own_beginning_is_refused),
                 CASE(test_all_volumes_can_be_read_page_after_page_the_newest_first),
                 CASE(test_a_volume_whose_checksum_is_not_known_is_not_offered),
+                CASE(test_many_live_sessions_are_told_in_pages_and_then_those_that_moved),
                 CASE(test_a_list_with_anything_wrong_in_it_is_refused_whole),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,7 @@ static int setup(void **state)
         assert_int_equal(add_track(own, "v720", fmp4_video_init(), 0), 0);
         for (unsigned i = 0; i < 10; i++)
                 assert_int_equal(put_video(own, "v720", i / 5, i % 5), 0);
-        struct buf *text = catalog_write_live(&store);
+        struct buf *text = catalog_write_live(&store, 0, INT64_MAX, "");
         assert_int_equal(catalog_read(&list, (const char *)text->data, text->len), 0);
         buf_unref(&text);
         theirs = &list.sessions[0];

@@ -69,7 +69,7 @@ static void test_each_role_may_ask_what_is_its_own_and_nothing_else(void **state
 
 static void test_what_origins_keep_for_each_other_is_for_origins_only(void **state)
 {
-        static const char *const keys[] = {"/peer/ended/17", "/peer/live", "/peer/session/20260131T123456Z-1a2b3c4d", "/peer/"};
+        static const char *const keys[] = {"/peer/ended/17", "/peer/live/0", "/peer/session/20260131T123456Z-1a2b3c4d", "/peer/"};
         (void)state;
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
                 assert_true(asks(ROLE_ORIGIND, ROLE_ORIGIND, MSG_FETCH, keys[i]));

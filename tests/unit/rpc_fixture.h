@@ -329,7 +329,7 @@ static nng_msg *whole_request(uint8_t type)
         struct claim claim = {.stream = "cam", .session = "s", .node = "n"};
         struct put put = {.session = "s", .track = "v720"};
         struct end end = {.session = "s"};
-        struct fetch fetch = {.key = "/peer/live"};
+        struct fetch fetch = {.key = "/peer/live/0"};
         switch (type) {
         case MSG_OPEN:
                 return message_new(type, open_encode, &open);

@@ -49,7 +49,7 @@ static void test_what_is_not_known_yet_is_never_told_not_to_be_there(void **stat
 {
         static const char *const keys[] = {"/live/nobody/manifest.mpd", "/live/late/manifest.mpd", "/live/late/S9/manifest.mpd",
                                            "/live/late/S9/v720/0.m4s", "/live/old/S1/v720/1.m4s", "/live/old/S1/a128/init.mp4",
-                                           "/live/old/manifest.mpd", "/api/streams", "/api/recordings", "/peer/live", "/peer/ended/0", "/peer/session/S1"};
+                                           "/live/old/manifest.mpd", "/api/streams", "/api/recordings", "/peer/live/0", "/peer/ended/0", "/peer/session/S1"};
         (void)state;
         recording("old", "S1", true);
         for (int peers = 0; peers <= 1; peers++) {

@@ -321,7 +321,7 @@ static void test_what_origins_tell_each_other_is_not_for_http(void **state)
 {
         (void)state;
         live(1);
-        const char *keys[] = {"/peer/ended/0", "/peer/live", "/peer/session/S1"};
+        const char *keys[] = {"/peer/ended/0", "/peer/live/0", "/peer/session/S1"};
         for (int i = 0; i < 3; i++) {
                 struct question q;
                 assert_int_equal(status_of(keys[i], 0), ERR_NOT_FOUND);

@@ -185,7 +185,7 @@ static int link_fetch(struct peer_link *l, const char *id, const struct fetch *w
         x->lost = to->fail_after && ++to->fetches >= to->fail_after;
         x->lost |= to->fails && strncmp(what->key, to->fails, strlen(to->fails)) == 0;
         to->ended += strncmp(what->key, "/peer/ended/", 12) == 0;
-        to->live += strcmp(what->key, "/peer/live") == 0;
+        to->live += strncmp(what->key, "/peer/live/", 11) == 0 && !strchr(what->key + 11, '/'); /* first pages */
         if (x->lost || to->frozen) {
                 x->lost = true;
                 x->silent_until_us = to->frozen ? clock_mono_us() + 2 * US_PER_S : 0;
