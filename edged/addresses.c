@@ -23,7 +23,7 @@ struct entry {
         struct entry *chain;
         struct entry *newer, *older; /* of those without connections */
         struct address address;
-        unsigned connections;
+        atomic_uint connections; /* changed under the lock */
         struct account account;
 };
 
@@ -176,15 +176,18 @@ void addresses_pay_back(struct addresses *as, const struct address *a)
 
 /* ---- connections --------------------------------------------------------------------------------------------------------- */
 
-bool addresses_enter(struct addresses *as, const struct address *a)
+bool addresses_enter(struct addresses *as, const struct address *a, atomic_uint **count)
 {
+        *count = NULL;
         if (address_is_none(a))
                 return true;
         pthread_mutex_lock(&as->lock);
         struct entry *e = get(as, a);
-        bool may = e->connections < as->cfg.connections;
-        if (may && e->connections++ == 0)
+        bool may = atomic_load(&e->connections) < as->cfg.connections;
+        if (may && atomic_fetch_add(&e->connections, 1) == 0)
                 unrest(as, e);
+        if (may)
+                *count = &e->connections;
         pthread_mutex_unlock(&as->lock);
         return may;
 }
@@ -195,8 +198,8 @@ void addresses_leave(struct addresses *as, const struct address *a)
                 return;
         pthread_mutex_lock(&as->lock);
         struct entry *e = *place_of(as, a);
-        assert(e && e->connections > 0);
-        if (--e->connections == 0) {
+        assert(e && atomic_load(&e->connections) > 0);
+        if (atomic_fetch_sub(&e->connections, 1) == 1) {
                 rest(as, e);
                 if (as->kept > ADDRESSES_KEPT)
                         forget(as, as->oldest);

@@ -12,6 +12,7 @@
 #ifndef EDGED_ADDRESSES_H
 #define EDGED_ADDRESSES_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -40,7 +41,9 @@ struct addresses;
 struct addresses *addresses_open(const struct addresses_config *cfg);
 void addresses_close(struct addresses *as);
 
-bool addresses_enter(struct addresses *as, const struct address *a); /* one connection more; false: it has its share already */
+/* One connection more; false: it has its share already. *count is how many the address has, valid and up to date until this one leaves;
+ * NULL where there is no address. */
+bool addresses_enter(struct addresses *as, const struct address *a, atomic_uint **count);
 void addresses_leave(struct addresses *as, const struct address *a); /* of one that entered */
 
 enum addresses_says addresses_pay(struct addresses *as, const struct address *a, int64_t now_us); /* not YES: nothing is paid */

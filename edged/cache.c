@@ -31,7 +31,7 @@ struct cache {
         void *arg;
         struct mailbox *mb;
         atomic_bool stopping;
-        atomic_size_t bytes, objects;
+        atomic_size_t bytes, objects, pinned;
         atomic_uint filling;
         unsigned hand; /* loop thread: shard the clock points at */
         struct shard shards[CACHE_SHARDS];
@@ -85,6 +85,9 @@ static void table_insert(struct object *o)
         o->chain = *b;
         *b = o;
         o->in_table = true;
+        if (o->evicted) /* it was taken out while it was refreshed, in vain */
+                atomic_fetch_sub(&o->cache->pinned, o->charged_bytes);
+        o->evicted = false;
         if (list_of(o))
                 list_push(list_of(o), o);
         atomic_fetch_add(&o->cache->objects, 1);
@@ -102,6 +105,9 @@ static struct object *table_remove(struct object *o)
         if (list_of(o))
                 list_remove(list_of(o), o);
         o->in_table = false;
+        o->evicted = o->state == OBJECT_COMPLETE; /* and counts until its last reader has left: mostly at once */
+        if (o->evicted)
+                atomic_fetch_add(&o->cache->pinned, o->charged_bytes);
         atomic_fetch_sub(&o->cache->objects, 1);
         return o;
 }
@@ -156,6 +162,8 @@ void object_unref(struct object **op)
         free_chunks(o->chunks, o->chunk_count);
         buf_unref(&o->body);
         atomic_fetch_sub(&o->cache->bytes, o->charged_bytes);
+        if (o->evicted)
+                atomic_fetch_sub(&o->cache->pinned, o->charged_bytes);
         object_unref(&o->stale);
         free(o);
 }
@@ -449,11 +457,19 @@ static struct object *evict_one(struct shard *s)
         return victim;
 }
 
+/* What was evicted and is still being read is beyond the budget for a moment: no room can be made of it, and http.c's sweep ends those who
+ * read it for long. */
+static bool fits(struct cache *c, size_t more)
+{
+        size_t bytes = atomic_load(&c->bytes) + more, pinned = atomic_load(&c->pinned), beyond = c->cfg.budget_bytes / CACHE_PINNED_PART;
+        return bytes <= c->cfg.budget_bytes + (pinned < beyond ? pinned : beyond);
+}
+
 /* Evicts until `more` bytes fit. false: nothing is left to evict and they still do not. */
 static bool make_room(struct cache *c, size_t more)
 {
         unsigned empty = 0;
-        while (atomic_load(&c->bytes) + more > c->cfg.budget_bytes) {
+        while (!fits(c, more)) {
                 struct object *victim = evict_one(&c->shards[c->hand++ % CACHE_SHARDS]);
                 empty = victim ? 0 : empty + 1;
                 if (victim)
@@ -600,6 +616,11 @@ void cache_expire_waiters(struct object *o, int64_t now_us)
 size_t cache_bytes(struct cache *c)
 {
         return atomic_load(&c->bytes);
+}
+
+size_t cache_pinned(struct cache *c)
+{
+        return atomic_load(&c->pinned);
 }
 
 size_t cache_objects(struct cache *c)

@@ -14,7 +14,7 @@
  * of the objects in it. No callback runs under it except waiter.suspend. It may be taken while MHD holds a response's mutex,
  * never the other way round. Responses are set by compare-and-swap, counts are atomics.
  *
- * The byte budget is for the whole cache. When it is reached, the second-chance clock goes round the shards: an object that
+ * The byte budget is for the whole cache; half of it more may be of objects that were evicted and are still being read. When it is reached, the second-chance clock goes round the shards: an object that
  * was hit since the hand last passed is spared once. What is MISSING has its own short list a shard, so that a flood of
  * made-up names cannot push media out. */
 #ifndef EDGED_CACHE_H
@@ -38,6 +38,7 @@
 #define CACHE_STALE_WAIT_US (500 * US_PER_MS)   /* a refresh that takes longer is not waited for */
 #define CACHE_STALE_RETRY_US (1000 * US_PER_MS) /* after a refresh that failed the next one waits this long */
 #define CACHE_CHUNKS_MAX 4096
+#define CACHE_PINNED_PART 2 /* of the budget: so much may be pinned beyond it */
 #define ETAG_MAX 24
 
 enum cache_result { CACHE_HIT, CACHE_MISS, CACHE_JOINED, CACHE_STALE, CACHE_FULL };
@@ -92,7 +93,7 @@ struct object {
         struct object *stale;
         struct object *chain;           /* of the hash bucket */
         struct object *newer, *older;   /* of the clock or of the MISSING list */
-        bool in_table;
+        bool in_table, evicted; /* evicted: COMPLETE, and counted as pinned as long as somebody has it */
         size_t charged_bytes;
 
         /* written by the loop thread before the first byte can be seen, constant after that */
@@ -171,6 +172,7 @@ void cache_fail(struct object *o, int why, int64_t now_us);
 void cache_expire_waiters(struct object *o, int64_t now_us);
 
 size_t cache_bytes(struct cache *c);
+size_t cache_pinned(struct cache *c); /* of them, of objects that were evicted and are still being read: no room can be made of these */
 size_t cache_objects(struct cache *c);
 
 #endif

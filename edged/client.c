@@ -22,22 +22,23 @@ void client_list_fini(struct client_list *l)
 
 static void rest(struct client *c)
 {
-        struct client_list *l = c->list;
+        struct client_rests *r = c->rests = c->requests == 0 ? &c->list->silent : &c->list->idle;
         c->resting = true;
         c->rested_later = NULL;
-        c->rested_before = l->rests_shortest;
-        *(l->rests_shortest ? &l->rests_shortest->rested_later : &l->rests_longest) = c;
-        l->rests_shortest = c;
+        c->rested_before = r->shortest;
+        *(r->shortest ? &r->shortest->rested_later : &r->longest) = c;
+        r->shortest = c;
 }
 
 static void unrest(struct client *c)
 {
-        struct client_list *l = c->list;
-        if (!c->resting)
+        struct client_rests *r = c->rests;
+        if (!r)
                 return;
+        *(c->rested_later ? &c->rested_later->rested_before : &r->shortest) = c->rested_before;
+        *(c->rested_before ? &c->rested_before->rested_later : &r->longest) = c->rested_later;
+        c->rests = NULL;
         c->resting = false;
-        *(c->rested_later ? &c->rested_later->rested_before : &l->rests_shortest) = c->rested_before;
-        *(c->rested_before ? &c->rested_before->rested_later : &l->rests_longest) = c->rested_later;
 }
 
 /* ---- clients -------------------------------------------------------------------------------------------------------- */
@@ -134,7 +135,9 @@ static enum stats_close judge(struct client *c, const struct client_limits *limi
                 if (age_us > limits->idle_us && tcp_unsent_bytes(c->fd) == 0)
                         return CLOSE_IDLE;
                 return age_us > US_PER_S && reads_too_slowly(c, limits, since_us, now_us) ? CLOSE_SLOW_READER : CLOSES;
-        case CLIENT_SENDING:
+        case CLIENT_SENDING: /* since the last piece of a growing object */
+                if (limits->answer_us && age_us > limits->answer_us && tcp_unsent_bytes(c->fd) > 0)
+                        return CLOSE_PINNED;
                 return age_us > US_PER_S && reads_too_slowly(c, limits, since_us, now_us) ? CLOSE_SLOW_READER : CLOSES;
         case CLIENT_HELD:
                 return CLOSES;
@@ -150,21 +153,46 @@ static void condemn(struct client *c, enum stats_close why, unsigned closed[CLOS
         shutdown(c->fd, SHUT_RDWR);
 }
 
-bool client_displace(struct client_list *l, int64_t now_us, void (*gone)(struct client *c))
+static bool may_go(const struct client *c)
+{
+        return !c->condemned && !c->turned_away;
+}
+
+/* Of the CLIENT_LOOKS that have rested for longest one whose address has many more than `own`; NULL: there is none. */
+static struct client *of_many(const struct client_rests *r, unsigned own)
+{
+        struct client *c = r->longest;
+        for (unsigned looks = 0; c && looks < CLIENT_LOOKS; c = c->rested_later, looks++) {
+                if (may_go(c) && c->of_address && atomic_load(c->of_address) > 2 * own)
+                        return c;
+        }
+        return NULL;
+}
+
+/* Of these the one that has rested for longest; NULL: nobody has for so long. */
+static struct client *rests_for(const struct client_rests *r, int64_t least_us, int64_t now_us)
+{
+        struct client *c = r->longest;
+        while (c && !may_go(c))
+                c = c->rested_later;
+        return c && now_us - atomic_load(&c->since_us) >= least_us ? c : NULL;
+}
+
+bool client_displace(struct client_list *l, unsigned own, int64_t now_us, void (*gone)(struct client *c))
 {
         unsigned closed[CLOSES] = {0};
         pthread_mutex_lock(&l->lock);
-        struct client *c = l->rests_longest;
-        while (c && (c->condemned || c->turned_away))
-                c = c->rested_later;
-        bool found = c && now_us - atomic_load(&c->since_us) >= CLIENT_REST_US;
-        if (found) {
+        struct client *c = of_many(&l->silent, own);
+        c = c ? c : of_many(&l->idle, own);
+        c = c ? c : rests_for(&l->silent, CLIENT_SILENT_US, now_us);
+        c = c ? c : rests_for(&l->idle, CLIENT_REST_US, now_us);
+        if (c) {
                 condemn(c, CLOSE_DISPLACED, closed);
                 unrest(c);
                 gone(c);
         }
         pthread_mutex_unlock(&l->lock);
-        return found;
+        return c;
 }
 
 void client_sweep(struct client_list *l, const struct client_limits *limits, int64_t now_us, unsigned closed[CLOSES])

@@ -28,26 +28,34 @@ enum client_method { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_OTHER };
 
 struct http;
 
-#define CLIENT_REST_US (1 * US_PER_S)   /* who rests for less is not displaced: a viewer of a live stream asks again by then */
+#define CLIENT_REST_US (1 * US_PER_S)     /* who rests for less is not displaced: a viewer of a live stream asks again by then; */
+#define CLIENT_LOOKS 64 /* that rest, for one of a big address */
+#define CLIENT_SILENT_US (250 * US_PER_MS) /* but who has never asked for anything is, first of all, after this */
 #define CLIENT_TURNED_US (2 * US_PER_S) /* who is only to be told that there is no room has so long to ask */
+
+/* Those that ask for nothing now, HEADERS and IDLE, in the order in which they began to. */
+struct client_rests {
+        struct client *longest, *shortest;
+};
 
 struct client_list {
         pthread_mutex_t lock;
         struct client *first;
-        /* Those that ask for nothing now, HEADERS and IDLE, in the order in which they began to. */
-        struct client *rests_longest, *rests_shortest;
+        struct client_rests silent, idle; /* who has never asked for anything; who has */
 };
 
 struct client {
         struct client *next, *prev;                   /* under list->lock */
         struct client *rested_before, *rested_later; /* likewise */
+        struct client_rests *rests;                  /* likewise: of its list; NULL: it rests not */
         atomic_bool resting;                          /* changed under it */
         struct client_list *list;
         struct http *http;
         struct MHD_Connection *connection;
         int fd;
         struct address address; /* none: a balancer's */
-        bool by_balancer, entered; /* entered: counted among its address's */
+        bool by_balancer, entered; /* entered: counted among its address's, */
+        atomic_uint *of_address;   /* which are so many; NULL: it has no address, or is not counted */
         bool turned_away;          /* there is no room for it: it is told so when it asks */
         enum respond_error turned_why;
         atomic_bool seated;        /* it counts as one of connections_max */
@@ -91,12 +99,14 @@ size_t client_list_busy(struct client_list *l, int64_t now_us);
 struct client_limits {
         int64_t header_us, idle_us;
         uint64_t min_rate_bytes_s;
+        int64_t answer_us; /* who reads the rest of an answer that is complete for longer is closed; 0: for as long as it likes */
 };
 #define CLIENT_RATE_WINDOW_US (10 * US_PER_S) /* a phone may be in a tunnel for so long */
 
-/* Shuts the socket of who rests for longest, and for CLIENT_REST_US at least, and tells gone(), under the lock. false: there is nobody.
+/* Shuts the socket of who rests for longest, for who is one of `own` of his address: first of an address that has more than twice as many, for
+ * who is few is to find room among the connections of who is many; then of who has never asked for anything; then of others. And tells gone(), under the lock. false: there is nobody.
  * Any thread. */
-bool client_displace(struct client_list *l, int64_t now_us, void (*gone)(struct client *c));
+bool client_displace(struct client_list *l, unsigned own, int64_t now_us, void (*gone)(struct client *c));
 
 /* Shuts the sockets of those that broke a limit; MHD then closes them. Adds to closed, by reason. Loop thread, about once a
  * second. */

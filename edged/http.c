@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -22,6 +24,7 @@
 #define REQUEST_BODY_MAX (64 << 10) /* skipped before the connection is closed */
 #define CONNECTION_MEMORY (32 << 10) /* request line and headers must fit; also the size of a piece of a growing answer */
 #define BACKLOG 1024
+#define UNSENT_BYTES (128 << 10)
 #define HTTP_TOLD_US (10 * US_PER_S)
 
 struct http_thread {
@@ -505,13 +508,13 @@ static bool take_seat(struct client *c)
 }
 
 /* Somebody who rests leaves his seat: one of this thread's rather than of another's, for which that has to be stopped for a moment. */
-static bool displace(struct http_thread *t, int64_t now_us)
+static bool displace(struct http_thread *t, unsigned own, int64_t now_us)
 {
         struct http *h = t->http;
-        if (client_displace(&t->clients, now_us, leave_seat))
+        if (client_displace(&t->clients, own, now_us, leave_seat))
                 return true;
         for (unsigned i = 0; i < h->started; i++) {
-                if (&h->threads[i] != t && client_displace(&h->threads[i].clients, now_us, leave_seat))
+                if (&h->threads[i] != t && client_displace(&h->threads[i].clients, own, now_us, leave_seat))
                         return true;
         }
         return false;
@@ -537,13 +540,13 @@ static void turn_away(struct client *c, enum stats_turned why)
 static void find_room(struct client *c, struct http_thread *t, int64_t now_us)
 {
         struct addresses *as = t->http->parts.addresses;
-        if (as && !addresses_enter(as, &c->address)) {
+        if (as && !addresses_enter(as, &c->address, &c->of_address)) {
                 turn_away(c, TURNED_SHARE);
                 return;
         }
         c->entered = as != NULL;
         while (!take_seat(c)) {
-                if (!displace(t, now_us)) {
+                if (!displace(t, c->of_address ? atomic_load(c->of_address) : 1, now_us)) {
                         turn_away(c, TURNED_FULL);
                         return;
                 }
@@ -569,12 +572,14 @@ static void end_client(struct client *c)
         if (c->requests == 0 && !c->condemned)
                 stats_close(CLOSE_UNREAD);
         leave_seat(c);
-        if (c->entered)
-                addresses_leave(h->parts.addresses, &c->address);
         if (c->turned_away)
                 atomic_fetch_sub(&h->turned, 1);
         object_unref(&c->object);
-        client_free(c);
+        struct address address = c->address;
+        bool entered = c->entered;
+        client_free(c); /* before the count that it points to may go */
+        if (entered)
+                addresses_leave(h->parts.addresses, &address);
 }
 
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
@@ -616,9 +621,12 @@ static int open_listener(const char *address, int port)
                 errno = EINVAL;
                 return -1;
         }
-        int on = 1, fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        /* Of who reads slowly the kernel would take a copy of all that is to be sent, up to 4 MB a connection. So it takes what is under
+         * way and a little more, and the rest stays the cache's, of which there is one for all. */
+        int on = 1, unsent = UNSENT_BYTES, fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
                   setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
+                  setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent)) == 0 &&
                   bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0;
         freeaddrinfo(ai);
         if (ok)
@@ -728,11 +736,22 @@ static void log_refused(struct http *h, int64_t now_us)
         }
 }
 
+int64_t http_answer_us(size_t pinned, size_t budget_bytes)
+{
+        return pinned > budget_bytes / 2   ? US_PER_S / 2
+               : pinned > budget_bytes / 3 ? 2 * US_PER_S
+               : pinned > budget_bytes / 4 ? 10 * US_PER_S
+                                           : 0;
+}
+
 void http_sweep(struct http *h, int64_t now_us)
 {
         unsigned closed[CLOSES] = {0};
+        struct client_limits limits = h->cfg.limits;
+        if (h->cfg.cache_bytes)
+                limits.answer_us = http_answer_us(cache_pinned(h->parts.cache), h->cfg.cache_bytes);
         for (unsigned i = 0; i < h->started; i++)
-                client_sweep(&h->threads[i].clients, &h->cfg.limits, now_us, closed);
+                client_sweep(&h->threads[i].clients, &limits, now_us, closed);
         log_closed(closed);
         log_refused(h, now_us);
 }

@@ -178,6 +178,7 @@ static void on_housekeeping(uv_timer_t *timer)
         http_sweep(e->http, clock_mono_us());
         metric_set(&stats_cache_bytes, (int64_t)cache_bytes(e->cache));
         metric_set(&stats_cache_objects, (int64_t)cache_objects(e->cache));
+        metric_set(&stats_pinned, (int64_t)cache_pinned(e->cache));
         metric_set(&stats_known_sessions, (int64_t)census_sessions(e->census));
         metric_set(&stats_census_sure, census_is_sure(e->census));
         int64_t load = metric_get(&stats_clients) * 1000 / e->config.connections_max;
@@ -346,6 +347,7 @@ static int open_sockets(struct edge *e)
                                    .threads = threads_wanted(c),
                                    .connections_max = descriptors_connections("connections_max", c->connections_max, FILES_BESIDE_VIEWERS, 1),
                                    .proxy_from = c->proxy_from,
+                                   .cache_bytes = (size_t)c->cache_bytes,
                                    .hold_us = c->hold_ms * US_PER_MS,
                                    .limits = {.header_us = c->header_deadline_ms * US_PER_MS,
                                               .idle_us = c->idle_ms * US_PER_MS,

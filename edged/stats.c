@@ -112,6 +112,9 @@ struct metric stats_census_sure = {
 struct metric stats_connections_max = {
         .name = "edged_connections_max", .type = METRIC_GAUGE, .help = "Viewer connections that there may be at a time"};
 struct metric stats_cache_bytes = {.name = "edged_cache_bytes", .type = METRIC_GAUGE, .help = "Bytes of cached objects"};
+struct metric stats_pinned = {.name = "edged_pinned_bytes",
+                              .type = METRIC_GAUGE,
+                              .help = "Bytes of objects that were evicted and are still being read by somebody"};
 struct metric stats_cache_objects = {.name = "edged_cache_objects", .type = METRIC_GAUGE, .help = "Objects in the cache"};
 struct metric stats_evicted = {
         .name = "edged_cache_evicted_total", .type = METRIC_COUNTER, .help = "Objects evicted to keep the byte budget"};
@@ -151,6 +154,7 @@ void stats_register(void)
         metrics_register(stats_upstream_bytes, COUNT(stats_upstream_bytes));
         metrics_register(&stats_cache_bytes, 1);
         metrics_register(&stats_cache_objects, 1);
+        metrics_register(&stats_pinned, 1);
         metrics_register(&stats_evicted, 1);
         metrics_register(&stats_clients, 1);
         metrics_register(&stats_held, 1);

@@ -25,6 +25,7 @@ enum stats_result {
         X(BROKEN, "broken_upstream")    /* the rest of a growing object will not come */                               \
         X(EXPIRED, "token_expired")     /* in the middle of an answer */                                               \
         X(REVOKED, "token_revoked")     /* the key of the token was taken away */                                      \
+        X(PINNED, "pinned")             /* it read so slowly, when evicted objects that are still read fill the cache */      \
         X(DISPLACED, "displaced")       /* it rested for longest when another one wanted to connect, and there was no room */
 
 enum stats_close {
@@ -95,7 +96,7 @@ enum stats_hedge {
         HEDGES
 };
 
-extern struct metric stats_known_sessions, stats_census_sure, stats_connections_max;
+extern struct metric stats_known_sessions, stats_census_sure, stats_connections_max, stats_pinned;
 extern struct metric stats_cache_bytes, stats_cache_objects, stats_evicted, stats_clients, stats_held, stats_aborted_fills,
         stats_served;
 extern struct metric stats_upstream_bytes[]; /* 0: from nodes of this one's zone, 1: from others */

@@ -28,7 +28,10 @@ static void give_turns(struct serve *sv);
 void serve_reply(struct serve_request *r, const struct serve_answer *a)
 {
         struct serve *sv = r->serve;
-        count_answer(a);
+        if (r->parsed.kind == KEY_NAMES) /* an edge asks each second, whatever its viewers do */
+                stat_add(STAT_NAMES_TOLD, a->status == 0);
+        else
+                count_answer(a);
         if (a->kept)
                 askers_keep(&sv->askers, &r->asking, a->bytes->len); /* all that was read, however little of it is wanted */
         else
@@ -128,7 +131,7 @@ static void sweep(uv_timer_t *timer);
 
 static void tell_waiting(const struct serve *sv)
 {
-        stat_set(STAT_FETCHES_WAITING, (int64_t)sv->held_count);
+        stat_set(STAT_FETCHES_WAITING, (int64_t)(sv->held_count - sv->held_names));
         size_t in_line = 0;
         for (enum read_kind kind = READ_LIVE; kind < READ_KINDS; kind++)
                 in_line += sv->askers.kinds[kind].in_line;
@@ -149,6 +152,7 @@ static void hold(struct serve *sv, struct serve_request *r)
                 sv->held->prev = &r->next;
         sv->held = r;
         sv->held_count++;
+        sv->held_names += r->parsed.kind == KEY_NAMES;
         struct serve_request **bucket = bucket_of(sv, r->parsed.stream);
         r->next_of_stream = *bucket;
         r->prev_of_stream = bucket;
@@ -173,6 +177,7 @@ static void let_go(struct serve *sv, struct serve_request *r)
         r->next_of_stream = NULL;
         r->prev_of_stream = NULL;
         sv->held_count--;
+        sv->held_names -= r->parsed.kind == KEY_NAMES;
         askers_no_wait(&sv->askers, &r->asking);
         tell_waiting(sv);
 }

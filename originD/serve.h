@@ -92,7 +92,7 @@ struct serve {
         struct manifest_options manifest;
         uv_timer_t timer; /* runs while something is held */
         struct serve_request *held;
-        size_t held_count;
+        size_t held_count, held_names; /* held_names: of them, edges that wait for names */
         struct serve_request *of_stream[SERVE_BUCKETS]; /* the same ones by stream: a chunk is of interest to few of them */
         struct askers askers; /* who waits, who reads */
         bool going_through; /* the held ones: see give_turns() */

@@ -44,6 +44,7 @@ static struct metric rows[STATS] = {
         [STAT_FETCHES_FULL] = COUNTER("originD_fetches_total", "status=\"full\"", FETCHES_HELP),
         [STAT_FETCHES_ERROR] = COUNTER("originD_fetches_total", "status=\"error\"", FETCHES_HELP),
         [STAT_FETCHES_WAITING] = GAUGE("originD_fetches_waiting", NULL, "FETCHes held until there is something to answer, or until it is their turn to read"),
+        [STAT_NAMES_TOLD] = COUNTER("originD_names_told_total", NULL, "Lists of names, or of what is new in them, that edges were given"),
         [STAT_READS_IN_LINE] = GAUGE("originD_reads_waiting", NULL, "FETCHes that wait for their turn to read from the disk"),
         [STAT_REFUSED_WAITS] = COUNTER("originD_refused_fetches_total", "reason=\"waits\"", FULL_HELP),
         [STAT_REFUSED_TURN] = COUNTER("originD_refused_fetches_total", "reason=\"turn\"", FULL_HELP),

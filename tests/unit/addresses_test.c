@@ -10,6 +10,7 @@
 #include "edged/addresses.h"
 
 static struct addresses *as;
+static atomic_uint *count;
 
 static struct address address(const char *text)
 {
@@ -57,14 +58,16 @@ static void test_an_address_has_its_share_of_connections_and_others_theirs(void 
         (void)state;
         struct address a = address("192.0.2.1"), b = address("192.0.2.2"), none = {0};
         for (int i = 0; i < 3; i++)
-                assert_true(addresses_enter(as, &a));
-        assert_false(addresses_enter(as, &a));
-        assert_true(addresses_enter(as, &b));
+                assert_true(addresses_enter(as, &a, &count));
+        assert_int_equal(*count, 3);
+        assert_false(addresses_enter(as, &a, &count));
+        assert_true(addresses_enter(as, &b, &count));
+        assert_int_equal(*count, 1);
         for (int i = 0; i < 100; i++)
-                assert_true(addresses_enter(as, &none));
+                assert_true(addresses_enter(as, &none, &count));
         addresses_leave(as, &a);
-        assert_true(addresses_enter(as, &a));
-        assert_false(addresses_enter(as, &a));
+        assert_true(addresses_enter(as, &a, &count));
+        assert_false(addresses_enter(as, &a, &count));
         for (int i = 0; i < 3; i++)
                 addresses_leave(as, &a);
         addresses_leave(as, &b);
@@ -110,12 +113,12 @@ static void test_a_hundred_thousand_addresses_are_not_kept(void **state)
 {
         (void)state;
         struct address first = address("10.0.0.0"), held = address("192.0.2.9");
-        assert_true(addresses_enter(as, &held));
+        assert_true(addresses_enter(as, &held, &count));
         for (unsigned i = 0; i < 100000; i++) {
                 char text[32];
                 snprintf(text, sizeof(text), "10.%u.%u.%u", i >> 16 & 255, i >> 8 & 255, i & 255);
                 struct address a = address(text);
-                assert_true(addresses_enter(as, &a));
+                assert_true(addresses_enter(as, &a, &count));
                 addresses_leave(as, &a);
         }
         assert_true(addresses_pay(as, &first, 1) == ADDRESSES_YES);

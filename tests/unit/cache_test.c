@@ -317,6 +317,59 @@ static void test_only_so_many_different_objects_are_fetched_at_once(void **state
         close_fixture(&f);
 }
 
+static void test_what_is_evicted_and_still_read_is_beyond_the_budget_by_half_of_it_at_most(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *read[40], *o;
+        char key[32];
+        unsigned there = 0, failed = 0;
+        open_fixture(&f, 100000, 64);
+        for (unsigned i = 0; i < 40; i++) {
+                snprintf(key, sizeof(key), "/k%u", i);
+                assert_int_equal(get(&f, key, 0, &o), CACHE_MISS);
+                struct buf *b = buf_new(10000);
+                if (cache_append(o, b, "video/mp4", true) == 0) {
+                        cache_complete(o, "video/mp4", true, 0, 0);
+                        read[there++] = object_ref(o);
+                } else {
+                        cache_fail(o, ERR_NOSPACE, 0);
+                        failed++;
+                }
+                buf_unref(&b);
+                object_unref(&f.filling[--f.fills]);
+                object_unref(&o);
+                assert_true(cache_bytes(f.cache) <= 150000);
+        }
+        assert_true(failed > 0 && there >= 12);
+        assert_true(cache_pinned(f.cache) >= 50000);
+        for (unsigned i = 0; i < there; i++)
+                object_unref(&read[i]);
+        assert_int_equal(cache_pinned(f.cache), 0);
+        put(&f, "/more", 10000, true, 0, 0);
+        assert_true(cache_bytes(f.cache) <= 100000);
+        close_fixture(&f);
+}
+
+static void test_looking_makes_nothing_and_a_charge_goes_with_what_is_made(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        struct charge charge = {.paid = true, .by = {{1}}};
+        open_fixture(&f, 100000, 64);
+        assert_int_equal(cache_find(f.cache, "/a", 2, 0, &o), CACHE_MISS);
+        assert_null(o);
+        assert_int_equal(cache_objects(f.cache), 0);
+        assert_int_equal(cache_get_charged(f.cache, "/a", 2, &charge, 0, &o), CACHE_MISS);
+        assert_true(o->charge.paid && o->charge.by.bytes[0] == 1);
+        object_unref(&o);
+        assert_int_equal(cache_find(f.cache, "/a", 2, 0, &o), CACHE_JOINED);
+        cache_fail(o, ERR_CLOSED, 0);
+        object_unref(&o);
+        close_fixture(&f);
+}
+
 /* ---- threads: what the HTTP threads do, while the loop thread fills, completes, fails and evicts ------------------ */
 
 #define STRESS_THREADS 4
@@ -446,6 +499,8 @@ int main(void)
                 cmocka_unit_test(test_an_expired_object_is_served_stale_when_the_refresh_fails_but_not_for_ever),
                 cmocka_unit_test(test_a_refresh_that_hangs_is_not_waited_for),
                 cmocka_unit_test(test_only_so_many_different_objects_are_fetched_at_once),
+                cmocka_unit_test(test_what_is_evicted_and_still_read_is_beyond_the_budget_by_half_of_it_at_most),
+                cmocka_unit_test(test_looking_makes_nothing_and_a_charge_goes_with_what_is_made),
                 cmocka_unit_test(test_threads_read_every_byte_while_the_loop_fills_and_evicts),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

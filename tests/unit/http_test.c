@@ -623,6 +623,20 @@ static void test_pages_say_what_they_may_load_and_who_may_frame_them(void **stat
         close_fixture(&f);
 }
 
+static void test_the_more_is_pinned_the_less_time_there_is_for_an_answer(void **state)
+{
+        (void)state;
+        assert_int_equal(http_answer_us(0, 100), 0);
+        assert_int_equal(http_answer_us(25, 100), 0);
+        int64_t last_us = INT64_MAX;
+        for (size_t pinned = 26; pinned <= 150; pinned++) {
+                int64_t us = http_answer_us(pinned, 100);
+                assert_true(us > 0 && us <= last_us);
+                last_us = us;
+        }
+        assert_true(last_us <= US_PER_S / 2);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -643,6 +657,7 @@ int main(void)
                 cmocka_unit_test(test_64_kb_of_headers_are_refused),
                 cmocka_unit_test(test_pages_have_types_tags_and_a_small_form),
                 cmocka_unit_test(test_those_who_hold_us_up_are_closed_and_others_are_not),
+                cmocka_unit_test(test_the_more_is_pinned_the_less_time_there_is_for_an_answer),
                 cmocka_unit_test(test_stopping_wakes_who_waits_and_cuts_nothing_that_flows),
                 cmocka_unit_test(test_who_asks_an_edge_that_leaves_is_answered_and_told_to_connect_anew),
                 cmocka_unit_test(test_pages_say_what_they_may_load_and_who_may_frame_them),

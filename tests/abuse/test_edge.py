@@ -1,0 +1,373 @@
+"""Strangers at an edge: they ask for what there is not, hold its connections, and read as slowly as they may."""
+import calendar
+import contextlib
+import re
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from abuse import Said, attackers, fds, metric, mib, pid
+from harness import request, wait_until
+from test_edge_tier import Tier
+from test_edge_tier import metric as tier_metric
+
+CONNECTIONS = 300
+OF_ONE = 100
+ALL_MISSES_S, ONE_MISSES_S, BURST_S = 100, 10, 5
+HEADERS_MS, IDLE_MS = 1500, 5000
+TURNED = 256  # that are being told that there is no room
+# Everybody comes from this machine: its other addresses (127.0.1.1 …) are the strangers', and none of them is a balancer but 127.0.9.9.
+SETS = [f"edged.connections_max={CONNECTIONS}", f"edged.connections_of_one={OF_ONE}", f"edged.misses_per_s={ALL_MISSES_S}",
+        f"edged.misses_of_one_per_s={ONE_MISSES_S}", "edged.proxy_from=127.0.9.9", f"edged.header_deadline_ms={HEADERS_MS}",
+        f"edged.idle_ms={IDLE_MS}"]
+
+
+@pytest.fixture
+def tier(tmp_path):
+    with contextlib.ExitStack() as ends:
+        yield Tier(tmp_path, ends)
+
+
+class Stranger:
+    """One connection from an address of its own."""
+
+    def __init__(self, url, address="127.0.1.1", receive=0, timeout=20):
+        parts = urlsplit(url)
+        self.socket = socket.socket()
+        if receive:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        self.socket.bind((address, 0))
+        self.socket.settimeout(timeout)
+        self.socket.connect((parts.hostname, parts.port))
+        self.got = b""
+
+    def ask(self, path, more=""):
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
+
+    def head(self):
+        """(status, headers as text) of the next answer; (0, "") when the connection is over."""
+        while b"\r\n\r\n" not in self.got:
+            try:
+                piece = self.socket.recv(65536)
+            except ConnectionError:
+                piece = b""
+            if not piece:
+                return 0, ""
+            self.got += piece
+        head, _, self.got = self.got.partition(b"\r\n\r\n")
+        return int(head.split()[1]), head.decode()
+
+    def get(self, path, more=""):
+        """The status; what comes with it is read too."""
+        self.ask(path, more)
+        status, head = self.head()
+        length = re.search(r"content-length: (\d+)", head, re.I)
+        left = int(length.group(1)) if length else 0
+        if "chunked" in head:
+            while b"\r\n0\r\n\r\n" not in self.got:
+                self.got += self.socket.recv(65536)
+            left = self.got.index(b"\r\n0\r\n\r\n") + 7
+        while len(self.got) < left:
+            self.got += self.socket.recv(65536)
+        self.got = self.got[left:]
+        return status
+
+    def over(self):
+        """It was closed at the other end."""
+        self.socket.setblocking(False)
+        try:
+            return self.socket.recv(65536) == b""
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+
+    def close(self):
+        self.socket.close()
+
+
+def ask_all(url, paths, addresses=("127.0.1.1",)):
+    """How many answers of each status."""
+    seen = {}
+    strangers = [Stranger(url, a) for a in addresses]
+    for i, path in enumerate(paths):
+        status = strangers[i % len(strangers)].get(path)
+        seen[status] = seen.get(status, 0) + 1
+    for s in strangers:
+        s.close()
+    return seen
+
+
+def origin_asked(cluster):
+    """By whomever, but not the names that an edge asks for each second."""
+    return sum(metric(cluster, "origin-1", "originD_fetches_total", status=s) for s in ("not_found", "error", "full"))
+
+
+def http(cluster):
+    return cluster.node("edge-1")["http"]
+
+
+@pytest.fixture(scope="module")
+def recording(cluster):
+    """(stream, session) of one that ended."""
+    cluster.publish_test_picture("past", seconds=3, size="320x180").wait()
+    entry = cluster.wait_state("past", "ended")
+    return "past", entry["session"]
+
+
+# ---- asking for what there is not
+
+def test_names_that_are_not_there_are_asked_for_nowhere(cluster, healthy, table, load, recording):
+    count, (stream, session) = load(4000, 100000), recording
+    wait_until(lambda: metric(cluster, "edge-1", "edged_names_current") == 1, "the edge knows what there is")
+    made_up = [f"/live/nobody{i}/manifest.mpd" if i % 4 == 0 else
+               f"/live/{stream}/20260131T123456Z-{i:08x}/manifest.mpd" if i % 4 == 1 else
+               f"/live/nobody{i}/{session}/v180/init.mp4" if i % 4 == 2 else
+               f"/live/{stream}/20260131T123456Z-{i:08x}/v180/{i}.m4s" for i in range(count)]
+    with healthy.watched(), Said(cluster, "edge-1") as said:
+        before = origin_asked(cluster)
+        seen = ask_all(http(cluster), made_up, [f"127.0.1.{n}" for n in range(1, 9)])
+        asked = origin_asked(cluster) - before
+    table.row(f"{count} requests for distinct names that are not there: FETCHes at the origin", 0, f"{asked:.0f}")
+    table.row(f"{count} such requests: lines in the edge's log", 10, len(said.lines()))
+    assert seen == {404: count}
+    assert asked == 0
+    assert len(said.lines()) <= 10
+
+
+def test_segments_before_the_first_and_far_beyond_the_last_are_asked_for_nowhere(cluster, healthy, table, load):
+    count, stream = load(1000, 20000), healthy.start()
+    session = cluster.stream(stream)["session"]
+    with healthy.watched():
+        before = origin_asked(cluster)
+        seen = ask_all(http(cluster), [f"/live/{stream}/{session}/v180/{100000 + i}.m4s" for i in range(count)])
+        asked = origin_asked(cluster) - before
+    table.row(f"{count} requests for segments far beyond the live edge: FETCHes at the origin", 0, f"{asked:.0f}")
+    assert seen == {404: count}
+    assert asked == 0
+
+
+def test_made_up_tracks_are_asked_for_as_often_as_one_address_may(cluster, healthy, table, load, recording):
+    count, (stream, session) = load(3000, 50000), recording
+    with healthy.watched():
+        before, begin = origin_asked(cluster), time.monotonic()
+        seen = ask_all(http(cluster), [f"/live/{stream}/{session}/v{i}x/init.mp4" for i in range(count)], ["127.0.2.1"])
+        asked, bound = origin_asked(cluster) - before, ONE_MISSES_S * (BURST_S + time.monotonic() - begin) + 1
+        other = Stranger(http(cluster), "127.0.2.2").get(f"/live/{stream}/{session}/v180/init.mp4")
+    table.row(f"{count} made-up tracks, from one address: FETCHes at the origin", f"{bound:.0f}", f"{asked:.0f}")
+    assert set(seen) == {404, 429} and seen[404] <= bound and other == 200
+    assert asked <= bound
+    answer = Stranger(http(cluster), "127.0.2.1")
+    answer.ask(f"/live/{stream}/{session}/v{count}y/init.mp4")
+    wait_until(lambda: "of=address" in cluster.log("edge-1"), "it is told once", 15)
+
+
+def test_made_up_tracks_of_many_addresses_are_asked_for_as_often_as_all_may(cluster, healthy, table, load, recording):
+    count, (stream, session) = load(4000, 50000), recording
+    addresses = [f"127.0.3.{n}" for n in range(1, 101)]
+    with healthy.watched():
+        before, begin = origin_asked(cluster), time.monotonic()
+        seen = ask_all(http(cluster), [f"/live/{stream}/{session}/b{i}/init.mp4" for i in range(count)], addresses)
+        asked, bound = origin_asked(cluster) - before, ALL_MISSES_S * (BURST_S + time.monotonic() - begin) + 1
+        # who watches pays nothing: what is there is known, or found
+        watched = [Stranger(http(cluster), "127.0.3.200").get(f"/live/{stream}/{session}/v180/{n}.m4s") for n in range(3)]
+    table.row(f"{count} made-up tracks, from 100 addresses: FETCHes at the origin", f"{bound:.0f}", f"{asked:.0f}")
+    assert asked <= bound and 503 in seen
+    assert watched.count(200) >= 2 or watched == [503, 503, 503]  # a recording that nobody has watched yet may have to wait
+
+
+def test_pages_of_recordings_that_nobody_needs_are_bounded(cluster, healthy, table, load):
+    count = load(1500, 20000)
+    pages = [f"/api/recordings/before/2026-01-31T12:{i // 60000 % 60:02}:{i // 1000 % 60:02}.{i % 1000:03}Z" for i in range(count)]
+    with healthy.watched():
+        before, begin = metric(cluster, "origin-1", "originD_fetches_total", status="ok"), time.monotonic()
+        seen = ask_all(http(cluster), pages, ["127.0.4.1"])
+        bound = ONE_MISSES_S * (BURST_S + time.monotonic() - begin) + 1
+    table.row(f"{count} pages of recordings, from one address: asked for above", f"{bound:.0f}", seen.get(200, 0))
+    assert seen[200] <= bound and seen[429] == count - seen[200]
+    assert metric(cluster, "origin-1", "originD_fetches_total", status="ok") > before
+
+
+def test_who_comes_by_a_balancer_is_who_it_says(cluster, recording):
+    stream, session = recording
+    balancer = Stranger(http(cluster), "127.0.9.9")
+    one = [balancer.get(f"/live/{stream}/{session}/c{i}/init.mp4", "X-Forwarded-For: 203.0.113.1, 203.0.113.7\r\n") for i in range(200)]
+    other = balancer.get(f"/live/{stream}/{session}/c1000/init.mp4", "X-Forwarded-For: 203.0.113.8\r\n")
+    spoofed = balancer.get(f"/live/{stream}/{session}/c1001/init.mp4",
+                           "X-Forwarded-For: 203.0.113.99\r\nX-Forwarded-For: 203.0.113.7\r\n")
+    assert set(one) == {404, 429} and other == 404 and spoofed == 429
+
+
+def test_a_stream_that_begins_is_found_at_once_by_those_who_asked_for_it_before(cluster, healthy, table):
+    origin = f"http://127.0.0.1:{cluster.config('origin-1')['http_port']}"
+    found = {}
+
+    def poll(where, url):
+        while where not in found:
+            if request(url + "/live/newborn/manifest.mpd").status == 200:
+                found[where] = time.monotonic()
+            time.sleep(0.01)
+
+    with healthy.watched():
+        threads = [threading.Thread(target=poll, args=a, daemon=True) for a in (("edge", http(cluster)), ("origin", origin))]
+        for thread in threads:
+            thread.start()
+        publisher = cluster.publish_test_picture("newborn", size="320x180")
+        for thread in threads:
+            thread.join(60)
+        publisher.kill()
+    late_ms = round((found["edge"] - found["origin"]) * 1000)
+    table.row("a stream begins while somebody asks for it: the edge has it after the origin", "1000 ms", f"{late_ms} ms")
+    assert late_ms <= 1000
+
+
+# ---- connections
+
+def hold(n, url, count, answered):
+    """Connections of one address, opened as fast as they can be, anew when they are closed; they ask for nothing, or each once."""
+    strangers = []
+    while True:
+        try:
+            stranger = Stranger(url, f"127.0.5.{n + 1}", timeout=1)
+            if answered:
+                stranger.get("/time")
+            strangers.append(stranger)
+        except OSError:
+            pass
+        if len(strangers) >= count:
+            strangers.pop(0).close()
+            time.sleep(0.002)
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["silent", "idle"])
+def test_more_connections_than_there_may_be_leave_room_for_viewers(cluster, healthy, table, load, answered):
+    url, edge, most, worst, statuses = http(cluster), pid(cluster, "edge-1"), 0, 0, []
+    before, displaced = fds(edge), metric(cluster, "edge-1", "edged_closed_total", reason="displaced")
+    healthy.start()
+    with healthy.watched(), attackers(8, hold, url, OF_ONE, answered):
+        end = time.monotonic() + load(6, 60)
+        while time.monotonic() < end:
+            most = max(most, metric(cluster, "edge-1", "edged_clients"))
+            worst = max(worst, fds(edge))
+            statuses.append(request(url + "/time").status)
+            time.sleep(0.1)
+    kind = "idle" if answered else "silent"
+    table.row(f"8 addresses with {OF_ONE} {kind} connections each: viewers' connections", CONNECTIONS, f"{most:.0f}")
+    table.row(f"8 addresses with {OF_ONE} {kind} connections each: descriptors of the edge", before + CONNECTIONS + TURNED + 64, worst)
+    table.row(f"8 addresses with {OF_ONE} {kind} connections each: new viewers that were let in", "90 %",
+              f"{100 * statuses.count(200) / len(statuses):.0f} %")
+    assert most == CONNECTIONS
+    assert worst <= before + CONNECTIONS + TURNED + 64
+    assert set(statuses) <= {200, 503} and statuses.count(200) >= 0.9 * len(statuses)
+    assert metric(cluster, "edge-1", "edged_closed_total", reason="displaced") > displaced
+
+
+def test_when_all_are_being_answered_one_more_is_told_so(cluster, table):
+    url, stream, strangers = http(cluster), "asked", []
+    publisher = cluster.publish_test_picture(stream, size="320x180")
+    session = cluster.wait_playable(stream)["session"]
+    began = re.search(r'availabilityStartTime="([^"]+)"', cluster.get(f"/live/{stream}/manifest.mpd").text()).group(1)
+    began_s = calendar.timegm(time.strptime(began[:19], "%Y-%m-%dT%H:%M:%S"))
+
+    def let_go():
+        for stranger in strangers:
+            stranger.close()
+        strangers.clear()
+        # those that wait for bytes find out when they are woken
+        wait_until(lambda: metric(cluster, "edge-1", "edged_clients") < OF_ONE // 2, "there is room again")
+
+    def told():
+        let_go()
+        segment = int(time.time() - began_s) + 4  # which is due then: until it comes all of them wait
+        for i in range(CONNECTIONS + 20):
+            strangers.append(Stranger(url, f"127.0.6.{1 + i * 2 // OF_ONE}"))
+            strangers[-1].ask(f"/live/{stream}/{session}/v180/{segment}.m4s")
+        late = Stranger(url, "127.0.7.1")
+        late.ask("/time")
+        status, head = late.head()
+        return head if status == 503 else None
+
+    head = wait_until(told, "one is told", 60)
+    let_go()
+    publisher.kill()
+    assert "Retry-After: 1" in head and "Connection: close" in head
+    table.row("all connections are being answered: one more", "503, Retry-After", head.splitlines()[0])
+    assert metric(cluster, "edge-1", "edged_turned_away_total", reason="connections_max") > 0
+    wait_until(lambda: "limit=connections_max" in cluster.log("edge-1"), "the log says so", 15)
+
+
+def test_one_address_has_its_share(cluster, healthy, table):
+    url = http(cluster)
+    with healthy.watched():
+        strangers = [Stranger(url, "127.0.8.1") for _ in range(OF_ONE)]
+        assert all(s.get("/time") == 200 for s in strangers)
+        more = Stranger(url, "127.0.8.1")
+        more.ask("/time")
+        status, head = more.head()
+        other, balancer = Stranger(url, "127.0.8.2").get("/time"), [Stranger(url, "127.0.9.9") for _ in range(OF_ONE + 20)]
+        table.row(f"one address with {OF_ONE} connections: one more", 429, status)
+        assert status == 429 and "Retry-After: 1" in head and other == 200
+        assert balancer[-1].get("/time") == 200
+        for s in strangers + balancer:
+            s.close()
+    wait_until(lambda: Stranger(url, "127.0.8.1").get("/time") == 200, "when they are closed there is room")
+
+
+def test_who_trickles_its_headers_or_its_body_is_closed_at_the_deadline(cluster, healthy, table):
+    url = http(cluster)
+    beginnings = {"headers": "GET /time HTTP/1.1\r\nX-", "body": "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n",
+                  "the next headers": None}
+    with healthy.watched():
+        for what, beginning in beginnings.items():
+            stranger = Stranger(url, "127.0.10.1")
+            if beginning is None:
+                assert stranger.get("/time") == 200
+                beginning = beginnings["headers"]
+            stranger.socket.sendall(beginning.encode())
+            begin, bound = time.monotonic(), (IDLE_MS if what == "the next headers" else HEADERS_MS) / 1000 + 2.5
+            while not stranger.over() and time.monotonic() < begin + 2 * bound:
+                with contextlib.suppress(OSError):
+                    stranger.socket.send(b"a")
+                time.sleep(0.1)
+            seen = time.monotonic() - begin
+            table.row(f"ten bytes a second of {what}: closed after", f"{bound:.1f} s", f"{seen:.1f} s")
+            assert seen <= bound, what
+
+
+# ---- reading slowly
+
+BIG = 1000000
+
+
+def crawl(n, url, count):
+    """Four a second of them, each of which asks for another big object and takes 4 kB of it a second: more than min_rate_bytes_s."""
+    strangers, begin = [], time.monotonic()
+    while True:
+        if len(strangers) < count and len(strangers) < 4 * (time.monotonic() - begin):
+            stranger = Stranger(url, f"127.0.11.{n + 1}", receive=4096)
+            stranger.ask(f"/live/whole_{BIG}/s/v720/{n * count + len(strangers)}.m4s")
+            strangers.append(stranger)
+        for stranger in strangers if int(time.monotonic() * 4) % 4 == 0 else ():
+            with contextlib.suppress(OSError):
+                stranger.socket.recv(4096, socket.MSG_DONTWAIT)
+        time.sleep(0.05)
+
+
+def test_slow_readers_do_not_fill_the_cache_with_what_is_evicted(tier, table, load):
+    """What somebody reads cannot be evicted: when all that there may be is being read, nothing can be fetched any more."""
+    budget = 64 << 20
+    edge = tier.edge(tier.origin(), cache_bytes=budget, connections_max=1000)
+    begin, statuses, most = time.monotonic(), [], 0
+    with attackers(4, crawl, edge.url, 1000):
+        while time.monotonic() < begin + load(12, 60):
+            statuses.append(request(f"{edge.url}/live/whole_50000/s{len(statuses)}/v720/1.m4s").status)
+            most = max(most, tier_metric(edge, "edged_cache_bytes"))
+            time.sleep(0.05)
+        closed = tier_metric(edge, "edged_closed_total", "pinned")
+    table.row("16 MB a second for slow readers, a cache of 64 MiB: requests of others that failed", 0, len(statuses) - statuses.count(200))
+    table.row("16 MB a second for slow readers, a cache of 64 MiB: bytes in the cache", mib(1.5 * budget), mib(most))
+    assert set(statuses) == {200}, statuses
+    assert closed > 0 and most <= 1.5 * budget
