@@ -17,6 +17,9 @@ bool may_ask(enum node_role who, enum node_role whom, uint8_t type, const struct
 /* Whether there is anything that who may ask of whom. */
 bool may_connect(enum node_role who, enum node_role whom);
 
+/* The longest message that who may send to whom, with all that nng puts around it: HELLO's, where it may send nothing else. */
+size_t may_message_max(enum node_role who, enum node_role whom);
+
 /* "OPEN"; "an unknown message" for what is no request. */
 const char *may_message_name(uint8_t type);
 

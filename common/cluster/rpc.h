@@ -24,6 +24,7 @@
 #include "common/cluster/peer_clock.h"
 
 #define RPC_MESSAGE_MAX_BYTES (16u << 20) /* NNG_OPT_RECVMAXSZ on every socket */
+#define RPC_HELD_BYTES_MAX (512u << 20)   /* of the requests that a server's handler has */
 #define RPC_HELLO_MS 500
 #define RPC_DEAD_MS 2000
 
@@ -51,7 +52,7 @@ struct rpc_request {
 };
 typedef void rpc_handler(void *arg, struct rpc_request *req);
 
-/* Listens on tcp://bind:port. HELLO is answered here and never reaches handler. At most `contexts` requests are with the
+/* Listens on tcp://bind:port. HELLO is answered here and never reaches handler. At most `contexts` requests, RPC_HELD_BYTES_MAX of bytes, are with the
  * handler; what comes on top is refused with ERR_FULL, so that HELLO is always answered.
  * ERR_IO and so on from nng (address in use …), logged by the caller. */
 int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, int port, unsigned contexts,

@@ -376,6 +376,8 @@ static void hello_accepted(struct rpc_client *c, const struct hello *m)
         peer_clock_take(&c->clock, &(struct peer_clock_times){.left_us = c->hello_wall_us, .back_us = c->back_us, .came_us = m->came_us,
                                                               .answered_us = m->sent_us});
         c->answered_us = clock_mono_us();
+        if (!c->greeted)
+                rpc_gate_known(c->gate, c->pipe, RPC_MESSAGE_MAX_BYTES);
         c->greeted = true;
         c->refused = false;
         set_info(c, &info);
@@ -534,7 +536,7 @@ static int open_socket(struct rpc_client *c)
         char url[80];
         int rv = nng_req0_open(&c->socket);
         if (rv == 0)
-                rv = rpc_gate_open(&c->gate, c->socket, false, on_connection, c);
+                rv = rpc_gate_open(&c->gate, c->socket, c->self->certs ? GATE_TLS : 0, on_connection, c);
         if (rv != 0)
                 return rv;
         snprintf(url, sizeof(url), "%s://%s", c->self->certs ? "tls+tcp" : "tcp", c->address);

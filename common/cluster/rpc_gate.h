@@ -12,15 +12,21 @@
  * rpc_gate_sweep() notices it, by connections that have ended and are there after STUCK_MS, and ends the process: it could do
  * nothing any more, and is started again by whoever supervises it.
  *
- * Where who connects has to show who it is, a connection is a stranger's until rpc_gate_known(). Strangers get little time
- * (STRANGER_MS) and few bytes (STRANGER_BYTES_MAX, looked at ten times a second; nng's own bound on a message holds for the
- * whole socket and cannot be lower for some). There are at most STRANGERS_MAX of them: one more ends the oldest, so that
- * those who do know the secret get in between, and keep all the other connections that RPC_CONNECTIONS_MAX allows.
+ * A gate sees a connection from the moment nng accepts it, by nng_tcp.h, and refuses it there when the address, or all together,
+ * have too many. Until rpc_gate_known() it is a stranger's. Strangers get little time (STRANGER_MS, for the handshake of TLS, nng's
+ * and HELLO), few bytes (STRANGER_BYTES_MAX) and small messages: the length of each is looked at before nng allocates it. There are
+ * at most STRANGERS_MAX of them, STRANGERS_ADDRESS_MAX of one address: one more ends the oldest of that address, or of the one
+ * that has most, so that those who do know the secret get in between, and keep all the other connections that
+ * RPC_CONNECTIONS_MAX allows. Once known, a connection may send messages as long as rpc_gate_known() says, and all together as many
+ * bytes as RPC_UNDER_WAY_MAX before they are with us: who is beyond makes the message that is under way for longest go.
+ *
+ * Nothing here grows with the number of connections, but for the look at whether nng works, once a second.
  *
  *   rpc_gate_open   before the socket dials or listens
+ *   rpc_gate_listen once, where it listens: instead of nng_listener_start()
  *   event()         nng's threads: a connection came (before anything can be received from it) or is gone
  *   rpc_gate_known  any thread: this one has shown who it is
- *   rpc_gate_sweep  any thread, every GATE_SWEEP_MS or so: ends strangers that had their time or bytes; looks whether nng works
+ *   rpc_gate_sweep  any thread, every GATE_SWEEP_MS or so: ends strangers that had their time; looks whether nng works
  *   rpc_gate_end    any thread: ends one connection
  *   rpc_gate_close  no event() after that; closes the socket; frees the gate. The socket's aios are stopped before. */
 #ifndef COMMON_CLUSTER_RPC_GATE_H
@@ -28,28 +34,44 @@
 
 #include <nng/nng.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #define RPC_CONNECTIONS_MAX 4096
+#define RPC_ADDRESS_CONNECTIONS_MAX 1024
+#define RPC_UNDER_WAY_MAX (256u << 20)
 #define STRANGERS_MAX 256
-#define STRANGER_MS 3000
+#define STRANGERS_ADDRESS_MAX 64
+#define STRANGER_MS 5000
 #define STRANGER_BYTES_MAX (64u << 10) /* the handshake of TLS is among them */
+#define STRANGER_MESSAGE_MAX (4u << 10)
 #define GATE_SWEEP_MS 100
 #define STUCK_MS 15000
 
 struct rpc_gate;
+enum rpc_gate_kind { GATE_LISTENS = 1, GATE_TLS = 2 }; /* to be ored */
 
-/* The gate's lock is held. Returns false to have the new connection closed. */
+/* No lock is held that calls of this header take. Returns false to have the new connection closed. */
 typedef bool rpc_gate_event(void *owner, nng_pipe pipe, bool up);
 
-/* Our own descriptor of the TCP socket with these addresses, to be closed by the caller; -1: there is none. Any thread. */
-int rpc_gate_find_socket(const nng_sockaddr *local, const nng_sockaddr *remote);
-
-/* strangers: new connections are. nng's error code. */
-int rpc_gate_open(struct rpc_gate **out, nng_socket socket, bool strangers, rpc_gate_event *event, void *owner);
-void rpc_gate_known(struct rpc_gate *g, uint32_t pipe);
+int rpc_gate_open(struct rpc_gate **out, nng_socket socket, unsigned kind, rpc_gate_event *event, void *owner); /* nng's error code */
+int rpc_gate_listen(struct rpc_gate *g, nng_listener listener);                                                 /* likewise */
+void rpc_gate_known(struct rpc_gate *g, uint32_t pipe, size_t message_max_bytes);
 void rpc_gate_sweep(struct rpc_gate *g);
 void rpc_gate_end(struct rpc_gate *g, uint32_t pipe);
 void rpc_gate_close(struct rpc_gate *g);
+
+/* For nng_tcp.c: what nng is about to do, or has done, with a socket. */
+bool rpc_gate_watches(int fd); /* it is a connection that a gate knows */
+void rpc_gate_listens(int fd);
+bool rpc_gate_comes(int listening, int fd); /* accepted; false: to be closed */
+void rpc_gate_reads(int fd);
+bool rpc_gate_has_read(int fd, const struct iovec *iov, int count, size_t n); /* 0 bytes: the other side's end. False: to be ended */
+void rpc_gate_closing(int fd);
+
+/* For rpc_tls.c: nng wants to read from under TLS; and what it has read there, or false: it is to be ended. */
+void rpc_gate_wants(int fd);
+bool rpc_gate_hears(int fd, const uint8_t *data, size_t n);
 
 #endif

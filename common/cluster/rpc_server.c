@@ -26,8 +26,6 @@
 #define SPARE_CONTEXTS 4
 #define OPENED_AT_ONCE 256 /* contexts: thousands of them take ten milliseconds of the loop */
 
-#define STRANGER_LINES 20 /* of the log about what they do, in LOG_FEW_US */
-
 /* A slot is one context and the request in it. Who has it: nng while RECEIVING and REPLYING, the loop otherwise. */
 enum slot_state { SLOT_RECEIVING, SLOT_LOOP, SLOT_REPLYING };
 struct slot {
@@ -40,6 +38,7 @@ struct slot {
         uint32_t pipe;
         int64_t came_us; /* the request, by the wall clock */
         bool held; /* by the handler */
+        size_t held_bytes;
         struct rpc_request request;
 };
 
@@ -53,6 +52,7 @@ struct connection {
         bool challenged;
         bool hello;               /* a good one */
         enum node_role role;      /* as in that */
+        bool known;               /* to the gate: HELLO was good, or nobody has to show anything here */
         bool refused;             /* told, counted and logged already */
         bool denied;              /* a request of another role's was logged already */
 };
@@ -78,12 +78,12 @@ struct rpc_server {
         rpc_gone *gone; /* may be NULL */
         void *gone_arg;
         unsigned contexts, slot_count, held;
+        size_t held_bytes; /* of the requests that are */
         unsigned opened; /* of the slots; the others follow, some each turn of the loop */
         bool closing;
         uv_timer_t sweep;
         uv_idle_t opening;
         int open_handles;
-        struct log_few lines;
         struct connection *connections[CONNECTION_BUCKETS];
         struct slot slots[];
 };
@@ -102,15 +102,6 @@ static struct connection **find_connection(struct rpc_server *s, uint32_t pipe)
 static bool credentials(const struct node_identity *self)
 {
         return self->certs || (self->cluster_token && *self->cluster_token);
-}
-
-static bool may_log_stranger(struct rpc_server *s)
-{
-        unsigned left_out;
-        bool may = log_few(&s->lines, STRANGER_LINES, clock_mono_us(), &left_out);
-        if (left_out > 0)
-                log_warn("count=%u msg=\"lines about nodes that did not show who they are were left out\"", left_out);
-        return may;
 }
 
 static void on_sweep(uv_timer_t *timer)
@@ -138,8 +129,7 @@ static void connection_down(struct rpc_server *s, uint32_t pipe)
                 return;
         if (!c->hello && !c->refused && !s->closing) {
                 rpc_fault_count(RPC_FAULT_NO_HELLO);
-                if (may_log_stranger(s))
-                        log_info("peer=%s msg=\"connection ended without a HELLO\"", c->address);
+                log_info_of(c->address, "peer=%s msg=\"connection ended without a HELLO\"", c->address);
         }
         *at = c->next;
         if (c->hello && s->gone && !s->closing && !rpc_server_has(s, c->id))
@@ -232,8 +222,10 @@ static void release(struct slot *slot)
         if (slot->request.msg)
                 nng_msg_free(slot->request.msg);
         slot->request.msg = NULL;
-        if (slot->held)
+        if (slot->held) {
                 slot->server->held--;
+                slot->server->held_bytes -= slot->held_bytes;
+        }
         slot->held = false;
 }
 
@@ -255,8 +247,8 @@ void rpc_drop(struct rpc_request *req, const char *why)
         struct connection *c = *find_connection(slot->server, slot->pipe);
         char quoted[128];
         rpc_fault_count(RPC_FAULT_MALFORMED);
-        log_warn("peer=%s peer_id=%s type=%u msg=%s", c ? c->address : "gone", c && *c->id ? c->id : "-", req->type,
-                 log_quote(quoted, sizeof(quoted), why));
+        log_warn_of(c ? c->address : "gone", "peer=%s peer_id=%s type=%u msg=%s", c ? c->address : "gone", c && *c->id ? c->id : "-",
+                    req->type, log_quote(quoted, sizeof(quoted), why));
         if (c)
                 c->refused = true; /* counted */
         rpc_gate_end(slot->server->gate, slot->pipe);
@@ -277,9 +269,8 @@ static void refuse_connection(struct slot *slot, struct connection *c, enum rpc_
         if (!c->refused) {
                 char quoted[160];
                 rpc_fault_count(fault);
-                if (may_log_stranger(slot->server))
-                        log_warn("peer=%s peer_id=%s msg=%s", c->address, *c->id ? c->id : "-",
-                                 log_quote(quoted, sizeof(quoted), text));
+                log_warn_of(c->address, "peer=%s peer_id=%s msg=%s", c->address, *c->id ? c->id : "-",
+                            log_quote(quoted, sizeof(quoted), text));
         }
         c->refused = true;
         c->hello = false;
@@ -314,7 +305,8 @@ static void accept_hello(struct slot *slot, struct connection *c, const struct h
         struct rpc_server *s = slot->server;
         struct hello answer;
         if (!c->hello)
-                rpc_gate_known(s->gate, c->pipe);
+                rpc_gate_known(s->gate, c->pipe, may_message_max((enum node_role)m->role, s->self->role));
+        c->known = true;
         c->hello = true;
         c->refused = false;
         c->role = (enum node_role)m->role;
@@ -363,6 +355,10 @@ static void dispatch(struct slot *slot, struct connection *c)
         struct rpc_server *s = slot->server;
         struct rpc_request *req = &slot->request;
 
+        if (!c->known && !credentials(s->self) && req->type != MSG_HELLO) {
+                rpc_gate_known(s->gate, c->pipe, RPC_MESSAGE_MAX_BYTES);
+                c->known = true;
+        }
         if (req->type == 0) {
                 rpc_drop(req, "empty message");
         } else if (req->type == MSG_HELLO) {
@@ -371,12 +367,14 @@ static void dispatch(struct slot *slot, struct connection *c)
                 refuse_connection(slot, c, RPC_FAULT_NO_HELLO, "no HELLO that was accepted came before this request");
         } else if (c->hello && !may_ask(c->role, s->self->role, req->type, &req->body)) {
                 deny(slot, c);
-        } else if (s->held >= s->contexts) {
+        } else if (s->held >= s->contexts || s->held_bytes + nng_msg_len(req->msg) > RPC_HELD_BYTES_MAX) {
                 rpc_fault_count(RPC_FAULT_LIMIT);
                 refuse(slot, ERR_FULL, "too many requests wait for an answer");
         } else {
                 slot->held = true;
+                slot->held_bytes = nng_msg_len(req->msg);
                 s->held++;
+                s->held_bytes += slot->held_bytes;
                 s->handler(s->arg, req);
         }
 }
@@ -426,7 +424,7 @@ static int open_socket(struct rpc_server *s, const char *bind, int port)
         char address[300], url[320];
         int rv = nng_rep0_open(&s->socket);
         if (rv == 0)
-                rv = rpc_gate_open(&s->gate, s->socket, credentials(s->self), on_connection, s);
+                rv = rpc_gate_open(&s->gate, s->socket, GATE_LISTENS | (s->self->certs ? GATE_TLS : 0), on_connection, s);
         if (rv != 0)
                 return rv;
         snprintf(address, sizeof(address), strchr(bind, ':') ? "[%s]:%d" : "%s:%d", bind, port);
@@ -491,7 +489,7 @@ int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, 
         if (rv == 0)
                 rv = open_slots(s);
         if (rv == 0)
-                rv = nng_listener_start(s->listener, 0);
+                rv = rpc_gate_listen(s->gate, s->listener);
         if (rv != 0) {
                 rpc_server_close(s);
                 return err_from_nng(rv);

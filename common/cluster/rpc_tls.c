@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "common/clock.h"
+#include "common/cluster/nng_tcp.h"
 #include "common/cluster/rpc_fault.h"
 #include "common/cluster/rpc_gate.h"
 #include "common/daemon/log.h"
@@ -23,27 +23,20 @@
  * the other is being sent. */
 #define RECORD_BYTES 8000
 
-#define FAILED_LINES 20 /* of a listener, in LOG_FEW_US */
-
 struct nng_tls_engine_config {
         struct cluster_certs *certs; /* NULL: made by nng itself, never used for a connection */
         nng_tls_mode mode;
         char label[64];
         pthread_mutex_t lock; /* guards what follows */
-        struct nng_tls_engine_conn *greeting; /* a listener's whose handshake is not done, the newest first */
-        unsigned greeting_count;
         bool failed; /* a dialer's last handshake did, and was logged */
-        struct log_few lines;
 };
 
 /* nng calls all that is of one connection under that connection's lock. */
 struct nng_tls_engine_conn {
         SSL *ssl; /* NULL: init failed, or was never called */
         struct nng_tls_engine_config *config;
-        struct nng_tls_engine_conn *next, **prev; /* in greeting; prev NULL: not there */
-        int fd; /* our own descriptor of the TCP socket, -1: not known */
+        int fd; /* of the TCP socket, nng's to close; -1: not known */
         bool done, failed, heard; /* heard: something came after the handshake */
-        bool ended;               /* the listener gave it up for a newer one; config's lock */
         uint8_t *into;            /* what is read is put there, so much of it so far */
         size_t filled;
         const uint8_t *from;      /* the same for what is sent */
@@ -64,82 +57,33 @@ static _Thread_local struct rpc_tls_peer *asked; /* who wants to know a pipe's p
 
 /* ---- what is told ----------------------------------------------------------------------------------------------- */
 
-/* A dialer tries for ever and says so once until it works; a listener has many strangers. */
+/* A dialer tries for ever and says so once until it works; a listener has many strangers, who are told apart by the log. */
 static bool may_log(struct nng_tls_engine_config *c)
 {
-        unsigned left_out = 0;
         pthread_mutex_lock(&c->lock);
-        bool may = !c->failed;
-        if (c->mode == NNG_TLS_MODE_CLIENT) {
-                c->failed = true;
-        } else {
-                may = log_few(&c->lines, FAILED_LINES, clock_mono_us(), &left_out);
-        }
+        bool may = c->mode == NNG_TLS_MODE_SERVER || !c->failed;
+        c->failed = c->mode == NNG_TLS_MODE_CLIENT;
         pthread_mutex_unlock(&c->lock);
-        if (left_out > 0)
-                log_warn("listener=%s count=%u msg=\"lines about failed TLS handshakes were left out\"", c->label, left_out);
         return may;
 }
 
 static int fail(struct nng_tls_engine_conn *conn, const char *why)
 {
         struct nng_tls_engine_config *c = conn->config;
+        bool server = c->mode == NNG_TLS_MODE_SERVER;
         char quoted[192];
         if (!conn->failed) {
                 conn->failed = true;
                 rpc_fault_count(RPC_FAULT_TLS);
                 if (may_log(c))
-                        log_warn("peer=%s %s%s%smsg=\"no TLS with this node\" why=%s", conn->address,
-                                 c->mode == NNG_TLS_MODE_SERVER ? "listener=" : "",
-                                 c->mode == NNG_TLS_MODE_SERVER ? c->label : "", c->mode == NNG_TLS_MODE_SERVER ? " " : "",
-                                 log_quote(quoted, sizeof(quoted), why));
+                        log_warn_of(conn->address, "peer=%s %s%s%smsg=\"no TLS with this node\" why=%s", conn->address,
+                                    server ? "listener=" : "", server ? c->label : "", server ? " " : "",
+                                    log_quote(quoted, sizeof(quoted), why));
         }
         return NNG_EPEERAUTH; /* the one error after which nng accepts the next connection without a pause */
 }
 
-/* ---- connections whose handshake is not done -------------------------------------------------------------------- */
-
-static void leave_greeting(struct nng_tls_engine_conn *conn)
-{
-        struct nng_tls_engine_config *c = conn->config;
-        pthread_mutex_lock(&c->lock);
-        if (conn->prev) {
-                *conn->prev = conn->next;
-                if (conn->next)
-                        conn->next->prev = conn->prev;
-                conn->prev = NULL;
-                c->greeting_count--;
-        }
-        pthread_mutex_unlock(&c->lock);
-}
-
-/* The oldest is last. It leaves the list when nng has heard of its end. */
-static void end_oldest(struct nng_tls_engine_config *c)
-{
-        struct nng_tls_engine_conn *oldest = NULL;
-        for (struct nng_tls_engine_conn *one = c->greeting; one; one = one->next)
-                oldest = one->fd >= 0 && !one->ended ? one : oldest;
-        if (!oldest)
-                return;
-        rpc_fault_count(RPC_FAULT_STRANGERS);
-        shutdown(oldest->fd, SHUT_RDWR);
-        oldest->ended = true;
-}
-
-static void enter_greeting(struct nng_tls_engine_conn *conn)
-{
-        struct nng_tls_engine_config *c = conn->config;
-        pthread_mutex_lock(&c->lock);
-        if (c->greeting_count >= STRANGERS_MAX)
-                end_oldest(c);
-        conn->next = c->greeting;
-        conn->prev = &c->greeting;
-        if (conn->next)
-                conn->next->prev = &conn->next;
-        c->greeting = conn;
-        c->greeting_count++;
-        pthread_mutex_unlock(&c->lock);
-}
+/* ---- addresses -------------------------------------------------------------------------------------------------- */
 
 static void address_text(const nng_sockaddr *sa, char *dst, size_t cap)
 {
@@ -155,13 +99,13 @@ static void address_text(const nng_sockaddr *sa, char *dst, size_t cap)
 
 static void look_at_addresses(struct nng_tls_engine_conn *conn, void *stream)
 {
-        nng_sockaddr local, remote;
+        nng_sockaddr remote;
         snprintf(conn->address, sizeof(conn->address), "%s", conn->config->mode == NNG_TLS_MODE_CLIENT ? conn->config->label : "?");
-        if (!streams_tell_addresses || nng_stream_get_addr(stream, NNG_OPT_REMADDR, &remote) != 0 ||
-            nng_stream_get_addr(stream, NNG_OPT_LOCADDR, &local) != 0)
+        if (!streams_tell_addresses)
                 return;
-        address_text(&remote, conn->address, sizeof(conn->address));
-        conn->fd = rpc_gate_find_socket(&local, &remote);
+        if (nng_stream_get_addr(stream, NNG_OPT_REMADDR, &remote) == 0)
+                address_text(&remote, conn->address, sizeof(conn->address));
+        conn->fd = nng_tcp_stream_fd(stream);
 }
 
 /* ---- bytes to and from nng ----------------------------------------------------------------------------------------- */
@@ -222,8 +166,6 @@ static int conn_init(nng_tls_engine_conn *conn, void *stream, nng_tls_engine_con
         conn->fd = -1;
         conn->ssl = ssl;
         look_at_addresses(conn, stream);
-        if (config->mode == NNG_TLS_MODE_SERVER)
-                enter_greeting(conn);
         return 0;
 }
 
@@ -231,9 +173,6 @@ static void conn_fini(nng_tls_engine_conn *conn)
 {
         if (!conn->ssl)
                 return;
-        leave_greeting(conn);
-        if (conn->fd >= 0)
-                close(conn->fd);
         SSL_free(conn->ssl);
         conn->ssl = NULL;
 }
@@ -254,7 +193,6 @@ static int greeted(struct nng_tls_engine_conn *conn)
         if (SSL_export_keying_material(conn->ssl, conn->peer.bond, sizeof(conn->peer.bond), label, sizeof(label) - 1, NULL, 0, 0) != 1)
                 return fail(conn, "keying material cannot be exported");
         conn->done = true;
-        leave_greeting(conn);
         return 0;
 }
 
@@ -326,6 +264,8 @@ static int conn_recv(nng_tls_engine_conn *conn, uint8_t *data, size_t *len)
         if (conn->filled > 0 && conn->into != data)
                 return NNG_EPROTO; /* what came before is lost: the one who wanted it gave up */
         conn->into = data;
+        if (conn->filled == 0)
+                rpc_gate_wants(conn->fd);
         while (conn->filled < *len) {
                 size_t left = *len - conn->filled;
                 ERR_clear_error();
@@ -339,7 +279,7 @@ static int conn_recv(nng_tls_engine_conn *conn, uint8_t *data, size_t *len)
         conn->filled = 0;
         if (!conn->heard)
                 note_heard(conn);
-        return 0;
+        return rpc_gate_hears(conn->fd, data, *len) ? 0 : NNG_ECONNRESET;
 }
 
 static int conn_send(nng_tls_engine_conn *conn, const uint8_t *data, size_t *len)

@@ -8,8 +8,8 @@
  * nng has no option that leads from a pipe to its engine's connection. But it asks the engine for NNG_OPT_TLS_VERIFIED with
  * that very connection, on the caller's thread: rpc_tls_peer() asks, and the engine leaves what it knows.
  *
- * Connections whose handshake is not done count as strangers' (rpc_gate.h): a listener has at most STRANGERS_MAX of them, one
- * more ends the oldest, and nng gives each ten seconds.
+ * Connections whose handshake is not done are strangers' (rpc_gate.h). What is under TLS is told to the gate, which sees only
+ * ciphertext otherwise.
  *
  *   rpc_tls_config()  →  nng_dialer/listener_set_ptr(…, NNG_OPT_TLS_CONFIG, …), nng_tls_config_free()
  *   event() of the gate, connection up  →  rpc_tls_peer() */

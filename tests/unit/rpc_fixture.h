@@ -41,7 +41,7 @@
 #pragma GCC diagnostic ignored "-Wunused-variable"
 
 #define LONG_MS 60000 /* no test waits for this to pass */
-#define TEST_TYPE MSG_FETCH /* the body is echoed; "hold" is kept; "drop" is dropped; "take" keeps the message */
+#define TEST_TYPE test_type /* the body is echoed; "hold" is kept; "drop" is dropped; "take" keeps the message */
 
 extern char **environ;
 
@@ -94,6 +94,10 @@ static int close_loop(void **state)
 #define WAIT(condition)                                                                                                \
         while (!(condition))                                                                                           \
                 uv_run(&loop, UV_RUN_ONCE)
+
+/* Who asks whom, and for what, from now on. What is long, a proxy asks of a transcoder. */
+static enum node_role server_role = ROLE_ORIGIND, client_role = ROLE_EDGED;
+static uint8_t test_type = MSG_FETCH;
 
 /* Certificates of what is served, dialed and opened bare from now on; NULL: plain TCP. */
 static struct cluster_certs *server_certs, *client_certs;
@@ -148,7 +152,7 @@ static void handle(void *arg, struct rpc_request *req)
 static void serve_at(struct server *s, uv_loop_t *l, int port, unsigned contexts, const char *token)
 {
         memset(s, 0, sizeof(*s));
-        s->self = (struct node_identity){.id = "server-1", .incarnation_us = 1000, .role = ROLE_ORIGIND,
+        s->self = (struct node_identity){.id = "server-1", .incarnation_us = 1000, .role = server_role,
                                          .load_permille = 250, .zone = "hall-2", .cluster_token = token, .certs = server_certs};
         assert_int_equal(rpc_server_open(&s->rpc, l, "127.0.0.1", port, contexts, &s->self, handle, s), 0);
         snprintf(s->address, sizeof(s->address), "127.0.0.1:%d", rpc_server_port(s->rpc));
@@ -182,7 +186,7 @@ static void on_changed(void *arg, const struct peer_info *info)
 static void dial(struct client *c, const char *address, const char *token)
 {
         memset(c, 0, sizeof(*c));
-        c->self = (struct node_identity){.id = "client-1", .incarnation_us = 2000, .role = ROLE_EDGED, .cluster_token = token,
+        c->self = (struct node_identity){.id = "client-1", .incarnation_us = 2000, .role = client_role, .cluster_token = token,
                                          .certs = client_certs};
         assert_int_equal(rpc_client_open(&c->rpc, &loop, address, &c->self, on_changed, c), 0);
 }
@@ -390,14 +394,22 @@ static int64_t fault_count(const char *reason)
         return at ? atoll(at + strlen(row)) : 0;
 }
 
-static int raw_connect(const char *address)
+static int connect_from(const char *own, const char *address)
 {
         struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(strchr(address, ':') + 1))};
+        struct sockaddr_in from = {.sin_family = AF_INET};
         inet_pton(AF_INET, "127.0.0.1", &sa.sin_addr);
+        inet_pton(AF_INET, own, &from.sin_addr);
         int fd = socket(AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
         assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
         fcntl(fd, F_SETFL, O_NONBLOCK);
         return fd;
+}
+
+static int raw_connect(const char *address)
+{
+        return connect_from("127.0.0.1", address);
 }
 
 /* Reads what there is; true when the other side closed. */

@@ -631,22 +631,173 @@ static void test_strangers_get_little_time(void **state)
         rpc_server_close(s.rpc);
 }
 
+static const uint8_t begins[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
+
+static int say_length(const char *address, uint64_t len)
+{
+        uint8_t length[8];
+        int fd = raw_connect(address);
+        for (int i = 0; i < 8; i++)
+                length[i] = (uint8_t)(len >> (56 - 8 * i));
+        assert_int_equal(send(fd, begins, 8, MSG_NOSIGNAL), 8);
+        assert_int_equal(send(fd, length, 8, MSG_NOSIGNAL), 8);
+        return fd;
+}
+
 static void test_strangers_get_few_bytes(void **state)
 {
-        static const uint8_t start[16] = {0, 'S', 'P', 0, 0, 0x30, 0, 0, 0, 0, 0, 0, 0, 0xff, 0, 0}; /* 16 MB less some */
-        static const uint8_t zeros[STRANGER_BYTES_MAX];
+        static const uint8_t small[] = {0, 0, 0, 0, 0, 0, 0, 5, 0x80, 0, 0, 1, MSG_FETCH};
         struct server s;
         (void)state;
         serve(&s, 4, "token");
         int64_t before = fault_count("hello_bytes");
         int fd = raw_connect(s.address);
-        assert_int_equal(send(fd, start, sizeof(start), MSG_NOSIGNAL), sizeof(start));
-        fcntl(fd, F_SETFL, 0);
-        assert_int_equal(send(fd, zeros, sizeof(zeros), MSG_NOSIGNAL), sizeof(zeros));
-        fcntl(fd, F_SETFL, O_NONBLOCK);
-        WAIT(ended(fd));
+        assert_int_equal(send(fd, begins, 8, MSG_NOSIGNAL), 8);
+        while (!ended(fd)) {
+                (void)!send(fd, small, sizeof(small), MSG_NOSIGNAL);
+                uv_run(&loop, UV_RUN_NOWAIT);
+        }
         assert_int_equal(fault_count("hello_bytes"), before + 1);
         close(fd);
+        rpc_server_close(s.rpc);
+}
+
+/* Its length is looked at before there is memory for it. */
+static void test_a_strangers_message_is_small(void **state)
+{
+        struct server s;
+        (void)state;
+        for (int open = 0; open < 2; open++) { /* where nobody has to show anything, HELLO comes first all the same */
+                serve(&s, 4, open ? "" : "token");
+                int64_t before = fault_count("hello_bytes");
+                int fd = say_length(s.address, STRANGER_MESSAGE_MAX), more = say_length(s.address, STRANGER_MESSAGE_MAX + 1);
+                WAIT(ended(more));
+                assert_int_equal(fault_count("hello_bytes"), before + 1);
+                assert_false(ended(fd));
+                close(fd);
+                close(more);
+                rpc_server_close(s.rpc);
+        }
+}
+
+static void test_a_node_sends_no_more_than_its_role_may(void **state)
+{
+        static const struct {
+                enum node_role who, whom;
+                uint8_t type;
+                size_t most;
+        } rows[] = {{ROLE_EDGED, ROLE_ORIGIND, MSG_FETCH, 16 << 10}, {ROLE_TRANSCODERD, ROLE_ORIGIND, MSG_PUT, (1 << 20) + (16 << 10)},
+                    {ROLE_INGESTD, ROLE_TRANSCODERD, MSG_MEDIA, 16 << 20}};
+        (void)state;
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+                struct server s;
+                struct client c;
+                client_role = rows[i].who;
+                server_role = rows[i].whom;
+                serve(&s, 4, "token");
+                dial_live(&c, s.address, "token");
+                int64_t before = fault_count("too_long");
+                for (int more = 0; more < 2; more++) {
+                        nng_msg *msg;
+                        assert_int_equal(nng_msg_alloc(&msg, rows[i].most - 4 + (size_t)more), 0); /* 4: nng's own */
+                        *(uint8_t *)nng_msg_body(msg) = rows[i].type;
+                        rpc_call(c.rpc, msg, LONG_MS, on_done, &c);
+                        WAIT(c.done == (size_t)more + 1);
+                        assert_int_equal(c.err, more ? ERR_CLOSED : 0);
+                }
+                assert_int_equal(s.requests, 1);
+                assert_int_equal(fault_count("too_long"), before + 1);
+                rpc_client_close(c.rpc);
+                rpc_server_close(s.rpc);
+        }
+        client_role = ROLE_EDGED;
+        server_role = ROLE_ORIGIND;
+}
+
+/* A server that has not shown who it is does not get more room than any stranger. */
+static void test_an_answer_to_hello_is_small(void **state)
+{
+        struct client c;
+        nng_socket liar;
+        nng_listener listener;
+        nng_msg *msg;
+        char address[32];
+        int port;
+        (void)state;
+        assert_int_equal(nng_rep0_open(&liar), 0);
+        assert_int_equal(nng_listener_create(&listener, liar, "tcp://127.0.0.1:0"), 0);
+        assert_int_equal(nng_listener_start(listener, 0), 0);
+        nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port);
+        snprintf(address, sizeof(address), "127.0.0.1:%d", port);
+        int64_t before = fault_count("too_long");
+        dial(&c, address, "token");
+        nng_socket_set_ms(liar, NNG_OPT_RECVTIMEO, 20000);
+        assert_int_equal(nng_recvmsg(liar, &msg, 0), 0);
+        nng_msg_free(msg);
+        assert_int_equal(nng_msg_alloc(&msg, 1 << 20), 0);
+        assert_int_equal(nng_sendmsg(liar, msg, 0), 0);
+        WAIT(fault_count("too_long") == before + 1);
+        rpc_client_close(c.rpc);
+        nng_close(liar);
+}
+
+static void test_what_is_under_way_is_bounded_over_all_peers(void **state)
+{
+        enum { NODES = 20, MORE = RPC_UNDER_WAY_MAX / RPC_MESSAGE_MAX_BYTES };
+        struct server s;
+        (void)state;
+        client_role = ROLE_INGESTD;
+        server_role = ROLE_TRANSCODERD;
+        serve(&s, 2, ""); /* nobody has to show anything here: a few bytes make a node */
+        int64_t before = fault_count("under_way");
+        int fds[NODES];
+        for (int i = 0; i < NODES; i++) {
+                static const uint8_t small[] = {0, 0, 0, 0, 0, 0, 0, 5, 0x80, 0, 0, 1, MSG_MEDIA};
+                char answer[64];
+                fds[i] = raw_connect(s.address);
+                assert_int_equal(send(fds[i], begins, 8, MSG_NOSIGNAL), 8);
+                assert_int_equal(send(fds[i], small, sizeof(small), MSG_NOSIGNAL), sizeof(small));
+                for (int got = 0; got < 8 + 13;) { /* its own beginning, and a refusal or an answer */
+                        ssize_t n = recv(fds[i], answer, sizeof(answer), 0);
+                        got += n > 0 ? (int)n : 0;
+                        uv_run(&loop, UV_RUN_NOWAIT);
+                }
+                uint8_t length[8] = {0, 0, 0, 0, 1, 0, 0, 0}; /* 16 MiB */
+                assert_int_equal(send(fds[i], length, 8, MSG_NOSIGNAL), 8);
+        }
+        WAIT(fault_count("under_way") == before + NODES - MORE);
+        for (int i = 0; i < NODES - MORE; i++) /* those who began first and did not go on */
+                WAIT(ended(fds[i]));
+        assert_false(ended(fds[NODES - 1]));
+        for (int i = 0; i < NODES; i++)
+                close(fds[i]);
+        rpc_server_close(s.rpc);
+        client_role = ROLE_EDGED;
+        server_role = ROLE_ORIGIND;
+}
+
+/* Whoever comes from elsewhere finds all places that one address does not have. */
+static void test_one_address_has_a_share_of_the_places(void **state)
+{
+        struct server s;
+        int other, fds[STRANGERS_ADDRESS_MAX + 30];
+        size_t count = sizeof(fds) / sizeof(fds[0]), left = 0;
+        (void)state;
+        serve(&s, 4, "token");
+        other = connect_from("127.0.0.2", s.address);
+        assert_int_equal(send(other, begins, 8, MSG_NOSIGNAL), 8);
+        int64_t before = fault_count("strangers");
+        for (size_t i = 0; i < count; i++)
+                fds[i] = raw_connect(s.address);
+        WAIT(fault_count("strangers") == before + 30);
+        WAIT(ended(fds[29]));
+        assert_false(ended(other)); /* though it is the oldest of all */
+        for (size_t i = 0; i < count; i++) {
+                left += !ended(fds[i]);
+                close(fds[i]);
+        }
+        assert_int_equal(left, STRANGERS_ADDRESS_MAX);
+        close(other);
         rpc_server_close(s.rpc);
 }
 
@@ -791,6 +942,11 @@ int main(int argc, char **argv)
                 LOOP_TEST(test_a_server_outlives_connections_that_end_before_they_begin),
                 LOOP_TEST(test_strangers_get_little_time),
                 LOOP_TEST(test_strangers_get_few_bytes),
+                LOOP_TEST(test_a_strangers_message_is_small),
+                LOOP_TEST(test_a_node_sends_no_more_than_its_role_may),
+                LOOP_TEST(test_an_answer_to_hello_is_small),
+                LOOP_TEST(test_what_is_under_way_is_bounded_over_all_peers),
+                LOOP_TEST(test_one_address_has_a_share_of_the_places),
                 LOOP_TEST(test_strangers_do_not_take_the_place_of_nodes),
                 LOOP_TEST(test_malformed_messages_cost_only_their_own_connection),
                 LOOP_TEST(test_garbage_and_huge_claims_on_the_port_hurt_nobody_else),

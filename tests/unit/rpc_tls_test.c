@@ -7,7 +7,7 @@
 #include "common/cluster/nng_fix.h"
 
 static struct authority ours, theirs;
-static struct cluster_certs *origin, *edge;
+static struct cluster_certs *origin, *edge, *transcoder, *proxy;
 
 static int open_all(void **state)
 {
@@ -16,6 +16,8 @@ static int open_all(void **state)
         make_authority(&theirs, "theirs");
         origin = node_certs(&ours, "origin", "URI:freshet://originD/server-1");
         edge = node_certs(&ours, "edge", "URI:freshet://edged/*");
+        transcoder = node_certs(&ours, "transcoder", "URI:freshet://transcoderd/server-1");
+        proxy = node_certs(&ours, "proxy", "URI:freshet://ingestd/*");
         return 0;
 }
 
@@ -23,6 +25,8 @@ static int close_all(void **state)
 {
         cluster_certs_unref(&origin);
         cluster_certs_unref(&edge);
+        cluster_certs_unref(&transcoder);
+        cluster_certs_unref(&proxy);
         free_authority(&ours);
         free_authority(&theirs);
         return close_files(state);
@@ -32,7 +36,19 @@ static int open_tls(void **state)
 {
         server_certs = origin;
         client_certs = edge;
+        server_role = ROLE_ORIGIND;
+        client_role = ROLE_EDGED;
+        test_type = MSG_FETCH;
         return open_loop(state);
+}
+
+static void let_messages_be_long(void)
+{
+        server_certs = transcoder;
+        client_certs = proxy;
+        server_role = ROLE_TRANSCODERD;
+        client_role = ROLE_INGESTD;
+        test_type = MSG_MEDIA;
 }
 
 /* ---- nodes of the cluster --------------------------------------------------------------------------------------- */
@@ -72,6 +88,7 @@ static void test_messages_of_every_size_arrive_unchanged_both_ways(void **state)
         struct server s;
         struct client c;
         (void)state;
+        let_messages_be_long();
         serve(&s, 32, "token");
         dial_live(&c, s.address, "token");
         for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) { /* all at once */
@@ -121,6 +138,7 @@ static void test_twelve_ends_in_full_flight(void **state)
         struct server s;
         struct client c;
         (void)state;
+        let_messages_be_long();
         serve(&s, 32, "token");
         dial_live(&c, s.address, "token");
         for (int round = 0; round < 12; round++) {
@@ -306,7 +324,7 @@ static void test_hello_must_say_what_the_certificate_says(void **state)
 
 static void test_a_role_without_business_here_gets_nothing(void **state)
 {
-        static const struct node_identity proxy = {.id = "ingest-1", .role = ROLE_INGESTD, .cluster_token = ""};
+        static const struct node_identity another = {.id = "ingest-1", .role = ROLE_INGESTD, .cluster_token = ""};
         struct server s;
         struct bare b;
         struct hello said;
@@ -316,7 +334,7 @@ static void test_a_role_without_business_here_gets_nothing(void **state)
         client_certs = ingest;
         bare_open(&b, s.address);
         expect_nothing_is_answered(&b, &s); /* a good certificate alone is no HELLO */
-        expect_refused(bare_hello(&b, &proxy, &said), ERR_DENIED, "ingestd has nothing to ask originD for");
+        expect_refused(bare_hello(&b, &another, &said), ERR_DENIED, "ingestd has nothing to ask originD for");
         expect_nothing_is_answered(&b, &s);
         bare_close(&b);
         cluster_certs_unref(&ingest);
@@ -416,6 +434,24 @@ static void test_those_who_never_finish_the_handshake_keep_nobody_out(void **sta
         rpc_server_close(s.rpc);
 }
 
+/* What is under TLS has its length looked at as well: nobody but the gate of plain TCP would. */
+static void test_an_edge_cannot_send_a_long_message(void **state)
+{
+        struct server s;
+        struct client c;
+        (void)state;
+        serve(&s, 8, "");
+        dial_live(&c, s.address, "");
+        int64_t before = fault_count("too_long");
+        rpc_call(c.rpc, big_message(64 << 10), LONG_MS, on_done, &c);
+        WAIT(c.done == 1);
+        assert_int_equal(c.err, ERR_CLOSED);
+        assert_int_equal(fault_count("too_long"), before + 1);
+        assert_int_equal(s.requests, 0);
+        rpc_client_close(c.rpc);
+        rpc_server_close(s.rpc);
+}
+
 /* ---- closing ---------------------------------------------------------------------------------------------------- */
 
 static int close_round;
@@ -425,6 +461,7 @@ static void test_closing_in_full_flight_ends_every_call_once(void **state)
         struct server s;
         struct client c[3];
         (void)state;
+        let_messages_be_long();
         serve(&s, 32, "token");
         for (int i = 0; i < 3; i++) {
                 dial_live(&c[i], s.address, "token");
@@ -461,6 +498,7 @@ int main(int argc, char **argv)
                 TLS_TEST(test_with_tls_the_token_is_still_asked_for),
                 TLS_TEST(test_a_client_says_whether_it_is_the_server_it_takes_itself_for),
                 TLS_TEST(test_tls_1_2_and_1_3_are_spoken_and_nothing_older),
+                TLS_TEST(test_an_edge_cannot_send_a_long_message),
                 TLS_TEST(test_those_who_never_finish_the_handshake_keep_nobody_out),
                 TLS_TEST(test_a_process_that_closes_its_sockets_in_full_flight_stops_cleanly),
         };
