@@ -23,7 +23,7 @@ struct config {
         struct config_common common;
         int64_t port, encoder_threads, decoder_threads, max_sessions, grace_ms, recent_ms;
         int64_t slate_after_ms, shed_after_ms;
-        int64_t replicas, drain_ms;
+        int64_t replicas, drain_ms, capacity_percent;
         char *origins, *quorum;
         json_t *ladder;
 };
@@ -48,6 +48,8 @@ static const struct config_key keys[] = {
         INT_KEY(encoder_threads, "1", 1, 16, "threads", "of each encoder"),
         INT_KEY(decoder_threads, "1", 1, 16, "threads", "of each session's decoder"),
         INT_KEY(max_sessions, "100", 1, 10000, "sessions", "at a time"),
+        INT_KEY(capacity_percent, "100", 0, 1000, "%",
+                "of what this machine was measured to encode in real time that new streams may cost in sum; 0: as many as max_sessions"),
         INT_KEY(grace_ms, "30000", 0, 600000, "ms", "slate for a lost broadcaster, before the session ends"),
         INT_KEY(drain_ms, "15000", 0, 600000, "ms",
                 "at SIGTERM, for the proxies to open their streams elsewhere; then each is left to the next process"),
@@ -133,6 +135,8 @@ static void set_up_sessions(void)
                                        .reaper = &t.reaper,
                                        .opens = {.again = proxies_again, .arg = &t.sessions},
                                        .origins = {&origins_over_peers, t.origins},
+                                       .capacity = {.cpus = uv_available_parallelism(), .percent = c->capacity_percent},
+                                       .starts = {.at_once = uv_available_parallelism() < 4 ? 1 : uv_available_parallelism() / 2},
                                        .self = &t.daemon.self,
                                        .ladder = &t.config.ladder,
                                        .replicas = c->replicas,

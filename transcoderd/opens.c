@@ -36,29 +36,60 @@ void opens_refuse(struct rpc_request *open, int status, const char *text)
 
 /* ---- those that wait ------------------------------------------------------------------------------------------------ */
 
-void opens_wait(struct opens *o, struct rpc_request *open, const char *stream, int64_t until_us)
+static void wait(struct opens *o, struct rpc_request *open, const char *stream, int64_t until_us, bool turn)
 {
+        int free = -1, turns = 0;
         for (int i = 0; i < OPENS_WAITING_MAX; i++) {
-                if (o->waiting[i].req)
-                        continue;
-                o->waiting[i].req = open;
-                o->waiting[i].until_us = until_us;
-                snprintf(o->waiting[i].stream, sizeof(o->waiting[i].stream), "%s", stream);
+                turns += o->waiting[i].req && o->waiting[i].turn;
+                free = o->waiting[i].req ? free : i;
+        }
+        if (free < 0 || (turn && turns >= OPENS_TURN_MAX)) {
+                metric_add(&stats_refused_beginning, 1);
+                opens_refuse(open, ERR_FULL, "too many streams are beginning");
                 return;
         }
-        opens_refuse(open, ERR_FULL, "too many streams are beginning");
+        o->waiting[free].req = open;
+        o->waiting[free].until_us = until_us;
+        o->waiting[free].turn = turn;
+        snprintf(o->waiting[free].stream, sizeof(o->waiting[free].stream), "%s", stream);
+}
+
+void opens_wait(struct opens *o, struct rpc_request *open, const char *stream, int64_t until_us)
+{
+        wait(o, open, stream, until_us, false);
+}
+
+void opens_wait_turn(struct opens *o, struct rpc_request *open, const char *stream, int64_t until_us)
+{
+        wait(o, open, stream, until_us, true);
+}
+
+static void hand_on(struct opens *o, int i)
+{
+        struct rpc_request *req = o->waiting[i].req;
+        o->waiting[i].req = NULL;
+        message_open(&req->body, req->msg);
+        /* It may have to wait again, but no longer than it was going to: its proxy does not wait longer either. */
+        o->again(o->arg, req, o->waiting[i].until_us);
+}
+
+void opens_look_turn(struct opens *o)
+{
+        int first = -1;
+        for (int i = 0; i < OPENS_WAITING_MAX; i++) {
+                if (o->waiting[i].req && o->waiting[i].turn &&
+                    (first < 0 || o->waiting[i].until_us < o->waiting[first].until_us))
+                        first = i;
+        }
+        if (first >= 0)
+                hand_on(o, first);
 }
 
 void opens_look(struct opens *o, const char *stream)
 {
         for (int i = 0; i < OPENS_WAITING_MAX; i++) {
-                struct rpc_request *req = o->waiting[i].req;
-                if (!req || (stream && strcmp(o->waiting[i].stream, stream) != 0))
-                        continue;
-                o->waiting[i].req = NULL;
-                message_open(&req->body, req->msg);
-                /* It may have to wait again, but no longer than it was going to: its proxy does not wait longer either. */
-                o->again(o->arg, req, o->waiting[i].until_us);
+                if (o->waiting[i].req && !o->waiting[i].turn && (!stream || strcmp(o->waiting[i].stream, stream) == 0))
+                        hand_on(o, i);
         }
 }
 
@@ -69,7 +100,12 @@ void opens_expire(struct opens *o, int64_t now_us)
                 if (!req || o->waiting[i].until_us > now_us)
                         continue;
                 o->waiting[i].req = NULL;
-                opens_refuse(req, ERR_NOT_YET, "what was here before is still ending");
+                if (o->waiting[i].turn) {
+                        metric_add(&stats_refused_beginning, 1);
+                        opens_refuse(req, ERR_FULL, "too many streams are beginning");
+                } else {
+                        opens_refuse(req, ERR_NOT_YET, "what was here before is still ending");
+                }
         }
 }
 

@@ -8,9 +8,8 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "proto/generation.h"
+#include "transcoderd/encode/cost.h"
 #include "transcoderd/session.h"
-
-#define FULL_BEHIND_US (3 * US_PER_S) /* behind real time for so long: not just the frames of a failover */
 
 /* ---- handles -------------------------------------------------------------------------------------------------------- */
 
@@ -24,27 +23,26 @@ static struct session *by_handle(struct sessions *ss, uint64_t handle)
 
 /* ---- OPEN ----------------------------------------------------------------------------------------------------------- */
 
-/* NULL: there is room. A stream that was somewhere before is better off with a node that is busy than with none. */
-static const char *full_text(const struct sessions *ss, const struct open *m)
+static int64_t cost_of(const struct sessions *ss, const struct open *m)
 {
-        int64_t now_us = clock_mono_us();
-        if (ss->draining)
-                return "stopping";
-        if (ss->count >= ss->max_sessions)
-                return "at max_sessions";
-        bool somewhere = m->generation && !(m->when & OPEN_BESIDE);
-        for (const struct session *s = ss->first; s && !somewhere; s = s->next) {
-                if (s->behind_since_us && now_us - s->behind_since_us > FULL_BEHIND_US)
-                        return "encoding is behind real time";
-        }
-        return NULL;
+        struct ladder ladder;
+        ladder_for_stream(&ladder, *ss->ladder, m->stream);
+        return cost_of_stream(&ladder, m->codecs, m->config[TRACK_VIDEO].data, m->config[TRACK_VIDEO].len);
 }
 
 static void open_new(struct sessions *ss, struct rpc_request *req, const struct open *m, int64_t until_us)
 {
-        const char *full = full_text(ss, m);
+        int64_t cost = cost_of(ss, m);
+        bool elsewhere = m->generation && !(m->when & OPEN_BESIDE);
+        const char *full = sessions_full(ss, elsewhere, cost);
         if (full) {
+                log_warn_of(m->publisher, "stream=%s publisher=%s pixels_s=%lld why=\"%s\" msg=\"stream refused\"", m->stream,
+                            *m->publisher ? m->publisher : "-", (long long)cost, full);
                 opens_refuse(req, ERR_FULL, full);
+                return;
+        }
+        if (!m->generation && sessions_new_ones(ss) >= STARTS_NEW_MAX) {
+                opens_wait_turn(&ss->opens, req, m->stream, until_us);
                 return;
         }
         /* Encoders that are closing use CPU and memory as those of a session do, so max_sessions bounds both together. */
@@ -52,7 +50,7 @@ static void open_new(struct sessions *ss, struct rpc_request *req, const struct 
                 opens_wait(&ss->opens, req, m->stream, until_us);
                 return;
         }
-        struct session *s = session_new(ss, m, req);
+        struct session *s = session_new(ss, m, req, cost);
         if (!s) {
                 opens_refuse(req, ERR_CLOSED, "no origin is up");
                 return;

@@ -10,9 +10,12 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "transcoderd/encode/precedence.h"
 #include "transcoderd/stats.h"
 
 #define TICK_MS 500
+#define START_LOOK_MS 20
+#define FULL_BEHIND_US (3 * US_PER_S) /* behind real time for so long: not just the frames of a failover */
 #define BUSY_SMOOTHING 4 /* ticks */
 #define BEHIND_US US_PER_S
 #define KEEPS_UP_US (US_PER_S / 2)
@@ -26,7 +29,10 @@
 #define LEAVE_MAX_US (8 * US_PER_S)
 #define END_EXTRA_US (10 * US_PER_S) /* beyond the grace time; by then an origin has ended the session itself */
 
-static const struct state claiming, live, grace, draining, ending, leaving, gone;
+static const struct state claiming, queued, live, grace, draining, ending, leaving, gone;
+
+static void end_start(struct session *s);
+static void on_starter(uv_timer_t *t);
 
 /* ---- events of the pipeline ---------------------------------------------------------------------------------------- */
 
@@ -59,6 +65,12 @@ static void on_chunk(void *arg, const struct chunk *c)
                 chunk.previous = chain_add(&s->chain, c, s->shadow);
         recent_chunk(&s->recent, &chunk);
         push_chunk(s->push, &chunk);
+}
+
+static void on_ready(void *arg)
+{
+        struct session *s = arg;
+        end_start(s);
 }
 
 static void on_drained(void *arg, int64_t end_us)
@@ -98,7 +110,7 @@ static void on_failed(void *arg, int err, const char *text)
         session_run(s);
 }
 
-static const struct job_events job_events = {on_track, on_chunk, on_drained, on_failed};
+static const struct job_events job_events = {on_track, on_ready, on_chunk, on_drained, on_failed};
 
 /* ---- events of the origins ----------------------------------------------------------------------------------------- */
 
@@ -245,6 +257,17 @@ static void refuse(struct session *s, int err, const char *text)
         s->opening = NULL;
 }
 
+/* Of those whose turn it may be: first who goes on, then who came first. */
+static struct session *next_to_start(const struct sessions *ss)
+{
+        struct session *next = NULL;
+        for (struct session *s = ss->first; s; s = s->next) { /* the newest first */
+                if (s->state == &queued && (!next || s->goes_on || !next->goes_on))
+                        next = s;
+        }
+        return next;
+}
+
 static const struct state *step_claiming(struct session *s)
 {
         if (s->given_up) {
@@ -260,6 +283,27 @@ static const struct state *step_claiming(struct session *s)
         }
         start_push(s);
         s->claim.flags = 0; /* push.h joins by itself */
+        return &queued;
+}
+
+static const struct state *step_queued(struct session *s)
+{
+        struct sessions *ss = s->all;
+        int64_t now_us = clock_mono_us();
+        if (!s->given_up && now_us - s->begun_us > OPENS_WAIT_US) {
+                s->given_up = "too many streams are beginning";
+                metric_add(&stats_refused_beginning, 1);
+        }
+        if (s->given_up) {
+                refuse(s, ERR_FULL, s->given_up);
+                return &gone;
+        }
+        if (next_to_start(ss) != s || !starts_may(&ss->starts, s->goes_on, precedence_is_asked(now_us), now_us)) {
+                if (!uv_is_active((uv_handle_t *)&ss->starter))
+                        uv_timer_start(&ss->starter, on_starter, START_LOOK_MS, 0);
+                return &queued;
+        }
+        starts_begin(&ss->starts, &s->start, s->goes_on, now_us);
         int err = start_pipeline(s);
         if (err) {
                 const char *why = "the encoders cannot be started";
@@ -337,6 +381,7 @@ static void close_pipeline(struct session *s)
         if (!s->pipeline)
                 return;
         count_frames(s);
+        end_start(s);
         pipeline_close(s->pipeline, s->all->reaper);
         s->pipeline = NULL;
         s->behind = false; /* however long its end takes to be stored: it encodes no more */
@@ -385,6 +430,7 @@ static const struct state *step_gone(struct session *s)
 }
 
 static const struct state claiming = {"claiming", NULL, step_claiming};
+static const struct state queued = {"queued", NULL, step_queued};
 static const struct state live = {"live", NULL, step_live};
 static const struct state grace = {"grace", enter_grace, step_grace};
 static const struct state draining = {"draining", enter_draining, step_draining};
@@ -443,8 +489,10 @@ void session_run(struct session *s)
         memcpy(stream, s->stream, sizeof(stream));
         if (s->state == &gone)
                 session_free(s);
-        if (moved)
-                opens_look(&ss->opens, stream);
+        if (!moved)
+                return;
+        opens_look(&ss->opens, stream);
+        opens_look_turn(&ss->opens);
 }
 
 /* ---- all sessions --------------------------------------------------------------------------------------------------- */
@@ -461,6 +509,77 @@ int64_t session_now_us(const struct session *s)
 {
         return media_clock_now_us(&s->clock, s->epoch_us);
 }
+
+/* ---- who begins ------------------------------------------------------------------------------------------------------- */
+
+/* Pixels a second of all sessions that encode, or are to. */
+static int64_t promised(const struct sessions *ss)
+{
+        int64_t sum = 0;
+        for (const struct session *s = ss->first; s; s = s->next) {
+                if (s->pipeline || s->state == &claiming || s->state == &queued)
+                        sum += s->cost;
+        }
+        return sum;
+}
+
+const char *sessions_full(const struct sessions *ss, bool elsewhere, int64_t cost)
+{
+        int64_t now_us = clock_mono_us();
+        if (ss->draining)
+                return "stopping";
+        if (ss->count >= ss->max_sessions)
+                return "at max_sessions";
+        for (const struct session *s = ss->first; s && !elsewhere; s = s->next) {
+                if (s->behind_since_us && now_us - s->behind_since_us > FULL_BEHIND_US)
+                        return "encoding is behind real time";
+        }
+        if (!elsewhere && !capacity_fits(&ss->capacity, promised(ss), cost)) {
+                metric_add(&stats_refused_capacity, 1);
+                return "its encoding would be too much beside the others";
+        }
+        return NULL;
+}
+
+unsigned sessions_new_ones(const struct sessions *ss)
+{
+        unsigned count = 0;
+        for (const struct session *s = ss->first; s; s = s->next)
+                count += !s->goes_on && (s->state == &claiming || s->state == &queued);
+        return count;
+}
+
+/* Whose turn it is begins; if it may only later, the timer comes for it. */
+static void look_for_starts(struct sessions *ss)
+{
+        struct session *s, *last = NULL;
+        while ((s = next_to_start(ss)) && s != last) {
+                last = s;
+                session_run(s);
+        }
+}
+
+static void on_starter(uv_timer_t *t)
+{
+        struct sessions *ss = t->data;
+        int64_t now_us = clock_mono_us();
+        for (struct session *s = ss->first; s; s = s->next) {
+                if (starts_takes_long(&s->start, now_us))
+                        starts_end(&ss->starts, &s->start, now_us);
+        }
+        look_for_starts(ss);
+}
+
+/* Each of the sessions that wait for their turn comes closer to it. */
+static void end_start(struct session *s)
+{
+        if (!s->start.under_way)
+                return;
+        starts_end(&s->all->starts, &s->start, clock_mono_us());
+        uv_timer_start(&s->all->starter, on_starter, 0, 0);
+}
+
+/* ---- how they go on --------------------------------------------------------------------------------------------------- */
 
 static bool others_are_behind(const struct session *s)
 {
@@ -529,7 +648,7 @@ static struct claim claim_for(const struct sessions *ss, const struct session *s
         return c;
 }
 
-struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening)
+struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening, int64_t cost)
 {
         struct session *s = mem_alloc(sizeof(*s));
         bool beside = m->when & OPEN_BESIDE;
@@ -537,7 +656,7 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
         *s = (struct session){.all = ss, .state = &claiming, .opening = opening,
                               .epoch_us = m->epoch_us + (beside || is_far(skew_us) ? 0 : skew_us), /* its leader has told the proxy its clock */
                               .opening_skew_us = skew_us, .begun_us = clock_mono_us(), .lockstep = m->lockstep,
-                              .shadow = beside};
+                              .shadow = beside, .goes_on = m->generation, .cost = cost};
         memcpy(s->stream, m->stream, sizeof(s->stream));
         memcpy(s->title, m->title, sizeof(s->title));
         memcpy(s->publisher, m->publisher, sizeof(s->publisher));
@@ -576,6 +695,8 @@ static void count_frames(struct session *s)
         metric_add(&stats_skipped, (int64_t)(now.skipped - old->skipped));
         metric_add(&stats_captions_dropped, (int64_t)(now.captions_lost - old->captions_lost));
         metric_add(&stats_slate_us, now.slate_us - old->slate_us);
+        s->all->pixels += now.pixels - old->pixels;
+        s->cost = now.cost ? now.cost : s->cost;
         int64_t now_us = clock_mono_us(), passed_us = now_us - s->counted_us, made_us = s->end_us - s->counted_end_us;
         if (made_us > passed_us)
                 passed_us = made_us; /* of a replay, or a film that comes faster than real time, so many seconds were encoded */
@@ -615,17 +736,22 @@ static void look_if_stood_still(struct sessions *ss, int64_t now_us)
         }
 }
 
-static void count_cpu(void)
+static void count_cpu(struct sessions *ss)
 {
         struct rusage u;
         getrusage(RUSAGE_SELF, &u);
-        metric_set(&stats_cpu_us, (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * US_PER_S + u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+        int64_t cpu_us = (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * US_PER_S + u.ru_utime.tv_usec + u.ru_stime.tv_usec;
+        metric_set(&stats_cpu_us, cpu_us);
+        capacity_note(&ss->capacity, ss->pixels, cpu_us);
+        ss->pixels = 0;
+        metric_set(&stats_capacity, capacity_pixels_s(&ss->capacity));
+        metric_set(&stats_promised, promised(ss));
         metric_set(&stats_cpus, uv_available_parallelism());
 }
 
 void sessions_tick(struct sessions *ss, int64_t now_us)
 {
-        int64_t behind_us = 0, queued = 0, recent = 0, shadows = 0;
+        int64_t behind_us = 0, unstored = 0, recent = 0, shadows = 0;
         look_if_stood_still(ss, now_us);
         opens_expire(&ss->opens, now_us);
         for (struct session *s = ss->first, *next; s; s = next) {
@@ -637,14 +763,14 @@ void sessions_tick(struct sessions *ss, int64_t now_us)
                 }
                 if (s->push)
                         push_tick(s->push);
-                queued += s->push ? (int64_t)push_queued(s->push) : 0;
+                unstored += s->push ? (int64_t)push_queued(s->push) : 0;
                 recent += (int64_t)s->recent.bytes;
                 shadows += s->shadow;
                 session_run(s);
         }
         metric_set(&stats_behind_us, behind_us);
-        count_cpu();
-        metric_set(&stats_queued, queued);
+        count_cpu(ss);
+        metric_set(&stats_queued, unstored);
         metric_set(&stats_recent, recent);
         metric_set(&stats_shadows, shadows);
         metric_set(&stats_closing, ss->reaper->closing);
@@ -657,6 +783,8 @@ static void on_tick(uv_timer_t *t)
 
 void sessions_start(struct sessions *ss)
 {
+        uv_timer_init(ss->loop, &ss->starter);
+        ss->starter.data = ss;
         uv_timer_init(ss->loop, &ss->ticker);
         ss->ticker.data = ss;
         uv_timer_start(&ss->ticker, on_tick, TICK_MS, TICK_MS);
@@ -682,7 +810,7 @@ void sessions_drain(struct sessions *ss)
         ss->leave_at_us = clock_mono_us() + ss->drain_ms * US_PER_MS;
         for (struct session *s = ss->first, *next; s; s = next) {
                 next = s->next;
-                if (s->state == &claiming)
+                if (s->state == &claiming || s->state == &queued)
                         s->given_up = "stopping";
                 session_run(s);
         }
@@ -698,4 +826,5 @@ void sessions_stop(struct sessions *ss)
         }
         opens_expire(&ss->opens, INT64_MAX);
         uv_close((uv_handle_t *)&ss->ticker, NULL);
+        uv_close((uv_handle_t *)&ss->starter, NULL);
 }

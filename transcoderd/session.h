@@ -1,6 +1,7 @@
 /* session.h - one broadcast in this transcoder: a claim at the origins, a pipeline, a push, and the proxy that feeds it.
  *
  *   CLAIMING  session_new(): the origins are asked
+ *   QUEUED    its encoders are to be opened, when it is its turn (starts.h)
  *   LIVE      frames come
  *   GRACE     the proxy is silent or said that the broadcaster is lost: slate, until somebody opens the stream again
  *   DRAINING  the last chunks are being made
@@ -27,12 +28,14 @@
 #include "common/cluster/rpc.h"
 #include "common/mailbox.h"
 #include "transcoderd/broadcaster.h"
+#include "transcoderd/capacity.h"
 #include "transcoderd/encode/pipeline.h"
 #include "transcoderd/opens.h"
 #include "transcoderd/push/chain.h"
 #include "transcoderd/push/claim.h"
 #include "transcoderd/push/push.h"
 #include "transcoderd/push/recent.h"
+#include "transcoderd/starts.h"
 
 #define SESSION_SILENT_US (2 * INT64_C(1000000)) /* a proxy that says nothing for so long is gone */
 
@@ -78,6 +81,9 @@ struct session {
         struct recent recent;
 
         struct pipeline *pipeline;
+        struct start start;
+        bool goes_on;       /* another transcoder has it, or had it: it has viewers */
+        int64_t cost;       /* pixels a second: at first what its configuration says, then what comes (cost.h) */
         struct pipeline_stats counted;
         int64_t counted_us, counted_end_us; /* when, and end_us then */
         double busy;        /* share of real time that its busiest encoder worked, of late: at 1 it falls behind */
@@ -109,10 +115,13 @@ struct sessions {
         int64_t drain_ms, max_sessions, grace_ms, slate_after_ms, recent_ms, encoder_threads, decoder_threads;
         int64_t shed_after_ms;
         struct opens opens; /* again and arg are set */
+        struct capacity capacity; /* cpus and percent are set */
+        struct starts starts;     /* at_once is set */
         /* private */
         struct session *first;
         unsigned count;
-        uv_timer_t ticker;
+        uv_timer_t ticker, starter;
+        int64_t pixels; /* encoded since the last tick */
         bool draining;
         int64_t ticked_us;   /* monotonic; 0: not yet */
         int64_t leave_at_us; /* draining: what is still fed is left then */
@@ -125,8 +134,12 @@ void sessions_drain(struct sessions *ss); /* every session is handed over, left 
 void sessions_stop(struct sessions *ss);  /* at once, without END */
 void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monotonic */
 
+/* NULL, or why a stream of this cost has no place here. elsewhere: another node encoded it, and does no more: a node that is busy is
+ * better for it than none. */
+const char *sessions_full(const struct sessions *ss, bool elsewhere, int64_t cost);
+unsigned sessions_new_ones(const struct sessions *ss); /* that have no encoders yet, and do not go on from elsewhere */
 /* Asks the origins; NULL when none is up. opening is answered later. */
-struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening);
+struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening, int64_t cost);
 struct session *session_find(struct sessions *ss, const char *stream);
 int64_t session_now_us(const struct session *s);   /* media time */
 /* Frames that its broadcaster's proxy may send now. What is far from its time, a film that comes faster than real time or a backlog

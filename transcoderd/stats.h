@@ -40,6 +40,10 @@ extern struct metric stats_rows[];
 #define stats_failed_threads stats_rows[32]
 #define stats_failed_encoder stats_rows[33]
 #define stats_captions_dropped stats_rows[34]
+#define stats_refused_capacity stats_rows[35]
+#define stats_refused_beginning stats_rows[36]
+#define stats_capacity stats_rows[37]
+#define stats_promised stats_rows[38]
 
 extern struct histogram stats_put, stats_glass;
 

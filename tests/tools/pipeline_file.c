@@ -69,6 +69,11 @@ static void on_track(void *arg, const struct track_info *t)
                t->fps_milli, (long long)t->start_us, t->init->len);
 }
 
+static void on_ready(void *arg)
+{
+        (void)arg;
+}
+
 static void on_chunk(void *arg, const struct chunk *c)
 {
         struct run *r = arg;
@@ -252,7 +257,7 @@ int main(int argc, char **argv)
         static struct run r = {.o = {.session = "file", .encoder_threads = 1, .decoder_threads = 1,
                                      .slate_after_us = US_PER_S,
                                      .shed_after_us = US_PER_S}};
-        static const struct job_events events = {on_track, on_chunk, on_drained, on_failed};
+        static const struct job_events events = {on_track, on_ready, on_chunk, on_drained, on_failed};
         struct mailbox mb;
 
         log_init("file", LOG_INFO);

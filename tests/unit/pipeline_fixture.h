@@ -43,7 +43,7 @@ struct rig {
         struct job o;
         struct track tracks[SESSION_TRACKS_MAX];
         struct out_chunk *chunks;
-        int chunk_count, track_count, failed;
+        int chunk_count, track_count, readies, failed;
         bool drained;
         int64_t end_us;
         char failed_text[160];
@@ -99,6 +99,12 @@ static inline void on_chunk(void *arg, const struct chunk *c)
         append(&r->tracks[c->track], c->bytes);
 }
 
+static inline void on_ready(void *arg)
+{
+        struct rig *r = arg;
+        r->readies++;
+}
+
 static inline void on_drained(void *arg, int64_t end_us)
 {
         struct rig *r = arg;
@@ -133,7 +139,7 @@ static inline struct rig *rig_new(void)
         return r;
 }
 
-static const struct job_events events = {on_track, on_chunk, on_drained, on_failed};
+static const struct job_events events = {on_track, on_ready, on_chunk, on_drained, on_failed};
 
 static inline void rig_open(struct rig *r, const struct coded *video, const struct coded *audio)
 {

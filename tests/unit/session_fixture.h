@@ -21,7 +21,7 @@ struct pipeline {
         struct job o;
         size_t room;
         bool ahead, backlog;
-        int64_t busy_us, behind_us;
+        int64_t busy_us, behind_us, cost;
         bool gains;
         unsigned frames, configs, breaks, drains;
         bool goes_on; /* as the last drain said */
@@ -90,7 +90,8 @@ void pipeline_close(struct pipeline *p, struct reaper *r)
 
 void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
 {
-        *out = (struct pipeline_stats){.decoded = p->frames, .busy_us = p->busy_us, .behind_us = p->behind_us, .gains = p->gains};
+        *out = (struct pipeline_stats){.decoded = p->frames, .busy_us = p->busy_us, .behind_us = p->behind_us, .gains = p->gains,
+                                        .cost = p->cost};
 }
 
 static inline void announce_track(void)
@@ -279,7 +280,8 @@ static inline int set_up(void **state)
         memset(proxies, 0, sizeof(proxies));
         ladder = json_array();
         ss = (struct sessions){.loop = &fake.loop, .origins = {.link = &fake_link}, .self = &self, .ladder = &ladder,
-                               .reaper = &reaper, .opens = {.again = proxies_again, .arg = &ss},
+                               .reaper = &reaper, .capacity = {.cpus = 2, .percent = 100}, .starts = {.at_once = 1},
+                               .opens = {.again = proxies_again, .arg = &ss},
                                .replicas = 1, .max_sessions = 2, .grace_ms = 30000, .drain_ms = 15000, .slate_after_ms = 1000, .recent_ms = 10000,
                                .encoder_threads = 1, .decoder_threads = 1};
         sessions_start(&ss);

@@ -1016,6 +1016,108 @@ static void test_a_session_that_was_behind_when_it_ended_keeps_nobody_out(void *
         assert_int_equal(fake_calls(MSG_CLAIM), 1);
 }
 
+static void open_of(unsigned proxy, const char *stream, uint32_t generation)
+{
+        struct open m = {.epoch_us = EPOCH, .generation = generation, .codecs = {CODEC_H264, CODEC_NONE}};
+        snprintf(m.stream, sizeof(m.stream), "%s", stream);
+        say(proxy, message_new(MSG_OPEN, open_encode, &m));
+}
+
+/* A usual stream costs 64 million pixels a second, by the default ladder. */
+static void test_a_stream_that_does_not_fit_beside_the_others_is_refused_unless_it_goes_on(void **state)
+{
+        (void)state;
+        ss.max_sessions = 10;
+        ss.capacity.cpus = 0.9; /* 112 million */
+        begin();
+        open_of(1, "other", 0);
+        assert_int_equal(opened(1).status, ERR_FULL);
+        assert_int_equal(stats_refused_capacity.value, 1);
+        open_of(1, "other", 3);
+        assert_false(answered(1));
+        assert_int_equal(fake_calls(MSG_CLAIM), 1);
+        ss.capacity.percent = 0;
+        open_of(2, "third", 0);
+        assert_false(answered(2));
+        assert_int_equal(fake_calls(MSG_CLAIM), 2);
+}
+
+/* More than fit in at first, for its configuration does not say how much comes. */
+static void test_what_comes_is_what_a_session_costs(void **state)
+{
+        (void)state;
+        begin();
+        assert_in_range(ss.first->cost, 50000000, 80000000);
+        pipeline->cost = 5;
+        sessions_tick(&ss, clock_mono_us());
+        assert_int_equal(ss.first->cost, 5);
+        assert_int_equal(stats_promised.value, 5);
+}
+
+static unsigned open_many(unsigned count)
+{
+        unsigned claims = fake_calls(MSG_CLAIM);
+        for (unsigned i = 0; i < count; i++) {
+                char stream[16];
+                snprintf(stream, sizeof(stream), "new%u", i);
+                open_of(i % PROXIES, stream, 0);
+        }
+        return fake_calls(MSG_CLAIM) - claims;
+}
+
+static void test_new_streams_are_begun_a_few_at_a_time_and_the_others_wait_their_turn(void **state)
+{
+        (void)state;
+        ss.max_sessions = 10;
+        ss.capacity.percent = 0;
+        struct fake_call call;
+        for (unsigned i = 0; i < STARTS_NEW_MAX; i++) { /* a proxy has one request at a time here */
+                struct open m = {.stream = "cam", .epoch_us = EPOCH, .codecs = {CODEC_H264, CODEC_NONE}};
+                snprintf(m.stream, sizeof(m.stream), "new%u", i);
+                assert_non_null(session_new(&ss, &m, NULL, 1));
+        }
+        assert_int_equal(open_many(1), 0);
+        assert_false(answered(0));
+        open_of(1, "goes-on", 3); /* it has viewers */
+        assert_false(answered(1));
+        assert_int_equal(fake_calls(MSG_CLAIM), STARTS_NEW_MAX + 1);
+        claim_of(&call);
+        fake_fail(&call, ERR_CLOSED); /* one of those is over */
+        assert_int_equal(fake_calls(MSG_CLAIM), STARTS_NEW_MAX + 1);
+        assert_false(answered(0));
+}
+
+static void test_encoders_are_opened_one_stream_after_the_other(void **state)
+{
+        (void)state;
+        ss.capacity.percent = 0;
+        begin();
+        struct session *first = ss.first;
+        assert_int_equal(ss.starts.under_way, 1);
+        open_of(1, "other", 0);
+        grant();
+        expect_state("queued");
+        assert_false(answered(1));
+        pipeline->events->ready(pipeline->arg);
+        assert_int_equal(ss.starts.under_way, 0);
+        assert_false(first->start.under_way);
+        ss.first->begun_us -= OPENS_WAIT_US + 1; /* its proxy waits no longer */
+        sessions_tick(&ss, clock_mono_us());
+        assert_int_equal(opened(1).status, ERR_FULL);
+        assert_ptr_equal(ss.first, first);
+}
+
+static void test_a_session_that_ends_before_its_encoders_are_open_holds_nobody_up(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        assert_int_equal(ss.starts.under_way, 1);
+        close_stream(0, handle, CLOSE_STOPPED);
+        pipeline->events->drained(pipeline->arg, 0);
+        assert_int_equal(ss.starts.under_way, 0);
+        expect_end();
+}
+
 static void test_a_film_that_comes_faster_than_it_is_stored_waits_for_that(void **state)
 {
         (void)state;
@@ -1162,6 +1264,11 @@ int main(void)
                 TEST(test_a_node_that_stays_behind_real_time_takes_only_streams_that_go_on),
                 TEST(test_a_session_that_catches_up_with_a_backlog_keeps_nobody_out),
                 TEST(test_a_session_that_was_behind_when_it_ended_keeps_nobody_out),
+                TEST(test_a_stream_that_does_not_fit_beside_the_others_is_refused_unless_it_goes_on),
+                TEST(test_what_comes_is_what_a_session_costs),
+                TEST(test_new_streams_are_begun_a_few_at_a_time_and_the_others_wait_their_turn),
+                TEST(test_encoders_are_opened_one_stream_after_the_other),
+                TEST(test_a_session_that_ends_before_its_encoders_are_open_holds_nobody_up),
                 TEST(test_a_film_that_comes_faster_than_it_is_stored_waits_for_that),
                 TEST(test_a_backlog_that_is_encoded_faster_than_it_is_stored_waits_for_that),
                 TEST(test_a_film_with_a_track_that_pauses_does_not_wait_for_that_track),

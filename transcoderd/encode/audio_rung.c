@@ -6,6 +6,7 @@
 
 #include "common/err.h"
 #include "common/mem.h"
+#include "transcoderd/encode/cost.h"
 #include "transcoderd/encode/grid.h"
 #include "transcoderd/encode/package.h"
 
@@ -153,6 +154,7 @@ void audio_rung_encode(struct audio_rung *r, AVFrame *f, bool silence)
                 r->silent_until = f->pts + AAC_FRAME_SAMPLES;
         renew(r, f);
         encode_by_both(r, f);
+        atomic_fetch_add(&r->o.outlet->tally.pixels, (int64_t)COST_SOUND * AAC_FRAME_SAMPLES / AUDIO_TIMESCALE);
 }
 
 void audio_rung_finish(struct audio_rung *r)

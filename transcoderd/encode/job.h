@@ -49,6 +49,7 @@ bool job_is_young(const struct job *j);
 /* What the owner hears, on the loop. The buffers are unref'd after the event. */
 struct job_events {
         void (*track)(void *arg, const struct track_info *info); /* once per track, before its first chunk */
+        void (*ready)(void *arg); /* its encoders are open, or nothing decodable has come so far; again, for a track that comes late */
         void (*chunk)(void *arg, const struct chunk *c);
         void (*drained)(void *arg, int64_t end_us);
         void (*failed)(void *arg, int err, const char *text); /* cannot go on (encoder refused …); close it */

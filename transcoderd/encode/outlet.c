@@ -10,7 +10,7 @@
 
 #define LATE_TRACK_US (2 * US_PER_S)
 
-enum event { EVENT_TRACK, EVENT_CHUNK, EVENT_DRAINED, EVENT_FAILED };
+enum event { EVENT_TRACK, EVENT_READY, EVENT_CHUNK, EVENT_DRAINED, EVENT_FAILED };
 
 struct outlet_mail {
         struct mail mail; /* first: a mail is its outlet_mail */
@@ -64,6 +64,9 @@ static void tell(struct outlet_mail *m)
         switch (m->event) {
         case EVENT_TRACK:
                 o->events.track(o->arg, &m->track);
+                break;
+        case EVENT_READY:
+                o->events.ready(o->arg);
                 break;
         case EVENT_CHUNK:
                 o->events.chunk(o->arg, &m->chunk);
@@ -139,6 +142,17 @@ void outlet_ended(struct outlet *o, int64_t end_us)
         int64_t seen_us = atomic_load(&o->tally.end_us);
         while (end_us > seen_us && !atomic_compare_exchange_weak(&o->tally.end_us, &seen_us, end_us))
                 ;
+}
+
+void outlet_opening(struct outlet *o, unsigned count)
+{
+        atomic_fetch_add(&o->opening, count);
+}
+
+void outlet_opened(struct outlet *o)
+{
+        if (atomic_fetch_sub(&o->opening, 1) == 1)
+                mailbox_post(o->mb, &mail_new(o, EVENT_READY)->mail);
 }
 
 void outlet_join(struct outlet *o)

@@ -23,6 +23,8 @@ struct tally {
         atomic_ullong captions_lost; /* triplets, of all rungs */
         _Atomic int64_t end_us; /* of the longest track, when drained */
         atomic_bool gains;      /* the video is behind the clock, and comes nearer to it (shed.h) */
+        _Atomic int64_t pixels; /* encoded so far, and what is counted as such (cost.h) */
+        _Atomic int64_t cost;   /* pixels a second of what comes; 0: there were no pictures yet */
         _Atomic int64_t busy_us[SESSION_TRACKS_MAX]; /* that a video rung's encoder has worked so far */
 };
 
@@ -32,6 +34,7 @@ struct outlet {
         void *arg;
         char session[SESSION_ID_MAX + 1];
         atomic_uint refs, tracks, kinds;
+        atomic_uint opening; /* what `ready` waits for */
         bool shut;
         atomic_bool goes_on; /* pipeline_drain; set before the workers see the end */
         struct tally tally;
@@ -50,6 +53,11 @@ void outlet_failed(struct outlet *o, int err, const char *fmt, ...) __attribute_
  * than the session's begin that a track beginning here is a late one. */
 bool outlet_begins_late(struct outlet *o, int64_t media_us);
 void outlet_ended(struct outlet *o, int64_t end_us); /* a track ends here */
+
+/* So many more encoders are to be open before `ready` is told; one of them is. Each outlet_opening() comes before the last
+ * outlet_opened() of those that are under way. */
+void outlet_opening(struct outlet *o, unsigned count);
+void outlet_opened(struct outlet *o);
 
 /* A track kind's thread begins; it has encoded everything. After the last one `drained` is told. */
 void outlet_join(struct outlet *o);

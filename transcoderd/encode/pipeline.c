@@ -69,6 +69,7 @@ int pipeline_open(struct pipeline **out, struct mailbox *mb, const struct job *j
         p->job = *job;
         p->out = outlet_new(mb, events, arg, job->session);
         outlet_join(p->out); /* until pipeline_drain */
+        outlet_opening(p->out, 1);
         if (job->resume_count > 0)
                 outlet_begins_late(p->out, 0);
         for (int kind = 0; kind < TRACK_KINDS && !err; kind++)
@@ -76,11 +77,13 @@ int pipeline_open(struct pipeline **out, struct mailbox *mb, const struct job *j
                         err = open_kind(p, (uint8_t)kind, job->codecs[kind], job->config[kind], false);
         p->job.session = NULL;
         memset(p->job.config, 0, sizeof(p->job.config));
-        if (err)
+        if (err) {
                 pipeline_close(p, NULL);
-        else
-                *out = p;
-        return err;
+                return err;
+        }
+        outlet_opened(p->out);
+        *out = p;
+        return 0;
 }
 
 /* A track whose kind was unknown when the session began starts with its configuration. */
@@ -202,6 +205,8 @@ void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
                 .shed = atomic_load(&t->shed),
                 .skipped = atomic_load(&t->skipped),
                 .captions_lost = atomic_load(&t->captions_lost),
+                .pixels = atomic_load(&t->pixels),
+                .cost = atomic_load(&t->cost),
         };
         for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
                 int64_t busy_us = atomic_load(&t->busy_us[i]);

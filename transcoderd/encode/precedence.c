@@ -21,6 +21,11 @@ void precedence_ask(int64_t mono_us)
         atomic_store(&asked_until_us, mono_us + PRECEDENCE_HOLD_US);
 }
 
+bool precedence_is_asked(int64_t mono_us)
+{
+        return atomic_load(&asked_until_us) > mono_us;
+}
+
 void precedence_give(const atomic_bool *stop)
 {
         int64_t now_us = clock_mono_us(), end_us = now_us + PRECEDENCE_STEP_US, until_us;

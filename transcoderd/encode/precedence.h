@@ -22,6 +22,7 @@ bool precedence_needed(int64_t late_us, int64_t behind_us);
 bool precedence_given(int64_t behind_us); /* is that far from the live edge? */
 
 void precedence_ask(int64_t mono_us);
+bool precedence_is_asked(int64_t mono_us);
 /* Waits while it is asked for, at most PRECEDENCE_STEP_US; not when *stop is true. */
 void precedence_give(const atomic_bool *stop);
 

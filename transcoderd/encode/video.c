@@ -12,6 +12,7 @@
 #include "common/mem.h"
 #include "transcoderd/encode/cadence.h"
 #include "transcoderd/encode/captions.h"
+#include "transcoderd/encode/cost.h"
 #include "transcoderd/encode/decode.h"
 #include "transcoderd/encode/deinterlace.h"
 #include "transcoderd/encode/video_rung.h"
@@ -30,6 +31,7 @@
 #define FILL_US (400 * US_PER_MS)    /* a longer gap is filled with the last picture */
 #define FILL_STEP_MAX_US CHUNK_US
 #define FILL_STEP_MIN_US (8 * US_PER_MS)
+#define OPENED 32 /* more frames than a decoder holds before it gives its first picture */
 #define HOLE_MAX_US (600 * US_PER_S) /* a gap longer than any grace time is a fault; it is left open */
 
 /* SHOWN_AGAIN: a slow source's last picture, where it has no other; not slate, nothing is missing. */
@@ -56,6 +58,7 @@ struct video {
         pthread_t thread;
         atomic_bool stop;
         bool late;
+        unsigned not_opened; /* frames from which no encoders have come; OPENED: that is told, or they were opened */
 
         struct decoder *decoder;
         struct deinterlacer *deinterlacer;
@@ -149,6 +152,15 @@ static bool open_rung(struct video *v, const struct ladder_video *conf, const AV
         log_info("session=%s track=%s msg=\"rung opened\" size=%dx%d source=%dx%d from_us=%lld", v->out->session,
                  conf->name, o.width, o.height, pic->width, pic->height, (long long)r->start_us);
         return true;
+}
+
+static void note_cost(const struct video *v, const AVFrame *pic)
+{
+        struct ladder l = {.audio_count = v->job.ladder.audio_count, .video_count = v->rung_count};
+        struct cost_source source = {pic->width, pic->height, cadence_rate_milli(&v->cadence, decoder_fps_milli(v->decoder))};
+        for (size_t i = 0; i < v->rung_count; i++)
+                l.video[i] = v->rungs[i].conf;
+        atomic_store(&v->out->tally.cost, cost_of_ladder(&l, &source, v->job.codecs[TRACK_AUDIO] != CODEC_NONE));
 }
 
 static void build(struct video *v, const AVFrame *pic)
@@ -386,6 +398,7 @@ static bool usable_time(struct video *v, int64_t pts_us)
 static void on_picture(struct video *v, const AVFrame *pic)
 {
         atomic_fetch_add(&v->out->tally.decoded, 1);
+        atomic_fetch_add(&v->out->tally.pixels, cost_of_decoded(pic->width, pic->height));
         if (pic->decode_error_flags)
                 count_corrupt(v, "errors concealed");
         if (!usable_shape(v, pic) || v->failed || !usable_time(v, pic->pts))
@@ -399,6 +412,8 @@ static void on_picture(struct video *v, const AVFrame *pic)
         int64_t gap_us = v->any ? pic->pts - v->last_us : 0;
         if (gap_us > FILL_US && gap_us < HOLE_MAX_US)
                 fill(v, pic->pts - fill_step_us(v) / 2, true);
+        if (!v->any || grid_segment(pic->pts) != grid_segment(v->last_us))
+                note_cost(v, pic);
         cadence_add(&v->cadence, pic->pts);
         slow_add(&v->slow, pic->pts);
         place(v, pic, pic->pts, SHOWN_REAL);
@@ -579,6 +594,15 @@ static bool step(struct video *v)
         return false;
 }
 
+/* Once the rungs are there their encoders are opened by their own threads, each of which is counted. What cannot be decoded opens none. */
+static void look_if_opened(struct video *v)
+{
+        if (v->not_opened == OPENED || (!v->built && !v->failed && ++v->not_opened < OPENED))
+                return;
+        v->not_opened = OPENED;
+        outlet_opened(v->out);
+}
+
 static void *run(void *arg)
 {
         struct video *v = arg;
@@ -588,8 +612,11 @@ static void *run(void *arg)
                 if (v->any && precedence_given(job_now_us(&v->job) - v->last_us))
                         precedence_give(&v->stop);
                 ended = step(v);
+                look_if_opened(v);
                 supervise(v);
         }
+        while (v->not_opened != OPENED)
+                look_if_opened(v);
         close_rungs(v, ended && !atomic_load(&v->stop));
         if (ended)
                 outlet_leave(v->out);
@@ -612,8 +639,10 @@ struct video *video_open(const struct job *job, struct outlet *outlet, uint8_t c
         if (config && decoder_config(v->decoder, codec, config) != 0)
                 count_corrupt(v, "configuration record");
         outlet_join(outlet);
+        outlet_opening(outlet, 1);
         if (pthread_create(&v->thread, NULL, run, v) == 0)
                 return v;
+        outlet_opened(outlet);
         intake_fini(&v->in);
         deinterlace_free(&v->deinterlacer);
         decoder_free(&v->decoder);

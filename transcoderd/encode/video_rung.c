@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "transcoderd/encode/cadence.h"
+#include "transcoderd/encode/cost.h"
 #include "transcoderd/encode/grid.h"
 #include "transcoderd/encode/package.h"
 #include "transcoderd/encode/queue.h"
@@ -29,7 +30,7 @@ struct video_rung {
         AVPacket *pkt;
         struct package *package;
         unsigned track, oversized;
-        bool announced, failed;
+        bool announced, failed, opened;
         _Atomic int64_t done_us;
 };
 
@@ -236,7 +237,15 @@ static void encode(struct video_rung *r, const struct video_rung_picture *p)
                 receive(r, p->slate);
         if (p->expected_us)
                 package_early(r->package, grid_ticks(p->expected_us, VIDEO_TIMESCALE));
+        atomic_fetch_add(&r->o.outlet->tally.pixels, cost_of_encoded(r->o.width, r->o.height));
         atomic_store(&r->done_us, p->pts_us);
+}
+
+static void tell_opened(struct video_rung *r)
+{
+        if (!r->opened)
+                outlet_opened(r->o.outlet);
+        r->opened = true;
 }
 
 static void finish(struct video_rung *r, int64_t interval_us)
@@ -270,12 +279,14 @@ static void *run(void *arg)
                         finish(r, p->expected_us);
                 else if (!r->failed)
                         encode(r, p);
+                tell_opened(r);
                 if (r->track < SESSION_TRACKS_MAX)
                         atomic_fetch_add(&r->o.outlet->tally.busy_us[r->track], clock_mono_us() - begun_us);
                 drop_picture(p);
                 if (end)
                         break;
         }
+        tell_opened(r);
         return NULL;
 }
 
@@ -291,6 +302,7 @@ int video_rung_open(struct video_rung **out, const struct video_rung_options *o)
         r->pkt = av_packet_alloc();
         r->track = outlet_number(o->outlet);
         queue_init(&r->queue, QUEUE_PICTURES);
+        outlet_opening(o->outlet, 1);
         if (pthread_create(&r->thread, NULL, run, r) != 0) {
                 err = ERR_LIMIT;
                 goto fail_thread;
@@ -299,6 +311,7 @@ int video_rung_open(struct video_rung **out, const struct video_rung_options *o)
         return 0;
 
 fail_thread:
+        outlet_opened(o->outlet);
         queue_fini(&r->queue, drop_picture);
         av_packet_free(&r->pkt);
         package_close(&r->package);
