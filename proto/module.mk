@@ -2,5 +2,5 @@ proto_SRCS := proto/message.c proto/hello.c proto/may.c proto/media.c proto/stor
               proto/names.c
 proto_PKGS := libcrypto libxxhash
 proto_LDLIBS := -lnng
-proto_UNIT := generation key may names proto
-proto_FUZZ := wire key
+proto_UNIT := generation key may names proto wire_corpus
+proto_FUZZ := wire key names
