@@ -236,7 +236,7 @@ lint:
 	shellcheck .ci/run deploy/certs deploy/install-deps deploy/completion/freshet.bash deploy/k8s/secrets \
 	    deploy/setup deploy/swarm-trust tests/compose/stand-ins
 	python3 -c 'import ast, sys; [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' \
-	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/system/*.py tests/fault/*.py tests/abuse/*.py tests/deploy/*.py deploy/man/page deploy/freshet deploy/operator/*.py deploy/roll \
+	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/run-fuzz tests/system/*.py tests/fault/*.py tests/abuse/*.py tests/deploy/*.py deploy/man/page deploy/freshet deploy/operator/*.py deploy/roll \
 	    tests/compose/check tests/compose/*.py
 
 include deploy/packaging.mk

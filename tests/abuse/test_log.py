@@ -102,8 +102,8 @@ def test_puts_of_a_session_that_is_not_there(cluster, healthy, table, load):
         table.row("  of which were left out, and told as that", "all", left_out)
 
 
-@pytest.mark.parametrize("node, key", [("origin-1", "port"), ("origin-1", "fetch_port"), ("transcoder-1", "port"), ("edge-1", "fetch_port"),
-                                       ("origin-1", "http_port"), ("edge-1", "http_port")])
+@pytest.mark.parametrize("node, key", [("origin-1", "port"), ("origin-1", "fetch_port"), ("transcoder-1", "port"),
+                                       ("edge-1", "fetch_port"), ("origin-1", "http_port"), ("edge-1", "http_port")])
 def test_rubbish_at_a_port(cluster, healthy, table, node, key, load):
     count, where = load(300, 5000), place(cluster, node, key)
     with healthy.watched(), Said(cluster, node) as said:

@@ -77,12 +77,12 @@ static void test_media(void **state)
         struct media_many many = {.count = 2, .parts = both};
         struct media_reply reply = {.next_seq = 9, .stored_us = 400000, .credit = 5, .takes_many = 1, .generation = 4};
         struct media_many_reply replies = {.count = 2, .parts = {reply, {.status = ERR_NOT_FOUND}}};
-        struct open o = {.stream = "cam", .role = OPEN_BACKUP, .generation = 2, .epoch_us = EPOCH_US, .ahead_us = 1000, .publisher = "10.0.0.1",
-                         .encoder = "obs", .title = "A title", .codecs = {CODEC_H264, CODEC_AAC},
+        struct open o = {.stream = "cam", .role = OPEN_BACKUP, .generation = 2, .epoch_us = EPOCH_US, .ahead_us = 1000,
+                         .publisher = "10.0.0.1", .encoder = "obs", .title = "A title", .codecs = {CODEC_H264, CODEC_AAC},
                          .config = {{avcc, sizeof(avcc)}, {asc, sizeof(asc)}}};
         struct open beside = o;
-        struct open_reply answer = {.handle = 1, .session = "s-1", .epoch_us = EPOCH_US, .generation = 2, .resume_us = 600000, .skew_us = 1000,
-                                    .keeps_time = 1, .standby = 1, .node = "transcoder-1"};
+        struct open_reply answer = {.handle = 1, .session = "s-1", .epoch_us = EPOCH_US, .generation = 2, .resume_us = 600000,
+                                    .skew_us = 1000, .keeps_time = 1, .standby = 1, .node = "transcoder-1"};
         struct open_reply refused = {.status = ERR_FULL, .text = "at max_sessions"};
         struct close_stream end = {.handle = 1};
         (void)state;
@@ -140,8 +140,8 @@ static void test_fetch(void **state)
 static void test_names(void **state)
 {
         struct names_page page = {.instance = 17, .next = 4, .anew = true};
-        struct names_row live = {.session = names_session("cam", "s-1"), .stream = names_stream("cam"), .live = true, .first = 3, .last = 9,
-                                 .track_count = 2, .tracks = {names_track("v720"), names_track("a128")}};
+        struct names_row live = {.session = names_session("cam", "s-1"), .stream = names_stream("cam"), .live = true, .first = 3,
+                                 .last = 9, .track_count = 2, .tracks = {names_track("v720"), names_track("a128")}};
         struct names_row gone = {.session = names_session("cam", "s-0"), .gone = true};
         uint8_t bytes[NAMES_HEAD_BYTES + 2 * NAMES_ROW_MAX_BYTES];
         struct writer w;
