@@ -1,7 +1,9 @@
 """Libraries that stand between a daemon and the system (LD_PRELOAD), each of one C file, whose comment says what it does and by which
 environment variables it is told."""
 import contextlib
+import mmap
 import os
+import struct
 
 from harness import TOP, run
 
@@ -32,3 +34,17 @@ def preloaded(library, **environment):
                 os.environ.pop(name)
             else:
                 os.environ[name] = value
+
+
+class Clock:
+    """The system's clock, as daemons see it that have step_clock and STEP_CLOCK=path."""
+
+    def __init__(self, path):
+        path.write_bytes(bytes(8))
+        with open(path, "r+b") as f:
+            self._map = mmap.mmap(f.fileno(), 8)
+        self.off_s = 0
+
+    def set(self, off_s):
+        self._map[:] = struct.pack("=q", off_s * 1000000)
+        self.off_s = off_s

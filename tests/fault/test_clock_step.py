@@ -1,8 +1,6 @@
 """NTP, or a person, steps the system's clock of every machine by seconds in mid-broadcast: media time does not feel it."""
 import datetime
-import mmap
 import re
-import struct
 import time
 
 import pytest
@@ -11,20 +9,7 @@ import preload
 from broadcast import Broadcast
 from faults import FaultCluster
 from harness import wait_until
-
-
-class Clock:
-    """The system's clock, as the daemons see it."""
-
-    def __init__(self, path):
-        path.write_bytes(bytes(8))
-        with open(path, "r+b") as f:
-            self._map = mmap.mmap(f.fileno(), 8)
-        self.off_s = 0
-
-    def set(self, off_s):
-        self._map[:] = struct.pack("=q", off_s * 1000000)
-        self.off_s = off_s
+from preload import Clock
 
 
 @pytest.fixture
