@@ -26,6 +26,7 @@
 #define DRAIN_STILL_US (10 * US_PER_S) /* from the last chunk: encoders that are slow are waited for, those that stand are not */
 #define RECENT_BYTES (64u << 20) /* of one session: over 50 Mbit/s for the usual 10 s */
 #define SKEW_MOST_US (24 * 3600 * US_PER_S)
+#define FUTURE_US (60 * US_PER_S) /* so far ahead of all clocks a session is by no jitter, no clock that is kept, and no group of pictures */
 #define LEAVE_MAX_US (8 * US_PER_S)
 #define END_EXTRA_US (10 * US_PER_S) /* beyond the grace time; by then an origin has ended the session itself */
 
@@ -129,13 +130,27 @@ static void take_proxys_time(struct session *s)
         s->opening_skew_us = 0;
 }
 
+/* By both clocks the session is in the future: they were set back, or its broadcaster had sent faster than real time, and now somebody else
+ * begins. What comes would lie before what is stored, and be left out until the clocks are there. */
+static void take_time_from_end(struct session *s, int64_t theirs_us, int64_t end_us)
+{
+        log_warn("session=%s stream=%s ahead_ms=%" PRId64 " msg=\"the session is ahead of our clock and of the proxy's; the stream keeps its time\"",
+                 s->id, s->stream, (end_us - theirs_us) / US_PER_MS);
+        metric_add(&stats_clock_off, 1);
+        s->clock = media_clock_own(end_us);
+        s->opening_skew_us = (end_us - theirs_us) / US_PER_MS * US_PER_MS;
+}
+
 /* A session that goes on has its time already. Where ours is far from it and the proxy's is not, ours is wrong. */
 static void take_its_time(struct session *s)
 {
         int64_t end_us = 0, ours_us = session_now_us(s), theirs_us = ours_us - s->opening_skew_us;
         for (int i = 0; i < s->claimed.track_count; i++)
                 end_us = s->claimed.tracks[i].end_us > end_us ? s->claimed.tracks[i].end_us : end_us;
-        if (media_clock_ours_is_off(ours_us, theirs_us, end_us))
+        int64_t later_us = end_us - FUTURE_US, first_us = s->offered_epoch_us - s->epoch_us; /* of what comes: a broadcast that just goes on has its place */
+        if (!s->shadow && ours_us < later_us && theirs_us < later_us && first_us < later_us)
+                take_time_from_end(s, theirs_us, end_us);
+        else if (media_clock_ours_is_off(ours_us, theirs_us, end_us))
                 take_proxys_time(s);
 }
 
@@ -655,7 +670,7 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
         int64_t skew_us = broadcaster_skew_us(m, 0);
         *s = (struct session){.all = ss, .state = &claiming, .opening = opening,
                               .epoch_us = m->epoch_us + (beside || is_far(skew_us) ? 0 : skew_us), /* its leader has told the proxy its clock */
-                              .opening_skew_us = skew_us, .begun_us = clock_mono_us(), .lockstep = m->lockstep,
+                              .opening_skew_us = skew_us, .offered_epoch_us = m->epoch_us + skew_us, .begun_us = clock_mono_us(), .lockstep = m->lockstep,
                               .shadow = beside, .goes_on = m->generation, .cost = cost};
         memcpy(s->stream, m->stream, sizeof(s->stream));
         memcpy(s->title, m->title, sizeof(s->title));

@@ -62,7 +62,7 @@ struct session {
 
         /* the proxies' side: proxies.c, broadcaster.c */
         struct rpc_request *opening; /* the OPEN that waits for the claim; NULL: answered */
-        int64_t opening_skew_us;
+        int64_t opening_skew_us, offered_epoch_us; /* by our clock */
         struct broadcaster active, standby; /* without a handle: nobody */
         uint8_t codecs[TRACK_KINDS];
         struct buf *config[TRACK_KINDS];

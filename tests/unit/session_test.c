@@ -679,6 +679,18 @@ static void test_a_proxy_with_another_clock_is_told_and_its_session_begins_by_ou
 }
 
 /* Which of the two is wrong cannot be told: the epoch is the proxy's, and so is what time it is in the session. */
+/* All clocks were set back by 25 hours, and all nodes started again within the grace time. */
+static void test_a_session_that_lies_in_the_future_goes_on_from_its_end(void **state)
+{
+        (void)state;
+        int64_t before = metric_get(&stats_clock_off), now_us = clock_wall_us();
+        struct open_reply o = take_over(now_us, now_us + 25 * HOUR_US);
+        assert_in_range(o.skew_us, 25 * HOUR_US - 2 * US_PER_S, 25 * HOUR_US);
+        assert_int_equal(o.keeps_time, 1);
+        assert_in_range(job_now_us(&pipeline->o), STORED_US, STORED_US + US_PER_S);
+        assert_int_equal(metric_get(&stats_clock_off), before + 1);
+}
+
 static void test_a_session_that_begins_with_a_clock_a_day_off_keeps_the_proxys_time(void **state)
 {
         (void)state;
@@ -1244,6 +1256,7 @@ int main(void)
                 TEST(test_a_session_that_nobody_fed_is_claimed_anew_for_a_proxy_that_saw_a_writer_since),
                 TEST(test_a_fed_session_is_claimed_anew_only_when_a_newer_writer_was_seen),
                 TEST(test_a_proxy_with_another_clock_is_told_and_its_session_begins_by_ours),
+                TEST(test_a_session_that_lies_in_the_future_goes_on_from_its_end),
                 TEST(test_a_session_that_begins_with_a_clock_a_day_off_keeps_the_proxys_time),
                 TEST(test_clocks_that_agree_as_well_as_clocks_do_change_nothing),
                 TEST(test_an_end_that_nobody_takes_is_given_up_after_a_while),
