@@ -1,0 +1,155 @@
+"""Tiers that are far apart: 300 ms there and back, 50 Mbit/s, and one packet of a hundred lost. A broadcast is as late at its end as at
+its beginning, and nothing of it is missing. What is farther is said."""
+import json
+import os
+import statistics
+import subprocess
+import time
+
+import pytest
+
+import network
+from abuse import Said, metric
+from broadcast import Broadcast, make_source
+from harness import TINY_LADDER, TOP, request, wait_until
+
+PATIENT = ["transcoderd.slate_after_ms=3000", "transcoderd.shed_after_ms=600000"]  # a machine that is busy is no fault
+RTT_MS, MBIT = 300, 50
+# Between whom, and how many round trips a chunk may be later for it, as a rule: one way, what waits for an answer, and a little more.
+WAYS = {"ingest and transcoder": ([("ingest-1", "transcoder-1")], 0.85),
+        "transcoder and origins": ([("transcoder-1", "origin-1"), ("transcoder-1", "origin-2")], 0.75),
+        "transcoder and one of two origins": ([("transcoder-1", "origin-2")], 0.75),
+        "origin and origin": ([("origin-1", "origin-2")], 0.25),
+        "origins and edge": ([("edge-1", "origin-1"), ("edge-1", "origin-2")], 1.75),
+        "edge and edge": ([("edge-2", "edge-1")], 1.75)}
+NEAR_S = 0.35        # what a broadcast is late without any distance, at most
+STEADY_S = 0.2       # so much later the last third may be than the first
+RECOVERY_RTTS = 4    # what a lost packet, and the one that is sent for it, may cost one hop
+
+
+class Chain(network.NetworkCluster):
+    """The second edge asks the first one."""
+
+    def _config(self, name, role, names):
+        config = super()._config(name, role, names)
+        if name == "edge-2":
+            config.update(origins=f"{self._address('edge-1')}:9402", upstream_role="edged")
+        return config
+
+    def wait_ready(self):
+        """Each is ready, and sees all nodes of the tier that it asks."""
+        def ready():
+            for name in self.nodes():
+                assert request(self.node(name)["admin"] + "/readyz", timeout=5).status == 200, name
+                above = {"ingest-1": "transcoderd", "edge-2": "edged"}.get(name, "originD")
+                count = 1 if name in ("ingest-1", "edge-2") else 2
+                assert self.metric(name, "freshet_peers", role=above, state="live") == count, name
+            return True
+        wait_until(ready, "every node is ready and sees the others")
+
+
+@pytest.fixture(scope="module")
+def _net(tmp_path_factory):
+    network.require()
+    with Chain(tmp_path_factory.mktemp("far"), ladder=TINY_LADDER, sets=PATIENT, ingests=1, transcoders=1, origins=2, edges=2) as made:
+        yield made
+
+
+@pytest.fixture
+def net(_net):
+    _net.switch.heal_all()
+    _net.wait_ready()
+    return _net
+
+
+@pytest.fixture(scope="module")
+def stamped(tmp_path_factory, load):
+    return make_source(tmp_path_factory.mktemp("stamped"), load(60, 120))
+
+
+def far_apart(net, ways, percent, rtt_ms=RTT_MS):
+    for way in ways:
+        for one, other in WAYS[way][0]:
+            net.switch.path(one, other, rtt_ms=rtt_ms, percent=percent, mbit=MBIT)
+
+
+def lateness(show, since, until):
+    """(seconds, when) of each chunk of a picture that came then: how long after its last frame was sent."""
+    return [(c.at - show.broadcaster.began - c.ends, c.at) for v in show.video() for c in v.chunks if since <= c.at <= until]
+
+
+def watch(net, source, stream, edge, seconds):
+    """A broadcast over the network as it is: its lateness for so long, and that nothing is missing."""
+    with Broadcast(net, stream, source, edges=[edge], patience_s=6.0) as show:
+        show.wait_seen(1)
+        began = time.monotonic()
+        show.wait_seen(seconds, seconds=4 * seconds)
+        ended = time.monotonic()
+        lag_s = show.late_s(began)
+        net.switch.heal_all()
+        show.finish().assert_nothing_lost()
+    return lateness(show, began, ended), lag_s
+
+
+def judge(table, trial, ways, late, lag_s):
+    first, last = late[0][1], max(at for _, at in late)
+    thirds = [[s for s, at in late if first + n * (last - first) / 3 <= at <= first + (n + 1) * (last - first) / 3] for n in (0, 2)]
+    begins, ends = (statistics.median(third) for third in thirds)
+    usual, worst = statistics.median(s for s, _ in late), max(s for s, _ in late)
+    may = NEAR_S + sum(WAYS[way][1] for way in ways) * RTT_MS / 1000 + lag_s
+    may_worst = may + RECOVERY_RTTS * RTT_MS / 1000 * len(ways)
+    table.row(f"{trial}: as a rule, at worst, and from the first third to the last",
+              f"{1000 * may:.0f}, {1000 * may_worst:.0f}, +{1000 * (STEADY_S + lag_s):.0f} ms",
+              f"{1000 * usual:.0f}, {1000 * worst:.0f}, {1000 * (ends - begins):+.0f} ms")
+    assert ends - begins <= STEADY_S + lag_s, "it falls behind"
+    assert usual <= may and worst <= may_worst, (usual, worst)
+
+
+def test_all_tiers_are_far_apart_and_packets_are_lost(net, table, stamped):
+    ways = ["ingest and transcoder", "transcoder and origins", "origins and edge", "origin and origin"]
+    far_apart(net, ways, percent=1)
+    late, lag_s = watch(net, stamped, "everywhere", "edge-1", 8)
+    judge(table, "300 ms and 1 % loss between all tiers", ways, late, lag_s)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("percent", [0, 1])
+@pytest.mark.parametrize("way", WAYS)
+def test_two_tiers_are_far_apart(net, table, stamped, way, percent):
+    far_apart(net, [way], percent)
+    stream = f"{way.replace(' ', '-')}-{percent}"
+    late, lag_s = watch(net, stamped, stream, "edge-2" if way == "edge and edge" else "edge-1", 30)
+    judge(table, f"300 ms and {percent} % loss between {way}", [way], late, lag_s)
+
+
+@pytest.mark.long
+def test_a_far_origin_that_was_away_is_in_step_again(net, table, stamped):
+    far_apart(net, ["transcoder and one of two origins", "origin and origin"], percent=1)
+    with Broadcast(net, "back", stamped, edges=["edge-1"]) as show:
+        net.kill("origin-2")
+        show.wait_seen(2)
+        net.restart("origin-2")
+        back = time.monotonic()
+        wait_until(lambda: metric(net, "transcoder-1", "transcoderd_owners", state="in_step") == 2, "both origins are in step")
+        took = time.monotonic() - back
+        net.switch.heal_all()
+        show.finish().assert_nothing_lost()
+    table.row("an origin 300 ms away, 1 % loss, is killed and started: in step again", "in step", f"after {took:.1f} s")
+
+
+def problems(net):
+    admin = ",".join(node["admin"].removeprefix("http://") for node in net.nodes().values())
+    said = subprocess.run([os.path.join(TOP, "deploy", "freshet"), "status", "--json", "--admin", admin], capture_output=True, check=False)
+    return json.loads(said.stdout)["problems"]
+
+
+def test_what_is_farther_is_said(net, table):
+    with Said(net, "transcoder-1") as said:
+        far_apart(net, ["transcoder and one of two origins"], percent=0, rtt_ms=500)
+        wait_until(lambda: metric(net, "transcoder-1", "freshet_far_peers") == 1, "the far origin is counted")
+        assert [p["text"] for p in problems(net) if p["alert"] == "FreshetPeerFar" and p["node"] == "transcoder-1"]
+        net.switch.heal_all()
+        wait_until(lambda: metric(net, "transcoder-1", "freshet_far_peers") == 0, "it is near again")
+        there, back = (len(said.lines("peer_id=origin-2", what)) for what in ("far away: what goes there", "not far away any more"))
+    table.row("an origin 500 ms away: lines of the log, and when it is near again", "1, 1", f"{there}, {back}")
+    assert (there, back) == (1, 1)
