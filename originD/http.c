@@ -16,6 +16,7 @@
 
 #include "common/clock.h"
 #include "common/cors.h"
+#include "common/daemon/descriptors.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mailbox.h"
@@ -470,6 +471,16 @@ static void completed(void *cls, struct MHD_Connection *c, void **ctx, enum MHD_
                 free(p);
 }
 
+/* The last descriptors are the store's: without one it could begin no volume and save no session. */
+static bool admit(struct MHD_Connection *c, int fd)
+{
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        char address[INET6_ADDRSTRLEN] = "-";
+        if (info)
+                getnameinfo(info->client_addr, sizeof(struct sockaddr_in6), address, sizeof(address), NULL, 0, NI_NUMERICHOST);
+        return descriptors_admit(fd, "HTTP", address);
+}
+
 static void connection_changed(void *cls, struct MHD_Connection *c, void **ctx, enum MHD_ConnectionNotificationCode code)
 {
         struct http *h = cls;
@@ -479,6 +490,8 @@ static void connection_changed(void *cls, struct MHD_Connection *c, void **ctx, 
                 conn = *ctx = mem_alloc(sizeof(*conn));
                 conn->fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
                 extend(conn, REQUEST_TIME_US);
+                if (!admit(c, conn->fd))
+                        shutdown(conn->fd, SHUT_RDWR); /* as one whose time is over: libmicrohttpd closes it */
                 conn->next = h->connections;
                 conn->prev = &h->connections;
                 if (conn->next)

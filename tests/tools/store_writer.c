@@ -1,11 +1,13 @@
 /* store_writer - writes a small session to an origin and says what was acknowledged, with every byte of it.
  *
  *   store_writer --origin HOST:PORT --stream NAME --salt N [--from SEGMENT] --to SEGMENT [--end] [--pace-ms N] [--times]
+ *                [--generation N [--join SESSION]]
  *   store_writer --origin HOST:PORT --fetch KEY…      at the port of FETCH: "STATUS HEX" for each, what there is of it now
  *
  * Two tracks, v720 and a128, made up: chunk (segment, place) of a track is the same bytes whenever it is made with the same salt.
  * What the origin has already is skipped; a track that it does not have is declared from --from on. A PUT that is refused for
- * now is tried again for a second, as by a transcoder. Prints "claimed SESSION", "stored SESSION TRACK SEGMENT CHUNK HEX"
+ * now is tried again for a second, as by a transcoder. --generation: what it says it knows; with --join that generation of that session
+ * is to be its own, as a faulty or a bad node may say. Prints "claimed SESSION GENERATION", "stored SESSION TRACK SEGMENT CHUNK HEX"
  * for each chunk that was acknowledged (--times: "put MICROSECONDS", how long it was under way), "ended" when END was; 0: all of it, 3: the connection was lost, 4: refused for good. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +40,8 @@ static struct track tracks[] = {{"v720", CHUNKS_PER_SEGMENT, 0, false}, {"a128",
 static uint32_t salt;
 static unsigned pace_ms; /* between chunks */
 static bool times;
+static uint32_t generation; /* that it claims to know */
+static const char *join_session;
 
 static void lost(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
@@ -135,6 +139,11 @@ static int claim_once(const char *stream)
         struct reader r;
         snprintf(c.stream, sizeof(c.stream), "%s", stream);
         session_id_make(c.session, c.epoch_us);
+        c.generation = generation;
+        if (join_session) {
+                c.flags = CLAIM_JOIN;
+                snprintf(c.session, sizeof(c.session), "%s", join_session);
+        }
         nng_msg *msg = ask(message_new(MSG_CLAIM, claim_encode, &c), &r);
         int rc = claim_reply_decode(&r, &claimed) < 0 ? ERR_PROTO : claimed.status;
         nng_msg_free(msg);
@@ -151,7 +160,7 @@ static void claim_session(const char *stream)
         }
         if (rc)
                 give_up("claim", rc);
-        printf("claimed %s\n", claimed.session);
+        printf("claimed %s %u\n", claimed.session, claimed.generation);
         for (size_t i = 0; i < 2; i++)
                 for (size_t j = 0; j < claimed.track_count; j++)
                         if (strcmp(claimed.tracks[j].name, tracks[i].name) == 0) {
@@ -220,6 +229,10 @@ int main(int argc, char **argv)
                         salt = (uint32_t)atoi(value);
                 else if (strcmp(argv[i], "--from") == 0)
                         from = (unsigned)atoi(value);
+                else if (strcmp(argv[i], "--generation") == 0)
+                        generation = (uint32_t)strtoul(value, NULL, 10);
+                else if (strcmp(argv[i], "--join") == 0)
+                        join_session = value;
                 else if (strcmp(argv[i], "--pace-ms") == 0)
                         pace_ms = (unsigned)atoi(value);
                 else if (strcmp(argv[i], "--to") == 0)
