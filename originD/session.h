@@ -143,7 +143,7 @@ bool session_loadable(const struct session *s); /* session_load() would begin */
 bool session_unload(struct session *s); /* false: it is live, or somebody is busy with it */
 
 /* What catching up does to a session beyond what a writer does. */
-void session_adopt_generation(struct session *s, uint32_t generation, const char *node); /* fences the one known here, if it is newer, and can be */
+void session_adopt_generation(struct session *s, uint32_t generation, const char *node); /* if it is newer than that here, which is fenced, and can be */
 
 /* Opens the logs of an ended session that is loaded for appending, all or none: done(arg, status) later, with
  * ERR_NOT_YET while a file that this takes comes from the archive. The session stays ended for everybody else. session_close_ended(): ends the logs again and notes where they end; nothing is being appended. */

@@ -68,7 +68,7 @@ static bool is_beyond(const struct session *s)
 {
         if (generation_possible(s->generation))
                 return false;
-        log_error("session=%s stream=%s msg=\"there is no such generation: the session ends, and the stream goes on with another\" generation=%u",
+        log_error("session=%s stream=%s msg=\"there is no such generation: the session ends, the stream goes on with another\" generation=%u",
                   s->id, s->stream, s->generation);
         return true;
 }

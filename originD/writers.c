@@ -84,9 +84,11 @@ static void refuse_claim(struct rpc_request *req, const struct claim *m, int why
 {
         /* The disk's state is told once, by space.c or with the save that failed; the writer tries again for as long as it lasts. */
         if (why == ERR_IO || why == ERR_NOSPACE)
-                log_debug("session=%s stream=%s msg=\"claim refused\" writer=%s error=\"%s\"", m->session, m->stream, m->node, err_text(why));
+                log_debug("session=%s stream=%s msg=\"claim refused\" writer=%s error=\"%s\"", m->session, m->stream, m->node,
+                          err_text(why));
         else
-                log_warn("session=%s stream=%s msg=\"claim refused\" writer=%s error=\"%s\"", m->session, m->stream, m->node, err_text(why));
+                log_warn_of(m->node, "session=%s stream=%s msg=\"claim refused\" writer=%s error=\"%s\"", m->session, m->stream,
+                            m->node, err_text(why));
         stat_add(STAT_CLAIMS_REFUSED, 1);
         reply_claim(req, why, NULL);
 }
@@ -96,8 +98,8 @@ static void take_claim(struct writers *ws, struct rpc_request *req, const struct
         struct session *s;
         if (!generation_possible(m->generation)) {
                 stat_add(STAT_IMPOSSIBLE_GENERATIONS, 1);
-                log_warn("session=%s stream=%s msg=\"there is no such generation: it does not count\" writer=%s generation=%u", m->session,
-                         m->stream, m->node, m->generation);
+                log_warn_of(m->node, "session=%s stream=%s msg=\"there is no such generation: it does not count\" writer=%s generation=%u",
+                            m->session, m->stream, m->node, m->generation);
         }
         int rc = store_claim(ws->store, m, &s);
         if (rc) {

@@ -100,7 +100,8 @@ static enum key_kind parse_peer_live(struct key *k, const struct part *p, size_t
 {
         uint64_t before_ms = INT64_MAX;
         bool well = take_number(&k->since, UINT64_MAX, &p[2], "") &&
-                    (n == 3 || (n == 5 && take_number(&before_ms, INT64_MAX, &p[3], "") && take(k->session, sizeof(k->session), &p[4], session_id_valid)));
+                    (n == 3 || (n == 5 && take_number(&before_ms, INT64_MAX, &p[3], "") &&
+                                take(k->session, sizeof(k->session), &p[4], session_id_valid)));
         k->before_ms = (int64_t)before_ms;
         return well ? KEY_PEER_LIVE : KEY_NONE;
 }

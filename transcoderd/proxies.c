@@ -112,7 +112,7 @@ static void handle_open(struct sessions *ss, struct rpc_request *req, int64_t un
                 return;
         }
         bool beside = m.when & OPEN_BESIDE;
-        if (!generation_possible(m.generation)) { /* by it the session that is here would be given up, and another one could not be claimed */
+        if (!generation_possible(m.generation)) { /* the session that is here would be given up for it */
                 log_warn("stream=%s publisher=%s msg=\"there is no such generation: it does not count\" generation=%u", m.stream,
                          *m.publisher ? m.publisher : "-", m.generation);
                 m.generation = 0;

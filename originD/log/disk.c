@@ -234,7 +234,8 @@ static int write_on_trial(const char *folder)
 {
         uint8_t *zeros = mem_alloc(PROBE_BYTES);
         char *path = mem_printf("%s/made", folder), *named = mem_printf("%s/named", folder);
-        int rc = mkdir(folder, 0755) < 0 && errno != EEXIST ? err_from_errno(errno) : 0; /* one may be left of a process that died in here */
+        /* One may be left of a process that died in here. */
+        int rc = mkdir(folder, 0755) < 0 && errno != EEXIST ? err_from_errno(errno) : 0;
         rc = rc ? rc : file_put(path, zeros, PROBE_BYTES);
         rc = rc ? rc : file_rename(path, named);
         rc = rc ? rc : file_sync_folder(folder);

@@ -4,8 +4,8 @@
  *                        CATALOG_PAGE of them, the change to ask from next, and whether there is more. Who has read all asks
  *                        from there on for what is new; the changes are counted anew when the process starts
  *   /peer/live/<n>       those that are live, with their tracks, in the order in which they started, the newest first; of them those
- *                        that have moved, by a chunk or else, behind move n (0: all), page by page: as much as is made in some milliseconds, the
- *                        move to ask from next time, and where the next page begins, /peer/live/<n>/<ms>/<session>. So what 10,000 live
+ *                        that have moved, by a chunk or else, behind move n (0: all), page by page: as much as is made in some
+ *                        milliseconds, the move to ask from next time, and where the next page begins, /peer/live/<n>/<ms>/<session>. So what 10,000 live
  *                        sessions cost is what moves in them, and no page stops a loop
  *   /peer/session/<id>   one with its tracks and the newest of their closed volumes, which of one that ended are loaded first; an
  *                        empty list when it is not here
@@ -21,7 +21,7 @@
 #include "originD/store.h"
 
 #define CATALOG_PAGE 500
-#define CATALOG_LIVE_PARTS 700   /* tracks and eras in one page of live sessions: some hundred sessions, a tenth of what one answer may be */
+#define CATALOG_LIVE_PARTS 700   /* tracks and eras in one page of live sessions: some hundred; a tenth of what one answer may be */
 #define CATALOG_LIVE_LOOKS 4000 /* sessions that are looked at for one page */
 #define CATALOG_VOLUMES 250 /* of a track, in one answer: two days. Of all tracks they are one answer (BODY_MAX), made and read in some milliseconds */
 #define CATALOG_SESSIONS_MAX 20000    /* in one list */

@@ -248,8 +248,8 @@ static void list_over(struct partner *p, int status, bool answered)
         }
         if (list.left_out) {
                 stat_add(STAT_IMPOSSIBLE_GENERATIONS, (int64_t)list.left_out);
-                log_warn("peer=%s msg=\"it tells of sessions with generations that there cannot be: they are left out\" sessions=%zu", p->id,
-                         list.left_out);
+                log_warn_of(p->id, "peer=%s msg=\"it tells of sessions with generations that there cannot be: they are left out\" sessions=%zu",
+                            p->id, list.left_out);
         }
         if (!status) {
                 take_list(p, &list);

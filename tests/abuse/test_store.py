@@ -1,5 +1,5 @@
-"""A store that fails, that has no descriptor left, that holds very much, and nodes that name generations as they like: what was acknowledged
-stays, what cannot be kept is refused in words, and no stream is lost to anybody."""
+"""A store that fails, that has no descriptor left, that holds very much, and nodes that name generations as they like: what was
+acknowledged stays, what cannot be kept is refused in words, and no stream is lost to anybody."""
 import contextlib
 import os
 import resource

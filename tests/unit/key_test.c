@@ -43,11 +43,13 @@ static void test_every_row_of_the_table_is_known(void **state)
         is("/peer/ended/18446744073709551615", KEY_PEER_ENDED, "", "", "");
         is("/peer/live/17", KEY_PEER_LIVE, "", "", "");
         is("/peer/live/17/1769863996789/" SESSION, KEY_PEER_LIVE, "", SESSION, "");
-        assert_true(parsed("/peer/live/17/1769863996789/" SESSION).before_ms == 1769863996789 && parsed("/peer/live/17").before_ms == INT64_MAX);
-        for (const char *const *bad = (const char *const[]){"/peer/live", "/peer/live/", "/peer/live/x", "/peer/live/1/2", "/peer/live/1/2/", "/peer/live/1/-2/" SESSION,
-                                                            "/peer/live/1/9223372036854775808/" SESSION, "/peer/live/1/2/" SESSION "/3", NULL};
-             *bad; bad++)
-                assert_int_equal(parsed(*bad).kind, KEY_NONE);
+        assert_true(parsed("/peer/live/17/1769863996789/" SESSION).before_ms == 1769863996789);
+        assert_true(parsed("/peer/live/17").before_ms == INT64_MAX);
+        static const char *const none[] = {"/peer/live", "/peer/live/", "/peer/live/x", "/peer/live/1/2", "/peer/live/1/2/",
+                                           "/peer/live/1/-2/" SESSION, "/peer/live/1/9223372036854775808/" SESSION,
+                                           "/peer/live/1/2/" SESSION "/3"};
+        for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+                assert_int_equal(parsed(none[i]).kind, KEY_NONE);
         is("/peer/events", KEY_PEER_EVENTS, "", "", "");
         is("/names/0/0", KEY_NAMES, "", "", "");
         assert_true(parsed("/names/18446744073709551615/7").instance == UINT64_MAX && parsed("/names/1/7").since == 7);
