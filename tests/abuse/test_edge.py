@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import time
+import types
 from urllib.parse import urlsplit
 
 import pytest
@@ -222,6 +223,28 @@ def test_a_stream_that_begins_is_found_at_once_by_those_who_asked_for_it_before(
         publisher.kill()
     late_ms = round((found["edge"] - found["origin"]) * 1000)
     table.row("a stream begins while somebody asks for it: the edge has it after the origin", "1000 ms", f"{late_ms} ms")
+    assert late_ms <= 1000
+
+
+def test_an_edge_on_top_of_an_edge_knows_as_much(cluster, tier, table, load):
+    """/names goes through a tier of edges: the lower one asks the upper one for nothing that no origin has, and knows at once what begins."""
+    count, upper = load(1000, 20000), types.SimpleNamespace(address=f"127.0.0.1:{cluster.config('edge-1')['fetch_port']}")
+    lower = tier.edge(upper, name="lower", upstream_role="edged")
+    wait_until(lambda: tier_metric(lower, "edged_names_current") == 1, "the lower edge knows what there is")
+    asked = tier_metric(lower, "edged_upstream_fetches_total")
+    seen = ask_all(lower.url, [f"/live/nobody{i}/manifest.mpd" for i in range(count)])
+    asked = tier_metric(lower, "edged_upstream_fetches_total") - asked
+    publisher = cluster.publish_test_picture("below", size="320x180")
+    found = {}
+    while len(found) < 2:
+        for where, url in (("upper", http(cluster)), ("lower", lower.url)):
+            if where not in found and request(url + "/live/below/manifest.mpd").status == 200:
+                found[where] = time.monotonic()
+    publisher.kill()
+    late_ms = round((found["lower"] - found["upper"]) * 1000)
+    table.row(f"{count} names that are not there, at an edge above which is an edge: FETCHes to that", 0, f"{asked:.0f}")
+    table.row("a stream begins: the lower edge has it after the upper one", "1000 ms", f"{late_ms} ms")
+    assert seen == {404: count} and asked == 0
     assert late_ms <= 1000
 
 
