@@ -47,7 +47,7 @@ struct streams {
 };
 
 struct census {
-        pthread_mutex_t lock; /* guards all but sure */
+        pthread_mutex_t lock; /* guards all but sure and full */
         struct entry *at;
         uint32_t *buckets; /* cap of them */
         uint32_t cap, count, used, free, first, newest;
@@ -55,7 +55,7 @@ struct census {
         uint64_t instance, changes;
         struct names_gone gone;
         uint16_t renewing; /* bits of nodes whose list has begun anew and is not told to its end yet */
-        atomic_bool sure;
+        atomic_bool sure, full; /* full: it was, once */
 };
 
 /* ---- streams -------------------------------------------------------------------------------------------------- */
@@ -250,6 +250,10 @@ static void take_row(struct census *c, unsigned source, const struct names_row *
                         leave(c, e, source);
                 return;
         }
+        if (!e && c->count == CENSUS_SESSIONS_MAX) {
+                atomic_store(&c->full, true);
+                return;
+        }
         bool news = !e || row->live; /* a live one's edge is told anew with whatever it changed for */
         if (!e)
                 e = add(c, row);
@@ -351,7 +355,7 @@ void census_settle(struct census *c, bool sure)
 
 bool census_is_sure(const struct census *c)
 {
-        return atomic_load_explicit(&c->sure, memory_order_relaxed);
+        return atomic_load_explicit(&c->sure, memory_order_relaxed) && !atomic_load_explicit(&c->full, memory_order_relaxed);
 }
 
 void census_saw(struct census *c, const struct key *key)

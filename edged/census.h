@@ -19,6 +19,7 @@
 #include "proto/names.h"
 
 #define CENSUS_SOURCES 16    /* nodes above */
+#define CENSUS_SESSIONS_MAX 2000000 /* what is told beyond is not known, and the census then never sure */
 #define CENSUS_NEAR_SEGMENTS 15 /* beyond the live edge a segment is due soon: originD waits for 5, the rest is clocks */
 #define CENSUS_FAR_SEGMENTS 120 /* and from here on it is not asked for: more than a clock is behind before it leaps (common/clock.h) */
 
