@@ -5,6 +5,6 @@ edged_SRCS := edged/main.c edged/access.c edged/addresses.c edged/api.c edged/ca
               edged/stats.c edged/tcp.c edged/upstream.c
 edged_PKGS := libuv libmicrohttpd jansson libxxhash zlib
 edged_LDLIBS := -lnng
-edged_UNIT := access addresses cache census fill fill_race gather glass hedge http http_private inquiry merge newest path
+edged_UNIT := access addresses cache census fill fill_race gather glass hedge http http_private http_seats inquiry merge newest path
 edged_FUZZ := path gather glass census
 edged_TOOLS := fake_fetch

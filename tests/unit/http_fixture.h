@@ -32,6 +32,10 @@ struct fixture {
         char web_root[96];
 };
 
+/* Of the next open_fixture(). */
+static unsigned fixture_seats = 2000;
+static struct addresses *fixture_addresses; /* NULL: no address is counted */
+
 static inline void free_response(void *r)
 {
         MHD_destroy_response(r);
@@ -51,7 +55,7 @@ static inline void open_fixture(struct fixture *f, int64_t hold_us)
 {
         struct http_config cfg = {.bind = "127.0.0.1",
                                   .threads = 2,
-                                  .connections_max = 2000,
+                                  .connections_max = fixture_seats,
                                   .hold_us = hold_us,
                                   .throughput_node = "edge-1",
                                   .limits = {.header_us = 10 * US_PER_S, .idle_us = 30 * US_PER_S, .min_rate_bytes_s = 2000}};
@@ -67,7 +71,7 @@ static inline void open_fixture(struct fixture *f, int64_t hold_us)
         fake_edge_open(&f->e, 1, 32 << 20, 64, hold_us, free_response);
         f->access = access_open();
         f->site = site_open(f->web_root, "'self'");
-        struct http_parts parts = {.cache = f->e.cache, .site = f->site, .access = f->access};
+        struct http_parts parts = {.cache = f->e.cache, .site = f->site, .access = f->access, .addresses = fixture_addresses};
         assert_int_equal(http_open(&f->http, &cfg, &parts), 0);
 }
 
@@ -101,15 +105,23 @@ struct viewer {
         size_t body_len;
 };
 
-static inline void viewer_open(struct viewer *v, struct fixture *f)
+/* From 127.0.0.host. */
+static inline void viewer_open_from(struct viewer *v, struct fixture *f, uint32_t host)
 {
+        struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000 + host)};
         struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)http_port(f->http)),
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         memset(v, 0, sizeof(*v));
         v->in = mem_alloc(INPUT_MAX + 1);
         v->fd = socket(AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(bind(v->fd, (struct sockaddr *)&from, sizeof(from)), 0);
         assert_int_equal(connect(v->fd, (struct sockaddr *)&a, sizeof(a)), 0);
         fcntl(v->fd, F_SETFL, O_NONBLOCK);
+}
+
+static inline void viewer_open(struct viewer *v, struct fixture *f)
+{
+        viewer_open_from(v, f, 1);
 }
 
 static inline void viewer_close(struct viewer *v)

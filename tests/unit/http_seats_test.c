@@ -1,0 +1,193 @@
+/* Who may connect when there is no room, and for whom somebody else is closed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "tests/unit/http_fixture.h"
+
+#define SEATS 8
+
+static void begin(struct fixture *f, unsigned of_one)
+{
+        fixture_seats = SEATS;
+        fixture_addresses = addresses_open(&(struct addresses_config){.connections = of_one});
+        open_fixture(f, 20 * US_PER_S);
+}
+
+static void end(struct fixture *f)
+{
+        close_fixture(f);
+        addresses_close(fixture_addresses);
+        fixture_addresses = NULL;
+}
+
+static bool is_answered(struct fixture *f, void *arg)
+{
+        (void)f;
+        viewer_read(arg);
+        return answer_is_whole(arg, false);
+}
+
+static int time_of(struct fixture *f, struct viewer *v)
+{
+        viewer_ask(v, "GET", "/time", "");
+        until(f, is_answered, v);
+        return v->status;
+}
+
+static bool none_is_silent(struct fixture *f, void *arg)
+{
+        struct viewer *v = arg;
+        (void)f;
+        for (unsigned i = 0; i < SEATS; i++)
+                viewer_read(&v[i]);
+        for (unsigned i = 0; i < SEATS; i++)
+                if (v[i].closed)
+                        return true;
+        return false;
+}
+
+static void test_one_of_few_displaces_one_of_many_and_there_are_never_more_than_may_be(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer many[SEATS], few[3];
+        int all = SEATS;
+        begin(&f, SEATS);
+        int64_t before = stats_turned(TURNED_FULL);
+        for (unsigned i = 0; i < SEATS; i++) {
+                viewer_open_from(&many[i], &f, 2);
+                assert_int_equal(time_of(&f, &many[i]), 200);
+        }
+        for (unsigned i = 0; i < 3; i++) {
+                viewer_open_from(&few[i], &f, 10 + i);
+                assert_int_equal(time_of(&f, &few[i]), 200);
+                until(&f, has_clients, &all);
+        }
+        until(&f, none_is_silent, many);
+        assert_int_equal(stats_turned(TURNED_FULL), before);
+        for (unsigned i = 0; i < SEATS; i++)
+                viewer_close(&many[i]);
+        for (unsigned i = 0; i < 3; i++)
+                viewer_close(&few[i]);
+        end(&f);
+}
+
+static void test_who_finds_no_room_is_told_and_when_to_come_again(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer busy[SEATS], late;
+        int held = SEATS, all = SEATS;
+        begin(&f, SEATS);
+        for (unsigned i = 0; i < SEATS; i++) {
+                viewer_open_from(&busy[i], &f, 2 + i);
+                viewer_ask(&busy[i], "GET", SEGMENT, "");
+        }
+        until(&f, is_held, &held);
+        viewer_open_from(&late, &f, 100);
+        assert_int_equal(time_of(&f, &late), 503);
+        assert_string_equal(header_of(&late, "Retry-After"), "1");
+        assert_non_null(strstr(late.body, "as many connections as it may have"));
+        until(&f, is_closed, &late);
+        until(&f, has_clients, &all);
+        viewer_close(&late);
+        for (unsigned i = 0; i < SEATS; i++)
+                viewer_close(&busy[i]);
+        end(&f);
+}
+
+static void test_one_address_has_its_share_and_gets_it_back(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v[3], more, other;
+        int two = 2, three = 3;
+        begin(&f, 3);
+        for (unsigned i = 0; i < 3; i++) {
+                viewer_open_from(&v[i], &f, 2);
+                assert_int_equal(time_of(&f, &v[i]), 200);
+        }
+        viewer_open_from(&more, &f, 2);
+        assert_int_equal(time_of(&f, &more), 429);
+        viewer_open_from(&other, &f, 3);
+        assert_int_equal(time_of(&f, &other), 200);
+        viewer_close(&other);
+        until(&f, has_clients, &three);
+        viewer_close(&v[0]);
+        until(&f, has_clients, &two);
+        viewer_close(&more);
+        viewer_open_from(&more, &f, 2);
+        assert_int_equal(time_of(&f, &more), 200);
+        viewer_close(&more);
+        viewer_close(&v[1]);
+        viewer_close(&v[2]);
+        end(&f);
+}
+
+/* ---- threads: many come at once, from several addresses, to both of http's threads ------------------------------------ */
+
+struct crowd {
+        struct fixture *f;
+        uint32_t host;
+        pthread_t thread;
+};
+
+static void *come_and_go(void *arg)
+{
+        struct crowd *c = arg;
+        struct viewer v;
+        char answer[64];
+        for (unsigned i = 0; i < 200; i++) {
+                viewer_open_from(&v, c->f, c->host);
+                if (i % 3)
+                        send(v.fd, "GET /time HTTP/1.1\r\nHost: x\r\n\r\n", 31, MSG_NOSIGNAL);
+                if (i % 3 == 1) {
+                        fcntl(v.fd, F_SETFL, 0);
+                        ssize_t n = recv(v.fd, answer, sizeof(answer), 0);
+                        (void)n;
+                }
+                viewer_close(&v);
+        }
+        return NULL;
+}
+
+static void test_a_crowd_leaves_every_seat_free(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct crowd crowd[4];
+        struct viewer last;
+        int none = 0;
+        begin(&f, SEATS);
+        for (uint32_t i = 0; i < 4; i++) {
+                crowd[i] = (struct crowd){.f = &f, .host = 2 + i / 2};
+                assert_int_equal(pthread_create(&crowd[i].thread, NULL, come_and_go, &crowd[i]), 0);
+        }
+        for (unsigned i = 0; i < 4; i++)
+                pthread_join(crowd[i].thread, NULL);
+        until(&f, has_clients, &none);
+        viewer_open(&last, &f);
+        assert_int_equal(time_of(&f, &last), 200);
+        viewer_close(&last);
+        end(&f);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_one_of_few_displaces_one_of_many_and_there_are_never_more_than_may_be),
+                cmocka_unit_test(test_who_finds_no_room_is_told_and_when_to_come_again),
+                cmocka_unit_test(test_one_address_has_its_share_and_gets_it_back),
+                cmocka_unit_test(test_a_crowd_leaves_every_seat_free),
+        };
+        log_set_level(LOG_ERROR);
+        stats_register();
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
