@@ -14,6 +14,7 @@
 #include "ingestd/guesses.h"
 #include "ingestd/publish_auth.h"
 #include "ingestd/refusal.h"
+#include "ingestd/turnstile.h"
 
 #define LOOK_MS 1000
 
@@ -22,8 +23,10 @@ struct admission {
         struct token_keys *tokens;
         struct publish_webhook *webhook;
         struct guesses guesses;
+        struct turnstile turnstile;
         struct admission_case *cases;
-        uv_timer_t look;
+        struct admission_case *in_line; /* those that wait for their turn to begin, by due_us */
+        uv_timer_t look, turn;          /* turn: the first of them is due */
 };
 
 struct admission_case {
@@ -36,6 +39,8 @@ struct admission_case {
         struct webhook_call *call; /* under way; NULL: none */
         bool allowed;
         int64_t asked_us; /* when the webhook allowed it last */
+        struct admission_case *line_next, **line_link; /* link NULL: it is in no line */
+        int64_t due_us;
 };
 
 void admission_register_metrics(void)
@@ -145,6 +150,70 @@ void admission_reloaded(struct admission *a)
 
 /* One broadcaster ------------------------------------------------------------------------------------------------- */
 
+/* Its turn has come: the webhook is the last to be asked. */
+static enum admission_verdict begin(struct admission_case *c)
+{
+        struct admission *a = c->admission;
+        bool with_key = key_is_the_webhooks(a);
+        c->asked_us = clock_mono_us();
+        c->allowed = !*a->config->webhook.url || publish_webhook_knows(a->webhook, &c->request, with_key, c->asked_us);
+        if (c->allowed)
+                return ADMISSION_ALLOWED;
+        c->call = publish_webhook_ask(a->webhook, &c->request, with_key, on_webhook, c);
+        return c->call ? ADMISSION_PENDING : ADMISSION_REFUSED;
+}
+
+static void leave_line(struct admission_case *c)
+{
+        if (!c->line_link)
+                return;
+        *c->line_link = c->line_next;
+        if (c->line_next)
+                c->line_next->line_link = c->line_link;
+        c->line_link = NULL;
+}
+
+static void on_turn(uv_timer_t *t);
+
+static void watch_line(struct admission *a)
+{
+        int64_t left_us = a->in_line ? a->in_line->due_us - clock_mono_us() : 0;
+        if (a->in_line)
+                uv_timer_start(&a->turn, on_turn, left_us > 0 ? (uint64_t)(left_us / US_PER_MS) + 1 : 1, 0);
+        else
+                uv_timer_stop(&a->turn);
+}
+
+static void on_turn(uv_timer_t *t)
+{
+        struct admission *a = t->data;
+        int64_t now_us = clock_mono_us();
+        struct admission_case *c;
+        while ((c = a->in_line) && c->due_us <= now_us) {
+                leave_line(c);
+                enum admission_verdict verdict = begin(c);
+                if (verdict == ADMISSION_ALLOWED)
+                        c->events->allowed(c->arg);
+                else if (verdict == ADMISSION_REFUSED)
+                        refuse_case(c, REFUSAL_WEBHOOK_FAILED, refusal_text(REFUSAL_WEBHOOK_FAILED));
+        }
+        watch_line(a);
+}
+
+static void stand_in_line(struct admission_case *c, int64_t due_us)
+{
+        struct admission_case **at = &c->admission->in_line;
+        while (*at && (*at)->due_us <= due_us)
+                at = &(*at)->line_next;
+        c->due_us = due_us;
+        c->line_next = *at;
+        c->line_link = at;
+        if (c->line_next)
+                c->line_next->line_link = &c->line_next;
+        *at = c;
+        watch_line(c->admission);
+}
+
 static enum refusal judge(struct admission *a, const struct publish_request *r, struct publish_grant *grant, const char **text)
 {
         const struct publish_auth auth = auth_of(a);
@@ -176,32 +245,39 @@ static struct admission_case *new_case(struct admission *a, const struct publish
         return c;
 }
 
+static enum admission_verdict refused(enum refusal refusal, const char *why, char *text, size_t text_cap)
+{
+        refusal_count(refusal);
+        snprintf(text, text_cap, "%s", why);
+        return ADMISSION_REFUSED;
+}
+
 enum admission_verdict admission_open(struct admission_case **out, struct admission *a, const struct publish_request *r,
                                       const struct admission_events *events, void *arg, char *text, size_t text_cap)
 {
         struct publish_grant grant;
         const char *why = "";
+        int64_t now_us = clock_mono_us();
         *out = NULL;
         enum refusal refusal = judge(a, r, &grant, &why);
-        if (refusal == REFUSAL_NONE) {
-                struct admission_case *c = *out = new_case(a, r, &grant);
-                bool with_key = key_is_the_webhooks(a);
-                c->events = events;
-                c->arg = arg;
-                c->asked_us = clock_mono_us();
-                c->allowed = !*a->config->webhook.url || publish_webhook_knows(a->webhook, r, with_key, c->asked_us);
-                if (c->allowed)
-                        return ADMISSION_ALLOWED;
-                c->call = publish_webhook_ask(a->webhook, r, with_key, on_webhook, c);
-                if (c->call)
-                        return ADMISSION_PENDING;
-                admission_close(out);
-                refusal = REFUSAL_WEBHOOK_FAILED;
-                why = refusal_text(refusal);
+        if (refusal)
+                return refused(refusal, why, text, text_cap);
+        if (!turnstile_enter(&a->turnstile, r->address, (unsigned)a->config->streams_of_address))
+                return refused(REFUSAL_STREAMS, refusal_text(REFUSAL_STREAMS), text, text_cap);
+        struct admission_case *c = *out = new_case(a, r, &grant);
+        c->events = events;
+        c->arg = arg;
+        int64_t due_us = turnstile_when(&a->turnstile, r->address, (unsigned)a->config->starts_per_s, now_us);
+        if (due_us > now_us && due_us != TURNSTILE_NEVER) {
+                stand_in_line(c, due_us);
+                return ADMISSION_PENDING;
         }
-        refusal_count(refusal);
-        snprintf(text, text_cap, "%s", why);
-        return ADMISSION_REFUSED;
+        refusal = due_us == TURNSTILE_NEVER ? REFUSAL_RATE : REFUSAL_WEBHOOK_FAILED;
+        enum admission_verdict verdict = due_us == TURNSTILE_NEVER ? ADMISSION_REFUSED : begin(c);
+        if (verdict != ADMISSION_REFUSED)
+                return verdict;
+        admission_close(out);
+        return refused(refusal, refusal_text(refusal), text, text_cap);
 }
 
 void admission_close(struct admission_case **cp)
@@ -211,6 +287,8 @@ void admission_close(struct admission_case **cp)
                 return;
         *cp = NULL;
         publish_webhook_cancel(&c->call);
+        leave_line(c);
+        turnstile_leave(&c->admission->turnstile, c->request.address);
         *c->link = c->next;
         if (c->next)
                 c->next->link = c->link;
@@ -230,8 +308,10 @@ int admission_new(struct admission **out, uv_loop_t *loop, const struct admissio
                 return ERR_CONFIG;
         }
         a->webhook = publish_webhook_new(loop, &config->webhook);
+        turnstile_init(&a->turnstile);
         uv_timer_init(loop, &a->look);
-        a->look.data = a;
+        uv_timer_init(loop, &a->turn);
+        a->look.data = a->turn.data = a;
         uv_timer_start(&a->look, on_look, LOOK_MS, LOOK_MS);
         *out = a;
         return 0;
@@ -240,6 +320,12 @@ int admission_new(struct admission **out, uv_loop_t *loop, const struct admissio
 static void on_closed(uv_handle_t *h)
 {
         free(h->data);
+}
+
+static void on_turn_closed(uv_handle_t *h)
+{
+        struct admission *a = h->data;
+        uv_close((uv_handle_t *)&a->look, on_closed);
 }
 
 void admission_free(struct admission **ap)
@@ -251,7 +337,8 @@ void admission_free(struct admission **ap)
         *ap = NULL;
         token_keys_close(&a->tokens);
         publish_webhook_close(&a->webhook);
-        uv_close((uv_handle_t *)&a->look, on_closed);
+        uv_timer_stop(&a->look);
+        uv_close((uv_handle_t *)&a->turn, on_turn_closed);
 }
 
 bool admission_guards(const struct admission_config *c)

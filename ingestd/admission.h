@@ -1,13 +1,15 @@
 /* admission.h - who may publish: decides on a broadcaster before a byte of it is relayed, and again for as long as it publishes.
  *
- *   admission_open()   ADMISSION_ALLOWED, or ADMISSION_REFUSED with the reason in words, or ADMISSION_PENDING: the webhook was
- *                      asked, and events->allowed() or events->refused() follows, once, on a later turn of the loop
+ *   admission_open()   ADMISSION_ALLOWED, or ADMISSION_REFUSED with the reason in words, or ADMISSION_PENDING: it waits for its
+ *                      turn, or the webhook was asked, and events->allowed() or events->refused() follows, once, on a later turn of
+ *                      the loop
  *   events->refused()  for one that was allowed: it must go. From admission_recheck() or from a timer, never from inside open
  *   admission_close()  it is gone, or was let go; no events after that
  *
  * What is configured must be satisfied: a key or a token when any of publish_key, publish_keys and publish_jwks is set
  * (publish_auth.h), and then the webhook, when that is set (publish_webhook.h). An address that gave too many wrong keys is refused
- * whatever it shows (guesses.h).
+ * whatever it shows (guesses.h). An address begins so many streams a second, and has so many at once (turnstile.h): before the webhook is
+ * asked, and long before a transcoder hears of the stream.
  *
  * While it publishes: when the keys were read again, and once a second for the time that tokens give, what it was let in by is
  * looked at again. With `recheck_s` the webhook is asked again, and a refusal ends the broadcast; no answer does not, since a
@@ -29,6 +31,8 @@ struct admission_config {
         char *jwks;   /* path; "": none */
         struct publish_webhook_config webhook;
         int64_t recheck_s; /* 0: never */
+        int64_t streams_of_address; /* at once; 0: any number */
+        int64_t starts_per_s;       /* of an address; 0: any number */
         bool closed;       /* where nothing is configured any more nobody may begin, instead of everybody */
 };
 

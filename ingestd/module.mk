@@ -6,11 +6,11 @@ ingestd_SRCS := ingestd/admission.c ingestd/amf0.c ingestd/amf3.c ingestd/api.c 
                 ingestd/redundancy.c ingestd/relay.c ingestd/relay_pair.c ingestd/relay_seek.c \
                 ingestd/replay.c ingestd/route.c ingestd/rtmp_chunk.c ingestd/rtmp_close.c ingestd/rtmp_command.c \
                 ingestd/rtmp_handshake.c ingestd/rtmp_media.c ingestd/rtmp_name.c ingestd/rtmp_server.c ingestd/rtmp_session.c ingestd/rtmp_wire.c \
-                ingestd/stats.c ingestd/timeline.c
+                ingestd/stats.c ingestd/timeline.c ingestd/turnstile.c
 ingestd_PKGS := libuv jansson libcrypto libssl libcurl
 ingestd_UNIT := admission amf0 amf3 budget early flv generations guesses handshakes hold newcomers proxy_header publication publication_backup \
                 publication_batches publication_hold publication_moves publish_auth redundancy relay_pair replay rtmp_chunk rtmp_encoders \
-                rtmp_handshake rtmp_name rtmp_refusals rtmp_session rtmp_turns rtmp_wire timeline
+                rtmp_handshake rtmp_name rtmp_refusals rtmp_session rtmp_turns rtmp_wire timeline turnstile
 ingestd_FUZZ := amf0 flv proxy_header rtmp_chunk rtmp_handshake rtmp_session
 # fake_transcoder: takes what ingestd relays and counts it. rtmp_load: many publishers in one process.
 # rtmp_floor: what merely reading those publishers' sockets costs. The last two: tests/bench/ingest.py

@@ -11,6 +11,8 @@
         X(BAD_TOKEN, "bad_token", "the token is not valid for this")                                                   \
         X(EXPIRED_TOKEN, "expired_token", "the token has expired")                                                     \
         X(GUESSING, "guessing", "too many wrong keys came from this address; try again in a minute")                   \
+        X(STREAMS, "streams", "as many streams as one address may are published from this one already")                \
+        X(RATE, "rate", "too many streams are begun from this address at once; try again in a moment")                 \
         X(WEBHOOK, "webhook", "publishing was refused")                                                                \
         X(WEBHOOK_FAILED, "webhook_failed", "it cannot be found out whether this may be published; try again soon")    \
         X(REVOKED, "revoked", "the key or token of this broadcast is no longer valid")                                 \

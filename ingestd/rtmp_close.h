@@ -32,6 +32,7 @@
         X(REVOKED, "revoked", LOST, "may not publish any longer")                                                      \
         X(EARLY, "early", REFUSED, "sent too much before it was let in")                                               \
         X(PUBLISHERS, "publishers", REFUSED, "too many publishers")                                                    \
+        X(STREAMS, "streams", REFUSED, "too many streams begun on one connection")                                     \
         X(NEWCOMERS, "newcomers", REFUSED, "too many connections of this address that do not publish")                 \
         X(HANDSHAKES, "handshakes", REFUSED, "too many TLS handshakes")                                                \
         X(MEMORY, "memory", LOST, "all connections together keep too much, and this one of the most")                  \

@@ -394,6 +394,16 @@ static const struct state *on_stop(struct rtmp_session *s, const struct rtmp_com
         return &state_ready;
 }
 
+/* Each stream is a session, perhaps with encoders that are slow to go. */
+static bool begins_too_often(struct rtmp_session *s)
+{
+        int64_t from_us = s->paid_us > s->now_us ? s->paid_us : s->now_us;
+        if (from_us - s->now_us > (RTMP_STREAMS_AT_ONCE - 1) * RTMP_STREAM_EVERY_US)
+                return true;
+        s->paid_us = from_us + RTMP_STREAM_EVERY_US;
+        return false;
+}
+
 /* Whether it may is decided before anything of the stream is looked at. Without a name, publish ends a stream: what encoders in
  * ActionScript mean by publish(false). */
 static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_command *c)
@@ -413,6 +423,9 @@ static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_
         if (rtmp_name_parse(&name, s->app, s->tc_url, c->argument, text, sizeof(text)))
                 return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", text);
         memcpy(s->stream, name.stream, sizeof(s->stream));
+        if (begins_too_often(s))
+                return rtmp_session_refuse(s, RTMP_CLOSE_STREAMS, "NetStream.Publish.Rejected",
+                              "too many streams were begun on this connection; open another one");
         take_request(s, &name);
         switch (s->setup.ops->admit(&s->admission, s->setup.admission, s->request, &events, s, text, sizeof(text))) {
         case ADMISSION_ALLOWED:

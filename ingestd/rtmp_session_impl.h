@@ -45,6 +45,7 @@ struct rtmp_session {
         bool paused, behind; /* as ops->pause() and ops->behind() were told last */
         struct publication *publication;
         struct flv flv;
+        int64_t paid_us;      /* when the streams that were begun here are paid off */
         unsigned bad_configs; /* of this publication */
         char stream[STREAM_ID_MAX + 1];
         int64_t since_us; /* waiting for publish, or for media */

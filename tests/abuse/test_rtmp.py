@@ -17,7 +17,7 @@ STRANGERS_BYTES = 32 << 20  # what all connections that do not publish may keep 
 SPARE = 48 << 20  # what a node may have more afterwards: 32 MiB are not worth giving back
 LIVE_BYTES = 1000 * (256 << 10)  # 256 KiB for each of max_publishers
 CHUNK = 4096
-SETS = ["ingestd.publish_timeout_ms=60000"]
+SETS = ["ingestd.publish_timeout_ms=60000", "ingestd.publishers_of_address=60"]
 
 
 def ingest(cluster):
@@ -268,3 +268,97 @@ def test_a_flood_of_what_is_not_rtmp_neither_fills_the_log_nor_takes_the_thread(
     assert count > 200
     assert lines <= 100 + 10 * seconds
     wait_until(lambda: abuse.lines(cluster, "ingest-1", "more of these lines"), "what was left out is told", 20)
+
+
+# ---- streams
+
+@pytest.fixture(scope="module")
+def tags(tmp_path_factory):
+    path = tmp_path_factory.mktemp("second") / "s.flv"
+    media.make_stamped(path, "30", 1, size="320x180")
+    return list(rtmp.flv_tags(path))
+
+
+def test_one_connection_that_publishes_two_hundred_names_begins_few(cluster, healthy, table, tags):
+    refused = closed(cluster, "streams")
+    with healthy.watched():
+        c = rtmp.Connection(cluster.rtmp("many-0"))
+        begun = [c.publish()]
+        with contextlib.suppress(ConnectionError):
+            for n in range(1, 200):
+                if begun[-1] != "NetStream.Publish.Start":
+                    break
+                rtmp.publish_tags(c, tags)
+                c.command("deleteStream", 6, None, 1)
+                c.command("publish", 5, None, f"many-{n}", "live", message_stream=1)
+                begun.append(c.answer())
+        wait_until(lambda: closed(cluster, "streams") == refused + 1, "the connection is closed")
+        c.close()
+    table.row("200 names on one connection, one after the other", "4, and one every 5 s", begun.count("NetStream.Publish.Start"))
+    assert begun.count("NetStream.Publish.Start") <= 6
+    assert begun[-1] == "NetStream.Publish.Rejected" and b"too many streams were begun" in c.said
+
+
+def test_one_address_that_publishes_two_hundred_names_begins_ten_a_second(cluster, healthy, table, load):
+    """Each on a connection of its own, all at once. Nobody sends a picture: what is counted is who was let in."""
+    count = load(80, 200)
+    refused = cluster.metric("ingest-1", "ingestd_refused_total", reason="rate")
+    with healthy.watched():
+        held, answers = [], []
+        began = time.monotonic()
+        for n in range(count):
+            c = rtmp.Connection(cluster.rtmp(f"crowd-{n}"), source="127.0.150.1")
+            c.connect()
+            c.command("createStream", 4, None)
+            c.command("publish", 5, None, c.stream, "live", message_stream=1)
+            held.append(c)
+        asked_s = time.monotonic() - began
+        for c in held:
+            answers.append(c.answer())
+        took_s = time.monotonic() - began
+        for c in held:
+            c.close()
+    begun = answers.count("NetStream.Publish.Start")
+    denied = [c for c, answer in zip(held, answers) if answer == "NetStream.Publish.Denied"]
+    table.row(f"{count} names of one address at once: begun in {took_s:.1f} s", f"{10 + 10 * took_s:.0f}", begun)
+    assert 10 <= begun <= 10 + 10 * (took_s + 1)
+    assert begun + len(denied) == count
+    assert all(b"too many streams are begun from this address" in c.said or b"as many streams as one address" in c.said for c in denied)
+    assert cluster.metric("ingest-1", "ingestd_refused_total", reason="rate") > refused
+    if asked_s < 2:
+        assert denied, "more than ten a second and four seconds' worth were asked for"
+
+
+def test_streams_of_one_address_at_once_are_bounded(cluster, healthy, table):
+    with healthy.watched():
+        held, answers = [], []
+        for n in range(65):
+            c = rtmp.Connection(cluster.rtmp(f"at-once-{n}"), source="127.0.150.2")
+            answers.append(c.publish())
+            held.append(c)
+        for c in held:
+            c.close()
+    begun = answers.count("NetStream.Publish.Start")
+    table.row("65 streams of one address, which may have 60", 60, begun)
+    assert begun == 60 and answers[60:] == ["NetStream.Publish.Denied"] * 5
+    assert b"as many streams as one address may" in held[-1].said
+
+
+def test_streams_that_each_address_may_begin_leave_the_others_alone(cluster, healthy, tags, load):
+    """A crowd of broadcasters that send half a second and go: none of them reaches a transcoder faster than its address may."""
+    addresses = load(2, 6)
+
+    def crowd(number, port):
+        n = 0
+        while True:
+            with contextlib.suppress(OSError, AssertionError):
+                c = rtmp.Connection(f"rtmp://127.0.0.1:{port}/live/crowd{number}-{n}", source=source(300 + number))
+                n += 1
+                if c.publish() == "NetStream.Publish.Start":
+                    rtmp.publish_tags(c, tags)
+                    c.command("deleteStream", 6, None, 1)
+                c.close()
+
+    with healthy.watched():
+        with abuse.attackers(addresses, crowd, urlsplit(cluster.rtmp("x")).port):
+            time.sleep(load(4, 20))

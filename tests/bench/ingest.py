@@ -113,7 +113,7 @@ def ingestd(scratch, args, scheme="rtmp"):
     try:
         wait_port(base + 1, sink)
         settings = {"rtmp_port": base + 2, "admin_port": base + 3, "transcoders": f"127.0.0.1:{base + 1}", "id": "bench",
-                    "replay_bytes": 1 << 20}
+                    "replay_bytes": 1 << 20, "publishers_of_address": 0, "publishes_of_address_per_s": 0}
         if scheme == "rtmps":
             settings |= {"rtmps_port": base + 4, "rtmps_certs": certificate(scratch)}
         command = [TOP / "bin/ingestd"] + [word for k, v in settings.items() for word in ("--set", f"{k}={v}")]

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/mem.h"
 #include "ingestd/admission.h"
@@ -508,6 +509,90 @@ static void test_token_keys_that_cannot_be_read_at_the_start_are_an_error(void *
         assert_null(f->admission);
 }
 
+/* ---- how many, and how often */
+
+static struct admission_case *another(struct fixture *f, const char *address, enum admission_verdict *verdict)
+{
+        struct admission_case *c;
+        struct publish_request r = {.stream = "cam"};
+        snprintf(r.address, sizeof(r.address), "%s", address);
+        *verdict = admission_open(&c, f->admission, &r, &events, f, f->text, sizeof(f->text));
+        return c;
+}
+
+static void test_who_begins_too_many_streams_a_second_waits_in_line_and_then_is_refused(void **state)
+{
+        struct fixture *f = *state;
+        struct admission_case *c[30];
+        enum admission_verdict verdict;
+        f->config.starts_per_s = 5;
+        assert_int_equal(admission_new(&f->admission, &f->loop, &f->config), 0);
+        for (int i = 0; i < 30; i++) {
+                c[i] = another(f, "192.0.2.1:1000", &verdict);
+                assert_int_equal(verdict, i < 5 ? ADMISSION_ALLOWED : i < 25 ? ADMISSION_PENDING : ADMISSION_REFUSED);
+                assert_true(!!c[i] == (i < 25));
+        }
+        assert_string_equal(f->text, refusal_text(REFUSAL_RATE));
+        admission_close(&c[6]); /* it did not wait */
+        struct admission_case *other = another(f, "192.0.2.2:1000", &verdict); /* others need not */
+        assert_int_equal(verdict, ADMISSION_ALLOWED);
+        int64_t began_us = clock_mono_us();
+        wait_events(f, 3);
+        assert_int_equal(f->verdict, ADMISSION_ALLOWED);
+        assert_true(clock_mono_us() - began_us >= 3 * US_PER_S / 5); /* 200 ms each; one of them was left out */
+        admission_close(&other);
+        for (int i = 0; i < 25; i++)
+                admission_close(&c[i]);
+}
+
+static void test_who_waits_in_line_is_let_go_when_the_keys_are_taken_away(void **state)
+{
+        struct fixture *f = *state;
+        f->config.starts_per_s = 1;
+        f->config.key = (char *)(uintptr_t)"k";
+        assert_int_equal(admission_new(&f->admission, &f->loop, &f->config), 0);
+        assert_int_equal(ask(f, "cam", "k", "192.0.2.1:1000"), ADMISSION_ALLOWED);
+        assert_int_equal(ask(f, "cam", "k", "192.0.2.1:1000"), ADMISSION_PENDING);
+        f->config.key = (char *)(uintptr_t)"another";
+        admission_reloaded(f->admission);
+        assert_int_equal(f->events, 1);
+        assert_int_equal(f->verdict, ADMISSION_REFUSED);
+}
+
+static void test_the_webhook_is_asked_when_ones_turn_has_come(void **state)
+{
+        struct fixture *f = *state;
+        f->config.starts_per_s = 5;
+        with_webhook(f);
+        hook_says("204 No Content", "", "");
+        for (int i = 0; i < 5; i++)
+                assert_int_equal(ask_and_wait(f, "cam", "k1"), ADMISSION_ALLOWED);
+        int asked = atomic_load(&hook.asked);
+        hook_says("403 Forbidden", "", "{\"reason\":\"not on Sundays\"}");
+        assert_int_equal(ask_and_wait(f, "cam", "k1"), ADMISSION_REFUSED);
+        assert_string_equal(f->text, "not on Sundays");
+        assert_int_equal(atomic_load(&hook.asked), asked + 1);
+}
+
+static void test_streams_of_one_address_at_once_are_bounded(void **state)
+{
+        struct fixture *f = *state;
+        struct admission_case *c[3];
+        enum admission_verdict verdict;
+        f->config.streams_of_address = 2;
+        assert_int_equal(admission_new(&f->admission, &f->loop, &f->config), 0);
+        for (int i = 0; i < 3; i++) {
+                c[i] = another(f, "192.0.2.1:1000", &verdict);
+                assert_int_equal(verdict, i < 2 ? ADMISSION_ALLOWED : ADMISSION_REFUSED);
+        }
+        assert_string_equal(f->text, refusal_text(REFUSAL_STREAMS));
+        admission_close(&c[0]);
+        c[0] = another(f, "192.0.2.1:1000", &verdict);
+        assert_int_equal(verdict, ADMISSION_ALLOWED);
+        admission_close(&c[0]);
+        admission_close(&c[1]);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
@@ -529,6 +614,10 @@ int main(void)
                 TEST(test_a_key_that_goes_from_the_configuration_ends_the_broadcast),
                 TEST(test_a_port_that_was_guarded_is_not_opened_by_taking_its_keys_away),
                 TEST(test_token_keys_that_cannot_be_read_at_the_start_are_an_error),
+                TEST(test_who_begins_too_many_streams_a_second_waits_in_line_and_then_is_refused),
+                TEST(test_who_waits_in_line_is_let_go_when_the_keys_are_taken_away),
+                TEST(test_the_webhook_is_asked_when_ones_turn_has_come),
+                TEST(test_streams_of_one_address_at_once_are_bounded),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

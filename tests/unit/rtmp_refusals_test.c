@@ -336,6 +336,47 @@ static void test_a_taken_over_connection_is_told_and_fed_no_more(void **state)
         assert_int_equal(c.end_why, CLOSE_LOST);
 }
 
+/* ---- many streams of one connection */
+
+static void begin_and_end(struct client *c)
+{
+        command(c, 1, "publish", 3, "cam");
+        command(c, 1, "deleteStream", 0, NULL);
+        push(c);
+}
+
+static void test_a_connection_that_begins_one_stream_after_the_other_is_refused_in_words(void **state)
+{
+        (void)state;
+        struct client c;
+        client_init(&c);
+        handshake(&c);
+        connect_command(&c, "live", -1);
+        for (int i = 0; i < 200; i++)
+                begin_and_end(&c);
+        assert_int_equal(c.begins, RTMP_STREAMS_AT_ONCE);
+        assert_int_equal(c.admits, RTMP_STREAMS_AT_ONCE);
+        assert_non_null(memmem(c.in.p, c.in.len, "too many streams were begun", 27));
+        assert_refused(&c, RTMP_CLOSE_STREAMS, "NetStream.Publish.Rejected");
+        client_fini(&c);
+}
+
+static void test_a_connection_that_begins_anew_now_and_then_goes_on(void **state)
+{
+        (void)state;
+        struct client c;
+        client_init(&c);
+        handshake(&c);
+        connect_command(&c, "live", -1);
+        for (int i = 0; i < 200; i++) {
+                begin_and_end(&c);
+                c.now_us += RTMP_STREAM_EVERY_US;
+        }
+        assert_int_equal(c.begins, 200);
+        assert_int_equal(c.closes, 0);
+        client_fini(&c);
+}
+
 /* ---- bad input */
 
 static void test_what_is_not_rtmp_is_closed_at_its_first_byte(void **state)
@@ -490,6 +531,8 @@ int main(void)
                 cmocka_unit_test(test_commands_before_connect_are_out_of_order),
                 cmocka_unit_test(test_malformed_and_nested_commands_have_their_own_reasons),
                 cmocka_unit_test(test_broken_metadata_is_ignored_and_a_nesting_bomb_is_not),
+                cmocka_unit_test(test_a_connection_that_begins_one_stream_after_the_other_is_refused_in_words),
+                cmocka_unit_test(test_a_connection_that_begins_anew_now_and_then_goes_on),
                 cmocka_unit_test(test_long_messages_are_for_publishers_only),
                 cmocka_unit_test(test_what_a_stranger_leaves_unfinished_takes_little_memory),
         };
