@@ -757,8 +757,11 @@ static void count_cpu(struct sessions *ss)
         getrusage(RUSAGE_SELF, &u);
         int64_t cpu_us = (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * US_PER_S + u.ru_utime.tv_usec + u.ru_stime.tv_usec;
         metric_set(&stats_cpu_us, cpu_us);
-        capacity_note(&ss->capacity, ss->pixels, cpu_us);
+        /* To open encoders takes time and makes no pixels: what streams that only begin cost tells nothing of what others do. */
+        bool beginning = ss->starts.under_way || ss->starts.begun != ss->begun;
+        capacity_note(&ss->capacity, beginning ? 0 : ss->pixels, cpu_us);
         ss->pixels = 0;
+        ss->begun = ss->starts.begun;
         metric_set(&stats_capacity, capacity_pixels_s(&ss->capacity));
         metric_set(&stats_promised, promised(ss));
         metric_set(&stats_cpus, uv_available_parallelism());

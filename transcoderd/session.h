@@ -122,6 +122,7 @@ struct sessions {
         unsigned count;
         uv_timer_t ticker, starter;
         int64_t pixels; /* encoded since the last tick */
+        unsigned begun; /* starts, by then */
         bool draining;
         int64_t ticked_us;   /* monotonic; 0: not yet */
         int64_t leave_at_us; /* draining: what is still fed is left then */

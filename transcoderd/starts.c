@@ -10,6 +10,7 @@ bool starts_may(const struct starts *s, bool goes_on, bool others_late, int64_t 
 void starts_begin(struct starts *s, struct start *one, bool goes_on, int64_t now_us)
 {
         s->under_way++;
+        s->begun++;
         *one = (struct start){.begun_us = now_us, .goes_on = goes_on, .under_way = true};
 }
 

@@ -18,6 +18,7 @@
 
 struct starts {
         unsigned at_once, under_way;
+        unsigned begun;         /* so far */
         int64_t rest_until_us; /* of new streams */
 };
 

@@ -1066,6 +1066,28 @@ static void test_what_comes_is_what_a_session_costs(void **state)
         assert_int_equal(stats_promised.value, 5);
 }
 
+/* An attacker who has many encoders opened could make the machine look slow otherwise, and keep others out. */
+static void test_what_opening_encoders_takes_says_nothing_of_the_capacity(void **state)
+{
+        (void)state;
+        begin();
+        sessions_tick(&ss, clock_mono_us());
+        ss.pixels = 1000;
+        ss.capacity.cpu_us -= 10 * US_PER_S; /* all that time was worked since */
+        sessions_tick(&ss, clock_mono_us());
+        assert_true(ss.capacity.pixel_ns == 0);
+        pipeline->events->ready(pipeline->arg);
+        ss.begun--; /* it began and was over since the tick before */
+        ss.pixels = 1000;
+        ss.capacity.cpu_us -= 10 * US_PER_S;
+        sessions_tick(&ss, clock_mono_us());
+        assert_true(ss.capacity.pixel_ns == 0);
+        ss.pixels = 1000;
+        ss.capacity.cpu_us -= 10 * US_PER_S;
+        sessions_tick(&ss, clock_mono_us());
+        assert_true(ss.capacity.pixel_ns > 0);
+}
+
 static unsigned open_many(unsigned count)
 {
         unsigned claims = fake_calls(MSG_CLAIM);
@@ -1279,6 +1301,7 @@ int main(void)
                 TEST(test_a_session_that_was_behind_when_it_ended_keeps_nobody_out),
                 TEST(test_a_stream_that_does_not_fit_beside_the_others_is_refused_unless_it_goes_on),
                 TEST(test_what_comes_is_what_a_session_costs),
+                TEST(test_what_opening_encoders_takes_says_nothing_of_the_capacity),
                 TEST(test_new_streams_are_begun_a_few_at_a_time_and_the_others_wait_their_turn),
                 TEST(test_encoders_are_opened_one_stream_after_the_other),
                 TEST(test_a_session_that_ends_before_its_encoders_are_open_holds_nobody_up),
