@@ -3,7 +3,7 @@
 
 Stores are made by tests/tools/make_store.c, at most 10 GB, in BENCH_DIR or build/, and removed at the end. Each figure stands beside what
 the same machine does plainly in the same run (write(2), read(2), cp), or beside its aim. Names of parts as arguments: only those.
-  --streams N, --recordings N, --hours N   smaller stores"""
+  --streams N, --live N, --recordings N, --hours N   smaller stores"""
 import argparse
 import concurrent.futures
 import os
@@ -29,6 +29,7 @@ CHUNK_BYTES = 40000  # 200 ms of 1.6 Mbit/s
 APPEND_MB = 600
 FILL_SECONDS, FILL_CHUNK_BYTES = 1800, 20000  # 900 MB
 OLD_CHUNK_BYTES = 200
+PEERS_S = 12  # in which two origins read each other's list of what is live some times
 SETTLE_S = 2  # what a start leaves for later is done by then
 
 
@@ -162,6 +163,26 @@ class Bench:
         self.lists(origin, f"{self.options.streams} live", self.options.streams, 0)
         self.end(origin)
 
+    def peers(self):
+        """Two origins with the same live sessions, that nobody writes to: then they compare all of them as often as ever."""
+        a, b = (self.origin(name, id=name, max_sessions=self.options.live) for name in "ab")
+        for o in (a, b):
+            o.settings["peers"] = ",".join(f"127.0.0.1:{o.ports['fetch_port']}" for o in (a, b))
+        make("live", a.data, self.options.live, 0, 2)
+        subprocess.run(["cp", "-a", "--sparse=always", a.data, b.data], check=True)
+        with concurrent.futures.ThreadPoolExecutor() as pool:  # who spawned a process has to outlive it
+            list(pool.map(start_well, (a, b)))
+            time.sleep(SETTLE_S)
+            self.longest_stop(a, f"{self.options.live} live at two origins: the longest stop as they start")
+            used = processor_s(a)
+            time.sleep(PEERS_S)
+            share = 100 * (processor_s(a) - used) / PEERS_S
+            self.longest_stop(a, f"{self.options.live} live at two origins: the longest stop in {PEERS_S} s")
+            tell(f"{self.options.live} live at two origins: processor", share, "%", aim(share, 25))
+            assert metric(a, "originD_behind_sessions") == 0
+            self.end(b)
+            self.end(a)
+
     def seek(self):
         origin = self.origin("seek")
         session = make("recording", origin.data, self.options.hours * 3600, OLD_CHUNK_BYTES).strip()
@@ -213,13 +234,14 @@ class Bench:
              f"{size / 1e6:.0f} MB, checked by CRC; {rate / plain:.2f} of cp ({plain:.0f} MB/s); by default it takes 50 MB/s at most")
 
 
-PARTS = ["append", "many", "live", "seek", "fill"]
+PARTS = ["append", "many", "live", "peers", "seek", "fill"]
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []])
     parser.add_argument("--streams", type=int, default=200)
+    parser.add_argument("--live", type=int, default=1000)
     parser.add_argument("--recordings", type=int, default=100000)
     parser.add_argument("--hours", type=int, default=24)
     options = parser.parse_args()
