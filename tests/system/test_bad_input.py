@@ -68,7 +68,8 @@ class counted:
         if kind is None:
             wait_until(lambda: sum(closed(self.cluster, r) for r in self.reasons) > self.before,
                        f"ingestd_closed_total for {self.reasons}", 20)
-            assert any(r in self.cluster.log("ingest-1") for r in self.reasons)
+            # Its address may have said so much in the last ten seconds that only the number of lines is told.
+            wait_until(lambda: any(r in self.cluster.log("ingest-1") for r in (*self.reasons, "more of these lines")), "the log has it", 20)
 
 
 def open_rtmp(cluster, stream="bad"):
@@ -85,7 +86,7 @@ def test_a_flood_of_strangers_leaves_the_log_readable(cluster):
             s.sendall(b"GET / HTTP/1.1\r\n\r\n")
             s.recv(100)
     wait_until(lambda: closed(cluster, "handshake") == before + 1000, "all are counted")
-    assert lines() - lines_before <= 250  # 40 in 10 s
+    assert lines() - lines_before <= 60  # 10 in 10 s
 
 
 # ---- RTMP
