@@ -98,11 +98,11 @@ def source(tmp_path_factory, load):
 
 @pytest.fixture(scope="module")
 def cluster(request, tmp_path_factory):
-    """One of each daemon, for all attacks of a file, which may say SETS, LADDER and TIERS (dict(edges=2))."""
+    """One of each daemon, for all attacks of a file, which may say SETS, LADDER, FLAGS (of deploy/local) and TIERS (dict(edges=2))."""
     said = request.module
     tiers = {**dict(ingests=1, transcoders=1, origins=1, edges=1), **getattr(said, "TIERS", {})}
     with FaultCluster(tmp_path_factory.mktemp("abuse"), ladder=getattr(said, "LADDER", TINY_LADDER),
-                      sets=[*PATIENT, *getattr(said, "SETS", [])], **tiers) as made:
+                      sets=[*PATIENT, *getattr(said, "SETS", [])], flags=getattr(said, "FLAGS", ()), **tiers) as made:
         made.wait_whole()
         yield made
 
