@@ -17,5 +17,5 @@ common_PKGS := libuv jansson libcrypto libcurl libmicrohttpd libssl libxxhash li
 common_LDLIBS := -lnng
 common_UNIT := admin avc buf bytes clock cluster_certs config daemon descriptors distance fatal file_watch http_client jwt log \
                log_site mailbox memory metrics peer_clock peers range ring rpc rpc_tls sp_frames tls_server token_keys
-common_FUZZ := config jwt range
+common_FUZZ := config jwt range sp_frames
 common_TOOLS := rpc_cost

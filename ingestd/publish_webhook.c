@@ -14,7 +14,6 @@
 #include "common/mem.h"
 
 #define REASON_MAX 200
-#define CHANGE_LINES 4 /* of the log within LOG_FEW_US: one that answers every other time may not fill it */
 
 struct question {
         uint8_t hash[SHA256_DIGEST_LENGTH]; /* of the body, without the address's port */
@@ -29,7 +28,6 @@ struct publish_webhook {
         } known[WEBHOOK_CACHED_MAX];
         unsigned unanswered; /* since it answered last */
         int64_t unanswered_since_us;
-        struct log_few lines;
 };
 
 struct webhook_call {
@@ -157,27 +155,24 @@ static bool is_refusal(unsigned status)
 static void tell_unanswered(struct publish_webhook *w, const struct http_answer *a, int64_t now_us)
 {
         char shown[256], quoted[300];
-        unsigned left_out;
         if (w->unanswered++ > 0)
                 return;
         w->unanswered_since_us = now_us;
-        if (!log_few(&w->lines, CHANGE_LINES, now_us, &left_out))
-                return;
         log_quote(quoted, sizeof(quoted), http_url_shown(shown, sizeof(shown), w->config->url));
-        log_warn("url=%s status=%d error=\"%s\" left_out=%u msg=\"publish_webhook gives no answer: nobody new may publish\"", quoted,
-                 a->status, a->err ? a->error : "no verdict", left_out);
+        log_warn_of(shown, "url=%s status=%d error=\"%s\" msg=\"publish_webhook gives no answer: nobody new may publish\"", quoted, a->status,
+                    a->err ? a->error : "no verdict");
 }
 
 static void tell_answered(struct publish_webhook *w, int64_t now_us)
 {
         char shown[256], quoted[300];
-        unsigned left_out, unanswered = w->unanswered;
+        unsigned unanswered = w->unanswered;
         w->unanswered = 0;
-        if (unanswered == 0 || !log_few(&w->lines, CHANGE_LINES, now_us, &left_out))
+        if (unanswered == 0)
                 return;
         log_quote(quoted, sizeof(quoted), http_url_shown(shown, sizeof(shown), w->config->url));
-        log_info("url=%s unanswered=%u seconds=%lld left_out=%u msg=\"publish_webhook answers again\"", quoted, unanswered,
-                 (long long)((now_us - w->unanswered_since_us) / US_PER_S), left_out);
+        log_info_of(shown, "url=%s unanswered=%u seconds=%lld msg=\"publish_webhook answers again\"", quoted, unanswered,
+                    (long long)((now_us - w->unanswered_since_us) / US_PER_S));
 }
 
 static void on_answer(void *arg, const struct http_answer *a)

@@ -261,18 +261,3 @@ char *log_quote(char *dst, size_t cap, const char *text)
         dst[n] = '\0';
         return dst;
 }
-
-bool log_few(struct log_few *f, unsigned most, int64_t now_us, unsigned *left_out)
-{
-        *left_out = 0;
-        if (f->lines == 0 || now_us - f->since_us >= LOG_FEW_US) {
-                *left_out = f->left_out;
-                *f = (struct log_few){.since_us = now_us};
-        }
-        if (f->lines < most) {
-                f->lines++;
-                return true;
-        }
-        f->left_out++;
-        return false;
-}

@@ -68,17 +68,6 @@ void log_last(const char *text);
 
 void log_tick(int64_t mono_us); /* at least each second: tells what was left out. INT64_MAX: all of it, now */
 
-/* Lines about what strangers can cause as often as they like: the first `most` within LOG_FEW_US, and later how many were left out.
- * One thread, or under its owner's lock. */
-#define LOG_FEW_US INT64_C(10000000)
-struct log_few { /* all zero at first */
-        int64_t since_us;
-        unsigned lines, left_out;
-};
-
-/* Whether a line may be written now. *left_out: how many were not before; the caller tells, when there were any. */
-bool log_few(struct log_few *f, unsigned most, int64_t now_us, unsigned *left_out);
-
 /* Writes `"text"` with quotes, backslashes, control characters and what is not UTF-8 escaped, cut with … at cap. Returns dst. */
 char *log_quote(char *dst, size_t cap, const char *text);
 

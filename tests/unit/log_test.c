@@ -77,24 +77,6 @@ static void test_levels_below_the_threshold_are_not_written(void **state)
         assert_false(log_level_parse("loud", &level));
 }
 
-static void test_what_strangers_do_makes_a_few_lines_and_then_their_count(void **state)
-{
-        struct log_few few = {0};
-        unsigned left_out;
-        (void)state;
-        for (int round = 0; round < 3; round++) {
-                int64_t now_us = 7 + round * LOG_FEW_US;
-                for (int i = 0; i < 1000; i++) {
-                        assert_int_equal(log_few(&few, 3, now_us + i, &left_out), i < 3);
-                        assert_int_equal(left_out, round > 0 && i == 0 ? 997 : 0);
-                }
-        }
-        assert_true(log_few(&few, 3, 10 * LOG_FEW_US, &left_out));
-        assert_int_equal(left_out, 997);
-        assert_true(log_few(&few, 3, 20 * LOG_FEW_US, &left_out));
-        assert_int_equal(left_out, 0);
-}
-
 static void test_a_long_line_is_cut_but_ended(void **state)
 {
         (void)state;
@@ -384,7 +366,6 @@ int main(void)
                 cmocka_unit_test(test_the_last_line_comes_after_what_was_left_out),
                 cmocka_unit_test(test_a_line_has_time_level_node_and_ends_once),
                 cmocka_unit_test(test_levels_below_the_threshold_are_not_written),
-                cmocka_unit_test(test_what_strangers_do_makes_a_few_lines_and_then_their_count),
                 cmocka_unit_test(test_a_long_line_is_cut_but_ended),
                 cmocka_unit_test(test_quoting_leaves_no_way_to_forge_a_line),
                 cmocka_unit_test(test_what_is_no_utf8_is_escaped_and_no_character_is_cut_in_two),
