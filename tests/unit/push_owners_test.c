@@ -224,15 +224,38 @@ static void test_an_owner_is_not_in_step_before_it_has_what_counts_as_stored(voi
         assert_int_equal(push_stored_us(t.push), 3 * CHUNK_US);
         store_at("o1", 3);
         assert_int_equal(push_stored_us(t.push), 4 * CHUNK_US);
-        store_at("o2", 2);
-        assert_int_equal(in_step(), 1);
-        store_at("o2", 3);
+        store_at("o2", 2); /* what counted when it was sent; the next one is under way */
         assert_int_equal(in_step(), 2);
+        store_at("o2", 3);
+        assert_int_equal(push_stored_us(t.push), 4 * CHUNK_US);
         chunk(0, 4);
         store_at("o1", 4);
         assert_int_equal(push_stored_us(t.push), 4 * CHUNK_US); /* from now on it counts */
         store_at("o2", 4);
         assert_int_equal(push_stored_us(t.push), 5 * CHUNK_US);
+}
+
+/* To it two chunks are under way at any time, which the other one has. */
+static void test_a_far_owner_gets_in_step_too(void **state)
+{
+        (void)state;
+        track(0, "v360", TRACK_VIDEO);
+        store_init("o1");
+        has("o1", 0, 3);
+        join_with("o2", empty);
+        store_init("o2");
+        for (int n = 3; n < 5; n++) {
+                chunk(0, n);
+                store_at("o1", n);
+        }
+        for (int n = 0; n < 4; n++) {
+                assert_int_equal(in_step(), n < 3 ? 1 : 2);
+                chunk(0, n + 5);
+                store_at("o1", n + 5);
+                store_at("o2", n);
+        }
+        assert_int_equal(in_step(), 2);
+        store_all("o2", 4, 9);
 }
 
 static void test_end_goes_to_all_in_step_and_is_over_when_all_answered(void **state)
@@ -593,6 +616,7 @@ int main(void)
                 TEST(test_with_a_quorum_of_one_the_first_that_stored_it_is_enough),
                 TEST(test_what_was_called_stored_stays_so_when_the_one_that_has_it_is_gone),
                 TEST(test_an_owner_is_not_in_step_before_it_has_what_counts_as_stored),
+                TEST(test_a_far_owner_gets_in_step_too),
                 TEST(test_end_goes_to_all_in_step_and_is_over_when_all_answered),
                 TEST(test_an_owner_that_dies_at_the_end_does_not_hold_it_up),
                 TEST(test_one_that_is_out_of_step_gets_the_rest_and_hears_of_the_end),

@@ -120,7 +120,7 @@ static void joined(struct owner *o, const struct claim_reply *m)
                          m->generation, m->track_count);
         }
         rewind_lanes(o, m);
-        owner_look_if_in_step(o);
+        owner_look_if_in_step(o, push_stored_us(p));
         owner_pump(o);
 }
 

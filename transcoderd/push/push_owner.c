@@ -85,9 +85,9 @@ static bool all_stored(const struct owner *o)
         return true;
 }
 
-void owner_look_if_in_step(struct owner *o)
+void owner_look_if_in_step(struct owner *o, int64_t enough_us)
 {
-        if (o->state != OWNER_JOINING || (!all_stored(o) && push_owner_stored_us(o->push, o) < push_stored_us(o->push)))
+        if (o->state != OWNER_JOINING || (!all_stored(o) && push_owner_stored_us(o->push, o) < enough_us))
                 return;
         owner_set_state(o, OWNER_IN_STEP);
         log_info("session=%s origin=%s queued_bytes=%zu msg=\"in step\"", o->push->claim.session, o->origin.id,
@@ -159,10 +159,12 @@ struct flight {
         uint32_t round, number;
         uint32_t generation;
         bool behind; /* another one, which was not answered */
+        int64_t counted_us; /* what counted as stored when it was sent */
 };
 
-/* What was sent before it is stored too: the origin took it behind that only. Their own answers are on their way. */
-static void delivered(struct lane *l, struct item *it)
+/* What was sent before it is stored too: the origin took it behind that only. Their own answers are on their way. A far origin never has
+ * all that the others have, only all that they had a round trip ago, counted_us; what came since is under way to it. */
+static void delivered(struct lane *l, struct item *it, int64_t counted_us)
 {
         int64_t now_us = clock_mono_us();
         for (bool last = false; !last;) {
@@ -175,7 +177,7 @@ static void delivered(struct lane *l, struct item *it)
                 lane_forget(l, first);
         }
         works(l->owner);
-        owner_look_if_in_step(l->owner);
+        owner_look_if_in_step(l->owner, counted_us);
 }
 
 static void tell_refused(struct lane *l, const struct item *it, int err, const struct put_reply *m)
@@ -229,7 +231,7 @@ static void judge(struct lane *l, const struct flight *f, struct item *it, int s
         struct owner *o = l->owner;
         switch (status) {
         case 0:
-                delivered(l, it);
+                delivered(l, it, f->counted_us);
                 owner_pump(o);
                 break;
         case ERR_FENCED:
@@ -323,7 +325,8 @@ static bool send_next(struct lane *l, const struct item *it)
                 return false;
         }
         lane_fly(l);
-        *f = (struct flight){.lane = l, .round = l->round, .number = it->number, .generation = m.generation, .behind = m.after_us};
+        *f = (struct flight){.lane = l, .round = l->round, .number = it->number, .generation = m.generation,
+                              .behind = m.after_us, .counted_us = push_stored_us(p)};
         l->calls++;
         o->calls++;
         p->calls++;

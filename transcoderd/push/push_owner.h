@@ -64,7 +64,7 @@ void owner_set_state(struct owner *o, enum owner_state state);
 void owner_failed(struct owner *o, int err);
 void owner_out(struct owner *o, const char *why);
 void owner_pause(struct owner *o, unsigned ms); /* a quarter more or less */
-void owner_look_if_in_step(struct owner *o);    /* whether it caught up */
+void owner_look_if_in_step(struct owner *o, int64_t enough_us); /* whether it caught up: has what counts, or counted, as stored */
 bool owner_may_go(const struct owner *o);       /* it is not the last one in step */
 void owner_send_end(struct owner *o);           /* of what it has */
 bool owner_ends_late(const struct owner *o);    /* out of step: END is on its way to it, and waited for a little */
