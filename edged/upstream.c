@@ -81,7 +81,7 @@ static int tier_fetch(struct upstream *u, const char *stream, const struct node_
         struct asked *a = mem_alloc(sizeof(*a));
         *a = (struct asked){what->offset, strcmp(p->info.zone, t->self->zone) != 0, done, arg};
         *node = id_of(p);
-        rpc_call(p->rpc, message_new(MSG_FETCH, fetch_encode, what), timeout_ms, on_reply, a);
+        rpc_call_far(p->rpc, message_new(MSG_FETCH, fetch_encode, what), timeout_ms, on_reply, a);
         return 0;
 }
 

@@ -31,7 +31,7 @@ struct upstream {
 };
 
 struct upstream_ops {
-        /* Asks the first usable node in `stream`'s order that is not in `tried` (only != 0: just that node). Its id goes to
+        /* timeout_ms: of one that is near (rpc_call_far). Asks the first usable node in `stream`'s order that is not in `tried` (only != 0: just that node). Its id goes to
          * *node. 0: done() will be called, later; ERR_CLOSED: there is none to ask. */
         int (*fetch)(struct upstream *u, const char *stream, const struct node_set *tried, uint64_t only,
                      const struct fetch *what, unsigned timeout_ms, uint64_t *node, upstream_done *done, void *arg);

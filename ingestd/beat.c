@@ -101,7 +101,7 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
         struct frame frames[BATCH_FRAMES_MAX];
         struct media parts[MEDIA_MANY_MAX];
         struct shipment *s = mem_alloc(sizeof(*s));
-        unsigned used = 0, far_ms = 0;
+        unsigned used = 0;
         size_t bytes = 0;
         unsigned most = many ? MEDIA_MANY_MAX : 1;
         while (*list && s->count < most && used < BATCH_FRAMES_MAX && bytes < BEAT_MESSAGE_BYTES) {
@@ -115,7 +115,6 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
                 struct media *part = &parts[s->count];
                 if (!b->ops->fill(m, part, frames + used, BATCH_FRAMES_MAX - used, BEAT_MESSAGE_BYTES - bytes, &s->ends[s->count]))
                         continue;
-                far_ms = m->far_ms > far_ms ? m->far_ms : far_ms;
                 used += part->count;
                 bytes += bytes_of(part);
                 m->aboard++;
@@ -136,7 +135,7 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
         if (s->next)
                 s->next->prev = &s->next;
         b->under_way = s;
-        s->call = b->link->call(to, message_of(parts, s->count), BEAT_CALL_MS + far_ms, on_answered, s);
+        s->call = b->link->call(to, message_of(parts, s->count), BEAT_CALL_MS, on_answered, s);
 }
 
 static void on_beat(uv_timer_t *timer)

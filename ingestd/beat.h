@@ -17,7 +17,7 @@
 #include "ingestd/relay_link.h"
 #include "proto/media.h"
 
-#define BEAT_CALL_MS 1500 /* deadline of MEDIA: it is answered within milliseconds, by a loop that never works; and far_ms */
+#define BEAT_CALL_MS 1500 /* deadline of MEDIA: it is answered within milliseconds, by a loop that never works */
 #define BEAT_MESSAGE_BYTES (1u << 20) /* of frames; one that is larger goes alone */
 
 struct shipment;
@@ -25,7 +25,6 @@ struct shipment;
 struct beat_member {
         struct rpc_client *rpc; /* where its frames go; NULL: that is not ours to use any more */
         bool takes_many;
-        unsigned far_ms; /* so much more time an answer may take, because it comes from far away */
         /* beat.c's */
         bool due;
         struct beat_member *next;

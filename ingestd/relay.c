@@ -540,8 +540,6 @@ static void note_answer(struct relay *r, int64_t took_us)
 {
         bool less = !r->answer_us || took_us < r->answer_us;
         r->answer_us = less ? took_us : r->answer_us + (took_us - r->answer_us) / 32;
-        int64_t far_ms = 4 * r->answer_us / US_PER_MS;
-        r->at.far_ms = (unsigned)(!is_far(r) ? 0 : far_ms < RELAY_FAR_MOST_MS ? far_ms : RELAY_FAR_MOST_MS);
 }
 
 static void on_answered(struct beat_member *m, int err, const struct media_reply *reply, const struct beat_batch *of)

@@ -32,10 +32,9 @@
 #include "ingestd/timeline.h"
 
 /* Batches of a stream under way to a transcoder that answers later than RELAY_FAR_US: so a frame waits for an eighth of a round trip,
- * and a lost packet is followed by others, by which TCP notices soon. Answers may take four round trips longer then. */
+ * and a lost packet is followed by others, by which TCP notices soon. */
 #define RELAY_WINDOW 8
 #define RELAY_FAR_US 40000
-#define RELAY_FAR_MOST_MS 1500
 #define RELAY_CLOSE_MS 2000    /* deadline of CLOSE; that of MEDIA is in beat.h */
 #define RELAY_OPEN_MS 3000     /* of OPEN: the transcoder asks its origins meanwhile */
 #define RELAY_ASK_MS 500       /* of OPEN_IF_HELD */

@@ -15,6 +15,7 @@ struct relay_candidate {
 struct relay_link {
         /* Transcoders for the stream, best first; at most max. Returns how many. */
         size_t (*walk)(void *arg, const char *stream, struct relay_candidate *out, size_t max);
+        /* timeout_ms: of one that is near (rpc_call_far). */
         struct rpc_call *(*call)(struct rpc_client *c, nng_msg *request, unsigned timeout_ms, rpc_done *done,
                                  void *arg);
         void (*cancel)(struct rpc_call *call);

@@ -251,7 +251,6 @@ void relay_begin_at(struct relay *r, uint64_t handle)
         r->said_shadow = !relay_leads(r);
         r->most_sent = r->sent = r->cursor = r->wire_zero = r->pair->replay->head;
         r->answer_us = 0;
-        r->at.far_ms = 0;
         r->going_back = false;
 }
 

@@ -83,5 +83,5 @@ static size_t walk(void *arg, const char *stream, struct relay_candidate *out, s
         return n;
 }
 
-const struct relay_link route_link = {.walk = walk, .call = rpc_call, .cancel = rpc_cancel, .drop = rpc_client_drop,
+const struct relay_link route_link = {.walk = walk, .call = rpc_call_far, .cancel = rpc_cancel, .drop = rpc_client_drop,
                                       .clock = rpc_client_clock};

@@ -1,10 +1,11 @@
 /* shadow_turns.h - whose turn it is: PUTs of two writers of one generation, a leader and its shadow (proto/store.h, PUT_SHADOW).
  *
  *   shadow_turns_open → shadow_turns_put(), shadow_turns_session_changed() → shadow_turns_stop (all who wait are answered) → shadow_turns_close
- * Three kinds of PUTs wait here. A shadow's, for SHADOW_TURNS_LEADER_MS, while the leader's of the same place is likely to come: so
- * every owner of the stream stores the leader's chunk as long as it is in time and connected. And one that the log did not
- * take since it goes on from another chunk than what stands there (ERR_NOT_YET), for SHADOW_TURNS_FIT_MS, until the place is filled
- * by the other writer. And one that has overtaken the one that its writer sent before it, for SHADOW_TURNS_ORDER_MS. What stands where is the log's to say; a wrong guess here costs only time. Loop thread only. */
+ * Three kinds of PUTs wait here. A shadow's, for SHADOW_TURNS_LEADER_MS, while the leader's of the same place is likely to come:
+ * so every owner of the stream stores the leader's chunk as long as it is in time and connected. And one that the log did not
+ * take since it goes on from another chunk than what stands there (ERR_NOT_YET), for SHADOW_TURNS_FIT_MS, until the place is
+ * filled by the other writer. And one that has overtaken the one that its writer sent before it, for SHADOW_TURNS_ORDER_MS.
+ * What stands where is the log's to say; a wrong guess here costs only time. Loop thread only. */
 #ifndef ORIGIND_SHADOW_TURNS_H
 #define ORIGIND_SHADOW_TURNS_H
 

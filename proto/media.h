@@ -1,8 +1,9 @@
 /* media.h - ingestd to transcoderd: OPEN a stream, feed it MEDIA, CLOSE it.
  *
- * Times are media time: µs since the session's epoch (ingestd/timeline.c makes them; nobody else changes them). One batch
- * of MEDIA is in flight per session, to a transcoder that is far away several, in order (one that is not is ERR_ORDER); an empty batch is sent every 500 ms when there is nothing to send, so silence means
- * that the proxy is gone. The transcoder answers MEDIA as soon as the frames are queued. */
+ * Times are media time: µs since the session's epoch (ingestd/timeline.c makes them; nobody else changes them). One batch of
+ * MEDIA is in flight per session, to a transcoder that is far away several, in order (one that is not is ERR_ORDER); an empty
+ * batch is sent every 500 ms when there is nothing to send, so silence means that the proxy is gone. The transcoder answers
+ * MEDIA as soon as the frames are queued. */
 #ifndef PROTO_MEDIA_H
 #define PROTO_MEDIA_H
 

@@ -14,12 +14,12 @@ void distance_register(void)
         metrics_register(&far_peers, 1);
 }
 
-static int64_t least_us(const struct distance *d)
+int64_t distance_us(const struct distance *d)
 {
-        int64_t least = d->trips_us[0];
-        for (int i = 1; i < DISTANCE_KEPT; i++)
-                least = d->trips_us[i] < least ? d->trips_us[i] : least;
-        return least;
+        int64_t least_us = d->taken ? d->trips_us[0] : 0;
+        for (unsigned i = 1; i < DISTANCE_KEPT && i < d->taken; i++)
+                least_us = d->trips_us[i] < least_us ? d->trips_us[i] : least_us;
+        return least_us;
 }
 
 static void set_far(struct distance *d, bool far)
@@ -33,7 +33,7 @@ void distance_take(struct distance *d, const char *address, const char *id, int6
         d->trips_us[d->taken++ % DISTANCE_KEPT] = round_trip_us;
         if (d->taken < DISTANCE_KEPT)
                 return;
-        int64_t us = least_us(d);
+        int64_t us = distance_us(d);
         if (!d->far && us >= DISTANCE_FAR_US) {
                 set_far(d, true);
                 log_warn("peer=%s peer_id=%s rtt_ms=%" PRId64 " made_for_ms=%" PRId64

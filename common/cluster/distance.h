@@ -25,5 +25,6 @@ struct distance {
 void distance_register(void); /* the metric; any number of times */
 void distance_take(struct distance *d, const char *address, const char *id, int64_t round_trip_us);
 void distance_forget(struct distance *d);
+int64_t distance_us(const struct distance *d); /* the least; 0: not known */
 
 #endif

@@ -100,6 +100,11 @@ void rpc_client_drop(struct rpc_client *c, const char *why);
  * here or requests there), ERR_PROTO (empty). MSG_REFUSED never gets here. Never called from inside rpc_call(). */
 typedef void rpc_done(void *arg, int err, nng_msg *reply);
 struct rpc_call *rpc_call(struct rpc_client *c, nng_msg *request, unsigned timeout_ms, rpc_done *done, void *arg);
+/* As rpc_call(), with a time for a peer that is near: it is longer by RPC_FAR_ROUNDS of the peer's round trips, RPC_FAR_MOST_MS
+ * at most. A packet that is lost costs up to three: until that is noticed, it is sent again, and that is lost too. */
+#define RPC_FAR_ROUNDS 4
+#define RPC_FAR_MOST_MS 2000
+struct rpc_call *rpc_call_far(struct rpc_client *c, nng_msg *request, unsigned near_ms, rpc_done *done, void *arg);
 void rpc_cancel(struct rpc_call *call); /* only before done(); done() still comes, with ERR_CANCELED or its result */
 /* Calls under way end with ERR_CANCELED during the call; may be called from any callback of the client itself. */
 void rpc_client_close(struct rpc_client *c);

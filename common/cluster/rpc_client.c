@@ -352,6 +352,12 @@ struct rpc_call *rpc_call(struct rpc_client *c, nng_msg *request, unsigned timeo
         return fail_call(c, err, done, arg);
 }
 
+struct rpc_call *rpc_call_far(struct rpc_client *c, nng_msg *request, unsigned near_ms, rpc_done *done, void *arg)
+{
+        int64_t more_ms = RPC_FAR_ROUNDS * distance_us(&c->distance) / US_PER_MS;
+        return rpc_call(c, request, near_ms + (unsigned)(more_ms < RPC_FAR_MOST_MS ? more_ms : RPC_FAR_MOST_MS), done, arg);
+}
+
 void rpc_cancel(struct rpc_call *call)
 {
         stop_call(call, NNG_ECANCELED);

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "common/clock.h"
-
 #define ORIGINS_MAX 64 /* that are looked at */
 
 static void describe(const struct peer *peer, struct origin *out)
@@ -11,7 +9,6 @@ static void describe(const struct peer *peer, struct origin *out)
         _Static_assert(sizeof(out->id) == sizeof(peer->info.id), "an id is an id");
         memcpy(out->id, peer->info.id, sizeof(out->id));
         out->incarnation_us = peer->info.incarnation_us;
-        out->rtt_us = rpc_client_rtt_us(peer->rpc);
         out->rpc = peer->rpc;
 }
 
@@ -37,14 +34,7 @@ static bool find(void *arg, const char *id, struct origin *out)
         return false;
 }
 
-const struct origin_link origins_over_peers = {route, find, rpc_call, rpc_client_drop};
-
-/* A packet that is lost costs up to three more round trips: until that is noticed, it is sent again, and that is lost too. */
-static unsigned far_ms(const struct origin *o)
-{
-        int64_t ms = FAR_ROUNDS * o->rtt_us / US_PER_MS;
-        return (unsigned)(ms < FAR_MOST_MS ? ms : FAR_MOST_MS);
-}
+const struct origin_link origins_over_peers = {route, find, rpc_call_far, rpc_client_drop};
 
 bool origins_call(const struct origins *o, const char *id, nng_msg *request, unsigned timeout_ms, rpc_done *done, void *arg)
 {
@@ -53,7 +43,7 @@ bool origins_call(const struct origins *o, const char *id, nng_msg *request, uns
                 nng_msg_free(request);
                 return false;
         }
-        o->link->call(origin.rpc, request, timeout_ms + far_ms(&origin), done, arg);
+        o->link->call(origin.rpc, request, timeout_ms, done, arg);
         return true;
 }
 

@@ -14,7 +14,6 @@
 struct origin {
         char id[NODE_ID_MAX + 1];
         int64_t incarnation_us;
-        int64_t rtt_us; /* 0: not known */
         struct rpc_client *rpc;
 };
 
@@ -33,10 +32,8 @@ struct origins {
 
 extern const struct origin_link origins_over_peers; /* arg: a struct peers * */
 
-/* False: it is not up, and done() will not come. Otherwise the message is sent. timeout_ms is for one that is near: it is longer
- * by FAR_ROUNDS round trips, but FAR_MOST_MS at most. */
-#define FAR_ROUNDS 4
-#define FAR_MOST_MS 2000
+/* False: it is not up, and done() will not come. Otherwise the message is sent. timeout_ms is for one that is near:
+ * rpc_call_far(). */
 bool origins_call(const struct origins *o, const char *id, nng_msg *request, unsigned timeout_ms, rpc_done *done, void *arg);
 void origins_drop(const struct origins *o, const char *id, const char *why);
 

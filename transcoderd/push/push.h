@@ -2,12 +2,12 @@
  *
  *   push_new → push_leader → push_track, push_chunk … → push_end (END follows when all is stored) → push_close
  *
- * The owners are the first `replicas` of the stream's route. The leader is the one whose answer to CLAIM the session goes
- * on from; the others are joined to it (push_owner.h). Per owner each track is a queue of its own, in order, with several PUTs
- * under way, so that a far origin gets each chunk as it is made. What gets no answer is sent again until the origin has it: a chunk that is there already is answered
- * `stored`. An origin that started anew, or does not know the session any more, is joined again, and gets what it lacks
- * from recent.h. A queue is bounded in bytes and in seconds; over that an owner is out of step, and of the last one in
- * step the oldest chunks go, counted and logged. Loop thread only. */
+ * The owners are the first `replicas` of the stream's route. The leader is the one whose answer to CLAIM the session goes on
+ * from; the others are joined to it (push_owner.h). Per owner each track is a queue of its own, in order, with several PUTs
+ * under way, so that a far origin gets each chunk as it is made. What gets no answer is sent again until the origin has it: a
+ * chunk that is there already is answered `stored`. An origin that started anew, or does not know the session any more, is
+ * joined again, and gets what it lacks from recent.h. A queue is bounded in bytes and in seconds; over that an owner is out
+ * of step, and of the last one in step the oldest chunks go, counted and logged. Loop thread only. */
 #ifndef TRANSCODERD_PUSH_PUSH_H
 #define TRANSCODERD_PUSH_PUSH_H
 
