@@ -35,6 +35,7 @@ struct outlet *outlet_new(struct mailbox *mb, const struct job_events *events, v
         snprintf(o->session, sizeof(o->session), "%s", session);
         atomic_init(&o->refs, 1);
         atomic_init(&o->tally.begin_us, INT64_MAX);
+        atomic_init(&o->tally.gains, true); /* until the first picture nobody knows better */
         for (int kind = 0; kind < TRACK_KINDS; kind++)
                 atomic_init(&o->tally.placed_us[kind], INT64_MIN);
         return o;
