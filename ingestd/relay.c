@@ -320,8 +320,8 @@ static void go_on(struct relay *r, bool stuck)
         bool more = !r->standby && r->sent < r->pair->replay->tail;
         if (is_to_lead(r))
                 send_batch(r);
-        else if (r->at.aboard && !relay_finish_overdue(r))
-                go_on_flying(r, more);
+        else if (r->at.aboard) /* their answers may say that more was taken */
+                go_on_flying(r, more && !relay_finish_overdue(r));
         else if (r->pair->finish && (!more || relay_finish_overdue(r)))
                 end_stream(r);
         else if (more && (r->credit == 0 || stuck))
@@ -434,7 +434,7 @@ static void on_taken(struct relay *r, const struct media_reply *m, const struct 
                 take_longer(r->pair);
         if (taken < of->end)
                 go_back(r, of->end - taken);
-        r->cursor = taken > r->cursor || !is_far(r) ? taken : r->cursor;
+        r->cursor = taken > r->cursor || of->end >= r->cursor ? taken : r->cursor; /* not by an answer that a later one overtook */
         if (r->sent < r->cursor || (r->going_back && !r->at.aboard))
                 relay_ground(r);
         r->credit = m->credit;
