@@ -106,7 +106,8 @@ def test_the_cost_of_a_connection_does_not_grow_with_their_number(cluster, healt
             spent.append(cpu(process) - used)
     for c in nodes:
         c.socket.close()
-    table.row(f"{count} connections beside {load(400, 900)} others: CPU of that beside none", "2 times", f"{spent[1] / max(spent[0], 0.01):.1f} times")
+    table.row(f"{count} connections beside {load(400, 900)} others: CPU of that beside none", "2 times",
+              f"{spent[1] / max(spent[0], 0.01):.1f} times")
     assert spent[1] <= 2 * spent[0] + 0.1
 
 
