@@ -176,9 +176,9 @@ class Healthy:
             self.process = None
 
     @contextlib.contextmanager
-    def watched(self, table, test, wait_ms=WAIT_MS):
+    def watched(self, table, test, wait_ms=WAIT_MS, killed=()):
         self.running()
-        pids = {name: node["pid"] for name, node in self.cluster.nodes().items()}
+        pids = {name: node["pid"] for name, node in self.cluster.nodes().items() if name not in killed}
         begin = self.ask("mark")["media_s"]
         seen = {}
         yield seen
@@ -204,7 +204,8 @@ class Watching:
 
     def watched(self, **options):
         """Runs the block, then asserts that no frame is missing of what was sent meanwhile and that no chunk came more than 500 ms later
-        than usual. As a value: a dict that afterwards has wait_ms, lag_ms, frames, missing, trouble."""
+        than usual, and that no node has died, but for those that the block kills. As a value: a dict that afterwards has wait_ms,
+        lag_ms, frames, missing, trouble."""
         return self._healthy.watched(self._table, self._test, **options)
 
     def start(self):

@@ -1,5 +1,5 @@
-"""Streams that strangers begin, and what they cost a transcoder: many names at once, streams larger than the machine, a film as fast as it
-comes. What runs is not made late by it, what is taken on stays within what the machine can, and memory comes back."""
+"""Streams that strangers begin, and what they cost a transcoder: many names at once, streams larger than the machine, a film as fast as
+it comes. What runs is not made late by it, what is taken on stays within what the machine can, and memory comes back."""
 import contextlib
 import os
 import subprocess
@@ -82,7 +82,8 @@ def judge(cluster, table, trial, before, watch):
     most = abuse.most_rss(before["pid"]) - before["rss"]
     wait_settled(cluster)
     left = wait_memory(before)
-    table.row(f"{trial}: memory of the transcoder", f"{abuse.mib(MEMORY)}, then {abuse.mib(LEFT)}", f"{abuse.mib(most)}, then {abuse.mib(left)}")
+    table.row(f"{trial}: memory of the transcoder", f"{abuse.mib(MEMORY)}, then {abuse.mib(LEFT)}",
+              f"{abuse.mib(most)}, then {abuse.mib(left)}")
     table.row(f"{trial}: encoding that is promised, of what the machine can", "100 % when it was", f"{max(watch.shares):.0%}")
     assert most <= MEMORY * (4 if abuse.SANITIZED else 1), abuse.mib(most)
 
@@ -152,8 +153,7 @@ def test_a_film_as_fast_as_it_comes(cluster, healthy, table, load, tmp_path):
     media.make_stamped(film, "30", load(10, 60), size="1280x720")
     before = begin(cluster, healthy)
     with healthy.watched(), Watch(cluster) as watch:
-        sent = subprocess.Popen(["nice", "-n", "10", "ffmpeg", "-v", "error", "-i", film, "-c", "copy", "-f", "flv", cluster.rtmp("film")],
-                                stdin=subprocess.DEVNULL)
-        sent.wait(120)
+        subprocess.run(["nice", "-n", "10", "ffmpeg", "-v", "error", "-i", film, "-c", "copy", "-f", "flv", cluster.rtmp("film")],
+                       stdin=subprocess.DEVNULL, timeout=120, check=False)
         wait_settled(cluster)
     judge(cluster, table, "a film as fast as it comes", before, watch)
