@@ -62,7 +62,6 @@ static void follow(int64_t boot_us)
         if (boot_us - since_us < LOOK_EVERY_US || !atomic_compare_exchange_strong(&looked, &since_us, boot_us))
                 return;
         int64_t now_us = atomic_load(&offset), target_us = clock_real_us() - boot_us;
-        /* One that was set meanwhile, by clock_leap(), stays so. */
         atomic_compare_exchange_strong(&offset, &now_us, clock_slew(now_us, target_us, boot_us - since_us, clock_may_leap(now_us, boot_us)));
 }
 
@@ -71,13 +70,6 @@ int64_t clock_wall_us(void)
         int64_t boot_us = clock_boot_us();
         follow(boot_us);
         return boot_us + atomic_load_explicit(&offset, memory_order_relaxed);
-}
-
-void clock_leap(void)
-{
-        int64_t target_us = clock_real_us() - clock_boot_us();
-        if (target_us - atomic_load(&offset) > CLOCK_LEAP_US)
-                atomic_store(&offset, target_us);
 }
 
 int64_t clock_offset_us(void)

@@ -11,9 +11,9 @@
  *
  * The time for which a machine sleeps has passed (CLOCK_BOOTTIME). One that came up without the time may be hours behind, and slewing
  * would take months then: the wall clock leaps forwards over more than CLOCK_LEAP_US at once while the machine is up for less than
- * CLOCK_EARLY_US, or the clock says what nobody can have meant, or when the nodes that this one asks say the same as its system's clock
- * (peers.c). It never leaps otherwise: of a clock that was set by hours under running broadcasts it is more likely that the one who set it
- * was wrong. It never leaps back. */
+ * CLOCK_EARLY_US, or the clock says what nobody can have meant. It never leaps otherwise: of a clock that was set by hours under running
+ * broadcasts it is more likely that the one who set it was wrong, and other nodes that say the same may just have been started since. It never
+ * leaps back. */
 #ifndef COMMON_CLOCK_H
 #define COMMON_CLOCK_H
 
@@ -41,9 +41,6 @@ int64_t clock_offset_us(void);
  * says that it ought to be target_us; and whether it may leap, when the machine is up for boot_us. */
 int64_t clock_slew(int64_t offset_us, int64_t target_us, int64_t elapsed_us, bool may_leap);
 bool clock_may_leap(int64_t offset_us, int64_t boot_us);
-
-/* The system's clock is right, and this one behind: it is where that is. Nothing when it is less than CLOCK_LEAP_US behind. */
-void clock_leap(void);
 
 /* "2026-01-31T12:34:56.789Z" into dst, cut to cap. Returns dst. */
 #define CLOCK_ISO_MAX 32

@@ -40,20 +40,6 @@ struct clock_ahead peer_clock_ahead(const struct peer_clock *c, int64_t now_us)
         return t ? (struct clock_ahead){.known = true, .ahead_us = t->ahead_us, .error_us = error_of(t, now_us)} : (struct clock_ahead){0};
 }
 
-bool peer_clock_confirms(const struct clock_ahead *peers, size_t count, int64_t behind_us)
-{
-        size_t with_system = 0, with_us = 0;
-        if (behind_us <= CLOCK_LEAP_US)
-                return false;
-        for (size_t i = 0; i < count; i++) {
-                if (!peers[i].known || peers[i].error_us > CLOCK_LEAP_US / 4)
-                        continue;
-                with_system += llabs(peers[i].ahead_us - behind_us) < CLOCK_LEAP_US / 2;
-                with_us += llabs(peers[i].ahead_us) < CLOCK_LEAP_US / 2;
-        }
-        return with_system > with_us;
-}
-
 int64_t clock_ahead_wrong_us(const struct clock_ahead *a, int64_t used_us)
 {
         int64_t wrong_us = a->ahead_us - used_us;

@@ -43,10 +43,6 @@ struct clock_ahead {
 void peer_clock_take(struct peer_clock *c, const struct peer_clock_times *t);
 struct clock_ahead peer_clock_ahead(const struct peer_clock *c, int64_t now_us);
 
-/* Whether our wall clock is the one that is wrong, when the system's is behind_us ahead of it: more peers' clocks agree with the system's
- * than with ours. So no peer can say where our clock goes. */
-bool peer_clock_confirms(const struct clock_ahead *peers, size_t count, int64_t behind_us);
-
 /* From used_us, by which theirs was taken to be ahead, to what is known: 0 where the two are the same as far as anybody can tell. */
 int64_t clock_ahead_wrong_us(const struct clock_ahead *a, int64_t used_us);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/cluster/nng_clock.h"
 #include "common/cluster/ring.h"
 #include "common/daemon/log.h"
 #include "common/daemon/metrics.h"
@@ -17,7 +18,6 @@
 #define ADDRESSES_MAX 128 /* of one name */
 #define HOST_MAX 255
 
-#define CLOCKS_MAX 64 /* that are compared with ours */
 #define TWIN_LOOKS 3 /* PEERS_RESOLVE_MS apart */
 
 /* One configured host:port and the addresses it had at the last answer. */
@@ -191,24 +191,15 @@ static void look_for_twins(struct peers *p)
 /* Of all tiers. */
 static void look_at_clocks(void)
 {
-        struct clock_ahead known[CLOCKS_MAX];
-        size_t count = 0;
-        int64_t most_us = 0, behind_us = -clock_offset_us();
+        int64_t most_us = 0;
         for (const struct peers *p = all_open; p; p = p->next_open) {
                 for (size_t i = 0; i < p->node_count; i++) {
                         struct clock_ahead a = rpc_client_clock(p->nodes[i]->peer.rpc);
                         int64_t apart_us = usable(p->nodes[i]) ? llabs(clock_ahead_wrong_us(&a, 0)) : 0;
                         most_us = apart_us > most_us ? apart_us : most_us;
-                        if (usable(p->nodes[i]) && count < CLOCKS_MAX)
-                                known[count++] = a;
                 }
         }
         metric_set(&apart[0], most_us);
-        if (!peer_clock_confirms(known, count, behind_us))
-                return;
-        log_warn("by_ms=%lld msg=\"this machine stood still or had no time: other nodes' clocks say what its own says now, and media time "
-                 "goes there\"", (long long)(behind_us / US_PER_MS));
-        clock_leap();
 }
 
 static void on_changed(void *arg, const struct peer_info *info)
@@ -424,6 +415,8 @@ int peers_open(struct peers **out, uv_loop_t *loop, const char *names, enum node
         assert(expected >= ROLE_INGESTD && expected <= ROLE_EDGED);
         metrics_register(gauges, sizeof(gauges) / sizeof(gauges[0]));
         metrics_register(apart, 1);
+        if (!nng_clock_is_steady())
+                log_debug("msg=\"nng goes by the system's clock: when that is set, requests and connections wait for longer or shorter\"");
         struct peers *p = mem_alloc(sizeof(*p));
         p->loop = loop;
         p->self = self;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/cluster/nng_clock.h"
 #include "common/cluster/rpc_fault.h"
 #include "common/cluster/rpc_gate.h"
 #include "common/cluster/rpc_tls.h"
@@ -478,6 +479,7 @@ int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, 
         s->contexts = contexts;
         s->slot_count = slot_count;
         rpc_fault_register();
+        (void)nng_clock_is_steady(); /* it is to be in the program */
         mailbox_open(&s->mailbox, loop); /* before anything can be posted */
         uv_timer_init(loop, &s->sweep);
         s->sweep.data = s;

@@ -34,7 +34,7 @@ def cluster(tmp_path_factory):
             'edged.private=["private-*"]', f"edged.view_jwks={public}"]
     library = preload.build("step_clock", folder)
     with preload.preloaded(library, STEP_CLOCK=folder / "clock"):
-        made = FaultCluster(folder / "cluster", ladder=TINY_LADDER, sets=sets, ingests=2, transcoders=2, origins=1, edges=1)
+        made = FaultCluster(folder / "cluster", ladder=TINY_LADDER, sets=sets, flags=["--secure"], ingests=2, transcoders=2, origins=1, edges=1)
     made.clock, made.library = clock, library
     made.token = run(TOKEN, "make", "view", "private-*", "--for", "1h", "--keys", str(keys)).stdout.decode().strip()
     with made:
@@ -64,9 +64,9 @@ def edge_off_s(cluster):
     return told - before
 
 
-def wait_stepped(cluster):
-    wait_until(lambda: all(abs(cluster.metric(n, "freshet_clock_offset_seconds") + cluster.clock.off_s) < 0.5 for n in cluster.nodes()),
-               "all have seen the step")
+def wait_stepped(cluster, but=()):
+    wait_until(lambda: all(abs(cluster.metric(n, "freshet_clock_offset_seconds") + cluster.clock.off_s) < 0.5
+                           for n in cluster.nodes() if n not in but), "all have seen the step")
 
 
 def kept(cluster, names):
@@ -116,7 +116,7 @@ def test_an_origin_that_starts_with_a_wrong_clock(cluster, table, recordings):
     cluster.clock.set(DAY_AND_AN_HOUR_S)
     cluster.stop("origin-1")
     cluster.wait_left_well("origin-1")
-    with preload.preloaded(cluster.library, STEP_CLOCK=os.path.join(os.path.dirname(cluster.dir), "clock")), Said(cluster, "origin-1") as said:
+    with preload.preloaded(cluster.library, STEP_CLOCK=cluster.clock.path), Said(cluster, "origin-1") as said:
         cluster.restart("origin-1")
         started_at = time.monotonic()
         wait_until(lambda: time.monotonic() - started_at > 2 * SWEEP_S + 1, "retention has looked twice", every=0.2)
@@ -128,6 +128,11 @@ def test_an_origin_that_starts_with_a_wrong_clock(cluster, table, recordings):
     assert left == len(recordings)
     assert told and behind_s > 24 * 3600
     wait_until(lambda: cluster.metric("origin-1", "originD_age_clock_behind_seconds") < 60, "it has seen that the clock is right again")
+    cluster.stop("origin-1")  # its wall clock is 25 h ahead for good, as it began
+    cluster.wait_left_well("origin-1")
+    with preload.preloaded(cluster.library, STEP_CLOCK=cluster.clock.path):
+        cluster.restart("origin-1")
+    cluster.wait_whole()
 
 
 def test_a_transcoder_that_was_stopped_is_no_clock_that_differs(tmp_path, table):
@@ -149,6 +154,21 @@ def test_a_transcoder_that_was_stopped_is_no_clock_that_differs(tmp_path, table)
         apart_s = cluster.metric("ingest-1", "freshet_peer_clocks_apart_seconds")
     table.row(f"a transcoder stopped for {STOPPED_S} s with OPEN before its door: taken for a difference of clocks, ms", 50, seen_ms)
     assert seen_ms <= 50 and apart_s < 0.05
+
+
+def test_certificates_made_after_the_time_that_the_clock_was_set_to(cluster, table, tmp_path):
+    """They are not good yet by a clock that was set back behind their making, and the other one's node is let in all the same."""
+    right = Clock(tmp_path / "right")
+    cluster.clock.set(-DAY_AND_AN_HOUR_S)
+    wait_stepped(cluster)
+    cluster.stop("ingest-2")
+    cluster.wait_gone("ingest-2")
+    with preload.preloaded(cluster.library, STEP_CLOCK=right.path):
+        cluster.restart("ingest-2")
+    live = wait_until(lambda: cluster.metric("ingest-2", "freshet_peers", role="transcoderd", state="live") == 2, "both transcoders let it in")
+    cluster.clock.set(0)
+    wait_stepped(cluster, but=["ingest-2"])
+    table.row("clocks set back by 25 h: a node with a certificate made since then", "let in", "let in" if live else "refused")
 
 
 def test_a_proxy_whose_clock_differs_is_known_by_that(cluster, table, tmp_path):

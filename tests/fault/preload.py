@@ -40,6 +40,7 @@ class Clock:
     """The system's clock, as daemons see it that have step_clock and STEP_CLOCK=path."""
 
     def __init__(self, path):
+        self.path = path
         path.write_bytes(bytes(8))
         with open(path, "r+b") as f:
             self._map = mmap.mmap(f.fileno(), 8)

@@ -59,14 +59,6 @@ static void test_a_machine_that_came_up_without_the_time_gets_it_at_once_but_nev
         assert_true(clock_may_leap(0, 1000 * US_PER_S)); /* in 1970 */
 }
 
-static void test_who_is_told_that_the_system_is_right_leaps_only_over_much(void **state)
-{
-        (void)state;
-        int64_t before_us = clock_offset_us();
-        clock_leap(); /* they agree */
-        assert_in_range(llabs(clock_offset_us() - before_us), 0, US_PER_MS);
-}
-
 static void *read_it(void *arg)
 {
         int64_t *back_us = arg, before_us = clock_wall_us();
@@ -100,7 +92,6 @@ int main(void)
                 cmocka_unit_test(test_a_step_is_followed_in_time_and_then_kept),
                 cmocka_unit_test(test_looking_seldom_follows_as_fast_as_looking_often),
                 cmocka_unit_test(test_a_machine_that_came_up_without_the_time_gets_it_at_once_but_never_goes_back),
-                cmocka_unit_test(test_who_is_told_that_the_system_is_right_leaps_only_over_much),
                 cmocka_unit_test(test_it_is_the_time_and_goes_on_for_every_thread),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
