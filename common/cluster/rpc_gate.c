@@ -71,8 +71,14 @@ struct rpc_gate {
 /* Guards all gates and lines; nothing is called while it is held that could wait. One for all, since a descriptor is looked up
  * before its gate is known. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct line *_Atomic *seats; /* by descriptor. Changed under the lock; whether there is one is asked without */
-static size_t seat_count;
+
+/* The lines by descriptor. Changed under the lock; whether there is one any thread asks without, also before there is a table. */
+struct seats {
+        size_t count;
+        struct line *_Atomic of[];
+};
+static struct seats *_Atomic seats;
+
 static struct rpc_gate *gates; /* that listen */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Thread_local struct rpc_gate *to_listen;
@@ -101,18 +107,27 @@ static void make_seats(void)
         struct rlimit r;
         if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_max > SEATS_MAX)
                 r.rlim_max = SEATS_MAX;
-        seats = mem_alloc(r.rlim_max * sizeof(*seats));
-        seat_count = r.rlim_max;
+        struct seats *made = mem_alloc(sizeof(*made) + r.rlim_max * sizeof(made->of[0]));
+        made->count = r.rlim_max;
+        atomic_store_explicit(&seats, made, memory_order_release);
 }
 
-bool rpc_gate_watches(int fd)
+/* NULL: it is beyond the table, or there is none yet. */
+static struct line *_Atomic *seat_of(int fd)
 {
-        return fd >= 0 && (size_t)fd < seat_count && atomic_load_explicit(&seats[fd], memory_order_relaxed);
+        struct seats *s = atomic_load_explicit(&seats, memory_order_acquire);
+        return s && fd >= 0 && (size_t)fd < s->count ? &s->of[fd] : NULL;
 }
 
 static struct line *seated(int fd)
 {
-        return fd >= 0 && (size_t)fd < seat_count ? atomic_load_explicit(&seats[fd], memory_order_relaxed) : NULL;
+        struct line *_Atomic *seat = seat_of(fd);
+        return seat ? atomic_load_explicit(seat, memory_order_relaxed) : NULL;
+}
+
+bool rpc_gate_watches(int fd)
+{
+        return seated(fd) != NULL;
 }
 
 static struct line **pipe_place(struct rpc_gate *g, uint32_t pipe)
@@ -133,7 +148,7 @@ static struct line *new_line(struct rpc_gate *g, int fd)
                 l->next->prev = &l->next;
         g->lines = l;
         g->line_count++;
-        atomic_store_explicit(&seats[fd], l, memory_order_relaxed);
+        atomic_store_explicit(seat_of(fd), l, memory_order_relaxed);
         return l;
 }
 
@@ -283,7 +298,7 @@ void rpc_gate_listens(int fd)
 /* NULL: it may stay. */
 static const char *admit(struct rpc_gate *g, int fd, const struct sockaddr_storage *peer)
 {
-        if (g->line_count >= RPC_CONNECTIONS_MAX || (size_t)fd >= seat_count)
+        if (g->line_count >= RPC_CONNECTIONS_MAX || !seat_of(fd))
                 return "too many connections";
         struct caller *caller = callers_add(&g->callers, peer);
         if (caller->connections > RPC_ADDRESS_CONNECTIONS_MAX) {
@@ -466,7 +481,7 @@ static bool enter_pipe(struct rpc_gate *g, uint32_t pipe, int fd)
         bool entered = false;
         pthread_mutex_lock(&lock);
         struct line *l = seated(fd);
-        if (!l && !(g->kind & GATE_LISTENS) && (size_t)fd < seat_count) {
+        if (!l && !(g->kind & GATE_LISTENS) && seat_of(fd)) {
                 l = new_line(g, fd);
                 l->frames.greeted = true;
         }
@@ -521,7 +536,7 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 static void free_line(struct line *l)
 {
         struct rpc_gate *g = l->gate;
-        atomic_store_explicit(&seats[l->fd], NULL, memory_order_relaxed);
+        atomic_store_explicit(seat_of(l->fd), NULL, memory_order_relaxed);
         no_stranger(l);
         forget_message(l);
         leave_pipe(l);
