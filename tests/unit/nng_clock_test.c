@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <nng/nng.h>
+#include <nng/supplemental/util/platform.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
