@@ -143,7 +143,7 @@ static inline void viewer_ask(struct viewer *v, const char *method, const char *
 {
         char text[2048];
         snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nHost: x\r\n%s\r\n", method, target, headers);
-        v->in_len = 0;
+        v->in_len = v->body_len = 0; /* nothing of the answer before is to be taken for this one's */
         v->in[0] = 0;
         v->closed = false;
         viewer_send(v, text);
