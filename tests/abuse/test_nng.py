@@ -106,9 +106,10 @@ def test_the_cost_of_a_connection_does_not_grow_with_their_number(cluster, healt
             spent.append(cpu(process) - used)
     for c in nodes:
         c.socket.close()
-    table.row(f"{count} connections beside {load(400, 900)} others: CPU of that beside none", "2 times",
-              f"{spent[1] / max(spent[0], 0.01):.1f} times")
-    assert spent[1] <= 2 * spent[0] + 0.1
+    most = 2 * spent[0] + 0.1  # the clock of a process ticks a hundred times a second
+    table.row(f"CPU of a connection beside {load(400, 900)} others, of {count}", f"{most * 1000 / count:.2f} ms",
+              f"{spent[1] * 1000 / count:.2f} ms; {spent[0] * 1000 / count:.2f} ms beside none")
+    assert spent[1] <= most
 
 
 def half_and_wait(number, port):
