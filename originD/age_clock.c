@@ -87,7 +87,7 @@ void age_clock_save(struct age_clock *c, uv_loop_t *loop, const char *data_dir)
         struct buf *b = buf_copy(text, (size_t)len);
         c->saving = true;
         c->saved_us = c->now_us;
-        disk_save(loop, path, b, saved, c);
+        disk_save(loop, path, b, 0, saved, c);
         buf_unref(&b);
         free(path);
 }

@@ -11,6 +11,8 @@
 #include "originD/log/volumes_file.h"
 #include "originD/session.h"
 
+#define FOLDERS 2 /* that a save may make: the stream's, the session's */
+
 static void start_save(struct session *s);
 
 /* A save on its way: TRACK/volumes of the tracks whose rows have changed, then session.json. What a crash between leaves is rows that
@@ -40,7 +42,7 @@ static void save_work(void *arg)
                         w->status = 0;
         }
         if (!w->status && w->next == w->changed_count)
-                w->status = file_save(w->path, w->text->data, w->text->len);
+                w->status = file_save(w->path, w->text->data, w->text->len, FOLDERS);
 }
 
 static void free_rows(struct saving *w)

@@ -101,7 +101,7 @@ void webhooks_save(struct webhooks *w)
         w->dirty = false;
         struct buf *text = json_to_buf(json_pack("{s:i, s:o, s:o, s:o}", "version", FILE_VERSION, "told", told_json(w), "waiting",
                                              waiting_json(w), "settled", settled_json(w)));
-        disk_save(w->loop, w->path, text, saved, w);
+        disk_save(w->loop, w->path, text, 0, saved, w);
         buf_unref(&text);
 }
 

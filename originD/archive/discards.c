@@ -17,6 +17,7 @@
 #include "proto/key.h"
 
 #define FOLDER ".archive" /* no stream has such a name */
+#define FOLDERS 1         /* that a note may make: this one */
 #define BETWEEN '='       /* of stream and session in a file's name; neither has one */
 #define SOON_US US_PER_S
 
@@ -85,7 +86,7 @@ static void tell_noted(int status)
 void discards_note(const char *data_dir, const char *stream, const char *session)
 {
         char *path = path_of(data_dir, stream, session);
-        tell_noted(file_save(path, "", 0)); /* the recording goes all the same: it may be that the disk is full */
+        tell_noted(file_save(path, "", 0, FOLDERS)); /* the recording goes all the same: it may be that the disk is full */
         free(path);
 }
 
@@ -102,7 +103,7 @@ static void note(struct discards *r, struct discard *d)
         struct buf *nothing = buf_new(0);
         d->noted = true;
         r->under_way++;
-        disk_save(r->loop, path, nothing, noted, r);
+        disk_save(r->loop, path, nothing, FOLDERS, noted, r);
         buf_unref(&nothing);
         free(path);
 }

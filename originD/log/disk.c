@@ -145,6 +145,7 @@ struct file_job {
         uint64_t offset;
         struct buf *bytes;
         bool probe;
+        unsigned folders; /* that a save may make */
         int status;
         struct disk_room room;
         disk_done *done;
@@ -192,12 +193,14 @@ static void file_run(uv_loop_t *loop, enum disk_class pool, void (*work)(void *a
 static void save_work(void *arg)
 {
         struct file_job *f = arg;
-        f->status = file_save(f->path, f->bytes->data, f->bytes->len);
+        f->status = file_save(f->path, f->bytes->data, f->bytes->len, f->folders);
 }
 
-void disk_save(uv_loop_t *loop, const char *path, struct buf *text, disk_done *done, void *arg)
+void disk_save(uv_loop_t *loop, const char *path, struct buf *text, unsigned folders, disk_done *done, void *arg)
 {
-        file_run(loop, DISK_WRITE, save_work, file_job(path, text, done, arg));
+        struct file_job *f = file_job(path, text, done, arg);
+        f->folders = folders;
+        file_run(loop, DISK_WRITE, save_work, f);
 }
 
 static void read_work(void *arg)

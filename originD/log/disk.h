@@ -34,8 +34,8 @@ unsigned disk_jobs(void); /* how many have not come back, of all pools */
 bool disk_writes_under_way(uint64_t *over);
 void disk_stop(void);
 
-/* DISK_WRITE. Replaces a small file in one step: written beside it, synced, renamed. The folder and its parent are made. */
-void disk_save(uv_loop_t *loop, const char *path, struct buf *text, disk_done *done, void *arg);
+/* DISK_WRITE. file_save(). */
+void disk_save(uv_loop_t *loop, const char *path, struct buf *text, unsigned folders, disk_done *done, void *arg);
 
 /* DISK_LIVE or DISK_COLD (ERR_FULL then too). Fills `into` from offset; ERR_IO also when the file is shorter. A reference is
  * held until done(). */

@@ -161,9 +161,9 @@ int file_replace(const char *path, const void *data, size_t len)
         return rc;
 }
 
-int file_save(const char *path, const void *data, size_t len)
+int file_save(const char *path, const void *data, size_t len, unsigned folders)
 {
-        int folder = file_open_folder_of(path);
+        int folder = file_open_folder_of(path, folders);
         if (folder < 0)
                 return folder;
         int rc = file_replace(path, data, len);
@@ -248,17 +248,21 @@ static int make_folder(const char *folder)
         return rc;
 }
 
-int file_open_folder_of(const char *path)
+static int make_folders(const char *folder, unsigned most)
+{
+        int rc = most ? make_folder(folder) : 0;
+        if (rc != ERR_NOT_FOUND || most < 2)
+                return rc;
+        char *parent = file_folder(folder);
+        rc = make_folders(parent, most - 1);
+        free(parent);
+        return !rc || rc == ERR_CONFLICT ? make_folder(folder) : rc;
+}
+
+int file_open_folder_of(const char *path, unsigned folders)
 {
         char *folder = file_folder(path);
-        int rc = make_folder(folder);
-        if (rc == ERR_NOT_FOUND) {
-                char *parent = file_folder(folder);
-                rc = make_folder(parent);
-                if (!rc || rc == ERR_CONFLICT)
-                        rc = make_folder(folder);
-                free(parent);
-        }
+        int rc = make_folders(folder, folders);
         int fd = file_open(folder, O_RDONLY | O_DIRECTORY);
         free(folder);
         return fd < 0 && rc && rc != ERR_CONFLICT ? rc : fd;

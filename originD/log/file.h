@@ -42,8 +42,9 @@ int file_put(const char *path, const void *data, size_t len);
  * is durable takes file_sync_folder(). */
 int file_replace(const char *path, const void *data, size_t len);
 
-/* The same, durable; the folder and its parent are made if need be. */
-int file_save(const char *path, const void *data, size_t len);
+/* The same, durable. The folder that it is in is made if need be, and what that is in: so many `folders` at most. ERR_NOT_FOUND: there
+ * are not as many. DATA_DIR itself is never among them: where its mount has gone nothing may be begun in its place. */
+int file_save(const char *path, const void *data, size_t len, unsigned folders);
 
 int file_rename(const char *from, const char *to);
 int file_remove(const char *path); /* one that is not there is removed */
@@ -58,7 +59,7 @@ char *file_unused_name(const char *path, const char *word); /* such a name; the 
 
 char *file_folder(const char *path); /* that it is in; the caller's to free */
 int file_sync_folder(const char *folder); /* the names in it are durable */
-int file_open_folder_of(const char *path); /* for file_sync(); it and its parent are made if need be, durably */
+int file_open_folder_of(const char *path, unsigned folders); /* for file_sync(); made as by file_save(), durably */
 
 /* Removes a folder and what is in it, then its parent if that is empty. It is marked first: a half removed one is never taken
  * for a session. */

@@ -96,7 +96,7 @@ static int save(const char *name, const char *text)
 {
         struct result r = {0};
         struct buf *b = buf_copy(text, strlen(text));
-        disk_save(&loop, name, b, told, &r);
+        disk_save(&loop, name, b, 2, told, &r);
         buf_unref(&b);
         return wait_for(&r);
 }
@@ -290,6 +290,22 @@ static void test_a_folder_that_was_never_used_goes_and_one_with_anything_else_st
         assert_int_equal(access(folder, F_OK), -1);
 }
 
+/* As where a mount has gone: in its place nothing may be begun, or what comes back is hidden. */
+static void test_a_save_makes_no_more_folders_than_it_may(void **state)
+{
+        (void)state;
+        char away[80], inner[100], file[120];
+        snprintf(away, sizeof(away), "%s/away", folder);
+        snprintf(inner, sizeof(inner), "%s/inner", away);
+        snprintf(file, sizeof(file), "%s/file", away);
+        assert_int_equal(file_save(file, "x", 1, 0), ERR_NOT_FOUND);
+        snprintf(file, sizeof(file), "%s/file", inner);
+        assert_int_equal(file_save(file, "x", 1, 1), ERR_NOT_FOUND);
+        assert_int_equal(access(away, F_OK), -1);
+        assert_int_equal(file_save(file, "x", 1, 2), 0);
+        assert_int_equal(file_save(file, "y", 1, 0), 0);
+}
+
 static void test_a_save_that_failed_leaves_what_was_there(void **state)
 {
         (void)state;
@@ -299,7 +315,7 @@ static void test_a_save_that_failed_leaves_what_was_there(void **state)
         memset(b->data, 1, b->len);
         assert_int_equal(save(path, "old"), 0);
         fill_disk(4096);
-        disk_save(&loop, path, b, told, &r);
+        disk_save(&loop, path, b, 2, told, &r);
         int status = wait_for(&r);
         empty_disk();
         assert_int_equal(status, ERR_NOSPACE);
@@ -349,6 +365,7 @@ int main(void)
                 CASE(test_a_folder_goes_with_the_folders_in_it),
                 CASE(test_a_folder_that_was_never_used_goes_and_one_with_anything_else_stays),
                 CASE(test_what_is_saved_is_in_folders_that_outlast_a_power_failure),
+                CASE(test_a_save_makes_no_more_folders_than_it_may),
                 CASE(test_a_save_that_failed_leaves_what_was_there),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
