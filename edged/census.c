@@ -54,7 +54,7 @@ struct census {
         struct streams streams;
         uint64_t instance, changes;
         struct names_gone gone;
-        uint16_t renewing; /* bits of nodes whose list has begun anew and is not told to its end yet */
+        uint16_t renewing; /* bits of nodes whose list has begun anew and is not whole yet */
         atomic_bool sure, full; /* full: it was, once */
 };
 
@@ -332,7 +332,7 @@ int census_take(struct census *c, unsigned source, const struct buf *page, int64
                 if (!err)
                         take_row(c, source, &row, wall_us);
         }
-        if (!err && !head->more && c->renewing & 1u << source) {
+        if (!err && !head->more && !head->partial && c->renewing & 1u << source) { /* one that starts tells the rest in a while */
                 sweep(c, source, false);
                 c->renewing &= (uint16_t)~(1u << source);
         }

@@ -33,7 +33,7 @@ struct names_row {
 /* A page: its head, and rows until there is none left. */
 struct names_page {
         uint64_t instance, next;
-        bool anew;    /* from the beginning: what was told before and is not told again by the last page is gone */
+        bool anew;    /* from the beginning: what was told before and is not told again by the last page, and that not partial, is gone */
         bool more;
         bool partial; /* the tier does not know yet all that it has: a name that it does not tell may be there */
 };

@@ -15,10 +15,15 @@ static struct census *census;
 static uint8_t bytes[64 << 10];
 static struct writer page;
 
-static void begin(bool anew, bool more)
+static void begin_page(const struct names_page *head)
 {
         writer_init(&page, bytes, sizeof(bytes));
-        names_write_page(&page, &(struct names_page){.instance = 1, .next = 1, .anew = anew, .more = more});
+        names_write_page(&page, head);
+}
+
+static void begin(bool anew, bool more)
+{
+        begin_page(&(struct names_page){.instance = 1, .next = 1, .anew = anew, .more = more});
 }
 
 static void live(const char *stream, const char *session, uint32_t first, uint32_t last, const char *track)
@@ -168,6 +173,23 @@ static void test_a_list_that_begins_anew_is_in_force_when_it_has_been_told_to_it
         assert_int_equal(says("/live/c/manifest.mpd", 0), CENSUS_THERE);
 }
 
+static void test_what_a_node_that_starts_has_not_told_yet_is_there(void **state)
+{
+        (void)state;
+        begin(true, false);
+        live("cam", "S1", 0, 10, "v720");
+        live("cam", "S2", 0, 10, "v720");
+        assert_int_equal(tell(0), 0);
+        begin_page(&(struct names_page){.instance = 2, .anew = true, .partial = true});
+        assert_int_equal(tell(0), 0);
+        assert_int_equal(says("/live/cam/S1/v720/5.m4s", 0), CENSUS_THERE);
+        begin_page(&(struct names_page){.instance = 2, .next = 1});
+        live("cam", "S1", 0, 10, "v720");
+        assert_int_equal(tell(0), 0);
+        assert_int_equal(says("/live/cam/S1/v720/5.m4s", 0), CENSUS_THERE);
+        assert_int_equal(says("/live/cam/S2/v720/5.m4s", 0), CENSUS_UNKNOWN);
+}
+
 static void test_while_it_is_not_sure_nothing_is_refused(void **state)
 {
         (void)state;
@@ -273,6 +295,7 @@ int main(void)
                 TEST(test_a_recordings_track_is_known_once_it_was_found),
                 TEST(test_a_name_is_there_as_long_as_one_node_has_it),
                 TEST(test_a_list_that_begins_anew_is_in_force_when_it_has_been_told_to_its_end),
+                TEST(test_what_a_node_that_starts_has_not_told_yet_is_there),
                 TEST(test_while_it_is_not_sure_nothing_is_refused),
                 TEST(test_no_page_is_worse_than_an_error),
                 TEST(test_a_tier_below_is_told_the_same),
