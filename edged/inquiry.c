@@ -22,6 +22,7 @@ struct inquiry {
         struct upstream *upstream;
         struct census *census;
         uv_timer_t timer;
+        int64_t looked_us; /* when it was seen last who is up */
         bool stopping;
         struct source sources[CENSUS_SOURCES];
 };
@@ -78,8 +79,8 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
 static void ask(struct source *s, int64_t now_us)
 {
         struct upstream *u = s->inquiry->upstream;
-        /* What is partial now may be whole soon, which alone is no news that one could wait for. */
-        struct fetch what = {.wait_ms = s->complete && !s->partial ? INQUIRY_WAIT_MS : 0};
+        /* What is partial now may be whole soon, which alone is no news that one could wait for; and until it has answered nothing is sure. */
+        struct fetch what = {.wait_ms = is_current(s, now_us) ? INQUIRY_WAIT_MS : 0};
         uint64_t node;
         snprintf(what.key, sizeof(what.key), "/names/%" PRIu64 "/%" PRIu64, s->instance, s->next);
         s->asking = u->ops->fetch(u, what.key, NULL, s->node, &what, what.wait_ms + INQUIRY_ANSWER_MS, &node, on_answer, s) == 0;
@@ -125,10 +126,13 @@ static bool mark_up(struct inquiry *q, int64_t now_us)
                 struct source *s = find(q, nodes[i]);
                 if (!s && (s = find(q, 0)))
                         *s = (struct source){.inquiry = q, .node = nodes[i]};
+                if (s && s->up_us != q->looked_us) /* it was down, and has more than it had by now */
+                        s->good_us = now_us - INQUIRY_LATE_US;
                 if (s)
                         s->up_us = now_us;
                 all &= s != NULL;
         }
+        q->looked_us = now_us;
         return all;
 }
 

@@ -110,6 +110,27 @@ static void test_it_is_sure_when_every_node_that_is_up_has_told_all(void **state
         assert_false(census_is_sure(census));
 }
 
+static void test_a_node_that_comes_up_again_may_have_more_until_it_has_answered(void **state)
+{
+        (void)state;
+        tell(1, "S1", 1, false, false);
+        tell(2, "S2", 1, false, false);
+        settle();
+        assert_true(census_is_sure(census));
+        fake_answer_error(asked(2), ERR_CLOSED);
+        above->nodes = 1;
+        settle();
+        assert_true(census_is_sure(census));
+        above->nodes = 2;
+        settle();
+        assert_false(census_is_sure(census));
+        assert_int_equal(asked(2)->what.wait_ms, 0);
+        tell(2, "S3", 2, false, false);
+        settle();
+        assert_true(census_is_sure(census));
+        assert_int_equal(asked(2)->what.wait_ms, INQUIRY_WAIT_MS);
+}
+
 static void test_what_is_no_list_is_asked_for_anew(void **state)
 {
         (void)state;
@@ -146,6 +167,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_it_is_sure_when_every_node_that_is_up_has_told_all, open_all, close_all),
+                cmocka_unit_test_setup_teardown(test_a_node_that_comes_up_again_may_have_more_until_it_has_answered, open_all, close_all),
                 cmocka_unit_test_setup_teardown(test_what_is_no_list_is_asked_for_anew, open_all, close_all),
                 cmocka_unit_test_setup_teardown(test_more_nodes_than_there_is_room_for_leave_it_unsure, open_all, close_all),
         };
