@@ -429,7 +429,7 @@ enum census_says census_ask(struct census *c, const struct key *key, int64_t wal
 bool census_has_news(struct census *c, uint64_t instance, uint64_t since)
 {
         pthread_mutex_lock(&c->lock);
-        bool news = instance != c->instance || since != c->changes;
+        bool news = instance != c->instance || since != c->changes || !census_is_sure(c);
         pthread_mutex_unlock(&c->lock);
         return news;
 }

@@ -49,6 +49,7 @@ size_t census_sessions(struct census *c);
 
 /* The same list for the tier below, as originD's names.h has it. Loop thread; the caller's to unref. */
 struct buf *census_page(struct census *c, uint64_t instance, uint64_t since, int64_t wall_us);
+/* There is something to tell: also, as long as that lasts, that it is not sure, or the tier below would be. */
 bool census_has_news(struct census *c, uint64_t instance, uint64_t since);
 
 #endif

@@ -264,6 +264,26 @@ static void test_a_tier_below_is_told_the_same(void **state)
         census_close(below);
 }
 
+static void test_a_tier_below_hears_when_it_is_not_sure_any_more(void **state)
+{
+        (void)state;
+        struct names_page head;
+        begin(true, false);
+        ended("cam", "S1", 5);
+        assert_int_equal(tell(0), 0);
+        struct census *below = census_open();
+        uint64_t instance = 0, since = 0;
+        assert_int_equal(copy(below, census, &instance, &since), 1);
+        assert_false(census_has_news(census, instance, since));
+        census_settle(census, false);
+        assert_true(census_has_news(census, instance, since));
+        struct buf *b = census_page(census, instance, since, NOW);
+        assert_int_equal(census_take(below, 0, b, NOW, &head), 0);
+        assert_true(head.partial);
+        buf_unref(&b);
+        census_close(below);
+}
+
 static void test_ten_thousand_that_come_and_go_leave_nothing(void **state)
 {
         (void)state;
@@ -299,6 +319,7 @@ int main(void)
                 TEST(test_while_it_is_not_sure_nothing_is_refused),
                 TEST(test_no_page_is_worse_than_an_error),
                 TEST(test_a_tier_below_is_told_the_same),
+                TEST(test_a_tier_below_hears_when_it_is_not_sure_any_more),
                 TEST(test_ten_thousand_that_come_and_go_leave_nothing),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
