@@ -14,7 +14,7 @@ struct source { /* a node above; its place is its number in the census */
         struct inquiry *inquiry;
         uint64_t node;     /* 0: free */
         uint64_t instance, next;
-        bool asking, complete, partial, more;
+        bool asking, waits, complete, partial, more; /* waits: the question under way, for news */
         int64_t asked_us, good_us, up_us; /* when it was asked; when it answered well; when it was last seen up */
 };
 
@@ -70,7 +70,7 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
                 return;
         if (!err && m->status == 0)
                 take(s, m, bytes, now_us);
-        else if (!err && m->status == ERR_NOT_YET && s->complete)
+        else if (!err && m->status == ERR_NOT_YET && s->waits) /* nothing new; to one that does not wait it says that the node starts */
                 s->good_us = now_us;
         if (s->more)
                 ask(s, now_us);
@@ -82,6 +82,7 @@ static void ask(struct source *s, int64_t now_us)
         /* What is partial now may be whole soon, which alone is no news that one could wait for; and until it has answered nothing is sure. */
         struct fetch what = {.wait_ms = is_current(s, now_us) ? INQUIRY_WAIT_MS : 0};
         uint64_t node;
+        s->waits = what.wait_ms > 0;
         snprintf(what.key, sizeof(what.key), "/names/%" PRIu64 "/%" PRIu64, s->instance, s->next);
         s->asking = u->ops->fetch(u, what.key, NULL, s->node, &what, what.wait_ms + INQUIRY_ANSWER_MS, &node, on_answer, s) == 0;
         s->asked_us = now_us;

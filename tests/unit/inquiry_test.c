@@ -125,6 +125,9 @@ static void test_a_node_that_comes_up_again_may_have_more_until_it_has_answered(
         settle();
         assert_false(census_is_sure(census));
         assert_int_equal(asked(2)->what.wait_ms, 0);
+        fake_answer_status(asked(2), ERR_NOT_YET, 0); /* it still reads what it has */
+        settle();
+        assert_false(census_is_sure(census));
         tell(2, "S3", 2, false, false);
         settle();
         assert_true(census_is_sure(census));
