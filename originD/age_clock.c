@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/daemon/log.h"
 #include "common/err.h"
@@ -44,6 +45,13 @@ void age_clock_look(struct age_clock *c, int64_t real_us, int64_t boot_us)
 
 /* ---- the file ------------------------------------------------------------------------------------------------------ */
 
+/* One time in two ways, so that what has lost some of its bytes is none. */
+static int write_text(char text[FILE_MAX], int64_t us)
+{
+        char iso[CLOCK_ISO_MAX];
+        return snprintf(text, FILE_MAX, "%" PRId64 " %s\n", us, clock_iso(iso, sizeof(iso), us));
+}
+
 static char *path_in(const char *data_dir)
 {
         return mem_printf("%s/.age_clock", data_dir);
@@ -51,13 +59,15 @@ static char *path_in(const char *data_dir)
 
 int64_t age_clock_load(const char *data_dir)
 {
-        char *path = path_in(data_dir), text[FILE_MAX + 1];
+        char *path = path_in(data_dir), text[FILE_MAX + 1], right[FILE_MAX];
         struct buf *b = NULL;
         long long us = 0;
         int rc = file_load(path, FILE_MAX, &b);
         if (!rc) {
                 snprintf(text, sizeof(text), "%.*s", (int)b->len, (const char *)b->data);
                 rc = sscanf(text, "%lld", &us) == 1 && us > 0 ? 0 : ERR_CORRUPT;
+                write_text(right, us);
+                rc = rc ? rc : strcmp(text, right) == 0 ? 0 : ERR_CORRUPT;
                 us = rc ? 0 : us;
         }
         if (rc && rc != ERR_NOT_FOUND)
@@ -78,13 +88,12 @@ static void saved(void *arg, int status)
 
 void age_clock_save(struct age_clock *c, uv_loop_t *loop, const char *data_dir)
 {
-        char iso[CLOCK_ISO_MAX], text[FILE_MAX];
+        char text[FILE_MAX];
         int64_t since_us = c->now_us - c->saved_us;
         if (c->saving || !c->now_us || (since_us < AGE_CLOCK_SAVE_US && since_us > -AGE_CLOCK_SAVE_US))
                 return;
         char *path = path_in(data_dir);
-        int len = snprintf(text, sizeof(text), "%" PRId64 " %s\n", c->now_us, clock_iso(iso, sizeof(iso), c->now_us));
-        struct buf *b = buf_copy(text, (size_t)len);
+        struct buf *b = buf_copy(text, (size_t)write_text(text, c->now_us));
         c->saving = true;
         c->saved_us = c->now_us;
         disk_save(loop, path, b, 0, saved, c);

@@ -100,6 +100,11 @@ static void test_it_is_kept_in_a_file_each_minute(void **state)
         assert_int_equal(age_clock_load(dir), REAL_US + 60 * US_PER_S);
         assert_int_equal(file_put(path, "nonsense", 8), 0);
         assert_int_equal(age_clock_load(dir), 0);
+        /* Of a number alone nobody could tell that it has lost digits, and with it recordings would stay for decades. */
+        assert_int_equal(file_put(path, "17672256 2026-01-01T00:00:00.000Z\n", 34), 0);
+        assert_int_equal(age_clock_load(dir), 0);
+        assert_int_equal(file_put(path, "1767225600", 10), 0);
+        assert_int_equal(age_clock_load(dir), 0);
         unlink(path);
         rmdir(dir);
         free(path);
