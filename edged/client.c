@@ -163,7 +163,8 @@ static struct client *of_many(const struct client_rests *r, unsigned own)
 {
         struct client *c = r->longest;
         for (unsigned looks = 0; c && looks < CLIENT_LOOKS; c = c->rested_later, looks++) {
-                if (may_go(c) && c->of_address && atomic_load(c->of_address) > 2 * own)
+                atomic_uint *count = c->of_address;
+                if (may_go(c) && count && atomic_load(count) > 2 * own)
                         return c;
         }
         return NULL;

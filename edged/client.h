@@ -55,8 +55,8 @@ struct client {
         int fd;
         struct address address; /* none: a balancer's */
         bool by_balancer, entered; /* entered: counted among its address's, */
-        atomic_uint *of_address;   /* which are so many; NULL: it has no address, or is not counted */
-        bool turned_away;          /* there is no room for it: it is told so when it asks */
+        _Atomic(atomic_uint *) of_address; /* which are so many; NULL: it has no address, or is not counted */
+        atomic_bool turned_away;   /* there is no room for it: it is told so when it asks */
         enum respond_error turned_why;
         atomic_bool seated;        /* it counts as one of connections_max */
 

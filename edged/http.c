@@ -527,8 +527,8 @@ static void turn_away(struct client *c, enum stats_turned why)
         static const char unasked[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
                                       "Content-Length: 0\r\n\r\n";
         stats_turn_away(why);
-        c->turned_away = true;
         c->turned_why = why == TURNED_SHARE ? RESPOND_SHARE : RESPOND_FULL;
+        c->turned_away = true;
         if (atomic_fetch_add(&c->http->turned, 1) < HTTP_TURNED_MAX)
                 return;
         ssize_t sent = send(c->fd, unasked, sizeof(unasked) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -540,13 +540,15 @@ static void turn_away(struct client *c, enum stats_turned why)
 static void find_room(struct client *c, struct http_thread *t, int64_t now_us)
 {
         struct addresses *as = t->http->parts.addresses;
-        if (as && !addresses_enter(as, &c->address, &c->of_address)) {
+        atomic_uint *count = NULL;
+        if (as && !addresses_enter(as, &c->address, &count)) {
                 turn_away(c, TURNED_SHARE);
                 return;
         }
         c->entered = as != NULL;
+        c->of_address = count; /* from here on other threads may look at it: it is in the list already */
         while (!take_seat(c)) {
-                if (!displace(t, c->of_address ? atomic_load(c->of_address) : 1, now_us)) {
+                if (!displace(t, count ? atomic_load(count) : 1, now_us)) {
                         turn_away(c, TURNED_FULL);
                         return;
                 }
