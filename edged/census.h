@@ -25,7 +25,7 @@
 
 enum census_says {
         CENSUS_THERE,   /* it is, or will be in a moment */
-        CENSUS_PERHAPS, /* to be found out: within the bounds of misses.h */
+        CENSUS_PERHAPS, /* to be found out: within the bounds of addresses.h */
         CENSUS_UNKNOWN, /* there is no such stream or session */
         CENSUS_FAR,     /* a segment before the first, or far beyond the last */
 };

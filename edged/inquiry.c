@@ -117,7 +117,7 @@ static struct source *find(struct inquiry *q, uint64_t node)
         return NULL;
 }
 
-/* More nodes than there is room for leave the census unsure for ever: it is then of no use, and misses.h bounds what is asked. */
+/* More nodes than there is room for leave the census unsure for ever: it is then of no use, and addresses.h bounds what is asked. */
 static bool mark_up(struct inquiry *q, int64_t now_us)
 {
         uint64_t nodes[CENSUS_SOURCES + 1];

@@ -6,7 +6,7 @@
  * is more. With nothing new the tier waits as long as the question allows, and then says ERR_NOT_YET. /names/0/0 asks from the beginning.
  *
  * Names are told as hashes of 64 bits: 100,000 recordings are 2 MB once, and some bytes for each that begins, ends or goes. Two names
- * with one hash are no harm: what passes for a name that there is gets asked for, within the bounds of edged/misses.h.
+ * with one hash are no harm: what passes for a name that there is gets asked for, within the bounds of edged/addresses.h.
  *
  * A name that went is told once. Who asks from before the last NAMES_GONE of them is told all anew. Pure; any thread. */
 #ifndef PROTO_NAMES_H
