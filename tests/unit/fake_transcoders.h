@@ -473,7 +473,7 @@ static inline int set_up(void **state)
 static inline int tear_down(void **state)
 {
         (void)state;
-        UNTIL(t.ingest.count == 0);
+        UNTIL(t.ingest.count == 0 && !t.calls); /* what was canceled comes back too */
         assert_int_equal(t.ingest.live, 0);
         assert_int_equal(stats_get(STAT_PUBLISHERS), 0);
         assert_int_equal(stats_get(STAT_REPLAY_BYTES), 0);
