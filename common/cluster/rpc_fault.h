@@ -9,7 +9,7 @@
         X(TOKEN, "token")         /* HELLO without proof of the cluster's token for this connection */                                  \
         X(NO_HELLO, "no_hello")   /* gone, or asking for something, without having said HELLO */                       \
         X(LATE, "hello_late")     /* no HELLO that was accepted within STRANGER_MS */                                  \
-        X(BYTES, "hello_bytes")   /* too many bytes, or too long a message, before one */                              \
+        X(BYTES, "hello_bytes")   /* too many bytes or messages, or too long a message, before one */                  \
         X(TOO_LONG, "too_long")   /* a message longer than any its role may send, or an answer than there is */        \
         X(UNDER_WAY, "under_way") /* so many bytes of messages on their way that the slowest was given up */           \
         X(STRANGERS, "strangers") /* too many connections that have not shown who they are: the oldest went */         \

@@ -44,6 +44,7 @@ struct line {
         bool ended;                      /* we shut it down */
         int64_t since_us, ended_us;      /* ended_us: seen to have ended; 0: it has not */
         uint64_t wire_bytes;
+        unsigned messages;               /* that a stranger began */
         struct sp_frames frames;
         size_t message_max, message;     /* message: of the one that is under way, or waits for a context */
         int64_t message_us;              /* since when */
@@ -378,7 +379,7 @@ static bool make_room(struct rpc_gate *g)
 static bool begin_message(struct line *l, uint64_t len)
 {
         struct rpc_gate *g = l->gate;
-        if (len > l->message_max) {
+        if (len > l->message_max || (l->stranger && ++l->messages > STRANGER_MESSAGES_MAX)) {
                 rpc_fault_count(l->stranger ? RPC_FAULT_BYTES : RPC_FAULT_TOO_LONG);
                 no_stranger(l);
                 return false;

@@ -14,11 +14,12 @@
  *
  * A gate sees a connection from the moment nng accepts it, by nng_tcp.h, and refuses it there when the address, or all together,
  * have too many. Until rpc_gate_known() it is a stranger's. Strangers get little time (STRANGER_MS, for the handshake of TLS, nng's
- * and HELLO), few bytes (STRANGER_BYTES_MAX) and small messages: the length of each is looked at before nng allocates it. There are
- * at most STRANGERS_MAX of them, STRANGERS_ADDRESS_MAX of one address: one more ends the oldest of that address, or of the one
- * that has most, so that those who do know the secret get in between, and keep all the other connections that
- * RPC_CONNECTIONS_MAX allows. Once known, a connection may send messages as long as rpc_gate_known() says, and all together as many
- * bytes as RPC_UNDER_WAY_MAX before they are with us: who is beyond makes the message that is under way for longest go.
+ * and HELLO), few bytes (STRANGER_BYTES_MAX) and few and small messages: the length of each is looked at before nng allocates it,
+ * and answers to so few of them find room in the socket, so none that is not read waits with a context. There are at most
+ * STRANGERS_MAX of them, STRANGERS_ADDRESS_MAX of one address: one more ends the oldest of that address, or of the one that has
+ * most, so that those who do know the secret get in between, and keep all the other connections that RPC_CONNECTIONS_MAX allows.
+ * Once known, a connection may send messages as long as rpc_gate_known() says, and all together as many bytes as RPC_UNDER_WAY_MAX
+ * before they are with us: who is beyond makes the message that is under way for longest go.
  *
  * Nothing here grows with the number of connections, but for the look at whether nng works, once a second.
  *
@@ -46,6 +47,7 @@
 #define STRANGER_MS 5000
 #define STRANGER_BYTES_MAX (64u << 10) /* the handshake of TLS is among them */
 #define STRANGER_MESSAGE_MAX (4u << 10)
+#define STRANGER_MESSAGES_MAX 32 /* a HELLO each RPC_HELLO_MS, and some */
 #define GATE_SWEEP_MS 100
 #define STUCK_MS 15000
 

@@ -669,6 +669,43 @@ static void test_strangers_get_few_bytes(void **state)
         rpc_server_close(s.rpc);
 }
 
+/* Each answer that waits for its connection has a context, and of those there are few: HELLO of all others would wait with them. */
+static void test_answers_that_a_stranger_does_not_read_hold_up_nobody(void **state)
+{
+        enum { REQUESTS = 4000 };
+        static uint8_t requests[REQUESTS][13];
+        const int small = 1, segment = 536; /* so that little of what is sent to it is on its way */
+        struct server s;
+        struct client late;
+        (void)state;
+        serve(&s, 4, "token");
+        int64_t before = fault_count("hello_late");
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)rpc_server_port(s.rpc)),
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+        assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)), 0);
+        assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+        for (size_t i = 0; i < REQUESTS; i++) {
+                const uint8_t request[13] = {[7] = 5, 0x80, 0, (uint8_t)(i >> 8), (uint8_t)i, MSG_FETCH};
+                memcpy(requests[i], request, sizeof(request));
+        }
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+        assert_int_equal(send(fd, begins, 8, MSG_NOSIGNAL), 8);
+        struct pollfd closed = {.fd = fd, .events = POLLRDHUP};
+        int64_t until_us = clock_mono_us() + US_PER_S;
+        for (size_t sent = 0; clock_mono_us() < until_us && poll(&closed, 1, 0) == 0;) {
+                ssize_t n = send(fd, (uint8_t *)requests + sent, sizeof(requests) - sent, MSG_NOSIGNAL);
+                sent += n > 0 ? (size_t)n : 0;
+                uv_run(&loop, UV_RUN_ONCE);
+        }
+        dial_live(&late, s.address, "token");
+        assert_int_equal(fault_count("hello_late"), before); /* it is not only because the stranger's time was over */
+        close(fd);
+        rpc_client_close(late.rpc);
+        rpc_server_close(s.rpc);
+}
+
 /* Its length is looked at before there is memory for it. */
 static void test_a_strangers_message_is_small(void **state)
 {
@@ -948,6 +985,7 @@ int main(int argc, char **argv)
                 LOOP_TEST(test_a_server_outlives_connections_that_end_before_they_begin),
                 LOOP_TEST(test_strangers_get_little_time),
                 LOOP_TEST(test_strangers_get_few_bytes),
+                LOOP_TEST(test_answers_that_a_stranger_does_not_read_hold_up_nobody),
                 LOOP_TEST(test_a_strangers_message_is_small),
                 LOOP_TEST(test_a_node_sends_no_more_than_its_role_may),
                 LOOP_TEST(test_an_answer_to_hello_is_small),
