@@ -243,7 +243,7 @@ static void *accept_all(void *arg)
         while (!over) {
                 take_spares(p);
                 bool full = !has_room(p);
-                int wait_ms = full ? ENDING_WAIT_MS : p->spare_count < ADMIN_SPARES ? RETRY_MS : -1;
+                int wait_ms = full ? ENDING_WAIT_MS : starved || p->spare_count < ADMIN_SPARES ? RETRY_MS : -1;
                 bool may = !starved && !full; /* otherwise poll() would return at once, again and again */
                 starved = false;
                 if (!wait_for_one(p, may, wait_ms, &over) || over)

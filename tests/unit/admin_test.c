@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -130,6 +131,21 @@ static int tear_down(void **state)
         assert_int_equal(uv_loop_close(&loop), 0);
         admin_close(admin);
         return 0;
+}
+
+/* ---- a system that accepts nobody for a moment ------------------------------------------------------------------- */
+
+static atomic_int no_accept; /* errno; 0: it accepts */
+static atomic_int not_accepted;
+
+int accept4(int fd, __SOCKADDR_ARG address, socklen_t *len, int flags)
+{
+        int why = atomic_load(&no_accept);
+        if (!why)
+                return (int)syscall(SYS_accept4, fd, address, len, flags);
+        atomic_fetch_add(&not_accepted, 1);
+        errno = why;
+        return -1;
 }
 
 /* ---- asking ----------------------------------------------------------------------------------------------------- */
@@ -514,6 +530,24 @@ static void test_without_a_descriptor_it_answers_from_its_reserve(void **state)
         close(later);
 }
 
+/* Of the system, or without memory: the reserve is no help, and it is not for ever. */
+static void test_once_the_system_has_descriptors_again_it_accepts_again(void **state)
+{
+        static const int causes[] = {ENFILE, ENOMEM, ENOBUFS};
+        const struct timeval patience = {.tv_sec = 8};
+        (void)state;
+        for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
+                int seen = atomic_load(&not_accepted);
+                atomic_store(&no_accept, causes[i]);
+                int fd = connect_to();
+                setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+                say(fd, "GET", "/healthz", "", "", 0);
+                wait_for(&not_accepted, seen + 1);
+                atomic_store(&no_accept, 0);
+                expect(hear(fd), "200", "ok");
+        }
+}
+
 static void test_a_port_that_is_taken_or_no_address_is_an_error(void **state)
 {
         struct admin *other;
@@ -547,6 +581,7 @@ int main(void)
                 WITH(test_of_all_addresses_the_one_with_most_connections_loses_one, set_up),
                 WITH(test_a_flood_of_connections_leaves_no_thread_and_no_descriptor_behind, set_up),
                 WITH(test_without_a_descriptor_it_answers_from_its_reserve, set_up),
+                WITH(test_once_the_system_has_descriptors_again_it_accepts_again, set_up),
                 WITH(test_a_port_that_is_taken_or_no_address_is_an_error, set_up),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
