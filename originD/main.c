@@ -153,7 +153,7 @@ static void tell_ready(struct origin *o)
 
 static void fail(const char *what, int64_t port, int err)
 {
-        log_error("msg=\"cannot listen for %s\" port=%lld error=\"%s\"", what, (long long)port, err_text(err));
+        log_fatal("msg=\"cannot listen for %s\" port=%lld error=\"%s\"", what, (long long)port, err_text(err));
         _exit(1);
 }
 
@@ -291,7 +291,7 @@ static void store_ready(void *arg, int status)
         if (o->stopping)
                 return;
         if (status) {
-                log_error("msg=\"cannot use data_dir\" path=%s error=\"%s\"", o->config.data_dir, err_text(status));
+                log_fatal("msg=\"cannot use data_dir\" path=%s error=\"%s\"", o->config.data_dir, err_text(status));
                 _exit(1);
         }
         webhooks_store_ready(o->webhooks);

@@ -156,7 +156,7 @@ static void must(int err, const char *what, int64_t port)
 {
         if (!err)
                 return;
-        log_error("port=%lld error=\"%s\" msg=\"cannot %s\"", (long long)port, err_text(err), what);
+        log_fatal("port=%lld error=\"%s\" msg=\"cannot %s\"", (long long)port, err_text(err), what);
         exit(1);
 }
 

@@ -255,7 +255,7 @@ void rpc_gate_sweep(struct rpc_gate *g)
         pthread_mutex_unlock(&lock);
         if (!stuck)
                 return;
-        log_error("msg=\"nng does not take down a connection that ended %d ms ago, and will not take down or dial any other: "
+        log_fatal("msg=\"nng does not take down a connection that ended %d ms ago, and will not take down or dial any other: "
                   "ending, to be started again\"", STUCK_MS);
         _exit(EX_SOFTWARE);
 }

@@ -119,7 +119,7 @@ static void on_stop_signal(uv_signal_t *handle, int signum)
                 return;
         }
         if (m->stopping) {
-                log_error("signal=%d msg=\"a second signal: ending at once\"", signum);
+                log_fatal("signal=%d msg=\"a second signal: ending at once\"", signum);
                 _exit(1);
         }
         log_info("signal=%d msg=\"stopping\"", signum);

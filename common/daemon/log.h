@@ -10,7 +10,7 @@
  *                             address, with a port or without, or whatever else says who it is
  *   log_fatal(fmt, …)         before the process ends: never left out, and what was left out before is told first
  *
- * The same line as JSON (log_json.h) is a matter of log_set_format(). When standard error is the systemd journal, each line
+ * The same line as JSON (log_json.h) is a matter of log_set_json(). When standard error is the systemd journal, each line
  * begins with its priority, <3> to <7>, and logfmt has no ts: the journal has its own. */
 #ifndef COMMON_DAEMON_LOG_H
 #define COMMON_DAEMON_LOG_H
@@ -35,10 +35,8 @@ bool log_enabled(enum log_level level);
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
-#define log_debug_of(peer, ...) log_line_of(peer, LOG_DEBUG, __VA_ARGS__)
 #define log_info_of(peer, ...) log_line_of(peer, LOG_INFO, __VA_ARGS__)
 #define log_warn_of(peer, ...) log_line_of(peer, LOG_WARN, __VA_ARGS__)
-#define log_error_of(peer, ...) log_line_of(peer, LOG_ERROR, __VA_ARGS__)
 
 /* Of a level that is known only when it runs. Arguments are not evaluated when the level is not written. */
 #define log_line(level, ...)                                                                                                   \
