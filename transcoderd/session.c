@@ -393,10 +393,10 @@ static void count_frames(struct session *s);
 
 static void close_pipeline(struct session *s)
 {
+        end_start(s); /* also of one that could not be opened */
         if (!s->pipeline)
                 return;
         count_frames(s);
-        end_start(s);
         pipeline_close(s->pipeline, s->all->reaper);
         s->pipeline = NULL;
         s->behind = false; /* however long its end takes to be stored: it encodes no more */

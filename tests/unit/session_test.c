@@ -232,6 +232,7 @@ static void test_a_claim_is_left_to_another_node_where_there_is_no_thread_for_it
         assert_int_equal(opened(0).status, ERR_FULL);
         assert_null(ss.first);
         assert_int_equal(fake_calls(MSG_END), 0);
+        assert_int_equal(ss.starts.under_way, 0); /* or nobody's encoders would be opened any more */
 }
 
 static void test_an_open_during_the_claim_takes_over_when_that_is_through(void **state)
