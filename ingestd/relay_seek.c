@@ -118,7 +118,7 @@ static unsigned conditions(const struct relay *r)
         if (!relay_leads(r))
                 return OPEN_BESIDE;
         bool stray = r->pair->stray_us && clock_mono_us() - r->pair->stray_us < RELAY_STRAY_US;
-        return (r->asking ? OPEN_IF_HELD : 0) | (r->following && !stray ? OPEN_IF_FREE : 0);
+        return (r->asking ? OPEN_IF_HELD : 0) | (r->following && !stray ? OPEN_IF_FREE : 0) | (*r->pair->session ? OPEN_GOES_ON : 0);
 }
 
 /* The leader's session, as it is. */

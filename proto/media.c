@@ -34,7 +34,7 @@ int open_decode(struct reader *r, struct open *m)
         m->role = reader_u8(r);
         if (m->role >= OPEN_ROLES)
                 reader_fail(r);
-        m->when = check_flags(r, OPEN_IF_HELD | OPEN_IF_FREE | OPEN_BESIDE);
+        m->when = check_flags(r, OPEN_IF_HELD | OPEN_IF_FREE | OPEN_BESIDE | OPEN_GOES_ON);
         bool beside = m->when & OPEN_BESIDE;
         m->lockstep = check_flags(r, 1);
         check_name(r, m->session, sizeof(m->session), session_id_valid, !beside);

@@ -50,10 +50,13 @@ enum open_role {
  * session and node are that session's and are taken as they are. ERR_FENCED: there is a newer writer by now. */
 #define OPEN_BESIDE 0x04
 
+/* This broadcast was at another transcoder already, or here, and its proxy has kept what was not stored: it has viewers. */
+#define OPEN_GOES_ON 0x08
+
 struct open {
         char stream[STREAM_ID_MAX + 1];
         uint8_t role;          /* enum open_role */
-        uint8_t when;          /* OPEN_IF_…, OPEN_BESIDE */
+        uint8_t when;          /* OPEN_IF_…, OPEN_BESIDE, OPEN_GOES_ON */
         uint8_t lockstep;      /* 1: transcoders encode the stream side by side, each so that another can go on from it */
         char session[SESSION_ID_MAX + 1]; /* OPEN_BESIDE only, "" otherwise */
         char node[NODE_ID_MAX + 1];       /* likewise: the transcoder that claimed the generation */

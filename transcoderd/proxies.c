@@ -33,15 +33,14 @@ static int64_t cost_of(const struct sessions *ss, const struct open *m)
 static void open_new(struct sessions *ss, struct rpc_request *req, const struct open *m, int64_t until_us)
 {
         int64_t cost = cost_of(ss, m);
-        bool elsewhere = m->generation && !(m->when & OPEN_BESIDE);
-        const char *full = sessions_full(ss, elsewhere, cost);
+        const char *full = sessions_full(ss, m, cost);
         if (full) {
                 log_warn_of(m->publisher, "stream=%s publisher=%s pixels_s=%lld why=\"%s\" msg=\"stream refused\"", m->stream,
                             *m->publisher ? m->publisher : "-", (long long)cost, full);
                 opens_refuse(req, ERR_FULL, full);
                 return;
         }
-        if (!m->generation && sessions_new_ones(ss) >= STARTS_NEW_MAX) {
+        if (!(m->when & (OPEN_BESIDE | OPEN_GOES_ON)) && sessions_new_ones(ss) >= STARTS_NEW_MAX) {
                 opens_wait_turn(&ss->opens, req, m->stream, until_us);
                 return;
         }

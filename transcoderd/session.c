@@ -163,6 +163,7 @@ static void on_claimed(void *arg, int err, const struct origin *origin, const st
         if (!err) {
                 s->owner = *origin;
                 s->claimed = *m;
+                s->goes_on = s->goes_on || m->track_count > 0;
                 bool goes_on = s->shadow || strcmp(s->id, m->session) != 0;
                 memcpy(s->id, m->session, sizeof(s->id));
                 s->epoch_us = m->epoch_us;
@@ -283,6 +284,31 @@ static struct session *next_to_start(const struct sessions *ss)
         return next;
 }
 
+/* Pixels a second of all sessions that encode, or are to. */
+static int64_t promised(const struct sessions *ss)
+{
+        int64_t sum = 0;
+        for (const struct session *s = ss->first; s; s = s->next) {
+                if (s->pipeline || s->state == &claiming || s->state == &queued)
+                        sum += s->cost;
+        }
+        return sum;
+}
+
+/* Of a stream that begins. taken: what is promised to the others. */
+static const char *too_much(const struct sessions *ss, int64_t taken, int64_t cost)
+{
+        int64_t now_us = clock_mono_us();
+        for (const struct session *s = ss->first; s; s = s->next) {
+                if (s->behind_since_us && now_us - s->behind_since_us > FULL_BEHIND_US)
+                        return "encoding is behind real time";
+        }
+        if (capacity_fits(&ss->capacity, taken, cost))
+                return NULL;
+        metric_add(&stats_refused_capacity, 1);
+        return "its encoding would be too much beside the others";
+}
+
 static const struct state *step_claiming(struct session *s)
 {
         if (s->given_up) {
@@ -294,6 +320,12 @@ static const struct state *step_claiming(struct session *s)
         if (s->claim_err) {
                 refuse(s, s->claim_err, "no origin took the session");
                 s->given_up = "no origin took it";
+                return &gone;
+        }
+        const char *full = s->unproved && !s->goes_on ? too_much(s->all, promised(s->all) - s->cost, s->cost) : NULL;
+        if (full) {
+                refuse(s, ERR_FULL, full);
+                s->given_up = full;
                 return &gone;
         }
         start_push(s);
@@ -527,33 +559,19 @@ int64_t session_now_us(const struct session *s)
 
 /* ---- who begins ------------------------------------------------------------------------------------------------------- */
 
-/* Pixels a second of all sessions that encode, or are to. */
-static int64_t promised(const struct sessions *ss)
+/* What its proxy has heard of before may go on, which the claim will tell. */
+static bool may_go_on(const struct open *m)
 {
-        int64_t sum = 0;
-        for (const struct session *s = ss->first; s; s = s->next) {
-                if (s->pipeline || s->state == &claiming || s->state == &queued)
-                        sum += s->cost;
-        }
-        return sum;
+        return m->generation && !(m->when & OPEN_BESIDE);
 }
 
-const char *sessions_full(const struct sessions *ss, bool elsewhere, int64_t cost)
+const char *sessions_full(const struct sessions *ss, const struct open *m, int64_t cost)
 {
-        int64_t now_us = clock_mono_us();
         if (ss->draining)
                 return "stopping";
         if (ss->count >= ss->max_sessions)
                 return "at max_sessions";
-        for (const struct session *s = ss->first; s && !elsewhere; s = s->next) {
-                if (s->behind_since_us && now_us - s->behind_since_us > FULL_BEHIND_US)
-                        return "encoding is behind real time";
-        }
-        if (!elsewhere && !capacity_fits(&ss->capacity, promised(ss), cost)) {
-                metric_add(&stats_refused_capacity, 1);
-                return "its encoding would be too much beside the others";
-        }
-        return NULL;
+        return may_go_on(m) ? NULL : too_much(ss, promised(ss), cost);
 }
 
 unsigned sessions_new_ones(const struct sessions *ss)
@@ -671,7 +689,7 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
         *s = (struct session){.all = ss, .state = &claiming, .opening = opening,
                               .epoch_us = m->epoch_us + (beside || is_far(skew_us) ? 0 : skew_us), /* its leader has told the proxy its clock */
                               .opening_skew_us = skew_us, .offered_epoch_us = m->epoch_us + skew_us, .begun_us = clock_mono_us(), .lockstep = m->lockstep,
-                              .shadow = beside, .goes_on = m->generation, .cost = cost};
+                              .shadow = beside, .goes_on = m->when & (OPEN_BESIDE | OPEN_GOES_ON), .unproved = may_go_on(m), .cost = cost};
         memcpy(s->stream, m->stream, sizeof(s->stream));
         memcpy(s->title, m->title, sizeof(s->title));
         memcpy(s->publisher, m->publisher, sizeof(s->publisher));

@@ -82,7 +82,8 @@ struct session {
 
         struct pipeline *pipeline;
         struct start start;
-        bool goes_on;       /* another transcoder has it, or had it: it has viewers */
+        bool goes_on;       /* another transcoder has it, or had it, as its proxy says or the origins: it has viewers */
+        bool unproved;      /* it was taken for one that may, before the origins were asked */
         int64_t cost;       /* pixels a second: at first what its configuration says, then what comes (cost.h) */
         struct pipeline_stats counted;
         int64_t counted_us, counted_end_us; /* when, and end_us then */
@@ -135,9 +136,9 @@ void sessions_drain(struct sessions *ss); /* every session is handed over, left 
 void sessions_stop(struct sessions *ss);  /* at once, without END */
 void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monotonic */
 
-/* NULL, or why a stream of this cost has no place here. elsewhere: another node encoded it, and does no more: a node that is busy is
- * better for it than none. */
-const char *sessions_full(const struct sessions *ss, bool elsewhere, int64_t cost);
+/* NULL, or why a stream of this cost has no place here. What another node encoded that does no more may have one: a node that is busy
+ * is better for it than none. Of one that was only published before the claim shows that, and then it has to fit as any other. */
+const char *sessions_full(const struct sessions *ss, const struct open *m, int64_t cost);
 unsigned sessions_new_ones(const struct sessions *ss); /* that have no encoders yet, and do not go on from elsewhere */
 /* Asks the origins; NULL when none is up. opening is answered later. */
 struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening, int64_t cost);

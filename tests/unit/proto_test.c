@@ -93,7 +93,7 @@ static void test_refused_round_trip(void **state)
 static void test_open_round_trip(void **state)
 {
         uint8_t avcc[40] = {1, 0x64}, asc[2] = {0x11, 0x90};
-        struct open m = {.stream = "cam_1-A", .role = OPEN_BACKUP_NOW, .when = OPEN_IF_FREE | OPEN_BESIDE,
+        struct open m = {.stream = "cam_1-A", .role = OPEN_BACKUP_NOW, .when = OPEN_IF_FREE | OPEN_BESIDE | OPEN_GOES_ON,
                          .lockstep = 1, .session = "20260131T123456Z-1a2b3c4d", .node = "transcoder-1", .generation = 6,
                          .epoch_us = 1767225600000000, .ahead_us = -7, .publisher = "192.0.2.1:5000", .encoder = "obs",
                          .title = "Grüße", .codecs = {CODEC_H264, CODEC_AAC},
@@ -102,7 +102,7 @@ static void test_open_round_trip(void **state)
         nng_msg *msg = ROUND_TRIP(open, &m, &out);
         assert_string_equal(out.stream, m.stream);
         assert_int_equal(out.role, OPEN_BACKUP_NOW);
-        assert_int_equal(out.when, OPEN_IF_FREE | OPEN_BESIDE);
+        assert_int_equal(out.when, OPEN_IF_FREE | OPEN_BESIDE | OPEN_GOES_ON);
         assert_int_equal(out.lockstep, 1);
         assert_string_equal(out.session, m.session);
         assert_string_equal(out.node, "transcoder-1");

@@ -76,7 +76,7 @@ static void test_one_that_stands_by_asks_who_has_the_stream_after_the_active_one
         int64_t lost_us = clock_mono_us();
         UNTIL(t.node[1].opens == 1);
         assert_true(clock_mono_us() - lost_us >= RELAY_FOLLOW_MS * MS); /* timer_start() is never early */
-        assert_int_equal(t.node[1].open.when, OPEN_IF_HELD);
+        assert_int_equal(t.node[1].open.when, OPEN_IF_HELD | OPEN_GOES_ON);
         assert_int_equal(t.node[1].open.role, OPEN_BACKUP);
         end(&c, CLOSE_STOPPED);
 }

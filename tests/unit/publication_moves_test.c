@@ -183,7 +183,7 @@ static void test_a_fenced_stream_follows_its_session_to_the_transcoder_that_has_
         pump();
         assert_int_equal(t.node[0].opens, 1);
         assert_int_equal(t.node[1].opens, 1);
-        assert_int_equal(t.node[1].open.when, OPEN_IF_HELD | OPEN_IF_FREE);
+        assert_int_equal(t.node[1].open.when, OPEN_IF_HELD | OPEN_IF_FREE | OPEN_GOES_ON);
         assert_int_equal(t.node[1].open.role, OPEN_PRIMARY);
         assert_int_equal(c.refused, 0);
         end(&c, CLOSE_STOPPED);
@@ -219,7 +219,7 @@ static void test_one_that_was_fenced_by_its_own_lost_open_takes_that_place(void 
         t.node[1].media_status = ERR_FENCED;
         send_media(&c, 30, 31);
         UNTIL(t.node[0].opens == 1);
-        assert_int_equal(t.node[0].open.when, OPEN_IF_HELD);
+        assert_int_equal(t.node[0].open.when, OPEN_IF_HELD | OPEN_GOES_ON);
         assert_int_equal(c.refused, 0);
         end(&c, CLOSE_STOPPED);
 }

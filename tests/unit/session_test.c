@@ -1029,11 +1029,16 @@ static void test_a_session_that_was_behind_when_it_ended_keeps_nobody_out(void *
         assert_int_equal(fake_calls(MSG_CLAIM), 1);
 }
 
-static void open_of(unsigned proxy, const char *stream, uint32_t generation)
+static void open_when(unsigned proxy, const char *stream, uint32_t generation, uint8_t when)
 {
-        struct open m = {.epoch_us = EPOCH, .generation = generation, .codecs = {CODEC_H264, CODEC_NONE}};
+        struct open m = {.epoch_us = EPOCH, .generation = generation, .when = when, .codecs = {CODEC_H264, CODEC_NONE}};
         snprintf(m.stream, sizeof(m.stream), "%s", stream);
         say(proxy, message_new(MSG_OPEN, open_encode, &m));
+}
+
+static void open_of(unsigned proxy, const char *stream, uint32_t generation)
+{
+        open_when(proxy, stream, generation, 0);
 }
 
 /* A usual stream costs 64 million pixels a second, by the default ladder. */
@@ -1053,6 +1058,40 @@ static void test_a_stream_that_does_not_fit_beside_the_others_is_refused_unless_
         open_of(2, "third", 0);
         assert_false(answered(2));
         assert_int_equal(fake_calls(MSG_CLAIM), 2);
+}
+
+/* A proxy remembers a stream's generation for long, so whoever publishes a name again has one. What the session was is over. */
+static void test_a_name_that_was_published_before_has_no_place_for_that(void **state)
+{
+        (void)state;
+        ss.max_sessions = 10;
+        ss.capacity.cpus = 0.9;
+        begin();
+        pipeline->events->ready(pipeline->arg);
+        open_of(1, "again", 3);
+        grant();
+        assert_int_equal(opened(1).status, ERR_FULL);
+        assert_int_equal(ss.count, 1);
+}
+
+static void test_what_goes_on_has_its_place_whoever_knows_of_it(void **state)
+{
+        (void)state;
+        struct fake_call call;
+        ss.max_sessions = 10;
+        ss.capacity.cpus = 0.9;
+        begin();
+        ss.starts.at_once = 0; /* there is one pipeline here, so these wait */
+        open_of(1, "stored", 3); /* by the proxy to which the broadcaster has come back */
+        claim_of(&call);
+        struct claim_reply reply = {.session = OTHER, .epoch_us = EPOCH, .generation = 4, .track_count = 1};
+        reply.tracks[0] = (struct claim_track){.name = "v360", .end_us = 4 * US_PER_S};
+        fake_claimed(&call, &reply);
+        assert_true(ss.first->goes_on);
+        open_when(2, "lost", 3, OPEN_GOES_ON); /* by its own proxy, after a time without any transcoder */
+        grant();
+        assert_true(ss.first->goes_on);
+        assert_int_equal(ss.count, 3);
 }
 
 /* More than fit in at first, for its configuration does not say how much comes. */
@@ -1113,7 +1152,7 @@ static void test_new_streams_are_begun_a_few_at_a_time_and_the_others_wait_their
         }
         assert_int_equal(open_many(1), 0);
         assert_false(answered(0));
-        open_of(1, "goes-on", 3); /* it has viewers */
+        open_when(1, "goes-on", 3, OPEN_GOES_ON); /* it has viewers */
         assert_false(answered(1));
         assert_int_equal(fake_calls(MSG_CLAIM), STARTS_NEW_MAX + 1);
         claim_of(&call);
@@ -1301,6 +1340,8 @@ int main(void)
                 TEST(test_a_session_that_catches_up_with_a_backlog_keeps_nobody_out),
                 TEST(test_a_session_that_was_behind_when_it_ended_keeps_nobody_out),
                 TEST(test_a_stream_that_does_not_fit_beside_the_others_is_refused_unless_it_goes_on),
+                TEST(test_a_name_that_was_published_before_has_no_place_for_that),
+                TEST(test_what_goes_on_has_its_place_whoever_knows_of_it),
                 TEST(test_what_comes_is_what_a_session_costs),
                 TEST(test_what_opening_encoders_takes_says_nothing_of_the_capacity),
                 TEST(test_new_streams_are_begun_a_few_at_a_time_and_the_others_wait_their_turn),
