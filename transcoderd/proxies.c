@@ -49,7 +49,7 @@ static void open_new(struct sessions *ss, struct rpc_request *req, const struct 
                 opens_wait(&ss->opens, req, m->stream, until_us);
                 return;
         }
-        struct session *s = session_new(ss, m, req, cost);
+        struct session *s = session_new(ss, m, req, until_us, cost);
         if (!s) {
                 opens_refuse(req, ERR_CLOSED, "no origin is up");
                 return;

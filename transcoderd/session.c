@@ -337,7 +337,7 @@ static const struct state *step_queued(struct session *s)
 {
         struct sessions *ss = s->all;
         int64_t now_us = clock_mono_us();
-        if (!s->given_up && now_us - s->begun_us > OPENS_WAIT_US) {
+        if (!s->given_up && now_us > s->start_by_us) {
                 s->given_up = "too many streams are beginning";
                 metric_add(&stats_refused_beginning, 1);
         }
@@ -681,14 +681,15 @@ static struct claim claim_for(const struct sessions *ss, const struct session *s
         return c;
 }
 
-struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening, int64_t cost)
+struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening, int64_t start_by_us, int64_t cost)
 {
         struct session *s = mem_alloc(sizeof(*s));
         bool beside = m->when & OPEN_BESIDE;
         int64_t skew_us = broadcaster_skew_us(m, 0);
         *s = (struct session){.all = ss, .state = &claiming, .opening = opening,
                               .epoch_us = m->epoch_us + (beside || is_far(skew_us) ? 0 : skew_us), /* its leader has told the proxy its clock */
-                              .opening_skew_us = skew_us, .offered_epoch_us = m->epoch_us + skew_us, .begun_us = clock_mono_us(), .lockstep = m->lockstep,
+                              .opening_skew_us = skew_us, .offered_epoch_us = m->epoch_us + skew_us, .begun_us = clock_mono_us(),
+                              .start_by_us = start_by_us, .lockstep = m->lockstep,
                               .shadow = beside, .goes_on = m->when & (OPEN_BESIDE | OPEN_GOES_ON), .unproved = may_go_on(m), .cost = cost};
         memcpy(s->stream, m->stream, sizeof(s->stream));
         memcpy(s->title, m->title, sizeof(s->title));

@@ -82,6 +82,7 @@ struct session {
 
         struct pipeline *pipeline;
         struct start start;
+        int64_t start_by_us; /* QUEUED until then, monotonic */
         bool goes_on;       /* another transcoder has it, or had it, as its proxy says or the origins: it has viewers */
         bool unproved;      /* it was taken for one that may, before the origins were asked */
         int64_t cost;       /* pixels a second: at first what its configuration says, then what comes (cost.h) */
@@ -140,8 +141,9 @@ void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monoto
  * is better for it than none. Of one that was only published before the claim shows that, and then it has to fit as any other. */
 const char *sessions_full(const struct sessions *ss, const struct open *m, int64_t cost);
 unsigned sessions_new_ones(const struct sessions *ss); /* that have no encoders yet, and do not go on from elsewhere */
-/* Asks the origins; NULL when none is up. opening is answered later. */
-struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening, int64_t cost);
+/* Asks the origins; NULL when none is up. opening is answered later: its proxy waits until start_by_us, monotonic, for encoders to be
+ * opened, and asks elsewhere then. */
+struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening, int64_t start_by_us, int64_t cost);
 struct session *session_find(struct sessions *ss, const char *stream);
 int64_t session_now_us(const struct session *s);   /* media time */
 /* Frames that its broadcaster's proxy may send now. What is far from its time, a film that comes faster than real time or a backlog

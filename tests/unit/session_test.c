@@ -211,6 +211,23 @@ static void test_encoders_that_are_closing_have_their_place_until_they_are_gone(
         assert_int_equal(opened(0).status, 0);
 }
 
+/* Its proxy has asked another node by then, and two would have the session. */
+static void test_what_waited_for_a_place_does_not_wait_as_long_again_for_its_start(void **state)
+{
+        (void)state;
+        ss.max_sessions = 2;
+        reaper.closing = 2;
+        ask_open(0);
+        for (int i = 0; i < OPENS_WAITING_MAX; i++)
+                ss.opens.waiting[i].until_us -= OPENS_WAIT_US;
+        reaper.closing = 0;
+        sessions_have_room(&ss);
+        grant();
+        assert_int_equal(opened(0).status, ERR_FULL);
+        assert_null(ss.first);
+        assert_int_equal(pipelines, 0);
+}
+
 static void test_a_claim_whose_pipeline_cannot_start_is_ended(void **state)
 {
         (void)state;
@@ -1148,7 +1165,7 @@ static void test_new_streams_are_begun_a_few_at_a_time_and_the_others_wait_their
         for (unsigned i = 0; i < STARTS_NEW_MAX; i++) { /* a proxy has one request at a time here */
                 struct open m = {.stream = "cam", .epoch_us = EPOCH, .codecs = {CODEC_H264, CODEC_NONE}};
                 snprintf(m.stream, sizeof(m.stream), "new%u", i);
-                assert_non_null(session_new(&ss, &m, NULL, 1));
+                assert_non_null(session_new(&ss, &m, NULL, INT64_MAX, 1));
         }
         assert_int_equal(open_many(1), 0);
         assert_false(answered(0));
@@ -1175,7 +1192,7 @@ static void test_encoders_are_opened_one_stream_after_the_other(void **state)
         pipeline->events->ready(pipeline->arg);
         assert_int_equal(ss.starts.under_way, 0);
         assert_false(first->start.under_way);
-        ss.first->begun_us -= OPENS_WAIT_US + 1; /* its proxy waits no longer */
+        ss.first->start_by_us -= OPENS_WAIT_US + 1; /* its proxy waits no longer */
         sessions_tick(&ss, clock_mono_us());
         assert_int_equal(opened(1).status, ERR_FULL);
         assert_ptr_equal(ss.first, first);
@@ -1291,6 +1308,7 @@ int main(void)
                 TEST(test_unsupported_codecs_are_refused_before_anything_is_claimed),
                 TEST(test_a_full_node_says_so),
                 TEST(test_encoders_that_are_closing_have_their_place_until_they_are_gone),
+                TEST(test_what_waited_for_a_place_does_not_wait_as_long_again_for_its_start),
                 TEST(test_a_claim_whose_pipeline_cannot_start_is_ended),
                 TEST(test_a_claim_is_left_to_another_node_where_there_is_no_thread_for_its_pipeline),
                 TEST(test_an_open_during_the_claim_takes_over_when_that_is_through),
