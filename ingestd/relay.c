@@ -425,6 +425,12 @@ static void on_taken(struct relay *r, const struct media_reply *m, const struct 
         }
         if (r->reader.behind && !in_step(r))
                 return;
+        if (of->end < r->cursor && taken < r->cursor) { /* a later one overtook it, and what it says was taken may be gone from the buffer */
+                if (r->going_back && !r->at.aboard)
+                        relay_ground(r);
+                go_on(r, false);
+                return;
+        }
         if (taken < r->pair->replay->head) {
                 lost(r, "it wants frames that are stored already");
                 return;
@@ -434,7 +440,7 @@ static void on_taken(struct relay *r, const struct media_reply *m, const struct 
                 take_longer(r->pair);
         if (taken < of->end)
                 go_back(r, of->end - taken);
-        r->cursor = taken > r->cursor || of->end >= r->cursor ? taken : r->cursor; /* not by an answer that a later one overtook */
+        r->cursor = taken;
         if (r->sent < r->cursor || (r->going_back && !r->at.aboard))
                 relay_ground(r);
         r->credit = m->credit;

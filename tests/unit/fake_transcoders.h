@@ -32,6 +32,7 @@
 struct call {
         struct call *next;
         nng_msg *request;
+        nng_msg *detained; /* its answer */
         rpc_done *done;
         void *arg;
         int node;
@@ -63,6 +64,8 @@ struct node {
         unsigned asked, fresh; /* OPEN_IF_HELD; MEDIA that said so */
         int64_t far_us;        /* so long its answers take, by the real clock */
         bool overtakes;        /* what it gets last it hears first, of the next that come together */
+        bool detains;          /* the answer to the next call is on its way until this is false: others overtake it */
+        const struct call *detained;
         unsigned disordered;   /* MEDIA that did not begin where it was to */
         unsigned messages, shared, opens, closes, batches, empty, most_in_flight, in_flight;
         uint8_t closed;
@@ -284,11 +287,18 @@ static inline void answer_all(void)
                         link = &call->next;
                         continue;
                 }
+                if (n->detains && n->detained == (call->detained ? call : NULL) && !call->canceled) {
+                        if (!n->detained)
+                                call->detained = answer(n, call->request);
+                        n->detained = call;
+                        link = &call->next;
+                        continue;
+                }
                 n->overtakes = n->overtakes && n->in_flight < 2;
                 *link = call->next;
                 n->in_flight--;
                 int err = call->canceled ? ERR_CANCELED : n->lost ? ERR_CLOSED : n->busy ? ERR_FULL : 0;
-                nng_msg *reply = err ? NULL : answer(n, call->request);
+                nng_msg *reply = err ? NULL : call->detained ? call->detained : answer(n, call->request);
                 nng_msg_free(call->request);
                 call->done(call->arg, err, reply);
                 free(call);

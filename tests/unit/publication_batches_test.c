@@ -77,6 +77,30 @@ static void test_batches_that_overtake_each_other_are_sent_again(void **state)
         assert_int_equal(t.dropped_peers, 0);
 }
 
+/* By then what it says was taken may be stored, and be gone from the buffer. */
+static void test_an_answer_that_others_overtook_says_nothing(void **state)
+{
+        (void)state;
+        struct caster c;
+        struct node *n = &t.node[0];
+        start_far(&c);
+        int sent = send_until_in_flight(&c, 1, 2);
+        n->detains = true;
+        UNTIL(n->detained);
+        n->stored_us = 3600 * US_PER_S;
+        send_media(&c, sent, sent + 60);
+        UNTIL(n->taken_count == 2 * (unsigned)(sent + 60));
+        send_media(&c, sent + 60, sent + 61);
+        UNTIL(n->taken_count == 2 * (unsigned)(sent + 61) && n->in_flight == 1);
+        n->detains = false;
+        UNTIL(n->in_flight == 0);
+        send_media(&c, sent + 61, sent + 70);
+        end(&c, CLOSE_STOPPED);
+        UNTIL(n->closes);
+        assert_pictures(n, 0, 0, sent + 70);
+        assert_int_equal(n->opens, 1);
+}
+
 static void test_credit_counts_what_is_under_way(void **state)
 {
         (void)state;
@@ -244,6 +268,7 @@ int main(void)
                 TEST(test_one_batch_is_in_flight_and_the_next_one_gathers),
                 TEST(test_a_far_transcoder_gets_frames_without_waiting_for_its_answers),
                 TEST(test_batches_that_overtake_each_other_are_sent_again),
+                TEST(test_an_answer_that_others_overtook_says_nothing),
                 TEST(test_credit_counts_what_is_under_way),
                 TEST(test_a_far_transcoder_that_is_lost_costs_no_frame),
                 TEST(test_streams_that_are_due_together_share_a_message),
