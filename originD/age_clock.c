@@ -26,20 +26,37 @@ static void tell(struct age_clock *c, int64_t behind_us)
         c->told = behind_us > (c->told ? 0 : AGE_CLOCK_TOLD_US);
 }
 
-void age_clock_begin(struct age_clock *c, int64_t known_us, int64_t real_us, int64_t boot_us)
+static int64_t later_of(int64_t a_us, int64_t b_us)
 {
-        *c = (struct age_clock){.now_us = known_us && known_us < real_us ? known_us : real_us, .looked_us = boot_us};
+        return a_us > b_us ? a_us : b_us;
+}
+
+void age_clock_begin(struct age_clock *c, int64_t reached_us, int64_t newest_us, int64_t real_us, int64_t boot_us)
+{
+        int64_t known_us = reached_us ? reached_us : newest_us ? newest_us : real_us;
+        *c = (struct age_clock){.now_us = known_us < real_us ? known_us : real_us, .looked_us = boot_us};
+        c->reached_us = later_of(reached_us, c->now_us);
         tell(c, real_us - c->now_us);
+}
+
+static void doubt(struct age_clock *c, int64_t real_us, int64_t passed_us)
+{
+        c->before_us = real_us < c->reached_us ? c->before_us + passed_us : 0;
+        if (c->before_us > AGE_CLOCK_DOUBT_US)
+                c->reached_us = 0;
 }
 
 void age_clock_look(struct age_clock *c, int64_t real_us, int64_t boot_us)
 {
-        int64_t passed_us = boot_us - c->looked_us, now_us = c->now_us + CATCH_UP * passed_us;
+        int64_t passed_us = boot_us - c->looked_us;
         c->looked_us = boot_us;
+        doubt(c, real_us, passed_us);
+        int64_t now_us = later_of(c->now_us + CATCH_UP * passed_us, c->reached_us);
         if (real_us < c->now_us - AGE_CLOCK_TOLD_US)
                 log_warn("back_s=%" PRId64 " msg=\"the system's clock was set back: recordings are kept for longer\"",
                          (c->now_us - real_us) / US_PER_S);
         c->now_us = real_us < now_us ? real_us : now_us;
+        c->reached_us = later_of(c->reached_us, c->now_us);
         tell(c, real_us - c->now_us);
 }
 
@@ -89,13 +106,13 @@ static void saved(void *arg, int status)
 void age_clock_save(struct age_clock *c, uv_loop_t *loop, const char *data_dir)
 {
         char text[FILE_MAX];
-        int64_t since_us = c->now_us - c->saved_us;
+        int64_t since_us = c->reached_us - c->saved_us;
         if (c->saving || !c->now_us || (since_us < AGE_CLOCK_SAVE_US && since_us > -AGE_CLOCK_SAVE_US))
                 return;
         char *path = path_in(data_dir);
-        struct buf *b = buf_copy(text, (size_t)write_text(text, c->now_us));
+        struct buf *b = buf_copy(text, (size_t)write_text(text, c->reached_us));
         c->saving = true;
-        c->saved_us = c->now_us;
+        c->saved_us = c->reached_us;
         disk_save(loop, path, b, 0, saved, c);
         buf_unref(&b);
         free(path);

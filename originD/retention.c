@@ -122,8 +122,11 @@ unsigned retention_at_once(const struct store *st)
         return st->removals.failing ? 1 : REMOVED_AT_ONCE_MAX;
 }
 
+/* What ended by a clock that was behind seems to be old once that is right: it is kept for half of its time by one that was not set. */
 static bool is_old(const struct policy *p, const struct session *s, int64_t now_us)
 {
+        if (s->ended_mono_us && clock_mono_us() - s->ended_mono_us < p->after_us / 2)
+                return false;
         return p->after_us && now_us - s->ended_wall_us > p->after_us;
 }
 

@@ -64,6 +64,7 @@ struct session {
         int64_t slate_us;            /* media time since which that is so; -1: since this process started no chunk came */
         struct told told;            /* events.h; webhooks.c's */
         int64_t heard_mono_us;       /* last claim or chunk */
+        int64_t ended_mono_us;       /* when it ended by a clock that was behind what age_clock.h had reached; 0: by a right one */
         int64_t first_chunk_mono_us; /* 0: none yet */
         int64_t last_track_mono_us;
 

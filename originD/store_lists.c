@@ -145,6 +145,8 @@ static void enlist(struct store *st, struct session *s)
         }
         if (s->list == LIST_LIVE && live)
                 return;
+        if (s->list == LIST_LIVE && s->ended_wall_us < st->age.reached_us)
+                s->ended_mono_us = clock_mono_us();
         unlist(st, s);
         s->list = live ? LIST_LIVE : LIST_ENDED;
         *(live ? &st->live : &st->ended) += 1;

@@ -96,8 +96,7 @@ static void start_over(struct store *st)
         stat_add(STAT_TORN_BYTES, (int64_t)found->torn_bytes);
         for (struct session *s = st->first_live; s; s = s->older) /* from here on there can be a writer */
                 session_heard(s);
-        int64_t known_us = age_clock_load(st->options.data_dir);
-        age_clock_begin(&st->age, known_us ? known_us : found->newest_wall_us, clock_real_us(), clock_boot_us());
+        age_clock_begin(&st->age, age_clock_load(st->options.data_dir), found->newest_wall_us, clock_real_us(), clock_boot_us());
         st->started = true;
         st->starting = NULL;
         if (!st->stopping)
