@@ -786,13 +786,28 @@ static void count_cpu(struct sessions *ss)
         metric_set(&stats_cpus, uv_available_parallelism());
 }
 
+/* Each once. When one moves an OPEN may have its turn, and that may be the end of any other. */
+static void run_all(struct sessions *ss)
+{
+        unsigned round = ++ss->rounds;
+        for (struct session *s = ss->first; s;) {
+                bool had = s->round == round;
+                s->round = round;
+                if (had) {
+                        s = s->next;
+                } else {
+                        session_run(s);
+                        s = ss->first;
+                }
+        }
+}
+
 void sessions_tick(struct sessions *ss, int64_t now_us)
 {
         int64_t behind_us = 0, unstored = 0, recent = 0, shadows = 0;
         look_if_stood_still(ss, now_us);
         opens_expire(&ss->opens, now_us);
-        for (struct session *s = ss->first, *next; s; s = next) {
-                next = s->next;
+        for (struct session *s = ss->first; s; s = s->next) {
                 if (s->pipeline) {
                         count_frames(s);
                         watch_pace(s);
@@ -803,8 +818,8 @@ void sessions_tick(struct sessions *ss, int64_t now_us)
                 unstored += s->push ? (int64_t)push_queued(s->push) : 0;
                 recent += (int64_t)s->recent.bytes;
                 shadows += s->shadow;
-                session_run(s);
         }
+        run_all(ss);
         metric_set(&stats_behind_us, behind_us);
         count_cpu(ss);
         metric_set(&stats_queued, unstored);
@@ -845,12 +860,11 @@ void sessions_drain(struct sessions *ss)
 {
         ss->draining = true;
         ss->leave_at_us = clock_mono_us() + ss->drain_ms * US_PER_MS;
-        for (struct session *s = ss->first, *next; s; s = next) {
-                next = s->next;
+        for (struct session *s = ss->first; s; s = s->next) {
                 if (s->state == &claiming || s->state == &queued)
                         s->given_up = "stopping";
-                session_run(s);
         }
+        run_all(ss);
 }
 
 void sessions_stop(struct sessions *ss)

@@ -53,6 +53,7 @@ struct session {
         struct session *next, **link;
         struct sessions *all;
         const struct state *state;
+        unsigned round; /* of all sessions, in which it was run last */
         char stream[STREAM_ID_MAX + 1], id[SESSION_ID_MAX + 1], title[128], publisher[64];
         int64_t epoch_us, begun_us; /* begun, and all below but end_us: monotonic */
         struct media_clock clock;
@@ -125,6 +126,7 @@ struct sessions {
         uv_timer_t ticker, starter;
         int64_t pixels; /* encoded since the last tick */
         unsigned begun; /* starts, by then */
+        unsigned rounds;
         bool draining;
         int64_t ticked_us;   /* monotonic; 0: not yet */
         int64_t leave_at_us; /* draining: what is still fed is left then */

@@ -1178,6 +1178,35 @@ static void test_new_streams_are_begun_a_few_at_a_time_and_the_others_wait_their
         assert_false(answered(0));
 }
 
+/* The end of one session lets an OPEN have its turn, and that OPEN gives up a third session, whose claim is too old for it. */
+static void test_a_tick_in_which_a_session_ends_another_goes_on_with_those_that_are_left(void **state)
+{
+        (void)state;
+        struct fake_call call;
+        ss.max_sessions = 20;
+        ss.capacity.percent = 0;
+        for (unsigned i = 0; i < STARTS_NEW_MAX; i++) {
+                struct open m = {.epoch_us = EPOCH, .codecs = {CODEC_H264, CODEC_NONE}};
+                snprintf(m.stream, sizeof(m.stream), "new%u", i);
+                assert_non_null(session_new(&ss, &m, NULL, INT64_MAX, 1));
+        }
+        open_of(3, "first", 0);
+        open_of(0, "old", 5);
+        open_when(1, "old", 3, OPEN_GOES_ON);
+        call = fake.calls[--fake.call_count]; /* the new ones wait for their answers */
+        struct claim_reply reply = {.session = OTHER, .epoch_us = EPOCH, .generation = 4};
+        fake_claimed(&call, &reply);
+        expect_state("live");
+        open_when(2, "last", 3, OPEN_GOES_ON);
+        ss.first->given_up = "it is over";
+        for (int i = 0; i < OPENS_WAITING_MAX; i++)
+                ss.opens.waiting[i].until_us *= strcmp(ss.opens.waiting[i].stream, "first") != 0;
+        sessions_tick(&ss, clock_mono_us());
+        assert_int_equal(opened(2).status, ERR_FULL);
+        assert_null(session_find(&ss, "old"));
+        assert_int_equal(ss.count, STARTS_NEW_MAX);
+}
+
 static void test_encoders_are_opened_one_stream_after_the_other(void **state)
 {
         (void)state;
@@ -1363,6 +1392,7 @@ int main(void)
                 TEST(test_what_comes_is_what_a_session_costs),
                 TEST(test_what_opening_encoders_takes_says_nothing_of_the_capacity),
                 TEST(test_new_streams_are_begun_a_few_at_a_time_and_the_others_wait_their_turn),
+                TEST(test_a_tick_in_which_a_session_ends_another_goes_on_with_those_that_are_left),
                 TEST(test_encoders_are_opened_one_stream_after_the_other),
                 TEST(test_a_session_that_ends_before_its_encoders_are_open_holds_nobody_up),
                 TEST(test_a_film_that_comes_faster_than_it_is_stored_waits_for_that),
