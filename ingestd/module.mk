@@ -10,7 +10,7 @@ ingestd_SRCS := ingestd/admission.c ingestd/amf0.c ingestd/amf3.c ingestd/api.c 
 ingestd_PKGS := libuv jansson libcrypto libssl libcurl
 ingestd_UNIT := admission amf0 amf3 budget early flv generations guesses handshakes hold newcomers proxy_header publication publication_backup \
                 publication_batches publication_hold publication_moves publish_auth redundancy relay_pair replay rtmp_chunk rtmp_encoders \
-                rtmp_handshake rtmp_name rtmp_refusals rtmp_session rtmp_turns rtmp_wire timeline turnstile
+                rtmp_handshake rtmp_name rtmp_refusals rtmp_rounds rtmp_session rtmp_turns rtmp_wire timeline turnstile
 ingestd_FUZZ := amf0 flv proxy_header rtmp_chunk rtmp_handshake rtmp_session
 # fake_transcoder: takes what ingestd relays and counts it. rtmp_load: many publishers in one process.
 # rtmp_floor: what merely reading those publishers' sockets costs. The last two: tests/bench/ingest.py

@@ -83,7 +83,7 @@ struct rtmp_server {
         uv_timer_t reap; /* fires on the next turn of the loop when a session wants to close */
         uv_check_t after_poll; /* a turn is over */
         uv_idle_t next_turn;   /* runs while somebody is behind: the loop does not wait then */
-        uint64_t turn, round;  /* a round goes over as many turns as it takes for all strangers to be read once */
+        uint64_t turn, round;  /* a round goes over as many turns as it takes for all strangers who are there to be read once */
         bool round_goes_on;
         uint64_t strangers_ns, accept_ns; /* of the thread's time, in this turn */
         struct queue behind_live, behind_strangers; /* those with messages left for the next turn */
@@ -570,7 +570,7 @@ static void accept_one(struct listener *l)
         uint64_t began_ns = uv_hrtime();
         c->magic = CONN_MAGIC;
         c->server = s;
-        c->read_in = UINT64_MAX;
+        c->read_in = s->round; /* from the next one on, or a round to which more come than are read in it would never be over */
         int rv = uv_tcp_init(s->loop, &c->tcp);
         assert(rv == 0);
         c->tcp.data = c;
