@@ -1,8 +1,8 @@
 /* generations.h - the highest generation that this proxy was given for each stream.
  *
- * One that there cannot be (proto/generation.h) is not noted. OPEN carries it, so that a new writer is above the one before even at an origin that missed everything. It outlives
- * the publication: the broadcaster that comes back finds it. The streams heard of last are kept, GENERATIONS_MAX of
- * them; one that was forgotten, or never known, is 0. Loop thread only. */
+ * OPEN carries it, so that a new writer is above the one before even at an origin that missed everything. It outlives the publication: the
+ * broadcaster that comes back finds it. One that there cannot be (proto/generation.h) is not noted. The streams heard of last are kept,
+ * GENERATIONS_MAX of them; one that was forgotten, or never known, is 0. Loop thread only. */
 #ifndef INGESTD_GENERATIONS_H
 #define INGESTD_GENERATIONS_H
 

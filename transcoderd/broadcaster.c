@@ -10,7 +10,6 @@
 #include "transcoderd/session.h"
 #include "transcoderd/stats.h"
 
-
 struct broadcaster *broadcaster_find(struct session *s, uint64_t handle)
 {
         if (!handle)

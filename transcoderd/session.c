@@ -369,7 +369,6 @@ static const struct state *step_queued(struct session *s)
 
 /* ---- the middle ----------------------------------------------------------------------------------------------------- */
 
-
 static const struct state *step_live(struct session *s)
 {
         int64_t now_us = clock_mono_us();

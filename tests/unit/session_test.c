@@ -1007,7 +1007,6 @@ static void test_a_node_that_stays_behind_real_time_takes_only_streams_that_go_o
         assert_int_equal(fake_calls(MSG_CLAIM), 1);
 }
 
-/* Its encoders are gone, and only its last chunks are not stored yet: that is no reason to take no streams. */
 /* It takes as long as it takes, and others come first where they are at the live edge (precedence.h). */
 static void test_a_session_that_catches_up_with_a_backlog_keeps_nobody_out(void **state)
 {
@@ -1029,6 +1028,7 @@ static void test_a_session_that_catches_up_with_a_backlog_keeps_nobody_out(void 
         assert_false(ss.first->behind);
 }
 
+/* Its encoders are gone, and only its last chunks are not stored yet: that is no reason to take no streams. */
 static void test_a_session_that_was_behind_when_it_ended_keeps_nobody_out(void **state)
 {
         (void)state;
