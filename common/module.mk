@@ -2,7 +2,7 @@
 #   cluster/  nodes of other tiers: found, chosen, asked and shown who one is
 #   daemon/   what makes a process one that can be operated: configuration, log, metrics, the admin port, life and end
 common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/clock.c common/cluster/cluster.c \
-               common/cluster/cluster_certs.c common/cluster/distance.c common/cluster/nng_clock.c common/cluster/nng_fix.c \
+               common/cluster/cluster_certs.c common/cluster/distance.c common/cluster/long_way.c common/cluster/nng_clock.c common/cluster/nng_fix.c \
                common/cluster/nng_tcp.c common/cluster/peer_clock.c common/cluster/peers.c common/cluster/ring.c \
                common/cluster/rpc_callers.c common/cluster/rpc_client.c common/cluster/rpc_fault.c common/cluster/rpc_gate.c \
                common/cluster/rpc_server.c common/cluster/rpc_tls.c common/cluster/sp_frames.c common/cors.c \
@@ -16,6 +16,6 @@ common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/
 common_PKGS := libuv jansson libcrypto libcurl libmicrohttpd libssl libxxhash libisal
 common_LDLIBS := -lnng
 common_UNIT := admin avc buf bytes clock cluster_certs config daemon descriptors distance fatal file_watch http_client jwt log \
-               log_site mailbox memory metrics nng_clock peer_clock peers range ring rpc rpc_tls sp_frames tls_server token_keys
+               log_site long_way mailbox memory metrics nng_clock peer_clock peers range ring rpc rpc_tls sp_frames tls_server token_keys
 common_FUZZ := config jwt range sp_frames
 common_TOOLS := rpc_cost

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/cluster/long_way.h"
 #include "common/cluster/nng_fix.h"
 #include "common/cluster/nng_tcp.h"
 #include "common/cluster/rpc_callers.h"
@@ -41,6 +42,7 @@ struct line {
         uint32_t pipe;                   /* 0: being negotiated, or ended */
         int fd;
         bool stranger;
+        bool fitted;                     /* to a long way, long_way.h */
         bool ended;                      /* we shut it down */
         int64_t since_us, ended_us;      /* ended_us: seen to have ended; 0: it has not */
         uint64_t wire_bytes;
@@ -228,10 +230,12 @@ static bool is_stuck(struct line *l, int64_t now)
         return l->ended_us != 0 && now - l->ended_us >= STUCK_MS * US_PER_MS;
 }
 
-static bool look_for_stuck(struct rpc_gate *g, int64_t now, bool stood_still)
+static bool look_at_all(struct rpc_gate *g, int64_t now, bool stood_still)
 {
         bool stuck = false;
         for (struct line *l = g->lines; l; l = l->next) {
+                if (!l->stranger && !l->fitted)
+                        l->fitted = long_way_fit(l->fd, LONG_WAY_US);
                 if (stood_still)
                         l->ended_us = 0;
                 else
@@ -251,7 +255,7 @@ void rpc_gate_sweep(struct rpc_gate *g)
         while (g->oldest && now - g->oldest->since_us >= STRANGER_MS * US_PER_MS)
                 end_stranger(g->oldest, RPC_FAULT_LATE);
         if (stood_still || now - g->looked_us >= STUCK_LOOK_MS * US_PER_MS)
-                stuck = look_for_stuck(g, now, stood_still);
+                stuck = look_at_all(g, now, stood_still);
         pthread_mutex_unlock(&lock);
         if (!stuck)
                 return;

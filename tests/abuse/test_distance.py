@@ -36,6 +36,18 @@ class Chain(network.NetworkCluster):
             config.update(origins=f"{self._address('edge-1')}:9402", upstream_role="edged")
         return config
 
+    def _wire(self, names):
+        """As where the machine has nothing that bears loss; reno is always allowed."""
+        super()._wire(names)
+        for namespace in self.namespaces:
+            subprocess.run(["ip", "netns", "exec", namespace, "sysctl", "-qw", "net.ipv4.tcp_congestion_control=reno"], check=True)
+
+    def congestion_controls(self, one, other):
+        """Of the connections that one has with the other."""
+        said = subprocess.run(["ip", "netns", "exec", f"freshet-{os.getpid()}-{one}", "ss", "-tinHO", "state", "established",
+                               "dst", self._address(other)], capture_output=True, text=True, check=True).stdout
+        return {name for line in said.splitlines() for name in line.split() if name in ("bbr", "reno")}
+
     def wait_ready(self):
         """Each is ready, and sees all nodes of the tier that it asks."""
         def ready():
@@ -136,6 +148,16 @@ def test_a_far_origin_that_was_away_is_in_step_again(net, table, stamped):
         net.switch.heal_all()
         show.finish().assert_nothing_lost()
     table.row("an origin 300 ms away, 1 % loss, is killed: in step again after its start", "it is", f"{took:.1f} s")
+
+
+def test_connections_over_a_long_way_bear_loss(net, table):
+    with open("/proc/sys/net/ipv4/tcp_available_congestion_control", encoding="ascii") as f:
+        if "bbr" not in f.read().split():
+            pytest.skip("this kernel has no bbr")
+    far_apart(net, ["transcoder and one of two origins"], percent=0)
+    for one, other in (("transcoder-1", "origin-2"), ("origin-2", "transcoder-1")):
+        wait_until(lambda one=one, other=other: net.congestion_controls(one, other) == {"bbr"}, f"{one} has bbr towards {other}")
+    table.row("congestion control of connections over 300 ms, where the machine's is reno", "bbr", "bbr")
 
 
 def problems(net):
