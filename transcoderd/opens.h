@@ -12,7 +12,7 @@
 #include "common/cluster/rpc.h"
 #include "proto/media.h"
 
-#define OPENS_WAIT_US (2500 * INT64_C(1000)) /* less than a proxy waits for the answer */
+#define OPENS_WAIT_US (2000 * INT64_C(1000)) /* with the 500 ms until the tick looks less than a proxy waits for the answer */
 #define OPENS_WAITING_MAX 64
 #define OPENS_TURN_MAX 32 /* of them: the others are kept for streams that are here already */
 #define OPENS_RETIRED_MAX 256

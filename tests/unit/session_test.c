@@ -196,7 +196,7 @@ static void test_encoders_that_are_closing_have_their_place_until_they_are_gone(
         ss.max_sessions = 2;
         reaper.closing = 2;
         ask_open(0);
-        sessions_tick(&ss, clock_mono_us() + 2 * US_PER_S);
+        sessions_tick(&ss, clock_mono_us() + OPENS_WAIT_US - US_PER_S);
         assert_int_equal(metric_get(&stats_closing), 2);
         assert_false(answered(0));
         sessions_have_room(&ss); /* of another one: still full, and the wait is not longer for it */
