@@ -32,6 +32,7 @@ struct rpc_call {
         nng_ctx ctx;
         nng_aio *aio;
         int64_t deadline_us;
+        int64_t left_us, left_wall_us; /* when it began */
         rpc_done *done;
         void *arg;
         bool sending; /* nng has it: request on its way; otherwise the answer is awaited */
@@ -73,9 +74,9 @@ struct rpc_client {
         bool greeted;           /* HELLO was answered on this connection */
         bool refused;           /* logged already; until the peer is live again */
         int64_t opened_us, answered_us, ticked_us;
-        int64_t hello_us, hello_wall_us, rtt_us; /* when the last HELLO left, and how long the last answered one took */
+        int64_t rtt_us; /* how long the last HELLO that was answered took */
         struct distance distance;
-        int64_t back_us; /* when the answer that is delivered came, by the wall clock */
+        int64_t left_us, left_wall_us, back_us; /* of the call that is being delivered; back_us: by the wall clock */
         struct peer_clock clock; /* of the peer, in this incarnation */
         bool closing;
         int open_handles;
@@ -257,6 +258,8 @@ static void deliver_call(struct mail *mail)
         rpc_done *done = call->done;
         void *arg = call->arg;
         int err = call->err;
+        c->left_us = call->left_us;
+        c->left_wall_us = call->left_wall_us;
         c->back_us = call->back_us;
         recycle(c, call);
 
@@ -335,7 +338,9 @@ static struct rpc_call *start_call(struct rpc_client *c, nng_msg *request, unsig
         call->stop_rv = 0;
         call->posted = false;
         call->sending = true;
-        call->deadline_us = clock_mono_us() + timeout_ms * US_PER_MS;
+        call->left_us = clock_mono_us();
+        call->left_wall_us = clock_wall_us();
+        call->deadline_us = call->left_us + timeout_ms * US_PER_MS;
         list_add(c, call);
         nng_aio_set_msg(call->aio, request);
         nng_aio_set_timeout(call->aio, (nng_duration)timeout_ms);
@@ -379,7 +384,7 @@ static void hello_accepted(struct rpc_client *c, const struct hello *m)
         memcpy(info.zone, m->zone, sizeof(info.zone));
         if (c->info.incarnation_us != m->incarnation_us)
                 c->clock = (struct peer_clock){0};
-        peer_clock_take(&c->clock, &(struct peer_clock_times){.left_us = c->hello_wall_us, .back_us = c->back_us, .came_us = m->came_us,
+        peer_clock_take(&c->clock, &(struct peer_clock_times){.left_us = c->left_wall_us, .back_us = c->back_us, .came_us = m->came_us,
                                                               .answered_us = m->sent_us});
         c->answered_us = clock_mono_us();
         if (!c->greeted)
@@ -434,7 +439,7 @@ static void hello_done(void *arg, int err, nng_msg *reply)
         struct rpc_client *c = arg;
         c->hello = NULL;
         if (err == 0)
-                c->rtt_us = clock_mono_us() - c->hello_us;
+                c->rtt_us = clock_mono_us() - c->left_us;
         if (err == 0)
                 distance_take(&c->distance, c->address, c->info.id, c->rtt_us);
         if (err == 0 && c->pipe && (uint32_t)nng_pipe_id(nng_msg_get_pipe(reply)) == c->pipe)
@@ -447,8 +452,6 @@ static void send_hello(struct rpc_client *c)
 {
         struct hello m;
         hello_fill(&m, c->self, HELLO_ASKS, &c->bond, 0);
-        c->hello_us = clock_mono_us();
-        c->hello_wall_us = m.sent_us;
         c->hello = start_call(c, message_new(MSG_HELLO, hello_encode, &m), RPC_DEAD_MS, hello_done, c);
 }
 
