@@ -515,7 +515,7 @@ def test_a_proxy_with_few_descriptors_turns_strangers_away_and_stays_well(tmp_pa
                                  stderr=log, preexec_fn=few)
     strangers = []
     try:
-        wait_until(lambda: request(f"http://127.0.0.1:{ports[1]}/healthz").status == 200, "it to run")
+        wait_until(lambda: socket.create_connection(("127.0.0.1", ports[0]), 5).close() is None, "its RTMP port to open")
         for _ in range(250):
             strangers.append(socket.create_connection(("127.0.0.1", ports[0]), 5))
         for _ in range(3):
