@@ -117,6 +117,7 @@ def judge(table, trial, ways, late, lag_s):
     assert usual <= may and worst <= may_worst, (usual, worst)
 
 
+@pytest.mark.long
 def test_all_tiers_are_far_apart_and_packets_are_lost(net, table, stamped):
     ways = ["ingest and transcoder", "transcoder and origins", "origins and edge", "origin and origin"]
     far_apart(net, ways, percent=1)
