@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/daemon/descriptors.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
@@ -23,7 +24,6 @@
 
 #define REQUEST_BODY_MAX (64 << 10) /* skipped before the connection is closed */
 #define CONNECTION_MEMORY (32 << 10) /* request line and headers must fit; also the size of a piece of a growing answer */
-#define BACKLOG 1024
 #define UNSENT_BYTES (128 << 10)
 #define HTTP_TOLD_US (10 * US_PER_S)
 
@@ -629,7 +629,7 @@ static int open_listener(const char *address, int port)
         bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
                   setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
                   setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent)) == 0 &&
-                  bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0;
+                  bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, DESCRIPTORS_BACKLOG) == 0;
         freeaddrinfo(ai);
         if (ok)
                 return fd;

@@ -25,7 +25,6 @@
 #include "ingestd/rtmp_session.h"
 #include "ingestd/rtmp_wire.h"
 
-#define BACKLOG 511
 #define READ_BYTES (64u << 10)
 #define READ_STRANGER_BYTES (4u << 10) /* all that an encoder sends until it publishes is little more */
 #define STRANGERS_TURN_NS 10000000ull  /* of the loop's thread, in one turn, for all that do not publish */
@@ -677,7 +676,7 @@ static int bind_listener(struct listener *l, const char *bind, int port)
                 return ERR_CONFIG;
         int rv = uv_tcp_bind(&l->tcp, (const struct sockaddr *)&ss, 0);
         if (rv == 0)
-                rv = uv_listen((uv_stream_t *)&l->tcp, BACKLOG, on_connection);
+                rv = uv_listen((uv_stream_t *)&l->tcp, DESCRIPTORS_BACKLOG, on_connection);
         return err_from_uv(rv);
 }
 

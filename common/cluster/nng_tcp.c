@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include "common/cluster/rpc_gate.h"
+#include "common/daemon/descriptors.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct {
@@ -34,7 +35,7 @@ static void find_libc(void)
 int listen(int fd, int backlog)
 {
         pthread_once(&once, find_libc);
-        int rv = libc.listen(fd, backlog);
+        int rv = libc.listen(fd, backlog > DESCRIPTORS_BACKLOG ? backlog : DESCRIPTORS_BACKLOG);
         if (rv == 0)
                 rpc_gate_listens(fd);
         return rv;

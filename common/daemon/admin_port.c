@@ -14,13 +14,13 @@
 #include "common/address.h"
 #include "common/clock.h"
 #include "common/daemon/admin.h"
+#include "common/daemon/descriptors.h"
 #include "common/err.h"
 #include "common/mem.h"
 
 #define ENDING_MAX 64 /* beyond ADMIN_CONNECTIONS: those that are shut and not yet gone */
 #define IDLE_S 10
 #define STACK_BYTES (512u << 10)
-#define BACKLOG 128
 #define RETRY_MS 100 /* so often a descriptor is looked for while there is none */
 #define ENDING_WAIT_MS 5
 #define TAKEN_WAIT_MS 50
@@ -266,7 +266,8 @@ static int listen_at(struct admin_port *p, const struct sockaddr_storage *addres
         setsockopt(p->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         if (address->ss_family == AF_INET6)
                 setsockopt(p->listener, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-        if (bind(p->listener, (const struct sockaddr *)address, address_len(address)) != 0 || listen(p->listener, BACKLOG) != 0)
+        if (bind(p->listener, (const struct sockaddr *)address, address_len(address)) != 0 ||
+            listen(p->listener, DESCRIPTORS_BACKLOG) != 0)
                 return err_from_errno(errno);
         p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         return p->wake < 0 ? err_from_errno(errno) : 0;

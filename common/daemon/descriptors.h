@@ -15,6 +15,10 @@
 
 #define DESCRIPTORS_RESERVE_MOST 4096
 
+/* So many connections of a port may wait to be accepted; the kernel allows net.core.somaxconn of them, 4096 by itself. Beyond that it
+ * drops what comes, and who came asks again after a second: a crowd that comes at once would keep out a probe that comes with it. */
+#define DESCRIPTORS_BACKLOG 4096
+
 void descriptors_raise(void);
 void descriptors_watch(void);
 

@@ -3,6 +3,7 @@ import contextlib
 import os
 import resource
 import socket
+import subprocess
 import threading
 import time
 from urllib.parse import urlsplit
@@ -14,7 +15,8 @@ from harness import request, wait_until
 
 NODES = ["ingest-1", "transcoder-1", "origin-1", "edge-1"]
 BUSY = 0.1  # of a processor: what a daemon with one small stream may take more than before
-PROBE_S = 1  # a probe's patience: engines' health checks have a few seconds
+PROBE_S = 3  # a probe's patience: deploy/docker-compose.yml's
+BACKLOG = 4096  # common/daemon/descriptors.h; no more than net.core.somaxconn
 
 
 def place(cluster, node):
@@ -122,6 +124,17 @@ class Crowd:
         self.thread.join()
         for s in self.sockets:
             s.close()
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_who_comes_with_a_crowd_is_not_left_at_the_door(cluster, table, node):
+    """A connection that finds the queue of a port full is dropped by the kernel, and asks again after a second."""
+    listening = subprocess.run(["ss", "-Hltnp"], check=True, capture_output=True, text=True).stdout
+    with open("/proc/sys/net/core/somaxconn", encoding="ascii") as f:
+        bound = min(BACKLOG, int(f.read()))
+    queues = [int(line.split()[2]) for line in listening.splitlines() if f"pid={pid(cluster, node)}," in line]
+    table.row(f"{node}: connections that may wait at a port to be accepted", f"at least {bound}", min(queues))
+    assert min(queues) >= bound
 
 
 @pytest.mark.parametrize("how, trickle_s", [("silent", None), ("trickling", 0.3)])
