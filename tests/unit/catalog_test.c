@@ -45,7 +45,7 @@ static void test_what_is_written_is_what_is_read(void **state)
         assert_string_equal(p->node, "t2");
         assert_int_equal(p->epoch_us, 5000000);
         assert_int_equal(p->generation, 3);
-        assert_int_equal(p->grace_ms, 30000);
+        assert_int_equal(p->grace_ms, GRACE_MS);
         assert_false(p->ended);
         assert_true(p->captions);
         assert_int_equal(p->track_count, 1);

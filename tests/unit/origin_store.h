@@ -15,6 +15,8 @@
 #include "tests/unit/scratch.h"
 #include "tests/unit/until.h"
 
+#define GRACE_MS 500000 /* no session ends for its silence while a slow machine writes many others */
+
 static uv_loop_t loop;
 static struct store store;
 static struct store_options options;
@@ -138,7 +140,7 @@ static inline void wait_done(const int *done)
 
 static inline struct claim make_claim(const char *stream, const char *session, int64_t epoch_us)
 {
-        struct claim c = {.epoch_us = epoch_us, .node = "t1", .grace_ms = 30000};
+        struct claim c = {.epoch_us = epoch_us, .node = "t1", .grace_ms = GRACE_MS};
         snprintf(c.stream, sizeof(c.stream), "%s", stream);
         snprintf(c.session, sizeof(c.session), "%s", session);
         return c;

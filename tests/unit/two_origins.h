@@ -364,7 +364,7 @@ static void waited(struct session_wait *w, int status)
 
 static struct session *claim_at(struct node *n, const char *id, uint32_t join, const char *node)
 {
-        struct claim c = {.epoch_us = 5000000, .grace_ms = 30000, .generation = join, .flags = join ? CLAIM_JOIN : 0};
+        struct claim c = {.epoch_us = 5000000, .grace_ms = GRACE_MAX_MS, .generation = join, .flags = join ? CLAIM_JOIN : 0};
         struct waited x = {.done = false};
         struct session *s;
         strcpy(c.stream, "cam");
