@@ -9,7 +9,7 @@ import pytest
 
 import media
 import rtmp
-from harness import LONG, TINY_LADDER, Cluster, Lag, wait_until
+from harness import LATE_IS_FINE, LONG, TINY_LADDER, Cluster, Lag, wait_until
 
 ENCODERS = [1, 2] if LONG else [1]  # transcoders that encode each stream at the same time
 
@@ -22,7 +22,7 @@ def tags(tmp_path_factory):
 
 
 def twice(encoders):
-    return {"sets": [f'ingestd.redundancy=[{{"transcoders": {encoders}}}]'], "ladder": TINY_LADDER, "ingests": 2, "transcoders": 2}
+    return {"sets": [*LATE_IS_FINE, f'ingestd.redundancy=[{{"transcoders": {encoders}}}]'], "ladder": TINY_LADDER, "ingests": 2, "transcoders": 2}
 
 
 @pytest.fixture(scope="module", params=ENCODERS)
