@@ -2,12 +2,12 @@
 import os
 import re
 import socket
-import struct
 import time
 from urllib.parse import urlsplit
 
 import pytest
 
+import sp
 from abuse import Said, metric
 from harness import TOP, wait_until
 
@@ -57,29 +57,6 @@ def test_http_at_the_rtmp_port(cluster, healthy, table, load):
     assert seen <= most
 
 
-class Asker:
-    """A REQ socket of nng, as far as a stranger needs one: the greeting, requests, answers."""
-
-    def __init__(self, where):
-        self.socket, self.number = socket.create_connection(where, timeout=20), 0x80000000
-        self.socket.sendall(b"\0SP\0\0\x30\0\0")
-        assert self.read(8) == b"\0SP\0\0\x31\0\0"
-
-    def read(self, n):
-        out = b""
-        while len(out) < n:
-            got = self.socket.recv(n - len(out))
-            if not got:
-                raise ConnectionError("closed by the server")
-            out += got
-        return out
-
-    def ask(self, message):
-        self.number += 1
-        self.socket.sendall(struct.pack(">QI", len(message) + 4, self.number) + message)
-        return self.read(struct.unpack(">Q", self.read(8))[0])[4:]
-
-
 def corpus(name):
     with open(os.path.join(TOP, "tests", "fuzz", "corpus", "wire", name), "rb") as f:
         return f.read()
@@ -88,8 +65,9 @@ def corpus(name):
 def test_puts_of_a_session_that_is_not_there(cluster, healthy, table, load):
     """Over one connection, as fast as they are answered."""
     count = load(3000, 60000)
-    with healthy.watched(), Said(cluster, "origin-1") as said:
-        asker, message = Asker(place(cluster, "origin-1", "port")), corpus("put")
+    with healthy.watched(), Said(cluster, "origin-1") as said, sp.Connection(cluster.config("origin-1")["port"]) as asker:
+        asker.begun()
+        message = corpus("put")
         began = time.monotonic()
         for _ in range(count):
             asker.ask(message)

@@ -129,16 +129,19 @@ class Connection:
         return self.answer()
 
     def answer(self):
-        said = b""
+        """The next status code of the stream; NetStream.Publish.Closed: the server closed the connection without a word more."""
+        self.said = b""
         self.socket.settimeout(20)
         while True:
-            said += self.socket.recv(65536) or b"NetStream.Publish.Closed\0"
-            at = said.find(b"NetStream.Publish.")
+            at = self.said.find(b"NetStream.Publish.")
             if at >= 2:
-                length = int.from_bytes(said[at - 2:at], "big") if said[at:] != b"NetStream.Publish.Closed\0" else 24
-                if len(said) >= at + length:
-                    self.said = said
-                    return said[at:at + length].decode()
+                length = int.from_bytes(self.said[at - 2:at], "big")
+                if len(self.said) >= at + length:
+                    return self.said[at:at + length].decode()
+            got = self.socket.recv(65536)
+            if not got:
+                return "NetStream.Publish.Closed"
+            self.said += got
 
     def tag(self, kind, timestamp, payload):
         self.message(kind, payload, timestamp, message_stream=1, csid={AUDIO: 4, VIDEO: 6}.get(kind, 5))
