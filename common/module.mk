@@ -16,6 +16,7 @@ common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/
 common_PKGS := libuv jansson libcrypto libcurl libmicrohttpd libssl libxxhash libisal
 common_LDLIBS := -lnng
 common_UNIT := admin avc buf bytes clock cluster_certs config daemon descriptors distance fatal file_watch http_client jwt log \
-               log_site long_way mailbox memory metrics nng_clock peer_clock peers range ring rpc rpc_tls sp_frames tls_server token_keys
+               log_site long_way mailbox memory metrics nng_clock peer_clock peers range ring rpc rpc_leaving rpc_tls \
+               sp_frames tls_server token_keys
 common_FUZZ := config jwt range sp_frames
 common_TOOLS := rpc_cost

@@ -56,7 +56,8 @@ struct rpc_gate {
         nng_socket socket;
         unsigned kind;
         int listening; /* descriptor; -1: none */
-        struct rpc_gate *next; /* in gates, while it listens */
+        struct rpc_gate *next; /* in gates, from when it listens until nng has closed the socket */
+        bool leaving; /* nobody is let in any more */
         pthread_cond_t changed;
         pthread_mutex_t event_lock; /* held during event(); guards owner. Taken before the other one, if both */
         rpc_gate_event *event;
@@ -333,10 +334,12 @@ bool rpc_gate_comes(int listening, int fd)
         char text[64];
         pthread_mutex_lock(&lock);
         struct rpc_gate *g = gate_of(listening);
-        bool crowded = g && g->stranger_count >= STRANGERS_RESERVE_MAX;
+        bool crowded = g && g->stranger_count >= STRANGERS_RESERVE_MAX, leaving = g && g->leaving;
         pthread_mutex_unlock(&lock);
         if (!g)
                 return true;
+        if (leaving) /* nng accepts until its socket is closed, which may take as long as CLOSE_WAIT_MS */
+                return false;
         (void)getpeername(fd, (struct sockaddr *)&peer, &len); /* gone again already: it counts as one of no address */
         text_of(text, &peer);
         if (crowded && !descriptors_admit(fd, "nng", text))
@@ -623,7 +626,7 @@ int rpc_gate_listen(struct rpc_gate *g, nng_listener listener)
         return rv;
 }
 
-static void stop_listening(struct rpc_gate *g)
+static void forget_listening(struct rpc_gate *g)
 {
         struct rpc_gate **at = &gates;
         while (*at && *at != g)
@@ -633,11 +636,13 @@ static void stop_listening(struct rpc_gate *g)
         g->listening = -1;
 }
 
+/* The listening descriptor has gone with the socket. Another gate may have got the same number meanwhile: that gate is in front. */
 static void *close_socket(void *arg)
 {
         struct rpc_gate *g = arg;
         nng_close(g->socket);
         pthread_mutex_lock(&lock);
+        forget_listening(g);
         bool last = g->abandoned;
         g->socket_closed = true;
         pthread_cond_broadcast(&g->changed);
@@ -668,7 +673,7 @@ void rpc_gate_close(struct rpc_gate *g)
         g->owner = NULL;
         pthread_mutex_unlock(&g->event_lock);
         pthread_mutex_lock(&lock);
-        stop_listening(g);
+        g->leaving = true;
         for (struct line *l = g->lines; l; l = l->next)
                 shut_down(l);
         while (g->lines && pthread_cond_timedwait(&g->changed, &lock, &until) == 0)

@@ -29,7 +29,7 @@
  *   rpc_gate_known  any thread: this one has shown who it is
  *   rpc_gate_sweep  any thread, every GATE_SWEEP_MS or so: ends strangers that had their time; looks whether nng works
  *   rpc_gate_end    any thread: ends one connection
- *   rpc_gate_close  no event() after that; closes the socket; frees the gate. The socket's aios are stopped before. */
+ *   rpc_gate_close  no event() after that, and nobody is let in; closes the socket; frees the gate. Its aios are stopped before. */
 #ifndef COMMON_CLUSTER_RPC_GATE_H
 #define COMMON_CLUSTER_RPC_GATE_H
 
