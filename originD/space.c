@@ -19,11 +19,25 @@ static const char *reason(const struct store *st)
         return st->space.why_errno ? strerror(st->space.why_errno) : err_text(st->why_full);
 }
 
+/* Between full and not. Whether all that comes can be stored again is seen by what comes: is_proven(). */
+static void note_turn(struct store *st, int why_not)
+{
+        struct space *sp = &st->space;
+        if (why_not == ERR_NOSPACE) {
+                sp->full_mono_us = sp->ticked_mono_us;
+        } else if (!why_not && st->why_full == ERR_NOSPACE) {
+                sp->unproven = true;
+                sp->back_mono_us = sp->ticked_mono_us;
+                sp->back_bytes = stat_get(STAT_BYTES);
+        }
+}
+
 void space_set(struct store *st, int why_not, int why_errno)
 {
         if (st->why_full == why_not && st->space.why_errno == why_errno)
                 return;
         bool failed = space_failing(st);
+        note_turn(st, why_not);
         st->why_full = why_not;
         st->space.why_errno = why_errno;
         if (!why_not)
@@ -102,10 +116,41 @@ void space_doubt(struct store *st, const char *session, const char *track, int s
         log_error("session=%s track=%s msg=\"a chunk cannot be written\" error=\"%s\"", session, track, err_text(status));
 }
 
+void space_lack(struct store *st)
+{
+        struct space *sp = &st->space;
+        if (!st->why_full) { /* else it began before writes were refused */
+                sp->refuted += sp->unproven;
+                sp->room_tried = sp->room_came = false;
+        }
+        space_set(st, ERR_NOSPACE, 0);
+}
+
+/* Who stores nothing proves nothing: no recording more may go because nobody came. */
+static bool is_proven(const struct space *sp)
+{
+        return sp->ticked_mono_us - sp->back_mono_us >= SPACE_TRUST_US && stat_get(STAT_BYTES) > sp->back_bytes;
+}
+
+/* The write on trial passes, as it did before others failed. */
+static bool may_come_back(struct store *st)
+{
+        struct space *sp = &st->space;
+        int64_t wait_us = sp->refuted < 6 ? (int64_t)US_PER_S << sp->refuted : SPACE_WAIT_US;
+        if (st->removals.waiting || st->trimmed.bytes || st->copied.bytes)
+                return false;
+        if (!sp->room_tried) {
+                sp->room_tried = true;
+                sp->room_came = !st->options.refuse_when_full && try_room(st);
+                return false;
+        }
+        return sp->room_came || sp->ticked_mono_us - sp->full_mono_us >= wait_us;
+}
+
 void space_save_failed(struct store *st, int status)
 {
         if (status == ERR_NOSPACE)
-                space_set(st, ERR_NOSPACE, 0);
+                space_lack(st);
         else
                 st->space.doubted = true;
 }
@@ -130,9 +175,15 @@ static void measured(void *arg, int status, struct disk_room room)
         if (!lacking && room.free_files < SPACE_FILES_MIN)
                 lacking = 1; /* whatever goes has files too */
         int why_not = room.write_status ? room.write_status : lacking ? ERR_NOSPACE : 0;
-        if (st->space.doubted || st->why_full)
+        if (!st->why_full && st->space.unproven && is_proven(&st->space)) {
+                st->space.unproven = false;
+                st->space.refuted = st->space.tries = 0;
+        }
+        if ((st->space.doubted || st->why_full) && !st->space.refuted)
                 st->space.tries = room.write_status ? st->space.tries : 0;
         st->space.doubted = false;
+        if (!why_not && st->why_full == ERR_NOSPACE && st->space.refuted && !may_come_back(st))
+                return;
         /* Only for lack of space: on a disk that fails otherwise the recordings are what is left. */
         if (why_not == ERR_NOSPACE && !st->options.refuse_when_full && (lacking ? room_make(st, lacking) : try_room(st)))
                 why_not = room.write_status || st->why_full == ERR_NOSPACE ? st->why_full : 0; /* what that brings is seen the next time */

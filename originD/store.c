@@ -59,7 +59,7 @@ void store_remove(struct store *st, struct session *s)
 
 void store_no_space(struct store *st)
 {
-        space_set(st, ERR_NOSPACE, 0);
+        space_lack(st);
 }
 
 static void expire(struct store *st, struct session *s)

@@ -257,6 +257,65 @@ static void test_where_space_does_not_explain_a_full_disk_few_recordings_are_tri
         assert_int_equal(store.ended, left - 1);
 }
 
+/* The write on trial is small, a chunk is not. */
+static void test_where_only_the_write_on_trial_succeeds_writes_are_not_let_in_each_second(void **state)
+{
+        unsigned let_in = 0;
+        (void)state;
+        for (int i = 0; i < 6; i++) {
+                char id[8];
+                snprintf(id, sizeof(id), "S%d", i);
+                record(id, i * INT64_C(1000000));
+        }
+        listen_to_log();
+        for (int i = 0; i < 120; i++) { /* 20 minutes */
+                if (!store.why_full) {
+                        let_in++;
+                        store_no_space(&store);
+                }
+                look(1);
+                UNTIL(&loop, !disk_jobs());
+        }
+        end_listening();
+        assert_in_range(let_in, 10, 30);
+        assert_int_equal(store.ended, 6 - SPACE_TRIES);
+        assert_int_equal(times_said("nothing more is removed for it"), 1);
+}
+
+static void test_where_only_the_write_on_trial_succeeds_what_goes_may_help(void **state)
+{
+        int err;
+        (void)state;
+        for (int i = 0; i < 3; i++) {
+                char id[8];
+                snprintf(id, sizeof(id), "S%d", i);
+                record(id, i * INT64_C(1000000));
+        }
+        struct session *s = claim("cam", "S9", 9000000, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        for (unsigned round = 0; round < 3; round++) {
+                store_no_space(&store);
+                look(1);
+                assert_false(store.why_full);
+                store_no_space(&store); /* so what the trial says is worth nothing */
+                look(1);
+                assert_true(store.why_full);
+                UNTIL(&loop, !disk_jobs());
+                look(1);
+                assert_false(store.why_full);
+                assert_int_equal(store.ended, 2 - round); /* one went for it */
+                assert_int_equal(put_video(s, "v720", 0, round), 0);
+                look(2);
+                assert_int_equal(store.space.refuted, 0);
+        }
+        for (unsigned n = 0; n < 10; n++) { /* and where nobody stores anything, nothing is known */
+                store_no_space(&store);
+                look(8);
+                UNTIL(&loop, !disk_jobs());
+        }
+        assert_true(store.space.refuted > 5);
+}
+
 static void test_a_write_that_failed_is_tried_and_tells_whether_the_disk_takes_any(void **state)
 {
         int err;
@@ -399,6 +458,8 @@ int main(void)
                 CASE(test_one_job_that_takes_long_is_no_disk_that_does_not_answer),
                 CASE(test_a_disk_that_failed_and_is_short_of_space_takes_writes_as_soon_as_it_takes_one),
                 CASE(test_where_space_does_not_explain_a_full_disk_few_recordings_are_tried),
+                CASE(test_where_only_the_write_on_trial_succeeds_writes_are_not_let_in_each_second),
+                CASE(test_where_only_the_write_on_trial_succeeds_what_goes_may_help),
                 CASE(test_a_write_that_failed_is_tried_and_tells_whether_the_disk_takes_any),
                 CASE(test_a_file_system_that_is_read_only_is_seen_before_somebody_writes),
                 CASE(test_whatever_call_a_disk_refuses_is_found_by_a_write_on_trial_where_nobody_writes),
