@@ -309,7 +309,6 @@ static void open_admin(struct daemon *d)
         metrics_register(clock_metric, 1);
         metric_set(&seen[SEEN_CLOCK], clock_wall_us() / US_PER_S);
         metrics_register(seen, sizeof(seen) / sizeof(seen[0]));
-        memory_register_metrics();
         daemon_listener(d, "admin", c->admin_bind, *c->admin_token, "admin_token");
         int err = admin_open(&m->admin, d->loop, c->admin_bind, (int)c->admin_port, c->admin_token);
         if (err) {
@@ -348,6 +347,7 @@ void daemon_init(struct daemon *d, const char *program, enum node_role role, con
                 .impl = mem_alloc(sizeof(struct impl)),
         };
         descriptors_raise();
+        memory_start();
         config_node_id(d->self.id, d->config->id);
         d->self.incarnation_us = clock_wall_us();
         d->self.role = role;

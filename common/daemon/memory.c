@@ -15,8 +15,10 @@ static struct metric metrics[] = {
                         .help = "Memory that was given back to the system because much was spare."},
 };
 
-void memory_register_metrics(void)
+void memory_start(void)
 {
+        mallopt(M_MMAP_THRESHOLD, MEMORY_MAPPED_LEAST);
+        mallopt(M_TRIM_THRESHOLD, MEMORY_HEAP_END_MOST);
         metrics_register(metrics, sizeof(metrics) / sizeof(metrics[0]));
 }
 
@@ -51,19 +53,39 @@ bool memory_is_much(size_t spare_bytes, size_t used_bytes)
         return spare_bytes > MEMORY_SPARE_LEAST && spare_bytes > used_bytes / 4;
 }
 
-size_t memory_give_back(void)
+bool memory_worth_a_try(struct memory_tries *t, size_t spare_bytes, size_t used_bytes, int64_t now_us)
 {
-        static size_t stays; /* stacks of threads and the like, which malloc_trim() did not give back: not worth another try */
+        if (t->stays > spare_bytes)
+                t->stays = spare_bytes;
+        if (!memory_is_much(spare_bytes, used_bytes))
+                return false;
+        return memory_is_much(spare_bytes - t->stays, used_bytes) || now_us >= t->again_us;
+}
+
+/* Much more than was left by the try before cannot all be what never goes. */
+void memory_tried(struct memory_tries *t, size_t left_bytes, size_t used_bytes, int64_t now_us)
+{
+        bool grew = left_bytes > t->stays && memory_is_much(left_bytes - t->stays, used_bytes);
+        bool in_vain = memory_is_much(left_bytes, used_bytes) && !grew && t->pause_us > 0;
+        t->pause_us = in_vain ? t->pause_us * 2 : MEMORY_LOOK_US;
+        if (t->pause_us > MEMORY_PAUSE_MOST_US)
+                t->pause_us = MEMORY_PAUSE_MOST_US;
+        t->again_us = now_us + t->pause_us;
+        t->stays = left_bytes;
+}
+
+size_t memory_give_back(int64_t now_us)
+{
+        static struct memory_tries tries;
         size_t used, spare = memory_spare(&used);
         metric_set(&metrics[SPARE], (int64_t)spare);
-        if (stays > spare)
-                stays = spare;
-        if (!memory_is_much(spare - stays, used))
+        if (!memory_worth_a_try(&tries, spare, used, now_us))
                 return 0;
         malloc_trim(0);
-        stays = memory_spare(&used);
-        metric_set(&metrics[SPARE], (int64_t)stays);
-        size_t given = spare > stays ? spare - stays : 0;
+        size_t left = memory_spare(&used);
+        memory_tried(&tries, left, used, now_us);
+        metric_set(&metrics[SPARE], (int64_t)left);
+        size_t given = spare > left ? spare - left : 0;
         metric_add(&metrics[GIVEN_BACK], (int64_t)given);
         return given;
 }
@@ -74,12 +96,12 @@ static struct {
         uv_work_t work;
         bool under_way;
         int64_t looked_us;
-} look; /* the loop thread's */
+} look; /* the loop thread's; looked_us stays as it is while work is under way */
 
 static void on_work(uv_work_t *work)
 {
         (void)work;
-        memory_give_back();
+        memory_give_back(look.looked_us);
 }
 
 static void on_worked(uv_work_t *work, int status)

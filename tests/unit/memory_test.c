@@ -1,5 +1,6 @@
 /* memory: what was freed goes back to the system, and what is in use or little stays. */
 #include <setjmp.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,13 +54,88 @@ static void test_what_a_flood_left_behind_is_given_back(void **state)
         if (OTHER_ALLOCATOR)
                 skip();
         fill();
-        assert_int_equal(memory_give_back(), 0); /* it is in use */
+        assert_int_equal(memory_give_back(0), 0); /* it is in use */
         empty();
         assert_true(memory_spare(&used) > (size_t)(PIECES - 200) * PIECE_BYTES);
-        assert_true(memory_give_back() > (size_t)(PIECES - 200) * PIECE_BYTES);
+        assert_true(memory_give_back(0) > (size_t)(PIECES - 200) * PIECE_BYTES);
         assert_true(memory_spare(&used) < MEMORY_SPARE_LEAST);
-        assert_int_equal(memory_give_back(), 0);
+        assert_int_equal(memory_give_back(0), 0);
         forget();
+}
+
+/* As glibc is after it has once freed something large. Nothing stays in the threads' heaps but the first piece. */
+#define THREADS 6
+#define LARGE_BYTES ((size_t)15 << 20)
+
+static pthread_barrier_t emptied;
+
+static void *use_much_and_wait(void *arg)
+{
+        char *large[3], *stays = malloc(100);
+        (void)arg;
+        for (int i = 0; i < 3; i++) {
+                large[i] = malloc(LARGE_BYTES);
+                if (large[i])
+                        memset(large[i], 1, LARGE_BYTES);
+        }
+        for (int i = 0; i < 3; i++)
+                free(large[i]);
+        pthread_barrier_wait(&emptied);
+        pthread_barrier_wait(&emptied);
+        free(stays);
+        return NULL;
+}
+
+static void test_what_other_threads_freed_at_the_end_of_their_heaps_goes_too(void **state)
+{
+        pthread_t threads[THREADS];
+        size_t used, before;
+        (void)state;
+        if (OTHER_ALLOCATOR)
+                skip();
+        free(malloc(2 * LARGE_BYTES));
+        before = memory_spare(&used);
+        pthread_barrier_init(&emptied, NULL, THREADS + 1);
+        for (int i = 0; i < THREADS; i++)
+                assert_int_equal(pthread_create(&threads[i], NULL, use_much_and_wait, NULL), 0);
+        pthread_barrier_wait(&emptied);
+        assert_in_range(memory_spare(&used), 0, before + THREADS * (size_t)MEMORY_HEAP_END_MOST);
+        pthread_barrier_wait(&emptied);
+        for (int i = 0; i < THREADS; i++)
+                pthread_join(threads[i], NULL);
+        pthread_barrier_destroy(&emptied);
+}
+
+#define MIB ((size_t)1 << 20)
+
+static void test_what_was_freed_during_a_try_is_not_taken_for_what_never_goes(void **state)
+{
+        struct memory_tries t = {0};
+        (void)state;
+        assert_true(memory_worth_a_try(&t, 200 * MIB, MIB, 0));
+        memory_tried(&t, 150 * MIB, MIB, 0); /* 100 of which were freed meanwhile */
+        assert_false(memory_worth_a_try(&t, 150 * MIB, MIB, MEMORY_LOOK_US - 1));
+        assert_true(memory_worth_a_try(&t, 150 * MIB, MIB, MEMORY_LOOK_US));
+        memory_tried(&t, 50 * MIB, MIB, MEMORY_LOOK_US);
+        assert_false(memory_worth_a_try(&t, 50 * MIB, MIB, 2 * MEMORY_LOOK_US));
+}
+
+static void test_tries_in_vain_become_few(void **state)
+{
+        struct memory_tries t = {0};
+        int64_t now_us = 0;
+        int tries = 0;
+        (void)state;
+        for (; now_us < 3600 * US_PER_S; now_us += MEMORY_LOOK_US) {
+                if (!memory_worth_a_try(&t, 50 * MIB, MIB, now_us))
+                        continue;
+                memory_tried(&t, 50 * MIB, MIB, now_us);
+                tries++;
+        }
+        assert_in_range(tries, 60, 64);
+        assert_true(memory_worth_a_try(&t, 83 * MIB, MIB, now_us - 1)); /* and what comes on top is looked at as ever */
+        memory_tried(&t, 83 * MIB, MIB, now_us);
+        assert_true(memory_worth_a_try(&t, 83 * MIB, MIB, now_us + MEMORY_LOOK_US));
 }
 
 static void test_little_is_kept_for_the_next_one(void **state)
@@ -97,8 +173,12 @@ static void test_the_loop_looks_once_in_a_while_and_ends_when_it_has(void **stat
 
 int main(void)
 {
+        memory_start();
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_what_a_flood_left_behind_is_given_back),
+                cmocka_unit_test(test_what_other_threads_freed_at_the_end_of_their_heaps_goes_too),
+                cmocka_unit_test(test_what_was_freed_during_a_try_is_not_taken_for_what_never_goes),
+                cmocka_unit_test(test_tries_in_vain_become_few),
                 cmocka_unit_test(test_little_is_kept_for_the_next_one),
                 cmocka_unit_test(test_the_loop_looks_once_in_a_while_and_ends_when_it_has),
         };
