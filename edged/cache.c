@@ -1,7 +1,6 @@
-#include "edged/cache.h"
+#include "edged/cache_impl.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -9,64 +8,15 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "edged/stats.h"
 
-#define BUCKETS 1024 /* per shard */
 #define TTL_MIN_MS 100 /* an answer for "now" still serves everybody who asked for it */
+#define FAILED_LONGEST_US (60 * US_PER_S) /* a peer says when it is worth asking again, and is not believed more than that */
 
-struct list {
-        struct object *newest, *oldest;
-        size_t count;
-};
-
-struct shard {
-        pthread_mutex_t lock;
-        struct object *buckets[BUCKETS];
-        struct list clock, missing;
-};
-
-struct cache {
-        struct cache_config cfg;
-        struct cache_ops ops;
-        void *arg;
-        struct mailbox *mb;
-        atomic_bool stopping;
-        atomic_size_t bytes, objects, pinned;
-        atomic_uint filling;
-        unsigned hand; /* loop thread: shard the clock points at */
-        struct shard shards[CACHE_SHARDS];
-};
-
-/* ---- lists and table; all under the shard's lock ------------------------------------------------------------- */
-
-static void list_push(struct list *l, struct object *o)
-{
-        o->newer = NULL;
-        o->older = l->newest;
-        if (l->newest)
-                l->newest->newer = o;
-        else
-                l->oldest = o;
-        l->newest = o;
-        l->count++;
-}
-
-static void list_remove(struct list *l, struct object *o)
-{
-        *(o->newer ? &o->newer->older : &l->newest) = o->older;
-        *(o->older ? &o->older->newer : &l->oldest) = o->newer;
-        o->newer = o->older = NULL;
-        l->count--;
-}
-
-static struct list *list_of(struct object *o)
-{
-        return o->state == OBJECT_COMPLETE ? &o->shard->clock : o->state == OBJECT_MISSING ? &o->shard->missing : NULL;
-}
+/* ---- the table; all under the shard's lock ------------------------------------------------------------------------ */
 
 static struct object **bucket_of(struct shard *s, uint64_t hash)
 {
-        return &s->buckets[(hash / CACHE_SHARDS) % BUCKETS];
+        return &s->buckets[(hash / CACHE_SHARDS) % CACHE_BUCKETS];
 }
 
 static struct object *table_find(struct shard *s, uint64_t hash, const char *key, size_t len)
@@ -76,6 +26,22 @@ static struct object *table_find(struct shard *s, uint64_t hash, const char *key
                         return o;
         }
         return NULL;
+}
+
+static void enter_queue(struct object *o)
+{
+        if (o->state == OBJECT_COMPLETE)
+                evict_enter(o);
+        else if (o->state != OBJECT_FILLING)
+                evict_push(&o->shard->names, o);
+}
+
+static void leave_queue(struct object *o)
+{
+        if (o->state == OBJECT_COMPLETE)
+                evict_leave(o);
+        else if (o->state != OBJECT_FILLING)
+                evict_unlink(&o->shard->names, o);
 }
 
 /* The table takes over a reference of o's. */
@@ -88,13 +54,11 @@ static void table_insert(struct object *o)
         if (o->evicted) /* it was taken out while it was refreshed, in vain */
                 atomic_fetch_sub(&o->cache->pinned, o->charged_bytes);
         o->evicted = false;
-        if (list_of(o))
-                list_push(list_of(o), o);
+        enter_queue(o);
         atomic_fetch_add(&o->cache->objects, 1);
 }
 
-/* Returns the table's reference, to be given back without the lock. NULL if it was not in the table. */
-static struct object *table_remove(struct object *o)
+struct object *cache_take_out(struct object *o)
 {
         if (!o->in_table)
                 return NULL;
@@ -102,8 +66,7 @@ static struct object *table_remove(struct object *o)
         while (*at != o)
                 at = &(*at)->chain;
         *at = o->chain;
-        if (list_of(o))
-                list_remove(list_of(o), o);
+        leave_queue(o);
         o->in_table = false;
         o->evicted = o->state == OBJECT_COMPLETE; /* and counts until its last reader has left: mostly at once */
         if (o->evicted)
@@ -153,7 +116,7 @@ void object_unref(struct object **op)
         *op = NULL;
         if (!o || atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) > 1)
                 return;
-        assert(!o->waiters && !o->in_table);
+        assert(!o->waiters.earliest && !o->in_table);
         for (int i = 0; i < CACHE_RESPONSES; i++) {
                 void *response = atomic_load(&o->responses[i]);
                 if (response)
@@ -177,56 +140,10 @@ struct cache *cache_open(const struct cache_config *cfg, const struct cache_ops 
         c->ops = *ops;
         c->arg = arg;
         c->mb = mb;
+        c->random = (uint64_t)clock_wall_us() | 1;
         for (int i = 0; i < CACHE_SHARDS; i++)
                 pthread_mutex_init(&c->shards[i].lock, NULL);
         return c;
-}
-
-static void wake_all(struct waiter *w, bool expired)
-{
-        while (w) {
-                struct waiter *next = w->next; /* w may be gone, or waiting again, once it is woken */
-                w->expired = expired;
-                w->wake(w);
-                w = next;
-        }
-}
-
-/* Under the lock: takes those out whom `wanted` says. */
-static struct waiter *detach(struct object *o, bool (*wanted)(const struct object *, const struct waiter *, int64_t),
-                             int64_t now_us)
-{
-        struct waiter *out = NULL, **tail = &out, **at = &o->waiters;
-        while (*at) {
-                struct waiter *w = *at;
-                if (!wanted(o, w, now_us)) {
-                        at = &w->next;
-                        continue;
-                }
-                *at = w->next;
-                w->next = NULL;
-                *tail = w;
-                tail = &w->next;
-        }
-        return out;
-}
-
-static bool everybody(const struct object *o, const struct waiter *w, int64_t now_us)
-{
-        (void)o, (void)w, (void)now_us;
-        return true;
-}
-
-static bool has_more(const struct object *o, const struct waiter *w, int64_t now_us)
-{
-        (void)now_us;
-        return w->have < o->len;
-}
-
-static bool is_late(const struct object *o, const struct waiter *w, int64_t now_us)
-{
-        (void)o;
-        return w->deadline_us <= now_us;
 }
 
 void cache_stop_waiting(struct cache *c)
@@ -236,15 +153,15 @@ void cache_stop_waiting(struct cache *c)
                 struct shard *s = &c->shards[i];
                 struct waiter *woken = NULL, **tail = &woken;
                 pthread_mutex_lock(&s->lock);
-                for (int b = 0; b < BUCKETS; b++) {
+                for (int b = 0; b < CACHE_BUCKETS; b++) {
                         for (struct object *o = s->buckets[b]; o; o = o->chain) {
-                                *tail = detach(o, everybody, 0);
+                                *tail = waiters_take_all(&o->waiters);
                                 while (*tail)
                                         tail = &(*tail)->next;
                         }
                 }
                 pthread_mutex_unlock(&s->lock);
-                wake_all(woken, true);
+                waiters_wake(woken, true);
         }
 }
 
@@ -252,9 +169,9 @@ void cache_close(struct cache *c)
 {
         for (int i = 0; i < CACHE_SHARDS; i++) {
                 struct shard *s = &c->shards[i];
-                for (int b = 0; b < BUCKETS; b++) {
+                for (int b = 0; b < CACHE_BUCKETS; b++) {
                         while (s->buckets[b]) {
-                                struct object *o = table_remove(s->buckets[b]);
+                                struct object *o = cache_take_out(s->buckets[b]);
                                 object_unref(&o);
                         }
                 }
@@ -283,7 +200,7 @@ static struct object *begin_filling(struct cache *c, struct shard *s, uint64_t h
         o->made_us = now_us;
         atomic_store(&o->wanted_us, now_us);
         if (expired)
-                o->stale = table_remove(expired);
+                o->stale = cache_take_out(expired);
         table_insert(o);
         o->mail.deliver = post_fill;
         return o;
@@ -314,7 +231,8 @@ static enum cache_result judge(struct object *o, int64_t now_us, struct object *
                 return CACHE_JOINED;
         }
         if (now_us < o->expires_us) {
-                atomic_store_explicit(&o->used, true, memory_order_relaxed);
+                if (o->hits < EVICT_HITS_MAX)
+                        o->hits++;
                 *out = object_ref(o);
                 return CACHE_HIT;
         }
@@ -352,10 +270,13 @@ static enum cache_result get(struct cache *c, const char *key, size_t len, uint8
                 result = CACHE_FULL;
         } else if (result == CACHE_MISS) {
                 bool keep = usable_stale(o, now_us);
+                unsigned failures = o && o->state == OBJECT_FAILED && now_us - o->expires_us < FAILED_LONGEST_US ? o->failures : 0;
                 if (o && !keep)
-                        dropped = table_remove(o);
+                        dropped = cache_take_out(o);
                 *out = made = begin_filling(c, s, hash, key, len, keep ? o : NULL, now_us);
                 made->hops = hops;
+                made->failures = failures;
+                made->proven = o && (o->proven || o->hits); /* what is refreshed is no newcomer */
                 if (charge)
                         made->charge = *charge;
         }
@@ -381,6 +302,7 @@ void object_look(struct object *o, int64_t now_us, struct object_view *v)
 {
         pthread_mutex_lock(&o->shard->lock);
         *v = (struct object_view){.state = o->state, .failure = o->failure, .len = o->len, .body = o->body};
+        v->again_us = o->state == OBJECT_FAILED ? o->expires_us : o->state == OBJECT_FILLING && o->len == 0 ? o->due_us : 0;
         bool late = o->state == OBJECT_FILLING && now_us - o->made_us > CACHE_STALE_WAIT_US;
         if ((late || o->state == OBJECT_FAILED) && usable_stale(o->stale, now_us))
                 v->stale = object_ref(o->stale);
@@ -392,9 +314,7 @@ bool object_wait(struct object *o, struct waiter *w)
         pthread_mutex_lock(&o->shard->lock);
         bool wait = o->state == OBJECT_FILLING && w->have >= o->len && !atomic_load(&o->cache->stopping);
         if (wait) {
-                w->expired = false;
-                w->next = o->waiters;
-                o->waiters = w;
+                waiters_add(&o->waiters, w);
                 if (w->suspend)
                         w->suspend(w);
         }
@@ -437,50 +357,6 @@ ssize_t object_read(struct object *o, uint64_t pos, void *dst, size_t max)
         return (ssize_t)n;
 }
 
-/* ---- loop thread: eviction ------------------------------------------------------------------------------------ */
-
-/* One round of a shard's clock: the first that was not hit since the last round. NULL when all were, or there is none. */
-static struct object *evict_one(struct shard *s)
-{
-        struct object *victim = NULL;
-        pthread_mutex_lock(&s->lock);
-        for (size_t left = s->clock.count; left && !victim; left--) {
-                struct object *o = s->clock.oldest;
-                if (atomic_exchange(&o->used, false)) {
-                        list_remove(&s->clock, o);
-                        list_push(&s->clock, o);
-                } else {
-                        victim = table_remove(o);
-                }
-        }
-        pthread_mutex_unlock(&s->lock);
-        return victim;
-}
-
-/* What was evicted and is still being read is beyond the budget for a moment: no room can be made of it, and http.c's sweep ends those who
- * read it for long. */
-static bool fits(struct cache *c, size_t more)
-{
-        size_t bytes = atomic_load(&c->bytes) + more, pinned = atomic_load(&c->pinned), beyond = c->cfg.budget_bytes / CACHE_PINNED_PART;
-        return bytes <= c->cfg.budget_bytes + (pinned < beyond ? pinned : beyond);
-}
-
-/* Evicts until `more` bytes fit. false: nothing is left to evict and they still do not. */
-static bool make_room(struct cache *c, size_t more)
-{
-        unsigned empty = 0;
-        while (!fits(c, more)) {
-                struct object *victim = evict_one(&c->shards[c->hand++ % CACHE_SHARDS]);
-                empty = victim ? 0 : empty + 1;
-                if (victim)
-                        metric_add(&stats_evicted, 1);
-                object_unref(&victim);
-                if (empty == 2 * CACHE_SHARDS) /* the second round finds whatever the first spared */
-                        return false;
-        }
-        return true;
-}
-
 /* ---- loop thread: the steps of a fill ------------------------------------------------------------------------- */
 
 static void set_type(struct object *o, const char *content_type, bool immutable)
@@ -491,38 +367,50 @@ static void set_type(struct object *o, const char *content_type, bool immutable)
         o->immutable = immutable;
 }
 
+static void add_piece(struct object *o, struct buf *bytes)
+{
+        if (o->chunk_count == o->chunk_cap) {
+                unsigned more = o->chunk_cap ? o->chunk_cap : 8;
+                o->chunk_cap += more;
+                o->chunks = mem_resize(o->chunks, o->chunk_cap * sizeof(*o->chunks));
+                charge(o, more * sizeof(*o->chunks));
+        }
+        o->chunks[o->chunk_count++] = buf_ref(bytes);
+        o->len += bytes->len;
+        charge(o, bytes->len);
+}
+
 int cache_append(struct object *o, struct buf *bytes, const char *content_type, bool immutable)
 {
         assert(o->state == OBJECT_FILLING);
         if (bytes->len == 0)
                 return 0;
-        if (o->chunk_count == CACHE_CHUNKS_MAX || !make_room(o->cache, bytes->len))
+        if (o->chunk_count == CACHE_CHUNKS_MAX || !evict_make_room(o->cache, bytes->len))
                 return ERR_NOSPACE;
         pthread_mutex_lock(&o->shard->lock);
         set_type(o, content_type, immutable);
-        if (o->chunk_count == o->chunk_cap) {
-                o->chunk_cap = o->chunk_cap ? 2 * o->chunk_cap : 8;
-                o->chunks = mem_resize(o->chunks, o->chunk_cap * sizeof(*o->chunks));
-        }
-        o->chunks[o->chunk_count++] = buf_ref(bytes);
-        o->len += bytes->len;
-        charge(o, bytes->len);
-        struct waiter *woken = detach(o, has_more, 0);
+        add_piece(o, bytes);
+        struct waiter *woken = waiters_take_behind(&o->waiters, o->len);
         pthread_mutex_unlock(&o->shard->lock);
-        wake_all(woken, false);
+        waiters_wake(woken, false);
         return 0;
 }
 
-static struct buf *join_chunks(const struct object *o)
+/* The pieces and the last of them in one; while it is put together both are there. */
+static struct buf *join_chunks(const struct object *o, struct buf *last)
 {
-        if (o->chunk_count == 1)
+        if (o->chunk_count == 0 && last)
+                return buf_ref(last);
+        if (o->chunk_count == 1 && !last)
                 return buf_ref(o->chunks[0]);
-        struct buf *body = buf_new(o->len);
+        struct buf *body = buf_new(o->len + (last ? last->len : 0));
         size_t at = 0;
         for (unsigned i = 0; i < o->chunk_count; i++) {
                 memcpy(body->data + at, o->chunks[i]->data, o->chunks[i]->len);
                 at += o->chunks[i]->len;
         }
+        if (last)
+                memcpy(body->data + at, last->data, last->len);
         return body;
 }
 
@@ -537,34 +425,39 @@ void cache_make_etag(char etag[ETAG_MAX], const void *bytes, size_t len)
         etag[18] = 0;
 }
 
-/* The end of FILLING: the state changes, and the object stays in the table (listed by its new state) or leaves it. Comes with
- * the shard locked and unlocks it. */
-static void leave_filling(struct object *o, enum object_state state, bool stays, struct object *instead)
+/* The end of FILLING: the state changes, and the object stays in the table (listed by its new state) or `instead`, whose reference the table
+ * takes over, comes there in its place. Comes with the shard locked and unlocks it. */
+static void leave_filling(struct object *o, enum object_state state, struct object *instead)
 {
-        struct object *old = NULL;
-        bool was_in = o->in_table;
-        struct object *ours = table_remove(o); /* FILLING is on no list, so it is taken out and put back by its new state */
+        struct object *old = NULL, *unwanted = NULL;
+        struct object *ours = cache_take_out(o); /* FILLING is in no queue, so it is taken out and put back by its new state */
         o->state = state;
-        if (ours && stays) {
+        if (ours && state != OBJECT_FAILED) {
                 table_insert(o);
                 ours = NULL;
-                if (state == OBJECT_MISSING && o->shard->missing.count > CACHE_MISSING_PER_SHARD)
-                        old = table_remove(o->shard->missing.oldest);
-        } else if (was_in && instead) {
-                table_insert(object_ref(instead));
+        } else if (ours && instead) {
+                table_insert(instead);
+        } else {
+                unwanted = instead;
         }
-        struct waiter *woken = detach(o, everybody, 0);
+        if (o->shard->names.count > CACHE_MISSING_PER_SHARD)
+                old = cache_take_out(o->shard->names.oldest);
+        struct waiter *woken = waiters_take_all(&o->waiters);
         pthread_mutex_unlock(&o->shard->lock);
         atomic_fetch_sub(&o->cache->filling, 1);
         object_unref(&old);
-        wake_all(woken, false);
+        object_unref(&unwanted);
+        waiters_wake(woken, false);
         object_unref(&ours);
 }
 
-void cache_complete(struct object *o, const char *content_type, bool immutable, uint32_t ttl_ms, int64_t now_us)
+int cache_complete(struct object *o, struct buf *last, const char *content_type, bool immutable, uint32_t ttl_ms, int64_t now_us)
 {
         assert(o->state == OBJECT_FILLING);
-        struct buf *body = join_chunks(o); /* only this thread changes the chunks, so they may be read without the lock */
+        size_t more = last ? last->len : 0;
+        if (more && !evict_make_room(o->cache, more))
+                return ERR_NOSPACE;
+        struct buf *body = join_chunks(o, more ? last : NULL); /* only this thread changes the pieces, so they may be read without the lock */
         pthread_mutex_lock(&o->shard->lock);
         set_type(o, content_type, immutable);
         cache_make_etag(o->etag, body->data, body->len);
@@ -572,14 +465,17 @@ void cache_complete(struct object *o, const char *content_type, bool immutable, 
         unsigned count = o->chunk_count;
         struct object *stale = o->stale;
         o->stale = NULL;
+        charge(o, more - o->chunk_cap * sizeof(*o->chunks));
         o->chunks = NULL;
         o->chunk_count = o->chunk_cap = 0;
         o->body = body;
+        o->len = body->len;
         int64_t ttl_us = (ttl_ms > TTL_MIN_MS ? ttl_ms : TTL_MIN_MS) * US_PER_MS;
         o->expires_us = immutable ? INT64_MAX / 2 : now_us + ttl_us;
-        leave_filling(o, OBJECT_COMPLETE, true, NULL);
+        leave_filling(o, OBJECT_COMPLETE, NULL);
         free_chunks(chunks, count);
         object_unref(&stale);
+        return 0;
 }
 
 void cache_missing(struct object *o, uint32_t ttl_ms, int64_t now_us)
@@ -589,28 +485,63 @@ void cache_missing(struct object *o, uint32_t ttl_ms, int64_t now_us)
         struct object *stale = o->stale;
         o->stale = NULL;
         o->expires_us = now_us + (ttl_ms > TTL_MIN_MS ? ttl_ms : TTL_MIN_MS) * US_PER_MS;
-        leave_filling(o, OBJECT_MISSING, true, NULL);
+        leave_filling(o, OBJECT_MISSING, NULL);
         object_unref(&stale);
 }
 
-void cache_fail(struct object *o, int why, int64_t now_us)
+/* How long what failed is not asked for again. */
+static int64_t failed_for_us(struct cache *c, unsigned failures)
+{
+        int64_t most_us = CACHE_FAILED_FIRST_US;
+        for (unsigned i = 0; i < failures && most_us < CACHE_FAILED_MAX_US; i++)
+                most_us *= 2;
+        most_us = most_us < CACHE_FAILED_MAX_US ? most_us : CACHE_FAILED_MAX_US;
+        c->random ^= c->random << 13; /* xorshift64 */
+        c->random ^= c->random >> 7;
+        c->random ^= c->random << 17;
+        return most_us / 2 + (int64_t)(c->random % (uint64_t)(most_us / 2));
+}
+
+/* A note in the table instead of o, which may have bytes that nobody is to keep. The table's reference. */
+static struct object *note_failure(const struct object *o, int why, int64_t until_us)
+{
+        struct object *note = object_new(o->cache, o->shard, o->hash, o->key, strlen(o->key));
+        note->state = OBJECT_FAILED;
+        note->failure = why;
+        note->failures = o->failures + 1;
+        note->expires_us = until_us;
+        return note;
+}
+
+void cache_fail(struct object *o, int why, int64_t again_us, int64_t now_us)
 {
         assert(o->state == OBJECT_FILLING);
+        int64_t until_us = now_us + failed_for_us(o->cache, o->failures), most_us = now_us + FAILED_LONGEST_US;
+        if (again_us > until_us)
+                until_us = again_us < most_us ? again_us : most_us;
         pthread_mutex_lock(&o->shard->lock);
         o->failure = why;
-        struct object *instead = usable_stale(o->stale, now_us) ? o->stale : NULL;
-        if (instead)
+        o->expires_us = until_us;
+        struct object *instead = usable_stale(o->stale, now_us) ? object_ref(o->stale) : note_failure(o, why, until_us);
+        if (instead == o->stale)
                 instead->retry_us = now_us + CACHE_STALE_RETRY_US;
-        leave_filling(o, OBJECT_FAILED, false, instead);
+        leave_filling(o, OBJECT_FAILED, instead);
+}
+
+void cache_due(struct object *o, int64_t due_us)
+{
+        pthread_mutex_lock(&o->shard->lock);
+        o->due_us = due_us;
+        pthread_mutex_unlock(&o->shard->lock);
 }
 
 void cache_expire_waiters(struct object *o, int64_t now_us)
 {
         pthread_mutex_lock(&o->shard->lock);
         bool give_stale = o->len == 0 && now_us - o->made_us > CACHE_STALE_WAIT_US && usable_stale(o->stale, now_us);
-        struct waiter *woken = detach(o, give_stale ? everybody : is_late, now_us);
+        struct waiter *woken = give_stale ? waiters_take_all(&o->waiters) : waiters_take_late(&o->waiters, now_us);
         pthread_mutex_unlock(&o->shard->lock);
-        wake_all(woken, !give_stale);
+        waiters_wake(woken, !give_stale);
 }
 
 size_t cache_bytes(struct cache *c)

@@ -1,22 +1,23 @@
-/* cache.h - the edge's memory: one object a URL, complete or still growing, and who waits for more of it.
+/* cache.h - the edge's memory: one object a name, complete or still growing, and who waits for more of it.
  *
  *   FILLING   made by the first request of a key; its bytes grow by cache_append(); others join and wait
  *   COMPLETE  one contiguous body; immutable, or fresh until it expires and then refreshed by a new FILLING object that
  *             keeps the old one as `stale`
  *   MISSING   the upstream said that there is no such thing; kept for the time it named
- *   FAILED    no longer in the table; whoever still holds it learns why (or is given `stale`)
+ *   FAILED    no longer in the table; whoever still holds it learns why (or is given `stale`). In its place the table has a note, FAILED
+ *             too, for a moment: who asks meanwhile is told the same, and the first one after it begins anew. That moment is a quarter of a
+ *             second at first and doubles up to one, and it is spread, so that what failed together is not asked for together
  *
  * An object leaves FILLING once and never comes back. It is counted: the table, a fill, each reader hold a reference.
  *
- * Threads. HTTP threads call cache_get(), object_wait(), object_look(), object_read() and object_unref(). Everything that
- * changes an object's state (append, complete, missing, fail, expire, trim) happens on the loop thread.
- * Locks. Each of the CACHE_SHARDS shards has one mutex: it guards the shard's table and lists, and state, bytes and waiters
- * of the objects in it. No callback runs under it except waiter.suspend. It may be taken while MHD holds a response's mutex,
- * never the other way round. Responses are set by compare-and-swap, counts are atomics.
+ * Threads. Any thread calls cache_get(), cache_find(), object_wait(), object_look(), object_read() and object_unref(). Everything that
+ * changes an object's state (append, complete, missing, fail, due, expire) happens on the loop thread.
+ * Locks. Each of the CACHE_SHARDS shards has one mutex: it guards the shard's table and queues, and state, bytes and waiters
+ * of the objects in it. No callback runs under it except waiter.suspend. It may be taken while a reader holds a lock of its own,
+ * never the other way round. What readers attach is set by compare-and-swap, counts are atomics.
  *
- * The byte budget is for the whole cache; half of it more may be of objects that were evicted and are still being read. When it is reached, the second-chance clock goes round the shards: an object that
- * was hit since the hand last passed is spared once. What is MISSING has its own short list a shard, so that a flood of
- * made-up names cannot push media out. */
+ * The byte budget is for the whole cache; half of it more may be of objects that were evicted and are still being read. When it is reached,
+ * evict.h says what goes. What is MISSING or FAILED has its own short list a shard, so that a flood of made-up names cannot push media out. */
 #ifndef EDGED_CACHE_H
 #define EDGED_CACHE_H
 
@@ -30,6 +31,7 @@
 #include "common/clock.h"
 #include "common/mailbox.h"
 #include "edged/addresses.h"
+#include "edged/waiters.h"
 #include "proto/fetch.h"
 
 #define CACHE_SHARDS 64
@@ -37,6 +39,8 @@
 #define CACHE_STALE_MAX_US (30 * US_PER_S)      /* beyond its expiry an object is served no longer than this */
 #define CACHE_STALE_WAIT_US (500 * US_PER_MS)   /* a refresh that takes longer is not waited for */
 #define CACHE_STALE_RETRY_US (1000 * US_PER_MS) /* after a refresh that failed the next one waits this long */
+#define CACHE_FAILED_FIRST_US (250 * US_PER_MS) /* for half to the whole of it nobody asks again; doubled with each failure up to */
+#define CACHE_FAILED_MAX_US (1000 * US_PER_MS)
 #define CACHE_CHUNKS_MAX 4096
 #define CACHE_PINNED_PART 2 /* of the budget: so much may be pinned beyond it */
 #define ETAG_MAX 24
@@ -46,17 +50,6 @@ enum cache_result { CACHE_HIT, CACHE_MISS, CACHE_JOINED, CACHE_STALE, CACHE_FULL
 #define CACHE_RESPONSES (3 * CACHE_ANSWERS)
 
 enum object_state { OBJECT_FILLING, OBJECT_COMPLETE, OBJECT_MISSING, OBJECT_FAILED };
-
-/* Somebody who wants bytes beyond `have`, or (have == UINT64_MAX) the end of FILLING. Lies in the waiting party's own struct
- * and belongs to the object from a true object_wait() until wake() is called, exactly once. */
-struct waiter {
-        struct waiter *next;
-        uint64_t have;
-        int64_t deadline_us;              /* monotonic */
-        bool expired;                     /* set before wake() when the deadline passed */
-        void (*suspend)(struct waiter *); /* under the shard's lock, on the waiting thread; may be NULL */
-        void (*wake)(struct waiter *);    /* loop thread, no lock held */
-};
 
 /* Who has paid for asking whether there is such an object (addresses.h). */
 struct charge {
@@ -78,8 +71,7 @@ struct object {
 
         atomic_uint refs;
         _Atomic int64_t wanted_us; /* when somebody last asked for it while it was FILLING */
-        _Atomic(void *) responses[CACHE_RESPONSES]; /* what respond.c made of the body */
-        atomic_bool used;
+        _Atomic(void *) responses[CACHE_RESPONSES]; /* what readers made of the body */
 
         /* guarded by the shard's lock; written by the loop thread only */
         enum object_state state;
@@ -88,11 +80,15 @@ struct object {
         struct buf **chunks; /* FILLING */
         unsigned chunk_count, chunk_cap;
         struct buf *body; /* COMPLETE */
-        struct waiter *waiters;
+        struct waiters waiters;
         int64_t expires_us, retry_us;
+        int64_t due_us;    /* FILLING: nothing comes before then; 0: nobody can say */
+        unsigned failures; /* in vain, one after the other, until this one was made */
         struct object *stale;
         struct object *chain;           /* of the hash bucket */
-        struct object *newer, *older;   /* of the clock or of the MISSING list */
+        struct object *newer, *older;   /* of one of the shard's queues */
+        uint8_t hits;                   /* evict.h */
+        bool proven;                    /* it is in the main queue, or is to go there */
         bool in_table, evicted; /* evicted: COMPLETE, and counted as pinned as long as somebody has it */
         size_t charged_bytes;
 
@@ -128,7 +124,7 @@ void cache_close(struct cache *c);
 void cache_make_etag(char etag[ETAG_MAX], const void *bytes, size_t len); /* pure */
 
 /* The object of key (len bytes, at most KEY_MAX, without query), with a reference for the caller; NULL with CACHE_FULL.
- *   HIT     COMPLETE and fresh, or MISSING
+ *   HIT     COMPLETE and fresh, or MISSING, or FAILED a moment ago
  *   MISS    FILLING, made by this call; its fill has been asked for
  *   JOINED  FILLING, made by an earlier one
  *   STALE   COMPLETE and expired, and the upstream cannot be asked now or takes too long
@@ -149,6 +145,7 @@ struct object_view {
         enum object_state state;
         int failure;
         uint64_t len;
+        int64_t again_us; /* monotonic, 0: nobody can say. FILLING with nothing yet: nothing comes before then. FAILED: to ask sooner is in vain */
         struct buf *body;
         struct object *stale; /* COMPLETE; only when FILLING takes too long or FAILED, and not too old */
 };
@@ -163,11 +160,14 @@ ssize_t object_read(struct object *o, uint64_t pos, void *dst, size_t max);
 /* --- loop thread --- */
 
 /* The first append names type and whether it will be immutable. ERR_NOSPACE: no room even after evicting, or too many
- * pieces; ERR_LIMIT: over object_max. The object is then unchanged. Takes its own reference of bytes. */
+ * pieces. The object is then unchanged. Takes its own reference of bytes. */
 int cache_append(struct object *o, struct buf *bytes, const char *content_type, bool immutable);
-void cache_complete(struct object *o, const char *content_type, bool immutable, uint32_t ttl_ms, int64_t now_us);
+/* The same, if there are bytes, and then it is COMPLETE: nobody ever sees the one without the other. */
+int cache_complete(struct object *o, struct buf *last, const char *content_type, bool immutable, uint32_t ttl_ms, int64_t now_us);
 void cache_missing(struct object *o, uint32_t ttl_ms, int64_t now_us);
-void cache_fail(struct object *o, int why, int64_t now_us);
+/* again_us: there is no use in asking before then; 0: nobody can say, and the moment that is told above has to do. */
+void cache_fail(struct object *o, int why, int64_t again_us, int64_t now_us);
+void cache_due(struct object *o, int64_t due_us); /* it is FILLING */
 /* Wakes the waiters of o whose deadline passed, and all of them once there is a stale object to give them. */
 void cache_expire_waiters(struct object *o, int64_t now_us);
 

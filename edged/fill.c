@@ -118,7 +118,7 @@ static void fail(struct fill *f, int why, int64_t now_us)
                 metric_add(&stats_aborted_fills, 1);
         }
         settle(f, false);
-        cache_fail(o, why, now_us);
+        cache_fail(o, why, 0, now_us);
         finish(f);
 }
 
@@ -301,7 +301,9 @@ static void take(struct fill *f, const struct fetch_reply *m, struct buf *bytes,
         const char *type = safe_type(m, o->key);
         int err = bytes && o->len + bytes->len > f->fills->cfg.object_max_bytes ? ERR_LIMIT : 0;
         settle(f, true);
-        if (!err && bytes)
+        if (!err && complete)
+                err = cache_complete(o, bytes, type, immutable, m->ttl_ms, now_us);
+        else if (!err)
                 err = cache_append(o, bytes, type, immutable);
         if (err) {
                 fail(f, err, now_us);
@@ -314,7 +316,6 @@ static void take(struct fill *f, const struct fetch_reply *m, struct buf *bytes,
                 ask(f, now_us);
                 return;
         }
-        cache_complete(o, type, immutable, m->ttl_ms, now_us);
         finish(f);
 }
 
@@ -451,13 +452,11 @@ static void on_gathered(void *arg, int err, struct buf *json)
         int64_t now_us = f->fills->cfg.clock_us();
         f->gathering = NULL;
         if (!err)
-                err = cache_append(f->object, json, "application/json", false);
-        if (err) {
+                err = cache_complete(f->object, json, "application/json", false, LIST_TTL_MS, now_us);
+        if (err)
                 fail(f, err, now_us);
-                return;
-        }
-        cache_complete(f->object, "application/json", false, LIST_TTL_MS, now_us);
-        finish(f);
+        else
+                finish(f);
 }
 
 /* ---- the set of fills ----------------------------------------------------------------------------------------- */

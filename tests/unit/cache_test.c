@@ -68,7 +68,7 @@ static void put(struct fixture *f, const char *key, size_t len, bool immutable, 
         struct buf *b = buf_new(len);
         memset(b->data, 'x', len);
         assert_int_equal(cache_append(o, b, "text/plain", immutable), 0);
-        cache_complete(o, "text/plain", immutable, ttl_ms, now_us);
+        assert_int_equal(cache_complete(o, NULL, "text/plain", immutable, ttl_ms, now_us), 0);
         buf_unref(&b);
         object_unref(&f->filling[--f->fills]);
         object_unref(&o);
@@ -95,7 +95,7 @@ static void test_the_first_fills_the_second_joins_and_the_rest_hit(void **state)
         assert_ptr_equal(a, b);
         assert_int_equal(f.fills, 1);
         append(a, "hello");
-        cache_complete(a, "text/plain", true, 0, NOW);
+        cache_complete(a, NULL, "text/plain", true, 0, NOW);
         assert_int_equal(get(&f, "/k", NOW + 3600 * US_PER_S, &c), CACHE_HIT);
         assert_ptr_equal(a, c);
         assert_int_equal(f.fills, 1);
@@ -123,7 +123,7 @@ static void test_bytes_are_read_in_order_while_they_grow_and_after(void **state)
         assert_int_equal(object_read(o, 7, text + 7, 9), 1);
         assert_string_equal(text, "abcdefgh");
         assert_int_equal(object_read(o, 8, text, 9), 0);
-        cache_complete(o, "text/plain", true, 0, NOW);
+        cache_complete(o, NULL, "text/plain", true, 0, NOW);
         assert_int_equal(object_read(o, 8, text, 9), ERR_CLOSED);
         assert_int_equal(object_read(o, 2, text, 16), 6);
         assert_memory_equal(text, "cdefgh", 6);
@@ -149,7 +149,7 @@ static void test_a_waiter_is_woken_once_by_bytes_beyond_what_it_has(void **state
         append(o, "d");
         assert_int_equal(later.woken, 1);
         assert_int_equal(end.woken, 0);
-        cache_complete(o, "text/plain", true, 0, NOW);
+        cache_complete(o, NULL, "text/plain", true, 0, NOW);
         assert_int_equal(end.woken, 1);
         assert_int_equal(early.woken, 1);
         assert_false(object_wait(o, &end.waiter));
@@ -171,7 +171,7 @@ static void test_a_waiter_whose_deadline_passed_is_woken_as_expired(void **state
         assert_int_equal(late.woken, 1);
         assert_true(late.waiter.expired);
         assert_int_equal(patient.woken, 0);
-        cache_fail(o, ERR_NOT_YET, NOW + 20);
+        cache_fail(o, ERR_NOT_YET, 0, NOW + 20);
         assert_int_equal(patient.woken, 1);
         assert_false(patient.waiter.expired);
         object_unref(&o);
@@ -211,7 +211,7 @@ static void test_what_cannot_fit_is_refused_and_leaves_the_object_as_it_was(void
         struct object_view v;
         object_look(o, NOW, &v);
         assert_int_equal(v.len, 3);
-        cache_fail(o, ERR_NOSPACE, NOW);
+        cache_fail(o, ERR_NOSPACE, 0, NOW);
         object_unref(&o);
         close_fixture(&f);
 }
@@ -237,7 +237,7 @@ static void test_missing_names_are_remembered_but_never_push_media_out(void **st
         assert_int_equal(get(&f, "/media", NOW, &o), CACHE_HIT);
         object_unref(&o);
         assert_int_equal(get(&f, key, NOW + 1001 * US_PER_MS, &o), CACHE_MISS);
-        cache_fail(o, ERR_CLOSED, NOW);
+        cache_fail(o, ERR_CLOSED, 0, NOW);
         object_unref(&o);
         close_fixture(&f);
 }
@@ -254,7 +254,7 @@ static void test_an_expired_object_is_served_stale_when_the_refresh_fails_but_no
         assert_int_equal(get(&f, "/m", t, &o), CACHE_MISS);
         assert_int_equal(get(&f, "/m", t, &again), CACHE_JOINED);
         object_unref(&again);
-        cache_fail(o, ERR_CLOSED, t);
+        cache_fail(o, ERR_CLOSED, 0, t);
         object_look(o, t, &v);
         assert_non_null(v.stale);
         object_unref(&v.stale);
@@ -262,11 +262,11 @@ static void test_an_expired_object_is_served_stale_when_the_refresh_fails_but_no
         assert_int_equal(get(&f, "/m", t + 1, &o), CACHE_STALE); /* no new attempt yet */
         object_unref(&o);
         assert_int_equal(get(&f, "/m", t + CACHE_STALE_RETRY_US, &o), CACHE_MISS);
-        cache_fail(o, ERR_CLOSED, t + CACHE_STALE_RETRY_US);
+        cache_fail(o, ERR_CLOSED, 0, t + CACHE_STALE_RETRY_US);
         object_unref(&o);
         t += CACHE_STALE_MAX_US;
         assert_int_equal(get(&f, "/m", t, &o), CACHE_MISS);
-        cache_fail(o, ERR_CLOSED, t);
+        cache_fail(o, ERR_CLOSED, 0, t);
         object_look(o, t, &v);
         assert_null(v.stale);
         object_unref(&o);
@@ -291,7 +291,7 @@ static void test_a_refresh_that_hangs_is_not_waited_for(void **state)
         assert_int_equal(get(&f, "/m", t + CACHE_STALE_WAIT_US + 1, &other), CACHE_STALE);
         object_unref(&other);
         append(o, "new");
-        cache_complete(o, "text/plain", false, 1000, t + US_PER_S);
+        cache_complete(o, NULL, "text/plain", false, 1000, t + US_PER_S);
         assert_int_equal(get(&f, "/m", t + US_PER_S, &other), CACHE_HIT);
         assert_ptr_equal(other, o);
         object_unref(&other);
@@ -330,16 +330,16 @@ static void test_what_is_evicted_and_still_read_is_beyond_the_budget_by_half_of_
                 assert_int_equal(get(&f, key, 0, &o), CACHE_MISS);
                 struct buf *b = buf_new(10000);
                 if (cache_append(o, b, "video/mp4", true) == 0) {
-                        cache_complete(o, "video/mp4", true, 0, 0);
+                        cache_complete(o, NULL, "video/mp4", true, 0, 0);
                         read[there++] = object_ref(o);
                 } else {
-                        cache_fail(o, ERR_NOSPACE, 0);
+                        cache_fail(o, ERR_NOSPACE, 0, 0);
                         failed++;
                 }
                 buf_unref(&b);
                 object_unref(&f.filling[--f.fills]);
                 object_unref(&o);
-                assert_true(cache_bytes(f.cache) <= 150000);
+                assert_true(cache_bytes(f.cache) <= 150000 + failed * 1000); /* a note of each that failed */
         }
         assert_true(failed > 0 && there >= 12);
         assert_true(cache_pinned(f.cache) >= 50000);
@@ -365,8 +365,145 @@ static void test_looking_makes_nothing_and_a_charge_goes_with_what_is_made(void 
         assert_true(o->charge.paid && o->charge.by.bytes[0] == 1);
         object_unref(&o);
         assert_int_equal(cache_find(f.cache, "/a", 2, 0, &o), CACHE_JOINED);
-        cache_fail(o, ERR_CLOSED, 0);
+        cache_fail(o, ERR_CLOSED, 0, 0);
         object_unref(&o);
+        close_fixture(&f);
+}
+
+static void test_what_failed_is_told_to_all_and_asked_for_again_after_a_while_that_grows(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o, *other;
+        struct object_view v;
+        int64_t now_us = NOW, most_us = CACHE_FAILED_FIRST_US;
+        open_fixture(&f, 1 << 20, 16);
+        for (unsigned i = 1; i < 8; i++) {
+                assert_int_equal(get(&f, "/k", now_us, &o), CACHE_MISS);
+                append(o, "half of it");
+                cache_fail(o, ERR_CLOSED, 0, now_us);
+                object_unref(&o);
+                assert_int_equal(get(&f, "/k", now_us + most_us / 2 - 1, &other), CACHE_HIT);
+                assert_int_equal(f.fills, i); /* nobody was asked */
+                object_look(other, now_us, &v);
+                assert_true(v.state == OBJECT_FAILED && v.failure == ERR_CLOSED && v.len == 0);
+                assert_in_range(v.again_us, now_us + most_us / 2, now_us + most_us);
+                object_unref(&other);
+                now_us += most_us;
+                most_us = 2 * most_us < CACHE_FAILED_MAX_US ? 2 * most_us : CACHE_FAILED_MAX_US;
+        }
+        assert_int_equal(get(&f, "/k", now_us, &o), CACHE_MISS);
+        cache_complete(o, NULL, "text/plain", true, 0, now_us);
+        object_unref(&o);
+        assert_int_equal(get(&f, "/k", now_us, &o), CACHE_HIT);
+        object_look(o, now_us, &v);
+        assert_int_equal(v.state, OBJECT_COMPLETE);
+        object_unref(&o);
+        close_fixture(&f);
+}
+
+static void test_many_that_failed_together_are_not_asked_for_together(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o, *all[1000];
+        char key[32];
+        unsigned early = 0;
+        open_fixture(&f, 4 << 20, 2000);
+        for (int i = 0; i < 1000; i++) {
+                snprintf(key, sizeof(key), "/k%d", i);
+                get(&f, key, NOW, &all[i]);
+        }
+        for (int i = 0; i < 1000; i++)
+                cache_fail(all[i], ERR_CLOSED, 0, NOW);
+        for (int i = 0; i < 1000; i++) {
+                early += cache_find(f.cache, all[i]->key, strlen(all[i]->key), NOW + CACHE_FAILED_FIRST_US * 3 / 4, &o) == CACHE_MISS;
+                object_unref(&o);
+                object_unref(&all[i]);
+        }
+        assert_in_range(early, 350, 650);
+        close_fixture(&f);
+}
+
+static void test_what_is_known_to_come_later_is_not_asked_for_before(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        struct object_view v;
+        open_fixture(&f, 1 << 20, 16);
+        get(&f, "/k", NOW, &o);
+        cache_due(o, NOW + 6 * US_PER_S);
+        object_look(o, NOW, &v);
+        assert_int_equal(v.again_us, NOW + 6 * US_PER_S);
+        cache_fail(o, ERR_NOT_YET, NOW + 2 * US_PER_S, NOW);
+        object_unref(&o);
+        assert_int_equal(get(&f, "/k", NOW + 2 * US_PER_S - 1, &o), CACHE_HIT);
+        object_look(o, NOW, &v);
+        assert_int_equal(v.again_us, NOW + 2 * US_PER_S);
+        object_unref(&o);
+        assert_int_equal(get(&f, "/k", NOW + 2 * US_PER_S, &o), CACHE_MISS);
+        cache_fail(o, ERR_NOT_YET, INT64_MAX, NOW); /* a peer may say anything */
+        object_unref(&o);
+        assert_int_equal(get(&f, "/k", NOW + 60 * US_PER_S, &o), CACHE_MISS);
+        cache_fail(o, ERR_NOT_YET, 0, NOW);
+        object_unref(&o);
+        close_fixture(&f);
+}
+
+struct looking {
+        struct waiter waiter;
+        struct object *object;
+        struct object_view seen;
+};
+
+static void look_when_woken(struct waiter *w)
+{
+        struct looking *l = (struct looking *)(void *)w;
+        object_look(l->object, NOW, &l->seen);
+}
+
+static void test_what_comes_at_once_is_complete_when_it_is_first_seen(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct looking l = {.waiter = {.wake = look_when_woken, .deadline_us = INT64_MAX}};
+        open_fixture(&f, 1 << 20, 16);
+        get(&f, "/k", NOW, &l.object);
+        assert_true(object_wait(l.object, &l.waiter));
+        struct buf *b = buf_copy("hello", 5);
+        assert_int_equal(cache_complete(l.object, b, "text/plain", true, 0, NOW), 0);
+        buf_unref(&b);
+        assert_int_equal(l.seen.state, OBJECT_COMPLETE);
+        assert_int_equal(l.seen.body->len, 5);
+        object_unref(&l.object);
+        close_fixture(&f);
+}
+
+/* Nobody asks for what is hot while it goes on, which the clock that was here before did not survive. */
+static void test_who_goes_through_old_segments_does_not_push_out_what_is_watched(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        char key[32];
+        open_fixture(&f, 4 << 20, 16);
+        for (int i = 0; i < 24; i++) {
+                snprintf(key, sizeof(key), "/hot/%d", i);
+                put(&f, key, 64 * KB, true, 0, NOW);
+                assert_int_equal(get(&f, key, NOW, &o), CACHE_HIT);
+                object_unref(&o);
+        }
+        for (int i = 0; i < 2000; i++) {
+                snprintf(key, sizeof(key), "/old/%d", i);
+                put(&f, key, 64 * KB, true, 0, NOW);
+        }
+        assert_true(cache_bytes(f.cache) <= 4 << 20);
+        for (int i = 0; i < 24; i++) {
+                snprintf(key, sizeof(key), "/hot/%d", i);
+                assert_int_equal(get(&f, key, NOW, &o), CACHE_HIT);
+                object_unref(&o);
+        }
         close_fixture(&f);
 }
 
@@ -501,6 +638,11 @@ int main(void)
                 cmocka_unit_test(test_only_so_many_different_objects_are_fetched_at_once),
                 cmocka_unit_test(test_what_is_evicted_and_still_read_is_beyond_the_budget_by_half_of_it_at_most),
                 cmocka_unit_test(test_looking_makes_nothing_and_a_charge_goes_with_what_is_made),
+                cmocka_unit_test(test_what_failed_is_told_to_all_and_asked_for_again_after_a_while_that_grows),
+                cmocka_unit_test(test_many_that_failed_together_are_not_asked_for_together),
+                cmocka_unit_test(test_what_is_known_to_come_later_is_not_asked_for_before),
+                cmocka_unit_test(test_what_comes_at_once_is_complete_when_it_is_first_seen),
+                cmocka_unit_test(test_who_goes_through_old_segments_does_not_push_out_what_is_watched),
                 cmocka_unit_test(test_threads_read_every_byte_while_the_loop_fills_and_evicts),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

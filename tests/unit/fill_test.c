@@ -129,6 +129,7 @@ static void test_a_name_that_an_origin_which_starts_cannot_tell_of_is_answered_l
         assert_int_equal(v.state, OBJECT_FAILED);
         assert_int_equal(v.failure, ERR_NOT_YET); /* 503 and Retry-After */
         object_unref(&o);
+        fake_wait(CACHE_FAILED_FIRST_US);
         o = get(&e, key); /* it has started: now both know */
         assert_int_equal(look(o).state, OBJECT_FILLING);
         fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
@@ -175,6 +176,7 @@ static void test_a_segment_that_is_due_is_held_and_never_missing(void **state)
         assert_int_equal(v.state, OBJECT_FAILED);
         assert_int_equal(v.failure, ERR_NOT_YET);
         object_unref(&o);
+        fake_wait(CACHE_FAILED_FIRST_US);
         o = get(&e, key); /* and the next request begins anew */
         assert_int_equal(look(o).state, OBJECT_FILLING);
         object_unref(&o);

@@ -1,0 +1,137 @@
+#include "edged/evict.h"
+
+#include "edged/cache_impl.h"
+#include "edged/stats.h"
+
+void evict_push(struct evict_queue *q, struct object *o)
+{
+        o->newer = NULL;
+        o->older = q->newest;
+        *(q->newest ? &q->newest->newer : &q->oldest) = o;
+        q->newest = o;
+        q->count++;
+}
+
+void evict_unlink(struct evict_queue *q, struct object *o)
+{
+        *(o->newer ? &o->newer->older : &q->newest) = o->older;
+        *(o->older ? &o->older->newer : &q->oldest) = o->newer;
+        o->newer = o->older = NULL;
+        q->count--;
+}
+
+/* ---- the queues; under the shard's lock -------------------------------------------------------------------------------- */
+
+static uint32_t trace_of(const struct object *o)
+{
+        return (uint32_t)(o->hash >> 32) | 1;
+}
+
+/* Whether o was here a short while ago; it is forgotten then. */
+static bool take_ghost(struct evict_queues *qs, const struct object *o)
+{
+        for (unsigned i = 0; i < EVICT_GHOSTS; i++) {
+                if (qs->ghosts[i] == trace_of(o)) {
+                        qs->ghosts[i] = 0;
+                        return true;
+                }
+        }
+        return false;
+}
+
+static void enter_small(struct object *o)
+{
+        evict_push(&o->shard->media.small, o);
+        atomic_fetch_add(&o->cache->small_bytes, o->charged_bytes);
+}
+
+static void leave_small(struct object *o)
+{
+        evict_unlink(&o->shard->media.small, o);
+        atomic_fetch_sub(&o->cache->small_bytes, o->charged_bytes);
+}
+
+void evict_enter(struct object *o)
+{
+        o->proven |= take_ghost(&o->shard->media, o);
+        if (o->proven)
+                evict_push(&o->shard->media.main, o);
+        else
+                enter_small(o);
+}
+
+void evict_leave(struct object *o)
+{
+        if (o->proven)
+                evict_unlink(&o->shard->media.main, o);
+        else
+                leave_small(o);
+}
+
+static struct object *evict_small(struct shard *s)
+{
+        struct evict_queues *qs = &s->media;
+        for (struct object *o; (o = qs->small.oldest);) {
+                if (o->hits == 0) {
+                        qs->ghosts[qs->next_ghost++ % EVICT_GHOSTS] = trace_of(o);
+                        return cache_take_out(o);
+                }
+                leave_small(o);
+                o->hits = 0;
+                o->proven = true;
+                evict_push(&qs->main, o);
+        }
+        return NULL;
+}
+
+/* Ends, as each round takes a hit from each. */
+static struct object *evict_main(struct shard *s)
+{
+        struct evict_queue *q = &s->media.main;
+        for (struct object *o; (o = q->oldest);) {
+                if (o->hits == 0)
+                        return cache_take_out(o);
+                evict_unlink(q, o);
+                o->hits--;
+                evict_push(q, o);
+        }
+        return NULL;
+}
+
+/* ---- the budget ---------------------------------------------------------------------------------------------------------- */
+
+/* What was evicted and is still being read is beyond the budget for a moment: no room can be made of it, and the viewers' port ends those
+ * who read it for long. */
+static bool fits(struct cache *c, size_t more)
+{
+        size_t bytes = atomic_load(&c->bytes) + more, pinned = atomic_load(&c->pinned), beyond = c->cfg.budget_bytes / CACHE_PINNED_PART;
+        return bytes <= c->cfg.budget_bytes + (pinned < beyond ? pinned : beyond);
+}
+
+/* Of one shard, from the queue that is too long; if that one is empty here, nothing. */
+static struct object *evict_one(struct cache *c, struct shard *s, bool either)
+{
+        bool small = atomic_load(&c->small_bytes) >= c->cfg.budget_bytes / EVICT_SMALL_PART;
+        pthread_mutex_lock(&s->lock);
+        struct object *victim = small ? evict_small(s) : evict_main(s);
+        if (!victim && either)
+                victim = small ? evict_main(s) : evict_small(s);
+        pthread_mutex_unlock(&s->lock);
+        return victim;
+}
+
+bool evict_make_room(struct cache *c, size_t more)
+{
+        unsigned empty = 0;
+        while (!fits(c, more)) {
+                /* In the first round of the shards none gives up what the rule would keep. */
+                struct object *victim = evict_one(c, &c->shards[c->hand++ % CACHE_SHARDS], empty >= CACHE_SHARDS);
+                empty = victim ? 0 : empty + 1;
+                if (victim)
+                        metric_add(&stats_evicted, 1);
+                object_unref(&victim);
+                if (empty == 2 * CACHE_SHARDS)
+                        return false;
+        }
+        return true;
+}
