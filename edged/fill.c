@@ -44,6 +44,7 @@ struct fill {
         bool denied;                 /* none was sent for want of budget; counted */
         bool hedged;                 /* the second FETCH for these bytes is to be counted */
         int64_t retry_us, progress_us;
+        int64_t due_us;     /* a node says that there is nothing before; 0: none does */
         int64_t no_node_us; /* since when there is nobody to ask; 0: there is */
         struct node_set tried;
         unsigned not_found;    /* answers in this round */
@@ -108,7 +109,7 @@ static void settle(struct fill *f, bool there)
                 cfg->settled(cfg->arg, f->object, &f->key, there);
 }
 
-static void fail(struct fill *f, int why, int64_t now_us)
+static void fail_until(struct fill *f, int why, int64_t again_us, int64_t now_us)
 {
         struct object *o = f->object;
         char key[KEY_MAX * 2];
@@ -118,8 +119,13 @@ static void fail(struct fill *f, int why, int64_t now_us)
                 metric_add(&stats_aborted_fills, 1);
         }
         settle(f, false);
-        cache_fail(o, why, 0, now_us);
+        cache_fail(o, why, again_us, now_us);
         finish(f);
+}
+
+static void fail(struct fill *f, int why, int64_t now_us)
+{
+        fail_until(f, why, 0, now_us);
 }
 
 /* ---- what to try next ----------------------------------------------------------------------------------------- */
@@ -210,7 +216,8 @@ static int send_fetch(struct fill *f, const struct node_set *not_these, bool sec
         struct fetch what = {.offset = o->len, .hops = o->hops};
         memcpy(what.key, o->key, strlen(o->key));
         int64_t left_ms = (deadline_us(f) - now_us) / US_PER_MS;
-        what.wait_ms = left_ms <= 0 ? 0 : left_ms < FILL_WAIT_MS ? (uint32_t)left_ms : FILL_WAIT_MS;
+        uint32_t most_ms = o->len > 0 ? FILL_WAIT_MS : FILL_BEGIN_MS;
+        what.wait_ms = left_ms <= 0 ? 0 : left_ms < most_ms ? (uint32_t)left_ms : most_ms;
         struct call *c = mem_alloc(sizeof(*c));
         *c = (struct call){.fills = fs, .fill = f, .asked_us = now_us, .wait_ms = what.wait_ms, .second = second};
         c->kind = o->len > 0 || is_segment(o->key) ? HEDGE_GROWING : HEDGE_THERE;
@@ -240,13 +247,13 @@ static void ask(struct fill *f, int64_t now_us)
         hedge_earn(&fs->hedge);
 }
 
-/* After a "not yet" the next may well wait as long as it is allowed to. */
+/* After a "not yet" the next may well wait as long as it is allowed to, and for half a second nobody is asked beside it. */
 static int64_t overdue_us(const struct fill *f)
 {
         const struct call *c = f->first;
         const struct hedge *h = &f->fills->hedge;
         if (f->not_yet)
-                return c->asked_us + c->wait_ms * US_PER_MS + hedge_after_us(h, HEDGE_THERE);
+                return c->asked_us + (c->wait_ms < FILL_WAIT_MS ? c->wait_ms : FILL_WAIT_MS) * US_PER_MS + hedge_after_us(h, HEDGE_THERE);
         return c->asked_us + hedge_after_us(h, c->kind);
 }
 
@@ -344,8 +351,10 @@ static void leave_first(struct fill *f, int64_t now_us)
         abandon(&f->first);
 }
 
-static void take_not_yet(struct fill *f, const struct call *c, int64_t now_us)
+static void take_not_yet(struct fill *f, const struct call *c, const struct fetch_reply *m, int64_t now_us)
 {
+        uint32_t due_ms = m->status == ERR_NOT_YET && f->object->len == 0 ? m->ttl_ms : 0;
+        f->due_us = due_ms ? now_us + (due_ms < FILL_DUE_MAX_MS ? due_ms : FILL_DUE_MAX_MS) * US_PER_MS : 0;
         bool waited = now_us - c->asked_us >= (int64_t)c->wait_ms * US_PER_MS / 2;
         f->was_due = f->not_yet = true;
         f->waited |= waited;
@@ -353,12 +362,24 @@ static void take_not_yet(struct fill *f, const struct call *c, int64_t now_us)
                 leave_first(f, now_us);
 }
 
+/* All owners go by the same clock, so one is believed. */
+static void pause_until_due(struct fill *f, int64_t now_us)
+{
+        if (f->due_us > deadline_us(f)) {
+                fail_until(f, ERR_NOT_YET, f->due_us - f->fills->cfg.hold_us, now_us);
+                return;
+        }
+        cache_due(f->object, f->due_us);
+        begin_round(f);
+        f->retry_us = f->due_us;
+}
+
 /* This node has nothing for us in this round; the other one may still. */
 static void take_no(struct fill *f, const struct call *c, int status, const struct fetch_reply *m, int64_t now_us)
 {
         node_set_add(&f->tried, c->node);
         if (status == ERR_NOT_YET) {
-                take_not_yet(f, c, now_us);
+                take_not_yet(f, c, m, now_us);
         } else if (status == ERR_NOT_FOUND) {
                 f->not_found++;
                 f->missing_ttl_ms = m->ttl_ms < f->missing_ttl_ms ? m->ttl_ms : f->missing_ttl_ms;
@@ -371,6 +392,8 @@ static void take_no(struct fill *f, const struct call *c, int status, const stru
         count_hedge(f, false);
         if (f->not_yet && now_us >= deadline_us(f))
                 fail(f, ERR_NOT_YET, now_us);
+        else if (f->due_us > now_us)
+                pause_until_due(f, now_us);
         else
                 ask(f, now_us);
 }

@@ -12,7 +12,8 @@
  *   - no node to ask for FILL_NO_NODE_US: FAILED;
  *   - begun, and no byte for hold_us: FAILED, readers' connections are cut.
  * A node that fails, or has nothing, or not yet, is passed over in this round for the next in the stream's order: of two
- * owners one may be behind. MISSING is only what every node asked said. When one of them waited for bytes as long as it was
+ * owners one may be behind. But when it says when the object can be there, nobody is asked before: until then the fill pauses, or it is
+ * FAILED at once if nobody who waits now would be there, and is asked for again when hold_us reaches so far. MISSING is only what every node asked said. When one of them waited for bytes as long as it was
  * allowed to, the next round follows at once. Loop thread only. */
 #ifndef EDGED_FILL_H
 #define EDGED_FILL_H
@@ -24,7 +25,9 @@
 #include "proto/key.h"
 
 #define FILL_NODES_MAX 4              /* asked in one round */
-#define FILL_WAIT_MS 500              /* of one FETCH, at most */
+#define FILL_WAIT_MS 500              /* of one FETCH, at most: the next bytes of what has begun come each 200 ms, from this node or from another */
+#define FILL_BEGIN_MS 2000            /* of what has not begun: one FETCH, until its first bytes are made */
+#define FILL_DUE_MAX_MS 60000         /* more than that ahead no node is believed */
 #define FILL_ANSWER_MS 600            /* beyond its wait, a node that has not answered is frozen */
 #define FILL_PAUSE_FIRST_US (25 * US_PER_MS)
 #define FILL_PAUSE_MAX_US (1000 * US_PER_MS)

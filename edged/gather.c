@@ -8,6 +8,7 @@
 #include "edged/merge.h"
 #include "edged/stats.h"
 
+#define WAIT_MS 500 /* an edge above may have to gather it itself */
 #define ANSWER_MS 1000
 
 struct gather;
@@ -123,7 +124,7 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
 static int ask(struct part *p, const struct node_set *tried)
 {
         struct upstream *u = p->gather->upstream;
-        struct fetch what = {.offset = p->len, .hops = p->gather->hops};
+        struct fetch what = {.offset = p->len, .wait_ms = WAIT_MS, .hops = p->gather->hops};
         memcpy(what.key, p->gather->key, sizeof(what.key));
         return u->ops->fetch(u, what.key, tried, tried ? 0 : p->node, &what, ANSWER_MS, &p->node, on_answer, p);
 }

@@ -13,6 +13,7 @@
 
 #define NOTHING_TTL_MS 1000 /* for a key that no tier has */
 #define NAMES_TICK_MS 20
+#define LAST_CHANCE INT64_MIN /* answer() has something to say in any case */
 #define NAMINGS_MAX (SERVE_CONTEXTS / 2) /* the other half is for media; who may not wait asks again soon */
 
 struct serve {
@@ -77,8 +78,13 @@ static void reply_bytes(struct rpc_request *req, struct object *o, uint64_t offs
         reply(req, &m);
 }
 
-/* false: there is nothing to say yet. */
-static bool answer(struct rpc_request *req, struct object *o, uint64_t offset, bool last_chance)
+static uint32_t due_in_ms(const struct object_view *v, int64_t now_us)
+{
+        return v->again_us > now_us ? (uint32_t)((v->again_us - now_us) / US_PER_MS) : 0;
+}
+
+/* false: there is nothing to say yet, and may be by until_us. */
+static bool answer(struct rpc_request *req, struct object *o, uint64_t offset, int64_t until_us)
 {
         struct object_view v;
         int64_t now_us = clock_mono_us();
@@ -95,8 +101,8 @@ static bool answer(struct rpc_request *req, struct object *o, uint64_t offset, b
                 reply_status(req, offset, ERR_NOT_FOUND, NOTHING_TTL_MS); /* beyond the end */
         } else if (v.state == OBJECT_FAILED && v.failure != ERR_NOT_YET) {
                 reply_status(req, offset, ERR_FULL, 0);
-        } else if (v.state == OBJECT_FAILED || last_chance) {
-                reply_status(req, offset, ERR_NOT_YET, 0);
+        } else if (v.state == OBJECT_FAILED || v.again_us > until_us || until_us == LAST_CHANCE) {
+                reply_status(req, offset, ERR_NOT_YET, due_in_ms(&v, now_us));
         } else {
                 object_unref(&v.stale);
                 return false;
@@ -108,7 +114,7 @@ static bool answer(struct rpc_request *req, struct object *o, uint64_t offset, b
 static void on_wake(struct waiter *w)
 {
         struct serving *s = (struct serving *)(void *)w;
-        bool done = answer(s->req, s->object, s->offset, true);
+        bool done = answer(s->req, s->object, s->offset, LAST_CHANCE);
         assert(done);
         (void)done;
         object_unref(&s->object);
@@ -203,7 +209,8 @@ static void on_fetch(void *arg, struct rpc_request *req)
                 reply_status(req, m.offset, ERR_FULL, 0);
                 return;
         }
-        if (!answer(req, o, m.offset, false))
+        uint32_t wait_ms = m.wait_ms < FETCH_WAIT_MAX_MS ? m.wait_ms : FETCH_WAIT_MAX_MS;
+        if (!answer(req, o, m.offset, now_us + wait_ms * US_PER_MS))
                 wait_for(req, o, &m, now_us);
         object_unref(&o);
 }

@@ -218,9 +218,16 @@ static void line_up(struct serve *sv, struct serve_request *r)
         give_turns(sv); /* it may have given one back */
 }
 
+/* An edge is told when the segment can be there, so that it holds its viewers, or refuses them, and does not ask again and again. */
+static bool comes_after_wait(const struct serve_request *r)
+{
+        return r->from_node && r->hops < FETCH_HOPS_MAX && r->due_ms > 0 && r->due_ms + DUE_LATENCY_MS > r->wait_ms;
+}
+
 /* Answers, has it answered later, or holds it. r may be gone afterwards. */
 void serve_resolve(struct serve *sv, struct serve_request *r)
 {
+        r->due_ms = 0;
         switch (look_everywhere(sv, r)) {
         case LOOK_DONE:
                 break;
@@ -239,6 +246,8 @@ void serve_resolve(struct serve *sv, struct serve_request *r)
         case LOOK_WAIT:
                 if (sv->stopping || !r->wait_ms)
                         serve_reply(r, &not_yet);
+                else if (comes_after_wait(r))
+                        serve_reply(r, &(struct serve_answer){.status = ERR_NOT_YET, .ttl_ms = r->due_ms});
                 else if (may_wait(sv, r)) {
                         hold(sv, r);
                         end_turn(sv, r); /* what it waits for now is no read */

@@ -28,6 +28,7 @@
 #define LIVE_READ_SEGMENTS 60 /* up to so far behind the end of a live track a read is a live viewer's */
 #define READ_WAIT_US (3 * US_PER_S) /* at least as long a question that is not held may wait for its turn */
 #define SERVE_BUCKETS 1024
+#define DUE_LATENCY_MS 500 /* so long after a segment begins its first chunk is mostly here */
 #define DUE_SOON_SEGMENTS 5 /* beyond the live edge, that a question is held for */
 
 struct serve_answer {
@@ -68,6 +69,7 @@ struct serve_request {
         struct recording_plan plan;   /* from piece to piece: who asks for a recording in pieces keeps the request for them */
         struct init_info init;        /* of the track it is in */
         uint32_t none_ttl_ms;
+        uint32_t due_ms; /* LOOK_WAIT: there can be nothing before */
         enum read_kind wants;
         unsigned asked_elsewhere; /* so many other origins */
 };

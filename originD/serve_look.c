@@ -242,12 +242,15 @@ static enum look look_ahead(struct serve_request *r, const struct session *s, co
 {
         const struct index *ix = &t->log->index;
         int64_t n = r->parsed.segment, last = ix->count ? (int64_t)ix->rows[ix->count - 1].segment : -1;
-        int64_t edge = session_live_edge_us(s) / SEGMENT_US;
+        int64_t edge_us = session_live_edge_us(s), edge = edge_us / SEGMENT_US;
         edge = edge > last ? edge : last;
         if (s->state == SESSION_ENDED || n < t->first_segment || n < last)
                 return none(r, TTL_NEVER_MS);
-        if (n <= edge + DUE_SOON_SEGMENTS)
+        if (n <= edge + DUE_SOON_SEGMENTS) {
+                int64_t stored_us = (last + 1) * SEGMENT_US, from_us = n * SEGMENT_US - (edge_us > stored_us ? edge_us : stored_us);
+                r->due_ms = from_us > 0 ? (uint32_t)(from_us / US_PER_MS) : 0;
                 return LOOK_WAIT;
+        }
         int64_t until_ms = (n - DUE_SOON_SEGMENTS - edge) * 1000;
         return none(r, until_ms < TTL_UNKNOWN_MS ? (uint32_t)until_ms : TTL_UNKNOWN_MS);
 }

@@ -105,6 +105,31 @@ def test_two_hundred_viewers_of_one_object_are_one_fetch(tier):
     assert tier.counts(edge)[path] == 1
 
 
+def test_two_hundred_viewers_of_what_takes_longer_than_half_a_second_are_one_fetch(tier):
+    edge = tier.edge(tier.origin())
+    path = "/live/late_50000_900/s/v720/3.m4s"
+    answers = get_all(edge, path, 200)
+    assert {a.status for a in answers} == {200} and {a.body for a in answers} == {body_of(50000)}
+    assert all(a.headers.get("content-length") == "50000" for a in answers)  # it came at once, so its length was known
+    assert tier.counts(edge)[path] == 1
+
+
+def test_what_is_known_to_come_later_is_asked_for_when_it_is_due(tier):
+    edge = tier.edge(tier.origin(), hold_ms=30000)
+    path = "/live/due_50000_4000/s/v720/3.m4s"
+    answers = get_all(edge, path, 50)
+    assert {a.status for a in answers} == {200} and {a.body for a in answers} == {body_of(50000)}
+    assert tier.counts(edge)[path] <= 2  # that it is due, and when it was
+
+
+def test_what_is_further_ahead_than_anybody_is_held_is_refused_at_once(tier):
+    edge = tier.edge(tier.origin(), hold_ms=20000)
+    path = "/live/due_50000_50000/s/v720/3.m4s"
+    answers = get_all(edge, path, 20) + [request(edge.url + path)]
+    assert {a.status for a in answers} == {503} and all(int(a.headers["retry-after"]) > 0 for a in answers)
+    assert tier.counts(edge)[path] == 1  # nor is it asked for again before it can be held for
+
+
 def test_a_growing_segment_is_fetched_once_for_all_and_streamed(tier):
     edge = tier.edge(tier.origin())
     path = "/live/grow_100000_5_100/s/v720/3.m4s"

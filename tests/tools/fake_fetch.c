@@ -6,6 +6,7 @@
  *   whole_<bytes>               there at once, immutable
  *   grow_<bytes>_<pieces>_<ms>  from the first FETCH on, one piece every <ms>
  *   late_<bytes>_<ms>           NOT_YET for <ms>, then whole
+ *   due_<bytes>_<ms>            the same, and says how long it will be when that is longer than it may wait
  *   never                       NOT_YET for ever
  *   missing                     NOT_FOUND for 1 s
  *   busy                        FULL
@@ -140,6 +141,14 @@ static bool answer(struct rpc_request *req, const struct fetch *m, struct object
                 if (clock_mono_us() < o->born_us + ms * US_PER_MS)
                         return false;
                 reply_media(req, m, total, total);
+        } else if (sscanf(stream, "due_%llu_%u/", &total, &ms) == 2) {
+                int64_t due_ms = (o->born_us - clock_mono_us()) / US_PER_MS + ms;
+                if (due_ms > (int64_t)m->wait_ms)
+                        reply_status(req, m, ERR_NOT_YET, (uint32_t)due_ms);
+                else if (due_ms > 0)
+                        return false;
+                else
+                        reply_media(req, m, total, total);
         } else if (strncmp(stream, "never/", 6) == 0) {
                 return false;
         } else if (strncmp(stream, "busy/", 5) == 0) {

@@ -285,6 +285,7 @@ static void test_owners_that_wait_are_asked_in_turns_without_a_pause(void **stat
                 assert_int_equal(e.upstream->count, i + 1);
                 assert_int_equal(c->node, i % 2 + 1);
                 fake_wait(c->what.wait_ms * US_PER_MS);
+                atomic_store(&o->wanted_us, fake_clock_us()); /* somebody goes on to ask */
                 fake_answer_status(c, ERR_NOT_YET, 0);
         }
         assert_int_equal(e.upstream->count, 7);
@@ -292,19 +293,20 @@ static void test_owners_that_wait_are_asked_in_turns_without_a_pause(void **stat
         fake_edge_close(&e);
 }
 
-static void test_what_was_not_there_yet_is_overdue_only_when_the_wait_is_over(void **state)
+static void test_what_was_not_there_yet_is_raced_for_only_after_half_a_second(void **state)
 {
         (void)state;
         struct fake_edge e;
         open_edge(&e, 2);
         struct object *o = get(&e, key);
-        int64_t wait_us = last(&e)->what.wait_ms * US_PER_MS;
+        int64_t patience_us = FILL_WAIT_MS * US_PER_MS;
         for (int i = 0; i < 2; i++) { /* neither owner has it */
-                fake_wait(wait_us);
+                fake_wait(last(&e)->what.wait_ms * US_PER_MS);
+                atomic_store(&o->wanted_us, fake_clock_us()); /* somebody goes on to ask */
                 fake_answer_status(last(&e), ERR_NOT_YET, 0);
         }
         assert_int_equal(e.upstream->count, 3);
-        tick_after(&e, wait_us + HEDGE_THERE_US - 20 * US_PER_MS); /* nothing is known to exist: no race for it */
+        tick_after(&e, patience_us + HEDGE_THERE_US - 20 * US_PER_MS); /* nothing is known to exist: no race for it */
         assert_int_equal(e.upstream->count, 3);
         tick_after(&e, 20 * US_PER_MS);
         assert_int_equal(e.upstream->count, 4);
@@ -444,7 +446,7 @@ int main(void)
                 cmocka_unit_test(test_with_one_owner_there_is_no_race),
                 cmocka_unit_test(test_an_owner_that_is_behind_is_not_waited_for_when_the_other_has_it),
                 cmocka_unit_test(test_owners_that_wait_are_asked_in_turns_without_a_pause),
-                cmocka_unit_test(test_what_was_not_there_yet_is_overdue_only_when_the_wait_is_over),
+                cmocka_unit_test(test_what_was_not_there_yet_is_raced_for_only_after_half_a_second),
                 cmocka_unit_test(test_a_frozen_owner_is_left_when_the_other_has_waited_in_vain),
                 cmocka_unit_test(test_nobody_is_sent_back_to_an_older_session_while_an_owner_has_the_newer),
                 cmocka_unit_test(test_pauses_grow_are_bounded_and_spread),

@@ -183,6 +183,77 @@ static void test_a_segment_that_is_due_is_held_and_never_missing(void **state)
         fake_edge_close(&e);
 }
 
+static void test_what_one_owner_makes_within_two_seconds_costs_one_question(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 1);
+        struct object *o = get(&e, key);
+        assert_int_equal(last(&e)->what.wait_ms, FILL_BEGIN_MS);
+        for (int i = 0; i < 18; i++) {
+                fake_wait(100 * US_PER_MS);
+                fills_tick(e.fills, fake_clock_us());
+        }
+        fake_answer_bytes(last(&e), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
+        assert_int_equal(e.upstream->count, 2); /* the pieces, and one more */
+        assert_int_equal(last(&e)->what.wait_ms, FILL_WAIT_MS);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
+static void test_nobody_is_asked_for_a_segment_before_it_can_be_there(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        struct object_view v;
+        open_edge(&e, 2);
+        struct object *o = get(&e, key);
+        fake_answer_status(last(&e), ERR_NOT_YET, 3000);
+        v = look(o);
+        assert_int_equal(v.again_us, fake_clock_us() + 3 * US_PER_S);
+        for (int i = 0; i < 29; i++) {
+                fake_wait(100 * US_PER_MS);
+                fills_tick(e.fills, fake_clock_us());
+                struct object *other = get(&e, key);
+                assert_ptr_equal(other, o);
+                object_unref(&other);
+        }
+        assert_int_equal(e.upstream->count, 1);
+        fake_wait(100 * US_PER_MS);
+        fills_tick(e.fills, fake_clock_us());
+        assert_int_equal(e.upstream->count, 2);
+        fake_answer_bytes(last(&e), "abc", 3, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
+        assert_int_equal(look(o).state, OBJECT_COMPLETE);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
+/* The edge holds a viewer for hold_us; the origin speaks of segments that are further ahead. */
+static void test_a_segment_that_nobody_would_be_held_for_is_refused_at_once(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 2);
+        struct object *o = get(&e, key);
+        fake_answer_status(last(&e), ERR_NOT_YET, 6000);
+        struct object_view v = look(o);
+        assert_int_equal(v.state, OBJECT_FAILED);
+        assert_int_equal(v.failure, ERR_NOT_YET);
+        assert_int_equal(v.again_us, fake_clock_us() + 6 * US_PER_S - HOLD_US);
+        object_unref(&o);
+        fake_wait(6 * US_PER_S - HOLD_US - 1);
+        o = get(&e, key);
+        assert_int_equal(look(o).state, OBJECT_FAILED);
+        assert_int_equal(e.upstream->count, 1);
+        object_unref(&o);
+        fake_wait(1);
+        o = get(&e, key);
+        assert_int_equal(look(o).state, OBJECT_FILLING);
+        assert_int_equal(e.upstream->count, 2);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
 static void test_without_any_origin_it_fails_after_a_second(void **state)
 {
         (void)state;
@@ -305,6 +376,9 @@ int main(void)
                 cmocka_unit_test(test_a_name_that_an_origin_which_starts_cannot_tell_of_is_answered_later_and_not_remembered),
                 cmocka_unit_test(test_an_origin_that_dies_in_mid_fill_is_replaced_at_the_same_offset),
                 cmocka_unit_test(test_a_segment_that_is_due_is_held_and_never_missing),
+                cmocka_unit_test(test_what_one_owner_makes_within_two_seconds_costs_one_question),
+                cmocka_unit_test(test_nobody_is_asked_for_a_segment_before_it_can_be_there),
+                cmocka_unit_test(test_a_segment_that_nobody_would_be_held_for_is_refused_at_once),
                 cmocka_unit_test(test_without_any_origin_it_fails_after_a_second),
                 cmocka_unit_test(test_a_fill_nobody_waits_for_finishes_anyway),
                 cmocka_unit_test(test_an_object_over_the_limit_is_cut_off),

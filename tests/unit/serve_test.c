@@ -112,6 +112,23 @@ static void test_segment_due_soon_is_held_and_one_far_ahead_is_not(void **state)
         assert_in_range(q.a.ttl_ms, 1, 1000);
 }
 
+/* A node asks again when it can be there; a viewer of the port that other CDNs pull from is held all the same. */
+static void test_a_node_is_told_when_a_segment_ahead_can_be_there(void **state)
+{
+        (void)state;
+        live(3);
+        struct question q = {.r = {.wait_ms = 1, .max_bytes = BODY_MAX, .from_node = true, .done = answered}};
+        strcpy(q.r.key, "/live/cam/S1/v720/8.m4s");
+        serve(&sv, &q.r);
+        assert_int_equal(q.done, 1);
+        assert_int_equal(q.a.status, ERR_NOT_YET);
+        assert_in_range(q.a.ttl_ms, 1, 5000);
+        ask(&q, "/live/cam/S1/v720/8.m4s", 0, 50);
+        assert_int_equal(q.done, 0);
+        wait_done(&q.done);
+        assert_int_equal(q.a.ttl_ms, 0);
+}
+
 static void test_hole_and_segments_before_the_track_are_never_waited_for(void **state)
 {
         (void)state;
@@ -366,6 +383,7 @@ int main(void)
                 CASE(test_segment_completed_by_a_later_one_ends_the_wait),
                 CASE(test_wait_is_bounded),
                 CASE(test_segment_due_soon_is_held_and_one_far_ahead_is_not),
+                CASE(test_a_node_is_told_when_a_segment_ahead_can_be_there),
                 CASE(test_hole_and_segments_before_the_track_are_never_waited_for),
                 CASE(test_unknown_names_are_not_found_at_once),
                 CASE(test_ended_session_ends_every_wait),
