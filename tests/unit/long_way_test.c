@@ -6,8 +6,9 @@
 
 #include <cmocka.h>
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -71,10 +72,43 @@ static void test_a_short_way_stays_as_it_is_and_is_looked_at_again(void **state)
         assert_string_equal(has(ends[0]), "reno");
 }
 
+static struct tcp_info info_of(int fd)
+{
+        struct tcp_info info = {0};
+        socklen_t len = sizeof(info);
+        assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+        return info;
+}
+
+/* What it sent is acknowledged late, as by a peer that is busy or behind a queue: its usual round trip is long then, its least is not. */
+static void make_slow(int fd, int peer)
+{
+        int no = 0;
+        char byte = 0;
+        for (int i = 0; i < 100 && info_of(fd).tcpi_rtt < 10000; i++) {
+                assert_int_equal(setsockopt(peer, IPPROTO_TCP, TCP_QUICKACK, &no, sizeof(no)), 0);
+                assert_int_equal(write(fd, &byte, 1), 1);
+                assert_int_equal(read(peer, &byte, 1), 1);
+                while (info_of(fd).tcpi_unacked)
+                        poll(NULL, 0, 1);
+        }
+        assert_true(info_of(fd).tcpi_rtt >= 10000);
+}
+
+static void test_a_near_peer_that_is_slow_is_no_long_way(void **state)
+{
+        (void)state;
+        make_slow(ends[0], ends[1]);
+        long least_us = info_of(ends[0]).tcpi_min_rtt;
+        assert_true(least_us < 10000);
+        assert_false(long_way_fit(ends[0], least_us + 1));
+        assert_string_equal(has(ends[0]), "reno");
+}
+
 static void test_a_long_way_bears_loss_where_the_kernel_can(void **state)
 {
         (void)state;
-        assert_true(long_way_fit(ends[0], 1));
+        assert_true(long_way_fit(ends[0], 0));
         assert_string_equal(has(ends[0]), there_is_bbr() ? "bbr" : "reno");
 }
 
@@ -92,6 +126,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(test_a_short_way_stays_as_it_is_and_is_looked_at_again),
+                TEST(test_a_near_peer_that_is_slow_is_no_long_way),
                 TEST(test_a_long_way_bears_loss_where_the_kernel_can),
                 TEST(test_what_is_no_connection_is_no_long_way),
         };
