@@ -55,6 +55,12 @@ static bool leaders_turn(const struct turn *t)
         return !ts->connected || ts->connected(ts->arg, t->session->node);
 }
 
+/* What its writer sent before it is stored. */
+static bool in_order(const struct turn *t)
+{
+        return chunk_log_stored_to(track_of(t)->log, t->append.after_us);
+}
+
 static bool strange_sound(const struct turn *t)
 {
         const struct chunk_log *log = track_of(t)->log;
@@ -76,10 +82,11 @@ static void over(struct turn *t, int status)
         t->done(t, status);
 }
 
-static void hold(struct turn *t, int64_t due_us)
+static void hold(struct turn *t, enum turn_waits waits, int64_t due_us)
 {
         struct shadow_turns *ts = t->turns;
         struct session *s = t->session;
+        t->waits = waits;
         if (ts->stopping || s->turns == SHADOW_TURNS_MAX) {
                 over(t, ts->stopping ? ERR_CANCELED : ERR_FULL);
                 return;
@@ -118,7 +125,7 @@ static void does_not_fit(struct turn *t)
                 shadow_turns_session_changed(t->turns, t->session);
         }
         if (now < t->fit_due_us) {
-                hold(t, t->fit_due_us);
+                hold(t, TURN_FITS, t->fit_due_us);
                 return;
         }
         tell_misfit(t);
@@ -132,7 +139,7 @@ static void has_overtaken(struct turn *t)
         if (!t->order_due_us)
                 t->order_due_us = now + t->turns->order_us;
         if (now < t->order_due_us)
-                hold(t, t->order_due_us);
+                hold(t, TURN_ORDER, t->order_due_us);
         else
                 over(t, ERR_NOT_YET);
 }
@@ -154,6 +161,12 @@ static void appended(struct chunk_append *a, int status)
         over(t, status);
 }
 
+static void wait_for_leader(struct turn *t)
+{
+        t->leader_since_us = clock_mono_us();
+        hold(t, TURN_LEADER, t->leader_since_us + t->turns->leader_us);
+}
+
 void shadow_turns_put(struct shadow_turns *ts, struct turn *t)
 {
         struct track *track = track_of(t);
@@ -164,32 +177,53 @@ void shadow_turns_put(struct shadow_turns *ts, struct turn *t)
                 track->led_generation = t->append.generation;
                 track->leader_late = false;
         }
-        t->came_us = clock_mono_us();
         if (leaders_turn(t))
-                hold(t, t->came_us + ts->leader_us);
+                wait_for_leader(t);
         else
                 chunk_log_append(track->log, &t->append);
 }
 
-/* It does not wait any more. */
+/* The leader had its time. That says nothing of it while the shadow's own chunk before this one is not there either. */
+static void note_late(const struct turn *t)
+{
+        struct track *track = track_of(t);
+        if (!in_order(t))
+                return;
+        track->led_generation = t->append.generation;
+        track->leader_late = true;
+        stat_add(STAT_LEADER_LATE, 1);
+}
+
+/* It is the leader's turn. True: it waits on. */
+static bool waits_on(struct turn *t, bool due)
+{
+        int64_t now = clock_mono_us();
+        if (t->waits == TURN_LEADER) {
+                bool sound = strange_sound(t) && now < t->leader_since_us + t->turns->sound_us;
+                if (sound)
+                        hold(t, TURN_LEADER, t->leader_since_us + t->turns->sound_us);
+                else
+                        note_late(t);
+                return sound;
+        }
+        /* It waited for something else, and the leader's time for this place begins only when that is there. */
+        if (in_order(t))
+                wait_for_leader(t);
+        else if (!due)
+                hold(t, t->waits, t->due_us);
+        else
+                return false;
+        return true;
+}
+
+/* What it waits for may be there, or is not waited for any more. */
 static void go_on(struct turn *t, bool due)
 {
         int rc = t->turns->stopping ? ERR_CANCELED : shadow_turns_judge(t->session, t->track, t->append.generation);
-        if (rc) {
+        if (rc)
                 over(t, rc);
-                return;
-        }
-        struct track *track = track_of(t);
-        if (due && leaders_turn(t) && strange_sound(t) && clock_mono_us() < t->came_us + t->turns->sound_us) {
-                hold(t, t->came_us + t->turns->sound_us);
-                return;
-        }
-        if (due && leaders_turn(t)) {
-                track->led_generation = t->append.generation;
-                track->leader_late = true;
-                stat_add(STAT_LEADER_LATE, 1);
-        }
-        chunk_log_append(track->log, &t->append);
+        else if (!leaders_turn(t) || !waits_on(t, due))
+                chunk_log_append(track_of(t)->log, &t->append);
 }
 
 static bool may_go_on(const struct turn *t, int64_t now)
@@ -198,7 +232,7 @@ static bool may_go_on(const struct turn *t, int64_t now)
                 return true;
         if (t->seen_moves == t->session->moves)
                 return false;
-        return t->fit_due_us || t->order_due_us || shadow_turns_judge(t->session, t->track, t->append.generation) || !leaders_turn(t);
+        return t->waits != TURN_LEADER || shadow_turns_judge(t->session, t->track, t->append.generation) || !leaders_turn(t);
 }
 
 /* Those that have to wait on are put back, behind those that come to wait meanwhile. */
@@ -217,7 +251,7 @@ static void look(struct shadow_turns *ts)
                 if (may_go_on(t, now))
                         go_on(t, now >= t->due_us);
                 else
-                        hold(t, t->due_us);
+                        hold(t, t->waits, t->due_us);
         }
 }
 

@@ -5,6 +5,7 @@
  * so every owner of the stream stores the leader's chunk as long as it is in time and connected. And one that the log did not
  * take since it goes on from another chunk than what stands there (ERR_NOT_YET), for SHADOW_TURNS_FIT_MS, until the place is
  * filled by the other writer. And one that has overtaken the one that its writer sent before it, for SHADOW_TURNS_ORDER_MS.
+ * A shadow's that waited for one of the latter waits for the leader after it, for the leader's time begins when the place is the next one.
  * What stands where is the log's to say; a wrong guess here costs only time. Loop thread only. */
 #ifndef ORIGIND_SHADOW_TURNS_H
 #define ORIGIND_SHADOW_TURNS_H
@@ -29,6 +30,8 @@ struct shadow_turns {
         bool stopping;
 };
 
+enum turn_waits { TURN_LEADER, TURN_FITS, TURN_ORDER }; /* for the leader's; to fit; for what its writer sent before it */
+
 /* A chunk on its way into the log of its track; the caller's memory until done(). */
 struct turn {
         struct chunk_append append; /* filled in but for done */
@@ -40,10 +43,11 @@ struct turn {
 
         struct shadow_turns *turns;
         struct turn *next;
-        int64_t came_us;
-        int64_t due_us;      /* so long it waits */
-        int64_t fit_due_us;  /* 0: it did not wait to fit yet */
-        int64_t order_due_us; /* nor for what its writer sent before it */
+        enum turn_waits waits;
+        int64_t leader_since_us; /* from when on the leader's was waited for: the place was the next one */
+        int64_t due_us;          /* so long it waits */
+        int64_t fit_due_us;      /* 0: it did not wait to fit yet */
+        int64_t order_due_us;    /* nor for what its writer sent before it */
         uint64_t seen_moves; /* of the session, when it was looked at last */
 };
 

@@ -163,7 +163,7 @@ uint64_t chunk_log_hash(const struct buf *chunk)
         return hash ? hash : 1;
 }
 
-static bool stored_to(const struct chunk_log *log, int64_t us)
+bool chunk_log_stored_to(const struct chunk_log *log, int64_t us)
 {
         uint32_t segment;
         uint8_t chunk;
@@ -195,7 +195,7 @@ static int judge(struct chunk_log *log, struct chunk_append *a)
         case INDEX_NEXT:
                 break;
         }
-        a->early = !stored_to(log, a->after_us);
+        a->early = !chunk_log_stored_to(log, a->after_us);
         if (a->early)
                 return ERR_NOT_YET;
         if (log->init.kind == TRACK_AUDIO)

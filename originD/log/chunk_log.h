@@ -126,6 +126,7 @@ void chunk_log_cut_on(struct chunk_log *log, int status); /* the answer that sav
 void chunk_log_reopen(struct chunk_log *log, bool sync_segments, void (*done)(void *arg, int status), void *arg);
 
 void chunk_log_fence(struct chunk_log *log); /* what is queued but not being written ends with ERR_FENCED */
+bool chunk_log_stored_to(const struct chunk_log *log, int64_t us); /* the track, up to there; 0: it is */
 bool chunk_log_idle(const struct chunk_log *log); /* no chunk is on its way, nothing is cut, and its files are not read anew */
 bool chunk_log_busy(const struct chunk_log *log); /* something of it is on the pool: it cannot be freed */
 void chunk_log_end(struct chunk_log *log); /* idle; the last segment is complete from here on */

@@ -140,13 +140,18 @@ static void settle(void)
 }
 
 /* As put(), and only behind the chunk that begins there. */
-static void put_behind(struct one *x, unsigned place, unsigned before)
+static void put_of_behind(struct one *x, uint8_t who, unsigned place, unsigned before)
 {
         *x = (struct one){.t = {.session = s, .track = "v720", .done = told}};
-        x->t.append = (struct chunk_append){.segment = place / 5, .chunk = (uint8_t)(place % 5), .generation = s->generation,
+        x->t.append = (struct chunk_append){.segment = place / 5, .chunk = (uint8_t)(place % 5), .flags = who, .generation = s->generation,
                                             .start_us = place * INT64_C(200000), .after_us = before * INT64_C(200000) + 50000,
                                             .bytes = fmp4_video_chunk(place / 5, place % 5, 40)};
         shadow_turns_put(&turns, &x->t);
+}
+
+static void put_behind(struct one *x, unsigned place, unsigned before)
+{
+        put_of_behind(x, LEADER, place, before);
 }
 
 static void test_a_chunk_that_overtakes_the_one_before_it_waits(void **state)
@@ -181,6 +186,56 @@ static void test_a_chunk_whose_one_before_does_not_come_is_not_stored(void **sta
         put_behind(&x, 2, 1);
         wait_done(&x.done);
         assert_int_equal(x.status, 0);
+}
+
+static void wait_for_order(struct one *x)
+{
+        while (!x->t.order_due_us)
+                uv_run(&loop, UV_RUN_ONCE);
+}
+
+static void test_a_shadows_chunk_that_waited_for_order_waits_for_the_leaders_after_it(void **state)
+{
+        (void)state;
+        struct one x;
+        put_stored(LEADER, 0, 40, false);
+        turns.leader_us = AT_ONCE_US;
+        put_of_behind(&x, SHADOW, 2, 1);
+        wait_for_order(&x);
+        turns.leader_us = NEVER_US;
+        put_stored(LEADER, 1, 40, false);
+        settle();
+        assert_int_equal(x.done, 0);
+        put_stored(LEADER, 2, 40, false);
+        wait_done(&x.done);
+        assert_true(x.again && !x.status);
+        turns.leader_us = AT_ONCE_US;
+        put_of_behind(&x, SHADOW, 4, 3);
+        wait_for_order(&x);
+        put_stored(LEADER, 3, 40, false);
+        wait_done(&x.done); /* and no longer than for the leader's */
+        assert_true(!x.again && !x.status);
+        assert_int_equal(s->turns + s->pins, 0);
+}
+
+static void test_a_shadows_chunk_that_has_overtaken_says_nothing_of_the_leader(void **state)
+{
+        (void)state;
+        struct one x;
+        put_stored(LEADER, 0, 40, false);
+        int64_t late = stat_get(STAT_LEADER_LATE);
+        turns.leader_us = turns.order_us = AT_ONCE_US;
+        put_of_behind(&x, SHADOW, 2, 1);
+        wait_done(&x.done);
+        assert_int_equal(x.status, ERR_NOT_YET);
+        assert_int_equal(stat_get(STAT_LEADER_LATE), late);
+        turns.leader_us = NEVER_US;
+        put(&x, SHADOW, 1, 60, 0);
+        settle();
+        assert_int_equal(x.done, 0);
+        put_stored(LEADER, 1, 40, false);
+        wait_done(&x.done);
+        assert_true(x.again);
 }
 
 static void test_a_shadows_chunk_waits_for_the_leaders_and_is_stored_once(void **state)
@@ -714,6 +769,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 CASE(test_a_chunk_that_overtakes_the_one_before_it_waits),
                 CASE(test_a_chunk_whose_one_before_does_not_come_is_not_stored),
+                CASE(test_a_shadows_chunk_that_waited_for_order_waits_for_the_leaders_after_it),
+                CASE(test_a_shadows_chunk_that_has_overtaken_says_nothing_of_the_leader),
                 CASE(test_a_shadows_chunk_waits_for_the_leaders_and_is_stored_once),
                 CASE(test_a_shadow_that_comes_while_the_leaders_is_written_does_not_wait),
                 CASE(test_a_leader_that_is_not_connected_any_more_is_not_waited_for),
