@@ -76,7 +76,10 @@ class Broadcast:
             self.broadcaster.end()
 
     def _join(self):
-        entry = self.cluster.wait_playable(self.stream)
+        def both():
+            entry = self.cluster.wait_playable(self.stream)
+            return {t["name"][0] for t in entry["tracks"]} == {"a", "v"} and entry
+        entry = wait_until(both, f"pictures and sound of {self.stream}")  # the first of them may be there earlier
         self.session = entry["session"]
         self.tracks = {t["name"]: t for t in entry["tracks"]}
         first = max(int(self.now_s()) - 1, 0)
