@@ -12,8 +12,9 @@
  *
  * malloc_trim() gives back what lies free between pieces that are in use, but not the end of a heap unless that is the main one. glibc cuts
  * that end when memory is freed there and more than its trim threshold is free, which by itself grows to 64 MiB, a whole heap: six
- * threads that freed 45 MiB each kept all 270 MiB for ever. memory_start() says 8 MiB. Encoders that are opened anew have page faults
- * for it, 2 to 5 ms of a processor's time each (720p, 1080p).
+ * threads that freed 45 MiB each kept all 270 MiB for ever. memory_start() says 8 MiB, and that pieces of 4 MiB are not of a heap at all:
+ * they go when they are freed, as glibc does it by itself until the first of them was. An encoder that is opened anew has page
+ * faults for both, 2 to 5 ms of a processor's time (720p, 1080p).
  *
  * What a try leaves behind is mostly what cannot go, stacks of threads and the like, and alone not worth the next try. But it may as well
  * have been freed during the try. So another try follows, after a pause that grows as long as tries are in vain.
@@ -30,7 +31,7 @@
 #define MEMORY_LOOK_US INT64_C(5000000)
 #define MEMORY_SPARE_LEAST ((size_t)32 << 20)
 #define MEMORY_HEAP_END_MOST (8 << 20)
-#define MEMORY_MAPPED_LEAST (32 << 20) /* pieces as large have a place of their own, as glibc would have it after the first of them */
+#define MEMORY_MAPPED_LEAST (4 << 20)
 #define MEMORY_PAUSE_MOST_US INT64_C(60000000)
 
 /* Once, before there are other threads. */
