@@ -169,7 +169,6 @@ def hold_long_messages(number, port, count):
     time.sleep(60)
 
 
-@pytest.mark.long
 def test_nodes_that_never_end_their_messages_are_bounded_together(cluster, healthy, table, load):
     """With the token: what a stolen one can cost."""
     port, process, count = cluster.config("transcoder-1")["port"], pid(cluster, "transcoder-1"), load(24, 96)
