@@ -28,7 +28,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SANITIZED = bool(os.environ.get("FRESHET_BIN"))  # then all is slower, and memory is another; what is counted is as ever
 WAIT_MS = 500 * (8 if SANITIZED else 1)  # beyond what is usual: so late may a chunk of the healthy stream be
 HOPS = 4  # broadcaster to proxy, transcoder, origin, edge and viewer: each may be run late
-BUSY_SHARE, BUSY_TIMES = 0.3, 10  # a machine that gives others so much of itself is late by itself: then so many times WAIT_MS
+# A machine that gives others so much of itself is late by itself: then so many times WAIT_MS, and more as less of it is left for us. An
+# encoder that has a tenth of what it needs falls behind without a bound; that no frame is missing holds there too.
+BUSY_SHARE, BUSY_TIMES, LEFT_LEAST = 0.3, 10, 0.02
 AFTER_S = 1  # what an attack left behind is looked at too
 LEFT_S = 60  # a source with less to go is begun anew before an attack
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -146,6 +148,11 @@ class Others:
         return max(0, (ran - ran_before) * TICK_S - (used - used_before)) / took
 
 
+def _late_by_itself(others):
+    """How many times later than on a machine that does nothing else something may come."""
+    return BUSY_TIMES / max(1 - others, LEFT_LEAST) if others > BUSY_SHARE else 1
+
+
 # ---- attackers
 
 def aside(function, *arguments):
@@ -226,7 +233,7 @@ class Healthy:
         yield seen
         seen.update(self.ask("judge", begin, self.ask("mark")["media_s"] + AFTER_S))
         seen["others"] = round(others.share(), 2)
-        bound_ms = wait_ms * (BUSY_TIMES if seen["others"] > BUSY_SHARE else 1) + HOPS * seen["lag_ms"]
+        bound_ms = _late_by_itself(seen["others"]) * wait_ms + HOPS * seen["lag_ms"]
         told = f"{seen['wait_ms']} ms, {len(seen['missing'])} of {seen['frames']} missing"
         if seen["others"] > BUSY_SHARE:
             told += f" (others took {seen['others']:.0%} of this machine)"
