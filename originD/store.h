@@ -138,7 +138,7 @@ bool store_unreadable(const struct store *st, const char *id); /* it is here, an
 
 /* The stream's live session, or the one proposed. ERR_FULL, ERR_NOSPACE, ERR_LIMIT (there is no such generation, or none is left for a moment),
  * ERR_IO (what is here of it cannot be read now, or nothing can be written);
- * ERR_CONFLICT: the proposed id is taken. With CLAIM_JOIN the one proposed or none: ERR_FENCED (a newer writer, or a newer
+ * ERR_CONFLICT: the proposed id is taken. With CLAIM_ONLY_LIVE ERR_NOT_FOUND: there is no live one that has something. With CLAIM_JOIN the one proposed or none: ERR_FENCED (a newer writer, or a newer
  * session of the stream), ERR_CLOSED (it ended here). An older session that is alive begins to end. */
 int store_claim(struct store *st, const struct claim *c, struct session **out);
 

@@ -86,6 +86,8 @@ int store_claim(struct store *st, const struct claim *c, struct session **out)
                         session_end(*out, (*out)->end_us, false, NULL, NULL);
                         *out = NULL;
                 }
+                if (c->flags & CLAIM_ONLY_LIVE && (!*out || (*out)->track_count == 0))
+                        return ERR_NOT_FOUND;
                 if (!generation_possible(session_next_generation(*out, c)))
                         return ERR_LIMIT;
                 rc = *out ? judge_disk(st, *out) : begin_session(st, c, out);

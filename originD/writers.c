@@ -82,6 +82,10 @@ static void claimed(struct session_wait *w, int status)
 
 static void refuse_claim(struct rpc_request *req, const struct claim *m, int why)
 {
+        if (why == ERR_NOT_FOUND) { /* its writer only asked whether the stream is live */
+                reply_claim(req, why, NULL);
+                return;
+        }
         /* The disk's state is told once, by space.c or with the save that failed; the writer tries again for as long as it lasts. */
         if (why == ERR_IO || why == ERR_NOSPACE)
                 log_debug("session=%s stream=%s msg=\"claim refused\" writer=%s error=\"%s\"", m->session, m->stream, m->node,

@@ -17,7 +17,7 @@
  *   5  origins tell each other what ended in pages of changes, and volumes of what they have; PUT's duration_us says whether the
  *      chunk's own length is a guess; END is answered by owners that are out of step
  *   6  origins tell each other a segment that cannot be had from one that never was, and a session's volumes in pages
- *   7  HELLO says the time, and OPEN how far two clocks are apart by it */
+ *   7  HELLO says the time, and OPEN how far two clocks are apart by it; CLAIM may be of a live session only */
 #define PROTO_VERSION 7
 
 #define STREAM_ID_MAX 64  /* [A-Za-z0-9_-]{1,64} */

@@ -25,7 +25,7 @@ int claim_decode(struct reader *r, struct claim *m)
         check_name(r, m->node, sizeof(m->node), node_id_valid, 0);
         reader_str(r, m->title, sizeof(m->title));
         m->grace_ms = reader_u32(r);
-        m->flags = check_flags(r, CLAIM_JOIN);
+        m->flags = check_flags(r, CLAIM_JOIN | CLAIM_ONLY_LIVE);
         m->generation = reader_u32(r);
         return reader_done(r);
 }

@@ -37,6 +37,9 @@ struct claim {
  * does one without tracks that the same node's claim made; another newer one is ERR_FENCED. Then the origin compares with its
  * peers: the writer PUTs nothing while this origin lacks what came before, or has more than the owner it went on from. */
 #define CLAIM_JOIN 0x01
+/* Only a session that is alive and has something: it is claimed as without this flag. Where there is none, nothing is made or changed:
+ * ERR_NOT_FOUND. A transcoder that has no room asks so, since what has viewers may go on there, and nothing may begin. */
+#define CLAIM_ONLY_LIVE 0x02
 
 void claim_encode(struct writer *w, const void *message);
 int claim_decode(struct reader *r, struct claim *m);
@@ -48,7 +51,7 @@ struct claim_track {
         int64_t end_us;        /* what is at or after is not stored yet; a guessed end is sooner by what it may be wrong */
 };
 struct claim_reply {
-        int8_t status; /* 0, ERR_NOSPACE, ERR_FULL, ERR_IO, ERR_LIMIT (there is no such generation, or none is left for
+        int8_t status; /* 0, ERR_NOT_FOUND (of CLAIM_ONLY_LIVE only), ERR_NOSPACE, ERR_FULL, ERR_IO, ERR_LIMIT (there is no such generation, or none is left for
                           a moment: generation.h); ERR_FENCED: of CLAIM_JOIN
                           only, or another claim came while this one was saved; ERR_CLOSED: of CLAIM_JOIN; ERR_CANCELED: stopping */
         char session[SESSION_ID_MAX + 1];

@@ -33,10 +33,16 @@ static int64_t cost_of(const struct sessions *ss, const struct open *m)
 static void open_new(struct sessions *ss, struct rpc_request *req, const struct open *m, int64_t until_us)
 {
         int64_t cost = cost_of(ss, m);
-        const char *full = sessions_full(ss, m, cost);
-        if (full) {
-                log_warn_of(m->publisher, "stream=%s publisher=%s pixels_s=%lld why=\"%s\" msg=\"stream refused\"", m->stream,
-                            *m->publisher ? m->publisher : "-", (long long)cost, full);
+        const char *closed = sessions_closed(ss);
+        const char *full = m->when & OPEN_GOES_ON ? NULL : sessions_full(ss, cost);
+        if (closed) {
+                log_warn_of(m->publisher, "stream=%s publisher=%s why=\"%s\" msg=\"stream refused\"", m->stream,
+                            *m->publisher ? m->publisher : "-", closed);
+                opens_refuse(req, ERR_FULL, closed);
+                return;
+        }
+        if (full && m->when & OPEN_BESIDE) { /* a second transcoder is a luxury */
+                session_tell_full(m->stream, m->publisher, cost, full);
                 opens_refuse(req, ERR_FULL, full);
                 return;
         }
@@ -49,7 +55,7 @@ static void open_new(struct sessions *ss, struct rpc_request *req, const struct 
                 opens_wait(&ss->opens, req, m->stream, until_us);
                 return;
         }
-        struct session *s = session_new(ss, m, req, until_us, cost);
+        struct session *s = session_new(ss, m, req, until_us, cost, full);
         if (!s) {
                 opens_refuse(req, ERR_CLOSED, "no origin is up");
                 return;

@@ -289,23 +289,22 @@ static int64_t promised(const struct sessions *ss)
 {
         int64_t sum = 0;
         for (const struct session *s = ss->first; s; s = s->next) {
-                if (s->pipeline || s->state == &claiming || s->state == &queued)
+                bool asks = s->state == &claiming && s->full; /* most that only ask have no place then */
+                if (s->pipeline || (s->state == &claiming && !asks) || s->state == &queued)
                         sum += s->cost;
         }
         return sum;
 }
 
-/* Of a stream that begins. taken: what is promised to the others. */
-static const char *too_much(const struct sessions *ss, int64_t taken, int64_t cost)
+const char *sessions_full(const struct sessions *ss, int64_t cost)
 {
         int64_t now_us = clock_mono_us();
         for (const struct session *s = ss->first; s; s = s->next) {
                 if (s->behind_since_us && now_us - s->behind_since_us > FULL_BEHIND_US)
                         return "encoding is behind real time";
         }
-        if (capacity_fits(&ss->capacity, taken, cost))
+        if (capacity_fits(&ss->capacity, promised(ss), cost))
                 return NULL;
-        metric_add(&stats_refused_capacity, 1);
         return "its encoding would be too much beside the others";
 }
 
@@ -317,15 +316,15 @@ static const struct state *step_claiming(struct session *s)
         }
         if (!s->answered)
                 return &claiming;
+        if (s->full && !s->goes_on) {
+                session_tell_full(s->stream, s->publisher, s->cost, s->full);
+                refuse(s, ERR_FULL, s->full);
+                s->given_up = s->full;
+                return &gone;
+        }
         if (s->claim_err) {
                 refuse(s, s->claim_err, "no origin took the session");
                 s->given_up = "no origin took it";
-                return &gone;
-        }
-        const char *full = s->unproved && !s->goes_on ? too_much(s->all, promised(s->all) - s->cost, s->cost) : NULL;
-        if (full) {
-                refuse(s, ERR_FULL, full);
-                s->given_up = full;
                 return &gone;
         }
         start_push(s);
@@ -558,19 +557,18 @@ int64_t session_now_us(const struct session *s)
 
 /* ---- who begins ------------------------------------------------------------------------------------------------------- */
 
-/* What its proxy has heard of before may go on, which the claim will tell. */
-static bool may_go_on(const struct open *m)
-{
-        return m->generation && !(m->when & OPEN_BESIDE);
-}
-
-const char *sessions_full(const struct sessions *ss, const struct open *m, int64_t cost)
+const char *sessions_closed(const struct sessions *ss)
 {
         if (ss->draining)
                 return "stopping";
-        if (ss->count >= ss->max_sessions)
-                return "at max_sessions";
-        return may_go_on(m) ? NULL : too_much(ss, promised(ss), cost);
+        return ss->count >= ss->max_sessions ? "at max_sessions" : NULL;
+}
+
+void session_tell_full(const char *stream, const char *publisher, int64_t cost, const char *why)
+{
+        metric_add(&stats_refused_capacity, 1);
+        log_warn_of(publisher, "stream=%s publisher=%s pixels_s=%lld why=\"%s\" msg=\"stream refused\"", stream,
+                    *publisher ? publisher : "-", (long long)cost, why);
 }
 
 unsigned sessions_new_ones(const struct sessions *ss)
@@ -680,7 +678,8 @@ static struct claim claim_for(const struct sessions *ss, const struct session *s
         return c;
 }
 
-struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening, int64_t start_by_us, int64_t cost)
+struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening, int64_t start_by_us, int64_t cost,
+                            const char *full)
 {
         struct session *s = mem_alloc(sizeof(*s));
         bool beside = m->when & OPEN_BESIDE;
@@ -689,7 +688,7 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
                               .epoch_us = m->epoch_us + (beside || is_far(skew_us) ? 0 : skew_us), /* its leader has told the proxy its clock */
                               .opening_skew_us = skew_us, .offered_epoch_us = m->epoch_us + skew_us, .begun_us = clock_mono_us(),
                               .start_by_us = start_by_us, .lockstep = m->lockstep,
-                              .shadow = beside, .goes_on = m->when & (OPEN_BESIDE | OPEN_GOES_ON), .unproved = may_go_on(m), .cost = cost};
+                              .shadow = beside, .goes_on = m->when & (OPEN_BESIDE | OPEN_GOES_ON), .full = full, .cost = cost};
         memcpy(s->stream, m->stream, sizeof(s->stream));
         memcpy(s->title, m->title, sizeof(s->title));
         memcpy(s->publisher, m->publisher, sizeof(s->publisher));
@@ -698,6 +697,8 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
         else
                 session_id_make(s->id, s->epoch_us);
         s->claim = claim_for(ss, s, m->generation);
+        if (full)
+                s->claim.flags = CLAIM_ONLY_LIVE;
         if (beside) { /* the leader's own words */
                 s->claim.flags = CLAIM_JOIN;
                 memcpy(s->claim.node, m->node, sizeof(s->claim.node));

@@ -85,7 +85,7 @@ struct session {
         struct start start;
         int64_t start_by_us; /* QUEUED until then, monotonic */
         bool goes_on;       /* another transcoder has it, or had it, as its proxy says or the origins: it has viewers */
-        bool unproved;      /* it was taken for one that may, before the origins were asked */
+        const char *full;   /* why it has no place here, unless the origins say that it goes on; NULL: it has one */
         int64_t cost;       /* pixels a second: at first what its configuration says, then what comes (cost.h) */
         struct pipeline_stats counted;
         int64_t counted_us, counted_end_us; /* when, and end_us then */
@@ -139,13 +139,16 @@ void sessions_drain(struct sessions *ss); /* every session is handed over, left 
 void sessions_stop(struct sessions *ss);  /* at once, without END */
 void sessions_tick(struct sessions *ss, int64_t now_us); /* every 500 ms; monotonic */
 
-/* NULL, or why a stream of this cost has no place here. What another node encoded that does no more may have one: a node that is busy
- * is better for it than none. Of one that was only published before the claim shows that, and then it has to fit as any other. */
-const char *sessions_full(const struct sessions *ss, const struct open *m, int64_t cost);
+const char *sessions_closed(const struct sessions *ss);             /* NULL, or why no stream at all has a place here */
+/* NULL, or why a stream of this cost may not begin here. What another node encoded that does no more may go on all the same: a node
+ * that is busy is better for it than none. What its proxy does not know of the origins do, so they are asked for what is live. */
+const char *sessions_full(const struct sessions *ss, int64_t cost);
+void session_tell_full(const char *stream, const char *publisher, int64_t cost, const char *why);
 unsigned sessions_new_ones(const struct sessions *ss); /* that have no encoders yet, and do not go on from elsewhere */
 /* Asks the origins; NULL when none is up. opening is answered later: its proxy waits until start_by_us, monotonic, for encoders to be
- * opened, and asks elsewhere then. */
-struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening, int64_t start_by_us, int64_t cost);
+ * opened, and asks elsewhere then. full: NULL, or why it has a place only if it goes on; a text that stays. */
+struct session *session_new(struct sessions *ss, const struct open *m, struct rpc_request *opening, int64_t start_by_us, int64_t cost,
+                            const char *full);
 struct session *session_find(struct sessions *ss, const char *stream);
 int64_t session_now_us(const struct session *s);   /* media time */
 /* Frames that its broadcaster's proxy may send now. What is far from its time, a film that comes faster than real time or a backlog

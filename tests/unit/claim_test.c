@@ -32,6 +32,23 @@ static void test_claim_of_a_live_stream_continues_its_session(void **state)
         assert_null(store_session(&store, "S2"));
 }
 
+/* By a transcoder without room: nothing may begin there, and no writer is fenced for nothing. */
+static void test_a_claim_of_what_is_live_only_makes_and_changes_nothing_else(void **state)
+{
+        (void)state;
+        struct claim c = {.stream = "cam", .session = "S2", .node = "t2", .flags = CLAIM_ONLY_LIVE};
+        struct session *s, *found;
+        int err;
+        assert_int_equal(store_claim(&store, &c, &found), ERR_NOT_FOUND);
+        assert_null(store_session(&store, "S2"));
+        s = claim("cam", "S1", 0, &err);
+        assert_int_equal(store_claim(&store, &c, &found), ERR_NOT_FOUND); /* nobody has seen anything of it */
+        assert_int_equal(s->generation, 1);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(store_claim(&store, &c, &found), 0);
+        assert_ptr_equal(found, s);
+}
+
 static void test_a_session_that_ended_at_another_origin_is_not_claimed_again_but_may_be_joined(void **state)
 {
         (void)state;
@@ -387,6 +404,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 CASE(test_first_claim_makes_the_proposed_session),
                 CASE(test_claim_of_a_live_stream_continues_its_session),
+                CASE(test_a_claim_of_what_is_live_only_makes_and_changes_nothing_else),
                 CASE(test_a_session_that_ended_at_another_origin_is_not_claimed_again_but_may_be_joined),
                 CASE(test_claim_tells_where_each_track_goes_on),
                 CASE(test_claim_is_answered_after_the_older_writers_chunk_is_in_or_out),

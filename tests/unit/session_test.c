@@ -999,7 +999,10 @@ static void test_a_node_that_stays_behind_real_time_takes_only_streams_that_go_o
         begin();
         ss.first->behind_since_us = clock_mono_us() - 10 * US_PER_S;
         struct open m = {.stream = "other", .epoch_us = EPOCH, .codecs = {CODEC_NONE, CODEC_AAC}};
+        struct fake_call call;
         say(1, message_new(MSG_OPEN, open_encode, &m));
+        claim_of(&call);
+        fake_claimed(&call, &(struct claim_reply){.status = ERR_NOT_FOUND});
         assert_int_equal(opened(1).status, ERR_FULL);
         m.generation = 3;
         say(1, message_new(MSG_OPEN, open_encode, &m));
@@ -1065,9 +1068,14 @@ static void test_a_stream_that_does_not_fit_beside_the_others_is_refused_unless_
         ss.max_sessions = 10;
         ss.capacity.cpus = 0.9; /* 112 million */
         begin();
+        struct fake_call call;
+        int64_t refused = stats_refused_capacity.value;
         open_of(1, "other", 0);
+        struct claim m = claim_of(&call);
+        assert_int_equal(m.flags, CLAIM_ONLY_LIVE); /* nothing is made for it at the origins */
+        fake_claimed(&call, &(struct claim_reply){.status = ERR_NOT_FOUND});
         assert_int_equal(opened(1).status, ERR_FULL);
-        assert_int_equal(stats_refused_capacity.value, 1);
+        assert_int_equal(stats_refused_capacity.value, refused + 1);
         open_of(1, "other", 3);
         assert_false(answered(1));
         assert_int_equal(fake_calls(MSG_CLAIM), 1);
@@ -1085,8 +1093,10 @@ static void test_a_name_that_was_published_before_has_no_place_for_that(void **s
         ss.capacity.cpus = 0.9;
         begin();
         pipeline->events->ready(pipeline->arg);
+        struct fake_call call;
         open_of(1, "again", 3);
-        grant();
+        claim_of(&call);
+        fake_claimed(&call, &(struct claim_reply){.status = ERR_NOT_FOUND});
         assert_int_equal(opened(1).status, ERR_FULL);
         assert_int_equal(ss.count, 1);
 }
@@ -1108,7 +1118,12 @@ static void test_what_goes_on_has_its_place_whoever_knows_of_it(void **state)
         open_when(2, "lost", 3, OPEN_GOES_ON); /* by its own proxy, after a time without any transcoder */
         grant();
         assert_true(ss.first->goes_on);
-        assert_int_equal(ss.count, 3);
+        open_of(3, "moved", 0); /* by a proxy that never heard of it */
+        assert_int_equal(claim_of(&call).flags, CLAIM_ONLY_LIVE);
+        strcpy(reply.session, "20250101T000000Z-00000007");
+        fake_claimed(&call, &reply);
+        assert_true(ss.first->goes_on);
+        assert_int_equal(ss.count, 4);
 }
 
 /* More than fit in at first, for its configuration does not say how much comes. */
@@ -1165,7 +1180,7 @@ static void test_new_streams_are_begun_a_few_at_a_time_and_the_others_wait_their
         for (unsigned i = 0; i < STARTS_NEW_MAX; i++) { /* a proxy has one request at a time here */
                 struct open m = {.stream = "cam", .epoch_us = EPOCH, .codecs = {CODEC_H264, CODEC_NONE}};
                 snprintf(m.stream, sizeof(m.stream), "new%u", i);
-                assert_non_null(session_new(&ss, &m, NULL, INT64_MAX, 1));
+                assert_non_null(session_new(&ss, &m, NULL, INT64_MAX, 1, NULL));
         }
         assert_int_equal(open_many(1), 0);
         assert_false(answered(0));
@@ -1188,7 +1203,7 @@ static void test_a_tick_in_which_a_session_ends_another_goes_on_with_those_that_
         for (unsigned i = 0; i < STARTS_NEW_MAX; i++) {
                 struct open m = {.epoch_us = EPOCH, .codecs = {CODEC_H264, CODEC_NONE}};
                 snprintf(m.stream, sizeof(m.stream), "new%u", i);
-                assert_non_null(session_new(&ss, &m, NULL, INT64_MAX, 1));
+                assert_non_null(session_new(&ss, &m, NULL, INT64_MAX, 1, NULL));
         }
         open_of(3, "first", 0);
         open_of(0, "old", 5);

@@ -76,6 +76,8 @@ static void refused(struct candidate *a, int err)
         struct claiming *c = a->claiming;
         a->answer = REFUSED;
         c->err = err;
+        if (err == ERR_NOT_FOUND && c->message.flags & CLAIM_ONLY_LIVE) /* this is no failure */
+                return;
         log_warn("session=%s stream=%s origin=%s msg=\"claim failed\" error=\"%s\"", c->message.session, c->message.stream,
                  a->origin.id, err_text(err));
 }
