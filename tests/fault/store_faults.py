@@ -150,6 +150,14 @@ class Origin:
         return [(int(line[0]), bytes.fromhex(line[1])) for line in lines if len(line) == 2]
 
     def files(self):
+        """{name: its bytes}. From the beginning again when one gets another name meanwhile: it would be missed under both."""
+        while True:
+            try:
+                return self.read_files()
+            except FileNotFoundError:
+                pass
+
+    def read_files(self):
         out = {}
         for folder, _, names in os.walk(self.data):
             for name in names:
