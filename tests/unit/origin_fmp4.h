@@ -184,8 +184,13 @@ static inline struct buf *fmp4_chunk(uint64_t start, unsigned samples, uint32_t 
         writer_init(&w, f->bytes + offset_at, 4);
         writer_u32(&w, (uint32_t)(f->w.len - moof + 8));
         fmp4_open(f, "mdat");
-        for (uint32_t i = 0; i < samples * size; i++)
-                writer_u8(&f->w, (uint8_t)(start / 7 + i));
+        uint8_t pattern[256];
+        for (uint32_t i = 0; i < sizeof(pattern); i++)
+                pattern[i] = (uint8_t)(start / 7 + i);
+        for (uint32_t left = samples * size, n; left; left -= n) {
+                n = left < sizeof(pattern) ? left : sizeof(pattern);
+                writer_bytes(&f->w, pattern, n);
+        }
         fmp4_close(f);
         return fmp4_end(f);
 }
