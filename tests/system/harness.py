@@ -318,12 +318,17 @@ class Cluster:
             return entry if entry and entry["state"] in states else None
         return wait_until(has, f"{stream} {' or '.join(states)}", seconds)
 
-    def wait_playable(self, stream, seconds=WAIT_S):
-        """The stream's entry, once its manifest is there and the second segment of each track as well."""
+    def wait_playable(self, stream, seconds=WAIT_S, tracks=()):
+        """The stream's entry, once its manifest is there and the second segment of each track as well; of these tracks at least: on a
+        slow machine there is sound long before there are pictures."""
         entry = self.wait_state(stream, "live", "ended", seconds=seconds)  # a short one may be over before we look
         wait_until(lambda: self.get(f"/live/{stream}/manifest.mpd").status == 200, f"{stream}'s manifest", seconds)
-        entry = wait_until(lambda: (self.stream(stream) or {}).get("tracks") and self.stream(stream), f"{stream}'s tracks",
-                           seconds)
+
+        def with_tracks():
+            entry = self.stream(stream)
+            names = {t["name"] for t in (entry or {}).get("tracks", [])}
+            return entry if names and names >= set(tracks) else None
+        entry = wait_until(with_tracks, f"{stream}'s tracks {sorted(tracks)}", seconds)
         for track in entry["tracks"]:
             self.segment(stream, entry["session"], track["name"], 1)
         # by now the tracks that came a little later are there too

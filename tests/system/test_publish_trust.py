@@ -188,7 +188,8 @@ def test_librtmp_publishes_by_rtmps(trusted, tmp_path):
     media.make_stamped(source, "30", 10, size="320x180")
     tool = os.path.join(os.path.dirname(media.STAMP), "rtmp_push")
     trusted.cluster.publish(tool, str(source), trusted.rtmps("librtmps"))
-    assert {t["name"] for t in trusted.cluster.wait_playable("librtmps")["tracks"]} == {"v180", "a64"}
+    entry = trusted.cluster.wait_playable("librtmps", tracks={"v180", "a64"})
+    assert {t["name"] for t in entry["tracks"]} == {"v180", "a64"}
 
 
 def peer_certificate(port, name):
