@@ -14,23 +14,29 @@
 #include "edged/hedge.h"
 #include "edged/lag.h"
 #include "edged/newest.h"
+#include "edged/race.h"
+#include "edged/round.h"
 #include "edged/stats.h"
 #include "proto/key.h"
 
 #define LIST_TTL_MS 1000
 #define GLASS_WAITED_US (50 * US_PER_MS)
 
-struct fill;
+/* What a fill is at, and what may come next; enter() logs each change. */
+#define STEPS(X)                                                                                                       \
+        X(ASK, ask)       /* the next node of this round → UP, OVER */                                                 \
+        X(UP, up)         /* one is asked → ASK, RACE, OVER, DUE, DONE */                                              \
+        X(RACE, stay)     /* so is another one, or there is none → ASK, OVER, DUE, DONE */                             \
+        X(OVER, over)     /* all of this round were asked, or there is nobody → ASK, PAUSE, DONE */                    \
+        X(PAUSE, pause)   /* until retry_us → ASK, DONE */                                                             \
+        X(DUE, due)       /* not yet, until due_us → ASK, DONE */                                                      \
+        X(GATHER, stay)   /* a list: gather.c asks → DONE */                                                           \
+        X(DONE, stay)     /* the object has left FILLING; the fill is gone */
 
-/* One FETCH. When another was faster it outlives its fill: what it says is still heard, for the node's sake. */
-struct call {
-        struct fills *fills;
-        struct fill *fill; /* NULL: its bytes are not wanted any more */
-        uint64_t node;
-        int64_t asked_us;
-        uint32_t wait_ms;
-        enum hedge_kind kind;
-        bool second, sample;
+enum step {
+#define X(name, function) STEP_##name,
+        STEPS(X)
+#undef X
 };
 
 struct fill {
@@ -38,22 +44,17 @@ struct fill {
         struct fills *fills;
         struct object *object;
         struct key key; /* the object's, taken apart */
-        struct call *first, *second; /* under way */
-        struct gather *gathering;    /* a list: gather.c asks */
-        bool raced;                  /* a second FETCH was sent for these bytes, or there was nobody to send it to */
-        bool denied;                 /* none was sent for want of budget; counted */
-        bool hedged;                 /* the second FETCH for these bytes is to be counted */
+        enum step step;
+        struct race race;
+        struct round round;
+        struct gather *gathering;
         int64_t retry_us, progress_us;
         int64_t due_us;     /* a node says that there is nothing before; 0: none does */
         int64_t no_node_us; /* since when there is nobody to ask; 0: there is */
-        struct node_set tried;
-        unsigned not_found;    /* answers in this round */
-        bool waited;           /* in this round a node waited for bytes as long as it might */
-        bool not_yet;          /* said since there last were bytes */
-        bool takes_old;        /* nobody has a newer session's manifest (newest.h) */
-        bool was_due;          /* some node said NOT_YET, ever: it is not MISSING */
-        unsigned rounds;       /* for nothing, one after the other */
-        uint32_t missing_ttl_ms;
+        bool not_yet;       /* said since there last were bytes */
+        bool was_due;       /* some node said so, ever: it is not MISSING */
+        bool takes_old;     /* nobody has a newer session's manifest (newest.h) */
+        unsigned rounds;    /* for nothing, one after the other */
 };
 
 struct fills {
@@ -68,8 +69,6 @@ struct fills {
         uv_timer_t timer;
 };
 
-static void ask(struct fill *f, int64_t now_us);
-
 static uint64_t next_random(struct fills *fs)
 {
         uint64_t x = fs->random; /* xorshift64 */
@@ -79,20 +78,12 @@ static uint64_t next_random(struct fills *fs)
         return fs->random = x;
 }
 
-/* ---- the end of a fill ---------------------------------------------------------------------------------------- */
-
-static void abandon(struct call **call)
-{
-        if (*call)
-                (*call)->fill = NULL;
-        *call = NULL;
-}
+/* ---- the end of a fill: each returns DONE, and then only go() touches the fill ------------------------------------ */
 
 static void finish(struct fill *f)
 {
         struct fills *fs = f->fills;
-        abandon(&f->first);
-        abandon(&f->second);
+        race_drop(&f->race);
         if (f->next)
                 f->next->prev = f->prev;
         *(f->prev ? &f->prev->next : &fs->first) = f->next;
@@ -109,7 +100,7 @@ static void settle(struct fill *f, bool there)
                 cfg->settled(cfg->arg, f->object, &f->key, there);
 }
 
-static void fail_until(struct fill *f, int why, int64_t again_us, int64_t now_us)
+static enum step fail_until(struct fill *f, int why, int64_t again_us, int64_t now_us)
 {
         struct object *o = f->object;
         char key[KEY_MAX * 2];
@@ -120,12 +111,12 @@ static void fail_until(struct fill *f, int why, int64_t again_us, int64_t now_us
         }
         settle(f, false);
         cache_fail(o, why, again_us, now_us);
-        finish(f);
+        return STEP_DONE;
 }
 
-static void fail(struct fill *f, int why, int64_t now_us)
+static enum step fail(struct fill *f, int why, int64_t now_us)
 {
-        fail_until(f, why, 0, now_us);
+        return fail_until(f, why, 0, now_us);
 }
 
 /* ---- what to try next ----------------------------------------------------------------------------------------- */
@@ -134,11 +125,6 @@ static int64_t deadline_us(const struct fill *f)
 {
         int64_t from_us = f->object->len > 0 ? f->progress_us : atomic_load(&f->object->wanted_us);
         return from_us + f->fills->cfg.hold_us;
-}
-
-static bool is_asking(const struct fill *f)
-{
-        return f->first || f->second || f->gathering;
 }
 
 static int why_late(const struct fill *f)
@@ -155,48 +141,47 @@ int64_t fill_pause_us(unsigned rounds, uint64_t random)
         return 1 + (int64_t)(random % (uint64_t)most_us);
 }
 
-static void pause_fill(struct fill *f, int64_t now_us)
+static int64_t pause_until_us(struct fill *f, int64_t now_us)
 {
         int64_t until_us = now_us + fill_pause_us(f->rounds++, next_random(f->fills)), last_us = deadline_us(f);
         if (f->no_node_us && f->no_node_us + FILL_NO_NODE_US < last_us)
                 last_us = f->no_node_us + FILL_NO_NODE_US;
-        f->retry_us = until_us < last_us ? until_us : last_us;
+        return until_us < last_us ? until_us : last_us;
 }
 
-static void begin_round(struct fill *f)
+static bool finds_nobody(struct fill *f, enum round_verdict said, int64_t now_us)
 {
-        f->tried.count = 0;
-        f->not_found = 0;
-        f->waited = false;
-        f->missing_ttl_ms = UINT32_MAX;
-}
-
-/* Everybody in this round was asked, or there is nobody. */
-static void end_round(struct fill *f, int64_t now_us)
-{
-        /* One that is starting says NOT_YET of a name that nobody else has, since what it stores may be the only copy: that is 503 for as long
-         * as it reads, and never a 404 that would be remembered here and by players. */
-        bool all_say_no = f->tried.count > 0 && f->not_found == f->tried.count;
-        if (all_say_no && !f->was_due && f->object->len == 0) {
-                cache_missing(f->object, f->missing_ttl_ms, now_us);
-                finish(f);
-                return;
-        }
-        if (f->tried.count == 0 && f->no_node_us == 0)
-                f->no_node_us = now_us;
-        if (f->tried.count > 0)
+        if (said != ROUND_NOBODY)
                 f->no_node_us = 0;
-        bool nobody = f->no_node_us && (f->object->stale || now_us - f->no_node_us >= FILL_NO_NODE_US);
-        if (f->fills->stopping || nobody || now_us >= deadline_us(f)) {
-                fail(f, why_late(f), now_us);
-                return;
+        else if (f->no_node_us == 0)
+                f->no_node_us = now_us;
+        return f->no_node_us && (f->object->stale || now_us - f->no_node_us >= FILL_NO_NODE_US);
+}
+
+static enum step step_over(struct fill *f, int64_t now_us)
+{
+        enum round_verdict said = round_end(&f->round, f->was_due);
+        if (said == ROUND_MISSING && f->object->len == 0) {
+                cache_missing(f->object, f->round.missing_ttl_ms, now_us);
+                return STEP_DONE;
         }
-        bool at_once = f->waited;
-        begin_round(f);
-        if (at_once)
-                ask(f, now_us);
-        else
-                pause_fill(f, now_us);
+        if (finds_nobody(f, said, now_us) || f->fills->stopping || now_us >= deadline_us(f))
+                return fail(f, why_late(f), now_us);
+        round_begin(&f->round);
+        if (said == ROUND_AGAIN)
+                return STEP_ASK;
+        f->retry_us = pause_until_us(f, now_us);
+        return STEP_PAUSE;
+}
+
+static enum step step_pause(struct fill *f, int64_t now_us)
+{
+        return f->retry_us <= now_us ? STEP_ASK : STEP_PAUSE;
+}
+
+static enum step step_due(struct fill *f, int64_t now_us)
+{
+        return f->due_us <= now_us ? STEP_ASK : STEP_DUE;
 }
 
 /* ---- asking --------------------------------------------------------------------------------------------------- */
@@ -228,54 +213,64 @@ static int send_fetch(struct fill *f, const struct node_set *not_these, bool sec
                 free(c);
                 return err;
         }
-        *(second ? &f->second : &f->first) = c;
+        race_start(&f->race, c);
         return 0;
 }
 
 /* One node not asked in this round, those that are late last. */
-static void ask(struct fill *f, int64_t now_us)
+static enum step step_ask(struct fill *f, int64_t now_us)
 {
         struct fills *fs = f->fills;
-        struct node_set avoided = f->tried;
-        f->raced = f->denied = f->hedged = false;
+        struct node_set avoided = f->round.tried;
+        race_reset(&f->race);
         hedge_avoid(&fs->hedge, now_us, &avoided);
-        if (fs->stopping || f->tried.count >= FILL_NODES_MAX ||
-            (send_fetch(f, &avoided, false, now_us) != 0 && send_fetch(f, &f->tried, false, now_us) != 0)) {
-                end_round(f, now_us);
-                return;
-        }
+        if (fs->stopping || round_is_full(&f->round) ||
+            (send_fetch(f, &avoided, false, now_us) != 0 && send_fetch(f, &f->round.tried, false, now_us) != 0))
+                return STEP_OVER;
         hedge_earn(&fs->hedge);
+        return STEP_UP;
 }
 
-/* After a "not yet" the next may well wait as long as it is allowed to, and for half a second nobody is asked beside it. */
-static int64_t overdue_us(const struct fill *f)
-{
-        const struct call *c = f->first;
-        const struct hedge *h = &f->fills->hedge;
-        if (f->not_yet)
-                return c->asked_us + (c->wait_ms < FILL_WAIT_MS ? c->wait_ms : FILL_WAIT_MS) * US_PER_MS + hedge_after_us(h, HEDGE_THERE);
-        return c->asked_us + hedge_after_us(h, c->kind);
-}
-
-static void ask_second(struct fill *f, int64_t now_us)
+static enum step step_up(struct fill *f, int64_t now_us)
 {
         struct fills *fs = f->fills;
-        struct node_set avoided = f->tried;
-        node_set_add(&avoided, f->first->node);
+        if (!race_wants_second(&f->race, &fs->hedge, f->not_yet, fs->upstream->ops->live(fs->upstream), now_us))
+                return STEP_UP;
+        struct node_set avoided = f->round.tried;
+        node_set_add(&avoided, f->race.first->node);
         hedge_avoid(&fs->hedge, now_us, &avoided);
-        f->raced = fs->upstream->ops->live(fs->upstream) < 2;
-        if (f->raced)
-                return;
-        if (!hedge_may(&fs->hedge, f->first->node, now_us)) {
-                if (!f->denied)
-                        stats_hedge(HEDGED_DENIED);
-                f->denied = true;
-                return;
+        race_second(&f->race, &fs->hedge, send_fetch(f, &avoided, true, now_us) == 0, now_us);
+        return STEP_RACE;
+}
+
+static enum step step_stay(struct fill *f, int64_t now_us)
+{
+        (void)now_us;
+        return f->step;
+}
+
+static const struct {
+        const char *name;
+        enum step (*take)(struct fill *f, int64_t now_us);
+} steps[] = {
+#define X(name, function) {#name, step_##function},
+        STEPS(X)
+#undef X
+};
+
+/* Takes one step after the other until one has to wait. f may be gone afterwards. */
+static void go(struct fill *f, enum step next, int64_t now_us)
+{
+        while (next != f->step) {
+                log_debug("key=%s have=%llu step=%s before=%s", f->object->key, (unsigned long long)f->object->len, steps[next].name,
+                          steps[f->step].name);
+                f->step = next;
+                if (next == STEP_DONE) {
+                        finish(f);
+                        return;
+                }
+                next = steps[next].take(f, now_us);
         }
-        f->raced = true;
-        f->hedged = send_fetch(f, &avoided, true, now_us) == 0;
-        if (f->hedged)
-                hedge_spend(&fs->hedge, f->first->node, now_us);
 }
 
 /* ---- an answer ------------------------------------------------------------------------------------------------ */
@@ -301,7 +296,7 @@ static const char *safe_type(const struct fetch_reply *m, const char *key)
 }
 
 /* Bytes, or the end: what one of the two asked brought first. */
-static void take(struct fill *f, const struct fetch_reply *m, struct buf *bytes, int64_t now_us)
+static enum step take(struct fill *f, const struct fetch_reply *m, struct buf *bytes, int64_t now_us)
 {
         struct object *o = f->object;
         bool immutable = m->flags & FETCH_IMMUTABLE, complete = m->flags & FETCH_COMPLETE;
@@ -312,90 +307,49 @@ static void take(struct fill *f, const struct fetch_reply *m, struct buf *bytes,
                 err = cache_complete(o, bytes, type, immutable, m->ttl_ms, now_us);
         else if (!err)
                 err = cache_append(o, bytes, type, immutable);
-        if (err) {
-                fail(f, err, now_us);
-                return;
-        }
+        if (err)
+                return fail(f, err, now_us);
         f->progress_us = now_us;
         f->not_yet = false;
         f->rounds = 0;
-        if (!complete) {
-                ask(f, now_us);
-                return;
-        }
-        finish(f);
-}
-
-static void count_hedge(struct fill *f, bool second_won)
-{
-        if (f->hedged)
-                stats_hedge(second_won ? HEDGED_WON : HEDGED_LOST);
-        f->hedged = false;
-}
-
-/* The other is late if it was asked first. */
-static void settle_race(struct fill *f, const struct call *winner, int64_t now_us)
-{
-        count_hedge(f, winner->second);
-        if (winner->second && f->first)
-                hedge_late(&f->fills->hedge, f->first->node, now_us);
-        abandon(&f->first);
-        abandon(&f->second);
-}
-
-/* The second one has waited its whole time: the first, asked before it, does not answer at all. */
-static void leave_first(struct fill *f, int64_t now_us)
-{
-        hedge_late(&f->fills->hedge, f->first->node, now_us);
-        node_set_add(&f->tried, f->first->node);
-        abandon(&f->first);
+        return complete ? STEP_DONE : STEP_ASK;
 }
 
 static void take_not_yet(struct fill *f, const struct call *c, const struct fetch_reply *m, int64_t now_us)
 {
         uint32_t due_ms = m->status == ERR_NOT_YET && f->object->len == 0 ? m->ttl_ms : 0;
-        f->due_us = due_ms ? now_us + (due_ms < FILL_DUE_MAX_MS ? due_ms : FILL_DUE_MAX_MS) * US_PER_MS : 0;
         bool waited = now_us - c->asked_us >= (int64_t)c->wait_ms * US_PER_MS / 2;
+        f->due_us = due_ms ? now_us + (due_ms < FILL_DUE_MAX_MS ? due_ms : FILL_DUE_MAX_MS) * US_PER_MS : 0;
         f->was_due = f->not_yet = true;
-        f->waited |= waited;
-        if (waited && c->second && f->first)
-                leave_first(f, now_us);
+        f->round.waited |= waited;
+        if (waited && c->second && f->race.first)
+                node_set_add(&f->round.tried, race_drop_first(&f->race, &f->fills->hedge, now_us));
 }
 
 /* All owners go by the same clock, so one is believed. */
-static void pause_until_due(struct fill *f, int64_t now_us)
+static enum step wait_until_due(struct fill *f, int64_t now_us)
 {
-        if (f->due_us > deadline_us(f)) {
-                fail_until(f, ERR_NOT_YET, f->due_us - f->fills->cfg.hold_us, now_us);
-                return;
-        }
+        if (f->due_us > deadline_us(f))
+                return fail_until(f, ERR_NOT_YET, f->due_us - f->fills->cfg.hold_us, now_us);
         cache_due(f->object, f->due_us);
-        begin_round(f);
-        f->retry_us = f->due_us;
+        round_begin(&f->round);
+        return STEP_DUE;
 }
 
 /* This node has nothing for us in this round; the other one may still. */
-static void take_no(struct fill *f, const struct call *c, int status, const struct fetch_reply *m, int64_t now_us)
+static enum step take_no(struct fill *f, const struct call *c, int status, const struct fetch_reply *m, int64_t now_us)
 {
-        node_set_add(&f->tried, c->node);
-        if (status == ERR_NOT_YET) {
+        round_heard(&f->round, c->node, status, m ? m->ttl_ms : 0);
+        if (status == ERR_NOT_YET)
                 take_not_yet(f, c, m, now_us);
-        } else if (status == ERR_NOT_FOUND) {
-                f->not_found++;
-                f->missing_ttl_ms = m->ttl_ms < f->missing_ttl_ms ? m->ttl_ms : f->missing_ttl_ms;
-        } else {
-                log_debug("key=%s offset=%llu error=\"%s\"", f->object->key, (unsigned long long)f->object->len,
-                          err_text(status));
-        }
-        if (is_asking(f))
-                return;
-        count_hedge(f, false);
-        if (f->not_yet && now_us >= deadline_us(f))
-                fail(f, ERR_NOT_YET, now_us);
-        else if (f->due_us > now_us)
-                pause_until_due(f, now_us);
         else
-                ask(f, now_us);
+                log_debug("key=%s node=%llx error=\"%s\"", f->object->key, (unsigned long long)c->node, err_text(status));
+        if (race_runs(&f->race))
+                return f->step;
+        race_lost(&f->race);
+        if (f->not_yet && now_us >= deadline_us(f))
+                return fail(f, ERR_NOT_YET, now_us);
+        return f->due_us > now_us ? wait_until_due(f, now_us) : STEP_ASK;
 }
 
 /* A manifest that names a session before the one this stream had already: as good as none, unless it is all there is. */
@@ -407,7 +361,7 @@ static bool is_behind(struct fill *f, const struct fetch_reply *m, const struct 
             !newest_find(bytes->data, bytes->len, session))
                 return false;
         if (!f->takes_old && newest_is_old(n, f->key.stream, session)) {
-                f->takes_old = f->waited = true; /* in the next round, which follows at once */
+                f->takes_old = f->round.waited = true; /* in the next round, which follows at once */
                 return true;
         }
         newest_saw(n, f->key.stream, session);
@@ -455,14 +409,12 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
         stats_fetch(status, f != NULL);
         hear(c, err, brings, now_us);
         if (f) {
-                *(c->second ? &f->second : &f->first) = NULL;
+                race_left(&f->race, c);
                 if (brings) {
                         observe_glass(f, c, m, bytes, now_us);
-                        settle_race(f, c, now_us);
-                        take(f, m, bytes, now_us);
-                } else {
-                        take_no(f, c, status, m, now_us);
+                        race_won(&f->race, &c->fills->hedge, c, now_us);
                 }
+                go(f, brings ? take(f, m, bytes, now_us) : take_no(f, c, status, m, now_us), now_us);
         }
         free(c);
 }
@@ -476,10 +428,7 @@ static void on_gathered(void *arg, int err, struct buf *json)
         f->gathering = NULL;
         if (!err)
                 err = cache_complete(f->object, json, "application/json", false, LIST_TTL_MS, now_us);
-        if (err)
-                fail(f, err, now_us);
-        else
-                finish(f);
+        go(f, err ? fail(f, err, now_us) : STEP_DONE, now_us);
 }
 
 /* ---- the set of fills ----------------------------------------------------------------------------------------- */
@@ -489,10 +438,7 @@ void fills_tick(struct fills *fs, int64_t now_us)
         for (struct fill *f = fs->first, *next; f; f = next) {
                 next = f->next;
                 cache_expire_waiters(f->object, now_us);
-                if (!is_asking(f) && f->retry_us <= now_us)
-                        ask(f, now_us);
-                else if (f->first && !f->raced && overdue_us(f) <= now_us)
-                        ask_second(f, now_us);
+                go(f, steps[f->step].take(f, now_us), now_us);
         }
 }
 
@@ -528,7 +474,7 @@ void fills_nodes_changed(struct fills *fs)
         int64_t now_us = fs->cfg.clock_us();
         for (struct fill *f = fs->first; f; f = f->next) {
                 int64_t soon_us = now_us + (int64_t)(next_random(fs) % (uint64_t)FILL_SPREAD_US);
-                if (!is_asking(f) && f->no_node_us && soon_us < f->retry_us)
+                if (f->step == STEP_PAUSE && f->no_node_us && soon_us < f->retry_us)
                         f->retry_us = soon_us;
         }
 }
@@ -540,7 +486,8 @@ void fill_begin(void *arg, struct object *o)
         f->fills = fs;
         f->object = o;
         key_parse(&f->key, o->key);
-        f->missing_ttl_ms = UINT32_MAX;
+        f->step = STEP_OVER; /* of no round */
+        round_begin(&f->round);
         f->next = fs->first;
         if (f->next)
                 f->next->prev = f;
@@ -549,22 +496,24 @@ void fill_begin(void *arg, struct object *o)
                 uv_timer_start(&fs->timer, on_timer, FILL_TICK_MS, FILL_TICK_MS);
         int64_t now_us = fs->cfg.clock_us();
         if (o->hops >= FETCH_HOPS_MAX || fs->stopping) {
-                fail(f, ERR_CLOSED, now_us);
+                go(f, fail(f, ERR_CLOSED, now_us), now_us);
         } else if (f->key.kind == KEY_STREAMS || f->key.kind == KEY_RECORDINGS) {
+                f->step = STEP_GATHER;
                 gather_begin(&f->gathering, fs->timer.loop, fs->upstream, o->key, o->hops, on_gathered, f);
         } else {
-                ask(f, now_us);
+                go(f, STEP_ASK, now_us);
         }
 }
 
 void fills_stop(struct fills *fs)
 {
+        int64_t now_us = fs->cfg.clock_us();
         fs->stopping = true;
         for (struct fill *f = fs->first, *next; f; f = next) {
                 next = f->next;
                 gather_abandon(&f->gathering);
-                if (!is_asking(f))
-                        fail(f, why_late(f), fs->cfg.clock_us());
+                if (!race_runs(&f->race))
+                        go(f, fail(f, why_late(f), now_us), now_us);
         }
 }
 

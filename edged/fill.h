@@ -1,20 +1,18 @@
 /* fill.h - fetching an object: one chain of FETCH requests, however many viewers wait for it.
  *
- *   ASKING  a FETCH is under way; what it brings is appended and the next one asks from where it ends. When its answer is
- *           overdue (hedge.h) the next node in the stream's order is asked for the same, once: the first that brings
- *           something is taken, what the other says then is thrown away
- *   PAUSED  nobody could be asked, or everybody was: again at retry_us, after exponential backoff with full jitter, so that
- *           objects that failed together are not asked for together
- *   (over)  the object is COMPLETE, MISSING or FAILED
+ * A fill takes one step after the other (the table is in fill.c). It asks a node from where the object ends, and what comes is appended.
+ * When the answer is overdue the next node is asked for the same, once (race.h). A node that fails, or has nothing, or not yet, is passed
+ * over for the next in the stream's order, until the round is over (round.h). Then it pauses, by exponential backoff with full jitter, so that
+ * objects that failed together are not asked for together, and begins the next round. In the end the object is COMPLETE, MISSING or FAILED.
+ *
+ * When a node says when the object can be there, nobody is asked before: the fill waits until then, or the object is FAILED at once if
+ * nobody who waits now would be held for so long, and is asked for again when hold_us reaches so far.
  *
  * A fill belongs to no viewer: it goes on when all of them have left. It ends by itself:
  *   - nothing yet, and nobody asked for the object within hold_us: FAILED (a due segment is never MISSING for that);
  *   - no node to ask for FILL_NO_NODE_US: FAILED;
  *   - begun, and no byte for hold_us: FAILED, readers' connections are cut.
- * A node that fails, or has nothing, or not yet, is passed over in this round for the next in the stream's order: of two
- * owners one may be behind. But when it says when the object can be there, nobody is asked before: until then the fill pauses, or it is
- * FAILED at once if nobody who waits now would be there, and is asked for again when hold_us reaches so far. MISSING is only what every node asked said. When one of them waited for bytes as long as it was
- * allowed to, the next round follows at once. Loop thread only. */
+ * Loop thread only. */
 #ifndef EDGED_FILL_H
 #define EDGED_FILL_H
 
@@ -24,7 +22,6 @@
 #include "edged/upstream.h"
 #include "proto/key.h"
 
-#define FILL_NODES_MAX 4              /* asked in one round */
 #define FILL_WAIT_MS 500              /* of one FETCH, at most: the next bytes of what has begun come each 200 ms, from this node or from another */
 #define FILL_BEGIN_MS 2000            /* of what has not begun: one FETCH, until its first bytes are made */
 #define FILL_DUE_MAX_MS 60000         /* more than that ahead no node is believed */

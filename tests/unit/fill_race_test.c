@@ -7,6 +7,7 @@
 #include "common/daemon/log.h"
 #include "common/daemon/metrics.h"
 #include "edged/hedge.h"
+#include "edged/race.h"
 #include "edged/stats.h"
 #include "fake_upstream.h"
 
@@ -299,7 +300,7 @@ static void test_what_was_not_there_yet_is_raced_for_only_after_half_a_second(vo
         struct fake_edge e;
         open_edge(&e, 2);
         struct object *o = get(&e, key);
-        int64_t patience_us = FILL_WAIT_MS * US_PER_MS;
+        int64_t patience_us = RACE_PATIENCE_MS * US_PER_MS;
         for (int i = 0; i < 2; i++) { /* neither owner has it */
                 fake_wait(last(&e)->what.wait_ms * US_PER_MS);
                 atomic_store(&o->wanted_us, fake_clock_us()); /* somebody goes on to ask */
