@@ -7,4 +7,5 @@ edged_PKGS := libuv libmicrohttpd jansson libxxhash zlib
 edged_LDLIBS := -lnng
 edged_UNIT := access addresses cache census fill fill_race gather glass hedge http http_private http_seats inquiry merge newest path round waiters
 edged_FUZZ := path gather glass census
-edged_TOOLS := fake_fetch
+# viewers: a crowd in one process. http_floor: what merely sending costs. Both for tests/bench/edge.py, herd.py, follow.py and audience.py
+edged_TOOLS := fake_fetch http_floor viewers

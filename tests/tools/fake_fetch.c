@@ -1,10 +1,11 @@
 /* fake_fetch: an origin for tests of edged. Serves made-up objects over FETCH and counts what it is asked.
  *
- *   fake_fetch --port P [--id ID] [--die-after N]
+ *   fake_fetch --port P [--id ID] [--die-after N] [--after MS] [--since US]
  *
  * What an object does is written in its stream id, /live/<stream>/…:
  *   whole_<bytes>               there at once, immutable
  *   grow_<bytes>_<pieces>_<ms>  from the first FETCH on, one piece every <ms>
+ *   live_<bytes>_<pieces>_<ms>  a live stream: segment n begins n * pieces * ms after --since and grows; before that it is NOT_YET
  *   late_<bytes>_<ms>           NOT_YET for <ms>, then whole
  *   due_<bytes>_<ms>            the same, and says how long it will be when that is longer than it may wait
  *   never                       NOT_YET for ever
@@ -13,7 +14,8 @@
  *   text                        "version N\n", N counting the FETCHes of it, fresh for 1 s (a manifest)
  * Byte i of an object is (i * 7 + i / 251) mod 256. /api/streams lists a stream named after the id. The stream
  * "counts" answers {"<key>": FETCHes …}, whatever is asked of it; those are not counted themselves. With --die-after the
- * process ends without a word at the N-th FETCH of a growing object's later pieces.
+ * process ends without a word at the N-th FETCH of a growing object's later pieces. --after: each answer comes so long after its FETCH
+ * at the earliest, as from an origin that is far away. --since: of the monotonic clock; its start, unless it is told.
  * Prints "ready" when it listens; ends on SIGTERM. */
 #include <getopt.h>
 #include <signal.h>
@@ -43,14 +45,15 @@ struct pending { /* a FETCH that waits */
         struct pending *next;
         struct rpc_request *req;
         struct fetch m;
-        int64_t deadline_us;
+        int64_t earliest_us, deadline_us;
 };
 
 static struct object *objects[OBJECTS_MAX];
 static size_t object_count;
 static struct pending *waiting;
 static struct node_identity self = {.role = ROLE_ORIGIND, .cluster_token = ""};
-static unsigned die_after, later_fetches;
+static unsigned die_after, later_fetches, after_ms;
+static int64_t since_us;
 static struct rpc_server *server;
 static uv_loop_t loop;
 
@@ -112,10 +115,12 @@ static void reply_counts(struct rpc_request *req, const struct fetch *m)
         free(text);
 }
 
-static bool answer_growing(struct rpc_request *req, const struct fetch *m, struct object *o, uint64_t total,
+static bool answer_growing(struct rpc_request *req, const struct fetch *m, int64_t born_us, uint64_t total,
                            unsigned pieces, unsigned piece_ms)
 {
-        int64_t age_ms = (clock_mono_us() - o->born_us) / US_PER_MS;
+        int64_t age_ms = (clock_mono_us() - born_us) / US_PER_MS;
+        if (age_ms < 0)
+                return false;
         uint64_t there = 1 + (uint64_t)age_ms / (piece_ms ? piece_ms : 1);
         uint64_t end = there >= pieces ? total : total * there / pieces;
         if (m->offset > 0 && m->offset < total && die_after && ++later_fetches >= die_after)
@@ -123,6 +128,20 @@ static bool answer_growing(struct rpc_request *req, const struct fetch *m, struc
         if (m->offset >= end && end < total)
                 return false;
         reply_media(req, m, end > m->offset ? end : m->offset, total);
+        return true;
+}
+
+/* What is no segment of a live stream is its manifest or its init segment: some bytes, which mean nothing. */
+static bool answer_live(struct rpc_request *req, const struct fetch *m, uint64_t total, unsigned pieces, unsigned piece_ms)
+{
+        static const char manifest[] = "<MPD/>\n";
+        unsigned long long segment;
+        if (sscanf(strrchr(m->key, '/'), "/%llu.m4s", &segment) == 1)
+                return answer_growing(req, m, since_us + (int64_t)(segment * pieces * piece_ms) * US_PER_MS, total, pieces, piece_ms);
+        if (strstr(m->key, "/manifest.mpd"))
+                reply_body(req, m, manifest, strlen(manifest), FETCH_COMPLETE, 1000, "application/dash+xml");
+        else
+                reply_media(req, m, 1000, 1000);
         return true;
 }
 
@@ -136,7 +155,9 @@ static bool answer(struct rpc_request *req, const struct fetch *m, struct object
         if (sscanf(stream, "whole_%llu/", &total) == 1) {
                 reply_media(req, m, total, total);
         } else if (sscanf(stream, "grow_%llu_%u_%u/", &total, &pieces, &ms) == 3) {
-                return answer_growing(req, m, o, total, pieces, ms);
+                return answer_growing(req, m, o->born_us, total, pieces, ms);
+        } else if (sscanf(stream, "live_%llu_%u_%u/", &total, &pieces, &ms) == 3) {
+                return answer_live(req, m, total, pieces, ms);
         } else if (sscanf(stream, "late_%llu_%u/", &total, &ms) == 2) {
                 if (clock_mono_us() < o->born_us + ms * US_PER_MS)
                         return false;
@@ -186,10 +207,11 @@ static void on_fetch(void *arg, struct rpc_request *req)
                 reply_status(req, &m, ERR_NOT_FOUND, 1000);
                 return;
         }
-        if (answer(req, &m, o))
+        if (!after_ms && answer(req, &m, o))
                 return;
         struct pending *p = mem_alloc(sizeof(*p));
-        *p = (struct pending){waiting, req, m, clock_mono_us() + m.wait_ms * US_PER_MS};
+        int64_t earliest_us = clock_mono_us() + after_ms * US_PER_MS;
+        *p = (struct pending){waiting, req, m, earliest_us, earliest_us + m.wait_ms * US_PER_MS};
         waiting = p;
 }
 
@@ -198,7 +220,7 @@ static void on_tick(uv_timer_t *timer)
         (void)timer;
         int64_t now_us = clock_mono_us();
         for (struct pending **at = &waiting, *p; (p = *at);) {
-                bool done = answer(p->req, &p->m, find(p->m.key));
+                bool done = now_us >= p->earliest_us && answer(p->req, &p->m, find(p->m.key));
                 if (!done && now_us >= p->deadline_us) {
                         reply_status(p->req, &p->m, ERR_NOT_YET, 0);
                         done = true;
@@ -223,9 +245,12 @@ int main(int argc, char **argv)
         static const struct option options[] = {{"port", required_argument, NULL, 'p'},
                                                 {"id", required_argument, NULL, 'i'},
                                                 {"die-after", required_argument, NULL, 'd'},
+                                                {"after", required_argument, NULL, 'a'},
+                                                {"since", required_argument, NULL, 's'},
                                                 {NULL, 0, NULL, 0}};
         int port = 0, c;
         snprintf(self.id, sizeof(self.id), "fake-origin");
+        since_us = clock_mono_us();
         while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
                 if (c == 'p')
                         port = atoi(optarg);
@@ -233,11 +258,15 @@ int main(int argc, char **argv)
                         snprintf(self.id, sizeof(self.id), "%s", optarg);
                 else if (c == 'd')
                         die_after = (unsigned)atoi(optarg);
+                else if (c == 'a')
+                        after_ms = (unsigned)atoi(optarg);
+                else if (c == 's')
+                        since_us = strtoll(optarg, NULL, 10);
                 else
                         return 2;
         }
         if (port <= 0) {
-                fprintf(stderr, "usage: fake_fetch --port P [--id ID] [--die-after N]\n");
+                fprintf(stderr, "usage: fake_fetch --port P [--id ID] [--die-after N] [--after MS] [--since US]\n");
                 return 2;
         }
         signal(SIGPIPE, SIG_IGN);
