@@ -58,11 +58,11 @@ struct metric stats_rows[] = {
          .help = "Triplets of closed captions that a rung had no picture for in time"},
         {.name = "transcoderd_beginnings_refused_total", .type = METRIC_COUNTER,
          .help = "Streams that were refused although there were fewer than max_sessions: what encoding them costs does not fit beside "
-                 "the others, too many began at once",
+                 "the others, or encoding is behind; too many began at once",
          .labels = "reason=\"capacity\""},
         {.name = "transcoderd_beginnings_refused_total", .type = METRIC_COUNTER,
          .help = "Streams that were refused although there were fewer than max_sessions: what encoding them costs does not fit beside "
-                 "the others, too many began at once",
+                 "the others, or encoding is behind; too many began at once",
          .labels = "reason=\"too_many\""},
         {.name = "transcoderd_capacity_pixels", .type = METRIC_GAUGE,
          .help = "Pixels a second that this machine can encode, by what it has encoded so far"},

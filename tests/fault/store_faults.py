@@ -6,6 +6,7 @@ A case takes a second, most of which it waits, so SIDE_BY_SIDE of them run at a 
 As a program: tests/fault/store_faults.py WHEN CALL K HOW [once|on] repeats one case and says what became of it; WHEN CALL some N is
 N cases of that call, from all over; all [SIDE_BY_SIDE] is every case, with a line for each call; without arguments it tells how many
 calls there are."""
+import contextlib
 import errno
 import itertools
 import os
@@ -51,6 +52,7 @@ for _call in KILLS_TOO:
 
 
 SIDE_BY_SIDE = 6
+FILES_TRIES = 20  # a store that saves and saves gives a file another name in few of them
 
 # Calls of the C library that change what is on a disk: of those that originD makes the library has to know every one.
 CHANGES = set("""copy_file_range creat dprintf fallocate fdatasync fsync ftruncate link linkat mkdir mkdirat mkostemp mkstemp open open64
@@ -151,11 +153,10 @@ class Origin:
 
     def files(self):
         """{name: its bytes}. From the beginning again when one gets another name meanwhile: it would be missed under both."""
-        while True:
-            try:
+        for _ in range(FILES_TRIES):
+            with contextlib.suppress(FileNotFoundError):
                 return self.read_files()
-            except FileNotFoundError:
-                pass
+        return self.read_files()
 
     def read_files(self):
         out = {}
