@@ -1,5 +1,7 @@
 #include "common/cors.h"
 
+#include <stddef.h>
+
 /* Of what is not on the Fetch Standard's own list of harmless response headers: what players and those who look into them read. */
 #define EXPOSED                                                                                                        \
         "Accept-Ranges, CMSD-Dynamic, Content-Length, Content-Range, Date, ETag, Retry-After, WWW-Authenticate, X-Cache"
@@ -10,16 +12,12 @@
         "Accept, Authorization, Cache-Control, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status, Content-Type, "   \
         "If-Modified-Since, If-None-Match, If-Range, Pragma, Range, X-Requested-With, *"
 
-void cors_allow(struct MHD_Response *r)
-{
-        MHD_add_response_header(r, "Access-Control-Allow-Origin", "*");
-        MHD_add_response_header(r, "Access-Control-Expose-Headers", EXPOSED);
-        MHD_add_response_header(r, "Timing-Allow-Origin", "*");
-}
+const struct cors_field cors_all[] = {{"Access-Control-Allow-Origin", "*"},
+                                      {"Access-Control-Expose-Headers", EXPOSED},
+                                      {"Timing-Allow-Origin", "*"},
+                                      {NULL, NULL}};
 
-void cors_preflight(struct MHD_Response *r)
-{
-        MHD_add_response_header(r, "Access-Control-Allow-Methods", CORS_METHODS);
-        MHD_add_response_header(r, "Access-Control-Allow-Headers", TAKEN);
-        MHD_add_response_header(r, "Access-Control-Max-Age", "86400");
-}
+const struct cors_field cors_preflight[] = {{"Access-Control-Allow-Methods", CORS_METHODS},
+                                            {"Access-Control-Allow-Headers", TAKEN},
+                                            {"Access-Control-Max-Age", "86400"},
+                                            {NULL, NULL}};

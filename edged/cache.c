@@ -338,23 +338,33 @@ static struct buf *piece_at(struct object *o, uint64_t pos, size_t *off)
         return o->chunks[i];
 }
 
+ssize_t object_piece(struct object *o, uint64_t pos, struct buf **piece, size_t *off, bool *last)
+{
+        ssize_t answer = 0;
+        pthread_mutex_lock(&o->shard->lock);
+        if (pos < o->len) {
+                *piece = buf_ref(piece_at(o, pos, off));
+                answer = (ssize_t)((*piece)->len - *off);
+                *last = o->state == OBJECT_COMPLETE && pos + (uint64_t)answer == o->len;
+        } else if (o->state != OBJECT_FILLING) {
+                answer = o->state == OBJECT_COMPLETE ? ERR_CLOSED : ERR_IO;
+        }
+        pthread_mutex_unlock(&o->shard->lock);
+        return answer;
+}
+
 ssize_t object_read(struct object *o, uint64_t pos, void *dst, size_t max)
 {
         struct buf *piece = NULL;
         size_t off = 0;
-        ssize_t answer = 0;
-        pthread_mutex_lock(&o->shard->lock);
-        if (pos < o->len)
-                piece = buf_ref(piece_at(o, pos, &off));
-        else if (o->state != OBJECT_FILLING)
-                answer = o->state == OBJECT_COMPLETE ? ERR_CLOSED : ERR_IO;
-        pthread_mutex_unlock(&o->shard->lock);
-        if (!piece)
-                return answer;
-        size_t n = piece->len - off < max ? piece->len - off : max;
-        memcpy(dst, piece->data + off, n);
+        bool last;
+        ssize_t n = object_piece(o, pos, &piece, &off, &last);
+        if (n <= 0)
+                return n;
+        n = (size_t)n < max ? n : (ssize_t)max;
+        memcpy(dst, piece->data + off, (size_t)n);
         buf_unref(&piece);
-        return (ssize_t)n;
+        return n;
 }
 
 /* ---- loop thread: the steps of a fill ------------------------------------------------------------------------- */

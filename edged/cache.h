@@ -157,6 +157,9 @@ bool object_wait(struct object *o, struct waiter *w);
 /* Copies bytes from pos. > 0: how many; 0: none yet; ERR_CLOSED: the end; ERR_IO: it will not be finished. */
 ssize_t object_read(struct object *o, uint64_t pos, void *dst, size_t max);
 
+/* The same without a copy: a reference to the piece that has pos, at *off in it. *last: nothing comes after it. */
+ssize_t object_piece(struct object *o, uint64_t pos, struct buf **piece, size_t *off, bool *last);
+
 /* --- loop thread --- */
 
 /* The first append names type and whether it will be immutable. ERR_NOSPACE: no room even after evicting, or too many

@@ -1,16 +1,17 @@
-/* http.h - the viewers' side: N libmicrohttpd daemons, each one epoll thread, that share one port by SO_REUSEPORT.
+/* http.h - what viewers are answered: from a parsed request (wire/) to an answer, by way of who may have it, the cache, and the tier
+ * above.
  *
  *   http_open → … http_sweep() about once a second, http_end_expired() more often … → http_drain → (a while) → http_quiesce → (until http_busy() is 0,
  *   or enough is enough) → cache_stop_waiting → http_close
  *
- * Never more than connections_max are served. When there is one more, whoever has asked for nothing for longest is closed for it; if all are
- * being answered, it is told 503 when it asks, and who is one of too many of his address 429. Beyond HTTP_TURNED_MAX that are being told
- * so a connection is given the 503 unasked, and closed.
+ * Never more than connections_max are served. When there is one more, whoever has asked for nothing for longest is closed for it; if all
+ * are being answered, it is told 503 when it asks, and who is one of too many of his address 429. Beyond WIRE_TURNED_MAX that are being
+ * told so a connection is given the 503 unasked, and closed.
  *
  * What is not in the cache is asked for above only if there is such a thing, or may be and somebody pays for it (census.h, addresses.h).
  *
- * All calls on the loop thread. Requests are answered on MHD's threads: what is in the cache at once, what is being
- * fetched by suspending the connection until the loop thread wakes it (cache.h). */
+ * All calls on the loop thread. Requests are answered on wire/'s threads: what is in the cache at once; what is being
+ * fetched is held until the loop thread wakes it (cache.h). */
 #ifndef EDGED_HTTP_H
 #define EDGED_HTTP_H
 
@@ -20,11 +21,10 @@
 #include "edged/addresses.h"
 #include "edged/cache.h"
 #include "edged/census.h"
-#include "edged/client.h"
 #include "edged/site.h"
+#include "edged/wire/conn.h"
 
-#define HTTP_THREADS_MAX 256
-#define HTTP_TURNED_MAX 256 /* connections beyond connections_max that are being told so */
+struct http;
 
 struct http_config {
         const char *bind; /* numeric address */
@@ -32,7 +32,7 @@ struct http_config {
         unsigned threads, connections_max;
         int64_t hold_us;
         const char *proxy_from; /* balancers (common/networks.h): their connections are as many as they like. Must outlive http */
-        struct client_limits limits; /* answer_us is http's own: http_answer_us() */
+        struct conn_limits limits; /* answer_us is http's own: http_answer_us() */
         size_t cache_bytes;
         /* Who tells viewers what their connections carry; NULL: nobody. Must outlive http. Only the end of a viewer's own connection
          * knows that: behind a proxy it would be what the proxy's carries. */

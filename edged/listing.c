@@ -15,9 +15,8 @@ static void forget(struct listing_answer *a)
 {
         if (!a->response)
                 return;
-        MHD_destroy_response(a->response);
-        MHD_destroy_response(a->same);
-        a->response = NULL;
+        answer_unref(&a->response);
+        answer_unref(&a->same);
 }
 
 const struct listing_answer *listing_find(struct listing *l, struct access_memory *m, struct object *o, struct buf *body,

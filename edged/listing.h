@@ -9,15 +9,14 @@
 #ifndef EDGED_LISTING_H
 #define EDGED_LISTING_H
 
-#include <microhttpd.h>
-
 #include "edged/access.h"
 #include "edged/cache.h"
+#include "edged/wire/answer.h"
 
 #define LISTING_KEPT 8
 
 struct listing_answer {
-        struct MHD_Response *response, *same; /* 200; and 304, for who has it. NULL: none */
+        struct answer *response, *same; /* 200; and 304, for who has it. NULL: none */
         unsigned generation;           /* of the rules */
         enum cache_result result;
         struct access_pass pass;

@@ -1,7 +1,7 @@
 /* edged: HTTP for viewers, from a cache that fetches each object once.
  *
- *   viewers ──HTTP──► http.c ──► cache.c ──miss──► fill.c ──► upstream.c ──FETCH──► origins
- *   other edges ──FETCH──► serve.c ──┘ */
+ *   viewers ──HTTP──► wire/ ──► http.c ──► cache.c ──miss──► fill.c ──► upstream.c ──FETCH──► origins
+ *   other edges ──FETCH──────────► serve.c ──┘ */
 #include <string.h>
 #include <unistd.h>
 
@@ -26,12 +26,13 @@
 #include "edged/site.h"
 #include "edged/stats.h"
 #include "edged/upstream.h"
+#include "edged/wire/wire.h"
 
 #define HOUSEKEEPING_MS 1000
 #define EXPIRY_LOOK_MS 250
 #define DRAIN_LOOK_MS 20
 #define FILLS_MAX 4096
-#define FILES_BESIDE_VIEWERS (512 + HTTP_TURNED_MAX) /* descriptors for nng, libuv, the listeners; for who is told that there is no room */
+#define FILES_BESIDE_VIEWERS (512 + WIRE_TURNED_MAX) /* descriptors for nng, libuv, the listeners; for who is told that there is no room */
 
 struct config {
         struct config_common common;
@@ -84,7 +85,7 @@ static const struct config_key keys[] = {
         INT(replicas, "2", 1, PEERS_OWNERS_MAX, "origins", "that have each stream, as transcoderd's: those in this node's zone are asked first"),
         INT(cache_bytes, "536870912", 1 << 20, INT64_C(1) << 44, "bytes", "budget of the cache"),
         INT(object_max_bytes, "67108864", 1 << 16, INT64_C(1) << 32, "bytes", "largest object that is fetched"),
-        INT(http_threads, "0", 0, HTTP_THREADS_MAX, "", "HTTP threads; 0: one a core"),
+        INT(http_threads, "0", 0, WIRE_THREADS_MAX, "", "HTTP threads; 0: one a core"),
         INT(connections_max, "10000", 16, 1000000, "", "viewer connections at a time: who rests for longest is closed for one more, or it is told 503"),
         INT(connections_of_one, "0", 0, 1000000, "", "of them of one address (IPv6: of one /64), more are told 429; 0: a quarter"),
         INT(misses_per_s, "200", 0, 1000000, "1/s", "requests for what may not be there that are asked for above, five seconds' worth at once; more are told 503; 0: no bound"),
@@ -299,7 +300,8 @@ static void on_hurry(void *arg)
 
 static void free_response(void *response)
 {
-        MHD_destroy_response(response);
+        struct answer *a = response;
+        answer_unref(&a);
 }
 
 static unsigned threads_wanted(const struct config *c)
@@ -307,7 +309,7 @@ static unsigned threads_wanted(const struct config *c)
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         if (c->http_threads > 0)
                 return (unsigned)c->http_threads;
-        return cores < 1 ? 1 : cores > HTTP_THREADS_MAX ? HTTP_THREADS_MAX : (unsigned)cores;
+        return cores < 1 ? 1 : cores > WIRE_THREADS_MAX ? WIRE_THREADS_MAX : (unsigned)cores;
 }
 
 static void open_timer(struct edge *e, uv_timer_t *timer)

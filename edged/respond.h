@@ -1,22 +1,23 @@
-/* respond.h - what edged says: MHD responses for objects, parts of them, and errors.
+/* respond.h - what edged says: answers for objects, parts of them, and errors.
  *
- * An MHD response may be queued to any number of connections at once. So a whole object has one for each X-Cache word and each
+ * One answer may be on its way to any number of viewers at once. So a whole object has one for each X-Cache word and each
  * form of access, made when it is first needed and kept in the object (a hit allocates nothing), and errors are made once at
  * the start.
  *
  * form decides by whom an answer may be kept: that of a public stream by anybody, that of a private one by a shared cache
  * under its URL for ACCESS_SHARED_S when the token is in the URL, otherwise by the viewer's own browser.
- * Any thread after respond_open(). "borrowed": queue it and leave it alone; "owned": MHD_destroy_response() it. */
+ * Any thread after respond_open(). "borrowed": give it to wire_answer() and leave it alone; "owned": answer_unref() it then. */
 #ifndef EDGED_RESPOND_H
 #define EDGED_RESPOND_H
 
-#include <microhttpd.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "edged/access.h"
 #include "edged/cache.h"
 #include "edged/stats.h"
+#include "edged/wire/answer.h"
+#include "edged/wire/parse.h"
 
 #define RESPOND_ERRORS(X)                                                                                              \
         X(NOT_FOUND, 404, "there is no such thing here")                                                               \
@@ -39,37 +40,38 @@ enum respond_error {
 };
 
 void respond_open(void);
-void respond_close(void); /* after every MHD daemon has stopped */
+void respond_close(void); /* after wire_close() */
 
-struct MHD_Response *respond_error(enum respond_error e, enum stats_result result, unsigned *status); /* borrowed */
-struct MHD_Response *respond_bad(const char *why);                                                    /* owned, 400 */
-struct MHD_Response *respond_refusal(unsigned fault, unsigned *status);                               /* borrowed, access.h */
-struct MHD_Response *respond_preflight(void);                                                         /* borrowed, 204 */
-struct MHD_Response *respond_time(int64_t wall_us);                                                   /* owned, 200 */
+struct answer *respond_error(enum respond_error e, enum stats_result result); /* borrowed */
+/* The same with another Retry-After than a second. Owned. */
+struct answer *respond_error_until(enum respond_error e, enum stats_result result, int64_t retry_us);
+struct answer *respond_fault(enum parse_fault f);                                                        /* borrowed */
+struct answer *respond_bad(const char *why);                                                    /* owned, 400 */
+struct answer *respond_refusal(unsigned fault); /* borrowed, access.h */
+struct answer *respond_preflight(void);                                                         /* borrowed, 204 */
+struct answer *respond_time(int64_t wall_us);                                                   /* owned, 200 */
 
 /* o is COMPLETE and has `body`. */
-struct MHD_Response *respond_whole(struct object *o, struct buf *body, enum cache_result result,
+struct answer *respond_whole(struct object *o, struct buf *body, enum cache_result result,
                                    enum access_form form);                                        /* borrowed, 200 */
-/* The same for one viewer, to whom more is said (respond_throughput): owned, 200. */
-struct MHD_Response *respond_whole_apart(struct object *o, struct buf *body, enum cache_result result, enum access_form form);
-struct MHD_Response *respond_part(struct object *o, struct buf *body, enum cache_result result, enum access_form form,
+struct answer *respond_part(struct object *o, struct buf *body, enum cache_result result, enum access_form form,
                                   uint64_t from, uint64_t len);                                   /* owned, 206 */
-struct MHD_Response *respond_unsatisfiable(struct object *o, struct buf *body, enum cache_result result); /* owned, 416 */
-struct MHD_Response *respond_same(struct object *o, enum cache_result result, enum access_form form); /* owned, 304 */
+struct answer *respond_unsatisfiable(struct object *o, struct buf *body, enum cache_result result); /* owned, 416 */
+struct answer *respond_same(struct object *o, enum cache_result result, enum access_form form); /* owned, 304 */
 
 /* A list made for this viewer (takes text, malloc'd) in place of o's: owned, 200. text NULL: he has it already: owned, 304. */
-struct MHD_Response *respond_list(struct object *o, char *text, size_t len, const char *etag, enum cache_result result,
+struct answer *respond_list(struct object *o, char *text, size_t len, const char *etag, enum cache_result result,
                                   enum access_form form);
 
-/* o is FILLING with len > 0: its type is known. reader is called with arg until it says the end. Owned, 200. */
-struct MHD_Response *respond_growing(struct object *o, enum cache_result result, enum access_form form,
-                                     MHD_ContentReaderCallback reader, void *arg);
+/* o is FILLING with len > 0: its type is known. Owned, 200. */
+struct answer *respond_growing(struct object *o, enum cache_result result, enum access_form form);
 
-/* What the viewer's connection carries, for players that choose a rung (CTA-5006, CMSD-Dynamic). node: who says so. */
-void respond_throughput(struct MHD_Response *r, const char *node, uint64_t kbps);
+/* A field for one sending: what the viewer's connection carries, for players that choose a rung (CTA-5006, CMSD-Dynamic). node: who says
+ * so. It fits into OUTPUT_EXTRA_MAX (send.h); returns dst. */
+const char *respond_throughput(char *dst, size_t cap, const char *node, uint64_t kbps);
 
-/* CORS and, unless it is LOCAL, X-Cache. For responses made elsewhere (site.c). */
-void respond_common(struct MHD_Response *r, enum stats_result result);
+/* CORS and, unless it is LOCAL, X-Cache. For answers made elsewhere (site.c). */
+void respond_common(struct answer *a, enum stats_result result);
 
 enum stats_result respond_result(enum cache_result result);
 

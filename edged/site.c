@@ -62,21 +62,21 @@ static size_t type_of(const char *name)
 
 /* ---- forms ---------------------------------------------------------------------------------------------------- */
 
-static void add_headers(struct MHD_Response *r, const struct site *s, const struct site_file *f, const char *etag, bool gzip)
+static void add_headers(struct answer *r, const struct site *s, const struct site_file *f, const char *etag, bool gzip)
 {
         bool page = strncmp(f->content_type, "text/html", 9) == 0;
-        MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, f->content_type);
-        MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, page ? "max-age=10" : "max-age=60");
-        MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, etag);
-        MHD_add_response_header(r, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
-        MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-        MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
+        answer_add(r, "Content-Type", f->content_type);
+        answer_add(r, "Cache-Control", page ? "max-age=10" : "max-age=60");
+        answer_add(r, "ETag", etag);
+        answer_add(r, "Vary", "Accept-Encoding");
+        answer_add(r, "X-Content-Type-Options", "nosniff");
+        answer_add(r, "Referrer-Policy", "no-referrer");
         if (page) {
-                MHD_add_response_header(r, "Content-Security-Policy", s->content_policy);
-                MHD_add_response_header(r, "Permissions-Policy", PERMISSIONS_POLICY);
+                answer_add(r, "Content-Security-Policy", s->content_policy);
+                answer_add(r, "Permissions-Policy", PERMISSIONS_POLICY);
         }
         if (gzip)
-                MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+                answer_add(r, "Content-Encoding", "gzip");
         respond_common(r, RESULT_LOCAL);
 }
 
@@ -86,8 +86,8 @@ static void make_form(struct site_form *form, const struct site *s, const struct
         form->bytes = bytes;
         snprintf(form->etag, sizeof(form->etag), "\"%016llx%s\"", (unsigned long long)XXH3_64bits(bytes, len),
                  gzip ? "-gz" : "");
-        form->whole = MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_PERSISTENT);
-        form->same = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+        form->whole = answer_lasting(200, bytes, len);
+        form->same = answer_new(304, NULL, 0, 0);
         add_headers(form->whole, s, f, form->etag, gzip);
         add_headers(form->same, s, f, form->etag, gzip);
 }
@@ -116,8 +116,8 @@ static void close_form(struct site_form *form)
 {
         if (!form->whole)
                 return;
-        MHD_destroy_response(form->whole);
-        MHD_destroy_response(form->same);
+        answer_unref(&form->whole);
+        answer_unref(&form->same);
         free(form->bytes);
 }
 

@@ -1,13 +1,14 @@
 /* site.h - the web pages: files of one folder, read into memory at the start and served from there.
  *
- * Each file has one or two forms, as it is and (where that is smaller) gzipped, each with its responses ready made.
+ * Each file has one or two forms, as it is and (where that is smaller) gzipped, each with its answers ready made.
  * Pages run only scripts and styles that are files of the site, tell no other site their address (it may hold a token) and
  * are shown in frames of those alone that frame_ancestors names. After site_open() nothing changes: any thread reads. */
 #ifndef EDGED_SITE_H
 #define EDGED_SITE_H
 
-#include <microhttpd.h>
 #include <stddef.h>
+
+#include "edged/wire/answer.h"
 
 #define SITE_FILES_MAX 64
 #define SITE_FILE_MAX_BYTES (8u << 20)
@@ -16,7 +17,7 @@
 
 struct site_form {
         char etag[SITE_ETAG_MAX];
-        struct MHD_Response *whole, *same; /* 200, 304; NULL: there is no such form */
+        struct answer *whole, *same; /* 200, 304; NULL: there is no such form */
         void *bytes;
 };
 
@@ -32,7 +33,7 @@ struct site;
  * build/web here. Without one the site is empty and a warning says so. Files that are too big or too many are left out, each
  * with a warning. frame_ancestors: who may show the pages in a frame, as CSP has it. Never fails. */
 struct site *site_open(const char *root, const char *frame_ancestors);
-void site_close(struct site *s); /* after every MHD daemon has stopped */
+void site_close(struct site *s); /* after wire_close() */
 const struct site_file *site_find(const struct site *s, const char *name); /* NULL: none */
 const struct site_form *site_form(const struct site_file *f, const char *accept_encoding);
 

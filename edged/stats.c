@@ -5,12 +5,14 @@
 #include "common/err.h"
 #include "edged/access.h"
 #include "edged/hedge.h"
+#include "edged/wire/parse.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 #define STATUSES(X, result)                                                                                            \
         X(result, 200) X(result, 204) X(result, 206) X(result, 304) X(result, 400) X(result, 401) X(result, 403)        \
-        X(result, 404) X(result, 405) X(result, 413) X(result, 414) X(result, 416) X(result, 429) X(result, 503)
+        X(result, 404) X(result, 405) X(result, 411) X(result, 413) X(result, 414) X(result, 416) X(result, 417) X(result, 429)       \
+        X(result, 431) X(result, 501) X(result, 503) X(result, 505)
 static const unsigned statuses[] = {
 #define X(result, status) status,
         STATUSES(X, 0)
@@ -45,6 +47,16 @@ static struct metric refused[] = {
          .help = "Requests for private streams that were refused, by what was wrong with the token",                   \
          .labels = "reason=\"" text "\""},
         STATS_REFUSALS(X)
+#undef X
+};
+
+static struct metric bad[] = {
+#define X(word, status, label, words)                                                                                  \
+        {.name = "edged_bad_requests_total",                                                                           \
+         .type = METRIC_COUNTER,                                                                                       \
+         .help = "Requests that were not HTTP as it has to be, or more of it than is taken: answered, and their connections closed", \
+         .labels = "reason=\"" label "\""},
+        PARSE_FAULTS(X)
 #undef X
 };
 
@@ -143,6 +155,7 @@ void stats_register(void)
         metrics_register(requests, COUNT(requests));
         metrics_register(closed, COUNT(closed));
         metrics_register(refused, COUNT(refused));
+        metrics_register(bad, COUNT(bad));
         metrics_register(spared, COUNT(spared));
         metrics_register(turned, COUNT(turned));
         metrics_register(&stats_known_sessions, 1);
@@ -196,6 +209,19 @@ void stats_refuse(unsigned fault)
                                  : fault == JWT_KEY || fault == JWT_SIGNATURE    ? REFUSED_KEY
                                                                                  : REFUSED_MALFORMED;
         metric_add(&refused[why], 1);
+}
+
+void stats_bad(unsigned fault)
+{
+        metric_add(&bad[fault - 1], 1); /* the first fault is none */
+}
+
+int64_t stats_bads(void)
+{
+        int64_t sum = 0;
+        for (size_t i = 0; i < COUNT(bad); i++)
+                sum += metric_get(&bad[i]);
+        return sum;
 }
 
 void stats_spare(enum stats_spared why)

@@ -17,11 +17,10 @@ enum stats_result {
 
 /* Why we closed a connection that the other side would have kept. */
 #define STATS_CLOSES(X)                                                                                                \
-        X(SLOW_HEADERS, "slow_headers") /* no request, or no end of its body, within header_deadline_ms */             \
+        X(SLOW_HEADERS, "slow_headers") /* no request, or no end of it or its body, within header_deadline_ms */       \
         X(SLOW_READER, "slow_reader")   /* below min_rate_bytes_s */                                                   \
         X(IDLE, "idle")                 /* keep-alive over */                                                          \
-        X(BODY, "request_body")         /* a request with more body than is skipped */                                 \
-        X(UNREAD, "no_request")         /* it came and went: nothing was sent, or nothing that is a request */         \
+        X(UNREAD, "no_request")         /* it came and went: nothing was sent, or not all of a request */              \
         X(BROKEN, "broken_upstream")    /* the rest of a growing object will not come */                               \
         X(EXPIRED, "token_expired")     /* in the middle of an answer */                                               \
         X(REVOKED, "token_revoked")     /* the key of the token was taken away */                                      \
@@ -107,9 +106,11 @@ void stats_register(void);
 void stats_request(enum stats_result result, unsigned status, int64_t us);
 void stats_close(enum stats_close why);
 void stats_refuse(unsigned fault); /* access.h */
+void stats_bad(unsigned fault);    /* wire/parse.h */
 void stats_spare(enum stats_spared why);
 void stats_turn_away(enum stats_turned why);
 int64_t stats_spared(enum stats_spared why); /* so far */
+int64_t stats_bads(void);
 int64_t stats_turned(enum stats_turned why);
 const char *stats_spared_text(enum stats_spared why);
 const char *stats_turned_text(enum stats_turned why);

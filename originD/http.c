@@ -129,6 +129,12 @@ static void add_header(struct MHD_Response *r, const char *name, const char *val
         MHD_add_response_header(r, name, value);
 }
 
+static void add_fields(struct MHD_Response *r, const struct cors_field *f)
+{
+        for (; f->name; f++)
+                add_header(r, f->name, f->value);
+}
+
 static enum MHD_Result queue(struct pull *p, unsigned status, struct MHD_Response *r)
 {
         enum MHD_Result rc = MHD_queue_response(p->connection, status, r);
@@ -143,7 +149,7 @@ static enum MHD_Result queue_error(struct pull *p, unsigned status, const char *
         size_t len = strlen(body);
         struct MHD_Response *r = MHD_create_response_from_buffer(len, body, MHD_RESPMEM_MUST_FREE);
         snprintf(cache, sizeof(cache), ttl_ms >= 1000 ? "max-age=%" PRIu32 : "no-store", ttl_ms / 1000);
-        cors_allow(r);
+        add_fields(r, cors_all);
         add_header(r, "Content-Type", "application/json");
         add_header(r, "Cache-Control", cache);
         if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
@@ -202,7 +208,7 @@ static void add_object_headers(struct MHD_Response *r, const struct serve_answer
 {
         char cache[48];
         snprintf(cache, sizeof(cache), "max-age=%" PRIu32, a->ttl_ms / 1000);
-        cors_allow(r);
+        add_fields(r, cors_all);
         add_header(r, "Content-Type", a->content_type);
         add_header(r, "Cache-Control", a->flags & FETCH_IMMUTABLE ? "max-age=31536000, immutable" : cache);
         add_header(r, "ETag", tag);
@@ -346,7 +352,7 @@ static enum MHD_Result queue_time(struct pull *p)
         char iso[CLOCK_ISO_MAX];
         clock_iso(iso, sizeof(iso), clock_wall_us());
         struct MHD_Response *r = MHD_create_response_from_buffer(strlen(iso), iso, MHD_RESPMEM_MUST_COPY);
-        cors_allow(r);
+        add_fields(r, cors_all);
         add_header(r, "Content-Type", "text/plain");
         add_header(r, "Cache-Control", "no-store");
         extend_for_bytes(p->conn, 0);
@@ -356,9 +362,9 @@ static enum MHD_Result queue_time(struct pull *p)
 static enum MHD_Result queue_options(struct pull *p, unsigned status)
 {
         struct MHD_Response *r = MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
-        cors_allow(r);
+        add_fields(r, cors_all);
         add_header(r, "Allow", CORS_METHODS);
-        cors_preflight(r);
+        add_fields(r, cors_preflight);
         extend_for_bytes(p->conn, 0);
         return queue(p, status, r);
 }

@@ -238,11 +238,10 @@ def test_a_client_that_trickles_its_request_is_closed(tier):
     slow.close()
 
 
-@pytest.mark.parametrize("head", ["GET /time HTTP/1.1\r\nContent-Length: 5", "OPTIONS /time HTTP/1.1\r\nTransfer-Encoding: chunked"])
-def test_a_client_that_owes_the_body_it_announced_is_closed(tier, head):
+def test_a_client_that_owes_the_body_it_announced_is_closed(tier):
     edge = tier.edge(tier.origin(), header_deadline_ms=500)
     with socket.create_connection(edge.url[7:].split(":"), timeout=20) as owes:
-        owes.sendall(f"{head}\r\nHost: x\r\n\r\n".encode())
+        owes.sendall(b"GET /time HTTP/1.1\r\nContent-Length: 5\r\nHost: x\r\n\r\n")
         assert owes.recv(100) == b""
     assert metric(edge, "edged_closed_total", "slow_headers") == 1
 

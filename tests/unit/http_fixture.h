@@ -15,6 +15,7 @@
 #include "common/daemon/log.h"
 #include "edged/http.h"
 #include "edged/stats.h"
+#include "edged/wire/answer.h"
 #include "fake_upstream.h"
 #include "scratch.h"
 
@@ -38,7 +39,8 @@ static struct addresses *fixture_addresses; /* NULL: no address is counted */
 
 static inline void free_response(void *r)
 {
-        MHD_destroy_response(r);
+        struct answer *a = r;
+        answer_unref(&a);
 }
 
 static inline void write_file(const char *root, const char *name, const char *text)

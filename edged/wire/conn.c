@@ -1,28 +1,28 @@
-#include "edged/client.h"
+#include "edged/wire/conn.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
 
 #include "common/clock.h"
 #include "common/mem.h"
-#include "edged/tcp.h"
+#include "edged/wire/tcp.h"
 
-void client_list_init(struct client_list *l)
+void conn_list_init(struct conn_list *l)
 {
         pthread_mutex_init(&l->lock, NULL);
         l->first = NULL;
 }
 
-void client_list_fini(struct client_list *l)
+void conn_list_fini(struct conn_list *l)
 {
         pthread_mutex_destroy(&l->lock);
 }
 
 /* ---- who rests: under the lock ------------------------------------------------------------------------------------ */
 
-static void rest(struct client *c)
+static void rest(struct conn *c)
 {
-        struct client_rests *r = c->rests = c->requests == 0 ? &c->list->silent : &c->list->idle;
+        struct conn_rests *r = c->rests = c->requests == 0 ? &c->list->silent : &c->list->idle;
         c->resting = true;
         c->rested_later = NULL;
         c->rested_before = r->shortest;
@@ -30,9 +30,9 @@ static void rest(struct client *c)
         r->shortest = c;
 }
 
-static void unrest(struct client *c)
+static void unrest(struct conn *c)
 {
-        struct client_rests *r = c->rests;
+        struct conn_rests *r = c->rests;
         if (!r)
                 return;
         *(c->rested_later ? &c->rested_later->rested_before : &r->shortest) = c->rested_before;
@@ -43,24 +43,23 @@ static void unrest(struct client *c)
 
 /* ---- clients -------------------------------------------------------------------------------------------------------- */
 
-struct client *client_new(struct client_list *l, struct http *http, int fd, int64_t now_us)
+struct conn *conn_new(struct conn_list *l, int fd, int64_t now_us)
 {
-        struct client *c = mem_alloc(sizeof(*c));
+        struct conn *c = mem_alloc(sizeof(*c));
         c->list = l;
-        c->http = http;
         c->fd = fd;
-        client_admit(c, &access_nothing);
+        conn_admit(c, &access_nothing);
         pthread_mutex_lock(&l->lock);
         c->next = l->first;
         if (c->next)
                 c->next->prev = c;
         l->first = c;
         pthread_mutex_unlock(&l->lock);
-        client_enter(c, CLIENT_HEADERS, now_us);
+        conn_enter(c, CONN_HEADERS, now_us);
         return c;
 }
 
-void client_free(struct client *c)
+void conn_leave(struct conn *c)
 {
         pthread_mutex_lock(&c->list->lock);
         unrest(c);
@@ -68,14 +67,19 @@ void client_free(struct client *c)
                 c->next->prev = c->prev;
         *(c->prev ? &c->prev->next : &c->list->first) = c->next;
         pthread_mutex_unlock(&c->list->lock);
+}
+
+void conn_free(struct conn *c)
+{
+        free(c->saved);
         free(c);
 }
 
-void client_enter(struct client *c, enum client_phase phase, int64_t now_us)
+void conn_enter(struct conn *c, enum conn_phase phase, int64_t now_us)
 {
         atomic_store_explicit(&c->since_us, now_us, memory_order_relaxed);
         atomic_store_explicit(&c->phase, (int)phase, memory_order_relaxed);
-        bool rests = phase == CLIENT_IDLE || phase == CLIENT_HEADERS;
+        bool rests = phase == CONN_IDLE || phase == CONN_HEADERS;
         if (!rests && !c->resting) /* only this thread changes it */
                 return;
         pthread_mutex_lock(&c->list->lock);
@@ -85,21 +89,21 @@ void client_enter(struct client *c, enum client_phase phase, int64_t now_us)
         pthread_mutex_unlock(&c->list->lock);
 }
 
-void client_admit(struct client *c, const struct access_pass *pass)
+void conn_admit(struct conn *c, const struct access_pass *pass)
 {
         if (pass->until_s != INT64_MAX) /* key_bits is read after until_s, and belongs to it */
                 atomic_store_explicit(&c->key_bits, pass->key.bits, memory_order_relaxed);
         atomic_store_explicit(&c->until_s, pass->until_s, memory_order_release);
 }
 
-size_t client_list_busy(struct client_list *l, int64_t now_us)
+size_t conn_list_busy(struct conn_list *l, int64_t now_us)
 {
         size_t busy = 0;
         pthread_mutex_lock(&l->lock);
-        for (struct client *c = l->first; c; c = c->next) {
+        for (struct conn *c = l->first; c; c = c->next) {
                 int phase = atomic_load(&c->phase);
-                busy += phase == CLIENT_SENDING || phase == CLIENT_HELD ||
-                        (phase == CLIENT_HEADERS && now_us - atomic_load(&c->since_us) < US_PER_S);
+                busy += phase == CONN_SENDING || phase == CONN_HELD ||
+                        (phase == CONN_HEADERS && now_us - atomic_load(&c->since_us) < US_PER_S);
         }
         pthread_mutex_unlock(&l->lock);
         return busy;
@@ -108,12 +112,12 @@ size_t client_list_busy(struct client_list *l, int64_t now_us)
 /* ---- the sweep ------------------------------------------------------------------------------------------------ */
 
 /* What the peer acknowledged is measured in windows; a new phase begins a new one. */
-static bool reads_too_slowly(struct client *c, const struct client_limits *limits, int64_t since_us, int64_t now_us)
+static bool reads_too_slowly(struct conn *c, const struct conn_limits *limits, int64_t since_us, int64_t now_us)
 {
         uint64_t acked = tcp_acked_bytes(c->fd);
         bool slow = false;
         if (since_us == c->seen_since_us) {
-                if (now_us - c->base_us < CLIENT_RATE_WINDOW_US)
+                if (now_us - c->base_us < CONN_RATE_WINDOW_US)
                         return false;
                 uint64_t due = limits->min_rate_bytes_s * (uint64_t)(now_us - c->base_us) / 1000000;
                 slow = acked - c->base_acked < due && tcp_unsent_bytes(c->fd) > 0;
@@ -125,27 +129,28 @@ static bool reads_too_slowly(struct client *c, const struct client_limits *limit
 }
 
 /* CLOSES: it may stay. */
-static enum stats_close judge(struct client *c, const struct client_limits *limits, int64_t now_us)
+static enum stats_close judge(struct conn *c, const struct conn_limits *limits, int64_t now_us)
 {
         int64_t since_us = atomic_load(&c->since_us), age_us = now_us - since_us;
-        switch ((enum client_phase)atomic_load(&c->phase)) {
-        case CLIENT_HEADERS:
-                return age_us > (c->turned_away ? CLIENT_TURNED_US : limits->header_us) ? CLOSE_SLOW_HEADERS : CLOSES;
-        case CLIENT_IDLE: /* the kernel may still be sending what the last answer left in the socket */
+        switch ((enum conn_phase)atomic_load(&c->phase)) {
+        case CONN_HEADERS:
+                return age_us > (c->turned_away ? CONN_TURNED_US : limits->header_us) ? CLOSE_SLOW_HEADERS : CLOSES;
+        case CONN_IDLE: /* the kernel may still be sending what the last answer left in the socket */
                 if (age_us > limits->idle_us && tcp_unsent_bytes(c->fd) == 0)
                         return CLOSE_IDLE;
                 return age_us > US_PER_S && reads_too_slowly(c, limits, since_us, now_us) ? CLOSE_SLOW_READER : CLOSES;
-        case CLIENT_SENDING: /* since the last piece of a growing object */
+        case CONN_SENDING: /* since the last piece of a growing object */
                 if (limits->answer_us && age_us > limits->answer_us && tcp_unsent_bytes(c->fd) > 0)
                         return CLOSE_PINNED;
                 return age_us > US_PER_S && reads_too_slowly(c, limits, since_us, now_us) ? CLOSE_SLOW_READER : CLOSES;
-        case CLIENT_HELD:
+        case CONN_HELD:
+        case CONN_CLOSING: /* sweep() itself: that is no limit that was broken */
                 return CLOSES;
         }
         return CLOSES;
 }
 
-static void condemn(struct client *c, enum stats_close why, unsigned closed[CLOSES])
+static void condemn(struct conn *c, enum stats_close why, unsigned closed[CLOSES])
 {
         c->condemned = true;
         stats_close(why);
@@ -153,16 +158,16 @@ static void condemn(struct client *c, enum stats_close why, unsigned closed[CLOS
         shutdown(c->fd, SHUT_RDWR);
 }
 
-static bool may_go(const struct client *c)
+static bool may_go(const struct conn *c)
 {
         return !c->condemned && !c->turned_away;
 }
 
-/* Of the CLIENT_LOOKS that have rested for longest one whose address has many more than `own`; NULL: there is none. */
-static struct client *of_many(const struct client_rests *r, unsigned own)
+/* Of the CONN_LOOKS that have rested for longest one whose address has many more than `own`; NULL: there is none. */
+static struct conn *of_many(const struct conn_rests *r, unsigned own)
 {
-        struct client *c = r->longest;
-        for (unsigned looks = 0; c && looks < CLIENT_LOOKS; c = c->rested_later, looks++) {
+        struct conn *c = r->longest;
+        for (unsigned looks = 0; c && looks < CONN_LOOKS; c = c->rested_later, looks++) {
                 atomic_uint *count = c->of_address;
                 if (may_go(c) && count && atomic_load(count) > 2 * own)
                         return c;
@@ -171,22 +176,22 @@ static struct client *of_many(const struct client_rests *r, unsigned own)
 }
 
 /* Of these the one that has rested for longest; NULL: nobody has for so long. */
-static struct client *rests_for(const struct client_rests *r, int64_t least_us, int64_t now_us)
+static struct conn *rests_for(const struct conn_rests *r, int64_t least_us, int64_t now_us)
 {
-        struct client *c = r->longest;
+        struct conn *c = r->longest;
         while (c && !may_go(c))
                 c = c->rested_later;
         return c && now_us - atomic_load(&c->since_us) >= least_us ? c : NULL;
 }
 
-bool client_displace(struct client_list *l, unsigned own, int64_t now_us, void (*gone)(struct client *c))
+bool conn_displace(struct conn_list *l, unsigned own, int64_t now_us, void (*gone)(struct conn *c))
 {
         unsigned closed[CLOSES] = {0};
         pthread_mutex_lock(&l->lock);
-        struct client *c = of_many(&l->silent, own);
+        struct conn *c = of_many(&l->silent, own);
         c = c ? c : of_many(&l->idle, own);
-        c = c ? c : rests_for(&l->silent, CLIENT_SILENT_US, now_us);
-        c = c ? c : rests_for(&l->idle, CLIENT_REST_US, now_us);
+        c = c ? c : rests_for(&l->silent, CONN_SILENT_US, now_us);
+        c = c ? c : rests_for(&l->idle, CONN_REST_US, now_us);
         if (c) {
                 condemn(c, CLOSE_DISPLACED, closed);
                 unrest(c);
@@ -196,19 +201,21 @@ bool client_displace(struct client_list *l, unsigned own, int64_t now_us, void (
         return c;
 }
 
-void client_sweep(struct client_list *l, const struct client_limits *limits, int64_t now_us, unsigned closed[CLOSES])
+void conn_sweep(struct conn_list *l, const struct conn_limits *limits, int64_t now_us, unsigned closed[CLOSES])
 {
         pthread_mutex_lock(&l->lock);
-        for (struct client *c = l->first; c; c = c->next) {
+        for (struct conn *c = l->first; c; c = c->next) {
                 enum stats_close why = c->condemned ? CLOSES : judge(c, limits, now_us);
                 if (why != CLOSES)
                         condemn(c, why, closed);
+                if (atomic_load(&c->phase) == CONN_CLOSING && now_us - atomic_load(&c->since_us) > CONN_TURNED_US)
+                        shutdown(c->fd, SHUT_RDWR);
         }
         pthread_mutex_unlock(&l->lock);
 }
 
 /* until_s and key_bits are two fields, and the next request may set them while we look: since_us tells. */
-static enum stats_close judge_pass(struct client *c, struct access *access, int64_t now_s)
+static enum stats_close judge_pass(struct conn *c, struct access *access, int64_t now_s)
 {
         int64_t since_us = atomic_load(&c->since_us), until_s = atomic_load_explicit(&c->until_s, memory_order_acquire);
         struct jwt_key_id key = {atomic_load_explicit(&c->key_bits, memory_order_relaxed)};
@@ -220,10 +227,10 @@ static enum stats_close judge_pass(struct client *c, struct access *access, int6
         return atomic_load(&c->since_us) == since_us ? why : CLOSES;
 }
 
-void client_end_expired(struct client_list *l, struct access *access, int64_t now_s, unsigned closed[CLOSES])
+void conn_end_expired(struct conn_list *l, struct access *access, int64_t now_s, unsigned closed[CLOSES])
 {
         pthread_mutex_lock(&l->lock);
-        for (struct client *c = l->first; c; c = c->next) {
+        for (struct conn *c = l->first; c; c = c->next) {
                 enum stats_close why = c->condemned ? CLOSES : judge_pass(c, access, now_s);
                 if (why != CLOSES)
                         condemn(c, why, closed);

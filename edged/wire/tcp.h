@@ -1,6 +1,6 @@
 /* tcp.h - what the kernel knows of a connection's sending side. Any thread; the descriptor must be open. */
-#ifndef EDGED_TCP_H
-#define EDGED_TCP_H
+#ifndef EDGED_WIRE_TCP_H
+#define EDGED_WIRE_TCP_H
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 /* A file of its own because <linux/tcp.h>, which has tcpi_bytes_acked, and <netinet/tcp.h>, which uv.h brings, exclude each
  * other. */
-#include "edged/tcp.h"
+#include "edged/wire/tcp.h"
 
 #include <linux/sockios.h>
 #include <linux/tcp.h>

@@ -1,0 +1,138 @@
+#include "edged/wire/send.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#define PARTS 4
+#define ONE_SEND_MAX (1 << 20) /* the other connections of this thread wait meanwhile */
+
+static size_t put(char *dst, size_t at, const char *text)
+{
+        size_t len = text ? strlen(text) : 0;
+        assert(at + len <= OUTPUT_LINE_MAX);
+        if (len)
+                memcpy(dst + at, text, len);
+        return at + len;
+}
+
+static void nothing(struct output *o)
+{
+        buf_unref(&o->piece);
+        o->head = o->end = NULL;
+        o->bytes = NULL;
+        o->head_len = o->end_len = o->line_len = 0;
+        o->bytes_len = o->sent = 0;
+}
+
+void output_answer(struct output *o, struct answer *a, const struct output_how *how)
+{
+        assert(!o->answer);
+        nothing(o);
+        o->answer = answer_ref(a);
+        o->chunked = a->grows && !how->http_1_0;
+        o->head = a->head;
+        o->head_len = a->head_len;
+        size_t at = put(o->line, 0, how->date);
+        at = put(o->line, at, how->extra);
+        if (how->closes)
+                at = put(o->line, at, "Connection: close\r\n");
+        else if (how->http_1_0)
+                at = put(o->line, at, "Connection: Keep-Alive\r\n");
+        if (o->chunked)
+                at = put(o->line, at, "Transfer-Encoding: chunked\r\n");
+        o->line_len = put(o->line, at, "\r\n");
+        if (how->without_body || a->grows)
+                return;
+        o->bytes = a->bytes;
+        o->bytes_len = a->len_bytes;
+}
+
+/* The first piece goes with the head, if that has not gone yet. */
+void output_piece(struct output *o, struct buf *piece, size_t off, size_t len_bytes, bool last)
+{
+        char size[24];
+        assert(o->answer && o->answer->grows && !o->bytes_len && len_bytes > 0 && off + len_bytes <= piece->len);
+        o->piece = piece;
+        o->bytes = piece->data + off;
+        o->bytes_len = len_bytes;
+        if (!o->chunked)
+                return;
+        snprintf(size, sizeof(size), "%zx\r\n", len_bytes);
+        o->line_len = put(o->line, o->line_len, size);
+        o->end = last ? "\r\n0\r\n\r\n" : "\r\n";
+        o->end_len = strlen(o->end);
+}
+
+void output_last(struct output *o)
+{
+        assert(o->answer && o->answer->grows && !o->bytes_len);
+        if (o->chunked)
+                o->line_len = put(o->line, o->line_len, "0\r\n\r\n");
+}
+
+/* What is left of the four, as a vector. */
+static int parts_left(const struct output *o, struct iovec left[PARTS])
+{
+        struct iovec all[PARTS] = {{(void *)(uintptr_t)o->head, o->head_len},
+                                   {(void *)(uintptr_t)o->line, o->line_len},
+                                   {(void *)(uintptr_t)o->bytes, (size_t)o->bytes_len},
+                                   {(void *)(uintptr_t)o->end, o->end_len}};
+        uint64_t skip = o->sent;
+        size_t room = ONE_SEND_MAX;
+        int count = 0;
+        for (int i = 0; i < PARTS && room > 0; i++) {
+                size_t gone = all[i].iov_len < skip ? all[i].iov_len : (size_t)skip, len = all[i].iov_len - gone;
+                skip -= gone;
+                len = len < room ? len : room;
+                if (len > 0)
+                        left[count++] = (struct iovec){(char *)all[i].iov_base + gone, len};
+                room -= len;
+        }
+        return count;
+}
+
+enum output_says output_send(struct output *o, int fd)
+{
+        struct iovec left[PARTS];
+        for (;;) {
+                size_t bytes = 0;
+                struct msghdr m = {.msg_iov = left, .msg_iovlen = (size_t)parts_left(o, left)};
+                for (size_t i = 0; i < m.msg_iovlen; i++)
+                        bytes += left[i].iov_len;
+                if (m.msg_iovlen == 0) {
+                        nothing(o);
+                        return OUTPUT_SENT;
+                }
+                ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return errno == EAGAIN || errno == ENOBUFS ? OUTPUT_FULL : OUTPUT_BROKEN;
+                o->sent += (uint64_t)n;
+                if ((size_t)n < bytes) /* the kernel has taken what it wants, and will say when it wants more */
+                        return OUTPUT_FULL;
+        }
+}
+
+void output_fini(struct output *o)
+{
+        nothing(o);
+        answer_unref(&o->answer);
+}
+
+void date_field(char dst[DATE_FIELD_MAX], int64_t real_s)
+{
+        static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+        static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+        struct tm t;
+        time_t s = (time_t)real_s;
+        gmtime_r(&s, &t);
+        snprintf(dst, DATE_FIELD_MAX, "Date: %s, %02u %s %04u %02u:%02u:%02u GMT\r\n", days[t.tm_wday], (unsigned)t.tm_mday % 100,
+                 months[t.tm_mon], ((unsigned)t.tm_year + 1900) % 10000, (unsigned)t.tm_hour % 100, (unsigned)t.tm_min % 100,
+                 (unsigned)t.tm_sec % 100);
+}

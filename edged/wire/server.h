@@ -1,0 +1,49 @@
+/* server.h - what the files of wire/ share: the server, and one of its threads. Nobody else includes it. */
+#ifndef EDGED_WIRE_SERVER_H
+#define EDGED_WIRE_SERVER_H
+
+#include <netinet/in.h>
+#include <stdatomic.h>
+
+#include "edged/wire/wire.h"
+
+struct wire_thread {
+        struct wire *wire;
+        unsigned index;
+        pthread_t id;
+        bool runs;
+        int listen_fd, epoll_fd, wake_fd;
+        struct conn_list conns;
+        bool listens;             /* the listener is in the epoll set */
+        int64_t accept_again_us;  /* there were no descriptors: not before then; 0: always */
+        struct request *pool;     /* free ones */
+        unsigned pooled;
+        _Atomic(struct request *) woken; /* the last one first */
+        struct conn *ready, **ready_last, *closed;
+        int64_t date_s;
+        char date[DATE_FIELD_MAX];
+        size_t at, have;          /* of input: what is not looked at yet of the connection that is being looked at */
+        char input[PARSE_HEAD_MAX];
+};
+
+struct wire {
+        struct wire_config cfg;
+        struct wire_ops ops;
+        void *arg;
+        int port;
+        atomic_bool draining, quiet, stopping;
+        atomic_uint seats, turned; /* taken; connections that are being told that there is none */
+        struct wire_thread *threads;
+};
+
+/* listen.c */
+int listen_open(const char *address, int port); /* a descriptor, or -1 with errno */
+int listen_port(int fd);
+/* Accepts what waits, a bounded number of them, and hands each to conn_begin(). */
+void listen_accept(struct wire_thread *t, void (*begin)(struct wire_thread *t, int fd, const struct sockaddr *peer));
+
+/* seats.c: whether c may stay. If not it is turned away: told when it asks, or, when too many are, at once, and shut. */
+void seats_find(struct conn *c, struct wire_thread *t, int64_t now_us);
+void seats_leave(struct conn *c); /* its seat, and its place among those of its address that conn_free() does not touch */
+
+#endif

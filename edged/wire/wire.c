@@ -1,0 +1,642 @@
+#include "edged/wire/wire.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "common/networks.h"
+#include "edged/wire/server.h"
+
+#define EVENTS_A_TURN 256
+#define POOL_MAX 256 /* free requests that a thread keeps */
+
+/* What a step says. */
+enum turn { TURN_ON, TURN_WAIT, TURN_OVER };
+
+/* ---- requests ------------------------------------------------------------------------------------------------------- */
+
+static struct request *request_get(struct conn *c)
+{
+        struct wire_thread *t = c->thread;
+        struct request *r = t->pool;
+        size_t bytes = t->wire->ops.request_bytes;
+        if (r) {
+                t->pool = r->next;
+                t->pooled--;
+                memset(r, 0, bytes);
+        } else {
+                r = mem_alloc(bytes);
+        }
+        r->conn = c;
+        r->started_us = clock_mono_us();
+        c->request = r;
+        c->requests++;
+        return r;
+}
+
+static void request_put(struct request *r)
+{
+        struct wire_thread *t = r->conn->thread;
+        t->wire->ops.end(r);
+        output_fini(&r->out);
+        free(r->kept);
+        r->conn->request = NULL;
+        if (t->pooled == POOL_MAX) {
+                free(r);
+                return;
+        }
+        r->next = t->pool;
+        t->pool = r;
+        t->pooled++;
+}
+
+/* The thread's buffer is the next connection's: who has no answer yet keeps what it was asked. */
+static void keep_head(struct request *r)
+{
+        if (r->kept)
+                return;
+        r->kept = mem_alloc(r->head_len);
+        memcpy(r->kept, r->head_at, r->head_len);
+        parse_move(&r->head, r->head_at, r->kept);
+}
+
+void *wire_arg(const struct request *r)
+{
+        return r->conn->thread->wire->arg;
+}
+
+unsigned wire_thread_index(const struct request *r)
+{
+        return r->conn->thread->index;
+}
+
+static const char *date_of(struct wire_thread *t)
+{
+        int64_t now_s = clock_real_us() / US_PER_S;
+        if (now_s != t->date_s)
+                date_field(t->date, now_s);
+        t->date_s = now_s;
+        return t->date;
+}
+
+void wire_answer(struct request *r, struct answer *a, const char *extra)
+{
+        struct wire *w = r->conn->thread->wire;
+        r->closes |= atomic_load_explicit(&w->draining, memory_order_relaxed) || (a->grows && r->head.http_1_0);
+        struct output_how how = {.without_body = r->head.method == METHOD_HEAD,
+                                 .http_1_0 = r->head.http_1_0,
+                                 .closes = r->closes,
+                                 .date = date_of(r->conn->thread),
+                                 .extra = extra};
+        r->status = a->status;
+        r->wants_piece = a->grows;
+        output_answer(&r->out, a, &how);
+}
+
+void wire_hold(struct request *r)
+{
+        r->held = true;
+        metric_add(&stats_held, 1);
+        conn_enter(r->conn, CONN_HELD, clock_mono_us());
+}
+
+static void tell(struct wire_thread *t)
+{
+        uint64_t one = 1;
+        ssize_t done = write(t->wake_fd, &one, sizeof(one));
+        (void)done; /* it is full when it has been told already */
+}
+
+void wire_wake(struct request *r)
+{
+        struct wire_thread *t = r->conn->thread;
+        metric_add(&stats_held, -1);
+        struct request *before = atomic_load_explicit(&t->woken, memory_order_relaxed);
+        do
+                r->next = before;
+        while (!atomic_compare_exchange_weak(&t->woken, &before, r));
+        if (!before) /* r is its thread's already */
+                tell(t);
+}
+
+/* ---- the end of a connection ------------------------------------------------------------------------------------------ */
+
+/* One that is held is somebody else's until it is woken. */
+static void end_conn(struct conn *c)
+{
+        struct wire_thread *t = c->thread;
+        c->gone = true;
+        if (c->closed || (c->request && c->request->held))
+                return;
+        c->closed = true;
+        if (c->request)
+                request_put(c->request);
+        if (c->requests == 0 && !c->condemned)
+                stats_close(CLOSE_UNREAD);
+        conn_leave(c);
+        seats_leave(c);
+        close(c->fd);
+        c->next_closed = t->closed;
+        t->closed = c;
+}
+
+/* What the kernel and this turn's lists still name is freed when the turn is over. */
+static void free_closed(struct wire_thread *t)
+{
+        struct conn *c = t->closed, *next;
+        t->closed = NULL;
+        for (; c; c = next) {
+                next = c->next_closed;
+                if (c->ready) {
+                        c->next_closed = t->closed;
+                        t->closed = c;
+                } else {
+                        conn_free(c);
+                }
+        }
+}
+
+/* ---- input ----------------------------------------------------------------------------------------------------------- */
+
+static void load(struct wire_thread *t, struct conn *c)
+{
+        t->at = 0;
+        t->have = c->saved_len;
+        if (c->saved)
+                memcpy(t->input, c->saved, c->saved_len);
+        free(c->saved);
+        c->saved = NULL;
+        c->saved_len = 0;
+}
+
+static void save(struct wire_thread *t, struct conn *c)
+{
+        c->saved_len = t->have - t->at;
+        if (c->saved_len == 0)
+                return;
+        c->saved = mem_resize(NULL, c->saved_len);
+        memcpy(c->saved, t->input + t->at, c->saved_len);
+}
+
+/* Behind what is there already. */
+static enum turn receive(struct wire_thread *t, struct conn *c)
+{
+        if (!c->readable)
+                return TURN_WAIT;
+        if (t->at > 0)
+                memmove(t->input, t->input + t->at, t->have - t->at);
+        t->have -= t->at;
+        t->at = 0;
+        size_t room = sizeof(t->input) - t->have;
+        ssize_t n = recv(c->fd, t->input + t->have, room, 0);
+        if (n < 0 && errno == EINTR)
+                return TURN_ON;
+        if (n < 0 && errno == EAGAIN) {
+                c->readable = false;
+                return TURN_WAIT;
+        }
+        if (n <= 0)
+                return TURN_OVER;
+        t->have += (size_t)n;
+        c->readable = (size_t)n == room || c->hung_up; /* with less than asked for there is no more, until the kernel tells */
+        return TURN_ON;
+}
+
+/* ---- the steps of a connection ------------------------------------------------------------------------------------------ */
+
+static void begin_answer(struct request *r)
+{
+        conn_enter(r->conn, CONN_SENDING, clock_mono_us());
+        r->conn->step = STEP_ANSWER;
+        r->conn->thread->wire->ops.begin(r);
+        if (r->held)
+                keep_head(r);
+}
+
+static void refuse(struct conn *c, enum parse_fault fault)
+{
+        struct request *r = request_get(c);
+        stats_bad(fault);
+        r->fault = fault;
+        r->closes = true;
+        conn_enter(c, CONN_SENDING, r->started_us);
+        c->step = STEP_ANSWER;
+        wire_answer(r, c->thread->wire->ops.refusal(fault), NULL);
+}
+
+static void begin_request(struct wire_thread *t, struct conn *c, const struct parse_head *head, size_t len)
+{
+        struct request *r = request_get(c);
+        r->head = *head;
+        r->head_at = t->input + t->at;
+        r->head_len = len;
+        r->closes = head->closes || c->turned_away;
+        t->at += len;
+        c->left_bytes = c->turned_away ? 0 : (size_t)head->body_bytes;
+        if (c->left_bytes == 0) {
+                begin_answer(r);
+                return;
+        }
+        keep_head(r);
+        c->step = STEP_BODY;
+        conn_enter(c, CONN_HEADERS, r->started_us); /* a body has as much time as headers have */
+}
+
+static enum turn read_head(struct wire_thread *t, struct conn *c)
+{
+        struct parse_head head;
+        if (t->at == t->have)
+                return receive(t, c);
+        ssize_t n = parse_head(t->input + t->at, t->have - t->at, &head);
+        if (n == 0)
+                return receive(t, c);
+        if (n > 0)
+                begin_request(t, c, &head, (size_t)n);
+        else
+                refuse(c, (enum parse_fault)-n);
+        return TURN_ON;
+}
+
+static enum turn skip_body(struct wire_thread *t, struct conn *c)
+{
+        size_t there = t->have - t->at, n = there < c->left_bytes ? there : c->left_bytes;
+        t->at += n;
+        c->left_bytes -= n;
+        if (c->left_bytes > 0)
+                return receive(t, c);
+        begin_answer(c->request);
+        return TURN_ON;
+}
+
+static enum turn begin_linger(struct conn *c)
+{
+        if (shutdown(c->fd, SHUT_WR) != 0)
+                return TURN_OVER;
+        c->step = STEP_LINGER;
+        c->left_bytes = WIRE_LINGER_BYTES;
+        conn_enter(c, CONN_CLOSING, clock_mono_us());
+        return TURN_ON;
+}
+
+static enum turn finish(struct conn *c)
+{
+        bool closes = c->request->closes;
+        request_put(c->request);
+        conn_admit(c, &access_nothing);
+        if (closes)
+                return begin_linger(c);
+        c->step = STEP_HEAD;
+        conn_enter(c, CONN_IDLE, clock_mono_us());
+        return TURN_ON;
+}
+
+/* The next piece of what grows. */
+static enum turn take_piece(struct wire_thread *t, struct conn *c)
+{
+        struct request *r = c->request;
+        struct buf *piece = NULL;
+        size_t off = 0;
+        bool last = false;
+        ssize_t n = t->wire->ops.more(r, &piece, &off, &last);
+        if (n == 0)
+                return TURN_WAIT;
+        if (n > 0) {
+                output_piece(&r->out, piece, off, (size_t)n, last);
+                conn_enter(c, CONN_SENDING, clock_mono_us());
+        } else if (n == ERR_CLOSED) {
+                output_last(&r->out);
+                last = true;
+        } else { /* the viewer sees by the missing end that it is not all */
+                stats_close(CLOSE_BROKEN);
+                r->closes = true;
+                return finish(c);
+        }
+        r->wants_piece = false;
+        r->ended = last;
+        return TURN_ON;
+}
+
+static enum turn send_answer(struct wire_thread *t, struct conn *c)
+{
+        struct request *r = c->request;
+        if (r->held || c->full)
+                return TURN_WAIT;
+        assert(r->out.answer);
+        if (r->wants_piece)
+                return take_piece(t, c);
+        switch (output_send(&r->out, c->fd)) {
+        case OUTPUT_FULL:
+                c->full = true;
+                return TURN_WAIT;
+        case OUTPUT_BROKEN:
+                return TURN_OVER;
+        case OUTPUT_SENT:
+                break;
+        }
+        if (!r->out.answer->grows || r->ended)
+                return finish(c);
+        r->wants_piece = true;
+        return TURN_ON;
+}
+
+/* What comes after the last answer is read away: to close over it would send a reset, which may reach the viewer before the answer. */
+static enum turn linger(struct wire_thread *t, struct conn *c)
+{
+        size_t there = t->have - t->at;
+        t->at = t->have;
+        if (there >= c->left_bytes)
+                return TURN_OVER;
+        c->left_bytes -= there;
+        return receive(t, c);
+}
+
+static enum turn (*const steps[])(struct wire_thread *, struct conn *) = {
+        [STEP_HEAD] = read_head, [STEP_BODY] = skip_body, [STEP_ANSWER] = send_answer, [STEP_LINGER] = linger};
+
+static void look_again(struct wire_thread *t, struct conn *c)
+{
+        if (c->ready)
+                return;
+        c->ready = true;
+        c->next_ready = NULL;
+        *t->ready_last = c;
+        t->ready_last = &c->next_ready;
+}
+
+static void run(struct wire_thread *t, struct conn *c)
+{
+        enum turn turn = TURN_ON;
+        uint64_t before = c->requests;
+        if (c->closed)
+                return;
+        load(t, c);
+        for (unsigned i = 0; turn == TURN_ON && c->requests - before <= WIRE_TURN_REQUESTS && i < WIRE_TURN_STEPS; i++)
+                turn = steps[c->step](t, c);
+        if (turn == TURN_OVER) {
+                end_conn(c);
+                return;
+        }
+        save(t, c);
+        if (turn == TURN_ON)
+                look_again(t, c);
+        else if (c->step == STEP_HEAD && c->saved && atomic_load_explicit(&c->phase, memory_order_relaxed) == CONN_IDLE)
+                conn_enter(c, CONN_HEADERS, clock_mono_us()); /* from its first byte on a request has as long as the first one */
+}
+
+/* ---- one turn of a thread ------------------------------------------------------------------------------------------------ */
+
+static void begin_conn(struct wire_thread *t, int fd, const struct sockaddr *peer)
+{
+        struct wire *w = t->wire;
+        int64_t now_us = clock_mono_us();
+        struct conn *c = conn_new(&t->conns, fd, now_us);
+        struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+        c->thread = t;
+        c->by_balancer = w->cfg.proxy_from && networks_have(w->cfg.proxy_from, peer);
+        if (!c->by_balancer)
+                address_of(&c->address, peer);
+        seats_find(c, t, now_us);
+        if (c->gone || epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, fd, &e) != 0)
+                end_conn(c);
+}
+
+static void on_event(struct wire_thread *t, struct conn *c, uint32_t what)
+{
+        c->readable |= (what & (EPOLLIN | EPOLLRDHUP)) != 0;
+        c->hung_up |= (what & EPOLLRDHUP) != 0;
+        c->full &= (what & EPOLLOUT) == 0;
+        if (what & (EPOLLHUP | EPOLLERR)) /* both ways are shut, by whomever */
+                end_conn(c);
+        else
+                run(t, c);
+}
+
+static void on_woken(struct wire_thread *t)
+{
+        struct request *list = atomic_exchange(&t->woken, NULL), *in_order = NULL, *r;
+        while ((r = list)) {
+                list = r->next;
+                r->next = in_order;
+                in_order = r;
+        }
+        while ((r = in_order)) {
+                struct conn *c = r->conn;
+                in_order = r->next;
+                r->held = false;
+                if (c->gone) {
+                        end_conn(c);
+                        continue;
+                }
+                conn_enter(c, CONN_SENDING, clock_mono_us());
+                if (!r->out.answer)
+                        t->wire->ops.go_on(r);
+                run(t, c);
+        }
+}
+
+static void look_at_ready(struct wire_thread *t)
+{
+        struct conn *c = t->ready, *next;
+        t->ready = NULL;
+        t->ready_last = &t->ready;
+        for (; c; c = next) {
+                next = c->next_ready;
+                c->ready = false;
+                run(t, c);
+        }
+}
+
+/* The listener is left out while nobody can be let in. Its events are not edges: who waits for long is told of again. */
+static void listen_or_not(struct wire_thread *t, int64_t now_us)
+{
+        struct epoll_event e = {.events = EPOLLIN, .data.ptr = &t->listen_fd};
+        bool listens = !atomic_load(&t->wire->quiet) && now_us >= t->accept_again_us;
+        if (listens == t->listens)
+                return;
+        t->listens = listens;
+        epoll_ctl(t->epoll_fd, listens ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, t->listen_fd, &e);
+}
+
+static void forget_telling(struct wire_thread *t)
+{
+        uint64_t count;
+        ssize_t got = read(t->wake_fd, &count, sizeof(count));
+        (void)got;
+}
+
+static int sleep_ms(const struct wire_thread *t)
+{
+        return t->ready ? 0 : t->listens || atomic_load(&t->wire->quiet) ? -1 : 50;
+}
+
+static void one_turn(struct wire_thread *t)
+{
+        struct epoll_event events[EVENTS_A_TURN];
+        listen_or_not(t, clock_mono_us());
+        int count = epoll_wait(t->epoll_fd, events, EVENTS_A_TURN, sleep_ms(t));
+        for (int i = 0; i < count; i++) {
+                if (events[i].data.ptr == &t->listen_fd)
+                        listen_accept(t, begin_conn);
+                else if (events[i].data.ptr == &t->wake_fd)
+                        forget_telling(t);
+                else
+                        on_event(t, events[i].data.ptr, events[i].events);
+        }
+        on_woken(t);
+        look_at_ready(t);
+        free_closed(t);
+}
+
+static void *serve_viewers(void *arg)
+{
+        struct wire_thread *t = arg;
+        while (!atomic_load(&t->wire->stopping))
+                one_turn(t);
+        on_woken(t);
+        for (struct conn *c; (c = t->conns.first); end_conn(c))
+                assert(!c->request || !c->request->held); /* nobody waits any more */
+        look_at_ready(t);
+        free_closed(t);
+        return NULL;
+}
+
+/* ---- the server ------------------------------------------------------------------------------------------------------------ */
+
+static void init_thread(struct wire *w, unsigned i)
+{
+        struct wire_thread *t = &w->threads[i];
+        t->wire = w;
+        t->index = i;
+        t->listen_fd = t->epoll_fd = t->wake_fd = -1;
+        t->ready_last = &t->ready;
+        conn_list_init(&t->conns);
+}
+
+static bool start_thread(struct wire_thread *t)
+{
+        struct wire *w = t->wire;
+        struct epoll_event e = {.events = EPOLLIN, .data.ptr = &t->wake_fd};
+        sigset_t all, before;
+        t->listen_fd = listen_open(w->cfg.bind, w->port);
+        if (t->listen_fd < 0)
+                return false;
+        w->port = listen_port(t->listen_fd);
+        t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (t->epoll_fd < 0 || t->wake_fd < 0 || epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, t->wake_fd, &e) != 0)
+                return false;
+        sigfillset(&all); /* they are the loop thread's */
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        errno = pthread_create(&t->id, NULL, serve_viewers, t);
+        t->runs = errno == 0;
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        return t->runs;
+}
+
+int wire_open(struct wire **out, const struct wire_config *cfg, const struct wire_ops *ops, void *arg)
+{
+        assert(cfg->threads > 0 && cfg->threads <= WIRE_THREADS_MAX);
+        struct wire *w = mem_alloc(sizeof(*w));
+        w->cfg = *cfg;
+        w->ops = *ops;
+        w->arg = arg;
+        w->port = cfg->port;
+        w->threads = mem_alloc(cfg->threads * sizeof(w->threads[0]));
+        for (unsigned i = 0; i < cfg->threads; i++)
+                init_thread(w, i);
+        for (unsigned i = 0; i < cfg->threads; i++) {
+                if (start_thread(&w->threads[i]))
+                        continue;
+                log_error("msg=\"cannot listen for viewers\" address=%s port=%d error=\"%s\"", cfg->bind, w->port, strerror(errno));
+                wire_close(w);
+                return ERR_IO;
+        }
+        *out = w;
+        return 0;
+}
+
+int wire_port(const struct wire *w)
+{
+        return w->port;
+}
+
+void wire_sweep(struct wire *w, const struct conn_limits *limits, int64_t now_us, unsigned closed[CLOSES])
+{
+        for (unsigned i = 0; i < w->cfg.threads; i++)
+                conn_sweep(&w->threads[i].conns, limits, now_us, closed);
+}
+
+void wire_end_expired(struct wire *w, struct access *access, int64_t now_s, unsigned closed[CLOSES])
+{
+        for (unsigned i = 0; i < w->cfg.threads; i++)
+                conn_end_expired(&w->threads[i].conns, access, now_s, closed);
+}
+
+void wire_drain(struct wire *w)
+{
+        atomic_store(&w->draining, true);
+}
+
+void wire_quiesce(struct wire *w)
+{
+        atomic_store(&w->quiet, true);
+        for (unsigned i = 0; i < w->cfg.threads; i++) {
+                shutdown(w->threads[i].listen_fd, SHUT_RDWR); /* who is in its queue is refused now, not left hanging */
+                tell(&w->threads[i]);
+        }
+}
+
+size_t wire_busy(struct wire *w)
+{
+        size_t busy = 0;
+        for (unsigned i = 0; i < w->cfg.threads; i++)
+                busy += conn_list_busy(&w->threads[i].conns, clock_mono_us());
+        return busy;
+}
+
+unsigned wire_seats(const struct wire *w)
+{
+        return atomic_load(&w->seats);
+}
+
+static void close_fd(int fd)
+{
+        if (fd >= 0)
+                close(fd);
+}
+
+static void close_thread(struct wire_thread *t)
+{
+        if (t->runs) {
+                tell(t);
+                pthread_join(t->id, NULL);
+        }
+        while (t->pool) {
+                struct request *r = t->pool;
+                t->pool = r->next;
+                free(r);
+        }
+        conn_list_fini(&t->conns);
+        close_fd(t->listen_fd);
+        close_fd(t->epoll_fd);
+        close_fd(t->wake_fd);
+}
+
+void wire_close(struct wire *w)
+{
+        atomic_store(&w->stopping, true);
+        for (unsigned i = 0; i < w->cfg.threads; i++)
+                close_thread(&w->threads[i]);
+        free(w->threads);
+        free(w);
+}
