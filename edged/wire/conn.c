@@ -184,7 +184,7 @@ static struct conn *rests_for(const struct conn_rests *r, int64_t least_us, int6
         return c && now_us - atomic_load(&c->since_us) >= least_us ? c : NULL;
 }
 
-bool conn_displace(struct conn_list *l, unsigned own, int64_t now_us, void (*gone)(struct conn *c))
+struct conn *conn_displace(struct conn_list *l, unsigned own, int64_t now_us, void (*gone)(struct conn *c))
 {
         unsigned closed[CLOSES] = {0};
         pthread_mutex_lock(&l->lock);

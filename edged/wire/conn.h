@@ -60,6 +60,7 @@ struct conn {
         atomic_bool turned_away;   /* there is no room for it: it is told so when it asks */
         enum stats_turned turned_why;
         atomic_bool seated;        /* it counts as one of connections_max */
+        bool leaving;              /* under list->lock: it counts as one that lost its seat and is still open */
 
         _Atomic int phase;          /* enum conn_phase */
         _Atomic int64_t since_us;   /* when it entered the phase, monotonic */
@@ -108,8 +109,8 @@ struct conn_limits {
 
 /* Shuts the socket of who rests for longest, for who is one of `own` of his address: first of an address that has more than twice as
  * many, for who is few is to find room among the connections of who is many; then of who has never asked for anything; then of others.
- * And tells gone(), under the lock. false: there is nobody. Any thread. */
-bool conn_displace(struct conn_list *l, unsigned own, int64_t now_us, void (*gone)(struct conn *c));
+ * And tells gone(), under the lock. Returns whom, NULL: there is nobody. Any thread; only the connection's own may look at what is returned. */
+struct conn *conn_displace(struct conn_list *l, unsigned own, int64_t now_us, void (*gone)(struct conn *c));
 
 /* Shuts the sockets of those that broke a limit; their threads then close them. Adds to closed, by reason. Loop thread, about once a
  * second. */

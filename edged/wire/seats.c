@@ -24,14 +24,26 @@ static bool take_seat(struct conn *c)
         return true;
 }
 
-/* Somebody who rests leaves his seat: one of this thread's rather than of another's, for which that has to be stopped for a moment. */
+/* Its descriptor is there until its own thread looks at it. */
+static void leave_seat_first(struct conn *c)
+{
+        c->leaving = true;
+        atomic_fetch_add(&c->thread->wire->leaving, 1);
+        leave_seat(c);
+}
+
+/* Somebody who rests leaves his seat: one of this thread's, who is gone at once, rather than one of another's, for which that has to be
+ * stopped for a moment, and then has a descriptor more than there are seats. Of those only so many may be. */
 static bool displace(struct wire_thread *t, unsigned own, int64_t now_us)
 {
         struct wire *w = t->wire;
-        if (conn_displace(&t->conns, own, now_us, leave_seat))
+        struct conn *mine = conn_displace(&t->conns, own, now_us, leave_seat);
+        if (mine) {
+                wire_end_conn(mine);
                 return true;
-        for (unsigned i = 0; i < w->cfg.threads; i++) {
-                if (&w->threads[i] != t && conn_displace(&w->threads[i].conns, own, now_us, leave_seat))
+        }
+        for (unsigned i = 0; i < w->cfg.threads && atomic_load(&w->leaving) < WIRE_LEAVING_MAX; i++) {
+                if (&w->threads[i] != t && conn_displace(&w->threads[i].conns, own, now_us, leave_seat_first))
                         return true;
         }
         return false;
@@ -75,6 +87,8 @@ void seats_find(struct conn *c, struct wire_thread *t, int64_t now_us)
 void seats_leave(struct conn *c)
 {
         leave_seat(c);
+        if (c->leaving)
+                atomic_fetch_sub(&c->thread->wire->leaving, 1);
         if (c->turned_away)
                 atomic_fetch_sub(&c->thread->wire->turned, 1);
         if (c->entered) /* nobody looks at of_address any more: it has left the list */

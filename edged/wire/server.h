@@ -33,6 +33,7 @@ struct wire {
         int port;
         atomic_bool draining, quiet, stopping;
         atomic_uint seats, turned; /* taken; connections that are being told that there is none */
+        atomic_uint leaving;       /* connections that lost theirs to one of another thread, and are still open */
         struct wire_thread *threads;
 };
 
@@ -41,6 +42,9 @@ int listen_open(const char *address, int port); /* a descriptor, or -1 with errn
 int listen_port(int fd);
 /* Accepts what waits, a bounded number of them, and hands each to conn_begin(). */
 void listen_accept(struct wire_thread *t, void (*begin)(struct wire_thread *t, int fd, const struct sockaddr *peer));
+
+/* wire.c: closes c, of this thread, which is not held. It is freed when the turn is over. */
+void wire_end_conn(struct conn *c);
 
 /* seats.c: whether c may stay. If not it is turned away: told when it asks, or, when too many are, at once, and shut. */
 void seats_find(struct conn *c, struct wire_thread *t, int64_t now_us);

@@ -132,7 +132,7 @@ void wire_wake(struct request *r)
 /* ---- the end of a connection ------------------------------------------------------------------------------------------ */
 
 /* One that is held is somebody else's until it is woken. */
-static void end_conn(struct conn *c)
+void wire_end_conn(struct conn *c)
 {
         struct wire_thread *t = c->thread;
         c->gone = true;
@@ -383,7 +383,7 @@ static void run(struct wire_thread *t, struct conn *c)
         for (unsigned i = 0; turn == TURN_ON && c->requests - before <= WIRE_TURN_REQUESTS && i < WIRE_TURN_STEPS; i++)
                 turn = steps[c->step](t, c);
         if (turn == TURN_OVER) {
-                end_conn(c);
+                wire_end_conn(c);
                 return;
         }
         save(t, c);
@@ -407,7 +407,7 @@ static void begin_conn(struct wire_thread *t, int fd, const struct sockaddr *pee
                 address_of(&c->address, peer);
         seats_find(c, t, now_us);
         if (c->gone || epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, fd, &e) != 0)
-                end_conn(c);
+                wire_end_conn(c);
 }
 
 static void on_event(struct wire_thread *t, struct conn *c, uint32_t what)
@@ -416,7 +416,7 @@ static void on_event(struct wire_thread *t, struct conn *c, uint32_t what)
         c->hung_up |= (what & EPOLLRDHUP) != 0;
         c->full &= (what & EPOLLOUT) == 0;
         if (what & (EPOLLHUP | EPOLLERR)) /* both ways are shut, by whomever */
-                end_conn(c);
+                wire_end_conn(c);
         else
                 run(t, c);
 }
@@ -434,7 +434,7 @@ static void on_woken(struct wire_thread *t)
                 in_order = r->next;
                 r->held = false;
                 if (c->gone) {
-                        end_conn(c);
+                        wire_end_conn(c);
                         continue;
                 }
                 conn_enter(c, CONN_SENDING, clock_mono_us());
@@ -503,7 +503,7 @@ static void *serve_viewers(void *arg)
         while (!atomic_load(&t->wire->stopping))
                 one_turn(t);
         on_woken(t);
-        for (struct conn *c; (c = t->conns.first); end_conn(c))
+        for (struct conn *c; (c = t->conns.first); wire_end_conn(c))
                 assert(!c->request || !c->request->held); /* nobody waits any more */
         look_at_ready(t);
         free_closed(t);

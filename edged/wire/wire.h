@@ -16,8 +16,8 @@
  * once for all that are woken before it looks. They go on in the order in which they were woken.
  *
  * Any input ends in an answer, in words with a status, or in a counted close. Bounds: PARSE_… of a head, connections_max seats and
- * WIRE_TURNED_MAX that are being told that there is none, one request a connection; a turn of the loop gives a connection
- * WIRE_TURN_REQUESTS.
+ * WIRE_TURNED_MAX that are being told that there is none, WIRE_LEAVING_MAX that have lost theirs, one request a connection; a turn of the
+ * loop gives a connection WIRE_TURN_REQUESTS.
  *
  * All calls on the loop thread unless it says otherwise. */
 #ifndef EDGED_WIRE_WIRE_H
@@ -38,6 +38,7 @@
 
 #define WIRE_THREADS_MAX 256
 #define WIRE_TURNED_MAX 256 /* connections beyond connections_max that are being told so */
+#define WIRE_LEAVING_MAX 64 /* that were closed for others by another thread than their own, and that theirs has not looked at */
 #define WIRE_TURN_REQUESTS 16
 #define WIRE_TURN_STEPS 64
 #define WIRE_LINGER_BYTES (256 << 10) /* are read away after the last answer of a connection */
