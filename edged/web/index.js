@@ -1,4 +1,5 @@
 // index.js - the list of streams, kept up to date, and below it recordings: the newest ones by themselves, older ones page by page.
+import { put, tell } from '/web/news.js'
 import { fetchList, isOn, prefix, sinceText, sizeOf, startOf, titleOf } from '/web/streams.js'
 
 const REFRESH_MS = 3000
@@ -37,20 +38,36 @@ function card(stream) {
   return item
 }
 
-// Only what changed is replaced, so that a card under the pointer or with the focus stays what it is.
+// A card stays the same element for as long as its stream is listed: one under the pointer or with the focus does not notice.
+function update(kept, fresh) {
+  if (kept.innerHTML === fresh.innerHTML) return kept
+  kept.firstChild.href = fresh.firstChild.href
+  kept.firstChild.replaceChildren(...fresh.firstChild.childNodes)
+  return kept
+}
+
 function show(list, streams) {
   const old = new Map([...list.children].map((item) => [item.dataset.key, item]))
-  list.replaceChildren(...streams.map((stream) => {
-    const fresh = card(stream)
-    const kept = old.get(keyOf(stream))
-    return kept && kept.innerHTML === fresh.innerHTML ? kept : fresh
-  }))
+  const items = streams.map((stream) => old.has(keyOf(stream)) ? update(old.get(keyOf(stream)), card(stream)) : card(stream))
+  for (const item of old.values()) if (!items.includes(item)) item.remove()
+  items.forEach((item, i) => { if (list.children[i] !== item) list.insertBefore(item, list.children[i] || null) })
 }
 
 let streams = []         // as they were told last
 const older = new Map()  // recordings from pages, by key
 let more = ''            // the page to ask for next; '': there is none
 let paging = false       // from the first page on `more` is that page's, before that the list's
+let live = null          // titles of what is on, by key, as they were told last; null: not yet
+
+// What began and what ended is news; what was there already when the page was opened is not.
+function tellChanges(on) {
+  const now = new Map(on.map((stream) => [keyOf(stream), titleOf(stream)]))
+  const words = []
+  for (const [key, title] of now) if (live && !live.has(key)) words.push(`${title} is live now.`)
+  for (const [key, title] of live || []) if (!now.has(key)) words.push(`${title} has ended.`)
+  live = now
+  if (words.length) tell(words.join(' '))
+}
 
 function render() {
   const newestFirst = [...streams].sort((a, b) => (startOf(b) || 0) - (startOf(a) || 0))
@@ -60,15 +77,17 @@ function render() {
   const focused = document.activeElement
   show(at('streams'), on)
   show(at('ended'), over)
-  if (focused && focused !== document.activeElement && focused.isConnected) focused.focus()
+  if (focused && focused !== document.activeElement && focused.isConnected) focused.focus() // its card has moved
+  tellChanges(on)
   at('empty').hidden = on.length > 0
   at('past').hidden = over.length === 0 && !more
   at('more').hidden = !more
 }
 
 function say(text) {
-  at('notice').textContent = text
+  put(at('notice'), text)
   at('notice').hidden = !text
+  if (text) tell(text, text.replace(/\(.*\)/, ''))
 }
 
 let olderFailed = '' // said until they can be read, though the list itself is read again meanwhile

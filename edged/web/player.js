@@ -1,6 +1,8 @@
 // player.js - dash.js, set up for a stream about a second behind, and the few questions the page asks of it.
 
 export const NEAR_S = 1.5 // no further behind than this beyond the target is at the live edge
+const STILL_MS = 2000, LOOK_MS = 250
+const MOVED_LOOKS = 3 // in a row: a jump to another place moves it once, and nothing is seen of that yet
 const JUMP_S = 3 // further behind than this beyond the target nobody catches up by speed: that would take a minute and more
 const UTC_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014'
 
@@ -51,11 +53,13 @@ function dashOn(video) {
 
 // One source being played: from its manifest's address to close().
 export class Player {
-  // events: started(), ended(), failed(code, text), rungs(), rung()
+  // events: started(), stands() when the picture should move and has not for STILL_MS, moves() when it does again, ended(),
+  // failed(code, text), rungs(), rung()
   constructor(video, url, live, events) {
     this.video = video
     this.live = live
     this.stalls = 0
+    this.stands = false
     this.rendered = null
     this.startedAt = performance.now()
     this.firstFrameMs = null
@@ -91,7 +95,25 @@ export class Player {
     const hear = (name, call) => live && video.addEventListener(name, call, { signal: this.listening.signal })
     hear('pause', () => this.catchUp(false))
     hear('play', () => this.catchUp(!(this.latency() > this.targetLatency() + NEAR_S)))
+    this.watchPicture(events)
     dash.attachSource(new URL(url, location.href).href)
+  }
+
+  // Whatever the cause is, and whatever dash.js takes it for: a picture that stands still is told by nothing but itself.
+  watchPicture(events) {
+    const video = this.video
+    let last = video.currentTime, moved = 0, sinceMs = performance.now()
+    this.pictureTimer = setInterval(() => {
+      moved = !video.seeking && video.currentTime > last ? moved + 1 : 0
+      last = video.currentTime
+      const rests = video.paused || video.ended || this.firstFrameMs === null // nobody expects it to move
+      if (rests || moved >= MOVED_LOOKS) sinceMs = performance.now()
+      const stood = performance.now() - sinceMs >= STILL_MS
+      if (stood === this.stands) return
+      this.stands = stood
+      if (stood) events.stands()
+      else events.moves()
+    }, LOOK_MS)
   }
 
   rungs() {
@@ -179,6 +201,7 @@ export class Player {
   }
 
   close() {
+    clearInterval(this.pictureTimer)
     this.listening.abort()
     for (const [name, call] of this.handlers) this.dash.off(name, call)
     this.dash.attachSource(null)

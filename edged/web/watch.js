@@ -3,17 +3,20 @@
 //   waiting   not live (yet); asks /api/streams                      -> loading when it is on, ended when it was. ?session=ID: it plays
 //                                                                       that recording, and goes live only when it is told to
 //   loading   the player was given the manifest                      -> playing, or waiting after a fault
-//   playing   pictures move (live, or a recording from the start)    -> ended, or waiting after a fault
+//   playing   pictures move (live, or a recording from the start)    -> stalled, ended, or waiting after a fault
+//   stalled   the last picture stands still, and nobody stopped it   -> playing when it moves again; as playing otherwise
 //   ended     offers the recording; goes live by itself when a new broadcast begins
 //   error     cannot be helped by waiting: the browser, the address, a private stream
 //
 // window.freshet is for tests and curious people: { player, state, metrics() }.
 import { Controls } from '/web/controls.js'
+import { put, tell } from '/web/news.js'
 import { Player, supported } from '/web/player.js'
 import { fetchList, isOn, prefix, sizeOf, startOf, titleOf } from '/web/streams.js'
 
 const WAIT_POLL_MS = 1000, PLAY_POLL_MS = 5000
 const RETRY_MS = 1000
+const ASK_FIRST_MS = 1000 // a picture that stands still may be the last one: the server is given so long to say so
 const at = (id) => document.getElementById(id)
 const stage = at('stage'), video = at('video')
 const name = decodeURIComponent(location.pathname.slice(prefix.length).split('/')[2] || '')
@@ -27,18 +30,20 @@ let session = ''    // of what is being played, or ended last
 let wanted = /^[A-Za-z0-9-]{1,40}$/.test(given) ? given : '' // a recording that the address names
 let pollTimer = 0
 let unlisted = 0    // polls in a row that did not have the stream
+let answers = true  // the server did when it was asked last
 
 const controls = new Controls(() => player, goLive)
 
 function enter(next, headline = '', detail = '', action = null) {
   state = next
   stage.dataset.state = next
-  at('headline').textContent = headline
-  at('detail').textContent = detail
-  at('spinner').hidden = next !== 'waiting' && next !== 'loading'
+  put(at('headline'), headline)
+  put(at('detail'), detail)
+  at('spinner').hidden = next !== 'waiting' && next !== 'loading' && next !== 'stalled'
   at('action').hidden = !action
-  at('action').textContent = action ? action.text : ''
+  put(at('action'), action ? action.text : '')
   at('action').onclick = action ? action.run : null
+  if (headline) tell(`${headline.replace(/…$/, '')}. ${detail.replace(/ \(.*\)/, '')}`.trim(), headline)
   controls.refresh()
 }
 
@@ -54,7 +59,9 @@ function play(url, live, from) {
   session = from
   enter('loading', live ? 'Connecting…' : 'Loading the recording…')
   const mine = new Player(video, url, live, {
-    started: () => mine === player && enter('playing'),
+    started: () => mine === player && state === 'loading' && plays(),
+    stands: () => mine === player && stands(),
+    moves: () => mine === player && state === 'stalled' && plays(),
     rungs: () => mine === player && controls.rungs(),
     rung: () => mine === player && controls.rung(),
     ended: () => mine === player && over(),
@@ -62,6 +69,28 @@ function play(url, live, from) {
   })
   player = mine
   if (!live) at('live-text').textContent = stream && isOn(stream) ? 'Watch live' : 'Recording'
+}
+
+function plays() {
+  enter('playing')
+  tell('It plays.')
+}
+
+// Of a live stream that was ended this was the last picture, which is no fault: hasEnded() asks.
+async function stands() {
+  const mine = player
+  const later = new Promise((done) => setTimeout(done, ASK_FIRST_MS, false))
+  if (mine.live && await Promise.race([hasEnded(), later])) {
+    if (mine === player) over()
+  } else if (mine === player && state === 'playing' && mine.stands) {
+    tellStall()
+    schedule(0)
+  }
+}
+
+function tellStall() {
+  enter('stalled', 'The picture stands still', answers ? 'Nothing more has come so far. It goes on here by itself when something does.'
+    : 'The server does not answer. It goes on here by itself when it does.')
 }
 
 const playLive = () => play(`${prefix}/live/${name}/manifest.mpd`, true, stream ? stream.session : '')
@@ -86,10 +115,12 @@ const MINOR = new Set([12, 16, 29, 33]) // xlink, time source, text tracks
 const HOPELESS = new Set([23, 32, 35])  // no media source, nothing in the manifest that the browser can decode
 
 // The last segment that a live player asks for is one that never comes: when the broadcast has been ended, that is no fault.
+const isAnother = () => Boolean(stream) && !(isOn(stream) && stream.session === session)
+
 async function hasEnded() {
   try {
-    stream = (await fetchList()).entries.find((s) => s.id === name) || null
-    return Boolean(stream) && !(isOn(stream) && stream.session === session)
+    await ask()
+    return isAnother()
   } catch {
     return false
   }
@@ -122,13 +153,30 @@ function again() {
 
 // ---- what the server says
 
+async function ask() {
+  try {
+    stream = (await fetchList()).entries.find((s) => s.id === name) || null
+    answers = true
+  } catch (error) {
+    answers = false
+    throw error
+  }
+}
+
 function describe() {
-  at('title').textContent = stream ? titleOf(stream) : name
+  put(at('title'), stream ? titleOf(stream) : name)
   const started = stream && startOf(stream)
-  at('facts').textContent = stream && (!wanted || wanted === stream.session) ? [sizeOf(stream), started && `since ${started.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`]
-    .filter(Boolean).join(' · ') : ''
-  document.title = `${at('title').textContent} – Freshet`
-  at('slate').hidden = !(state === 'playing' && player && player.live && stream && stream.state === 'slate')
+  put(at('facts'), stream && (!wanted || wanted === stream.session) ? [sizeOf(stream), started && `since ${started.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`]
+    .filter(Boolean).join(' · ') : '')
+  put(document.querySelector('title'), `${at('title').textContent} – Freshet`)
+  describeSlate(Boolean(state === 'playing' && player && player.live && stream && stream.state === 'slate'))
+}
+
+function describeSlate(shown) {
+  if (shown === !at('slate').hidden) return
+  at('slate').hidden = !shown
+  if (shown) tell(at('slate').textContent)
+  else if (state === 'playing') tell('The broadcaster is back.')
 }
 
 // Private streams are not listed for who has no token for them. The manifest says which it is, and what is wrong with the token.
@@ -173,17 +221,20 @@ async function judge() {
       enter('waiting', 'Not live yet', 'It starts here by itself as soon as the broadcaster does.')
   } else if (state === 'ended' && on && stream.session !== session && !wanted)
     playLive()
+  else if (state === 'stalled' && player.live && isAnother())
+    over()
 }
 
 async function poll() {
   clearTimeout(pollTimer)
   try {
-    stream = (await fetchList()).entries.find((s) => s.id === name) || null
+    await ask()
     await judge()
   } catch (error) {
     if (state === 'waiting')
       enter('waiting', 'The server cannot be reached', `Trying again (${error.message}).`)
   }
+  if (state === 'stalled') tellStall()
   describe()
   schedule(state === 'playing' || state === 'loading' ? PLAY_POLL_MS : WAIT_POLL_MS)
 }

@@ -52,6 +52,11 @@ export class Cluster {
     return this.node('edged').http + path
   }
 
+  // what: freeze, thaw, stop, kill, start
+  local(what, node) {
+    execFileSync(local, [what, node, '--dir', this.dir], { stdio: ['ignore', 'ignore', 'inherit'] })
+  }
+
   // A moving picture and a tone; seconds: how long, or until stop().
   publish(stream, { seconds = 0, title = '' } = {}) {
     const log = openSync(join(this.dir, `publisher-${stream}.txt`), 'a')
@@ -123,6 +128,15 @@ export async function openPage(browser, cluster, path, options = {}) {
 
 // deploy/token
 export const token = (...args) => execFileSync(join(top, 'deploy', 'token'), args, { encoding: 'utf8' }).trim()
+
+// What a page has said aloud since this was called, and in whatever region: hear() first, then heard().
+export const hear = (page) => page.evaluate(() => {
+  window.heard = []
+  for (const region of document.querySelectorAll('[aria-live], [role=status], [role=alert], [role=log]'))
+    new MutationObserver(() => region.textContent.trim() && window.heard.push(region.textContent.trim()))
+      .observe(region, { childList: true, characterData: true, subtree: true })
+})
+export const heard = (page) => page.evaluate(() => window.heard)
 
 export const metrics = (page) => page.evaluate(() => window.freshet.metrics())
 

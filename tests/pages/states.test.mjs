@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { Cluster, launch, metrics, openPage, playing, until } from './harness.mjs'
+import { Cluster, hear, heard, launch, metrics, openPage, playing, until } from './harness.mjs'
 
 let cluster, browser
 before(async () => {
@@ -62,6 +62,34 @@ test('a broadcaster whose connection broke is told of, and the picture goes on w
   const back = await metrics(page)
   assert.equal(back.session, session)
   await until('pictures go on', 20, async () => (await metrics(page)).decodedFrames > back.decodedFrames + 30)
+  await page.context().close()
+})
+
+test('a picture that stands still is told in words, once, with the picture left to be seen; and it goes on when the edge is back', async () => {
+  cluster.publish('stalls')
+  await cluster.playable('stalls')
+  const page = await openPage(browser, cluster, '/watch/stalls')
+  await playing(page)
+  await hear(page)
+  cluster.local('freeze', 'edge-1')
+  try {
+    await page.waitForSelector('#stage[data-state=stalled]')
+    assert.match(await page.textContent('#headline'), /stands still/)
+    assert.equal(await page.isVisible('#headline'), true)
+    assert.equal(await page.isVisible('#play'), true, 'the controls are there')
+    await until('it says that the server does not answer', 20, async () => /server does not answer/.test(await page.textContent('#detail')))
+    assert.deepEqual(await heard(page), ['The picture stands still. Nothing more has come so far. It goes on here by itself when something does.'])
+    if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/stalled.png` })
+  } finally {
+    cluster.local('thaw', 'edge-1')
+  }
+  await until('pictures go on', 30, async () => (await metrics(page)).state === 'playing')
+  await until('live again', 30, async () => {
+    const { latency, targetLatency } = await metrics(page)
+    return latency < targetLatency + 1
+  })
+  assert.equal((await heard(page)).at(-1), 'It plays.')
+  assert.deepEqual(page.faults, [])
   await page.context().close()
 })
 
