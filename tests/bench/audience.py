@@ -5,17 +5,27 @@ picture stands still, and what the edge spends on it. A player's picture is --la
 is due then has not come, and goes on that much later. Players and origin share what cores the edge has not: where they have too little,
 `client CPU` is near the seconds and what is printed is about them."""
 import argparse
-import json
-import pathlib
-import shutil
 import sys
-import tempfile
 import time
 
-from edge import cpu_seconds, get
-from herd import start_edge, stop, viewers
+from rig import Aims, Rig, fetches
 
 PIECES, EVERY_MS = 5, 200
+BEFORE_S = 3  # the stream is on before the first player comes
+
+
+def play(rig, players, seconds, arrive_ms, size, late_ms=1000, sets=None):
+    """(what the players saw, the edge's CPU s, FETCHes of each segment)"""
+    since_us = time.monotonic_ns() // 1000
+    stream = f"live_{size}_{PIECES}_{EVERY_MS}"
+    edge = rig.edge([rig.origin("--since", since_us)], sets)
+    time.sleep(max(0, since_us / 1e6 + BEFORE_S - time.monotonic()))
+    before = edge.cpu_s()
+    said = rig.crowd("follow", edge, "--connections", players, "--seconds", seconds, "--arrive-ms", arrive_ms, "--bytes", size, "--pieces", PIECES,
+                     "--every", EVERY_MS, "--late-ms", late_ms, "--since", since_us, stream)
+    cpu = edge.cpu_s() - before
+    segments = [n for key, n in fetches(edge).items() if key.startswith(f"/live/{stream}/") and key.endswith(".m4s")]
+    return said, cpu, segments
 
 
 def main():
@@ -26,34 +36,23 @@ def main():
     parser.add_argument("--late-ms", type=int, default=1000)
     parser.add_argument("--bytes", type=int, default=60000, help="of a segment, which is a second long")
     args = parser.parse_args()
-    directory, running = pathlib.Path(tempfile.mkdtemp(prefix="freshet-audience-")), []
-    since_us = time.monotonic_ns() // 1000
-    stream = f"live_{args.bytes}_{PIECES}_{EVERY_MS}"
-    try:
-        edge, origin, _ = start_edge(directory, ["--since", since_us])
-        running += [edge.process, origin]
-        time.sleep(max(0, since_us / 1e6 + 3 - time.monotonic()))  # the stream is on before the first player comes
-        before = cpu_seconds(edge.pids())
-        said = viewers("follow", edge, "--connections", args.players, "--seconds", args.seconds, "--arrive-ms", args.arrive_ms, "--bytes", args.bytes,
-                       "--pieces", PIECES, "--every", EVERY_MS, "--late-ms", args.late_ms, "--since", since_us, stream)
-        cpu = cpu_seconds(edge.pids()) - before
-        time.sleep(1.1)  # the counts are an object too, fresh for no longer
-        counts = json.loads(get(f"{edge.base}/live/counts/manifest.mpd"))
-        fetches = [n for key, n in counts.items() if key.startswith(f"/live/{stream}/") and key.endswith(".m4s")]
-        print(f"{args.players} players within {args.arrive_ms / 1000:g} s, for {args.seconds} s: {said['requests']} requests, "
-              f"{said['bytes'] / 1e6 / args.seconds:.0f} MB/s, {said['failed']} failed")
-        for what, words in (("startup", "from arrival to the picture"), ("lateness", "from a piece's making to its viewer")):
-            t = said[what]
-            print(f"{what:9} p50 {t['p50']:7.1f}  p99 {t['p99']:7.1f}  max {t['max']:7.1f} ms   {words} ({t['count']})")
-        print(f"stalls    {said['stalls']}, {said['stalled_s']:.2f} s of all players' time")
-        print(f"edge      {cpu:.2f} CPU-s, {1e6 * cpu / max(1, said['requests']):.1f} µs a request; client CPU {said['client_cpu_s']:.1f} s")
-        print(f"upstream  {len(fetches)} segments, {sum(fetches)} FETCHes, at most {max(fetches, default=0)} for one of {PIECES} pieces")
-        if said["failed"]:
-            sys.exit("a player was not answered in full")
-    finally:
-        for process in running:
-            stop(process)
-        shutil.rmtree(directory)
+    aims = Aims()
+    with Rig("audience") as rig:
+        said, cpu, segments = play(rig, args.players, args.seconds, args.arrive_ms, args.bytes, args.late_ms)
+    print(f"{args.players} players within {args.arrive_ms / 1000:g} s, for {args.seconds} s: {said['requests']} requests, "
+          f"{said['bytes'] / 1e6 / args.seconds:.0f} MB/s, {said['failed']} failed")
+    for what, words in (("startup", "from arrival to the picture"), ("lateness", "from a piece's making to its viewer")):
+        t = said[what]
+        print(f"{what:9} p50 {t['p50']:7.1f}  p99 {t['p99']:7.1f}  max {t['max']:7.1f} ms   {words} ({t['count']})")
+    print(f"stalls    {said['stalls']}, {said['stalled_s']:.2f} s of all players' time")
+    print(f"edge      {cpu:.2f} CPU-s, {1e6 * cpu / max(1, said['requests']):.1f} µs a request; client CPU {said['client_cpu_s']:.1f} s")
+    print(f"upstream  {len(segments)} segments, {sum(segments)} FETCHes, at most {max(segments, default=0)} for one of {PIECES} pieces")
+    aims.most("stalls", said["stalls"], 0)
+    aims.most("startup p99, s", said["startup"]["p99"] / 1e3, 0.5)
+    aims.most("FETCHes of a segment", max(segments, default=0), PIECES + 1)
+    aims.print()
+    if said["failed"]:
+        sys.exit("a player was not answered in full")
 
 
 if __name__ == "__main__":

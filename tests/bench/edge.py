@@ -1,29 +1,28 @@
 #!/usr/bin/env python3
-"""Cached objects over HTTP: edged beside nginx serving the same bytes as files with sendfile, one server thread each, from
-the same load generator (wrk, keep-alive connections) in alternating rounds of one run. Requests a second, and CPU of the
-server per thousand requests, which says the same on a machine that is busy with other things.
+"""Cached objects over HTTP: edged beside nginx, which serves the same bytes from its cache (proxy_cache), and as files with sendfile from
+memory and from a disk, and beside two loops that do nothing but hand one answer to the kernel, as a copy and as references to pages: what
+no server gets below. One server thread each, pinned to a core, all by the same client that discards bodies in the kernel
+(tests/tools/viewers), on keep-alive connections, in alternating rounds of one run. CPU of the server a request says the same on a machine
+that is busy with other things; requests a second are the client's limit where that is the slower one (its CPU is printed too). Again
+with wrk, which has to look at the bytes.
+
+Two threads beside one: where client and server cannot have two cores each, it is their work that is compared, twice that of one thread by
+that of two.
 
 The same edge also serves an equal stream that is private, to viewers of sixteen tokens each in their URLs, and the public one by
-URLs with the same tokens in them, which are then not looked at: what of a token's cost is the longer URL, which the HTTP library
-reads byte by byte, and what is the token. And again while a stranger sends forged ES256 tokens, each another one, as fast as one connection goes.
+URLs with the same tokens in them, which are then not looked at: what of a token's cost is the longer URL, which is read byte by byte, and
+what is the token. And again while a stranger sends forged ES256 tokens, each another one, as fast as one connection goes.
 
-Also: an object that a thousand viewers want while it is being made, and how many FETCHes that costs (one that waited in
-vain for half a second may be among them)."""
+Also: an object that a thousand viewers want before it is there, and how many FETCHes that costs."""
 import argparse
-import json
-import pathlib
 import re
-import selectors
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
-import urllib.request
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
+from rig import TOP, Aims, Rig, body_of, cores, fetches, get, ratio, turns
+
 SIZES = {"3 KB": 3000, "312 KB": 319488}
 TOKENS = 16
 
@@ -32,111 +31,97 @@ def token(*argv):
     return subprocess.run([TOP / "deploy/token", *map(str, argv)], capture_output=True, text=True, check=True).stdout.strip()
 
 
-RESERVED = []
+def paths_of(server, size):
+    if server.name.startswith("edged"):
+        return [f"/live/whole_{size}/s/v720/1.m4s"]
+    return [f"/{size}.m4s"]
 
 
-def reserve_port():
-    """Bound but not listening until we end: nobody else gets it but by its number."""
-    s = socket.socket()
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind(("127.0.0.1", 0))
-    RESERVED.append(s)
-    return s.getsockname()[1]
-
-
-def body_of(size):
-    return bytes((i * 7 + i // 251) & 255 for i in range(size))
-
-
-def wait_for(condition, what):
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return
-        except OSError:
-            pass
-        time.sleep(0.05)
-    sys.exit(f"{what}: does not get ready")
-
-
-def get(url):
-    with urllib.request.urlopen(url, timeout=20) as answer:
-        return answer.read()
-
-
-def cpu_seconds(pids):
-    """Of all their threads, in nanoseconds and not in ticks of the clock."""
-    return sum(int(task.read_text().split()[0]) for pid in pids for task in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
-
-
-class Server:
-    def __init__(self, name, process, base, paths):
-        self.name, self.process, self.base, self.paths = name, process, base, paths
-
-    def pids(self):
-        """The process and its workers."""
-        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [self.process.pid, *map(int, children)]
-
-
-def start_edge(directory):
-    fake, http, admin = reserve_port(), reserve_port(), reserve_port()
-    token("keygen", "--keys", directory / "keys.json", "--public", directory / "public.json")
-    origin = subprocess.Popen([TOP / "build/release/tools/fake_fetch", "--port", str(fake)], stdout=subprocess.DEVNULL)
-    sets = {"id": "edge-bench", "http_port": http, "fetch_port": reserve_port(), "admin_port": admin, "http_threads": 1,
-            "origins": f"127.0.0.1:{fake}", "log_level": "warn", "drain_ms": 0, "view_jwks": directory / "public.json",
-            "private": '["whole_3001", "whole_319489"]'}
-    with open(directory / "edge.log", "wb") as log:
-        edge = subprocess.Popen([TOP / "bin/edged", *(w for k, v in sets.items() for w in ("--set", f"{k}={v}"))], stderr=log)
-    base = f"http://127.0.0.1:{http}"
-    wait_for(lambda: get(f"http://127.0.0.1:{admin}/readyz"), "edged")
-    opened = Server("edged", edge, base, {s: [f"/live/whole_{n}/s/v720/1.m4s"] for s, n in SIZES.items()})
-    tokens = [token("make", "view", "whole_*", "--for", "1h", "--jti", n, "--keys", directory / "keys.json") for n in range(TOKENS)]
-    longer = Server("long", edge, base, {s: [f"/t/{t}/live/whole_{n}/s/v720/1.m4s" for t in tokens] for s, n in SIZES.items()})
-    private = Server("private", edge, base, {s: [f"/t/{t}/live/whole_{n + 1}/s/v720/1.m4s" for t in tokens] for s, n in SIZES.items()})
-    return opened, longer, private, origin
-
-
-def start_nginx(directory):
-    port = reserve_port()
-    root = directory / "root"
-    root.mkdir()
-    for size in SIZES.values():
-        (root / f"{size}.m4s").write_bytes(body_of(size))
-    (directory / "nginx.conf").write_text(f"""
-        daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log {directory}/error.log; user root;
-        events {{ worker_connections 4096; }}
-        http {{
-          access_log off; sendfile on; tcp_nopush on; tcp_nodelay on; keepalive_requests 100000000;
-          open_file_cache max=100; types {{ video/mp4 m4s; }}
-          server {{ listen 127.0.0.1:{port}; root {root}; add_header Access-Control-Allow-Origin *;
-                    add_header Cache-Control "max-age=31536000, immutable"; add_header Timing-Allow-Origin *; }}
-        }}""")
-    nginx = subprocess.Popen([shutil.which("nginx") or "/usr/sbin/nginx", "-p", directory, "-c", directory / "nginx.conf"],
-                             stderr=subprocess.DEVNULL)
-    base = f"http://127.0.0.1:{port}"
-    wait_for(lambda: get(f"{base}/3000.m4s"), "nginx")
-    return Server("nginx", nginx, base, {s: [f"/{n}.m4s"] for s, n in SIZES.items()})
-
-
-def measure(server, size, args):
-    """Each connection asks for the next of the server's paths in turn (wrk runs the same script for all of them)."""
-    for path in server.paths[size]:
-        if get(server.base + path) != body_of(SIZES[size] + (server.name == "private")):
+def same_bytes(server, size):
+    for path in paths_of(server, size):
+        if get(server.base + path) != body_of(size):
             sys.exit(f"{server.name} serves other bytes")
-    script = args.directory / "paths.lua"
-    script.write_text("local asks, n = {}, 0\nfunction init() for _, path in ipairs({"
-                      + ", ".join(f'"{path}"' for path in server.paths[size])
-                      + "}) do asks[#asks + 1] = wrk.format('GET', path) end end\n"
-                      "function request() n = n % #asks + 1 return asks[n] end\n")
-    before = cpu_seconds(server.pids())
-    out = subprocess.run(["wrk", "-t1", f"-c{args.connections}", f"-d{args.seconds}s", "-s", script, server.base],
+
+
+def hits(rig, server, size, connections, seconds, cpus=None):
+    """(requests a second, server CPU µs a request, p99 of an answer in ms, client CPU s)"""
+    before = server.cpu_s()
+    said = rig.crowd("hits", server, "--connections", connections, "--seconds", seconds, *paths_of(server, size), cpus=cpus)
+    spent = server.cpu_s() - before
+    if said["failed"]:
+        sys.exit(f"{server.name}: {said['failed']} of {connections} connections failed")
+    return said["requests"] / said["seconds"], 1e6 * spent / said["requests"], said["last"]["p99"], said["client_cpu_s"] / said["seconds"]
+
+
+def compare(rig, edge, nginx, args, aims):
+    print(f"{'object':7} {'conns':>5} {'server':12} {'requests/s':>11} {'MB/s':>7} {'CPU µs/request':>15} {'p99 ms':>8} {'client cores':>12}   median of "
+          f"{args.rounds} rounds of {args.seconds} s")
+    for what, size in SIZES.items():
+        floors = [rig.floor("--bytes", size), rig.floor("--bytes", size, "--pages", name="bare pages")]  # such a loop has one object
+        servers = [edge, *nginx, *floors]
+        for server in servers:
+            same_bytes(server, size)
+        for connections in args.connections:
+            seen = {server.name: [] for server in servers}
+            for server in turns(servers, args.rounds):
+                seen[server.name].append(hits(rig, server, size, connections, args.seconds))
+            column = [{name: [row[i] for row in rows] for name, rows in seen.items()} for i in range(4)]
+            for name in seen:
+                rate, cost, p99, client = (statistics.median(values[name]) for values in column)
+                print(f"{what:7} {connections:5} {name:12} {rate:11.0f} {rate * size / 1e6:7.0f} {cost:15.1f} {p99:8.2f} {client:12.2f}")
+            for name in list(seen)[1:]:
+                print(f"{what:7} {connections:5} edged, of {name:12}: {ratio(column[0], 'edged', name):.2f} × the requests, "
+                      f"{ratio(column[1], name, 'edged'):.2f} × by CPU, {ratio(column[2], 'edged', name):.2f} × its p99", flush=True)
+            by_cpu = lambda name, cost=column[1]: ratio(cost, name, "edged")
+            if size == 3000:
+                aims.least(f"{what}, {connections}: of the bare write loop, by CPU", by_cpu("bare write"), 0.90)
+                aims.least(f"{what}, {connections}: of nginx's cache, by CPU", by_cpu("nginx cache"), 1.2)
+                if connections >= 1000:
+                    aims.most(f"{what}, {connections}: p99, of nginx's cache", ratio(column[2], "edged", "nginx cache"), 1.0)
+            else:
+                aims.least(f"{what}, {connections}: of nginx's files on a disk, by CPU", by_cpu("nginx disk"), 1.0)
+                aims.least(f"{what}, {connections}: of the page-reference loop, by CPU", by_cpu("bare pages"), 0.90)
+        rig.stop(*floors)
+
+
+def two_threads(rig, one, origin, args, aims):
+    """Where there are cores enough for server and client the rates, otherwise the work."""
+    apart = len(cores()[1]) >= 3
+    everything = cores()[0] | cores()[1]
+    server_cpus, client_cpus = (set(sorted(everything)[-2:]), set(sorted(everything)[:-2])) if apart else (everything, everything)
+    two = rig.edge([origin], threads=2, cpus=server_cpus)
+    two.name = "edged two"
+    same_bytes(two, SIZES["3 KB"])
+    seen = {one.name: [], two.name: []}
+    for server in turns([one, two], args.rounds):
+        seen[server.name].append(hits(rig, server, SIZES["3 KB"], 64, args.seconds, client_cpus))
+    rate, cost = ({name: [row[i] for row in rows] for name, rows in seen.items()} for i in range(2))
+    gain = ratio(rate, two.name, one.name) if apart else 2 * ratio(cost, one.name, two.name)
+    print(f"two threads: {gain:.2f} × one ({'requests a second' if apart else 'by the CPU of a request; client and server share the cores'}), "
+          f"{statistics.median(cost[two.name]):.1f} µs a request for {statistics.median(cost[one.name]):.1f}")
+    aims.least("two cores, of one", gain, 1.8)
+    rig.stop(two)
+
+
+# ---- with wrk: bytes that are looked at, and tokens
+
+
+def lua(paths):
+    return ("local asks, n = {}, 0\nfunction init() for _, path in ipairs({" + ", ".join(f'"{path}"' for path in paths)
+            + "}) do asks[#asks + 1] = wrk.format('GET', path) end end\nfunction request() n = n % #asks + 1 return asks[n] end\n")
+
+
+def wrk(rig, server, paths, args):
+    """(requests a second, server CPU µs a request). Each connection asks for the next path in turn."""
+    script = rig.directory / "paths.lua"
+    script.write_text(lua(paths))
+    before = server.cpu_s()
+    out = subprocess.run(["taskset", "-c", ",".join(map(str, cores()[1])), "wrk", "-t1", "-c64", f"-d{args.seconds}s", "-s", script, server.base],
                          capture_output=True, text=True, check=True).stdout
-    spent = cpu_seconds(server.pids()) - before
-    requests = int(re.search(r"(\d+) requests in", out).group(1))
+    spent = server.cpu_s() - before
     if "Non-2xx" in out or "Socket errors" in out:
         sys.exit(f"{server.name}: {out}")
+    requests = int(re.search(r"(\d+) requests in", out).group(1))
     return requests / args.seconds, 1e6 * spent / requests
 
 
@@ -151,96 +136,76 @@ end
 """
 
 
-def flood(private, size, args):
+def flood(rig, edge, paths, args):
     """A second: hits of who has a token, beside one connection that sends forged ones, and those. And CPU for one of either."""
-    path = private.paths[size][0]
-    before, _, rest = path[3:].partition("/")
-    script = args.directory / "forge.lua"
+    before, _, rest = paths[0][3:].partition("/")
+    script = rig.directory / "forge.lua"
     script.write_text(FORGE % (before.rpartition(".")[0], "/" + rest))
-    stranger = subprocess.Popen(["wrk", "-t1", "-c1", f"-d{args.seconds + 1}s", "-s", script, private.base], stdout=subprocess.PIPE, text=True)
-    try:
-        rate, cost = measure(private, size, args)
-    finally:
-        out = stranger.communicate()[0]
+    stranger = rig.spawn(["wrk", "-t1", "-c1", f"-d{args.seconds + 1}s", "-s", script, edge.base], cores()[1], stdout=subprocess.PIPE, text=True)
+    rate, cost = wrk(rig, edge, paths, args)
+    out = stranger.communicate()[0]
     forged = float(re.search(r"Requests/sec: +([\d.]+)", out).group(1))
     return rate, forged, cost * rate / (rate + forged)
 
 
-def ratio(values, a, b):
-    return statistics.median(x / y for x, y in zip(values[a], values[b]))
+def tokens(rig, edge, nginx, args):
+    made = [token("make", "view", "whole_*", "--for", "1h", "--jti", n, "--keys", rig.directory / "keys.json") for n in range(TOKENS)]
+    print(f"{'object':7} {'with wrk':12} {'requests/s':>11} {'MB/s':>7} {'CPU µs/request':>15}   64 connections")
+    for what, size in SIZES.items():
+        asked = {"edged": (edge, paths_of(edge, size)), "long": (edge, [f"/t/{t}/live/whole_{size}/s/v720/1.m4s" for t in made]),
+                 "private": (edge, [f"/t/{t}/live/whole_{size + 1}/s/v720/1.m4s" for t in made]), "nginx cache": (nginx, paths_of(nginx, size))}
+        for server, paths in asked.values():
+            for path in paths:
+                get(server.base + path)
+        rates, costs = {}, {}
+        for name in turns(list(asked), args.rounds):
+            rate, cost = wrk(rig, *asked[name], args)
+            rates.setdefault(name, []).append(rate)
+            costs.setdefault(name, []).append(cost)
+        for name in asked:
+            rate = statistics.median(rates[name])
+            print(f"{what:7} {name:12} {rate:11.0f} {rate * size / 1e6:7.0f} {statistics.median(costs[name]):15.1f}")
+        for name, other, words in (("edged", "nginx cache", "of edged, to nginx's cache"),
+                                   ("long", "edged", "of a public URL as long as one with a token, to the short one"),
+                                   ("private", "long", "of a token that is looked at, to a public URL of the same length"),
+                                   ("private", "edged", "of a private stream's URL, to the short public one")):
+            print(f"{what:7} {'':12} {ratio(rates, name, other):10.3f}× {'':7} {ratio(costs, name, other):14.3f}×   {words}")
+        flooded, forged, cost_of_all = flood(rig, edge, asked["private"][1], args)
+        print(f"{what:7} {'flooded':12} {flooded:11.0f} {'':7} {cost_of_all:15.1f}   beside {forged:.0f} requests a second with forged tokens, all "
+              "refused; CPU over all of them", flush=True)
 
 
-def crowd(edge, viewers):
-    """FETCHes that one object costs which `viewers` connections ask for at the same time, and when all have it."""
+def crowd(rig, edge, viewers):
     path = "/live/late_3000_1000/s/v720/7.m4s"
-    host, port = edge.base[7:].split(":")
-    began, sockets = time.monotonic(), []
-    for _ in range(viewers):
-        s = socket.create_connection((host, int(port)))
-        s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        sockets.append(s)
-    asked = time.monotonic()
-    waiting = selectors.DefaultSelector()
-    for s in sockets:
-        waiting.register(s, selectors.EVENT_READ, bytearray())
-    while waiting.get_map():
-        for key, _ in waiting.select():
-            piece = key.fileobj.recv(65536)
-            key.data.extend(piece)
-            if not piece:
-                if body_of(3000) not in key.data:  # framed as one chunk: its length was not known yet
-                    sys.exit("a viewer of the crowd got other bytes")
-                waiting.unregister(key.fileobj)
-                key.fileobj.close()
-    done = time.monotonic()
-    fetches = json.loads(get(f"{edge.base}/live/counts/manifest.mpd"))[path]
-    print(f"{viewers} viewers ask for one object within {asked - began:.2f} s, before it is there: {fetches} FETCH upstream, "
-          f"all have it {done - began:.2f} s after the first asked (it is there after 1.00 s)")
+    said = rig.crowd("herd", edge, "--connections", viewers, "--bytes", 3000, path)
+    if said["failed"]:
+        sys.exit(f"{said['failed']} of {viewers} viewers did not get what they waited for")
+    if get(edge.base + path) != body_of(3000):
+        sys.exit("edged serves other bytes")
+    print(f"{viewers} viewers connect and ask for one object that is there after 1.00 s: {fetches(edge)[path]} FETCH upstream, all have it "
+          f"{said['last']['max'] / 1e3:.2f} s after the first connected")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=3, help="of one round")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=2, help="of one round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--connections", type=int, nargs="+", default=[64, 1000])
     args = parser.parse_args()
-    args.directory = directory = pathlib.Path(tempfile.mkdtemp(prefix="freshet-edge-"))
-    if not shutil.which("wrk"):
-        sys.exit("wrk is missing: apt-get install wrk")
-    running = []
-    try:
-        edge, longer, private, origin = start_edge(directory)
-        running += [edge.process, origin]
-        nginx = start_nginx(directory)
-        running.append(nginx.process)
-        print(f"{'object':8} {'server':7} {'requests/s':>11} {'MB/s':>7} {'server CPU µs/request':>22}   median of "
-              f"{args.rounds} rounds of {args.seconds} s, {args.connections} connections, one server thread")
-        for size, count in SIZES.items():
-            rates, costs = {}, {}
-            for n in range(args.rounds):
-                turn = [edge, longer, private, nginx]
-                for server in turn[n % 4:] + turn[:n % 4]:  # nobody is always the first after the pause
-                    rate, cost = measure(server, size, args)
-                    rates.setdefault(server.name, []).append(rate)
-                    costs.setdefault(server.name, []).append(cost)
-            rate = {name: statistics.median(v) for name, v in rates.items()}
-            cost = {name: statistics.median(v) for name, v in costs.items()}
-            for name in rate:
-                print(f"{size:8} {name:7} {rate[name]:11.0f} {rate[name] * count / 1e6:7.0f} {cost[name]:22.1f}")
-            print(f"{size:8} {'ratio':7} {rate['edged'] / rate['nginx']:10.2f}× {'':7} {cost['edged'] / cost['nginx']:21.2f}×")
-            for what, a, b, words in (("URL", "long", "edged", "of a public URL as long as one with a token, to the short one"),
-                                      ("token", "private", "long", "of a token that is looked at, to a public URL of the same length"),
-                                      ("both", "private", "edged", "of a private stream's URL, to the short public one")):
-                print(f"{size:8} {what:7} {ratio(rates, a, b):10.3f}× {'':7} {ratio(costs, a, b):21.3f}×   {words}; median of rounds")
-            flooded, forged, cost_of_all = flood(private, size, args)
-            print(f"{size:8} {'flooded':7} {flooded:11.0f} {'':7} {cost_of_all:22.1f}   beside {forged:.0f} requests a second with forged "
-                  "tokens, all refused; CPU over all of them")
-        crowd(edge, 1000)
-    finally:
-        for process in running:
-            process.terminate()
-            process.wait()
-        shutil.rmtree(directory)
+    for tool in ("wrk", "taskset"):
+        if not shutil.which(tool):
+            sys.exit(f"{tool} is missing: deploy/install-deps --test")
+    aims = Aims()
+    with Rig("edge") as rig:
+        token("keygen", "--keys", rig.directory / "keys.json", "--public", rig.directory / "public.json")
+        origin = rig.origin()
+        edge = rig.edge([origin], {"view_jwks": rig.directory / "public.json", "private": '["whole_3001", "whole_319489"]'})
+        nginx = rig.nginx(list(SIZES.values()))
+        compare(rig, edge, nginx, args, aims)
+        two_threads(rig, edge, origin, args, aims)
+        tokens(rig, edge, nginx[0], args)
+        crowd(rig, edge, 1000)
+    aims.print()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@
  * Says "ready" when it listens; until it is killed. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -25,6 +24,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "tests/tools/options.h"
 
 #define LISTEN_BACKLOG 4096
 #define PIECES_MAX 64
@@ -187,31 +187,16 @@ static void serve(struct floor *f, int listener)
 
 int main(int argc, char **argv)
 {
-        static const struct option options[] = {{"port", required_argument, NULL, 'p'},  {"bytes", required_argument, NULL, 'b'},
-                                                {"pages", no_argument, NULL, 'g'},       {"pieces", required_argument, NULL, 'k'},
-                                                {"every", required_argument, NULL, 'e'}, {"after", required_argument, NULL, 'a'},
-                                                {NULL, 0, NULL, 0}};
-        struct floor f = {.pieces = 1};
-        int port = 0, c;
-        while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-                unsigned value = optarg ? (unsigned)atoi(optarg) : 0;
-                if (c == 'p')
-                        port = (int)value;
-                else if (c == 'b')
-                        f.object_bytes = value;
-                else if (c == 'g')
-                        f.pages = true;
-                else if (c == 'k')
-                        f.pieces = value;
-                else if (c == 'e')
-                        f.every_ms = value;
-                else if (c == 'a')
-                        f.after_ms = value;
-        }
-        if (port <= 0 || f.object_bytes == 0 || f.pieces == 0 || f.pieces > PIECES_MAX) {
+        int64_t port = 0, bytes = 0, pages = 0, pieces = 1, every_ms = 0, after_ms = 0;
+        const struct tool_option options[] = {{"port", &port, false},      {"bytes", &bytes, false},    {"pages", &pages, true},
+                                              {"pieces", &pieces, false},  {"every", &every_ms, false}, {"after", &after_ms, false},
+                                              {NULL, NULL, false}};
+        if (!tool_options(argc, argv, options) || port <= 0 || bytes <= 0 || pieces <= 0 || pieces > PIECES_MAX) {
                 fprintf(stderr, "usage: http_floor --port P --bytes N [--pages] [--pieces K --every MS] [--after MS]\n");
                 return 2;
         }
+        struct floor f = {.object_bytes = (size_t)bytes, .pieces = (unsigned)pieces, .every_ms = (unsigned)every_ms,
+                          .after_ms = (unsigned)after_ms, .pages = pages != 0};
         struct rlimit files;
         getrlimit(RLIMIT_NOFILE, &files);
         files.rlim_cur = files.rlim_max;
@@ -220,6 +205,6 @@ int main(int argc, char **argv)
         make_answer(&f);
         if (f.pieces == 1 && f.after_ms == 0)
                 f.there = f.ends[0];
-        serve(&f, listen_on(port));
+        serve(&f, listen_on((int)port));
         return 0;
 }

@@ -13,7 +13,6 @@
  * status but 200. Says one JSON object a line; times are milliseconds. Ends with 0 whatever the viewers saw. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -29,6 +28,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "tests/tools/options.h"
 
 #define HEAD_MAX 1024
 #define READY_MAX 256
@@ -63,15 +63,14 @@ struct times { /* in slots of SLOT_US; what is longer is in the last one */
 };
 
 struct crowd {
-        int port, epoll;
-        unsigned connections, seconds, pieces, every_ms, arrive_ms, late_ms;
-        uint64_t object_bytes;
+        int64_t port, connections, seconds, pieces, every_ms, arrive_ms, late_ms, object_bytes, connected; /* as they were given */
+        int epoll;
         int64_t since_us, began_us, ends_us;
-        bool connected, follows, again;
+        bool follows, again;
         char **paths;
         unsigned n_paths, next_path;
         struct viewer *viewers;
-        unsigned open, done, failed, stalls;
+        int64_t open, done, failed, stalls;
         uint64_t requests, bytes;
         int64_t stalled_us;
         struct times first, last, startup, lateness;
@@ -173,7 +172,7 @@ static void read_head(struct crowd *c, struct viewer *v)
         const char *length = strcasestr(v->head, "\r\nContent-Length:");
         v->status = atoi(v->head + strlen("HTTP/1.1 "));
         v->chunked = strcasestr(v->head, "\r\nTransfer-Encoding: chunked") != NULL;
-        uint64_t expected = v->chunked && !(c->follows && v->segment < 0) ? c->object_bytes : 0; /* no segment: of any length */
+        uint64_t expected = v->chunked && !(c->follows && v->segment < 0) ? (uint64_t)c->object_bytes : 0; /* no segment: of any length */
         v->left = v->chunked ? expected : length ? strtoull(length + strlen("\r\nContent-Length:"), NULL, 10) : 0;
         memset(v->end, 0, END_LEN);
         v->phase = v->left ? BODY : v->chunked ? END : IDLE;
@@ -235,13 +234,13 @@ static ssize_t receive(struct crowd *c, struct viewer *v)
 
 static int64_t segment_us(const struct crowd *c)
 {
-        return (int64_t)c->pieces * c->every_ms * US_PER_MS;
+        return c->pieces * c->every_ms * US_PER_MS;
 }
 
 /* How much of the current segment is here, in pieces; the framing counts as body until the end, which is some bytes of a piece. */
 static unsigned pieces_here(const struct crowd *c, const struct viewer *v)
 {
-        return v->segment < 0 || v->status != 200 ? 0 : (unsigned)(v->got * c->pieces / c->object_bytes);
+        return v->segment < 0 || v->status != 200 ? 0 : (unsigned)(v->got * (uint64_t)c->pieces / (uint64_t)c->object_bytes);
 }
 
 /* Pieces came: how late they are, and whether the picture stood still for want of them. */
@@ -347,7 +346,7 @@ static void established(struct crowd *c, struct viewer *v)
 static void follow_turn(struct crowd *c)
 {
         int64_t now_us = clock_mono_us();
-        for (unsigned i = 0; i < c->connections; i++) {
+        for (int64_t i = 0; i < c->connections; i++) {
                 struct viewer *v = &c->viewers[i];
                 if (v->phase == AWAY && now_us >= v->arrives_us)
                         connect_viewer(c, v);
@@ -383,32 +382,33 @@ static bool until_done(struct crowd *c, int64_t patience_us)
 static void run(struct crowd *c)
 {
         c->began_us = clock_mono_us();
-        c->ends_us = c->began_us + (int64_t)c->seconds * US_PER_S;
-        for (unsigned i = 0; i < c->connections; i++) {
+        c->ends_us = c->began_us + c->seconds * US_PER_S;
+        for (int64_t i = 0; i < c->connections; i++) {
                 struct viewer *v = &c->viewers[i];
                 *v = (struct viewer){.phase = AWAY, .segment = -2, .late_us = c->late_ms * US_PER_MS,
-                                     .arrives_us = c->began_us + (int64_t)c->arrive_ms * US_PER_MS * i / c->connections};
+                                     .arrives_us = c->began_us + c->arrive_ms * US_PER_MS * i / c->connections};
                 if (!c->follows)
                         connect_viewer(c, v);
         }
         if (c->connected && until_done(c, GIVE_UP_MS * US_PER_MS)) {
                 c->done = c->failed;
-                c->connected = false;
+                c->connected = 0;
                 c->began_us = clock_mono_us();
-                for (unsigned i = 0; i < c->connections; i++) {
+                for (int64_t i = 0; i < c->connections; i++) {
                         if (c->viewers[i].phase == IDLE)
                                 established(c, &c->viewers[i]);
                 }
         }
-        if (!until_done(c, (int64_t)c->seconds * US_PER_S + GIVE_UP_MS * US_PER_MS))
+        if (!until_done(c, c->seconds * US_PER_S + GIVE_UP_MS * US_PER_MS))
                 c->failed += c->connections - c->done;
 }
 
 static void report(const struct crowd *c)
 {
         double took_s = (double)(clock_mono_us() - c->began_us) / 1e6;
-        printf("{\"requests\": %llu, \"bytes\": %llu, \"seconds\": %.4f, \"failed\": %u, \"client_cpu_s\": %.4f, \"stalls\": %u, "
-               "\"stalled_s\": %.3f", (unsigned long long)c->requests, (unsigned long long)c->bytes, took_s, c->failed, cpu_s(), c->stalls,
+        printf("{\"requests\": %llu, \"bytes\": %llu, \"seconds\": %.4f, \"failed\": %lld, \"client_cpu_s\": %.4f, \"stalls\": %lld, "
+               "\"stalled_s\": %.3f", (unsigned long long)c->requests, (unsigned long long)c->bytes, took_s, (long long)c->failed, cpu_s(),
+               (long long)c->stalls,
                (double)c->stalled_us / 1e6);
         times_print("first", &c->first);
         times_print("last", &c->last);
@@ -418,43 +418,23 @@ static void report(const struct crowd *c)
         fflush(stdout);
 }
 
-static bool set_option(struct crowd *c, int name, const char *value)
-{
-        unsigned number = value ? (unsigned)strtoul(value, NULL, 10) : 0;
-        switch (name) {
-        case 'p': c->port = (int)number; return true;
-        case 'c': c->connections = number; return true;
-        case 's': c->seconds = number; return true;
-        case 'b': c->object_bytes = number; return true;
-        case 'k': c->pieces = number; return true;
-        case 'e': c->every_ms = number; return true;
-        case 'a': c->arrive_ms = number; return true;
-        case 'l': c->late_ms = number; return true;
-        case 'i': c->since_us = strtoll(value, NULL, 10); return true;
-        case 'n': c->connected = true; return true;
-        default: return false;
-        }
-}
-
 int main(int argc, char **argv)
 {
-        static const struct option options[] = {{"port", required_argument, NULL, 'p'},      {"connections", required_argument, NULL, 'c'},
-                                                {"seconds", required_argument, NULL, 's'},   {"bytes", required_argument, NULL, 'b'},
-                                                {"pieces", required_argument, NULL, 'k'},    {"every", required_argument, NULL, 'e'},
-                                                {"arrive-ms", required_argument, NULL, 'a'}, {"late-ms", required_argument, NULL, 'l'},
-                                                {"since", required_argument, NULL, 'i'},     {"connected", no_argument, NULL, 'n'},
-                                                {NULL, 0, NULL, 0}};
         struct crowd c = {.late_ms = 1000};
-        bool good = true;
-        for (int name; (name = getopt_long(argc, argv, "", options, NULL)) != -1;)
-                good = set_option(&c, name, optarg) && good;
+        const struct tool_option options[] = {{"port", &c.port, false},           {"connections", &c.connections, false},
+                                              {"seconds", &c.seconds, false},     {"bytes", &c.object_bytes, false},
+                                              {"pieces", &c.pieces, false},       {"every", &c.every_ms, false},
+                                              {"arrive-ms", &c.arrive_ms, false}, {"late-ms", &c.late_ms, false},
+                                              {"since", &c.since_us, false},      {"connected", &c.connected, true},
+                                              {NULL, NULL, false}};
+        bool good = tool_options(argc, argv, options);
         const char *what = optind < argc ? argv[optind++] : "";
         c.again = strcmp(what, "hits") == 0;
         c.follows = strcmp(what, "follow") == 0;
         c.paths = argv + optind;
         c.n_paths = (unsigned)(argc - optind);
-        if (!good || !c.port || !c.connections || !c.n_paths || (!c.again && !c.object_bytes) || (c.follows && (!c.pieces || !c.every_ms)) ||
-            (!c.again && !c.follows && strcmp(what, "herd") != 0)) {
+        if (!good || c.port <= 0 || c.connections <= 0 || !c.n_paths || (!c.again && c.object_bytes <= 0) ||
+            (c.follows && (c.pieces <= 0 || c.every_ms <= 0)) || (!c.again && !c.follows && strcmp(what, "herd") != 0)) {
                 fprintf(stderr, "usage: viewers hits|herd|follow --port P --connections N … PATH…, see tests/tools/viewers.c\n");
                 return 2;
         }
@@ -463,7 +443,7 @@ int main(int argc, char **argv)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
         times_init(&c.first), times_init(&c.last), times_init(&c.startup), times_init(&c.lateness);
-        c.viewers = mem_alloc(c.connections * sizeof(*c.viewers));
+        c.viewers = mem_alloc((size_t)c.connections * sizeof(*c.viewers));
         c.epoll = epoll_create1(0);
         run(&c);
         report(&c);
