@@ -11,7 +11,6 @@
 #include "common/cluster/peers.h"
 #include "common/daemon/config_list.h"
 #include "common/daemon/daemon.h"
-#include "common/daemon/descriptors.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/http_client.h"
@@ -31,8 +30,6 @@
 #include "originD/store.h"
 #include "originD/webhooks.h"
 
-#define FILES_BESIDE_STORE 512 /* descriptors for nng, HTTP, what is read; more than that is the reserve */
-#define FILES_OF_SESSION 16    /* eight tracks with two files each */
 #define CLAIM_CONTEXTS 1024 /* chunks of shadows wait for their leaders': those that are under way of each track */
 
 struct config {
@@ -437,8 +434,7 @@ int main(int argc, char **argv)
                                    .recording = o.config.recording,
                                    .time_shift_us = o.config.time_shift_s * 1000000,
                                    .refuse_when_full = strcmp(o.config.when_full, "refuse") == 0,
-                                   .live_max = descriptors_connections("max_sessions", o.config.max_sessions, FILES_BESIDE_STORE,
-                                                                       FILES_OF_SESSION),
+                                   .live_max = o.config.max_sessions,
                                    .volume_segments = (uint32_t)o.config.volume_segments,
                                    .sync_segments = strcmp(o.config.sync, "segment") == 0};
         struct store_events se = {.ready = store_ready, .slow = store_slow, .changed = session_changed, .space = space_changed,

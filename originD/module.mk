@@ -9,7 +9,7 @@ originD_SRCS := originD/main.c originD/age_clock.c originD/api.c originD/askers.
 originD_SRCS += originD/log/box.c originD/log/chunk_log.c originD/log/chunk_log_archive.c originD/log/chunk_log_cut.c \
                 originD/log/chunk_log_read.c \
                 originD/log/chunk_log_volumes.c originD/log/disk.c originD/log/file.c originD/log/index.c \
-                originD/log/index_cache.c originD/log/pool.c originD/log/records.c originD/log/survey.c originD/log/volume.c \
+                originD/log/index_cache.c originD/log/kept_files.c originD/log/pool.c originD/log/records.c originD/log/survey.c originD/log/volume.c \
                 originD/log/volumes.c originD/log/volumes_file.c
 originD_SRCS += originD/replica/absence.c originD/replica/catalog.c originD/replica/catch_up.c \
                 originD/replica/catch_up_lacks.c originD/replica/catch_up_partners.c originD/replica/compare.c \
@@ -21,11 +21,14 @@ originD_SRCS += originD/archive/archive.c originD/archive/archiver.c originD/arc
 originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
 originD_UNIT := age_clock askers box captions_seen catalog catch_up chunk_log chunk_log_archive chunk_log_cut chunk_log_volumes claim compare damage discards disk \
-                end eras events fills mpd origin_http piece recording recording_find removals reread retention room s3 scrub serve \
+                end eras events fills kept_files mpd origin_http piece recording recording_find removals reread retention room s3 scrub serve \
                 serve_names serve_old serve_recording serve_start session_json session_open session_save shadow_turns sigv4 space startup store streams trimming \
                 volume volumes_file webhooks
 originD_FUZZ := box catalog events recording s3_text session_json volume volumes_file
 originD_TOOLS := archive_volume join_recording make_store put_file store_writer
+
+# In one unit time stands still until it is moved on
+%/tests/kept_files: LDFLAGS += -Wl,--wrap=clock_mono_us
 
 # In units of two origins time is the test's: two_origins.h
 $(patsubst tests/unit/%_test.c,\%/tests/%,$(shell grep -l '"tests/unit/two_origins.h"' tests/unit/*_test.c)): LDFLAGS += -Wl,--wrap=clock_mono_us

@@ -53,6 +53,8 @@ static struct metric rows[STATS] = {
         [STAT_DISK_WRITE_JOBS] = GAUGE("originD_disk_jobs", "pool=\"write\"", DISK_HELP),
         [STAT_DISK_LIVE_JOBS] = GAUGE("originD_disk_jobs", "pool=\"live\"", DISK_HELP),
         [STAT_DISK_COLD_JOBS] = GAUGE("originD_disk_jobs", "pool=\"cold\"", DISK_HELP),
+        [STAT_FILES_KEPT] = GAUGE("originD_kept_files", NULL, "Files of tracks that are written which stay open between two chunks"),
+        [STAT_FILES_REOPENED] = COUNTER("originD_reopened_files_total", NULL, "Chunks for which a track's files were opened again: the first since a start, or for a long time, or there are not as many descriptors"),
         [STAT_CATCH_UP_COPIED] = COUNTER("originD_catch_up_segments_total", "status=\"copied\"", CATCH_UP_HELP),
         [STAT_CATCH_UP_CUT] = COUNTER("originD_catch_up_segments_total", "status=\"cut\"", CATCH_UP_HELP),
         [STAT_CATCH_UP_FAILED] = COUNTER("originD_catch_up_segments_total", "status=\"failed\"", CATCH_UP_HELP),

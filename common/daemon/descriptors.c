@@ -92,6 +92,11 @@ bool descriptors_admit(int fd, const char *port, const char *peer)
         return false;
 }
 
+unsigned descriptors_beside_reserve(void)
+{
+        return (unsigned)atomic_load_explicit(&reserve_from, memory_order_relaxed);
+}
+
 unsigned descriptors_connections(const char *key, int64_t wanted, int64_t beside, double each)
 {
         int64_t all = atomic_load(&limit), reserve = all - atomic_load(&reserve_from);

@@ -26,6 +26,9 @@ void descriptors_watch(void);
  * caller closes fd at once. port: what it came to ("RTMP"), peer: its address. */
 bool descriptors_admit(int fd, const char *port, const char *peer);
 
+/* How many there are that are not kept back: for those who can do with fewer, and ask again each time, for the limit may change. */
+unsigned descriptors_beside_reserve(void);
+
 /* How many of the `wanted` connections of configuration key `key` are possible when a connection needs `each` and `beside` are kept for
  * all else, or the reserve, if that is more; a line in the log when that is fewer. */
 unsigned descriptors_connections(const char *key, int64_t wanted, int64_t beside, double each);

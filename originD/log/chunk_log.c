@@ -12,6 +12,7 @@
 #include "originD/log/chunk_log_impl.h"
 #include "originD/log/disk.h"
 #include "originD/log/index_cache.h"
+#include "originD/stats.h"
 
 #define RECENT_ROOM_MIN (64u << 10)
 
@@ -24,7 +25,7 @@ static void take_found(struct chunk_log *log, struct volumes_found *found)
                 if (volume_counts(&log->closed.rows[i]))
                         chunk_log_count(&log->closed_sum, &log->closed.rows[i].sum, true);
         if (found->open) {
-                log->files = found->last.files;
+                log->open = true;
                 log->open_number = found->number;
                 log->open_lacking = found->last.lacking;
                 index_free(&log->index);
@@ -38,7 +39,7 @@ struct chunk_log *chunk_log_new(uv_loop_t *loop, const char *dir, const struct i
 {
         struct chunk_log *log = mem_alloc(sizeof(*log));
         *log = (struct chunk_log){.loop = loop, .sync_segments = sync_segments, .ended = ended, .init = *info,
-                                  .init_bytes = init, .files = {-1, -1}, .bring_below = UINT64_MAX};
+                                  .init_bytes = init, .files = KEPT_FILES_NONE, .bring_below = UINT64_MAX};
         log->dir = mem_strdup(dir);
         log->volume_track = (struct volume_track){log->dir, &log->init, init, volume_segments};
         log->last = &log->first;
@@ -48,15 +49,6 @@ struct chunk_log *chunk_log_new(uv_loop_t *loop, const char *dir, const struct i
         return log;
 }
 
-static void close_files(struct chunk_log *log, struct volume_files *f)
-{
-        if (f->mp4 >= 0)
-                disk_close(log->loop, f->mp4);
-        if (f->idx >= 0)
-                disk_close(log->loop, f->idx);
-        *f = (struct volume_files){-1, -1};
-}
-
 void chunk_log_free(struct chunk_log **logp)
 {
         struct chunk_log *log = *logp;
@@ -64,7 +56,7 @@ void chunk_log_free(struct chunk_log **logp)
         if (!log)
                 return;
         assert(!chunk_log_busy(log));
-        close_files(log, &log->files);
+        kept_files_close(&log->files, log->loop);
         for (size_t i = 0; i < log->closed.count; i++)
                 index_cache_drop(&log->closed.rows[i].index);
         volumes_free(&log->closed);
@@ -82,8 +74,9 @@ void chunk_log_end(struct chunk_log *log)
                 return;
         log->ended = true;
         log->index.last_complete |= !log->open_lacking; /* the rest of it may be what is lacking */
-        if (log->files.mp4 >= 0)
+        if (log->open)
                 chunk_log_close_volume(log);
+        kept_files_close(&log->files, log->loop);
         chunk_log_forget_recent(log);
         chunk_log_tell(log, NULL);
 }
@@ -226,6 +219,8 @@ struct write {
         struct volume_files files;
         uint32_t number, nth, crc; /* crc: of the mp4, this chunk included */
         bool begins, sync, unsure;
+        bool others; /* the files that are there now are not those that were written */
+        bool stays; /* the files are open when it is over */
         int status;
 };
 
@@ -234,7 +229,10 @@ static void write_work(void *arg)
         struct write *w = arg;
         const struct volume_track *t = &w->log->volume_track;
         w->record.crc = crc32c(0, w->bytes->data, w->bytes->len);
-        if (w->begins) {
+        if (!w->begins && w->files.mp4 < 0) {
+                w->status = volume_reopen(t, w->number, w->record.offset, w->nth, &w->files);
+                w->others = w->unsure = w->status == ERR_CORRUPT || w->status == ERR_NOT_FOUND;
+        } else if (w->begins) {
                 w->status = volume_create(t, w->number, w->log->sync_segments, &w->files);
                 w->crc = crc32c(0, t->init->data, t->init->len);
         }
@@ -246,13 +244,15 @@ static void write_work(void *arg)
                 volume_remove(t, w->number);
                 w->unsure = false; /* nothing was in it */
         }
+        if (!w->stays)
+                volume_files_close(&w->files);
 }
 
 /* The chunk is in the file: now it exists. */
 static void take_written(struct chunk_log *log, const struct write *w, const struct chunk_append *a)
 {
         if (w->begins) {
-                if (log->files.mp4 >= 0)
+                if (log->open)
                         chunk_log_close_volume(log);
                 index_free(&log->index);
                 index_init(&log->index, log->init.timescale, log->init_bytes->len);
@@ -260,7 +260,7 @@ static void take_written(struct chunk_log *log, const struct write *w, const str
                 log->open_lacking = lost != NULL;
                 if (lost)
                         volumes_remove(&log->closed, w->number);
-                log->files = w->files;
+                log->open = true;
                 log->open_number = w->number;
                 log->crc_known = true;
         }
@@ -279,6 +279,8 @@ static void written(struct chunk_log *log, const struct write *w, int status)
         log->writing = NULL;
         if (w && !status)
                 take_written(log, w, a);
+        if (w && w->stays && !(w->begins && status)) /* of a volume that could not be begun: those of the one before are kept */
+                kept_files_put(&log->files, log->loop, w->files);
         if (log->cutting)
                 chunk_log_start_cut(log);
         chunk_log_write_next(log);
@@ -300,8 +302,9 @@ static void write_done(void *arg)
         struct chunk_log *log = w->log;
         if (w->unsure && !log->failed) {
                 log->failed = true;
-                log_error("path=%s msg=\"a write failed and cannot be taken back: the track takes no more chunks\" error=\"%s\"",
-                          log->dir, err_text(w->status));
+                log_error("path=%s msg=\"%s: the track takes no more chunks\" error=\"%s\"", log->dir,
+                          w->others ? "its files are not those that were written" : "a write failed and cannot be taken back",
+                          err_text(w->status));
         }
         written(log, w, told(log->writing, w->status));
         buf_unref(&w->bytes);
@@ -312,8 +315,8 @@ static void start_write(struct chunk_log *log, struct chunk_append *a)
 {
         struct write *w = mem_alloc(sizeof(*w));
         uint32_t number = volume_of(&log->volume_track, a->segment);
-        bool begins = log->files.mp4 < 0 || number != log->open_number;
-        *w = (struct write){.log = log, .bytes = buf_ref(a->bytes), .files = log->files, .number = number, .begins = begins,
+        bool begins = !log->open || number != log->open_number;
+        *w = (struct write){.log = log, .bytes = buf_ref(a->bytes), .files = {-1, -1}, .number = number, .begins = begins,
                             .nth = begins ? 0 : log->index.chunks, .crc = log->crc,
                             .sync = log->sync_segments && a->flags & PUT_LAST};
         w->record = (struct volume_record){.offset = begins ? log->init_bytes->len : log->index.file_bytes,
@@ -321,8 +324,10 @@ static void start_write(struct chunk_log *log, struct chunk_append *a)
                                            .samples = (uint16_t)a->info.samples, .start_ticks = a->info.start_ticks,
                                            .duration_ticks = (uint32_t)a->info.duration_ticks};
         w->record.flags = (a->flags & PUT_LAST ? RECORD_LAST : 0) | (guessed(log, a) != INDEX_EXACT ? RECORD_GUESS : 0);
-        if (begins)
-                w->files = (struct volume_files){-1, -1};
+        w->stays = kept_files_place(&log->files, log->loop);
+        if (!begins)
+                w->files = kept_files_take(&log->files);
+        stat_add(STAT_FILES_REOPENED, !begins && w->files.mp4 < 0);
         disk_run(log->loop, DISK_WRITE, write_work, write_done, w);
 }
 

@@ -23,6 +23,7 @@
 #include <uv.h>
 
 #include "common/buf.h"
+#include "originD/log/kept_files.h"
 #include "originD/log/volumes.h"
 #include "proto/store.h"
 
@@ -73,7 +74,8 @@ struct chunk_log {
         uint64_t bring_below;         /* those from this number on had their turn, and could not be brought */
         int64_t bring_again_us;       /* monotonic: from then on they may have it again */
 
-        struct volume_files files; /* of the open volume; none before the first chunk, and when it ended */
+        bool open;                 /* there is an open volume: not before the first chunk, and when it ended */
+        struct kept_files files;   /* of it: where they are not open, the next chunk opens them */
         uint32_t open_number;
         bool open_lacking;         /* it lost segments, or was left before its end: one that is not in its index may be elsewhere */
         uint64_t expect_from;      /* volumes before this one were removed by retention: nobody is asked for them */

@@ -15,7 +15,6 @@ struct cut {
         struct buf *there; /* the segment as it is to be: what it begins with here too stays; may be NULL */
         uint32_t *numbers; /* of the volumes that are here, rising; the last one may be the open one */
         size_t count;
-        struct volume_files files; /* of the last one, if it is open */
         struct volume_found found; /* what is gone on with */
         uint32_t number;
         bool any, lacking, started;
@@ -55,7 +54,6 @@ static void cut_work(void *arg)
 {
         struct cut *c = arg;
         const struct volume_track *t = &c->log->volume_track;
-        volume_files_close(&c->files);
         while (c->count && !c->any && !c->status) {
                 uint32_t number = c->numbers[--c->count];
                 if (c->segment != UINT32_MAX && number > volume_of(t, c->segment))
@@ -65,10 +63,9 @@ static void cut_work(void *arg)
         }
         if (!c->status && !c->any && c->archived) /* none of those could be read: where the track ends now nobody knows */
                 c->status = ERR_IO;
-        if (c->status) {
+        if (c->status)
                 index_free(&c->found.index);
-                volume_files_close(&c->found.files);
-        }
+        volume_files_close(&c->found.files); /* the next chunk opens them */
 }
 
 /* Rows of volumes that were taken away go, and that of the one that is open now. */
@@ -93,7 +90,7 @@ static void take_cut(struct chunk_log *log, struct cut *c)
         if (!c->any)
                 return;
         log->index = c->found.index;
-        log->files = c->found.files;
+        log->open = true;
         log->open_number = c->number;
         log->open_lacking = c->found.lacking || c->lacking;
         log->crc_known = false;
@@ -104,7 +101,7 @@ static void take_cut(struct chunk_log *log, struct cut *c)
 static struct cut *new_cut(struct chunk_log *log, uint32_t segment, void (*done)(void *arg, int status), void *arg)
 {
         struct cut *c = mem_alloc(sizeof(*c));
-        *c = (struct cut){.log = log, .segment = segment, .files = {-1, -1}, .found = {.files = {-1, -1}}, .done = done, .arg = arg};
+        *c = (struct cut){.log = log, .segment = segment, .found = {.files = {-1, -1}}, .done = done, .arg = arg};
         return c;
 }
 
@@ -118,12 +115,12 @@ static void list_volumes(struct chunk_log *log, struct cut *c)
                 else if (row->state == VOLUME_ARCHIVED && row->sum.first_segment < c->segment)
                         c->count = 0, c->archived = true; /* the track does not go on before what stays */
         }
-        if (log->files.mp4 >= 0) {
+        if (log->open) {
                 c->numbers[c->count++] = log->open_number;
                 c->lacking = log->open_lacking;
         }
-        c->files = log->files;
-        log->files = (struct volume_files){-1, -1};
+        log->open = false;
+        kept_files_close(&log->files, log->loop);
 }
 
 static void free_cut(struct cut *c)

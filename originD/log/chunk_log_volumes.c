@@ -120,8 +120,9 @@ struct closing {
 static void close_work(void *arg)
 {
         struct closing *c = arg;
-        int rc = c->lacking || c->crc_known ? 0 : volume_checksum(&c->log->volume_track, c->number, &c->files, &c->sum);
-        c->damaged = rc == ERR_CORRUPT;
+        int rc = c->files.mp4 >= 0 ? 0 : volume_reopen(&c->log->volume_track, c->number, c->sum.bytes, c->sum.chunks, &c->files);
+        rc = rc || c->lacking || c->crc_known ? rc : volume_checksum(&c->log->volume_track, c->number, &c->files, &c->sum);
+        c->damaged = rc == ERR_CORRUPT && c->files.mp4 >= 0;
         if (rc && !c->damaged)
                 volume_files_close(&c->files);
         else
@@ -165,14 +166,14 @@ void chunk_log_close_volume(struct chunk_log *log)
         row.index = index_cache_add(log, row.number, chunk_log_index_gone);
         row.index->pinned = true;
         struct closing *c = mem_alloc(sizeof(*c));
-        *c = (struct closing){.log = log, .files = log->files, .number = row.number, .sum = row.sum,
+        *c = (struct closing){.log = log, .files = kept_files_take(&log->files), .number = row.number, .sum = row.sum,
                               .crc_known = log->crc_known, .lacking = log->open_lacking};
         c->sum.crc = log->crc;
         volumes_insert(&log->closed, &row);
         chunk_log_count(&log->closed_sum, &row.sum, true);
         index_cache_ready(row.index, &log->index);
         index_init(&log->index, log->init.timescale, log->init_bytes->len);
-        log->files = (struct volume_files){-1, -1};
+        log->open = false;
         log->behind++;
         disk_run(log->loop, DISK_WRITE, close_work, close_done, c);
 }
@@ -230,7 +231,7 @@ void chunk_log_unlink_volume(struct chunk_log *log, uint32_t number, void (*done
 /* Whether the row that is here of the volume, or none, gives way to one that says that it is lacking. */
 static bool is_expected(const struct chunk_log *log, uint32_t number, const struct volume_row *here)
 {
-        bool open = log->files.mp4 >= 0 && number == log->open_number;
+        bool open = log->open && number == log->open_number;
         return !open && number >= log->expect_from && (!here || (!here->closing && here->state == VOLUME_LACKING));
 }
 
@@ -296,7 +297,7 @@ void chunk_log_take_volume(struct chunk_log *log, uint32_t number, enum volume_s
 
 void chunk_log_skip(struct chunk_log *log)
 {
-        log->open_lacking |= log->files.mp4 >= 0;
+        log->open_lacking |= log->open;
         log->closed.changes++; /* it is one of the rows from here on */
 }
 

@@ -47,6 +47,28 @@ int volume_create(const struct volume_track *t, uint32_t number, bool sync, stru
         return rc < 0 ? rc : 0;
 }
 
+static int open_as_left(const char *path, uint64_t bytes, int *fd)
+{
+        uint64_t is = 0;
+        int rc = *fd = file_open(path, O_RDWR);
+        if (rc >= 0)
+                rc = file_size(*fd, &is);
+        return rc < 0 ? rc : is == bytes ? 0 : ERR_CORRUPT;
+}
+
+int volume_reopen(const struct volume_track *t, uint32_t number, uint64_t bytes, uint32_t chunks, struct volume_files *out)
+{
+        char *mp4 = volume_path(t->dir, number, "mp4"), *idx = volume_path(t->dir, number, "idx");
+        *out = (struct volume_files){-1, -1};
+        int rc = open_as_left(mp4, bytes, &out->mp4);
+        rc = rc ? rc : open_as_left(idx, volume_record_offset(chunks), &out->idx);
+        if (rc)
+                volume_files_close(out);
+        free(mp4);
+        free(idx);
+        return rc;
+}
+
 static int sync_both(const struct volume_files *f)
 {
         int rc = file_sync_data(f->mp4);

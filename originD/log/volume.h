@@ -1,7 +1,8 @@
 /* volume.h - one volume of a track, on the disk: so many segments of it as a fragmented MP4 that plays by itself, and the
  * records of its chunks beside it, written right behind each chunk (records.h).
  *
- *   OPEN     volume_create(), or volume_open() after a start;  volume_append()
+ *   OPEN     volume_create(), or volume_open() after a start;  volume_append();  its files may be closed, and opened again by
+ *            volume_reopen()
  *   CLOSED   volume_close();  volume_look() reads it
  *   LEFT     volume_leave(), or a crash: it has no last record, so more of it may be elsewhere;  volume_look() reads it
  *   gone     volume_remove()
@@ -68,6 +69,9 @@ struct volume_found {
 int volume_open(const struct volume_track *t, uint32_t number, enum volume_check check, struct volume_found *out);
 int volume_look(const struct volume_track *t, uint32_t number, enum volume_check check, const struct volume_sum *whole,
                 struct volume_found *out);
+
+/* Opens the files of a volume that goes on, as they were left: so long, with so many chunks. ERR_CORRUPT: they are not. */
+int volume_reopen(const struct volume_track *t, uint32_t number, uint64_t bytes, uint32_t chunks, struct volume_files *out);
 
 /* The index of a closed volume of these sums, by its index file alone: the mp4 may be elsewhere. ERR_CORRUPT: that file is not whole, or not
  * there. */

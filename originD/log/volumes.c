@@ -64,7 +64,6 @@ void volumes_found_free(struct volumes_found *f)
 {
         volumes_free(&f->closed);
         index_free(&f->last.index);
-        volume_files_close(&f->last.files);
 }
 
 static int by_number(const void *a, const void *b)
@@ -151,6 +150,7 @@ static int take(const struct volume_track *t, const struct volumes *known, uint3
                 return 0;
         }
         if (append) {
+                volume_files_close(&found.files);
                 out->open = true;
                 out->number = number;
                 out->last = found;

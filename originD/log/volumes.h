@@ -47,7 +47,7 @@ void volumes_free(struct volumes *v);
 /* What is on the disk of a track. */
 struct volumes_found {
         struct volumes closed;
-        bool open; /* the last one is open for appending: */
+        bool open; /* the last one is to be gone on with (its files are whole, and closed again): */
         uint32_t number;
         struct volume_found last;
 };

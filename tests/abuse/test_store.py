@@ -10,12 +10,13 @@ import time
 import pytest
 
 from abuse import Said, fds, metric, pid
-from harness import TOP, request, run, wait_until
+from harness import LOCAL, TOP, UP_S, request, run, wait_until
 
 TIERS = dict(origins=2)
 SETS = ["originD.max_sessions=2000"]
 WRITER = os.path.join(TOP, "build", "release", "tools", "store_writer")
 LAST = 2**32 - 1
+GRACE_S = 600  # sessions that nobody writes to are live for longer than a test takes on a machine that is busy
 
 
 def write(cluster, *arguments, node="origin-1", check=False):
@@ -118,10 +119,39 @@ def test_many_live_sessions_do_not_stop_an_origin(cluster, healthy, table, load)
     count = load(20, 1000)
     with healthy.watched(), Said(cluster, "origin-2") as said:
         for n in range(count):
-            assert write(cluster, "--stream", f"many{n}", "--salt", n, "--to", 1)[0] == 0
+            assert write(cluster, "--stream", f"many{n}", "--salt", n, "--to", 1, "--grace-s", GRACE_S)[0] == 0
         wait_until(lambda: metric(cluster, "origin-2", "originD_sessions", status="live") >= count, "the other one has them too", 300)
         time.sleep(load(2, 10))  # as long as all are compared a few times
     live = metric(cluster, "origin-1", "originD_sessions", status="live")
     table.row("live sessions beside the stream", f">= {count}", int(live))
     assert live >= count
     assert not said.lines("cannot compare")
+
+
+def start_with(cluster, node, limit):
+    """So many descriptors at most."""
+    run(LOCAL, "start", "--dir", cluster.dir, node, timeout=UP_S,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+
+
+def test_an_origin_starts_with_more_live_tracks_than_descriptors(cluster, healthy, table, load):
+    """Two tracks a session, two files a track; and all of them go on."""
+    node, count = "origin-2", load(40, 400)
+    for n in range(count):
+        assert write(cluster, "--stream", f"low{n}", "--salt", n, "--to", 1, "--grace-s", GRACE_S, node=node)[0] == 0
+    limit = fds(pid(cluster, node)) - 2 * count
+    cluster.stop(node)
+    cluster.wait_left_well(node)
+    start_with(cluster, node, limit)
+    with healthy.watched(), Said(cluster, node) as said:
+        refused = sum(write(cluster, "--stream", f"low{n}", "--salt", n, "--to", 2, "--grace-s", GRACE_S, node=node)[0] != 0 for n in range(count))
+        table.row(f"{2 * count} live tracks, {limit} descriptors: sessions that cannot go on", 0, refused)
+        assert not refused
+        assert metric(cluster, node, "originD_kept_files") < limit
+        assert metric(cluster, node, "originD_sessions", status="live") >= count
+        assert not said.lines("out of file descriptors")
+        assert said.lines("more tracks are written than files can stay open")
+    cluster.stop(node)
+    cluster.wait_left_well(node)
+    cluster.restart(node)
+    cluster.wait_whole()

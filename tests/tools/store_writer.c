@@ -1,13 +1,14 @@
 /* store_writer - writes a small session to an origin and says what was acknowledged, with every byte of it.
  *
  *   store_writer --origin HOST:PORT --stream NAME --salt N [--from SEGMENT] --to SEGMENT [--end] [--pace-ms N] [--times]
- *                [--generation N [--join SESSION]]
+ *                [--generation N [--join SESSION]] [--grace-s N]
  *   store_writer --origin HOST:PORT --fetch KEY…      at the port of FETCH: "STATUS HEX" for each, what there is of it now
  *
  * Two tracks, v720 and a128, made up: chunk (segment, place) of a track is the same bytes whenever it is made with the same salt.
  * What the origin has already is skipped; a track that it does not have is declared from --from on. A PUT that is refused for
  * now is tried again for a second, as by a transcoder. --generation: what it says it knows; with --join that generation of that session
- * is to be its own, as a faulty or a bad node may say. Prints "claimed SESSION GENERATION", "stored SESSION TRACK SEGMENT CHUNK HEX"
+ * is to be its own, as a faulty or a bad node may say. --grace-s: so long (30) is the session live while nobody
+ * writes. Prints "claimed SESSION GENERATION", "stored SESSION TRACK SEGMENT CHUNK HEX"
  * for each chunk that was acknowledged (--times: "put MICROSECONDS", how long it was under way), "ended" when END was; 0: all of it, 3: the connection was lost, 4: refused for good. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ static struct claim_reply claimed;
 static struct track tracks[] = {{"v720", CHUNKS_PER_SEGMENT, 0, false}, {"a128", 1, 0, false}};
 static uint32_t salt;
 static unsigned pace_ms; /* between chunks */
+static unsigned grace_s = 30;
 static bool times;
 static uint32_t generation; /* that it claims to know */
 static const char *join_session;
@@ -135,7 +137,7 @@ static void put_chunk(struct track *t, unsigned n, unsigned k)
 
 static int claim_once(const char *stream)
 {
-        struct claim c = {.node = "store-writer", .grace_ms = 30000, .epoch_us = clock_wall_us() / 1000 * 1000};
+        struct claim c = {.node = "store-writer", .grace_ms = grace_s * 1000, .epoch_us = clock_wall_us() / 1000 * 1000};
         struct reader r;
         snprintf(c.stream, sizeof(c.stream), "%s", stream);
         session_id_make(c.session, c.epoch_us);
@@ -235,6 +237,8 @@ int main(int argc, char **argv)
                         join_session = value;
                 else if (strcmp(argv[i], "--pace-ms") == 0)
                         pace_ms = (unsigned)atoi(value);
+                else if (strcmp(argv[i], "--grace-s") == 0)
+                        grace_s = (unsigned)atoi(value);
                 else if (strcmp(argv[i], "--to") == 0)
                         to = (unsigned)atoi(value);
                 else

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "common/daemon/descriptors.h"
 #include "originD/log/file.h"
 #include "originD/startup.h"
 #include "tests/unit/recorded.h"
@@ -238,6 +239,37 @@ static void test_a_start_opens_no_more_files_of_a_long_broadcast_than_of_a_short
         assert_int_equal(opened_at_a_start(), 0); /* of one that is over: its session.json */
 }
 
+/* Each has a track, so two files that are written. */
+static void test_a_start_finds_more_live_tracks_than_there_are_descriptors(void **state)
+{
+        enum { LIVE = 60 };
+        struct rlimit old, few;
+        char stream[20], id[20];
+        (void)state;
+        stop_store();
+        options.live_max = LIVE;
+        start_store();
+        for (unsigned i = 0; i < LIVE; i++) {
+                snprintf(stream, sizeof(stream), "cam%u", i);
+                snprintf(id, sizeof(id), "S%u", i);
+                recorded(stream, id, 5000000);
+        }
+        stop_store();
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+        few = (struct rlimit){.rlim_cur = LIVE, .rlim_max = old.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+        descriptors_watch();
+        start_store();
+        assert_int_equal(ready_status, 0);
+        assert_int_equal(store.live, LIVE);
+        for (unsigned i = 0; i < LIVE; i++) {
+                snprintf(id, sizeof(id), "S%u", i);
+                assert_int_equal(put_video(store_session(&store, id), "v720", 1, 0), 0);
+        }
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        descriptors_watch();
+}
+
 static void test_recordings_of_a_start_are_in_the_order_in_which_they_ended(void **state)
 {
         (void)state;
@@ -330,6 +362,7 @@ int main(void)
                 CASE(test_a_session_that_cannot_be_opened_now_is_kept_and_found_later),
                 CASE(test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one),
                 CASE(test_a_start_opens_no_more_files_of_a_long_broadcast_than_of_a_short_one),
+                CASE(test_a_start_finds_more_live_tracks_than_there_are_descriptors),
                 CASE(test_recordings_of_a_start_are_in_the_order_in_which_they_ended),
                 CASE(test_what_a_long_start_has_found_is_known_before_it_is_over),
                 CASE(test_a_long_start_is_no_silence_of_a_writer),
