@@ -14,6 +14,7 @@
         X(UNDER_WAY, "under_way") /* so many bytes of messages on their way that the slowest was given up */           \
         X(STRANGERS, "strangers") /* too many connections that have not shown who they are: the oldest went */         \
         X(TLS, "tls")             /* a handshake that failed: no certificate, another CA, expired, no TLS at all */    \
+        X(HANDSHAKES, "handshakes") /* more handshakes than its address may have answered, or all together */           \
         X(IDENTITY, "identity")   /* HELLO says another role or id than the certificate */                             \
         X(ROLE, "role")           /* a role that has nothing to ask here */                                            \
         X(NOT_ALLOWED, "not_allowed") /* a request that this role may not make: proto/may.h */                         \

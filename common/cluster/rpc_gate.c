@@ -20,6 +20,7 @@
 #include "common/cluster/nng_tcp.h"
 #include "common/cluster/rpc_callers.h"
 #include "common/cluster/rpc_fault.h"
+#include "common/cluster/rpc_handshakes.h"
 #include "common/cluster/sp_frames.h"
 #include "common/daemon/descriptors.h"
 #include "common/daemon/log.h"
@@ -65,6 +66,7 @@ struct rpc_gate {
         struct line *lines, *pipes[PIPE_BUCKETS];
         struct line *newest, *oldest; /* strangers */
         struct callers callers;
+        struct rpc_handshakes handshakes; /* with TLS */
         unsigned line_count, stranger_count;
         uint64_t under_way;
         int64_t swept_us, looked_us;
@@ -86,6 +88,7 @@ static struct seats *_Atomic seats;
 static struct rpc_gate *gates; /* that listen */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Thread_local struct rpc_gate *to_listen;
+static struct rpc_handshake_limits handshake_limits = RPC_HANDSHAKE_LIMITS;
 
 #if defined(__SANITIZE_ADDRESS__)
 #define HAVE_LSAN 1
@@ -272,6 +275,8 @@ void rpc_gate_known(struct rpc_gate *g, uint32_t pipe, size_t message_max_bytes)
         if (l) {
                 no_stranger(l);
                 l->message_max = message_max_bytes;
+                if (l->caller)
+                        rpc_handshakes_known(&g->handshakes, l->caller->address, clock_mono_us());
         }
         pthread_mutex_unlock(&lock);
 }
@@ -353,6 +358,15 @@ bool rpc_gate_comes(int listening, int fd)
         rpc_fault_count(RPC_FAULT_LIMIT);
         log_warn_of(text, "peer=%s msg=\"connection not accepted\" why=\"%s\"", text, why);
         return false;
+}
+
+bool rpc_gate_shakes(int fd)
+{
+        pthread_mutex_lock(&lock);
+        struct line *l = seated(fd);
+        bool may = !l || !l->caller || rpc_handshakes_may(&l->gate->handshakes, l->caller->address, clock_mono_us());
+        pthread_mutex_unlock(&lock);
+        return may;
 }
 
 /* ---- what they send --------------------------------------------------------------------------------------------- */
@@ -589,6 +603,11 @@ static void free_gate(struct rpc_gate *g)
         free(g);
 }
 
+void rpc_gate_limit_handshakes(const struct rpc_handshake_limits *limits)
+{
+        handshake_limits = *limits;
+}
+
 int rpc_gate_open(struct rpc_gate **out, nng_socket socket, unsigned kind, rpc_gate_event *event, void *owner)
 {
         struct rpc_gate *g = mem_alloc(sizeof(*g));
@@ -599,6 +618,7 @@ int rpc_gate_open(struct rpc_gate **out, nng_socket socket, unsigned kind, rpc_g
         g->listening = -1;
         g->event = event;
         g->owner = owner;
+        rpc_handshakes_init(&g->handshakes, &handshake_limits);
         pthread_mutex_init(&g->event_lock, NULL);
         pthread_condattr_init(&attr);
         pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -18,6 +18,7 @@
  * and answers to so few of them find room in the socket, so none that is not read waits with a context. There are at most
  * STRANGERS_MAX of them, STRANGERS_ADDRESS_MAX of one address: one more ends the oldest of that address, or of the one that has
  * most, so that those who do know the secret get in between, and keep all the other connections that RPC_CONNECTIONS_MAX allows.
+ * With TLS, how many handshakes begin to be answered is bounded too, for an address and for all (rpc_handshakes.h).
  * Once known, a connection may send messages as long as rpc_gate_known() says, and all together as many bytes as RPC_UNDER_WAY_MAX
  * before they are with us: who is beyond makes the message that is under way for longest go.
  *
@@ -52,6 +53,7 @@
 #define STUCK_MS 15000
 
 struct rpc_gate;
+struct rpc_handshake_limits;
 enum rpc_gate_kind { GATE_LISTENS = 1, GATE_TLS = 2 }; /* to be ored */
 
 /* No lock is held that calls of this header take. Returns false to have the new connection closed. */
@@ -59,6 +61,7 @@ typedef bool rpc_gate_event(void *owner, nng_pipe pipe, bool up);
 
 int rpc_gate_open(struct rpc_gate **out, nng_socket socket, unsigned kind, rpc_gate_event *event, void *owner); /* nng's error code */
 int rpc_gate_listen(struct rpc_gate *g, nng_listener listener);                                                 /* likewise */
+void rpc_gate_limit_handshakes(const struct rpc_handshake_limits *limits); /* of gates that are opened from now on; for tests */
 void rpc_gate_known(struct rpc_gate *g, uint32_t pipe, size_t message_max_bytes);
 void rpc_gate_sweep(struct rpc_gate *g);
 void rpc_gate_end(struct rpc_gate *g, uint32_t pipe);
@@ -72,7 +75,9 @@ void rpc_gate_reads(int fd);
 bool rpc_gate_has_read(int fd, const struct iovec *iov, int count, size_t n); /* 0 bytes: the other side's end. False: to be ended */
 void rpc_gate_closing(int fd);
 
-/* For rpc_tls.c: nng wants to read from under TLS; and what it has read there, or false: it is to be ended. */
+/* For rpc_tls.c. The first bytes of a handshake have come; false: it is one too many, and must not be answered. */
+bool rpc_gate_shakes(int fd);
+/* nng wants to read from under TLS; and what it has read there, or false: it is to be ended. */
 void rpc_gate_wants(int fd);
 bool rpc_gate_hears(int fd, const uint8_t *data, size_t n);
 

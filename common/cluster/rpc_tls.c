@@ -35,7 +35,9 @@ struct nng_tls_engine_config {
 struct nng_tls_engine_conn {
         SSL *ssl; /* NULL: init failed, or was never called */
         struct nng_tls_engine_config *config;
+        void *stream; /* nng's context */
         int fd; /* of the TCP socket, nng's to close; -1: not known */
+        bool begun, excess;       /* the other side has begun a handshake; it is one too many */
         bool done, failed, heard; /* heard: something came after the handshake */
         uint8_t *into;            /* what is read is put there, so much of it so far */
         size_t filled;
@@ -67,14 +69,14 @@ static bool may_log(struct nng_tls_engine_config *c)
         return may;
 }
 
-static int fail(struct nng_tls_engine_conn *conn, const char *why)
+static int fail(struct nng_tls_engine_conn *conn, enum rpc_fault fault, const char *why)
 {
         struct nng_tls_engine_config *c = conn->config;
         bool server = c->mode == NNG_TLS_MODE_SERVER;
         char quoted[192];
         if (!conn->failed) {
                 conn->failed = true;
-                rpc_fault_count(RPC_FAULT_TLS);
+                rpc_fault_count(fault);
                 if (may_log(c))
                         log_warn_of(conn->address, "peer=%s %s%s%smsg=\"no TLS with this node\" why=%s", conn->address,
                                     server ? "listener=" : "", server ? c->label : "", server ? " " : "",
@@ -112,9 +114,10 @@ static void look_at_addresses(struct nng_tls_engine_conn *conn, void *stream)
 
 static int bio_write(BIO *bio, const char *data, int len)
 {
+        struct nng_tls_engine_conn *conn = BIO_get_data(bio);
         size_t n = (size_t)len;
         BIO_clear_retry_flags(bio);
-        int rv = nng_tls_engine_send(BIO_get_data(bio), (const uint8_t *)data, &n);
+        int rv = nng_tls_engine_send(conn->stream, (const uint8_t *)data, &n);
         if (rv == 0)
                 return (int)n;
         if (rv == NNG_EAGAIN)
@@ -122,13 +125,23 @@ static int bio_write(BIO *bio, const char *data, int len)
         return -1;
 }
 
+/* Once: whether these first bytes may be looked at. */
+static bool may_begin(struct nng_tls_engine_conn *conn)
+{
+        if (!conn->begun && conn->config->mode == NNG_TLS_MODE_SERVER)
+                conn->excess = !rpc_gate_shakes(conn->fd);
+        conn->begun = true;
+        return !conn->excess;
+}
+
 static int bio_read(BIO *bio, char *data, int len)
 {
+        struct nng_tls_engine_conn *conn = BIO_get_data(bio);
         size_t n = (size_t)len;
         BIO_clear_retry_flags(bio);
-        int rv = nng_tls_engine_recv(BIO_get_data(bio), (uint8_t *)data, &n);
+        int rv = nng_tls_engine_recv(conn->stream, (uint8_t *)data, &n);
         if (rv == 0)
-                return (int)n;
+                return may_begin(conn) ? (int)n : -1;
         if (rv == NNG_EAGAIN)
                 BIO_set_retry_read(bio);
         return -1;
@@ -154,7 +167,7 @@ static int conn_init(nng_tls_engine_conn *conn, void *stream, nng_tls_engine_con
                 SSL_free(ssl);
                 return NNG_ENOMEM;
         }
-        BIO_set_data(bio, stream);
+        BIO_set_data(bio, conn);
         BIO_set_init(bio, 1);
         SSL_set_bio(ssl, bio, bio);
         SSL_set_quiet_shutdown(ssl, 1); /* messages have their length: an end in the middle is noticed without TLS's help */
@@ -163,6 +176,7 @@ static int conn_init(nng_tls_engine_conn *conn, void *stream, nng_tls_engine_con
         else
                 SSL_set_connect_state(ssl);
         conn->config = config;
+        conn->stream = stream;
         conn->fd = -1;
         conn->ssl = ssl;
         look_at_addresses(conn, stream);
@@ -189,9 +203,9 @@ static int greeted(struct nng_tls_engine_conn *conn)
         bool named = certificate && cluster_name_of(certificate, &conn->peer.name);
         X509_free(certificate);
         if (!named)
-                return fail(conn, "its certificate names no node: no subjectAltName URI:freshet://ROLE/ID");
+                return fail(conn, RPC_FAULT_TLS, "its certificate names no node: no subjectAltName URI:freshet://ROLE/ID");
         if (SSL_export_keying_material(conn->ssl, conn->peer.bond, sizeof(conn->peer.bond), label, sizeof(label) - 1, NULL, 0, 0) != 1)
-                return fail(conn, "keying material cannot be exported");
+                return fail(conn, RPC_FAULT_TLS, "keying material cannot be exported");
         conn->done = true;
         return 0;
 }
@@ -210,8 +224,10 @@ static int conn_handshake(nng_tls_engine_conn *conn)
         int code = SSL_get_error(conn->ssl, rv);
         if (code == SSL_ERROR_WANT_READ || code == SSL_ERROR_WANT_WRITE)
                 return NNG_EAGAIN;
+        if (conn->excess)
+                return fail(conn, RPC_FAULT_HANDSHAKES, "too many handshakes");
         cluster_certs_explain(conn->ssl, why, sizeof(why));
-        return fail(conn, why);
+        return fail(conn, RPC_FAULT_TLS, why);
 }
 
 /* What a read or write that did not work means to nng. With TLS 1.3 a client hears only now that its certificate is not
@@ -226,7 +242,7 @@ static int judge(struct nng_tls_engine_conn *conn, int rv)
                 return NNG_ECONNSHUT;
         cluster_certs_explain(conn->ssl, why, sizeof(why));
         if (code == SSL_ERROR_SSL && !conn->heard)
-                return fail(conn, why);
+                return fail(conn, RPC_FAULT_TLS, why);
         return NNG_ECONNRESET;
 }
 

@@ -4,7 +4,7 @@ import ssl
 import time
 
 import sp
-from abuse import fds, forget_most_rss, metric, mib, most_rss, pid, rss
+from abuse import cpu, fds, forget_most_rss, metric, mib, most_rss, pid, rss
 from harness import wait_until
 
 FLAGS = ["--secure"]
@@ -70,6 +70,43 @@ def test_those_who_never_finish_the_handshake_have_five_seconds(cluster, healthy
     table.row(f"TLS: {len(silent)} silent connections: so many had their five seconds, the last has ended after", "256, 5 s", f"{waited}, {took:.1f} s")
     assert 0 < waited <= 256 or last - began >= 5  # who came so slowly had them before the next one came
     assert took <= 7 + (last - began)
+
+
+def client_hello():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        context.wrap_bio(incoming, outgoing).do_handshake()
+    except ssl.SSLWantReadError:
+        return outgoing.read()
+
+
+def is_answered(port, hello, source):
+    with sp.Connection(port, source=source, begin=False) as c:
+        try:
+            c.socket.sendall(hello)
+            return c.socket.recv(1) != b""
+        except OSError:
+            return False
+
+
+def test_who_only_begins_handshakes_has_few_of_them_answered(cluster, healthy, table, load):
+    """Each would cost a signature."""
+    port, process, hello, seconds = cluster.config("origin-1")["port"], pid(cluster, "origin-1"), client_hello(), load(3, 15)
+    refused, used, tried, answered = errors(cluster, "origin-1", "handshakes"), cpu(process), 0, 0
+    with healthy.watched():
+        began = time.monotonic()
+        while time.monotonic() < began + seconds:
+            tried += 1
+            answered += is_answered(port, hello, "127.0.7.1")
+        took, used = time.monotonic() - began, cpu(process) - used
+        with sp.Connection(port, wearing(cluster, "edge-1"), source="127.0.7.2").begun() as c:  # others have their own
+            assert c.ask(sp.hello(sp.EDGED, "edge-1"))[0] == sp.CHALLENGE
+    table.row(f"TLS: {tried} ClientHellos of one address within {took:.1f} s: answered; processor time", f"{100 + 100 * took:.0f}; told",
+              f"{answered}; {used:.2f} s")
+    assert 0 < answered <= 101 + 100 * took
+    wait_until(lambda: errors(cluster, "origin-1", "handshakes") == refused + tried - answered, "those refused to be counted")
 
 
 def test_a_connection_that_ends_before_it_begins_does_not_end_the_port(cluster, healthy, load):

@@ -5,6 +5,7 @@
 
 #include "cluster_files.h"
 #include "common/cluster/nng_fix.h"
+#include "common/cluster/rpc_handshakes.h"
 
 static struct authority ours, theirs;
 static struct cluster_certs *origin, *edge, *transcoder, *proxy;
@@ -434,6 +435,54 @@ static void test_those_who_never_finish_the_handshake_keep_nobody_out(void **sta
         rpc_server_close(s.rpc);
 }
 
+/* What comes first of a handshake, from an address of this machine; how many of them were answered. */
+static int begin_handshakes(const char *from, const char *address, int count)
+{
+        int answered = 0;
+        for (int i = 0; i < count; i++) {
+                uint8_t hello[4096], got[16];
+                BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+                SSL *ssl = cluster_certs_ssl(edge);
+                SSL_set_bio(ssl, in, out);
+                assert_int_equal(SSL_connect(ssl), -1); /* ClientHello is made, and nothing comes */
+                int len = BIO_read(out, hello, sizeof(hello)), fd = connect_from(from, address);
+                fcntl(fd, F_SETFL, 0);
+                assert_int_equal(send(fd, hello, (size_t)len, MSG_NOSIGNAL), len);
+                answered += recv(fd, got, sizeof(got), 0) > 0;
+                ERR_clear_error();
+                SSL_free(ssl);
+                close(fd);
+        }
+        return answered;
+}
+
+static const struct rpc_handshake_limits few = {.of_address = 3, .of_all = 5, .of_address_each_us = 3600 * US_PER_S,
+                                                .of_all_each_us = 3600 * US_PER_S};
+
+static void test_who_begins_handshakes_again_and_again_has_few_of_them_answered(void **state)
+{
+        static const struct rpc_handshake_limits usual = RPC_HANDSHAKE_LIMITS;
+        struct server s;
+        struct client known, again;
+        (void)state;
+        rpc_gate_limit_handshakes(&few);
+        serve(&s, 8, "");
+        dial_live(&known, s.address, ""); /* one of all */
+        int64_t before = fault_count("handshakes"), failed = fault_count("tls");
+        assert_int_equal(begin_handshakes("127.0.0.5", s.address, 10), few.of_address);
+        assert_int_equal(begin_handshakes("127.0.0.6", s.address, 10), few.of_all - 1 - few.of_address);
+        assert_int_equal(fault_count("handshakes"), before + 16);
+        assert_int_equal(fault_count("tls"), failed); /* those were refused, and did not fail */
+        dial_live(&again, s.address, ""); /* where a node is already, another one comes in beside all of them */
+        call(&again, "x", LONG_MS);
+        WAIT(again.done == 1);
+        assert_int_equal(again.err, 0);
+        rpc_client_close(known.rpc);
+        rpc_client_close(again.rpc);
+        rpc_server_close(s.rpc);
+        rpc_gate_limit_handshakes(&usual);
+}
+
 /* What is under TLS has its length looked at as well: nobody but the gate of plain TCP would. */
 static void test_an_edge_cannot_send_a_long_message(void **state)
 {
@@ -499,6 +548,7 @@ int main(int argc, char **argv)
                 TLS_TEST(test_a_client_says_whether_it_is_the_server_it_takes_itself_for),
                 TLS_TEST(test_tls_1_2_and_1_3_are_spoken_and_nothing_older),
                 TLS_TEST(test_an_edge_cannot_send_a_long_message),
+                TLS_TEST(test_who_begins_handshakes_again_and_again_has_few_of_them_answered),
                 TLS_TEST(test_those_who_never_finish_the_handshake_keep_nobody_out),
                 TLS_TEST(test_a_process_that_closes_its_sockets_in_full_flight_stops_cleanly),
         };
