@@ -35,6 +35,9 @@ FLAVOUR := $(subst $(comma),-,$(SANITIZE))
 SANFLAGS := -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all -Wno-error
 else
 FLAVOUR := release
+# A fault that a stranger's bytes find ends the process instead of obeying the stranger. The sanitizers have checks of their own.
+HARDEN := -fstack-protector-strong -fstack-clash-protection -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fPIE
+HARDEN_LD := -pie -Wl,-z,relro -Wl,-z,now
 endif
 ifneq ($(notdir $(CC)),gcc)
 FLAVOUR := $(FLAVOUR)-$(notdir $(CC))
@@ -50,9 +53,9 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CPPFLAGS += -D_GNU_SOURCE -I. $(PKG_CFLAGS)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 CFLAGS ?= $(if $(SANITIZE),-Og,-O2) -g
-ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -fno-strict-aliasing -pthread
+ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) $(HARDEN) -fno-strict-aliasing -pthread
 # Every daemon names all libraries of common/; it loads those that it calls.
-LDFLAGS += $(SANFLAGS) -pthread -Wl,--as-needed
+LDFLAGS += $(SANFLAGS) $(HARDEN_LD) -pthread -Wl,--as-needed
 
 .PHONY: FORCE all daemons web pages-deps tools units unit check check-long check-faults check-abuse check-compose bench fuzz fuzz-build fuzz-corpus lint clean up demo
 .DELETE_ON_ERROR:

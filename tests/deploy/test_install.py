@@ -45,6 +45,19 @@ def help_keys(program):
     return dict(re.findall(r"^([a-z]\w*)(?: [*+])* = (\S+)", run(program, "--help").stdout, re.M))
 
 
+# ---- programs -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_a_daemon_is_hardened_against_faults_that_bytes_can_find(prefix, daemon):
+    """Loaded anywhere, its tables read-only before it begins, and ended by a stack or a buffer that was written over."""
+    program = os.path.join(prefix, "bin", daemon)
+    header, dynamic = run("readelf", "-hlW", program).stdout, run("readelf", "-dW", program).stdout
+    symbols = run("readelf", "--dyn-syms", "-W", program).stdout
+    assert "DYN (Position-Independent Executable file)" in header and "GNU_RELRO" in header
+    assert re.search(r"FLAGS\).*BIND_NOW", dynamic) and not re.search(r"GNU_STACK.*RWE", header)
+    assert "__stack_chk_fail" in symbols and re.search(r"__(memcpy|snprintf|vsnprintf|read|recv)_chk", symbols)
+
+
 # ---- files --------------------------------------------------------------------------------------------------------
 
 def test_uninstall_removes_what_install_put_and_nothing_else(tmp_path):
