@@ -67,6 +67,7 @@ struct object {
         uint64_t hash;
         uint8_t hops;
         int64_t made_us; /* monotonic */
+        bool owned; /* loop thread: a sibling takes this edge for its owner, so it comes from above (siblings.h) */
         struct charge charge; /* later the loop thread's: it is paid back at most once */
 
         atomic_uint refs;

@@ -16,6 +16,7 @@
 #include "edged/newest.h"
 #include "edged/race.h"
 #include "edged/round.h"
+#include "edged/siblings.h"
 #include "edged/stats.h"
 #include "proto/key.h"
 
@@ -24,13 +25,14 @@
 
 /* What a fill is at, and what may come next; enter() logs each change. */
 #define STEPS(X)                                                                                                       \
-        X(ASK, ask)       /* the next node of this round → UP, OVER */                                                 \
+        X(ASK, ask)       /* whom? → OWNER, UP, GATHER, OVER */                                                        \
+        X(OWNER, owner)   /* the edge of this site whose object it is → ASK, DUE, DONE */                              \
         X(UP, up)         /* one is asked → ASK, RACE, OVER, DUE, DONE */                                              \
         X(RACE, stay)     /* so is another one, or there is none → ASK, OVER, DUE, DONE */                             \
         X(OVER, over)     /* all of this round were asked, or there is nobody → ASK, PAUSE, DONE */                    \
         X(PAUSE, pause)   /* until retry_us → ASK, DONE */                                                             \
         X(DUE, due)       /* not yet, until due_us → ASK, DONE */                                                      \
-        X(GATHER, stay)   /* a list: gather.c asks → DONE */                                                           \
+        X(GATHER, gather) /* a list: gather.c asks every node above → DONE */                                          \
         X(DONE, stay)     /* the object has left FILLING; the fill is gone */
 
 enum step {
@@ -48,6 +50,8 @@ struct fill {
         struct race race;
         struct round round;
         struct gather *gathering;
+        struct node_set passed; /* owners that did not answer */
+        bool up;                /* no sibling is asked any more */
         int64_t retry_us, progress_us;
         int64_t due_us;     /* a node says that there is nothing before; 0: none does */
         int64_t no_node_us; /* since when there is nobody to ask; 0: there is */
@@ -61,6 +65,7 @@ struct fills {
         struct fill_config cfg;
         struct upstream *upstream;
         struct hedge hedge;
+        struct hedge late_siblings; /* only who is late: siblings are not raced */
         struct newest newest;
         struct fill *first;
         size_t active;
@@ -186,6 +191,11 @@ static enum step step_due(struct fill *f, int64_t now_us)
 
 /* ---- asking --------------------------------------------------------------------------------------------------- */
 
+static bool is_list(const struct key *key)
+{
+        return key->kind == KEY_STREAMS || key->kind == KEY_RECORDINGS;
+}
+
 static bool is_segment(const char *key)
 {
         const char *dot = strrchr(key, '.');
@@ -193,22 +203,27 @@ static bool is_segment(const char *key)
 }
 
 static void on_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes);
+static void on_owner_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes);
 
-static int send_fetch(struct fill *f, const struct node_set *not_these, bool second, int64_t now_us)
+enum whom { THE_OWNER, A_NODE, A_SECOND_NODE };
+
+static int send_fetch(struct fill *f, enum whom whom, const struct node_set *not_these, int64_t now_us)
 {
         struct object *o = f->object;
         struct fills *fs = f->fills;
         struct fetch what = {.offset = o->len, .hops = o->hops};
         memcpy(what.key, o->key, strlen(o->key));
         int64_t left_ms = (deadline_us(f) - now_us) / US_PER_MS;
-        uint32_t most_ms = o->len > 0 ? FILL_WAIT_MS : FILL_BEGIN_MS;
+        uint32_t most_ms = whom == THE_OWNER ? SIBLINGS_WAIT_MS : o->len > 0 ? FILL_WAIT_MS : FILL_BEGIN_MS;
         what.wait_ms = left_ms <= 0 ? 0 : left_ms < most_ms ? (uint32_t)left_ms : most_ms;
         struct call *c = mem_alloc(sizeof(*c));
-        *c = (struct call){.fills = fs, .fill = f, .asked_us = now_us, .wait_ms = what.wait_ms, .second = second};
+        *c = (struct call){.fills = fs, .fill = f, .asked_us = now_us, .wait_ms = what.wait_ms, .second = whom == A_SECOND_NODE,
+                           .owner = whom == THE_OWNER};
         c->kind = o->len > 0 || is_segment(o->key) ? HEDGE_GROWING : HEDGE_THERE;
-        c->sample = !second && (o->len > 0 || c->kind == HEDGE_THERE);
-        int err = fs->upstream->ops->fetch(fs->upstream, f->key.stream, not_these, 0, &what, what.wait_ms + FILL_ANSWER_MS,
-                                           &c->node, on_answer, c);
+        c->sample = whom == A_NODE && (o->len > 0 || c->kind == HEDGE_THERE);
+        struct upstream *u = c->owner ? fs->cfg.siblings : fs->upstream;
+        unsigned timeout_ms = what.wait_ms + (c->owner ? fs->cfg.sibling_late_ms : FILL_ANSWER_MS);
+        int err = u->ops->fetch(u, f->key.stream, not_these, 0, &what, timeout_ms, &c->node, c->owner ? on_owner_answer : on_answer, c);
         if (err) {
                 free(c);
                 return err;
@@ -217,18 +232,46 @@ static int send_fetch(struct fill *f, const struct node_set *not_these, bool sec
         return 0;
 }
 
+static bool ask_owner(struct fill *f, int64_t now_us)
+{
+        struct fills *fs = f->fills;
+        struct node_set avoided = f->passed;
+        if (!fs->cfg.siblings || f->up || f->object->owned || fs->stopping || f->passed.count >= SIBLINGS_TRIED_MAX)
+                return false;
+        hedge_avoid(&fs->late_siblings, now_us, &avoided);
+        return send_fetch(f, THE_OWNER, &avoided, now_us) == 0;
+}
+
 /* One node not asked in this round, those that are late last. */
-static enum step step_ask(struct fill *f, int64_t now_us)
+static enum step ask_above(struct fill *f, int64_t now_us)
 {
         struct fills *fs = f->fills;
         struct node_set avoided = f->round.tried;
-        race_reset(&f->race);
         hedge_avoid(&fs->hedge, now_us, &avoided);
         if (fs->stopping || round_is_full(&f->round) ||
-            (send_fetch(f, &avoided, false, now_us) != 0 && send_fetch(f, &f->round.tried, false, now_us) != 0))
+            (send_fetch(f, A_NODE, &avoided, now_us) != 0 && send_fetch(f, A_NODE, &f->round.tried, now_us) != 0))
                 return STEP_OVER;
         hedge_earn(&fs->hedge);
         return STEP_UP;
+}
+
+static enum step step_ask(struct fill *f, int64_t now_us)
+{
+        race_reset(&f->race);
+        if (ask_owner(f, now_us))
+                return STEP_OWNER;
+        f->up = true;
+        return is_list(&f->key) ? STEP_GATHER : ask_above(f, now_us);
+}
+
+/* A sibling takes this edge for the owner: two that wait for each other would wait for ever, so what the other one says is of no interest now. */
+static enum step step_owner(struct fill *f, int64_t now_us)
+{
+        (void)now_us;
+        if (!f->object->owned)
+                return STEP_OWNER;
+        race_drop(&f->race);
+        return STEP_ASK;
 }
 
 static enum step step_up(struct fill *f, int64_t now_us)
@@ -239,8 +282,22 @@ static enum step step_up(struct fill *f, int64_t now_us)
         struct node_set avoided = f->round.tried;
         node_set_add(&avoided, f->race.first->node);
         hedge_avoid(&fs->hedge, now_us, &avoided);
-        race_second(&f->race, &fs->hedge, send_fetch(f, &avoided, true, now_us) == 0, now_us);
+        race_second(&f->race, &fs->hedge, send_fetch(f, A_SECOND_NODE, &avoided, now_us) == 0, now_us);
         return STEP_RACE;
+}
+
+static void on_gathered(void *arg, int err, struct buf *json);
+
+static enum step step_gather(struct fill *f, int64_t now_us)
+{
+        struct fills *fs = f->fills;
+        if (f->gathering)
+                return STEP_GATHER;
+        if (fs->stopping || fs->upstream->ops->live(fs->upstream) == 0)
+                return fail(f, ERR_CLOSED, now_us);
+        /* Who has somebody to ask is told later, and not during this call. */
+        gather_begin(&f->gathering, fs->timer.loop, fs->upstream, f->object->key, f->object->hops, on_gathered, f);
+        return STEP_GATHER;
 }
 
 static enum step step_stay(struct fill *f, int64_t now_us)
@@ -419,6 +476,62 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
         free(c);
 }
 
+/* ---- an answer of the object's owner -------------------------------------------------------------------------------- */
+
+/* It knows when there will be something, or is still waiting itself; or it leaves, and waits for nobody any more. */
+static enum step owner_has_not_yet(struct fill *f, const struct call *c, const struct fetch_reply *m, int64_t now_us)
+{
+        if (now_us >= deadline_us(f))
+                return fail(f, ERR_NOT_YET, now_us);
+        bool waited = now_us - c->asked_us >= (int64_t)c->wait_ms * US_PER_MS / 2;
+        if (m->ttl_ms && f->object->len == 0) {
+                take_not_yet(f, c, m, now_us);
+                return wait_until_due(f, now_us);
+        }
+        f->up = !waited;
+        return STEP_ASK;
+}
+
+static enum step take_owner_answer(struct fill *f, const struct call *c, int status, const struct fetch_reply *m, struct buf *bytes,
+                                   int64_t now_us)
+{
+        bool begun = f->object->len > 0;
+        if (status == 0 && (bytes || (m->flags & FETCH_COMPLETE)) && !is_behind(f, m, bytes)) {
+                observe_glass(f, c, m, bytes, now_us);
+                return take(f, m, bytes, now_us);
+        }
+        if (status == ERR_NOT_FOUND && !begun && !f->was_due) {
+                cache_missing(f->object, m->ttl_ms, now_us);
+                return STEP_DONE;
+        }
+        if (status == ERR_NOT_YET)
+                return owner_has_not_yet(f, c, m, now_us);
+        log_debug("key=%s sibling=%llx error=\"%s\"", f->object->key, (unsigned long long)c->node, err_text(status));
+        if (status == ERR_TIMEOUT || status == ERR_CLOSED) /* it does not answer: somebody else owns what was its own */
+                node_set_add(&f->passed, c->node);
+        else
+                f->up = true;
+        return STEP_ASK;
+}
+
+static void on_owner_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+{
+        struct call *c = arg;
+        struct fill *f = c->fill;
+        int64_t now_us = c->fills->cfg.clock_us();
+        int status = err ? err : m->status;
+        siblings_heard(status);
+        if (err == ERR_TIMEOUT)
+                hedge_late(&c->fills->late_siblings, c->node, now_us);
+        else if (!err)
+                hedge_heard(&c->fills->late_siblings, c->node);
+        if (f) {
+                race_left(&f->race, c);
+                go(f, take_owner_answer(f, c, status, m, bytes, now_us), now_us);
+        }
+        free(c);
+}
+
 /* ---- a list: every node is asked, the answers are put together ---------------------------------------------------- */
 
 static void on_gathered(void *arg, int err, struct buf *json)
@@ -456,6 +569,7 @@ void fills_open(struct fills **out, uv_loop_t *loop, const struct fill_config *c
                 fs->cfg.clock_us = clock_mono_us;
         fs->upstream = upstream;
         hedge_init(&fs->hedge);
+        hedge_init(&fs->late_siblings);
         fs->random = (uint64_t)clock_wall_us() | 1;
         fs->timer.data = fs;
         int err = uv_timer_init(loop, &fs->timer);
@@ -495,14 +609,8 @@ void fill_begin(void *arg, struct object *o)
         if (fs->active++ == 0)
                 uv_timer_start(&fs->timer, on_timer, FILL_TICK_MS, FILL_TICK_MS);
         int64_t now_us = fs->cfg.clock_us();
-        if (o->hops >= FETCH_HOPS_MAX || fs->stopping) {
-                go(f, fail(f, ERR_CLOSED, now_us), now_us);
-        } else if (f->key.kind == KEY_STREAMS || f->key.kind == KEY_RECORDINGS) {
-                f->step = STEP_GATHER;
-                gather_begin(&f->gathering, fs->timer.loop, fs->upstream, o->key, o->hops, on_gathered, f);
-        } else {
-                go(f, STEP_ASK, now_us);
-        }
+        bool ends = o->hops >= FETCH_HOPS_MAX || fs->stopping;
+        go(f, ends ? fail(f, ERR_CLOSED, now_us) : STEP_ASK, now_us);
 }
 
 void fills_stop(struct fills *fs)

@@ -1,6 +1,8 @@
 /* fill.h - fetching an object: one chain of FETCH requests, however many viewers wait for it.
  *
  * A fill takes one step after the other (the table is in fill.c). It asks a node from where the object ends, and what comes is appended.
+ * Where the site has several edges that is first the one whose object it is (siblings.h). When this node is the owner, or a sibling takes it for
+ * that, or the owner does not answer, the fill goes up, and stays there: from then on it asks the tier above, as follows.
  * When the answer is overdue the next node is asked for the same, once (race.h). A node that fails, or has nothing, or not yet, is passed
  * over for the next in the stream's order, until the round is over (round.h). Then it pauses, by exponential backoff with full jitter, so that
  * objects that failed together are not asked for together, and begins the next round. In the end the object is COMPLETE, MISSING or FAILED.
@@ -34,6 +36,8 @@
 
 struct fill_config {
         int64_t hold_us;
+        struct upstream *siblings; /* NULL: none. It lives until fills_close() */
+        unsigned sibling_late_ms;  /* beyond its wait, an owner that has not answered is passed over */
         uint64_t object_max_bytes;
         /* An object turned out to be there, or (!there) nobody could say: not called for one that is MISSING. NULL: nobody asks. */
         void (*settled)(void *arg, struct object *o, const struct key *key, bool there);

@@ -1,7 +1,7 @@
 /* edged: HTTP for viewers, from a cache that fetches each object once.
  *
  *   viewers ──HTTP──► wire/ ──► http.c ──► cache.c ──miss──► fill.c ──► upstream.c ──FETCH──► origins
- *   other edges ──FETCH──────────► serve.c ──┘ */
+ *   other edges ──FETCH──────────► serve.c ──┘                └──FETCH_OWNED──► siblings.c: the site's other edges */
 #include <string.h>
 #include <unistd.h>
 
@@ -23,6 +23,7 @@
 #include "edged/http.h"
 #include "edged/inquiry.h"
 #include "edged/serve.h"
+#include "edged/siblings.h"
 #include "edged/site.h"
 #include "edged/stats.h"
 #include "edged/upstream.h"
@@ -37,7 +38,8 @@
 struct config {
         struct config_common common;
         int64_t http_port, fetch_port;
-        char *origins, *upstream_role;
+        char *origins, *upstream_role, *siblings;
+        int64_t sibling_late_ms;
         int64_t replicas, cache_bytes, object_max_bytes, http_threads, connections_max, connections_of_one;
         int64_t misses_per_s, misses_of_one_per_s;
         char *proxy_from;
@@ -82,6 +84,10 @@ static const struct config_key keys[] = {
          .help = "FETCH addresses of the tier above, of all its nodes: host:port[,host:port…]", .check = peers_check_names},
         {.name = "upstream_role", .type = CONFIG_CHOICE, .offset = offsetof(struct config, upstream_role),
          .default_value = "originD", .unit = "", .allowed = "originD|edged", .help = "what the tier above is"},
+        {.name = "siblings", .type = CONFIG_STRING, .offset = offsetof(struct config, siblings), .default_value = "", .min = 0, .max = 4095,
+         .unit = "", .check = peers_check_names,
+         .help = "FETCH addresses of all edges of this site, this one too: one of them fetches each object for all; empty: each for itself"},
+        INT(sibling_late_ms, "250", 50, 60000, "ms", "an edge of this site that does not answer for so long is passed over"),
         INT(replicas, "2", 1, PEERS_OWNERS_MAX, "origins", "that have each stream, as transcoderd's: those in this node's zone are asked first"),
         INT(cache_bytes, "536870912", 1 << 20, INT64_C(1) << 44, "bytes", "budget of the cache"),
         INT(object_max_bytes, "67108864", 1 << 16, INT64_C(1) << 32, "bytes", "largest object that is fetched"),
@@ -122,6 +128,7 @@ struct edge {
         struct mailbox mailbox;
         struct cache *cache;
         struct upstream *upstream;
+        struct upstream *siblings; /* NULL: none are configured */
         struct fills *fills;
         struct serve *serve;
         struct http *http;
@@ -243,6 +250,7 @@ static void close_everything(struct edge *e)
         inquiry_stop(e->inquiry);
         fills_stop(e->fills);
         upstream_close(e->upstream);
+        siblings_close(&e->siblings);
         inquiry_close(e->inquiry);
         mailbox_close(&e->mailbox);
         fills_stop(e->fills); /* those that were still in the mailbox */
@@ -323,7 +331,7 @@ static int open_cache(struct edge *e)
         const struct config *c = &e->config;
         struct cache_config cfg = {.budget_bytes = (size_t)c->cache_bytes, .fills_max = FILLS_MAX};
         struct fill_config fill = {.hold_us = c->hold_ms * US_PER_MS, .object_max_bytes = (uint64_t)c->object_max_bytes,
-                                   .settled = on_settled, .arg = e};
+                                   .settled = on_settled, .arg = e, .sibling_late_ms = (unsigned)c->sibling_late_ms};
         struct cache_ops ops = {.fill = fill_begin, .free_response = free_response};
         enum node_role role = strcmp(c->upstream_role, "edged") == 0 ? ROLE_EDGED : ROLE_ORIGIND;
         /* Every edge has every stream; of origins only a stream's owners do. */
@@ -334,6 +342,11 @@ static int open_cache(struct edge *e)
                 log_error("msg=\"cannot watch the tier above\" error=\"%s\"", err_text(err));
                 return err;
         }
+        if (*c->siblings && (err = siblings_open(&e->siblings, e->daemon.loop, c->siblings, &e->daemon.self)) != 0) {
+                log_error("msg=\"cannot watch the edges of this site\" error=\"%s\"", err_text(err));
+                return err;
+        }
+        fill.siblings = e->siblings;
         e->census = census_open();
         inquiry_open(&e->inquiry, e->daemon.loop, e->upstream, e->census);
         fills_open(&e->fills, e->daemon.loop, &fill, e->upstream);
@@ -375,6 +388,7 @@ int main(int argc, char **argv)
 {
         struct edge *e = &edge;
         stats_register();
+        siblings_register();
         daemon_init(&e->daemon, "edged", ROLE_EDGED, keys, &e->config, argc, argv, on_stop, on_reloaded, e);
         e->daemon.drain_ms = e->config.drain_ms + e->config.finish_ms;
         e->daemon.hurry = on_hurry;

@@ -23,6 +23,7 @@ struct call {
         uint32_t wait_ms;
         enum hedge_kind kind;
         bool second, sample;
+        bool owner; /* to a sibling (siblings.h): not raced */
 };
 
 enum race_stand {

@@ -187,28 +187,30 @@ static void on_fetch(void *arg, struct rpc_request *req)
 {
         struct serve *s = arg;
         struct fetch m;
-        if (req->type != MSG_FETCH || fetch_decode(&req->body, &m) != 0) {
+        bool owned = req->type == MSG_FETCH_OWNED;
+        if ((req->type != MSG_FETCH && !owned) || fetch_decode(&req->body, &m) != 0) {
                 rpc_drop(req, "not a FETCH");
                 return;
         }
         struct key key;
         key_parse(&key, m.key);
-        if (key.kind == KEY_NAMES) {
+        if (key.kind == KEY_NAMES && !owned) {
                 on_names(s, req, &key, &m);
                 return;
         }
-        enum census_says says = census_ask(s->census, &key, clock_wall_us());
+        enum census_says says = owned ? CENSUS_THERE : census_ask(s->census, &key, clock_wall_us());
         if (!key_is_public(key.kind) || says == CENSUS_UNKNOWN || says == CENSUS_FAR) {
                 reply_status(req, m.offset, ERR_NOT_FOUND, NOTHING_TTL_MS);
                 return;
         }
         struct object *o;
         int64_t now_us = clock_mono_us();
-        uint8_t hops = m.hops < FETCH_HOPS_MAX ? (uint8_t)(m.hops + 1) : FETCH_HOPS_MAX;
+        uint8_t hops = owned || m.hops == FETCH_HOPS_MAX ? m.hops : (uint8_t)(m.hops + 1);
         if (cache_get(s->cache, m.key, strlen(m.key), hops, now_us, &o) == CACHE_FULL) {
                 reply_status(req, m.offset, ERR_FULL, 0);
                 return;
         }
+        o->owned |= owned; /* before its fill begins, if this made it: that is in the mailbox */
         uint32_t wait_ms = m.wait_ms < FETCH_WAIT_MAX_MS ? m.wait_ms : FETCH_WAIT_MAX_MS;
         if (!answer(req, o, m.offset, now_us + wait_ms * US_PER_MS))
                 wait_for(req, o, &m, now_us);

@@ -1,10 +1,13 @@
-/* serve.h - FETCH for sibling edges and lower tiers, answered from the same cache the viewers are.
+/* serve.h - FETCH for the edges of this site and of lower tiers, answered from the same cache the viewers are.
  *
  * Who asks is a node, so tokens play no part here: private streams are answered as all others, and the edge that viewers come to
  * asks them for their tokens (access.h).
  *
  * What the census says is not there is not asked for further; and the tier below is told what there is, by /names/… (census.h). Misses are
  * bounded where strangers come in, at the edge that asks.
+ *
+ * A sibling (siblings.h) asks with FETCH_OWNED for what it takes to be this node's: such an object is filled from above, also when its fill
+ * was waiting for another sibling so far. The census is not asked then: the sibling has asked its own, which may know of more by now.
  *
  * One rpc server; a request that must wait is a waiter of its object like a viewer's, with FETCH's wait as its deadline.
  * Loop thread only. */

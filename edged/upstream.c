@@ -21,7 +21,7 @@ struct tier {
 
 struct asked {
         uint64_t offset;
-        bool other_zone;
+        struct metric *bytes;
         upstream_done *done;
         void *arg;
 };
@@ -41,9 +41,9 @@ bool node_set_has(const struct node_set *s, uint64_t id)
         return false;
 }
 
-static uint64_t id_of(const struct peer *p)
+uint64_t upstream_id(const struct peer *p)
 {
-        return XXH3_64bits(p->address, strlen(p->address)) | 1; /* never 0 */
+        return XXH3_64bits(p->address, strlen(p->address)) | 1;
 }
 
 static void on_reply(void *arg, int err, nng_msg *msg)
@@ -53,11 +53,19 @@ static void on_reply(void *arg, int err, nng_msg *msg)
         struct buf *bytes;
         err = fetch_reply_take(err, msg, a->offset, &m, &bytes);
         if (err == ERR_PROTO)
-                log_warn("msg=\"the tier above sent an answer that cannot be\" error=\"%s\"", err_text(err));
-        metric_add(&stats_upstream_bytes[a->other_zone], bytes ? (int64_t)bytes->len : 0);
+                log_warn("msg=\"a node that was asked sent an answer that cannot be\" error=\"%s\"", err_text(err));
+        metric_add(a->bytes, bytes ? (int64_t)bytes->len : 0);
         a->done(a->arg, err, err ? NULL : &m, bytes);
         buf_unref(&bytes);
         free(a);
+}
+
+void upstream_ask(struct peer *p, uint8_t type, const struct fetch *what, unsigned timeout_ms, struct metric *bytes, upstream_done *done,
+                  void *arg)
+{
+        struct asked *a = mem_alloc(sizeof(*a));
+        *a = (struct asked){what->offset, bytes, done, arg};
+        rpc_call_far(p->rpc, message_new(type, fetch_encode, what), timeout_ms, on_reply, a);
 }
 
 static struct peer *choose(struct tier *t, const char *stream, const struct node_set *tried, uint64_t only)
@@ -65,7 +73,7 @@ static struct peer *choose(struct tier *t, const char *stream, const struct node
         struct peer *route[UPSTREAM_NODES_MAX];
         size_t n = peers_route_near(t->peers, stream, t->owners, route, UPSTREAM_NODES_MAX);
         for (size_t i = 0; i < n; i++) {
-                if (only ? id_of(route[i]) == only : !node_set_has(tried, id_of(route[i])))
+                if (only ? upstream_id(route[i]) == only : !node_set_has(tried, upstream_id(route[i])))
                         return route[i];
         }
         return NULL;
@@ -78,10 +86,9 @@ static int tier_fetch(struct upstream *u, const char *stream, const struct node_
         struct peer *p = t->peers ? choose(t, stream, tried, only) : NULL;
         if (!p)
                 return ERR_CLOSED;
-        struct asked *a = mem_alloc(sizeof(*a));
-        *a = (struct asked){what->offset, strcmp(p->info.zone, t->self->zone) != 0, done, arg};
-        *node = id_of(p);
-        rpc_call_far(p->rpc, message_new(MSG_FETCH, fetch_encode, what), timeout_ms, on_reply, a);
+        bool other_zone = strcmp(p->info.zone, t->self->zone) != 0;
+        *node = upstream_id(p);
+        upstream_ask(p, MSG_FETCH, what, timeout_ms, &stats_upstream_bytes[other_zone], done, arg);
         return 0;
 }
 
@@ -97,7 +104,7 @@ static size_t tier_nodes(struct upstream *u, uint64_t *ids, size_t max)
         struct peer *all[UPSTREAM_NODES_MAX + 1];
         size_t room = max < UPSTREAM_NODES_MAX + 1 ? max : UPSTREAM_NODES_MAX + 1, n = t->peers ? peers_all(t->peers, all, room) : 0;
         for (size_t i = 0; i < n; i++)
-                ids[i] = id_of(all[i]);
+                ids[i] = upstream_id(all[i]);
         return n;
 }
 

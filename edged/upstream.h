@@ -10,6 +10,7 @@
 
 #include "common/buf.h"
 #include "common/cluster/rpc.h"
+#include "common/daemon/metrics.h"
 #include "proto/fetch.h"
 
 #define UPSTREAM_NODES_MAX 16
@@ -45,5 +46,11 @@ struct upstream_ops {
 int upstream_open(struct upstream **out, uv_loop_t *loop, const char *names, enum node_role role, size_t owners,
                   const struct node_identity *self, void (*changed)(void *arg), void *arg);
 void upstream_close(struct upstream *u); /* fetches under way end with ERR_CANCELED during the call */
+
+/* For who chooses among peers by himself. type: MSG_FETCH or MSG_FETCH_OWNED; bytes: where those that come are counted. done() is called, later. */
+struct peer;
+uint64_t upstream_id(const struct peer *p); /* never 0 */
+void upstream_ask(struct peer *p, uint8_t type, const struct fetch *what, unsigned timeout_ms, struct metric *bytes, upstream_done *done,
+                  void *arg);
 
 #endif

@@ -1,7 +1,10 @@
 /* fetch.h - the one verb of every tier: bytes of an object from an offset, waiting a bounded time for those to come.
  *
  * key names it: key.h has the table of names.
- * The answer holds what exists beyond offset, at most BODY_MAX bytes; with nothing new the tier waits up to wait_ms. */
+ * The answer holds what exists beyond offset, at most BODY_MAX bytes; with nothing new the tier waits up to wait_ms.
+ *
+ * MSG_FETCH_OWNED is the same, asked by an edge of another one of its site that the object belongs to (edged/siblings.h): what is not there
+ * is asked for above, never of a third edge. `hops` counts tiers, so it is as in the question that made this one necessary. */
 #ifndef PROTO_FETCH_H
 #define PROTO_FETCH_H
 

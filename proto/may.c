@@ -26,6 +26,7 @@ static const struct may {
         {MSG_FETCH, "FETCH", ROLE_ORIGIND, BY(ROLE_ORIGIND), "/peer/", 0}, /* what only the store's other copies need */
         {MSG_FETCH, "FETCH", ROLE_ORIGIND, BY(ROLE_ORIGIND) | BY(ROLE_EDGED), NULL, 0},
         {MSG_FETCH, "FETCH", ROLE_EDGED, BY(ROLE_EDGED), NULL, 0},
+        {MSG_FETCH_OWNED, "FETCH_OWNED", ROLE_EDGED, BY(ROLE_EDGED), NULL, 0}, /* of a sibling */
 };
 #define ROWS (sizeof(table) / sizeof(table[0]))
 

@@ -32,7 +32,7 @@ enum message_type {
         MSG_OPEN = 10, MSG_OPEN_REPLY, MSG_MEDIA, MSG_MEDIA_REPLY, MSG_CLOSE, MSG_CLOSE_REPLY,
         MSG_MEDIA_MANY, MSG_MEDIA_MANY_REPLY,
         MSG_CLAIM = 20, MSG_CLAIM_REPLY, MSG_PUT, MSG_PUT_REPLY, MSG_END, MSG_END_REPLY,
-        MSG_FETCH = 30, MSG_FETCH_REPLY,
+        MSG_FETCH = 30, MSG_FETCH_REPLY, MSG_FETCH_OWNED,
         MSG_REFUSED = 99, /* answer to anything: status, text (no HELLO yet, wrong version, wrong token) */
 };
 

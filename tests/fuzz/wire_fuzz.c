@@ -89,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CASE(MSG_PUT_REPLY, put_reply)
         CASE(MSG_END, end)
         CASE(MSG_FETCH, fetch)
+        CASE(MSG_FETCH_OWNED, fetch)
         CASE(MSG_FETCH_REPLY, fetch_reply)
         CASE(MSG_REFUSED, refused)
         }

@@ -63,18 +63,28 @@ class Tier:
         return origin
 
     def edge(self, *above, name="edge-1", **settings):
-        http, fetch, admin = reserve_port(), reserve_port(), reserve_port()
-        settings = {"id": name, "http_port": http, "fetch_port": fetch, "admin_port": admin, "http_threads": 2, "drain_ms": 0,
+        http, admin = reserve_port(), reserve_port()
+        settings = {"id": name, "http_port": http, "fetch_port": reserve_port(), "admin_port": admin, "http_threads": 2, "drain_ms": 0,
                     "origins": ",".join(a.address for a in above), **settings}
         more = ["--config", settings.pop("config")] if "config" in settings else []
         sets = more + [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         edge = Process([os.path.join(BIN, "edged"), *sets], f"{self.dir}/{name}.log")
-        edge.address, edge.url, edge.admin = f"127.0.0.1:{fetch}", f"http://127.0.0.1:{http}", f"http://127.0.0.1:{admin}"
+        edge.address, edge.url, edge.admin = f"127.0.0.1:{settings['fetch_port']}", f"http://127.0.0.1:{http}", f"http://127.0.0.1:{admin}"
         self.ends.callback(edge.end)
         wait_until(lambda: request(edge.admin + "/readyz").status == 200, f"{name} ready")
         # which it is with one of them
-        wait_until(lambda: metric(edge, "freshet_peers{", 'state="live"') == len(above), f"{name} sees all that it asks")
+        if "siblings" not in settings:
+            wait_until(lambda: metric(edge, "freshet_peers{", 'state="live"') == len(above), f"{name} sees all that it asks")
         return edge
+
+    def site(self, *above, names=("edge-1", "edge-2", "edge-3"), **settings):
+        """Edges that are siblings."""
+        ports = [reserve_port() for _ in names]
+        siblings = ",".join(f"127.0.0.1:{port}" for port in ports)
+        edges = [self.edge(*above, name=name, fetch_port=port, siblings=siblings, **settings) for name, port in zip(names, ports)]
+        for edge in edges:
+            wait_until(lambda edge=edge: metric(edge, "freshet_peers{", 'state="live"') == len(above) + len(edges), "siblings know each other")
+        return edges
 
     def counts(self, edge):
         """FETCHes by key, of the origin that the edge asks for this name."""

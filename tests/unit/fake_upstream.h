@@ -119,26 +119,43 @@ static inline void fake_wait(int64_t us)
 struct fake_edge {
         uv_loop_t loop;
         struct mailbox mailbox;
-        struct fake_upstream *upstream;
+        struct fake_upstream *upstream, *siblings; /* siblings NULL: none */
         struct fills *fills;
         struct cache *cache;
 };
 
-static inline void fake_edge_open(struct fake_edge *e, uint64_t nodes, size_t budget, unsigned fills_max, int64_t hold_us,
-                                  void (*free_response)(void *))
+static inline struct fake_upstream *fake_upstream_new(uint64_t nodes)
 {
-        struct fill_config fc = {.hold_us = hold_us, .object_max_bytes = 8 << 20, .clock_us = fake_clock_us};
+        struct fake_upstream *fu = mem_alloc(sizeof(*fu));
+        fu->base.ops = &fake_ops;
+        fu->nodes = nodes;
+        return fu;
+}
+
+/* siblings: of this site, all before this node in the walk of every key; 0: there is no such site. */
+static inline void fake_edge_open_at_site(struct fake_edge *e, uint64_t nodes, uint64_t siblings, size_t budget, unsigned fills_max,
+                                          int64_t hold_us, void (*free_response)(void *))
+{
+        struct fill_config fc = {.hold_us = hold_us, .object_max_bytes = 8 << 20, .clock_us = fake_clock_us, .sibling_late_ms = 250};
         struct cache_config cc = {.budget_bytes = budget, .fills_max = fills_max};
         struct cache_ops ops = {.fill = fill_begin, .free_response = free_response};
         memset(e, 0, sizeof(*e));
         fake_ahead_us = fake_stopped_us = 0;
         uv_loop_init(&e->loop);
         mailbox_open(&e->mailbox, &e->loop);
-        e->upstream = mem_alloc(sizeof(*e->upstream));
-        e->upstream->base.ops = &fake_ops;
-        e->upstream->nodes = nodes;
+        e->upstream = fake_upstream_new(nodes);
+        if (siblings) {
+                e->siblings = fake_upstream_new(siblings);
+                fc.siblings = &e->siblings->base;
+        }
         fills_open(&e->fills, &e->loop, &fc, &e->upstream->base);
         e->cache = cache_open(&cc, &ops, e->fills, &e->mailbox);
+}
+
+static inline void fake_edge_open(struct fake_edge *e, uint64_t nodes, size_t budget, unsigned fills_max, int64_t hold_us,
+                                  void (*free_response)(void *))
+{
+        fake_edge_open_at_site(e, nodes, 0, budget, fills_max, hold_us, free_response);
 }
 
 static inline void run_loop(struct fake_edge *e)
@@ -155,6 +172,8 @@ static inline void fake_edge_close(struct fake_edge *e)
         e->upstream->nodes = 0;
         while ((c = fake_open(e->upstream)))
                 fake_answer_error(c, ERR_CANCELED);
+        while (e->siblings && (c = fake_open(e->siblings)))
+                fake_answer_error(c, ERR_CANCELED);
         mailbox_close(&e->mailbox);
         fills_stop(e->fills);
         fills_close(e->fills);
@@ -164,6 +183,7 @@ static inline void fake_edge_close(struct fake_edge *e)
         assert(err == 0);
         (void)err;
         free(e->upstream);
+        free(e->siblings);
 }
 
 #endif

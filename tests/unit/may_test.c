@@ -37,8 +37,10 @@ static const char *allowed(enum node_role who, enum node_role whom)
                 return "CLAIM PUT END";
         if (who == ROLE_ORIGIND && whom == ROLE_ORIGIND)
                 return "FETCH PEER";
-        if (who == ROLE_EDGED && (whom == ROLE_ORIGIND || whom == ROLE_EDGED))
+        if (who == ROLE_EDGED && whom == ROLE_ORIGIND)
                 return "FETCH";
+        if (who == ROLE_EDGED && whom == ROLE_EDGED)
+                return "FETCH FETCH_OWNED";
         return "";
 }
 

@@ -1,0 +1,162 @@
+"""Edges of one site that share their objects, and a central tier of edges above them. The origin counts what it is asked for
+(tests/tools/fake_fetch.c).
+
+Patience is long here (sibling_late_ms), so that what is counted does not depend on how fast this machine is; who dies is noticed by
+its connections, whatever that is."""
+import concurrent.futures
+import contextlib
+import itertools
+import signal
+
+import pytest
+
+from harness import request, reserve_port, wait_until
+from test_edge_tier import Tier, body_of, metric
+
+CLIENTS = 500
+PATIENT = {"sibling_late_ms": 30000, "hold_ms": 30000}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """An origin, three edges that are siblings, and three more that are siblings above which are two edges, siblings too."""
+    with contextlib.ExitStack() as ends:
+        tier = Tier(tmp_path_factory.mktemp("site"), ends)
+        tier.top = tier.origin()
+        tier.edges = tier.site(tier.top, **PATIENT)
+        tier.central = tier.site(tier.top, names=("central-1", "central-2"), **PATIENT)
+        tier.below = tier.site(*tier.central, names=("below-1", "below-2", "below-3"), upstream_role="edged", **PATIENT)
+        yield tier
+
+
+def get_from(edges, path, viewers=CLIENTS):
+    turns = itertools.islice(itertools.cycle(edges), viewers)
+    with concurrent.futures.ThreadPoolExecutor(viewers) as pool:
+        return [f.result() for f in [pool.submit(request, e.url + path, timeout=60) for e in turns]]
+
+
+# name: of the object, of what size, and how many FETCHes it takes at most: a piece may come in one that waited in vain before.
+OBJECTS = {"complete": ("whole_50000", 50000, 1), "future": ("late_50000_900", 50000, 2), "due": ("due_50000_4000", 50000, 2),
+           "growing": ("grow_100000_5_200", 100000, 9)}
+
+
+@pytest.mark.parametrize("where", ["edges", "below"])
+@pytest.mark.parametrize("what", OBJECTS)
+def test_five_hundred_viewers_at_three_siblings_are_one_chain_of_fetches(place, where, what):
+    stream, size, most = OBJECTS[what]
+    edges = getattr(place, where)
+    path = f"/live/{stream}/{where}/v720/7.m4s"
+    answers = get_from(edges, path)
+    assert {a.status for a in answers} == {200} and {a.body for a in answers} == {body_of(size)}
+    assert 1 <= place.counts(edges[0])[path] <= most
+    assert sum(metric(e, "edged_sibling_fetches_total", 'result="ok"') for e in edges) > 0
+
+
+def test_objects_are_shared_among_the_siblings(place):
+    paths = [f"/live/whole_{3000 + n}/shared/v720/{n}.m4s" for n in range(60)]
+    for path in paths:
+        assert request(place.edges[0].url + path).status == 200
+    before = [metric(e, "edged_upstream_fetches_total") for e in place.edges]
+    assert all(count >= 5 for count in before)  # each of the three went up for its part, and one alone was asked
+    for edge in place.edges:
+        for path in paths:
+            assert request(edge.url + path).status == 200
+    counts = place.counts(place.edges[0])
+    assert {counts[path] for path in paths} == {1}
+
+
+def test_what_there_is_not_is_asked_for_once_and_told_to_all(place):
+    path = "/live/missing/s/v720/1.m4s"
+    assert {a.status for a in get_from(place.edges, path, 60)} == {404}
+    assert place.counts(place.edges[0])[path] <= 2  # it is remembered for a second
+
+
+def test_a_list_is_gathered_by_one_edge_of_the_site(place):
+    asked = lambda: place.counts(place.edges[0]).get("/api/streams", 0)  # noqa: E731
+    before = asked()
+    answers = get_from(place.edges, "/api/streams", 30)
+    assert {a.status for a in answers} == {200} and {a.json()["streams"][0]["id"] for a in answers} == {"origin-1"}
+    assert asked() > before
+
+
+@pytest.fixture
+def tier(tmp_path):
+    with contextlib.ExitStack() as ends:
+        yield Tier(tmp_path, ends)
+
+
+class Viewers:
+    """One at each edge, through the same objects, one after the other. An edge that was killed answers nobody."""
+
+    def __init__(self, edges, paths):
+        self.edges, self.paths, self.trouble, self.killed, self.at = edges, paths, [], None, 0
+
+    def watch(self, before):
+        """before(n) is called when all have n objects."""
+        with concurrent.futures.ThreadPoolExecutor(len(self.edges)) as pool:
+            for n, (path, body) in enumerate(self.paths):
+                before(n)
+                edges = [e for e in self.edges if e is not self.killed]
+                for answer in [f.result() for f in [pool.submit(request, e.url + path, timeout=60) for e in edges]]:
+                    if answer.status != 200 or answer.body != body:
+                        self.trouble.append((path, answer.status))
+
+
+def test_an_owner_that_is_killed_costs_one_more_fetch_and_no_viewer_anything(tier):
+    edges = tier.site(tier.origin(), **PATIENT)
+    paths = [(f"/live/whole_{20000 + n}/s/v720/{n}.m4s", body_of(20000 + n)) for n in range(50)]
+    viewers = Viewers(edges, paths)
+
+    def kill(n):
+        if n == 25:
+            viewers.killed = edges[1]
+            edges[1].signal(signal.SIGKILL)
+            edges[1].process.wait(60)
+
+    viewers.watch(kill)
+    assert viewers.trouble == []
+    counts = tier.counts(edges[0])
+    fetches = [counts[path] for path, _ in paths]
+    assert sum(fetches) <= len(paths) + 1, fetches
+
+
+def test_a_growing_segment_goes_on_when_its_owner_is_killed(tier):
+    edges = tier.site(tier.origin(), **PATIENT)
+    survivors, owner = edges[:2], edges[2]
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        for n in range(60):  # the ring decides whose a segment is
+            path = f"/live/grow_90000_6_400/s{n}/v720/1.m4s"
+            before = metric(owner, "edged_upstream_fetches_total")
+            flowing = [pool.submit(request, survivors[i % 2].url + path, timeout=60) for i in range(20)]
+            wait_until(lambda: metric(owner, "edged_upstream_fetches_total") > before or any(f.done() for f in flowing), "whose it is")
+            if metric(owner, "edged_upstream_fetches_total") > before:
+                break
+    owner.signal(signal.SIGKILL)
+    answers = [f.result() for f in flowing]
+    assert {a.status for a in answers} == {200} and {a.body for a in answers} == {body_of(90000)}
+    assert tier.counts(edges[0])[path] <= 2 * 8  # two chains: the one that ended, and one more
+
+
+def test_an_owner_that_stands_still_is_passed_over(tier):
+    edges = tier.site(tier.origin(), hold_ms=30000)
+    edges[2].signal(signal.SIGSTOP)
+    for n in range(12):  # some of them are its own
+        path = f"/live/whole_{5000 + n}/s/v720/{n}.m4s"
+        for edge in edges[:2]:
+            assert request(edge.url + path, timeout=60).body == body_of(5000 + n)
+    edges[2].signal(signal.SIGCONT)
+
+
+def test_two_edges_that_take_each_other_for_the_owner_do_not_wait_for_each_other(tier):
+    origin = tier.origin()
+    ports = [reserve_port(), reserve_port()]
+    pair = [tier.edge(origin, name=f"edge-{i + 1}", fetch_port=ports[i], siblings=f"127.0.0.1:{ports[1 - i]}", **PATIENT) for i in (0, 1)]
+    for edge in pair:
+        wait_until(lambda edge=edge: metric(edge, "freshet_peers{", 'state="live"') == 2, "they know each other")
+    for n in range(10):
+        path = f"/live/late_{4000 + n}_150/s/v720/{n}.m4s"
+        assert {a.body for a in get_from(pair, path, 20)} == {body_of(4000 + n)}
+        assert tier.counts(pair[0])[path] <= 3
+    # had one waited for the other, only this could have ended it
+    assert sum(metric(e, "edged_sibling_fetches_total", 'result="late"') for e in pair) == 0
+    assert sum(metric(e, "edged_failed_fills_total") for e in pair) == 0
