@@ -41,7 +41,7 @@ struct config {
         char *origins, *upstream_role, *siblings;
         int64_t sibling_late_ms;
         int64_t replicas, cache_bytes, object_max_bytes, http_threads, connections_max, connections_of_one;
-        int64_t misses_per_s, misses_of_one_per_s;
+        int64_t misses_per_s, misses_of_one_per_s, max_waits;
         char *proxy_from;
         int64_t hold_ms, header_deadline_ms, idle_ms, min_rate_bytes_s;
         int64_t drain_ms, finish_ms;
@@ -96,6 +96,7 @@ static const struct config_key keys[] = {
         INT(connections_of_one, "0", 0, 1000000, "", "of them of one address (IPv6: of one /64), more are told 429; 0: a quarter"),
         INT(misses_per_s, "200", 0, 1000000, "1/s", "requests for what may not be there that are asked for above, five seconds' worth at once; more are told 503; 0: no bound"),
         INT(misses_of_one_per_s, "20", 0, 1000000, "1/s", "of them of one address; more are told 429; 0: no bound"),
+        INT(max_waits, "1024", 16, 65536, "requests", "FETCHes of one edge that wait here at the same time; four times that of all"),
         {.name = "proxy_from", .type = CONFIG_STRING, .offset = offsetof(struct config, proxy_from), .default_value = "127.0.0.0/8,::1",
          .min = 0, .max = 4096, .unit = "", .check = networks_check,
          .help = "balancers before this edge, as 10.0.0.0/8,192.0.2.7: no bounds for one address hold for them, and X-Forwarded-For says whose a request is"},
@@ -334,10 +335,8 @@ static int open_cache(struct edge *e)
                                    .settled = on_settled, .arg = e, .sibling_late_ms = (unsigned)c->sibling_late_ms};
         struct cache_ops ops = {.fill = fill_begin, .free_response = free_response};
         enum node_role role = strcmp(c->upstream_role, "edged") == 0 ? ROLE_EDGED : ROLE_ORIGIND;
-        /* Every edge has every stream; of origins only a stream's owners do. */
-        size_t owners = role == ROLE_EDGED ? PEERS_OWNERS_MAX : (size_t)c->replicas;
         mailbox_open(&e->mailbox, e->daemon.loop);
-        int err = upstream_open(&e->upstream, e->daemon.loop, c->origins, role, owners, &e->daemon.self, on_nodes_changed, e);
+        int err = upstream_open(&e->upstream, e->daemon.loop, c->origins, role, (size_t)c->replicas, &e->daemon.self, on_nodes_changed, e);
         if (err) {
                 log_error("msg=\"cannot watch the tier above\" error=\"%s\"", err_text(err));
                 return err;
@@ -375,7 +374,8 @@ static int open_sockets(struct edge *e)
         e->addresses = addresses_open(&addresses);
         metric_set(&stats_connections_max, http.connections_max);
         struct http_parts parts = {e->cache, e->site, e->access, e->census, e->addresses};
-        int err = serve_open(&e->serve, e->daemon.loop, c->common.bind, (int)c->fetch_port, &e->daemon.self, e->cache, e->census);
+        int err = serve_open(&e->serve, e->daemon.loop, c->common.bind, (int)c->fetch_port, &e->daemon.self, e->cache, e->census,
+                             (unsigned)c->max_waits);
         if (err) {
                 log_error("msg=\"cannot listen for other edges\" port=%lld error=\"%s\"", (long long)c->fetch_port,
                           err_text(err));

@@ -14,15 +14,23 @@
 #define NOTHING_TTL_MS 1000 /* for a key that no tier has */
 #define NAMES_TICK_MS 20
 #define LAST_CHANCE INT64_MIN /* answer() has something to say in any case */
-#define NAMINGS_MAX (SERVE_CONTEXTS / 2) /* the other half is for media; who may not wait asks again soon */
+#define ASKER_BUCKETS 64
 
 struct serve {
         struct rpc_server *server;
         struct cache *cache;
         struct census *census;
         struct naming *namings;
-        unsigned naming_count;
+        unsigned naming_count, namings_max; /* half of all that may wait: the rest is for media; who may not wait asks again soon */
+        unsigned max_waits;
+        struct asker *askers[ASKER_BUCKETS];
         uv_timer_t timer; /* runs while somebody waits for new names */
+};
+
+struct asker { /* a connection of whose requests some wait */
+        struct asker *next;
+        uint32_t connection;
+        unsigned waiting;
 };
 
 struct naming { /* who waits for new names */
@@ -34,6 +42,7 @@ struct naming { /* who waits for new names */
 
 struct serving { /* a request that waits */
         struct waiter waiter;
+        struct serve *serve;
         struct rpc_request *req;
         struct object *object;
         uint64_t offset;
@@ -111,9 +120,41 @@ static bool answer(struct rpc_request *req, struct object *o, uint64_t offset, i
         return true;
 }
 
+static struct asker **find_asker(struct serve *s, uint32_t connection)
+{
+        struct asker **at = &s->askers[connection % ASKER_BUCKETS];
+        while (*at && (*at)->connection != connection)
+                at = &(*at)->next;
+        return at;
+}
+
+/* false: it has as many as one may have. */
+static bool may_wait(struct serve *s, uint32_t connection)
+{
+        struct asker **at = find_asker(s, connection);
+        if (!*at) {
+                *at = mem_alloc(sizeof(**at));
+                (*at)->connection = connection;
+        }
+        if ((*at)->waiting == s->max_waits)
+                return false;
+        (*at)->waiting++;
+        return true;
+}
+
+static void waits_no_more(struct serve *s, uint32_t connection)
+{
+        struct asker **at = find_asker(s, connection), *a = *at;
+        if (--a->waiting > 0)
+                return;
+        *at = a->next;
+        free(a);
+}
+
 static void on_wake(struct waiter *w)
 {
         struct serving *s = (struct serving *)(void *)w;
+        waits_no_more(s->serve, s->req->connection);
         bool done = answer(s->req, s->object, s->offset, LAST_CHANCE);
         assert(done);
         (void)done;
@@ -121,11 +162,16 @@ static void on_wake(struct waiter *w)
         free(s);
 }
 
-static void wait_for(struct rpc_request *req, struct object *o, const struct fetch *m, int64_t now_us)
+static void wait_for(struct serve *serve, struct rpc_request *req, struct object *o, const struct fetch *m, int64_t now_us)
 {
+        if (!may_wait(serve, req->connection)) {
+                reply_status(req, m->offset, ERR_FULL, 0);
+                return;
+        }
         struct serving *s = mem_alloc(sizeof(*s));
         uint32_t wait_ms = m->wait_ms < FETCH_WAIT_MAX_MS ? m->wait_ms : FETCH_WAIT_MAX_MS;
         *s = (struct serving){.waiter = {.have = m->offset, .deadline_us = now_us + wait_ms * US_PER_MS, .wake = on_wake},
+                              .serve = serve,
                               .req = req,
                               .object = object_ref(o),
                               .offset = m->offset};
@@ -171,7 +217,7 @@ static void on_names(struct serve *s, struct rpc_request *req, const struct key 
                 reply_names(s, req, key->instance, key->since);
                 return;
         }
-        if (s->naming_count == NAMINGS_MAX) {
+        if (s->naming_count == s->namings_max) {
                 reply_status(req, 0, ERR_NOT_YET, 0);
                 return;
         }
@@ -213,17 +259,19 @@ static void on_fetch(void *arg, struct rpc_request *req)
         o->owned |= owned; /* before its fill begins, if this made it: that is in the mailbox */
         uint32_t wait_ms = m.wait_ms < FETCH_WAIT_MAX_MS ? m.wait_ms : FETCH_WAIT_MAX_MS;
         if (!answer(req, o, m.offset, now_us + wait_ms * US_PER_MS))
-                wait_for(req, o, &m, now_us);
+                wait_for(s, req, o, &m, now_us);
         object_unref(&o);
 }
 
 int serve_open(struct serve **out, uv_loop_t *loop, const char *bind, int port, const struct node_identity *self,
-               struct cache *cache, struct census *census)
+               struct cache *cache, struct census *census, unsigned max_waits)
 {
         struct serve *s = mem_alloc(sizeof(*s));
         s->cache = cache;
         s->census = census;
-        int err = rpc_server_open(&s->server, loop, bind, port, SERVE_CONTEXTS, self, on_fetch, s);
+        s->max_waits = max_waits;
+        s->namings_max = max_waits * SERVE_SHARES / 2;
+        int err = rpc_server_open(&s->server, loop, bind, port, max_waits * SERVE_SHARES, self, on_fetch, s);
         if (err) {
                 free(s);
                 return err;

@@ -10,6 +10,8 @@
  * was waiting for another sibling so far. The census is not asked then: the sibling has asked its own, which may know of more by now.
  *
  * One rpc server; a request that must wait is a waiter of its object like a viewer's, with FETCH's wait as its deadline.
+ * How many may wait follows from how many edges ask here, and for how many tracks each: max_waits of one connection, SERVE_SHARES times that of all
+ * together. Who is refused asks another edge, or goes up.
  * Loop thread only. */
 #ifndef EDGED_SERVE_H
 #define EDGED_SERVE_H
@@ -20,12 +22,12 @@
 #include "edged/cache.h"
 #include "edged/census.h"
 
-#define SERVE_CONTEXTS 256
+#define SERVE_SHARES 4
 
 struct serve;
 
 int serve_open(struct serve **out, uv_loop_t *loop, const char *bind, int port, const struct node_identity *self,
-               struct cache *cache, struct census *census);
+               struct cache *cache, struct census *census, unsigned max_waits);
 void serve_close(struct serve *s); /* cache_stop_waiting() was called */
 
 #endif

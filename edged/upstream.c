@@ -14,6 +14,7 @@ struct tier {
         struct upstream base;
         struct peers *peers;
         const struct node_identity *self;
+        bool by_object;
         size_t owners;
         void (*changed)(void *arg);
         void *arg;
@@ -68,10 +69,10 @@ void upstream_ask(struct peer *p, uint8_t type, const struct fetch *what, unsign
         rpc_call_far(p->rpc, message_new(type, fetch_encode, what), timeout_ms, on_reply, a);
 }
 
-static struct peer *choose(struct tier *t, const char *stream, const struct node_set *tried, uint64_t only)
+static struct peer *choose(struct tier *t, const char *by, const struct node_set *tried, uint64_t only)
 {
         struct peer *route[UPSTREAM_NODES_MAX];
-        size_t n = peers_route_near(t->peers, stream, t->owners, route, UPSTREAM_NODES_MAX);
+        size_t n = peers_route_near(t->peers, by, t->owners, route, UPSTREAM_NODES_MAX);
         for (size_t i = 0; i < n; i++) {
                 if (only ? upstream_id(route[i]) == only : !node_set_has(tried, upstream_id(route[i])))
                         return route[i];
@@ -83,7 +84,7 @@ static int tier_fetch(struct upstream *u, const char *stream, const struct node_
                       const struct fetch *what, unsigned timeout_ms, uint64_t *node, upstream_done *done, void *arg)
 {
         struct tier *t = (struct tier *)u;
-        struct peer *p = t->peers ? choose(t, stream, tried, only) : NULL;
+        struct peer *p = t->peers ? choose(t, t->by_object ? what->key : stream, tried, only) : NULL;
         if (!p)
                 return ERR_CLOSED;
         bool other_zone = strcmp(p->info.zone, t->self->zone) != 0;
@@ -123,7 +124,8 @@ int upstream_open(struct upstream **out, uv_loop_t *loop, const char *names, enu
         struct tier *t = mem_alloc(sizeof(*t));
         t->base.ops = &tier_ops;
         t->self = self;
-        t->owners = owners;
+        t->by_object = role == ROLE_EDGED;
+        t->owners = t->by_object ? PEERS_OWNERS_MAX : owners;
         t->changed = changed;
         t->arg = arg;
         int err = peers_open(&t->peers, loop, names, role, self, on_peers_changed, t);

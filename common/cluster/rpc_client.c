@@ -18,7 +18,7 @@
 #include "common/mem.h"
 #include "proto/hello.h"
 
-#define CALLS_MAX 1024
+#define CALLS_MAX 4096 /* as many objects as an edge fills at a time may come from one node */
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 1000
 #define NEVER_MS (24 * 3600 * 1000)

@@ -160,3 +160,34 @@ def test_two_edges_that_take_each_other_for_the_owner_do_not_wait_for_each_other
     # had one waited for the other, only this could have ended it
     assert sum(metric(e, "edged_sibling_fetches_total", 'result="late"') for e in pair) == 0
     assert sum(metric(e, "edged_failed_fills_total") for e in pair) == 0
+
+
+def test_edges_use_the_central_tier_of_their_zone_and_each_object_is_one_chain_in_it(tier):
+    """Two zones with two edges in the middle each, which are siblings, and one edge below that knows all four."""
+    origin = tier.origin()
+    west = tier.site(origin, names=("west-1", "west-2"), zone="west", **PATIENT)
+    east = tier.site(origin, names=("east-1", "east-2"), zone="east", **PATIENT)
+    below = {zone: tier.edge(*west, *east, name=f"below-{zone}", zone=zone, upstream_role="edged", **PATIENT) for zone in ("west", "east")}
+    paths = [f"/live/whole_{4000 + n}/z/v720/{n}.m4s" for n in range(60)]
+    for zone, edge in below.items():
+        own, other = (metric(edge, "edged_upstream_bytes_total", f'zone="{where}"') for where in ("own", "other"))
+        for n, path in enumerate(paths):
+            assert request(edge.url + path).body == body_of(4000 + n)
+        own, other = (metric(edge, "edged_upstream_bytes_total", f'zone="{where}"') - before for where, before in (("own", own), ("other", other)))
+        assert own > 4 * other, (zone, own, other)  # what is slow to come is asked for in the other zone too
+    counts = tier.counts(west[0])
+    assert sum(counts[path] for path in paths) <= 5 * len(paths) // 2  # one a zone, and some that were asked for in both
+    for edges in (west, east):
+        served = [metric(e, "edged_upstream_fetches_total") for e in edges]
+        assert min(served) >= 5, served  # both have their part
+        assert sum(metric(e, "edged_sibling_fetches_total") for e in edges) <= len(paths) // 2, "who is asked is the owner already"
+
+
+def test_one_edge_below_has_its_share_of_places_to_wait_in_and_no_more(tier):
+    middle = tier.edge(tier.origin(), name="middle", max_waits=16, hold_ms=30000)
+    below = tier.edge(middle, name="below", upstream_role="edged", hold_ms=30000)
+    paths = [f"/live/late_{3000 + n}_1500/s/v720/{n}.m4s" for n in range(60)]
+    with concurrent.futures.ThreadPoolExecutor(len(paths)) as pool:
+        answers = [f.result() for f in [pool.submit(request, below.url + path, timeout=60) for path in paths]]
+    assert [a.body for a in answers] == [body_of(3000 + n) for n in range(60)]  # the rest had its turn when there were places again
+    assert metric(below, "edged_upstream_fetches_total", 'result="full"') > 0
