@@ -24,7 +24,8 @@
 #include "common/cluster/peer_clock.h"
 
 #define RPC_MESSAGE_MAX_BYTES (16u << 20) /* NNG_OPT_RECVMAXSZ on every socket */
-#define RPC_HELD_BYTES_MAX (512u << 20)   /* of the requests that a server's handler has */
+#define RPC_HELD_BYTES_MAX (512u << 20)   /* of the requests that came whole and are not answered yet, of one server */
+#define RPC_ANSWER_BYTES_MAX (512u << 20) /* of the answers that wait for those of the same connection before them */
 #define RPC_HELLO_MS 500
 #define RPC_DEAD_MS 2000
 
@@ -52,8 +53,15 @@ struct rpc_request {
 };
 typedef void rpc_handler(void *arg, struct rpc_request *req);
 
-/* Listens on tcp://bind:port. HELLO is answered here and never reaches handler. At most `contexts` requests, RPC_HELD_BYTES_MAX of bytes, are with the
- * handler; what comes on top is refused with ERR_FULL, so that HELLO is always answered.
+/* What is kept of all requests and answers together: for tests, of servers that are opened from now on. */
+struct rpc_server_limits {
+        size_t held_bytes, answer_bytes;
+};
+void rpc_server_limit(const struct rpc_server_limits *limits);
+
+/* Listens on tcp://bind:port. HELLO is answered here and never reaches handler. At most `contexts` requests are with the handler, and
+ * RPC_HELD_BYTES_MAX of bytes with us; what comes on top is refused with ERR_FULL, so that HELLO is always answered. Answers that are not
+ * read wait REPLY_TIMEOUT_MS at most; when they are RPC_ANSWER_BYTES_MAX together, the connection ends whose answer waits for longest.
  * ERR_IO and so on from nng (address in use …), logged by the caller. */
 int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, int port, unsigned contexts,
                     const struct node_identity *self, rpc_handler *handler, void *arg);

@@ -12,6 +12,7 @@
         X(BYTES, "hello_bytes")   /* too many bytes or messages, or too long a message, before one */                  \
         X(TOO_LONG, "too_long")   /* a message longer than any its role may send, or an answer than there is */        \
         X(UNDER_WAY, "under_way") /* so many bytes of messages on their way that the slowest was given up */           \
+        X(UNREAD, "unread")       /* so many bytes of answers waited that the one who did not read was given up */     \
         X(STRANGERS, "strangers") /* too many connections that have not shown who they are: the oldest went */         \
         X(TLS, "tls")             /* a handshake that failed: no certificate, another CA, expired, no TLS at all */    \
         X(HANDSHAKES, "handshakes") /* more handshakes than its address may have answered, or all together */           \

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "common/cluster/rpc_fault.h"
 #include "common/cluster/rpc_handshakes.h"
 #include "common/cluster/sp_frames.h"
+#include "common/cluster/under_way.h"
 #include "common/daemon/descriptors.h"
 #include "common/daemon/log.h"
 #include "common/mem.h"
@@ -49,8 +51,8 @@ struct line {
         uint64_t wire_bytes;
         unsigned messages;               /* that a stranger began */
         struct sp_frames frames;
-        size_t message_max, message;     /* message: of the one that is under way, or waits for a context */
-        int64_t message_us;              /* since when */
+        size_t message_max;
+        struct message_under_way message; /* or it waits for a context */
 };
 
 struct rpc_gate {
@@ -68,7 +70,7 @@ struct rpc_gate {
         struct callers callers;
         struct rpc_handshakes handshakes; /* with TLS */
         unsigned line_count, stranger_count;
-        uint64_t under_way;
+        struct under_way under_way;
         int64_t swept_us, looked_us;
         bool socket_closed;
         bool abandoned; /* nobody waits for the closing thread any more: it frees the gate */
@@ -373,45 +375,35 @@ bool rpc_gate_shakes(int fd)
 
 static void forget_message(struct line *l)
 {
-        l->gate->under_way -= l->message;
-        l->message = 0;
+        under_way_end(&l->gate->under_way, &l->message);
 }
 
-/* Ends those whose message is under way for longest, until there is room. What has arrived and waits for a context is not
- * theirs to hasten. */
 static bool make_room(struct rpc_gate *g)
 {
-        while (g->under_way > RPC_UNDER_WAY_MAX) {
-                struct line *slowest = NULL;
-                for (struct line *l = g->lines; l; l = l->next) {
-                        if (l->message > 0 && l->frames.left > 0 && (!slowest || l->message_us < slowest->message_us))
-                                slowest = l;
-                }
-                if (!slowest)
-                        return false;
+        struct message_under_way *slowest;
+        while ((slowest = under_way_excess(&g->under_way))) {
+                struct line *l = (struct line *)((char *)slowest - offsetof(struct line, message));
                 rpc_fault_count(RPC_FAULT_UNDER_WAY);
-                forget_message(slowest);
-                shut_down(slowest);
+                under_way_ended(&g->under_way, slowest);
+                shut_down(l);
         }
-        return true;
+        return !under_way_full(&g->under_way);
 }
 
 /* nng allocates it as soon as it knows the length. */
 static bool begin_message(struct line *l, uint64_t len)
 {
-        struct rpc_gate *g = l->gate;
         if (len > l->message_max || (l->stranger && ++l->messages > STRANGER_MESSAGES_MAX)) {
                 rpc_fault_count(l->stranger ? RPC_FAULT_BYTES : RPC_FAULT_TOO_LONG);
                 no_stranger(l);
                 return false;
         }
         forget_message(l);
-        l->message = (size_t)len;
-        l->message_us = clock_mono_us();
-        g->under_way += len;
-        if (make_room(g))
+        under_way_begin(&l->gate->under_way, &l->message, (size_t)len);
+        if (make_room(l->gate))
                 return true;
         rpc_fault_count(RPC_FAULT_UNDER_WAY);
+        forget_message(l); /* there will be no memory for it */
         return false;
 }
 
@@ -425,6 +417,8 @@ static bool hear(struct line *l, const uint8_t *data, size_t n)
                 n -= took;
                 if (event == SP_GARBAGE || (event == SP_MESSAGE && !begin_message(l, len)))
                         return false;
+                if (l->frames.left == 0)
+                        under_way_arrived(&l->gate->under_way, &l->message);
         }
         return !l->ended;
 }
@@ -432,7 +426,7 @@ static bool hear(struct line *l, const uint8_t *data, size_t n)
 /* nng reads the next length when a context has taken the message before. */
 static void want(struct line *l)
 {
-        if (l->message > 0 && sp_frames_between(&l->frames))
+        if (sp_frames_between(&l->frames))
                 forget_message(l);
 }
 
@@ -618,6 +612,7 @@ int rpc_gate_open(struct rpc_gate **out, nng_socket socket, unsigned kind, rpc_g
         g->listening = -1;
         g->event = event;
         g->owner = owner;
+        under_way_init(&g->under_way, RPC_UNDER_WAY_MAX);
         rpc_handshakes_init(&g->handshakes, &handshake_limits);
         pthread_mutex_init(&g->event_lock, NULL);
         pthread_condattr_init(&attr);

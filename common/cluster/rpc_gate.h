@@ -20,7 +20,7 @@
  * most, so that those who do know the secret get in between, and keep all the other connections that RPC_CONNECTIONS_MAX allows.
  * With TLS, how many handshakes begin to be answered is bounded too, for an address and for all (rpc_handshakes.h).
  * Once known, a connection may send messages as long as rpc_gate_known() says, and all together as many bytes as RPC_UNDER_WAY_MAX
- * before they are with us: who is beyond makes the message that is under way for longest go.
+ * before they are with us: who is beyond makes the message that is under way for longest go (under_way.h).
  *
  * Nothing here grows with the number of connections, but for the look at whether nng works, once a second.
  *

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <nng/protocol/reqrep0/rep.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,8 +39,10 @@ struct slot {
         int rv;
         uint32_t pipe;
         int64_t came_us; /* the request, by the wall clock */
-        bool held; /* by the handler */
-        size_t held_bytes;
+        bool held;                    /* by the handler */
+        size_t held_bytes;            /* of the request, from when it has come */
+        _Atomic size_t answer_bytes;  /* of the answer, until nng has passed it on */
+        int64_t answered_us;          /* the loop's */
         struct rpc_request request;
 };
 
@@ -55,6 +58,7 @@ struct connection {
         enum node_role role;      /* as in that */
         bool known;               /* to the gate: HELLO was good, or nobody has to show anything here */
         bool refused;             /* told, counted and logged already */
+        bool unread;              /* it does not read its answers, and was ended for that */
         bool denied;              /* a request of another role's was logged already */
 };
 
@@ -79,7 +83,8 @@ struct rpc_server {
         rpc_gone *gone; /* may be NULL */
         void *gone_arg;
         unsigned contexts, slot_count, held;
-        size_t held_bytes; /* of the requests that are */
+        struct rpc_server_limits limits;
+        _Atomic size_t held_bytes, answer_bytes; /* of all slots */
         unsigned opened; /* of the slots; the others follow, some each turn of the loop */
         bool closing;
         uv_timer_t sweep;
@@ -88,6 +93,13 @@ struct rpc_server {
         struct connection *connections[CONNECTION_BUCKETS];
         struct slot slots[];
 };
+
+static struct rpc_server_limits limits_now = {.held_bytes = RPC_HELD_BYTES_MAX, .answer_bytes = RPC_ANSWER_BYTES_MAX};
+
+void rpc_server_limit(const struct rpc_server_limits *limits)
+{
+        limits_now = *limits;
+}
 
 /* ---- connections ------------------------------------------------------------------------------------------------ */
 
@@ -203,14 +215,58 @@ static void receive(struct slot *slot)
         nng_ctx_recv(slot->ctx, slot->aio);
 }
 
+static void count_held(struct slot *slot, size_t bytes)
+{
+        atomic_fetch_sub(&slot->server->held_bytes, slot->held_bytes);
+        slot->held_bytes = bytes;
+        atomic_fetch_add(&slot->server->held_bytes, bytes);
+}
+
+static void forget_answer(struct slot *slot)
+{
+        atomic_fetch_sub(&slot->server->answer_bytes, atomic_exchange(&slot->answer_bytes, 0));
+}
+
+static void send_answer(struct slot *slot, nng_msg *reply)
+{
+        slot->state = SLOT_REPLYING;
+        nng_aio_set_msg(slot->aio, reply);
+        nng_aio_set_timeout(slot->aio, REPLY_TIMEOUT_MS);
+        nng_ctx_send(slot->ctx, slot->aio);
+}
+
+static nng_msg *refusal(int status, const char *text)
+{
+        struct refused m = {.status = (int8_t)status};
+        snprintf(m.text, sizeof(m.text), "%s", text);
+        return message_new(MSG_REFUSED, refused_encode, &m);
+}
+
+/* Whether there is room for what has come. It is looked at here: while the loop is busy with something else, thousands of requests may
+ * come. Small ones always have room, HELLO among them. */
+static bool has_room(struct slot *slot, nng_msg *msg)
+{
+        count_held(slot, nng_msg_len(msg));
+        return slot->held_bytes <= STRANGER_MESSAGE_MAX || atomic_load(&slot->server->held_bytes) <= slot->server->limits.held_bytes;
+}
+
 static void on_aio(void *arg) /* nng's threads */
 {
         struct slot *slot = arg;
         slot->rv = nng_aio_result(slot->aio);
         if (slot->state == SLOT_REPLYING) {
+                forget_answer(slot);
                 if (slot->rv != 0)
                         nng_msg_free(nng_aio_get_msg(slot->aio));
                 receive(slot);
+                return;
+        }
+        nng_msg *msg = slot->rv == 0 ? nng_aio_get_msg(slot->aio) : NULL;
+        if (msg && !has_room(slot, msg)) {
+                rpc_fault_count(RPC_FAULT_LIMIT);
+                count_held(slot, 0);
+                nng_msg_free(msg);
+                send_answer(slot, refusal(ERR_FULL, "too much waits for an answer"));
                 return;
         }
         slot->came_us = clock_wall_us();
@@ -223,22 +279,61 @@ static void release(struct slot *slot)
         if (slot->request.msg)
                 nng_msg_free(slot->request.msg);
         slot->request.msg = NULL;
-        if (slot->held) {
-                slot->server->held--;
-                slot->server->held_bytes -= slot->held_bytes;
-        }
+        count_held(slot, 0);
+        slot->server->held -= slot->held;
         slot->held = false;
+}
+
+/* ---- answers ---------------------------------------------------------------------------------------------------- */
+
+static struct slot *longest_unread(struct rpc_server *s)
+{
+        struct slot *longest = NULL;
+        for (unsigned i = 0; i < s->opened; i++) {
+                struct slot *slot = &s->slots[i];
+                if (atomic_load(&slot->answer_bytes) > 0 && (!longest || slot->answered_us < longest->answered_us))
+                        longest = slot;
+        }
+        return longest;
+}
+
+/* Requests of it that came before its end are answered all the same. */
+static void tell_unread(struct connection *c)
+{
+        if (!c || c->unread)
+                return;
+        c->unread = true;
+        rpc_fault_count(RPC_FAULT_UNREAD);
+        log_warn_of(c->address, "peer=%s peer_id=%s msg=\"connection ended: it does not read its answers\"", c->address,
+                    *c->id ? c->id : "-");
+}
+
+/* nng drops what waits for a connection when that has ended. */
+static void end_unread(struct rpc_server *s)
+{
+        struct slot *longest;
+        while (atomic_load(&s->answer_bytes) > s->limits.answer_bytes && (longest = longest_unread(s))) {
+                tell_unread(*find_connection(s, longest->pipe));
+                rpc_gate_end(s->gate, longest->pipe);
+                for (unsigned i = 0; i < s->opened; i++) {
+                        if (s->slots[i].pipe == longest->pipe)
+                                forget_answer(&s->slots[i]);
+                }
+        }
 }
 
 void rpc_reply(struct rpc_request *req, nng_msg *reply)
 {
         struct slot *slot = req->impl;
+        struct rpc_server *s = slot->server;
+        size_t len = nng_msg_len(reply);
         assert(slot->state == SLOT_LOOP);
         release(slot);
-        slot->state = SLOT_REPLYING;
-        nng_aio_set_msg(slot->aio, reply);
-        nng_aio_set_timeout(slot->aio, REPLY_TIMEOUT_MS);
-        nng_ctx_send(slot->ctx, slot->aio);
+        slot->answered_us = clock_mono_us();
+        atomic_fetch_add(&s->answer_bytes, len);
+        atomic_store(&slot->answer_bytes, len);
+        send_answer(slot, reply);
+        end_unread(s);
 }
 
 void rpc_drop(struct rpc_request *req, const char *why)
@@ -259,9 +354,7 @@ void rpc_drop(struct rpc_request *req, const char *why)
 
 static void refuse(struct slot *slot, int status, const char *text)
 {
-        struct refused m = {.status = (int8_t)status};
-        snprintf(m.text, sizeof(m.text), "%s", text);
-        rpc_reply(&slot->request, message_new(MSG_REFUSED, refused_encode, &m));
+        rpc_reply(&slot->request, refusal(status, text));
 }
 
 /* For the life of the connection: it is told on every request, logged and counted once. */
@@ -368,14 +461,12 @@ static void dispatch(struct slot *slot, struct connection *c)
                 refuse_connection(slot, c, RPC_FAULT_NO_HELLO, "no HELLO that was accepted came before this request");
         } else if (c->hello && !may_ask(c->role, s->self->role, req->type, &req->body)) {
                 deny(slot, c);
-        } else if (s->held >= s->contexts || s->held_bytes + nng_msg_len(req->msg) > RPC_HELD_BYTES_MAX) {
+        } else if (s->held >= s->contexts) {
                 rpc_fault_count(RPC_FAULT_LIMIT);
                 refuse(slot, ERR_FULL, "too many requests wait for an answer");
         } else {
                 slot->held = true;
-                slot->held_bytes = nng_msg_len(req->msg);
                 s->held++;
-                s->held_bytes += slot->held_bytes;
                 s->handler(s->arg, req);
         }
 }
@@ -478,6 +569,7 @@ int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, 
         s->arg = arg;
         s->contexts = contexts;
         s->slot_count = slot_count;
+        s->limits = limits_now;
         rpc_fault_register();
         (void)nng_clock_is_steady(); /* it is to be in the program */
         mailbox_open(&s->mailbox, loop); /* before anything can be posted */
