@@ -5,7 +5,8 @@ common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/
                common/cluster/cluster_certs.c common/cluster/distance.c common/cluster/long_way.c common/cluster/nng_clock.c common/cluster/nng_fix.c \
                common/cluster/nng_tcp.c common/cluster/peer_clock.c common/cluster/peers.c common/cluster/ring.c \
                common/cluster/rpc_callers.c common/cluster/rpc_client.c common/cluster/rpc_fault.c common/cluster/rpc_gate.c \
-               common/cluster/rpc_handshakes.c common/cluster/rpc_server.c common/cluster/rpc_tls.c common/cluster/sp_frames.c common/cluster/under_way.c common/cors.c \
+               common/cluster/rpc_handshakes.c common/cluster/rpc_lines.c common/cluster/rpc_server.c common/cluster/rpc_tls.c \
+               common/cluster/rpc_traffic.c common/cluster/sp_frames.c common/cluster/under_way.c common/cors.c \
                common/daemon/admin.c common/daemon/admin_answer.c common/daemon/admin_loop.c common/daemon/admin_port.c \
                common/daemon/config.c common/daemon/config_list.c common/daemon/config_names.c common/daemon/config_secret.c \
                common/daemon/config_value.c common/daemon/daemon.c common/daemon/descriptors.c common/daemon/fatal.c \
