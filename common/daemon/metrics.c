@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TABLES_MAX 64
+#define TABLES_MAX 96
 #define LINE_BYTES 512
 
 /* One kind of entry a slot. The count is published after the slot is filled: readers need no lock. */
@@ -13,6 +13,7 @@ static struct table {
         struct metric *rows;
         size_t count;
         struct histogram *histogram;
+        const struct metric_rows *found;
 } tables[TABLES_MAX];
 static atomic_size_t table_count;
 
@@ -20,7 +21,7 @@ static void add_table(struct table t)
 {
         size_t n = atomic_load(&table_count);
         for (size_t i = 0; i < n; i++) {
-                if (tables[i].rows == t.rows && tables[i].histogram == t.histogram)
+                if (tables[i].rows == t.rows && tables[i].histogram == t.histogram && tables[i].found == t.found)
                         return;
         }
         assert(n < TABLES_MAX);
@@ -36,6 +37,11 @@ void metrics_register(struct metric *rows, size_t count)
 void metrics_register_histogram(struct histogram *h)
 {
         add_table((struct table){.histogram = h});
+}
+
+void metrics_register_rows(const struct metric_rows *r)
+{
+        add_table((struct table){.found = r});
 }
 
 void histogram_observe(struct histogram *h, int64_t us)
@@ -74,15 +80,38 @@ static void put_head(struct output *o, const char *name, const char *help, const
         put(o, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void put_metric(struct output *o, struct metric *m)
+static void put_value(struct output *o, const char *name, const char *labels, double scale, int64_t v)
 {
-        int64_t v = metric_get(m);
-        put_head(o, m->name, m->help, m->type == METRIC_COUNTER ? "counter" : "gauge");
-        put(o, "%s%s%s%s ", m->name, m->labels ? "{" : "", m->labels ? m->labels : "", m->labels ? "}" : "");
-        if (m->scale == 0 || m->scale == 1)
+        put(o, "%s%s%s%s ", name, labels ? "{" : "", labels ? labels : "", labels ? "}" : "");
+        if (scale == 0 || scale == 1)
                 put(o, "%lld\n", (long long)v);
         else
-                put(o, "%.9g\n", (double)v * m->scale);
+                put(o, "%.9g\n", (double)v * scale);
+}
+
+static void put_metric(struct output *o, struct metric *m)
+{
+        put_head(o, m->name, m->help, m->type == METRIC_COUNTER ? "counter" : "gauge");
+        put_value(o, m->name, m->labels, m->scale, metric_get(m));
+}
+
+struct found {
+        struct output *output;
+        const struct metric_rows *rows;
+};
+
+static void put_found(void *to, const char *labels, int64_t value)
+{
+        struct found *f = to;
+        assert(strlen(labels) < METRIC_LABELS_MAX);
+        put_value(f->output, f->rows->name, labels, f->rows->scale, value);
+}
+
+static void put_rows(struct output *o, const struct metric_rows *r)
+{
+        struct found f = {o, r};
+        put_head(o, r->name, r->help, r->type == METRIC_COUNTER ? "counter" : "gauge");
+        r->list(r->arg, put_found, &f);
 }
 
 static void put_bucket(struct output *o, const struct histogram *h, const char *le, long long below)
@@ -120,6 +149,8 @@ void metrics_render(void (*write)(void *arg, const char *text, size_t len), void
         for (size_t t = 0; t < n; t++) {
                 if (tables[t].histogram)
                         put_histogram(&o, tables[t].histogram);
+                if (tables[t].found)
+                        put_rows(&o, tables[t].found);
                 for (size_t i = 0; i < tables[t].count; i++)
                         put_metric(&o, &tables[t].rows[i]);
         }

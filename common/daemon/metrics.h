@@ -42,9 +42,22 @@ struct histogram {
 };
 void histogram_observe(struct histogram *h, int64_t us);
 
+/* Series whose labels are known only while the daemon runs; the text may have LABELS_MAX bytes, without quotes or backslashes in its values. */
+#define METRIC_LABELS_MAX 256
+typedef void (*metric_put)(void *to, const char *labels, int64_t value);
+struct metric_rows {
+        const char *name;
+        enum metric_type type;
+        const char *help;
+        double scale;
+        void (*list)(void *arg, metric_put put, void *to); /* calls put(to, …) for each; the admin thread's */
+        void *arg;
+};
+
 /* rows stays the caller's and must outlive the process. Loop thread only; a table that is there already is left alone. */
 void metrics_register(struct metric *rows, size_t count);
 void metrics_register_histogram(struct histogram *h);
+void metrics_register_rows(const struct metric_rows *r);
 
 /* Calls write(arg, text, len) for the whole exposition, piece by piece. Any thread after start. */
 void metrics_render(void (*write)(void *arg, const char *text, size_t len), void *arg);

@@ -21,6 +21,14 @@ static struct histogram seconds = {.name = "t_seconds", .help = "Took.", .labels
 static struct histogram full = {.name = "t_full_seconds", .help = "All buckets.",
                                 .bounds = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
 
+static void list(void *arg, metric_put put, void *to)
+{
+        for (int i = 0; i < *(int *)arg; i++)
+                put(to, i ? "stream=\"b\"" : "stream=\"a\"", 10 * (i + 1));
+}
+static int found_count;
+static const struct metric_rows found = {.name = "t_found", .type = METRIC_GAUGE, .help = "Found.", .scale = 0.1, .list = list, .arg = &found_count};
+
 static char text[16384];
 static size_t text_len;
 
@@ -47,6 +55,8 @@ static int set_up(void **state)
         metrics_register(rows, 3); /* a second time changes nothing */
         metrics_register_histogram(&seconds);
         metrics_register_histogram(&full);
+        metrics_register_rows(&found);
+        metrics_register_rows(&found);
         return 0;
 }
 
@@ -69,6 +79,16 @@ static void test_rows_of_one_name_share_one_head(void **state)
         assert_non_null(strstr(t, "# HELP t_total Things.\n# TYPE t_total counter\nt_total{kind=\"a\"} 2\nt_total{kind=\"b\"} 3\n"));
         assert_int_equal(count(t, "# TYPE t_total "), 1);
         assert_int_equal(count(t, "t_total{kind=\"a\"}"), 1);
+}
+
+static void test_rows_that_are_found_when_somebody_looks(void **state)
+{
+        (void)state;
+        assert_non_null(strstr(render(), "# TYPE t_found gauge\n"));
+        assert_int_equal(count(text, "t_found{"), 0);
+        found_count = 2;
+        assert_non_null(strstr(render(), "# HELP t_found Found.\n# TYPE t_found gauge\nt_found{stream=\"a\"} 1\nt_found{stream=\"b\"} 2\n"));
+        assert_int_equal(count(text, "# TYPE t_found "), 1);
 }
 
 static void test_scale_is_applied(void **state)
@@ -134,6 +154,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_rows_of_one_name_share_one_head),
+                cmocka_unit_test(test_rows_that_are_found_when_somebody_looks),
                 cmocka_unit_test(test_scale_is_applied),
                 cmocka_unit_test(test_histogram_buckets_add_up),
                 cmocka_unit_test(test_no_count_is_lost_between_threads),
