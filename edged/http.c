@@ -9,8 +9,11 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "common/range.h"
+#include "edged/cmcd.h"
+#include "edged/cmsd.h"
 #include "edged/listing.h"
 #include "edged/path.h"
+#include "edged/players.h"
 #include "edged/respond.h"
 #include "edged/wire/tcp.h"
 #include "edged/wire/wire.h"
@@ -43,7 +46,16 @@ struct ask {
         struct access_pass pass;
         bool is_list; /* what is asked for has a part for everybody and parts for who has a token */
         struct waiter waiter;
+        bool was_held, part_is_first;
         uint64_t sent_bytes; /* of an answer that grows: handed on */
+        unsigned fault;      /* PATH_CMCD: why its reports are not taken (access.h) */
+        bool hears;          /* they are */
+        enum cmcd_result reported; /* other paths: what came with the request, */
+        enum players_way way;      /* and how */
+        union {
+                struct cmcd_lines lines;   /* of PATH_CMCD */
+                struct cmcd_report report; /* of others */
+        };
         enum stats_result result;
 };
 
@@ -117,9 +129,18 @@ static bool asks_for_video(const struct ask *a)
 static void say_with_throughput(struct ask *a, struct answer *answer)
 {
         char extra[OUTPUT_EXTRA_MAX];
-        const char *node = a->http->cfg.throughput_node;
-        uint64_t kbps = node && a->request.conn->measured && asks_for_video(a) ? tcp_delivery_kbps(a->request.conn->fd) : 0;
-        wire_answer(&a->request, answer, kbps > 0 ? respond_throughput(extra, sizeof(extra), node, kbps) : NULL);
+        struct cmsd c = {.node = a->http->cfg.throughput_node};
+        struct tcp_path path;
+        if (!c.node || !asks_for_video(a)) {
+                say(a, answer);
+                return;
+        }
+        tcp_path(a->request.conn->fd, &path);
+        c.etp_kbps = a->request.conn->measured ? path.kbps : 0;
+        c.rtt_us = path.rtt_us;
+        c.held_us = a->was_held ? clock_mono_us() - a->request.started_us : 0;
+        cmsd_add_press(&c);
+        wire_answer(&a->request, answer, cmsd_fields(extra, &c));
 }
 
 static void say_complete(struct ask *a, struct buf *body)
@@ -140,6 +161,7 @@ static void say_complete(struct ask *a, struct buf *body)
                 say_with_throughput(a, respond_whole(o, body, a->cached, form));
                 break;
         case RANGE_PART:
+                a->part_is_first = from == 0;
                 say_once(a, respond_part(o, body, a->cached, form, from, len));
                 break;
         case RANGE_UNSATISFIABLE:
@@ -157,7 +179,9 @@ static struct ask *waits(struct waiter *w)
 
 static void suspend(struct waiter *w)
 {
-        wire_hold(&waits(w)->request);
+        struct ask *a = waits(w);
+        a->was_held = true;
+        wire_hold(&a->request);
 }
 
 static void wake(struct waiter *w)
@@ -381,11 +405,66 @@ static void say_file(struct ask *a)
         say(a, has_already(a, form->etag) ? form->same : form->whole);
 }
 
+/* ---- what players report ------------------------------------------------------------------------------------------- */
+
+static void take_report(void *arg, enum cmcd_result result, const struct cmcd_report *r)
+{
+        enum players_way way = *(const enum players_way *)arg;
+        if (result == CMCD_REPORT)
+                players_take(r, way);
+        else if (result == CMCD_BROKEN)
+                players_broken(way);
+}
+
+/* With a request: it counts if that is answered. */
+static void read_report(struct ask *a)
+{
+        const char *const fields[CMCD_FIELDS] = {header(a, FIELD_CMCD_OBJECT), header(a, FIELD_CMCD_REQUEST), header(a, FIELD_CMCD_SESSION),
+                                                 header(a, FIELD_CMCD_STATUS)};
+        a->way = PLAYERS_QUERY;
+        a->reported = cmcd_query(a->request.head.target, &a->report);
+        if (a->reported != CMCD_NOTHING)
+                return;
+        a->way = PLAYERS_FIELDS;
+        a->reported = cmcd_fields(fields, &a->report);
+}
+
+/* Of viewers of a private stream only those report who may watch it, and of one that there is not nobody does. */
+static void judge_reporter(struct ask *a)
+{
+        struct census *census = a->http->parts.census;
+        struct key entry = a->path.object;
+        entry.kind = KEY_ENTRY;
+        a->fault = may_have(a);
+        a->hears = a->fault == ACCESS_OK && (!census || census_ask(census, &entry, clock_wall_us()) != CENSUS_UNKNOWN);
+}
+
+static void say_heard(struct ask *a)
+{
+        enum players_way way = PLAYERS_EVENT;
+        if (a->request.head.method != METHOD_POST) {
+                say_error(a, RESPOND_NOT_FOUND);
+        } else if (a->fault != ACCESS_OK) {
+                stats_refuse(a->fault);
+                say(a, respond_refusal(a->fault));
+        } else if (!a->hears) {
+                say_error(a, RESPOND_MISSING);
+        } else if (a->request.head.body_bytes == 0) {
+                say_error(a, RESPOND_REPORT);
+        } else {
+                cmcd_lines_end(&a->lines, take_report, &way);
+                say(a, respond_heard());
+        }
+}
+
 static void say_path(struct ask *a)
 {
         switch (a->path.kind) {
         case PATH_OBJECT:
                 say_named(a);
+                break;
+        case PATH_CMCD:
+                say_heard(a);
                 break;
         case PATH_TIME:
                 say_once(a, respond_time(clock_wall_us()));
@@ -406,16 +485,37 @@ static void say_path(struct ask *a)
         a->path.token = NULL; /* it lies in the head, which may move now */
 }
 
-static void begin_ask(struct request *r)
+static struct ask *prepare_ask(struct request *r)
 {
         struct ask *a = ask_of(r);
+        if (a->http)
+                return a;
         a->http = wire_arg(r);
         a->result = RESULT_LOCAL;
         a->pass = access_nothing;
         path_parse(r->head.target, &a->path);
+        if (a->path.kind == PATH_CMCD && r->head.method == METHOD_POST && !r->conn->turned_away)
+                judge_reporter(a);
+        else if (a->path.kind == PATH_OBJECT && r->head.method == METHOD_GET)
+                read_report(a);
+        return a;
+}
+
+/* wire_ops.body */
+static void hear(struct request *r, const char *bytes, size_t len)
+{
+        enum players_way way = PLAYERS_EVENT;
+        struct ask *a = prepare_ask(r);
+        if (a->hears)
+                cmcd_lines(&a->lines, bytes, len, take_report, &way);
+}
+
+static void begin_ask(struct request *r)
+{
+        struct ask *a = prepare_ask(r);
         if (r->conn->turned_away)
                 say_error(a, r->conn->turned_why == TURNED_SHARE ? RESPOND_SHARE : RESPOND_FULL);
-        else if (r->head.method == METHOD_OTHER)
+        else if (r->head.method == METHOD_OTHER || (r->head.method == METHOD_POST && a->path.kind != PATH_CMCD))
                 say_error(a, RESPOND_METHOD);
         else if (r->head.method == METHOD_OPTIONS) /* whatever the path: browsers hide the status of a request whose preflight failed */
                 say(a, respond_preflight());
@@ -428,6 +528,30 @@ static void go_on(struct request *r)
         say_object(ask_of(r));
 }
 
+static void count_sent(struct ask *a)
+{
+        const struct request *r = &a->request;
+        if (r->head.method == METHOD_HEAD || !r->out.answer)
+                return;
+        metric_add(&stats_sent, (int64_t)(r->out.answer->grows ? a->sent_bytes : r->whole ? r->out.answer->len_bytes : r->out.sent));
+}
+
+/* Who was answered with media has fetched it. A part that is not the first is of a segment that was counted with that. */
+static void count_viewer(struct ask *a)
+{
+        const struct request *r = &a->request;
+        const struct key *key = &a->path.object;
+        if (a->reported != CMCD_NOTHING && (r->status == 200 || r->status == 206 || r->status == 304))
+                take_report(&a->way, a->reported, &a->report);
+        if (!a->http->parts.audience || !a->object || !r->whole || r->head.method != METHOD_GET || key->kind != KEY_SEGMENT ||
+            (r->status != 200 && !(r->status == 206 && a->part_is_first)))
+                return;
+        struct audience_fetch f = {.stream = key->stream, .session = key->session, .segment = key->segment,
+                                   .of = key->track[0] == 'v' ? AUDIENCE_PICTURE : AUDIENCE_SOUND,
+                                   .wanted_us = a->object->made_us, .now_us = clock_mono_us()};
+        audience_saw(a->http->parts.audience, wire_thread_index(r), &f);
+}
+
 static void end_ask(struct request *r)
 {
         struct ask *a = ask_of(r);
@@ -438,6 +562,11 @@ static void end_ask(struct request *r)
                 stats_request(result, r->status, us);
         log_debug("client=%d method=%d path=%s status=%u result=%s us=%lld", r->conn->fd, (int)r->head.method,
                   is_known ? a->path.key : "-", r->status, stats_result_text(result), (long long)us);
+        if (!r->fault && a->http) {
+                count_sent(a);
+                if (a->path.kind == PATH_OBJECT)
+                        count_viewer(a);
+        }
         r->conn->measured |= !r->fault && r->status == 200 && r->head.method == METHOD_GET && asks_for_video(a);
         object_unref(&a->object);
 }
@@ -446,7 +575,7 @@ static void end_ask(struct request *r)
 
 int http_open(struct http **out, const struct http_config *cfg, const struct http_parts *parts)
 {
-        static const struct wire_ops ops = {.request_bytes = sizeof(struct ask), .begin = begin_ask, .go_on = go_on,
+        static const struct wire_ops ops = {.request_bytes = sizeof(struct ask), .body = hear, .begin = begin_ask, .go_on = go_on,
                                             .more = take_growth, .end = end_ask, .refusal = respond_fault};
         struct http *h = mem_alloc(sizeof(*h) + cfg->threads * sizeof(h->threads[0]));
         struct wire_config wire = {.bind = cfg->bind, .port = cfg->port, .threads = cfg->threads, .connections_max = cfg->connections_max,

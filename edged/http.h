@@ -19,6 +19,7 @@
 
 #include "edged/access.h"
 #include "edged/addresses.h"
+#include "edged/audience.h"
 #include "edged/cache.h"
 #include "edged/census.h"
 #include "edged/site.h"
@@ -34,18 +35,20 @@ struct http_config {
         const char *proxy_from; /* balancers (common/networks.h): their connections are as many as they like. Must outlive http */
         struct conn_limits limits; /* answer_us is http's own: http_answer_us() */
         size_t cache_bytes;
-        /* Who tells viewers what their connections carry; NULL: nobody. Must outlive http. Only the end of a viewer's own connection
-         * knows that: behind a proxy it would be what the proxy's carries. */
+        /* Who tells viewers what their connections carry (cmsd.h); NULL: nobody. Must outlive http. Only the end of a viewer's own
+         * connection knows that: behind a proxy it would be what the proxy's carries. */
         const char *throughput_node;
 };
 
-/* What it answers from, and by. All of it must outlive http; census and addresses NULL: whatever is asked for is asked for above. */
+/* What it answers from, and by. All of it must outlive http; census and addresses NULL: whatever is asked for is asked for above; audience
+ * NULL: nobody counts viewers. */
 struct http_parts {
         struct cache *cache;
         struct site *site;
         struct access *access;
         struct census *census;
         struct addresses *addresses;
+        struct audience *audience; /* of as many threads */
 };
 
 /* ERR_IO when the port cannot be had (logged). */

@@ -18,10 +18,13 @@
 #include "edged/access.h"
 #include "edged/addresses.h"
 #include "edged/api.h"
+#include "edged/audience.h"
 #include "edged/census.h"
+#include "edged/cmsd.h"
 #include "edged/fill.h"
 #include "edged/http.h"
 #include "edged/inquiry.h"
+#include "edged/players.h"
 #include "edged/serve.h"
 #include "edged/siblings.h"
 #include "edged/site.h"
@@ -46,6 +49,7 @@ struct config {
         int64_t hold_ms, header_deadline_ms, idle_ms, min_rate_bytes_s;
         int64_t drain_ms, finish_ms;
         bool tell_throughput;
+        int64_t uplink_mbits;
         char *web_root;
         char *view_jwks, *frame_ancestors;
         json_t *private_streams;
@@ -106,6 +110,8 @@ static const struct config_key keys[] = {
         INT(min_rate_bytes_s, "2000", 0, 1 << 30, "bytes/s", "who reads an answer more slowly is closed"),
         {.name = "tell_throughput", .type = CONFIG_BOOL, .offset = offsetof(struct config, tell_throughput), .default_value = "false",
          .unit = "", .help = "tell players what their connections carry (CMSD-Dynamic, etp): not behind a proxy that ends them"},
+        INT(uplink_mbits, "0", 0, 10000000, "Mbit/s",
+            "what viewers may be sent in sum: from nine tenths on players are told to take less (mb) or go elsewhere (du), with tell_throughput; 0: not known"),
         INT(drain_ms, "5000", 0, 600000, "ms",
             "SIGTERM: new viewers are still served for so long, while load balancers see /readyz fail"),
         INT(finish_ms, "5000", 0, 600000, "ms", "after that: answers under way may take so long"),
@@ -138,6 +144,7 @@ struct edge {
         struct census *census;
         struct inquiry *inquiry;
         struct addresses *addresses;
+        struct audience *audience;
         struct token_keys *token_keys;
         uv_timer_t housekeeping, expiry, drain;
         enum { RUNNING, DRAINING, FINISHING } phase;
@@ -190,8 +197,26 @@ static void on_housekeeping(uv_timer_t *timer)
         metric_set(&stats_pinned, (int64_t)cache_pinned(e->cache));
         metric_set(&stats_known_sessions, (int64_t)census_sessions(e->census));
         metric_set(&stats_census_sure, census_is_sure(e->census));
-        int64_t load = metric_get(&stats_clients) * 1000 / e->config.connections_max;
-        e->daemon.self.load_permille = load > 1000 ? 1000 : (uint32_t)load;
+        struct cmsd_load load = {.now_us = clock_mono_us(), .clients = metric_get(&stats_clients), .clients_max = e->config.connections_max,
+                                 .sent_bytes = metric_get(&stats_sent), .uplink_bits_s = e->config.uplink_mbits * 1000000};
+        e->daemon.self.load_permille = cmsd_look(&load);
+        audience_look(e->audience, load.now_us);
+}
+
+/* Viewers of each stream, for /metrics. */
+static void list_viewers(void *arg, metric_put put, void *to)
+{
+        static const char *const kinds[AUDIENCE_KINDS] = {[AUDIENCE_PICTURE] = "picture", [AUDIENCE_SOUND] = "sound"};
+        struct edge *e = arg;
+        struct audience_row rows[AUDIENCE_STREAMS + 1];
+        char labels[METRIC_LABELS_MAX];
+        size_t count = audience_rows(e->audience, rows);
+        for (size_t i = 0; i < count; i++) {
+                for (int of = 0; of < AUDIENCE_KINDS; of++) {
+                        snprintf(labels, sizeof(labels), "stream=\"%.64s\",of=\"%s\",zone=\"%.64s\"", rows[i].stream, kinds[of], e->daemon.self.zone);
+                        put(to, labels, rows[i].tenths[of]);
+                }
+        }
 }
 
 /* ---- private streams ------------------------------------------------------------------------------------------ */
@@ -373,7 +398,16 @@ static int open_sockets(struct edge *e)
                                              .misses_s = (unsigned)c->misses_per_s};
         e->addresses = addresses_open(&addresses);
         metric_set(&stats_connections_max, http.connections_max);
-        struct http_parts parts = {e->cache, e->site, e->access, e->census, e->addresses};
+        e->audience = audience_open(http.threads);
+        static struct metric_rows viewers = {
+                .name = "edged_viewers",
+                .type = METRIC_GAUGE,
+                .help = "Who watches a stream here, by the pictures and sounds that are fetched; stream \"\": those beyond the first 128",
+                .scale = 0.1,
+                .list = list_viewers};
+        viewers.arg = e;
+        metrics_register_rows(&viewers);
+        struct http_parts parts = {e->cache, e->site, e->access, e->census, e->addresses, e->audience};
         int err = serve_open(&e->serve, e->daemon.loop, c->common.bind, (int)c->fetch_port, &e->daemon.self, e->cache, e->census,
                              (unsigned)c->max_waits);
         if (err) {
@@ -389,6 +423,7 @@ int main(int argc, char **argv)
         struct edge *e = &edge;
         stats_register();
         siblings_register();
+        players_register();
         daemon_init(&e->daemon, "edged", ROLE_EDGED, keys, &e->config, argc, argv, on_stop, on_reloaded, e);
         e->daemon.drain_ms = e->config.drain_ms + e->config.finish_ms;
         e->daemon.hurry = on_hurry;
@@ -410,6 +445,7 @@ int main(int argc, char **argv)
         cache_close(e->cache);
         census_close(e->census);
         addresses_close(e->addresses);
+        audience_close(e->audience);
         site_close(e->site);
         access_close(e->access);
         daemon_fini(&e->daemon, &e->config);

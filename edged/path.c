@@ -74,6 +74,10 @@ static enum path_kind classify(struct path *out)
                 return PATH_OBJECT;
         if (strcmp(key, "/time") == 0)
                 return PATH_TIME;
+        if (strncmp(key, "/cmcd/", 6) == 0 && stream_id_valid(key + 6)) {
+                strcpy(out->object.stream, key + 6);
+                return PATH_CMCD;
+        }
         out->why = key_bad_page(key);
         if (out->why)
                 return PATH_BAD;
@@ -87,7 +91,7 @@ static enum path_kind classify(struct path *out)
 
 bool path_is_known(const struct path *p)
 {
-        return p->kind == PATH_OBJECT || p->kind == PATH_TIME || p->kind == PATH_SITE;
+        return p->kind == PATH_OBJECT || p->kind == PATH_TIME || p->kind == PATH_CMCD || p->kind == PATH_SITE;
 }
 
 /* Cuts "/t/<token>" off the beginning; returns what is left, where nothing is as good as a slash. */

@@ -18,6 +18,7 @@ enum path_kind {
         PATH_OBJECT,  /* key is what to FETCH */
         PATH_TIME,    /* /time */
         PATH_SITE,    /* file is a name in the web root */
+        PATH_CMCD,    /* /cmcd/STREAM, where players report: object.stream is whose viewers they are */
         PATH_OPTIONS, /* "*" */
         PATH_UNKNOWN, /* well formed, but nothing of ours: 404 */
         PATH_BAD,     /* 400, why says what */

@@ -13,7 +13,7 @@
 static struct answer *errors[RESPOND_ERROR_COUNT][RESULTS];
 static struct answer *refusals[ACCESS_FAULTS];
 static struct answer *faults[PARSE_FAULT_END];
-static struct answer *preflight;
+static struct answer *preflight, *heard;
 
 enum stats_result respond_result(enum cache_result result)
 {
@@ -111,6 +111,9 @@ void respond_open(void)
         respond_common(preflight, RESULT_LOCAL);
         answer_add(preflight, "Allow", CORS_METHODS);
         add_fields(preflight, cors_preflight);
+        heard = answer_new(204, NULL, 0, 0);
+        respond_common(heard, RESULT_LOCAL);
+        answer_add(heard, "Cache-Control", "no-store");
 }
 
 void respond_close(void)
@@ -124,6 +127,7 @@ void respond_close(void)
         for (int f = PARSE_OK + 1; f < PARSE_FAULT_END; f++)
                 answer_unref(&faults[f]);
         answer_unref(&preflight);
+        answer_unref(&heard);
 }
 
 struct answer *respond_error(enum respond_error e, enum stats_result result)
@@ -155,6 +159,11 @@ struct answer *respond_bad(const char *why)
 struct answer *respond_preflight(void)
 {
         return preflight;
+}
+
+struct answer *respond_heard(void)
+{
+        return heard;
 }
 
 struct answer *respond_time(int64_t wall_us)
@@ -247,10 +256,4 @@ struct answer *respond_growing(struct object *o, enum cache_result result, enum 
         struct answer *r = answer_growing(200);
         object_headers(r, o, result, form);
         return r;
-}
-
-const char *respond_throughput(char *dst, size_t cap, const char *node, uint64_t kbps)
-{
-        snprintf(dst, cap, "CMSD-Dynamic: \"%s\";etp=%" PRIu64 "\r\n", node, kbps);
-        return dst;
 }

@@ -24,6 +24,7 @@
         X(MISSING, 404, "no such stream, session, track or segment")                                                   \
         X(METHOD, 405, "only GET, HEAD and OPTIONS are possible")                                                      \
         X(LONG, 414, "the path is too long")                                                                           \
+        X(REPORT, 413, "a report comes with its Content-Length, which is 65536 at most")                               \
         X(NO_ORIGIN, 503, "no origin answers; try again")                                                              \
         X(NOT_YET, 503, "due, but not there in time; try again")                                                       \
         X(BUSY, 503, "too many different objects are being fetched; try again")                                        \
@@ -49,6 +50,7 @@ struct answer *respond_fault(enum parse_fault f);                               
 struct answer *respond_bad(const char *why);                                                    /* owned, 400 */
 struct answer *respond_refusal(unsigned fault); /* borrowed, access.h */
 struct answer *respond_preflight(void);                                                         /* borrowed, 204 */
+struct answer *respond_heard(void);                                                             /* borrowed, 204: to a report */
 struct answer *respond_time(int64_t wall_us);                                                   /* owned, 200 */
 
 /* o is COMPLETE and has `body`. */
@@ -65,10 +67,6 @@ struct answer *respond_list(struct object *o, char *text, size_t len, const char
 
 /* o is FILLING with len > 0: its type is known. Owned, 200. */
 struct answer *respond_growing(struct object *o, enum cache_result result, enum access_form form);
-
-/* A field for one sending: what the viewer's connection carries, for players that choose a rung (CTA-5006, CMSD-Dynamic). node: who says
- * so. It fits into OUTPUT_EXTRA_MAX (send.h); returns dst. */
-const char *respond_throughput(char *dst, size_t cap, const char *node, uint64_t kbps);
 
 /* CORS and, unless it is LOCAL, X-Cache. For answers made elsewhere (site.c). */
 void respond_common(struct answer *a, enum stats_result result);

@@ -130,6 +130,8 @@ struct metric stats_pinned = {.name = "edged_pinned_bytes",
 struct metric stats_cache_objects = {.name = "edged_cache_objects", .type = METRIC_GAUGE, .help = "Objects in the cache"};
 struct metric stats_evicted = {
         .name = "edged_cache_evicted_total", .type = METRIC_COUNTER, .help = "Objects evicted to keep the byte budget"};
+struct metric stats_sent = {
+        .name = "edged_sent_bytes_total", .type = METRIC_COUNTER, .help = "Bytes of answers' bodies that viewers were sent"};
 struct metric stats_clients = {.name = "edged_clients", .type = METRIC_GAUGE, .help = "Open viewer connections"};
 struct metric stats_held = {
         .name = "edged_held_requests", .type = METRIC_GAUGE, .help = "Requests that wait for bytes of the tier above"};
@@ -170,6 +172,7 @@ void stats_register(void)
         metrics_register(&stats_pinned, 1);
         metrics_register(&stats_evicted, 1);
         metrics_register(&stats_clients, 1);
+        metrics_register(&stats_sent, 1);
         metrics_register(&stats_held, 1);
         metrics_register(&stats_aborted_fills, 1);
         metrics_register(&stats_served, 1);

@@ -96,6 +96,7 @@ enum stats_hedge {
 };
 
 extern struct metric stats_known_sessions, stats_census_sure, stats_connections_max, stats_pinned;
+extern struct metric stats_sent; /* bytes of bodies, to viewers */
 extern struct metric stats_cache_bytes, stats_cache_objects, stats_evicted, stats_clients, stats_held, stats_aborted_fills,
         stats_served;
 extern struct metric stats_upstream_bytes[]; /* 0: from nodes of this one's zone, 1: from others */

@@ -17,6 +17,6 @@ const char *const config_names[] = {
         "quorum", "recent_ms", "recording", "redundancy", "replay_bytes", "replicas", "retention_bytes", "retention_s",
         "rtmp_port", "rtmps_certs", "rtmps_port", "scrub_bytes_s", "shed_after_ms", "sibling_late_ms", "siblings", "slate_after_ms", "sync",
         "target_latency_ms", "tell_throughput", "time_shift_s", "track_wait_ms", "transcoders", "update_s",
-        "upstream_role", "view_jwks", "volume_segments", "web_root", "webhooks", "webhooks_file", "when_full", "zone",
+        "uplink_mbits", "upstream_role", "view_jwks", "volume_segments", "web_root", "webhooks", "webhooks_file", "when_full", "zone",
         NULL,
 };

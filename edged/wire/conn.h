@@ -73,7 +73,7 @@ struct conn {
         struct request *request; /* BODY, ANSWER: the one under way */
         char *saved;             /* what has come and is not looked at yet, malloc'd; NULL: nothing */
         size_t saved_len;
-        size_t left_bytes;       /* BODY: to be skipped; LINGER: that may still be read away */
+        size_t left_bytes;       /* BODY: to be read; LINGER: that may still be read away */
         bool readable;           /* the kernel has more for us, or has not said that it has not */
         bool hung_up;            /* the other side sends no more */
         bool full;               /* the kernel takes no more now */

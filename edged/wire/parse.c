@@ -131,7 +131,7 @@ static int scan_line(struct cursor *c, struct line *l)
 
 static enum parse_method method_of(struct span s)
 {
-        static const char *const names[] = {[METHOD_GET] = "GET", [METHOD_HEAD] = "HEAD", [METHOD_OPTIONS] = "OPTIONS"};
+        static const char *const names[] = {[METHOD_GET] = "GET", [METHOD_HEAD] = "HEAD", [METHOD_OPTIONS] = "OPTIONS", [METHOD_POST] = "POST"};
         enum parse_method m = METHOD_GET;
         while (m < METHOD_OTHER && (length(s) != strlen(names[m]) || memcmp(s.from, names[m], length(s)) != 0))
                 m++;
@@ -283,7 +283,8 @@ static int judge_body(const struct line *l, const struct fields *fs, struct pars
                 return PARSE_FRAMING;
         if (coding.from && !says(coding, "chunked"))
                 return PARSE_CODING;
-        if (out->method == METHOD_OTHER) {
+        bool unread = out->method == METHOD_POST && (coding.from || bytes > PARSE_BODY_MAX || fs->known[FIELD_EXPECT].from);
+        if (out->method == METHOD_OTHER || unread) { /* answered at once, whatever the path */
                 out->closes |= coding.from || size.from;
                 return PARSE_OK;
         }

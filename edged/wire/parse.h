@@ -4,6 +4,8 @@
  * the other way: two lengths, a length and a coding, a space before a colon, a folded line, a bare CR or LF, two Hosts. One empty line
  * before a request line is let pass (RFC 9112, 2.2).
  *
+ * A body belongs to a POST; other methods may have one that is skipped.
+ *
  * Why it is ours: Debian has http-parser, which nobody keeps any more (its repository was closed in favour of llhttp, which Debian has
  * for Node alone), and which lets pass a good part of what is refused here. A viewer's request has no body that anybody wants and a
  * dozen fields that matter: that is less than the glue around a parser that streams.
@@ -21,7 +23,7 @@
 #define PARSE_HEAD_MAX (16 << 10)
 #define PARSE_TARGET_MAX (8 << 10)
 #define PARSE_FIELDS_MAX 100
-#define PARSE_BODY_MAX (64 << 10) /* skipped before a request is answered */
+#define PARSE_BODY_MAX (64 << 10) /* read before a request is answered */
 
 /* Why a request is refused: status, label of the metric, words. The connection ends with each: where the next request begins is not
  * known. */
@@ -49,7 +51,9 @@ enum parse_fault {
 
 /* The fields that somebody here reads. Of the others it is only seen that they are well formed. */
 #define PARSE_FIELDS(X)                                                                                                \
-        X(ACCEPT_ENCODING, "Accept-Encoding") X(AUTHORIZATION, "Authorization") X(CONNECTION, "Connection")            \
+        X(ACCEPT_ENCODING, "Accept-Encoding") X(AUTHORIZATION, "Authorization") X(CMCD_OBJECT, "CMCD-Object")          \
+        X(CMCD_REQUEST, "CMCD-Request") X(CMCD_SESSION, "CMCD-Session") X(CMCD_STATUS, "CMCD-Status")                  \
+        X(CONNECTION, "Connection")                                                                                   \
         X(CONTENT_LENGTH, "Content-Length") X(COOKIE, "Cookie") X(EXPECT, "Expect") X(HOST, "Host")                    \
         X(IF_NONE_MATCH, "If-None-Match") X(IF_RANGE, "If-Range") X(RANGE, "Range")                                    \
         X(TRANSFER_ENCODING, "Transfer-Encoding") X(X_FORWARDED_FOR, "X-Forwarded-For")
@@ -61,13 +65,13 @@ enum parse_field {
         PARSE_FIELD_COUNT
 };
 
-enum parse_method { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_OTHER };
+enum parse_method { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_POST, METHOD_OTHER };
 
 struct parse_head {
         enum parse_method method;
         char *target;                    /* "/…", "http://…", "https://…", "*"; anything of METHOD_OTHER. Not empty */
         char *fields[PARSE_FIELD_COUNT]; /* values; NULL: it is not there. Of several the first, of X-Forwarded-For the last */
-        uint64_t body_bytes;             /* that follow, at most PARSE_BODY_MAX, and are to be skipped */
+        uint64_t body_bytes;             /* that follow and are to be read, at most PARSE_BODY_MAX. Of METHOD_POST 0 and closes: more than that, or nobody says */
         bool http_1_0;
         bool closes; /* after its answer the connection is to be closed: the viewer wants it, or has more to send than is read */
 };

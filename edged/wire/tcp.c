@@ -15,14 +15,16 @@ uint64_t tcp_acked_bytes(int fd)
         return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_bytes_acked : 0;
 }
 
-uint64_t tcp_delivery_kbps(int fd)
+void tcp_path(int fd, struct tcp_path *out)
 {
         struct tcp_info info = {0};
         socklen_t len = sizeof(info);
+        *out = (struct tcp_path){0};
         if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
-                return 0;
+                return;
         uint64_t kbps = info.tcpi_delivery_rate / 125;
-        return kbps < TCP_KBPS_MAX ? kbps : TCP_KBPS_MAX;
+        out->kbps = kbps < TCP_KBPS_MAX ? kbps : TCP_KBPS_MAX;
+        out->rtt_us = info.tcpi_rtt;
 }
 
 int tcp_unsent_bytes(int fd)

@@ -267,9 +267,11 @@ static enum turn read_head(struct wire_thread *t, struct conn *c)
         return TURN_ON;
 }
 
-static enum turn skip_body(struct wire_thread *t, struct conn *c)
+static enum turn read_body(struct wire_thread *t, struct conn *c)
 {
         size_t there = t->have - t->at, n = there < c->left_bytes ? there : c->left_bytes;
+        if (n > 0 && t->wire->ops.body)
+                t->wire->ops.body(c->request, t->input + t->at, n);
         t->at += n;
         c->left_bytes -= n;
         if (c->left_bytes > 0)
@@ -288,9 +290,10 @@ static enum turn begin_linger(struct conn *c)
         return TURN_ON;
 }
 
-static enum turn finish(struct conn *c)
+static enum turn finish(struct conn *c, bool whole)
 {
         bool closes = c->request->closes;
+        c->request->whole = whole;
         request_put(c->request);
         conn_admit(c, &access_nothing);
         if (closes)
@@ -319,7 +322,7 @@ static enum turn take_piece(struct wire_thread *t, struct conn *c)
         } else { /* the viewer sees by the missing end that it is not all */
                 stats_close(CLOSE_BROKEN);
                 r->closes = true;
-                return finish(c);
+                return finish(c, false);
         }
         r->wants_piece = false;
         r->ended = last;
@@ -344,7 +347,7 @@ static enum turn send_answer(struct wire_thread *t, struct conn *c)
                 break;
         }
         if (!r->out.answer->grows || r->ended)
-                return finish(c);
+                return finish(c, true);
         r->wants_piece = true;
         return TURN_ON;
 }
@@ -361,7 +364,7 @@ static enum turn linger(struct wire_thread *t, struct conn *c)
 }
 
 static enum turn (*const steps[])(struct wire_thread *, struct conn *) = {
-        [STEP_HEAD] = read_head, [STEP_BODY] = skip_body, [STEP_ANSWER] = send_answer, [STEP_LINGER] = linger};
+        [STEP_HEAD] = read_head, [STEP_BODY] = read_body, [STEP_ANSWER] = send_answer, [STEP_LINGER] = linger};
 
 static void look_again(struct wire_thread *t, struct conn *c)
 {

@@ -50,6 +50,7 @@ struct request {
         int64_t started_us;     /* monotonic */
         unsigned status;        /* of the answer; 0: there was none */
         bool closes;            /* the connection ends with it; ops may set it before wire_answer() */
+        bool whole;             /* for end(): all of the answer was handed to the kernel */
         /* wire.c's */
         enum parse_fault fault; /* PARSE_OK, or why it was none: ops made nothing of it */
         bool held;
@@ -64,7 +65,8 @@ struct request {
 struct wire_ops {
         size_t request_bytes; /* of which struct request is the first member */
         /* The thread of the connection calls all of these. begin: a head is there. go_on: after wire_hold() and wire_wake().
-         * Either answers, or holds. */
+         * Either answers, or holds. body, before begin: what has come of its body; may be NULL. */
+        void (*body)(struct request *r, const char *bytes, size_t len);
         void (*begin)(struct request *r);
         void (*go_on)(struct request *r);
         /* The next piece of an answer that grows: > 0 bytes of *piece (a reference) from *off, *last: there will be no more. 0: it was held.

@@ -58,6 +58,9 @@ CASES = {
                           {'edged_requests_total{instance="e:1",result="miss",status="503"}': "0x60", 'edged_requests_total{instance="e:1",result="hit",status="200"}': "0+95x60"}),
     "FreshetEdgeHitRatioLow": ({'edged_requests_total{instance="e:1",result="miss",status="200"}': "0+700x120", 'edged_requests_total{instance="e:1",result="hit",status="200"}': "0+300x120"},
                                {'edged_requests_total{instance="e:1",result="miss",status="200"}': "0+7x120", 'edged_requests_total{instance="e:1",result="hit",status="200"}': "0+3x120"}),
+    "FreshetEdgeUnsure": ({'edged_names_current{instance="e:1"}': "0x60"}, {'edged_names_current{instance="e:1"}': "1x20 0x10 1x30"}),
+    "FreshetPlayersStarve": ({'edged_player_starved_total{instance="e:1"}': "0+10x90", 'edged_player_reports_total{instance="e:1",via="query",version="1"}': "0+100x90"},
+                             {'edged_player_starved_total{instance="e:1"}': "0+1x90", 'edged_player_reports_total{instance="e:1",via="query",version="1"}': "0+100x90"}),
     "FreshetGlassToEdgeSlow": (glass(2), glass(0.5)),
     "FreshetPublishersRefused": ({'ingestd_closed_total{instance="i:1",reason="denied"}': "0+2x60"}, {'ingestd_closed_total{instance="i:1",reason="stopped"}': "0+9x60"}),
     # simulated time begins at 0

@@ -30,7 +30,7 @@ static inline void assert_listed(const char *head, const char *name, const char 
 static inline void assert_readable(const char *head)
 {
         static const char *const exposed[] = {"Content-Length", "Content-Range", "Date", "ETag", "Accept-Ranges", "Retry-After",
-                                              "CMSD-Dynamic", "WWW-Authenticate"};
+                                              "CMSD-Dynamic", "CMSD-Static", "WWW-Authenticate"};
         assert_int_equal(list_has(head, "Access-Control-Allow-Origin:", "*"), 1);
         assert_listed(head, "Access-Control-Expose-Headers:", exposed, sizeof(exposed) / sizeof(exposed[0]));
         assert_int_equal(list_has(head, "Timing-Allow-Origin:", "*"), 1);

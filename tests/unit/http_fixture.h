@@ -36,6 +36,7 @@ struct fixture {
 /* Of the next open_fixture(). */
 static unsigned fixture_seats = 2000;
 static struct addresses *fixture_addresses; /* NULL: no address is counted */
+static struct audience *fixture_audience;   /* NULL: no viewer is; of two threads */
 
 static inline void free_response(void *r)
 {
@@ -73,7 +74,7 @@ static inline void open_fixture(struct fixture *f, int64_t hold_us)
         fake_edge_open(&f->e, 1, 32 << 20, 64, hold_us, free_response);
         f->access = access_open();
         f->site = site_open(f->web_root, "'self'");
-        struct http_parts parts = {.cache = f->e.cache, .site = f->site, .access = f->access, .addresses = fixture_addresses};
+        struct http_parts parts = {.cache = f->e.cache, .site = f->site, .access = f->access, .addresses = fixture_addresses, .audience = fixture_audience};
         assert_int_equal(http_open(&f->http, &cfg, &parts), 0);
 }
 
