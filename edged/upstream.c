@@ -4,11 +4,13 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "common/clock.h"
 #include "common/cluster/peers.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
 #include "edged/stats.h"
+#include "proto/key.h"
 
 struct tier {
         struct upstream base;
@@ -69,10 +71,21 @@ void upstream_ask(struct peer *p, uint8_t type, const struct fetch *what, unsign
         rpc_call_far(p->rpc, message_new(type, fetch_encode, what), timeout_ms, on_reply, a);
 }
 
-static struct peer *choose(struct tier *t, const char *by, const struct node_set *tried, uint64_t only)
+/* All owners have what is not at the live edge any more; what is, the first may have a moment before the others. */
+static bool is_shared(const struct tier *t, const char *object)
+{
+        struct key key;
+        if (t->by_object)
+                return false;
+        key_parse(&key, object);
+        return key_is_past(&key, clock_wall_us() - UPSTREAM_OLD_US);
+}
+
+static struct peer *choose(struct tier *t, const char *by, const char *object, const struct node_set *tried, uint64_t only)
 {
         struct peer *route[UPSTREAM_NODES_MAX];
-        size_t n = peers_route_near(t->peers, by, t->owners, route, UPSTREAM_NODES_MAX);
+        size_t n = is_shared(t, object) ? peers_route_shared(t->peers, by, t->owners, object, route, UPSTREAM_NODES_MAX)
+                                        : peers_route_near(t->peers, by, t->owners, route, UPSTREAM_NODES_MAX);
         for (size_t i = 0; i < n; i++) {
                 if (only ? upstream_id(route[i]) == only : !node_set_has(tried, upstream_id(route[i])))
                         return route[i];
@@ -84,7 +97,7 @@ static int tier_fetch(struct upstream *u, const char *stream, const struct node_
                       const struct fetch *what, unsigned timeout_ms, uint64_t *node, upstream_done *done, void *arg)
 {
         struct tier *t = (struct tier *)u;
-        struct peer *p = t->peers ? choose(t, t->by_object ? what->key : stream, tried, only) : NULL;
+        struct peer *p = t->peers ? choose(t, t->by_object ? what->key : stream, what->key, tried, only) : NULL;
         if (!p)
                 return ERR_CLOSED;
         bool other_zone = strcmp(p->info.zone, t->self->zone) != 0;

@@ -143,6 +143,27 @@ static bool take_time(int64_t *out_ms, const struct part *p)
         return *out_ms >= 0 && strcmp(clock_iso(again, sizeof(again), *out_ms * US_PER_MS), text) == 0;
 }
 
+/* The time that a session's name begins with; false: it does not. */
+static bool take_epoch(int64_t *out_s, const char *session)
+{
+        struct tm tm = {0};
+        char again[SESSION_ID_MAX + 1];
+        if (sscanf(session, "%4d%2d%2dT%2d%2d%2dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6)
+                return false;
+        tm.tm_year -= 1900;
+        tm.tm_mon -= 1;
+        time_t s = timegm(&tm);
+        size_t len = strftime(again, sizeof(again), "%Y%m%dT%H%M%SZ-", &tm);
+        *out_s = s;
+        return s >= 0 && strncmp(session, again, len) == 0;
+}
+
+bool key_is_past(const struct key *k, int64_t wall_us)
+{
+        int64_t epoch_s;
+        return k->kind == KEY_SEGMENT && take_epoch(&epoch_s, k->session) && wall_us / US_PER_S > epoch_s + k->segment + 1;
+}
+
 static enum key_kind parse_api(struct key *k, const struct part *p, size_t n)
 {
         if (n == 2 && is(&p[1], "streams"))

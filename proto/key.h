@@ -61,6 +61,10 @@ void key_parse(struct key *out, const char *text); /* of any length, from anybod
  * none, or it is well-formed. */
 const char *key_bad_page(const char *text);
 
+/* A segment whose second was over at that time by the machine's clock: it does not grow any more, and every owner of the stream has it, or will
+ * get it from who has. The time is told by the session's name, which begins with its epoch; of a name that does not, nothing is known. */
+bool key_is_past(const struct key *k, int64_t wall_us);
+
 /* What viewers may ask an edge for. */
 static inline bool key_is_public(enum key_kind kind)
 {

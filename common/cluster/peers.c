@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "common/clock.h"
 #include "common/cluster/nng_clock.h"
@@ -493,24 +494,45 @@ size_t peers_route(struct peers *p, const char *key, struct peer **out, size_t m
         return found;
 }
 
-/* The owners are who the ring says, not who is there now: who stands in for one that is dead may have nothing of the past. */
-size_t peers_route_near(struct peers *p, const char *key, size_t owner_count, struct peer **out, size_t max)
+/* Brings the live owners, or those of them in this node's zone if there are any, to the front of out and returns how many they are. The owners
+ * are who the ring says, not who is there now: who stands in for one that is dead may have nothing of the past. */
+static size_t bring_owners(struct peers *p, const char *key, size_t owner_count, bool near, struct peer **out, size_t found)
 {
         void *owners[PEERS_OWNERS_MAX];
-        size_t found = peers_route(p, key, out, max), near = 0;
-        if (!*p->self->zone || p->closing)
-                return found;
-        size_t n = ring_walk(p->ring, key, NULL, owners, owner_count < PEERS_OWNERS_MAX ? owner_count : PEERS_OWNERS_MAX);
+        size_t first = 0, n = ring_walk(p->ring, key, NULL, owners, owner_count < PEERS_OWNERS_MAX ? owner_count : PEERS_OWNERS_MAX);
         for (size_t i = 0; i < found; i++) {
                 struct peer *peer = out[i];
                 bool owner = false;
                 for (size_t j = 0; j < n; j++)
                         owner |= &((struct node *)owners[j])->peer == peer;
-                if (!owner || peer->info.state != PEER_LIVE || strcmp(peer->info.zone, p->self->zone) != 0)
+                if (!owner || peer->info.state != PEER_LIVE || (near && strcmp(peer->info.zone, p->self->zone) != 0))
                         continue;
-                memmove(&out[near + 1], &out[near], (i - near) * sizeof(*out));
-                out[near++] = peer;
+                memmove(&out[first + 1], &out[first], (i - first) * sizeof(*out));
+                out[first++] = peer;
         }
+        return first;
+}
+
+size_t peers_route_near(struct peers *p, const char *key, size_t owner_count, struct peer **out, size_t max)
+{
+        size_t found = peers_route(p, key, out, max);
+        if (*p->self->zone && !p->closing)
+                bring_owners(p, key, owner_count, true, out, found);
+        return found;
+}
+
+size_t peers_route_shared(struct peers *p, const char *key, size_t owner_count, const char *object, struct peer **out, size_t max)
+{
+        size_t found = peers_route(p, key, out, max), first = 0;
+        if (*p->self->zone && !p->closing)
+                first = bring_owners(p, key, owner_count, true, out, found);
+        if (first == 0 && !p->closing)
+                first = bring_owners(p, key, owner_count, false, out, found);
+        size_t mine = first ? XXH3_64bits(object, strlen(object)) % first : 0;
+        struct peer *peer = found ? out[mine] : NULL;
+        memmove(&out[1], &out[0], mine * sizeof(*out));
+        if (peer)
+                out[0] = peer;
         return found;
 }
 

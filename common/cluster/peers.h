@@ -42,6 +42,9 @@ size_t peers_route(struct peers *p, const char *key, struct peer **out, size_t m
 /* Likewise, but the owners in this node's own zone come first: the first owner_count (at most PEERS_OWNERS_MAX) nodes of the
  * ring's walk, dead ones counted. */
 size_t peers_route_near(struct peers *p, const char *key, size_t owner_count, struct peer **out, size_t max);
+/* Likewise, for one of a stream's many objects that any owner has: of the owners that come first because they are near, or because there
+ * are no zones, each is the first for an even share of the objects, and the same one whoever asks. */
+size_t peers_route_shared(struct peers *p, const char *key, size_t owner_count, const char *object, struct peer **out, size_t max);
 size_t peers_all(struct peers *p, struct peer **out, size_t max); /* every live or draining one */
 
 /* Every peer of every tier that this process talks to, dead ones too: [{"address", "id", "role", "state", "zone", "rtt_us", "far",

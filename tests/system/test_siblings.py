@@ -168,7 +168,7 @@ def test_edges_use_the_central_tier_of_their_zone_and_each_object_is_one_chain_i
     west = tier.site(origin, names=("west-1", "west-2"), zone="west", **PATIENT)
     east = tier.site(origin, names=("east-1", "east-2"), zone="east", **PATIENT)
     below = {zone: tier.edge(*west, *east, name=f"below-{zone}", zone=zone, upstream_role="edged", **PATIENT) for zone in ("west", "east")}
-    paths = [f"/live/whole_{4000 + n}/z/v720/{n}.m4s" for n in range(60)]
+    paths = [f"/live/whole_{4000 + n}/z/v720/{n}.m4s" for n in range(40)]
     for zone, edge in below.items():
         own, other = (metric(edge, "edged_upstream_bytes_total", f'zone="{where}"') for where in ("own", "other"))
         for n, path in enumerate(paths):
@@ -179,7 +179,7 @@ def test_edges_use_the_central_tier_of_their_zone_and_each_object_is_one_chain_i
     assert sum(counts[path] for path in paths) <= 5 * len(paths) // 2  # one a zone, and some that were asked for in both
     for edges in (west, east):
         served = [metric(e, "edged_upstream_fetches_total") for e in edges]
-        assert min(served) >= 5, served  # both have their part
+        assert min(served) >= 4, served  # both have their part
         assert sum(metric(e, "edged_sibling_fetches_total") for e in edges) <= len(paths) // 2, "who is asked is the owner already"
 
 
@@ -191,3 +191,17 @@ def test_one_edge_below_has_its_share_of_places_to_wait_in_and_no_more(tier):
         answers = [f.result() for f in [pool.submit(request, below.url + path, timeout=60) for path in paths]]
     assert [a.body for a in answers] == [body_of(3000 + n) for n in range(60)]  # the rest had its turn when there were places again
     assert metric(below, "edged_upstream_fetches_total", 'result="full"') > 0
+
+
+def test_old_segments_are_asked_of_all_owners_in_equal_parts_and_each_of_the_same_one(tier):
+    origins = [tier.origin("origin-1"), tier.origin("origin-2")]
+    alone = [tier.edge(o, name=f"alone-{i + 1}") for i, o in enumerate(origins)]
+    edges = [tier.edge(*origins, name=f"edge-{i + 1}", hold_ms=30000) for i in range(2)]
+    old = [f"/live/whole_{3000 + n}/20200131T123456Z-1a2b3c4d/v720/{n}.m4s" for n in range(40)]
+    for edge in edges:
+        for n, path in enumerate(old):
+            assert request(edge.url + path).body == body_of(3000 + n)
+    counts = [tier.counts(edge) for edge in alone]
+    of_old = [{p for p in old if c.get(p)} for c in counts]
+    assert min(len(paths) for paths in of_old) >= 8, "both have a part"
+    assert len(of_old[0] & of_old[1]) <= 10, "and not the same: a slow answer is asked for at the other one too"

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "common/clock.h"
 #include "proto/key.h"
 
 #define SESSION "20260131T123456Z-1a2b3c4d"
@@ -141,6 +142,27 @@ static void test_names_are_as_long_as_they_may_be_and_no_longer(void **state)
                 }
 }
 
+static void test_a_segments_time_is_told_by_its_sessions_name(void **state)
+{
+        (void)state;
+        static const int64_t at_us = INT64_C(1769862896) * US_PER_S; /* 2026-01-31T12:34:56Z */
+        struct key k = parsed("/live/cam/20260131T123456Z-1a2b3c4d/v720/17.m4s");
+        assert_false(key_is_past(&k, at_us));
+        assert_false(key_is_past(&k, at_us + 18 * US_PER_S));
+        assert_true(key_is_past(&k, at_us + 19 * US_PER_S));
+        k = parsed("/live/cam/20260131T123456Z-1a2b3c4d/v720/4294967295.m4s");
+        assert_false(key_is_past(&k, at_us + 19 * US_PER_S));
+        static const char *const no[] = {"/live/cam/20260131T123456Z-1a2b3c4d/v720/init.mp4", "/live/cam/20260131T123456Z-1a2b3c4d/manifest.mpd",
+                                         "/live/cam/s1/v720/17.m4s", "/live/cam/20260231T123456Z-1a2b3c4d/v720/17.m4s",
+                                         "/live/cam/20260131T123456-1a2b3c4d/v720/17.m4s", "/live/cam/19690131T123456Z-1a2b3c4d/v720/17.m4s",
+                                         "/live/cam/99999999T999999Z-1a2b3c4d/v720/17.m4s", "/live/cam/2026-1-1T123456Z-1a2b3c4d/v720/17.m4s",
+                                         "/api/streams"};
+        for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
+                k = parsed(no[i]);
+                assert_false(key_is_past(&k, INT64_MAX));
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -150,6 +172,7 @@ int main(void)
                 cmocka_unit_test(test_a_page_of_recordings_has_one_name),
                 cmocka_unit_test(test_what_has_no_row_is_nothing),
                 cmocka_unit_test(test_names_are_as_long_as_they_may_be_and_no_longer),
+                cmocka_unit_test(test_a_segments_time_is_told_by_its_sessions_name),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -241,6 +241,42 @@ static void test_who_stands_in_for_a_dead_owner_is_not_asked_first_for_its_zone(
         assert_true(near[0] == owner_east || near[1] == owner_east);
 }
 
+static void test_owners_share_the_objects_that_all_of_them_have(void **state)
+{
+        struct peer *plain[3], *shared[3];
+        unsigned first[3] = {0};
+        (void)state;
+        open_three_in("west", "west", "east");
+        peers_route(peers, "cam", plain, 3);
+        for (int i = 0; i < 200; i++) {
+                char object[16];
+                snprintf(object, sizeof(object), "%d", i);
+                assert_int_equal(peers_route_shared(peers, "cam", 2, object, shared, 3), 3);
+                first[0] += shared[0] == plain[0];
+                first[1] += shared[0] == plain[1];
+                assert_ptr_equal(shared[2], plain[2]); /* no owner */
+                assert_ptr_not_equal(shared[0], shared[1]);
+        }
+        assert_int_equal(first[0] + first[1], 200);
+        assert_true(first[0] > 60 && first[1] > 60);
+        snprintf(self.zone, sizeof(self.zone), "east");
+        for (int i = 0; i < 20; i++) { /* the one that is near has them all */
+                char object[16];
+                snprintf(object, sizeof(object), "%d", i);
+                peers_route_shared(peers, "cam", 2, object, shared, 3);
+                assert_string_equal(shared[0]->info.zone, "east");
+        }
+        self.zone[0] = '\0';
+        stop(atoi(plain[0]->info.id + 7) - 1);
+        WAIT(peers_live(peers) == 2);
+        for (int i = 0; i < 20; i++) { /* and who stands in for a dead one none */
+                char object[16];
+                snprintf(object, sizeof(object), "%d", i);
+                assert_int_equal(peers_route_shared(peers, "cam", 2, object, shared, 3), 2);
+                assert_string_equal(shared[0]->info.id, plain[1]->info.id);
+        }
+}
+
 static void test_a_peer_of_another_role_is_never_chosen(void **state)
 {
         struct peer *out[2];
@@ -381,6 +417,7 @@ int main(void)
                 LOOP_TEST(test_draining_peers_come_last),
                 LOOP_TEST(test_of_the_owners_those_in_our_zone_come_first_and_the_rest_stays_in_order),
                 LOOP_TEST(test_who_stands_in_for_a_dead_owner_is_not_asked_first_for_its_zone),
+                LOOP_TEST(test_owners_share_the_objects_that_all_of_them_have),
                 LOOP_TEST(test_a_peer_of_another_role_is_never_chosen),
                 LOOP_TEST(test_a_name_is_resolved_and_listed_twice_is_one_peer),
                 LOOP_TEST(test_two_addresses_of_one_node_count_once_on_the_ring),
