@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "edged/pages.h"
 
 #define TTL_MIN_MS 100 /* an answer for "now" still serves everybody who asked for it */
 #define FAILED_LONGEST_US (60 * US_PER_S) /* a peer says when it is worth asking again, and is not believed more than that */
@@ -406,22 +407,15 @@ int cache_append(struct object *o, struct buf *bytes, const char *content_type, 
         return 0;
 }
 
-/* The pieces and the last of them in one; while it is put together both are there. */
+/* The pieces and the last of them in one, as the kernel can be given it; while it is put together both are there. */
 static struct buf *join_chunks(const struct object *o, struct buf *last)
 {
-        if (o->chunk_count == 0 && last)
-                return buf_ref(last);
-        if (o->chunk_count == 1 && !last)
-                return buf_ref(o->chunks[0]);
-        struct buf *body = buf_new(o->len + (last ? last->len : 0));
-        size_t at = 0;
-        for (unsigned i = 0; i < o->chunk_count; i++) {
-                memcpy(body->data + at, o->chunks[i]->data, o->chunks[i]->len);
-                at += o->chunks[i]->len;
-        }
-        if (last)
-                memcpy(body->data + at, last->data, last->len);
-        return body;
+        if (o->chunk_count == 0)
+                return last ? pages_join(&last, 1) : buf_new(0);
+        struct buf *parts[CACHE_CHUNKS_MAX + 1];
+        memcpy(parts, o->chunks, o->chunk_count * sizeof(*parts));
+        parts[o->chunk_count] = last;
+        return pages_join(parts, o->chunk_count + (last ? 1 : 0));
 }
 
 void cache_make_etag(char etag[ETAG_MAX], const void *bytes, size_t len)

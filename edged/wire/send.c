@@ -4,11 +4,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 
+#include "edged/pages.h"
+
 #define PARTS 4
+#define BYTES 2 /* of them */
 #define ONE_SEND_MAX (1 << 20) /* the other connections of this thread wait meanwhile */
 
 static size_t put(char *dst, size_t at, const char *text)
@@ -27,6 +31,15 @@ static void nothing(struct output *o)
         o->bytes = NULL;
         o->head_len = o->end_len = o->line_len = 0;
         o->bytes_len = o->sent = 0;
+        o->file = NO_FILE;
+}
+
+static void set_bytes(struct output *o, const struct buf *in, const uint8_t *bytes, uint64_t len_bytes)
+{
+        o->bytes = bytes;
+        o->bytes_len = len_bytes;
+        if (len_bytes >= PAGES_LEAST && pages_find(in, &o->file, &o->file_at))
+                o->file_at += bytes - in->data;
 }
 
 void output_answer(struct output *o, struct answer *a, const struct output_how *how)
@@ -48,8 +61,7 @@ void output_answer(struct output *o, struct answer *a, const struct output_how *
         o->line_len = put(o->line, at, "\r\n");
         if (how->without_body || a->grows)
                 return;
-        o->bytes = a->bytes;
-        o->bytes_len = a->len_bytes;
+        set_bytes(o, a->body, a->bytes, a->len_bytes);
 }
 
 /* The first piece goes with the head, if that has not gone yet. */
@@ -58,8 +70,7 @@ void output_piece(struct output *o, struct buf *piece, size_t off, size_t len_by
         char size[24];
         assert(o->answer && o->answer->grows && !o->bytes_len && len_bytes > 0 && off + len_bytes <= piece->len);
         o->piece = piece;
-        o->bytes = piece->data + off;
-        o->bytes_len = len_bytes;
+        set_bytes(o, piece, piece->data + off, len_bytes);
         if (!o->chunked)
                 return;
         snprintf(size, sizeof(size), "%zx\r\n", len_bytes);
@@ -75,7 +86,7 @@ void output_last(struct output *o)
                 o->line_len = put(o->line, o->line_len, "0\r\n\r\n");
 }
 
-/* What is left of the four, as a vector. */
+/* What is left of the four to be sent by the next call, as a vector: with a file what comes before the bytes, or behind them. */
 static int parts_left(const struct output *o, struct iovec left[PARTS])
 {
         struct iovec all[PARTS] = {{(void *)(uintptr_t)o->head, o->head_len},
@@ -87,6 +98,8 @@ static int parts_left(const struct output *o, struct iovec left[PARTS])
         int count = 0;
         for (int i = 0; i < PARTS && room > 0; i++) {
                 size_t gone = all[i].iov_len < skip ? all[i].iov_len : (size_t)skip, len = all[i].iov_len - gone;
+                if (i == BYTES && len > 0 && o->file != NO_FILE)
+                        break;
                 skip -= gone;
                 len = len < room ? len : room;
                 if (len > 0)
@@ -96,27 +109,45 @@ static int parts_left(const struct output *o, struct iovec left[PARTS])
         return count;
 }
 
-enum output_says output_send(struct output *o, int fd)
+/* How many bytes the kernel took of *wanted, or -1 with errno. */
+static ssize_t send_parts(const struct output *o, int fd, size_t *wanted)
 {
         struct iovec left[PARTS];
-        for (;;) {
-                size_t bytes = 0;
-                struct msghdr m = {.msg_iov = left, .msg_iovlen = (size_t)parts_left(o, left)};
-                for (size_t i = 0; i < m.msg_iovlen; i++)
-                        bytes += left[i].iov_len;
-                if (m.msg_iovlen == 0) {
-                        nothing(o);
-                        return OUTPUT_SENT;
-                }
-                ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct msghdr m = {.msg_iov = left, .msg_iovlen = (size_t)parts_left(o, left)};
+        *wanted = 0;
+        for (size_t i = 0; i < m.msg_iovlen; i++)
+                *wanted += left[i].iov_len;
+        bool file_is_next = o->file != NO_FILE && o->sent + *wanted == o->head_len + o->line_len;
+        return sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT | (file_is_next ? MSG_MORE : 0));
+}
+
+static ssize_t send_file(const struct output *o, int fd, size_t *wanted)
+{
+        uint64_t before = o->sent - o->head_len - o->line_len, left = o->bytes_len - before;
+        off_t at = o->file_at + (off_t)before;
+        *wanted = left < ONE_SEND_MAX ? (size_t)left : ONE_SEND_MAX;
+        return sendfile(fd, o->file, &at, *wanted);
+}
+
+enum output_says output_send(struct output *o, int fd)
+{
+        uint64_t to_bytes = o->head_len + o->line_len, to_end = to_bytes + o->bytes_len;
+        while (o->sent < to_end + o->end_len) {
+                size_t wanted;
+                bool by_file = o->file != NO_FILE && o->sent >= to_bytes && o->sent < to_end;
+                ssize_t n = by_file ? send_file(o, fd, &wanted) : send_parts(o, fd, &wanted);
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0)
                         return errno == EAGAIN || errno == ENOBUFS ? OUTPUT_FULL : OUTPUT_BROKEN;
+                if (n == 0)
+                        return OUTPUT_BROKEN;
                 o->sent += (uint64_t)n;
-                if ((size_t)n < bytes) /* the kernel has taken what it wants, and will say when it wants more */
-                        return OUTPUT_FULL;
+                if ((size_t)n < wanted && !by_file) /* the kernel has taken what it wants, and will say when it wants more; of a file it may */
+                        return OUTPUT_FULL;         /* take less for other reasons */
         }
+        nothing(o);
+        return OUTPUT_SENT;
 }
 
 void output_fini(struct output *o)

@@ -3,14 +3,16 @@
  *   OUTPUT idle → output_answer() → output_send() until it is OUTPUT_SENT → idle
  *                                   of a growing one: → output_piece() → output_send() … → output_last() → output_send() → idle
  *
- * Head and bytes are page references up to the kernel (sendmsg with a vector), so an answer is one system call and nothing is copied
- * here. The thread's of the connection; no lock. */
+ * Head and bytes are references up to the kernel (sendmsg with a vector), which makes its copy of them: an answer is one system call. Bytes
+ * that lie in pages (edged/pages.h) and are many go without that copy, by a call of their own (sendfile). The thread's of the
+ * connection; no lock. */
 #ifndef EDGED_WIRE_SEND_H
 #define EDGED_WIRE_SEND_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/buf.h"
 #include "edged/wire/answer.h"
@@ -28,7 +30,11 @@ struct output {
         struct buf *piece; /* what bytes lie in, if not in the answer's body; a reference */
         const uint8_t *bytes;
         uint64_t bytes_len, sent;
+        int file;          /* bytes are there too, from file_at on, and go from there; NO_FILE: they do not */
+        off_t file_at;
 };
+
+#define NO_FILE 0 /* standard input is nobody's answer */
 
 enum output_says { OUTPUT_SENT, OUTPUT_FULL, OUTPUT_BROKEN };
 
