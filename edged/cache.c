@@ -323,6 +323,14 @@ bool object_wait(struct object *o, struct waiter *w)
         return wait;
 }
 
+bool object_leave(struct object *o, struct waiter *w)
+{
+        pthread_mutex_lock(&o->shard->lock);
+        bool left = waiters_leave(&o->waiters, w);
+        pthread_mutex_unlock(&o->shard->lock);
+        return left;
+}
+
 /* Under the lock: the piece that holds pos, and where in it. */
 static struct buf *piece_at(struct object *o, uint64_t pos, size_t *off)
 {

@@ -154,6 +154,8 @@ void object_look(struct object *o, int64_t now_us, struct object_view *v);
 
 /* Waits unless there already is what w wants (or the cache stops): then false, and w is untouched. */
 bool object_wait(struct object *o, struct waiter *w);
+/* Waits no more, and wake() is not called. false: it is, or is being called. The thread that waits. */
+bool object_leave(struct object *o, struct waiter *w);
 
 /* Copies bytes from pos. > 0: how many; 0: none yet; ERR_CLOSED: the end; ERR_IO: it will not be finished. */
 ssize_t object_read(struct object *o, uint64_t pos, void *dst, size_t max);

@@ -195,6 +195,13 @@ static bool hold(struct ask *a, uint64_t have, int64_t deadline_us)
         return object_wait(a->object, &a->waiter);
 }
 
+/* wire_ops.leave */
+static bool leave(struct request *r)
+{
+        struct ask *a = ask_of(r);
+        return object_leave(a->object, &a->waiter);
+}
+
 /* wire_ops.more: of an object that is FILLING when its answer begins. */
 static ssize_t take_growth(struct request *r, struct buf **piece, size_t *off, bool *last)
 {
@@ -576,7 +583,7 @@ static void end_ask(struct request *r)
 int http_open(struct http **out, const struct http_config *cfg, const struct http_parts *parts)
 {
         static const struct wire_ops ops = {.request_bytes = sizeof(struct ask), .body = hear, .begin = begin_ask, .go_on = go_on,
-                                            .more = take_growth, .end = end_ask, .refusal = respond_fault};
+                                            .more = take_growth, .leave = leave, .end = end_ask, .refusal = respond_fault};
         struct http *h = mem_alloc(sizeof(*h) + cfg->threads * sizeof(h->threads[0]));
         struct wire_config wire = {.bind = cfg->bind, .port = cfg->port, .threads = cfg->threads, .connections_max = cfg->connections_max,
                                    .proxy_from = cfg->proxy_from, .addresses = parts->addresses};

@@ -87,8 +87,24 @@ void waiters_add(struct waiters *ws, struct waiter *w)
 {
         w->expired = false;
         w->child = w->sibling = w->heap_left = NULL;
+        w->round = ws->round + 1;
         join_line(line_of(ws, w), w);
         ws->earliest = meld(ws->earliest, w);
+}
+
+static void take_out(struct waiters *ws, struct waiter *w)
+{
+        leave_line(line_of(ws, w), w);
+        leave_heap(ws, w);
+        w->round = 0;
+}
+
+bool waiters_leave(struct waiters *ws, struct waiter *w)
+{
+        if (w->round != ws->round + 1)
+                return false;
+        take_out(ws, w);
+        return true;
 }
 
 struct waiter *waiters_take_behind(struct waiters *ws, uint64_t len)
@@ -98,8 +114,7 @@ struct waiter *waiters_take_behind(struct waiters *ws, uint64_t len)
                 next = w->next;
                 if (w->have >= len) /* another tier that is ahead of what is here: hardly ever */
                         continue;
-                leave_line(&ws->for_bytes, w);
-                leave_heap(ws, w);
+                take_out(ws, w);
                 join_line(&taken, w);
         }
         return taken.first;
@@ -110,7 +125,7 @@ struct waiter *waiters_take_all(struct waiters *ws)
         struct waiter *all = ws->for_bytes.first ? ws->for_bytes.first : ws->for_end.first;
         if (ws->for_bytes.last)
                 ws->for_bytes.last->next = ws->for_end.first;
-        *ws = (struct waiters){0};
+        *ws = (struct waiters){.round = ws->round + 1}; /* nobody is walked over to be told that he waits no more */
         return all;
 }
 
@@ -119,8 +134,7 @@ struct waiter *waiters_take_late(struct waiters *ws, int64_t now_us)
         struct waiters_line taken = {0};
         while (ws->earliest && ws->earliest->deadline_us <= now_us) {
                 struct waiter *w = ws->earliest;
-                leave_line(line_of(ws, w), w);
-                leave_heap(ws, w);
+                take_out(ws, w);
                 join_line(&taken, w);
         }
         return taken.first;

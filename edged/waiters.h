@@ -1,6 +1,7 @@
 /* waiters.h - who waits for more of one object: in the order in which they came, and by when each gives up.
  *
  *   waiters_add() → one of the waiters_take_…() hands it back → waiters_wake() calls its wake()
+ *                 → or it leaves before, and nobody calls
  *
  * A waiter lies in the waiting party's own struct and costs no memory of its own. Adding is done in a constant time, taking costs what is
  * taken and its logarithm: who waits for the end is not walked over when bytes come, and nobody is when a deadline passes but those whose
@@ -14,7 +15,7 @@
 #include <stdint.h>
 
 /* Somebody who wants bytes beyond `have`, or (have == UINT64_MAX) the end. It belongs to the object from a true object_wait() until wake()
- * is called, exactly once. */
+ * is called, once, or a true object_leave(). */
 struct waiter {
         uint64_t have;
         int64_t deadline_us;              /* monotonic */
@@ -22,6 +23,7 @@ struct waiter {
         void (*suspend)(struct waiter *); /* under the object's lock, on the waiting thread; may be NULL */
         void (*wake)(struct waiter *);    /* loop thread, no lock held */
         /* private */
+        uint64_t round;                             /* of waiters, plus one, when it came; another: it waits no more */
         struct waiter *before, *next;               /* in the order of arrival; next alone when it was taken */
         struct waiter *child, *sibling, *heap_left; /* of the heap; heap_left: the one before it, or its parent's if it is the first child */
 };
@@ -34,9 +36,11 @@ struct waiters_line {
 struct waiters {
         struct waiters_line for_bytes, for_end;
         struct waiter *earliest; /* the heap's root */
+        uint64_t round;          /* how often all were taken */
 };
 
 void waiters_add(struct waiters *ws, struct waiter *w);
+bool waiters_leave(struct waiters *ws, struct waiter *w); /* false: it was taken already, and is to be woken */
 
 /* Each hands back a list by `next`, NULL if there are none; those are not waiting any more. */
 struct waiter *waiters_take_behind(struct waiters *ws, uint64_t len); /* who has less than len; the oldest first */

@@ -43,7 +43,7 @@ int listen_port(int fd);
 /* Accepts what waits, a bounded number of them, and hands each to conn_begin(). */
 void listen_accept(struct wire_thread *t, void (*begin)(struct wire_thread *t, int fd, const struct sockaddr *peer));
 
-/* wire.c: closes c, of this thread, which is not held. It is freed when the turn is over. */
+/* wire.c: closes c, of this thread; one that is held when it is woken, if it cannot leave. It is freed when the turn is over. */
 void wire_end_conn(struct conn *c);
 
 /* seats.c: whether c may stay. If not it is turned away: told when it asks, or, when too many are, at once, and shut. */

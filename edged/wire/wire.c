@@ -131,12 +131,22 @@ void wire_wake(struct request *r)
 
 /* ---- the end of a connection ------------------------------------------------------------------------------------------ */
 
-/* One that is held is somebody else's until it is woken. */
+/* What is held is somebody else's until it is woken, or has left. */
+static bool has_left(struct request *r)
+{
+        if (r->held && !r->conn->thread->wire->ops.leave(r))
+                return false;
+        if (r->held)
+                metric_add(&stats_held, -1);
+        r->held = false;
+        return true;
+}
+
 void wire_end_conn(struct conn *c)
 {
         struct wire_thread *t = c->thread;
         c->gone = true;
-        if (c->closed || (c->request && c->request->held))
+        if (c->closed || (c->request && !has_left(c->request)))
                 return;
         c->closed = true;
         if (c->request)
@@ -385,7 +395,7 @@ static void run(struct wire_thread *t, struct conn *c)
         load(t, c);
         for (unsigned i = 0; turn == TURN_ON && c->requests - before <= WIRE_TURN_REQUESTS && i < WIRE_TURN_STEPS; i++)
                 turn = steps[c->step](t, c);
-        if (turn == TURN_OVER) {
+        if (turn == TURN_OVER || (c->hung_up && c->request && c->request->held)) {
                 wire_end_conn(c);
                 return;
         }

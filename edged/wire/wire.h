@@ -13,7 +13,8 @@
  * while a viewer is silent. libuv would add a watcher update and an allocated buffer to each.
  *
  * What has no answer yet is held: the request waits for wire_wake(), which any thread may call, and its thread is told by an eventfd,
- * once for all that are woken before it looks. They go on in the order in which they were woken.
+ * once for all that are woken before it looks. They go on in the order in which they were woken. Who closes while he is held has gone, and
+ * one who only closes his own side is not told from him, as with other servers: a seat is not kept for whom nobody may be there any more.
  *
  * Any input ends in an answer, in words with a status, or in a counted close. Bounds: PARSE_… of a head, connections_max seats and
  * WIRE_TURNED_MAX that are being told that there is none, WIRE_LEAVING_MAX that have lost theirs, one request a connection; a turn of the
@@ -72,7 +73,8 @@ struct wire_ops {
         /* The next piece of an answer that grows: > 0 bytes of *piece (a reference) from *off, *last: there will be no more. 0: it was held.
          * ERR_CLOSED: that was all. Another: it will not come to its end. */
         ssize_t (*more)(struct request *r, struct buf **piece, size_t *off, bool *last);
-        void (*end)(struct request *r);                           /* it is over, answered or not */
+        bool (*leave)(struct request *r); /* it is held, and its viewer has gone. true: nobody will wake it; false: somebody does just now */
+        void (*end)(struct request *r);   /* it is over, answered or not */
         struct answer *(*refusal)(enum parse_fault f);            /* what such input is answered; borrowed */
 };
 
@@ -103,8 +105,8 @@ void *wire_arg(const struct request *r);         /* as given to wire_open() */
 unsigned wire_thread_index(const struct request *r); /* less than threads */
 /* Takes a reference. extra: fields of this sending (send.h). */
 void wire_answer(struct request *r, struct answer *a, const char *extra);
-void wire_hold(struct request *r); /* nothing more until somebody wakes it; then it may be woken at once, by any thread */
+void wire_hold(struct request *r); /* nothing more until somebody wakes it, or it leaves; it may be woken at once, by any thread */
 
-void wire_wake(struct request *r); /* any thread, once for each wire_hold() */
+void wire_wake(struct request *r); /* any thread, once for each wire_hold() that was not left */
 
 #endif

@@ -300,7 +300,6 @@ def test_when_all_are_being_answered_one_more_is_told_so(cluster, table):
         for stranger in strangers:
             stranger.close()
         strangers.clear()
-        # those that wait for bytes find out when they are woken
         wait_until(lambda: metric(cluster, "edge-1", "edged_clients") < OF_ONE // 2, "there is room again")
 
     def told():

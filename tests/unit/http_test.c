@@ -99,6 +99,41 @@ static void test_a_growing_segment_reaches_a_hundred_viewers_piece_by_piece_in_o
         free(bytes);
 }
 
+static void test_a_viewer_who_goes_while_he_waits_gives_his_seat_back_at_once(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer goes[3], stays;
+        int all = 4, one = 1;
+        open_fixture(&f, 3600 * US_PER_S); /* nobody is woken by his deadline */
+        for (unsigned i = 0; i < 3; i++) {
+                viewer_open(&goes[i], &f);
+                viewer_ask(&goes[i], "GET", SEGMENT, "");
+        }
+        viewer_open(&stays, &f);
+        viewer_ask(&stays, "GET", SEGMENT, "");
+        until(&f, is_held, &all);
+        until(&f, is_asked, NULL);
+        shutdown(goes[0].fd, SHUT_WR); /* is not told from one who is gone altogether */
+        struct linger at_once = {.l_onoff = 1};
+        setsockopt(goes[1].fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        for (unsigned i = 1; i < 3; i++)
+                viewer_close(&goes[i]);
+        until(&f, is_held, &one);
+        until(&f, has_clients, &one);
+        until(&f, is_closed, &goes[0]);
+        assert_int_equal(goes[0].in_len, 0);
+        viewer_close(&goes[0]);
+        fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
+        struct want want = {&stays, 3};
+        until(&f, have_body, &want);
+        until(&f, is_held, &one); /* for what comes next */
+        viewer_close(&stays);
+        all = one = 0;
+        until(&f, has_clients, &all);
+        close_fixture(&f);
+}
+
 static void test_a_viewer_who_leaves_stops_nobody(void **state)
 {
         (void)state;
@@ -698,6 +733,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_two_hundred_viewers_cost_one_fetch),
                 cmocka_unit_test(test_a_growing_segment_reaches_a_hundred_viewers_piece_by_piece_in_order),
+                cmocka_unit_test(test_a_viewer_who_goes_while_he_waits_gives_his_seat_back_at_once),
                 cmocka_unit_test(test_a_viewer_who_leaves_stops_nobody),
                 cmocka_unit_test(test_an_origin_that_dies_in_mid_segment_is_not_noticed_and_losing_all_cuts_the_answer),
                 cmocka_unit_test(test_a_due_segment_that_does_not_come_is_503_with_retry_after),
