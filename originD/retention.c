@@ -158,13 +158,13 @@ static size_t sweep_ages(struct store *st, int64_t now_us)
 
 /* Whether it is time to pass over the oldest recording, which is being read. A reader is there for a moment, mostly: what ended an hour
  * later, or is the only other one, is not to go for that. Who reads it all the time holds up nothing for ever. */
-static bool is_passed_over(struct retention *r, const struct session *s)
+static bool is_passed_over(struct retention *r, const struct session *s, int64_t patience_us)
 {
         int64_t now = clock_mono_us();
         if (r->busy_wall_us != s->ended_wall_us)
                 r->busy_since_mono_us = now;
         r->busy_wall_us = s->ended_wall_us;
-        return now - r->busy_since_mono_us >= RETENTION_BUSY_US;
+        return now - r->busy_since_mono_us >= patience_us;
 }
 
 /* The next one that goes for bytes. NULL: none, or not now. */
@@ -172,7 +172,7 @@ static struct session *next_for_bytes(struct store *st)
 {
         struct session *s = st->oldest_ended;
         bool refused = s && s->remove_again_us > clock_mono_us(); /* by the disk, which is another matter */
-        if (s && session_busy(s) && !refused && !is_passed_over(&st->retention, s))
+        if (s && session_busy(s) && !refused && !is_passed_over(&st->retention, s, RETENTION_BUSY_US))
                 return NULL;
         for (size_t n = 0; s && n < RETENTION_LOOKS_MAX; n++, s = s->newer)
                 if (may_go(s))
@@ -194,6 +194,16 @@ struct session *retention_oldest(const struct store *st)
                         if (may_go(s) && session_here_bytes(s))
                                 found = s;
         return found;
+}
+
+/* One that the disk refused to remove is not waited for. */
+bool retention_waits(struct store *st, const struct session *next)
+{
+        size_t n = 0;
+        for (const struct session *s = st->oldest_ended; s && s != next && n < RETENTION_LOOKS_MAX; n++, s = s->newer)
+                if (session_busy(s) && session_here_bytes(s) && s->remove_again_us <= clock_mono_us())
+                        return !is_passed_over(&st->retention, s, RETENTION_BUSY_FULL_US);
+        return false;
 }
 
 static uint64_t all_bytes(const struct store *st)

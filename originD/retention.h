@@ -23,7 +23,8 @@
 #define RETENTION_SHARE 20     /* a minute one of so many, */
 #define RETENTION_AT_LEAST 4   /* or so many */
 #define RETENTION_LOOKS_MAX 500 /* recordings that a sweep looks at */
-#define RETENTION_BUSY_US (60 * US_PER_S) /* so long the oldest recording is waited for, before a newer one goes in its place */
+#define RETENTION_BUSY_US (60 * US_PER_S) /* so long the oldest recording is waited for, before a newer one goes in its place; */
+#define RETENTION_BUSY_FULL_US (2 * US_PER_S) /* and so long on a full disk, where broadcasts wait for the room */
 
 struct session;
 struct store;
@@ -45,6 +46,7 @@ size_t retention_sweep(struct store *st, int64_t now_us);
 struct session *retention_oldest(const struct store *st);
 uint64_t retention_remove_for_room(struct store *st, struct session *s);
 unsigned retention_at_once(const struct store *st);
+bool retention_waits(struct store *st, const struct session *next); /* for an older one than that, which is being read just now */
 void retention_not_again(struct store *st, int64_t ended_wall_us); /* what ended until then is not to be copied from a peer again */
 
 /* Whether a recording that another origin has would stay, if it were copied. */

@@ -99,6 +99,9 @@ bool room_make(struct store *st, uint64_t bytes)
                         volumes++;
                         take_next(st, &v);
                 } else if (ended) {
+                        later = retention_waits(st, ended);
+                        if (later)
+                                break;
                         coming += retention_remove_for_room(st, ended);
                         sessions++;
                 } else {

@@ -129,6 +129,26 @@ static void test_in_one_look_the_oldest_goes_first_too(void **state)
         assert_int_equal(first_volume(b, "v720"), 1);
 }
 
+static void test_no_newer_recording_goes_because_the_oldest_is_read_at_that_moment(void **state)
+{
+        (void)state;
+        record("S1", 300);
+        record("S2", 200);
+        struct session *oldest = store_session(&store, "S1");
+        oldest->pins++;
+        assert_true(room_make(&store, LACKING_BYTES)); /* there will be room: nobody is refused for it */
+        drain();
+        assert_non_null(store_session(&store, "S2"));
+        store.retention.busy_since_mono_us -= RETENTION_BUSY_FULL_US; /* who reads it all the time holds up nothing for ever */
+        assert_true(room_make(&store, LACKING_BYTES));
+        drain();
+        assert_null(store_session(&store, "S2"));
+        oldest->pins--;
+        assert_true(room_make(&store, LACKING_BYTES));
+        drain();
+        assert_null(store_session(&store, "S1"));
+}
+
 static void test_all_tracks_of_a_session_begin_anew_at_once(void **state)
 {
         (void)state;
@@ -443,6 +463,7 @@ int main(void)
                 CASE(test_when_no_recording_is_left_live_sessions_lose_what_nobody_can_go_back_to_and_no_more),
                 CASE(test_the_oldest_media_goes_first_whether_its_session_ended_or_not),
                 CASE(test_in_one_look_the_oldest_goes_first_too),
+                CASE(test_no_newer_recording_goes_because_the_oldest_is_read_at_that_moment),
                 CASE(test_all_tracks_of_a_session_begin_anew_at_once),
                 CASE(test_a_track_that_stopped_keeps_no_more_than_the_others),
                 CASE(test_what_went_for_room_is_not_brought_again),
