@@ -61,7 +61,8 @@ struct buf *names_page(struct store *st, uint64_t instance, uint64_t since, bool
         writer_init(&w, bytes, sizeof(bytes));
         names_write_page(&w, &page);
         struct session *s = store_changed_behind(st, since);
-        while (rows < NAMES_PAGE && (s || gone < st->gone.count)) {
+        size_t looks = 0; /* a live session costs as much as its tracks do */
+        while (rows < NAMES_PAGE && looks < NAMES_PAGE && (s || gone < st->gone.count)) {
                 const uint64_t *went = gone < st->gone.count ? &st->gone.at[gone % NAMES_GONE].change : NULL;
                 if (went && (!s || *went < s->change)) {
                         names_write_row(&w, &(struct names_row){.session = st->gone.at[gone % NAMES_GONE].session, .gone = true});
@@ -69,6 +70,7 @@ struct buf *names_page(struct store *st, uint64_t instance, uint64_t since, bool
                         gone++;
                 } else {
                         tell(&w, s);
+                        looks += s->state == SESSION_LIVE ? s->track_count : 0;
                         page.next = s->change;
                         s = s->changed_after;
                 }

@@ -356,6 +356,26 @@ static bool known_elsewhere(const struct serve_request *r, const void *arg)
         return !r->asked_elsewhere && r->parsed.kind >= KEY_ENTRY && r->parsed.kind < KEY_PEER_ENDED && e->who(e->arg, &r->parsed, NULL, 0);
 }
 
+static bool about_list(const struct serve_request *r, const void *arg)
+{
+        (void)arg;
+        return r->parsed.kind == KEY_STREAMS;
+}
+
+static void list_step(uv_idle_t *steps)
+{
+        struct serve *sv = steps->data;
+        if (!serve_make_list(sv))
+                return;
+        uv_idle_stop(steps);
+        revisit(sv, about_list, NULL);
+}
+
+void serve_list_goes_on(struct serve *sv)
+{
+        uv_idle_start(&sv->streams.steps, list_step);
+}
+
 static void sweep(uv_timer_t *timer)
 {
         struct serve *sv = timer->data;
@@ -388,6 +408,8 @@ void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const st
         askers_init(&sv->askers, waits_of_one);
         uv_timer_init(loop, &sv->timer);
         sv->timer.data = sv;
+        uv_idle_init(loop, &sv->streams.steps);
+        sv->streams.steps.data = sv;
 }
 
 void serve(struct serve *sv, struct serve_request *r)
@@ -438,6 +460,8 @@ void serve_close(struct serve *sv)
 {
         assert(!sv->held && !sv->asking_elsewhere && !sv->askers.count);
         buf_unref(&sv->streams.text);
+        streams_give_up(&sv->streams.making);
+        uv_close((uv_handle_t *)&sv->streams.steps, NULL);
         streams_forget(&sv->known);
         uv_close((uv_handle_t *)&sv->timer, NULL);
 }

@@ -107,6 +107,8 @@ struct serve {
         struct serve_list {
                 struct buf *text; /* as of made_mono_us, for all its pages */
                 int64_t made_mono_us;
+                struct streams_making *making; /* the next one; NULL: none is made */
+                uv_idle_t steps; /* while one is */
         } streams;
         struct streams_known known;
         uint64_t names_told; /* who waits for new names has been looked at for all changes up to this one */

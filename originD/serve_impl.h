@@ -14,9 +14,11 @@ enum look { LOOK_DONE, LOOK_WAIT, LOOK_TURN, LOOK_LOADING, LOOK_NONE };
 /* serve.c */
 void serve_reply(struct serve_request *r, const struct serve_answer *a); /* r may be gone */
 void serve_resolve(struct serve *sv, struct serve_request *r);           /* looks at it anew; likewise */
+void serve_list_goes_on(struct serve *sv); /* the list of streams is made in turns of the loop, and then given to those who wait */
 
 /* serve_look.c */
 enum look serve_look(struct serve *sv, struct serve_request *r);
+bool serve_make_list(struct serve *sv); /* a step; true: it is made */
 enum look serve_look_peer(struct serve *sv, struct serve_request *r); /* what only nodes may ask */
 enum look serve_look_error(struct serve_request *r, int status);      /* answers it */
 struct session *serve_current_session(struct serve *sv, const char *stream_id); /* the live one, or the newest that can be played */

@@ -434,15 +434,32 @@ struct session *serve_current_session(struct serve *sv, const char *stream_id)
         return NULL;
 }
 
-/* One text for all the pages of it: a longer one is kept for those who have begun to read. */
+/* true: it is made. */
+bool serve_make_list(struct serve *sv)
+{
+        struct serve_list *l = &sv->streams;
+        struct buf *text = streams_go_on(&l->making, sv->store, &sv->known);
+        if (!text)
+                return false;
+        buf_unref(&l->text);
+        l->text = text;
+        l->made_mono_us = clock_mono_us();
+        return true;
+}
+
+/* One text for all the pages of it: a longer one is kept for those who have begun to read. A short one is made at once. */
 static enum look look_streams(struct serve *sv, struct serve_request *r)
 {
         struct serve_list *l = &sv->streams;
         int64_t now = clock_mono_us(), keep_us = l->text && l->text->len > BODY_MAX ? LONG_LIST_US : STREAMS_US;
         if (!l->text || (r->offset == 0 && now - l->made_mono_us >= keep_us)) {
-                buf_unref(&l->text);
-                l->text = streams_json(sv->store, &sv->known);
-                l->made_mono_us = now;
+                if (l->making)
+                        return LOOK_LOADING;
+                l->making = streams_begin();
+                if (!serve_make_list(sv)) {
+                        serve_list_goes_on(sv);
+                        return LOOK_LOADING;
+                }
         }
         return answer_bytes(r, l->text, l->text->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
 }

@@ -97,11 +97,11 @@ static void write_session(struct text *t, const struct session *s, const char *t
 
 /* ---- what is live -------------------------------------------------------------------------------------------------- */
 
-static int newer_first(const void *a, const void *b)
-{
-        const struct session *x = *(struct session *const *)a, *y = *(struct session *const *)b;
-        return session_newer(x->epoch_us, x->id, y) ? -1 : 1;
-}
+struct streams_making {
+        struct text text;
+        int64_t before_ms; /* all that started later was told: a place of by_start.h */
+        char before[SESSION_ID_MAX + 1];
+};
 
 /* A session that is live while a newer one of its stream is too has begun to end, or will. */
 static bool has_newer_live(const struct session *s)
@@ -112,18 +112,20 @@ static bool has_newer_live(const struct session *s)
         return false;
 }
 
-static void tell_live(struct text *t, const struct store *st)
+/* The newest first: the same list has the same ETag, whoever asks. false: there are more. */
+static bool tell_live(struct streams_making *m, const struct store *st)
 {
-        struct session **all = mem_alloc((st->live + 1) * sizeof(*all));
-        size_t n = 0;
-        for (struct session *s = st->first_live; s; s = s->older)
+        const struct by_start *live = &st->live_by_start;
+        size_t i = by_start_before(live, m->before_ms, m->before);
+        size_t end = live->count - i > STREAMS_STEP ? i + STREAMS_STEP : live->count;
+        for (; i < end; i++) {
+                const struct session *s = live->at[i];
                 if (!s->ending && session_playable(s) && (s->of_stream->live == 1 || !has_newer_live(s)))
-                        all[n++] = s;
-        if (n)
-                qsort(all, n, sizeof(*all), newer_first); /* the same list has the same ETag, whoever asks */
-        for (size_t i = 0; i < n; i++)
-                write_session(t, all[i], NULL);
-        free(all);
+                        write_session(&m->text, s, NULL);
+                m->before_ms = s->epoch_us / US_PER_MS;
+                strcpy(m->before, s->id);
+        }
+        return i == live->count;
 }
 
 /* ---- the newest recordings of other streams ------------------------------------------------------------------------- */
@@ -214,14 +216,33 @@ static bool tell_newest(struct text *t, struct store *st, struct streams_known *
         return more;
 }
 
-struct buf *streams_json(struct store *st, struct streams_known *known)
+struct streams_making *streams_begin(void)
 {
-        struct text t;
-        begin(&t);
-        fputs("{\"streams\":[", t.file);
-        tell_live(&t, st);
-        fputs(tell_newest(&t, st, known) ? "],\"next\":\"" KEY_RECORDINGS_PATH "\"}" : "]}", t.file);
-        return end_as_buf(&t);
+        struct streams_making *m = mem_alloc(sizeof(*m));
+        begin(&m->text);
+        m->before_ms = INT64_MAX;
+        fputs("{\"streams\":[", m->text.file);
+        return m;
+}
+
+struct buf *streams_go_on(struct streams_making **mp, struct store *st, struct streams_known *known)
+{
+        struct streams_making *m = *mp;
+        if (!tell_live(m, st))
+                return NULL;
+        fputs(tell_newest(&m->text, st, known) ? "],\"next\":\"" KEY_RECORDINGS_PATH "\"}" : "]}", m->text.file);
+        struct buf *list = end_as_buf(&m->text);
+        free(m);
+        *mp = NULL;
+        return list;
+}
+
+void streams_give_up(struct streams_making **mp)
+{
+        if (*mp)
+                free(end(&(*mp)->text));
+        free(*mp);
+        *mp = NULL;
 }
 
 /* ---- pages --------------------------------------------------------------------------------------------------------- */

@@ -8,11 +8,14 @@
  *      "next": "/api/recordings"}
  *     {"recordings": [… as above …], "next": "/api/recordings/before/STARTED/SESSION"}
  *
- * What is looked at for one answer is bounded, whatever the store holds: a page may so have fewer entries, or none, and a next one
+ * What is looked at for one page is bounded, whatever the store holds: a page may so have fewer entries, or none, and a next one
  * none the less. The last page has none.
  *
  * A recording's tracks are known only while it is loaded (session.h). For the newest ones they are read, a few at a time, and then
- * kept here: for a page nothing is read. So "tracks" may be empty. Loop thread only. */
+ * kept here: for a page nothing is read. So "tracks" may be empty.
+ *
+ * All that is live is told, so the list of many live streams is made in steps, between which the loop does other things: streams_begin(),
+ * then streams_go_on() until it says that it is made. What comes or goes meanwhile is told, or is not. Loop thread only. */
 #ifndef ORIGIND_STREAMS_H
 #define ORIGIND_STREAMS_H
 
@@ -35,7 +38,11 @@ struct streams_known {
         } at[STREAMS_RECORDINGS];
 };
 
-struct buf *streams_json(struct store *st, struct streams_known *known);
+#define STREAMS_STEP 100 /* live sessions: of seven tracks some 600 µs */
+struct streams_making;
+struct streams_making *streams_begin(void);
+struct buf *streams_go_on(struct streams_making **m, struct store *st, struct streams_known *known); /* NULL: there is more to do. Else *m is NULL */
+void streams_give_up(struct streams_making **m); /* NULL is one */
 struct buf *recordings_json(const struct store *st, const struct key *page); /* KEY_RECORDINGS */
 void streams_forget(struct streams_known *known);
 

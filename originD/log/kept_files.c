@@ -33,7 +33,8 @@ static void count(size_t now)
 static void tell_crowded(void)
 {
         if (!crowded)
-                log_warn("places=%zu msg=\"more tracks are written than files can stay open: those of some are opened for each chunk\"", places);
+                log_warn("places=%zu msg=\"more tracks are written than files can stay open: those of some are opened for each chunk\"",
+                         places);
         crowded = true;
 }
 

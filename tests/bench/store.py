@@ -24,6 +24,7 @@ from harness import request, wait_until  # noqa: E402
 from store_faults import Origin, metric, start_well  # noqa: E402
 
 MAKE_STORE = os.path.join(TOP, "build", "release", "tools", "make_store")
+STORE_WRITER = os.path.join(TOP, "build", "release", "tools", "store_writer")
 ROOM_BYTES = 10 << 30
 CHUNK_BYTES = 40000  # 200 ms of 1.6 Mbit/s
 APPEND_MB = 600
@@ -139,6 +140,14 @@ class Bench:
         tell(f"{what}: a page of recordings", sum(took) / len(took), "ms", f"mean of {len(took)}, at most {max(took):.1f} ms")
         self.longest_stop(origin, f"{what}: the longest stop for these")
 
+    def names(self, origin, what):
+        """As an edge does that begins: all names there are."""
+        began = time.monotonic()
+        subprocess.run([STORE_WRITER, "--origin", f"127.0.0.1:{origin.ports['fetch_port']}", "--fetch", "/names/0/0"], check=True,
+                       stdout=subprocess.DEVNULL)
+        tell(f"{what}: a page of names", (time.monotonic() - began) * 1000, "ms", "a process and a connection included")
+        self.longest_stop(origin, f"{what}: the longest stop for it")
+
     def empty(self):
         origin = self.origin("empty")
         start_well(origin)
@@ -180,6 +189,8 @@ class Bench:
             self.longest_stop(a, f"{self.options.live} live at two origins: the longest stop in {PEERS_S} s")
             tell(f"{self.options.live} live at two origins: processor", share, "%", aim(share, 25))
             assert metric(a, "originD_behind_sessions") == 0
+            self.lists(a, f"{self.options.live} live at two origins", self.options.live, 0)
+            self.names(a, f"{self.options.live} live at two origins")
             self.end(b)
             self.end(a)
 

@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "originD/log/disk.h"
 #include "originD/store.h"
+#include "originD/streams.h"
 #include "tests/unit/origin_fmp4.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/until.h"
@@ -236,6 +237,30 @@ static inline int end_session(struct session *s)
         session_end(s, 0, true, &x.w, waited);
         wait_done(&x.done);
         return x.status;
+}
+
+/* The list of streams, all steps of it at once. */
+static inline struct buf *list_of(struct store *st, struct streams_known *known)
+{
+        struct streams_making *m = streams_begin();
+        struct buf *list;
+        while (!(list = streams_go_on(&m, st, known)))
+                ;
+        return list;
+}
+
+/* Live sessions of which there is nothing yet, so many steps of the list of streams. */
+static inline void add_silent(unsigned steps)
+{
+        for (unsigned i = 0; i < steps * STREAMS_STEP; i++) {
+                char stream[20], id[20];
+                snprintf(stream, sizeof(stream), "silent%u", i);
+                snprintf(id, sizeof(id), "N%05u", i);
+                struct claim c = make_claim(stream, id, INT64_C(1000000000) + i);
+                struct session *s = session_new(&loop, data_dir, &c, 600, false);
+                s->grace_ms = GRACE_MS;
+                store_add(&store, s);
+        }
 }
 
 /* The same session, with the tracks of one that ended. */

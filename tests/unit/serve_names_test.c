@@ -8,6 +8,7 @@
 
 #include "tests/unit/serve_fixture.h"
 
+#include "originD/names.h"
 #include "proto/names.h"
 
 static struct names_page page;
@@ -92,12 +93,42 @@ static void test_nobody_is_told_by_http_and_before_all_is_known_it_is_said_that_
         assert_true(page.partial && row_count == 1);
 }
 
+/* All of them are told, but not in one turn of the loop. */
+static void test_a_page_of_live_sessions_has_so_many_that_their_tracks_are_a_page(void **state)
+{
+        enum { TRACKS = 4, LIVE = NAMES_PAGE / TRACKS + 5 };
+        (void)state;
+        add_silent(LIVE / STREAMS_STEP + 1);
+        size_t all = store.live, told = 0;
+        for (struct session *s = store.first_live; s; s = s->older)
+                for (unsigned i = 0; i < TRACKS; i++)
+                        snprintf(track_append(s)->name, TRACK_NAME_MAX + 1, "v%u", i);
+        uint64_t instance = 0, since = 0;
+        do {
+                struct buf *b = names_page(&store, instance, since, true);
+                struct reader r;
+                struct names_row row;
+                size_t here = 0;
+                reader_init(&r, b->data, b->len);
+                assert_int_equal(names_read_page(&r, &page), 0);
+                for (; reader_left(&r); here++)
+                        assert_int_equal(names_read_row(&r, &row), 0);
+                assert_in_range(here, 1, NAMES_PAGE / TRACKS);
+                told += here;
+                instance = page.instance;
+                since = page.next;
+                buf_unref(&b);
+        } while (page.more);
+        assert_int_equal(told, all);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_a_live_session_is_told_with_its_tracks_and_where_they_are, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_who_waits_is_told_of_what_begins_and_ends_and_goes, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_nobody_is_told_by_http_and_before_all_is_known_it_is_said_that_it_is_not, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_a_page_of_live_sessions_has_so_many_that_their_tracks_are_a_page, setup, teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -312,6 +312,30 @@ static void test_streams_lists_live_and_recorded(void **state)
         assert_string_equal(text, "{\"recordings\":[]}");
 }
 
+/* Of many: whoever asks waits for it, and not those who ask for something else. */
+static void test_a_list_of_many_streams_keeps_nobody_else_waiting(void **state)
+{
+        (void)state;
+        struct question first, second, other;
+        struct session *s = live(1);
+        put_segment(s, 0);
+        add_silent(3);
+        ask(&first, "/api/streams", 0, 0);
+        ask(&second, "/api/streams", 0, 0);
+        uv_run(&loop, UV_RUN_NOWAIT);
+        ask(&other, "/live/cam/S1/v720/0.m4s", 0, 0);
+        assert_int_equal(other.done, 1);
+        assert_int_equal(other.a.status, 0);
+        assert_int_equal(first.done + second.done, 0);
+        UNTIL(&loop, first.done && second.done);
+        assert_int_equal(first.a.status, 0);
+        assert_int_equal(second.a.status, 0);
+        assert_ptr_equal(first.a.bytes, second.a.bytes); /* one list for both */
+        assert_non_null(memmem(first.bytes, first.a.len, "\"session\":\"S1\"", 14));
+        ask(&other, "/api/streams", 0, 0); /* it is kept for a moment */
+        assert_int_equal(other.done, 1);
+}
+
 /* Anybody may ask for the list, and as often as he likes. */
 static void test_streams_of_many_recordings_leave_the_disk_to_others(void **state)
 {
@@ -328,7 +352,7 @@ static void test_streams_of_many_recordings_leave_the_disk_to_others(void **stat
         }
         unsigned before = disk_jobs();
         for (unsigned i = 0; i < 5; i++) {
-                struct buf *text = streams_json(&store, &sv.known);
+                struct buf *text = list_of(&store, &sv.known);
                 buf_unref(&text);
         }
         assert_in_range(disk_jobs() - before, 1, 10);
@@ -377,6 +401,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 CASE(test_stored_segment_is_answered_whole_and_immutable),
                 CASE(test_streams_of_many_recordings_leave_the_disk_to_others),
+                CASE(test_a_list_of_many_streams_keeps_nobody_else_waiting),
                 CASE(test_what_origins_tell_each_other_is_not_for_http),
                 CASE(test_sound_is_told_from_pictures_by_its_type),
                 CASE(test_growing_segment_is_answered_bit_by_bit),

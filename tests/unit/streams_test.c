@@ -65,7 +65,7 @@ static json_t *parsed(struct buf *text)
 
 static json_t *list_now(void)
 {
-        return parsed(streams_json(&store, &known));
+        return parsed(list_of(&store, &known));
 }
 
 static json_t *page_at(const char *address)
@@ -152,6 +152,42 @@ static void test_the_list_is_bounded_and_says_that_there_is_more(void **state)
         json_decref(j);
 }
 
+/* Between two steps the loop does other things: what comes or goes there is told or not, and all else is told once, in its order. */
+static void test_a_list_of_many_is_made_in_steps(void **state)
+{
+        (void)state;
+        store.options.live_max = INT64_MAX;
+        live("last", "L1", 1000000);
+        live("goes", "L2", 2000000);
+        live("first", "L3", INT64_C(9000000000));
+        add_silent(2);
+        struct streams_making *m = streams_begin();
+        assert_null(streams_go_on(&m, &store, &known));
+        assert_int_equal(end_session(store_session(&store, "L2")), 0);
+        live("comes", "L4", INT64_C(9500000000));
+        assert_null(streams_go_on(&m, &store, &known));
+        live("newer", "L5", 1500000);
+        json_t *j = parsed(streams_go_on(&m, &store, &known)), *list = json_object_get(j, "streams");
+        assert_null(m);
+        assert_int_equal(json_array_size(list), 4);
+        is_entry(list, 0, "first", "L3", "live");
+        is_entry(list, 1, "newer", "L5", "live");
+        is_entry(list, 2, "last", "L1", "live");
+        is_entry(list, 3, "goes", "L2", "ended");
+        json_decref(j);
+}
+
+static void test_a_list_may_be_given_up(void **state)
+{
+        (void)state;
+        add_silent(2);
+        struct streams_making *m = streams_begin();
+        assert_null(streams_go_on(&m, &store, &known));
+        streams_give_up(&m);
+        assert_null(m);
+        streams_give_up(&m);
+}
+
 /* A poll costs nothing when nothing has changed: that a recording's tracks are dropped from memory is no change. */
 static void test_the_list_stays_as_it_is_when_a_recording_is_unloaded(void **state)
 {
@@ -163,11 +199,11 @@ static void test_the_list_stays_as_it_is_when_a_recording_is_unloaded(void **sta
         json_t *first = list_now(); /* has it read */
         json_decref(first);
         UNTIL(&loop, s->load == LOAD_DONE);
-        struct buf *with = streams_json(&store, &known);
+        struct buf *with = list_of(&store, &known);
         assert_non_null(memmem(with->data, with->len, "avc1.64001f", 11));
         UNTIL(&loop, session_unload(s));
         unsigned before = disk_jobs();
-        struct buf *without = streams_json(&store, &known);
+        struct buf *without = list_of(&store, &known);
         assert_int_equal(disk_jobs(), before); /* and it is not read again */
         assert_int_equal(without->len, with->len);
         assert_memory_equal(without->data, with->data, with->len);
@@ -369,6 +405,8 @@ int main(void)
                 TEST(test_a_stream_with_two_live_sessions_is_told_once),
                 TEST(test_the_list_is_bounded_and_says_that_there_is_more),
                 TEST(test_the_list_stays_as_it_is_when_a_recording_is_unloaded),
+                TEST(test_a_list_of_many_is_made_in_steps),
+                TEST(test_a_list_may_be_given_up),
                 TEST(test_pages_tell_every_recording_once),
                 TEST(test_what_comes_and_goes_meanwhile_moves_nothing),
                 TEST(test_a_page_looks_at_so_many_and_leads_on_with_nothing),
