@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/daemon/log.h"
+#include "ingestd/stats.h"
 #include "proto/generation.h"
 
 /* An OPEN is rare: looking at all of them costs less than keeping them in order. */
@@ -32,11 +34,15 @@ static unsigned place(struct generations *g)
         return oldest;
 }
 
-void generations_note(struct generations *g, const char *stream, uint32_t generation)
+bool generations_note(struct generations *g, const char *stream, const char *node, uint32_t generation)
 {
+        if (!generation_possible(generation)) {
+                stats_add(STAT_IMPOSSIBLE_GENERATIONS, 1);
+                log_warn_of(node, "stream=%s transcoder=%s msg=\"there is no such generation: it does not count\" generation=%u", stream,
+                            node, generation);
+                return false;
+        }
         unsigned i = find(g, stream);
-        if (!generation_possible(generation))
-                return;
         if (i == g->count) {
                 i = place(g);
                 snprintf(g->known[i].stream, sizeof(g->known[i].stream), "%s", stream);
@@ -45,4 +51,5 @@ void generations_note(struct generations *g, const char *stream, uint32_t genera
         g->known[i].used = ++g->uses;
         if (generation > g->known[i].generation)
                 g->known[i].generation = generation;
+        return true;
 }

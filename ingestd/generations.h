@@ -1,11 +1,12 @@
 /* generations.h - the highest generation that this proxy was given for each stream.
  *
  * OPEN carries it, so that a new writer is above the one before even at an origin that missed everything. It outlives the publication: the
- * broadcaster that comes back finds it. One that there cannot be (proto/generation.h) is not noted. The streams heard of last are kept,
+ * broadcaster that comes back finds it. The streams heard of last are kept,
  * GENERATIONS_MAX of them; one that was forgotten, or never known, is 0. Loop thread only. */
 #ifndef INGESTD_GENERATIONS_H
 #define INGESTD_GENERATIONS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proto/message.h"
@@ -22,7 +23,9 @@ struct generations {
         uint64_t uses;
 };
 
+/* Notes what `node`, a transcoder, was given. false: there cannot be such a one (proto/generation.h): it is counted and told, and whoever asks goes
+ * by it no more than this does. */
+bool generations_note(struct generations *g, const char *stream, const char *node, uint32_t generation);
 uint32_t generations_get(const struct generations *g, const char *stream);
-void generations_note(struct generations *g, const char *stream, uint32_t generation);
 
 #endif

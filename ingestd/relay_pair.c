@@ -12,7 +12,6 @@
 #include "common/mem.h"
 #include "ingestd/relay_impl.h"
 #include "ingestd/stats.h"
-#include "proto/generation.h"
 
 #define CLOCK_LOOK_US (100 * US_PER_MS)
 #define SETTLED_US 5000000 /* a shadow that is lost sooner is no better than one that was refused */
@@ -140,10 +139,7 @@ void relay_pair_on_opened(struct relay *r, const struct open_reply *m)
 void relay_pair_heard(struct relay *r, uint32_t generation)
 {
         struct relay_pair *p = r->pair;
-        if (generation <= p->generation || !generation_possible(generation))
-                return;
-        generations_note(&p->all->generations, p->stream.stream, generation);
-        if (!relay_leads(r))
+        if (generation <= p->generation || !generations_note(&p->all->generations, p->stream.stream, r->node, generation) || !relay_leads(r))
                 return;
         p->generation = generation;
         memcpy(p->claimer, r->node, sizeof(p->claimer));

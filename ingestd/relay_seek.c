@@ -259,9 +259,10 @@ static void adopt(struct relay *r, const struct open_reply *m)
         adopt_epoch(r, m);
         bool again = *r->pair->session;
         memcpy(r->pair->session, m->session, sizeof(r->pair->session));
-        generations_note(&r->pair->all->generations, r->pair->stream.stream, m->generation);
-        r->pair->generation = m->generation;
-        memcpy(r->pair->claimer, m->node, sizeof(r->pair->claimer));
+        bool possible = generations_note(&r->pair->all->generations, r->pair->stream.stream, m->node, m->generation);
+        /* Of one that there cannot be nobody has claimed: or what the writer is truly given, which is lower, would be passed over. */
+        r->pair->generation = possible ? m->generation : 0;
+        memcpy(r->pair->claimer, possible ? m->node : (char[sizeof(r->pair->claimer)]){""}, sizeof(r->pair->claimer));
         memcpy(r->node, m->node, sizeof(r->node));
         relay_begin_at(r, m->handle);
         r->tried_count = 0;

@@ -39,6 +39,8 @@ static struct metric table[STATS] = {
                                  .help = "frames in them"},
         [STAT_RELAYED_BYTES] = {.name = "ingestd_relayed_bytes_total", .type = METRIC_COUNTER,
                                 .help = "bytes of those"},
+        [STAT_IMPOSSIBLE_GENERATIONS] = {.name = "ingestd_impossible_generations_total", .type = METRIC_COUNTER,
+                                         .help = "generations that nobody can have been given, in what transcoders answered: they do not count"},
 };
 /* clang-format on */
 

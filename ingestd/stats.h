@@ -25,6 +25,7 @@ enum ingest_stat {
         STAT_BATCHES,
         STAT_RELAYED_FRAMES,
         STAT_RELAYED_BYTES,
+        STAT_IMPOSSIBLE_GENERATIONS,
         STATS
 };
 

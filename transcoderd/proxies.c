@@ -8,6 +8,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "proto/generation.h"
+#include "transcoderd/stats.h"
 #include "transcoderd/encode/cost.h"
 #include "transcoderd/session.h"
 
@@ -108,8 +109,21 @@ static struct session *session_beside(struct sessions *ss, const struct open *m)
         return session_find(ss, m->stream);
 }
 
-/* until_us: how long it may wait. */
-static void handle_open(struct sessions *ss, struct rpc_request *req, int64_t until_us)
+/* The session that is here would be given up for one that there cannot be. */
+static void judge_generation(struct open *m, bool again)
+{
+        if (generation_possible(m->generation))
+                return;
+        if (!again) {
+                metric_add(&stats_impossible_generations, 1);
+                log_warn("stream=%s publisher=%s msg=\"there is no such generation: it does not count\" generation=%u", m->stream,
+                         *m->publisher ? m->publisher : "-", m->generation);
+        }
+        m->generation = 0;
+}
+
+/* until_us: how long it may wait; again: it did. */
+static void handle_open(struct sessions *ss, struct rpc_request *req, int64_t until_us, bool again)
 {
         struct open m;
         if (open_decode(&req->body, &m) != 0) {
@@ -117,11 +131,7 @@ static void handle_open(struct sessions *ss, struct rpc_request *req, int64_t un
                 return;
         }
         bool beside = m.when & OPEN_BESIDE;
-        if (!generation_possible(m.generation)) { /* the session that is here would be given up for it */
-                log_warn("stream=%s publisher=%s msg=\"there is no such generation: it does not count\" generation=%u", m.stream,
-                         *m.publisher ? m.publisher : "-", m.generation);
-                m.generation = 0;
-        }
+        judge_generation(&m, again);
         struct session *s = beside ? session_beside(ss, &m) : fresh_session(ss, &m);
         const char *why;
         int banned = opens_banned(&ss->opens, m.stream, &why);
@@ -147,7 +157,7 @@ static void handle_open(struct sessions *ss, struct rpc_request *req, int64_t un
 
 void proxies_again(void *sessions, struct rpc_request *open, int64_t until_us)
 {
-        handle_open(sessions, open, until_us);
+        handle_open(sessions, open, until_us, true);
 }
 
 /* ---- MEDIA ---------------------------------------------------------------------------------------------------------- */
@@ -294,7 +304,7 @@ void proxies_handle(void *arg, struct rpc_request *req)
 {
         switch (req->type) {
         case MSG_OPEN:
-                handle_open(arg, req, clock_mono_us() + OPENS_WAIT_US);
+                handle_open(arg, req, clock_mono_us() + OPENS_WAIT_US, false);
                 break;
         case MSG_MEDIA:
                 handle_media(arg, req);

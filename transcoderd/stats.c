@@ -68,6 +68,8 @@ struct metric stats_rows[] = {
          .help = "Pixels a second that this machine can encode, by what it has encoded so far"},
         {.name = "transcoderd_promised_pixels", .type = METRIC_GAUGE,
          .help = "Pixels a second that its sessions cost; capacity_percent says how much of the capacity that may be"},
+        {.name = "transcoderd_impossible_generations_total", .type = METRIC_COUNTER,
+         .help = "Generations that nobody can have been given, in OPENs and in what origins answered: they do not count"},
 };
 
 struct histogram stats_put = {

@@ -44,6 +44,7 @@ extern struct metric stats_rows[];
 #define stats_refused_beginning stats_rows[36]
 #define stats_capacity stats_rows[37]
 #define stats_promised stats_rows[38]
+#define stats_impossible_generations stats_rows[39]
 
 extern struct histogram stats_put, stats_glass;
 

@@ -9,6 +9,7 @@
 
 #include "common/daemon/log.h"
 #include "transcoderd/push/claim.h"
+#include "transcoderd/stats.h"
 
 #include "fake_origins.h"
 
@@ -265,8 +266,10 @@ static void test_a_canceled_claim_is_silent(void **state)
 static void test_an_owner_whose_generation_cannot_be_is_left_out(void **state)
 {
         (void)state;
+        int64_t before = metric_get(&stats_impossible_generations);
         start(2);
         answer("o1", session(OLDER, EPOCH - 9, UINT32_MAX, UINT32_MAX, 9000000));
+        assert_int_equal(metric_get(&stats_impossible_generations) - before, 1);
         answer("o2", nothing(4));
         answer("o3", nothing(4));
         expect_leader("o2");

@@ -1,4 +1,5 @@
 /* relay_pair: with redundancy two transcoders have a stream, and the loss of either is nothing to it. */
+#include "ingestd/stats.h"
 #include "tests/unit/fake_transcoders.h"
 
 static int set_up_two(void **state)
@@ -48,11 +49,31 @@ static void lose_node(int i)
         ingest_lose(&t.ingest, client(i));
 }
 
+/* It is not gone by: the second one is asked when the first says one that there can be. */
+static void test_a_generation_that_there_cannot_be_does_not_count(void **state)
+{
+        (void)state;
+        struct caster c;
+        int64_t before = stats_get(STAT_IMPOSSIBLE_GENERATIONS);
+        t.node[0].generation = UINT32_MAX;
+        begin(&c, "cam");
+        send_configs(&c);
+        send_media(&c, 0, 1);
+        UNTIL(t.node[0].taken_count == 2);
+        assert_true(stats_get(STAT_IMPOSSIBLE_GENERATIONS) > before);
+        assert_int_equal(t.node[1].beside, 0);
+        t.node[0].now = 7;
+        send_media(&c, 1, 2);
+        UNTIL(t.node[1].beside == 1);
+        assert_int_equal(t.node[1].open.generation, 7);
+        end(&c, CLOSE_STOPPED);
+}
+
 static void test_a_second_transcoder_is_asked_to_encode_the_leaders_session(void **state)
 {
         (void)state;
         struct caster c;
-        generations_note(&t.ingest.relays.generations, "cam", 40);
+        generations_note(&t.ingest.relays.generations, "cam", "t1", 40);
         t.node[0].generation = 41;
         t.node[0].epoch_us = WALL - 7 * US_PER_S;
         t.node[1].skew_us = 5 * US_PER_S; /* its answer moves nothing */
@@ -61,7 +82,7 @@ static void test_a_second_transcoder_is_asked_to_encode_the_leaders_session(void
         send_configs(&c);
         send_media(&c, 0, 1);
         UNTIL(t.node[0].taken_count == 2);
-        generations_note(&t.ingest.relays.generations, "cam",
+        generations_note(&t.ingest.relays.generations, "cam", "t1",
                          99); /* another one's, of which the leader knows nothing */
         UNTIL(t.node[1].beside == 1);
         const struct open *first = &t.node[0].open, *second = &t.node[1].open;
@@ -579,6 +600,7 @@ int main(void)
 {
         log_init("test", LOG_ERROR);
         const struct CMUnitTest tests[] = {
+                PAIR(test_a_generation_that_there_cannot_be_does_not_count),
                 PAIR(test_a_second_transcoder_is_asked_to_encode_the_leaders_session),
                 PAIR(test_frames_reach_both_once_and_only_one_is_told_to_lead),
                 PAIR(test_a_backup_has_its_shadow_in_its_own_place),

@@ -653,6 +653,17 @@ static void open_knowing(unsigned proxy, uint32_t generation)
         say(proxy, message_new(MSG_OPEN, open_encode, &m));
 }
 
+/* The session that is here would be given up for it, and no origin would give the next one. */
+static void test_a_generation_that_there_cannot_be_does_not_count(void **state)
+{
+        (void)state;
+        int64_t before = metric_get(&stats_impossible_generations);
+        feed(0, begin(), 0, 1);
+        open_knowing(1, UINT32_MAX);
+        assert_int_equal(opened(1).status, 0);
+        assert_int_equal(metric_get(&stats_impossible_generations) - before, 1);
+}
+
 static void test_a_session_that_nobody_fed_is_claimed_anew_for_a_proxy_that_saw_a_writer_since(void **state)
 {
         (void)state;
@@ -1377,6 +1388,7 @@ int main(void)
                 TEST(test_what_was_made_is_totalled),
                 TEST(test_a_session_lost_at_the_origin_is_taken_up_again_but_never_from_another_writer),
                 TEST(test_a_claim_is_above_what_the_proxy_has_seen),
+                TEST(test_a_generation_that_there_cannot_be_does_not_count),
                 TEST(test_a_session_that_nobody_fed_is_claimed_anew_for_a_proxy_that_saw_a_writer_since),
                 TEST(test_a_fed_session_is_claimed_anew_only_when_a_newer_writer_was_seen),
                 TEST(test_a_proxy_with_another_clock_is_told_and_its_session_begins_by_ours),

@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "common/timer.h"
 #include "proto/generation.h"
+#include "transcoderd/stats.h"
 
 #define CANDIDATES_MAX 4
 #define CALL_MIN_MS 300 /* for the one that is raised when most of the time is over */
@@ -93,11 +94,23 @@ static bool call(struct candidate *a, const struct claim *m, rpc_done *done)
         return true;
 }
 
+/* No other owner would take a generation that there cannot be: whoever gives one is left out. */
+static int judge(const struct candidate *a, const struct claim_reply *m)
+{
+        const char *origin = a->origin.id;
+        if (m->status || generation_possible(m->generation))
+                return m->status;
+        metric_add(&stats_impossible_generations, 1);
+        log_warn_of(origin, "stream=%s origin=%s msg=\"there is no such generation: the origin is left out\" generation=%u",
+                    a->claiming->message.stream, origin, m->generation);
+        return ERR_LIMIT;
+}
+
 static int read_answer(struct candidate *a, nng_msg *reply, struct claim_reply *m)
 {
         struct reader r;
-        if (message_open(&r, reply) == MSG_CLAIM_REPLY && claim_reply_decode(&r, m) == 0) /* no other owner would take an impossible one */
-                return m->status || generation_possible(m->generation) ? m->status : ERR_LIMIT;
+        if (message_open(&r, reply) == MSG_CLAIM_REPLY && claim_reply_decode(&r, m) == 0)
+                return judge(a, m);
         origins_drop(a->claiming->origins, a->origin.id, "malformed answer to CLAIM");
         return ERR_PROTO;
 }
