@@ -220,16 +220,57 @@ static size_t sei_number(struct bits *b)
         return v;
 }
 
+/* The next message of a NAL unit of them; its payload is what is read next. False: no more. */
+static bool sei_next(struct bits *b, size_t *type, size_t *len)
+{
+        if (b->at + 2 >= b->nal.len) /* no more than the bits at the end */
+                return false;
+        *type = sei_number(b);
+        *len = sei_number(b);
+        return true;
+}
+
+static void sei_skip(struct bits *b, size_t len)
+{
+        for (; len > 0 && b->at < b->nal.len; len--)
+                bits_u8(b);
+}
+
 static bool sei_has_recovery_point(const struct nal *n)
 {
         struct bits b = {.nal = *n, .at = 1};
-        while (b.at + 2 < n->len) { /* more than the bits at the end */
-                size_t type = sei_number(&b), len = sei_number(&b);
+        for (size_t type, len; sei_next(&b, &type, &len); sei_skip(&b, len))
                 if (type == SEI_RECOVERY_POINT)
                         return true;
-                for (; len > 0 && b.at < n->len; len--)
-                        bits_u8(&b);
+        return false;
+}
+
+static bool sei_has(const struct nal *n, unsigned wanted, bool (*is_it)(const uint8_t *payload, size_t len_bytes))
+{
+        uint8_t payload[AVC_SEI_BYTES_MAX];
+        struct bits b = {.nal = *n, .at = 1};
+        for (size_t type, len; sei_next(&b, &type, &len);) {
+                if (type != wanted || len > sizeof(payload)) {
+                        sei_skip(&b, len);
+                        continue;
+                }
+                for (size_t i = 0; i < len; i++)
+                        payload[i] = bits_u8(&b);
+                if (b.at <= n->len && is_it(payload, len))
+                        return true;
         }
+        return false;
+}
+
+bool avc_has_sei(unsigned length_size, const uint8_t *units, size_t len_bytes, unsigned type,
+                 bool (*is_it)(const uint8_t *payload, size_t len_bytes))
+{
+        struct units u;
+        struct nal nal;
+        units_init(&u, length_size, units, len_bytes);
+        while (units_next(&u, &nal))
+                if (nal_type(&nal) == NAL_SEI && sei_has(&nal, type, is_it))
+                        return true;
         return false;
 }
 

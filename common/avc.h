@@ -39,4 +39,11 @@ struct avc_look {
 };
 struct avc_look avc_look(unsigned length_size, const uint8_t *unit, size_t len_bytes);
 
+/* Whether one of the SEI messages of that type says yes, in one or many access units. They are asked in order, their payload without the
+ * bytes that keep start codes away; one that is longer than AVC_SEI_BYTES_MAX, or not whole, is not. */
+#define AVC_SEI_T35 4         /* user_data_registered_itu_t_t35 */
+#define AVC_SEI_BYTES_MAX 512 /* of closed captions with 31 triplets there are 106 */
+bool avc_has_sei(unsigned length_size, const uint8_t *units, size_t len_bytes, unsigned type,
+                 bool (*is_it)(const uint8_t *payload, size_t len_bytes));
+
 #endif

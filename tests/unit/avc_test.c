@@ -168,6 +168,25 @@ static void test_noise_is_read_within_its_bounds(void **state)
         }
 }
 
+static bool is_seven(const uint8_t *payload, size_t len_bytes)
+{
+        return len_bytes > 0 && payload[len_bytes - 1] == 7;
+}
+
+static void test_messages_of_a_type_are_asked_without_what_keeps_start_codes_away(void **state)
+{
+        (void)state;
+        /* a slice; SEI: type 5 of one byte, type 4 of {0, 0, 1, 7}, escaped; one of type 4 that is cut off */
+        static const uint8_t units[] = {0, 0, 0, 2, 0x65, 0x88, 0, 0, 0, 12, 6, 5, 1, 9, 4, 4, 0, 0, 3, 1, 7, 0x80};
+        static const uint8_t cut[] = {0, 0, 0, 6, 6, 4, 9, 1, 7, 7};
+        static uint8_t longer[AVC_SEI_BYTES_MAX + 40] = {0, 0, 2, 24, 6, 4, 255, 255, 8};
+        assert_true(avc_has_sei(AVC_LENGTH_SIZE, units, sizeof(units), 4, is_seven));
+        assert_false(avc_has_sei(AVC_LENGTH_SIZE, units, sizeof(units), 5, is_seven));
+        assert_false(avc_has_sei(AVC_LENGTH_SIZE, cut, sizeof(cut), 4, is_seven));
+        longer[sizeof(longer) - 1] = 7;
+        assert_false(avc_has_sei(AVC_LENGTH_SIZE, longer, sizeof(longer), 4, is_seven));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -176,6 +195,7 @@ int main(void)
                 cmocka_unit_test(test_only_another_sequence_parameter_set_is_brought),
                 cmocka_unit_test(test_pictures_are_known_by_their_nal_units),
                 cmocka_unit_test(test_a_recovery_point_is_found_behind_other_messages),
+                cmocka_unit_test(test_messages_of_a_type_are_asked_without_what_keeps_start_codes_away),
                 cmocka_unit_test(test_start_codes_instead_of_lengths_are_understood),
                 cmocka_unit_test(test_lengths_that_do_not_fit_are_told),
                 cmocka_unit_test(test_a_record_is_made_of_the_sets_in_an_access_unit),
