@@ -168,9 +168,9 @@ static void test_noise_is_read_within_its_bounds(void **state)
         }
 }
 
-static bool is_seven(const uint8_t *payload, size_t len_bytes)
+static bool has_seven(const uint8_t *payload, size_t len_bytes)
 {
-        return len_bytes > 0 && payload[len_bytes - 1] == 7;
+        return memchr(payload, 7, len_bytes);
 }
 
 static void test_messages_of_a_type_are_asked_without_what_keeps_start_codes_away(void **state)
@@ -180,11 +180,11 @@ static void test_messages_of_a_type_are_asked_without_what_keeps_start_codes_awa
         static const uint8_t units[] = {0, 0, 0, 2, 0x65, 0x88, 0, 0, 0, 12, 6, 5, 1, 9, 4, 4, 0, 0, 3, 1, 7, 0x80};
         static const uint8_t cut[] = {0, 0, 0, 6, 6, 4, 9, 1, 7, 7};
         static uint8_t longer[AVC_SEI_BYTES_MAX + 40] = {0, 0, 2, 24, 6, 4, 255, 255, 8};
-        assert_true(avc_has_sei(AVC_LENGTH_SIZE, units, sizeof(units), 4, is_seven));
-        assert_false(avc_has_sei(AVC_LENGTH_SIZE, units, sizeof(units), 5, is_seven));
-        assert_false(avc_has_sei(AVC_LENGTH_SIZE, cut, sizeof(cut), 4, is_seven));
+        assert_true(avc_has_sei(AVC_LENGTH_SIZE, units, sizeof(units), 4, has_seven));
+        assert_false(avc_has_sei(AVC_LENGTH_SIZE, units, sizeof(units), 5, has_seven));
+        assert_false(avc_has_sei(AVC_LENGTH_SIZE, cut, sizeof(cut), 4, has_seven));
         longer[sizeof(longer) - 1] = 7;
-        assert_false(avc_has_sei(AVC_LENGTH_SIZE, longer, sizeof(longer), 4, is_seven));
+        assert_false(avc_has_sei(AVC_LENGTH_SIZE, longer, sizeof(longer), 4, has_seven));
 }
 
 int main(void)
