@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ingestd/budget.h"
 #include "ingestd/publication.h"
 #include "ingestd/relay_pair.h"
 
@@ -17,6 +18,7 @@
 struct ingest_limits {
         int64_t max_publishers;
         int64_t replay_bytes;   /* a publication */
+        int64_t replay_total_bytes; /* all of them */
         int64_t track_wait_ms;  /* for the second track, once there is one */
         json_t *redundancy;     /* ingestd/redundancy.h; NULL: none */
 };
@@ -27,6 +29,7 @@ struct ingest {
         struct publication *first; /* all of them, newest first */
         unsigned count;            /* of them */
         unsigned live;
+        struct budget replays; /* what their replay buffers keep; of replay_total_bytes */
         void (*emptied)(void *arg); /* count became 0; may be NULL */
         void *arg;
         int64_t (*wall_us)(void); /* clock_wall_us(), or a test's */

@@ -111,6 +111,8 @@ static const struct config_key keys[] = {
                 "RTMP connections, publishing or not"),
         INT_KEY("replay_bytes", limits.replay_bytes, "33554432", 1 << 20, INT64_C(1) << 32, "bytes",
                 "a stream's frames kept for another transcoder; over it the oldest pictures go"),
+        INT_KEY("replay_total_bytes", limits.replay_total_bytes, "4294967296", 1 << 20, INT64_C(1) << 40, "bytes",
+                "the same of all streams together; over it the oldest pictures of one of those that keep most go"),
         {.name = "redundancy", .type = CONFIG_JSON, .offset = offsetof(struct config, limits.redundancy),
          .default_value = "[]", .unit = "", .reloads = true, .check = redundancy_check,
          .help = "transcoders that encode a broadcast, 1 or 2, per stream-name pattern, e.g. "
@@ -324,6 +326,7 @@ int main(int argc, char **argv)
                 .wall_us = clock_wall_us,
                 .mono_us = clock_mono_us,
         };
+        budget_init(&s.ingest.replays, (size_t)s.config.limits.replay_total_bytes);
         relays_open(&s.ingest.relays);
         api_open(&s.daemon, &s.ingest);
         uv_timer_init(s.daemon.loop, &s.drain_timer);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,7 @@ struct publication {
 
         struct timeline timeline;
         struct replay replay;
+        struct budget_share kept; /* of what all replay buffers keep */
         struct relay_pair *relays;
         int64_t counted_bytes; /* of the replay buffer, in the gauge */
         int64_t since_wall_us;
@@ -102,6 +104,7 @@ static void free_publication(struct publication *p)
         relay_pair_free(p->relays);
         drop_early(p);
         stats_add(STAT_REPLAY_BYTES, -p->counted_bytes);
+        budget_leave(&p->kept);
         replay_fini(&p->replay);
         for (int k = 0; k < TRACK_KINDS; k++)
                 buf_unref(&p->track[k].config);
@@ -305,11 +308,15 @@ void publication_poke(struct publication *p)
 
 /* Frames ---------------------------------------------------------------------------------------------------------- */
 
-static void keep(struct publication *p, const struct frame *f)
+static void count_kept(struct publication *p)
 {
-        size_t lost = replay_push(&p->replay, f);
         stats_add(STAT_REPLAY_BYTES, (int64_t)p->replay.bytes - p->counted_bytes);
         p->counted_bytes = (int64_t)p->replay.bytes;
+        budget_set(&p->in->replays, &p->kept, p->replay.bytes);
+}
+
+static void say_lost(struct publication *p, size_t lost)
+{
         if (lost == 0)
                 return;
         stats_add(STAT_LOST_FRAMES, (int64_t)lost);
@@ -319,6 +326,26 @@ static void keep(struct publication *p, const struct frame *f)
         p->said_lost_us = now;
         log_warn("stream=%s bytes=%zu lost_frames=%" PRIu64 " msg=\"replay buffer full, its oldest pictures go\"",
                  p->stream, p->replay.bytes, p->replay.lost);
+}
+
+/* Whoever keeps most gives way, as far as it still keeps so much: what transcoders have stored went since it was counted. */
+static void bound_all(struct ingest *in)
+{
+        struct budget_share *largest;
+        while ((largest = budget_excess(&in->replays))) {
+                struct publication *p = (struct publication *)((char *)largest - offsetof(struct publication, kept));
+                if (p->counted_bytes == (int64_t)p->replay.bytes)
+                        say_lost(p, replay_give_way(&p->replay));
+                count_kept(p);
+        }
+}
+
+static void keep(struct publication *p, const struct frame *f)
+{
+        size_t lost = replay_push(&p->replay, f);
+        count_kept(p);
+        say_lost(p, lost);
+        bound_all(p->in);
 }
 
 static bool same_bytes(const struct buf *a, const struct buf *b)

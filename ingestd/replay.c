@@ -246,6 +246,14 @@ size_t replay_push(struct replay *r, const struct frame *f)
         return (size_t)(r->lost - lost);
 }
 
+size_t replay_give_way(struct replay *r)
+{
+        uint64_t lost = r->lost;
+        if (r->head < r->tail)
+                make_room(r);
+        return (size_t)(r->lost - lost);
+}
+
 const struct frame *replay_at(const struct replay *r, uint64_t seq)
 {
         assert(seq >= r->head && seq < r->tail);

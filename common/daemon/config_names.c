@@ -14,7 +14,7 @@ const char *const config_names[] = {
         "public_url", "publish_jwks", "publish_key", "publish_key_file", "publish_keys", "publish_keys_file",
         "publish_timeout_ms", "publish_webhook", "publish_webhook_cache_s", "publish_webhook_file",
         "publish_webhook_recheck_s", "publish_webhook_timeout_ms", "publishers_of_address", "publishes_of_address_per_s",
-        "quorum", "recent_ms", "recording", "redundancy", "replay_bytes", "replicas", "retention_bytes", "retention_s",
+        "quorum", "recent_ms", "recording", "redundancy", "replay_bytes", "replay_total_bytes", "replicas", "retention_bytes", "retention_s",
         "rtmp_port", "rtmps_certs", "rtmps_port", "scrub_bytes_s", "shed_after_ms", "sibling_late_ms", "siblings", "slate_after_ms", "sync",
         "target_latency_ms", "tell_throughput", "time_shift_s", "track_wait_ms", "transcoders", "update_s",
         "uplink_mbits", "upstream_role", "view_jwks", "volume_segments", "web_root", "webhooks", "webhooks_file", "when_full", "zone",

@@ -466,11 +466,12 @@ static inline int set_up(void **state)
         memset(&t, 0, sizeof(t));
         uv_loop_init(&t.loop);
         uv_timer_init(&t.loop, &t.tick);
-        t.limits = (struct ingest_limits){.max_publishers = 3, .replay_bytes = 4 << 20,
+        t.limits = (struct ingest_limits){.max_publishers = 3, .replay_bytes = 4 << 20, .replay_total_bytes = 1 << 30,
                                           .track_wait_ms = 2000};
         t.ingest = (struct ingest){.limits = &t.limits, .relays = {.loop = &t.loop, .link = &fake_link, .link_arg = &t},
                                    .wall_us = wall_us, .mono_us = mono_us};
         relays_open(&t.ingest.relays);
+        budget_init(&t.ingest.replays, (size_t)t.limits.replay_total_bytes);
         for (int i = 0; i < NODES; i++) {
                 t.node[i].listed = i < 2;
                 t.node[i].credit = BATCH_FRAMES_MAX;

@@ -572,6 +572,33 @@ static void test_the_buffer_stays_within_its_limit_while_nothing_takes_the_strea
         assert_int_equal(t.node[0].taken[0].track, TRACK_VIDEO);
 }
 
+/* Whatever each of them may keep: the one that keeps most loses its oldest pictures, and the other none. */
+static void test_the_buffers_of_all_streams_stay_within_their_limit_together(void **state)
+{
+        (void)state;
+        struct caster large, small;
+        budget_init(&t.ingest.replays, 1 << 20);
+        t.node[0].listed = t.node[1].listed = false;
+        begin(&small, "small");
+        send_configs(&small);
+        send_media(&small, 0, 500);
+        begin(&large, "large");
+        send_configs(&large);
+        int64_t lost = stats_get(STAT_LOST_FRAMES), of_small = stats_get(STAT_REPLAY_BYTES);
+        send_media(&large, 0, 6000);
+        assert_true(stats_get(STAT_LOST_FRAMES) > lost);
+        assert_in_range(stats_get(STAT_REPLAY_BYTES), 1 << 19, 1 << 20);
+        end(&large, CLOSE_LOST);
+        UNTIL(t.ingest.count == 1);
+        assert_int_equal(stats_get(STAT_REPLAY_BYTES), of_small);
+        assert_int_equal(t.ingest.replays.bytes, of_small);
+        t.node[0].listed = true;
+        UNTIL(t.node[0].opens == 1);
+        end(&small, CLOSE_LOST);
+        UNTIL(t.node[0].closes == 1);
+        assert_int_equal(t.node[0].taken_count, 1000);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -604,6 +631,7 @@ int main(void)
                 TEST(test_streams_of_other_names_are_left_alone),
                 TEST(test_publishers_are_limited_but_may_take_over),
                 TEST(test_the_buffer_stays_within_its_limit_while_nothing_takes_the_stream),
+                TEST(test_the_buffers_of_all_streams_stay_within_their_limit_together),
         };
         log_init("test", LOG_ERROR);
         return cmocka_run_group_tests(tests, NULL, NULL);
