@@ -225,6 +225,7 @@ static int send_fetch(struct fill *f, enum whom whom, const struct node_set *not
         unsigned timeout_ms = what.wait_ms + (c->owner ? fs->cfg.sibling_late_ms : FILL_ANSWER_MS);
         int err = u->ops->fetch(u, f->key.stream, not_these, 0, &what, timeout_ms, &c->node, c->owner ? on_owner_answer : on_answer, c);
         if (err) {
+                f->round.busy |= whom == A_NODE && err == ERR_FULL;
                 free(c);
                 return err;
         }

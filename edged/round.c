@@ -23,9 +23,9 @@ void round_heard(struct round *r, uint64_t node, int status, uint32_t ttl_ms)
 
 enum round_verdict round_end(const struct round *r, bool was_due)
 {
-        if (r->tried.count == 0)
+        if (r->tried.count == 0 && !r->busy)
                 return ROUND_NOBODY;
-        if (r->not_found == r->tried.count && !was_due)
+        if (r->not_found == r->tried.count && !r->busy && !was_due)
                 return ROUND_MISSING;
         return r->waited ? ROUND_AGAIN : ROUND_PAUSE;
 }

@@ -18,11 +18,12 @@ struct round {
         struct node_set tried;
         unsigned not_found;
         bool waited;
+        bool busy; /* somebody was not asked, having too much to do: what the others lack it may have */
         uint32_t missing_ttl_ms; /* the shortest of those that said so */
 };
 
 enum round_verdict {
-        ROUND_NOBODY,  /* there was nobody to ask */
+        ROUND_NOBODY,  /* there is nobody to ask */
         ROUND_MISSING, /* all say that there is no such thing */
         ROUND_AGAIN,   /* at once */
         ROUND_PAUSE,

@@ -115,6 +115,14 @@ struct metric stats_upstream_p95[HEDGE_KINDS] = {[HEDGE_THERE] = P95("there"), [
          .labels = "zone=\"" zone "\""}
 struct metric stats_upstream_bytes[2] = {UPSTREAM_BYTES("own"), UPSTREAM_BYTES("other")};
 
+struct metric stats_upstream_resting = {.name = "edged_upstream_resting",
+                                        .type = METRIC_GAUGE,
+                                        .help = "Nodes above that are asked next to nothing, since they had too much to do"};
+struct metric stats_upstream_passed_over = {
+        .name = "edged_upstream_passed_over_total",
+        .type = METRIC_COUNTER,
+        .help = "Times that a node above was not asked, since it had as much to do as it keeps up with"};
+
 struct metric stats_known_sessions = {
         .name = "edged_known_sessions", .type = METRIC_GAUGE, .help = "Sessions, live and recorded, that the tier above has told of"};
 struct metric stats_census_sure = {
@@ -167,6 +175,8 @@ void stats_register(void)
         metrics_register(hedges, COUNT(hedges));
         metrics_register(stats_upstream_p95, HEDGE_KINDS);
         metrics_register(stats_upstream_bytes, COUNT(stats_upstream_bytes));
+        metrics_register(&stats_upstream_resting, 1);
+        metrics_register(&stats_upstream_passed_over, 1);
         metrics_register(&stats_cache_bytes, 1);
         metrics_register(&stats_cache_objects, 1);
         metrics_register(&stats_pinned, 1);

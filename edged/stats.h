@@ -100,6 +100,7 @@ extern struct metric stats_sent; /* bytes of bodies, to viewers */
 extern struct metric stats_cache_bytes, stats_cache_objects, stats_evicted, stats_clients, stats_held, stats_aborted_fills,
         stats_served;
 extern struct metric stats_upstream_bytes[]; /* 0: from nodes of this one's zone, 1: from others */
+extern struct metric stats_upstream_resting, stats_upstream_passed_over;
 extern struct metric stats_upstream_p95[]; /* by enum hedge_kind; µs */
 extern struct histogram stats_request_seconds, stats_glass;
 

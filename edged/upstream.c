@@ -9,6 +9,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "edged/breaker.h"
 #include "edged/stats.h"
 #include "proto/key.h"
 
@@ -18,11 +19,15 @@ struct tier {
         const struct node_identity *self;
         bool by_object;
         size_t owners;
+        struct breakers breakers;
         void (*changed)(void *arg);
         void *arg;
 };
 
 struct asked {
+        struct tier *tier; /* NULL: its breakers have nothing to do with it */
+        uint64_t node;
+        bool probe; /* breaker.h */
         uint64_t offset;
         struct metric *bytes;
         upstream_done *done;
@@ -49,6 +54,26 @@ uint64_t upstream_id(const struct peer *p)
         return XXH3_64bits(p->address, strlen(p->address)) | 1;
 }
 
+static enum breaker_heard said(int err, const struct fetch_reply *m)
+{
+        int status = err ? err : m->status;
+        return status == ERR_FULL ? BREAKER_FULL : err == ERR_TIMEOUT ? BREAKER_LATE : err ? BREAKER_NOTHING : BREAKER_GOOD;
+}
+
+static void hear(const struct asked *a, int err, const struct fetch_reply *m)
+{
+        struct breakers *bs = &a->tier->breakers;
+        enum breaker_change change = breaker_heard(bs, a->node, a->probe, said(err, m), clock_mono_us());
+        if (change == BREAKER_SAME)
+                return;
+        metric_set(&stats_upstream_resting, breakers_resting(bs));
+        if (change == BREAKER_RESTS)
+                log_warn("node=%016llx error=\"%s\" msg=\"a node above has too much to do and is let alone for a moment\"",
+                         (unsigned long long)a->node, err_text(err ? err : m->status));
+        else
+                log_info("node=%016llx msg=\"a node above answers again\"", (unsigned long long)a->node);
+}
+
 static void on_reply(void *arg, int err, nng_msg *msg)
 {
         struct asked *a = arg;
@@ -58,17 +83,24 @@ static void on_reply(void *arg, int err, nng_msg *msg)
         if (err == ERR_PROTO)
                 log_warn("msg=\"a node that was asked sent an answer that cannot be\" error=\"%s\"", err_text(err));
         metric_add(a->bytes, bytes ? (int64_t)bytes->len : 0);
+        if (a->tier)
+                hear(a, err, &m);
         a->done(a->arg, err, err ? NULL : &m, bytes);
         buf_unref(&bytes);
         free(a);
 }
 
+static void ask(struct peer *p, uint8_t type, const struct fetch *what, unsigned timeout_ms, const struct asked *asked)
+{
+        struct asked *a = mem_alloc(sizeof(*a));
+        *a = *asked;
+        rpc_call_far(p->rpc, message_new(type, fetch_encode, what), timeout_ms, on_reply, a);
+}
+
 void upstream_ask(struct peer *p, uint8_t type, const struct fetch *what, unsigned timeout_ms, struct metric *bytes, upstream_done *done,
                   void *arg)
 {
-        struct asked *a = mem_alloc(sizeof(*a));
-        *a = (struct asked){what->offset, bytes, done, arg};
-        rpc_call_far(p->rpc, message_new(type, fetch_encode, what), timeout_ms, on_reply, a);
+        ask(p, type, what, timeout_ms, &(struct asked){.offset = what->offset, .bytes = bytes, .done = done, .arg = arg});
 }
 
 /* All owners have what is not at the live edge any more; what is, the first may have a moment before the others. */
@@ -81,14 +113,21 @@ static bool is_shared(const struct tier *t, const char *object)
         return key_is_past(&key, clock_wall_us() - UPSTREAM_OLD_US);
 }
 
-static struct peer *choose(struct tier *t, const char *by, const char *object, const struct node_set *tried, uint64_t only)
+/* Who is named is asked whatever it has to do: that is for a list, one FETCH under way each. *busy: somebody was passed over for that. */
+static struct peer *choose(struct tier *t, const char *by, const char *object, const struct node_set *tried, uint64_t only, bool *busy)
 {
         struct peer *route[UPSTREAM_NODES_MAX];
+        int64_t now_us = clock_mono_us();
         size_t n = is_shared(t, object) ? peers_route_shared(t->peers, by, t->owners, object, route, UPSTREAM_NODES_MAX)
                                         : peers_route_near(t->peers, by, t->owners, route, UPSTREAM_NODES_MAX);
         for (size_t i = 0; i < n; i++) {
-                if (only ? upstream_id(route[i]) == only : !node_set_has(tried, upstream_id(route[i])))
+                uint64_t id = upstream_id(route[i]);
+                if (only ? id != only : node_set_has(tried, id))
+                        continue;
+                if (only || breaker_may(&t->breakers, id, now_us))
                         return route[i];
+                *busy = true;
+                metric_add(&stats_upstream_passed_over, 1);
         }
         return NULL;
 }
@@ -97,12 +136,18 @@ static int tier_fetch(struct upstream *u, const char *stream, const struct node_
                       const struct fetch *what, unsigned timeout_ms, uint64_t *node, upstream_done *done, void *arg)
 {
         struct tier *t = (struct tier *)u;
-        struct peer *p = t->peers ? choose(t, t->by_object ? what->key : stream, what->key, tried, only) : NULL;
+        bool busy = false;
+        struct peer *p = t->peers ? choose(t, t->by_object ? what->key : stream, what->key, tried, only, &busy) : NULL;
         if (!p)
-                return ERR_CLOSED;
-        bool other_zone = strcmp(p->info.zone, t->self->zone) != 0;
-        *node = upstream_id(p);
-        upstream_ask(p, MSG_FETCH, what, timeout_ms, &stats_upstream_bytes[other_zone], done, arg);
+                return busy ? ERR_FULL : ERR_CLOSED;
+        struct asked a = {.offset = what->offset, .done = done, .arg = arg};
+        a.bytes = &stats_upstream_bytes[strcmp(p->info.zone, t->self->zone) != 0];
+        a.node = *node = upstream_id(p);
+        if (!only) {
+                a.tier = t;
+                a.probe = breaker_sent(&t->breakers, a.node, clock_mono_us());
+        }
+        ask(p, MSG_FETCH, what, timeout_ms, &a);
         return 0;
 }
 
@@ -141,6 +186,7 @@ int upstream_open(struct upstream **out, uv_loop_t *loop, const char *names, enu
         t->owners = t->by_object ? PEERS_OWNERS_MAX : owners;
         t->changed = changed;
         t->arg = arg;
+        breakers_init(&t->breakers, UPSTREAM_UNDER_WAY_MAX, (uint64_t)clock_mono_us());
         int err = peers_open(&t->peers, loop, names, role, self, on_peers_changed, t);
         if (err) {
                 free(t);

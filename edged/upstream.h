@@ -16,6 +16,7 @@
 
 #define UPSTREAM_NODES_MAX 16
 #define UPSTREAM_OLD_US (60 * US_PER_S) /* a segment that is older is asked of all owners in equal parts */
+#define UPSTREAM_UNDER_WAY_MAX 4096 /* FETCHes at one node, while it keeps up (breaker.h) */
 
 /* Nodes already asked in this round, by a hash of their address. */
 struct node_set {
@@ -36,8 +37,8 @@ struct upstream {
 struct upstream_ops {
         /* timeout_ms: of one that is near (rpc_call_far). Asks the first usable node in `stream`'s order that is not in `tried` (only != 0: just
          * that node); of edges, that have every stream, in the order of what->key; of origins the first owner has what is new, and each of them its
-         * share of what is old. Its id goes to *node. 0: done() will be called, later;
-         * ERR_CLOSED: there is none to ask. */
+         * share of what is old. Its id goes to *node. 0: done() will be called, later; ERR_CLOSED: there is none to ask;
+         * ERR_FULL: there is, but it has too much to do already (breaker.h). */
         int (*fetch)(struct upstream *u, const char *stream, const struct node_set *tried, uint64_t only,
                      const struct fetch *what, unsigned timeout_ms, uint64_t *node, upstream_done *done, void *arg);
         size_t (*live)(struct upstream *u);

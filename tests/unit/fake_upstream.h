@@ -27,6 +27,7 @@ struct fake_call {
 struct fake_upstream {
         struct upstream base;
         uint64_t nodes; /* ids 1 … nodes */
+        struct node_set busy; /* of them: those that have too much to do */
         unsigned count; /* FETCHes ever */
         struct fake_call calls[FAKE_CALLS_MAX];
 };
@@ -47,10 +48,11 @@ static int fake_fetch(struct upstream *u, const char *stream, const struct node_
         (void)stream, (void)timeout_ms;
         struct fake_upstream *fu = (struct fake_upstream *)u;
         uint64_t id = only ? only : 1;
-        while (!only && id <= fu->nodes && node_set_has(tried, id))
-                id++;
+        bool busy = false;
+        for (; !only && id <= fu->nodes && (node_set_has(tried, id) || node_set_has(&fu->busy, id)); id++)
+                busy |= !node_set_has(tried, id);
         if (id > fu->nodes)
-                return ERR_CLOSED;
+                return busy ? ERR_FULL : ERR_CLOSED;
         if (fu->count == FAKE_CALLS_MAX)
                 forget_answered(fu);
         assert(fu->count < FAKE_CALLS_MAX);

@@ -201,6 +201,34 @@ static void test_what_one_owner_makes_within_two_seconds_costs_one_question(void
         fake_edge_close(&e);
 }
 
+/* It may be the one that has it. */
+static void test_a_node_that_has_too_much_to_do_is_waited_for(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 2);
+        node_set_add(&e.upstream->busy, 2);
+        struct object *o = get(&e, key);
+        fake_answer_status(last(&e), ERR_NOT_FOUND, 1000);
+        assert_int_equal(look(o).state, OBJECT_FILLING);
+        node_set_add(&e.upstream->busy, 1);
+        unsigned count = e.upstream->count;
+        for (int i = 0; i < 20; i++) { /* longer than a tier without nodes is waited for */
+                fake_wait(100 * US_PER_MS);
+                fills_tick(e.fills, fake_clock_us());
+        }
+        assert_int_equal(e.upstream->count, count);
+        assert_int_equal(look(o).state, OBJECT_FILLING);
+        e.upstream->busy = (struct node_set){0};
+        fake_wait(FILL_PAUSE_MAX_US);
+        fills_tick(e.fills, fake_clock_us());
+        assert_int_equal(e.upstream->count, count + 1);
+        fake_answer_bytes(last(&e), "abc", 3, FETCH_COMPLETE | FETCH_IMMUTABLE, 0, "video/mp4");
+        assert_int_equal(look(o).state, OBJECT_COMPLETE);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
 static void test_nobody_is_asked_for_a_segment_before_it_can_be_there(void **state)
 {
         (void)state;
@@ -377,6 +405,7 @@ int main(void)
                 cmocka_unit_test(test_an_origin_that_dies_in_mid_fill_is_replaced_at_the_same_offset),
                 cmocka_unit_test(test_a_segment_that_is_due_is_held_and_never_missing),
                 cmocka_unit_test(test_what_one_owner_makes_within_two_seconds_costs_one_question),
+                cmocka_unit_test(test_a_node_that_has_too_much_to_do_is_waited_for),
                 cmocka_unit_test(test_nobody_is_asked_for_a_segment_before_it_can_be_there),
                 cmocka_unit_test(test_a_segment_that_nobody_would_be_held_for_is_refused_at_once),
                 cmocka_unit_test(test_without_any_origin_it_fails_after_a_second),

@@ -1,0 +1,124 @@
+/* upstream: nodes above that have too much to do are asked less, and not more. */
+#include "rpc_fixture.h"
+
+#include "edged/breaker.h"
+#include "edged/stats.h"
+#include "edged/upstream.h"
+
+#define CROWD 400
+
+static struct node_identity edge = {.id = "edge-1", .incarnation_us = 1, .role = ROLE_EDGED, .cluster_token = ""};
+static unsigned done, full;
+
+static void count_done(void *arg, int err, const struct fetch_reply *reply, struct buf *bytes)
+{
+        (void)arg, (void)bytes;
+        done++;
+        full += err == ERR_FULL || (reply && reply->status == ERR_FULL);
+}
+
+static void nothing_to_do(void *arg)
+{
+        (void)arg;
+}
+
+/* Of so many that are to be asked, those that were. */
+static unsigned ask(struct upstream *u, unsigned count)
+{
+        static const struct fetch what = {.key = "/live/cam/s1/v720/7.m4s", .wait_ms = 1000};
+        static const struct node_set none;
+        unsigned sent = 0;
+        uint64_t node;
+        for (unsigned i = 0; i < count; i++) {
+                int err = u->ops->fetch(u, "cam", &none, 0, &what, LONG_MS, &node, count_done, NULL);
+                assert_true(err == 0 || err == ERR_FULL || err == ERR_CLOSED);
+                sent += err == 0;
+        }
+        return sent;
+}
+
+static void answer_held(struct server *s)
+{
+        struct fetch_reply m = {.status = ERR_NOT_YET};
+        while (s->held_count > 0)
+                rpc_reply(s->held[--s->held_count], message_new(MSG_FETCH_REPLY, fetch_reply_encode, &m));
+}
+
+static void hold_all(void *arg, struct rpc_request *req)
+{
+        struct server *s = arg;
+        s->requests++;
+        s->held[s->held_count++] = req;
+}
+
+static void serve_few(struct server *s, unsigned contexts)
+{
+        memset(s, 0, sizeof(*s));
+        s->self = (struct node_identity){.id = "origin-1", .incarnation_us = 1000, .role = ROLE_ORIGIND, .cluster_token = ""};
+        assert_int_equal(rpc_server_open(&s->rpc, &loop, "127.0.0.1", 0, contexts, &s->self, hold_all, s), 0);
+        snprintf(s->address, sizeof(s->address), "127.0.0.1:%d", rpc_server_port(s->rpc));
+}
+
+static void open_live(struct upstream **u, const char *address)
+{
+        done = full = 0;
+        assert_int_equal(upstream_open(u, &loop, address, ROLE_ORIGIND, 1, &edge, nothing_to_do, NULL), 0);
+        WAIT((*u)->ops->live(*u) == 1);
+}
+
+static void test_an_origin_that_is_full_is_let_alone(void **state)
+{
+        struct server s;
+        struct upstream *u;
+        (void)state;
+        serve_few(&s, 2);
+        open_live(&u, s.address);
+        assert_int_equal(ask(u, CROWD), CROWD);
+        WAIT(s.held_count == 2 && done == CROWD - 2);
+        assert_int_equal(full, CROWD - 2);
+        for (int i = 0; i < 10; i++) /* each crowd after it that is told so sends one to see how it is, if any */
+                assert_true(ask(u, CROWD) <= 1);
+        answer_held(&s);
+        upstream_close(u);
+        rpc_server_close(s.rpc);
+}
+
+static void test_an_origin_that_keeps_up_again_is_asked_as_before(void **state)
+{
+        struct server s;
+        struct upstream *u;
+        unsigned most = 0;
+        (void)state;
+        serve_few(&s, 2);
+        open_live(&u, s.address);
+        ask(u, CROWD);
+        WAIT(s.held_count == 2 && done == CROWD - 2);
+        answer_held(&s);
+        rpc_server_close(s.rpc);
+        int port = atoi(strchr(s.address, ':') + 1);
+        memset(&s, 0, sizeof(s)); /* one that takes more: the same address */
+        s.self = (struct node_identity){.id = "origin-1", .incarnation_us = 2000, .role = ROLE_ORIGIND, .cluster_token = ""};
+        assert_int_equal(rpc_server_open(&s.rpc, &loop, "127.0.0.1", port, 64, &s.self, hold_all, &s), 0);
+        WAIT(u->ops->live(u) == 1);
+        while (most < 32) {
+                unsigned sent = ask(u, 32);
+                most = sent > most ? sent : most;
+                for (unsigned before = done; done < before + sent; uv_run(&loop, UV_RUN_ONCE))
+                        answer_held(&s);
+                uv_run(&loop, UV_RUN_ONCE);
+        }
+        upstream_close(u);
+        rpc_server_close(s.rpc);
+}
+
+#define LOOP_TEST(f) cmocka_unit_test_setup_teardown(f, open_loop, close_loop)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                LOOP_TEST(test_an_origin_that_is_full_is_let_alone),
+                LOOP_TEST(test_an_origin_that_keeps_up_again_is_asked_as_before),
+        };
+        log_init("test", getenv("TEST_LOG") ? LOG_DEBUG : LOG_ERROR);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
