@@ -47,6 +47,7 @@ struct conn {
         bool closing; /* its session is: what comes is not looked at */
         bool live;    /* it publishes; as of the last look */
         uint64_t read_in; /* the turn in which it was read last, or the round, if it does not publish */
+        uint64_t turn;    /* for which its messages are counted */
         struct budget_share kept; /* what the process keeps for it */
         struct queue *behind; /* which it stands in; NULL: none */
         struct conn *behind_next, **behind_link;
@@ -338,7 +339,7 @@ static void session_behind(void *arg)
 {
         struct conn *c = conn_of(arg);
         struct rtmp_server *s = c->server;
-        struct queue *q = c->live ? &s->behind_live : &s->behind_strangers;
+        struct queue *q = rtmp_session_live(c->session) ? &s->behind_live : &s->behind_strangers; /* it may have begun just now */
         metric_add(&metrics[BEHIND], 1);
         c->behind = q;
         c->behind_next = NULL;
@@ -481,12 +482,20 @@ static void wire_close(struct conn *c, enum rtmp_close reason, const char *why)
         rtmp_session_close(c->session, reason);
 }
 
+/* It may go on and be read in the same turn: its messages are counted over both. */
+static void begin_turn(struct conn *c)
+{
+        if (c->turn != c->server->turn)
+                rtmp_session_turn(c->session);
+        c->turn = c->server->turn;
+}
+
 static void take_bytes(struct conn *c, const char *data, size_t len)
 {
         const char *why;
         metric_add(&metrics[BYTES], (int64_t)len);
         acknowledge_now(&c->tcp);
-        rtmp_session_turn(c->session);
+        begin_turn(c);
         enum rtmp_close reason = rtmp_wire_feed(c->wire, data, len, &why);
         if (rtmp_wire_through(c->wire))
                 end_handshake(c);
@@ -606,7 +615,7 @@ static void on_connection(uv_stream_t *stream, int status)
 static void go_on(struct conn *c)
 {
         leave_behind(c);
-        rtmp_session_turn(c->session);
+        begin_turn(c);
         rtmp_session_go_on(c->session, now_us(c->server));
         conn_look(c);
 }
