@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/daemon/rate.h"
+#include "common/daemon/told.h"
 #include "common/err.h"
 #include "common/mem.h"
 #include "ingestd/early.h"
@@ -56,7 +57,7 @@ struct publication {
         uint64_t bytes, frames;
         struct rate pictures, bits;
         int64_t last_mono_us; /* of the newest frame */
-        int64_t said_break_us, said_lost_us, said_key_us, said_config_us;
+        struct told told_break, told_lost, told_key, told_config;
         struct hold hold;
         int64_t held_us; /* since when, monotonic; 0: it is not */
         bool said_hold;
@@ -320,10 +321,8 @@ static void say_lost(struct publication *p, size_t lost)
         if (lost == 0)
                 return;
         stats_add(STAT_LOST_FRAMES, (int64_t)lost);
-        int64_t now = p->in->mono_us();
-        if (p->said_lost_us && now - p->said_lost_us < SAY_AGAIN_US)
+        if (!told_may(&p->told_lost, SAY_AGAIN_US, p->in->mono_us(), NULL))
                 return;
-        p->said_lost_us = now;
         log_warn("stream=%s bytes=%zu lost_frames=%" PRIu64 " msg=\"replay buffer full, its oldest pictures go\"",
                  p->stream, p->replay.bytes, p->replay.lost);
 }
@@ -355,11 +354,8 @@ static bool same_bytes(const struct buf *a, const struct buf *b)
 
 static void say_config(struct publication *p, uint8_t track, bool late)
 {
-        int64_t now = p->in->mono_us();
-        if (!late && p->said_config_us && now - p->said_config_us < SAY_AGAIN_US)
+        if (!late && !told_may(&p->told_config, SAY_AGAIN_US, p->in->mono_us(), NULL))
                 return; /* some encoders send another one with every keyframe */
-        if (!late)
-                p->said_config_us = now;
         log_info("stream=%s track=%s msg=\"%s\"", p->stream, track == TRACK_VIDEO ? "video" : "audio",
                  late ? "late track" : "codec configuration changed");
 }
@@ -395,11 +391,9 @@ static bool may_start(const struct publication *p, const struct flv_frame *f)
 
 static void say_broken(struct publication *p, const struct flv_frame *f)
 {
-        int64_t now = p->in->mono_us();
         stats_add(STAT_BREAKS, 1);
-        if (p->said_break_us && now - p->said_break_us < SAY_AGAIN_US)
+        if (!told_may(&p->told_break, SAY_AGAIN_US, p->in->mono_us(), NULL))
                 return;
-        p->said_break_us = now;
         log_info("stream=%s track=%s timestamp_ms=%u msg=\"time is not continuous\"", p->stream,
                  f->track == TRACK_VIDEO ? "video" : "audio", f->dts_ms);
 }
@@ -408,11 +402,10 @@ static void say_broken(struct publication *p, const struct flv_frame *f)
 static void say_no_key(struct publication *p)
 {
         int64_t now = p->in->mono_us();
-        if (!p->said_key_us)
-                p->said_key_us = now; /* who joins in mid-group has one soon */
-        if (now - p->said_key_us < SAY_AGAIN_US)
+        if (!p->told_key.at_us)
+                p->told_key.at_us = now; /* who joins in mid-group has one soon */
+        if (!told_may(&p->told_key, SAY_AGAIN_US, now, NULL))
                 return;
-        p->said_key_us = now;
         log_warn("stream=%s msg=\"pictures are dropped: there was no keyframe yet\"", p->stream);
 }
 

@@ -3,6 +3,7 @@
 #ifndef INGESTD_RELAY_IMPL_H
 #define INGESTD_RELAY_IMPL_H
 
+#include "common/daemon/told.h"
 #include "ingestd/relay_pair.h"
 
 #define MOVE_AGAIN_US INT64_C(1000000) /* by then HELLO has said who else wants to leave */
@@ -26,9 +27,8 @@ struct relay {
         unsigned rounds;         /* over all transcoders, in vain; of a shadow also those that were live for a moment */
         bool asking;             /* for the one that has the stream, before any is told to begin it */
         bool following;          /* the one that has it now, since ours was fenced */
-        int64_t said_us;         /* when it was logged last that no transcoder opened it, and why; the same again is only counted for a while */
-        int said_status;
-        unsigned unsaid;
+        struct told told_refused; /* that no transcoder opened it, for this reason */
+        int told_status;
         unsigned opened_configs; /* replay->config_changes that OPEN carried */
         uint32_t beside;         /* the generation that OPEN_BESIDE carried */
         int64_t offered_epoch_us;

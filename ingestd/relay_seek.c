@@ -267,7 +267,7 @@ static void adopt(struct relay *r, const struct open_reply *m)
         relay_begin_at(r, m->handle);
         r->tried_count = 0;
         r->rounds = 0;
-        r->said_us = 0;
+        r->told_refused = (struct told){0};
         r->asking = r->following = false;
         uint64_t again_frames = !m->standby && r->pair->sent > r->cursor ? r->pair->sent - r->cursor : 0;
         stats_add(STAT_OPENS, 1);
@@ -283,24 +283,21 @@ static void adopt(struct relay *r, const struct open_reply *m)
 }
 
 /* How often it was so since the last line; 0: the line that there is says it. */
-static unsigned times_to_say(struct relay *r, int status)
+static uint64_t times_to_say(struct relay *r, int status)
 {
-        int64_t now = clock_mono_us();
-        unsigned times = ++r->unsaid;
-        if (r->said_us && r->said_status == status && now - r->said_us < SAY_AGAIN_US)
-                return 0;
-        r->said_us = now;
-        r->said_status = status;
-        r->unsaid = 0;
-        return times;
+        uint64_t times = 0;
+        if (r->told_status != status)
+                r->told_refused = (struct told){0};
+        r->told_status = status;
+        return told_may(&r->told_refused, SAY_AGAIN_US, clock_mono_us(), &times) ? times : 0;
 }
 
 static void say_refused(struct relay *r, const struct open_reply *m)
 {
         char quoted[192];
-        unsigned times = times_to_say(r, m->status);
+        uint64_t times = times_to_say(r, m->status);
         if (times)
-                log_warn("stream=%s transcoder=%s error=\"%s\" times=%u msg=\"not opened\" why=%s", r->pair->stream.stream, r->address,
+                log_warn("stream=%s transcoder=%s error=\"%s\" times=%" PRIu64 " msg=\"not opened\" why=%s", r->pair->stream.stream, r->address,
                          err_text(m->status), times, log_quote(quoted, sizeof(quoted), m->text));
 }
 
@@ -343,9 +340,9 @@ static void on_shadow_refused(struct relay *r, int err, const char *text)
 
 static void on_failure(struct relay *r, int err)
 {
-        unsigned times = times_to_say(r, err);
+        uint64_t times = times_to_say(r, err);
         if (times)
-                log_warn("stream=%s transcoder=%s error=\"%s\" times=%u msg=\"not opened\"", r->pair->stream.stream, r->address,
+                log_warn("stream=%s transcoder=%s error=\"%s\" times=%" PRIu64 " msg=\"not opened\"", r->pair->stream.stream, r->address,
                          err_text(err), times);
         if (!r->asking)
                 r->pair->stray_us = clock_mono_us();

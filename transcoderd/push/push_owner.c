@@ -119,7 +119,8 @@ void owner_pause(struct owner *o, unsigned ms)
 static void tell_failing(struct owner *o, int err)
 {
         uint64_t count;
-        if ((o->failing_told && o->no_space == (err == ERR_NOSPACE)) || !told_may(&o->told_failing, &count))
+        if ((o->failing_told && o->no_space == (err == ERR_NOSPACE)) ||
+            !told_may(&o->told_failing, PUSH_TOLD_US, clock_mono_us(), &count))
                 return;
         o->failing_told = true;
         o->no_space = err == ERR_NOSPACE;
@@ -184,7 +185,7 @@ static void tell_refused(struct lane *l, const struct item *it, int err, const s
 {
         const struct owner *o = l->owner;
         uint64_t count;
-        if (!told_may(&l->owner->told_refused, &count))
+        if (!told_may(&l->owner->told_refused, PUSH_TOLD_US, clock_mono_us(), &count))
                 return;
         log_error("session=%s origin=%s track=%s segment=%u chunk=%u init=%d start_us=%" PRId64 " error=\"%s\" "
                   "expected=%u/%u end_us=%" PRId64 " times=%" PRIu64 " msg=\"refused by the origin\"",

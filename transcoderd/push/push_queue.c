@@ -10,19 +10,6 @@
 #include "transcoderd/push/push_owner.h"
 #include "transcoderd/stats.h"
 
-#define TOLD_EVERY_US US_PER_S
-
-bool told_may(struct told *t, uint64_t *count)
-{
-        int64_t now_us = clock_mono_us();
-        t->untold++;
-        if (t->at_us && now_us - t->at_us < TOLD_EVERY_US)
-                return false;
-        *count = t->untold;
-        *t = (struct told){.at_us = now_us};
-        return true;
-}
-
 void item_free(struct item *it)
 {
         buf_unref(&it->bytes);
@@ -84,7 +71,7 @@ static void count_lost(struct owner *o, const char *track, const struct item *it
         uint64_t count;
         metric_add(&stats_dropped, 1);
         o->lost++;
-        if (told_may(&o->told_lost, &count))
+        if (told_may(&o->told_lost, PUSH_TOLD_US, clock_mono_us(), &count))
                 log_error("session=%s origin=%s track=%s segment=%u chunk=%u lost_chunks=%" PRIu64 " queued_bytes=%zu "
                           "msg=\"the queue is full: the oldest chunks are lost\"", o->push->claim.session, o->origin.id,
                           track, it->segment, it->chunk, count, o->queued_bytes);

@@ -7,16 +7,12 @@
 #ifndef TRANSCODERD_PUSH_PUSH_QUEUE_H
 #define TRANSCODERD_PUSH_PUSH_QUEUE_H
 
+#include "common/daemon/told.h"
 #include "transcoderd/push/push.h"
 
 struct owner;
 
-/* A warning that would be repeated is told once a second, with the number of those that were not. */
-struct told {
-        int64_t at_us;
-        uint64_t untold;
-};
-bool told_may(struct told *t, uint64_t *count); /* count: this one, and the untold before it */
+#define PUSH_TOLD_US INT64_C(1000000) /* told.h: of one origin, and of one session */
 
 struct item {
         struct item *next;
