@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/daemon/log.h"
+#include "common/daemon/told.h"
 #include "common/err.h"
 #include "common/mem.h"
 #include "transcoderd/encode/decode.h"
@@ -19,19 +20,19 @@ struct audio {
         struct intake in;
         pthread_t thread;
 
+        struct buf *config; /* of `codec`, until the decoder is opened by it; NULL: it comes with the frames */
+        uint8_t codec;
         struct decoder *decoder;
         struct sound sound;
-        int64_t logged_mono_us;
+        struct told told_corrupt;
 };
 
 static void count_corrupt(struct audio *a, const char *what)
 {
         uint64_t n = atomic_fetch_add(&a->out->tally.corrupt, 1) + 1;
-        int64_t now_us = clock_mono_us();
         sound_loosen(&a->sound);
-        if (a->logged_mono_us && now_us - a->logged_mono_us < 10 * US_PER_S)
+        if (!told_may(&a->told_corrupt, 10 * US_PER_S, clock_mono_us(), NULL))
                 return;
-        a->logged_mono_us = now_us;
         log_warn("session=%s msg=\"damaged audio: %s\" count=%llu", a->out->session, what, (unsigned long long)n);
 }
 
@@ -95,11 +96,20 @@ static bool step(struct audio *a)
         return false;
 }
 
+/* Not for the loop: what a codec does meanwhile is its own. */
+static void open_decoder(struct audio *a)
+{
+        if (a->config && decoder_config(a->decoder, a->codec, a->config) != 0)
+                count_corrupt(a, "configuration record");
+        buf_unref(&a->config);
+}
+
 static void *run(void *arg)
 {
         struct audio *a = arg;
         pthread_setname_np(pthread_self(), "audio");
         bool ended = false;
+        open_decoder(a);
         while (!ended && !atomic_load(&a->sound.stop))
                 ended = step(a);
         sound_fini(&a->sound);
@@ -111,6 +121,7 @@ static void *run(void *arg)
 static void free_audio(struct audio *a)
 {
         intake_fini(&a->in);
+        buf_unref(&a->config);
         decoder_free(&a->decoder);
         sound_fini(&a->sound);
         free(a);
@@ -127,8 +138,8 @@ struct audio *audio_open(const struct job *job, struct outlet *outlet, uint8_t c
         intake_init(&a->in);
         sound_init(&a->sound, &a->job, outlet, late, clock_mono_us());
         a->decoder = decoder_new(TRACK_AUDIO, 1);
-        if (config && decoder_config(a->decoder, codec, config) != 0)
-                count_corrupt(a, "configuration record");
+        a->config = config ? buf_ref(config) : NULL;
+        a->codec = codec;
         outlet_join(outlet);
         if (pthread_create(&a->thread, NULL, run, a) == 0)
                 return a;

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/daemon/log.h"
+#include "common/daemon/told.h"
 #include "common/err.h"
 #include "common/mem.h"
 #include "transcoderd/encode/cadence.h"
@@ -60,6 +61,8 @@ struct video {
         bool late;
         unsigned not_opened; /* frames from which no encoders have come; OPENED: that is told, or they were opened */
 
+        struct buf *config; /* of `codec`, until the decoder is opened by it; NULL: it comes with the frames */
+        uint8_t codec;
         struct decoder *decoder;
         struct deinterlacer *deinterlacer;
         struct slate slate;
@@ -73,16 +76,14 @@ struct video {
         enum shown last;  /* what was placed last */
         bool begins_anew; /* what comes is another broadcaster's, or another clock's */
         int64_t last_us;  /* of the last picture, real or slate */
-        int64_t logged_mono_us;
+        struct told told_corrupt;
 };
 
 static void count_corrupt(struct video *v, const char *what)
 {
         uint64_t n = atomic_fetch_add(&v->out->tally.corrupt, 1) + 1;
-        int64_t now_us = clock_mono_us();
-        if (v->logged_mono_us && now_us - v->logged_mono_us < 10 * US_PER_S)
+        if (!told_may(&v->told_corrupt, 10 * US_PER_S, clock_mono_us(), NULL))
                 return;
-        v->logged_mono_us = now_us;
         log_warn("session=%s msg=\"damaged video: %s\" count=%llu", v->out->session, what, (unsigned long long)n);
 }
 
@@ -603,11 +604,20 @@ static void look_if_opened(struct video *v)
         outlet_opened(v->out);
 }
 
+/* It begins threads of its own, which takes too long for the loop. */
+static void open_decoder(struct video *v)
+{
+        if (v->config && decoder_config(v->decoder, v->codec, v->config) != 0)
+                count_corrupt(v, "configuration record");
+        buf_unref(&v->config);
+}
+
 static void *run(void *arg)
 {
         struct video *v = arg;
         pthread_setname_np(pthread_self(), "video");
         bool ended = false;
+        open_decoder(v);
         while (!ended && !atomic_load(&v->stop)) {
                 if (v->any && precedence_given(job_now_us(&v->job) - v->last_us))
                         precedence_give(&v->stop);
@@ -636,13 +646,14 @@ struct video *video_open(const struct job *job, struct outlet *outlet, uint8_t c
         slate_init(&v->slate, job->slate_after_us, clock_mono_us());
         v->decoder = decoder_new(TRACK_VIDEO, job->decoder_threads);
         v->deinterlacer = deinterlace_new(job->decoder_threads);
-        if (config && decoder_config(v->decoder, codec, config) != 0)
-                count_corrupt(v, "configuration record");
+        v->config = config ? buf_ref(config) : NULL;
+        v->codec = codec;
         outlet_join(outlet);
         outlet_opening(outlet, 1);
         if (pthread_create(&v->thread, NULL, run, v) == 0)
                 return v;
         outlet_opened(outlet);
+        buf_unref(&v->config);
         intake_fini(&v->in);
         deinterlace_free(&v->deinterlacer);
         decoder_free(&v->decoder);
