@@ -1,5 +1,5 @@
-transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/broadcaster.c transcoderd/capacity.c transcoderd/opens.c \
-                    transcoderd/proxies.c transcoderd/session.c transcoderd/starts.c transcoderd/stats.c \
+transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/beginnings.c transcoderd/broadcaster.c transcoderd/capacity.c transcoderd/opens.c \
+                    transcoderd/pace.c transcoderd/proxies.c transcoderd/session.c transcoderd/sessions.c transcoderd/starts.c transcoderd/stats.c \
                     transcoderd/encode/audio.c transcoderd/encode/audio_rung.c transcoderd/encode/cadence.c \
                     transcoderd/encode/captions.c transcoderd/encode/cost.c transcoderd/encode/decode.c transcoderd/encode/deinterlace.c \
                     transcoderd/encode/grid.c transcoderd/encode/intake.c transcoderd/encode/job.c transcoderd/encode/ladder.c \

@@ -1,27 +1,16 @@
-#include "transcoderd/session.h"
+#include "transcoderd/session_impl.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "transcoderd/encode/precedence.h"
 #include "transcoderd/stats.h"
 
-#define TICK_MS 500
-#define START_LOOK_MS 20
-#define FULL_BEHIND_US (3 * US_PER_S) /* behind real time for so long: not just the frames of a failover */
-#define BUSY_SMOOTHING 4 /* ticks */
-#define BEHIND_US US_PER_S
-#define KEEPS_UP_US (US_PER_S / 2)
-#define GIVE_WAY_US (300 * US_PER_MS) /* another session is so far behind: before frame rates are halved */
-#define GIVE_WAY_FRAMES 8             /* a second, so that the proxy sees that it is not stuck */
-#define FAR_STORED_US (5 * US_PER_S) /* far less than push_queue.h loses the oldest of */
 #define AHEAD_MIN_US US_PER_S
 #define DRAIN_STILL_US (10 * US_PER_S) /* from the last chunk: encoders that are slow are waited for, those that stand are not */
 #define RECENT_BYTES (64u << 20) /* of one session: over 50 Mbit/s for the usual 10 s */
@@ -31,9 +20,6 @@
 #define END_EXTRA_US (10 * US_PER_S) /* beyond the grace time; by then an origin has ended the session itself */
 
 static const struct state claiming, queued, live, grace, draining, ending, leaving, gone;
-
-static void end_start(struct session *s);
-static void on_starter(uv_timer_t *t);
 
 /* ---- events of the pipeline ---------------------------------------------------------------------------------------- */
 
@@ -71,7 +57,7 @@ static void on_chunk(void *arg, const struct chunk *c)
 static void on_ready(void *arg)
 {
         struct session *s = arg;
-        end_start(s);
+        beginnings_end(s);
 }
 
 static void on_drained(void *arg, int64_t end_us)
@@ -273,41 +259,6 @@ static void refuse(struct session *s, int err, const char *text)
         s->opening = NULL;
 }
 
-/* Of those whose turn it may be: first who goes on, then who came first. */
-static struct session *next_to_start(const struct sessions *ss)
-{
-        struct session *next = NULL;
-        for (struct session *s = ss->first; s; s = s->next) { /* the newest first */
-                if (s->state == &queued && (!next || s->goes_on || !next->goes_on))
-                        next = s;
-        }
-        return next;
-}
-
-/* Pixels a second of all sessions that encode, or are to. */
-static int64_t promised(const struct sessions *ss)
-{
-        int64_t sum = 0;
-        for (const struct session *s = ss->first; s; s = s->next) {
-                bool asks = s->state == &claiming && s->full; /* most that only ask have no place then */
-                if (s->pipeline || (s->state == &claiming && !asks) || s->state == &queued)
-                        sum += s->cost;
-        }
-        return sum;
-}
-
-const char *sessions_full(const struct sessions *ss, int64_t cost)
-{
-        int64_t now_us = clock_mono_us();
-        for (const struct session *s = ss->first; s; s = s->next) {
-                if (s->behind_since_us && now_us - s->behind_since_us > FULL_BEHIND_US)
-                        return "encoding is behind real time";
-        }
-        if (capacity_fits(&ss->capacity, promised(ss), cost))
-                return NULL;
-        return "its encoding would be too much beside the others";
-}
-
 static const struct state *step_claiming(struct session *s)
 {
         if (s->given_up) {
@@ -334,7 +285,6 @@ static const struct state *step_claiming(struct session *s)
 
 static const struct state *step_queued(struct session *s)
 {
-        struct sessions *ss = s->all;
         int64_t now_us = clock_mono_us();
         if (!s->given_up && now_us > s->start_by_us) {
                 s->given_up = "too many streams are beginning";
@@ -344,12 +294,8 @@ static const struct state *step_queued(struct session *s)
                 refuse(s, ERR_FULL, s->given_up);
                 return &gone;
         }
-        if (next_to_start(ss) != s || !starts_may(&ss->starts, s->goes_on, precedence_is_asked(now_us), now_us)) {
-                if (!uv_is_active((uv_handle_t *)&ss->starter))
-                        uv_timer_start(&ss->starter, on_starter, START_LOOK_MS, 0);
+        if (!beginnings_turn(s, now_us))
                 return &queued;
-        }
-        starts_begin(&ss->starts, &s->start, s->goes_on, now_us);
         int err = start_pipeline(s);
         if (err) {
                 const char *why = "the encoders cannot be started";
@@ -419,14 +365,12 @@ static const struct state *step_draining(struct session *s)
         return s->handed_over ? &leaving : &ending;
 }
 
-static void count_frames(struct session *s);
-
 static void close_pipeline(struct session *s)
 {
-        end_start(s); /* also of one that could not be opened */
+        beginnings_end(s); /* also of one that could not be opened */
         if (!s->pipeline)
                 return;
-        count_frames(s);
+        pace_count(s);
         pipeline_close(s->pipeline, s->all->reaper);
         s->pipeline = NULL;
         s->behind = false; /* however long its end takes to be stored: it encodes no more */
@@ -540,101 +484,19 @@ void session_run(struct session *s)
         opens_look_turn(&ss->opens);
 }
 
-/* ---- all sessions --------------------------------------------------------------------------------------------------- */
-
-struct session *session_find(struct sessions *ss, const char *stream)
+bool session_asks(const struct session *s)
 {
-        struct session *s = ss->first;
-        while (s && strcmp(s->stream, stream) != 0)
-                s = s->next;
-        return s;
+        return s->state == &claiming;
+}
+
+bool session_is_queued(const struct session *s)
+{
+        return s->state == &queued;
 }
 
 int64_t session_now_us(const struct session *s)
 {
         return media_clock_now_us(&s->clock, s->epoch_us);
-}
-
-/* ---- who begins ------------------------------------------------------------------------------------------------------- */
-
-const char *sessions_closed(const struct sessions *ss)
-{
-        if (ss->draining)
-                return "stopping";
-        return ss->count >= ss->max_sessions ? "at max_sessions" : NULL;
-}
-
-void session_tell_full(const char *stream, const char *publisher, int64_t cost, const char *why)
-{
-        metric_add(&stats_refused_capacity, 1);
-        log_warn_of(publisher, "stream=%s publisher=%s pixels_s=%lld why=\"%s\" msg=\"stream refused\"", stream,
-                    *publisher ? publisher : "-", (long long)cost, why);
-}
-
-unsigned sessions_new_ones(const struct sessions *ss)
-{
-        unsigned count = 0;
-        for (const struct session *s = ss->first; s; s = s->next)
-                count += !s->goes_on && (s->state == &claiming || s->state == &queued);
-        return count;
-}
-
-/* Whose turn it is begins; if it may only later, the timer comes for it. */
-static void look_for_starts(struct sessions *ss)
-{
-        struct session *s, *last = NULL;
-        while ((s = next_to_start(ss)) && s != last) {
-                last = s;
-                session_run(s);
-        }
-}
-
-static void on_starter(uv_timer_t *t)
-{
-        struct sessions *ss = t->data;
-        int64_t now_us = clock_mono_us();
-        for (struct session *s = ss->first; s; s = s->next) {
-                if (starts_takes_long(&s->start, now_us))
-                        starts_end(&ss->starts, &s->start, now_us);
-        }
-        look_for_starts(ss);
-}
-
-/* Each of the sessions that wait for their turn comes closer to it. */
-static void end_start(struct session *s)
-{
-        if (!s->start.under_way)
-                return;
-        starts_end(&s->all->starts, &s->start, clock_mono_us());
-        uv_timer_start(&s->all->starter, on_starter, 0, 0);
-}
-
-/* ---- how they go on --------------------------------------------------------------------------------------------------- */
-
-static bool others_are_behind(const struct session *s)
-{
-        for (const struct session *other = s->all->first; other; other = other->next) {
-                if (other != s && other->counted.behind_us > GIVE_WAY_US)
-                        return true;
-        }
-        return false;
-}
-
-uint32_t session_credit(struct session *s)
-{
-        uint32_t room = (uint32_t)pipeline_room(s->pipeline);
-        int64_t now_us = clock_mono_us();
-        bool ahead = pipeline_is_ahead(s->pipeline);
-        if (!ahead && !pipeline_has_backlog(s->pipeline))
-                return room;
-        if (push_waiting_us(s->push) > FAR_STORED_US)
-                return 0;
-        if (!ahead || !others_are_behind(s))
-                return room;
-        if (now_us - s->gave_way_us < US_PER_S)
-                return 0;
-        s->gave_way_us = now_us;
-        return room < GIVE_WAY_FRAMES ? room : GIVE_WAY_FRAMES;
 }
 
 bool session_takes_opens(const struct session *s)
@@ -717,165 +579,3 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
         return s;
 }
 
-static void count_frames(struct session *s)
-{
-        struct pipeline_stats now, *old = &s->counted;
-        pipeline_stats(s->pipeline, &now);
-        metric_add(&stats_decoded, (int64_t)(now.decoded - old->decoded));
-        metric_add(&stats_encoded, (int64_t)(now.encoded - old->encoded));
-        metric_add(&stats_late, (int64_t)(now.late_dropped - old->late_dropped));
-        metric_add(&stats_corrupt, (int64_t)(now.corrupt - old->corrupt));
-        metric_add(&stats_shed, (int64_t)(now.shed - old->shed));
-        metric_add(&stats_skipped, (int64_t)(now.skipped - old->skipped));
-        metric_add(&stats_captions_dropped, (int64_t)(now.captions_lost - old->captions_lost));
-        metric_add(&stats_slate_us, now.slate_us - old->slate_us);
-        s->all->pixels += now.pixels - old->pixels;
-        s->cost = now.cost ? now.cost : s->cost;
-        int64_t now_us = clock_mono_us(), passed_us = now_us - s->counted_us, made_us = s->end_us - s->counted_end_us;
-        if (made_us > passed_us)
-                passed_us = made_us; /* of a replay, or a film that comes faster than real time, so many seconds were encoded */
-        if (s->counted_us && passed_us > 0)
-                s->busy += ((double)(now.busy_us - old->busy_us) / (double)passed_us - s->busy) / BUSY_SMOOTHING;
-        s->counted_us = now_us;
-        s->counted_end_us = s->end_us;
-        *old = now;
-}
-
-/* Behind is who is too slow; who catches up with a backlog takes as long as that takes, and keeps no other stream away. */
-static void watch_pace(struct session *s)
-{
-        int64_t behind_us = s->counted.behind_us;
-        bool was = s->behind;
-        s->behind = behind_us > (was ? KEEPS_UP_US - 1 : BEHIND_US) && (was || !s->counted.gains);
-        if (s->behind && !was)
-                log_warn("session=%s stream=%s behind_ms=%" PRId64 " msg=\"encoding is behind real time\"", s->id,
-                         s->stream, behind_us / US_PER_MS);
-        else if (was && !s->behind)
-                log_warn("session=%s stream=%s behind_ms=%" PRId64 " msg=\"encoding keeps up again\"", s->id, s->stream,
-                         behind_us / US_PER_MS);
-        s->behind_since_us = !s->behind ? 0 : s->behind_since_us ? s->behind_since_us : clock_mono_us();
-}
-
-/* A process that was stopped or suspended may have lost its sessions to others: that is asked first. */
-static void look_if_stood_still(struct sessions *ss, int64_t now_us)
-{
-        int64_t still_us = ss->ticked_us ? now_us - ss->ticked_us : 0;
-        ss->ticked_us = now_us;
-        if (still_us < SESSION_SILENT_US)
-                return;
-        log_warn("ms=%" PRId64 " sessions=%u msg=\"this process stood still\"", still_us / US_PER_MS, ss->count);
-        for (struct session *s = ss->first; s; s = s->next) {
-                if (s->push)
-                        push_verify(s->push);
-        }
-}
-
-static void count_cpu(struct sessions *ss)
-{
-        struct rusage u;
-        getrusage(RUSAGE_SELF, &u);
-        int64_t cpu_us = (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * US_PER_S + u.ru_utime.tv_usec + u.ru_stime.tv_usec;
-        metric_set(&stats_cpu_us, cpu_us);
-        /* To open encoders takes time and makes no pixels: what streams that only begin cost tells nothing of what others do. */
-        bool beginning = ss->starts.under_way || ss->starts.begun != ss->begun;
-        capacity_note(&ss->capacity, beginning ? 0 : ss->pixels, cpu_us);
-        ss->pixels = 0;
-        ss->begun = ss->starts.begun;
-        metric_set(&stats_capacity, capacity_pixels_s(&ss->capacity));
-        metric_set(&stats_promised, promised(ss));
-        metric_set(&stats_cpus, uv_available_parallelism());
-}
-
-/* Each once. When one moves an OPEN may have its turn, and that may be the end of any other. */
-static void run_all(struct sessions *ss)
-{
-        unsigned round = ++ss->rounds;
-        for (struct session *s = ss->first; s;) {
-                bool had = s->round == round;
-                s->round = round;
-                if (had) {
-                        s = s->next;
-                } else {
-                        session_run(s);
-                        s = ss->first;
-                }
-        }
-}
-
-void sessions_tick(struct sessions *ss, int64_t now_us)
-{
-        int64_t behind_us = 0, unstored = 0, recent = 0, shadows = 0;
-        look_if_stood_still(ss, now_us);
-        opens_expire(&ss->opens, now_us);
-        for (struct session *s = ss->first; s; s = s->next) {
-                if (s->pipeline) {
-                        count_frames(s);
-                        watch_pace(s);
-                        behind_us = s->counted.behind_us > behind_us ? s->counted.behind_us : behind_us;
-                }
-                if (s->push)
-                        push_tick(s->push);
-                unstored += s->push ? (int64_t)push_queued(s->push) : 0;
-                recent += (int64_t)s->recent.bytes;
-                shadows += s->shadow;
-        }
-        run_all(ss);
-        metric_set(&stats_behind_us, behind_us);
-        count_cpu(ss);
-        metric_set(&stats_queued, unstored);
-        metric_set(&stats_recent, recent);
-        metric_set(&stats_shadows, shadows);
-        metric_set(&stats_closing, ss->reaper->closing);
-}
-
-static void on_tick(uv_timer_t *t)
-{
-        sessions_tick(t->data, clock_mono_us());
-}
-
-void sessions_start(struct sessions *ss)
-{
-        uv_timer_init(ss->loop, &ss->starter);
-        ss->starter.data = ss;
-        uv_timer_init(ss->loop, &ss->ticker);
-        ss->ticker.data = ss;
-        uv_timer_start(&ss->ticker, on_tick, TICK_MS, TICK_MS);
-}
-
-void sessions_poke(struct sessions *ss)
-{
-        for (struct session *s = ss->first; s; s = s->next) {
-                if (s->push)
-                        push_poke(s->push);
-        }
-}
-
-void sessions_have_room(void *sessions)
-{
-        struct sessions *ss = sessions;
-        opens_look(&ss->opens, NULL);
-}
-
-void sessions_drain(struct sessions *ss)
-{
-        ss->draining = true;
-        ss->leave_at_us = clock_mono_us() + ss->drain_ms * US_PER_MS;
-        for (struct session *s = ss->first; s; s = s->next) {
-                if (s->state == &claiming || s->state == &queued)
-                        s->given_up = "stopping";
-        }
-        run_all(ss);
-}
-
-void sessions_stop(struct sessions *ss)
-{
-        ss->draining = true;
-        while (ss->first) {
-                struct session *s = ss->first;
-                s->given_up = "stopping";
-                session_run(s);
-        }
-        opens_expire(&ss->opens, INT64_MAX);
-        uv_close((uv_handle_t *)&ss->ticker, NULL);
-        uv_close((uv_handle_t *)&ss->starter, NULL);
-}
