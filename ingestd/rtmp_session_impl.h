@@ -1,10 +1,12 @@
-/* rtmp_session_impl.h - the inside of a session, shared by rtmp_session.c, which has its states and commands, and rtmp_media.c,
- * which turns its media messages into frames. Included by nothing else. */
+/* rtmp_session_impl.h - the inside of a session, shared by rtmp_session.c, which has its states and what comes in, rtmp_commands.c, which
+ * has what the encoder asks for and its stream, rtmp_media.c, which turns media messages into frames, and rtmp_say.c, which answers.
+ * Included by nothing else. */
 #ifndef INGESTD_RTMP_SESSION_IMPL_H
 #define INGESTD_RTMP_SESSION_IMPL_H
 
 #include "ingestd/flv.h"
 #include "ingestd/rtmp_chunk.h"
+#include "ingestd/rtmp_command.h"
 #include "ingestd/rtmp_session.h"
 
 struct state {
@@ -12,6 +14,9 @@ struct state {
         /* Returns the next state, or its own to wait for input. Never frees s. */
         const struct state *(*step)(struct rtmp_session *s);
 };
+
+#define MESSAGE_BEFORE_PUBLISH (64u << 10) /* commands only: nothing longer makes sense; unfinished ones together, too */
+enum { CSID_CONTROL = 2, CSID_COMMAND = 3, CSID_STATUS = 5 };
 
 struct rtmp_session {
         const struct state *state;
@@ -59,11 +64,38 @@ struct rtmp_session {
         enum rtmp_close closing;
 };
 
-/* rtmp_session.c. Both return the state that follows. */
+/* rtmp_session.c */
+extern const struct state rtmp_hello, rtmp_confirm, rtmp_connect, rtmp_ready, rtmp_deciding, rtmp_begin, rtmp_live, rtmp_closed;
+void rtmp_session_run(struct rtmp_session *s); /* after an event that did not come with bytes */
+void rtmp_session_change(struct rtmp_session *s, const struct state *next);
+void rtmp_session_hold(struct rtmp_session *s, bool held);
+void rtmp_session_limit_messages(struct rtmp_session *s, uint32_t most_bytes);
+void rtmp_session_decided(struct rtmp_session *s); /* after that: what was sent meanwhile is looked at */
+/* These return the state that follows. */
 const struct state *rtmp_session_fail(struct rtmp_session *s, enum rtmp_close reason);
 /* Tells the encoder why, and closes once that has been sent. */
 const struct state *rtmp_session_refuse(struct rtmp_session *s, enum rtmp_close reason, const char *code, const char *text);
 const struct state *rtmp_session_fail_amf(struct rtmp_session *s, int err);
+
+/* rtmp_commands.c. begin() and take() return the state that follows. */
+const struct state *rtmp_commands_take(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t stream_id);
+const struct state *rtmp_commands_begin(struct rtmp_session *s);
+void rtmp_commands_end(struct rtmp_session *s, enum close_reason why); /* of its publication; idempotent */
+
+/* rtmp_say.c: gathers in s->out, until it is flushed. */
+/* A reply under construction; its payload is a command. */
+struct rtmp_reply {
+        uint8_t bytes[RTMP_REPLY_MAX];
+        struct writer w;
+};
+void rtmp_say_message(struct rtmp_session *s, uint8_t csid, uint8_t type, uint32_t stream_id, const void *data, size_t len);
+void rtmp_say_u32(struct rtmp_session *s, uint8_t type, uint32_t v);
+struct writer *rtmp_say_begin(struct rtmp_reply *r);
+void rtmp_say_reply(struct rtmp_session *s, struct rtmp_reply *r, uint8_t csid, uint32_t stream_id);
+void rtmp_say_status(struct rtmp_session *s, const char *level, const char *code, const char *text);
+void rtmp_say_result(struct rtmp_session *s, double transaction); /* 0: it wants none */
+void rtmp_say_received(struct rtmp_session *s); /* how much, if that is due */
+void rtmp_say_flush(struct rtmp_session *s);
 
 /* rtmp_media.c: audio, video, data and aggregate messages. They return the state that follows; a tag takes m->data if it becomes
  * a frame. */

@@ -1,0 +1,291 @@
+/* What an encoder asks for, and the stream that it publishes: asked for, decided, begun, ended. */
+#include <inttypes.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/daemon/log.h"
+#include "common/mem.h"
+#include "ingestd/rtmp_name.h"
+#include "ingestd/rtmp_session_impl.h"
+
+#define OUT_CHUNK_SIZE 4096
+
+static const struct state *on_connect(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        static const uint8_t bandwidth[] = {(uint8_t)(RTMP_WINDOW_BYTES >> 24), (uint8_t)(RTMP_WINDOW_BYTES >> 16),
+                                            (uint8_t)(RTMP_WINDOW_BYTES >> 8), (uint8_t)RTMP_WINDOW_BYTES,
+                                            2 /* dynamic */};
+        if (s->state != &rtmp_connect)
+                return rtmp_session_fail(s, RTMP_CLOSE_COMMAND);
+        if (c->cut)
+                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetConnection.Connect.Rejected", "the address is too long");
+        s->app = mem_strdup(c->app);
+        s->tc_url = mem_strdup(c->tc_url);
+        memcpy(s->flash_ver, c->flash_ver, sizeof(s->flash_ver));
+        s->reconnects = c->caps_ex & RTMP_CAPS_RECONNECT;
+
+        rtmp_say_u32(s, RTMP_WINDOW_ACK_SIZE, RTMP_WINDOW_BYTES);
+        rtmp_say_message(s, CSID_CONTROL, RTMP_SET_PEER_BANDWIDTH, 0, bandwidth, sizeof(bandwidth));
+        rtmp_say_u32(s, RTMP_SET_CHUNK_SIZE, OUT_CHUNK_SIZE);
+        s->out_chunk_size = OUT_CHUNK_SIZE;
+        struct rtmp_reply r;
+        rtmp_reply_connected(rtmp_say_begin(&r), c);
+        rtmp_say_reply(s, &r, CSID_COMMAND, 0);
+        return &rtmp_ready;
+}
+
+/* releaseStream, _checkbw and their like: some hardware encoders wait for the answer. */
+static const struct state *on_courtesy(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        rtmp_say_result(s, c->transaction);
+        return s->state;
+}
+
+static const struct state *on_fcpublish(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        struct rtmp_reply r;
+        rtmp_say_result(s, c->transaction);
+        rtmp_reply_status(rtmp_say_begin(&r), "onFCPublish", "status", "NetStream.Publish.Start", "Go on.");
+        rtmp_say_reply(s, &r, CSID_COMMAND, 0);
+        return s->state;
+}
+
+static const struct state *on_create_stream(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        struct rtmp_reply r;
+        rtmp_reply_number(rtmp_say_begin(&r), c->transaction, ++s->created);
+        rtmp_say_reply(s, &r, CSID_COMMAND, 0);
+        return s->state;
+}
+
+static void on_refused(void *arg, int reason, const char *code, const char *text)
+{
+        struct rtmp_session *s = arg;
+        rtmp_session_refuse(s, (enum rtmp_close)reason, code, text);
+        rtmp_session_run(s);
+}
+
+static void on_hold(void *arg, bool held)
+{
+        struct rtmp_session *s = arg;
+        if (s->closing)
+                return;
+        s->since_us = s->now_us;
+        s->was_held = true;
+        s->let_go = !held;
+        rtmp_session_hold(s, held);
+}
+
+static const char *const role_names[] = {[OPEN_PRIMARY] = "primary", [OPEN_BACKUP] = "backup", [OPEN_NOW] = "primary_now"};
+
+static void take_request(struct rtmp_session *s, const struct rtmp_name *name)
+{
+        struct publish_request *r = s->request = mem_alloc(sizeof(*r));
+        memcpy(r->stream, name->stream, sizeof(r->stream));
+        r->role = name->role;
+        r->secure = s->setup.secure;
+        memcpy(r->app, name->app, sizeof(r->app));
+        memcpy(r->query, name->query, sizeof(r->query));
+        memcpy(r->key, name->key, sizeof(r->key));
+        memcpy(r->address, s->address, sizeof(r->address));
+        memcpy(r->encoder, s->flash_ver, sizeof(r->encoder));
+}
+
+/* The stream is over, or does not begin. */
+static void drop_request(struct rtmp_session *s)
+{
+        s->setup.ops->dismiss(&s->admission);
+        if (s->request)
+                OPENSSL_cleanse(s->request->key, sizeof(s->request->key));
+        free(s->request);
+        s->request = NULL;
+}
+
+const struct state *rtmp_commands_begin(struct rtmp_session *s)
+{
+        static const struct publication_events events = {.refuse = on_refused, .hold = on_hold};
+        char text[256] = "", quoted[128];
+        int err = s->setup.ops->begin(&s->publication, s->setup.ingest, s->request, &events, s, text, sizeof(text));
+        if (err)
+                return rtmp_session_refuse(s, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected", text);
+        s->published = true;
+        log_info_of(s->address, "conn=%" PRIu64 " stream=%s address=%s role=%s secure=%d msg=\"publishing\" encoder=%s", s->setup.id,
+                    s->stream, s->address, role_names[s->request->role], s->setup.secure, log_quote(quoted, sizeof(quoted), s->flash_ver));
+        rtmp_session_limit_messages(s, UINT32_MAX);
+        s->flv = (struct flv){0};
+        s->bad_configs = 0;
+        s->since_us = s->now_us;
+        s->was_held = s->stopped = false;
+        rtmp_say_status(s, "status", "NetStream.Publish.Start", s->stream);
+        return &rtmp_live;
+}
+
+static void on_allowed(void *arg)
+{
+        struct rtmp_session *s = arg;
+        if (s->state != &rtmp_deciding || s->closing)
+                return;
+        rtmp_session_change(s, &rtmp_begin);
+        rtmp_session_decided(s);
+}
+
+/* While it is being decided, or when it may not go on. */
+static void on_denied(void *arg, const char *text)
+{
+        struct rtmp_session *s = arg;
+        bool waiting = s->state == &rtmp_deciding;
+        rtmp_session_refuse(s, waiting ? RTMP_CLOSE_DENIED : RTMP_CLOSE_REVOKED, "NetStream.Publish.Denied", text);
+        if (waiting)
+                rtmp_session_decided(s);
+        else
+                rtmp_session_run(s);
+}
+
+void rtmp_commands_end(struct rtmp_session *s, enum close_reason why)
+{
+        struct publication *p = s->publication;
+        s->publication = NULL;
+        if (p)
+                s->setup.ops->end(p, why);
+        rtmp_session_hold(s, false); /* what comes next on the connection is not this stream's */
+        drop_request(s);
+}
+
+static const struct state *on_stop(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        rtmp_say_result(s, c->transaction);
+        if (s->state != &rtmp_live)
+                return s->state;
+        rtmp_commands_end(s, s->asked ? CLOSE_LOST : CLOSE_STOPPED); /* who was asked to leave comes back */
+        s->stopped = true;
+        s->since_us = s->now_us;
+        rtmp_session_limit_messages(s, MESSAGE_BEFORE_PUBLISH); /* until it publishes again */
+        return &rtmp_ready;
+}
+
+/* Each stream is a session, perhaps with encoders that are slow to go. */
+static bool begins_too_often(struct rtmp_session *s)
+{
+        int64_t from_us = s->paid_us > s->now_us ? s->paid_us : s->now_us;
+        if (from_us - s->now_us > (RTMP_STREAMS_AT_ONCE - 1) * RTMP_STREAM_EVERY_US)
+                return true;
+        s->paid_us = from_us + RTMP_STREAM_EVERY_US;
+        return false;
+}
+
+/* Whether it may is decided before anything of the stream is looked at. Without a name, publish ends a stream: what encoders in
+ * ActionScript mean by publish(false). */
+static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        static const struct admission_events events = {.allowed = on_allowed, .refused = on_denied};
+        struct rtmp_name name;
+        char text[256] = "";
+        if (s->state == &rtmp_live && !c->damaged && c->argument[0] == '\0')
+                return on_stop(s, c);
+        if (s->state == &rtmp_live)
+                return rtmp_session_refuse(s, RTMP_CLOSE_COMMAND, "NetStream.Publish.BadName",
+                              "this connection is publishing already");
+        if (c->cut)
+                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name is too long");
+        if (c->damaged)
+                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name cannot be read");
+        if (rtmp_name_parse(&name, s->app, s->tc_url, c->argument, text, sizeof(text)))
+                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", text);
+        memcpy(s->stream, name.stream, sizeof(s->stream));
+        if (begins_too_often(s))
+                return rtmp_session_refuse(s, RTMP_CLOSE_STREAMS, "NetStream.Publish.Rejected",
+                              "too many streams were begun on this connection; open another one");
+        take_request(s, &name);
+        switch (s->setup.ops->admit(&s->admission, s->setup.admission, s->request, &events, s, text, sizeof(text))) {
+        case ADMISSION_ALLOWED:
+                return &rtmp_begin;
+        case ADMISSION_PENDING:
+                return &rtmp_deciding;
+        case ADMISSION_REFUSED:
+                break;
+        }
+        return rtmp_session_refuse(s, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied", text);
+}
+
+/* deleteStream names a message stream; encoders that got the number wrong mean the one they have. */
+static const struct state *on_delete_stream(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        bool another = c->number >= 1 && c->number <= s->created && c->number != s->stream_id;
+        return another ? s->state : on_stop(s, c);
+}
+
+static const struct state *on_play(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        (void)c;
+        return rtmp_session_refuse(s, RTMP_CLOSE_PLAY, "NetStream.Play.Failed",
+                      "this port takes publishers only; viewers watch over HTTP");
+}
+
+/* What players ask, and some encoders before they publish. Live has no length. */
+static const struct state *on_stream_length(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        struct rtmp_reply r;
+        if (c->transaction == 0)
+                return s->state;
+        rtmp_reply_number(rtmp_say_begin(&r), c->transaction, 0);
+        rtmp_say_reply(s, &r, CSID_COMMAND, 0);
+        return s->state;
+}
+
+/* An answer is not answered. */
+static const struct state *on_answer(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        (void)c;
+        return s->state;
+}
+
+static const struct state *on_unknown(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        struct rtmp_reply r;
+        if (c->transaction == 0)
+                return s->state;
+        rtmp_reply_error(rtmp_say_begin(&r), c->transaction, "NetConnection.Call.Failed", "no such command");
+        rtmp_say_reply(s, &r, CSID_COMMAND, 0);
+        return s->state;
+}
+
+static const struct {
+        const char *name;
+        const struct state *(*handler)(struct rtmp_session *s, const struct rtmp_command *c);
+} commands[] = {
+        {"connect", on_connect},
+        {"releaseStream", on_courtesy},
+        {"FCPublish", on_fcpublish},
+        {"createStream", on_create_stream},
+        {"publish", on_publish},
+        {"FCUnpublish", on_stop},
+        {"closeStream", on_stop},
+        {"deleteStream", on_delete_stream},
+        {"_checkbw", on_courtesy},
+        {"checkBandwidth", on_courtesy},
+        {"play", on_play},
+        {"play2", on_play},
+        {"getStreamLength", on_stream_length},
+        {"_result", on_answer},
+        {"_error", on_answer},
+};
+
+const struct state *rtmp_commands_take(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t stream_id)
+{
+        struct rtmp_command c;
+        int err = rtmp_command_decode(&c, data, len);
+        if (err)
+                return rtmp_session_fail_amf(s, err);
+        s->ignored += c.damaged;
+        if (s->state == &rtmp_connect && strcmp(c.name, "connect") != 0)
+                return rtmp_session_fail(s, RTMP_CLOSE_COMMAND);
+        if (s->state == &rtmp_ready)
+                s->stream_id = stream_id; /* where a status of what comes next belongs */
+        for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+                if (strcmp(commands[i].name, c.name) == 0)
+                        return commands[i].handler(s, &c);
+        }
+        return on_unknown(s, &c);
+}
