@@ -13,7 +13,8 @@ transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/beginnings.
                     transcoderd/push/push_queue.c transcoderd/push/recent.c
 transcoderd_PKGS := libuv jansson libavcodec libavfilter libavformat libavutil libswscale libswresample libxxhash
 transcoderd_UNIT := audio cadence captions claiming deinterlace goes_on grid intake ladder package pictures pipeline pipeline_close pipeline_open \
-                    pipeline_pace pipeline_resume push push_owners recent scale session shadow sound starts stereo video_rung
+                    pipeline_pace pipeline_resume push push_owners recent scale session session_backup session_clocks \
+                    session_room shadow sound starts stereo video_rung
 transcoderd_FUZZ := sps
 # fake_origin: takes what is stored, and fails as told. feed_file: a proxy with a file for a broadcaster.
 transcoderd_TOOLS := pipeline_file fake_origin feed_file
