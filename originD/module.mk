@@ -20,7 +20,7 @@ originD_SRCS += originD/archive/archive.c originD/archive/archiver.c originD/arc
                 originD/archive/s3.c originD/archive/s3_config.c originD/archive/s3_text.c originD/archive/sigv4.c originD/archive/transfer.c
 originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
-originD_UNIT := age_clock askers box captions_seen catalog catch_up chunk_log chunk_log_archive chunk_log_cut chunk_log_volumes claim compare damage discards disk \
+originD_UNIT := age_clock askers box captions_seen catalog catch_up catch_up_others chunk_log chunk_log_archive chunk_log_cut chunk_log_volumes claim compare damage discards disk \
                 end eras events fills kept_files mpd origin_http piece recording recording_find removals reread retention room s3 scrub serve \
                 serve_names serve_old serve_recording serve_start session_json session_open session_save shadow_turns sigv4 space startup store streams trimming \
                 volume volumes_file webhooks
