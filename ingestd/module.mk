@@ -4,8 +4,8 @@ ingestd_SRCS := ingestd/admission.c ingestd/amf0.c ingestd/amf3.c ingestd/api.c 
                 ingestd/publication.c ingestd/publish_auth.c \
                 ingestd/publish_webhook.c ingestd/refusal.c \
                 ingestd/redundancy.c ingestd/relay.c ingestd/relay_pair.c ingestd/relay_seek.c \
-                ingestd/replay.c ingestd/route.c ingestd/rtmp_chunk.c ingestd/rtmp_close.c ingestd/rtmp_command.c ingestd/rtmp_commands.c \
-                ingestd/rtmp_handshake.c ingestd/rtmp_media.c ingestd/rtmp_name.c ingestd/rtmp_say.c ingestd/rtmp_server.c ingestd/rtmp_session.c ingestd/rtmp_wire.c \
+                ingestd/replay.c ingestd/route.c ingestd/rtmp_chunk.c ingestd/rtmp_close.c ingestd/rtmp_command.c ingestd/rtmp_commands.c ingestd/rtmp_conn.c \
+                ingestd/rtmp_handshake.c ingestd/rtmp_media.c ingestd/rtmp_name.c ingestd/rtmp_say.c ingestd/rtmp_server.c ingestd/rtmp_session.c ingestd/rtmp_turns.c ingestd/rtmp_wire.c \
                 ingestd/stats.c ingestd/timeline.c ingestd/turnstile.c
 ingestd_PKGS := libuv jansson libcrypto libssl libcurl
 ingestd_UNIT := admission amf0 amf3 budget early flv generations guesses handshakes hold newcomers proxy_header publication publication_backup \

@@ -20,8 +20,7 @@
 #define publication_metadata fake_metadata
 #define publication_look fake_look
 #define publication_end fake_end
-#define go_on server_go_on
-#include "ingestd/rtmp_server.c"
+#include "ingestd/rtmp_conn.c"
 
 #define TURNS 60
 #define NEW_ONES 2 /* a turn, in which one can be read */
