@@ -57,7 +57,7 @@ ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) $(HARDEN) -fno-strict-ali
 # Every daemon names all libraries of common/; it loads those that it calls.
 LDFLAGS += $(SANFLAGS) $(HARDEN_LD) -pthread -Wl,--as-needed
 
-.PHONY: FORCE all daemons web pages-deps tools units unit check check-long check-faults check-abuse check-compose bench fuzz fuzz-build fuzz-corpus lint clean up demo
+.PHONY: FORCE all daemons web pages-deps tools units unit check check-long check-faults check-abuse check-compose bench sim fuzz fuzz-build fuzz-corpus lint clean up demo
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -200,6 +200,11 @@ bench-%:
 	@set -- tests/bench/$* tests/bench/$*.*; for f; do if [ -x "$$f" ]; then exec "$$f"; fi; done; \
 	 echo "there is no benchmark '$*'; there are: $(BENCHES)" >&2; exit 2
 
+# What audiences need that fit on no machine of ours, by the figures that bench-sim measured (minutes).
+sim:
+	@deploy/install-deps --test
+	@tests/sim/run
+
 # ---- fuzzing ------------------------------------------------------------------------------------------------------
 
 F := build/fuzz
@@ -239,7 +244,7 @@ lint:
 	shellcheck .ci/run deploy/certs deploy/install-deps deploy/completion/freshet.bash deploy/k8s/secrets \
 	    deploy/setup deploy/swarm-trust tests/compose/stand-ins
 	python3 -c 'import ast, sys; [ast.parse(open(f).read(), f) for f in sys.argv[1:]]' \
-	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/run-fuzz tests/system/*.py tests/fault/*.py tests/abuse/*.py tests/deploy/*.py deploy/man/page deploy/freshet deploy/operator/*.py deploy/roll \
+	    deploy/local deploy/demo tests/check tests/model/run tests/run-units tests/run-fuzz tests/system/*.py tests/fault/*.py tests/abuse/*.py tests/deploy/*.py tests/bench/*.py tests/sim/*.py tests/sim/run deploy/man/page deploy/freshet deploy/operator/*.py deploy/roll \
 	    tests/compose/check tests/compose/*.py
 
 include deploy/packaging.mk

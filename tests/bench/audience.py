@@ -11,21 +11,22 @@ import time
 from rig import Aims, Rig, fetches
 
 PIECES, EVERY_MS = 5, 200
-BEFORE_S = 3  # the stream is on before the first player comes
+BEFORE_S = 3.5  # the stream is on before the first player comes, who comes in the middle of a segment
 
 
-def play(rig, players, seconds, arrive_ms, size, late_ms=1000, sets=None):
-    """(what the players saw, the edge's CPU s, FETCHes of each segment)"""
+def play(rig, players, seconds, arrive_ms, size, late_ms=1000, sets=None, pieces=PIECES, every_ms=EVERY_MS):
+    """(what the players saw, the edge's CPU s, FETCHes of each segment, for how long a thread of the edge waited for its core)"""
     since_us = time.monotonic_ns() // 1000
-    stream = f"live_{size}_{PIECES}_{EVERY_MS}"
+    stream = f"live_{size}_{pieces}_{every_ms}"
     edge = rig.edge([rig.origin("--since", since_us)], sets)
     time.sleep(max(0, since_us / 1e6 + BEFORE_S - time.monotonic()))
-    before = edge.cpu_s()
-    said = rig.crowd("follow", edge, "--connections", players, "--seconds", seconds, "--arrive-ms", arrive_ms, "--bytes", size, "--pieces", PIECES,
-                     "--every", EVERY_MS, "--late-ms", late_ms, "--since", since_us, stream)
-    cpu = edge.cpu_s() - before
+    before, waited_before = edge.cpu_s(), edge.waited_s()
+    said = rig.crowd("follow", edge, "--connections", players, "--seconds", seconds, "--arrive-ms", arrive_ms, "--bytes", size, "--pieces", pieces,
+                     "--every", every_ms, "--late-ms", late_ms, "--since", since_us, stream)
+    cpu, waited_s = edge.cpu_s() - before, edge.waited_s() - waited_before
     segments = [n for key, n in fetches(edge).items() if key.startswith(f"/live/{stream}/") and key.endswith(".m4s")]
-    return said, cpu, segments
+    rig.stop(edge, *edge.above)
+    return said, cpu, segments, waited_s
 
 
 def main():
@@ -38,14 +39,15 @@ def main():
     args = parser.parse_args()
     aims = Aims()
     with Rig("audience") as rig:
-        said, cpu, segments = play(rig, args.players, args.seconds, args.arrive_ms, args.bytes, args.late_ms)
+        said, cpu, segments, waited_s = play(rig, args.players, args.seconds, args.arrive_ms, args.bytes, args.late_ms)
     print(f"{args.players} players within {args.arrive_ms / 1000:g} s, for {args.seconds} s: {said['requests']} requests, "
           f"{said['bytes'] / 1e6 / args.seconds:.0f} MB/s, {said['failed']} failed")
     for what, words in (("startup", "from arrival to the picture"), ("lateness", "from a piece's making to its viewer")):
         t = said[what]
         print(f"{what:9} p50 {t['p50']:7.1f}  p99 {t['p99']:7.1f}  max {t['max']:7.1f} ms   {words} ({t['count']})")
     print(f"stalls    {said['stalls']}, {said['stalled_s']:.2f} s of all players' time")
-    print(f"edge      {cpu:.2f} CPU-s, {1e6 * cpu / max(1, said['requests']):.1f} µs a request; client CPU {said['client_cpu_s']:.1f} s")
+    print(f"edge      {cpu:.2f} CPU-s, {1e6 * cpu / max(1, said['requests']):.1f} µs a request; waited {waited_s:.2f} s for its core; "
+          f"client CPU {said['client_cpu_s']:.1f} s")
     print(f"upstream  {len(segments)} segments, {sum(segments)} FETCHes, at most {max(segments, default=0)} for one of {PIECES} pieces")
     aims.most("stalls", said["stalls"], 0)
     aims.most("startup p99, s", said["startup"]["p99"] / 1e3, 0.5)

@@ -100,7 +100,14 @@ class Server:
 
     def cpu_s(self):
         """Of all their threads, in nanoseconds and not in ticks of the clock."""
-        return sum(int(task.read_text().split()[0]) for pid in self.pids()
+        return self._schedstat(0)
+
+    def waited_s(self):
+        """For how long they had something to do, and their core did something else. That is what others on the machine do to a figure."""
+        return self._schedstat(1)
+
+    def _schedstat(self, column):
+        return sum(int(task.read_text().split()[column]) for pid in self.pids()
                    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
     def rss(self):
@@ -174,7 +181,7 @@ class Rig:
         with open(self.directory / f"edge-{self.edges}.log", "wb") as log:
             process = self.spawn([BIN / "edged", *(w for k, v in keys.items() for w in ("--set", f"{k}={v}"))], cpus or cores()[0], stderr=log)
         server = Server("edged", process, f"http://127.0.0.1:{http}", admin)
-        server.fetch = keys["fetch_port"]
+        server.fetch, server.above = keys["fetch_port"], list(above)
         if ready:
             self.wait_ready(server)
         return server
@@ -226,16 +233,20 @@ class Rig:
             wait_for(lambda: get(f"{server.base}/{sizes[0]}.m4s"), "nginx is ready")
         return servers
 
-    def crowd(self, what, server, *options, look=None, cpus=None):
-        """What tests/tools/viewers says. look() is called while the viewers of a herd are still connected, with the answer whole."""
-        child = self.spawn([TOOLS / "viewers", what, "--port", server.port, *options], cpus or cores()[1], stdin=subprocess.PIPE,
-                           stdout=subprocess.PIPE, text=True)
-        said = json.loads(child.stdout.readline())
-        if look:
-            look()
+    def start_crowd(self, what, server, *options, cpus=None):
+        """To be given to said()."""
+        return self.spawn([TOOLS / "viewers", what, "--port", server.port, *options], cpus or cores()[1], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True)
+
+    def said(self, child):
+        """What tests/tools/viewers saw; then its viewers leave."""
+        line = child.stdout.readline()
         child.communicate()
         self.running.remove(child)
-        return said
+        return json.loads(line) if line else sys.exit("viewers ended without a word")
+
+    def crowd(self, *what, cpus=None):
+        return self.said(self.start_crowd(*what, cpus=cpus))
 
 
 def end(process):

@@ -37,6 +37,7 @@
 #define SLOT_US 20 /* of the table that percentiles are read from */
 #define SLOTS 1000000
 #define TURN_MS 2
+#define PIECES_AHEAD 2 /* a player begins when it has so many beyond its picture: what comes next has that long */
 #define GIVE_UP_MS 60000
 
 enum phase { AWAY, CONNECTING, IDLE, HEAD, BODY, END, GONE };
@@ -255,7 +256,7 @@ static void watch_pieces(struct crowd *c, struct viewer *v, int64_t now_us)
         /* A piece that was made before it was asked for is late by the viewer's own choice. */
         if (newest_made_us > v->asked_us)
                 times_take(&c->lateness, now_us - newest_made_us);
-        if (!v->plays && segment_at + here * piece_us + v->late_us > now_us) {
+        if (!v->plays && segment_at + ((int64_t)here - PIECES_AHEAD) * piece_us + v->late_us > now_us) {
                 v->plays = true;
                 times_take(&c->startup, now_us - v->arrives_us);
         } else if (v->plays && now_us > needed_us) {
