@@ -191,6 +191,7 @@ static void on_settled(void *arg, struct object *o, const struct key *key, bool 
 static void on_housekeeping(uv_timer_t *timer)
 {
         struct edge *e = timer->data;
+        show_readiness(e); /* a node that asked here may be one to ask again by now (upstream.h) */
         http_sweep(e->http, clock_mono_us());
         metric_set(&stats_cache_bytes, (int64_t)cache_bytes(e->cache));
         metric_set(&stats_cache_objects, (int64_t)cache_objects(e->cache));
@@ -409,7 +410,7 @@ static int open_sockets(struct edge *e)
         metrics_register_rows(&viewers);
         struct http_parts parts = {e->cache, e->site, e->access, e->census, e->addresses, e->audience};
         int err = serve_open(&e->serve, e->daemon.loop, c->common.bind, (int)c->fetch_port, &e->daemon.self, e->cache, e->census,
-                             (unsigned)c->max_waits);
+                             e->upstream, (unsigned)c->max_waits);
         if (err) {
                 log_error("msg=\"cannot listen for other edges\" port=%lld error=\"%s\"", (long long)c->fetch_port,
                           err_text(err));

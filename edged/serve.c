@@ -20,6 +20,7 @@ struct serve {
         struct rpc_server *server;
         struct cache *cache;
         struct census *census;
+        struct upstream *upstream;
         struct naming *namings;
         unsigned naming_count, namings_max; /* half of all that may wait: the rest is for media; who may not wait asks again soon */
         unsigned max_waits;
@@ -240,7 +241,9 @@ static void on_fetch(void *arg, struct rpc_request *req)
         }
         struct key key;
         key_parse(&key, m.key);
-        if (key.kind == KEY_NAMES && !owned) {
+        if (key.kind == KEY_NAMES && !owned) { /* which each node below asks again and again */
+                if (s->upstream->ops->asks_here)
+                        s->upstream->ops->asks_here(s->upstream, rpc_asker(req));
                 on_names(s, req, &key, &m);
                 return;
         }
@@ -264,11 +267,12 @@ static void on_fetch(void *arg, struct rpc_request *req)
 }
 
 int serve_open(struct serve **out, uv_loop_t *loop, const char *bind, int port, const struct node_identity *self,
-               struct cache *cache, struct census *census, unsigned max_waits)
+               struct cache *cache, struct census *census, struct upstream *upstream, unsigned max_waits)
 {
         struct serve *s = mem_alloc(sizeof(*s));
         s->cache = cache;
         s->census = census;
+        s->upstream = upstream;
         s->max_waits = max_waits;
         s->namings_max = max_waits * SERVE_SHARES / 2;
         int err = rpc_server_open(&s->server, loop, bind, port, max_waits * SERVE_SHARES, self, on_fetch, s);

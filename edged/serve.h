@@ -21,13 +21,15 @@
 #include "common/cluster/rpc.h"
 #include "edged/cache.h"
 #include "edged/census.h"
+#include "edged/upstream.h"
 
 #define SERVE_SHARES 4
 
 struct serve;
 
+/* upstream is told who asks here, and is looked at until serve_close(). */
 int serve_open(struct serve **out, uv_loop_t *loop, const char *bind, int port, const struct node_identity *self,
-               struct cache *cache, struct census *census, unsigned max_waits);
+               struct cache *cache, struct census *census, struct upstream *upstream, unsigned max_waits);
 void serve_close(struct serve *s); /* cache_stop_waiting() was called */
 
 #endif

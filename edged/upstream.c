@@ -1,5 +1,6 @@
 #include "edged/upstream.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -18,6 +19,10 @@ struct tier {
         struct peers *peers;
         const struct node_identity *self;
         bool by_object;
+        struct {
+                char id[NODE_ID_MAX + 1]; /* "": free */
+                int64_t seen_us;
+        } below[UPSTREAM_NODES_MAX]; /* nodes above that ask here */
         size_t owners;
         struct breakers breakers;
         void (*changed)(void *arg);
@@ -103,6 +108,15 @@ void upstream_ask(struct peer *p, uint8_t type, const struct fetch *what, unsign
         ask(p, type, what, timeout_ms, &(struct asked){.offset = what->offset, .bytes = bytes, .done = done, .arg = arg});
 }
 
+static bool is_below(const struct tier *t, const struct peer *p, int64_t now_us)
+{
+        for (int i = 0; i < UPSTREAM_NODES_MAX; i++) {
+                if (t->below[i].id[0] && strcmp(t->below[i].id, p->info.id) == 0)
+                        return now_us - t->below[i].seen_us < UPSTREAM_BELOW_US;
+        }
+        return false;
+}
+
 /* All owners have what is not at the live edge any more; what is, the first may have a moment before the others. */
 static bool is_shared(const struct tier *t, const char *object)
 {
@@ -120,8 +134,11 @@ static struct peer *choose(struct tier *t, const char *by, const char *object, c
         int64_t now_us = clock_mono_us();
         size_t n = is_shared(t, object) ? peers_route_shared(t->peers, by, t->owners, object, route, UPSTREAM_NODES_MAX)
                                         : peers_route_near(t->peers, by, t->owners, route, UPSTREAM_NODES_MAX);
+        int64_t now_us = clock_mono_us();
         for (size_t i = 0; i < n; i++) {
                 uint64_t id = upstream_id(route[i]);
+                if (!only && is_below(t, route[i], now_us))
+                        continue;
                 if (only ? id != only : node_set_has(tried, id))
                         continue;
                 if (only || breaker_may(&t->breakers, id, now_us))
@@ -154,7 +171,49 @@ static int tier_fetch(struct upstream *u, const char *stream, const struct node_
 static size_t tier_live(struct upstream *u)
 {
         struct tier *t = (struct tier *)u;
-        return t->peers ? peers_live(t->peers) : 0;
+        struct peer *all[UPSTREAM_NODES_MAX];
+        size_t live = t->peers ? peers_live(t->peers) : 0;
+        if (!t->by_object || live == 0)
+                return live;
+        size_t n = peers_all(t->peers, all, UPSTREAM_NODES_MAX);
+        int64_t now_us = clock_mono_us();
+        for (size_t i = 0; i < n; i++)
+                live -= is_below(t, all[i], now_us);
+        return live;
+}
+
+static bool has_node(struct tier *t, const char *node_id)
+{
+        struct peer *all[UPSTREAM_NODES_MAX];
+        size_t n = t->peers ? peers_all(t->peers, all, UPSTREAM_NODES_MAX) : 0;
+        for (size_t i = 0; i < n; i++) {
+                if (strcmp(all[i]->info.id, node_id) == 0)
+                        return true;
+        }
+        return false;
+}
+
+static void tier_asks_here(struct upstream *u, const char *node_id)
+{
+        struct tier *t = (struct tier *)u;
+        int64_t now_us = clock_mono_us();
+        int at = -1;
+        if (!t->by_object || !has_node(t, node_id))
+                return;
+        for (int i = 0; i < UPSTREAM_NODES_MAX && (at < 0 || strcmp(t->below[at].id, node_id) != 0); i++) {
+                if (!t->below[i].id[0] || now_us - t->below[i].seen_us >= UPSTREAM_BELOW_US || strcmp(t->below[i].id, node_id) == 0)
+                        at = i;
+        }
+        if (at < 0)
+                return;
+        bool is_news = !t->below[at].id[0] || now_us - t->below[at].seen_us >= UPSTREAM_BELOW_US;
+        snprintf(t->below[at].id, sizeof(t->below[at].id), "%s", node_id);
+        t->below[at].seen_us = now_us;
+        if (!is_news)
+                return;
+        log_error("peer_id=%s msg=\"a node of the tier above asks this one: neither stands above the other, so it is not asked; look at origins "
+                  "of both, and at siblings\"", node_id);
+        t->changed(t->arg);
 }
 
 static size_t tier_nodes(struct upstream *u, uint64_t *ids, size_t max)
@@ -167,7 +226,7 @@ static size_t tier_nodes(struct upstream *u, uint64_t *ids, size_t max)
         return n;
 }
 
-static const struct upstream_ops tier_ops = {.fetch = tier_fetch, .live = tier_live, .nodes = tier_nodes};
+static const struct upstream_ops tier_ops = {.fetch = tier_fetch, .live = tier_live, .asks_here = tier_asks_here, .nodes = tier_nodes};
 
 static void on_peers_changed(void *arg, struct peer *peer)
 {

@@ -15,6 +15,7 @@
 #include "proto/fetch.h"
 
 #define UPSTREAM_NODES_MAX 16
+#define UPSTREAM_BELOW_US (10 * US_PER_S)
 #define UPSTREAM_OLD_US (60 * US_PER_S) /* a segment that is older is asked of all owners in equal parts */
 #define UPSTREAM_UNDER_WAY_MAX 4096 /* FETCHes at one node, while it keeps up (breaker.h) */
 
@@ -42,6 +43,9 @@ struct upstream_ops {
         int (*fetch)(struct upstream *u, const char *stream, const struct node_set *tried, uint64_t only,
                      const struct fetch *what, unsigned timeout_ms, uint64_t *node, upstream_done *done, void *arg);
         size_t (*live)(struct upstream *u);
+        /* A node that asks here stands below this one, so it is not asked as one that stands above: each would wait for the other. Told again and
+         * again; forgotten UPSTREAM_BELOW_US after the last time. NULL: the tier above never asks here. */
+        void (*asks_here)(struct upstream *u, const char *node_id);
         /* The ids of those that are live or draining, at most max; returns how many. */
         size_t (*nodes)(struct upstream *u, uint64_t *ids, size_t max);
 };

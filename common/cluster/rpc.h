@@ -71,6 +71,8 @@ void rpc_drop(struct rpc_request *req, const char *why); /* logs why, counts, cl
 /* Whether the node has a connection here on which it said a good HELLO; and to be told when its last one has ended (not
  * by rpc_server_close). */
 bool rpc_server_has(const struct rpc_server *s, const char *node_id);
+/* Who asks, as its HELLO says; "" before that. Valid as long as the request. */
+const char *rpc_asker(const struct rpc_request *req);
 typedef void rpc_gone(void *arg, const char *node_id);
 void rpc_server_watch(struct rpc_server *s, rpc_gone *gone, void *arg);
 /* Unanswered requests are dropped without a callback; no handler is called any more. Blocks until nng is done with them,

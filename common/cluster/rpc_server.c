@@ -161,6 +161,13 @@ bool rpc_server_has(const struct rpc_server *s, const char *node_id)
         return false;
 }
 
+const char *rpc_asker(const struct rpc_request *req)
+{
+        const struct slot *slot = req->impl;
+        const struct connection *c = *find_connection(slot->server, req->connection);
+        return c && c->hello ? c->id : "";
+}
+
 void rpc_server_watch(struct rpc_server *s, rpc_gone *gone, void *arg)
 {
         s->gone = gone;

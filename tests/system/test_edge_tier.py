@@ -62,7 +62,7 @@ class Tier:
         wait_until(lambda: "ready" in origin.said(), f"{name} ready")
         return origin
 
-    def edge(self, *above, name="edge-1", **settings):
+    def start_edge(self, *above, name="edge-1", **settings):
         http, admin = reserve_port(), reserve_port()
         settings = {"id": name, "http_port": http, "fetch_port": reserve_port(), "admin_port": admin, "http_threads": 2, "drain_ms": 0,
                     "origins": ",".join(a.address for a in above), **settings}
@@ -71,6 +71,10 @@ class Tier:
         edge = Process([os.path.join(BIN, "edged"), *sets], f"{self.dir}/{name}.log")
         edge.address, edge.url, edge.admin = f"127.0.0.1:{settings['fetch_port']}", f"http://127.0.0.1:{http}", f"http://127.0.0.1:{admin}"
         self.ends.callback(edge.end)
+        return edge
+
+    def edge(self, *above, name="edge-1", **settings):
+        edge = self.start_edge(*above, name=name, **settings)
         wait_until(lambda: request(edge.admin + "/readyz").status == 200, f"{name} ready")
         # which it is with one of them
         if "siblings" not in settings:

@@ -205,3 +205,16 @@ def test_old_segments_are_asked_of_all_owners_in_equal_parts_and_each_of_the_sam
     of_old = [{p for p in old if c.get(p)} for c in counts]
     assert min(len(paths) for paths in of_old) >= 8, "both have a part"
     assert len(of_old[0] & of_old[1]) <= 10, "and not the same: a slow answer is asked for at the other one too"
+
+
+def test_edges_that_stand_above_each_other_ask_each_other_for_nothing_and_say_so(tier):
+    """A mistake in their configuration: there is no origin above either, and viewers are to be told at once."""
+    ports = [reserve_port(), reserve_port()]
+    pair = [tier.start_edge(name=f"edge-{i + 1}", fetch_port=ports[i], origins=f"127.0.0.1:{ports[1 - i]}", upstream_role="edged",
+                            hold_ms=30000) for i in (0, 1)]
+    for edge in pair:
+        wait_until(lambda edge=edge: "neither stands above the other" in edge.said(), "it is told")
+        wait_until(lambda edge=edge: request(edge.admin + "/readyz").status == 503, "there is nobody to ask")
+    answers = get_from(pair, "/live/whole_4000/s/v720/1.m4s", 20)
+    assert {a.status for a in answers} == {503}
+    assert [metric(e, "edged_upstream_fetches_total") for e in pair] == [0, 0]
