@@ -303,6 +303,7 @@ void object_look(struct object *o, int64_t now_us, struct object_view *v)
 {
         pthread_mutex_lock(&o->shard->lock);
         *v = (struct object_view){.state = o->state, .failure = o->failure, .len = o->len, .body = o->body};
+        v->due_us = o->len == 0 ? o->due_us : 0;
         v->again_us = o->state == OBJECT_FAILED ? o->expires_us : o->state == OBJECT_FILLING && o->len == 0 ? o->due_us : 0;
         bool late = o->state == OBJECT_FILLING && now_us - o->made_us > CACHE_STALE_WAIT_US;
         if ((late || o->state == OBJECT_FAILED) && usable_stale(o->stale, now_us))
@@ -520,6 +521,7 @@ static struct object *note_failure(const struct object *o, int why, int64_t unti
         struct object *note = object_new(o->cache, o->shard, o->hash, o->key, strlen(o->key));
         note->state = OBJECT_FAILED;
         note->failure = why;
+        note->due_us = o->due_us;
         note->failures = o->failures + 1;
         note->expires_us = until_us;
         return note;

@@ -147,6 +147,7 @@ struct object_view {
         int failure;
         uint64_t len;
         int64_t again_us; /* monotonic, 0: nobody can say. FILLING with nothing yet: nothing comes before then. FAILED: to ask sooner is in vain */
+        int64_t due_us;   /* likewise, of nothing yet and of FAILED: when there will be something, as a node has said */
         struct buf *body;
         struct object *stale; /* COMPLETE; only when FILLING takes too long or FAILED, and not too old */
 };
@@ -173,7 +174,7 @@ int cache_complete(struct object *o, struct buf *last, const char *content_type,
 void cache_missing(struct object *o, uint32_t ttl_ms, int64_t now_us);
 /* again_us: there is no use in asking before then; 0: nobody can say, and the moment that is told above has to do. */
 void cache_fail(struct object *o, int why, int64_t again_us, int64_t now_us);
-void cache_due(struct object *o, int64_t due_us); /* it is FILLING */
+void cache_due(struct object *o, int64_t due_us); /* it is FILLING; when it fails the note that stands for it says so too */
 /* Wakes the waiters of o whose deadline passed, and all of them once there is a stale object to give them. */
 void cache_expire_waiters(struct object *o, int64_t now_us);
 

@@ -387,9 +387,9 @@ static void take_not_yet(struct fill *f, const struct call *c, const struct fetc
 /* All owners go by the same clock, so one is believed. */
 static enum step wait_until_due(struct fill *f, int64_t now_us)
 {
+        cache_due(f->object, f->due_us);
         if (f->due_us > deadline_us(f))
                 return fail_until(f, ERR_NOT_YET, f->due_us - f->fills->cfg.hold_us, now_us);
-        cache_due(f->object, f->due_us);
         round_begin(&f->round);
         return STEP_DUE;
 }

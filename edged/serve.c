@@ -90,7 +90,8 @@ static void reply_bytes(struct rpc_request *req, struct object *o, uint64_t offs
 
 static uint32_t due_in_ms(const struct object_view *v, int64_t now_us)
 {
-        return v->again_us > now_us ? (uint32_t)((v->again_us - now_us) / US_PER_MS) : 0;
+        int64_t at_us = v->due_us > now_us ? v->due_us : v->again_us;
+        return at_us > now_us ? (uint32_t)((at_us - now_us) / US_PER_MS) : 0;
 }
 
 /* false: there is nothing to say yet, and may be by until_us. */

@@ -65,6 +65,17 @@ def test_objects_are_shared_among_the_siblings(place):
     assert {counts[path] for path in paths} == {1}
 
 
+def test_what_is_further_ahead_than_anybody_is_held_is_refused_at_once_at_every_edge(place):
+    """And as late as the owner says it: it is not held for somewhere else until the owner would ask again."""
+    for edges in (place.edges, place.below):
+        path = f"/live/due_50000_59000/s/v720/{edges is place.edges:d}.m4s"
+        for _ in range(2):
+            answers = get_from(edges, path, 30)
+            assert {a.status for a in answers} == {503}
+            assert min(int(a.headers["retry-after"]) for a in answers) > 14  # 59 s, less the 30 that a viewer is held
+        assert place.counts(edges[0])[path] == 1
+
+
 def test_what_there_is_not_is_asked_for_once_and_told_to_all(place):
     path = "/live/missing/s/v720/1.m4s"
     assert {a.status for a in get_from(place.edges, path, 60)} == {404}
