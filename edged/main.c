@@ -155,8 +155,10 @@ static struct edge edge;
 
 /* ---- readiness and housekeeping ------------------------------------------------------------------------------- */
 
+/* Other edges, and this one as its own sibling (siblings.h), ask one that leaves or has nobody above last. */
 static void show_readiness(struct edge *e)
 {
+        e->daemon.self.draining = e->phase != RUNNING || (e->upstream && e->upstream->ops->live(e->upstream) == 0);
         if (e->phase != RUNNING)
                 daemon_ready(&e->daemon, false, "stopping");
         else if (!e->http)
@@ -318,7 +320,6 @@ static void on_stop(void *arg)
                  (long long)e->config.drain_ms);
         e->phase = DRAINING;
         e->phase_until_us = clock_mono_us() + e->config.drain_ms * US_PER_MS;
-        e->daemon.self.draining = true;
         show_readiness(e);
         http_drain(e->http);
         uv_timer_start(&e->drain, on_drain, 0, DRAIN_LOOK_MS);

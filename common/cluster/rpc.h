@@ -36,7 +36,7 @@ struct node_identity {
         int64_t incarnation_us; /* wall clock at start */
         enum node_role role;
         uint32_t load_permille;
-        bool draining;
+        bool draining; /* others are to be asked first: it leaves, or cannot be of use now */
         const char *cluster_token; /* "" : none */
         char zone[32];              /* "" : none */
         struct cluster_certs *certs; /* common/cluster/cluster_certs.h; NULL: plain TCP */

@@ -113,22 +113,42 @@ class Viewers:
                         self.trouble.append((path, answer.status))
 
 
-def test_an_owner_that_is_killed_costs_one_more_fetch_and_no_viewer_anything(tier):
-    edges = tier.site(tier.origin(), **PATIENT)
+@pytest.mark.parametrize("where", ["the site", "the central tier"])
+def test_an_owner_that_is_killed_costs_one_more_fetch_and_no_viewer_anything(tier, where):
+    origin = tier.origin()
+    owners = tier.site(origin, **PATIENT)
+    edges = owners if where == "the site" else tier.site(*owners, names=("below-1", "below-2"), upstream_role="edged", **PATIENT)
     paths = [(f"/live/whole_{20000 + n}/s/v720/{n}.m4s", body_of(20000 + n)) for n in range(50)]
     viewers = Viewers(edges, paths)
 
     def kill(n):
         if n == 25:
-            viewers.killed = edges[1]
-            edges[1].signal(signal.SIGKILL)
-            edges[1].process.wait(60)
+            viewers.killed = owners[1]
+            owners[1].signal(signal.SIGKILL)
+            owners[1].process.wait(60)
 
     viewers.watch(kill)
     assert viewers.trouble == []
     counts = tier.counts(edges[0])
     fetches = [counts[path] for path, _ in paths]
     assert sum(fetches) <= len(paths) + 1, fetches
+
+
+def test_an_edge_that_has_nobody_above_is_no_owner_and_asks_its_siblings(tier):
+    origin, ports = tier.origin(), [reserve_port() for _ in range(3)]
+    siblings = ",".join(f"127.0.0.1:{port}" for port in ports)
+    cut_off = tier.start_edge(name="cut-off", origins=f"127.0.0.1:{reserve_port()}", fetch_port=ports[0], siblings=siblings, **PATIENT)
+    others = [tier.edge(origin, name=f"edge-{i}", fetch_port=ports[i], siblings=siblings, **PATIENT) for i in (1, 2)]
+    for edge in (cut_off, *others):
+        wait_until(lambda edge=edge: metric(edge, "freshet_peers{role=\"edged\"", 'state="draining"') == 1, "it is known to be cut off")
+        wait_until(lambda edge=edge: metric(edge, "freshet_peers{role=\"edged\"", 'state="live"') == 2, "and the others not to be")
+    paths = [f"/live/whole_{6000 + n}/s/v720/{n}.m4s" for n in range(30)]
+    for n, path in enumerate(paths):
+        for edge in (cut_off, others[n % 2]):
+            assert request(edge.url + path).body == body_of(6000 + n)
+    counts = tier.counts(others[0])
+    assert {counts[path] for path in paths} == {1}
+    assert sum(metric(e, "edged_sibling_fetches_total", 'result="full"') for e in (cut_off, *others)) == 0
 
 
 def test_a_growing_segment_goes_on_when_its_owner_is_killed(tier):
