@@ -154,7 +154,7 @@ PROBLEM_COLOURS = {"critical": "red", "warning": "yellow", "info": "cyan"}
 def headline(picture, style):
     t = picture["totals"]
     text = (f"{t['ready']} of {count(t['nodes'], 'node')} ready · {count(t['streams'], 'stream')} live · "
-            f"{count(t['viewers'], 'viewer')}")
+            f"{count(t['viewers'], 'viewer')}" + (f" ({', '.join(f'{zone or chr(8211)} {n}' for zone, n in t['sites'].items())})" if len(t["sites"]) > 1 else ""))
     return style("bold", "Freshet") + "  " + style("red" if t["ready"] < t["nodes"] else "green", text) + style("dim", f"  {picture['time'][11:19]} UTC")
 
 
@@ -180,6 +180,7 @@ def stream_table(streams, width, style):
         Column("state", [s["state"] for s in streams], 8, colours=[STATE_COLOURS.get(s["state"], "red") for s in streams]),
         Column("since", [since(s["started"]) for s in streams], 6, 12, right=True),
         Column("late", [late(s) for s in streams], 7, 8, right=True),
+        Column("viewers", [str(s["viewers"]) for s in streams], 6, right=True),
         Column("from", [", ".join(f"{p['address']} ({p['encoder']})" if p["encoder"] else p["address"] for p in s["publishers"])
                         for s in streams], 1.5, 22),
         Column("transcoder", [s["transcoder"] for s in streams], 5, 16),

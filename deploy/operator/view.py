@@ -16,6 +16,7 @@ AGE_BEHIND_S = 3600    # an origin that was off for a while is behind, too
 CLOCKS_APART_S = 3    # the HTTP Date has whole seconds
 BEHIND_S = 1.0
 HIT_RATIO_LOW = 0.5
+UNSURE_UP_S = 10     # an edge that has just come up does not know yet what there is
 REQUESTS_FEW = 1.0    # a second: below that a ratio says nothing
 FILL_SOON_S = 24 * 3600
 
@@ -169,9 +170,10 @@ class Watcher:
     def _picture(self, answers, trouble):
         rows = [self._node(answer) for answer in answers]
         rows.sort(key=lambda n: (net.ROLES.index(n["role"]) if n["role"] in net.ROLES else 9, natural(n["id"])))
-        streams = streams_of(answers)
+        watched = viewers_of(answers)
+        streams = streams_of(answers, watched)
         picture = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "nodes": rows, "streams": streams,
-                   "latency": self._latency(), "totals": totals_of(rows, streams)}
+                   "latency": self._latency(), "totals": totals_of(rows, streams, watched)}
         picture["problems"] = problems_of(picture, trouble)
         return picture
 
@@ -242,7 +244,9 @@ class Watcher:
         if role == "edged":
             served = h.grown("edged_requests_total", result=("hit", "joined", "miss", "stale"))
             cached = h.grown("edged_requests_total", result=("hit", "joined"))
-            return {"viewers": int(total(m, "edged_clients")), "requests_s": rounded(h.rate("edged_requests_total"), 1),
+            return {"viewers": round(sum(sum(sites.values()) for sites in viewers_of([answer]).values())),
+                    "connections": int(total(m, "edged_clients")), "unsure": total(m, "edged_names_current") == 0 and "edged_names_current" in m,
+                    "requests_s": rounded(h.rate("edged_requests_total"), 1),
                     "hit_ratio": round(cached / served, 4) if served else None,
                     "joined_s": rounded(h.rate("edged_requests_total", result="joined"), 1),
                     "errors_s": rounded(h.rate("edged_requests_total", status="503"), 2),
@@ -272,7 +276,19 @@ def objects(answer, name):
     return [x for x in answer.get("more", {}).get(name, []) if isinstance(x, dict)]
 
 
-def streams_of(answers):
+def viewers_of(answers):
+    """{stream: {zone: viewers}}: of pictures and of sounds the greater sum of all edges, which may share each viewer's segments."""
+    sums = collections.defaultdict(collections.Counter)
+    for answer in answers:
+        for have, value in answer.get("metrics", {}).get("edged_viewers", ()):
+            sums[have.get("stream", ""), have.get("zone", "")][have.get("of")] += value
+    out = collections.defaultdict(dict)
+    for (stream, zone), of in sums.items():
+        out[stream][zone] = max(of.values())
+    return out
+
+
+def streams_of(answers, watched):
     """What is live, each stream once: the newest session that any origin has of it, and how late it is at each hop."""
     found, publishers, late = {}, {}, {}
     for answer in answers:
@@ -304,6 +320,8 @@ def streams_of(answers):
     for name, entry in found.items():
         entry["publishers"] = publishers.get(name, [])
         entry["lag_ms"].update(late.get(name, {}))
+        entry["viewers"] = round(sum(watched.get(name, {}).values()))
+        entry["sites"] = {zone: round(n) for zone, n in sorted(watched.get(name, {}).items())}
     return [found[name] for name in sorted(found, key=natural)]
 
 
@@ -313,7 +331,7 @@ def started_of(session):
     return "{}-{}-{}T{}:{}:{}Z".format(*match.groups()) if match else ""
 
 
-def totals_of(rows, streams):
+def totals_of(rows, streams, watched):
     def of(role, key):
         values = [n["numbers"].get(key) for n in rows if n["role"] == role]
         return sum(v for v in values if v is not None)
@@ -322,9 +340,13 @@ def totals_of(rows, streams):
               if n["role"] == "edged" and n["numbers"].get("hit_ratio") is not None]
     weight = sum(w for _, w in ratios)
     headrooms = [n["numbers"]["headroom"] for n in rows if n["numbers"].get("headroom") is not None]
+    sites = collections.Counter()
+    for zones in watched.values():
+        sites.update(zones)
     fills = [n["numbers"]["full_in_s"] for n in rows if n["numbers"].get("full_in_s") is not None]
     return {"nodes": len(rows), "ready": sum(n["state"] == "ready" for n in rows), "streams": len(streams),
-            "viewers": of("edged", "viewers"), "requests_s": round(requests, 1),
+            "viewers": round(sum(sites.values())), "sites": {zone: round(n) for zone, n in sorted(sites.items())},
+            "connections": of("edged", "connections"), "requests_s": round(requests, 1),
             "hit_ratio": round(sum(r * w for r, w in ratios) / weight, 4) if weight else None,
             "joined_s": round(of("edged", "joined_s"), 1), "errors_s": round(of("edged", "errors_s"), 2),
             "bytes_in_s": of("ingestd", "bytes_s"), "failovers": of("ingestd", "failovers") + of("ingestd", "swaps"),
@@ -379,6 +401,8 @@ def problems_of(picture, trouble):
             say("warning", "FreshetWebhooksDropped", n["id"], f"{n['webhooks_dropped']} events were not delivered since it started")
         if numbers.get("errors_s"):
             say("critical", "FreshetEdgeErrors", n["id"], f"answers {numbers['errors_s']:.1f} requests a second with 503")
+        if numbers.get("unsure") and (n["uptime_s"] or 0) > UNSURE_UP_S:
+            say("warning", "FreshetEdgeUnsure", n["id"], "does not know what there is: whatever viewers ask for is asked for above, within misses_per_s")
         if numbers.get("hit_ratio") is not None and numbers["hit_ratio"] < HIT_RATIO_LOW and (numbers["requests_s"] or 0) > 20 * REQUESTS_FEW:
             say("warning", "FreshetEdgeHitRatioLow", n["id"], f"only {numbers['hit_ratio']:.0%} of its requests need no fetch")
         for p in n["peers"]:

@@ -10,7 +10,8 @@ METRICS = {
                     "transcoderd_cpu_seconds_total": 100, 'transcoderd_owners{state="in_step"}': 2},
     "originD": {'originD_sessions{status="live"}': 1, 'originD_sessions{status="ended"}': 3, "originD_free_bytes": 5e11,
                 "originD_min_free_bytes": 2.6e8, "originD_stored_bytes": 7e9, "originD_bytes_total": 1000},
-    "edged": {"edged_clients": 12, 'edged_requests_total{result="hit",status="200"}': 100,
+    "edged": {"edged_clients": 30, 'edged_viewers{stream="cam",of="picture",zone=""}': 12.1, 'edged_viewers{stream="cam",of="sound",zone=""}': 11.9,
+              "edged_names_current": 1, 'edged_requests_total{result="hit",status="200"}': 100,
               'edged_requests_total{result="miss",status="200"}': 10},
 }
 

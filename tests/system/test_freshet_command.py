@@ -53,6 +53,33 @@ def test_status_shows_streams_nodes_and_that_nothing_is_wrong(nodes):
     assert "500 GB free" in row_of(out, "origin-1")
 
 
+def test_viewers_of_a_stream_are_those_of_all_edges_by_site(nodes):
+    """Edges share each viewer's segments, and some listen only: the greater sum counts, not the sum of the greater."""
+    edges = [fake_admin.Node(f"edge-{i}", "edged", zone=zone) for i, zone in ((2, "eu"), (3, "eu"), (4, "us"))]
+    try:
+        for edge, picture, sound in zip(edges, (40, 10, 7), (5, 44.9, 0)):
+            edge.metrics = {f'edged_viewers{{stream="cam",of="{of}",zone="{edge.node["zone"]}"}}': n
+                            for of, n in (("picture", picture), ("sound", sound))}
+        out, _ = freshet("status", "--json", admin=nodes + edges)
+        picture = json.loads(out)
+        assert picture["streams"][0]["sites"] == {"": 12, "eu": 50, "us": 7} and picture["streams"][0]["viewers"] == 69
+        assert picture["totals"]["viewers"] == 69 and picture["totals"]["sites"] == {"": 12, "eu": 50, "us": 7}
+        out, _ = freshet("status", admin=nodes + edges)
+        assert "69 viewers (– 12, eu 50, us 7)" in out and " 69 " in row_of(out, "cam")
+    finally:
+        for edge in edges:
+            edge.close()
+
+
+def test_an_edge_that_asks_for_whatever_it_is_asked_for_is_a_problem(nodes):
+    assert "does not know what there is" not in freshet("status", admin=nodes)[0]
+    nodes[4].metrics["edged_names_current"] = 0
+    out, _ = freshet("status", admin=nodes)
+    assert "warning" in out and "edge-1  does not know what there is" in out
+    nodes[4].node["uptime"] = 3  # it has just come up
+    assert "does not know what there is" not in freshet("status", admin=nodes)[0]
+
+
 def test_status_as_json_is_one_object_with_everything_in_it(nodes):
     out, _ = freshet("status", "--json", admin=nodes)
     picture = json.loads(out)

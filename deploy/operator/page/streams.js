@@ -36,7 +36,7 @@ class Card {
     this.title.hidden = !stream.title
     this.state.textContent = stream.state
     this.state.className = `state ${stream.state}`
-    this.facts.textContent = [since(stream.started), stream.transcoder, `${count(stream.origins.length, 'copy', 'copies')}`,
+    this.facts.textContent = [count(stream.viewers, 'viewer'), since(stream.started), stream.transcoder, `${count(stream.origins.length, 'copy', 'copies')}`,
       stream.generation > 1 ? `writer ${stream.generation}` : ''].filter(Boolean).join(' · ')
     this.facts.title = `session ${stream.session}, on ${stream.origins.join(', ')}`
     const url = watch && `${watch}/live/${encodeURIComponent(stream.stream)}/manifest.mpd`
