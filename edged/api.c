@@ -14,7 +14,7 @@ static json_t *requests_json(void)
 {
         json_t *j = json_object();
         for (int r = 0; r < RESULTS; r++)
-                json_object_set_new(j, stats_result_text((enum stats_result)r),
+                json_object_set_new(j, stats_word(WORDS_RESULT, (unsigned)r),
                                     json_integer(stats_requests((enum stats_result)r)));
         return j;
 }
@@ -36,7 +36,7 @@ static void get_stats(void *arg, struct admin_call *call)
 {
         (void)arg;
         call->answer = json_pack("{s:I, s:I, s:I, s:o, s:o, s:o}", "clients", (json_int_t)metric_get(&stats_clients), "held",
-                                 (json_int_t)metric_get(&stats_held), "served_bytes", (json_int_t)metric_get(&stats_served),
+                                 (json_int_t)metric_get(&stats_held), "served_bytes", (json_int_t)metric_get(&stats_sent),
                                  "requests", requests_json(), "cache",
                                  json_pack("{s:I, s:I, s:I, s:I}", "bytes", (json_int_t)metric_get(&stats_cache_bytes),
                                            "budget_bytes", (json_int_t)api.cache_budget_bytes, "objects",

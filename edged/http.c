@@ -568,7 +568,7 @@ static void end_ask(struct request *r)
         if (r->status)
                 stats_request(result, r->status, us);
         log_debug("client=%d method=%d path=%s status=%u result=%s us=%lld", r->conn->fd, (int)r->head.method,
-                  is_known ? a->path.key : "-", r->status, stats_result_text(result), (long long)us);
+                  is_known ? a->path.key : "-", r->status, stats_word(WORDS_RESULT, result), (long long)us);
         if (!r->fault && a->http) {
                 count_sent(a);
                 if (a->path.kind == PATH_OBJECT)
@@ -612,7 +612,7 @@ static void log_closed(const unsigned closed[CLOSES])
         for (int why = 0; why < CLOSES; why++) {
                 if (closed[why])
                         log_info("msg=\"closed viewers' connections\" reason=%s count=%u",
-                                 stats_close_text((enum stats_close)why), closed[why]);
+                                 stats_word(WORDS_CLOSE, (unsigned)why), closed[why]);
         }
 }
 
@@ -629,16 +629,16 @@ static void log_refused(struct http *h, int64_t now_us)
                 if (now == h->told[i])
                         continue;
                 if (is_spared && i < SPARED_ONE) /* a viewer's mistake */
-                        log_debug("msg=\"viewers asked for what is not there\" reason=%s count=%lld", stats_spared_text((enum stats_spared)i),
+                        log_debug("msg=\"viewers asked for what is not there\" reason=%s count=%lld", stats_word(WORDS_SPARED, (unsigned)i),
                                   (long long)(now - h->told[i]));
                 else if (is_spared)
                         log_warn("msg=\"requests for what may not be there were refused: there were too many\" of=%s count=%lld",
-                                 stats_spared_text((enum stats_spared)i), (long long)(now - h->told[i]));
+                                 stats_word(WORDS_SPARED, (unsigned)i), (long long)(now - h->told[i]));
                 else if (!is_turned)
                         log_warn("msg=\"requests were refused that are not HTTP as it has to be\" count=%lld", (long long)(now - h->told[i]));
                 else
                         log_warn("msg=\"viewers' connections were refused\" limit=%s count=%lld connections=%u connections_max=%u",
-                                 stats_turned_text((enum stats_turned)(i - SPARED)), (long long)(now - h->told[i]), wire_seats(h->wire),
+                                 stats_word(WORDS_TURNED, (unsigned)i - SPARED), (long long)(now - h->told[i]), wire_seats(h->wire),
                                  h->cfg.connections_max);
                 h->told[i] = now;
                 h->told_us = now_us;

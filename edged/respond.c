@@ -35,7 +35,7 @@ void respond_common(struct answer *r, enum stats_result result)
 {
         add_fields(r, cors_all);
         if (result != RESULT_LOCAL)
-                answer_add(r, "X-Cache", stats_result_text(result));
+                answer_add(r, "X-Cache", stats_word(WORDS_RESULT, result));
 }
 
 static struct answer *from_text(unsigned status, char *text) /* takes text */

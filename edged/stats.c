@@ -273,42 +273,16 @@ void stats_hedge(enum stats_hedge what)
         metric_add(&hedges[what], 1);
 }
 
-const char *stats_result_text(enum stats_result result)
-{
-        static const char *const texts[] = {
 #define X(word, text) text,
-                STATS_RESULTS(X)
+static const char *const result_words[] = {STATS_RESULTS(X)};
+static const char *const close_words[] = {STATS_CLOSES(X)};
+static const char *const spared_words[] = {STATS_SPARED(X)};
+static const char *const turned_words[] = {STATS_TURNED(X)};
 #undef X
-        };
-        return texts[result];
-}
 
-const char *stats_spared_text(enum stats_spared why)
+const char *stats_word(enum stats_words of, unsigned which)
 {
-        static const char *const texts[] = {
-#define X(word, text) text,
-                STATS_SPARED(X)
-#undef X
-        };
-        return texts[why];
-}
-
-const char *stats_turned_text(enum stats_turned why)
-{
-        static const char *const texts[] = {
-#define X(word, text) text,
-                STATS_TURNED(X)
-#undef X
-        };
-        return texts[why];
-}
-
-const char *stats_close_text(enum stats_close why)
-{
-        static const char *const texts[] = {
-#define X(word, text) text,
-                STATS_CLOSES(X)
-#undef X
-        };
-        return texts[why];
+        static const char *const *const words[] = {[WORDS_RESULT] = result_words, [WORDS_CLOSE] = close_words,
+                                                   [WORDS_SPARED] = spared_words, [WORDS_TURNED] = turned_words};
+        return words[of][which];
 }

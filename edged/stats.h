@@ -114,12 +114,12 @@ void stats_turn_away(enum stats_turned why);
 int64_t stats_spared(enum stats_spared why); /* so far */
 int64_t stats_bads(void);
 int64_t stats_turned(enum stats_turned why);
-const char *stats_spared_text(enum stats_spared why);
-const char *stats_turned_text(enum stats_turned why);
 void stats_fetch(int status, bool wanted); /* 0 or ERR_*; not wanted: another answer was there first */
 void stats_hedge(enum stats_hedge what);
 int64_t stats_requests(enum stats_result result); /* so far, whatever their status */
-const char *stats_result_text(enum stats_result result);
-const char *stats_close_text(enum stats_close why);
+
+/* The word of one of these, as in the metric's label. */
+enum stats_words { WORDS_RESULT, WORDS_CLOSE, WORDS_SPARED, WORDS_TURNED };
+const char *stats_word(enum stats_words of, unsigned which);
 
 #endif
