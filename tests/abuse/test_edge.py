@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from abuse import Said, attackers, fds, metric, mib, pid
+from abuse import Said, attackers, fds, metric, mib, pid, rss
 from harness import request, wait_until
 from test_edge_tier import Tier
 from test_edge_tier import metric as tier_metric
@@ -362,6 +362,36 @@ def test_who_trickles_its_headers_or_its_body_is_closed_at_the_deadline(cluster,
         bound_s = deadline_ms / 1000 + 2.5  # it is looked for about once a second
         table.row(f"ten bytes a second of {what}: closed after", f"{bound_s:.1f} s", f"{seen[what].result():.1f} s")
         assert seen[what].result() <= bound_s, what
+
+
+# ---- telling stories
+
+REPORTS_OF_ONE = 100  # of one POST
+
+
+def test_players_that_report_nonsense_cost_little_and_count_for_little(cluster, healthy, table, load):
+    posts, strangers = load(300, 20000), 30
+    stream = healthy.start()
+    bodies = [b"su\n" * 21845, b"(" * 65536, b'sid="' + b"\\" * 65531, b"bl=" + b"9" * 65533, b"\n" * 65536, bytes(range(256)) * 256]
+
+    def told(kind):
+        return metric(cluster, "edge-1", "edged_player_reports_total", via="event", version=kind)
+
+    def report(n):
+        body = bodies[n % len(bodies)]
+        one = Stranger(http(cluster), f"127.0.6.{1 + n % strangers}", timeout=120)
+        one.socket.sendall(f"POST /cmcd/{stream} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        return one.head()[0]
+
+    before, counted = rss(pid(cluster, "edge-1")), {kind: told(kind) for kind in ("1", "2", "broken")}
+    with healthy.watched(), concurrent.futures.ThreadPoolExecutor(strangers) as pool:
+        seen = set(pool.map(report, range(posts)))
+    grown, counted = rss(pid(cluster, "edge-1")) - before, {kind: told(kind) - counted[kind] for kind in counted}
+    table.row(f"{posts} reports of 64 KiB each: the edge grew by", "16 MiB", mib(grown))
+    table.row(f"{posts} reports of 64 KiB each: counted", str(posts * REPORTS_OF_ONE), f"{sum(counted.values()):.0f}")
+    assert seen <= {204, 503, 429} and 204 in seen
+    assert grown < 16 << 20
+    assert sum(counted.values()) <= posts * REPORTS_OF_ONE and counted["broken"] > 0
 
 
 # ---- reading slowly
