@@ -111,6 +111,7 @@ static void take(struct cmcd_reader *r)
         case NAME2('r', 'c'): take_number(r, CMCD_RESPONSE, 999, &p->response); break;
         case NAME2('b', 's'): p->starved = read_boolean(r); break;
         case NAME2('s', 'u'): p->starting = read_boolean(r); break;
+        case NAME2('o', 't'): p->of_sound = word_is(r, "a"); break;
         case NAME1('e'): p->event = read_event(r); break;
         case NAME3('s', 't', 'a'): p->state = read_state(r); break;
         case NAME1('v'): p->version = read_number(r, 99, &version) && version >= 2 ? 2 : 1; break;

@@ -46,6 +46,7 @@ struct cmcd_report {
         unsigned says;
         unsigned version;       /* 1 or 2 */
         bool starved, starting; /* bs, su */
+        bool of_sound;          /* ot: what it came with is sound alone */
         enum cmcd_event event;
         enum cmcd_state state;
         int64_t buffer_ms;       /* of several media the least */

@@ -100,7 +100,7 @@ void players_take(const struct cmcd_report *r, enum players_way way)
                 histogram_observe(&latency, r->latency_ms * US_PER_MS);
         if (r->says & CMCD_STARTUP)
                 histogram_observe(&startup, r->startup_ms * US_PER_MS);
-        if (r->says & CMCD_THROUGHPUT)
+        if (r->says & CMCD_THROUGHPUT && !r->of_sound) /* a second of sound is too small to measure anything by */
                 histogram_observe(&throughput, r->throughput_kbps * (US_PER_S / 1000));
         take_event(r);
 }

@@ -38,6 +38,27 @@ test('the page plays: pictures and sound are decoded and go on, from no other ho
   await page.context().close()
 })
 
+async function told(series) {
+  const text = await (await fetch(`${cluster.node('edged').admin}/metrics`)).text()
+  return text.split('\n').filter((line) => line.startsWith(series)).reduce((sum, line) => sum + Number(line.split(' ').pop()), 0)
+}
+
+test('the edge is told how it plays: what is in hand, how far behind, since when, and when it stands still', async () => {
+  const page = await watching()
+  await until('reports with segments', 20, async () => await told('edged_player_reports_total{via="headers",version="2"}') > 3)
+  await until('what is buffered and how far behind', 20, async () => await told('edged_player_buffer_seconds_count') > 0 && await told('edged_player_latency_seconds_count') > 0)
+  await until('when the first picture was there', 20, async () => await told('edged_player_startup_seconds_count') > 0)
+  await until('that it plays', 20, async () => await told('edged_player_states_total{state="playing"}') > 0)
+  const paused = await told('edged_player_states_total{state="paused"}')
+  await page.keyboard.press(' ')
+  await until('that it was paused', 20, async () => await told('edged_player_states_total{state="paused"}') > paused)
+  assert.equal(await told('edged_player_reports_total{via="headers",version="broken"}'), 0)
+  assert.equal(await told('edged_player_reports_total{via="event",version="broken"}'), 0)
+  assert.deepEqual(page.strangers, [])
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+})
+
 test('each rung can be chosen and is then what is shown; automatic is offered too', async () => {
   const page = await watching()
   const rungs = await page.$$eval('#quality option', (options) => options.map((o) => o.text))

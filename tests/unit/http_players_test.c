@@ -99,6 +99,9 @@ static void test_what_comes_with_a_request_is_counted_and_is_no_part_of_the_obje
         until_value(&f, BY_FIELDS, fields + 1);
         until_value(&f, "edged_player_starved_total", starved + 2);
         until_value(&f, "edged_player_buffer_seconds_count", buffers + 1); /* who begins has nothing in hand, and that says nothing */
+        ask(&f, &v, "GET", SEGMENT, "CMCD-Request: mtp=400\r\nCMCD-Object: ot=a\r\nCMCD-Session: v=2\r\n"); /* sound measures nothing */
+        until_value(&f, BY_FIELDS, fields + 2);
+        assert_true(value_of("edged_player_throughput_mbits_sum") == mbits + 25.4);
         ask(&f, &v, "GET", "/live/cam/s1/v720/x.m4s?CMCD=bl%3D1200", "");
         assert_int_equal(v.status, 404);
         ask(&f, &v, "GET", SEGMENT "?CMCD=bl%3D(", "");
