@@ -134,7 +134,6 @@ static struct peer *choose(struct tier *t, const char *by, const char *object, c
         int64_t now_us = clock_mono_us();
         size_t n = is_shared(t, object) ? peers_route_shared(t->peers, by, t->owners, object, route, UPSTREAM_NODES_MAX)
                                         : peers_route_near(t->peers, by, t->owners, route, UPSTREAM_NODES_MAX);
-        int64_t now_us = clock_mono_us();
         for (size_t i = 0; i < n; i++) {
                 uint64_t id = upstream_id(route[i]);
                 if (!only && is_below(t, route[i], now_us))
