@@ -1,0 +1,56 @@
+# Varnish (6 to 7) as a cache for viewers, in front of edges or of an origin's HTTP port: varnishd -a :8000 -f freshet.vcl -s malloc,4g
+# Change the lines marked (*).
+#
+# One request upstream for each object, however many viewers ask, and all of them get a segment piece by piece while it is being made. What Freshet
+# says of how long each may be kept is obeyed: media for ever, manifests and lists for a second, the time not at all. Errors are kept for half a
+# second.
+vcl 4.1;
+
+backend default {
+        .host = "127.0.0.1";                    # (*)
+        .port = "8080";                         # (*)
+        .connect_timeout = 1s;
+        .first_byte_timeout = 15s;              # longer than a request is held (hold_ms)
+        .between_bytes_timeout = 15s;
+}
+
+sub vcl_recv {
+        if (req.method != "GET" && req.method != "HEAD") {
+                return (pass);                  # OPTIONS: browsers ask once in two hours
+        }
+        # Another answer for each who asks; and what a viewer's own token opens is nobody else's.
+        if (req.url ~ "^/steering" || req.http.Authorization || req.http.Cookie ~ "freshet_token=") {
+                return (pass);
+        }
+        # Players put their statistics there (CMCD), and nothing else that Freshet answers depends on it.
+        set req.url = regsub(req.url, "\?.*$", "");
+        unset req.http.Cookie;
+        return (hash);
+}
+
+sub vcl_hash {
+        hash_data(req.url);                     # whatever the host is called
+        return (lookup);
+}
+
+sub vcl_backend_response {
+        set beresp.do_stream = true;
+        # A manifest that has just become too old is handed out once more while one request fetches the next: not much longer, or players would
+        # hear late that a broadcast has ended.
+        set beresp.grace = 2s;
+        set beresp.keep = 0s;
+        if (beresp.status >= 400) {
+                set beresp.ttl = 0.5s;          # all who waited get it; were it not kept at all, they would ask one after another
+                set beresp.grace = 0s;
+        } elsif (beresp.http.Cache-Control ~ "no-store|private") {
+                set beresp.ttl = 120s;          # for so long it is known that nobody has to wait for it
+                set beresp.uncacheable = true;
+        }
+        return (deliver);
+}
+
+sub vcl_deliver {
+        # What an edge says of its connection to here is not true of the viewer's.
+        unset resp.http.CMSD-Dynamic;
+        set resp.http.X-Cache-Status = obj.hits;
+}
