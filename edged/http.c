@@ -1,8 +1,10 @@
 #include "edged/http.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "common/clock.h"
 #include "common/daemon/log.h"
@@ -31,6 +33,7 @@ struct http {
         struct http_config cfg;
         struct http_parts parts;
         struct wire *wire;
+        atomic_uint load_permille;
         int64_t told_us; /* when it was logged last that somebody was refused something */
         int64_t told[TOLD];
         struct http_thread threads[];
@@ -464,6 +467,24 @@ static void say_heard(struct ask *a)
         }
 }
 
+/* ---- which site ----------------------------------------------------------------------------------------------- */
+
+/* Which site this player is to load from. */
+static void say_steering(struct ask *a)
+{
+        const struct http_config *cfg = &a->http->cfg;
+        struct steering_site sites[STEERING_SITES_MAX];
+        int64_t now[2] = {a->request.started_us, (intptr_t)a}; /* another one for each that asks */
+        uint64_t chance = XXH3_64bits(now, sizeof(now));
+        size_t own, count = site_loads_look(a->http->parts.site_loads, a->request.started_us, sites, &own);
+        size_t from = steering_from(a->request.head.target, sites, count, own);
+        size_t chosen = steering_choose(sites, count, own, from, cfg->site_full_permille, chance);
+        /* Players that came together do not ask together for ever. */
+        int64_t ttl_s = cfg->steering_ttl_s + (int64_t)(chance % (uint64_t)(cfg->steering_ttl_s / 5 + 1));
+        stats_steer(chosen == own);
+        say_once(a, respond_json(steering_text(sites, count, chosen, steering_is_hls(a->request.head.target), ttl_s)));
+}
+
 static void say_path(struct ask *a)
 {
         switch (a->path.kind) {
@@ -475,6 +496,15 @@ static void say_path(struct ask *a)
                 break;
         case PATH_TIME:
                 say_once(a, respond_time(clock_wall_us()));
+                break;
+        case PATH_STEERING:
+                if (a->http->parts.site_loads)
+                        say_steering(a);
+                else
+                        say_error(a, RESPOND_NOT_FOUND);
+                break;
+        case PATH_LOAD:
+                say_once(a, respond_json(mem_printf("{\"load_permille\": %u}\n", atomic_load(&a->http->load_permille))));
                 break;
         case PATH_SITE:
                 say_file(a);
@@ -679,6 +709,11 @@ void http_drain(struct http *h)
 void http_quiesce(struct http *h)
 {
         wire_quiesce(h->wire);
+}
+
+void http_set_load(struct http *h, unsigned permille)
+{
+        atomic_store(&h->load_permille, permille);
 }
 
 size_t http_busy(struct http *h)

@@ -23,6 +23,7 @@
 #include "edged/cache.h"
 #include "edged/census.h"
 #include "edged/site.h"
+#include "edged/site_loads.h"
 #include "edged/wire/conn.h"
 
 struct http;
@@ -38,10 +39,12 @@ struct http_config {
         /* Who tells viewers what their connections carry (cmsd.h); NULL: nobody. Must outlive http. Only the end of a viewer's own
          * connection knows that: behind a proxy it would be what the proxy's carries. */
         const char *throughput_node;
+        unsigned site_full_permille; /* steering.h */
+        int64_t steering_ttl_s;
 };
 
 /* What it answers from, and by. All of it must outlive http; census and addresses NULL: whatever is asked for is asked for above; audience
- * NULL: nobody counts viewers. */
+ * NULL: nobody counts viewers; site_loads NULL: there are no sites to send players to. */
 struct http_parts {
         struct cache *cache;
         struct site *site;
@@ -49,6 +52,7 @@ struct http_parts {
         struct census *census;
         struct addresses *addresses;
         struct audience *audience; /* of as many threads */
+        struct site_loads *site_loads;
 };
 
 /* ERR_IO when the port cannot be had (logged). */
@@ -59,6 +63,7 @@ void http_end_expired(struct http *h, int64_t real_us); /* several times a secon
 void http_drain(struct http *h);   /* everybody is served, but who asks is told to connect anew, which leads elsewhere */
 void http_quiesce(struct http *h); /* no new connections */
 size_t http_busy(struct http *h);
+void http_set_load(struct http *h, unsigned permille); /* how full this edge is: what /load says */
 
 /* How long somebody may read one answer when evicted objects that are still being read take `pinned` of budget_bytes: no room can be
  * made of them, and whatever is to be fetched needs some. 0: as long as he likes. Pure. */

@@ -28,6 +28,7 @@
 #include "edged/serve.h"
 #include "edged/siblings.h"
 #include "edged/site.h"
+#include "edged/site_loads.h"
 #include "edged/stats.h"
 #include "edged/upstream.h"
 #include "edged/wire/wire.h"
@@ -53,6 +54,9 @@ struct config {
         char *web_root;
         char *view_jwks, *frame_ancestors;
         json_t *private_streams;
+        json_t *sites;
+        char *site;
+        int64_t site_full_percent, steering_ttl_s;
 };
 
 #define INT(key, def, least, most, what, text)                                                                         \
@@ -76,6 +80,8 @@ static int check_start(const void *fields, char *why, size_t why_cap)
 {
         const struct config *c = fields;
         int err = cluster_check_listener(fields, why, why_cap);
+        if (!err)
+                err = site_loads_check_own(c->sites, c->site, why, why_cap);
         return err ? err : token_keys_check("view_jwks", c->view_jwks, why, why_cap);
 }
 
@@ -126,6 +132,14 @@ static const struct config_key keys[] = {
         {.name = "view_jwks", .type = CONFIG_STRING, .offset = offsetof(struct config, view_jwks), .default_value = "", .min = 0,
          .max = 4095, .unit = "",
          .help = "file of the keys that viewers' tokens are verified with (JWKS), read again when it changes; empty: none"},
+        {.name = "sites", .type = CONFIG_JSON, .offset = offsetof(struct config, sites), .default_value = "[]", .unit = "",
+         .check = site_loads_check,
+         .help = "all sites, where players may be sent when one is full or gone: [{\"name\", \"url\"}], url as https://live.example.org; "
+                 "originD's steering makes players ask"},
+        {.name = "site", .type = CONFIG_STRING, .offset = offsetof(struct config, site), .default_value = "", .min = 0,
+         .max = STEERING_NAME_MAX, .unit = "", .help = "this edge's, a name among sites"},
+        INT(site_full_percent, "80", 1, 100, "%", "of connections_max or uplink_mbits: a site with more takes nobody, and sends viewers to others until it has less"),
+        INT(steering_ttl_s, "30", 1, 3600, "s", "how often players ask which site to load from"),
         {.name = NULL, .check = check_start},
 };
 
@@ -145,6 +159,7 @@ struct edge {
         struct inquiry *inquiry;
         struct addresses *addresses;
         struct audience *audience;
+        struct site_loads *site_loads; /* NULL: no sites are configured */
         struct token_keys *token_keys;
         uv_timer_t housekeeping, expiry, drain;
         enum { RUNNING, DRAINING, FINISHING } phase;
@@ -203,6 +218,11 @@ static void on_housekeeping(uv_timer_t *timer)
         struct cmsd_load load = {.now_us = clock_mono_us(), .clients = metric_get(&stats_clients), .clients_max = e->config.connections_max,
                                  .sent_bytes = metric_get(&stats_sent), .uplink_bits_s = e->config.uplink_mbits * 1000000};
         e->daemon.self.load_permille = cmsd_look(&load);
+        http_set_load(e->http, e->daemon.self.load_permille);
+        if (e->site_loads) {
+                site_loads_set_own(e->site_loads, e->daemon.self.load_permille);
+                metric_set(&stats_sites_gone, site_loads_gone(e->site_loads, load.now_us));
+        }
         audience_look(e->audience, load.now_us);
 }
 
@@ -285,6 +305,7 @@ static void close_everything(struct edge *e)
         fills_stop(e->fills); /* those that were still in the mailbox */
         fills_close(e->fills);
         token_keys_close(&e->token_keys);
+        site_loads_stop(e->site_loads);
         uv_close((uv_handle_t *)&e->housekeeping, NULL);
         uv_close((uv_handle_t *)&e->expiry, NULL);
         uv_close((uv_handle_t *)&e->drain, NULL);
@@ -393,7 +414,9 @@ static int open_sockets(struct edge *e)
                                    .limits = {.header_us = c->header_deadline_ms * US_PER_MS,
                                               .idle_us = c->idle_ms * US_PER_MS,
                                               .min_rate_bytes_s = (uint64_t)c->min_rate_bytes_s},
-                                   .throughput_node = c->tell_throughput ? e->daemon.self.id : NULL};
+                                   .throughput_node = c->tell_throughput ? e->daemon.self.id : NULL,
+                                   .site_full_permille = (unsigned)c->site_full_percent * 10,
+                                   .steering_ttl_s = c->steering_ttl_s};
         unsigned quarter = http.connections_max / 4, of_one = (unsigned)c->connections_of_one;
         struct addresses_config addresses = {.connections = of_one ? of_one : quarter,
                                              .misses_of_one_s = (unsigned)c->misses_of_one_per_s,
@@ -409,7 +432,8 @@ static int open_sockets(struct edge *e)
                 .list = list_viewers};
         viewers.arg = e;
         metrics_register_rows(&viewers);
-        struct http_parts parts = {e->cache, e->site, e->access, e->census, e->addresses, e->audience};
+        struct http_parts parts = {.cache = e->cache, .site = e->site, .access = e->access, .census = e->census, .addresses = e->addresses,
+                                   .audience = e->audience, .site_loads = e->site_loads};
         int err = serve_open(&e->serve, e->daemon.loop, c->common.bind, (int)c->fetch_port, &e->daemon.self, e->cache, e->census,
                              e->upstream, (unsigned)c->max_waits);
         if (err) {
@@ -429,7 +453,8 @@ int main(int argc, char **argv)
         daemon_init(&e->daemon, "edged", ROLE_EDGED, keys, &e->config, argc, argv, on_stop, on_reloaded, e);
         e->daemon.drain_ms = e->config.drain_ms + e->config.finish_ms;
         e->daemon.hurry = on_hurry;
-        e->site = site_open(e->config.web_root, e->config.frame_ancestors);
+        e->site_loads = site_loads_open(e->daemon.loop, e->config.sites, e->config.site);
+        e->site = site_open(e->config.web_root, e->config.frame_ancestors, site_loads_sources(e->site_loads));
         if (open_access(e) != 0)
                 return 2;
         if (open_cache(e) != 0 || open_sockets(e) != 0)
@@ -449,6 +474,7 @@ int main(int argc, char **argv)
         addresses_close(e->addresses);
         audience_close(e->audience);
         site_close(e->site);
+        site_loads_close(e->site_loads);
         access_close(e->access);
         daemon_fini(&e->daemon, &e->config);
         return status;

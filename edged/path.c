@@ -78,6 +78,10 @@ static enum path_kind classify(struct path *out)
                 strcpy(out->object.stream, key + 6);
                 return PATH_CMCD;
         }
+        if (strcmp(key, "/steering") == 0)
+                return PATH_STEERING;
+        if (strcmp(key, "/load") == 0)
+                return PATH_LOAD;
         out->why = key_bad_page(key);
         if (out->why)
                 return PATH_BAD;
@@ -91,7 +95,8 @@ static enum path_kind classify(struct path *out)
 
 bool path_is_known(const struct path *p)
 {
-        return p->kind == PATH_OBJECT || p->kind == PATH_TIME || p->kind == PATH_CMCD || p->kind == PATH_SITE;
+        return p->kind == PATH_OBJECT || p->kind == PATH_TIME || p->kind == PATH_STEERING || p->kind == PATH_LOAD || p->kind == PATH_CMCD ||
+               p->kind == PATH_SITE;
 }
 
 /* Cuts "/t/<token>" off the beginning; returns what is left, where nothing is as good as a slash. */

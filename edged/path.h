@@ -17,6 +17,8 @@
 enum path_kind {
         PATH_OBJECT,  /* key is what to FETCH */
         PATH_TIME,    /* /time */
+        PATH_STEERING, /* /steering */
+        PATH_LOAD,    /* /load */
         PATH_SITE,    /* file is a name in the web root */
         PATH_CMCD,    /* /cmcd/STREAM, where players report: object.stream is whose viewers they are */
         PATH_OPTIONS, /* "*" */

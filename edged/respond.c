@@ -176,6 +176,16 @@ struct answer *respond_time(int64_t wall_us)
         return r;
 }
 
+struct answer *respond_json(char *text)
+{
+        struct answer *r = from_text(200, text);
+        answer_add(r, "Content-Type", "application/json");
+        answer_add(r, "Cache-Control", "no-store");
+        answer_add(r, "X-Content-Type-Options", "nosniff");
+        respond_common(r, RESULT_LOCAL);
+        return r;
+}
+
 /* ---- objects -------------------------------------------------------------------------------------------------- */
 
 #define TEXT_OF(number) TEXT_OF_(number)

@@ -52,6 +52,7 @@ struct answer *respond_refusal(unsigned fault); /* borrowed, access.h */
 struct answer *respond_preflight(void);                                                         /* borrowed, 204 */
 struct answer *respond_heard(void);                                                             /* borrowed, 204: to a report */
 struct answer *respond_time(int64_t wall_us);                                                   /* owned, 200 */
+struct answer *respond_json(char *text); /* takes text, malloc'd; of this moment, for who asked. Owned, 200 */
 
 /* o is COMPLETE and has `body`. */
 struct answer *respond_whole(struct object *o, struct buf *body, enum cache_result result,

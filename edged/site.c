@@ -17,10 +17,13 @@
 #include "common/mem.h"
 #include "edged/respond.h"
 
-/* No inline script or style. blob: is what Media Source Extensions play from. */
+/* No inline script or style, and no text that becomes one (trusted types). blob: is what Media Source Extensions play from. */
 #define CONTENT_POLICY                                                                                                 \
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self' blob:; "           \
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors %s"
+        "connect-src 'self'%s; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'; " \
+        "frame-ancestors %s"
+/* Of what is no page, should somebody open it as one: a picture may hold scripts. */
+#define FILE_POLICY "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 #define PERMISSIONS_POLICY                                                                                             \
         "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), " \
         "midi=(), payment=(), usb=()"
@@ -71,10 +74,9 @@ static void add_headers(struct answer *r, const struct site *s, const struct sit
         answer_add(r, "Vary", "Accept-Encoding");
         answer_add(r, "X-Content-Type-Options", "nosniff");
         answer_add(r, "Referrer-Policy", "no-referrer");
-        if (page) {
-                answer_add(r, "Content-Security-Policy", s->content_policy);
+        answer_add(r, "Content-Security-Policy", page ? s->content_policy : FILE_POLICY);
+        if (page)
                 answer_add(r, "Permissions-Policy", PERMISSIONS_POLICY);
-        }
         if (gzip)
                 answer_add(r, "Content-Encoding", "gzip");
         respond_common(r, RESULT_LOCAL);
@@ -187,12 +189,12 @@ static DIR *open_root(const char *root, char path[PATH_MAX])
         return opendir(path);
 }
 
-struct site *site_open(const char *root, const char *frame_ancestors)
+struct site *site_open(const char *root, const char *frame_ancestors, const char *sources)
 {
         struct site *s = mem_alloc(sizeof(*s));
         char path[PATH_MAX], quoted[300];
         DIR *dir = open_root(root, path);
-        s->content_policy = mem_printf(CONTENT_POLICY, frame_ancestors);
+        s->content_policy = mem_printf(CONTENT_POLICY, sources, frame_ancestors);
         if (!dir) {
                 log_warn("msg=\"no web pages are served\" web_root=%s error=\"%s\"",
                          log_quote(quoted, sizeof(quoted), path), strerror(errno));

@@ -100,6 +100,13 @@ static struct metric hedges[] = {
 #undef X
 };
 
+#define STEERED(site)                                                                                                  \
+        {.name = "edged_steered_total",                                                                                \
+         .type = METRIC_COUNTER,                                                                                       \
+         .help = "Players that asked which site to load from, by where they were sent",                                \
+         .labels = "site=\"" site "\""}
+static struct metric steered[2] = {STEERED("other"), STEERED("own")};
+
 #define P95(kind)                                                                                                      \
         {.name = "edged_upstream_p95_seconds",                                                                         \
          .type = METRIC_GAUGE,                                                                                         \
@@ -122,6 +129,9 @@ struct metric stats_upstream_passed_over = {
         .name = "edged_upstream_passed_over_total",
         .type = METRIC_COUNTER,
         .help = "Times that a node above was not asked, since it had as much to do as it keeps up with"};
+
+struct metric stats_sites_gone = {
+        .name = "edged_sites_gone", .type = METRIC_GAUGE, .help = "Sites that do not answer at the address that viewers are sent to"};
 
 struct metric stats_known_sessions = {
         .name = "edged_known_sessions", .type = METRIC_GAUGE, .help = "Sessions, live and recorded, that the tier above has told of"};
@@ -173,6 +183,8 @@ void stats_register(void)
         metrics_register(&stats_connections_max, 1);
         metrics_register(fetches, COUNT(fetches));
         metrics_register(hedges, COUNT(hedges));
+        metrics_register(steered, COUNT(steered));
+        metrics_register(&stats_sites_gone, 1);
         metrics_register(stats_upstream_p95, HEDGE_KINDS);
         metrics_register(stats_upstream_bytes, COUNT(stats_upstream_bytes));
         metrics_register(&stats_upstream_resting, 1);
@@ -271,6 +283,11 @@ void stats_fetch(int status, bool wanted)
 void stats_hedge(enum stats_hedge what)
 {
         metric_add(&hedges[what], 1);
+}
+
+void stats_steer(bool here)
+{
+        metric_add(&steered[here], 1);
 }
 
 #define X(word, text) text,

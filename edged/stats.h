@@ -95,6 +95,7 @@ enum stats_hedge {
         HEDGES
 };
 
+extern struct metric stats_sites_gone;
 extern struct metric stats_known_sessions, stats_census_sure, stats_connections_max, stats_pinned;
 extern struct metric stats_sent; /* bytes of bodies, to viewers */
 extern struct metric stats_cache_bytes, stats_cache_objects, stats_evicted, stats_clients, stats_held, stats_aborted_fills,
@@ -116,6 +117,7 @@ int64_t stats_bads(void);
 int64_t stats_turned(enum stats_turned why);
 void stats_fetch(int status, bool wanted); /* 0 or ERR_*; not wanted: another answer was there first */
 void stats_hedge(enum stats_hedge what);
+void stats_steer(bool here); /* a player was told where to go */
 int64_t stats_requests(enum stats_result result); /* so far, whatever their status */
 
 /* The word of one of these, as in the metric's label. */

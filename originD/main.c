@@ -36,6 +36,7 @@ struct config {
         struct config_common common;
         int64_t port, fetch_port, http_port;
         char *data_dir, *sync, *peers, *when_full, *public_url;
+        bool steering;
         int64_t replicas, fill_bytes_s, scrub_bytes_s, volume_segments, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
         int64_t time_shift_s, latency_bound_ms, target_latency_ms, update_s;
         json_t *webhooks, *recording, *archive;
@@ -94,6 +95,8 @@ static const struct config_key keys[] = {
         {.name = "public_url", .type = CONFIG_STRING, .offset = offsetof(struct config, public_url), .default_value = "", .max = 255,
          .unit = "", .check = check_public_url,
          .help = "where viewers find the edges, as https://live.example.org: manifests name the clock there, for players that ask only whole addresses (GStreamer); empty: /time of whoever gave the manifest"},
+        {.name = "steering", .type = CONFIG_BOOL, .offset = offsetof(struct config, steering), .default_value = "false", .unit = "",
+         .help = "manifests tell players to ask which site to load from: for edges that have sites"},
         {.name = "sync", .type = CONFIG_CHOICE, .offset = offsetof(struct config, sync), .default_value = "none",
          .allowed = "none|segment", .unit = "", .help = "what is forced to the disk before it is answered: nothing, or each segment"},
         {.name = "webhooks", .type = CONFIG_JSON, .offset = offsetof(struct config, webhooks), .default_value = "[]",
@@ -443,6 +446,7 @@ int main(int argc, char **argv)
                                       .target_latency_ms = o.config.target_latency_ms,
                                       .time_shift_s = o.config.time_shift_s,
                                       .update_s = o.config.update_s,
+                                      .steering = o.config.steering,
                                       .public_url = o.config.public_url};
         writers_open(&o.writers, o.daemon.loop, &o.store);
         serve_open(&o.serve, o.daemon.loop, &o.store, &mo, (size_t)o.config.max_waits);

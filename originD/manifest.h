@@ -14,6 +14,7 @@ struct manifest_options {
         int64_t target_latency_ms; /* players aim at this far behind availability: both together from capture to screen */
         int64_t time_shift_s;      /* how far a live viewer can go back */
         int64_t update_s;          /* how often players should look again */
+        bool steering;             /* edges say where to load from (edged/steering.h) */
         const char *public_url;    /* where viewers find the edges, no slash at its end; "": beside the manifest */
 };
 

@@ -261,6 +261,22 @@ static void write_title(struct mpd *m)
         xml_close(&m->x);
 }
 
+/* The one place that is known here is wherever the text was loaded from: edges tell players of others, by cloning this one with another host
+ * (ETSI TS 103 998). dash.js takes a relative address for one beside the page, so it is told a whole one where one is configured. */
+static void write_steering(struct mpd *m)
+{
+        struct xml *x = &m->x;
+        xml_open(x, "BaseURL");
+        xml_attr(x, "serviceLocation", "here");
+        xml_text(x, "./");
+        xml_close(x);
+        xml_open(x, "ContentSteering");
+        xml_attr(x, "defaultServiceLocation", "here");
+        xml_text(x, m->o->public_url);
+        xml_text(x, "/steering");
+        xml_close(x);
+}
+
 static bool has_set(const struct mpd *m, enum track_kind kind, size_t period)
 {
         for (size_t i = 0; i < m->track_count; i++)
@@ -477,6 +493,8 @@ static struct buf *write_mpd(const struct session *s, const struct manifest_opti
         find_tracks(&m);
         write_head(&m);
         write_title(&m);
+        if (o->steering)
+                write_steering(&m);
         if (m.live)
                 write_service(&m);
         for (size_t i = 0; i < m.period_count; i++)

@@ -99,10 +99,14 @@ export class Player {
     on('BUFFER_EMPTY', () => {
       if (this.firstFrameMs !== null && !video.paused && !video.seeking) this.stalls++
     })
+    // Near the live edge dash.js asks a site that is gone fifteen times before it goes to the next.
+    on('CONTENT_STEERING_REQUEST_COMPLETED', () => {
+      if (this.otherSites().length) dash.updateSettings({ streaming: { retryAttempts: { MediaSegment: 2, lowLatencyMultiplyFactor: 1 } } })
+    })
     // After dash.js has finished with the event: these may close the player, and it goes on using what it then lost.
     const afterwards = (call) => setTimeout(call, 0)
     on('PLAYBACK_ENDED', () => afterwards(() => events.ended()))
-    on('ERROR', (e) => afterwards(() => events.failed(e.error && e.error.code, (e.error && e.error.message) || 'unknown fault')))
+    on('ERROR', (e) => afterwards(() => events.failed(e.error?.code ?? null, e.error?.message || 'unknown fault')))
     this.listening = new AbortController()
     const hear = (name, call) => live && video.addEventListener(name, call, { signal: this.listening.signal })
     hear('pause', () => this.catchUp(false))
@@ -126,6 +130,12 @@ export class Player {
       if (stood) events.stands()
       else events.moves()
     }, LOOK_MS)
+  }
+
+  // Addresses of the other sites that the player has been told of (content steering): what one does not give it loads from the next.
+  otherSites() {
+    const clones = this.dash.getCurrentSteeringResponseData()?.pathwayClones || []
+    return clones.map((clone) => clone['URI-REPLACEMENT'].HOST).filter((host) => host !== location.host).map((host) => `${location.protocol}//${host}`)
   }
 
   rungs() {

@@ -3,10 +3,30 @@
 // "/t/<token>" where the page was opened with a token, otherwise "": what it asks for and links to begins with the same.
 export const prefix = (location.pathname.match(/^\/t\/[^/]+/) || [''])[0]
 
+// Where lists and manifests come from: '' is the page's own site, anything else the address of another one, while that does not answer.
+export let server = ''
+let others = []
+export function otherSites(addresses) {
+  others = addresses
+}
+
+// The page's own site is asked first, each time: it may be back.
+async function fetchAnywhere(path) {
+  for (const one of ['', ...others]) {
+    try {
+      const answer = await fetch(one + prefix + path, { cache: 'no-cache', signal: AbortSignal.timeout(others.length ? 3000 : 8000) })
+      server = one
+      return answer
+    } catch (error) {
+      if (one === (others.at(-1) || '')) throw error
+    }
+  }
+}
+
 // path: /api/streams, or what an answer before named as the next one: '' when there is none. While nothing has changed the server answers
 // 304, and the browser has the rest.
 export async function fetchList(path = '/api/streams') {
-  const answer = await fetch(prefix + path, { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
+  const answer = await fetchAnywhere(path)
   if (!answer.ok) throw new Error(`the server answered ${answer.status}`)
   const body = await answer.json(), entries = body.streams || body.recordings
   return { entries: Array.isArray(entries) ? entries : [], next: typeof body.next === 'string' ? body.next : '' }

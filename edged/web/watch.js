@@ -12,7 +12,7 @@
 import { Controls } from '/web/controls.js'
 import { put, tell } from '/web/news.js'
 import { Player, supported } from '/web/player.js'
-import { fetchList, isOn, prefix, sizeOf, startOf, titleOf } from '/web/streams.js'
+import { fetchList, isOn, otherSites, prefix, server, sizeOf, startOf, titleOf } from '/web/streams.js'
 
 const WAIT_POLL_MS = 1000, PLAY_POLL_MS = 5000
 const RETRY_MS = 1000
@@ -93,8 +93,8 @@ function tellStall() {
     : 'The server does not answer. It goes on here by itself when it does.')
 }
 
-const playLive = () => play(`${prefix}/live/${name}/manifest.mpd`, true, stream ? stream.session : '')
-const playRecording = (of) => play(`${prefix}/live/${name}/${of}/manifest.mpd`, false, of)
+const playLive = () => play(`${server}${prefix}/live/${name}/manifest.mpd`, true, stream ? stream.session : '')
+const playRecording = (of) => play(`${server}${prefix}/live/${name}/${of}/manifest.mpd`, false, of)
 
 function goLive() {
   wanted = ''
@@ -111,10 +111,15 @@ function over() {
 }
 
 // dash.js numbers its faults (dashjs.MediaPlayer.errors). What it lives with by itself is none for the page:
-const MINOR = new Set([12, 16, 29, 33]) // xlink, time source, text tracks
+const MINOR = new Set([null, 12, 16, 29, 33]) // steering, xlink, time source, text tracks
+const LOADING = new Set([25, 27, 28])    // a manifest, a segment, an init segment was not to be had from one site
+const ELSEWHERE_MS = 10000              // for so long a player that has other sites is left to try them
 const HOPELESS = new Set([23, 32, 35])  // no media source, nothing in the manifest that the browser can decode
 
 // The last segment that a live player asks for is one that never comes: when the broadcast has been ended, that is no fault.
+// What is there already is still seen.
+const overWhenSeen = (mine) => setTimeout(() => mine === player && over(), 1000 * mine.metrics().buffer)
+
 const isAnother = () => Boolean(stream) && !(isOn(stream) && stream.session === session)
 
 async function hasEnded() {
@@ -126,12 +131,16 @@ async function hasEnded() {
   }
 }
 
-async function failed(code, text) {
+async function failed(code, text, triedElsewhere = false) {
   const mine = player
   if (MINOR.has(code) || mine.failed) return
+  if (LOADING.has(code) && mine.otherSites().length && !triedElsewhere) {
+    setTimeout(() => mine === player && mine.stands && failed(code, text, true), ELSEWHERE_MS)
+    return
+  }
   mine.failed = true
   if (mine.live && !HOPELESS.has(code) && await hasEnded()) {
-    setTimeout(() => mine === player && over(), 1000 * mine.metrics().buffer) // what is there already is still seen
+    overWhenSeen(mine)
     return
   }
   if (mine !== player) return
@@ -154,6 +163,7 @@ function again() {
 // ---- what the server says
 
 async function ask() {
+  if (player && player.otherSites().length) otherSites(player.otherSites())
   try {
     stream = (await fetchList()).entries.find((s) => s.id === name) || null
     answers = true
@@ -181,7 +191,7 @@ function describeSlate(shown) {
 
 // Private streams are not listed for who has no token for them. The manifest says which it is, and what is wrong with the token.
 async function isRefused() {
-  const answer = await fetch(`${prefix}/live/${name}/manifest.mpd`, { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
+  const answer = await fetch(`${server}${prefix}/live/${name}/manifest.mpd`, { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
   if (answer.status !== 401 && answer.status !== 403) return false
   const { error } = await answer.json()
   enter('error', 'This stream is private', `The server says: ${error}.`, { text: 'Try again', run: again })
@@ -190,7 +200,7 @@ async function isRefused() {
 
 // The list has the newest recordings only. An older one is known by the manifest, which names its session.
 async function isOver() {
-  const answer = await fetch(`${prefix}/live/${name}/manifest.mpd`, { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
+  const answer = await fetch(`${server}${prefix}/live/${name}/manifest.mpd`, { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
   const text = answer.ok ? await answer.text() : ''
   const of = /\btype="static"/.test(text) && text.match(/"(\d{8}T\d{6}Z-[0-9a-f]{8})\//)
   if (!of) return false
@@ -201,7 +211,7 @@ async function isOver() {
 
 async function playWanted() {
   if (await isRefused()) return
-  const answer = await fetch(`${prefix}/live/${name}/${wanted}/manifest.mpd`, { method: 'HEAD', signal: AbortSignal.timeout(8000) })
+  const answer = await fetch(`${server}${prefix}/live/${name}/${wanted}/manifest.mpd`, { method: 'HEAD', signal: AbortSignal.timeout(8000) })
   if (answer.status === 404)
     enter('error', 'There is no such recording', 'It may have been removed.', { text: 'Try again', run: again })
   else if (state === 'waiting')
@@ -223,6 +233,8 @@ async function judge() {
     playLive()
   else if (state === 'stalled' && player.live && isAnother())
     over()
+  else if (state === 'playing' && server && player.live && isAnother())
+    overWhenSeen(player) // from a site that is gone dash.js has no manifest that says so
 }
 
 async function poll() {

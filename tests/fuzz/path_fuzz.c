@@ -5,12 +5,20 @@
 
 #include "edged/access.h"
 #include "edged/path.h"
+#include "edged/steering.h"
 
 static void check_headers(const char *text)
 {
         struct access_token found[] = {access_bearer(text), access_cookie(text)};
         for (int i = 0; i < 2; i++)
                 assert(!found[i].text || (found[i].text > text && found[i].text + found[i].len <= text + strlen(text)));
+}
+
+static void check_pathway(const char *target)
+{
+        static const struct steering_site sites[] = {{"fra", "fra.example.org", 0, true}, {"a", "[::1]:8443", 900, true}};
+        size_t from = steering_from(target, sites, 2, 0);
+        assert(from == STEERING_NOWHERE || from < 2);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -35,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                 assert(!path_is_known(&p) || p.token_len < 65 || !strstr(p.key, p.token));
         }
         check_headers(target);
+        check_pathway(target);
         if (p.kind == PATH_SITE)
                 assert(p.file && !strchr(p.file, '/') && p.file[0] != '.');
         if (p.kind == PATH_OBJECT) { /* what is passed on is what is asked again */

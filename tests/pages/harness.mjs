@@ -1,6 +1,6 @@
 // What the browser tests share: a cluster by deploy/local, a broadcaster, Chromium without a screen.
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -32,14 +32,15 @@ export async function until(what, seconds, probe) {
 }
 
 export class Cluster {
-  // sets: more for deploy/local, "role.key=value"; a function among them is called before it begins, with the folder
+  // more for deploy/local: "role.key=value", "--edges=2"; a function among them is called before it begins, with the folder
   constructor(...given) {
-    const sets = given.filter((one) => typeof one === 'string')
+    const sets = given.filter((one) => typeof one === 'string' && !one.startsWith('--'))
+    const options = given.filter((one) => typeof one === 'string' && one.startsWith('--'))
     this.dir = mkdtempSync(join(tmpdir(), 'freshet-pages-'))
     for (const prepare of given) if (typeof prepare === 'function') prepare(this.dir)
     this.publishers = new Set()
     execFileSync(local, ['up', '--detach', '--dir', this.dir, '--while', String(process.pid),
-      '--set', `transcoderd.ladder=${JSON.stringify(LADDER)}`, ...sets.flatMap((set) => ['--set', set])],
+      '--set', `transcoderd.ladder=${JSON.stringify(LADDER)}`, ...options, ...sets.flatMap((set) => ['--set', set])],
       { stdio: ['ignore', 'ignore', 'inherit'] })
     this.nodes = JSON.parse(readFileSync(join(this.dir, 'cluster.json'))).nodes
   }
@@ -50,6 +51,14 @@ export class Cluster {
 
   url(path) {
     return this.node('edged').http + path
+  }
+
+  // More of its configuration than could be known before it had its ports.
+  configure(id, keys) {
+    const file = join(this.dir, `${id}.json`)
+    writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file)), ...keys }))
+    this.local('stop', id)
+    this.local('start', id)
   }
 
   // what: freeze, thaw, stop, kill, start

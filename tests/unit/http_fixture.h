@@ -73,7 +73,7 @@ static inline void open_fixture(struct fixture *f, int64_t hold_us)
         write_file(f->web_root, "secret.key", "no");
         fake_edge_open(&f->e, 1, 32 << 20, 64, hold_us, free_response);
         f->access = access_open();
-        f->site = site_open(f->web_root, "'self'");
+        f->site = site_open(f->web_root, "'self'", "");
         struct http_parts parts = {.cache = f->e.cache, .site = f->site, .access = f->access, .addresses = fixture_addresses, .audience = fixture_audience};
         assert_int_equal(http_open(&f->http, &cfg, &parts), 0);
 }

@@ -706,10 +706,46 @@ static void test_pages_say_what_they_may_load_and_who_may_frame_them(void **stat
                 assert_non_null(strstr(policy, "default-src 'none'"));
                 assert_non_null(strstr(policy, "frame-ancestors 'self'"));
                 assert_null(strstr(policy, "unsafe"));
+                assert_non_null(strstr(policy, "connect-src 'self';"));
+                assert_non_null(strstr(policy, "require-trusted-types-for 'script'"));
                 assert_string_equal(header_of(&v, "Referrer-Policy"), "no-referrer");
                 assert_string_equal(header_of(&v, "X-Content-Type-Options"), "nosniff");
                 assert_non_null(header_of(&v, "Permissions-Policy"));
         }
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
+/* A picture that somebody opens by itself is a document too. */
+static void test_files_that_are_no_pages_may_do_nothing_as_documents(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&v, &f);
+        ask(&f, &v, "GET", "/web/big.js", "");
+        assert_int_equal(v.status, 200);
+        assert_non_null(strstr(header_of(&v, "Content-Security-Policy"), "default-src 'none'"));
+        assert_non_null(strstr(header_of(&v, "Content-Security-Policy"), "sandbox"));
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
+static void test_an_edge_says_how_full_it_is_and_steers_nobody_who_has_no_sites(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        open_fixture(&f, 20 * US_PER_S);
+        http_set_load(f.http, 437);
+        viewer_open(&v, &f);
+        ask(&f, &v, "GET", "/load", "");
+        assert_int_equal(v.status, 200);
+        assert_string_equal(header_of(&v, "Cache-Control"), "no-store");
+        assert_non_null(strstr(v.body, "{\"load_permille\": 437}"));
+        ask(&f, &v, "GET", "/steering?_DASH_pathway=%22here%22", "");
+        assert_int_equal(v.status, 404);
         viewer_close(&v);
         close_fixture(&f);
 }
@@ -751,6 +787,8 @@ int main(void)
                 cmocka_unit_test(test_64_kb_of_headers_are_refused),
                 cmocka_unit_test(test_pages_have_types_tags_and_a_small_form),
                 cmocka_unit_test(test_those_who_hold_us_up_are_closed_and_others_are_not),
+                cmocka_unit_test(test_files_that_are_no_pages_may_do_nothing_as_documents),
+                cmocka_unit_test(test_an_edge_says_how_full_it_is_and_steers_nobody_who_has_no_sites),
                 cmocka_unit_test(test_the_more_is_pinned_the_less_time_there_is_for_an_answer),
                 cmocka_unit_test(test_stopping_wakes_who_waits_and_cuts_nothing_that_flows),
                 cmocka_unit_test(test_who_asks_an_edge_that_leaves_is_answered_and_told_to_connect_anew),

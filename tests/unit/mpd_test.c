@@ -77,6 +77,26 @@ static void test_live_manifest_has_what_low_latency_players_need(void **state)
         assert_int_equal(count("media=\"$RepresentationID$/$Number$.m4s\""), 2);
 }
 
+static void test_a_manifest_tells_players_to_ask_where_to_load_from_only_if_that_is_wanted(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(2);
+        write_mpd(s, true);
+        assert_int_equal(count("BaseURL"), 0);
+        assert_int_equal(count("ContentSteering"), 0);
+        opts.steering = true;
+        write_mpd(s, true);
+        assert_int_equal(count("<BaseURL serviceLocation=\"here\">./</BaseURL>"), 1);
+        assert_int_equal(count("<ContentSteering defaultServiceLocation=\"here\">/steering</ContentSteering>"), 1);
+        assert_true(strstr(text, "<BaseURL") < strstr(text, "<ContentSteering")); /* in this order, and before the service's description */
+        assert_true(strstr(text, "<ContentSteering") < strstr(text, "<ServiceDescription"));
+        opts.public_url = "https://live.example.org";
+        write_mpd(s, false);
+        assert_int_equal(count(">https://live.example.org/steering</ContentSteering>"), 1);
+        opts.public_url = "";
+        opts.steering = false;
+}
+
 /* Until it is as old as the window: then viewers can go back further every other second. */
 static void test_live_manifest_does_not_change_as_media_comes(void **state)
 {
@@ -465,6 +485,7 @@ static void test_frame_rates_are_fractions(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                CASE(test_a_manifest_tells_players_to_ask_where_to_load_from_only_if_that_is_wanted),
                 CASE(test_live_manifest_has_what_low_latency_players_need),
                 CASE(test_live_manifest_does_not_change_as_media_comes),
                 CASE(test_latency_counts_from_capture_as_the_delay_counts_from_availability),

@@ -41,6 +41,9 @@ static void test_every_url_of_the_table_is_known(void **state)
         object("/api/recordings", "/api/recordings");
         object("/api/recordings/before/2026-01-31T12%3A34:56.789Z/S1?x", "/api/recordings/before/2026-01-31T12:34:56.789Z/S1");
         assert_int_equal(kind("/time"), PATH_TIME);
+        assert_int_equal(kind("/steering?_DASH_pathway=%22here%22"), PATH_STEERING);
+        assert_int_equal(kind("/t/some.token.x/steering"), PATH_STEERING);
+        assert_int_equal(kind("/load"), PATH_LOAD);
         assert_int_equal(kind("*"), PATH_OPTIONS);
         file("/", "index.html");
         file("/watch/cam", "watch.html");
