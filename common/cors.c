@@ -4,13 +4,13 @@
 
 /* Of what is not on the Fetch Standard's own list of harmless response headers: what players and those who look into them read. */
 #define EXPOSED                                                                                                        \
-        "Accept-Ranges, CMSD-Dynamic, CMSD-Static, Content-Length, Content-Range, Date, ETag, Retry-After, WWW-Authenticate, X-Cache"
+        "Accept-Ranges, Age, CMSD-Dynamic, CMSD-Static, Content-Length, Content-Range, Date, ETag, Retry-After, WWW-Authenticate, X-Cache"
 
 /* CMCD: statistics of a player, which it may send in four headers instead of the query (CTA-5004, 2.1). Beyond this list anything is
  * allowed that a player's maker thought of, but old browsers do not know "*", and nobody takes it for Authorization. */
 #define TAKEN                                                                                                          \
         "Accept, Authorization, Cache-Control, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status, Content-Type, "   \
-        "If-Modified-Since, If-None-Match, If-Range, Pragma, Range, X-Requested-With, *"
+        "If-Match, If-Modified-Since, If-None-Match, If-Range, Pragma, Range, X-Requested-With, *"
 
 const struct cors_field cors_all[] = {{"Access-Control-Allow-Origin", "*"},
                                       {"Access-Control-Expose-Headers", EXPOSED},

@@ -72,22 +72,33 @@ const char *range_if(const char *range, const char *if_range, const char *tag)
         return !if_range || (tag[0] && strcmp(if_range, tag) == 0) ? range : NULL;
 }
 
-bool etag_matches(const char *header, const char *tag)
+/* Whether the list has the tag, with `weakly` also where it is said to be weak. */
+static bool list_has(const char *header, const char *tag, bool weakly)
 {
         const char *p = header ? header + strspn(header, " \t,") : "";
         if (*p == '*')
                 return p[1 + strspn(p + 1, " \t")] == '\0';
         while (*p) {
-                if (strncmp(p, "W/", 2) == 0)
-                        p += 2;
+                bool is_weak = strncmp(p, "W/", 2) == 0;
+                p += is_weak ? 2 : 0;
                 const char *end = *p == '"' ? strchr(p + 1, '"') : NULL; /* a comma may stand inside the quotes */
                 if (!end)
                         return false;
                 size_t n = (size_t)(end + 1 - p);
-                if (strlen(tag) == n && memcmp(p, tag, n) == 0)
+                if (strlen(tag) == n && memcmp(p, tag, n) == 0 && (weakly || !is_weak))
                         return true;
                 p = end + 1;
                 p += strspn(p, " \t,");
         }
         return false;
+}
+
+bool etag_matches(const char *header, const char *tag)
+{
+        return list_has(header, tag, true);
+}
+
+bool etag_is_wanted(const char *header, const char *tag)
+{
+        return !header || list_has(header, tag, false);
 }

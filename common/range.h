@@ -1,4 +1,4 @@
-/* range.h - the request headers that choose between an object, a part of it and nothing: Range, If-Range, If-None-Match
+/* range.h - the request headers that choose between an object, a part of it and nothing: Range, If-Range, If-Match, If-None-Match
  * (RFC 9110, 13 and 14). Whatever the headers hold, a part lies inside the object. Pure; any thread. */
 #ifndef COMMON_RANGE_H
 #define COMMON_RANGE_H
@@ -25,5 +25,8 @@ const char *range_if(const char *range, const char *if_range, const char *tag);
 
 /* header: If-None-Match's value or NULL; tag: the object's, quoted. Weak comparison, lists, "*". */
 bool etag_matches(const char *header, const char *tag);
+
+/* header: If-Match's value or NULL, which any tag meets. Strong comparison, lists, "*". false: 412. */
+bool etag_is_wanted(const char *header, const char *tag);
 
 #endif

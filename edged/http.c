@@ -105,6 +105,11 @@ static bool has_already(const struct ask *a, const char *etag)
         return etag_matches(header(a, FIELD_IF_NONE_MATCH), etag);
 }
 
+static bool is_changed(const struct ask *a, const char *etag)
+{
+        return !etag_is_wanted(header(a, FIELD_IF_MATCH), etag);
+}
+
 static const char *range_wanted(struct ask *a)
 {
         const char *range = a->request.head.method == METHOD_GET ? header(a, FIELD_RANGE) : NULL;
@@ -115,7 +120,9 @@ static void say_list(struct ask *a, struct buf *body)
 {
         struct http_thread *t = thread_of(a);
         const struct listing_answer *l = listing_find(&t->listing, t->tokens, a->object, body, a->cached, &a->pass);
-        if (!l)
+        if (is_changed(a, l ? l->etag : a->object->etag))
+                say_error(a, RESPOND_CHANGED);
+        else if (!l)
                 say(a, respond_whole(a->object, body, a->cached, ACCESS_PUBLIC));
         else
                 say(a, has_already(a, l->etag) ? l->same : l->response);
@@ -151,8 +158,15 @@ static void say_complete(struct ask *a, struct buf *body)
         struct object *o = a->object;
         enum access_form form = a->pass.form;
         uint64_t from, len;
+        /* Since it was asked for, and not since it was whole: the tier above may have made it at any time between. */
+        a->request.was_kept = a->cached == CACHE_HIT || a->cached == CACHE_STALE;
+        a->request.age_us = a->request.started_us - o->made_us;
         if (a->is_list) {
                 say_list(a, body);
+                return;
+        }
+        if (is_changed(a, o->etag)) {
+                say_error(a, RESPOND_CHANGED);
                 return;
         }
         if (has_already(a, o->etag)) {
@@ -271,8 +285,8 @@ static void say_object(struct ask *a)
         case OBJECT_FILLING:
                 break;
         }
-        /* A HEAD is answered with the length. */
-        bool needs_whole = a->request.head.method == METHOD_HEAD || a->is_list || range_needs_whole(range_wanted(a));
+        /* A HEAD is answered with the length, and what its tag is can be said when all of it is there. */
+        bool needs_whole = a->request.head.method == METHOD_HEAD || a->is_list || header(a, FIELD_IF_MATCH) || range_needs_whole(range_wanted(a));
         int64_t until_us = a->request.started_us + a->http->cfg.hold_us;
         if (v.len > 0 && !needs_whole)
                 say_growing(a);
@@ -412,7 +426,10 @@ static void say_file(struct ask *a)
                 return;
         }
         const struct site_form *form = site_form(f, header(a, FIELD_ACCEPT_ENCODING));
-        say(a, has_already(a, form->etag) ? form->same : form->whole);
+        if (is_changed(a, form->etag))
+                say_error(a, RESPOND_CHANGED);
+        else
+                say(a, has_already(a, form->etag) ? form->same : form->whole);
 }
 
 /* ---- what players report ------------------------------------------------------------------------------------------- */

@@ -23,6 +23,7 @@
         X(NOT_FOUND, 404, "there is no such thing here")                                                               \
         X(MISSING, 404, "no such stream, session, track or segment")                                                   \
         X(METHOD, 405, "only GET, HEAD and OPTIONS are possible")                                                      \
+        X(CHANGED, 412, "this is another version than the one that was asked for")                                      \
         X(LONG, 414, "the path is too long")                                                                           \
         X(REPORT, 413, "a report comes with its Content-Length, which is 65536 at most")                               \
         X(NO_ORIGIN, 503, "no origin answers; try again")                                                              \

@@ -11,7 +11,7 @@
 
 #define STATUSES(X, result)                                                                                            \
         X(result, 200) X(result, 204) X(result, 206) X(result, 304) X(result, 400) X(result, 401) X(result, 403)        \
-        X(result, 404) X(result, 405) X(result, 411) X(result, 413) X(result, 414) X(result, 416) X(result, 417) X(result, 429)       \
+        X(result, 404) X(result, 405) X(result, 411) X(result, 412) X(result, 413) X(result, 414) X(result, 416) X(result, 417) X(result, 429)       \
         X(result, 431) X(result, 501) X(result, 503) X(result, 505)
 static const unsigned statuses[] = {
 #define X(result, status) status,

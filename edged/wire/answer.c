@@ -23,6 +23,7 @@ static const char *reason(unsigned status)
         case 404: return "Not Found";
         case 405: return "Method Not Allowed";
         case 411: return "Length Required";
+        case 412: return "Precondition Failed";
         case 413: return "Content Too Large";
         case 414: return "URI Too Long";
         case 416: return "Range Not Satisfiable";

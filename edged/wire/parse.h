@@ -55,7 +55,7 @@ enum parse_fault {
         X(CMCD_REQUEST, "CMCD-Request") X(CMCD_SESSION, "CMCD-Session") X(CMCD_STATUS, "CMCD-Status")                  \
         X(CONNECTION, "Connection")                                                                                   \
         X(CONTENT_LENGTH, "Content-Length") X(COOKIE, "Cookie") X(EXPECT, "Expect") X(HOST, "Host")                    \
-        X(IF_NONE_MATCH, "If-None-Match") X(IF_RANGE, "If-Range") X(RANGE, "Range")                                    \
+        X(IF_MATCH, "If-Match") X(IF_NONE_MATCH, "If-None-Match") X(IF_RANGE, "If-Range") X(RANGE, "Range")                                    \
         X(TRANSFER_ENCODING, "Transfer-Encoding") X(X_FORWARDED_FOR, "X-Forwarded-For")
 
 enum parse_field {

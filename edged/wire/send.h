@@ -41,6 +41,8 @@ enum output_says { OUTPUT_SENT, OUTPUT_FULL, OUTPUT_BROKEN };
 struct output_how {
         bool without_body; /* to HEAD */
         bool http_1_0, closes;
+        bool was_kept; /* bytes are age_s old, and viewers and caches are told (RFC 9111, 5.1) */
+        uint64_t age_s;
         const char *date;  /* a whole field with CR LF, as date_field() makes it */
         const char *extra; /* fields more, each with CR LF, at most OUTPUT_EXTRA_MAX bytes; "" or NULL: none */
 };

@@ -96,6 +96,8 @@ void wire_answer(struct request *r, struct answer *a, const char *extra)
         struct output_how how = {.without_body = r->head.method == METHOD_HEAD,
                                  .http_1_0 = r->head.http_1_0,
                                  .closes = r->closes,
+                                 .was_kept = r->was_kept,
+                                 .age_s = r->age_us > 0 ? (uint64_t)(r->age_us / US_PER_S) : 0,
                                  .date = date_of(r->conn->thread),
                                  .extra = extra};
         r->status = a->status;

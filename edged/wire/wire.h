@@ -51,6 +51,8 @@ struct request {
         int64_t started_us;     /* monotonic */
         unsigned status;        /* of the answer; 0: there was none */
         bool closes;            /* the connection ends with it; ops may set it before wire_answer() */
+        bool was_kept;          /* the answer's bytes came from the cache, where they have been for age_us: so is this */
+        int64_t age_us;
         bool whole;             /* for end(): all of the answer was handed to the kernel */
         /* wire.c's */
         enum parse_fault fault; /* PARSE_OK, or why it was none: ops made nothing of it */

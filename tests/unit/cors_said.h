@@ -29,7 +29,7 @@ static inline void assert_listed(const char *head, const char *name, const char 
 
 static inline void assert_readable(const char *head)
 {
-        static const char *const exposed[] = {"Content-Length", "Content-Range", "Date", "ETag", "Accept-Ranges", "Retry-After",
+        static const char *const exposed[] = {"Content-Length", "Content-Range", "Date", "ETag", "Accept-Ranges", "Age", "Retry-After",
                                               "CMSD-Dynamic", "CMSD-Static", "WWW-Authenticate"};
         assert_int_equal(list_has(head, "Access-Control-Allow-Origin:", "*"), 1);
         assert_listed(head, "Access-Control-Expose-Headers:", exposed, sizeof(exposed) / sizeof(exposed[0]));
@@ -38,7 +38,7 @@ static inline void assert_readable(const char *head)
 
 static inline void assert_preflight(const char *head)
 {
-        static const char *const taken[] = {"CMCD-Object", "CMCD-Request", "CMCD-Session", "CMCD-Status", "Range", "If-None-Match",
+        static const char *const taken[] = {"CMCD-Object", "CMCD-Request", "CMCD-Session", "CMCD-Status", "Range", "If-Match", "If-None-Match",
                                             "If-Range", "Authorization", "*"};
         static const char *const methods[] = {"GET", "HEAD", "OPTIONS"};
         assert_readable(head);

@@ -90,6 +90,9 @@ static void test_a_tag_matches_in_a_list_and_weakly(void **state)
         (void)state;
         assert_true(etag_matches("\"b\"", "\"b\""));
         assert_true(etag_matches("\"a\", W/\"b\"", "\"b\""));
+        assert_true(etag_is_wanted(NULL, "\"b\"") && etag_is_wanted("*", "\"b\"") && etag_is_wanted("\"a,\" , \"b\"", "\"b\""));
+        assert_false(etag_is_wanted("W/\"b\"", "\"b\"")); /* strong comparison */
+        assert_false(etag_is_wanted("\"a\"", "\"b\"") || etag_is_wanted("", "\"b\"") || etag_is_wanted("\"\"", ""));
         assert_true(etag_matches(" \"a\",\t\"b\" ", "\"b\""));
         assert_true(etag_matches("*", "\"b\""));
         assert_true(etag_matches(" * ", "\"b\""));

@@ -212,6 +212,30 @@ static void test_a_viewer_who_has_gone_ends_it_and_nothing_is_kept(void **state)
         assert_int_equal(pages_bodies(), 0);
 }
 
+static void test_what_was_kept_says_for_how_long(void **state)
+{
+        (void)state;
+        static const struct {
+                uint64_t age_s;
+                const char *field;
+        } rows[] = {{0, "Age: 0\r\n"}, {9, "Age: 9\r\n"}, {10, "Age: 10\r\n"}, {1234567890, "Age: 1234567890\r\n"},
+                    {UINT64_MAX, "Age: 18446744073709551615\r\n"}};
+        for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+                struct way w;
+                struct output o = {0};
+                struct answer *a = answer_new(304, NULL, 0, 0);
+                char text[200];
+                way_open(&w);
+                output_answer(&o, a, &(struct output_how){.date = DATE, .was_kept = true, .age_s = rows[i].age_s});
+                answer_unref(&a);
+                send_all(&o, &w);
+                snprintf(text, sizeof(text), "HTTP/1.1 304 Not Modified\r\n" DATE "%s\r\n", rows[i].field);
+                expect(&w, text, NULL, "");
+                output_fini(&o);
+                way_close(&w);
+        }
+}
+
 static void test_a_date_is_as_http_wants_it(void **state)
 {
         (void)state;
@@ -230,6 +254,7 @@ int main(void)
                 cmocka_unit_test(test_to_a_head_no_byte_of_the_body_goes),
                 cmocka_unit_test(test_what_grows_comes_in_chunks_and_to_http_1_0_without),
                 cmocka_unit_test(test_a_viewer_who_has_gone_ends_it_and_nothing_is_kept),
+                cmocka_unit_test(test_what_was_kept_says_for_how_long),
                 cmocka_unit_test(test_a_date_is_as_http_wants_it),
         };
         signal(SIGPIPE, SIG_IGN);
