@@ -7,11 +7,14 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/daemon/descriptors.h"
 #include "tests/unit/http_fixture.h"
 
 #define SEATS 8
+#define LIMIT 400 /* of descriptors */
 
 static void begin(struct fixture *f, unsigned of_one)
 {
@@ -131,6 +134,46 @@ static void test_one_address_has_its_share_and_gets_it_back(void **state)
         end(&f);
 }
 
+/* Files that are open until none below `number` is free. */
+static unsigned open_until(int fds[], int number)
+{
+        unsigned count = 0;
+        while ((fds[count] = open("/dev/null", O_RDONLY)) < number)
+                assert_true(++count < LIMIT);
+        close(fds[count]);
+        return count;
+}
+
+static void test_the_last_descriptors_are_no_viewers(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct rlimit before, few = {LIMIT, LIMIT};
+        struct viewer in, out;
+        int files[LIMIT], reserve = LIMIT - LIMIT / 4;
+        begin(&f, SEATS);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+        descriptors_raise();
+        unsigned count = open_until(files, reserve - 2);
+        viewer_open_from(&in, &f, 2); /* both ends are of this process: the edge's is the last that strangers get */
+        assert_int_equal(time_of(&f, &in), 200);
+        viewer_open_from(&out, &f, 3);
+        until(&f, is_closed, &out);
+        assert_int_equal(out.in_len, 0);
+        assert_int_equal(time_of(&f, &in), 200);
+        while (count)
+                close(files[--count]);
+        viewer_close(&out);
+        viewer_open_from(&out, &f, 3);
+        assert_int_equal(time_of(&f, &out), 200);
+        viewer_close(&out);
+        viewer_close(&in);
+        setrlimit(RLIMIT_NOFILE, &before);
+        descriptors_raise();
+        end(&f);
+}
+
 /* ---- threads: many come at once, from several addresses, to both of http's threads ------------------------------------ */
 
 struct crowd {
@@ -184,6 +227,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_one_of_few_displaces_one_of_many_and_there_are_never_more_than_may_be),
                 cmocka_unit_test(test_who_finds_no_room_is_told_and_when_to_come_again),
+                cmocka_unit_test(test_the_last_descriptors_are_no_viewers),
                 cmocka_unit_test(test_one_address_has_its_share_and_gets_it_back),
                 cmocka_unit_test(test_a_crowd_leaves_every_seat_free),
         };
