@@ -267,7 +267,7 @@ static void take_stale(struct ask *a, struct object *stale)
 static void say_object(struct ask *a)
 {
         struct object_view v;
-        object_look(a->object, clock_mono_us(), &v);
+        object_look(a->object, a->was_held ? clock_mono_us() : a->request.started_us, &v);
         if (v.stale) {
                 take_stale(a, v.stale);
                 object_look(a->object, 0, &v);
@@ -602,14 +602,14 @@ static void count_viewer(struct ask *a)
                 return;
         struct audience_fetch f = {.stream = key->stream, .session = key->session, .segment = key->segment,
                                    .of = key->track[0] == 'v' ? AUDIENCE_PICTURE : AUDIENCE_SOUND,
-                                   .wanted_us = a->object->made_us, .now_us = clock_mono_us()};
+                                   .wanted_us = a->object->made_us, .now_us = r->ended_us};
         audience_saw(a->http->parts.audience, wire_thread_index(r), &f);
 }
 
 static void end_ask(struct request *r)
 {
         struct ask *a = ask_of(r);
-        int64_t us = clock_mono_us() - r->started_us;
+        int64_t us = r->ended_us - r->started_us;
         bool is_known = !r->fault && path_is_known(&a->path);
         enum stats_result result = r->fault ? RESULT_LOCAL : a->result;
         if (r->status)

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -44,20 +45,23 @@ static struct request *request_get(struct conn *c)
         return r;
 }
 
-static void request_put(struct request *r)
+/* Returns when it ended. */
+static int64_t request_put(struct request *r)
 {
         struct wire_thread *t = r->conn->thread;
+        int64_t now_us = r->ended_us = clock_mono_us();
         t->wire->ops.end(r);
         output_fini(&r->out);
         free(r->kept);
         r->conn->request = NULL;
         if (t->pooled == POOL_MAX) {
                 free(r);
-                return;
+                return now_us;
         }
         r->next = t->pool;
         t->pool = r;
         t->pooled++;
+        return now_us;
 }
 
 /* The thread's buffer is the next connection's: who has no answer yet keeps what it was asked. */
@@ -82,7 +86,7 @@ unsigned wire_thread_index(const struct request *r)
 
 static const char *date_of(struct wire_thread *t)
 {
-        int64_t now_s = clock_real_us() / US_PER_S;
+        int64_t now_s = time(NULL);
         if (now_s != t->date_s)
                 date_field(t->date, now_s);
         t->date_s = now_s;
@@ -228,7 +232,6 @@ static enum turn receive(struct wire_thread *t, struct conn *c)
 
 static void begin_answer(struct request *r)
 {
-        conn_enter(r->conn, CONN_SENDING, clock_mono_us());
         r->conn->step = STEP_ANSWER;
         r->conn->thread->wire->ops.begin(r);
         if (r->held)
@@ -241,7 +244,6 @@ static void refuse(struct conn *c, enum parse_fault fault)
         stats_bad(fault);
         r->fault = fault;
         r->closes = true;
-        conn_enter(c, CONN_SENDING, r->started_us);
         c->step = STEP_ANSWER;
         wire_answer(r, c->thread->wire->ops.refusal(fault), NULL);
 }
@@ -304,14 +306,15 @@ static enum turn begin_linger(struct conn *c)
 
 static enum turn finish(struct conn *c, bool whole)
 {
-        bool closes = c->request->closes;
-        c->request->whole = whole;
-        request_put(c->request);
+        struct request *r = c->request;
+        bool closes = r->closes;
+        r->whole = whole;
+        int64_t ended_us = request_put(r);
         conn_admit(c, &access_nothing);
         if (closes)
                 return begin_linger(c);
         c->step = STEP_HEAD;
-        conn_enter(c, CONN_IDLE, clock_mono_us());
+        conn_enter(c, CONN_IDLE, ended_us);
         return TURN_ON;
 }
 
@@ -402,9 +405,12 @@ static void run(struct wire_thread *t, struct conn *c)
                 return;
         }
         save(t, c);
+        enum conn_phase phase = (enum conn_phase)atomic_load_explicit(&c->phase, memory_order_relaxed);
+        if (c->step == STEP_ANSWER && (phase == CONN_IDLE || phase == CONN_HEADERS))
+                conn_enter(c, CONN_SENDING, c->request->started_us); /* who is answered at once does not stop resting for that moment */
         if (turn == TURN_ON)
                 look_again(t, c);
-        else if (c->step == STEP_HEAD && c->saved && atomic_load_explicit(&c->phase, memory_order_relaxed) == CONN_IDLE)
+        else if (c->step == STEP_HEAD && c->saved && phase == CONN_IDLE)
                 conn_enter(c, CONN_HEADERS, clock_mono_us()); /* from its first byte on a request has as long as the first one */
 }
 

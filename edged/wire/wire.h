@@ -48,7 +48,7 @@
 struct request {
         struct conn *conn;
         struct parse_head head; /* valid until there is an answer */
-        int64_t started_us;     /* monotonic */
+        int64_t started_us, ended_us; /* monotonic; ended: set before end(). The clock is read no more often for what is answered at once */
         unsigned status;        /* of the answer; 0: there was none */
         bool closes;            /* the connection ends with it; ops may set it before wire_answer() */
         bool was_kept;          /* the answer's bytes came from the cache, where they have been for age_us: so is this */
