@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -24,6 +25,7 @@ struct entry {
         struct entry *newer, *older; /* of those without connections */
         struct address address;
         atomic_uint connections; /* changed under the lock */
+        _Atomic int64_t asked_ns; /* so much of its time is used up by requests: what is beyond now is a debt, of a second at most */
         struct account account;
 };
 
@@ -172,6 +174,21 @@ void addresses_pay_back(struct addresses *as, const struct address *a)
         if (e)
                 e->account.left += 1;
         pthread_mutex_unlock(&as->lock);
+}
+
+/* The entry stays as long as it has connections, so nothing is locked. */
+bool addresses_ask(struct addresses *as, atomic_uint *count, int64_t now_us)
+{
+        if (!count || as->cfg.requests_of_one_s == 0)
+                return true;
+        struct entry *e = (struct entry *)(void *)((char *)count - offsetof(struct entry, connections));
+        int64_t now_ns = now_us * 1000, each_ns = INT64_C(1000000000) / as->cfg.requests_of_one_s, used_ns = atomic_load(&e->asked_ns), from_ns;
+        do {
+                from_ns = used_ns > now_ns ? used_ns : now_ns;
+                if (from_ns + each_ns - now_ns > INT64_C(1000000000))
+                        return false;
+        } while (!atomic_compare_exchange_weak(&e->asked_ns, &used_ns, from_ns + each_ns));
+        return true;
 }
 
 /* ---- connections --------------------------------------------------------------------------------------------------------- */

@@ -342,6 +342,7 @@ static void spare(struct ask *a, enum stats_spared why)
 {
         static const enum respond_error answers[SPARED] = {[SPARED_UNKNOWN] = RESPOND_MISSING,
                                                            [SPARED_FAR] = RESPOND_MISSING,
+                                                           [SPARED_RATE] = RESPOND_RATE,
                                                            [SPARED_ONE] = RESPOND_MISSES_OF_ONE,
                                                            [SPARED_ALL] = RESPOND_MISSES};
         stats_spare(why);
@@ -569,6 +570,8 @@ static void begin_ask(struct request *r)
         struct ask *a = prepare_ask(r);
         if (r->conn->turned_away)
                 say_error(a, r->conn->turned_why == TURNED_SHARE ? RESPOND_SHARE : RESPOND_FULL);
+        else if (a->http->parts.addresses && !addresses_ask(a->http->parts.addresses, r->conn->of_address, r->started_us))
+                spare(a, SPARED_RATE);
         else if (r->head.method == METHOD_OTHER || (r->head.method == METHOD_POST && a->path.kind != PATH_CMCD))
                 say_error(a, RESPOND_METHOD);
         else if (r->head.method == METHOD_OPTIONS) /* whatever the path: browsers hide the status of a request whose preflight failed */
@@ -675,9 +678,11 @@ static void log_refused(struct http *h, int64_t now_us)
                                           : stats_bads();
                 if (now == h->told[i])
                         continue;
-                if (is_spared && i < SPARED_ONE) /* a viewer's mistake */
+                if (is_spared && i < SPARED_RATE) /* a viewer's mistake */
                         log_debug("msg=\"viewers asked for what is not there\" reason=%s count=%lld", stats_word(WORDS_SPARED, (unsigned)i),
                                   (long long)(now - h->told[i]));
+                else if (i == SPARED_RATE)
+                        log_warn("msg=\"requests of addresses that ask too often were refused\" count=%lld", (long long)(now - h->told[i]));
                 else if (is_spared)
                         log_warn("msg=\"requests for what may not be there were refused: there were too many\" of=%s count=%lld",
                                  stats_word(WORDS_SPARED, (unsigned)i), (long long)(now - h->told[i]));

@@ -45,7 +45,7 @@ struct config {
         char *origins, *upstream_role, *siblings;
         int64_t sibling_late_ms;
         int64_t replicas, cache_bytes, object_max_bytes, http_threads, connections_max, connections_of_one;
-        int64_t misses_per_s, misses_of_one_per_s, max_waits;
+        int64_t requests_of_one_per_s, misses_per_s, misses_of_one_per_s, max_waits;
         char *proxy_from;
         int64_t hold_ms, header_deadline_ms, idle_ms, min_rate_bytes_s;
         int64_t drain_ms, finish_ms;
@@ -104,6 +104,7 @@ static const struct config_key keys[] = {
         INT(http_threads, "0", 0, WIRE_THREADS_MAX, "", "HTTP threads; 0: one a core"),
         INT(connections_max, "10000", 16, 1000000, "", "viewer connections at a time: who rests for longest is closed for one more, or it is told 503"),
         INT(connections_of_one, "0", 0, 1000000, "", "of them of one address (IPv6: of one /64), more are told 429; 0: a quarter"),
+        INT(requests_of_one_per_s, "10000", 0, 1000000, "1/s", "requests of one address, a second's worth at once; more are told 429; 0: no bound"),
         INT(misses_per_s, "200", 0, 1000000, "1/s", "requests for what may not be there that are asked for above, five seconds' worth at once; more are told 503; 0: no bound"),
         INT(misses_of_one_per_s, "20", 0, 1000000, "1/s", "of them of one address; more are told 429; 0: no bound"),
         INT(max_waits, "1024", 16, 65536, "requests", "FETCHes of one edge that wait here at the same time; four times that of all"),
@@ -419,6 +420,7 @@ static int open_sockets(struct edge *e)
                                    .steering_ttl_s = c->steering_ttl_s};
         unsigned quarter = http.connections_max / 4, of_one = (unsigned)c->connections_of_one;
         struct addresses_config addresses = {.connections = of_one ? of_one : quarter,
+                                             .requests_of_one_s = (unsigned)c->requests_of_one_per_s,
                                              .misses_of_one_s = (unsigned)c->misses_of_one_per_s,
                                              .misses_s = (unsigned)c->misses_per_s};
         e->addresses = addresses_open(&addresses);

@@ -29,6 +29,7 @@
         X(NO_ORIGIN, 503, "no origin answers; try again")                                                              \
         X(NOT_YET, 503, "due, but not there in time; try again")                                                       \
         X(BUSY, 503, "too many different objects are being fetched; try again")                                        \
+        X(RATE, 429, "this address asks too often; try again in a second")                                             \
         X(MISSES_OF_ONE, 429, "this address asked too often for what is not there; try again in a second")             \
         X(MISSES, 503, "too many requests for what may not be there; try again in a second")                           \
         X(SHARE, 429, "this address has as many connections as one may have; close some, or try again in a second")    \

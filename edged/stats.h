@@ -50,6 +50,7 @@ enum stats_refusal {
 #define STATS_SPARED(X)                                                                                                \
         X(UNKNOWN, "unknown") /* there is no such stream or session */                                                 \
         X(FAR, "far")         /* no segment of it is there, or will be soon */                                         \
+        X(RATE, "requests")   /* one address asked too often, for whatever */                                          \
         X(ONE, "address")     /* one address asked too often for what is not there */                                  \
         X(ALL, "edge")        /* all of them together did */
 

@@ -22,7 +22,7 @@ static struct address address(const char *text)
 static int open_them(void **state)
 {
         (void)state;
-        as = addresses_open(&(struct addresses_config){.connections = 3, .misses_of_one_s = 2, .misses_s = 10});
+        as = addresses_open(&(struct addresses_config){.connections = 3, .requests_of_one_s = 100, .misses_of_one_s = 2, .misses_s = 10});
         return 0;
 }
 
@@ -125,6 +125,27 @@ static void test_a_hundred_thousand_addresses_are_not_kept(void **state)
         addresses_leave(as, &held); /* who has connections is never forgotten */
 }
 
+static void test_an_address_has_a_seconds_worth_of_requests_and_then_as_many_as_the_rate_says(void **state)
+{
+        (void)state;
+        struct address a = address("192.0.2.1"), b = address("192.0.2.2");
+        atomic_uint *of_a, *again, *of_b;
+        int64_t now_us = 7 * US_PER_S;
+        assert_true(addresses_enter(as, &a, &of_a) && addresses_enter(as, &a, &again) && addresses_enter(as, &b, &of_b));
+        for (int i = 0; i < 100; i++)
+                assert_true(addresses_ask(as, i % 2 ? of_a : again, now_us));
+        assert_false(addresses_ask(as, of_a, now_us) || addresses_ask(as, again, now_us));
+        assert_true(addresses_ask(as, of_b, now_us)); /* others notice nothing */
+        unsigned let_in = 0;
+        for (int64_t end_us = now_us + 10 * US_PER_S; now_us < end_us; now_us += US_PER_MS)
+                let_in += addresses_ask(as, of_a, now_us);
+        assert_in_range(let_in, 998, 1000);
+        assert_true(addresses_ask(as, NULL, now_us)); /* a balancer's */
+        for (int i = 0; i < 2; i++)
+                addresses_leave(as, &a);
+        addresses_leave(as, &b);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_them, close_them)
@@ -133,6 +154,7 @@ int main(void)
                 TEST(test_an_address_has_its_share_of_connections_and_others_theirs),
                 TEST(test_an_address_has_so_many_misses_and_all_together_so_many),
                 TEST(test_what_was_found_costs_nothing),
+                TEST(test_an_address_has_a_seconds_worth_of_requests_and_then_as_many_as_the_rate_says),
                 TEST(test_a_hundred_thousand_addresses_are_not_kept),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,6 +134,32 @@ static void test_one_address_has_its_share_and_gets_it_back(void **state)
         end(&f);
 }
 
+static void test_who_asks_too_often_is_told_and_others_are_answered(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer often, other;
+        fixture_seats = SEATS;
+        fixture_addresses = addresses_open(&(struct addresses_config){.connections = SEATS, .requests_of_one_s = 1});
+        open_fixture(&f, 20 * US_PER_S);
+        int64_t before = stats_spared(SPARED_RATE);
+        viewer_open_from(&often, &f, 2);
+        viewer_open_from(&other, &f, 3);
+        for (unsigned i = 0; i < 1000 && time_of(&f, &often) == 200; i++) /* a busy machine may not come to ask twice in a second */
+                ;
+        assert_int_equal(often.status, 429);
+        assert_string_equal(header_of(&often, "Retry-After"), "1");
+        assert_non_null(strstr(often.body, "asks too often"));
+        assert_true(stats_spared(SPARED_RATE) > before);
+        assert_int_equal(time_of(&f, &other), 200);
+        while (time_of(&f, &often) == 429) /* its connection is still there, and it is let in again */
+                poll(NULL, 0, 10);
+        assert_int_equal(often.status, 200);
+        viewer_close(&often);
+        viewer_close(&other);
+        end(&f);
+}
+
 /* Files that are open until none below `number` is free. */
 static unsigned open_until(int fds[], int number)
 {
@@ -227,6 +253,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_one_of_few_displaces_one_of_many_and_there_are_never_more_than_may_be),
                 cmocka_unit_test(test_who_finds_no_room_is_told_and_when_to_come_again),
+                cmocka_unit_test(test_who_asks_too_often_is_told_and_others_are_answered),
                 cmocka_unit_test(test_the_last_descriptors_are_no_viewers),
                 cmocka_unit_test(test_one_address_has_its_share_and_gets_it_back),
                 cmocka_unit_test(test_a_crowd_leaves_every_seat_free),
