@@ -8,21 +8,21 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "edged/pages.h"
+#include "edged/readers.h"
 
 #define TTL_MIN_MS 100 /* an answer for "now" still serves everybody who asked for it */
 #define FAILED_LONGEST_US (60 * US_PER_S) /* a peer says when it is worth asking again, and is not believed more than that */
 
-/* ---- the table; all under the shard's lock ------------------------------------------------------------------------ */
+/* ---- the table: under the shard's lock, but table_find(), which may be called by a reader (readers.h) ------------------- */
 
-static struct object **bucket_of(struct shard *s, uint64_t hash)
+static _Atomic(struct object *) *bucket_of(struct shard *s, uint64_t hash)
 {
         return &s->buckets[(hash / CACHE_SHARDS) % CACHE_BUCKETS];
 }
 
 static struct object *table_find(struct shard *s, uint64_t hash, const char *key, size_t len)
 {
-        for (struct object *o = *bucket_of(s, hash); o; o = o->chain) {
+        for (struct object *o = atomic_load(bucket_of(s, hash)); o; o = atomic_load(&o->chain)) {
                 if (o->hash == hash && strncmp(o->key, key, len) == 0 && o->key[len] == 0)
                         return o;
         }
@@ -48,13 +48,10 @@ static void leave_queue(struct object *o)
 /* The table takes over a reference of o's. */
 static void table_insert(struct object *o)
 {
-        struct object **b = bucket_of(o->shard, o->hash);
-        o->chain = *b;
-        *b = o;
+        _Atomic(struct object *) *b = bucket_of(o->shard, o->hash);
+        atomic_store(&o->chain, atomic_load(b));
+        atomic_store(b, o);
         o->in_table = true;
-        if (o->evicted) /* it was taken out while it was refreshed, in vain */
-                atomic_fetch_sub(&o->cache->pinned, o->charged_bytes);
-        o->evicted = false;
         enter_queue(o);
         atomic_fetch_add(&o->cache->objects, 1);
 }
@@ -63,15 +60,14 @@ struct object *cache_take_out(struct object *o)
 {
         if (!o->in_table)
                 return NULL;
-        struct object **at = bucket_of(o->shard, o->hash);
-        while (*at != o)
-                at = &(*at)->chain;
-        *at = o->chain;
+        _Atomic(struct object *) *at = bucket_of(o->shard, o->hash);
+        for (struct object *there; (there = atomic_load(at)) != o;)
+                at = &there->chain;
+        atomic_store(at, atomic_load(&o->chain)); /* o still leads on those who stand on it */
         leave_queue(o);
         o->in_table = false;
-        o->evicted = o->state == OBJECT_COMPLETE; /* and counts until its last reader has left: mostly at once */
-        if (o->evicted)
-                atomic_fetch_add(&o->cache->pinned, o->charged_bytes);
+        if (o->state == OBJECT_COMPLETE)
+                ledger_leave(o->body); /* it counts until its last reader has left: mostly at once */
         atomic_fetch_sub(&o->cache->objects, 1);
         return o;
 }
@@ -80,8 +76,14 @@ struct object *cache_take_out(struct object *o)
 
 static void charge(struct object *o, size_t bytes)
 {
-        o->charged_bytes += bytes;
-        atomic_fetch_add(&o->cache->bytes, bytes);
+        atomic_fetch_add_explicit(&o->charged_bytes, bytes, memory_order_relaxed);
+        ledger_add(&o->cache->ledger, bytes);
+}
+
+static void discharge(struct object *o, size_t bytes)
+{
+        atomic_fetch_sub_explicit(&o->charged_bytes, bytes, memory_order_relaxed);
+        ledger_sub(&o->cache->ledger, bytes);
 }
 
 static struct object *object_new(struct cache *c, struct shard *s, uint64_t hash, const char *key, size_t len)
@@ -104,11 +106,57 @@ struct object *object_ref(struct object *o)
         return o;
 }
 
+void *object_attached(struct object *o)
+{
+        return atomic_load_explicit(&o->attached, memory_order_acquire);
+}
+
+bool object_attach(struct object *o, void *what, size_t bytes)
+{
+        void *nothing = NULL;
+        if (!atomic_compare_exchange_strong(&o->attached, &nothing, what))
+                return false;
+        charge(o, bytes);
+        return true;
+}
+
+void object_charge(struct object *o, size_t bytes)
+{
+        charge(o, bytes);
+}
+
+bool object_is_cut(struct object *o)
+{
+        return atomic_load(&o->state) == OBJECT_COMPLETE && ledger_is_cut(o->body);
+}
+
 static void free_chunks(struct buf **chunks, unsigned count)
 {
         for (unsigned i = 0; i < count; i++)
                 buf_unref(&chunks[i]);
         free(chunks);
+}
+
+/* Its bytes are gone; what is left goes when nobody stands on it any more. */
+static void bury(struct object *o)
+{
+        struct object *last = atomic_load(&o->cache->dead);
+        do
+                o->next_dead = last;
+        while (!atomic_compare_exchange_weak(&o->cache->dead, &last, o));
+}
+
+/* Loop thread. */
+static void free_dead(struct cache *c)
+{
+        if (c->dying && !readers_passed(c->dying_mark))
+                return;
+        for (struct object *o; (o = c->dying);) {
+                c->dying = o->next_dead;
+                free(o);
+        }
+        c->dying = atomic_exchange(&c->dead, NULL);
+        c->dying_mark = readers_mark();
 }
 
 void object_unref(struct object **op)
@@ -118,18 +166,14 @@ void object_unref(struct object **op)
         if (!o || atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) > 1)
                 return;
         assert(!o->waiters.earliest && !o->in_table);
-        for (int i = 0; i < CACHE_RESPONSES; i++) {
-                void *response = atomic_load(&o->responses[i]);
-                if (response)
-                        o->cache->ops.free_response(response);
-        }
+        void *attached = atomic_load(&o->attached);
+        if (attached)
+                o->cache->ops.detach(attached);
         free_chunks(o->chunks, o->chunk_count);
         buf_unref(&o->body);
-        atomic_fetch_sub(&o->cache->bytes, o->charged_bytes);
-        if (o->evicted)
-                atomic_fetch_sub(&o->cache->pinned, o->charged_bytes);
+        ledger_sub(&o->cache->ledger, atomic_load(&o->charged_bytes));
         object_unref(&o->stale);
-        free(o);
+        bury(o);
 }
 
 /* ---- the cache ------------------------------------------------------------------------------------------------ */
@@ -142,6 +186,7 @@ struct cache *cache_open(const struct cache_config *cfg, const struct cache_ops 
         c->arg = arg;
         c->mb = mb;
         c->random = (uint64_t)clock_wall_us() | 1;
+        ledger_open(&c->ledger);
         for (int i = 0; i < CACHE_SHARDS; i++)
                 pthread_mutex_init(&c->shards[i].lock, NULL);
         return c;
@@ -155,8 +200,8 @@ void cache_stop_waiting(struct cache *c)
                 struct waiter *woken = NULL, **tail = &woken;
                 pthread_mutex_lock(&s->lock);
                 for (int b = 0; b < CACHE_BUCKETS; b++) {
-                        for (struct object *o = s->buckets[b]; o; o = o->chain) {
-                                *tail = waiters_take_all(&o->waiters);
+                        for (struct object *o = atomic_load(&s->buckets[b]); o; o = atomic_load(&o->chain)) {
+                                *tail = waiters_take_all(o->refresh ? &o->refresh->waiters : &o->waiters);
                                 while (*tail)
                                         tail = &(*tail)->next;
                         }
@@ -171,13 +216,17 @@ void cache_close(struct cache *c)
         for (int i = 0; i < CACHE_SHARDS; i++) {
                 struct shard *s = &c->shards[i];
                 for (int b = 0; b < CACHE_BUCKETS; b++) {
-                        while (s->buckets[b]) {
-                                struct object *o = cache_take_out(s->buckets[b]);
+                        for (struct object *o; (o = atomic_load(&s->buckets[b]));) {
+                                o = cache_take_out(o);
                                 object_unref(&o);
                         }
                 }
                 pthread_mutex_destroy(&s->lock);
         }
+        free_dead(c);
+        free_dead(c);
+        assert(!c->dying);
+        ledger_close(&c->ledger);
         free(c);
 }
 
@@ -189,21 +238,29 @@ static bool usable_stale(const struct object *o, int64_t now_us)
 static void post_fill(struct mail *mail)
 {
         struct object *o = (struct object *)(void *)((char *)mail - offsetof(struct object, mail));
+        evict_make_room(o->cache, 0); /* for o itself, which may have been made by a thread that cannot */
         o->cache->ops.fill(o->cache->arg, o);
 }
 
-/* Under the lock. The references: the table's, the fill's, the caller's. The one of `expired` moves from the table to it. */
-static struct object *begin_filling(struct cache *c, struct shard *s, uint64_t hash, const char *key, size_t len,
-                                    struct object *expired, int64_t now_us)
+/* Under the lock. The references: of its place (the table, or `of`), of its fill, and if it is asked for by one who waits, his. */
+static struct object *begin_filling(struct cache *c, struct shard *s, uint64_t hash, const char *key, size_t len, struct object *of,
+                                    bool waits, int64_t now_us)
 {
         struct object *o = object_new(c, s, hash, key, len);
-        atomic_store(&o->refs, 3);
+        atomic_store(&o->refs, waits ? 3 : 2);
         o->made_us = now_us;
         atomic_store(&o->wanted_us, now_us);
-        if (expired)
-                o->stale = cache_take_out(expired);
-        table_insert(o);
         o->mail.deliver = post_fill;
+        o->renews = true;
+        if (!of) {
+                table_insert(o);
+                return o;
+        }
+        o->proven = of->proven || of->hits; /* what is refreshed is no newcomer */
+        o->hops = of->hops;
+        o->stale = object_ref(of);
+        of->refresh = o;
+        of->look_us = of->stale_until_us > now_us ? of->stale_until_us : now_us;
         return o;
 }
 
@@ -217,31 +274,101 @@ static bool may_fill(struct cache *c)
         return false;
 }
 
+static void note_asked(struct object *o)
+{
+        if (!atomic_load_explicit(&o->asked, memory_order_relaxed))
+                atomic_store_explicit(&o->asked, true, memory_order_relaxed);
+}
+
+static enum cache_result give(struct object *o, enum cache_result result, struct object **out)
+{
+        note_asked(o);
+        *out = object_ref(o);
+        return result;
+}
+
+static enum cache_result join(struct object *o, int64_t now_us, struct object **out)
+{
+        if (now_us - o->made_us > CACHE_STALE_WAIT_US && usable_stale(o->stale, now_us))
+                return give(o->stale, CACHE_STALE, out);
+        atomic_store_explicit(&o->wanted_us, now_us, memory_order_relaxed);
+        return give(o, CACHE_JOINED, out);
+}
+
+static void note_hit(struct object *o)
+{
+        uint8_t hits = atomic_load_explicit(&o->hits, memory_order_relaxed);
+        if (hits < EVICT_HITS_MAX) /* of two threads one may be lost, which does no harm */
+                atomic_store_explicit(&o->hits, hits + 1, memory_order_relaxed);
+}
+
 /* Under the lock, o is what the table has or NULL. */
 static enum cache_result judge(struct object *o, int64_t now_us, struct object **out)
 {
         if (!o)
                 return CACHE_MISS;
-        if (o->state == OBJECT_FILLING) {
-                if (now_us - o->made_us > CACHE_STALE_WAIT_US && usable_stale(o->stale, now_us)) {
-                        *out = object_ref(o->stale);
-                        return CACHE_STALE;
-                }
-                atomic_store_explicit(&o->wanted_us, now_us, memory_order_relaxed);
-                *out = object_ref(o);
-                return CACHE_JOINED;
+        if (o->state == OBJECT_FILLING)
+                return join(o, now_us, out);
+        if (now_us < o->expires_us || (o->state == OBJECT_COMPLETE && now_us < o->stale_until_us)) {
+                note_hit(o);
+                return give(o, now_us < o->expires_us ? CACHE_HIT : CACHE_STALE, out);
         }
-        if (now_us < o->expires_us) {
-                if (o->hits < EVICT_HITS_MAX)
-                        o->hits++;
-                *out = object_ref(o);
-                return CACHE_HIT;
+        return o->refresh ? join(o->refresh, now_us, out) : CACHE_MISS;
+}
+
+static bool wants_refresh(const struct object *o, int64_t now_us)
+{
+        return o && o->state == OBJECT_COMPLETE && o->renews && !o->refresh && now_us >= o->look_us && now_us < o->stale_until_us;
+}
+
+/* Under the lock: somebody has been given what there is, and who has looks after the next one. NULL: it is too early, or under way, or
+ * too much else is. */
+static struct object *begin_refresh(struct cache *c, struct object *o, int64_t now_us)
+{
+        if (!wants_refresh(o, now_us) || !may_fill(c))
+                return NULL;
+        return begin_filling(c, o->shard, o->hash, o->key, strlen(o->key), o, false, now_us);
+}
+
+/* A reference, unless the last one has gone. */
+static bool try_ref(struct object *o)
+{
+        unsigned refs = atomic_load_explicit(&o->refs, memory_order_relaxed);
+        while (refs > 0) {
+                if (atomic_compare_exchange_weak_explicit(&o->refs, &refs, refs + 1, memory_order_acquire, memory_order_relaxed))
+                        return true;
         }
-        if (now_us < o->retry_us && usable_stale(o, now_us)) {
-                *out = object_ref(o);
-                return CACHE_STALE;
-        }
-        return CACHE_MISS;
+        return false;
+}
+
+/* Nothing is to be done but to give it away. */
+static bool is_plain(struct object *o, int64_t now_us, enum cache_result *result)
+{
+        enum object_state state = atomic_load(&o->state);
+        if (state == OBJECT_FILLING)
+                return false;
+        bool fresh = now_us < o->expires_us;
+        *result = fresh ? CACHE_HIT : CACHE_STALE;
+        return state != OBJECT_COMPLETE ? fresh
+                                        : now_us < atomic_load_explicit(&o->look_us, memory_order_relaxed) &&
+                                                  (fresh || now_us < atomic_load_explicit(&o->stale_until_us, memory_order_relaxed));
+}
+
+/* Without the lock. CACHE_MISS: it has to be taken to say more. */
+static enum cache_result find_plain(struct shard *s, uint64_t hash, const char *key, size_t len, int64_t now_us, struct object **out)
+{
+        enum cache_result result = CACHE_MISS;
+        if (!readers_enter())
+                return CACHE_MISS;
+        struct object *o = table_find(s, hash, key, len);
+        if (o && is_plain(o, now_us, &result) && try_ref(o))
+                *out = o;
+        readers_leave();
+        if (!*out)
+                return CACHE_MISS;
+        note_hit(o);
+        note_asked(o);
+        return result;
 }
 
 enum cache_result cache_find(struct cache *c, const char *key, size_t len, int64_t now_us, struct object **out)
@@ -250,10 +377,33 @@ enum cache_result cache_find(struct cache *c, const char *key, size_t len, int64
         uint64_t hash = XXH3_64bits(key, len);
         struct shard *s = &c->shards[hash % CACHE_SHARDS];
         *out = NULL;
+        enum cache_result result = find_plain(s, hash, key, len, now_us, out);
+        if (*out)
+                return result;
         pthread_mutex_lock(&s->lock);
-        enum cache_result result = judge(table_find(s, hash, key, len), now_us, out);
+        struct object *o = table_find(s, hash, key, len);
+        result = judge(o, now_us, out);
+        struct object *made = begin_refresh(c, o, now_us);
         pthread_mutex_unlock(&s->lock);
+        if (made)
+                mailbox_post(c->mb, &made->mail);
         return result;
+}
+
+/* Under the lock: o is of no use any more, or there is none. *dropped: a reference to give back without the lock. */
+static struct object *begin_anew(struct cache *c, struct shard *s, uint64_t hash, const char *key, size_t len, struct object *o,
+                                 struct object **dropped, int64_t now_us)
+{
+        unsigned failures = o && o->state == OBJECT_FAILED && now_us - o->expires_us < FAILED_LONGEST_US ? o->failures : 0;
+        bool proven = o && (o->proven || o->hits);
+        if (o && !usable_stale(o, now_us)) {
+                *dropped = cache_take_out(o);
+                o = NULL;
+        }
+        struct object *made = begin_filling(c, s, hash, key, len, o, true, now_us);
+        made->failures = failures;
+        made->proven |= proven;
+        return made;
 }
 
 static enum cache_result get(struct cache *c, const char *key, size_t len, uint8_t hops, const struct charge *charge, int64_t now_us,
@@ -264,20 +414,21 @@ static enum cache_result get(struct cache *c, const char *key, size_t len, uint8
         struct shard *s = &c->shards[hash % CACHE_SHARDS];
         struct object *made = NULL, *dropped = NULL;
         *out = NULL;
+        enum cache_result result = find_plain(s, hash, key, len, now_us, out);
+        if (*out)
+                return result;
         pthread_mutex_lock(&s->lock);
         struct object *o = table_find(s, hash, key, len);
-        enum cache_result result = judge(o, now_us, out);
-        if (result == CACHE_MISS && !may_fill(c)) {
-                result = CACHE_FULL;
-        } else if (result == CACHE_MISS) {
-                bool keep = usable_stale(o, now_us);
-                unsigned failures = o && o->state == OBJECT_FAILED && now_us - o->expires_us < FAILED_LONGEST_US ? o->failures : 0;
-                if (o && !keep)
-                        dropped = cache_take_out(o);
-                *out = made = begin_filling(c, s, hash, key, len, keep ? o : NULL, now_us);
+        result = judge(o, now_us, out);
+        if (result != CACHE_MISS) {
+                made = begin_refresh(c, o, now_us);
+        } else if (!may_fill(c)) {
+                result = usable_stale(o, now_us) ? give(o, CACHE_STALE, out) : CACHE_FULL;
+        } else {
+                *out = made = begin_anew(c, s, hash, key, len, o, &dropped, now_us);
                 made->hops = hops;
-                made->failures = failures;
-                made->proven = o && (o->proven || o->hits); /* what is refreshed is no newcomer */
+                note_asked(made);
+                made->renews = !charge;
                 if (charge)
                         made->charge = *charge;
         }
@@ -299,8 +450,40 @@ enum cache_result cache_get_charged(struct cache *c, const char *key, size_t len
         return get(c, key, len, 0, charge, now_us, out);
 }
 
+bool cache_ahead(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us)
+{
+        uint64_t hash = XXH3_64bits(key, len);
+        struct shard *s = &c->shards[hash % CACHE_SHARDS];
+        struct object *made = NULL;
+        pthread_mutex_lock(&s->lock);
+        if (!table_find(s, hash, key, len) && may_fill(c)) {
+                made = begin_filling(c, s, hash, key, len, NULL, false, now_us);
+                made->hops = hops;
+                made->ahead = true;
+        }
+        pthread_mutex_unlock(&s->lock);
+        if (made)
+                mailbox_post(c->mb, &made->mail);
+        return made;
+}
+
+bool cache_was_asked(struct cache *c, const char *key, size_t len)
+{
+        uint64_t hash = XXH3_64bits(key, len);
+        struct shard *s = &c->shards[hash % CACHE_SHARDS];
+        pthread_mutex_lock(&s->lock);
+        struct object *o = table_find(s, hash, key, len);
+        bool asked = o && atomic_load_explicit(&o->asked, memory_order_relaxed);
+        pthread_mutex_unlock(&s->lock);
+        return asked;
+}
+
 void object_look(struct object *o, int64_t now_us, struct object_view *v)
 {
+        if (atomic_load(&o->state) == OBJECT_COMPLETE) {
+                *v = (struct object_view){.state = OBJECT_COMPLETE, .len = o->len, .body = o->body};
+                return;
+        }
         pthread_mutex_lock(&o->shard->lock);
         *v = (struct object_view){.state = o->state, .failure = o->failure, .len = o->len, .body = o->body};
         v->due_us = o->len == 0 ? o->due_us : 0;
@@ -351,7 +534,9 @@ static struct buf *piece_at(struct object *o, uint64_t pos, size_t *off)
 ssize_t object_piece(struct object *o, uint64_t pos, struct buf **piece, size_t *off, bool *last)
 {
         ssize_t answer = 0;
-        pthread_mutex_lock(&o->shard->lock);
+        bool locked = atomic_load(&o->state) == OBJECT_FILLING; /* and if it is so no more in a moment, that does no harm */
+        if (locked)
+                pthread_mutex_lock(&o->shard->lock);
         if (pos < o->len) {
                 *piece = buf_ref(piece_at(o, pos, off));
                 answer = (ssize_t)((*piece)->len - *off);
@@ -359,7 +544,8 @@ ssize_t object_piece(struct object *o, uint64_t pos, struct buf **piece, size_t 
         } else if (o->state != OBJECT_FILLING) {
                 answer = o->state == OBJECT_COMPLETE ? ERR_CLOSED : ERR_IO;
         }
-        pthread_mutex_unlock(&o->shard->lock);
+        if (locked)
+                pthread_mutex_unlock(&o->shard->lock);
         return answer;
 }
 
@@ -395,9 +581,8 @@ static void add_piece(struct object *o, struct buf *bytes)
                 o->chunks = mem_resize(o->chunks, o->chunk_cap * sizeof(*o->chunks));
                 charge(o, more * sizeof(*o->chunks));
         }
-        o->chunks[o->chunk_count++] = buf_ref(bytes);
+        o->chunks[o->chunk_count++] = ledger_hold(&o->cache->ledger, bytes);
         o->len += bytes->len;
-        charge(o, bytes->len);
 }
 
 int cache_append(struct object *o, struct buf *bytes, const char *content_type, bool immutable)
@@ -405,7 +590,7 @@ int cache_append(struct object *o, struct buf *bytes, const char *content_type, 
         assert(o->state == OBJECT_FILLING);
         if (bytes->len == 0)
                 return 0;
-        if (o->chunk_count == CACHE_CHUNKS_MAX || !evict_make_room(o->cache, bytes->len))
+        if (o->chunk_count == CACHE_CHUNKS_MAX || !evict_make_room(o->cache, bytes->len + LEDGER_EACH))
                 return ERR_NOSPACE;
         pthread_mutex_lock(&o->shard->lock);
         set_type(o, content_type, immutable);
@@ -419,12 +604,10 @@ int cache_append(struct object *o, struct buf *bytes, const char *content_type, 
 /* The pieces and the last of them in one, as the kernel can be given it; while it is put together both are there. */
 static struct buf *join_chunks(const struct object *o, struct buf *last)
 {
-        if (o->chunk_count == 0)
-                return last ? pages_join(&last, 1) : buf_new(0);
         struct buf *parts[CACHE_CHUNKS_MAX + 1];
         memcpy(parts, o->chunks, o->chunk_count * sizeof(*parts));
         parts[o->chunk_count] = last;
-        return pages_join(parts, o->chunk_count + (last ? 1 : 0));
+        return ledger_join(&o->cache->ledger, parts, o->chunk_count + (last ? 1 : 0));
 }
 
 void cache_make_etag(char etag[ETAG_MAX], const void *bytes, size_t len)
@@ -438,20 +621,37 @@ void cache_make_etag(char etag[ETAG_MAX], const void *bytes, size_t len)
         etag[18] = 0;
 }
 
-/* The end of FILLING: the state changes, and the object stays in the table (listed by its new state) or `instead`, whose reference the table
- * takes over, comes there in its place. Comes with the shard locked and unlocks it. */
+/* Under the lock: o's place, which is the table's or that of what it refreshes, is given to o in its new state, or to `instead`; if that is what
+ * it refreshes, it stays there. *dropped: references to give back without the lock. */
+static void change_place(struct object *o, enum object_state state, struct object *instead, struct object *dropped[2])
+{
+        struct object *of = o->stale;
+        if (of && of->refresh == o) {
+                of->refresh = NULL;
+                dropped[0] = o;
+                if (instead != of)
+                        dropped[1] = cache_take_out(of);
+        } else {
+                dropped[0] = cache_take_out(o);
+                assert(dropped[0]); /* FILLING is in no queue, and is evicted by nobody */
+        }
+        o->state = state;
+        if (state != OBJECT_FAILED) {
+                table_insert(o);
+                dropped[0] = NULL;
+        } else if (instead != of) {
+                table_insert(instead);
+        }
+}
+
+/* The end of FILLING. The table takes over the reference of `instead`. Comes with the shard locked and unlocks it. */
 static void leave_filling(struct object *o, enum object_state state, struct object *instead)
 {
-        struct object *old = NULL, *unwanted = NULL;
-        struct object *ours = cache_take_out(o); /* FILLING is in no queue, so it is taken out and put back by its new state */
-        o->state = state;
-        if (ours && state != OBJECT_FAILED) {
-                table_insert(o);
-                ours = NULL;
-        } else if (ours && instead) {
-                table_insert(instead);
-        } else {
-                unwanted = instead;
+        struct object *old = NULL, *dropped[2] = {NULL, NULL}, *stale = NULL;
+        change_place(o, state, instead, dropped);
+        if (state != OBJECT_FAILED) { /* who holds one that failed is given what there was before */
+                stale = o->stale;
+                o->stale = NULL;
         }
         if (o->shard->names.count > CACHE_MISSING_PER_SHARD)
                 old = cache_take_out(o->shard->names.oldest);
@@ -459,16 +659,19 @@ static void leave_filling(struct object *o, enum object_state state, struct obje
         pthread_mutex_unlock(&o->shard->lock);
         atomic_fetch_sub(&o->cache->filling, 1);
         object_unref(&old);
-        object_unref(&unwanted);
+        object_unref(&stale);
         waiters_wake(woken, false);
-        object_unref(&ours);
+        object_unref(&dropped[1]);
+        object_unref(&dropped[0]);
+        free_dead(o->cache);
 }
 
 int cache_complete(struct object *o, struct buf *last, const char *content_type, bool immutable, uint32_t ttl_ms, int64_t now_us)
 {
         assert(o->state == OBJECT_FILLING);
         size_t more = last ? last->len : 0;
-        if (more && !evict_make_room(o->cache, more))
+        /* If there is room for what is new and not for all of it once more, it is beyond the budget until the pieces have gone. */
+        if (!evict_make_room(o->cache, o->len + more + LEDGER_EACH) && more && !evict_make_room(o->cache, more + LEDGER_EACH))
                 return ERR_NOSPACE;
         struct buf *body = join_chunks(o, more ? last : NULL); /* only this thread changes the pieces, so they may be read without the lock */
         pthread_mutex_lock(&o->shard->lock);
@@ -476,18 +679,19 @@ int cache_complete(struct object *o, struct buf *last, const char *content_type,
         cache_make_etag(o->etag, body->data, body->len);
         struct buf **chunks = o->chunks;
         unsigned count = o->chunk_count;
-        struct object *stale = o->stale;
-        o->stale = NULL;
-        charge(o, more - o->chunk_cap * sizeof(*o->chunks));
+        discharge(o, o->chunk_cap * sizeof(*o->chunks));
         o->chunks = NULL;
         o->chunk_count = o->chunk_cap = 0;
         o->body = body;
         o->len = body->len;
         int64_t ttl_us = (ttl_ms > TTL_MIN_MS ? ttl_ms : TTL_MIN_MS) * US_PER_MS;
         o->expires_us = immutable ? INT64_MAX / 2 : now_us + ttl_us;
+        o->look_us = immutable || !o->renews ? o->expires_us : o->expires_us - ttl_us / CACHE_EARLY_PART;
+        o->stale_until_us = o->expires_us + (o->renews ? (ttl_us < CACHE_GRACE_US ? ttl_us : CACHE_GRACE_US) : 0);
         leave_filling(o, OBJECT_COMPLETE, NULL);
+        for (unsigned i = 0; i < count; i++)
+                ledger_leave(chunks[i]); /* who is sending it keeps it */
         free_chunks(chunks, count);
-        object_unref(&stale);
         return 0;
 }
 
@@ -495,11 +699,8 @@ void cache_missing(struct object *o, uint32_t ttl_ms, int64_t now_us)
 {
         assert(o->state == OBJECT_FILLING && o->len == 0);
         pthread_mutex_lock(&o->shard->lock);
-        struct object *stale = o->stale;
-        o->stale = NULL;
         o->expires_us = now_us + (ttl_ms > TTL_MIN_MS ? ttl_ms : TTL_MIN_MS) * US_PER_MS;
         leave_filling(o, OBJECT_MISSING, NULL);
-        object_unref(&stale);
 }
 
 /* How long what failed is not asked for again. */
@@ -536,9 +737,13 @@ void cache_fail(struct object *o, int why, int64_t again_us, int64_t now_us)
         pthread_mutex_lock(&o->shard->lock);
         o->failure = why;
         o->expires_us = until_us;
-        struct object *instead = usable_stale(o->stale, now_us) ? object_ref(o->stale) : note_failure(o, why, until_us);
-        if (instead == o->stale)
-                instead->retry_us = now_us + CACHE_STALE_RETRY_US;
+        struct object *instead = o->stale;
+        if (usable_stale(o->stale, now_us)) {
+                o->stale->look_us = now_us + CACHE_STALE_RETRY_US;
+                o->stale->stale_until_us = o->stale->expires_us + CACHE_STALE_MAX_US;
+        } else {
+                instead = note_failure(o, why, until_us);
+        }
         leave_filling(o, OBJECT_FAILED, instead);
 }
 
@@ -560,12 +765,12 @@ void cache_expire_waiters(struct object *o, int64_t now_us)
 
 size_t cache_bytes(struct cache *c)
 {
-        return atomic_load(&c->bytes);
+        return atomic_load(&c->ledger.bytes);
 }
 
 size_t cache_pinned(struct cache *c)
 {
-        return atomic_load(&c->pinned);
+        return atomic_load(&c->ledger.pinned);
 }
 
 size_t cache_objects(struct cache *c)

@@ -1,8 +1,10 @@
 /* cache.h - the edge's memory: one object a name, complete or still growing, and who waits for more of it.
  *
  *   FILLING   made by the first request of a key; its bytes grow by cache_append(); others join and wait
- *   COMPLETE  one contiguous body; immutable, or fresh until it expires and then refreshed by a new FILLING object that
- *             keeps the old one as `stale`
+ *   COMPLETE  one contiguous body; immutable, or fresh until it expires. Somewhat earlier the first one who asks has it, and has it
+ *             refreshed: by a FILLING object that is not in the table, but its `refresh`, and that takes its place when it is COMPLETE. Whoever
+ *             asks meanwhile is given what there is, as long again as it was fresh (CACHE_GRACE_US at most); then he joins the refresh. When
+ *             that fails, what there is serves for CACHE_STALE_MAX_US, and is refreshed again once in CACHE_STALE_RETRY_US
  *   MISSING   the upstream said that there is no such thing; kept for the time it named
  *   FAILED    no longer in the table; whoever still holds it learns why (or is given `stale`). In its place the table has a note, FAILED
  *             too, for a moment: who asks meanwhile is told the same, and the first one after it begins anew. That moment is a quarter of a
@@ -15,9 +17,12 @@
  * Locks. Each of the CACHE_SHARDS shards has one mutex: it guards the shard's table and queues, and state, bytes and waiters
  * of the objects in it. No callback runs under it except waiter.suspend. It may be taken while a reader holds a lock of its own,
  * never the other way round. What readers attach is set by compare-and-swap, counts are atomics.
+ * A HIT takes no lock, nor does looking at what is not FILLING, and neither allocates: the table is read in passing (readers.h).
  *
- * The byte budget is for the whole cache; half of it more may be of objects that were evicted and are still being read. When it is reached,
- * evict.h says what goes. What is MISSING or FAILED has its own short list a shard, so that a flood of made-up names cannot push media out. */
+ * The byte budget is for all that the cache has: bodies, pieces, structs, what readers attach, and what slow readers keep of objects that
+ * were evicted (ledger.h). When it is reached, evict.h says what goes. Readers may keep a share of it, CACHE_PINNED_PART; who keeps what
+ * left first loses it when there is more (object_is_cut), and only that is beyond the budget, until their connections are closed. What is
+ * MISSING or FAILED has its own short list a shard, so that a flood of made-up names cannot push media out. */
 #ifndef EDGED_CACHE_H
 #define EDGED_CACHE_H
 
@@ -36,18 +41,18 @@
 
 #define CACHE_SHARDS 64
 #define CACHE_MISSING_PER_SHARD 256
+#define CACHE_EARLY_PART 5                      /* of its time, before its end, from when on an object is refreshed */
+#define CACHE_GRACE_US (1000 * US_PER_MS)       /* for so long, and for no longer than it was fresh, nobody waits for a refresh */
 #define CACHE_STALE_MAX_US (30 * US_PER_S)      /* beyond its expiry an object is served no longer than this */
 #define CACHE_STALE_WAIT_US (500 * US_PER_MS)   /* a refresh that takes longer is not waited for */
 #define CACHE_STALE_RETRY_US (1000 * US_PER_MS) /* after a refresh that failed the next one waits this long */
 #define CACHE_FAILED_FIRST_US (250 * US_PER_MS) /* for half to the whole of it nobody asks again; doubled with each failure up to */
 #define CACHE_FAILED_MAX_US (1000 * US_PER_MS)
 #define CACHE_CHUNKS_MAX 4096
-#define CACHE_PINNED_PART 2 /* of the budget: so much may be pinned beyond it */
+#define CACHE_PINNED_PART 4 /* of the budget: so much may be kept by readers of what was evicted, and as much again while it is cut off */
 #define ETAG_MAX 24
 
 enum cache_result { CACHE_HIT, CACHE_MISS, CACHE_JOINED, CACHE_STALE, CACHE_FULL };
-#define CACHE_ANSWERS 4 /* those that come with an object */
-#define CACHE_RESPONSES (3 * CACHE_ANSWERS)
 
 enum object_state { OBJECT_FILLING, OBJECT_COMPLETE, OBJECT_MISSING, OBJECT_FAILED };
 
@@ -66,39 +71,48 @@ struct object {
         struct shard *shard;
         uint64_t hash;
         uint8_t hops;
+        bool ahead; /* made before anybody asked */
         int64_t made_us; /* monotonic */
         bool owned; /* loop thread: a sibling takes this edge for its owner, so it comes from above (siblings.h) */
         struct charge charge; /* later the loop thread's: it is paid back at most once */
 
         atomic_uint refs;
         _Atomic int64_t wanted_us; /* when somebody last asked for it while it was FILLING */
-        _Atomic(void *) responses[CACHE_RESPONSES]; /* what readers made of the body */
+        _Atomic(void *) attached; /* what readers made of the body */
+        _Atomic(struct object *) chain; /* of the hash bucket: changed under the lock, followed without */
+        _Atomic uint8_t hits;           /* evict.h */
+        atomic_bool asked;              /* somebody has asked for it, ever */
 
-        /* guarded by the shard's lock; written by the loop thread only */
-        enum object_state state;
+        /* Guarded by the shard's lock; written by the loop thread only. When `state` is no longer FILLING it, and what follows up to `stale`, does not
+         * change any more, but for the two atomics: then all of it may be read without the lock. */
+        _Atomic enum object_state state;
         int failure; /* FAILED: ERR_* */
         uint64_t len;
         struct buf **chunks; /* FILLING */
         unsigned chunk_count, chunk_cap;
         struct buf *body; /* COMPLETE */
         struct waiters waiters;
-        int64_t expires_us, retry_us;
+        int64_t expires_us;
+        _Atomic int64_t look_us;        /* COMPLETE: until then there is nothing to do but to give it away */
+        _Atomic int64_t stale_until_us; /* COMPLETE: until then it is given away at once */
         int64_t due_us;    /* FILLING: nothing comes before then; 0: nobody can say */
         unsigned failures; /* in vain, one after the other, until this one was made */
-        struct object *stale;
-        struct object *chain;           /* of the hash bucket */
+        struct object *stale;           /* FILLING, FAILED: what it is to replace */
+        struct object *refresh;         /* COMPLETE: what is to replace it */
         struct object *newer, *older;   /* of one of the shard's queues */
-        uint8_t hits;                   /* evict.h */
         bool proven;                    /* it is in the main queue, or is to go there */
-        bool in_table, evicted; /* evicted: COMPLETE, and counted as pinned as long as somebody has it */
-        size_t charged_bytes;
+        bool in_table;
+        bool renews; /* it may be refreshed before it expires: nobody has to pay for it */
+        size_t queued_bytes; /* what it counts for in its queue */
+        atomic_size_t charged_bytes; /* besides body and pieces, which the ledger counts */
 
         /* written by the loop thread before the first byte can be seen, constant after that */
         char content_type[64];
         bool immutable;
         char etag[ETAG_MAX]; /* before COMPLETE can be seen */
 
-        struct mail mail; /* to the loop, when it is made */
+        struct mail mail;         /* to the loop, when it is made */
+        struct object *next_dead; /* no reference is left, but somebody may still look at it in passing (readers.h) */
         char key[];
 };
 
@@ -109,8 +123,10 @@ struct cache_config {
 struct cache_ops {
         /* Loop thread: fetch this object. The callee owns one reference. */
         void (*fill)(void *arg, struct object *o);
-        /* Any thread, no lock held: the last reference to an object with responses goes. May be NULL. */
-        void (*free_response)(void *response);
+        /* Any thread, no lock held: the last reference to an object goes that something was attached to. May be NULL if nothing ever is. */
+        void (*detach)(void *attached);
+        /* Loop thread, no lock held: some bytes were cut off. Whoever reads them (object_is_cut, ledger_is_cut) is to let go. May be NULL. */
+        void (*cut)(void *arg);
 };
 
 /* Loop thread. mb carries the word of new objects to it and must live until cache_close(). */
@@ -128,18 +144,32 @@ void cache_make_etag(char etag[ETAG_MAX], const void *bytes, size_t len); /* pur
  *   HIT     COMPLETE and fresh, or MISSING, or FAILED a moment ago
  *   MISS    FILLING, made by this call; its fill has been asked for
  *   JOINED  FILLING, made by an earlier one
- *   STALE   COMPLETE and expired, and the upstream cannot be asked now or takes too long
- * Any thread; allocates only for a MISS. */
+ *   STALE   COMPLETE and expired a short while ago, or the upstream cannot be asked now or takes too long
+ * Any thread; allocates only for a MISS, and for the one HIT or STALE that begins a refresh. */
 enum cache_result cache_get(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us,
                             struct object **out);
 /* The same; a MISS takes over the charge. Otherwise it is the caller's to pay back. */
 enum cache_result cache_get_charged(struct cache *c, const char *key, size_t len, const struct charge *charge, int64_t now_us,
                                     struct object **out);
-/* The same, but makes nothing: MISS, and *out is NULL. */
+/* The same, but makes nothing new: MISS, and *out is NULL. What is there is refreshed. */
 enum cache_result cache_find(struct cache *c, const char *key, size_t len, int64_t now_us, struct object **out);
+
+/* What a reader made of the body of a COMPLETE object, to be found by the next one; it goes with the object (cache_ops.detach). NULL:
+ * nothing yet. false: somebody was quicker, and `what` is still the caller's. bytes count, and those that come to it later. Any thread. */
+void *object_attached(struct object *o);
+bool object_attach(struct object *o, void *what, size_t bytes);
+void object_charge(struct object *o, size_t bytes);
+
+/* Makes it before anybody has asked. false: it is there, or under way, or too much is. Loop thread. */
+bool cache_ahead(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us);
+/* It is there, and somebody has asked for it. Any thread. */
+bool cache_was_asked(struct cache *c, const char *key, size_t len);
 
 struct object *object_ref(struct object *o);
 void object_unref(struct object **o);
+
+/* It was evicted, and its readers keep more than they may: who reads it is to let go of it. Any thread. */
+bool object_is_cut(struct object *o);
 
 /* What there is to see now. body is valid as long as the caller's reference to o is; stale comes with one of its own. */
 struct object_view {
@@ -179,7 +209,7 @@ void cache_due(struct object *o, int64_t due_us); /* it is FILLING; when it fail
 void cache_expire_waiters(struct object *o, int64_t now_us);
 
 size_t cache_bytes(struct cache *c);
-size_t cache_pinned(struct cache *c); /* of them, of objects that were evicted and are still being read: no room can be made of these */
+size_t cache_pinned(struct cache *c); /* of them, what nobody finds any more and is still being read: no room can be made of these */
 size_t cache_objects(struct cache *c);
 
 #endif

@@ -42,20 +42,33 @@ static bool take_ghost(struct evict_queues *qs, const struct object *o)
 static void enter_small(struct object *o)
 {
         evict_push(&o->shard->media.small, o);
-        atomic_fetch_add(&o->cache->small_bytes, o->charged_bytes);
+        atomic_fetch_add(&o->cache->small_bytes, o->queued_bytes);
 }
 
 static void leave_small(struct object *o)
 {
         evict_unlink(&o->shard->media.small, o);
-        atomic_fetch_sub(&o->cache->small_bytes, o->charged_bytes);
+        atomic_fetch_sub(&o->cache->small_bytes, o->queued_bytes);
+}
+
+static void enter_main(struct object *o)
+{
+        evict_push(&o->shard->media.main, o);
+        atomic_fetch_add(&o->cache->main_bytes, o->queued_bytes);
+}
+
+static void leave_main(struct object *o)
+{
+        evict_unlink(&o->shard->media.main, o);
+        atomic_fetch_sub(&o->cache->main_bytes, o->queued_bytes);
 }
 
 void evict_enter(struct object *o)
 {
+        o->queued_bytes = o->len + sizeof(*o);
         o->proven |= take_ghost(&o->shard->media, o);
         if (o->proven)
-                evict_push(&o->shard->media.main, o);
+                enter_main(o);
         else
                 enter_small(o);
 }
@@ -63,7 +76,7 @@ void evict_enter(struct object *o)
 void evict_leave(struct object *o)
 {
         if (o->proven)
-                evict_unlink(&o->shard->media.main, o);
+                leave_main(o);
         else
                 leave_small(o);
 }
@@ -72,27 +85,28 @@ static struct object *evict_small(struct shard *s)
 {
         struct evict_queues *qs = &s->media;
         for (struct object *o; (o = qs->small.oldest);) {
-                if (o->hits == 0) {
+                if (o->hits == 0 && !o->refresh) {
                         qs->ghosts[qs->next_ghost++ % EVICT_GHOSTS] = trace_of(o);
                         return cache_take_out(o);
                 }
                 leave_small(o);
                 o->hits = 0;
                 o->proven = true;
-                evict_push(&qs->main, o);
+                enter_main(o);
         }
         return NULL;
 }
 
-/* Ends, as each round takes a hit from each. */
+/* Each round takes a hit from each. What is being refreshed stays. */
 static struct object *evict_main(struct shard *s)
 {
         struct evict_queue *q = &s->media.main;
-        for (struct object *o; (o = q->oldest);) {
-                if (o->hits == 0)
+        for (size_t left = q->count * (EVICT_HITS_MAX + 1); left > 0; left--) {
+                struct object *o = q->oldest;
+                if (o->hits == 0 && !o->refresh)
                         return cache_take_out(o);
                 evict_unlink(q, o);
-                o->hits--;
+                o->hits -= o->hits > 0;
                 evict_push(q, o);
         }
         return NULL;
@@ -100,30 +114,40 @@ static struct object *evict_main(struct shard *s)
 
 /* ---- the budget ---------------------------------------------------------------------------------------------------------- */
 
-/* What was evicted and is still being read is beyond the budget for a moment: no room can be made of it, and the viewers' port ends those
- * who read it for long. */
+/* What is cut off is gone as soon as its readers' connections are closed, and may be beyond the budget meanwhile. */
 static bool fits(struct cache *c, size_t more)
 {
-        size_t bytes = atomic_load(&c->bytes) + more, pinned = atomic_load(&c->pinned), beyond = c->cfg.budget_bytes / CACHE_PINNED_PART;
-        return bytes <= c->cfg.budget_bytes + (pinned < beyond ? pinned : beyond);
+        size_t cut = atomic_load(&c->ledger.cut), share = c->cfg.budget_bytes / CACHE_PINNED_PART;
+        return atomic_load(&c->ledger.bytes) + more <= c->cfg.budget_bytes + (cut < share ? cut : share);
 }
 
-/* Of one shard, from the queue that is too long; if that one is empty here, nothing. */
+/* Of one shard, from the queue that is too long; if that one is empty here, nothing. What was asked for more than once keeps half of the
+ * budget: neither what is being filled nor what slow readers keep, of which no room can be made, may take all. */
 static struct object *evict_one(struct cache *c, struct shard *s, bool either)
 {
         bool small = atomic_load(&c->small_bytes) >= c->cfg.budget_bytes / EVICT_SMALL_PART;
+        bool main = atomic_load(&c->main_bytes) > c->cfg.budget_bytes / EVICT_MAIN_PART;
+        struct object *victim = NULL;
         pthread_mutex_lock(&s->lock);
-        struct object *victim = small ? evict_small(s) : evict_main(s);
-        if (!victim && either)
-                victim = small ? evict_main(s) : evict_small(s);
+        if (small || either)
+                victim = evict_small(s);
+        if (!victim && main && (!small || either))
+                victim = evict_main(s);
         pthread_mutex_unlock(&s->lock);
         return victim;
+}
+
+static void cut_off(struct cache *c)
+{
+        if (ledger_cut(&c->ledger, c->cfg.budget_bytes / CACHE_PINNED_PART) && c->ops.cut)
+                c->ops.cut(c->arg);
 }
 
 bool evict_make_room(struct cache *c, size_t more)
 {
         unsigned empty = 0;
         while (!fits(c, more)) {
+                cut_off(c);
                 /* In the first round of the shards none gives up what the rule would keep. */
                 struct object *victim = evict_one(c, &c->shards[c->hand++ % CACHE_SHARDS], empty >= CACHE_SHARDS);
                 empty = victim ? 0 : empty + 1;

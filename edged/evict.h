@@ -17,6 +17,7 @@ struct cache;
 struct object;
 
 #define EVICT_SMALL_PART 10 /* of the budget */
+#define EVICT_MAIN_PART 2   /* of the budget: so much of `main` stays, whatever comes */
 #define EVICT_HITS_MAX 3
 #define EVICT_GHOSTS 256 /* a shard */
 

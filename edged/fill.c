@@ -55,8 +55,10 @@ struct fill {
         int64_t retry_us, progress_us;
         int64_t due_us;     /* a node says that there is nothing before; 0: none does */
         int64_t no_node_us; /* since when there is nobody to ask; 0: there is */
+        int64_t no_room_us; /* since when the cache has no room; 0: it has */
         bool not_yet;       /* said since there last were bytes */
         bool was_due;       /* some node said so, ever: it is not MISSING */
+        bool grew;          /* it came in pieces */
         bool takes_old;     /* nobody has a newer session's manifest (newest.h) */
         unsigned rounds;    /* for nothing, one after the other */
 };
@@ -89,6 +91,8 @@ static void finish(struct fill *f)
 {
         struct fills *fs = f->fills;
         race_drop(&f->race);
+        if (fs->cfg.left)
+                fs->cfg.left(fs->cfg.arg, f->object, &f->key, f->grew || f->was_due);
         if (f->next)
                 f->next->prev = f->prev;
         *(f->prev ? &f->prev->next : &fs->first) = f->next;
@@ -353,6 +357,18 @@ static const char *safe_type(const struct fetch_reply *m, const char *key)
         return "application/octet-stream";
 }
 
+/* Those who keep the cache full are being closed, which takes a moment on a busy machine: the same bytes are asked for again. */
+static enum step wait_for_room(struct fill *f, int64_t now_us)
+{
+        if (f->no_room_us == 0)
+                f->no_room_us = now_us;
+        if (now_us - f->no_room_us >= FILL_NO_ROOM_US || f->fills->stopping)
+                return fail(f, ERR_NOSPACE, now_us);
+        round_begin(&f->round);
+        f->retry_us = now_us + fill_pause_us(0, next_random(f->fills));
+        return STEP_PAUSE;
+}
+
 /* Bytes, or the end: what one of the two asked brought first. */
 static enum step take(struct fill *f, const struct fetch_reply *m, struct buf *bytes, int64_t now_us)
 {
@@ -361,12 +377,16 @@ static enum step take(struct fill *f, const struct fetch_reply *m, struct buf *b
         const char *type = safe_type(m, o->key);
         int err = bytes && o->len + bytes->len > f->fills->cfg.object_max_bytes ? ERR_LIMIT : 0;
         settle(f, true);
+        f->grew |= !complete;
         if (!err && complete)
                 err = cache_complete(o, bytes, type, immutable, m->ttl_ms, now_us);
         else if (!err)
                 err = cache_append(o, bytes, type, immutable);
+        if (err == ERR_NOSPACE)
+                return wait_for_room(f, now_us);
         if (err)
                 return fail(f, err, now_us);
+        f->no_room_us = 0;
         f->progress_us = now_us;
         f->not_yet = false;
         f->rounds = 0;

@@ -12,7 +12,7 @@
  *
  * A fill belongs to no viewer: it goes on when all of them have left. It ends by itself:
  *   - nothing yet, and nobody asked for the object within hold_us: FAILED (a due segment is never MISSING for that);
- *   - no node to ask for FILL_NO_NODE_US: FAILED;
+ *   - no node to ask for FILL_NO_NODE_US: FAILED; no room in the cache for FILL_NO_ROOM_US: FAILED;
  *   - begun, and no byte for hold_us: FAILED, readers' connections are cut.
  * Loop thread only. */
 #ifndef EDGED_FILL_H
@@ -32,6 +32,7 @@
 #define FILL_PAUSE_MAX_US (1000 * US_PER_MS)
 #define FILL_NO_NODE_US (1000 * US_PER_MS)
 #define FILL_SPREAD_US (50 * US_PER_MS) /* when a node is there again, who waited for one asks within this */
+#define FILL_NO_ROOM_US (300 * US_PER_MS) /* for so long it is waited that the cache has room: who keeps what was evicted is being closed */
 #define FILL_TICK_MS 10               /* overdue answers, retries and deadlines are looked at this often */
 
 struct fill_config {
@@ -41,6 +42,8 @@ struct fill_config {
         uint64_t object_max_bytes;
         /* An object turned out to be there, or (!there) nobody could say: not called for one that is MISSING. NULL: nobody asks. */
         void (*settled)(void *arg, struct object *o, const struct key *key, bool there);
+        /* An object has left FILLING; grew: it came in pieces, or was waited for. NULL: nobody asks. */
+        void (*left)(void *arg, struct object *o, const struct key *key, bool grew);
         void *arg;
         int64_t (*clock_us)(void); /* NULL: clock_mono_us(); tests have their own */
 };

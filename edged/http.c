@@ -13,6 +13,7 @@
 #include "common/range.h"
 #include "edged/cmcd.h"
 #include "edged/cmsd.h"
+#include "edged/ledger.h"
 #include "edged/listing.h"
 #include "edged/path.h"
 #include "edged/players.h"
@@ -628,12 +629,19 @@ static void end_ask(struct request *r)
         object_unref(&a->object);
 }
 
+static bool reads_what_is_cut(struct request *r)
+{
+        struct ask *a = ask_of(r);
+        return ledger_is_cut(r->out.piece) || (a->object && object_is_cut(a->object));
+}
+
 /* ---- the threads ------------------------------------------------------------------------------------------------- */
 
 int http_open(struct http **out, const struct http_config *cfg, const struct http_parts *parts)
 {
         static const struct wire_ops ops = {.request_bytes = sizeof(struct ask), .body = hear, .begin = begin_ask, .go_on = go_on,
-                                            .more = take_growth, .leave = leave, .end = end_ask, .refusal = respond_fault};
+                                            .more = take_growth, .leave = leave, .end = end_ask, .lost = reads_what_is_cut,
+                                            .refusal = respond_fault};
         struct http *h = mem_alloc(sizeof(*h) + cfg->threads * sizeof(h->threads[0]));
         struct wire_config wire = {.bind = cfg->bind, .port = cfg->port, .threads = cfg->threads, .connections_max = cfg->connections_max,
                                    .proxy_from = cfg->proxy_from, .addresses = parts->addresses};
@@ -697,21 +705,10 @@ static void log_refused(struct http *h, int64_t now_us)
         }
 }
 
-int64_t http_answer_us(size_t pinned, size_t budget_bytes)
-{
-        return pinned > budget_bytes / 2   ? US_PER_S / 2
-               : pinned > budget_bytes / 3 ? 2 * US_PER_S
-               : pinned > budget_bytes / 4 ? 10 * US_PER_S
-                                           : 0;
-}
-
 void http_sweep(struct http *h, int64_t now_us)
 {
         unsigned closed[CLOSES] = {0};
-        struct conn_limits limits = h->cfg.limits;
-        if (h->cfg.cache_bytes)
-                limits.answer_us = http_answer_us(cache_pinned(h->parts.cache), h->cfg.cache_bytes);
-        wire_sweep(h->wire, &limits, now_us, closed);
+        wire_sweep(h->wire, &h->cfg.limits, now_us, closed);
         log_closed(closed);
         log_refused(h, now_us);
 }
@@ -721,6 +718,11 @@ void http_end_expired(struct http *h, int64_t real_us)
         unsigned closed[CLOSES] = {0};
         wire_end_expired(h->wire, h->parts.access, real_us / US_PER_S, closed);
         log_closed(closed);
+}
+
+void http_end_cut(struct http *h)
+{
+        wire_end_lost(h->wire);
 }
 
 void http_drain(struct http *h)

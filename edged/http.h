@@ -34,8 +34,7 @@ struct http_config {
         unsigned threads, connections_max;
         int64_t hold_us;
         const char *proxy_from; /* balancers (common/networks.h): their connections are as many as they like. Must outlive http */
-        struct conn_limits limits; /* answer_us is http's own: http_answer_us() */
-        size_t cache_bytes;
+        struct conn_limits limits;
         /* Who tells viewers what their connections carry (cmsd.h); NULL: nobody. Must outlive http. Only the end of a viewer's own
          * connection knows that: behind a proxy it would be what the proxy's carries. */
         const char *throughput_node;
@@ -60,14 +59,11 @@ int http_open(struct http **out, const struct http_config *cfg, const struct htt
 int http_port(const struct http *h);
 void http_sweep(struct http *h, int64_t now_us);
 void http_end_expired(struct http *h, int64_t real_us); /* several times a second, and after access_set() */
+void http_end_cut(struct http *h); /* the cache has cut bytes off: who reads such is closed, by its own thread, in a moment */
 void http_drain(struct http *h);   /* everybody is served, but who asks is told to connect anew, which leads elsewhere */
 void http_quiesce(struct http *h); /* no new connections */
 size_t http_busy(struct http *h);
 void http_set_load(struct http *h, unsigned permille); /* how full this edge is: what /load says */
-
-/* How long somebody may read one answer when evicted objects that are still being read take `pinned` of budget_bytes: no room can be
- * made of them, and whatever is to be fetched needs some. 0: as long as he likes. Pure. */
-int64_t http_answer_us(size_t pinned, size_t budget_bytes);
 void http_close(struct http *h); /* cache_stop_waiting() was called; blocks until the threads have ended */
 
 #endif

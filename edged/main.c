@@ -2,6 +2,7 @@
  *
  *   viewers ──HTTP──► wire/ ──► http.c ──► cache.c ──miss──► fill.c ──► upstream.c ──FETCH──► origins
  *   other edges ──FETCH──────────► serve.c ──┘                └──FETCH_OWNED──► siblings.c: the site's other edges */
+#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,9 +23,11 @@
 #include "edged/census.h"
 #include "edged/cmsd.h"
 #include "edged/fill.h"
+#include "edged/follow.h"
 #include "edged/http.h"
 #include "edged/inquiry.h"
 #include "edged/players.h"
+#include "edged/respond.h"
 #include "edged/serve.h"
 #include "edged/siblings.h"
 #include "edged/site.h"
@@ -36,6 +39,7 @@
 #define HOUSEKEEPING_MS 1000
 #define EXPIRY_LOOK_MS 250
 #define DRAIN_LOOK_MS 20
+#define HEAPS_MAX 2
 #define FILLS_MAX 4096
 #define FILES_BESIDE_VIEWERS (512 + WIRE_TURNED_MAX) /* descriptors for nng, libuv, the listeners; for who is told that there is no room */
 
@@ -45,7 +49,7 @@ struct config {
         char *origins, *upstream_role, *siblings;
         int64_t sibling_late_ms;
         int64_t replicas, cache_bytes, object_max_bytes, http_threads, connections_max, connections_of_one;
-        int64_t requests_of_one_per_s, misses_per_s, misses_of_one_per_s, max_waits;
+        int64_t requests_of_one_per_s, misses_per_s, misses_of_one_per_s, max_waits, follow_tracks;
         char *proxy_from;
         int64_t hold_ms, header_deadline_ms, idle_ms, min_rate_bytes_s;
         int64_t drain_ms, finish_ms;
@@ -101,6 +105,7 @@ static const struct config_key keys[] = {
         INT(replicas, "2", 1, PEERS_OWNERS_MAX, "origins", "that have each stream, as transcoderd's: those in this node's zone are asked first"),
         INT(cache_bytes, "536870912", 1 << 20, INT64_C(1) << 44, "bytes", "budget of the cache"),
         INT(object_max_bytes, "67108864", 1 << 16, INT64_C(1) << 32, "bytes", "largest object that is fetched"),
+        INT(follow_tracks, "256", 0, FILLS_MAX / 2, "tracks", "whose next segment is fetched before a viewer asks, as long as they have viewers; 0: none"),
         INT(http_threads, "0", 0, WIRE_THREADS_MAX, "", "HTTP threads; 0: one a core"),
         INT(connections_max, "10000", 16, 1000000, "", "viewer connections at a time: who rests for longest is closed for one more, or it is told 503"),
         INT(connections_of_one, "0", 0, 1000000, "", "of them of one address (IPv6: of one /64), more are told 429; 0: a quarter"),
@@ -152,6 +157,7 @@ struct edge {
         struct upstream *upstream;
         struct upstream *siblings; /* NULL: none are configured */
         struct fills *fills;
+        struct follow *follow;
         struct serve *serve;
         struct http *http;
         struct site *site;
@@ -204,6 +210,12 @@ static void on_settled(void *arg, struct object *o, const struct key *key, bool 
         if (o->charge.paid)
                 addresses_pay_back(e->addresses, &o->charge.by);
         o->charge.paid = false;
+}
+
+static void on_left(void *arg, struct object *o, const struct key *key, bool grew)
+{
+        struct edge *e = arg;
+        follow_left(e->follow, o, key, grew, clock_mono_us());
 }
 
 static void on_housekeeping(uv_timer_t *timer)
@@ -296,6 +308,7 @@ static void close_everything(struct edge *e)
 {
         cache_stop_waiting(e->cache);
         http_close(e->http);
+        e->http = NULL;
         serve_close(e->serve);
         inquiry_stop(e->inquiry);
         fills_stop(e->fills);
@@ -356,10 +369,11 @@ static void on_hurry(void *arg)
 
 /* ---- the beginning -------------------------------------------------------------------------------------------- */
 
-static void free_response(void *response)
+static void on_cut(void *arg)
 {
-        struct answer *a = response;
-        answer_unref(&a);
+        (void)arg;
+        if (edge.http)
+                http_end_cut(edge.http);
 }
 
 static unsigned threads_wanted(const struct config *c)
@@ -381,8 +395,8 @@ static int open_cache(struct edge *e)
         const struct config *c = &e->config;
         struct cache_config cfg = {.budget_bytes = (size_t)c->cache_bytes, .fills_max = FILLS_MAX};
         struct fill_config fill = {.hold_us = c->hold_ms * US_PER_MS, .object_max_bytes = (uint64_t)c->object_max_bytes,
-                                   .settled = on_settled, .arg = e, .sibling_late_ms = (unsigned)c->sibling_late_ms};
-        struct cache_ops ops = {.fill = fill_begin, .free_response = free_response};
+                                   .settled = on_settled, .left = on_left, .arg = e, .sibling_late_ms = (unsigned)c->sibling_late_ms};
+        struct cache_ops ops = {.fill = fill_begin, .detach = respond_detach, .cut = on_cut};
         enum node_role role = strcmp(c->upstream_role, "edged") == 0 ? ROLE_EDGED : ROLE_ORIGIND;
         mailbox_open(&e->mailbox, e->daemon.loop);
         int err = upstream_open(&e->upstream, e->daemon.loop, c->origins, role, (size_t)c->replicas, &e->daemon.self, on_nodes_changed, e);
@@ -399,6 +413,7 @@ static int open_cache(struct edge *e)
         inquiry_open(&e->inquiry, e->daemon.loop, e->upstream, e->census);
         fills_open(&e->fills, e->daemon.loop, &fill, e->upstream);
         e->cache = cache_open(&cfg, &ops, e->fills, &e->mailbox);
+        e->follow = follow_open(e->cache, e->census, (unsigned)c->follow_tracks);
         return 0;
 }
 
@@ -410,7 +425,6 @@ static int open_sockets(struct edge *e)
                                    .threads = threads_wanted(c),
                                    .connections_max = descriptors_connections("connections_max", c->connections_max, FILES_BESIDE_VIEWERS, 1),
                                    .proxy_from = c->proxy_from,
-                                   .cache_bytes = (size_t)c->cache_bytes,
                                    .hold_us = c->hold_ms * US_PER_MS,
                                    .limits = {.header_us = c->header_deadline_ms * US_PER_MS,
                                               .idle_us = c->idle_ms * US_PER_MS,
@@ -449,6 +463,9 @@ static int open_sockets(struct edge *e)
 int main(int argc, char **argv)
 {
         struct edge *e = &edge;
+        /* Messages of a megabyte come by nng's thirteen threads. With a heap for each, up to eight a core, what those keep for the next one was
+         * once as much as a cache of 64 MiB; who is served what is cached needs no heap. */
+        mallopt(M_ARENA_MAX, HEAPS_MAX);
         stats_register();
         siblings_register();
         players_register();
@@ -471,6 +488,7 @@ int main(int argc, char **argv)
         log_info("msg=listening http=%lld fetch=%lld threads=%u", (long long)e->config.http_port,
                  (long long)e->config.fetch_port, threads_wanted(&e->config));
         int status = daemon_run(&e->daemon);
+        follow_close(e->follow);
         cache_close(e->cache);
         census_close(e->census);
         addresses_close(e->addresses);

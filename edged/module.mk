@@ -1,15 +1,16 @@
 # edged: HTTP for viewers
 edged_SRCS := edged/access.c edged/addresses.c edged/api.c edged/audience.c edged/breaker.c edged/cache.c edged/census.c \
-              edged/cmcd.c edged/cmsd.c edged/evict.c edged/fill.c edged/gather.c edged/glass.c edged/hedge.c edged/http.c \
-              edged/inquiry.c edged/lag.c edged/listing.c edged/main.c edged/merge.c edged/newest.c edged/pages.c edged/path.c \
-              edged/players.c edged/race.c edged/respond.c edged/round.c edged/serve.c edged/siblings.c edged/site.c \
-              edged/site_loads.c edged/stats.c edged/steering.c edged/upstream.c edged/waiters.c edged/wire/answer.c \
-              edged/wire/conn.c edged/wire/listen.c edged/wire/parse.c edged/wire/seats.c edged/wire/send.c edged/wire/tcp.c \
-              edged/wire/wire.c
+              edged/cmcd.c edged/cmsd.c edged/evict.c edged/fill.c edged/follow.c edged/gather.c edged/glass.c edged/hedge.c \
+              edged/http.c edged/inquiry.c edged/lag.c edged/ledger.c edged/listing.c edged/main.c edged/merge.c edged/newest.c \
+              edged/pages.c edged/path.c edged/players.c edged/race.c edged/readers.c edged/respond.c edged/round.c edged/serve.c \
+              edged/siblings.c edged/site.c edged/site_loads.c edged/stats.c edged/steering.c edged/upstream.c edged/waiters.c \
+              edged/wire/answer.c edged/wire/conn.c edged/wire/listen.c edged/wire/parse.c edged/wire/seats.c edged/wire/send.c \
+              edged/wire/tcp.c edged/wire/wire.c
 edged_PKGS := libuv jansson libxxhash zlib
 edged_LDLIBS := -lnng
-edged_UNIT := access addresses answer audience breaker cache census cmcd cmsd fill fill_race gather glass hedge http http_players \
-              http_private http_seats inquiry merge newest pages parse path round send siblings steering upstream waiters
+edged_UNIT := access addresses answer audience breaker cache census cmcd cmsd fill fill_race follow gather glass hedge http \
+              http_players http_private http_seats inquiry ledger merge newest pages parse path readers round send siblings \
+              steering upstream waiters
 edged_FUZZ := census cmcd gather glass parse path
 # viewers: a crowd in one process. http_floor: what merely sending costs. Both for tests/bench/edge.py, herd.py, follow.py and audience.py
 edged_TOOLS := fake_fetch http_floor viewers

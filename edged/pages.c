@@ -23,13 +23,11 @@ struct place {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int file = -1;
-static size_t page_bytes;
 static _Atomic off_t next_at;
 static atomic_uint bodies;
 
 static void open_file(void)
 {
-        page_bytes = (size_t)sysconf(_SC_PAGESIZE);
         file = memfd_create("pages", MFD_CLOEXEC);
         if (file < 0)
                 log_warn("msg=\"answers are copied for each viewer: there is no memory that can be sent without\" error=\"%s\"", strerror(errno));
@@ -73,6 +71,12 @@ static bool write_parts(off_t at, struct buf *const *parts, unsigned count)
         return true;
 }
 
+size_t pages_bytes(size_t len)
+{
+        size_t page = (size_t)sysconf(_SC_PAGESIZE);
+        return (len + page - 1) / page * page;
+}
+
 /* NULL: there is no room. */
 static struct buf *join_in_pages(struct buf *const *parts, unsigned count, size_t len)
 {
@@ -81,7 +85,7 @@ static struct buf *join_in_pages(struct buf *const *parts, unsigned count, size_
                 return NULL;
         }
         struct place *p = mem_alloc(sizeof(*p));
-        p->len = (len + page_bytes - 1) / page_bytes * page_bytes;
+        p->len = pages_bytes(len);
         p->at = atomic_fetch_add(&next_at, (off_t)p->len);
         p->mapped = MAP_FAILED;
         if (write_parts(p->at, parts, count)) /* populated: these pages are the process's, and are to be seen as such */

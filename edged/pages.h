@@ -27,5 +27,6 @@ struct buf *pages_join(struct buf *const *parts, unsigned count);
 bool pages_find(const struct buf *b, int *fd, off_t *at); /* either may be NULL */
 
 unsigned pages_bodies(void); /* that there are */
+size_t pages_bytes(size_t len); /* that so many take: whole pages */
 
 #endif

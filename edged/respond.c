@@ -209,17 +209,47 @@ static void whole_headers(struct answer *r, struct object *o, enum cache_result 
         answer_add(r, "Accept-Ranges", "bytes");
 }
 
+/* The answers of one whole object, made when each is first needed. */
+struct wholes {
+        _Atomic(struct answer *) at[ACCESS_FORMS][CACHE_STALE + 1];
+};
+
+static struct wholes *wholes_of(struct object *o)
+{
+        struct wholes *w = object_attached(o);
+        if (w)
+                return w;
+        w = mem_alloc(sizeof(*w));
+        if (object_attach(o, w, sizeof(*w)))
+                return w;
+        free(w); /* another thread was first */
+        return object_attached(o);
+}
+
+void respond_detach(void *attached)
+{
+        struct wholes *w = attached;
+        for (int form = 0; form < ACCESS_FORMS; form++) {
+                for (int result = 0; result <= CACHE_STALE; result++) {
+                        struct answer *a = atomic_load(&w->at[form][result]);
+                        answer_unref(&a);
+                }
+        }
+        free(w);
+}
+
 struct answer *respond_whole(struct object *o, struct buf *body, enum cache_result result, enum access_form form)
 {
-        static_assert(ACCESS_FORMS * CACHE_ANSWERS == CACHE_RESPONSES, "one for each form and word");
-        _Atomic(void *) *place = &o->responses[(size_t)form * CACHE_ANSWERS + (size_t)result];
-        void *there = atomic_load_explicit(place, memory_order_acquire);
+        _Atomic(struct answer *) *place = &wholes_of(o)->at[form][result];
+        struct answer *there = atomic_load_explicit(place, memory_order_acquire);
         if (there)
                 return there;
         struct answer *r = answer_new(200, body, 0, body->len);
         whole_headers(r, o, result, form);
-        if (atomic_compare_exchange_strong(place, &there, r))
+        if (atomic_compare_exchange_strong(place, &there, r)) {
+                object_charge(o, sizeof(*r) + r->head_cap);
                 return r;
+        }
         answer_unref(&r); /* another thread was first */
         return there;
 }

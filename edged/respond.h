@@ -76,4 +76,6 @@ void respond_common(struct answer *a, enum stats_result result);
 
 enum stats_result respond_result(enum cache_result result);
 
+void respond_detach(void *attached); /* a cache_ops.detach */
+
 #endif

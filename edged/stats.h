@@ -24,7 +24,7 @@ enum stats_result {
         X(BROKEN, "broken_upstream")    /* the rest of a growing object will not come */                               \
         X(EXPIRED, "token_expired")     /* in the middle of an answer */                                               \
         X(REVOKED, "token_revoked")     /* the key of the token was taken away */                                      \
-        X(PINNED, "pinned")             /* it read so slowly, when evicted objects that are still read fill the cache */      \
+        X(PINNED, "pinned")             /* it kept what nobody else finds any more, when that was more than a share of the cache */ \
         X(DISPLACED, "displaced")       /* it rested for longest when another one wanted to connect, and there was no room */
 
 enum stats_close {

@@ -140,8 +140,6 @@ static enum stats_close judge(struct conn *c, const struct conn_limits *limits, 
                         return CLOSE_IDLE;
                 return age_us > US_PER_S && reads_too_slowly(c, limits, since_us, now_us) ? CLOSE_SLOW_READER : CLOSES;
         case CONN_SENDING: /* since the last piece of a growing object */
-                if (limits->answer_us && age_us > limits->answer_us && tcp_unsent_bytes(c->fd) > 0)
-                        return CLOSE_PINNED;
                 return age_us > US_PER_S && reads_too_slowly(c, limits, since_us, now_us) ? CLOSE_SLOW_READER : CLOSES;
         case CONN_HELD:
         case CONN_CLOSING: /* sweep() itself: that is no limit that was broken */

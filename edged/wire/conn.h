@@ -103,7 +103,6 @@ size_t conn_list_busy(struct conn_list *l, int64_t now_us);
 struct conn_limits {
         int64_t header_us, idle_us;
         uint64_t min_rate_bytes_s;
-        int64_t answer_us; /* who reads the rest of an answer that is complete for longer is closed; 0: for as long as it likes */
 };
 #define CONN_RATE_WINDOW_US (10 * US_PER_S) /* a phone may be in a tunnel for so long */
 

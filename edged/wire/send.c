@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "edged/ledger.h"
 #include "edged/pages.h"
 
 #define PARTS 4
@@ -52,7 +53,7 @@ static void set_bytes(struct output *o, const struct buf *in, const uint8_t *byt
 {
         o->bytes = bytes;
         o->bytes_len = len_bytes;
-        if (len_bytes >= PAGES_LEAST && pages_find(in, &o->file, &o->file_at))
+        if (len_bytes >= PAGES_LEAST && pages_find(ledger_inner(in), &o->file, &o->file_at))
                 o->file_at += bytes - in->data;
 }
 

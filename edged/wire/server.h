@@ -19,6 +19,8 @@ struct wire_thread {
         struct request *pool;     /* free ones */
         unsigned pooled;
         _Atomic(struct request *) woken; /* the last one first */
+        atomic_bool lost;        /* wire_end_lost() was called */
+        atomic_uint ended;       /* connections that were closed for it, not told yet */
         struct conn *ready, **ready_last, *closed;
         int64_t date_s;
         char date[DATE_FIELD_MAX];

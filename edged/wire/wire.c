@@ -414,6 +414,24 @@ static void run(struct wire_thread *t, struct conn *c)
                 conn_enter(c, CONN_HEADERS, clock_mono_us()); /* from its first byte on a request has as long as the first one */
 }
 
+/* Only this thread changes its list. */
+static void end_lost(struct wire_thread *t)
+{
+        if (!atomic_exchange(&t->lost, false))
+                return;
+        for (struct conn *c = t->conns.first, *next; c; c = next) {
+                next = c->next;
+                if (c->step != STEP_ANSWER || c->closed || c->request->held || !t->wire->ops.lost(c->request))
+                        continue;
+                if (!c->condemned) {
+                        stats_close(CLOSE_PINNED);
+                        atomic_fetch_add(&t->ended, 1);
+                }
+                c->condemned = true;
+                wire_end_conn(c);
+        }
+}
+
 /* ---- one turn of a thread ------------------------------------------------------------------------------------------------ */
 
 static void begin_conn(struct wire_thread *t, int fd, const struct sockaddr *peer)
@@ -514,6 +532,7 @@ static void one_turn(struct wire_thread *t)
                         on_event(t, events[i].data.ptr, events[i].events);
         }
         on_woken(t);
+        end_lost(t);
         look_at_ready(t);
         free_closed(t);
 }
@@ -593,8 +612,18 @@ int wire_port(const struct wire *w)
 
 void wire_sweep(struct wire *w, const struct conn_limits *limits, int64_t now_us, unsigned closed[CLOSES])
 {
-        for (unsigned i = 0; i < w->cfg.threads; i++)
+        for (unsigned i = 0; i < w->cfg.threads; i++) {
                 conn_sweep(&w->threads[i].conns, limits, now_us, closed);
+                closed[CLOSE_PINNED] += atomic_exchange(&w->threads[i].ended, 0);
+        }
+}
+
+void wire_end_lost(struct wire *w)
+{
+        for (unsigned i = 0; i < w->cfg.threads; i++) {
+                atomic_store(&w->threads[i].lost, true);
+                tell(&w->threads[i]);
+        }
 }
 
 void wire_end_expired(struct wire *w, struct access *access, int64_t now_s, unsigned closed[CLOSES])

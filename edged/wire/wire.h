@@ -76,6 +76,7 @@ struct wire_ops {
          * ERR_CLOSED: that was all. Another: it will not come to its end. */
         ssize_t (*more)(struct request *r, struct buf **piece, size_t *off, bool *last);
         bool (*leave)(struct request *r); /* it is held, and its viewer has gone. true: nobody will wake it; false: somebody does just now */
+        bool (*lost)(struct request *r); /* what it is being sent was taken away: asked after wire_end_lost() */
         void (*end)(struct request *r);   /* it is over, answered or not */
         struct answer *(*refusal)(enum parse_fault f);            /* what such input is answered; borrowed */
 };
@@ -95,6 +96,7 @@ int wire_open(struct wire **out, const struct wire_config *cfg, const struct wir
 int wire_port(const struct wire *w);
 void wire_sweep(struct wire *w, const struct conn_limits *limits, int64_t now_us, unsigned closed[CLOSES]);
 void wire_end_expired(struct wire *w, struct access *access, int64_t now_s, unsigned closed[CLOSES]);
+void wire_end_lost(struct wire *w); /* each thread closes the connections whose requests ops.lost() names, at once: CLOSE_PINNED */
 void wire_drain(struct wire *w);   /* everybody is served, and told to connect anew */
 void wire_quiesce(struct wire *w); /* no new connections */
 size_t wire_busy(struct wire *w);

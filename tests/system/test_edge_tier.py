@@ -233,6 +233,64 @@ def test_the_byte_budget_is_kept(tier):
     assert metric(edge, "edged_cache_evicted_total") >= 20
 
 
+def test_what_is_watched_is_followed_and_then_no_more(tier):
+    """One viewer, once: the segments after his are fetched before anybody asks, some of them, and then it ends."""
+    begun, origin = time.monotonic(), tier.origin()
+    edges = [tier.edge(origin, name="edge-follows"), tier.edge(origin, name="edge-does-not", follow_tracks=0)]
+    ms, back = 5 * 200, 6
+
+    def grows(edge):  # a machine that has no time for it may bring all of a segment at once, which tells nobody that it is live
+        n = int((time.monotonic() - begun) * 1000 / ms)
+        assert request(f"{edge.url}/live/live_60000_5_200/s/v720/{n}.m4s").status == 200
+        return n
+    first = last = grows(edges[0])
+    while metric(edges[0], "edged_followed_total") == 0:
+        last = grows(edges[0])
+        assert time.monotonic() - begun < 60
+    # none is asked for before it begins: so whoever asks for the one after the last that may be followed asks for it himself
+    beyond = last + back + 2
+    wait_until(lambda: (time.monotonic() - begun) * 1000 > (beyond + 1) * ms, "more time than it may last")
+    assert metric(edges[0], "edged_following") == 0
+    assert 1 <= metric(edges[0], "edged_followed_total") <= last - first + back + 1
+    assert request(f"{edges[0].url}/live/live_60000_5_200/s/v720/{beyond}.m4s").headers["x-cache"] == "miss"
+    grows(edges[1])
+    assert metric(edges[1], "edged_followed_total") == 0
+
+
+def memory(edge):
+    with open(f"/proc/{edge.process.pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) << 10 for line in f if line.startswith("VmRSS"))
+
+
+def test_the_byte_budget_is_what_the_process_has(tier):
+    """Whole objects, growing ones, parts of them, and readers who do not read: all of it is within the budget, and the kernel says so."""
+    budget = 64 << 20
+    edge = tier.edge(tier.origin(), cache_bytes=budget, min_rate_bytes_s=0)
+    request(f"{edge.url}/live/whole_1000/s/v720/1.m4s")
+    before, most = memory(edge), 0
+    with contextlib.ExitStack() as ends:
+        for n in range(16):  # a sixteenth of it each
+            path = f"/live/whole_{4 << 20}/slow/v720/{n}.m4s"
+            assert request(edge.url + path).status == 200
+            s = ends.enter_context(socket.socket())
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s.settimeout(60)
+            s.connect(("127.0.0.1", int(edge.url.rpartition(":")[2])))
+            s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert s.recv(100).startswith(b"HTTP/1.1 200")
+        for n in range(600):
+            size = 30011 + n * 977 % 600000
+            what = f"grow_{size}_5_1" if n % 8 == 0 else f"whole_{size}"
+            answer = request(f"{edge.url}/live/{what}/s/v720/{n}.m4s", headers={"Range": f"bytes={n}-"} if n % 5 == 4 else {})
+            assert answer.status in (200, 206)
+            most = max(most, memory(edge) - before)
+        wait_until(lambda: metric(edge, "edged_closed_total", "pinned") > 0, "one who keeps too much is closed")
+        wait_until(lambda: metric(edge, "edged_pinned_bytes") <= budget / 4, "no more than a share is kept")
+        assert metric(edge, "edged_cache_bytes") <= budget + (64 << 10)
+    wait_until(lambda: memory(edge) - before < 1.25 * budget, "no more than the budget, and what threads keep for messages")
+    assert budget / 2 < most < 1.65 * budget, most >> 20  # with what was cut off, joined, and on its way at some moment
+
+
 def test_a_client_that_trickles_its_request_is_closed(tier):
     edge = tier.edge(tier.origin(), header_deadline_ms=500)
     slow = socket.create_connection(edge.url[7:].split(":"), timeout=20)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "edged/cache_impl.h"
 #include "fake_upstream.h"
 
 #define NOW INT64_C(1000000000)
@@ -250,7 +251,7 @@ static void test_an_expired_object_is_served_stale_when_the_refresh_fails_but_no
         struct object_view v;
         open_fixture(&f, 1 << 20, 16);
         put(&f, "/m", 100, false, 1000, NOW);
-        int64_t t = NOW + 1000 * US_PER_MS;
+        int64_t t = NOW + 1000 * US_PER_MS + CACHE_GRACE_US;
         assert_int_equal(get(&f, "/m", t, &o), CACHE_MISS);
         assert_int_equal(get(&f, "/m", t, &again), CACHE_JOINED);
         object_unref(&again);
@@ -261,15 +262,132 @@ static void test_an_expired_object_is_served_stale_when_the_refresh_fails_but_no
         object_unref(&o);
         assert_int_equal(get(&f, "/m", t + 1, &o), CACHE_STALE); /* no new attempt yet */
         object_unref(&o);
-        assert_int_equal(get(&f, "/m", t + CACHE_STALE_RETRY_US, &o), CACHE_MISS);
-        cache_fail(o, ERR_CLOSED, 0, t + CACHE_STALE_RETRY_US);
+        unsigned before = f.fills;
+        assert_int_equal(get(&f, "/m", t + CACHE_STALE_RETRY_US, &o), CACHE_STALE); /* at once: what failed last is not waited for */
         object_unref(&o);
+        assert_int_equal(f.fills, before + 1);
+        cache_fail(f.filling[before], ERR_CLOSED, 0, t + CACHE_STALE_RETRY_US);
         t += CACHE_STALE_MAX_US;
         assert_int_equal(get(&f, "/m", t, &o), CACHE_MISS);
         cache_fail(o, ERR_CLOSED, 0, t);
         object_look(o, t, &v);
         assert_null(v.stale);
         object_unref(&o);
+        close_fixture(&f);
+}
+
+static void expect(struct fixture *f, int64_t now_us, enum cache_result result, const struct object *same)
+{
+        struct object *o;
+        assert_int_equal(get(f, "/m", now_us, &o), result);
+        assert_true(!same || same == o);
+        object_unref(&o);
+        assert_int_equal(cache_find(f->cache, "/m", 2, now_us, &o), result == CACHE_MISS ? CACHE_JOINED : result);
+        object_unref(&o);
+}
+
+/* Nobody waits for a manifest that everybody asks for: one fill follows the other, each begun before the last one's object has expired. */
+static void test_what_expires_is_refreshed_before_by_one_while_all_have_what_there_is(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *first;
+        int64_t early_us = NOW + 1000 * US_PER_MS - 1000 * US_PER_MS / CACHE_EARLY_PART;
+        open_fixture(&f, 1 << 20, 16);
+        put(&f, "/m", 100, false, 1000, NOW);
+        assert_int_equal(cache_find(f.cache, "/m", 2, NOW, &first), CACHE_HIT);
+        expect(&f, early_us - 1, CACHE_HIT, first);
+        assert_int_equal(f.fills, 0);
+        expect(&f, early_us, CACHE_HIT, first);
+        assert_int_equal(f.fills, 1);
+        expect(&f, NOW + 1000 * US_PER_MS - 1, CACHE_HIT, first);
+        expect(&f, NOW + 1000 * US_PER_MS, CACHE_STALE, first); /* within the grace nobody waits */
+        expect(&f, NOW + 1000 * US_PER_MS + CACHE_GRACE_US - 1, CACHE_STALE, first);
+        assert_int_equal(f.fills, 1);
+        assert_int_equal(cache_objects(f.cache), 1);
+        int64_t t = NOW + 1000 * US_PER_MS + CACHE_GRACE_US;
+        struct object *waits;
+        assert_int_equal(get(&f, "/m", early_us + CACHE_STALE_WAIT_US, &waits), CACHE_STALE);
+        object_unref(&waits);
+        append(f.filling[0], "new");
+        expect(&f, t - 1, CACHE_STALE, first); /* not half of it */
+        cache_complete(f.filling[0], NULL, "text/plain", false, 1000, t);
+        expect(&f, t, CACHE_HIT, f.filling[0]);
+        assert_int_equal(cache_objects(f.cache), 1);
+        assert_int_equal(f.fills, 1);
+        object_unref(&first);
+        close_fixture(&f);
+}
+
+/* After the grace it is a question of whoever comes; there is one fill all the same, and what it brings is for all. */
+static void test_after_the_grace_all_join_one_refresh(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *a, *b;
+        struct counted w = {.waiter = {.wake = count_wake, .deadline_us = INT64_MAX}};
+        open_fixture(&f, 1 << 20, 16);
+        put(&f, "/m", 100, false, 500, NOW);
+        expect(&f, NOW + 500 * US_PER_MS, CACHE_STALE, NULL); /* begins it */
+        int64_t t = NOW + 1000 * US_PER_MS - 1;
+        expect(&f, t, CACHE_STALE, NULL); /* as long again as it was fresh */
+        t = NOW + 500 * US_PER_MS + CACHE_STALE_WAIT_US;
+        assert_int_equal(get(&f, "/m", t, &a), CACHE_JOINED);
+        assert_int_equal(get(&f, "/m", t, &b), CACHE_JOINED);
+        assert_ptr_equal(a, b);
+        assert_true(object_wait(a, &w.waiter));
+        assert_int_equal(f.fills, 1);
+        cache_missing(f.filling[0], 1000, t);
+        assert_int_equal(w.woken, 1);
+        object_unref(&a);
+        object_unref(&b);
+        assert_int_equal(get(&f, "/m", t, &a), CACHE_HIT);
+        assert_int_equal(a->state, OBJECT_MISSING);
+        object_unref(&a);
+        assert_int_equal(cache_objects(f.cache), 1);
+        close_fixture(&f);
+}
+
+/* A refresh is a FETCH: what is paid for by each who asks is not fetched for nothing. */
+static void test_what_was_paid_for_is_not_refreshed_before_it_expires(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        struct charge charge = {.paid = true};
+        open_fixture(&f, 1 << 20, 16);
+        assert_int_equal(cache_get_charged(f.cache, "/m", 2, &charge, NOW, &o), CACHE_MISS);
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+        append(o, "page");
+        cache_complete(o, NULL, "text/plain", false, 1000, NOW);
+        object_unref(&o);
+        assert_int_equal(cache_find(f.cache, "/m", 2, NOW + 1000 * US_PER_MS - 1, &o), CACHE_HIT);
+        object_unref(&o);
+        assert_int_equal(cache_find(f.cache, "/m", 2, NOW + 1000 * US_PER_MS, &o), CACHE_MISS);
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+        assert_int_equal(f.fills, 1);
+        close_fixture(&f);
+}
+
+static void test_what_is_being_refreshed_is_not_evicted(void **state)
+{
+        (void)state;
+        struct fixture f;
+        char key[32];
+        open_fixture(&f, 1 << 20, 16);
+        put(&f, "/m", 100, false, 1000, NOW);
+        expect(&f, NOW + 1000 * US_PER_MS - 1, CACHE_HIT, NULL);
+        assert_int_equal(f.fills, 1);
+        for (int i = 0; i < 200; i++) {
+                snprintf(key, sizeof(key), "/k/%d", i);
+                put(&f, key, 64 * KB, true, 0, NOW);
+                struct object *o; /* they go where what is hit goes, and push out each other there */
+                assert_int_equal(get(&f, key, NOW, &o), CACHE_HIT);
+                object_unref(&o);
+        }
+        expect(&f, NOW + 1000 * US_PER_MS, CACHE_STALE, NULL);
+        cache_fail(f.filling[0], ERR_CLOSED, 0, NOW + 1000 * US_PER_MS);
+        expect(&f, NOW + 1000 * US_PER_MS, CACHE_STALE, NULL);
         close_fixture(&f);
 }
 
@@ -299,6 +417,43 @@ static void test_a_refresh_that_hangs_is_not_waited_for(void **state)
         close_fixture(&f);
 }
 
+static unsigned detached;
+static void detach_int(void *attached)
+{
+        detached++;
+        free(attached);
+}
+
+static void test_what_a_reader_attaches_counts_and_goes_with_the_object(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        open_fixture(&f, 1 << 20, 16);
+        f.cache->ops.detach = detach_int;
+        put(&f, "/k", 1000, true, 0, NOW);
+        assert_int_equal(get(&f, "/k", NOW, &o), CACHE_HIT);
+        assert_null(object_attached(o));
+        size_t before = cache_bytes(f.cache);
+        void *mine = mem_alloc(4), *late = mem_alloc(4);
+        assert_true(object_attach(o, mine, 5000));
+        assert_false(object_attach(o, late, 5000));
+        free(late);
+        assert_ptr_equal(object_attached(o), mine);
+        object_charge(o, 70);
+        assert_int_equal(cache_bytes(f.cache), before + 5070);
+        object_unref(&o);
+        detached = 0;
+        for (int i = 0; i < 50; i++) {
+                char key[32];
+                snprintf(key, sizeof(key), "/k/%d", i);
+                put(&f, key, 64 * KB, true, 0, NOW);
+                assert_true(cache_bytes(f.cache) <= (1 << 20) + KB);
+        }
+        close_fixture(&f);
+        assert_int_equal(detached, 1);
+}
+
 static void test_only_so_many_different_objects_are_fetched_at_once(void **state)
 {
         (void)state;
@@ -317,37 +472,129 @@ static void test_only_so_many_different_objects_are_fetched_at_once(void **state
         close_fixture(&f);
 }
 
-static void test_what_is_evicted_and_still_read_is_beyond_the_budget_by_half_of_it_at_most(void **state)
+static struct object *add(struct fixture *f, const char *key, size_t len)
+{
+        struct object *o;
+        assert_int_equal(get(f, key, NOW, &o), CACHE_MISS);
+        struct buf *b = buf_new(len);
+        int err = cache_complete(o, b, "video/mp4", true, 0, NOW);
+        buf_unref(&b);
+        if (err)
+                cache_fail(o, err, 0, NOW);
+        object_unref(&f->filling[--f->fills]);
+        if (err)
+                object_unref(&o);
+        return o;
+}
+
+/* Sixteen readers of a sixteenth of the cache each, who do not read. */
+static void test_slow_readers_keep_a_share_and_do_not_empty_the_cache(void **state)
+{
+        (void)state;
+        enum { BUDGET = 6400000, BIG = 400000, READERS = 32 };
+        struct fixture f;
+        struct object *read[READERS], *o;
+        char key[32];
+        open_fixture(&f, BUDGET, 64);
+        for (int i = 0; i < 50; i++) { /* half of it is what is watched */
+                snprintf(key, sizeof(key), "/hot/%d", i);
+                put(&f, key, 60000, true, 0, NOW);
+                assert_int_equal(get(&f, key, NOW, &o), CACHE_HIT);
+                object_unref(&o);
+        }
+        for (int i = 0; i < READERS; i++) {
+                snprintf(key, sizeof(key), "/slow/%d", i);
+                read[i] = add(&f, key, BIG);
+                assert_true(cache_bytes(f.cache) <= BUDGET + BUDGET / CACHE_PINNED_PART + READERS * KB);
+        }
+        for (int i = 0; i < 50; i++) {
+                snprintf(key, sizeof(key), "/hot/%d", i);
+                assert_int_equal(get(&f, key, NOW, &o), CACHE_HIT);
+                object_unref(&o);
+        }
+        int cut = 0, kept = 0;
+        for (int i = 0; i < READERS; i++) {
+                kept += read[i] && !object_is_cut(read[i]);
+                if (read[i] && object_is_cut(read[i]) && ++cut)
+                        object_unref(&read[i]); /* as their connections do */
+        }
+        assert_true(cut > 0 && kept > 0);
+        assert_true(cache_pinned(f.cache) <= BUDGET / CACHE_PINNED_PART);
+        assert_non_null(o = add(&f, "/new", 60000)); /* there is room again, with those who are within the share */
+        object_unref(&o);
+        for (int i = 0; i < READERS; i++)
+                object_unref(&read[i]);
+        assert_int_equal(cache_pinned(f.cache), 0);
+        assert_true(cache_bytes(f.cache) <= BUDGET);
+        close_fixture(&f);
+}
+
+static void test_what_is_being_filled_does_not_empty_the_cache(void **state)
+{
+        (void)state;
+        enum { BUDGET = 6400000 };
+        struct fixture f;
+        struct object *filling[16], *o;
+        char key[32];
+        int refused = 0;
+        open_fixture(&f, BUDGET, 64);
+        for (int i = 0; i < 50; i++) {
+                snprintf(key, sizeof(key), "/hot/%d", i);
+                put(&f, key, 60000, true, 0, NOW);
+                assert_int_equal(get(&f, key, NOW, &o), CACHE_HIT);
+                object_unref(&o);
+        }
+        struct buf *b = buf_new(400000);
+        for (int i = 0; i < 16; i++) {
+                snprintf(key, sizeof(key), "/big/%d", i);
+                assert_int_equal(get(&f, key, NOW, &filling[i]), CACHE_MISS);
+                refused += cache_append(filling[i], b, "video/mp4", true) == ERR_NOSPACE;
+        }
+        buf_unref(&b);
+        assert_in_range(refused, 1, 10);
+        for (int i = 0; i < 50; i++) {
+                snprintf(key, sizeof(key), "/hot/%d", i);
+                assert_int_equal(get(&f, key, NOW, &o), CACHE_HIT);
+                object_unref(&o);
+        }
+        for (int i = 0; i < 16; i++) {
+                cache_fail(filling[i], ERR_NOSPACE, 0, NOW);
+                object_unref(&filling[i]);
+        }
+        close_fixture(&f);
+}
+
+/* Who sends a piece when the object is joined to one body has the piece for himself. */
+static void test_a_piece_that_is_still_being_sent_counts(void **state)
 {
         (void)state;
         struct fixture f;
-        struct object *read[40], *o;
-        char key[32];
-        unsigned there = 0, failed = 0;
-        open_fixture(&f, 100000, 64);
-        for (unsigned i = 0; i < 40; i++) {
-                snprintf(key, sizeof(key), "/k%u", i);
-                assert_int_equal(get(&f, key, 0, &o), CACHE_MISS);
-                struct buf *b = buf_new(10000);
-                if (cache_append(o, b, "video/mp4", true) == 0) {
-                        cache_complete(o, NULL, "video/mp4", true, 0, 0);
-                        read[there++] = object_ref(o);
-                } else {
-                        cache_fail(o, ERR_NOSPACE, 0, 0);
-                        failed++;
-                }
+        struct object *o;
+        struct buf *piece;
+        size_t off;
+        bool last;
+        open_fixture(&f, 1 << 20, 16);
+        assert_int_equal(get(&f, "/k", NOW, &o), CACHE_MISS);
+        for (int i = 0; i < 2; i++) {
+                struct buf *b = buf_new(50 * KB);
+                assert_int_equal(cache_append(o, b, "video/mp4", true), 0);
                 buf_unref(&b);
-                object_unref(&f.filling[--f.fills]);
-                object_unref(&o);
-                assert_true(cache_bytes(f.cache) <= 150000 + failed * 1000); /* a note of each that failed */
         }
-        assert_true(failed > 0 && there >= 12);
-        assert_true(cache_pinned(f.cache) >= 50000);
-        for (unsigned i = 0; i < there; i++)
-                object_unref(&read[i]);
+        assert_int_equal(object_piece(o, 0, &piece, &off, &last), 50 * KB);
+        assert_int_equal(cache_complete(o, NULL, "video/mp4", true, 0, NOW), 0);
+        assert_in_range(cache_bytes(f.cache), 150 * KB, 154 * KB);
+        assert_in_range(cache_pinned(f.cache), 50 * KB, 51 * KB);
+        for (int i = 0; i < 30; i++) { /* a share of 256 KB: it is within that, and is kept */
+                char key[32];
+                snprintf(key, sizeof(key), "/other/%d", i);
+                put(&f, key, 60 * KB, true, 0, NOW);
+                assert_true(cache_bytes(f.cache) <= 1 << 20);
+        }
+        assert_false(ledger_is_cut(piece));
+        buf_unref(&piece);
+        object_unref(&f.filling[--f.fills]);
+        object_unref(&o);
         assert_int_equal(cache_pinned(f.cache), 0);
-        put(&f, "/more", 10000, true, 0, 0);
-        assert_true(cache_bytes(f.cache) <= 100000);
         close_fixture(&f);
 }
 
@@ -634,9 +881,16 @@ int main(void)
                 cmocka_unit_test(test_what_cannot_fit_is_refused_and_leaves_the_object_as_it_was),
                 cmocka_unit_test(test_missing_names_are_remembered_but_never_push_media_out),
                 cmocka_unit_test(test_an_expired_object_is_served_stale_when_the_refresh_fails_but_not_for_ever),
+                cmocka_unit_test(test_what_expires_is_refreshed_before_by_one_while_all_have_what_there_is),
+                cmocka_unit_test(test_after_the_grace_all_join_one_refresh),
+                cmocka_unit_test(test_what_was_paid_for_is_not_refreshed_before_it_expires),
+                cmocka_unit_test(test_what_is_being_refreshed_is_not_evicted),
                 cmocka_unit_test(test_a_refresh_that_hangs_is_not_waited_for),
+                cmocka_unit_test(test_what_a_reader_attaches_counts_and_goes_with_the_object),
                 cmocka_unit_test(test_only_so_many_different_objects_are_fetched_at_once),
-                cmocka_unit_test(test_what_is_evicted_and_still_read_is_beyond_the_budget_by_half_of_it_at_most),
+                cmocka_unit_test(test_slow_readers_keep_a_share_and_do_not_empty_the_cache),
+                cmocka_unit_test(test_what_is_being_filled_does_not_empty_the_cache),
+                cmocka_unit_test(test_a_piece_that_is_still_being_sent_counts),
                 cmocka_unit_test(test_looking_makes_nothing_and_a_charge_goes_with_what_is_made),
                 cmocka_unit_test(test_what_failed_is_told_to_all_and_asked_for_again_after_a_while_that_grows),
                 cmocka_unit_test(test_many_that_failed_together_are_not_asked_for_together),

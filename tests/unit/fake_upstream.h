@@ -126,6 +126,11 @@ struct fake_edge {
         struct cache *cache;
 };
 
+/* Of the next fake_edge_open(). */
+static void (*fake_cut)(void *);
+static void (*fake_left)(void *, struct object *, const struct key *, bool);
+static void *fake_left_arg;
+
 static inline struct fake_upstream *fake_upstream_new(uint64_t nodes)
 {
         struct fake_upstream *fu = mem_alloc(sizeof(*fu));
@@ -136,11 +141,12 @@ static inline struct fake_upstream *fake_upstream_new(uint64_t nodes)
 
 /* siblings: of this site, all before this node in the walk of every key; 0: there is no such site. */
 static inline void fake_edge_open_at_site(struct fake_edge *e, uint64_t nodes, uint64_t siblings, size_t budget, unsigned fills_max,
-                                          int64_t hold_us, void (*free_response)(void *))
+                                          int64_t hold_us, void (*detach)(void *))
 {
-        struct fill_config fc = {.hold_us = hold_us, .object_max_bytes = 8 << 20, .clock_us = fake_clock_us, .sibling_late_ms = 250};
+        struct fill_config fc = {.hold_us = hold_us, .object_max_bytes = 8 << 20, .clock_us = fake_clock_us, .sibling_late_ms = 250, .left = fake_left,
+                                 .arg = fake_left_arg};
         struct cache_config cc = {.budget_bytes = budget, .fills_max = fills_max};
-        struct cache_ops ops = {.fill = fill_begin, .free_response = free_response};
+        struct cache_ops ops = {.fill = fill_begin, .detach = detach, .cut = fake_cut};
         memset(e, 0, sizeof(*e));
         fake_ahead_us = fake_stopped_us = 0;
         uv_loop_init(&e->loop);

@@ -53,6 +53,60 @@ static void test_second_caller_waits_for_the_first(void **state)
         fake_edge_close(&e);
 }
 
+static unsigned asked_for(struct fake_edge *e, const char *k)
+{
+        unsigned n = 0;
+        for (unsigned i = 0; i < e->upstream->count; i++)
+                n += strcmp(e->upstream->calls[i].what.key, k) == 0;
+        return n;
+}
+
+static void bring(struct fake_edge *e, size_t len)
+{
+        static const char bytes[5 << 20];
+        fake_answer_bytes(last(e), bytes, len, FETCH_COMPLETE | FETCH_IMMUTABLE, 0, "video/mp4");
+}
+
+/* The cache is full of what a slow reader keeps: he is being closed, so what is to come is asked for again, and not given up at once. */
+static void test_room_that_is_about_to_be_there_is_waited_for(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        struct object *reader, *o;
+        open_edge(&e, 2);
+        reader = get(&e, "/live/cam/s1/v720/1.m4s");
+        bring(&e, 3 << 20);
+        o = get(&e, key);
+        bring(&e, 2500000);
+        assert_int_equal(look(o).state, OBJECT_FILLING);
+        assert_true(object_is_cut(reader));
+        object_unref(&reader);
+        fake_wait(FILL_PAUSE_FIRST_US);
+        fills_tick(e.fills, fake_clock_us());
+        assert_int_equal(asked_for(&e, key), 2);
+        bring(&e, 2500000);
+        assert_int_equal(look(o).state, OBJECT_COMPLETE);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
+static void test_room_that_never_comes_is_not_waited_for_long(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 2);
+        struct object *o = get(&e, key);
+        bring(&e, 5 << 20); /* of a cache of four */
+        assert_int_equal(look(o).state, OBJECT_FILLING);
+        fake_wait(FILL_NO_ROOM_US);
+        fills_tick(e.fills, fake_clock_us());
+        bring(&e, 5 << 20);
+        assert_int_equal(look(o).state, OBJECT_FAILED);
+        assert_int_equal(look(o).failure, ERR_NOSPACE);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
 static void test_a_growing_object_is_asked_for_from_where_it_ends(void **state)
 {
         (void)state;
@@ -398,6 +452,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_second_caller_waits_for_the_first),
+                cmocka_unit_test(test_room_that_is_about_to_be_there_is_waited_for),
+                cmocka_unit_test(test_room_that_never_comes_is_not_waited_for_long),
                 cmocka_unit_test(test_a_growing_object_is_asked_for_from_where_it_ends),
                 cmocka_unit_test(test_not_found_is_believed_only_when_all_asked_say_so),
                 cmocka_unit_test(test_a_failed_node_makes_not_found_doubtful),

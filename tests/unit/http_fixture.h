@@ -14,6 +14,7 @@
 
 #include "common/daemon/log.h"
 #include "edged/http.h"
+#include "edged/respond.h"
 #include "edged/stats.h"
 #include "edged/wire/answer.h"
 #include "fake_upstream.h"
@@ -38,10 +39,13 @@ static unsigned fixture_seats = 2000;
 static struct addresses *fixture_addresses; /* NULL: no address is counted */
 static struct audience *fixture_audience;   /* NULL: no viewer is; of two threads */
 
-static inline void free_response(void *r)
+static struct http *fixture_http; /* the one that is open */
+
+static inline void end_cut(void *arg)
 {
-        struct answer *a = r;
-        answer_unref(&a);
+        (void)arg;
+        if (fixture_http)
+                http_end_cut(fixture_http);
 }
 
 static inline void write_file(const char *root, const char *name, const char *text)
@@ -71,11 +75,13 @@ static inline void open_fixture(struct fixture *f, int64_t hold_us)
         script[2000] = 0;
         write_file(f->web_root, "big.js", script);
         write_file(f->web_root, "secret.key", "no");
-        fake_edge_open(&f->e, 1, 32 << 20, 64, hold_us, free_response);
+        fake_cut = end_cut;
+        fake_edge_open(&f->e, 1, 32 << 20, 64, hold_us, respond_detach);
         f->access = access_open();
         f->site = site_open(f->web_root, "'self'", "");
         struct http_parts parts = {.cache = f->e.cache, .site = f->site, .access = f->access, .addresses = fixture_addresses, .audience = fixture_audience};
         assert_int_equal(http_open(&f->http, &cfg, &parts), 0);
+        fixture_http = f->http;
 }
 
 static inline void close_fixture(struct fixture *f)
@@ -83,6 +89,7 @@ static inline void close_fixture(struct fixture *f)
         static const char *const names[] = {"index.html", "watch.html", "big.js", "secret.key"};
         char path[128];
         http_quiesce(f->http);
+        fixture_http = NULL;
         cache_stop_waiting(f->e.cache);
         http_close(f->http);
         fake_edge_close(&f->e);

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/cors_said.h"
+#include "edged/cache_impl.h"
 #include "tests/unit/http_fixture.h"
 
 /* There is something of an answer, which stays unread. */
@@ -750,18 +751,112 @@ static void test_an_edge_says_how_full_it_is_and_steers_nobody_who_has_no_sites(
         close_fixture(&f);
 }
 
-static void test_the_more_is_pinned_the_less_time_there_is_for_an_answer(void **state)
+/* Who allocates: sanitizers have an allocator of their own, and are asked nothing. */
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#define COUNTS_ALLOCATIONS 1
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+static atomic_uint allocations;
+static _Thread_local bool is_test; /* what the test itself needs does not count */
+
+static void count_allocation(void)
+{
+        if (!is_test)
+                atomic_fetch_add(&allocations, 1);
+}
+
+void *malloc(size_t n)
+{
+        count_allocation();
+        return __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t each)
+{
+        count_allocation();
+        return __libc_calloc(n, each);
+}
+
+void *realloc(void *p, size_t n)
+{
+        count_allocation();
+        return __libc_realloc(p, n);
+}
+#else
+#define COUNTS_ALLOCATIONS 0
+static atomic_uint allocations;
+static bool is_test;
+#endif
+
+static void test_a_hit_takes_no_lock_of_the_cache_and_allocates_nothing(void **state)
 {
         (void)state;
-        assert_int_equal(http_answer_us(0, 100), 0);
-        assert_int_equal(http_answer_us(25, 100), 0);
-        int64_t last_us = INT64_MAX;
-        for (size_t pinned = 26; pinned <= 150; pinned++) {
-                int64_t us = http_answer_us(pinned, 100);
-                assert_true(us > 0 && us <= last_us);
-                last_us = us;
+        struct fixture f;
+        struct viewer v;
+        is_test = true;
+        open_fixture(&f, 10 * US_PER_S);
+        warm(&f, SEGMENT, "all of it", 9);
+        viewer_open(&v, &f);
+        ask(&f, &v, "GET", SEGMENT, ""); /* its answer is made */
+        for (int i = 0; i < CACHE_SHARDS; i++)
+                pthread_mutex_lock(&f.e.cache->shards[i].lock);
+        unsigned before = atomic_load(&allocations);
+        for (int i = 0; i < 100; i++) { /* who wants a lock waits until the test is given up */
+                ask(&f, &v, "GET", SEGMENT, "");
+                assert_int_equal(v.status, 200);
+                assert_string_equal(header_of(&v, "X-Cache"), "hit");
         }
-        assert_true(last_us <= US_PER_S / 2);
+        unsigned after = atomic_load(&allocations);
+        for (int i = 0; i < CACHE_SHARDS; i++)
+                pthread_mutex_unlock(&f.e.cache->shards[i].lock);
+        assert_int_equal(after, before);
+        assert_true(!COUNTS_ALLOCATIONS || after > 0); /* it does count */
+        viewer_close(&v);
+        close_fixture(&f);
+        is_test = false;
+}
+
+static bool is_cut_off(struct fixture *f, void *arg)
+{
+        (void)f;
+        return metric_get(&stats_clients) == *(int *)arg;
+}
+
+/* Who does not read keeps an object when everybody else has forgotten it: with more than a share of the cache he loses it, and only he. */
+static void test_who_keeps_more_of_what_was_evicted_than_a_share_is_closed(void **state)
+{
+        (void)state;
+        enum { SLOW = 4, BIG = 7 << 20 }; /* of a cache of 32 MiB; more than what the kernel takes of an answer */
+        struct fixture f;
+        struct viewer slow[SLOW], good;
+        char target[64], *bytes = mem_alloc(BIG);
+        int little = 4096;
+        open_fixture(&f, 10 * US_PER_S);
+        viewer_open(&good, &f);
+        for (int i = 0; i < SLOW; i++) {
+                snprintf(target, sizeof(target), "/live/cam/s1/v720/%d.m4s", 100 + i);
+                viewer_open(&slow[i], &f);
+                setsockopt(slow[i].fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
+                viewer_ask(&slow[i], "GET", target, "");
+                until(&f, is_asked, NULL);
+                fake_answer_bytes(fake_open(f.e.upstream), bytes, BIG, FETCH_COMPLETE | FETCH_IMMUTABLE, 0, "video/mp4");
+        }
+        for (int i = 0; i < 120; i++) {
+                snprintf(target, sizeof(target), "/live/cam/s1/v720/%d.m4s", 200 + i);
+                viewer_ask(&good, "GET", target, "");
+                until(&f, is_asked, NULL);
+                fake_answer_bytes(fake_open(f.e.upstream), bytes, INPUT_MAX / 2, FETCH_COMPLETE | FETCH_IMMUTABLE, 0, "video/mp4");
+                until(&f, has_answer, &good);
+                assert_int_equal(good.status, 200);
+                assert_true(cache_bytes(f.e.cache) <= (32 << 20) + (32 << 20) / CACHE_PINNED_PART);
+        }
+        int left = 2; /* one slow reader is within the share */
+        until(&f, is_cut_off, &left);
+        assert_true(cache_pinned(f.e.cache) <= (32 << 20) / CACHE_PINNED_PART);
+        viewer_close(&good);
+        for (int i = 0; i < SLOW; i++)
+                viewer_close(&slow[i]);
+        free(bytes);
+        close_fixture(&f);
 }
 
 int main(void)
@@ -789,7 +884,8 @@ int main(void)
                 cmocka_unit_test(test_those_who_hold_us_up_are_closed_and_others_are_not),
                 cmocka_unit_test(test_files_that_are_no_pages_may_do_nothing_as_documents),
                 cmocka_unit_test(test_an_edge_says_how_full_it_is_and_steers_nobody_who_has_no_sites),
-                cmocka_unit_test(test_the_more_is_pinned_the_less_time_there_is_for_an_answer),
+                cmocka_unit_test(test_a_hit_takes_no_lock_of_the_cache_and_allocates_nothing),
+                cmocka_unit_test(test_who_keeps_more_of_what_was_evicted_than_a_share_is_closed),
                 cmocka_unit_test(test_stopping_wakes_who_waits_and_cuts_nothing_that_flows),
                 cmocka_unit_test(test_who_asks_an_edge_that_leaves_is_answered_and_told_to_connect_anew),
                 cmocka_unit_test(test_pages_say_what_they_may_load_and_who_may_frame_them),
