@@ -1,7 +1,6 @@
 #include "proto/names.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -21,9 +20,12 @@ uint64_t names_stream(const char *stream)
 uint64_t names_session(const char *stream, const char *session)
 {
         char both[STREAM_ID_MAX + SESSION_ID_MAX + 2];
-        int n = snprintf(both, sizeof(both), "%s/%s", stream, session);
-        assert(n > 0 && (size_t)n < sizeof(both));
-        return XXH3_64bits(both, (size_t)n);
+        size_t first = strlen(stream), second = strlen(session);
+        assert(first + 1 + second < sizeof(both));
+        memcpy(both, stream, first); /* and not snprintf(), which takes longer than all the rest: an edge asks at every hit */
+        both[first] = '/';
+        memcpy(both + first + 1, session, second);
+        return XXH3_64bits(both, first + 1 + second);
 }
 
 uint64_t names_track(const char *track)
