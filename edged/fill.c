@@ -516,8 +516,12 @@ static enum step owner_has_not_yet(struct fill *f, const struct call *c, const s
 static enum step take_owner_answer(struct fill *f, const struct call *c, int status, const struct fetch_reply *m, struct buf *bytes,
                                    int64_t now_us)
 {
-        bool begun = f->object->len > 0;
-        if (status == 0 && (bytes || (m->flags & FETCH_COMPLETE)) && !is_behind(f, m, bytes)) {
+        bool begun = f->object->len > 0, whole = m && m->flags & FETCH_COMPLETE;
+        if (status == 0 && is_list(&f->key) && !whole) {
+                f->up = true; /* a list longer than one answer: the rest might be of the next one, for lists change each second */
+                return STEP_ASK;
+        }
+        if (status == 0 && (bytes || whole) && !is_behind(f, m, bytes)) {
                 observe_glass(f, c, m, bytes, now_us);
                 return take(f, m, bytes, now_us);
         }

@@ -236,6 +236,20 @@ static void test_a_list_comes_from_its_owner_and_is_gathered_when_there_is_none(
         fake_edge_close(&e);
 }
 
+static void test_a_list_is_never_put_together_of_two(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_site(&e, 2, 1);
+        struct object *o = get(&e, "/api/streams");
+        fake_answer_bytes(last(e.siblings), "{\"streams\":[", 12, 0, 1000, "application/json"); /* its beginning, of a megabyte say */
+        assert_int_equal(look(o).len, 0);
+        assert_int_equal(e.siblings->count, 1);
+        assert_int_equal(e.upstream->count, 2); /* gathered here */
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -249,6 +263,7 @@ int main(void)
                 cmocka_unit_test(test_an_owner_that_says_not_yet_at_once_is_left),
                 cmocka_unit_test(test_who_is_taken_for_the_owner_goes_up_and_waits_for_no_sibling),
                 cmocka_unit_test(test_a_list_comes_from_its_owner_and_is_gathered_when_there_is_none),
+                cmocka_unit_test(test_a_list_is_never_put_together_of_two),
         };
         log_init("siblings_test", LOG_ERROR);
         return cmocka_run_group_tests(tests, NULL, NULL);
