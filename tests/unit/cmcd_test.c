@@ -110,7 +110,7 @@ static void test_a_body_may_come_in_any_pieces(void **state)
                 struct taken t = {0};
                 for (size_t at = 0; at < strlen(EVENT); at += step) {
                         size_t left = strlen(EVENT) - at;
-                        cmcd_lines(&l, EVENT + at, left < step ? left : step, take, &t);
+                        cmcd_lines(&l, &EVENT[at], left < step ? left : step, take, &t);
                 }
                 cmcd_lines_end(&l, take, &t);
                 assert_int_equal(t.reports, 3);
@@ -162,7 +162,7 @@ static void test_a_number_that_is_none_or_not_plausible_is_as_if_it_were_not_the
         (void)state;
         static const char *const texts[] = {"bl=-5",  "bl=1e3",    "bl=0x10", "bl=999999999", "bl=1234567890123456789012345678901234567890",
                                             "bl=\"3\"", "bl=(\"3\")", "bl=",   "bl=1.2.3",     "bl=.5",
-                                            "bl",     "bl=()",     "buffer-length=3", "blblblbl" "blbl=3"};
+                                            "bl",     "bl=()",     "buffer-length=3", "blblblblblbl=3"};
         struct cmcd_report r;
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
                 read_text(texts[i], &r);
