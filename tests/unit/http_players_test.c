@@ -283,6 +283,41 @@ static void test_who_watches_is_counted_once_a_second_however_he_asks(void **sta
         fixture_audience = NULL;
 }
 
+static bool has_nobody(struct fixture *f, void *arg)
+{
+        (void)f;
+        (void)arg;
+        return metric_get(&stats_clients) == 0;
+}
+
+/* Who gives up in the middle asks again for what he did not get, of a smaller picture most likely. */
+static void test_who_gives_up_in_the_middle_has_not_seen_it(void **state)
+{
+        (void)state;
+        static char second[1000];
+        struct fixture f;
+        struct viewer v;
+        char target[80];
+        fixture_audience = audience_open(2);
+        open_fixture(&f, 20 * US_PER_S);
+        for (int n = 100; n < 119; n++) {
+                viewer_open(&v, &f);
+                snprintf(target, sizeof(target), "/live/cam/s1/v720/%d.m4s", n);
+                viewer_ask(&v, "GET", target, "");
+                until(&f, is_asked, NULL);
+                fake_answer_bytes(fake_open(f.e.upstream), second, sizeof(second), FETCH_IMMUTABLE, 0, "video/mp4");
+                until(&f, has_head, &v);
+                viewer_close(&v);
+                until(&f, has_nobody, NULL);
+                until(&f, is_asked, NULL);
+                fake_answer_bytes(fake_open(f.e.upstream), second, 1, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
+        }
+        assert_int_equal(tenths_now(clock_mono_us()), 0);
+        close_fixture(&f);
+        audience_close(fixture_audience);
+        fixture_audience = NULL;
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -291,6 +326,7 @@ int main(void)
                 cmocka_unit_test(test_a_body_of_64_kb_in_pieces_counts_so_many_reports),
                 cmocka_unit_test(test_of_private_streams_only_their_viewers_report),
                 cmocka_unit_test(test_a_player_is_told_how_long_it_was_held),
+                cmocka_unit_test(test_who_gives_up_in_the_middle_has_not_seen_it),
                 cmocka_unit_test(test_who_watches_is_counted_once_a_second_however_he_asks),
         };
         log_set_level(LOG_ERROR);
