@@ -50,7 +50,8 @@ sub vcl_backend_response {
 }
 
 sub vcl_deliver {
-        # What an edge says of its connection to here is not true of the viewer's.
+        # What an edge says of its connection to here, and of how long it held a request, is not true of the viewer's.
         unset resp.http.CMSD-Dynamic;
+        unset resp.http.CMSD-Static;
         set resp.http.X-Cache-Status = obj.hits;
 }
