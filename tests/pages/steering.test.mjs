@@ -1,12 +1,15 @@
 // Two sites with an edge each: players are told which one to load from, and go elsewhere when theirs is full or gone.
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { Agent, get } from 'node:http'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { after, before, test } from 'node:test'
 import { Cluster, launch, metrics, openPage, playing, top, until } from './harness.mjs'
 
 const hlsjs = readFileSync(join(top, 'tests/pages/node_modules/hls.js/dist/hls.js'), 'utf8')
+const shakaPlayer = readFileSync(join(top, 'tests/pages/node_modules/shaka-player/dist/shaka-player.compiled.js'), 'utf8')
 const SEATS = 64
 let cluster, browser, sites
 before(async () => {
@@ -108,6 +111,27 @@ test('hls.js is led away from a full site and home again by the same answers', a
   await until('it is home again', 40, async () => await pathway() === 'a' && loaded().has(a.host))
   assert.deepEqual(await page.evaluate(() => window.faults), [])
   await page.context().close()
+})
+
+test('players that follow no clones of a relative address play where they began: Shaka, ffmpeg', async () => {
+  const [a] = sites
+  const page = await openPage(browser, cluster, '/', { bypassCSP: true })
+  const loaded = hostsOf(page)
+  await page.setContent('<video id="v" muted autoplay></video>')
+  await page.addScriptTag({ content: shakaPlayer })
+  await page.evaluate(async () => {
+    shaka.polyfill.installAll()
+    const player = window.player = new shaka.Player()
+    await player.attach(document.getElementById('v'))
+    window.faults = []
+    player.addEventListener('error', (e) => window.faults.push(String(e.detail.code)))
+    await player.load('/live/cam/manifest.mpd')
+  })
+  await movesTo('segments come', loaded, a)
+  await until('sixty pictures', 30, () => page.evaluate(() => document.getElementById('v').getVideoPlaybackQuality().totalVideoFrames > 60))
+  assert.deepEqual(await page.evaluate(() => window.faults), [])
+  await page.context().close()
+  await promisify(execFile)('ffmpeg', ['-v', 'error', '-i', `${sites[1].url}/live/cam/manifest.mpd`, '-t', '2', '-f', 'null', '-'], { timeout: 240000 })
 })
 
 test('when a site is gone its viewers go on at another one', async () => {
