@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -90,6 +91,13 @@ void rpc_gate_sweep(struct rpc_gate *g)
         _exit(EX_SOFTWARE);
 }
 
+/* The one answer that is being sent is in no sum: nng has passed it on, and waits for the kernel. */
+static void give_up_unread(const struct line *l)
+{
+        const unsigned ms = UNREAD_MS;
+        (void)setsockopt(l->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+}
+
 void rpc_gate_known(struct rpc_gate *g, uint32_t pipe, size_t message_max_bytes)
 {
         pthread_mutex_lock(&rpc_gate_lock);
@@ -97,8 +105,10 @@ void rpc_gate_known(struct rpc_gate *g, uint32_t pipe, size_t message_max_bytes)
         if (l) {
                 line_no_stranger(l);
                 l->message_max = message_max_bytes;
-                if (l->caller)
+                if (l->caller) {
                         rpc_handshakes_known(&g->handshakes, l->caller->address, clock_mono_us());
+                        give_up_unread(l);
+                }
         }
         pthread_mutex_unlock(&rpc_gate_lock);
 }

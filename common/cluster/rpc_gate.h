@@ -49,6 +49,7 @@
 #define STRANGER_BYTES_MAX (64u << 10) /* the handshake of TLS is among them */
 #define STRANGER_MESSAGE_MAX (4u << 10)
 #define STRANGER_MESSAGES_MAX 64 /* a HELLO each RPC_HELLO_MS, and some */
+#define UNREAD_MS 10000 /* a node that takes nothing of an answer for so long has its connection ended, by the kernel */
 #define GATE_SWEEP_MS 100
 #define STUCK_MS 15000
 

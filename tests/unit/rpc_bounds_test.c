@@ -403,6 +403,33 @@ static void test_who_does_not_read_answers_gives_way_when_they_are_too_much(void
         rpc_server_limit(&usual);
 }
 
+/* It would keep the answer that is being sent to it for ever, one for each connection that it opens. */
+static void test_who_reads_nothing_for_long_has_its_connection_ended(void **state)
+{
+        enum { LONG = 12 << 10 };
+        const int small = 1;
+        struct server s;
+        struct client good;
+        (void)state;
+        serve(&s, 64, "");
+        dial_live(&good, s.address, "");
+        int64_t before = fault_count("unread");
+        int fd = raw_connect(s.address);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+        assert_int_equal(send(fd, begins, 8, MSG_NOSIGNAL), 8);
+        ask_and_read_nothing(fd, 1, 1);
+        WAIT(s.requests == 1);
+        while (!ended_by_other(fd)) /* what the kernel takes is much */
+                ask_and_read_nothing(fd, LONG, 64);
+        assert_int_equal(fault_count("unread"), before);
+        call(&good, "x", LONG_MS);
+        WAIT(good.done == 1);
+        assert_string_equal(good.text, "x");
+        close(fd);
+        rpc_client_close(good.rpc);
+        rpc_server_close(s.rpc);
+}
+
 #define LOOP_TEST(f) cmocka_unit_test_setup_teardown(f, open_loop, close_loop)
 
 int main(void)
@@ -418,6 +445,7 @@ int main(void)
                 LOOP_TEST(test_one_address_has_a_share_of_the_places),
                 LOOP_TEST(test_strangers_do_not_take_the_place_of_nodes),
                 LOOP_TEST(test_what_has_come_is_bounded_before_the_loop_has_seen_it),
+                LOOP_TEST(test_who_reads_nothing_for_long_has_its_connection_ended),
                 LOOP_TEST(test_who_does_not_read_answers_gives_way_when_they_are_too_much),
         };
         log_init("test", getenv("TEST_LOG") ? LOG_DEBUG : LOG_ERROR);
