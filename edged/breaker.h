@@ -12,6 +12,9 @@
  * and otherwise the while is twice as long, BREAKER_REST_MAX_US at most, with jitter, so that edges which failed together do not come
  * together again.
  *
+ * Live and old media are two nodes here (upstream.c): an origin whose line for what has to be read from its disk is full is not too busy
+ * for what is live.
+ *
  * What a node says of an object (not yet, not found) is a good answer. A connection that was lost says nothing of how busy it is: HELLO
  * finds out whether it lives. Pure: times and chance are passed in. Loop thread. */
 #ifndef EDGED_BREAKER_H
@@ -22,7 +25,7 @@
 
 #include "common/clock.h"
 
-#define BREAKER_NODES_MAX 17 /* one more than a stream's order has */
+#define BREAKER_NODES_MAX 34 /* two lines of each in a stream's order, and one node more */
 #define BREAKER_LEAST 4
 #define BREAKER_CUT_US (100 * US_PER_MS)
 #define BREAKER_GROWS_EACH 8

@@ -32,7 +32,7 @@ struct tier {
 struct asked {
         struct tier *tier; /* NULL: its breakers have nothing to do with it */
         uint64_t node;
-        bool probe; /* breaker.h */
+        bool old, probe; /* breaker.h */
         uint64_t offset;
         struct metric *bytes;
         upstream_done *done;
@@ -65,18 +65,36 @@ static enum breaker_heard said(int err, const struct fetch_reply *m)
         return status == ERR_FULL ? BREAKER_FULL : err == ERR_TIMEOUT ? BREAKER_LATE : err ? BREAKER_NOTHING : BREAKER_GOOD;
 }
 
+/* What is at the live edge and what is old stand in lines of their own there: one may be full when the other is not. */
+static uint64_t line_at(uint64_t node, bool old)
+{
+        return old ? ~node : node;
+}
+
+static const char *address_of(const struct tier *t, uint64_t node)
+{
+        struct peer *all[UPSTREAM_NODES_MAX + 1];
+        size_t n = t->peers ? peers_all(t->peers, all, UPSTREAM_NODES_MAX + 1) : 0;
+        for (size_t i = 0; i < n; i++) {
+                if (upstream_id(all[i]) == node)
+                        return all[i]->address;
+        }
+        return "gone";
+}
+
 static void hear(const struct asked *a, int err, const struct fetch_reply *m)
 {
         struct breakers *bs = &a->tier->breakers;
-        enum breaker_change change = breaker_heard(bs, a->node, a->probe, said(err, m), clock_mono_us());
+        const char *of = a->old ? "old" : "live";
+        enum breaker_change change = breaker_heard(bs, line_at(a->node, a->old), a->probe, said(err, m), clock_mono_us());
         if (change == BREAKER_SAME)
                 return;
         metric_set(&stats_upstream_resting, breakers_resting(bs));
         if (change == BREAKER_RESTS)
-                log_warn("node=%016llx error=\"%s\" msg=\"a node above has too much to do and is let alone for a moment\"",
-                         (unsigned long long)a->node, err_text(err ? err : m->status));
+                log_warn("node=%s media=%s error=\"%s\" msg=\"a node above has too much to do and is let alone for a moment\"",
+                         address_of(a->tier, a->node), of, err_text(err ? err : m->status));
         else
-                log_info("node=%016llx msg=\"a node above answers again\"", (unsigned long long)a->node);
+                log_info("node=%s media=%s msg=\"a node above answers again\"", address_of(a->tier, a->node), of);
 }
 
 static void on_reply(void *arg, int err, nng_msg *msg)
@@ -117,22 +135,21 @@ static bool is_below(const struct tier *t, const struct peer *p, int64_t now_us)
         return false;
 }
 
-/* All owners have what is not at the live edge any more; what is, the first may have a moment before the others. */
-static bool is_shared(const struct tier *t, const char *object)
+static bool is_old(const char *object)
 {
         struct key key;
-        if (t->by_object)
-                return false;
         key_parse(&key, object);
         return key_is_past(&key, clock_wall_us() - UPSTREAM_OLD_US);
 }
 
 /* Who is named is asked whatever it has to do: that is for a list, one FETCH under way each. *busy: somebody was passed over for that. */
-static struct peer *choose(struct tier *t, const char *by, const char *object, const struct node_set *tried, uint64_t only, bool *busy)
+static struct peer *choose(struct tier *t, const char *by, const char *object, bool old, const struct node_set *tried, uint64_t only,
+                           bool *busy)
 {
         struct peer *route[UPSTREAM_NODES_MAX];
         int64_t now_us = clock_mono_us();
-        size_t n = is_shared(t, object) ? peers_route_shared(t->peers, by, t->owners, object, route, UPSTREAM_NODES_MAX)
+        /* All owners have what is not at the live edge any more; what is, the first may have a moment before the others. */
+        size_t n = old && !t->by_object ? peers_route_shared(t->peers, by, t->owners, object, route, UPSTREAM_NODES_MAX)
                                         : peers_route_near(t->peers, by, t->owners, route, UPSTREAM_NODES_MAX);
         for (size_t i = 0; i < n; i++) {
                 uint64_t id = upstream_id(route[i]);
@@ -140,7 +157,7 @@ static struct peer *choose(struct tier *t, const char *by, const char *object, c
                         continue;
                 if (only ? id != only : node_set_has(tried, id))
                         continue;
-                if (only || breaker_may(&t->breakers, id, now_us))
+                if (only || breaker_may(&t->breakers, line_at(id, old), now_us))
                         return route[i];
                 *busy = true;
                 metric_add(&stats_upstream_passed_over, 1);
@@ -152,16 +169,16 @@ static int tier_fetch(struct upstream *u, const char *stream, const struct node_
                       const struct fetch *what, unsigned timeout_ms, uint64_t *node, upstream_done *done, void *arg)
 {
         struct tier *t = (struct tier *)u;
-        bool busy = false;
-        struct peer *p = t->peers ? choose(t, t->by_object ? what->key : stream, what->key, tried, only, &busy) : NULL;
+        bool busy = false, old = is_old(what->key);
+        struct peer *p = t->peers ? choose(t, t->by_object ? what->key : stream, what->key, old, tried, only, &busy) : NULL;
         if (!p)
                 return busy ? ERR_FULL : ERR_CLOSED;
-        struct asked a = {.offset = what->offset, .done = done, .arg = arg};
+        struct asked a = {.offset = what->offset, .old = old, .done = done, .arg = arg};
         a.bytes = &stats_upstream_bytes[strcmp(p->info.zone, t->self->zone) != 0];
         a.node = *node = upstream_id(p);
         if (!only) {
                 a.tier = t;
-                a.probe = breaker_sent(&t->breakers, a.node, clock_mono_us());
+                a.probe = breaker_sent(&t->breakers, line_at(a.node, old), clock_mono_us());
         }
         ask(p, MSG_FETCH, what, timeout_ms, &a);
         return 0;

@@ -37,6 +37,15 @@ static unsigned ask(struct upstream *u, unsigned count)
         return sent;
 }
 
+static bool asks_for(struct upstream *u, const char *key)
+{
+        struct fetch what = {.wait_ms = 1000};
+        static const struct node_set none;
+        uint64_t node;
+        snprintf(what.key, sizeof(what.key), "%s", key);
+        return u->ops->fetch(u, "cam", &none, 0, &what, LONG_MS, &node, count_done, NULL) == 0;
+}
+
 static void answer_held(struct server *s)
 {
         struct fetch_reply m = {.status = ERR_NOT_YET};
@@ -111,12 +120,31 @@ static void test_an_origin_that_keeps_up_again_is_asked_as_before(void **state)
         rpc_server_close(s.rpc);
 }
 
+/* It stands in another line there. */
+static void test_what_is_old_does_not_keep_what_is_live_from_being_asked_for(void **state)
+{
+        static const char old[] = "/live/cam/20200101T000000Z-00000000/v720/7.m4s";
+        struct server s;
+        struct upstream *u;
+        (void)state;
+        serve_few(&s, 2);
+        open_live(&u, s.address);
+        for (int i = 0; i < CROWD; i++)
+                assert_true(asks_for(u, old));
+        WAIT(s.held_count == 2 && done == CROWD - 2);
+        assert_true(ask(u, 2) == 2);
+        answer_held(&s);
+        upstream_close(u);
+        rpc_server_close(s.rpc);
+}
+
 #define LOOP_TEST(f) cmocka_unit_test_setup_teardown(f, open_loop, close_loop)
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 LOOP_TEST(test_an_origin_that_is_full_is_let_alone),
+                LOOP_TEST(test_what_is_old_does_not_keep_what_is_live_from_being_asked_for),
                 LOOP_TEST(test_an_origin_that_keeps_up_again_is_asked_as_before),
         };
         log_init("test", getenv("TEST_LOG") ? LOG_DEBUG : LOG_ERROR);
