@@ -193,8 +193,9 @@ struct site_loads *site_loads_open(uv_loop_t *loop, const json_t *sites, const c
                 return NULL;
         struct site_loads *l = mem_alloc(sizeof(*l));
         l->sources = mem_strdup("");
-        json_array_foreach(sites, i, site)
+        json_array_foreach(sites, i, site) {
                 add(l, site);
+        }
         l->own = find(sites, own);
         http_client_open(&l->http, loop, &limits);
         uv_timer_init(loop, &l->timer);
