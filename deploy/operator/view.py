@@ -19,6 +19,8 @@ HIT_RATIO_LOW = 0.5
 UNSURE_UP_S = 10     # an edge that has just come up does not know yet what there is
 REQUESTS_FEW = 1.0    # a second: below that a ratio says nothing
 FILL_SOON_S = 24 * 3600
+STARVED_RATIO = 0.05   # of players' reports
+REPORTS_FEW = 20       # below that it says nothing
 
 # Problems link to the runbook by the names of the alerts in deploy/prometheus/rules.yml.
 SEVERITY = {"critical": 0, "warning": 1, "info": 2}
@@ -244,8 +246,10 @@ class Watcher:
         if role == "edged":
             served = h.grown("edged_requests_total", result=("hit", "joined", "miss", "stale"))
             cached = h.grown("edged_requests_total", result=("hit", "joined"))
+            reports, starved = h.grown("edged_player_reports_total", version=("1", "2")), h.grown("edged_player_starved_total")
             return {"viewers": round(sum(sum(sites.values()) for sites in viewers_of([answer]).values())),
                     "connections": int(total(m, "edged_clients")), "unsure": total(m, "edged_names_current") == 0 and "edged_names_current" in m,
+                    "starved_ratio": round(starved / reports, 4) if reports and reports >= REPORTS_FEW else None,
                     "requests_s": rounded(h.rate("edged_requests_total"), 1),
                     "hit_ratio": round(cached / served, 4) if served else None,
                     "joined_s": rounded(h.rate("edged_requests_total", result="joined"), 1),
@@ -401,6 +405,8 @@ def problems_of(picture, trouble):
             say("warning", "FreshetWebhooksDropped", n["id"], f"{n['webhooks_dropped']} events were not delivered since it started")
         if numbers.get("errors_s"):
             say("critical", "FreshetEdgeErrors", n["id"], f"answers {numbers['errors_s']:.1f} requests a second with 503")
+        if (numbers.get("starved_ratio") or 0) > STARVED_RATIO:
+            say("warning", "FreshetPlayersStarve", n["id"], f"in {numbers['starved_ratio']:.0%} of its players' reports their buffers had run out")
         if numbers.get("unsure") and (n["uptime_s"] or 0) > UNSURE_UP_S:
             say("warning", "FreshetEdgeUnsure", n["id"], "does not know what there is: whatever viewers ask for is asked for above, within misses_per_s")
         if numbers.get("hit_ratio") is not None and numbers["hit_ratio"] < HIT_RATIO_LOW and (numbers["requests_s"] or 0) > 20 * REQUESTS_FEW:

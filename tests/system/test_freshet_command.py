@@ -80,6 +80,22 @@ def test_an_edge_that_asks_for_whatever_it_is_asked_for_is_a_problem(nodes):
     assert "does not know what there is" not in freshet("status", admin=nodes)[0]
 
 
+@pytest.mark.parametrize("starved, problem", [(3, []), (15, ["in 15% of its players' reports their buffers had run out"])])
+def test_players_whose_buffers_run_out_are_a_problem(nodes, starved, problem):
+    """What they said of late, not what they said since the edge came up."""
+    edge, original, looks = nodes[4], nodes[4].text, [0]
+
+    def text():
+        looks[0] += 1
+        edge.metrics.update({'edged_player_reports_total{via="headers",version="2"}': 1000 + 100 * looks[0],
+                             'edged_player_reports_total{via="headers",version="broken"}': 5000 * looks[0],
+                             "edged_player_starved_total": 500 + starved * looks[0]})
+        return original()
+    edge.text = text
+    out, _ = freshet("status", "--json", admin=nodes)
+    assert [p["text"] for p in json.loads(out)["problems"] if p["alert"] == "FreshetPlayersStarve"] == problem
+
+
 def test_status_as_json_is_one_object_with_everything_in_it(nodes):
     out, _ = freshet("status", "--json", admin=nodes)
     picture = json.loads(out)
