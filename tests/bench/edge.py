@@ -54,8 +54,8 @@ def hits(rig, server, size, connections, seconds, cpus=None):
 
 
 def compare(rig, edge, nginx, args, aims):
-    print(f"{'object':7} {'conns':>5} {'server':12} {'requests/s':>11} {'MB/s':>7} {'CPU µs/request':>15} {'p99 ms':>8} {'client cores':>12}   median of "
-          f"{args.rounds} rounds of {args.seconds} s")
+    print(f"{'object':7} {'conns':>5} {'server':12} {'requests/s':>11} {'MB/s':>7} {'CPU µs/request':>15} {'p99 ms':>8} {'client cores':>12}"
+          f"   median of {args.rounds} rounds of {args.seconds} s")
     for what, size in SIZES.items():
         floors = [rig.floor("--bytes", size), rig.floor("--bytes", size, "--pages", name="bare pages")]  # such a loop has one object
         servers = [edge, *nginx, *floors]
@@ -116,8 +116,9 @@ def wrk(rig, server, paths, args):
     script = rig.directory / "paths.lua"
     script.write_text(lua(paths))
     before = server.cpu_s()
-    out = subprocess.run(["taskset", "-c", ",".join(map(str, cores()[1])), "wrk", "-t1", "-c64", f"-d{args.seconds}s", "-s", script, server.base],
-                         capture_output=True, text=True, check=True).stdout
+    pinned = ["taskset", "-c", ",".join(map(str, cores()[1]))]
+    out = subprocess.run([*pinned, "wrk", "-t1", "-c64", f"-d{args.seconds}s", "-s", script, server.base], capture_output=True, text=True,
+                         check=True).stdout
     spent = server.cpu_s() - before
     if "Non-2xx" in out or "Socket errors" in out:
         sys.exit(f"{server.name}: {out}")
@@ -141,7 +142,8 @@ def flood(rig, edge, paths, args):
     before, _, rest = paths[0][3:].partition("/")
     script = rig.directory / "forge.lua"
     script.write_text(FORGE % (before.rpartition(".")[0], "/" + rest))
-    stranger = rig.spawn(["wrk", "-t1", "-c1", f"-d{args.seconds + 1}s", "-s", script, edge.base], cores()[1], stdout=subprocess.PIPE, text=True)
+    stranger = rig.spawn(["wrk", "-t1", "-c1", f"-d{args.seconds + 1}s", "-s", script, edge.base], cores()[1], stdout=subprocess.PIPE,
+                         text=True)
     rate, cost = wrk(rig, edge, paths, args)
     out = stranger.communicate()[0]
     forged = float(re.search(r"Requests/sec: +([\d.]+)", out).group(1))
@@ -171,8 +173,8 @@ def tokens(rig, edge, nginx, args):
                                    ("private", "edged", "of a private stream's URL, to the short public one")):
             print(f"{what:7} {'':12} {ratio(rates, name, other):10.3f}× {'':7} {ratio(costs, name, other):14.3f}×   {words}")
         flooded, forged, cost_of_all = flood(rig, edge, asked["private"][1], args)
-        print(f"{what:7} {'flooded':12} {flooded:11.0f} {'':7} {cost_of_all:15.1f}   beside {forged:.0f} requests a second with forged tokens, all "
-              "refused; CPU over all of them", flush=True)
+        print(f"{what:7} {'flooded':12} {flooded:11.0f} {'':7} {cost_of_all:15.1f}   beside {forged:.0f} requests a second with forged "
+              "tokens, all refused; CPU over all of them", flush=True)
 
 
 def crowd(rig, edge, viewers):

@@ -64,7 +64,8 @@ def main():
     parser.add_argument("--connections", type=int, default=1000)
     args = parser.parse_args()
     aims = Aims()
-    print(f"{'connection':12} {'edged, kB each':>15} {'kernel, kB each':>16}   {args.connections} connections; the kernel's at the edge's end")
+    print(f"{'connection':12} {'edged, kB each':>15} {'kernel, kB each':>16}   {args.connections} connections; the kernel's at the edge's "
+          "end")
     with Rig("follow") as rig:
         for kind, bound in (("rests", 10e3), ("follows", 12e3), ("reads not", None)):
             own, kernel = memory(rig, kind, args.connections)

@@ -3,7 +3,8 @@
 
 `whole`: connecting is included, the object is there complete. `growing`: all are connected, the object grows for 800 ms from the first
 request on. Beside edged a bare epoll loop that has the bytes already and does nothing but send them (its first bytes come as late), in
-alternating rounds of one run; CPU is the server's, in nanoseconds of its threads. One server thread. And how many FETCHes went up for
+alternating rounds of one run; CPU is the server's, in nanoseconds of its threads. One server thread. Times are those of the round in which
+that server waited least for its core, CPU is the median. And how many FETCHes went up for
 the object, which is to be at most its pieces and one. A viewer that got other than all bytes ends the benchmark. The origin's distance
 is its own doing: its answers come so much later (a path of that length, which the kernel would have to make, also slows down what
 arrives in many packets on a connection that has been silent)."""
@@ -24,13 +25,13 @@ FIRST_AIM = {2000: 0.22}  # of the first byte of what grows
 
 
 def one_herd(rig, server, path, kind, viewers):
-    before = server.cpu_s()
+    before, waited = server.cpu_s(), server.waited_s()
     said = rig.crowd("herd", server, "--connections", viewers, "--bytes", BYTES, *(["--connected"] if kind == "growing" else []), path)
-    cpu = server.cpu_s() - before
+    cpu, waited = server.cpu_s() - before, server.waited_s() - waited
     if said["failed"] or said["bytes"] != viewers * BYTES:
         sys.exit(f"{server.name}: {said['failed']} of {viewers} viewers did not get the object: {said}")
     return {"first": said["first"]["max"] / 1e3, "p50": said["last"]["p50"] / 1e3, "max": said["last"]["max"] / 1e3, "cpu": cpu,
-            "client": said["client_cpu_s"]}
+            "client": said["client_cpu_s"], "waited": waited}
 
 
 def rounds_of(rig, edge, kind, viewers, rounds):
@@ -69,23 +70,25 @@ def main():
     aims = Aims()
     with Rig("herd") as rig:
         edge = rig.edge([rig.origin("--after", AWAY_MS)])
-        print(f"{'viewers':>7} {'herd':8} {'server':6} {'first byte, all':>15} {'whole, median':>14} {'whole, all':>11} {'server CPU s':>13} {'client CPU s':>13}"
-              f"   seconds; median of {args.rounds} rounds, {BYTES} bytes, origin {AWAY_MS} ms away")
+        print(f"{'viewers':>7} {'herd':8} {'server':6} {'first byte, all':>15} {'whole, median':>14} {'whole, all':>11} {'server CPU s':>13} "
+              f"{'client CPU s':>13} {'waited s':>9}   {args.rounds} rounds, {BYTES} bytes, origin {AWAY_MS} ms away")
         for viewers in args.viewers:
             if viewers + SPARE > rig.files:
                 print(f"{viewers:7} need {viewers + SPARE} open files, and {rig.files} are allowed (ulimit -n): left out")
                 continue
             for kind in STREAM:
                 seen, paths = rounds_of(rig, edge, kind, viewers, args.rounds)
-                middle = {server: {what: statistics.median(r[what] for r in rows) for what in rows[0]} for server, rows in seen.items()}
-                for server, m in middle.items():
-                    print(f"{viewers:7} {kind:8} {server:6} {m['first']:15.3f} {m['p50']:14.3f} {m['max']:11.3f} {m['cpu']:13.3f} {m['client']:13.3f}")
+                calm = {server: {**min(rows, key=lambda r: r["waited"]), "cpu": statistics.median(r["cpu"] for r in rows)}
+                        for server, rows in seen.items()}
+                for server, m in calm.items():
+                    print(f"{viewers:7} {kind:8} {server:6} {m['first']:15.3f} {m['p50']:14.3f} {m['max']:11.3f} {m['cpu']:13.3f} "
+                          f"{m['client']:13.3f} {m['waited']:9.3f}")
                 counts = fetches(edge)
                 chains = max(counts[path] for path in paths)
                 costs = statistics.median(e["cpu"] / f["cpu"] for e, f in zip(seen["edged"], seen["floor"]))
                 print(f"{viewers:7} {kind:8} {'ratio':6} {'':15} {'':14} {'':11} {costs:12.2f}×   FETCHes of one object: {chains} at most, "
                       f"{1 if kind == 'whole' else PIECES} pieces", flush=True)
-                check_aims(aims, kind, viewers, middle["edged"], chains)
+                check_aims(aims, kind, viewers, calm["edged"], chains)
     aims.print()
 
 

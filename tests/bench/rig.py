@@ -115,7 +115,8 @@ class Server:
 
     def kernel(self):
         """What the kernel has for this server's ends of its connections, in bytes: to be read, to be sent, and taken for that."""
-        said = subprocess.run(["ss", "-tmnHO", "state", "established", f"( sport = :{self.port} )"], capture_output=True, text=True, check=True)
+        said = subprocess.run(["ss", "-tmnHO", "state", "established", f"( sport = :{self.port} )"], capture_output=True, text=True,
+                              check=True)
         return sum(int(n) for found in re.findall(r"skmem:\(r(\d+),.*?,f(\d+),w(\d+),", said.stdout) for n in found)
 
     def metric(self, name):
@@ -166,7 +167,8 @@ class Rig:
     def origin(self, *options):
         """A made-up one; its FETCH port."""
         port = self.port()
-        process = self.spawn([TOOLS / "fake_fetch", "--port", port, *options], cores()[1], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        process = self.spawn([TOOLS / "fake_fetch", "--port", port, *options], cores()[1], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                             text=True)
         if process.stdout.readline() != "ready\n":
             sys.exit("fake_fetch does not start")
         return Server("origin", process, f"fetch://127.0.0.1:{port}")
@@ -202,7 +204,7 @@ class Rig:
         return Server(name, process, f"http://127.0.0.1:{port}")
 
     def nginx(self, sizes):
-        """One worker that serves objects /SIZE.m4s: [from its cache, from files in memory, from files on the disk of the temporary folder]."""
+        """One worker that serves objects /SIZE.m4s: [from its cache, from files in memory, from files on the temporary folder's disk]."""
         self.memory = self.memory or pathlib.Path(tempfile.mkdtemp(prefix="freshet-bench-", dir="/dev/shm"))
         ports = {"nginx cache": self.port(), "nginx tmpfs": self.port(), "nginx disk": self.port()}
         for root in (self.directory / "root", self.memory / "root"):
@@ -226,8 +228,8 @@ class Rig:
               server {{ listen 127.0.0.1:{ports["nginx tmpfs"]} backlog=4096; root {self.memory}/root; {fields} }}
               server {{ listen 127.0.0.1:{ports["nginx disk"]} backlog=4096; root {self.directory}/root; {fields} }}
             }}""")
-        process = self.spawn([shutil.which("nginx") or "/usr/sbin/nginx", "-p", self.directory, "-c", self.directory / "nginx.conf"], cores()[0],
-                             stderr=subprocess.DEVNULL)
+        process = self.spawn([shutil.which("nginx") or "/usr/sbin/nginx", "-p", self.directory, "-c", self.directory / "nginx.conf"],
+                             cores()[0], stderr=subprocess.DEVNULL)
         servers = [Server(name, process, f"http://127.0.0.1:{port}") for name, port in ports.items()]
         for server in servers:
             wait_for(lambda: get(f"{server.base}/{sizes[0]}.m4s"), "nginx is ready")

@@ -58,8 +58,8 @@ def main():
     if "siblings = " not in subprocess.run([BIN / "edged", "--help"], capture_output=True, text=True, check=True).stdout:
         sys.exit("this edged knows nothing of siblings")
     aims = Aims()
-    print(f"{'tiers':22} {'segments':8} {'FETCHes':>8} {'of one':>7} {'not answered':>13} {'all have it, median':>20} {'max ms':>8}   {args.segments} segments, "
-          f"{args.viewers} viewers at each edge, one of three edges killed in the middle")
+    print(f"{'tiers':22} {'segments':8} {'FETCHes':>8} {'of one':>7} {'not answered':>13} {'all have it, median':>20} {'max ms':>8}"
+          f"   {args.segments} segments, {args.viewers} viewers at each edge, one of three edges killed in the middle")
     for tiers in ("siblings", "siblings, two central"):
         for kind in STREAMS:
             with Rig("siblings") as rig:
@@ -67,7 +67,8 @@ def main():
                 if tiers != "siblings":
                     above, role = site(rig, above, 2), {"upstream_role": "edged"}
                 counts, failed, waited = season(rig, site(rig, above, 3, **role), kind, args, kill=True)
-            print(f"{tiers:22} {kind:8} {sum(counts):8} {max(counts):7} {failed:13} {statistics.median(waited):20.0f} {max(waited):8.0f}", flush=True)
+            print(f"{tiers:22} {kind:8} {sum(counts):8} {max(counts):7} {failed:13} {statistics.median(waited):20.0f} {max(waited):8.0f}",
+                  flush=True)
             aims.most(f"{tiers}, {kind}: viewers not answered", failed, 0)
             if kind == "whole":
                 aims.most(f"{tiers}, {kind}: FETCHes beyond one an object", sum(counts) - args.segments, 1)

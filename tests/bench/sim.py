@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What things cost an edge here, one by one, and whether the model of tests/sim, given these figures, says what an audience then does.
 
-Measured: audiences that differ in how long segments are, in how many pieces they come, and in how long everybody stays, from which follows
-what a connection, a request, a piece and a byte cost each (hits without a pause, as in bench-edge, are cheaper: here every burst finds
+Measured: audiences that differ in how long segments are, in how many pieces they come, and in how long everybody stays, from which
+follows what a connection, a request, a piece and a byte cost each (hits without a pause, as in bench-edge, are cheaper: here every burst finds
 the processor busy with something else before); objects that an edge has from another edge (a FETCH, at both ends); memory. Then players
 that none of these was measured with arrive, and what the model says of them stands beside what they saw. The processor's work is the
 edge's own; how long something took is also the doing of whatever else runs on the machine, which the model knows nothing of: of several
@@ -54,7 +54,8 @@ SHAPES = [(3, 15000, 1, 1000), (10, 15000, 1, 1000), (8, 15000, 5, 200), (8, 240
 
 
 def shape_costs(rig, args):
-    """Of each shape, in the round in which the edge waited least for its core: ([connections, requests, pieces, kB], CPU µs), and client CPU µs of a piece."""
+    """Of each shape, in the round in which the edge waited least for its core: [connections, requests, pieces, kB]; its CPU µs. And the client's
+    CPU µs of a piece."""
     seen = [[] for _ in SHAPES]
     for n in turns(range(len(SHAPES)), args.rounds):
         seconds, size, pieces, every_ms = SHAPES[n]
@@ -132,9 +133,11 @@ def main():
                 of = f"{told[what] / saw[what]:7.2f}" if saw[what] else f"{'':>7}"
                 print(f"  {what:38} {told[what]:10.2f} {saw[what]:10.2f} {of}")
             print(f"  the edge waited {waited_s:.2f} s for its core, the model's for nobody", flush=True)
-            runs.append({"players": players, "begins_s": BEFORE_S, "waited_s": round(waited_s, 3), "seconds": args.seconds, "arrive_s": arrive_s, "bytes": args.bytes, "model": told, "measured": saw})
+            runs.append({"players": players, "seconds": args.seconds, "begins_s": BEFORE_S, "arrive_s": arrive_s, "bytes": args.bytes,
+                         "waited_s": round(waited_s, 3), "model": told, "measured": saw})
     if args.save:
-        out = {"of": f"{processor()}, {time.strftime('%Y-%m-%d')}", "figures": vars(figures), "reader_us": round(reader_us, 3), "runs": runs}
+        out = {"of": f"{processor()}, {time.strftime('%Y-%m-%d')}", "figures": vars(figures), "reader_us": round(reader_us, 3),
+               "runs": runs}
         (TOP / "tests/sim/figures.json").write_text(json.dumps(out, indent=1) + "\n")
 
 

@@ -7,9 +7,9 @@
     world.lose([edge], at_s=60, notice_s=1, to=[…])
     world.run(90)                                         # then: world.startup, lateness, stalls, Node.load()
 
-What is an event is one node's: a question, an answer, a piece that is there for all who wait at an edge. Viewers are no events of their own;
-a cohort is those of one edge who do the same thing in the same moment, and how late the last of them is follows from how long processor
-and network card take for all of them. So ten million viewers cost as much as their edges.
+An event is one node's: a question, an answer, a piece that is there for all who wait at an edge. Viewers are no events of their own: a cohort
+is those of one edge who do the same thing in the same moment, and how late the last of them is follows from how long processor and network
+card take for all of them. So ten million viewers cost as much as their edges.
 
 What is in it: one chain of FETCHes a node and object, each asked for when the one before was answered (edged/fill.c); pieces that are
 streamed while a segment grows; what a request, a piece, a byte, a connection and a FETCH cost the processor, as measured (figures.json);
@@ -63,7 +63,7 @@ class Stream:
     init_bytes: int = 1500
     manifest_ttl_s: float = 1.0
     late_s: float = 1.0           # how far a picture is behind the clock
-    ahead: int = 2                # a player begins when it has so many pieces beyond its picture
+    ahead: int = 2                # a player begins when it has so many pieces, that far behind the clock if need be
     spread_s: float = 0.1         # within so long of a segment's beginning its viewers ask
     slices: int = 2               # cohorts that they are then
 
@@ -159,6 +159,7 @@ class Cohort:
     asked: float = 0.0
     lost: float = None  # when its edge was, of those who move
     joins: bool = False
+    late_s: float = 0.0  # of those who began farther behind the clock than others
     then: object = None  # called when it has all of an object
 
 
@@ -179,7 +180,7 @@ class Node:
     # -- upwards
 
     def way_up(self, key):
-        """(the node to ask, how far it is): the key's owner among siblings, who himself asks above; of those above the first that lives."""
+        """(the node to ask, how far it is): the key's owner among siblings, who asks above; of those above the first that lives."""
         for sibling in self.world.ring(key, self.siblings):
             if sibling is self:
                 break
@@ -308,7 +309,8 @@ class Edge(Node):
             world.engine.at(begins, self.join, Cohort(count, now, lost=lost))
 
     def has_manifest(self, cohort, ends):
-        self.world.engine.at(ends + self.world.viewer_rtt_s, self.ask, ("init", 0), Cohort(cohort.count, cohort.arrived, then=self.has_init))
+        cohort = Cohort(cohort.count, cohort.arrived, then=self.has_init)
+        self.world.engine.at(ends + self.world.viewer_rtt_s, self.ask, ("init", 0), cohort)
 
     def has_init(self, cohort, ends):
         self.world.engine.at(ends + self.world.viewer_rtt_s, self.join, Cohort(cohort.count, cohort.arrived))
@@ -323,7 +325,7 @@ class Edge(Node):
     def ask_until(self, number, newest, cohort):
         if number < newest:
             cohort.then = lambda done, ends: self.world.engine.at(ends, self.ask_until, number + 1, newest,
-                                                                  Cohort(done.count, done.arrived, joins=done.joins))
+                                                                  Cohort(done.count, done.arrived, joins=done.joins, late_s=done.late_s))
         self.ask(("segment", number), cohort)
 
     # -- what viewers ask for, and get
@@ -371,12 +373,12 @@ class Edge(Node):
 
     def seen(self, key, cohort, missing, first, last):
         """Viewers have what they have not had, from the piece `missing` on: the first of them then, the last of them then."""
-        world, late_s = self.world, self.world.stream.late_s
+        world, stream = self.world, self.world.stream
         newest, since = world.made_at(key, cohort.has - 1), world.made_at(key, missing)
         if cohort.joins and cohort.lost is None:
-            plays = newest + (1 - world.stream.ahead) / world.stream.pieces * world.stream.segment_s > last - late_s
-            if plays:
+            if cohort.has >= stream.ahead:
                 cohort.joins = False
+                cohort.late_s = last - (newest - (stream.ahead - 1) * stream.segment_s / stream.pieces)
                 world.startup.add(first - cohort.arrived, last - cohort.arrived, cohort.count)
             return
         if cohort.joins:
@@ -384,7 +386,7 @@ class Edge(Node):
             world.gap.add(first - since, last - since, cohort.count)
         elif newest > cohort.asked:  # one that was there when it was asked for is late by the viewer's own choice
             world.lateness.add(first - newest, last - newest, cohort.count)
-        world.stalls += cohort.count * share_above(first - since, last - since, late_s)
+        world.stalls += cohort.count * share_above(first - since, last - since, max(cohort.late_s, stream.late_s))
 
     def segment_begins(self, number):
         """Those who are here ask for it, within a while."""
@@ -504,7 +506,8 @@ class World:
 
     def elsewhere(self, edge, count, lost):
         """To who has most room; nobody has: they give up, counted."""
-        with_room = [other for other in self.edges if other.up and other is not edge and other.viewers + count < other.machine.connections_max]
+        with_room = [other for other in self.edges
+                     if other.up and other is not edge and other.viewers + count < other.machine.connections_max]
         if with_room:
             best = min(with_room, key=lambda other: other.viewers / other.machine.connections_max)
             self.engine.at(self.engine.now + 2 * self.viewer_rtt_s, best.arrive, count, lost)

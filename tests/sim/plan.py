@@ -21,9 +21,8 @@ CONTINENTS = [Place("here", 0.5, 4, 0.01), Place("west", 0.3, 3, 0.09), Place("e
 def viewer_s(figures, stream):
     """(seconds of a core, bytes) that one viewer costs a second."""
     pieces = stream.viewer_tracks * stream.pieces / stream.segment_s
-    # The first piece goes with the answer's head, at the latest.
-    us = (stream.viewer_tracks / stream.segment_s * figures.request_us + pieces * figures.piece_us + stream.viewer_bytes_s / 1e3 * figures.kb_us)
-    return us / 1e6, stream.viewer_bytes_s
+    us = stream.viewer_tracks / stream.segment_s * figures.request_us + pieces * figures.piece_us
+    return (us + stream.viewer_bytes_s / 1e3 * figures.kb_us) / 1e6, stream.viewer_bytes_s
 
 
 def room(figures, stream, machine, memory_bytes=256e9):
@@ -36,7 +35,8 @@ def room(figures, stream, machine, memory_bytes=256e9):
 
 
 def edges_of(viewers, each, spare, continents=None):
-    """{continent's name: edges of each of its sites}, so that the others carry all when `spare` is lost: nothing, edge, site or continent."""
+    """{continent's name: edges of each of its sites}, so that the others carry all when `spare` is lost: nothing, an edge of each site, a
+    site of each continent, the largest continent."""
     continents = continents or CONTINENTS
     out = {}
     most = max(continents, key=lambda place: place.share)
@@ -52,10 +52,11 @@ def edges_of(viewers, each, spare, continents=None):
 
 
 class Deployment:
-    """A world for so many viewers. siblings: the edges of a site share what they fetch; central: so many a continent between edges and origins."""
+    """A world for so many viewers. siblings: the edges of a site share what they fetch; central: so many a continent between edges and
+    origins; edges: of each site of a continent, instead of as many as are needed."""
 
-    def __init__(self, viewers, spare="site", siblings=True, central=2, follows=False, figures=None, stream=None, machine=None, continents=None,
-                 edges=None):
+    def __init__(self, viewers, spare="site", siblings=True, central=2, follows=False, figures=None, stream=None, machine=None,
+                 continents=None, edges=None):
         self.viewers, self.continents = viewers, continents or CONTINENTS
         self.figures, self.stream, self.machine = figures or Figures.load(), stream or Stream(), machine or Machine()
         self.each, self.bound_by = room(self.figures, self.stream, self.machine)
@@ -131,6 +132,6 @@ def one_edge(figures, reader_us, players, seconds, arrive_s, size, begins_s, pie
     world.crowd({edge: players}, begins_s, arrive_s, every_s=0.01)
     world.run(begins_s + seconds)
     segments = [n for key, n in origin.questions.items() if key[0] == "segment"]
-    return {"requests": world.requests, "edge CPU s": sum(edge.cpu.work.values()), "FETCHes": sum(segments), "of one segment": max(segments),
-            "startup p50 ms": world.startup.at(0.5) * 1e3, "startup p99 ms": world.startup.at(0.99) * 1e3,
+    return {"requests": world.requests, "edge CPU s": sum(edge.cpu.work.values()), "FETCHes": sum(segments),
+            "of one segment": max(segments), "startup p50 ms": world.startup.at(0.5) * 1e3, "startup p99 ms": world.startup.at(0.99) * 1e3,
             "lateness p50 ms": world.lateness.at(0.5) * 1e3, "lateness p99 ms": world.lateness.at(0.99) * 1e3, "stalls": world.stalls}

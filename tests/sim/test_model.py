@@ -10,8 +10,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from model import Figures, Machine, Station, Stream, Tally, World, share_above  # noqa: E402
 from plan import Deployment, Place, edges_of, one_edge, room  # noqa: E402
 
-COSTS = Figures(request_us=10, kb_us=0.2, piece_us=5, connect_us=20, fetch_us=50, fetch_kb_us=0.5, miss_us=40, rest_bytes=500, follow_bytes=4000,
-                kernel_bytes=64000)
+COSTS = Figures(request_us=10, kb_us=0.2, piece_us=5, connect_us=20, fetch_us=50, fetch_kb_us=0.5, miss_us=40,
+                rest_bytes=500, follow_bytes=4000, kernel_bytes=64000)
 ONE_TRACK = Stream(tracks=1, all_bytes_s=100e3, viewer_tracks=1, viewer_bytes_s=100e3)
 SMALL = [Place("here", 0.6, 4, 0.01), Place("west", 0.4, 3, 0.09)]
 RECORDED = json.loads((pathlib.Path(__file__).resolve().parent / "figures.json").read_text())
@@ -142,6 +142,7 @@ def test_as_many_edges_as_are_planned_carry_a_crowd_and_the_loss_of_a_site():
 @pytest.mark.parametrize("run", RECORDED["runs"], ids=lambda run: f"{run['players']} players")
 def test_what_was_measured_is_what_it_says(run):
     """Of the recorded run, with the recorded figures: so a change of the model that makes it worse is seen."""
-    told = one_edge(Figures(**RECORDED["figures"]), RECORDED["reader_us"], run["players"], run["seconds"], run["arrive_s"], run["bytes"], run["begins_s"])
+    told = one_edge(Figures(**RECORDED["figures"]), RECORDED["reader_us"],
+                    *(run[what] for what in ("players", "seconds", "arrive_s", "bytes", "begins_s")))
     for what, far in (("requests", 0.05), ("edge CPU s", 0.3), ("FETCHes", 0.1), ("of one segment", 0.01)):
         assert told[what] == pytest.approx(run["measured"][what], rel=far), what

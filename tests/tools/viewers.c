@@ -37,7 +37,7 @@
 #define SLOT_US 20 /* of the table that percentiles are read from */
 #define SLOTS 1000000
 #define TURN_MS 2
-#define PIECES_AHEAD 2 /* a player begins when it has so many beyond its picture: what comes next has that long */
+#define PIECES_AHEAD 2 /* a player begins when it has so many, that far before them if need be: what comes next has that long */
 #define GIVE_UP_MS 60000
 
 enum phase { AWAY, CONNECTING, IDLE, HEAD, BODY, END, GONE };
@@ -256,7 +256,9 @@ static void watch_pieces(struct crowd *c, struct viewer *v, int64_t now_us)
         /* A piece that was made before it was asked for is late by the viewer's own choice. */
         if (newest_made_us > v->asked_us)
                 times_take(&c->lateness, now_us - newest_made_us);
-        if (!v->plays && segment_at + ((int64_t)here - PIECES_AHEAD) * piece_us + v->late_us > now_us) {
+        if (!v->plays && here >= PIECES_AHEAD) {
+                int64_t picture_at = segment_at + ((int64_t)here - PIECES_AHEAD) * piece_us; /* the newest place it may begin at */
+                v->late_us = now_us - picture_at > v->late_us ? now_us - picture_at : v->late_us;
                 v->plays = true;
                 times_take(&c->startup, now_us - v->arrives_us);
         } else if (v->plays && now_us > needed_us) {
