@@ -14,6 +14,7 @@ import pathlib
 import re
 import resource
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -133,6 +134,7 @@ class Rig:
         self.running, self.reserved, self.edges = [], [], 0
         files = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # whoever ends a bench ends its servers too
         self.files = files[1]
 
     def __enter__(self):
@@ -174,12 +176,14 @@ class Rig:
         return Server("origin", process, f"fetch://127.0.0.1:{port}")
 
     def edge(self, above, sets=None, threads=1, cpus=None, ready=True):
-        """above: the servers it asks. What bounds strangers is wide enough for a crowd that has one address."""
+        """above: the servers it asks. What bounds strangers is wide enough for a crowd that has one address, and for
+        one that a busy machine keeps from asking and reading."""
         self.edges += 1
         http, admin, fetch = self.port(), self.port(), self.port()
         keys = {"id": f"edge-{self.edges}", "http_port": http, "fetch_port": fetch, "admin_port": admin, "http_threads": threads,
                 "origins": ",".join(f"127.0.0.1:{server.fetch if server.name == 'edged' else server.port}" for server in above),
-                "log_level": "warn", "drain_ms": 0, "connections_max": 100000, "misses_per_s": 0, "misses_of_one_per_s": 0, **(sets or {})}
+                "log_level": "warn", "drain_ms": 0, "connections_max": 100000, "misses_per_s": 0, "misses_of_one_per_s": 0,
+                "header_deadline_ms": 60000, "min_rate_bytes_s": 0, **(sets or {})}
         with open(self.directory / f"edge-{self.edges}.log", "wb") as log:
             process = self.spawn([BIN / "edged", *(w for k, v in keys.items() for w in ("--set", f"{k}={v}"))], cpus or cores()[0], stderr=log)
         server = Server("edged", process, f"http://127.0.0.1:{http}", admin)

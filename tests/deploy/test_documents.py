@@ -9,7 +9,7 @@ import pytest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DAEMONS = ["ingestd", "transcoderd", "originD", "edged"]
-DOCUMENTS = ["README.md", "SECURITY.md", "CHANGELOG.md", "ARCHITECTURE.md", "docs/operations.md", "proto/README.md",
+DOCUMENTS = ["README.md", "SECURITY.md", "CHANGELOG.md", "ARCHITECTURE.md", "docs/operations.md", "docs/performance.md", "proto/README.md",
              "tests/model/README.md", "deploy/k8s/README.md", "deploy/prometheus/rules.yml"]
 METRIC = re.compile(r"\b((?:freshet|ingestd|transcoderd|originD|edged)_[a-z][a-z0-9_]*[a-z0-9])(?:\{([^}]*)\})?")
 LABEL = re.compile(r'(\w+)="([a-z_0-9A-Z]+)"')
