@@ -108,6 +108,7 @@ struct store {
         bool retrying;
         char retrying_id[SESSION_ID_MAX + 16];
         int64_t retried_mono_us;
+        size_t retry_at; /* of live_by_start: whose tracks are looked at next, in this round */
         struct session *loaded; /* ended, with their tracks; by next_loaded */
         size_t loaded_count;
         bool started, stopping, idle_told, slow_told;

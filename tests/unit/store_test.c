@@ -463,10 +463,26 @@ static void test_a_session_whose_log_has_failed_ends_whole(void **state)
         assert_true(s->tracks[0]->log->closed.rows[0].sum.crc);
 }
 
+/* Some of them in each tick: the oldest of many is in none of the first. */
+static void test_tracks_of_every_live_session_are_read_again(void **state)
+{
+        (void)state;
+        struct session *s = recorded("cam", "S1", 5000000);
+        add_silent(3);
+        drain();
+        UNTIL(&loop, s->version == s->saved_version);
+        for (int round = 0; round < 2; round++) {
+                session_track(s, "v720")->log->failed = true;
+                UNTIL(&loop, !session_track(s, "v720")->log->failed);
+        }
+        assert_int_equal(put_video(s, "v720", 1, 0), 0);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                CASE(test_tracks_of_every_live_session_are_read_again),
                 CASE(test_live_session_is_found_and_continued_after_a_restart),
                 CASE(test_a_recording_nobody_asks_for_is_not_kept_loaded),
                 CASE(test_torn_tail_of_a_live_session_is_cut_and_written_over),
