@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "common/cluster/rpc_gate.h"
 #include "common/daemon/descriptors.h"
