@@ -26,9 +26,9 @@
 /* What a fill is at, and what may come next; enter() logs each change. */
 #define STEPS(X)                                                                                                       \
         X(ASK, ask)       /* whom? → OWNER, UP, GATHER, OVER */                                                        \
-        X(OWNER, owner)   /* the edge of this site whose object it is → ASK, DUE, DONE */                              \
-        X(UP, up)         /* one is asked → ASK, RACE, OVER, DUE, DONE */                                              \
-        X(RACE, stay)     /* so is another one, or there is none → ASK, OVER, DUE, DONE */                             \
+        X(OWNER, owner)   /* the edge of this site whose object it is → ASK, PAUSE, DUE, DONE */                       \
+        X(UP, up)         /* one is asked → ASK, RACE, OVER, PAUSE, DUE, DONE */                                       \
+        X(RACE, stay)     /* so is another one, or there is none → ASK, OVER, PAUSE, DUE, DONE */                      \
         X(OVER, over)     /* all of this round were asked, or there is nobody → ASK, PAUSE, DONE */                    \
         X(PAUSE, pause)   /* until retry_us → ASK, DONE */                                                             \
         X(DUE, due)       /* not yet, until due_us → ASK, DONE */                                                      \

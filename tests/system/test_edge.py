@@ -110,7 +110,7 @@ def test_a_segment_that_is_due_is_held_and_comes_chunk_by_chunk(live):
 
 def test_many_viewers_of_one_segment_are_one_fetch_upstream(live):
     n = next_segment(live) + 1
-    viewers = 60
+    viewers = 100
 
     def fetches():
         return live.metric("origin-1", "originD_fetches_total")
@@ -121,7 +121,7 @@ def test_many_viewers_of_one_segment_are_one_fetch_upstream(live):
     assert {a.status for a in got} == {200} and len({a.body for a in got}) == 1
     results = [a.headers["x-cache"] for a in got]
     assert "joined" in results and results.count("miss") <= 5  # a hit came when all of it was there
-    # one fetch for each of the five chunks, some that waited in vain, lists and manifests meanwhile
+    # one fetch for each of the five chunks, some that waited in vain, lists and manifests meanwhile, and the next segments of what was watched before
     assert spent < viewers / 2
 
 

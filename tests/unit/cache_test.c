@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "edged/cache_impl.h"
+#include "edged/pages.h"
 #include "fake_upstream.h"
 
 #define NOW INT64_C(1000000000)
@@ -413,6 +414,23 @@ static void test_a_refresh_that_hangs_is_not_waited_for(void **state)
         assert_int_equal(get(&f, "/m", t + US_PER_S, &other), CACHE_HIT);
         assert_ptr_equal(other, o);
         object_unref(&other);
+        object_unref(&o);
+        close_fixture(&f);
+}
+
+static void test_what_is_large_lies_in_pages_and_counts_by_pages(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        struct object_view v;
+        open_fixture(&f, 1 << 20, 16);
+        size_t before = cache_bytes(f.cache);
+        put(&f, "/k", PAGES_LEAST + 1, true, 0, NOW);
+        assert_int_equal(get(&f, "/k", NOW, &o), CACHE_HIT);
+        object_look(o, NOW, &v);
+        assert_true(pages_find(ledger_inner(v.body), NULL, NULL));
+        assert_true(cache_bytes(f.cache) - before >= PAGES_LEAST + 4096);
         object_unref(&o);
         close_fixture(&f);
 }
@@ -886,6 +904,7 @@ int main(void)
                 cmocka_unit_test(test_what_was_paid_for_is_not_refreshed_before_it_expires),
                 cmocka_unit_test(test_what_is_being_refreshed_is_not_evicted),
                 cmocka_unit_test(test_a_refresh_that_hangs_is_not_waited_for),
+                cmocka_unit_test(test_what_is_large_lies_in_pages_and_counts_by_pages),
                 cmocka_unit_test(test_what_a_reader_attaches_counts_and_goes_with_the_object),
                 cmocka_unit_test(test_only_so_many_different_objects_are_fetched_at_once),
                 cmocka_unit_test(test_slow_readers_keep_a_share_and_do_not_empty_the_cache),
