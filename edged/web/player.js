@@ -2,7 +2,8 @@
 
 export const NEAR_S = 1.5 // no further behind than this beyond the target is at the live edge
 const STILL_MS = 2000, LOOK_MS = 250
-const MOVED_LOOKS = 3 // in a row: a jump to another place moves it once, and nothing is seen of that yet
+const MOVED_S = 0.2 // so much of it was played: on a busy machine by fits and starts, and a jump to another place (JUMPED_S at a look) is no playing
+const JUMPED_S = 1.5
 const JUMP_S = 3 // further behind than this beyond the target nobody catches up by speed: that would take a minute and more
 const UTC_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014'
 
@@ -118,12 +119,16 @@ export class Player {
   // Whatever the cause is, and whatever dash.js takes it for: a picture that stands still is told by nothing but itself.
   watchPicture(events) {
     const video = this.video
-    let last = video.currentTime, moved = 0, sinceMs = performance.now()
+    let last = video.currentTime, playedS = 0, sinceMs = performance.now()
     this.pictureTimer = setInterval(() => {
-      moved = !video.seeking && video.currentTime > last ? moved + 1 : 0
+      const movedS = video.currentTime - last
       last = video.currentTime
+      if (!video.seeking && movedS > 0 && movedS < JUMPED_S) playedS += movedS
       const rests = video.paused || video.ended || this.firstFrameMs === null // nobody expects it to move
-      if (rests || moved >= MOVED_LOOKS) sinceMs = performance.now()
+      if (rests || playedS >= MOVED_S) {
+        sinceMs = performance.now()
+        playedS = 0
+      }
       const stood = performance.now() - sinceMs >= STILL_MS
       if (stood === this.stands) return
       this.stands = stood

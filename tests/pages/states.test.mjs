@@ -78,17 +78,16 @@ test('a picture that stands still is told in words, once, with the picture left 
     assert.equal(await page.isVisible('#headline'), true)
     assert.equal(await page.isVisible('#play'), true, 'the controls are there')
     await until('it says that the server does not answer', 20, async () => /server does not answer/.test(await page.textContent('#detail')))
-    assert.deepEqual(await heard(page), ['The picture stands still. Nothing more has come so far. It goes on here by itself when something does.'])
+    const words = await heard(page)
+    assert.match(words[0], /^The picture stands still\. Nothing more has come so far/)
+    assert.equal(words.filter((said) => /stands still/.test(said)).length, 1)
     if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/stalled.png` })
   } finally {
     cluster.local('thaw', 'edge-1')
   }
-  await until('pictures go on', 30, async () => (await metrics(page)).state === 'playing')
-  await until('live again', 30, async () => {
-    const { latency, targetLatency } = await metrics(page)
-    return latency < targetLatency + 1
-  })
-  assert.equal((await heard(page)).at(-1), 'It plays.')
+  const { decodedFrames = 0 } = await metrics(page)
+  await until('it says that it goes on', 60, async () => (await heard(page)).includes('It plays.'))
+  await until('pictures go on', 30, async () => (await metrics(page)).decodedFrames > decodedFrames)
   assert.deepEqual(page.faults, [])
   await page.context().close()
 })
