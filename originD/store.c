@@ -104,8 +104,8 @@ static bool any_busy(struct store *st)
         return false;
 }
 
-/* Some at a time, since of 10,000 sessions with seven tracks all at once would be a stop of 15 ms. Who comes or goes meanwhile may have
- * another looked at once more, or not this time. */
+/* Some at a time, since of 10,000 sessions with seven tracks all at once would be a stop of 15 ms. A round comes to its end, however late
+ * the ticks are. Who comes or goes meanwhile may have another looked at once more, or not this time. */
 static void retry_some_tracks(struct store *st)
 {
         const struct by_start *live = &st->live_by_start;
@@ -155,7 +155,7 @@ static void ticked(uv_timer_t *timer)
         age_clock_look(&st->age, clock_real_us(), clock_boot_us());
         each_live(st, expire);
         look_after_ended(st);
-        if (now - st->retried_mono_us > STORE_RETRY_US) {
+        if (now - st->retried_mono_us > STORE_RETRY_US && st->retry_at >= st->live_by_start.count) {
                 st->retried_mono_us = now;
                 st->retry_at = 0;
                 store_retry_unreadable(st);

@@ -478,11 +478,24 @@ static void test_tracks_of_every_live_session_are_read_again(void **state)
         assert_int_equal(put_video(s, "v720", 1, 0), 0);
 }
 
+/* On a busy machine the next round is due before all had their turn in this one. */
+static void test_tracks_of_every_live_session_are_read_again_when_ticks_are_late(void **state)
+{
+        (void)state;
+        struct session *s = recorded("cam", "S1", 5000000);
+        add_silent(3);
+        drain();
+        UNTIL(&loop, s->version == s->saved_version);
+        session_track(s, "v720")->log->failed = true;
+        UNTIL(&loop, (store.retried_mono_us -= 2 * STORE_RETRY_US, !session_track(s, "v720")->log->failed));
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 CASE(test_tracks_of_every_live_session_are_read_again),
+                CASE(test_tracks_of_every_live_session_are_read_again_when_ticks_are_late),
                 CASE(test_live_session_is_found_and_continued_after_a_restart),
                 CASE(test_a_recording_nobody_asks_for_is_not_kept_loaded),
                 CASE(test_torn_tail_of_a_live_session_is_cut_and_written_over),
