@@ -276,13 +276,12 @@ static bool may_fill(struct cache *c)
 
 static void note_asked(struct object *o)
 {
-        if (!atomic_load_explicit(&o->asked, memory_order_relaxed))
+        if (o && !atomic_load_explicit(&o->asked, memory_order_relaxed))
                 atomic_store_explicit(&o->asked, true, memory_order_relaxed);
 }
 
 static enum cache_result give(struct object *o, enum cache_result result, struct object **out)
 {
-        note_asked(o);
         *out = object_ref(o);
         return result;
 }
@@ -367,11 +366,10 @@ static enum cache_result find_plain(struct shard *s, uint64_t hash, const char *
         if (!*out)
                 return CACHE_MISS;
         note_hit(o);
-        note_asked(o);
         return result;
 }
 
-enum cache_result cache_find(struct cache *c, const char *key, size_t len, int64_t now_us, struct object **out)
+static enum cache_result find(struct cache *c, const char *key, size_t len, int64_t now_us, struct object **out)
 {
         assert(len <= KEY_MAX);
         uint64_t hash = XXH3_64bits(key, len);
@@ -387,6 +385,13 @@ enum cache_result cache_find(struct cache *c, const char *key, size_t len, int64
         pthread_mutex_unlock(&s->lock);
         if (made)
                 mailbox_post(c->mb, &made->mail);
+        return result;
+}
+
+enum cache_result cache_find(struct cache *c, const char *key, size_t len, int64_t now_us, struct object **out)
+{
+        enum cache_result result = find(c, key, len, now_us, out);
+        note_asked(*out);
         return result;
 }
 
@@ -427,7 +432,6 @@ static enum cache_result get(struct cache *c, const char *key, size_t len, uint8
         } else {
                 *out = made = begin_anew(c, s, hash, key, len, o, &dropped, now_us);
                 made->hops = hops;
-                note_asked(made);
                 made->renews = !charge;
                 if (charge)
                         made->charge = *charge;
@@ -441,13 +445,22 @@ static enum cache_result get(struct cache *c, const char *key, size_t len, uint8
 
 enum cache_result cache_get(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us, struct object **out)
 {
+        enum cache_result result = get(c, key, len, hops, NULL, now_us, out);
+        note_asked(*out);
+        return result;
+}
+
+enum cache_result cache_get_owned(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us, struct object **out)
+{
         return get(c, key, len, hops, NULL, now_us, out);
 }
 
 enum cache_result cache_get_charged(struct cache *c, const char *key, size_t len, const struct charge *charge, int64_t now_us,
                                     struct object **out)
 {
-        return get(c, key, len, 0, charge, now_us, out);
+        enum cache_result result = get(c, key, len, 0, charge, now_us, out);
+        note_asked(*out);
+        return result;
 }
 
 bool cache_ahead(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us)

@@ -6,7 +6,8 @@
  * as one does not come while it is held (hold_us).
  *
  * What was complete when it came, a recording or a viewer far behind, is not followed. Where FETCHes come from below (an edge on top), those are who
- * asks. It has no state but a count: which track is followed is what the cache has of it.
+ * asks; other edges of the site are not (FETCH_OWNED), for they follow by themselves what their viewers watch. If what they follow made its owner
+ * follow, each would do so for the others, without a viewer and without an end. It has no state but a count: which track is followed is what the cache has of it.
  *
  * Loop thread. */
 #ifndef EDGED_FOLLOW_H

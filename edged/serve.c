@@ -256,7 +256,7 @@ static void on_fetch(void *arg, struct rpc_request *req)
         struct object *o;
         int64_t now_us = clock_mono_us();
         uint8_t hops = owned || m.hops == FETCH_HOPS_MAX ? m.hops : (uint8_t)(m.hops + 1);
-        if (cache_get(s->cache, m.key, strlen(m.key), hops, now_us, &o) == CACHE_FULL) {
+        if ((owned ? cache_get_owned : cache_get)(s->cache, m.key, strlen(m.key), hops, now_us, &o) == CACHE_FULL) {
                 reply_status(req, m.offset, ERR_FULL, 0);
                 return;
         }

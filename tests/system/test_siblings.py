@@ -250,3 +250,17 @@ def test_edges_that_stand_above_each_other_ask_each_other_for_nothing_and_say_so
     answers = get_from(pair, "/live/whole_4000/s/v720/1.m4s", 20)
     assert {a.status for a in answers} == {503}
     assert [metric(e, "edged_upstream_fetches_total") for e in pair] == [0, 0]
+
+
+def test_what_nobody_watches_any_more_is_followed_at_no_edge_of_the_site(tier):
+    """Who follows asks the owner of the next segment: were that a viewer to the owner, each would follow for the others, for ever. And where
+    nobody has watched, nothing is followed."""
+    watched, *others = edges = tier.site(tier.origin(), **PATIENT)
+    path = "/live/grow_9000_3_60/s/v720/{}.m4s".format
+    for n in range(20):  # each of the three owns some of them
+        assert request(watched.url + path(n), timeout=60).status == 200
+    followed = [metric(e, "edged_followed_total") for e in edges]
+    assert followed[0] > 10 and followed[1:] == [0, 0], followed
+    wait_until(lambda: sum(metric(e, "edged_following") for e in edges) == 0, "it ends")
+    counts = tier.counts(watched)
+    assert not [n for n in range(19 + 8, 100) if counts.get(path(n))]  # six segments after the last one that was watched

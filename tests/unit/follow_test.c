@@ -95,6 +95,29 @@ static void test_viewers_some_segments_behind_are_enough_and_when_they_are_gone_
         close_fixture(&f);
 }
 
+/* Which follows by itself what its viewers watch. */
+static void test_what_another_edge_of_the_site_asks_for_is_not_followed(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        open_fixture(&f, 10);
+        assert_int_equal(cache_get_owned(f.e.cache, segment(7), strlen(segment(7)), 0, fake_clock_us(), &o), CACHE_MISS);
+        object_unref(&o);
+        run_loop(&f.e);
+        assert_int_equal(cache_get_owned(f.e.cache, segment(7), strlen(segment(7)), 0, fake_clock_us(), &o), CACHE_JOINED);
+        object_unref(&o);
+        grow(&f, 7);
+        assert_null(fake_open(f.e.upstream));
+        assert_int_equal(cache_get_owned(f.e.cache, segment(8), strlen(segment(8)), 0, fake_clock_us(), &o), CACHE_MISS);
+        object_unref(&o);
+        run_loop(&f.e);
+        assert_int_equal(ask(&f, 8), CACHE_JOINED); /* but a viewer here is one */
+        grow(&f, 8);
+        assert_string_equal(fake_open(f.e.upstream)->what.key, segment(9));
+        close_fixture(&f);
+}
+
 static void test_what_does_not_come_is_not_followed_on(void **state)
 {
         (void)state;
@@ -158,6 +181,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_the_next_segment_is_asked_for_before_the_first_viewer_does),
                 cmocka_unit_test(test_viewers_some_segments_behind_are_enough_and_when_they_are_gone_it_ends),
+                cmocka_unit_test(test_what_another_edge_of_the_site_asks_for_is_not_followed),
                 cmocka_unit_test(test_what_does_not_come_is_not_followed_on),
                 cmocka_unit_test(test_recordings_are_not_followed),
                 cmocka_unit_test(test_there_are_no_more_than_so_many),
