@@ -1,5 +1,5 @@
-/* access.h - who may watch which stream: private streams, tokens, and what has been verified already. Knows nothing of the HTTP
- * library: strings go in, a decision comes out, and the time is passed in.
+/* access.h - who may watch which stream: private streams, tokens, and what has been verified already. Knows nothing of
+ * HTTP: strings go in, a decision comes out, and the time is passed in.
  *
  *   access_open → access_set (again when configuration or keys change) → … → access_close     loop thread
  *   access_memory_open → access_is_private, access_check, access_list → access_memory_close   one for each HTTP thread

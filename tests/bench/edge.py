@@ -10,7 +10,7 @@ Two threads beside one: where client and server cannot have two cores each, it i
 that of two.
 
 The same edge also serves an equal stream that is private, to viewers of sixteen tokens each in their URLs, and the public one by
-URLs with the same tokens in them, which are then not looked at: what of a token's cost is the longer URL, which is read byte by byte, and
+URLs with the same tokens in them, which are then not looked at: what of a token's cost is the longer URL, and
 what is the token. And again while a stranger sends forged ES256 tokens, each another one, as fast as one connection goes.
 
 Also: an object that a thousand viewers want before it is there, and how many FETCHes that costs."""
