@@ -148,12 +148,13 @@ static enum stats_close judge(struct conn *c, const struct conn_limits *limits, 
         return CLOSES;
 }
 
+/* To shut both ways would say that the answer is at its end: where nothing else says so, its thread is only told, and resets it. */
 static void condemn(struct conn *c, enum stats_close why, unsigned closed[CLOSES])
 {
         c->condemned = true;
         stats_close(why);
         closed[why]++;
-        shutdown(c->fd, SHUT_RDWR);
+        shutdown(c->fd, c->unended ? SHUT_RD : SHUT_RDWR);
 }
 
 static bool may_go(const struct conn *c)

@@ -60,6 +60,7 @@ struct conn {
         atomic_bool turned_away;   /* there is no room for it: it is told so when it asks */
         enum stats_turned turned_why;
         atomic_bool seated;        /* it counts as one of connections_max */
+        atomic_bool unended;       /* the answer under way ends with the connection (HTTP/1.0): to end it early is to reset it */
         bool leaving;              /* under list->lock: it counts as one that lost its seat and is still open */
 
         _Atomic int phase;          /* enum conn_phase */

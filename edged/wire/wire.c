@@ -106,6 +106,7 @@ void wire_answer(struct request *r, struct answer *a, const char *extra)
                                  .extra = extra};
         r->status = a->status;
         r->wants_piece = a->grows;
+        r->conn->unended = a->grows && r->head.http_1_0;
         output_answer(&r->out, a, &how);
 }
 
@@ -148,6 +149,15 @@ static bool has_left(struct request *r)
         return true;
 }
 
+/* Proxies of HTTP/1.0 keep what came before an orderly end as all there is. */
+static void close_socket(struct conn *c)
+{
+        static const struct linger none = {.l_onoff = 1, .l_linger = 0};
+        if (c->unended)
+                setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+        close(c->fd);
+}
+
 void wire_end_conn(struct conn *c)
 {
         struct wire_thread *t = c->thread;
@@ -161,7 +171,7 @@ void wire_end_conn(struct conn *c)
                 stats_close(CLOSE_UNREAD);
         conn_leave(c);
         seats_leave(c);
-        close(c->fd);
+        close_socket(c);
         c->next_closed = t->closed;
         t->closed = c;
 }
@@ -311,6 +321,9 @@ static enum turn finish(struct conn *c, bool whole)
         r->whole = whole;
         int64_t ended_us = request_put(r);
         conn_admit(c, &access_nothing);
+        if (c->unended && !whole)
+                return TURN_OVER;
+        c->unended = false;
         if (closes)
                 return begin_linger(c);
         c->step = STEP_HEAD;
@@ -400,7 +413,7 @@ static void run(struct wire_thread *t, struct conn *c)
         load(t, c);
         for (unsigned i = 0; turn == TURN_ON && c->requests - before <= WIRE_TURN_REQUESTS && i < WIRE_TURN_STEPS; i++)
                 turn = steps[c->step](t, c);
-        if (turn == TURN_OVER || (c->hung_up && c->request && c->request->held)) {
+        if (turn == TURN_OVER || (c->hung_up && c->request && c->request->held) || (c->condemned && c->unended)) {
                 wire_end_conn(c);
                 return;
         }

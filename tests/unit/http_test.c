@@ -197,6 +197,27 @@ static void test_an_origin_that_dies_in_mid_segment_is_not_noticed_and_losing_al
         close_fixture(&f);
 }
 
+/* It has no chunks: a proxy would keep what has come so far as all there is. */
+static void test_an_answer_that_is_cut_looks_like_no_end_to_http_1_0(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&v, &f);
+        viewer_send(&v, "GET " SEGMENT " HTTP/1.0\r\n\r\n");
+        until(&f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
+        until(&f, has_head, &v);
+        f.e.upstream->nodes = 0;
+        fake_answer_error(fake_open(f.e.upstream), ERR_CLOSED);
+        fake_wait(20 * US_PER_S);
+        until(&f, is_closed, &v);
+        assert_true(v.reset);
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
 static void test_a_due_segment_that_does_not_come_is_503_with_retry_after(void **state)
 {
         (void)state;
@@ -867,6 +888,7 @@ int main(void)
                 cmocka_unit_test(test_a_viewer_who_goes_while_he_waits_gives_his_seat_back_at_once),
                 cmocka_unit_test(test_a_viewer_who_leaves_stops_nobody),
                 cmocka_unit_test(test_an_origin_that_dies_in_mid_segment_is_not_noticed_and_losing_all_cuts_the_answer),
+                cmocka_unit_test(test_an_answer_that_is_cut_looks_like_no_end_to_http_1_0),
                 cmocka_unit_test(test_a_due_segment_that_does_not_come_is_503_with_retry_after),
                 cmocka_unit_test(test_what_the_origins_do_not_have_is_404_once_asked),
                 cmocka_unit_test(test_a_manifest_is_served_stale_while_no_origin_answers),
