@@ -618,7 +618,8 @@ int cache_append(struct object *o, struct buf *bytes, const char *content_type, 
 static struct buf *join_chunks(const struct object *o, struct buf *last)
 {
         struct buf *parts[CACHE_CHUNKS_MAX + 1];
-        memcpy(parts, o->chunks, o->chunk_count * sizeof(*parts));
+        for (unsigned i = 0; i < o->chunk_count; i++)
+                parts[i] = o->chunks[i];
         parts[o->chunk_count] = last;
         return ledger_join(&o->cache->ledger, parts, o->chunk_count + (last ? 1 : 0));
 }
