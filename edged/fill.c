@@ -32,7 +32,7 @@
         X(OVER, over)     /* all of this round were asked, or there is nobody → ASK, PAUSE, DONE */                    \
         X(PAUSE, pause)   /* until retry_us → ASK, DONE */                                                             \
         X(DUE, due)       /* not yet, until due_us → ASK, DONE */                                                      \
-        X(GATHER, gather) /* a list: gather.c asks every node above → DONE */                                          \
+        X(GATHER, gather) /* a list: gather.c asks every node above → OVER, DONE */                                    \
         X(DONE, stay)     /* the object has left FILLING; the fill is gone */
 
 enum step {
@@ -298,11 +298,13 @@ static enum step step_gather(struct fill *f, int64_t now_us)
         struct fills *fs = f->fills;
         if (f->gathering)
                 return STEP_GATHER;
-        if (fs->stopping || fs->upstream->ops->live(fs->upstream) == 0)
-                return fail(f, ERR_CLOSED, now_us);
-        /* Who has somebody to ask is told later, and not during this call. */
-        gather_begin(&f->gathering, fs->timer.loop, fs->upstream, f->object->key, f->object->hops, on_gathered, f);
-        return STEP_GATHER;
+        int err = fs->stopping ? ERR_CLOSED
+                               : gather_begin(&f->gathering, fs->timer.loop, fs->upstream, f->object->key, f->object->hops, on_gathered, f);
+        if (err == ERR_FULL) {
+                f->round.busy = true;
+                return STEP_OVER;
+        }
+        return err ? fail(f, err, now_us) : STEP_GATHER;
 }
 
 static enum step step_stay(struct fill *f, int64_t now_us)

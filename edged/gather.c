@@ -129,10 +129,11 @@ static int ask(struct part *p, const struct node_set *tried)
         return u->ops->fetch(u, what.key, tried, tried ? 0 : p->node, &what, ANSWER_MS, &p->node, on_answer, p);
 }
 
-void gather_begin(struct gather **out, uv_loop_t *loop, struct upstream *u, const char *key, uint8_t hops, gather_done *done, void *arg)
+int gather_begin(struct gather **out, uv_loop_t *loop, struct upstream *u, const char *key, uint8_t hops, gather_done *done, void *arg)
 {
-        struct gather *g = *out = mem_alloc(sizeof(*g));
+        struct gather *g = mem_alloc(sizeof(*g));
         struct node_set tried = {0};
+        int err = 0;
         g->loop = loop;
         strcpy(g->key, key);
         key_parse(&g->parsed, key);
@@ -143,12 +144,16 @@ void gather_begin(struct gather **out, uv_loop_t *loop, struct upstream *u, cons
         while (g->count < UPSTREAM_NODES_MAX) {
                 struct part *p = &g->parts[g->count];
                 p->gather = g;
-                if (ask(p, &tried) != 0)
+                if ((err = ask(p, &tried)) != 0)
                         break;
                 node_set_add(&tried, p->node);
                 g->count++;
                 g->open++;
         }
-        if (g->open == 0)
-                finish(g);
+        if (g->open > 0) {
+                *out = g;
+                return 0;
+        }
+        forget(g);
+        return err;
 }

@@ -13,9 +13,10 @@
 struct gather;
 
 /* *out is valid until done() is called, or it is abandoned. err: ERR_CLOSED when no node answered. json is the caller's of done for the
- * call only. Never called from gather_begin() unless there is no node to ask. */
+ * call only. Never called from gather_begin(): when that asked nobody it says why, and *out is as it was. ERR_CLOSED: there is no node;
+ * ERR_FULL: there are, and all have too much to do (breaker.h). */
 typedef void gather_done(void *arg, int err, struct buf *json);
-void gather_begin(struct gather **out, uv_loop_t *loop, struct upstream *u, const char *key, uint8_t hops, gather_done *done, void *arg);
+int gather_begin(struct gather **out, uv_loop_t *loop, struct upstream *u, const char *key, uint8_t hops, gather_done *done, void *arg);
 
 /* done() is not called any more. What is under way ends by itself, before the loop does. */
 void gather_abandon(struct gather **g);

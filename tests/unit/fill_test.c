@@ -433,6 +433,28 @@ static void test_a_page_of_recordings_comes_from_every_origin(void **state)
         fake_edge_close(&e);
 }
 
+static void test_a_list_waits_for_nodes_that_all_have_too_much_to_do(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 2);
+        node_set_add(&e.upstream->busy, 1);
+        node_set_add(&e.upstream->busy, 2);
+        struct object *o = get(&e, "/api/streams");
+        assert_int_equal(e.upstream->count, 0);
+        assert_int_equal(look(o).state, OBJECT_FILLING);
+        e.upstream->busy = (struct node_set){0};
+        fake_wait(FILL_PAUSE_MAX_US);
+        fills_tick(e.fills, fake_clock_us());
+        assert_int_equal(e.upstream->count, 2);
+        for (int i = 0; i < 2; i++)
+                fake_answer_bytes(&e.upstream->calls[i], "{\"streams\":[]}", 14, FETCH_COMPLETE, 1000, "application/json");
+        assert_int_equal(look(o).state, OBJECT_COMPLETE);
+        assert_int_equal(fills_active(e.fills), 0);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
 /* Who asked for it is told, and nobody waits for what is still to come. */
 static void test_a_list_that_is_under_way_at_the_end_fails(void **state)
 {
@@ -470,6 +492,7 @@ int main(void)
                 cmocka_unit_test(test_a_type_that_would_forge_a_header_is_not_passed_on),
                 cmocka_unit_test(test_the_list_of_streams_comes_from_every_origin),
                 cmocka_unit_test(test_a_page_of_recordings_comes_from_every_origin),
+                cmocka_unit_test(test_a_list_waits_for_nodes_that_all_have_too_much_to_do),
                 cmocka_unit_test(test_a_list_that_is_under_way_at_the_end_fails),
         };
         log_set_level(LOG_ERROR);

@@ -132,13 +132,16 @@ static void test_without_an_answer_it_fails(void **state)
         struct fake_upstream *u = mem_alloc(sizeof(*u));
         struct result r = {0};
         u->base.ops = &fake_ops;
-        gather_begin(&g, &loop, &u->base, "/api/streams", 0, on_done, &r);
-        assert_int_equal(r.calls, 1);
-        assert_int_equal(r.err, ERR_CLOSED);
+        assert_int_equal(gather_begin(&g, &loop, &u->base, "/api/streams", 0, on_done, &r), ERR_CLOSED);
         u->nodes = 1;
-        gather_begin(&g, &loop, &u->base, "/api/streams", 0, on_done, &r);
+        node_set_add(&u->busy, 1);
+        assert_int_equal(gather_begin(&g, &loop, &u->base, "/api/streams", 0, on_done, &r), ERR_FULL);
+        assert_null(g);
+        assert_int_equal(r.calls, 0); /* but by what was returned */
+        u->busy = (struct node_set){0};
+        assert_int_equal(gather_begin(&g, &loop, &u->base, "/api/streams", 0, on_done, &r), 0);
         fake_answer_error(&u->calls[0], ERR_CLOSED);
-        assert_int_equal(r.calls, 2);
+        assert_int_equal(r.calls, 1);
         assert_int_equal(r.err, ERR_CLOSED);
         free(u);
 }
