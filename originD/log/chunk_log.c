@@ -272,6 +272,15 @@ static void take_written(struct chunk_log *log, const struct write *w, const str
         remember(log, a->segment, old_len, a->bytes);
 }
 
+/* When a volume could not be begun those of the one before stay open. Who has none of that either gives its place back. */
+static void keep_files(struct chunk_log *log, const struct write *w, int status)
+{
+        if (!w->begins || !status)
+                kept_files_put(&log->files, log->loop, w->files);
+        else if (log->files.files.mp4 < 0)
+                kept_files_close(&log->files, log->loop);
+}
+
 /* w is NULL when it never came to a write. */
 static void written(struct chunk_log *log, const struct write *w, int status)
 {
@@ -279,8 +288,8 @@ static void written(struct chunk_log *log, const struct write *w, int status)
         log->writing = NULL;
         if (w && !status)
                 take_written(log, w, a);
-        if (w && w->stays && !(w->begins && status)) /* of a volume that could not be begun: those of the one before are kept */
-                kept_files_put(&log->files, log->loop, w->files);
+        if (w && w->stays)
+                keep_files(log, w, status);
         if (log->cutting)
                 chunk_log_start_cut(log);
         chunk_log_write_next(log);

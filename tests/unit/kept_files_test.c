@@ -173,6 +173,27 @@ static void test_place_is_given_back_at_the_end(void **state)
         assert_int_equal(stat_get(STAT_FILES_KEPT), 2);
 }
 
+/* Who has nothing open keeps no place from others, until it is tried again. */
+static void test_volume_that_cannot_be_begun_has_no_place(void **state)
+{
+        char file[160];
+        (void)state;
+        snprintf(file, sizeof(file), "%s/000000.mp4", folders[0]);
+        assert_int_equal(mkdir(file, 0700), 0);
+        assert_int_equal(append(logs[0], 0, 0, 0, 50), ERR_IO);
+        assert_int_equal(stat_get(STAT_FILES_KEPT), 0);
+        assert_int_equal(rmdir(file), 0);
+        assert_int_equal(append(logs[0], 0, 0, 0, 50), 0);
+        assert_int_equal(stat_get(STAT_FILES_KEPT), 2);
+        logs[0]->volume_track.segments = 1;
+        snprintf(file, sizeof(file), "%s/000001.mp4", folders[0]);
+        assert_int_equal(mkdir(file, 0700), 0);
+        assert_int_equal(append(logs[0], 1, 0, 0, 50), ERR_IO); /* those of the one before stay */
+        assert_int_equal(open_here(), 2);
+        assert_int_equal(stat_get(STAT_FILES_KEPT), 2);
+        assert_int_equal(rmdir(file), 0);
+}
+
 /* Something else than was written: nothing is put behind it, and the log is one whose files are read anew. */
 static void test_files_that_are_others_by_now_are_not_gone_on_with(void **state)
 {
@@ -214,6 +235,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_who_is_not_written_makes_place, several, no_more),
                 cmocka_unit_test_setup_teardown(test_volumes_are_closed_and_begun_without_a_place, several, no_more),
                 cmocka_unit_test_setup_teardown(test_place_is_given_back_at_the_end, several, no_more),
+                cmocka_unit_test_setup_teardown(test_volume_that_cannot_be_begun_has_no_place, several, no_more),
                 cmocka_unit_test_setup_teardown(test_files_that_are_others_by_now_are_not_gone_on_with, several, no_more),
                 cmocka_unit_test_setup_teardown(test_no_descriptor_is_no_damage, several, no_more),
         };
