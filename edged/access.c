@@ -356,7 +356,7 @@ static struct verified *verify(struct access_memory *m, struct verified **set, u
         return NULL;
 }
 
-static unsigned judge(struct verified *v, const char *stream, int64_t now_s)
+static unsigned judge_token(struct verified *v, const char *stream, int64_t now_s)
 {
         bool fitted = stream && *stream && strcmp(v->stream, stream) == 0;
         unsigned fault = jwt_judge(&v->claims, USE, fitted ? NULL : stream, now_s);
@@ -382,7 +382,7 @@ unsigned access_check(struct access_memory *m, const struct access_token *token,
         else
                 v = verify(m, set, hash, token, now_us, &fault);
         if (v)
-                fault = judge(v, stream, now_us / US_PER_S);
+                fault = judge_token(v, stream, now_us / US_PER_S);
         if (fault != ACCESS_OK)
                 return fault;
         *pass = (struct access_pass){.form = token->form, .until_s = v->claims.exp_s, .key = v->claims.key};

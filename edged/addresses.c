@@ -86,7 +86,7 @@ bool address_is_none(const struct address *a)
 
 /* ---- the table; under the lock --------------------------------------------------------------------------------------- */
 
-static struct entry **place_of(struct addresses *as, const struct address *a)
+static struct entry **place_of_address(struct addresses *as, const struct address *a)
 {
         struct entry **at = &as->buckets[XXH3_64bits_withSeed(a, sizeof(*a), as->seed) & (BUCKETS - 1)];
         while (*at && memcmp(&(*at)->address, a, sizeof(*a)) != 0)
@@ -94,7 +94,7 @@ static struct entry **place_of(struct addresses *as, const struct address *a)
         return at;
 }
 
-static void rest(struct addresses *as, struct entry *e)
+static void rest_address(struct addresses *as, struct entry *e)
 {
         e->older = as->newest;
         e->newer = NULL;
@@ -103,7 +103,7 @@ static void rest(struct addresses *as, struct entry *e)
         as->kept++;
 }
 
-static void unrest(struct addresses *as, struct entry *e)
+static void unrest_address(struct addresses *as, struct entry *e)
 {
         *(e->newer ? &e->newer->older : &as->newest) = e->older;
         *(e->older ? &e->older->newer : &as->oldest) = e->newer;
@@ -111,26 +111,26 @@ static void unrest(struct addresses *as, struct entry *e)
         as->kept--;
 }
 
-static void forget(struct addresses *as, struct entry *e)
+static void forget_address(struct addresses *as, struct entry *e)
 {
-        struct entry **at = place_of(as, &e->address);
+        struct entry **at = place_of_address(as, &e->address);
         *at = e->chain;
-        unrest(as, e);
+        unrest_address(as, e);
         free(e);
 }
 
 /* A new one rests: it has no connections. */
-static struct entry *get(struct addresses *as, const struct address *a)
+static struct entry *get_address(struct addresses *as, const struct address *a)
 {
-        struct entry **at = place_of(as, a), *e = *at;
+        struct entry **at = place_of_address(as, a), *e = *at;
         if (e)
                 return e;
         e = *at = mem_alloc(sizeof(*e));
         e->address = *a;
         e->account.left = (double)as->cfg.misses_of_one_s * ADDRESSES_BURST_S;
-        rest(as, e);
+        rest_address(as, e);
         if (as->kept > ADDRESSES_KEPT)
-                forget(as, as->oldest);
+                forget_address(as, as->oldest);
         return e;
 }
 
@@ -152,7 +152,7 @@ enum addresses_says addresses_pay(struct addresses *as, const struct address *a,
 {
         enum addresses_says says = ADDRESSES_YES;
         pthread_mutex_lock(&as->lock);
-        struct entry *e = address_is_none(a) ? NULL : get(as, a);
+        struct entry *e = address_is_none(a) ? NULL : get_address(as, a);
         if (e && !can_pay(&e->account, as->cfg.misses_of_one_s, now_us))
                 says = ADDRESSES_ONE_FULL;
         else if (!can_pay(&as->all, as->cfg.misses_s, now_us))
@@ -169,7 +169,7 @@ enum addresses_says addresses_pay(struct addresses *as, const struct address *a,
 void addresses_pay_back(struct addresses *as, const struct address *a)
 {
         pthread_mutex_lock(&as->lock);
-        struct entry *e = address_is_none(a) ? NULL : *place_of(as, a);
+        struct entry *e = address_is_none(a) ? NULL : *place_of_address(as, a);
         as->all.left += 1;
         if (e)
                 e->account.left += 1;
@@ -199,10 +199,10 @@ bool addresses_enter(struct addresses *as, const struct address *a, atomic_uint 
         if (address_is_none(a))
                 return true;
         pthread_mutex_lock(&as->lock);
-        struct entry *e = get(as, a);
+        struct entry *e = get_address(as, a);
         bool may = atomic_load(&e->connections) < as->cfg.connections;
         if (may && atomic_fetch_add(&e->connections, 1) == 0)
-                unrest(as, e);
+                unrest_address(as, e);
         if (may)
                 *count = &e->connections;
         pthread_mutex_unlock(&as->lock);
@@ -214,12 +214,12 @@ void addresses_leave(struct addresses *as, const struct address *a)
         if (address_is_none(a))
                 return;
         pthread_mutex_lock(&as->lock);
-        struct entry *e = *place_of(as, a);
+        struct entry *e = *place_of_address(as, a);
         assert(e && atomic_load(&e->connections) > 0);
         if (atomic_fetch_sub(&e->connections, 1) == 1) {
-                rest(as, e);
+                rest_address(as, e);
                 if (as->kept > ADDRESSES_KEPT)
-                        forget(as, as->oldest);
+                        forget_address(as, as->oldest);
         }
         pthread_mutex_unlock(&as->lock);
 }

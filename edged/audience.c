@@ -60,7 +60,7 @@ void audience_close(struct audience *a)
 
 /* ---- counting: under the part's lock ------------------------------------------------------------------------------------ */
 
-static struct watched *place_of(struct part *p, const struct audience_fetch *f)
+static struct watched *place_of_watched(struct part *p, const struct audience_fetch *f)
 {
         uint64_t session = names_session(f->stream, f->session);
         unsigned at = AUDIENCE_STREAMS;
@@ -114,7 +114,7 @@ void audience_saw(struct audience *a, unsigned thread, const struct audience_fet
         struct part *p = &a->parts[thread];
         assert(thread < a->threads);
         pthread_mutex_lock(&p->lock);
-        struct watched *w = place_of(p, f);
+        struct watched *w = place_of_watched(p, f);
         w->used_us = f->now_us;
         if (w == &p->watched[AUDIENCE_STREAMS] || !count_near(w, f))
                 count_far(w, f);

@@ -8,7 +8,7 @@ void breakers_init(struct breakers *bs, unsigned most, uint64_t seed)
 }
 
 /* The node's place, or -1. */
-static int find(const struct breakers *bs, uint64_t node)
+static int find_breaker(const struct breakers *bs, uint64_t node)
 {
         for (int i = 0; i < BREAKER_NODES_MAX; i++) {
                 if (bs->nodes[i].node == node)
@@ -18,9 +18,9 @@ static int find(const struct breakers *bs, uint64_t node)
 }
 
 /* The place of one that was not asked for longest is a new node's. NULL: all have something under way. */
-static struct breaker *get(struct breakers *bs, uint64_t node)
+static struct breaker *get_breaker(struct breakers *bs, uint64_t node)
 {
-        int at = find(bs, node);
+        int at = find_breaker(bs, node);
         struct breaker *oldest = NULL;
         if (at >= 0)
                 return &bs->nodes[at];
@@ -35,7 +35,7 @@ static struct breaker *get(struct breakers *bs, uint64_t node)
 
 bool breaker_may(const struct breakers *bs, uint64_t node, int64_t now_us)
 {
-        int at = find(bs, node);
+        int at = find_breaker(bs, node);
         const struct breaker *b = &bs->nodes[at < 0 ? 0 : at];
         if (at < 0)
                 return true;
@@ -46,7 +46,7 @@ bool breaker_may(const struct breakers *bs, uint64_t node, int64_t now_us)
 
 bool breaker_sent(struct breakers *bs, uint64_t node, int64_t now_us)
 {
-        struct breaker *b = get(bs, node);
+        struct breaker *b = get_breaker(bs, node);
         if (!b)
                 return false;
         b->under_way++;
@@ -63,14 +63,14 @@ static int64_t half_of_it_by_chance(struct breakers *bs, int64_t us)
         return us / 2 + (int64_t)(bs->random % (uint64_t)(us / 2 + 1));
 }
 
-static void rest(struct breakers *bs, struct breaker *b, int64_t now_us)
+static void rest_node(struct breakers *bs, struct breaker *b, int64_t now_us)
 {
         b->rest_us = b->rest_us == 0 ? BREAKER_REST_US : b->rest_us * 2 < BREAKER_REST_MAX_US ? b->rest_us * 2 : BREAKER_REST_MAX_US;
         b->rest_until_us = now_us + half_of_it_by_chance(bs, b->rest_us);
         b->failures = 0;
 }
 
-static void cut(struct breaker *b, int64_t now_us)
+static void cut_limit(struct breaker *b, int64_t now_us)
 {
         unsigned had = b->under_way + 1 < b->limit ? b->under_way + 1 : b->limit; /* with the one that was heard */
         b->good = 0;
@@ -96,16 +96,16 @@ static enum breaker_change take_good(struct breakers *bs, struct breaker *b, boo
 /* While it is let alone, what was sent before says nothing new. */
 static enum breaker_change take_bad(struct breakers *bs, struct breaker *b, bool probe, int64_t now_us)
 {
-        cut(b, now_us);
+        cut_limit(b, now_us);
         if (b->rest_us ? !probe : ++b->failures < BREAKER_FAILURES)
                 return BREAKER_SAME;
-        rest(bs, b, now_us);
+        rest_node(bs, b, now_us);
         return probe ? BREAKER_SAME : BREAKER_RESTS;
 }
 
 enum breaker_change breaker_heard(struct breakers *bs, uint64_t node, bool probe, enum breaker_heard what, int64_t now_us)
 {
-        int at = find(bs, node);
+        int at = find_breaker(bs, node);
         struct breaker *b = &bs->nodes[at < 0 ? 0 : at];
         if (at < 0 || b->under_way == 0) /* there was no place for it when it was sent */
                 return BREAKER_SAME;

@@ -114,7 +114,7 @@ static uint32_t *bucket_of(struct census *c, uint64_t session)
         return &c->buckets[session & (c->cap - 1)];
 }
 
-static struct entry *find(struct census *c, uint64_t session)
+static struct entry *find_entry(struct census *c, uint64_t session)
 {
         uint32_t i = c->cap ? *bucket_of(c, session) : NOBODY;
         while (i != NOBODY && c->at[i].session != session)
@@ -156,7 +156,7 @@ static void order_append(struct census *c, struct entry *e)
         c->newest = i;
 }
 
-static struct entry *add(struct census *c, const struct names_row *row)
+static struct entry *add_entry(struct census *c, const struct names_row *row)
 {
         if (c->free == NOBODY && c->used == c->cap)
                 grow(c);
@@ -173,7 +173,7 @@ static struct entry *add(struct census *c, const struct names_row *row)
         return e;
 }
 
-static void drop(struct census *c, struct entry *e)
+static void drop_entry(struct census *c, struct entry *e)
 {
         uint32_t i = index_of(c, e), *at = bucket_of(c, e->session);
         while (*at != i)
@@ -233,21 +233,21 @@ static void tell_live(struct entry *e, unsigned source, const struct names_row *
         e->live->by[source].wall_us = wall_us;
 }
 
-static void leave(struct census *c, struct entry *e, unsigned source)
+static void leave_source(struct census *c, struct entry *e, unsigned source)
 {
         end_live(e, source);
         e->sources &= (uint16_t)~(1u << source);
         if (e->sources == 0)
-                drop(c, e);
+                drop_entry(c, e);
 }
 
 static void take_row(struct census *c, unsigned source, const struct names_row *row, int64_t wall_us)
 {
-        struct entry *e = find(c, row->session);
+        struct entry *e = find_entry(c, row->session);
         uint16_t bit = (uint16_t)(1u << source);
         if (row->gone) {
                 if (e && e->sources & bit)
-                        leave(c, e, source);
+                        leave_source(c, e, source);
                 return;
         }
         if (!e && c->count == CENSUS_SESSIONS_MAX) {
@@ -256,7 +256,7 @@ static void take_row(struct census *c, unsigned source, const struct names_row *
         }
         bool news = !e || row->live; /* a live one's edge is told anew with whatever it changed for */
         if (!e)
-                e = add(c, row);
+                e = add_entry(c, row);
         e->sources |= bit;
         e->seen |= bit;
         if (row->live)
@@ -284,7 +284,7 @@ static void sweep(struct census *c, unsigned source, bool begin)
                 if (begin)
                         e->seen &= (uint16_t)~bit;
                 else if (e->sources & bit && !(e->seen & bit))
-                        leave(c, e, source);
+                        leave_source(c, e, source);
         }
 }
 
@@ -363,7 +363,7 @@ void census_saw(struct census *c, const struct key *key)
         if (!*key->track)
                 return;
         pthread_mutex_lock(&c->lock);
-        struct entry *e = find(c, names_session(key->stream, key->session));
+        struct entry *e = find_entry(c, names_session(key->stream, key->session));
         if (e)
                 add_track(e, names_track(key->track));
         pthread_mutex_unlock(&c->lock);
@@ -393,7 +393,7 @@ static void span(const struct entry *e, int64_t wall_us, uint32_t *first, uint32
         *last = most > UINT32_MAX ? UINT32_MAX : (uint32_t)most;
 }
 
-static enum census_says judge(const struct entry *e, const struct key *key, int64_t wall_us)
+static enum census_says judge_key(const struct entry *e, const struct key *key, int64_t wall_us)
 {
         if (key->kind == KEY_MANIFEST)
                 return CENSUS_THERE;
@@ -417,8 +417,8 @@ enum census_says census_ask(struct census *c, const struct key *key, int64_t wal
                 if (c->streams.at[stream_place(&c->streams, names_stream(key->stream))].sessions)
                         says = CENSUS_THERE;
         } else {
-                const struct entry *e = find(c, names_session(key->stream, key->session));
-                says = e ? judge(e, key, wall_us) : CENSUS_UNKNOWN;
+                const struct entry *e = find_entry(c, names_session(key->stream, key->session));
+                says = e ? judge_key(e, key, wall_us) : CENSUS_UNKNOWN;
         }
         pthread_mutex_unlock(&c->lock);
         return says >= CENSUS_UNKNOWN && !census_is_sure(c) ? CENSUS_PERHAPS : says;

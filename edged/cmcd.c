@@ -98,7 +98,7 @@ static enum cmcd_state read_state(const struct cmcd_reader *r)
 }
 
 /* A value, or one of a list, is whole; an empty word: the key came without one, which says yes. */
-static void take(struct cmcd_reader *r)
+static void take_field(struct cmcd_reader *r)
 {
         struct cmcd_report *p = &r->report;
         int64_t version;
@@ -149,7 +149,7 @@ static void read_key(struct cmcd_reader *r, char c)
         if (c == '=' && r->has_key) {
                 r->where = VALUE;
         } else if ((c == ',' || c == ';') && r->has_key) {
-                take(r);
+                take_field(r);
                 next_key(r);
                 r->where = c == ',' ? KEY : PARAMETERS;
         } else if (is_key_byte(c)) {
@@ -178,7 +178,7 @@ static void read_word(struct cmcd_reader *r, char c)
                 add_to_word(r, c);
                 return;
         }
-        take(r);
+        take_field(r);
         if (c == ',')
                 next_key(r);
         else
@@ -193,7 +193,7 @@ static void read_list(struct cmcd_reader *r, char c)
                 return;
         }
         if (r->where == LIST_WORD)
-                take(r);
+                take_field(r);
         if (c == ')')
                 r->where = PARAMETERS;
         else if (c == ' ')
@@ -247,7 +247,7 @@ static enum cmcd_result end_report(struct cmcd_reader *r, struct cmcd_report *ou
 {
         r->broken |= r->in_string || r->where == VALUE || r->where >= LIST;
         if (!r->broken && (r->where == WORD || (r->where == KEY && r->has_key)))
-                take(r);
+                take_field(r);
         *out = r->report;
         out->version = out->version ? out->version : 1;
         enum cmcd_result result = r->broken ? CMCD_BROKEN : r->any ? CMCD_REPORT : CMCD_NOTHING;

@@ -36,7 +36,7 @@ struct gather {
         size_t list_count;
 };
 
-static void forget(struct gather *g)
+static void forget_gather(struct gather *g)
 {
         for (size_t i = 0; i < g->list_count; i++)
                 buf_unref(&g->lists[i]);
@@ -44,11 +44,11 @@ static void forget(struct gather *g)
         free(g);
 }
 
-static void tell(struct gather *g)
+static void tell_gathered(struct gather *g)
 {
         if (g->done)
                 g->done(g->arg, g->json ? 0 : ERR_CLOSED, g->json);
-        forget(g);
+        forget_gather(g);
 }
 
 static void merge(struct gather *g)
@@ -65,10 +65,10 @@ static void merge_work(uv_work_t *work)
 static void merged(uv_work_t *work, int status)
 {
         (void)status;
-        tell(work->data);
+        tell_gathered(work->data);
 }
 
-static void finish(struct gather *g)
+static void finish_gather(struct gather *g)
 {
         size_t bytes = 0;
         for (unsigned i = 0; i < g->count; i++) {
@@ -79,10 +79,10 @@ static void finish(struct gather *g)
                 free(p->data);
         }
         if (!g->list_count || !g->done) {
-                tell(g);
+                tell_gathered(g);
         } else if (g->parsed.kind == KEY_STREAMS && bytes <= GATHER_AT_ONCE_BYTES) {
                 merge(g);
-                tell(g);
+                tell_gathered(g);
         } else { /* a thousand live streams take some 60 ms, in which no viewer would get a byte of what comes in; a page takes one, but
                   * anybody may ask for as many different ones as he likes */
                 g->work.data = g;
@@ -97,9 +97,9 @@ void gather_abandon(struct gather **g)
         *g = NULL;
 }
 
-static int ask(struct part *p, const struct node_set *tried);
+static int ask_part(struct part *p, const struct node_set *tried);
 
-static void on_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+static void on_part(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
 {
         struct part *p = arg;
         struct gather *g = p->gather;
@@ -114,19 +114,19 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
                 p->whole = m->flags & FETCH_COMPLETE;
                 more = !p->whole && len > 0;
         }
-        if (more && ask(p, NULL) == 0)
+        if (more && ask_part(p, NULL) == 0)
                 return;
         if (--g->open == 0)
-                finish(g);
+                finish_gather(g);
 }
 
 /* tried NULL: the same node again, from where its list goes on. */
-static int ask(struct part *p, const struct node_set *tried)
+static int ask_part(struct part *p, const struct node_set *tried)
 {
         struct upstream *u = p->gather->upstream;
         struct fetch what = {.offset = p->len, .wait_ms = WAIT_MS, .hops = p->gather->hops};
         memcpy(what.key, p->gather->key, sizeof(what.key));
-        return u->ops->fetch(u, what.key, tried, tried ? 0 : p->node, &what, ANSWER_MS, &p->node, on_answer, p);
+        return u->ops->fetch(u, what.key, tried, tried ? 0 : p->node, &what, ANSWER_MS, &p->node, on_part, p);
 }
 
 int gather_begin(struct gather **out, uv_loop_t *loop, struct upstream *u, const char *key, uint8_t hops, gather_done *done, void *arg)
@@ -144,7 +144,7 @@ int gather_begin(struct gather **out, uv_loop_t *loop, struct upstream *u, const
         while (g->count < UPSTREAM_NODES_MAX) {
                 struct part *p = &g->parts[g->count];
                 p->gather = g;
-                if ((err = ask(p, &tried)) != 0)
+                if ((err = ask_part(p, &tried)) != 0)
                         break;
                 node_set_add(&tried, p->node);
                 g->count++;
@@ -154,6 +154,6 @@ int gather_begin(struct gather **out, uv_loop_t *loop, struct upstream *u, const
                 *out = g;
                 return 0;
         }
-        forget(g);
+        forget_gather(g);
         return err;
 }

@@ -10,7 +10,7 @@ void hedge_init(struct hedge *h)
 
 /* ---- how long an answer takes ----------------------------------------------------------------------------------- */
 
-static int compare(const void *a, const void *b)
+static int compare_samples(const void *a, const void *b)
 {
         int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
         return (x > y) - (x < y);
@@ -24,7 +24,7 @@ void hedge_sample(struct hedge *h, enum hedge_kind kind, int64_t us)
         if (count < HEDGE_SAMPLES_MIN || (taken - HEDGE_SAMPLES_MIN) % HEDGE_SAMPLES_STEP)
                 return;
         memcpy(sorted, h->recent[kind].us, count * sizeof(sorted[0]));
-        qsort(sorted, count, sizeof(sorted[0]), compare);
+        qsort(sorted, count, sizeof(sorted[0]), compare_samples);
         int64_t p95_us = sorted[count * 95 / 100];
         h->recent[kind].p95_us = p95_us > 0 ? p95_us : 1;
 }
@@ -45,7 +45,7 @@ int64_t hedge_after_us(const struct hedge *h, enum hedge_kind kind)
 /* ---- who is late ------------------------------------------------------------------------------------------------ */
 
 /* The node's place, or -1. */
-static int find(const struct hedge *h, uint64_t node)
+static int find_hedged(const struct hedge *h, uint64_t node)
 {
         for (int i = 0; i < UPSTREAM_NODES_MAX; i++) {
                 if (h->late[i].node == node)
@@ -56,7 +56,7 @@ static int find(const struct hedge *h, uint64_t node)
 
 void hedge_late(struct hedge *h, uint64_t node, int64_t now_us)
 {
-        int at = find(h, node);
+        int at = find_hedged(h, node);
         if (at >= 0 && now_us - h->late[at].since_us < HEDGE_LATE_US)
                 return;
         for (int i = 0; at < 0 && i < UPSTREAM_NODES_MAX; i++) {
@@ -71,7 +71,7 @@ void hedge_late(struct hedge *h, uint64_t node, int64_t now_us)
 
 void hedge_heard(struct hedge *h, uint64_t node)
 {
-        int at = find(h, node);
+        int at = find_hedged(h, node);
         if (at >= 0)
                 h->late[at].node = 0;
 }
@@ -94,7 +94,7 @@ void hedge_earn(struct hedge *h)
 
 static bool is_silent(const struct hedge *h, uint64_t node, int64_t now_us)
 {
-        int at = find(h, node);
+        int at = find_hedged(h, node);
         return at >= 0 && now_us - h->late[at].since_us >= HEDGE_SILENT_US;
 }
 

@@ -27,7 +27,7 @@ struct inquiry {
         struct source sources[CENSUS_SOURCES];
 };
 
-static void ask(struct source *s, int64_t now_us);
+static void ask_source(struct source *s, int64_t now_us);
 
 static bool is_current(const struct source *s, int64_t now_us)
 {
@@ -40,7 +40,7 @@ static void start_over(struct source *s)
         s->complete = false;
 }
 
-static void take(struct source *s, const struct fetch_reply *m, const struct buf *bytes, int64_t now_us)
+static void take_names_page(struct source *s, const struct fetch_reply *m, const struct buf *bytes, int64_t now_us)
 {
         struct names_page head;
         bool whole = bytes && m->flags & FETCH_COMPLETE;
@@ -60,7 +60,7 @@ static void take(struct source *s, const struct fetch_reply *m, const struct buf
         s->good_us = now_us;
 }
 
-static void on_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+static void on_page(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
 {
         struct source *s = arg;
         int64_t now_us = clock_mono_us();
@@ -69,14 +69,14 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
         if (s->inquiry->stopping)
                 return;
         if (!err && m->status == 0)
-                take(s, m, bytes, now_us);
+                take_names_page(s, m, bytes, now_us);
         else if (!err && m->status == ERR_NOT_YET && s->waits) /* nothing new; to one that does not wait it says that the node starts */
                 s->good_us = now_us;
         if (s->more)
-                ask(s, now_us);
+                ask_source(s, now_us);
 }
 
-static void ask(struct source *s, int64_t now_us)
+static void ask_source(struct source *s, int64_t now_us)
 {
         struct upstream *u = s->inquiry->upstream;
         /* What is partial now may be whole soon, which alone is no news that one could wait for; and until it has answered nothing is sure. */
@@ -84,7 +84,7 @@ static void ask(struct source *s, int64_t now_us)
         uint64_t node;
         s->waits = what.wait_ms > 0;
         snprintf(what.key, sizeof(what.key), "/names/%" PRIu64 "/%" PRIu64, s->instance, s->next);
-        s->asking = u->ops->fetch(u, what.key, NULL, s->node, &what, what.wait_ms + INQUIRY_ANSWER_MS, &node, on_answer, s) == 0;
+        s->asking = u->ops->fetch(u, what.key, NULL, s->node, &what, what.wait_ms + INQUIRY_ANSWER_MS, &node, on_page, s) == 0;
         s->asked_us = now_us;
 }
 
@@ -103,12 +103,12 @@ static void look(struct inquiry *q, int64_t now_us)
                 unsure |= !is_current(s, now_us);
                 int64_t apart_ms = s->complete && !s->partial ? INQUIRY_LEAST_MS : INQUIRY_WAIT_MS / 4;
                 if (!s->asking && now_us - s->asked_us >= apart_ms * US_PER_MS)
-                        ask(s, now_us);
+                        ask_source(s, now_us);
         }
         census_settle(q->census, sure && !unsure);
 }
 
-static struct source *find(struct inquiry *q, uint64_t node)
+static struct source *find_source(struct inquiry *q, uint64_t node)
 {
         for (unsigned i = 0; i < CENSUS_SOURCES; i++) {
                 if (q->sources[i].node == node)
@@ -124,8 +124,8 @@ static bool mark_up(struct inquiry *q, int64_t now_us)
         size_t count = q->upstream->ops->nodes(q->upstream, nodes, CENSUS_SOURCES + 1);
         bool all = true;
         for (size_t i = 0; i < count; i++) {
-                struct source *s = find(q, nodes[i]);
-                if (!s && (s = find(q, 0)))
+                struct source *s = find_source(q, nodes[i]);
+                if (!s && (s = find_source(q, 0)))
                         *s = (struct source){.inquiry = q, .node = nodes[i]};
                 if (s && s->up_us != q->looked_us) /* it was down, and has more than it had by now */
                         s->good_us = now_us - INQUIRY_LATE_US;
@@ -148,7 +148,7 @@ void inquiry_nodes_changed(struct inquiry *q)
                 census_settle(q->census, false);
 }
 
-static void on_timer(uv_timer_t *timer)
+static void on_inquiry_tick(uv_timer_t *timer)
 {
         inquiry_nodes_changed(timer->data);
 }
@@ -162,7 +162,7 @@ void inquiry_open(struct inquiry **out, uv_loop_t *loop, struct upstream *upstre
                 q->sources[i].inquiry = q;
         q->timer.data = q;
         uv_timer_init(loop, &q->timer);
-        uv_timer_start(&q->timer, on_timer, INQUIRY_TICK_MS, INQUIRY_TICK_MS);
+        uv_timer_start(&q->timer, on_inquiry_tick, INQUIRY_TICK_MS, INQUIRY_TICK_MS);
 }
 
 void inquiry_stop(struct inquiry *q)
@@ -171,7 +171,7 @@ void inquiry_stop(struct inquiry *q)
         uv_timer_stop(&q->timer);
 }
 
-static void on_closed(uv_handle_t *handle)
+static void on_inquiry_closed(uv_handle_t *handle)
 {
         free(handle->data);
 }
@@ -180,5 +180,5 @@ void inquiry_close(struct inquiry *q)
 {
         for (unsigned i = 0; i < CENSUS_SOURCES; i++)
                 assert(!q->sources[i].asking);
-        uv_close((uv_handle_t *)&q->timer, on_closed);
+        uv_close((uv_handle_t *)&q->timer, on_inquiry_closed);
 }

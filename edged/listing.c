@@ -11,7 +11,7 @@ static bool is_the_same(const struct listing_answer *a, unsigned generation, con
                strcmp(a->whole_etag, o->etag) == 0 && strcmp(a->pass.path, pass->path) == 0 && strcmp(a->key, o->key) == 0;
 }
 
-static void forget(struct listing_answer *a)
+static void forget_listing(struct listing_answer *a)
 {
         if (!a->response)
                 return;
@@ -33,7 +33,7 @@ const struct listing_answer *listing_find(struct listing *l, struct access_memor
         if (!text)
                 return NULL;
         struct listing_answer *a = &of->kept[of->next++ % LISTING_KEPT];
-        forget(a);
+        forget_listing(a);
         *a = (struct listing_answer){.generation = generation, .result = result, .pass = *pass};
         cache_make_etag(a->etag, text, len);
         memcpy(a->whole_etag, o->etag, sizeof(a->whole_etag));
@@ -46,7 +46,7 @@ const struct listing_answer *listing_find(struct listing *l, struct access_memor
 void listing_close(struct listing *l)
 {
         for (unsigned i = 0; i < LISTING_KEPT; i++) {
-                forget(&l->streams.kept[i]);
-                forget(&l->pages.kept[i]);
+                forget_listing(&l->streams.kept[i]);
+                forget_listing(&l->pages.kept[i]);
         }
 }

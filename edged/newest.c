@@ -33,20 +33,20 @@ bool newest_find(const uint8_t *bytes, size_t len, char session[SESSION_ID_MAX +
         return false;
 }
 
-static size_t place_of(const char *stream)
+static size_t place_of_stream(const char *stream)
 {
         return XXH3_64bits(stream, strlen(stream)) % NEWEST_STREAMS;
 }
 
 bool newest_is_old(const struct newest *n, const char *stream, const char *session)
 {
-        size_t at = place_of(stream);
+        size_t at = place_of_stream(stream);
         return strcmp(n->seen[at].stream, stream) == 0 && strcmp(session, n->seen[at].session) < 0;
 }
 
 void newest_saw(struct newest *n, const char *stream, const char *session)
 {
-        size_t at = place_of(stream);
+        size_t at = place_of_stream(stream);
         snprintf(n->seen[at].stream, sizeof(n->seen[at].stream), "%s", stream);
         snprintf(n->seen[at].session, sizeof(n->seen[at].session), "%s", session);
 }

@@ -87,7 +87,7 @@ int site_loads_check(const void *value, char *why, size_t why_cap)
         return 0;
 }
 
-static size_t find(const json_t *sites, const char *name)
+static size_t find_site(const json_t *sites, const char *name)
 {
         size_t i = 0;
         while (i < json_array_size(sites) && strcmp(json_string_value(json_object_get(json_array_get(sites, i), "name")), name) != 0)
@@ -97,7 +97,7 @@ static size_t find(const json_t *sites, const char *name)
 
 int site_loads_check_own(const json_t *sites, const char *own, char *why, size_t why_cap)
 {
-        bool is_one = find(sites, own) < json_array_size(sites);
+        bool is_one = find_site(sites, own) < json_array_size(sites);
         if (is_one || (!*own && json_array_size(sites) == 0))
                 return 0;
         return refuse(why, why_cap, "site must be the name of one of sites, and empty when there are none");
@@ -125,7 +125,7 @@ static bool is_there(const struct site *s, int64_t now_us)
         return heard_us && now_us - heard_us < SITE_LOADS_GONE_MS * US_PER_MS;
 }
 
-static void on_answer(void *arg, const struct http_answer *a)
+static void on_load(void *arg, const struct http_answer *a)
 {
         struct site *s = arg;
         int load = load_of(a);
@@ -140,12 +140,12 @@ static void on_answer(void *arg, const struct http_answer *a)
         atomic_store(&s->heard_us, now_us);
 }
 
-static void ask(struct site *s)
+static void ask_site(struct site *s)
 {
         static const char *const headers[] = {"Connection: close", NULL};
         struct http_ask ask = {.method = "GET", .url = s->load_url, .headers = headers, .timeout_ms = WAIT_MS};
         if (!s->asking)
-                http_client_ask(s->loads->http, &ask, on_answer, s, &s->asking);
+                http_client_ask(s->loads->http, &ask, on_load, s, &s->asking);
 }
 
 static void tell_change(struct site *s, int64_t now_us)
@@ -160,18 +160,18 @@ static void tell_change(struct site *s, int64_t now_us)
                 log_warn("msg=\"a site does not answer: viewers are sent to others\" site=%s url=%s", s->name, s->url);
 }
 
-static void on_timer(uv_timer_t *timer)
+static void on_ask_sites(uv_timer_t *timer)
 {
         struct site_loads *l = timer->data;
         for (size_t i = 0; i < l->count; i++) {
                 tell_change(&l->sites[i], clock_mono_us());
-                ask(&l->sites[i]);
+                ask_site(&l->sites[i]);
         }
 }
 
 /* ---- the life of it ------------------------------------------------------------------------------------------- */
 
-static void add(struct site_loads *l, const json_t *site)
+static void add_site(struct site_loads *l, const json_t *site)
 {
         struct site *s = &l->sites[l->count++];
         char *before = l->sources;
@@ -194,13 +194,13 @@ struct site_loads *site_loads_open(uv_loop_t *loop, const json_t *sites, const c
         struct site_loads *l = mem_alloc(sizeof(*l));
         l->sources = mem_strdup("");
         json_array_foreach(sites, i, site) {
-                add(l, site);
+                add_site(l, site);
         }
-        l->own = find(sites, own);
+        l->own = find_site(sites, own);
         http_client_open(&l->http, loop, &limits);
         uv_timer_init(loop, &l->timer);
         l->timer.data = l;
-        uv_timer_start(&l->timer, on_timer, 0, SITE_LOADS_ASK_MS);
+        uv_timer_start(&l->timer, on_ask_sites, 0, SITE_LOADS_ASK_MS);
         return l;
 }
 

@@ -82,7 +82,7 @@ static const char *address_of(const struct tier *t, uint64_t node)
         return "gone";
 }
 
-static void hear(const struct asked *a, int err, const struct fetch_reply *m)
+static void hear_peer(const struct asked *a, int err, const struct fetch_reply *m)
 {
         struct breakers *bs = &a->tier->breakers;
         const char *of = a->old ? "old" : "live";
@@ -107,13 +107,13 @@ static void on_reply(void *arg, int err, nng_msg *msg)
                 log_warn("msg=\"a node that was asked sent an answer that cannot be\" error=\"%s\"", err_text(err));
         metric_add(a->bytes, bytes ? (int64_t)bytes->len : 0);
         if (a->tier)
-                hear(a, err, &m);
+                hear_peer(a, err, &m);
         a->done(a->arg, err, err ? NULL : &m, bytes);
         buf_unref(&bytes);
         free(a);
 }
 
-static void ask(struct peer *p, uint8_t type, const struct fetch *what, unsigned timeout_ms, const struct asked *asked)
+static void ask_peer(struct peer *p, uint8_t type, const struct fetch *what, unsigned timeout_ms, const struct asked *asked)
 {
         struct asked *a = mem_alloc(sizeof(*a));
         *a = *asked;
@@ -123,7 +123,7 @@ static void ask(struct peer *p, uint8_t type, const struct fetch *what, unsigned
 void upstream_ask(struct peer *p, uint8_t type, const struct fetch *what, unsigned timeout_ms, struct metric *bytes, upstream_done *done,
                   void *arg)
 {
-        ask(p, type, what, timeout_ms, &(struct asked){.offset = what->offset, .bytes = bytes, .done = done, .arg = arg});
+        ask_peer(p, type, what, timeout_ms, &(struct asked){.offset = what->offset, .bytes = bytes, .done = done, .arg = arg});
 }
 
 static bool is_below(const struct tier *t, const struct peer *p, int64_t now_us)
@@ -180,7 +180,7 @@ static int tier_fetch(struct upstream *u, const char *stream, const struct node_
                 a.tier = t;
                 a.probe = breaker_sent(&t->breakers, line_at(a.node, old), clock_mono_us());
         }
-        ask(p, MSG_FETCH, what, timeout_ms, &a);
+        ask_peer(p, MSG_FETCH, what, timeout_ms, &a);
         return 0;
 }
 
