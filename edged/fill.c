@@ -87,7 +87,7 @@ static uint64_t next_random(struct fills *fs)
 
 /* ---- the end of a fill: each returns DONE, and then only go() touches the fill ------------------------------------ */
 
-static void finish(struct fill *f)
+static void finish_fill(struct fill *f)
 {
         struct fills *fs = f->fills;
         race_drop(&f->race);
@@ -123,7 +123,7 @@ static enum step fail_until(struct fill *f, int why, int64_t again_us, int64_t n
         return STEP_DONE;
 }
 
-static enum step fail(struct fill *f, int why, int64_t now_us)
+static enum step fail_fill(struct fill *f, int why, int64_t now_us)
 {
         return fail_until(f, why, 0, now_us);
 }
@@ -175,7 +175,7 @@ static enum step step_over(struct fill *f, int64_t now_us)
                 return STEP_DONE;
         }
         if (finds_nobody(f, said, now_us) || f->fills->stopping || now_us >= deadline_us(f))
-                return fail(f, why_late(f), now_us);
+                return fail_fill(f, why_late(f), now_us);
         round_begin(&f->round);
         if (said == ROUND_AGAIN)
                 return STEP_ASK;
@@ -206,7 +206,7 @@ static bool is_segment(const char *key)
         return dot && strcmp(dot, ".m4s") == 0;
 }
 
-static void on_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes);
+static void on_node_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes);
 static void on_owner_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes);
 
 enum whom { THE_OWNER, A_NODE, A_SECOND_NODE };
@@ -227,7 +227,8 @@ static int send_fetch(struct fill *f, enum whom whom, const struct node_set *not
         c->sample = whom == A_NODE && (o->len > 0 || c->kind == HEDGE_THERE);
         struct upstream *u = c->owner ? fs->cfg.siblings : fs->upstream;
         unsigned timeout_ms = what.wait_ms + (c->owner ? fs->cfg.sibling_late_ms : FILL_ANSWER_MS);
-        int err = u->ops->fetch(u, f->key.stream, not_these, 0, &what, timeout_ms, &c->node, c->owner ? on_owner_answer : on_answer, c);
+        int err = u->ops->fetch(u, f->key.stream, not_these, 0, &what, timeout_ms, &c->node,
+                                c->owner ? on_owner_answer : on_node_answer, c);
         if (err) {
                 f->round.busy |= whom == A_NODE && err == ERR_FULL;
                 free(c);
@@ -304,7 +305,7 @@ static enum step step_gather(struct fill *f, int64_t now_us)
                 f->round.busy = true;
                 return STEP_OVER;
         }
-        return err ? fail(f, err, now_us) : STEP_GATHER;
+        return err ? fail_fill(f, err, now_us) : STEP_GATHER;
 }
 
 static enum step step_stay(struct fill *f, int64_t now_us)
@@ -330,7 +331,7 @@ static void go(struct fill *f, enum step next, int64_t now_us)
                           steps[f->step].name);
                 f->step = next;
                 if (next == STEP_DONE) {
-                        finish(f);
+                        finish_fill(f);
                         return;
                 }
                 next = steps[next].take(f, now_us);
@@ -365,14 +366,14 @@ static enum step wait_for_room(struct fill *f, int64_t now_us)
         if (f->no_room_us == 0)
                 f->no_room_us = now_us;
         if (now_us - f->no_room_us >= FILL_NO_ROOM_US || f->fills->stopping)
-                return fail(f, ERR_NOSPACE, now_us);
+                return fail_fill(f, ERR_NOSPACE, now_us);
         round_begin(&f->round);
         f->retry_us = now_us + fill_pause_us(0, next_random(f->fills));
         return STEP_PAUSE;
 }
 
 /* Bytes, or the end: what one of the two asked brought first. */
-static enum step take(struct fill *f, const struct fetch_reply *m, struct buf *bytes, int64_t now_us)
+static enum step take_piece(struct fill *f, const struct fetch_reply *m, struct buf *bytes, int64_t now_us)
 {
         struct object *o = f->object;
         bool immutable = m->flags & FETCH_IMMUTABLE, complete = m->flags & FETCH_COMPLETE;
@@ -387,7 +388,7 @@ static enum step take(struct fill *f, const struct fetch_reply *m, struct buf *b
         if (err == ERR_NOSPACE)
                 return wait_for_room(f, now_us);
         if (err)
-                return fail(f, err, now_us);
+                return fail_fill(f, err, now_us);
         f->no_room_us = 0;
         f->progress_us = now_us;
         f->not_yet = false;
@@ -428,7 +429,7 @@ static enum step take_no(struct fill *f, const struct call *c, int status, const
                 return f->step;
         race_lost(&f->race);
         if (f->not_yet && now_us >= deadline_us(f))
-                return fail(f, ERR_NOT_YET, now_us);
+                return fail_fill(f, ERR_NOT_YET, now_us);
         return f->due_us > now_us ? wait_until_due(f, now_us) : STEP_ASK;
 }
 
@@ -448,7 +449,7 @@ static bool is_behind(struct fill *f, const struct fetch_reply *m, const struct 
         return false;
 }
 
-static void hear(const struct call *c, int err, bool brings, int64_t now_us)
+static void hear_call(const struct call *c, int err, bool brings, int64_t now_us)
 {
         struct hedge *h = &c->fills->hedge;
         if (err == ERR_TIMEOUT)
@@ -475,7 +476,7 @@ static void observe_glass(const struct fill *f, const struct call *c, const stru
         }
 }
 
-static void on_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+static void on_node_answer(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
 {
         struct call *c = arg;
         struct fill *f = c->fill;
@@ -487,14 +488,14 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
         if (status == 0 && !brings)
                 status = ERR_NOT_YET;
         stats_fetch(status, f != NULL);
-        hear(c, err, brings, now_us);
+        hear_call(c, err, brings, now_us);
         if (f) {
                 race_left(&f->race, c);
                 if (brings) {
                         observe_glass(f, c, m, bytes, now_us);
                         race_won(&f->race, &c->fills->hedge, c, now_us);
                 }
-                go(f, brings ? take(f, m, bytes, now_us) : take_no(f, c, status, m, now_us), now_us);
+                go(f, brings ? take_piece(f, m, bytes, now_us) : take_no(f, c, status, m, now_us), now_us);
         }
         free(c);
 }
@@ -505,7 +506,7 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
 static enum step owner_has_not_yet(struct fill *f, const struct call *c, const struct fetch_reply *m, int64_t now_us)
 {
         if (now_us >= deadline_us(f))
-                return fail(f, ERR_NOT_YET, now_us);
+                return fail_fill(f, ERR_NOT_YET, now_us);
         bool waited = now_us - c->asked_us >= (int64_t)c->wait_ms * US_PER_MS / 2;
         if (m->ttl_ms && f->object->len == 0) {
                 take_not_yet(f, c, m, now_us);
@@ -525,7 +526,7 @@ static enum step take_owner_answer(struct fill *f, const struct call *c, int sta
         }
         if (status == 0 && (bytes || whole) && !is_behind(f, m, bytes)) {
                 observe_glass(f, c, m, bytes, now_us);
-                return take(f, m, bytes, now_us);
+                return take_piece(f, m, bytes, now_us);
         }
         if (status == ERR_NOT_FOUND && !begun && !f->was_due) {
                 cache_missing(f->object, m->ttl_ms, now_us);
@@ -568,7 +569,7 @@ static void on_gathered(void *arg, int err, struct buf *json)
         f->gathering = NULL;
         if (!err)
                 err = cache_complete(f->object, json, "application/json", false, LIST_TTL_MS, now_us);
-        go(f, err ? fail(f, err, now_us) : STEP_DONE, now_us);
+        go(f, err ? fail_fill(f, err, now_us) : STEP_DONE, now_us);
 }
 
 /* ---- the set of fills ----------------------------------------------------------------------------------------- */
@@ -582,7 +583,7 @@ void fills_tick(struct fills *fs, int64_t now_us)
         }
 }
 
-static void on_timer(uv_timer_t *timer)
+static void on_fill_tick(uv_timer_t *timer)
 {
         struct fills *fs = timer->data;
         fills_tick(fs, fs->cfg.clock_us());
@@ -634,10 +635,10 @@ void fill_begin(void *arg, struct object *o)
                 f->next->prev = f;
         fs->first = f;
         if (fs->active++ == 0)
-                uv_timer_start(&fs->timer, on_timer, FILL_TICK_MS, FILL_TICK_MS);
+                uv_timer_start(&fs->timer, on_fill_tick, FILL_TICK_MS, FILL_TICK_MS);
         int64_t now_us = fs->cfg.clock_us();
         bool ends = o->hops >= FETCH_HOPS_MAX || fs->stopping;
-        go(f, ends ? fail(f, ERR_CLOSED, now_us) : STEP_ASK, now_us);
+        go(f, ends ? fail_fill(f, ERR_CLOSED, now_us) : STEP_ASK, now_us);
 }
 
 void fills_stop(struct fills *fs)
@@ -648,11 +649,11 @@ void fills_stop(struct fills *fs)
                 next = f->next;
                 gather_abandon(&f->gathering);
                 if (!race_runs(&f->race))
-                        go(f, fail(f, why_late(f), now_us), now_us);
+                        go(f, fail_fill(f, why_late(f), now_us), now_us);
         }
 }
 
-static void on_closed(uv_handle_t *handle)
+static void on_fills_closed(uv_handle_t *handle)
 {
         free(handle->data);
 }
@@ -660,5 +661,5 @@ static void on_closed(uv_handle_t *handle)
 void fills_close(struct fills *fs)
 {
         assert(fs->active == 0);
-        uv_close((uv_handle_t *)&fs->timer, on_closed);
+        uv_close((uv_handle_t *)&fs->timer, on_fills_closed);
 }
