@@ -280,18 +280,18 @@ static void note_asked(struct object *o)
                 atomic_store_explicit(&o->asked, true, memory_order_relaxed);
 }
 
-static enum cache_result give(struct object *o, enum cache_result result, struct object **out)
+static enum cache_result give_object(struct object *o, enum cache_result result, struct object **out)
 {
         *out = object_ref(o);
         return result;
 }
 
-static enum cache_result join(struct object *o, int64_t now_us, struct object **out)
+static enum cache_result join_object(struct object *o, int64_t now_us, struct object **out)
 {
         if (now_us - o->made_us > CACHE_STALE_WAIT_US && usable_stale(o->stale, now_us))
-                return give(o->stale, CACHE_STALE, out);
+                return give_object(o->stale, CACHE_STALE, out);
         atomic_store_explicit(&o->wanted_us, now_us, memory_order_relaxed);
-        return give(o, CACHE_JOINED, out);
+        return give_object(o, CACHE_JOINED, out);
 }
 
 static void note_hit(struct object *o)
@@ -302,17 +302,17 @@ static void note_hit(struct object *o)
 }
 
 /* Under the lock, o is what the table has or NULL. */
-static enum cache_result judge(struct object *o, int64_t now_us, struct object **out)
+static enum cache_result judge_object(struct object *o, int64_t now_us, struct object **out)
 {
         if (!o)
                 return CACHE_MISS;
         if (o->state == OBJECT_FILLING)
-                return join(o, now_us, out);
+                return join_object(o, now_us, out);
         if (now_us < o->expires_us || (o->state == OBJECT_COMPLETE && now_us < o->stale_until_us)) {
                 note_hit(o);
-                return give(o, now_us < o->expires_us ? CACHE_HIT : CACHE_STALE, out);
+                return give_object(o, now_us < o->expires_us ? CACHE_HIT : CACHE_STALE, out);
         }
-        return o->refresh ? join(o->refresh, now_us, out) : CACHE_MISS;
+        return o->refresh ? join_object(o->refresh, now_us, out) : CACHE_MISS;
 }
 
 static bool wants_refresh(const struct object *o, int64_t now_us)
@@ -380,7 +380,7 @@ static enum cache_result find(struct cache *c, const char *key, size_t len, int6
                 return result;
         pthread_mutex_lock(&s->lock);
         struct object *o = table_find(s, hash, key, len);
-        result = judge(o, now_us, out);
+        result = judge_object(o, now_us, out);
         struct object *made = begin_refresh(c, o, now_us);
         pthread_mutex_unlock(&s->lock);
         if (made)
@@ -411,8 +411,8 @@ static struct object *begin_anew(struct cache *c, struct shard *s, uint64_t hash
         return made;
 }
 
-static enum cache_result get(struct cache *c, const char *key, size_t len, uint8_t hops, const struct charge *charge, int64_t now_us,
-                             struct object **out)
+static enum cache_result get_object(struct cache *c, const char *key, size_t len, uint8_t hops, const struct charge *charge,
+                                    int64_t now_us, struct object **out)
 {
         assert(len <= KEY_MAX);
         uint64_t hash = XXH3_64bits(key, len);
@@ -424,11 +424,11 @@ static enum cache_result get(struct cache *c, const char *key, size_t len, uint8
                 return result;
         pthread_mutex_lock(&s->lock);
         struct object *o = table_find(s, hash, key, len);
-        result = judge(o, now_us, out);
+        result = judge_object(o, now_us, out);
         if (result != CACHE_MISS) {
                 made = begin_refresh(c, o, now_us);
         } else if (!may_fill(c)) {
-                result = usable_stale(o, now_us) ? give(o, CACHE_STALE, out) : CACHE_FULL;
+                result = usable_stale(o, now_us) ? give_object(o, CACHE_STALE, out) : CACHE_FULL;
         } else {
                 *out = made = begin_anew(c, s, hash, key, len, o, &dropped, now_us);
                 made->hops = hops;
@@ -445,20 +445,20 @@ static enum cache_result get(struct cache *c, const char *key, size_t len, uint8
 
 enum cache_result cache_get(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us, struct object **out)
 {
-        enum cache_result result = get(c, key, len, hops, NULL, now_us, out);
+        enum cache_result result = get_object(c, key, len, hops, NULL, now_us, out);
         note_asked(*out);
         return result;
 }
 
 enum cache_result cache_get_owned(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us, struct object **out)
 {
-        return get(c, key, len, hops, NULL, now_us, out);
+        return get_object(c, key, len, hops, NULL, now_us, out);
 }
 
 enum cache_result cache_get_charged(struct cache *c, const char *key, size_t len, const struct charge *charge, int64_t now_us,
                                     struct object **out)
 {
-        enum cache_result result = get(c, key, len, 0, charge, now_us, out);
+        enum cache_result result = get_object(c, key, len, 0, charge, now_us, out);
         note_asked(*out);
         return result;
 }
