@@ -20,7 +20,7 @@ void conn_list_fini(struct conn_list *l)
 
 /* ---- who rests: under the lock ------------------------------------------------------------------------------------ */
 
-static void rest(struct conn *c)
+static void rest_conn(struct conn *c)
 {
         struct conn_rests *r = c->rests = c->requests == 0 ? &c->list->silent : &c->list->idle;
         c->resting = true;
@@ -30,7 +30,7 @@ static void rest(struct conn *c)
         r->shortest = c;
 }
 
-static void unrest(struct conn *c)
+static void unrest_conn(struct conn *c)
 {
         struct conn_rests *r = c->rests;
         if (!r)
@@ -62,7 +62,7 @@ struct conn *conn_new(struct conn_list *l, int fd, int64_t now_us)
 void conn_leave(struct conn *c)
 {
         pthread_mutex_lock(&c->list->lock);
-        unrest(c);
+        unrest_conn(c);
         if (c->next)
                 c->next->prev = c->prev;
         *(c->prev ? &c->prev->next : &c->list->first) = c->next;
@@ -83,9 +83,9 @@ void conn_enter(struct conn *c, enum conn_phase phase, int64_t now_us)
         if (!rests && !c->resting) /* only this thread changes it */
                 return;
         pthread_mutex_lock(&c->list->lock);
-        unrest(c);
+        unrest_conn(c);
         if (rests)
-                rest(c);
+                rest_conn(c);
         pthread_mutex_unlock(&c->list->lock);
 }
 
@@ -129,7 +129,7 @@ static bool reads_too_slowly(struct conn *c, const struct conn_limits *limits, i
 }
 
 /* CLOSES: it may stay. */
-static enum stats_close judge(struct conn *c, const struct conn_limits *limits, int64_t now_us)
+static enum stats_close judge_conn(struct conn *c, const struct conn_limits *limits, int64_t now_us)
 {
         int64_t since_us = atomic_load(&c->since_us), age_us = now_us - since_us;
         switch ((enum conn_phase)atomic_load(&c->phase)) {
@@ -193,7 +193,7 @@ struct conn *conn_displace(struct conn_list *l, unsigned own, int64_t now_us, vo
         c = c ? c : rests_for(&l->idle, CONN_REST_US, now_us);
         if (c) {
                 condemn(c, CLOSE_DISPLACED, closed);
-                unrest(c);
+                unrest_conn(c);
                 gone(c);
         }
         pthread_mutex_unlock(&l->lock);
@@ -204,7 +204,7 @@ void conn_sweep(struct conn_list *l, const struct conn_limits *limits, int64_t n
 {
         pthread_mutex_lock(&l->lock);
         for (struct conn *c = l->first; c; c = c->next) {
-                enum stats_close why = c->condemned ? CLOSES : judge(c, limits, now_us);
+                enum stats_close why = c->condemned ? CLOSES : judge_conn(c, limits, now_us);
                 if (why != CLOSES)
                         condemn(c, why, closed);
                 if (atomic_load(&c->phase) == CONN_CLOSING && now_us - atomic_load(&c->since_us) > CONN_TURNED_US)

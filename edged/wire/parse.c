@@ -49,7 +49,7 @@ static bool is_digit(char c)
         return c >= '0' && c <= '9';
 }
 
-static struct span take(struct cursor *c, bool (*is)(char))
+static struct span take_span(struct cursor *c, bool (*is)(char))
 {
         struct span s = {c->at, c->at};
         while (s.to < c->end && is(*s.to))
@@ -112,14 +112,14 @@ static int scan_line(struct cursor *c, struct line *l)
                 if (said != SCANNED)
                         return said;
         }
-        l->method = take(c, is_token);
+        l->method = take_span(c, is_token);
         if (length(l->method) > METHOD_MAX)
                 return PARSE_LINE;
         if (c->at == c->end)
                 return MORE;
         if (length(l->method) == 0 || *c->at++ != ' ')
                 return PARSE_LINE;
-        l->target = take(c, is_visible);
+        l->target = take_span(c, is_visible);
         if (length(l->target) > PARSE_TARGET_MAX)
                 return PARSE_TARGET;
         if (c->at == c->end)
@@ -200,7 +200,7 @@ static void read_connection(struct fields *fs, struct span value)
         }
 }
 
-static int keep(struct fields *fs, enum parse_field f, struct span value)
+static int keep_field(struct fields *fs, enum parse_field f, struct span value)
 {
         if (f == PARSE_FIELD_COUNT)
                 return SCANNED;
@@ -215,19 +215,19 @@ static int keep(struct fields *fs, enum parse_field f, struct span value)
 
 static int scan_field(struct cursor *c, struct fields *fs)
 {
-        struct span name = take(c, is_token);
+        struct span name = take_span(c, is_token);
         if (c->at == c->end)
                 return MORE;
         if (length(name) == 0 || *c->at++ != ':')
                 return PARSE_FIELD;
-        take(c, is_blank);
-        struct span value = take(c, is_value);
+        take_span(c, is_blank);
+        struct span value = take_span(c, is_value);
         int said = literal(c, "\r\n", PARSE_FIELD);
         if (said != SCANNED)
                 return said;
         while (value.to > value.from && is_blank(value.to[-1]))
                 value.to--;
-        return ++fs->count > PARSE_FIELDS_MAX ? PARSE_LARGE : keep(fs, field_of(name), value);
+        return ++fs->count > PARSE_FIELDS_MAX ? PARSE_LARGE : keep_field(fs, field_of(name), value);
 }
 
 /* All of them, and the empty line. */

@@ -117,7 +117,7 @@ void wire_hold(struct request *r)
         conn_enter(r->conn, CONN_HELD, clock_mono_us());
 }
 
-static void tell(struct wire_thread *t)
+static void tell_thread(struct wire_thread *t)
 {
         uint64_t one = 1;
         ssize_t done = write(t->wake_fd, &one, sizeof(one));
@@ -133,7 +133,7 @@ void wire_wake(struct request *r)
                 r->next = before;
         while (!atomic_compare_exchange_weak(&t->woken, &before, r));
         if (!before) /* r is its thread's already */
-                tell(t);
+                tell_thread(t);
 }
 
 /* ---- the end of a connection ------------------------------------------------------------------------------------------ */
@@ -194,7 +194,7 @@ static void free_closed(struct wire_thread *t)
 
 /* ---- input ----------------------------------------------------------------------------------------------------------- */
 
-static void load(struct wire_thread *t, struct conn *c)
+static void load_input(struct wire_thread *t, struct conn *c)
 {
         t->at = 0;
         t->have = c->saved_len;
@@ -205,7 +205,7 @@ static void load(struct wire_thread *t, struct conn *c)
         c->saved_len = 0;
 }
 
-static void save(struct wire_thread *t, struct conn *c)
+static void save_input(struct wire_thread *t, struct conn *c)
 {
         c->saved_len = t->have - t->at;
         if (c->saved_len == 0)
@@ -215,7 +215,7 @@ static void save(struct wire_thread *t, struct conn *c)
 }
 
 /* Behind what is there already. */
-static enum turn receive(struct wire_thread *t, struct conn *c)
+static enum turn receive_bytes(struct wire_thread *t, struct conn *c)
 {
         if (!c->readable)
                 return TURN_WAIT;
@@ -248,7 +248,7 @@ static void begin_answer(struct request *r)
                 keep_head(r);
 }
 
-static void refuse(struct conn *c, enum parse_fault fault)
+static void refuse_request(struct conn *c, enum parse_fault fault)
 {
         struct request *r = request_get(c);
         stats_bad(fault);
@@ -280,14 +280,14 @@ static enum turn read_head(struct wire_thread *t, struct conn *c)
 {
         struct parse_head head;
         if (t->at == t->have)
-                return receive(t, c);
+                return receive_bytes(t, c);
         ssize_t n = parse_head(t->input + t->at, t->have - t->at, &head);
         if (n == 0)
-                return receive(t, c);
+                return receive_bytes(t, c);
         if (n > 0)
                 begin_request(t, c, &head, (size_t)n);
         else
-                refuse(c, (enum parse_fault)-n);
+                refuse_request(c, (enum parse_fault)-n);
         return TURN_ON;
 }
 
@@ -299,7 +299,7 @@ static enum turn read_body(struct wire_thread *t, struct conn *c)
         t->at += n;
         c->left_bytes -= n;
         if (c->left_bytes > 0)
-                return receive(t, c);
+                return receive_bytes(t, c);
         begin_answer(c->request);
         return TURN_ON;
 }
@@ -314,7 +314,7 @@ static enum turn begin_linger(struct conn *c)
         return TURN_ON;
 }
 
-static enum turn finish(struct conn *c, bool whole)
+static enum turn finish_answer(struct conn *c, bool whole)
 {
         struct request *r = c->request;
         bool closes = r->closes;
@@ -350,7 +350,7 @@ static enum turn take_piece(struct wire_thread *t, struct conn *c)
         } else { /* the viewer sees by the missing end that it is not all */
                 stats_close(CLOSE_BROKEN);
                 r->closes = true;
-                return finish(c, false);
+                return finish_answer(c, false);
         }
         r->wants_piece = false;
         r->ended = last;
@@ -375,7 +375,7 @@ static enum turn send_answer(struct wire_thread *t, struct conn *c)
                 break;
         }
         if (!r->out.answer->grows || r->ended)
-                return finish(c, true);
+                return finish_answer(c, true);
         r->wants_piece = true;
         return TURN_ON;
 }
@@ -388,7 +388,7 @@ static enum turn linger(struct wire_thread *t, struct conn *c)
         if (there >= c->left_bytes)
                 return TURN_OVER;
         c->left_bytes -= there;
-        return receive(t, c);
+        return receive_bytes(t, c);
 }
 
 static enum turn (*const steps[])(struct wire_thread *, struct conn *) = {
@@ -410,14 +410,14 @@ static void run(struct wire_thread *t, struct conn *c)
         uint64_t before = c->requests;
         if (c->closed)
                 return;
-        load(t, c);
+        load_input(t, c);
         for (unsigned i = 0; turn == TURN_ON && c->requests - before <= WIRE_TURN_REQUESTS && i < WIRE_TURN_STEPS; i++)
                 turn = steps[c->step](t, c);
         if (turn == TURN_OVER || (c->hung_up && c->request && c->request->held) || (c->condemned && c->unended)) {
                 wire_end_conn(c);
                 return;
         }
-        save(t, c);
+        save_input(t, c);
         enum conn_phase phase = (enum conn_phase)atomic_load_explicit(&c->phase, memory_order_relaxed);
         if (c->step == STEP_ANSWER && (phase == CONN_IDLE || phase == CONN_HEADERS))
                 conn_enter(c, CONN_SENDING, c->request->started_us); /* who is answered at once does not stop resting for that moment */
@@ -635,7 +635,7 @@ void wire_end_lost(struct wire *w)
 {
         for (unsigned i = 0; i < w->cfg.threads; i++) {
                 atomic_store(&w->threads[i].lost, true);
-                tell(&w->threads[i]);
+                tell_thread(&w->threads[i]);
         }
 }
 
@@ -655,7 +655,7 @@ void wire_quiesce(struct wire *w)
         atomic_store(&w->quiet, true);
         for (unsigned i = 0; i < w->cfg.threads; i++) {
                 shutdown(w->threads[i].listen_fd, SHUT_RDWR); /* who is in its queue is refused now, not left hanging */
-                tell(&w->threads[i]);
+                tell_thread(&w->threads[i]);
         }
 }
 
@@ -681,7 +681,7 @@ static void close_fd(int fd)
 static void close_thread(struct wire_thread *t)
 {
         if (t->runs) {
-                tell(t);
+                tell_thread(t);
                 pthread_join(t->id, NULL);
         }
         while (t->pool) {
