@@ -133,6 +133,7 @@ const WRONG = {
     "budgets fit into limits": [
         (o) => { pod(o, "Deployment", "edge").containers[0].resources.limits.memory = "4Gi"; },
         (o) => { pod(o, "Deployment", "ingest").containers[0].resources.requests.memory = "8Gi"; },
+        (o) => { delete of(o, "ConfigMap", "ingest").data.FRESHET_REPLAY_TOTAL_BYTES; },
         (o) => { of(o, "ConfigMap", "origin").data.FRESHET_RETENTION_BYTES = "0"; },
     ],
     "pods ask for nothing that the restricted standard refuses": [

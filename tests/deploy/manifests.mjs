@@ -167,9 +167,11 @@ export const checks = {
             const limit = bytes(container(w).resources.limits.memory);
             if (bytes(container(w).resources.requests.memory) > limit)
                 problems.push(`${named(w)} requests more memory than it may have`);
-            const cache = Number(setting(objects, w, facts, "cache_bytes") ?? 0);
-            if (cache * 1.25 > limit)
-                problems.push(`${named(w)}: a cache of ${cache} in ${limit} bytes`);
+            for (const key of ["cache_bytes", "replay_total_bytes"]) {
+                const kept = Number(setting(objects, w, facts, key) ?? 0);
+                if (kept * 1.25 > limit)
+                    problems.push(`${named(w)}: ${key} of ${kept} in ${limit} bytes`);
+            }
             for (const claim of w.spec.volumeClaimTemplates ?? []) {
                 const kept = Number(setting(objects, w, facts, "retention_bytes"));
                 const size = bytes(claim.spec.resources.requests.storage);

@@ -28,6 +28,21 @@ def test_env_example_says_the_defaults(name):
             assert example.get(variable) == default, f"{name}: {variable} is {default} when it is not set, .env.example says otherwise"
 
 
+def bytes_of(size):
+    number, unit = re.fullmatch(r"(\d+)([kmg]?)", size).groups()
+    return int(number) << {"": 0, "k": 10, "m": 20, "g": 30}[unit]
+
+
+@pytest.mark.parametrize("key, budget, memory", [("FRESHET_CACHE_BYTES", "EDGE_CACHE_BYTES", "EDGE_MEMORY"),
+                                                 ("FRESHET_REPLAY_TOTAL_BYTES", "INGEST_REPLAY_BYTES", "INGEST_MEMORY")])
+@pytest.mark.parametrize("name", ["docker-compose.yml", "stack.yml"])
+def test_what_a_daemon_may_keep_fits_into_its_container(name, key, budget, memory):
+    """Or the kernel ends it before its own bound does anything."""
+    defaults = dict(choices(name))
+    assert re.search(rf"^ +{key}: \$\{{{budget}:-", text(name), re.M)
+    assert bytes_of(defaults[budget]) * 1.25 <= bytes_of(defaults[memory])
+
+
 @pytest.mark.parametrize("name", ["docker-compose.yml", "stack.yml"])
 def test_the_keys_of_the_archive_come_as_a_file(name):
     assert re.findall(r"^ +(FRESHET_ARCHIVE[A-Z_]*): (.*)$", text(name), re.M) == [
