@@ -79,12 +79,12 @@ class Answer:
         return self.body.decode(errors="replace")
 
 
-def request(url, method="GET", headers=None, timeout=20):
+def request(url, method="GET", headers=None, timeout=20, body=None):
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
     try:
         path = parts.path + (f"?{parts.query}" if parts.query else "")
-        connection.request(method, path, headers=headers or {})
+        connection.request(method, path, body=body, headers=headers or {})
         answer = connection.getresponse()
         return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
     finally:

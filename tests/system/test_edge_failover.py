@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from harness import TINY_LADDER, TOP, run, spawn, wait_until
+from harness import TINY_LADDER, TOP, request, run, spawn, wait_until
 
 PUT_FILE = os.path.join(TOP, "build", "release", "tools", "put_file")
 SECONDS = 12
@@ -128,9 +128,6 @@ def test_viewers_do_not_notice_that_an_origin_is_gone(make_cluster, media, fault
 
 
 def fetch(url):
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=20)
-    connection.request("GET", parts.path)
-    answer = connection.getresponse()
+    answer = request(url)
     assert answer.status == 200
-    return answer.read()
+    return answer.body
