@@ -253,7 +253,7 @@ static void on_fetch(void *arg, struct rpc_request *req)
                 reply_status(req, m.offset, ERR_NOT_FOUND, NOTHING_TTL_MS);
                 return;
         }
-        struct object *o;
+        struct object *o = NULL;
         int64_t now_us = clock_mono_us();
         uint8_t hops = owned || m.hops == FETCH_HOPS_MAX ? m.hops : (uint8_t)(m.hops + 1);
         if ((owned ? cache_get_owned : cache_get)(s->cache, m.key, strlen(m.key), hops, now_us, &o) == CACHE_FULL) {
