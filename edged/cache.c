@@ -450,9 +450,22 @@ enum cache_result cache_get(struct cache *c, const char *key, size_t len, uint8_
         return result;
 }
 
+/* Before its fill begins, if that was made now: it is in the mailbox. */
+static void own_object(struct object *o)
+{
+        pthread_mutex_lock(&o->shard->lock);
+        o->owned = true;
+        if (o->refresh)
+                o->refresh->owned = true;
+        pthread_mutex_unlock(&o->shard->lock);
+}
+
 enum cache_result cache_get_owned(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us, struct object **out)
 {
-        return get_object(c, key, len, hops, NULL, now_us, out);
+        enum cache_result result = get_object(c, key, len, hops, NULL, now_us, out);
+        if (*out)
+                own_object(*out);
+        return result;
 }
 
 enum cache_result cache_get_charged(struct cache *c, const char *key, size_t len, const struct charge *charge, int64_t now_us,

@@ -148,7 +148,8 @@ void cache_make_etag(char etag[ETAG_MAX], const void *bytes, size_t len); /* pur
  * Any thread; allocates only for a MISS, and for the one HIT or STALE that begins a refresh. */
 enum cache_result cache_get(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us,
                             struct object **out);
-/* The same for another edge of this site: that is nobody who asks (cache_was_asked), but passes on what its own viewers do. */
+/* The same for another edge of this site, which takes this one for the owner: what fills the object comes from above, also what is to replace
+ * it. That edge is nobody who asks (cache_was_asked), but passes on what its own viewers do. Loop thread. */
 enum cache_result cache_get_owned(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us, struct object **out);
 /* As cache_get(); a MISS takes over the charge. Otherwise it is the caller's to pay back. */
 enum cache_result cache_get_charged(struct cache *c, const char *key, size_t len, const struct charge *charge, int64_t now_us,

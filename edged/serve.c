@@ -253,14 +253,15 @@ static void on_fetch(void *arg, struct rpc_request *req)
                 reply_status(req, m.offset, ERR_NOT_FOUND, NOTHING_TTL_MS);
                 return;
         }
-        struct object *o = NULL;
+        struct object *o;
         int64_t now_us = clock_mono_us();
         uint8_t hops = owned || m.hops == FETCH_HOPS_MAX ? m.hops : (uint8_t)(m.hops + 1);
-        if ((owned ? cache_get_owned : cache_get)(s->cache, m.key, strlen(m.key), hops, now_us, &o) == CACHE_FULL) {
+        enum cache_result got = owned ? cache_get_owned(s->cache, m.key, strlen(m.key), hops, now_us, &o)
+                                      : cache_get(s->cache, m.key, strlen(m.key), hops, now_us, &o);
+        if (got == CACHE_FULL) {
                 reply_status(req, m.offset, ERR_FULL, 0);
                 return;
         }
-        o->owned |= owned; /* before its fill begins, if this made it: that is in the mailbox */
         uint32_t wait_ms = m.wait_ms < FETCH_WAIT_MAX_MS ? m.wait_ms : FETCH_WAIT_MAX_MS;
         if (!answer(req, o, m.offset, now_us + wait_ms * US_PER_MS))
                 wait_for(s, req, o, &m, now_us);

@@ -217,6 +217,36 @@ static void test_who_is_taken_for_the_owner_goes_up_and_waits_for_no_sibling(voi
         fake_edge_close(&e);
 }
 
+/* Two that take each other for the owner would hand what has expired to and fro. */
+static void test_what_is_given_to_a_sibling_although_it_expired_is_refreshed_from_above(void **state)
+{
+        (void)state;
+        static const char manifest[] = "/live/cam/manifest.mpd";
+        for (int viewer_first = 0; viewer_first < 2; viewer_first++) {
+                struct fake_edge e;
+                struct object *o, *first;
+                open_site(&e, 2, 2);
+                o = get(&e, manifest);
+                fake_answer_bytes(last(e.siblings), "one", 3, FETCH_COMPLETE, 1000, "application/dash+xml");
+                first = o;
+                object_unref(&o);
+                fake_wait(1100 * US_PER_MS);
+                if (viewer_first) {
+                        o = get(&e, manifest);
+                        object_unref(&o);
+                        assert_int_equal(e.siblings->count, 2);
+                }
+                assert_int_equal(cache_get_owned(e.cache, manifest, strlen(manifest), 0, fake_clock_us(), &o), CACHE_STALE);
+                assert_ptr_equal(o, first);
+                object_unref(&o);
+                run_loop(&e);
+                fills_tick(e.fills, fake_clock_us());
+                assert_int_equal(e.upstream->count, 1);
+                assert_int_equal(e.siblings->count, 1 + viewer_first);
+                fake_edge_close(&e);
+        }
+}
+
 static void test_a_list_comes_from_its_owner_and_is_gathered_when_there_is_none(void **state)
 {
         (void)state;
@@ -262,6 +292,7 @@ int main(void)
                 cmocka_unit_test(test_what_the_owner_could_not_get_is_asked_for_above_and_nowhere_else),
                 cmocka_unit_test(test_an_owner_that_says_not_yet_at_once_is_left),
                 cmocka_unit_test(test_who_is_taken_for_the_owner_goes_up_and_waits_for_no_sibling),
+                cmocka_unit_test(test_what_is_given_to_a_sibling_although_it_expired_is_refreshed_from_above),
                 cmocka_unit_test(test_a_list_comes_from_its_owner_and_is_gathered_when_there_is_none),
                 cmocka_unit_test(test_a_list_is_never_put_together_of_two),
         };
