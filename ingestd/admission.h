@@ -3,7 +3,7 @@
  *   admission_open()   ADMISSION_ALLOWED, or ADMISSION_REFUSED with the reason in words, or ADMISSION_PENDING: it waits for its
  *                      turn, or the webhook was asked, and events->allowed() or events->refused() follows, once, on a later turn of
  *                      the loop
- *   events->refused()  for one that was allowed: it must go. From admission_recheck() or from a timer, never from inside open
+ *   events->refused()  for one that was allowed: it must go. From admission_reloaded() or from a timer, never from inside open
  *   admission_close()  it is gone, or was let go; no events after that
  *
  * What is configured must be satisfied: a key or a token when any of publish_key, publish_keys and publish_jwks is set

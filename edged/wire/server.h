@@ -42,7 +42,7 @@ struct wire {
 /* listen.c */
 int listen_open(const char *address, int port); /* a descriptor, or -1 with errno */
 int listen_port(int fd);
-/* Accepts what waits, a bounded number of them, and hands each to conn_begin(). */
+/* Accepts what waits, a bounded number of them, and hands each to begin(). */
 void listen_accept(struct wire_thread *t, void (*begin)(struct wire_thread *t, int fd, const struct sockaddr *peer));
 
 /* wire.c: closes c, of this thread; one that is held when it is woken, if it cannot leave. It is freed when the turn is over. */
