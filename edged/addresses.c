@@ -71,6 +71,9 @@ bool address_forwarded(struct address *out, const char *header)
                 return false;
         memcpy(text, last, len);
         text[len] = '\0';
+        char *colon = strchr(text, ':'); /* one alone: some balancers say the port as well */
+        if (colon && colon[1 + strspn(colon + 1, "0123456789")] == '\0' && colon[1])
+                *colon = '\0';
         if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
                 address_of(out, (const struct sockaddr *)(const void *)&v4);
         else if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)

@@ -46,7 +46,12 @@ static void test_an_ipv6_address_is_one_of_its_network(void **state)
         assert_memory_equal(&a, &b, sizeof(a));
         assert_memory_not_equal(&a, &c, sizeof(a));
         assert_memory_equal(&c, &d, sizeof(c));
-        static const char *const none[] = {"", ",", "unknown", "192.0.2.1,", "1.2.3", "192.0.2.1, x", "_hidden", "192.0.2.1192.0.2.1192.0.2.1192.0.2.1192.0.2.1"};
+        a = address("192.0.2.1:40123"); /* as some balancers say it */
+        assert_memory_equal(&a, &b, sizeof(a));
+        a = address("[2001:db8::1]:40123");
+        b = address("2001:db8::1");
+        assert_memory_equal(&a, &b, sizeof(a));
+        static const char *const none[] = {"", ",", "192.0.2.1:", "192.0.2.1:x", ":80", "unknown", "192.0.2.1,", "1.2.3", "192.0.2.1, x", "_hidden", "192.0.2.1192.0.2.1192.0.2.1192.0.2.1192.0.2.1"};
         for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
                 assert_false(address_forwarded(&a, none[i]));
         assert_false(address_forwarded(&a, NULL));
