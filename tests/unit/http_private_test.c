@@ -228,6 +228,31 @@ static void test_an_answer_under_way_ends_with_its_token(void **state)
         close_fixture(&f);
 }
 
+/* In HTTP/1.0 the end of the connection is the end of what grows. */
+static void test_an_answer_to_http_1_0_that_ends_with_its_token_looks_like_no_end(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        int one = 1;
+        int64_t exp_s = now_s() + 1000;
+        open_fixture(&f, 20 * US_PER_S);
+        set_private(&f, SET(OCT("a", SECRET_A)));
+        char *token = token_until("staff-1", exp_s), *request = mem_printf("GET /t/%s" PRIVATE " HTTP/1.0\r\n\r\n", token);
+        viewer_open(&v, &f);
+        viewer_send(&v, request);
+        until(&f, begins_to_answer, (void *)(uintptr_t)PRIVATE);
+        until(&f, has_head, &v);
+        until(&f, is_held, &one);
+        http_end_expired(f.http, exp_s * US_PER_S);
+        until(&f, is_closed, &v);
+        assert_true(v.reset);
+        viewer_close(&v);
+        close_fixture(&f);
+        free(request);
+        free(token);
+}
+
 static void test_an_answer_under_way_ends_when_its_key_is_taken_away(void **state)
 {
         (void)state;
@@ -383,6 +408,7 @@ int main(void)
                 cmocka_unit_test(test_a_private_stream_needs_a_token_in_one_of_three_forms),
                 cmocka_unit_test(test_all_tokens_of_a_stream_share_one_object_and_none_goes_upstream),
                 cmocka_unit_test(test_an_answer_under_way_ends_with_its_token),
+                cmocka_unit_test(test_an_answer_to_http_1_0_that_ends_with_its_token_looks_like_no_end),
                 cmocka_unit_test(test_an_answer_under_way_ends_when_its_key_is_taken_away),
                 cmocka_unit_test(test_a_connection_outlives_the_token_of_an_earlier_request),
                 cmocka_unit_test(test_the_list_names_private_streams_to_token_holders_only),
