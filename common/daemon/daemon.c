@@ -286,6 +286,7 @@ static void open_loop(struct daemon *d)
         (void)rv;
         d->loop = &m->loop;
         signal(SIGPIPE, SIG_IGN);
+        signal(SIGXFSZ, SIG_IGN); /* what is beyond a limit of files is an error of the write, as a full disk is */
         open_signal(d, &m->term, on_stop_signal, SIGTERM);
         open_signal(d, &m->interrupt, on_stop_signal, SIGINT);
         open_signal(d, &m->hangup, on_hangup, SIGHUP);

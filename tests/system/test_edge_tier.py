@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -231,6 +232,14 @@ def test_the_byte_budget_is_kept(tier):
         assert request(f"{edge.url}/live/whole_{500000 + n}/s/v720/{n}.m4s").status == 200
     wait_until(lambda: 0 < metric(edge, "edged_cache_bytes") <= 4 << 20, "within the budget")
     assert metric(edge, "edged_cache_evicted_total") >= 20
+
+
+def test_an_edge_whose_files_may_not_be_large_serves_all_the_same(tier):
+    edge = tier.edge(tier.origin())
+    resource.prlimit(edge.process.pid, resource.RLIMIT_FSIZE, (4 << 20, 4 << 20))  # what is sent without a copy lies in a file
+    for n in range(8):
+        assert request(f"{edge.url}/live/whole_1000000/s/v720/{n}.m4s").body == body_of(1000000)
+    assert edge.running()
 
 
 def test_what_is_watched_is_followed_and_then_no_more(tier):
