@@ -34,7 +34,7 @@ static void enter_queue(struct object *o)
         if (o->state == OBJECT_COMPLETE)
                 evict_enter(o);
         else if (o->state != OBJECT_FILLING)
-                evict_push(&o->shard->names, o);
+                evict_enter_name(o);
 }
 
 static void leave_queue(struct object *o)
@@ -42,7 +42,7 @@ static void leave_queue(struct object *o)
         if (o->state == OBJECT_COMPLETE)
                 evict_leave(o);
         else if (o->state != OBJECT_FILLING)
-                evict_unlink(&o->shard->names, o);
+                evict_leave_name(o);
 }
 
 /* The table takes over a reference of o's. */

@@ -22,7 +22,8 @@
  * The byte budget is for all that the cache has: bodies, pieces, structs, what readers attach, and what slow readers keep of objects that
  * were evicted (ledger.h). When it is reached, evict.h says what goes. Readers may keep a share of it, CACHE_PINNED_PART; who keeps what
  * left first loses it when there is more (object_is_cut), and only that is beyond the budget, until their connections are closed. What is
- * MISSING or FAILED has its own short list a shard, so that a flood of made-up names cannot push media out. */
+ * MISSING or FAILED has its own short list a shard, and a small part of the budget (evict.h), so that a flood of made-up names cannot push
+ * media out. */
 #ifndef EDGED_CACHE_H
 #define EDGED_CACHE_H
 

@@ -27,6 +27,7 @@ struct cache {
         struct ledger ledger;
         atomic_size_t objects;
         atomic_size_t small_bytes, main_bytes; /* of those that are in the small queues; in the main ones */
+        atomic_size_t names_bytes;             /* of the notes of what is MISSING or FAILED */
         atomic_uint filling;
         _Atomic(struct object *) dead; /* the last one first; loop thread: */
         struct object *dying; /* those that go when everybody has passed who looked at the time of */

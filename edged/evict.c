@@ -1,5 +1,7 @@
 #include "edged/evict.h"
 
+#include <string.h>
+
 #include "edged/cache_impl.h"
 #include "edged/stats.h"
 
@@ -81,6 +83,19 @@ void evict_leave(struct object *o)
                 leave_small(o);
 }
 
+void evict_enter_name(struct object *o)
+{
+        o->queued_bytes = sizeof(*o) + strlen(o->key) + 1;
+        evict_push(&o->shard->names, o);
+        atomic_fetch_add(&o->cache->names_bytes, o->queued_bytes);
+}
+
+void evict_leave_name(struct object *o)
+{
+        evict_unlink(&o->shard->names, o);
+        atomic_fetch_sub(&o->cache->names_bytes, o->queued_bytes);
+}
+
 static struct object *evict_small(struct shard *s)
 {
         struct evict_queues *qs = &s->media;
@@ -121,17 +136,21 @@ static bool fits(struct cache *c, size_t more)
         return atomic_load(&c->ledger.bytes) + more <= c->cfg.budget_bytes + (cut < share ? cut : share);
 }
 
-/* Of one shard, from the queue that is too long; if that one is empty here, nothing. What was asked for more than once keeps half of the
- * budget: neither what is being filled nor what slow readers keep, of which no room can be made, may take all. */
+/* Of one shard, a note when there are too many, else from the queue that is too long; if that one is empty here, nothing. What was asked for
+ * more than once keeps half of the budget: neither what is being filled nor what slow readers keep, of which no room can be made, may take
+ * all. */
 static struct object *evict_one(struct cache *c, struct shard *s, bool either)
 {
+        bool names = atomic_load(&c->names_bytes) > c->cfg.budget_bytes / EVICT_NAMES_PART;
         bool small = atomic_load(&c->small_bytes) >= c->cfg.budget_bytes / EVICT_SMALL_PART;
         bool main = atomic_load(&c->main_bytes) > c->cfg.budget_bytes / EVICT_MAIN_PART;
         struct object *victim = NULL;
         pthread_mutex_lock(&s->lock);
-        if (small || either)
+        if (names && s->names.oldest)
+                victim = cache_take_out(s->names.oldest);
+        if (!victim && ((small && !names) || either))
                 victim = evict_small(s);
-        if (!victim && main && (!small || either))
+        if (!victim && main && ((!small && !names) || either))
                 victim = evict_main(s);
         pthread_mutex_unlock(&s->lock);
         return victim;

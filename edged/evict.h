@@ -18,6 +18,7 @@ struct object;
 
 #define EVICT_SMALL_PART 10 /* of the budget */
 #define EVICT_MAIN_PART 2   /* of the budget: so much of `main` stays, whatever comes */
+#define EVICT_NAMES_PART 16 /* of the budget: notes of what is not there go first when they are more, which they can be in a small cache only */
 #define EVICT_HITS_MAX 3
 #define EVICT_GHOSTS 256 /* a shard */
 
@@ -37,6 +38,10 @@ struct evict_queues {
 /* Under the shard's lock: o is COMPLETE and comes into the table, or leaves it. */
 void evict_enter(struct object *o);
 void evict_leave(struct object *o);
+
+/* Likewise, o is MISSING or FAILED. */
+void evict_enter_name(struct object *o);
+void evict_leave_name(struct object *o);
 
 /* Loop thread, no lock held. Evicts until `more` bytes fit. false: nothing is left to evict, and they do not. */
 bool evict_make_room(struct cache *c, size_t more);

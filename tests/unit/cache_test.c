@@ -244,6 +244,35 @@ static void test_missing_names_are_remembered_but_never_push_media_out(void **st
         close_fixture(&f);
 }
 
+/* Each takes half a kilobyte. */
+static void test_in_a_small_cache_names_take_a_small_part(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        char key[32];
+        open_fixture(&f, 4 << 20, 16);
+        for (int i = 0; i < 50000; i++) {
+                snprintf(key, sizeof(key), "/no/%d", i);
+                assert_int_equal(get(&f, key, NOW, &o), CACHE_MISS);
+                cache_missing(o, 1000, NOW);
+                object_unref(&f.filling[--f.fills]);
+                object_unref(&o);
+        }
+        for (int i = 0; i < 50; i++) {
+                snprintf(key, sizeof(key), "/media/%d", i);
+                put(&f, key, 64 * KB, true, 0, NOW);
+        }
+        for (int i = 0; i < 50; i++) {
+                snprintf(key, sizeof(key), "/media/%d", i);
+                assert_int_equal(get(&f, key, NOW, &o), CACHE_HIT);
+                object_unref(&o);
+        }
+        assert_int_equal(get(&f, "/no/49999", NOW, &o), CACHE_HIT);
+        object_unref(&o);
+        close_fixture(&f);
+}
+
 static void test_an_expired_object_is_served_stale_when_the_refresh_fails_but_not_for_ever(void **state)
 {
         (void)state;
@@ -898,6 +927,7 @@ int main(void)
                 cmocka_unit_test(test_the_byte_budget_is_kept_and_what_was_hit_is_spared),
                 cmocka_unit_test(test_what_cannot_fit_is_refused_and_leaves_the_object_as_it_was),
                 cmocka_unit_test(test_missing_names_are_remembered_but_never_push_media_out),
+                cmocka_unit_test(test_in_a_small_cache_names_take_a_small_part),
                 cmocka_unit_test(test_an_expired_object_is_served_stale_when_the_refresh_fails_but_not_for_ever),
                 cmocka_unit_test(test_what_expires_is_refreshed_before_by_one_while_all_have_what_there_is),
                 cmocka_unit_test(test_after_the_grace_all_join_one_refresh),
