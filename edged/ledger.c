@@ -95,9 +95,17 @@ struct buf *ledger_hold(struct ledger *l, struct buf *bytes)
         return hold(l, buf_ref(bytes));
 }
 
+static struct buf *inner(struct buf *b)
+{
+        return b->release == release_held ? ((struct held *)b->owner)->bytes : b;
+}
+
 struct buf *ledger_join(struct ledger *l, struct buf *const *parts, unsigned count)
 {
-        return hold(l, count ? pages_join(parts, count) : buf_new(0));
+        if (count == 0)
+                return hold(l, buf_new(0));
+        struct buf *only = inner(parts[0]); /* of a piece that counts: what counts once more would never be given back, nor leave */
+        return hold(l, pages_join(count == 1 ? &only : parts, count));
 }
 
 const struct buf *ledger_inner(const struct buf *b)

@@ -471,6 +471,25 @@ static void detach_int(void *attached)
         free(attached);
 }
 
+/* It is the piece itself that becomes the body. */
+static void test_a_small_object_of_one_piece_counts_once_and_is_kept_by_no_reader(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *o;
+        char key[32];
+        open_fixture(&f, 1 << 20, 16);
+        for (int i = 0; i < 32; i++) {
+                snprintf(key, sizeof(key), "/audio/%d", i);
+                put(&f, key, 12 * KB, true, 0, NOW);
+                assert_int_equal(cache_pinned(f.cache), 0);
+        }
+        assert_true(cache_bytes(f.cache) < 32 * (12 * KB + 1024));
+        assert_int_equal(get(&f, "/audio/0", NOW, &o), CACHE_HIT);
+        object_unref(&o);
+        close_fixture(&f);
+}
+
 static void test_what_a_reader_attaches_counts_and_goes_with_the_object(void **state)
 {
         (void)state;
@@ -935,6 +954,7 @@ int main(void)
                 cmocka_unit_test(test_what_is_being_refreshed_is_not_evicted),
                 cmocka_unit_test(test_a_refresh_that_hangs_is_not_waited_for),
                 cmocka_unit_test(test_what_is_large_lies_in_pages_and_counts_by_pages),
+                cmocka_unit_test(test_a_small_object_of_one_piece_counts_once_and_is_kept_by_no_reader),
                 cmocka_unit_test(test_what_a_reader_attaches_counts_and_goes_with_the_object),
                 cmocka_unit_test(test_only_so_many_different_objects_are_fetched_at_once),
                 cmocka_unit_test(test_slow_readers_keep_a_share_and_do_not_empty_the_cache),
