@@ -360,7 +360,8 @@ static const char *safe_type(const struct fetch_reply *m, const char *key)
         return "application/octet-stream";
 }
 
-/* Those who keep the cache full are being closed, which takes a moment on a busy machine: the same bytes are asked for again. */
+/* Those who keep the cache full are being closed, which takes a moment on a busy machine: the same bytes are asked for again, each time after
+ * longer, for they may be a megabyte, and of many objects. */
 static enum step wait_for_room(struct fill *f, int64_t now_us)
 {
         if (f->no_room_us == 0)
@@ -368,7 +369,9 @@ static enum step wait_for_room(struct fill *f, int64_t now_us)
         if (now_us - f->no_room_us >= FILL_NO_ROOM_US || f->fills->stopping)
                 return fail_fill(f, ERR_NOSPACE, now_us);
         round_begin(&f->round);
-        f->retry_us = now_us + fill_pause_us(0, next_random(f->fills));
+        f->retry_us = now_us + fill_pause_us(f->rounds++, next_random(f->fills));
+        if (f->retry_us > f->no_room_us + FILL_NO_ROOM_US)
+                f->retry_us = f->no_room_us + FILL_NO_ROOM_US;
         return STEP_PAUSE;
 }
 

@@ -107,6 +107,25 @@ static void test_room_that_never_comes_is_not_waited_for_long(void **state)
         fake_edge_close(&e);
 }
 
+static void test_what_there_is_no_room_for_is_not_brought_again_and_again(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_edge(&e, 2);
+        struct object *o = get(&e, key);
+        for (int ms = 0; look(o).state == OBJECT_FILLING; ms += 5) {
+                assert_true(ms <= 2 * FILL_NO_ROOM_US / US_PER_MS);
+                if (fake_open(e.upstream))
+                        bring(&e, 5 << 20);
+                fake_wait(5 * US_PER_MS);
+                fills_tick(e.fills, fake_clock_us());
+        }
+        assert_int_equal(look(o).failure, ERR_NOSPACE);
+        assert_in_range(asked_for(&e, key), 2, 12); /* five or so, by chance */
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
 static void test_a_growing_object_is_asked_for_from_where_it_ends(void **state)
 {
         (void)state;
@@ -476,6 +495,7 @@ int main(void)
                 cmocka_unit_test(test_second_caller_waits_for_the_first),
                 cmocka_unit_test(test_room_that_is_about_to_be_there_is_waited_for),
                 cmocka_unit_test(test_room_that_never_comes_is_not_waited_for_long),
+                cmocka_unit_test(test_what_there_is_no_room_for_is_not_brought_again_and_again),
                 cmocka_unit_test(test_a_growing_object_is_asked_for_from_where_it_ends),
                 cmocka_unit_test(test_not_found_is_believed_only_when_all_asked_say_so),
                 cmocka_unit_test(test_a_failed_node_makes_not_found_doubtful),
