@@ -51,6 +51,7 @@ struct ask {
         bool is_list; /* what is asked for has a part for everybody and parts for who has a token */
         struct waiter waiter;
         bool was_held, part_is_first;
+        bool spared; /* its address asks too often: nothing is looked at, and nothing of a body counts */
         uint64_t sent_bytes; /* of an answer that grows: handed on */
         unsigned fault;      /* PATH_CMCD: why its reports are not taken (access.h) */
         bool hears;          /* they are */
@@ -541,6 +542,7 @@ static void say_path(struct ask *a)
         a->path.token = NULL; /* it lies in the head, which may move now */
 }
 
+/* With the first bytes of a body, or when there is none, with the answer: so what is not answered is not counted either. */
 static struct ask *prepare_ask(struct request *r)
 {
         struct ask *a = ask_of(r);
@@ -550,7 +552,9 @@ static struct ask *prepare_ask(struct request *r)
         a->result = RESULT_LOCAL;
         a->pass = access_nothing;
         path_parse(r->head.target, &a->path);
-        if (a->path.kind == PATH_CMCD && r->head.method == METHOD_POST && !r->conn->turned_away)
+        a->spared = !r->conn->turned_away && a->http->parts.addresses &&
+                    !addresses_ask(a->http->parts.addresses, r->conn->of_address, r->started_us);
+        if (a->path.kind == PATH_CMCD && r->head.method == METHOD_POST && !r->conn->turned_away && !a->spared)
                 judge_reporter(a);
         else if (a->path.kind == PATH_OBJECT && r->head.method == METHOD_GET)
                 read_report(a);
@@ -571,7 +575,7 @@ static void begin_ask(struct request *r)
         struct ask *a = prepare_ask(r);
         if (r->conn->turned_away)
                 say_error(a, r->conn->turned_why == TURNED_SHARE ? RESPOND_SHARE : RESPOND_FULL);
-        else if (a->http->parts.addresses && !addresses_ask(a->http->parts.addresses, r->conn->of_address, r->started_us))
+        else if (a->spared)
                 spare(a, SPARED_RATE);
         else if (r->head.method == METHOD_OTHER || (r->head.method == METHOD_POST && a->path.kind != PATH_CMCD))
                 say_error(a, RESPOND_METHOD);

@@ -211,6 +211,27 @@ static void test_of_private_streams_only_their_viewers_report(void **state)
         free(segment);
 }
 
+static void test_a_report_of_who_asks_too_often_does_not_count(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        bool refused = false;
+        fixture_addresses = addresses_open(&(struct addresses_config){.connections = 10, .requests_of_one_s = 1});
+        open_fixture(&f, 20 * US_PER_S);
+        viewer_open(&v, &f);
+        while (!refused) { /* two within a second */
+                double events = value_of(BY_EVENT);
+                post(&f, &v, "/cmcd/cam", "", EVENTS);
+                refused = v.status == 429;
+                assert_true(value_of(BY_EVENT) == events + (refused ? 0 : 3));
+        }
+        viewer_close(&v);
+        close_fixture(&f);
+        addresses_close(fixture_addresses);
+        fixture_addresses = NULL;
+}
+
 static bool is_grown(struct fixture *f, void *arg)
 {
         (void)arg;
@@ -321,6 +342,7 @@ static void test_who_gives_up_in_the_middle_has_not_seen_it(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_a_report_of_who_asks_too_often_does_not_count),
                 cmocka_unit_test(test_what_comes_with_a_request_is_counted_and_is_no_part_of_the_objects_name),
                 cmocka_unit_test(test_events_are_taken_by_post_and_the_connection_goes_on),
                 cmocka_unit_test(test_a_body_of_64_kb_in_pieces_counts_so_many_reports),
