@@ -131,12 +131,15 @@ def reserve_port():
 
 
 def process_state(node):
-    """The letter of ps; "" when there is no such process, or another one has its number by now."""
+    """The letter of ps; "" when there is no such process, or another one has its number by now. One whose first thread has
+    ended and others not yet is there still, with its ports."""
     try:
         with open(f"/proc/{node['pid']}/cmdline", "rb") as f:
             arguments = f.read().split(b"\0")
         with open(f"/proc/{node['pid']}/stat", encoding="ascii", errors="replace") as f:
             letter = f.read().rpartition(")")[2].split()[0]
+        if letter == "Z" and len(os.listdir(f"/proc/{node['pid']}/task")) > 1:
+            return letter
     except (FileNotFoundError, ProcessLookupError):
         return ""
     return letter if letter not in "ZX" and node["argv"][2].encode() in arguments else ""

@@ -1,13 +1,15 @@
 """Stops and crashes: what was stored is there again, and nothing half-done is served."""
 import os
+import runpy
 import signal
 import subprocess
+import sys
 import threading
 
 import pytest
 
 import mp4
-from harness import LOCAL, TINY_LADDER, UP_S, request, spawn, wait_until
+from harness import LOCAL, TINY_LADDER, UP_S, process_state, request, spawn, wait_until
 
 
 def whole(init, segments):
@@ -106,6 +108,29 @@ def test_a_torn_tail_is_cut_off_at_the_last_whole_chunk(make_cluster):
     wait_until(lambda: cluster.stream("torn"), "the recording is listed again")
     init, segments = cluster.recording("torn", session, "v180")
     assert len(segments) >= 4 and whole(init, segments)
+
+
+FIRST_THREAD_ENDS = """
+import ctypes, threading
+threading.Thread(target=input).start()
+ctypes.CDLL(None).syscall(60, 0)  # exit: of this thread alone
+"""
+
+
+def test_a_killed_daemon_is_there_until_its_last_thread_has_ended():
+    """It has its ports until then, which its successor wants."""
+    child = spawn([sys.executable, "-c", FIRST_THREAD_ENDS, "daemon"], stdin=subprocess.PIPE)
+    node = {"pid": child.pid, "argv": [sys.executable, "-c", "daemon"]}
+    state = runpy.run_path(LOCAL)["state"]
+    try:
+        with open(f"/proc/{child.pid}/stat", encoding="ascii") as stat:
+            wait_until(lambda: stat.seek(0) == 0 and ") Z " in stat.read(), "its first thread to end")
+        assert process_state(node) and state(node) == "running"
+        child.stdin.close()
+        wait_until(lambda: not process_state(node) and state(node) == "dead", "its end")
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_sigterm_ends_every_daemon_with_status_0(make_cluster, tmp_path):
