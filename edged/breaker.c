@@ -78,15 +78,21 @@ static void cut_limit(struct breaker *b, int64_t now_us)
                 return;
         b->cut_us = now_us;
         b->limit = had / 2 > BREAKER_LEAST ? had / 2 : BREAKER_LEAST;
+        if (!b->cut)
+                b->soon = b->limit;
+        b->cut = true;
 }
 
 static enum breaker_change take_good(struct breakers *bs, struct breaker *b, bool probe)
 {
+        unsigned each = b->limit < b->soon ? 1 : BREAKER_GROWS_EACH;
         b->failures = 0;
-        if (++b->good >= BREAKER_GROWS_EACH && b->limit < bs->most) {
+        if (++b->good >= each && b->limit < bs->most) {
                 b->good = 0;
                 b->limit++;
         }
+        if (probe || b->rest_us == 0) /* what was sent before the rest does not end the row */
+                b->cut = false;
         if (!probe)
                 return BREAKER_SAME;
         b->rest_us = 0;

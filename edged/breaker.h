@@ -6,7 +6,9 @@
  *
  * A node may have `most` FETCHes of this edge under way. When it answers that it is full, or not at all in its time, that becomes half of
  * what it has, once in BREAKER_CUT_US; for each BREAKER_GROWS_EACH good answers it is one more again. So many edges that ask one origin
- * come together to what it can do, and come back slowly.
+ * come together to what it can do, and come back slowly. But to half of what it had when a row of bad answers began it comes back by one
+ * for each good answer: a node that stood still for some seconds is cut again and again, and what it may have then tells nothing of what
+ * it can do.
  *
  * After BREAKER_FAILURES such answers in a row it is asked nothing for a while, then one FETCH: if that is answered well it is as before,
  * and otherwise the while is twice as long, BREAKER_REST_MAX_US at most, with jitter, so that edges which failed together do not come
@@ -43,6 +45,8 @@ enum breaker_heard {
 struct breaker {
         uint64_t node; /* 0: free */
         unsigned under_way, limit, good, failures;
+        unsigned soon; /* up to so many the limit grows by one for each good answer */
+        bool cut;      /* in this row of bad answers; a good one ends the row */
         int64_t cut_us, used_us;
         int64_t rest_us;       /* how long it was let alone last; 0: it is not */
         int64_t rest_until_us; /* then one FETCH shows how it is */

@@ -1,4 +1,4 @@
-/* breaker: a node that has too much to do is asked less, and comes back slowly. */
+/* breaker: a node that has too much to do is asked less, and comes back: soon to half of what it had, slowly beyond. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -133,6 +133,69 @@ static void test_one_that_fails_again_is_let_alone_for_longer_up_to_a_bound(void
         assert_true(breaker_may(&bs, 1, now_us));
 }
 
+/* Nothing is under way: how many good answers it takes until it may have `count`, all of which are then. */
+static unsigned good_answers_until(unsigned count, int64_t now_us)
+{
+        unsigned answers = 0, sent = send_all(1, now_us);
+        for (; sent < count && answers < MOST * BREAKER_GROWS_EACH; answers++) {
+                hear(1, BREAKER_GOOD, 1, now_us);
+                sent += send_all(1, now_us) - 1;
+        }
+        return answers;
+}
+
+/* All that was under way was late, and so was each one that was to show how it is: it is at the least, and had been asked 100 at a time. */
+static void test_one_that_stood_still_has_half_of_what_it_had_soon_and_more_slowly(void **state)
+{
+        int64_t now_us = NOW;
+        (void)state;
+        send_all(1, now_us);
+        for (unsigned i = 0; i < MOST; i++, now_us += BREAKER_CUT_US / 4)
+                hear(1, BREAKER_LATE, 1, now_us);
+        for (int i = 0; i < 3; i++) {
+                now_us += BREAKER_REST_MAX_US;
+                assert_true(breaker_sent(&bs, 1, now_us));
+                breaker_heard(&bs, 1, true, BREAKER_LATE, now_us);
+        }
+        now_us += BREAKER_REST_MAX_US;
+        assert_true(breaker_sent(&bs, 1, now_us));
+        assert_int_equal(breaker_heard(&bs, 1, true, BREAKER_GOOD, now_us), BREAKER_ASKED_AGAIN);
+        assert_in_range(good_answers_until(MOST / 2, now_us), MOST / 2 - BREAKER_LEAST - 2, MOST / 2 - BREAKER_LEAST);
+        hear(1, BREAKER_NOTHING, MOST / 2, now_us);
+        assert_in_range(good_answers_until(MOST / 2 + 10, now_us), 9 * BREAKER_GROWS_EACH, 11 * BREAKER_GROWS_EACH);
+}
+
+/* What was sent before it stood still may be answered while it is let alone. */
+static void test_an_answer_during_the_rest_does_not_lower_what_it_has_soon(void **state)
+{
+        (void)state;
+        send_all(1, NOW);
+        hear(1, BREAKER_LATE, BREAKER_FAILURES, NOW);
+        hear(1, BREAKER_LATE, MOST - BREAKER_FAILURES - 2, NOW + BREAKER_CUT_US);
+        hear(1, BREAKER_GOOD, 1, NOW + BREAKER_CUT_US);
+        hear(1, BREAKER_LATE, 1, NOW + 3 * BREAKER_CUT_US);
+        assert_true(breaker_sent(&bs, 1, NOW + 4 * BREAKER_CUT_US));
+        breaker_heard(&bs, 1, true, BREAKER_GOOD, NOW + 4 * BREAKER_CUT_US);
+        assert_in_range(good_answers_until(MOST / 2, NOW + 4 * BREAKER_CUT_US), 1, MOST / 2);
+}
+
+/* Beyond what it can do it is cut as ever: what was soon before is not soon again. */
+static void test_one_that_is_full_again_on_its_way_back_has_half_of_that(void **state)
+{
+        int64_t now_us = NOW;
+        (void)state;
+        send_all(1, now_us);
+        for (unsigned i = 0; i < MOST; i++, now_us += BREAKER_CUT_US)
+                hear(1, BREAKER_FULL, 1, now_us);
+        now_us += BREAKER_REST_MAX_US;
+        assert_true(breaker_sent(&bs, 1, now_us));
+        breaker_heard(&bs, 1, true, BREAKER_GOOD, now_us);
+        good_answers_until(20, now_us);
+        hear(1, BREAKER_FULL, 1, now_us);
+        hear(1, BREAKER_NOTHING, 19, now_us);
+        assert_in_range(good_answers_until(20, now_us), 8 * BREAKER_GROWS_EACH, 12 * BREAKER_GROWS_EACH);
+}
+
 static void test_a_good_answer_between_them_is_no_row_of_failures(void **state)
 {
         (void)state;
@@ -165,6 +228,9 @@ int main(void)
                 cmocka_unit_test_setup(test_it_may_have_a_few_however_often_it_is_full_and_as_many_as_before_in_the_end, set_up),
                 cmocka_unit_test_setup(test_one_that_only_fails_is_let_alone_and_then_asked_once, set_up),
                 cmocka_unit_test_setup(test_one_that_fails_again_is_let_alone_for_longer_up_to_a_bound, set_up),
+                cmocka_unit_test_setup(test_one_that_stood_still_has_half_of_what_it_had_soon_and_more_slowly, set_up),
+                cmocka_unit_test_setup(test_an_answer_during_the_rest_does_not_lower_what_it_has_soon, set_up),
+                cmocka_unit_test_setup(test_one_that_is_full_again_on_its_way_back_has_half_of_that, set_up),
                 cmocka_unit_test_setup(test_a_good_answer_between_them_is_no_row_of_failures, set_up),
                 cmocka_unit_test_setup(test_more_nodes_than_there_are_places_forget_those_not_asked_for_longest, set_up),
         };
