@@ -16,7 +16,9 @@
 #define ACCEPTS_A_TURN 64 /* those that are there already are served between them */
 #define NONE_LEFT_US (100 * US_PER_MS)
 
-int listen_open(const char *address, int port)
+/* The first socket is bound and listens alone, and lets others in only then: with SO_REUSEPORT from the beginning another edge would get
+ * the same port without a word, and each would have a part of the other's viewers. */
+int listen_open(const char *address, int port, bool beside)
 {
         char service[8];
         snprintf(service, sizeof(service), "%d", port);
@@ -28,12 +30,13 @@ int listen_open(const char *address, int port)
         /* Of who reads slowly the kernel would take all that is to be sent, up to 4 MB a connection. So it takes what is under way and a
          * little more, and the rest stays the cache's, of which there is one for all. It takes 64 kB at once when it takes any: so who reads
          * nothing has that, and with less than 32 kB it would not be less. Connections inherit these options. */
-        int on = 1, unsent = UNSENT_BYTES, fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        int on = 1, shared = beside, unsent = UNSENT_BYTES, fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-                  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
+                  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shared, sizeof(shared)) == 0 &&
                   setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent)) == 0 &&
                   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 /* each sending is a whole answer or piece */ &&
-                  bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, DESCRIPTORS_BACKLOG) == 0;
+                  bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, DESCRIPTORS_BACKLOG) == 0 &&
+                  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
         freeaddrinfo(ai);
         if (ok)
                 return fd;

@@ -40,7 +40,8 @@ struct wire {
 };
 
 /* listen.c */
-int listen_open(const char *address, int port); /* a descriptor, or -1 with errno */
+/* A descriptor, or -1 with errno: EADDRINUSE, somebody else listens there. beside: one of ours does already. */
+int listen_open(const char *address, int port, bool beside);
 int listen_port(int fd);
 /* Accepts what waits, a bounded number of them, and hands each to begin(). */
 void listen_accept(struct wire_thread *t, void (*begin)(struct wire_thread *t, int fd, const struct sockaddr *peer));

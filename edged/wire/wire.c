@@ -580,7 +580,7 @@ static bool start_thread(struct wire_thread *t)
         struct wire *w = t->wire;
         struct epoll_event e = {.events = EPOLLIN, .data.ptr = &t->wake_fd};
         sigset_t all, before;
-        t->listen_fd = listen_open(w->cfg.bind, w->port);
+        t->listen_fd = listen_open(w->cfg.bind, w->port, t->index > 0);
         if (t->listen_fd < 0)
                 return false;
         w->port = listen_port(t->listen_fd);

@@ -91,7 +91,7 @@ struct wire_config {
 
 struct wire;
 
-/* ERR_IO when the port cannot be had (logged). */
+/* ERR_IO when the port cannot be had, as when another process listens there (logged). */
 int wire_open(struct wire **out, const struct wire_config *cfg, const struct wire_ops *ops, void *arg);
 int wire_port(const struct wire *w);
 void wire_sweep(struct wire *w, const struct conn_limits *limits, int64_t now_us, unsigned closed[CLOSES]);

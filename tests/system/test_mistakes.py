@@ -50,6 +50,7 @@ def test_a_port_that_another_process_has_is_named_as_that(role, key, tmp_path):
     settings = {name: s.getsockname()[1] for name, s in sockets.items()}
     if role == "originD":
         settings["data_dir"] = tmp_path
+    sockets[key].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # which shares it with whoever does so too, as a second edged's would
     sockets[key].listen()
     said = last_line(role, **settings)
     assert str(settings[key]) in said and "address already in use" in said.lower(), said
