@@ -701,9 +701,11 @@ int cache_complete(struct object *o, struct buf *last, const char *content_type,
         if (!evict_make_room(o->cache, o->len + more + LEDGER_EACH) && more && !evict_make_room(o->cache, more + LEDGER_EACH))
                 return ERR_NOSPACE;
         struct buf *body = join_chunks(o, more ? last : NULL); /* only this thread changes the pieces, so they may be read without the lock */
+        char etag[ETAG_MAX];
+        cache_make_etag(etag, body->data, body->len); /* of some megabytes too long for a lock that viewers of other objects want */
         pthread_mutex_lock(&o->shard->lock);
         set_type(o, content_type, immutable);
-        cache_make_etag(o->etag, body->data, body->len);
+        memcpy(o->etag, etag, sizeof(etag));
         struct buf **chunks = o->chunks;
         unsigned count = o->chunk_count;
         discharge(o, o->chunk_cap * sizeof(*o->chunks));
