@@ -127,7 +127,10 @@ void object_charge(struct object *o, size_t bytes)
 
 bool object_is_cut(struct object *o)
 {
-        return atomic_load(&o->state) == OBJECT_COMPLETE && ledger_is_cut(o->body);
+        enum object_state state = atomic_load(&o->state);
+        if (state == OBJECT_FAILED) /* its pieces left in their order, so the first one is cut first */
+                return o->chunk_count > 0 && ledger_is_cut(o->chunks[0]);
+        return state == OBJECT_COMPLETE && ledger_is_cut(o->body);
 }
 
 static void free_chunks(struct buf **chunks, unsigned count)
@@ -774,6 +777,8 @@ void cache_fail(struct object *o, int why, int64_t again_us, int64_t now_us)
                 instead = note_failure(o, why, until_us);
         }
         leave_filling(o, OBJECT_FAILED, instead);
+        for (unsigned i = 0; i < o->chunk_count; i++)
+                ledger_leave(o->chunks[i]); /* they go with o: who reads it keeps them all */
 }
 
 void cache_due(struct object *o, int64_t due_us)

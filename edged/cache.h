@@ -20,10 +20,10 @@
  * A HIT takes no lock, nor does looking at what is not FILLING, and neither allocates: the table is read in passing (readers.h).
  *
  * The byte budget is for all that the cache has: bodies, pieces, structs, what readers attach, and what slow readers keep of objects that
- * were evicted (ledger.h). When it is reached, evict.h says what goes. Readers may keep a share of it, CACHE_PINNED_PART; who keeps what
- * left first loses it when there is more (object_is_cut), and only that is beyond the budget, until their connections are closed. What is
- * MISSING or FAILED has its own short list a shard, and a small part of the budget (evict.h), so that a flood of made-up names cannot push
- * media out. */
+ * were evicted or have failed (ledger.h). When it is reached, evict.h says what goes. Readers may keep a share of it, CACHE_PINNED_PART;
+ * who keeps what left first loses it when there is more (object_is_cut), and only that is beyond the budget, until their connections are
+ * closed. Notes of what is MISSING or FAILED have a short list of their own a shard, and a small part of the budget (evict.h), so that a
+ * flood of made-up names cannot push media out. */
 #ifndef EDGED_CACHE_H
 #define EDGED_CACHE_H
 
@@ -172,7 +172,7 @@ bool cache_was_asked(struct cache *c, const char *key, size_t len);
 struct object *object_ref(struct object *o);
 void object_unref(struct object **o);
 
-/* It was evicted, and its readers keep more than they may: who reads it is to let go of it. Any thread. */
+/* It was evicted or has failed, and readers of such keep more than they may: who reads it is to let go of it. Any thread. */
 bool object_is_cut(struct object *o);
 
 /* What there is to see now. body is valid as long as the caller's reference to o is; stale comes with one of its own. */

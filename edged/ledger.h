@@ -1,8 +1,8 @@
 /* ledger.h - how many bytes the cache has, and who keeps those that it would give up.
  *
  *   held     ledger_hold(): bytes come in, and count from now on, whoever has a reference of them
- *   left     ledger_leave(): nobody can find them any more (their object was evicted, or pieces were joined to one body). Only who reads
- *            them already keeps them: they are pinned
+ *   left     ledger_leave(): nobody can find them any more (their object was evicted or failed, or pieces were joined to one body). Only
+ *            who reads them already keeps them: they are pinned
  *   cut      ledger_cut(): more is pinned than may be. Those who read what left first lose it: ledger_is_cut() tells, and their
  *            connections are to be closed
  *   (gone)   with the last reference, by any thread

@@ -596,6 +596,60 @@ static void test_slow_readers_keep_a_share_and_do_not_empty_the_cache(void **sta
         close_fixture(&f);
 }
 
+static void let_go_of_what_is_cut(struct object **read, int count, int *cut)
+{
+        for (int i = 0; i < count; i++) {
+                if (!read[i] || !object_is_cut(read[i]))
+                        continue;
+                (*cut)++;
+                object_unref(&read[i]);
+        }
+}
+
+/* Objects that fail in the middle, each read by somebody who does not read on. */
+static void test_slow_readers_keep_a_share_of_what_failed_too(void **state)
+{
+        (void)state;
+        enum { BUDGET = 6400000, HALF = 200000, READERS = 32 };
+        struct fixture f;
+        struct object *read[READERS], *o;
+        struct buf *b = buf_new(HALF);
+        char key[32];
+        int cut = 0;
+        open_fixture(&f, BUDGET, 64);
+        for (int i = 0; i < 50; i++) {
+                snprintf(key, sizeof(key), "/hot/%d", i);
+                put(&f, key, 60000, true, 0, NOW);
+                assert_int_equal(get(&f, key, NOW, &o), CACHE_HIT);
+                object_unref(&o);
+        }
+        for (int i = 0; i < READERS; i++) {
+                snprintf(key, sizeof(key), "/slow/%d", i);
+                assert_int_equal(get(&f, key, NOW, &read[i]), CACHE_MISS);
+                for (int piece = 0; piece < 2; piece++) {
+                        assert_int_equal(cache_append(read[i], b, "video/mp4", true), 0);
+                        let_go_of_what_is_cut(read, i, &cut);
+                        assert_int_equal(f.cache->ledger.cut, 0); /* who was told kept all of it */
+                }
+                assert_false(object_is_cut(read[i]));
+                cache_fail(read[i], ERR_IO, 0, NOW);
+                object_unref(&f.filling[--f.fills]);
+                assert_true(cache_pinned(f.cache) > 0);
+                assert_true(cache_bytes(f.cache) <= BUDGET + BUDGET / CACHE_PINNED_PART + READERS * KB);
+        }
+        assert_in_range(cut, 1, READERS - 1);
+        for (int i = 0; i < 50; i++) {
+                snprintf(key, sizeof(key), "/hot/%d", i);
+                assert_int_equal(get(&f, key, NOW, &o), CACHE_HIT);
+                object_unref(&o);
+        }
+        for (int i = 0; i < READERS; i++)
+                object_unref(&read[i]);
+        assert_int_equal(cache_pinned(f.cache), 0);
+        buf_unref(&b);
+        close_fixture(&f);
+}
+
 static void test_what_is_being_filled_does_not_empty_the_cache(void **state)
 {
         (void)state;
@@ -991,6 +1045,7 @@ int main(void)
                 cmocka_unit_test(test_what_a_reader_attaches_counts_and_goes_with_the_object),
                 cmocka_unit_test(test_only_so_many_different_objects_are_fetched_at_once),
                 cmocka_unit_test(test_slow_readers_keep_a_share_and_do_not_empty_the_cache),
+                cmocka_unit_test(test_slow_readers_keep_a_share_of_what_failed_too),
                 cmocka_unit_test(test_what_is_being_filled_does_not_empty_the_cache),
                 cmocka_unit_test(test_a_piece_that_is_still_being_sent_counts),
                 cmocka_unit_test(test_looking_makes_nothing_and_a_charge_goes_with_what_is_made),
