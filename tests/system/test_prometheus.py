@@ -59,6 +59,8 @@ CASES = {
     "FreshetEdgeHitRatioLow": ({'edged_requests_total{instance="e:1",result="miss",status="200"}': "0+700x120", 'edged_requests_total{instance="e:1",result="hit",status="200"}': "0+300x120"},
                                {'edged_requests_total{instance="e:1",result="miss",status="200"}': "0+7x120", 'edged_requests_total{instance="e:1",result="hit",status="200"}': "0+3x120"}),
     "FreshetEdgeUnsure": ({'edged_names_current{instance="e:1"}': "0x60"}, {'edged_names_current{instance="e:1"}': "1x20 0x10 1x30"}),
+    # a node that stands still for some seconds wakes nobody up
+    "FreshetUpstreamBusy": ({'edged_upstream_passed_over_total{instance="e:1"}': "0+2x60"}, {'edged_upstream_passed_over_total{instance="e:1"}': "0x51 0+300x2 600x4"}),
     "FreshetPlayersStarve": ({'edged_player_starved_total{instance="e:1"}': "0+10x90", 'edged_player_reports_total{instance="e:1",via="query",version="1"}': "0+100x90"},
                              {'edged_player_starved_total{instance="e:1"}': "0+1x90", 'edged_player_reports_total{instance="e:1",via="query",version="1"}': "0+100x90"}),
     "FreshetGlassToEdgeSlow": (glass(2), glass(0.5)),
