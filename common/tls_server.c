@@ -2,8 +2,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +36,9 @@ struct pair {
         int64_t not_after_s; /* wall clock */
 };
 
+/* Does not change once it is a server's: whoever looks at it in a handshake has a reference. */
 struct pairs {
+        atomic_uint refs;
         struct pair at[TLS_SERVER_PAIRS_MAX];
         unsigned count;
 };
@@ -42,9 +49,20 @@ struct trouble {
         unsigned count;
 };
 
+/* What tickets are sealed with. */
+struct ticket_key {
+        unsigned char name[16], cipher[32], mac[32];
+        int64_t made_us; /* monotonic; 0: there is none */
+};
+
+enum { TICKETS_NOW, TICKETS_BEFORE, TICKET_KEYS };
+
 struct tls_server {
         char *directory;
-        struct pairs *pairs;
+        bool tickets, kernel;
+        pthread_mutex_t lock;
+        struct pairs *pairs; /* changed by the loop thread, under the lock */
+        struct ticket_key keys[TICKET_KEYS]; /* under the lock */
         struct file_watch *watch;
         uv_timer_t retry;       /* active: the last reading found something wrong */
         struct trouble trouble; /* and it was told */
@@ -147,14 +165,36 @@ static void add_other_keys(SSL *ssl, const struct pairs *all, const struct pair 
         }
 }
 
+static void pairs_unref(struct pairs **allp)
+{
+        struct pairs *all = *allp;
+        *allp = NULL;
+        if (!all || atomic_fetch_sub(&all->refs, 1) > 1)
+                return;
+        for (unsigned i = 0; i < all->count; i++)
+                SSL_CTX_free(all->at[i].ctx);
+        free(all);
+}
+
+/* A reference to those of now. */
+static struct pairs *pairs_now(struct tls_server *s)
+{
+        pthread_mutex_lock(&s->lock);
+        struct pairs *all = s->pairs;
+        atomic_fetch_add(&all->refs, 1);
+        pthread_mutex_unlock(&s->lock);
+        return all;
+}
+
 static int on_server_name(SSL *ssl, int *alert, void *arg)
 {
-        const struct tls_server *s = arg;
         const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-        const struct pair *first = pair_for(s->pairs, host);
+        struct pairs *all = pairs_now(arg);
+        const struct pair *first = pair_for(all, host);
         (void)alert;
         SSL_set_SSL_CTX(ssl, first->ctx);
-        add_other_keys(ssl, s->pairs, first, host);
+        add_other_keys(ssl, all, first, host);
+        pairs_unref(&all);
         return host ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
@@ -169,6 +209,72 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, 
                 return SSL_TLSEXT_ERR_NOACK;
         *out = chosen;
         return SSL_TLSEXT_ERR_OK;
+}
+
+/* Tickets --------------------------------------------------------------------------------------------------------- */
+
+static bool is_usable(const struct ticket_key *k, int64_t now_us)
+{
+        return k->made_us && now_us - k->made_us < 2 * TLS_SERVER_TICKETS_S * US_PER_S;
+}
+
+/* Under the lock. false: there is no chance to be had. */
+static bool renew_key(struct tls_server *s, int64_t now_us)
+{
+        struct ticket_key *now = &s->keys[TICKETS_NOW];
+        if (now->made_us && now_us - now->made_us < TLS_SERVER_TICKETS_S * US_PER_S)
+                return true;
+        s->keys[TICKETS_BEFORE] = *now;
+        now->made_us = 0;
+        if (RAND_bytes(now->name, sizeof(now->name)) != 1 || RAND_bytes(now->cipher, sizeof(now->cipher)) != 1 ||
+            RAND_bytes(now->mac, sizeof(now->mac)) != 1)
+                return false;
+        now->made_us = now_us;
+        return true;
+}
+
+/* Under the lock. What was proved by the certificate from before is not to be taken for a proof of the new one. */
+static void forget_keys(struct tls_server *s)
+{
+        OPENSSL_cleanse(s->keys, sizeof(s->keys));
+}
+
+/* A copy of what a new ticket is sealed with, or an old one was. */
+static bool find_key(struct tls_server *s, const unsigned char *name, struct ticket_key *out)
+{
+        int64_t now_us = clock_mono_us();
+        bool found = false;
+        pthread_mutex_lock(&s->lock);
+        if (!name && (found = renew_key(s, now_us)))
+                *out = s->keys[TICKETS_NOW];
+        for (int i = 0; name && !found && i < TICKET_KEYS; i++) {
+                found = is_usable(&s->keys[i], now_us) && memcmp(s->keys[i].name, name, sizeof(s->keys[i].name)) == 0;
+                if (found)
+                        *out = s->keys[i];
+        }
+        pthread_mutex_unlock(&s->lock);
+        return found;
+}
+
+/* 0: no ticket, or not one of ours; 2: a good one, for which the client gets another: it is to show each but once (RFC 8446, C.4). */
+static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seals)
+{
+        struct tls_server *s = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+        struct ticket_key k;
+        if (!find_key(s, seals ? NULL : name, &k))
+                return 0;
+        OSSL_PARAM params[] = {OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, k.mac, sizeof(k.mac)),
+                               OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0), OSSL_PARAM_construct_end()};
+        bool ok = EVP_MAC_CTX_set_params(mac, params) == 1;
+        if (seals) {
+                memcpy(name, k.name, sizeof(k.name));
+                ok = ok && RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) == 1 &&
+                     EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, k.cipher, iv) == 1;
+        } else {
+                ok = ok && EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, k.cipher, iv) == 1;
+        }
+        OPENSSL_cleanse(&k, sizeof(k));
+        return !ok ? -1 : seals ? 1 : 2;
 }
 
 /* Reading --------------------------------------------------------------------------------------------------------- */
@@ -187,10 +293,17 @@ static SSL_CTX *new_context(struct tls_server *s)
                 mem_out("TLS");
         SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
         SSL_CTX_set_cipher_list(ctx, TLS12_CIPHERS);
-        SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
-                                         SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-        SSL_CTX_set_num_tickets(ctx, 0);
+        SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                         SSL_OP_PRIORITIZE_CHACHA | (s->tickets ? 0 : SSL_OP_NO_TICKET) |
+                                         (s->kernel ? SSL_OP_ENABLE_KTLS : 0));
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+        SSL_CTX_set_app_data(ctx, s);
+        if (s->tickets) {
+                SSL_CTX_set_timeout(ctx, TLS_SERVER_TICKETS_S);
+                SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
+        } else {
+                SSL_CTX_set_num_tickets(ctx, 0);
+        }
         /* An idle connection gives its record buffers back. */
         SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
         SSL_CTX_set_default_passwd_cb(ctx, no_password);
@@ -258,14 +371,6 @@ static bool pair_name(char name[NAME_MAX_BYTES + 1], const char *directory, cons
         bool alone = is_absent(crt);
         free(crt);
         return alone;
-}
-
-static void pairs_free(struct pairs **all)
-{
-        for (unsigned i = 0; *all && i < (*all)->count; i++)
-                SSL_CTX_free((*all)->at[i].ctx);
-        free(*all);
-        *all = NULL;
 }
 
 static void add_trouble(struct trouble *t, const char *text)
@@ -368,6 +473,7 @@ static void show(const struct pairs *all)
 static struct pairs *read_pairs(struct tls_server *s, struct trouble *trouble)
 {
         struct pairs *all = mem_alloc(sizeof(*all));
+        atomic_init(&all->refs, 1);
         struct dirent **entries;
         char text[512];
         int n = scandir(s->directory, &entries, NULL, alphasort);
@@ -394,7 +500,7 @@ static struct pairs *read_pairs(struct tls_server *s, struct trouble *trouble)
                 snprintf(text, sizeof(text), "%s: no NAME.crt with NAME.key", s->directory);
                 add_trouble(trouble, text);
         }
-        pairs_free(&all);
+        pairs_unref(&all);
         return NULL;
 }
 
@@ -417,12 +523,16 @@ static void read_again(struct tls_server *s, bool changed)
         struct pairs *now = read_pairs(s, &trouble);
         metric_add(&metrics[trouble.count ? RELOADS_FAILED : RELOADS_OK], 1);
         if (take_trouble(&s->trouble, &trouble) && !changed)
-                pairs_free(&now); /* as before: what was good then is in use, and was told */
+                pairs_unref(&now); /* as before: what was good then is in use, and was told */
         set_retry(s);
         if (!now)
                 return;
-        pairs_free(&s->pairs);
+        struct pairs *before = s->pairs;
+        pthread_mutex_lock(&s->lock);
         s->pairs = now;
+        forget_keys(s);
+        pthread_mutex_unlock(&s->lock);
+        pairs_unref(&before);
         show(now);
 }
 
@@ -458,18 +568,21 @@ static void take_alpn(struct tls_server *s, const char *const *alpn)
         }
 }
 
-int tls_server_open(struct tls_server **out, uv_loop_t *loop, const char *directory, const char *const *alpn)
+int tls_server_open(struct tls_server **out, uv_loop_t *loop, const struct tls_server_config *cfg)
 {
         struct tls_server *s = mem_alloc(sizeof(*s));
         struct trouble trouble = {0};
-        s->directory = mem_strdup(directory);
-        take_alpn(s, alpn);
+        s->directory = mem_strdup(cfg->directory);
+        s->tickets = cfg->tickets;
+        s->kernel = cfg->kernel;
+        pthread_mutex_init(&s->lock, NULL);
+        take_alpn(s, cfg->alpn);
         uv_timer_init(loop, &s->retry);
         uv_unref((uv_handle_t *)&s->retry); /* a loop that has nothing else to do may end */
         s->retry.data = s;
         *out = s;
         /* Before the files are read: a change between the two would not be told. */
-        s->watch = file_watch_open(loop, (const char *const[]){directory}, 1, on_changed, s);
+        s->watch = file_watch_open(loop, (const char *const[]){cfg->directory}, 1, on_changed, s);
         s->pairs = read_pairs(s, &trouble);
         take_trouble(&s->trouble, &trouble);
         if (!s->pairs) {
@@ -483,7 +596,9 @@ int tls_server_open(struct tls_server **out, uv_loop_t *loop, const char *direct
 
 SSL *tls_server_accept(struct tls_server *s)
 {
-        SSL *ssl = SSL_new(pair_for(s->pairs, NULL)->ctx);
+        struct pairs *all = pairs_now(s);
+        SSL *ssl = SSL_new(pair_for(all, NULL)->ctx);
+        pairs_unref(&all);
         if (!ssl)
                 mem_out("TLS");
         SSL_set_accept_state(ssl);
@@ -507,7 +622,9 @@ void tls_server_close(struct tls_server **sp)
                 return;
         *sp = NULL;
         file_watch_close(s->watch);
-        pairs_free(&s->pairs);
+        pairs_unref(&s->pairs);
+        forget_keys(s);
+        pthread_mutex_destroy(&s->lock);
         trouble_fini(&s->trouble);
         free(s->directory);
         uv_close((uv_handle_t *)&s->retry, on_closed);
@@ -522,6 +639,6 @@ int tls_server_check(const char *directory, char *why, size_t why_cap)
         if (!ok)
                 snprintf(why, why_cap, "%s", trouble.texts[trouble.count - 1]);
         trouble_fini(&trouble);
-        pairs_free(&all);
+        pairs_unref(&all);
         return ok ? 0 : ERR_CONFIG;
 }

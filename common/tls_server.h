@@ -15,24 +15,39 @@
  * wrong is looked at again every TLS_SERVER_RETRY_MS, counted each time and logged when it is another.
  * Connections keep what they began with: nobody is disconnected.
  *
- * TLS 1.2 with forward secrecy and authenticated encryption only, and TLS 1.3. No renegotiation, no compression, no
- * sessions and no tickets: a publisher connects once in hours, and a ticket key would be a secret to rotate. Loop thread only. */
+ * TLS 1.2 with forward secrecy and authenticated encryption only, and TLS 1.3. No renegotiation, no compression, no early data and no
+ * sessions that this side keeps. Tickets, with which a client that comes again is spared the certificate and this side the signature, for
+ * those who ask for them: a viewer's player connects again and again, a publisher once in hours. Their key is in memory only, made anew
+ * every TLS_SERVER_TICKETS_S and with each reading of the certificates: who shows a ticket of the key before last, or of another node,
+ * begins from the beginning.
+ *
+ * Loop thread only, but for tls_server_accept() and the handshakes of what it returns: any thread. One mutex, taken a few times a
+ * handshake. */
 #ifndef COMMON_TLS_SERVER_H
 #define COMMON_TLS_SERVER_H
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <uv.h>
 
 #define TLS_SERVER_PAIRS_MAX 64 /* the others, by name, are left out and logged */
 #define TLS_SERVER_RETRY_MS 2000
+#define TLS_SERVER_TICKETS_S 3600 /* a ticket is good for so long at least, and twice that at most */
 
 struct tls_server;
 
-/* alpn: protocols in the order of preference ("h2", "http/1.1"), ends with NULL; a client that offers none of them, or no
- * ALPN at all, is served without. NULL: offers are passed over. ERR_CONFIG: no pair can be used, which was logged; *out is
- * then NULL. */
-int tls_server_open(struct tls_server **out, uv_loop_t *loop, const char *directory, const char *const *alpn);
+struct tls_server_config {
+        const char *directory;
+        /* Protocols in the order of preference ("h2", "http/1.1"), ends with NULL; a client that offers none of them, or no ALPN at all, is
+         * served without. NULL: offers are passed over. */
+        const char *const *alpn;
+        bool tickets;
+        bool kernel; /* the kernel encrypts where it can, if the socket is OpenSSL's to use (SSL_OP_ENABLE_KTLS) */
+};
+
+/* ERR_CONFIG: no pair can be used, which was logged; *out is then NULL. */
+int tls_server_open(struct tls_server **out, uv_loop_t *loop, const struct tls_server_config *cfg);
 
 /* What the watch does by itself: for SIGHUP. */
 void tls_server_reload(struct tls_server *s);

@@ -300,7 +300,7 @@ static int open_sockets(struct server *s)
         if (err)
                 return err;
         setup.admission = s->admission;
-        if (*c->rtmps_certs && (err = tls_server_open(&s->tls, s->daemon.loop, c->rtmps_certs, NULL)))
+        if (*c->rtmps_certs && (err = tls_server_open(&s->tls, s->daemon.loop, &(struct tls_server_config){.directory = c->rtmps_certs})))
                 return err;
         rtmp_server_open(&s->rtmp, s->daemon.loop, &setup);
         err = listen_on(s, "RTMP", c->rtmp_port, NULL);

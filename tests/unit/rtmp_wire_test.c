@@ -99,7 +99,7 @@ static int setup(void **state)
         scratch_dir(f->dir, sizeof(f->dir));
         tls_write_pair(f->dir, "tls", "ingest.example", 1);
         uv_loop_init(&f->loop);
-        assert_int_equal(tls_server_open(&f->tls, &f->loop, f->dir, NULL), 0);
+        assert_int_equal(tls_server_open(&f->tls, &f->loop, &(struct tls_server_config){.directory = f->dir}), 0);
         *state = f;
         return 0;
 }

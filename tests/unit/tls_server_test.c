@@ -133,7 +133,7 @@ static int setup(void **state)
         tls_write_pair(f->dir, "a", "a.example", 2);
         tls_write_pair(f->dir, "wild", "*.b.example", 3);
         uv_loop_init(&f->loop);
-        assert_int_equal(tls_server_open(&f->server, &f->loop, f->dir, NULL), 0);
+        assert_int_equal(tls_server_open(&f->server, &f->loop, &(struct tls_server_config){.directory = f->dir}), 0);
         *state = f;
         return 0;
 }
@@ -420,7 +420,7 @@ static void test_a_change_while_the_directory_is_read_is_not_missed(void **state
         assert_int_equal(rename(key, kept), 0);
         assert_int_equal(mkfifo(key, 0600), 0);
         assert_int_equal(pthread_create(&thread, NULL, renew_meanwhile, f), 0);
-        assert_int_equal(tls_server_open(&f->server, &f->loop, f->dir, NULL), 0);
+        assert_int_equal(tls_server_open(&f->server, &f->loop, &(struct tls_server_config){.directory = f->dir}), 0);
         pthread_join(thread, NULL);
         assert_int_equal(tls_server_pairs(f->server), 4);
         assert_true(a_becomes(f, 31, 5000));
@@ -575,7 +575,7 @@ static void test_a_directory_without_a_usable_pair_is_refused_in_words(void **st
         char why[512], empty[96];
         assert_int_equal(tls_server_check(f->dir, why, sizeof(why)), 0);
         scratch_dir(empty, sizeof(empty));
-        assert_int_equal(tls_server_open(&none, &f->loop, empty, NULL), ERR_CONFIG);
+        assert_int_equal(tls_server_open(&none, &f->loop, &(struct tls_server_config){.directory = empty}), ERR_CONFIG);
         assert_null(none);
         assert_int_equal(tls_server_check(empty, why, sizeof(why)), ERR_CONFIG);
         assert_non_null(strstr(why, "NAME.crt"));
@@ -613,7 +613,8 @@ static void test_alpn_is_tolerated_or_chosen_from(void **state)
         struct fixture *f = *state;
         struct tls_server *http;
         check_alpn(f->server, "\2h2\7unknown", 11, "");
-        assert_int_equal(tls_server_open(&http, &f->loop, f->dir, (const char *const[]){"h2", "http/1.1", NULL}), 0);
+        struct tls_server_config cfg = {.directory = f->dir, .alpn = (const char *const[]){"h2", "http/1.1", NULL}};
+        assert_int_equal(tls_server_open(&http, &f->loop, &cfg), 0);
         check_alpn(http, "\x08http/1.1\2h2", 12, "h2");
         check_alpn(http, "\x08http/1.1", 9, "http/1.1");
         check_alpn(http, "\7unknown", 8, "");
@@ -637,6 +638,92 @@ static void test_there_are_no_sessions_to_resume(void **state)
         SSL_SESSION_free(session);
         wire_close(w);
         free(w);
+}
+
+/* Two ends, without tls_stream: any thread. session: to be resumed, NULL: none; becomes the one for the next time. Whether it was. */
+static bool meet(struct tls_server *s, SSL_CTX *ctx, int version, SSL_SESSION **session)
+{
+        BIO *near, *far;
+        char byte;
+        SSL *server = tls_server_accept(s), *client = SSL_new(ctx);
+        assert_int_equal(BIO_new_bio_pair(&near, 1 << 16, &far, 1 << 16), 1);
+        SSL_set_bio(server, near, near);
+        SSL_set_bio(client, far, far);
+        SSL_set_connect_state(client);
+        SSL_set_tlsext_host_name(client, "x.b.example");
+        SSL_set_max_proto_version(client, version);
+        if (*session)
+                SSL_set_session(client, *session);
+        for (int i = 0; i < 10 && !(SSL_is_init_finished(client) && SSL_is_init_finished(server)); i++) {
+                SSL_do_handshake(client);
+                SSL_do_handshake(server);
+        }
+        assert_true(SSL_is_init_finished(client) && SSL_is_init_finished(server));
+        SSL_read(client, &byte, 1); /* tickets come behind the handshake */
+        bool resumed = SSL_session_reused(server);
+        assert_int_equal(SSL_session_reused(client), resumed);
+        SSL_SESSION_free(*session);
+        *session = SSL_get1_session(client);
+        SSL_shutdown(client); /* of a connection that broke OpenSSL resumes no session */
+        SSL_free(client);
+        SSL_free(server);
+        return resumed;
+}
+
+static void open_with_tickets(struct tls_server **s, struct fixture *f)
+{
+        assert_int_equal(tls_server_open(s, &f->loop, &(struct tls_server_config){.directory = f->dir, .tickets = true, .kernel = true}), 0);
+}
+
+static void test_who_has_a_ticket_is_spared_the_signature_until_the_certificates_are_read_again(void **state)
+{
+        struct fixture *f = *state;
+        struct tls_server *s, *other;
+        SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+        open_with_tickets(&s, f);
+        open_with_tickets(&other, f);
+        for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+                SSL_SESSION *session = NULL;
+                assert_false(meet(s, ctx, version, &session));
+                for (int i = 0; i < 3; i++)
+                        assert_true(meet(s, ctx, version, &session));
+                tls_server_reload(s);
+                assert_false(meet(s, ctx, version, &session));
+                assert_true(meet(s, ctx, version, &session));
+                assert_false(meet(other, ctx, version, &session)); /* its tickets are its own */
+                assert_false(meet(f->server, ctx, version, &session)); /* and this one gives none */
+                assert_false(meet(f->server, ctx, version, &session));
+                SSL_SESSION_free(session);
+        }
+        SSL_CTX_free(ctx);
+        tls_server_close(&s);
+        tls_server_close(&other);
+}
+
+static void *connect_often(void *arg)
+{
+        SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+        SSL_SESSION *session = NULL;
+        for (int i = 0; i < 40; i++)
+                meet(arg, ctx, TLS1_3_VERSION, &session);
+        SSL_SESSION_free(session);
+        SSL_CTX_free(ctx);
+        return NULL;
+}
+
+static void test_several_threads_have_handshakes_while_certificates_are_read_again(void **state)
+{
+        struct fixture *f = *state;
+        struct tls_server *s;
+        pthread_t threads[3];
+        open_with_tickets(&s, f);
+        for (int i = 0; i < 3; i++)
+                assert_int_equal(pthread_create(&threads[i], NULL, connect_often, s), 0);
+        for (int i = 0; i < 40; i++)
+                tls_server_reload(s);
+        for (int i = 0; i < 3; i++)
+                pthread_join(threads[i], NULL);
+        tls_server_close(&s);
 }
 
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -665,6 +752,8 @@ int main(void)
                 TEST(test_a_directory_without_a_usable_pair_is_refused_in_words),
                 TEST(test_alpn_is_tolerated_or_chosen_from),
                 TEST(test_there_are_no_sessions_to_resume),
+                TEST(test_who_has_a_ticket_is_spared_the_signature_until_the_certificates_are_read_again),
+                TEST(test_several_threads_have_handshakes_while_certificates_are_read_again),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
