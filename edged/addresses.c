@@ -16,7 +16,7 @@
 #define BUCKETS 4096 /* power of two */
 
 struct account {
-        double left; /* misses that may be asked for */
+        double left; /* what may be asked for */
         int64_t as_of_us;
 };
 
@@ -26,14 +26,14 @@ struct entry {
         struct address address;
         atomic_uint connections; /* changed under the lock */
         _Atomic int64_t asked_ns; /* so much of its time is used up by requests: what is beyond now is a debt, of a second at most */
-        struct account account;
+        struct account account, shakes;
 };
 
 struct addresses {
         struct addresses_config cfg;
         pthread_mutex_t lock; /* guards all below */
         uint64_t seed;
-        struct account all;
+        struct account all, all_shakes;
         struct entry *buckets[BUCKETS];
         struct entry *newest, *oldest;
         size_t kept;
@@ -131,6 +131,7 @@ static struct entry *get_address(struct addresses *as, const struct address *a)
         e = *at = mem_alloc(sizeof(*e));
         e->address = *a;
         e->account.left = (double)as->cfg.misses_of_one_s * ADDRESSES_BURST_S;
+        e->shakes.left = (double)as->cfg.shakes_of_one_s * ADDRESSES_BURST_S;
         rest_address(as, e);
         if (as->kept > ADDRESSES_KEPT)
                 forget_address(as, as->oldest);
@@ -151,20 +152,33 @@ static bool can_pay(struct account *a, unsigned rate_s, int64_t now_us)
         return rate_s == 0 || a->left >= 1;
 }
 
+/* From one's own account, NULL: he has none, and from that of all; or from neither. */
+static enum addresses_says pay_from(struct account *own, unsigned own_s, struct account *all, unsigned all_s, int64_t now_us)
+{
+        if (own && !can_pay(own, own_s, now_us))
+                return ADDRESSES_ONE_FULL;
+        if (!can_pay(all, all_s, now_us))
+                return ADDRESSES_ALL_FULL;
+        all->left -= 1;
+        if (own)
+                own->left -= 1;
+        return ADDRESSES_YES;
+}
+
 enum addresses_says addresses_pay(struct addresses *as, const struct address *a, int64_t now_us)
 {
-        enum addresses_says says = ADDRESSES_YES;
         pthread_mutex_lock(&as->lock);
         struct entry *e = address_is_none(a) ? NULL : get_address(as, a);
-        if (e && !can_pay(&e->account, as->cfg.misses_of_one_s, now_us))
-                says = ADDRESSES_ONE_FULL;
-        else if (!can_pay(&as->all, as->cfg.misses_s, now_us))
-                says = ADDRESSES_ALL_FULL;
-        if (says == ADDRESSES_YES) {
-                as->all.left -= 1;
-                if (e)
-                        e->account.left -= 1;
-        }
+        enum addresses_says says = pay_from(e ? &e->account : NULL, as->cfg.misses_of_one_s, &as->all, as->cfg.misses_s, now_us);
+        pthread_mutex_unlock(&as->lock);
+        return says;
+}
+
+enum addresses_says addresses_shake(struct addresses *as, const struct address *a, int64_t now_us)
+{
+        pthread_mutex_lock(&as->lock);
+        struct entry *e = address_is_none(a) ? NULL : get_address(as, a);
+        enum addresses_says says = pay_from(e ? &e->shakes : NULL, as->cfg.shakes_of_one_s, &as->all_shakes, as->cfg.shakes_s, now_us);
         pthread_mutex_unlock(&as->lock);
         return says;
 }
@@ -233,6 +247,7 @@ struct addresses *addresses_open(const struct addresses_config *cfg)
         as->cfg = *cfg;
         as->seed = (uint64_t)clock_real_us() ^ (uint64_t)(uintptr_t)as << 20; /* nobody is to choose addresses that meet in one bucket */
         as->all.left = (double)cfg->misses_s * ADDRESSES_BURST_S;
+        as->all_shakes.left = (double)cfg->shakes_s * ADDRESSES_BURST_S;
         pthread_mutex_init(&as->lock, NULL);
         return as;
 }

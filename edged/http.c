@@ -648,6 +648,7 @@ int http_open(struct http **out, const struct http_config *cfg, const struct htt
                                             .refusal = respond_fault};
         struct http *h = mem_alloc(sizeof(*h) + cfg->threads * sizeof(h->threads[0]));
         struct wire_config wire = {.bind = cfg->bind, .port = cfg->port, .threads = cfg->threads, .connections_max = cfg->connections_max,
+                                   .tls = cfg->tls, .tls_port = cfg->tls_port,
                                    .proxy_from = cfg->proxy_from, .addresses = parts->addresses};
         unsigned share = cfg->connections_max / cfg->threads;
         h->cfg = *cfg;
@@ -667,6 +668,11 @@ int http_open(struct http **out, const struct http_config *cfg, const struct htt
 int http_port(const struct http *h)
 {
         return wire_port(h->wire);
+}
+
+int http_tls_port(const struct http *h)
+{
+        return wire_tls_port(h->wire);
 }
 
 static void log_closed(const unsigned closed[CLOSES])

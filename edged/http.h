@@ -27,10 +27,13 @@
 #include "edged/wire/conn.h"
 
 struct http;
+struct tls_server;
 
 struct http_config {
         const char *bind; /* numeric address */
         int port;         /* 0: any free one */
+        struct tls_server *tls; /* what speaks TLS at tls_port (0: any free one); must outlive http. NULL: nobody does */
+        int tls_port;
         unsigned threads, connections_max;
         int64_t hold_us;
         const char *proxy_from; /* balancers (common/networks.h): their connections are as many as they like. Must outlive http */
@@ -57,6 +60,7 @@ struct http_parts {
 /* ERR_IO when the port cannot be had (logged). */
 int http_open(struct http **out, const struct http_config *cfg, const struct http_parts *parts);
 int http_port(const struct http *h);
+int http_tls_port(const struct http *h);
 void http_sweep(struct http *h, int64_t now_us);
 void http_end_expired(struct http *h, int64_t real_us); /* several times a second, and after access_set() */
 void http_end_cut(struct http *h); /* the cache has cut bytes off: who reads such is closed, by its own thread, in a moment */

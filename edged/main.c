@@ -15,6 +15,7 @@
 #include "common/err.h"
 #include "common/mailbox.h"
 #include "common/networks.h"
+#include "common/tls_server.h"
 #include "common/token_keys.h"
 #include "edged/access.h"
 #include "edged/addresses.h"
@@ -45,7 +46,9 @@
 
 struct config {
         struct config_common common;
-        int64_t http_port, fetch_port;
+        int64_t http_port, https_port, fetch_port;
+        char *https_certs;
+        int64_t handshakes_per_s, handshakes_of_one_per_s;
         char *origins, *upstream_role, *siblings;
         int64_t sibling_late_ms;
         int64_t replicas, cache_bytes, object_max_bytes, http_threads, connections_max, connections_of_one;
@@ -83,15 +86,25 @@ static int check_sources(const void *value, char *why, size_t why_cap)
 static int check_start(const void *fields, char *why, size_t why_cap)
 {
         const struct config *c = fields;
+        char wrong[400];
         int err = cluster_check_listener(fields, why, why_cap);
         if (!err)
                 err = site_loads_check_own(c->sites, c->site, why, why_cap);
+        if (!err && *c->https_certs && tls_server_check(c->https_certs, wrong, sizeof(wrong))) {
+                snprintf(why, why_cap, "https_certs: given \"%.80s\", %s", c->https_certs, wrong);
+                return ERR_CONFIG;
+        }
         return err ? err : token_keys_check("view_jwks", c->view_jwks, why, why_cap);
 }
 
 static const struct config_key keys[] = {
         CONFIG_COMMON_KEYS(9490),
         INT(http_port, "8080", 1, 65535, "port", "HTTP for viewers"),
+        INT(https_port, "8443", 1, 65535, "port", "the same over TLS, opened when https_certs is set"),
+        {.name = "https_certs", .type = CONFIG_STRING, .offset = offsetof(struct config, https_certs), .default_value = "", .min = 0,
+         .max = 4096, .unit = "", .help = "directory of certificates and keys, each NAME.crt (or .pem) with NAME.key; watched for changes"},
+        INT(handshakes_per_s, "1000", 0, 1000000, "1/s", "handshakes of TLS, five seconds' worth at once; more are closed; 0: no bound"),
+        INT(handshakes_of_one_per_s, "100", 0, 1000000, "1/s", "of them of one address; 0: no bound"),
         INT(fetch_port, "9402", 1, 65535, "port", "FETCH for other edges"),
         {.name = "origins", .type = CONFIG_STRING, .offset = offsetof(struct config, origins),
          .default_value = "127.0.0.1:9302", .min = 1, .max = 4095, .unit = "",
@@ -168,6 +181,7 @@ struct edge {
         struct audience *audience;
         struct site_loads *site_loads; /* NULL: no sites are configured */
         struct token_keys *token_keys;
+        struct tls_server *tls; /* NULL: no HTTPS */
         uv_timer_t housekeeping, expiry, drain;
         enum { RUNNING, DRAINING, FINISHING } phase;
         int64_t phase_until_us;
@@ -289,6 +303,8 @@ static void on_reloaded(void *arg)
         if (!e->token_keys) /* closed: this is the end */
                 return;
         token_keys_reload(e->token_keys, e->config.view_jwks);
+        if (e->tls)
+                tls_server_reload(e->tls);
         apply_access(e);
 }
 
@@ -309,6 +325,7 @@ static void close_everything(struct edge *e)
         cache_stop_waiting(e->cache);
         http_close(e->http);
         e->http = NULL;
+        tls_server_close(&e->tls);
         serve_close(e->serve);
         inquiry_stop(e->inquiry);
         fills_stop(e->fills);
@@ -422,6 +439,7 @@ static int open_sockets(struct edge *e)
         const struct config *c = &e->config;
         struct http_config http = {.bind = c->common.bind,
                                    .port = (int)c->http_port,
+                                   .tls_port = (int)c->https_port,
                                    .threads = threads_wanted(c),
                                    .connections_max = descriptors_connections("connections_max", c->connections_max, FILES_BESIDE_VIEWERS, 1),
                                    .proxy_from = c->proxy_from,
@@ -436,7 +454,9 @@ static int open_sockets(struct edge *e)
         struct addresses_config addresses = {.connections = of_one ? of_one : quarter,
                                              .requests_of_one_s = (unsigned)c->requests_of_one_per_s,
                                              .misses_of_one_s = (unsigned)c->misses_of_one_per_s,
-                                             .misses_s = (unsigned)c->misses_per_s};
+                                             .misses_s = (unsigned)c->misses_per_s,
+                                             .shakes_of_one_s = (unsigned)c->handshakes_of_one_per_s,
+                                             .shakes_s = (unsigned)c->handshakes_per_s};
         e->addresses = addresses_open(&addresses);
         metric_set(&stats_connections_max, http.connections_max);
         e->audience = audience_open(http.threads);
@@ -457,6 +477,10 @@ static int open_sockets(struct edge *e)
                           err_text(err));
                 return err;
         }
+        struct tls_server_config tls = {.directory = c->https_certs, .alpn = (const char *const[]){"http/1.1", NULL}, .tickets = true, .kernel = true};
+        if (*c->https_certs && (err = tls_server_open(&e->tls, e->daemon.loop, &tls)) != 0)
+                return err;
+        http.tls = e->tls;
         return http_open(&e->http, &http, &parts);
 }
 
@@ -469,6 +493,7 @@ int main(int argc, char **argv)
         stats_register();
         siblings_register();
         players_register();
+        tls_server_register_metrics();
         daemon_init(&e->daemon, "edged", ROLE_EDGED, keys, &e->config, argc, argv, on_stop, on_reloaded, e);
         e->daemon.drain_ms = e->config.drain_ms + e->config.finish_ms;
         e->daemon.hurry = on_hurry;
@@ -485,8 +510,8 @@ int main(int argc, char **argv)
         uv_timer_start(&e->housekeeping, on_housekeeping, HOUSEKEEPING_MS, HOUSEKEEPING_MS);
         uv_timer_start(&e->expiry, on_expiry, EXPIRY_LOOK_MS, EXPIRY_LOOK_MS);
         show_readiness(e);
-        log_info("msg=listening http=%lld fetch=%lld threads=%u", (long long)e->config.http_port,
-                 (long long)e->config.fetch_port, threads_wanted(&e->config));
+        log_info("msg=listening http=%lld https=%lld fetch=%lld threads=%u", (long long)e->config.http_port,
+                 (long long)(e->tls ? e->config.https_port : 0), (long long)e->config.fetch_port, threads_wanted(&e->config));
         int status = daemon_run(&e->daemon);
         follow_close(e->follow);
         cache_close(e->cache);

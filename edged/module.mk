@@ -5,12 +5,12 @@ edged_SRCS := edged/access.c edged/addresses.c edged/api.c edged/audience.c edge
               edged/pages.c edged/path.c edged/players.c edged/race.c edged/readers.c edged/respond.c edged/round.c edged/serve.c \
               edged/siblings.c edged/site.c edged/site_loads.c edged/stats.c edged/steering.c edged/upstream.c edged/waiters.c \
               edged/wire/answer.c edged/wire/conn.c edged/wire/listen.c edged/wire/parse.c edged/wire/seats.c edged/wire/send.c \
-              edged/wire/tcp.c edged/wire/wire.c
-edged_PKGS := libuv jansson libxxhash zlib
+              edged/wire/shake.c edged/wire/tcp.c edged/wire/tls.c edged/wire/wire.c
+edged_PKGS := libuv jansson libssl libcrypto libxxhash zlib
 edged_LDLIBS := -lnng
 edged_UNIT := access addresses answer audience breaker cache census cmcd cmsd fill fill_race follow gather glass hedge http \
               http_players http_private http_seats inquiry ledger listen merge newest pages parse path readers round send siblings \
-              steering upstream waiters
+              steering tls upstream waiters
 edged_FUZZ := census cmcd gather glass parse path
 # viewers: a crowd in one process. http_floor: what merely sending costs. Both for tests/bench/edge.py, herd.py, follow.py and audience.py
 edged_TOOLS := fake_fetch http_floor viewers

@@ -74,11 +74,25 @@ static struct metric turned[] = {
 #define X(word, text)                                                                                                  \
         {.name = "edged_turned_away_total",                                                                            \
          .type = METRIC_COUNTER,                                                                                       \
-         .help = "Viewers' connections that were told to try again later, by the limit that was reached",              \
+         .help = "Viewers' connections that were told to try again later, or closed before TLS, by the limit that was reached",              \
          .labels = "reason=\"" text "\""},
         STATS_TURNED(X)
 #undef X
 };
+
+static struct metric shakes[] = {
+#define X(word, text)                                                                                                  \
+        {.name = "edged_tls_handshakes_total",                                                                         \
+         .type = METRIC_COUNTER,                                                                                       \
+         .help = "Handshakes of TLS with viewers; resumed: by a ticket, without a signature",                          \
+         .labels = "result=\"" text "\""},
+        STATS_SHAKES(X)
+#undef X
+};
+
+struct metric stats_by_kernel = {.name = "edged_tls_by_kernel_total",
+                                 .type = METRIC_COUNTER,
+                                 .help = "Viewers' connections with TLS whose answers the kernel encrypts (kTLS)"};
 
 static struct metric fetches[] = {
 #define X(word, text)                                                                                                  \
@@ -178,6 +192,8 @@ void stats_register(void)
         metrics_register(bad, COUNT(bad));
         metrics_register(spared, COUNT(spared));
         metrics_register(turned, COUNT(turned));
+        metrics_register(shakes, COUNT(shakes));
+        metrics_register(&stats_by_kernel, 1);
         metrics_register(&stats_known_sessions, 1);
         metrics_register(&stats_census_sure, 1);
         metrics_register(&stats_connections_max, 1);
@@ -257,6 +273,11 @@ void stats_spare(enum stats_spared why)
 void stats_turn_away(enum stats_turned why)
 {
         metric_add(&turned[why], 1);
+}
+
+void stats_shake(enum stats_shake what)
+{
+        metric_add(&shakes[what], 1);
 }
 
 int64_t stats_spared(enum stats_spared why)

@@ -61,14 +61,26 @@ enum stats_spared {
         SPARED
 };
 
-/* Why a connection was told to try again later. */
-#define STATS_TURNED(X) X(FULL, "connections_max") X(SHARE, "connections_of_one")
+/* Why a connection was told to try again later, or, without TLS to tell it in, closed. */
+#define STATS_TURNED(X)                                                                                                \
+        X(FULL, "connections_max") X(SHARE, "connections_of_one") X(SHAKES, "handshakes_per_s")                        \
+        X(SHAKES_ONE, "handshakes_of_one_per_s")
 
 enum stats_turned {
 #define X(name, text) TURNED_##name,
         STATS_TURNED(X)
 #undef X
         TURNED
+};
+
+/* What became of a handshake of TLS that was let begin. */
+#define STATS_SHAKES(X) X(FULL, "full") X(RESUMED, "resumed") X(FAILED, "failed")
+
+enum stats_shake {
+#define X(name, text) SHAKEN_##name,
+        STATS_SHAKES(X)
+#undef X
+        SHAKES
 };
 
 /* What became of one FETCH to the tier above. */
@@ -98,6 +110,7 @@ enum stats_hedge {
 
 extern struct metric stats_sites_gone;
 extern struct metric stats_known_sessions, stats_census_sure, stats_connections_max, stats_pinned;
+extern struct metric stats_by_kernel; /* connections whose answers the kernel encrypts */
 extern struct metric stats_sent; /* bytes of bodies, to viewers */
 extern struct metric stats_cache_bytes, stats_cache_objects, stats_evicted, stats_clients, stats_held, stats_aborted_fills,
         stats_served;
@@ -116,6 +129,7 @@ void stats_turn_away(enum stats_turned why);
 int64_t stats_spared(enum stats_spared why); /* so far */
 int64_t stats_bads(void);
 int64_t stats_turned(enum stats_turned why);
+void stats_shake(enum stats_shake what);
 void stats_fetch(int status, bool wanted); /* 0 or ERR_*; not wanted: another answer was there first */
 void stats_hedge(enum stats_hedge what);
 void stats_steer(bool here); /* a player was told where to go */

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "edged/wire/tcp.h"
+#include "edged/wire/tls.h"
 
 void conn_list_init(struct conn_list *l)
 {
@@ -71,6 +72,7 @@ void conn_leave(struct conn *c)
 
 void conn_free(struct conn *c)
 {
+        tls_free(&c->tls);
         free(c->saved);
         free(c);
 }

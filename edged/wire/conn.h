@@ -4,7 +4,7 @@
  *   IDLE     between two requests                                                   HELD     waits for bytes of the tier above
  *   CLOSING  the last answer was sent; what still comes is read away, so that no reset overtakes it
  *
- * A connection that rests costs this struct and the kernel's part: what it asks for is a struct of its own (wire.h), there as long as it
+ * A connection that rests costs this struct and the kernel's part, and what OpenSSL keeps of one with TLS: what it asks for is a struct of its own (wire.h), there as long as it
  * is being answered. Everything belongs to the connection's thread except what the sweeps read: phase to key_bits are atomics, the list
  * and the life of its members are guarded by conn_list.lock, and the fields of the sweep are the loop thread's.
  *
@@ -26,9 +26,10 @@
 enum conn_phase { CONN_HEADERS, CONN_IDLE, CONN_SENDING, CONN_HELD, CONN_CLOSING };
 
 /* What its thread does next with it (wire.c). */
-enum conn_step { STEP_HEAD, STEP_BODY, STEP_ANSWER, STEP_LINGER };
+enum conn_step { STEP_SHAKE, STEP_HEAD, STEP_BODY, STEP_ANSWER, STEP_LINGER };
 
 struct request;
+struct tls;
 struct wire_thread;
 
 #define CONN_REST_US (1 * US_PER_S)     /* who rests for less is not displaced: a viewer of a live stream asks again by then; */
@@ -71,11 +72,12 @@ struct conn {
         /* its thread's */
         struct wire_thread *thread;
         enum conn_step step;
+        struct tls *tls;         /* tls.h; NULL: there is none, or not yet */
         struct request *request; /* BODY, ANSWER: the one under way */
         char *saved;             /* what has come and is not looked at yet, malloc'd; NULL: nothing */
         size_t saved_len;
         size_t left_bytes;       /* BODY: to be read; LINGER: that may still be read away */
-        bool readable;           /* the kernel has more for us, or has not said that it has not */
+        bool readable;           /* the kernel has more for us, or has not said that it has not. Of what TLS has kept it says nothing */
         bool hung_up;            /* the other side sends no more */
         bool full;               /* the kernel takes no more now */
         bool gone;               /* nothing can be sent any more */

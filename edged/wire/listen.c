@@ -65,18 +65,19 @@ static bool is_admitted(int fd, const struct sockaddr *peer, socklen_t len)
         return descriptors_admit(fd, "HTTP", text);
 }
 
-void listen_accept(struct wire_thread *t, void (*begin)(struct wire_thread *t, int fd, const struct sockaddr *peer))
+void listen_accept(struct wire_thread *t, const struct wire_listener *l,
+                   void (*begin)(struct wire_thread *t, const struct wire_listener *l, int fd, const struct sockaddr *peer))
 {
         for (unsigned i = 0; i < ACCEPTS_A_TURN; i++) {
                 struct sockaddr_storage peer = {0};
                 socklen_t len = sizeof(peer);
-                int fd = accept4(t->listen_fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                int fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
                 if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
                         t->accept_again_us = clock_mono_us() + NONE_LEFT_US; /* nobody tells when there is one again */
                 if (fd < 0 && errno != ECONNABORTED && errno != EINTR)
                         return;
                 if (fd >= 0 && is_admitted(fd, (struct sockaddr *)&peer, len))
-                        begin(t, fd, (struct sockaddr *)&peer);
+                        begin(t, l, fd, (struct sockaddr *)&peer);
                 else if (fd >= 0)
                         close(fd);
         }

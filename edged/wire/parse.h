@@ -39,7 +39,8 @@
         X(CODING, 501, "coding", "this Transfer-Encoding is not known")                                                \
         X(NO_LENGTH, 411, "no_length", "a body must come with its Content-Length")                                     \
         X(BODY, 413, "body", "no request here needs so large a body")                                                  \
-        X(EXPECT, 417, "expect", "this expectation cannot be met")
+        X(EXPECT, 417, "expect", "this expectation cannot be met")                                                     \
+        X(PLAIN, 400, "plain_http", "this port speaks TLS: its addresses begin with https")
 
 enum parse_fault {
         PARSE_OK,

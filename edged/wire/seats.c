@@ -60,7 +60,8 @@ static void turn_away(struct conn *c, enum stats_turned why)
         c->turned_away = true;
         if (atomic_fetch_add(&c->thread->wire->turned, 1) < WIRE_TURNED_MAX)
                 return;
-        ssize_t sent = send(c->fd, unasked, sizeof(unasked) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        size_t len = c->step == STEP_SHAKE ? 0 : sizeof(unasked) - 1; /* it would be no TLS */
+        ssize_t sent = send(c->fd, unasked, len, MSG_NOSIGNAL | MSG_DONTWAIT);
         (void)sent; /* there is nothing else to do for him */
         c->condemned = true;
         c->gone = true;

@@ -103,8 +103,8 @@ void output_last(struct output *o)
                 o->line_len = put(o->line, o->line_len, "0\r\n\r\n");
 }
 
-/* What is left of the four to be sent by the next call, as a vector: with a file what comes before the bytes, or behind them. */
-static int parts_left(const struct output *o, struct iovec left[PARTS])
+/* What is left of the four to be sent by the next call, as a vector: if the bytes go from their file, what comes before them, or behind. */
+static int parts_left(const struct output *o, bool by_file, struct iovec left[PARTS])
 {
         struct iovec all[PARTS] = {{(void *)(uintptr_t)o->head, o->head_len},
                                    {(void *)(uintptr_t)o->line, o->line_len},
@@ -115,7 +115,7 @@ static int parts_left(const struct output *o, struct iovec left[PARTS])
         int count = 0;
         for (int i = 0; i < PARTS && room > 0; i++) {
                 size_t gone = all[i].iov_len < skip ? all[i].iov_len : (size_t)skip, len = all[i].iov_len - gone;
-                if (i == BYTES && len > 0 && o->file != NO_FILE)
+                if (i == BYTES && len > 0 && by_file)
                         break;
                 skip -= gone;
                 len = len < room ? len : room;
@@ -130,7 +130,7 @@ static int parts_left(const struct output *o, struct iovec left[PARTS])
 static ssize_t send_parts(const struct output *o, int fd, size_t *wanted)
 {
         struct iovec left[PARTS];
-        struct msghdr m = {.msg_iov = left, .msg_iovlen = (size_t)parts_left(o, left)};
+        struct msghdr m = {.msg_iov = left, .msg_iovlen = (size_t)parts_left(o, o->file != NO_FILE, left)};
         *wanted = 0;
         for (size_t i = 0; i < m.msg_iovlen; i++)
                 *wanted += left[i].iov_len;
@@ -146,13 +146,29 @@ static ssize_t send_file(const struct output *o, int fd, size_t *wanted)
         return sendfile(fd, o->file, &at, *wanted);
 }
 
-enum output_says output_send(struct output *o, int fd)
+static uint64_t length_of(const struct output *o)
+{
+        return o->head_len + o->line_len + o->bytes_len + o->end_len;
+}
+
+static ssize_t send_record(const struct output *o, struct tls *tls, size_t *wanted)
+{
+        struct iovec left[PARTS];
+        int count = parts_left(o, false, left);
+        uint64_t all = 0;
+        for (int i = 0; i < count; i++)
+                all += left[i].iov_len;
+        return tls_send(tls, left, count, o->sent + all == length_of(o), wanted);
+}
+
+enum output_says output_send(struct output *o, int fd, struct tls *tls)
 {
         uint64_t to_bytes = o->head_len + o->line_len, to_end = to_bytes + o->bytes_len;
+        bool by_record = tls && !tls_by_kernel(tls);
         while (o->sent < to_end + o->end_len) {
                 size_t wanted;
-                bool by_file = o->file != NO_FILE && o->sent >= to_bytes && o->sent < to_end;
-                ssize_t n = by_file ? send_file(o, fd, &wanted) : send_parts(o, fd, &wanted);
+                bool by_file = !by_record && o->file != NO_FILE && o->sent >= to_bytes && o->sent < to_end;
+                ssize_t n = by_record ? send_record(o, tls, &wanted) : by_file ? send_file(o, fd, &wanted) : send_parts(o, fd, &wanted);
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0)

@@ -4,8 +4,8 @@
  *                                   of a growing one: → output_piece() → output_send() … → output_last() → output_send() → idle
  *
  * Head and bytes are references up to the kernel (sendmsg with a vector), which makes its copy of them: an answer is one system call. Bytes
- * that lie in pages (edged/pages.h) and are many go without that copy, by a call of their own (sendfile). The thread's of the
- * connection; no lock. */
+ * that lie in pages (edged/pages.h) and are many go without that copy, by a call of their own (sendfile). Where TLS is not the kernel's
+ * (tls.h) they go record by record instead. The thread's of the connection; no lock. */
 #ifndef EDGED_WIRE_SEND_H
 #define EDGED_WIRE_SEND_H
 
@@ -16,6 +16,7 @@
 
 #include "common/buf.h"
 #include "edged/wire/answer.h"
+#include "edged/wire/tls.h"
 
 #define OUTPUT_LINE_MAX 384 /* fields of this sending, or the line before a chunk */
 #define OUTPUT_EXTRA_MAX 160
@@ -53,7 +54,7 @@ void output_answer(struct output *o, struct answer *a, const struct output_how *
 void output_piece(struct output *o, struct buf *piece, size_t off, size_t len_bytes, bool last);
 void output_last(struct output *o); /* the end of what grows, when no piece came with it */
 
-enum output_says output_send(struct output *o, int fd);
+enum output_says output_send(struct output *o, int fd, struct tls *tls); /* tls NULL: there is none */
 void output_fini(struct output *o); /* lets go of everything; idle */
 
 #define DATE_FIELD_MAX 48

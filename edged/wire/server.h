@@ -5,16 +5,28 @@
 #include <netinet/in.h>
 #include <stdatomic.h>
 
+#include "edged/wire/tls.h"
 #include "edged/wire/wire.h"
+
+/* What a step says of its connection. LATER: not in this turn. */
+enum turn { TURN_ON, TURN_WAIT, TURN_LATER, TURN_OVER };
+
+struct wire_listener {
+        int fd;
+        bool tls;
+};
+#define WIRE_LISTENERS 2
 
 struct wire_thread {
         struct wire *wire;
         unsigned index;
         pthread_t id;
         bool runs;
-        int listen_fd, epoll_fd, wake_fd;
+        int epoll_fd, wake_fd;
+        struct wire_listener listeners[WIRE_LISTENERS];
+        unsigned listener_count;
         struct conn_list conns;
-        bool listens;             /* the listener is in the epoll set */
+        bool listens;             /* the listeners are in the epoll set */
         int64_t accept_again_us;  /* there were no descriptors: not before then; 0: always */
         struct request *pool;     /* free ones */
         unsigned pooled;
@@ -22,6 +34,7 @@ struct wire_thread {
         atomic_bool lost;        /* wire_end_lost() was called */
         atomic_uint ended;       /* connections that were closed for it, not told yet */
         struct conn *ready, **ready_last, *closed;
+        unsigned shakes;         /* handshakes that went on in this turn */
         int64_t date_s;
         char date[DATE_FIELD_MAX];
         size_t at, have;          /* of input: what is not looked at yet of the connection that is being looked at */
@@ -32,7 +45,7 @@ struct wire {
         struct wire_config cfg;
         struct wire_ops ops;
         void *arg;
-        int port;
+        int port, tls_port;
         atomic_bool draining, quiet, stopping;
         atomic_uint seats, turned; /* taken; connections that are being told that there is none */
         atomic_uint leaving;       /* connections that lost theirs to one of another thread, and are still open */
@@ -44,10 +57,16 @@ struct wire {
 int listen_open(const char *address, int port, bool beside);
 int listen_port(int fd);
 /* Accepts what waits, a bounded number of them, and hands each to begin(). */
-void listen_accept(struct wire_thread *t, void (*begin)(struct wire_thread *t, int fd, const struct sockaddr *peer));
+void listen_accept(struct wire_thread *t, const struct wire_listener *l,
+                   void (*begin)(struct wire_thread *t, const struct wire_listener *l, int fd, const struct sockaddr *peer));
 
 /* wire.c: closes c, of this thread; one that is held when it is woken, if it cannot leave. It is freed when the turn is over. */
 void wire_end_conn(struct conn *c);
+void wire_refuse(struct conn *c, enum parse_fault fault); /* what came is answered with this, and is the last that is looked at */
+enum turn wire_linger(struct conn *c);                    /* all is said; TLS, if there is any, is over */
+
+/* shake.c: the step of a connection that begins with TLS. */
+enum turn wire_shake(struct wire_thread *t, struct conn *c);
 
 /* seats.c: whether c may stay. If not it is turned away: told when it asks, or, when too many are, at once, and shut. */
 void seats_find(struct conn *c, struct wire_thread *t, int64_t now_us);

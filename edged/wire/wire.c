@@ -21,9 +21,6 @@
 #define EVENTS_A_TURN 256
 #define POOL_MAX 256 /* free requests that a thread keeps */
 
-/* What a step says. */
-enum turn { TURN_ON, TURN_WAIT, TURN_OVER };
-
 /* ---- requests ------------------------------------------------------------------------------------------------------- */
 
 static struct request *request_get(struct conn *c)
@@ -217,14 +214,14 @@ static void save_input(struct wire_thread *t, struct conn *c)
 /* Behind what is there already. */
 static enum turn receive_bytes(struct wire_thread *t, struct conn *c)
 {
-        if (!c->readable)
+        if (!c->readable && !c->tls)
                 return TURN_WAIT;
         if (t->at > 0)
                 memmove(t->input, t->input + t->at, t->have - t->at);
         t->have -= t->at;
         t->at = 0;
         size_t room = sizeof(t->input) - t->have;
-        ssize_t n = recv(c->fd, t->input + t->have, room, 0);
+        ssize_t n = c->tls ? tls_recv(c->tls, t->input + t->have, room) : recv(c->fd, t->input + t->have, room, 0);
         if (n < 0 && errno == EINTR)
                 return TURN_ON;
         if (n < 0 && errno == EAGAIN) {
@@ -234,7 +231,8 @@ static enum turn receive_bytes(struct wire_thread *t, struct conn *c)
         if (n <= 0)
                 return TURN_OVER;
         t->have += (size_t)n;
-        c->readable = (size_t)n == room || c->hung_up; /* with less than asked for there is no more, until the kernel tells */
+        if (!c->tls) /* which knows itself what it took from the kernel */
+                c->readable = (size_t)n == room || c->hung_up; /* with less than asked for there is no more, until the kernel tells */
         return TURN_ON;
 }
 
@@ -248,7 +246,7 @@ static void begin_answer(struct request *r)
                 keep_head(r);
 }
 
-static void refuse_request(struct conn *c, enum parse_fault fault)
+void wire_refuse(struct conn *c, enum parse_fault fault)
 {
         struct request *r = request_get(c);
         stats_bad(fault);
@@ -287,7 +285,7 @@ static enum turn read_head(struct wire_thread *t, struct conn *c)
         if (n > 0)
                 begin_request(t, c, &head, (size_t)n);
         else
-                refuse_request(c, (enum parse_fault)-n);
+                wire_refuse(c, (enum parse_fault)-n);
         return TURN_ON;
 }
 
@@ -304,8 +302,9 @@ static enum turn read_body(struct wire_thread *t, struct conn *c)
         return TURN_ON;
 }
 
-static enum turn begin_linger(struct conn *c)
+enum turn wire_linger(struct conn *c)
 {
+        tls_free(&c->tls); /* what is read away need not be understood */
         if (shutdown(c->fd, SHUT_WR) != 0)
                 return TURN_OVER;
         c->step = STEP_LINGER;
@@ -324,8 +323,10 @@ static enum turn finish_answer(struct conn *c, bool whole)
         if (c->unended && !whole)
                 return TURN_OVER;
         c->unended = false;
+        if (closes && whole && c->tls)
+                tls_end(c->tls);
         if (closes)
-                return begin_linger(c);
+                return wire_linger(c);
         c->step = STEP_HEAD;
         conn_enter(c, CONN_IDLE, ended_us);
         return TURN_ON;
@@ -365,7 +366,7 @@ static enum turn send_answer(struct wire_thread *t, struct conn *c)
         assert(r->out.answer);
         if (r->wants_piece)
                 return take_piece(t, c);
-        switch (output_send(&r->out, c->fd)) {
+        switch (output_send(&r->out, c->fd, c->tls)) {
         case OUTPUT_FULL:
                 c->full = true;
                 return TURN_WAIT;
@@ -392,7 +393,7 @@ static enum turn linger(struct wire_thread *t, struct conn *c)
 }
 
 static enum turn (*const steps[])(struct wire_thread *, struct conn *) = {
-        [STEP_HEAD] = read_head, [STEP_BODY] = read_body, [STEP_ANSWER] = send_answer, [STEP_LINGER] = linger};
+        [STEP_SHAKE] = wire_shake, [STEP_HEAD] = read_head, [STEP_BODY] = read_body, [STEP_ANSWER] = send_answer, [STEP_LINGER] = linger};
 
 static void look_again(struct wire_thread *t, struct conn *c)
 {
@@ -421,7 +422,7 @@ static void run(struct wire_thread *t, struct conn *c)
         enum conn_phase phase = (enum conn_phase)atomic_load_explicit(&c->phase, memory_order_relaxed);
         if (c->step == STEP_ANSWER && (phase == CONN_IDLE || phase == CONN_HEADERS))
                 conn_enter(c, CONN_SENDING, c->request->started_us); /* who is answered at once does not stop resting for that moment */
-        if (turn == TURN_ON)
+        if (turn == TURN_ON || turn == TURN_LATER)
                 look_again(t, c);
         else if (c->step == STEP_HEAD && c->saved && phase == CONN_IDLE)
                 conn_enter(c, CONN_HEADERS, clock_mono_us()); /* from its first byte on a request has as long as the first one */
@@ -447,13 +448,14 @@ static void end_lost(struct wire_thread *t)
 
 /* ---- one turn of a thread ------------------------------------------------------------------------------------------------ */
 
-static void begin_conn(struct wire_thread *t, int fd, const struct sockaddr *peer)
+static void begin_conn(struct wire_thread *t, const struct wire_listener *l, int fd, const struct sockaddr *peer)
 {
         struct wire *w = t->wire;
         int64_t now_us = clock_mono_us();
         struct conn *c = conn_new(&t->conns, fd, now_us);
         struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
         c->thread = t;
+        c->step = l->tls ? STEP_SHAKE : STEP_HEAD;
         c->by_balancer = w->cfg.proxy_from && networks_have(w->cfg.proxy_from, peer);
         if (!c->by_balancer)
                 address_of(&c->address, peer);
@@ -508,15 +510,26 @@ static void look_at_ready(struct wire_thread *t)
         }
 }
 
-/* The listener is left out while nobody can be let in. Its events are not edges: who waits for long is told of again. */
+/* The listeners are left out while nobody can be let in. Their events are not edges: who waits for long is told of again. */
 static void listen_or_not(struct wire_thread *t, int64_t now_us)
 {
-        struct epoll_event e = {.events = EPOLLIN, .data.ptr = &t->listen_fd};
         bool listens = !atomic_load(&t->wire->quiet) && now_us >= t->accept_again_us;
         if (listens == t->listens)
                 return;
         t->listens = listens;
-        epoll_ctl(t->epoll_fd, listens ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, t->listen_fd, &e);
+        for (unsigned i = 0; i < t->listener_count; i++) {
+                struct epoll_event e = {.events = EPOLLIN, .data.ptr = &t->listeners[i]};
+                epoll_ctl(t->epoll_fd, listens ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, t->listeners[i].fd, &e);
+        }
+}
+
+/* NULL: the event is not of one. */
+static const struct wire_listener *listener_of(const struct wire_thread *t, const void *event_of)
+{
+        unsigned i = 0;
+        while (i < t->listener_count && &t->listeners[i] != event_of)
+                i++;
+        return i < t->listener_count ? &t->listeners[i] : NULL;
 }
 
 static void forget_telling(struct wire_thread *t)
@@ -536,9 +549,11 @@ static void one_turn(struct wire_thread *t)
         struct epoll_event events[EVENTS_A_TURN];
         listen_or_not(t, clock_mono_us());
         int count = epoll_wait(t->epoll_fd, events, EVENTS_A_TURN, sleep_ms(t));
+        t->shakes = 0;
         for (int i = 0; i < count; i++) {
-                if (events[i].data.ptr == &t->listen_fd)
-                        listen_accept(t, begin_conn);
+                const struct wire_listener *l = listener_of(t, events[i].data.ptr);
+                if (l)
+                        listen_accept(t, l, begin_conn);
                 else if (events[i].data.ptr == &t->wake_fd)
                         forget_telling(t);
                 else
@@ -546,6 +561,7 @@ static void one_turn(struct wire_thread *t)
         }
         on_woken(t);
         end_lost(t);
+        t->shakes = 0; /* who was put off is not to wait for who came later */
         look_at_ready(t);
         free_closed(t);
 }
@@ -570,9 +586,23 @@ static void init_thread(struct wire *w, unsigned i)
         struct wire_thread *t = &w->threads[i];
         t->wire = w;
         t->index = i;
-        t->listen_fd = t->epoll_fd = t->wake_fd = -1;
+        t->epoll_fd = t->wake_fd = -1;
         t->ready_last = &t->ready;
         conn_list_init(&t->conns);
+}
+
+/* *port becomes what it is, when any will do. */
+static bool open_listener(struct wire_thread *t, int *port, bool tls)
+{
+        const char *address = t->wire->cfg.bind;
+        int fd = listen_open(address, *port, t->index > 0);
+        if (fd < 0) {
+                log_error("msg=\"cannot listen for viewers\" address=%s port=%d error=\"%s\"", address, *port, strerror(errno));
+                return false;
+        }
+        *port = listen_port(fd);
+        t->listeners[t->listener_count++] = (struct wire_listener){fd, tls};
+        return true;
 }
 
 static bool start_thread(struct wire_thread *t)
@@ -580,19 +610,21 @@ static bool start_thread(struct wire_thread *t)
         struct wire *w = t->wire;
         struct epoll_event e = {.events = EPOLLIN, .data.ptr = &t->wake_fd};
         sigset_t all, before;
-        t->listen_fd = listen_open(w->cfg.bind, w->port, t->index > 0);
-        if (t->listen_fd < 0)
+        if (!open_listener(t, &w->port, false) || (w->cfg.tls && !open_listener(t, &w->tls_port, true)))
                 return false;
-        w->port = listen_port(t->listen_fd);
         t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-        if (t->epoll_fd < 0 || t->wake_fd < 0 || epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, t->wake_fd, &e) != 0)
+        if (t->epoll_fd < 0 || t->wake_fd < 0 || epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, t->wake_fd, &e) != 0) {
+                log_error("msg=\"cannot wait for viewers\" error=\"%s\"", strerror(errno));
                 return false;
+        }
         sigfillset(&all); /* they are the loop thread's */
         pthread_sigmask(SIG_SETMASK, &all, &before);
         errno = pthread_create(&t->id, NULL, serve_viewers, t);
         t->runs = errno == 0;
         pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (!t->runs)
+                log_error("msg=\"cannot start a thread for viewers\" error=\"%s\"", strerror(errno));
         return t->runs;
 }
 
@@ -604,13 +636,13 @@ int wire_open(struct wire **out, const struct wire_config *cfg, const struct wir
         w->ops = *ops;
         w->arg = arg;
         w->port = cfg->port;
+        w->tls_port = cfg->tls_port;
         w->threads = mem_alloc(cfg->threads * sizeof(w->threads[0]));
         for (unsigned i = 0; i < cfg->threads; i++)
                 init_thread(w, i);
         for (unsigned i = 0; i < cfg->threads; i++) {
                 if (start_thread(&w->threads[i]))
                         continue;
-                log_error("msg=\"cannot listen for viewers\" address=%s port=%d error=\"%s\"", cfg->bind, w->port, strerror(errno));
                 wire_close(w);
                 return ERR_IO;
         }
@@ -621,6 +653,11 @@ int wire_open(struct wire **out, const struct wire_config *cfg, const struct wir
 int wire_port(const struct wire *w)
 {
         return w->port;
+}
+
+int wire_tls_port(const struct wire *w)
+{
+        return w->cfg.tls ? w->tls_port : 0;
 }
 
 void wire_sweep(struct wire *w, const struct conn_limits *limits, int64_t now_us, unsigned closed[CLOSES])
@@ -654,7 +691,8 @@ void wire_quiesce(struct wire *w)
 {
         atomic_store(&w->quiet, true);
         for (unsigned i = 0; i < w->cfg.threads; i++) {
-                shutdown(w->threads[i].listen_fd, SHUT_RDWR); /* who is in its queue is refused now, not left hanging */
+                for (unsigned k = 0; k < w->threads[i].listener_count; k++)
+                        shutdown(w->threads[i].listeners[k].fd, SHUT_RDWR); /* who is in its queue is refused now, not left hanging */
                 tell_thread(&w->threads[i]);
         }
 }
@@ -690,7 +728,8 @@ static void close_thread(struct wire_thread *t)
                 free(r);
         }
         conn_list_fini(&t->conns);
-        close_fd(t->listen_fd);
+        for (unsigned i = 0; i < t->listener_count; i++)
+                close(t->listeners[i].fd);
         close_fd(t->epoll_fd);
         close_fd(t->wake_fd);
 }

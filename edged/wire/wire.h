@@ -16,6 +16,8 @@
  * once for all that are woken before it looks. They go on in the order in which they were woken. Who closes while he is held has gone, and
  * one who only closes his own side is not told from him, as with other servers: a seat is not kept for whom nobody may be there any more.
  *
+ * A second port speaks TLS (shake.c, tls.h): what is between the socket and HTTP there is all that differs.
+ *
  * Any input ends in an answer, in words with a status, or in a counted close. Bounds: PARSE_… of a head, connections_max seats and
  * WIRE_TURNED_MAX that are being told that there is none, WIRE_LEAVING_MAX that have lost theirs, one request a connection; a turn of the
  * loop gives a connection WIRE_TURN_REQUESTS.
@@ -84,16 +86,20 @@ struct wire_ops {
 struct wire_config {
         const char *bind; /* numeric address */
         int port;         /* 0: any free one */
+        struct tls_server *tls; /* what speaks TLS at tls_port (0: any free one); outlives wire. NULL: nobody does */
+        int tls_port;
         unsigned threads, connections_max;
         const char *proxy_from; /* balancers (common/networks.h): their connections are as many as they like; outlives wire. NULL: none */
         struct addresses *addresses; /* outlive wire. NULL: no address is counted */
 };
 
+struct tls_server;
 struct wire;
 
 /* ERR_IO when the port cannot be had, as when another process listens there (logged). */
 int wire_open(struct wire **out, const struct wire_config *cfg, const struct wire_ops *ops, void *arg);
 int wire_port(const struct wire *w);
+int wire_tls_port(const struct wire *w); /* 0: there is none */
 void wire_sweep(struct wire *w, const struct conn_limits *limits, int64_t now_us, unsigned closed[CLOSES]);
 void wire_end_expired(struct wire *w, struct access *access, int64_t now_s, unsigned closed[CLOSES]);
 void wire_end_lost(struct wire *w); /* each thread closes the connections whose requests ops.lost() names, at once: CLOSE_PINNED */

@@ -117,6 +117,15 @@ def spawn(argv, **options):
     return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *map(str, argv)], **options)
 
 
+def make_certificate(directory, name, common_name):
+    """Both files are written elsewhere and moved in, the key first."""
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-keyout",
+        f"{directory}/{name}.key.new", "-out", f"{directory}/{name}.crt.new", "-subj", f"/CN={common_name}", "-addext",
+        f"subjectAltName=DNS:{common_name}")
+    for kind in ("key", "crt"):
+        os.rename(f"{directory}/{name}.{kind}.new", f"{directory}/{name}.{kind}")
+
+
 _reserved = []
 
 

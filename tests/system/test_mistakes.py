@@ -11,8 +11,9 @@ from harness import TOP
 
 BIN = os.environ.get("FRESHET_BIN") or os.path.join(TOP, "bin")
 ALL_PORTS = {"ingestd": ["rtmp_port", "rtmps_port", "admin_port"], "transcoderd": ["port", "admin_port"],
-             "originD": ["port", "fetch_port", "http_port", "admin_port"], "edged": ["http_port", "fetch_port", "admin_port"]}
-PORTS = [(role, key) for role, keys in ALL_PORTS.items() for key in keys if key != "rtmps_port"]  # which wants certificates
+             "originD": ["port", "fetch_port", "http_port", "admin_port"], "edged": ["http_port", "https_port", "fetch_port", "admin_port"]}
+PORTS = [(role, key) for role, keys in ALL_PORTS.items() for key in keys
+         if key not in ("rtmps_port", "https_port")]  # which want certificates
 
 
 def bound():

@@ -15,7 +15,7 @@ import pytest
 
 import media
 import rtmp
-from harness import TINY_LADDER, TOP, Cluster, request, reserve_port, run, wait_until
+from harness import TINY_LADDER, TOP, Cluster, make_certificate, request, reserve_port, run, wait_until
 
 TOKEN = os.path.join(TOP, "deploy", "token")
 
@@ -48,15 +48,6 @@ class Caster(threading.Thread):
     def stop(self):
         self.over.set()
         self.join(60)
-
-
-def make_certificate(directory, name, common_name):
-    """Both files are written elsewhere and moved in, the key first."""
-    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-keyout",
-        f"{directory}/{name}.key.new", "-out", f"{directory}/{name}.crt.new", "-subj", f"/CN={common_name}", "-addext",
-        f"subjectAltName=DNS:{common_name}")
-    for kind in ("key", "crt"):
-        os.rename(f"{directory}/{name}.{kind}.new", f"{directory}/{name}.{kind}")
 
 
 def make_keys(directory, kid, *more):

@@ -1,12 +1,15 @@
-"""Bytes that viewers may send, and what an edge answers: tests/system/wire/*.case (its README says how to read them)."""
+"""Bytes that viewers may send, and what an edge answers: tests/system/wire/*.case (its README says how to read them), without TLS and
+in it."""
 import contextlib
 import glob
 import os
 import re
 import socket
+import ssl
 
 import pytest
 
+from harness import make_certificate, reserve_port
 from test_edge_tier import Tier, metric
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -47,13 +50,23 @@ def read_cases(path):
 CASES = [case for path in sorted(glob.glob(f"{HERE}/wire/*.case")) for case in read_cases(path)]
 
 
+CLIENT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+CLIENT.check_hostname, CLIENT.verify_mode = False, ssl.CERT_NONE
+
+
 class Wire:
     """A connection, and what has come on it and was not looked at."""
 
     def __init__(self, url):
-        self.socket = socket.create_connection(url[7:].split(":"), timeout=60)
+        scheme, _, address = url.partition("://")
+        self.socket = socket.create_connection(address.split(":"), timeout=60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if scheme == "https":
+            self.socket = CLIENT.wrap_socket(self.socket, server_hostname="localhost", suppress_ragged_eofs=False)
         self.got = b""
+
+    def end_sending(self):
+        socket.socket.shutdown(self.socket, socket.SHUT_WR)  # TLS's own would read no more
 
     def more(self):
         piece = self.socket.recv(1 << 20)
@@ -121,11 +134,17 @@ def check(wants, fields, body):
             assert text in fields[name.rstrip(":").lower()], want
 
 
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory):
+@pytest.fixture(scope="module", params=("http", "https"))
+def edge(request, tmp_path_factory):
+    """One of its own for each: what is made while it is read is made once."""
     with contextlib.ExitStack() as ends:
-        tier = Tier(tmp_path_factory.mktemp("wire"), ends)
-        yield tier.edge(tier.origin(), hold_ms=3000)
+        directory = tmp_path_factory.mktemp("wire")
+        make_certificate(directory, "tls", "localhost")
+        tier = Tier(directory, ends)
+        edge = tier.edge(tier.origin(), hold_ms=3000, https_certs=directory, https_port=(port := reserve_port()))
+        if request.param == "https":
+            edge.url = f"https://127.0.0.1:{port}"
+        yield edge
 
 
 def test_there_are_a_hundred_cases_and_no_two_promise_the_same():
@@ -138,7 +157,7 @@ def test_wire(edge, case):
     wire = Wire(edge.url)
     for what, how in case.steps:
         if what == ">" and how is None:
-            wire.socket.shutdown(socket.SHUT_WR)
+            wire.end_sending()
         elif what == ">":
             wire.socket.sendall(how)
         else:

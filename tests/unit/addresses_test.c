@@ -22,7 +22,8 @@ static struct address address(const char *text)
 static int open_them(void **state)
 {
         (void)state;
-        as = addresses_open(&(struct addresses_config){.connections = 3, .requests_of_one_s = 100, .misses_of_one_s = 2, .misses_s = 10});
+        as = addresses_open(&(struct addresses_config){.connections = 3, .requests_of_one_s = 100, .misses_of_one_s = 2, .misses_s = 10, .shakes_of_one_s = 3,
+                                                .shakes_s = 4});
         return 0;
 }
 
@@ -103,6 +104,25 @@ static void test_an_address_has_so_many_misses_and_all_together_so_many(void **s
         assert_int_equal(pays(&none, now + US_PER_S), 10);
 }
 
+static void test_handshakes_have_accounts_of_their_own(void **state)
+{
+        (void)state;
+        struct address a = address("192.0.2.1"), b = address("192.0.2.2"), none = {0};
+        int64_t now = 50 * US_PER_S;
+        unsigned n = 0;
+        assert_int_equal(pays(&none, now), 50);
+        while (addresses_shake(as, &a, now) == ADDRESSES_YES)
+                n++;
+        assert_int_equal(n, 3 * ADDRESSES_BURST_S);
+        assert_int_equal(addresses_shake(as, &a, now), ADDRESSES_ONE_FULL);
+        for (; addresses_shake(as, &none, now) == ADDRESSES_YES; n++)
+                ;
+        assert_int_equal(n, 4 * ADDRESSES_BURST_S);
+        assert_int_equal(addresses_shake(as, &b, now), ADDRESSES_ALL_FULL);
+        assert_int_equal(addresses_shake(as, &b, now + US_PER_S), ADDRESSES_YES);
+        assert_int_equal(pays(&none, now), 0);
+}
+
 static void test_what_was_found_costs_nothing(void **state)
 {
         (void)state;
@@ -159,6 +179,7 @@ int main(void)
                 TEST(test_an_address_has_its_share_of_connections_and_others_theirs),
                 TEST(test_an_address_has_so_many_misses_and_all_together_so_many),
                 TEST(test_what_was_found_costs_nothing),
+                TEST(test_handshakes_have_accounts_of_their_own),
                 TEST(test_an_address_has_a_seconds_worth_of_requests_and_then_as_many_as_the_rate_says),
                 TEST(test_a_hundred_thousand_addresses_are_not_kept),
         };

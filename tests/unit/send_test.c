@@ -58,7 +58,7 @@ static bool take(struct way *w, size_t most)
 static void send_all(struct output *o, struct way *w)
 {
         enum output_says says;
-        while ((says = output_send(o, w->edge)) == OUTPUT_FULL) {
+        while ((says = output_send(o, w->edge, NULL)) == OUTPUT_FULL) {
                 w->full++;
                 assert_true(take(w, 700));
         }
@@ -201,9 +201,9 @@ static void test_a_viewer_who_has_gone_ends_it_and_nothing_is_kept(void **state)
                 output_answer(&o, a, &(struct output_how){.date = DATE});
                 answer_unref(&a);
                 if (begun)
-                        assert_int_equal(output_send(&o, w.edge), OUTPUT_FULL);
+                        assert_int_equal(output_send(&o, w.edge, NULL), OUTPUT_FULL);
                 close(w.viewer);
-                assert_int_equal(output_send(&o, w.edge), OUTPUT_BROKEN);
+                assert_int_equal(output_send(&o, w.edge, NULL), OUTPUT_BROKEN);
                 output_fini(&o);
                 close(w.edge);
                 free(w.got);
