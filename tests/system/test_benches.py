@@ -10,7 +10,8 @@ from harness import TOP
 
 PYTHON = "/usr/bin/python3"
 SMALLEST = {"herd": ["--viewers", "40", "--rounds", "1"], "follow": ["--connections", "20"],
-            "audience": ["--players", "40", "--seconds", "3", "--arrive-ms", "500"], "siblings": ["--segments", "4", "--viewers", "5"]}
+            "audience": ["--players", "40", "--seconds", "3", "--arrive-ms", "500"], "siblings": ["--segments", "4", "--viewers", "5"],
+            "tls": ["--rounds", "1", "--seconds", "1"]}
 
 
 @pytest.fixture(scope="module")
