@@ -5,9 +5,10 @@
 #include "common/clock.h"
 
 #define SETTLED_US (1 * US_PER_S)    /* no other kind of track came for this long: there is none */
+#define TRACK_SHORTER_US (10 * US_PER_S) /* a track that ended this much before the others is left out of a recording */
 #define GIVE_UP_US (5 * US_PER_S / 2) /* a declared track without media is left out after this long */
 
-static const struct manifest_format *const formats[] = {&manifest_mpd};
+static const struct manifest_format *const formats[] = {&manifest_mpd, &manifest_hls};
 
 const struct manifest_format *manifest_format(const char *file)
 {
@@ -15,6 +16,34 @@ const struct manifest_format *manifest_format(const char *file)
                 if (strcmp(formats[i]->file, file) == 0)
                         return formats[i];
         return NULL;
+}
+
+size_t manifest_tracks(const struct session *s, const struct track *out[SESSION_TRACKS_MAX])
+{
+        size_t count = 0, kept = 0;
+        int64_t longest_us = 0;
+        for (size_t i = 0; i < s->track_count; i++)
+                if (track_playable(s, s->tracks[i])) {
+                        int64_t end_us = track_facts(s, s->tracks[i]).end_us;
+                        longest_us = end_us > longest_us ? end_us : longest_us;
+                        out[count++] = s->tracks[i];
+                }
+        for (size_t i = 0; i < count; i++)
+                if (s->state == SESSION_LIVE || track_facts(s, out[i]).end_us >= longest_us - TRACK_SHORTER_US)
+                        out[kept++] = out[i];
+        return kept;
+}
+
+/* Live, of a track whose writer did not declare it: what is measured would be another one with each segment. */
+static uint32_t usual_bandwidth(const struct track *t)
+{
+        return t->init.kind == TRACK_VIDEO ? (uint32_t)t->init.width * t->init.height * 3 : 128000;
+}
+
+uint32_t manifest_bandwidth(const struct session *s, const struct track *t)
+{
+        uint32_t bps = s->state == SESSION_ENDED ? track_facts(s, t).peak_bps : t->bandwidth ? t->bandwidth : usual_bandwidth(t);
+        return bps ? bps : 1;
 }
 
 bool manifest_ready(const struct session *s, int64_t now_mono_us)

@@ -25,7 +25,13 @@ struct manifest_format {
         struct buf *(*write)(const struct session *s, const struct manifest_options *o, bool entry);
 };
 
-extern const struct manifest_format manifest_mpd;
+extern const struct manifest_format manifest_mpd, manifest_hls;
+
+/* The tracks that a manifest tells of, in the session's order; returns how many. Of a recording not those that ended long before the others. */
+size_t manifest_tracks(const struct session *s, const struct track *out[SESSION_TRACKS_MAX]);
+
+/* What no segment of the track exceeds, a second. At least 1. */
+uint32_t manifest_bandwidth(const struct session *s, const struct track *t);
 
 const struct manifest_format *manifest_format(const char *file); /* NULL: no such format */
 

@@ -1,5 +1,6 @@
 originD_SRCS := originD/main.c originD/age_clock.c originD/api.c originD/askers.c originD/by_start.c originD/captions.c originD/copied.c originD/eras.c originD/events.c \
-                originD/fetch.c originD/http.c originD/manifest.c originD/mpd.c originD/names.c originD/recording.c \
+                originD/fetch.c originD/http.c originD/m3u8.c originD/manifest.c originD/mpd.c originD/multivariant.c \
+                originD/names.c originD/playlist.c originD/recording.c \
                 originD/recording_find.c originD/removals.c originD/retention.c originD/room.c originD/scrub.c originD/serve.c originD/serve_look.c originD/session.c \
                 originD/session_json.c originD/session_load.c originD/session_save.c originD/shadow_turns.c originD/space.c \
                 originD/startup.c originD/stats.c originD/store.c originD/store_claim.c originD/store_lists.c originD/store_start.c \
@@ -21,7 +22,7 @@ originD_SRCS += originD/archive/archive.c originD/archive/archiver.c originD/arc
 originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
 originD_UNIT := age_clock askers box captions_seen catalog catch_up catch_up_others chunk_log chunk_log_archive chunk_log_cut chunk_log_volumes claim compare damage discards disk \
-                end eras events fills kept_files mpd origin_http piece recording recording_find removals reread retention room s3 scrub serve \
+                end eras events fills hls kept_files mpd origin_http piece recording recording_find removals reread retention room s3 scrub serve \
                 serve_names serve_old serve_recording serve_start session_json session_open session_save shadow_turns sigv4 space startup store streams trimming \
                 volume volumes_file webhooks
 originD_FUZZ := box catalog events recording s3_text session_json volume volumes_file

@@ -25,7 +25,6 @@
 
 #define HOLES_MAX 64 /* beyond them segments are named that nobody has */
 #define PERIODS_MAX (SESSION_TRACKS_MAX + HOLES_MAX)
-#define TRACK_SHORTER_US (10 * US_PER_S) /* a track that ended this much before the others is left out of a recording */
 #define NAMESPACE "urn:mpeg:dash:schema:mpd:2011"
 #define PROFILE "urn:mpeg:dash:profile:isoff-live:2011" /* of templates, live or not (23009-1, 8.4) */
 #define PROFILE_LOW_LATENCY "http://www.dashif.org/guidelines/low-latency-live-v5"
@@ -103,22 +102,11 @@ static int64_t track_end_us(const struct track_facts *f)
 /* A player asks for every segment that begins before the end: all tracks must have it, so the shortest one decides. */
 static void find_end(struct mpd *m)
 {
-        int64_t longest = 0;
         for (size_t i = 0; i < m->track_count; i++) {
                 struct track_facts f = track_facts(m->s, m->tracks[i]);
-                longest = f.end_us > longest ? f.end_us : longest;
-        }
-        m->end_us = longest;
-        size_t kept = 0;
-        for (size_t i = 0; i < m->track_count; i++) {
-                struct track_facts f = track_facts(m->s, m->tracks[i]);
-                if (f.end_us < longest - TRACK_SHORTER_US)
-                        continue;
                 int64_t end_us = track_end_us(&f);
-                m->end_us = end_us < m->end_us ? end_us : m->end_us;
-                m->tracks[kept++] = m->tracks[i];
+                m->end_us = i == 0 || end_us < m->end_us ? end_us : m->end_us;
         }
-        m->track_count = kept;
 }
 
 static void remove_period(struct mpd *m, size_t i)
@@ -169,9 +157,7 @@ static int64_t period_start_us(const struct mpd *m, size_t i)
 
 static void find_tracks(struct mpd *m)
 {
-        for (size_t i = 0; i < m->s->track_count; i++)
-                if (track_playable(m->s, m->s->tracks[i]))
-                        m->tracks[m->track_count++] = m->s->tracks[i];
+        m->track_count = manifest_tracks(m->s, m->tracks);
         if (!m->live) {
                 find_end(m);
                 find_begin(m);
@@ -374,12 +360,6 @@ static void attr_frame_rate(struct xml *x, uint32_t fps_milli)
                 xml_attr_fmt(x, "frameRate", "%" PRIu32 "/1000", fps_milli);
 }
 
-/* Live, of a track whose writer did not declare it: what is measured would be another one with each segment. */
-static uint32_t usual_bandwidth(const struct track *t)
-{
-        return t->init.kind == TRACK_VIDEO ? (uint32_t)t->init.width * t->init.height * 3 : 128000;
-}
-
 /* Points at which a decoder (or, type 0, a reader of boxes) can begin, at most every_us and a sample apart. */
 static void write_resync(struct xml *x, const struct track *t, int64_t every_us, bool decodes, bool marker)
 {
@@ -405,12 +385,11 @@ static void write_representation(struct mpd *m, const struct track *t, int64_t f
 {
         struct xml *x = &m->x;
         struct track_facts f = track_facts(m->s, t);
-        uint32_t bandwidth = !m->live ? f.peak_bps : t->bandwidth ? t->bandwidth : usual_bandwidth(t);
         uint32_t fps_milli = t->fps_milli || m->live ? t->fps_milli : f.fps_milli;
         xml_open(x, "Representation");
         xml_attr(x, "id", t->name);
         xml_attr(x, "codecs", t->init.codec);
-        xml_attr_int(x, "bandwidth", bandwidth ? bandwidth : 1);
+        xml_attr_int(x, "bandwidth", manifest_bandwidth(m->s, t));
         if (t->init.kind == TRACK_VIDEO) {
                 xml_attr_int(x, "width", t->init.width);
                 xml_attr_int(x, "height", t->init.height);

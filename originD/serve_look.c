@@ -10,10 +10,12 @@
 #include "common/mem.h"
 #include "originD/log/disk.h"
 #include "originD/names.h"
+#include "originD/playlist.h"
 #include "originD/replica/catalog.h"
 #include "originD/stats.h"
 
 #define TTL_MANIFEST_MS 1000
+#define TTL_PLAYLIST_MS 250 /* live, of one that is not named by what is in it: half a part */
 #define TTL_UNKNOWN_MS 1000 /* a name that may yet come to be: a stream, a session, a track */
 #define TTL_NEVER_MS 10000  /* a segment that will never be */
 #define TTL_MEDIA_MS UINT32_MAX
@@ -348,6 +350,34 @@ static enum look look_manifest(struct serve *sv, struct serve_request *r, struct
         return l;
 }
 
+static enum look look_playlist(struct serve *sv, struct serve_request *r, struct session *s)
+{
+        const struct track *t = session_track(s, r->parsed.track);
+        bool live = s->state == SESSION_LIVE, over;
+        if (!t)
+                return none(r, TTL_UNKNOWN_MS);
+        if (t->unreadable)
+                return serve_look_error(r, ERR_IO);
+        if (!t->log || !manifest_ready(s, clock_mono_us()))
+                return live ? LOOK_WAIT : none(r, TTL_UNKNOWN_MS);
+        switch (playlist_look(s, t, &r->parsed)) {
+        case PLAYLIST_READY:
+                break;
+        case PLAYLIST_NOT_YET:
+                return LOOK_WAIT;
+        case PLAYLIST_FAR:
+                return none(r, TTL_UNKNOWN_MS);
+        }
+        enum look holes = look_at_holes(r, s, &over);
+        if (over || holes != LOOK_DONE)
+                return holes;
+        struct buf *text = playlist_write(s, t, &sv->manifest, &r->parsed);
+        enum look l = answer_bytes(r, text, text->len, true, live ? 0 : FETCH_IMMUTABLE,
+                                   !live ? TTL_MEDIA_MS : r->parsed.waits ? TTL_MANIFEST_MS : TTL_PLAYLIST_MS, PLAYLIST_TYPE);
+        buf_unref(&text);
+        return l;
+}
+
 static const char *recording_type(const struct recording_place *at)
 {
         return at->sound_alone ? INIT_TYPE_SOUND : INIT_TYPE_PICTURE;
@@ -542,6 +572,8 @@ enum look serve_look(struct serve *sv, struct serve_request *r)
         switch (r->parsed.kind) {
         case KEY_SEGMENT:
                 return look_segment(sv, r, s);
+        case KEY_PLAYLIST:
+                return look_playlist(sv, r, s);
         case KEY_INIT:
                 return look_init(r, s);
         case KEY_RECORDING:

@@ -5,11 +5,12 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "proto/parts.h"
 
 #define PARTS_MAX 5
 
 /* Every manifest's name. originD/manifest.c has what writes each. */
-static const char *const manifests[] = {"manifest.mpd"};
+static const char *const manifests[] = {"manifest.mpd", "master.m3u8"};
 
 struct part {
         const char *at;
@@ -60,7 +61,7 @@ static bool take_number(uint64_t *out, uint64_t max, const struct part *p, const
         uint64_t n = 0;
         for (; digits < p->len && p->at[digits] >= '0' && p->at[digits] <= '9'; digits++) {
                 uint64_t digit = (uint64_t)(p->at[digits] - '0');
-                if (n > (max - digit) / 10)
+                if (digit > max || n > (max - digit) / 10)
                         return false;
                 n = n * 10 + digit;
         }
@@ -79,6 +80,52 @@ static bool take_segment(uint32_t *out, const struct part *p)
         return true;
 }
 
+/* Takes word off the beginning, if it begins with it. */
+static bool begins(struct part *p, const char *word)
+{
+        size_t len = strlen(word);
+        if (p->len < len || memcmp(p->at, word, len) != 0)
+                return false;
+        *p = (struct part){p->at + len, p->len - len};
+        return true;
+}
+
+/* "17." off the beginning. */
+static bool take_word(uint64_t *out, uint64_t max, struct part *p)
+{
+        const char *dot = memchr(p->at, '.', p->len);
+        struct part word = {p->at, dot ? (size_t)(dot - p->at) : 0};
+        if (!dot || !take_number(out, max, &word, ""))
+                return false;
+        *p = (struct part){dot + 1, p->len - word.len - 1};
+        return true;
+}
+
+/* "media.m3u8", "media.skip.m3u8", "media.17.1.m3u8", "media.17.1.skip.m3u8". */
+static bool take_playlist(struct key *k, struct part p)
+{
+        uint64_t segment, part;
+        if (!begins(&p, "media."))
+                return false;
+        if (take_word(&segment, UINT32_MAX, &p)) {
+                if (!take_word(&part, PARTS_OF_SEGMENT - 1, &p))
+                        return false;
+                k->segment = (uint32_t)segment;
+                k->part = (uint8_t)part;
+                k->waits = true;
+        }
+        k->skips = begins(&p, "skip.");
+        return is(&p, "m3u8");
+}
+
+void key_write_playlist(char text[KEY_MAX + 1], const struct key *k)
+{
+        char version[24] = "";
+        if (k->waits)
+                snprintf(version, sizeof(version), "%u.%u.", k->segment, k->part);
+        snprintf(text, KEY_MAX + 1, "/live/%s/%s/%s/media.%s%sm3u8", k->stream, k->session, k->track, version, k->skips ? "skip." : "");
+}
+
 static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
 {
         if (n < 3 || !take(k->stream, sizeof(k->stream), &p[1], stream_id_valid))
@@ -93,6 +140,8 @@ static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
                 return (k->file = manifest(&p[3])) ? KEY_MANIFEST : KEY_NONE;
         if (!take(k->track, sizeof(k->track), &p[3], track_name_valid))
                 return KEY_NONE;
+        if (take_playlist(k, p[4]))
+                return KEY_PLAYLIST;
         return is(&p[4], "init.mp4") ? KEY_INIT : is(&p[4], "recording.mp4") ? KEY_RECORDING : take_segment(&k->segment, &p[4]) ? KEY_SEGMENT : KEY_NONE;
 }
 

@@ -7,6 +7,10 @@
  *   /api/recordings/before/TIME                               those that started before this time
  *   /live/STREAM/manifest.mpd               KEY_ENTRY         the live session, else the newest one   when that one does
  *   /live/STREAM/SESSION/manifest.mpd       KEY_MANIFEST      that session                            until it ended
+ *   /live/STREAM/master.m3u8  /live/STREAM/SESSION/master.m3u8  the same two for players of HLS
+ *   /live/STREAM/SESSION/TRACK/media.m3u8   KEY_PLAYLIST      the track's segments, for HLS           with each part, until it ended
+ *   /live/STREAM/SESSION/TRACK/media.17.1.m3u8                as soon as part 1 of segment 17 is in it: who asks before is held
+ *   /live/STREAM/SESSION/TRACK/media.skip.m3u8  ….17.1.skip.m3u8  without what is older than a player needs to be told again
  *   /live/STREAM/SESSION/TRACK/init.mp4     KEY_INIT          the track's init segment                never
  *   /live/STREAM/SESSION/TRACK/17.m4s       KEY_SEGMENT       its segment 17: second 17 of media time it grows, then never
  *   /live/STREAM/SESSION/recording.mp4      KEY_RECORDING     that session, once it ended, as one file  when volumes go or come
@@ -19,7 +23,7 @@
  *   /names/INSTANCE/CHANGE                  KEY_NAMES         which names there are (names.h): for the tier below, by FETCH only
  *
  * STREAM, SESSION and TRACK are as in message.h. A key is a path as it stands after decoding: nothing is percent-encoded in
- * it, it has no query, no empty part, a number has no leading zeros, and a TIME is 2026-01-31T12:34:56.789Z. So an object has exactly one name, whichever tier
+ * it, it has no query, no empty part, a number has no leading zeros, a part is one that a segment can have, and a TIME is 2026-01-31T12:34:56.789Z. So an object has exactly one name, whichever tier
  * is asked, and what has no row here is asked for nowhere: an edge answers 404 by itself.
  *
  * A new kind of object begins here: a row above, a kind, and key.c. Edges are then upgraded before it is handed out. */
@@ -36,7 +40,7 @@
 enum key_kind {
         KEY_NONE, /* names nothing that any tier could ever have */
         KEY_STREAMS, KEY_RECORDINGS,
-        KEY_ENTRY, KEY_MANIFEST, KEY_INIT, KEY_SEGMENT, KEY_RECORDING,
+        KEY_ENTRY, KEY_MANIFEST, KEY_PLAYLIST, KEY_INIT, KEY_SEGMENT, KEY_RECORDING,
         KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_PEER_SESSION, KEY_PEER_EVENTS,
         KEY_NAMES
 };
@@ -45,8 +49,11 @@ struct key {
         enum key_kind kind;
         /* "" where the kind has none */
         char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
-        const char *file; /* KEY_ENTRY, KEY_MANIFEST: a constant, "manifest.mpd"; NULL otherwise */
-        uint32_t segment; /* KEY_SEGMENT */
+        const char *file; /* KEY_ENTRY, KEY_MANIFEST: a constant, "manifest.mpd" or "master.m3u8"; NULL otherwise */
+        uint32_t segment; /* KEY_SEGMENT; KEY_PLAYLIST: that it is to have, */
+        uint8_t part;     /* and its part; */
+        bool waits;       /* false: as it is */
+        bool skips;       /* KEY_PLAYLIST: without old segments */
         uint64_t since;   /* KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_NAMES */
         uint64_t instance; /* KEY_NAMES */
         uint64_t below;   /* KEY_PEER_SESSION; no number: UINT64_MAX */
@@ -54,6 +61,9 @@ struct key {
 };
 
 #define KEY_RECORDINGS_PATH "/api/recordings"
+
+/* The name of a playlist, whatever came before of it: of the other fields. */
+void key_write_playlist(char text[KEY_MAX + 1], const struct key *k);
 
 void key_parse(struct key *out, const char *text); /* of any length, from anybody */
 

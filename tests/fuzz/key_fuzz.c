@@ -30,6 +30,9 @@ static void write_key(const struct key *k, char *dst, size_t cap)
         case KEY_MANIFEST:
                 snprintf(dst, cap, "/live/%s/%s/%s", k->stream, k->session, k->file);
                 break;
+        case KEY_PLAYLIST:
+                key_write_playlist(dst, k);
+                break;
         case KEY_INIT:
                 snprintf(dst, cap, "/live/%s/%s/%s/init.mp4", k->stream, k->session, k->track);
                 break;

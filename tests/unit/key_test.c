@@ -37,6 +37,9 @@ static void test_every_row_of_the_table_is_known(void **state)
         is("/api/recordings/before/2026-01-31T12:34:56.789Z", KEY_RECORDINGS, "", "", "");
         is("/live/cam_1/manifest.mpd", KEY_ENTRY, "cam_1", "", "");
         is("/live/cam/" SESSION "/manifest.mpd", KEY_MANIFEST, "cam", SESSION, "");
+        is("/live/cam/master.m3u8", KEY_ENTRY, "cam", "", "");
+        is("/live/cam/" SESSION "/master.m3u8", KEY_MANIFEST, "cam", SESSION, "");
+        is("/live/cam/" SESSION "/v720/media.m3u8", KEY_PLAYLIST, "cam", SESSION, "v720");
         is("/live/cam/" SESSION "/v720/init.mp4", KEY_INIT, "cam", SESSION, "v720");
         is("/live/cam/" SESSION "/a128/17.m4s", KEY_SEGMENT, "cam", SESSION, "a128");
         is("/live/cam/" SESSION "/recording.mp4", KEY_RECORDING, "cam", SESSION, "");
@@ -65,6 +68,39 @@ static void test_viewers_are_not_answered_what_origins_tell_each_other(void **st
         assert_false(key_is_public(KEY_NONE));
         for (int kind = KEY_STREAMS; kind <= KEY_NAMES; kind++)
                 assert_int_equal(key_is_public((enum key_kind)kind), kind <= KEY_SEGMENT);
+}
+
+static void test_a_playlist_has_one_name_for_each_version(void **state)
+{
+        (void)state;
+        static const struct {
+                const char *file;
+                uint32_t segment;
+                unsigned part;
+                bool waits, skips;
+        } good[] = {{"media.m3u8", 0, 0, false, false},
+                    {"media.skip.m3u8", 0, 0, false, true},
+                    {"media.17.0.m3u8", 17, 0, true, false},
+                    {"media.4294967295.2.skip.m3u8", UINT32_MAX, 2, true, true}};
+        static const char *const bad[] = {"media", "media.", "media..m3u8", "media.17.m3u8", "media.17.3.m3u8", "media.017.0.m3u8", "media.17.00.m3u8",
+                                          "media.17.0.skip.skip.m3u8", "media.skip.17.0.m3u8", "media.4294967296.0.m3u8", "media.-1.0.m3u8",
+                                          "media.17.0.m3u8x", "media.m3u8.", "xmedia.m3u8", "media.17.0.skipm3u8", "master.m3u8"};
+        char text[KEY_MAX + 1], again[KEY_MAX + 1];
+        for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+                snprintf(text, sizeof(text), "/live/cam/" SESSION "/v720/%s", good[i].file);
+                struct key k = parsed(text);
+                assert_int_equal(k.kind, KEY_PLAYLIST);
+                assert_int_equal(k.segment, good[i].segment);
+                assert_int_equal(k.part, good[i].part);
+                assert_int_equal(k.waits, good[i].waits);
+                assert_int_equal(k.skips, good[i].skips);
+                key_write_playlist(again, &k);
+                assert_string_equal(again, text);
+        }
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+                snprintf(text, sizeof(text), "/live/cam/" SESSION "/v720/%s", bad[i]);
+                assert_int_equal(parsed(text).kind, KEY_NONE);
+        }
 }
 
 static void test_a_segment_has_one_name(void **state)
@@ -168,6 +204,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_every_row_of_the_table_is_known),
                 cmocka_unit_test(test_viewers_are_not_answered_what_origins_tell_each_other),
+                cmocka_unit_test(test_a_playlist_has_one_name_for_each_version),
                 cmocka_unit_test(test_a_segment_has_one_name),
                 cmocka_unit_test(test_a_page_of_recordings_has_one_name),
                 cmocka_unit_test(test_what_has_no_row_is_nothing),

@@ -1,0 +1,297 @@
+#include "originD/playlist.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "originD/m3u8.h"
+#include "proto/parts.h"
+
+#define PARTS_SEGMENTS 3    /* the newest whole ones, whose parts are told: three target durations */
+#define SKIP_UNTIL_S 6      /* of six target durations a player is told again: the least there may be */
+#define WINDOW_LEAST_S (SKIP_UNTIL_S + 2)
+#define HOLD_BACK "3.0"      /* three target durations */
+#define PART_HOLD_BACK "1.5" /* three parts of the longest target that there can be: 0.4 s and a picture of PLAYLIST_FPS_LEAST */
+#define DATE_EVERY 10       /* segments */
+#define GAPS_MAX 64         /* beyond them segments are named that nobody has */
+#define SOUND_SAMPLE_TICKS 1024 /* of AAC */
+
+struct playlist {
+        struct m3u8 x;
+        const struct session *s;
+        const struct track *t;
+        int64_t first, end; /* whole segments */
+        uint32_t gap_first, gap_end; /* the next one not before where the writer is; both UINT32_MAX: none */
+        size_t gaps;
+};
+
+/* ---- parts -------------------------------------------------------------------------------------------------------- */
+
+static bool is_live(const struct session *s)
+{
+        return s->state == SESSION_LIVE;
+}
+
+/* How long a frame lasts. 0: nobody said. */
+static int64_t frame_us(const struct track *t)
+{
+        if (t->init.kind == TRACK_AUDIO)
+                return SOUND_SAMPLE_TICKS * US_PER_S / t->init.timescale;
+        return t->fps_milli ? US_PER_S * 1000 / t->fps_milli : 0;
+}
+
+static bool has_parts(const struct session *s, const struct track *t)
+{
+        bool slow = t->init.kind == TRACK_VIDEO && t->fps_milli < PLAYLIST_FPS_LEAST * 1000;
+        return is_live(s) && t->init.timescale && !slow;
+}
+
+/* A frame is in the chunk in which it begins, so what is in two chunks is at most a frame longer than they are. */
+static int64_t part_target_us(const struct track *t)
+{
+        return PART_CHUNKS * CHUNK_US + frame_us(t);
+}
+
+static size_t read_bytes(void *arg, uint64_t pos, void *dst, size_t max)
+{
+        memcpy(dst, ((const struct buf *)arg)->data + pos, max);
+        return max;
+}
+
+/* The segment, if it is in memory: the newest ones are. */
+static bool look(const struct track *t, int64_t segment, struct parts_of *out)
+{
+        struct segment_view v;
+        if (segment > UINT32_MAX || chunk_log_segment(t->log, (uint32_t)segment, false, &v) != SEGMENT_HERE || !v.bytes)
+                return false;
+        *out = (struct parts_of){.read = read_bytes, .arg = v.bytes, .len_bytes = v.len_bytes, .complete = v.complete};
+        return true;
+}
+
+static unsigned count_parts(const struct track *t, int64_t segment)
+{
+        struct parts_of p;
+        uint64_t from, len;
+        unsigned n = 0;
+        if (!look(t, segment, &p))
+                return 0;
+        while (n < PARTS_OF_SEGMENT && parts_find(&p, n, &from, &len) == PART_HERE)
+                n++;
+        return n;
+}
+
+/* From its first frame to the end of its last one, by its own boxes: what comes after it does not change that. 0: they say nothing. */
+static int64_t part_us(const struct track *t, const uint8_t *bytes, size_t len)
+{
+        uint64_t begin = 0, end = 0, chunk_bytes;
+        struct chunk_info c;
+        size_t head;
+        for (size_t at = 0; at < len; at += (size_t)chunk_bytes) {
+                if (box_chunk_length(bytes + at, len - at, &head, &chunk_bytes) || chunk_bytes > len - at ||
+                    box_chunk_parse_head(bytes + at, head, chunk_bytes, &t->init, &c))
+                        return 0;
+                begin = at ? begin : c.start_ticks;
+                end = c.start_ticks + c.duration_ticks;
+        }
+        return end > begin ? box_ticks_to_us(end - begin, t->init.timescale) : 0;
+}
+
+/* One behind the newest whole segment. */
+static int64_t end_of(const struct session *s, const struct track *t)
+{
+        const struct index *ix = &t->log->index;
+        if (!is_live(s) || !ix->count) {
+                struct track_facts f = track_facts(s, t);
+                return f.any ? (int64_t)f.last_segment + 1 : 0;
+        }
+        const struct index_row *last = &ix->rows[ix->count - 1];
+        return (int64_t)last->segment + index_complete(ix, last);
+}
+
+static int64_t first_of(const struct session *s, const struct track *t)
+{
+        int64_t whole = (t->start_us + SEGMENT_US - 1) / SEGMENT_US, there = track_first_segment(s, t);
+        return whole > there ? whole : there;
+}
+
+/* ---- which version ---------------------------------------------------------------------------------------------------- */
+
+enum playlist_state playlist_look(const struct session *s, const struct track *t, const struct key *k)
+{
+        int64_t end = end_of(s, t), segment = k->segment;
+        unsigned part = k->part;
+        if (end <= first_of(s, t))
+                return is_live(s) ? PLAYLIST_NOT_YET : PLAYLIST_FAR;
+        if (!k->waits || !is_live(s))
+                return PLAYLIST_READY;
+        if (segment >= end + PLAYLIST_AHEAD)
+                return PLAYLIST_FAR;
+        if (!has_parts(s, t)) /* it is asked for with part 0 */
+                return segment < end ? PLAYLIST_READY : PLAYLIST_NOT_YET;
+        if (segment == end - 1 && part && part >= count_parts(t, segment)) { /* the part behind a segment's last one is the next one's first */
+                segment++;
+                part = 0;
+        }
+        if (segment < end)
+                return PLAYLIST_READY;
+        return segment == end && part < count_parts(t, segment) ? PLAYLIST_READY : PLAYLIST_NOT_YET;
+}
+
+/* ---- its lines -------------------------------------------------------------------------------------------------------- */
+
+/* What nobody ever wrote, from there on. */
+static void find_gap(struct playlist *p, uint32_t from)
+{
+        const struct chunk_log *log = p->t->log;
+        const struct index *ix = &log->index; /* of the open volume, which track_hole() does not look at */
+        if (p->gaps++ >= GAPS_MAX) {
+                p->gap_first = p->gap_end = UINT32_MAX;
+                return;
+        }
+        if (track_hole(p->t, from, &p->gap_first, &p->gap_end))
+                return;
+        uint32_t next = log->closed.count ? log->closed.rows[log->closed.count - 1].sum.last_segment + 1 : (uint32_t)p->first;
+        for (size_t i = 0; i < ix->count && log->open; i++) {
+                if (next >= from && ix->rows[i].segment > next) {
+                        p->gap_first = next;
+                        p->gap_end = ix->rows[i].segment;
+                        return;
+                }
+                next = ix->rows[i].segment + 1;
+        }
+        p->gap_first = p->gap_end = UINT32_MAX;
+}
+
+static bool is_gap(struct playlist *p, int64_t segment)
+{
+        while (segment >= p->gap_end && p->gap_end != UINT32_MAX)
+                find_gap(p, p->gap_end);
+        return segment >= p->gap_first && segment < p->gap_end;
+}
+
+static void write_head(struct playlist *p, const struct key *k)
+{
+        struct m3u8 *x = &p->x;
+        m3u8_fmt(x, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-TARGETDURATION:1\n#EXT-X-INDEPENDENT-SEGMENTS\n", PLAYLIST_VERSION);
+        if (is_live(p->s)) {
+                m3u8_fmt(x, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=%d.0,HOLD-BACK=" HOLD_BACK
+                            ",PART-HOLD-BACK=" PART_HOLD_BACK "\n", SKIP_UNTIL_S);
+                if (has_parts(p->s, p->t)) {
+                        m3u8_put(x, "#EXT-X-PART-INF:PART-TARGET=");
+                        m3u8_seconds(x, part_target_us(p->t));
+                        m3u8_put(x, "\n");
+                }
+        } else {
+                m3u8_put(x, "#EXT-X-PLAYLIST-TYPE:VOD\n");
+        }
+        m3u8_fmt(x, "#EXT-X-MEDIA-SEQUENCE:%" PRId64 "\n", p->first);
+        int64_t skipped = p->end - SKIP_UNTIL_S - p->first;
+        if (k->skips && is_live(p->s) && skipped > 0) {
+                m3u8_fmt(x, "#EXT-X-SKIP:SKIPPED-SEGMENTS=%" PRId64 "\n", skipped);
+                p->first += skipped;
+        } else {
+                m3u8_put(x, "#EXT-X-MAP:URI=\"init.mp4\"\n");
+        }
+}
+
+static void write_parts(struct playlist *p, int64_t segment)
+{
+        struct parts_of of;
+        uint64_t from, len;
+        if (!look(p->t, segment, &of))
+                return;
+        for (unsigned n = 0; n < PARTS_OF_SEGMENT && parts_find(&of, n, &from, &len) == PART_HERE; n++) {
+                int64_t us = part_us(p->t, ((const struct buf *)of.arg)->data + from, (size_t)len);
+                bool independent = n == 0 || p->t->init.kind == TRACK_AUDIO;
+                m3u8_put(&p->x, "#EXT-X-PART:DURATION=");
+                m3u8_seconds(&p->x, us ? us : PART_CHUNKS * CHUNK_US);
+                m3u8_fmt(&p->x, ",URI=\"%" PRId64 ".%u.m4s\"%s\n", segment, n, independent ? ",INDEPENDENT=YES" : "");
+        }
+}
+
+static void write_date(struct playlist *p, int64_t segment)
+{
+        char iso[CLOCK_ISO_MAX];
+        m3u8_put(&p->x, "#EXT-X-PROGRAM-DATE-TIME:");
+        m3u8_put(&p->x, clock_iso(iso, sizeof(iso), p->s->epoch_us + segment * SEGMENT_US));
+        m3u8_put(&p->x, "\n");
+}
+
+/* By the grid; of a recording's last one as long as it is. */
+static void write_length(struct playlist *p, int64_t segment)
+{
+        int64_t left_us = is_live(p->s) ? SEGMENT_US : track_facts(p->s, p->t).end_us - segment * SEGMENT_US;
+        if (segment < p->end - 1 || left_us >= SEGMENT_US || left_us <= 0) {
+                m3u8_put(&p->x, "#EXTINF:1.0,\n");
+                return;
+        }
+        m3u8_put(&p->x, "#EXTINF:");
+        m3u8_seconds(&p->x, left_us);
+        m3u8_put(&p->x, ",\n");
+}
+
+static void write_segments(struct playlist *p)
+{
+        bool parts = has_parts(p->s, p->t);
+        find_gap(p, (uint32_t)p->first);
+        for (int64_t n = p->first; n < p->end; n++) {
+                if (n == p->first || n % DATE_EVERY == 0)
+                        write_date(p, n);
+                if (is_gap(p, n))
+                        m3u8_put(&p->x, "#EXT-X-GAP\n");
+                else if (parts && n >= p->end - PARTS_SEGMENTS)
+                        write_parts(p, n);
+                write_length(p, n);
+                m3u8_number(&p->x, n);
+                m3u8_put(&p->x, ".m4s\n");
+        }
+        if (!parts)
+                return;
+        if (p->end % DATE_EVERY == 0 && count_parts(p->t, p->end))
+                write_date(p, p->end);
+        write_parts(p, p->end);
+}
+
+/* The part that comes next: a player asks for it at once, and has it as soon as it is there. Not of a segment whose beginning is not in memory:
+ * nobody knows which part comes next. */
+static void write_hint(struct playlist *p)
+{
+        const struct index *ix = &p->t->log->index;
+        bool begun = ix->count && ix->rows[ix->count - 1].segment == p->end;
+        struct parts_of of;
+        if (has_parts(p->s, p->t) && (!begun || look(p->t, p->end, &of)))
+                m3u8_fmt(&p->x, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"%" PRId64 ".%u.m4s\"\n", p->end, count_parts(p->t, p->end));
+}
+
+/* How far the others are, so that who changes to one of them asks for its newest version at once. */
+static void write_reports(struct playlist *p)
+{
+        for (size_t i = 0; i < p->s->track_count; i++) {
+                const struct track *t = p->s->tracks[i];
+                int64_t end = t != p->t && track_playable(p->s, t) && t->log ? end_of(p->s, t) : 0;
+                if (end <= 0)
+                        continue;
+                unsigned open = has_parts(p->s, t) ? count_parts(t, end) : 0, last = open || !has_parts(p->s, t) ? open : count_parts(t, end - 1);
+                m3u8_fmt(&p->x, "#EXT-X-RENDITION-REPORT:URI=\"../%s/" PLAYLIST_FILE "\",LAST-MSN=%" PRId64, t->name, open ? end : end - 1);
+                if (last)
+                        m3u8_fmt(&p->x, ",LAST-PART=%u", last - 1);
+                m3u8_put(&p->x, "\n");
+        }
+}
+
+struct buf *playlist_write(const struct session *s, const struct track *t, const struct manifest_options *o, const struct key *k)
+{
+        struct playlist p = {.s = s, .t = t, .first = first_of(s, t), .end = end_of(s, t)};
+        int64_t window = o->time_shift_s > WINDOW_LEAST_S ? o->time_shift_s : WINDOW_LEAST_S;
+        if (is_live(s) && p.first < p.end - window)
+                p.first = p.end - window;
+        write_head(&p, k);
+        write_segments(&p);
+        if (is_live(s)) {
+                write_hint(&p);
+                write_reports(&p);
+        } else {
+                m3u8_put(&p.x, "#EXT-X-ENDLIST\n");
+        }
+        return m3u8_end(&p.x);
+}

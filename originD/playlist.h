@@ -1,0 +1,36 @@
+/* playlist.h - what a track has, for players of HLS: its segments, and while it is live the parts of the newest ones (RFC 8216bis, B).
+ *
+ * Made of the track's log whenever somebody asks, like a manifest, so it says the same at every origin that is in step. A playlist is named by what
+ * is to be in it (proto/key.h): an edge asks for each version once, however many players wait for it.
+ *
+ * Segment n is media time [n, n+1) s in every playlist of a session, and #EXT-X-MEDIA-SEQUENCE counts them, from the session's beginning on.
+ * EXTINF is a second by the grid, for its sum is exact then; what a picture at a segment's end is longer or shorter by is no more than its own
+ * length. The parts of the newest segments are told with the lengths that their boxes have. No Period begins here, and there is no
+ * discontinuity: no track's time or decoder's configuration ever changes, so a track that joins later just begins later, and what nobody
+ * ever wrote is a gap.
+ *
+ * SERVER-CONTROL is the same for all tracks and never changes. A picture of fewer than PLAYLIST_FPS_LEAST a second, or of a rate that its writer did not
+ * declare, is told in whole segments: its parts would be longer than the hold-back allows. Pure; loop thread. */
+#ifndef ORIGIND_PLAYLIST_H
+#define ORIGIND_PLAYLIST_H
+
+#include "originD/manifest.h"
+#include "proto/key.h"
+
+#define PLAYLIST_FILE "media.m3u8"
+#define PLAYLIST_TYPE "application/vnd.apple.mpegurl"
+#define PLAYLIST_VERSION 9
+#define PLAYLIST_FPS_LEAST 10
+#define PLAYLIST_AHEAD 2 /* segments beyond the newest whole one, that may be waited for */
+
+enum playlist_state {
+        PLAYLIST_READY,
+        PLAYLIST_NOT_YET, /* what it is to have is due, or the track has no whole segment */
+        PLAYLIST_FAR      /* it is to have what is not due for long */
+};
+enum playlist_state playlist_look(const struct session *s, const struct track *t, const struct key *k); /* t has a log */
+
+/* When it is READY. The caller's to unref. */
+struct buf *playlist_write(const struct session *s, const struct track *t, const struct manifest_options *o, const struct key *k);
+
+#endif

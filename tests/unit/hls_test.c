@@ -1,0 +1,315 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "originD/playlist.h"
+#include "tests/unit/serve_fixture.h"
+
+#define EPOCH INT64_C(1769863296000000) /* 2026-01-31T12:41:36Z */
+#define TRACK "/live/cam/S1/v720/"
+
+static struct manifest_options opts = {.time_shift_s = 60, .public_url = ""};
+static char text[64 << 10];
+
+static void take(struct buf *b)
+{
+        assert_true(b->len < sizeof(text));
+        memcpy(text, b->data, b->len);
+        text[b->len] = '\0';
+        buf_unref(&b);
+}
+
+static int count(const char *what)
+{
+        int n = 0;
+        for (const char *p = text; (p = strstr(p, what)); p++)
+                n++;
+        return n;
+}
+
+static bool has(const char *line)
+{
+        size_t n = strlen(line);
+        for (const char *p = text; (p = strstr(p, line)); p++)
+                if ((p == text || p[-1] == '\n') && p[n] == '\n')
+                        return true;
+        return false;
+}
+
+static struct key named(const char *name)
+{
+        struct key k;
+        key_parse(&k, name);
+        assert_int_equal(k.kind, KEY_PLAYLIST);
+        return k;
+}
+
+static enum playlist_state look(const struct session *s, const char *track, const char *file)
+{
+        char name[KEY_MAX + 1];
+        snprintf(name, sizeof(name), "/live/cam/S1/%s/%s", track, file);
+        struct key k = named(name);
+        return playlist_look(s, session_track((struct session *)s, track), &k);
+}
+
+static void write_playlist(const struct session *s, const char *track, const char *file)
+{
+        char name[KEY_MAX + 1];
+        snprintf(name, sizeof(name), "/live/cam/S1/%s/%s", track, file);
+        struct key k = named(name);
+        assert_int_equal(playlist_look(s, session_track((struct session *)s, track), &k), PLAYLIST_READY);
+        take(playlist_write(s, session_track((struct session *)s, track), &opts, &k));
+}
+
+static void put_sound(struct session *s, unsigned n, unsigned k)
+{
+        assert_int_equal(put_bytes(s, "a128", fmp4_chunk(n * UINT64_C(48000) + k * 9600, 10, 960, 20), n, k, n * INT64_C(1000000) + k * 200000), 0);
+}
+
+static struct session *begin(unsigned fps_milli)
+{
+        int err;
+        struct session *s = claim("cam", "S1", EPOCH, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
+        s->tracks[0]->fps_milli = fps_milli;
+        return s;
+}
+
+static void put_second(struct session *s, unsigned n)
+{
+        for (unsigned k = 0; k < 5; k++) {
+                assert_int_equal(put_video(s, "v720", n, k), 0);
+                put_sound(s, n, k);
+        }
+}
+
+static struct session *broadcast(unsigned seconds)
+{
+        struct session *s = begin(25000);
+        for (unsigned n = 0; n < seconds; n++)
+                put_second(s, n);
+        return s;
+}
+
+static void test_the_multivariant_playlist_names_each_picture_with_a_sound(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(2);
+        s->tracks[0]->bandwidth = 2500000;
+        s->tracks[1]->bandwidth = 140000;
+        take(manifest_hls.write(s, &opts, true));
+        assert_true(has("#EXT-X-INDEPENDENT-SEGMENTS"));
+        assert_true(has("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a128\",NAME=\"audio\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\","
+                        "URI=\"S1/a128/media.m3u8\""));
+        assert_int_equal(count("#EXT-X-STREAM-INF:BANDWIDTH=2640000,AVERAGE-BANDWIDTH="), 1);
+        assert_int_equal(count(",CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=25.000,AUDIO=\"a128\"\nS1/v720/media.m3u8\n"), 1);
+        assert_int_equal(count("CLOSED-CAPTIONS"), 0);
+        assert_int_equal(count("STEERING"), 0);
+        take(manifest_hls.write(s, &opts, false));
+        assert_int_equal(count("\nv720/media.m3u8\n"), 1);
+        s->captions = true;
+        session_set_title(s, "a \"good\"\nday");
+        opts.steering = true;
+        take(manifest_hls.write(s, &opts, false));
+        opts.steering = false;
+        assert_true(has("#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"CC1\",INSTREAM-ID=\"CC1\",AUTOSELECT=YES"));
+        assert_int_equal(count(",CLOSED-CAPTIONS=\"cc\","), 1);
+        assert_true(has("#EXT-X-SESSION-DATA:DATA-ID=\"com.apple.hls.title\",VALUE=\"a 'good' day\""));
+        assert_true(has("#EXT-X-CONTENT-STEERING:SERVER-URI=\"/steering\",PATHWAY-ID=\"here\""));
+        assert_int_equal(count(",PATHWAY-ID=\"here\"\nv720"), 1);
+}
+
+static void test_sound_alone_is_a_variant(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", EPOCH, &err);
+        assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
+        put_sound(s, 0, 0);
+        take(manifest_hls.write(s, &opts, true));
+        assert_int_equal(count("#EXT-X-MEDIA"), 0);
+        assert_int_equal(count(",CODECS=\"mp4a.40.2\"\nS1/a128/media.m3u8\n"), 1);
+}
+
+static void test_parts_are_told_of_the_newest_segments_and_the_next_one_is_hinted_at(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(8);
+        for (unsigned k = 0; k < 3; k++)
+                assert_int_equal(put_video(s, "v720", 8, k), 0);
+        write_playlist(s, "v720", "media.m3u8");
+        assert_true(has("#EXT-X-TARGETDURATION:1"));
+        assert_true(has("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=6.0,HOLD-BACK=3.0,PART-HOLD-BACK=1.5"));
+        assert_true(has("#EXT-X-PART-INF:PART-TARGET=0.440000"));
+        assert_true(has("#EXT-X-MEDIA-SEQUENCE:0"));
+        assert_int_equal(count("#EXTINF:1.0,\n"), 8);
+        assert_int_equal(count("#EXT-X-PART:"), 3 * 3 + 1);
+        assert_int_equal(count("#EXT-X-PART:DURATION=0.400000,URI=\"7.0.m4s\",INDEPENDENT=YES\n#EXT-X-PART:DURATION=0.400000,URI=\"7.1.m4s\"\n"
+                               "#EXT-X-PART:DURATION=0.200000,URI=\"7.2.m4s\"\n#EXTINF:1.0,\n7.m4s\n#EXT-X-PART:DURATION=0.400000,URI=\"8.0.m4s\","
+                               "INDEPENDENT=YES\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"8.1.m4s\"\n"), 1);
+        assert_true(has("#EXT-X-PROGRAM-DATE-TIME:2026-01-31T12:41:36.000Z"));
+        assert_true(has("#EXT-X-RENDITION-REPORT:URI=\"../a128/media.m3u8\",LAST-MSN=7,LAST-PART=2"));
+        write_playlist(s, "a128", "media.m3u8");
+        assert_int_equal(count("INDEPENDENT=YES"), 3 * 3); /* sound can be begun with everywhere */
+        assert_true(has("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"8.0.m4s\""));
+        assert_true(has("#EXT-X-RENDITION-REPORT:URI=\"../v720/media.m3u8\",LAST-MSN=8,LAST-PART=0"));
+        assert_true(has("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=6.0,HOLD-BACK=3.0,PART-HOLD-BACK=1.5"));
+}
+
+static void test_a_rate_whose_parts_would_be_too_long_is_told_in_segments(void **state)
+{
+        (void)state;
+        static const unsigned rates[] = {0, 9999};
+        struct session *s = broadcast(3);
+        for (size_t i = 0; i < 2; i++) {
+                s->tracks[0]->fps_milli = rates[i];
+                write_playlist(s, "v720", "media.2.0.m3u8");
+                assert_int_equal(count("#EXT-X-PART"), 0);
+                assert_int_equal(count("#EXT-X-PRELOAD-HINT"), 0);
+                assert_int_equal(count("PART-HOLD-BACK=1.5"), 1); /* the same for all tracks */
+                assert_int_equal(look(s, "v720", "media.3.0.m3u8"), PLAYLIST_NOT_YET);
+        }
+}
+
+static void test_each_version_is_there_with_the_part_that_it_is_named_by(void **state)
+{
+        (void)state;
+        struct session *s = begin(25000);
+        assert_int_equal(look(s, "v720", "media.m3u8"), PLAYLIST_NOT_YET); /* no segment is whole */
+        put_second(s, 0);
+        assert_int_equal(look(s, "v720", "media.m3u8"), PLAYLIST_READY);
+        assert_int_equal(look(s, "v720", "media.0.2.m3u8"), PLAYLIST_READY);
+        assert_int_equal(look(s, "v720", "media.1.0.m3u8"), PLAYLIST_NOT_YET);
+        assert_int_equal(look(s, "v720", "media.2.0.m3u8"), PLAYLIST_NOT_YET);
+        assert_int_equal(look(s, "v720", "media.3.0.m3u8"), PLAYLIST_FAR);
+        assert_int_equal(put_video(s, "v720", 1, 0), 0);
+        assert_int_equal(look(s, "v720", "media.1.0.m3u8"), PLAYLIST_NOT_YET); /* half of it */
+        assert_int_equal(put_video(s, "v720", 1, 1), 0);
+        assert_int_equal(look(s, "v720", "media.1.0.m3u8"), PLAYLIST_READY);
+        assert_int_equal(look(s, "v720", "media.1.1.m3u8"), PLAYLIST_NOT_YET);
+        assert_int_equal(put_video(s, "v720", 2, 0), 0); /* segment 1 ended with its first part */
+        assert_int_equal(look(s, "v720", "media.1.1.m3u8"), PLAYLIST_NOT_YET); /* so that is part 0 of segment 2 */
+        assert_int_equal(put_video(s, "v720", 2, 1), 0);
+        assert_int_equal(look(s, "v720", "media.1.1.m3u8"), PLAYLIST_READY);
+        end_session(s);
+        assert_int_equal(look(s, "v720", "media.9.0.m3u8"), PLAYLIST_READY); /* there will be no other one */
+}
+
+static void test_a_delta_has_what_is_newer_than_six_seconds(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(9);
+        write_playlist(s, "v720", "media.skip.m3u8");
+        assert_true(has("#EXT-X-MEDIA-SEQUENCE:0"));
+        assert_true(has("#EXT-X-SKIP:SKIPPED-SEGMENTS=3"));
+        assert_int_equal(count("#EXTINF"), 6);
+        assert_int_equal(count("\n3.m4s\n"), 1);
+        assert_true(has("#EXT-X-PROGRAM-DATE-TIME:2026-01-31T12:41:39.000Z"));
+        write_playlist(s, "v720", "media.8.2.skip.m3u8");
+        assert_true(has("#EXT-X-SKIP:SKIPPED-SEGMENTS=3"));
+}
+
+static void test_nothing_that_was_told_of_a_segment_ever_changes(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(4);
+        char before[2048];
+        write_playlist(s, "v720", "media.m3u8");
+        const char *at = strstr(text, "#EXT-X-PART:DURATION=0.400000,URI=\"2.0"), *end = strstr(text, "#EXT-X-PRELOAD-HINT");
+        assert_true(at && end > at && (size_t)(end - at) < sizeof(before));
+        memcpy(before, at, (size_t)(end - at));
+        before[end - at] = '\0';
+        put_second(s, 4);
+        write_playlist(s, "v720", "media.m3u8");
+        assert_int_equal(count(before), 1);
+        assert_true(has("#EXT-X-MEDIA-SEQUENCE:0"));
+}
+
+static void test_the_window_is_as_long_as_a_viewer_can_go_back(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(20);
+        opts.time_shift_s = 12;
+        write_playlist(s, "v720", "media.m3u8");
+        opts.time_shift_s = 60;
+        assert_true(has("#EXT-X-MEDIA-SEQUENCE:8"));
+        assert_int_equal(count("#EXTINF"), 12);
+        assert_true(has("#EXT-X-PROGRAM-DATE-TIME:2026-01-31T12:41:44.000Z"));
+        assert_true(has("#EXT-X-PROGRAM-DATE-TIME:2026-01-31T12:41:46.000Z")); /* each tenth */
+}
+
+static void test_what_nobody_wrote_is_a_gap(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(2);
+        put_second(s, 4);
+        put_second(s, 5);
+        write_playlist(s, "v720", "media.m3u8");
+        assert_int_equal(count("#EXT-X-GAP\n"), 2);
+        assert_int_equal(count("#EXT-X-GAP\n#EXTINF:1.0,\n2.m4s\n#EXT-X-GAP\n#EXTINF:1.0,\n3.m4s\n"), 1);
+}
+
+static void test_a_recording_ends_and_says_how_long_its_last_segment_is(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(3);
+        for (unsigned k = 0; k < 3; k++)
+                assert_int_equal(put_video(s, "v720", 3, k), 0);
+        end_session(s);
+        loaded(s);
+        write_playlist(s, "v720", "media.m3u8");
+        assert_true(has("#EXT-X-PLAYLIST-TYPE:VOD"));
+        assert_true(has("#EXT-X-ENDLIST"));
+        assert_int_equal(count("#EXT-X-PART"), 0);
+        assert_int_equal(count("#EXTINF:0.600000,\n3.m4s\n"), 1);
+        assert_int_equal(count("#EXTINF:1.0,\n"), 3);
+}
+
+static void test_who_asks_for_a_version_waits_until_its_part_is_there(void **state)
+{
+        (void)state;
+        struct session *s = live(1);
+        s->tracks[0]->fps_milli = 25000;
+        s->first_chunk_mono_us = 1;
+        put_segment(s, 0);
+        struct question q;
+        assert_int_equal(put_video(s, "v720", 1, 0), 0);
+        while (status_of(TRACK "media.m3u8", 3000)) /* the sound may yet come */
+                ;
+        ask(&q, TRACK "media.1.0.m3u8", 0, 500000);
+        assert_int_equal(q.done, 0);
+        assert_int_equal(put_video(s, "v720", 1, 1), 0);
+        wait_done(&q.done);
+        assert_int_equal(q.a.status, 0);
+        assert_string_equal(q.a.content_type, PLAYLIST_TYPE);
+        assert_true(q.a.flags & FETCH_COMPLETE && !(q.a.flags & FETCH_IMMUTABLE));
+        assert_non_null(strstr((char *)q.bytes, "URI=\"1.0.m4s\""));
+        assert_int_equal(status_of(TRACK "media.9.0.m3u8", 500000), ERR_NOT_FOUND);
+        assert_int_equal(status_of("/live/cam/S1/v999/media.m3u8", 500000), ERR_NOT_FOUND);
+        end_session(s);
+        assert_int_equal(answer_to(&q, TRACK "media.7.0.m3u8", 0, 500000), 0);
+        assert_true(q.a.flags & FETCH_IMMUTABLE);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                CASE(test_the_multivariant_playlist_names_each_picture_with_a_sound),
+                CASE(test_sound_alone_is_a_variant),
+                CASE(test_parts_are_told_of_the_newest_segments_and_the_next_one_is_hinted_at),
+                CASE(test_a_rate_whose_parts_would_be_too_long_is_told_in_segments),
+                CASE(test_each_version_is_there_with_the_part_that_it_is_named_by),
+                CASE(test_a_delta_has_what_is_newer_than_six_seconds),
+                CASE(test_nothing_that_was_told_of_a_segment_ever_changes),
+                CASE(test_the_window_is_as_long_as_a_viewer_can_go_back),
+                CASE(test_what_nobody_wrote_is_a_gap),
+                CASE(test_a_recording_ends_and_says_how_long_its_last_segment_is),
+                CASE(test_who_asks_for_a_version_waits_until_its_part_is_there),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
