@@ -398,10 +398,14 @@ static enum census_says judge_key(const struct entry *e, const struct key *key, 
         if (key->kind == KEY_MANIFEST)
                 return CENSUS_THERE;
         bool known = has_track(e, names_track(key->track));
-        if (key->kind != KEY_SEGMENT)
-                return known ? CENSUS_THERE : CENSUS_PERHAPS;
         uint32_t first, last;
         span(e, wall_us, &first, &last);
+        if (key->kind == KEY_PLAYLIST && key->waits && key->segment > (uint64_t)last + CENSUS_NEAR_SEGMENTS)
+                return CENSUS_FAR;
+        if (key->kind == KEY_PLAYLIST && key->waits && (uint64_t)key->segment + CENSUS_PAST_SEGMENTS < last)
+                return CENSUS_PAST;
+        if (key->kind != KEY_SEGMENT)
+                return known ? CENSUS_THERE : CENSUS_PERHAPS;
         if (key->segment < first || key->segment > (uint64_t)last + CENSUS_FAR_SEGMENTS)
                 return CENSUS_FAR;
         return known && key->segment <= (uint64_t)last + CENSUS_NEAR_SEGMENTS ? CENSUS_THERE : CENSUS_PERHAPS;
@@ -421,7 +425,7 @@ enum census_says census_ask(struct census *c, const struct key *key, int64_t wal
                 says = e ? judge_key(e, key, wall_us) : CENSUS_UNKNOWN;
         }
         pthread_mutex_unlock(&c->lock);
-        return says >= CENSUS_UNKNOWN && !census_is_sure(c) ? CENSUS_PERHAPS : says;
+        return (says == CENSUS_UNKNOWN || says == CENSUS_FAR) && !census_is_sure(c) ? CENSUS_PERHAPS : says;
 }
 
 /* ---- for the tier below --------------------------------------------------------------------------------------------- */

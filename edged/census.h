@@ -23,11 +23,14 @@
 #define CENSUS_NEAR_SEGMENTS 15 /* beyond the live edge a segment is due soon: originD waits for 5, the rest is clocks */
 #define CENSUS_FAR_SEGMENTS 120 /* and from here on it is not asked for: more than a clock is behind before it leaps (common/clock.h) */
 
+#define CENSUS_PAST_SEGMENTS 30 /* so far behind the live edge: by a clock, and what comes may be behind that */
+
 enum census_says {
         CENSUS_THERE,   /* it is, or will be in a moment */
         CENSUS_PERHAPS, /* to be found out: within the bounds of addresses.h */
         CENSUS_UNKNOWN, /* there is no such stream or session */
-        CENSUS_FAR,     /* a segment before the first, or far beyond the last */
+        CENSUS_FAR,     /* a segment before the first, or far beyond the last; a playlist that is to have one beyond those near */
+        CENSUS_PAST     /* a playlist that is to have a segment of long ago: any one has */
 };
 
 struct census *census_open(void);

@@ -20,8 +20,10 @@
 #include "edged/respond.h"
 #include "edged/wire/tcp.h"
 #include "edged/wire/wire.h"
+#include "proto/parts.h"
 
 #define HTTP_TOLD_US (10 * US_PER_S)
+#define PLAYLIST_HOLD_US (3 * US_PER_S) /* three target durations (RFC 8216bis, 6.2.5.2) */
 #define TOLD (SPARED + TURNED + 1) /* what is told in the log now and then; the last one is bad requests */
 
 /* What a thread remembers from one request to the next. */
@@ -53,6 +55,7 @@ struct ask {
         bool was_held, part_is_first;
         bool spared; /* its address asks too often: nothing is looked at, and nothing of a body counts */
         uint64_t sent_bytes; /* of an answer that grows: handed on */
+        uint64_t part_from, part_bytes; /* of a part: where it lies in the object */
         unsigned fault;      /* PATH_CMCD: why its reports are not taken (access.h) */
         bool hears;          /* they are */
         enum cmcd_result reported; /* other paths: what came with the request, */
@@ -155,6 +158,30 @@ static void say_with_throughput(struct ask *a, struct answer *answer)
         wire_answer(&a->request, answer, cmsd_fields(extra, &c));
 }
 
+static size_t read_object(void *arg, uint64_t pos, void *dst, size_t max)
+{
+        ssize_t n = object_read(arg, pos, dst, max);
+        return n > 0 ? (size_t)n : 0;
+}
+
+static enum part_state find_part(struct ask *a, uint64_t len, bool complete)
+{
+        struct parts_of p = {.read = read_object, .arg = a->object, .len_bytes = len, .complete = complete};
+        return parts_find(&p, a->path.part, &a->part_from, &a->part_bytes);
+}
+
+/* A part of a segment that is all there: its bytes are the segment's. */
+static void say_part(struct ask *a, struct buf *body)
+{
+        if (find_part(a, body->len, true) != PART_HERE) {
+                say_error(a, RESPOND_MISSING);
+                return;
+        }
+        struct answer *answer = respond_view(a->object, body, a->cached, a->pass.form, a->part_from, a->part_bytes);
+        say_with_throughput(a, answer);
+        answer_unref(&answer);
+}
+
 static void say_complete(struct ask *a, struct buf *body)
 {
         struct object *o = a->object;
@@ -165,6 +192,10 @@ static void say_complete(struct ask *a, struct buf *body)
         a->request.age_us = a->request.started_us - o->made_us;
         if (a->is_list) {
                 say_list(a, body);
+                return;
+        }
+        if (a->path.is_part) {
+                say_part(a, body);
                 return;
         }
         if (is_changed(a, o->etag)) {
@@ -221,10 +252,25 @@ static bool leave(struct request *r)
         return object_leave(a->object, &a->waiter);
 }
 
+/* The next piece of a part, all of which was there when its answer began. */
+static ssize_t take_of_part(struct ask *a, struct buf **piece, size_t *off, bool *last)
+{
+        uint64_t left = a->part_bytes - a->sent_bytes;
+        ssize_t n = object_piece(a->object, a->part_from + a->sent_bytes, piece, off, last);
+        if (n <= 0)
+                return n ? n : ERR_IO;
+        *last = (uint64_t)n >= left;
+        n = *last ? (ssize_t)left : n;
+        a->sent_bytes += (uint64_t)n;
+        return n;
+}
+
 /* wire_ops.more: of an object that is FILLING when its answer begins. */
 static ssize_t take_growth(struct request *r, struct buf **piece, size_t *off, bool *last)
 {
         struct ask *a = ask_of(r);
+        if (a->path.is_part)
+                return take_of_part(a, piece, off, last);
         ssize_t n = object_piece(a->object, a->sent_bytes, piece, off, last);
         if (n == 0 && a->waiter.expired)
                 return ERR_NOT_YET;
@@ -265,6 +311,12 @@ static void take_stale(struct ask *a, struct object *stale)
         a->result = RESULT_STALE;
 }
 
+/* A playlist that is to have something that may not be there yet. */
+static bool is_version(const struct ask *a)
+{
+        return a->path.object.kind == KEY_PLAYLIST && a->path.object.waits;
+}
+
 /* Called when the request is new, and again each time it goes on. */
 static void say_object(struct ask *a)
 {
@@ -279,7 +331,7 @@ static void say_object(struct ask *a)
                 say_complete(a, v.body);
                 return;
         case OBJECT_MISSING:
-                say_error(a, RESPOND_MISSING);
+                say_error(a, is_version(a) ? RESPOND_AHEAD : RESPOND_MISSING);
                 return;
         case OBJECT_FAILED:
                 say_failed(a, v.failure, v.again_us);
@@ -289,12 +341,15 @@ static void say_object(struct ask *a)
         }
         /* A HEAD is answered with the length, and what its tag is can be said when all of it is there. */
         bool needs_whole = a->request.head.method == METHOD_HEAD || a->is_list || header(a, FIELD_IF_MATCH) || range_needs_whole(range_wanted(a));
-        int64_t until_us = a->request.started_us + a->http->cfg.hold_us;
-        if (v.len > 0 && !needs_whole)
+        int64_t hold_us = a->http->cfg.hold_us, until_us = a->request.started_us + hold_us;
+        if (is_version(a) && hold_us > PLAYLIST_HOLD_US)
+                until_us = a->request.started_us + PLAYLIST_HOLD_US;
+        bool part_lacks = a->path.is_part && find_part(a, v.len, false) != PART_HERE;
+        if (v.len > 0 && !needs_whole && !part_lacks)
                 say_growing(a);
         else if (a->waiter.expired || v.again_us > until_us) /* nothing comes while it would be held */
                 say_failed(a, ERR_NOT_YET, v.again_us);
-        else if (!hold(a, needs_whole ? UINT64_MAX : 0, until_us)) {
+        else if (!hold(a, needs_whole ? UINT64_MAX : part_lacks ? v.len : 0, until_us)) {
                 a->waiter.expired = true; /* there is something now, or nobody waits any more */
                 say_object(a);
         }
@@ -348,7 +403,7 @@ static void spare(struct ask *a, enum stats_spared why)
                                                            [SPARED_ONE] = RESPOND_MISSES_OF_ONE,
                                                            [SPARED_ALL] = RESPOND_MISSES};
         stats_spare(why);
-        say_error(a, answers[why]);
+        say_error(a, why == SPARED_FAR && is_version(a) ? RESPOND_AHEAD : answers[why]);
 }
 
 static void say_found(struct ask *a)
@@ -390,11 +445,23 @@ static bool is_page(const struct key *key)
         return key->kind == KEY_RECORDINGS && key->before_ms != INT64_MAX;
 }
 
+/* A playlist that is to have a segment of long ago is any playlist of the track: not each of them is asked for. */
+static void ask_for_newest(struct ask *a)
+{
+        a->path.object.waits = false;
+        key_write_playlist(a->path.key, &a->path.object);
+        a->path.key_len = strlen(a->path.key);
+        a->cached = cache_get(a->http->parts.cache, a->path.key, a->path.key_len, 0, a->request.started_us, &a->object);
+        say_found(a);
+}
+
 static void ask_above(struct ask *a)
 {
         struct http *h = a->http;
         enum census_says says = h->parts.census ? census_ask(h->parts.census, &a->path.object, clock_wall_us()) : CENSUS_THERE;
-        if (says == CENSUS_UNKNOWN || says == CENSUS_FAR) {
+        if (says == CENSUS_PAST) {
+                ask_for_newest(a);
+        } else if (says == CENSUS_UNKNOWN || says == CENSUS_FAR) {
                 spare(a, says == CENSUS_FAR ? SPARED_FAR : SPARED_UNKNOWN);
         } else if (h->parts.census && (says == CENSUS_PERHAPS || is_page(&a->path.object))) {
                 ask_charged(a);
@@ -605,7 +672,7 @@ static void count_viewer(struct ask *a)
         const struct key *key = &a->path.object;
         if (a->reported != CMCD_NOTHING && (r->status == 200 || r->status == 206 || r->status == 304))
                 take_report(&a->way, a->reported, &a->report);
-        if (!a->http->parts.audience || !a->object || !r->whole || r->head.method != METHOD_GET || key->kind != KEY_SEGMENT ||
+        if (!a->http->parts.audience || !a->object || !r->whole || (a->path.is_part && a->path.part) || r->head.method != METHOD_GET || key->kind != KEY_SEGMENT ||
             (r->status != 200 && !(r->status == 206 && a->part_is_first)))
                 return;
         struct audience_fetch f = {.stream = key->stream, .session = key->session, .segment = key->segment,

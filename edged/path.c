@@ -1,7 +1,10 @@
 #include "edged/path.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "proto/parts.h"
 
 #define FILE_NAME_MAX 64
 
@@ -66,11 +69,79 @@ static int is_file_name(const char *s)
         return n > 0 && n <= FILE_NAME_MAX && s[n] == '\0' && s[0] != '.' && s[n - 1] != '.' && strchr(s, '.');
 }
 
-static enum path_kind classify(struct path *out)
+/* ".../17.1.m4s" is part 1 of ".../17.m4s". */
+static bool take_part(struct path *out)
+{
+        char *name = strrchr(out->key, '/'), *dot = name ? strchr(name, '.') : NULL;
+        if (!dot || dot[1] < '0' || dot[1] >= '0' + PARTS_OF_SEGMENT || strcmp(dot + 2, ".m4s") != 0)
+                return false;
+        out->part = (unsigned)(dot[1] - '0');
+        out->is_part = true;
+        memmove(dot, dot + 2, strlen(dot + 2) + 1);
+        out->key_len -= 2;
+        key_parse(&out->object, out->key);
+        return out->object.kind == KEY_SEGMENT;
+}
+
+/* A number that is the whole value. */
+static bool take_value(const char *value, size_t len, uint32_t *out)
+{
+        char digits[11], *end;
+        if (len == 0 || len >= sizeof(digits) || strspn(value, "0123456789") < len)
+                return false;
+        memcpy(digits, value, len);
+        digits[len] = '\0';
+        unsigned long long n = strtoull(digits, &end, 10);
+        *out = (uint32_t)n;
+        return n <= UINT32_MAX;
+}
+
+static bool is_name(const char *at, size_t len, const char *name)
+{
+        return strlen(name) == len && memcmp(at, name, len) == 0;
+}
+
+/* What the query asks of a playlist. A segment alone is asked for with its first part, and a part that none has is the next one's first. */
+static enum path_kind take_version(const char *target, struct path *out)
+{
+        const char *at = target + strcspn(target, "?#");
+        bool has_part = false;
+        uint32_t segment = 0, part = 0;
+        while (*at == '?' || *at == '&') {
+                size_t len = strcspn(++at, "=&#"), value_len = at[len] == '=' ? strcspn(at + len + 1, "&#") : 0;
+                const char *value = at + len + 1;
+                bool well = true;
+                if (is_name(at, len, "_HLS_msn"))
+                        well = out->object.waits = take_value(value, value_len, &segment);
+                else if (is_name(at, len, "_HLS_part"))
+                        well = has_part = take_value(value, value_len, &part);
+                else if (is_name(at, len, "_HLS_skip"))
+                        out->object.skips = is_name(value, value_len, "YES") || is_name(value, value_len, "v2");
+                if (!well) {
+                        bad(out, PATH_BAD, "_HLS_msn and _HLS_part are numbers");
+                        return PATH_BAD;
+                }
+                at += len + (at[len] == '=') + value_len;
+        }
+        bool is_last = part >= PARTS_OF_SEGMENT;
+        if ((has_part && !out->object.waits) || (is_last && segment == UINT32_MAX)) {
+                bad(out, PATH_BAD, "_HLS_part is of a segment that _HLS_msn names");
+                return PATH_BAD;
+        }
+        out->object.segment = is_last ? segment + 1 : segment;
+        out->object.part = is_last ? 0 : (uint8_t)part;
+        key_write_playlist(out->key, &out->object);
+        out->key_len = strlen(out->key);
+        return PATH_OBJECT;
+}
+
+static enum path_kind classify(const char *target, struct path *out)
 {
         const char *key = out->key;
         key_parse(&out->object, key);
-        if (key_is_public(out->object.kind))
+        if (out->object.kind == KEY_PLAYLIST && !out->object.waits && !out->object.skips)
+                return take_version(target, out);
+        if (key_is_public(out->object.kind) || (out->object.kind == KEY_NONE && take_part(out)))
                 return PATH_OBJECT;
         if (strcmp(key, "/time") == 0)
                 return PATH_TIME;
@@ -125,5 +196,5 @@ void path_parse(const char *target, struct path *out)
         }
         target = take_token(target, out);
         if (decode(target, out) == 0 && check_segments(out) == 0)
-                out->kind = classify(out);
+                out->kind = classify(target, out);
 }

@@ -265,6 +265,13 @@ struct answer *respond_part(struct object *o, struct buf *body, enum cache_resul
         return r;
 }
 
+struct answer *respond_view(struct object *o, struct buf *body, enum cache_result result, enum access_form form, uint64_t from, uint64_t len)
+{
+        struct answer *r = answer_new(200, body, from, len);
+        object_headers(r, o, result, form);
+        return r;
+}
+
 struct answer *respond_unsatisfiable(struct object *o, struct buf *body, enum cache_result result)
 {
         (void)o;

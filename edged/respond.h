@@ -20,6 +20,7 @@
 #include "edged/wire/parse.h"
 
 #define RESPOND_ERRORS(X)                                                                                              \
+        X(AHEAD, 400, "that playlist is too far ahead")                                                                  \
         X(NOT_FOUND, 404, "there is no such thing here")                                                               \
         X(MISSING, 404, "no such stream, session, track or segment")                                                   \
         X(METHOD, 405, "only GET, HEAD and OPTIONS are possible")                                                      \
@@ -67,6 +68,9 @@ struct answer *respond_same(struct object *o, enum cache_result result, enum acc
 /* A list made for this viewer (takes text, malloc'd) in place of o's: owned, 200. text NULL: he has it already: owned, 304. */
 struct answer *respond_list(struct object *o, char *text, size_t len, const char *etag, enum cache_result result,
                                   enum access_form form);
+
+/* The same of a part that has a name of its own: owned, 200. */
+struct answer *respond_view(struct object *o, struct buf *body, enum cache_result result, enum access_form form, uint64_t from, uint64_t len);
 
 /* o is FILLING with len > 0: its type is known. Owned, 200. */
 struct answer *respond_growing(struct object *o, enum cache_result result, enum access_form form);

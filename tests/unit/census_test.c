@@ -306,11 +306,31 @@ static void test_ten_thousand_that_come_and_go_leave_nothing(void **state)
         }
 }
 
+static void test_a_playlist_is_asked_for_by_name_only_near_the_live_edge(void **state)
+{
+        (void)state;
+        begin(true, false);
+        live("cam", "S1", 100, 200, "v720");
+        ended("cam", "S0", 50);
+        assert_int_equal(tell(0), 0);
+        census_settle(census, true);
+        assert_int_equal(says("/live/cam/S1/v720/media.m3u8", 0), CENSUS_THERE);
+        assert_int_equal(says("/live/cam/S1/v720/media.201.0.m3u8", 0), CENSUS_THERE);
+        assert_int_equal(says("/live/cam/S1/v720/media.215.0.m3u8", 0), CENSUS_THERE);
+        assert_int_equal(says("/live/cam/S1/v720/media.216.0.m3u8", 0), CENSUS_FAR);
+        assert_int_equal(says("/live/cam/S1/v720/media.170.0.m3u8", 0), CENSUS_THERE);
+        assert_int_equal(says("/live/cam/S1/v720/media.169.2.skip.m3u8", 0), CENSUS_PAST);
+        assert_int_equal(says("/live/cam/S1/v999/media.200.0.m3u8", 0), CENSUS_PERHAPS);
+        assert_int_equal(says("/live/cam/S0/v720/media.3.0.m3u8", 0), CENSUS_PAST); /* it is over: there is one playlist */
+        assert_int_equal(says("/live/cam/S9/v720/media.200.0.m3u8", 0), CENSUS_UNKNOWN);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_one, close_one)
         const struct CMUnitTest tests[] = {
                 TEST(test_what_is_not_told_is_not_there),
+                TEST(test_a_playlist_is_asked_for_by_name_only_near_the_live_edge),
                 TEST(test_the_window_of_a_live_session_moves_with_the_time),
                 TEST(test_a_recordings_track_is_known_once_it_was_found),
                 TEST(test_a_name_is_there_as_long_as_one_node_has_it),

@@ -100,6 +100,103 @@ static void test_a_growing_segment_reaches_a_hundred_viewers_piece_by_piece_in_o
         free(bytes);
 }
 
+/* A chunk of so many bytes: moof and mdat. */
+static size_t add_chunk(char *at, size_t len, char fill)
+{
+        memset(at, fill, len);
+        memcpy(at, "\0\0\0\20moof", 8);
+        memcpy(at + 16, "\0\0\0\0mdat", 8);
+        at[18] = (char)((len - 16) >> 8);
+        at[19] = (char)(len - 16);
+        return len;
+}
+
+#define PART(k) "/live/cam/s1/v720/7." k ".m4s"
+
+static void test_parts_are_cut_out_of_the_one_segment_and_held_until_they_are_whole(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v[4];
+        char bytes[8000];
+        size_t at[4] = {0};
+        int held = 4, two = 2, three = 3;
+        for (size_t i = 0; i < 3; i++)
+                at[i + 1] = at[i] + add_chunk(bytes + at[i], 1000 + i * 500, (char)('a' + i));
+        open_fixture(&f, 20 * US_PER_S);
+        static const char *const asked[] = {PART("0"), PART("0"), PART("1"), PART("2")};
+        for (int i = 0; i < 4; i++) {
+                viewer_open(&v[i], &f);
+                viewer_ask(&v[i], "GET", asked[i], "");
+        }
+        until(&f, is_held, &held);
+        until(&f, is_asked, NULL);
+        assert_string_equal(fake_open(f.e.upstream)->what.key, SEGMENT);
+        fake_answer_bytes(fake_open(f.e.upstream), bytes, at[1] + 700, FETCH_IMMUTABLE, 0, "video/mp4"); /* a chunk and a half */
+        until(&f, is_asked, NULL);
+        until(&f, is_held, &held); /* all of them, still */
+        assert_int_equal(fake_open(f.e.upstream)->what.offset, at[1] + 700);
+        fake_answer_bytes(fake_open(f.e.upstream), bytes + at[1] + 700, at[2] + 10 - at[1] - 700, FETCH_IMMUTABLE, 0, "video/mp4");
+        for (int i = 0; i < 2; i++) {
+                until(&f, has_answer, &v[i]);
+                assert_int_equal(v[i].status, 200);
+                assert_int_equal(v[i].body_len, at[2]);
+                assert_memory_equal(v[i].body, bytes, at[2]);
+                assert_string_equal(header_of(&v[i], "Content-Type"), "video/mp4");
+                assert_string_equal(header_of(&v[i], "Cache-Control"), "max-age=31536000, immutable");
+        }
+        until(&f, is_held, &two);
+        until(&f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f.e.upstream), bytes + at[2] + 10, at[3] - at[2] - 10, FETCH_COMPLETE | FETCH_IMMUTABLE, 0, "video/mp4");
+        until(&f, has_answer, &v[2]); /* the segment ended with one chunk more */
+        assert_int_equal(v[2].status, 200);
+        assert_int_equal(v[2].body_len, at[3] - at[2]);
+        assert_memory_equal(v[2].body, bytes + at[2], at[3] - at[2]);
+        until(&f, has_answer, &v[3]);
+        assert_int_equal(v[3].status, 404);
+        ask(&f, &v[3], "GET", PART("0"), ""); /* of what is complete */
+        assert_int_equal(v[3].status, 200);
+        assert_int_equal(v[3].body_len, at[2]);
+        assert_memory_equal(v[3].body, bytes, at[2]);
+        assert_string_equal(header_of(&v[3], "X-Cache"), "hit");
+        ask(&f, &v[3], "GET", SEGMENT, "");
+        assert_int_equal(v[3].body_len, at[3]);
+        assert_int_equal(f.e.upstream->count, three);
+        for (int i = 0; i < 4; i++)
+                viewer_close(&v[i]);
+        close_fixture(&f);
+}
+
+static void test_who_waits_for_a_version_of_a_playlist_costs_one_fetch_together(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v[50];
+        int all = 50;
+        open_fixture(&f, 20 * US_PER_S);
+        for (int i = 0; i < all; i++) {
+                char target[160];
+                viewer_open(&v[i], &f);
+                snprintf(target, sizeof(target), i % 2 ? "/live/cam/s1/v720/media.m3u8?_HLS_msn=17&_HLS_part=1&id=%d"
+                                                       : "/live/cam/s1/v720/media.m3u8?id=%d&_HLS_part=1&_HLS_msn=17", i);
+                viewer_ask(&v[i], "GET", target, "");
+        }
+        until(&f, is_held, &all);
+        until(&f, is_asked, NULL);
+        assert_string_equal(fake_open(f.e.upstream)->what.key, "/live/cam/s1/v720/media.17.1.m3u8");
+        fake_answer_bytes(fake_open(f.e.upstream), "#EXTM3U\n", 8, FETCH_COMPLETE, 1000, "application/vnd.apple.mpegurl");
+        for (int i = 0; i < all; i++) {
+                until(&f, has_answer, &v[i]);
+                assert_int_equal(v[i].status, 200);
+                assert_memory_equal(v[i].body, "#EXTM3U\n", 8);
+                viewer_close(&v[i]);
+        }
+        assert_int_equal(f.e.upstream->count, 1);
+        get_status(&f, "/live/cam/s1/v720/media.m3u8?_HLS_part=1", 400);
+        assert_int_equal(f.e.upstream->count, 1);
+        close_fixture(&f);
+}
+
 static void test_a_viewer_who_goes_while_he_waits_gives_his_seat_back_at_once(void **state)
 {
         (void)state;
@@ -883,6 +980,8 @@ static void test_who_keeps_more_of_what_was_evicted_than_a_share_is_closed(void 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_parts_are_cut_out_of_the_one_segment_and_held_until_they_are_whole),
+                cmocka_unit_test(test_who_waits_for_a_version_of_a_playlist_costs_one_fetch_together),
                 cmocka_unit_test(test_two_hundred_viewers_cost_one_fetch),
                 cmocka_unit_test(test_a_growing_segment_reaches_a_hundred_viewers_piece_by_piece_in_order),
                 cmocka_unit_test(test_a_viewer_who_goes_while_he_waits_gives_his_seat_back_at_once),

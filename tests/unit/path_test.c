@@ -1,6 +1,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -180,9 +181,71 @@ static void test_what_the_object_is_of_is_found_with_it(void **state)
         assert_string_equal(p.object.stream, "");
 }
 
+static void asks(const char *query, const char *file)
+{
+        struct path p;
+        char target[512], key[KEY_MAX + 1];
+        snprintf(target, sizeof(target), "/live/cam/s1/v720/media.m3u8%s", query);
+        path_parse(target, &p);
+        if (!file) {
+                assert_int_equal(p.kind, PATH_BAD);
+                return;
+        }
+        snprintf(key, sizeof(key), "/live/cam/s1/v720/%s", file);
+        assert_int_equal(p.kind, PATH_OBJECT);
+        assert_string_equal(p.key, key);
+        assert_int_equal(p.key_len, strlen(key));
+        assert_int_equal(p.object.kind, KEY_PLAYLIST);
+}
+
+static void test_of_a_playlist_each_version_has_one_name_however_it_is_asked_for(void **state)
+{
+        (void)state;
+        asks("", "media.m3u8");
+        asks("?CMCD=bl%3D2000", "media.m3u8");
+        asks("?_HLS_msn=17&_HLS_part=1", "media.17.1.m3u8");
+        asks("?_HLS_part=1&x=y&_HLS_msn=17#f", "media.17.1.m3u8");
+        asks("?_HLS_msn=17", "media.17.0.m3u8");
+        asks("?_HLS_msn=017&_HLS_part=00", "media.17.0.m3u8");
+        asks("?_HLS_msn=17&_HLS_part=3", "media.18.0.m3u8"); /* no segment has so many */
+        asks("?_HLS_msn=17&_HLS_part=4294967295", "media.18.0.m3u8");
+        asks("?_HLS_msn=4294967295&_HLS_part=2", "media.4294967295.2.m3u8");
+        asks("?_HLS_skip=YES", "media.skip.m3u8");
+        asks("?_HLS_msn=17&_HLS_part=1&_HLS_skip=v2", "media.17.1.skip.m3u8");
+        asks("?_HLS_skip=no", "media.m3u8");
+        asks("?x_HLS_msn=x&_HLS_msnx=x", "media.m3u8");
+        static const char *const bad[] = {"?_HLS_msn", "?_HLS_msn=", "?_HLS_msn=x", "?_HLS_msn=-1", "?_HLS_msn=4294967296", "?_HLS_msn=1.5",
+                                          "?_HLS_part=1", "?_HLS_msn=1&_HLS_part=", "?_HLS_msn=4294967295&_HLS_part=3", "?_HLS_msn=12345678901234567890"};
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                asks(bad[i], NULL);
+}
+
+static void test_a_part_is_a_view_on_its_segment(void **state)
+{
+        (void)state;
+        struct path p;
+        path_parse("/live/cam/s1/v720/17.2.m4s?x", &p);
+        assert_int_equal(p.kind, PATH_OBJECT);
+        assert_string_equal(p.key, "/live/cam/s1/v720/17.m4s");
+        assert_int_equal(p.key_len, strlen(p.key));
+        assert_int_equal(p.object.kind, KEY_SEGMENT);
+        assert_int_equal(p.object.segment, 17);
+        assert_true(p.is_part && p.part == 2);
+        path_parse("/live/cam/s1/v720/17.m4s", &p);
+        assert_false(p.is_part);
+        static const char *const none[] = {"/live/cam/s1/v720/17.3.m4s", "/live/cam/s1/v720/17.00.m4s", "/live/cam/s1/v720/17..m4s",
+                                           "/live/cam/s1/v720/17.0.0.m4s", "/live/cam/s1/v720/017.0.m4s", "/live/cam/s1/v720/x.0.m4s", "/17.0.m4s"};
+        for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+                path_parse(none[i], &p);
+                assert_int_equal(p.kind, PATH_UNKNOWN);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_of_a_playlist_each_version_has_one_name_however_it_is_asked_for),
+                cmocka_unit_test(test_a_part_is_a_view_on_its_segment),
                 cmocka_unit_test(test_every_url_of_the_table_is_known),
                 cmocka_unit_test(test_the_query_is_never_in_the_key),
                 cmocka_unit_test(test_two_spellings_are_one_key),

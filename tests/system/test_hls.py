@@ -1,0 +1,121 @@
+"""Players of HLS and low-latency HLS, served from the same stored chunks as those of DASH: playlists are read as a player reads them, each
+version as soon as it is there, and every one is judged (hls_rules.py)."""
+import concurrent.futures
+import json
+import subprocess
+
+import pytest
+
+from harness import TINY_LADDER, request, wait_until
+from hls_rules import Playlist, attributes, judge, judge_change
+
+RATES = {"12.5": "25/2", "23.976": "24000/1001", "25": "25", "29.97": "30000/1001", "59.94": "60000/1001"}
+VERSIONS = 24
+
+
+def variants(text):
+    """[(attributes, uri)] of a multivariant playlist, and its sounds."""
+    lines = text.split("\n")
+    pictures = [(attributes(a.partition(":")[2]), b) for a, b in zip(lines, lines[1:]) if a.startswith("#EXT-X-STREAM-INF:")]
+    return pictures, [attributes(a.partition(":")[2]) for a in lines if a.startswith("#EXT-X-MEDIA:TYPE=AUDIO")]
+
+
+class Player:
+    """Follows one track by blocking reload."""
+
+    def __init__(self, base, track):
+        self.base, self.track, self.found = base, track, []
+        self.url = f"{base}/{track}/media.m3u8"
+        self.now = self.load("")
+
+    def load(self, query):
+        answer = wait_until(lambda: (a := request(self.url + query)).status != 503 and a, f"{self.url}{query}")
+        assert answer.status == 200, (self.url, query, answer.status, answer.text()[:200])
+        assert answer.headers["Content-Type"] == "application/vnd.apple.mpegurl"
+        playlist = Playlist(answer.text())
+        self.found += [f"{self.track}{query}: {what}" for what in judge(playlist, self.track.startswith("v"))]
+        return playlist
+
+    def next(self):
+        n, part = (int(x) for x in self.now.hint["URI"].split(".")[:2])
+        later = self.load(f"?_HLS_msn={n}&_HLS_part={part}")
+        if not later.ended and not later.has(n, part) and not later.has(n + 1, 0):
+            self.found.append(f"{self.track}: answered without {n}.{part}")
+        self.found += [f"{self.track}: {what}" for what in judge_change(self.now, later)]
+        self.now = later
+
+
+def part_bytes(base, track, part):
+    answer = wait_until(lambda: (a := request(f"{base}/{track}/{part}")).status != 503 and a, f"part {part}")
+    assert answer.status == 200, (track, part, answer.status)
+    return answer.body
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_every_version_that_a_player_sees_is_by_the_rules(cluster, rate):
+    stream = "hls" + rate.replace(".", "-")
+    publisher = cluster.publish_test_picture(stream, size="160x90", fps=RATES[rate], gop=30)
+    session = cluster.wait_playable(stream)["session"]
+    base = cluster.url(f"/live/{stream}/{session}")
+    tracks = [t["name"] for t in cluster.stream(stream)["tracks"]]
+    pictures, sounds = variants(request(cluster.url(f"/live/{stream}/master.m3u8")).text())
+    assert {v[1].split("/")[1] for v in pictures} | {s["URI"].split("/")[1] for s in sounds} == set(tracks)
+    assert all(v[0]["CODECS"].count(",") == 1 and abs(float(v[0]["FRAME-RATE"]) - float(rate)) < 0.01 for v in pictures), pictures
+    players = [Player(base, track) for track in tracks]
+    with concurrent.futures.ThreadPoolExecutor(len(players)) as pool:
+        def follow(player):
+            for _ in range(VERSIONS):
+                player.next()
+            hint = player.now.hint["URI"]
+            assert part_bytes(base, player.track, hint)  # held until it is there
+        for done in [pool.submit(follow, player) for player in players]:
+            done.result()
+    assert not [what for player in players for what in player.found]
+    for player in players:  # a segment is its parts, and what is skipped is what was told
+        whole = [s for s in player.now.segments if s.uri][-1]
+        assert b"".join(part_bytes(base, player.track, x["URI"]) for x in whole.parts) == cluster.segment(stream, session, player.track, whole.n)
+        short = player.load("?_HLS_skip=YES")
+        assert short.skipped >= 1 and short.segments[0].n == short.first + short.skipped
+        assert not judge_change(player.now, short)
+        other = next(p for p in players if p is not player)
+        assert f"../{other.track}/media.m3u8" in player.now.reports
+    assert not [what for player in players for what in player.found]
+    publisher.stop()
+
+
+def test_what_cannot_be_asked_for_is_refused(cluster):
+    cluster.publish_test_picture("hlsbad", size="160x90")
+    session = cluster.wait_playable("hlsbad")["session"]
+    track = cluster.stream("hlsbad")["tracks"][0]["name"]
+    url = cluster.url(f"/live/hlsbad/{session}/{track}/media.m3u8")
+    wait_until(lambda: request(url).status == 200, "a playlist")
+    for query in ("?_HLS_part=1", "?_HLS_msn=x", "?_HLS_msn=1000000", "?_HLS_msn=4294967295&_HLS_part=0"):
+        assert request(url + query).status == 400, query
+    assert request(url + "?_HLS_msn=0").status == 200
+    assert request(cluster.url(f"/live/hlsbad/{session}/v9999/media.m3u8")).status == 404
+    assert request(cluster.url(f"/live/hlsbad/{session}/{track}/0.7.m4s")).status == 404
+
+
+def frames(url):
+    told = subprocess.run(["ffprobe", "-v", "error", "-select_streams", "v", "-count_packets", "-show_entries", "stream=nb_read_packets",
+                           "-of", "json", url], capture_output=True, text=True, timeout=240, check=True)
+    return [int(s["nb_read_packets"]) for s in json.loads(told.stdout)["streams"]]
+
+
+def test_ffmpeg_plays_it_live_and_a_recording_has_each_picture_once(cluster):
+    publisher = cluster.publish_test_picture("hlsfilm", seconds=12, size="160x90", fps=25)
+    session = cluster.wait_playable("hlsfilm")["session"]
+    url = cluster.url("/live/hlsfilm/master.m3u8")
+    wait_until(lambda: request(url).status == 200, "the playlist")
+    subprocess.run(["ffmpeg", "-v", "error", "-i", url, "-t", "2", "-f", "null", "-"], timeout=240, check=True)
+    publisher.wait()
+    cluster.wait_state("hlsfilm", "ended", seconds=120)
+    base = cluster.url(f"/live/hlsfilm/{session}")
+    pictures, _ = variants(request(f"{base}/master.m3u8").text())
+    for _, uri in pictures:
+        answer = wait_until(lambda: (a := request(f"{base}/{uri}")).status == 200 and "ENDLIST" in a.text() and a, "it has ended")
+        playlist = Playlist(answer.text())
+        assert not judge(playlist) and playlist.tags["#EXT-X-PLAYLIST-TYPE"] == "VOD"
+        assert "immutable" in answer.headers["Cache-Control"]
+        length = sum(s.duration for s in playlist.segments if not s.gap)
+        assert frames(f"{base}/{uri}") == [round(25 * length)]
