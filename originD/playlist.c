@@ -11,7 +11,9 @@
 #define SKIP_UNTIL_S 6      /* of six target durations a player is told again: the least there may be */
 #define WINDOW_LEAST_S (SKIP_UNTIL_S + 2)
 #define HOLD_BACK "3.0"      /* three target durations */
-#define PART_HOLD_BACK "1.5" /* three parts of the longest target that there can be: 0.4 s and a picture of PLAYLIST_FPS_LEAST */
+#define PART_HOLD_BACK "1.5" /* three parts of the longest target that there can be, */
+#define PART_MOST_US 500000
+#define PART_LEAST_PERCENT 86 /* of the target, but for a segment's last one: 85 (RFC 8216bis, 4.4.4.9), and RTMP counts milliseconds */
 #define DATE_EVERY 10       /* segments */
 #define GAPS_MAX 64         /* beyond them segments are named that nobody has */
 #define SOUND_SAMPLE_TICKS 1024 /* of AAC */
@@ -32,24 +34,28 @@ static bool is_live(const struct session *s)
         return s->state == SESSION_LIVE;
 }
 
-/* How long a frame lasts. 0: nobody said. */
-static int64_t frame_us(const struct track *t)
+/* What a part of two chunks lasts at most; 0: there is no such time, or it is not known at which rate frames come.
+ *
+ * A frame is in the chunk in which it begins. So two chunks hold the frames of 400 ms, rounded up or down, and all parts have to last 85 % of the
+ * target at least. Within that, the target leaves room for a frame more, as no camera's clock is ours. */
+static int64_t part_target_us(const struct track *t)
 {
-        if (t->init.kind == TRACK_AUDIO)
-                return SOUND_SAMPLE_TICKS * US_PER_S / t->init.timescale;
-        return t->fps_milli ? US_PER_S * 1000 / t->fps_milli : 0;
+        bool sound = t->init.kind == TRACK_AUDIO;
+        int64_t rate = sound ? t->init.timescale : t->fps_milli, per = sound ? SOUND_SAMPLE_TICKS : 1000; /* frames a second */
+        int64_t chunks_us = PART_CHUNKS * CHUNK_US;
+        if (rate <= 0)
+                return 0;
+        int64_t least = chunks_us * rate / (per * US_PER_S), most = least + (chunks_us * rate % (per * US_PER_S) != 0);
+        int64_t target_us = least * per * US_PER_S / rate * 100 / PART_LEAST_PERCENT, roomy_us = chunks_us + per * US_PER_S / rate;
+        if (target_us < most * per * US_PER_S / rate + 1)
+                return 0;
+        target_us = target_us < roomy_us ? target_us : roomy_us;
+        return target_us < PART_MOST_US ? target_us : PART_MOST_US;
 }
 
 static bool has_parts(const struct session *s, const struct track *t)
 {
-        bool slow = t->init.kind == TRACK_VIDEO && t->fps_milli < PLAYLIST_FPS_LEAST * 1000;
-        return is_live(s) && t->init.timescale && !slow;
-}
-
-/* A frame is in the chunk in which it begins, so what is in two chunks is at most a frame longer than they are. */
-static int64_t part_target_us(const struct track *t)
-{
-        return PART_CHUNKS * CHUNK_US + frame_us(t);
+        return is_live(s) && part_target_us(t);
 }
 
 static size_t read_bytes(void *arg, uint64_t pos, void *dst, size_t max)

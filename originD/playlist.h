@@ -9,8 +9,8 @@
  * discontinuity: no track's time or decoder's configuration ever changes, so a track that joins later just begins later, and what nobody
  * ever wrote is a gap.
  *
- * SERVER-CONTROL is the same for all tracks and never changes. A picture of fewer than PLAYLIST_FPS_LEAST a second, or of a rate that its writer did not
- * declare, is told in whole segments: its parts would be longer than the hold-back allows. Pure; loop thread. */
+ * SERVER-CONTROL is the same for all tracks and never changes. A track is told in whole segments where two chunks do not last nearly as long as
+ * any other two (12 pictures a second: 333 or 417 ms), or its writer did not declare a rate. Pure; loop thread. */
 #ifndef ORIGIND_PLAYLIST_H
 #define ORIGIND_PLAYLIST_H
 
@@ -20,7 +20,6 @@
 #define PLAYLIST_FILE "media.m3u8"
 #define PLAYLIST_TYPE "application/vnd.apple.mpegurl"
 #define PLAYLIST_VERSION 9
-#define PLAYLIST_FPS_LEAST 10
 #define PLAYLIST_AHEAD 2 /* segments beyond the newest whole one, that may be waited for */
 
 enum playlist_state {

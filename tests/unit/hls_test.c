@@ -160,10 +160,45 @@ static void test_parts_are_told_of_the_newest_segments_and_the_next_one_is_hinte
         assert_true(has("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=6.0,HOLD-BACK=3.0,PART-HOLD-BACK=1.5"));
 }
 
-static void test_a_rate_whose_parts_would_be_too_long_is_told_in_segments(void **state)
+/* In microseconds; 0: there are no parts. */
+static int64_t target_at(struct session *s, unsigned fps_milli)
+{
+        double seconds = 0;
+        s->tracks[0]->fps_milli = fps_milli;
+        write_playlist(s, "v720", "media.m3u8");
+        const char *at = strstr(text, "PART-TARGET=");
+        if (at)
+                assert_int_equal(sscanf(at, "PART-TARGET=%lf", &seconds), 1);
+        return (int64_t)(seconds * 1e6 + 0.5);
+}
+
+static void test_parts_are_neither_longer_than_the_target_nor_shorter_than_most_of_it(void **state)
 {
         (void)state;
-        static const unsigned rates[] = {0, 9999};
+        struct session *s = broadcast(3);
+        static const unsigned with[] = {5000, 10000, 12500, 15000, 20000, 23976, 24000, 25000, 29970, 30000, 48000, 50000, 59940, 60000, 120000};
+        static const unsigned without[] = {0, 1000, 6000, 11000, 12000, 14985};
+        for (size_t i = 0; i < sizeof(with) / sizeof(with[0]); i++) {
+                int64_t target = target_at(s, with[i]), frame = 1000000000 / with[i];
+                int64_t least = INT64_MAX, most = 0, before = 0;
+                for (int64_t k = 1; k < 4000; k++) { /* the frames of each 400 ms, over half an hour */
+                        int64_t first = (k * 400 * with[i] + 999999) / 1000000, n = first - before; /* the first one not before */
+                        before = first;
+                        least = n < least ? n : least;
+                        most = n > most ? n : most;
+                }
+                assert_true(target >= most * frame);
+                assert_true(least * frame >= target * 85 / 100 - least);
+                assert_true(3 * target <= 1500000); /* PART-HOLD-BACK */
+        }
+        for (size_t i = 0; i < sizeof(without) / sizeof(without[0]); i++)
+                assert_int_equal(target_at(s, without[i]), 0);
+}
+
+static void test_a_rate_whose_parts_would_differ_is_told_in_segments(void **state)
+{
+        (void)state;
+        static const unsigned rates[] = {0, 12000};
         struct session *s = broadcast(3);
         for (size_t i = 0; i < 2; i++) {
                 s->tracks[0]->fps_milli = rates[i];
@@ -302,7 +337,8 @@ int main(void)
                 CASE(test_the_multivariant_playlist_names_each_picture_with_a_sound),
                 CASE(test_sound_alone_is_a_variant),
                 CASE(test_parts_are_told_of_the_newest_segments_and_the_next_one_is_hinted_at),
-                CASE(test_a_rate_whose_parts_would_be_too_long_is_told_in_segments),
+                CASE(test_parts_are_neither_longer_than_the_target_nor_shorter_than_most_of_it),
+                CASE(test_a_rate_whose_parts_would_differ_is_told_in_segments),
                 CASE(test_each_version_is_there_with_the_part_that_it_is_named_by),
                 CASE(test_a_delta_has_what_is_newer_than_six_seconds),
                 CASE(test_nothing_that_was_told_of_a_segment_ever_changes),
