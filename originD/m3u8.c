@@ -25,16 +25,20 @@ void m3u8_put(struct m3u8 *m, const char *text)
         put_bytes(m, text, strlen(text));
 }
 
-void m3u8_number(struct m3u8 *m, int64_t n)
+void m3u8_second(struct m3u8 *m, int64_t n)
 {
-        char digits[20];
-        size_t at = sizeof(digits);
+        static const char before[] = "#EXTINF:1.0,\n", behind[] = ".m4s\n";
+        char lines[sizeof(before) + 20 + sizeof(behind)];
+        size_t at = sizeof(lines) - (sizeof(behind) - 1);
         assert(n >= 0);
+        memcpy(lines + at, behind, sizeof(behind) - 1);
         do {
-                digits[--at] = (char)('0' + n % 10);
+                lines[--at] = (char)('0' + n % 10);
                 n /= 10;
         } while (n);
-        put_bytes(m, digits + at, sizeof(digits) - at);
+        at -= sizeof(before) - 1;
+        memcpy(lines + at, before, sizeof(before) - 1);
+        put_bytes(m, lines + at, sizeof(lines) - at);
 }
 
 void m3u8_fmt(struct m3u8 *m, const char *fmt, ...)

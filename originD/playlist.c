@@ -14,7 +14,7 @@
 #define PART_HOLD_BACK "1.5" /* three parts of the longest target that there can be, */
 #define PART_MOST_US 500000
 #define PART_LEAST_PERCENT 86 /* of the target, but for a segment's last one: 85 (RFC 8216bis, 4.4.4.9), and RTMP counts milliseconds */
-#define DATE_EVERY 10       /* segments */
+#define DATE_EVERY 60       /* segments */
 #define GAPS_MAX 64         /* beyond them segments are named that nobody has */
 #define SOUND_SAMPLE_TICKS 1024 /* of AAC */
 
@@ -223,17 +223,18 @@ static void write_date(struct playlist *p, int64_t segment)
         m3u8_put(&p->x, "\n");
 }
 
-/* By the grid; of a recording's last one as long as it is. */
-static void write_length(struct playlist *p, int64_t segment)
+/* A second by the grid; of a recording's last one as long as it is. */
+static void write_segment(struct playlist *p, int64_t segment)
 {
-        int64_t left_us = is_live(p->s) ? SEGMENT_US : track_facts(p->s, p->t).end_us - segment * SEGMENT_US;
-        if (segment < p->end - 1 || left_us >= SEGMENT_US || left_us <= 0) {
-                m3u8_put(&p->x, "#EXTINF:1.0,\n");
+        bool last = segment == p->end - 1 && !is_live(p->s);
+        int64_t left_us = last ? track_facts(p->s, p->t).end_us - segment * SEGMENT_US : SEGMENT_US;
+        if (left_us >= SEGMENT_US || left_us <= 0) {
+                m3u8_second(&p->x, segment);
                 return;
         }
         m3u8_put(&p->x, "#EXTINF:");
         m3u8_seconds(&p->x, left_us);
-        m3u8_put(&p->x, ",\n");
+        m3u8_fmt(&p->x, ",\n%" PRId64 ".m4s\n", segment);
 }
 
 static void write_segments(struct playlist *p)
@@ -247,9 +248,7 @@ static void write_segments(struct playlist *p)
                         m3u8_put(&p->x, "#EXT-X-GAP\n");
                 else if (parts && n >= p->end - PARTS_SEGMENTS)
                         write_parts(p, n);
-                write_length(p, n);
-                m3u8_number(&p->x, n);
-                m3u8_put(&p->x, ".m4s\n");
+                write_segment(p, n);
         }
         if (!parts)
                 return;

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from harness import TINY_LADDER, request, wait_until
+from harness import LATE_IS_FINE, TINY_LADDER, Cluster, request, wait_until
 from hls_rules import Playlist, attributes, judge, judge_change
 
 RATES = {"12.5": "25/2", "15": "15", "23.976": "24000/1001", "25": "25", "29.97": "30000/1001", "59.94": "60000/1001"}
@@ -119,3 +119,24 @@ def test_ffmpeg_plays_it_live_and_a_recording_has_each_picture_once(cluster):
         assert "immutable" in answer.headers["cache-control"]
         length = sum(s.duration for s in playlist.segments if not s.gap)
         assert frames(f"{base}/{uri}") == [round(25 * length)]
+
+
+def test_what_players_are_told_stays_by_the_rules_when_an_origin_and_an_encoder_die(tmp_path):
+    with Cluster(tmp_path, sets=LATE_IS_FINE, ladder=TINY_LADDER, origins=2, transcoders=2) as cluster:
+        cluster.publish_test_picture("hlsfault", size="160x90", fps=25)
+        session = cluster.wait_playable("hlsfault")["session"]
+        base = cluster.url(f"/live/hlsfault/{session}")
+        players = [Player(base, t["name"]) for t in cluster.stream("hlsfault")["tracks"]]
+
+        def go_on(versions):
+            with concurrent.futures.ThreadPoolExecutor(len(players)) as pool:
+                for done in [pool.submit(lambda p: [p.next() for _ in range(versions)], p) for p in players]:
+                    done.result()
+        go_on(6)
+        asked = {n: cluster.metric(n, "originD_fetches_total") for n in ("origin-1", "origin-2")}
+        cluster.do("kill", max(asked, key=asked.get))
+        go_on(8)
+        leads = max(("transcoder-1", "transcoder-2"), key=lambda n: cluster.metric(n, "transcoderd_sessions"))
+        cluster.do("kill", leads)
+        go_on(12)
+        assert not [what for player in players for what in player.found]
