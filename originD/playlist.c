@@ -11,8 +11,8 @@
 #define SKIP_UNTIL_S 6      /* of six target durations a player is told again: the least there may be */
 #define WINDOW_LEAST_S (SKIP_UNTIL_S + 2)
 #define HOLD_BACK "3.0"      /* three target durations */
-#define PART_HOLD_BACK "1.5" /* three parts of the longest target that there can be, */
-#define PART_MOST_US 500000
+#define PART_HOLD_BACK "1.32" /* three parts of the longest target that there can be, */
+#define PART_MOST_US 440000
 #define PART_LEAST_PERCENT 86 /* of the target, but for a segment's last one: 85 (RFC 8216bis, 4.4.4.9), and RTMP counts milliseconds */
 #define DATE_EVERY 60       /* segments */
 #define GAPS_MAX 64         /* beyond them segments are named that nobody has */
@@ -47,10 +47,9 @@ static int64_t part_target_us(const struct track *t)
                 return 0;
         int64_t least = chunks_us * rate / (per * US_PER_S), most = least + (chunks_us * rate % (per * US_PER_S) != 0);
         int64_t target_us = least * per * US_PER_S / rate * 100 / PART_LEAST_PERCENT, roomy_us = chunks_us + per * US_PER_S / rate;
-        if (target_us < most * per * US_PER_S / rate + 1)
-                return 0;
         target_us = target_us < roomy_us ? target_us : roomy_us;
-        return target_us < PART_MOST_US ? target_us : PART_MOST_US;
+        target_us = target_us < PART_MOST_US ? target_us : PART_MOST_US;
+        return target_us > most * per * US_PER_S / rate ? target_us : 0;
 }
 
 static bool has_parts(const struct session *s, const struct track *t)

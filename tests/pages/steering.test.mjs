@@ -78,19 +78,10 @@ test('a viewer of the page is led away from a full site and home again, and noti
 test('hls.js is led away from a full site and home again by the same answers', async (t) => {
   const [a, b] = sites
   const ended = cluster.publish('film', { seconds: 20 })
-  const { session } = await cluster.playable('film')
+  await cluster.playable('film')
   await ended.ended
   await until('the film is over', 40, async () => (await cluster.state('film'))?.state === 'ended')
   const page = await openPage(browser, cluster, '/', { bypassCSP: true })
-  const count = 15, track = `/live/film/${session}/v180`
-  const lists = {
-    'master.m3u8': '#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-CONTENT-STEERING:SERVER-URI="/steering",PATHWAY-ID="here"\n' +
-      '#EXT-X-STREAM-INF:BANDWIDTH=400000,RESOLUTION=320x180,PATHWAY-ID="here"\nv180.m3u8\n',
-    'v180.m3u8': `#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:1\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MAP:URI="${track}/init.mp4"\n` +
-      Array.from({ length: count }, (_, n) => `#EXTINF:1.0,\n${track}/${n}.m4s\n`).join('') + '#EXT-X-ENDLIST\n',
-  }
-  await page.route('**/hls/*.m3u8', (route) => route.fulfill({ contentType: 'application/vnd.apple.mpegurl',
-    headers: { 'Access-Control-Allow-Origin': '*' }, body: lists[new URL(route.request().url()).pathname.split('/').pop()] }))
   const loaded = hostsOf(page)
   await page.setContent('<video id="v" muted autoplay loop></video>')
   await page.addScriptTag({ content: hlsjs })
@@ -99,7 +90,7 @@ test('hls.js is led away from a full site and home again by the same answers', a
     const hls = window.hls = new Hls({ maxBufferLength: 1, maxMaxBufferLength: 1, backBufferLength: 0 })
     window.faults = []
     hls.on(Hls.Events.ERROR, (_, e) => e.fatal && window.faults.push(e.details))
-    hls.loadSource('/hls/master.m3u8')
+    hls.loadSource('/live/film/master.m3u8')
     hls.attachMedia(v)
     v.addEventListener('timeupdate', () => { if (v.currentTime > 12) v.currentTime = 0 })
   })

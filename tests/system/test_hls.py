@@ -10,7 +10,7 @@ from harness import LATE_IS_FINE, TINY_LADDER, Cluster, request, wait_until
 from hls_rules import Playlist, attributes, judge, judge_change
 
 RATES = {"12.5": "25/2", "15": "15", "23.976": "24000/1001", "25": "25", "29.97": "30000/1001", "59.94": "60000/1001"}
-VERSIONS = 24
+VERSIONS = 18
 
 
 def variants(text):
@@ -74,8 +74,8 @@ def test_every_version_that_a_player_sees_is_by_the_rules(cluster, rate):
     for player in players:  # a segment is its parts, and what is skipped is what was told
         whole = [s for s in player.now.segments if s.uri][-1]
         assert b"".join(part_bytes(base, player.track, x["URI"]) for x in whole.parts) == cluster.segment(stream, session, player.track, whole.n)
-        short = player.load("?_HLS_skip=YES")
-        assert short.skipped >= 1 and short.segments[0].n == short.first + short.skipped
+        short = wait_until(lambda p=player: (now := p.load("?_HLS_skip=YES")).skipped and now, "there is something to skip")
+        assert short.segments[0].n == short.first + short.skipped
         assert not judge_change(player.now, short)
         other = next(p for p in players if p is not player)
         assert f"../{other.track}/media.m3u8" in player.now.reports

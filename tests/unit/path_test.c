@@ -214,6 +214,10 @@ static void test_of_a_playlist_each_version_has_one_name_however_it_is_asked_for
         asks("?_HLS_msn=17&_HLS_part=1&_HLS_skip=v2", "media.17.1.skip.m3u8");
         asks("?_HLS_skip=no", "media.m3u8");
         asks("?x_HLS_msn=x&_HLS_msnx=x", "media.m3u8");
+        struct path p;
+        path_parse("/t/abc/live/cam/s1/v720/media.m3u8?_HLS_msn=17&_HLS_part=1", &p); /* of a private stream */
+        assert_string_equal(p.key, "/live/cam/s1/v720/media.17.1.m3u8");
+        assert_memory_equal(p.token, "abc", p.token_len);
         static const char *const bad[] = {"?_HLS_msn", "?_HLS_msn=", "?_HLS_msn=x", "?_HLS_msn=-1", "?_HLS_msn=4294967296", "?_HLS_msn=1.5",
                                           "?_HLS_part=1", "?_HLS_msn=1&_HLS_part=", "?_HLS_msn=4294967295&_HLS_part=3", "?_HLS_msn=12345678901234567890"};
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
