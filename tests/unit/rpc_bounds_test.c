@@ -351,7 +351,8 @@ static bool ended_by_other(int fd)
         return poll(&p, 1, 0) == 1 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
-/* Requests of `len` bytes each, which are echoed; nothing is read. */
+/* Requests of `len` bytes each, which are echoed; nothing is read. Whoever waited in send() would keep the server's loop from answering,
+ * which is this thread's too, and the server reads no more while all of its contexts have a request. */
 static void ask_and_read_nothing(int fd, size_t len, unsigned count)
 {
         uint8_t *request = calloc(1, 12 + len);
@@ -364,7 +365,7 @@ static void ask_and_read_nothing(int fd, size_t len, unsigned count)
                 request[11] = (uint8_t)i;
                 request[12] = MSG_FETCH;
                 for (size_t sent = 0; sent < 12 + len && !ended_by_other(fd);) {
-                        ssize_t n = send(fd, request + sent, 12 + len - sent, MSG_NOSIGNAL);
+                        ssize_t n = send(fd, request + sent, 12 + len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
                         sent += n > 0 ? (size_t)n : 0;
                         uv_run(&loop, UV_RUN_NOWAIT);
                 }
