@@ -39,7 +39,8 @@ def rounds_of(rig, edge, kind, viewers, rounds):
     seen, paths = {"edged": [], "floor": []}, []
     for n in range(rounds):
         floor = rig.floor("--bytes", BYTES, "--after", AWAY_MS, *FRAMING[kind], name="floor")  # anew: it has one object, and a first request
-        paths.append(f"/live/{STREAM[kind]}/s/v720/{viewers}{n}.m4s")
+        # The numbers are far apart: the edge follows what is watched, and would have the next one before the herd asks.
+        paths.append(f"/live/{STREAM[kind]}/s/v720/{viewers}{n}00.m4s")
         for server in ([edge, floor] if n % 2 else [floor, edge]):
             seen[server.name].append(one_herd(rig, server, paths[-1], kind, viewers))
         rig.stop(floor)
