@@ -1,5 +1,5 @@
-/* cache_impl.h - what the files of the cache share: cache.c (the table, and an object's states), evict.c (what goes when it is full) and
- * ledger.c (how many bytes there are). */
+/* cache_impl.h - what the files of the cache share: cache.c (the table), object.c (one object, as its readers see it), cache_fill.c (the steps
+ * that make it), evict.c (what goes when it is full) and ledger.c (how many bytes there are). */
 #ifndef EDGED_CACHE_IMPL_H
 #define EDGED_CACHE_IMPL_H
 
@@ -10,6 +10,7 @@
 #include "edged/ledger.h"
 
 #define CACHE_BUCKETS 1024 /* per shard */
+#define CACHE_FAILED_LONGEST_US (60 * US_PER_S) /* a peer says when it is worth asking again, and is not believed more than that */
 
 struct shard {
         pthread_mutex_t lock; /* of all that follows, and of the objects in it */
@@ -37,7 +38,19 @@ struct cache {
         struct shard shards[CACHE_SHARDS];
 };
 
-/* Under the shard's lock. The table's reference, to be given back without the lock; NULL if o was not in the table. */
+/* --- cache.c: the table, under the shard's lock --- */
+void cache_put_in(struct object *o); /* the table takes over a reference */
+/* The table's reference, to be given back without the lock; NULL if o was not in the table. */
 struct object *cache_take_out(struct object *o);
+
+/* --- object.c --- */
+/* FILLING, with one reference. */
+struct object *object_new(struct cache *c, struct shard *s, uint64_t hash, const char *key, size_t len);
+void object_discharge(struct object *o, size_t bytes); /* the opposite of object_charge() */
+void object_free_pieces(struct buf **pieces, unsigned count);
+/* It may be given away though it has expired. NULL: false. */
+bool object_is_usable(const struct object *o, int64_t now_us);
+/* Frees objects without a reference, when nobody can be looking at them in passing any more. Loop thread. */
+void objects_free_dead(struct cache *c);
 
 #endif

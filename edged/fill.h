@@ -1,6 +1,6 @@
 /* fill.h - fetching an object: one chain of FETCH requests, however many viewers wait for it.
  *
- * A fill takes one step after the other (the table is in fill.c). It asks a node from where the object ends, and what comes is appended.
+ * A fill takes one step after the other (the table is in fill_impl.h, the steps in fill.c, what an answer means in fill_answer.c). It asks a node from where the object ends, and what comes is appended.
  * Where the site has several edges that is first the one whose object it is (siblings.h). When this node is the owner, or a sibling takes it for
  * that, or the owner does not answer, the fill goes up, and stays there: from then on it asks the tier above, as follows.
  * When the answer is overdue the next node is asked for the same, once (race.h). A node that fails, or has nothing, or not yet, is passed

@@ -10,7 +10,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "edged/cache.h"
+#include "edged/cache_fill.h"
 #include "edged/fill.h"
 #include "edged/upstream.h"
 
