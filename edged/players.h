@@ -7,8 +7,13 @@
 
 #include "edged/cmcd.h"
 
-enum players_way { PLAYERS_QUERY, PLAYERS_FIELDS, PLAYERS_EVENT };
-#define PLAYERS_WAYS 3
+#define PLAYERS_WAYS(X) X(QUERY, "query") X(FIELDS, "headers") X(EVENT, "event")
+
+enum players_way {
+#define X(word, text) PLAYERS_##word,
+        PLAYERS_WAYS(X)
+#undef X
+};
 
 void players_register(void);
 void players_take(const struct cmcd_report *r, enum players_way way);
