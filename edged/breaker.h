@@ -27,7 +27,7 @@
 
 #include "common/clock.h"
 
-#define BREAKER_NODES_MAX 34 /* two lines of each in a stream's order, and one node more */
+#define BREAKER_NODES_MAX 130 /* two lines of each node above (upstream.h), and of one more */
 #define BREAKER_LEAST 4
 #define BREAKER_CUT_US (100 * US_PER_MS)
 #define BREAKER_GROWS_EACH 8

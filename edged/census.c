@@ -14,13 +14,13 @@
 #define FIRST_CAP 1024
 #define TRACKS_MAX (2 * SESSION_TRACKS_MAX) /* of one session: nodes need not agree */
 
-/* Of a live session: what each node that has it says. */
+/* Of a live session: what each node that has it says. Few of many nodes have it. */
 struct live {
-        uint16_t sources;
-        struct {
-                uint32_t first, last;
+        uint32_t count;
+        struct told {
+                uint32_t source, first, last;
                 int64_t wall_us; /* when last was the live edge */
-        } by[CENSUS_SOURCES];
+        } by[];
 };
 
 struct tracks {
@@ -32,7 +32,7 @@ struct entry {
         uint64_t session, stream, change;
         uint32_t chain, before, after; /* of the bucket (or of the free ones), of the order of changes */
         uint32_t last;                 /* segment of one that ended */
-        uint16_t sources, seen;        /* bits of nodes: has it; has told it since its list began anew */
+        uint64_t sources, seen;        /* bits of nodes: has it; has told it since its list began anew */
         struct live *live;             /* NULL: it ended, as all say */
         struct tracks *tracks;         /* NULL: none is known */
 };
@@ -54,9 +54,14 @@ struct census {
         struct streams streams;
         uint64_t instance, changes;
         struct names_gone gone;
-        uint16_t renewing; /* bits of nodes whose list has begun anew and is not whole yet */
+        uint64_t renewing; /* bits of nodes whose list has begun anew and is not whole yet */
         atomic_bool sure, full; /* full: it was, once */
 };
+
+static uint64_t bit_of(unsigned source)
+{
+        return UINT64_C(1) << source;
+}
 
 /* ---- streams -------------------------------------------------------------------------------------------------- */
 
@@ -210,13 +215,23 @@ static bool add_track(struct entry *e, uint64_t track)
         return true;
 }
 
+static struct told *find_told(struct live *l, unsigned source)
+{
+        for (uint32_t i = 0; l && i < l->count; i++) {
+                if (l->by[i].source == source)
+                        return &l->by[i];
+        }
+        return NULL;
+}
+
 /* That node does not say any more that it is live. */
 static bool end_live(struct entry *e, unsigned source)
 {
-        if (!e->live || !(e->live->sources & 1u << source))
+        struct told *told = find_told(e->live, source);
+        if (!told)
                 return false;
-        e->live->sources &= (uint16_t)~(1u << source);
-        if (e->live->sources == 0) {
+        *told = e->live->by[--e->live->count];
+        if (e->live->count == 0) {
                 free(e->live);
                 e->live = NULL;
         }
@@ -225,18 +240,20 @@ static bool end_live(struct entry *e, unsigned source)
 
 static void tell_live(struct entry *e, unsigned source, const struct names_row *row, int64_t wall_us)
 {
-        if (!e->live)
-                e->live = mem_alloc(sizeof(*e->live));
-        e->live->sources |= (uint16_t)(1u << source);
-        e->live->by[source].first = row->first;
-        e->live->by[source].last = row->last;
-        e->live->by[source].wall_us = wall_us;
+        struct told *told = find_told(e->live, source);
+        if (!told) {
+                uint32_t count = e->live ? e->live->count : 0;
+                e->live = mem_resize(e->live, sizeof(*e->live) + (count + 1) * sizeof(*told));
+                e->live->count = count + 1;
+                told = &e->live->by[count];
+        }
+        *told = (struct told){.source = source, .first = row->first, .last = row->last, .wall_us = wall_us};
 }
 
 static void leave_source(struct census *c, struct entry *e, unsigned source)
 {
         end_live(e, source);
-        e->sources &= (uint16_t)~(1u << source);
+        e->sources &= ~bit_of(source);
         if (e->sources == 0)
                 drop_entry(c, e);
 }
@@ -244,7 +261,7 @@ static void leave_source(struct census *c, struct entry *e, unsigned source)
 static void take_row(struct census *c, unsigned source, const struct names_row *row, int64_t wall_us)
 {
         struct entry *e = find_entry(c, row->session);
-        uint16_t bit = (uint16_t)(1u << source);
+        uint64_t bit = bit_of(source);
         if (row->gone) {
                 if (e && e->sources & bit)
                         leave_source(c, e, source);
@@ -278,11 +295,11 @@ static void take_row(struct census *c, unsigned source, const struct names_row *
 /* What a node has not told again since its list began anew is not there any more. */
 static void sweep(struct census *c, unsigned source, bool begin)
 {
-        uint16_t bit = (uint16_t)(1u << source);
+        uint64_t bit = bit_of(source);
         for (uint32_t i = 0; i < c->used; i++) {
                 struct entry *e = &c->at[i];
                 if (begin)
-                        e->seen &= (uint16_t)~bit;
+                        e->seen &= ~bit;
                 else if (e->sources & bit && !(e->seen & bit))
                         leave_source(c, e, source);
         }
@@ -325,16 +342,16 @@ int census_take(struct census *c, unsigned source, const struct buf *page, int64
         pthread_mutex_lock(&c->lock);
         if (head->anew) {
                 sweep(c, source, true);
-                c->renewing |= (uint16_t)(1u << source);
+                c->renewing |= bit_of(source);
         }
         while (!err && reader_left(&r)) {
                 err = names_read_row(&r, &row);
                 if (!err)
                         take_row(c, source, &row, wall_us);
         }
-        if (!err && !head->more && !head->partial && c->renewing & 1u << source) { /* one that starts tells the rest in a while */
+        if (!err && !head->more && !head->partial && c->renewing & bit_of(source)) { /* one that starts tells the rest in a while */
                 sweep(c, source, false);
-                c->renewing &= (uint16_t)~(1u << source);
+                c->renewing &= ~bit_of(source);
         }
         pthread_mutex_unlock(&c->lock);
         return err;
@@ -383,9 +400,7 @@ static void span(const struct entry *e, int64_t wall_us, uint32_t *first, uint32
 {
         int64_t most = e->last;
         *first = e->live ? UINT32_MAX : 0;
-        for (unsigned i = 0; e->live && i < CENSUS_SOURCES; i++) {
-                if (!(e->live->sources & 1u << i))
-                        continue;
+        for (uint32_t i = 0; e->live && i < e->live->count; i++) {
                 int64_t since_us = wall_us - e->live->by[i].wall_us, edge = e->live->by[i].last + (since_us > 0 ? since_us / SEGMENT_US : 0);
                 most = edge > most ? edge : most;
                 *first = e->live->by[i].first < *first ? e->live->by[i].first : *first;

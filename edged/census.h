@@ -6,7 +6,7 @@
  * Each node above tells its own list, and a name is there as long as one of them says so. While a list is not as of now (the node has just
  * come up, or its answers are late) a name that no other list has may be there all the same: then the census is not sure.
  *
- * A name costs some 60 bytes, a live one's details 400 more: 100,000 recordings are 8 MB.
+ * A name costs some 70 bytes, a live one's details 200 more: 100,000 recordings are 9 MB.
  * The loop thread changes it, any thread asks; one mutex, which is not taken for what is in the cache. */
 #ifndef EDGED_CENSUS_H
 #define EDGED_CENSUS_H
@@ -18,7 +18,7 @@
 #include "proto/key.h"
 #include "proto/names.h"
 
-#define CENSUS_SOURCES 16    /* nodes above */
+#define CENSUS_SOURCES 64           /* nodes above */
 #define CENSUS_SESSIONS_MAX 2000000 /* what is told beyond is not known, and the census then never sure */
 #define CENSUS_NEAR_SEGMENTS 15 /* beyond the live edge a segment is due soon: originD waits for 5, the rest is clocks */
 #define CENSUS_FAR_SEGMENTS 120 /* and from here on it is not asked for: more than a clock is behind before it leaps (common/clock.h) */

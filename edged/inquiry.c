@@ -23,7 +23,7 @@ struct inquiry {
         struct census *census;
         uv_timer_t timer;
         int64_t looked_us; /* when it was seen last who is up */
-        bool stopping;
+        bool stopping, told;
         struct source sources[CENSUS_SOURCES];
 };
 
@@ -144,8 +144,13 @@ void inquiry_nodes_changed(struct inquiry *q)
                 return;
         bool all = mark_up(q, now_us);
         look(q, now_us);
-        if (!all)
-                census_settle(q->census, false);
+        if (all)
+                return;
+        census_settle(q->census, false);
+        if (!q->told)
+                log_error("msg=\"more than %d nodes above: not all of them can tell what they have, so what is asked for is bounded by rate alone\"",
+                          CENSUS_SOURCES);
+        q->told = true;
 }
 
 static void on_inquiry_tick(uv_timer_t *timer)

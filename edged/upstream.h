@@ -14,7 +14,7 @@
 #include "common/daemon/metrics.h"
 #include "proto/fetch.h"
 
-#define UPSTREAM_NODES_MAX 16
+#define UPSTREAM_NODES_MAX 64
 #define UPSTREAM_BELOW_US (10 * US_PER_S)
 #define UPSTREAM_OLD_US (60 * US_PER_S) /* a segment that is older is asked of all owners in equal parts */
 #define UPSTREAM_UNDER_WAY_MAX 4096 /* FETCHes at one node, while it keeps up (breaker.h) */

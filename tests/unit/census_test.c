@@ -95,6 +95,29 @@ static void test_what_is_not_told_is_not_there(void **state)
         assert_int_equal(says("/api/streams", 0), CENSUS_THERE);
 }
 
+static void test_each_of_as_many_nodes_as_there_may_be_tells_for_itself(void **state)
+{
+        (void)state;
+        char stream[16], key[64];
+        for (unsigned i = 0; i < CENSUS_SOURCES; i++) {
+                snprintf(stream, sizeof(stream), "cam%u", i);
+                begin(true, false);
+                live(stream, "S1", i, i, "v720");
+                live("all", "S1", 100, i == 40 ? 500 : 200, "v720");
+                assert_int_equal(tell(i), 0);
+        }
+        for (unsigned i = 0; i < CENSUS_SOURCES; i++) {
+                begin(true, false); /* it has neither any more */
+                assert_int_equal(tell(i), 0);
+                for (unsigned j = 0; j < CENSUS_SOURCES; j++) {
+                        snprintf(key, sizeof(key), "/live/cam%u/manifest.mpd", j);
+                        assert_int_equal(says(key, 0), j <= i ? CENSUS_UNKNOWN : CENSUS_THERE);
+                }
+                enum census_says far = i < 40 ? CENSUS_THERE : i < CENSUS_SOURCES - 1 ? CENSUS_FAR : CENSUS_UNKNOWN;
+                assert_int_equal(says("/live/all/S1/v720/490.m4s", 0), far);
+        }
+}
+
 static void test_the_window_of_a_live_session_moves_with_the_time(void **state)
 {
         (void)state;
@@ -331,6 +354,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_what_is_not_told_is_not_there),
                 TEST(test_a_playlist_is_asked_for_by_name_only_near_the_live_edge),
+                TEST(test_each_of_as_many_nodes_as_there_may_be_tells_for_itself),
                 TEST(test_the_window_of_a_live_session_moves_with_the_time),
                 TEST(test_a_recordings_track_is_known_once_it_was_found),
                 TEST(test_a_name_is_there_as_long_as_one_node_has_it),
