@@ -9,9 +9,9 @@ edged_SRCS := edged/access.c edged/addresses.c edged/api.c edged/audience.c edge
               edged/wire/shake.c edged/wire/tcp.c edged/wire/tls.c edged/wire/wire.c
 edged_PKGS := libuv jansson libssl libcrypto libxxhash zlib
 edged_LDLIBS := -lnng
-edged_UNIT := access addresses answer audience breaker cache census cmcd cmsd fill fill_race follow gather glass hedge http \
-              http_players http_private http_seats inquiry ledger listen merge newest pages parse path readers round send siblings \
-              steering tls upstream waiters
+edged_UNIT := access addresses answer audience breaker cache cache_refresh cache_room cache_threads census cmcd cmsd fill \
+              fill_race follow gather glass hedge http http_players http_private http_seats inquiry ledger listen \
+              merge newest pages parse path readers round send siblings steering tls upstream waiters
 edged_FUZZ := census cmcd gather glass parse path
 # viewers: a crowd in one process. http_floor: what merely sending costs. Both for tests/bench/edge.py, herd.py, follow.py and audience.py
 edged_TOOLS := fake_fetch http_floor viewers
