@@ -25,7 +25,7 @@
 
 enum conn_phase { CONN_HEADERS, CONN_IDLE, CONN_SENDING, CONN_HELD, CONN_CLOSING };
 
-/* What its thread does next with it (wire.c). */
+/* What its thread does next with it (steps.c). */
 enum conn_step { STEP_SHAKE, STEP_HEAD, STEP_BODY, STEP_ANSWER, STEP_LINGER };
 
 struct request;

@@ -60,8 +60,21 @@ int listen_port(int fd);
 void listen_accept(struct wire_thread *t, const struct wire_listener *l,
                    void (*begin)(struct wire_thread *t, const struct wire_listener *l, int fd, const struct sockaddr *peer));
 
-/* wire.c: closes c, of this thread; one that is held when it is woken, if it cannot leave. It is freed when the turn is over. */
+/* request.c */
+struct request *request_get(struct conn *c);   /* c's from now on */
+int64_t request_put(struct request *r);        /* it is over: back into the pool. When it ended */
+bool request_leave(struct request *r);         /* false: it is held, and somebody else's until it is woken */
+/* Who has no answer yet keeps what it was asked: the thread's buffer is the next connection's. */
+void request_keep_head(struct request *r);
+void request_free_pool(struct wire_thread *t);
+void wire_tell(struct wire_thread *t);         /* wakes it. Any thread */
+
+/* steps.c */
+void wire_run(struct wire_thread *t, struct conn *c); /* goes on with c as far as it comes in this turn */
+/* Closes c, of this thread; one that is held when it is woken, if it cannot leave. It is freed when the turn is over: the kernel's events
+ * and the thread's lists may still name it. */
 void wire_end_conn(struct conn *c);
+void wire_free_closed(struct wire_thread *t); /* the turn is over */
 void wire_refuse(struct conn *c, enum parse_fault fault); /* what came is answered with this, and is the last that is looked at */
 enum turn wire_linger(struct conn *c);                    /* all is said; TLS, if there is any, is over */
 

@@ -2,7 +2,7 @@
  *
  *   wire_open → wire_sweep() about once a second, wire_end_expired() more often … → wire_drain → wire_quiesce → wire_close
  *
- *   listen.c accepts ──► seats.c may it stay ──► wire.c reads, parse.c ──► ops: what is the answer ──► send.c
+ *   listen.c accepts ──► seats.c may it stay ──► steps.c reads, parse.c ──► request.c, ops: what is the answer ──► send.c
  *
  * Connection and request are two structs. A connection (conn.h) is there from accept to close and small; a request is taken from its
  * thread's pool when a head has come, and goes back when its answer was sent. One of a connection is under way at a time: what a viewer
@@ -56,7 +56,7 @@ struct request {
         bool was_kept;          /* the answer's bytes came from the cache, where they have been for age_us: so is this */
         int64_t age_us;
         bool whole;             /* for end(): all of the answer was handed to the kernel */
-        /* wire.c's */
+        /* wire/'s */
         enum parse_fault fault; /* PARSE_OK, or why it was none: ops made nothing of it */
         bool held;
         bool wants_piece, ended; /* of an answer that grows: its next piece is due; its last one was taken */

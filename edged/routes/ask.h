@@ -1,0 +1,127 @@
+/* ask.h - one request of a viewer, and the route that answers it. What http.c and the files of routes/ share; nobody else includes it.
+ *
+ *   http.c finds the route of the path ──► prepare ──► body … ──► begin ──► go_on, more … ──► end
+ *
+ * A route answers one kind of path (path.h), and there is one table of them (http.c). A new kind is a new file here, with its struct
+ * route and, if it remembers something of a request, its struct in the union below. It answers by ask_say() or has the request held
+ * (wire_hold), as wire.h says; what the tier above has it finds by lookup.h. All calls on the thread of the connection. */
+#ifndef EDGED_ROUTES_ASK_H
+#define EDGED_ROUTES_ASK_H
+
+#include <stdatomic.h>
+
+#include "edged/access.h"
+#include "edged/cache.h"
+#include "edged/cmcd.h"
+#include "edged/http.h"
+#include "edged/listing.h"
+#include "edged/path.h"
+#include "edged/players.h"
+#include "edged/respond.h"
+#include "edged/wire/wire.h"
+
+/* What a thread remembers from one request to the next. */
+struct http_thread {
+        struct access_memory *tokens;
+        struct listing listing;
+};
+
+#define TOLD (SPARED + TURNED + 1) /* what is told in the log now and then; the last one is bad requests */
+
+struct http {
+        struct http_config cfg;
+        struct http_parts parts;
+        struct wire *wire;
+        atomic_uint load_permille;
+        int64_t told_us; /* when it was logged last that somebody was refused something */
+        int64_t told[TOLD];
+        struct http_thread threads[];
+};
+
+struct ask;
+
+/* Only begin has to be there. Without go_on and leave nothing of the route is ever held, without more none of its answers grows. */
+struct route {
+        bool takes_posts;             /* others are told 405 */
+        void (*prepare)(struct ask *a); /* once, before its body or its answer */
+        void (*body)(struct ask *a, const char *bytes, size_t len);
+        void (*begin)(struct ask *a);
+        void (*go_on)(struct ask *a);
+        ssize_t (*more)(struct ask *a, struct buf **piece, size_t *off, bool *last);
+        bool (*leave)(struct ask *a);
+        bool (*lost)(struct ask *a);
+        void (*end)(struct ask *a); /* with what wire_ops.end is told: counts it, lets go of what it holds */
+};
+
+/* object.c */
+struct object_ask {
+        struct object *object;
+        enum cache_result cached;
+        bool is_list; /* what is asked for has a part for everybody and parts for who has a token */
+        struct waiter waiter;
+        bool was_held, part_is_first;
+        uint64_t part_from, part_bytes; /* of a part: where it lies in the object */
+        enum cmcd_result reported; /* what came with the request, */
+        enum players_way way;      /* and how */
+        struct cmcd_report report;
+};
+
+/* reports.c */
+struct report_ask {
+        unsigned fault; /* why its reports are not taken (access.h) */
+        bool hears;     /* they are */
+        struct cmcd_lines lines;
+};
+
+struct ask {
+        struct request request;
+        struct http *http;
+        const struct route *route;
+        struct path path;
+        struct access_pass pass;
+        enum stats_result result;
+        bool spared;         /* its address asks too often */
+        uint64_t sent_bytes; /* of an answer that grows: handed on */
+        union {
+                struct object_ask of; /* route_object */
+                struct report_ask report;
+        };
+};
+
+struct http_thread *ask_thread(struct ask *a);
+
+/* --- what it is answered --- */
+
+void ask_say(struct ask *a, struct answer *answer);      /* borrowed */
+void ask_say_once(struct ask *a, struct answer *answer); /* takes the caller's reference */
+void ask_say_error(struct ask *a, enum respond_error e);
+void ask_refuse(struct ask *a, unsigned fault); /* access.h: counted */
+void ask_spare(struct ask *a, enum stats_spared why); /* nothing is asked for above: counted */
+
+/* --- its fields --- */
+
+const char *ask_field(const struct ask *a, enum parse_field f); /* NULL: it has none */
+bool ask_has_already(const struct ask *a, const char *etag);
+bool ask_is_changed(const struct ask *a, const char *etag); /* it is of this version that nothing is wanted */
+
+/* It asks for a playlist that is to have something that may not be there yet. */
+bool ask_is_version(const struct ask *a);
+
+/* --- who asks --- */
+
+/* Who came by a balancer is who it says, in the last such header if there are several; if it says nobody, nobody. */
+void ask_who(const struct ask *a, struct address *out);
+
+/* Whether who asks may see the stream; NULL: of any stream, by a token of any. Then the answer may be sent as long as the token is
+ * good, and pass says for whom. ACCESS_OK, or why not. */
+unsigned ask_admit(struct ask *a, const char *stream);
+unsigned ask_for_token(struct ask *a, const char *stream); /* likewise, also if the stream is public */
+
+/* --- the routes --- */
+
+extern const struct route route_object;                                               /* object.c: what the tier above has */
+extern const struct route route_reports;                                              /* reports.c: what players tell */
+extern const struct route route_site, route_time, route_steering, route_load;         /* local.c: what this edge knows by itself */
+extern const struct route route_bad, route_long, route_unknown;                       /* local.c: paths that there are not */
+
+#endif

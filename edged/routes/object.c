@@ -1,0 +1,333 @@
+/* object.c - what the tier above has: segments, parts of them, manifests, playlists, lists. Out of the cache at once; held until there is
+ * something of it, and then piece by piece as it comes. */
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/range.h"
+#include "edged/cmsd.h"
+#include "edged/routes/lookup.h"
+#include "edged/wire/tcp.h"
+#include "proto/parts.h"
+
+#define PLAYLIST_HOLD_US (3 * US_PER_S) /* three target durations (RFC 8216bis, 6.2.5.2) */
+
+static const char *range_wanted(struct ask *a)
+{
+        const char *range = a->request.head.method == METHOD_GET ? ask_field(a, FIELD_RANGE) : NULL;
+        return range ? range_if(range, ask_field(a, FIELD_IF_RANGE), a->of.object->etag) : NULL;
+}
+
+static void say_list(struct ask *a, struct buf *body)
+{
+        struct http_thread *t = ask_thread(a);
+        const struct listing_answer *l = listing_find(&t->listing, t->tokens, a->of.object, body, a->of.cached, &a->pass);
+        if (ask_is_changed(a, l ? l->etag : a->of.object->etag))
+                ask_say_error(a, RESPOND_CHANGED);
+        else if (!l)
+                ask_say(a, respond_whole(a->of.object, body, a->of.cached, ACCESS_PUBLIC));
+        else
+                ask_say(a, ask_has_already(a, l->etag) ? l->same : l->response);
+}
+
+static bool asks_for_video(const struct ask *a)
+{
+        return a->path.kind == PATH_OBJECT && a->path.object.kind == KEY_SEGMENT && a->path.object.track[0] == 'v';
+}
+
+/* A player that reads a segment while it is made gets it at the pace at which it is made, whatever its connection could do: Shaka takes
+ * that for all there is, and goes down to the lowest rung. It is told with segments that are complete too, for it believes what it was
+ * told last. Not with sound, whose bursts are too small to measure anything. */
+static void say_with_throughput(struct ask *a, struct answer *answer)
+{
+        char extra[OUTPUT_EXTRA_MAX];
+        struct cmsd c = {.node = a->http->cfg.throughput_node};
+        struct tcp_path path;
+        if (!c.node || !asks_for_video(a)) {
+                ask_say(a, answer);
+                return;
+        }
+        tcp_path(a->request.conn->fd, &path);
+        c.etp_kbps = a->request.conn->measured ? path.kbps : 0;
+        c.rtt_us = path.rtt_us;
+        c.held_us = a->of.was_held ? clock_mono_us() - a->request.started_us : 0;
+        cmsd_add_press(&c);
+        wire_answer(&a->request, answer, cmsd_fields(extra, &c));
+}
+
+static size_t read_object(void *arg, uint64_t pos, void *dst, size_t max)
+{
+        ssize_t n = object_read(arg, pos, dst, max);
+        return n > 0 ? (size_t)n : 0;
+}
+
+static enum part_state find_part(struct ask *a, uint64_t len, bool complete)
+{
+        struct parts_of p = {.read = read_object, .arg = a->of.object, .len_bytes = len, .complete = complete};
+        return parts_find(&p, a->path.part, &a->of.part_from, &a->of.part_bytes);
+}
+
+/* A part of a segment that is all there: its bytes are the segment's. */
+static void say_part(struct ask *a, struct buf *body)
+{
+        if (find_part(a, body->len, true) != PART_HERE) {
+                ask_say_error(a, RESPOND_MISSING);
+                return;
+        }
+        struct answer *answer = respond_view(a->of.object, body, a->of.cached, a->pass.form, a->of.part_from, a->of.part_bytes);
+        say_with_throughput(a, answer);
+        answer_unref(&answer);
+}
+
+static void say_complete(struct ask *a, struct buf *body)
+{
+        struct object *o = a->of.object;
+        enum access_form form = a->pass.form;
+        uint64_t from, len;
+        /* Since it was asked for, and not since it was whole: the tier above may have made it at any time between. */
+        a->request.was_kept = a->of.cached == CACHE_HIT || a->of.cached == CACHE_STALE;
+        a->request.age_us = a->request.started_us - o->made_us;
+        if (a->of.is_list) {
+                say_list(a, body);
+                return;
+        }
+        if (a->path.is_part) {
+                say_part(a, body);
+                return;
+        }
+        if (ask_is_changed(a, o->etag)) {
+                ask_say_error(a, RESPOND_CHANGED);
+                return;
+        }
+        if (ask_has_already(a, o->etag)) {
+                ask_say_once(a, respond_same(o, a->of.cached, form));
+                return;
+        }
+        switch (range_parse(range_wanted(a), body->len, &from, &len)) {
+        case RANGE_WHOLE:
+                say_with_throughput(a, respond_whole(o, body, a->of.cached, form));
+                break;
+        case RANGE_PART:
+                a->of.part_is_first = from == 0;
+                ask_say_once(a, respond_part(o, body, a->of.cached, form, from, len));
+                break;
+        case RANGE_UNSATISFIABLE:
+                ask_say_once(a, respond_unsatisfiable(o, body, a->of.cached));
+                break;
+        }
+}
+
+/* ---- waiting -------------------------------------------------------------------------------------------------- */
+
+static struct ask *waits(struct waiter *w)
+{
+        return (struct ask *)(void *)((char *)w - offsetof(struct ask, of.waiter));
+}
+
+static void suspend(struct waiter *w)
+{
+        struct ask *a = waits(w);
+        a->of.was_held = true;
+        wire_hold(&a->request);
+}
+
+static void wake(struct waiter *w)
+{
+        wire_wake(&waits(w)->request);
+}
+
+static bool hold(struct ask *a, uint64_t have, int64_t deadline_us)
+{
+        a->of.waiter = (struct waiter){.have = have, .deadline_us = deadline_us, .suspend = suspend, .wake = wake};
+        return object_wait(a->of.object, &a->of.waiter);
+}
+
+static bool leave_object(struct ask *a)
+{
+        return object_leave(a->of.object, &a->of.waiter);
+}
+
+/* The next piece of a part, all of which was there when its answer began. */
+static ssize_t take_of_part(struct ask *a, struct buf **piece, size_t *off, bool *last)
+{
+        uint64_t left = a->of.part_bytes - a->sent_bytes;
+        ssize_t n = object_piece(a->of.object, a->of.part_from + a->sent_bytes, piece, off, last);
+        if (n <= 0)
+                return n ? n : ERR_IO;
+        *last = (uint64_t)n >= left;
+        n = *last ? (ssize_t)left : n;
+        a->sent_bytes += (uint64_t)n;
+        return n;
+}
+
+/* Of an object that is FILLING when its answer begins. */
+static ssize_t take_growth(struct ask *a, struct buf **piece, size_t *off, bool *last)
+{
+        if (a->path.is_part)
+                return take_of_part(a, piece, off, last);
+        ssize_t n = object_piece(a->of.object, a->sent_bytes, piece, off, last);
+        if (n == 0 && a->of.waiter.expired)
+                return ERR_NOT_YET;
+        if (n == 0 && hold(a, a->sent_bytes, clock_mono_us() + 2 * a->http->cfg.hold_us))
+                return 0;
+        if (n == 0) /* there was one meanwhile, or nobody waits any more */
+                n = object_piece(a->of.object, a->sent_bytes, piece, off, last);
+        a->sent_bytes += n > 0 ? (uint64_t)n : 0;
+        return n != 0 ? n : ERR_NOT_YET;
+}
+
+static void say_growing(struct ask *a)
+{
+        struct answer *answer = respond_growing(a->of.object, a->of.cached, a->pass.form);
+        a->of.waiter.expired = false;
+        say_with_throughput(a, answer);
+        answer_unref(&answer);
+}
+
+/* again_us: to ask sooner is in vain. */
+static void say_failed(struct ask *a, int failure, int64_t again_us)
+{
+        enum respond_error e = failure == ERR_NOT_YET   ? RESPOND_NOT_YET
+                               : failure == ERR_NOSPACE ? RESPOND_BUSY
+                                                        : RESPOND_NO_ORIGIN;
+        int64_t wait_us = again_us - clock_mono_us();
+        if (wait_us <= US_PER_S)
+                ask_say_error(a, e);
+        else
+                ask_say_once(a, respond_error_until(e, a->result, wait_us));
+}
+
+static void take_stale(struct ask *a, struct object *stale)
+{
+        object_unref(&a->of.object);
+        a->of.object = stale;
+        a->of.cached = CACHE_STALE;
+        a->result = RESULT_STALE;
+}
+
+/* Called when the request is new, and again each time it goes on. */
+static void say_object(struct ask *a)
+{
+        struct object_view v;
+        object_look(a->of.object, a->of.was_held ? clock_mono_us() : a->request.started_us, &v);
+        if (v.stale) {
+                take_stale(a, v.stale);
+                object_look(a->of.object, 0, &v);
+        }
+        switch (v.state) {
+        case OBJECT_COMPLETE:
+                say_complete(a, v.body);
+                return;
+        case OBJECT_MISSING:
+                ask_say_error(a, ask_is_version(a) ? RESPOND_AHEAD : RESPOND_MISSING);
+                return;
+        case OBJECT_FAILED:
+                say_failed(a, v.failure, v.again_us);
+                return;
+        case OBJECT_FILLING:
+                break;
+        }
+        /* A HEAD is answered with the length, and what its tag is can be said when all of it is there. */
+        bool needs_whole = a->request.head.method == METHOD_HEAD || a->of.is_list || ask_field(a, FIELD_IF_MATCH) ||
+                           range_needs_whole(range_wanted(a));
+        int64_t hold_us = a->http->cfg.hold_us, until_us = a->request.started_us + hold_us;
+        if (ask_is_version(a) && hold_us > PLAYLIST_HOLD_US)
+                until_us = a->request.started_us + PLAYLIST_HOLD_US;
+        bool part_lacks = a->path.is_part && find_part(a, v.len, false) != PART_HERE;
+        if (v.len > 0 && !needs_whole && !part_lacks)
+                say_growing(a);
+        else if (a->of.waiter.expired || v.again_us > until_us) /* nothing comes while it would be held */
+                say_failed(a, ERR_NOT_YET, v.again_us);
+        else if (!hold(a, needs_whole ? UINT64_MAX : part_lacks ? v.len : 0, until_us)) {
+                a->of.waiter.expired = true; /* there is something now, or nobody waits any more */
+                say_object(a);
+        }
+}
+
+/* ---- the route ----------------------------------------------------------------------------------------------------- */
+
+static void read_report(struct ask *a)
+{
+        const char *const fields[CMCD_FIELDS] = {ask_field(a, FIELD_CMCD_OBJECT), ask_field(a, FIELD_CMCD_REQUEST),
+                                                 ask_field(a, FIELD_CMCD_SESSION), ask_field(a, FIELD_CMCD_STATUS)};
+        if (a->request.head.method != METHOD_GET)
+                return;
+        a->of.way = PLAYERS_QUERY;
+        a->of.reported = cmcd_query(a->request.head.target, &a->of.report);
+        if (a->of.reported != CMCD_NOTHING)
+                return;
+        a->of.way = PLAYERS_FIELDS;
+        a->of.reported = cmcd_fields(fields, &a->of.report);
+}
+
+/* Everybody is told of public streams, whatever token he has. */
+static unsigned admit_to_object(struct ask *a)
+{
+        const struct key *key = &a->path.object;
+        if (key->kind != KEY_STREAMS && key->kind != KEY_RECORDINGS)
+                return ask_admit(a, key->stream);
+        a->of.is_list = access_any_private(ask_thread(a)->tokens);
+        if (a->of.is_list)
+                ask_for_token(a, NULL);
+        return ACCESS_OK;
+}
+
+static void begin_object(struct ask *a)
+{
+        unsigned fault = admit_to_object(a);
+        if (fault != ACCESS_OK) {
+                ask_refuse(a, fault);
+                return;
+        }
+        if (!lookup(a, &a->of.object, &a->of.cached))
+                return;
+        a->result = respond_result(a->of.cached);
+        if (a->of.object)
+                say_object(a);
+        else
+                ask_say_error(a, RESPOND_BUSY);
+}
+
+/* A report counts if the request that it came with is answered. */
+static void count_report(struct ask *a)
+{
+        unsigned status = a->request.status;
+        if (status != 200 && status != 206 && status != 304)
+                return;
+        if (a->of.reported == CMCD_REPORT)
+                players_take(&a->of.report, a->of.way);
+        else if (a->of.reported == CMCD_BROKEN)
+                players_broken(a->of.way);
+}
+
+/* Who was answered with media has fetched it. A part that is not the first is of a segment that was counted with that. */
+static void count_viewer(struct ask *a)
+{
+        const struct request *r = &a->request;
+        const struct key *key = &a->path.object;
+        bool is_first = r->status == 200 ? !a->path.is_part || a->path.part == 0 : r->status == 206 && a->of.part_is_first;
+        if (!a->http->parts.audience || !a->of.object || !r->whole || !is_first || r->head.method != METHOD_GET ||
+            key->kind != KEY_SEGMENT)
+                return;
+        struct audience_fetch f = {.stream = key->stream, .session = key->session, .segment = key->segment,
+                                   .of = key->track[0] == 'v' ? AUDIENCE_PICTURE : AUDIENCE_SOUND,
+                                   .wanted_us = a->of.object->made_us, .now_us = r->ended_us};
+        audience_saw(a->http->parts.audience, wire_thread_index(r), &f);
+}
+
+static bool object_is_lost(struct ask *a)
+{
+        return a->of.object && object_is_cut(a->of.object);
+}
+
+static void end_object(struct ask *a)
+{
+        const struct request *r = &a->request;
+        count_report(a);
+        count_viewer(a);
+        r->conn->measured |= r->status == 200 && r->head.method == METHOD_GET && asks_for_video(a);
+        object_unref(&a->of.object);
+}
+
+const struct route route_object = {.prepare = read_report, .begin = begin_object, .go_on = say_object, .more = take_growth,
+                                   .leave = leave_object, .lost = object_is_lost, .end = end_object};
