@@ -9,6 +9,9 @@
 #include "common/clock.h"
 #include "common/cors.h"
 #include "common/mem.h"
+#include "edged/gzip.h"
+
+#define GZIP_LEAST 1000 /* what is shorter goes in one packet anyway */
 
 static struct answer *errors[RESPOND_ERROR_COUNT][RESULTS];
 static struct answer *refusals[ACCESS_FAULTS];
@@ -191,6 +194,16 @@ struct answer *respond_json(char *text)
 #define TEXT_OF(number) TEXT_OF_(number)
 #define TEXT_OF_(number) #number
 
+bool respond_is_text(const struct object *o)
+{
+        static const char *const types[] = {"application/dash+xml", "application/vnd.apple.mpegurl", "application/json"};
+        for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+                if (strcmp(o->content_type, types[i]) == 0)
+                        return true;
+        }
+        return false;
+}
+
 static void object_headers(struct answer *r, struct object *o, enum cache_result result, enum access_form form)
 {
         static const char *const lasting[ACCESS_FORMS] = {"max-age=31536000, immutable", "max-age=" TEXT_OF(ACCESS_SHARED_S),
@@ -199,19 +212,33 @@ static void object_headers(struct answer *r, struct object *o, enum cache_result
         answer_add(r, "Cache-Control", (o->immutable ? lasting : passing)[form]);
         if (o->content_type[0])
                 answer_add(r, "Content-Type", o->content_type);
+        if (respond_is_text(o))
+                answer_add(r, "Vary", "Accept-Encoding");
         respond_common(r, respond_result(result));
 }
 
-static void whole_headers(struct answer *r, struct object *o, enum cache_result result, enum access_form form)
+static void whole_headers(struct answer *r, struct object *o, const char *tag, enum cache_result result, enum access_form form)
 {
         object_headers(r, o, result, form);
-        answer_add(r, "ETag", o->etag);
+        answer_add(r, "ETag", tag);
         answer_add(r, "Accept-Ranges", "bytes");
 }
 
-/* The answers of one whole object, made when each is first needed. */
-struct wholes {
+/* The answers of one form of a whole object, made when each is first needed. */
+struct wholes_of_form {
         _Atomic(struct answer *) at[ACCESS_FORMS][CACHE_STALE + 1];
+};
+
+struct gzipped {
+        struct buf *body; /* NULL: it would not be shorter */
+        char tag[ETAG_MAX + 3];
+        struct wholes_of_form wholes;
+};
+
+struct wholes {
+        struct wholes_of_form plain;
+        atomic_flag is_gzipping;
+        _Atomic(struct gzipped *) gzipped; /* NULL: nobody has asked for it */
 };
 
 static struct wholes *wholes_of(struct object *o)
@@ -220,32 +247,83 @@ static struct wholes *wholes_of(struct object *o)
         if (w)
                 return w;
         w = mem_alloc(sizeof(*w));
+        atomic_flag_clear(&w->is_gzipping);
         if (object_attach(o, w, sizeof(*w)))
                 return w;
         free(w); /* another thread was first */
         return object_attached(o);
 }
 
-void respond_detach(void *attached)
+static void free_answers(struct wholes_of_form *f)
 {
-        struct wholes *w = attached;
         for (int form = 0; form < ACCESS_FORMS; form++) {
                 for (int result = 0; result <= CACHE_STALE; result++) {
-                        struct answer *a = atomic_load(&w->at[form][result]);
+                        struct answer *a = atomic_load(&f->at[form][result]);
                         answer_unref(&a);
                 }
         }
+}
+
+void respond_detach(void *attached)
+{
+        struct wholes *w = attached;
+        struct gzipped *z = atomic_load(&w->gzipped);
+        free_answers(&w->plain);
+        if (z) {
+                free_answers(&z->wholes);
+                buf_unref(&z->body);
+        }
+        free(z);
         free(w);
 }
 
-struct answer *respond_whole(struct object *o, struct buf *body, enum cache_result result, enum access_form form)
+static struct gzipped *gzip_object(struct object *o, struct buf *body)
 {
-        _Atomic(struct answer *) *place = &wholes_of(o)->at[form][result];
+        size_t len = 0, tag_len = strlen(o->etag);
+        struct gzipped *z = mem_alloc(sizeof(*z));
+        void *bytes = body->len < GZIP_LEAST ? NULL : gzip_make(body->data, body->len, GZIP_QUICK, &len);
+        z->body = bytes ? buf_wrap(bytes, len, free, bytes) : NULL;
+        snprintf(z->tag, sizeof(z->tag), "%.*s-gz\"", (int)tag_len - 1, o->etag);
+        object_charge(o, sizeof(*z) + len);
+        return z;
+}
+
+/* One thread makes it; who comes meanwhile is not to wait for a millisecond's work, nor to do it again. */
+static struct gzipped *gzipped_of(struct object *o, struct buf *body)
+{
+        struct wholes *w = wholes_of(o);
+        struct gzipped *z = atomic_load_explicit(&w->gzipped, memory_order_acquire);
+        if (z || atomic_flag_test_and_set(&w->is_gzipping))
+                return z;
+        z = gzip_object(o, body);
+        atomic_store_explicit(&w->gzipped, z, memory_order_release);
+        return z;
+}
+
+const char *respond_gzip(struct object *o, struct buf *body)
+{
+        struct gzipped *z = gzipped_of(o, body);
+        return z && z->body ? z->tag : NULL;
+}
+
+static struct answer *make_whole(struct object *o, struct buf *body, const struct gzipped *z, enum cache_result result, enum access_form form)
+{
+        struct answer *r = answer_new(200, z ? z->body : body, 0, z ? z->body->len : body->len);
+        whole_headers(r, o, z ? z->tag : o->etag, result, form);
+        if (z)
+                answer_add(r, "Content-Encoding", "gzip");
+        return r;
+}
+
+struct answer *respond_whole(struct object *o, struct buf *body, enum respond_coding coding, enum cache_result result, enum access_form form)
+{
+        struct wholes *w = wholes_of(o);
+        struct gzipped *z = coding == RESPOND_GZIP ? atomic_load_explicit(&w->gzipped, memory_order_acquire) : NULL;
+        _Atomic(struct answer *) *place = &(z ? &z->wholes : &w->plain)->at[form][result];
         struct answer *there = atomic_load_explicit(place, memory_order_acquire);
         if (there)
                 return there;
-        struct answer *r = answer_new(200, body, 0, body->len);
-        whole_headers(r, o, result, form);
+        struct answer *r = make_whole(o, body, z, result, form);
         if (atomic_compare_exchange_strong(place, &there, r)) {
                 object_charge(o, sizeof(*r) + r->head_cap);
                 return r;
@@ -261,7 +339,7 @@ struct answer *respond_part(struct object *o, struct buf *body, enum cache_resul
         struct answer *r = answer_new(206, body, from, len);
         snprintf(range, sizeof(range), "bytes %" PRIu64 "-%" PRIu64 "/%zu", from, from + len - 1, body->len);
         answer_add(r, "Content-Range", range);
-        whole_headers(r, o, result, form);
+        whole_headers(r, o, o->etag, result, form);
         return r;
 }
 
@@ -282,10 +360,10 @@ struct answer *respond_unsatisfiable(struct object *o, struct buf *body, enum ca
         return r;
 }
 
-struct answer *respond_same(struct object *o, enum cache_result result, enum access_form form)
+struct answer *respond_same(struct object *o, const char *tag, enum cache_result result, enum access_form form)
 {
         struct answer *r = answer_new(304, NULL, 0, 0);
-        whole_headers(r, o, result, form);
+        whole_headers(r, o, tag, result, form);
         return r;
 }
 

@@ -57,13 +57,19 @@ struct answer *respond_heard(void);                                             
 struct answer *respond_time(int64_t wall_us);                                                   /* owned, 200 */
 struct answer *respond_json(char *text); /* takes text, malloc'd; of this moment, for who asked. Owned, 200 */
 
-/* o is COMPLETE and has `body`. */
-struct answer *respond_whole(struct object *o, struct buf *body, enum cache_result result,
-                                   enum access_form form);                                        /* borrowed, 200 */
+/* o is COMPLETE and has `body`.
+ * A text (respond_is_text) is gzipped when the first viewer comes who takes it so, once, and kept with the object like its answers. That form
+ * has a tag of its own: respond_gzip() is it, or NULL, when there is none (it is short, or another thread makes it just now). */
+bool respond_is_text(const struct object *o);
+const char *respond_gzip(struct object *o, struct buf *body);
+
+enum respond_coding { RESPOND_PLAIN, RESPOND_GZIP }; /* GZIP: respond_gzip() had a tag */
+struct answer *respond_whole(struct object *o, struct buf *body, enum respond_coding coding, enum cache_result result,
+                             enum access_form form); /* borrowed, 200 */
 struct answer *respond_part(struct object *o, struct buf *body, enum cache_result result, enum access_form form,
                                   uint64_t from, uint64_t len);                                   /* owned, 206 */
 struct answer *respond_unsatisfiable(struct object *o, struct buf *body, enum cache_result result); /* owned, 416 */
-struct answer *respond_same(struct object *o, enum cache_result result, enum access_form form); /* owned, 304 */
+struct answer *respond_same(struct object *o, const char *tag, enum cache_result result, enum access_form form); /* owned, 304 */
 
 /* A list made for this viewer (takes text, malloc'd) in place of o's: owned, 200. text NULL: he has it already: owned, 304. */
 struct answer *respond_list(struct object *o, char *text, size_t len, const char *etag, enum cache_result result,

@@ -7,14 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
-#include <zlib.h>
 
 #include "common/daemon/log.h"
 #include "common/mem.h"
+#include "edged/gzip.h"
 #include "edged/respond.h"
 
 /* No inline script or style, and no text that becomes one (trusted types). blob: is what Media Source Extensions play from. */
@@ -94,26 +93,6 @@ static void make_form(struct site_form *form, const struct site *s, const struct
         add_headers(form->same, s, f, form->etag, gzip);
 }
 
-/* NULL when it would not become smaller. */
-static void *gzip_bytes(const void *bytes, size_t len, size_t *out_len)
-{
-        z_stream z = {0};
-        if (len == 0 || deflateInit2(&z, Z_BEST_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-                return NULL;
-        void *out = mem_alloc(len);
-        z.next_in = (Bytef *)(uintptr_t)bytes;
-        z.avail_in = (uInt)len;
-        z.next_out = out;
-        z.avail_out = (uInt)len;
-        bool smaller = deflate(&z, Z_FINISH) == Z_STREAM_END;
-        *out_len = z.total_out;
-        deflateEnd(&z);
-        if (smaller)
-                return out;
-        free(out);
-        return NULL;
-}
-
 static void close_form(struct site_form *form)
 {
         if (!form->whole)
@@ -160,7 +139,7 @@ static const char *load(struct site *s, const char *root, const char *name)
         struct site_file *f = &s->files[s->count++];
         snprintf(f->name, sizeof(f->name), "%s", name);
         f->content_type = types[type].type;
-        void *zipped = types[type].compress ? gzip_bytes(bytes, len, &small) : NULL;
+        void *zipped = types[type].compress ? gzip_make(bytes, len, GZIP_BEST, &small) : NULL;
         make_form(&f->plain, s, f, bytes, len, false);
         if (zipped)
                 make_form(&f->gzipped, s, f, zipped, small, true);
@@ -231,18 +210,7 @@ const struct site_file *site_find(const struct site *s, const char *name)
         return NULL;
 }
 
-/* gzip is named and not with q=0. */
-static bool accepts_gzip(const char *accept)
-{
-        const char *p = accept ? strcasestr(accept, "gzip") : NULL;
-        if (!p)
-                return false;
-        p += 4;
-        p += strspn(p, " ;");
-        return strncasecmp(p, "q=0", 3) != 0 || (p[3] == '.' && strspn(p + 4, "0") < strspn(p + 4, "0123456789"));
-}
-
 const struct site_form *site_form(const struct site_file *f, const char *accept_encoding)
 {
-        return f->gzipped.whole && accepts_gzip(accept_encoding) ? &f->gzipped : &f->plain;
+        return f->gzipped.whole && gzip_is_accepted(accept_encoding) ? &f->gzipped : &f->plain;
 }

@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "common/range.h"
 #include "edged/cmsd.h"
+#include "edged/gzip.h"
 #include "edged/routes/lookup.h"
 #include "edged/wire/tcp.h"
 #include "proto/parts.h"
@@ -25,7 +26,7 @@ static void say_list(struct ask *a, struct buf *body)
         if (ask_is_changed(a, l ? l->etag : a->of.object->etag))
                 ask_say_error(a, RESPOND_CHANGED);
         else if (!l)
-                ask_say(a, respond_whole(a->of.object, body, a->of.cached, ACCESS_PUBLIC));
+                ask_say(a, respond_whole(a->of.object, body, RESPOND_PLAIN, a->of.cached, ACCESS_PUBLIC));
         else
                 ask_say(a, ask_has_already(a, l->etag) ? l->same : l->response);
 }
@@ -79,6 +80,12 @@ static void say_part(struct ask *a, struct buf *body)
         answer_unref(&answer);
 }
 
+/* A range is one of the plain bytes. */
+static bool takes_gzip(struct ask *a)
+{
+        return respond_is_text(a->of.object) && !range_wanted(a) && gzip_is_accepted(ask_field(a, FIELD_ACCEPT_ENCODING));
+}
+
 static void say_complete(struct ask *a, struct buf *body)
 {
         struct object *o = a->of.object;
@@ -95,17 +102,18 @@ static void say_complete(struct ask *a, struct buf *body)
                 say_part(a, body);
                 return;
         }
-        if (ask_is_changed(a, o->etag)) {
+        const char *gzip = takes_gzip(a) ? respond_gzip(o, body) : NULL, *tag = gzip ? gzip : o->etag;
+        if (ask_is_changed(a, tag)) {
                 ask_say_error(a, RESPOND_CHANGED);
                 return;
         }
-        if (ask_has_already(a, o->etag)) {
-                ask_say_once(a, respond_same(o, a->of.cached, form));
+        if (ask_has_already(a, tag)) {
+                ask_say_once(a, respond_same(o, tag, a->of.cached, form));
                 return;
         }
         switch (range_parse(range_wanted(a), body->len, &from, &len)) {
         case RANGE_WHOLE:
-                say_with_throughput(a, respond_whole(o, body, a->of.cached, form));
+                say_with_throughput(a, respond_whole(o, body, gzip ? RESPOND_GZIP : RESPOND_PLAIN, a->of.cached, form));
                 break;
         case RANGE_PART:
                 a->of.part_is_first = from == 0;
