@@ -268,7 +268,7 @@ static enum step take_owner(struct fill *f, const struct call *c, int status, co
         if (status == ERR_NOT_YET)
                 return owner_has_not_yet(f, c, m, now_us);
         log_debug("key=%s sibling=%llx error=\"%s\"", f->object->key, (unsigned long long)c->node, err_text(status));
-        if (status == ERR_TIMEOUT || status == ERR_CLOSED) /* it does not answer: somebody else owns what was its own */
+        if (status == ERR_TIMEOUT || status == ERR_CLOSED || status == ERR_FULL) /* somebody else owns what was its own: the same for all of the site */
                 node_set_add(&f->passed, c->node);
         else
                 f->up = true;

@@ -111,7 +111,7 @@ static bool answer(struct rpc_request *req, struct object *o, uint64_t offset, i
         } else if (v.state == OBJECT_COMPLETE) {
                 reply_status(req, offset, ERR_NOT_FOUND, NOTHING_TTL_MS); /* beyond the end */
         } else if (v.state == OBJECT_FAILED && v.failure != ERR_NOT_YET) {
-                reply_status(req, offset, ERR_FULL, 0);
+                reply_status(req, offset, v.failure == ERR_NOSPACE ? ERR_FULL : ERR_IO, 0);
         } else if (v.state == OBJECT_FAILED || v.again_us > until_us || until_us == LAST_CHANCE) {
                 reply_status(req, offset, ERR_NOT_YET, due_in_ms(&v, now_us));
         } else {

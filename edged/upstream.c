@@ -59,7 +59,7 @@ uint64_t upstream_id(const struct peer *p)
         return XXH3_64bits(p->address, strlen(p->address)) | 1;
 }
 
-static enum breaker_heard said(int err, const struct fetch_reply *m)
+enum breaker_heard upstream_said(int err, const struct fetch_reply *m)
 {
         int status = err ? err : m->status;
         return status == ERR_FULL ? BREAKER_FULL : err == ERR_TIMEOUT ? BREAKER_LATE : err ? BREAKER_NOTHING : BREAKER_GOOD;
@@ -86,7 +86,7 @@ static void hear_peer(const struct asked *a, int err, const struct fetch_reply *
 {
         struct breakers *bs = &a->tier->breakers;
         const char *of = a->old ? "old" : "live";
-        enum breaker_change change = breaker_heard(bs, line_at(a->node, a->old), a->probe, said(err, m), clock_mono_us());
+        enum breaker_change change = breaker_heard(bs, line_at(a->node, a->old), a->probe, upstream_said(err, m), clock_mono_us());
         if (change == BREAKER_SAME)
                 return;
         metric_set(&stats_upstream_resting, breakers_resting(bs));

@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/cluster/rpc.h"
 #include "common/daemon/metrics.h"
+#include "edged/breaker.h"
 #include "proto/fetch.h"
 
 #define UPSTREAM_NODES_MAX 64
@@ -60,6 +61,7 @@ void upstream_close(struct upstream *u); /* fetches under way end with ERR_CANCE
 /* For who chooses among peers by himself. type: MSG_FETCH or MSG_FETCH_OWNED; bytes: where those that come are counted. done() is called, later. */
 struct peer;
 uint64_t upstream_id(const struct peer *p); /* never 0 */
+enum breaker_heard upstream_said(int err, const struct fetch_reply *m); /* what an answer tells of how much its node has to do */
 void upstream_ask(struct peer *p, uint8_t type, const struct fetch *what, unsigned timeout_ms, struct metric *bytes, upstream_done *done,
                   void *arg);
 

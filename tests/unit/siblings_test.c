@@ -141,6 +141,22 @@ static void test_an_owner_that_does_not_answer_is_passed_over_for_the_next_and_t
         fake_edge_close(&e);
 }
 
+/* The next one is the same for all of the site: were each to go up, an owner with too much to do would cost the tier above a FETCH of each. */
+static void test_an_owner_that_has_too_much_to_do_is_passed_over_for_the_next(void **state)
+{
+        (void)state;
+        struct fake_edge e;
+        open_site(&e, 1, 3);
+        struct object *o = get(&e, key);
+        fake_answer_error(last(e.siblings), ERR_FULL);
+        assert_int_equal(last(e.siblings)->node, 2);
+        fake_answer_status(last(e.siblings), ERR_FULL, 0);
+        assert_int_equal(e.siblings->count, 2);
+        assert_int_equal(e.upstream->count, 1);
+        object_unref(&o);
+        fake_edge_close(&e);
+}
+
 static void test_an_owner_that_was_late_is_not_asked_for_other_objects_until_it_is_heard_of(void **state)
 {
         (void)state;
@@ -163,12 +179,12 @@ static void test_an_owner_that_was_late_is_not_asked_for_other_objects_until_it_
 static void test_what_the_owner_could_not_get_is_asked_for_above_and_nowhere_else(void **state)
 {
         (void)state;
-        static const int answers[] = {ERR_FULL, ERR_DENIED, ERR_PROTO};
+        static const int answers[] = {ERR_IO, ERR_DENIED, ERR_PROTO};
         for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
                 struct fake_edge e;
                 open_site(&e, 1, 2);
                 struct object *o = get(&e, key);
-                if (answers[i] == ERR_FULL)
+                if (answers[i] == ERR_IO)
                         fake_answer_status(last(e.siblings), answers[i], 0);
                 else
                         fake_answer_error(last(e.siblings), answers[i]);
@@ -288,6 +304,7 @@ int main(void)
                 cmocka_unit_test(test_what_the_owner_says_to_be_due_is_not_asked_for_before),
                 cmocka_unit_test(test_what_does_not_come_while_a_viewer_is_held_is_told_as_not_yet),
                 cmocka_unit_test(test_an_owner_that_does_not_answer_is_passed_over_for_the_next_and_then_the_edge_goes_up),
+                cmocka_unit_test(test_an_owner_that_has_too_much_to_do_is_passed_over_for_the_next),
                 cmocka_unit_test(test_an_owner_that_was_late_is_not_asked_for_other_objects_until_it_is_heard_of),
                 cmocka_unit_test(test_what_the_owner_could_not_get_is_asked_for_above_and_nowhere_else),
                 cmocka_unit_test(test_an_owner_that_says_not_yet_at_once_is_left),

@@ -2,6 +2,7 @@
 #include "rpc_fixture.h"
 
 #include "edged/breaker.h"
+#include "edged/siblings.h"
 #include "edged/stats.h"
 #include "edged/upstream.h"
 
@@ -60,12 +61,18 @@ static void hold_all(void *arg, struct rpc_request *req)
         s->held[s->held_count++] = req;
 }
 
-static void serve_few(struct server *s, unsigned contexts)
+static void serve_few_as(struct server *s, unsigned contexts, enum node_role role, const char *id)
 {
         memset(s, 0, sizeof(*s));
-        s->self = (struct node_identity){.id = "origin-1", .incarnation_us = 1000, .role = ROLE_ORIGIND, .cluster_token = ""};
+        s->self = (struct node_identity){.incarnation_us = 1000, .role = role, .cluster_token = ""};
+        snprintf(s->self.id, sizeof(s->self.id), "%s", id);
         assert_int_equal(rpc_server_open(&s->rpc, &loop, "127.0.0.1", 0, contexts, &s->self, hold_all, s), 0);
         snprintf(s->address, sizeof(s->address), "127.0.0.1:%d", rpc_server_port(s->rpc));
+}
+
+static void serve_few(struct server *s, unsigned contexts)
+{
+        serve_few_as(s, contexts, ROLE_ORIGIND, "origin-1");
 }
 
 static void open_live(struct upstream **u, const char *address)
@@ -138,6 +145,42 @@ static void test_what_is_old_does_not_keep_what_is_live_from_being_asked_for(voi
         rpc_server_close(s.rpc);
 }
 
+/* All edges of the site take the same next one, so the tier above is asked by two of them at most. */
+static void test_an_edge_of_the_site_that_is_full_is_let_alone_and_the_next_one_asked(void **state)
+{
+        struct server s[2];
+        struct upstream *u;
+        char names[2 * sizeof(s[0].address)];
+        (void)state;
+        serve_few_as(&s[0], 2, ROLE_EDGED, "edge-2");
+        serve_few_as(&s[1], CROWD, ROLE_EDGED, "edge-3");
+        snprintf(names, sizeof(names), "%s,%s", s[0].address, s[1].address);
+        done = full = 0;
+        assert_int_equal(siblings_open(&u, &loop, names, &edge), 0);
+        WAIT(rpc_server_has(s[0].rpc, edge.id) && rpc_server_has(s[1].rpc, edge.id));
+        char key[64];
+        for (int i = 0; s[0].requests == 0; i++) { /* one that belongs to the first */
+                snprintf(key, sizeof(key), "/live/cam/s1/v720/%d.m4s", i);
+                unsigned before = s[0].requests + s[1].requests;
+                if (asks_for(u, key))
+                        WAIT(s[0].requests + s[1].requests > before);
+                uv_run(&loop, UV_RUN_NOWAIT);
+        }
+        for (int i = 0; i < CROWD; i++)
+                assert_true(asks_for(u, key));
+        WAIT(s[0].held_count == 2 && full == CROWD - 1);
+        unsigned there = s[0].requests, next = s[1].requests;
+        for (int i = 0; i < 20; i++)
+                assert_true(asks_for(u, key));
+        WAIT(s[1].requests >= next + 19);
+        assert_true(s[0].requests <= there + 1); /* to see how it is */
+        answer_held(&s[0]);
+        answer_held(&s[1]);
+        siblings_close(&u);
+        rpc_server_close(s[0].rpc);
+        rpc_server_close(s[1].rpc);
+}
+
 #define LOOP_TEST(f) cmocka_unit_test_setup_teardown(f, open_loop, close_loop)
 
 int main(void)
@@ -145,6 +188,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 LOOP_TEST(test_an_origin_that_is_full_is_let_alone),
                 LOOP_TEST(test_what_is_old_does_not_keep_what_is_live_from_being_asked_for),
+                LOOP_TEST(test_an_edge_of_the_site_that_is_full_is_let_alone_and_the_next_one_asked),
                 LOOP_TEST(test_an_origin_that_keeps_up_again_is_asked_as_before),
         };
         log_init("test", getenv("TEST_LOG") ? LOG_DEBUG : LOG_ERROR);
