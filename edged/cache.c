@@ -325,6 +325,8 @@ static enum cache_result get_object(struct cache *c, const char *key, size_t len
                 if (charge)
                         made->charge = *charge;
         }
+        if (result == CACHE_JOINED && hops > (*out)->deepest)
+                (*out)->deepest = hops;
         pthread_mutex_unlock(&s->lock);
         object_unref(&dropped);
         if (made)

@@ -67,6 +67,7 @@ void cache_make_etag(char etag[ETAG_MAX], const void *bytes, size_t len); /* pur
  *   MISS    FILLING, made by this call; its fill has been asked for
  *   JOINED  FILLING, made by an earlier one
  *   STALE   COMPLETE and expired a short while ago, or the upstream cannot be asked now or takes too long
+ * hops: tiers that were passed below, 0 for a viewer; with others only the loop thread calls it.
  * Any thread; allocates only for a MISS, and for the one HIT or STALE that begins a refresh. */
 enum cache_result cache_get(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us,
                             struct object **out);

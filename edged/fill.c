@@ -20,6 +20,8 @@ static void finish_fill(struct fill *f)
 {
         struct fills *fs = f->fills;
         race_drop(&f->race);
+        if (f->sounding)
+                f->sounding->fill = NULL;
         if (fs->cfg.left)
                 fs->cfg.left(fs->cfg.arg, f->object, &f->key, f->grew || f->was_due);
         if (f->next)
@@ -62,6 +64,8 @@ static enum step step_over(struct fill *f, int64_t now_us)
                 cache_missing(f->object, f->round.missing_ttl_ms, now_us);
                 return STEP_DONE;
         }
+        if (said == ROUND_TOO_DEEP)
+                return fill_fail(f, ERR_LIMIT, now_us);
         if (finds_nobody(f, said, now_us) || f->fills->stopping || now_us >= fill_deadline_us(f))
                 return fill_fail(f, why_late(f), now_us);
         round_begin(&f->round);
@@ -161,15 +165,43 @@ static enum step step_owner(struct fill *f, int64_t now_us)
         return STEP_ASK;
 }
 
+static void on_sounded(void *arg, int err, const struct fetch_reply *m, struct buf *bytes);
+
+static void sound_depth(struct fill *f, int64_t now_us)
+{
+        struct upstream *u = f->fills->upstream;
+        const struct object *o = f->object;
+        const struct call *first = f->race.first;
+        if (!u->of_edges || o->deepest <= o->hops || o->deepest <= f->sounded || o->len > 0 || f->sounding || !first ||
+            now_us - first->asked_us < FILL_SOUND_US)
+                return;
+        struct fetch what = {.offset = INT64_MAX, .wait_ms = FILL_BEGIN_MS, .hops = o->deepest};
+        memcpy(what.key, o->key, strlen(o->key));
+        struct call *c = mem_alloc(sizeof(*c));
+        *c = (struct call){.fills = f->fills, .fill = f};
+        f->sounded = o->deepest;
+        if (u->ops->fetch(u, f->key.stream, NULL, first->node, &what, FILL_BEGIN_MS + FILL_ANSWER_MS, &c->node, on_sounded, c) == 0)
+                f->sounding = c;
+        else
+                free(c);
+}
+
 static enum step step_up(struct fill *f, int64_t now_us)
 {
         struct fills *fs = f->fills;
+        sound_depth(f, now_us);
         if (!race_wants_second(&f->race, &fs->hedge, f->not_yet, fs->upstream->ops->live(fs->upstream), now_us))
                 return STEP_UP;
         struct node_set avoided = f->round.tried;
         node_set_add(&avoided, f->race.first->node);
         hedge_avoid(&fs->hedge, now_us, &avoided);
         race_second(&f->race, &fs->hedge, send_fetch(f, A_SECOND_NODE, &avoided, now_us) == 0, now_us);
+        return STEP_RACE;
+}
+
+static enum step step_race(struct fill *f, int64_t now_us)
+{
+        sound_depth(f, now_us);
         return STEP_RACE;
 }
 
@@ -227,6 +259,23 @@ static void on_answer(void *arg, int err, const struct fetch_reply *m, struct bu
         enum step next = (c->owner ? fill_take_owner_answer : fill_take_answer)(c, err, m, bytes, now_us);
         if (f)
                 go(f, next, now_us);
+        free(c);
+}
+
+/* Any other answer than a refusal says nothing here: the FETCH that was sent first is still under way. */
+static void on_sounded(void *arg, int err, const struct fetch_reply *m, struct buf *bytes)
+{
+        struct call *c = arg;
+        struct fill *f = c->fill;
+        int64_t now_us = c->fills->cfg.clock_us();
+        (void)bytes;
+        if (f)
+                f->sounding = NULL;
+        if (f && !err && m->status == ERR_LIMIT) {
+                log_error("key=%s msg=\"the tier above asks this one, in a circle, for what this one asks it for, or stands on more than %d others; "
+                          "look at origins of all edges\"", f->object->key, FETCH_HOPS_MAX);
+                go(f, fill_fail(f, ERR_LIMIT, now_us), now_us);
+        }
         free(c);
 }
 

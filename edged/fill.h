@@ -10,6 +10,12 @@
  * When a node says when the object can be there, nobody is asked before: the fill waits until then, or the object is FAILED at once if
  * nobody who waits now would be held for so long, and is asked for again when hold_us reaches so far.
  *
+ * Where edges stand above edges, `hops` of FETCH ends what is asked further and further. A circle is ended by no such count, for the FETCH that
+ * comes round joins the fill that sent it, and each keeps the next one waiting. It is known by an object that is joined from further
+ * down than it was made for. When nothing has come for FILL_SOUND_US, the node that was asked is told how deep it stands by a second FETCH, of no
+ * bytes (`offset` beyond any end), and so are the next ones, until one of them would be deeper than FETCH_HOPS_MAX: it refuses (ERR_LIMIT), and
+ * whoever hears that fails what it has told so deep. Others ask elsewhere then, or fail too, and viewers are told at once.
+ *
  * A fill belongs to no viewer: it goes on when all of them have left. It ends by itself:
  *   - nothing yet, and nobody asked for the object within hold_us: FAILED (a due segment is never MISSING for that);
  *   - no node to ask for FILL_NO_NODE_US: FAILED; no room in the cache for FILL_NO_ROOM_US: FAILED;
@@ -31,6 +37,7 @@
 #define FILL_PAUSE_FIRST_US (25 * US_PER_MS)
 #define FILL_PAUSE_MAX_US (1000 * US_PER_MS)
 #define FILL_NO_NODE_US (1000 * US_PER_MS)
+#define FILL_SOUND_US (250 * US_PER_MS)
 #define FILL_SPREAD_US (50 * US_PER_MS) /* when a node is there again, who waited for one asks within this */
 #define FILL_NO_ROOM_US (300 * US_PER_MS) /* for so long it is waited that the cache has room: who keeps what was evicted is being closed */
 #define FILL_TICK_MS 10               /* overdue answers, retries and deadlines are looked at this often */

@@ -14,7 +14,7 @@
         X(ASK, ask)       /* whom? → OWNER, UP, GATHER, OVER */                                                        \
         X(OWNER, owner)   /* the edge of this site whose object it is → ASK, PAUSE, DUE, DONE */                       \
         X(UP, up)         /* one is asked → ASK, RACE, OVER, PAUSE, DUE, DONE */                                       \
-        X(RACE, stay)     /* so is another one, or there is none → ASK, OVER, PAUSE, DUE, DONE */                      \
+        X(RACE, race)     /* so is another one, or there is none → ASK, OVER, PAUSE, DUE, DONE */                      \
         X(OVER, over)     /* all of this round were asked, or there is nobody → ASK, PAUSE, DONE */                    \
         X(PAUSE, pause)   /* until retry_us → ASK, DONE */                                                             \
         X(DUE, due)       /* not yet, until due_us → ASK, DONE */                                                      \
@@ -47,6 +47,8 @@ struct fill {
         bool grew;          /* it came in pieces */
         bool takes_old;     /* nobody has a newer session's manifest (newest.h) */
         unsigned rounds;    /* for nothing, one after the other */
+        struct call *sounding; /* a FETCH under way that is to find out whether it goes in a circle */
+        uint8_t sounded;       /* how deep that was asked */
 };
 
 struct fills {

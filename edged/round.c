@@ -15,6 +15,7 @@ bool round_is_full(const struct round *r)
 void round_heard(struct round *r, uint64_t node, int status, uint32_t ttl_ms)
 {
         node_set_add(&r->tried, node);
+        r->too_deep += status == ERR_LIMIT;
         if (status != ERR_NOT_FOUND)
                 return;
         r->not_found++;
@@ -27,5 +28,7 @@ enum round_verdict round_end(const struct round *r, bool was_due)
                 return ROUND_NOBODY;
         if (r->not_found == r->tried.count && !r->busy && !was_due)
                 return ROUND_MISSING;
+        if (r->too_deep == r->tried.count && !r->busy)
+                return ROUND_TOO_DEEP;
         return r->waited ? ROUND_AGAIN : ROUND_PAUSE;
 }

@@ -16,7 +16,7 @@
 
 struct round {
         struct node_set tried;
-        unsigned not_found;
+        unsigned not_found, too_deep;
         bool waited;
         bool busy; /* somebody was not asked, having too much to do: what the others lack it may have */
         uint32_t missing_ttl_ms; /* the shortest of those that said so */
@@ -25,13 +25,14 @@ struct round {
 enum round_verdict {
         ROUND_NOBODY,  /* there is nobody to ask */
         ROUND_MISSING, /* all say that there is no such thing */
+        ROUND_TOO_DEEP, /* all say that they ask nobody further for it */
         ROUND_AGAIN,   /* at once */
         ROUND_PAUSE,
 };
 
 void round_begin(struct round *r);
 bool round_is_full(const struct round *r);
-/* status: ERR_NOT_FOUND for ttl_ms; anything else is no answer to go by. */
+/* status: ERR_NOT_FOUND for ttl_ms; ERR_LIMIT; anything else is no answer to go by. */
 void round_heard(struct round *r, uint64_t node, int status, uint32_t ttl_ms);
 enum round_verdict round_end(const struct round *r, bool was_due);
 

@@ -94,6 +94,12 @@ static uint32_t due_in_ms(const struct object_view *v, int64_t now_us)
         return at_us > now_us ? (uint32_t)((at_us - now_us) / US_PER_MS) : 0;
 }
 
+/* Whether another node is to be asked, as it is for what nobody here can say, or fewer FETCHes are to be sent here. */
+static int failed_status(int failure)
+{
+        return failure == ERR_NOSPACE ? ERR_FULL : failure == ERR_LIMIT ? ERR_LIMIT : ERR_IO;
+}
+
 /* false: there is nothing to say yet, and may be by until_us. */
 static bool answer(struct rpc_request *req, struct object *o, uint64_t offset, int64_t until_us)
 {
@@ -111,7 +117,7 @@ static bool answer(struct rpc_request *req, struct object *o, uint64_t offset, i
         } else if (v.state == OBJECT_COMPLETE) {
                 reply_status(req, offset, ERR_NOT_FOUND, NOTHING_TTL_MS); /* beyond the end */
         } else if (v.state == OBJECT_FAILED && v.failure != ERR_NOT_YET) {
-                reply_status(req, offset, v.failure == ERR_NOSPACE ? ERR_FULL : ERR_IO, 0);
+                reply_status(req, offset, failed_status(v.failure), 0);
         } else if (v.state == OBJECT_FAILED || v.again_us > until_us || until_us == LAST_CHANCE) {
                 reply_status(req, offset, ERR_NOT_YET, due_in_ms(&v, now_us));
         } else {
@@ -231,6 +237,16 @@ static void on_names(struct serve *s, struct rpc_request *req, const struct key 
         uv_timer_start(&s->timer, on_names_timer, NAMES_TICK_MS, NAMES_TICK_MS);
 }
 
+/* For that one nothing is asked further, nor does it wait for what is: this edge may be asking it (fill.h). */
+static void answer_too_deep(struct serve *s, struct rpc_request *req, const struct fetch *m, int64_t now_us)
+{
+        struct object *o;
+        cache_find(s->cache, m->key, strlen(m->key), now_us, &o);
+        if (!o || !answer(req, o, m->offset, INT64_MAX))
+                reply_status(req, m->offset, ERR_LIMIT, 0);
+        object_unref(&o);
+}
+
 static void on_fetch(void *arg, struct rpc_request *req)
 {
         struct serve *s = arg;
@@ -256,6 +272,10 @@ static void on_fetch(void *arg, struct rpc_request *req)
         struct object *o;
         int64_t now_us = clock_mono_us();
         uint8_t hops = owned || m.hops == FETCH_HOPS_MAX ? m.hops : (uint8_t)(m.hops + 1);
+        if (hops == FETCH_HOPS_MAX) {
+                answer_too_deep(s, req, &m, now_us);
+                return;
+        }
         enum cache_result got = owned ? cache_get_owned(s->cache, m.key, strlen(m.key), hops, now_us, &o)
                                       : cache_get(s->cache, m.key, strlen(m.key), hops, now_us, &o);
         if (got == CACHE_FULL) {

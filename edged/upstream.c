@@ -257,7 +257,7 @@ int upstream_open(struct upstream **out, uv_loop_t *loop, const char *names, enu
         struct tier *t = mem_alloc(sizeof(*t));
         t->base.ops = &tier_ops;
         t->self = self;
-        t->by_object = role == ROLE_EDGED;
+        t->base.of_edges = t->by_object = role == ROLE_EDGED;
         t->owners = t->by_object ? PEERS_OWNERS_MAX : owners;
         t->changed = changed;
         t->arg = arg;

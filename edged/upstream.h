@@ -34,6 +34,7 @@ typedef void upstream_done(void *arg, int err, const struct fetch_reply *reply, 
 
 struct upstream {
         const struct upstream_ops *ops;
+        bool of_edges; /* they may ask further, and whom is not known here */
 };
 
 struct upstream_ops {

@@ -30,7 +30,8 @@ int fetch_decode(struct reader *r, struct fetch *m);
 struct fetch_reply {
         int8_t status;      /* 0; ERR_NOT_YET: due, but nothing beyond offset within wait_ms, nor before ttl_ms (0: nobody can
                                say), which is told at once when it is longer than wait_ms; ERR_NOT_FOUND: and will not
-                               be within ttl_ms; ERR_FULL: overloaded, try another. To a tier that is not to ask further
+                               be within ttl_ms; ERR_FULL: overloaded, try another; ERR_LIMIT: it is too far up, or too large, to be had by
+                               this way. To a tier that is not to ask further
                                ERR_NOT_FOUND of a segment says that there never was one; ERR_CORRUPT: there was, here or
                                elsewhere, and it cannot be had from here now; ERR_IO: nobody can say */
         uint8_t flags;

@@ -252,6 +252,38 @@ def test_edges_that_stand_above_each_other_ask_each_other_for_nothing_and_say_so
     assert [metric(e, "edged_upstream_fetches_total") for e in pair] == [0, 0]
 
 
+def circle(tier, *third):
+    """Three edges, each above the one before; the last one has others above it too."""
+    ports = [reserve_port() for _ in range(3)]
+    above = [f"127.0.0.1:{ports[(i + 1) % 3]}" for i in range(3)]
+    above[2] = ",".join([above[2], *(edge.address for edge in third)])
+    edges = [tier.start_edge(name=f"edge-{i + 1}", fetch_port=ports[i], origins=above[i], upstream_role="edged", hold_ms=30000) for i in range(3)]
+    for edge, count in zip(edges, (1, 1, 1 + len(third))):
+        wait_until(lambda edge=edge, count=count: metric(edge, "freshet_peers{", 'state="live"') == count, "each sees the one above")
+    return edges
+
+
+def test_a_circle_of_edges_ends_by_itself_and_viewers_are_told(tier):
+    """A mistake in their configuration. Each waits for the next one, and none of them would ever stop asking."""
+    edges = circle(tier)
+    for n in range(3):
+        answers = get_from(edges if n else edges[:1], f"/live/whole_4000/s/v720/{n}.m4s", 20)
+        assert {a.status for a in answers} == {503}
+    assert any("in a circle" in e.said() for e in edges)
+    path = "/live/whole_4000/s/v720/3.m4s"
+    assert [request(e.url + path).status for e in edges] == [503] * 3
+    ended = lambda: [metric(e, "edged_upstream_fetches_total") for e in edges]  # noqa: E731
+    wait_until(lambda: ended() == ended(), "nobody asks any more")
+
+
+def test_in_a_circle_everything_comes_by_the_edge_that_has_another_one_above(tier):
+    top = tier.edge(tier.origin(), name="top")
+    edges = circle(tier, top)
+    for n, edge in enumerate(edges * 4):
+        path, body = f"/live/whole_{4000 + n}/s/v720/{n}.m4s", body_of(4000 + n)
+        wait_until(lambda edge=edge, path=path, body=body: request(edge.url + path).body == body, "it comes, if not at once")
+
+
 def test_what_nobody_watches_any_more_is_followed_at_no_edge_of_the_site(tier):
     """Who follows asks the owner of the next segment: were that a viewer to the owner, each would follow for the others, for ever. And where
     nobody has watched, nothing is followed."""

@@ -40,6 +40,21 @@ static void test_a_node_that_was_too_busy_to_be_asked_may_have_it(void **state)
         assert_int_equal(round_end(&r, false), ROUND_NOBODY);
 }
 
+static void test_too_deep_is_what_all_say(void **state)
+{
+        (void)state;
+        struct round r;
+        round_begin(&r);
+        round_heard(&r, 1, ERR_LIMIT, 0);
+        assert_int_equal(round_end(&r, false), ROUND_TOO_DEEP);
+        assert_int_equal(round_end(&r, true), ROUND_TOO_DEEP);
+        r.busy = true;
+        assert_int_equal(round_end(&r, false), ROUND_PAUSE);
+        r.busy = false;
+        round_heard(&r, 2, ERR_NOT_FOUND, 1000);
+        assert_int_equal(round_end(&r, false), ROUND_PAUSE);
+}
+
 static void test_the_shortest_time_that_it_is_missing_for_counts(void **state)
 {
         (void)state;
@@ -84,6 +99,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_missing_is_what_all_say_of_what_was_never_due),
                 cmocka_unit_test(test_a_node_that_was_too_busy_to_be_asked_may_have_it),
+                cmocka_unit_test(test_too_deep_is_what_all_say),
                 cmocka_unit_test(test_the_shortest_time_that_it_is_missing_for_counts),
                 cmocka_unit_test(test_when_a_node_waited_the_next_round_follows_at_once),
                 cmocka_unit_test(test_only_so_many_are_asked_and_each_once),
