@@ -108,13 +108,23 @@ static enum step wait_for_room(struct fill *f, int64_t now_us)
         return STEP_PAUSE;
 }
 
+/* A manifest or a playlist that changes, and of which this is not all: what comes next would be of another version. A node of an
+ * earlier version gives them so, or it is longer than an answer can be. */
+static bool is_torn(const struct fill *f, const struct fetch_reply *m)
+{
+        enum key_kind kind = f->key.kind;
+        bool changes = kind == KEY_ENTRY || kind == KEY_MANIFEST || kind == KEY_PLAYLIST;
+        return changes && !(m->flags & (FETCH_IMMUTABLE | FETCH_COMPLETE));
+}
+
 /* Bytes, or the end: what one of the two asked brought first. */
 static enum step take_piece(struct fill *f, const struct fetch_reply *m, struct buf *bytes, int64_t now_us)
 {
         struct object *o = f->object;
         bool immutable = m->flags & FETCH_IMMUTABLE, complete = m->flags & FETCH_COMPLETE;
         const char *type = safe_type(m, o->key);
-        int err = bytes && o->len + bytes->len > f->fills->cfg.object_max_bytes ? ERR_LIMIT : 0;
+        bool too_long = bytes && o->len + bytes->len > f->fills->cfg.object_max_bytes;
+        int err = too_long || is_torn(f, m) ? ERR_LIMIT : 0;
         settle(f, true);
         f->grew |= !complete;
         if (!err && complete)

@@ -68,21 +68,36 @@ static uint32_t ttl_left_ms(struct object *o, int64_t now_us)
         return left_ms < 0 ? 0 : left_ms > 3600000 ? 3600000 : (uint32_t)left_ms;
 }
 
+/* all: what changes is one answer, as long as it can be one (proto/fetch.h). */
+static void take_of_body(struct fetch_reply *m, const struct buf *body, bool all)
+{
+        uint64_t left = body->len - m->offset, most = all && left <= FETCH_WHOLE_MAX ? FETCH_WHOLE_MAX : BODY_MAX;
+        m->bytes = body->data + m->offset;
+        m->len = (uint32_t)(left < most ? left : most);
+        m->flags |= m->len == left ? FETCH_COMPLETE : 0;
+}
+
+static void take_of_pieces(struct fetch_reply *m, struct object *o)
+{
+        static uint8_t piece[BODY_MAX]; /* loop thread only */
+        while (m->len < BODY_MAX) {
+                ssize_t n = object_read(o, m->offset + m->len, piece + m->len, BODY_MAX - m->len);
+                if (n <= 0)
+                        break;
+                m->len += (uint32_t)n;
+        }
+        m->bytes = piece;
+}
+
 static void reply_bytes(struct rpc_request *req, struct object *o, uint64_t offset, const struct object_view *v,
                         int64_t now_us)
 {
         struct fetch_reply m = {.offset = offset, .flags = o->immutable ? FETCH_IMMUTABLE : 0};
-        static uint8_t piece[BODY_MAX]; /* loop thread only */
         memcpy(m.content_type, o->content_type, sizeof(m.content_type));
-        while (m.len < BODY_MAX) {
-                ssize_t n = object_read(o, offset + m.len, piece + m.len, BODY_MAX - m.len);
-                if (n <= 0)
-                        break;
-                m.len += (uint32_t)n;
-        }
-        m.bytes = piece;
-        if (v->state == OBJECT_COMPLETE && offset + m.len >= v->len)
-                m.flags |= FETCH_COMPLETE;
+        if (v->state == OBJECT_COMPLETE)
+                take_of_body(&m, v->body, !o->immutable && offset == 0);
+        else
+                take_of_pieces(&m, o);
         if (v->state == OBJECT_COMPLETE)
                 m.ttl_ms = ttl_left_ms(o, now_us);
         reply(req, &m);

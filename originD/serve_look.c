@@ -28,6 +28,13 @@ static enum look none(struct serve_request *r, uint32_t ttl_ms)
         return LOOK_NONE;
 }
 
+/* What is made anew for each who asks is not given in pieces: they would be of different versions. */
+static void take_all_at_once(struct serve_request *r)
+{
+        if (r->offset == 0 && r->max_bytes < FETCH_WHOLE_MAX)
+                r->max_bytes = FETCH_WHOLE_MAX;
+}
+
 static enum look answer_bytes(struct serve_request *r, struct buf *bytes, uint64_t size, bool complete, uint8_t flags,
                               uint32_t ttl_ms, const char *content_type)
 {
@@ -343,6 +350,8 @@ static enum look look_manifest(struct serve *sv, struct serve_request *r, struct
         if (over || holes != LOOK_DONE)
                 return holes;
         bool entry = r->parsed.kind == KEY_ENTRY, for_ever = !entry && s->state == SESSION_ENDED;
+        if (!for_ever)
+                take_all_at_once(r);
         struct buf *text = f->write(s, &sv->manifest, entry);
         enum look l = answer_bytes(r, text, text->len, true, for_ever ? FETCH_IMMUTABLE : 0,
                                    for_ever ? TTL_MEDIA_MS : TTL_MANIFEST_MS, f->content_type);
@@ -372,6 +381,8 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
         if (over || holes != LOOK_DONE)
                 return holes;
         struct buf *text = playlist_write(s, t, &sv->manifest, &r->parsed);
+        if (live)
+                take_all_at_once(r);
         enum look l = answer_bytes(r, text, text->len, true, live ? 0 : FETCH_IMMUTABLE,
                                    !live ? TTL_MEDIA_MS : r->parsed.waits ? TTL_MANIFEST_MS : TTL_PLAYLIST_MS, PLAYLIST_TYPE);
         buf_unref(&text);

@@ -38,10 +38,16 @@ int fetch_decode(struct reader *r, struct fetch *m)
         return reader_done(r);
 }
 
+static bool has_length_that_may_be(const struct fetch_reply *m)
+{
+        bool whole = m->offset == 0 && (m->flags & (FETCH_COMPLETE | FETCH_IMMUTABLE)) == FETCH_COMPLETE;
+        return m->len <= (whole ? FETCH_WHOLE_MAX : BODY_MAX);
+}
+
 void fetch_reply_encode(struct writer *w, const void *message)
 {
         const struct fetch_reply *m = message;
-        assert(m->len <= BODY_MAX);
+        assert(has_length_that_may_be(m));
         writer_u8(w, (uint8_t)m->status);
         writer_u8(w, m->flags);
         writer_u32(w, m->ttl_ms);
@@ -59,7 +65,9 @@ int fetch_reply_decode(struct reader *r, struct fetch_reply *m)
         if (m->offset > INT64_MAX)
                 reader_fail(r);
         reader_str(r, m->content_type, sizeof(m->content_type));
-        m->bytes = check_body(r, BODY_MAX, &m->len);
+        m->bytes = check_body(r, FETCH_WHOLE_MAX, &m->len);
+        if (!has_length_that_may_be(m))
+                reader_fail(r);
         return reader_done(r);
 }
 

@@ -1,7 +1,9 @@
 /* fetch.h - the one verb of every tier: bytes of an object from an offset, waiting a bounded time for those to come.
  *
  * key names it: key.h has the table of names.
- * The answer holds what exists beyond offset, at most BODY_MAX bytes; with nothing new the tier waits up to wait_ms.
+ * The answer holds what exists beyond offset, at most BODY_MAX bytes; with nothing new the tier waits up to wait_ms. A manifest or a playlist
+ * that is not FETCH_IMMUTABLE comes whole, at most FETCH_WHOLE_MAX bytes: it is made anew each time it is asked for, so pieces would be of
+ * different versions.
  *
  * MSG_FETCH_OWNED is the same, asked by an edge of another one of its site that the object belongs to (edged/siblings.h): what is not there
  * is asked for above, never of a third edge. `hops` counts tiers, so it is as in the question that made this one necessary. */
@@ -14,6 +16,7 @@
 #define KEY_MAX 255
 #define FETCH_WAIT_MAX_MS 10000
 #define FETCH_HOPS_MAX 4
+#define FETCH_WHOLE_MAX (8u << 20) /* a day's playlist has 3 MiB */
 
 struct fetch {
         char key[KEY_MAX + 1];
@@ -39,7 +42,7 @@ struct fetch_reply {
         uint64_t offset;    /* as asked */
         char content_type[64]; /* "video/mp4", "application/dash+xml", "application/json" */
         const uint8_t *bytes;
-        uint32_t len; /* ≤ BODY_MAX */
+        uint32_t len; /* ≤ BODY_MAX, or FETCH_WHOLE_MAX of all there is of what is not immutable */
 };
 void fetch_reply_encode(struct writer *w, const void *message);
 int fetch_reply_decode(struct reader *r, struct fetch_reply *m);

@@ -402,6 +402,24 @@ static void test_an_object_over_the_limit_is_cut_off(void **state)
         free(mb);
 }
 
+/* It would be put together of two versions. */
+static void test_what_changes_is_taken_whole_or_not_at_all(void **state)
+{
+        (void)state;
+        static const char *const names[] = {"/live/cam/manifest.mpd", "/live/cam/s1/manifest.mpd", "/live/cam/s1/v720/media.m3u8",
+                                            "/live/cam/s1/v720/media.17.1.m3u8"};
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+                struct fake_edge e;
+                open_edge(&e, 1);
+                struct object *o = get(&e, names[i]);
+                fake_answer_bytes(last(&e), "#EXTM3U", 7, 0, 1000, "text/plain");
+                assert_int_equal(look(o).state, OBJECT_FAILED);
+                assert_int_equal(look(o).len, 0);
+                object_unref(&o);
+                fake_edge_close(&e);
+        }
+}
+
 static void test_a_type_that_would_forge_a_header_is_not_passed_on(void **state)
 {
         (void)state;
@@ -509,6 +527,7 @@ int main(void)
                 cmocka_unit_test(test_without_any_origin_it_fails_after_a_second),
                 cmocka_unit_test(test_a_fill_nobody_waits_for_finishes_anyway),
                 cmocka_unit_test(test_an_object_over_the_limit_is_cut_off),
+                cmocka_unit_test(test_what_changes_is_taken_whole_or_not_at_all),
                 cmocka_unit_test(test_a_type_that_would_forge_a_header_is_not_passed_on),
                 cmocka_unit_test(test_the_list_of_streams_comes_from_every_origin),
                 cmocka_unit_test(test_a_page_of_recordings_comes_from_every_origin),

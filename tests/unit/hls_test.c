@@ -330,6 +330,27 @@ static void test_who_asks_for_a_version_waits_until_its_part_is_there(void **sta
         assert_true(q.a.flags & FETCH_IMMUTABLE);
 }
 
+/* It is made anew for each who asks: the second piece would be of another version. */
+static void test_a_playlist_that_changes_is_one_answer_however_long_it_is(void **state)
+{
+        (void)state;
+        sv.manifest.time_shift_s = 86400;
+        struct session *s = live(1);
+        struct question q;
+        s->tracks[0]->fps_milli = 25000;
+        s->first_chunk_mono_us = 1;
+        put_segment(s, 0);
+        put_segment(s, 50000);
+        while (answer_to(&q, TRACK "media.m3u8", 0, 3000))
+                ;
+        assert_in_range(q.a.len, BODY_MAX + 1, FETCH_WHOLE_MAX);
+        assert_int_equal(q.a.flags & (FETCH_COMPLETE | FETCH_IMMUTABLE), FETCH_COMPLETE);
+        end_session(s);
+        assert_int_equal(answer_to(&q, TRACK "media.m3u8", 0, 0), 0);
+        assert_int_equal(q.a.len, BODY_MAX);
+        assert_int_equal(q.a.flags & (FETCH_COMPLETE | FETCH_IMMUTABLE), FETCH_IMMUTABLE);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -344,6 +365,7 @@ int main(void)
                 CASE(test_nothing_that_was_told_of_a_segment_ever_changes),
                 CASE(test_the_window_is_as_long_as_a_viewer_can_go_back),
                 CASE(test_what_nobody_wrote_is_a_gap),
+                CASE(test_a_playlist_that_changes_is_one_answer_however_long_it_is),
                 CASE(test_a_recording_ends_and_says_how_long_its_last_segment_is),
                 CASE(test_who_asks_for_a_version_waits_until_its_part_is_there),
         };

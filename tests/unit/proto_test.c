@@ -407,6 +407,30 @@ static void test_fetch_round_trip(void **state)
         nng_msg_free(msg);
 }
 
+static int fetch_reply_of(uint32_t len, uint64_t offset, uint8_t flags)
+{
+        static const uint8_t bytes[FETCH_WHOLE_MAX + 1];
+        struct fetch_reply p = {.offset = offset, .flags = FETCH_COMPLETE, .bytes = bytes, .len = len}, out;
+        nng_msg *msg = message_new(MSG_FETCH_REPLY, fetch_reply_encode, &p);
+        struct reader r;
+        ((uint8_t *)nng_msg_body(msg))[2] = flags;
+        assert_int_equal(message_open(&r, msg), MSG_FETCH_REPLY);
+        int err = fetch_reply_decode(&r, &out);
+        nng_msg_free(msg);
+        return err;
+}
+
+static void test_only_what_changes_and_is_whole_may_be_longer_than_a_piece(void **state)
+{
+        (void)state;
+        assert_int_equal(fetch_reply_of(FETCH_WHOLE_MAX, 0, FETCH_COMPLETE), 0);
+        assert_int_equal(fetch_reply_of(BODY_MAX + 1, 0, FETCH_COMPLETE), 0);
+        assert_int_equal(fetch_reply_of(BODY_MAX + 1, 0, FETCH_COMPLETE | FETCH_IMMUTABLE), ERR_PROTO);
+        assert_int_equal(fetch_reply_of(BODY_MAX + 1, 0, 0), ERR_PROTO);
+        assert_int_equal(fetch_reply_of(BODY_MAX, 0, FETCH_COMPLETE | FETCH_IMMUTABLE), 0);
+        assert_int_equal(fetch_reply_of(BODY_MAX, 7, 0), 0);
+}
+
 static int take(int err, nng_msg *msg, uint64_t offset, struct fetch_reply *m, const char *bytes)
 {
         struct buf *got;
@@ -644,6 +668,7 @@ int main(void)
                 cmocka_unit_test(test_put_round_trip),
                 cmocka_unit_test(test_put_reply_and_end_round_trip),
                 cmocka_unit_test(test_fetch_round_trip),
+                cmocka_unit_test(test_only_what_changes_and_is_whole_may_be_longer_than_a_piece),
                 cmocka_unit_test(test_an_answer_to_fetch_is_for_the_offset_that_was_asked),
                 cmocka_unit_test(test_values_that_cannot_be_are_refused),
                 cmocka_unit_test(test_lengths_beyond_the_bounds_are_refused_before_they_are_believed),
