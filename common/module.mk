@@ -13,11 +13,12 @@ common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/
                common/daemon/healthcheck.c common/daemon/log.c common/daemon/log_json.c common/daemon/log_site.c \
                common/daemon/memory.c common/daemon/metrics.c common/daemon/notify.c common/daemon/version.c common/err.c \
                common/file_watch.c common/http_client.c common/json_buf.c common/jwt.c common/mailbox.c common/mem.c \
-               common/networks.c common/pattern.c common/range.c common/tls_server.c common/tls_stream.c common/token_keys.c
+               common/networks.c common/pattern.c common/range.c common/tls_server.c common/tls_stream.c common/tls_tickets.c \
+               common/token_keys.c
 common_PKGS := libuv jansson libcrypto libcurl libmicrohttpd libssl libxxhash libisal
 common_LDLIBS := -lnng
 common_UNIT := admin avc buf bytes clock cluster_certs config daemon descriptors distance fatal file_watch http_client jwt log \
                log_site long_way mailbox memory metrics nng_clock peer_clock peers range ring rpc rpc_bounds rpc_handshakes rpc_leaving rpc_tls \
-               sp_frames tls_server token_keys under_way
+               sp_frames tls_server tls_tickets token_keys under_way
 common_FUZZ := config jwt range sp_frames
 common_TOOLS := rpc_cost

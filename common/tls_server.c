@@ -22,6 +22,7 @@
 #include "common/err.h"
 #include "common/file_watch.h"
 #include "common/mem.h"
+#include "common/tls_tickets.h"
 
 #define NAME_MAX_BYTES 255
 #define ALPN_MAX_BYTES 64
@@ -49,20 +50,13 @@ struct trouble {
         unsigned count;
 };
 
-/* What tickets are sealed with. */
-struct ticket_key {
-        unsigned char name[16], cipher[32], mac[32];
-        int64_t made_us; /* monotonic; 0: there is none */
-};
-
-enum { TICKETS_NOW, TICKETS_BEFORE, TICKET_KEYS };
-
 struct tls_server {
         char *directory;
-        bool tickets, kernel;
+        bool kernel;
+        struct tls_tickets *tickets; /* NULL: there are none */
+        char *ticket_secret;         /* that other servers have too; "": none */
         pthread_mutex_t lock;
         struct pairs *pairs; /* changed by the loop thread, under the lock */
-        struct ticket_key keys[TICKET_KEYS]; /* under the lock */
         struct file_watch *watch;
         uv_timer_t retry;       /* active: the last reading found something wrong */
         struct trouble trouble; /* and it was told */
@@ -213,55 +207,15 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, 
 
 /* Tickets --------------------------------------------------------------------------------------------------------- */
 
-static bool is_usable(const struct ticket_key *k, int64_t now_us)
-{
-        return k->made_us && now_us - k->made_us < 2 * TLS_SERVER_TICKETS_S * US_PER_S;
-}
-
-/* Under the lock. false: there is no chance to be had. */
-static bool renew_key(struct tls_server *s, int64_t now_us)
-{
-        struct ticket_key *now = &s->keys[TICKETS_NOW];
-        if (now->made_us && now_us - now->made_us < TLS_SERVER_TICKETS_S * US_PER_S)
-                return true;
-        s->keys[TICKETS_BEFORE] = *now;
-        now->made_us = 0;
-        if (RAND_bytes(now->name, sizeof(now->name)) != 1 || RAND_bytes(now->cipher, sizeof(now->cipher)) != 1 ||
-            RAND_bytes(now->mac, sizeof(now->mac)) != 1)
-                return false;
-        now->made_us = now_us;
-        return true;
-}
-
-/* Under the lock. What was proved by the certificate from before is not to be taken for a proof of the new one. */
-static void forget_keys(struct tls_server *s)
-{
-        OPENSSL_cleanse(s->keys, sizeof(s->keys));
-}
-
-/* A copy of what a new ticket is sealed with, or an old one was. */
-static bool find_key(struct tls_server *s, const unsigned char *name, struct ticket_key *out)
-{
-        int64_t now_us = clock_mono_us();
-        bool found = false;
-        pthread_mutex_lock(&s->lock);
-        if (!name && (found = renew_key(s, now_us)))
-                *out = s->keys[TICKETS_NOW];
-        for (int i = 0; name && !found && i < TICKET_KEYS; i++) {
-                found = is_usable(&s->keys[i], now_us) && memcmp(s->keys[i].name, name, sizeof(s->keys[i].name)) == 0;
-                if (found)
-                        *out = s->keys[i];
-        }
-        pthread_mutex_unlock(&s->lock);
-        return found;
-}
-
 /* 0: no ticket, or not one of ours; 2: a good one, for which the client gets another: it is to show each but once (RFC 8446, C.4). */
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seals)
 {
         struct tls_server *s = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-        struct ticket_key k;
-        if (!find_key(s, seals ? NULL : name, &k))
+        int64_t mono_us = clock_mono_us(), wall_us = clock_wall_us();
+        struct tls_ticket_key k;
+        bool found = seals ? tls_tickets_seal_with(s->tickets, SSL_version(ssl) >= TLS1_3_VERSION, mono_us, wall_us, &k)
+                           : tls_tickets_opens_with(s->tickets, name, mono_us, wall_us, &k);
+        if (!found)
                 return 0;
         OSSL_PARAM params[] = {OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, k.mac, sizeof(k.mac)),
                                OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0), OSSL_PARAM_construct_end()};
@@ -299,7 +253,7 @@ static SSL_CTX *new_context(struct tls_server *s)
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
         SSL_CTX_set_app_data(ctx, s);
         if (s->tickets) {
-                SSL_CTX_set_timeout(ctx, TLS_SERVER_TICKETS_S);
+                SSL_CTX_set_timeout(ctx, TLS_TICKETS_S);
                 SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
         } else {
                 SSL_CTX_set_num_tickets(ctx, 0);
@@ -457,6 +411,29 @@ static void log_pair(const struct pair *p)
                 log_info("pair=%s subject=%s not_after=%s msg=\"certificate in use\"", p->name, quoted, ts);
 }
 
+/* What is proved by them: one digest of all. */
+static void digest_pairs(const struct pairs *all, uint8_t out[TLS_TICKETS_PROOF])
+{
+        EVP_MD_CTX *sum = EVP_MD_CTX_new();
+        unsigned char one[EVP_MAX_MD_SIZE];
+        unsigned len;
+        bool ok = sum && EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1;
+        for (unsigned i = 0; ok && i < all->count; i++)
+                ok = X509_digest(SSL_CTX_get0_certificate(all->at[i].ctx), EVP_sha256(), one, &len) == 1 && EVP_DigestUpdate(sum, one, len) == 1;
+        if (!ok || EVP_DigestFinal_ex(sum, out, NULL) != 1)
+                mem_out("TLS");
+        EVP_MD_CTX_free(sum);
+}
+
+static void renew_tickets(struct tls_server *s)
+{
+        uint8_t proof[TLS_TICKETS_PROOF];
+        if (!s->tickets)
+                return;
+        digest_pairs(s->pairs, proof);
+        tls_tickets_share(s->tickets, s->ticket_secret, proof);
+}
+
 static void show(const struct pairs *all)
 {
         int64_t first = 0;
@@ -530,8 +507,8 @@ static void read_again(struct tls_server *s, bool changed)
         struct pairs *before = s->pairs;
         pthread_mutex_lock(&s->lock);
         s->pairs = now;
-        forget_keys(s);
         pthread_mutex_unlock(&s->lock);
+        renew_tickets(s);
         pairs_unref(&before);
         show(now);
 }
@@ -539,6 +516,16 @@ static void read_again(struct tls_server *s, bool changed)
 static void on_retry(uv_timer_t *timer)
 {
         read_again(timer->data, false);
+}
+
+void tls_server_set_ticket_secret(struct tls_server *s, const char *secret)
+{
+        if (strcmp(s->ticket_secret, secret) == 0)
+                return;
+        OPENSSL_cleanse(s->ticket_secret, strlen(s->ticket_secret));
+        free(s->ticket_secret);
+        s->ticket_secret = mem_strdup(secret);
+        renew_tickets(s);
 }
 
 void tls_server_reload(struct tls_server *s)
@@ -573,7 +560,8 @@ int tls_server_open(struct tls_server **out, uv_loop_t *loop, const struct tls_s
         struct tls_server *s = mem_alloc(sizeof(*s));
         struct trouble trouble = {0};
         s->directory = mem_strdup(cfg->directory);
-        s->tickets = cfg->tickets;
+        s->tickets = cfg->tickets ? tls_tickets_open() : NULL;
+        s->ticket_secret = mem_strdup(cfg->ticket_secret ? cfg->ticket_secret : "");
         s->kernel = cfg->kernel;
         pthread_mutex_init(&s->lock, NULL);
         take_alpn(s, cfg->alpn);
@@ -589,6 +577,7 @@ int tls_server_open(struct tls_server **out, uv_loop_t *loop, const struct tls_s
                 tls_server_close(out);
                 return ERR_CONFIG;
         }
+        renew_tickets(s);
         set_retry(s);
         show(s->pairs);
         return 0;
@@ -623,7 +612,9 @@ void tls_server_close(struct tls_server **sp)
         *sp = NULL;
         file_watch_close(s->watch);
         pairs_unref(&s->pairs);
-        forget_keys(s);
+        tls_tickets_close(&s->tickets);
+        OPENSSL_cleanse(s->ticket_secret, strlen(s->ticket_secret));
+        free(s->ticket_secret);
         pthread_mutex_destroy(&s->lock);
         trouble_fini(&s->trouble);
         free(s->directory);

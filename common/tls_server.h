@@ -17,9 +17,9 @@
  *
  * TLS 1.2 with forward secrecy and authenticated encryption only, and TLS 1.3. No renegotiation, no compression, no early data and no
  * sessions that this side keeps. Tickets, with which a client that comes again is spared the certificate and this side the signature, for
- * those who ask for them: a viewer's player connects again and again, a publisher once in hours. Their key is in memory only, made anew
- * every TLS_SERVER_TICKETS_S and with each reading of the certificates: who shows a ticket of the key before last, or of another node,
- * begins from the beginning.
+ * those who ask for them: a viewer's player connects again and again, a publisher once in hours. What they are sealed with is
+ * tls_tickets.h's: keys in memory only, or, of TLS 1.3, such as all who have the same secret and the same certificates make. They are others
+ * every TLS_TICKETS_S and with each reading of other certificates: who shows a ticket of the key before last begins from the beginning.
  *
  * Loop thread only, but for tls_server_accept() and the handshakes of what it returns: any thread. One mutex, taken a few times a
  * handshake. */
@@ -33,7 +33,6 @@
 
 #define TLS_SERVER_PAIRS_MAX 64 /* the others, by name, are left out and logged */
 #define TLS_SERVER_RETRY_MS 2000
-#define TLS_SERVER_TICKETS_S 3600 /* a ticket is good for so long at least, and twice that at most */
 
 struct tls_server;
 
@@ -43,6 +42,7 @@ struct tls_server_config {
          * served without. NULL: offers are passed over. */
         const char *const *alpn;
         bool tickets;
+        const char *ticket_secret; /* TLS_TICKETS_SECRET_MIN characters or more: who has the same one opens these tickets too. NULL, "": none */
         bool kernel; /* the kernel encrypts where it can, if the socket is OpenSSL's to use (SSL_OP_ENABLE_KTLS) */
 };
 
@@ -51,6 +51,9 @@ int tls_server_open(struct tls_server **out, uv_loop_t *loop, const struct tls_s
 
 /* What the watch does by itself: for SIGHUP. */
 void tls_server_reload(struct tls_server *s);
+
+/* Another secret from now on; tickets that were given before are good no more. */
+void tls_server_set_ticket_secret(struct tls_server *s, const char *secret);
 
 /* A new connection, waiting for its client's hello; the caller's to SSL_free(), before tls_server_close(). */
 SSL *tls_server_accept(struct tls_server *s);

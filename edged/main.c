@@ -16,6 +16,7 @@
 #include "common/mailbox.h"
 #include "common/networks.h"
 #include "common/tls_server.h"
+#include "common/tls_tickets.h"
 #include "common/token_keys.h"
 #include "edged/access.h"
 #include "edged/addresses.h"
@@ -47,7 +48,7 @@
 struct config {
         struct config_common common;
         int64_t http_port, https_port, fetch_port;
-        char *https_certs;
+        char *https_certs, *https_ticket_secret;
         int64_t handshakes_per_s, handshakes_of_one_per_s;
         char *origins, *upstream_role, *siblings;
         int64_t sibling_late_ms;
@@ -82,6 +83,16 @@ static int check_sources(const void *value, char *why, size_t why_cap)
         return 0;
 }
 
+/* Whoever has a ticket can try secrets, as fast as he likes. */
+static int check_ticket_secret(const void *value, char *why, size_t why_cap)
+{
+        size_t len = strlen(*(char *const *)value);
+        if (len == 0 || len >= TLS_TICKETS_SECRET_MIN)
+                return 0;
+        snprintf(why, why_cap, "it must have %d characters at least, made by chance", TLS_TICKETS_SECRET_MIN);
+        return ERR_CONFIG;
+}
+
 /* What would end the process later, for -n too. */
 static int check_start(const void *fields, char *why, size_t why_cap)
 {
@@ -103,6 +114,9 @@ static const struct config_key keys[] = {
         INT(https_port, "8443", 1, 65535, "port", "the same over TLS, opened when https_certs is set"),
         {.name = "https_certs", .type = CONFIG_STRING, .offset = offsetof(struct config, https_certs), .default_value = "", .min = 0,
          .max = 4096, .unit = "", .help = "directory of certificates and keys, each NAME.crt (or .pem) with NAME.key; watched for changes"},
+        {.name = "https_ticket_secret", .type = CONFIG_STRING, .offset = offsetof(struct config, https_ticket_secret), .default_value = "",
+         .min = 0, .max = 255, .unit = "", .secret = true, .reloads = true, .check = check_ticket_secret,
+         .help = "the same at all edges of a site: who was at one of them is spared a handshake's signature at the others (TLS 1.3); empty: each for itself"},
         INT(handshakes_per_s, "1000", 0, 1000000, "1/s", "handshakes of TLS, five seconds' worth at once; more are closed; 0: no bound"),
         INT(handshakes_of_one_per_s, "100", 0, 1000000, "1/s", "of them of one address; 0: no bound"),
         INT(fetch_port, "9402", 1, 65535, "port", "FETCH for other edges"),
@@ -303,8 +317,10 @@ static void on_reloaded(void *arg)
         if (!e->token_keys) /* closed: this is the end */
                 return;
         token_keys_reload(e->token_keys, e->config.view_jwks);
-        if (e->tls)
+        if (e->tls) {
+                tls_server_set_ticket_secret(e->tls, e->config.https_ticket_secret);
                 tls_server_reload(e->tls);
+        }
         apply_access(e);
 }
 
@@ -477,7 +493,8 @@ static int open_sockets(struct edge *e)
                           err_text(err));
                 return err;
         }
-        struct tls_server_config tls = {.directory = c->https_certs, .alpn = (const char *const[]){"http/1.1", NULL}, .tickets = true, .kernel = true};
+        struct tls_server_config tls = {.directory = c->https_certs, .alpn = (const char *const[]){"http/1.1", NULL}, .tickets = true,
+                                        .ticket_secret = c->https_ticket_secret, .kernel = true};
         if (*c->https_certs && (err = tls_server_open(&e->tls, e->daemon.loop, &tls)) != 0)
                 return err;
         http.tls = e->tls;

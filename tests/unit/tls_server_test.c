@@ -700,6 +700,33 @@ static void test_who_has_a_ticket_is_spared_the_signature_until_the_certificates
         tls_server_close(&other);
 }
 
+static void test_a_ticket_of_tls_1_3_is_good_at_all_who_share_a_secret_and_the_certificates(void **state)
+{
+        struct fixture *f = *state;
+        struct tls_server *s[2];
+        struct tls_server_config cfg = {.directory = f->dir, .tickets = true, .kernel = true, .ticket_secret = "0123456789abcdef0123456789abcdef"};
+        SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+        SSL_SESSION *session = NULL, *old = NULL;
+        for (int i = 0; i < 2; i++)
+                assert_int_equal(tls_server_open(&s[i], &f->loop, &cfg), 0);
+        assert_false(meet(s[0], ctx, TLS1_3_VERSION, &session));
+        for (int i = 0; i < 4; i++)
+                assert_true(meet(s[i % 2], ctx, TLS1_3_VERSION, &session));
+        tls_server_reload(s[0]); /* which has the very same certificates */
+        assert_true(meet(s[0], ctx, TLS1_3_VERSION, &session));
+        assert_false(meet(s[0], ctx, TLS1_2_VERSION, &old));
+        assert_false(meet(s[1], ctx, TLS1_2_VERSION, &old)); /* with its key all that was sent could be read */
+        assert_true(meet(s[1], ctx, TLS1_2_VERSION, &old));
+        tls_server_set_ticket_secret(s[1], "fedcba9876543210fedcba9876543210");
+        assert_false(meet(s[1], ctx, TLS1_3_VERSION, &session));
+        assert_false(meet(s[0], ctx, TLS1_3_VERSION, &session));
+        SSL_SESSION_free(session);
+        SSL_SESSION_free(old);
+        SSL_CTX_free(ctx);
+        for (int i = 0; i < 2; i++)
+                tls_server_close(&s[i]);
+}
+
 static void *connect_often(void *arg)
 {
         SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
@@ -753,6 +780,7 @@ int main(void)
                 TEST(test_alpn_is_tolerated_or_chosen_from),
                 TEST(test_there_are_no_sessions_to_resume),
                 TEST(test_who_has_a_ticket_is_spared_the_signature_until_the_certificates_are_read_again),
+                TEST(test_a_ticket_of_tls_1_3_is_good_at_all_who_share_a_secret_and_the_certificates),
                 TEST(test_several_threads_have_handshakes_while_certificates_are_read_again),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
