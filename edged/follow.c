@@ -76,7 +76,7 @@ static void open_next(struct follow *w, const struct object *o, const struct key
 
 void follow_left(struct follow *w, struct object *o, const struct key *key, bool grew, int64_t now_us)
 {
-        if (!w || key->kind != KEY_SEGMENT)
+        if (!w || key->kind != KEY_SEGMENT || key->joined)
                 return;
         if (o->ahead) {
                 assert(w->under_way > 0);

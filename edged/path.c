@@ -69,18 +69,14 @@ static int is_file_name(const char *s)
         return n > 0 && n <= FILE_NAME_MAX && s[n] == '\0' && s[0] != '.' && s[n - 1] != '.' && strchr(s, '.');
 }
 
-/* ".../17.1.m4s" is part 1 of ".../17.m4s". */
 static bool take_part(struct path *out)
 {
-        char *name = strrchr(out->key, '/'), *dot = name ? strchr(name, '.') : NULL;
-        if (!dot || dot[1] < '0' || dot[1] >= '0' + PARTS_OF_SEGMENT || strcmp(dot + 2, ".m4s") != 0)
+        if (!parts_take_name(out->key, &out->part, &out->part_chunks))
                 return false;
-        out->part = (unsigned)(dot[1] - '0');
         out->is_part = true;
-        memmove(dot, dot + 2, strlen(dot + 2) + 1);
-        out->key_len -= 2;
+        out->key_len = strlen(out->key);
         key_parse(&out->object, out->key);
-        return out->object.kind == KEY_SEGMENT;
+        return out->object.kind == KEY_SEGMENT && !out->object.joined;
 }
 
 /* A number that is the whole value. */
@@ -139,7 +135,7 @@ static enum path_kind classify(const char *target, struct path *out)
 {
         const char *key = out->key;
         key_parse(&out->object, key);
-        if (out->object.kind == KEY_PLAYLIST && !out->object.waits && !out->object.skips)
+        if (out->object.kind == KEY_PLAYLIST && !out->object.waits && !out->object.skips && !out->object.classic)
                 return take_version(target, out);
         if (key_is_public(out->object.kind) || (out->object.kind == KEY_NONE && take_part(out)))
                 return PATH_OBJECT;

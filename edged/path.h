@@ -34,7 +34,7 @@ struct path {
         size_t key_len;
         struct key object; /* PATH_OBJECT: the key, taken apart */
         bool is_part;      /* PATH_OBJECT: only that part of the segment, */
-        unsigned part;     /* by its number (proto/parts.h) */
+        unsigned part, part_chunks; /* by its number, when parts have so many chunks (proto/parts.h) */
         const char *file; /* PATH_SITE: lies in key or is constant */
         const char *why;  /* PATH_BAD: constant */
         const char *token; /* as it came, lies in target and is valid as long as that is; NULL: the path has none */

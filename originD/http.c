@@ -182,10 +182,10 @@ static enum MHD_Result queue_failure(struct pull *p)
         }
 }
 
-/* A recording as one file is far larger than an answer, but as long as it says. */
+/* A recording as one file is far larger than an answer, but as long as it says; so are joined seconds. */
 static bool in_pieces(const struct pull *p)
 {
-        return p->request.parsed.kind == KEY_RECORDING;
+        return p->request.parsed.kind == KEY_RECORDING || p->request.parsed.joined;
 }
 
 static void release_bytes(void *cls)

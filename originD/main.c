@@ -38,7 +38,7 @@ struct config {
         char *data_dir, *sync, *peers, *when_full, *public_url;
         bool steering;
         int64_t replicas, fill_bytes_s, scrub_bytes_s, volume_segments, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
-        int64_t time_shift_s, latency_bound_ms, target_latency_ms, update_s;
+        int64_t time_shift_s, latency_bound_ms, target_latency_ms, classic_s, update_s;
         json_t *webhooks, *recording, *archive;
         int64_t archive_after_s, archive_keep_s, archive_bytes_s;
 };
@@ -91,6 +91,7 @@ static const struct config_key keys[] = {
         INT_KEY(time_shift_s, "60", 2, 86400, "s", "how far back a live viewer can go"),
         INT_KEY(latency_bound_ms, "300", 0, 60000, "ms", "from capture to the origin: what availability times allow for"),
         INT_KEY(target_latency_ms, "500", 200, 60000, "ms", "how far behind availability players aim to be: latency_bound_ms more from the capture"),
+        INT_KEY(classic_s, "4", 2, KEY_JOINED_MAX, "s", "of a segment in the manifests for old players (classic.m3u8, classic.mpd): so many stored seconds are joined"),
         INT_KEY(update_s, "2", 1, 3600, "s", "how often players look for a changed manifest"),
         {.name = "public_url", .type = CONFIG_STRING, .offset = offsetof(struct config, public_url), .default_value = "", .max = 255,
          .unit = "", .check = check_public_url,
@@ -445,6 +446,7 @@ int main(int argc, char **argv)
         struct manifest_options mo = {.latency_bound_ms = o.config.latency_bound_ms,
                                       .target_latency_ms = o.config.target_latency_ms,
                                       .time_shift_s = o.config.time_shift_s,
+                                      .classic_s = o.config.classic_s,
                                       .update_s = o.config.update_s,
                                       .steering = o.config.steering,
                                       .public_url = o.config.public_url};

@@ -13,6 +13,7 @@ struct manifest_options {
         int64_t latency_bound_ms;  /* a chunk can be had everywhere this long after its last frame was captured */
         int64_t target_latency_ms; /* players aim at this far behind availability: both together from capture to screen */
         int64_t time_shift_s;      /* how far a live viewer can go back */
+        int64_t classic_s;         /* of a segment for old players: so many stored seconds are joined */
         int64_t update_s;          /* how often players should look again */
         bool steering;             /* edges say where to load from (edged/steering.h) */
         const char *public_url;    /* where viewers find the edges, no slash at its end; "": beside the manifest */
@@ -25,7 +26,7 @@ struct manifest_format {
         struct buf *(*write)(const struct session *s, const struct manifest_options *o, bool entry);
 };
 
-extern const struct manifest_format manifest_mpd, manifest_hls;
+extern const struct manifest_format manifest_mpd, manifest_hls, manifest_classic_mpd, manifest_classic_hls;
 
 /* The tracks that a manifest tells of, in the session's order; returns how many. Of a recording not those that ended long before the others. */
 size_t manifest_tracks(const struct session *s, const struct track *out[SESSION_TRACKS_MAX]);

@@ -1,5 +1,5 @@
-originD_SRCS := originD/main.c originD/age_clock.c originD/api.c originD/askers.c originD/by_start.c originD/captions.c originD/copied.c originD/eras.c originD/events.c \
-                originD/fetch.c originD/http.c originD/m3u8.c originD/manifest.c originD/mpd.c originD/multivariant.c \
+originD_SRCS := originD/main.c originD/age_clock.c originD/api.c originD/askers.c originD/by_start.c originD/captions.c originD/classic.c originD/copied.c originD/eras.c originD/events.c \
+                originD/fetch.c originD/gaps.c originD/http.c originD/joined.c originD/m3u8.c originD/manifest.c originD/mpd.c originD/multivariant.c \
                 originD/names.c originD/playlist.c originD/recording.c \
                 originD/recording_find.c originD/removals.c originD/retention.c originD/room.c originD/scrub.c originD/serve.c originD/serve_look.c originD/session.c \
                 originD/session_json.c originD/session_load.c originD/session_save.c originD/shadow_turns.c originD/space.c \

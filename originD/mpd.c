@@ -5,6 +5,8 @@
  * and @publishTime with it. A recording leaves out seconds that a track does not have because nobody ever wrote them: its Periods
  * follow one another without them. (Live they are named, and are answered with 404.)
  *
+ * The classic one is for players that know no low latency: its segments are `join` stored seconds each, and whole when they are asked for.
+ *
  * Two delays say the same of the same picture, from different beginnings:
  *
  *   captured            available (AST)        shown
@@ -31,12 +33,15 @@
 #define SOUND_SAMPLE_TICKS 1024 /* of AAC */
 #define CLOCKS_S 1 /* so far apart a viewer's clock and the broadcast's may be */
 #define DEPTH_LEAST_S 2
+#define CLASSIC_DELAY 3 /* segments behind the newest one, as in HLS */
 
 struct mpd {
         struct xml x;
         const struct session *s;
         const struct manifest_options *o;
         bool live, entry;
+        int64_t join;        /* stored seconds of a segment */
+        int64_t begin;       /* the first second of all tracks */
         int64_t periods[PERIODS_MAX]; /* first segment of each, rising */
         size_t period_count;
         int64_t end_us; /* static: of the presentation, media time */
@@ -62,10 +67,22 @@ static void attr_duration(struct xml *x, const char *name, int64_t us)
         xml_attr(x, name, text);
 }
 
-static int64_t first_whole_segment(const struct mpd *m, const struct track *t)
+static int64_t first_second(const struct mpd *m, const struct track *t)
 {
         int64_t first = (t->start_us + SEGMENT_US - 1) / SEGMENT_US;
         return first > m->removed_until ? first : m->removed_until;
+}
+
+static int64_t round_up(const struct mpd *m, int64_t second)
+{
+        return (second + m->join - 1) / m->join * m->join;
+}
+
+/* Of joined seconds, the first of such a segment as is whole. The presentation's own beginning may lie within one, which is shorter then. */
+static int64_t first_whole_segment(const struct mpd *m, const struct track *t)
+{
+        int64_t first = first_second(m, t);
+        return first <= m->begin ? first - first % m->join : round_up(m, first);
 }
 
 /* A player of a recording asks for every segment from the beginning on: where old volumes went, that is where all tracks that
@@ -122,7 +139,7 @@ static void leave_out_holes(struct mpd *m)
         for (size_t i = 0; i < m->track_count; i++) {
                 struct hole h = {.end = (uint32_t)first_whole_segment(m, m->tracks[i])};
                 while (m->hole_count < HOLES_MAX && track_hole(m->tracks[i], h.end, &h.first, &h.end)) {
-                        add_period(m, h.end);
+                        add_period(m, round_up(m, h.end));
                         m->holes[m->hole_count++] = h;
                 }
         }
@@ -161,6 +178,10 @@ static void find_tracks(struct mpd *m)
         if (!m->live) {
                 find_end(m);
                 find_begin(m);
+        }
+        for (size_t i = 0; i < m->track_count; i++) {
+                int64_t first = first_second(m, m->tracks[i]);
+                m->begin = i == 0 || first < m->begin ? first : m->begin;
         }
         for (size_t i = 0; i < m->track_count; i++)
                 add_period(m, first_whole_segment(m, m->tracks[i]));
@@ -212,6 +233,16 @@ static void attr_publish_time(const struct mpd *m, struct xml *x)
         xml_attr_fmt(x, "publishTime", "%s%03uZ", iso, title);
 }
 
+static bool is_low_latency(const struct mpd *m)
+{
+        return m->live && m->join == 1;
+}
+
+static int64_t delay_us(const struct mpd *m)
+{
+        return is_low_latency(m) ? m->o->target_latency_ms * US_PER_MS : CLASSIC_DELAY * m->join * SEGMENT_US;
+}
+
 static void write_head(struct mpd *m)
 {
         struct xml *x = &m->x;
@@ -220,7 +251,7 @@ static void write_head(struct mpd *m)
         xml_open(x, "MPD");
         xml_attr(x, "xmlns", NAMESPACE);
         xml_attr(x, "id", m->s->id);
-        xml_attr(x, "profiles", m->live ? PROFILE "," PROFILE_LOW_LATENCY : PROFILE);
+        xml_attr(x, "profiles", is_low_latency(m) ? PROFILE "," PROFILE_LOW_LATENCY : PROFILE);
         xml_attr(x, "type", m->live ? "dynamic" : "static");
         if (m->live) {
                 int64_t start = m->s->epoch_us + o->latency_bound_ms * US_PER_MS;
@@ -228,12 +259,12 @@ static void write_head(struct mpd *m)
                 attr_publish_time(m, x);
                 attr_duration(x, "minimumUpdatePeriod", o->update_s * US_PER_S);
                 attr_duration(x, "timeShiftBufferDepth", depth_s(m) * US_PER_S);
-                attr_duration(x, "suggestedPresentationDelay", o->target_latency_ms * US_PER_MS);
+                attr_duration(x, "suggestedPresentationDelay", delay_us(m));
         } else {
                 attr_duration(x, "mediaPresentationDuration", period_start_us(m, m->period_count));
         }
-        attr_duration(x, "maxSegmentDuration", SEGMENT_US);
-        attr_duration(x, "minBufferTime", SEGMENT_US);
+        attr_duration(x, "maxSegmentDuration", m->join * SEGMENT_US);
+        attr_duration(x, "minBufferTime", m->join * SEGMENT_US);
 }
 
 static void write_title(struct mpd *m)
@@ -333,16 +364,19 @@ static void write_template(struct mpd *m, const struct track *t, int64_t first_s
         const char *folder = m->entry ? m->s->id : "", *slash = m->entry ? "/" : "";
         xml_open(x, "SegmentTemplate");
         xml_attr_int(x, "timescale", t->init.timescale);
-        xml_attr_int(x, "duration", t->init.timescale);
-        xml_attr_int(x, "startNumber", first_segment);
+        xml_attr_int(x, "duration", m->join * t->init.timescale);
+        xml_attr_int(x, "startNumber", first_segment / m->join);
         if (first_segment)
                 xml_attr_int(x, "presentationTimeOffset", first_segment * t->init.timescale);
-        if (m->live) {
+        if (is_low_latency(m)) {
                 xml_attr_fmt(x, "availabilityTimeOffset", "%g", 1.0 - (double)CHUNK_US / SEGMENT_US);
                 xml_attr(x, "availabilityTimeComplete", "false");
         }
         xml_attr_fmt(x, "initialization", "%s%s$RepresentationID$/init.mp4", folder, slash);
-        xml_attr_fmt(x, "media", "%s%s$RepresentationID$/$Number$.m4s", folder, slash);
+        if (m->join == 1)
+                xml_attr_fmt(x, "media", "%s%s$RepresentationID$/$Number$.m4s", folder, slash);
+        else
+                xml_attr_fmt(x, "media", "%s%s$RepresentationID$/$Number$x%" PRId64 ".m4s", folder, slash, m->join);
         xml_close(x);
 }
 
@@ -402,7 +436,7 @@ static void write_representation(struct mpd *m, const struct track *t, int64_t f
                 xml_attr_int(x, "value", t->init.channels);
                 xml_close(x);
         }
-        if (m->live)
+        if (is_low_latency(m))
                 write_resyncs(x, t);
         write_template(m, t, first_segment);
         xml_close(x);
@@ -440,7 +474,7 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
                                 xml_attr_fmt(x, "value", "p%" PRId64, m->periods[period - 1]);
                                 xml_close(x);
                         }
-                        if (m->live)
+                        if (is_low_latency(m))
                                 write_producer_time(m, period, kind);
                         if (kind == TRACK_VIDEO && m->s->captions)
                                 write_captions(x);
@@ -465,16 +499,16 @@ static void write_period(struct mpd *m, size_t i)
         xml_close(x);
 }
 
-static struct buf *write_mpd(const struct session *s, const struct manifest_options *o, bool entry)
+static struct buf *write_text(const struct session *s, const struct manifest_options *o, bool entry, int64_t join)
 {
-        struct mpd m = {.s = s, .o = o, .live = s->state == SESSION_LIVE, .entry = entry};
+        struct mpd m = {.s = s, .o = o, .join = join, .live = s->state == SESSION_LIVE, .entry = entry};
         xml_begin(&m.x);
         find_tracks(&m);
         write_head(&m);
         write_title(&m);
         if (o->steering)
                 write_steering(&m);
-        if (m.live)
+        if (is_low_latency(&m))
                 write_service(&m);
         for (size_t i = 0; i < m.period_count; i++)
                 write_period(&m, i);
@@ -484,5 +518,17 @@ static struct buf *write_mpd(const struct session *s, const struct manifest_opti
         return xml_end(&m.x);
 }
 
+static struct buf *write_mpd(const struct session *s, const struct manifest_options *o, bool entry)
+{
+        return write_text(s, o, entry, 1);
+}
+
+static struct buf *write_classic(const struct session *s, const struct manifest_options *o, bool entry)
+{
+        return write_text(s, o, entry, o->classic_s);
+}
+
 const struct manifest_format manifest_mpd = {
         .file = "manifest.mpd", .content_type = "application/dash+xml", .write = write_mpd};
+const struct manifest_format manifest_classic_mpd = {
+        .file = "classic.mpd", .content_type = "application/dash+xml", .write = write_classic};

@@ -5,6 +5,7 @@
  * without a picture has a variant for each sound. */
 #include <inttypes.h>
 
+#include "originD/classic.h"
 #include "originD/m3u8.h"
 #include "originD/manifest.h"
 #include "originD/playlist.h"
@@ -16,6 +17,7 @@ struct multivariant {
         struct m3u8 x;
         const struct session *s;
         const char *folder, *slash; /* before each address */
+        const char *file;           /* of each track */
         const struct manifest_options *o;
         const struct track *tracks[SESSION_TRACKS_MAX];
         size_t track_count;
@@ -57,7 +59,7 @@ static bool has_picture(const struct multivariant *m)
 
 static void write_address(struct multivariant *m, const struct track *t)
 {
-        m3u8_fmt(&m->x, "%s%s%s/" PLAYLIST_FILE, m->folder, m->slash, t->name);
+        m3u8_fmt(&m->x, "%s%s%s/%s", m->folder, m->slash, t->name, m->file);
 }
 
 static void write_sound_group(struct multivariant *m, const struct track *t)
@@ -113,12 +115,12 @@ static void write_title(struct multivariant *m)
         m3u8_put(&m->x, "\n");
 }
 
-static struct buf *write_multivariant(const struct session *s, const struct manifest_options *o, bool entry)
+static struct buf *write_multivariant(const struct session *s, const struct manifest_options *o, bool entry, int version, const char *file)
 {
-        struct multivariant m = {.s = s, .o = o, .folder = entry ? s->id : "", .slash = entry ? "/" : ""};
+        struct multivariant m = {.s = s, .o = o, .file = file, .folder = entry ? s->id : "", .slash = entry ? "/" : ""};
         m.track_count = manifest_tracks(s, m.tracks);
         bool picture = has_picture(&m);
-        m3u8_fmt(&m.x, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-INDEPENDENT-SEGMENTS\n", PLAYLIST_VERSION);
+        m3u8_fmt(&m.x, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-INDEPENDENT-SEGMENTS\n", version);
         if (o->steering) /* edges clone this one (edged/steering.h), as in mpd.c */
                 m3u8_fmt(&m.x, "#EXT-X-CONTENT-STEERING:SERVER-URI=\"%s/steering\",PATHWAY-ID=\"here\"\n", o->public_url);
         write_title(&m);
@@ -133,4 +135,15 @@ static struct buf *write_multivariant(const struct session *s, const struct mani
         return m3u8_end(&m.x);
 }
 
-const struct manifest_format manifest_hls = {.file = "master.m3u8", .content_type = PLAYLIST_TYPE, .write = write_multivariant};
+static struct buf *write_master(const struct session *s, const struct manifest_options *o, bool entry)
+{
+        return write_multivariant(s, o, entry, PLAYLIST_VERSION, PLAYLIST_FILE);
+}
+
+static struct buf *write_classic(const struct session *s, const struct manifest_options *o, bool entry)
+{
+        return write_multivariant(s, o, entry, CLASSIC_VERSION, CLASSIC_FILE);
+}
+
+const struct manifest_format manifest_hls = {.file = "master.m3u8", .content_type = PLAYLIST_TYPE, .write = write_master};
+const struct manifest_format manifest_classic_hls = {.file = "classic.m3u8", .content_type = PLAYLIST_TYPE, .write = write_classic};

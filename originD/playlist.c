@@ -4,27 +4,33 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "originD/gaps.h"
 #include "originD/m3u8.h"
 #include "proto/parts.h"
 
 #define PARTS_SEGMENTS 3    /* the newest whole ones, whose parts are told: three target durations */
 #define SKIP_UNTIL_S 6      /* of six target durations a player is told again: the least there may be */
 #define WINDOW_LEAST_S (SKIP_UNTIL_S + 2)
-#define HOLD_BACK "3.0"      /* three target durations */
-#define PART_HOLD_BACK "1.32" /* three parts of the longest target that there can be, */
-#define PART_MOST_US 440000
+#define HOLD_BACK "3.0" /* three target durations */
+#define PARTS_BACK 3     /* so many parts players stay behind, at least */
+#define PART_MOST_US (PART_CHUNKS_MAX * CHUNK_US + 40000)
 #define PART_LEAST_PERCENT 86 /* of the target, but for a segment's last one: 85 (RFC 8216bis, 4.4.4.9), and RTMP counts milliseconds */
+#define BEGAN_TOGETHER_US (1 * US_PER_S)
 #define DATE_EVERY 60       /* segments */
-#define GAPS_MAX 64         /* beyond them segments are named that nobody has */
 #define SOUND_SAMPLE_TICKS 1024 /* of AAC */
+
+/* How a track's segments are cut into parts. */
+struct parting {
+        unsigned chunks; /* of a part; 0: they are not */
+        int64_t target_us;
+};
 
 struct playlist {
         struct m3u8 x;
         const struct session *s;
         const struct track *t;
+        struct parting parting;
         int64_t first, end; /* whole segments */
-        uint32_t gap_first, gap_end; /* the next one not before where the writer is; both UINT32_MAX: none */
-        size_t gaps;
 };
 
 /* ---- parts -------------------------------------------------------------------------------------------------------- */
@@ -34,17 +40,15 @@ static bool is_live(const struct session *s)
         return s->state == SESSION_LIVE;
 }
 
-/* What a part of two chunks lasts at most; 0: there is no such time, or it is not known at which rate frames come.
+/* What a part of so many chunks lasts at most; 0: there is no such time.
  *
- * A frame is in the chunk in which it begins. So two chunks hold the frames of 400 ms, rounded up or down, and all parts have to last 85 % of the
+ * A frame is in the chunk in which it begins. So chunks hold the frames of their time, rounded up or down, and all parts have to last 85 % of the
  * target at least. Within that, the target leaves room for a frame more, as no camera's clock is ours. */
-static int64_t part_target_us(const struct track *t)
+static int64_t target_us_of(const struct track *t, unsigned chunks)
 {
         bool sound = t->init.kind == TRACK_AUDIO;
         int64_t rate = sound ? t->init.timescale : t->fps_milli, per = sound ? SOUND_SAMPLE_TICKS : 1000; /* frames a second */
-        int64_t chunks_us = PART_CHUNKS * CHUNK_US;
-        if (rate <= 0)
-                return 0;
+        int64_t chunks_us = chunks * CHUNK_US;
         int64_t least = chunks_us * rate / (per * US_PER_S), most = least + (chunks_us * rate % (per * US_PER_S) != 0);
         int64_t target_us = least * per * US_PER_S / rate * 100 / PART_LEAST_PERCENT, roomy_us = chunks_us + per * US_PER_S / rate;
         target_us = target_us < roomy_us ? target_us : roomy_us;
@@ -52,9 +56,40 @@ static int64_t part_target_us(const struct track *t)
         return target_us > most * per * US_PER_S / rate ? target_us : 0;
 }
 
-static bool has_parts(const struct session *s, const struct track *t)
+/* As short as they can be. Where no rate is known, or is the same for long, frames come at any time: they are told as if pairs of chunks suited
+ * (told_part_us()). */
+static struct parting parting_of(const struct track *t)
 {
-        return is_live(s) && part_target_us(t);
+        struct parting c = {0};
+        if (t->init.kind == TRACK_VIDEO && !t->fps_milli)
+                return (struct parting){PART_CHUNKS_MAX, PART_MOST_US};
+        while (c.chunks < PART_CHUNKS_MAX && !c.target_us)
+                c.target_us = target_us_of(t, ++c.chunks);
+        return c.target_us ? c : (struct parting){0};
+}
+
+/* Without a picture nobody knows which parts the picture will have that may yet join: as long as for any. */
+static int64_t part_hold_back_us(const struct session *s)
+{
+        int64_t first_us = INT64_MAX, longest_us = 0;
+        bool picture = false;
+        for (size_t i = 0; i < s->track_count; i++)
+                first_us = s->tracks[i]->start_us < first_us ? s->tracks[i]->start_us : first_us;
+        for (size_t i = 0; i < s->track_count; i++) {
+                const struct track *t = s->tracks[i];
+                if (t->start_us - first_us >= BEGAN_TOGETHER_US)
+                        continue;
+                int64_t target_us = parting_of(t).target_us;
+                picture |= t->init.kind == TRACK_VIDEO;
+                longest_us = target_us > longest_us ? target_us : longest_us;
+        }
+        return PARTS_BACK * (picture && longest_us ? longest_us : PART_MOST_US);
+}
+
+static struct parting find_parting(const struct session *s, const struct track *t)
+{
+        struct parting c = is_live(s) ? parting_of(t) : (struct parting){0};
+        return PARTS_BACK * c.target_us <= part_hold_back_us(s) ? c : (struct parting){0};
 }
 
 static size_t read_bytes(void *arg, uint64_t pos, void *dst, size_t max)
@@ -64,21 +99,21 @@ static size_t read_bytes(void *arg, uint64_t pos, void *dst, size_t max)
 }
 
 /* The segment, if it is in memory: the newest ones are. */
-static bool look(const struct track *t, int64_t segment, struct parts_of *out)
+static bool look(const struct track *t, const struct parting *c, int64_t segment, struct parts_of *out)
 {
         struct segment_view v;
         if (segment > UINT32_MAX || chunk_log_segment(t->log, (uint32_t)segment, false, &v) != SEGMENT_HERE || !v.bytes)
                 return false;
-        *out = (struct parts_of){.read = read_bytes, .arg = v.bytes, .len_bytes = v.len_bytes, .complete = v.complete};
+        *out = (struct parts_of){.read = read_bytes, .arg = v.bytes, .len_bytes = v.len_bytes, .complete = v.complete, .chunks = c->chunks};
         return true;
 }
 
-static unsigned count_parts(const struct track *t, int64_t segment)
+static unsigned count_parts(const struct track *t, const struct parting *c, int64_t segment)
 {
         struct parts_of p;
         uint64_t from, len;
         unsigned n = 0;
-        if (!look(t, segment, &p))
+        if (!c->chunks || !look(t, c, segment, &p))
                 return 0;
         while (n < PARTS_OF_SEGMENT && parts_find(&p, n, &from, &len) == PART_HERE)
                 n++;
@@ -101,6 +136,19 @@ static int64_t part_us(const struct track *t, const uint8_t *bytes, size_t len)
         return end > begin ? box_ticks_to_us(end - begin, t->init.timescale) : 0;
 }
 
+/* What it is told to last: within the rule. A camera whose clock is not ours, a rung whose frame rate was halved on a machine that is too slow, or
+ * a rate that is never the same make a part now and then as long as the rule forbids, and what was told of it would end a viewer's session.
+ * He has a part that is up to a picture longer or shorter than that, as segments are (EXTINF). */
+static int64_t told_part_us(const struct parting *c, unsigned n, int64_t us)
+{
+        bool may_be_last = (n + 1) * c->chunks >= CHUNKS_PER_SEGMENT;
+        int64_t least_us = (c->target_us * PART_LEAST_PERCENT + 99) / 100;
+        if (us <= 0)
+                us = (may_be_last ? CHUNKS_PER_SEGMENT - n * c->chunks : c->chunks) * CHUNK_US;
+        us = us < c->target_us ? us : c->target_us;
+        return us < least_us && !may_be_last ? least_us : us;
+}
+
 /* One behind the newest whole segment. */
 static int64_t end_of(const struct session *s, const struct track *t)
 {
@@ -119,10 +167,18 @@ static int64_t first_of(const struct session *s, const struct track *t)
         return whole > there ? whole : there;
 }
 
+struct playlist_span playlist_span(const struct session *s, const struct track *t)
+{
+        struct playlist_span span = {.first = first_of(s, t), .end = end_of(s, t)};
+        span.begins = span.first <= (t->start_us + SEGMENT_US - 1) / SEGMENT_US || span.first == t->first_segment;
+        return span;
+}
+
 /* ---- which version ---------------------------------------------------------------------------------------------------- */
 
 enum playlist_state playlist_look(const struct session *s, const struct track *t, const struct key *k)
 {
+        struct parting parting = find_parting(s, t);
         int64_t end = end_of(s, t), segment = k->segment;
         unsigned part = k->part;
         if (end <= first_of(s, t))
@@ -131,48 +187,18 @@ enum playlist_state playlist_look(const struct session *s, const struct track *t
                 return PLAYLIST_READY;
         if (segment >= end + PLAYLIST_AHEAD)
                 return PLAYLIST_FAR;
-        if (!has_parts(s, t)) /* it is asked for with part 0 */
+        if (!parting.chunks) /* it is asked for with part 0 */
                 return segment < end ? PLAYLIST_READY : PLAYLIST_NOT_YET;
-        if (segment == end - 1 && part && part >= count_parts(t, segment)) { /* the part behind a segment's last one is the next one's first */
+        if (segment == end - 1 && part && part >= count_parts(t, &parting, segment)) { /* the part behind a segment's last one is the next one's first */
                 segment++;
                 part = 0;
         }
         if (segment < end)
                 return PLAYLIST_READY;
-        return segment == end && part < count_parts(t, segment) ? PLAYLIST_READY : PLAYLIST_NOT_YET;
+        return segment == end && part < count_parts(t, &parting, segment) ? PLAYLIST_READY : PLAYLIST_NOT_YET;
 }
 
 /* ---- its lines -------------------------------------------------------------------------------------------------------- */
-
-/* What nobody ever wrote, from there on. */
-static void find_gap(struct playlist *p, uint32_t from)
-{
-        const struct chunk_log *log = p->t->log;
-        const struct index *ix = &log->index; /* of the open volume, which track_hole() does not look at */
-        if (p->gaps++ >= GAPS_MAX) {
-                p->gap_first = p->gap_end = UINT32_MAX;
-                return;
-        }
-        if (track_hole(p->t, from, &p->gap_first, &p->gap_end))
-                return;
-        uint32_t next = log->closed.count ? log->closed.rows[log->closed.count - 1].sum.last_segment + 1 : (uint32_t)p->first;
-        for (size_t i = 0; i < ix->count && log->open; i++) {
-                if (next >= from && ix->rows[i].segment > next) {
-                        p->gap_first = next;
-                        p->gap_end = ix->rows[i].segment;
-                        return;
-                }
-                next = ix->rows[i].segment + 1;
-        }
-        p->gap_first = p->gap_end = UINT32_MAX;
-}
-
-static bool is_gap(struct playlist *p, int64_t segment)
-{
-        while (segment >= p->gap_end && p->gap_end != UINT32_MAX)
-                find_gap(p, p->gap_end);
-        return segment >= p->gap_first && segment < p->gap_end;
-}
 
 static void write_head(struct playlist *p, const struct key *k)
 {
@@ -180,10 +206,12 @@ static void write_head(struct playlist *p, const struct key *k)
         m3u8_fmt(x, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-TARGETDURATION:1\n#EXT-X-INDEPENDENT-SEGMENTS\n", PLAYLIST_VERSION);
         if (is_live(p->s)) {
                 m3u8_fmt(x, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=%d.0,HOLD-BACK=" HOLD_BACK
-                            ",PART-HOLD-BACK=" PART_HOLD_BACK "\n", SKIP_UNTIL_S);
-                if (has_parts(p->s, p->t)) {
+                            ",PART-HOLD-BACK=", SKIP_UNTIL_S);
+                m3u8_seconds(x, part_hold_back_us(p->s));
+                m3u8_put(x, "\n");
+                if (p->parting.chunks) {
                         m3u8_put(x, "#EXT-X-PART-INF:PART-TARGET=");
-                        m3u8_seconds(x, part_target_us(p->t));
+                        m3u8_seconds(x, p->parting.target_us);
                         m3u8_put(x, "\n");
                 }
         } else {
@@ -199,18 +227,27 @@ static void write_head(struct playlist *p, const struct key *k)
         }
 }
 
+static void write_part_name(struct playlist *p, int64_t segment, unsigned n)
+{
+        char name[PART_NAME_MAX];
+        parts_write_name(name, (uint32_t)segment, n, p->parting.chunks);
+        m3u8_put(&p->x, name);
+}
+
 static void write_parts(struct playlist *p, int64_t segment)
 {
         struct parts_of of;
         uint64_t from, len;
-        if (!look(p->t, segment, &of))
+        if (!look(p->t, &p->parting, segment, &of))
                 return;
         for (unsigned n = 0; n < PARTS_OF_SEGMENT && parts_find(&of, n, &from, &len) == PART_HERE; n++) {
                 int64_t us = part_us(p->t, ((const struct buf *)of.arg)->data + from, (size_t)len);
                 bool independent = n == 0 || p->t->init.kind == TRACK_AUDIO;
                 m3u8_put(&p->x, "#EXT-X-PART:DURATION=");
-                m3u8_seconds(&p->x, us ? us : PART_CHUNKS * CHUNK_US);
-                m3u8_fmt(&p->x, ",URI=\"%" PRId64 ".%u.m4s\"%s\n", segment, n, independent ? ",INDEPENDENT=YES" : "");
+                m3u8_seconds(&p->x, told_part_us(&p->parting, n, us));
+                m3u8_put(&p->x, ",URI=\"");
+                write_part_name(p, segment, n);
+                m3u8_put(&p->x, independent ? "\",INDEPENDENT=YES\n" : "\"\n");
         }
 }
 
@@ -238,12 +275,13 @@ static void write_segment(struct playlist *p, int64_t segment)
 
 static void write_segments(struct playlist *p)
 {
-        bool parts = has_parts(p->s, p->t);
-        find_gap(p, (uint32_t)p->first);
+        bool parts = p->parting.chunks;
+        struct gaps gaps;
+        gaps_begin(&gaps, p->t, (uint32_t)p->first);
         for (int64_t n = p->first; n < p->end; n++) {
                 if (n == p->first || n % DATE_EVERY == 0)
                         write_date(p, n);
-                if (is_gap(p, n))
+                if (gaps_have(&gaps, n))
                         m3u8_put(&p->x, "#EXT-X-GAP\n");
                 else if (parts && n >= p->end - PARTS_SEGMENTS)
                         write_parts(p, n);
@@ -251,7 +289,7 @@ static void write_segments(struct playlist *p)
         }
         if (!parts)
                 return;
-        if (p->end % DATE_EVERY == 0 && count_parts(p->t, p->end))
+        if (p->end % DATE_EVERY == 0 && count_parts(p->t, &p->parting, p->end))
                 write_date(p, p->end);
         write_parts(p, p->end);
 }
@@ -263,8 +301,11 @@ static void write_hint(struct playlist *p)
         const struct index *ix = &p->t->log->index;
         bool begun = ix->count && ix->rows[ix->count - 1].segment == p->end;
         struct parts_of of;
-        if (has_parts(p->s, p->t) && (!begun || look(p->t, p->end, &of)))
-                m3u8_fmt(&p->x, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"%" PRId64 ".%u.m4s\"\n", p->end, count_parts(p->t, p->end));
+        if (!p->parting.chunks || (begun && !look(p->t, &p->parting, p->end, &of)))
+                return;
+        m3u8_put(&p->x, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"");
+        write_part_name(p, p->end, count_parts(p->t, &p->parting, p->end));
+        m3u8_put(&p->x, "\"\n");
 }
 
 /* How far the others are, so that who changes to one of them asks for its newest version at once. */
@@ -275,7 +316,8 @@ static void write_reports(struct playlist *p)
                 int64_t end = t != p->t && track_playable(p->s, t) && t->log ? end_of(p->s, t) : 0;
                 if (end <= 0)
                         continue;
-                unsigned open = has_parts(p->s, t) ? count_parts(t, end) : 0, last = open || !has_parts(p->s, t) ? open : count_parts(t, end - 1);
+                struct parting parting = find_parting(p->s, t);
+                unsigned open = count_parts(t, &parting, end), last = open ? open : count_parts(t, &parting, end - 1);
                 m3u8_fmt(&p->x, "#EXT-X-RENDITION-REPORT:URI=\"../%s/" PLAYLIST_FILE "\",LAST-MSN=%" PRId64, t->name, open ? end : end - 1);
                 if (last)
                         m3u8_fmt(&p->x, ",LAST-PART=%u", last - 1);
@@ -285,7 +327,7 @@ static void write_reports(struct playlist *p)
 
 struct buf *playlist_write(const struct session *s, const struct track *t, const struct manifest_options *o, const struct key *k)
 {
-        struct playlist p = {.s = s, .t = t, .first = first_of(s, t), .end = end_of(s, t)};
+        struct playlist p = {.s = s, .t = t, .parting = find_parting(s, t), .first = first_of(s, t), .end = end_of(s, t)};
         int64_t window = o->time_shift_s > WINDOW_LEAST_S ? o->time_shift_s : WINDOW_LEAST_S;
         if (is_live(s) && p.first < p.end - window)
                 p.first = p.end - window;

@@ -9,8 +9,10 @@
  * discontinuity: no track's time or decoder's configuration ever changes, so a track that joins later just begins later, and what nobody
  * ever wrote is a gap.
  *
- * SERVER-CONTROL is the same for all tracks and never changes. A track is told in whole segments where two chunks do not last nearly as long as
- * any other two (12 pictures a second: 333 or 417 ms), or its writer did not declare a rate. Pure; loop thread. */
+ * A part is a chunk where all chunks last nearly as long as any other (sound; 25, 30, 50, 60 pictures a second), two where pairs of them do, and
+ * where they do not either (12 pictures a second: 333 or 417 ms) the track is told in whole segments. SERVER-CONTROL is the same for all tracks and
+ * never changes: three parts of the longest, of the tracks with which the session began. A track that joins later has parts that are no
+ * longer, or none. Pure; loop thread. */
 #ifndef ORIGIND_PLAYLIST_H
 #define ORIGIND_PLAYLIST_H
 
@@ -28,6 +30,13 @@ enum playlist_state {
         PLAYLIST_FAR      /* it is to have what is not due for long */
 };
 enum playlist_state playlist_look(const struct session *s, const struct track *t, const struct key *k); /* t has a log */
+
+/* The whole segments that a track has, [first, end). t has a log. */
+struct playlist_span {
+        int64_t first, end;
+        bool begins; /* with its first one: none went */
+};
+struct playlist_span playlist_span(const struct session *s, const struct track *t);
 
 /* When it is READY. The caller's to unref. */
 struct buf *playlist_write(const struct session *s, const struct track *t, const struct manifest_options *o, const struct key *k);

@@ -65,6 +65,7 @@ struct serve_request {
         struct buf *reading;
         struct serve *serve;
         struct segment_view view;
+        uint64_t view_at, object_bytes; /* where it begins in what is asked for, and how long that is now */
         struct recording_place place; /* of KEY_RECORDING */
         struct recording_plan plan;   /* from piece to piece: who asks for a recording in pieces keeps the request for them */
         struct init_info init;        /* of the track it is in */

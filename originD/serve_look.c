@@ -9,13 +9,15 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/log/disk.h"
+#include "originD/classic.h"
+#include "originD/joined.h"
 #include "originD/names.h"
 #include "originD/playlist.h"
 #include "originD/replica/catalog.h"
 #include "originD/stats.h"
 
 #define TTL_MANIFEST_MS 1000
-#define TTL_PLAYLIST_MS 250 /* live, of one that is not named by what is in it: half a part */
+#define TTL_PLAYLIST_MS 100 /* live, of one that is not named by what is in it: half a part */
 #define TTL_UNKNOWN_MS 1000 /* a name that may yet come to be: a stream, a session, a track */
 #define TTL_NEVER_MS 10000  /* a segment that will never be */
 #define TTL_MEDIA_MS UINT32_MAX
@@ -91,14 +93,14 @@ static void read_done(void *arg, int status)
         struct buf *bytes;
         if (end_read(r, r->log, &r->view, status, &bytes))
                 return;
-        bool all = r->offset + bytes->len == r->view.len_bytes;
+        bool all = r->offset + bytes->len == r->object_bytes;
         struct serve_answer a = {.status = status,
                                  .flags = FETCH_IMMUTABLE | (all && r->view.complete ? FETCH_COMPLETE : 0),
                                  .ttl_ms = TTL_MEDIA_MS,
                                  .content_type = init_type(&r->log->init),
                                  .bytes = bytes,
                                  .len = bytes->len,
-                                 .size = r->view.len_bytes,
+                                 .size = r->object_bytes,
                                  .complete = r->view.complete,
                                  .kept = r->slow_taker};
         if (status && status != ERR_FULL && is_for_copy(r)) /* that its file is gone is no absence either */
@@ -233,6 +235,16 @@ static enum read_kind kind_of_read(const struct session *s, const struct chunk_l
         return s->state == SESSION_LIVE && segment + LIVE_READ_SEGMENTS >= last ? READ_LIVE : READ_OLD;
 }
 
+/* Asks for what is wanted of the segment that r->view tells of. */
+static enum look read_segment(struct serve *sv, struct serve_request *r, struct session *s, struct chunk_log *log)
+{
+        const struct segment_view *v = &r->view;
+        uint64_t from = r->offset - r->view_at, left = v->len_bytes - from;
+        if (!has_turn_for(sv, r, v, kind_of_read(s, log, r->parsed.segment)))
+                return LOOK_TURN;
+        return read_media(sv, r, s, log, v, v->offset + from, left < r->max_bytes ? (size_t)left : r->max_bytes, read_done);
+}
+
 static enum look look_at_stored(struct serve *sv, struct serve_request *r, struct session *s, struct chunk_log *log)
 {
         const struct segment_view *v = &r->view;
@@ -240,17 +252,28 @@ static enum look look_at_stored(struct serve *sv, struct serve_request *r, struc
                 return LOOK_WAIT;
         if (v->bytes || r->offset >= v->len_bytes)
                 return answer_bytes(r, v->bytes, v->len_bytes, v->complete, FETCH_IMMUTABLE, TTL_MEDIA_MS, init_type(&log->init));
-        if (!has_turn_for(sv, r, v, kind_of_read(s, log, r->parsed.segment)))
-                return LOOK_TURN;
-        uint64_t left = v->len_bytes - r->offset;
-        return read_media(sv, r, s, log, v, v->offset + r->offset, left < r->max_bytes ? (size_t)left : r->max_bytes, read_done);
+        r->view_at = 0;
+        r->object_bytes = v->len_bytes;
+        return read_segment(sv, r, s, log);
+}
+
+/* The place is in memory: of the second that it is in. */
+static enum look answer_place(struct serve_request *r, const struct joined_place *at, const struct init_info *init)
+{
+        uint64_t from = r->offset - at->at, left = at->view.len_bytes - from;
+        size_t len = left < r->max_bytes ? (size_t)left : r->max_bytes;
+        bool all = r->offset + len == at->size;
+        serve_reply(r, &(struct serve_answer){.flags = FETCH_IMMUTABLE | (all ? FETCH_COMPLETE : 0), .ttl_ms = TTL_MEDIA_MS,
+                                         .content_type = init_type(init), .bytes = at->view.bytes, .from = (size_t)from, .len = len,
+                                         .size = at->size, .complete = true});
+        return LOOK_DONE;
 }
 
 /* A segment that is not there: due soon, or never to come. */
-static enum look look_ahead(struct serve_request *r, const struct session *s, const struct track *t)
+static enum look look_ahead(struct serve_request *r, const struct session *s, const struct track *t, int64_t n)
 {
         const struct index *ix = &t->log->index;
-        int64_t n = r->parsed.segment, last = ix->count ? (int64_t)ix->rows[ix->count - 1].segment : -1;
+        int64_t last = ix->count ? (int64_t)ix->rows[ix->count - 1].segment : -1;
         int64_t edge_us = session_live_edge_us(s), edge = edge_us / SEGMENT_US;
         edge = edge > last ? edge : last;
         if (s->state == SESSION_ENDED || n < t->first_segment || n < last)
@@ -279,6 +302,25 @@ static enum look look_loaded(struct serve_request *r, struct session *s, bool *o
         return s->load == LOAD_DONE || *over ? LOOK_DONE : LOOK_LOADING;
 }
 
+/* What chunk_log_segment() says of what is not there to be read. */
+static enum look look_at_none(struct serve_request *r, enum segment_state state)
+{
+        switch (state) {
+        case SEGMENT_UNREAD:
+                return LOOK_TURN;
+        case SEGMENT_LOADING:
+                return LOOK_LOADING;
+        case SEGMENT_BUSY:
+                return serve_look_error(r, ERR_FULL);
+        case SEGMENT_UNREADABLE:
+                return look_unreadable(r);
+        case SEGMENT_LACKING: /* another origin is asked next; if none has it, it may yet be brought from one */
+                return is_for_copy(r) ? look_unreadable(r) : none(r, TTL_UNKNOWN_MS);
+        default:
+                return none(r, TTL_NEVER_MS);
+        }
+}
+
 static enum look look_segment(struct serve *sv, struct serve_request *r, struct session *s)
 {
         struct track *t = session_track(s, r->parsed.track);
@@ -289,23 +331,36 @@ static enum look look_segment(struct serve *sv, struct serve_request *r, struct 
         if (!t->log)
                 return LOOK_WAIT;
         bool turn = has_turn(r, kind_of_read(s, t->log, r->parsed.segment));
-        switch (chunk_log_segment(t->log, r->parsed.segment, turn, &r->view)) {
-        case SEGMENT_HERE:
-                return look_at_stored(sv, r, s, t->log);
-        case SEGMENT_UNREAD:
-                return LOOK_TURN;
-        case SEGMENT_LOADING:
-                return LOOK_LOADING;
-        case SEGMENT_LACKING: /* another origin is asked next; if none has it, it may yet be brought from one */
-                return is_for_copy(r) ? look_unreadable(r) : none(r, TTL_UNKNOWN_MS);
-        case SEGMENT_BUSY:
-                return serve_look_error(r, ERR_FULL);
-        case SEGMENT_UNREADABLE:
-                return look_unreadable(r);
-        case SEGMENT_NONE:
-                break;
-        }
-        return look_ahead(r, s, t);
+        enum segment_state state = chunk_log_segment(t->log, r->parsed.segment, turn, &r->view);
+        return state == SEGMENT_HERE   ? look_at_stored(sv, r, s, t->log)
+               : state == SEGMENT_NONE ? look_ahead(r, s, t, r->parsed.segment)
+                                       : look_at_none(r, state);
+}
+
+/* Several seconds as one segment, when all of them are there: answered second by second. */
+static enum look look_joined(struct serve *sv, struct serve_request *r, struct session *s)
+{
+        struct track *t = session_track(s, r->parsed.track);
+        struct joined_place at;
+        bool not_yet;
+        if (!t)
+                return none(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
+        if (t->unreadable)
+                return serve_look_error(r, ERR_IO);
+        if (!t->log)
+                return LOOK_WAIT;
+        bool turn = has_turn(r, kind_of_read(s, t->log, r->parsed.segment));
+        enum segment_state state = joined_find(s, t, &r->parsed, r->offset, turn, &at, &not_yet);
+        if (not_yet) /* whole is the last second when the next one begins */
+                return look_ahead(r, s, t, (int64_t)r->parsed.segment + r->parsed.joined);
+        if (state != SEGMENT_HERE)
+                return look_at_none(r, state);
+        if (at.view.bytes || r->offset == at.size)
+                return answer_place(r, &at, &t->init);
+        r->view = at.view;
+        r->view_at = at.at;
+        r->object_bytes = at.size;
+        return read_segment(sv, r, s, t->log);
 }
 
 static enum look look_init(struct serve_request *r, struct session *s)
@@ -359,6 +414,11 @@ static enum look look_manifest(struct serve *sv, struct serve_request *r, struct
         return l;
 }
 
+static enum playlist_state look_classic(const struct session *s, const struct track *t, const struct manifest_options *o)
+{
+        return classic_ready(s, t, o) ? PLAYLIST_READY : s->state == SESSION_LIVE ? PLAYLIST_NOT_YET : PLAYLIST_FAR;
+}
+
 static enum look look_playlist(struct serve *sv, struct serve_request *r, struct session *s)
 {
         const struct track *t = session_track(s, r->parsed.track);
@@ -369,7 +429,7 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
                 return serve_look_error(r, ERR_IO);
         if (!t->log || !manifest_ready(s, clock_mono_us()))
                 return live ? LOOK_WAIT : none(r, TTL_UNKNOWN_MS);
-        switch (playlist_look(s, t, &r->parsed)) {
+        switch (r->parsed.classic ? look_classic(s, t, &sv->manifest) : playlist_look(s, t, &r->parsed)) {
         case PLAYLIST_READY:
                 break;
         case PLAYLIST_NOT_YET:
@@ -380,11 +440,12 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
         enum look holes = look_at_holes(r, s, &over);
         if (over || holes != LOOK_DONE)
                 return holes;
-        struct buf *text = playlist_write(s, t, &sv->manifest, &r->parsed);
+        bool classic = r->parsed.classic, lasts = classic || r->parsed.waits;
+        struct buf *text = classic ? classic_write(s, t, &sv->manifest) : playlist_write(s, t, &sv->manifest, &r->parsed);
         if (live)
                 take_all_at_once(r);
         enum look l = answer_bytes(r, text, text->len, true, live ? 0 : FETCH_IMMUTABLE,
-                                   !live ? TTL_MEDIA_MS : r->parsed.waits ? TTL_MANIFEST_MS : TTL_PLAYLIST_MS, PLAYLIST_TYPE);
+                                   !live ? TTL_MEDIA_MS : lasts ? TTL_MANIFEST_MS : TTL_PLAYLIST_MS, PLAYLIST_TYPE);
         buf_unref(&text);
         return l;
 }
@@ -582,7 +643,7 @@ enum look serve_look(struct serve *sv, struct serve_request *r)
                 return loaded;
         switch (r->parsed.kind) {
         case KEY_SEGMENT:
-                return look_segment(sv, r, s);
+                return r->parsed.joined ? look_joined(sv, r, s) : look_segment(sv, r, s);
         case KEY_PLAYLIST:
                 return look_playlist(sv, r, s);
         case KEY_INIT:

@@ -10,7 +10,7 @@
 #define PARTS_MAX 5
 
 /* Every manifest's name. originD/manifest.c has what writes each. */
-static const char *const manifests[] = {"manifest.mpd", "master.m3u8"};
+static const char *const manifests[] = {"manifest.mpd", "master.m3u8", "classic.mpd", "classic.m3u8"};
 
 struct part {
         const char *at;
@@ -71,12 +71,18 @@ static bool take_number(uint64_t *out, uint64_t max, const struct part *p, const
         return true;
 }
 
-static bool take_segment(uint32_t *out, const struct part *p)
+/* "17.m4s", "17x4.m4s". */
+static bool take_segment(struct key *k, const struct part *p)
 {
-        uint64_t n;
-        if (!take_number(&n, UINT32_MAX, p, ".m4s"))
+        const char *x = memchr(p->at, 'x', p->len);
+        struct part before = {p->at, x ? (size_t)(x - p->at) : p->len}, behind = {p->at + before.len + 1, p->len - before.len - 1};
+        uint64_t n, joined = 0;
+        if (!take_number(&n, UINT32_MAX, &before, x ? "" : ".m4s"))
                 return false;
-        *out = (uint32_t)n;
+        if (x && (!take_number(&joined, KEY_JOINED_MAX, &behind, ".m4s") || joined < 2 || (n + 1) * joined > UINT32_MAX))
+                return false;
+        k->joined = (uint8_t)joined;
+        k->segment = (uint32_t)(joined ? n * joined : n);
         return true;
 }
 
@@ -105,6 +111,9 @@ static bool take_word(uint64_t *out, uint64_t max, struct part *p)
 static bool take_playlist(struct key *k, struct part p)
 {
         uint64_t segment, part;
+        k->classic = is(&p, "classic.m3u8");
+        if (k->classic)
+                return true;
         if (!begins(&p, "media."))
                 return false;
         if (take_word(&segment, UINT32_MAX, &p)) {
@@ -142,7 +151,7 @@ static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
                 return KEY_NONE;
         if (take_playlist(k, p[4]))
                 return KEY_PLAYLIST;
-        return is(&p[4], "init.mp4") ? KEY_INIT : is(&p[4], "recording.mp4") ? KEY_RECORDING : take_segment(&k->segment, &p[4]) ? KEY_SEGMENT : KEY_NONE;
+        return is(&p[4], "init.mp4") ? KEY_INIT : is(&p[4], "recording.mp4") ? KEY_RECORDING : take_segment(k, &p[4]) ? KEY_SEGMENT : KEY_NONE;
 }
 
 static enum key_kind parse_peer_live(struct key *k, const struct part *p, size_t n)
@@ -210,7 +219,7 @@ static bool take_epoch(int64_t *out_s, const char *session)
 bool key_is_past(const struct key *k, int64_t wall_us)
 {
         int64_t epoch_s;
-        return k->kind == KEY_SEGMENT && take_epoch(&epoch_s, k->session) && wall_us / US_PER_S > epoch_s + k->segment + 1;
+        return k->kind == KEY_SEGMENT && take_epoch(&epoch_s, k->session) && wall_us / US_PER_S > epoch_s + k->segment + (k->joined ? k->joined : 1);
 }
 
 static enum key_kind parse_api(struct key *k, const struct part *p, size_t n)

@@ -8,11 +8,14 @@
  *   /live/STREAM/manifest.mpd               KEY_ENTRY         the live session, else the newest one   when that one does
  *   /live/STREAM/SESSION/manifest.mpd       KEY_MANIFEST      that session                            until it ended
  *   /live/STREAM/master.m3u8  /live/STREAM/SESSION/master.m3u8  the same two for players of HLS
+ *   …/classic.mpd  …/classic.m3u8                             and the four for old ones, of segments of several seconds
  *   /live/STREAM/SESSION/TRACK/media.m3u8   KEY_PLAYLIST      the track's segments, for HLS           with each part, until it ended
  *   /live/STREAM/SESSION/TRACK/media.17.1.m3u8                as soon as part 1 of segment 17 is in it: who asks before is held
  *   /live/STREAM/SESSION/TRACK/media.skip.m3u8  ….17.1.skip.m3u8  without what is older than a player needs to be told again
+ *   /live/STREAM/SESSION/TRACK/classic.m3u8                   its segments of several seconds          every few seconds
  *   /live/STREAM/SESSION/TRACK/init.mp4     KEY_INIT          the track's init segment                never
  *   /live/STREAM/SESSION/TRACK/17.m4s       KEY_SEGMENT       its segment 17: second 17 of media time it grows, then never
+ *   /live/STREAM/SESSION/TRACK/17x4.m4s                       seconds 68 to 71 as one, when all are there  never
  *   /live/STREAM/SESSION/recording.mp4      KEY_RECORDING     that session, once it ended, as one file  when volumes go or come
  *   /live/STREAM/SESSION/TRACK/recording.mp4                  with that picture (and the best sound), or that sound alone
  *                                                             both by HTTP from an origin only: an edge would have to hold it
@@ -49,11 +52,13 @@ struct key {
         enum key_kind kind;
         /* "" where the kind has none */
         char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
-        const char *file; /* KEY_ENTRY, KEY_MANIFEST: a constant, "manifest.mpd" or "master.m3u8"; NULL otherwise */
+        const char *file; /* KEY_ENTRY, KEY_MANIFEST: a constant, "manifest.mpd" or the like; NULL otherwise */
         uint32_t segment; /* KEY_SEGMENT; KEY_PLAYLIST: that it is to have, */
         uint8_t part;     /* and its part; */
         bool waits;       /* false: as it is */
         bool skips;       /* KEY_PLAYLIST: without old segments */
+        bool classic;     /* KEY_PLAYLIST: of segments of several seconds */
+        uint8_t joined;   /* KEY_SEGMENT: so many from `segment` on, as one; 0: it alone */
         uint64_t since;   /* KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_NAMES */
         uint64_t instance; /* KEY_NAMES */
         uint64_t below;   /* KEY_PEER_SESSION; no number: UINT64_MAX */
@@ -62,7 +67,9 @@ struct key {
 
 #define KEY_RECORDINGS_PATH "/api/recordings"
 
-/* The name of a playlist, whatever came before of it: of the other fields. */
+#define KEY_JOINED_MAX 10 /* seconds */
+
+/* The name of a playlist that is not classic, whatever came before of it: of the other fields. */
 void key_write_playlist(char text[KEY_MAX + 1], const struct key *k);
 
 void key_parse(struct key *out, const char *text); /* of any length, from anybody */

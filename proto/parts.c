@@ -1,5 +1,6 @@
 #include "proto/parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define BOX_MDAT UINT32_C(0x6d646174)
@@ -47,7 +48,7 @@ enum part_state parts_find(const struct parts_of *p, unsigned number, uint64_t *
         uint32_t type;
         while (read_box(p, pos, &type, &size)) {
                 pos += size;
-                if (type != BOX_MDAT || ++chunks % PART_CHUNKS)
+                if (type != BOX_MDAT || ++chunks % p->chunks)
                         continue;
                 if (part == number) {
                         *from = begin;
@@ -64,4 +65,27 @@ enum part_state parts_find(const struct parts_of *p, unsigned number, uint64_t *
         *from = begin;
         *len_bytes = p->len_bytes - begin;
         return PART_HERE;
+}
+
+bool parts_take_name(char *text, unsigned *number, unsigned *chunks)
+{
+        char *name = strrchr(text, '/'), *dot = name ? strchr(name, '.') : NULL;
+        if (!dot || dot[1] < '0' || dot[1] >= '0' + PARTS_OF_SEGMENT)
+                return false;
+        bool several = dot[2] == 'x' && dot[3] >= '2' && dot[3] <= '0' + PART_CHUNKS_MAX;
+        const char *end = dot + (several ? 4 : 2);
+        if (strcmp(end, ".m4s") != 0)
+                return false;
+        *number = (unsigned)(dot[1] - '0');
+        *chunks = several ? (unsigned)(dot[3] - '0') : 1;
+        memmove(dot, end, strlen(end) + 1);
+        return true;
+}
+
+void parts_write_name(char name[PART_NAME_MAX], uint32_t segment, unsigned number, unsigned chunks)
+{
+        char several[4] = "";
+        if (chunks > 1)
+                snprintf(several, sizeof(several), "x%u", chunks % 10);
+        snprintf(name, PART_NAME_MAX, "%u.%u%s.m4s", segment, number % 10, several);
 }

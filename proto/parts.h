@@ -1,11 +1,11 @@
-/* parts.h - the parts of a segment, which low-latency HLS asks for one by one: PART_CHUNKS chunks each, but for the last one.
+/* parts.h - the parts of a segment, which low-latency HLS asks for one by one: a chunk each, or PART_CHUNKS_MAX, but for the last one.
  *
  * A part is a view on its segment, told by the boxes: origins say in playlists how many there are, edges cut them out of the one object
  * that they have of the segment. So both count them here. Chunks are counted, and not told by their times: where a chunk of the grid has
  * no picture the others move up.
  *
- * Two chunks are 400 ms. Parts of one chunk would be no shorter than 85 % of the longest only where a chunk holds the same number of
- * pictures each time, and at 29.97, 23.976 or 12.5 pictures a second it does not. Pure; any thread. */
+ * A chunk is 200 ms. Parts of one are no shorter than 85 % of the longest only where chunks hold the same number of pictures each time, or
+ * many; at 29.97, 23.976 or 12.5 pictures a second it takes two. Which it is the part's name says. Pure; any thread. */
 #ifndef PROTO_PARTS_H
 #define PROTO_PARTS_H
 
@@ -15,8 +15,9 @@
 
 #include "proto/store.h"
 
-#define PART_CHUNKS 2
-#define PARTS_OF_SEGMENT ((CHUNKS_PER_SEGMENT + PART_CHUNKS - 1) / PART_CHUNKS) /* of a segment */
+#define PART_CHUNKS_MAX 2
+#define PARTS_OF_SEGMENT CHUNKS_PER_SEGMENT /* at most */
+#define PART_NAME_MAX 24
 
 /* The bytes of a segment, as far as they are there. */
 struct parts_of {
@@ -25,6 +26,7 @@ struct parts_of {
         void *arg;
         uint64_t len_bytes;
         bool complete; /* there will be no more */
+        unsigned chunks; /* of a part: 1 to PART_CHUNKS_MAX */
 };
 
 enum part_state {
@@ -33,5 +35,10 @@ enum part_state {
         PART_NONE     /* the segment ends before */
 };
 enum part_state parts_find(const struct parts_of *p, unsigned number, uint64_t *from, uint64_t *len_bytes);
+
+/* "17.1.m4s" is part 1 of "17.m4s", of one chunk, "17.1x2.m4s" of two. text is a path: false, and it is unchanged, when its last name is none of a
+ * part; otherwise it is the segment's then. That this is one, and well-formed, key_parse() says. */
+bool parts_take_name(char *text, unsigned *number, unsigned *chunks);
+void parts_write_name(char name[PART_NAME_MAX], uint32_t segment, unsigned number, unsigned chunks); /* without a path */
 
 #endif

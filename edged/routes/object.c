@@ -64,7 +64,8 @@ static size_t read_object(void *arg, uint64_t pos, void *dst, size_t max)
 
 static enum part_state find_part(struct ask *a, uint64_t len, bool complete)
 {
-        struct parts_of p = {.read = read_object, .arg = a->of.object, .len_bytes = len, .complete = complete};
+        struct parts_of p = {.read = read_object, .arg = a->of.object, .len_bytes = len, .complete = complete,
+                             .chunks = a->path.part_chunks};
         return parts_find(&p, a->path.part, &a->of.part_from, &a->of.part_bytes);
 }
 
@@ -237,7 +238,7 @@ static void say_object(struct ask *a)
         }
         /* A HEAD is answered with the length, and what its tag is can be said when all of it is there. */
         bool needs_whole = a->request.head.method == METHOD_HEAD || a->of.is_list || ask_field(a, FIELD_IF_MATCH) ||
-                           range_needs_whole(range_wanted(a));
+                           range_needs_whole(range_wanted(a)) || a->path.object.joined; /* old players want to know how long it is */
         int64_t hold_us = a->http->cfg.hold_us, until_us = a->request.started_us + hold_us;
         if (ask_is_version(a) && hold_us > PLAYLIST_HOLD_US)
                 until_us = a->request.started_us + PLAYLIST_HOLD_US;
@@ -320,7 +321,8 @@ static void count_viewer(struct ask *a)
         struct audience_fetch f = {.stream = key->stream, .session = key->session, .segment = key->segment,
                                    .of = key->track[0] == 'v' ? AUDIENCE_PICTURE : AUDIENCE_SOUND,
                                    .wanted_us = a->of.object->made_us, .now_us = r->ended_us};
-        audience_saw(a->http->parts.audience, wire_thread_index(r), &f);
+        for (unsigned n = 0; n < key->joined || n == 0; n++, f.segment++) /* of joined seconds he has fetched each */
+                audience_saw(a->http->parts.audience, wire_thread_index(r), &f);
 }
 
 static bool object_is_lost(struct ask *a)

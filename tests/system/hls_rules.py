@@ -10,6 +10,12 @@ def attributes(text):
     return {k: v.strip('"') for k, v in re.findall(r'([A-Z0-9-]+)=("[^"]*"|[^,]*)', text)}
 
 
+def part_place(name):
+    """(segment, part, chunks of a part) that a part's name says."""
+    n, part, several = re.fullmatch(r"(\d+)\.(\d)(?:x(\d))?\.m4s", name).groups()
+    return int(n), int(part), int(several or 1)
+
+
 class Segment:
     def __init__(self, n):
         self.n, self.uri, self.duration, self.parts, self.date, self.gap = n, None, None, [], None, False
@@ -91,7 +97,7 @@ def judge(p, picture=True, longest_frame_s=0.1):
                 say(f"part {s.n}.{k} lasts {length}, longer than the target {p.part_target}")
             if not is_last and length < 0.85 * p.part_target:
                 say(f"part {s.n}.{k} lasts {length}, less than 85 % of the target {p.part_target}")
-            if part["URI"] != f"{s.n}.{k}.m4s":
+            if part_place(part["URI"])[:2] != (s.n, k):
                 say(f"part {s.n}.{k} is named {part['URI']}")
             if (k == 0 or not picture) and part.get("INDEPENDENT") != "YES":
                 say(f"part {s.n}.{k} is not independent")
@@ -110,7 +116,7 @@ def judge(p, picture=True, longest_frame_s=0.1):
             say("parts of the last three target durations are not told")
         last = p.segments[-1]
         due = (last.n + 1, 0) if last.uri else (last.n, len(last.parts))
-        if not p.hint or p.hint["TYPE"] != "PART" or p.hint["URI"] != f"{due[0]}.{due[1]}.m4s":
+        if not p.hint or p.hint["TYPE"] != "PART" or part_place(p.hint["URI"])[:2] != due:
             say(f"hint {p.hint}, and {due} is due")
     return found
 

@@ -2,12 +2,13 @@
 version as soon as it is there, and every one is judged (hls_rules.py)."""
 import concurrent.futures
 import json
+import re
 import subprocess
 
 import pytest
 
 from harness import LATE_IS_FINE, TINY_LADDER, Cluster, request, wait_until
-from hls_rules import Playlist, attributes, judge, judge_change
+from hls_rules import Playlist, attributes, judge, judge_change, part_place
 
 RATES = {"12.5": "25/2", "15": "15", "23.976": "24000/1001", "25": "25", "29.97": "30000/1001", "59.94": "60000/1001"}
 VERSIONS = 18
@@ -37,7 +38,7 @@ class Player:
         return playlist
 
     def next(self):
-        n, part = (int(x) for x in self.now.hint["URI"].split(".")[:2])
+        n, part, _ = part_place(self.now.hint["URI"])
         later = self.load(f"?_HLS_msn={n}&_HLS_part={part}")
         if not later.ended and not later.has(n, part) and not later.has(n + 1, 0):
             self.found.append(f"{self.track}: answered without {n}.{part}")
@@ -140,3 +141,33 @@ def test_what_players_are_told_stays_by_the_rules_when_an_origin_and_an_encoder_
         cluster.do("kill", leads)
         go_on(12)
         assert not [what for player in players for what in player.found]
+
+
+def test_old_players_have_segments_of_several_seconds_made_of_the_same_bytes(cluster):
+    publisher = cluster.publish_test_picture("hlsold", seconds=14, size="160x90", fps=25)
+    session = cluster.wait_playable("hlsold")["session"]
+    base = cluster.url(f"/live/hlsold/{session}")
+    master = wait_until(lambda: (a := request(cluster.url("/live/hlsold/classic.m3u8"))).status == 200 and a, "the playlist")
+    pictures, sounds = variants(master.text())
+    tracks = [t["name"] for t in cluster.stream("hlsold")["tracks"]]
+    assert {v[1].split("/")[1] for v in pictures} | {s["URI"].split("/")[1] for s in sounds} == set(tracks)
+    url = f"{base}/{tracks[0]}/classic.m3u8"
+    live = wait_until(lambda: (a := request(url)).status == 200 and a.text(), "a whole segment")
+    assert "#EXT-X-TARGETDURATION:4\n" in live and "\n#EXTINF:4.000000,\n0x4.m4s\n" in live and "PART" not in live and "ENDLIST" not in live
+    whole = request(f"{base}/{tracks[0]}/0x4.m4s")
+    assert whole.status == 200 and int(whole.headers["content-length"]) == len(whole.body) and "immutable" in whole.headers["cache-control"]
+    assert whole.body == b"".join(cluster.segment("hlsold", session, tracks[0], n) for n in range(4))
+    part = request(f"{base}/{tracks[0]}/0x4.m4s", headers={"Range": "bytes=100-199"})
+    assert part.status == 206 and part.body == whole.body[100:200]
+    assert request(cluster.node("origin-1")["http"] + f"/live/hlsold/{session}/{tracks[0]}/0x4.m4s").body == whole.body
+    mpd = request(cluster.url("/live/hlsold/classic.mpd")).text()
+    assert mpd.count("/$Number$x4.m4s") == len(tracks) and "availabilityTimeOffset" not in mpd
+    subprocess.run(["ffmpeg", "-v", "error", "-i", cluster.url("/live/hlsold/classic.m3u8"), "-t", "2", "-f", "null", "-"], timeout=240, check=True)
+    publisher.wait()
+    cluster.wait_state("hlsold", "ended", seconds=120)
+    for uri in (f"{pictures[0][1].partition('/')[2]}", "classic.mpd"):
+        told = wait_until(lambda u=uri: (a := request(f"{base}/{u}")).status == 200 and ("ENDLIST" in a.text() or '"static"' in a.text()) and a,
+                          "it has ended").text()
+        lengths = re.findall(r"#EXTINF:([\d.]+)", told)
+        assert "m3u8" not in uri or lengths[:-1] == ["4.000000"] * (len(lengths) - 1)
+        assert all(abs(n - 350) <= 2 for n in frames(f"{base}/{uri}")), frames(f"{base}/{uri}")

@@ -5,13 +5,14 @@
 
 #include <cmocka.h>
 
+#include "originD/classic.h"
 #include "originD/playlist.h"
 #include "tests/unit/serve_fixture.h"
 
 #define EPOCH INT64_C(1769863296000000) /* 2026-01-31T12:41:36Z */
 #define TRACK "/live/cam/S1/v720/"
 
-static struct manifest_options opts = {.time_shift_s = 60, .public_url = ""};
+static struct manifest_options opts = {.time_shift_s = 60, .classic_s = 4, .public_url = ""};
 static char text[64 << 10];
 
 static void take(struct buf *b)
@@ -143,25 +144,42 @@ static void test_parts_are_told_of_the_newest_segments_and_the_next_one_is_hinte
                 assert_int_equal(put_video(s, "v720", 8, k), 0);
         write_playlist(s, "v720", "media.m3u8");
         assert_true(has("#EXT-X-TARGETDURATION:1"));
-        assert_true(has("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=6.0,HOLD-BACK=3.0,PART-HOLD-BACK=1.32"));
-        assert_true(has("#EXT-X-PART-INF:PART-TARGET=0.440000"));
+        assert_true(has("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=6.0,HOLD-BACK=3.0,PART-HOLD-BACK=0.697674"));
+        assert_true(has("#EXT-X-PART-INF:PART-TARGET=0.232558"));
         assert_true(has("#EXT-X-MEDIA-SEQUENCE:0"));
         assert_int_equal(count("#EXTINF:1.0,\n"), 8);
-        assert_int_equal(count("#EXT-X-PART:"), 3 * 3 + 1);
-        assert_int_equal(count("#EXT-X-PART:DURATION=0.400000,URI=\"7.0.m4s\",INDEPENDENT=YES\n#EXT-X-PART:DURATION=0.400000,URI=\"7.1.m4s\"\n"
-                               "#EXT-X-PART:DURATION=0.200000,URI=\"7.2.m4s\"\n#EXTINF:1.0,\n7.m4s\n#EXT-X-PART:DURATION=0.400000,URI=\"8.0.m4s\","
-                               "INDEPENDENT=YES\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"8.1.m4s\"\n"), 1);
+        assert_int_equal(count("#EXT-X-PART:"), 3 * 5 + 3);
+        assert_int_equal(count("#EXT-X-PART:DURATION=0.200000,URI=\"7.4.m4s\"\n#EXTINF:1.0,\n7.m4s\n#EXT-X-PART:DURATION=0.200000,URI=\"8.0.m4s\","
+                               "INDEPENDENT=YES\n#EXT-X-PART:DURATION=0.200000,URI=\"8.1.m4s\"\n#EXT-X-PART:DURATION=0.200000,URI=\"8.2.m4s\"\n"
+                               "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"8.3.m4s\"\n"), 1);
         assert_true(has("#EXT-X-PROGRAM-DATE-TIME:2026-01-31T12:41:36.000Z"));
-        assert_true(has("#EXT-X-RENDITION-REPORT:URI=\"../a128/media.m3u8\",LAST-MSN=7,LAST-PART=2"));
+        assert_true(has("#EXT-X-RENDITION-REPORT:URI=\"../a128/media.m3u8\",LAST-MSN=7,LAST-PART=4"));
         write_playlist(s, "a128", "media.m3u8");
-        assert_int_equal(count("INDEPENDENT=YES"), 3 * 3); /* sound can be begun with everywhere */
+        assert_int_equal(count("INDEPENDENT=YES"), 3 * 5); /* sound can be begun with everywhere */
         assert_true(has("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"8.0.m4s\""));
-        assert_true(has("#EXT-X-RENDITION-REPORT:URI=\"../v720/media.m3u8\",LAST-MSN=8,LAST-PART=0"));
-        assert_true(has("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=6.0,HOLD-BACK=3.0,PART-HOLD-BACK=1.32"));
+        assert_true(has("#EXT-X-RENDITION-REPORT:URI=\"../v720/media.m3u8\",LAST-MSN=8,LAST-PART=2"));
+        assert_true(has("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=6.0,HOLD-BACK=3.0,PART-HOLD-BACK=0.697674"));
+}
+
+static void test_where_a_chunk_is_too_short_for_a_part_two_are_one(void **state)
+{
+        (void)state;
+        struct session *s = begin(29970);
+        for (unsigned n = 0; n < 3; n++)
+                put_second(s, n);
+        write_playlist(s, "v720", "media.m3u8");
+        assert_int_equal(count("#EXT-X-PART:"), 3 * 3);
+        assert_int_equal(count("URI=\"2.0x2.m4s\",INDEPENDENT=YES\n#EXT-X-PART:DURATION=0.400000,URI=\"2.1x2.m4s\"\n#EXT-X-PART:DURATION=0.200000,"
+                               "URI=\"2.2x2.m4s\"\n#EXTINF:1.0,\n2.m4s\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"3.0x2.m4s\"\n"), 1);
+        assert_int_equal(count(",PART-HOLD-BACK=1.28"), 1); /* of the longest parts that there are: */
+        write_playlist(s, "a128", "media.m3u8");
+        assert_int_equal(count(",PART-HOLD-BACK=1.28"), 1);
+        assert_int_equal(count("#EXT-X-PART:"), 3 * 5);
+        assert_true(has("#EXT-X-RENDITION-REPORT:URI=\"../v720/media.m3u8\",LAST-MSN=2,LAST-PART=2"));
 }
 
 /* In microseconds; 0: there are no parts. */
-static int64_t target_at(struct session *s, unsigned fps_milli)
+static int64_t target_at(struct session *s, unsigned fps_milli, int64_t *chunks)
 {
         double seconds = 0;
         s->tracks[0]->fps_milli = fps_milli;
@@ -169,6 +187,7 @@ static int64_t target_at(struct session *s, unsigned fps_milli)
         const char *at = strstr(text, "PART-TARGET=");
         if (at)
                 assert_int_equal(sscanf(at, "PART-TARGET=%lf", &seconds), 1);
+        *chunks = count(".0x2.m4s") ? 2 : 1;
         return (int64_t)(seconds * 1e6 + 0.5);
 }
 
@@ -177,43 +196,105 @@ static void test_parts_are_neither_longer_than_the_target_nor_shorter_than_most_
         (void)state;
         struct session *s = broadcast(3);
         static const unsigned with[] = {5000, 10000, 12500, 15000, 20000, 23976, 24000, 25000, 29970, 30000, 48000, 50000, 59940, 60000, 120000};
-        static const unsigned without[] = {0, 1000, 6000, 11000, 12000, 14985, 18000};
+        static const unsigned without[] = {1000, 6000, 11000, 12000, 14985, 18000}, pairs[] = {12500, 23976, 24000, 29970};
+        int64_t chunks;
         for (size_t i = 0; i < sizeof(with) / sizeof(with[0]); i++) {
-                int64_t target = target_at(s, with[i]), frame = 1000000000 / with[i];
+                int64_t target = target_at(s, with[i], &chunks), frame = 1000000000 / with[i], part_ms = 200 * chunks;
                 int64_t least = INT64_MAX, most = 0, before = 0;
-                for (int64_t k = 1; k < 4000; k++) { /* the frames of each 400 ms, over half an hour */
-                        int64_t first = (k * 400 * with[i] + 999999) / 1000000, n = first - before; /* the first one not before */
+                for (int64_t k = 1; k < 4000; k++) { /* the frames of each part */
+                        int64_t first = (k * part_ms * with[i] + 999999) / 1000000, n = first - before; /* the first one not before */
                         before = first;
                         least = n < least ? n : least;
                         most = n > most ? n : most;
                 }
                 assert_true(target >= most * frame);
                 assert_true(least * frame >= target * 85 / 100 - least);
-                assert_true(3 * target <= 1320000); /* PART-HOLD-BACK */
+                bool pair = false;
+                for (size_t k = 0; k < sizeof(pairs) / sizeof(pairs[0]); k++)
+                        pair |= with[i] == pairs[k];
+                assert_int_equal(chunks, pair ? 2 : 1);
         }
         for (size_t i = 0; i < sizeof(without) / sizeof(without[0]); i++)
-                assert_int_equal(target_at(s, without[i]), 0);
+                assert_int_equal(target_at(s, without[i], &chunks), 0);
 }
 
 static void test_a_rate_whose_parts_would_differ_is_told_in_segments(void **state)
 {
         (void)state;
-        static const unsigned rates[] = {0, 12000};
         struct session *s = broadcast(3);
-        for (size_t i = 0; i < 2; i++) {
-                s->tracks[0]->fps_milli = rates[i];
-                write_playlist(s, "v720", "media.2.0.m3u8");
-                assert_int_equal(count("#EXT-X-PART"), 0);
-                assert_int_equal(count("#EXT-X-PRELOAD-HINT"), 0);
-                assert_int_equal(count("PART-HOLD-BACK=1.32"), 1); /* the same for all tracks */
-                assert_int_equal(look(s, "v720", "media.3.0.m3u8"), PLAYLIST_NOT_YET);
+        s->tracks[0]->fps_milli = 12000;
+        write_playlist(s, "v720", "media.2.0.m3u8");
+        assert_int_equal(count("#EXT-X-PART"), 0);
+        assert_int_equal(count("#EXT-X-PRELOAD-HINT"), 0);
+        assert_int_equal(count("PART-HOLD-BACK=0.66"), 1); /* the same for all tracks */
+        assert_int_equal(look(s, "v720", "media.3.0.m3u8"), PLAYLIST_NOT_YET);
+}
+
+/* A rung of 25 pictures a second that was halved on a machine that is too slow: 240 ms of pictures in a chunk, 160 in the next. A camera whose clock
+ * is slower than ours has a picture less in a chunk now and then, and what comes at a rate that nobody declared any number. */
+static void put_halved_second(struct session *s, unsigned n)
+{
+        for (unsigned k = 0; k < 5; k++) {
+                unsigned late = k % 2 ? 3600 : 0;
+                struct buf *b = fmp4_chunk(n * UINT64_C(90000) + k * 18000 + late, k % 2 ? 2 : 3, 7200, 100);
+                assert_int_equal(put_bytes(s, "v720", b, n, k, n * INT64_C(1000000) + k * 200000 + late * 100 / 9), 0);
+                put_sound(s, n, k);
         }
+}
+
+static void test_a_part_that_is_too_short_or_too_long_is_told_within_the_rule(void **state)
+{
+        (void)state;
+        static const unsigned rates[] = {25000, 29970, 0};
+        struct session *s = broadcast(1);
+        for (unsigned n = 1; n < 4; n++)
+                put_halved_second(s, n);
+        for (size_t i = 0; i < 3; i++) {
+                double target, length;
+                int parts = 0;
+                s->tracks[0]->fps_milli = rates[i];
+                write_playlist(s, "v720", "media.m3u8");
+                assert_int_equal(sscanf(strstr(text, "PART-TARGET="), "PART-TARGET=%lf", &target), 1);
+                for (const char *at = text; (at = strstr(at, "#EXT-X-PART:")); at++, parts++) {
+                        assert_int_equal(sscanf(at, "#EXT-X-PART:DURATION=%lf", &length), 1);
+                        const char *next = strstr(at + 1, "#EXT-X-PART:"), *whole = strstr(at, "#EXTINF");
+                        assert_true(length <= target && (!next || whole < next || length >= 0.85 * target));
+                }
+                assert_int_equal(parts, 3 * (rates[i] == 25000 ? 5 : 3));
+        }
+}
+
+static void test_a_track_that_joins_later_has_parts_that_are_no_longer_or_none(void **state)
+{
+        (void)state;
+        struct session *s = begin(25000);
+        int64_t before[2] = {0, 0};
+        for (unsigned n = 0; n < 3; n++)
+                put_second(s, n);
+        for (unsigned late = 0; late < 2; late++) {
+                write_playlist(s, "v720", "media.m3u8");
+                double back;
+                assert_int_equal(sscanf(strstr(text, "PART-HOLD-BACK="), "PART-HOLD-BACK=%lf", &back), 1);
+                before[late] = (int64_t)(back * 1e6 + 0.5);
+                if (!late)
+                        assert_int_equal(add_track(s, "v360", fmp4_video_init(), 3000000), 0);
+        }
+        assert_int_equal(before[0], before[1]);
+        for (unsigned k = 0; k < 5; k++)
+                assert_int_equal(put_video(s, "v360", 3, k), 0);
+        struct track *t = session_track(s, "v360");
+        t->fps_milli = 29970; /* two chunks would be more than a third of the hold-back */
+        write_playlist(s, "v360", "media.m3u8");
+        assert_int_equal(count("#EXT-X-PART:"), 0);
+        t->fps_milli = 30000;
+        write_playlist(s, "v360", "media.m3u8");
+        assert_int_equal(count("#EXT-X-PART:"), 5);
 }
 
 static void test_each_version_is_there_with_the_part_that_it_is_named_by(void **state)
 {
         (void)state;
-        struct session *s = begin(25000);
+        struct session *s = begin(29970);
         assert_int_equal(look(s, "v720", "media.m3u8"), PLAYLIST_NOT_YET); /* no segment is whole */
         put_second(s, 0);
         assert_int_equal(look(s, "v720", "media.m3u8"), PLAYLIST_READY);
@@ -254,7 +335,7 @@ static void test_nothing_that_was_told_of_a_segment_ever_changes(void **state)
         struct session *s = broadcast(4);
         char before[2048];
         write_playlist(s, "v720", "media.m3u8");
-        const char *at = strstr(text, "#EXT-X-PART:DURATION=0.400000,URI=\"2.0"), *end = strstr(text, "#EXT-X-PRELOAD-HINT");
+        const char *at = strstr(text, "#EXT-X-PART:DURATION=0.200000,URI=\"2.0"), *end = strstr(text, "#EXT-X-PRELOAD-HINT");
         assert_true(at && end > at && (size_t)(end - at) < sizeof(before));
         memcpy(before, at, (size_t)(end - at));
         before[end - at] = '\0';
@@ -304,11 +385,97 @@ static void test_a_recording_ends_and_says_how_long_its_last_segment_is(void **s
         assert_int_equal(count("#EXTINF:1.0,\n"), 3);
 }
 
+static void write_classic(const struct session *s, const char *track)
+{
+        assert_true(classic_ready(s, session_track(s, track), &opts));
+        take(classic_write(s, session_track(s, track), &opts));
+}
+
+static void test_old_players_are_told_segments_of_several_seconds_when_they_are_whole(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(3);
+        assert_false(classic_ready(s, s->tracks[0], &opts));
+        for (unsigned n = 3; n < 9; n++)
+                put_second(s, n);
+        write_classic(s, "v720");
+        assert_true(has("#EXT-X-TARGETDURATION:4"));
+        assert_true(has("#EXT-X-MEDIA-SEQUENCE:0"));
+        assert_int_equal(count("#EXT-X-PROGRAM-DATE-TIME:2026-01-31T12:41:36.000Z\n#EXTINF:4.000000,\n0x4.m4s\n#EXTINF:4.000000,\n1x4.m4s\n"), 1);
+        assert_int_equal(count("#EXTINF"), 2);
+        assert_int_equal(count("PART"), 0);
+        assert_int_equal(count("CONTROL"), 0);
+        put_second(s, 9);
+        end_session(s);
+        loaded(s);
+        write_classic(s, "v720");
+        assert_int_equal(count("\n#EXTINF:4.000000,\n1x4.m4s\n#EXTINF:2.000000,\n2x4.m4s\n#EXT-X-ENDLIST\n"), 1);
+        opts.classic_s = 10;
+        write_classic(s, "a128");
+        opts.classic_s = 4;
+        assert_int_equal(count("\n#EXTINF:10.000000,\n0x10.m4s\n#EXT-X-ENDLIST\n"), 1);
+        take(manifest_classic_hls.write(s, &opts, true));
+        assert_int_equal(count("\nS1/v720/classic.m3u8\n"), 1);
+        assert_int_equal(count("URI=\"S1/a128/classic.m3u8\""), 1);
+}
+
+static void test_of_several_seconds_that_nobody_wrote_the_segment_is_a_gap(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(5);
+        for (unsigned n = 12; n < 17; n++)
+                put_second(s, n);
+        write_classic(s, "v720");
+        assert_int_equal(count("#EXT-X-GAP\n"), 1); /* second 4 is there */
+        assert_int_equal(count("\n1x4.m4s\n#EXT-X-GAP\n#EXTINF:4.000000,\n2x4.m4s\n"), 1);
+}
+
+static void test_seconds_are_joined_when_all_of_them_are_whole(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(7);
+        struct question q, all;
+        uint8_t parts[16384];
+        size_t len = 0;
+        ask(&q, TRACK "1x4.m4s", 0, 500000);
+        put_second(s, 7);
+        put_video(s, "v720", 8, 0); /* now second 7 is known to be whole */
+        for (unsigned n = 4; n < 8; n++) {
+                char name[64];
+                snprintf(name, sizeof(name), TRACK "%u.m4s", n);
+                assert_int_equal(answer_to(&all, name, 0, 0), 0);
+                memcpy(parts + len, all.bytes, all.a.len);
+                len += all.a.len;
+        }
+        wait_done(&q.done);
+        for (size_t at = 0; at < len; at += q.a.len) { /* second by second, and from anywhere */
+                if (at)
+                        assert_int_equal(answer_to(&q, TRACK "1x4.m4s", at, 0), 0);
+                assert_true(q.a.size == len && q.a.len && at + q.a.len <= len && q.a.flags & FETCH_IMMUTABLE);
+                assert_memory_equal(q.bytes, parts + at, q.a.len);
+                assert_int_equal(!!(q.a.flags & FETCH_COMPLETE), at + q.a.len == len);
+        }
+        assert_int_equal(status_of(TRACK "1x4.m4s", 0), 0);
+        assert_int_equal(status_of(TRACK "2x4.m4s", 0), ERR_NOT_YET);
+        end_session(s);
+        assert_int_equal(answer_to(&q, TRACK "2x4.m4s", 0, 0), 0); /* the rest of the recording */
+        assert_int_equal(status_of(TRACK "3x4.m4s", 0), ERR_NOT_FOUND);
+        restart(); /* from the disk */
+        while (answer_to(&q, TRACK "1x4.m4s", 0, 500000) == ERR_NOT_YET)
+                ;
+        assert_int_equal(q.a.status, 0);
+        assert_true(q.a.size == len && q.a.len < len);
+        assert_memory_equal(q.bytes, parts, q.a.len);
+        size_t first = q.a.len;
+        assert_int_equal(answer_to(&q, TRACK "1x4.m4s", first + 3, 500000), 0);
+        assert_memory_equal(q.bytes, parts + first + 3, q.a.len);
+}
+
 static void test_who_asks_for_a_version_waits_until_its_part_is_there(void **state)
 {
         (void)state;
         struct session *s = live(1);
-        s->tracks[0]->fps_milli = 25000;
+        s->tracks[0]->fps_milli = 29970;
         s->first_chunk_mono_us = 1;
         put_segment(s, 0);
         struct question q;
@@ -322,7 +489,7 @@ static void test_who_asks_for_a_version_waits_until_its_part_is_there(void **sta
         assert_int_equal(q.a.status, 0);
         assert_string_equal(q.a.content_type, PLAYLIST_TYPE);
         assert_true(q.a.flags & FETCH_COMPLETE && !(q.a.flags & FETCH_IMMUTABLE));
-        assert_non_null(strstr((char *)q.bytes, "URI=\"1.0.m4s\""));
+        assert_non_null(strstr((char *)q.bytes, "URI=\"1.0x2.m4s\""));
         assert_int_equal(status_of(TRACK "media.9.0.m3u8", 500000), ERR_NOT_FOUND);
         assert_int_equal(status_of("/live/cam/S1/v999/media.m3u8", 500000), ERR_NOT_FOUND);
         end_session(s);
@@ -358,6 +525,9 @@ int main(void)
                 CASE(test_the_multivariant_playlist_names_each_picture_with_a_sound),
                 CASE(test_sound_alone_is_a_variant),
                 CASE(test_parts_are_told_of_the_newest_segments_and_the_next_one_is_hinted_at),
+                CASE(test_where_a_chunk_is_too_short_for_a_part_two_are_one),
+                CASE(test_a_part_that_is_too_short_or_too_long_is_told_within_the_rule),
+                CASE(test_a_track_that_joins_later_has_parts_that_are_no_longer_or_none),
                 CASE(test_parts_are_neither_longer_than_the_target_nor_shorter_than_most_of_it),
                 CASE(test_a_rate_whose_parts_would_differ_is_told_in_segments),
                 CASE(test_each_version_is_there_with_the_part_that_it_is_named_by),
@@ -367,6 +537,9 @@ int main(void)
                 CASE(test_what_nobody_wrote_is_a_gap),
                 CASE(test_a_playlist_that_changes_is_one_answer_however_long_it_is),
                 CASE(test_a_recording_ends_and_says_how_long_its_last_segment_is),
+                CASE(test_old_players_are_told_segments_of_several_seconds_when_they_are_whole),
+                CASE(test_of_several_seconds_that_nobody_wrote_the_segment_is_a_gap),
+                CASE(test_seconds_are_joined_when_all_of_them_are_whole),
                 CASE(test_who_asks_for_a_version_waits_until_its_part_is_there),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,7 +111,7 @@ static size_t add_chunk(char *at, size_t len, char fill)
         return len;
 }
 
-#define PART(k) "/live/cam/s1/v720/7." k ".m4s"
+#define PART(k) "/live/cam/s1/v720/7." k "x2.m4s"
 
 static void test_parts_are_cut_out_of_the_one_segment_and_held_until_they_are_whole(void **state)
 {

@@ -42,6 +42,19 @@ static void test_every_row_of_the_table_is_known(void **state)
         is("/live/cam/" SESSION "/v720/media.m3u8", KEY_PLAYLIST, "cam", SESSION, "v720");
         is("/live/cam/" SESSION "/v720/init.mp4", KEY_INIT, "cam", SESSION, "v720");
         is("/live/cam/" SESSION "/a128/17.m4s", KEY_SEGMENT, "cam", SESSION, "a128");
+        is("/live/cam/" SESSION "/a128/17x4.m4s", KEY_SEGMENT, "cam", SESSION, "a128");
+        assert_true(parsed("/live/cam/" SESSION "/a128/17x4.m4s").segment == 68 && parsed("/live/cam/" SESSION "/a128/17x4.m4s").joined == 4);
+        assert_true(parsed("/live/cam/" SESSION "/a128/0x10.m4s").joined == 10 && parsed("/live/cam/" SESSION "/a128/17.m4s").joined == 0);
+        static const char *const not_joined[] = {"17x1", "17x0", "17x11", "17x04", "017x4", "17x", "x4", "17x4x4", "17x-4", "429496729x10", "4294967295x2"};
+        for (size_t i = 0; i < sizeof(not_joined) / sizeof(not_joined[0]); i++) {
+                char text[KEY_MAX + 1];
+                snprintf(text, sizeof(text), "/live/cam/" SESSION "/a128/%s.m4s", not_joined[i]);
+                assert_int_equal(parsed(text).kind, KEY_NONE);
+        }
+        is("/live/cam/classic.mpd", KEY_ENTRY, "cam", "", "");
+        is("/live/cam/" SESSION "/classic.m3u8", KEY_MANIFEST, "cam", SESSION, "");
+        is("/live/cam/" SESSION "/v720/classic.m3u8", KEY_PLAYLIST, "cam", SESSION, "v720");
+        assert_true(parsed("/live/cam/" SESSION "/v720/classic.m3u8").classic);
         is("/live/cam/" SESSION "/recording.mp4", KEY_RECORDING, "cam", SESSION, "");
         is("/live/cam/" SESSION "/v720/recording.mp4", KEY_RECORDING, "cam", SESSION, "v720");
         is("/peer/ended/18446744073709551615", KEY_PEER_ENDED, "", "", "");
@@ -82,7 +95,7 @@ static void test_a_playlist_has_one_name_for_each_version(void **state)
                     {"media.skip.m3u8", 0, 0, false, true},
                     {"media.17.0.m3u8", 17, 0, true, false},
                     {"media.4294967295.2.skip.m3u8", UINT32_MAX, 2, true, true}};
-        static const char *const bad[] = {"media", "media.", "media..m3u8", "media.17.m3u8", "media.17.3.m3u8", "media.017.0.m3u8", "media.17.00.m3u8",
+        static const char *const bad[] = {"media", "media.", "media..m3u8", "media.17.m3u8", "media.17.5.m3u8", "media.017.0.m3u8", "media.17.00.m3u8",
                                           "media.17.0.skip.skip.m3u8", "media.skip.17.0.m3u8", "media.4294967296.0.m3u8", "media.-1.0.m3u8",
                                           "media.17.0.m3u8x", "media.m3u8.", "xmedia.m3u8", "media.17.0.skipm3u8", "master.m3u8"};
         char text[KEY_MAX + 1], again[KEY_MAX + 1];

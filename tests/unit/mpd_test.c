@@ -8,7 +8,7 @@
 #include "originD/manifest.h"
 #include "tests/unit/origin_store.h"
 
-static struct manifest_options opts = {.latency_bound_ms = 300, .target_latency_ms = 500, .time_shift_s = 60, .update_s = 2, .public_url = ""};
+static struct manifest_options opts = {.latency_bound_ms = 300, .target_latency_ms = 500, .time_shift_s = 60, .classic_s = 4, .update_s = 2, .public_url = ""};
 static char text[16384];
 
 static const char *write_mpd(const struct session *s, bool entry)
@@ -95,6 +95,52 @@ static void test_a_manifest_tells_players_to_ask_where_to_load_from_only_if_that
         assert_int_equal(count(">https://live.example.org/steering</ContentSteering>"), 1);
         opts.public_url = "";
         opts.steering = false;
+}
+
+static const char *write_classic(const struct session *s)
+{
+        struct buf *b = manifest_classic_mpd.write(s, &opts, false);
+        assert_true(b->len < sizeof(text));
+        memcpy(text, b->data, b->len);
+        text[b->len] = '\0';
+        buf_unref(&b);
+        return text;
+}
+
+static void test_old_players_are_told_segments_of_several_seconds_and_nothing_of_low_latency(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(9);
+        write_classic(s);
+        assert_int_equal(count("media=\"$RepresentationID$/$Number$x4.m4s\""), 2);
+        assert_int_equal(count("duration=\"360000\" startNumber=\"0\""), 1);
+        assert_int_equal(count("duration=\"192000\" startNumber=\"0\""), 1);
+        assert_int_equal(count("maxSegmentDuration=\"PT4S\" minBufferTime=\"PT4S\""), 1);
+        assert_int_equal(count("suggestedPresentationDelay=\"PT12S\""), 1);
+        assert_int_equal(count("profiles=\"urn:mpeg:dash:profile:isoff-live:2011\""), 1);
+        assert_int_equal(count("availabilityTime"), 0);
+        assert_int_equal(count("Latency"), 0);
+        assert_int_equal(count("Resync"), 0);
+        assert_int_equal(count("ProducerReferenceTime"), 0);
+        end_session(s);
+        write_classic(s);
+        assert_int_equal(count("type=\"static\""), 1);
+        assert_int_equal(count("mediaPresentationDuration=\"PT9S\""), 1);
+}
+
+/* A track that joins in second 5 begins a Period where a segment of four begins that is whole. */
+static void test_a_period_of_joined_seconds_begins_where_such_a_segment_does(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(6);
+        assert_int_equal(add_track(s, "v360", fmp4_video_init(), 5000000), 0);
+        for (unsigned n = 5; n < 12; n++)
+                for (unsigned k = 0; k < 5; k++)
+                        assert_int_equal(put_video(s, "v360", n, k), 0);
+        write_classic(s);
+        assert_int_equal(count("<Period "), 2);
+        assert_int_equal(count("<Period id=\"p8\" start=\"PT8S\""), 1);
+        assert_int_equal(count("startNumber=\"2\" presentationTimeOffset=\"720000\""), 2);
 }
 
 /* Until it is as old as the window: then viewers can go back further every other second. */
@@ -487,6 +533,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 CASE(test_a_manifest_tells_players_to_ask_where_to_load_from_only_if_that_is_wanted),
                 CASE(test_live_manifest_has_what_low_latency_players_need),
+                CASE(test_old_players_are_told_segments_of_several_seconds_and_nothing_of_low_latency),
+                CASE(test_a_period_of_joined_seconds_begins_where_such_a_segment_does),
                 CASE(test_live_manifest_does_not_change_as_media_comes),
                 CASE(test_latency_counts_from_capture_as_the_delay_counts_from_availability),
                 CASE(test_nobody_is_told_to_go_back_further_than_the_broadcast_is_old),

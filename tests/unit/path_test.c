@@ -207,9 +207,9 @@ static void test_of_a_playlist_each_version_has_one_name_however_it_is_asked_for
         asks("?_HLS_part=1&x=y&_HLS_msn=17#f", "media.17.1.m3u8");
         asks("?_HLS_msn=17", "media.17.0.m3u8");
         asks("?_HLS_msn=017&_HLS_part=00", "media.17.0.m3u8");
-        asks("?_HLS_msn=17&_HLS_part=3", "media.18.0.m3u8"); /* no segment has so many */
+        asks("?_HLS_msn=17&_HLS_part=5", "media.18.0.m3u8"); /* no segment has so many */
         asks("?_HLS_msn=17&_HLS_part=4294967295", "media.18.0.m3u8");
-        asks("?_HLS_msn=4294967295&_HLS_part=2", "media.4294967295.2.m3u8");
+        asks("?_HLS_msn=4294967295&_HLS_part=4", "media.4294967295.4.m3u8");
         asks("?_HLS_skip=YES", "media.skip.m3u8");
         asks("?_HLS_msn=17&_HLS_part=1&_HLS_skip=v2", "media.17.1.skip.m3u8");
         asks("?_HLS_skip=no", "media.m3u8");
@@ -219,7 +219,7 @@ static void test_of_a_playlist_each_version_has_one_name_however_it_is_asked_for
         assert_string_equal(p.key, "/live/cam/s1/v720/media.17.1.m3u8");
         assert_memory_equal(p.token, "abc", p.token_len);
         static const char *const bad[] = {"?_HLS_msn", "?_HLS_msn=", "?_HLS_msn=x", "?_HLS_msn=-1", "?_HLS_msn=4294967296", "?_HLS_msn=1.5",
-                                          "?_HLS_part=1", "?_HLS_msn=1&_HLS_part=", "?_HLS_msn=4294967295&_HLS_part=3", "?_HLS_msn=12345678901234567890"};
+                                          "?_HLS_part=1", "?_HLS_msn=1&_HLS_part=", "?_HLS_msn=4294967295&_HLS_part=5", "?_HLS_msn=12345678901234567890"};
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
                 asks(bad[i], NULL);
 }
@@ -234,10 +234,14 @@ static void test_a_part_is_a_view_on_its_segment(void **state)
         assert_int_equal(p.key_len, strlen(p.key));
         assert_int_equal(p.object.kind, KEY_SEGMENT);
         assert_int_equal(p.object.segment, 17);
-        assert_true(p.is_part && p.part == 2);
+        assert_true(p.is_part && p.part == 2 && p.part_chunks == 1);
+        path_parse("/live/cam/s1/v720/17.1x2.m4s", &p);
+        assert_string_equal(p.key, "/live/cam/s1/v720/17.m4s");
+        assert_int_equal(p.key_len, strlen(p.key));
+        assert_true(p.is_part && p.part == 1 && p.part_chunks == 2);
         path_parse("/live/cam/s1/v720/17.m4s", &p);
         assert_false(p.is_part);
-        static const char *const none[] = {"/live/cam/s1/v720/17.3.m4s", "/live/cam/s1/v720/17.00.m4s", "/live/cam/s1/v720/17..m4s",
+        static const char *const none[] = {"/live/cam/s1/v720/17.5.m4s", "/live/cam/s1/v720/17.00.m4s", "/live/cam/s1/v720/17..m4s",
                                            "/live/cam/s1/v720/17.0.0.m4s", "/live/cam/s1/v720/017.0.m4s", "/live/cam/s1/v720/x.0.m4s", "/17.0.m4s"};
         for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
                 path_parse(none[i], &p);

@@ -49,7 +49,7 @@ static inline void changed(struct session *s)
         serve_changed(&sv, s);
 }
 
-static struct manifest_options manifest = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60, .update_s = 2, .public_url = ""};
+static struct manifest_options manifest = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60, .classic_s = 4, .update_s = 2, .public_url = ""};
 
 static inline void leave(void)
 {
