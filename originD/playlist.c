@@ -8,7 +8,7 @@
 #include "originD/m3u8.h"
 #include "proto/parts.h"
 
-#define PARTS_SEGMENTS 3    /* the newest whole ones, whose parts are told: three target durations */
+#define PARTS_SEGMENTS 2    /* the newest whole ones, whose parts are told with those of the next: all within three target durations of the end */
 #define SKIP_UNTIL_S 6      /* of six target durations a player is told again: the least there may be */
 #define WINDOW_LEAST_S (SKIP_UNTIL_S + 2)
 #define HOLD_BACK "3.0" /* three target durations */
@@ -295,7 +295,8 @@ static void write_segments(struct playlist *p)
 }
 
 /* The part that comes next: a player asks for it at once, and has it as soon as it is there. Not of a segment whose beginning is not in memory:
- * nobody knows which part comes next. */
+ * nobody knows which part comes next. One that has all chunks of the grid has no other, also if nobody knows yet that it is whole: its last
+ * sample's length may be a guess that is too short. */
 static void write_hint(struct playlist *p)
 {
         const struct index *ix = &p->t->log->index;
@@ -303,8 +304,10 @@ static void write_hint(struct playlist *p)
         struct parts_of of;
         if (!p->parting.chunks || (begun && !look(p->t, &p->parting, p->end, &of)))
                 return;
+        unsigned next = count_parts(p->t, &p->parting, p->end);
+        bool all = next * p->parting.chunks >= CHUNKS_PER_SEGMENT;
         m3u8_put(&p->x, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"");
-        write_part_name(p, p->end, count_parts(p->t, &p->parting, p->end));
+        write_part_name(p, all ? p->end + 1 : p->end, all ? 0 : next);
         m3u8_put(&p->x, "\"\n");
 }
 

@@ -1,11 +1,14 @@
-// hls.js plays what the page's player plays, from the same chunks: low latency by blocking reload and parts, then the recording.
+// hls.js and Shaka play what the page's player plays, from the same chunks: low latency by blocking reload and parts, then the recording. And a
+// strict parser of playlists reads all kinds of them.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import * as HLS from 'hls-parser'
 import { Cluster, launch, openPage, top, until } from './harness.mjs'
 
 const hlsjs = readFileSync(join(top, 'tests/pages/node_modules/hls.js/dist/hls.js'), 'utf8')
+const shakajs = readFileSync(join(top, 'tests/pages/node_modules/shaka-player/dist/shaka-player.compiled.js'), 'utf8')
 let cluster, browser
 before(async () => {
   cluster = new Cluster()
@@ -42,8 +45,8 @@ test('hls.js plays live from parts, and asks for each playlist as soon as it is 
     const { details } = window.hls.levels[window.hls.currentLevel < 0 ? 0 : window.hls.currentLevel]
     return { parts: details.partTarget, hold: details.partHoldBack, block: details.canBlockReload, target: window.hls.targetLatency }
   })
-  assert.ok(told.parts > 0.4 && told.parts < 0.5 && told.hold === 1.32 && told.block, JSON.stringify(told))
-  assert.ok(asked.some(([url, status]) => /\/\d+\.[0-2]\.m4s$/.test(url) && status === 200), 'parts came')
+  assert.ok(told.parts > 0.2 && told.parts < 0.25 && told.hold < 0.75 && told.block, JSON.stringify(told))
+  assert.ok(asked.some(([url, status]) => /\/\d+\.[0-4]\.m4s$/.test(url) && status === 200), 'parts came')
   assert.ok(asked.some(([url, status]) => /_HLS_msn=\d+&_HLS_part=\d/.test(url) && status === 200), 'versions came')
   assert.deepEqual(asked.filter(([url, status]) => /\.(m3u8|m4s|mp4)(\?|$)/.test(url) && status >= 400 && status !== 503), [])
   assert.deepEqual(await page.evaluate(() => window.faults), [])
@@ -62,4 +65,83 @@ test('hls.js plays a recording from its beginning to its end', async () => {
   await until('it ends', 60, async () => (await at())[2])
   assert.deepEqual(await page.evaluate(() => window.faults), [])
   await page.context().close()
+})
+
+async function shaka(path) {
+  const page = await openPage(browser, cluster, '/', { bypassCSP: true })
+  await page.setContent('<video id="v" muted autoplay></video>')
+  await page.addScriptTag({ content: shakajs })
+  await page.evaluate(async (url) => {
+    shaka.polyfill.installAll()
+    const player = window.player = new shaka.Player()
+    window.faults = []
+    player.addEventListener('error', (e) => window.faults.push(String(e.detail.code)))
+    await player.attach(document.getElementById('v'))
+    player.configure({ streaming: { lowLatencyMode: true } })
+    await player.load(url)
+    document.getElementById('v').play()
+  }, cluster.url(path))
+  return page
+}
+
+const shown = (page) => page.evaluate(() => {
+  const v = document.getElementById('v')
+  return { frames: v.getVideoPlaybackQuality().totalVideoFrames, ended: v.ended, faults: window.faults, live: window.player.isLive() }
+})
+
+test('Shaka plays live from parts, and old playlists too', async () => {
+  if (!await cluster.state('cam')) cluster.publish('cam')
+  await cluster.playable('cam')
+  for (const file of ['master.m3u8', 'classic.m3u8']) {
+    await until(`${file} is there`, 30, async () => (await fetch(cluster.url(`/live/cam/${file}`))).ok)
+    const asked = []
+    const page = await shaka(`/live/cam/${file}`)
+    page.on('response', (answer) => asked.push([answer.url(), answer.status()]))
+    await until(`ninety pictures of ${file}`, 60, async () => (await shown(page)).frames > 90)
+    const { faults, live } = await shown(page)
+    assert.deepEqual(faults, [])
+    assert.ok(live)
+    assert.ok(asked.some(([url]) => (file === 'master.m3u8' ? /\/\d+\.\d\.m4s$/ : /\/\d+x4\.m4s$/).test(url)), 'its own kind of segments came')
+    assert.deepEqual(asked.filter(([url, status]) => /\.(m3u8|m4s|mp4)(\?|$)/.test(url) && status >= 400 && status !== 503), [])
+    await page.context().close()
+  }
+})
+
+test('a strict parser reads every kind of playlist', async () => {
+  HLS.setOptions({ strictMode: true })
+  if (!await cluster.state('cam')) cluster.publish('cam')
+  await cluster.playable('cam')
+  const { ended } = cluster.publish('short', { seconds: 6 })
+  const read = async (path) => HLS.parse(await until(path, 60, async () => {
+    const answer = await fetch(cluster.url(path))
+    return answer.ok && answer.text()
+  }))
+  const all = async (stream, file, of) => {
+    const master = await read(`/live/${stream}/${file}`), before = `/live/${stream}/`
+    assert.ok(master.isMasterPlaylist && master.variants.length === 2 && master.variants.every((v) => v.codecs && v.resolution && v.audio.length === 1))
+    const uris = [...master.variants.map((v) => v.uri), ...master.variants.flatMap((v) => v.audio.map((a) => a.uri))]
+    for (const uri of new Set(uris)) await of(before + uri)
+  }
+  await all('cam', 'master.m3u8', async (path) => {
+    const now = await read(path)
+    assert.ok(now.lowLatencyCompatibility.canBlockReload && now.partTargetDuration < 0.25 && now.segments.length > 0)
+    assert.ok(now.segments.at(-1).parts.at(-1).hint, 'the next part is told')
+    const n = now.mediaSequenceBase + now.segments.length
+    const next = await read(`${path}?_HLS_msn=${n}&_HLS_part=1`), delta = await read(`${path}?_HLS_msn=${n + 7}&_HLS_skip=YES`)
+    assert.ok(next.mediaSequenceBase + next.segments.length >= n)
+    assert.ok(delta.skip > 0, 'what is old is left out')
+  })
+  await all('cam', 'classic.m3u8', async (path) => {
+    const now = await read(path)
+    assert.ok(now.targetDuration === 4 && now.segments.length > 0 && !now.lowLatencyCompatibility && now.segments.every((s) => s.duration === 4))
+  })
+  await ended
+  await until('short is over', 60, async () => (await cluster.state('short'))?.state === 'ended')
+  for (const file of ['master.m3u8', 'classic.m3u8'])
+    await all('short', file, async (path) => {
+      const tape = await until('it has an end', 30, async () => (({ endlist }) => endlist)(await read(path)) && read(path))
+      assert.ok(tape.playlistType === 'VOD')
+      const length = tape.segments.reduce((sum, s) => sum + s.duration, 0)
+      assert.ok(Math.abs(length - 6) < 0.2, `${path} lasts ${length}`)
+    })
 })

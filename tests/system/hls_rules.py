@@ -112,10 +112,13 @@ def judge(p, picture=True, longest_frame_s=0.1):
         if float(control["PART-HOLD-BACK"]) < 3 * p.part_target:
             say("hold-back of less than three parts")
         whole = [s for s in p.segments if s.uri]
-        if any(not s.parts and not s.gap for s in whole[-3:]):
-            say("parts of the last three target durations are not told")
+        if any(not s.parts and not s.gap for s in whole[-2:]):
+            say("parts of the newest segments are not told")
+        if any(s.parts for s in whole[:-2]):
+            say("parts further than three target durations from the end are still told")
         last = p.segments[-1]
-        due = (last.n + 1, 0) if last.uri else (last.n, len(last.parts))
+        all_chunks = bool(last.parts) and len(last.parts) * part_place(last.parts[0]["URI"])[2] >= 5
+        due = (last.n + 1, 0) if last.uri or all_chunks else (last.n, len(last.parts))
         if not p.hint or p.hint["TYPE"] != "PART" or part_place(p.hint["URI"])[:2] != due:
             say(f"hint {p.hint}, and {due} is due")
     return found
