@@ -94,6 +94,10 @@ test('Shaka plays live from parts, and old playlists too', async () => {
   await cluster.playable('cam')
   for (const file of ['master.m3u8', 'classic.m3u8']) {
     await until(`${file} is there`, 30, async () => (await fetch(cluster.url(`/live/cam/${file}`))).ok)
+    for (const { name } of (await cluster.state('cam')).tracks) {
+      const list = `/live/cam/${(await cluster.state('cam')).session}/${name}/${file.replace('master', 'media')}`
+      await until(list, 30, async () => (await fetch(cluster.url(list))).ok)
+    }
     const asked = []
     const page = await shaka(`/live/cam/${file}`)
     page.on('response', (answer) => asked.push([answer.url(), answer.status()]))
