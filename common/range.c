@@ -67,6 +67,16 @@ bool range_needs_whole(const char *header)
         return parse_spec(header, &s) && !(s.has_first && s.first == 0 && !s.has_last);
 }
 
+bool range_has_ends(const char *header, uint64_t *from, uint64_t *len)
+{
+        struct spec s;
+        if (!parse_spec(header, &s) || !s.has_first || !s.has_last)
+                return false;
+        *from = s.first;
+        *len = s.last - s.first + 1;
+        return true;
+}
+
 const char *range_if(const char *range, const char *if_range, const char *tag)
 {
         return !if_range || (tag[0] && strcmp(if_range, tag) == 0) ? range : NULL;

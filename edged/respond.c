@@ -382,3 +382,13 @@ struct answer *respond_growing(struct object *o, enum cache_result result, enum 
         object_headers(r, o, result, form);
         return r;
 }
+
+struct answer *respond_growing_part(struct object *o, enum cache_result result, enum access_form form, uint64_t from, uint64_t len)
+{
+        char range[96];
+        struct answer *r = answer_growing(206);
+        snprintf(range, sizeof(range), "bytes %" PRIu64 "-%" PRIu64 "/*", from, from + len - 1);
+        answer_add(r, "Content-Range", range);
+        object_headers(r, o, result, form);
+        return r;
+}

@@ -79,6 +79,7 @@ struct answer *respond_list(struct object *o, char *text, size_t len, const char
 struct answer *respond_view(struct object *o, struct buf *body, enum cache_result result, enum access_form form, uint64_t from, uint64_t len);
 
 /* o is FILLING with len > 0: its type is known. Owned, 200. */
+struct answer *respond_growing_part(struct object *o, enum cache_result result, enum access_form form, uint64_t from, uint64_t len);
 struct answer *respond_growing(struct object *o, enum cache_result result, enum access_form form);
 
 /* CORS and, unless it is LOCAL, X-Cache. For answers made elsewhere (site.c). */

@@ -156,38 +156,35 @@ static bool leave_object(struct ask *a)
         return object_leave(a->of.object, &a->of.waiter);
 }
 
-/* The next piece of a part, all of which was there when its answer began. */
-static ssize_t take_of_part(struct ask *a, struct buf **piece, size_t *off, bool *last)
+/* Of an object that is FILLING when its answer begins: all of it, or a part, of which what is there comes at once. */
+static ssize_t take_growth(struct ask *a, struct buf **piece, size_t *off, bool *last)
 {
-        uint64_t left = a->of.part_bytes - a->sent_bytes;
-        ssize_t n = object_piece(a->of.object, a->of.part_from + a->sent_bytes, piece, off, last);
+        uint64_t at = a->of.part_from + a->sent_bytes, left = a->of.part_bytes - a->sent_bytes;
+        ssize_t n = object_piece(a->of.object, at, piece, off, last);
+        if (n == 0 && a->of.waiter.expired)
+                return ERR_NOT_YET;
+        if (n == 0 && hold(a, at, clock_mono_us() + 2 * a->http->cfg.hold_us))
+                return 0;
+        if (n == 0) /* there was one meanwhile, or nobody waits any more */
+                n = object_piece(a->of.object, at, piece, off, last);
         if (n <= 0)
-                return n ? n : ERR_IO;
-        *last = (uint64_t)n >= left;
-        n = *last ? (ssize_t)left : n;
+                return n ? n : ERR_NOT_YET;
+        if ((uint64_t)n >= left) {
+                *last = true;
+                n = (ssize_t)left;
+        }
         a->sent_bytes += (uint64_t)n;
         return n;
 }
 
-/* Of an object that is FILLING when its answer begins. */
-static ssize_t take_growth(struct ask *a, struct buf **piece, size_t *off, bool *last)
-{
-        if (a->path.is_part)
-                return take_of_part(a, piece, off, last);
-        ssize_t n = object_piece(a->of.object, a->sent_bytes, piece, off, last);
-        if (n == 0 && a->of.waiter.expired)
-                return ERR_NOT_YET;
-        if (n == 0 && hold(a, a->sent_bytes, clock_mono_us() + 2 * a->http->cfg.hold_us))
-                return 0;
-        if (n == 0) /* there was one meanwhile, or nobody waits any more */
-                n = object_piece(a->of.object, a->sent_bytes, piece, off, last);
-        a->sent_bytes += n > 0 ? (uint64_t)n : 0;
-        return n != 0 ? n : ERR_NOT_YET;
-}
-
 static void say_growing(struct ask *a)
 {
-        struct answer *answer = respond_growing(a->of.object, a->of.cached, a->pass.form);
+        bool is_range = !a->path.is_part && range_has_ends(range_wanted(a), &a->of.part_from, &a->of.part_bytes);
+        struct answer *answer = is_range ? respond_growing_part(a->of.object, a->of.cached, a->pass.form, a->of.part_from, a->of.part_bytes)
+                                         : respond_growing(a->of.object, a->of.cached, a->pass.form);
+        if (!is_range && !a->path.is_part)
+                a->of.part_bytes = UINT64_MAX;
+        a->of.part_is_first = is_range && a->of.part_from == 0;
         a->of.waiter.expired = false;
         say_with_throughput(a, answer);
         answer_unref(&answer);
@@ -237,17 +234,19 @@ static void say_object(struct ask *a)
                 break;
         }
         /* A HEAD is answered with the length, and what its tag is can be said when all of it is there. */
+        uint64_t from = 0, len;
+        bool has_ends = !a->path.is_part && range_has_ends(range_wanted(a), &from, &len);
         bool needs_whole = a->request.head.method == METHOD_HEAD || a->of.is_list || ask_field(a, FIELD_IF_MATCH) ||
-                           range_needs_whole(range_wanted(a)) || a->path.object.joined; /* old players want to know how long it is */
+                           (range_needs_whole(range_wanted(a)) && !has_ends) || a->path.object.joined; /* old players want to know how long it is */
         int64_t hold_us = a->http->cfg.hold_us, until_us = a->request.started_us + hold_us;
         if (ask_is_version(a) && hold_us > PLAYLIST_HOLD_US)
                 until_us = a->request.started_us + PLAYLIST_HOLD_US;
         bool part_lacks = a->path.is_part && find_part(a, v.len, false) != PART_HERE;
-        if (v.len > 0 && !needs_whole && !part_lacks)
+        if (v.len > from && !needs_whole && !part_lacks)
                 say_growing(a);
         else if (a->of.waiter.expired || v.again_us > until_us) /* nothing comes while it would be held */
                 say_failed(a, ERR_NOT_YET, v.again_us);
-        else if (!hold(a, needs_whole ? UINT64_MAX : part_lacks ? v.len : 0, until_us)) {
+        else if (!hold(a, needs_whole ? UINT64_MAX : part_lacks ? v.len : from, until_us)) {
                 a->of.waiter.expired = true; /* there is something now, or nobody waits any more */
                 say_object(a);
         }

@@ -21,6 +21,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                 assert(n > 0 && from < size && n <= size - from);
         else
                 assert(from == 0 && n == size);
+        uint64_t begin, bytes;
+        if (range_has_ends(header, &begin, &bytes) && (bytes == 0 || begin + bytes < begin))
+                abort();
         if (range_needs_whole(header))
                 assert(v != RANGE_WHOLE);
         if (etag_matches(header, tag))

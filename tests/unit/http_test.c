@@ -421,7 +421,8 @@ static void test_head_ranges_and_conditions_work_as_the_rfc_says(void **state)
         close_fixture(&f);
 }
 
-static void test_a_range_of_a_growing_segment_waits_for_its_end(void **state)
+/* Where it begins is told, and where it ends is not: that has to be known before anything is said. */
+static void test_an_open_range_of_a_growing_segment_waits_for_its_end(void **state)
 {
         (void)state;
         struct fixture f;
@@ -429,16 +430,59 @@ static void test_a_range_of_a_growing_segment_waits_for_its_end(void **state)
         int one = 1;
         open_fixture(&f, 20 * US_PER_S);
         viewer_open(&v, &f);
-        viewer_ask(&v, "GET", SEGMENT, "Range: bytes=1-3\r\n");
+        viewer_ask(&v, "GET", SEGMENT, "Range: bytes=1-\r\n");
         until(&f, is_asked, NULL);
         fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
         until(&f, is_held, &one);
         fake_answer_bytes(fake_open(f.e.upstream), "def", 3, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
         until(&f, has_answer, &v);
         assert_int_equal(v.status, 206);
-        assert_string_equal(header_of(&v, "Content-Range"), "bytes 1-3/6");
-        assert_memory_equal(v.body, "bcd", 3);
+        assert_string_equal(header_of(&v, "Content-Range"), "bytes 1-5/6");
+        assert_memory_equal(v.body, "bcdef", 5);
         viewer_close(&v);
+        close_fixture(&f);
+}
+
+static void test_a_range_of_a_growing_segment_is_what_is_there_and_then_what_comes(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v[3];
+        int three = 3;
+        struct { struct viewer *v; size_t len; } two = {&v[0], 2};
+        open_fixture(&f, 20 * US_PER_S);
+        static const char *const ranges[] = {"Range: bytes=1-3\r\n", "Range: bytes=4-4\r\n", "Range: bytes=4-9007199254740991\r\n"};
+        for (int i = 0; i < 3; i++) {
+                viewer_open(&v[i], &f);
+                viewer_ask(&v[i], "GET", SEGMENT, ranges[i]);
+        }
+        until(&f, is_held, &three);
+        until(&f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
+        until(&f, have_body, &two); /* it has not ended, and the others have not begun */
+        assert_int_equal(v[0].status, 206);
+        assert_string_equal(header_of(&v[0], "Content-Range"), "bytes 1-3/*");
+        until(&f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f.e.upstream), "def", 3, FETCH_IMMUTABLE, 0, "video/mp4");
+        for (int i = 0; i < 2; i++) {
+                until(&f, has_answer, &v[i]);
+                assert_int_equal(v[i].status, 206);
+        }
+        assert_int_equal(v[0].body_len, 3);
+        assert_memory_equal(v[0].body, "bcd", 3);
+        assert_string_equal(header_of(&v[1], "Content-Range"), "bytes 4-4/*");
+        assert_int_equal(v[1].body_len, 1);
+        assert_memory_equal(v[1].body, "e", 1);
+        until(&f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f.e.upstream), "gh", 2, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
+        until(&f, has_answer, &v[2]); /* up to the end, wherever that is */
+        assert_string_equal(header_of(&v[2], "Content-Range"), "bytes 4-9007199254740991/*");
+        assert_int_equal(v[2].body_len, 4);
+        assert_memory_equal(v[2].body, "efgh", 4);
+        ask(&f, &v[2], "GET", SEGMENT, "Range: bytes=4-9007199254740991\r\n"); /* of what is complete */
+        assert_string_equal(header_of(&v[2], "Content-Range"), "bytes 4-7/8");
+        for (int i = 0; i < 3; i++)
+                viewer_close(&v[i]);
         close_fixture(&f);
 }
 
@@ -451,7 +495,7 @@ static void test_what_a_held_request_asked_for_is_not_what_others_ask_meanwhile(
         int one = 1;
         open_fixture(&f, 20 * US_PER_S);
         viewer_open(&v, &f);
-        viewer_ask(&v, "GET", SEGMENT, "Range: bytes=1-3\r\n");
+        viewer_ask(&v, "GET", SEGMENT, "Range: bytes=1-\r\n");
         until(&f, is_asked, NULL);
         fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
         until(&f, is_held, &one);
@@ -464,7 +508,7 @@ static void test_what_a_held_request_asked_for_is_not_what_others_ask_meanwhile(
         fake_answer_bytes(fake_open(f.e.upstream), "def", 3, FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
         until(&f, has_answer, &v);
         assert_int_equal(v.status, 206);
-        assert_string_equal(header_of(&v, "Content-Range"), "bytes 1-3/6");
+        assert_string_equal(header_of(&v, "Content-Range"), "bytes 1-5/6");
         viewer_close(&v);
         close_fixture(&f);
 }
@@ -992,7 +1036,8 @@ int main(void)
                 cmocka_unit_test(test_what_the_origins_do_not_have_is_404_once_asked),
                 cmocka_unit_test(test_a_manifest_is_served_stale_while_no_origin_answers),
                 cmocka_unit_test(test_head_ranges_and_conditions_work_as_the_rfc_says),
-                cmocka_unit_test(test_a_range_of_a_growing_segment_waits_for_its_end),
+                cmocka_unit_test(test_an_open_range_of_a_growing_segment_waits_for_its_end),
+                cmocka_unit_test(test_a_range_of_a_growing_segment_is_what_is_there_and_then_what_comes),
                 cmocka_unit_test(test_what_a_held_request_asked_for_is_not_what_others_ask_meanwhile),
                 cmocka_unit_test(test_a_viewer_who_is_gone_while_it_is_held_costs_nothing_when_it_is_woken),
                 cmocka_unit_test(test_head_of_a_growing_segment_tells_its_length_and_sends_nothing_more),

@@ -70,6 +70,14 @@ static void test_only_a_real_part_must_wait_for_the_whole(void **state)
         assert_true(range_needs_whole("bytes=0-1"));
         assert_true(range_needs_whole("bytes=1-"));
         assert_true(range_needs_whole("bytes=-1"));
+        uint64_t from, len;
+        assert_true(range_has_ends("bytes=100-199", &from, &len));
+        assert_true(from == 100 && len == 100);
+        assert_true(range_has_ends("bytes=5-99999999999999999999999", &from, &len));
+        assert_true(from == 5 && len > UINT64_MAX / 20);
+        static const char *const open[] = {NULL, "bytes=5-", "bytes=-5", "bytes=7-5", "bytes=0-1,4-5", "lines=1-2"};
+        for (size_t i = 0; i < sizeof(open) / sizeof(open[0]); i++)
+                assert_false(range_has_ends(open[i], &from, &len));
 }
 
 static void test_a_range_of_another_version_is_void(void **state)
