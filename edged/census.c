@@ -443,6 +443,17 @@ enum census_says census_ask(struct census *c, const struct key *key, int64_t wal
         return (says == CENSUS_UNKNOWN || says == CENSUS_FAR) && !census_is_sure(c) ? CENSUS_PERHAPS : says;
 }
 
+bool census_edge(struct census *c, const struct key *key, int64_t wall_us, uint32_t *first, uint32_t *last)
+{
+        pthread_mutex_lock(&c->lock);
+        const struct entry *e = find_entry(c, names_session(key->stream, key->session));
+        bool live = e && e->live;
+        if (live)
+                span(e, wall_us, first, last);
+        pthread_mutex_unlock(&c->lock);
+        return live;
+}
+
 /* ---- for the tier below --------------------------------------------------------------------------------------------- */
 
 bool census_has_news(struct census *c, uint64_t instance, uint64_t since)

@@ -45,6 +45,9 @@ bool census_is_sure(const struct census *c);           /* any thread */
 
 /* Of media, KEY_ENTRY to KEY_SEGMENT; all else is THERE. Any thread. */
 enum census_says census_ask(struct census *c, const struct key *key, int64_t wall_us);
+/* Of a session that is live: the first segment that there is, and the one that is being made by the clock, which may lack its first bytes yet.
+ * false: it is over, or not known. Any thread. */
+bool census_edge(struct census *c, const struct key *key, int64_t wall_us, uint32_t *first, uint32_t *last);
 /* An object of that track was found: it is known from now on. Loop thread. */
 void census_saw(struct census *c, const struct key *key);
 

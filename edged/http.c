@@ -14,7 +14,7 @@
 /* ---- one request ---------------------------------------------------------------------------------------------- */
 
 static const struct route *const routes[] = {
-        [PATH_OBJECT] = &route_object, [PATH_TIME] = &route_time,    [PATH_STEERING] = &route_steering, [PATH_LOAD] = &route_load,
+        [PATH_OBJECT] = &route_object, [PATH_TAIL] = &route_tail, [PATH_TIME] = &route_time,    [PATH_STEERING] = &route_steering, [PATH_LOAD] = &route_load,
         [PATH_SITE] = &route_site,     [PATH_CMCD] = &route_reports, [PATH_OPTIONS] = &route_unknown,   [PATH_UNKNOWN] = &route_unknown,
         [PATH_BAD] = &route_bad,       [PATH_LONG] = &route_long};
 
@@ -104,7 +104,7 @@ static void count_sent(const struct ask *a)
 static void end_ask(struct request *r)
 {
         struct ask *a = ask_of(r);
-        int64_t us = r->ended_us - r->started_us;
+        int64_t us = (a->answered_us ? a->answered_us : r->ended_us) - r->started_us;
         bool is_known = a->route && path_is_known(&a->path);
         enum stats_result result = a->route ? a->result : RESULT_LOCAL;
         if (r->status)

@@ -35,6 +35,7 @@
 #include "edged/site.h"
 #include "edged/site_loads.h"
 #include "edged/stats.h"
+#include "edged/tail.h"
 #include "edged/upstream.h"
 #include "edged/wire/wire.h"
 
@@ -510,6 +511,7 @@ int main(int argc, char **argv)
         stats_register();
         siblings_register();
         players_register();
+        tail_register();
         tls_server_register_metrics();
         daemon_init(&e->daemon, "edged", ROLE_EDGED, keys, &e->config, argc, argv, on_stop, on_reloaded, e);
         e->daemon.drain_ms = e->config.drain_ms + e->config.finish_ms;

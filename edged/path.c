@@ -79,6 +79,24 @@ static bool take_part(struct path *out)
         return out->object.kind == KEY_SEGMENT && !out->object.joined;
 }
 
+/* ".../v720/tail" begins with ".../v720/init.mp4". */
+static bool take_tail(struct path *out)
+{
+        static const char word[] = "/tail", init[] = "/init.mp4";
+        char key[KEY_MAX + sizeof(init)];
+        size_t folder_len = out->key_len - strlen(word);
+        if (out->key_len < strlen(word) || strcmp(out->key + folder_len, word) != 0 || folder_len + strlen(init) > KEY_MAX)
+                return false;
+        memcpy(key, out->key, folder_len);
+        memcpy(key + folder_len, init, sizeof(init));
+        key_parse(&out->object, key);
+        if (out->object.kind != KEY_INIT)
+                return false;
+        out->key_len = folder_len + strlen(init);
+        memcpy(out->key, key, out->key_len + 1);
+        return true;
+}
+
 /* A number that is the whole value. */
 static bool take_value(const char *value, size_t len, uint32_t *out)
 {
@@ -139,6 +157,8 @@ static enum path_kind classify(const char *target, struct path *out)
                 return take_version(target, out);
         if (key_is_public(out->object.kind) || (out->object.kind == KEY_NONE && take_part(out)))
                 return PATH_OBJECT;
+        if (out->object.kind == KEY_NONE && take_tail(out))
+                return PATH_TAIL;
         if (strcmp(key, "/time") == 0)
                 return PATH_TIME;
         if (strncmp(key, "/cmcd/", 6) == 0 && stream_id_valid(key + 6)) {
@@ -162,7 +182,7 @@ static enum path_kind classify(const char *target, struct path *out)
 
 bool path_is_known(const struct path *p)
 {
-        return p->kind == PATH_OBJECT || p->kind == PATH_TIME || p->kind == PATH_STEERING || p->kind == PATH_LOAD || p->kind == PATH_CMCD ||
+        return p->kind == PATH_OBJECT || p->kind == PATH_TAIL || p->kind == PATH_TIME || p->kind == PATH_STEERING || p->kind == PATH_LOAD || p->kind == PATH_CMCD ||
                p->kind == PATH_SITE;
 }
 

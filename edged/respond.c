@@ -392,3 +392,14 @@ struct answer *respond_growing_part(struct object *o, enum cache_result result, 
         object_headers(r, o, result, form);
         return r;
 }
+
+struct answer *respond_tail(struct object *init, enum access_form form)
+{
+        struct answer *r = answer_growing(200);
+        answer_add(r, "Cache-Control", form == ACCESS_PUBLIC ? "no-store" : "private, no-store");
+        answer_add(r, "X-Accel-Buffering", "no"); /* some proxies collect what they pass on, unless they are told */
+        if (init->content_type[0])
+                answer_add(r, "Content-Type", init->content_type);
+        respond_common(r, RESULT_LOCAL);
+        return r;
+}

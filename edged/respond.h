@@ -23,6 +23,7 @@
         X(AHEAD, 400, "that playlist is too far ahead")                                                                  \
         X(NOT_FOUND, 404, "there is no such thing here")                                                               \
         X(MISSING, 404, "no such stream, session, track or segment")                                                   \
+        X(OVER, 404, "the broadcast is over, or has not begun")                                                        \
         X(METHOD, 405, "only GET, HEAD and OPTIONS are possible")                                                      \
         X(CHANGED, 412, "this is another version than the one that was asked for")                                      \
         X(LONG, 414, "the path is too long")                                                                           \
@@ -34,6 +35,7 @@
         X(MISSES_OF_ONE, 429, "this address asked too often for what is not there; try again in a second")             \
         X(MISSES, 503, "too many requests for what may not be there; try again in a second")                           \
         X(SHARE, 429, "this address has as many connections as one may have; close some, or try again in a second")    \
+        X(TAILS, 503, "as many answers without an end are under way as there may be; ask for segments")                \
         X(FULL, 503, "this edge has as many connections as it may have; try again in a second")
 
 enum respond_error {
@@ -81,6 +83,8 @@ struct answer *respond_view(struct object *o, struct buf *body, enum cache_resul
 /* o is FILLING with len > 0: its type is known. Owned, 200. */
 struct answer *respond_growing_part(struct object *o, enum cache_result result, enum access_form form, uint64_t from, uint64_t len);
 struct answer *respond_growing(struct object *o, enum cache_result result, enum access_form form);
+/* The head of an answer without an end, whose first bytes are init's. Nobody is to keep it. Owned, 200. */
+struct answer *respond_tail(struct object *init, enum access_form form);
 
 /* CORS and, unless it is LOCAL, X-Cache. For answers made elsewhere (site.c). */
 void respond_common(struct answer *a, enum stats_result result);

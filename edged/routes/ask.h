@@ -33,6 +33,7 @@ struct http {
         struct http_parts parts;
         struct wire *wire;
         atomic_uint load_permille;
+        atomic_uint tails; /* answers without an end that are under way */
         int64_t told_us; /* when it was logged last that somebody was refused something */
         int64_t told[TOLD];
         struct http_thread threads[];
@@ -66,6 +67,13 @@ struct object_ask {
         struct cmcd_report report;
 };
 
+/* tail.c */
+struct tail_ask {
+        struct object *object; /* the init segment, and then where the tail is at */
+        struct waiter waiter;
+        struct tail *tail; /* NULL: it has not begun */
+};
+
 /* reports.c */
 struct report_ask {
         unsigned fault; /* why its reports are not taken (access.h) */
@@ -82,8 +90,10 @@ struct ask {
         enum stats_result result;
         bool spared;         /* its address asks too often */
         uint64_t sent_bytes; /* of an answer that grows: handed on */
+        int64_t answered_us; /* of an answer without an end: when it began; 0: of others it is their end that counts */
         union {
                 struct object_ask of; /* route_object */
+                struct tail_ask tail;  /* route_tail */
                 struct report_ask report;
         };
 };
@@ -120,6 +130,7 @@ unsigned ask_for_token(struct ask *a, const char *stream); /* likewise, also if 
 /* --- the routes --- */
 
 extern const struct route route_object;                                               /* object.c: what the tier above has */
+extern const struct route route_tail;                                                 /* tail.c: a track in one answer */
 extern const struct route route_reports;                                              /* reports.c: what players tell */
 extern const struct route route_site, route_time, route_steering, route_load;         /* local.c: what this edge knows by itself */
 extern const struct route route_bad, route_long, route_unknown;                       /* local.c: paths that there are not */

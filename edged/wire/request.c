@@ -67,6 +67,11 @@ unsigned wire_thread_index(const struct request *r)
         return r->conn->thread->index;
 }
 
+bool wire_leaves(const struct request *r)
+{
+        return atomic_load_explicit(&r->conn->thread->wire->draining, memory_order_relaxed);
+}
+
 static const char *date_of(struct wire_thread *t)
 {
         int64_t now_s = time(NULL);
@@ -88,7 +93,8 @@ void wire_answer(struct request *r, struct answer *a, const char *extra)
                                  .date = date_of(r->conn->thread),
                                  .extra = extra};
         r->status = a->status;
-        r->wants_piece = a->grows;
+        r->wants_piece = a->grows && !how.without_body;
+        r->ended = how.without_body;
         r->conn->unended = a->grows && r->head.http_1_0;
         output_answer(&r->out, a, &how);
 }

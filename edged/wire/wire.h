@@ -113,6 +113,7 @@ void wire_close(struct wire *w); /* nothing is held any more; blocks until the t
 
 void *wire_arg(const struct request *r);         /* as given to wire_open() */
 unsigned wire_thread_index(const struct request *r); /* less than threads */
+bool wire_leaves(const struct request *r);           /* the server drains: what need not go on is to end */
 /* Takes a reference. extra: fields of this sending (send.h). */
 void wire_answer(struct request *r, struct answer *a, const char *extra);
 void wire_hold(struct request *r); /* nothing more until somebody wakes it, or it leaves; it may be woken at once, by any thread */

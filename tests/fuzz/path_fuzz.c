@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         assert(strlen(p.key) <= KEY_MAX);
         if (p.kind == PATH_BAD)
                 assert(p.why);
-        if (p.kind == PATH_OBJECT || p.kind == PATH_SITE) {
+        if (p.kind == PATH_OBJECT || p.kind == PATH_TAIL || p.kind == PATH_SITE) {
                 assert(p.key_len == strlen(p.key) && p.key[0] == '/');
                 assert(!strstr(p.key, "..") || !strstr(p.key, "/."));
                 assert(!strpbrk(p.key, "?#%\\ \r\n") && !strstr(p.key, "//"));
@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         check_pathway(target);
         if (p.kind == PATH_SITE)
                 assert(p.file && !strchr(p.file, '/') && p.file[0] != '.');
-        if (p.kind == PATH_OBJECT) { /* what is passed on is what is asked again */
+        if (p.kind == PATH_OBJECT || p.kind == PATH_TAIL) { /* what is passed on is what is asked again */
                 struct path again;
                 path_parse(p.key, &again);
                 assert(again.kind == PATH_OBJECT && strcmp(again.key, p.key) == 0);

@@ -51,6 +51,27 @@ static void test_every_url_of_the_table_is_known(void **state)
         file("/web/dash.js", "dash.js");
 }
 
+static void test_a_tail_begins_with_its_tracks_init_segment(void **state)
+{
+        (void)state;
+        struct path p;
+        path_parse("/t/a.b.c/live/cam/S1/v720/tail?x=1", &p);
+        assert_int_equal(p.kind, PATH_TAIL);
+        assert_true(path_is_known(&p));
+        assert_string_equal(p.key, "/live/cam/S1/v720/init.mp4");
+        assert_int_equal(p.key_len, strlen(p.key));
+        assert_int_equal(p.object.kind, KEY_INIT);
+        assert_string_equal(p.object.track, "v720");
+        assert_int_equal(kind("/live/cam/S1/v720/init.mp4"), PATH_OBJECT);
+        assert_int_equal(kind("/live/cam/S1/tail"), PATH_UNKNOWN);
+        assert_int_equal(kind("/live/cam/tail"), PATH_UNKNOWN);
+        assert_int_equal(kind("/tail"), PATH_UNKNOWN);
+        assert_int_equal(kind("/web/tail"), PATH_UNKNOWN);
+        assert_int_equal(kind("/live/cam/S1/v720/tail/"), PATH_UNKNOWN);
+        assert_int_equal(kind("/live/cam/S1/v720/a/tail"), PATH_UNKNOWN);
+        assert_int_equal(kind("/live/cam/S1/v720/xtail"), PATH_UNKNOWN);
+}
+
 static void test_the_query_is_never_in_the_key(void **state)
 {
         (void)state;
@@ -255,6 +276,7 @@ int main(void)
                 cmocka_unit_test(test_of_a_playlist_each_version_has_one_name_however_it_is_asked_for),
                 cmocka_unit_test(test_a_part_is_a_view_on_its_segment),
                 cmocka_unit_test(test_every_url_of_the_table_is_known),
+                cmocka_unit_test(test_a_tail_begins_with_its_tracks_init_segment),
                 cmocka_unit_test(test_the_query_is_never_in_the_key),
                 cmocka_unit_test(test_two_spellings_are_one_key),
                 cmocka_unit_test(test_paths_that_try_to_climb_are_refused),
