@@ -25,6 +25,7 @@
 #include "originD/stats.h"
 
 #define WAIT_MS 4000             /* for a segment that is due, or the next bytes of one */
+#define LAYOUT_TIME_US (120 * US_PER_S) /* until a recording is laid out (layouts.h), which goes on while it is waited for */
 #define CONNECTIONS_MAX 2000
 #define CONNECTIONS_OF_ONE 1500 /* address: the rest is for others. One connection has one request at a time, and all of them may wait
                                  * (max_waits, of a node's connection too, is more unless it is configured otherwise) */
@@ -67,6 +68,7 @@ struct pull {
         struct serve_answer answer; /* bytes is a reference of ours */
         size_t taken;               /* of the answer's len: already written out */
         bool head;                  /* only the headers are wanted */
+        bool is_recording;
         /* Of what comes in pieces: what is sent, and of what. */
         uint64_t from, len, size, identity;
         unsigned status;
@@ -118,7 +120,7 @@ static bool ask(struct pull *p, uint64_t offset)
         p->request.done = answered;
         p->request.slow_taker = true;
         p->mail.deliver = deliver;
-        extend(p->conn, WAIT_MS * US_PER_MS + ANSWER_TIME_US);
+        extend(p->conn, (p->is_recording ? LAYOUT_TIME_US : WAIT_MS * US_PER_MS) + ANSWER_TIME_US);
         MHD_suspend_connection(p->connection);
         mailbox_post(&p->http->mailbox, &p->mail);
         return true;
@@ -185,7 +187,7 @@ static enum MHD_Result queue_failure(struct pull *p)
 /* A recording as one file is far larger than an answer, but as long as it says; so are joined seconds. */
 static bool in_pieces(const struct pull *p)
 {
-        return p->request.parsed.kind == KEY_RECORDING || p->request.parsed.joined;
+        return p->is_recording || p->request.parsed.joined;
 }
 
 static void release_bytes(void *cls)
@@ -391,25 +393,39 @@ static struct pull *pull_new(struct http *h, struct MHD_Connection *c)
         return p;
 }
 
-/* An object has one name, and a query is no part of it (proto/key.h). This one would be passed over, and another file sent than was
- * meant. */
-static bool asks_by_query(const struct pull *p, const char *url)
+static const char *query(const struct pull *p, const char *name)
 {
-        static const char name[] = "/recording.mp4";
-        size_t len = strlen(url);
-        return len >= sizeof(name) - 1 && strcmp(url + len - (sizeof(name) - 1), name) == 0 &&
-               MHD_lookup_connection_value(p->connection, MHD_GET_ARGUMENT_KIND, "track");
+        return MHD_lookup_connection_value(p->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
+/* An object has one name, and a query is no part of it (proto/key.h). This one would be passed over, and another file sent than was
+ * meant. */
 static enum MHD_Result queue_query_error(struct pull *p)
 {
-        const char *track = MHD_lookup_connection_value(p->connection, MHD_GET_ARGUMENT_KIND, "track");
+        const char *track = query(p, "track");
         bool known = strlen(track) <= TRACK_NAME_MAX && track_name_valid(track); /* the rest is not for repeating */
         char *text = mem_printf("track=%s is given, but a track is a part of the path: SESSION/%s/recording.mp4", known ? track : "",
                                 known ? track : "TRACK");
         enum MHD_Result rc = queue_error(p, MHD_HTTP_BAD_REQUEST, text, 0);
         free(text);
         return rc;
+}
+
+static enum MHD_Result ask_first(struct pull *p)
+{
+        return ask(p, 0) ? MHD_YES : queue_error(p, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping", 0);
+}
+
+/* A clip has a name of its own, which "?from=90&to=150" of the whole recording stands for. */
+static enum MHD_Result begin_recording(struct pull *p, struct key *k)
+{
+        const char *why = key_cut_recording(k, query(p, "from"), query(p, "to"));
+        if (query(p, "track"))
+                return queue_query_error(p);
+        if (why)
+                return queue_error(p, MHD_HTTP_BAD_REQUEST, why, 0);
+        key_write_recording(p->request.key, k);
+        return ask_first(p);
 }
 
 static enum MHD_Result begin(struct pull *p, const char *url, const char *method)
@@ -424,11 +440,12 @@ static enum MHD_Result begin(struct pull *p, const char *url, const char *method
                 return queue_error(p, MHD_HTTP_NOT_FOUND, "not found", 0);
         strcpy(p->request.key, url);
         p->head = strcmp(method, "HEAD") == 0;
-        if (asks_by_query(p, url))
-                return queue_query_error(p);
         if (key_bad_page(url))
                 return queue_error(p, MHD_HTTP_BAD_REQUEST, key_bad_page(url), 0);
-        return ask(p, 0) ? MHD_YES : queue_error(p, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping", 0);
+        struct key k;
+        key_parse(&k, url);
+        p->is_recording = k.kind == KEY_RECORDING;
+        return p->is_recording ? begin_recording(p, &k) : ask_first(p);
 }
 
 /* Called three times: when the headers are in (answering then would close the connection), when the body, of which there

@@ -1,7 +1,7 @@
 originD_SRCS := originD/main.c originD/age_clock.c originD/api.c originD/askers.c originD/by_start.c originD/captions.c originD/classic.c originD/copied.c originD/eras.c originD/events.c \
-                originD/fetch.c originD/gaps.c originD/http.c originD/joined.c originD/m3u8.c originD/manifest.c originD/mpd.c originD/multivariant.c \
+                originD/fetch.c originD/gaps.c originD/http.c originD/joined.c originD/layouts.c originD/m3u8.c originD/manifest.c originD/mpd.c originD/multivariant.c \
                 originD/names.c originD/playlist.c originD/recording.c \
-                originD/recording_find.c originD/removals.c originD/retention.c originD/room.c originD/scrub.c originD/serve.c originD/serve_look.c originD/session.c \
+                originD/recording_find.c originD/recording_tracks.c originD/removals.c originD/retention.c originD/room.c originD/sample_tables.c originD/scrub.c originD/serve.c originD/serve_look.c originD/session.c \
                 originD/session_json.c originD/session_load.c originD/session_save.c originD/shadow_turns.c originD/space.c \
                 originD/startup.c originD/stats.c originD/store.c originD/store_claim.c originD/store_lists.c originD/store_start.c \
                 originD/streams.c originD/track.c originD/trimming.c \
@@ -9,7 +9,7 @@ originD_SRCS := originD/main.c originD/age_clock.c originD/api.c originD/askers.
                 originD/webhooks_queue.c originD/webhooks_send.c originD/writers.c originD/writers_put.c originD/xml.c
 originD_SRCS += originD/log/box.c originD/log/chunk_log.c originD/log/chunk_log_archive.c originD/log/chunk_log_cut.c \
                 originD/log/chunk_log_read.c \
-                originD/log/chunk_log_volumes.c originD/log/disk.c originD/log/file.c originD/log/index.c \
+                originD/log/chunk_log_volumes.c originD/log/disk.c originD/log/file.c originD/log/heads.c originD/log/index.c \
                 originD/log/index_cache.c originD/log/kept_files.c originD/log/pool.c originD/log/records.c originD/log/survey.c originD/log/volume.c \
                 originD/log/volumes.c originD/log/volumes_file.c
 originD_SRCS += originD/replica/absence.c originD/replica/catalog.c originD/replica/catch_up.c \

@@ -6,10 +6,10 @@
 #include "common/clock.h"
 #include "common/err.h"
 
-#define TIMESCALE 1000 /* of the movie header: only the duration counts in it */
-#define HEADER_OWN_BYTES 512 /* ftyp, mvhd, mvex and their frames; the rest is the init segments' own */
+#define TIMESCALE 90000u /* of the movie */
+#define MDAT_HEADER_BYTES 16
 
-/* ---- the header -------------------------------------------------------------------------------------------------- */
+/* ---- boxes ------------------------------------------------------------------------------------------------------- */
 
 static size_t open_box(struct writer *w, const char *type)
 {
@@ -22,6 +22,8 @@ static size_t open_box(struct writer *w, const char *type)
 static void close_box(struct writer *w, size_t at)
 {
         struct writer size;
+        if (!w->data) /* it only counts */
+                return;
         writer_init(&size, w->data + at, 4);
         writer_u32(&size, (uint32_t)(w->len - at));
 }
@@ -32,36 +34,10 @@ static void zeros(struct writer *w, size_t n)
                 writer_u8(w, 0);
 }
 
-/* Not the init segment's: its brands say that there is one track (CMAF). */
-static void write_ftyp(struct writer *w)
-{
-        size_t at = open_box(w, "ftyp");
-        writer_bytes(w, "iso6\0\0\2\0isomiso6mp41", 20);
-        close_box(w, at);
-}
-
-static void write_mvhd(struct writer *w, size_t tracks)
-{
-        static const uint32_t matrix[9] = {0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000};
-        size_t at = open_box(w, "mvhd");
-        zeros(w, 4 + 4 + 4); /* version and flags, made, changed */
-        writer_u32(w, TIMESCALE);
-        writer_u32(w, 0); /* of a fragmented file the duration is mehd's */
-        writer_u32(w, 0x10000);
-        writer_u16(w, 0x100);
-        zeros(w, 10);
-        for (size_t i = 0; i < 9; i++)
-                writer_u32(w, matrix[i]);
-        zeros(w, 24);
-        writer_u32(w, (uint32_t)tracks + 1);
-        close_box(w, at);
-}
-
 /* The first box of that type among those from r on. */
 static int find(struct reader r, uint32_t type, struct box *out)
 {
-        int rc;
-        while ((rc = box_next(&r, out)) > 0)
+        while (box_next(&r, out) > 0)
                 if (out->type == type)
                         return 0;
         return ERR_PROTO;
@@ -74,96 +50,172 @@ static int find_in(const struct box *parent, uint32_t type, struct box *out)
         return find(r, type, out);
 }
 
-static void put_u32(uint8_t *at, uint32_t v)
+/* What is in a box of the init segment goes into the open one, but for what is written anew. */
+static void copy_others(struct writer *w, const struct box *parent, uint32_t but, uint32_t and_but)
 {
-        struct writer w;
-        writer_init(&w, at, 4);
-        writer_u32(&w, v);
+        struct reader r;
+        struct box b;
+        reader_init(&r, parent->body, parent->body_len);
+        while (box_next(&r, &b) > 0)
+                if (b.type != but && b.type != and_but)
+                        writer_bytes(w, b.start, (size_t)(b.body - b.start) + b.body_len);
 }
 
-static size_t box_bytes(const struct box *b)
-{
-        return (size_t)(b->body - b->start) + b->body_len;
-}
+/* ---- a track ----------------------------------------------------------------------------------------------------- */
 
-/* A box as it is, but for four bytes of its part `inner` (or itself) that name the track. */
-static int copy_with_id(struct writer *w, const struct box *b, const struct box *inner, size_t id_at, uint32_t id)
+/* What is needed of an init segment. */
+struct source {
+        struct box trak, tkhd, mdia, mdhd, minf, stbl, stsd;
+        struct init_info info;
+        const struct sample_tables *tables;
+        uint64_t late, lasts; /* in the movie's time: behind the movie's beginning, and for so long */
+};
+
+static int open_source(struct source *s, const struct recording_track *t, uint32_t origin_segment)
 {
-        if (inner->body_len < id_at + 4)
+        struct reader r;
+        struct box moov;
+        int err = box_init_parse(t->init->data, t->init->len, &s->info);
+        if (err)
+                return err;
+        reader_init(&r, t->init->data, t->init->len);
+        if (find(r, BOX_TYPE('m', 'o', 'o', 'v'), &moov) || find_in(&moov, BOX_TYPE('t', 'r', 'a', 'k'), &s->trak) ||
+            find_in(&s->trak, BOX_TYPE('t', 'k', 'h', 'd'), &s->tkhd) || find_in(&s->trak, BOX_TYPE('m', 'd', 'i', 'a'), &s->mdia) ||
+            find_in(&s->mdia, BOX_TYPE('m', 'd', 'h', 'd'), &s->mdhd) || find_in(&s->mdia, BOX_TYPE('m', 'i', 'n', 'f'), &s->minf) ||
+            find_in(&s->minf, BOX_TYPE('s', 't', 'b', 'l'), &s->stbl) || find_in(&s->stbl, BOX_TYPE('s', 't', 's', 'd'), &s->stsd))
                 return ERR_PROTO;
-        uint8_t *copy = w->data + w->len;
-        writer_bytes(w, b->start, box_bytes(b));
-        if (!writer_ok(w))
+        if (s->tkhd.body_len < 84 || s->mdhd.body_len < 24) /* of version 0 */
                 return ERR_PROTO;
-        put_u32(copy + (inner->body - b->start) + id_at, id);
+        uint64_t origin = (uint64_t)origin_segment * s->info.timescale, begins = t->tables->start_ticks;
+        s->tables = t->tables;
+        s->late = begins > origin ? (begins - origin) * TIMESCALE / s->info.timescale : 0;
+        s->lasts = (t->tables->end_ticks - begins) * TIMESCALE / s->info.timescale;
         return 0;
 }
 
-static int copy_trak(struct writer *w, const struct box *moov, uint32_t id)
+/* In 64 bits: at 90,000 ticks a second 32 are over after 13 hours. */
+static void write_tkhd(struct writer *w, const struct source *s, uint32_t id)
 {
-        struct box trak, tkhd;
-        if (find_in(moov, BOX_TYPE('t', 'r', 'a', 'k'), &trak) || find_in(&trak, BOX_TYPE('t', 'k', 'h', 'd'), &tkhd) || !tkhd.body_len)
-                return ERR_PROTO;
-        return copy_with_id(w, &trak, &tkhd, tkhd.body[0] == 1 ? 4 + 16 : 4 + 8, id);
-}
-
-static int copy_trex(struct writer *w, const struct box *moov, uint32_t id)
-{
-        struct box mvex, trex;
-        if (find_in(moov, BOX_TYPE('m', 'v', 'e', 'x'), &mvex) || find_in(&mvex, BOX_TYPE('t', 'r', 'e', 'x'), &trex))
-                return ERR_PROTO;
-        return copy_with_id(w, &trex, &trex, 4, id);
-}
-
-static void write_mehd(struct writer *w, int64_t duration_us)
-{
-        size_t at = open_box(w, "mehd");
-        writer_u32(w, 1u << 24); /* version 1: 64 bits */
-        writer_i64(w, duration_us / (US_PER_S / TIMESCALE));
+        size_t at = open_box(w, "tkhd");
+        writer_u32(w, 1u << 24 | 3); /* enabled, and part of the movie */
+        zeros(w, 8 + 8);             /* made, changed */
+        writer_u32(w, id);
+        zeros(w, 4);
+        writer_u64(w, s->late + s->lasts);
+        writer_bytes(w, s->tkhd.body + s->tkhd.body_len - 60, 60); /* layer, volume, matrix, size */
         close_box(w, at);
 }
 
-static int write_moov(struct writer *w, const struct box moovs[], size_t count, int64_t duration_us)
+/* A track that begins later than the movie does is preceded by nothing for so long. */
+static void write_edts(struct writer *w, const struct source *s)
 {
-        int err = 0;
+        size_t edts = open_box(w, "edts"), elst = open_box(w, "elst");
+        writer_u32(w, 1u << 24);
+        writer_u32(w, s->late ? 2 : 1);
+        if (s->late) {
+                writer_u64(w, s->late);
+                writer_i64(w, -1);
+                writer_u32(w, 1u << 16);
+        }
+        writer_u64(w, s->lasts);
+        writer_i64(w, 0);
+        writer_u32(w, 1u << 16);
+        close_box(w, elst);
+        close_box(w, edts);
+}
+
+static void write_mdhd(struct writer *w, const struct source *s)
+{
+        size_t at = open_box(w, "mdhd");
+        writer_u32(w, 1u << 24);
+        zeros(w, 8 + 8);
+        writer_u32(w, s->info.timescale);
+        writer_u64(w, s->tables->end_ticks - s->tables->start_ticks);
+        writer_bytes(w, s->mdhd.body + s->mdhd.body_len - 4, 4); /* language */
+        close_box(w, at);
+}
+
+static void write_trak(struct writer *w, const struct source *s, uint32_t id, uint64_t media_at)
+{
+        size_t trak = open_box(w, "trak");
+        write_tkhd(w, s, id);
+        write_edts(w, s);
+        size_t mdia = open_box(w, "mdia");
+        write_mdhd(w, s);
+        copy_others(w, &s->mdia, BOX_TYPE('m', 'd', 'h', 'd'), BOX_TYPE('m', 'i', 'n', 'f'));
+        size_t minf = open_box(w, "minf");
+        copy_others(w, &s->minf, BOX_TYPE('s', 't', 'b', 'l'), 0);
+        size_t stbl = open_box(w, "stbl");
+        writer_bytes(w, s->stsd.start, (size_t)(s->stsd.body - s->stsd.start) + s->stsd.body_len);
+        sample_tables_write(w, s->tables, s->info.kind, media_at);
+        close_box(w, stbl);
+        close_box(w, minf);
+        close_box(w, mdia);
+        close_box(w, trak);
+}
+
+/* ---- the header -------------------------------------------------------------------------------------------------- */
+
+static void write_ftyp(struct writer *w)
+{
+        size_t at = open_box(w, "ftyp");
+        writer_bytes(w, "isom\0\0\2\0isomiso2avc1mp41", 24);
+        close_box(w, at);
+}
+
+static void write_mvhd(struct writer *w, const struct source sources[], size_t count)
+{
+        static const uint32_t matrix[9] = {0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000};
+        uint64_t lasts = 0;
+        for (size_t i = 0; i < count; i++)
+                lasts = sources[i].late + sources[i].lasts > lasts ? sources[i].late + sources[i].lasts : lasts;
+        size_t at = open_box(w, "mvhd");
+        writer_u32(w, 1u << 24);
+        zeros(w, 8 + 8); /* made, changed */
+        writer_u32(w, TIMESCALE);
+        writer_u64(w, lasts);
+        writer_u32(w, 0x10000);
+        writer_u16(w, 0x100);
+        zeros(w, 10);
+        for (size_t i = 0; i < 9; i++)
+                writer_u32(w, matrix[i]);
+        zeros(w, 24);
+        writer_u32(w, (uint32_t)count + 1);
+        close_box(w, at);
+}
+
+static void write_header(struct writer *w, const struct source sources[], size_t count, uint64_t media_at, uint64_t media_bytes)
+{
+        write_ftyp(w);
         size_t at = open_box(w, "moov");
-        write_mvhd(w, count);
-        for (size_t i = 0; i < count && !err; i++)
-                err = copy_trak(w, &moovs[i], (uint32_t)i + 1);
-        size_t mvex = open_box(w, "mvex");
-        if (duration_us > 0)
-                write_mehd(w, duration_us);
-        for (size_t i = 0; i < count && !err; i++)
-                err = copy_trex(w, &moovs[i], (uint32_t)i + 1);
-        close_box(w, mvex);
+        write_mvhd(w, sources, count);
+        for (size_t i = 0; i < count; i++)
+                write_trak(w, &sources[i], (uint32_t)i + 1, media_at);
         close_box(w, at);
-        return err;
+        writer_u32(w, 1); /* its length is of 64 bits, behind its name */
+        writer_bytes(w, "mdat", 4);
+        writer_u64(w, MDAT_HEADER_BYTES + media_bytes);
 }
 
-int recording_header(struct buf **out, const struct buf *const inits[], size_t count, int64_t duration_us)
+int recording_header(struct buf **out, const struct recording_track tracks[], size_t count, uint32_t origin_segment, uint64_t media_bytes)
 {
-        struct box moovs[RECORDING_TRACKS_MAX];
-        size_t cap = HEADER_OWN_BYTES;
+        struct source sources[RECORDING_TRACKS_MAX];
+        struct writer w;
         *out = NULL;
         assert(count > 0 && count <= RECORDING_TRACKS_MAX);
         for (size_t i = 0; i < count; i++) {
-                struct init_info info;
-                struct reader r;
-                reader_init(&r, inits[i]->data, inits[i]->len);
-                int err = box_init_parse(inits[i]->data, inits[i]->len, &info);
-                if (err || find(r, BOX_TYPE('m', 'o', 'o', 'v'), &moovs[i]))
-                        return err ? err : ERR_PROTO;
-                cap += inits[i]->len;
+                int err = open_source(&sources[i], &tracks[i], origin_segment);
+                if (err)
+                        return err;
         }
-        struct buf *whole = buf_new(cap);
-        struct writer w;
-        writer_init(&w, whole->data, cap);
-        write_ftyp(&w);
-        int err = write_moov(&w, moovs, count, duration_us);
-        if (!err)
-                *out = buf_copy(whole->data, w.len);
-        buf_unref(&whole);
-        return err;
+        writer_init(&w, NULL, 0);
+        write_header(&w, sources, count, 0, media_bytes); /* what stands in it does not change how long it is */
+        struct buf *header = buf_new(w.len);
+        writer_init(&w, header->data, header->len);
+        write_header(&w, sources, count, header->len, media_bytes);
+        assert(writer_ok(&w) && w.len == header->len);
+        *out = header;
+        return 0;
 }
 
 /* ---- the order --------------------------------------------------------------------------------------------------- */
@@ -200,82 +252,4 @@ void recording_seek(struct recording_cursor *c, const struct recording_part *p, 
         while (recording_next(c, p, &piece) && piece.offset + piece.len_bytes <= offset)
                 before = *c;
         *c = before;
-}
-
-/* ---- a segment --------------------------------------------------------------------------------------------------- */
-
-static int rewrite_tfdt(struct box *b, uint64_t origin_ticks)
-{
-        struct reader r;
-        struct writer w;
-        reader_init(&r, b->body, b->body_len);
-        bool wide = reader_u8(&r) == 1;
-        reader_skip(&r, 3);
-        uint64_t ticks = wide ? reader_u64(&r) : reader_u32(&r);
-        if (!r.err && ticks + 1 == origin_ticks) /* on the grid as far as ticks can say it (index_on_grid()) */
-                ticks = origin_ticks;
-        if (r.err || ticks < origin_ticks)
-                return ERR_PROTO;
-        writer_init(&w, (uint8_t *)(uintptr_t)b->body + 4, wide ? 8 : 4);
-        if (wide)
-                writer_u64(&w, ticks - origin_ticks);
-        else
-                writer_u32(&w, (uint32_t)(ticks - origin_ticks));
-        return 0;
-}
-
-/* box.h reads; what it points to lies in the caller's chunk, which is his to write. */
-static uint8_t *writable(const uint8_t *p)
-{
-        return (uint8_t *)(uintptr_t)p;
-}
-
-static int rewrite_moof(const struct box *moof, size_t track, uint32_t number, uint64_t origin_ticks)
-{
-        struct box mfhd, traf, tfhd, tfdt;
-        if (find_in(moof, BOX_TYPE('m', 'f', 'h', 'd'), &mfhd) || mfhd.body_len < 8 ||
-            find_in(moof, BOX_TYPE('t', 'r', 'a', 'f'), &traf) || find_in(&traf, BOX_TYPE('t', 'f', 'h', 'd'), &tfhd) ||
-            tfhd.body_len < 8 || find_in(&traf, BOX_TYPE('t', 'f', 'd', 't'), &tfdt))
-                return ERR_PROTO;
-        put_u32(writable(mfhd.body) + 4, number);
-        put_u32(writable(tfhd.body) + 4, (uint32_t)track + 1);
-        return rewrite_tfdt(&tfdt, origin_ticks);
-}
-
-static int rewrite_chunk(uint8_t *chunk, size_t len_bytes, const struct init_info *init, size_t track, uint32_t number,
-                         uint64_t origin_ticks)
-{
-        struct chunk_info info;
-        struct reader r;
-        struct box b;
-        if (box_chunk_parse(chunk, len_bytes, init, &info))
-                return ERR_PROTO;
-        reader_init(&r, chunk, len_bytes);
-        while (box_next(&r, &b) > 0 && b.type != BOX_TYPE('m', 'd', 'a', 't'))
-                if (b.type != BOX_TYPE('m', 'o', 'o', 'f'))
-                        memcpy(writable(b.start) + 4, "free", 4);
-                else if (rewrite_moof(&b, track, number, origin_ticks))
-                        return ERR_PROTO;
-        return 0;
-}
-
-int recording_rewrite(uint8_t *bytes, size_t len_bytes, const struct init_info *init, size_t track, uint32_t segment,
-                      uint32_t origin_segment)
-{
-        struct reader r;
-        struct box b;
-        uint8_t *chunk = bytes;
-        uint32_t n = 0;
-        reader_init(&r, bytes, len_bytes);
-        while (box_next(&r, &b) > 0) {
-                if (b.type != BOX_TYPE('m', 'd', 'a', 't'))
-                        continue;
-                size_t len = (size_t)(b.body + b.body_len - chunk);
-                /* It rises in the file's order, and is made of the place: no part needs to know what is in those before. */
-                uint32_t number = (segment * RECORDING_TRACKS_MAX + (uint32_t)track) * CHUNKS_PER_SEGMENT + ++n;
-                if (n > CHUNKS_PER_SEGMENT || rewrite_chunk(chunk, len, init, track, number, (uint64_t)origin_segment * init->timescale))
-                        return ERR_PROTO;
-                chunk += len;
-        }
-        return n && chunk == bytes + len_bytes ? 0 : ERR_PROTO;
 }

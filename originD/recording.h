@@ -1,31 +1,38 @@
-/* recording.h - a recording as one file, made while it is read: the segments of a picture and a sound track in one fragmented
- * MP4. Pure; any thread.
+/* recording.h - a recording as one file, made while it is read: the segments of a picture and a sound track in one progressive MP4, of
+ * the kind that every player, editor and CDN takes. Pure; any thread.
  *
- *   file   header (ftyp and a moov with both tracks), then a part for each volume, in order
+ *   file   header: ftyp, a moov that says where each sample lies (sample_tables.h), and the beginning of the mdat,
+ *          whose body is a part for each volume, in order
  *   part   the segments of that volume of each track, by their numbers, the first track's before the second's
  *
  * Volumes of all tracks are cut at the same segments, so a part needs the indexes of its own volumes only (index.h).
  *
- * No segment changes its length: track id, number and time are written over in place, and what means something only at a
- * segment's beginning (styp, prft) becomes free space. So where everything lies follows from the indexes: the file has a length
- * before it is read, any range of it can be answered, and an interrupted download goes on. Whoever reads does
+ * Segments stand in the mdat as they are stored, the boxes of their chunks with them: nobody looks at what no sample is said to be, and it is
+ * one byte in a hundred. So nothing is rewritten, and where everything lies follows from the indexes and the length of the header:
+ * any range of the file can be answered, and an interrupted download goes on. Whoever reads does
  *
  *   recording_header()                                  once: its length is where the first part begins
- *   recording_seek(), then recording_next() → read that segment from its volume → recording_rewrite() → send
+ *   recording_seek(), then recording_next() → send so much of that segment, from its volume
  *
- * and holds one segment at a time. What is lacking is a hole: its segments are simply not there. */
+ * What is lacking is a hole: its segments are simply not there, and the sample before it lasts until the next one. */
 #ifndef ORIGIND_RECORDING_H
 #define ORIGIND_RECORDING_H
 
 #include "common/buf.h"
 #include "originD/log/index.h"
+#include "originD/sample_tables.h"
 #include "proto/store.h"
 
 #define RECORDING_TRACKS_MAX 2
 
-/* The init segments, as stored, to the beginning of the file. They become tracks 1, 2; duration_us is told to players (0: it
- * is not known, the session is live). ERR_PROTO: one of them is no init segment. *out is the caller's to unref. */
-int recording_header(struct buf **out, const struct buf *const inits[], size_t count, int64_t duration_us);
+struct recording_track {
+        const struct buf *init;             /* as it is stored */
+        const struct sample_tables *tables; /* ended; `at` counted from the first part on */
+};
+
+/* The file's beginning. The tracks become tracks 1, 2. origin_segment: where it begins, as its time is 0; media_bytes: of all parts.
+ * ERR_PROTO: one of them is no init segment. *out is the caller's to unref. */
+int recording_header(struct buf **out, const struct recording_track tracks[], size_t count, uint32_t origin_segment, uint64_t media_bytes);
 
 /* The rows of the volumes' indexes; of a track without this volume NULL, 0. */
 struct recording_part {
@@ -50,11 +57,5 @@ uint64_t recording_part_bytes(const struct recording_part *p);
 bool recording_next(struct recording_cursor *c, const struct recording_part *p, struct recording_piece *out);
 /* To the piece that holds this byte of the part, which lies in it: from where the cursor stands, if that is not behind it. */
 void recording_seek(struct recording_cursor *c, const struct recording_part *p, uint64_t offset);
-
-/* Makes a stored segment (all of it) one of the file. init: of its track; track: as in the piece; origin_segment: with which
- * the recording begins, as its time is 0. ERR_PROTO: these are no chunks of this track, or lie before; they may be half
- * rewritten then. */
-int recording_rewrite(uint8_t *bytes, size_t len_bytes, const struct init_info *init, size_t track, uint32_t segment,
-                      uint32_t origin_segment);
 
 #endif

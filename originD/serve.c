@@ -403,6 +403,11 @@ static void sweep(uv_timer_t *timer)
                 uv_timer_stop(timer);
 }
 
+static void layout_moved(void *arg, struct session *s)
+{
+        serve_changed(arg, s);
+}
+
 void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const struct manifest_options *manifest,
                 size_t waits_of_one)
 {
@@ -412,6 +417,7 @@ void serve_open(struct serve *sv, uv_loop_t *loop, struct store *store, const st
         sv->timer.data = sv;
         uv_idle_init(loop, &sv->streams.steps);
         sv->streams.steps.data = sv;
+        layouts_open(&sv->layouts, loop, layout_moved, sv);
 }
 
 void serve(struct serve *sv, struct serve_request *r)
@@ -451,6 +457,7 @@ void serve_settled(struct serve *sv)
 void serve_stop(struct serve *sv)
 {
         sv->stopping = true;
+        layouts_stop(&sv->layouts);
         while (sv->held) {
                 struct serve_request *r = sv->held;
                 let_go(sv, r);
@@ -461,6 +468,7 @@ void serve_stop(struct serve *sv)
 void serve_close(struct serve *sv)
 {
         assert(!sv->held && !sv->asking_elsewhere && !sv->askers.count);
+        layouts_close(&sv->layouts);
         buf_unref(&sv->streams.text);
         streams_give_up(&sv->streams.making);
         uv_close((uv_handle_t *)&sv->streams.steps, NULL);

@@ -21,6 +21,7 @@
 #define TTL_UNKNOWN_MS 1000 /* a name that may yet come to be: a stream, a session, a track */
 #define TTL_NEVER_MS 10000  /* a segment that will never be */
 #define TTL_MEDIA_MS UINT32_MAX
+#define HEADER_SLICE_BYTES (64u << 10)
 #define STREAMS_US (US_PER_S / 2)
 #define LONG_LIST_US (5 * US_PER_S)
 
@@ -450,36 +451,33 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
         return l;
 }
 
-static const char *recording_type(const struct recording_place *at)
+static const char *recording_type(const struct serve_request *r, const struct session *s)
 {
-        return at->sound_alone ? INIT_TYPE_SOUND : INIT_TYPE_PICTURE;
+        struct recording_tracks c;
+        recording_choose(&c, s, r->parsed.track, r->parsed.from, r->parsed.to);
+        return c.count && c.tracks[0]->init.kind == TRACK_VIDEO ? INIT_TYPE_PICTURE : INIT_TYPE_SOUND;
 }
 
 static void recording_read_done(void *arg, int status)
 {
         struct serve_request *r = arg;
-        const struct recording_place *at = &r->place;
+        const struct session *s = r->pinned;
         struct buf *bytes;
-        if (end_read(r, r->log, &at->view, status, &bytes))
+        const char *type = recording_type(r, s);
+        if (end_read(r, r->log, &r->place.view, status, &bytes))
                 return;
-        if (!status && recording_rewrite(bytes->data, bytes->len, &r->init, at->track, at->segment, at->origin_segment))
-                status = ERR_IO; /* it is damaged */
-        size_t left = bytes->len - at->skip, len = left < r->max_bytes ? left : r->max_bytes;
-        bool all = r->offset + len == at->size;
-        struct serve_answer a = {.flags = all ? FETCH_COMPLETE : 0, .content_type = recording_type(at), .bytes = bytes,
-                                 .from = at->skip, .len = len, .size = at->size, .identity = at->identity, .complete = true,
-                                 .kept = r->slow_taker};
+        bool all = r->offset + bytes->len == r->whole;
+        struct serve_answer a = {.flags = all ? FETCH_COMPLETE : 0, .content_type = type, .bytes = bytes, .len = bytes->len,
+                                 .size = r->whole, .identity = r->identity, .complete = true, .kept = r->slow_taker};
         if (status) /* its volume's row says that it is here: that is no absence */
                 a = (struct serve_answer){.status = status == ERR_FULL ? ERR_FULL : ERR_IO};
         serve_reply(r, &a);
         buf_unref(&bytes);
 }
 
-static enum look answer_no_track(struct serve_request *r, const struct session *s)
+/* Takes the words. */
+static enum look answer_cannot(struct serve_request *r, char *words)
 {
-        char all[SESSION_TRACKS_MAX * (TRACK_NAME_MAX + 2)];
-        recording_list_tracks(s, all, sizeof(all));
-        char *words = mem_printf("there is no track %s in this recording, which has %s", r->parsed.track, *all ? all : "none");
         struct buf *bytes = buf_copy(words, strlen(words));
         serve_reply(r, &(struct serve_answer){.status = ERR_UNSUPPORTED, .bytes = bytes, .len = bytes->len});
         buf_unref(&bytes);
@@ -487,15 +485,17 @@ static enum look answer_no_track(struct serve_request *r, const struct session *
         return LOOK_DONE;
 }
 
-/* A piece of the one file, at most a segment's, which is read whole as all of it is rewritten. */
-static enum look look_recording(struct serve *sv, struct serve_request *r, struct session *s)
+static enum look answer_no_track(struct serve_request *r, const struct session *s)
 {
-        struct recording_place *at = &r->place;
-        if (*r->parsed.track && s->state == SESSION_ENDED && !recording_has(s, r->parsed.track))
-                return answer_no_track(r, s);
-        switch (recording_find(s, r->parsed.track, r->offset, has_turn(r, READ_OLD), &r->plan, at)) {
-        case SEGMENT_HERE:
-                break;
+        char all[SESSION_TRACKS_MAX * (TRACK_NAME_MAX + 2)];
+        recording_list_tracks(s, all, sizeof(all));
+        return answer_cannot(r, mem_printf("there is no track %s in this recording, which has %s", r->parsed.track, *all ? all : "none"));
+}
+
+/* What the state says of a recording that is not there, or not yet. */
+static enum look look_recording_later(struct serve_request *r, enum segment_state state, const struct layout *l)
+{
+        switch (state) {
         case SEGMENT_UNREAD:
                 return LOOK_TURN;
         case SEGMENT_LOADING:
@@ -503,24 +503,53 @@ static enum look look_recording(struct serve *sv, struct serve_request *r, struc
         case SEGMENT_BUSY:
                 return serve_look_error(r, ERR_FULL);
         case SEGMENT_UNREADABLE:
+                if (l && l->failed == ERR_LIMIT)
+                        return answer_cannot(r, mem_strdup("this is too long for one file: ask for a part of it, ?from=SECONDS&to=SECONDS"));
                 return serve_look_error(r, ERR_IO);
         case SEGMENT_LACKING:
                 return serve_look_error(r, ERR_NOT_YET);
-        case SEGMENT_NONE:
+        default:
                 return none(r, TTL_UNKNOWN_MS);
         }
-        if (at->header) {
-                struct buf *header = at->header; /* r may be gone when it is answered */
-                serve_reply(r, &(struct serve_answer){.content_type = recording_type(at), .bytes = header, .from = (size_t)r->offset,
-                                                 .len = header->len - (size_t)r->offset, .size = at->size, .identity = at->identity,
-                                                 .complete = true});
-                buf_unref(&header);
-                return LOOK_DONE;
-        }
+}
+
+/* A slice of the header: of a day's it is 30 MB, and those who read it slowly are to hold little. */
+static enum look answer_header(struct serve_request *r, const struct session *s, const struct layout *l)
+{
+        size_t from = (size_t)r->offset, len = l->header->len - from;
+        len = len < HEADER_SLICE_BYTES ? len : HEADER_SLICE_BYTES;
+        len = len < r->max_bytes ? len : r->max_bytes;
+        struct buf *slice = buf_copy(l->header->data + from, len);
+        serve_reply(r, &(struct serve_answer){.content_type = recording_type(r, s), .bytes = slice, .len = len, .size = l->size,
+                                         .identity = l->identity, .complete = true});
+        buf_unref(&slice);
+        return LOOK_DONE;
+}
+
+/* A piece of the one file, at most the rest of a segment. */
+static enum look look_recording(struct serve *sv, struct serve_request *r, struct session *s)
+{
+        struct recording_place *at = &r->place;
+        struct layout *l;
+        const struct key *k = &r->parsed;
+        if (*k->track && s->state == SESSION_ENDED && !recording_has(s, k->track))
+                return answer_no_track(r, s);
+        enum segment_state state = layouts_get(&sv->layouts, s, k->track, k->from, k->to, has_turn(r, READ_OLD), &l);
+        if (state != SEGMENT_HERE)
+                return look_recording_later(r, state, l);
+        if (r->offset >= l->size)
+                return none(r, TTL_UNKNOWN_MS);
+        state = recording_find(l, s, r->offset, has_turn(r, READ_OLD), &r->plan, at);
+        if (state != SEGMENT_HERE)
+                return look_recording_later(r, state, NULL);
+        if (!at->log)
+                return answer_header(r, s, l);
         if (!has_turn_for(sv, r, &at->view, READ_OLD))
                 return LOOK_TURN;
-        r->init = at->log->init;
-        return read_media(sv, r, s, at->log, &at->view, at->view.offset, at->view.len_bytes, recording_read_done);
+        r->whole = l->size;
+        r->identity = l->identity;
+        size_t left = at->view.len_bytes - at->skip, len = left < r->max_bytes ? left : r->max_bytes;
+        return read_media(sv, r, s, at->log, &at->view, at->view.offset + at->skip, len, recording_read_done);
 }
 
 /* The live session, or the newest one that can be played. */

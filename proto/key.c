@@ -135,6 +135,67 @@ void key_write_playlist(char text[KEY_MAX + 1], const struct key *k)
         snprintf(text, KEY_MAX + 1, "/live/%s/%s/%s/media.%s%sm3u8", k->stream, k->session, k->track, version, k->skips ? "skip." : "");
 }
 
+/* "recording.mp4", "recording.90-150.mp4", "recording.90-.mp4". What means all of it has the first name only. */
+static bool take_recording(struct key *k, struct part p)
+{
+        uint64_t from, to = UINT32_MAX;
+        k->from = 0;
+        k->to = UINT32_MAX;
+        if (!begins(&p, "recording."))
+                return false;
+        if (is(&p, "mp4"))
+                return true;
+        const char *dash = memchr(p.at, '-', p.len), *dot = memchr(p.at, '.', p.len);
+        struct part first = {p.at, dash ? (size_t)(dash - p.at) : 0};
+        if (!dash || !dot || dot < dash || !take_number(&from, UINT32_MAX - 1, &first, ""))
+                return false;
+        struct part second = {dash + 1, (size_t)(dot - dash) - 1}, rest = {dot, p.len - (size_t)(dot - p.at)};
+        if (second.len && !take_number(&to, UINT32_MAX - 1, &second, ""))
+                return false;
+        k->from = (uint32_t)from;
+        k->to = (uint32_t)to;
+        return is(&rest, ".mp4") && from < to && (from || second.len);
+}
+
+void key_write_recording(char text[KEY_MAX + 1], const struct key *k)
+{
+        char clip[24] = "";
+        if (k->to != UINT32_MAX)
+                snprintf(clip, sizeof(clip), "%u-%u.", k->from, k->to);
+        else if (k->from)
+                snprintf(clip, sizeof(clip), "%u-.", k->from);
+        snprintf(text, KEY_MAX + 1, "/live/%s/%s/%s%srecording.%smp4", k->stream, k->session, k->track, *k->track ? "/" : "", clip);
+}
+
+/* As people write it: leading zeros do no harm here. */
+static bool take_seconds(uint32_t *out, const char *text)
+{
+        struct part p = {text, strlen(text)};
+        uint64_t n;
+        while (p.len > 1 && *p.at == '0') {
+                p.at++;
+                p.len--;
+        }
+        if (!take_number(&n, UINT32_MAX - 1, &p, ""))
+                return false;
+        *out = (uint32_t)n;
+        return true;
+}
+
+const char *key_cut_recording(struct key *k, const char *from, const char *to)
+{
+        uint32_t first = k->from, end = k->to;
+        if (from && *from && !take_seconds(&first, from))
+                return "from is whole seconds of the broadcast, as 90";
+        if (to && *to && !take_seconds(&end, to))
+                return "to is whole seconds of the broadcast, as 150";
+        if (first >= end)
+                return "from is to be before to";
+        k->from = first;
+        k->to = end;
+        return NULL;
+}
+
 static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
 {
         if (n < 3 || !take(k->stream, sizeof(k->stream), &p[1], stream_id_valid))
@@ -143,7 +204,7 @@ static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
                 return (k->file = manifest(&p[2])) ? KEY_ENTRY : KEY_NONE;
         if (!take(k->session, sizeof(k->session), &p[2], session_id_valid))
                 return KEY_NONE;
-        if (n == 4 && is(&p[3], "recording.mp4"))
+        if (n == 4 && take_recording(k, p[3]))
                 return KEY_RECORDING;
         if (n == 4)
                 return (k->file = manifest(&p[3])) ? KEY_MANIFEST : KEY_NONE;
@@ -151,7 +212,9 @@ static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
                 return KEY_NONE;
         if (take_playlist(k, p[4]))
                 return KEY_PLAYLIST;
-        return is(&p[4], "init.mp4") ? KEY_INIT : is(&p[4], "recording.mp4") ? KEY_RECORDING : take_segment(k, &p[4]) ? KEY_SEGMENT : KEY_NONE;
+        if (take_recording(k, p[4]))
+                return KEY_RECORDING;
+        return is(&p[4], "init.mp4") ? KEY_INIT : take_segment(k, &p[4]) ? KEY_SEGMENT : KEY_NONE;
 }
 
 static enum key_kind parse_peer_live(struct key *k, const struct part *p, size_t n)

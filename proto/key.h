@@ -18,7 +18,8 @@
  *   /live/STREAM/SESSION/TRACK/17x4.m4s                       seconds 68 to 71 as one, when all are there  never
  *   /live/STREAM/SESSION/recording.mp4      KEY_RECORDING     that session, once it ended, as one file  when volumes go or come
  *   /live/STREAM/SESSION/TRACK/recording.mp4                  with that picture (and the best sound), or that sound alone
- *                                                             both by HTTP from an origin only: an edge would have to hold it
+ *   /live/STREAM/SESSION/recording.90-150.mp4  ….90-.mp4      of either, from second 90 of the broadcast to 150, or to the end
+ *                                                             by HTTP from an origin only: an edge would have to hold it
  *   /peer/ended/17                          KEY_PEER_…        what origins tell each other, by FETCH  always
  *   /peer/live/17  /peer/live/17/MS/SESSION                   only: those that are live, and those that started before that one
  *   /peer/events  /peer/session/SESSION                       only (originD/replica/catalog.h)
@@ -59,6 +60,7 @@ struct key {
         bool skips;       /* KEY_PLAYLIST: without old segments */
         bool classic;     /* KEY_PLAYLIST: of segments of several seconds */
         uint8_t joined;   /* KEY_SEGMENT: so many from `segment` on, as one; 0: it alone */
+        uint32_t from, to; /* KEY_RECORDING: seconds of media time, to is not in it; all: 0, UINT32_MAX */
         uint64_t since;   /* KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_NAMES */
         uint64_t instance; /* KEY_NAMES */
         uint64_t below;   /* KEY_PEER_SESSION; no number: UINT64_MAX */
@@ -68,6 +70,13 @@ struct key {
 #define KEY_RECORDINGS_PATH "/api/recordings"
 
 #define KEY_JOINED_MAX 10 /* seconds */
+
+/* The name of a recording, or of a clip of it: of the other fields, with track "" for the best. */
+void key_write_recording(char text[KEY_MAX + 1], const struct key *k);
+
+/* Of a KEY_RECORDING the part that somebody asks for (each NULL or "" if he does not): whole seconds from its beginning. NULL, or why not, in words
+ * without anything that JSON escapes; k is unchanged then. */
+const char *key_cut_recording(struct key *k, const char *from, const char *to);
 
 /* The name of a playlist that is not classic, whatever came before of it: of the other fields. */
 void key_write_playlist(char text[KEY_MAX + 1], const struct key *k);

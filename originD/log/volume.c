@@ -8,6 +8,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "originD/log/file.h"
+#include "originD/log/heads.h"
 #include "originD/log/survey.h"
 
 void volume_files_close(struct volume_files *f)
@@ -125,14 +126,20 @@ int volume_remove(const struct volume_track *t, uint32_t number)
         char *mp4 = volume_path(t->dir, number, "mp4"), *idx = volume_path(t->dir, number, "idx");
         int rc = file_remove(mp4);
         rc = rc ? rc : file_remove(idx);
+        rc = rc ? rc : heads_remove(t, number);
         free(mp4);
         free(idx);
         return rc;
 }
 
+/* Without its heads it is still in the archive, whole: that they cannot be kept, on a full disk say, is no reason to keep all of it. */
 int volume_remove_mp4(const struct volume_track *t, uint32_t number)
 {
         char *mp4 = volume_path(t->dir, number, "mp4");
+        int kept = heads_keep(t, number);
+        if (kept && kept != ERR_NOT_FOUND)
+                log_warn("path=%s msg=\"the heads of an archived volume cannot be kept: no recording can be made one file with it\" error=\"%s\"", mp4,
+                         err_text(kept));
         int rc = file_remove(mp4);
         free(mp4);
         return rc;

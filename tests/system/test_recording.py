@@ -1,6 +1,7 @@
 """A recording as one file (originD/recording.h), read in ranges: what ffmpeg and ffprobe make of it is what the tracks hold."""
 import json
 import os
+import struct
 import subprocess
 
 import pytest
@@ -50,6 +51,34 @@ def test_the_joined_file_decodes_to_what_both_tracks_hold(tracks, tmp_path):
     for kind, track in zip("va", tracks):
         assert decoded(joined, kind) == decoded(track, kind)
         assert packets(joined, kind) == packets(track, kind)
+
+
+def boxes(data):
+    """Types and sizes of the outermost boxes, of 64 bits too."""
+    found, at = [], 0
+    while at < len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        size = struct.unpack_from(">Q", data, at + 8)[0] if size == 1 else size
+        found.append((kind.decode(), size))
+        at += size
+    return found
+
+
+def test_it_is_said_where_everything_lies_before_the_media_begin(tracks, tmp_path):
+    """QuickTime and editors read no fragments, and who plays while he downloads needs the tables first."""
+    joined = tmp_path / "joined.mp4"
+    run(JOIN, str(joined), "3", "0", *tracks)
+    found = boxes(joined.read_bytes())
+    assert [kind for kind, _ in found] == ["ftyp", "moov", "mdat"]
+    assert sum(size for _, size in found) == joined.stat().st_size
+    assert b"moof" not in joined.read_bytes()[:found[0][1] + found[1][1]] and b"mvex" not in joined.read_bytes()[:found[0][1] + found[1][1]]
+
+
+def test_an_editor_cuts_it_at_any_picture(tracks, tmp_path):
+    joined = str(tmp_path / "joined.mp4")
+    run(JOIN, joined, "3", "0", *tracks)
+    run("ffmpeg", "-v", "error", "-ss", "4", "-i", joined, "-t", "2", "-c", "copy", "-f", "mp4", str(tmp_path / "cut.mp4"))
+    assert decoded(str(tmp_path / "cut.mp4"), "v") == decoded(tracks[0], "v")[4 * 25:6 * 25]
 
 
 def test_sound_and_picture_lie_beside_each_other(tracks, tmp_path):
@@ -110,6 +139,27 @@ def test_an_ended_broadcast_is_one_file_at_the_origin(recorded, tmp_path):
         alone.write_bytes(b"".join(segments))
         assert decoded(str(path), kind) == decoded(str(alone), kind)
     assert cluster.get(f"{session}/recording.mp4").status == 404  # no edge keeps a file of that size
+
+
+def test_a_clip_is_a_file_of_its_own(recorded, tmp_path):
+    cluster, session, url = recorded
+    clip, named = request(url + "?from=3&to=6"), request(url.replace("recording.mp4", "recording.3-6.mp4"))
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(clip.body)
+    assert clip.status == 200 and clip.body == named.body
+    assert [kind for kind, _ in boxes(clip.body)] == ["ftyp", "moov", "mdat"]
+    for kind, track in (("v", "v180"), ("a", "a64")):
+        alone = tmp_path / f"{track}.mp4"
+        alone.write_bytes(b"".join(cluster.get(f"{session}/{track}/{n}").body for n in ("init.mp4", "3.m4s", "4.m4s", "5.m4s")))
+        assert decoded(str(path), kind) == decoded(str(alone), kind)
+        assert packets(str(path), kind)[0][0] < 0.05
+    probe = json.loads(run("ffprobe", "-v", "error", "-show_format", "-of", "json", str(path)))
+    assert abs(float(probe["format"]["duration"]) - 3) < 0.1
+    assert clip.headers["etag"] not in (request(url, "HEAD").headers["etag"], request(url + "?from=3&to=7", "HEAD").headers["etag"])
+    assert request(url + "?from=8").status == 200
+    assert request(url + "?from=1000").status == 404
+    for wrong in ("?from=6&to=3", "?from=1.5", "?to=x"):
+        assert request(url + wrong).status == 400, wrong
 
 
 def test_a_track_of_it_can_be_named(recorded, tmp_path):

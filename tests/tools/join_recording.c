@@ -1,4 +1,4 @@
-/* join_recording - two fragmented MP4 files, as tracks are stored, as the one file that originD/recording.h makes of them.
+/* join_recording - fragmented MP4 files, as tracks are stored, as the one progressive file that originD/recording.h makes of them.
  *
  *   join_recording OUT VOLUME_SECONDS ORIGIN_SECOND FILE [FILE]
  *
@@ -23,6 +23,7 @@ struct track {
         struct index_row *rows;
         size_t count;
         int64_t end_us;
+        struct sample_tables tables;
 };
 
 static struct track tracks[RECORDING_TRACKS_MAX];
@@ -112,20 +113,32 @@ static size_t read_part(const struct recording_part *p, uint64_t from, uint8_t *
         recording_seek(&c, p, from);
         if (!recording_next(&c, p, &piece))
                 return 0;
-        const struct track *t = &tracks[piece.track];
         const struct index_row *row = &p->rows[piece.track][piece.row];
-        struct buf *segment = buf_copy(t->file + row->offset, piece.len_bytes);
-        if (recording_rewrite(segment->data, segment->len, &t->info, piece.track, row->segment, origin_s))
-                die("a segment cannot be rewritten");
         size_t skip = (size_t)(from - piece.offset), n = piece.len_bytes - skip < len ? piece.len_bytes - skip : len;
-        memcpy(dst, segment->data + skip, n);
-        buf_unref(&segment);
+        memcpy(dst, tracks[piece.track].file + row->offset + skip, n);
         return n;
+}
+
+/* What the chunks of the part say of their samples. */
+static void tell_part(const struct recording_part *p, uint64_t begin)
+{
+        struct recording_cursor c = {.offset = 0};
+        struct recording_piece piece;
+        while (recording_next(&c, p, &piece)) {
+                struct track *t = &tracks[piece.track];
+                const uint8_t *segment = t->file + p->rows[piece.track][piece.row].offset;
+                size_t head_bytes;
+                uint64_t chunk_bytes;
+                for (uint64_t at = 0; at < piece.len_bytes; at += chunk_bytes)
+                        if (box_chunk_length(segment + at, piece.len_bytes - at, &head_bytes, &chunk_bytes) ||
+                            sample_tables_add(&t->tables, &t->info, segment + at, head_bytes, chunk_bytes, begin + piece.offset + at))
+                                die("a segment has no chunks");
+        }
 }
 
 int main(int argc, char **argv)
 {
-        const struct buf *inits[RECORDING_TRACKS_MAX];
+        struct recording_track told[RECORDING_TRACKS_MAX];
         struct buf *header;
         int64_t end_us = 0;
         if (argc < 5 || argc > 4 + RECORDING_TRACKS_MAX)
@@ -134,18 +147,24 @@ int main(int argc, char **argv)
         origin_s = (uint32_t)atoi(argv[3]);
         for (int i = 4; i < argc; i++) {
                 open_track(argv[i]);
-                inits[i - 4] = tracks[i - 4].init;
                 end_us = tracks[i - 4].end_us > end_us ? tracks[i - 4].end_us : end_us;
         }
-        if (recording_header(&header, inits, track_count, end_us - origin_s * SEGMENT_US))
-                die("no header");
         uint32_t volumes = (uint32_t)(end_us / SEGMENT_US) / volume_s + 1;
         uint64_t *begins = mem_alloc((volumes + 1) * sizeof(*begins));
-        begins[0] = header->len;
         for (uint32_t v = 0; v < volumes; v++) {
                 struct recording_part p = part_of(v);
+                tell_part(&p, begins[v]);
                 begins[v + 1] = begins[v] + recording_part_bytes(&p);
         }
+        for (size_t t = 0; t < track_count; t++) {
+                if (sample_tables_end(&tracks[t].tables))
+                        die("no samples");
+                told[t] = (struct recording_track){tracks[t].init, &tracks[t].tables};
+        }
+        if (recording_header(&header, told, track_count, origin_s, begins[volumes]))
+                die("no header");
+        for (uint32_t v = 0; v <= volumes; v++)
+                begins[v] += header->len;
         int fd = open(argv[1], O_WRONLY | O_CREAT | O_TRUNC, 0644);
         uint8_t *range = mem_alloc(RANGE_BYTES);
         for (uint64_t to = begins[volumes]; to > 0;) {

@@ -130,6 +130,51 @@ static void test_a_segment_has_one_name(void **state)
         }
 }
 
+static void test_a_clip_has_one_name(void **state)
+{
+        static const struct {
+                const char *name;
+                uint32_t from, to;
+        } clips[] = {{"recording.mp4", 0, UINT32_MAX}, {"recording.90-150.mp4", 90, 150}, {"recording.0-1.mp4", 0, 1},
+                     {"recording.7-.mp4", 7, UINT32_MAX}};
+        static const char *const none[] = {"recording.0-.mp4", "recording.-5.mp4", "recording.5-5.mp4", "recording.6-5.mp4", "recording.05-6.mp4",
+                                           "recording.5-06.mp4", "recording.5.mp4", "recording.5-6", "recording.5-6.mp4x", "recording.5-4294967295.mp4",
+                                           "recording.4294967295-.mp4", "recording..mp4", "recording.-.mp4"};
+        char text[KEY_MAX + 1], again[KEY_MAX + 1];
+        struct key k;
+        (void)state;
+        for (size_t i = 0; i < sizeof(clips) / sizeof(clips[0]); i++)
+                for (int track = 0; track < 2; track++) {
+                        snprintf(text, sizeof(text), "/live/cam/" SESSION "/%s%s", track ? "v720/" : "", clips[i].name);
+                        key_parse(&k, text);
+                        assert_int_equal(k.kind, KEY_RECORDING);
+                        assert_true(k.from == clips[i].from && k.to == clips[i].to);
+                        key_write_recording(again, &k);
+                        assert_string_equal(again, text);
+                }
+        for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+                snprintf(text, sizeof(text), "/live/cam/" SESSION "/%s", none[i]);
+                key_parse(&k, text);
+                assert_int_equal(k.kind, KEY_NONE);
+        }
+}
+
+static void test_people_may_say_which_seconds_they_want(void **state)
+{
+        struct key k;
+        (void)state;
+        key_parse(&k, "/live/cam/" SESSION "/recording.mp4");
+        assert_null(key_cut_recording(&k, NULL, ""));
+        assert_true(k.from == 0 && k.to == UINT32_MAX);
+        assert_non_null(key_cut_recording(&k, "1.5", NULL));
+        assert_non_null(key_cut_recording(&k, NULL, "x"));
+        assert_non_null(key_cut_recording(&k, "9", "9"));
+        assert_non_null(key_cut_recording(&k, "-1", "9"));
+        assert_true(k.from == 0 && k.to == UINT32_MAX);
+        assert_null(key_cut_recording(&k, "007", "60"));
+        assert_true(k.from == 7 && k.to == 60);
+}
+
 static void test_a_page_of_recordings_has_one_name(void **state)
 {
         (void)state;
@@ -219,6 +264,8 @@ int main(void)
                 cmocka_unit_test(test_viewers_are_not_answered_what_origins_tell_each_other),
                 cmocka_unit_test(test_a_playlist_has_one_name_for_each_version),
                 cmocka_unit_test(test_a_segment_has_one_name),
+                cmocka_unit_test(test_a_clip_has_one_name),
+                cmocka_unit_test(test_people_may_say_which_seconds_they_want),
                 cmocka_unit_test(test_a_page_of_recordings_has_one_name),
                 cmocka_unit_test(test_what_has_no_row_is_nothing),
                 cmocka_unit_test(test_names_are_as_long_as_they_may_be_and_no_longer),

@@ -124,9 +124,16 @@ static void test_a_recording_is_one_file_however_it_is_read(void **state)
         struct buf *whole = read_recording(size, BODY_MAX), *pieces = read_recording(size, 97);
         struct reader r;
         struct box b;
+        const uint32_t types[] = {BOX_TYPE('f', 't', 'y', 'p'), BOX_TYPE('m', 'o', 'o', 'v'), BOX_TYPE('m', 'd', 'a', 't')};
         unsigned moofs = 0;
         assert_memory_equal(whole->data, pieces->data, size);
         reader_init(&r, whole->data, size);
+        for (size_t i = 0; i < 3; i++) {
+                assert_int_equal(box_next(&r, &b), 1);
+                assert_int_equal(b.type, types[i]);
+        }
+        assert_int_equal(box_next(&r, &b), 0);
+        reader_init(&r, b.body, b.body_len); /* the stored segments, boxes and all */
         while (box_next(&r, &b) > 0)
                 moofs += b.type == BOX_TYPE('m', 'o', 'o', 'f');
         assert_int_equal(r.err, 0);
@@ -146,15 +153,17 @@ static void test_a_recording_without_some_of_its_volumes_is_shorter(void **state
         struct volume_row *row = volumes_get(&t->log->closed, 0);
         assert_int_equal(t->log->closed.count, 2);
         row->state = VOLUME_LACKING;
+        s->version++;
         uint64_t without = size_of_recording();
-        assert_int_equal(without, size - (row->sum.bytes - t->init_bytes->len));
+        assert_true(without < size - (row->sum.bytes - t->init_bytes->len)); /* and its samples are not told of */
         struct buf *sound = read_recording(without, BODY_MAX);
         buf_unref(&sound);
         row->state = VOLUME_HERE;
+        s->version++;
 }
 
 /* Or thousands of connections that want a byte each would have as many segments in memory. */
-static void test_a_byte_of_a_recording_counts_as_the_segment_that_is_read_for_it(void **state)
+static void test_for_a_byte_of_a_recording_no_segment_is_in_memory(void **state)
 {
         (void)state;
         recorded(3);
@@ -165,8 +174,8 @@ static void test_a_byte_of_a_recording_counts_as_the_segment_that_is_read_for_it
         wait_done(&q.done);
         assert_int_equal(q.a.status, 0);
         assert_int_equal(q.a.len, 1);
-        assert_int_equal(sv.askers.bytes, q.r.place.view.len_bytes);
-        assert_true(sv.askers.bytes > 1000);
+        assert_true(q.r.place.view.len_bytes > 1000);
+        assert_int_equal(sv.askers.bytes, 1);
         serve_taken(&sv, &q.r);
         assert_int_equal(sv.askers.bytes, 0);
 }
@@ -226,7 +235,7 @@ int main(void)
                 CASE(test_a_file_without_a_picture_says_so),
                 CASE(test_a_recording_is_one_file_however_it_is_read),
                 CASE(test_a_recording_without_some_of_its_volumes_is_shorter),
-                CASE(test_a_byte_of_a_recording_counts_as_the_segment_that_is_read_for_it),
+                CASE(test_for_a_byte_of_a_recording_no_segment_is_in_memory),
                 CASE(test_a_track_that_is_not_in_the_recording_is_refused_with_those_that_are),
                 CASE(test_what_cannot_be_read_of_a_recording_is_not_said_to_be_not_there),
                 CASE(test_what_goes_on_is_no_recording_yet),

@@ -1,0 +1,377 @@
+#include "originD/layouts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/daemon/log.h"
+#include "common/err.h"
+#include "common/mem.h"
+#include "originD/log/disk.h"
+#include "originD/log/heads.h"
+#include "originD/stats.h"
+
+#define AGAIN_US (2 * US_PER_S)
+#define VOLUMES_OF_ONE 65536 /* a year and more of the usual ones */
+
+/* One look at the files of a volume, or the last step. It owns what it reads by, for the layout may be given up meanwhile. */
+struct layout_job {
+        struct layout_making *making;
+        bool last;
+        uint32_t number;
+        struct recording_part part; /* copied rows */
+        uint64_t begin;             /* of the volume's part among the media */
+        int status;
+};
+
+/* A layout that is not made yet. */
+struct layout_making {
+        struct layouts *ls;    /* NULL: nobody wants it any more */
+        struct layout *layout;
+        struct session *s;     /* pinned while a job is under way */
+        struct layout_job *job; /* NULL: none is */
+        uint64_t next; /* the volume from which on it goes on: rows may come before it meanwhile, of what is lacking */
+        size_t track_count;
+        uint32_t origin_segment;
+        uint64_t media_bytes;
+        struct {
+                char *dir;
+                struct buf *init;
+                struct init_info info;
+                struct sample_tables tables;
+        } tracks[RECORDING_TRACKS_MAX];
+        struct buf *header;
+};
+
+static void free_making(struct layout_making **mp)
+{
+        struct layout_making *m = *mp;
+        *mp = NULL;
+        for (size_t t = 0; t < m->track_count; t++) {
+                free(m->tracks[t].dir);
+                buf_unref(&m->tracks[t].init);
+                sample_tables_free(&m->tracks[t].tables);
+        }
+        buf_unref(&m->header);
+        free(m);
+}
+
+/* What is made of it goes; a job that is under way comes back to nothing. */
+static void drop(struct layout *l)
+{
+        if (l->making && l->making->job)
+                l->making->ls = NULL;
+        else if (l->making)
+                free_making(&l->making);
+        buf_unref(&l->header);
+        free(l->volumes);
+        *l = (struct layout){.taken = false};
+}
+
+/* ---- on the pool ------------------------------------------------------------------------------------------------- */
+
+/* Of one track in the volume: its segments' places among the media, in turn. */
+struct reading {
+        struct layout_job *job;
+        size_t track, row;
+        const uint64_t *places; /* of its rows */
+};
+
+static int take_head(void *arg, uint64_t offset, const uint8_t *head, size_t head_bytes, uint64_t chunk_bytes)
+{
+        struct reading *r = arg;
+        struct layout_making *m = r->job->making;
+        if (!head) {
+                r->row++;
+                return 0;
+        }
+        uint64_t at = r->places[r->row] + (offset - r->job->part.rows[r->track][r->row].offset);
+        return sample_tables_add(&m->tracks[r->track].tables, &m->tracks[r->track].info, head, head_bytes, chunk_bytes, at);
+}
+
+static void read_volume(struct layout_job *j)
+{
+        struct layout_making *m = j->making;
+        struct recording_cursor c = {.offset = 0};
+        struct recording_piece piece;
+        uint64_t *places[RECORDING_TRACKS_MAX];
+        for (size_t t = 0; t < m->track_count; t++)
+                places[t] = mem_alloc((j->part.count[t] + 1) * sizeof(uint64_t));
+        while (recording_next(&c, &j->part, &piece))
+                places[piece.track][piece.row] = j->begin + piece.offset;
+        for (size_t t = 0; t < m->track_count; t++) {
+                struct volume_track vt = {.dir = m->tracks[t].dir, .info = &m->tracks[t].info, .init = m->tracks[t].init};
+                struct reading r = {.job = j, .track = t, .places = places[t]};
+                if (!j->status && j->part.count[t])
+                        j->status = heads_read(&vt, j->number, j->part.rows[t], j->part.count[t], take_head, &r);
+                free(places[t]);
+        }
+}
+
+static void write_header(struct layout_job *j)
+{
+        struct layout_making *m = j->making;
+        struct recording_track tracks[RECORDING_TRACKS_MAX];
+        size_t count = 0;
+        for (size_t t = 0; t < m->track_count && !j->status; t++) {
+                if (!m->tracks[t].tables.samples) /* all of it is lacking */
+                        continue;
+                j->status = sample_tables_end(&m->tracks[t].tables);
+                tracks[count++] = (struct recording_track){m->tracks[t].init, &m->tracks[t].tables};
+        }
+        if (!j->status)
+                j->status = count ? recording_header(&m->header, tracks, count, m->origin_segment, m->media_bytes) : ERR_NOT_FOUND;
+}
+
+static void work(void *arg)
+{
+        struct layout_job *j = arg;
+        if (j->last)
+                write_header(j);
+        else
+                read_volume(j);
+}
+
+/* ---- on the loop ------------------------------------------------------------------------------------------------- */
+
+static void fail(struct layout *l, int status)
+{
+        free_making(&l->making);
+        l->failed = status;
+        l->again_us = clock_mono_us() + AGAIN_US;
+        log_warn("session=%s msg=\"a recording cannot be made one file\" error=\"%s\"", l->session, err_text(status));
+}
+
+static void keep_within(struct layouts *ls, const struct layout *but)
+{
+        for (;;) {
+                struct layout *oldest = NULL;
+                size_t bytes = 0;
+                for (size_t i = 0; i < LAYOUTS_MAX; i++) {
+                        struct layout *l = &ls->all[i];
+                        bytes += l->header ? l->header->len : 0;
+                        if (l != but && l->header && (!oldest || l->used_us < oldest->used_us))
+                                oldest = l;
+                }
+                if (bytes <= LAYOUTS_BYTES_MAX || !oldest)
+                        return;
+                drop(oldest);
+        }
+}
+
+static void made(struct layout *l)
+{
+        struct layout_making *m = l->making;
+        l->header = m->header;
+        m->header = NULL;
+        l->size = l->header->len + m->media_bytes;
+        for (size_t i = 0; i < l->volume_count; i++)
+                l->volumes[i].begin += l->header->len;
+        keep_within(m->ls, l);
+        free_making(&l->making);
+}
+
+static void after(void *arg)
+{
+        struct layout_job *j = arg;
+        struct layout_making *m = j->making;
+        struct session *s = m->s;
+        struct layouts *ls = m->ls;
+        s->pins--;
+        s->reads--;
+        m->job = NULL;
+        if (!ls)
+                free_making(&m);
+        else if (j->status)
+                fail(m->layout, j->status == ERR_NOT_FOUND && !j->last ? ERR_IO : j->status);
+        else if (j->last)
+                made(m->layout);
+        for (size_t t = 0; t < RECORDING_TRACKS_MAX; t++)
+                free((void *)(uintptr_t)j->part.rows[t]);
+        free(j);
+        if (ls)
+                ls->changed(ls->arg, s);
+}
+
+static void copy_rows(struct recording_part *to, const struct recording_part *from)
+{
+        for (size_t t = 0; t < RECORDING_TRACKS_MAX; t++) {
+                size_t bytes = from->count[t] * sizeof(from->rows[t][0]);
+                struct index_row *rows = bytes ? mem_alloc(bytes) : NULL;
+                if (bytes)
+                        memcpy(rows, from->rows[t], bytes);
+                to->rows[t] = rows;
+                to->count[t] = from->count[t];
+        }
+}
+
+static enum segment_state begin_job(struct layout_making *m, struct session *s, struct layout_job *j)
+{
+        j->making = m;
+        m->job = j;
+        m->s = s;
+        s->pins++;
+        s->reads++;
+        stat_add(STAT_DISK_READS, 1);
+        if (!disk_run(m->ls->loop, DISK_COLD, work, after, j))
+                return SEGMENT_LOADING;
+        s->pins--;
+        s->reads--;
+        m->job = NULL;
+        for (size_t t = 0; t < RECORDING_TRACKS_MAX; t++)
+                free((void *)(uintptr_t)j->part.rows[t]);
+        free(j);
+        return SEGMENT_BUSY;
+}
+
+static void add_volume(struct layout *l, uint32_t number)
+{
+        if ((l->volume_count & (l->volume_count - 1)) == 0)
+                l->volumes = mem_resize(l->volumes, (l->volume_count ? l->volume_count * 2 : 1) * sizeof(l->volumes[0]));
+        l->volumes[l->volume_count++] = (struct layout_volume){number, l->making->media_bytes};
+}
+
+/* The next step, if nothing is under way. */
+static enum segment_state go_on(struct layout *l, const struct recording_tracks *c, struct session *s, bool may_read)
+{
+        struct layout_making *m = l->making;
+        struct recording_volume v;
+        struct recording_part part;
+        size_t next[RECORDING_TRACKS_MAX] = {0};
+        if (m->job)
+                return SEGMENT_LOADING;
+        if (!may_read)
+                return SEGMENT_UNREAD;
+        for (size_t t = 0; t < c->count; t++)
+                next[t] = volumes_below(&c->tracks[t]->log->closed, m->next);
+        struct layout_job *j;
+        if (recording_next_volume(c, next, &v)) {
+                if (l->volume_count >= VOLUMES_OF_ONE) {
+                        fail(l, ERR_LIMIT);
+                        return SEGMENT_UNREADABLE;
+                }
+                enum segment_state state = recording_open_volume(c, &v, may_read, &part);
+                if (state != SEGMENT_HERE)
+                        return state;
+                j = mem_alloc(sizeof(*j));
+                *j = (struct layout_job){.number = v.number, .begin = m->media_bytes};
+                copy_rows(&j->part, &part);
+        } else {
+                j = mem_alloc(sizeof(*j));
+                *j = (struct layout_job){.last = true};
+        }
+        bool last = j->last;
+        enum segment_state state = begin_job(m, s, j);
+        if (state != SEGMENT_LOADING || last)
+                return state;
+        add_volume(l, v.number);
+        m->media_bytes += recording_part_bytes(&part);
+        m->next = (uint64_t)v.number + 1;
+        return SEGMENT_LOADING;
+}
+
+static struct layout *find(struct layouts *ls, const struct session *s, const char *track, uint32_t from, uint32_t to)
+{
+        for (size_t i = 0; i < LAYOUTS_MAX; i++) {
+                struct layout *l = &ls->all[i];
+                if (l->taken && strcmp(l->session, s->id) == 0 && strcmp(l->track, track) == 0 && l->from == from && l->to == to)
+                        return l;
+        }
+        return NULL;
+}
+
+/* A free place, or that of the one that was unused longest. What is being made gives way only when nobody asks for it. NULL: there is none now. */
+static struct layout *place_for_one(struct layouts *ls)
+{
+        struct layout *idle = NULL, *kept = NULL;
+        unsigned making = 0;
+        int64_t long_ago = clock_mono_us() - LAYOUTS_ASKED_US;
+        for (size_t i = 0; i < LAYOUTS_MAX; i++) {
+                struct layout *l = &ls->all[i];
+                making += l->making != NULL;
+                if (l->making && !l->making->job && l->used_us < long_ago)
+                        idle = l;
+                if (!l->making && (!kept || !l->taken || (kept->taken && l->used_us < kept->used_us)))
+                        kept = l;
+        }
+        struct layout *found = making >= LAYOUTS_MAKING_MAX || !kept ? idle : kept;
+        if (found)
+                drop(found);
+        return found;
+}
+
+static void begin(struct layouts *ls, struct layout *l, const struct session *s, const char *track, const struct recording_tracks *c)
+{
+        struct layout_making *m = mem_alloc(sizeof(*m));
+        *l = (struct layout){.taken = true, .from = c->from, .to = c->to, .making = m, .version = s->version, .change = s->change,
+                             .identity = recording_identity(c)};
+        strcpy(l->session, s->id);
+        strcpy(l->track, track);
+        *m = (struct layout_making){.ls = ls, .layout = l, .track_count = c->count, .origin_segment = c->origin_segment};
+        for (size_t t = 0; t < c->count; t++) {
+                const struct track *from = c->tracks[t];
+                m->tracks[t].dir = mem_strdup(from->log->dir);
+                m->tracks[t].init = buf_ref(from->init_bytes);
+                m->tracks[t].info = from->init;
+        }
+}
+
+/* false: its volumes are not those that it was made of. */
+static bool is_right(struct layout *l, const struct session *s, const struct recording_tracks *c)
+{
+        if (l->version == s->version && l->change == s->change)
+                return true;
+        if (recording_identity(c) != l->identity)
+                return false;
+        l->version = s->version;
+        l->change = s->change;
+        return true;
+}
+
+void layouts_open(struct layouts *ls, uv_loop_t *loop, void (*changed)(void *arg, struct session *s), void *arg)
+{
+        *ls = (struct layouts){.loop = loop, .changed = changed, .arg = arg};
+}
+
+enum segment_state layouts_get(struct layouts *ls, struct session *s, const char *track, uint32_t from, uint32_t to, bool may_read,
+                               struct layout **out)
+{
+        struct recording_tracks c;
+        *out = NULL;
+        recording_choose(&c, s, track, from, to);
+        if (s->state != SESSION_ENDED || !c.count)
+                return SEGMENT_NONE;
+        struct layout *l = find(ls, s, track, from, to);
+        bool again = l && l->failed && clock_mono_us() >= l->again_us;
+        if (l && (again || !is_right(l, s, &c))) {
+                drop(l);
+                l = NULL;
+        }
+        if (!l) {
+                enum segment_state state = recording_at_rest(&c);
+                if (state != SEGMENT_HERE)
+                        return state;
+                if (ls->stopping)
+                        return SEGMENT_BUSY;
+                l = place_for_one(ls);
+                if (!l)
+                        return SEGMENT_BUSY;
+                begin(ls, l, s, track, &c);
+        }
+        l->used_us = clock_mono_us();
+        *out = l;
+        if (l->failed)
+                return SEGMENT_UNREADABLE;
+        return l->making ? go_on(l, &c, s, may_read && !ls->stopping) : SEGMENT_HERE;
+}
+
+void layouts_stop(struct layouts *ls)
+{
+        ls->stopping = true;
+}
+
+void layouts_close(struct layouts *ls)
+{
+        for (size_t i = 0; i < LAYOUTS_MAX; i++)
+                drop(&ls->all[i]);
+}

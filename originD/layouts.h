@@ -1,0 +1,65 @@
+/* layouts.h - how recordings lie in their one file (recording.h): each one's header, and where the part of each volume begins. That takes a
+ * look at the head of every chunk, so a layout is made once, a volume at a time on the pool, and kept while it is of use.
+ *
+ *   layouts_get()  SEGMENT_HERE: *out, valid until the loop goes on
+ *                  SEGMENT_LOADING: it is being made. Whenever a volume more was looked at, and at the end, changed() tells: ask again,
+ *                  or it goes no further
+ *                  SEGMENT_UNREAD: files have to be read for it, and may_read says that it is not whoever asks' turn
+ *                  SEGMENT_BUSY: as many as there may be are being made
+ *                  SEGMENT_UNREADABLE: something cannot be read. Unless *out is NULL out->failed says what; ERR_LIMIT: it is too long for one
+ *                  file
+ *                  SEGMENT_NONE: there is nothing to make it of; SEGMENT_LACKING: not now
+ *   layouts_stop() nothing more is begun;  layouts_close()
+ *
+ * LAYOUTS_MAX at a time, LAYOUTS_BYTES_MAX of those that are made: the one that was unused longest goes. A day is 30 MB. LAYOUTS_MAKING_MAX are
+ * being made, each of up to TABLES_MAX_BYTES a track; one that nobody has asked for in LAYOUTS_ASKED_US gives way.
+ * A layout belongs to the volumes as they were: of others (recording_identity()) another one is made. Loop thread. */
+#ifndef ORIGIND_LAYOUTS_H
+#define ORIGIND_LAYOUTS_H
+
+#include "common/clock.h"
+#include "originD/recording_tracks.h"
+
+#define LAYOUTS_MAX 8
+#define LAYOUTS_MAKING_MAX 3
+#define LAYOUTS_BYTES_MAX (96u << 20)
+#define LAYOUTS_ASKED_US (5 * US_PER_S)
+
+struct layout_volume {
+        uint32_t number;
+        uint64_t begin; /* of its part in the file */
+};
+
+struct layout {
+        char session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
+        uint32_t from, to;
+        uint64_t identity;
+        uint64_t version, change; /* of the session, when identity was right last */
+        /* When it is made: */
+        struct buf *header;
+        uint64_t size; /* of the file */
+        struct layout_volume *volumes; /* rising */
+        size_t volume_count;
+        int failed; /* ERR_*: it could not be made, and is not tried again before again_us */
+        int64_t again_us;
+        /* layouts.c's */
+        struct layout_making *making; /* NULL: it is made, or failed */
+        int64_t used_us; /* asked for last */
+        bool taken;
+};
+
+struct layouts {
+        uv_loop_t *loop;
+        struct layout all[LAYOUTS_MAX];
+        bool stopping;
+        void (*changed)(void *arg, struct session *s);
+        void *arg;
+};
+
+void layouts_open(struct layouts *ls, uv_loop_t *loop, void (*changed)(void *arg, struct session *s), void *arg);
+enum segment_state layouts_get(struct layouts *ls, struct session *s, const char *track, uint32_t from, uint32_t to, bool may_read,
+                               struct layout **out);
+void layouts_stop(struct layouts *ls);
+void layouts_close(struct layouts *ls); /* what is being made frees itself when its job is over */
+
+#endif

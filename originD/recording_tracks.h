@@ -1,0 +1,41 @@
+/* recording_tracks.h - which stored media a recording's one file is made of: the tallest picture and the best sound, or a track that is named;
+ * all of it, or the seconds of a clip; and of that all volumes that are here. What is lacking is a hole, and the file is shorter. Loop thread. */
+#ifndef ORIGIND_RECORDING_TRACKS_H
+#define ORIGIND_RECORDING_TRACKS_H
+
+#include "originD/recording.h"
+#include "originD/session.h"
+
+struct recording_tracks {
+        const struct track *tracks[RECORDING_TRACKS_MAX]; /* a picture comes first */
+        size_t count; /* 0: there is nothing */
+        uint32_t from, to; /* segments of the broadcast: to is behind the last one */
+        uint32_t origin_segment; /* the first one that there is: time 0 of the file */
+};
+
+/* track: "" for the best; from, to: 0 and UINT32_MAX for all of it. Valid as long as the session's tracks are. */
+void recording_choose(struct recording_tracks *c, const struct session *s, const char *track, uint32_t from, uint32_t to);
+bool recording_has(const struct session *s, const char *track); /* of one that is loaded */
+void recording_list_tracks(const struct session *s, char *dst, size_t cap); /* "v720, a128" */
+
+/* A volume of the file: of each track its row, or NULL. */
+struct recording_volume {
+        uint32_t number;
+        const struct volume_row *rows[RECORDING_TRACKS_MAX];
+};
+
+/* The next volume from these rows on, rising; moves them behind it. false: there is none. */
+bool recording_next_volume(const struct recording_tracks *c, size_t at[RECORDING_TRACKS_MAX], struct recording_volume *out);
+bool recording_find_volume(const struct recording_tracks *c, uint32_t number, struct recording_volume *out); /* false: it is not in the file */
+
+/* The indexes of the volume, as far as its segments are in the file; what chunk_log_segment() says of the first index that is not in memory otherwise. */
+enum segment_state recording_open_volume(const struct recording_tracks *c, const struct recording_volume *v, bool may_read,
+                                         struct recording_part *out);
+
+/* Whether all that is told of the volumes is as it will stay: SEGMENT_HERE. */
+enum segment_state recording_at_rest(const struct recording_tracks *c);
+
+/* Another one: other media, if only of the same size. */
+uint64_t recording_identity(const struct recording_tracks *c);
+
+#endif
