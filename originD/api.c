@@ -11,7 +11,7 @@
 static json_t *track_json(const struct session *s, const struct track *t)
 {
         struct track_facts f = track_facts(s, t);
-        return json_pack("{s:s, s:s, s:s, s:f, s:I, s:i}", "name", t->name, "kind", t->init.kind == TRACK_VIDEO ? "video" : "audio",
+        return json_pack("{s:s, s:s, s:s, s:f, s:I, s:i}", "name", t->name, "kind", track_kind_name(t->init.kind),
                          "codec", t->init.codec, "end", (double)f.end_us / 1e6, "bytes", (json_int_t)f.file_bytes, "bandwidth",
                          (int)f.average_bps);
 }
@@ -24,7 +24,7 @@ static json_t *session_json(const struct session *s)
                 const struct track *t = s->tracks[i];
                 struct track_facts f = track_facts(s, t);
                 json_array_append_new(tracks, track_json(s, t));
-                if (f.any && (end_us < 0 || f.end_us < end_us))
+                if (f.any && t->init.kind < TRACK_KINDS && (end_us < 0 || f.end_us < end_us))
                         end_us = f.end_us;
         }
         return json_pack("{s:s, s:s, s:s, s:i, s:s, s:o, s:I, s:o, s:o, s:o}", "stream", s->stream, "session", s->id, "state",

@@ -49,17 +49,19 @@ uint32_t manifest_bandwidth(const struct session *s, const struct track *t)
 bool manifest_ready(const struct session *s, int64_t now_mono_us)
 {
         bool kinds[TRACK_KINDS] = {false};
-        size_t playable = 0;
-        for (size_t i = 0; i < s->track_count; i++)
+        size_t playable = 0, declared = 0;
+        for (size_t i = 0; i < s->track_count; i++) {
+                declared += s->tracks[i]->init.kind < TRACK_KINDS;
                 if (track_playable(s, s->tracks[i])) {
                         kinds[s->tracks[i]->init.kind] = true;
                         playable++;
                 }
+        }
         if (!playable)
                 return false;
         if (s->state == SESSION_ENDED || !s->first_chunk_mono_us)
                 return true;
-        if (playable == s->track_count)
+        if (playable == declared)
                 return (kinds[TRACK_VIDEO] && kinds[TRACK_AUDIO]) || now_mono_us - s->last_track_mono_us > SETTLED_US;
         return now_mono_us - s->first_chunk_mono_us > GIVE_UP_US;
 }

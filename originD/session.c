@@ -156,11 +156,11 @@ static void log_moved(void *arg, struct chunk_log *log, const struct chunk_appen
                 session_heard(s);
                 if (!s->first_chunk_mono_us)
                         s->first_chunk_mono_us = s->heard_mono_us;
-                if (log->init.kind == TRACK_VIDEO || !has_video(s))
+                if (log->init.kind == TRACK_VIDEO || (log->init.kind == TRACK_AUDIO && !has_video(s)))
                         note_slate(s, chunk);
                 if (log->init.kind == TRACK_VIDEO)
                         note_captions(s, chunk);
-                if (!chunk->copied)
+                if (!chunk->copied && log->init.kind < TRACK_KINDS)
                         histogram_observe(&stat_glass, clock_wall_us() - s->epoch_us - chunk->start_us);
                 stat_add(STAT_CHUNKS, 1);
                 stat_add(STAT_CHUNKS_SLATE, chunk->flags & PUT_SLATE ? 1 : 0);
@@ -368,7 +368,7 @@ static void end_now(struct session *s)
                         continue;
                 t->at_end = track_facts(s, t);
                 chunk_log_end(t->log);
-                if (t->at_end.any && t->at_end.end_us > s->end_us)
+                if (t->at_end.any && t->init.kind < TRACK_KINDS && t->at_end.end_us > s->end_us)
                         s->end_us = t->at_end.end_us;
         }
         s->state = SESSION_ENDED;

@@ -118,7 +118,7 @@ void tracks_free(struct session *s)
 
 bool track_playable(const struct session *s, const struct track *t)
 {
-        return !t->making && (s->state == SESSION_ENDED ? t->at_end.any : t->log && t->log->index.count > 0);
+        return t->init.kind < TRACK_KINDS && !t->making && (s->state == SESSION_ENDED ? t->at_end.any : t->log && t->log->index.count > 0);
 }
 
 static uint32_t per_second(uint64_t n, uint64_t ticks, uint32_t timescale)

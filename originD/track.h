@@ -46,7 +46,7 @@ struct track {
 };
 
 struct track *session_track(const struct session *s, const char *name); /* NULL: none */
-bool track_playable(const struct session *s, const struct track *t); /* declared, saved, has chunks */
+bool track_playable(const struct session *s, const struct track *t); /* of sound or video, declared, saved, has chunks */
 struct track_facts track_facts(const struct session *s, const struct track *t);
 
 /* Of a track that ended: segments [*first, *end), the first of them not before `from`, that nobody ever wrote, so that they are nowhere.

@@ -10,7 +10,15 @@
 #include "common/buf.h"
 #include "proto/message.h"
 
-enum track_kind { TRACK_VIDEO = 0, TRACK_AUDIO = 1, TRACK_KINDS };
+enum track_kind {
+        TRACK_VIDEO = 0, TRACK_AUDIO = 1,
+        TRACK_KINDS,                  /* that a broadcaster sends */
+        TRACK_PICTURES = TRACK_KINDS  /* still ones, which the transcoder makes: no player of sound and pictures is told of that track */
+};
+static inline const char *track_kind_name(enum track_kind kind)
+{
+        return kind == TRACK_VIDEO ? "video" : kind == TRACK_AUDIO ? "audio" : "pictures";
+}
 enum codec { CODEC_NONE = 0, CODEC_H264 = 1, CODEC_AAC = 2 /* 3.. reserved: HEVC AV1 VP9 Opus */ };
 
 #define FRAME_KEY 0x01    /* decoding may start here */

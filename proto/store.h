@@ -17,6 +17,9 @@
 /* 64 bits: of a segment's number, which has 32, the time must not come round again after 71 minutes. */
 #define CHUNK_US INT64_C(200000)
 #define SEGMENT_US INT64_C(1000000)
+/* The track of still pictures (TRACK_PICTURES), of which a session has one at most: of each second a sample, a JPEG file, or without bytes
+ * where the one before stands for that second too. Nothing is held up for it. */
+#define PICTURES_TRACK "thumbs"
 
 struct claim {
         char stream[STREAM_ID_MAX + 1];

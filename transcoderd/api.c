@@ -10,7 +10,7 @@ static json_t *rungs_json(const struct session *s)
                 const struct track_info *t = &s->recent.tracks[i].info;
                 if (t->init)
                         json_array_append_new(list, json_pack("{s:s, s:s, s:i}", "name", t->name, "kind",
-                                                              t->kind == TRACK_VIDEO ? "video" : "audio", "bandwidth",
+                                                              track_kind_name((enum track_kind)t->kind), "bandwidth",
                                                               (int)t->bandwidth));
         }
         return list;

@@ -22,7 +22,7 @@
 struct config {
         struct config_common common;
         int64_t port, encoder_threads, decoder_threads, max_sessions, grace_ms, recent_ms;
-        int64_t slate_after_ms, shed_after_ms;
+        int64_t slate_after_ms, shed_after_ms, thumbs_s;
         int64_t replicas, drain_ms, capacity_percent;
         char *origins, *quorum;
         json_t *ladder;
@@ -55,6 +55,7 @@ static const struct config_key keys[] = {
                 "at SIGTERM, for the proxies to open their streams elsewhere; then each is left to the next process"),
         INT_KEY(slate_after_ms, "1000", 100, 10000, "ms", "how late a frame may come before slate takes its place"),
         INT_KEY(shed_after_ms, "1000", 100, 600000, "ms", "how far encoding may be behind before frame rates are halved"),
+        INT_KEY(thumbs_s, "5", 0, 60, "s", "between two still pictures of a stream, for posters and timelines; 0: none are made"),
         INT_KEY(recent_ms, "10000", 1000, 60000, "ms", "of each track's chunks that are kept in memory, for an origin that comes back"),
         {.name = NULL, .check = cluster_check_listener},
 };
@@ -146,6 +147,7 @@ static void set_up_sessions(void)
                                        .grace_ms = c->grace_ms,
                                        .slate_after_ms = c->slate_after_ms,
                                        .shed_after_ms = c->shed_after_ms,
+                                       .thumbs_s = c->thumbs_s,
                                        .recent_ms = c->recent_ms,
                                        .encoder_threads = c->encoder_threads,
                                        .decoder_threads = c->decoder_threads};

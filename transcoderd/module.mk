@@ -2,11 +2,11 @@ transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/beginnings.
                     transcoderd/pace.c transcoderd/proxies.c transcoderd/session.c transcoderd/sessions.c transcoderd/starts.c transcoderd/stats.c \
                     transcoderd/encode/audio.c transcoderd/encode/audio_rung.c transcoderd/encode/cadence.c \
                     transcoderd/encode/captions.c transcoderd/encode/cost.c transcoderd/encode/decode.c transcoderd/encode/deinterlace.c \
-                    transcoderd/encode/grid.c transcoderd/encode/intake.c transcoderd/encode/job.c transcoderd/encode/ladder.c \
+                    transcoderd/encode/grid.c transcoderd/encode/intake.c transcoderd/encode/job.c transcoderd/encode/jpeg.c transcoderd/encode/ladder.c \
                     transcoderd/encode/media_clock.c transcoderd/encode/outlet.c transcoderd/encode/package.c transcoderd/encode/pcm.c \
-                    transcoderd/encode/pipeline.c transcoderd/encode/precedence.c transcoderd/encode/queue.c transcoderd/encode/reaper.c \
+                    transcoderd/encode/picture_boxes.c transcoderd/encode/pipeline.c transcoderd/encode/precedence.c transcoderd/encode/queue.c transcoderd/encode/reaper.c \
                     transcoderd/encode/scale.c transcoderd/encode/shed.c transcoderd/encode/slate.c transcoderd/encode/slow.c \
-                    transcoderd/encode/sound.c transcoderd/encode/sps.c transcoderd/encode/stereo.c transcoderd/encode/video.c \
+                    transcoderd/encode/sound.c transcoderd/encode/sps.c transcoderd/encode/stereo.c transcoderd/encode/thumbs.c transcoderd/encode/video.c \
                     transcoderd/encode/video_rung.c \
                     transcoderd/push/chain.c transcoderd/push/claim.c transcoderd/push/origins.c \
                     transcoderd/push/push.c transcoderd/push/push_join.c transcoderd/push/push_owner.c \
@@ -14,7 +14,7 @@ transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/beginnings.
 transcoderd_PKGS := libuv jansson libavcodec libavfilter libavformat libavutil libswscale libswresample libxxhash
 transcoderd_UNIT := audio cadence captions claiming deinterlace goes_on grid intake ladder package pictures pipeline pipeline_close pipeline_open \
                     pipeline_pace pipeline_resume push push_owners recent scale session session_backup session_clocks \
-                    session_room shadow sound starts stereo video_rung
+                    session_room shadow sound starts stereo thumbs video_rung
 transcoderd_FUZZ := sps
 # fake_origin: takes what is stored, and fails as told. feed_file: a proxy with a file for a broadcaster.
 transcoderd_TOOLS := pipeline_file fake_origin feed_file

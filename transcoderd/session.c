@@ -41,14 +41,16 @@ static void on_chunk(void *arg, const struct chunk *c)
         struct session *s = arg;
         struct chunk chunk = *c;
         int64_t end_us = c->start_us + c->duration_us;
-        s->end_us = end_us > s->end_us ? end_us : s->end_us;
+        bool shown = s->recent.tracks[c->track].info.kind < TRACK_KINDS;
+        if (shown && end_us > s->end_us) /* a still picture is there before what its second shows */
+                s->end_us = end_us;
         s->chunks++;
         s->drain_until_us = clock_mono_us() + DRAIN_STILL_US;
         int64_t age_us = session_now_us(s) - (clock_wall_us() - c->made_wall_us) - c->start_us;
-        if (age_us > -AHEAD_MIN_US) /* otherwise it is a film that comes faster than real time, and was captured at no time */
+        if (shown && age_us > -AHEAD_MIN_US) /* otherwise it is a film that comes faster than real time, and was captured at no time */
                 histogram_observe(&stats_glass, age_us);
         s->chunk_bytes += c->bytes->len;
-        if (s->lockstep)
+        if (s->lockstep && shown) /* either writer's still pictures will do */
                 chunk.previous = chain_add(&s->chain, c, s->shadow);
         recent_chunk(&s->recent, &chunk);
         push_chunk(s->push, &chunk);
@@ -183,6 +185,11 @@ static void on_lost(void *arg)
 static void on_refused(void *arg, const char *track, int err)
 {
         struct session *s = arg;
+        if (strcmp(track, PICTURES_TRACK) == 0) {
+                log_warn("session=%s stream=%s error=\"%s\" msg=\"an origin does not take still pictures; the session goes on without\"", s->id,
+                         s->stream, err_text(err));
+                return;
+        }
         log_error("session=%s stream=%s track=%s error=\"%s\" msg=\"the track cannot go on; a new session has to begin\"",
                   s->id, s->stream, track, err_text(err));
         s->failed = true;
@@ -220,6 +227,7 @@ static int start_pipeline(struct session *s)
                                      .decoder_threads = (int)ss->decoder_threads,
                                      .slate_after_us = ss->slate_after_ms * US_PER_MS,
                                      .shed_after_us = ss->shed_after_ms * US_PER_MS,
+                                     .thumbs_s = ss->thumbs_s,
                                      .lockstep_segments = s->lockstep ? LOCKSTEP_SEGMENTS : 0,
                                      .resume_count = s->claimed.track_count};
         ladder_for_stream(&o.ladder, *ss->ladder, s->stream);
@@ -248,8 +256,11 @@ static void start_push(struct session *s)
         recent_init(&s->recent, ss->recent_ms * US_PER_MS, RECENT_BYTES);
         s->push = push_new(&o);
         push_leader(s->push, &s->owner, &s->claimed);
-        for (int i = 0; i < s->claimed.track_count; i++)
-                s->end_us = s->claimed.tracks[i].end_us > s->end_us ? s->claimed.tracks[i].end_us : s->end_us;
+        for (int i = 0; i < s->claimed.track_count; i++) {
+                const struct claim_track *t = &s->claimed.tracks[i];
+                if (strcmp(t->name, PICTURES_TRACK) != 0 && t->end_us > s->end_us)
+                        s->end_us = t->end_us;
+        }
 }
 
 static void refuse(struct session *s, int err, const char *text)

@@ -113,6 +113,16 @@ static int parse_avc(struct reader *entry, struct init_info *out)
         return rc < 0 || !out->codec[0] || !out->width || !out->height ? ERR_PROTO : 0;
 }
 
+/* A JPEG file a sample, of which QuickTime has the name. */
+static int parse_jpeg(struct reader *entry, struct init_info *out)
+{
+        reader_skip(entry, 8 + 16);
+        out->width = reader_u16(entry);
+        out->height = reader_u16(entry);
+        snprintf(out->codec, sizeof(out->codec), "jpeg");
+        return entry->err || !out->width || !out->height ? ERR_PROTO : 0;
+}
+
 /* ISO 14496-1, 8.3.3: sizes are seven bits a byte. */
 static size_t descriptor(struct reader *r, uint8_t *tag)
 {
@@ -183,6 +193,7 @@ static const struct sample_entry {
 } sample_entries[] = {
         {BOX_TYPE('a', 'v', 'c', '1'), TRACK_VIDEO, parse_avc},
         {BOX_TYPE('m', 'p', '4', 'a'), TRACK_AUDIO, parse_mp4a},
+        {BOX_TYPE('j', 'p', 'e', 'g'), TRACK_PICTURES, parse_jpeg},
 };
 
 static int parse_stsd(const struct box *stsd, struct init_info *out)

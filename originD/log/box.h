@@ -31,7 +31,7 @@ int box_header(struct reader *r, uint32_t *type, uint64_t *size_bytes, size_t *h
 /* What an init segment says. */
 struct init_info {
         enum track_kind kind;
-        char codec[32]; /* RFC 6381: avc1.64001f, mp4a.40.2 */
+        char codec[32]; /* RFC 6381: avc1.64001f, mp4a.40.2; jpeg */
         uint32_t track_id;
         uint32_t timescale; /* ticks per second */
         uint16_t width, height;

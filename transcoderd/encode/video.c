@@ -25,6 +25,7 @@
 #include "transcoderd/encode/shed.h"
 #include "transcoderd/encode/slate.h"
 #include "transcoderd/encode/slow.h"
+#include "transcoderd/encode/thumbs.h"
 
 #define CHUNKS_MILLI (CHUNKS_PER_SEGMENT * 1000)
 #define CLEARLY_US (3 * US_PER_MS)   /* so far beyond the chunk's end a next picture must be expected to cut early */
@@ -71,6 +72,7 @@ struct video {
         struct shed shed;
         struct rung rungs[LADDER_VIDEO_MAX];
         size_t rung_count;
+        struct thumbs *thumbs; /* of the last rung's pictures; NULL: none are made */
         bool built, failed;
         bool any;
         enum shown last;  /* what was placed last */
@@ -164,6 +166,18 @@ static void note_cost(const struct video *v, const AVFrame *pic)
         atomic_store(&v->out->tally.cost, cost_of_ladder(&l, &source, v->job.codecs[TRACK_AUDIO] != CODEC_NONE));
 }
 
+/* They are of the smallest rung, which is nearest to their size. */
+static void open_thumbs(struct video *v, const AVFrame *pic, int64_t start_us)
+{
+        const struct rung *r = &v->rungs[v->rung_count - 1];
+        const struct job_resume *resume = job_resume_of(&v->job, PICTURES_TRACK);
+        struct thumbs_options o = {.width = scale_width_for(pic, r->conf.height), .height = r->conf.height, .every_s = v->job.thumbs_s,
+                                   .start_us = resume ? 0 : start_us, .first_us = start_us, .outlet = v->out};
+        if (resume)
+                o.first_us = resume->end_us > resume->from_us ? resume->end_us : resume->from_us;
+        v->thumbs = thumbs_open(&o);
+}
+
 static void build(struct video *v, const AVFrame *pic)
 {
         struct ladder l = choose_rungs(v, pic->height);
@@ -177,6 +191,8 @@ static void build(struct video *v, const AVFrame *pic)
         if (scale_is_beyond(pic))
                 log_warn("session=%s primaries=%s transfer=%s msg=\"the source is HDR, and is shown as if it were not\"",
                          v->out->session, av_color_primaries_name(pic->color_primaries), av_color_transfer_name(pic->color_trc));
+        if (v->job.thumbs_s && v->rung_count && !v->failed)
+                open_thumbs(v, pic, start_us);
         shed_init(&v->shed, v->rung_count, v->job.shed_after_us);
 }
 
@@ -270,6 +286,13 @@ static void take_captions(struct video *v, struct rung *r, const AVFrame *pic)
                 atomic_fetch_add(&v->out->tally.captions_lost, captions_add(&r->captions, pic));
 }
 
+static void show_thumb(struct video *v, int64_t pts_us)
+{
+        const AVFrame *picture = v->rung_count ? v->rungs[v->rung_count - 1].picture : NULL;
+        if (v->thumbs && picture)
+                thumbs_show(v->thumbs, picture, pts_us, v->shed.level > 0);
+}
+
 /* pic NULL: the last one again. */
 static void place(struct video *v, const AVFrame *pic, int64_t pts_us, enum shown as)
 {
@@ -292,6 +315,7 @@ static void place(struct video *v, const AVFrame *pic, int64_t pts_us, enum show
                 if (r->picture)
                         rung_emit(v, r, pts_us, as == SHOWN_SLATE);
         }
+        show_thumb(v, pts_us);
         v->last_us = pts_us > v->last_us || !v->any ? pts_us : v->last_us;
         atomic_store(&v->out->tally.placed_us[TRACK_VIDEO], v->last_us);
         v->last = as;
@@ -541,6 +565,7 @@ static void supervise(struct video *v)
 
 static void close_rungs(struct video *v, bool finished)
 {
+        thumbs_close(&v->thumbs, finished);
         for (size_t i = 0; i < v->rung_count; i++) {
                 video_rung_close(&v->rungs[i].encoder, finished);
                 scaler_free(&v->rungs[i].scaler);

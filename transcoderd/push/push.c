@@ -148,15 +148,19 @@ int64_t push_owner_stored_us(const struct push *p, const struct owner *o)
 {
         int64_t least = INT64_MAX;
         for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
-                if (p->o.recent->tracks[i].info.init && o->lanes[i].stored_us < least)
+                const struct track_info *info = &p->o.recent->tracks[i].info;
+                if (info->init && info->kind < TRACK_KINDS && o->lanes[i].stored_us < least)
                         least = o->lanes[i].stored_us;
         }
         if (least != INT64_MAX && !still_expected(p))
                 return least;
-        least = o->claimed.track_count ? INT64_MAX : 0;
-        for (int i = 0; i < o->claimed.track_count; i++)
-                least = o->claimed.tracks[i].end_us < least ? o->claimed.tracks[i].end_us : least;
-        return least;
+        least = INT64_MAX;
+        for (int i = 0; i < o->claimed.track_count; i++) {
+                const struct claim_track *t = &o->claimed.tracks[i];
+                if (strcmp(t->name, PICTURES_TRACK) != 0 && t->end_us < least)
+                        least = t->end_us;
+        }
+        return least == INT64_MAX ? 0 : least;
 }
 
 /* By those in step; 0 when there is none. */

@@ -198,10 +198,10 @@ static void refused(struct lane *l, struct item *it, int err, const struct put_r
 {
         struct owner *o = l->owner;
         struct push *p = o->push;
-        bool init = it->flags & PUT_INIT;
+        bool init = it->flags & PUT_INIT, needed = strcmp(p->o.recent->tracks[l->track].info.name, PICTURES_TRACK) != 0;
         tell_refused(l, it, err, m);
         metric_add(&stats_dropped, 1);
-        if (init && owner_may_go(o)) {
+        if (init && needed && owner_may_go(o)) {
                 owner_out(o, "it refuses an init segment");
                 owner_pause(o, OUT_REFUSED_MS);
                 return;
