@@ -419,7 +419,7 @@ static enum census_says judge_key(const struct entry *e, const struct key *key, 
                 return CENSUS_FAR;
         if (key->kind == KEY_PLAYLIST && key->waits && (uint64_t)key->segment + CENSUS_PAST_SEGMENTS < last)
                 return CENSUS_PAST;
-        if (key->kind != KEY_SEGMENT)
+        if (key->kind != KEY_SEGMENT && key->kind != KEY_PICTURE)
                 return known ? CENSUS_THERE : CENSUS_PERHAPS;
         if (key->segment < first || key->segment > (uint64_t)last + CENSUS_FAR_SEGMENTS)
                 return CENSUS_FAR;

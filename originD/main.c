@@ -190,7 +190,7 @@ static const char *elsewhere(void *arg, const struct key *key, const struct sess
 {
         struct origin *o = arg;
         const char *peer = catch_up_elsewhere(o->catch_up, key, than, &nth);
-        const struct session *s = peer || than || key->kind != KEY_SEGMENT ? NULL : store_session(&o->store, key->session);
+        const struct session *s = peer || than || (key->kind != KEY_SEGMENT && key->kind != KEY_PICTURE) ? NULL : store_session(&o->store, key->session);
         return s ? fills_elsewhere(o->fills, s, key, nth) : peer;
 }
 

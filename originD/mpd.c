@@ -23,6 +23,7 @@
 
 #include "common/clock.h"
 #include "originD/manifest.h"
+#include "originD/picture.h"
 #include "originD/xml.h"
 
 #define HOLES_MAX 64 /* beyond them segments are named that nobody has */
@@ -52,6 +53,7 @@ struct mpd {
         size_t hole_count;
         const struct track *tracks[SESSION_TRACKS_MAX];
         size_t track_count;
+        const struct track *pictures; /* NULL: none */
 };
 
 static void attr_duration(struct xml *x, const char *name, int64_t us)
@@ -175,6 +177,7 @@ static int64_t period_start_us(const struct mpd *m, size_t i)
 static void find_tracks(struct mpd *m)
 {
         m->track_count = manifest_tracks(m->s, m->tracks);
+        m->pictures = picture_track(m->s);
         if (!m->live) {
                 find_end(m);
                 find_begin(m);
@@ -219,7 +222,7 @@ static int64_t depth_since_us(const struct mpd *m)
 
 /* When the text became what it is: a player tells by it whether the manifest changed. It is made of what the text depends on
  * and of nothing else, so it is the same at every origin and after a restart: where the newest track begins or the depth became
- * longer, a millisecond for every track (those that begin together need not become playable together) and for captions, and
+ * longer, a millisecond for every track (those that begin together need not become playable together), for captions and for still pictures, and
  * microseconds that the title decides. */
 static void attr_publish_time(const struct mpd *m, struct xml *x)
 {
@@ -227,7 +230,7 @@ static void attr_publish_time(const struct mpd *m, struct xml *x)
         int64_t newest_us = depth_since_us(m);
         for (size_t i = 0; i < m->track_count; i++)
                 newest_us = m->tracks[i]->start_us > newest_us ? m->tracks[i]->start_us : newest_us;
-        clock_iso(iso, sizeof(iso), m->s->epoch_us + newest_us + ((int64_t)m->track_count + m->s->captions) * US_PER_MS);
+        clock_iso(iso, sizeof(iso), m->s->epoch_us + newest_us + ((int64_t)m->track_count + m->s->captions + (m->pictures != NULL)) * US_PER_MS);
         iso[strlen(iso) - 1] = '\0'; /* the Z comes behind more digits */
         unsigned title = (unsigned)(XXH3_64bits(m->s->title, strlen(m->s->title)) % 1000);
         xml_attr_fmt(x, "publishTime", "%s%03uZ", iso, title);
@@ -486,6 +489,38 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
                 xml_close(x);
 }
 
+/* Still pictures, each a file of its own: tiles of one (DASH-IF IOP 6.2.6). Segment 0 of a Period is to begin with it, so one that begins
+ * between two pictures names them by the second. */
+static void write_pictures(struct mpd *m, size_t period)
+{
+        struct xml *x = &m->x;
+        const char *folder = m->entry ? m->s->id : "", *slash = m->entry ? "/" : "";
+        int64_t begin = m->periods[period], every_s = picture_every_s(m->pictures);
+        every_s = begin % every_s ? 1 : every_s;
+        xml_open(x, "AdaptationSet");
+        xml_attr_int(x, "id", TRACK_PICTURES);
+        xml_attr(x, "contentType", "image");
+        xml_attr(x, "mimeType", PICTURE_TYPE);
+        xml_open(x, "SegmentTemplate");
+        xml_attr_int(x, "duration", every_s);
+        xml_attr_int(x, "startNumber", begin / every_s);
+        if (begin)
+                xml_attr_int(x, "presentationTimeOffset", begin);
+        xml_attr_fmt(x, "media", "%s%s" PICTURES_TRACK "/$Number$x%" PRId64 ".jpg", folder, slash, every_s);
+        xml_close(x);
+        xml_open(x, "Representation");
+        xml_attr(x, "id", PICTURES_TRACK);
+        xml_attr_int(x, "bandwidth", manifest_bandwidth(m->s, m->pictures) / every_s);
+        xml_attr_int(x, "width", m->pictures->init.width);
+        xml_attr_int(x, "height", m->pictures->init.height);
+        xml_open(x, "EssentialProperty");
+        xml_attr(x, "schemeIdUri", "http://dashif.org/guidelines/thumbnail_tile");
+        xml_attr(x, "value", "1x1");
+        xml_close(x);
+        xml_close(x);
+        xml_close(x);
+}
+
 static void write_period(struct mpd *m, size_t i)
 {
         struct xml *x = &m->x;
@@ -496,6 +531,8 @@ static void write_period(struct mpd *m, size_t i)
                 attr_duration(x, "duration", period_end_us(m, i) - m->periods[i] * SEGMENT_US);
         write_set(m, TRACK_VIDEO, i);
         write_set(m, TRACK_AUDIO, i);
+        if (m->pictures && has_set(m, TRACK_VIDEO, i))
+                write_pictures(m, i);
         xml_close(x);
 }
 

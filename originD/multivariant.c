@@ -8,6 +8,7 @@
 #include "originD/classic.h"
 #include "originD/m3u8.h"
 #include "originD/manifest.h"
+#include "originD/picture.h"
 #include "originD/playlist.h"
 
 #define SOUND_PART 8         /* of a picture's rate, at most */
@@ -106,6 +107,15 @@ static void write_variant(struct multivariant *m, const struct track *t)
         m3u8_put(&m->x, "\n");
 }
 
+/* Still pictures, for players that know of them; others pass over the line. */
+static void write_pictures(struct multivariant *m, const struct track *t)
+{
+        m3u8_fmt(&m->x, "#EXT-X-IMAGE-STREAM-INF:BANDWIDTH=%" PRIu32 ",RESOLUTION=%ux%u,CODECS=\"%s\",URI=\"",
+                 manifest_bandwidth(m->s, t) / picture_every_s(t), t->init.width, t->init.height, t->init.codec);
+        write_address(m, t);
+        m3u8_put(&m->x, "\"\n");
+}
+
 static void write_title(struct multivariant *m)
 {
         if (!m->s->title[0])
@@ -132,6 +142,9 @@ static struct buf *write_multivariant(const struct session *s, const struct mani
         for (size_t i = 0; i < m.track_count; i++)
                 if (!picture || m.tracks[i]->init.kind == TRACK_VIDEO)
                         write_variant(&m, m.tracks[i]);
+        const struct track *pictures = picture_track(s);
+        if (pictures)
+                write_pictures(&m, pictures);
         return m3u8_end(&m.x);
 }
 

@@ -72,6 +72,7 @@ struct serve_request {
         uint32_t none_ttl_ms;
         uint32_t due_ms; /* LOOK_WAIT: there can be nothing before */
         enum read_kind wants;
+        unsigned back; /* so many seconds before the one that it asks for: KEY_PICTURE, a poster */
         unsigned asked_elsewhere; /* so many other origins */
 };
 

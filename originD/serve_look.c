@@ -12,6 +12,7 @@
 #include "originD/classic.h"
 #include "originD/joined.h"
 #include "originD/names.h"
+#include "originD/picture.h"
 #include "originD/playlist.h"
 #include "originD/replica/catalog.h"
 #include "originD/stats.h"
@@ -152,6 +153,12 @@ static void read_for_copy(struct serve *sv, struct serve_request *r, const struc
 }
 
 static void recording_read_done(void *arg, int status);
+static void picture_read_done(void *arg, int status);
+
+static bool is_picture(const struct serve_request *r)
+{
+        return r->parsed.kind == KEY_PICTURE || (r->parsed.file && strcmp(r->parsed.file, KEY_POSTER) == 0);
+}
 
 /* Nothing that an object store says is "not found" here: a row says that it is there, and other owners may have it. What it has, and
  * is not what was stored, cannot be read; otherwise it may be had later. */
@@ -163,6 +170,8 @@ static void archive_read_done(void *arg, int err, const char *words)
         int status = !err ? 0 : bad ? ERR_IO : ERR_FULL;
         if (r->parsed.kind == KEY_RECORDING)
                 recording_read_done(r, status);
+        else if (is_picture(r))
+                picture_read_done(r, status);
         else
                 read_done(r, status);
 }
@@ -202,7 +211,7 @@ static enum look read_media(struct serve *sv, struct serve_request *r, struct se
                 return LOOK_DONE;
         stat_add(STAT_DISK_READS, 1);
         enum disk_class pool = r->asking.kind == READ_LIVE ? DISK_LIVE : DISK_COLD;
-        if (is_for_copy(r)) {
+        if (is_for_copy(r) && r->parsed.kind == KEY_SEGMENT) {
                 read_for_copy(sv, r, log, pool);
                 return LOOK_DONE;
         }
@@ -234,6 +243,65 @@ static enum read_kind kind_of_read(const struct session *s, const struct chunk_l
         const struct index *ix = &log->index;
         uint32_t last = ix->count ? ix->rows[ix->count - 1].segment : 0;
         return s->state == SESSION_LIVE && segment + LIVE_READ_SEGMENTS >= last ? READ_LIVE : READ_OLD;
+}
+
+/* Of a picture's whole segment: its answer; false: a second before has the picture, and is to be looked at. */
+static bool give_picture(struct serve_request *r, const struct session *s, const uint8_t *data, size_t len, enum look *look)
+{
+        size_t from, bytes;
+        bool ended = s->state == SESSION_ENDED && r->parsed.kind != KEY_ENTRY, for_ever = ended || r->parsed.kind == KEY_PICTURE;
+        *look = LOOK_DONE;
+        if (!picture_in_segment(data, len, &from, &bytes)) {
+                serve_look_error(r, ERR_IO); /* it is damaged */
+                return true;
+        }
+        if (bytes == 0 && r->back < PICTURE_BACK_MAX && r->parsed.segment > 0) {
+                r->back++;
+                r->parsed.segment--;
+                return false;
+        }
+        if (bytes == 0) {
+                *look = none(r, TTL_NEVER_MS);
+                return true;
+        }
+        struct buf *file = buf_copy(data + from, bytes);
+        *look = answer_bytes(r, file, file->len, true, for_ever ? FETCH_IMMUTABLE : 0, for_ever ? TTL_MEDIA_MS : TTL_MANIFEST_MS, PICTURE_TYPE);
+        buf_unref(&file);
+        return true;
+}
+
+static void picture_read_done(void *arg, int status)
+{
+        struct serve_request *r = arg;
+        const struct session *s = r->pinned;
+        struct serve *sv = r->serve;
+        enum look look = LOOK_DONE;
+        struct buf *bytes;
+        if (end_read(r, r->log, &r->view, status, &bytes))
+                return;
+        bool given = true;
+        if (status) /* its volume's row says that it is here: that is no absence */
+                serve_look_error(r, status == ERR_FULL ? ERR_FULL : ERR_IO);
+        else
+                given = give_picture(r, s, bytes->data, bytes->len, &look);
+        buf_unref(&bytes);
+        if (!given)
+                serve_resolve(sv, r);
+        else if (look == LOOK_NONE)
+                serve_reply(r, &(struct serve_answer){.status = ERR_NOT_FOUND, .ttl_ms = r->none_ttl_ms});
+}
+
+static enum look look_segment_of(struct serve *sv, struct serve_request *r, struct session *s, struct track *t);
+
+static enum look look_at_picture(struct serve *sv, struct serve_request *r, struct session *s, struct track *t)
+{
+        const struct segment_view *v = &r->view;
+        enum look look;
+        if (v->bytes)
+                return give_picture(r, s, v->bytes->data, v->len_bytes, &look) ? look : look_segment_of(sv, r, s, t);
+        if (!has_turn_for(sv, r, v, kind_of_read(s, t->log, r->parsed.segment)))
+                return LOOK_TURN;
+        return read_media(sv, r, s, t->log, v, v->offset, v->len_bytes, picture_read_done);
 }
 
 /* Asks for what is wanted of the segment that r->view tells of. */
@@ -322,18 +390,15 @@ static enum look look_at_none(struct serve_request *r, enum segment_state state)
         }
 }
 
-static enum look look_segment(struct serve *sv, struct serve_request *r, struct session *s)
+static enum look look_segment_of(struct serve *sv, struct serve_request *r, struct session *s, struct track *t)
 {
-        struct track *t = session_track(s, r->parsed.track);
-        if (!t)
-                return none(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
         if (t->unreadable)
                 return serve_look_error(r, ERR_IO);
         if (!t->log)
                 return LOOK_WAIT;
         bool turn = has_turn(r, kind_of_read(s, t->log, r->parsed.segment));
         enum segment_state state = chunk_log_segment(t->log, r->parsed.segment, turn, &r->view);
-        return state == SEGMENT_HERE   ? look_at_stored(sv, r, s, t->log)
+        return state == SEGMENT_HERE   ? (is_picture(r) ? look_at_picture(sv, r, s, t) : look_at_stored(sv, r, s, t->log))
                : state == SEGMENT_NONE ? look_ahead(r, s, t, r->parsed.segment)
                                        : look_at_none(r, state);
 }
@@ -364,6 +429,26 @@ static enum look look_joined(struct serve *sv, struct serve_request *r, struct s
         return read_segment(sv, r, s, t->log);
 }
 
+static enum look look_segment(struct serve *sv, struct serve_request *r, struct session *s)
+{
+        struct track *t = session_track(s, r->parsed.track);
+        bool wrong = t && r->parsed.kind == KEY_PICTURE && t->init.kind != TRACK_PICTURES;
+        if (!t || wrong)
+                return none(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
+        return look_segment_of(sv, r, s, t);
+}
+
+static enum look look_poster(struct serve *sv, struct serve_request *r, struct session *s)
+{
+        const struct track *shown = picture_track(s);
+        if (!shown)
+                return none(r, TTL_UNKNOWN_MS);
+        struct track *t = session_track(s, shown->name);
+        if (!r->back)
+                r->parsed.segment = picture_of_session(s, t);
+        return look_segment_of(sv, r, s, t);
+}
+
 static enum look look_init(struct serve_request *r, struct session *s)
 {
         struct track *t = session_track(s, r->parsed.track);
@@ -383,7 +468,7 @@ static enum look look_at_holes(struct serve_request *r, const struct session *s,
         *over = false;
         for (size_t i = 0; i < s->track_count && s->state == SESSION_ENDED; i++) {
                 struct track *t = s->tracks[i];
-                const struct volume_row *row = t->log ? track_unseen_hole(s, t) : NULL;
+                const struct volume_row *row = t->log && t->init.kind < TRACK_KINDS ? track_unseen_hole(s, t) : NULL;
                 enum segment_state state = SEGMENT_NONE;
                 if (row)
                         state = chunk_log_segment(t->log, row->sum.first_segment, has_turn(r, READ_OLD), &v);
@@ -441,8 +526,10 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
         enum look holes = look_at_holes(r, s, &over);
         if (over || holes != LOOK_DONE)
                 return holes;
-        bool classic = r->parsed.classic, lasts = classic || r->parsed.waits;
-        struct buf *text = classic ? classic_write(s, t, &sv->manifest) : playlist_write(s, t, &sv->manifest, &r->parsed);
+        bool pictures = t->init.kind == TRACK_PICTURES, classic = r->parsed.classic, lasts = pictures || classic || r->parsed.waits;
+        struct buf *text = pictures  ? picture_playlist(s, t, &sv->manifest)
+                           : classic ? classic_write(s, t, &sv->manifest)
+                                     : playlist_write(s, t, &sv->manifest, &r->parsed);
         if (live)
                 take_all_at_once(r);
         enum look l = answer_bytes(r, text, text->len, true, live ? 0 : FETCH_IMMUTABLE,
@@ -673,6 +760,8 @@ enum look serve_look(struct serve *sv, struct serve_request *r)
         switch (r->parsed.kind) {
         case KEY_SEGMENT:
                 return r->parsed.joined ? look_joined(sv, r, s) : look_segment(sv, r, s);
+        case KEY_PICTURE:
+                return look_segment(sv, r, s);
         case KEY_PLAYLIST:
                 return look_playlist(sv, r, s);
         case KEY_INIT:
@@ -680,6 +769,6 @@ enum look serve_look(struct serve *sv, struct serve_request *r)
         case KEY_RECORDING:
                 return look_recording(sv, r, s);
         default:
-                return look_manifest(sv, r, s);
+                return is_picture(r) ? look_poster(sv, r, s) : look_manifest(sv, r, s);
         }
 }

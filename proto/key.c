@@ -9,8 +9,8 @@
 
 #define PARTS_MAX 5
 
-/* Every manifest's name. originD/manifest.c has what writes each. */
-static const char *const manifests[] = {"manifest.mpd", "master.m3u8", "classic.mpd", "classic.m3u8"};
+/* The name of everything that stands for a whole session. originD/manifest.c has what writes each, picture.c the poster. */
+static const char *const manifests[] = {"manifest.mpd", "master.m3u8", "classic.mpd", "classic.m3u8", KEY_POSTER};
 
 struct part {
         const char *at;
@@ -127,6 +127,19 @@ static bool take_playlist(struct key *k, struct part p)
         return is(&p, "m3u8");
 }
 
+/* "17x5.jpg". */
+static bool take_picture(struct key *k, const struct part *p)
+{
+        const char *x = memchr(p->at, 'x', p->len);
+        struct part before = {p->at, x ? (size_t)(x - p->at) : 0}, behind = {p->at + before.len + 1, p->len - before.len - 1};
+        uint64_t number, every_s;
+        if (!x || !take_number(&number, UINT32_MAX / KEY_PICTURE_EVERY_MAX, &before, "") ||
+            !take_number(&every_s, KEY_PICTURE_EVERY_MAX, &behind, ".jpg") || every_s == 0)
+                return false;
+        k->segment = (uint32_t)(number * every_s);
+        return true;
+}
+
 void key_write_playlist(char text[KEY_MAX + 1], const struct key *k)
 {
         char version[24] = "";
@@ -214,6 +227,8 @@ static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
                 return KEY_PLAYLIST;
         if (take_recording(k, p[4]))
                 return KEY_RECORDING;
+        if (strcmp(k->track, PICTURES_TRACK) == 0 && take_picture(k, &p[4]))
+                return KEY_PICTURE;
         return is(&p[4], "init.mp4") ? KEY_INIT : take_segment(k, &p[4]) ? KEY_SEGMENT : KEY_NONE;
 }
 

@@ -13,6 +13,8 @@
  *   /live/STREAM/SESSION/TRACK/media.17.1.m3u8                as soon as part 1 of segment 17 is in it: who asks before is held
  *   /live/STREAM/SESSION/TRACK/media.skip.m3u8  ….17.1.skip.m3u8  without what is older than a player needs to be told again
  *   /live/STREAM/SESSION/TRACK/classic.m3u8                   its segments of several seconds          every few seconds
+ *   /live/STREAM/poster.jpg  /live/STREAM/SESSION/poster.jpg  a picture of it, as new as there is     each few seconds
+ *   /live/STREAM/SESSION/thumbs/17x5.jpg    KEY_PICTURE       the picture of second 85 = 17 · 5       never
  *   /live/STREAM/SESSION/TRACK/init.mp4     KEY_INIT          the track's init segment                never
  *   /live/STREAM/SESSION/TRACK/17.m4s       KEY_SEGMENT       its segment 17: second 17 of media time it grows, then never
  *   /live/STREAM/SESSION/TRACK/17x4.m4s                       seconds 68 to 71 as one, when all are there  never
@@ -44,7 +46,7 @@
 enum key_kind {
         KEY_NONE, /* names nothing that any tier could ever have */
         KEY_STREAMS, KEY_RECORDINGS,
-        KEY_ENTRY, KEY_MANIFEST, KEY_PLAYLIST, KEY_INIT, KEY_SEGMENT, KEY_RECORDING,
+        KEY_ENTRY, KEY_MANIFEST, KEY_PLAYLIST, KEY_INIT, KEY_PICTURE, KEY_SEGMENT, KEY_RECORDING,
         KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_PEER_SESSION, KEY_PEER_EVENTS,
         KEY_NAMES
 };
@@ -54,7 +56,7 @@ struct key {
         /* "" where the kind has none */
         char stream[STREAM_ID_MAX + 1], session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
         const char *file; /* KEY_ENTRY, KEY_MANIFEST: a constant, "manifest.mpd" or the like; NULL otherwise */
-        uint32_t segment; /* KEY_SEGMENT; KEY_PLAYLIST: that it is to have, */
+        uint32_t segment; /* KEY_SEGMENT, KEY_PICTURE; KEY_PLAYLIST: that it is to have, */
         uint8_t part;     /* and its part; */
         bool waits;       /* false: as it is */
         bool skips;       /* KEY_PLAYLIST: without old segments */
@@ -70,6 +72,8 @@ struct key {
 #define KEY_RECORDINGS_PATH "/api/recordings"
 
 #define KEY_JOINED_MAX 10 /* seconds */
+#define KEY_POSTER "poster.jpg"
+#define KEY_PICTURE_EVERY_MAX 60 /* the second number in a picture's name */
 
 /* The name of a recording, or of a clip of it: of the other fields, with track "" for the best. */
 void key_write_recording(char text[KEY_MAX + 1], const struct key *k);

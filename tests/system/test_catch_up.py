@@ -195,7 +195,7 @@ def test_a_chunk_behind_a_hole_is_stored_when_nobody_has_what_is_missing(pair, m
 def test_an_origin_killed_in_a_broadcast_has_all_of_it_when_it_is_over(pair):
     publisher = pair.publish_test_picture("cam", size="320x180")
     session = pair.wait_playable("cam")["session"]
-    wait_until(lambda: len(stored(pair, "origin-1", session)) == len(stored(pair, "origin-2", session)) == 2, "both have both tracks")
+    wait_until(lambda: len(stored(pair, "origin-1", session)) == len(stored(pair, "origin-2", session)) == 3, "both have sound, picture and still pictures")
     pair.do("kill", "origin-1")
     stored_by_2 = pair.metric("origin-2", "originD_chunks_total", status="stored")
     wait_until(lambda: pair.metric("origin-2", "originD_chunks_total", status="stored") > stored_by_2 + 40, "the other goes on")

@@ -80,6 +80,18 @@ static inline void fmp4_audio_entry(struct fmp4 *f)
         fmp4_close(f);
 }
 
+static inline void fmp4_jpeg_entry(struct fmp4 *f, int width, int height)
+{
+        fmp4_open(f, "jpeg");
+        fmp4_zeros(f, 24);
+        writer_u16(&f->w, (uint16_t)width);
+        writer_u16(&f->w, (uint16_t)height);
+        fmp4_zeros(f, 50);
+        fmp4_close(f);
+}
+
+enum { FMP4_SOUND, FMP4_VIDEO, FMP4_PICTURES };
+
 /* edit: media time of an edit list's only entry; -2: none. */
 static inline struct buf *fmp4_init_with(int video, int width, int height, int64_t edit)
 {
@@ -116,7 +128,9 @@ static inline struct buf *fmp4_init_with(int video, int width, int height, int64
         fmp4_open(f, "stsd");
         fmp4_zeros(f, 4);
         writer_u32(&f->w, 1);
-        if (video)
+        if (video == FMP4_PICTURES)
+                fmp4_jpeg_entry(f, width, height);
+        else if (video)
                 fmp4_video_entry(f, width, height);
         else
                 fmp4_audio_entry(f);
@@ -145,6 +159,11 @@ static inline struct buf *fmp4_video_init(void)
 static inline struct buf *fmp4_audio_init(void)
 {
         return fmp4_init_with(0, 0, 0, -2);
+}
+
+static inline struct buf *fmp4_picture_init(void)
+{
+        return fmp4_init_with(FMP4_PICTURES, 320, 180, -2);
 }
 
 /* samples of `duration` ticks and `size` bytes each, from `start` ticks on. */

@@ -11,7 +11,7 @@ struct question {
         struct serve_request r;
         int done;
         struct serve_answer a;
-        uint8_t bytes[4096];
+        uint8_t bytes[16 << 10];
 };
 
 static inline void answered(struct serve_request *r, const struct serve_answer *a)
