@@ -5,7 +5,7 @@
 #include "common/bytes.h"
 #include "common/err.h"
 
-enum { NAL_SLICE = 1, NAL_SLICE_IDR = 5, NAL_SEI = 6, NAL_SPS = 7, NAL_PPS = 8 };
+enum { NAL_SLICE = 1, NAL_SLICE_IDR = 5, NAL_SEI = 6, NAL_SPS = 7, NAL_PPS = 8, NAL_DELIMITER = 9 };
 enum { SEI_RECOVERY_POINT = 6 };
 enum { SLICE_I = 2, SLICE_SI = 4, SLICE_KINDS = 5 };
 
@@ -332,4 +332,63 @@ size_t avc_record_make(uint8_t *dst, size_t cap, unsigned length_size, const uin
         dst[HEAD - 1] |= (uint8_t)sps;
         dst[pps_at] = (uint8_t)pps;
         return w.len;
+}
+
+static void write_sei_number(struct writer *w, size_t v)
+{
+        for (; v >= 0xff; v -= 0xff)
+                writer_u8(w, 0xff);
+        writer_u8(w, (uint8_t)v);
+}
+
+/* A NAL unit of one message, with the bytes that keep start codes away. Returns its length; dst has room for half as much again. */
+static size_t write_sei(uint8_t *dst, const uint8_t *raw, size_t len)
+{
+        size_t n = 0, zeros = 0;
+        for (size_t i = 0; i < len; i++) {
+                if (zeros >= 2 && raw[i] <= 3) {
+                        dst[n++] = 3;
+                        zeros = 0;
+                }
+                dst[n++] = raw[i];
+                zeros = raw[i] == 0 ? zeros + 1 : 0;
+        }
+        return n;
+}
+
+/* Where the access unit's own NAL units may have another one before them: behind the delimiter, which has to be the first. */
+static size_t place_of_sei(unsigned length_size, const uint8_t *unit, size_t len)
+{
+        struct units u;
+        struct nal nal;
+        units_init(&u, length_size, unit, len);
+        return units_next(&u, &nal) && nal_type(&nal) == NAL_DELIMITER ? (size_t)(u.r.p - unit) : 0;
+}
+
+struct buf *avc_add_sei(unsigned length_size, const uint8_t *unit, size_t len_bytes, unsigned type, const uint8_t *payload,
+                        size_t payload_len)
+{
+        bool start_codes = has_start_codes(length_size, unit, len_bytes);
+        size_t room = 8 + payload_len + payload_len / 0xff, head = start_codes ? AVC_LENGTH_SIZE : length_size;
+        struct buf *raw = buf_new(room), *nal = buf_new(room + room / 2 + 1), *out = NULL;
+        struct writer w;
+        writer_init(&w, raw->data, raw->len);
+        writer_u8(&w, NAL_SEI);
+        write_sei_number(&w, type);
+        write_sei_number(&w, payload_len);
+        writer_bytes(&w, payload, payload_len);
+        writer_u8(&w, 0x80); /* the bits at the end */
+        size_t nal_len = write_sei(nal->data, raw->data, w.len), at = place_of_sei(length_size, unit, len_bytes);
+        if (head >= AVC_LENGTH_SIZE || nal_len < (size_t)1 << 8 * head) {
+                out = buf_new(len_bytes + head + nal_len);
+                writer_init(&w, out->data, out->len);
+                writer_bytes(&w, unit, at);
+                for (size_t i = head; i-- > 0;)
+                        writer_u8(&w, (uint8_t)((start_codes ? 1 : nal_len) >> 8 * i));
+                writer_bytes(&w, nal->data, nal_len);
+                writer_bytes(&w, unit + at, len_bytes - at);
+        }
+        buf_unref(&raw);
+        buf_unref(&nal);
+        return out;
 }

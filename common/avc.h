@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/buf.h"
+
 #define AVC_LENGTH_SIZE 4 /* what nearly everybody has */
 
 struct avc_record {
@@ -42,8 +44,13 @@ struct avc_look avc_look(unsigned length_size, const uint8_t *unit, size_t len_b
 /* Whether one of the SEI messages of that type says yes, in one or many access units. They are asked in order, their payload without the
  * bytes that keep start codes away; one that is longer than AVC_SEI_BYTES_MAX, or not whole, is not. */
 #define AVC_SEI_T35 4         /* user_data_registered_itu_t_t35 */
+#define AVC_SEI_UNREGISTERED 5 /* user_data_unregistered */
 #define AVC_SEI_BYTES_MAX 512 /* of closed captions with 31 triplets there are 106 */
 bool avc_has_sei(unsigned length_size, const uint8_t *units, size_t len_bytes, unsigned type,
                  bool (*is_it)(const uint8_t *payload, size_t len_bytes));
+
+/* A copy of the access unit with one SEI message more before its picture. NULL: it is longer than a length of length_size can say. */
+struct buf *avc_add_sei(unsigned length_size, const uint8_t *unit, size_t len_bytes, unsigned type, const uint8_t *payload,
+                        size_t payload_len);
 
 #endif

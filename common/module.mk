@@ -6,7 +6,7 @@ common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/
                common/cluster/nng_tcp.c common/cluster/peer_clock.c common/cluster/peers.c common/cluster/ring.c \
                common/cluster/rpc_callers.c common/cluster/rpc_client.c common/cluster/rpc_fault.c common/cluster/rpc_gate.c \
                common/cluster/rpc_handshakes.c common/cluster/rpc_lines.c common/cluster/rpc_server.c common/cluster/rpc_tls.c \
-               common/cluster/rpc_traffic.c common/cluster/sp_frames.c common/cluster/under_way.c common/cors.c \
+               common/cluster/rpc_traffic.c common/cluster/sp_frames.c common/cluster/under_way.c common/cors.c common/cue.c \
                common/daemon/admin.c common/daemon/admin_answer.c common/daemon/admin_loop.c common/daemon/admin_port.c \
                common/daemon/config.c common/daemon/config_list.c common/daemon/config_names.c common/daemon/config_secret.c \
                common/daemon/config_value.c common/daemon/daemon.c common/daemon/descriptors.c common/daemon/fatal.c \
@@ -17,7 +17,7 @@ common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/
                common/token_keys.c
 common_PKGS := libuv jansson libcrypto libcurl libmicrohttpd libssl libxxhash libisal
 common_LDLIBS := -lnng
-common_UNIT := admin avc buf bytes clock cluster_certs config daemon descriptors distance fatal file_watch http_client jwt log \
+common_UNIT := admin avc buf bytes clock cluster_certs config cue daemon descriptors distance fatal file_watch http_client jwt log \
                log_site long_way mailbox memory metrics nng_clock peer_clock peers range ring rpc rpc_bounds rpc_handshakes rpc_leaving rpc_tls \
                sp_frames tls_server tls_tickets token_keys under_way
 common_FUZZ := config jwt range sp_frames

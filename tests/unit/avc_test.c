@@ -187,6 +187,49 @@ static void test_messages_of_a_type_are_asked_without_what_keeps_start_codes_awa
         assert_false(avc_has_sei(AVC_LENGTH_SIZE, longer, sizeof(longer), 4, has_seven));
 }
 
+static size_t seen_len;
+static uint8_t seen[AVC_SEI_BYTES_MAX];
+
+static bool note(const uint8_t *payload, size_t len)
+{
+        seen_len = len;
+        memcpy(seen, payload, len);
+        return true;
+}
+
+static void assert_added(unsigned length_size, const uint8_t *unit, size_t len, size_t at, const uint8_t *payload, size_t payload_len)
+{
+        struct buf *b = avc_add_sei(length_size, unit, len, AVC_SEI_UNREGISTERED, payload, payload_len);
+        assert_non_null(b);
+        size_t more = b->len - len;
+        assert_memory_equal(b->data, unit, at);
+        assert_memory_equal(b->data + at + more, unit + at, len - at);
+        assert_true(avc_has_sei(length_size, b->data, b->len, AVC_SEI_UNREGISTERED, note));
+        assert_int_equal(seen_len, payload_len);
+        assert_memory_equal(seen, payload, payload_len);
+        assert_true(avc_look(length_size, b->data, b->len).idr);
+        for (size_t i = at + length_size; i + 2 < at + more; i++) /* no start code, nor what looks like one, in the message */
+                assert_false(b->data[i] == 0 && b->data[i + 1] == 0 && b->data[i + 2] < 3);
+        buf_unref(&b);
+}
+
+static void test_a_message_is_added_before_the_picture_and_behind_its_delimiter(void **state)
+{
+        (void)state;
+        static const uint8_t bare[] = {0, 0, 0, 2, 0x65, 0x88}, delimited[] = {0, 0, 0, 2, 9, 0x10, 0, 0, 0, 2, 0x65, 0x88};
+        static const uint8_t shorter[] = {0, 2, 0x65, 0x88}, codes[] = {0, 0, 0, 1, 0x65, 0x88, 0x80, 0, 0, 1, 0x41, 0x9a};
+        static const uint8_t said[] = {0, 0, 0, 0, 1, 0, 0, 2, 0, 0, 3, 7};
+        static uint8_t zeros[300];
+        assert_added(4, bare, sizeof(bare), 0, said, sizeof(said));
+        assert_added(4, bare, sizeof(bare), 0, zeros, sizeof(zeros));
+        assert_added(4, delimited, sizeof(delimited), 6, said, sizeof(said));
+        assert_added(2, shorter, sizeof(shorter), 0, said, sizeof(said));
+        assert_added(4, codes, sizeof(codes), 0, said, sizeof(said));
+        static const uint8_t tiny[] = {2, 0x65, 0x88};
+        assert_added(1, tiny, sizeof(tiny), 0, said, sizeof(said));
+        assert_null(avc_add_sei(1, tiny, sizeof(tiny), AVC_SEI_UNREGISTERED, zeros, sizeof(zeros)));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -196,6 +239,7 @@ int main(void)
                 cmocka_unit_test(test_pictures_are_known_by_their_nal_units),
                 cmocka_unit_test(test_a_recovery_point_is_found_behind_other_messages),
                 cmocka_unit_test(test_messages_of_a_type_are_asked_without_what_keeps_start_codes_away),
+                cmocka_unit_test(test_a_message_is_added_before_the_picture_and_behind_its_delimiter),
                 cmocka_unit_test(test_start_codes_instead_of_lengths_are_understood),
                 cmocka_unit_test(test_lengths_that_do_not_fit_are_told),
                 cmocka_unit_test(test_a_record_is_made_of_the_sets_in_an_access_unit),
