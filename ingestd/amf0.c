@@ -49,9 +49,14 @@ static void read_properties(struct amf0 *in, unsigned depth, amf0_property *each
                 if (depth == 1 && reader_left(r) == 0)
                         return;
                 struct amf0_value key = read_text(r, reader_u16(r));
+                const char *from = (const char *)r->p;
                 struct amf0_value value = read_value(in, depth, NULL, NULL);
                 if (r->err)
                         return;
+                if ((value.type == AMF0_OBJECT || value.type == AMF0_ARRAY) && *from != MARKER_AVMPLUS) {
+                        value.text = from;
+                        value.len_bytes = (size_t)((const char *)r->p - from);
+                }
                 if (value.type == AMF0_NOTHING)
                         reader_fail(r);
                 else if (each)

@@ -30,7 +30,8 @@ struct amf0_value {
         size_t len_bytes;
 };
 
-/* A property of an object: key is a string value. For one that is itself an object or array only the type is known. */
+/* A property of an object: key is a string value. Of one that is itself an object or array the type is told, and in text and len_bytes where it
+ * stands in the input, to be read by amf0_read() in its turn; not inside AMF3. */
 typedef void amf0_property(void *arg, const struct amf0_value *key, const struct amf0_value *value);
 
 /* The body of one message. What is left of it is r's. */

@@ -264,6 +264,7 @@ static enum flv_verdict finish(struct flv *f, enum track_kind track, struct tag 
                 .flags = tag->kind == TAG_CONFIG ? FRAME_CONFIG : tag->key ? FRAME_KEY : 0,
                 .dts_ms = dts_ms,
                 .cts_ms = tag->kind == TAG_CONFIG ? 0 : tag->cts_ms,
+                .length_size = (uint8_t)(track == TRACK_VIDEO ? f->length_size : 0),
                 .bytes = buf_wrap(data + (r->p - data), len, free, data),
         };
         return FLV_FRAME;

@@ -1,4 +1,4 @@
-ingestd_SRCS := ingestd/admission.c ingestd/amf0.c ingestd/amf3.c ingestd/api.c ingestd/beat.c ingestd/budget.c ingestd/early.c ingestd/flv.c \
+ingestd_SRCS := ingestd/admission.c ingestd/amf0.c ingestd/amf3.c ingestd/amf_cue.c ingestd/api.c ingestd/beat.c ingestd/budget.c ingestd/cues.c ingestd/early.c ingestd/flv.c \
                 ingestd/generations.c ingestd/guesses.c ingestd/handshakes.c ingestd/hold.c \
                 ingestd/ingest.c ingestd/main.c ingestd/newcomers.c ingestd/peer_address.c ingestd/proxy_header.c \
                 ingestd/publication.c ingestd/publish_auth.c \
@@ -8,7 +8,7 @@ ingestd_SRCS := ingestd/admission.c ingestd/amf0.c ingestd/amf3.c ingestd/api.c 
                 ingestd/rtmp_handshake.c ingestd/rtmp_media.c ingestd/rtmp_name.c ingestd/rtmp_say.c ingestd/rtmp_server.c ingestd/rtmp_session.c ingestd/rtmp_turns.c ingestd/rtmp_wire.c \
                 ingestd/stats.c ingestd/timeline.c ingestd/turnstile.c
 ingestd_PKGS := libuv jansson libcrypto libssl libcurl
-ingestd_UNIT := admission amf0 amf3 budget early flv generations guesses handshakes hold newcomers proxy_header publication publication_backup \
+ingestd_UNIT := admission amf0 amf3 amf_cue budget cues early flv generations guesses handshakes hold newcomers proxy_header publication publication_backup \
                 publication_batches publication_hold publication_moves publish_auth redundancy relay_pair replay rtmp_chunk rtmp_encoders \
                 rtmp_handshake rtmp_name rtmp_refusals rtmp_rounds rtmp_session rtmp_turns rtmp_wire timeline turnstile
 ingestd_FUZZ := amf0 flv proxy_header rtmp_chunk rtmp_handshake rtmp_session

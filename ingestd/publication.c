@@ -14,6 +14,7 @@
 #include "common/daemon/told.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "ingestd/cues.h"
 #include "ingestd/early.h"
 #include "ingestd/hold.h"
 #include "ingestd/ingest.h"
@@ -45,6 +46,7 @@ struct publication {
         int64_t first_mono_us; /* of the first frame; 0: none yet */
         bool started;          /* the timeline runs */
         struct early early;    /* until then */
+        struct cues cues;      /* until the next picture */
         bool live;             /* in front of its name: not ended, refused or taken over */
         bool ended, relays_done;
 
@@ -104,6 +106,8 @@ static void free_publication(struct publication *p)
         struct ingest *in = p->in;
         relay_pair_free(p->relays);
         drop_early(p);
+        stats_add(STAT_CUES_DROPPED, (int64_t)p->cues.count);
+        cues_fini(&p->cues);
         stats_add(STAT_REPLAY_BYTES, -p->counted_bytes);
         budget_leave(&p->kept);
         replay_fini(&p->replay);
@@ -409,6 +413,17 @@ static void say_no_key(struct publication *p)
         log_warn("stream=%s msg=\"pictures are dropped: there was no keyframe yet\"", p->stream);
 }
 
+/* With what was said before it, if it is a picture. A new reference. */
+static struct buf *with_cues(struct publication *p, const struct flv_frame *f)
+{
+        size_t lost;
+        if (f->track != TRACK_VIDEO || !p->cues.count)
+                return buf_ref(f->bytes);
+        struct buf *unit = cues_into(&p->cues, f, &lost);
+        stats_add(STAT_CUES_DROPPED, (int64_t)lost);
+        return unit;
+}
+
 static void place_media(struct publication *p, const struct flv_frame *f, int64_t wall_us)
 {
         const struct timeline_frame in = {.track = f->track, .dts_ms = f->dts_ms, .cts_ms = f->cts_ms};
@@ -425,9 +440,10 @@ static void place_media(struct publication *p, const struct flv_frame *f, int64_
                 say_broken(p, f);
         p->track[f->track].running = true;
         /* A clock that jumps is no FRAME_BREAK: all that the encoder sent since the first frame was received. */
-        const struct frame frame = {.track = f->track, .codec = f->codec, .dts_us = at.dts_us, .cts_us = at.cts_us,
-                                    .flags = f->flags | (first ? FRAME_BREAK : 0), .bytes = f->bytes};
+        struct frame frame = {.track = f->track, .codec = f->codec, .dts_us = at.dts_us, .cts_us = at.cts_us,
+                              .flags = f->flags | (first ? FRAME_BREAK : 0), .bytes = with_cues(p, f)};
         keep(p, &frame);
+        buf_unref(&frame.bytes);
 }
 
 /* The first picture says where what was heard before it belongs; without pictures the broadcast began with what was heard first. */
@@ -493,6 +509,13 @@ void publication_metadata(struct publication *p, const struct flv_metadata *m)
                 memcpy(p->encoder, m->encoder, sizeof(p->encoder));
         if (*m->title)
                 memcpy(p->title, m->title, sizeof(p->title));
+}
+
+void publication_cue(struct publication *p, const struct amf_cue *said)
+{
+        assert(!p->ended);
+        bool kept = p->live && cues_keep(&p->cues, said, p->in->mono_us());
+        stats_add(kept ? STAT_CUES : STAT_CUES_DROPPED, 1);
 }
 
 /* For people ------------------------------------------------------------------------------------------------------ */

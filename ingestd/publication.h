@@ -52,6 +52,7 @@ struct flv_frame {
         uint8_t track, codec, flags; /* as in struct frame; FRAME_KEY and FRAME_CONFIG only */
         uint32_t dts_ms;
         int32_t cts_ms;
+        uint8_t length_size; /* H.264: of the lengths in its access unit */
         struct buf *bytes; /* borrowed for the call; publication refs it if it keeps it */
 };
 void publication_frame(struct publication *p, const struct flv_frame *f);
@@ -63,6 +64,10 @@ struct flv_metadata {
         char encoder[64], title[128];
 };
 void publication_metadata(struct publication *p, const struct flv_metadata *m);
+
+/* What was said at a moment: it goes with the next picture. Without pictures it goes nowhere, counted. */
+struct amf_cue;
+void publication_cue(struct publication *p, const struct amf_cue *said);
 
 /* How it is doing, for people. Strings as they were said by a stranger: any bytes. */
 struct publication_view {

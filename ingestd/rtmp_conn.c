@@ -213,6 +213,7 @@ static const struct rtmp_session_ops session_ops = {
         .begin = publication_begin,
         .frame = publication_frame,
         .metadata = publication_metadata,
+        .cue = publication_cue,
         .look = publication_look,
         .end = publication_end,
 };

@@ -6,7 +6,9 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "ingestd/amf_cue.h"
 #include "ingestd/rtmp_session_impl.h"
+#include "ingestd/stats.h"
 
 static const struct state *refuse_codec(struct rtmp_session *s)
 {
@@ -60,8 +62,20 @@ const struct state *rtmp_media_tag(struct rtmp_session *s, struct rtmp_message *
         return s->state;
 }
 
+/* False: it is none. */
+static bool take_cue(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t timestamp_ms)
+{
+        struct amf_cue said;
+        int err = s->publication ? amf_cue_read(&said, data, len, timestamp_ms) : ERR_NOT_FOUND;
+        if (err == 0)
+                s->setup.ops->cue(s->publication, &said);
+        else if (err == ERR_LIMIT)
+                stats_add(STAT_CUES_DROPPED, 1);
+        return err == 0;
+}
+
 /* Metadata that is wrong but harmless is not worth a broadcast; nesting without end is an attack. */
-const struct state *rtmp_media_data(struct rtmp_session *s, const uint8_t *data, size_t len)
+const struct state *rtmp_media_data(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t timestamp_ms)
 {
         struct flv_metadata metadata;
         int err = flv_script(data, len, &metadata);
@@ -69,7 +83,7 @@ const struct state *rtmp_media_data(struct rtmp_session *s, const uint8_t *data,
                 return rtmp_session_fail_amf(s, err);
         if (err == 0 && s->publication)
                 s->setup.ops->metadata(s->publication, &metadata);
-        else
+        else if (err != ERR_NOT_FOUND || !take_cue(s, data, len, timestamp_ms))
                 s->ignored++;
         return s->state;
 }
@@ -77,7 +91,7 @@ const struct state *rtmp_media_data(struct rtmp_session *s, const uint8_t *data,
 static const struct state *on_aggregate_part(struct rtmp_session *s, struct rtmp_message *part)
 {
         if (part->type != RTMP_AUDIO && part->type != RTMP_VIDEO)
-                return part->type == RTMP_DATA_AMF0 ? rtmp_media_data(s, part->data, part->len) : s->state;
+                return part->type == RTMP_DATA_AMF0 ? rtmp_media_data(s, part->data, part->len, part->timestamp_ms) : s->state;
         if (part->len == 0)
                 return s->state;
         uint8_t *copy = mem_resize(NULL, part->len);

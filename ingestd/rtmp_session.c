@@ -198,7 +198,7 @@ static const struct state *on_message(struct rtmp_session *s, struct rtmp_messag
                 return rtmp_commands_take(s, body.p, reader_left(&body), m->stream_id);
         case RTMP_DATA_AMF0:
         case RTMP_DATA_AMF3:
-                return rtmp_media_data(s, body.p, reader_left(&body));
+                return rtmp_media_data(s, body.p, reader_left(&body), m->timestamp_ms);
         case RTMP_AGGREGATE:
                 return rtmp_media_aggregate(s, m);
         case RTMP_USER_CONTROL:

@@ -12,6 +12,8 @@ enum ingest_stat {
         STAT_TAKEN_OVER,
         STAT_BREAKS,
         STAT_DROPPED_FRAMES,
+        STAT_CUES,
+        STAT_CUES_DROPPED,
         STAT_LOST_FRAMES,
         STAT_UNTAKEN_FRAMES,
         STAT_REPLAY_BYTES,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/bytes.h"
+#include "ingestd/amf_cue.h"
 #include "ingestd/flv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -28,6 +29,14 @@ static void media(struct flv *f, unsigned kind, const uint8_t *body, size_t len)
         free(copy);
 }
 
+static void cue(const uint8_t *body, size_t len)
+{
+        struct amf_cue said;
+        uint8_t sei[CUE_SEI_MAX];
+        if (amf_cue_read(&said, body, len, 1) == 0)
+                assert(said.cue.body_len > 0 && said.cue.body_len <= CUE_BODY_MAX && cue_sei_write(sei, sizeof(sei), &said.cue, 0) > 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         struct flv f = {0};
@@ -42,8 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 const uint8_t *body = reader_bytes(&r, len);
                 if (kind < 2)
                         media(&f, kind, body, len);
-                else
-                        flv_script(body, len, &m);
+                else if (flv_script(body, len, &m))
+                        cue(body, len);
         }
         return 0;
 }

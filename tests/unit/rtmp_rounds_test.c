@@ -18,6 +18,7 @@
 #define publication_begin fake_begin
 #define publication_frame fake_frame
 #define publication_metadata fake_metadata
+#define publication_cue fake_cue
 #define publication_look fake_look
 #define publication_end fake_end
 #include "ingestd/rtmp_conn.c"

@@ -7,6 +7,7 @@
 
 #include "common/daemon/log.h"
 #include "ingestd/amf0.h"
+#include "ingestd/amf_cue.h"
 #include "ingestd/rtmp_chunk.h"
 #include "ingestd/rtmp_handshake.h"
 #include "ingestd/rtmp_session.h"
@@ -44,6 +45,9 @@ struct client {
         struct flv_frame last; /* bytes not to be looked at */
         size_t last_len;
         struct flv_metadata metadata;
+        int cues; /* and the last one */
+        uint32_t cue_ms;
+        char cue[256];
         bool refuse_on_frame, hold_on_frame, let_go_on_look;
 
         enum admission_verdict verdict;
@@ -153,6 +157,14 @@ static inline void fake_metadata(struct publication *p, const struct flv_metadat
         now_testing->metadata = *m;
 }
 
+static inline void fake_cue(struct publication *p, const struct amf_cue *said)
+{
+        assert_ptr_equal(p, &now_testing->publication);
+        now_testing->cues++;
+        now_testing->cue_ms = said->at_ms;
+        snprintf(now_testing->cue, sizeof(now_testing->cue), "%.*s", (int)said->cue.body_len, (const char *)said->cue.body);
+}
+
 static inline void fake_look(struct publication *p)
 {
         assert_ptr_equal(p, &now_testing->publication);
@@ -169,7 +181,8 @@ static inline void fake_end(struct publication *p, enum close_reason why)
 }
 
 static const struct rtmp_session_ops ops = {client_write, client_close, client_pause,  client_behind, client_unread, fake_admit,
-                                            fake_dismiss, fake_begin,   fake_frame,    fake_metadata, fake_look,     fake_end};
+                                            fake_dismiss, fake_begin,   fake_frame,    fake_metadata, fake_cue,      fake_look,
+                                            fake_end};
 
 static inline void client_init(struct client *c)
 {

@@ -98,6 +98,30 @@ static void test_frames_and_metadata_reach_the_publication_byte_by_byte_too(void
         client_fini(&c);
 }
 
+static void test_what_is_said_at_a_moment_reaches_the_publication_with_its_time(void **state)
+{
+        (void)state;
+        struct client c;
+        struct bytes b = {0};
+        client_init(&c);
+        publish(&c, "cam");
+        amf_string(&b, "onTextData"), put_be(&b, 3, 1), amf_key(&b, "text"), amf_string(&b, "hi"), amf_end(&b);
+        message(&c.out, 4, 321, RTMP_DATA_AMF0, 1, b.p, b.len, 128);
+        push(&c);
+        assert_int_equal(c.cues, 1);
+        assert_int_equal(c.cue_ms, 321);
+        assert_string_equal(c.cue, "{\"name\":\"onTextData\",\"data\":{\"text\":\"hi\"}}");
+        assert_int_equal(rtmp_session_ignored(c.s), 0);
+        bytes_free(&b);
+        amf_string(&b, "onSomething"), put_be(&b, 3, 1), amf_end(&b);
+        message(&c.out, 4, 322, RTMP_DATA_AMF0, 1, b.p, b.len, 128);
+        push(&c);
+        assert_int_equal(c.cues, 1);
+        assert_int_equal(rtmp_session_ignored(c.s), 1);
+        bytes_free(&b);
+        client_fini(&c);
+}
+
 static void test_amf3_wrapped_commands_and_data_are_understood(void **state)
 {
         (void)state;
@@ -489,6 +513,7 @@ int main(void)
                 cmocka_unit_test(test_the_usual_flow_is_answered_with_the_right_transactions),
                 cmocka_unit_test(test_transaction_0_is_not_answered),
                 cmocka_unit_test(test_frames_and_metadata_reach_the_publication_byte_by_byte_too),
+                cmocka_unit_test(test_what_is_said_at_a_moment_reaches_the_publication_with_its_time),
                 cmocka_unit_test(test_amf3_wrapped_commands_and_data_are_understood),
                 cmocka_unit_test(test_aggregates_are_taken_apart_with_their_own_times),
                 cmocka_unit_test(test_acknowledgements_come_unprompted_every_window),

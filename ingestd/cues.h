@@ -1,0 +1,30 @@
+/* cues.h - what a broadcaster says at a moment, on its way into the next picture (common/cue.h).
+ *
+ *   all zero → cues_keep … → cues_into, with each picture, or cues_fini
+ * Who says more than CUES_BYTES_S, or says it while no pictures come, is not heard. The publication's; loop thread. */
+#ifndef INGESTD_CUES_H
+#define INGESTD_CUES_H
+
+#include "ingestd/amf_cue.h"
+#include "ingestd/publication.h"
+
+#define CUES_WAIT 16
+#define CUES_BYTES_S 2048  /* of all that is said; each counts for CUES_EACH more */
+#define CUES_BYTES_ONCE 16384
+#define CUES_EACH 100
+
+struct cues {
+        struct amf_cue *waiting[CUES_WAIT];
+        size_t count;
+        int64_t paid_us; /* monotonic: up to then what may be said was said */
+};
+
+/* A copy of it. False: it is too much. */
+bool cues_keep(struct cues *c, const struct amf_cue *said, int64_t now_us);
+
+/* The picture's access unit with all that waits, which waits no longer; a new reference. *lost: how many had no room in it. */
+struct buf *cues_into(struct cues *c, const struct flv_frame *picture, size_t *lost);
+
+void cues_fini(struct cues *c);
+
+#endif

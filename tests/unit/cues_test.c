@@ -1,0 +1,132 @@
+/* cues (ingestd): what is said goes into the next picture, once, and no more of it than there is room for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/avc.h"
+#include "ingestd/cues.h"
+
+#define SECOND INT64_C(1000000)
+
+static const uint8_t unit[] = {0, 0, 0, 2, 0x65, 0x88};
+static struct cue seen[64];
+static int seen_count;
+
+static bool see(const uint8_t *payload, size_t len)
+{
+        static uint8_t kept[64][AVC_SEI_BYTES_MAX];
+        memcpy(kept[seen_count], payload, len);
+        assert_int_equal(cue_sei_read(&seen[seen_count], kept[seen_count], len, 20 * SECOND), 0);
+        seen_count++;
+        return false;
+}
+
+static bool say(struct cues *c, const char *text, uint32_t at_ms, int64_t now_us)
+{
+        struct amf_cue said = {.at_ms = at_ms, .cue = {.duration_ms = CUE_NO_DURATION, .body_len = strlen(text)}};
+        memcpy(said.body, text, strlen(text));
+        said.cue.body = said.body;
+        return cues_keep(c, &said, now_us);
+}
+
+/* What the next picture takes along, shown at 20 s of the broadcast. */
+static void picture(struct cues *c, uint32_t dts_ms, int32_t cts_ms)
+{
+        struct buf *b = buf_copy(unit, sizeof(unit));
+        const struct flv_frame f = {.dts_ms = dts_ms, .cts_ms = cts_ms, .length_size = AVC_LENGTH_SIZE, .bytes = b};
+        size_t lost;
+        struct buf *with = cues_into(c, &f, &lost);
+        seen_count = 0;
+        assert_int_equal(lost, 0);
+        avc_has_sei(AVC_LENGTH_SIZE, with->data, with->len, AVC_SEI_UNREGISTERED, see);
+        buf_unref(&with);
+        buf_unref(&b);
+}
+
+static void test_what_is_said_lies_where_its_time_says_beside_the_next_picture(void **state)
+{
+        (void)state;
+        struct cues c = {0};
+        assert_true(say(&c, "one", 5000, SECOND));
+        assert_true(say(&c, "two", 5030, SECOND));
+        picture(&c, 5020, 80);
+        assert_int_equal(seen_count, 2);
+        assert_memory_equal(seen[0].body, "one", 3);
+        assert_int_equal(seen[0].at_us, 20 * SECOND - 100000);
+        assert_memory_equal(seen[1].body, "two", 3);
+        assert_int_equal(seen[1].at_us, 20 * SECOND - 70000);
+        picture(&c, 5060, 0);
+        assert_int_equal(seen_count, 0);
+}
+
+static void test_timestamps_that_wrap_or_mean_nothing_do_no_harm(void **state)
+{
+        (void)state;
+        struct cues c = {0};
+        say(&c, "wraps", UINT32_MAX - 9, SECOND);
+        picture(&c, 30, 0);
+        assert_int_equal(seen[0].at_us, 20 * SECOND - 40000);
+        say(&c, "ahead", 35000, SECOND);
+        say(&c, "zero", 0, SECOND);
+        picture(&c, 25000, 0);
+        assert_int_equal(seen[0].at_us, 30 * SECOND);
+        assert_int_equal(seen[1].at_us, 20 * SECOND);
+}
+
+static void test_who_says_too_much_is_not_heard_until_time_has_passed(void **state)
+{
+        (void)state;
+        static char text[1001];
+        struct cues c = {0};
+        int kept = 0;
+        memset(text, 'x', 1000);
+        for (int i = 0; i < 100; i++) {
+                kept += say(&c, text, 0, SECOND);
+                cues_fini(&c);
+        }
+        assert_int_equal(kept, CUES_BYTES_ONCE / (1000 + CUES_EACH));
+        assert_false(say(&c, text, 0, SECOND));
+        assert_true(say(&c, text, 0, 2 * SECOND));
+        cues_fini(&c);
+        c = (struct cues){0};
+        for (int i = 0; i < CUES_WAIT; i++)
+                assert_true(say(&c, "x", 0, SECOND));
+        assert_false(say(&c, "x", 0, SECOND)); /* no picture comes */
+        picture(&c, 0, 0);
+        assert_int_equal(seen_count, CUES_WAIT);
+        assert_true(say(&c, "x", 0, SECOND));
+        cues_fini(&c);
+}
+
+static void test_a_picture_without_room_goes_without(void **state)
+{
+        (void)state;
+        static const uint8_t tiny[] = {2, 0x65, 0x88};
+        static char text[400];
+        struct cues c = {0};
+        struct buf *b = buf_copy(tiny, sizeof(tiny));
+        const struct flv_frame f = {.length_size = 1, .bytes = b};
+        size_t lost;
+        memset(text, 'x', sizeof(text) - 1);
+        assert_true(say(&c, text, 0, SECOND));
+        struct buf *with = cues_into(&c, &f, &lost);
+        assert_int_equal(lost, 1);
+        assert_ptr_equal(with, b);
+        buf_unref(&with);
+        buf_unref(&b);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_what_is_said_lies_where_its_time_says_beside_the_next_picture),
+                cmocka_unit_test(test_timestamps_that_wrap_or_mean_nothing_do_no_harm),
+                cmocka_unit_test(test_who_says_too_much_is_not_heard_until_time_has_passed),
+                cmocka_unit_test(test_a_picture_without_room_goes_without),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
