@@ -17,7 +17,7 @@ struct chunk {
         int64_t start_us, duration_us;
         int64_t made_wall_us; /* when it was packaged, for the latency metrics */
         uint64_t previous;    /* the chunk it goes on from (struct put); push/chain.h sets it, not the encoders */
-        struct buf *bytes;    /* styp and prft (first of a segment), moof, mdat */
+        struct buf *bytes;    /* styp and prft (first of a segment), emsg (of what is said in it), moof, mdat */
 };
 
 struct track_info {

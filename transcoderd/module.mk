@@ -1,16 +1,18 @@
-transcoderd_SRCS := transcoderd/main.c transcoderd/api.c transcoderd/beginnings.c transcoderd/broadcaster.c transcoderd/capacity.c transcoderd/opens.c \
-                    transcoderd/pace.c transcoderd/proxies.c transcoderd/session.c transcoderd/sessions.c transcoderd/starts.c transcoderd/stats.c \
+transcoderd_SRCS := transcoderd/api.c transcoderd/beginnings.c transcoderd/broadcaster.c transcoderd/capacity.c \
                     transcoderd/encode/audio.c transcoderd/encode/audio_rung.c transcoderd/encode/cadence.c \
-                    transcoderd/encode/captions.c transcoderd/encode/cost.c transcoderd/encode/decode.c transcoderd/encode/deinterlace.c \
-                    transcoderd/encode/grid.c transcoderd/encode/intake.c transcoderd/encode/job.c transcoderd/encode/jpeg.c transcoderd/encode/ladder.c \
-                    transcoderd/encode/media_clock.c transcoderd/encode/outlet.c transcoderd/encode/package.c transcoderd/encode/pcm.c \
-                    transcoderd/encode/picture_boxes.c transcoderd/encode/pipeline.c transcoderd/encode/precedence.c transcoderd/encode/queue.c transcoderd/encode/reaper.c \
+                    transcoderd/encode/captions.c transcoderd/encode/cost.c transcoderd/encode/cues.c transcoderd/encode/decode.c \
+                    transcoderd/encode/deinterlace.c transcoderd/encode/grid.c transcoderd/encode/intake.c \
+                    transcoderd/encode/job.c transcoderd/encode/jpeg.c transcoderd/encode/ladder.c \
+                    transcoderd/encode/media_clock.c transcoderd/encode/outlet.c transcoderd/encode/package.c \
+                    transcoderd/encode/pcm.c transcoderd/encode/picture_boxes.c transcoderd/encode/pipeline.c \
+                    transcoderd/encode/precedence.c transcoderd/encode/queue.c transcoderd/encode/reaper.c \
                     transcoderd/encode/scale.c transcoderd/encode/shed.c transcoderd/encode/slate.c transcoderd/encode/slow.c \
-                    transcoderd/encode/sound.c transcoderd/encode/sps.c transcoderd/encode/stereo.c transcoderd/encode/thumbs.c transcoderd/encode/video.c \
-                    transcoderd/encode/video_rung.c \
-                    transcoderd/push/chain.c transcoderd/push/claim.c transcoderd/push/origins.c \
-                    transcoderd/push/push.c transcoderd/push/push_join.c transcoderd/push/push_owner.c \
-                    transcoderd/push/push_queue.c transcoderd/push/recent.c
+                    transcoderd/encode/sound.c transcoderd/encode/sps.c transcoderd/encode/stereo.c transcoderd/encode/thumbs.c \
+                    transcoderd/encode/video.c transcoderd/encode/video_rung.c transcoderd/main.c transcoderd/opens.c \
+                    transcoderd/pace.c transcoderd/proxies.c transcoderd/push/chain.c transcoderd/push/claim.c \
+                    transcoderd/push/origins.c transcoderd/push/push.c transcoderd/push/push_join.c transcoderd/push/push_owner.c \
+                    transcoderd/push/push_queue.c transcoderd/push/recent.c transcoderd/session.c transcoderd/sessions.c \
+                    transcoderd/starts.c transcoderd/stats.c
 transcoderd_PKGS := libuv jansson libavcodec libavfilter libavformat libavutil libswscale libswresample libxxhash
 transcoderd_UNIT := audio cadence captions claiming deinterlace goes_on grid intake ladder package pictures pipeline pipeline_close pipeline_open \
                     pipeline_pace pipeline_resume push push_owners recent scale session session_backup session_clocks \

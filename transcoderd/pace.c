@@ -49,6 +49,7 @@ void pace_count(struct session *s)
         metric_add(&stats_shed, (int64_t)(now.shed - old->shed));
         metric_add(&stats_skipped, (int64_t)(now.skipped - old->skipped));
         metric_add(&stats_captions_dropped, (int64_t)(now.captions_lost - old->captions_lost));
+        metric_add(&stats_cues_dropped, (int64_t)(now.cues_lost - old->cues_lost));
         metric_add(&stats_slate_us, now.slate_us - old->slate_us);
         s->all->pixels += now.pixels - old->pixels;
         s->cost = now.cost ? now.cost : s->cost;

@@ -70,6 +70,8 @@ struct metric stats_rows[] = {
          .help = "Pixels a second that its sessions cost; capacity_percent says how much of the capacity that may be"},
         {.name = "transcoderd_impossible_generations_total", .type = METRIC_COUNTER,
          .help = "Generations that nobody can have been given, in OPENs and in what origins answered: they do not count"},
+        {.name = "transcoderd_cues_dropped_total", .type = METRIC_COUNTER,
+         .help = "Text and cue points that a rung had no room or no picture for"},
 };
 
 struct histogram stats_put = {

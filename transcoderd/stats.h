@@ -45,6 +45,7 @@ extern struct metric stats_rows[];
 #define stats_capacity stats_rows[37]
 #define stats_promised stats_rows[38]
 #define stats_impossible_generations stats_rows[39]
+#define stats_cues_dropped stats_rows[40]
 
 extern struct histogram stats_put, stats_glass;
 

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "common/avc.h"
+#include "common/cue.h"
 #include "common/err.h"
 #include "tests/unit/pipeline_fixture.h"
 #include "tests/unit/painted.h"
@@ -512,6 +514,136 @@ static void test_slate_does_not_repeat_captions(void **state)
         coded_free(&video);
 }
 
+/* ---- cues ---- */
+
+#define CUES 16
+
+struct told {
+        struct cue cue[64];
+        int64_t chunk_us[64]; /* begin of the chunk that it stands before */
+        int count;
+};
+
+/* A cue in every eighth access unit, 10 ms before its picture; at[n] is when. */
+static int add_cues(struct coded *video, int64_t at[CUES])
+{
+        int n = 0;
+        for (int i = 3; i < video->count && n < CUES; i += 8, n++) {
+                struct frame *f = &video->frames[i];
+                char body[16];
+                uint8_t sei[CUE_SEI_MAX];
+                snprintf(body, sizeof(body), "%d", n);
+                struct cue c = {.duration_ms = CUE_NO_DURATION, .body = (const uint8_t *)body, .body_len = strlen(body)};
+                size_t len = cue_sei_write(sei, sizeof(sei), &c, -10);
+                struct buf *with = avc_add_sei(AVC_LENGTH_SIZE, f->bytes->data, f->bytes->len, AVC_SEI_UNREGISTERED, sei, len);
+                buf_unref(&f->bytes);
+                f->bytes = with;
+                at[n] = f->dts_us + f->cts_us - 10000;
+        }
+        return n;
+}
+
+static void read_cues(struct rig *r, const char *name, struct told *out)
+{
+        struct track *t = track_named(r, name);
+        const struct out_chunk *o;
+        out->count = 0;
+        for (int at = 0; (o = next_chunk(r, t, &at));) {
+                struct reader in;
+                reader_init(&in, t->file + o->at, o->len);
+                while (reader_left(&in) >= 8) {
+                        uint32_t len = reader_u32(&in);
+                        bool emsg = reader_u32(&in) == 0x656d7367;
+                        const uint8_t *body = reader_bytes(&in, len - 8);
+                        if (!emsg)
+                                continue;
+                        assert_true(out->count < 64);
+                        assert_int_equal(cue_box_read(&out->cue[out->count], body, len - 8), 0);
+                        out->chunk_us[out->count++] = o->c.start_us / CHUNK_US * CHUNK_US;
+                }
+        }
+}
+
+static void coded_with_cues(struct coded *video, bool interlaced)
+{
+        struct painted p = painted_25(WIDTH, HEIGHT, 75, NULL);
+        p.b_frames = 2;
+        p.interlaced = interlaced;
+        painted_video(video, &p);
+}
+
+static int by_time(const void *a, const void *b)
+{
+        int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+        return x < y ? -1 : x > y;
+}
+
+static void test_cues_are_in_every_rung_once_in_the_chunk_of_their_picture(void **state)
+{
+        (void)state;
+        for (int interlaced = 0; interlaced < 2; interlaced++) {
+                struct coded video;
+                struct told told;
+                int64_t at[CUES];
+                coded_with_cues(&video, interlaced);
+                int n = add_cues(&video, at);
+                qsort(at, (size_t)n, sizeof(at[0]), by_time);
+                struct rig *r = rig_new();
+                r->o.ladder.video[1].fps_max = 13; /* leaves every other picture out */
+                rig_open(r, &video, NULL);
+                push_all(r, &video, NULL);
+                drain(r);
+                for (int rung = 0; rung < 2; rung++) {
+                        read_cues(r, rung ? "v64" : "v96", &told);
+                        assert_int_equal(told.count, n);
+                        for (int i = 0; i < n; i++) {
+                                assert_int_equal(told.cue[i].at_us, at[i]);
+                                int64_t picture_us = at[i] + 10000, late_us = told.chunk_us[i] - picture_us / CHUNK_US * CHUNK_US;
+                                assert_true(late_us == 0 || (rung && late_us == CHUNK_US));
+                        }
+                }
+                struct pipeline_stats s;
+                pipeline_stats(r->p, &s);
+                assert_int_equal(s.cues_lost, 0);
+                rig_free(r);
+                coded_free(&video);
+        }
+}
+
+/* So whoever dies in between takes no cue along, and none comes twice. */
+static void test_a_transcoder_that_goes_on_says_what_belongs_to_its_pictures(void **state)
+{
+        (void)state;
+        enum { RESUME_US = 1400000 };
+        struct coded video;
+        struct told all, rest;
+        int64_t at[CUES];
+        coded_with_cues(&video, false);
+        int n = add_cues(&video, at), before = 0;
+        struct rig *r = run_through(&video);
+        read_cues(r, "v96", &all);
+        assert_int_equal(all.count, n);
+        rig_free(r);
+        r = rig_new();
+        r->o.resume_count = 2;
+        r->o.resume[0] = (struct job_resume){.track = "v96", .end_us = RESUME_US};
+        r->o.resume[1] = (struct job_resume){.track = "v64", .end_us = RESUME_US};
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        drain(r);
+        read_cues(r, "v96", &rest);
+        while (all.chunk_us[before] < RESUME_US)
+                before++;
+        assert_true(before > 0);
+        assert_int_equal(rest.count, n - before);
+        for (int i = 0; i < rest.count; i++) {
+                assert_int_equal(rest.cue[i].id, all.cue[before + i].id);
+                assert_int_equal(rest.chunk_us[i], all.chunk_us[before + i]);
+        }
+        rig_free(r);
+        coded_free(&video);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -528,6 +660,8 @@ int main(void)
                 cmocka_unit_test(test_captions_come_through_in_every_rung_once_and_in_order),
                 cmocka_unit_test(test_captions_that_no_picture_is_left_for_are_counted),
                 cmocka_unit_test(test_slate_does_not_repeat_captions),
+                cmocka_unit_test(test_cues_are_in_every_rung_once_in_the_chunk_of_their_picture),
+                cmocka_unit_test(test_a_transcoder_that_goes_on_says_what_belongs_to_its_pictures),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

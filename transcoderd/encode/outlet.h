@@ -21,6 +21,7 @@ struct tally {
         _Atomic int64_t slate_us[TRACK_KINDS];
         atomic_ullong decoded, encoded, late_dropped, corrupt, shed, skipped;
         atomic_ullong captions_lost; /* triplets, of all rungs */
+        atomic_ullong cues_lost;     /* of all rungs */
         _Atomic int64_t end_us; /* of the longest track, when drained */
         atomic_bool gains;      /* the video is behind the clock, and comes nearer to it (shed.h) */
         _Atomic int64_t pixels; /* encoded so far, and what is counted as such (cost.h) */

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "transcoderd/encode/cues.h"
 #include "transcoderd/encode/grid.h"
 
 /* Samples lie 1 ms apart at least (PICTURES_APART_US), so a chunk has at most 201 of them. */
@@ -34,6 +35,7 @@ struct package {
         struct buf *init;
         struct sample samples[SAMPLES_MAX];
         size_t count;
+        struct buf *said; /* boxes before the chunk; NULL: none */
         int64_t end_ticks;        /* of the last cut chunk */
         int64_t prefixed_segment; /* the segment whose first chunk had its styp and prft; -1: none */
         int64_t sample_ticks;
@@ -102,6 +104,11 @@ int package_open(struct package **out, const struct package_options *o)
 struct buf *package_init_segment(struct package *p)
 {
         return buf_ref(p->init);
+}
+
+void package_say(struct package *p, struct buf *boxes)
+{
+        p->said = cues_join(p->said, boxes);
 }
 
 void package_add(struct package *p, AVPacket *pkt, int64_t ticks, bool slate)
@@ -209,15 +216,22 @@ static void cut(struct package *p, int64_t last_ticks, int64_t end_ticks, bool l
         number_fragment(p, &at);
         p->count = 0;
         p->end_ticks = end_ticks;
-        if (head_len + p->out_len > BODY_MAX) {
+        struct buf *said = p->said;
+        size_t said_len = said ? said->len : 0, moof_at = head_len + said_len;
+        p->said = NULL;
+        if (moof_at + p->out_len > BODY_MAX) {
                 p->oversized++;
                 p->out_len = 0;
+                buf_unref(&said);
                 return;
         }
-        c.bytes = buf_new(head_len + p->out_len);
+        c.bytes = buf_new(moof_at + p->out_len);
         memcpy(c.bytes->data, head, head_len);
-        memcpy(c.bytes->data + head_len, p->out, p->out_len);
+        if (said)
+                memcpy(c.bytes->data + head_len, said->data, said_len);
+        memcpy(c.bytes->data + moof_at, p->out, p->out_len);
         p->out_len = 0;
+        buf_unref(&said);
         c.made_wall_us = clock_wall_us();
         p->o.chunk(p->o.arg, &c);
 }
@@ -288,6 +302,7 @@ void package_close(struct package **pp)
         }
         avformat_free_context(p->mux);
         buf_unref(&p->init);
+        buf_unref(&p->said);
         free(p->out);
         free(p);
 }

@@ -1,6 +1,7 @@
 /* package.h - one track's samples to fMP4 chunks on the grid (media.md, Packaging).
  *
  *   package_open     muxes the init segment
+ *   package_say      boxes that go before the chunk of the next sample
  *   package_add      a sample; it waits until its duration is known
  *   package_next     the next sample will begin at ticks: cuts the chunk that is whole thereby
  *   package_early    nothing more is expected in this chunk: cuts it at once
@@ -30,6 +31,7 @@ struct package_options {
 int package_open(struct package **out, const struct package_options *o); /* ERR_CODEC */
 struct buf *package_init_segment(struct package *p);                      /* a new reference */
 
+void package_say(struct package *p, struct buf *boxes); /* takes the reference */
 /* Takes what pkt holds. ticks rise from call to call. */
 void package_add(struct package *p, AVPacket *pkt, int64_t ticks, bool slate);
 void package_next(struct package *p, int64_t ticks);

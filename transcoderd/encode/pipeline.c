@@ -205,6 +205,7 @@ void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
                 .shed = atomic_load(&t->shed),
                 .skipped = atomic_load(&t->skipped),
                 .captions_lost = atomic_load(&t->captions_lost),
+                .cues_lost = atomic_load(&t->cues_lost),
                 .pixels = atomic_load(&t->pixels),
                 .cost = atomic_load(&t->cost),
         };

@@ -14,6 +14,7 @@
 #include "transcoderd/encode/cadence.h"
 #include "transcoderd/encode/captions.h"
 #include "transcoderd/encode/cost.h"
+#include "transcoderd/encode/cues.h"
 #include "transcoderd/encode/decode.h"
 #include "transcoderd/encode/deinterlace.h"
 #include "transcoderd/encode/video_rung.h"
@@ -43,6 +44,7 @@ struct rung {
         struct ladder_video conf;
         struct scaler *scaler;
         struct captions captions;
+        struct cues cues;
         struct video_rung *encoder;
         AVFrame *picture; /* the last one, scaled: slate repeats it */
         struct fps_limit limit;
@@ -265,6 +267,7 @@ static void rung_emit(const struct video *v, struct rung *r, int64_t pts_us, boo
                 .pts_us = at_us,
                 .idr = !r->any || grid_segment(at_us) != grid_segment(r->last_us),
                 .slate = slate,
+                .said = cues_give(&r->cues),
         };
         captions_give(&r->captions, p.frame);
         r->any = true;
@@ -279,11 +282,13 @@ static void rung_emit(const struct video *v, struct rung *r, int64_t pts_us, boo
         video_rung_put(r->encoder, &p);
 }
 
-/* Of what is before the rung's beginning another writer has made them part of its last pictures. */
-static void take_captions(struct video *v, struct rung *r, const AVFrame *pic)
+/* Captions and cues. Of what is before the rung's beginning another writer has made them part of its last pictures. */
+static void take_words(struct video *v, struct rung *r, const AVFrame *pic)
 {
-        if (pic->pts >= r->start_us)
-                atomic_fetch_add(&v->out->tally.captions_lost, captions_add(&r->captions, pic));
+        if (pic->pts < r->start_us)
+                return;
+        atomic_fetch_add(&v->out->tally.captions_lost, captions_add(&r->captions, pic));
+        atomic_fetch_add(&v->out->tally.cues_lost, cues_add(&r->cues, pic, VIDEO_TIMESCALE));
 }
 
 static void show_thumb(struct video *v, int64_t pts_us)
@@ -300,7 +305,7 @@ static void place(struct video *v, const AVFrame *pic, int64_t pts_us, enum show
         for (size_t i = 0; i < v->rung_count && !atomic_load(&v->stop); i++) {
                 struct rung *r = &v->rungs[i];
                 if (pic && pts_us == pic->pts)
-                        take_captions(v, r, pic);
+                        take_words(v, r, pic);
                 if (!rung_wants(v, i, pts_us))
                         continue;
                 if (pic) {
@@ -570,6 +575,7 @@ static void close_rungs(struct video *v, bool finished)
                 video_rung_close(&v->rungs[i].encoder, finished);
                 scaler_free(&v->rungs[i].scaler);
                 av_frame_free(&v->rungs[i].picture);
+                buf_unref(&v->rungs[i].cues.boxes);
         }
 }
 
@@ -611,6 +617,7 @@ static bool step(struct video *v)
                 show_all(v);
                 for (size_t i = 0; i < v->rung_count; i++) {
                         atomic_fetch_add(&v->out->tally.captions_lost, v->rungs[i].captions.count);
+                        atomic_fetch_add(&v->out->tally.cues_lost, v->rungs[i].cues.boxes != NULL);
                         video_rung_finish(v->rungs[i].encoder, cadence_interval_us(&v->rungs[i].cadence));
                 }
                 return true;

@@ -215,7 +215,7 @@ static void choose_codec(struct video_rung *r, const struct video_rung_picture *
                 begin_anew(r);
 }
 
-static void encode(struct video_rung *r, const struct video_rung_picture *p)
+static void encode(struct video_rung *r, struct video_rung_picture *p)
 {
         choose_codec(r, p);
         if (r->failed)
@@ -223,6 +223,8 @@ static void encode(struct video_rung *r, const struct video_rung_picture *p)
         AVFrame *f = p->frame;
         f->pts = grid_ticks(p->pts_us, VIDEO_TIMESCALE);
         package_next(r->package, f->pts);
+        package_say(r->package, p->said);
+        p->said = NULL;
 
         unsigned oversized = package_oversized(r->package);
         if (oversized != r->oversized)
@@ -263,6 +265,7 @@ static void drop_picture(void *arg)
 {
         struct video_rung_picture *p = arg;
         av_frame_free(&p->frame);
+        buf_unref(&p->said);
         free(p);
 }
 

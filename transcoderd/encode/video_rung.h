@@ -38,10 +38,11 @@ struct video_rung_picture {
         int64_t pts_us;
         int64_t expected_us; /* when the next one is expected, if that is certain enough to cut the chunk now; else 0 */
         bool idr, slate;
+        struct buf *said;    /* boxes for its chunk (cues.h); NULL: none */
 };
 
 int video_rung_open(struct video_rung **out, const struct video_rung_options *o); /* ERR_CODEC */
-void video_rung_put(struct video_rung *r, const struct video_rung_picture *p);    /* takes p->frame */
+void video_rung_put(struct video_rung *r, const struct video_rung_picture *p);    /* takes p->frame and p->said */
 int64_t video_rung_done_us(struct video_rung *r);                                 /* newest encoded; INT64_MIN: none yet */
 void video_rung_finish(struct video_rung *r, int64_t interval_us);                /* of the last picture */
 void video_rung_close(struct video_rung **r, bool finished);
