@@ -1,14 +1,14 @@
 originD_SRCS := originD/age_clock.c originD/api.c originD/askers.c originD/by_start.c originD/captions.c originD/classic.c \
-                originD/copied.c originD/eras.c originD/events.c originD/fetch.c originD/gaps.c originD/http.c originD/joined.c \
-                originD/layouts.c originD/m3u8.c originD/main.c originD/manifest.c originD/mpd.c originD/multivariant.c \
-                originD/names.c originD/picture.c originD/playlist.c originD/recording.c originD/recording_find.c \
-                originD/recording_tracks.c originD/removals.c originD/retention.c originD/room.c originD/sample_tables.c \
-                originD/scrub.c originD/serve.c originD/serve_look.c originD/session.c originD/session_json.c \
-                originD/session_load.c originD/session_save.c originD/shadow_turns.c originD/space.c originD/startup.c \
-                originD/stats.c originD/store.c originD/store_claim.c originD/store_lists.c originD/store_start.c \
-                originD/streams.c originD/track.c originD/trimming.c originD/webhooks.c originD/webhooks_config.c \
-                originD/webhooks_file.c originD/webhooks_peers.c originD/webhooks_queue.c originD/webhooks_send.c \
-                originD/writers.c originD/writers_put.c originD/xml.c
+                originD/copied.c originD/cues.c originD/eras.c originD/events.c originD/fetch.c originD/gaps.c originD/http.c \
+                originD/joined.c originD/layouts.c originD/m3u8.c originD/main.c originD/manifest.c originD/mpd.c \
+                originD/multivariant.c originD/names.c originD/picture.c originD/playlist.c originD/recording.c \
+                originD/recording_find.c originD/recording_tracks.c originD/removals.c originD/retention.c originD/room.c \
+                originD/sample_tables.c originD/scrub.c originD/serve.c originD/serve_look.c originD/session.c \
+                originD/session_json.c originD/session_load.c originD/session_save.c originD/shadow_turns.c originD/space.c \
+                originD/startup.c originD/stats.c originD/store.c originD/store_claim.c originD/store_lists.c \
+                originD/store_start.c originD/streams.c originD/track.c originD/trimming.c originD/webhooks.c \
+                originD/webhooks_config.c originD/webhooks_file.c originD/webhooks_peers.c originD/webhooks_queue.c \
+                originD/webhooks_send.c originD/writers.c originD/writers_put.c originD/xml.c
 originD_SRCS += originD/log/box.c originD/log/chunk_log.c originD/log/chunk_log_archive.c originD/log/chunk_log_cut.c \
                 originD/log/chunk_log_read.c \
                 originD/log/chunk_log_volumes.c originD/log/disk.c originD/log/file.c originD/log/heads.c originD/log/index.c \
@@ -24,10 +24,10 @@ originD_SRCS += originD/archive/archive.c originD/archive/archiver.c originD/arc
 originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
 originD_UNIT := age_clock askers box captions_seen catalog catch_up catch_up_others chunk_log chunk_log_archive chunk_log_cut \
-                chunk_log_volumes claim compare damage discards disk end eras events fills hls kept_files mpd origin_http picture \
-                piece recording recording_find removals reread retention room s3 scrub serve serve_names serve_old \
-                serve_recording serve_start session_json session_open session_save shadow_turns sigv4 space startup store streams \
-                trimming volume volumes_file webhooks
+                chunk_log_volumes claim compare cues_told damage discards disk end eras events fills hls kept_files mpd \
+                origin_http picture piece recording recording_find removals reread retention room s3 scrub serve serve_names \
+                serve_old serve_recording serve_start session_json session_open session_save shadow_turns sigv4 space startup \
+                store streams trimming volume volumes_file webhooks
 originD_FUZZ := box catalog events recording s3_text session_json volume volumes_file
 originD_TOOLS := archive_volume join_recording make_store put_file store_writer
 

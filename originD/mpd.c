@@ -22,6 +22,7 @@
 #include <xxhash.h>
 
 #include "common/clock.h"
+#include "common/cue.h"
 #include "originD/manifest.h"
 #include "originD/picture.h"
 #include "originD/xml.h"
@@ -445,6 +446,17 @@ static void write_representation(struct mpd *m, const struct track *t, int64_t f
         xml_close(x);
 }
 
+/* Always, though nobody may ever say anything: a player that loaded the text before it was said would not look. */
+static void write_cue_schemes(struct xml *x)
+{
+        for (int kind = 0; kind < CUE_KINDS; kind++) {
+                xml_open(x, "InbandEventStream");
+                xml_attr(x, "schemeIdUri", cue_scheme((enum cue_kind)kind));
+                xml_attr(x, "value", CUE_VALUE);
+                xml_close(x);
+        }
+}
+
 /* In the pictures themselves. Which language is not known; a player needs a value to make a track of it. */
 static void write_captions(struct xml *x)
 {
@@ -477,6 +489,8 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
                                 xml_attr_fmt(x, "value", "p%" PRId64, m->periods[period - 1]);
                                 xml_close(x);
                         }
+                        if (kind == TRACK_VIDEO)
+                                write_cue_schemes(x);
                         if (is_low_latency(m))
                                 write_producer_time(m, period, kind);
                         if (kind == TRACK_VIDEO && m->s->captions)

@@ -334,8 +334,10 @@ struct buf *playlist_write(const struct session *s, const struct track *t, const
         int64_t window = o->time_shift_s > WINDOW_LEAST_S ? o->time_shift_s : WINDOW_LEAST_S;
         if (is_live(s) && p.first < p.end - window)
                 p.first = p.end - window;
+        int64_t from_us = p.first * SEGMENT_US; /* a shorter version leaves out segments only */
         write_head(&p, k);
         write_segments(&p);
+        cues_write(s->cues, &p.x, s->epoch_us, from_us);
         if (is_live(s)) {
                 write_hint(&p);
                 write_reports(&p);

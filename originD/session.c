@@ -138,6 +138,15 @@ static void note_captions(struct session *s, const struct chunk_append *chunk)
         session_save(s, NULL, false, NULL);
 }
 
+static void note_cues(struct session *s, const struct chunk_append *chunk)
+{
+        size_t forgotten, taken = cues_take(&s->cues, chunk->bytes->data, chunk->bytes->len, &forgotten);
+        stat_add(STAT_CUES, (int64_t)taken);
+        stat_add(STAT_CUES_FORGOTTEN, (int64_t)forgotten);
+        if (taken)
+                session_save(s, NULL, false, NULL);
+}
+
 /* Rungs come one after the other: of those that are behind the last change none changes it back. */
 static void note_slate(struct session *s, const struct chunk_append *chunk)
 {
@@ -158,8 +167,10 @@ static void log_moved(void *arg, struct chunk_log *log, const struct chunk_appen
                         s->first_chunk_mono_us = s->heard_mono_us;
                 if (log->init.kind == TRACK_VIDEO || (log->init.kind == TRACK_AUDIO && !has_video(s)))
                         note_slate(s, chunk);
-                if (log->init.kind == TRACK_VIDEO)
+                if (log->init.kind == TRACK_VIDEO) {
                         note_captions(s, chunk);
+                        note_cues(s, chunk);
+                }
                 if (!chunk->copied && log->init.kind < TRACK_KINDS)
                         histogram_observe(&stat_glass, clock_wall_us() - s->epoch_us - chunk->start_us);
                 stat_add(STAT_CHUNKS, 1);

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "originD/cues.h"
 #include "originD/events.h"
 #include "originD/track.h"
 #include "proto/store.h"
@@ -58,6 +59,7 @@ struct session {
 
         struct track **tracks; /* of one that ended: only while it is loaded */
         size_t track_count;
+        struct cues *cues;      /* what was said beside the picture; likewise */
         struct session_sum sum; /* of one that ended: what its tracks come to */
 
         bool slate;                  /* the last video chunk (or audio, without video) stands for nothing received */

@@ -113,6 +113,9 @@ struct buf *session_to_json(const struct session *s)
                                  session_sum_to_json(&sum));
         if (s->captions)
                 json_object_set_new(head, "captions", json_true());
+        json_t *cues = cues_to_json(s->cues);
+        if (cues)
+                json_object_set_new(head, "cues", cues);
         char *first = json_dumps(head, JSON_COMPACT), *second = json_dumps(tracks, JSON_COMPACT);
         char *text = mem_printf("%s\n%s\n", first, second);
         struct buf *b = buf_copy(text, strlen(text));
@@ -247,8 +250,11 @@ static int read_text(struct session *s, const char *text, size_t len_bytes, bool
         json_error_t where;
         json_t *head = json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &where);
         int rc = head ? head_from_json(s, head) : ERR_CORRUPT;
+        bool whole = !rc && (s->state != SESSION_ENDED || tracks);
+        if (whole)
+                cues_from_json(&s->cues, json_object_get(head, "cues"));
         json_decref(head);
-        if (rc || (s->state == SESSION_ENDED && !tracks))
+        if (!whole)
                 return rc;
         size_t at = (size_t)where.position;
         json_t *list = at < len_bytes ? json_loadb(text + at, len_bytes - at, JSON_REJECT_DUPLICATES, NULL) : NULL;

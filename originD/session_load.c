@@ -47,6 +47,7 @@ static void load_done(void *arg)
         } else {
                 s->tracks = l->read.tracks;
                 s->track_count = l->read.track_count;
+                s->cues = l->read.cues;
                 for (size_t i = 0; i < s->track_count; i++)
                         track_opened(s, s->tracks[i], &l->found[i], true);
         }

@@ -112,6 +112,7 @@ void tracks_free(struct session *s)
         free(s->tracks);
         s->tracks = NULL;
         s->track_count = 0;
+        cues_free(&s->cues);
 }
 
 /* ---- facts -------------------------------------------------------------------------------------------------------- */

@@ -85,7 +85,7 @@ uint32_t track_first_segment(const struct session *s, const struct track *t); /*
 
 /* A place in the session's list for a track that is read rather than declared: at its end. */
 struct track *track_append(struct session *s);
-void tracks_free(struct session *s);
+void tracks_free(struct session *s); /* and what was said beside them */
 
 /* Where its log goes on: behind its last chunk, and behind the volumes that it knows to lack. */
 void track_next(const struct track *t, uint32_t *segment, uint8_t *chunk, int64_t *end_us);

@@ -86,6 +86,9 @@ struct buf *catalog_write_one(const struct session *s, uint64_t below)
                 json_object_set_new(t, "volumes", volumes_json(session_track(s, name), from, below));
         }
         if (j) {
+                json_t *cues = cues_to_json(s->cues);
+                if (cues)
+                        json_object_set_new(j, "cues", cues);
                 json_object_set_new(j, "volumes_from", json_integer(from));
                 json_array_append_new(list, j);
         }
@@ -220,6 +223,7 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
                 return;
         if (json_object_get(j, "volumes_from"))
                 s->volumes_from = (uint32_t)json_number(j, "volumes_from", UINT32_MAX, bad);
+        cues_from_json(&s->cues, json_object_get(j, "cues"));
         s->track_count = json_array_size(tracks);
         s->tracks = mem_alloc(s->track_count * sizeof(*s->tracks));
         for (size_t i = 0; i < s->track_count; i++) {
@@ -238,6 +242,7 @@ static void free_session(struct peer_session *s)
                         free(s->tracks[t].volumes.rows - s->tracks[t].rows_room);
         }
         free(s->tracks);
+        cues_free(&s->cues);
         *s = (struct peer_session){.whole = false};
 }
 

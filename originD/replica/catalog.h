@@ -51,6 +51,7 @@ struct peer_session {
         struct session_sum sum; /* of one that ended, in a list */
         size_t track_count;
         struct peer_track *tracks;
+        struct cues *cues; /* only where one session is told */
 };
 
 struct catalog {

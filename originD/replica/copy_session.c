@@ -254,18 +254,22 @@ static int ask_older(struct copy_session *c)
         return c->stopping ? ERR_CANCELED : c->link->ops->fetch(c->link, c->peer, &m, on_older, c);
 }
 
-/* What was said while this origin was away it does not see: volumes come whole. The manifest is to be the same everywhere. */
-static void take_captions(struct session *s, const struct peer_session *theirs)
+/* What was said while this origin was away it does not see: volumes come whole. Manifests and playlists are to be the same everywhere. */
+static void take_words(struct session *s, const struct peer_session *theirs)
 {
-        if (s->captions || !theirs->captions || strcmp(s->stream, theirs->stream) != 0)
+        if (strcmp(s->stream, theirs->stream) != 0)
                 return;
-        s->captions = true;
-        session_save(s, NULL, false, NULL);
+        json_t *said = cues_to_json(theirs->cues);
+        bool captions = !s->captions && theirs->captions, cues = cues_from_json(&s->cues, said) > 0;
+        json_decref(said);
+        s->captions |= captions;
+        if (captions || cues)
+                session_save(s, NULL, false, NULL);
 }
 
 static void judge_facts(struct copy_session *c)
 {
-        take_captions(c->s, facts(c));
+        take_words(c->s, facts(c));
         if (facts(c)->volumes_from && strcmp(c->s->stream, facts(c)->stream) == 0 && first_volume_wanted(c) < facts(c)->volumes_from) {
                 int rc = ask_older(c);
                 if (rc)

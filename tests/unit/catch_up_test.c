@@ -81,6 +81,25 @@ static void test_captions_that_were_said_while_an_origin_was_away_are_known_ther
 }
 
 /* Of a broadcast that stood still for longer than it was once looked for: all in one volume, so nothing tells where it goes on. */
+static void test_cues_that_came_while_an_origin_was_away_are_known_there_too(void **state)
+{
+        (void)state;
+        both(3, 3);
+        stop(&a);
+        json_t *said = json_loads("[[1000000, 7, 5000, 0, \"7B7D\"]]", 0, NULL);
+        write_chunks(at(&b, "S1"), 3, 21, 40);
+        assert_int_equal(cues_from_json(&at(&b, "S1")->cues, said), 1);
+        start(&a);
+        until_same("S1");
+        until(&a.caught_up);
+        stop(&a); /* and are on the disk */
+        start(&a);
+        json_t *known = cues_to_json(at(&a, "S1")->cues);
+        assert_true(json_equal(known, said));
+        json_decref(known);
+        json_decref(said);
+}
+
 static void test_a_hole_of_more_than_ten_minutes_is_copied_over(void **state)
 {
         (void)state;
@@ -540,6 +559,7 @@ int main(void)
                 CASE(test_a_peer_that_dies_under_way_is_continued_from_when_it_is_back),
                 CASE(test_what_was_heard_of_a_peer_is_forgotten_when_it_starts_anew),
                 CASE(test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_of_the_segment),
+                CASE(test_cues_that_came_while_an_origin_was_away_are_known_there_too),
                 CASE(test_captions_that_were_said_while_an_origin_was_away_are_known_there_too),
                 CASE(test_a_hole_of_more_than_ten_minutes_is_copied_over),
                 CASE(test_nothing_that_both_have_is_cut_and_nothing_at_all_before_the_other_has_shown_what_is_to_stand_there),

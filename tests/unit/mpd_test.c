@@ -511,6 +511,15 @@ static void test_captions_are_named_from_when_something_is_said_and_ever_after(v
         assert_int_equal(count("Accessibility"), 1);
 }
 
+static void test_players_are_told_from_the_beginning_where_cues_would_be(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(1);
+        write_mpd(s, true);
+        assert_int_equal(count("<InbandEventStream schemeIdUri=\"urn:freshet:amf:2026\" value=\"1\"/>"), 1); /* of video only */
+        assert_int_equal(count("<InbandEventStream schemeIdUri=\"urn:scte:scte35:2013:bin\" value=\"1\"/>"), 1);
+}
+
 static void test_frame_rates_are_fractions(void **state)
 {
         (void)state;
@@ -552,6 +561,7 @@ int main(void)
                 CASE(test_track_that_died_early_does_not_shorten_the_recording),
                 CASE(test_title_is_escaped),
                 CASE(test_captions_are_named_from_when_something_is_said_and_ever_after),
+                CASE(test_players_are_told_from_the_beginning_where_cues_would_be),
                 CASE(test_frame_rates_are_fractions),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
