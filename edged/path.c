@@ -174,6 +174,7 @@ static enum path_kind classify(const char *target, struct path *out)
                 return PATH_BAD;
         out->file = strcmp(key, "/") == 0                                                   ? "index.html"
                     : strncmp(key, "/watch/", 7) == 0 && stream_id_valid(key + 7)           ? "watch.html"
+                    : strncmp(key, "/embed/", 7) == 0 && stream_id_valid(key + 7)           ? "watch.html"
                     : strncmp(key, "/web/", 5) == 0 && is_file_name(key + 5)                ? key + 5
                     : strcmp(key, "/favicon.ico") == 0 || strcmp(key, "/robots.txt") == 0   ? key + 1
                                                                                             : NULL;

@@ -1,15 +1,11 @@
 // controls.js - buttons, sliders and keys of the watch page. They act on whatever player is there; without one they rest.
 import { NEAR_S } from '/web/player.js'
+import { recall, remember } from '/web/remembered.js'
+import { clockText } from '/web/share.js'
 
 const IDLE_MS = 3000
 const STEP_S = 5
 const at = (id) => document.getElementById(id)
-
-function clockText(seconds) {
-  const s = Math.max(0, Math.floor(seconds))
-  const two = (n) => String(n).padStart(2, '0')
-  return s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}` : `${Math.floor(s / 60)}:${two(s % 60)}`
-}
 
 export class Controls {
   // current(): the Player or null. goLive(): what the live button does.
@@ -19,14 +15,32 @@ export class Controls {
     this.stage = at('stage')
     this.video = at('video')
     this.dragging = false
+    this.loudness()
     this.clicks()
     this.sliders()
+    this.peeks()
     this.keys()
     this.idling()
     for (const event of ['play', 'pause', 'volumechange']) this.video.addEventListener(event, () => this.refresh())
     document.addEventListener('fullscreenchange', () => this.refresh())
     setInterval(() => this.tick(), 250)
     this.refresh()
+  }
+
+  // As it was last time. A browser that lets no page begin with sound begins without.
+  loudness() {
+    const volume = recall('volume')
+    if (volume > 0 && volume <= 1) this.video.volume = volume
+    if (recall('muted') !== false) return
+    this.video.muted = false
+    this.video.addEventListener('canplay', () => {
+      if (!this.video.paused || this.stage.dataset.state !== 'loading') return
+      this.video.play().catch((error) => {
+        if (error.name !== 'NotAllowedError') return
+        this.video.muted = true
+        this.video.play().catch(() => {})
+      })
+    })
   }
 
   clicks() {
@@ -36,6 +50,8 @@ export class Controls {
     at('full').onclick = () => this.toggleFull()
     at('live').onclick = () => this.goLive()
     at('captions').onclick = () => this.toggleCaptions()
+    at('pip').onclick = () => this.togglePip()
+    at('pip').hidden = !document.pictureInPictureEnabled && !this.video.webkitSupportsPresentationMode?.('picture-in-picture')
     this.video.onclick = () => {
       // On a touch screen a tap shows the controls; a mouse has shown them by moving.
       if (!matchMedia('(pointer: coarse)').matches) this.togglePlay()
@@ -50,17 +66,47 @@ export class Controls {
   sliders() {
     at('volume').oninput = (e) => this.setVolume(Number(e.target.value))
     const seek = at('seek')
-    seek.oninput = () => { this.dragging = true }
+    seek.oninput = () => {
+      this.dragging = true
+      this.peek(Number(seek.value))
+    }
     seek.onchange = () => {
       this.dragging = false
-      const player = this.current()
-      if (player) player.seek(Number(seek.value))
+      at('peek').hidden = true
+      this.seek(Number(seek.value))
     }
+  }
+
+  // Who looks for a place is told which one the pointer is at, with a picture where the broadcast has some.
+  peeks() {
+    const seek = at('seek')
+    seek.addEventListener('pointermove', (e) => {
+      if (this.dragging) return
+      const { left, width } = seek.getBoundingClientRect(), min = Number(seek.min), max = Number(seek.max)
+      this.peek(min + (max - min) * Math.min(1, Math.max(0, (e.clientX - left) / width)))
+    })
+    for (const event of ['pointerleave', 'blur']) seek.addEventListener(event, () => { at('peek').hidden = true })
+  }
+
+  async peek(seconds) {
+    const player = this.current(), seek = at('seek'), peek = at('peek'), picture = at('peek-picture')
+    const min = Number(seek.min), max = Number(seek.max)
+    if (!player || max <= min) return
+    peek.hidden = false
+    at('peek-time').textContent = player.live ? `−${clockText(max - seconds)}` : clockText(seconds - min)
+    const thumb = await player.thumbnail(seconds)
+    picture.hidden = !thumb
+    if (thumb) {
+      Object.assign(picture.style, { width: `${thumb.width}px`, height: `${thumb.height}px`, backgroundImage: `url("${thumb.url}")`,
+        backgroundPosition: `-${thumb.x}px -${thumb.y}px` })
+    }
+    const room = seek.clientWidth - peek.offsetWidth
+    peek.style.left = `${seek.offsetLeft + Math.min(room, Math.max(0, seek.clientWidth * (seconds - min) / (max - min) - peek.offsetWidth / 2))}px`
   }
 
   keys() {
     document.addEventListener('keydown', (e) => {
-      if (e.ctrlKey || e.altKey || e.metaKey || !this.current()) return
+      if (e.ctrlKey || e.altKey || e.metaKey || !this.current() || at('share-dialog').open) return
       const tag = e.target.tagName
       // A focused control keeps the keys that are its own.
       if (tag === 'SELECT' || (tag === 'INPUT' && e.key.startsWith('Arrow'))) return
@@ -71,6 +117,7 @@ export class Controls {
         f: () => this.toggleFull(),
         l: () => this.goLive(),
         c: () => this.toggleCaptions(),
+        p: () => this.togglePip(),
         ArrowLeft: () => this.step(-STEP_S),
         ArrowRight: () => this.step(STEP_S),
         ArrowUp: () => this.setVolume(this.video.volume + 0.1),
@@ -103,23 +150,36 @@ export class Controls {
 
   toggleMute() {
     if (this.video.muted) this.unmute()
-    else this.video.muted = true
+    else this.setMuted(true)
+  }
+
+  setMuted(muted) {
+    this.video.muted = muted
+    remember('muted', muted)
   }
 
   unmute() {
     if (this.video.volume === 0) this.video.volume = 0.5
-    this.video.muted = false
+    this.setMuted(false)
   }
 
   setVolume(volume) {
     this.video.volume = Math.min(1, Math.max(0, volume))
-    this.video.muted = this.video.volume === 0
+    this.setMuted(this.video.volume === 0)
+    remember('volume', this.video.volume)
   }
 
   toggleFull() {
     if (document.fullscreenElement) document.exitFullscreen()
     else if (this.stage.requestFullscreen) this.stage.requestFullscreen().catch(() => {})
     else if (this.video.webkitEnterFullscreen) this.video.webkitEnterFullscreen() // phones that only know video full screen
+  }
+
+  togglePip() {
+    const { video } = this
+    if (document.pictureInPictureElement) document.exitPictureInPicture()
+    else if (video.requestPictureInPicture) video.requestPictureInPicture().catch(() => {})
+    else video.webkitSetPresentationMode?.(video.webkitPresentationMode === 'inline' ? 'picture-in-picture' : 'inline')
   }
 
   toggleCaptions() {
@@ -129,8 +189,17 @@ export class Controls {
   }
 
   step(seconds) {
+    this.seek(this.video.currentTime + seconds)
+  }
+
+  seek(seconds) {
     const player = this.current()
-    if (player) player.seek(this.video.currentTime + seconds)
+    if (player) player.seek(seconds)
+  }
+
+  range() {
+    const player = this.current()
+    return player ? player.range() : { start: 0, end: 0 }
   }
 
   // ---- what is shown

@@ -1,27 +1,30 @@
 // player.js - dash.js, set up for a stream about a second behind, and the few questions the page asks of it.
+//
+// It is kept as far behind the camera as the viewer's connection needs (pace.js), by speed. Who goes back or pauses stays where he is.
+import { Pace } from '/web/pace.js'
+import { bufferedS, pictureMetrics, watchPicture } from '/web/picture.js'
 
 export const NEAR_S = 1.5 // no further behind than this beyond the target is at the live edge
-const STILL_MS = 2000, LOOK_MS = 250
-const MOVED_S = 0.2 // so much of it was played: on a busy machine by fits and starts, and a jump to another place (JUMPED_S at a look) is no playing
-const JUMPED_S = 1.5
 const JUMP_S = 3 // further behind than this beyond the target nobody catches up by speed: that would take a minute and more
+const PACE_MS = 50, PACE_STEP_S = 0.04 // how often it is looked at; less is not told to dash.js
+const QUIET_MS = 1500 // after a jump: what is in the buffer says nothing of the connection yet
 const UTC_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014'
 
 // How it plays here, for who runs the edges (CMCD): with segments in headers, so that their addresses stay the same for all, and when it
 // begins, stands still or fails by POST. Nobody is named: the session's id is made up anew each time.
-const reports = (url) => ({
+const reports = (base) => ({
   enabled: true,
   version: 2,
   mode: 'headers',
   includeInRequests: ['segment'],
-  eventTargets: [{ enabled: true, url: url.replace(/\/live\/([^/]+)\/.*$/, '/cmcd/$1'), events: ['ps', 'e'],
+  eventTargets: [{ enabled: true, url: base.replace(/\/live\/([^/]+).*$/, '/cmcd/$1'), events: ['ps', 'e'],
     enabledKeys: ['e', 'ec', 'sta', 'bl', 'ltc', 'sid', 'ts', 'v'], interval: 0, batchSize: 1 }],
 })
 
-function settings(live, url) {
+function settings(live, base) {
   return {
     streaming: {
-      cmcd: reports(url),
+      cmcd: reports(base),
       // The target latency and the catch-up rates are the manifest's (ServiceDescription, ProducerReferenceTime).
       applyServiceDescription: true,
       applyProducerReferenceTime: true,
@@ -64,11 +67,27 @@ function dashOn(video) {
   return shared
 }
 
-// One source being played: from its manifest's address to close().
+// dash.js numbers its faults (dashjs.MediaPlayer.errors). What it lives with by itself is none for the page:
+const MINOR = new Set([null, 12, 16, 29, 33]) // steering, xlink, time source, text tracks
+const LOADING = new Set([25, 27, 28])    // a manifest, a segment, an init segment was not to be had from one site
+const HOPELESS = new Set([23, 32, 35])  // no media source, nothing in the manifest that the browser can decode
+const kindOf = (code) => MINOR.has(code) ? 'minor' : LOADING.has(code) ? 'loading' : HOPELESS.has(code) ? 'hopeless' : 'fault'
+
+// What a manifest says of latency, in seconds: lead is how long before a picture's time is told to be available it was captured, by
+// which dash.js takes every picture for newer than it is.
+function readManifest(manifest) {
+  const [service] = manifest.ServiceDescription || [], latency = service?.Latency
+  const references = (manifest.Period || []).flatMap((p) => p.AdaptationSet || []).flatMap((set) => set.ProducerReferenceTime || [])
+  const captured = references.find((r) => r.type === 'captured' && Number(r.presentationTime) === 0)
+  const lead = captured ? (new Date(manifest.availabilityStartTime) - new Date(captured.wallClockTime)) / 1000 : 0
+  return { lead: Number.isFinite(lead) ? lead : 0, target: latency?.target / 1000 || NaN, least: latency?.min / 1000 || 0 }
+}
+
+// One source being played: from the address that its manifest is at to close().
 export class Player {
   // events: started(), stands() when the picture should move and has not for STILL_MS, moves() when it does again, ended(),
-  // failed(code, text), rungs(), rung()
-  constructor(video, url, live, events) {
+  // failed(kind, text) with what kindOf() knows, rungs(), rung(). from: where to begin, in seconds of the broadcast; NaN: as usual
+  constructor(video, base, live, events, from = NaN) {
     this.video = video
     this.live = live
     this.stalls = 0
@@ -77,12 +96,18 @@ export class Player {
     this.startedAt = performance.now()
     this.firstFrameMs = null
     const dash = this.dash = dashOn(video)
-    dash.updateSettings(settings(live, url))
+    this.lead = 0
+    this.pace = null // as long as nobody knows the manifest, or it is a recording
+    this.delay = NaN // what dash.js was told last
+    this.atEdge = live && Number.isNaN(from)
+    this.quietUntil = 0
+    dash.updateSettings(settings(this.atEdge, base))
     this.handlers = []
     const on = (name, call) => {
       this.handlers.push([window.dashjs.MediaPlayer.events[name], call])
       dash.on(window.dashjs.MediaPlayer.events[name], call)
     }
+    on('MANIFEST_LOADED', (e) => this.read(e.data))
     on('STREAM_INITIALIZED', () => {
       if (!dash.isDynamic()) this.live = false // it ended before we came
       events.rungs()
@@ -94,11 +119,16 @@ export class Player {
       }
     })
     on('PLAYBACK_PLAYING', () => {
-      if (this.firstFrameMs === null) this.firstFrameMs = performance.now() - this.startedAt
+      if (this.firstFrameMs === null) {
+        this.firstFrameMs = performance.now() - this.startedAt
+        if (this.live && !this.atEdge) this.catchUpWhereNear()
+      }
       events.started()
     })
     on('BUFFER_EMPTY', () => {
-      if (this.firstFrameMs !== null && !video.paused && !video.seeking) this.stalls++
+      if (this.firstFrameMs === null || video.paused || video.seeking) return
+      this.stalls++
+      this.pace?.stalled()
     })
     // Near the live edge dash.js asks a site that is gone fifteen times before it goes to the next.
     on('CONTENT_STEERING_REQUEST_COMPLETED', () => {
@@ -107,34 +137,43 @@ export class Player {
     // After dash.js has finished with the event: these may close the player, and it goes on using what it then lost.
     const afterwards = (call) => setTimeout(call, 0)
     on('PLAYBACK_ENDED', () => afterwards(() => events.ended()))
-    on('ERROR', (e) => afterwards(() => events.failed(e.error?.code ?? null, e.error?.message || 'unknown fault')))
+    on('ERROR', (e) => afterwards(() => events.failed(kindOf(e.error?.code ?? null), e.error?.message || 'unknown fault')))
     this.listening = new AbortController()
     const hear = (name, call) => live && video.addEventListener(name, call, { signal: this.listening.signal })
     hear('pause', () => this.catchUp(false))
-    hear('play', () => this.catchUp(!(this.latency() > this.targetLatency() + NEAR_S)))
-    this.watchPicture(events)
-    dash.attachSource(new URL(url, location.href).href)
+    hear('play', () => this.firstFrameMs !== null && this.catchUpWhereNear())
+    hear('seeking', () => { this.quietUntil = performance.now() + QUIET_MS })
+    this.endWatch = watchPicture(video, () => this.firstFrameMs !== null, (stands) => {
+      this.stands = stands
+      if (stands) events.stands()
+      else events.moves()
+    })
+    this.paceTimer = setInterval(() => this.follow(), PACE_MS)
+    dash.attachSource(new URL(`${base}/manifest.mpd`, location.href).href, from)
   }
 
-  // Whatever the cause is, and whatever dash.js takes it for: a picture that stands still is told by nothing but itself.
-  watchPicture(events) {
-    const video = this.video
-    let last = video.currentTime, playedS = 0, sinceMs = performance.now()
-    this.pictureTimer = setInterval(() => {
-      const movedS = video.currentTime - last
-      last = video.currentTime
-      if (!video.seeking && movedS > 0 && movedS < JUMPED_S) playedS += movedS
-      const rests = video.paused || video.ended || this.firstFrameMs === null // nobody expects it to move
-      if (rests || playedS >= MOVED_S) {
-        sinceMs = performance.now()
-        playedS = 0
-      }
-      const stood = performance.now() - sinceMs >= STILL_MS
-      if (stood === this.stands) return
-      this.stands = stood
-      if (stood) events.stands()
-      else events.moves()
-    }, LOOK_MS)
+  read(manifest) {
+    if (manifest?.type !== 'dynamic') return
+    const told = readManifest(manifest)
+    this.lead = told.lead
+    if (!this.pace && told.target) this.pace = new Pace(told.target, told.least)
+  }
+
+  // What the connection needs now.
+  follow() {
+    const { video, pace } = this, now = performance.now()
+    if (!pace || !this.live || !this.atEdge || this.firstFrameMs === null || video.paused || video.seeking) return
+    if (now < this.quietUntil) return
+    pace.look(now / 1000, this.latency(), bufferedS(video))
+    this.keepBehind(pace.target)
+  }
+
+  // dash.js goes for that latency, and loads no more than that in advance.
+  keepBehind(latency) {
+    const delay = Math.max(0.1, latency - this.lead)
+    if (Math.abs(delay - this.delay) < PACE_STEP_S) return
+    this.delay = delay
+    this.dash.updateSettings({ streaming: { delay: { liveDelay: delay } } })
   }
 
   // Addresses of the other sites that the player has been told of (content steering): what one does not give it loads from the next.
@@ -178,18 +217,33 @@ export class Player {
     return dvr && Number.isFinite(dvr.end) ? { start: dvr.start, end: dvr.end } : { start: 0, end: 0 }
   }
 
+  // Behind the camera, which is the manifest's producer reference time.
   latency() {
-    const seconds = this.live ? this.dash.getCurrentLiveLatency() : NaN
+    const seconds = this.live ? this.dash.getCurrentLiveLatency() + this.lead : NaN
     return Number.isFinite(seconds) ? seconds : NaN
   }
 
   targetLatency() {
-    return this.live ? this.dash.getTargetLiveDelay() : NaN
+    return this.pace ? this.pace.target : this.live ? this.dash.getTargetLiveDelay() + this.lead : NaN
   }
 
-  // Catching up pulls a viewer to the live edge, by speed or, from afar, by a jump: not one who went back by intent.
-  catchUp(enabled) {
+  // Catching up pulls a viewer to the live edge, by speed or, from afar, by a jump: not one who went back by intent. He stays where he is,
+  // with as much in hand as there is between him and the live edge.
+  catchUp(enabled, latency = this.latency()) {
+    this.atEdge = enabled
     this.dash.updateSettings({ streaming: { liveCatchup: { enabled } } })
+    if (enabled && this.pace) this.keepBehind(this.pace.target)
+    else if (latency > this.targetLatency() + NEAR_S) this.keepBehind(latency)
+  }
+
+  catchUpWhereNear() {
+    this.catchUp(!(this.latency() > this.targetLatency() + NEAR_S))
+  }
+
+  // A picture of that time for who is looking for a place, or null.
+  thumbnail(seconds) {
+    if (!this.dash.getRepresentationsByType('image')?.length) return Promise.resolve(null)
+    return new Promise((done) => this.dash.provideThumbnail(seconds - (this.live ? this.range().start : 0), done))
   }
 
   toLive() {
@@ -200,13 +254,12 @@ export class Player {
 
   seek(seconds) {
     const { start, end } = this.range()
-    const edge = this.live ? Math.max(start, end - this.targetLatency()) : end
-    if (this.live) this.catchUp(seconds > edge - NEAR_S)
+    const edge = this.live ? Math.max(start, end - (this.targetLatency() - this.lead)) : end
+    if (this.live) this.catchUp(seconds > edge - NEAR_S, end + this.lead - seconds)
     this.video.currentTime = Math.min(Math.max(seconds, start), edge)
   }
 
   metrics() {
-    const video = this.video, quality = video.getVideoPlaybackQuality()
     const rung = this.rung()
     return {
       latency: this.latency(),
@@ -214,21 +267,15 @@ export class Player {
       buffer: this.dash.getBufferLength('video') || this.dash.getBufferLength('audio') || 0,
       rung: rung ? { id: rung.id, width: rung.width, height: rung.height } : null,
       rungs: this.rungs().map((r) => ({ id: r.id, width: r.width, height: r.height })),
-      width: video.videoWidth,
-      height: video.videoHeight,
-      decodedFrames: quality.totalVideoFrames,
-      droppedFrames: quality.droppedVideoFrames,
-      // Chromium and Safari have it; null elsewhere
-      decodedAudioBytes: video.webkitAudioDecodedByteCount ?? null,
-      playbackRate: video.playbackRate,
-      currentTime: video.currentTime,
+      ...pictureMetrics(this.video),
       stalls: this.stalls,
       firstFrameMs: this.firstFrameMs,
     }
   }
 
   close() {
-    clearInterval(this.pictureTimer)
+    this.endWatch()
+    clearInterval(this.paceTimer)
     this.listening.abort()
     for (const [name, call] of this.handlers) this.dash.off(name, call)
     this.dash.attachSource(null)

@@ -8,10 +8,15 @@
 //   ended     offers the recording; goes live by itself when a new broadcast begins
 //   error     cannot be helped by waiting: the browser, the address, a private stream
 //
+// ?t=90 or ?t=1m30s: it begins there, as far as that can be had. /embed/NAME is the same page, only the player of it (embed.js).
+//
 // window.freshet is for tests and curious people: { player, state, metrics() }.
 import { Controls } from '/web/controls.js'
+import { MediaKeys } from '/web/media_keys.js'
+import { NativePlayer, supported as playsNatively } from '/web/native.js'
 import { put, tell } from '/web/news.js'
 import { Player, supported } from '/web/player.js'
+import { Share, readTime } from '/web/share.js'
 import { fetchList, isOn, otherSites, prefix, server, sizeOf, startOf, titleOf } from '/web/streams.js'
 
 const WAIT_POLL_MS = 1000, PLAY_POLL_MS = 5000
@@ -21,23 +26,28 @@ const at = (id) => document.getElementById(id)
 const stage = at('stage'), video = at('video')
 const name = decodeURIComponent(location.pathname.slice(prefix.length).split('/')[2] || '')
 const ASK_EVERY = 10 // polls, of a stream that is not in the list: whether it is private, or long over
-const given = new URLSearchParams(location.search).get('session') || ''
+const query = new URLSearchParams(location.search), given = query.get('session') || ''
+const Kind = supported() ? Player : playsNatively() ? NativePlayer : null
 
 let state = 'waiting'
 let stream = null   // the last that /api/streams said of it; null: nothing
 let player = null
 let session = ''    // of what is being played, or ended last
 let wanted = /^[A-Za-z0-9-]{1,40}$/.test(given) ? given : '' // a recording that the address names
+let beginAt = readTime(query.get('t')) // once; what is played after that begins as usual
 let pollTimer = 0
 let unlisted = 0    // polls in a row that did not have the stream
 let answers = true  // the server did when it was asked last
 
 const controls = new Controls(() => player, goLive)
+const mediaKeys = new MediaKeys(video, controls)
+const share = new Share(() => ({ name, session: wanted, player }))
 
 function enter(next, headline = '', detail = '', action = null) {
   state = next
   stage.dataset.state = next
   put(at('headline'), headline)
+  showPoster(next)
   put(at('detail'), detail)
   at('spinner').hidden = next !== 'waiting' && next !== 'loading' && next !== 'stalled'
   at('action').hidden = !action
@@ -47,6 +57,14 @@ function enter(next, headline = '', detail = '', action = null) {
   controls.refresh()
 }
 
+// A picture of the broadcast behind the words, and until the first one moves. Where there is none nobody sees that.
+function showPoster(of) {
+  const poster = at('poster'), wants = (of === 'loading' || of === 'ended') && !video.videoWidth
+  if (wants && !poster.getAttribute('src')) poster.src = `${server}${prefix}/live/${name}/poster.jpg`
+  poster.hidden = of === 'error' || of === 'playing' || of === 'stalled'
+}
+at('poster').onerror = () => at('poster').removeAttribute('src')
+
 // ---- playing
 
 function closePlayer() {
@@ -54,19 +72,21 @@ function closePlayer() {
   player = null
 }
 
-function play(url, live, from) {
+function play(base, live, from) {
+  const begin = beginAt
+  beginAt = NaN
   closePlayer()
   session = from
   enter('loading', live ? 'Connecting…' : 'Loading the recording…')
-  const mine = new Player(video, url, live, {
+  const mine = new Kind(video, base, live, {
     started: () => mine === player && state === 'loading' && plays(),
     stands: () => mine === player && stands(),
     moves: () => mine === player && state === 'stalled' && plays(),
     rungs: () => mine === player && controls.rungs(),
     rung: () => mine === player && controls.rung(),
     ended: () => mine === player && over(),
-    failed: (code, text) => mine === player && failed(code, text),
-  })
+    failed: (kind, text) => mine === player && failed(kind, text),
+  }, begin)
   player = mine
   if (!live) at('live-text').textContent = stream && isOn(stream) ? 'Watch live' : 'Recording'
 }
@@ -93,8 +113,8 @@ function tellStall() {
     : 'The server does not answer. It goes on here by itself when it does.')
 }
 
-const playLive = () => play(`${server}${prefix}/live/${name}/manifest.mpd`, true, stream ? stream.session : '')
-const playRecording = (of) => play(`${server}${prefix}/live/${name}/${of}/manifest.mpd`, false, of)
+const playLive = () => play(`${server}${prefix}/live/${name}`, true, stream ? stream.session : '')
+const playRecording = (of) => play(`${server}${prefix}/live/${name}/${of}`, false, of)
 
 function goLive() {
   wanted = ''
@@ -110,11 +130,7 @@ function over() {
   schedule(WAIT_POLL_MS)
 }
 
-// dash.js numbers its faults (dashjs.MediaPlayer.errors). What it lives with by itself is none for the page:
-const MINOR = new Set([null, 12, 16, 29, 33]) // steering, xlink, time source, text tracks
-const LOADING = new Set([25, 27, 28])    // a manifest, a segment, an init segment was not to be had from one site
-const ELSEWHERE_MS = 10000              // for so long a player that has other sites is left to try them
-const HOPELESS = new Set([23, 32, 35])  // no media source, nothing in the manifest that the browser can decode
+const ELSEWHERE_MS = 10000 // for so long a player that has other sites is left to try them
 
 // The last segment that a live player asks for is one that never comes: when the broadcast has been ended, that is no fault.
 // What is there already is still seen.
@@ -131,22 +147,24 @@ async function hasEnded() {
   }
 }
 
-async function failed(code, text, triedElsewhere = false) {
+// kind: minor, which a player lives with by itself; loading, something was not to be had from one site; hopeless, the browser cannot
+// play what there is; fault, anything else
+async function failed(kind, text, triedElsewhere = false) {
   const mine = player
-  if (MINOR.has(code) || mine.failed) return
-  if (LOADING.has(code) && mine.otherSites().length && !triedElsewhere) {
-    setTimeout(() => mine === player && mine.stands && failed(code, text, true), ELSEWHERE_MS)
+  if (kind === 'minor' || mine.failed) return
+  if (kind === 'loading' && mine.otherSites().length && !triedElsewhere) {
+    setTimeout(() => mine === player && mine.stands && failed(kind, text, true), ELSEWHERE_MS)
     return
   }
   mine.failed = true
-  if (mine.live && !HOPELESS.has(code) && await hasEnded()) {
+  if (mine.live && kind !== 'hopeless' && await hasEnded()) {
     overWhenSeen(mine)
     return
   }
   if (mine !== player) return
   closePlayer()
   unlisted = 0 // a token that has run out is no fault of the player's: the server is asked
-  if (HOPELESS.has(code))
+  if (kind === 'hopeless')
     enter('error', 'This browser cannot play the stream', `It does not decode what the stream is made of (${text}).`,
       { text: 'Try again', run: again })
   else
@@ -179,6 +197,7 @@ function describe() {
   put(at('facts'), stream && (!wanted || wanted === stream.session) ? [sizeOf(stream), started && `since ${started.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`]
     .filter(Boolean).join(' · ') : '')
   put(document.querySelector('title'), `${at('title').textContent} – Freshet`)
+  mediaKeys.describe(at('title').textContent, `${prefix}/live/${name}/poster.jpg`)
   describeSlate(Boolean(state === 'playing' && player && player.live && stream && stream.state === 'slate'))
 }
 
@@ -256,6 +275,11 @@ function schedule(ms) {
   pollTimer = setTimeout(poll, ms)
 }
 
+// Who was away is not left to wait for the next poll.
+const back = () => (state === 'waiting' || state === 'stalled') && schedule(0)
+window.addEventListener('online', back)
+document.addEventListener('visibilitychange', () => !document.hidden && back())
+
 window.freshet = {
   get player() { return player && player.dash },
   get state() { return state },
@@ -263,11 +287,12 @@ window.freshet = {
 }
 
 document.querySelector('.brand').href = `${prefix}/`
+share.link()
 describe()
 if (!/^[A-Za-z0-9_-]{1,64}$/.test(name))
   enter('error', 'There is no such stream', 'A stream name has 1 to 64 letters, digits, “_” and “-”.')
-else if (!supported())
-  enter('error', 'This browser cannot play the stream', 'It has no Media Source Extensions. Any recent Chrome, Edge, Firefox or Safari has.')
+else if (!Kind)
+  enter('error', 'This browser cannot play the stream', 'It has no Media Source Extensions and does not play HLS. Any recent Chrome, Edge, Firefox or Safari has.')
 else {
   enter('waiting', 'Connecting…')
   poll()

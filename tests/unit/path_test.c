@@ -48,6 +48,7 @@ static void test_every_url_of_the_table_is_known(void **state)
         assert_int_equal(kind("*"), PATH_OPTIONS);
         file("/", "index.html");
         file("/watch/cam", "watch.html");
+        file("/embed/cam", "watch.html");
         file("/web/dash.js", "dash.js");
 }
 
@@ -110,7 +111,7 @@ static void test_what_is_nothing_of_ours_is_unknown(void **state)
         (void)state;
         static const char *const other[] = {"/live", "/live/", "/live/cam", "/live/cam/", "/live/cam/x", "/live/a b/m.mpd",
                                             "/live/cam/s/t/u/1.m4s", "/live/cam/s/v720/1.m4s/", "/live/cam/master.m3u9", "/peer/ended/0", "/api/other", "/watch/",
-                                            "/watch/a/b", "/web/", "/web/a/b.js", "/wp-login.php", "/live/cam/s/V_1/1.m4s"};
+                                            "/watch/a/b", "/embed/", "/embed/a/b", "/web/", "/web/a/b.js", "/wp-login.php", "/live/cam/s/V_1/1.m4s"};
         for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
                 assert_int_equal(kind(other[i]), PATH_UNKNOWN);
 }

@@ -1,0 +1,307 @@
+// What a viewer expects of any page that plays something.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { Cluster, launch, metrics, openPage, playing, until } from './harness.mjs'
+
+let cluster, browser, film
+before(async () => {
+  cluster = new Cluster()
+  browser = await launch()
+  cluster.publish('cam', { title: 'Camera one' })
+  film = cluster.publish('film', { seconds: 12 })
+  await cluster.playable('cam')
+})
+after(async () => {
+  await browser?.close()
+  cluster?.down()
+})
+
+async function watching(path = '/watch/cam', options = {}) {
+  const page = await openPage(browser, cluster, path, options)
+  await playing(page)
+  return page
+}
+
+async function done(page) {
+  assert.deepEqual(page.faults, [])
+  assert.deepEqual(page.strangers, [])
+  await page.context().close()
+}
+
+const video = (page, what) => page.evaluate((w) => document.querySelector('video')[w], what)
+const window_ = (page) => page.evaluate(() => {
+  const { start, end } = window.freshet.player.getDvrWindow()
+  return end - start
+})
+
+test('how loud it was is remembered', async () => {
+  const page = await watching()
+  await page.click('#unmute')
+  await page.locator('body').press('ArrowDown')
+  await page.locator('body').press('ArrowDown')
+  const volume = await video(page, 'volume')
+  assert.ok(volume < 0.85)
+  await page.reload()
+  await playing(page)
+  assert.equal(await video(page, 'volume'), volume)
+  assert.equal(await video(page, 'muted'), false)
+  await page.keyboard.press('m')
+  await page.reload()
+  await playing(page)
+  assert.equal(await video(page, 'muted'), true)
+  await done(page)
+})
+
+test('a browser that lets no page begin with sound begins without, and offers it', async () => {
+  const page = await openPage(browser, cluster, '/')
+  await page.evaluate(() => localStorage.setItem('freshet', JSON.stringify({ muted: false })))
+  await page.addInitScript(() => {
+    const play = HTMLMediaElement.prototype.play
+    HTMLMediaElement.prototype.play = function () {
+      return this.muted ? play.call(this) : Promise.reject(new DOMException('not before a click', 'NotAllowedError'))
+    }
+    new MutationObserver(() => document.querySelector('video')?.removeAttribute('autoplay')).observe(document, { childList: true, subtree: true })
+  })
+  await page.goto(cluster.url('/watch/cam'))
+  await playing(page)
+  assert.equal(await video(page, 'muted'), true)
+  await page.waitForSelector('#unmute:not([hidden])')
+  await done(page)
+})
+
+test('the latency that is told is from the camera on, by the manifest\'s producer reference time', async () => {
+  const page = await watching()
+  const text = await (await fetch(cluster.url('/live/cam/manifest.mpd'))).text()
+  const captured = Date.parse(text.match(/wallClockTime="([^"]+)"/)[1])
+  assert.ok(captured < Date.parse(text.match(/availabilityStartTime="([^"]+)"/)[1]), 'the two differ')
+  // The browser's clock and the servers' are this machine's.
+  const off = await page.evaluate((since) => {
+    const { latency, currentTime } = window.freshet.metrics()
+    return latency - ((Date.now() - since) / 1000 - currentTime)
+  }, captured)
+  assert.ok(Math.abs(off) < 0.15, `${off} s`)
+  await done(page)
+})
+
+test('a viewer whose connection is slow is kept further behind, and one whose connection is not is not', async () => {
+  const page = await watching()
+  const { targetLatency } = await metrics(page)
+  assert.ok(targetLatency < 3)
+  await page.route('**/*.m4s', async (route) => {
+    await new Promise((wake) => setTimeout(wake, 900))
+    await route.continue().catch(() => {})
+  })
+  await until('the target is further behind', 30, async () => (await metrics(page)).targetLatency > 1.15)
+  await until('and so is the viewer', 60, async () => (await metrics(page)).latency > 1.05)
+  assert.ok((await metrics(page)).targetLatency <= 3)
+  await page.unrouteAll({ behavior: 'ignoreErrors' })
+  await done(page)
+})
+
+test('who pauses goes on where he was, and stays there', async () => {
+  const page = await watching()
+  await page.keyboard.press(' ')
+  const at = await video(page, 'currentTime'), { latency } = await metrics(page)
+  await until('five seconds are missed', 20, async () => (await metrics(page)).latency > latency + 5)
+  await page.keyboard.press(' ')
+  await until('two seconds are played', 20, async () => await video(page, 'currentTime') > at + 2)
+  const then = await metrics(page)
+  assert.ok(then.latency > latency + 3.5, `thrown from ${latency + 5} to ${then.latency} s behind`)
+  assert.equal(await page.textContent('#live-text'), 'Go live')
+  await done(page)
+})
+
+test('ten seconds that were seen are still there for who goes back', async () => {
+  const page = await watching()
+  await until('twelve seconds are played', 40, () => page.evaluate(() => {
+    const { played } = document.querySelector('video')
+    return played.length && played.end(played.length - 1) - played.start(played.length - 1) > 12
+  }))
+  const asked = []
+  const at = await video(page, 'currentTime')
+  page.on('request', (r) => /\/v[^/]*\/\d+\.m4s/.test(r.url()) && asked.push(Number(r.url().match(/(\d+)\.m4s/)[1])))
+  await page.keyboard.press('ArrowLeft')
+  await page.keyboard.press('ArrowLeft')
+  await until('it plays there', 20, async () => {
+    const now = await video(page, 'currentTime')
+    return now > at - 9.5 && now < at - 5
+  })
+  assert.deepEqual(asked.filter((n) => n >= at - 10 && n < at - 2), [], 'nothing of it is loaded again')
+  await done(page)
+})
+
+test('an address names a moment: of a live broadcast, and of a recording', async () => {
+  const early = await watching()
+  await until('twenty seconds to go back to', 60, async () => await window_(early) > 20)
+  const moment = Math.floor(await video(early, 'currentTime')) - 12
+  await done(early)
+  const page = await openPage(browser, cluster, `/watch/cam?t=${moment}`)
+  await playing(page)
+  const first = await metrics(page)
+  assert.ok(first.currentTime >= moment && first.latency > 10, `began at ${first.currentTime}, ${first.latency} s behind`)
+  const { currentTime } = first
+  await until('it goes on from there', 20, async () => (await metrics(page)).currentTime > currentTime + 1)
+  assert.ok((await metrics(page)).latency > 5, 'and is not pulled to the live edge')
+  await page.click('#live')
+  await until('the live button is as good as ever', 30, async () => (await metrics(page)).latency < (await metrics(page)).targetLatency + 1)
+  await done(page)
+  await film.ended
+  const entry = await until('the film is over', 60, async () => {
+    const one = await cluster.state('film')
+    return one?.state === 'ended' && one
+  })
+  const recording = await openPage(browser, cluster, `/watch/film?session=${entry.session}&t=0m5s`)
+  await playing(recording)
+  const at = await video(recording, 'currentTime')
+  assert.ok(at >= 5 && at < 11, `began at ${at}`)
+  await done(recording)
+})
+
+test('it can be handed on: the address, a moment of it, and a frame that plays in another page', async () => {
+  const page = await watching()
+  await page.click('#share')
+  assert.equal(await page.inputValue('#share-link'), cluster.url('/watch/cam'))
+  await page.check('#share-at')
+  assert.match(await page.inputValue('#share-link'), /\/watch\/cam\?t=\d+$/)
+  await page.uncheck('#share-at')
+  const snippet = await page.inputValue('#share-frame')
+  await page.keyboard.press('Escape')
+  await until('the dialog is closed', 10, () => page.evaluate(() => !document.getElementById('share-dialog').open))
+  await done(page)
+  const host = await openPage(browser, cluster, '/', { bypassCSP: true }) // any page that shows frames
+  await host.setContent(snippet)
+  const frame = await until('the frame', 20, () => host.frames().find((f) => f.url().endsWith('/embed/cam')))
+  await until('it plays', 30, () => frame.evaluate(() => {
+    const m = window.freshet?.metrics()
+    return m?.state === 'playing' && m.decodedFrames > 5
+  }))
+  const shown = await frame.evaluate(() => ({ bar: document.querySelector('.bar').checkVisibility(), height: document.getElementById('stage').clientHeight,
+    room: innerHeight, out: document.getElementById('out').href, wide: document.documentElement.scrollWidth > innerWidth }))
+  assert.deepEqual(shown, { bar: false, height: 360, room: 360, out: cluster.url('/watch/cam'), wide: false })
+  await done(host)
+})
+
+test('media keys and lock screens know what plays, and steer it', async () => {
+  const page = await openPage(browser, cluster, '/favicon.ico', {}) // before any script of the page
+  await page.addInitScript(() => {
+    window.keys = {}
+    const set = MediaSession.prototype.setActionHandler
+    MediaSession.prototype.setActionHandler = function (name, act) { window.keys[name] = act; set.call(this, name, act) }
+  })
+  await page.goto(cluster.url('/watch/cam'))
+  await playing(page)
+  await until('the title', 10, () => page.evaluate(() => navigator.mediaSession.metadata?.title === 'Camera one'))
+  await page.evaluate(() => window.keys.pause())
+  await until('paused', 10, () => page.evaluate(() => document.querySelector('video').paused && navigator.mediaSession.playbackState === 'paused'))
+  await page.evaluate(() => window.keys.play())
+  await until('it plays', 10, () => page.evaluate(() => navigator.mediaSession.playbackState === 'playing'))
+  await until('something to go back to', 40, async () => await window_(page) > 12)
+  const { latency } = await metrics(page)
+  await page.evaluate(() => window.keys.seekbackward({ seekOffset: 8 }))
+  await until('eight seconds back', 10, async () => (await metrics(page)).latency > latency + 6)
+  await done(page)
+})
+
+test('who looks for a place is told which one it is, and a click goes there', async () => {
+  const page = await watching()
+  await until('something to go back to', 40, async () => await window_(page) > 12)
+  const { x, y, width, height } = await page.locator('#seek').boundingBox()
+  await page.mouse.move(x + width / 3, y - 50) // wakes controls that have gone
+  await page.mouse.move(x + width / 2, y + height / 2)
+  await page.waitForSelector('#peek:not([hidden])')
+  assert.match(await page.textContent('#peek-time'), /^−\d+:\d\d$/)
+  const inside = await page.evaluate(() => {
+    const peek = document.getElementById('peek').getBoundingClientRect(), stage = document.getElementById('stage').getBoundingClientRect()
+    return peek.left >= stage.left && peek.right <= stage.right && peek.bottom <= stage.bottom
+  })
+  assert.ok(inside)
+  await page.mouse.click(x + width / 2, y + height / 2)
+  await until('it plays there', 20, async () => (await metrics(page)).latency > 4)
+  await page.mouse.move(x + width / 2, y - 150)
+  await page.waitForSelector('#peek', { state: 'hidden' })
+  await done(page)
+})
+
+test('picture in picture is offered where the browser has it', async () => {
+  const page = await watching()
+  const has = await page.evaluate(() => document.pictureInPictureEnabled)
+  assert.equal(await page.isVisible('#pip'), has)
+  await page.evaluate(() => { HTMLVideoElement.prototype.requestPictureInPicture = async function () { window.shrunk = this.id } })
+  await page.keyboard.press('p')
+  assert.equal(await page.evaluate(() => window.shrunk), 'video')
+  await done(page)
+})
+
+test('nothing moves while a page is loaded', async () => {
+  for (const path of ['/watch/cam', '/', '/embed/cam', '/watch/never']) {
+    const page = await openPage(browser, cluster, path)
+    if (path.endsWith('cam')) await playing(page)
+    else await page.waitForResponse((answer) => answer.url().endsWith('/api/streams'))
+    await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))))
+    const shifted = await page.evaluate(() => new Promise((told) => {
+      let sum = 0
+      new PerformanceObserver((list) => { for (const one of list.getEntries()) sum += one.hadRecentInput ? 0 : one.value })
+        .observe({ type: 'layout-shift', buffered: true })
+      setTimeout(() => told(sum), 200)
+    }))
+    assert.ok(shifted < 0.02, `${path}: ${shifted}`)
+    await done(page)
+  }
+})
+
+test('each state has a picture and words', async () => {
+  const sign = (page) => page.$$eval('#veil .sign, #veil .spinner', (all) => all.filter((e) => e.checkVisibility()).length)
+  const words = async (page) => (await page.textContent('#headline')).length > 3
+  const waiting = await openPage(browser, cluster, '/watch/never')
+  await until('it waits', 20, async () => /Not live yet/.test(await waiting.textContent('#headline')))
+  assert.equal(await sign(waiting), 1)
+  await done(waiting)
+  await film.ended
+  const ended = await openPage(browser, cluster, '/watch/film')
+  await until('it has ended', 60, async () => (await metrics(ended)).state === 'ended')
+  assert.ok(await words(ended))
+  assert.equal(await sign(ended), 1)
+  await done(ended)
+  const gone = await openPage(browser, cluster, '/watch/film?session=20200101T000000Z-00000000')
+  await until('there is no such recording', 20, async () => (await metrics(gone)).state === 'error')
+  assert.ok(await words(gone))
+  assert.equal(await sign(gone), 1)
+  await done(gone)
+})
+
+test('who was without a network goes on by himself when it is back', async () => {
+  const page = await watching()
+  await page.context().setOffline(true)
+  await until('the picture stands still, and it says so', 30, async () => (await metrics(page)).state !== 'playing')
+  await page.context().setOffline(false)
+  await playing(page)
+  const { decodedFrames } = await metrics(page)
+  await until('pictures go on', 30, async () => (await metrics(page)).decodedFrames > decodedFrames + 30)
+  await done(page)
+})
+
+test('a browser without Media Source Extensions plays with its own player of HLS', async (t) => {
+  const page = await openPage(browser, cluster, '/')
+  await page.addInitScript(() => {
+    delete window.MediaSource
+    delete window.ManagedMediaSource
+    delete window.WebKitMediaSource
+  })
+  const asked = []
+  page.on('request', (request) => asked.push(new URL(request.url()).pathname))
+  await page.goto(cluster.url('/watch/cam'))
+  if (!await page.evaluate(() => document.createElement('video').canPlayType('application/vnd.apple.mpegurl'))) {
+    t.diagnostic('this browser plays no HLS: it must say so')
+    await until('it says so', 20, async () => (await metrics(page)).state === 'error')
+    await done(page)
+    return
+  }
+  await playing(page)
+  assert.ok(asked.includes('/live/cam/master.m3u8'))
+  assert.equal(asked.filter((path) => path.endsWith('.mpd')).length, 0)
+  await page.keyboard.press(' ')
+  assert.equal(await video(page, 'paused'), true)
+  await page.click('#live')
+  await until('it goes on', 20, async () => !await video(page, 'paused'))
+  await done(page)
+})
