@@ -1,5 +1,7 @@
-// index.js - the list of streams, kept up to date, and below it recordings: the newest ones by themselves, older ones page by page.
+// index.js - the list of streams, kept up to date, and below it recordings: the newest ones by themselves, older ones page by page. What is
+// typed into the search box leaves those that have it in their name or title.
 import { put, tell } from '/web/news.js'
+import { forgetPoster, showPoster } from '/web/posters.js'
 import { fetchList, isOn, prefix, sinceText, sizeOf, startOf, titleOf } from '/web/streams.js'
 
 const REFRESH_MS = 3000
@@ -13,45 +15,48 @@ function element(tag, className, text) {
   return made
 }
 
-function stateBadge(stream) {
-  const words = { live: 'Live', slate: 'Interrupted', ended: 'Ended' }
-  return element('span', `badge ${stream.state}`, words[stream.state] || stream.state)
-}
+const STATES = { live: 'Live', slate: 'Interrupted', ended: 'Ended' }
 
 const keyOf = (stream) => `${stream.id}/${stream.session}`
 
-// Of a stream's recordings the address without a session plays the newest.
-function card(stream) {
-  const link = element('a', 'card')
-  link.href = `${prefix}/watch/${encodeURIComponent(stream.id)}${older.has(keyOf(stream)) ? `?session=${encodeURIComponent(stream.session)}` : ''}`
-  const head = element('span', 'card-head')
-  head.append(element('strong', '', titleOf(stream)), stateBadge(stream))
-  link.append(head)
-  const facts = [titleOf(stream) === stream.id ? '' : stream.id, sizeOf(stream)]
-  const started = startOf(stream)
-  if (started) facts.push(`started ${sinceText(started)}`)
-  link.append(element('span', 'dim', facts.filter(Boolean).join(' · ')))
-  const item = element('li')
-  item.dataset.stream = stream.id
-  item.dataset.key = keyOf(stream)
+function newCard() {
+  const item = element('li'), link = element('a', 'card'), picture = element('span', 'card-picture'), image = element('img')
+  image.alt = ''
+  image.hidden = true
+  picture.append(image, element('span', 'badge'))
+  link.append(picture, element('strong', 'card-title'), element('span', 'card-facts dim'))
   item.append(link)
   return item
 }
 
 // A card stays the same element for as long as its stream is listed: one under the pointer or with the focus does not notice.
-function update(kept, fresh) {
-  if (kept.innerHTML === fresh.innerHTML) return kept
-  kept.firstChild.href = fresh.firstChild.href
-  kept.firstChild.replaceChildren(...fresh.firstChild.childNodes)
-  return kept
+// Of a stream's recordings the address without a session plays the newest.
+function fill(item, stream) {
+  const title = titleOf(stream), started = startOf(stream), badge = item.querySelector('.badge'), isOld = older.has(keyOf(stream))
+  item.dataset.stream = stream.id
+  item.dataset.key = keyOf(stream)
+  item.firstChild.href = `${prefix}/watch/${encodeURIComponent(stream.id)}${isOld ? `?session=${encodeURIComponent(stream.session)}` : ''}`
+  badge.className = `badge ${stream.state}`
+  put(badge, STATES[stream.state] || stream.state)
+  put(item.querySelector('.card-title'), title)
+  put(item.querySelector('.card-facts'), [title === stream.id ? '' : stream.id, sizeOf(stream), started && `started ${sinceText(started)}`].filter(Boolean).join(' · '))
+  if (!isOld) showPoster(item.querySelector('img'), stream.id, isOn(stream))
+  return item
 }
 
 function show(list, streams) {
   const old = new Map([...list.children].map((item) => [item.dataset.key, item]))
-  const items = streams.map((stream) => old.has(keyOf(stream)) ? update(old.get(keyOf(stream)), card(stream)) : card(stream))
-  for (const item of old.values()) if (!items.includes(item)) item.remove()
+  const items = streams.map((stream) => fill(old.get(keyOf(stream)) || newCard(), stream))
+  for (const item of old.values()) {
+    if (items.includes(item)) continue
+    forgetPoster(item.querySelector('img'))
+    item.remove()
+  }
   items.forEach((item, i) => { if (list.children[i] !== item) list.insertBefore(item, list.children[i] || null) })
 }
+
+const sought = () => at('search').value.trim().toLowerCase()
+const isSought = (stream, words) => `${stream.id} ${titleOf(stream)}`.toLowerCase().includes(words)
 
 let streams = []         // as they were told last
 const older = new Map()  // recordings from pages, by key
@@ -69,18 +74,26 @@ function tellChanges(on) {
   if (words.length) tell(words.join(' '))
 }
 
+function sayUnfound(text) {
+  put(at('unfound'), text)
+  at('unfound').hidden = !text
+  if (text) tell(text)
+}
+
 function render() {
   const newestFirst = [...streams].sort((a, b) => (startOf(b) || 0) - (startOf(a) || 0))
   const on = newestFirst.filter(isOn)
   for (const stream of streams) older.delete(keyOf(stream))
   const over = [...newestFirst.filter((s) => !isOn(s)), ...older.values()].sort((a, b) => (startOf(b) || 0) - (startOf(a) || 0))
   const focused = document.activeElement
-  show(at('streams'), on)
-  show(at('ended'), over)
+  const words = sought(), found = [on, over].map((all) => all.filter((stream) => isSought(stream, words)))
+  show(at('streams'), found[0])
+  show(at('ended'), found[1])
   if (focused && focused !== document.activeElement && focused.isConnected) focused.focus() // its card has moved
   tellChanges(on)
-  at('empty').hidden = on.length > 0
-  at('past').hidden = over.length === 0 && !more
+  at('empty').hidden = on.length > 0 || Boolean(words)
+  at('past').hidden = found[1].length === 0 && !more
+  sayUnfound(words && !found.flat().length ? `Nothing here is called “${at('search').value.trim()}”.${more ? ' There are older recordings.' : ''}` : '')
   at('more').hidden = !more
 }
 
@@ -129,6 +142,12 @@ async function showMore() {
 }
 
 at('more').onclick = showMore
+at('search').oninput = render
+document.addEventListener('keydown', (e) => {
+  if (e.key !== '/' || e.ctrlKey || e.altKey || e.metaKey || e.target.tagName === 'INPUT') return
+  e.preventDefault()
+  at('search').focus()
+})
 
 const server = `rtmp://${location.hostname}:1935/live`
 at('server').textContent = server
