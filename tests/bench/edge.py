@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import sys
 
-from rig import TOP, Aims, Rig, body_of, cores, fetches, get, ratio, turns
+from rig import TOP, Aims, Rig, body_of, cores, fetches, get, loaded, ratio, turns
 
 SIZES = {"3 KB": 3000, "312 KB": 319488}
 TOKENS = 16
@@ -115,14 +115,8 @@ def wrk(rig, server, paths, args):
     """(requests a second, server CPU µs a request). Each connection asks for the next path in turn."""
     script = rig.directory / "paths.lua"
     script.write_text(lua(paths))
-    before = server.cpu_s()
-    pinned = ["taskset", "-c", ",".join(map(str, cores()[1]))]
-    out = subprocess.run([*pinned, "wrk", "-t1", "-c64", f"-d{args.seconds}s", "-s", script, server.base], capture_output=True, text=True,
-                         check=True).stdout
-    spent = server.cpu_s() - before
-    if "Non-2xx" in out or "Socket errors" in out:
-        sys.exit(f"{server.name}: {out}")
-    requests = int(re.search(r"(\d+) requests in", out).group(1))
+    (requests,), spent = loaded(server, ["wrk", "-t1", "-c64", f"-d{args.seconds}s", "-s", script, server.base], r"(\d+) requests in")
+    requests = int(requests)
     return requests / args.seconds, 1e6 * spent / requests
 
 

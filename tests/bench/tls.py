@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 
-from rig import Aims, Rig, Server, body_of, cores, get, ratio, turns, wait_for
+from rig import Aims, Rig, Server, body_of, cores, get, loaded, ratio, turns, wait_for
 
 SIZES = {"3 KB": 3000, "312 KB": 319488}
 
@@ -60,12 +60,7 @@ def fetch(port, path):
 
 def measured(server, argv, pattern):
     """(a second, server CPU µs each) of what the tool says it did."""
-    before = server.cpu_s()
-    out = subprocess.run(["taskset", "-c", ",".join(map(str, cores()[1])), *map(str, argv)], capture_output=True, text=True, check=True).stdout
-    spent = server.cpu_s() - before
-    if "Non-2xx" in out or "Socket errors" in out:
-        sys.exit(f"{server.name}: {out}")
-    count, seconds = re.search(pattern, out).groups()
+    (count, seconds), spent = loaded(server, argv, pattern)
     return int(count) / float(seconds), 1e6 * spent / int(count)
 
 
