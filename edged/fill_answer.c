@@ -108,23 +108,13 @@ static enum step wait_for_room(struct fill *f, int64_t now_us)
         return STEP_PAUSE;
 }
 
-/* A manifest or a playlist that changes, and of which this is not all: what comes next would be of another version. A node of an
- * earlier version gives them so, or it is longer than an answer can be. */
-static bool is_torn(const struct fill *f, const struct fetch_reply *m)
-{
-        enum key_kind kind = f->key.kind;
-        bool changes = kind == KEY_ENTRY || kind == KEY_MANIFEST || kind == KEY_PLAYLIST;
-        return changes && !(m->flags & (FETCH_IMMUTABLE | FETCH_COMPLETE));
-}
-
 /* Bytes, or the end: what one of the two asked brought first. */
 static enum step take_piece(struct fill *f, const struct fetch_reply *m, struct buf *bytes, int64_t now_us)
 {
         struct object *o = f->object;
         bool immutable = m->flags & FETCH_IMMUTABLE, complete = m->flags & FETCH_COMPLETE;
         const char *type = safe_type(m, o->key);
-        bool too_long = bytes && o->len + bytes->len > f->fills->cfg.object_max_bytes;
-        int err = too_long || is_torn(f, m) ? ERR_LIMIT : 0;
+        int err = bytes && o->len + bytes->len > f->fills->cfg.object_max_bytes ? ERR_LIMIT : 0;
         settle(f, true);
         f->grew |= !complete;
         if (!err && complete)
@@ -179,6 +169,15 @@ static enum step take_no(struct fill *f, const struct call *c, int status, const
         return f->due_us > now_us ? wait_until_due(f, now_us) : STEP_ASK;
 }
 
+/* A manifest or a playlist that changes, and of which this is not all: what comes next would be of another version. A node of an
+ * earlier version gives them so, or it is longer than an answer can be. */
+static bool is_torn(const struct fill *f, const struct fetch_reply *m)
+{
+        enum key_kind kind = f->key.kind;
+        bool changes = kind == KEY_ENTRY || kind == KEY_MANIFEST || kind == KEY_PLAYLIST;
+        return changes && !(m->flags & (FETCH_IMMUTABLE | FETCH_COMPLETE));
+}
+
 /* A manifest that names a session before the one this stream had already: as good as none, unless it is all there is. */
 static bool is_behind(struct fill *f, const struct fetch_reply *m, const struct buf *bytes)
 {
@@ -227,10 +226,13 @@ enum step fill_take_answer(struct call *c, int err, const struct fetch_reply *m,
         struct fill *f = c->fill;
         int status = err ? err : m->status;
         bool brings = status == 0 && (bytes || (m->flags & FETCH_COMPLETE));
-        if (f && brings && is_behind(f, m, bytes))
-                brings = false;
-        if (status == 0 && !brings)
+        if (f && brings && is_torn(f, m))
+                status = ERR_LIMIT;
+        else if (f && brings && is_behind(f, m, bytes))
                 status = ERR_NOT_YET;
+        else if (status == 0 && !brings)
+                status = ERR_NOT_YET;
+        brings &= status == 0;
         stats_fetch(status, f != NULL);
         hear_call(c, err, brings, now_us);
         if (!f)
@@ -263,8 +265,8 @@ static enum step take_owner(struct fill *f, const struct call *c, int status, co
                             int64_t now_us)
 {
         bool begun = f->object->len > 0, whole = m && m->flags & FETCH_COMPLETE;
-        if (status == 0 && fill_is_list(&f->key) && !whole) {
-                f->up = true; /* a list longer than one answer: the rest might be of the next one, for lists change each second */
+        if (status == 0 && ((fill_is_list(&f->key) && !whole) || is_torn(f, m))) {
+                f->up = true; /* it is longer than one answer: the rest might be of the next one, for lists change each second */
                 return STEP_ASK;
         }
         if (status == 0 && (bytes || whole) && !is_behind(f, m, bytes)) {

@@ -67,7 +67,8 @@ static void open_next(struct follow *w, const struct object *o, const struct key
         struct key next = *key;
         next.segment++;
         size_t len = name(text, &next, next.segment);
-        if (!len || !may_be_there(w, &next) || !cache_ahead(w->cache, text, len, o->hops, now_us))
+        uint8_t hops = o->deepest > o->hops ? o->deepest : o->hops; /* who stands deepest asks for the next one too (fill.h) */
+        if (!len || !may_be_there(w, &next) || !cache_ahead(w->cache, text, len, hops, now_us))
                 return;
         w->under_way++;
         metric_add(&rows[FOLLOWED], 1);

@@ -76,6 +76,22 @@ static void test_the_next_segment_is_asked_for_before_the_first_viewer_does(void
         close_fixture(&f);
 }
 
+/* Or it would be told of that anew for each segment (fill.h). */
+static void test_the_next_segment_is_asked_for_as_deep_as_whoever_stands_deepest(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct object *below;
+        open_fixture(&f, 10);
+        ask(&f, 7);
+        assert_int_equal(cache_get(f.e.cache, segment(7), strlen(segment(7)), 2, fake_clock_us(), &below), CACHE_JOINED);
+        object_unref(&below);
+        assert_int_equal(fake_open(f.e.upstream)->what.hops, 0);
+        grow(&f, 7);
+        assert_int_equal(fake_open(f.e.upstream)->what.hops, 2);
+        close_fixture(&f);
+}
+
 static void test_viewers_some_segments_behind_are_enough_and_when_they_are_gone_it_ends(void **state)
 {
         (void)state;
@@ -180,6 +196,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_the_next_segment_is_asked_for_before_the_first_viewer_does),
+                cmocka_unit_test(test_the_next_segment_is_asked_for_as_deep_as_whoever_stands_deepest),
                 cmocka_unit_test(test_viewers_some_segments_behind_are_enough_and_when_they_are_gone_it_ends),
                 cmocka_unit_test(test_what_another_edge_of_the_site_asks_for_is_not_followed),
                 cmocka_unit_test(test_what_does_not_come_is_not_followed_on),
