@@ -78,7 +78,8 @@ struct conn {
         size_t saved_len;
         size_t left_bytes;       /* BODY: to be read; LINGER: that may still be read away */
         bool readable;           /* the kernel has more for us, or has not said that it has not. Of what TLS has kept it says nothing */
-        bool hung_up;            /* the other side sends no more */
+        bool hung_up;            /* the other side sends no more, */
+        bool probed;             /* and was told something since, so that a reset comes if it is gone altogether */
         bool full;               /* the kernel takes no more now */
         bool gone;               /* nothing can be sent any more */
         bool ready, closed;      /* it is among those that are looked at again in the next turn; it is to be freed */

@@ -96,6 +96,7 @@ void wire_answer(struct request *r, struct answer *a, const char *extra)
         r->wants_piece = a->grows && !how.without_body;
         r->ended = how.without_body;
         r->conn->unended = a->grows && r->head.http_1_0;
+        r->conn->probed |= r->conn->hung_up && !r->conn->tls && !r->head.http_1_0; /* by the first bytes of this */
         output_answer(&r->out, a, &how);
 }
 

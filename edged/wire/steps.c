@@ -271,6 +271,19 @@ static void look_again(struct wire_thread *t, struct conn *c)
         t->ready_last = &c->next_ready;
 }
 
+/* The other side sends no more, and waits. true: it has gone, or may have and cannot be asked (wire.h). */
+static bool has_gone(struct conn *c)
+{
+        static const char words[] = "HTTP/1.1 100 Continue\r\n\r\n";
+        struct request *r = c->request;
+        if (!c->hung_up || c->probed || !r || !r->held)
+                return false;
+        if (c->tls || r->head.http_1_0 || r->out.answer)
+                return true;
+        c->probed = true;
+        return send(c->fd, words, sizeof(words) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(words) - 1;
+}
+
 void wire_run(struct wire_thread *t, struct conn *c)
 {
         enum turn turn = TURN_ON;
@@ -280,7 +293,7 @@ void wire_run(struct wire_thread *t, struct conn *c)
         load_input(t, c);
         for (unsigned i = 0; turn == TURN_ON && c->requests - before <= WIRE_TURN_REQUESTS && i < WIRE_TURN_STEPS; i++)
                 turn = steps[c->step](t, c);
-        if (turn == TURN_OVER || (c->hung_up && c->request && c->request->held) || (c->condemned && c->unended)) {
+        if (turn == TURN_OVER || has_gone(c) || (c->condemned && c->unended)) {
                 wire_end_conn(c);
                 return;
         }

@@ -13,8 +13,12 @@
  * while a viewer is silent. libuv would add a watcher update and an allocated buffer to each.
  *
  * What has no answer yet is held: the request waits for wire_wake(), which any thread may call, and its thread is told by an eventfd,
- * once for all that are woken before it looks. They go on in the order in which they were woken. Who closes while he is held has gone, and
- * one who only closes his own side is not told from him, as with other servers: a seat is not kept for whom nobody may be there any more.
+ * once for all that are woken before it looks. They go on in the order in which they were woken.
+ *
+ * Who closes while he is held looks like one who only closes his own side (shutdown(SHUT_WR)), and a seat is not kept for whom nobody may be
+ * there any more. So he is told "100 Continue", which every client of HTTP/1.1 has to know (RFC 9110, 15.2): of one who has gone the kernel
+ * says so by a reset, a round trip later, and the other one has his answer; so he has if the answer began after that, which tells as well. Who
+ * closes in the middle of it has gone, and so has one with HTTP/1.0 or TLS, who cannot be told.
  *
  * A second port speaks TLS (shake.c, tls.h): what is between the socket and HTTP there is all that differs.
  *
