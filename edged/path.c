@@ -1,10 +1,10 @@
 #include "edged/path.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "proto/parts.h"
+#include "proto/reload.h"
 
 #define FILE_NAME_MAX 64
 
@@ -97,53 +97,13 @@ static bool take_tail(struct path *out)
         return true;
 }
 
-/* A number that is the whole value. */
-static bool take_value(const char *value, size_t len, uint32_t *out)
-{
-        char digits[11], *end;
-        if (len == 0 || len >= sizeof(digits) || strspn(value, "0123456789") < len)
-                return false;
-        memcpy(digits, value, len);
-        digits[len] = '\0';
-        unsigned long long n = strtoull(digits, &end, 10);
-        *out = (uint32_t)n;
-        return n <= UINT32_MAX;
-}
-
-static bool is_name(const char *at, size_t len, const char *name)
-{
-        return strlen(name) == len && memcmp(at, name, len) == 0;
-}
-
-/* What the query asks of a playlist. A segment alone is asked for with its first part, and a part that none has is the next one's first. */
 static enum path_kind take_version(const char *target, struct path *out)
 {
-        const char *at = target + strcspn(target, "?#");
-        bool has_part = false;
-        uint32_t segment = 0, part = 0;
-        while (*at == '?' || *at == '&') {
-                size_t len = strcspn(++at, "=&#"), value_len = at[len] == '=' ? strcspn(at + len + 1, "&#") : 0;
-                const char *value = at + len + 1;
-                bool well = true;
-                if (is_name(at, len, "_HLS_msn"))
-                        well = out->object.waits = take_value(value, value_len, &segment);
-                else if (is_name(at, len, "_HLS_part"))
-                        well = has_part = take_value(value, value_len, &part);
-                else if (is_name(at, len, "_HLS_skip"))
-                        out->object.skips = is_name(value, value_len, "YES") || is_name(value, value_len, "v2");
-                if (!well) {
-                        bad(out, PATH_BAD, "_HLS_msn and _HLS_part are numbers");
-                        return PATH_BAD;
-                }
-                at += len + (at[len] == '=') + value_len;
-        }
-        bool is_last = part >= PARTS_OF_SEGMENT;
-        if ((has_part && !out->object.waits) || (is_last && segment == UINT32_MAX)) {
-                bad(out, PATH_BAD, "_HLS_part is of a segment that _HLS_msn names");
+        const char *why = reload_take(&out->object, target + strcspn(target, "?#"));
+        if (why) {
+                bad(out, PATH_BAD, why);
                 return PATH_BAD;
         }
-        out->object.segment = is_last ? segment + 1 : segment;
-        out->object.part = is_last ? 0 : (uint8_t)part;
         key_write_playlist(out->key, &out->object);
         out->key_len = strlen(out->key);
         return PATH_OBJECT;

@@ -23,6 +23,8 @@
 #include "common/mem.h"
 #include "common/range.h"
 #include "originD/stats.h"
+#include "proto/parts.h"
+#include "proto/reload.h"
 
 #define WAIT_MS 4000             /* for a segment that is due, or the next bytes of one */
 #define LAYOUT_TIME_US (120 * US_PER_S) /* until a recording is laid out (layouts.h), which goes on while it is waited for */
@@ -196,13 +198,12 @@ static void release_bytes(void *cls)
         buf_unref(&b);
 }
 
-/* What is immutable is known by its name, what comes in pieces by what it is made of too, the rest by its bytes. */
+/* What is immutable is known by its name, what comes in pieces, or is a part, by what it is made of too, the rest by its bytes. */
 static void etag(const struct pull *p, char dst[24])
 {
         const struct serve_answer *a = &p->answer;
-        uint64_t h = in_pieces(p) ? XXH3_64bits_withSeed(p->request.key, strlen(p->request.key), a->identity)
-                     : a->flags & FETCH_IMMUTABLE ? XXH3_64bits(p->request.key, strlen(p->request.key))
-                                                : XXH3_64bits(a->bytes->data + a->from, a->len);
+        uint64_t h = in_pieces(p) || a->flags & FETCH_IMMUTABLE ? XXH3_64bits_withSeed(p->request.key, strlen(p->request.key), a->identity)
+                                                                : XXH3_64bits(a->bytes->data + a->from, a->len);
         snprintf(dst, 24, "\"%016" PRIx64 "\"", h);
 }
 
@@ -428,6 +429,33 @@ static enum MHD_Result begin_recording(struct pull *p, struct key *k)
         return ask_first(p);
 }
 
+/* Which version of a playlist, or which part of a segment: key becomes its name. NULL, or why not. */
+static const char *take_name(struct pull *p)
+{
+        static const char *const names[] = {"_HLS_msn", "_HLS_part", "_HLS_skip"};
+        char text[128] = "";
+        size_t len = 0;
+        unsigned part, chunks;
+        struct key k;
+        if (parts_take_name(p->request.key, &part, &chunks)) {
+                p->request.part = (uint8_t)part;
+                p->request.part_chunks = (uint8_t)chunks;
+                return NULL;
+        }
+        key_parse(&k, p->request.key);
+        if (k.kind != KEY_PLAYLIST || k.classic || k.waits || k.skips)
+                return NULL;
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+                const char *value = query(p, names[i]);
+                if (value) /* what is longer than a number is none */
+                        len += (size_t)snprintf(text + len, sizeof(text) - len, "%c%s=%.12s", len ? '&' : '?', names[i], value);
+        }
+        const char *why = reload_take(&k, text);
+        if (!why)
+                key_write_playlist(p->request.key, &k);
+        return why;
+}
+
 static enum MHD_Result begin(struct pull *p, const char *url, const char *method)
 {
         if (strcmp(method, "OPTIONS") == 0)
@@ -440,8 +468,10 @@ static enum MHD_Result begin(struct pull *p, const char *url, const char *method
                 return queue_error(p, MHD_HTTP_NOT_FOUND, "not found", 0);
         strcpy(p->request.key, url);
         p->head = strcmp(method, "HEAD") == 0;
-        if (key_bad_page(url))
-                return queue_error(p, MHD_HTTP_BAD_REQUEST, key_bad_page(url), 0);
+        const char *why = take_name(p);
+        why = why ? why : key_bad_page(url);
+        if (why)
+                return queue_error(p, MHD_HTTP_BAD_REQUEST, why, 0);
         struct key k;
         key_parse(&k, url);
         p->is_recording = k.kind == KEY_RECORDING;

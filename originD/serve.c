@@ -82,7 +82,7 @@ static bool ask_elsewhere(struct serve *sv, struct serve_request *r, const struc
         const struct serve_elsewhere *e = &sv->elsewhere;
         struct fetch m = {.offset = r->offset, .hops = r->asked_elsewhere ? FETCH_HOPS_MAX : (uint8_t)(r->hops + 1)};
         if (!e->who || sv->stopping || (than && r->asked_elsewhere) || r->parsed.kind < KEY_ENTRY || r->parsed.kind == KEY_RECORDING ||
-            (r->parsed.joined && !r->from_node) || /* how long it is has to be known */
+            r->part_chunks || (r->parsed.joined && !r->from_node) || /* how long it is has to be known */
             r->hops >= FETCH_HOPS_MAX ||
             sv->asking_elsewhere >= sv->askers.waits_of_one)
                 return false;

@@ -52,6 +52,7 @@ struct serve_request {
         uint8_t hops;       /* as struct fetch */
         bool from_node;     /* it came by nng: the keys for other origins may be asked */
         uint64_t asker;     /* which connection, or address: askers.h. Not the same for nng and HTTP */
+        uint8_t part, part_chunks; /* only that part of the segment that key names (proto/parts.h); part_chunks 0: all of it */
         bool slow_taker;    /* what is read for it stays in memory until serve_taken() says that it is not needed any more */
         void (*done)(struct serve_request *r, const struct serve_answer *a);
         /* private */

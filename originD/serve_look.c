@@ -16,6 +16,7 @@
 #include "originD/playlist.h"
 #include "originD/replica/catalog.h"
 #include "originD/stats.h"
+#include "proto/parts.h"
 
 #define TTL_MANIFEST_MS 1000
 #define TTL_PLAYLIST_MS 100 /* live, of one that is not named by what is in it: half a part */
@@ -314,9 +315,33 @@ static enum look read_segment(struct serve *sv, struct serve_request *r, struct 
         return read_media(sv, r, s, log, v, v->offset + from, left < r->max_bytes ? (size_t)left : r->max_bytes, read_done);
 }
 
+static size_t read_bytes(void *arg, uint64_t pos, void *dst, size_t max)
+{
+        memcpy(dst, ((const struct buf *)arg)->data + pos, max);
+        return max;
+}
+
+/* A part of it, when that is whole. Parts are told of the newest segments, which are in memory. */
+static enum look look_at_part(struct serve_request *r, const struct init_info *init)
+{
+        const struct segment_view *v = &r->view;
+        struct parts_of p = {.read = read_bytes, .arg = v->bytes, .len_bytes = v->len_bytes, .complete = v->complete, .chunks = r->part_chunks};
+        uint64_t from, len;
+        enum part_state state = v->bytes ? parts_find(&p, r->part, &from, &len) : PART_NONE;
+        if (state != PART_HERE)
+                return state == PART_NOT_YET ? LOOK_WAIT : none(r, TTL_NEVER_MS);
+        uint64_t identity = 1 + r->part * (uint64_t)PART_CHUNKS_MAX + r->part_chunks;
+        serve_reply(r, &(struct serve_answer){.flags = FETCH_IMMUTABLE | FETCH_COMPLETE, .ttl_ms = TTL_MEDIA_MS, .content_type = init_type(init),
+                                         .bytes = v->bytes, .from = (size_t)from, .len = (size_t)len, .size = len, .complete = true,
+                                         .identity = identity});
+        return LOOK_DONE;
+}
+
 static enum look look_at_stored(struct serve *sv, struct serve_request *r, struct session *s, struct chunk_log *log)
 {
         const struct segment_view *v = &r->view;
+        if (r->part_chunks)
+                return look_at_part(r, &log->init);
         if (r->offset == v->len_bytes && !v->complete)
                 return LOOK_WAIT;
         if (v->bytes || r->offset >= v->len_bytes)
@@ -759,7 +784,9 @@ enum look serve_look(struct serve *sv, struct serve_request *r)
                 return loaded;
         switch (r->parsed.kind) {
         case KEY_SEGMENT:
-                return r->parsed.joined ? look_joined(sv, r, s) : look_segment(sv, r, s);
+                if (r->parsed.joined)
+                        return r->part_chunks ? none(r, TTL_NEVER_MS) : look_joined(sv, r, s);
+                return look_segment(sv, r, s);
         case KEY_PICTURE:
                 return look_segment(sv, r, s);
         case KEY_PLAYLIST:

@@ -297,6 +297,93 @@ static void test_head_of_a_growing_segment_sends_nothing_behind_the_headers(void
         assert_int_equal(end_session(s), 0);
 }
 
+/* As an edge gives them, so that a CDN may stand before an origin. */
+static void test_a_part_is_cut_out_of_its_segment_and_held_until_it_is_whole(void **state)
+{
+        int err;
+        (void)state;
+        struct session *s = claim("grow", "G1", 0, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        for (unsigned k = 0; k < 4; k++)
+                assert_int_equal(put_bytes(s, "v720", fmp4_video_chunk(0, k, 1000), 0, k, k * INT64_C(200000)), 0);
+        struct answer whole_one, one, pair, held = {.path = "/live/grow/G1/v720/0.4.m4s"};
+        start(&held);
+        UNTIL(&loop, sv.held_count == 1);
+        one = get("/live/grow/G1/v720/0.1.m4s", NULL);
+        pair = get("/live/grow/G1/v720/0.1x2.m4s", NULL);
+        assert_int_equal(put_bytes(s, "v720", fmp4_video_chunk(0, 4, 1000), 0, 4, 800000), 0);
+        finish(&held);
+        whole_one = get("/live/grow/G1/v720/0.m4s", NULL);
+        size_t chunk = one.body->len;
+        assert_true(one.status == 200 && one.length == chunk && pair.status == 200 && held.status == 200);
+        assert_true(whole_one.body->len == 5 * chunk && pair.body->len == 2 * chunk && held.body->len == chunk);
+        assert_memory_equal(one.body->data, whole_one.body->data + chunk, chunk);
+        assert_memory_equal(pair.body->data, whole_one.body->data + 2 * chunk, 2 * chunk);
+        assert_memory_equal(held.body->data, whole_one.body->data + 4 * chunk, chunk);
+        assert_memory_not_equal(strcasestr(one.head, "etag: "), strcasestr(pair.head, "etag: "), 24);
+        buf_unref(&whole_one.body);
+        buf_unref(&one.body);
+        buf_unref(&pair.body);
+        buf_unref(&held.body);
+        struct answer none = get("/live/grow/G1/v720/0.3x2.m4s", NULL), old = get("/live/cam/S1/v720/0.1.m4s", NULL);
+        assert_true(none.status == 404 && old.status == 404); /* it has no such part; of a recording none is told */
+        buf_unref(&none.body);
+        buf_unref(&old.body);
+        assert_int_equal(end_session(s), 0);
+}
+
+static void test_a_version_of_a_playlist_is_held_until_it_is_there(void **state)
+{
+        int err;
+        (void)state;
+        struct session *s = claim("grow", "G1", 0, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        s->tracks[0]->fps_milli = 25000;
+        s->first_chunk_mono_us = 1;
+        for (unsigned k = 0; k < 6; k++)
+                assert_int_equal(put_bytes(s, "v720", fmp4_video_chunk(k / 5, k % 5, 1000), k / 5, k % 5, k * INT64_C(200000)), 0);
+        struct answer held = {.path = "/live/grow/G1/v720/media.m3u8?_HLS_msn=1&_HLS_part=1"};
+        start(&held);
+        UNTIL(&loop, sv.held_count == 1);
+        assert_int_equal(put_bytes(s, "v720", fmp4_video_chunk(1, 1, 1000), 1, 1, 1200000), 0);
+        finish(&held);
+        assert_int_equal(held.status, 200);
+        assert_true(body_has(&held, "URI=\"1.1.m4s\"") && body_has(&held, "TYPE=PART,URI=\"1.2.m4s\""));
+        buf_unref(&held.body);
+        static const char *const bad[] = {"_HLS_part=1", "_HLS_msn=x", "_HLS_msn=4294967296", "_HLS_msn=1&_HLS_part=123456789012345"};
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+                char path[128];
+                snprintf(path, sizeof(path), "/live/grow/G1/v720/media.m3u8?%s", bad[i]);
+                struct answer a = get(path, NULL);
+                assert_int_equal(a.status, 400);
+                buf_unref(&a.body);
+        }
+        assert_int_equal(end_session(s), 0);
+}
+
+static void test_joined_seconds_are_as_long_as_they_say(void **state)
+{
+        (void)state;
+        struct answer joined = get("/live/cam/S1/v720/1x4.m4s", NULL), part = get("/live/cam/S1/v720/1x4.m4s", "100-2099999"), one;
+        size_t at = 0;
+        assert_int_equal(joined.status, 200);
+        assert_int_equal(joined.length, joined.body->len);
+        for (unsigned n = 4; n < 8; n++) {
+                char path[64];
+                snprintf(path, sizeof(path), "/live/cam/S1/v720/%u.m4s", n);
+                one = get(path, NULL);
+                assert_memory_equal(one.body->data, joined.body->data + at, one.body->len);
+                at += one.body->len;
+                buf_unref(&one.body);
+        }
+        assert_int_equal(at, joined.body->len);
+        assert_int_equal(part.status, 206);
+        assert_int_equal(part.body->len, 2099900);
+        assert_memory_equal(part.body->data, joined.body->data + 100, part.body->len);
+        buf_unref(&part.body);
+        buf_unref(&joined.body);
+}
+
 static void test_players_of_other_sites_may_send_their_headers_and_read_every_answer(void **state)
 {
         (void)state;
@@ -602,6 +689,9 @@ int main(void)
                 CASE(test_a_range_beyond_the_end_is_told_the_size),
                 CASE(test_head_says_what_get_would_and_reads_nothing),
                 CASE(test_head_of_a_growing_segment_sends_nothing_behind_the_headers),
+                CASE(test_a_part_is_cut_out_of_its_segment_and_held_until_it_is_whole),
+                CASE(test_a_version_of_a_playlist_is_held_until_it_is_there),
+                CASE(test_joined_seconds_are_as_long_as_they_say),
                 CASE(test_players_of_other_sites_may_send_their_headers_and_read_every_answer),
                 CASE(test_a_track_is_a_part_of_the_path_and_one_that_is_not_there_is_told_which_are),
                 CASE(test_a_list_that_has_not_changed_is_304),
