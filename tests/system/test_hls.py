@@ -136,24 +136,47 @@ def test_ffmpeg_plays_it_live_and_a_recording_has_each_picture_once(cluster):
         assert frames(f"{base}/{uri}") == [round(25 * length)]
 
 
+class DashReader:
+    """Reads each segment of a track by its number, as a player of DASH does that goes by the manifest's clock, and looks at the manifest now and then."""
+
+    def __init__(self, cluster, stream, session, track):
+        self.cluster, self.stream, self.base = cluster, f"/live/{stream}", f"/live/{stream}/{session}/{track}"
+        self.next, self.told = 1, None
+
+    def go_on(self, segments):
+        for _ in range(segments):
+            wait_until(lambda: (a := self.cluster.get(f"{self.base}/{self.next}.m4s")).status != 503 and a, f"segment {self.next}")
+            answer = self.cluster.get(f"{self.base}/{self.next}.m4s")
+            assert answer.status == 200 and answer.body[4:8] == b"styp", (self.next, answer.status)
+            mpd = self.cluster.get(f"{self.stream}/manifest.mpd")
+            assert mpd.status == 200, mpd.status
+            start = re.search(r'availabilityStartTime="([^"]+)"', mpd.text()).group(1)
+            assert self.told in (None, start) and mpd.text().count("<Period ") == 1
+            self.told = start
+            self.next += 1
+
+
 def test_what_players_are_told_stays_by_the_rules_when_an_origin_and_an_encoder_die(tmp_path):
     with Cluster(tmp_path, sets=LATE_IS_FINE, ladder=TINY_LADDER, origins=2, transcoders=2) as cluster:
         cluster.publish_test_picture("hlsfault", size="160x90", fps=25)
         session = cluster.wait_playable("hlsfault")["session"]
         base = cluster.url(f"/live/hlsfault/{session}")
-        players = [Player(base, t["name"]) for t in cluster.stream("hlsfault")["tracks"]]
+        tracks = [t["name"] for t in cluster.stream("hlsfault")["tracks"]]
+        players = [Player(base, t) for t in tracks]
+        dash = [DashReader(cluster, "hlsfault", session, t) for t in tracks]
 
         def go_on(versions):
-            with concurrent.futures.ThreadPoolExecutor(len(players)) as pool:
-                for done in [pool.submit(lambda p: [p.next() for _ in range(versions)], p) for p in players]:
+            with concurrent.futures.ThreadPoolExecutor(len(players) + len(dash)) as pool:
+                work = [pool.submit(lambda p: [p.next() for _ in range(versions)], p) for p in players]
+                for done in work + [pool.submit(d.go_on, versions // 4) for d in dash]:
                     done.result()
-        go_on(6)
+        go_on(8)
         asked = {n: cluster.metric(n, "originD_fetches_total") for n in ("origin-1", "origin-2")}
         cluster.do("kill", max(asked, key=asked.get))
-        go_on(8)
+        go_on(16)
         leads = max(("transcoder-1", "transcoder-2"), key=lambda n: cluster.metric(n, "transcoderd_sessions"))
         cluster.do("kill", leads)
-        go_on(12)
+        go_on(24)
         assert not [what for player in players for what in player.found]
 
 
