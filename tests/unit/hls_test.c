@@ -434,6 +434,23 @@ static void test_old_players_are_told_segments_of_several_seconds_when_they_are_
         assert_int_equal(count("URI=\"S1/a128/classic.m3u8\""), 1);
 }
 
+/* One that has lost a second to retention goes whole, or it would become shorter while it is told. */
+static void test_a_segment_of_several_seconds_whose_beginning_went_is_not_told(void **state)
+{
+        (void)state;
+        store.options.volume_segments = 3;
+        struct session *s = broadcast(13);
+        struct chunk_log *log = s->tracks[0]->log;
+        UNTIL(&loop, !chunk_log_busy(log) && chunk_log_may_forget_volume(log, 0));
+        write_classic(s, "v720");
+        assert_int_equal(count("\n#EXT-X-MEDIA-SEQUENCE:0\n"), 1);
+        assert_int_equal(chunk_log_forget_volume(log, 0), 0); /* seconds 0 to 2 */
+        write_classic(s, "v720");
+        assert_int_equal(count("\n#EXT-X-MEDIA-SEQUENCE:1\n"), 1);
+        assert_int_equal(count("\n#EXTINF:4.000000,\n1x4.m4s\n#EXTINF:4.000000,\n2x4.m4s\n"), 1);
+        assert_int_equal(count("0x4.m4s"), 0);
+}
+
 static void test_of_several_seconds_that_nobody_wrote_the_segment_is_a_gap(void **state)
 {
         (void)state;
@@ -554,6 +571,7 @@ int main(void)
                 CASE(test_a_playlist_that_changes_is_one_answer_however_long_it_is),
                 CASE(test_a_recording_ends_and_says_how_long_its_last_segment_is),
                 CASE(test_old_players_are_told_segments_of_several_seconds_when_they_are_whole),
+                CASE(test_a_segment_of_several_seconds_whose_beginning_went_is_not_told),
                 CASE(test_of_several_seconds_that_nobody_wrote_the_segment_is_a_gap),
                 CASE(test_seconds_are_joined_when_all_of_them_are_whole),
                 CASE(test_who_asks_for_a_version_waits_until_its_part_is_there),

@@ -489,16 +489,17 @@ static void test_a_range_of_a_growing_segment_is_what_is_there_and_then_what_com
 {
         (void)state;
         struct fixture f;
-        struct viewer v[3];
-        int three = 3;
+        struct viewer v[4];
+        int four = 4;
         struct { struct viewer *v; size_t len; } two = {&v[0], 2};
         open_fixture(&f, 20 * US_PER_S);
-        static const char *const ranges[] = {"Range: bytes=1-3\r\n", "Range: bytes=4-4\r\n", "Range: bytes=4-9007199254740991\r\n"};
-        for (int i = 0; i < 3; i++) {
+        static const char *const ranges[] = {"Range: bytes=1-3\r\n", "Range: bytes=4-4\r\n", "Range: bytes=4-9007199254740991\r\n",
+                                             "Range: bytes=8-9\r\n"};
+        for (int i = 0; i < 4; i++) {
                 viewer_open(&v[i], &f);
                 viewer_ask(&v[i], "GET", SEGMENT, ranges[i]);
         }
-        until(&f, is_held, &three);
+        until(&f, is_held, &four);
         until(&f, is_asked, NULL);
         fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
         until(&f, have_body, &two); /* it has not ended, and the others have not begun */
@@ -521,9 +522,11 @@ static void test_a_range_of_a_growing_segment_is_what_is_there_and_then_what_com
         assert_string_equal(header_of(&v[2], "Content-Range"), "bytes 4-9007199254740991/*");
         assert_int_equal(v[2].body_len, 4);
         assert_memory_equal(v[2].body, "efgh", 4);
+        until(&f, has_answer, &v[3]); /* behind the end, as is known now */
+        assert_int_equal(v[3].status, 416);
         ask(&f, &v[2], "GET", SEGMENT, "Range: bytes=4-9007199254740991\r\n"); /* of what is complete */
         assert_string_equal(header_of(&v[2], "Content-Range"), "bytes 4-7/8");
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < 4; i++)
                 viewer_close(&v[i]);
         close_fixture(&f);
 }
