@@ -490,21 +490,23 @@ static void test_a_range_of_a_growing_segment_is_what_is_there_and_then_what_com
         (void)state;
         struct fixture f;
         struct viewer v[4];
-        int four = 4;
+        int three = 3;
         struct { struct viewer *v; size_t len; } two = {&v[0], 2};
         open_fixture(&f, 20 * US_PER_S);
         static const char *const ranges[] = {"Range: bytes=1-3\r\n", "Range: bytes=4-4\r\n", "Range: bytes=4-9007199254740991\r\n",
                                              "Range: bytes=8-9\r\n"};
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 4; i++)
                 viewer_open(&v[i], &f);
+        for (int i = 0; i < 3; i++)
                 viewer_ask(&v[i], "GET", SEGMENT, ranges[i]);
-        }
-        until(&f, is_held, &four);
+        until(&f, is_held, &three);
         until(&f, is_asked, NULL);
         fake_answer_bytes(fake_open(f.e.upstream), "abc", 3, FETCH_IMMUTABLE, 0, "video/mp4");
         until(&f, have_body, &two); /* it has not ended, and the others have not begun */
         assert_int_equal(v[0].status, 206);
         assert_string_equal(header_of(&v[0], "Content-Range"), "bytes 1-3/*");
+        viewer_ask(&v[3], "GET", SEGMENT, ranges[3]);
+        until(&f, is_held, &(int){4});
         until(&f, is_asked, NULL);
         fake_answer_bytes(fake_open(f.e.upstream), "def", 3, FETCH_IMMUTABLE, 0, "video/mp4");
         for (int i = 0; i < 2; i++) {

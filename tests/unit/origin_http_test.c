@@ -326,7 +326,10 @@ static void test_a_part_is_cut_out_of_its_segment_and_held_until_it_is_whole(voi
         buf_unref(&pair.body);
         buf_unref(&held.body);
         struct answer none = get("/live/grow/G1/v720/0.3x2.m4s", NULL), old = get("/live/cam/S1/v720/0.1.m4s", NULL);
-        assert_true(none.status == 404 && old.status == 404); /* it has no such part; of a recording none is told */
+        struct answer joined = get("/live/cam/S1/v720/0x4.1.m4s", NULL);
+        assert_true(none.status == 404 && old.status == 404); /* it has no such part; of a recording none is told, */
+        assert_int_equal(joined.status, 404);                 /* and of joined seconds neither */
+        buf_unref(&joined.body);
         buf_unref(&none.body);
         buf_unref(&old.body);
         assert_int_equal(end_session(s), 0);
