@@ -15,10 +15,12 @@
 #define ENTRIES_MAX 256 /* of `recording` */
 #define SECONDS_MAX (INT64_MAX / US_PER_S)
 #define GIVEN_MAX 48
+#define REWIND_LEAST_S 2 /* as of time_shift_s */
 
 /* ---- policy -------------------------------------------------------------------------------------------------------- */
 
 struct policy {
+        int64_t rewind_us;
         int64_t live_us;  /* INT64_MAX: all */
         int64_t after_us; /* 0: for ever */
         uint64_t after_bytes;
@@ -27,18 +29,27 @@ struct policy {
 static struct policy policy_of(const struct store *st, const char *stream)
 {
         const json_t *entry = pattern_first(st->options.recording, stream);
-        const json_t *live = json_object_get(entry, "live"), *after_s = json_object_get(entry, "after_s");
-        struct policy p = {.live_us = INT64_MAX, .after_us = st->options.retention_us,
+        const json_t *live = json_object_get(entry, "live"), *after_s = json_object_get(entry, "after_s"), *rewind = json_object_get(entry, "rewind");
+        struct policy p = {.rewind_us = st->options.time_shift_us, .live_us = INT64_MAX, .after_us = st->options.retention_us,
                            .after_bytes = (uint64_t)json_integer_value(json_object_get(entry, "after_bytes"))};
         if (json_is_integer(live))
                 p.live_us = json_integer_value(live) * US_PER_S;
         else if (live && strcmp(json_string_value(live), "none") == 0)
                 p.live_us = 0;
-        if (p.live_us < st->options.time_shift_us)
-                p.live_us = st->options.time_shift_us;
+        if (json_is_integer(rewind))
+                p.rewind_us = json_integer_value(rewind) * US_PER_S;
+        else if (rewind)
+                p.rewind_us = RETENTION_REWIND_ALL_S * US_PER_S;
+        if (p.live_us < p.rewind_us)
+                p.live_us = p.rewind_us;
         if (after_s)
                 p.after_us = json_integer_value(after_s) * US_PER_S;
         return p;
+}
+
+int64_t retention_rewind_s(const struct store *st, const char *stream)
+{
+        return policy_of(st, stream).rewind_us / US_PER_S;
 }
 
 /* What was given, as it stands in the file; cut short when it is long. */
@@ -71,9 +82,23 @@ static int check_live(const json_t *entry, size_t i, char *why, size_t why_cap)
                              (long long)SECONDS_MAX);
 }
 
+static int check_rewind(const json_t *entry, size_t i, char *why, size_t why_cap)
+{
+        char given[GIVEN_MAX];
+        const json_t *rewind = json_object_get(entry, "rewind");
+        const char *word = json_string_value(rewind);
+        bool number = json_is_integer(rewind) && json_integer_value(rewind) >= REWIND_LEAST_S && json_integer_value(rewind) <= RETENTION_REWIND_ALL_S;
+        if (!rewind || number || (word && strcmp(word, "all") == 0))
+                return 0;
+        quote(given, rewind);
+        return config_refuse(why, why_cap, "entry %zu: \"rewind\" is %s, allowed are \"all\" and seconds from %d to %d", i, given, REWIND_LEAST_S,
+                             RETENTION_REWIND_ALL_S);
+}
+
 static int check_entry(const json_t *entry, size_t i, char *why, size_t why_cap)
 {
-        int err = check_live(entry, i, why, why_cap);
+        int err = check_rewind(entry, i, why, why_cap);
+        err = err ? err : check_live(entry, i, why, why_cap);
         err = err ? err : check_count(entry, "after_s", SECONDS_MAX, i, why, why_cap);
         err = err ? err : check_count(entry, "after_bytes", INT64_MAX, i, why, why_cap);
         return err ? err : config_check_match(entry, i, why, why_cap);
@@ -81,7 +106,7 @@ static int check_entry(const json_t *entry, size_t i, char *why, size_t why_cap)
 
 int retention_check_config(const void *value, char *why, size_t why_cap)
 {
-        return config_check_list(value, "match|live|after_s|after_bytes", ENTRIES_MAX, check_entry, why, why_cap);
+        return config_check_list(value, "match|rewind|live|after_s|after_bytes", ENTRIES_MAX, check_entry, why, why_cap);
 }
 
 /* ---- the share --------------------------------------------------------------------------------------------------- */

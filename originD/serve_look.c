@@ -506,6 +506,16 @@ static enum look look_at_holes(struct serve_request *r, const struct session *s,
         return LOOK_DONE;
 }
 
+/* How far back one can go is each stream's own. That is looked up once: playlists are asked for several times a second. */
+static struct manifest_options options_for(struct serve *sv, const struct session *s)
+{
+        struct manifest_options o = sv->manifest;
+        if (!s->of_stream->rewind_s)
+                s->of_stream->rewind_s = retention_rewind_s(sv->store, s->stream);
+        o.time_shift_s = s->of_stream->rewind_s;
+        return o;
+}
+
 static enum look look_manifest(struct serve *sv, struct serve_request *r, struct session *s)
 {
         const struct manifest_format *f = manifest_format(r->parsed.file);
@@ -518,7 +528,8 @@ static enum look look_manifest(struct serve *sv, struct serve_request *r, struct
         bool entry = r->parsed.kind == KEY_ENTRY, for_ever = !entry && s->state == SESSION_ENDED;
         if (!for_ever)
                 take_all_at_once(r);
-        struct buf *text = f->write(s, &sv->manifest, entry);
+        struct manifest_options o = options_for(sv, s);
+        struct buf *text = f->write(s, &o, entry);
         enum look l = answer_bytes(r, text, text->len, true, for_ever ? FETCH_IMMUTABLE : 0,
                                    for_ever ? TTL_MEDIA_MS : TTL_MANIFEST_MS, f->content_type);
         buf_unref(&text);
@@ -552,9 +563,10 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
         if (over || holes != LOOK_DONE)
                 return holes;
         bool pictures = t->init.kind == TRACK_PICTURES, classic = r->parsed.classic, lasts = pictures || classic || r->parsed.waits;
-        struct buf *text = pictures  ? picture_playlist(s, t, &sv->manifest)
-                           : classic ? classic_write(s, t, &sv->manifest)
-                                     : playlist_write(s, t, &sv->manifest, &r->parsed);
+        struct manifest_options o = options_for(sv, s);
+        struct buf *text = pictures  ? picture_playlist(s, t, &o)
+                           : classic ? classic_write(s, t, &o)
+                                     : playlist_write(s, t, &o, &r->parsed);
         if (live)
                 take_all_at_once(r);
         enum look l = answer_bytes(r, text, text->len, true, live ? 0 : FETCH_IMMUTABLE,

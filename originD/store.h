@@ -41,6 +41,7 @@ struct stream {
         struct session *sessions; /* newest first, by next_of_stream */
         struct session *oldest;
         uint64_t ended_bytes; /* of its recordings */
+        int64_t rewind_s; /* retention.h; 0: nobody has asked */
         size_t live;          /* of its sessions; those that are ending too */
         struct stream *next;      /* of the bucket */
         struct stream *next_all, **prev_all;

@@ -212,7 +212,10 @@ bool trimming_oldest(const struct store *st, struct session *s, struct trimmable
                 last_segment = row->sum.last_segment > last_segment ? row->sum.last_segment : last_segment;
         }
         out->ended_wall_us = s->epoch_us + (last_segment + 1) * SEGMENT_US;
-        return last_segment >= 0 && last_segment < (end_us - st->options.time_shift_us) / SEGMENT_US && !s->ending;
+        int64_t kept_us = retention_rewind_s(st, s->stream) * US_PER_S;
+        if (kept_us > st->options.time_shift_us) /* or a broadcast that can be seen from its beginning would fill the disk, and end for all */
+                kept_us = st->options.time_shift_us;
+        return last_segment >= 0 && last_segment < (end_us - kept_us) / SEGMENT_US && !s->ending;
 }
 
 /* What is lacking before it is not waited for any more: it would be brought only to go again. */

@@ -46,9 +46,14 @@ def test_the_oldest_recordings_go_when_there_are_too_many_bytes(make_cluster):
     assert not gone(cluster, f"more{n}", newest)
 
 
+def depth(cluster, stream):
+    """How far back a viewer can go, in seconds, as the manifest says."""
+    return int(re.search(r'timeShiftBufferDepth="PT([0-9]+)S"', cluster.get(f"/live/{stream}/manifest.mpd").text())[1])
+
+
 def test_a_broadcast_keeps_its_window_and_what_is_before_it_goes(make_cluster):
     cluster = make_cluster(ladder=TINY_LADDER, sets=["originD.volume_segments=2", "originD.time_shift_s=4",
-                                                     'originD.recording=[{"match": "window", "live": 4}]'])
+                                                     'originD.recording=[{"match": "window", "live": 4}, {"match": "whole", "rewind": "all"}]'])
     cluster.publish_test_picture("window", size="320x180")
     cluster.publish_test_picture("whole", size="320x180")
     session = cluster.wait_playable("window")["session"]
@@ -56,6 +61,12 @@ def test_a_broadcast_keeps_its_window_and_what_is_before_it_goes(make_cluster):
     wait_until(lambda: gone(cluster, "window", session), "the first segment is gone", 60)
     assert cluster.metric("origin-1", "originD_removed_volumes_total", reason="window") >= 1
     assert not gone(cluster, "whole", other)
+    assert depth(cluster, "window") <= 4
+    assert depth(cluster, "whole") > 5
+    playlist = cluster.get(f"/live/whole/{other}/v180/media.m3u8").text()
+    assert "#EXT-X-MEDIA-SEQUENCE:0\n" in playlist and "\n0.m4s\n" in playlist
+    window = cluster.get(f"/live/window/{session}/v180/media.m3u8").text()
+    assert "#EXT-X-MEDIA-SEQUENCE:0\n" not in window
     folder = os.path.join(cluster.config("origin-1")["data_dir"], "window", session, "v180")
     volumes = sorted(n for n in os.listdir(folder) if n.endswith(".mp4") and n != "init.mp4")
     last = int(volumes[-1].split(".")[0])

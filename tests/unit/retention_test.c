@@ -252,9 +252,11 @@ static void test_a_policy_that_is_wrong_is_refused_with_what_was_given_and_what_
         static const struct {
                 const char *config, *given, *allowed;
         } bad[] = {
-                {"{}", "is not an array of objects", "match|live|after_s|after_bytes"},
-                {"[{}, 7]", "entry 1: is not an object", "match|live|after_s|after_bytes"},
-                {"[{\"keep\": 1}]", "entry 0: unknown key \"keep\"", "allowed are match|live|after_s|after_bytes"},
+                {"{}", "is not an array of objects", "match|rewind|live|after_s|after_bytes"},
+                {"[{}, 7]", "entry 1: is not an object", "match|rewind|live|after_s|after_bytes"},
+                {"[{\"keep\": 1}]", "entry 0: unknown key \"keep\"", "allowed are match|rewind|live|after_s|after_bytes"},
+                {"[{\"rewind\": \"some\"}]", "entry 0: \"rewind\" is \"some\"", "allowed are \"all\" and seconds from 2 to 31622400"},
+                {"[{\"rewind\": 1}]", "entry 0: \"rewind\" is 1", "allowed are \"all\" and seconds from 2 to 31622400"},
                 {"[{\"live\": \"some\"}]", "entry 0: \"live\" is \"some\"", "allowed are \"all\", \"none\" and seconds from 0 to 9223372036854"},
                 {"[{\"live\": -1}]", "\"live\" is -1", "from 0 to"},
                 {"[{\"live\": 1.5}]", "\"live\" is 1.5", "seconds from 0 to"},
@@ -281,10 +283,9 @@ static void test_a_policy_that_is_wrong_is_refused_with_what_was_given_and_what_
         json_decref(good);
 }
 
-static void test_a_live_session_loses_the_volumes_before_its_window_and_nothing_else(void **state)
+static void loses_what_is_before_6_s_and_nothing_else(const char *policy)
 {
-        (void)state;
-        json_t *recording = json_loads("[{\"live\": 6}]", 0, NULL);
+        json_t *recording = json_loads(policy, 0, NULL);
         struct segment_view v;
         store.options.volume_segments = 2;
         struct session *s = recorded("cam", "S1", 0);
@@ -308,6 +309,31 @@ static void test_a_live_session_loses_the_volumes_before_its_window_and_nothing_
         s = store_session(&store, "S1");
         assert_int_equal(track_first_segment(s, s->tracks[0]), 6);
         assert_int_equal(session_bytes(s), bytes);
+        json_decref(recording);
+}
+
+static void test_a_live_session_loses_the_volumes_before_its_window_and_nothing_else(void **state)
+{
+        (void)state;
+        loses_what_is_before_6_s_and_nothing_else("[{\"live\": 6}]");
+}
+
+static void test_what_viewers_can_go_back_to_is_kept_whatever_else_is_not(void **state)
+{
+        (void)state;
+        loses_what_is_before_6_s_and_nothing_else("[{\"live\": \"none\", \"rewind\": 6}]");
+}
+
+static void test_how_far_back_viewers_can_go_is_each_streams_own(void **state)
+{
+        (void)state;
+        json_t *recording = json_loads("[{\"match\": \"film-*\", \"rewind\": \"all\"}, {\"match\": \"short\", \"rewind\": 10}, {\"live\": \"all\"}]", 0, NULL);
+        store.options.time_shift_us = 60 * US_PER_S;
+        store.options.recording = recording;
+        assert_int_equal(retention_rewind_s(&store, "film-1"), RETENTION_REWIND_ALL_S);
+        assert_int_equal(retention_rewind_s(&store, "short"), 10);
+        assert_int_equal(retention_rewind_s(&store, "cam"), 60);
+        store.options.recording = NULL;
         json_decref(recording);
 }
 
@@ -397,6 +423,8 @@ int main(void)
                 CASE(test_what_ended_while_the_clock_was_behind_is_kept_as_long_as_all_else),
                 CASE(test_a_policy_that_is_wrong_is_refused_with_what_was_given_and_what_is_allowed),
                 CASE(test_a_live_session_loses_the_volumes_before_its_window_and_nothing_else),
+                CASE(test_what_viewers_can_go_back_to_is_kept_whatever_else_is_not),
+                CASE(test_how_far_back_viewers_can_go_is_each_streams_own),
                 CASE(test_a_volume_that_is_not_kept_goes_after_session_json_says_so),
                 CASE(test_a_full_disk_costs_the_oldest_recordings_before_it_costs_writers),
                 CASE(test_a_volume_is_not_removed_before_the_list_goes_without_it),
