@@ -410,7 +410,8 @@ static void span(const struct entry *e, int64_t wall_us, uint32_t *first, uint32
 
 static enum census_says judge_key(const struct entry *e, const struct key *key, int64_t wall_us)
 {
-        if (key->kind == KEY_MANIFEST)
+        bool of_session = key->kind >= KEY_FACTS && !*key->track;
+        if (key->kind == KEY_MANIFEST || of_session)
                 return CENSUS_THERE;
         bool known = has_track(e, names_track(key->track));
         uint32_t first, last;
@@ -429,7 +430,7 @@ static enum census_says judge_key(const struct entry *e, const struct key *key, 
 enum census_says census_ask(struct census *c, const struct key *key, int64_t wall_us)
 {
         enum census_says says = CENSUS_UNKNOWN;
-        if (key->kind < KEY_ENTRY || key->kind > KEY_SEGMENT)
+        if (key->kind < KEY_ENTRY || key->kind > KEY_PIECE)
                 return CENSUS_THERE;
         pthread_mutex_lock(&c->lock);
         if (key->kind == KEY_ENTRY) {

@@ -43,7 +43,7 @@ void census_forget(struct census *c, unsigned source); /* that node is gone for 
 void census_settle(struct census *c, bool sure);       /* whether the list of every node that is up is as of now */
 bool census_is_sure(const struct census *c);           /* any thread */
 
-/* Of media, KEY_ENTRY to KEY_SEGMENT; all else is THERE. Any thread. */
+/* Of media, KEY_ENTRY to KEY_PIECE; all else is THERE. Any thread. */
 enum census_says census_ask(struct census *c, const struct key *key, int64_t wall_us);
 /* Of a session that is live: the first segment that there is, and the one that is being made by the clock, which may lack its first bytes yet.
  * false: it is over, or not known. Any thread. */

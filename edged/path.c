@@ -109,12 +109,47 @@ static enum path_kind take_version(const char *target, struct path *out)
         return PATH_OBJECT;
 }
 
+/* A value of the query that is as short as those that are meant are; NULL: there is none. One that is longer is wrong in any case. */
+static const char *query_value(const char *target, const char *name, char dst[16])
+{
+        const char *at = target + strcspn(target, "?#");
+        while (*at == '?' || *at == '&') {
+                size_t len = strcspn(++at, "=&#"), value_len = at[len] == '=' ? strcspn(at + len + 1, "&#") : 0;
+                if (is_name(at, len, name)) {
+                        size_t n = value_len < 15 ? value_len : 15;
+                        memcpy(dst, at + len + 1, n);
+                        dst[n] = '\0';
+                        return dst;
+                }
+                at += len + (at[len] == '=') + value_len;
+        }
+        return NULL;
+}
+
+/* "?from=90&to=150" of the whole recording stands for the name of the clip. */
+static enum path_kind take_clip(const char *target, struct path *out)
+{
+        char from[16], to[16], track[16];
+        const char *why = query_value(target, "track", track)
+                                  ? "a track is a part of the path: SESSION/TRACK/recording.mp4"
+                                  : key_cut_recording(&out->object, query_value(target, "from", from), query_value(target, "to", to));
+        if (why) {
+                bad(out, PATH_BAD, why);
+                return PATH_BAD;
+        }
+        key_write_recording(out->key, &out->object);
+        out->key_len = strlen(out->key);
+        return PATH_RECORDING;
+}
+
 static enum path_kind classify(const char *target, struct path *out)
 {
         const char *key = out->key;
         key_parse(&out->object, key);
         if (out->object.kind == KEY_PLAYLIST && !out->object.waits && !out->object.skips && !out->object.classic)
                 return take_version(target, out);
+        if (out->object.kind == KEY_RECORDING)
+                return take_clip(target, out);
         if (key_is_public(out->object.kind) || (out->object.kind == KEY_NONE && take_part(out)))
                 return PATH_OBJECT;
         if (out->object.kind == KEY_NONE && take_tail(out))
@@ -143,7 +178,8 @@ static enum path_kind classify(const char *target, struct path *out)
 
 bool path_is_known(const struct path *p)
 {
-        return p->kind == PATH_OBJECT || p->kind == PATH_TAIL || p->kind == PATH_TIME || p->kind == PATH_STEERING || p->kind == PATH_LOAD || p->kind == PATH_CMCD ||
+        return p->kind == PATH_OBJECT || p->kind == PATH_TAIL || p->kind == PATH_RECORDING || p->kind == PATH_TIME || p->kind == PATH_STEERING ||
+               p->kind == PATH_LOAD || p->kind == PATH_CMCD ||
                p->kind == PATH_SITE;
 }
 

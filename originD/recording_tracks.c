@@ -10,7 +10,7 @@
 
 static bool usable(const struct session *s, const struct track *t)
 {
-        return t->log && track_playable(s, t);
+        return t->log && track_playable(s, t) && t->init.kind != TRACK_PICTURES;
 }
 
 bool recording_has(const struct session *s, const char *track)

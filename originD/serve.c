@@ -75,13 +75,19 @@ static void end_turn(struct serve *sv, struct serve_request *r)
                 give_turns(sv);
 }
 
+/* How its file lies here is this origin's own business. */
+static bool is_of_recording(const struct serve_request *r)
+{
+        return r->parsed.kind == KEY_FACTS || r->parsed.kind == KEY_PIECE || r->parsed.kind == KEY_RECORDING;
+}
+
 /* Asks the next of the origins that may have more; true: it is on its way. Only the first one may ask others in its turn, or
  * a question about what nobody has would be asked many times over. */
 static bool ask_elsewhere(struct serve *sv, struct serve_request *r, const struct session *than)
 {
         const struct serve_elsewhere *e = &sv->elsewhere;
         struct fetch m = {.offset = r->offset, .hops = r->asked_elsewhere ? FETCH_HOPS_MAX : (uint8_t)(r->hops + 1)};
-        if (!e->who || sv->stopping || (than && r->asked_elsewhere) || r->parsed.kind < KEY_ENTRY || r->parsed.kind == KEY_RECORDING ||
+        if (!e->who || sv->stopping || (than && r->asked_elsewhere) || r->parsed.kind < KEY_ENTRY || is_of_recording(r) ||
             r->part_chunks || (r->parsed.joined && !r->from_node) || /* how long it is has to be known */
             r->hops >= FETCH_HOPS_MAX ||
             sv->asking_elsewhere >= sv->askers.waits_of_one)
@@ -242,8 +248,11 @@ void serve_resolve(struct serve *sv, struct serve_request *r)
         case LOOK_LOADING:
                 if (sv->stopping)
                         serve_reply(r, &not_yet);
-                else if (may_wait(sv, r))
+                else if (may_wait(sv, r)) {
                         hold_for_disk(sv, r);
+                        if (is_of_recording(r)) /* it takes a turn for each volume that is looked at, and others theirs between */
+                                end_turn(sv, r);
+                }
                 break;
         case LOOK_WAIT:
                 if (sv->stopping || !r->wait_ms)

@@ -69,7 +69,7 @@ struct serve_request {
         uint64_t view_at, object_bytes; /* where it begins in what is asked for, and how long that is now */
         struct recording_place place; /* of KEY_RECORDING */
         struct recording_plan plan;   /* from piece to piece: who asks for a recording in pieces keeps the request for them */
-        uint64_t whole, identity;     /* of the file that the place is in: its size, and what it is made of */
+        uint64_t whole, identity;     /* of the object that the place is in: its size, and what its file is made of */
         uint32_t none_ttl_ms;
         uint32_t due_ms; /* LOOK_WAIT: there can be nothing before */
         enum read_kind wants;

@@ -1,6 +1,7 @@
 #include "originD/serve_impl.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,7 +170,7 @@ static void archive_read_done(void *arg, int err, const char *words)
         (void)words; /* the archive logs what is wrong with it */
         bool bad = err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_PROTO || err == ERR_IO;
         int status = !err ? 0 : bad ? ERR_IO : ERR_FULL;
-        if (r->parsed.kind == KEY_RECORDING)
+        if (r->parsed.kind == KEY_RECORDING || r->parsed.kind == KEY_PIECE)
                 recording_read_done(r, status);
         else if (is_picture(r))
                 picture_read_done(r, status);
@@ -551,7 +552,8 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
                 return serve_look_error(r, ERR_IO);
         if (!t->log || !manifest_ready(s, clock_mono_us()))
                 return live ? LOOK_WAIT : none(r, TTL_UNKNOWN_MS);
-        switch (r->parsed.classic ? look_classic(s, t, &sv->manifest) : playlist_look(s, t, &r->parsed)) {
+        struct manifest_options o = options_for(sv, s);
+        switch (r->parsed.classic ? look_classic(s, t, &o) : playlist_look(s, t, &r->parsed)) {
         case PLAYLIST_READY:
                 break;
         case PLAYLIST_NOT_YET:
@@ -563,7 +565,6 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
         if (over || holes != LOOK_DONE)
                 return holes;
         bool pictures = t->init.kind == TRACK_PICTURES, classic = r->parsed.classic, lasts = pictures || classic || r->parsed.waits;
-        struct manifest_options o = options_for(sv, s);
         struct buf *text = pictures  ? picture_playlist(s, t, &o)
                            : classic ? classic_write(s, t, &o)
                                      : playlist_write(s, t, &o, &r->parsed);
@@ -582,6 +583,12 @@ static const char *recording_type(const struct serve_request *r, const struct se
         return c.count && c.tracks[0]->init.kind == TRACK_VIDEO ? INIT_TYPE_PICTURE : INIT_TYPE_SOUND;
 }
 
+/* A piece's name says of which file it is; the file's does not. */
+static uint8_t recording_flags(const struct serve_request *r, bool all)
+{
+        return (uint8_t)((r->parsed.kind == KEY_PIECE ? FETCH_IMMUTABLE : 0) | (all ? FETCH_COMPLETE : 0));
+}
+
 static void recording_read_done(void *arg, int status)
 {
         struct serve_request *r = arg;
@@ -591,8 +598,9 @@ static void recording_read_done(void *arg, int status)
         if (end_read(r, r->log, &r->place.view, status, &bytes))
                 return;
         bool all = r->offset + bytes->len == r->whole;
-        struct serve_answer a = {.flags = all ? FETCH_COMPLETE : 0, .content_type = type, .bytes = bytes, .len = bytes->len,
-                                 .size = r->whole, .identity = r->identity, .complete = true, .kept = r->slow_taker};
+        struct serve_answer a = {.flags = recording_flags(r, all), .ttl_ms = r->parsed.kind == KEY_PIECE ? TTL_MEDIA_MS : 0,
+                                 .content_type = type, .bytes = bytes, .len = bytes->len, .size = r->whole, .identity = r->identity,
+                                 .complete = true, .kept = r->slow_taker};
         if (status) /* its volume's row says that it is here: that is no absence */
                 a = (struct serve_answer){.status = status == ERR_FULL ? ERR_FULL : ERR_IO};
         serve_reply(r, &a);
@@ -627,7 +635,7 @@ static enum look look_recording_later(struct serve_request *r, enum segment_stat
         case SEGMENT_BUSY:
                 return serve_look_error(r, ERR_FULL);
         case SEGMENT_UNREADABLE:
-                if (l && l->failed == ERR_LIMIT)
+                if (l && l->failed == ERR_LIMIT && r->parsed.kind == KEY_RECORDING)
                         return answer_cannot(r, mem_strdup("this is too long for one file: ask for a part of it, ?from=SECONDS&to=SECONDS"));
                 return serve_look_error(r, ERR_IO);
         case SEGMENT_LACKING:
@@ -638,41 +646,63 @@ static enum look look_recording_later(struct serve_request *r, enum segment_stat
 }
 
 /* A slice of the header: of a day's it is 30 MB, and those who read it slowly are to hold little. */
-static enum look answer_header(struct serve_request *r, const struct session *s, const struct layout *l)
+static enum look answer_header(struct serve_request *r, const struct session *s, const struct layout *l, uint64_t at, uint64_t left)
 {
-        size_t from = (size_t)r->offset, len = l->header->len - from;
-        len = len < HEADER_SLICE_BYTES ? len : HEADER_SLICE_BYTES;
-        len = len < r->max_bytes ? len : r->max_bytes;
-        struct buf *slice = buf_copy(l->header->data + from, len);
-        serve_reply(r, &(struct serve_answer){.content_type = recording_type(r, s), .bytes = slice, .len = len, .size = l->size,
-                                         .identity = l->identity, .complete = true});
+        size_t len = l->header->len - (size_t)at, most = r->slow_taker ? HEADER_SLICE_BYTES : r->max_bytes;
+        most = most < r->max_bytes ? most : r->max_bytes;
+        len = len < most ? len : most;
+        len = len < left ? len : (size_t)left;
+        struct buf *slice = buf_copy(l->header->data + at, len);
+        serve_reply(r, &(struct serve_answer){.flags = recording_flags(r, len == left),
+                                         .ttl_ms = r->parsed.kind == KEY_PIECE ? TTL_MEDIA_MS : 0, .content_type = recording_type(r, s),
+                                         .bytes = slice, .len = len, .size = r->whole, .identity = l->identity, .complete = true});
         buf_unref(&slice);
         return LOOK_DONE;
 }
 
-/* A piece of the one file, at most the rest of a segment. */
+/* What an edge needs to know before it says anything of the file. */
+static enum look answer_facts(struct serve_request *r, const struct session *s, const struct layout *l)
+{
+        char *text = mem_printf("{\"size\":%" PRIu64 ",\"identity\":\"%016" PRIx64 "\",\"type\":\"%s\"}\n", l->size, l->identity,
+                                recording_type(r, s));
+        struct buf *bytes = buf_copy(text, strlen(text));
+        enum look done = answer_bytes(r, bytes, bytes->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
+        buf_unref(&bytes);
+        free(text);
+        return done;
+}
+
+/* Of the one file, or of a piece of it, at most the rest of a segment. */
 static enum look look_recording(struct serve *sv, struct serve_request *r, struct session *s)
 {
         struct recording_place *at = &r->place;
         struct layout *l;
         const struct key *k = &r->parsed;
         if (*k->track && s->state == SESSION_ENDED && !recording_has(s, k->track))
-                return answer_no_track(r, s);
+                return k->kind == KEY_RECORDING ? answer_no_track(r, s) : none(r, TTL_NEVER_MS);
         enum segment_state state = layouts_get(&sv->layouts, s, k->track, k->from, k->to, has_turn(r, READ_OLD), &l);
         if (state != SEGMENT_HERE)
                 return look_recording_later(r, state, l);
-        if (r->offset >= l->size)
+        if (k->kind == KEY_FACTS)
+                return answer_facts(r, s, l);
+        uint64_t from = k->kind == KEY_PIECE ? (uint64_t)k->piece * RECORDING_PIECE_BYTES : 0, end = l->size;
+        if (k->kind == KEY_PIECE && end > from + RECORDING_PIECE_BYTES)
+                end = from + RECORDING_PIECE_BYTES;
+        if ((k->kind == KEY_PIECE && k->identity != l->identity) || from >= end || r->offset >= end - from)
                 return none(r, TTL_UNKNOWN_MS);
-        state = recording_find(l, s, r->offset, has_turn(r, READ_OLD), &r->plan, at);
+        r->whole = end - from;
+        r->identity = l->identity;
+        uint64_t place = from + r->offset, left = end - place;
+        state = recording_find(l, s, place, has_turn(r, READ_OLD), &r->plan, at);
         if (state != SEGMENT_HERE)
                 return look_recording_later(r, state, NULL);
         if (!at->log)
-                return answer_header(r, s, l);
+                return answer_header(r, s, l, place, left);
         if (!has_turn_for(sv, r, &at->view, READ_OLD))
                 return LOOK_TURN;
-        r->whole = l->size;
-        r->identity = l->identity;
-        size_t left = at->view.len_bytes - at->skip, len = left < r->max_bytes ? left : r->max_bytes;
+        size_t len = at->view.len_bytes - at->skip;
+        len = len < r->max_bytes ? len : r->max_bytes;
+        len = len < left ? len : (size_t)left;
         return read_media(sv, r, s, at->log, &at->view, at->view.offset + at->skip, len, recording_read_done);
 }
 
@@ -805,6 +835,8 @@ enum look serve_look(struct serve *sv, struct serve_request *r)
                 return look_playlist(sv, r, s);
         case KEY_INIT:
                 return look_init(r, s);
+        case KEY_FACTS:
+        case KEY_PIECE:
         case KEY_RECORDING:
                 return look_recording(sv, r, s);
         default:

@@ -1,5 +1,6 @@
 #include "proto/key.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -8,6 +9,7 @@
 #include "proto/parts.h"
 
 #define PARTS_MAX 5
+#define IDENTITY_DIGITS 16
 
 /* The name of everything that stands for a whole session. originD/manifest.c has what writes each, picture.c the poster. */
 static const char *const manifests[] = {"manifest.mpd", "master.m3u8", "classic.mpd", "classic.m3u8", KEY_POSTER};
@@ -148,36 +150,67 @@ void key_write_playlist(char text[KEY_MAX + 1], const struct key *k)
         snprintf(text, KEY_MAX + 1, "/live/%s/%s/%s/media.%s%sm3u8", k->stream, k->session, k->track, version, k->skips ? "skip." : "");
 }
 
-/* "recording.mp4", "recording.90-150.mp4", "recording.90-.mp4". What means all of it has the first name only. */
-static bool take_recording(struct key *k, struct part p)
+/* "90-150." or "90-." off the beginning. */
+static bool take_clip(struct key *k, struct part *p)
 {
         uint64_t from, to = UINT32_MAX;
-        k->from = 0;
-        k->to = UINT32_MAX;
-        if (!begins(&p, "recording."))
-                return false;
-        if (is(&p, "mp4"))
-                return true;
-        const char *dash = memchr(p.at, '-', p.len), *dot = memchr(p.at, '.', p.len);
-        struct part first = {p.at, dash ? (size_t)(dash - p.at) : 0};
+        const char *dash = memchr(p->at, '-', p->len), *dot = memchr(p->at, '.', p->len);
+        struct part first = {p->at, dash ? (size_t)(dash - p->at) : 0};
         if (!dash || !dot || dot < dash || !take_number(&from, UINT32_MAX - 1, &first, ""))
                 return false;
-        struct part second = {dash + 1, (size_t)(dot - dash) - 1}, rest = {dot, p.len - (size_t)(dot - p.at)};
+        struct part second = {dash + 1, (size_t)(dot - dash) - 1};
         if (second.len && !take_number(&to, UINT32_MAX - 1, &second, ""))
                 return false;
         k->from = (uint32_t)from;
         k->to = (uint32_t)to;
-        return is(&rest, ".mp4") && from < to && (from || second.len);
+        *p = (struct part){dot + 1, p->len - (size_t)(dot + 1 - p->at)};
+        return from < to && (from || second.len); /* what means all of it has the other name only */
+}
+
+/* "0123456789abcdef.17.mp4". */
+static bool take_piece(struct key *k, struct part p)
+{
+        uint64_t n;
+        if (p.len < IDENTITY_DIGITS + 1 || p.at[IDENTITY_DIGITS] != '.')
+                return false;
+        k->identity = 0;
+        for (size_t i = 0; i < IDENTITY_DIGITS; i++) {
+                const char *digit = memchr("0123456789abcdef", p.at[i], 16);
+                if (!digit)
+                        return false;
+                k->identity = k->identity << 4 | (uint64_t)(digit - "0123456789abcdef");
+        }
+        struct part number = {p.at + IDENTITY_DIGITS + 1, p.len - IDENTITY_DIGITS - 1};
+        if (!take_number(&n, UINT32_MAX, &number, ".mp4"))
+                return false;
+        k->piece = (uint32_t)n;
+        return true;
+}
+
+/* "recording.mp4", "recording.90-150.mp4", "recording.90-.mp4", the same with json, and pieces. */
+static enum key_kind take_recording(struct key *k, struct part p)
+{
+        if (!begins(&p, "recording."))
+                return KEY_NONE;
+        k->from = 0;
+        k->to = UINT32_MAX;
+        const char *dot = memchr(p.at, '.', p.len);
+        if (dot && memchr(p.at, '-', (size_t)(dot - p.at)) && !take_clip(k, &p))
+                return KEY_NONE;
+        return is(&p, "mp4") ? KEY_RECORDING : is(&p, "json") ? KEY_FACTS : take_piece(k, p) ? KEY_PIECE : KEY_NONE;
 }
 
 void key_write_recording(char text[KEY_MAX + 1], const struct key *k)
 {
-        char clip[24] = "";
+        char clip[24] = "", piece[IDENTITY_DIGITS + 14] = "";
         if (k->to != UINT32_MAX)
                 snprintf(clip, sizeof(clip), "%u-%u.", k->from, k->to);
         else if (k->from)
                 snprintf(clip, sizeof(clip), "%u-.", k->from);
-        snprintf(text, KEY_MAX + 1, "/live/%s/%s/%s%srecording.%smp4", k->stream, k->session, k->track, *k->track ? "/" : "", clip);
+        if (k->kind == KEY_PIECE)
+                snprintf(piece, sizeof(piece), "%016" PRIx64 ".%u.", k->identity, k->piece);
+        snprintf(text, KEY_MAX + 1, "/live/%s/%s/%s%srecording.%s%s%s", k->stream, k->session, k->track, *k->track ? "/" : "", clip, piece,
+                 k->kind == KEY_FACTS ? "json" : "mp4");
 }
 
 /* As people write it: leading zeros do no harm here. */
@@ -217,16 +250,17 @@ static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
                 return (k->file = manifest(&p[2])) ? KEY_ENTRY : KEY_NONE;
         if (!take(k->session, sizeof(k->session), &p[2], session_id_valid))
                 return KEY_NONE;
-        if (n == 4 && take_recording(k, p[3]))
-                return KEY_RECORDING;
+        enum key_kind recording = take_recording(k, p[n - 1]);
+        if (n == 4 && recording)
+                return recording;
         if (n == 4)
                 return (k->file = manifest(&p[3])) ? KEY_MANIFEST : KEY_NONE;
         if (!take(k->track, sizeof(k->track), &p[3], track_name_valid))
                 return KEY_NONE;
         if (take_playlist(k, p[4]))
                 return KEY_PLAYLIST;
-        if (take_recording(k, p[4]))
-                return KEY_RECORDING;
+        if (recording)
+                return recording;
         if (strcmp(k->track, PICTURES_TRACK) == 0 && take_picture(k, &p[4]))
                 return KEY_PICTURE;
         return is(&p[4], "init.mp4") ? KEY_INIT : take_segment(k, &p[4]) ? KEY_SEGMENT : KEY_NONE;

@@ -21,7 +21,9 @@
  *   /live/STREAM/SESSION/recording.mp4      KEY_RECORDING     that session, once it ended, as one file  when volumes go or come
  *   /live/STREAM/SESSION/TRACK/recording.mp4                  with that picture (and the best sound), or that sound alone
  *   /live/STREAM/SESSION/recording.90-150.mp4  ….90-.mp4      of either, from second 90 of the broadcast to 150, or to the end
- *                                                             by HTTP from an origin only: an edge would have to hold it
+ *                                                             by HTTP only: an edge puts it together of
+ *   …/recording.json  …/recording.90-150.json  KEY_FACTS         its size and its identity, and                 when that does
+ *   …/recording.IDENTITY.17.mp4  …/recording.90-150.IDENTITY.17.mp4  KEY_PIECE  its 17th RECORDING_PIECE_BYTES, from 0 on  never
  *   /peer/ended/17                          KEY_PEER_…        what origins tell each other, by FETCH  always
  *   /peer/live/17  /peer/live/17/MS/SESSION                   only: those that are live, and those that started before that one
  *   /peer/events  /peer/session/SESSION                       only (originD/replica/catalog.h)
@@ -46,7 +48,7 @@
 enum key_kind {
         KEY_NONE, /* names nothing that any tier could ever have */
         KEY_STREAMS, KEY_RECORDINGS,
-        KEY_ENTRY, KEY_MANIFEST, KEY_PLAYLIST, KEY_INIT, KEY_PICTURE, KEY_SEGMENT, KEY_RECORDING,
+        KEY_ENTRY, KEY_MANIFEST, KEY_PLAYLIST, KEY_INIT, KEY_PICTURE, KEY_SEGMENT, KEY_FACTS, KEY_PIECE, KEY_RECORDING,
         KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_PEER_SESSION, KEY_PEER_EVENTS,
         KEY_NAMES
 };
@@ -62,7 +64,9 @@ struct key {
         bool skips;       /* KEY_PLAYLIST: without old segments */
         bool classic;     /* KEY_PLAYLIST: of segments of several seconds */
         uint8_t joined;   /* KEY_SEGMENT: so many from `segment` on, as one; 0: it alone */
-        uint32_t from, to; /* KEY_RECORDING: seconds of media time, to is not in it; all: 0, UINT32_MAX */
+        uint32_t from, to; /* KEY_FACTS, KEY_PIECE, KEY_RECORDING: seconds of media time, to is not in it; all: 0, UINT32_MAX */
+        uint64_t identity; /* KEY_PIECE: of another file there is no such piece */
+        uint32_t piece;    /* KEY_PIECE */
         uint64_t since;   /* KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_NAMES */
         uint64_t instance; /* KEY_NAMES */
         uint64_t below;   /* KEY_PEER_SESSION; no number: UINT64_MAX */
@@ -75,7 +79,9 @@ struct key {
 #define KEY_POSTER "poster.jpg"
 #define KEY_PICTURE_EVERY_MAX 60 /* the second number in a picture's name */
 
-/* The name of a recording, or of a clip of it: of the other fields, with track "" for the best. */
+#define RECORDING_PIECE_BYTES (1u << 20)
+
+/* The name of a recording or of a clip of it, of its facts or of a piece, whichever kind it is: of the other fields, with track "" for the best. */
 void key_write_recording(char text[KEY_MAX + 1], const struct key *k);
 
 /* Of a KEY_RECORDING the part that somebody asks for (each NULL or "" if he does not): whole seconds from its beginning. NULL, or why not, in words

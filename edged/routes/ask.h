@@ -74,6 +74,15 @@ struct tail_ask {
         struct tail *tail; /* NULL: it has not begun */
 };
 
+/* recording.c */
+struct recording_ask {
+        struct object *object; /* the facts; then the piece that is being sent. NULL: the next one is to be found */
+        struct object *ahead;  /* the one after it; NULL: none */
+        struct waiter waiter;
+        uint64_t identity;
+        uint64_t from, len; /* of the file: what is wanted */
+};
+
 /* reports.c */
 struct report_ask {
         unsigned fault; /* why its reports are not taken (access.h) */
@@ -94,6 +103,7 @@ struct ask {
         union {
                 struct object_ask of; /* route_object */
                 struct tail_ask tail;  /* route_tail */
+                struct recording_ask recording;
                 struct report_ask report;
         };
 };
@@ -131,6 +141,7 @@ unsigned ask_for_token(struct ask *a, const char *stream); /* likewise, also if 
 
 extern const struct route route_object;                                               /* object.c: what the tier above has */
 extern const struct route route_tail;                                                 /* tail.c: a track in one answer */
+extern const struct route route_recording;                                            /* recording.c: a recording as one file */
 extern const struct route route_reports;                                              /* reports.c: what players tell */
 extern const struct route route_site, route_time, route_steering, route_load;         /* local.c: what this edge knows by itself */
 extern const struct route route_bad, route_long, route_unknown;                       /* local.c: paths that there are not */

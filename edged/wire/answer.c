@@ -111,6 +111,13 @@ struct answer *answer_growing(unsigned status)
         return a;
 }
 
+struct answer *answer_sized(unsigned status, uint64_t len_bytes)
+{
+        struct answer *a = with_bytes(status, NULL, len_bytes);
+        a->grows = a->sized = true;
+        return a;
+}
+
 struct answer *answer_ref(struct answer *a)
 {
         unsigned before = atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);

@@ -18,7 +18,8 @@
 struct answer {
         atomic_uint refs;
         unsigned status;
-        bool grows;          /* its body comes piece by piece, nobody knows yet how many */
+        bool grows;          /* its body comes piece by piece, */
+        bool sized;          /* and it is known how many bytes that will be */
         char *head;          /* status line and fields, each with its CR LF; without the empty line */
         size_t head_len, head_cap;
         struct buf *body;    /* what bytes lie in; NULL: in nothing that needs to be let go of */
@@ -31,6 +32,7 @@ struct answer *answer_new(unsigned status, struct buf *body, uint64_t off, uint6
 struct answer *answer_text(unsigned status, char *text, size_t len_bytes);          /* takes text, malloc'd */
 struct answer *answer_lasting(unsigned status, const void *bytes, size_t len_bytes); /* bytes outlive every answer */
 struct answer *answer_growing(unsigned status);
+struct answer *answer_sized(unsigned status, uint64_t len_bytes); /* grows, to that length */
 
 void answer_add(struct answer *a, const char *name, const char *value); /* both without CR and LF */
 

@@ -84,7 +84,7 @@ static const char *date_of(struct wire_thread *t)
 void wire_answer(struct request *r, struct answer *a, const char *extra)
 {
         struct wire *w = r->conn->thread->wire;
-        r->closes |= atomic_load_explicit(&w->draining, memory_order_relaxed) || (a->grows && r->head.http_1_0);
+        r->closes |= atomic_load_explicit(&w->draining, memory_order_relaxed) || (a->grows && !a->sized && r->head.http_1_0);
         struct output_how how = {.without_body = r->head.method == METHOD_HEAD,
                                  .http_1_0 = r->head.http_1_0,
                                  .closes = r->closes,
@@ -95,7 +95,7 @@ void wire_answer(struct request *r, struct answer *a, const char *extra)
         r->status = a->status;
         r->wants_piece = a->grows && !how.without_body;
         r->ended = how.without_body;
-        r->conn->unended = a->grows && r->head.http_1_0;
+        r->conn->unended = a->grows && !a->sized && r->head.http_1_0;
         r->conn->probed |= r->conn->hung_up && !r->conn->tls && !r->head.http_1_0; /* by the first bytes of this */
         output_answer(&r->out, a, &how);
 }

@@ -62,7 +62,7 @@ void output_answer(struct output *o, struct answer *a, const struct output_how *
         assert(!o->answer);
         nothing(o);
         o->answer = answer_ref(a);
-        o->chunked = a->grows && !how->http_1_0;
+        o->chunked = a->grows && !a->sized && !how->http_1_0;
         o->head = a->head;
         o->head_len = a->head_len;
         size_t at = put(o->line, 0, how->date);

@@ -138,7 +138,31 @@ def test_an_ended_broadcast_is_one_file_at_the_origin(recorded, tmp_path):
         alone = tmp_path / f"{track}.mp4"
         alone.write_bytes(b"".join(segments))
         assert decoded(str(path), kind) == decoded(str(alone), kind)
-    assert cluster.get(f"{session}/recording.mp4").status == 404  # no edge keeps a file of that size
+
+
+def test_an_edge_hands_the_file_on_in_pieces(recorded):
+    """Each of which it fetches once, however many download it."""
+    cluster, session, url = recorded
+    whole, edge = request(url), f"{session}/recording.mp4"
+    first, head = cluster.get(edge), request(cluster.url(edge), "HEAD")
+    assert first.status == 200 and first.body == whole.body and "transfer-encoding" not in first.headers
+    assert head.status == 200 and int(head.headers["content-length"]) == len(whole.body) and head.headers["content-type"] == "video/mp4"
+    assert first.headers["etag"] == head.headers["etag"] and "recording" not in first.headers["content-disposition"]
+    asked = cluster.metric("edge-1", "edged_upstream_fetches_total")
+    assert cluster.get(edge).body == whole.body
+    assert cluster.metric("edge-1", "edged_upstream_fetches_total") - asked <= 6  # names, lists, what is looked at again each second
+    size = len(whole.body)
+    for start, end in ((0, 0), (17, 5000), (size // 2, size // 2 + 100_000), (size - 1, size - 1), (size - 70_000, size + 5)):
+        part = request(cluster.url(edge), headers={"Range": f"bytes={start}-{end}"})
+        end = min(end, size - 1)
+        assert part.status == 206 and part.headers["content-range"] == f"bytes {start}-{end}/{size}"
+        assert part.body == whole.body[start:end + 1]
+    assert request(cluster.url(edge), headers={"Range": f"bytes={size}-"}).status == 416
+    assert request(cluster.url(edge), headers={"If-None-Match": head.headers["etag"]}).status == 304
+    assert cluster.get(edge + "?from=3&to=6").body == request(url + "?from=3&to=6").body
+    assert cluster.get(f"{session}/a64/recording.mp4").headers["content-type"] == "audio/mp4"
+    assert [cluster.get(edge + wrong).status for wrong in ("?from=6&to=3", "?track=v180", "?from=1000")] == [400, 400, 404]
+    assert cluster.get("/live/cam/20200101T000000Z-00000000/recording.mp4").status == 404
 
 
 def test_a_clip_is_a_file_of_its_own(recorded, tmp_path):

@@ -83,7 +83,7 @@ static void test_viewers_are_not_answered_what_origins_tell_each_other(void **st
         (void)state;
         assert_false(key_is_public(KEY_NONE));
         for (int kind = KEY_STREAMS; kind <= KEY_NAMES; kind++)
-                assert_int_equal(key_is_public((enum key_kind)kind), kind <= KEY_SEGMENT);
+                assert_int_equal(key_is_public((enum key_kind)kind), kind <= KEY_PIECE);
 }
 
 static void test_a_playlist_has_one_name_for_each_version(void **state)
@@ -175,6 +175,34 @@ static void test_a_clip_has_one_name(void **state)
                 key_parse(&k, text);
                 assert_int_equal(k.kind, KEY_NONE);
         }
+}
+
+static void test_what_an_edge_puts_a_recording_together_of_has_names(void **state)
+{
+        static const char *const names[] = {"recording.json", "recording.90-150.json", "recording.0123456789abcdef.17.mp4",
+                                            "recording.7-.ffffffffffffffff.4294967295.mp4"};
+        static const char *const none[] = {"recording.0123456789abcde.17.mp4", "recording.0123456789ABCDEF.17.mp4", "recording.0123456789abcdef.017.mp4",
+                                           "recording.0123456789abcdef.mp4", "recording.0123456789abcdef..mp4", "recording.0123456789abcdef.1.json",
+                                           "recording.0123456789abcdef", "recording.0123456789abcdef."};
+        char text[KEY_MAX + 1], again[KEY_MAX + 1];
+        struct key k;
+        (void)state;
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+                for (int track = 0; track < 2; track++) {
+                        snprintf(text, sizeof(text), "/live/cam/" SESSION "/%s%s", track ? "a128/" : "", names[i]);
+                        key_parse(&k, text);
+                        assert_int_equal(k.kind, i < 2 ? KEY_FACTS : KEY_PIECE);
+                        assert_true(key_is_public(k.kind));
+                        key_write_recording(again, &k);
+                        assert_string_equal(again, text);
+                }
+        for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+                snprintf(text, sizeof(text), "/live/cam/" SESSION "/%s", none[i]);
+                key_parse(&k, text);
+                assert_int_equal(k.kind, KEY_NONE);
+        }
+        key_parse(&k, "/live/cam/" SESSION "/recording.mp4");
+        assert_false(key_is_public(k.kind)); /* an edge never asks for all of it at once */
 }
 
 static void test_people_may_say_which_seconds_they_want(void **state)
@@ -284,6 +312,7 @@ int main(void)
                 cmocka_unit_test(test_a_picture_is_named_by_its_number_and_how_often_there_is_one),
                 cmocka_unit_test(test_a_segment_has_one_name),
                 cmocka_unit_test(test_a_clip_has_one_name),
+                cmocka_unit_test(test_what_an_edge_puts_a_recording_together_of_has_names),
                 cmocka_unit_test(test_people_may_say_which_seconds_they_want),
                 cmocka_unit_test(test_a_page_of_recordings_has_one_name),
                 cmocka_unit_test(test_what_has_no_row_is_nothing),

@@ -14,6 +14,8 @@ static enum path_kind kind(const char *target)
         return p.kind;
 }
 
+#define S "20260131T123456Z-1a2b3c4d"
+
 static void object(const char *target, const char *key)
 {
         struct path p;
@@ -21,6 +23,29 @@ static void object(const char *target, const char *key)
         assert_int_equal(p.kind, PATH_OBJECT);
         assert_string_equal(p.key, key);
         assert_int_equal(p.key_len, strlen(key));
+}
+
+static void recording(const char *target, const char *key)
+{
+        struct path p;
+        path_parse(target, &p);
+        assert_int_equal(p.kind, key ? PATH_RECORDING : PATH_BAD);
+        assert_string_equal(p.key, key ? key : "/live/cam/" S "/recording.mp4");
+}
+
+static void test_a_clip_is_named_by_its_seconds_however_they_are_asked_for(void **state)
+{
+        (void)state;
+        recording("/live/cam/" S "/recording.mp4", "/live/cam/" S "/recording.mp4");
+        recording("/live/cam/" S "/recording.mp4?", "/live/cam/" S "/recording.mp4");
+        recording("/live/cam/" S "/recording.mp4?from=0", "/live/cam/" S "/recording.mp4");
+        recording("/live/cam/" S "/recording.mp4?to=150&x=1&from=090", "/live/cam/" S "/recording.90-150.mp4");
+        recording("/live/cam/" S "/recording.90-150.mp4", "/live/cam/" S "/recording.90-150.mp4");
+        recording("/t/abc/live/cam/" S "/v720/recording.mp4?from=7#x", "/live/cam/" S "/v720/recording.7-.mp4");
+        recording("/live/cam/" S "/recording.mp4?from=1.5", NULL);
+        recording("/live/cam/" S "/recording.mp4?from=5&to=5", NULL);
+        recording("/live/cam/" S "/recording.mp4?from=99999999999999999999", NULL);
+        recording("/live/cam/" S "/recording.mp4?track=v720", NULL);
 }
 
 static void file(const char *target, const char *name)
@@ -274,6 +299,7 @@ static void test_a_part_is_a_view_on_its_segment(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_a_clip_is_named_by_its_seconds_however_they_are_asked_for),
                 cmocka_unit_test(test_of_a_playlist_each_version_has_one_name_however_it_is_asked_for),
                 cmocka_unit_test(test_a_part_is_a_view_on_its_segment),
                 cmocka_unit_test(test_every_url_of_the_table_is_known),

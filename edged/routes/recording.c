@@ -1,0 +1,255 @@
+/* recording.c - a recording as one file, or a clip of it: far larger than what the cache holds as one object, so it is put together of pieces, each
+ * of which is an object with a name of its own (proto/key.h), fetched once a site however many want it.
+ *
+ *   facts  how long the file is, and which one it is: held until they are there; then the answer begins, with its length and its tag
+ *   piece  the one that is being sent, out of the cache or as it comes; the next one is asked for when this one is begun
+ *
+ * So a reader holds two pieces, whatever he downloads and however slowly. When the file becomes another one meanwhile its pieces are not
+ * there any more, and the answer is cut off: its tag tells who goes on with a range. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/range.h"
+#include "edged/routes/lookup.h"
+
+/* ---- waiting ------------------------------------------------------------------------------------------------------- */
+
+static struct ask *waits(struct waiter *w)
+{
+        return (struct ask *)(void *)((char *)w - offsetof(struct ask, recording.waiter));
+}
+
+static void suspend(struct waiter *w)
+{
+        wire_hold(&waits(w)->request);
+}
+
+static void wake(struct waiter *w)
+{
+        wire_wake(&waits(w)->request);
+}
+
+static bool hold(struct ask *a, uint64_t have, int64_t deadline_us)
+{
+        a->recording.waiter = (struct waiter){.have = have, .deadline_us = deadline_us, .suspend = suspend, .wake = wake};
+        return object_wait(a->recording.object, &a->recording.waiter);
+}
+
+static bool leave_recording(struct ask *a)
+{
+        return object_leave(a->recording.object, &a->recording.waiter);
+}
+
+/* ---- pieces -------------------------------------------------------------------------------------------------------- */
+
+/* The piece that has this place of the file. NULL: there are too many objects under way. */
+static struct object *find_piece(struct ask *a, uint64_t place)
+{
+        struct object *o;
+        struct key *k = &a->path.object;
+        k->kind = KEY_PIECE;
+        k->identity = a->recording.identity;
+        k->piece = (uint32_t)(place / RECORDING_PIECE_BYTES);
+        key_write_recording(a->path.key, k);
+        a->path.key_len = strlen(a->path.key);
+        cache_get(a->http->parts.cache, a->path.key, a->path.key_len, 0, clock_mono_us(), &o);
+        return o;
+}
+
+static bool take_next_piece(struct ask *a, uint64_t place, uint64_t end)
+{
+        struct recording_ask *r = &a->recording;
+        uint64_t next = (place / RECORDING_PIECE_BYTES + 1) * RECORDING_PIECE_BYTES;
+        r->object = r->ahead ? r->ahead : find_piece(a, place);
+        r->ahead = r->object && next < end ? find_piece(a, next) : NULL;
+        return r->object != NULL;
+}
+
+static ssize_t read_piece(struct ask *a, uint64_t in_piece, struct buf **piece, size_t *off)
+{
+        struct recording_ask *r = &a->recording;
+        bool last;
+        ssize_t n = object_piece(r->object, in_piece, piece, off, &last);
+        if (n == 0 && r->waiter.expired)
+                return ERR_NOT_YET;
+        if (n == 0 && hold(a, in_piece, clock_mono_us() + 2 * a->http->cfg.hold_us))
+                return 0;
+        if (n == 0) /* there was one meanwhile, or nobody waits any more */
+                n = object_piece(r->object, in_piece, piece, off, &last);
+        return n ? n : ERR_NOT_YET;
+}
+
+static ssize_t take_bytes(struct ask *a, struct buf **piece, size_t *off, bool *last)
+{
+        struct recording_ask *r = &a->recording;
+        uint64_t place = r->from + a->sent_bytes, left = r->len - a->sent_bytes;
+        if (!r->object && !take_next_piece(a, place, r->from + r->len))
+                return ERR_NOSPACE;
+        ssize_t n = read_piece(a, place % RECORDING_PIECE_BYTES, piece, off);
+        if (n == 0)
+                return 0;
+        r->waiter.expired = false;
+        if (n < 0)
+                return n == ERR_CLOSED ? ERR_IO : n; /* a piece that ends too soon is no end of the file */
+        n = (uint64_t)n < left ? n : (ssize_t)left;
+        a->sent_bytes += (uint64_t)n;
+        *last = a->sent_bytes == r->len;
+        if ((place + (uint64_t)n) % RECORDING_PIECE_BYTES == 0)
+                object_unref(&r->object);
+        return n;
+}
+
+/* ---- the answer ---------------------------------------------------------------------------------------------------- */
+
+static void add_fields(struct ask *a, struct answer *answer, const char *type, const char *tag)
+{
+        char name[160];
+        const struct key *k = &a->path.object;
+        snprintf(name, sizeof(name), "inline; filename=\"%s-%s%s%s.mp4\"", k->stream, k->session, *k->track ? "-" : "", k->track);
+        answer_add(answer, "Content-Type", type);
+        answer_add(answer, "Content-Disposition", name); /* under which browsers keep it */
+        answer_add(answer, "Cache-Control", a->pass.form == ACCESS_PUBLIC ? "max-age=1" : "private, max-age=1");
+        answer_add(answer, "ETag", tag);
+        answer_add(answer, "Accept-Ranges", "bytes");
+        respond_common(answer, a->result);
+}
+
+static void say_range(struct ask *a, enum range_verdict verdict, uint64_t size, const char *type, const char *tag)
+{
+        struct recording_ask *r = &a->recording;
+        char text[80];
+        unsigned status = verdict == RANGE_PART ? 206 : verdict == RANGE_UNSATISFIABLE ? 416 : 200;
+        bool is_head = a->request.head.method == METHOD_HEAD;
+        if (verdict == RANGE_UNSATISFIABLE)
+                r->len = 0;
+        struct answer *answer = is_head || !r->len ? answer_lasting(status, NULL, r->len) : answer_sized(status, r->len);
+        if (verdict == RANGE_PART)
+                snprintf(text, sizeof(text), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, r->from, r->from + r->len - 1, size);
+        else
+                snprintf(text, sizeof(text), "bytes */%" PRIu64, size);
+        if (verdict != RANGE_WHOLE)
+                answer_add(answer, "Content-Range", text);
+        add_fields(a, answer, type, tag);
+        ask_say_once(a, answer);
+}
+
+static void say_same(struct ask *a, const char *type, const char *tag)
+{
+        struct answer *answer = answer_lasting(304, NULL, 0);
+        add_fields(a, answer, type, tag);
+        ask_say_once(a, answer);
+}
+
+/* size, identity and type come from the tier above, and go into fields only as what they have to be. */
+static bool read_facts(struct ask *a, const struct buf *body, uint64_t *size, const char **type)
+{
+        json_t *facts = json_loadb((const char *)body->data, body->len, 0, NULL);
+        json_int_t bytes = json_integer_value(json_object_get(facts, "size"));
+        const char *identity = json_string_value(json_object_get(facts, "identity")), *is = json_string_value(json_object_get(facts, "type"));
+        bool well = bytes > 0 && bytes / RECORDING_PIECE_BYTES < UINT32_MAX && identity && strlen(identity) == 16 &&
+                    strspn(identity, "0123456789abcdef") == 16;
+        *size = (uint64_t)bytes;
+        *type = is && strcmp(is, "audio/mp4") == 0 ? "audio/mp4" : "video/mp4";
+        a->recording.identity = well ? strtoull(identity, NULL, 16) : 0;
+        json_decref(facts);
+        return well;
+}
+
+static void begin_answer(struct ask *a, const struct buf *facts)
+{
+        struct recording_ask *r = &a->recording;
+        char tag[24];
+        uint64_t size;
+        const char *type;
+        bool well = read_facts(a, facts, &size, &type);
+        object_unref(&r->object);
+        if (!well) {
+                ask_say_error(a, RESPOND_NO_ORIGIN);
+                return;
+        }
+        snprintf(tag, sizeof(tag), "\"%016" PRIx64 "\"", r->identity);
+        if (ask_is_changed(a, tag)) {
+                ask_say_error(a, RESPOND_CHANGED);
+                return;
+        }
+        if (ask_has_already(a, tag)) {
+                say_same(a, type, tag);
+                return;
+        }
+        const char *range = a->request.head.method == METHOD_GET ? range_if(ask_field(a, FIELD_RANGE), ask_field(a, FIELD_IF_RANGE), tag) : NULL;
+        enum range_verdict verdict = range_parse(range, size, &r->from, &r->len);
+        say_range(a, verdict, size, type, tag);
+}
+
+/* Called when the request is new, and again when it goes on. */
+static void say_recording(struct ask *a)
+{
+        struct recording_ask *r = &a->recording;
+        struct object_view v;
+        object_look(r->object, clock_mono_us(), &v);
+        if (v.stale) {
+                object_unref(&r->object);
+                r->object = v.stale;
+                object_look(r->object, 0, &v);
+        }
+        switch (v.state) {
+        case OBJECT_COMPLETE:
+                begin_answer(a, v.body);
+                return;
+        case OBJECT_MISSING:
+                ask_say_error(a, RESPOND_MISSING);
+                return;
+        case OBJECT_FAILED:
+                ask_say_error(a, v.failure == ERR_NOSPACE ? RESPOND_BUSY : v.failure == ERR_NOT_YET ? RESPOND_NOT_YET : RESPOND_NO_ORIGIN);
+                return;
+        case OBJECT_FILLING:
+                break;
+        }
+        if (r->waiter.expired)
+                ask_say_error(a, RESPOND_NOT_YET);
+        else if (!hold(a, UINT64_MAX, a->request.started_us + a->http->cfg.hold_us)) {
+                r->waiter.expired = true;
+                say_recording(a);
+        }
+}
+
+/* ---- the route ----------------------------------------------------------------------------------------------------- */
+
+static void begin_recording(struct ask *a)
+{
+        unsigned fault = ask_admit(a, a->path.object.stream);
+        enum cache_result cached;
+        if (fault != ACCESS_OK) {
+                ask_refuse(a, fault);
+                return;
+        }
+        a->path.object.kind = KEY_FACTS;
+        key_write_recording(a->path.key, &a->path.object);
+        a->path.key_len = strlen(a->path.key);
+        if (!lookup(a, &a->recording.object, &cached))
+                return;
+        a->result = respond_result(cached);
+        if (a->recording.object)
+                say_recording(a);
+        else
+                ask_say_error(a, RESPOND_BUSY);
+}
+
+static bool recording_is_lost(struct ask *a)
+{
+        return a->recording.object && object_is_cut(a->recording.object);
+}
+
+static void end_recording(struct ask *a)
+{
+        object_unref(&a->recording.object);
+        object_unref(&a->recording.ahead);
+}
+
+const struct route route_recording = {.begin = begin_recording, .go_on = say_recording, .more = take_bytes, .leave = leave_recording,
+                                      .lost = recording_is_lost, .end = end_recording};

@@ -1,0 +1,203 @@
+/* A recording as one file through an edge: put together of pieces, each of which is asked for once. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "http_fixture.h"
+
+#define FILM "/live/cam/20260131T123456Z-1a2b3c4d/recording.mp4"
+#define TAG "\"00000000deadbeef\""
+#define ANSWER_BYTES 200000
+#define SIZE (2 * RECORDING_PIECE_BYTES + 500000)
+
+static uint64_t identity; /* of the file that there is above */
+static unsigned facts_asked, pieces_asked[3];
+
+static uint8_t byte_at(uint64_t place)
+{
+        return (uint8_t)(place * 31 + place / 997);
+}
+
+static void answer_facts(struct fake_call *c)
+{
+        char text[128];
+        int len = snprintf(text, sizeof(text), "{\"size\":%u,\"identity\":\"%016llx\",\"type\":\"video/mp4\"}\n", SIZE, (unsigned long long)identity);
+        facts_asked++;
+        fake_answer_bytes(c, text, (size_t)len, FETCH_COMPLETE, 60000, "application/json");
+}
+
+static void answer_piece(struct fake_call *c, const struct key *k)
+{
+        static uint8_t bytes[ANSWER_BYTES];
+        if (k->identity != identity) {
+                fake_answer_status(c, ERR_NOT_FOUND, 1000);
+                return;
+        }
+        pieces_asked[k->piece] += c->what.offset == 0;
+        uint64_t from = (uint64_t)k->piece * RECORDING_PIECE_BYTES + c->what.offset, end = (uint64_t)(k->piece + 1) * RECORDING_PIECE_BYTES;
+        end = end < SIZE ? end : SIZE;
+        size_t len = end - from < sizeof(bytes) ? (size_t)(end - from) : sizeof(bytes);
+        for (size_t i = 0; i < len; i++)
+                bytes[i] = byte_at(from + i);
+        fake_answer_bytes(c, bytes, len, FETCH_IMMUTABLE | (from + len == end ? FETCH_COMPLETE : 0), 0, "video/mp4");
+}
+
+static void answer_all(struct fixture *f)
+{
+        struct fake_call *c;
+        while ((c = fake_open(f->e.upstream))) {
+                struct key k;
+                key_parse(&k, c->what.key);
+                assert_true(k.kind == KEY_FACTS || k.kind == KEY_PIECE);
+                if (k.kind == KEY_FACTS)
+                        answer_facts(c);
+                else
+                        answer_piece(c, &k);
+        }
+}
+
+static bool served(struct fixture *f, void *arg)
+{
+        answer_all(f);
+        return has_answer(f, arg);
+}
+
+static bool served_head(struct fixture *f, void *arg)
+{
+        answer_all(f);
+        return has_head(f, arg);
+}
+
+static bool served_until_closed(struct fixture *f, void *arg)
+{
+        answer_all(f);
+        return is_closed(f, arg);
+}
+
+static void begin(struct fixture *f)
+{
+        identity = 0xdeadbeef;
+        facts_asked = 0;
+        memset(pieces_asked, 0, sizeof(pieces_asked));
+        open_fixture(f, 20 * US_PER_S);
+}
+
+static void is_range(const struct viewer *v, uint64_t from, uint64_t len)
+{
+        assert_int_equal(v->status, 206);
+        assert_int_equal(v->body_len, len);
+        for (size_t i = 0; i < len; i++)
+                if ((uint8_t)v->body[i] != byte_at(from + i))
+                        fail_msg("another byte at %zu", i);
+}
+
+static void test_a_range_over_two_pieces_is_fetched_once_however_many_want_it(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v[5];
+        const uint64_t from = RECORDING_PIECE_BYTES - 1000, len = 300000;
+        begin(&f);
+        for (int i = 0; i < 5; i++) {
+                viewer_open(&v[i], &f);
+                viewer_ask(&v[i], "GET", FILM, "Range: bytes=1047576-1347575\r\n");
+        }
+        for (int i = 0; i < 5; i++) {
+                until(&f, served, &v[i]);
+                is_range(&v[i], from, len);
+                assert_string_equal(header_of(&v[i], "Content-Range"), "bytes 1047576-1347575/2597152");
+                assert_string_equal(header_of(&v[i], "ETag"), TAG);
+                assert_string_equal(header_of(&v[i], "Content-Type"), "video/mp4");
+                assert_null(header_of(&v[i], "Transfer-Encoding"));
+                viewer_ask(&v[i], "GET", FILM, "Range: bytes=-7\r\n"); /* the connection goes on */
+                until(&f, served, &v[i]);
+                is_range(&v[i], SIZE - 7, 7);
+                viewer_close(&v[i]);
+        }
+        assert_int_equal(facts_asked, 1);
+        for (int n = 0; n < 3; n++)
+                assert_int_equal(pieces_asked[n], 1);
+        close_fixture(&f);
+}
+
+static void test_what_is_said_of_it_before_its_bytes(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        begin(&f);
+        viewer_open(&v, &f);
+        viewer_ask(&v, "HEAD", FILM, "");
+        until(&f, served_head, &v);
+        assert_int_equal(v.status, 200);
+        assert_string_equal(header_of(&v, "Content-Length"), "2597152");
+        assert_string_equal(header_of(&v, "Content-Disposition"), "inline; filename=\"cam-20260131T123456Z-1a2b3c4d.mp4\"");
+        ask(&f, &v, "GET", FILM, "If-None-Match: " TAG "\r\n");
+        assert_int_equal(v.status, 304);
+        ask(&f, &v, "GET", FILM, "If-Match: \"other\"\r\n");
+        assert_int_equal(v.status, 412);
+        ask(&f, &v, "GET", FILM, "Range: bytes=2597152-\r\n");
+        assert_int_equal(v.status, 416);
+        assert_string_equal(header_of(&v, "Content-Range"), "bytes */2597152");
+        ask(&f, &v, "GET", FILM "?from=9&to=3", "");
+        assert_int_equal(v.status, 400);
+        ask(&f, &v, "GET", FILM "?track=v720", "");
+        assert_int_equal(v.status, 400);
+        assert_int_equal(pieces_asked[0] + pieces_asked[1] + pieces_asked[2], 0);
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
+static void test_a_file_that_becomes_another_one_is_cut_off_and_not_mixed(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        begin(&f);
+        viewer_open(&v, &f);
+        viewer_ask(&v, "HEAD", FILM, "");
+        until(&f, served_head, &v);
+        identity++;
+        viewer_ask(&v, "GET", FILM, "Range: bytes=1048576-1248575\r\n");
+        until(&f, served_until_closed, &v);
+        assert_false(answer_is_whole(&v, false));
+        assert_int_equal(v.body_len, 0);
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
+static void test_what_is_not_there_is_404_and_what_no_origin_says_is_503(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        begin(&f);
+        viewer_open(&v, &f);
+        viewer_ask(&v, "GET", FILM, "");
+        until(&f, is_asked, NULL);
+        fake_answer_status(fake_open(f.e.upstream), ERR_NOT_FOUND, 100);
+        until(&f, has_answer, &v);
+        assert_int_equal(v.status, 404);
+        viewer_ask(&v, "GET", FILM "?from=3", "");
+        until(&f, is_asked, NULL);
+        assert_string_equal(fake_open(f.e.upstream)->what.key, "/live/cam/20260131T123456Z-1a2b3c4d/recording.3-.json");
+        fake_answer_bytes(fake_open(f.e.upstream), "{\"size\":-1}", 11, FETCH_COMPLETE, 1000, "application/json");
+        until(&f, has_answer, &v);
+        assert_int_equal(v.status, 503);
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_a_range_over_two_pieces_is_fetched_once_however_many_want_it),
+                cmocka_unit_test(test_what_is_said_of_it_before_its_bytes),
+                cmocka_unit_test(test_a_file_that_becomes_another_one_is_cut_off_and_not_mixed),
+                cmocka_unit_test(test_what_is_not_there_is_404_and_what_no_origin_says_is_503),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
