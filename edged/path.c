@@ -146,7 +146,7 @@ static enum path_kind classify(const char *target, struct path *out)
 {
         const char *key = out->key;
         key_parse(&out->object, key);
-        if (out->object.kind == KEY_PLAYLIST && !out->object.waits && !out->object.skips && !out->object.classic)
+        if (out->object.kind == KEY_PLAYLIST && !out->object.waits && !out->object.skips && !out->object.classic && !out->object.keys)
                 return take_version(target, out);
         if (out->object.kind == KEY_RECORDING)
                 return take_clip(target, out);

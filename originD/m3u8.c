@@ -25,13 +25,16 @@ void m3u8_put(struct m3u8 *m, const char *text)
         put_bytes(m, text, strlen(text));
 }
 
-void m3u8_second(struct m3u8 *m, int64_t n)
+#define BEHIND_MAX 16
+
+static void put_second(struct m3u8 *m, int64_t n, const char *behind)
 {
-        static const char before[] = "#EXTINF:1.0,\n", behind[] = ".m4s\n";
-        char lines[sizeof(before) + 20 + sizeof(behind)];
-        size_t at = sizeof(lines) - (sizeof(behind) - 1);
-        assert(n >= 0);
-        memcpy(lines + at, behind, sizeof(behind) - 1);
+        static const char before[] = "#EXTINF:1.0,\n";
+        size_t len = strlen(behind);
+        char lines[sizeof(before) + 20 + BEHIND_MAX];
+        size_t at = sizeof(lines) - len;
+        assert(n >= 0 && len <= BEHIND_MAX);
+        memcpy(lines + at, behind, len);
         do {
                 lines[--at] = (char)('0' + n % 10);
                 n /= 10;
@@ -39,6 +42,16 @@ void m3u8_second(struct m3u8 *m, int64_t n)
         at -= sizeof(before) - 1;
         memcpy(lines + at, before, sizeof(before) - 1);
         put_bytes(m, lines + at, sizeof(lines) - at);
+}
+
+void m3u8_second(struct m3u8 *m, int64_t n)
+{
+        put_second(m, n, ".m4s\n");
+}
+
+void m3u8_key(struct m3u8 *m, int64_t n)
+{
+        put_second(m, n, ".key.m4s\n");
 }
 
 void m3u8_fmt(struct m3u8 *m, const char *fmt, ...)

@@ -15,6 +15,7 @@ struct m3u8 {
 
 void m3u8_put(struct m3u8 *m, const char *text);
 void m3u8_second(struct m3u8 *m, int64_t n); /* segment n, of a second: EXTINF and address. Not negative */
+void m3u8_key(struct m3u8 *m, int64_t n);    /* the same of its key picture (keyframe.h) */
 void m3u8_fmt(struct m3u8 *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void m3u8_seconds(struct m3u8 *m, int64_t us); /* 1.234567 */
 void m3u8_quoted(struct m3u8 *m, const char *text); /* with the quotes; what cannot stand in them is replaced */

@@ -107,6 +107,13 @@ static void write_variant(struct multivariant *m, const struct track *t)
         m3u8_put(&m->x, "\n");
 }
 
+/* The key pictures of a rung, for who winds. */
+static void write_keys(struct multivariant *m, const struct track *t)
+{
+        m3u8_fmt(&m->x, "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=%" PRIu32 ",CODECS=\"%s\",RESOLUTION=%ux%u,URI=\"%s%s%s/keys.m3u8\"\n",
+                 manifest_bandwidth(m->s, t), t->init.codec, t->init.width, t->init.height, m->folder, m->slash, t->name);
+}
+
 /* Still pictures, for players that know of them; others pass over the line. */
 static void write_pictures(struct multivariant *m, const struct track *t)
 {
@@ -142,6 +149,9 @@ static struct buf *write_multivariant(const struct session *s, const struct mani
         for (size_t i = 0; i < m.track_count; i++)
                 if (!picture || m.tracks[i]->init.kind == TRACK_VIDEO)
                         write_variant(&m, m.tracks[i]);
+        for (size_t i = 0; i < m.track_count; i++)
+                if (m.tracks[i]->init.kind == TRACK_VIDEO)
+                        write_keys(&m, m.tracks[i]);
         const struct track *pictures = picture_track(s);
         if (pictures)
                 write_pictures(&m, pictures);

@@ -12,6 +12,7 @@
 #include "originD/log/disk.h"
 #include "originD/classic.h"
 #include "originD/joined.h"
+#include "originD/keyframe.h"
 #include "originD/names.h"
 #include "originD/picture.h"
 #include "originD/playlist.h"
@@ -247,12 +248,23 @@ static enum read_kind kind_of_read(const struct session *s, const struct chunk_l
         return s->state == SESSION_LIVE && segment + LIVE_READ_SEGMENTS >= last ? READ_LIVE : READ_OLD;
 }
 
-/* Of a picture's whole segment: its answer; false: a second before has the picture, and is to be looked at. */
-static bool give_picture(struct serve_request *r, const struct session *s, const uint8_t *data, size_t len, enum look *look)
+static void give_key_picture(struct serve_request *r, const uint8_t *data, size_t len, const struct init_info *init, enum look *look)
+{
+        struct buf *cut = keyframe_cut(data, len, init, r->parsed.segment);
+        *look = cut ? answer_bytes(r, cut, cut->len, true, FETCH_IMMUTABLE, TTL_MEDIA_MS, init_type(init)) : serve_look_error(r, ERR_IO);
+        buf_unref(&cut);
+}
+
+/* Of the segment that a picture is in, or its beginning: the answer; false: a second before has the picture, and is to be looked at. */
+static bool give_picture(struct serve_request *r, const struct session *s, const uint8_t *data, size_t len, const struct init_info *init, enum look *look)
 {
         size_t from, bytes;
         bool ended = s->state == SESSION_ENDED && r->parsed.kind != KEY_ENTRY, for_ever = ended || r->parsed.kind == KEY_PICTURE;
         *look = LOOK_DONE;
+        if (init->kind != TRACK_PICTURES) {
+                give_key_picture(r, data, len, init, look);
+                return true;
+        }
         if (!picture_in_segment(data, len, &from, &bytes)) {
                 serve_look_error(r, ERR_IO); /* it is damaged */
                 return true;
@@ -285,7 +297,7 @@ static void picture_read_done(void *arg, int status)
         if (status) /* its volume's row says that it is here: that is no absence */
                 serve_look_error(r, status == ERR_FULL ? ERR_FULL : ERR_IO);
         else
-                given = give_picture(r, s, bytes->data, bytes->len, &look);
+                given = give_picture(r, s, bytes->data, bytes->len, &r->log->init, &look);
         buf_unref(&bytes);
         if (!given)
                 serve_resolve(sv, r);
@@ -299,11 +311,12 @@ static enum look look_at_picture(struct serve *sv, struct serve_request *r, stru
 {
         const struct segment_view *v = &r->view;
         enum look look;
+        size_t len = v->len_bytes < KEYFRAME_READ_BYTES ? v->len_bytes : KEYFRAME_READ_BYTES;
         if (v->bytes)
-                return give_picture(r, s, v->bytes->data, v->len_bytes, &look) ? look : look_segment_of(sv, r, s, t);
+                return give_picture(r, s, v->bytes->data, v->len_bytes, &t->init, &look) ? look : look_segment_of(sv, r, s, t);
         if (!has_turn_for(sv, r, v, kind_of_read(s, t->log, r->parsed.segment)))
                 return LOOK_TURN;
-        return read_media(sv, r, s, t->log, v, v->offset, v->len_bytes, picture_read_done);
+        return read_media(sv, r, s, t->log, v, v->offset, len, picture_read_done);
 }
 
 /* Asks for what is wanted of the segment that r->view tells of. */
@@ -458,7 +471,7 @@ static enum look look_joined(struct serve *sv, struct serve_request *r, struct s
 static enum look look_segment(struct serve *sv, struct serve_request *r, struct session *s)
 {
         struct track *t = session_track(s, r->parsed.track);
-        bool wrong = t && r->parsed.kind == KEY_PICTURE && t->init.kind != TRACK_PICTURES;
+        bool wrong = t && r->parsed.kind == KEY_PICTURE && t->init.kind == TRACK_AUDIO;
         if (!t || wrong)
                 return none(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
         return look_segment_of(sv, r, s, t);
@@ -564,8 +577,10 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
         enum look holes = look_at_holes(r, s, &over);
         if (over || holes != LOOK_DONE)
                 return holes;
-        bool pictures = t->init.kind == TRACK_PICTURES, classic = r->parsed.classic, lasts = pictures || classic || r->parsed.waits;
+        bool pictures = t->init.kind == TRACK_PICTURES, classic = r->parsed.classic, keys = r->parsed.keys;
+        bool lasts = pictures || classic || keys || r->parsed.waits;
         struct buf *text = pictures  ? picture_playlist(s, t, &o)
+                           : keys    ? keyframe_playlist(s, t, &o)
                            : classic ? classic_write(s, t, &o)
                                      : playlist_write(s, t, &o, &r->parsed);
         if (live)

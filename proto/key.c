@@ -114,7 +114,8 @@ static bool take_playlist(struct key *k, struct part p)
 {
         uint64_t segment, part;
         k->classic = is(&p, "classic.m3u8");
-        if (k->classic)
+        k->keys = is(&p, "keys.m3u8");
+        if (k->classic || k->keys)
                 return true;
         if (!begins(&p, "media."))
                 return false;
@@ -129,8 +130,18 @@ static bool take_playlist(struct key *k, struct part p)
         return is(&p, "m3u8");
 }
 
+/* "17.key.m4s". */
+static bool take_key_picture(struct key *k, const struct part *p)
+{
+        uint64_t number;
+        if (!take_number(&number, UINT32_MAX, p, ".key.m4s"))
+                return false;
+        k->segment = (uint32_t)number;
+        return true;
+}
+
 /* "17x5.jpg". */
-static bool take_picture(struct key *k, const struct part *p)
+static bool take_still(struct key *k, const struct part *p)
 {
         const char *x = memchr(p->at, 'x', p->len);
         struct part before = {p->at, x ? (size_t)(x - p->at) : 0}, behind = {p->at + before.len + 1, p->len - before.len - 1};
@@ -261,7 +272,7 @@ static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
                 return KEY_PLAYLIST;
         if (recording)
                 return recording;
-        if (strcmp(k->track, PICTURES_TRACK) == 0 && take_picture(k, &p[4]))
+        if (strcmp(k->track, PICTURES_TRACK) == 0 ? take_still(k, &p[4]) : take_key_picture(k, &p[4]))
                 return KEY_PICTURE;
         return is(&p[4], "init.mp4") ? KEY_INIT : take_segment(k, &p[4]) ? KEY_SEGMENT : KEY_NONE;
 }

@@ -15,6 +15,8 @@
  *   /live/STREAM/SESSION/TRACK/classic.m3u8                   its segments of several seconds          every few seconds
  *   /live/STREAM/poster.jpg  /live/STREAM/SESSION/poster.jpg  a picture of it, as new as there is     each few seconds
  *   /live/STREAM/SESSION/thumbs/17x5.jpg    KEY_PICTURE       the picture of second 85 = 17 · 5       never
+ *   /live/STREAM/SESSION/TRACK/17.key.m4s                     the key picture that segment 17 begins with, alone  never
+ *   /live/STREAM/SESSION/TRACK/keys.m3u8    KEY_PLAYLIST      these, for players of HLS               each second, until it ended
  *   /live/STREAM/SESSION/TRACK/init.mp4     KEY_INIT          the track's init segment                never
  *   /live/STREAM/SESSION/TRACK/17.m4s       KEY_SEGMENT       its segment 17: second 17 of media time it grows, then never
  *   /live/STREAM/SESSION/TRACK/17x4.m4s                       seconds 68 to 71 as one, when all are there  never
@@ -62,6 +64,7 @@ struct key {
         uint8_t part;     /* and its part; */
         bool waits;       /* false: as it is */
         bool skips;       /* KEY_PLAYLIST: without old segments */
+        bool keys;        /* KEY_PLAYLIST: of key pictures */
         bool classic;     /* KEY_PLAYLIST: of segments of several seconds */
         uint8_t joined;   /* KEY_SEGMENT: so many from `segment` on, as one; 0: it alone */
         uint32_t from, to; /* KEY_FACTS, KEY_PIECE, KEY_RECORDING: seconds of media time, to is not in it; all: 0, UINT32_MAX */

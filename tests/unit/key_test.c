@@ -43,6 +43,8 @@ static void test_every_row_of_the_table_is_known(void **state)
         is("/live/cam/poster.jpg", KEY_ENTRY, "cam", "", "");
         is("/live/cam/" SESSION "/poster.jpg", KEY_MANIFEST, "cam", SESSION, "");
         is("/live/cam/" SESSION "/thumbs/17x5.jpg", KEY_PICTURE, "cam", SESSION, "thumbs");
+        is("/live/cam/" SESSION "/v720/17.key.m4s", KEY_PICTURE, "cam", SESSION, "v720");
+        is("/live/cam/" SESSION "/v720/keys.m3u8", KEY_PLAYLIST, "cam", SESSION, "v720");
         is("/live/cam/" SESSION "/v720/init.mp4", KEY_INIT, "cam", SESSION, "v720");
         is("/live/cam/" SESSION "/a128/17.m4s", KEY_SEGMENT, "cam", SESSION, "a128");
         is("/live/cam/" SESSION "/a128/17x4.m4s", KEY_SEGMENT, "cam", SESSION, "a128");
@@ -126,7 +128,8 @@ static void test_a_picture_is_named_by_its_number_and_how_often_there_is_one(voi
         assert_int_equal(parsed("/live/cam/S/thumbs/0x60.jpg").segment, 0);
         assert_int_equal(parsed("/live/cam/S/thumbs/71582788x60.jpg").segment, UINT32_C(71582788) * 60);
         static const char *const not[] = {"thumbs/17.jpg", "thumbs/17x0.jpg", "thumbs/17x61.jpg", "thumbs/017x5.jpg", "thumbs/17x05.jpg", "thumbs/-1x5.jpg",
-                                          "thumbs/71582789x1.jpg", "thumbs/17x5.jpeg", "thumbs/17x5.jpgx", "thumbs/x5.jpg", "v720/17x5.jpg"};
+                                          "thumbs/71582789x1.jpg", "thumbs/17x5.jpeg", "thumbs/17x5.jpgx", "thumbs/x5.jpg", "v720/17x5.jpg",
+                                          "thumbs/17.key.m4s", "v720/017.key.m4s", "v720/.key.m4s", "v720/17.key", "v720/17.key.mp4"};
         char text[128];
         for (size_t i = 0; i < sizeof(not) / sizeof(not[0]); i++) {
                 snprintf(text, sizeof(text), "/live/cam/S/%s", not[i]);

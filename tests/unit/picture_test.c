@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "originD/keyframe.h"
 #include "originD/picture.h"
 #include "tests/unit/serve_fixture.h"
 
@@ -199,6 +200,77 @@ static void test_hls_has_a_playlist_of_pictures(void **state)
         assert_non_null(strstr(text, "#EXTINF:2.0,\n#EXT-X-TILES:RESOLUTION=320x180,LAYOUT=1x1,DURATION=2.0\n2x5.jpg\n#EXT-X-ENDLIST\n"));
 }
 
+/* ---- the key pictures of a rung ------------------------------------------------------------------------------------------ */
+
+static void test_a_segments_key_picture_is_an_object_of_its_own_that_lasts_a_second(void **state)
+{
+        (void)state;
+        struct question q;
+        struct session *s = broadcast(3);
+        for (int n = 0; n < 2; n++) {
+                answer_to(&q, "/live/cam/S1/v720/1.key.m4s", 0, 0);
+                assert_int_equal(q.a.status, 0);
+                assert_string_equal(q.a.content_type, "video/mp4");
+                assert_int_equal(q.a.flags, FETCH_COMPLETE | FETCH_IMMUTABLE);
+                struct chunk_info c;
+                s = loaded(s);
+                assert_int_equal(box_chunk_parse(q.bytes, q.a.len, &session_track(s, "v720")->init, &c), 0);
+                assert_int_equal(c.samples, 1);
+                assert_int_equal(c.start_ticks, 90000);
+                assert_int_equal(c.duration_ticks, 90000);
+                struct buf *whole = fmp4_video_chunk(1, 0, SIZE);
+                assert_memory_equal(q.bytes + q.a.len - SIZE, whole->data + whole->len - 5 * SIZE, SIZE);
+                buf_unref(&whole);
+                assert_int_equal(end_session(s), 0);
+                restart(); /* and then from the disk */
+                s = store_session(&store, "S1");
+        }
+        assert_int_equal(status_of("/live/cam/S1/thumbs/1.key.m4s", 0), ERR_NOT_FOUND);
+        assert_int_equal(status_of("/live/cam/S1/v720/3.key.m4s", 0), ERR_NOT_FOUND);
+}
+
+static void test_a_chunk_that_says_what_cannot_be_has_no_key_picture(void **state)
+{
+        (void)state;
+        struct init_info init;
+        struct buf *head = fmp4_video_init(), *chunk = fmp4_video_chunk(1, 0, SIZE);
+        assert_int_equal(box_init_parse(head->data, head->len, &init), 0);
+        for (size_t len = 0; len < chunk->len; len++) {
+                struct buf *cut = buf_copy(chunk->data, len); /* a heap block of just that size: a read beyond it is seen */
+                assert_null(keyframe_cut(cut->data, cut->len, &init, 1));
+                buf_unref(&cut);
+        }
+        for (size_t at = 0; at < chunk->len - 5 * SIZE; at++) { /* whatever one bit of the boxes says */
+                for (int bit = 0; bit < 8; bit++) {
+                        struct buf *bad = buf_copy(chunk->data, chunk->len);
+                        bad->data[at] ^= (uint8_t)(1 << bit);
+                        struct buf *cut = keyframe_cut(bad->data, bad->len, &init, 1);
+                        assert_true(!cut || cut->len < chunk->len + 64);
+                        buf_unref(&cut);
+                        buf_unref(&bad);
+                }
+        }
+        buf_unref(&head);
+        buf_unref(&chunk);
+}
+
+static void test_hls_has_a_playlist_of_key_pictures_for_each_rung(void **state)
+{
+        (void)state;
+        struct session *s = broadcast(3);
+        read_text("/live/cam/S1/master.m3u8");
+        assert_non_null(strstr(text, ",CODECS=\"avc1.64001f\",RESOLUTION=1280x720,URI=\"v720/keys.m3u8\"\n"));
+        assert_non_null(strstr(text, "\n#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH="));
+        read_text("/live/cam/S1/v720/keys.m3u8");
+        assert_non_null(strstr(text, "#EXT-X-TARGETDURATION:1\n#EXT-X-I-FRAMES-ONLY\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-MAP:URI=\"init.mp4\"\n"));
+        assert_non_null(strstr(text, "#EXTINF:1.0,\n2.key.m4s\n"));
+        assert_null(strstr(text, "ENDLIST"));
+        assert_int_equal(end_session(s), 0);
+        read_text("/live/cam/S1/v720/keys.m3u8");
+        assert_non_null(strstr(text, "#EXT-X-PLAYLIST-TYPE:VOD\n"));
+        assert_non_null(strstr(text, "2.key.m4s\n#EXT-X-ENDLIST\n"));
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -212,6 +284,9 @@ int main(void)
                 WITH(test_dash_names_them_as_tiles_of_one),
                 WITH(test_a_period_that_begins_between_two_pictures_names_them_by_the_second),
                 WITH(test_hls_has_a_playlist_of_pictures),
+                WITH(test_a_segments_key_picture_is_an_object_of_its_own_that_lasts_a_second),
+                cmocka_unit_test(test_a_chunk_that_says_what_cannot_be_has_no_key_picture),
+                WITH(test_hls_has_a_playlist_of_key_pictures_for_each_rung),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -188,6 +188,44 @@ static void test_stored_is_what_every_track_has(void **state)
         assert_int_equal(push_stored_us(t.push), 2 * CHUNK_US);
 }
 
+static void test_nothing_waits_for_still_pictures(void **state)
+{
+        (void)state;
+        begin();
+        track(1, PICTURES_TRACK, TRACK_PICTURES);
+        expect_init(PICTURES_TRACK);
+        chunk(0, 0);
+        expect_stored("v360", 0);
+        assert_int_equal(push_stored_us(t.push), CHUNK_US);
+}
+
+static void test_an_origin_that_refuses_still_pictures_costs_the_session_nothing(void **state)
+{
+        (void)state;
+        begin();
+        track(1, PICTURES_TRACK, TRACK_PICTURES);
+        struct put m;
+        struct fake_call call = fake_put(&m);
+        assert_string_equal(m.track, PICTURES_TRACK);
+        fake_stored(&call, ERR_UNSUPPORTED);
+        assert_string_equal(t.refused_track, PICTURES_TRACK);
+        chunk(1, 0);
+        chunk(0, 0);
+        expect_stored("v360", 0);
+        assert_int_equal(push_stored_us(t.push), CHUNK_US);
+        assert_int_equal(fake_calls(MSG_PUT), 0);
+}
+
+static void test_a_session_whose_still_pictures_end_early_is_stored_up_to_where_the_others_are(void **state)
+{
+        (void)state;
+        struct claim_reply claimed = {.session = SESSION, .epoch_us = 1000000, .generation = 4, .track_count = 2, .tracks = {{.name = "v360", .end_us = 9 * CHUNK_US},
+                                                                                   {.name = PICTURES_TRACK, .end_us = CHUNK_US}}};
+        close_push(state);
+        open_with(&claimed, 1 << 20, 10 * US_PER_S, CODEC_H264, CODEC_NONE);
+        assert_int_equal(push_stored_us(t.push), 9 * CHUNK_US);
+}
+
 static void test_nothing_counts_as_stored_before_an_announced_kind_has_a_track(void **state)
 {
         (void)state;
@@ -353,6 +391,7 @@ static void test_a_track_that_is_refused_ends_the_session_with_what_the_others_h
         struct fake_call call = fake_put(&m);
         fake_stored(&call, ERR_CONFLICT);
         assert_int_equal(t.refused, 1);
+        assert_string_equal(t.refused_track, "v360");
         chunk(0, 1);
         track(1, "a64", TRACK_AUDIO);
         expect_init("a64");
@@ -691,6 +730,9 @@ int main(void)
                 TEST(test_several_under_way_that_are_lost_together_fail_once),
                 TEST(test_a_slow_track_does_not_hold_the_others_back),
                 TEST(test_stored_is_what_every_track_has),
+                TEST(test_nothing_waits_for_still_pictures),
+                TEST(test_an_origin_that_refuses_still_pictures_costs_the_session_nothing),
+                TEST(test_a_session_whose_still_pictures_end_early_is_stored_up_to_where_the_others_are),
                 TEST(test_nothing_counts_as_stored_before_an_announced_kind_has_a_track),
                 TEST(test_a_session_that_goes_on_is_stored_up_to_where_it_was),
                 TEST(test_end_follows_when_all_is_stored),

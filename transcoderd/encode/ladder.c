@@ -18,6 +18,7 @@
 
 #include "common/err.h"
 #include "common/pattern.h"
+#include "proto/store.h"
 
 #define HEIGHT_MIN 64
 #define HEIGHT_MAX 4320
@@ -163,6 +164,9 @@ static int unique_names(const struct judge *j, const struct ladder *l)
                 names[n++] = l->video[i].name;
         for (size_t i = 0; i < l->audio_count; i++)
                 names[n++] = l->audio[i].name;
+        for (size_t a = 0; a < n; a++)
+                if (!strcmp(names[a], PICTURES_TRACK))
+                        return refuse(j, ": a rung is named \"%s\", which the track of still pictures is", names[a]);
         for (size_t a = 0; a < n; a++)
                 for (size_t b = a + 1; b < n; b++)
                         if (!strcmp(names[a], names[b]))
