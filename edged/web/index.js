@@ -40,7 +40,7 @@ function fill(item, stream) {
   put(badge, STATES[stream.state] || stream.state)
   put(item.querySelector('.card-title'), title)
   put(item.querySelector('.card-facts'), [title === stream.id ? '' : stream.id, sizeOf(stream), started && `started ${sinceText(started)}`].filter(Boolean).join(' · '))
-  if (!isOld) showPoster(item.querySelector('img'), stream.id, isOn(stream))
+  showPoster(item.querySelector('img'), stream.id, isOn(stream) ? '' : stream.session)
   return item
 }
 

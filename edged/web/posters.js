@@ -1,5 +1,5 @@
-// posters.js - the pictures of cards: the newest one of each stream that is live and in sight, loaded before it is shown. Where there is
-// none the card keeps the sign that it has without one.
+// posters.js - the pictures of cards: of each stream that is live the newest one, of recordings theirs, loaded when in sight and before they
+// are shown. Where there is none the card keeps the sign that it has without one.
 import { prefix } from '/web/streams.js'
 
 const FRESH_MS = 10000, RETRY_MS = 60000
@@ -18,7 +18,7 @@ async function load(image) {
   if (document.hidden || !image.isConnected || now < poster.dueMs) return
   poster.dueMs = now + FRESH_MS
   const next = new Image()
-  next.src = `${prefix}/live/${encodeURIComponent(poster.stream)}/poster.jpg?${Math.floor(now / FRESH_MS)}`
+  next.src = `${prefix}/live/${poster.of}/poster.jpg${poster.live ? `?${Math.floor(now / FRESH_MS)}` : ''}`
   try {
     await next.decode()
     image.src = next.src
@@ -29,10 +29,11 @@ async function load(image) {
   }
 }
 
-// image: the first child of the place that it fills. live: it is asked for again every FRESH_MS
-export function showPoster(image, stream, live) {
-  if (image.poster?.stream === stream && image.poster.live === live) return
-  image.poster = { stream, live, dueMs: 0 }
+// image: the first child of the place that it fills. session: '' while it is live, when it is asked for again every FRESH_MS
+export function showPoster(image, stream, session) {
+  const of = [stream, session].filter(Boolean).map(encodeURIComponent).join('/')
+  if (image.poster?.of === of) return
+  image.poster = { of, live: !session, dueMs: 0 }
   watcher.observe(image.parentElement)
 }
 

@@ -60,7 +60,7 @@ function enter(next, headline = '', detail = '', action = null) {
 // A picture of the broadcast behind the words, and until the first one moves. Where there is none nobody sees that.
 function showPoster(of) {
   const poster = at('poster'), wants = (of === 'loading' || of === 'ended') && !video.videoWidth
-  if (wants && !poster.getAttribute('src')) poster.src = `${server}${prefix}/live/${name}/poster.jpg`
+  if (wants && !poster.getAttribute('src')) poster.src = `${prefix}/live/${name}/${of === 'ended' && session ? `${session}/` : ''}poster.jpg`
   poster.hidden = of === 'error' || of === 'playing' || of === 'stalled'
 }
 at('poster').onerror = () => at('poster').removeAttribute('src')

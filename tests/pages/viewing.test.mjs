@@ -222,6 +222,33 @@ test('who looks for a place is told which one it is, and a click goes there', as
   await done(page)
 })
 
+test('a place that is looked for has a picture, live and in a recording, and so has the page before it plays', async () => {
+  const shows = async (page) => {
+    const { x, y, width, height } = await page.locator('#seek').boundingBox()
+    await page.mouse.move(x + width / 3, y - 50)
+    await page.mouse.move(x + width / 2, y + height / 2)
+    await page.waitForSelector('#peek-picture:not([hidden])')
+    const { address, wide } = await page.$eval('#peek-picture', (e) => ({ address: e.style.backgroundImage.match(/url\("(.+)"\)/)[1], wide: e.clientWidth }))
+    assert.ok(wide > 100)
+    const answer = await fetch(new URL(address, page.url()))
+    assert.deepEqual([answer.status, answer.headers.get('content-type')], [200, 'image/jpeg'], address)
+    await answer.arrayBuffer()
+  }
+  const page = await watching()
+  await until('something to go back to', 60, async () => await window_(page) > 18)
+  await shows(page)
+  await done(page)
+  await film.ended
+  await until('the film is over', 60, async () => (await cluster.state('film'))?.state === 'ended')
+  const recording = await openPage(browser, cluster, '/watch/film')
+  await until('it is offered', 60, async () => (await metrics(recording)).state === 'ended')
+  await until('with its picture', 30, () => recording.evaluate(() => document.getElementById('poster').naturalWidth > 100))
+  await recording.click('#action')
+  await playing(recording)
+  await shows(recording)
+  await done(recording)
+})
+
 test('picture in picture is offered where the browser has it', async () => {
   const page = await watching()
   const has = await page.evaluate(() => document.pictureInPictureEnabled)
