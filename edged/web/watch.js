@@ -12,10 +12,12 @@
 //
 // window.freshet is for tests and curious people: { player, state, metrics() }.
 import { Controls } from '/web/controls.js'
+import { LowLatencyPlayer } from '/web/low_latency.js'
 import { MediaKeys } from '/web/media_keys.js'
 import { NativePlayer, supported as playsNatively } from '/web/native.js'
 import { put, tell } from '/web/news.js'
 import { Player, supported } from '/web/player.js'
+import { recall, remember } from '/web/remembered.js'
 import { Share, readTime } from '/web/share.js'
 import { fetchList, isOn, otherSites, prefix, server, sizeOf, startOf, titleOf } from '/web/streams.js'
 
@@ -72,13 +74,12 @@ function closePlayer() {
   player = null
 }
 
-function play(base, live, from) {
-  const begin = beginAt
-  beginAt = NaN
+// make(events): the player
+function play(make, live, from) {
   closePlayer()
   session = from
   enter('loading', live ? 'Connecting…' : 'Loading the recording…')
-  const mine = new Kind(video, base, live, {
+  const mine = make({
     started: () => mine === player && state === 'loading' && plays(),
     stands: () => mine === player && stands(),
     moves: () => mine === player && state === 'stalled' && plays(),
@@ -86,7 +87,8 @@ function play(base, live, from) {
     rung: () => mine === player && controls.rung(),
     ended: () => mine === player && over(),
     failed: (kind, text) => mine === player && failed(kind, text),
-  }, begin)
+    away: (seconds) => mine === player && leaveNear(seconds),
+  })
   player = mine
   if (!live) at('live-text').textContent = stream && isOn(stream) ? 'Watch live' : 'Recording'
 }
@@ -113,12 +115,60 @@ function tellStall() {
     : 'The server does not answer. It goes on here by itself when it does.')
 }
 
-const playLive = () => play(`${server}${prefix}/live/${name}`, true, stream ? stream.session : '')
-const playRecording = (of) => play(`${server}${prefix}/live/${name}/${of}`, false, of)
+function playSegments(base, live, from) {
+  const begin = beginAt
+  beginAt = NaN
+  play((events) => new Kind(video, base, live, events, begin), live, from)
+}
+
+const playRecording = (of) => playSegments(`${server}${prefix}/live/${name}/${of}`, false, of)
+
+// ---- low latency: as near as can be, for who wants it and is at the live edge
+
+let Near = null       // the player of it, where there is one
+let wantsNear = false
+let notNearUntil = 0  // it did not go well
+const NOT_NEAR_MS = 60000
+
+const playsNear = () => Boolean(Near && wantsNear && stream && isOn(stream) && stream.tracks?.length && Number.isNaN(beginAt) && performance.now() >= notNearUntil)
+
+function playLive() {
+  if (playsNear()) play((events) => new LowLatencyPlayer(Near, video, `${server}${prefix}/live/${name}/${stream.session}/`, stream, events), true, stream.session)
+  else playSegments(`${server}${prefix}/live/${name}`, true, stream ? stream.session : '')
+}
+
+// seconds: where it goes on with segments; NaN: at the live edge, with whatever is wanted there
+function leaveNear(seconds) {
+  beginAt = seconds
+  playLive()
+}
+
+async function loadNear() {
+  try {
+    const { TailPlayer, tailSupported } = await import('/web/tail.js')
+    if (Kind === Player && tailSupported()) Near = TailPlayer
+  } catch {
+    // this site has none
+  }
+  at('near').hidden = !Near
+}
+
+function wantNear(wants) {
+  wantsNear = wants
+  notNearUntil = 0
+  at('near').setAttribute('aria-pressed', String(wants))
+}
+
+at('near').onclick = () => {
+  wantNear(!wantsNear)
+  remember('near', wantsNear)
+  if (player && player.live) playLive()
+}
 
 function goLive() {
   wanted = ''
-  if (player && player.live) player.toLive()
+  if (player && player.live && playsNear() && !(player instanceof LowLatencyPlayer)) playLive()
+  else if (player && player.live) player.toLive()
   else if (stream && isOn(stream)) playLive()
 }
 
@@ -147,11 +197,16 @@ async function hasEnded() {
   }
 }
 
-// kind: minor, which a player lives with by itself; loading, something was not to be had from one site; hopeless, the browser cannot
+// kind: away, for who plays segments it may go better; minor, which a player lives with by itself; loading, something was not to be had from one site; hopeless, the browser cannot
 // play what there is; fault, anything else
 async function failed(kind, text, triedElsewhere = false) {
   const mine = player
   if (kind === 'minor' || mine.failed) return
+  if (kind === 'away') {
+    notNearUntil = performance.now() + NOT_NEAR_MS
+    playLive()
+    return
+  }
   if (kind === 'loading' && mine.otherSites().length && !triedElsewhere) {
     setTimeout(() => mine === player && mine.stands && failed(kind, text, true), ELSEWHERE_MS)
     return
@@ -281,7 +336,7 @@ window.addEventListener('online', back)
 document.addEventListener('visibilitychange', () => !document.hidden && back())
 
 window.freshet = {
-  get player() { return player && player.dash },
+  get player() { return player && (player.dash || player.tail) },
   get state() { return state },
   metrics: () => ({ state, session, ...(player ? player.metrics() : {}) }),
 }
@@ -295,5 +350,8 @@ else if (!Kind)
   enter('error', 'This browser cannot play the stream', 'It has no Media Source Extensions and does not play HLS. Any recent Chrome, Edge, Firefox or Safari has.')
 else {
   enter('waiting', 'Connecting…')
+  wantNear(recall('near') === true)
+  const loaded = loadNear()
+  if (wantsNear) await loaded
   poll()
 }

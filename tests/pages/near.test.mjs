@@ -1,0 +1,86 @@
+// The page's low-latency mode (edged/web/low_latency.js with tail.js): there for who wants it, and never in the way.
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { Cluster, launch, metrics, openPage, playing, top, until } from './harness.mjs'
+
+const skip = existsSync(join(top, 'build/web/tail.js')) ? false : 'this site has no player of tails'
+let cluster, browser
+before(async () => {
+  if (skip) return
+  cluster = new Cluster()
+  browser = await launch()
+  cluster.publish('cam')
+  await cluster.playable('cam')
+})
+after(async () => {
+  await browser?.close()
+  cluster?.down()
+})
+
+const isNear = (page) => page.evaluate(() => Boolean(window.freshet.player?.tracks))
+const goesOn = async (page) => {
+  const { decodedFrames = 0 } = await metrics(page)
+  await until('pictures go on', 30, async () => (await metrics(page)).decodedFrames > decodedFrames + 20)
+}
+
+async function nearby() {
+  const page = await openPage(browser, cluster, '/watch/cam')
+  await playing(page)
+  await page.click('#near')
+  await until('it plays without segments', 30, async () => await isNear(page) && (await metrics(page)).state === 'playing')
+  return page
+}
+
+test('who wants low latency gets it, stays with it when the page is loaded again, and may leave it', { skip }, async () => {
+  const page = await nearby()
+  assert.equal(await page.getAttribute('#near', 'aria-pressed'), 'true')
+  await goesOn(page)
+  assert.ok((await metrics(page)).latency > 0)
+  await page.reload()
+  const segments = []
+  page.on('request', (r) => /\.m4s/.test(r.url()) && segments.push(r.url()))
+  await playing(page)
+  await goesOn(page)
+  assert.equal(await isNear(page), true)
+  assert.deepEqual(segments, [])
+  await page.click('#near')
+  await until('it plays segments', 30, async () => !await isNear(page) && (await metrics(page)).state === 'playing')
+  await goesOn(page)
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+})
+
+test('who goes back or pauses goes on where he was, and is near again by the live button', { skip }, async () => {
+  const page = await nearby()
+  await until('something to go back to', 60, async () => (await metrics(page)).currentTime > 12)
+  const at = (await metrics(page)).currentTime
+  await page.keyboard.press('ArrowLeft')
+  await until('it plays there', 30, async () => !await isNear(page) && (await metrics(page)).state === 'playing' && (await metrics(page)).latency > 4)
+  const there = (await metrics(page)).currentTime
+  assert.ok(there < at + 10, `at ${there}, from ${at}`)
+  await page.click('#live')
+  await until('near again', 30, async () => await isNear(page) && (await metrics(page)).state === 'playing')
+  await goesOn(page)
+  await page.keyboard.press(' ')
+  const paused = (await metrics(page)).currentTime
+  await until('three seconds are missed', 30, () => cluster.state('cam').then((s) => (Date.now() - Date.parse(s.started)) / 1000 > paused + 4))
+  await page.keyboard.press(' ')
+  await until('it goes on', 30, async () => !await isNear(page) && (await metrics(page)).state === 'playing' && (await metrics(page)).currentTime > paused + 0.5)
+  assert.ok((await metrics(page)).currentTime < paused + 8)
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+})
+
+test('where it does not go well the page plays segments, and says nothing of it', { skip }, async () => {
+  const page = await openPage(browser, cluster, '/')
+  await page.evaluate(() => localStorage.setItem('freshet', JSON.stringify({ near: true })))
+  await page.route('**/tail', (route) => route.abort())
+  await page.goto(cluster.url('/watch/cam'))
+  await playing(page)
+  assert.equal(await isNear(page), false)
+  await goesOn(page)
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+})
