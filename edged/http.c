@@ -15,6 +15,7 @@
 
 static const struct route *const routes[] = {
         [PATH_OBJECT] = &route_object, [PATH_TAIL] = &route_tail, [PATH_TIME] = &route_time,    [PATH_STEERING] = &route_steering, [PATH_LOAD] = &route_load,
+        [PATH_VIEWERS] = &route_viewers,
         [PATH_SITE] = &route_site,     [PATH_CMCD] = &route_reports, [PATH_OPTIONS] = &route_unknown,   [PATH_UNKNOWN] = &route_unknown,
         [PATH_BAD] = &route_bad,       [PATH_LONG] = &route_long,
         [PATH_RECORDING] = &route_recording};

@@ -41,6 +41,7 @@ struct http_config {
         /* Who tells viewers what their connections carry (cmsd.h); NULL: nobody. Must outlive http. Only the end of a viewer's own
          * connection knows that: behind a proxy it would be what the proxy's carries. */
         const char *throughput_node;
+        bool tells_viewers; /* /api/viewers */
         unsigned site_full_permille; /* steering.h */
         int64_t steering_ttl_s;
 };

@@ -58,7 +58,7 @@ struct config {
         char *proxy_from;
         int64_t hold_ms, header_deadline_ms, idle_ms, min_rate_bytes_s;
         int64_t drain_ms, finish_ms;
-        bool tell_throughput;
+        bool tell_throughput, tell_viewers;
         int64_t uplink_mbits;
         char *web_root;
         char *view_jwks, *frame_ancestors;
@@ -148,6 +148,8 @@ static const struct config_key keys[] = {
         INT(header_deadline_ms, "10000", 100, 600000, "ms", "a new connection must have sent its request by then; a request's body has as long"),
         INT(idle_ms, "30000", 1000, 600000, "ms", "a connection without a request is closed after this"),
         INT(min_rate_bytes_s, "2000", 0, 1 << 30, "bytes/s", "who reads an answer more slowly is closed"),
+        {.name = "tell_viewers", .type = CONFIG_BOOL, .offset = offsetof(struct config, tell_viewers), .default_value = "false",
+         .help = "tell everybody how many watch each stream, as this edge counts them (/api/viewers), and show it on the pages; for where it is the only edge"},
         {.name = "tell_throughput", .type = CONFIG_BOOL, .offset = offsetof(struct config, tell_throughput), .default_value = "false",
          .unit = "", .help = "tell players what their connections carry (CMSD-Dynamic, etp): not behind a proxy that ends them"},
         INT(uplink_mbits, "0", 0, 10000000, "Mbit/s",
@@ -464,6 +466,7 @@ static int open_sockets(struct edge *e)
                                    .limits = {.header_us = c->header_deadline_ms * US_PER_MS,
                                               .idle_us = c->idle_ms * US_PER_MS,
                                               .min_rate_bytes_s = (uint64_t)c->min_rate_bytes_s},
+                                   .tells_viewers = c->tell_viewers,
                                    .throughput_node = c->tell_throughput ? e->daemon.self.id : NULL,
                                    .site_full_permille = (unsigned)c->site_full_percent * 10,
                                    .steering_ttl_s = c->steering_ttl_s};

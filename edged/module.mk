@@ -5,11 +5,10 @@ edged_SRCS := edged/access.c edged/addresses.c edged/api.c edged/audience.c edge
               edged/listing.c edged/main.c edged/merge.c edged/newest.c edged/object.c edged/pages.c edged/path.c edged/players.c \
               edged/race.c edged/readers.c edged/respond.c edged/round.c edged/routes/ask.c edged/routes/local.c \
               edged/routes/lookup.c edged/routes/object.c edged/routes/recording.c edged/routes/reports.c edged/routes/tail.c \
-              edged/serve.c \
-              edged/siblings.c edged/site.c edged/site_loads.c edged/stats.c edged/steering.c edged/tail.c edged/upstream.c \
-              edged/waiters.c edged/wire/answer.c edged/wire/conn.c edged/wire/listen.c edged/wire/parse.c edged/wire/request.c \
-              edged/wire/seats.c edged/wire/send.c edged/wire/shake.c edged/wire/steps.c edged/wire/tcp.c edged/wire/tls.c \
-              edged/wire/wire.c
+              edged/routes/viewers.c edged/serve.c edged/siblings.c edged/site.c edged/site_loads.c edged/stats.c \
+              edged/steering.c edged/tail.c edged/upstream.c edged/waiters.c edged/wire/answer.c edged/wire/conn.c \
+              edged/wire/listen.c edged/wire/parse.c edged/wire/request.c edged/wire/seats.c edged/wire/send.c edged/wire/shake.c \
+              edged/wire/steps.c edged/wire/tcp.c edged/wire/tls.c edged/wire/wire.c
 edged_PKGS := libuv jansson libssl libcrypto libxxhash zlib
 edged_LDLIBS := -lnng
 edged_UNIT := access addresses answer audience breaker cache cache_refresh cache_room cache_threads census cmcd cmsd fill \

@@ -115,7 +115,7 @@ static const char *query_value(const char *target, const char *name, char dst[16
         const char *at = target + strcspn(target, "?#");
         while (*at == '?' || *at == '&') {
                 size_t len = strcspn(++at, "=&#"), value_len = at[len] == '=' ? strcspn(at + len + 1, "&#") : 0;
-                if (is_name(at, len, name)) {
+                if (len == strlen(name) && memcmp(at, name, len) == 0) {
                         size_t n = value_len < 15 ? value_len : 15;
                         memcpy(dst, at + len + 1, n);
                         dst[n] = '\0';
@@ -164,6 +164,8 @@ static enum path_kind classify(const char *target, struct path *out)
                 return PATH_STEERING;
         if (strcmp(key, "/load") == 0)
                 return PATH_LOAD;
+        if (strcmp(key, "/api/viewers") == 0)
+                return PATH_VIEWERS;
         out->why = key_bad_page(key);
         if (out->why)
                 return PATH_BAD;
@@ -179,7 +181,7 @@ static enum path_kind classify(const char *target, struct path *out)
 bool path_is_known(const struct path *p)
 {
         return p->kind == PATH_OBJECT || p->kind == PATH_TAIL || p->kind == PATH_RECORDING || p->kind == PATH_TIME || p->kind == PATH_STEERING ||
-               p->kind == PATH_LOAD || p->kind == PATH_CMCD ||
+               p->kind == PATH_LOAD || p->kind == PATH_VIEWERS || p->kind == PATH_CMCD ||
                p->kind == PATH_SITE;
 }
 

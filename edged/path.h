@@ -23,6 +23,7 @@ enum path_kind {
         PATH_TIME,    /* /time */
         PATH_STEERING, /* /steering */
         PATH_LOAD,    /* /load */
+        PATH_VIEWERS, /* /api/viewers */
         PATH_SITE,    /* file is a name in the web root */
         PATH_CMCD,    /* /cmcd/STREAM, where players report: object.stream is whose viewers they are */
         PATH_OPTIONS, /* "*" */

@@ -144,6 +144,7 @@ extern const struct route route_tail;                                           
 extern const struct route route_recording;                                            /* recording.c: a recording as one file */
 extern const struct route route_reports;                                              /* reports.c: what players tell */
 extern const struct route route_site, route_time, route_steering, route_load;         /* local.c: what this edge knows by itself */
+extern const struct route route_viewers;                                              /* viewers.c: how many there are */
 extern const struct route route_bad, route_long, route_unknown;                       /* local.c: paths that there are not */
 
 #endif

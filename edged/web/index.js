@@ -2,7 +2,7 @@
 // typed into the search box leaves those that have it in their name or title.
 import { put, tell } from '/web/news.js'
 import { forgetPoster, showPoster } from '/web/posters.js'
-import { fetchList, isOn, prefix, sinceText, sizeOf, startOf, titleOf } from '/web/streams.js'
+import { fetchList, fetchViewers, isOn, prefix, sinceText, sizeOf, startOf, titleOf, viewersText } from '/web/streams.js'
 
 const REFRESH_MS = 3000
 const EMPTY_PAGES_MAX = 20 // in a row that one click goes through: all on them may be private
@@ -39,7 +39,7 @@ function fill(item, stream) {
   badge.className = `badge ${stream.state}`
   put(badge, STATES[stream.state] || stream.state)
   put(item.querySelector('.card-title'), title)
-  put(item.querySelector('.card-facts'), [title === stream.id ? '' : stream.id, sizeOf(stream), started && `started ${sinceText(started)}`].filter(Boolean).join(' · '))
+  put(item.querySelector('.card-facts'), [title === stream.id ? '' : stream.id, isOn(stream) && viewersText(viewers.get(stream.id)), sizeOf(stream), started && `started ${sinceText(started)}`].filter(Boolean).join(' · '))
   showPoster(item.querySelector('img'), stream.id, isOn(stream) ? '' : stream.session)
   return item
 }
@@ -59,6 +59,7 @@ const sought = () => at('search').value.trim().toLowerCase()
 const isSought = (stream, words) => `${stream.id} ${titleOf(stream)}`.toLowerCase().includes(words)
 
 let streams = []         // as they were told last
+let viewers = new Map()  // of each
 const older = new Map()  // recordings from pages, by key
 let more = ''            // the page to ask for next; '': there is none
 let paging = false       // from the first page on `more` is that page's, before that the list's
@@ -107,7 +108,8 @@ let olderFailed = '' // said until they can be read, though the list itself is r
 
 async function refresh() {
   try {
-    const list = await fetchList()
+    const [list, counts] = await Promise.all([fetchList(), fetchViewers()])
+    viewers = counts
     streams = list.entries
     if (!paging) more = list.next
     render()

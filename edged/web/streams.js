@@ -32,6 +32,22 @@ export async function fetchList(path = '/api/streams') {
   return { entries: Array.isArray(entries) ? entries : [], next: typeof body.next === 'string' ? body.next : '' }
 }
 
+let tellsViewers = true // as far as is known: few edges do
+
+// How many watch each stream, by its name; empty where that is not told.
+export async function fetchViewers() {
+  if (!tellsViewers) return new Map()
+  try {
+    const answer = await fetch(`${prefix}/api/viewers`, { cache: 'no-store', signal: AbortSignal.timeout(8000) })
+    if (answer.status === 404) tellsViewers = false
+    return new Map(answer.ok ? (await answer.json()).viewers.map((v) => [v.id, v.count]) : [])
+  } catch {
+    return new Map()
+  }
+}
+
+export const viewersText = (count) => count ? `${count.toLocaleString()} watching` : ''
+
 export const isOn = (stream) => stream.state === 'live' || stream.state === 'slate'
 
 export const titleOf = (stream) => stream.title || stream.id

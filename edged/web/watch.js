@@ -19,7 +19,7 @@ import { put, tell } from '/web/news.js'
 import { Player, supported } from '/web/player.js'
 import { recall, remember } from '/web/remembered.js'
 import { Share, readTime } from '/web/share.js'
-import { fetchList, isOn, otherSites, prefix, server, sizeOf, startOf, titleOf } from '/web/streams.js'
+import { fetchList, fetchViewers, isOn, otherSites, prefix, server, sizeOf, startOf, titleOf, viewersText } from '/web/streams.js'
 
 const WAIT_POLL_MS = 1000, PLAY_POLL_MS = 5000
 const RETRY_MS = 1000
@@ -39,6 +39,7 @@ let wanted = /^[A-Za-z0-9-]{1,40}$/.test(given) ? given : '' // a recording that
 let beginAt = readTime(query.get('t')) // once; what is played after that begins as usual
 let pollTimer = 0
 let unlisted = 0    // polls in a row that did not have the stream
+let viewers = 0
 let answers = true  // the server did when it was asked last
 
 const controls = new Controls(() => player, goLive)
@@ -239,6 +240,7 @@ async function ask() {
   if (player && player.otherSites().length) otherSites(player.otherSites())
   try {
     stream = (await fetchList()).entries.find((s) => s.id === name) || null
+    viewers = (await fetchViewers()).get(name) || 0
     answers = true
   } catch (error) {
     answers = false
@@ -249,7 +251,7 @@ async function ask() {
 function describe() {
   put(at('title'), stream ? titleOf(stream) : name)
   const started = stream && startOf(stream)
-  put(at('facts'), stream && (!wanted || wanted === stream.session) ? [sizeOf(stream), started && `since ${started.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`]
+  put(at('facts'), stream && (!wanted || wanted === stream.session) ? [isOn(stream) && viewersText(viewers), sizeOf(stream), started && `since ${started.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`]
     .filter(Boolean).join(' · ') : '')
   put(document.querySelector('title'), `${at('title').textContent} – Freshet`)
   mediaKeys.describe(at('title').textContent, `${prefix}/live/${name}/poster.jpg`)

@@ -88,6 +88,19 @@ test('what is typed into the search box leaves those that are called so, and say
   await page.context().close()
 })
 
+test('a card says how many watch, and so does the watch page', async () => {
+  if (!await cluster.state('harbour')) cluster.publish('harbour')
+  await cluster.playable('harbour')
+  const viewers = [await openPage(browser, cluster, '/watch/harbour'), await openPage(browser, cluster, '/watch/harbour')]
+  const page = await openPage(browser, cluster, '/')
+  await until('the card says so', 60, async () => /2 watching/.test(await page.textContent('#streams [data-stream=harbour]')))
+  await until('and the page', 30, async () => /2 watching/.test(await viewers[0].textContent('#facts')))
+  for (const one of [...viewers, page]) {
+    assert.deepEqual(one.faults, [])
+    await one.context().close()
+  }
+})
+
 test('a card shows the newest picture of its stream, and has its place before there is one', async () => {
   if (!await cluster.state('harbour')) cluster.publish('harbour')
   await cluster.playable('harbour')

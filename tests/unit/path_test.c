@@ -70,6 +70,8 @@ static void test_every_url_of_the_table_is_known(void **state)
         assert_int_equal(kind("/steering?_DASH_pathway=%22here%22"), PATH_STEERING);
         assert_int_equal(kind("/t/some.token.x/steering"), PATH_STEERING);
         assert_int_equal(kind("/load"), PATH_LOAD);
+        assert_int_equal(kind("/api/viewers"), PATH_VIEWERS);
+        assert_int_equal(kind("/t/some.token.x/api/viewers"), PATH_VIEWERS);
         assert_int_equal(kind("*"), PATH_OPTIONS);
         file("/", "index.html");
         file("/watch/cam", "watch.html");
