@@ -533,7 +533,7 @@ static void test_who_asks_for_a_version_waits_until_its_part_is_there(void **sta
 static void test_a_playlist_that_changes_is_one_answer_however_long_it_is(void **state)
 {
         (void)state;
-        sv.manifest.time_shift_s = 86400;
+        store.options.time_shift_us = 86400 * US_PER_S;
         struct session *s = live(1);
         struct question q;
         s->tracks[0]->fps_milli = 25000;

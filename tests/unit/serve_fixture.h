@@ -58,11 +58,17 @@ static inline void leave(void)
         stop_store();
 }
 
+static inline void open_serve(void)
+{
+        store.options.time_shift_us = manifest.time_shift_s * US_PER_S;
+        serve_open(&sv, &loop, &store, &manifest, 8);
+        on_changed = changed;
+}
+
 static inline void come_back(void)
 {
         start_store();
-        serve_open(&sv, &loop, &store, &manifest, 8);
-        on_changed = changed;
+        open_serve();
 }
 
 static inline void restart(void)
@@ -74,8 +80,7 @@ static inline void restart(void)
 static inline int setup(void **state)
 {
         setup_store(state);
-        serve_open(&sv, &loop, &store, &manifest, 8);
-        on_changed = changed;
+        open_serve();
         return 0;
 }
 

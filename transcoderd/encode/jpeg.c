@@ -24,12 +24,12 @@ struct jpeg {
 static AVFrame *frame_of(const struct jpeg *j, enum AVPixelFormat format)
 {
         AVFrame *f = av_frame_alloc();
-        if (!f)
-                mem_out("a picture");
-        f->format = format;
-        f->width = j->width;
-        f->height = j->height;
-        if (av_frame_get_buffer(f, 0) < 0)
+        if (f) {
+                f->format = format;
+                f->width = j->width;
+                f->height = j->height;
+        }
+        if (!f || av_frame_get_buffer(f, 0) < 0)
                 mem_out("a picture");
         return f;
 }
