@@ -325,7 +325,7 @@ static enum cache_result get_object(struct cache *c, const char *key, size_t len
                 if (charge)
                         made->charge = *charge;
         }
-        if (result == CACHE_JOINED && hops > (*out)->deepest)
+        if (result == CACHE_JOINED && hops > (*out)->deepest && !((*out)->too_deep && hops >= (*out)->too_deep))
                 (*out)->deepest = hops;
         pthread_mutex_unlock(&s->lock);
         object_unref(&dropped);

@@ -172,7 +172,7 @@ static void sound_depth(struct fill *f, int64_t now_us)
         struct upstream *u = f->fills->upstream;
         const struct object *o = f->object;
         const struct call *first = f->race.first;
-        if (!u->of_edges || o->deepest <= o->hops || o->deepest <= f->sounded || o->len > 0 || f->sounding || !first ||
+        if (!u->of_edges || o->deepest <= o->hops || o->deepest <= f->sounded || o->len > 0 || !first ||
             now_us - first->asked_us < FILL_SOUND_US)
                 return;
         struct fetch what = {.offset = INT64_MAX, .wait_ms = FILL_BEGIN_MS, .hops = o->deepest};
@@ -180,6 +180,9 @@ static void sound_depth(struct fill *f, int64_t now_us)
         struct call *c = mem_alloc(sizeof(*c));
         *c = (struct call){.fills = f->fills, .fill = f};
         f->sounded = o->deepest;
+        if (f->sounding) /* of less depth: those who stand so deep now can tell more */
+                f->sounding->fill = NULL;
+        f->sounding = NULL;
         if (u->ops->fetch(u, f->key.stream, NULL, first->node, &what, FILL_BEGIN_MS + FILL_ANSWER_MS, &c->node, on_sounded, c) == 0)
                 f->sounding = c;
         else
@@ -267,16 +270,20 @@ static void on_sounded(void *arg, int err, const struct fetch_reply *m, struct b
 {
         struct call *c = arg;
         struct fill *f = c->fill;
-        int64_t now_us = c->fills->cfg.clock_us();
+        const struct fill_config *cfg = &c->fills->cfg;
         (void)bytes;
-        if (f)
-                f->sounding = NULL;
-        if (f && !err && m->status == ERR_LIMIT) {
-                log_error("key=%s msg=\"the tier above asks this one, in a circle, for what this one asks it for, or stands on more than %d others; "
-                          "look at origins of all edges\"", f->object->key, FETCH_HOPS_MAX);
-                go(f, fill_fail(f, ERR_LIMIT, now_us), now_us);
-        }
         free(c);
+        if (!f)
+                return;
+        f->sounding = NULL;
+        if (err || m->status != ERR_LIMIT)
+                return;
+        log_error("key=%s msg=\"the tier above asks this one, in a circle, for what this one asks it for, or stands on more than %d others; "
+                  "look at origins of all edges\"", f->object->key, FETCH_HOPS_MAX);
+        f->object->too_deep = f->sounded;
+        f->object->deepest = (uint8_t)(f->sounded - 1);
+        if (cfg->too_deep)
+                cfg->too_deep(cfg->arg, f->object);
 }
 
 /* ---- a list: every node is asked, the answers are put together ---------------------------------------------------- */

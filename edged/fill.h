@@ -14,7 +14,8 @@
  * comes round joins the fill that sent it, and each keeps the next one waiting. It is known by an object that is joined from further
  * down than it was made for. When nothing has come for FILL_SOUND_US, the node that was asked is told how deep it stands by a second FETCH, of no
  * bytes (`offset` beyond any end), and so are the next ones, until one of them would be deeper than FETCH_HOPS_MAX: it refuses (ERR_LIMIT), and
- * whoever hears that fails what it has told so deep. Others ask elsewhere then, or fail too, and viewers are told at once.
+ * whoever hears that refuses those for whom it asked so deep (`too_deep`), soundings as well as FETCHes. They ask elsewhere, or fail, and in a
+ * circle that comes round: viewers are told at once. Whoever stands less deep waits on, so that a tier too many harms nobody but itself.
  *
  * A fill belongs to no viewer: it goes on when all of them have left. It ends by itself:
  *   - nothing yet, and nobody asked for the object within hold_us: FAILED (a due segment is never MISSING for that);
@@ -49,6 +50,8 @@ struct fill_config {
         uint64_t object_max_bytes;
         /* An object turned out to be there, or (!there) nobody could say: not called for one that is MISSING. NULL: nobody asks. */
         void (*settled)(void *arg, struct object *o, const struct key *key, bool there);
+        /* Nobody waits any more who stands as deep as o->too_deep. NULL: nobody does. */
+        void (*too_deep)(void *arg, struct object *o);
         /* An object has left FILLING; grew: it came in pieces, or was waited for. NULL: nobody asks. */
         void (*left)(void *arg, struct object *o, const struct key *key, bool grew);
         void *arg;

@@ -233,6 +233,13 @@ static void on_nodes_changed(void *arg)
 }
 
 /* What was paid for is there, or nobody can say: that was no stranger's fault. */
+static void on_too_deep(void *arg, struct object *o)
+{
+        struct edge *e = arg;
+        if (e->serve)
+                serve_turn_away(e->serve, o);
+}
+
 static void on_settled(void *arg, struct object *o, const struct key *key, bool there)
 {
         struct edge *e = arg;
@@ -346,6 +353,7 @@ static void close_everything(struct edge *e)
         e->http = NULL;
         tls_server_close(&e->tls);
         serve_close(e->serve);
+        e->serve = NULL;
         inquiry_stop(e->inquiry);
         fills_stop(e->fills);
         upstream_close(e->upstream);
@@ -431,7 +439,7 @@ static int open_cache(struct edge *e)
         const struct config *c = &e->config;
         struct cache_config cfg = {.budget_bytes = (size_t)c->cache_bytes, .fills_max = FILLS_MAX};
         struct fill_config fill = {.hold_us = c->hold_ms * US_PER_MS, .object_max_bytes = (uint64_t)c->object_max_bytes,
-                                   .settled = on_settled, .left = on_left, .arg = e, .sibling_late_ms = (unsigned)c->sibling_late_ms};
+                                   .settled = on_settled, .too_deep = on_too_deep, .left = on_left, .arg = e, .sibling_late_ms = (unsigned)c->sibling_late_ms};
         struct cache_ops ops = {.fill = fill_begin, .detach = respond_detach, .cut = on_cut};
         enum node_role role = strcmp(c->upstream_role, "edged") == 0 ? ROLE_EDGED : ROLE_ORIGIND;
         mailbox_open(&e->mailbox, e->daemon.loop);

@@ -50,6 +50,7 @@ struct object {
         bool ahead; /* made before anybody asked */
         int64_t made_us; /* monotonic */
         uint8_t deepest; /* loop thread: tiers that whoever joined it from below has passed; more than `hops` may be a circle (fill.h) */
+        uint8_t too_deep; /* loop thread: who stands as deep as that is refused while it is FILLING; 0: nobody is */
         bool owned; /* loop thread: a sibling takes this edge for its owner, so it comes from above (siblings.h) */
         struct charge charge; /* later the loop thread's: it is paid back at most once */
 

@@ -25,6 +25,7 @@ struct serve {
         unsigned naming_count, namings_max; /* half of all that may wait: the rest is for media; who may not wait asks again soon */
         unsigned max_waits;
         struct asker *askers[ASKER_BUCKETS];
+        struct serving *servings;
         uv_timer_t timer; /* runs while somebody waits for new names */
 };
 
@@ -43,6 +44,8 @@ struct naming { /* who waits for new names */
 
 struct serving { /* a request that waits */
         struct waiter waiter;
+        struct serving *next, *prev; /* of all */
+        uint8_t hops;
         struct serve *serve;
         struct rpc_request *req;
         struct object *object;
@@ -174,6 +177,15 @@ static void waits_no_more(struct serve *s, uint32_t connection)
         free(a);
 }
 
+static void end_serving(struct serving *s)
+{
+        if (s->next)
+                s->next->prev = s->prev;
+        *(s->prev ? &s->prev->next : &s->serve->servings) = s->next;
+        object_unref(&s->object);
+        free(s);
+}
+
 static void on_wake(struct waiter *w)
 {
         struct serving *s = (struct serving *)(void *)w;
@@ -181,11 +193,22 @@ static void on_wake(struct waiter *w)
         bool done = answer(s->req, s->object, s->offset, LAST_CHANCE);
         assert(done);
         (void)done;
-        object_unref(&s->object);
-        free(s);
+        end_serving(s);
 }
 
-static void wait_for(struct serve *serve, struct rpc_request *req, struct object *o, const struct fetch *m, int64_t now_us)
+void serve_turn_away(struct serve *serve, struct object *o)
+{
+        for (struct serving *s = serve->servings, *next; s; s = next) {
+                next = s->next;
+                if (s->object != o || s->hops < o->too_deep || !object_leave(o, &s->waiter))
+                        continue;
+                waits_no_more(serve, s->req->connection);
+                reply_status(s->req, s->offset, ERR_LIMIT, 0);
+                end_serving(s);
+        }
+}
+
+static void wait_for(struct serve *serve, struct rpc_request *req, struct object *o, const struct fetch *m, uint8_t hops, int64_t now_us)
 {
         if (!may_wait(serve, req->connection)) {
                 reply_status(req, m->offset, ERR_FULL, 0);
@@ -197,7 +220,12 @@ static void wait_for(struct serve *serve, struct rpc_request *req, struct object
                               .serve = serve,
                               .req = req,
                               .object = object_ref(o),
-                              .offset = m->offset};
+                              .offset = m->offset,
+                              .hops = hops,
+                              .next = serve->servings};
+        if (s->next)
+                s->next->prev = s;
+        serve->servings = s;
         if (!object_wait(o, &s->waiter))
                 on_wake(&s->waiter);
 }
@@ -298,8 +326,12 @@ static void on_fetch(void *arg, struct rpc_request *req)
                 return;
         }
         uint32_t wait_ms = m.wait_ms < FETCH_WAIT_MAX_MS ? m.wait_ms : FETCH_WAIT_MAX_MS;
-        if (!answer(req, o, m.offset, now_us + wait_ms * US_PER_MS))
-                wait_for(s, req, o, &m, now_us);
+        if (answer(req, o, m.offset, now_us + wait_ms * US_PER_MS))
+                ;
+        else if (o->too_deep && hops >= o->too_deep)
+                reply_status(req, m.offset, ERR_LIMIT, 0);
+        else
+                wait_for(s, req, o, &m, hops, now_us);
         object_unref(&o);
 }
 

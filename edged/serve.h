@@ -12,6 +12,9 @@
  * One rpc server; a request that must wait is a waiter of its object like a viewer's, with FETCH's wait as its deadline.
  * How many may wait follows from how many edges ask here, and for how many tracks each: max_waits of one connection, SERVE_SHARES times that of all
  * together. Who is refused asks another edge, or goes up.
+ *
+ * Of an object that is joined from further down than it was made for it may turn out that nobody may stand so deep (fill.h): then those who do
+ * are refused (serve_turn_away), and who comes so.
  * Loop thread only. */
 #ifndef EDGED_SERVE_H
 #define EDGED_SERVE_H
@@ -30,6 +33,7 @@ struct serve;
 /* upstream is told who asks here, and is looked at until serve_close(). */
 int serve_open(struct serve **out, uv_loop_t *loop, const char *bind, int port, const struct node_identity *self,
                struct cache *cache, struct census *census, struct upstream *upstream, unsigned max_waits);
+void serve_turn_away(struct serve *s, struct object *o); /* those who wait for o and stand as deep as o->too_deep */
 void serve_close(struct serve *s); /* cache_stop_waiting() was called */
 
 #endif

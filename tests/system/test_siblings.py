@@ -276,6 +276,21 @@ def test_a_circle_of_edges_ends_by_itself_and_viewers_are_told(tier):
     wait_until(lambda: ended() == ended(), "nobody asks any more")
 
 
+def test_a_tier_too_many_is_refused_and_harms_nobody(tier):
+    edges = [tier.origin()]
+    for n in range(5):
+        edges.append(tier.edge(edges[-1], name=f"tier-{n + 1}", upstream_role="edged" if n else "originD", hold_ms=30000))
+    third, fifth = edges[3], edges[5]
+    path = "/live/late_4000_3000/s/v720/1.m4s"
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        at_third = pool.submit(request, third.url + path, timeout=60)
+        wait_until(lambda: metric(edges[1], "edged_held_requests") + metric(third, "edged_held_requests") > 0, "it waits")
+        at_fifth = pool.submit(request, fifth.url + path, timeout=60)
+        assert at_fifth.result().status == 503
+        assert at_third.result().body == body_of(4000)
+    assert request(fifth.url + path).body == body_of(4000), "what is there is given however deep"
+
+
 def test_in_a_circle_everything_comes_by_the_edge_that_has_another_one_above(tier):
     top = tier.edge(tier.origin(), name="top")
     edges = circle(tier, top)

@@ -130,6 +130,7 @@ struct fake_edge {
 static void (*fake_cut)(void *);
 static void (*fake_left)(void *, struct object *, const struct key *, bool);
 static void *fake_left_arg;
+static void (*fake_too_deep)(void *, struct object *);
 
 static inline struct fake_upstream *fake_upstream_new(uint64_t nodes)
 {
@@ -144,6 +145,7 @@ static inline void fake_edge_open_at_site(struct fake_edge *e, uint64_t nodes, u
                                           int64_t hold_us, void (*detach)(void *))
 {
         struct fill_config fc = {.hold_us = hold_us, .object_max_bytes = 8 << 20, .clock_us = fake_clock_us, .sibling_late_ms = 250, .left = fake_left,
+                                 .too_deep = fake_too_deep,
                                  .arg = fake_left_arg};
         struct cache_config cc = {.budget_bytes = budget, .fills_max = fills_max};
         struct cache_ops ops = {.fill = fill_begin, .detach = detach, .cut = fake_cut};

@@ -93,17 +93,32 @@ static void test_who_asks_as_deep_as_it_was_made_for_or_below_origins_is_no_circ
         }
 }
 
-static void test_a_sounding_that_is_refused_ends_the_fill(void **state)
+static unsigned turned_away;
+static void turn_away(void *arg, struct object *o)
+{
+        (void)arg, (void)o;
+        turned_away++;
+}
+
+static void test_a_sounding_that_is_refused_turns_those_away_who_stand_so_deep_and_nobody_else(void **state)
 {
         (void)state;
         struct fake_edge e;
-        open_edge(&e, 2, true);
+        fake_too_deep = turn_away;
+        open_edge(&e, 1, true);
+        turned_away = 0;
         struct object *viewer = get(&e, 0), *below = get(&e, 3);
         wait_us(&e, FILL_SOUND_US);
+        assert_int_equal(viewer->too_deep, 0);
         fake_answer_status(last(&e), ERR_LIMIT, 0);
-        assert_int_equal(look(viewer).state, OBJECT_FAILED);
-        assert_int_equal(look(viewer).failure, ERR_LIMIT);
-        assert_int_equal(fills_active(e.fills), 0);
+        assert_int_equal(viewer->too_deep, 3);
+        assert_int_equal(turned_away, 1);
+        assert_int_equal(look(viewer).state, OBJECT_FILLING);
+        wait_us(&e, FILL_SOUND_US);
+        assert_int_equal(e.upstream->count, 2);
+        fake_answer_bytes(&e.upstream->calls[0], "abc", 3, FETCH_COMPLETE | FETCH_IMMUTABLE, 0, "video/mp4");
+        assert_int_equal(look(viewer).state, OBJECT_COMPLETE);
+        fake_too_deep = NULL;
         object_unref(&viewer);
         object_unref(&below);
         fake_edge_close(&e);
@@ -134,7 +149,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_what_is_joined_from_further_down_is_sounded_when_nothing_comes),
                 cmocka_unit_test(test_who_asks_as_deep_as_it_was_made_for_or_below_origins_is_no_circle),
-                cmocka_unit_test(test_a_sounding_that_is_refused_ends_the_fill),
+                cmocka_unit_test(test_a_sounding_that_is_refused_turns_those_away_who_stand_so_deep_and_nobody_else),
                 cmocka_unit_test(test_a_node_that_would_ask_in_a_circle_is_passed_over_and_when_all_would_viewers_are_told),
         };
         log_init("fill_circle_test", LOG_ERROR);
