@@ -12,8 +12,9 @@ edged_SRCS := edged/access.c edged/addresses.c edged/api.c edged/audience.c edge
 edged_PKGS := libuv jansson libssl libcrypto libxxhash zlib
 edged_LDLIBS := -lnng
 edged_UNIT := access addresses answer audience breaker cache cache_refresh cache_room cache_threads census cmcd cmsd fill \
-              fill_circle fill_race follow gather glass gzip hedge http http_gzip http_players http_private http_recording http_seats http_tail \
-              inquiry ledger listen merge newest pages parse path readers round send siblings steering tail tls upstream waiters
+              fill_circle fill_race follow gather glass gzip hedge http http_growing http_gzip http_leaving http_pages \
+              http_players http_private http_recording http_seats http_tail inquiry ledger listen merge newest pages parse \
+              path readers round send siblings steering tail tls upstream waiters
 edged_FUZZ := census cmcd gather glass parse path
 # viewers: a crowd in one process. http_floor: what merely sending costs. Both for tests/bench/edge.py, herd.py, follow.py and audience.py
 edged_TOOLS := fake_fetch http_floor viewers

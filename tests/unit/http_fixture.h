@@ -294,14 +294,31 @@ static inline void ask(struct fixture *f, struct viewer *v, const char *method, 
         until(f, strcmp(method, "HEAD") == 0 ? has_head : has_answer, v);
 }
 
+/* Some bytes of what was asked for, or all of them, as flags say. */
+static inline void answer_asked(struct fixture *f, const void *bytes, size_t len, uint8_t flags)
+{
+        until(f, is_asked, NULL);
+        fake_answer_bytes(fake_open(f->e.upstream), bytes, len, flags, 0, "video/mp4");
+}
+
+/* One request on a connection of its own; the viewer stays open for a look at the answer. */
+static inline void get_status(struct fixture *f, const char *target, int status)
+{
+        struct viewer v;
+        viewer_open(&v, f);
+        ask(f, &v, "GET", target, "");
+        assert_int_equal(v.status, status);
+        assert_string_equal(header_of(&v, "Access-Control-Allow-Origin"), "*");
+        viewer_close(&v);
+}
+
 /* The object is in the cache afterwards. */
 static inline void warm(struct fixture *f, const char *target, const char *bytes, size_t len)
 {
         struct viewer v;
         viewer_open(&v, f);
         viewer_ask(&v, "GET", target, "");
-        until(f, is_asked, NULL);
-        fake_answer_bytes(fake_open(f->e.upstream), bytes, len, FETCH_COMPLETE | FETCH_IMMUTABLE, 0, "video/mp4");
+        answer_asked(f, bytes, len, FETCH_COMPLETE | FETCH_IMMUTABLE);
         until(f, has_answer, &v);
         assert_int_equal(v.status, 200);
         assert_int_equal(v.body_len, len);
