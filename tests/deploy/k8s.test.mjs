@@ -108,7 +108,7 @@ const WRONG = {
         (o) => { pod(o, "Deployment", "transcoder").containers[0].ports[0].containerPort = 9203; },
         (o) => { of(o, "Service", "origin").spec.ports[0].targetPort = "puts"; },
         (o) => { of(o, "Service", "origin").spec.ports[0].port = 9311; },
-        (o) => { of(o, "Ingress", "viewers").spec.rules[0].http.paths[0].backend.service.port.name = "https"; },
+        (o) => { of(o, "Ingress", "viewers").spec.rules[0].http.paths[0].backend.service.port.name = "quic"; },
         (o) => { pod(o, "Deployment", "edge").containers[0].livenessProbe.httpGet.path = "/readyz"; },
         (o) => { delete pod(o, "Deployment", "edge").containers[0].readinessProbe; },
         (o) => { of(o, "PodMonitor", "freshet").spec.podMetricsEndpoints[0].port = "metrics"; },
