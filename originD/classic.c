@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "common/clock.h"
+#include "originD/cues.h"
 #include "originD/gaps.h"
 #include "originD/m3u8.h"
 #include "originD/playlist.h"
@@ -82,6 +83,7 @@ struct buf *classic_write(const struct session *s, const struct track *t, const 
                 m3u8_seconds(&x, end_us(s, t, &c, n) - from_us);
                 m3u8_fmt(&x, ",\n%" PRId64 "x%" PRId64 ".m4s\n", n, c.each);
         }
+        cues_write(s->cues, &x, s->epoch_us, begin_us(&c, c.first));
         if (!c.live)
                 m3u8_put(&x, "#EXT-X-ENDLIST\n");
         return m3u8_end(&x);

@@ -119,8 +119,7 @@ static void write_pictures(struct multivariant *m, const struct track *t)
 {
         m3u8_fmt(&m->x, "#EXT-X-IMAGE-STREAM-INF:BANDWIDTH=%" PRIu32 ",RESOLUTION=%ux%u,CODECS=\"%s\",URI=\"",
                  manifest_bandwidth(m->s, t) / picture_every_s(t), t->init.width, t->init.height, t->init.codec);
-        write_address(m, t);
-        m3u8_put(&m->x, "\"\n");
+        m3u8_fmt(&m->x, "%s%s%s/" PLAYLIST_FILE "\"\n", m->folder, m->slash, t->name); /* the same for all players */
 }
 
 static void write_title(struct multivariant *m)

@@ -61,6 +61,8 @@ static int64_t target_us_of(const struct track *t, unsigned chunks)
 static struct parting parting_of(const struct track *t)
 {
         struct parting c = {0};
+        if (t->init.kind != TRACK_VIDEO && t->init.kind != TRACK_AUDIO) /* still pictures */
+                return c;
         if (t->init.kind == TRACK_VIDEO && !t->fps_milli)
                 return (struct parting){PART_CHUNKS_MAX, PART_MOST_US};
         while (c.chunks < PART_CHUNKS_MAX && !c.target_us)

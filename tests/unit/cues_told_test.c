@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "originD/classic.h"
 #include "originD/playlist.h"
 #include "originD/replica/catalog.h"
 #include "tests/unit/serve_fixture.h"
@@ -25,12 +26,13 @@ static size_t count(const char *what)
 
 static void write_playlist(const struct session *s, const char *file, int64_t time_shift_s)
 {
-        struct manifest_options opts = {.time_shift_s = time_shift_s, .public_url = ""};
+        struct manifest_options opts = {.time_shift_s = time_shift_s, .classic_s = 4, .public_url = ""};
         char name[KEY_MAX + 1];
         struct key k;
         snprintf(name, sizeof(name), "/live/cam/S1/v720/%s", file);
         key_parse(&k, name);
-        struct buf *b = playlist_write(s, session_track((struct session *)s, "v720"), &opts, &k);
+        const struct track *t = session_track((struct session *)s, "v720");
+        struct buf *b = k.classic ? classic_write(s, t, &opts) : playlist_write(s, t, &opts, &k);
         assert_true(b->len < sizeof(text));
         memcpy(text, b->data, b->len);
         text[b->len] = '\0';
@@ -114,6 +116,9 @@ static void test_what_lies_before_the_window_is_not_told_unless_it_lasts_into_it
         assert_int_equal(count("#EXT-X-MEDIA-SEQUENCE:14\n"), 1);
         assert_int_equal(count("DATERANGE"), 1);
         assert_int_equal(count("ID=\"00000008\",CLASS=\"urn:freshet:amf:2026\",START-DATE=\"2026-01-31T12:41:37.000Z\",DURATION=15.500,"), 1);
+        write_playlist(s, "classic.m3u8", 12); /* likewise: five segments */
+        assert_int_equal(count("#EXT-X-MEDIA-SEQUENCE:1\n"), 1);
+        assert_int_equal(count("DATERANGE"), 1);
 }
 
 static void test_splices_are_told_as_what_they_do(void **state)

@@ -189,6 +189,11 @@ static void test_hls_has_a_playlist_of_pictures(void **state)
         read_text("/live/cam/S1/master.m3u8");
         assert_non_null(strstr(text, ",RESOLUTION=320x180,CODECS=\"jpeg\",URI=\"thumbs/media.m3u8\"\n"));
         assert_non_null(strstr(text, "\n#EXT-X-IMAGE-STREAM-INF:BANDWIDTH="));
+        read_text("/live/cam/S1/classic.m3u8"); /* the same one for old players */
+        assert_non_null(strstr(text, ",URI=\"thumbs/media.m3u8\"\n"));
+        session_track(s, PICTURES_TRACK)->fps_milli = 0; /* not declared */
+        read_text("/live/cam/S1/v720/media.m3u8"); /* pictures have no parts, and no say in how long others' are */
+        assert_non_null(strstr(text, "PART-HOLD-BACK="));
         read_text("/live/cam/S1/thumbs/media.m3u8");
         assert_non_null(strstr(text, "#EXT-X-TARGETDURATION:5\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-IMAGES-ONLY\n"));
         assert_non_null(strstr(text, "#EXTINF:5.0,\n#EXT-X-TILES:RESOLUTION=320x180,LAYOUT=1x1,DURATION=5.0\n2x5.jpg\n"));
