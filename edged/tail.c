@@ -13,9 +13,10 @@ struct tail {
         struct census *census;
         struct key track;
         struct buf *init;     /* NULL: it was taken */
-        struct object *newer; /* of a tail that begins: the segment behind the one it is at, if that has bytes sooner. A reference; NULL: none */
         uint32_t segment;
         uint64_t sent; /* of it */
+        bool begun;    /* something of a segment was given. Before that: */
+        uint32_t first, last, back; /* segments there are by the clock; how far the last step back went */
         unsigned holes;
 };
 
@@ -106,30 +107,30 @@ static bool go_to_newest(struct tail *t, struct object **at, uint32_t last, uint
 }
 
 /* Nothing of it is in the cache: the one that is being made may lack its first bytes for most of a second, the one before has them. */
-static int begin_before(struct tail *t, struct object **at, uint32_t first, uint32_t last, int64_t now_us)
+static int begin_before(struct tail *t, struct object **at, int64_t now_us)
 {
-        bool has_before = last > first;
-        struct object *o = get(t, last, now_us), *before = has_before ? get(t, last - 1, now_us) : NULL;
-        if (!o || (has_before && !before)) {
+        struct object *o = get(t, t->last, now_us), *before = o && t->last > t->first ? get(t, t->last - 1, now_us) : NULL;
+        if (!o || (t->last > t->first && !before)) {
                 object_unref(&o);
-                object_unref(&before);
                 return ERR_NOSPACE;
         }
-        if (has_before)
-                t->newer = o;
-        go_to(t, at, has_before ? before : o, has_before ? last - 1 : last);
+        go_to(t, at, before ? before : o, before ? t->last - 1 : t->last);
+        if (before)
+                object_unref(&o); /* its fill goes on */
         return 0;
 }
 
-/* Of a tail that begins and was given nothing yet: the newer one, when that has bytes as well, or there is no older one. */
-static void choose(struct tail *t, struct object **at, bool older_fails, int64_t now_us)
+/* What the clock says should be there is not: the stream is late, by nobody knows how much. false: there is nothing further back. */
+static bool step_back(struct tail *t, struct object **at, int64_t now_us)
 {
-        if (!t->newer || t->sent)
-                return;
-        if (older_fails || has_bytes(t->newer, now_us)) {
-                go_to(t, at, t->newer, t->segment + 1);
-                t->newer = NULL;
-        }
+        if (t->begun || t->segment <= t->first || t->back >= TAIL_BACK)
+                return false;
+        t->back = t->back ? 2 * t->back : 2;
+        uint32_t segment = t->segment - t->first > t->back ? t->segment - t->back : t->first;
+        struct object *o = get(t, segment, now_us);
+        if (o)
+                go_to(t, at, o, segment);
+        return o;
 }
 
 /* Behind the segment that was read, or that there is not. 0: it is at another one. */
@@ -151,6 +152,14 @@ static int go_on(struct tail *t, struct object **at, bool leaves, int64_t now_us
         return 0;
 }
 
+static bool is_missing(struct object *o, int64_t now_us)
+{
+        struct object_view v;
+        object_look(o, now_us, &v);
+        object_unref(&v.stale);
+        return v.state == OBJECT_MISSING;
+}
+
 /* There is no such segment: behind it there may be more as long as the session is live. */
 static int pass_hole(struct tail *t, struct object **at, bool leaves, int64_t now_us)
 {
@@ -167,11 +176,10 @@ int tail_open(struct tail **out, struct cache *cache, struct census *census, con
 {
         struct tail *t = mem_alloc(sizeof(*t));
         struct object *begins_at = NULL;
-        uint32_t first, last;
         *t = (struct tail){.cache = cache, .census = census, .track = *track};
-        int err = edge_of(t, &first, &last) ? 0 : ERR_NOT_FOUND;
-        if (!err && !go_to_newest(t, &begins_at, last, last > first ? last - 1 : last, now_us))
-                err = begin_before(t, &begins_at, first, last, now_us);
+        int err = edge_of(t, &t->first, &t->last) ? 0 : ERR_NOT_FOUND;
+        if (!err && !go_to_newest(t, &begins_at, t->last, t->last > t->first ? t->last - 1 : t->last, now_us))
+                err = begin_before(t, &begins_at, now_us);
         if (err) {
                 free(t);
                 return err;
@@ -192,14 +200,14 @@ void tail_close(struct tail **tp)
                 return;
         metric_add(&rows[TAILS], -1);
         buf_unref(&t->init);
-        object_unref(&t->newer);
         free(t);
 }
 
-ssize_t tail_take(struct tail *t, struct object **at, bool leaves, int64_t now_us, struct buf **piece, size_t *off, uint64_t *have,
+ssize_t tail_take(struct tail *t, struct object **at, const struct tail_asks *asks, struct buf **piece, size_t *off, struct tail_wait *wait,
                   struct tail_read *read)
 {
-        bool last;
+        bool last, late = asks->late;
+        int64_t now_us = asks->now_us;
         *read = (struct tail_read){0};
         if (t->init) {
                 *piece = t->init;
@@ -207,30 +215,32 @@ ssize_t tail_take(struct tail *t, struct object **at, bool leaves, int64_t now_u
                 t->init = NULL;
                 return (ssize_t)(*piece)->len;
         }
-        choose(t, at, false, now_us);
+        if (!t->begun && t->segment < t->last)
+                go_to_newest(t, at, t->last, t->segment + 1, now_us);
         for (;;) {
-                struct object_view v;
                 ssize_t n = object_piece(*at, t->sent, piece, off, &last);
                 if (n > 0) {
-                        object_unref(&t->newer);
+                        t->begun = true;
                         t->holes = 0;
                         t->sent += (uint64_t)n;
                         return n;
                 }
-                *have = t->sent;
+                if (n == 0 && late) {
+                        late = false;
+                        if (!step_back(t, at, now_us))
+                                return ERR_NOT_YET;
+                        continue;
+                }
+                bool steps = !t->begun && t->segment > t->first && t->back < TAIL_BACK;
+                *wait = (struct tail_wait){.have = t->sent, .us = steps ? TAIL_LATE_US : 0};
                 if (n == 0)
                         return 0;
-                object_look(*at, now_us, &v);
-                object_unref(&v.stale);
                 int err = (int)n;
                 if (n == ERR_CLOSED) {
                         *read = (struct tail_read){true, t->segment, (*at)->made_us};
-                        err = go_on(t, at, leaves, now_us);
-                } else if (t->newer) {
-                        choose(t, at, true, now_us);
-                        err = 0;
-                } else if (v.state == OBJECT_MISSING) {
-                        err = pass_hole(t, at, leaves, now_us);
+                        err = go_on(t, at, asks->leaves, now_us);
+                } else if (is_missing(*at, now_us)) {
+                        err = pass_hole(t, at, asks->leaves, now_us);
                 }
                 if (err)
                         return err;

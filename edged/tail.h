@@ -7,7 +7,8 @@
  * waits for more of it.
  *
  * Which segment is the newest is told by the clock (census.h) and may be wrong by one either way. So the one before it is asked for as well, and
- * of both the first that has bytes is taken; of those beyond, what is in the cache.
+ * of what has bytes the newest is taken. Where neither has any within TAIL_LATE_US the stream is late, and the tail steps back, by 2, 4, 8 … segments
+ * up to TAIL_BACK, until there is something.
  *
  * A reader that is more than TAIL_BEHIND segments behind at the end of a segment goes on with the newest one that is in the cache; what lies between
  * is left out, counted, and told by nothing but the times in the media. Never within a segment: a reader of boxes must not notice. A hole in the
@@ -23,12 +24,15 @@
 #include <sys/types.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "edged/cache.h"
 #include "edged/census.h"
 #include "proto/key.h"
 
 #define TAIL_BEHIND 3 /* segments beyond the one that is next: what a network that stands still for two seconds costs is made good by reading on */
 #define TAIL_PROBES 64 /* segments of the cache that are looked at for a newer one */
+#define TAIL_LATE_US (300 * US_PER_MS)
+#define TAIL_BACK 32 /* the last step back, 62 segments in all */
 #define TAIL_HOLES 64 /* segments in a row that there are not: the track is over */
 
 struct tail;
@@ -40,6 +44,16 @@ struct tail_read {
         int64_t made_us; /* when it was first wanted here, monotonic */
 };
 
+struct tail_asks {
+        bool leaves; /* the edge is to leave */
+        bool late;   /* the wait that was told is over, in vain */
+        int64_t now_us;
+};
+struct tail_wait {
+        uint64_t have; /* for more bytes than these of *at */
+        int64_t us;    /* for so long; 0: as long as anybody would */
+};
+
 void tail_register(void); /* metrics, once */
 
 /* track: any key of it. init: a reference is taken. *at: its first object, with a reference for the caller. ERR_NOT_FOUND: the session is not
@@ -48,9 +62,9 @@ int tail_open(struct tail **out, struct cache *cache, struct census *census, con
               struct object **at);
 void tail_close(struct tail **t); /* pointer to NULL is fine */
 
-/* The next piece: > 0 bytes of *piece (a reference) from *off. 0: nothing yet, wait for more than *have bytes of *at. ERR_CLOSED: it has ended.
- * Another: it goes no further. leaves: the edge is to leave. *at may be another object afterwards, and its reference another one. */
-ssize_t tail_take(struct tail *t, struct object **at, bool leaves, int64_t now_us, struct buf **piece, size_t *off, uint64_t *have,
+/* The next piece: > 0 bytes of *piece (a reference) from *off. 0: nothing yet, *wait says for what and how long. ERR_CLOSED: it has ended.
+ * Another: it goes no further. *at may be another object afterwards, and its reference another one. */
+ssize_t tail_take(struct tail *t, struct object **at, const struct tail_asks *asks, struct buf **piece, size_t *off, struct tail_wait *wait,
                   struct tail_read *read);
 
 #endif

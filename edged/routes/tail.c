@@ -53,22 +53,22 @@ static ssize_t take_tail(struct ask *a, struct buf **piece, size_t *off, bool *l
         *last = false;
         for (bool again = false;; again = true) {
                 struct object *was_at = a->tail.object;
+                struct tail_asks asks = {.leaves = wire_leaves(&a->request), .late = a->tail.waiter.expired, .now_us = clock_mono_us()};
                 struct tail_read read;
-                uint64_t have = 0;
-                ssize_t n = tail_take(a->tail.tail, &a->tail.object, wire_leaves(&a->request), clock_mono_us(), piece, off, &have, &read);
+                struct tail_wait wait;
+                a->tail.waiter.expired = false;
+                ssize_t n = tail_take(a->tail.tail, &a->tail.object, &asks, piece, off, &wait, &read);
                 if (read.whole)
                         count_segment(a, &read);
-                if (n > 0) {
+                if (n > 0)
                         metric_add(&stats_sent, n); /* as it goes: a day's worth at once would be in no rate */
-                        a->tail.waiter.expired = false;
-                }
                 if (n == ERR_CLOSED) /* whoever goes on elsewhere needs a connection to there */
-                        a->request.closes |= wire_leaves(&a->request);
+                        a->request.closes |= asks.leaves;
                 if (n != 0)
                         return n;
-                if ((again || a->tail.waiter.expired) && a->tail.object == was_at)
+                if (again && a->tail.object == was_at)
                         return ERR_NOT_YET;
-                if (hold(a, have, clock_mono_us() + 2 * a->http->cfg.hold_us))
+                if (hold(a, wait.have, asks.now_us + (wait.us ? wait.us : 2 * a->http->cfg.hold_us)))
                         return 0;
         } /* there was something meanwhile, or nobody waits any more */
 }

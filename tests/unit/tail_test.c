@@ -76,7 +76,8 @@ struct viewer {
         struct tail *tail;
         struct object *at;
         char got[256]; /* what it has read since it was looked at last */
-        uint64_t have;
+        struct tail_wait wait;
+        bool late; /* what it waited for last has not come */
         unsigned whole;  /* segments it has read to their end */
         uint32_t segment; /* the last of them */
         ssize_t end;     /* 0: it has none yet */
@@ -104,7 +105,7 @@ static const char *read_on(struct viewer *v, bool leaves)
         struct buf *piece = NULL;
         size_t off, len = 0;
         ssize_t n;
-        while ((n = tail_take(v->tail, &v->at, leaves, fake_clock_us(), &piece, &off, &v->have, &read)) > 0) {
+        while ((n = tail_take(v->tail, &v->at, &(struct tail_asks){leaves, v->late, fake_clock_us()}, &piece, &off, &v->wait, &read)) > 0) {
                 assert_true(len + (size_t)n < sizeof(v->got));
                 memcpy(v->got + len, piece->data + off, (size_t)n);
                 len += (size_t)n;
@@ -152,7 +153,7 @@ static void test_it_begins_with_the_init_segment_and_the_newest_segment_that_is_
         assert_int_equal(open_viewer(&v), 0);
         assert_string_equal(read_on(&v, false), "[init][101a]");
         assert_int_equal(v.end, 0);
-        assert_int_equal(v.have, 6);
+        assert_int_equal(v.wait.have, 6);
         grow(101, "[101b]", false);
         assert_string_equal(read_on(&v, false), "[101b]");
         close_viewer(&v);
@@ -210,6 +211,52 @@ static void test_the_newer_one_will_do_when_there_is_no_older_one(void **state)
         assert_int_equal(v.end, 0);
         grow(100, "[100a]", false);
         assert_string_equal(read_on(&v, false), "[100a]");
+        close_viewer(&v);
+}
+
+static void test_of_a_stream_that_is_late_the_newest_that_is_there_is_found_by_steps(void **state)
+{
+        (void)state;
+        struct viewer v;
+        tell(80, 100, true);
+        assert_int_equal(open_viewer(&v), 0);
+        assert_string_equal(read_on(&v, false), "[init]");
+        assert_int_equal(v.wait.us, TAIL_LATE_US);
+        v.late = true;
+        assert_string_equal(read_on(&v, false), "");
+        assert_non_null(asked(97));
+        assert_string_equal(read_on(&v, false), "");
+        assert_non_null(asked(93));
+        v.late = false;
+        grow(93, "[93]", true);
+        assert_string_equal(read_on(&v, false), "[93]");
+        assert_int_equal(v.wait.us, 0); /* from here on one waits */
+        for (uint32_t n = 94; n < 97; n++) {
+                char text[16];
+                snprintf(text, sizeof(text), "[%u]", n);
+                grow(n, text, true);
+                assert_string_equal(read_on(&v, false), text);
+        }
+        v.late = true;
+        assert_string_equal(read_on(&v, false), "");
+        assert_int_equal(v.end, ERR_NOT_YET);
+        close_viewer(&v);
+}
+
+static void test_no_step_back_goes_before_the_first_segment_and_a_newer_one_that_comes_meanwhile_is_taken(void **state)
+{
+        (void)state;
+        struct viewer v;
+        tell(98, 100, true);
+        assert_int_equal(open_viewer(&v), 0);
+        v.late = true;
+        assert_string_equal(read_on(&v, false), "[init]");
+        assert_non_null(asked(98));
+        assert_null(asked(97));
+        v.late = false;
+        grow(99, "[99]", true);
+        grow(98, "[98]", true);
+        assert_string_equal(read_on(&v, false), "[99]");
         close_viewer(&v);
 }
 
@@ -387,6 +434,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_of_two_that_have_bytes_the_newer_one_is_taken, open_one, close_one),
                 cmocka_unit_test_setup_teardown(test_a_session_that_has_just_begun_has_nothing_before_its_first_segment, open_one, close_one),
                 cmocka_unit_test_setup_teardown(test_the_newer_one_will_do_when_there_is_no_older_one, open_one, close_one),
+                cmocka_unit_test_setup_teardown(test_of_a_stream_that_is_late_the_newest_that_is_there_is_found_by_steps, open_one, close_one),
+                cmocka_unit_test_setup_teardown(test_no_step_back_goes_before_the_first_segment_and_a_newer_one_that_comes_meanwhile_is_taken, open_one, close_one),
                 cmocka_unit_test_setup_teardown(test_it_goes_on_from_segment_to_segment_and_many_cost_one_fetch_of_each, open_one, close_one),
                 cmocka_unit_test_setup_teardown(test_who_is_too_far_behind_goes_on_with_the_newest_segment_and_not_in_the_middle_of_one, open_one, close_one),
                 cmocka_unit_test_setup_teardown(test_who_is_a_little_behind_is_given_everything, open_one, close_one),
