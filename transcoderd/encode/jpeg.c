@@ -10,7 +10,7 @@
 
 #define ONE (1 << 16) /* of contrast and saturation, as they are */
 
-/* Of mjpeg's 1 to 31, the finest first. At 320x180 the first one comes to some 8 kB. */
+/* Of mjpeg's 1 to 31, the finest first. At 320x180 the first one comes to some 7 kB. */
 static const int qualities[] = {5, 10, 20, 31};
 
 struct jpeg {
@@ -58,30 +58,33 @@ void jpeg_free(struct jpeg **jp)
         free(j);
 }
 
-static struct SwsContext *converter(int width, int height, enum AVPixelFormat from, int from_matrix, const AVFrame *to, int to_full)
+static struct SwsContext *converter(int width, int height, enum AVPixelFormat from, int from_matrix, const AVFrame *to,
+                                    enum AVPixelFormat format, int to_full)
 {
-        struct SwsContext *c = sws_getContext(width, height, from, to->width, to->height, (enum AVPixelFormat)to->format,
+        struct SwsContext *c = sws_getContext(width, height, from, to->width, to->height, format,
                                               SWS_AREA | SWS_ACCURATE_RND | SWS_BITEXACT, NULL, NULL, NULL);
         if (c)
-                sws_setColorspaceDetails(c, sws_getCoefficients(from_matrix), 0, sws_getCoefficients(SWS_CS_ITU601), to_full, 0, ONE, ONE);
+                sws_setColorspaceDetails(c, sws_getCoefficients(from_matrix), 0, sws_getCoefficients(SWS_CS_ITU601), to_full, 0, ONE,
+                                         ONE);
         return c;
 }
 
 static bool convert(struct SwsContext *c, const AVFrame *from, AVFrame *to)
 {
-        return c && sws_scale(c, (const uint8_t *const *)from->data, from->linesize, 0, from->height, to->data, to->linesize) == to->height;
+        const uint8_t *const *planes = (const uint8_t *const *)from->data;
+        return c && sws_scale(c, planes, from->linesize, 0, from->height, to->data, to->linesize) == to->height;
 }
 
 static bool prepare(struct jpeg *j, const AVFrame *picture)
 {
         if (!j->smaller || j->from_width != picture->width || j->from_height != picture->height) {
                 sws_freeContext(j->smaller);
-                j->smaller = converter(picture->width, picture->height, AV_PIX_FMT_YUV420P, SWS_CS_ITU709, j->rgb, 0);
+                j->smaller = converter(picture->width, picture->height, AV_PIX_FMT_YUV420P, SWS_CS_ITU709, j->rgb, AV_PIX_FMT_RGB24, 0);
                 j->from_width = picture->width;
                 j->from_height = picture->height;
         }
-        if (!j->to_full)
-                j->to_full = converter(j->width, j->height, AV_PIX_FMT_RGB24, SWS_CS_ITU601, j->full, 1);
+        if (!j->to_full) /* the range of what is YUVJ is told apart */
+                j->to_full = converter(j->width, j->height, AV_PIX_FMT_RGB24, SWS_CS_ITU601, j->full, AV_PIX_FMT_YUV420P, 1);
         return av_frame_make_writable(j->full) >= 0 && convert(j->smaller, picture, j->rgb) && convert(j->to_full, j->rgb, j->full);
 }
 
