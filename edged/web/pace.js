@@ -4,7 +4,8 @@
 // viewer's connection needs: nearer to the camera the picture would have stood still. So the target is the greatest age of the last
 // SEEN_S, and a margin. A stall says that the margin was too small: it grows by STALL_S, which is forgotten by half in FORGET_S.
 // The target rises at once and falls by FALL a second, which a player follows by speed without anybody hearing it.
-export const LEAST_S = 0.6, MOST_S = 3
+// Where nothing comes for seconds the broadcast itself may be late (its encoder, or the way to it): the viewer is then kept as far behind as it is.
+export const LEAST_S = 0.6, MOST_S = 3, LATE_MOST_S = 30
 const SEEN_S = 30
 const SETTLE_S = 10 // before that nobody knows, and the target is not below what the manifest says
 const MARGIN_S = 0.1, STALL_S = 0.2, FORGET_S = 60
@@ -15,7 +16,7 @@ export class Pace {
   // target, least: what the manifest says
   constructor(target, least = 0) {
     this.least = Math.max(LEAST_S, least)
-    this.most = Math.max(MOST_S, target)
+    this.usual = this.most = Math.max(MOST_S, target)
     this.first = this.target = target
     this.ages = new Map() // greatest of each second, by the second
     this.since = null
@@ -33,6 +34,7 @@ export class Pace {
       this.ages.set(second, Math.max(this.ages.get(second) ?? 0, latency - buffer))
     for (const seen of this.ages.keys()) if (seen <= second - SEEN_S) this.ages.delete(seen)
     const needed = Math.max(0, ...this.ages.values()) + MARGIN_S + this.wary
+    if (needed < this.usual) this.most = this.usual
     const floor = now - this.since < SETTLE_S ? this.first : this.least
     const wanted = Math.min(this.most, Math.max(floor, needed))
     this.target = Math.max(wanted, this.target - FALL * passed)
@@ -40,5 +42,11 @@ export class Pace {
 
   stalled() {
     this.wary += STALL_S
+  }
+
+  // The picture has stood still for seconds, latency behind the camera.
+  stood(latency) {
+    this.most = LATE_MOST_S
+    this.target = Math.max(this.target, Math.min(LATE_MOST_S, latency + MARGIN_S))
   }
 }

@@ -7,6 +7,7 @@ import { bufferedS, pictureMetrics, watchPicture } from '/web/picture.js'
 export const NEAR_S = 1.5 // no further behind than this beyond the target is at the live edge
 const JUMP_S = 3 // further behind than this beyond the target nobody catches up by speed: that would take a minute and more
 const PACE_MS = 50, PACE_STEP_S = 0.04 // how often it is looked at; less is not told to dash.js
+const LATE_MS = 4000 // no first picture for so long: the live edge may be late, and is looked for farther back
 const QUIET_MS = 1500 // after a jump: what is in the buffer says nothing of the connection yet
 const UTC_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014'
 
@@ -101,6 +102,7 @@ export class Player {
     this.delay = NaN // what dash.js was told last
     this.atEdge = live && Number.isNaN(from)
     this.quietUntil = 0
+    this.lookedAt = this.startedAt // for the first picture
     dash.updateSettings(settings(this.atEdge, base))
     this.handlers = []
     const on = (name, call) => {
@@ -145,6 +147,7 @@ export class Player {
     hear('seeking', () => { this.quietUntil = performance.now() + QUIET_MS })
     this.endWatch = watchPicture(video, () => this.firstFrameMs !== null, (stands) => {
       this.stands = stands
+      if (stands && this.atEdge && this.pace) this.stayBehind(this.latency())
       if (stands) events.stands()
       else events.moves()
     })
@@ -159,11 +162,28 @@ export class Player {
     if (!this.pace && told.target) this.pace = new Pace(told.target, told.least)
   }
 
+  // Not to be pulled to where nothing is yet.
+  stayBehind(latency) {
+    this.pace.stood(latency)
+    this.keepBehind(this.pace.target)
+  }
+
+  // Twice as far behind each time.
+  lookFartherBack() {
+    const { start, end } = this.range()
+    this.stayBehind(2 * Math.max(2, this.pace.target))
+    if (this.video.readyState > 0 && end > start) this.video.currentTime = Math.max(start, end - (this.pace.target - this.lead))
+  }
+
   // What the connection needs now.
   follow() {
     const { video, pace } = this, now = performance.now()
-    if (!pace || !this.live || !this.atEdge || this.firstFrameMs === null || video.paused || video.seeking) return
-    if (now < this.quietUntil) return
+    if (!pace || !this.live || !this.atEdge) return
+    if (this.firstFrameMs === null && now - this.lookedAt > LATE_MS) {
+      this.lookedAt = now
+      this.lookFartherBack()
+    }
+    if (this.firstFrameMs === null || video.paused || video.seeking || now < this.quietUntil) return
     pace.look(now / 1000, this.latency(), bufferedS(video))
     this.keepBehind(pace.target)
   }

@@ -1,7 +1,7 @@
 // How far behind the camera the page keeps a viewer (edged/web/pace.js), on connections that are made up.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { LEAST_S, MOST_S, Pace } from '../../edged/web/pace.js'
+import { LATE_MOST_S, LEAST_S, MOST_S, Pace } from '../../edged/web/pace.js'
 
 const LOOK_S = 0.05, PIECE_S = 0.2
 const RATE = 0.04 // what a player is faster or slower at most
@@ -64,6 +64,17 @@ test('three seconds are the most, unless the manifest wants more', () => {
   const late = () => 2.95
   assert.equal(last(watch({ seconds: 60, late, target: 2.5 }).targets), MOST_S)
   assert.ok(last(watch({ seconds: 60, late, target: 4 }).targets) <= 4)
+})
+
+test('a broadcast that is late is followed as far as it is late, and found again when it is not', () => {
+  const pace = new Pace(0.8)
+  pace.stood(8)
+  for (let now = 0; now < 60; now += LOOK_S) pace.look(now, 8.1, 0.2)
+  assert.ok(pace.target > 7.5 && pace.target < 8.5, `${pace.target}`)
+  for (let now = 60; now < 400; now += LOOK_S) pace.look(now, pace.target, pace.target - 0.5)
+  assert.ok(pace.target < 1, `${pace.target}`)
+  pace.stood(500)
+  assert.equal(pace.target, LATE_MOST_S)
 })
 
 test('a viewer who was away is not taken for one whose connection is slow', () => {
