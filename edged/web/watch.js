@@ -238,9 +238,9 @@ function again() {
 
 async function ask() {
   if (player && player.otherSites().length) otherSites(player.otherSites())
+  fetchViewers().then((counts) => { viewers = counts.get(name) || 0 }) // the picture does not wait for that
   try {
     stream = (await fetchList()).entries.find((s) => s.id === name) || null
-    viewers = (await fetchViewers()).get(name) || 0
     answers = true
   } catch (error) {
     answers = false

@@ -274,6 +274,19 @@ test('picture in picture is offered where the browser has it', async () => {
   await done(page)
 })
 
+test('all that a page is made of is asked for at once, not when the file that wants it has come', async () => {
+  for (const path of ['/watch/never', '/']) {
+    const page = await openPage(browser, cluster, path)
+    await page.waitForResponse((answer) => answer.url().endsWith('/api/streams'))
+    const late = await page.evaluate(() => {
+      const named = new Set([...document.querySelectorAll('link, script')].map((e) => e.href || e.src))
+      return performance.getEntriesByType('resource').map((r) => r.name).filter((name) => /\/web\/.*\.js$/.test(name) && !named.has(name))
+    })
+    assert.deepEqual(late.filter((name) => !name.endsWith('/tail.js')), [], path) // only where somebody wants it
+    await done(page)
+  }
+})
+
 test('nothing moves while a page is loaded', async () => {
   for (const path of ['/watch/cam', '/', '/embed/cam', '/watch/never']) {
     const page = await openPage(browser, cluster, path)
