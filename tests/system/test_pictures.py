@@ -60,9 +60,9 @@ def test_a_stream_has_a_poster_and_pictures_for_its_timeline_live_and_afterwards
         assert all(seconds == f"{EVERY_S}.0" for seconds, _ in listed[:-1])
         assert all(size_of(request(f"{base}/thumbs/{name}").body) == (320, 180) for _, name in listed)
         assert "immutable" in poster(cluster, f"/live/stills/{session}/poster.jpg").headers["cache-control"]
-        listed = wait_until(lambda: (a := request(f"{base}/v180/keys.m3u8")).status == 200 and "ENDLIST" in a.text() and a, "the end").text()
-        seconds = listed.count(".key.m4s")
-        assert seconds == listed.count("#EXTINF") > 4 and "#EXT-X-I-FRAMES-ONLY" in listed
+        keys = wait_until(lambda: (a := request(f"{base}/v180/keys.m3u8")).status == 200 and "ENDLIST" in a.text() and a, "the end").text()
+        seconds = keys.count(".key.m4s")
+        assert seconds == keys.count("#EXTINF") > 4 and "#EXT-X-I-FRAMES-ONLY" in keys
         told = subprocess.run(["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0", f"{base}/v180/keys.m3u8"],
                               capture_output=True, text=True, timeout=240, check=True)
         assert (told.stdout.split()[0], told.stderr) == (str(seconds), "")  # each is a picture by itself
