@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // Glass to glass: a clock is drawn into each frame before it is encoded, and read back from the page's canvas when Chromium
 // shows the frame. Beside it, from the same run: where the time goes hop by hop, how soon a segment's first chunk can be
-// fetched at the edge, and how long it takes from publish to playable and to the first picture.
+// fetched at the edge, and how long it takes from publish to playable and to the first picture. Then the other players one after the other,
+// from the same edge: a table of all formats.
 //
 //   node tests/bench/latency.mjs [--seconds 60] [--json FILE]
 import { spawn, execFileSync, spawnSync } from 'node:child_process'
@@ -28,7 +29,7 @@ const quantile = (xs, q) => {
 }
 
 function publish(url) {
-  const frames = (seconds + 60) * fps
+  const frames = (3 * (seconds + 30) + 60) * fps
   const command = `exec ${top}/build/release/tools/stamp write --size ${size.join('x')} --fps ${fps} --frames ${frames} --pace | ` +
     `exec ffmpeg -v error -fflags nobuffer -probesize 32 -f rawvideo -pix_fmt yuv420p -video_size ${size.join('x')} ` +
     `-framerate ${fps} -i - -f lavfi -i sine=frequency=440:sample_rate=48000 -c:v libx264 -preset ultrafast -tune zerolatency ` +
@@ -141,6 +142,45 @@ async function captureMs(edge, stream, track, segment, nowMs) {
   return nowMs - (((nowMs & 0xffffff) - clock + 0x1000000) & 0xffffff)
 }
 
+// ---- the other players: a page with nothing but a video, from the same edge and the same minutes
+const hlsjs = readFileSync(join(top, 'tests/pages/node_modules/hls.js/dist/hls.js'), 'utf8')
+const others = {
+  'tail.js, one answer a track': (page, stream) => page.evaluate(async (told) => {
+    const { TailPlayer } = await import('/web/tail.js')
+    const nothing = () => {}
+    window.player = new TailPlayer(document.querySelector('video'), `/live/${told.id}/${told.session}/`, told,
+      { started: nothing, ended: nothing, failed: (text) => console.error(text), rung: nothing })
+  }, stream),
+  'hls.js, low-latency HLS': async (page, stream) => {
+    await page.addScriptTag({ content: hlsjs })
+    await page.evaluate((id) => {
+      const video = document.querySelector('video'), hls = window.hls = new window.Hls({ lowLatencyMode: true })
+      hls.loadSource(`/live/${id}/master.m3u8`)
+      hls.attachMedia(video)
+      video.play().catch(() => {})
+    }, stream.id)
+  },
+}
+
+async function watch(browser, edge, stream, play) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, bypassCSP: true })
+  const page = await context.newPage()
+  page.on('console', (said) => said.type() === 'error' && console.log(said.text()))
+  await page.goto(`${edge}/time`)
+  await page.setContent('<video muted autoplay style="width: 1280px"></video>')
+  await page.evaluate(watchFrames)
+  const askedMs = Date.now()
+  await play(page, stream)
+  await until('first picture', 30000, () => page.evaluate(() => window.seen.first))
+  const firstMs = (await page.evaluate(() => window.seen.first)) - askedMs
+  await new Promise((r) => setTimeout(r, 15000)) // whoever began further back has caught up
+  await page.evaluate(() => { window.seen.samples = []; window.seen.stalls = 0; window.seen.unreadable = 0 })
+  await new Promise((r) => setTimeout(r, seconds * 1000))
+  const seen = await page.evaluate(() => window.seen)
+  await context.close()
+  return { glass: seen.samples.map((s) => s[1]), stalls: seen.stalls, firstMs }
+}
+
 async function main() {
   const dir = mkdtempSync(join(tmpdir(), 'freshet-latency-'))
   const local = (...more) => execFileSync(join(top, 'deploy/local'), [...more, '--dir', dir], { stdio: ['ignore', 'inherit', 'inherit'] })
@@ -158,9 +198,9 @@ async function main() {
 
     const publishedMs = Date.now()
     publisher = publish(`${rtmp}/bench`)
-    const stream = await until('stream listed', 15000, async () =>
-      (await (await fetch(`${edge}/api/streams`)).json()).streams.find((s) => s.id === 'bench' && s.tracks.length))
-    const tracks = stream.tracks.filter((t) => t.width).map((t) => t.name)
+    const listed = async () => (await (await fetch(`${edge}/api/streams`)).json()).streams.find((s) => s.id === 'bench' && s.tracks.length)
+    const stream = await until('stream listed', 15000, listed)
+    const tracks = stream.tracks.filter((t) => /^avc/.test(t.codec)).map((t) => t.name)
     const sessionPath = `/live/bench/${stream.session}`
     await until('first chunk', 15000, async () => (await fetch(`${edge}${sessionPath}/${tracks[0]}/0.m4s`)).ok)
     const playableMs = Date.now() - publishedMs
@@ -178,11 +218,14 @@ async function main() {
     stop.now = true
     const hops = await probing
     for (const h of hops) {
-      const offset = (await captureMs(edge, stream, stream.tracks.find((t) => t.width), h.segment, Date.now())) - epochMs - h.segment * 1000
+      const offset = (await captureMs(edge, stream, stream.tracks.find((t) => /^avc/.test(t.codec)), h.segment, Date.now())) - epochMs - h.segment * 1000
       h.fetchable -= offset
       h.stored -= offset
     }
-    report({ seen, hops, playableMs, firstPictureMs })
+    await page.close()
+    const rows = { "dash.js, the page's": { glass: seen.samples.map((s) => s[1]), stalls: seen.stalls, firstMs: NaN } }
+    for (const [name, play] of Object.entries(others)) rows[name] = await watch(browser, edge, await listed(), play)
+    report({ seen, hops, playableMs, firstPictureMs, rows })
   } finally {
     if (publisher) process.kill(-publisher.pid, 'SIGTERM')
     await browser?.close()
@@ -191,7 +234,7 @@ async function main() {
   }
 }
 
-function report({ seen, hops, playableMs, firstPictureMs }) {
+function report({ seen, hops, playableMs, firstPictureMs, rows }) {
   const glass = seen.samples.map((s) => s[1])
   const row = (name, xs, aim = '') => console.log(`${name.padEnd(48)} ${quantile(xs, 0.5).toFixed(0).padStart(6)} ` +
     `${quantile(xs, 0.95).toFixed(0).padStart(6)} ${Math.max(...xs).toFixed(0).padStart(6)}  ${aim}`)
@@ -208,7 +251,11 @@ function report({ seen, hops, playableMs, firstPictureMs }) {
   console.log(`${'chunk at the edge → on screen (player)'.padEnd(48)} ${(quantile(glass, 0.5) - edgeMs).toFixed(0).padStart(6)}`)
   console.log(`${'publish → playable'.padEnd(48)} ${String(playableMs).padStart(6)}                aim 1000`)
   console.log(`${'publish → first picture (page open before)'.padEnd(48)} ${String(firstPictureMs).padStart(6)}                aim 2000`)
-  if (args.json) writeFileSync(args.json, JSON.stringify({ glass, hops, playableMs, firstPictureMs, stalls: seen.stalls }))
+  console.log(`\n${'glass to glass, ms'.padEnd(34)} median    p95    max  stalls  frames  first picture`)
+  for (const [name, r] of Object.entries(rows))
+    console.log(`${name.padEnd(34)} ${[quantile(r.glass, 0.5), quantile(r.glass, 0.95), Math.max(...r.glass)].map((ms) => ms.toFixed(0).padStart(6)).join(' ')} ` +
+      `${String(r.stalls).padStart(7)} ${String(r.glass.length).padStart(7)} ${Number.isNaN(r.firstMs) ? '' : String(r.firstMs).padStart(14)}`)
+  if (args.json) writeFileSync(args.json, JSON.stringify({ glass, hops, playableMs, firstPictureMs, stalls: seen.stalls, rows }))
 }
 
 await main()
