@@ -11,8 +11,9 @@
  *                  SEGMENT_NONE: there is nothing to make it of; SEGMENT_LACKING: not now
  *   layouts_stop() nothing more is begun;  layouts_close()
  *
- * LAYOUTS_MAX at a time, LAYOUTS_BYTES_MAX of those that are made: the one that was unused longest goes. A day is 30 MB. LAYOUTS_MAKING_MAX are
- * being made, each of up to TABLES_MAX_BYTES a track; one that nobody has asked for in LAYOUTS_ASKED_US gives way.
+ * LAYOUTS_MAX at a time, LAYOUTS_BYTES_MAX of those that are made: the one that was unused longest goes. A day is 41 MB, made in 2.3 s where
+ * the heads are in memory. LAYOUTS_MAKING_MAX are being made, each of up to TABLES_MAX_BYTES a track; one that nobody has asked for in
+ * LAYOUTS_ASKED_US gives way.
  * A layout belongs to the volumes as they were: of others (recording_identity()) another one is made. Loop thread. */
 #ifndef ORIGIND_LAYOUTS_H
 #define ORIGIND_LAYOUTS_H

@@ -660,7 +660,7 @@ static enum look look_recording_later(struct serve_request *r, enum segment_stat
         }
 }
 
-/* A slice of the header: of a day's it is 30 MB, and those who read it slowly are to hold little. */
+/* A slice of the header: of a day it is 41 MB, and those who read it slowly are to hold little. */
 static enum look answer_header(struct serve_request *r, const struct session *s, const struct layout *l, uint64_t at, uint64_t left)
 {
         size_t len = l->header->len - (size_t)at, most = r->slow_taker ? HEADER_SLICE_BYTES : r->max_bytes;
