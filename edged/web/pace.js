@@ -33,11 +33,16 @@ export class Pace {
     if (latency <= this.target + FAR_S)
       this.ages.set(second, Math.max(this.ages.get(second) ?? 0, latency - buffer))
     for (const seen of this.ages.keys()) if (seen <= second - SEEN_S) this.ages.delete(seen)
-    const needed = Math.max(0, ...this.ages.values()) + MARGIN_S + this.wary
+    const needed = this.age + MARGIN_S + this.wary
     if (needed < this.usual) this.most = this.usual
     const floor = now - this.since < SETTLE_S ? this.first : this.least
     const wanted = Math.min(this.most, Math.max(floor, needed))
     this.target = Math.max(wanted, this.target - FALL * passed)
+  }
+
+  // The greatest of what was seen.
+  get age() {
+    return Math.max(0, ...this.ages.values())
   }
 
   stalled() {

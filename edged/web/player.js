@@ -284,6 +284,7 @@ export class Player {
     return {
       latency: this.latency(),
       targetLatency: this.targetLatency(),
+      newestAge: this.pace ? this.pace.age : NaN, // at most, of the last half minute
       buffer: this.dash.getBufferLength('video') || this.dash.getBufferLength('audio') || 0,
       rung: rung ? { id: rung.id, width: rung.width, height: rung.height } : null,
       rungs: this.rungs().map((r) => ({ id: r.id, width: r.width, height: r.height })),

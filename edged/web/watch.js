@@ -52,6 +52,7 @@ function enter(next, headline = '', detail = '', action = null) {
   put(at('headline'), headline)
   showPoster(next)
   put(at('detail'), detail)
+  showSave(next)
   at('spinner').hidden = next !== 'waiting' && next !== 'loading' && next !== 'stalled'
   at('action').hidden = !action
   put(at('action'), action ? action.text : '')
@@ -67,6 +68,13 @@ function showPoster(of) {
   poster.hidden = of === 'error' || of === 'playing' || of === 'stalled'
 }
 at('poster').onerror = () => at('poster').removeAttribute('src')
+
+// What is over is a file too.
+function showSave(of) {
+  const isOver = Boolean(session) && (of === 'ended' || Boolean(player && !player.live && of !== 'error' && of !== 'waiting'))
+  at('save').hidden = !isOver
+  if (isOver) at('save').href = `${server}${prefix}/live/${name}/${session}/recording.mp4`
+}
 
 // ---- playing
 
