@@ -115,7 +115,7 @@ def test_each_hop_of_a_stream_is_told_and_its_broadcaster_can_be_let_go(make_clu
 
     one = wait_until(encoded, "a session with two owners")
     assert one["role"] == "leader" and one["state"] == "live" and 0 <= one["headroom"] <= 1
-    assert {r["name"] for r in one["rungs"]} == {"v180", "a64"}
+    assert {r["name"] for r in one["rungs"]} == {"v180", "a64", "thumbs"}
 
     def stored():
         (one,) = ask(node("origin-1"), "/api/sessions")[1]["sessions"]
