@@ -84,6 +84,9 @@ function readManifest(manifest) {
   return { lead: Number.isFinite(lead) ? lead : 0, target: latency?.target / 1000 || NaN, least: latency?.min / 1000 || 0 }
 }
 
+// How far behind the next player begins: the last one gave up before it had a picture. 0: as usual.
+let beginBehind = 0
+
 // One source being played: from the address that its manifest is at to close().
 export class Player {
   // events: started(), stands() when the picture should move and has not for STILL_MS, moves() when it does again, ended(),
@@ -123,6 +126,7 @@ export class Player {
     on('PLAYBACK_PLAYING', () => {
       if (this.firstFrameMs === null) {
         this.firstFrameMs = performance.now() - this.startedAt
+        beginBehind = 0
         if (this.live && !this.atEdge) this.catchUpWhereNear()
       }
       events.started()
@@ -159,7 +163,9 @@ export class Player {
     if (manifest?.type !== 'dynamic') return
     const told = readManifest(manifest)
     this.lead = told.lead
-    if (!this.pace && told.target) this.pace = new Pace(told.target, told.least)
+    if (this.pace || !told.target) return
+    this.pace = new Pace(told.target, told.least)
+    if (beginBehind && this.atEdge) this.stayBehind(beginBehind)
   }
 
   // Not to be pulled to where nothing is yet.
@@ -168,10 +174,14 @@ export class Player {
     this.keepBehind(this.pace.target)
   }
 
+  fartherBack() {
+    return 2 * Math.max(2, this.pace.target)
+  }
+
   // Twice as far behind each time.
   lookFartherBack() {
     const { start, end } = this.range()
-    this.stayBehind(2 * Math.max(2, this.pace.target))
+    this.stayBehind(this.fartherBack())
     if (this.video.readyState > 0 && end > start) this.video.currentTime = Math.max(start, end - (this.pace.target - this.lead))
   }
 
@@ -295,6 +305,7 @@ export class Player {
   }
 
   close() {
+    if (this.atEdge && this.pace && this.firstFrameMs === null) beginBehind = this.fartherBack()
     this.endWatch()
     clearInterval(this.paceTimer)
     this.listening.abort()
