@@ -119,7 +119,7 @@ def test_each_hop_of_a_stream_is_told_and_its_broadcaster_can_be_let_go(make_clu
 
     def stored():
         (one,) = ask(node("origin-1"), "/api/sessions")[1]["sessions"]
-        assert {t["name"] for t in one["tracks"]} == {"v180", "a64"}
+        assert {t["name"] for t in one["tracks"]} == {"v180", "a64", "thumbs"}
         return near_live(one)
 
     wait_until(stored, "a stored session")
