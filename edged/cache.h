@@ -60,7 +60,7 @@ void cache_stop_waiting(struct cache *c);
 /* After all users: every other thread has ended, every fill is over, the mailbox is closed. */
 void cache_close(struct cache *c);
 
-void cache_make_etag(char etag[ETAG_MAX], const void *bytes, size_t len); /* pure */
+uint64_t cache_digest(const void *bytes, size_t len); /* pure; never 0 */
 
 /* The object of key (len bytes, at most KEY_MAX, without query), with a reference for the caller; NULL with CACHE_FULL.
  *   HIT     COMPLETE and fresh, or MISSING, or FAILED a moment ago

@@ -11,11 +11,11 @@
 
 #define TTL_MIN_MS 100 /* an answer for "now" still serves everybody who asked for it */
 
-static void set_type(struct object *o, const char *content_type, bool immutable)
+static void set_type(struct object *o, const char *type, bool immutable)
 {
         if (o->len > 0)
                 return;
-        memcpy(o->content_type, content_type, strnlen(content_type, sizeof(o->content_type) - 1));
+        memcpy(o->type, type, strnlen(type, sizeof(o->type) - 1));
         o->immutable = immutable;
 }
 
@@ -31,7 +31,7 @@ static void add_piece(struct object *o, struct buf *bytes)
         o->len += bytes->len;
 }
 
-int cache_append(struct object *o, struct buf *bytes, const char *content_type, bool immutable)
+int cache_append(struct object *o, struct buf *bytes, const char *type, bool immutable)
 {
         assert(o->state == OBJECT_FILLING);
         if (bytes->len == 0)
@@ -39,7 +39,7 @@ int cache_append(struct object *o, struct buf *bytes, const char *content_type, 
         if (o->chunk_count == CACHE_CHUNKS_MAX || !evict_make_room(o->cache, bytes->len + LEDGER_EACH))
                 return ERR_NOSPACE;
         pthread_mutex_lock(&o->shard->lock);
-        set_type(o, content_type, immutable);
+        set_type(o, type, immutable);
         add_piece(o, bytes);
         struct waiter *woken = waiters_take_behind(&o->waiters, o->len);
         pthread_mutex_unlock(&o->shard->lock);
@@ -57,15 +57,10 @@ static struct buf *join_chunks(const struct object *o, struct buf *last)
         return ledger_join(&o->cache->ledger, parts, o->chunk_count + (last ? 1 : 0));
 }
 
-void cache_make_etag(char etag[ETAG_MAX], const void *bytes, size_t len)
+uint64_t cache_digest(const void *bytes, size_t len)
 {
-        static const char hex[] = "0123456789abcdef";
-        uint64_t h = XXH3_64bits(bytes, len);
-        etag[0] = '"';
-        for (int i = 0; i < 16; i++)
-                etag[1 + i] = hex[h >> (60 - 4 * i) & 15];
-        etag[17] = '"';
-        etag[18] = 0;
+        uint64_t digest = XXH3_64bits(bytes, len);
+        return digest ? digest : 1; /* 0: there is none */
 }
 
 /* Under the lock: o's place, which is the table's or that of what it refreshes, is given to o in its new state, or to `instead`; if that is what
@@ -113,7 +108,7 @@ static void leave_filling(struct object *o, enum object_state state, struct obje
         objects_free_dead(o->cache);
 }
 
-int cache_complete(struct object *o, struct buf *last, const char *content_type, bool immutable, uint32_t ttl_ms, int64_t now_us)
+int cache_complete(struct object *o, struct buf *last, const char *type, bool immutable, uint32_t ttl_ms, int64_t now_us)
 {
         assert(o->state == OBJECT_FILLING);
         size_t more = last ? last->len : 0;
@@ -121,11 +116,10 @@ int cache_complete(struct object *o, struct buf *last, const char *content_type,
         if (!evict_make_room(o->cache, o->len + more + LEDGER_EACH) && more && !evict_make_room(o->cache, more + LEDGER_EACH))
                 return ERR_NOSPACE;
         struct buf *body = join_chunks(o, more ? last : NULL); /* only this thread changes the pieces, so they may be read without the lock */
-        char etag[ETAG_MAX];
-        cache_make_etag(etag, body->data, body->len); /* of some megabytes too long for a lock that viewers of other objects want */
+        uint64_t digest = cache_digest(body->data, body->len); /* of some megabytes too long for a lock that viewers of other objects want */
         pthread_mutex_lock(&o->shard->lock);
-        set_type(o, content_type, immutable);
-        memcpy(o->etag, etag, sizeof(etag));
+        set_type(o, type, immutable);
+        o->digest = digest;
         struct buf **chunks = o->chunks;
         unsigned count = o->chunk_count;
         object_discharge(o, o->chunk_cap * sizeof(*o->chunks));

@@ -13,9 +13,9 @@
 
 /* The first append names type and whether it will be immutable. ERR_NOSPACE: no room even after evicting, or too many
  * pieces. The object is then unchanged. Takes its own reference of bytes. */
-int cache_append(struct object *o, struct buf *bytes, const char *content_type, bool immutable);
+int cache_append(struct object *o, struct buf *bytes, const char *type, bool immutable);
 /* The same, if there are bytes, and then it is COMPLETE: nobody ever sees the one without the other. */
-int cache_complete(struct object *o, struct buf *last, const char *content_type, bool immutable, uint32_t ttl_ms, int64_t now_us);
+int cache_complete(struct object *o, struct buf *last, const char *type, bool immutable, uint32_t ttl_ms, int64_t now_us);
 void cache_missing(struct object *o, uint32_t ttl_ms, int64_t now_us);
 /* again_us: there is no use in asking before then; 0: nobody can say, and the moment that is told above has to do. */
 void cache_fail(struct object *o, int why, int64_t again_us, int64_t now_us);

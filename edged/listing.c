@@ -8,7 +8,7 @@ static bool is_the_same(const struct listing_answer *a, unsigned generation, con
                         const struct access_pass *pass)
 {
         return a->response && a->generation == generation && a->result == result && a->pass.form == pass->form &&
-               strcmp(a->whole_etag, o->etag) == 0 && strcmp(a->pass.path, pass->path) == 0 && strcmp(a->key, o->key) == 0;
+               a->digest == o->digest && strcmp(a->pass.path, pass->path) == 0 && strcmp(a->key, o->key) == 0;
 }
 
 static void forget_listing(struct listing_answer *a)
@@ -34,9 +34,8 @@ const struct listing_answer *listing_find(struct listing *l, struct access_memor
                 return NULL;
         struct listing_answer *a = &of->kept[of->next++ % LISTING_KEPT];
         forget_listing(a);
-        *a = (struct listing_answer){.generation = generation, .result = result, .pass = *pass};
-        cache_make_etag(a->etag, text, len);
-        memcpy(a->whole_etag, o->etag, sizeof(a->whole_etag));
+        *a = (struct listing_answer){.generation = generation, .result = result, .pass = *pass, .digest = o->digest};
+        etag_write(a->etag, cache_digest(text, len));
         strcpy(a->key, o->key);
         a->response = respond_list(o, text, len, a->etag, result, pass->form);
         a->same = respond_list(o, NULL, 0, a->etag, result, pass->form);

@@ -11,6 +11,7 @@
 
 #include "edged/access.h"
 #include "edged/cache.h"
+#include "edged/etag.h"
 #include "edged/wire/answer.h"
 
 #define LISTING_KEPT 8
@@ -20,7 +21,8 @@ struct listing_answer {
         unsigned generation;           /* of the rules */
         enum cache_result result;
         struct access_pass pass;
-        char key[KEY_MAX + 1], whole_etag[ETAG_MAX]; /* of what it was made of */
+        char key[KEY_MAX + 1]; /* of what it was made of, */
+        uint64_t digest;       /* and its version */
         char etag[ETAG_MAX];
 };
 

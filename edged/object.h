@@ -28,7 +28,7 @@
 #include "edged/addresses.h"
 #include "edged/waiters.h"
 
-#define ETAG_MAX 24
+#define OBJECT_TYPE_MAX 64
 
 struct cache;
 struct shard;
@@ -85,9 +85,9 @@ struct object {
         atomic_size_t charged_bytes; /* besides body and pieces, which the ledger counts */
 
         /* written by the loop thread before the first byte can be seen, constant after that */
-        char content_type[64];
+        char type[OBJECT_TYPE_MAX]; /* as the tier above calls it */
         bool immutable;
-        char etag[ETAG_MAX]; /* before COMPLETE can be seen */
+        uint64_t digest; /* of its bytes; before COMPLETE can be seen, 0 until then */
 
         struct mail mail;         /* to the loop, when it is made */
         struct object *next_dead; /* no reference is left, but somebody may still look at it in passing (readers.h) */

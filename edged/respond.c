@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/cors.h"
 #include "common/mem.h"
+#include "edged/etag.h"
 #include "edged/gzip.h"
 
 #define GZIP_LEAST 1000 /* what is shorter goes in one packet anyway */
@@ -198,7 +199,7 @@ bool respond_is_text(const struct object *o)
 {
         static const char *const types[] = {"application/dash+xml", "application/vnd.apple.mpegurl", "application/json"};
         for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-                if (strcmp(o->content_type, types[i]) == 0)
+                if (strcmp(o->type, types[i]) == 0)
                         return true;
         }
         return false;
@@ -210,17 +211,20 @@ static void object_headers(struct answer *r, struct object *o, enum cache_result
                                                           "private, max-age=" TEXT_OF(ACCESS_SHARED_S)};
         static const char *const passing[ACCESS_FORMS] = {"max-age=1", "max-age=1", "private, max-age=1"};
         answer_add(r, "Cache-Control", (o->immutable ? lasting : passing)[form]);
-        if (o->content_type[0])
-                answer_add(r, "Content-Type", o->content_type);
+        if (o->type[0])
+                answer_add(r, "Content-Type", o->type);
         if (respond_is_text(o))
                 answer_add(r, "Vary", "Accept-Encoding");
         respond_common(r, respond_result(result));
 }
 
+/* tag NULL: the plain form's */
 static void whole_headers(struct answer *r, struct object *o, const char *tag, enum cache_result result, enum access_form form)
 {
+        char plain[ETAG_MAX];
+        etag_write(plain, o->digest);
         object_headers(r, o, result, form);
-        answer_add(r, "ETag", tag);
+        answer_add(r, "ETag", tag ? tag : plain);
         answer_add(r, "Accept-Ranges", "bytes");
 }
 
@@ -279,11 +283,13 @@ void respond_detach(void *attached)
 
 static struct gzipped *gzip_object(struct object *o, struct buf *body)
 {
-        size_t len = 0, tag_len = strlen(o->etag);
+        char tag[ETAG_MAX];
+        size_t len = 0;
         struct gzipped *z = mem_alloc(sizeof(*z));
         void *bytes = body->len < GZIP_LEAST ? NULL : gzip_make(body->data, body->len, GZIP_QUICK, &len);
         z->body = bytes ? buf_wrap(bytes, len, free, bytes) : NULL;
-        snprintf(z->tag, sizeof(z->tag), "%.*s-gz\"", (int)tag_len - 1, o->etag);
+        etag_write(tag, o->digest);
+        snprintf(z->tag, sizeof(z->tag), "%.*s-gz\"", (int)strlen(tag) - 1, tag);
         object_charge(o, sizeof(*z) + len);
         return z;
 }
@@ -309,7 +315,7 @@ const char *respond_gzip(struct object *o, struct buf *body)
 static struct answer *make_whole(struct object *o, struct buf *body, const struct gzipped *z, enum cache_result result, enum access_form form)
 {
         struct answer *r = answer_new(200, z ? z->body : body, 0, z ? z->body->len : body->len);
-        whole_headers(r, o, z ? z->tag : o->etag, result, form);
+        whole_headers(r, o, z ? z->tag : NULL, result, form);
         if (z)
                 answer_add(r, "Content-Encoding", "gzip");
         return r;
@@ -339,7 +345,7 @@ struct answer *respond_part(struct object *o, struct buf *body, enum cache_resul
         struct answer *r = answer_new(206, body, from, len);
         snprintf(range, sizeof(range), "bytes %" PRIu64 "-%" PRIu64 "/%zu", from, from + len - 1, body->len);
         answer_add(r, "Content-Range", range);
-        whole_headers(r, o, o->etag, result, form);
+        whole_headers(r, o, NULL, result, form);
         return r;
 }
 
@@ -398,8 +404,8 @@ struct answer *respond_tail(struct object *init, enum access_form form)
         struct answer *r = answer_growing(200);
         answer_add(r, "Cache-Control", form == ACCESS_PUBLIC ? "no-store" : "private, no-store");
         answer_add(r, "X-Accel-Buffering", "no"); /* some proxies collect what they pass on, unless they are told */
-        if (init->content_type[0])
-                answer_add(r, "Content-Type", init->content_type);
+        if (init->type[0])
+                answer_add(r, "Content-Type", init->type);
         respond_common(r, RESULT_LOCAL);
         return r;
 }

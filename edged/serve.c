@@ -96,7 +96,7 @@ static void reply_bytes(struct rpc_request *req, struct object *o, uint64_t offs
                         int64_t now_us)
 {
         struct fetch_reply m = {.offset = offset, .flags = o->immutable ? FETCH_IMMUTABLE : 0};
-        memcpy(m.content_type, o->content_type, sizeof(m.content_type));
+        memcpy(m.content_type, o->type, sizeof(m.content_type));
         if (v->state == OBJECT_COMPLETE)
                 take_of_body(&m, v->body, !o->immutable && offset == 0);
         else

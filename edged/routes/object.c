@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "common/range.h"
 #include "edged/cmsd.h"
+#include "edged/etag.h"
 #include "edged/gzip.h"
 #include "edged/routes/lookup.h"
 #include "edged/wire/tcp.h"
@@ -15,15 +16,19 @@
 
 static const char *range_wanted(struct ask *a)
 {
+        char tag[ETAG_MAX];
         const char *range = a->request.head.method == METHOD_GET ? ask_field(a, FIELD_RANGE) : NULL;
-        return range ? range_if(range, ask_field(a, FIELD_IF_RANGE), a->of.object->etag) : NULL;
+        etag_write(tag, a->of.object->digest);
+        return range ? range_if(range, ask_field(a, FIELD_IF_RANGE), tag) : NULL;
 }
 
 static void say_list(struct ask *a, struct buf *body)
 {
         struct http_thread *t = ask_thread(a);
         const struct listing_answer *l = listing_find(&t->listing, t->tokens, a->of.object, body, a->of.cached, &a->pass);
-        if (ask_is_changed(a, l ? l->etag : a->of.object->etag))
+        char whole[ETAG_MAX];
+        etag_write(whole, a->of.object->digest);
+        if (ask_is_changed(a, l ? l->etag : whole))
                 ask_say_error(a, RESPOND_CHANGED);
         else if (!l)
                 ask_say(a, respond_whole(a->of.object, body, RESPOND_PLAIN, a->of.cached, ACCESS_PUBLIC));
@@ -103,7 +108,9 @@ static void say_complete(struct ask *a, struct buf *body)
                 say_part(a, body);
                 return;
         }
-        const char *gzip = takes_gzip(a) ? respond_gzip(o, body) : NULL, *tag = gzip ? gzip : o->etag;
+        char plain[ETAG_MAX];
+        etag_write(plain, o->digest);
+        const char *gzip = takes_gzip(a) ? respond_gzip(o, body) : NULL, *tag = gzip ? gzip : plain;
         if (ask_is_changed(a, tag)) {
                 ask_say_error(a, RESPOND_CHANGED);
                 return;

@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/range.h"
+#include "edged/etag.h"
 #include "edged/routes/lookup.h"
 
 /* ---- waiting ------------------------------------------------------------------------------------------------------- */
@@ -163,7 +164,7 @@ static bool read_facts(struct ask *a, const struct buf *body, uint64_t *size, co
 static void begin_answer(struct ask *a, const struct buf *facts)
 {
         struct recording_ask *r = &a->recording;
-        char tag[24];
+        char tag[ETAG_MAX];
         uint64_t size;
         const char *type;
         bool well = read_facts(a, facts, &size, &type);
@@ -172,7 +173,7 @@ static void begin_answer(struct ask *a, const struct buf *facts)
                 ask_say_error(a, RESPOND_NO_ORIGIN);
                 return;
         }
-        snprintf(tag, sizeof(tag), "\"%016" PRIx64 "\"", r->identity);
+        etag_write(tag, r->identity);
         if (ask_is_changed(a, tag)) {
                 ask_say_error(a, RESPOND_CHANGED);
                 return;

@@ -143,7 +143,7 @@ static void test_a_growing_object_is_asked_for_from_where_it_ends(void **state)
         assert_int_equal(look(o).state, OBJECT_COMPLETE);
         assert_int_equal(object_read(o, 0, text, 16), 5);
         assert_string_equal(text, "abcde");
-        assert_string_equal(o->content_type, "video/mp4");
+        assert_string_equal(o->type, "video/mp4");
         assert_int_equal(fills_active(e.fills), 0);
         object_unref(&o);
         fake_edge_close(&e);
@@ -433,7 +433,7 @@ static void test_a_type_that_would_forge_a_header_is_not_passed_on(void **state)
         open_edge(&e, 1);
         struct object *o = get(&e, "/live/cam/manifest.mpd");
         fake_answer_bytes(last(&e), "abc", 3, FETCH_COMPLETE, 1000, "text/html\r\nX-Evil: 1");
-        assert_string_equal(o->content_type, "application/dash+xml");
+        assert_string_equal(o->type, "application/dash+xml");
         object_unref(&o);
         fake_edge_close(&e);
 }

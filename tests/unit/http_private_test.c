@@ -7,6 +7,7 @@
 
 #include "common/daemon/metrics.h"
 #include "tokens.h"
+#include "edged/etag.h"
 #include "tests/unit/http_fixture.h"
 
 #define PRIVATE "/live/staff-1/s1/v720/7.m4s"
