@@ -129,12 +129,22 @@ static void take_time_from_end(struct session *s, int64_t theirs_us, int64_t end
         s->opening_skew_us = (end_us - theirs_us) / US_PER_MS * US_PER_MS;
 }
 
+/* A still picture is there before what its second shows. */
+static int64_t claimed_end_us(const struct session *s)
+{
+        int64_t end_us = 0;
+        for (int i = 0; i < s->claimed.track_count; i++) {
+                const struct claim_track *t = &s->claimed.tracks[i];
+                if (strcmp(t->name, PICTURES_TRACK) != 0 && t->end_us > end_us)
+                        end_us = t->end_us;
+        }
+        return end_us;
+}
+
 /* A session that goes on has its time already. Where ours is far from it and the proxy's is not, ours is wrong. */
 static void take_its_time(struct session *s)
 {
-        int64_t end_us = 0, ours_us = session_now_us(s), theirs_us = ours_us - s->opening_skew_us;
-        for (int i = 0; i < s->claimed.track_count; i++)
-                end_us = s->claimed.tracks[i].end_us > end_us ? s->claimed.tracks[i].end_us : end_us;
+        int64_t end_us = claimed_end_us(s), ours_us = session_now_us(s), theirs_us = ours_us - s->opening_skew_us;
         int64_t later_us = end_us - FUTURE_US, first_us = s->offered_epoch_us - s->epoch_us; /* of what comes: a broadcast that just goes on has its place */
         if (!s->shadow && ours_us < later_us && theirs_us < later_us && first_us < later_us)
                 take_time_from_end(s, theirs_us, end_us);
@@ -256,11 +266,8 @@ static void start_push(struct session *s)
         recent_init(&s->recent, ss->recent_ms * US_PER_MS, RECENT_BYTES);
         s->push = push_new(&o);
         push_leader(s->push, &s->owner, &s->claimed);
-        for (int i = 0; i < s->claimed.track_count; i++) {
-                const struct claim_track *t = &s->claimed.tracks[i];
-                if (strcmp(t->name, PICTURES_TRACK) != 0 && t->end_us > s->end_us)
-                        s->end_us = t->end_us;
-        }
+        int64_t end_us = claimed_end_us(s);
+        s->end_us = end_us > s->end_us ? end_us : s->end_us;
 }
 
 static void refuse(struct session *s, int err, const char *text)

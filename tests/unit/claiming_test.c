@@ -138,6 +138,19 @@ static void test_the_newest_session_leads_then_the_newest_writer_then_the_longes
         expect_leader("o2");
 }
 
+static void test_a_still_picture_counts_for_nothing_against_a_chunk_that_is_shown(void **state)
+{
+        (void)state;
+        struct claim_reply pictured = session(PROPOSED, EPOCH, 5, 4, 5000000), longer = session(PROPOSED, EPOCH, 5, 4, 5200000);
+        pictured.track_count = longer.track_count = 2;
+        pictured.tracks[1] = (struct claim_track){.name = PICTURES_TRACK, .end_us = 6000000};
+        longer.tracks[1] = (struct claim_track){.name = PICTURES_TRACK, .end_us = 5000000};
+        start(2);
+        answer("o1", pictured);
+        answer("o2", longer);
+        expect_leader("o2");
+}
+
 static void test_a_session_that_the_claim_itself_made_leads_nobody_that_has_one(void **state)
 {
         (void)state;
@@ -283,6 +296,7 @@ int main(void)
                 TEST(test_an_owner_whose_generation_cannot_be_is_left_out),
                 TEST(test_all_owners_are_asked_at_once_and_no_other),
                 TEST(test_the_newest_session_leads_then_the_newest_writer_then_the_longest),
+                TEST(test_a_still_picture_counts_for_nothing_against_a_chunk_that_is_shown),
                 TEST(test_a_session_that_the_claim_itself_made_leads_nobody_that_has_one),
                 TEST(test_a_leader_below_another_owners_generation_is_raised_before_anything_is_written),
                 TEST(test_a_leader_that_cannot_be_raised_is_followed_by_the_other),

@@ -389,8 +389,9 @@ static void test_tracks_that_had_no_chunk_yet_are_not_lost_for_ever(void **state
         coded_video(&video, 176, 96, (AVRational){25, 1}, 75, 0, 25, 0);
         coded_audio(&audio, 48000, 2, 141, 0);
         struct rig *r = rig_new();
-        r->o.resume_count = 1;
+        r->o.resume_count = 2;
         r->o.resume[0] = (struct job_resume){.track = "v64", .end_us = 200000};
+        r->o.resume[1] = (struct job_resume){.track = PICTURES_TRACK, .end_us = 2000000}; /* which is no reason either */
         rig_open(r, &video, &audio);
         push_all(r, &video, &audio);
         drain(r);

@@ -27,9 +27,10 @@ static struct open_reply take_over(int64_t proxy_wall_us, int64_t session_wall_u
         struct fake_call call;
         ask_open_at(0, proxy_wall_us);
         claim_of(&call);
-        struct claim_reply reply = {.session = OTHER, .epoch_us = session_wall_us - STORED_US - US_PER_S, .generation = 7, .track_count = 2};
+        struct claim_reply reply = {.session = OTHER, .epoch_us = session_wall_us - STORED_US - US_PER_S, .generation = 7, .track_count = 3};
         reply.tracks[0] = (struct claim_track){.name = "v360", .end_us = STORED_US};
         reply.tracks[1] = (struct claim_track){.name = "a64", .end_us = STORED_US - CHUNK_US};
+        reply.tracks[2] = (struct claim_track){.name = PICTURES_TRACK, .end_us = STORED_US + US_PER_S}; /* of the second that follows */
         fake_claimed(&call, &reply);
         return opened(0);
 }

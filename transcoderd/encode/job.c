@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "proto/store.h"
 
 #define YOUNG_US (2 * US_PER_S)
 
@@ -26,10 +27,11 @@ const struct job_resume *job_resume_of(const struct job *j, const char *track)
         return NULL;
 }
 
+/* Still pictures do not count: one is a second at once, so that of a session of a second there are two. */
 bool job_is_young(const struct job *j)
 {
         for (size_t i = 0; i < j->resume_count; i++)
-                if (j->resume[i].end_us >= YOUNG_US)
+                if (j->resume[i].end_us >= YOUNG_US && strcmp(j->resume[i].track, PICTURES_TRACK) != 0)
                         return false;
         return j->resume_count > 0;
 }

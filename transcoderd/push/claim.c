@@ -173,11 +173,12 @@ static void on_claimed(void *arg, int err, nng_msg *reply)
 
 /* ---- choosing ------------------------------------------------------------------------------------------------------- */
 
+/* Of what is shown: a still picture is a second at once, and would count for more than the chunks that another owner has. */
 static int64_t sum_of_ends(const struct claim_reply *m)
 {
         int64_t sum = 0;
         for (int i = 0; i < m->track_count; i++)
-                sum += m->tracks[i].end_us;
+                sum += strcmp(m->tracks[i].name, PICTURES_TRACK) != 0 ? m->tracks[i].end_us : 0;
         return sum;
 }
 
