@@ -158,7 +158,7 @@ void session_close_ended(struct session *s)
                 if (!t->log || t->log->ended)
                         continue;
                 t->at_end = track_facts(s, t);
-                if (t->at_end.any && t->at_end.end_us > s->end_us)
+                if (t->at_end.any && t->init.kind < TRACK_KINDS && t->at_end.end_us > s->end_us)
                         s->end_us = t->at_end.end_us;
                 chunk_log_end(t->log);
                 any = true;

@@ -225,13 +225,13 @@ static void ended(struct session_wait *w, int status)
         answer_end((struct ending *)w, status);
 }
 
-/* Of what its writer has stored the last is not here. */
+/* Of what its writer has stored the last is not here. A still picture of the last second is no sign of that second's chunks. */
 static bool ends_early(const struct session *s, int64_t end_us)
 {
         int64_t longest = 0;
         for (size_t i = 0; i < s->track_count; i++) {
                 struct track_facts f = track_facts(s, s->tracks[i]);
-                longest = f.any && f.end_us > longest ? f.end_us : longest;
+                longest = f.any && s->tracks[i]->init.kind < TRACK_KINDS && f.end_us > longest ? f.end_us : longest;
         }
         return s->state == SESSION_LIVE && longest + CHUNK_US < end_us;
 }

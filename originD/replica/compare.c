@@ -128,9 +128,11 @@ enum compare_end compare_end(const struct session *s, const struct peer_session 
                 return END_SAME;
         if (!ended)
                 return theirs->generation >= s->generation && (theirs->ended_by_writer || !s->claimed) ? END_NOW : END_SAME;
-        int64_t longest = 0;
-        for (size_t i = 0; i < theirs->track_count; i++)
-                longest = theirs->tracks[i].end_us > longest ? theirs->tracks[i].end_us : longest;
+        int64_t longest = 0; /* a still picture is there before what its second shows */
+        for (size_t i = 0; i < theirs->track_count; i++) {
+                const struct peer_track *t = &theirs->tracks[i];
+                longest = strcmp(t->name, PICTURES_TRACK) != 0 && t->end_us > longest ? t->end_us : longest;
+        }
         bool goes_on = theirs->generation > s->generation || (!s->ended_by_writer && longest > s->end_us);
         return goes_on ? END_REOPEN : END_SAME;
 }

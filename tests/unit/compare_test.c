@@ -160,7 +160,11 @@ static void test_when_a_session_ends_here_or_goes_on(void **state)
         own->end_us = 2000000;
         theirs->ended = false;
         assert_int_equal(compare_end(own, theirs), END_SAME); /* not longer than here */
-        ends_at(12, 400);
+        ends_at(15, 400);
+        strcpy(track->name, PICTURES_TRACK);
+        assert_int_equal(compare_end(own, theirs), END_SAME); /* a still picture of what was to come */
+        strcpy(track->name, "v720");
+        ends_at(12, 0);
         assert_int_equal(compare_end(own, theirs), END_REOPEN);
         own->ended_by_writer = true;
         assert_int_equal(compare_end(own, theirs), END_SAME);

@@ -103,6 +103,29 @@ static void test_what_is_missing_comes_before_the_end(void **state)
         assert_int_equal(at(&a, "S1")->tracks[0]->at_end.end_us, 12 * CHUNK_US);
 }
 
+/* Which is of a whole second, from its beginning on. */
+static void test_a_still_picture_does_not_stand_for_the_chunks_of_its_second(void **state)
+{
+        (void)state;
+        struct said x;
+        both(10, 12);
+        struct session *s = at(&a, "S1");
+        add_track(s, PICTURES_TRACK, fmp4_picture_init());
+        for (unsigned n = 0; n < 3; n++) {
+                struct appended y = {.a = {.segment = n, .start_us = n * US_PER_S, .generation = s->generation, .done = appended,
+                                           .bytes = fmp4_chunk(n * UINT64_C(90000), 1, 90000, 40)}};
+                chunk_log_append(session_track(s, PICTURES_TRACK)->log, &y.a);
+                until(&y.done);
+                assert_int_equal(y.status, 0);
+                buf_unref(&y.a.bytes);
+        }
+        say_end(&x, 12);
+        until(&x.answered);
+        assert_int_equal(s->state, SESSION_ENDED);
+        assert_int_equal(s->end_us, 12 * CHUNK_US);
+        assert_int_equal(session_track(s, "v720")->at_end.end_us, 12 * CHUNK_US);
+}
+
 static void test_what_ended_while_something_is_missing_is_not_gone_on_with_and_ends_whole(void **state)
 {
         (void)state;
@@ -157,6 +180,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 CASE(test_who_has_all_ends_at_once),
                 CASE(test_what_is_missing_comes_before_the_end),
+                CASE(test_a_still_picture_does_not_stand_for_the_chunks_of_its_second),
                 CASE(test_what_ended_while_something_is_missing_is_not_gone_on_with_and_ends_whole),
                 CASE(test_what_nobody_has_is_not_waited_for),
                 CASE(test_an_end_that_is_said_twice_by_nobody_who_waits_for_it_is_one),

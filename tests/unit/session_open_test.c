@@ -78,11 +78,29 @@ static void test_no_track_is_opened_before_the_files_of_all_are_back_from_the_ar
         UNTIL(&loop, !session_busy(s));
 }
 
+static void test_a_recording_with_still_pictures_is_as_long_afterwards_as_before(void **state)
+{
+        (void)state;
+        struct session *s = recorded("cam", "S1", 5000000);
+        assert_int_equal(add_track(s, PICTURES_TRACK, fmp4_picture_init(), 0), 0);
+        for (unsigned n = 0; n < 9; n++)
+                assert_int_equal(put_bytes(s, PICTURES_TRACK, fmp4_chunk(n * UINT64_C(90000), 1, 90000, 40), n, 0, n * US_PER_S), 0);
+        assert_int_equal(end_session(s), 0);
+        UNTIL(&loop, !session_busy(s) && s->saved_version == s->version);
+        int64_t end_us = s->end_us;
+        assert_true(end_us < 9 * US_PER_S);
+        assert_int_equal(opens(s), 1);
+        session_close_ended(s);
+        UNTIL(&loop, !session_busy(s));
+        assert_int_equal(s->end_us, end_us);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 CASE(test_no_track_is_opened_before_the_files_of_all_are_back_from_the_archive),
+                CASE(test_a_recording_with_still_pictures_is_as_long_afterwards_as_before),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
