@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "tests/unit/fragment.h"
+#include "transcoderd/encode/cues.h"
 #include "transcoderd/encode/grid.h"
 #include "transcoderd/encode/package.h"
 
@@ -71,6 +72,14 @@ static void add_sized(struct package *p, int64_t ticks, bool key, bool slate, in
         package_next(p, ticks);
         package_add(p, pkt, ticks, slate);
         av_packet_free(&pkt);
+}
+
+static struct buf *boxes(size_t len)
+{
+        struct buf *b = buf_new(len);
+        memset(b->data, 0, len);
+        memcpy(b->data, (const uint8_t[]){0, (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len, 'e', 'm', 's', 'g'}, 8);
+        return b;
 }
 
 static void add(struct package *p, int64_t ticks, bool key)
@@ -235,6 +244,24 @@ static void test_a_chunk_too_large_for_a_put_is_left_out(void **state)
         package_close(&p);
 }
 
+static void test_a_chunk_says_no_more_than_it_has_room_for(void **state)
+{
+        (void)state;
+        struct package *p = open_package();
+        package_next(p, 0);
+        assert_true(package_say(p, NULL));
+        assert_true(package_say(p, boxes(CUES_BYTES_WAIT - 100)));
+        assert_false(package_say(p, boxes(101)));
+        assert_true(package_say(p, boxes(100)));
+        add(p, 0, true);
+        add(p, 18000, true);
+        assert_string_equal(got[0].f.boxes, "styp prft emsg emsg moof mdat ");
+        assert_true(package_say(p, boxes(CUES_BYTES_WAIT)));
+        package_finish(p, 3000, 3000, false);
+        assert_string_equal(got[1].f.boxes, "emsg moof mdat ");
+        package_close(&p);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -248,6 +275,7 @@ int main(void)
                 cmocka_unit_test(test_slate_is_marked),
                 cmocka_unit_test(test_init_segments_are_the_same_bytes),
                 cmocka_unit_test(test_a_chunk_too_large_for_a_put_is_left_out),
+                cmocka_unit_test(test_a_chunk_says_no_more_than_it_has_room_for),
         };
         av_log_set_level(AV_LOG_QUIET);
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,12 +25,17 @@ static bool is_there(const struct buf *boxes, const struct buf *box)
 
 size_t cues_add(struct cues *c, const AVFrame *from, uint32_t timescale)
 {
-        size_t lost = 0;
+        size_t lost = 0, said_here = 0;
         for (int i = 0; i < from->nb_side_data; i++) {
                 const AVFrameSideData *said = from->side_data[i];
                 struct cue cue;
                 if (said->type != AV_FRAME_DATA_SEI_UNREGISTERED || cue_sei_read(&cue, said->data, said->size, from->pts) != 0)
                         continue;
+                /* An encoder may have written thousands itself, and each is compared with all that wait. */
+                if (++said_here > CUES_OF_PICTURE) {
+                        lost++;
+                        continue;
+                }
                 struct buf *box = cue_box(&cue, timescale);
                 bool known = is_there(c->boxes, box), fits = (c->boxes ? c->boxes->len : 0) + box->len <= CUES_BYTES_WAIT;
                 lost += !known && !fits;

@@ -12,6 +12,7 @@
 #include "common/buf.h"
 
 #define CUES_BYTES_WAIT (64u << 10) /* of boxes, in one chunk */
+#define CUES_OF_PICTURE 64          /* four times what ingestd puts into one */
 
 struct cues { /* zeroed: nothing waits */
         struct buf *boxes; /* one after the other; NULL: none */

@@ -106,9 +106,14 @@ struct buf *package_init_segment(struct package *p)
         return buf_ref(p->init);
 }
 
-void package_say(struct package *p, struct buf *boxes)
+bool package_say(struct package *p, struct buf *boxes)
 {
+        if (p->said && boxes && p->said->len + boxes->len > CUES_BYTES_WAIT) {
+                buf_unref(&boxes);
+                return false;
+        }
         p->said = cues_join(p->said, boxes);
+        return true;
 }
 
 void package_add(struct package *p, AVPacket *pkt, int64_t ticks, bool slate)

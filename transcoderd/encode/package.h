@@ -31,7 +31,8 @@ struct package_options {
 int package_open(struct package **out, const struct package_options *o); /* ERR_CODEC */
 struct buf *package_init_segment(struct package *p);                      /* a new reference */
 
-void package_say(struct package *p, struct buf *boxes); /* takes the reference */
+/* Takes the reference; NULL is fine. False: with what the chunk has already it is more than CUES_BYTES_WAIT, and not said. */
+bool package_say(struct package *p, struct buf *boxes);
 /* Takes what pkt holds. ticks rise from call to call. */
 void package_add(struct package *p, AVPacket *pkt, int64_t ticks, bool slate);
 void package_next(struct package *p, int64_t ticks);

@@ -223,7 +223,8 @@ static void encode(struct video_rung *r, struct video_rung_picture *p)
         AVFrame *f = p->frame;
         f->pts = grid_ticks(p->pts_us, VIDEO_TIMESCALE);
         package_next(r->package, f->pts);
-        package_say(r->package, p->said);
+        if (!package_say(r->package, p->said))
+                atomic_fetch_add(&r->o.outlet->tally.cues_lost, 1);
         p->said = NULL;
 
         unsigned oversized = package_oversized(r->package);
