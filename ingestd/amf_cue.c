@@ -18,10 +18,14 @@
 
 static const char *const messages[] = {"onTextData", "onCuePoint", "onAdCue", "onUserDataEvent"};
 
-static const char *name_of(const struct amf0_value *v)
+/* NULL: it is another message. What follows the name is to be read next. */
+static const char *read_name(struct amf0 *in)
 {
+        struct amf0_value v = amf0_read(in, NULL, NULL);
+        if (amf0_equals(&v, "@setDataFrame"))
+                v = amf0_read(in, NULL, NULL);
         for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
-                if (amf0_equals(v, messages[i]))
+                if (amf0_equals(&v, messages[i]))
                         return messages[i];
         return NULL;
 }
@@ -116,14 +120,18 @@ static int write_json(struct amf_cue *out, const char *name, json_t *data)
         return n == 0 ? ERR_PROTO : n > sizeof(out->body) ? ERR_LIMIT : 0;
 }
 
+bool amf_cue_is(const uint8_t *data, size_t len_bytes)
+{
+        struct amf0 in;
+        amf0_init(&in, data, len_bytes);
+        return read_name(&in) != NULL;
+}
+
 int amf_cue_read(struct amf_cue *out, const uint8_t *data, size_t len_bytes, uint32_t timestamp_ms)
 {
         struct amf0 in;
         amf0_init(&in, data, len_bytes);
-        struct amf0_value name = amf0_read(&in, NULL, NULL);
-        if (amf0_equals(&name, "@setDataFrame"))
-                name = amf0_read(&in, NULL, NULL);
-        const char *known = name_of(&name);
+        const char *known = read_name(&in);
         if (!known)
                 return in.r.err ? in.r.err : ERR_NOT_FOUND;
         if (len_bytes > AMF_CUE_MESSAGE_MAX)

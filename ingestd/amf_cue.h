@@ -5,6 +5,8 @@
 #ifndef INGESTD_AMF_CUE_H
 #define INGESTD_AMF_CUE_H
 
+#include <stdbool.h>
+
 #include "common/cue.h"
 
 #define AMF_CUE_MESSAGE_MAX 16384 /* longer messages are not looked at */
@@ -14,6 +16,9 @@ struct amf_cue {
         uint32_t at_ms; /* on the clock of the message's timestamp */
         uint8_t body[CUE_BODY_MAX];
 };
+
+/* Whether it is one of those, by its name; all else may be nonsense. */
+bool amf_cue_is(const uint8_t *data, size_t len_bytes);
 
 /* 0; ERR_NOT_FOUND: another message, or it says nothing; ERR_LIMIT: more than CUE_BODY_MAX; ERR_PROTO: it makes no sense. *out is valid
  * with 0 only, and is not to be copied. */

@@ -10,18 +10,23 @@
 #define BEFORE_MS 10000 /* so long before its picture, */
 #define BEHIND_MS 60000 /* or so long after it: what is further away has another clock, and is said now */
 
-static bool may_say(struct cues *c, size_t bytes, int64_t now_us)
+static bool pay(int64_t *paid_us, size_t bytes, int64_t bytes_s, int64_t once, int64_t now_us)
 {
-        int64_t cost_us = (int64_t)(bytes + CUES_EACH) * US_PER_S / CUES_BYTES_S, from_us = c->paid_us > now_us ? c->paid_us : now_us;
-        if (from_us + cost_us - now_us > CUES_BYTES_ONCE * US_PER_S / CUES_BYTES_S)
+        int64_t cost_us = (int64_t)bytes * US_PER_S / bytes_s, from_us = *paid_us > now_us ? *paid_us : now_us;
+        if (from_us + cost_us - now_us > once * US_PER_S / bytes_s)
                 return false;
-        c->paid_us = from_us + cost_us;
+        *paid_us = from_us + cost_us;
         return true;
+}
+
+bool cues_hear(struct cues *c, size_t message_bytes, int64_t now_us)
+{
+        return c->count < CUES_WAIT && pay(&c->heard_us, message_bytes + CUES_EACH, CUES_HEARD_S, CUES_HEARD_ONCE, now_us);
 }
 
 bool cues_keep(struct cues *c, const struct amf_cue *said, int64_t now_us)
 {
-        if (c->count == CUES_WAIT || !may_say(c, said->cue.body_len, now_us))
+        if (c->count == CUES_WAIT || !pay(&c->paid_us, said->cue.body_len + CUES_EACH, CUES_BYTES_S, CUES_BYTES_ONCE, now_us))
                 return false;
         struct amf_cue *copy = mem_alloc(sizeof(*copy));
         *copy = *said;

@@ -12,12 +12,18 @@
 #define CUES_BYTES_S 2048  /* of all that is said; each counts for CUES_EACH more */
 #define CUES_BYTES_ONCE 16384
 #define CUES_EACH 100
+#define CUES_HEARD_S 16384 /* of messages, whether anything comes of them or not; a byte takes up to 60 ns to read */
+#define CUES_HEARD_ONCE 131072
 
 struct cues {
         struct amf_cue *waiting[CUES_WAIT];
         size_t count;
-        int64_t paid_us; /* monotonic: up to then what may be said was said */
+        int64_t paid_us;  /* monotonic: up to then what may be said was said, */
+        int64_t heard_us; /* and read what may be read */
 };
+
+/* Whether a message may be read at all: false when it could not be kept anyway, or too much was read already. */
+bool cues_hear(struct cues *c, size_t message_bytes, int64_t now_us);
 
 /* A copy of it. False: it is too much. */
 bool cues_keep(struct cues *c, const struct amf_cue *said, int64_t now_us);

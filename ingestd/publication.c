@@ -511,11 +511,16 @@ void publication_metadata(struct publication *p, const struct flv_metadata *m)
                 memcpy(p->title, m->title, sizeof(p->title));
 }
 
-void publication_cue(struct publication *p, const struct amf_cue *said)
+void publication_cue(struct publication *p, const uint8_t *message, size_t len_bytes, uint32_t timestamp_ms)
 {
+        struct amf_cue said;
+        int64_t now_us = p->in->mono_us();
         assert(!p->ended);
-        bool kept = p->live && cues_keep(&p->cues, said, p->in->mono_us());
-        stats_add(kept ? STAT_CUES : STAT_CUES_DROPPED, 1);
+        bool heard = p->live && cues_hear(&p->cues, len_bytes, now_us);
+        int err = heard ? amf_cue_read(&said, message, len_bytes, timestamp_ms) : ERR_LIMIT;
+        if (err == ERR_NOT_FOUND) /* it says nothing */
+                return;
+        stats_add(!err && cues_keep(&p->cues, &said, now_us) ? STAT_CUES : STAT_CUES_DROPPED, 1);
 }
 
 /* For people ------------------------------------------------------------------------------------------------------ */

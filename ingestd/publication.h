@@ -66,8 +66,7 @@ struct flv_metadata {
 void publication_metadata(struct publication *p, const struct flv_metadata *m);
 
 /* What was said at a moment: it goes with the next picture. Without pictures it goes nowhere, counted. */
-struct amf_cue;
-void publication_cue(struct publication *p, const struct amf_cue *said);
+void publication_cue(struct publication *p, const uint8_t *message, size_t len_bytes, uint32_t timestamp_ms); /* amf_cue_is() it */
 
 /* How it is doing, for people. Strings as they were said by a stranger: any bytes. */
 struct publication_view {

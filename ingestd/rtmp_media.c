@@ -8,7 +8,6 @@
 #include "common/mem.h"
 #include "ingestd/amf_cue.h"
 #include "ingestd/rtmp_session_impl.h"
-#include "ingestd/stats.h"
 
 static const struct state *refuse_codec(struct rtmp_session *s)
 {
@@ -62,18 +61,6 @@ const struct state *rtmp_media_tag(struct rtmp_session *s, struct rtmp_message *
         return s->state;
 }
 
-/* False: it is none. */
-static bool take_cue(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t timestamp_ms)
-{
-        struct amf_cue said;
-        int err = s->publication ? amf_cue_read(&said, data, len, timestamp_ms) : ERR_NOT_FOUND;
-        if (err == 0)
-                s->setup.ops->cue(s->publication, &said);
-        else if (err == ERR_LIMIT)
-                stats_add(STAT_CUES_DROPPED, 1);
-        return err == 0;
-}
-
 /* Metadata that is wrong but harmless is not worth a broadcast; nesting without end is an attack. */
 const struct state *rtmp_media_data(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t timestamp_ms)
 {
@@ -83,7 +70,9 @@ const struct state *rtmp_media_data(struct rtmp_session *s, const uint8_t *data,
                 return rtmp_session_fail_amf(s, err);
         if (err == 0 && s->publication)
                 s->setup.ops->metadata(s->publication, &metadata);
-        else if (err != ERR_NOT_FOUND || !take_cue(s, data, len, timestamp_ms))
+        else if (err == ERR_NOT_FOUND && s->publication && amf_cue_is(data, len))
+                s->setup.ops->cue(s->publication, data, len, timestamp_ms);
+        else
                 s->ignored++;
         return s->state;
 }

@@ -52,7 +52,7 @@ struct rtmp_session_ops {
                      const struct publication_events *events, void *arg, char *text, size_t text_cap);
         void (*frame)(struct publication *p, const struct flv_frame *f);
         void (*metadata)(struct publication *p, const struct flv_metadata *m);
-        void (*cue)(struct publication *p, const struct amf_cue *said);
+        void (*cue)(struct publication *p, const uint8_t *message, size_t len_bytes, uint32_t timestamp_ms);
         void (*look)(struct publication *p);
         void (*end)(struct publication *p, enum close_reason why);
 };

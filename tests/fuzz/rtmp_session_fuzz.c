@@ -8,6 +8,7 @@
 #include "common/bytes.h"
 #include "common/daemon/log.h"
 #include "ingestd/rtmp_handshake.h"
+#include "ingestd/amf_cue.h"
 #include "ingestd/rtmp_session.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -125,8 +126,17 @@ static bool on_unread(void *arg)
         return refuses;
 }
 
-static const struct rtmp_session_ops ops = {on_write, on_close, on_pause, on_behind,   on_unread, on_admit,
-                                            on_dismiss, on_begin, on_frame, on_metadata, on_look,  on_end};
+static void on_cue(struct publication *p, const uint8_t *message, size_t len, uint32_t timestamp_ms)
+{
+        struct amf_cue said;
+        assert(p && amf_cue_is(message, len));
+        amf_cue_read(&said, message, len, timestamp_ms);
+}
+
+static const struct rtmp_session_ops ops = {.write = on_write, .close = on_close, .pause = on_pause, .behind = on_behind,
+                                            .unread = on_unread, .admit = on_admit, .dismiss = on_dismiss, .begin = on_begin,
+                                            .frame = on_frame, .metadata = on_metadata, .cue = on_cue, .look = on_look,
+                                            .end = on_end};
 
 static void feed_pieces(struct rtmp_session *s, struct reader *r)
 {

@@ -102,6 +102,23 @@ static void test_who_says_too_much_is_not_heard_until_time_has_passed(void **sta
         cues_fini(&c);
 }
 
+/* An object of 16 KiB takes a millisecond to read, though it is not kept then. */
+static void test_what_is_not_kept_is_not_read_without_end_either(void **state)
+{
+        (void)state;
+        struct cues c = {0};
+        int heard = 0;
+        for (int i = 0; i < 1000; i++)
+                heard += cues_hear(&c, AMF_CUE_MESSAGE_MAX, SECOND);
+        assert_in_range(heard, 1, CUES_HEARD_ONCE / AMF_CUE_MESSAGE_MAX);
+        assert_true(cues_hear(&c, AMF_CUE_MESSAGE_MAX - CUES_EACH, 2 * SECOND));
+        assert_true(cues_hear(&c, 200, 3 * SECOND));
+        for (int i = 0; i < CUES_WAIT; i++)
+                assert_true(say(&c, "x", 0, SECOND));
+        assert_false(cues_hear(&c, 200, 9 * SECOND)); /* no picture comes */
+        cues_fini(&c);
+}
+
 static void test_a_picture_without_room_goes_without(void **state)
 {
         (void)state;
@@ -126,6 +143,7 @@ int main(void)
                 cmocka_unit_test(test_what_is_said_lies_where_its_time_says_beside_the_next_picture),
                 cmocka_unit_test(test_timestamps_that_wrap_or_mean_nothing_do_no_harm),
                 cmocka_unit_test(test_who_says_too_much_is_not_heard_until_time_has_passed),
+                cmocka_unit_test(test_what_is_not_kept_is_not_read_without_end_either),
                 cmocka_unit_test(test_a_picture_without_room_goes_without),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

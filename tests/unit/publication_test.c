@@ -83,6 +83,25 @@ static void test_metadata_that_names_one_track_shortens_the_wait_for_the_other(v
 }
 
 /* Pictures that take 1.2 s longer than their sound, each from timestamp 0. */
+static void test_who_sends_nonsense_without_end_is_not_read_until_time_has_passed(void **state)
+{
+        (void)state;
+        static const char good[] = "\2\0\12onTextData\2\0\2hi", bad[] = "\2\0\12onTextData\377";
+        struct caster c;
+        int64_t heard = stats_get(STAT_CUES), dropped = stats_get(STAT_CUES_DROPPED);
+        begin(&c, "cam");
+        publication_cue(c.p, (const uint8_t *)good, sizeof(good) - 1, 0);
+        assert_int_equal(stats_get(STAT_CUES), heard + 1);
+        for (int i = 0; i < 3000; i++)
+                publication_cue(c.p, (const uint8_t *)bad, sizeof(bad) - 1, 0);
+        publication_cue(c.p, (const uint8_t *)good, sizeof(good) - 1, 0);
+        assert_int_equal(stats_get(STAT_CUES_DROPPED), dropped + 3001);
+        t.now_us += US_PER_S;
+        publication_cue(c.p, (const uint8_t *)good, sizeof(good) - 1, 0);
+        assert_int_equal(stats_get(STAT_CUES), heard + 2);
+        end(&c, CLOSE_STOPPED);
+}
+
 static void test_sound_that_comes_before_the_first_picture_is_kept_for_it(void **state)
 {
         (void)state;
@@ -606,6 +625,7 @@ int main(void)
                 TEST(test_waits_for_sound_only_so_long),
                 TEST(test_metadata_saves_the_wait_for_a_track_that_will_not_come),
                 TEST(test_metadata_that_names_one_track_shortens_the_wait_for_the_other),
+                TEST(test_who_sends_nonsense_without_end_is_not_read_until_time_has_passed),
                 TEST(test_sound_that_comes_before_the_first_picture_is_kept_for_it),
                 TEST(test_sound_from_before_the_first_picture_is_dropped),
                 TEST(test_sound_alone_opens_after_the_wait_for_pictures),

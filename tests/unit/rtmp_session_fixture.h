@@ -157,12 +157,14 @@ static inline void fake_metadata(struct publication *p, const struct flv_metadat
         now_testing->metadata = *m;
 }
 
-static inline void fake_cue(struct publication *p, const struct amf_cue *said)
+static inline void fake_cue(struct publication *p, const uint8_t *message, size_t len_bytes, uint32_t timestamp_ms)
 {
+        struct amf_cue said;
         assert_ptr_equal(p, &now_testing->publication);
+        assert_int_equal(amf_cue_read(&said, message, len_bytes, timestamp_ms), 0);
         now_testing->cues++;
-        now_testing->cue_ms = said->at_ms;
-        snprintf(now_testing->cue, sizeof(now_testing->cue), "%.*s", (int)said->cue.body_len, (const char *)said->cue.body);
+        now_testing->cue_ms = said.at_ms;
+        snprintf(now_testing->cue, sizeof(now_testing->cue), "%.*s", (int)said.cue.body_len, (const char *)said.cue.body);
 }
 
 static inline void fake_look(struct publication *p)
