@@ -43,6 +43,7 @@ struct archiver {
         bool loads; /* it is loaded for this only: */
         int64_t loaded_us; /* since then; 0: not yet */
         int64_t due_us; /* until something of it that is looked at too early may go; INT64_MAX: nothing is */
+        uint64_t version; /* its, when its turn began: what a fill brings meanwhile comes behind where the turn is */
 
         /* The volume. */
         char track[TRACK_NAME_MAX + 1]; /* "": before the first */
@@ -86,13 +87,14 @@ static void end_session(struct archiver *ar)
         ar->step = IDLE;
 }
 
-/* Nothing more of it can go now. It is not read again before something is due, or has changed: a volume was brought, say. */
+/* Nothing more of it can go now. It is not read again before something is due, or has changed since its turn began: a volume was
+ * brought, say. What the turn itself changed counts too, so one in which something went is followed by one that finds nothing. */
 static void session_done(struct archiver *ar)
 {
         struct session *s = store_session(ar->store, ar->session);
         if (s && s->state == SESSION_ENDED) {
                 s->archive_again_us = clock_mono_us() + (ar->due_us < ARCHIVER_AGAIN_US ? ar->due_us : ARCHIVER_AGAIN_US);
-                s->archive_version = s->version;
+                s->archive_version = ar->version;
         }
         end_session(ar);
 }
@@ -281,6 +283,8 @@ static void next_volume(struct archiver *ar)
         }
         if (!ar->loaded_us)
                 ar->loaded_us = s->asked_mono_us;
+        if (!*ar->track)
+                ar->version = s->version;
         struct track *t = choose(ar, s);
         if (!t) {
                 session_done(ar);
