@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "originD/picture.h"
 #include "originD/playlist.h"
 #include "originD/stats.h"
 
@@ -44,7 +45,7 @@ void serve_reply(struct serve_request *r, const struct serve_answer *a)
 /* As a string that outlives the message. */
 static const char *known_type(const char *text)
 {
-        static const char *const types[] = {INIT_TYPE_PICTURE, INIT_TYPE_SOUND, "application/dash+xml", PLAYLIST_TYPE, JSON_TYPE};
+        static const char *const types[] = {INIT_TYPE_PICTURE, INIT_TYPE_SOUND, PICTURE_TYPE, "application/dash+xml", PLAYLIST_TYPE, JSON_TYPE};
         for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
                 if (strcmp(types[i], text) == 0)
                         return types[i];

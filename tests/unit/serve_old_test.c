@@ -234,7 +234,7 @@ static int fetch_of_peer(struct peer_link *l, const char *id, const struct fetch
 static const char *the_peer(void *arg, const struct key *key, const struct session *than, unsigned nth)
 {
         (void)arg;
-        return key->kind == KEY_SEGMENT && !than && !nth ? "o2" : NULL;
+        return (key->kind == KEY_SEGMENT || key->kind == KEY_PICTURE) && !than && !nth ? "o2" : NULL;
 }
 
 static void test_while_a_peer_is_asked_on_a_viewers_behalf_others_have_its_turn(void **state)
@@ -259,6 +259,30 @@ static void test_while_a_peer_is_asked_on_a_viewers_behalf_others_have_its_turn(
         assert_int_equal(q.done, 1);
         assert_int_equal(q.a.status, ERR_NOT_FOUND);
         assert_int_equal(sv.askers.count, 0);
+        sv.elsewhere = (struct serve_elsewhere){0};
+}
+
+static void test_what_another_origin_has_is_told_to_be_what_that_one_says(void **state)
+{
+        static const struct peer_link_ops ops = {.fetch = fetch_of_peer};
+        static const char *const types[] = {"video/mp4", "audio/mp4", "image/jpeg", "application/octet-stream"};
+        struct peer_link link = {&ops};
+        struct question q;
+        (void)state;
+        ended(1);
+        sv.elsewhere = (struct serve_elsewhere){.who = the_peer, .link = &link};
+        for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+                struct fetch_reply m = {.flags = FETCH_COMPLETE | FETCH_IMMUTABLE, .len = 3};
+                struct buf *bytes = buf_copy("jpg", 3);
+                snprintf(m.content_type, sizeof(m.content_type), "%s", types[i]);
+                peer.done = NULL;
+                ask(&q, "/live/old/S2/thumbs/1x5.jpg", 0, 0);
+                UNTIL(&loop, peer.done);
+                peer.done(peer.arg, 0, &m, bytes);
+                buf_unref(&bytes);
+                assert_int_equal(q.done, 1);
+                assert_string_equal(q.a.content_type, types[i]);
+        }
         sv.elsewhere = (struct serve_elsewhere){0};
 }
 
@@ -290,6 +314,7 @@ int main(void)
                 CASE(test_a_recording_is_loaded_behind_other_old_reads_and_before_no_live_chunk),
                 CASE(test_what_lies_where_in_an_old_volume_is_read_by_those_who_read_old_media),
                 CASE(test_loads_of_old_recordings_take_turns),
+                CASE(test_what_another_origin_has_is_told_to_be_what_that_one_says),
                 CASE(test_what_a_slow_taker_was_read_counts_until_it_is_taken),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
