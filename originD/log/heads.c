@@ -159,6 +159,8 @@ int heads_keep(const struct volume_track *t, uint32_t number)
                 free(path);
         }
         free(g.bytes);
+        if (rc && rc != ERR_NOT_FOUND) /* older ones may be of what was written anew since, and would lay out another file */
+                heads_remove(t, number);
         return rc;
 }
 

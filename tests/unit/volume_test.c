@@ -17,6 +17,7 @@
 
 #include "common/crc32c.h"
 #include "common/err.h"
+#include "originD/log/heads.h"
 #include "originD/log/volumes.h"
 #include "tests/unit/full_disk.h"
 #include "tests/unit/origin_fmp4.h"
@@ -618,6 +619,47 @@ static void test_full_disk_harms_neither_file(void **state)
         index_free(&f.index);
 }
 
+static int rename_in_folder(const char *from, const char *to)
+{
+        char old[300], new[300];
+        snprintf(old, sizeof(old), "%s/%s", folder, from);
+        snprintf(new, sizeof(new), "%s/%s", folder, to);
+        return rename(old, new);
+}
+
+static int count_heads(void *arg, uint64_t offset, const uint8_t *head, size_t head_bytes, uint64_t chunk_bytes)
+{
+        (void)offset;
+        (void)head_bytes;
+        (void)chunk_bytes;
+        *(unsigned *)arg += head != NULL;
+        return 0;
+}
+
+/* Of what was written anew since they would be other ones, and a file that is made of them another one than it says. */
+static void test_heads_that_cannot_be_kept_leave_no_older_ones_that_pass_for_them(void **state)
+{
+        (void)state;
+        struct volume_found f;
+        unsigned heads = 0;
+        make(7, false);
+        assert_int_equal(volume_open(&track, 0, CHECK_ALL, &f), 0);
+        volume_files_close(&f.files);
+        assert_int_equal(heads_keep(&track, 0), 0);
+        assert_int_equal(heads_keep(&track, 1), ERR_NOT_FOUND);
+        assert_int_equal(rename_in_folder("000000.mp4", "away"), 0);
+        assert_int_equal(heads_keep(&track, 0), ERR_NOT_FOUND); /* it went already: those that are there are its */
+        assert_int_equal(heads_read(&track, 0, f.index.rows, f.index.count, count_heads, &heads), 0);
+        assert_int_equal(heads, 7);
+        assert_int_equal(rename_in_folder("away", "000000.mp4"), 0);
+        fill_disk(100);
+        assert_int_equal(heads_keep(&track, 0), ERR_NOSPACE);
+        empty_disk();
+        assert_int_equal(rename_in_folder("000000.mp4", "away"), 0);
+        assert_int_equal(heads_read(&track, 0, f.index.rows, f.index.count, count_heads, &heads), ERR_NOT_FOUND);
+        index_free(&f.index);
+}
+
 /* All of it can be read; that it is closed is written down when there is room. */
 static void test_a_volume_that_is_whole_is_read_on_a_full_disk(void **state)
 {
@@ -691,6 +733,7 @@ int main(void)
                 CASE(test_what_was_never_finished_being_made_leaves_nothing),
                 CASE(test_volume_goes_on_after_it_was_closed_and_is_cut_where_it_is_said),
                 CASE(test_full_disk_harms_neither_file),
+                CASE(test_heads_that_cannot_be_kept_leave_no_older_ones_that_pass_for_them),
                 CASE(test_a_volume_that_is_whole_is_read_on_a_full_disk),
                 CASE(test_a_cut_that_fails_holds_nothing),
         };
