@@ -3,7 +3,7 @@ originD_SRCS := originD/age_clock.c originD/api.c originD/askers.c originD/by_st
                 originD/joined.c originD/keyframe.c originD/layouts.c originD/m3u8.c originD/main.c originD/manifest.c originD/mpd.c \
                 originD/multivariant.c originD/names.c originD/picture.c originD/playlist.c originD/recording.c \
                 originD/recording_find.c originD/recording_tracks.c originD/removals.c originD/retention.c originD/room.c \
-                originD/sample_tables.c originD/scrub.c originD/serve.c originD/serve_look.c originD/session.c \
+                originD/sample_tables.c originD/scrub.c originD/serve.c originD/serve_look.c originD/serve_picture.c originD/serve_recording.c originD/session.c \
                 originD/session_json.c originD/session_load.c originD/session_save.c originD/shadow_turns.c originD/space.c \
                 originD/startup.c originD/stats.c originD/store.c originD/store_claim.c originD/store_lists.c \
                 originD/store_start.c originD/streams.c originD/track.c originD/trimming.c originD/webhooks.c \

@@ -20,16 +20,10 @@
 #include "originD/stats.h"
 #include "proto/parts.h"
 
-#define TTL_MANIFEST_MS 1000
-#define TTL_PLAYLIST_MS 100 /* live, of one that is not named by what is in it: half a part */
-#define TTL_UNKNOWN_MS 1000 /* a name that may yet come to be: a stream, a session, a track */
-#define TTL_NEVER_MS 10000  /* a segment that will never be */
-#define TTL_MEDIA_MS UINT32_MAX
-#define HEADER_SLICE_BYTES (64u << 10)
 #define STREAMS_US (US_PER_S / 2)
 #define LONG_LIST_US (5 * US_PER_S)
 
-static enum look none(struct serve_request *r, uint32_t ttl_ms)
+enum look serve_look_none(struct serve_request *r, uint32_t ttl_ms)
 {
         r->none_ttl_ms = ttl_ms;
         return LOOK_NONE;
@@ -42,11 +36,11 @@ static void take_all_at_once(struct serve_request *r)
                 r->max_bytes = FETCH_WHOLE_MAX;
 }
 
-static enum look answer_bytes(struct serve_request *r, struct buf *bytes, uint64_t size, bool complete, uint8_t flags,
+enum look serve_answer_bytes(struct serve_request *r, struct buf *bytes, uint64_t size, bool complete, uint8_t flags,
                               uint32_t ttl_ms, const char *content_type)
 {
         if (r->offset > size)
-                return none(r, TTL_UNKNOWN_MS);
+                return serve_look_none(r, TTL_UNKNOWN_MS);
         uint64_t left = size - r->offset;
         size_t len = left < r->max_bytes ? (size_t)left : r->max_bytes;
         if (complete && len == left)
@@ -77,7 +71,7 @@ static enum look look_unreadable(struct serve_request *r)
 
 /* What was read, or not, is not on its way any more. true: its file went to the archive before its turn at the disk came, so r is looked
  * at again, and may be gone. */
-static bool end_read(struct serve_request *r, struct chunk_log *log, const struct segment_view *v, int status, struct buf **bytes)
+bool serve_end_read(struct serve_request *r, struct chunk_log *log, const struct segment_view *v, int status, struct buf **bytes)
 {
         const struct volume_row *row = volumes_get(&log->closed, v->volume);
         *bytes = r->reading;
@@ -96,7 +90,7 @@ static void read_done(void *arg, int status)
 {
         struct serve_request *r = arg;
         struct buf *bytes;
-        if (end_read(r, r->log, &r->view, status, &bytes))
+        if (serve_end_read(r, r->log, &r->view, status, &bytes))
                 return;
         bool all = r->offset + bytes->len == r->object_bytes;
         struct serve_answer a = {.status = status,
@@ -155,14 +149,6 @@ static void read_for_copy(struct serve *sv, struct serve_request *r, const struc
         }
 }
 
-static void recording_read_done(void *arg, int status);
-static void picture_read_done(void *arg, int status);
-
-static bool is_picture(const struct serve_request *r)
-{
-        return r->parsed.kind == KEY_PICTURE || (r->parsed.file && strcmp(r->parsed.file, KEY_POSTER) == 0);
-}
-
 /* Nothing that an object store says is "not found" here: a row says that it is there, and other owners may have it. What it has, and
  * is not what was stored, cannot be read; otherwise it may be had later. */
 static void archive_read_done(void *arg, int err, const char *words)
@@ -172,9 +158,9 @@ static void archive_read_done(void *arg, int err, const char *words)
         bool bad = err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_PROTO || err == ERR_IO;
         int status = !err ? 0 : bad ? ERR_IO : ERR_FULL;
         if (r->parsed.kind == KEY_RECORDING || r->parsed.kind == KEY_PIECE)
-                recording_read_done(r, status);
-        else if (is_picture(r))
-                picture_read_done(r, status);
+                serve_recording_read_done(r, status);
+        else if (serve_is_picture(r))
+                serve_picture_read_done(r, status);
         else
                 read_done(r, status);
 }
@@ -188,14 +174,15 @@ static int read_archived(struct serve *sv, struct serve_request *r, const struct
         const struct volume_row *row = volumes_get(&log->closed, v->volume);
         assert(row); /* v is of it, and nothing came between */
         char *idx = volume_path(log->dir, v->volume, "idx"), *name = archive_name(s->stream, s->id, log->dir, v->volume, row->sum.crc);
-        int rc = archive_read(sv->archive, &(struct archive_volume){.name = name, .idx_path = idx}, from, r->reading, archive_read_done, r);
+        struct archive_volume volume = {.name = name, .idx_path = idx};
+        int rc = archive_read(sv->archive, &volume, from, r->reading, archive_read_done, r);
         free(name);
         free(idx);
         return rc;
 }
 
 /* Asks the disk, or the archive, for len bytes of the volume that v is in. */
-static enum look read_media(struct serve *sv, struct serve_request *r, struct session *s, struct chunk_log *log,
+enum look serve_read_media(struct serve *sv, struct serve_request *r, struct session *s, struct chunk_log *log,
                             const struct segment_view *v, uint64_t from, size_t len, disk_done *done)
 {
         r->log = log;
@@ -225,98 +212,27 @@ static enum look read_media(struct serve *sv, struct serve_request *r, struct se
 }
 
 /* Whether r may ask the disk now. */
-static bool has_turn(struct serve_request *r, enum read_kind kind)
+bool serve_has_turn(struct serve_request *r, enum read_kind kind)
 {
         r->wants = kind;
         return r->asking.state == ASKING_READS;
 }
 
 /* The same where what v tells of is: it may have waited for its turn at the disk, to have the index read, which it gives back then. */
-static bool has_turn_for(struct serve *sv, struct serve_request *r, const struct segment_view *v, enum read_kind here)
+bool serve_has_turn_for(struct serve *sv, struct serve_request *r, const struct segment_view *v, enum read_kind here)
 {
         if (!v->archived)
-                return has_turn(r, here);
+                return serve_has_turn(r, here);
         if (r->asking.state == ASKING_READS && r->asking.kind != READ_ARCHIVE)
                 askers_leave(&sv->askers, &r->asking);
-        return has_turn(r, READ_ARCHIVE);
+        return serve_has_turn(r, READ_ARCHIVE);
 }
 
-static enum read_kind kind_of_read(const struct session *s, const struct chunk_log *log, uint32_t segment)
+enum read_kind serve_kind_of_read(const struct session *s, const struct chunk_log *log, uint32_t segment)
 {
         const struct index *ix = &log->index;
         uint32_t last = ix->count ? ix->rows[ix->count - 1].segment : 0;
         return s->state == SESSION_LIVE && segment + LIVE_READ_SEGMENTS >= last ? READ_LIVE : READ_OLD;
-}
-
-static void give_key_picture(struct serve_request *r, const uint8_t *data, size_t len, const struct init_info *init, enum look *look)
-{
-        struct buf *cut = keyframe_cut(data, len, init, r->parsed.segment);
-        *look = cut ? answer_bytes(r, cut, cut->len, true, FETCH_IMMUTABLE, TTL_MEDIA_MS, init_type(init)) : serve_look_error(r, ERR_IO);
-        buf_unref(&cut);
-}
-
-/* Of the segment that a picture is in, or its beginning: the answer; false: a second before has the picture, and is to be looked at. */
-static bool give_picture(struct serve_request *r, const struct session *s, const uint8_t *data, size_t len, const struct init_info *init, enum look *look)
-{
-        size_t from, bytes;
-        bool ended = s->state == SESSION_ENDED && r->parsed.kind != KEY_ENTRY, for_ever = ended || r->parsed.kind == KEY_PICTURE;
-        *look = LOOK_DONE;
-        if (init->kind != TRACK_PICTURES) {
-                give_key_picture(r, data, len, init, look);
-                return true;
-        }
-        if (!picture_in_segment(data, len, &from, &bytes)) {
-                serve_look_error(r, ERR_IO); /* it is damaged */
-                return true;
-        }
-        if (bytes == 0 && r->back < PICTURE_BACK_MAX && r->parsed.segment > 0) {
-                r->back++;
-                r->parsed.segment--;
-                return false;
-        }
-        if (bytes == 0) {
-                *look = none(r, TTL_NEVER_MS);
-                return true;
-        }
-        struct buf *file = buf_copy(data + from, bytes);
-        *look = answer_bytes(r, file, file->len, true, for_ever ? FETCH_IMMUTABLE : 0, for_ever ? TTL_MEDIA_MS : TTL_MANIFEST_MS, PICTURE_TYPE);
-        buf_unref(&file);
-        return true;
-}
-
-static void picture_read_done(void *arg, int status)
-{
-        struct serve_request *r = arg;
-        const struct session *s = r->pinned;
-        struct serve *sv = r->serve;
-        enum look look = LOOK_DONE;
-        struct buf *bytes;
-        if (end_read(r, r->log, &r->view, status, &bytes))
-                return;
-        bool given = true;
-        if (status) /* its volume's row says that it is here: that is no absence */
-                serve_look_error(r, status == ERR_FULL ? ERR_FULL : ERR_IO);
-        else
-                given = give_picture(r, s, bytes->data, bytes->len, &r->log->init, &look);
-        buf_unref(&bytes);
-        if (!given)
-                serve_resolve(sv, r);
-        else if (look == LOOK_NONE)
-                serve_reply(r, &(struct serve_answer){.status = ERR_NOT_FOUND, .ttl_ms = r->none_ttl_ms});
-}
-
-static enum look look_segment_of(struct serve *sv, struct serve_request *r, struct session *s, struct track *t);
-
-static enum look look_at_picture(struct serve *sv, struct serve_request *r, struct session *s, struct track *t)
-{
-        const struct segment_view *v = &r->view;
-        enum look look;
-        size_t len = v->len_bytes < KEYFRAME_READ_BYTES ? v->len_bytes : KEYFRAME_READ_BYTES;
-        if (v->bytes)
-                return give_picture(r, s, v->bytes->data, v->len_bytes, &t->init, &look) ? look : look_segment_of(sv, r, s, t);
-        if (!has_turn_for(sv, r, v, kind_of_read(s, t->log, r->parsed.segment)))
-                return LOOK_TURN;
-        return read_media(sv, r, s, t->log, v, v->offset, len, picture_read_done);
 }
 
 /* Asks for what is wanted of the segment that r->view tells of. */
@@ -324,9 +240,9 @@ static enum look read_segment(struct serve *sv, struct serve_request *r, struct 
 {
         const struct segment_view *v = &r->view;
         uint64_t from = r->offset - r->view_at, left = v->len_bytes - from;
-        if (!has_turn_for(sv, r, v, kind_of_read(s, log, r->parsed.segment)))
+        if (!serve_has_turn_for(sv, r, v, serve_kind_of_read(s, log, r->parsed.segment)))
                 return LOOK_TURN;
-        return read_media(sv, r, s, log, v, v->offset + from, left < r->max_bytes ? (size_t)left : r->max_bytes, read_done);
+        return serve_read_media(sv, r, s, log, v, v->offset + from, left < r->max_bytes ? (size_t)left : r->max_bytes, read_done);
 }
 
 static size_t read_bytes(void *arg, uint64_t pos, void *dst, size_t max)
@@ -339,14 +255,15 @@ static size_t read_bytes(void *arg, uint64_t pos, void *dst, size_t max)
 static enum look look_at_part(struct serve_request *r, const struct init_info *init)
 {
         const struct segment_view *v = &r->view;
-        struct parts_of p = {.read = read_bytes, .arg = v->bytes, .len_bytes = v->len_bytes, .complete = v->complete, .chunks = r->part_chunks};
+        struct parts_of p = {.read = read_bytes, .arg = v->bytes, .len_bytes = v->len_bytes, .complete = v->complete,
+                             .chunks = r->part_chunks};
         uint64_t from, len;
         enum part_state state = v->bytes ? parts_find(&p, r->part, &from, &len) : PART_NONE;
         if (state != PART_HERE)
-                return state == PART_NOT_YET ? LOOK_WAIT : none(r, TTL_NEVER_MS);
+                return state == PART_NOT_YET ? LOOK_WAIT : serve_look_none(r, TTL_NEVER_MS);
         uint64_t identity = 1 + r->part * (uint64_t)PART_CHUNKS_MAX + r->part_chunks;
-        serve_reply(r, &(struct serve_answer){.flags = FETCH_IMMUTABLE | FETCH_COMPLETE, .ttl_ms = TTL_MEDIA_MS, .content_type = init_type(init),
-                                         .bytes = v->bytes, .from = (size_t)from, .len = (size_t)len, .size = len, .complete = true,
+        serve_reply(r, &(struct serve_answer){.flags = FETCH_IMMUTABLE | FETCH_COMPLETE, .ttl_ms = TTL_MEDIA_MS,
+                                         .content_type = init_type(init), .bytes = v->bytes, .from = (size_t)from, .len = (size_t)len, .size = len, .complete = true,
                                          .identity = identity});
         return LOOK_DONE;
 }
@@ -359,7 +276,7 @@ static enum look look_at_stored(struct serve *sv, struct serve_request *r, struc
         if (r->offset == v->len_bytes && !v->complete)
                 return LOOK_WAIT;
         if (v->bytes || r->offset >= v->len_bytes)
-                return answer_bytes(r, v->bytes, v->len_bytes, v->complete, FETCH_IMMUTABLE, TTL_MEDIA_MS, init_type(&log->init));
+                return serve_answer_bytes(r, v->bytes, v->len_bytes, v->complete, FETCH_IMMUTABLE, TTL_MEDIA_MS, init_type(&log->init));
         r->view_at = 0;
         r->object_bytes = v->len_bytes;
         return read_segment(sv, r, s, log);
@@ -385,14 +302,14 @@ static enum look look_ahead(struct serve_request *r, const struct session *s, co
         int64_t edge_us = session_live_edge_us(s), edge = edge_us / SEGMENT_US;
         edge = edge > last ? edge : last;
         if (s->state == SESSION_ENDED || n < t->first_segment || n < last)
-                return none(r, TTL_NEVER_MS);
+                return serve_look_none(r, TTL_NEVER_MS);
         if (n <= edge + DUE_SOON_SEGMENTS) {
                 int64_t stored_us = (last + 1) * SEGMENT_US, from_us = n * SEGMENT_US - (edge_us > stored_us ? edge_us : stored_us);
                 r->due_ms = from_us > 0 ? (uint32_t)(from_us / US_PER_MS) : 0;
                 return LOOK_WAIT;
         }
         int64_t until_ms = (n - DUE_SOON_SEGMENTS - edge) * 1000;
-        return none(r, until_ms < TTL_UNKNOWN_MS ? (uint32_t)until_ms : TTL_UNKNOWN_MS);
+        return serve_look_none(r, until_ms < TTL_UNKNOWN_MS ? (uint32_t)until_ms : TTL_UNKNOWN_MS);
 }
 
 /* Whether the session's tracks are there: LOOK_DONE. Of a recording they are read first; when that fails r is answered and *over. */
@@ -400,7 +317,7 @@ static enum look look_loaded(struct serve_request *r, struct session *s, bool *o
 {
         *over = false;
         if (session_loadable(s)) { /* which takes as long as many reads do */
-                if (!has_turn(r, READ_OLD))
+                if (!serve_has_turn(r, READ_OLD))
                         return LOOK_TURN;
                 session_load(s);
         }
@@ -423,21 +340,21 @@ static enum look look_at_none(struct serve_request *r, enum segment_state state)
         case SEGMENT_UNREADABLE:
                 return look_unreadable(r);
         case SEGMENT_LACKING: /* another origin is asked next; if none has it, it may yet be brought from one */
-                return is_for_copy(r) ? look_unreadable(r) : none(r, TTL_UNKNOWN_MS);
+                return is_for_copy(r) ? look_unreadable(r) : serve_look_none(r, TTL_UNKNOWN_MS);
         default:
-                return none(r, TTL_NEVER_MS);
+                return serve_look_none(r, TTL_NEVER_MS);
         }
 }
 
-static enum look look_segment_of(struct serve *sv, struct serve_request *r, struct session *s, struct track *t)
+enum look serve_look_segment(struct serve *sv, struct serve_request *r, struct session *s, struct track *t)
 {
         if (t->unreadable)
                 return serve_look_error(r, ERR_IO);
         if (!t->log)
                 return LOOK_WAIT;
-        bool turn = has_turn(r, kind_of_read(s, t->log, r->parsed.segment));
+        bool turn = serve_has_turn(r, serve_kind_of_read(s, t->log, r->parsed.segment));
         enum segment_state state = chunk_log_segment(t->log, r->parsed.segment, turn, &r->view);
-        return state == SEGMENT_HERE   ? (is_picture(r) ? look_at_picture(sv, r, s, t) : look_at_stored(sv, r, s, t->log))
+        return state == SEGMENT_HERE   ? (serve_is_picture(r) ? serve_look_at_picture(sv, r, s, t) : look_at_stored(sv, r, s, t->log))
                : state == SEGMENT_NONE ? look_ahead(r, s, t, r->parsed.segment)
                                        : look_at_none(r, state);
 }
@@ -449,12 +366,12 @@ static enum look look_joined(struct serve *sv, struct serve_request *r, struct s
         struct joined_place at;
         bool not_yet;
         if (!t)
-                return none(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
+                return serve_look_none(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
         if (t->unreadable)
                 return serve_look_error(r, ERR_IO);
         if (!t->log)
                 return LOOK_WAIT;
-        bool turn = has_turn(r, kind_of_read(s, t->log, r->parsed.segment));
+        bool turn = serve_has_turn(r, serve_kind_of_read(s, t->log, r->parsed.segment));
         enum segment_state state = joined_find(s, t, &r->parsed, r->offset, turn, &at, &not_yet);
         if (not_yet) /* whole is the last second when the next one begins */
                 return look_ahead(r, s, t, (int64_t)r->parsed.segment + r->parsed.joined);
@@ -473,31 +390,20 @@ static enum look look_segment(struct serve *sv, struct serve_request *r, struct 
         struct track *t = session_track(s, r->parsed.track);
         bool wrong = t && r->parsed.kind == KEY_PICTURE && t->init.kind == TRACK_AUDIO;
         if (!t || wrong)
-                return none(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
-        return look_segment_of(sv, r, s, t);
-}
-
-static enum look look_poster(struct serve *sv, struct serve_request *r, struct session *s)
-{
-        const struct track *shown = picture_track(s);
-        if (!shown)
-                return none(r, TTL_UNKNOWN_MS);
-        struct track *t = session_track(s, shown->name);
-        if (!r->back)
-                r->parsed.segment = picture_of_session(s, t);
-        return look_segment_of(sv, r, s, t);
+                return serve_look_none(r, s->state == SESSION_LIVE ? TTL_UNKNOWN_MS : TTL_NEVER_MS);
+        return serve_look_segment(sv, r, s, t);
 }
 
 static enum look look_init(struct serve_request *r, struct session *s)
 {
         struct track *t = session_track(s, r->parsed.track);
         if (!t)
-                return none(r, TTL_UNKNOWN_MS);
+                return serve_look_none(r, TTL_UNKNOWN_MS);
         if (t->unreadable)
                 return serve_look_error(r, ERR_IO);
         if (t->making)
                 return LOOK_WAIT;
-        return answer_bytes(r, t->init_bytes, t->init_bytes->len, true, FETCH_IMMUTABLE, TTL_MEDIA_MS, init_type(&t->init));
+        return serve_answer_bytes(r, t->init_bytes, t->init_bytes->len, true, FETCH_IMMUTABLE, TTL_MEDIA_MS, init_type(&t->init));
 }
 
 /* The index of a volume with a hole is read before the hole is left out. LOOK_DONE: all are known, or cannot be; *over: r is answered. */
@@ -510,7 +416,7 @@ static enum look look_at_holes(struct serve_request *r, const struct session *s,
                 const struct volume_row *row = t->log && t->init.kind < TRACK_KINDS ? track_unseen_hole(s, t) : NULL;
                 enum segment_state state = SEGMENT_NONE;
                 if (row)
-                        state = chunk_log_segment(t->log, row->sum.first_segment, has_turn(r, READ_OLD), &v);
+                        state = chunk_log_segment(t->log, row->sum.first_segment, serve_has_turn(r, READ_OLD), &v);
                 *over = state == SEGMENT_BUSY;
                 if (*over)
                         return serve_look_error(r, ERR_FULL);
@@ -535,7 +441,7 @@ static enum look look_manifest(struct serve *sv, struct serve_request *r, struct
         const struct manifest_format *f = manifest_format(r->parsed.file);
         bool over;
         if (!manifest_ready(s, clock_mono_us()))
-                return s->state == SESSION_LIVE ? LOOK_WAIT : none(r, TTL_UNKNOWN_MS);
+                return s->state == SESSION_LIVE ? LOOK_WAIT : serve_look_none(r, TTL_UNKNOWN_MS);
         enum look holes = look_at_holes(r, s, &over);
         if (over || holes != LOOK_DONE)
                 return holes;
@@ -544,7 +450,7 @@ static enum look look_manifest(struct serve *sv, struct serve_request *r, struct
                 take_all_at_once(r);
         struct manifest_options o = options_for(sv, s);
         struct buf *text = f->write(s, &o, entry);
-        enum look l = answer_bytes(r, text, text->len, true, for_ever ? FETCH_IMMUTABLE : 0,
+        enum look l = serve_answer_bytes(r, text, text->len, true, for_ever ? FETCH_IMMUTABLE : 0,
                                    for_ever ? TTL_MEDIA_MS : TTL_MANIFEST_MS, f->content_type);
         buf_unref(&text);
         return l;
@@ -560,11 +466,11 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
         const struct track *t = session_track(s, r->parsed.track);
         bool live = s->state == SESSION_LIVE, over;
         if (!t)
-                return none(r, TTL_UNKNOWN_MS);
+                return serve_look_none(r, TTL_UNKNOWN_MS);
         if (t->unreadable)
                 return serve_look_error(r, ERR_IO);
         if (!t->log || !manifest_ready(s, clock_mono_us()))
-                return live ? LOOK_WAIT : none(r, TTL_UNKNOWN_MS);
+                return live ? LOOK_WAIT : serve_look_none(r, TTL_UNKNOWN_MS);
         struct manifest_options o = options_for(sv, s);
         switch (r->parsed.classic ? look_classic(s, t, &o) : playlist_look(s, t, &r->parsed)) {
         case PLAYLIST_READY:
@@ -572,7 +478,7 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
         case PLAYLIST_NOT_YET:
                 return LOOK_WAIT;
         case PLAYLIST_FAR:
-                return none(r, TTL_UNKNOWN_MS);
+                return serve_look_none(r, TTL_UNKNOWN_MS);
         }
         enum look holes = look_at_holes(r, s, &over);
         if (over || holes != LOOK_DONE)
@@ -585,140 +491,10 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
                                      : playlist_write(s, t, &o, &r->parsed);
         if (live)
                 take_all_at_once(r);
-        enum look l = answer_bytes(r, text, text->len, true, live ? 0 : FETCH_IMMUTABLE,
+        enum look l = serve_answer_bytes(r, text, text->len, true, live ? 0 : FETCH_IMMUTABLE,
                                    !live ? TTL_MEDIA_MS : lasts ? TTL_MANIFEST_MS : TTL_PLAYLIST_MS, PLAYLIST_TYPE);
         buf_unref(&text);
         return l;
-}
-
-static const char *recording_type(const struct serve_request *r, const struct session *s)
-{
-        struct recording_tracks c;
-        recording_choose(&c, s, r->parsed.track, r->parsed.from, r->parsed.to);
-        return c.count && c.tracks[0]->init.kind == TRACK_VIDEO ? INIT_TYPE_PICTURE : INIT_TYPE_SOUND;
-}
-
-/* A piece's name says of which file it is; the file's does not. */
-static uint8_t recording_flags(const struct serve_request *r, bool all)
-{
-        return (uint8_t)((r->parsed.kind == KEY_PIECE ? FETCH_IMMUTABLE : 0) | (all ? FETCH_COMPLETE : 0));
-}
-
-static void recording_read_done(void *arg, int status)
-{
-        struct serve_request *r = arg;
-        const struct session *s = r->pinned;
-        struct buf *bytes;
-        const char *type = recording_type(r, s);
-        if (end_read(r, r->log, &r->place.view, status, &bytes))
-                return;
-        bool all = r->offset + bytes->len == r->whole;
-        struct serve_answer a = {.flags = recording_flags(r, all), .ttl_ms = r->parsed.kind == KEY_PIECE ? TTL_MEDIA_MS : 0,
-                                 .content_type = type, .bytes = bytes, .len = bytes->len, .size = r->whole, .identity = r->identity,
-                                 .complete = true, .kept = r->slow_taker};
-        if (status) /* its volume's row says that it is here: that is no absence */
-                a = (struct serve_answer){.status = status == ERR_FULL ? ERR_FULL : ERR_IO};
-        serve_reply(r, &a);
-        buf_unref(&bytes);
-}
-
-/* Takes the words. */
-static enum look answer_cannot(struct serve_request *r, char *words)
-{
-        struct buf *bytes = buf_copy(words, strlen(words));
-        serve_reply(r, &(struct serve_answer){.status = ERR_UNSUPPORTED, .bytes = bytes, .len = bytes->len});
-        buf_unref(&bytes);
-        free(words);
-        return LOOK_DONE;
-}
-
-static enum look answer_no_track(struct serve_request *r, const struct session *s)
-{
-        char all[SESSION_TRACKS_MAX * (TRACK_NAME_MAX + 2)];
-        recording_list_tracks(s, all, sizeof(all));
-        return answer_cannot(r, mem_printf("there is no track %s in this recording, which has %s", r->parsed.track, *all ? all : "none"));
-}
-
-/* What the state says of a recording that is not there, or not yet. */
-static enum look look_recording_later(struct serve_request *r, enum segment_state state, const struct layout *l)
-{
-        switch (state) {
-        case SEGMENT_UNREAD:
-                return LOOK_TURN;
-        case SEGMENT_LOADING:
-                return LOOK_LOADING;
-        case SEGMENT_BUSY:
-                return serve_look_error(r, ERR_FULL);
-        case SEGMENT_UNREADABLE:
-                if (l && l->failed == ERR_LIMIT && r->parsed.kind == KEY_RECORDING)
-                        return answer_cannot(r, mem_strdup("this is too long for one file: ask for a part of it, ?from=SECONDS&to=SECONDS"));
-                return serve_look_error(r, ERR_IO);
-        case SEGMENT_LACKING:
-                return serve_look_error(r, ERR_NOT_YET);
-        default:
-                return none(r, TTL_UNKNOWN_MS);
-        }
-}
-
-/* A slice of the header: of a day it is 41 MB, and those who read it slowly are to hold little. */
-static enum look answer_header(struct serve_request *r, const struct session *s, const struct layout *l, uint64_t at, uint64_t left)
-{
-        size_t len = l->header->len - (size_t)at, most = r->slow_taker ? HEADER_SLICE_BYTES : r->max_bytes;
-        most = most < r->max_bytes ? most : r->max_bytes;
-        len = len < most ? len : most;
-        len = len < left ? len : (size_t)left;
-        struct buf *slice = buf_copy(l->header->data + at, len);
-        serve_reply(r, &(struct serve_answer){.flags = recording_flags(r, len == left),
-                                         .ttl_ms = r->parsed.kind == KEY_PIECE ? TTL_MEDIA_MS : 0, .content_type = recording_type(r, s),
-                                         .bytes = slice, .len = len, .size = r->whole, .identity = l->identity, .complete = true});
-        buf_unref(&slice);
-        return LOOK_DONE;
-}
-
-/* What an edge needs to know before it says anything of the file. */
-static enum look answer_facts(struct serve_request *r, const struct session *s, const struct layout *l)
-{
-        char *text = mem_printf("{\"size\":%" PRIu64 ",\"identity\":\"%016" PRIx64 "\",\"type\":\"%s\"}\n", l->size, l->identity,
-                                recording_type(r, s));
-        struct buf *bytes = buf_copy(text, strlen(text));
-        enum look done = answer_bytes(r, bytes, bytes->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
-        buf_unref(&bytes);
-        free(text);
-        return done;
-}
-
-/* Of the one file, or of a piece of it, at most the rest of a segment. */
-static enum look look_recording(struct serve *sv, struct serve_request *r, struct session *s)
-{
-        struct recording_place *at = &r->place;
-        struct layout *l;
-        const struct key *k = &r->parsed;
-        if (*k->track && s->state == SESSION_ENDED && !recording_has(s, k->track))
-                return k->kind == KEY_RECORDING ? answer_no_track(r, s) : none(r, TTL_NEVER_MS);
-        enum segment_state state = layouts_get(&sv->layouts, s, k->track, k->from, k->to, has_turn(r, READ_OLD), &l);
-        if (state != SEGMENT_HERE)
-                return look_recording_later(r, state, l);
-        if (k->kind == KEY_FACTS)
-                return answer_facts(r, s, l);
-        uint64_t from = k->kind == KEY_PIECE ? (uint64_t)k->piece * RECORDING_PIECE_BYTES : 0, end = l->size;
-        if (k->kind == KEY_PIECE && end > from + RECORDING_PIECE_BYTES)
-                end = from + RECORDING_PIECE_BYTES;
-        if ((k->kind == KEY_PIECE && k->identity != l->identity) || from >= end || r->offset >= end - from)
-                return none(r, TTL_UNKNOWN_MS);
-        r->whole = end - from;
-        r->identity = l->identity;
-        uint64_t place = from + r->offset, left = end - place;
-        state = recording_find(l, s, place, has_turn(r, READ_OLD), &r->plan, at);
-        if (state != SEGMENT_HERE)
-                return look_recording_later(r, state, NULL);
-        if (!at->log)
-                return answer_header(r, s, l, place, left);
-        if (!has_turn_for(sv, r, &at->view, READ_OLD))
-                return LOOK_TURN;
-        size_t len = at->view.len_bytes - at->skip;
-        len = len < r->max_bytes ? len : r->max_bytes;
-        len = len < left ? len : (size_t)left;
-        return read_media(sv, r, s, at->log, &at->view, at->view.offset + at->skip, len, recording_read_done);
 }
 
 /* The live session, or the newest one that can be played. */
@@ -761,13 +537,13 @@ static enum look look_streams(struct serve *sv, struct serve_request *r)
                         return LOOK_LOADING;
                 }
         }
-        return answer_bytes(r, l->text, l->text->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
+        return serve_answer_bytes(r, l->text, l->text->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
 }
 
 static enum look look_page(struct serve *sv, struct serve_request *r)
 {
         struct buf *text = recordings_json(sv->store, &r->parsed);
-        enum look l = answer_bytes(r, text, text->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
+        enum look l = serve_answer_bytes(r, text, text->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
         buf_unref(&text);
         return l;
 }
@@ -775,7 +551,7 @@ static enum look look_page(struct serve *sv, struct serve_request *r)
 static enum look look_peer_live(struct serve *sv, struct serve_request *r)
 {
         struct buf *page = catalog_write_live(sv->store, r->parsed.since, r->parsed.before_ms, r->parsed.session);
-        enum look l = answer_bytes(r, page, page->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
+        enum look l = serve_answer_bytes(r, page, page->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
         buf_unref(&page);
         return l;
 }
@@ -785,7 +561,7 @@ static enum look look_names(struct serve *sv, struct serve_request *r)
         if (r->wait_ms && !names_have_news(sv->store, r->parsed.instance, r->parsed.since))
                 return LOOK_WAIT;
         struct buf *page = names_page(sv->store, r->parsed.instance, r->parsed.since, sv->settled);
-        enum look l = answer_bytes(r, page, page->len, true, 0, 0, NULL);
+        enum look l = serve_answer_bytes(r, page, page->len, true, 0, 0, NULL);
         buf_unref(&page);
         return l;
 }
@@ -793,13 +569,13 @@ static enum look look_names(struct serve *sv, struct serve_request *r)
 enum look serve_look_peer(struct serve *sv, struct serve_request *r)
 {
         if (!r->from_node)
-                return none(r, TTL_NEVER_MS);
+                return serve_look_none(r, TTL_NEVER_MS);
         if (r->parsed.kind == KEY_PEER_LIVE)
                 return look_peer_live(sv, r);
         if (r->parsed.kind == KEY_NAMES)
                 return look_names(sv, r);
         if (r->parsed.kind == KEY_PEER_EVENTS && !sv->events.settled)
-                return none(r, TTL_NEVER_MS);
+                return serve_look_none(r, TTL_NEVER_MS);
         struct session *s = r->parsed.kind == KEY_PEER_SESSION ? store_session(sv->store, r->parsed.session) : NULL;
         if (!s && r->parsed.kind == KEY_PEER_SESSION &&
             (store_unreadable(sv->store, r->parsed.session) || removals_have(sv->store, r->parsed.session)))
@@ -811,7 +587,7 @@ enum look serve_look_peer(struct serve *sv, struct serve_request *r)
         struct buf *text = r->parsed.kind == KEY_PEER_EVENTS  ? sv->events.settled(sv->events.arg)
                            : r->parsed.kind == KEY_PEER_ENDED ? catalog_write_ended(sv->store, r->parsed.since)
                                                               : catalog_write_one(s, r->parsed.below);
-        enum look l = answer_bytes(r, text, text->len, true, 0, 0, JSON_TYPE);
+        enum look l = serve_answer_bytes(r, text, text->len, true, 0, 0, JSON_TYPE);
         buf_unref(&text);
         return l;
 }
@@ -835,14 +611,14 @@ enum look serve_look(struct serve *sv, struct serve_request *r)
         if (!s && is_for_copy(r) && store_unreadable(sv->store, r->parsed.session))
                 return serve_look_error(r, ERR_IO);
         if (!s)
-                return none(r, TTL_UNKNOWN_MS);
+                return serve_look_none(r, TTL_UNKNOWN_MS);
         enum look loaded = look_loaded(r, s, &over);
         if (over || loaded != LOOK_DONE)
                 return loaded;
         switch (r->parsed.kind) {
         case KEY_SEGMENT:
                 if (r->parsed.joined)
-                        return r->part_chunks ? none(r, TTL_NEVER_MS) : look_joined(sv, r, s);
+                        return r->part_chunks ? serve_look_none(r, TTL_NEVER_MS) : look_joined(sv, r, s);
                 return look_segment(sv, r, s);
         case KEY_PICTURE:
                 return look_segment(sv, r, s);
@@ -853,8 +629,8 @@ enum look serve_look(struct serve *sv, struct serve_request *r)
         case KEY_FACTS:
         case KEY_PIECE:
         case KEY_RECORDING:
-                return look_recording(sv, r, s);
+                return serve_look_recording(sv, r, s);
         default:
-                return is_picture(r) ? look_poster(sv, r, s) : look_manifest(sv, r, s);
+                return serve_is_picture(r) ? serve_look_poster(sv, r, s) : look_manifest(sv, r, s);
         }
 }

@@ -1,0 +1,141 @@
+/* A recording as one file, and pieces of it. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "common/mem.h"
+#include "originD/serve_impl.h"
+
+#define HEADER_SLICE_BYTES (64u << 10)
+
+static const char *recording_type(const struct serve_request *r, const struct session *s)
+{
+        struct recording_tracks c;
+        recording_choose(&c, s, r->parsed.track, r->parsed.from, r->parsed.to);
+        return c.count && c.tracks[0]->init.kind == TRACK_VIDEO ? INIT_TYPE_PICTURE : INIT_TYPE_SOUND;
+}
+
+/* A piece's name says of which file it is; the file's does not. */
+static uint8_t recording_flags(const struct serve_request *r, bool all)
+{
+        return (uint8_t)((r->parsed.kind == KEY_PIECE ? FETCH_IMMUTABLE : 0) | (all ? FETCH_COMPLETE : 0));
+}
+
+void serve_recording_read_done(void *arg, int status)
+{
+        struct serve_request *r = arg;
+        const struct session *s = r->pinned;
+        struct buf *bytes;
+        const char *type = recording_type(r, s);
+        if (serve_end_read(r, r->log, &r->place.view, status, &bytes))
+                return;
+        bool all = r->offset + bytes->len == r->whole;
+        struct serve_answer a = {.flags = recording_flags(r, all), .ttl_ms = r->parsed.kind == KEY_PIECE ? TTL_MEDIA_MS : 0,
+                                 .content_type = type, .bytes = bytes, .len = bytes->len, .size = r->whole, .identity = r->identity,
+                                 .complete = true, .kept = r->slow_taker};
+        if (status) /* its volume's row says that it is here: that is no absence */
+                a = (struct serve_answer){.status = status == ERR_FULL ? ERR_FULL : ERR_IO};
+        serve_reply(r, &a);
+        buf_unref(&bytes);
+}
+
+/* Takes the words. */
+static enum look answer_cannot(struct serve_request *r, char *words)
+{
+        struct buf *bytes = buf_copy(words, strlen(words));
+        serve_reply(r, &(struct serve_answer){.status = ERR_UNSUPPORTED, .bytes = bytes, .len = bytes->len});
+        buf_unref(&bytes);
+        free(words);
+        return LOOK_DONE;
+}
+
+static enum look answer_no_track(struct serve_request *r, const struct session *s)
+{
+        char all[SESSION_TRACKS_MAX * (TRACK_NAME_MAX + 2)];
+        recording_list_tracks(s, all, sizeof(all));
+        return answer_cannot(r, mem_printf("there is no track %s in this recording, which has %s", r->parsed.track, *all ? all : "none"));
+}
+
+/* What the state says of a recording that is not there, or not yet. */
+static enum look look_recording_later(struct serve_request *r, enum segment_state state, const struct layout *l)
+{
+        switch (state) {
+        case SEGMENT_UNREAD:
+                return LOOK_TURN;
+        case SEGMENT_LOADING:
+                return LOOK_LOADING;
+        case SEGMENT_BUSY:
+                return serve_look_error(r, ERR_FULL);
+        case SEGMENT_UNREADABLE:
+                if (l && l->failed == ERR_LIMIT && r->parsed.kind == KEY_RECORDING)
+                        return answer_cannot(r, mem_strdup("this is too long for one file: ask for a part of it, "
+                                                           "?from=SECONDS&to=SECONDS"));
+                return serve_look_error(r, ERR_IO);
+        case SEGMENT_LACKING:
+                return serve_look_error(r, ERR_NOT_YET);
+        default:
+                return serve_look_none(r, TTL_UNKNOWN_MS);
+        }
+}
+
+/* A slice of the header: of a day it is 41 MB, and those who read it slowly are to hold little. */
+static enum look answer_header(struct serve_request *r, const struct session *s, const struct layout *l, uint64_t at, uint64_t left)
+{
+        size_t len = l->header->len - (size_t)at, most = r->slow_taker ? HEADER_SLICE_BYTES : r->max_bytes;
+        most = most < r->max_bytes ? most : r->max_bytes;
+        len = len < most ? len : most;
+        len = len < left ? len : (size_t)left;
+        struct buf *slice = buf_copy(l->header->data + at, len);
+        serve_reply(r, &(struct serve_answer){.flags = recording_flags(r, len == left),
+                                         .ttl_ms = r->parsed.kind == KEY_PIECE ? TTL_MEDIA_MS : 0, .content_type = recording_type(r, s),
+                                         .bytes = slice, .len = len, .size = r->whole, .identity = l->identity, .complete = true});
+        buf_unref(&slice);
+        return LOOK_DONE;
+}
+
+/* What an edge needs to know before it says anything of the file. */
+static enum look answer_facts(struct serve_request *r, const struct session *s, const struct layout *l)
+{
+        char *text = mem_printf("{\"size\":%" PRIu64 ",\"identity\":\"%016" PRIx64 "\",\"type\":\"%s\"}\n", l->size, l->identity,
+                                recording_type(r, s));
+        struct buf *bytes = buf_copy(text, strlen(text));
+        enum look done = serve_answer_bytes(r, bytes, bytes->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
+        buf_unref(&bytes);
+        free(text);
+        return done;
+}
+
+/* Of the one file, or of a piece of it, at most the rest of a segment. */
+enum look serve_look_recording(struct serve *sv, struct serve_request *r, struct session *s)
+{
+        struct recording_place *at = &r->place;
+        struct layout *l;
+        const struct key *k = &r->parsed;
+        if (*k->track && s->state == SESSION_ENDED && !recording_has(s, k->track))
+                return k->kind == KEY_RECORDING ? answer_no_track(r, s) : serve_look_none(r, TTL_NEVER_MS);
+        enum segment_state state = layouts_get(&sv->layouts, s, k->track, k->from, k->to, serve_has_turn(r, READ_OLD), &l);
+        if (state != SEGMENT_HERE)
+                return look_recording_later(r, state, l);
+        if (k->kind == KEY_FACTS)
+                return answer_facts(r, s, l);
+        uint64_t from = k->kind == KEY_PIECE ? (uint64_t)k->piece * RECORDING_PIECE_BYTES : 0, end = l->size;
+        if (k->kind == KEY_PIECE && end > from + RECORDING_PIECE_BYTES)
+                end = from + RECORDING_PIECE_BYTES;
+        if ((k->kind == KEY_PIECE && k->identity != l->identity) || from >= end || r->offset >= end - from)
+                return serve_look_none(r, TTL_UNKNOWN_MS);
+        r->whole = end - from;
+        r->identity = l->identity;
+        uint64_t place = from + r->offset, left = end - place;
+        state = recording_find(l, s, place, serve_has_turn(r, READ_OLD), &r->plan, at);
+        if (state != SEGMENT_HERE)
+                return look_recording_later(r, state, NULL);
+        if (!at->log)
+                return answer_header(r, s, l, place, left);
+        if (!serve_has_turn_for(sv, r, &at->view, READ_OLD))
+                return LOOK_TURN;
+        size_t len = at->view.len_bytes - at->skip;
+        len = len < r->max_bytes ? len : r->max_bytes;
+        len = len < left ? len : (size_t)left;
+        return serve_read_media(sv, r, s, at->log, &at->view, at->view.offset + at->skip, len, serve_recording_read_done);
+}
