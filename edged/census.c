@@ -408,10 +408,17 @@ static void span(const struct entry *e, int64_t wall_us, uint32_t *first, uint32
         *last = most > UINT32_MAX ? UINT32_MAX : (uint32_t)most;
 }
 
+/* Of a recording there is one whole; of clips, and of files that pieces may be of, there are as many as somebody can invent names. */
+static bool is_invented_easily(const struct key *key)
+{
+        return key->kind == KEY_PIECE || (key->kind == KEY_FACTS && (key->from > 0 || key->to != UINT32_MAX));
+}
+
 static enum census_says judge_key(const struct entry *e, const struct key *key, int64_t wall_us)
 {
-        bool of_session = key->kind >= KEY_FACTS && !*key->track;
-        if (key->kind == KEY_MANIFEST || of_session)
+        if (is_invented_easily(key))
+                return CENSUS_PERHAPS;
+        if (key->kind == KEY_MANIFEST || (key->kind == KEY_FACTS && !*key->track))
                 return CENSUS_THERE;
         bool known = has_track(e, names_track(key->track));
         uint32_t first, last;

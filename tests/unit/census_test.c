@@ -154,6 +154,23 @@ static void test_a_recordings_track_is_known_once_it_was_found(void **state)
         assert_int_equal(says("/live/cam/S1/a128/4.m4s", 0), CENSUS_PERHAPS);
 }
 
+static void test_clips_and_pieces_are_of_those_that_may_not_be_there(void **state)
+{
+        (void)state;
+        begin(true, false);
+        live("cam", "S1", 100, 200, "v720");
+        ended("cam", "S0", 50);
+        assert_int_equal(tell(0), 0);
+        assert_int_equal(says("/live/cam/S0/recording.json", 0), CENSUS_THERE);
+        assert_int_equal(says("/live/cam/S1/v720/recording.json", 0), CENSUS_THERE);
+        assert_int_equal(says("/live/cam/S0/recording.3-9.json", 0), CENSUS_PERHAPS);
+        assert_int_equal(says("/live/cam/S0/recording.3-.json", 0), CENSUS_PERHAPS);
+        assert_int_equal(says("/live/cam/S1/v720/recording.3-9.json", 0), CENSUS_PERHAPS);
+        assert_int_equal(says("/live/cam/S0/recording.0123456789abcdef.1.mp4", 0), CENSUS_PERHAPS);
+        assert_int_equal(says("/live/cam/S1/v720/recording.0123456789abcdef.1.mp4", 0), CENSUS_PERHAPS);
+        assert_int_equal(says("/live/cam/S9/recording.0123456789abcdef.1.mp4", 0), CENSUS_UNKNOWN);
+}
+
 static void test_a_name_is_there_as_long_as_one_node_has_it(void **state)
 {
         (void)state;
@@ -357,6 +374,7 @@ int main(void)
                 TEST(test_each_of_as_many_nodes_as_there_may_be_tells_for_itself),
                 TEST(test_the_window_of_a_live_session_moves_with_the_time),
                 TEST(test_a_recordings_track_is_known_once_it_was_found),
+                TEST(test_clips_and_pieces_are_of_those_that_may_not_be_there),
                 TEST(test_a_name_is_there_as_long_as_one_node_has_it),
                 TEST(test_a_list_that_begins_anew_is_in_force_when_it_has_been_told_to_its_end),
                 TEST(test_what_a_node_that_starts_has_not_told_yet_is_there),
