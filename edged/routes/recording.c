@@ -241,9 +241,13 @@ static void begin_recording(struct ask *a)
                 ask_say_error(a, RESPOND_BUSY);
 }
 
+/* The next piece can be asked for again when its turn comes: for that nobody loses what he is being sent. */
 static bool recording_is_lost(struct ask *a)
 {
-        return a->recording.object && object_is_cut(a->recording.object);
+        struct recording_ask *r = &a->recording;
+        if (r->ahead && object_is_cut(r->ahead))
+                object_unref(&r->ahead);
+        return r->object && object_is_cut(r->object);
 }
 
 static void end_recording(struct ask *a)

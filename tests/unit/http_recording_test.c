@@ -14,7 +14,9 @@
 #define SIZE (2 * RECORDING_PIECE_BYTES + 500000)
 
 static uint64_t identity; /* of the file that there is above */
-static unsigned facts_asked, pieces_asked[3];
+static uint64_t size;     /* and how long it is */
+static unsigned facts_asked, pieces_asked[16];
+static uint32_t newest[16]; /* piece that was asked for, of the recording whose name ends with that digit */
 
 static uint8_t byte_at(uint64_t place)
 {
@@ -24,7 +26,8 @@ static uint8_t byte_at(uint64_t place)
 static void answer_facts(struct fake_call *c)
 {
         char text[128];
-        int len = snprintf(text, sizeof(text), "{\"size\":%u,\"identity\":\"%016llx\",\"type\":\"video/mp4\"}\n", SIZE, (unsigned long long)identity);
+        int len = snprintf(text, sizeof(text), "{\"size\":%llu,\"identity\":\"%016llx\",\"type\":\"video/mp4\"}\n", (unsigned long long)size,
+                           (unsigned long long)identity);
         facts_asked++;
         fake_answer_bytes(c, text, (size_t)len, FETCH_COMPLETE, 60000, "application/json");
 }
@@ -37,8 +40,10 @@ static void answer_piece(struct fake_call *c, const struct key *k)
                 return;
         }
         pieces_asked[k->piece] += c->what.offset == 0;
+        uint32_t *last = &newest[k->session[strlen(k->session) - 1] - 'a'];
+        *last = k->piece > *last ? k->piece : *last;
         uint64_t from = (uint64_t)k->piece * RECORDING_PIECE_BYTES + c->what.offset, end = (uint64_t)(k->piece + 1) * RECORDING_PIECE_BYTES;
-        end = end < SIZE ? end : SIZE;
+        end = end < size ? end : size;
         size_t len = end - from < sizeof(bytes) ? (size_t)(end - from) : sizeof(bytes);
         for (size_t i = 0; i < len; i++)
                 bytes[i] = byte_at(from + i);
@@ -47,15 +52,18 @@ static void answer_piece(struct fake_call *c, const struct key *k)
 
 static void answer_all(struct fixture *f)
 {
+        static uint8_t other[INPUT_MAX / 2];
         struct fake_call *c;
         while ((c = fake_open(f->e.upstream))) {
                 struct key k;
                 key_parse(&k, c->what.key);
-                assert_true(k.kind == KEY_FACTS || k.kind == KEY_PIECE);
+                assert_true(k.kind == KEY_FACTS || k.kind == KEY_PIECE || k.kind == KEY_SEGMENT);
                 if (k.kind == KEY_FACTS)
                         answer_facts(c);
-                else
+                else if (k.kind == KEY_PIECE)
                         answer_piece(c, &k);
+                else
+                        fake_answer_bytes(c, other, sizeof(other), FETCH_IMMUTABLE | FETCH_COMPLETE, 0, "video/mp4");
         }
 }
 
@@ -80,8 +88,10 @@ static bool served_until_closed(struct fixture *f, void *arg)
 static void begin(struct fixture *f)
 {
         identity = 0xdeadbeef;
+        size = SIZE;
         facts_asked = 0;
         memset(pieces_asked, 0, sizeof(pieces_asked));
+        memset(newest, 0, sizeof(newest));
         open_fixture(f, 20 * US_PER_S);
 }
 
@@ -191,6 +201,63 @@ static void test_what_is_not_there_is_404_and_what_no_origin_says_is_503(void **
         close_fixture(&f);
 }
 
+static void ask_and_serve(struct fixture *f, struct viewer *v, const char *target, const char *fields)
+{
+        viewer_ask(v, "GET", target, fields);
+        until(f, served, v);
+}
+
+static bool few_are_pinned(struct fixture *f, void *arg)
+{
+        (void)arg;
+        answer_all(f);
+        return cache_pinned(f->e.cache) <= (32 << 20) / CACHE_PINNED_PART;
+}
+
+static void ask_for_beginnings(struct fixture *f, struct viewer *v, int count)
+{
+        char target[80];
+        for (int i = 0; i < count; i++) {
+                snprintf(target, sizeof(target), "/live/cam/20260131T123456Z-1a2b3c4%c/recording.mp4", 'a' + i);
+                ask_and_serve(f, v, target, "Range: bytes=0-9\r\n");
+                assert_int_equal(v->status, 206);
+        }
+}
+
+/* What is sent to them is still in the cache, for others want it, and what comes next is not any more. */
+static void test_of_what_comes_next_those_who_do_not_read_on_keep_no_more_than_a_share(void **state)
+{
+        (void)state;
+        enum { SLOW = 14 };
+        struct fixture f;
+        struct viewer slow[SLOW], good;
+        char target[80];
+        int little = 4096;
+        begin(&f);
+        size = 15 * RECORDING_PIECE_BYTES;
+        viewer_open(&good, &f);
+        ask_for_beginnings(&f, &good, SLOW);
+        for (int i = 0; i < SLOW; i++) {
+                viewer_open(&slow[i], &f);
+                setsockopt(slow[i].fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
+                snprintf(target, sizeof(target), "/live/cam/20260131T123456Z-1a2b3c4%c/recording.mp4", 'a' + i);
+                viewer_ask(&slow[i], "GET", target, "");
+        }
+        for (int i = 0; i < 100; i++) {
+                ask_for_beginnings(&f, &good, SLOW);
+                snprintf(target, sizeof(target), "/live/cam/s1/v720/%d.m4s", 200 + i);
+                ask_and_serve(&f, &good, target, "");
+        }
+        for (int i = 0; i < SLOW; i++)
+                assert_int_equal(newest[i], 1);
+        until(&f, few_are_pinned, NULL);
+        assert_int_equal(metric_get(&stats_clients), SLOW + 1); /* none of them was closed for it */
+        viewer_close(&good);
+        for (int i = 0; i < SLOW; i++)
+                viewer_close(&slow[i]);
+        close_fixture(&f);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -198,6 +265,7 @@ int main(void)
                 cmocka_unit_test(test_what_is_said_of_it_before_its_bytes),
                 cmocka_unit_test(test_a_file_that_becomes_another_one_is_cut_off_and_not_mixed),
                 cmocka_unit_test(test_what_is_not_there_is_404_and_what_no_origin_says_is_503),
+                cmocka_unit_test(test_of_what_comes_next_those_who_do_not_read_on_keep_no_more_than_a_share),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
