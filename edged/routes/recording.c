@@ -169,6 +169,7 @@ static void begin_answer(struct ask *a, const struct buf *facts)
         const char *type;
         bool well = read_facts(a, facts, &size, &type);
         object_unref(&r->object);
+        r->waiter.expired = false; /* that was the wait for the facts */
         if (!well) {
                 ask_say_error(a, RESPOND_NO_ORIGIN);
                 return;

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
+#include "edged/cache_fill.h"
 #include "http_fixture.h"
 
 #define FILM "/live/cam/20260131T123456Z-1a2b3c4d/recording.mp4"
@@ -258,6 +259,40 @@ static void test_of_what_comes_next_those_who_do_not_read_on_keep_no_more_than_a
         close_fixture(&f);
 }
 
+static bool served_or_closed(struct fixture *f, void *arg)
+{
+        struct viewer *v = arg;
+        return served(f, v) || v->closed;
+}
+
+/* His thread looks at what he waited for when it gets to it: then it may be there. */
+static void test_what_comes_when_a_wait_was_just_over_is_answered_like_any_other(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        char key[80], target[80];
+        begin(&f);
+        viewer_open(&v, &f);
+        for (int i = 0; i < 15; i++) {
+                struct object *facts = NULL;
+                snprintf(target, sizeof(target), "/live/cam/20260131T123456Z-1a2b3c4%c/recording.mp4", 'a' + i);
+                snprintf(key, sizeof(key), "/live/cam/20260131T123456Z-1a2b3c4%c/recording.json", 'a' + i);
+                viewer_ask(&v, "GET", target, "Range: bytes=0-9\r\n");
+                until(&f, is_asked, NULL);
+                cache_find(f.e.cache, key, strlen(key), clock_mono_us(), &facts);
+                assert_non_null(facts);
+                cache_expire_waiters(facts, INT64_MAX);
+                answer_facts(fake_open(f.e.upstream));
+                object_unref(&facts);
+                until(&f, served_or_closed, &v);
+                assert_false(v.closed);
+                assert_true(v.status == 206 || v.status == 503); /* 503: his thread was quicker */
+        }
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -265,6 +300,7 @@ int main(void)
                 cmocka_unit_test(test_what_is_said_of_it_before_its_bytes),
                 cmocka_unit_test(test_a_file_that_becomes_another_one_is_cut_off_and_not_mixed),
                 cmocka_unit_test(test_what_is_not_there_is_404_and_what_no_origin_says_is_503),
+                cmocka_unit_test(test_what_comes_when_a_wait_was_just_over_is_answered_like_any_other),
                 cmocka_unit_test(test_of_what_comes_next_those_who_do_not_read_on_keep_no_more_than_a_share),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
