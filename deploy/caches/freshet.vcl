@@ -22,8 +22,18 @@ sub vcl_recv {
         if (req.url ~ "^/steering" || req.http.Authorization || req.http.Cookie ~ "freshet_token=") {
                 return (pass);
         }
-        # Players put their statistics there (CMCD), and nothing else that Freshet answers depends on it.
-        set req.url = regsub(req.url, "\?.*$", "");
+        # A track without an end, and a recording as one file, of which seconds (?from=&to=) and ranges are asked for.
+        if (req.url ~ "^[^?]*/(tail|recording\.[^/?]+)(\?|$)") {
+                return (pass);
+        }
+        # Players put their statistics into the query (CMCD), which is no part of the name. But of a playlist of HLS each version that a player may ask
+        # for is an object.
+        if (req.url ~ "^[^?]*\.m3u8\?") {
+                set req.url = regsuball(req.url, "([?&])(?!_HLS_)[^&]*", "\1");
+                set req.url = regsub(regsub(regsuball(req.url, "&+", "&"), "\?&", "?"), "[?&]$", "");
+        } else {
+                set req.url = regsub(req.url, "\?.*$", "");
+        }
         unset req.http.Cookie;
         return (hash);
 }

@@ -246,6 +246,54 @@ def test_a_players_statistics_are_no_part_of_the_name(cache, live):
         assert asked(live) == before
 
 
+def test_versions_of_a_playlist_are_told_apart_and_waited_for(cache, live):
+    path = f"/live/cached/{live.session}/v180/media.m3u8"
+    wait_until(lambda: next_segment(live) > 20, "a player can be told to skip some", 60)
+    skipped = cache.get(f"{path}?_HLS_skip=YES").text()
+    assert "#EXT-X-SKIP" in skipped
+    # What was told to one who knows the rest is not told to one who does not, whatever else each says.
+    assert "#EXT-X-SKIP" not in cache.get(path).text()
+    assert "#EXT-X-SKIP" in cache.get(f"{path}?CMCD=bl%3D1&_HLS_skip=YES&CMCD=x").text()
+    for _ in range(3):
+        newest = max(int(n) for n in re.findall(r"^(\d+)\.m4s", cache.get(path).text(), re.M))
+        told = cache.get(f"{path}?_HLS_msn={newest + 2}&_HLS_part=0").text()
+        assert f"\n{newest + 1}.m4s\n" in told and f'URI="{newest + 2}.0.m4s"' in told, "it is asked for, and waited for"
+
+
+def test_texts_are_gzipped_for_who_takes_them_so_and_for_nobody_else(cache, live):
+    path = "/live/cached/manifest.mpd"
+    for _ in range(2):
+        assert cache.get(path, headers={"Accept-Encoding": "gzip"}).headers.get("content-encoding") == ("gzip" if cache.is_edge else None)
+        plain = cache.get(path)
+        assert "content-encoding" not in plain.headers and "<MPD" in plain.text()
+
+
+def test_a_track_without_an_end_is_each_viewers_own(cache, live):
+    if not cache.is_edge:  # an origin has none
+        return
+    path = f"/live/cached/{live.session}/v180/tail"
+    crowd = Crowd(cache.port, path, 8)
+    wait_until(lambda: crowd.with_bytes() == 8, "all of them have some", 60, every=0)
+    before = {fd: len(text) for fd, text in crowd.got.items()}
+    wait_until(lambda: crowd.with_bytes() and all(len(text) > before[fd] for fd, text in crowd.got.items()), "it goes on for all", 60, every=0)
+    for s in crowd.asking.values():
+        s.close()
+
+
+def test_a_clip_is_not_the_whole_recording(cache, live):
+    name = f"clip-{cache.what}-{'e' if cache.is_edge else 'o'}"
+    publisher = live.publish_test_picture(name, size="320x180")
+    session = live.wait_playable(name, tracks=["v180"])["session"]
+    path = f"/live/{name}/{session}/recording.mp4"
+    wait_until(lambda: live.get(f"/live/{name}/{session}/v180/4.m4s").status == 200, "some seconds are there", 60)
+    publisher.stop()
+    whole = wait_until(lambda: (r := cache.get(path)).status == 200 and r, "it is over", 120)
+    clip = cache.get(f"{path}?from=1&to=3")
+    assert clip.status == 200 and 0 < len(clip.body) < len(whole.body)
+    part = cache.get(path, headers={"Range": "bytes=100-199"})
+    assert part.status == 206 and part.body == whole.body[100:200]
+
+
 def test_the_time_and_errors_are_of_this_moment(cache, live):
     if cache.is_edge:  # an origin leaves telling the time to edges
         first = cache.get("/time").body
