@@ -55,6 +55,8 @@ sub vcl_backend_response {
         } elsif (beresp.http.Cache-Control ~ "no-store|private") {
                 set beresp.ttl = 120s;          # for so long it is known that nobody has to wait for it
                 set beresp.uncacheable = true;
+        } elsif (beresp.ttl < 0.5s) {
+                set beresp.ttl = 0.5s;          # what an edge hands out while it asks for the next is a second old: it is not asked again at once for that
         }
         return (deliver);
 }
