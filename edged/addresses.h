@@ -1,4 +1,5 @@
-/* addresses.h - what viewers of one address may have at once: connections, requests, misses, and handshakes of TLS. An IPv6 address stands for its /64.
+/* addresses.h - what viewers of one address may have at once: connections, requests, misses, and handshakes of TLS. An IPv6 address stands for
+ * its /64.
  *
  * A miss is a question to the tier above for what may not be there (census.h says PERHAPS), or for another page of recordings. It is paid
  * for before it is asked, and paid back when something was found: so who asks for what there is pays nothing, however many he is, and who

@@ -1,11 +1,12 @@
 /* fill.h - fetching an object: one chain of FETCH requests, however many viewers wait for it.
  *
- * A fill takes one step after the other (the table is in fill_impl.h, the steps in fill.c, what an answer means in fill_answer.c). It asks a node from where the object ends, and what comes is appended.
- * Where the site has several edges that is first the one whose object it is (siblings.h). When this node is the owner, or a sibling takes it for
- * that, or the owner does not answer, the fill goes up, and stays there: from then on it asks the tier above, as follows.
- * When the answer is overdue the next node is asked for the same, once (race.h). A node that fails, or has nothing, or not yet, is passed
- * over for the next in the stream's order, until the round is over (round.h). Then it pauses, by exponential backoff with full jitter, so that
- * objects that failed together are not asked for together, and begins the next round. In the end the object is COMPLETE, MISSING or FAILED.
+ * A fill takes one step after the other (the table is in fill_impl.h, the steps in fill.c, what an answer means in fill_answer.c). It
+ * asks a node from where the object ends, and what comes is appended. Where the site has several edges that is first the one whose object
+ * it is (siblings.h). When this node is the owner, or a sibling takes it for that, or the owner does not answer, the fill goes up, and
+ * stays there: from then on it asks the tier above, as follows. When the answer is overdue the next node is asked for the same, once
+ * (race.h). A node that fails, or has nothing, or not yet, is passed over for the next in the stream's order, until the round is over
+ * (round.h). Then it pauses, by exponential backoff with full jitter, so that objects that failed together are not asked for together,
+ * and begins the next round. In the end the object is COMPLETE, MISSING or FAILED.
  *
  * When a node says when the object can be there, nobody is asked before: the fill waits until then, or the object is FAILED at once if
  * nobody who waits now would be held for so long, and is asked for again when hold_us reaches so far.

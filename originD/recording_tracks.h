@@ -28,7 +28,8 @@ struct recording_volume {
 bool recording_next_volume(const struct recording_tracks *c, size_t at[RECORDING_TRACKS_MAX], struct recording_volume *out);
 bool recording_find_volume(const struct recording_tracks *c, uint32_t number, struct recording_volume *out); /* false: it is not in the file */
 
-/* The indexes of the volume, as far as its segments are in the file; what chunk_log_segment() says of the first index that is not in memory otherwise. */
+/* The indexes of the volume, as far as its segments are in the file; what chunk_log_segment() says of the first index that is not in
+ * memory otherwise. */
 enum segment_state recording_open_volume(const struct recording_tracks *c, const struct recording_volume *v, bool may_read,
                                          struct recording_part *out);
 

@@ -33,8 +33,9 @@
  *   /names/INSTANCE/CHANGE                  KEY_NAMES         which names there are (names.h): for the tier below, by FETCH only
  *
  * STREAM, SESSION and TRACK are as in message.h. A key is a path as it stands after decoding: nothing is percent-encoded in
- * it, it has no query, no empty part, a number has no leading zeros, a part is one that a segment can have, and a TIME is 2026-01-31T12:34:56.789Z. So an object has exactly one name, whichever tier
- * is asked, and what has no row here is asked for nowhere: an edge answers 404 by itself.
+ * it, it has no query, no empty part, a number has no leading zeros, a part is one that a segment can have, and a TIME is
+ * 2026-01-31T12:34:56.789Z. So an object has exactly one name, whichever tier is asked, and what has no row here is asked for nowhere: an
+ * edge answers 404 by itself.
  *
  * A new kind of object begins here: a row above, a kind, and key.c. Edges are then upgraded before it is handed out. */
 #ifndef PROTO_KEY_H

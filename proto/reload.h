@@ -1,5 +1,5 @@
-/* reload.h - what a player of HLS asks of a playlist with the query (`_HLS_msn`, `_HLS_part`, `_HLS_skip`): the name of a version (key.h), of which there is
- * one for all spellings. Edges and origins both are asked so. Pure; any thread. */
+/* reload.h - what a player of HLS asks of a playlist with the query (`_HLS_msn`, `_HLS_part`, `_HLS_skip`): the name of a version
+ * (key.h), of which there is one for all spellings. Edges and origins both are asked so. Pure; any thread. */
 #ifndef PROTO_RELOAD_H
 #define PROTO_RELOAD_H
 

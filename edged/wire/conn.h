@@ -4,9 +4,10 @@
  *   IDLE     between two requests                                                   HELD     waits for bytes of the tier above
  *   CLOSING  the last answer was sent; what still comes is read away, so that no reset overtakes it
  *
- * A connection that rests costs this struct and the kernel's part, and what OpenSSL keeps of one with TLS: what it asks for is a struct of its own (wire.h), there as long as it
- * is being answered. Everything belongs to the connection's thread except what the sweeps read: phase to key_bits are atomics, the list
- * and the life of its members are guarded by conn_list.lock, and the fields of the sweep are the loop thread's.
+ * A connection that rests costs this struct and the kernel's part, and what OpenSSL keeps of one with TLS: what it asks for is a struct
+ * of its own (wire.h), there as long as it is being answered. Everything belongs to the connection's thread except what the sweeps read:
+ * phase to key_bits are atomics, the list and the life of its members are guarded by conn_list.lock, and the fields of the sweep are the
+ * loop thread's.
  *
  * A private stream's answer ends with the token it was asked with, also in the middle: then the connection is shut. */
 #ifndef EDGED_WIRE_CONN_H
