@@ -80,7 +80,7 @@ static bool take_part(struct path *out)
 }
 
 /* ".../v720/tail" begins with ".../v720/init.mp4". */
-static bool take_tail(struct path *out)
+static bool cut_tail(struct path *out)
 {
         static const char word[] = "/tail", init[] = "/init.mp4";
         char key[KEY_MAX + sizeof(init)];
@@ -110,7 +110,7 @@ static enum path_kind take_version(const char *target, struct path *out)
 }
 
 /* A value of the query that is as short as those that are meant are; NULL: there is none. One that is longer is wrong in any case. */
-static const char *query_value(const char *target, const char *name, char dst[16])
+static const char *value_of(const char *target, const char *name, char dst[16])
 {
         const char *at = target + strcspn(target, "?#");
         while (*at == '?' || *at == '&') {
@@ -130,9 +130,9 @@ static const char *query_value(const char *target, const char *name, char dst[16
 static enum path_kind take_clip(const char *target, struct path *out)
 {
         char from[16], to[16], track[16];
-        const char *why = query_value(target, "track", track)
+        const char *why = value_of(target, "track", track)
                                   ? "a track is a part of the path: SESSION/TRACK/recording.mp4"
-                                  : key_cut_recording(&out->object, query_value(target, "from", from), query_value(target, "to", to));
+                                  : key_cut_recording(&out->object, value_of(target, "from", from), value_of(target, "to", to));
         if (why) {
                 bad(out, PATH_BAD, why);
                 return PATH_BAD;
@@ -152,7 +152,7 @@ static enum path_kind classify(const char *target, struct path *out)
                 return take_clip(target, out);
         if (key_is_public(out->object.kind) || (out->object.kind == KEY_NONE && take_part(out)))
                 return PATH_OBJECT;
-        if (out->object.kind == KEY_NONE && take_tail(out))
+        if (out->object.kind == KEY_NONE && cut_tail(out))
                 return PATH_TAIL;
         if (strcmp(key, "/time") == 0)
                 return PATH_TIME;
