@@ -18,7 +18,8 @@ const char *const config_names[] = {
         "redundancy", "replay_bytes", "replay_total_bytes", "replicas", "requests_of_one_per_s", "retention_bytes", "retention_s",
         "rtmp_port", "rtmps_certs", "rtmps_port", "scrub_bytes_s", "shed_after_ms", "sibling_late_ms", "siblings", "site",
         "site_full_percent", "sites", "slate_after_ms", "steering", "steering_ttl_s", "sync", "target_latency_ms",
-        "tell_throughput", "thumbs_s", "time_shift_s", "track_wait_ms", "transcoders", "update_s", "uplink_mbits", "upstream_role", "view_jwks",
+        "tell_throughput", "tell_viewers", "thumbs_s", "time_shift_s", "track_wait_ms", "transcoders", "update_s", "uplink_mbits",
+        "upstream_role", "view_jwks",
         "volume_segments", "web_root", "webhooks", "webhooks_file", "when_full", "zone",
         NULL,
 };
