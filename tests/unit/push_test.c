@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "transcoderd/push/push_owner.h"
+
 #include "push_fixture.h"
 
 /* ---- several under way --------------------------------------------------------------------------------------------- */
@@ -197,6 +199,33 @@ static void test_nothing_waits_for_still_pictures(void **state)
         chunk(0, 0);
         expect_stored("v360", 0);
         assert_int_equal(push_stored_us(t.push), CHUNK_US);
+}
+
+static void test_a_shadow_sends_still_pictures_when_it_leads(void **state)
+{
+        (void)state;
+        begin();
+        track(1, PICTURES_TRACK, TRACK_PICTURES);
+        expect_init(PICTURES_TRACK);
+        t.push->o.shadow = true;
+        for (int n = 0; n < 3; n++)
+                chunk(1, n);
+        chunk(0, 0);
+        expect_stored("v360", 0);
+        assert_int_equal(fake_calls(MSG_PUT), 0);
+        assert_int_equal(push_queued(t.push), 0);
+        push_lead(t.push, 2, "t2");
+        chunk(1, 3);
+        struct claim_reply has = {.session = SESSION, .epoch_us = 1000000, .generation = 2, .track_count = 2,
+                                  .tracks = {{.name = "v360", .end_us = CHUNK_US}, {.name = PICTURES_TRACK, .end_us = CHUNK_US}}};
+        struct fake_call call = fake_take(MSG_CLAIM);
+        fake_claimed(&call, &has);
+        struct fake_call puts[3];
+        struct put m;
+        for (int n = 1; n < 4; n++) /* the leader's first is there */
+                puts[n - 1] = expect(&m, PICTURES_TRACK, n);
+        for (int n = 0; n < 3; n++)
+                fake_stored(&puts[n], 0);
 }
 
 static void test_an_origin_that_refuses_still_pictures_costs_the_session_nothing(void **state)
@@ -731,6 +760,7 @@ int main(void)
                 TEST(test_a_slow_track_does_not_hold_the_others_back),
                 TEST(test_stored_is_what_every_track_has),
                 TEST(test_nothing_waits_for_still_pictures),
+                TEST(test_a_shadow_sends_still_pictures_when_it_leads),
                 TEST(test_an_origin_that_refuses_still_pictures_costs_the_session_nothing),
                 TEST(test_a_session_whose_still_pictures_end_early_is_stored_up_to_where_the_others_are),
                 TEST(test_nothing_counts_as_stored_before_an_announced_kind_has_a_track),

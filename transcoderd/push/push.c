@@ -99,7 +99,8 @@ void push_chunk(struct push *p, const struct chunk *c)
                 metric_add(&stats_dropped, 1);
                 return;
         }
-        add(p, c->track, make_chunk, c);
+        if (!lane_is_leaders(p, c->track))
+                add(p, c->track, make_chunk, c);
 }
 
 void push_tick(struct push *p)

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/daemon/log.h"
@@ -220,6 +221,11 @@ static bool ends_before(int64_t start_us, int64_t duration_us, int64_t end_us)
         return start_us + duration_us / 2 < end_us;
 }
 
+bool lane_is_leaders(const struct push *p, unsigned track)
+{
+        return p->o.shadow && strcmp(p->o.recent->tracks[track].info.name, PICTURES_TRACK) == 0;
+}
+
 /* What is in memory and neither stored up to end_us nor queued anyway, then what was queued. */
 static void refill(struct lane *l, const struct recent_track *t, int64_t end_us)
 {
@@ -233,7 +239,8 @@ static void refill(struct lane *l, const struct recent_track *t, int64_t end_us)
         }
         int64_t until_us = queued ? queued->start_us : INT64_MAX;
         for (const struct recent_chunk *c = t->first; c && c->chunk.start_us < until_us; c = c->next) {
-                if (ends_before(c->chunk.start_us, c->chunk.duration_us, end_us) || c->chunk.bytes->len > BODY_MAX)
+                if (ends_before(c->chunk.start_us, c->chunk.duration_us, end_us) || c->chunk.bytes->len > BODY_MAX ||
+                    lane_is_leaders(l->owner->push, l->track))
                         continue;
                 l->owner->queued_bytes += c->chunk.bytes->len;
                 append(l, item_of_chunk(&c->chunk));
