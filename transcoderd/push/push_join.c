@@ -51,7 +51,8 @@ static const char *why_not(const struct push *p, const struct claim_reply *m)
                 const struct recent_track *t = &p->o.recent->tracks[i];
                 const struct claim_track *there = claimed_track(m, t->info.name);
                 /* Nothing of what this writer made may be missing between where the track ends there and what is in memory. */
-                if (t->info.init && t->forgot && !lane_is_leaders(p, (unsigned)i) && !(there && t->first->chunk.start_us <= there->end_us + NEAR_US))
+                if (t->info.init && t->forgot && !lane_is_leaders(p, (unsigned)i) &&
+                    !(there && t->first->chunk.start_us <= there->end_us + NEAR_US))
                         return "it lacks what is not in memory any more";
         }
         for (int i = 0; i < p->begun_with.track_count; i++) {

@@ -51,8 +51,8 @@ void lane_fly(struct lane *l);                     /* lane_next() is under way f
 void lane_back(struct lane *l);                    /* nothing flies any more: it is to be sent again, once all were answered */
 struct item *lane_flies(const struct lane *l, uint32_t number); /* NULL: not any more */
 void lane_forget(struct lane *l, struct item *it); /* of those that fly */
-/* A shadow sends no still pictures, which nothing chains: all origins are to have the leader's. When it leads, it joins each of them, and then
- * they get what they lack. */
+/* A shadow sends no still pictures, which nothing chains: all origins are to have the leader's. When it leads, it joins each of
+ * them, and then they get what they lack. */
 bool lane_is_leaders(const struct push *p, unsigned track);
 /* The origin has the track up to there (NULL: has nothing of it): what it lacks is queued, as far as it is in memory. */
 void lane_rewind(struct lane *l, const struct recent_track *t, const struct claim_track *there);
