@@ -50,7 +50,7 @@ static void on_chunk(void *arg, const struct chunk *c)
         if (shown && age_us > -AHEAD_MIN_US) /* otherwise it is a film that comes faster than real time, and was captured at no time */
                 histogram_observe(&stats_glass, age_us);
         s->chunk_bytes += c->bytes->len;
-        if (s->lockstep && shown) /* either writer's still pictures will do */
+        if (s->lockstep && shown) /* only the leader's still pictures are sent (push_queue.h) */
                 chunk.previous = chain_add(&s->chain, c, s->shadow);
         recent_chunk(&s->recent, &chunk);
         push_chunk(s->push, &chunk);
