@@ -7,8 +7,20 @@
 
 #include "common/clock.h"
 #include "proto/key.h"
+#include "proto/store.h"
 
-static void write_key(const struct key *k, char *dst, size_t cap)
+/* A still's name says more than the key does: every how many seconds there is one. */
+static void write_picture(const struct key *k, const char *text, char *dst, size_t cap)
+{
+        const char *x = strrchr(text, 'x');
+        unsigned every_s = x ? (unsigned)strtoul(x + 1, NULL, 10) : 0;
+        if (strcmp(k->track, PICTURES_TRACK) == 0)
+                snprintf(dst, cap, "/live/%s/%s/%s/%ux%u.jpg", k->stream, k->session, k->track, every_s ? k->segment / every_s : 0, every_s);
+        else
+                snprintf(dst, cap, "/live/%s/%s/%s/%u.key.m4s", k->stream, k->session, k->track, k->segment);
+}
+
+static void write_key(const struct key *k, const char *text, char *dst, size_t cap)
 {
         char iso[CLOCK_ISO_MAX];
         switch (k->kind) {
@@ -31,16 +43,27 @@ static void write_key(const struct key *k, char *dst, size_t cap)
                 snprintf(dst, cap, "/live/%s/%s/%s", k->stream, k->session, k->file);
                 break;
         case KEY_PLAYLIST:
-                key_write_playlist(dst, k);
+                if (k->classic || k->keys)
+                        snprintf(dst, cap, "/live/%s/%s/%s/%s.m3u8", k->stream, k->session, k->track, k->classic ? "classic" : "keys");
+                else
+                        key_write_playlist(dst, k);
+                break;
+        case KEY_PICTURE:
+                write_picture(k, text, dst, cap);
                 break;
         case KEY_INIT:
                 snprintf(dst, cap, "/live/%s/%s/%s/init.mp4", k->stream, k->session, k->track);
                 break;
         case KEY_SEGMENT:
-                snprintf(dst, cap, "/live/%s/%s/%s/%u.m4s", k->stream, k->session, k->track, k->segment);
+                if (k->joined)
+                        snprintf(dst, cap, "/live/%s/%s/%s/%ux%u.m4s", k->stream, k->session, k->track, k->segment / k->joined, k->joined);
+                else
+                        snprintf(dst, cap, "/live/%s/%s/%s/%u.m4s", k->stream, k->session, k->track, k->segment);
                 break;
+        case KEY_FACTS:
+        case KEY_PIECE:
         case KEY_RECORDING:
-                snprintf(dst, cap, "/live/%s/%s%s%s/recording.mp4", k->stream, k->session, *k->track ? "/" : "", k->track);
+                key_write_recording(dst, k);
                 break;
         case KEY_PEER_ENDED:
                 snprintf(dst, cap, "/peer/ended/%" PRIu64, k->since);
@@ -73,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         text[len] = 0;
         key_parse(&k, text);
         if (k.kind) {
-                write_key(&k, again, sizeof(again));
+                write_key(&k, text, again, sizeof(again));
                 assert(strcmp(text, again) == 0);
                 assert(!key_bad_page(text));
         } else {
