@@ -61,10 +61,12 @@ void *gzip_make(const void *bytes, size_t len, enum gzip_effort effort, size_t *
         z.next_out = out;
         z.avail_out = (uInt)len;
         bool smaller = deflate(&z, Z_FINISH) == Z_STREAM_END;
-        *out_len = z.total_out;
+        size_t made = z.total_out;
         deflateEnd(&z);
-        if (smaller)
-                return out;
-        free(out);
-        return NULL;
+        if (!smaller) {
+                free(out);
+                return NULL;
+        }
+        *out_len = made;
+        return mem_resize(out, made); /* it is kept, and counted, for what it is */
 }

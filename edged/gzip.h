@@ -10,7 +10,7 @@ bool gzip_is_accepted(const char *accept_encoding);
 
 enum gzip_effort { GZIP_QUICK, GZIP_BEST };
 
-/* The bytes gzipped, *out_len of them, malloc'd; NULL: they would not be fewer. */
+/* The bytes gzipped, *out_len of them, malloc'd; NULL: they would not be fewer, and *out_len is unchanged. */
 void *gzip_make(const void *bytes, size_t len, enum gzip_effort effort, size_t *out_len);
 
 #endif
