@@ -80,7 +80,8 @@ struct recording_ask {
         struct object *ahead;  /* the one after it; NULL: none */
         struct waiter waiter;
         uint64_t identity;
-        uint64_t from, len; /* of the file: what is wanted */
+        uint64_t from, len; /* of the file: what is wanted, */
+        uint64_t sent;      /* and handed on of it, which counts as it goes */
 };
 
 /* reports.c */

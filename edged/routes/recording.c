@@ -88,7 +88,7 @@ static ssize_t read_piece(struct ask *a, uint64_t in_piece, struct buf **piece, 
 static ssize_t take_bytes(struct ask *a, struct buf **piece, size_t *off, bool *last)
 {
         struct recording_ask *r = &a->recording;
-        uint64_t place = r->from + a->sent_bytes, left = r->len - a->sent_bytes;
+        uint64_t place = r->from + r->sent, left = r->len - r->sent;
         if (!r->object && !take_next_piece(a, place, r->from + r->len))
                 return ERR_NOSPACE;
         ssize_t n = read_piece(a, place % RECORDING_PIECE_BYTES, piece, off);
@@ -98,8 +98,9 @@ static ssize_t take_bytes(struct ask *a, struct buf **piece, size_t *off, bool *
         if (n < 0)
                 return n == ERR_CLOSED ? ERR_IO : n; /* a piece that ends too soon is no end of the file */
         n = (uint64_t)n < left ? n : (ssize_t)left;
-        a->sent_bytes += (uint64_t)n;
-        *last = a->sent_bytes == r->len;
+        r->sent += (uint64_t)n;
+        metric_add(&stats_sent, n); /* as it goes: gigabytes at once would be in no rate */
+        *last = r->sent == r->len;
         if ((place + (uint64_t)n) % RECORDING_PIECE_BYTES == 0)
                 object_unref(&r->object);
         return n;

@@ -259,6 +259,34 @@ static void test_of_what_comes_next_those_who_do_not_read_on_keep_no_more_than_a
         close_fixture(&f);
 }
 
+static bool served_a_mebibyte(struct fixture *f, void *arg)
+{
+        struct viewer *v = arg;
+        answer_all(f);
+        viewer_read(v);
+        return v->in_len == INPUT_MAX;
+}
+
+/* By the rate of what is sent other sites are told how full this edge is. */
+static void test_what_is_sent_of_a_download_counts_while_it_goes_on(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        begin(&f);
+        size = 15 * RECORDING_PIECE_BYTES;
+        int64_t before = metric_get(&stats_sent);
+        viewer_open(&v, &f);
+        viewer_ask(&v, "GET", FILM, "Range: bytes=0-9\r\n");
+        until(&f, served, &v);
+        assert_int_equal(metric_get(&stats_sent) - before, 10);
+        viewer_ask(&v, "GET", FILM, "");
+        until(&f, served_a_mebibyte, &v);
+        assert_true(metric_get(&stats_sent) - before > RECORDING_PIECE_BYTES / 2);
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
 static bool served_or_closed(struct fixture *f, void *arg)
 {
         struct viewer *v = arg;
@@ -300,6 +328,7 @@ int main(void)
                 cmocka_unit_test(test_what_is_said_of_it_before_its_bytes),
                 cmocka_unit_test(test_a_file_that_becomes_another_one_is_cut_off_and_not_mixed),
                 cmocka_unit_test(test_what_is_not_there_is_404_and_what_no_origin_says_is_503),
+                cmocka_unit_test(test_what_is_sent_of_a_download_counts_while_it_goes_on),
                 cmocka_unit_test(test_what_comes_when_a_wait_was_just_over_is_answered_like_any_other),
                 cmocka_unit_test(test_of_what_comes_next_those_who_do_not_read_on_keep_no_more_than_a_share),
         };
