@@ -149,7 +149,7 @@ static void keep_within(struct layouts *ls, const struct layout *but)
                 size_t bytes = 0;
                 for (size_t i = 0; i < LAYOUTS_MAX; i++) {
                         struct layout *l = &ls->all[i];
-                        bytes += l->header ? l->header->len : 0;
+                        bytes += l->header ? l->header->len + l->volume_count * sizeof(l->volumes[0]) : 0;
                         if (l != but && l->header && (!oldest || l->used_us < oldest->used_us))
                                 oldest = l;
                 }

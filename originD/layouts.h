@@ -11,9 +11,9 @@
  *                  SEGMENT_NONE: there is nothing to make it of; SEGMENT_LACKING: not now
  *   layouts_stop() nothing more is begun;  layouts_close()
  *
- * LAYOUTS_MAX at a time, LAYOUTS_BYTES_MAX of those that are made: the one that was unused longest goes. A day is 41 MB, made in 2.3 s where
- * the heads are in memory. LAYOUTS_MAKING_MAX are being made, each of up to TABLES_MAX_BYTES a track; one that nobody has asked for in
- * LAYOUTS_ASKED_US gives way.
+ * LAYOUTS_MAX at a time, of those that are made as many as are in LAYOUTS_BYTES_MAX: the one that was unused longest goes. A day is 41 MB,
+ * made in 2.3 s where the heads are in memory. LAYOUTS_MAKING_MAX are being made, each of up to TABLES_MAX_BYTES a track; one that nobody has
+ * asked for in LAYOUTS_ASKED_US gives way.
  * A layout belongs to the volumes as they were: of others (recording_identity()) another one is made. Loop thread. */
 #ifndef ORIGIND_LAYOUTS_H
 #define ORIGIND_LAYOUTS_H
@@ -21,7 +21,7 @@
 #include "common/clock.h"
 #include "originD/recording_tracks.h"
 
-#define LAYOUTS_MAX 8
+#define LAYOUTS_MAX 64 /* of clips, mostly: each who reads one asks for its layout with each piece */
 #define LAYOUTS_MAKING_MAX 3
 #define LAYOUTS_BYTES_MAX (96u << 20)
 #define LAYOUTS_ASKED_US (5 * US_PER_S)

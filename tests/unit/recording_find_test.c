@@ -261,6 +261,19 @@ static double cpu_s(void)
 
 #define MANY 20000
 /* Every question of 2000 connections may be for another place. */
+/* Each piece of a file that somebody reads asks for its layout anew. */
+static void test_who_read_a_dozen_clips_at_once_do_not_push_out_each_others(void **state)
+{
+        enum { READERS = 12 };
+        struct layout *l;
+        (void)state;
+        struct session *s = recorded(READERS + 1);
+        for (uint32_t n = 0; n < READERS; n++)
+                assert_int_equal(clip(s, "", n, n + 1, &l), SEGMENT_HERE);
+        for (uint32_t n = 0; n < READERS; n++)
+                assert_int_equal(layouts_get(&layouts, s, "", n, n + 1, false, &l), SEGMENT_HERE);
+}
+
 static void test_any_place_of_a_recording_of_very_many_volumes_is_found_without_a_walk(void **state)
 {
         (void)state;
@@ -305,6 +318,7 @@ int main(void)
                 CASE(test_a_clip_has_its_seconds_and_no_others),
                 CASE(test_what_is_in_the_archive_alone_is_laid_out_as_it_was),
                 CASE(test_as_many_layouts_are_kept_as_there_may_be),
+                CASE(test_who_read_a_dozen_clips_at_once_do_not_push_out_each_others),
                 CASE(test_any_place_of_a_recording_of_very_many_volumes_is_found_without_a_walk),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
