@@ -1,7 +1,8 @@
 /* joined.h - several stored seconds of a track as one segment, for players that know nothing shorter: which of them holds a byte of it.
  *
  * Nothing is stored twice: the segment is its seconds one after the other, and is answered second by second. It is there when all of them are whole,
- * so it never grows, and never changes. Seconds that nobody ever wrote are left out of it, and so are those behind the end of a recording.
+ * so it never grows, and never changes. Seconds that nobody ever wrote are left out of it, and so are those behind the end of a recording. When
+ * retention takes one of its seconds it is gone.
  * Loop thread. */
 #ifndef ORIGIND_JOINED_H
 #define ORIGIND_JOINED_H

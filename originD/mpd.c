@@ -81,11 +81,13 @@ static int64_t round_up(const struct mpd *m, int64_t second)
         return (second + m->join - 1) / m->join * m->join;
 }
 
-/* Of joined seconds, the first of such a segment as is whole. The presentation's own beginning may lie within one, which is shorter then. */
+/* Of joined seconds, the first of such a segment as is whole. The presentation's own beginning may lie within one, which is shorter then; one of
+ * which retention took a second is not there (joined.c). */
 static int64_t first_whole_segment(const struct mpd *m, const struct track *t)
 {
         int64_t first = first_second(m, t);
-        return first <= m->begin ? first - first % m->join : round_up(m, first);
+        bool torn = first == m->removed_until && round_up(m, first) * SEGMENT_US < m->end_us; /* and there is a whole one behind it */
+        return first <= m->begin && !torn ? first - first % m->join : round_up(m, first);
 }
 
 /* A player of a recording asks for every segment from the beginning on: where old volumes went, that is where all tracks that

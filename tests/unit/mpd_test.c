@@ -425,6 +425,31 @@ static void test_a_recording_whose_old_volumes_went_begins_where_all_tracks_go_o
         assert_int_equal(count("mediaPresentationDuration=\"PT1S\""), 1);
 }
 
+/* The segment of seconds 4 to 7 is not there any more; where it is the last one there is nothing else to be named. */
+static void test_a_recording_of_joined_seconds_whose_old_volumes_went_begins_with_a_whole_segment(void **state)
+{
+        (void)state;
+        store.options.volume_segments = 2;
+        struct session *s = broadcast(10);
+        assert_int_equal(end_session(s), 0);
+        for (size_t i = 0; i < s->track_count; i++)
+                for (uint32_t number = 0; number < 3; number++)
+                        assert_int_equal(chunk_log_forget_volume(s->tracks[i]->log, number), 0);
+        write_classic(s);
+        assert_int_equal(count("<Period id=\"p8\" start=\"PT0S\" duration=\"PT2S\">"), 1);
+        assert_int_equal(count("startNumber=\"2\""), 2);
+        for (size_t i = 0; i < s->track_count; i++)
+                assert_int_equal(chunk_log_forget_volume(s->tracks[i]->log, 3), 0);
+        opts.classic_s = 3;
+        write_classic(s);
+        opts.classic_s = 4;
+        assert_int_equal(count("<Period id=\"p9\" start=\"PT0S\" duration=\"PT1S\">"), 1);
+        opts.classic_s = 6;
+        write_classic(s);
+        opts.classic_s = 4;
+        assert_int_equal(count("<Period id=\"p6\" start=\"PT0S\" duration=\"PT4S\">"), 1);
+}
+
 static void test_a_recording_names_no_segment_that_nobody_wrote(void **state)
 {
         (void)state;
@@ -557,6 +582,7 @@ int main(void)
                 CASE(test_recording_is_static_and_names_only_segments_that_are_there),
                 CASE(test_recording_says_the_same_after_a_restart),
                 CASE(test_a_recording_whose_old_volumes_went_begins_where_all_tracks_go_on),
+                CASE(test_a_recording_of_joined_seconds_whose_old_volumes_went_begins_with_a_whole_segment),
                 CASE(test_a_recording_names_no_segment_that_nobody_wrote),
                 CASE(test_track_that_died_early_does_not_shorten_the_recording),
                 CASE(test_title_is_escaped),

@@ -144,6 +144,20 @@ static void test_a_recording_is_one_file_however_it_is_read(void **state)
         assert_int_equal(answer_to(&q, RECORDING, size, 5000), ERR_NOT_FOUND);
 }
 
+/* Its name is for ever: what retention took a second of is not told to be shorter than it was. */
+static void test_joined_seconds_of_which_one_was_removed_are_not_there(void **state)
+{
+        (void)state;
+        struct session *s = recorded(6);
+        struct question q;
+        assert_int_equal(answer_to(&q, "/live/cam/S1/v720/0x3.m4s", 0, 5000), 0);
+        uint64_t size = q.a.size;
+        assert_int_equal(chunk_log_forget_volume(session_track(s, "v720")->log, 0), 0);
+        assert_int_equal(status_of("/live/cam/S1/v720/0x3.m4s", 5000), ERR_NOT_FOUND);
+        assert_int_equal(answer_to(&q, "/live/cam/S1/v720/1x3.m4s", 0, 5000), 0);
+        assert_int_equal(q.a.size, size);
+}
+
 static void test_a_recording_without_some_of_its_volumes_is_shorter(void **state)
 {
         (void)state;
@@ -234,6 +248,7 @@ int main(void)
                 CASE(test_manifest_of_a_recording_is_immutable_under_its_own_name_only),
                 CASE(test_a_file_without_a_picture_says_so),
                 CASE(test_a_recording_is_one_file_however_it_is_read),
+                CASE(test_joined_seconds_of_which_one_was_removed_are_not_there),
                 CASE(test_a_recording_without_some_of_its_volumes_is_shorter),
                 CASE(test_for_a_byte_of_a_recording_no_segment_is_in_memory),
                 CASE(test_a_track_that_is_not_in_the_recording_is_refused_with_those_that_are),
