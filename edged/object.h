@@ -87,7 +87,7 @@ struct object {
         /* written by the loop thread before the first byte can be seen, constant after that */
         char type[OBJECT_TYPE_MAX]; /* as the tier above calls it */
         bool immutable;
-        uint64_t digest; /* of its bytes; before COMPLETE can be seen, 0 until then */
+        _Atomic uint64_t digest; /* of its bytes; before COMPLETE can be seen, 0 until then */
 
         struct mail mail;         /* to the loop, when it is made */
         struct object *next_dead; /* no reference is left, but somebody may still look at it in passing (readers.h) */

@@ -155,3 +155,14 @@ export async function playing(page, seconds = 30) {
     return m.state === 'playing' && m.decodedFrames > 5 && m.width > 0
   })
 }
+
+// On one of the controls that lie on the picture: they go when no pointer moves, and on a busy machine that is before the click.
+export async function clickControl(page, selector) {
+  const { x, y } = await page.locator('video').boundingBox()
+  let moves = 0
+  await until(`a click on ${selector}`, 60, async () => {
+    await page.mouse.move(x + 60 + ++moves % 2, y + 60)
+    await page.click(selector, { timeout: 2500 })
+    return true
+  })
+}

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { Cluster, launch, metrics, openPage, playing, top, until } from './harness.mjs'
+import { Cluster, clickControl, launch, metrics, openPage, playing, top, until } from './harness.mjs'
 
 const skip = existsSync(join(top, 'build/web/tail.js')) ? false : 'this site has no player of tails'
 let cluster, browser
@@ -60,7 +60,7 @@ test('who goes back or pauses goes on where he was, and is near again by the liv
   await until('it plays there', 30, async () => !await isNear(page) && (await metrics(page)).state === 'playing' && (await metrics(page)).latency > 4)
   const there = (await metrics(page)).currentTime
   assert.ok(there < at + 10, `at ${there}, from ${at}`)
-  await page.click('#live')
+  await clickControl(page, '#live')
   await until('near again', 30, async () => await isNear(page) && (await metrics(page)).state === 'playing')
   await goesOn(page)
   await page.keyboard.press(' ')

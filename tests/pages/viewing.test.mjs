@@ -1,7 +1,7 @@
 // What a viewer expects of any page that plays something.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { Cluster, launch, metrics, openPage, playing, until } from './harness.mjs'
+import { Cluster, clickControl, launch, metrics, openPage, playing, until } from './harness.mjs'
 
 let cluster, browser, film
 before(async () => {
@@ -160,7 +160,7 @@ test('an address names a moment: of a live broadcast, and of a recording', async
   const { currentTime } = first
   await until('it goes on from there', 20, async () => (await metrics(page)).currentTime > currentTime + 1)
   assert.ok((await metrics(page)).latency > 5, 'and is not pulled to the live edge')
-  await page.click('#live')
+  await clickControl(page, '#live')
   await until('the live button is as good as ever', 30, async () => (await metrics(page)).latency < (await metrics(page)).targetLatency + 1)
   await done(page)
   await film.ended
@@ -373,7 +373,7 @@ test('a browser without Media Source Extensions plays with its own player of HLS
   assert.equal(asked.filter((path) => path.endsWith('.mpd')).length, 0)
   await page.keyboard.press(' ')
   assert.equal(await video(page, 'paused'), true)
-  await page.click('#live')
+  await clickControl(page, '#live')
   await until('it goes on', 20, async () => !await video(page, 'paused'))
   await done(page)
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { Cluster, launch, metrics, openPage, playing, until } from './harness.mjs'
+import { Cluster, clickControl, launch, metrics, openPage, playing, until } from './harness.mjs'
 
 let cluster, browser
 before(async () => {
@@ -82,7 +82,7 @@ test('the live button brings a viewer back who had paused', async () => {
     return latency > targetLatency + 2
   })
   assert.equal(await page.textContent('#live-text'), 'Go live')
-  await page.click('#live')
+  await clickControl(page, '#live')
   await until('back at the live edge', 20, async () => {
     const { latency, targetLatency } = await metrics(page)
     return latency < targetLatency + 0.7 && await page.textContent('#live-text') === 'Live'
@@ -139,7 +139,7 @@ test('captions are offered where there are some, come when they are wanted, and 
     return mode === 'showing' && numbers.some((n) => numbers.includes(n + 1))
   })
   assert.equal(await page.getAttribute('#captions', 'aria-pressed'), 'true')
-  await page.click('#captions')
+  await clickControl(page, '#captions')
   assert.equal((await track()).mode, 'hidden')
   assert.deepEqual(page.faults, [])
   await page.context().close()
