@@ -151,11 +151,6 @@ int http_port(const struct http *h)
         return wire_port(h->wire);
 }
 
-int http_tls_port(const struct http *h)
-{
-        return wire_tls_port(h->wire);
-}
-
 static void log_closed(const unsigned closed[CLOSES])
 {
         for (int why = 0; why < CLOSES; why++) {

@@ -61,7 +61,6 @@ struct http_parts {
 /* ERR_IO when the port cannot be had (logged). */
 int http_open(struct http **out, const struct http_config *cfg, const struct http_parts *parts);
 int http_port(const struct http *h);
-int http_tls_port(const struct http *h);
 void http_sweep(struct http *h, int64_t now_us);
 void http_end_expired(struct http *h, int64_t real_us); /* several times a second, and after access_set() */
 void http_end_cut(struct http *h); /* the cache has cut bytes off: who reads such is closed, by its own thread, in a moment */

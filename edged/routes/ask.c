@@ -1,6 +1,7 @@
 #include "edged/routes/ask.h"
 
 #include "common/clock.h"
+#include "common/err.h"
 #include "common/range.h"
 
 struct http_thread *ask_thread(struct ask *a)
@@ -92,4 +93,58 @@ unsigned ask_for_token(struct ask *a, const char *stream)
 unsigned ask_admit(struct ask *a, const char *stream)
 {
         return access_is_private(ask_thread(a)->tokens, stream) ? ask_for_token(a, stream) : ACCESS_OK;
+}
+
+/* ---- waiting ---------------------------------------------------------------------------------------------------------- */
+
+static struct ask *waits(struct waiter *w)
+{
+        return (struct ask *)(void *)((char *)w - offsetof(struct ask, waiter));
+}
+
+static void suspend(struct waiter *w)
+{
+        struct ask *a = waits(w);
+        a->was_held = true;
+        wire_hold(&a->request);
+}
+
+static void wake(struct waiter *w)
+{
+        wire_wake(&waits(w)->request);
+}
+
+bool ask_hold(struct ask *a, uint64_t have, int64_t deadline_us)
+{
+        a->waiter = (struct waiter){.have = have, .deadline_us = deadline_us, .suspend = suspend, .wake = wake};
+        return object_wait(a->object, &a->waiter);
+}
+
+ssize_t ask_take(struct ask *a, uint64_t at, struct buf **piece, size_t *off, bool *last)
+{
+        ssize_t n = object_piece(a->object, at, piece, off, last);
+        if (n == 0 && a->waiter.expired)
+                return ERR_NOT_YET;
+        if (n == 0 && ask_hold(a, at, clock_mono_us() + 2 * a->http->cfg.hold_us))
+                return 0;
+        if (n == 0) /* there was one meanwhile, or nobody waits any more */
+                n = object_piece(a->object, at, piece, off, last);
+        return n ? n : ERR_NOT_YET;
+}
+
+bool ask_leave(struct ask *a)
+{
+        return object_leave(a->object, &a->waiter);
+}
+
+void ask_say_failed(struct ask *a, int failure, int64_t again_us)
+{
+        enum respond_error e = failure == ERR_NOT_YET   ? RESPOND_NOT_YET
+                               : failure == ERR_NOSPACE ? RESPOND_BUSY
+                                                        : RESPOND_NO_ORIGIN;
+        int64_t wait_us = again_us - clock_mono_us();
+        if (wait_us <= US_PER_S)
+                ask_say_error(a, e);
+        else
+                ask_say_once(a, respond_error_until(e, a->result, wait_us));
 }

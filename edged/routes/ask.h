@@ -56,11 +56,9 @@ struct route {
 
 /* object.c */
 struct object_ask {
-        struct object *object;
         enum cache_result cached;
         bool is_list; /* what is asked for has a part for everybody and parts for who has a token */
-        struct waiter waiter;
-        bool was_held, part_is_first;
+        bool part_is_first;
         uint64_t part_from, part_bytes; /* of a part: where it lies in the object */
         enum cmcd_result reported; /* what came with the request, */
         enum players_way way;      /* and how */
@@ -69,16 +67,12 @@ struct object_ask {
 
 /* tail.c */
 struct tail_ask {
-        struct object *object; /* the init segment, and then where the tail is at */
-        struct waiter waiter;
         struct tail *tail; /* NULL: it has not begun */
 };
 
 /* recording.c */
 struct recording_ask {
-        struct object *object; /* the facts; then the piece that is being sent. NULL: the next one is to be found */
-        struct object *ahead;  /* the one after it; NULL: none */
-        struct waiter waiter;
+        struct object *ahead; /* the piece after the one that is being sent; NULL: none */
         uint64_t identity;
         uint64_t from, len; /* of the file: what is wanted, */
         uint64_t sent;      /* and handed on of it, which counts as it goes */
@@ -100,6 +94,11 @@ struct ask {
         enum stats_result result;
         bool spared;         /* its address asks too often */
         uint64_t sent_bytes; /* of an answer that grows: handed on */
+        /* What it is answered with or waits for: of a tail the init segment, and then where it is at; of a recording its facts, and then the piece
+         * that is being sent. A reference, which its route lets go of at the end; NULL: none, or the next one is to be found. */
+        struct object *object;
+        struct waiter waiter;
+        bool was_held;
         int64_t answered_us; /* of an answer without an end: when it began; 0: of others it is their end that counts */
         union {
                 struct object_ask of; /* route_object */
@@ -118,6 +117,15 @@ void ask_say_once(struct ask *a, struct answer *answer); /* takes the caller's r
 void ask_say_error(struct ask *a, enum respond_error e);
 void ask_refuse(struct ask *a, unsigned fault); /* access.h: counted */
 void ask_spare(struct ask *a, enum stats_spared why); /* nothing is asked for above: counted */
+
+/* --- waiting for its object --- */
+
+/* Until it has more than `have` bytes, or ends, or the time is over (waiter.expired). false: it has by now, or nobody waits any more. */
+bool ask_hold(struct ask *a, uint64_t have, int64_t deadline_us);
+/* As object_piece(), of an answer that goes on. 0: it is held until there is more. */
+ssize_t ask_take(struct ask *a, uint64_t at, struct buf **piece, size_t *off, bool *last);
+bool ask_leave(struct ask *a); /* route.leave of those that hold */
+void ask_say_failed(struct ask *a, int failure, int64_t again_us); /* why it could not be had, and that to ask sooner is in vain: as its view says */
 
 /* --- its fields --- */
 

@@ -18,20 +18,22 @@ static const char *range_wanted(struct ask *a)
 {
         char tag[ETAG_MAX];
         const char *range = a->request.head.method == METHOD_GET ? ask_field(a, FIELD_RANGE) : NULL;
-        etag_write(tag, a->of.object->digest);
-        return range ? range_if(range, ask_field(a, FIELD_IF_RANGE), tag) : NULL;
+        if (!range)
+                return NULL;
+        etag_write(tag, a->object->digest);
+        return range_if(range, ask_field(a, FIELD_IF_RANGE), tag);
 }
 
 static void say_list(struct ask *a, struct buf *body)
 {
         struct http_thread *t = ask_thread(a);
-        const struct listing_answer *l = listing_find(&t->listing, t->tokens, a->of.object, body, a->of.cached, &a->pass);
+        const struct listing_answer *l = listing_find(&t->listing, t->tokens, a->object, body, a->of.cached, &a->pass);
         char whole[ETAG_MAX];
-        etag_write(whole, a->of.object->digest);
+        etag_write(whole, a->object->digest);
         if (ask_is_changed(a, l ? l->etag : whole))
                 ask_say_error(a, RESPOND_CHANGED);
         else if (!l)
-                ask_say(a, respond_whole(a->of.object, body, RESPOND_PLAIN, a->of.cached, ACCESS_PUBLIC));
+                ask_say(a, respond_whole(a->object, body, RESPOND_PLAIN, a->of.cached, ACCESS_PUBLIC));
         else
                 ask_say(a, ask_has_already(a, l->etag) ? l->same : l->response);
 }
@@ -56,7 +58,7 @@ static void say_with_throughput(struct ask *a, struct answer *answer)
         tcp_path(a->request.conn->fd, &path);
         c.etp_kbps = a->request.conn->measured ? path.kbps : 0;
         c.rtt_us = path.rtt_us;
-        c.held_us = a->of.was_held ? clock_mono_us() - a->request.started_us : 0;
+        c.held_us = a->was_held ? clock_mono_us() - a->request.started_us : 0;
         cmsd_add_press(&c);
         wire_answer(&a->request, answer, cmsd_fields(extra, &c));
 }
@@ -69,7 +71,7 @@ static size_t read_object(void *arg, uint64_t pos, void *dst, size_t max)
 
 static enum part_state find_part(struct ask *a, uint64_t len, bool complete)
 {
-        struct parts_of p = {.read = read_object, .arg = a->of.object, .len_bytes = len, .complete = complete,
+        struct parts_of p = {.read = read_object, .arg = a->object, .len_bytes = len, .complete = complete,
                              .chunks = a->path.part_chunks};
         return parts_find(&p, a->path.part, &a->of.part_from, &a->of.part_bytes);
 }
@@ -81,7 +83,7 @@ static void say_part(struct ask *a, struct buf *body)
                 ask_say_error(a, RESPOND_MISSING);
                 return;
         }
-        struct answer *answer = respond_view(a->of.object, body, a->of.cached, a->pass.form, a->of.part_from, a->of.part_bytes);
+        struct answer *answer = respond_view(a->object, body, a->of.cached, a->pass.form, a->of.part_from, a->of.part_bytes);
         say_with_throughput(a, answer);
         answer_unref(&answer);
 }
@@ -89,12 +91,12 @@ static void say_part(struct ask *a, struct buf *body)
 /* A range is one of the plain bytes. */
 static bool takes_gzip(struct ask *a)
 {
-        return respond_is_text(a->of.object) && !range_wanted(a) && gzip_is_accepted(ask_field(a, FIELD_ACCEPT_ENCODING));
+        return respond_is_text(a->object) && !range_wanted(a) && gzip_is_accepted(ask_field(a, FIELD_ACCEPT_ENCODING));
 }
 
 static void say_complete(struct ask *a, struct buf *body)
 {
-        struct object *o = a->of.object;
+        struct object *o = a->object;
         enum access_form form = a->pass.form;
         uint64_t from, len;
         /* Since it was asked for, and not since it was whole: the tier above may have made it at any time between. */
@@ -133,49 +135,15 @@ static void say_complete(struct ask *a, struct buf *body)
         }
 }
 
-/* ---- waiting -------------------------------------------------------------------------------------------------- */
-
-static struct ask *waits(struct waiter *w)
-{
-        return (struct ask *)(void *)((char *)w - offsetof(struct ask, of.waiter));
-}
-
-static void suspend(struct waiter *w)
-{
-        struct ask *a = waits(w);
-        a->of.was_held = true;
-        wire_hold(&a->request);
-}
-
-static void wake(struct waiter *w)
-{
-        wire_wake(&waits(w)->request);
-}
-
-static bool hold(struct ask *a, uint64_t have, int64_t deadline_us)
-{
-        a->of.waiter = (struct waiter){.have = have, .deadline_us = deadline_us, .suspend = suspend, .wake = wake};
-        return object_wait(a->of.object, &a->of.waiter);
-}
-
-static bool leave_object(struct ask *a)
-{
-        return object_leave(a->of.object, &a->of.waiter);
-}
+/* ---- as it grows ---------------------------------------------------------------------------------------------- */
 
 /* Of an object that is FILLING when its answer begins: all of it, or a part, of which what is there comes at once. */
 static ssize_t take_growth(struct ask *a, struct buf **piece, size_t *off, bool *last)
 {
         uint64_t at = a->of.part_from + a->sent_bytes, left = a->of.part_bytes - a->sent_bytes;
-        ssize_t n = object_piece(a->of.object, at, piece, off, last);
-        if (n == 0 && a->of.waiter.expired)
-                return ERR_NOT_YET;
-        if (n == 0 && hold(a, at, clock_mono_us() + 2 * a->http->cfg.hold_us))
-                return 0;
-        if (n == 0) /* there was one meanwhile, or nobody waits any more */
-                n = object_piece(a->of.object, at, piece, off, last);
+        ssize_t n = ask_take(a, at, piece, off, last);
         if (n <= 0)
-                return n ? n : ERR_NOT_YET;
+                return n;
         if ((uint64_t)n >= left) {
                 *last = true;
                 n = (ssize_t)left;
@@ -187,33 +155,20 @@ static ssize_t take_growth(struct ask *a, struct buf **piece, size_t *off, bool 
 static void say_growing(struct ask *a)
 {
         bool is_range = !a->path.is_part && range_has_ends(range_wanted(a), &a->of.part_from, &a->of.part_bytes);
-        struct answer *answer = is_range ? respond_growing_part(a->of.object, a->of.cached, a->pass.form, a->of.part_from, a->of.part_bytes)
-                                         : respond_growing(a->of.object, a->of.cached, a->pass.form);
+        struct answer *answer = is_range ? respond_growing_part(a->object, a->of.cached, a->pass.form, a->of.part_from, a->of.part_bytes)
+                                         : respond_growing(a->object, a->of.cached, a->pass.form);
         if (!is_range && !a->path.is_part)
                 a->of.part_bytes = UINT64_MAX;
         a->of.part_is_first = is_range && a->of.part_from == 0;
-        a->of.waiter.expired = false;
+        a->waiter.expired = false;
         say_with_throughput(a, answer);
         answer_unref(&answer);
 }
 
-/* again_us: to ask sooner is in vain. */
-static void say_failed(struct ask *a, int failure, int64_t again_us)
-{
-        enum respond_error e = failure == ERR_NOT_YET   ? RESPOND_NOT_YET
-                               : failure == ERR_NOSPACE ? RESPOND_BUSY
-                                                        : RESPOND_NO_ORIGIN;
-        int64_t wait_us = again_us - clock_mono_us();
-        if (wait_us <= US_PER_S)
-                ask_say_error(a, e);
-        else
-                ask_say_once(a, respond_error_until(e, a->result, wait_us));
-}
-
 static void take_stale(struct ask *a, struct object *stale)
 {
-        object_unref(&a->of.object);
-        a->of.object = stale;
+        object_unref(&a->object);
+        a->object = stale;
         a->of.cached = CACHE_STALE;
         a->result = RESULT_STALE;
 }
@@ -222,10 +177,10 @@ static void take_stale(struct ask *a, struct object *stale)
 static void say_object(struct ask *a)
 {
         struct object_view v;
-        object_look(a->of.object, a->of.was_held ? clock_mono_us() : a->request.started_us, &v);
+        object_look(a->object, a->was_held ? clock_mono_us() : a->request.started_us, &v);
         if (v.stale) {
                 take_stale(a, v.stale);
-                object_look(a->of.object, 0, &v);
+                object_look(a->object, 0, &v);
         }
         switch (v.state) {
         case OBJECT_COMPLETE:
@@ -235,7 +190,7 @@ static void say_object(struct ask *a)
                 ask_say_error(a, ask_is_version(a) ? RESPOND_AHEAD : RESPOND_MISSING);
                 return;
         case OBJECT_FAILED:
-                say_failed(a, v.failure, v.again_us);
+                ask_say_failed(a, v.failure, v.again_us);
                 return;
         case OBJECT_FILLING:
                 break;
@@ -251,10 +206,10 @@ static void say_object(struct ask *a)
         bool part_lacks = a->path.is_part && find_part(a, v.len, false) != PART_HERE;
         if (v.len > from && !needs_whole && !part_lacks)
                 say_growing(a);
-        else if (a->of.waiter.expired || v.again_us > until_us) /* nothing comes while it would be held */
-                say_failed(a, ERR_NOT_YET, v.again_us);
-        else if (!hold(a, needs_whole ? UINT64_MAX : part_lacks ? v.len : from, until_us)) {
-                a->of.waiter.expired = true; /* there is something now, or nobody waits any more */
+        else if (a->waiter.expired || v.again_us > until_us) /* nothing comes while it would be held */
+                ask_say_failed(a, ERR_NOT_YET, v.again_us);
+        else if (!ask_hold(a, needs_whole ? UINT64_MAX : part_lacks ? v.len : from, until_us)) {
+                a->waiter.expired = true; /* there is something now, or nobody waits any more */
                 say_object(a);
         }
 }
@@ -294,10 +249,10 @@ static void begin_object(struct ask *a)
                 ask_refuse(a, fault);
                 return;
         }
-        if (!lookup(a, &a->of.object, &a->of.cached))
+        if (!lookup(a, &a->object, &a->of.cached))
                 return;
         a->result = respond_result(a->of.cached);
-        if (a->of.object)
+        if (a->object)
                 say_object(a);
         else
                 ask_say_error(a, RESPOND_BUSY);
@@ -321,19 +276,19 @@ static void count_viewer(struct ask *a)
         const struct request *r = &a->request;
         const struct key *key = &a->path.object;
         bool is_first = r->status == 200 ? !a->path.is_part || a->path.part == 0 : r->status == 206 && a->of.part_is_first;
-        if (!a->http->parts.audience || !a->of.object || !r->whole || !is_first || r->head.method != METHOD_GET ||
+        if (!a->http->parts.audience || !a->object || !r->whole || !is_first || r->head.method != METHOD_GET ||
             key->kind != KEY_SEGMENT)
                 return;
         struct audience_fetch f = {.stream = key->stream, .session = key->session, .segment = key->segment,
                                    .of = key->track[0] == 'v' ? AUDIENCE_PICTURE : AUDIENCE_SOUND,
-                                   .wanted_us = a->of.object->made_us, .now_us = r->ended_us};
+                                   .wanted_us = a->object->made_us, .now_us = r->ended_us};
         for (unsigned n = 0; n < key->joined || n == 0; n++, f.segment++) /* of joined seconds he has fetched each */
                 audience_saw(a->http->parts.audience, wire_thread_index(r), &f);
 }
 
 static bool object_is_lost(struct ask *a)
 {
-        return a->of.object && object_is_cut(a->of.object);
+        return a->object && object_is_cut(a->object);
 }
 
 static void end_object(struct ask *a)
@@ -342,8 +297,8 @@ static void end_object(struct ask *a)
         count_report(a);
         count_viewer(a);
         r->conn->measured |= r->status == 200 && r->head.method == METHOD_GET && asks_for_video(a);
-        object_unref(&a->of.object);
+        object_unref(&a->object);
 }
 
 const struct route route_object = {.prepare = read_report, .begin = begin_object, .go_on = say_object, .more = take_growth,
-                                   .leave = leave_object, .lost = object_is_lost, .end = end_object};
+                                   .leave = ask_leave, .lost = object_is_lost, .end = end_object};

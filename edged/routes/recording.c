@@ -18,34 +18,6 @@
 #include "edged/etag.h"
 #include "edged/routes/lookup.h"
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------- */
-
-static struct ask *waits(struct waiter *w)
-{
-        return (struct ask *)(void *)((char *)w - offsetof(struct ask, recording.waiter));
-}
-
-static void suspend(struct waiter *w)
-{
-        wire_hold(&waits(w)->request);
-}
-
-static void wake(struct waiter *w)
-{
-        wire_wake(&waits(w)->request);
-}
-
-static bool hold(struct ask *a, uint64_t have, int64_t deadline_us)
-{
-        a->recording.waiter = (struct waiter){.have = have, .deadline_us = deadline_us, .suspend = suspend, .wake = wake};
-        return object_wait(a->recording.object, &a->recording.waiter);
-}
-
-static bool leave_recording(struct ask *a)
-{
-        return object_leave(a->recording.object, &a->recording.waiter);
-}
-
 /* ---- pieces -------------------------------------------------------------------------------------------------------- */
 
 /* The piece that has this place of the file. NULL: there are too many objects under way. */
@@ -66,35 +38,22 @@ static bool take_next_piece(struct ask *a, uint64_t place, uint64_t end)
 {
         struct recording_ask *r = &a->recording;
         uint64_t next = (place / RECORDING_PIECE_BYTES + 1) * RECORDING_PIECE_BYTES;
-        r->object = r->ahead ? r->ahead : find_piece(a, place);
-        r->ahead = r->object && next < end ? find_piece(a, next) : NULL;
-        return r->object != NULL;
-}
-
-static ssize_t read_piece(struct ask *a, uint64_t in_piece, struct buf **piece, size_t *off)
-{
-        struct recording_ask *r = &a->recording;
-        bool last;
-        ssize_t n = object_piece(r->object, in_piece, piece, off, &last);
-        if (n == 0 && r->waiter.expired)
-                return ERR_NOT_YET;
-        if (n == 0 && hold(a, in_piece, clock_mono_us() + 2 * a->http->cfg.hold_us))
-                return 0;
-        if (n == 0) /* there was one meanwhile, or nobody waits any more */
-                n = object_piece(r->object, in_piece, piece, off, &last);
-        return n ? n : ERR_NOT_YET;
+        a->object = r->ahead ? r->ahead : find_piece(a, place);
+        r->ahead = a->object && next < end ? find_piece(a, next) : NULL;
+        return a->object != NULL;
 }
 
 static ssize_t take_bytes(struct ask *a, struct buf **piece, size_t *off, bool *last)
 {
         struct recording_ask *r = &a->recording;
         uint64_t place = r->from + r->sent, left = r->len - r->sent;
-        if (!r->object && !take_next_piece(a, place, r->from + r->len))
+        if (!a->object && !take_next_piece(a, place, r->from + r->len))
                 return ERR_NOSPACE;
-        ssize_t n = read_piece(a, place % RECORDING_PIECE_BYTES, piece, off);
+        bool last_of_piece;
+        ssize_t n = ask_take(a, place % RECORDING_PIECE_BYTES, piece, off, &last_of_piece);
         if (n == 0)
                 return 0;
-        r->waiter.expired = false;
+        a->waiter.expired = false;
         if (n < 0)
                 return n == ERR_CLOSED ? ERR_IO : n; /* a piece that ends too soon is no end of the file */
         n = (uint64_t)n < left ? n : (ssize_t)left;
@@ -102,7 +61,7 @@ static ssize_t take_bytes(struct ask *a, struct buf **piece, size_t *off, bool *
         metric_add(&stats_sent, n); /* as it goes: gigabytes at once would be in no rate */
         *last = r->sent == r->len;
         if ((place + (uint64_t)n) % RECORDING_PIECE_BYTES == 0)
-                object_unref(&r->object);
+                object_unref(&a->object);
         return n;
 }
 
@@ -169,8 +128,8 @@ static void begin_answer(struct ask *a, const struct buf *facts)
         uint64_t size;
         const char *type;
         bool well = read_facts(a, facts, &size, &type);
-        object_unref(&r->object);
-        r->waiter.expired = false; /* that was the wait for the facts */
+        object_unref(&a->object);
+        a->waiter.expired = false; /* that was the wait for the facts */
         if (!well) {
                 ask_say_error(a, RESPOND_NO_ORIGIN);
                 return;
@@ -192,13 +151,12 @@ static void begin_answer(struct ask *a, const struct buf *facts)
 /* Called when the request is new, and again when it goes on. */
 static void say_recording(struct ask *a)
 {
-        struct recording_ask *r = &a->recording;
         struct object_view v;
-        object_look(r->object, clock_mono_us(), &v);
+        object_look(a->object, clock_mono_us(), &v);
         if (v.stale) {
-                object_unref(&r->object);
-                r->object = v.stale;
-                object_look(r->object, 0, &v);
+                object_unref(&a->object);
+                a->object = v.stale;
+                object_look(a->object, 0, &v);
         }
         switch (v.state) {
         case OBJECT_COMPLETE:
@@ -208,15 +166,15 @@ static void say_recording(struct ask *a)
                 ask_say_error(a, RESPOND_MISSING);
                 return;
         case OBJECT_FAILED:
-                ask_say_error(a, v.failure == ERR_NOSPACE ? RESPOND_BUSY : v.failure == ERR_NOT_YET ? RESPOND_NOT_YET : RESPOND_NO_ORIGIN);
+                ask_say_failed(a, v.failure, v.again_us);
                 return;
         case OBJECT_FILLING:
                 break;
         }
-        if (r->waiter.expired)
+        if (a->waiter.expired)
                 ask_say_error(a, RESPOND_NOT_YET);
-        else if (!hold(a, UINT64_MAX, a->request.started_us + a->http->cfg.hold_us)) {
-                r->waiter.expired = true;
+        else if (!ask_hold(a, UINT64_MAX, a->request.started_us + a->http->cfg.hold_us)) {
+                a->waiter.expired = true;
                 say_recording(a);
         }
 }
@@ -234,10 +192,10 @@ static void begin_recording(struct ask *a)
         a->path.object.kind = KEY_FACTS;
         key_write_recording(a->path.key, &a->path.object);
         a->path.key_len = strlen(a->path.key);
-        if (!lookup(a, &a->recording.object, &cached))
+        if (!lookup(a, &a->object, &cached))
                 return;
         a->result = respond_result(cached);
-        if (a->recording.object)
+        if (a->object)
                 say_recording(a);
         else
                 ask_say_error(a, RESPOND_BUSY);
@@ -249,14 +207,14 @@ static bool recording_is_lost(struct ask *a)
         struct recording_ask *r = &a->recording;
         if (r->ahead && object_is_cut(r->ahead))
                 object_unref(&r->ahead);
-        return r->object && object_is_cut(r->object);
+        return a->object && object_is_cut(a->object);
 }
 
 static void end_recording(struct ask *a)
 {
-        object_unref(&a->recording.object);
+        object_unref(&a->object);
         object_unref(&a->recording.ahead);
 }
 
-const struct route route_recording = {.begin = begin_recording, .go_on = say_recording, .more = take_bytes, .leave = leave_recording,
+const struct route route_recording = {.begin = begin_recording, .go_on = say_recording, .more = take_bytes, .leave = ask_leave,
                                       .lost = recording_is_lost, .end = end_recording};

@@ -7,34 +7,6 @@
 
 #define TAILS_PART 2 /* of connections_max: such an answer never rests, so nobody displaces it, and viewers who ask are to find room */
 
-/* ---- waiting: for the init segment, then for what comes ---------------------------------------------------------------- */
-
-static struct ask *waits(struct waiter *w)
-{
-        return (struct ask *)(void *)((char *)w - offsetof(struct ask, tail.waiter));
-}
-
-static void suspend(struct waiter *w)
-{
-        wire_hold(&waits(w)->request);
-}
-
-static void wake(struct waiter *w)
-{
-        wire_wake(&waits(w)->request);
-}
-
-static bool hold(struct ask *a, uint64_t have, int64_t deadline_us)
-{
-        a->tail.waiter = (struct waiter){.have = have, .deadline_us = deadline_us, .suspend = suspend, .wake = wake};
-        return object_wait(a->tail.object, &a->tail.waiter);
-}
-
-static bool leave_tail(struct ask *a)
-{
-        return object_leave(a->tail.object, &a->tail.waiter);
-}
-
 /* ---- what it is sent --------------------------------------------------------------------------------------------------- */
 
 /* Who was sent a segment has watched that second, as who fetched it. */
@@ -52,12 +24,12 @@ static ssize_t take_tail(struct ask *a, struct buf **piece, size_t *off, bool *l
 {
         *last = false;
         for (bool again = false;; again = true) {
-                struct object *was_at = a->tail.object;
-                struct tail_asks asks = {.leaves = wire_leaves(&a->request), .late = a->tail.waiter.expired, .now_us = clock_mono_us()};
+                struct object *was_at = a->object;
+                struct tail_asks asks = {.leaves = wire_leaves(&a->request), .late = a->waiter.expired, .now_us = clock_mono_us()};
                 struct tail_read read;
                 struct tail_wait wait;
-                a->tail.waiter.expired = false;
-                ssize_t n = tail_take(a->tail.tail, &a->tail.object, &asks, piece, off, &wait, &read);
+                a->waiter.expired = false;
+                ssize_t n = tail_take(a->tail.tail, &a->object, &asks, piece, off, &wait, &read);
                 if (read.whole)
                         count_segment(a, &read);
                 if (n > 0)
@@ -66,9 +38,9 @@ static ssize_t take_tail(struct ask *a, struct buf **piece, size_t *off, bool *l
                         a->request.closes |= asks.leaves;
                 if (n != 0)
                         return n;
-                if (again && a->tail.object == was_at)
+                if (again && a->object == was_at)
                         return ERR_NOT_YET;
-                if (hold(a, wait.have, asks.now_us + (wait.us ? wait.us : 2 * a->http->cfg.hold_us)))
+                if (ask_hold(a, wait.have, asks.now_us + (wait.us ? wait.us : 2 * a->http->cfg.hold_us)))
                         return 0;
         } /* there was something meanwhile, or nobody waits any more */
 }
@@ -97,10 +69,10 @@ static void say_tail(struct ask *a, struct buf *init)
                 ask_say_error(a, err == ERR_NOT_FOUND ? RESPOND_OVER : RESPOND_BUSY);
                 return;
         }
-        struct answer *answer = respond_tail(a->tail.object, a->pass.form);
-        object_unref(&a->tail.object);
-        a->tail.object = first;
-        a->tail.waiter.expired = false;
+        struct answer *answer = respond_tail(a->object, a->pass.form);
+        object_unref(&a->object);
+        a->object = first;
+        a->waiter.expired = false;
         a->answered_us = now_us;
         ask_say_once(a, answer);
 }
@@ -111,7 +83,7 @@ static void say_tail(struct ask *a, struct buf *init)
 static void say_init(struct ask *a)
 {
         struct object_view v;
-        object_look(a->tail.object, clock_mono_us(), &v);
+        object_look(a->object, clock_mono_us(), &v);
         object_unref(&v.stale); /* of what never changes there is none */
         switch (v.state) {
         case OBJECT_COMPLETE:
@@ -121,15 +93,15 @@ static void say_init(struct ask *a)
                 ask_say_error(a, RESPOND_MISSING);
                 return;
         case OBJECT_FAILED:
-                ask_say_error(a, v.failure == ERR_NOT_YET ? RESPOND_NOT_YET : v.failure == ERR_NOSPACE ? RESPOND_BUSY : RESPOND_NO_ORIGIN);
+                ask_say_failed(a, v.failure, v.again_us);
                 return;
         case OBJECT_FILLING:
                 break;
         }
-        if (a->tail.waiter.expired) {
+        if (a->waiter.expired) {
                 ask_say_error(a, RESPOND_NOT_YET);
-        } else if (!hold(a, UINT64_MAX, a->request.started_us + a->http->cfg.hold_us)) {
-                a->tail.waiter.expired = true; /* it is there now, or nobody waits any more */
+        } else if (!ask_hold(a, UINT64_MAX, a->request.started_us + a->http->cfg.hold_us)) {
+                a->waiter.expired = true; /* it is there now, or nobody waits any more */
                 say_init(a);
         }
 }
@@ -142,10 +114,10 @@ static void begin_tail(struct ask *a)
                 ask_refuse(a, fault);
                 return;
         }
-        if (!lookup(a, &a->tail.object, &cached))
+        if (!lookup(a, &a->object, &cached))
                 return;
         a->result = respond_result(cached);
-        if (a->tail.object)
+        if (a->object)
                 say_init(a);
         else
                 ask_say_error(a, RESPOND_BUSY);
@@ -153,7 +125,7 @@ static void begin_tail(struct ask *a)
 
 static bool tail_is_lost(struct ask *a)
 {
-        return a->tail.object && object_is_cut(a->tail.object);
+        return a->object && object_is_cut(a->object);
 }
 
 static void end_tail(struct ask *a)
@@ -161,7 +133,7 @@ static void end_tail(struct ask *a)
         if (a->tail.tail)
                 atomic_fetch_sub(&a->http->tails, 1);
         tail_close(&a->tail.tail);
-        object_unref(&a->tail.object);
+        object_unref(&a->object);
 }
 
-const struct route route_tail = {.begin = begin_tail, .go_on = say_init, .more = take_tail, .leave = leave_tail, .lost = tail_is_lost, .end = end_tail};
+const struct route route_tail = {.begin = begin_tail, .go_on = say_init, .more = take_tail, .leave = ask_leave, .lost = tail_is_lost, .end = end_tail};

@@ -246,11 +246,6 @@ int wire_port(const struct wire *w)
         return w->port;
 }
 
-int wire_tls_port(const struct wire *w)
-{
-        return w->cfg.tls ? w->tls_port : 0;
-}
-
 void wire_sweep(struct wire *w, const struct conn_limits *limits, int64_t now_us, unsigned closed[CLOSES])
 {
         for (unsigned i = 0; i < w->cfg.threads; i++) {

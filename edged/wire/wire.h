@@ -103,7 +103,6 @@ struct wire;
 /* ERR_IO when the port cannot be had, as when another process listens there (logged). */
 int wire_open(struct wire **out, const struct wire_config *cfg, const struct wire_ops *ops, void *arg);
 int wire_port(const struct wire *w);
-int wire_tls_port(const struct wire *w); /* 0: there is none */
 void wire_sweep(struct wire *w, const struct conn_limits *limits, int64_t now_us, unsigned closed[CLOSES]);
 void wire_end_expired(struct wire *w, struct access *access, int64_t now_s, unsigned closed[CLOSES]);
 void wire_end_lost(struct wire *w); /* each thread closes the connections whose requests ops.lost() names, at once: CLOSE_PINNED */
