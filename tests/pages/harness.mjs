@@ -135,6 +135,14 @@ export async function openPage(browser, cluster, path, options = {}) {
   return page
 }
 
+// A page of the edge's origin for other players: nothing on it but a video, and no script of ours, which would miss what it knows.
+export async function ground(browser, cluster, library = '') {
+  const page = await openPage(browser, cluster, '/robots.txt', { bypassCSP: true })
+  await page.setContent('<video id="v" muted autoplay controls></video>')
+  if (library) await page.addScriptTag({ content: library })
+  return page
+}
+
 // deploy/token
 export const token = (...args) => execFileSync(join(top, 'deploy', 'token'), args, { encoding: 'utf8' }).trim()
 

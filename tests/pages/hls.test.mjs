@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import * as HLS from 'hls-parser'
-import { Cluster, launch, openPage, top, until } from './harness.mjs'
+import { Cluster, ground, launch, top, until } from './harness.mjs'
 
 const hlsjs = readFileSync(join(top, 'tests/pages/node_modules/hls.js/dist/hls.js'), 'utf8')
 const shakajs = readFileSync(join(top, 'tests/pages/node_modules/shaka-player/dist/shaka-player.compiled.js'), 'utf8')
@@ -20,11 +20,9 @@ after(async () => {
 })
 
 async function play(stream, config = {}) {
-  const page = await openPage(browser, cluster, '/', { bypassCSP: true })
+  const page = await ground(browser, cluster, hlsjs)
   const asked = []
   page.on('response', (answer) => asked.push([answer.url(), answer.status()]))
-  await page.setContent('<video id="v" muted autoplay></video>')
-  await page.addScriptTag({ content: hlsjs })
   await page.evaluate(([url, more]) => {
     const v = document.getElementById('v'), hls = window.hls = new Hls({ ...more })
     window.faults = []
@@ -68,11 +66,9 @@ test('hls.js plays a recording from its beginning to its end', async () => {
 })
 
 async function shaka(path) {
-  const page = await openPage(browser, cluster, '/', { bypassCSP: true })
+  const page = await ground(browser, cluster, shakajs)
   const asked = []
   page.on('response', (answer) => asked.push([answer.url(), answer.status()]))
-  await page.setContent('<video id="v" muted autoplay></video>')
-  await page.addScriptTag({ content: shakajs })
   await page.evaluate(async (url) => {
     shaka.polyfill.installAll()
     const player = window.player = new shaka.Player()

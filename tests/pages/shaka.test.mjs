@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { Cluster, launch, openPage, top, until } from './harness.mjs'
+import { Cluster, ground, launch, top, until } from './harness.mjs'
 
 const library = readFileSync(join(top, 'tests/pages/node_modules/shaka-player/dist/shaka-player.compiled.js'), 'utf8')
 const dashjs = readFileSync(join(top, 'build/web/dash.js'), 'utf8')
@@ -18,10 +18,7 @@ after(async () => {
 })
 
 async function shaka(path, configuration = {}) {
-  // Any page of ours will do as the ground: the origin is then the edge's. Its policy lets no script in but its own.
-  const page = await openPage(browser, cluster, '/', { bypassCSP: true })
-  await page.setContent('<video id="v" muted autoplay></video>')
-  await page.addScriptTag({ content: library })
+  const page = await ground(browser, cluster, library)
   await page.evaluate(async ({ manifest, configuration }) => {
     shaka.polyfill.installAll()
     const player = window.player = new shaka.Player()
@@ -75,9 +72,7 @@ test('Shaka plays the recording to its end', async () => {
 test('who goes back in live with dash.js as it comes stays there', async () => {
   if (!await cluster.state('shaka')) cluster.publish('shaka')
   await cluster.playable('shaka')
-  const page = await openPage(browser, cluster, '/', { bypassCSP: true })
-  await page.setContent('<video id="v" muted autoplay controls></video>')
-  await page.addScriptTag({ content: dashjs })
+  const page = await ground(browser, cluster, dashjs)
   await page.evaluate((manifest) => {
     window.player = window.dashjs.MediaPlayer().create()
     window.player.initialize(document.getElementById('v'), manifest, true)

@@ -93,6 +93,14 @@ static int open_viewer(struct viewer *v)
         return err;
 }
 
+/* Of a live session whose newest segment is here. */
+static void open_at_the_tenth(struct viewer *v)
+{
+        tell(0, 10, true);
+        store(10, "[10]");
+        assert_int_equal(open_viewer(v), 0);
+}
+
 static void close_viewer(struct viewer *v)
 {
         tail_close(&v->tail);
@@ -316,9 +324,7 @@ static void test_who_is_a_little_behind_is_given_everything(void **state)
 {
         (void)state;
         struct viewer v;
-        tell(0, 10, true);
-        store(10, "[10]");
-        assert_int_equal(open_viewer(&v), 0);
+        open_at_the_tenth(&v);
         for (uint32_t n = 11; n < 11 + TAIL_BEHIND; n++) {
                 char text[16];
                 snprintf(text, sizeof(text), "[%u]", n);
@@ -334,9 +340,7 @@ static void test_of_a_stream_that_is_late_nothing_is_left_out(void **state)
 {
         (void)state;
         struct viewer v;
-        tell(0, 10, true);
-        store(10, "[10]");
-        assert_int_equal(open_viewer(&v), 0);
+        open_at_the_tenth(&v);
         tell(0, 30, true);
         assert_string_equal(read_on(&v, false), "[init][10]");
         grow(11, "[11]", true);
@@ -348,9 +352,7 @@ static void test_a_hole_in_the_track_is_passed_over(void **state)
 {
         (void)state;
         struct viewer v;
-        tell(0, 10, true);
-        store(10, "[10]");
-        assert_int_equal(open_viewer(&v), 0);
+        open_at_the_tenth(&v);
         tell(0, 12, true);
         assert_string_equal(read_on(&v, false), "[init][10]");
         fake_answer_status(asked(11), ERR_NOT_FOUND, 1000);
@@ -365,9 +367,7 @@ static void test_it_ends_with_the_session(void **state)
 {
         (void)state;
         struct viewer v;
-        tell(0, 10, true);
-        store(10, "[10]");
-        assert_int_equal(open_viewer(&v), 0);
+        open_at_the_tenth(&v);
         assert_string_equal(read_on(&v, false), "[init][10]");
         tell(0, 10, false);
         fake_answer_status(asked(11), ERR_NOT_FOUND, 1000);
