@@ -219,13 +219,21 @@ static unsigned number_in_segment(const struct video *v, int64_t pts_us, uint32_
         return (unsigned)((pts_us % SEGMENT_US * exact_milli / 1000 + US_PER_S / 10) / US_PER_S);
 }
 
+/* A picture before the rung's beginning that the rung would have taken: another writer said with it what was to be said. */
+static bool leave_to_writer_before(struct rung *r)
+{
+        struct buf *said = cues_give(&r->cues);
+        buf_unref(&said);
+        return false;
+}
+
 static bool rung_wants(struct video *v, size_t i, int64_t pts_us)
 {
         struct rung *r = &v->rungs[i];
         bool begun = pts_us >= r->start_us;
         /* Two pictures of a slow source may be near to each other, one of them shown again: neither may be left out for it. */
         if (slow_is(&v->slow))
-                return begun;
+                return begun || leave_to_writer_before(r);
         uint32_t rate_milli = cadence_rate_milli(&v->cadence, decoder_fps_milli(v->decoder));
         unsigned allowed = fps_limit_every(&r->limit, rate_milli, r->conf.fps_max * 1000);
         unsigned every = allowed << shed_halvings(&v->shed, i);
@@ -237,7 +245,7 @@ static bool rung_wants(struct video *v, size_t i, int64_t pts_us)
         if (v->last_us < r->start_us)
                 fps_limit_align(&r->limit, number_in_segment(v, pts_us, rate_milli), every);
         if (fps_limit_keep(&r->limit, every))
-                return begun;
+                return begun || leave_to_writer_before(r);
         if (begun && every > allowed && r->limit.left_out % allowed == 0)
                 atomic_fetch_add(&v->out->tally.shed, 1);
         return false;
@@ -282,12 +290,12 @@ static void rung_emit(const struct video *v, struct rung *r, int64_t pts_us, boo
         video_rung_put(r->encoder, &p);
 }
 
-/* Captions and cues. Of what is before the rung's beginning another writer has made them part of its last pictures. */
+/* Captions and cues. Of what is before the rung's beginning another writer has made them part of its last pictures, but for the cues of pictures
+ * that the rung leaves out behind the last one that it takes. */
 static void take_words(struct video *v, struct rung *r, const AVFrame *pic)
 {
-        if (pic->pts < r->start_us)
-                return;
-        atomic_fetch_add(&v->out->tally.captions_lost, captions_add(&r->captions, pic));
+        if (pic->pts >= r->start_us)
+                atomic_fetch_add(&v->out->tally.captions_lost, captions_add(&r->captions, pic));
         atomic_fetch_add(&v->out->tally.cues_lost, cues_add(&r->cues, pic, VIDEO_TIMESCALE));
 }
 
