@@ -364,6 +364,14 @@ static void write_producer_time(struct mpd *m, size_t period, enum track_kind ki
         xml_close(x);
 }
 
+/* A segment can be asked for as soon as its first chunk is there. Shaka has low latency only where every representation has such an offset,
+ * those of still pictures too. */
+static void attr_available_early(struct mpd *m, int64_t segment_s)
+{
+        if (is_low_latency(m))
+                xml_attr_fmt(&m->x, "availabilityTimeOffset", "%g", (double)segment_s - (double)CHUNK_US / SEGMENT_US);
+}
+
 static void write_template(struct mpd *m, const struct track *t, int64_t first_segment)
 {
         struct xml *x = &m->x;
@@ -374,10 +382,9 @@ static void write_template(struct mpd *m, const struct track *t, int64_t first_s
         xml_attr_int(x, "startNumber", first_segment / m->join);
         if (first_segment)
                 xml_attr_int(x, "presentationTimeOffset", first_segment * t->init.timescale);
-        if (is_low_latency(m)) {
-                xml_attr_fmt(x, "availabilityTimeOffset", "%g", 1.0 - (double)CHUNK_US / SEGMENT_US);
+        attr_available_early(m, m->join);
+        if (is_low_latency(m))
                 xml_attr(x, "availabilityTimeComplete", "false");
-        }
         xml_attr_fmt(x, "initialization", "%s%s$RepresentationID$/init.mp4", folder, slash);
         if (m->join == 1)
                 xml_attr_fmt(x, "media", "%s%s$RepresentationID$/$Number$.m4s", folder, slash);
@@ -522,6 +529,7 @@ static void write_pictures(struct mpd *m, size_t period)
         xml_attr_int(x, "startNumber", begin / every_s);
         if (begin)
                 xml_attr_int(x, "presentationTimeOffset", begin);
+        attr_available_early(m, every_s);
         xml_attr_fmt(x, "media", "%s%s" PICTURES_TRACK "/$Number$x%" PRId64 ".jpg", folder, slash, every_s);
         xml_close(x);
         xml_open(x, "Representation");

@@ -53,6 +53,7 @@ test('Shaka plays the live manifest, and has the rung that its connection carrie
   const { faults, rungs } = await shown(page)
   assert.deepEqual(faults, [])
   assert.deepEqual(rungs, [180, 360])
+  assert.equal(await page.evaluate(() => window.player.getManifest().isLowLatency), true)
   await page.context().close()
 })
 

@@ -159,10 +159,30 @@ static void test_dash_names_them_as_tiles_of_one(void **state)
         broadcast(3);
         read_text("/live/cam/manifest.mpd");
         assert_non_null(strstr(text, "contentType=\"image\" mimeType=\"image/jpeg\""));
-        assert_non_null(strstr(text, "duration=\"5\" startNumber=\"0\" media=\"S1/thumbs/$Number$x5.jpg\""));
+        assert_non_null(strstr(text, "duration=\"5\" startNumber=\"0\" availabilityTimeOffset=\"4.8\" media=\"S1/thumbs/$Number$x5.jpg\""));
         assert_non_null(strstr(text, "schemeIdUri=\"http://dashif.org/guidelines/thumbnail_tile\" value=\"1x1\""));
         read_text("/live/cam/S1/manifest.mpd");
         assert_non_null(strstr(text, " media=\"thumbs/$Number$x5.jpg\""));
+}
+
+static size_t count(const char *what)
+{
+        size_t n = 0;
+        for (const char *p = text; (p = strstr(p, what)); p++)
+                n++;
+        return n;
+}
+
+/* Shaka leaves its low-latency mode for the whole manifest otherwise. */
+static void test_pictures_do_not_make_a_manifest_one_without_low_latency(void **state)
+{
+        (void)state;
+        broadcast(3);
+        read_text("/live/cam/manifest.mpd");
+        assert_int_equal(count("<SegmentTemplate"), 2);
+        assert_int_equal(count("availabilityTimeOffset"), count("<SegmentTemplate"));
+        read_text("/live/cam/classic.mpd");
+        assert_int_equal(count("availabilityTimeOffset"), 0);
 }
 
 static void test_a_period_that_begins_between_two_pictures_names_them_by_the_second(void **state)
@@ -178,8 +198,8 @@ static void test_a_period_that_begins_between_two_pictures_names_them_by_the_sec
                         assert_int_equal(put_audio(s, "a128", n), 0);
         }
         read_text("/live/cam/manifest.mpd");
-        assert_non_null(strstr(text, "duration=\"5\" startNumber=\"0\" media=\"S1/thumbs/$Number$x5.jpg\""));
-        assert_non_null(strstr(text, "duration=\"1\" startNumber=\"3\" presentationTimeOffset=\"3\" media=\"S1/thumbs/$Number$x1.jpg\""));
+        assert_non_null(strstr(text, "duration=\"5\" startNumber=\"0\" availabilityTimeOffset=\"4.8\" media=\"S1/thumbs/$Number$x5.jpg\""));
+        assert_non_null(strstr(text, "duration=\"1\" startNumber=\"3\" presentationTimeOffset=\"3\" availabilityTimeOffset=\"0.8\" media=\"S1/thumbs/$Number$x1.jpg\""));
 }
 
 static void test_hls_has_a_playlist_of_pictures(void **state)
@@ -287,6 +307,7 @@ int main(void)
                 WITH(test_a_track_in_which_no_picture_ever_was_is_not_searched_for_ever),
                 WITH(test_no_player_of_sound_and_video_takes_the_pictures_for_either),
                 WITH(test_dash_names_them_as_tiles_of_one),
+                WITH(test_pictures_do_not_make_a_manifest_one_without_low_latency),
                 WITH(test_a_period_that_begins_between_two_pictures_names_them_by_the_second),
                 WITH(test_hls_has_a_playlist_of_pictures),
                 WITH(test_a_segments_key_picture_is_an_object_of_its_own_that_lasts_a_second),
