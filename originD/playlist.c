@@ -13,8 +13,12 @@
 #define WINDOW_LEAST_S (SKIP_UNTIL_S + 2)
 #define HOLD_BACK "3.0" /* three target durations */
 #define PARTS_BACK 3     /* so many parts players stay behind, at least */
-#define PART_MOST_US (PART_CHUNKS_MAX * CHUNK_US + 40000)
-#define PART_LEAST_PERCENT 86 /* of the target, but for a segment's last one: 85 (RFC 8216bis, 4.4.4.9), and RTMP counts milliseconds */
+#define PART_SPARE_US 40000 /* beyond its chunks: the target lasts so much longer than they do, unless its pictures last longer still */
+#define PART_USUAL_CHUNKS 2 /* of a part, where nobody knows how often pictures come */
+#define PART_USUAL_US (PART_USUAL_CHUNKS * CHUNK_US + PART_SPARE_US)
+#define PART_LEAST_PERCENT 85 /* of the target, but for a segment's last one (RFC 8216bis, 4.4.4.9) */
+#define PART_GOOD_PERCENT 86  /* of a target that has room for what is not quite as it should be */
+#define PART_OFF_US 1000      /* RTMP counts milliseconds: a part may last so much longer or shorter than its pictures do */
 #define BEGAN_TOGETHER_US (1 * US_PER_S)
 #define DATE_EVERY 60       /* segments */
 #define SOUND_SAMPLE_TICKS 1024 /* of AAC */
@@ -40,23 +44,30 @@ static bool is_live(const struct session *s)
         return s->state == SESSION_LIVE;
 }
 
+static int64_t least_of(int64_t a, int64_t b)
+{
+        return a < b ? a : b;
+}
+
 /* What a part of so many chunks lasts at most; 0: there is no such time.
  *
  * A frame is in the chunk in which it begins. So chunks hold the frames of their time, rounded up or down, and all parts have to last 85 % of the
- * target at least. Within that, the target leaves room for a frame more, as no camera's clock is ours. */
+ * target at least. Within that, the target leaves room for a frame more, as no camera's clock is ours; where there is none it is the longest
+ * part's length, if the shortest one lasts 85 % of that. */
 static int64_t target_us_of(const struct track *t, unsigned chunks)
 {
         bool sound = t->init.kind == TRACK_AUDIO;
         int64_t rate = sound ? t->init.timescale : t->fps_milli, per = sound ? SOUND_SAMPLE_TICKS : 1000; /* frames a second */
-        int64_t chunks_us = chunks * CHUNK_US;
+        int64_t chunks_us = chunks * CHUNK_US, frame_us = per * US_PER_S / rate;
         int64_t least = chunks_us * rate / (per * US_PER_S), most = least + (chunks_us * rate % (per * US_PER_S) != 0);
-        int64_t target_us = least * per * US_PER_S / rate * 100 / PART_LEAST_PERCENT, roomy_us = chunks_us + per * US_PER_S / rate;
-        target_us = target_us < roomy_us ? target_us : roomy_us;
-        target_us = target_us < PART_MOST_US ? target_us : PART_MOST_US;
-        return target_us > most * per * US_PER_S / rate ? target_us : 0;
+        int64_t shortest_us = least * per * US_PER_S / rate, longest_us = most * per * US_PER_S / rate + PART_OFF_US;
+        int64_t target_us = least_of(shortest_us * 100 / PART_GOOD_PERCENT, chunks_us + least_of(frame_us, PART_SPARE_US));
+        if (target_us >= longest_us)
+                return target_us;
+        return (shortest_us - PART_OFF_US) * 100 >= longest_us * PART_LEAST_PERCENT ? longest_us : 0;
 }
 
-/* As short as they can be. Where no rate is known, or is the same for long, frames come at any time: they are told as if pairs of chunks suited
+/* Of as few chunks as can be. Where no rate is known, or is the same for long, frames come at any time: they are told as if pairs of chunks suited
  * (told_part_us()). */
 static struct parting parting_of(const struct track *t)
 {
@@ -64,13 +75,13 @@ static struct parting parting_of(const struct track *t)
         if (t->init.kind != TRACK_VIDEO && t->init.kind != TRACK_AUDIO) /* still pictures */
                 return c;
         if (t->init.kind == TRACK_VIDEO && !t->fps_milli)
-                return (struct parting){PART_CHUNKS_MAX, PART_MOST_US};
+                return (struct parting){PART_USUAL_CHUNKS, PART_USUAL_US};
         while (c.chunks < PART_CHUNKS_MAX && !c.target_us)
                 c.target_us = target_us_of(t, ++c.chunks);
         return c.target_us ? c : (struct parting){0};
 }
 
-/* Without a picture nobody knows which parts the picture will have that may yet join: as long as for any. */
+/* Without a picture nobody knows which parts the picture will have that may yet join: as long as for most. */
 static int64_t part_hold_back_us(const struct session *s)
 {
         int64_t first_us = INT64_MAX, longest_us = 0;
@@ -85,7 +96,7 @@ static int64_t part_hold_back_us(const struct session *s)
                 picture |= t->init.kind == TRACK_VIDEO;
                 longest_us = target_us > longest_us ? target_us : longest_us;
         }
-        return PARTS_BACK * (picture && longest_us ? longest_us : PART_MOST_US);
+        return PARTS_BACK * (picture && longest_us ? longest_us : PART_USUAL_US);
 }
 
 static struct parting find_parting(const struct session *s, const struct track *t)

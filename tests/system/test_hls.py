@@ -11,10 +11,10 @@ from harness import LATE_IS_FINE, TINY_LADDER, Cluster, request, wait_until
 from hls_rules import Playlist, attributes, judge, judge_change, part_place
 
 VARIABLE = "variable"  # 30 pictures a second, of which some are left out
-RATES = {"12.5": "25/2", "15": "15", "23.976": "24000/1001", "24": "24", "25": "25", "29.97": "30000/1001", "30": "30", "48": "48", "50": "50",
-         "59.94": "60000/1001", "60": "60", VARIABLE: "30"}
-PAIRS = {"12.5", "23.976", "24", "29.97", VARIABLE}  # parts are two chunks
-PARTS_BY_PAIRS = 0.4401
+RATES = {"11": "11", "12": "12", "12.5": "25/2", "14.985": "15000/1001", "15": "15", "18": "18", "23.976": "24000/1001", "24": "24", "25": "25",
+         "29.97": "30000/1001", "30": "30", "48": "48", "50": "50", "59.94": "60000/1001", "60": "60", VARIABLE: "30"}
+CHUNKS = {"11": 3, "12": 3, "14.985": 3, "12.5": 2, "18": 2, "23.976": 2, "24": 2, "29.97": 2, VARIABLE: 2}  # of a part; one at the others
+LONGEST = {1: 0.25, 2: 0.446, 3: 0.668}  # part, of so many chunks
 VERSIONS = 18
 
 
@@ -83,12 +83,14 @@ def follow(cluster, rate):
         assert not judge_change(player.now, short)
         other = next(p for p in players if p is not player)
         assert f"../{other.track}/media.m3u8" in player.now.reports
-        most = PARTS_BY_PAIRS if rate in PAIRS and player.track.startswith("v") else 0.25
-        assert player.now.part_target < most and float(player.now.control["PART-HOLD-BACK"]) < 3 * (PARTS_BY_PAIRS if rate in PAIRS else 0.25)
+        chunks = CHUNKS.get(rate, 1)
+        most = LONGEST[chunks if player.track.startswith("v") else 1]
+        assert player.now.part_target < most and float(player.now.control["PART-HOLD-BACK"]) < 3 * LONGEST[chunks]
+        assert part_place(whole.parts[0]["URI"])[2] == (chunks if player.track.startswith("v") else 1)
     return [f"{rate}: {what}" for player in players for what in player.found]
 
 
-@pytest.mark.parametrize("rates", [list(RATES)[0::2], list(RATES)[1::2]], ids=",".join)
+@pytest.mark.parametrize("rates", [list(RATES)[n::3] for n in range(3)], ids=",".join)
 def test_every_version_that_a_player_sees_is_by_the_rules(cluster, rates):
     for rate in rates:
         drops = ("-vf", "select='not(eq(mod(n,5),3)+eq(mod(n,11),7))'", "-fps_mode", "vfr") if rate == VARIABLE else ()

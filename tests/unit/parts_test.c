@@ -102,6 +102,26 @@ static void test_a_part_may_be_one_chunk(void **state)
         chunks = 2;
 }
 
+static void test_of_parts_of_three_chunks_the_last_one_has_two(void **state)
+{
+        (void)state;
+        uint64_t from, n;
+        len = 0;
+        chunk(100);
+        chunk(50);
+        size_t one = chunk(9);
+        chunk(20);
+        size_t all = chunk(7);
+        chunks = 3;
+        assert_int_equal(find(all, false, 0, &from, &n), PART_HERE);
+        assert_true(from == 0 && n == one);
+        assert_int_equal(find(all, false, 1, &from, &n), PART_NOT_YET);
+        assert_int_equal(find(all, true, 1, &from, &n), PART_HERE);
+        assert_true(from == one && n == all - one);
+        assert_int_equal(find(all, true, 2, &from, &n), PART_NONE);
+        chunks = 2;
+}
+
 static void test_a_part_s_name_says_which_one_of_how_many_chunks_it_is(void **state)
 {
         (void)state;
@@ -115,7 +135,7 @@ static void test_a_part_s_name_says_which_one_of_how_many_chunks_it_is(void **st
                         assert_true(number == n && of == k);
                         assert_string_equal(path, "/a.b/4294967295.m4s");
                 }
-        static const char *const none[] = {"17.1.m4s", "/17.m4s", "/17.5.m4s", "/17.1x1.m4s", "/17.1x3.m4s", "/17.1x.m4s", "/17.1x22.m4s", "/17.1x2m4s",
+        static const char *const none[] = {"17.1.m4s", "/17.m4s", "/17.5.m4s", "/17.1x1.m4s", "/17.1x4.m4s", "/17.1x.m4s", "/17.1x22.m4s", "/17.1x2m4s",
                                            "/17.12.m4s", "/17..m4s", "/17.1.mp4", "/17.1", "/"};
         for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
                 strcpy(path, none[i]);
@@ -144,6 +164,7 @@ int main(void)
                 cmocka_unit_test(test_a_part_is_two_chunks_and_the_last_one_is_what_is_left),
                 cmocka_unit_test(test_a_part_is_there_when_its_last_byte_is),
                 cmocka_unit_test(test_a_part_may_be_one_chunk),
+                cmocka_unit_test(test_of_parts_of_three_chunks_the_last_one_has_two),
                 cmocka_unit_test(test_a_part_s_name_says_which_one_of_how_many_chunks_it_is),
                 cmocka_unit_test(test_what_is_no_box_ends_the_walk),
         };
