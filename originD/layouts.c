@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "originD/log/disk.h"
 #include "originD/log/heads.h"
+#include "originD/ondemand.h"
 #include "originD/stats.h"
 
 #define AGAIN_US (2 * US_PER_S)
@@ -40,6 +41,7 @@ struct layout_making {
                 struct init_info info;
                 struct sample_tables tables;
         } tracks[RECORDING_TRACKS_MAX];
+        struct ondemand ondemand; /* of such a one: instead of tables */
         struct buf *header;
 };
 
@@ -52,6 +54,7 @@ static void free_making(struct layout_making **mp)
                 buf_unref(&m->tracks[t].init);
                 sample_tables_free(&m->tracks[t].tables);
         }
+        ondemand_free(&m->ondemand);
         buf_unref(&m->header);
         free(m);
 }
@@ -231,6 +234,38 @@ static void add_volume(struct layout *l, uint32_t number)
         l->volumes[l->volume_count++] = (struct layout_volume){number, l->making->media_bytes};
 }
 
+/* Of a track on demand nothing but the indexes is looked at: here, and of all volumes at once whose indexes are in memory. */
+static enum segment_state go_on_ondemand(struct layout *l, const struct recording_tracks *c, bool may_read)
+{
+        struct layout_making *m = l->making;
+        struct recording_volume v;
+        struct recording_part part;
+        for (;;) {
+                size_t next[RECORDING_TRACKS_MAX] = {volumes_below(&c->tracks[0]->log->closed, m->next)};
+                int rc = 0;
+                if (!recording_next_volume(c, next, &v)) {
+                        rc = ondemand_header(&m->header, &m->ondemand, m->tracks[0].init, &m->tracks[0].info);
+                        if (!rc)
+                                made(l);
+                        else
+                                fail(l, rc);
+                        return rc ? SEGMENT_UNREADABLE : SEGMENT_HERE;
+                }
+                enum segment_state state = recording_open_volume(c, &v, may_read, &part);
+                if (state != SEGMENT_HERE)
+                        return state;
+                for (size_t i = 0; i < part.count[0] && !rc; i++)
+                        rc = ondemand_add(&m->ondemand, &part.rows[0][i]);
+                if (rc || l->volume_count >= VOLUMES_OF_ONE) {
+                        fail(l, rc ? rc : ERR_LIMIT);
+                        return SEGMENT_UNREADABLE;
+                }
+                add_volume(l, v.number);
+                m->media_bytes += recording_part_bytes(&part);
+                m->next = (uint64_t)v.number + 1;
+        }
+}
+
 /* The next step, if nothing is under way. */
 static enum segment_state go_on(struct layout *l, const struct recording_tracks *c, struct session *s, bool may_read)
 {
@@ -270,11 +305,16 @@ static enum segment_state go_on(struct layout *l, const struct recording_tracks 
         return SEGMENT_LOADING;
 }
 
-static struct layout *find(struct layouts *ls, const struct session *s, const char *track, uint32_t from, uint32_t to)
+static bool is_wished(const struct layout *l, const struct recording_wish *w)
+{
+        return strcmp(l->wish.track, w->track) == 0 && l->wish.from == w->from && l->wish.to == w->to && l->wish.ondemand == w->ondemand;
+}
+
+static struct layout *find(struct layouts *ls, const struct session *s, const struct recording_wish *w)
 {
         for (size_t i = 0; i < LAYOUTS_MAX; i++) {
                 struct layout *l = &ls->all[i];
-                if (l->taken && strcmp(l->session, s->id) == 0 && strcmp(l->track, track) == 0 && l->from == from && l->to == to)
+                if (l->taken && strcmp(l->session, s->id) == 0 && is_wished(l, w))
                         return l;
         }
         return NULL;
@@ -300,13 +340,24 @@ static struct layout *place_for_one(struct layouts *ls)
         return found;
 }
 
-static void begin(struct layouts *ls, struct layout *l, const struct session *s, const char *track, const struct recording_tracks *c)
+/* false: of a track on demand nothing is there. */
+static bool begin_ondemand(struct layout_making *m, const struct session *s, const struct recording_tracks *c)
+{
+        const struct track *t = c->tracks[0];
+        uint32_t first, end;
+        if (!ondemand_span(s, t, c->from, c->to, &first, &end))
+                return false;
+        uint64_t whole = (uint64_t)end * t->init.timescale, over = (uint64_t)track_facts(s, t).end_us * t->init.timescale / US_PER_S;
+        ondemand_begin(&m->ondemand, first, end, whole < over ? whole : over);
+        return true;
+}
+
+static void begin(struct layouts *ls, struct layout *l, const struct session *s, const struct recording_wish *w, const struct recording_tracks *c)
 {
         struct layout_making *m = mem_alloc(sizeof(*m));
-        *l = (struct layout){.taken = true, .from = c->from, .to = c->to, .making = m, .version = s->version, .change = s->change,
+        *l = (struct layout){.taken = true, .wish = *w, .making = m, .version = s->version, .change = s->change,
                              .identity = recording_identity(c)};
         strcpy(l->session, s->id);
-        strcpy(l->track, track);
         *m = (struct layout_making){.ls = ls, .layout = l, .track_count = c->count, .origin_segment = c->origin_segment};
         for (size_t t = 0; t < c->count; t++) {
                 const struct track *from = c->tracks[t];
@@ -333,15 +384,14 @@ void layouts_open(struct layouts *ls, uv_loop_t *loop, void (*changed)(void *arg
         *ls = (struct layouts){.loop = loop, .changed = changed, .arg = arg};
 }
 
-enum segment_state layouts_get(struct layouts *ls, struct session *s, const char *track, uint32_t from, uint32_t to, bool may_read,
-                               struct layout **out)
+enum segment_state layouts_get(struct layouts *ls, struct session *s, const struct recording_wish *w, bool may_read, struct layout **out)
 {
         struct recording_tracks c;
         *out = NULL;
-        recording_choose(&c, s, track, from, to);
+        recording_choose(&c, s, w);
         if (s->state != SESSION_ENDED || !c.count)
                 return SEGMENT_NONE;
-        struct layout *l = find(ls, s, track, from, to);
+        struct layout *l = find(ls, s, w);
         bool again = l && l->failed && clock_mono_us() >= l->again_us;
         if (l && (again || !is_right(l, s, &c))) {
                 drop(l);
@@ -356,13 +406,20 @@ enum segment_state layouts_get(struct layouts *ls, struct session *s, const char
                 l = place_for_one(ls);
                 if (!l)
                         return SEGMENT_BUSY;
-                begin(ls, l, s, track, &c);
+                begin(ls, l, s, w, &c);
+                if (w->ondemand && !begin_ondemand(l->making, s, &c)) {
+                        drop(l);
+                        return SEGMENT_NONE;
+                }
         }
         l->used_us = clock_mono_us();
         *out = l;
         if (l->failed)
                 return SEGMENT_UNREADABLE;
-        return l->making ? go_on(l, &c, s, may_read && !ls->stopping) : SEGMENT_HERE;
+        if (!l->making)
+                return SEGMENT_HERE;
+        may_read &= !ls->stopping;
+        return w->ondemand ? go_on_ondemand(l, &c, may_read) : go_on(l, &c, s, may_read);
 }
 
 void layouts_stop(struct layouts *ls)

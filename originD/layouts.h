@@ -1,5 +1,6 @@
 /* layouts.h - how recordings lie in their one file (recording.h): each one's header, and where the part of each volume begins. That takes a
- * look at the head of every chunk, so a layout is made once, a volume at a time on the pool, and kept while it is of use.
+ * look at the head of every chunk, so a layout is made once, a volume at a time on the pool, and kept while it is of use. That of a track on
+ * demand (ondemand.h) takes a look at the indexes only.
  *
  *   layouts_get()  SEGMENT_HERE: *out, valid until the loop goes on
  *                  SEGMENT_LOADING: it is being made. Whenever a volume more was looked at, and at the end, changed() tells: ask again,
@@ -32,8 +33,8 @@ struct layout_volume {
 };
 
 struct layout {
-        char session[SESSION_ID_MAX + 1], track[TRACK_NAME_MAX + 1];
-        uint32_t from, to;
+        char session[SESSION_ID_MAX + 1];
+        struct recording_wish wish;
         uint64_t identity;
         uint64_t version, change; /* of the session, when identity was right last */
         /* When it is made: */
@@ -58,8 +59,7 @@ struct layouts {
 };
 
 void layouts_open(struct layouts *ls, uv_loop_t *loop, void (*changed)(void *arg, struct session *s), void *arg);
-enum segment_state layouts_get(struct layouts *ls, struct session *s, const char *track, uint32_t from, uint32_t to, bool may_read,
-                               struct layout **out);
+enum segment_state layouts_get(struct layouts *ls, struct session *s, const struct recording_wish *w, bool may_read, struct layout **out);
 void layouts_stop(struct layouts *ls);
 void layouts_close(struct layouts *ls); /* what is being made frees itself when its job is over */
 

@@ -8,7 +8,8 @@
 #define TRACK_SHORTER_US (10 * US_PER_S) /* a track that ended this much before the others is left out of a recording */
 #define GIVE_UP_US (5 * US_PER_S / 2) /* a declared track without media is left out after this long */
 
-static const struct manifest_format *const formats[] = {&manifest_mpd, &manifest_hls, &manifest_classic_mpd, &manifest_classic_hls};
+static const struct manifest_format *const formats[] = {&manifest_mpd, &manifest_hls, &manifest_classic_mpd, &manifest_classic_hls,
+                                                      &manifest_ondemand};
 
 const struct manifest_format *manifest_format(const char *file)
 {

@@ -22,11 +22,12 @@ struct manifest_options {
 struct manifest_format {
         const char *file; /* its name in the URL */
         const char *content_type;
+        bool of_ended; /* there is none while the session is live */
         /* entry: for /live/<stream>/<file>, from which media lie one folder (the session's) deeper than otherwise. */
         struct buf *(*write)(const struct session *s, const struct manifest_options *o, bool entry);
 };
 
-extern const struct manifest_format manifest_mpd, manifest_hls, manifest_classic_mpd, manifest_classic_hls;
+extern const struct manifest_format manifest_mpd, manifest_hls, manifest_classic_mpd, manifest_classic_hls, manifest_ondemand;
 
 /* The tracks that a manifest tells of, in the session's order; returns how many. Of a recording not those that ended long before the others. */
 size_t manifest_tracks(const struct session *s, const struct track *out[SESSION_TRACKS_MAX]);

@@ -1,7 +1,7 @@
 originD_SRCS := originD/age_clock.c originD/api.c originD/askers.c originD/by_start.c originD/captions.c originD/classic.c \
                 originD/copied.c originD/cues.c originD/eras.c originD/events.c originD/fetch.c originD/gaps.c originD/http.c \
                 originD/joined.c originD/keyframe.c originD/layouts.c originD/m3u8.c originD/main.c originD/manifest.c originD/mpd.c \
-                originD/multivariant.c originD/names.c originD/picture.c originD/playlist.c originD/recording.c \
+                originD/multivariant.c originD/names.c originD/ondemand.c originD/picture.c originD/playlist.c originD/recording.c \
                 originD/recording_find.c originD/recording_tracks.c originD/removals.c originD/retention.c originD/room.c \
                 originD/sample_tables.c originD/scrub.c originD/serve.c originD/serve_look.c originD/serve_picture.c originD/serve_recording.c originD/session.c \
                 originD/session_json.c originD/session_load.c originD/session_save.c originD/shadow_turns.c originD/space.c \
@@ -25,7 +25,7 @@ originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
 originD_UNIT := age_clock askers box captions_seen catalog catch_up catch_up_others chunk_log chunk_log_archive chunk_log_cut \
                 chunk_log_volumes claim compare cues_told damage discards disk end eras events fills hls kept_files mpd \
-                origin_http picture piece recording recording_find removals reread retention room s3 scrub serve serve_names \
+                ondemand origin_http picture piece recording recording_find removals reread retention room s3 scrub serve serve_names \
                 serve_old serve_recording serve_start session_json session_open session_save shadow_turns sigv4 space startup \
                 store streams trimming volume volumes_file webhooks
 originD_FUZZ := box catalog events recording s3_text session_json volume volumes_file

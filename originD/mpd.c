@@ -5,7 +5,8 @@
  * and @publishTime with it. A recording leaves out seconds that a track does not have because nobody ever wrote them: its Periods
  * follow one another without them. (Live they are named, and are answered with 404.)
  *
- * The classic one is for players that know no low latency: its segments are `join` stored seconds each, and whole when they are asked for.
+ * The classic one is for players that know no low latency: its segments are `join` stored seconds each, and whole when they are asked for. The one
+ * on demand, of what ended, is for those that know no segments: it names a file of each track for each Period (ondemand.h).
  *
  * Two delays say the same of the same picture, from different beginnings:
  *
@@ -24,6 +25,7 @@
 #include "common/clock.h"
 #include "common/cue.h"
 #include "originD/manifest.h"
+#include "originD/ondemand.h"
 #include "originD/picture.h"
 #include "originD/xml.h"
 
@@ -31,6 +33,7 @@
 #define PERIODS_MAX (SESSION_TRACKS_MAX + HOLES_MAX)
 #define NAMESPACE "urn:mpeg:dash:schema:mpd:2011"
 #define PROFILE "urn:mpeg:dash:profile:isoff-live:2011" /* of templates, live or not (23009-1, 8.4) */
+#define PROFILE_FILES "urn:mpeg:dash:profile:isoff-on-demand:2011"
 #define PROFILE_LOW_LATENCY "http://www.dashif.org/guidelines/low-latency-live-v5"
 #define SOUND_SAMPLE_TICKS 1024 /* of AAC */
 #define CLOCKS_S 1 /* so far apart a viewer's clock and the broadcast's may be */
@@ -42,6 +45,7 @@ struct mpd {
         const struct session *s;
         const struct manifest_options *o;
         bool live, entry;
+        bool files;          /* each track is one, and not segments */
         int64_t join;        /* stored seconds of a segment */
         int64_t begin;       /* the first second of all tracks */
         int64_t periods[PERIODS_MAX]; /* first segment of each, rising */
@@ -257,7 +261,7 @@ static void write_head(struct mpd *m)
         xml_open(x, "MPD");
         xml_attr(x, "xmlns", NAMESPACE);
         xml_attr(x, "id", m->s->id);
-        xml_attr(x, "profiles", is_low_latency(m) ? PROFILE "," PROFILE_LOW_LATENCY : PROFILE);
+        xml_attr(x, "profiles", m->files ? PROFILE_FILES : is_low_latency(m) ? PROFILE "," PROFILE_LOW_LATENCY : PROFILE);
         xml_attr(x, "type", m->live ? "dynamic" : "static");
         if (m->live) {
                 int64_t start = m->s->epoch_us + o->latency_bound_ms * US_PER_MS;
@@ -393,6 +397,35 @@ static void write_template(struct mpd *m, const struct track *t, int64_t first_s
         xml_close(x);
 }
 
+/* The Period's seconds of the track as a file: where its index lies, which nobody has to read for that. */
+static void write_file(struct mpd *m, const struct track *t, size_t period)
+{
+        struct xml *x = &m->x;
+        char name[64];
+        uint32_t first, end, until = (uint32_t)((period_end_us(m, period) + SEGMENT_US - 1) / SEGMENT_US);
+        uint64_t index = t->init_bytes->len;
+        snprintf(name, sizeof(name), "/ondemand.%" PRId64 "-%" PRIu32 ".mp4", m->periods[period], until);
+        if (!ondemand_span(m->s, t, (uint32_t)m->periods[period], until, &first, &end))
+                return;
+        xml_open(x, "BaseURL");
+        if (m->entry) {
+                xml_text(x, m->s->id);
+                xml_text(x, "/");
+        }
+        xml_text(x, t->name);
+        xml_text(x, name);
+        xml_close(x);
+        xml_open(x, "SegmentBase");
+        xml_attr_int(x, "timescale", t->init.timescale);
+        if (m->periods[period])
+                xml_attr_int(x, "presentationTimeOffset", m->periods[period] * t->init.timescale);
+        xml_attr_fmt(x, "indexRange", "%" PRIu64 "-%" PRIu64, index, index + ondemand_index_bytes(first, end) - 1);
+        xml_open(x, "Initialization");
+        xml_attr_fmt(x, "range", "0-%" PRIu64, index - 1);
+        xml_close(x);
+        xml_close(x);
+}
+
 /* 29970 (the nearest to 30000/1001 in thousandths) and its kin as the fraction that they are. */
 static void attr_frame_rate(struct xml *x, uint32_t fps_milli)
 {
@@ -428,7 +461,7 @@ static void write_resyncs(struct xml *x, const struct track *t)
         write_resync(x, t, CHUNK_US, t->init.kind == TRACK_AUDIO, false);
 }
 
-static void write_representation(struct mpd *m, const struct track *t, int64_t first_segment)
+static void write_representation(struct mpd *m, const struct track *t, size_t period)
 {
         struct xml *x = &m->x;
         struct track_facts f = track_facts(m->s, t);
@@ -451,7 +484,10 @@ static void write_representation(struct mpd *m, const struct track *t, int64_t f
         }
         if (is_low_latency(m))
                 write_resyncs(x, t);
-        write_template(m, t, first_segment);
+        if (m->files)
+                write_file(m, t, period);
+        else
+                write_template(m, t, m->periods[period]);
         xml_close(x);
 }
 
@@ -489,8 +525,8 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
                         xml_attr_int(x, "id", kind);
                         xml_attr(x, "contentType", kind == TRACK_VIDEO ? "video" : "audio");
                         xml_attr(x, "mimeType", kind == TRACK_VIDEO ? INIT_TYPE_PICTURE : INIT_TYPE_SOUND);
-                        xml_attr(x, "segmentAlignment", "true");
-                        xml_attr(x, "startWithSAP", "1");
+                        xml_attr(x, m->files ? "subsegmentAlignment" : "segmentAlignment", "true");
+                        xml_attr(x, m->files ? "subsegmentStartsWithSAP" : "startWithSAP", "1");
                         bool goes_on = period && (m->live || period_end_us(m, period - 1) == first_segment * SEGMENT_US);
                         if (goes_on && has_set(m, kind, period - 1)) { /* it names a set of that Period (23009-1, 5.3.2.4) */
                                 xml_open(x, "SupplementalProperty");
@@ -506,7 +542,7 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
                                 write_captions(x);
                         open = true;
                 }
-                write_representation(m, t, first_segment);
+                write_representation(m, t, period);
         }
         if (open)
                 xml_close(x);
@@ -555,14 +591,14 @@ static void write_period(struct mpd *m, size_t i)
                 attr_duration(x, "duration", period_end_us(m, i) - m->periods[i] * SEGMENT_US);
         write_set(m, TRACK_VIDEO, i);
         write_set(m, TRACK_AUDIO, i);
-        if (m->pictures && has_set(m, TRACK_VIDEO, i))
+        if (m->pictures && has_set(m, TRACK_VIDEO, i) && !m->files) /* which have a file each */
                 write_pictures(m, i);
         xml_close(x);
 }
 
-static struct buf *write_text(const struct session *s, const struct manifest_options *o, bool entry, int64_t join)
+static struct buf *write_text(const struct session *s, const struct manifest_options *o, bool entry, int64_t join, bool files)
 {
-        struct mpd m = {.s = s, .o = o, .join = join, .live = s->state == SESSION_LIVE, .entry = entry};
+        struct mpd m = {.s = s, .o = o, .join = join, .files = files, .live = s->state == SESSION_LIVE, .entry = entry};
         xml_begin(&m.x);
         find_tracks(&m);
         write_head(&m);
@@ -581,15 +617,22 @@ static struct buf *write_text(const struct session *s, const struct manifest_opt
 
 static struct buf *write_mpd(const struct session *s, const struct manifest_options *o, bool entry)
 {
-        return write_text(s, o, entry, 1);
+        return write_text(s, o, entry, 1, false);
 }
 
 static struct buf *write_classic(const struct session *s, const struct manifest_options *o, bool entry)
 {
-        return write_text(s, o, entry, o->classic_s);
+        return write_text(s, o, entry, o->classic_s, false);
+}
+
+static struct buf *write_ondemand(const struct session *s, const struct manifest_options *o, bool entry)
+{
+        return write_text(s, o, entry, 1, true);
 }
 
 const struct manifest_format manifest_mpd = {
         .file = "manifest.mpd", .content_type = "application/dash+xml", .write = write_mpd};
 const struct manifest_format manifest_classic_mpd = {
         .file = "classic.mpd", .content_type = "application/dash+xml", .write = write_classic};
+const struct manifest_format manifest_ondemand = {
+        .file = "ondemand.mpd", .content_type = "application/dash+xml", .write = write_ondemand, .of_ended = true};

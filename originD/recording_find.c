@@ -38,7 +38,7 @@ enum segment_state recording_find(const struct layout *l, const struct session *
         size_t n = volume_at(l, offset);
         if (plan->identity != l->identity || plan->volume != n)
                 *plan = (struct recording_plan){.identity = l->identity, .volume = n};
-        recording_choose(&c, s, l->track, l->from, l->to);
+        recording_choose(&c, s, &l->wish);
         if (!recording_find_volume(&c, l->volumes[n].number, &v))
                 return SEGMENT_LACKING;
         enum segment_state state = recording_open_volume(&c, &v, may_read, &part);

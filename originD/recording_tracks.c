@@ -54,19 +54,20 @@ static void add(struct recording_tracks *c, const struct session *s, const struc
         c->origin_segment = first < c->origin_segment ? first : c->origin_segment;
 }
 
-void recording_choose(struct recording_tracks *c, const struct session *s, const char *track, uint32_t from, uint32_t to)
+void recording_choose(struct recording_tracks *c, const struct session *s, const struct recording_wish *w)
 {
-        const struct track *named = *track && recording_has(s, track) ? session_track(s, track) : NULL;
+        const struct track *named = *w->track && recording_has(s, w->track) ? session_track(s, w->track) : NULL;
         const struct track *picture = named ? named : best(s, TRACK_VIDEO);
-        const struct track *sound = named && named->init.kind == TRACK_AUDIO ? NULL : best(s, TRACK_AUDIO);
-        *c = (struct recording_tracks){.from = from, .to = to, .origin_segment = UINT32_MAX};
-        if (*track && !named)
+        bool alone = w->ondemand || (named && named->init.kind == TRACK_AUDIO);
+        const struct track *sound = alone ? NULL : best(s, TRACK_AUDIO);
+        *c = (struct recording_tracks){.from = w->from, .to = w->to, .origin_segment = UINT32_MAX};
+        if (*w->track && !named)
                 return;
         if (picture)
                 add(c, s, picture);
         if (sound)
                 add(c, s, sound);
-        if (c->origin_segment >= to)
+        if (c->origin_segment >= w->to)
                 c->count = 0;
 }
 

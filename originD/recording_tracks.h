@@ -6,6 +6,13 @@
 #include "originD/recording.h"
 #include "originD/session.h"
 
+/* Of a recording: which file. */
+struct recording_wish {
+        char track[TRACK_NAME_MAX + 1]; /* "": the best */
+        uint32_t from, to; /* 0 and UINT32_MAX: all of it */
+        bool ondemand;     /* the track alone, with an index (ondemand.h) */
+};
+
 struct recording_tracks {
         const struct track *tracks[RECORDING_TRACKS_MAX]; /* a picture comes first */
         size_t count; /* 0: there is nothing */
@@ -13,8 +20,8 @@ struct recording_tracks {
         uint32_t origin_segment; /* the first one that there is: time 0 of the file */
 };
 
-/* track: "" for the best; from, to: 0 and UINT32_MAX for all of it. Valid as long as the session's tracks are. */
-void recording_choose(struct recording_tracks *c, const struct session *s, const char *track, uint32_t from, uint32_t to);
+/* Valid as long as the session's tracks are. */
+void recording_choose(struct recording_tracks *c, const struct session *s, const struct recording_wish *w);
 bool recording_has(const struct session *s, const char *track); /* of one that is loaded */
 void recording_list_tracks(const struct session *s, char *dst, size_t cap); /* "v720, a128" */
 

@@ -440,6 +440,8 @@ static enum look look_manifest(struct serve *sv, struct serve_request *r, struct
 {
         const struct manifest_format *f = manifest_format(r->parsed.file);
         bool over;
+        if (f->of_ended && s->state == SESSION_LIVE)
+                return serve_look_none(r, TTL_UNKNOWN_MS);
         if (!manifest_ready(s, clock_mono_us()))
                 return s->state == SESSION_LIVE ? LOOK_WAIT : serve_look_none(r, TTL_UNKNOWN_MS);
         enum look holes = look_at_holes(r, s, &over);

@@ -9,10 +9,18 @@
 
 #define HEADER_SLICE_BYTES (64u << 10)
 
+static struct recording_wish wish_of(const struct key *k)
+{
+        struct recording_wish w = {.from = k->from, .to = k->to, .ondemand = k->ondemand};
+        strcpy(w.track, k->track);
+        return w;
+}
+
 static const char *recording_type(const struct serve_request *r, const struct session *s)
 {
         struct recording_tracks c;
-        recording_choose(&c, s, r->parsed.track, r->parsed.from, r->parsed.to);
+        struct recording_wish w = wish_of(&r->parsed);
+        recording_choose(&c, s, &w);
         return c.count && c.tracks[0]->init.kind == TRACK_VIDEO ? INIT_TYPE_PICTURE : INIT_TYPE_SOUND;
 }
 
@@ -114,7 +122,8 @@ enum look serve_look_recording(struct serve *sv, struct serve_request *r, struct
         const struct key *k = &r->parsed;
         if (*k->track && s->state == SESSION_ENDED && !recording_has(s, k->track))
                 return k->kind == KEY_RECORDING ? answer_no_track(r, s) : serve_look_none(r, TTL_NEVER_MS);
-        enum segment_state state = layouts_get(&sv->layouts, s, k->track, k->from, k->to, serve_has_turn(r, READ_OLD), &l);
+        struct recording_wish w = wish_of(k);
+        enum segment_state state = layouts_get(&sv->layouts, s, &w, serve_has_turn(r, READ_OLD), &l);
         if (state != SEGMENT_HERE)
                 return look_recording_later(r, state, l);
         if (k->kind == KEY_FACTS)

@@ -12,7 +12,7 @@
 #define IDENTITY_DIGITS 16
 
 /* The name of everything that stands for a whole session. originD/manifest.c has what writes each, picture.c the poster. */
-static const char *const manifests[] = {"manifest.mpd", "master.m3u8", "classic.mpd", "classic.m3u8", KEY_POSTER};
+static const char *const manifests[] = {"manifest.mpd", "master.m3u8", "classic.mpd", "classic.m3u8", "ondemand.mpd", KEY_POSTER};
 
 struct part {
         const char *at;
@@ -198,10 +198,11 @@ static bool take_piece(struct key *k, struct part p)
         return true;
 }
 
-/* "recording.mp4", "recording.90-150.mp4", "recording.90-.mp4", the same with json, and pieces. */
-static enum key_kind take_recording(struct key *k, struct part p)
+/* "recording.mp4", "recording.90-150.mp4", "recording.90-.mp4", the same with json, and pieces; and of a track "ondemand.mp4" and so on. */
+static enum key_kind take_recording(struct key *k, struct part p, bool of_track)
 {
-        if (!begins(&p, "recording."))
+        k->ondemand = of_track && begins(&p, "ondemand.");
+        if (!k->ondemand && !begins(&p, "recording."))
                 return KEY_NONE;
         k->from = 0;
         k->to = UINT32_MAX;
@@ -220,8 +221,8 @@ void key_write_recording(char text[KEY_MAX + 1], const struct key *k)
                 snprintf(clip, sizeof(clip), "%u-.", k->from);
         if (k->kind == KEY_PIECE)
                 snprintf(piece, sizeof(piece), "%016" PRIx64 ".%u.", k->identity, k->piece);
-        snprintf(text, KEY_MAX + 1, "/live/%s/%s/%s%srecording.%s%s%s", k->stream, k->session, k->track, *k->track ? "/" : "", clip, piece,
-                 k->kind == KEY_FACTS ? "json" : "mp4");
+        snprintf(text, KEY_MAX + 1, "/live/%s/%s/%s%s%s.%s%s%s", k->stream, k->session, k->track, *k->track ? "/" : "",
+                 k->ondemand ? "ondemand" : "recording", clip, piece, k->kind == KEY_FACTS ? "json" : "mp4");
 }
 
 /* As people write it: leading zeros do no harm here. */
@@ -261,7 +262,7 @@ static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)
                 return (k->file = manifest(&p[2])) ? KEY_ENTRY : KEY_NONE;
         if (!take(k->session, sizeof(k->session), &p[2], session_id_valid))
                 return KEY_NONE;
-        enum key_kind recording = take_recording(k, p[n - 1]);
+        enum key_kind recording = take_recording(k, p[n - 1], n == PARTS_MAX);
         if (n == 4 && recording)
                 return recording;
         if (n == 4)

@@ -9,6 +9,7 @@
  *   /live/STREAM/SESSION/manifest.mpd       KEY_MANIFEST      that session                            until it ended
  *   /live/STREAM/master.m3u8  /live/STREAM/SESSION/master.m3u8  the same two for players of HLS
  *   …/classic.mpd  …/classic.m3u8                             and the four for old ones, of segments of several seconds
+ *   …/ondemand.mpd                                            and the two for those that know files only, once it ended
  *   /live/STREAM/SESSION/TRACK/media.m3u8   KEY_PLAYLIST      the track's segments, for HLS           with each part, until it ended
  *   /live/STREAM/SESSION/TRACK/media.17.1.m3u8                as soon as part 1 of segment 17 is in it: who asks before is held
  *   /live/STREAM/SESSION/TRACK/media.skip.m3u8  ….17.1.skip.m3u8  without what is older than a player needs to be told again
@@ -23,9 +24,11 @@
  *   /live/STREAM/SESSION/recording.mp4      KEY_RECORDING     that session, once it ended, as one file  when volumes go or come
  *   /live/STREAM/SESSION/TRACK/recording.mp4                  with that picture (and the best sound), or that sound alone
  *   /live/STREAM/SESSION/recording.90-150.mp4  ….90-.mp4      of either, from second 90 of the broadcast to 150, or to the end
- *                                                             by HTTP only: an edge puts it together of
+ *   /live/STREAM/SESSION/TRACK/ondemand.mp4  ….90-150.mp4     that track alone, as it is stored, behind an index (originD/ondemand.h)
+ *                                                             all by HTTP only: an edge puts them together of
  *   …/recording.json  …/recording.90-150.json  KEY_FACTS         its size and its identity, and                 when that does
  *   …/recording.IDENTITY.17.mp4  …/recording.90-150.IDENTITY.17.mp4  KEY_PIECE  its 17th RECORDING_PIECE_BYTES, from 0 on  never
+ *                                                             and of the same with ondemand instead of recording
  *   /peer/ended/17                          KEY_PEER_…        what origins tell each other, by FETCH  always
  *   /peer/live/17  /peer/live/17/MS/SESSION                   only: those that are live, and those that started before that one
  *   /peer/events  /peer/session/SESSION                       only (originD/replica/catalog.h)
@@ -69,6 +72,7 @@ struct key {
         bool classic;     /* KEY_PLAYLIST: of segments of several seconds */
         uint8_t joined;   /* KEY_SEGMENT: so many from `segment` on, as one; 0: it alone */
         uint32_t from, to; /* KEY_FACTS, KEY_PIECE, KEY_RECORDING: seconds of media time, to is not in it; all: 0, UINT32_MAX */
+        bool ondemand; /* KEY_FACTS, KEY_PIECE, KEY_RECORDING: of one track, with an index */
         uint64_t identity; /* KEY_PIECE: of another file there is no such piece */
         uint32_t piece;    /* KEY_PIECE */
         uint64_t since;   /* KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_NAMES */

@@ -22,8 +22,8 @@ sub vcl_recv {
         if (req.url ~ "^/steering" || req.http.Authorization || req.http.Cookie ~ "freshet_token=") {
                 return (pass);
         }
-        # A track without an end, and a recording as one file, of which seconds (?from=&to=) and ranges are asked for.
-        if (req.url ~ "^[^?]*/(tail|recording\.[^/?]+)(\?|$)") {
+        # A track without an end, and a recording as one file, or a track of it, of which seconds (?from=&to=) and ranges are asked for.
+        if (req.url ~ "^[^?]*/(tail|recording\.[^/?]+|ondemand\.[^/?]*mp4)(\?|$)") {
                 return (pass);
         }
         # Players put their statistics into the query (CMCD), which is no part of the name. But of a playlist of HLS each version that a player may ask

@@ -70,6 +70,41 @@ test('Shaka plays the recording to its end', async () => {
   await page.context().close()
 })
 
+test('who knows files only plays the recording by them, dash.js and Shaka', async () => {
+  const publisher = cluster.publish('files', { seconds: 9 })
+  const { session } = await cluster.playable('files')
+  await publisher.ended
+  await until('ended', 60, async () => (await cluster.state('files'))?.state === 'ended')
+  const manifest = `/live/files/${session}/ondemand.mpd`
+  const asked = (page) => {
+    const urls = new Set()
+    page.on('request', (r) => /\.mp4|\.m4s/.test(r.url()) && urls.add(new URL(r.url()).pathname))
+    return urls
+  }
+  const only = (urls) => assert.ok(urls.size > 1 && [...urls].every((path) => /\/[va]\d+\/ondemand\.0-\d+\.mp4$/.test(path)), [...urls].join())
+  const page = await ground(browser, cluster, dashjs), files = asked(page)
+  await page.evaluate((url) => {
+    window.player = window.dashjs.MediaPlayer().create()
+    window.faults = []
+    window.player.on('error', (e) => window.faults.push(String(e.error?.message)))
+    window.player.initialize(document.getElementById('v'), url, true)
+  }, manifest)
+  const at = () => page.evaluate(() => { const v = document.getElementById('v'); return { ended: v.ended, time: v.currentTime, length: v.duration, faults: window.faults } })
+  await until('it plays', 60, async () => (await at()).time > 1)
+  await page.evaluate(() => { document.getElementById('v').currentTime = 6 })
+  const last = await until('the end', 60, async () => { const now = await at(); return now.ended && now })
+  assert.deepEqual(last.faults, [])
+  assert.ok(last.length > 8 && last.length < 10, `${last.length} s`)
+  only(files)
+  await page.context().close()
+  const other = await shaka(manifest)
+  await until('the end', 60, async () => (await shown(other)).ended)
+  const { faults, time } = await shown(other)
+  assert.deepEqual(faults, [])
+  assert.ok(time > 8 && time < 10, `ended at ${time}`)
+  await other.context().close()
+})
+
 test('who goes back in live with dash.js as it comes stays there', async () => {
   if (!await cluster.state('shaka')) cluster.publish('shaka')
   await cluster.playable('shaka')

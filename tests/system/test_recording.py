@@ -1,6 +1,7 @@
 """A recording as one file (originD/recording.h), read in ranges: what ffmpeg and ffprobe make of it is what the tracks hold."""
 import json
 import os
+import re
 import struct
 import subprocess
 
@@ -195,6 +196,42 @@ def test_a_track_of_it_can_be_named(recorded, tmp_path):
     assert sound.status == 200 and [s["codec_type"] for s in streams] == ["audio"]
     wrong = request(url.replace("/recording.mp4", "/v999/recording.mp4"))
     assert wrong.status == 400 and b"no track v999 in this recording, which has v180, a64" in wrong.body
+
+
+def index_entries(box):
+    """Lengths and ticks of each, as the sidx says."""
+    size, kind, version, _, _, _, later, _, count = struct.unpack_from(">I4sIIIQQHH", box)
+    assert kind == b"sidx" and version >> 24 == 1 and size == len(box) == 40 + 12 * count and later == 0
+    return [struct.unpack_from(">II", box, 40 + 12 * i) for i in range(count)]
+
+
+def test_each_track_of_it_on_demand_is_one_file_with_an_index(recorded):
+    """Of which a player loads the init segment, the index, and then what it plays."""
+    cluster, session, url = recorded
+    mpd = cluster.get(f"{session}/ondemand.mpd")
+    assert mpd.status == 200 and "immutable" in mpd.headers["cache-control"] and "isoff-on-demand:2011" in mpd.text()
+    told = re.findall(r'<BaseURL>((\w+)/ondemand\.0-(\d+)\.mp4)</BaseURL>\s*<SegmentBase timescale="(\d+)" indexRange="(\d+)-(\d+)">\s*'
+                      r'<Initialization range="0-(\d+)"', mpd.text())
+    assert {name for _, name, *_ in told} == {"v180", "a64"}
+    for uri, track, seconds, timescale, first, last, init_last in told:
+        parts = []
+        for begin, end in ((0, int(init_last)), (int(first), int(last))):
+            part = request(cluster.url(f"{session}/{uri}"), headers={"Range": f"bytes={begin}-{end}"})
+            assert part.status == 206 and len(part.body) == end - begin + 1
+            parts.append(part.body)
+        assert parts[0] == cluster.get(f"{session}/{track}/init.mp4").body
+        at, n = int(last) + 1, 0
+        for size, ticks in index_entries(parts[1]):
+            stored = [cluster.get(f"{session}/{track}/{k}.m4s").body for k in range(n, min(n + 4, int(seconds)))]
+            part = request(cluster.url(f"{session}/{uri}"), headers={"Range": f"bytes={at}-{at + size - 1}"})
+            assert part.body == b"".join(stored) and abs(ticks / int(timescale) - len(stored)) <= 1
+            at, n = at + size, n + len(stored)
+        head = request(url.replace("recording.mp4", uri), "HEAD")
+        assert int(head.headers["content-length"]) == at and n == int(seconds)
+        assert request(url.replace("recording.mp4", uri)).body == cluster.get(f"{session}/{uri}").body
+    for where in (f"{session}/ondemand.mpd", "/live/cam/ondemand.mpd"):
+        assert decoded(cluster.url(where), "v") == decoded(url, "v")
+        assert decoded(cluster.url(where), "a") == decoded(url, "a")
 
 
 def test_any_range_of_the_file_is_answered(recorded):

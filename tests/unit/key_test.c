@@ -208,6 +208,27 @@ static void test_what_an_edge_puts_a_recording_together_of_has_names(void **stat
         assert_false(key_is_public(k.kind)); /* an edge never asks for all of it at once */
 }
 
+static void test_a_track_on_demand_has_names_as_a_recording_has(void **state)
+{
+        struct key k;
+        char text[KEY_MAX + 1], again[KEY_MAX + 1];
+        static const char *const names[] = {"ondemand.mp4", "ondemand.90-150.mp4", "ondemand.json", "ondemand.90-.json",
+                                            "ondemand.0123456789abcdef.17.mp4"};
+        static const enum key_kind kinds[] = {KEY_RECORDING, KEY_RECORDING, KEY_FACTS, KEY_FACTS, KEY_PIECE};
+        (void)state;
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+                snprintf(text, sizeof(text), "/live/cam/" SESSION "/v720/%s", names[i]);
+                key_parse(&k, text);
+                assert_true(k.kind == kinds[i] && k.ondemand);
+                key_write_recording(again, &k);
+                assert_string_equal(again, text);
+                snprintf(text, sizeof(text), "/live/cam/" SESSION "/%s", names[i]); /* it is always a track's */
+                assert_int_equal(parsed(text).kind, KEY_NONE);
+        }
+        assert_false(parsed("/live/cam/" SESSION "/v720/recording.mp4").ondemand);
+        assert_string_equal(parsed("/live/cam/" SESSION "/ondemand.mpd").file, "ondemand.mpd");
+}
+
 static void test_people_may_say_which_seconds_they_want(void **state)
 {
         struct key k;
@@ -316,6 +337,7 @@ int main(void)
                 cmocka_unit_test(test_a_segment_has_one_name),
                 cmocka_unit_test(test_a_clip_has_one_name),
                 cmocka_unit_test(test_what_an_edge_puts_a_recording_together_of_has_names),
+                cmocka_unit_test(test_a_track_on_demand_has_names_as_a_recording_has),
                 cmocka_unit_test(test_people_may_say_which_seconds_they_want),
                 cmocka_unit_test(test_a_page_of_recordings_has_one_name),
                 cmocka_unit_test(test_what_has_no_row_is_nothing),

@@ -56,10 +56,18 @@ static int teardown(void **state)
         return teardown_store(state);
 }
 
+static struct recording_wish wish(const char *track, uint32_t from, uint32_t to)
+{
+        struct recording_wish w = {.from = from, .to = to};
+        strcpy(w.track, track);
+        return w;
+}
+
 static enum segment_state clip(struct session *s, const char *track, uint32_t from, uint32_t to, struct layout **l)
 {
         enum segment_state state;
-        UNTIL(&loop, (state = layouts_get(&layouts, s, track, from, to, true, l)) != SEGMENT_LOADING);
+        struct recording_wish w = wish(track, from, to);
+        UNTIL(&loop, (state = layouts_get(&layouts, s, &w, true, l)) != SEGMENT_LOADING);
         return state;
 }
 
@@ -153,7 +161,7 @@ static void test_while_a_volume_is_looked_at_there_is_no_shorter_file(void **sta
         struct volume_sum sum = volumes_get(&log->closed, 1)->sum;
         assert_int_equal(find(s, l, l->header->len, &plan, &place), SEGMENT_HERE);
         assert_true(chunk_log_hide_volume(log, 1, NULL));
-        assert_int_equal(layouts_get(&layouts, s, "v720", 0, UINT32_MAX, true, &other), SEGMENT_LOADING);
+        assert_int_equal(layouts_get(&layouts, s, (struct recording_wish[]){wish("v720", 0, UINT32_MAX)}, true, &other), SEGMENT_LOADING);
         assert_null(other);
         /* Who has begun gets what is not touched by it, and is told of the rest. */
         assert_int_equal(find(s, l, l->header->len, &plan, &place), SEGMENT_HERE);
@@ -248,8 +256,8 @@ static void test_as_many_layouts_are_kept_as_there_may_be(void **state)
         for (size_t i = 0; i < LAYOUTS_MAX; i++)
                 kept += layouts.all[i].header != NULL;
         assert_int_equal(kept, LAYOUTS_MAX);
-        assert_int_equal(layouts_get(&layouts, s, "", LAYOUTS_MAX + 1, UINT32_MAX, false, &l), SEGMENT_HERE);
-        assert_int_equal(layouts_get(&layouts, s, "", 0, UINT32_MAX, false, &l), SEGMENT_UNREAD);
+        assert_int_equal(layouts_get(&layouts, s, (struct recording_wish[]){wish("", LAYOUTS_MAX + 1, UINT32_MAX)}, false, &l), SEGMENT_HERE);
+        assert_int_equal(layouts_get(&layouts, s, (struct recording_wish[]){wish("", 0, UINT32_MAX)}, false, &l), SEGMENT_UNREAD);
 }
 
 static double cpu_s(void)
@@ -271,7 +279,7 @@ static void test_who_read_a_dozen_clips_at_once_do_not_push_out_each_others(void
         for (uint32_t n = 0; n < READERS; n++)
                 assert_int_equal(clip(s, "", n, n + 1, &l), SEGMENT_HERE);
         for (uint32_t n = 0; n < READERS; n++)
-                assert_int_equal(layouts_get(&layouts, s, "", n, n + 1, false, &l), SEGMENT_HERE);
+                assert_int_equal(layouts_get(&layouts, s, (struct recording_wish[]){wish("", n, n + 1)}, false, &l), SEGMENT_HERE);
 }
 
 static void test_any_place_of_a_recording_of_very_many_volumes_is_found_without_a_walk(void **state)
@@ -291,7 +299,7 @@ static void test_any_place_of_a_recording_of_very_many_volumes_is_found_without_
                         v->rows[v->count++] = like;
                 }
         }
-        struct layout l = {.to = UINT32_MAX, .header = buf_new(100), .volume_count = MANY, .volumes = mem_alloc(MANY * sizeof(l.volumes[0]))};
+        struct layout l = {.wish = {.to = UINT32_MAX}, .header = buf_new(100), .volume_count = MANY, .volumes = mem_alloc(MANY * sizeof(l.volumes[0]))};
         const uint64_t step = 1000;
         for (uint32_t n = 0; n < MANY; n++)
                 l.volumes[n] = (struct layout_volume){n, 100 + n * step};

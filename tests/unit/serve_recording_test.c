@@ -73,11 +73,16 @@ static struct session *recorded(unsigned seconds)
 }
 
 #define RECORDING "/live/cam/S1/recording.mp4"
-static uint64_t size_of_recording(void)
+static uint64_t size_of(const char *key)
 {
         struct question q;
-        assert_int_equal(answer_to(&q, RECORDING, 0, 5000), 0);
+        assert_int_equal(answer_to(&q, key, 0, 5000), 0);
         return q.a.size;
+}
+
+static uint64_t size_of_recording(void)
+{
+        return size_of(RECORDING);
 }
 
 static const char *type_of_file(const char *key, uint64_t offset)
@@ -98,13 +103,13 @@ static void test_a_file_without_a_picture_says_so(void **state)
 }
 
 /* In pieces of at most `most` bytes. */
-static struct buf *read_recording(uint64_t size, uint32_t most)
+static struct buf *read_named(const char *key, uint64_t size, uint32_t most)
 {
         struct buf *whole = buf_new(size);
         struct question q;
         for (uint64_t at = 0; at < size; at += q.a.len) {
                 q = (struct question){.r = {.offset = at, .wait_ms = 5000, .max_bytes = most, .done = answered}};
-                strcpy(q.r.key, RECORDING);
+                strcpy(q.r.key, key);
                 serve(&sv, &q.r);
                 wait_done(&q.done);
                 assert_int_equal(q.a.status, 0);
@@ -114,6 +119,11 @@ static struct buf *read_recording(uint64_t size, uint32_t most)
                 memcpy(whole->data + at, q.bytes, q.a.len);
         }
         return whole;
+}
+
+static struct buf *read_recording(uint64_t size, uint32_t most)
+{
+        return read_named(RECORDING, size, most);
 }
 
 static void test_a_recording_is_one_file_however_it_is_read(void **state)
@@ -231,6 +241,147 @@ static void test_what_cannot_be_read_of_a_recording_is_not_said_to_be_not_there(
         assert_int_equal(q.a.status, 0);
 }
 
+#define ONDEMAND "/live/cam/S1/ondemand.mpd"
+#define FILE_OF_TRACK "/live/cam/S1/v720/ondemand.0-%u.mp4"
+
+/* The file of a track, and what the manifest and its own index say of it: where each entry lies. */
+struct file_of_track {
+        char key[80];
+        struct buf *bytes;
+        size_t init_bytes, index_bytes;
+        size_t entries, at[8], len[8];
+        uint32_t lasts[8];
+};
+
+static struct session *recorded_pair(unsigned seconds)
+{
+        store.options.volume_segments = 2;
+        struct session *s = live(0);
+        assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
+        for (unsigned n = 0; n < seconds; n++) {
+                put_segment(s, n);
+                assert_int_equal(put_audio(s, "a128", n), 0);
+        }
+        assert_int_equal(end_session(s), 0);
+        return s;
+}
+
+static void read_file(struct file_of_track *f, unsigned seconds)
+{
+        struct question q;
+        struct reader r;
+        struct box b;
+        unsigned a, z, init;
+        *f = (struct file_of_track){.entries = 0};
+        snprintf(f->key, sizeof(f->key), FILE_OF_TRACK, seconds);
+        assert_int_equal(answer_to(&q, ONDEMAND, 0, 5000), 0);
+        char *mpd = (char *)q.bytes;
+        mpd[q.a.len] = '\0';
+        assert_non_null(strstr(mpd, "profiles=\"urn:mpeg:dash:profile:isoff-on-demand:2011\""));
+        const char *at = strstr(mpd, strstr(f->key, "v720"));
+        assert_non_null(at);
+        assert_int_equal(sscanf(strstr(at, "indexRange=\""), "indexRange=\"%u-%u\"", &a, &z), 2);
+        assert_int_equal(sscanf(strstr(at, "range=\"0-"), "range=\"0-%u\"", &init), 1);
+        assert_int_equal(a, init + 1);
+        f->init_bytes = a;
+        f->index_bytes = z + 1 - a;
+        f->bytes = read_named(f->key, size_of(f->key), BODY_MAX);
+        reader_init(&r, f->bytes->data + a, f->index_bytes);
+        assert_int_equal(box_next(&r, &b), 1);
+        assert_int_equal(b.type, BOX_TYPE('s', 'i', 'd', 'x'));
+        struct reader in;
+        reader_init(&in, b.body, b.body_len);
+        assert_int_equal(reader_u32(&in), 1u << 24);
+        reader_skip(&in, 4 + 4 + 8);
+        size_t place = a + (size_t)(b.body + b.body_len - (f->bytes->data + a)) + (size_t)reader_u64(&in);
+        f->entries = reader_u32(&in);
+        for (size_t i = 0; i < f->entries; i++) {
+                f->at[i] = place;
+                f->len[i] = reader_u32(&in);
+                f->lasts[i] = reader_u32(&in);
+                assert_int_equal(reader_u32(&in), 0x90000000);
+                place += f->len[i];
+        }
+        assert_true(in.err == 0 && reader_left(&in) == 0 && place == f->bytes->len);
+        while (box_next(&r, &b) > 0)
+                assert_int_equal(b.type, BOX_TYPE('f', 'r', 'e', 'e'));
+        assert_int_equal(r.err, 0);
+}
+
+/* Stored segments [from, to) of the track. */
+static struct buf *stored(unsigned from, unsigned to)
+{
+        static uint8_t all[64 << 10];
+        size_t len = 0;
+        for (unsigned n = from; n < to; n++) {
+                struct question q;
+                char key[64];
+                snprintf(key, sizeof(key), "/live/cam/S1/v720/%u.m4s", n);
+                assert_int_equal(answer_to(&q, key, 0, 5000), 0);
+                memcpy(all + len, q.bytes, q.a.len);
+                len += q.a.len;
+        }
+        return buf_copy(all, len);
+}
+
+static void test_a_track_on_demand_is_what_is_stored_behind_an_index(void **state)
+{
+        (void)state;
+        struct session *s = recorded_pair(7);
+        struct file_of_track f;
+        read_file(&f, 7);
+        const struct buf *init = session_track(s, "v720")->init_bytes;
+        assert_int_equal(f.init_bytes, init->len);
+        assert_memory_equal(f.bytes->data, init->data, init->len);
+        assert_int_equal(f.entries, 2);
+        assert_int_equal(f.at[0], f.init_bytes + f.index_bytes);
+        assert_true(f.lasts[0] == 4 * 90000 && f.lasts[1] == 3 * 90000);
+        for (unsigned i = 0; i < 2; i++) {
+                struct buf *is = stored(4 * i, i ? 7 : 4);
+                assert_int_equal(f.len[i], is->len);
+                assert_memory_equal(f.bytes->data + f.at[i], is->data, is->len);
+                buf_unref(&is);
+        }
+        struct buf *small = read_named(f.key, f.bytes->len, 97);
+        assert_memory_equal(small->data, f.bytes->data, f.bytes->len);
+        buf_unref(&small);
+        buf_unref(&f.bytes);
+        assert_int_equal(status_of("/live/cam/S1/v720/ondemand.mp4", 5000), 0);
+        assert_int_equal(status_of("/live/cam/S1/v720/ondemand.90-150.mp4", 5000), ERR_NOT_FOUND);
+        assert_string_equal(type_of_file("/live/cam/S1/a128/ondemand.mp4", 0), "audio/mp4");
+}
+
+/* The manifest says where the index lies before anybody knows what is lacking. */
+static void test_what_is_lacking_of_a_track_on_demand_moves_no_index(void **state)
+{
+        (void)state;
+        struct session *s = recorded_pair(12);
+        struct file_of_track f, without;
+        read_file(&f, 12);
+        for (unsigned n = 2; n < 4; n++) /* seconds 4 to 7 */
+                volumes_get(&session_track(s, "v720")->log->closed, n)->state = VOLUME_LACKING;
+        s->version++;
+        read_file(&without, 12);
+        assert_true(without.init_bytes == f.init_bytes && without.index_bytes == f.index_bytes && without.entries == 2);
+        assert_true(without.lasts[0] == 8 * 90000 && without.lasts[1] == 4 * 90000);
+        assert_true(without.at[0] == f.at[0] && without.len[0] == f.len[0] && without.len[1] == f.len[2]);
+        assert_memory_equal(without.bytes->data + without.at[1], f.bytes->data + f.at[2], f.len[2]);
+        for (unsigned n = 2; n < 4; n++)
+                volumes_get(&session_track(s, "v720")->log->closed, n)->state = VOLUME_HERE;
+        s->version++;
+        buf_unref(&f.bytes);
+        buf_unref(&without.bytes);
+}
+
+static void test_while_it_goes_on_there_is_nothing_on_demand(void **state)
+{
+        (void)state;
+        live(0);
+        assert_int_equal(status_of(ONDEMAND, 0), ERR_NOT_FOUND);
+        assert_int_equal(status_of("/live/cam/ondemand.mpd", 0), ERR_NOT_FOUND);
+        assert_int_equal(status_of("/live/cam/S1/v720/ondemand.mp4", 0), ERR_NOT_FOUND);
+}
+
 static void test_what_goes_on_is_no_recording_yet(void **state)
 {
         (void)state;
@@ -253,6 +404,9 @@ int main(void)
                 CASE(test_for_a_byte_of_a_recording_no_segment_is_in_memory),
                 CASE(test_a_track_that_is_not_in_the_recording_is_refused_with_those_that_are),
                 CASE(test_what_cannot_be_read_of_a_recording_is_not_said_to_be_not_there),
+                CASE(test_a_track_on_demand_is_what_is_stored_behind_an_index),
+                CASE(test_what_is_lacking_of_a_track_on_demand_moves_no_index),
+                CASE(test_while_it_goes_on_there_is_nothing_on_demand),
                 CASE(test_what_goes_on_is_no_recording_yet),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
