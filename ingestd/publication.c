@@ -141,7 +141,7 @@ static void on_taken(void *arg)
         publication_look(arg);
 }
 
-static const struct relay_events relay_events = {.refused = on_refused, .done = on_relays_done, .taken = on_taken};
+static const struct relay_pair_events relay_events = {.refused = on_refused, .done = on_relays_done, .taken = on_taken};
 
 /* Beginning ------------------------------------------------------------------------------------------------------- */
 

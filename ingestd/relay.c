@@ -1,5 +1,5 @@
-/* A stream's media on its way to the transcoder that has it, and the life of the relay. Finding one is relay_seek.c's.
- */
+#include "ingestd/relay.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stddef.h>
@@ -11,58 +11,87 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "common/timer.h"
-#include "ingestd/relay_impl.h"
-#include "ingestd/rtmp_close.h"
 #include "ingestd/stats.h"
 
 #define NO_CREDIT_MS 20     /* until a transcoder that took nothing is asked again */
 #define BUSY_MAX_US 2000000 /* a transcoder may be too busy to answer for so long */
-#define AGAIN_US 10000000   /* what happens more often than its limit within this time will not get better */
-#define FENCED_MAX 3
-#define FORGOTTEN_MAX 2
-#define POKED_MS 50 /* transcoders that come back are not asked by all streams at once */
+#define POKED_MS 50         /* transcoders that come back are not asked by all streams at once */
 
-static const char *const state_names[] = {"idle", "seeking", "opening", "live", "leaving", "closing", "done"};
+/* What a state does about what happens; NULL: nothing. Of what is under way the answer comes first: timer, lost and finish are
+ * told only when nothing is, but for LIVE's timer. */
+struct state {
+        const char *name;
+        bool walks; /* the ring */
+        bool reads; /* the replay, which keeps for it what it has not taken */
+        void (*timer)(struct relay *r);
+        void (*answered)(struct relay *r, const struct media_reply *m, const struct beat_batch *of); /* MEDIA, well */
+        void (*called)(struct relay *r, int err, nng_msg *reply);                                    /* OPEN or CLOSE */
+        void (*lost)(struct relay *r);                                                               /* its connection is */
+        void (*finish)(struct relay *r);
+        void (*poke)(struct relay *r);
+};
+static const struct state states[RELAY_STATES];
 
-static void send_batch(struct relay *r);
-
-const char *relay_session(const struct relay *r)
+bool relay_walks(const struct relay *r)
 {
-        return *r->pair->session ? r->pair->session : "-";
+        return states[r->state].walks;
 }
 
-/* What is under way says nothing any more: of all that was not taken it is not known whether it will be. */
+bool relay_reads(const struct relay *r)
+{
+        return states[r->state].reads;
+}
+
+bool relay_asks(const struct relay *r)
+{
+        return r->state == RELAY_ASKING || r->state == RELAY_FOLLOWING;
+}
+
+bool relay_busy(const struct relay *r)
+{
+        return r->call || r->at.aboard;
+}
+
+static struct replay *replay_of(const struct relay *r)
+{
+        return r->broadcast->replay;
+}
+
+static bool overdue(const struct relay *r)
+{
+        return broadcast_overdue(r->broadcast, clock_mono_us());
+}
+
+/* States and their timer ------------------------------------------------------------------------------------------- */
+
 void relay_ground(struct relay *r)
 {
-        beat_forget(&r->pair->all->beat, &r->at);
-        r->sent = r->cursor;
-        r->going_back = false;
+        beat_forget(&r->all->beat, &r->at);
+        acknowledged_ground(&r->ack);
 }
 
 void relay_set_state(struct relay *r, enum relay_state next)
 {
+        bool read = relay_reads(r);
         if (r->state != next)
-                log_debug("session=%s stream=%s msg=\"relay: %s -> %s\"", relay_session(r), r->pair->stream.stream,
-                          state_names[r->state], state_names[next]);
-        if (r->state != RELAY_LIVE && next == RELAY_LIVE)
-                replay_attach(r->pair->replay, &r->reader);
-        else if (next != RELAY_LIVE)
-                replay_detach(r->pair->replay, &r->reader);
-        if (next != RELAY_LIVE)
-                relay_ground(r);
+                log_debug("session=%s stream=%s msg=\"relay: %s -> %s\"", broadcast_session(r->broadcast), r->broadcast->stream.stream,
+                          states[r->state].name, states[next].name);
         r->state = next;
-        relay_pair_changed(r->pair);
+        if (!read && relay_reads(r)) {
+                replay_attach(replay_of(r), &r->reader);
+        } else if (!relay_reads(r)) {
+                replay_detach(replay_of(r), &r->reader);
+                relay_ground(r);
+        }
+        r->events->changed(r->pair);
 }
 
-void relay_set_standby(struct relay *r, bool standby)
+static void on_timer(uv_timer_t *timer)
 {
-        stats_add(STAT_STANDBY, standby - r->standby);
-        r->standby = standby;
-        r->pair->active = !standby;
-        relay_pair_changed(r->pair);
+        struct relay *r = timer->data;
+        if (states[r->state].timer)
+                states[r->state].timer(r); /* may free r */
 }
-
-static void on_timer(uv_timer_t *timer);
 
 void relay_wait(struct relay *r, uint64_t ms)
 {
@@ -72,32 +101,19 @@ void relay_wait(struct relay *r, uint64_t ms)
 void relay_become_done(struct relay *r)
 {
         relay_set_state(r, RELAY_DONE);
-        if (r->standby)
-                relay_set_standby(r, false);
+        if (r->role->leads && r->broadcast->place == PLACE_STANDBY)
+                broadcast_set_place(r->broadcast, PLACE_UNKNOWN);
         r->at.rpc = NULL;
         relay_wait(r, 0);
 }
 
-bool relay_busy(const struct relay *r)
+static void done_timer(struct relay *r)
 {
-        return r->call || r->at.aboard;
+        if (!r->call)
+                r->events->done(r->pair);
 }
 
-bool relay_finish_overdue(const struct relay *r)
-{
-        return r->pair->finish && clock_mono_us() >= r->pair->finish_by_us;
-}
-
-void relay_refuse(struct relay *r, int reason, const char *code, const char *text)
-{
-        r->pair->refused = true;
-        relay_become_done(r);
-        r->pair->events->refused(r->pair->arg, reason, code, text);
-}
-
-/* Calls ----------------------------------------------------------------------------------------------------------- */
-
-static void lost(struct relay *r, const char *why);
+/* Calls ------------------------------------------------------------------------------------------------------------ */
 
 static void on_called(void *arg, int err, nng_msg *reply)
 {
@@ -105,60 +121,25 @@ static void on_called(void *arg, int err, nng_msg *reply)
         r->call = NULL;
         if (err == 0 && !r->at.rpc)
                 err = ERR_CLOSED; /* it answered, and was forgotten before that was read */
-        if (r->state == RELAY_OPENING)
-                relay_on_opened(r, err, reply);
-        else if (r->state == RELAY_LEAVING)
-                relay_pair_left(r);
-        else if (r->state == RELAY_CLOSING && err && !relay_finish_overdue(r))
-                lost(r, err_text(err)); /* with frames that may not have been stored */
-        else if (r->state == RELAY_CLOSING || r->state == RELAY_DONE)
-                relay_become_done(r);
+        if (states[r->state].called)
+                states[r->state].called(r, err, reply);
         if (reply)
                 nng_msg_free(reply);
 }
 
-void relay_call(struct relay *r, nng_msg *request, unsigned timeout_ms)
+static void call(struct relay *r, nng_msg *request, unsigned timeout_ms)
 {
         assert(!relay_busy(r));
-        beat_leave(&r->pair->all->beat, &r->at);
+        beat_leave(&r->all->beat, &r->at);
         uv_timer_stop(&r->timer);
-        r->call = r->pair->all->link->call(r->at.rpc, request, timeout_ms, on_called, r);
-}
-
-void relay_become_live(struct relay *r)
-{
-        relay_set_state(r, RELAY_LIVE);
-        r->live_us = clock_mono_us();
-        send_batch(r);
+        r->call = r->all->link->call(r->at.rpc, request, timeout_ms, on_called, r);
 }
 
 static void send_close(struct relay *r, enum relay_state next, enum close_reason why)
 {
         struct close_stream m = {.handle = r->handle, .reason = (uint8_t)why};
         relay_set_state(r, next);
-        relay_call(r, message_new(MSG_CLOSE, close_stream_encode, &m), RELAY_CLOSE_MS);
-}
-
-/* What was sent to one that is lost may be stored, as far as anybody here knows. */
-static uint64_t untaken(const struct relay *r)
-{
-        uint64_t from = r->state == RELAY_LIVE ? r->cursor : r->pair->sent, tail = r->pair->replay->tail;
-        from = from > r->pair->replay->head ? from : r->pair->replay->head;
-        return from < tail && !r->standby ? tail - from : 0;
-}
-
-void relay_say_untaken(const struct relay *r)
-{
-        stats_add(STAT_UNTAKEN_FRAMES, (int64_t)untaken(r));
-        log_warn("session=%s stream=%s frames=%" PRIu64 " msg=\"no transcoder took the end of the stream\"", relay_session(r),
-                 r->pair->stream.stream, untaken(r));
-}
-
-static void end_stream(struct relay *r)
-{
-        if (untaken(r) > 0)
-                relay_say_untaken(r);
-        send_close(r, RELAY_CLOSING, r->pair->finish);
+        call(r, message_new(MSG_CLOSE, close_stream_encode, &m), RELAY_CLOSE_MS);
 }
 
 void relay_leave(struct relay *r)
@@ -166,34 +147,200 @@ void relay_leave(struct relay *r)
         send_close(r, RELAY_LEAVING, CLOSE_LEAVE);
 }
 
-/* Media ----------------------------------------------------------------------------------------------------------- */
-
-/* One that stands by comes after the active one, which has more, and goes where that went. */
-static void leave(struct relay *r)
+static void leaving_called(struct relay *r, int err, nng_msg *reply)
 {
-        if (!r->standby) {
-                relay_seek_next(r);
-                return;
-        }
-        r->at.rpc = NULL;
-        r->tried_count = 0;
-        r->asking = true;
-        relay_set_state(r, RELAY_SEEKING);
-        relay_wait(r, RELAY_FOLLOW_MS);
+        (void)err;
+        (void)reply;
+        r->events->left(r);
 }
 
-static void lost(struct relay *r, const char *why)
+static void closing_called(struct relay *r, int err, nng_msg *reply)
+{
+        (void)reply;
+        if (err && !overdue(r))
+                relay_lost(r, err_text(err)); /* with frames that may not have been stored */
+        else
+                relay_become_done(r);
+}
+
+static void done_called(struct relay *r, int err, nng_msg *reply)
+{
+        (void)err;
+        (void)reply;
+        relay_become_done(r);
+}
+
+/* Walking the ring ------------------------------------------------------------------------------------------------- */
+
+size_t relay_candidates(const struct relay *r, struct relay_candidate found[RELAY_CANDIDATES])
+{
+        return r->all->link->walk(r->all->link_arg, r->broadcast->stream.stream, found, RELAY_CANDIDATES);
+}
+
+static enum relay_state asking(enum relay_state quest)
+{
+        return quest == RELAY_SEEKING ? RELAY_ASKING : quest == RELAY_RECLAIMING ? RELAY_FOLLOWING : quest;
+}
+
+static enum relay_state not_asking(enum relay_state quest)
+{
+        return quest == RELAY_ASKING ? RELAY_SEEKING : quest == RELAY_FOLLOWING ? RELAY_RECLAIMING : quest;
+}
+
+void relay_stop_asking(struct relay *r)
+{
+        relay_set_state(r, not_asking(r->state));
+}
+
+void relay_seek_next(struct relay *r, enum relay_state quest)
+{
+        walk_note(&r->walk, r->address);
+        r->at.rpc = NULL;
+        r->role->seek(r, quest);
+}
+
+void relay_seek_anew(struct relay *r)
+{
+        walk_begin(&r->walk);
+        r->at.rpc = NULL;
+        r->role->seek(r, RELAY_ASKING);
+}
+
+void relay_open_anew(struct relay *r, const char *why)
+{
+        log_warn("session=%s stream=%s transcoder=%s msg=\"opening again\" why=\"%s\"", r->broadcast->session,
+                 r->broadcast->stream.stream, r->address, why);
+        relay_seek_anew(r);
+}
+
+void relay_wait_and_seek(struct relay *r)
+{
+        const struct broadcast *b = r->broadcast;
+        bool ask = r->role->leads && (!*b->session || b->place == PLACE_STANDBY);
+        relay_set_state(r, ask ? asking(r->state) : not_asking(r->state));
+        relay_wait(r, walk_again(&r->walk, (unsigned)rand()));
+}
+
+static nng_msg *open_message(const struct relay *r)
+{
+        struct clock_ahead ahead = r->all->link->clock(r->at.rpc);
+        struct open m = {.epoch_us = r->offered_epoch_us,
+                         .ahead_us = clock_ahead_wrong_us(&ahead, r->broadcast->skew_us),
+                         .generation = generations_get(&r->all->generations, r->broadcast->stream.stream)};
+        broadcast_fill_open(r->broadcast, &m);
+        r->role->ask(r, &m);
+        return message_new(MSG_OPEN, open_encode, &m);
+}
+
+void relay_open_here(struct relay *r)
+{
+        r->offered_epoch_us = broadcast_epoch_us(r->broadcast);
+        r->opened_configs = replay_of(r)->config_changes;
+        r->beside = r->broadcast->generation;
+        call(r, open_message(r), relay_asks(r) ? RELAY_ASK_MS : RELAY_OPEN_MS);
+}
+
+void relay_open_at(struct relay *r, const struct relay_candidate *next)
+{
+        r->at.rpc = next->rpc;
+        memcpy(r->address, next->address, sizeof(r->address));
+        relay_open_here(r);
+}
+
+static void walking_timer(struct relay *r)
+{
+        if (!r->call)
+                r->role->seek(r, r->state);
+}
+
+static void walking_called(struct relay *r, int err, nng_msg *reply)
+{
+        struct reader reader;
+        struct open_reply m;
+        if (err) {
+                r->role->unopened(r, err);
+        } else if (message_open(&reader, reply) != MSG_OPEN_REPLY || open_reply_decode(&reader, &m)) {
+                r->all->link->drop(r->at.rpc, "malformed answer to OPEN");
+                relay_seek_next(r, r->state);
+        } else {
+                r->role->opened(r, &m);
+        }
+}
+
+static void walking_poke(struct relay *r)
+{
+        if (r->call)
+                return;
+        walk_reset(&r->walk);
+        if (r->broadcast->place != PLACE_STANDBY)
+                relay_wait(r, (unsigned)rand() % POKED_MS);
+}
+
+void relay_begin_at(struct relay *r, const struct open_reply *m)
+{
+        r->handle = m->handle;
+        r->keeps_time = m->keeps_time;
+        memcpy(r->node, m->node, sizeof(r->node));
+        r->busy_since_us = 0;
+        r->at.takes_many = false;
+        r->said_shadow = !r->role->leads;
+        acknowledged_begin(&r->ack, replay_of(r)->head);
+}
+
+void relay_become_live(struct relay *r, bool standby)
+{
+        relay_set_state(r, standby ? RELAY_STANDBY : RELAY_LIVE);
+        r->live_us = clock_mono_us();
+        relay_send(r);
+}
+
+/* The end of the broadcast ----------------------------------------------------------------------------------------- */
+
+/* What was sent to one that is lost may be stored, as far as anybody here knows. */
+static uint64_t untaken(const struct relay *r)
+{
+        uint64_t from = r->state == RELAY_LIVE ? r->ack.taken : r->broadcast->sent, tail = replay_of(r)->tail;
+        from = from > replay_of(r)->head ? from : replay_of(r)->head;
+        return from < tail && r->broadcast->place != PLACE_STANDBY ? tail - from : 0;
+}
+
+void relay_say_untaken(const struct relay *r)
+{
+        stats_add(STAT_UNTAKEN_FRAMES, (int64_t)untaken(r));
+        log_warn("session=%s stream=%s frames=%" PRIu64 " msg=\"no transcoder took the end of the stream\"",
+                 broadcast_session(r->broadcast), r->broadcast->stream.stream, untaken(r));
+}
+
+static void idle_finish(struct relay *r)
+{
+        if (untaken(r) > 0) /* it was not its turn yet */
+                relay_say_untaken(r);
+        relay_become_done(r);
+}
+
+static void reading_finish(struct relay *r)
+{
+        relay_wait(r, 0);
+}
+
+static void end_stream(struct relay *r)
+{
+        if (untaken(r) > 0)
+                relay_say_untaken(r);
+        send_close(r, RELAY_CLOSING, r->broadcast->finish);
+}
+
+/* Media: batches leave --------------------------------------------------------------------------------------------- */
+
+void relay_lost(struct relay *r, const char *why)
 {
         relay_ground(r);
-        if (!relay_leads(r)) {
-                relay_pair_lost_shadow(r, why);
-                return;
-        }
-        log_warn("session=%s stream=%s transcoder=%s msg=\"transcoder lost\" why=\"%s\"", r->pair->session,
-                 r->pair->stream.stream, r->address, why);
-        stats_add(STAT_FAILOVERS, 1);
-        if (!relay_pair_swap(r->pair, why, false))
-                leave(r);
+        r->role->lost(r, why);
+}
+
+static void reading_lost(struct relay *r)
+{
+        relay_lost(r, "it is gone");
 }
 
 static struct relay *relay_of(struct beat_member *m)
@@ -201,332 +348,225 @@ static struct relay *relay_of(struct beat_member *m)
         return (void *)((char *)m - offsetof(struct relay, at));
 }
 
-/* The next frame to be sent is the first in the buffer, whichever that is by now, and has this number. */
-static void stay_at(struct relay *r, uint64_t seq)
-{
-        r->most_sent = r->sent = r->cursor = r->pair->replay->head;
-        r->wire_zero = r->cursor - seq;
-}
-
 static bool is_behind(const struct relay *r)
 {
-        return !r->standby && (r->reader.behind || r->cursor < r->pair->replay->head);
+        return r->state == RELAY_LIVE && (r->reader.behind || r->ack.taken < replay_of(r)->head);
 }
 
-/* What is next, from `sent` on. */
-static bool fill(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, uint64_t *end)
+/* False: it is behind what the replay still has, and was left. */
+static bool in_step(struct relay *r)
 {
-        struct relay *r = relay_of(m);
+        if (!is_behind(r))
+                return true;
+        relay_lost(r, "it takes nothing for longer than the replay buffer holds");
+        return false;
+}
+
+/* What is next, of at most `most` frames. */
+static void load(const struct relay *r, struct media *part, struct frame *room, uint64_t most, size_t max_bytes)
+{
         size_t bytes = 0;
-        uint64_t in_flight = r->sent - r->cursor;
-        if (r->state != RELAY_LIVE)
-                return false;
-        if (r->standby)
-                stay_at(r, r->cursor - r->wire_zero);
-        if (is_behind(r)) { /* the buffer ran over since it became due */
-                relay_wait(r, 0);
-                return false;
-        }
-        *part = (struct media){.handle = r->handle,
-                               .first_seq = r->sent - r->wire_zero,
-                               .fresh = r->fresh || r->pair->held,
-                               .shadow = !relay_leads(r),
-                               .frames = room};
-        r->fresh = false;
-        r->says_shadow = part->shadow;
-        uint64_t credit = r->credit > in_flight ? r->credit - in_flight : 0;
-        if (credit < most)
-                most = (unsigned)credit;
-        if (r->standby)
-                most = 0;
-        for (; part->count < most && r->sent + part->count < r->pair->replay->tail; part->count++) {
-                const struct frame *f = replay_at(r->pair->replay, r->sent + part->count);
+        for (; part->count < most && r->ack.sent + part->count < replay_of(r)->tail; part->count++) {
+                const struct frame *f = replay_at(replay_of(r), r->ack.sent + part->count);
                 if (part->count > 0 && bytes + f->bytes->len > max_bytes)
                         break;
                 bytes += f->bytes->len;
                 room[part->count] = *f;
         }
-        *end = r->sent += part->count;
-        r->most_sent = r->sent > r->most_sent ? r->sent : r->most_sent;
-        if (relay_leads(r) && r->sent > r->pair->sent)
-                r->pair->sent = r->sent;
-        r->sent_us = clock_mono_us();
+}
+
+static bool fill(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, uint64_t *end)
+{
+        struct relay *r = relay_of(m);
+        if (!relay_reads(r))
+                return false;
+        if (is_behind(r)) { /* the replay ran over since it became due */
+                relay_wait(r, 0);
+                return false;
+        }
+        if (r->state == RELAY_STANDBY) /* the frames that it began with may be gone from the replay */
+                acknowledged_stay(&r->ack, replay_of(r)->head, r->ack.taken - r->ack.wire_zero);
+        *part = (struct media){.handle = r->handle,
+                               .first_seq = acknowledged_seq(&r->ack),
+                               .fresh = r->fresh || r->broadcast->held,
+                               .shadow = !r->role->leads,
+                               .frames = room};
+        r->fresh = false;
+        r->says_shadow = part->shadow;
+        if (r->state == RELAY_LIVE) {
+                uint64_t allowed = acknowledged_room(&r->ack);
+                load(r, part, room, allowed < most ? allowed : most, max_bytes);
+        }
+        acknowledged_send(&r->ack, part->count, clock_mono_us());
+        *end = r->ack.sent;
+        if (r->role->leads && r->ack.sent > r->broadcast->sent)
+                r->broadcast->sent = r->ack.sent;
         uv_timer_stop(&r->timer);
         return true;
 }
 
-/* False: it is behind what the buffer still has, and was left. */
-static bool in_step(struct relay *r)
-{
-        if (!is_behind(r))
-                return true;
-        lost(r, "it takes nothing for longer than the replay buffer holds");
-        return false;
-}
-
-static void send_batch(struct relay *r)
-{
-        if (in_step(r))
-                beat_now(&r->pair->all->beat, &r->at);
-}
-
 void relay_send(struct relay *r)
 {
-        send_batch(r);
+        if (in_step(r))
+                beat_now(&r->all->beat, &r->at);
 }
 
-/* It is so far away that the next batch need not wait for the answer to the one before. */
-static bool is_far(const struct relay *r)
-{
-        return r->answer_us >= RELAY_FAR_US;
-}
-
-/* When another batch may go while some are under way: they leave one after the other in as long as an answer takes, or they would
- * all leave at once whenever one is answered. INT64_MAX: when one is answered. */
-static int64_t next_batch_us(const struct relay *r)
-{
-        if (!is_far(r) || r->going_back || r->at.aboard >= RELAY_WINDOW || r->credit <= r->sent - r->cursor)
-                return INT64_MAX;
-        return r->sent_us + r->answer_us / RELAY_WINDOW;
-}
-
+/* Its frames leave with the next beat, or later while others are under way; or when one of those is answered. */
 static void become_due(struct relay *r)
 {
-        int64_t at_us = r->at.aboard ? next_batch_us(r) : 0, in_us = at_us - clock_mono_us();
+        int64_t at_us = r->at.aboard ? acknowledged_next_us(&r->ack, r->at.aboard) : 0, in_us = at_us - clock_mono_us();
         if (at_us == INT64_MAX)
                 return;
         if (in_us > 0)
                 relay_wait(r, (uint64_t)in_us / US_PER_MS + 1);
         else if (in_step(r))
-                beat_join(&r->pair->all->beat, &r->at);
+                beat_join(&r->all->beat, &r->at);
+}
+
+static bool has_more(const struct relay *r)
+{
+        return r->ack.sent < replay_of(r)->tail;
 }
 
 /* It leads, and its transcoder does not know yet. */
 static bool is_to_lead(const struct relay *r)
 {
-        return r->said_shadow && relay_leads(r);
-}
-
-/* Others are under way. */
-static void go_on_flying(struct relay *r, bool more)
-{
-        if (more)
-                become_due(r);
+        return r->said_shadow && r->role->leads;
 }
 
 /* What to do until the next answer: the batch is back. */
-static void go_on(struct relay *r, bool stuck)
+static void go_on_live(struct relay *r, bool stuck)
 {
-        bool more = !r->standby && r->sent < r->pair->replay->tail;
+        bool more = has_more(r);
         if (is_to_lead(r))
-                send_batch(r);
-        else if (r->at.aboard) /* their answers may say that more was taken */
-                go_on_flying(r, more && !relay_finish_overdue(r));
-        else if (r->pair->finish && (!more || relay_finish_overdue(r)))
+                relay_send(r);
+        else if (r->at.aboard && (!more || overdue(r))) /* the answers to others may say that more was taken */
+                return;
+        else if (r->at.aboard)
+                become_due(r);
+        else if (r->broadcast->finish && (!more || overdue(r)))
                 end_stream(r);
-        else if (more && (r->credit == 0 || stuck))
+        else if (more && (r->ack.credit == 0 || stuck))
                 relay_wait(r, NO_CREDIT_MS);
-        else if (more && (r->pair->finish || r->pair->replay->tail - r->sent >= BATCH_FRAMES_MAX / 4))
-                send_batch(r);
+        else if (more && (r->broadcast->finish || replay_of(r)->tail - r->ack.sent >= BATCH_FRAMES_MAX / 4))
+                relay_send(r);
         else if (more)
                 become_due(r);
         else
-                relay_wait(r, r->standby ? RELAY_STANDBY_MS : RELAY_KEEPALIVE_MS);
+                relay_wait(r, RELAY_KEEPALIVE_MS);
 }
 
-/* A transcoder that wants to leave is left as soon as there is another one. */
-static bool move_away(struct relay *r)
+static void go_on_standing_by(struct relay *r)
 {
-        int64_t now = clock_mono_us();
-        struct relay_candidate best;
-        if (!relay_leads(r))
-                return false; /* its transcoder gives it up by itself */
-        if (relay_pair_may_swap(r->pair)) {
-                stats_add(STAT_MOVES, 1);
-                return relay_pair_swap(r->pair, "it drains", true);
+        if (is_to_lead(r))
+                relay_send(r);
+        else if (r->broadcast->finish)
+                end_stream(r);
+        else
+                relay_wait(r, RELAY_STANDBY_MS);
+}
+
+static void live_timer(struct relay *r)
+{
+        if (r->at.aboard) {
+                if (has_more(r))
+                        become_due(r);
+                return;
         }
-        if (relay_pair_shadow_is_near(r->pair))
-                return false;
-        if (r->pair->finish || (r->moved_us && now - r->moved_us < MOVE_AGAIN_US))
-                return false;
-        if (r->pair->all->link->walk(r->pair->all->link_arg, r->pair->stream.stream, &best, 1) == 0 ||
-            best.draining || strcmp(best.address, r->address) == 0)
-                return false;
-        r->moved_us = now;
-        stats_add(STAT_MOVES, 1);
-        log_info("session=%s stream=%s transcoder=%s msg=\"moving away, it drains\"", r->pair->session,
-                 r->pair->stream.stream, r->address);
-        leave(r);
-        return true;
+        bool over = r->broadcast->finish && (r->ack.taken >= replay_of(r)->tail || overdue(r));
+        if (over && !is_to_lead(r))
+                end_stream(r);
+        else
+                relay_send(r);
 }
 
-static void open_anew(struct relay *r, const char *why)
+static void standby_timer(struct relay *r)
 {
-        log_warn("session=%s stream=%s transcoder=%s msg=\"opening again\" why=\"%s\"", r->pair->session,
-                 r->pair->stream.stream, r->address, why);
-        relay_seek_anew(r);
+        if (r->at.aboard)
+                return;
+        if (r->broadcast->finish && !is_to_lead(r))
+                end_stream(r);
+        else
+                relay_send(r);
 }
 
-/* It stands by, or did until now: nothing of the buffer was asked for, and what is stored is another's, at the same
- * places. */
-static void on_stood_by(struct relay *r, const struct media_reply *m)
+/* Media: batches are answered -------------------------------------------------------------------------------------- */
+
+/* It stands by, or did until now: nothing of the replay was asked for, and what is stored is another's, at the same places. */
+static void stand_by(struct relay *r, const struct media_reply *m)
 {
-        bool promoted = !m->standby;
-        replay_trim(r->pair->replay, &r->reader, m->stored_us, r->pair->replay->tail);
-        stay_at(r, m->next_seq);
-        r->credit = m->credit;
+        const struct broadcast *b = r->broadcast;
+        relay_ground(r);
+        replay_trim(replay_of(r), &r->reader, m->stored_us, replay_of(r)->tail);
+        acknowledged_stay(&r->ack, replay_of(r)->head, m->next_seq);
+        r->ack.credit = m->credit;
         r->at.takes_many = m->takes_many;
-        if (r->standby != (bool)m->standby)
-                log_info("session=%s stream=%s transcoder=%s frames=%" PRIu64 " msg=\"%s\"", r->pair->session,
-                         r->pair->stream.stream, r->address, r->pair->replay->tail - r->pair->replay->head,
-                         m->standby ? "stands by: another broadcaster is active" : "active now");
-        relay_set_standby(r, m->standby);
-        r->pair->events->taken(r->pair->arg);
-        if (promoted && r->opened_configs != r->pair->replay->config_changes)
-                open_anew(r, "the codec configuration has changed");
-        else if (!m->draining || !move_away(r))
-                go_on(r, false);
-}
-
-/* At the end of a stream what is left is sent as long as it is taken: that of a film may be seconds. */
-static void take_longer(struct relay_pair *p)
-{
-        if (!p->finish || p->all->leaving)
+        if ((b->place == PLACE_STANDBY) != (bool)m->standby)
+                log_info("session=%s stream=%s transcoder=%s frames=%" PRIu64 " msg=\"%s\"", b->session, b->stream.stream, r->address,
+                         b->replay->tail - b->replay->head, m->standby ? "stands by: another broadcaster is active" : "active now");
+        broadcast_set_place(r->broadcast, m->standby ? PLACE_STANDBY : PLACE_ACTIVE);
+        relay_set_state(r, m->standby ? RELAY_STANDBY : RELAY_LIVE);
+        r->events->taken(r->pair);
+        if (!m->standby && r->opened_configs != b->replay->config_changes)
+                relay_open_anew(r, "the codec configuration has changed");
+        else if (m->draining && r->role->drained(r))
                 return;
-        int64_t by_us = clock_mono_us() + RELAY_FINISH_MS * US_PER_MS;
-        p->finish_by_us = by_us < p->finish_most_us ? by_us : p->finish_most_us;
+        else if (m->standby)
+                go_on_standing_by(r);
+        else
+                go_on_live(r, false);
 }
 
-/* It had no room for all, or a batch has overtaken the one before it. */
-static void go_back(struct relay *r, uint64_t frames)
+static void standby_answered(struct relay *r, const struct media_reply *m, const struct beat_batch *of)
 {
-        if (!r->going_back && r->at.aboard)
-                log_debug("session=%s stream=%s transcoder=%s frames=%" PRIu64 " batches=%u msg=\"some frames were not taken: again\"",
-                          relay_session(r), r->pair->stream.stream, r->address, frames, r->at.aboard);
-        r->going_back = true;
+        (void)of;
+        stand_by(r, m);
 }
 
-static void on_taken(struct relay *r, const struct media_reply *m, const struct beat_batch *of)
+/* What the transcoder took is acknowledged here; what it says is stored the replay may let go of. */
+static void acknowledge(struct relay *r, const struct media_reply *m, const struct acknowledgement *k)
 {
-        if (m->standby && !relay_leads(r)) {
-                lost(r, "it has another broadcaster");
+        if (k->more && r->broadcast->finish && !r->all->leaving)
+                broadcast_progress(r->broadcast, clock_mono_us());
+        r->ack.credit = m->credit;
+        r->at.takes_many = m->takes_many;
+        replay_trim(replay_of(r), &r->reader, m->stored_us, r->ack.taken);
+        r->events->taken(r->pair);
+}
+
+static void live_answered(struct relay *r, const struct media_reply *m, const struct beat_batch *of)
+{
+        struct acknowledgement k = {0};
+        bool went_back = r->ack.going_back;
+        if (m->standby && !r->role->leads) {
+                relay_lost(r, "it has another broadcaster");
                 return;
         }
-        if (r->standby || m->standby) {
-                relay_ground(r);
-                on_stood_by(r, m);
+        if (m->standby) {
+                stand_by(r, m);
                 return;
         }
-        uint64_t taken = r->wire_zero + m->next_seq;
-        if (taken > r->most_sent) {
-                r->pair->all->link->drop(r->at.rpc, "took frames that it was not sent");
-                lost(r, "answer makes no sense");
+        if (!acknowledged_possible(&r->ack, m->next_seq)) {
+                r->all->link->drop(r->at.rpc, "took frames that it was not sent");
+                relay_lost(r, "answer makes no sense");
                 return;
         }
         if (r->reader.behind && !in_step(r))
                 return;
-        if (of->end < r->cursor && taken < r->cursor) { /* a later one overtook it, and what it says was taken may be gone from the buffer */
-                if (r->going_back && !r->at.aboard)
-                        relay_ground(r);
-                go_on(r, false);
+        enum acknowledged_verdict verdict = acknowledged_read(&r->ack, m->next_seq, of->end, replay_of(r)->head, &k);
+        if (verdict == ACK_GONE) {
+                relay_lost(r, "it wants frames that are stored already");
                 return;
         }
-        if (taken < r->pair->replay->head) {
-                lost(r, "it wants frames that are stored already");
-                return;
-        }
-        bool stuck = taken <= r->cursor && of->end > r->cursor;
-        if (taken > r->cursor)
-                take_longer(r->pair);
-        if (taken < of->end)
-                go_back(r, of->end - taken);
-        r->cursor = taken;
-        if (r->sent < r->cursor || (r->going_back && !r->at.aboard))
+        if (!went_back && r->ack.going_back && r->at.aboard)
+                log_debug("session=%s stream=%s transcoder=%s frames=%" PRIu64 " batches=%u msg=\"some frames were not taken: again\"",
+                          broadcast_session(r->broadcast), r->broadcast->stream.stream, r->address, k.again, r->at.aboard);
+        if (acknowledged_stranded(&r->ack, r->at.aboard))
                 relay_ground(r);
-        r->credit = m->credit;
-        r->at.takes_many = m->takes_many;
-        replay_trim(r->pair->replay, &r->reader, m->stored_us, taken);
-        r->pair->events->taken(r->pair->arg);
-        if (!m->draining || !move_away(r))
-                go_on(r, stuck);
-}
-
-/* True when it happened more than most times within AGAIN_US. */
-bool relay_too_often(struct relay_limit *l, unsigned most)
-{
-        int64_t now = clock_mono_us();
-        if (!l->since_us || now - l->since_us > AGAIN_US)
-                *l = (struct relay_limit){.since_us = now};
-        return ++l->times > most;
-}
-
-static void taken_over(struct relay *r)
-{
-        relay_refuse(r, RTMP_CLOSE_TAKEN_OVER, "NetStream.Publish.BadName", "the stream is published elsewhere");
-}
-
-/* Another transcoder has the session: the other broadcaster of the stream has led it there, or an OPEN of ours that was
- * given up for lost; or ours has connected to another proxy, whose place is then not to be taken from it. */
-static void on_fenced(struct relay *r)
-{
-        if (relay_pair_swap_turned_out(r->pair, "fenced"))
-                return;
-        if (relay_too_often(&r->pair->turned_out, FENCED_MAX)) {
-                taken_over(r);
-                return;
-        }
-        log_warn("session=%s stream=%s transcoder=%s msg=\"following the session to another transcoder\"",
-                 r->pair->session, r->pair->stream.stream, r->address);
-        r->pair->active = false;
-        r->following = true;
-        r->asking = true;
-        relay_seek_next(r);
-}
-
-/* The transcoder gave the session up, or another proxy has opened it there. */
-static void on_forgotten(struct relay *r)
-{
-        if (relay_pair_swap_turned_out(r->pair, "handle not known any more"))
-                return;
-        if (relay_too_often(&r->pair->turned_out, FORGOTTEN_MAX))
-                relay_refuse(r, RTMP_CLOSE_UPSTREAM, "NetStream.Publish.Failed",
-                             "the stream cannot be kept: published elsewhere, or of no use to the transcoder");
-        else
-                open_anew(r, "handle not known any more");
-}
-
-static void on_media_status(struct relay *r, const struct media_reply *m, const struct beat_batch *of)
-{
-        if (m->status && m->status != ERR_ORDER)
-                relay_ground(r);
-        if (!relay_leads(r) && m->status && m->status != ERR_ORDER) {
-                lost(r, err_text(m->status));
-                return;
-        }
-        switch (m->status) {
-        case 0:
-        case ERR_ORDER:
-                relay_pair_heard(r, m->generation);
-                on_taken(r, m, of);
-                break;
-        case ERR_FENCED:
-                on_fenced(r);
-                break;
-        case ERR_CONFLICT:
-                taken_over(r);
-                break;
-        case ERR_NOT_FOUND:
-                on_forgotten(r);
-                break;
-        case ERR_CLOSED:
-                if (r->pair->finish)
-                        relay_become_done(r);
-                else if (!relay_pair_swap_turned_out(r->pair, "session ended"))
-                        open_anew(r, "session ended");
-                break;
-        default:
-                lost(r, err_text(m->status));
-        }
+        if (verdict == ACK_TAKEN)
+                acknowledge(r, m, &k);
+        if (verdict == ACK_OVERTAKEN || !m->draining || !r->role->drained(r))
+                go_on_live(r, k.stuck);
 }
 
 /* Too many requests there, or too many calls here: no reason to leave it, for a while. */
@@ -536,64 +576,103 @@ static void on_busy(struct relay *r)
         if (!r->busy_since_us)
                 r->busy_since_us = now;
         if (now - r->busy_since_us > BUSY_MAX_US)
-                lost(r, err_text(ERR_FULL));
+                relay_lost(r, err_text(ERR_FULL));
         else
                 relay_wait(r, NO_CREDIT_MS);
 }
 
-/* The least of late, which grows slowly: a transcoder that is busy for a moment is not far away. */
-static void note_answer(struct relay *r, int64_t took_us)
+static void on_status(struct relay *r, const struct media_reply *m, const struct beat_batch *of)
 {
-        bool less = !r->answer_us || took_us < r->answer_us;
-        r->answer_us = less ? took_us : r->answer_us + (took_us - r->answer_us) / 32;
+        r->busy_since_us = 0;
+        if (m->status && m->status != ERR_ORDER) {
+                relay_ground(r);
+                r->role->turned_out(r, m->status);
+                return;
+        }
+        r->events->heard(r, m->generation);
+        states[r->state].answered(r, m, of);
 }
 
-static void on_answered(struct beat_member *m, int err, const struct media_reply *reply, const struct beat_batch *of)
+static void on_answered(struct beat_member *member, int err, const struct media_reply *reply, const struct beat_batch *of)
 {
-        struct relay *r = relay_of(m);
-        assert(r->state == RELAY_LIVE);
+        struct relay *r = relay_of(member);
+        assert(relay_reads(r));
         if (!err) {
                 r->said_shadow = r->says_shadow;
-                note_answer(r, of->took_us);
+                acknowledged_took(&r->ack, of->took_us);
         }
-        if (err || (!relay_leads(r) && !relay_pair_wants_shadow(r->pair)))
+        bool unwanted = r->role->unwanted(r);
+        if (err || unwanted)
                 relay_ground(r);
-        if (!relay_leads(r) && !relay_pair_wants_shadow(r->pair)) { /* since it was sent */
-                if (err)
-                        relay_pair_left(r);
-                else
-                        relay_leave(r);
-        } else if (err == ERR_FULL) {
+        if (unwanted && err)
+                r->events->left(r);
+        else if (unwanted)
+                relay_leave(r);
+        else if (err == ERR_FULL)
                 on_busy(r);
-        } else if (err) {
-                lost(r, err == ERR_CANCELED ? "it is gone" : err_text(err));
-        } else {
-                r->busy_since_us = 0;
-                on_media_status(r, reply, of);
+        else if (err)
+                relay_lost(r, err == ERR_CANCELED ? "it is gone" : err_text(err));
+        else
+                on_status(r, reply, of);
+}
+
+/* The table -------------------------------------------------------------------------------------------------------- */
+
+static const struct state states[RELAY_STATES] = {
+        [RELAY_IDLE] = {"idle", .finish = idle_finish},
+        /* The end of the broadcast finds those that walk at their next step: what the replay keeps may still be taken. */
+        [RELAY_ASKING] = {"asking", .walks = true, .timer = walking_timer, .called = walking_called, .poke = walking_poke},
+        [RELAY_SEEKING] = {"seeking", .walks = true, .timer = walking_timer, .called = walking_called, .poke = walking_poke},
+        [RELAY_FOLLOWING] = {"following", .walks = true, .timer = walking_timer, .called = walking_called, .poke = walking_poke},
+        [RELAY_RECLAIMING] = {"reclaiming", .walks = true, .timer = walking_timer, .called = walking_called, .poke = walking_poke},
+        [RELAY_LIVE] = {"live", .reads = true, .timer = live_timer, .answered = live_answered, .lost = reading_lost,
+                        .finish = reading_finish},
+        [RELAY_STANDBY] = {"standby", .reads = true, .timer = standby_timer, .answered = standby_answered, .lost = reading_lost,
+                           .finish = reading_finish},
+        [RELAY_LEAVING] = {"leaving", .called = leaving_called},
+        [RELAY_CLOSING] = {"closing", .called = closing_called},
+        [RELAY_DONE] = {"done", .timer = done_timer, .called = done_called},
+};
+
+void relay_kick(struct relay *r)
+{
+        r->fresh = true;
+        if (r->state != RELAY_LIVE || r->at.due)
+                return;
+        if (r->at.aboard || r->ack.credit > 0)
+                become_due(r);
+}
+
+void relay_poke(struct relay *r)
+{
+        if (states[r->state].poke)
+                states[r->state].poke(r);
+}
+
+void relay_lose(struct relay *r, const struct rpc_client *gone)
+{
+        if (!gone || r->at.rpc != gone)
+                return;
+        if (relay_busy(r)) {
+                r->at.rpc = NULL; /* the answer, or that there is none, goes on from here */
+                if (r->call)
+                        r->all->link->cancel(r->call);
+                else
+                        beat_cancel(&r->all->beat, &r->at);
+        } else if (states[r->state].lost) {
+                states[r->state].lost(r);
         }
 }
+
+void relay_finish(struct relay *r)
+{
+        if (states[r->state].finish && !relay_busy(r))
+                states[r->state].finish(r);
+}
+
+/* Life ------------------------------------------------------------------------------------------------------------- */
 
 static const struct beat_ops beat_ops = {.fill = fill, .answered = on_answered};
-
-static void on_timer(uv_timer_t *timer)
-{
-        struct relay *r = timer->data;
-        if (r->state == RELAY_LIVE && r->at.aboard)
-                go_on_flying(r, r->sent < r->pair->replay->tail);
-        if (relay_busy(r))
-                return;
-        if (r->state == RELAY_SEEKING)
-                relay_seek(r);
-        else if (r->state == RELAY_LIVE && r->pair->finish && !is_to_lead(r) &&
-                 (r->standby || r->cursor >= r->pair->replay->tail || relay_finish_overdue(r)))
-                end_stream(r);
-        else if (r->state == RELAY_LIVE)
-                send_batch(r);
-        else if (r->state == RELAY_DONE)
-                relay_pair_on_done(r->pair); /* may free r */
-}
-
-/* Life ------------------------------------------------------------------------------------------------------------ */
 
 void relays_open(struct relays *rs)
 {
@@ -605,65 +684,18 @@ void relays_close(struct relays *rs)
         beat_close(&rs->beat);
 }
 
-struct relay *relay_new(struct relay_pair *p)
+struct relay *relay_new(struct relays *rs, struct relay_pair *p, struct broadcast *b, const struct relay_role *role,
+                        const struct relay_events *events)
 {
         struct relay *r = mem_alloc(sizeof(*r));
         r->pair = p;
-        uv_timer_init(p->all->loop, &r->timer);
+        r->all = rs;
+        r->broadcast = b;
+        r->role = role;
+        r->events = events;
+        uv_timer_init(rs->loop, &r->timer);
         r->timer.data = r;
         return r;
-}
-
-void relay_kick(struct relay *r)
-{
-        r->fresh = true;
-        if (r->state != RELAY_LIVE || r->standby || r->call || r->at.due)
-                return;
-        if (r->at.aboard)
-                go_on_flying(r, true);
-        else if (r->credit > 0)
-                become_due(r);
-}
-
-void relay_poke(struct relay *r)
-{
-        if (r->state != RELAY_SEEKING)
-                return;
-        r->tried_count = 0;
-        r->rounds = 0;
-        if (!r->standby)
-                relay_wait(r, (unsigned)rand() % POKED_MS);
-}
-
-static bool uses(const struct relay *r, const struct rpc_client *c)
-{
-        return c && r->at.rpc == c;
-}
-
-void relay_lose(struct relay *r, const struct rpc_client *gone)
-{
-        if (!uses(r, gone))
-                return;
-        if (relay_busy(r)) {
-                r->at.rpc = NULL; /* the answer, or that there is none, goes on from here */
-                if (r->call)
-                        r->pair->all->link->cancel(r->call);
-                else
-                        beat_cancel(&r->pair->all->beat, &r->at);
-        } else if (r->state == RELAY_LIVE) {
-                lost(r, "it is gone");
-        }
-}
-
-void relay_finish(struct relay *r)
-{
-        if (r->state == RELAY_IDLE) {
-                if (untaken(r) > 0) /* it was not its turn yet */
-                        relay_say_untaken(r);
-                relay_become_done(r);
-        } else if (r->state == RELAY_LIVE && !relay_busy(r)) {
-                relay_wait(r, 0);
-        }
 }
 
 static void on_timer_closed(uv_handle_t *h)
@@ -674,6 +706,6 @@ static void on_timer_closed(uv_handle_t *h)
 void relay_free(struct relay *r)
 {
         assert(r->state == RELAY_DONE && !relay_busy(r));
-        beat_leave(&r->pair->all->beat, &r->at);
+        beat_leave(&r->all->beat, &r->at);
         uv_close((uv_handle_t *)&r->timer, on_timer_closed);
 }

@@ -6,6 +6,8 @@
 
 #include "common/cluster/rpc.h"
 
+#define RELAY_CANDIDATES 16 /* transcoders that are tried before waiting */
+
 struct relay_candidate {
         char address[64];
         struct rpc_client *rpc;

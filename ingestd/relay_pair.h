@@ -8,37 +8,16 @@
  *                         RELAY_FINISH_MS, or when RELAY_FINISH_MOST_MS are over
  *   relay_pair_free()     after done()
  *
- * The shadow has another transcoder encode the leader's session (OPEN_BESIDE) for as long as the leader is live and
- * active. What becomes of it is nothing to the publication: it is sought anew until there is one. When the leader loses
- * its transcoder the two swap roles: the shadow goes on with the session, from its own next frame on, by telling its
- * transcoder that it leads; the other one seeks a transcoder beside it. So nothing is opened and nothing replayed.
- * When there is no live shadow the leader seeks its next transcoder as it would alone.
- *
- * Session, epoch, clock and generation are the pair's: a swap changes none of them. Loop thread only. */
+ * Session, epoch, clock and generation are the broadcast's (broadcast.h): a swap of the two (relay_roles.h) changes none of them.
+ * Loop thread only. */
 #ifndef INGESTD_RELAY_PAIR_H
 #define INGESTD_RELAY_PAIR_H
 
-#include "ingestd/relay.h"
+#include "ingestd/relay_roles.h"
 
-struct relay_pair;
-
-struct relay_events {
-        /* The transcoder will not have this stream: reason is an enum rtmp_close. The relays do nothing any more. */
-        void (*refused)(void *arg, int reason, const char *code, const char *text);
-        void (*done)(void *arg);
-        /* A transcoder has taken frames, or another one is to: relay_pair_place() may be another. */
-        void (*taken)(void *arg);
-};
-
-/* Strings are borrowed for the life of the pair, and filled in before relay_pair_open(). */
-struct relay_stream {
-        const char *stream, *publisher, *encoder, *title;
-        uint8_t role;        /* as the broadcaster asked: OPEN_PRIMARY, OPEN_BACKUP or OPEN_NOW */
-        unsigned redundancy; /* transcoders that encode it: 1 or 2 */
-};
-
+/* The strings of *stream are borrowed for the life of the pair, and filled in before relay_pair_open(). */
 struct relay_pair *relay_pair_new(struct relays *rs, const struct relay_stream *stream, struct timeline *timeline,
-                                  struct replay *replay, const struct relay_events *events, void *arg);
+                                  struct replay *replay, const struct relay_pair_events *events, void *arg);
 void relay_pair_open(struct relay_pair *p);
 bool relay_pair_opened(const struct relay_pair *p);
 /* So far ahead of our wall clock is the one by which the stream's time is told: the transcoder's, as far as HELLO's round trips tell

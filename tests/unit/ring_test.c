@@ -251,7 +251,7 @@ static void test_a_node_may_move_to_another_zone(void **state)
         ring_free(r);
 }
 
-/* Nodes that are full are passed over: what relays do (ingestd/relay_seek.c), with nodes that answer here. ----------- */
+/* Nodes that are full are passed over: what relays do (ingestd/walk.h), with nodes that answer here. ----------- */
 
 #define LOADED 10
 #define BOUND (KEYS * 112 / 100 / LOADED) /* hardly enough for one node less */
