@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/bytes.h"
+#include "proto/check.h"
 
 /* One more whenever a node of the version before would misunderstand this one, or be misunderstood: a message, a field, what a
  * field means, a key of /peer/ and the JSON behind it. HELLO then refuses, in words.
@@ -43,10 +44,6 @@ nng_msg *message_new(uint8_t type, message_encode *encode, const void *message);
 
 /* Reads the type byte; 0 (no message type) when the message is empty. */
 uint8_t message_open(struct reader *r, nng_msg *msg);
-
-int stream_id_valid(const char *s);  /* 1 or 0 */
-int track_name_valid(const char *s); /* 1 or 0 */
-int session_id_valid(const char *s); /* 1 or 0: [A-Za-z0-9-]{1,40} */
 
 /* A new session's id: its epoch in UTC and 32 random bits, so that ids sort by time. */
 void session_id_make(char dst[SESSION_ID_MAX + 1], int64_t epoch_us);

@@ -1,4 +1,4 @@
-proto_SRCS := proto/message.c proto/hello.c proto/may.c proto/media.c proto/store.c proto/fetch.c proto/generation.c proto/key.c proto/reload.c \
+proto_SRCS := proto/check.c proto/message.c proto/hello.c proto/may.c proto/media.c proto/store.c proto/fetch.c proto/generation.c proto/key.c proto/reload.c \
               proto/names.c proto/parts.c
 proto_PKGS := libcrypto libxxhash
 proto_LDLIBS := -lnng
