@@ -17,8 +17,6 @@ static const struct state *on_connect(struct rtmp_session *s, const struct rtmp_
         static const uint8_t bandwidth[] = {(uint8_t)(RTMP_WINDOW_BYTES >> 24), (uint8_t)(RTMP_WINDOW_BYTES >> 16),
                                             (uint8_t)(RTMP_WINDOW_BYTES >> 8), (uint8_t)RTMP_WINDOW_BYTES,
                                             2 /* dynamic */};
-        if (s->state != &rtmp_connect)
-                return rtmp_session_fail(s, RTMP_CLOSE_COMMAND);
         if (c->cut)
                 return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetConnection.Connect.Rejected", "the address is too long");
         s->app = mem_strdup(c->app);
@@ -156,8 +154,6 @@ void rtmp_commands_end(struct rtmp_session *s, enum close_reason why)
 static const struct state *on_stop(struct rtmp_session *s, const struct rtmp_command *c)
 {
         rtmp_say_result(s, c->transaction);
-        if (s->state != &rtmp_live)
-                return s->state;
         rtmp_commands_end(s, s->asked ? CLOSE_LOST : CLOSE_STOPPED); /* who was asked to leave comes back */
         s->stopped = true;
         s->since_us = s->now_us;
@@ -175,18 +171,12 @@ static bool begins_too_often(struct rtmp_session *s)
         return false;
 }
 
-/* Whether it may is decided before anything of the stream is looked at. Without a name, publish ends a stream: what encoders in
- * ActionScript mean by publish(false). */
+/* Whether it may is decided before anything of the stream is looked at. */
 static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_command *c)
 {
         static const struct admission_events events = {.allowed = on_allowed, .refused = on_denied};
         struct rtmp_name name;
         char text[256] = "";
-        if (s->state == &rtmp_live && !c->damaged && c->argument[0] == '\0')
-                return on_stop(s, c);
-        if (s->state == &rtmp_live)
-                return rtmp_session_refuse(s, RTMP_CLOSE_COMMAND, "NetStream.Publish.BadName",
-                              "this connection is publishing already");
         if (c->cut)
                 return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name is too long");
         if (c->damaged)
@@ -209,11 +199,28 @@ static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_
         return rtmp_session_refuse(s, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied", text);
 }
 
-/* deleteStream names a message stream; encoders that got the number wrong mean the one they have. */
-static const struct state *on_delete_stream(struct rtmp_session *s, const struct rtmp_command *c)
+/* Without a name, publish ends the stream: what encoders in ActionScript mean by publish(false). */
+static const struct state *on_publish_again(struct rtmp_session *s, const struct rtmp_command *c)
 {
-        bool another = c->number >= 1 && c->number <= s->created && c->number != s->stream_id;
-        return another ? s->state : on_stop(s, c);
+        if (!c->damaged && c->argument[0] == '\0')
+                return on_stop(s, c);
+        return rtmp_session_refuse(s, RTMP_CLOSE_COMMAND, "NetStream.Publish.BadName", "this connection is publishing already");
+}
+
+/* deleteStream names a message stream; encoders that got the number wrong mean the one they have. */
+static bool means_another(const struct rtmp_session *s, const struct rtmp_command *c)
+{
+        return c->number >= 1 && c->number <= s->created && c->number != s->stream_id;
+}
+
+static const struct state *on_delete_idle(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        return means_another(s, c) ? s->state : on_courtesy(s, c);
+}
+
+static const struct state *on_delete_live(struct rtmp_session *s, const struct rtmp_command *c)
+{
+        return means_another(s, c) ? s->state : on_stop(s, c);
 }
 
 static const struct state *on_play(struct rtmp_session *s, const struct rtmp_command *c)
@@ -251,41 +258,54 @@ static const struct state *on_unknown(struct rtmp_session *s, const struct rtmp_
         return s->state;
 }
 
+#define CONNECTED {&rtmp_ready, &rtmp_live}
+
+/* What may come in which state. A command that is known, but not in its state, is out of order and ends the connection; so is any before
+ * connect. What an encoder ends that it did not begin is answered as if it had. */
 static const struct {
         const char *name;
+        const struct state *in[2];
         const struct state *(*handler)(struct rtmp_session *s, const struct rtmp_command *c);
 } commands[] = {
-        {"connect", on_connect},
-        {"releaseStream", on_courtesy},
-        {"FCPublish", on_fcpublish},
-        {"createStream", on_create_stream},
-        {"publish", on_publish},
-        {"FCUnpublish", on_stop},
-        {"closeStream", on_stop},
-        {"deleteStream", on_delete_stream},
-        {"_checkbw", on_courtesy},
-        {"checkBandwidth", on_courtesy},
-        {"play", on_play},
-        {"play2", on_play},
-        {"getStreamLength", on_stream_length},
-        {"_result", on_answer},
-        {"_error", on_answer},
+        {"connect", {&rtmp_connect}, on_connect},
+        {"releaseStream", CONNECTED, on_courtesy},
+        {"FCPublish", CONNECTED, on_fcpublish},
+        {"createStream", CONNECTED, on_create_stream},
+        {"publish", {&rtmp_ready}, on_publish},
+        {"publish", {&rtmp_live}, on_publish_again},
+        {"FCUnpublish", {&rtmp_ready}, on_courtesy},
+        {"FCUnpublish", {&rtmp_live}, on_stop},
+        {"closeStream", {&rtmp_ready}, on_courtesy},
+        {"closeStream", {&rtmp_live}, on_stop},
+        {"deleteStream", {&rtmp_ready}, on_delete_idle},
+        {"deleteStream", {&rtmp_live}, on_delete_live},
+        {"_checkbw", CONNECTED, on_courtesy},
+        {"checkBandwidth", CONNECTED, on_courtesy},
+        {"play", CONNECTED, on_play},
+        {"play2", CONNECTED, on_play},
+        {"getStreamLength", CONNECTED, on_stream_length},
+        {"_result", CONNECTED, on_answer},
+        {"_error", CONNECTED, on_answer},
 };
 
 const struct state *rtmp_commands_take(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t stream_id)
 {
         struct rtmp_command c;
+        bool known = false;
         int err = rtmp_command_decode(&c, data, len);
         if (err)
                 return rtmp_session_fail_amf(s, err);
         s->ignored += c.damaged;
-        if (s->state == &rtmp_connect && strcmp(c.name, "connect") != 0)
-                return rtmp_session_fail(s, RTMP_CLOSE_COMMAND);
         if (s->state == &rtmp_ready)
                 s->stream_id = stream_id; /* where a status of what comes next belongs */
         for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-                if (strcmp(commands[i].name, c.name) == 0)
+                if (strcmp(commands[i].name, c.name) != 0)
+                        continue;
+                known = true;
+                if (commands[i].in[0] == s->state || commands[i].in[1] == s->state)
                         return commands[i].handler(s, &c);
         }
+        if (known || s->state == &rtmp_connect)
+                return rtmp_session_fail(s, RTMP_CLOSE_COMMAND);
         return on_unknown(s, &c);
 }
