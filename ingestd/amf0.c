@@ -177,12 +177,6 @@ void amf0_write_number(struct writer *w, double v)
         writer_f64(w, v);
 }
 
-void amf0_write_boolean(struct writer *w, bool v)
-{
-        writer_u8(w, MARKER_BOOLEAN);
-        writer_u8(w, v);
-}
-
 void amf0_write_string(struct writer *w, const char *v)
 {
         writer_u8(w, MARKER_STRING);

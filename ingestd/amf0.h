@@ -52,7 +52,6 @@ bool amf0_equals(const struct amf0_value *v, const char *text); /* a string, and
 bool amf0_copy(char *dst, size_t cap, const struct amf0_value *v);
 
 void amf0_write_number(struct writer *w, double v);
-void amf0_write_boolean(struct writer *w, bool v);
 void amf0_write_string(struct writer *w, const char *v);
 void amf0_write_null(struct writer *w);
 void amf0_write_object(struct writer *w); /* then key, value, key, value …, end */

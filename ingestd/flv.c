@@ -290,26 +290,12 @@ enum flv_verdict flv_audio(struct flv *f, uint8_t *data, size_t len_bytes, uint3
         return finish(f, TRACK_AUDIO, &tag, &r, data, dts_ms, out);
 }
 
-/* Codec ids come as FLV numbers, as a FourCC in a number, or as a FourCC in a string. */
-static int codec_id(const struct amf0_value *v)
-{
-        if (v->type == AMF0_NUMBER && v->number > 0 && v->number < 2147483648.0)
-                return (int)v->number;
-        if (amf0_equals(v, "avc1"))
-                return VIDEO_CODEC_AVC;
-        if (amf0_equals(v, "mp4a"))
-                return SOUND_FORMAT_AAC;
-        return 0;
-}
-
 static void take_property(void *arg, const struct amf0_value *key, const struct amf0_value *value)
 {
         struct flv_metadata *m = arg;
         if (amf0_equals(key, "videocodecid")) {
-                m->video_codec_id = codec_id(value);
-                m->has_video = 1;
+                m->has_video = 1; /* whichever: what it is the tags say */
         } else if (amf0_equals(key, "audiocodecid")) {
-                m->audio_codec_id = codec_id(value);
                 m->has_audio = 1;
         } else if (amf0_equals(key, "hasVideo") && value->type == AMF0_BOOLEAN) {
                 m->has_video = value->number != 0;

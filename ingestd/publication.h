@@ -59,8 +59,7 @@ void publication_frame(struct publication *p, const struct flv_frame *f);
 
 /* What onMetaData said; may come late, twice or never. Negative: not said. */
 struct flv_metadata {
-        int video_codec_id, audio_codec_id; /* FLV ids; 0: not said that there is none */
-        int has_video, has_audio;           /* 1, 0 or -1 */
+        int has_video, has_audio; /* 1, 0 or -1 */
         char encoder[64], title[128];
 };
 void publication_metadata(struct publication *p, const struct flv_metadata *m);

@@ -31,12 +31,6 @@ void refusal_count(enum refusal r)
         metric_add(&refused[r - 1], 1);
 }
 
-long refusal_counted(enum refusal r)
-{
-        assert(r > REFUSAL_NONE && r < REFUSALS);
-        return (long)metric_get(&refused[r - 1]);
-}
-
 void refusal_register(void)
 {
         metrics_register(refused, sizeof(refused) / sizeof(refused[0]));

@@ -28,7 +28,6 @@ enum refusal {
 
 const char *refusal_text(enum refusal r);
 void refusal_count(enum refusal r);
-long refusal_counted(enum refusal r); /* since start */
-void refusal_register(void);          /* the counters with common/daemon/metrics.h; at start, once */
+void refusal_register(void); /* the counters with common/daemon/metrics.h; at start, once */
 
 #endif

@@ -42,7 +42,6 @@
         X(NOT_READING, "not_reading", LOST, "the peer does not read what it is sent")                                  \
         X(TAKEN_OVER, "taken_over", LOST, "a newer connection publishes this stream")                                  \
         X(UPSTREAM, "upstream", REFUSED, "the transcoder refused the stream")                                          \
-        X(BACKLOG, "backlog", LOST, "nothing took the stream for longer than the replay buffer holds")                 \
         X(SHUTDOWN, "shutdown", LOST, "this server is going down")
 
 enum rtmp_close {

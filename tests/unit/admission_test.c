@@ -16,6 +16,7 @@
 
 #include "common/clock.h"
 #include "common/daemon/log.h"
+#include "common/daemon/metrics.h"
 #include "common/mem.h"
 #include "ingestd/admission.h"
 #include "ingestd/guesses.h"
@@ -214,10 +215,28 @@ static void test_the_webhook_decides_and_is_told_what_it_needs(void **state)
         assert_string_equal(f->text, refusal_text(REFUSAL_WEBHOOK));
 }
 
+static void expose(void *arg, const char *text, size_t len)
+{
+        strncat(arg, text, len);
+}
+
+/* So many were, for that reason, as operators see it. */
+static long refused(const char *reason)
+{
+        static char shown[1 << 16];
+        char row[128];
+        *shown = '\0';
+        metrics_render(expose, shown);
+        snprintf(row, sizeof(row), "ingestd_refused_total{reason=\"%s\"} ", reason);
+        const char *at = strstr(shown, row);
+        assert_non_null(at);
+        return strtol(at + strlen(row), NULL, 10);
+}
+
 static void test_no_answer_lets_nobody_in(void **state)
 {
         struct fixture *f = *state;
-        long failed = refusal_counted(REFUSAL_WEBHOOK_FAILED);
+        long failed = refused("webhook_failed");
         with_webhook(f);
         hook_says("500 Internal Server Error", "", "{\"reason\":\"secret\"}");
         assert_int_equal(ask_and_wait(f, "cam", ""), ADMISSION_REFUSED);
@@ -229,7 +248,7 @@ static void test_no_answer_lets_nobody_in(void **state)
         assert_int_equal(ask_and_wait(f, "cam", ""), ADMISSION_REFUSED);
         f->config.webhook.url = (char *)(uintptr_t)"http://127.0.0.1:1/"; /* nobody listens there */
         assert_int_equal(ask_and_wait(f, "cam", ""), ADMISSION_REFUSED);
-        assert_int_equal(refusal_counted(REFUSAL_WEBHOOK_FAILED), failed + 4);
+        assert_int_equal(refused("webhook_failed"), failed + 4);
 }
 
 static void test_a_webhook_that_says_not_now_has_judged_nobody(void **state)
@@ -403,7 +422,7 @@ static void test_the_webhook_is_asked_again_and_only_its_no_ends_a_broadcast(voi
 static void test_wrong_keys_close_an_address_for_a_while(void **state)
 {
         struct fixture *f = *state;
-        long guessing = refusal_counted(REFUSAL_GUESSING);
+        long guessing = refused("guessing");
         f->config.key = (char *)(uintptr_t)"k1";
         assert_int_equal(admission_new(&f->admission, &f->loop, &f->config), 0);
         for (int i = 0; i < GUESSES_AT_ONCE; i++) {
@@ -412,7 +431,7 @@ static void test_wrong_keys_close_an_address_for_a_while(void **state)
         }
         assert_int_equal(ask(f, "cam", "k1", "192.0.2.1:1000"), ADMISSION_REFUSED);
         assert_string_equal(f->text, refusal_text(REFUSAL_GUESSING));
-        assert_int_equal(refusal_counted(REFUSAL_GUESSING), guessing + 1);
+        assert_int_equal(refused("guessing"), guessing + 1);
         assert_int_equal(ask(f, "cam", "k1", "192.0.2.2:1000"), ADMISSION_ALLOWED);
 }
 
@@ -619,5 +638,6 @@ int main(void)
                 TEST(test_the_webhook_is_asked_when_ones_turn_has_come),
                 TEST(test_streams_of_one_address_at_once_are_bounded),
         };
+        admission_register_metrics();
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
