@@ -8,9 +8,10 @@ ingestd_SRCS := ingestd/acknowledged.c ingestd/admission.c ingestd/amf0.c ingest
                 ingestd/rtmp_handshake.c ingestd/rtmp_media.c ingestd/rtmp_name.c ingestd/rtmp_say.c ingestd/rtmp_server.c ingestd/rtmp_session.c ingestd/rtmp_turns.c ingestd/rtmp_wire.c \
                 ingestd/stats.c ingestd/timeline.c ingestd/turnstile.c ingestd/walk.c
 ingestd_PKGS := libuv jansson libcrypto libssl libcurl
-ingestd_UNIT := acknowledged admission amf0 amf3 amf_cue budget cues early flv generations guesses handshakes hold newcomers proxy_header publication publication_backup \
-                publication_batches publication_hold publication_moves publish_auth redundancy relay_pair replay rtmp_chunk rtmp_encoders \
-                rtmp_handshake rtmp_name rtmp_refusals rtmp_rounds rtmp_session rtmp_turns rtmp_wire timeline turnstile walk
+ingestd_UNIT := acknowledged admission amf0 amf3 amf_cue budget cues early flv generations guesses handshakes hold newcomers \
+                proxy_header publication publication_backup publication_batches publication_hold publication_moves publish_auth \
+                redundancy relay_pair replay route rtmp_chunk rtmp_encoders rtmp_handshake rtmp_name rtmp_refusals rtmp_rounds \
+                rtmp_session rtmp_turns rtmp_wire timeline turnstile walk
 ingestd_FUZZ := amf0 flv proxy_header rtmp_chunk rtmp_handshake rtmp_session
 # fake_transcoder: takes what ingestd relays and counts it. rtmp_load: many publishers in one process.
 # rtmp_floor: what merely reading those publishers' sockets costs. The last two: tests/bench/ingest.py

@@ -6,13 +6,11 @@
 #include "common/cluster/peers.h"
 #include "common/mem.h"
 
-#define TRANSCODERS_MAX 256
-
 struct route {
         struct peers *peers;
         const struct route_events *events;
         void *arg;
-        struct rpc_client *known[TRANSCODERS_MAX]; /* to tell which one is gone */
+        struct rpc_client *known[PEERS_MAX]; /* to tell which one is gone */
         size_t known_count;
 };
 
@@ -30,11 +28,11 @@ static void tell_gone(struct route *r, struct peer *const *now, size_t count)
 static void on_changed(void *arg, struct peer *peer)
 {
         struct route *r = arg;
-        struct peer *now[TRANSCODERS_MAX];
+        struct peer *now[PEERS_MAX];
         (void)peer;
         if (!r->peers)
                 return;
-        size_t n = peers_all(r->peers, now, TRANSCODERS_MAX);
+        size_t n = peers_all(r->peers, now, PEERS_MAX);
         tell_gone(r, now, n);
         for (size_t i = 0; i < n; i++)
                 r->known[i] = now[i]->rpc;

@@ -15,7 +15,6 @@
 #include "common/mem.h"
 
 #define NAMES_MAX 64
-#define PEERS_MAX 512
 #define ADDRESSES_MAX 128 /* of one name */
 #define HOST_MAX 255
 

@@ -16,6 +16,7 @@
 #include "common/cluster/rpc.h"
 
 #define PEERS_RESOLVE_MS 2000
+#define PEERS_MAX 512 /* addresses; the rest is left out, told */
 #define PEERS_OWNERS_MAX 16
 
 struct peers;
