@@ -196,6 +196,34 @@ static void test_copies_are_cut_and_say_so(void **state)
         assert_string_equal(dst, "");
 }
 
+/* Every length of text in front of it, so that each byte of the last character is once the first that has no room. */
+static void test_a_text_is_cut_between_two_characters(void **state)
+{
+        (void)state;
+        static const char *const characters[] = {"x", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x8e\xa5"};
+        for (size_t i = 0; i < sizeof(characters) / sizeof(characters[0]); i++) {
+                size_t n = strlen(characters[i]);
+                for (size_t before = 0; before <= 8; before++) {
+                        char text[32] = "", dst[8];
+                        memset(text, 'a', before);
+                        for (int k = 0; k < 4; k++)
+                                strcat(text, characters[i]);
+                        const struct amf0_value v = {.type = AMF0_STRING, .text = text, .len_bytes = (uint32_t)strlen(text)};
+                        size_t whole = before >= sizeof(dst) - 1 ? sizeof(dst) - 1 : before + (sizeof(dst) - 1 - before) / n * n;
+                        bool all = strlen(text) < sizeof(dst);
+                        assert_int_equal(amf0_copy(dst, sizeof(dst), &v), all);
+                        assert_int_equal(strlen(dst), all ? strlen(text) : whole);
+                        assert_memory_equal(dst, text, strlen(dst));
+                }
+        }
+        char dst[5];
+        const struct amf0_value latin = {.type = AMF0_STRING, .text = "ab\xe9\xe9\xe9\xe9", .len_bytes = 6}, tails = {.type = AMF0_STRING, .text = "\x80\x80\x80\x80\x80\x80", .len_bytes = 6};
+        assert_false(amf0_copy(dst, sizeof(dst), &latin)); /* no UTF-8: where it ends is anybody's guess */
+        assert_int_equal(strlen(dst), 4);
+        assert_false(amf0_copy(dst, sizeof(dst), &tails));
+        assert_int_equal(strlen(dst), 4);
+}
+
 static void test_what_is_written_is_read_back(void **state)
 {
         (void)state;
@@ -232,6 +260,7 @@ int main(void)
                 cmocka_unit_test(test_nesting_is_allowed_to_16_and_a_bomb_is_a_limit_error),
                 cmocka_unit_test(test_an_array_that_claims_billions_of_elements_ends_with_the_input),
                 cmocka_unit_test(test_copies_are_cut_and_say_so),
+                cmocka_unit_test(test_a_text_is_cut_between_two_characters),
                 cmocka_unit_test(test_what_is_written_is_read_back),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
