@@ -170,7 +170,7 @@ static void read_reply(struct reader *r, struct media_reply *m)
 {
         m->status = check_status(r);
         m->next_seq = reader_u64(r);
-        m->stored_us = reader_i64(r);
+        m->stored_us = check_time(r);
         m->credit = reader_u32(r);
         m->generation = reader_u32(r);
         uint8_t flags = check_flags(r, REPLY_DRAINING | REPLY_TAKES_MANY | REPLY_STANDBY);

@@ -481,7 +481,13 @@ static void test_values_that_cannot_be_are_refused(void **state)
         struct status_reply status = {.status = 1};
         struct close_stream close = {.reason = 9};
         struct hello hello = {.version = PROTO_VERSION, .role = 9, .id = "x"};
+        struct media_reply taken = {.stored_us = TIME_MAX_US + 1};
+        struct media_many_reply many = {.count = 2, .parts = {{0}, {.stored_us = INT64_MIN}}};
         (void)state;
+        REFUSES(media_reply, &taken);
+        taken.stored_us = INT64_MIN;
+        REFUSES(media_reply, &taken);
+        REFUSES(media_many_reply, &many);
         put.chunk = CHUNKS_PER_SEGMENT;
         REFUSES(put, &put);
         put.chunk = 0;
