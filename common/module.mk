@@ -18,7 +18,7 @@ common_SRCS := common/address.c common/avc.c common/buf.c common/bytes.c common/
 common_PKGS := libuv jansson libcrypto libcurl libmicrohttpd libssl libxxhash libisal
 common_LDLIBS := -lnng
 common_UNIT := admin avc buf bytes clock cluster_certs config cue daemon descriptors distance fatal file_watch http_client jwt log \
-               log_site long_way mailbox memory metrics nng_clock peer_clock peers range ring rpc rpc_bounds rpc_handshakes rpc_leaving rpc_tls \
+               log_site long_way mailbox memory metrics nng_clock peer_clock peers range ring rpc rpc_bounds rpc_dialing rpc_handshakes rpc_leaving rpc_tls \
                sp_frames tls_server tls_tickets token_keys under_way
 common_FUZZ := config jwt range sp_frames
 common_TOOLS := rpc_cost

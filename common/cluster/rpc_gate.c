@@ -91,11 +91,15 @@ void rpc_gate_sweep(struct rpc_gate *g)
         _exit(EX_SOFTWARE);
 }
 
-/* The one answer that is being sent is in no sum: nng has passed it on, and waits for the kernel. */
-static void give_up_unread(const struct line *l)
+/* The kernel ends a connection that has sent something which is not acknowledged in that time; 0: when it thinks best. */
+static void give_up_after(int fd, unsigned ms)
 {
-        const unsigned ms = UNREAD_MS;
-        (void)setsockopt(l->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+}
+
+void rpc_gate_dials(int fd)
+{
+        give_up_after(fd, DIAL_MS);
 }
 
 void rpc_gate_known(struct rpc_gate *g, uint32_t pipe, size_t message_max_bytes)
@@ -107,7 +111,7 @@ void rpc_gate_known(struct rpc_gate *g, uint32_t pipe, size_t message_max_bytes)
                 l->message_max = message_max_bytes;
                 if (l->caller) {
                         rpc_handshakes_known(&g->handshakes, l->caller->address, clock_mono_us());
-                        give_up_unread(l);
+                        give_up_after(l->fd, UNREAD_MS); /* the one answer that is being sent is in no sum: nng waits for the kernel */
                 }
         }
         pthread_mutex_unlock(&rpc_gate_lock);
@@ -203,6 +207,7 @@ static bool enter_pipe(struct rpc_gate *g, uint32_t pipe, int fd)
         if (!l && !(g->kind & GATE_LISTENS) && line_fits(fd)) {
                 l = line_new(g, fd);
                 l->frames.greeted = true;
+                give_up_after(fd, 0); /* from now on it is HELLO that says whether somebody is there */
         }
         if (l && l->gate == g && l->pipe == 0) {
                 line_enter_pipe(l, pipe);

@@ -50,6 +50,7 @@
 #define STRANGER_MESSAGE_MAX (4u << 10)
 #define STRANGER_MESSAGES_MAX 64 /* a HELLO each RPC_HELLO_MS, and some */
 #define UNREAD_MS 10000 /* a node that takes nothing of an answer for so long has its connection ended, by the kernel */
+#define DIAL_MS 3000 /* until a connection that is dialed is there: then another one is tried, for the kernel's next try may be far off */
 #define GATE_SWEEP_MS 100
 #define STUCK_MS 15000
 
@@ -70,6 +71,7 @@ void rpc_gate_close(struct rpc_gate *g);
 
 /* For nng_tcp.c: what nng is about to do, or has done, with a socket. */
 bool rpc_gate_watches(int fd); /* it is a connection that a gate knows */
+void rpc_gate_dials(int fd);
 void rpc_gate_listens(int fd);
 bool rpc_gate_comes(int listening, int fd); /* accepted; false: to be closed */
 void rpc_gate_reads(int fd);
