@@ -49,6 +49,7 @@ struct publication {
         struct cues cues;      /* until the next picture */
         bool live;             /* in front of its name: not ended, refused or taken over */
         bool ended, relays_done;
+        enum close_reason over; /* it is, and its relays are told when it was its turn to be opened; 0: it goes on, or they know */
 
         struct timeline timeline;
         struct replay replay;
@@ -159,12 +160,14 @@ static struct publication *find_live(const struct ingest *in, const char *stream
         return p;
 }
 
+static void finish(struct publication *p, enum close_reason why);
+
 static void take_over(struct publication *old, const char *by)
 {
         log_info("stream=%s old=%s new=%s msg=\"taken over by a newer connection\"", old->stream, old->address, by);
         stats_add(STAT_TAKEN_OVER, 1);
         not_live(old);
-        relay_pair_finish(old->relays, CLOSE_LOST);
+        finish(old, CLOSE_LOST);
         old->events->refuse(old->arg, RTMP_CLOSE_TAKEN_OVER, "NetStream.Publish.BadName",
                             "a newer connection publishes this stream");
 }
@@ -248,14 +251,13 @@ static bool tracks_known(const struct publication *p)
         return true;
 }
 
-/* Another one at this place whose CLOSE is not through yet. */
-static bool one_before(const struct publication *p)
+/* The one before it at this place, whose CLOSE is not through yet; NULL: there is none. */
+static struct publication *one_before(const struct publication *p)
 {
-        for (const struct publication *q = p->in->first; q; q = q->list.next) {
-                if (q != p && !q->relays_done && same_place(q, p->stream, p->role))
-                        return true;
-        }
-        return false;
+        struct publication *q = p->list.next;
+        while (q && (q->relays_done || !same_place(q, p->stream, p->role)))
+                q = q->list.next;
+        return q;
 }
 
 static void open_when_ready(struct publication *p)
@@ -306,9 +308,36 @@ void publication_look(struct publication *p)
         p->events->hold(p->arg, p->hold.held);
 }
 
+static void tell_over(struct publication *p)
+{
+        enum close_reason why = p->over;
+        p->over = 0;
+        relay_pair_finish(p->relays, why);
+}
+
 void publication_poke(struct publication *p)
 {
         open_when_ready(p);
+        if (!p->over || one_before(p))
+                return;
+        relay_pair_open(p->relays);
+        tell_over(p);
+}
+
+/* A broadcast that was short may be over before the one before it at its place is closed: it is opened all the same when it is its turn,
+ * with all that was kept of it. Only one waits so, or who connects again and again would have them heap up: the one before that, which
+ * was to be opened first, is left out, counted. */
+static void finish(struct publication *p, enum close_reason why)
+{
+        struct publication *before = one_before(p);
+        bool waits = p->started && !relay_pair_opened(p->relays) && why != CLOSE_REFUSED && !p->in->relays.leaving;
+        p->over = why;
+        if (waits && before && before->over)
+                tell_over(before);
+        else if (waits && !before)
+                relay_pair_open(p->relays);
+        if (!waits || !before)
+                tell_over(p);
 }
 
 /* Frames ---------------------------------------------------------------------------------------------------------- */
@@ -564,12 +593,13 @@ bool publication_kick(struct publication *p, const char *why)
 void publication_end(struct publication *p, enum close_reason why)
 {
         assert(!p->ended);
-        /* A broadcast shorter than the wait for its tracks. */
-        if (p->live && p->started && !relay_pair_opened(p->relays) && !one_before(p))
-                relay_pair_open(p->relays);
+        bool was_live = p->live;
         not_live(p);
         p->ended = true;
-        relay_pair_finish(p->relays, why);
+        if (was_live) /* otherwise its relays know, or will */
+                finish(p, why);
+        else if (!p->over)
+                relay_pair_finish(p->relays, why);
         if (p->relays_done)
                 free_publication(p);
 }

@@ -246,24 +246,74 @@ static void test_an_end_that_is_not_taken_is_counted(void **state)
         assert_int_equal(stats_get(STAT_UNTAKEN_FRAMES) - untaken, 2 * 25 - (t.node[0].taken_count - 2 * 25));
 }
 
-/* The one before at its place was not at its end yet. */
-static void test_a_broadcast_that_is_over_before_its_turn_is_counted(void **state)
+/* It takes the stream over, and is over itself, while the one before is being closed. */
+static void short_life(struct caster *c, int pictures)
+{
+        begin(c, "cam");
+        send_configs(c);
+        send_media(c, 0, pictures);
+}
+
+static void test_a_broadcast_that_is_over_before_its_turn_is_opened_all_the_same(void **state)
 {
         (void)state;
         struct caster old, next;
         int64_t untaken = stats_get(STAT_UNTAKEN_FRAMES);
         start(&old, 30);
         t.node[0].silent = true;
-        begin(&next, "cam");
-        send_configs(&next);
-        send_media(&next, 0, 10);
+        short_life(&next, 10);
         end(&next, CLOSE_STOPPED);
-        assert_int_equal(stats_get(STAT_UNTAKEN_FRAMES) - untaken, 2 * 10);
-        t.node[0].silent = false;
         end(&old, CLOSE_LOST);
-        UNTIL(t.ingest.count == 0);
+        pump();
         assert_int_equal(t.node[0].opens, 1);
-        assert_int_equal(stats_get(STAT_UNTAKEN_FRAMES) - untaken, 2 * 10);
+        t.node[0].silent = false;
+        UNTIL(t.ingest.count == 0);
+        assert_int_equal(t.node[0].opens, 2);
+        assert_int_equal(t.node[0].closes, 2);
+        assert_int_equal(t.node[0].closed, CLOSE_STOPPED);
+        assert_int_equal(t.node[0].taken_count, 2 * 30 + 2 * 10);
+        assert_int_equal(stats_get(STAT_UNTAKEN_FRAMES), untaken);
+}
+
+/* Its encoder has connected again meanwhile, and stays. */
+static void test_a_broadcast_that_is_taken_over_before_its_turn_comes_before_the_next(void **state)
+{
+        (void)state;
+        struct caster old, next, last;
+        int64_t untaken = stats_get(STAT_UNTAKEN_FRAMES);
+        start(&old, 30);
+        t.node[0].silent = true;
+        short_life(&next, 10);
+        short_life(&last, 20);
+        end(&next, CLOSE_LOST);
+        end(&old, CLOSE_LOST);
+        t.node[0].silent = false;
+        UNTIL(t.node[0].opens == 3 && t.node[0].taken_count == 2 * (30 + 10 + 20));
+        assert_int_equal(t.node[0].closes, 2);
+        end(&last, CLOSE_STOPPED);
+        UNTIL(t.ingest.count == 0);
+        assert_int_equal(stats_get(STAT_UNTAKEN_FRAMES), untaken);
+}
+
+static void test_of_broadcasts_that_are_over_before_their_turn_one_waits_and_the_others_are_counted(void **state)
+{
+        (void)state;
+        struct caster old, next[5];
+        int64_t untaken = stats_get(STAT_UNTAKEN_FRAMES);
+        start(&old, 30);
+        t.node[0].silent = true;
+        for (int i = 0; i < 5; i++) {
+                short_life(&next[i], 10 + i);
+                end(&next[i], CLOSE_LOST);
+        }
+        pump();
+        assert_int_equal(stats_get(STAT_UNTAKEN_FRAMES) - untaken, 2 * (10 + 11 + 12 + 13));
+        assert_int_equal(t.ingest.count, 2);
+        end(&old, CLOSE_LOST);
+        t.node[0].silent = false;
+        UNTIL(t.ingest.count == 0);
+        assert_int_equal(t.node[0].opens, 2);
+        assert_int_equal(t.node[0].taken_count, 2 * (30 + 14));
 }
 
 static void test_a_film_is_held_back_to_the_slower_of_two_transcoders(void **state)
@@ -397,7 +447,9 @@ int main(void)
                 TEST(test_a_film_that_was_lost_to_a_dead_transcoder_is_taken_whole_by_the_next),
                 TEST(test_the_end_of_a_film_is_taken_to_its_last_frame_however_slowly),
                 TEST(test_an_end_that_is_not_taken_is_counted),
-                TEST(test_a_broadcast_that_is_over_before_its_turn_is_counted),
+                TEST(test_a_broadcast_that_is_over_before_its_turn_is_opened_all_the_same),
+                TEST(test_a_broadcast_that_is_taken_over_before_its_turn_comes_before_the_next),
+                TEST(test_of_broadcasts_that_are_over_before_their_turn_one_waits_and_the_others_are_counted),
                 TEST(test_a_film_is_held_back_to_the_slower_of_two_transcoders),
                 TEST(test_a_shadow_that_takes_nothing_does_not_hold_a_film_for_ever),
                 TEST(test_one_that_is_held_counts_as_one_that_sends),
