@@ -89,7 +89,7 @@ static const struct config_key keys[] = {
         INT_KEY(max_sessions, "256", 1, 100000, "sessions", "live at the same time"),
         INT_KEY(max_waits, "1536", 16, 8192, "requests", "FETCHes of one connection, or one HTTP client's address, that wait at the same time"),
         INT_KEY(time_shift_s, "60", 2, 86400, "s", "how far back a live viewer can go, where recording says nothing else"),
-        INT_KEY(latency_bound_ms, "300", 0, 60000, "ms", "from capture to the origin: what availability times allow for"),
+        INT_KEY(latency_bound_ms, "100", 0, 60000, "ms", "from capture to the origin: what availability times allow for"),
         INT_KEY(target_latency_ms, "500", 200, 60000, "ms", "how far behind availability players aim to be: latency_bound_ms more from the capture"),
         INT_KEY(classic_s, "4", 2, KEY_JOINED_MAX, "s", "of a segment in the manifests for old players (classic.m3u8, classic.mpd): so many stored seconds are joined"),
         INT_KEY(update_s, "2", 1, 3600, "s", "how often players look for a changed manifest"),

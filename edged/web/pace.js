@@ -5,10 +5,10 @@
 // SEEN_S, and a margin. A stall says that the margin was too small: it grows by STALL_S, which is forgotten by half in FORGET_S.
 // The target rises at once and falls by FALL a second, which a player follows by speed without anybody hearing it.
 // Where nothing comes for seconds the broadcast itself may be late (its encoder, or the way to it): the viewer is then kept as far behind as it is.
-export const LEAST_S = 0.6, MOST_S = 3, LATE_MOST_S = 30
+export const LEAST_S = 0.5, MOST_S = 3, LATE_MOST_S = 30
 const SEEN_S = 30
 const SETTLE_S = 10 // before that nobody knows, and the target is not below what the manifest says
-const MARGIN_S = 0.1, STALL_S = 0.2, FORGET_S = 60
+const MARGIN_S = 0.15, STALL_S = 0.2, FORGET_S = 60
 const FALL = 0.03
 const FAR_S = 1.5 // who is further behind than that has not been given less by his connection, but was away
 

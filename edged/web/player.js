@@ -6,6 +6,7 @@ import { bufferedS, pictureMetrics, watchPicture } from '/web/picture.js'
 
 export const NEAR_S = 1.5 // no further behind than this beyond the target is at the live edge
 const JUMP_S = 3 // further behind than this beyond the target nobody catches up by speed: that would take a minute and more
+const RATE = 0.08 // faster or slower at most, as low latency is (tail.js)
 const PACE_MS = 50, PACE_STEP_S = 0.04 // how often it is looked at; less is not told to dash.js
 const LATE_MS = 4000 // no first picture for so long: the live edge may be late, and is looked for farther back
 const QUIET_MS = 1500 // after a jump: what is in the buffer says nothing of the connection yet
@@ -35,8 +36,9 @@ function settings(live, base) {
         defaultTimingSource: { scheme: UTC_SCHEME, value: new URL('/time', location.href).href },
         useManifestDateHeaderTimeSource: false,
       },
-      // Who is further behind by accident jumps; who went back by intent is let be (catchUp). The manifest would let be everybody.
-      liveCatchup: { enabled: live, maxDrift: JUMP_S },
+      // Who is further behind by accident jumps; who went back by intent is let be (catchUp). The manifest would let be everybody. And its
+      // rates are for players that know nothing of the connection: as these are approached only far from the target, they take half a minute.
+      liveCatchup: { enabled: live, maxDrift: JUMP_S, playbackRate: { min: -RATE, max: RATE } },
       // With 200 ms chunks a buffer of a few tenths is normal, not a stall.
       buffer: live ? { lowLatencyStallThreshold: 0.1, bufferToKeep: 30 } : {},
       gaps: { jumpGaps: true, jumpLargeGaps: true },

@@ -15,8 +15,8 @@
 #define SLOW_GAP_US (250 * INT64_C(1000))       /* a gap that a chunk without a picture fits into; shorter ones are foretold */
 #define SLOW_GAP_MAX_US (5 * INT64_C(1000000)) /* longer is an interruption */
 #define SLOW_RUN 2
-/* So late may a picture come: more than a proxy and the network differ, and with what encoding and PUT take less than origins
- * allow for in their availability times (latency_bound_ms). */
+/* So late may a picture come: more than a proxy and the network differ. Its chunk is then out later than origins say (latency_bound_ms), and
+ * edges hold those who ask for it. */
 #define SLOW_LATE_US (150 * INT64_C(1000))
 #define SLOW_IDLE_US (100 * INT64_C(1000)) /* nothing came for so long: a replay, whose pictures are all late, is over */
 #define SLOW_NEVER INT64_MAX
