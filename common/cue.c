@@ -21,7 +21,7 @@ const char *cue_scheme(enum cue_kind kind)
         return schemes[kind];
 }
 
-size_t cue_sei_write(uint8_t *dst, size_t cap, const struct cue *c, int32_t offset_ms)
+size_t cue_message_write(uint8_t *dst, size_t cap, const struct cue *c, int32_t offset_ms)
 {
         struct writer w;
         writer_init(&w, dst, cap);
@@ -44,7 +44,7 @@ static uint32_t id_of(const struct cue *c)
         return crc32c(crc32c(0, head, sizeof(head)), c->body, c->body_len);
 }
 
-int cue_sei_read(struct cue *out, const uint8_t *payload, size_t len_bytes, int64_t picture_us)
+int cue_message_read(struct cue *out, const uint8_t *payload, size_t len_bytes, int64_t frame_us)
 {
         struct reader r;
         reader_init(&r, payload, len_bytes);
@@ -52,7 +52,7 @@ int cue_sei_read(struct cue *out, const uint8_t *payload, size_t len_bytes, int6
         if (!whose || memcmp(whose, uuid, sizeof(uuid)) != 0)
                 return ERR_NOT_FOUND;
         struct cue c = {.kind = reader_u8(&r)};
-        int64_t at_us = picture_us + reader_i32(&r) * US_PER_MS;
+        int64_t at_us = frame_us + reader_i32(&r) * US_PER_MS;
         c.duration_ms = reader_u32(&r);
         c.body_len = reader_u16(&r);
         c.body = reader_bytes(&r, c.body_len);

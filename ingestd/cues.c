@@ -3,11 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/aac_data.h"
 #include "common/avc.h"
 #include "common/clock.h"
 #include "common/mem.h"
 
-#define BEFORE_MS 10000 /* so long before its picture, */
+#define BEFORE_MS 10000 /* so long before its frame, */
 #define BEHIND_MS 60000 /* or so long after it: what is further away has another clock, and is said now */
 
 static bool pay(int64_t *paid_us, size_t bytes, int64_t bytes_s, int64_t once, int64_t now_us)
@@ -36,20 +37,35 @@ bool cues_keep(struct cues *c, const struct amf_cue *said, int64_t now_us)
 }
 
 /* Timestamps wrap, so the difference counts. */
-static int32_t offset_ms(const struct amf_cue *said, const struct flv_frame *picture)
+static int32_t offset_ms(const struct amf_cue *said, const struct flv_frame *frame)
 {
-        int32_t ms = (int32_t)(said->at_ms - picture->dts_ms - (uint32_t)picture->cts_ms);
+        int32_t ms = (int32_t)(said->at_ms - frame->dts_ms - (uint32_t)frame->cts_ms);
         return ms >= -BEFORE_MS && ms <= BEHIND_MS ? ms : 0;
 }
 
-struct buf *cues_into(struct cues *c, const struct flv_frame *picture, size_t *lost)
+/* NULL: it has no room there. */
+static struct buf *add(const struct flv_frame *frame, const struct buf *unit, const uint8_t *message, size_t len_bytes)
 {
-        struct buf *unit = buf_ref(picture->bytes);
+        if (frame->track == TRACK_AUDIO)
+                return aac_data_add(unit->data, unit->len, message, len_bytes);
+        return avc_add_sei(frame->length_size, unit->data, unit->len, AVC_SEI_UNREGISTERED, message, len_bytes);
+}
+
+struct buf *cues_into(struct cues *c, const struct flv_frame *frame, bool due_only, size_t *lost)
+{
+        struct buf *unit = buf_ref(frame->bytes);
+        struct amf_cue *later[CUES_WAIT];
+        size_t left = 0;
         *lost = 0;
         for (size_t i = c->count; i-- > 0;) { /* each goes to the front */
-                uint8_t sei[CUE_SEI_MAX];
-                size_t n = cue_sei_write(sei, sizeof(sei), &c->waiting[i]->cue, offset_ms(c->waiting[i], picture));
-                struct buf *more = avc_add_sei(picture->length_size, unit->data, unit->len, AVC_SEI_UNREGISTERED, sei, n);
+                uint8_t message[CUE_MESSAGE_MAX];
+                int32_t ms = offset_ms(c->waiting[i], frame);
+                if (due_only && ms > 0) {
+                        later[left++] = c->waiting[i];
+                        continue;
+                }
+                size_t n = cue_message_write(message, sizeof(message), &c->waiting[i]->cue, ms);
+                struct buf *more = add(frame, unit, message, n);
                 if (more && more->len <= FRAME_MAX) {
                         buf_unref(&unit);
                         unit = more;
@@ -59,7 +75,8 @@ struct buf *cues_into(struct cues *c, const struct flv_frame *picture, size_t *l
                 }
                 free(c->waiting[i]);
         }
-        c->count = 0;
+        for (c->count = 0; left > 0; c->count++)
+                c->waiting[c->count] = later[--left];
         return unit;
 }
 

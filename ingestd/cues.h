@@ -1,7 +1,7 @@
-/* cues.h - what a broadcaster says at a moment, on its way into the next picture (common/cue.h).
+/* cues.h - what a broadcaster says at a moment, on its way into the next picture, or the next sound where there are no pictures (common/cue.h).
  *
- *   all zero → cues_keep … → cues_into, with each picture, or cues_fini
- * Who says more than CUES_BYTES_S, or says it while no pictures come, is not heard. The publication's; loop thread. */
+ *   all zero → cues_keep … → cues_into, with each of these, or cues_fini
+ * Who says more than CUES_BYTES_S, or says it while none of them come, is not heard. The publication's; loop thread. */
 #ifndef INGESTD_CUES_H
 #define INGESTD_CUES_H
 
@@ -28,8 +28,9 @@ bool cues_hear(struct cues *c, size_t message_bytes, int64_t now_us);
 /* A copy of it. False: it is too much. */
 bool cues_keep(struct cues *c, const struct amf_cue *said, int64_t now_us);
 
-/* The picture's access unit with all that waits, which waits no longer; a new reference. *lost: how many had no room in it. */
-struct buf *cues_into(struct cues *c, const struct flv_frame *picture, size_t *lost);
+/* The bytes of the frame (H.264 or AAC) with all that waits, which waits no longer; a new reference. *lost: how many had no room in it. due_only: other
+ * frames are there already, and what lies behind this one goes with those. */
+struct buf *cues_into(struct cues *c, const struct flv_frame *frame, bool due_only, size_t *lost);
 
 void cues_fini(struct cues *c);
 

@@ -46,7 +46,7 @@ struct publication {
         int64_t first_mono_us; /* of the first frame; 0: none yet */
         bool started;          /* the timeline runs */
         struct early early;    /* until then */
-        struct cues cues;      /* until the next picture */
+        struct cues cues;      /* until the next picture, or sound */
         bool live;             /* in front of its name: not ended, refused or taken over */
         bool ended, relays_done;
         enum close_reason over; /* it is, and its relays are told when it was its turn to be opened; 0: it goes on, or they know */
@@ -442,18 +442,19 @@ static void say_no_key(struct publication *p)
         log_warn("stream=%s msg=\"pictures are dropped: there was no keyframe yet\"", p->stream);
 }
 
-/* With what was said before it, if it is a picture. A new reference. */
-static struct buf *with_cues(struct publication *p, const struct flv_frame *f)
+/* With what was said before it, if it is a picture, or sound of a broadcast that has none. A new reference. early: it has waited for a picture, and
+ * what was said since then is with it. */
+static struct buf *with_cues(struct publication *p, const struct flv_frame *f, bool early)
 {
         size_t lost;
-        if (f->track != TRACK_VIDEO || !p->cues.count)
+        if (!p->cues.count || (f->track != TRACK_VIDEO && p->track[TRACK_VIDEO].running))
                 return buf_ref(f->bytes);
-        struct buf *unit = cues_into(&p->cues, f, &lost);
+        struct buf *unit = cues_into(&p->cues, f, early, &lost);
         stats_add(STAT_CUES_DROPPED, (int64_t)lost);
         return unit;
 }
 
-static void place_media(struct publication *p, const struct flv_frame *f, int64_t wall_us)
+static void place_media(struct publication *p, const struct flv_frame *f, int64_t wall_us, bool early)
 {
         const struct timeline_frame in = {.track = f->track, .dts_ms = f->dts_ms, .cts_ms = f->cts_ms};
         struct timeline_time at;
@@ -470,7 +471,7 @@ static void place_media(struct publication *p, const struct flv_frame *f, int64_
         p->track[f->track].running = true;
         /* A clock that jumps is no FRAME_BREAK: all that the encoder sent since the first frame was received. */
         struct frame frame = {.track = f->track, .codec = f->codec, .dts_us = at.dts_us, .cts_us = at.cts_us,
-                              .flags = f->flags | (first ? FRAME_BREAK : 0), .bytes = with_cues(p, f)};
+                              .flags = f->flags | (first ? FRAME_BREAK : 0), .bytes = with_cues(p, f, early)};
         keep(p, &frame);
         buf_unref(&frame.bytes);
 }
@@ -480,7 +481,7 @@ static void place_early(struct publication *p)
 {
         struct early_frame e;
         while (early_take(&p->early, &e)) {
-                place_media(p, &e.frame, e.wall_us);
+                place_media(p, &e.frame, e.wall_us, true);
                 buf_unref(&e.frame.bytes);
         }
 }
@@ -501,7 +502,7 @@ static void on_media(struct publication *p, const struct flv_frame *f)
         }
         if (f->track == TRACK_AUDIO)
                 place_early(p); /* if there is any, this is the first sound since the beginning, or begins */
-        place_media(p, f, wall);
+        place_media(p, f, wall, false);
 }
 
 void publication_frame(struct publication *p, const struct flv_frame *f)

@@ -534,7 +534,7 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
                                 xml_attr_fmt(x, "value", "p%" PRId64, m->periods[period - 1]);
                                 xml_close(x);
                         }
-                        if (kind == TRACK_VIDEO)
+                        if (kind == TRACK_VIDEO || !has_set(m, TRACK_VIDEO, period))
                                 write_cue_schemes(x);
                         if (is_low_latency(m))
                                 write_producer_time(m, period, kind);

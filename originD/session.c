@@ -165,12 +165,12 @@ static void log_moved(void *arg, struct chunk_log *log, const struct chunk_appen
                 session_heard(s);
                 if (!s->first_chunk_mono_us)
                         s->first_chunk_mono_us = s->heard_mono_us;
-                if (log->init.kind == TRACK_VIDEO || (log->init.kind == TRACK_AUDIO && !has_video(s)))
+                if (log->init.kind == TRACK_VIDEO || (log->init.kind == TRACK_AUDIO && !has_video(s))) {
                         note_slate(s, chunk);
-                if (log->init.kind == TRACK_VIDEO) {
-                        note_captions(s, chunk);
                         note_cues(s, chunk);
                 }
+                if (log->init.kind == TRACK_VIDEO)
+                        note_captions(s, chunk);
                 if (!chunk->copied && log->init.kind < TRACK_KINDS)
                         histogram_observe(&stat_glass, clock_wall_us() - s->epoch_us - chunk->start_us);
                 stat_add(STAT_CHUNKS, 1);

@@ -113,9 +113,11 @@ struct buf *session_to_json(const struct session *s)
                                  session_sum_to_json(&sum));
         if (s->captions)
                 json_object_set_new(head, "captions", json_true());
-        json_t *cues = cues_to_json(s->cues);
+        /* Cues are the session's and up to 70 KB, which a start does not read: they go with the tracks, as a member of the first one, for a version that
+         * does not know them passes members by, and no others. */
+        json_t *cues = json_array_size(tracks) ? cues_to_json(s->cues) : NULL;
         if (cues)
-                json_object_set_new(head, "cues", cues);
+                json_object_set_new(json_array_get(tracks, 0), "cues", cues);
         char *first = json_dumps(head, JSON_COMPACT), *second = json_dumps(tracks, JSON_COMPACT);
         char *text = mem_printf("%s\n%s\n", first, second);
         struct buf *b = buf_copy(text, strlen(text));
@@ -236,6 +238,7 @@ static int tracks_from_json(struct session *s, const json_t *list)
         for (size_t i = 0; !bad && i < json_array_size(list); i++) {
                 const json_t *v = json_array_get(list, i);
                 struct track *t = track_append(s);
+                cues_from_json(&s->cues, json_object_get(v, "cues"));
                 track_from_json(t, v, s->state == SESSION_ENDED, &bad);
                 bad |= eras_from_json(&t->eras, json_object_get(v, "eras")) != 0;
         }

@@ -28,7 +28,7 @@ static struct metric rows[STATS] = {
         [STAT_CHUNKS_SLATE] = COUNTER("originD_chunks_total", "status=\"slate\"", CHUNKS_HELP),
         [STAT_CHUNKS_SHADOW] = COUNTER("originD_chunks_total", "status=\"shadow\"", CHUNKS_HELP),
         [STAT_BYTES] = COUNTER("originD_bytes_total", NULL, "Media bytes stored"),
-        [STAT_CUES] = COUNTER("originD_cues_total", NULL, "Text and cue points that came with pictures"),
+        [STAT_CUES] = COUNTER("originD_cues_total", NULL, "Text and cue points that came with pictures, or with the sound of a broadcast that has none"),
         [STAT_CUES_FORGOTTEN] = COUNTER("originD_cues_forgotten_total", NULL, "Of those that playlists tell, the oldest that gave way for newer ones; they are in the segments still"),
         [STAT_PUTS_FENCED] = COUNTER("originD_refused_puts_total", "status=\"fenced\"", REFUSED_HELP),
         [STAT_PUTS_ORDER] = COUNTER("originD_refused_puts_total", "status=\"order\"", REFUSED_HELP),

@@ -71,7 +71,7 @@ struct metric stats_rows[] = {
         {.name = "transcoderd_impossible_generations_total", .type = METRIC_COUNTER,
          .help = "Generations that nobody can have been given, in OPENs and in what origins answered: they do not count"},
         {.name = "transcoderd_cues_dropped_total", .type = METRIC_COUNTER,
-         .help = "Text and cue points that a rung had no room or no picture for"},
+         .help = "Text and cue points that a rung had no room, no picture or no sound for"},
 };
 
 struct histogram stats_put = {

@@ -32,9 +32,9 @@ static void media(struct flv *f, unsigned kind, const uint8_t *body, size_t len)
 static void cue(const uint8_t *body, size_t len)
 {
         struct amf_cue said;
-        uint8_t sei[CUE_SEI_MAX];
+        uint8_t sei[CUE_MESSAGE_MAX];
         if (amf_cue_read(&said, body, len, 1) == 0)
-                assert(said.cue.body_len > 0 && said.cue.body_len <= CUE_BODY_MAX && cue_sei_write(sei, sizeof(sei), &said.cue, 0) > 0);
+                assert(said.cue.body_len > 0 && said.cue.body_len <= CUE_BODY_MAX && cue_message_write(sei, sizeof(sei), &said.cue, 0) > 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,4 +1,5 @@
-"""Text and cue points that an encoder sends beside its pictures: in every rung and every playlist, each once, where it was said, whoever dies meanwhile."""
+"""Text and cue points that an encoder sends beside its pictures, or its sound alone: in every rung and every playlist, each once, where it was said,
+whoever dies meanwhile, and whether one encodes the stream or two."""
 import base64
 import collections
 import json
@@ -13,31 +14,33 @@ import pytest
 import media
 import mp4
 import rtmp
-from harness import LATE_IS_FINE, Cluster, wait_until
+from harness import LATE_IS_FINE, Cluster, request, wait_until
 
 LADDER = [{"video": [{"height": 180, "kbps": 200}, {"height": 90, "kbps": 100, "fps_max": 15}], "audio": [{"kbps": 64}]}]
 AMF, SCTE35 = "urn:freshet:amf:2026", "urn:scte:scte35:2013:bin"
 SECTION = base64.b64decode("/DAvAAAAAAAA///wFAVIAACPf+/+c2nALv4AUsz1AAAAAAAKAAhDVUVJAAABNWLbowo=")  # of SCTE 35, 14.2: 30 s out of the network
 SECONDS = 16
 EVERY_MS = 700
+SETS = [*LATE_IS_FINE, 'ingestd.redundancy=[{"match": "pair-*", "transcoders": 2}]']
 NEAR_MS = 60  # media time against the source's own: RTMP's milliseconds, and the slewing of ingestd/timeline.c
 
 Cue = collections.namedtuple("Cue", "id scheme at_ms duration_ms body segment")
 
 
 class Caster(threading.Thread):
-    """A film in real time, and something said every 700 ms: text, and now and then a splice."""
+    """A film in real time, or its sound, and something said every 700 ms: text, and now and then a splice."""
 
     def __init__(self, url, tags):
         super().__init__(daemon=True)
         self.connection, self.tags, self.said = rtmp.Connection(url), tags, []
+        self.clock = rtmp.VIDEO if any(kind == rtmp.VIDEO for kind, _, _ in tags) else rtmp.AUDIO
         assert self.connection.publish() == "NetStream.Publish.Start"
         self.start()
 
     def run(self):
         began, due = time.monotonic(), 300
         for kind, ms, payload in self.tags:
-            while kind == rtmp.VIDEO and payload[1] == 1 and ms >= due:
+            while kind == self.clock and payload[1] == 1 and ms >= due:
                 self.say(due)
                 due += EVERY_MS
             time.sleep(max(began + ms / 1000 - time.monotonic(), 0))
@@ -55,9 +58,10 @@ class Caster(threading.Thread):
 
 
 def begins_ms(tags):
-    """When the first picture is shown: where media time begins."""
-    ms, payload = next((ms, payload) for kind, ms, payload in tags if kind == rtmp.VIDEO and payload[1] == 1)
-    return ms + int.from_bytes(payload[2:5], "big", signed=True)
+    """When the first picture is shown, or the first sound heard: where media time begins."""
+    coded = [(kind, ms, payload) for kind, ms, payload in tags if payload[1] == 1]
+    kind, ms, payload = next((t for t in coded if t[0] == rtmp.VIDEO), coded[0])
+    return ms + (int.from_bytes(payload[2:5], "big", signed=True) if kind == rtmp.VIDEO else 0)
 
 
 def cues_of(segments):
@@ -88,45 +92,80 @@ def lines_of(cluster, playlist):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with Cluster(tmp_path_factory.mktemp("cues"), sets=LATE_IS_FINE, ladder=LADDER, transcoders=2, origins=2) as made:
+    with Cluster(tmp_path_factory.mktemp("cues"), sets=SETS, ladder=LADDER, transcoders=2, origins=2) as made:
         yield made
 
 
+KINDS = {"said": ["v180", "v90"], "sound": ["a64"], "pair-said": ["v180", "v90"], "pair-sound": ["a64"]}  # and the tracks that say it
+
+
+def leader(cluster, stream):
+    """Which transcoder encodes it alone."""
+    for name in ("transcoder-1", "transcoder-2"):
+        if any(s["stream"] == stream for s in request(f"{cluster.node(name)['admin']}/api/sessions").json()["sessions"]):
+            return name
+    return None
+
+
 @pytest.fixture(scope="module")
-def said(cluster, tmp_path_factory):
-    """A broadcast whose transcoder is killed in the middle, to its end: what was said, and what is stored."""
+def casters(cluster, tmp_path_factory):
+    """Broadcasts during which a transcoder is killed, to their end: what was said, and what is stored. With pictures and without, encoded by one
+    transcoder and by two."""
     path = tmp_path_factory.mktemp("source") / "s.flv"
     media.make_stamped(path, "30", SECONDS, size="320x180", more=["-bf", "2"])
     tags = [t for t in rtmp.flv_tags(path) if t[0] in (rtmp.AUDIO, rtmp.VIDEO)]
-    caster = Caster(cluster.rtmp("said"), tags)
-    wait_until(lambda: len(caster.said) > 7, "a third of it")
-    session = cluster.wait_playable("said", tracks={"v180", "v90"})["session"]
-    live = cluster.get("/live/said/manifest.mpd").text()
-    leads = next(n for n in ("transcoder-1", "transcoder-2") if cluster.metric(n, "transcoderd_sessions") == 1)
-    cluster.do("kill", leads)
-    caster.join()
-    assert cluster.wait_state("said", "ended")["session"] == session
-    caster.live, caster.session = live, session
-    caster.due = [ms - begins_ms(tags) for ms in caster.said]
-    caster.cues = {t: cues_of(cluster.recording("said", session, t)[1]) for t in ("v180", "v90", "a64")}
-    return caster
+    casters = {name: Caster(cluster.rtmp(name), [t for t in tags if t[0] == rtmp.AUDIO] if name.endswith("sound") else tags) for name in KINDS}
+    wait_until(lambda: all(len(c.said) > 7 for c in casters.values()), "a third of it")
+    for name, caster in casters.items():
+        caster.session = cluster.wait_playable(name, tracks=set(KINDS[name]))["session"]
+        caster.live = cluster.get(f"/live/{name}/manifest.mpd").text()
+    cluster.do("kill", wait_until(lambda: leader(cluster, "said"), "who encodes it"))
+    for name, caster in casters.items():
+        caster.join()
+        assert cluster.wait_state(name, "ended")["session"] == caster.session
+        caster.due = [ms - begins_ms(caster.tags) for ms in caster.said]
+        caster.cues = {t: cues_of(cluster.recording(name, caster.session, t)[1]) for t in {*KINDS[name], "a64"}}
+    return casters
 
 
-def test_all_that_was_said_is_in_every_rung_once_and_at_its_time(said):
-    assert said.cues["a64"] == []
-    for track in ("v180", "v90"):
+@pytest.fixture(scope="module")
+def said(casters):
+    return casters["said"]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_all_that_was_said_is_in_every_rung_once_and_at_its_time(casters, name):
+    said = casters[name]
+    assert name.endswith("sound") or said.cues["a64"] == []
+    for track in KINDS[name]:
         cues = said.cues[track]
         assert len(cues) == len(said.said), f"{track}: {[c.at_ms for c in cues]} of {said.due}"
         assert len({c.id for c in cues}) == len(cues)
         for n, (cue, ms) in enumerate(zip(cues, said.due)):
             assert abs(cue.at_ms - ms) <= NEAR_MS, f"{track}: number {n} is at {cue.at_ms}, and was said at {ms}"
-            assert cue.segment - cue.at_ms // 1000 in (0, 1)  # of the picture behind it
+            assert cue.segment - cue.at_ms // 1000 in (0, 1)  # of the picture behind it, or the sound
             if n % 5 == 4:
                 assert (cue.scheme, cue.body, cue.duration_ms) == (SCTE35, SECTION, 30000)
             else:
                 assert (cue.scheme, cue.duration_ms) == (AMF, None)
                 assert json.loads(cue.body) == {"name": "onTextData", "data": {"text": f"line {n} \u00fc", "deep": {"n": n}}}
-    assert [c.id for c in said.cues["v90"]] == [c.id for c in said.cues["v180"]]
+    assert len({tuple(c.id for c in said.cues[t]) for t in KINDS[name]}) == 1
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_origin_tells_each_once(cluster, casters, name):
+    wanted = {f"{c.id:08X}-{c.at_ms}" for c in casters[name].cues[KINDS[name][0]]}
+    for origin in ("origin-1", "origin-2"):
+        for track in KINDS[name]:
+            playlist = f"http://127.0.0.1:{cluster.config(origin)['http_port']}/live/{name}/{casters[name].session}/{track}/media.m3u8"
+            text = wait_until(lambda p=playlist: (a := request(p)).status == 200 and a.text(), playlist)
+            told = re.findall(r'^#EXT-X-DATERANGE:ID="([^"]*)"', text, re.M)
+            assert sorted(told) == sorted(wanted)
+
+
+def test_a_manifest_of_sound_alone_names_them_too(cluster, casters):
+    for text in (casters["sound"].live, cluster.get("/live/sound/manifest.mpd").text()):
+        assert text.count("<InbandEventStream") == 2
 
 
 def test_players_are_told_of_it_by_both_manifests(cluster, said):
@@ -138,9 +177,9 @@ def test_players_are_told_of_it_by_both_manifests(cluster, said):
     began = datetime.fromisoformat(at.replace("Z", "+00:00"))
     for track in ("v180", "v90", "a64"):
         lines = lines_of(cluster, f"/live/said/{said.session}/{track}/media.m3u8")
-        assert set(lines) == {f"{c.id:08X}" for c in said.cues["v180"]}
+        assert set(lines) == {f"{c.id:08X}-{c.at_ms}" for c in said.cues["v180"]}
         for cue in said.cues["v180"]:
-            line = lines[f"{cue.id:08X}"]
+            line = lines[f"{cue.id:08X}-{cue.at_ms}"]
             start = datetime.fromisoformat(line["START-DATE"].strip('"').replace("Z", "+00:00"))
             assert round((start - began).total_seconds() * 1000) == cue.at_ms
             assert line["CLASS"] == f'"{cue.scheme}"'

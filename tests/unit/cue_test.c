@@ -26,15 +26,15 @@ static int read_exactly(struct cue *out, const uint8_t *data, size_t len, int64_
         free(copy);
         copy = malloc(len + !len);
         memcpy(copy, data, len);
-        return picture_us < 0 ? cue_box_read(out, copy, len) : cue_sei_read(out, copy, len, picture_us);
+        return picture_us < 0 ? cue_box_read(out, copy, len) : cue_message_read(out, copy, len, picture_us);
 }
 
 static void test_a_cue_lies_where_its_picture_and_its_offset_say(void **state)
 {
         (void)state;
-        uint8_t sei[CUE_SEI_MAX];
+        uint8_t sei[CUE_MESSAGE_MAX];
         struct cue c = said(CUE_AMF, TEXT), out;
-        size_t n = cue_sei_write(sei, sizeof(sei), &c, -80);
+        size_t n = cue_message_write(sei, sizeof(sei), &c, -80);
         assert_true(n > 0);
         assert_int_equal(read_exactly(&out, sei, n, 2000400), 0);
         assert_int_equal(out.at_us, 1920000);
@@ -44,23 +44,23 @@ static void test_a_cue_lies_where_its_picture_and_its_offset_say(void **state)
         assert_memory_equal(out.body, TEXT, out.body_len);
         assert_int_equal(read_exactly(&out, sei, n, 40000), 0);
         assert_int_equal(out.at_us, 0); /* nothing is before the broadcast */
-        assert_int_equal(cue_sei_write(sei, n - 1, &c, 0), 0);
+        assert_int_equal(cue_message_write(sei, n - 1, &c, 0), 0);
 }
 
 /* So that transcoders that encode the same stream make the same box, and players take the copies in all rungs for one. */
 static void test_the_same_at_the_same_time_has_the_same_id_and_nothing_else_has(void **state)
 {
         (void)state;
-        uint8_t sei[CUE_SEI_MAX];
+        uint8_t sei[CUE_MESSAGE_MAX];
         struct cue c = said(CUE_AMF, TEXT), a, b;
-        size_t n = cue_sei_write(sei, sizeof(sei), &c, 0);
-        assert_int_equal(cue_sei_read(&a, sei, n, 1000000), 0);
-        assert_int_equal(cue_sei_read(&b, sei, n, 1000000), 0);
+        size_t n = cue_message_write(sei, sizeof(sei), &c, 0);
+        assert_int_equal(cue_message_read(&a, sei, n, 1000000), 0);
+        assert_int_equal(cue_message_read(&b, sei, n, 1000000), 0);
         assert_int_equal(a.id, b.id);
-        assert_int_equal(cue_sei_read(&b, sei, n, 2000000), 0);
+        assert_int_equal(cue_message_read(&b, sei, n, 2000000), 0);
         assert_int_not_equal(a.id, b.id);
         sei[n - 2] = 'x';
-        assert_int_equal(cue_sei_read(&b, sei, n, 1000000), 0);
+        assert_int_equal(cue_message_read(&b, sei, n, 1000000), 0);
         assert_int_not_equal(a.id, b.id);
 }
 
@@ -93,9 +93,9 @@ static void test_a_box_says_what_it_was_made_of(void **state)
 static void test_what_is_cut_off_or_someone_elses_is_no_cue(void **state)
 {
         (void)state;
-        uint8_t sei[CUE_SEI_MAX];
+        uint8_t sei[CUE_MESSAGE_MAX];
         struct cue c = said(CUE_SCTE35, "\xfc"), out;
-        size_t n = cue_sei_write(sei, sizeof(sei), &c, 0);
+        size_t n = cue_message_write(sei, sizeof(sei), &c, 0);
         struct buf *b = cue_box(&c, 90000);
         for (size_t i = 0; i < n; i++)
                 assert_int_equal(read_exactly(&out, sei, i, 0), i < 16 ? ERR_NOT_FOUND : ERR_PROTO);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "common/aac_data.h"
 #include "common/avc.h"
 #include "ingestd/cues.h"
 
@@ -20,7 +21,7 @@ static bool see(const uint8_t *payload, size_t len)
 {
         static uint8_t kept[64][AVC_SEI_BYTES_MAX];
         memcpy(kept[seen_count], payload, len);
-        assert_int_equal(cue_sei_read(&seen[seen_count], kept[seen_count], len, 20 * SECOND), 0);
+        assert_int_equal(cue_message_read(&seen[seen_count], kept[seen_count], len, 20 * SECOND), 0);
         seen_count++;
         return false;
 }
@@ -37,9 +38,9 @@ static bool say(struct cues *c, const char *text, uint32_t at_ms, int64_t now_us
 static void picture(struct cues *c, uint32_t dts_ms, int32_t cts_ms)
 {
         struct buf *b = buf_copy(unit, sizeof(unit));
-        const struct flv_frame f = {.dts_ms = dts_ms, .cts_ms = cts_ms, .length_size = AVC_LENGTH_SIZE, .bytes = b};
+        const struct flv_frame f = {.track = TRACK_VIDEO, .dts_ms = dts_ms, .cts_ms = cts_ms, .length_size = AVC_LENGTH_SIZE, .bytes = b};
         size_t lost;
-        struct buf *with = cues_into(c, &f, &lost);
+        struct buf *with = cues_into(c, &f, false, &lost);
         seen_count = 0;
         assert_int_equal(lost, 0);
         avc_has_sei(AVC_LENGTH_SIZE, with->data, with->len, AVC_SEI_UNREGISTERED, see);
@@ -126,13 +127,52 @@ static void test_a_picture_without_room_goes_without(void **state)
         static char text[400];
         struct cues c = {0};
         struct buf *b = buf_copy(tiny, sizeof(tiny));
-        const struct flv_frame f = {.length_size = 1, .bytes = b};
+        const struct flv_frame f = {.track = TRACK_VIDEO, .length_size = 1, .bytes = b};
         size_t lost;
         memset(text, 'x', sizeof(text) - 1);
         assert_true(say(&c, text, 0, SECOND));
-        struct buf *with = cues_into(&c, &f, &lost);
+        struct buf *with = cues_into(&c, &f, false, &lost);
         assert_int_equal(lost, 1);
         assert_ptr_equal(with, b);
+        buf_unref(&with);
+        buf_unref(&b);
+}
+
+static void see_in_sound(void *arg, const uint8_t *message, size_t len)
+{
+        (void)arg;
+        see(message, len);
+}
+
+static void test_sound_takes_along_what_there_is_no_picture_for(void **state)
+{
+        (void)state;
+        static const uint8_t sound[] = {0x21, 0x10, 4};
+        static char text[CUE_BODY_MAX + 1];
+        struct cues c = {0};
+        memset(text, 'x', CUE_BODY_MAX);
+        assert_true(say(&c, "one", 5000, SECOND));
+        assert_true(say(&c, text, 5030, SECOND));
+        struct buf *b = buf_copy(sound, sizeof(sound));
+        struct flv_frame f = {.track = TRACK_AUDIO, .dts_ms = 5010, .bytes = b};
+        size_t lost;
+        struct buf *with = cues_into(&c, &f, true, &lost); /* the first of those that have waited takes along what lies before it, */
+        seen_count = 0;
+        aac_data_each(with->data, with->len, see_in_sound, NULL);
+        assert_int_equal(seen_count, 1);
+        assert_memory_equal(seen[0].body, "one", 3);
+        buf_unref(&with);
+        f.dts_ms = 5040; /* and the next one the rest */
+        assert_true(say(&c, "two", 5000, SECOND));
+        with = cues_into(&c, &f, true, &lost);
+        seen_count = 0;
+        assert_int_equal(lost, 0);
+        aac_data_each(with->data, with->len, see_in_sound, NULL);
+        assert_int_equal(seen_count, 2);
+        assert_int_equal(seen[0].body_len, CUE_BODY_MAX);
+        assert_int_equal(seen[0].at_us, 20 * SECOND - 10000);
+        assert_memory_equal(seen[1].body, "two", 3);
+        assert_memory_equal(with->data + with->len - sizeof(sound), sound, sizeof(sound));
         buf_unref(&with);
         buf_unref(&b);
 }
@@ -144,6 +184,7 @@ int main(void)
                 cmocka_unit_test(test_timestamps_that_wrap_or_mean_nothing_do_no_harm),
                 cmocka_unit_test(test_who_says_too_much_is_not_heard_until_time_has_passed),
                 cmocka_unit_test(test_what_is_not_kept_is_not_read_without_end_either),
+                cmocka_unit_test(test_sound_takes_along_what_there_is_no_picture_for),
                 cmocka_unit_test(test_a_picture_without_room_goes_without),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

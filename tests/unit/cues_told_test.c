@@ -9,6 +9,7 @@
 #include "originD/classic.h"
 #include "originD/playlist.h"
 #include "originD/replica/catalog.h"
+#include "originD/session_json.h"
 #include "tests/unit/serve_fixture.h"
 
 #define EPOCH INT64_C(1769863296000000) /* 2026-01-31T12:41:36Z */
@@ -24,19 +25,24 @@ static size_t count(const char *what)
         return n;
 }
 
-static void write_playlist(const struct session *s, const char *file, int64_t time_shift_s)
+static void write_playlist_of(const struct session *s, const char *track, const char *file, int64_t time_shift_s)
 {
         struct manifest_options opts = {.time_shift_s = time_shift_s, .classic_s = 4, .public_url = ""};
         char name[KEY_MAX + 1];
         struct key k;
-        snprintf(name, sizeof(name), "/live/cam/S1/v720/%s", file);
+        snprintf(name, sizeof(name), "/live/cam/S1/%s/%s", track, file);
         key_parse(&k, name);
-        const struct track *t = session_track((struct session *)s, "v720");
+        const struct track *t = session_track((struct session *)s, track);
         struct buf *b = k.classic ? classic_write(s, t, &opts) : playlist_write(s, t, &opts, &k);
         assert_true(b->len < sizeof(text));
         memcpy(text, b->data, b->len);
         text[b->len] = '\0';
         buf_unref(&b);
+}
+
+static void write_playlist(const struct session *s, const char *file, int64_t time_shift_s)
+{
+        write_playlist_of(s, "v720", file, time_shift_s);
 }
 
 static struct cue says(const char *body, uint32_t id, int64_t at_ms)
@@ -72,7 +78,7 @@ static void put_seconds(struct session *s, unsigned from, unsigned until)
                         assert_int_equal(put_video(s, "v720", n, k), 0);
 }
 
-#define LINE "#EXT-X-DATERANGE:ID=\"00000007\",CLASS=\"urn:freshet:amf:2026\",START-DATE=\"2026-01-31T12:41:37.250Z\",X-JSON=0x7B7D\n"
+#define LINE "#EXT-X-DATERANGE:ID=\"00000007-1250\",CLASS=\"urn:freshet:amf:2026\",START-DATE=\"2026-01-31T12:41:37.250Z\",X-JSON=0x7B7D\n"
 
 static void test_what_a_chunk_says_is_in_every_playlist_from_then_on_and_once(void **state)
 {
@@ -115,10 +121,72 @@ static void test_what_lies_before_the_window_is_not_told_unless_it_lasts_into_it
         write_playlist(s, "media.m3u8", 12);
         assert_int_equal(count("#EXT-X-MEDIA-SEQUENCE:14\n"), 1);
         assert_int_equal(count("DATERANGE"), 1);
-        assert_int_equal(count("ID=\"00000008\",CLASS=\"urn:freshet:amf:2026\",START-DATE=\"2026-01-31T12:41:37.000Z\",DURATION=15.500,"), 1);
+        assert_int_equal(count("ID=\"00000008-1000\",CLASS=\"urn:freshet:amf:2026\",START-DATE=\"2026-01-31T12:41:37.000Z\",DURATION=15.500,"), 1);
         write_playlist(s, "classic.m3u8", 12); /* likewise: five segments */
         assert_int_equal(count("#EXT-X-MEDIA-SEQUENCE:1\n"), 1);
         assert_int_equal(count("DATERANGE"), 1);
+}
+
+/* RFC 8216bis, 4.4.5.1: two with the same ID have the same attributes. */
+static void test_two_with_one_id_at_two_times_are_two_for_players(void **state)
+{
+        (void)state;
+        struct session *s = begin();
+        struct cue one = says("{}", 7, 1250), two = says("{}", 7, 1450), again = says("{ }", 7, 1250);
+        put_seconds(s, 0, 1);
+        assert_int_equal(put_said(s, "v720", 1, 0, &one), 0);
+        assert_int_equal(put_said(s, "v720", 1, 1, &two), 0);
+        assert_int_equal(put_said(s, "v720", 1, 2, &again), 0);
+        for (unsigned k = 3; k < 5; k++)
+                assert_int_equal(put_video(s, "v720", 1, k), 0);
+        write_playlist(s, "media.m3u8", 60);
+        assert_int_equal(count("#EXT-X-DATERANGE"), 2);
+        assert_int_equal(count("ID=\"00000007-1250\""), 1);
+        assert_int_equal(count("ID=\"00000007-1450\""), 1);
+}
+
+/* A start reads the heads of all recordings. */
+static void test_what_was_said_is_not_in_the_head_that_a_start_reads(void **state)
+{
+        (void)state;
+        struct session *s = begin();
+        static char body[CUE_BODY_MAX + 1];
+        memset(body, 'x', CUE_BODY_MAX);
+        for (unsigned n = 0; n < 3; n++)
+                for (unsigned k = 0; k < 5; k++) {
+                        struct cue c = says(body, 5 * n + k, n * 1000 + k * 200);
+                        assert_int_equal(put_said(s, "v720", n, k, &c), 0);
+                }
+        struct buf *b = session_to_json(s);
+        const uint8_t *end = memchr(b->data, '\n', b->len);
+        assert_true(b->len > (size_t)15 * 2 * CUE_BODY_MAX);
+        assert_in_range(end - b->data, 100, 2000);
+        buf_unref(&b);
+        stop_store();
+        start_store();
+        s = store_session(&store, "S1");
+        json_t *j = cues_to_json(s->cues);
+        assert_int_equal(json_array_size(j), 15);
+        json_decref(j);
+}
+
+/* Where there are pictures the sound says nothing. */
+static void test_sound_tells_where_there_is_no_picture(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", EPOCH, &err);
+        struct cue c = says("{}", 7, 1250);
+        assert_int_equal(add_track(s, "a96", fmp4_audio_init(), 0), 0);
+        assert_int_equal(put_audio(s, "a96", 0), 0);
+        struct buf *box = cue_box(&c, 48000), *chunk = fmp4_chunk(48000, 48, 1000, 20), *both = buf_new(box->len + chunk->len);
+        memcpy(both->data, box->data, box->len);
+        memcpy(both->data + box->len, chunk->data, chunk->len);
+        assert_int_equal(put_bytes(s, "a96", both, 1, 0, INT64_C(1000000)), 0);
+        buf_unref(&box);
+        buf_unref(&chunk);
+        write_playlist_of(s, "a96", "media.m3u8", 60);
+        assert_int_equal(count(LINE), 1);
 }
 
 static void test_splices_are_told_as_what_they_do(void **state)
@@ -222,6 +290,9 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 CASE(test_what_a_chunk_says_is_in_every_playlist_from_then_on_and_once),
                 CASE(test_what_lies_before_the_window_is_not_told_unless_it_lasts_into_it),
+                CASE(test_two_with_one_id_at_two_times_are_two_for_players),
+                CASE(test_what_was_said_is_not_in_the_head_that_a_start_reads),
+                CASE(test_sound_tells_where_there_is_no_picture),
                 CASE(test_splices_are_told_as_what_they_do),
                 CASE(test_the_newest_are_kept_and_no_more_of_them_than_there_is_room_for),
                 CASE(test_what_another_origin_tells_is_added_and_nonsense_left_out),

@@ -543,6 +543,20 @@ static void test_players_are_told_from_the_beginning_where_cues_would_be(void **
         write_mpd(s, true);
         assert_int_equal(count("<InbandEventStream schemeIdUri=\"urn:freshet:amf:2026\" value=\"1\"/>"), 1); /* of video only */
         assert_int_equal(count("<InbandEventStream schemeIdUri=\"urn:scte:scte35:2013:bin\" value=\"1\"/>"), 1);
+        assert_true(strstr(text, "<InbandEventStream") < strstr(text, "contentType=\"audio\""));
+}
+
+static void test_sound_alone_has_its_cues(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("radio", "S2", EPOCH, &err);
+        assert_int_equal(add_track(s, "a96", fmp4_audio_init(), 0), 0);
+        for (unsigned n = 0; n < 3; n++)
+                for (unsigned k = 0; k < 5; k++)
+                        put_video(s, "a96", n, k);
+        write_mpd(s, true);
+        assert_int_equal(count("<InbandEventStream"), 2);
 }
 
 static void test_frame_rates_are_fractions(void **state)
@@ -588,6 +602,7 @@ int main(void)
                 CASE(test_title_is_escaped),
                 CASE(test_captions_are_named_from_when_something_is_said_and_ever_after),
                 CASE(test_players_are_told_from_the_beginning_where_cues_would_be),
+                CASE(test_sound_alone_has_its_cues),
                 CASE(test_frame_rates_are_fractions),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

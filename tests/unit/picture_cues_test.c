@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "common/aac_data.h"
 #include "common/cue.h"
 #include "transcoderd/encode/cues.h"
 #include "transcoderd/encode/grid.h"
@@ -21,9 +22,9 @@ static AVFrame *picture(void)
 
 static void say(AVFrame *f, const char *body, size_t len)
 {
-        uint8_t sei[CUE_SEI_MAX];
+        uint8_t sei[CUE_MESSAGE_MAX];
         const struct cue c = {.duration_ms = CUE_NO_DURATION, .body = (const uint8_t *)body, .body_len = len};
-        size_t n = cue_sei_write(sei, sizeof(sei), &c, 0);
+        size_t n = cue_message_write(sei, sizeof(sei), &c, 0);
         memcpy(av_frame_new_side_data(f, AV_FRAME_DATA_SEI_UNREGISTERED, n)->data, sei, n);
 }
 
@@ -60,8 +61,8 @@ static void test_of_a_picture_that_says_thousands_the_first_are_looked_at(void *
                 char body[8];
                 say(f, body, (size_t)snprintf(body, sizeof(body), "%u", i));
         }
-        assert_int_equal(cues_add(&c, f, VIDEO_TIMESCALE), 5000 - CUES_OF_PICTURE);
-        assert_int_equal(boxes_of(&c), CUES_OF_PICTURE);
+        assert_int_equal(cues_add(&c, f, VIDEO_TIMESCALE), 5000 - CUES_OF_FRAME);
+        assert_int_equal(boxes_of(&c), CUES_OF_FRAME);
         av_frame_free(&f);
 }
 
@@ -82,12 +83,33 @@ static void test_what_waits_is_bounded(void **state)
         assert_int_equal(boxes_of(&c) + lost, 100);
 }
 
+static void test_what_sound_says_lies_where_the_sound_does(void **state)
+{
+        (void)state;
+        static const uint8_t sound[] = {0x21, 0x10, 4};
+        uint8_t message[CUE_MESSAGE_MAX];
+        struct cues c = {0};
+        const struct cue said = {.duration_ms = CUE_NO_DURATION, .body = (const uint8_t *)"one", .body_len = 3};
+        size_t n = cue_message_write(message, sizeof(message), &said, 40);
+        struct frame f = {.track = TRACK_AUDIO, .codec = CODEC_AAC, .dts_us = 2 * INT64_C(1000000),
+                          .bytes = aac_data_add(sound, sizeof(sound), message, n)};
+        assert_int_equal(cues_hear(&c, &f, AUDIO_TIMESCALE), 0);
+        struct buf *b = cues_give(&c);
+        struct cue out;
+        assert_int_equal(cue_box_read(&out, b->data + 8, b->len - 8), 0);
+        assert_int_equal(out.at_us, 2040000);
+        assert_memory_equal(out.body, "one", 3);
+        buf_unref(&b);
+        buf_unref(&f.bytes);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_what_a_picture_says_is_said_once),
                 cmocka_unit_test(test_of_a_picture_that_says_thousands_the_first_are_looked_at),
                 cmocka_unit_test(test_what_waits_is_bounded),
+                cmocka_unit_test(test_what_sound_says_lies_where_the_sound_does),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

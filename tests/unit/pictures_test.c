@@ -531,10 +531,10 @@ static int add_cues(struct coded *video, int64_t at[CUES])
         for (int i = 3; i < video->count && n < CUES; i += 8, n++) {
                 struct frame *f = &video->frames[i];
                 char body[16];
-                uint8_t sei[CUE_SEI_MAX];
+                uint8_t sei[CUE_MESSAGE_MAX];
                 snprintf(body, sizeof(body), "%d", n);
                 struct cue c = {.duration_ms = CUE_NO_DURATION, .body = (const uint8_t *)body, .body_len = strlen(body)};
-                size_t len = cue_sei_write(sei, sizeof(sei), &c, -10);
+                size_t len = cue_message_write(sei, sizeof(sei), &c, -10);
                 struct buf *with = avc_add_sei(AVC_LENGTH_SIZE, f->bytes->data, f->bytes->len, AVC_SEI_UNREGISTERED, sei, len);
                 buf_unref(&f->bytes);
                 f->bytes = with;

@@ -11,6 +11,8 @@
 #include <libavutil/log.h>
 #include <math.h>
 
+#include "common/aac_data.h"
+#include "common/cue.h"
 #include "common/err.h"
 #include "ingestd/timeline.c" /* pure, and what decides by how much sound is bent */
 #include "tests/unit/pipeline_fixture.h"
@@ -482,6 +484,71 @@ static void test_samples_that_are_no_numbers_are_silent_and_hurt_nothing_else(vo
         }
 }
 
+/* ---- what is said with it --------------------------------------------------------------------------------------------- */
+
+#define SAYS_US (350 * MS)
+#define SAYINGS 20
+
+/* Seven seconds, and something said beside the sound now and then; resume_us: from there on, after another writer. seen: how often each
+ * was told, wherever the chunk was whose sound it belongs to. */
+static void say_beside(int64_t resume_us, int seen[SAYINGS], uint64_t *lost)
+{
+        static const uint8_t coded[] = {0x21, 0x10, 4};
+        struct studio *st = studio_new(false, 0);
+        if (resume_us) {
+                st->r->o.resume[0] = (struct job_resume){.track = "a64", .end_us = resume_us};
+                st->r->o.resume_count = 1;
+        }
+        for (int n = 0, i = 0; n < 7 * 48000 / 1024; n++) {
+                int64_t at_us = (int64_t)n * 1024 * S / 48000 / MS * MS;
+                pass(st, at_us);
+                sing(st, at_us);
+                if (at_us < i * SAYS_US || i == SAYINGS)
+                        continue;
+                uint8_t message[CUE_MESSAGE_MAX], number = (uint8_t)i++;
+                const struct cue c = {.duration_ms = CUE_NO_DURATION, .body = &number, .body_len = 1};
+                size_t len = cue_message_write(message, sizeof(message), &c, 0);
+                struct frame f = {.track = TRACK_AUDIO, .codec = CODEC_AAC, .dts_us = at_us, .bytes = aac_data_add(coded, sizeof(coded), message, len)};
+                sound_say(&st->sound, &f);
+                buf_unref(&f.bytes);
+        }
+        studio_end(st);
+        for (int i = 0; i < st->r->chunk_count; i++) {
+                const struct out_chunk *o = &st->r->chunks[i];
+                const uint8_t *bytes = st->r->tracks[o->c.track].file + o->at, *box = bytes;
+                while ((box = memmem(box, o->len - (size_t)(box - bytes), "emsg", 4))) {
+                        struct cue c;
+                        assert_int_equal(cue_box_read(&c, box + 4, 4 + 4 + 8 + 4 + 4 + sizeof("urn:freshet:amf:2026") + sizeof(CUE_VALUE) + 1), 0);
+                        assert_in_range(c.at_us - o->c.start_us + 25 * MS, 0, o->c.duration_us + 25 * MS); /* its frame may begin a little sooner */
+                        seen[c.body[0]]++;
+                        box += 4;
+                }
+        }
+        *lost = atomic_load(&st->out->tally.cues_lost);
+        studio_free(st);
+}
+
+static void test_what_is_said_lies_in_the_chunk_of_its_sound_and_who_goes_on_says_the_rest(void **state)
+{
+        (void)state;
+        int all[SAYINGS] = {0};
+        uint64_t lost;
+        say_beside(0, all, &lost);
+        assert_int_equal(lost, 0);
+        for (int i = 0; i < SAYINGS; i++)
+                assert_int_equal(all[i], 1);
+        for (int64_t resume_us = S; resume_us < 4 * S; resume_us += 650 * MS) {
+                int rest[SAYINGS] = {0};
+                int64_t frame = grid_aac_frame_from(resume_us);
+                say_beside(resume_us, rest, &lost);
+                assert_int_equal(lost, 0);
+                for (int i = 0; i < SAYINGS; i++) {
+                        int64_t n = (i * SAYS_US * 48000 / S + 1023) / 1024, at_us = n * 1024 * S / 48000 / MS * MS;
+                        assert_int_equal(rest[i], at_us * 48000 / S / 1024 >= frame);
+                }
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -500,6 +567,7 @@ int main(void)
                 cmocka_unit_test(test_a_first_frame_65_ms_off_is_not_heard),
                 cmocka_unit_test(test_a_network_that_becomes_200_ms_slower_bends_the_pitch_by_a_thousandth_at_most),
                 cmocka_unit_test(test_samples_that_are_no_numbers_are_silent_and_hurt_nothing_else),
+                cmocka_unit_test(test_what_is_said_lies_in_the_chunk_of_its_sound_and_who_goes_on_says_the_rest),
         };
         av_log_set_level(AV_LOG_QUIET);
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,6 +74,7 @@ static void on_frame(struct audio *a, const struct frame *f)
         if (decoder_send(a->decoder, f) == ERR_CORRUPT)
                 count_corrupt(a, "frame does not decode");
         receive_sound(a);
+        sound_say(&a->sound, f);
 }
 
 /* Takes one frame, or makes silence when there is none. True at the end. */

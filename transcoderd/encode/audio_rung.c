@@ -3,6 +3,7 @@
 #include <libavcodec/avcodec.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/err.h"
 #include "common/mem.h"
@@ -11,6 +12,12 @@
 #include "transcoderd/encode/package.h"
 
 #define NO_END (INT64_MAX / AAC_FRAME_SAMPLES) /* frames */
+#define SAID_MAX 64 /* frames that say something and are not packaged: more than come in a second */
+
+struct said {
+        int64_t frame;
+        struct buf *boxes;
+};
 
 struct audio_rung {
         struct audio_rung_options o;
@@ -22,6 +29,9 @@ struct audio_rung {
         unsigned track;
         bool announced;
         int64_t silent_from, silent_until; /* sample numbers of the last run of made-up silence */
+        int64_t begins; /* frame: the first one of this writer's */
+        struct said said[SAID_MAX]; /* rising */
+        size_t said_count;
 };
 
 /* What no segment exceeds. The encoder keeps its rate on average; seconds of it were seen to have up to 1.22 times that. */
@@ -72,6 +82,7 @@ int audio_rung_open(struct audio_rung **out, const struct audio_rung_options *o)
 {
         struct audio_rung *r = mem_alloc(sizeof(*r));
         r->o = *o;
+        r->begins = o->first_frame;
         int err = open_codec(r, &r->codec);
         if (!err) {
                 struct package_options package = {
@@ -86,6 +97,32 @@ int audio_rung_open(struct audio_rung **out, const struct audio_rung_options *o)
         return err;
 }
 
+bool audio_rung_say(struct audio_rung *r, int64_t frame, struct buf *boxes)
+{
+        if (frame >= r->begins && r->said_count < SAID_MAX) {
+                r->said[r->said_count++] = (struct said){.frame = frame, .boxes = boxes};
+                return true;
+        }
+        buf_unref(&boxes);
+        return frame < r->begins;
+}
+
+size_t audio_rung_unsaid(const struct audio_rung *r)
+{
+        return r->said_count;
+}
+
+/* All that belongs to this frame or one before it. */
+static void say(struct audio_rung *r, int64_t frame)
+{
+        size_t n = 0;
+        for (; n < r->said_count && r->said[n].frame <= frame; n++)
+                if (!package_say(r->package, r->said[n].boxes))
+                        atomic_fetch_add(&r->o.outlet->tally.cues_lost, 1);
+        r->said_count -= n;
+        memmove(r->said, r->said + n, r->said_count * sizeof(r->said[0]));
+}
+
 /* Those of the frames in [from, until). */
 static void receive(struct audio_rung *r, AVCodecContext *codec, int64_t from, int64_t until)
 {
@@ -96,6 +133,7 @@ static void receive(struct audio_rung *r, AVCodecContext *codec, int64_t from, i
                         continue;
                 }
                 package_next(r->package, at); /* cuts only after a hole that was left open */
+                say(r, at / AAC_FRAME_SAMPLES);
                 package_add(r->package, r->pkt, at, at >= r->silent_from && at < r->silent_until);
                 package_next(r->package, at + AAC_FRAME_SAMPLES);
         }
@@ -172,6 +210,8 @@ void audio_rung_close(struct audio_rung **rp)
         *rp = NULL;
         if (!r)
                 return;
+        while (r->said_count > 0)
+                buf_unref(&r->said[--r->said_count].boxes);
         package_close(&r->package);
         av_packet_free(&r->pkt);
         avcodec_free_context(&r->next);

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/aac_data.h"
 #include "common/cue.h"
 
 struct buf *cues_join(struct buf *boxes, struct buf *more)
@@ -23,28 +24,51 @@ static bool is_there(const struct buf *boxes, const struct buf *box)
         return boxes && memmem(boxes->data, boxes->len, box->data, box->len);
 }
 
+/* What one frame of the source says. */
+struct hearing {
+        struct cues *cues;
+        int64_t frame_us;
+        uint32_t timescale;
+        size_t heard, lost;
+};
+
+static void hear(void *arg, const uint8_t *message, size_t len_bytes)
+{
+        struct hearing *h = arg;
+        struct cues *c = h->cues;
+        struct cue cue;
+        if (cue_message_read(&cue, message, len_bytes, h->frame_us) != 0)
+                return;
+        /* An encoder may have written thousands itself, and each is compared with all that wait. */
+        if (++h->heard > CUES_OF_FRAME) {
+                h->lost++;
+                return;
+        }
+        struct buf *box = cue_box(&cue, h->timescale);
+        bool known = is_there(c->boxes, box), fits = (c->boxes ? c->boxes->len : 0) + box->len <= CUES_BYTES_WAIT;
+        h->lost += !known && !fits;
+        if (!known && fits)
+                c->boxes = cues_join(c->boxes, box);
+        else
+                buf_unref(&box);
+}
+
 size_t cues_add(struct cues *c, const AVFrame *from, uint32_t timescale)
 {
-        size_t lost = 0, said_here = 0;
+        struct hearing h = {.cues = c, .frame_us = from->pts, .timescale = timescale};
         for (int i = 0; i < from->nb_side_data; i++) {
                 const AVFrameSideData *said = from->side_data[i];
-                struct cue cue;
-                if (said->type != AV_FRAME_DATA_SEI_UNREGISTERED || cue_sei_read(&cue, said->data, said->size, from->pts) != 0)
-                        continue;
-                /* An encoder may have written thousands itself, and each is compared with all that wait. */
-                if (++said_here > CUES_OF_PICTURE) {
-                        lost++;
-                        continue;
-                }
-                struct buf *box = cue_box(&cue, timescale);
-                bool known = is_there(c->boxes, box), fits = (c->boxes ? c->boxes->len : 0) + box->len <= CUES_BYTES_WAIT;
-                lost += !known && !fits;
-                if (!known && fits)
-                        c->boxes = cues_join(c->boxes, box);
-                else
-                        buf_unref(&box);
+                if (said->type == AV_FRAME_DATA_SEI_UNREGISTERED)
+                        hear(&h, said->data, said->size);
         }
-        return lost;
+        return h.lost;
+}
+
+size_t cues_hear(struct cues *c, const struct frame *from, uint32_t timescale)
+{
+        struct hearing h = {.cues = c, .frame_us = from->dts_us + from->cts_us, .timescale = timescale};
+        aac_data_each(from->bytes->data, from->bytes->len, hear, &h);
+        return h.lost;
 }
 
 struct buf *cues_give(struct cues *c)

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "transcoderd/encode/cues.h"
 #include "transcoderd/encode/grid.h"
 
 #define SILENCE_PIECE 8192 /* samples put in at a time, so that a long hole does not need the memory of a long hole */
@@ -209,6 +210,23 @@ int sound_add(struct sound *s, const AVFrame *f, int64_t mono_us)
         return sane ? 0 : ERR_CORRUPT;
 }
 
+/* --- what is said with it --- */
+
+/* Where it belongs hangs on the frame's time alone, so that each transcoder has it in the same chunk, and who goes on knows what the one before
+ * has said. */
+void sound_say(struct sound *s, const struct frame *f)
+{
+        struct cues cues = {0};
+        size_t lost = cues_hear(&cues, f, AUDIO_TIMESCALE);
+        struct buf *boxes = cues_give(&cues);
+        int64_t at_us = f->dts_us + f->cts_us, frame = grid_ticks(at_us > 0 ? at_us : 0, AUDIO_TIMESCALE) / AAC_FRAME_SAMPLES;
+        lost += boxes && s->rung_count == 0;
+        for (size_t i = 0; boxes && i < s->rung_count; i++)
+                lost += !audio_rung_say(s->rungs[i], frame, buf_ref(boxes));
+        atomic_fetch_add(&s->out->tally.cues_lost, lost);
+        buf_unref(&boxes);
+}
+
 /* --- without sound --- */
 
 static int64_t end_us(const struct sound *s)
@@ -251,8 +269,11 @@ void sound_finish(struct sound *s)
                 pcm_append(&s->pcm, NULL, AAC_FRAME_SAMPLES - s->pcm.len % AAC_FRAME_SAMPLES);
                 encode_all(s, false);
         }
-        for (size_t i = 0; i < s->rung_count; i++)
+        for (size_t i = 0; i < s->rung_count; i++) {
                 audio_rung_finish(s->rungs[i]);
+                if (!atomic_load(&s->out->goes_on)) /* else the next transcoder has those frames */
+                        atomic_fetch_add(&s->out->tally.cues_lost, audio_rung_unsaid(s->rungs[i]));
+        }
 }
 
 void sound_fini(struct sound *s)

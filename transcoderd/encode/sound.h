@@ -3,6 +3,7 @@
  *
  *   sound_init    what was decoded begins and ends with audio.c
  *   sound_add     decoded sound, in the order in which it is heard. The first one opens the rungs
+ *   sound_say     what a coded frame says (cues.h), after the sound that was decoded of it
  *   sound_fill    nothing came in time: silence, if it is due (slate.h)
  *   sound_loosen  something was lost before what comes next: its time is given back at once, not stretched for seconds
  *   sound_finish  nothing comes any more
@@ -50,6 +51,7 @@ void sound_init(struct sound *s, const struct job *job, struct outlet *out, bool
 /* f->pts is media time, µs. 0; ERR_UNSUPPORTED: no sound can be made of its format; ERR_CORRUPT: it does not convert, or
  * samples of it that are no numbers, or far beyond any sound, were made silent. */
 int sound_add(struct sound *s, const AVFrame *f, int64_t mono_us);
+void sound_say(struct sound *s, const struct frame *f);
 /* The caller has seen that nothing waits. */
 void sound_fill(struct sound *s, int64_t now_us, int64_t mono_us);
 int64_t sound_wait_us(struct sound *s, int64_t now_us, int64_t mono_us); /* before silence could be due; slate.h */
