@@ -87,6 +87,8 @@ static void write_session(struct text *t, const struct session *s, const char *t
         fprintf(t->file, "%s{\"id\":\"%s\",\"session\":\"%s\",\"state\":\"%s\",\"started\":\"%s\",\"title\":", t->entries++ ? "," : "",
                 s->stream, s->id, session_state_name(s), clock_iso(iso, sizeof(iso), s->epoch_us));
         write_string(t, s->title);
+        if (s->captions)
+                fputs(",\"captions\":true", t->file);
         fputs(",\"tracks\":", t->file);
         if (tracks)
                 fputs(tracks, t->file);

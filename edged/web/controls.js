@@ -5,13 +5,17 @@ import { clockText } from '/web/share.js'
 
 const IDLE_MS = 3000
 const STEP_S = 5
+const NORMAL = 1
 const at = (id) => document.getElementById(id)
 
 export class Controls {
-  // current(): the Player or null. goLive(): what the live button does.
-  constructor(current, goLive) {
+  // current(): the Player or null. goLive(): what the live button does. cues: those of what is played
+  constructor(current, goLive, cues) {
     this.current = current
     this.goLive = goLive
+    this.cues = cues
+    this.speed = NORMAL
+    this.captions = false // wanted, by whatever player can show them
     this.stage = at('stage')
     this.video = at('video')
     this.dragging = false
@@ -61,6 +65,7 @@ export class Controls {
       if (player) player.choose(e.target.value === 'auto' ? null : e.target.value)
       this.rung()
     }
+    at('speed').onchange = (e) => this.setSpeed(Number(e.target.value))
   }
 
   sliders() {
@@ -94,6 +99,7 @@ export class Controls {
     if (!player || max <= min) return
     peek.hidden = false
     at('peek-time').textContent = player.live ? `−${clockText(max - seconds)}` : clockText(seconds - min)
+    at('peek-said').textContent = this.cues.near(seconds, min, max)
     const thumb = await player.thumbnail(seconds)
     picture.hidden = !thumb
     if (thumb) {
@@ -118,6 +124,8 @@ export class Controls {
         l: () => this.goLive(),
         c: () => this.toggleCaptions(),
         p: () => this.togglePip(),
+        '<': () => this.stepSpeed(-1),
+        '>': () => this.stepSpeed(1),
         ArrowLeft: () => this.step(-STEP_S),
         ArrowRight: () => this.step(STEP_S),
         ArrowUp: () => this.setVolume(this.video.volume + 0.1),
@@ -184,8 +192,21 @@ export class Controls {
 
   toggleCaptions() {
     const player = this.current()
-    if (player) player.showCaptions(!player.showsCaptions())
+    if (!player?.hasCaptions()) return
+    this.captions = !player.showsCaptions()
+    player.showCaptions(this.captions)
     this.tick()
+  }
+
+  setSpeed(speed) {
+    this.speed = speed
+    this.video.playbackRate = speed
+    at('speed').value = String(speed)
+  }
+
+  stepSpeed(by) {
+    const { options, selectedIndex } = at('speed'), next = options[selectedIndex + by]
+    if (next && !at('speed').parentElement.hidden) this.setSpeed(Number(next.value))
   }
 
   step(seconds) {
@@ -250,12 +271,23 @@ export class Controls {
       seek.setAttribute('aria-valuetext', player.live ? `${clockText(end - now)} behind live` : clockText(now - start))
     }
     at('captions').hidden = !player.hasCaptions()
+    if (this.captions && player.hasCaptions() && !player.showsCaptions()) player.showCaptions(true)
     at('captions').setAttribute('aria-pressed', String(player.showsCaptions()))
     const latency = player.latency()
     const atEdge = player.live && !this.video.paused && latency < player.targetLatency() + NEAR_S
     at('live').classList.toggle('at-edge', atEdge)
+    this.offerSpeed(!player.live || (!atEdge && latency > player.targetLatency() + NEAR_S))
+    if (player.live) this.cues.draw()
+    else this.cues.draw(start, end)
     at('live-text').textContent = player.live ? (atEdge ? 'Live' : 'Go live') : at('live-text').textContent
     at('latency').textContent = !player.live ? `${clockText(now)} / ${clockText(end)}`
       : Number.isNaN(latency) ? '' : latency < 60 ? `${latency.toFixed(1)} s` : `−${clockText(latency)}`
+  }
+
+  // At the live edge there is one speed, which the player steers by. Players set it too, when they begin or jump.
+  offerSpeed(offered) {
+    if (!offered && this.speed !== NORMAL) this.setSpeed(NORMAL)
+    else if (offered && this.speed !== NORMAL && this.video.playbackRate !== this.speed) this.video.playbackRate = this.speed
+    at('speed').parentElement.hidden = !offered
   }
 }

@@ -1,10 +1,13 @@
 // low_latency.js - the page's low-latency mode: tail.js, which plays one answer a track that never ends, with the face that player.js has.
 //
 // It knows nothing but the live edge. A viewer who pauses or goes back is handed to the player of segments (events.away), where he finds his
-// place; so is everybody whom tail.js cannot help (events.failed).
+// place; so is who wants captions, which that one reads, and everybody whom tail.js cannot help (events.failed).
+import { readBox } from '/web/cues.js'
 import { bufferedS, pictureMetrics, watchPicture } from '/web/picture.js'
 
 const BACK_S = 0.5 // so far before the picture is a place of its own
+const DEPTH_MS = 30000 // so often it is looked how far back one can go
+const PICTURES_S = 5   // from one still picture to the next that is asked for
 
 // How far this clock is behind the server's, in ms; 0 where it does not say.
 async function clockBehindMs() {
@@ -19,10 +22,13 @@ async function clockBehindMs() {
 
 export class LowLatencyPlayer {
   // Player of tail.js; base: ".../live/STREAM/SESSION/"; stream: its entry of /api/streams. events as of player.js, and away(seconds): it
-  // is to go on there (NaN: at the live edge) with another player
+  // is to go on there (NaN: at the live edge) with another player; captions(): whether the broadcast has some, as far as is known
   constructor(Player, video, base, stream, events) {
     this.video = video
+    this.base = base
     this.events = events
+    this.depthS = 0
+    this.depthMs = -Infinity
     this.live = true
     this.stands = false
     this.tail = new Player(video, base, stream, {
@@ -30,6 +36,10 @@ export class LowLatencyPlayer {
       ended: () => events.ended(),
       failed: (text) => events.failed('away', text),
       rung: () => events.rung(),
+      cue: (box) => {
+        const cue = readBox(box)
+        if (cue) events.cue(cue)
+      },
     })
     clockBehindMs().then((ms) => { this.tail.clockMs = ms })
     this.endWatch = watchPicture(video, () => this.metrics().firstFrameMs !== null, (stands) => {
@@ -53,14 +63,44 @@ export class LowLatencyPlayer {
   rung() { return this.tail.rung() }
   choose(id) { this.tail.choose(id) }
 
-  hasCaptions() { return false }
+  hasCaptions() { return this.events.captions() }
   showsCaptions() { return false }
-  showCaptions() {}
-  thumbnail() { return Promise.resolve(null) }
+  showCaptions(shown) {
+    if (shown) this.events.away(NaN)
+  }
 
+  async thumbnail(seconds) {
+    const image = new Image()
+    image.src = `${this.base}thumbs/${Math.floor(Math.max(0, seconds) / PICTURES_S)}x${PICTURES_S}.jpg`
+    try {
+      await image.decode()
+    } catch {
+      return null // there is none
+    }
+    return { url: image.src, x: 0, y: 0, width: image.naturalWidth, height: image.naturalHeight }
+  }
+
+  // Not only of what is here: who goes back is handed over.
   range() {
     const { buffered } = this.video
-    return buffered.length ? { start: buffered.start(0), end: buffered.end(buffered.length - 1) } : { start: 0, end: 0 }
+    this.askDepth()
+    if (!buffered.length) return { start: 0, end: 0 }
+    const end = buffered.end(buffered.length - 1)
+    return { start: Math.max(0, Math.min(buffered.start(0), end - this.depthS)), end }
+  }
+
+  // Of the manifest, when there is a picture.
+  async askDepth() {
+    const nowMs = performance.now()
+    if (this.metrics().firstFrameMs === null || nowMs - this.depthMs < DEPTH_MS) return
+    this.depthMs = nowMs
+    try {
+      const answer = await fetch(`${this.base}manifest.mpd`, { signal: AbortSignal.timeout(8000) })
+      const [, hours, minutes, seconds] = (await answer.text()).match(/timeShiftBufferDepth="PT(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?"/) || []
+      this.depthS = 3600 * (hours || 0) + 60 * (minutes || 0) + Number(seconds || 0)
+    } catch {
+      // what was known stays
+    }
   }
 
   latency() { return this.pausedAt === undefined ? this.tail.latency() : NaN }

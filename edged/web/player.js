@@ -1,6 +1,7 @@
 // player.js - dash.js, set up for a stream about a second behind, and the few questions the page asks of it.
 //
 // It is kept as far behind the camera as the viewer's connection needs (pace.js), by speed. Who goes back or pauses stays where he is.
+import { SCHEMES } from '/web/cues.js'
 import { Pace } from '/web/pace.js'
 import { bufferedS, pictureMetrics, watchPicture } from '/web/picture.js'
 
@@ -10,6 +11,7 @@ const RATE = 0.08 // faster or slower at most, as low latency is (tail.js)
 const PACE_MS = 50, PACE_STEP_S = 0.04 // how often it is looked at; less is not told to dash.js
 const LATE_MS = 4000 // no first picture for so long: the live edge may be late, and is looked for farther back
 const QUIET_MS = 1500 // after a jump: what is in the buffer says nothing of the connection yet
+const NO_DURATION = 0xffffffff // of an event, in its ticks
 const UTC_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014'
 
 // How it plays here, for who runs the edges (CMCD): with segments in headers, so that their addresses stay the same for all, and when it
@@ -83,7 +85,9 @@ function readManifest(manifest) {
   const references = (manifest.Period || []).flatMap((p) => p.AdaptationSet || []).flatMap((set) => set.ProducerReferenceTime || [])
   const captured = references.find((r) => r.type === 'captured' && Number(r.presentationTime) === 0)
   const lead = captured ? (new Date(manifest.availabilityStartTime) - new Date(captured.wallClockTime)) / 1000 : 0
-  return { lead: Number.isFinite(lead) ? lead : 0, target: latency?.target / 1000 || NaN, least: latency?.min / 1000 || 0 }
+  // A recording is played from 0 on, wherever it begins.
+  const [period] = manifest.Period || [], shift = manifest.type === 'dynamic' ? 0 : Number(period?.id?.slice(1)) - (period?.start || 0)
+  return { lead: Number.isFinite(lead) ? lead : 0, shift: shift || 0, target: latency?.target / 1000 || NaN, least: latency?.min / 1000 || 0 }
 }
 
 // How far behind the next player begins: the last one gave up before it had a picture. 0: as usual.
@@ -92,7 +96,7 @@ let beginBehind = 0
 // One source being played: from the address that its manifest is at to close().
 export class Player {
   // events: started(), stands() when the picture should move and has not for STILL_MS, moves() when it does again, ended(),
-  // failed(kind, text) with what kindOf() knows, rungs(), rung(). from: where to begin, in seconds of the broadcast; NaN: as usual
+  // failed(kind, text) with what kindOf() knows, rungs(), rung(), cue(what cues.js takes). from: where to begin, in seconds of the broadcast; NaN: as usual
   constructor(video, base, live, events, from = NaN) {
     this.video = video
     this.live = live
@@ -103,6 +107,7 @@ export class Player {
     this.firstFrameMs = null
     const dash = this.dash = dashOn(video)
     this.lead = 0
+    this.shift = 0 // what the video's time is behind the broadcast's
     this.pace = null // as long as nobody knows the manifest, or it is a recording
     this.delay = NaN // what dash.js was told last
     this.atEdge = live && Number.isNaN(from)
@@ -146,6 +151,13 @@ export class Player {
     const afterwards = (call) => setTimeout(call, 0)
     on('PLAYBACK_ENDED', () => afterwards(() => events.ended()))
     on('ERROR', (e) => afterwards(() => events.failed(kindOf(e.error?.code ?? null), e.error?.message || 'unknown fault')))
+    // Told when they come, which is before their time: cues.js looks at the clock.
+    const cue = ({ event: e }) => events.cue?.({ id: e.id, scheme: e.eventStream.schemeIdUri, at: e.calculatedPresentationTime,
+      duration: e.duration < NO_DURATION / (e.eventStream.timescale || 1) ? e.duration : null, bytes: e.messageData })
+    for (const scheme of SCHEMES) {
+      this.handlers.push([scheme, cue])
+      dash.on(scheme, cue, null, { mode: window.dashjs.MediaPlayer.events.EVENT_MODE_ON_RECEIVE })
+    }
     this.listening = new AbortController()
     const hear = (name, call) => live && video.addEventListener(name, call, { signal: this.listening.signal })
     hear('pause', () => this.catchUp(false))
@@ -162,8 +174,10 @@ export class Player {
   }
 
   read(manifest) {
-    if (manifest?.type !== 'dynamic') return
+    if (!manifest) return
     const told = readManifest(manifest)
+    this.shift = told.shift
+    if (manifest.type !== 'dynamic') return
     this.lead = told.lead
     if (this.pace || !told.target) return
     this.pace = new Pace(told.target, told.least)
@@ -216,6 +230,11 @@ export class Player {
 
   rungs() {
     return this.dash.getRepresentationsByType('video') || []
+  }
+
+  // The name of a track that tells what is said.
+  track() {
+    return (this.rungs()[0] || this.dash.getRepresentationsByType('audio')?.[0])?.id || ''
   }
 
   // The one that is on screen, or, until the first switch is seen there, the one being loaded.

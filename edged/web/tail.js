@@ -62,6 +62,7 @@ class Track {
     } else if (type === 'prft' && this.segment(timeOf(bytes, this.scale))) {
       return
     } else {
+      if (type === 'emsg') this.player.events.cue?.(bytes)
       this.chunk.push(bytes)
     }
     if (type !== 'mdat') return

@@ -10,8 +10,9 @@
 //
 // ?t=90 or ?t=1m30s: it begins there, as far as that can be had. /embed/NAME is the same page, only the player of it (embed.js).
 //
-// window.freshet is for tests and curious people: { player, state, metrics() }.
+// window.freshet is for tests and curious people: { player, state, metrics() }. What is said beside the picture is told as events (cues.js).
 import { Controls } from '/web/controls.js'
+import { Cues, readPlaylist } from '/web/cues.js'
 import { LowLatencyPlayer } from '/web/low_latency.js'
 import { MediaKeys } from '/web/media_keys.js'
 import { NativePlayer, supported as playsNatively } from '/web/native.js'
@@ -42,7 +43,8 @@ let unlisted = 0    // polls in a row that did not have the stream
 let viewers = 0
 let answers = true  // the server did when it was asked last
 
-const controls = new Controls(() => player, goLive)
+const cues = new Cues(video, at('said'), at('marks'))
+const controls = new Controls(() => player, goLive, cues)
 const mediaKeys = new MediaKeys(video, controls)
 const share = new Share(() => ({ name, session: wanted, player }))
 
@@ -86,6 +88,7 @@ function closePlayer() {
 // make(events): the player
 function play(make, live, from) {
   closePlayer()
+  cues.clear()
   session = from
   enter('loading', live ? 'Connecting…' : 'Loading the recording…')
   const mine = make({
@@ -97,6 +100,8 @@ function play(make, live, from) {
     ended: () => mine === player && over(),
     failed: (kind, text) => mine === player && failed(kind, text),
     away: (seconds) => mine === player && leaveNear(seconds),
+    captions: () => Boolean(stream?.captions),
+    cue: (cue) => mine === player && cues.add(cue),
   })
   player = mine
   if (!live) at('live-text').textContent = stream && isOn(stream) ? 'Watch live' : 'Recording'
@@ -105,6 +110,21 @@ function play(make, live, from) {
 function plays() {
   enter('playing')
   tell('It plays.')
+  if (!player.live) markCues(player, session)
+}
+
+// Where in a recording something was said, before the viewer comes there.
+async function markCues(mine, of) {
+  const track = mine.track?.()
+  if (!track || !of || mine.marked) return
+  mine.marked = true
+  try {
+    const answer = await fetch(`${server}${prefix}/live/${name}/${of}/${track}/classic.m3u8`, { signal: AbortSignal.timeout(8000) })
+    const text = answer.ok ? await answer.text() : ''
+    if (mine === player) for (const cue of readPlaylist(text, mine.shift)) cues.add(cue)
+  } catch {
+    // they come with the segments
+  }
 }
 
 // Of a live stream that was ended this was the last picture, which is no fault: hasEnded() asks.
@@ -139,7 +159,7 @@ let wantsNear = false
 let notNearUntil = 0  // it did not go well
 const NOT_NEAR_MS = 60000
 
-const playsNear = () => Boolean(Near && wantsNear && stream && isOn(stream) && stream.tracks?.length && Number.isNaN(beginAt) && performance.now() >= notNearUntil)
+const playsNear = () => Boolean(Near && wantsNear && !controls.captions && stream && isOn(stream) && stream.tracks?.length && Number.isNaN(beginAt) && performance.now() >= notNearUntil)
 
 function playLive() {
   if (playsNear()) play((events) => new LowLatencyPlayer(Near, video, `${server}${prefix}/live/${name}/${stream.session}/`, stream, events), true, stream.session)
@@ -148,6 +168,7 @@ function playLive() {
 
 // seconds: where it goes on with segments; NaN: at the live edge, with whatever is wanted there
 function leaveNear(seconds) {
+  if (controls.captions) tell('Captions are shown a little further behind the camera.')
   beginAt = seconds
   playLive()
 }
@@ -170,6 +191,10 @@ function wantNear(wants) {
 
 at('near').onclick = () => {
   wantNear(!wantsNear)
+  if (wantsNear && controls.captions) {
+    controls.captions = false
+    tell('Captions are off: they are shown a little further behind the camera.')
+  }
   remember('near', wantsNear)
   if (player && player.live) playLive()
 }
@@ -348,7 +373,7 @@ document.addEventListener('visibilitychange', () => !document.hidden && back())
 window.freshet = {
   get player() { return player && (player.dash || player.tail) },
   get state() { return state },
-  metrics: () => ({ state, session, ...(player ? player.metrics() : {}) }),
+  metrics: () => ({ state, session, cues: cues.list.length, cuesTold: cues.told, ...(player ? player.metrics() : {}) }),
 }
 
 document.querySelector('.brand').href = `${prefix}/`

@@ -90,6 +90,21 @@ export class Cluster {
       `${this.node('ingestd').rtmp}/${stream}`], { stdio: 'ignore' }))
   }
 
+  // A picture, or sound alone, beside which something is said every 0.7 s: a text, and each fifth time a splice (test_cues.py).
+  publishCues(stream, { seconds = 300, soundOnly = false } = {}) {
+    const file = join(this.dir, `${stream}.flv`)
+    execFileSync('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=10', '-f', 'lavfi', '-i', 'sine=frequency=440', '-t', String(seconds),
+      '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-g', '10', '-c:a', 'aac', file])
+    const say = `
+import sys
+sys.path.insert(0, sys.argv[1])
+import rtmp, test_cues
+tags = [t for t in rtmp.flv_tags(sys.argv[2]) if t[0] in (rtmp.AUDIO, rtmp.VIDEO) and (sys.argv[4] != "true" or t[0] == rtmp.AUDIO)]
+test_cues.Caster(sys.argv[3], tags).join()`
+    this.publishers.add(spawn('/usr/bin/python3', ['-c', say, join(top, 'tests', 'system'), file, `${this.node('ingestd').rtmp}/${stream}`, String(soundOnly)],
+      { stdio: 'ignore' }))
+  }
+
   // before: "/t/<token>" for a private stream
   async state(stream, before = '') {
     const { streams } = await (await fetch(this.url(`${before}/api/streams`))).json()

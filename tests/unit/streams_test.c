@@ -342,6 +342,19 @@ static void test_a_page_without_recordings_is_the_last(void **state)
         json_decref(j);
 }
 
+static void test_who_has_captions_says_so(void **state)
+{
+        (void)state;
+        struct session *s = live("cam", "S1", 1769862896788000);
+        json_t *j = list_now();
+        assert_null(json_object_get(json_array_get(json_object_get(j, "streams"), 0), "captions"));
+        json_decref(j);
+        s->captions = true;
+        j = list_now();
+        assert_true(json_is_true(json_object_get(json_array_get(json_object_get(j, "streams"), 0), "captions")));
+        json_decref(j);
+}
+
 /* parsed() holds it against BODY_MAX: it comes with one FETCH, and is of one moment. */
 static void test_the_longest_page_is_one_answer(void **state)
 {
@@ -354,6 +367,7 @@ static void test_the_longest_page_is_one_answer(void **state)
         for (unsigned n = 0; n < RECORDINGS_PAGE; n++) {
                 struct session *s = recording(name, n, 1769862896788);
                 session_set_title(s, title);
+                s->captions = true;
                 s->load = LOAD_DONE;
                 for (unsigned i = 0; i < SESSION_TRACKS_MAX; i++) {
                         struct track *t = track_append(s);
@@ -413,6 +427,7 @@ int main(void)
                 TEST(test_a_page_may_begin_at_a_time),
                 TEST(test_a_page_without_recordings_is_the_last),
                 TEST(test_the_longest_page_is_one_answer),
+                TEST(test_who_has_captions_says_so),
                 cmocka_unit_test(test_the_order_holds_whatever_comes_and_goes),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
