@@ -1,167 +1,171 @@
 #!/usr/bin/env python3
-"""CPU of the RTMP tier per publisher-second: 50 publishers of 1 Mbit/s each from our own load generator, into ingestd with
-everything relayed over nng, by RTMP and by RTMPS, into nginx with its rtmp module, and into a receive-only floor (a process that only reads the
-sockets), one after the other in one run. Memory per publisher is the growth of the process over its idle size.
+"""CPU of the RTMP tier per publisher-second: publishers of 1 Mbit/s each from our own load generator, in chunks of 4096 bytes (what OBS sends)
+and of 128 (what an encoder sends that says nothing), 50 and 400 of them. They publish, in alternating turns of one run, to
 
-Only the measured process is counted: not the generator, not the transcoder at the other end."""
+  ingestd        which relays all of it over nng; once by RTMPS, too
+  nginx          with its rtmp module, which relays nothing
+  nginx, push    which relays each stream to another server, as ingestd does
+  floor          which only reads the sockets
+
+Only the measured process is counted, in nanoseconds of its threads: not the generator, not who takes what is relayed. Memory of a publisher is
+what the process grew by, less what is kept for a transcoder's death; latency is from the generator's send() of a picture to its arrival at the
+transcoder."""
 import argparse
-import os
+import json
 import pathlib
-import re
 import shutil
+import signal
 import socket
+import statistics
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-TOOLS = TOP / "build/release/tools"
-TICK = os.sysconf("SC_CLK_TCK")
+from rig import BIN, TOOLS, Aims, Rig, Server, cores, end, get, turns, wait_for
 
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+SETTLE_S = 4
+ROOM = {"replay_bytes": 1 << 20, "publishers_of_address": 0, "publishes_of_address_per_s": 0}
 
 
-def rss_kb(pid):
-    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1))
-
-
-def wait_port(port, process):
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            sys.exit(f"{process.args[0]} ended with status {process.returncode}")
+def listens(port):
+    def knock():
         with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    sys.exit(f"port {port} does not open")
+            return s.connect_ex(("127.0.0.1", port)) == 0
+    wait_for(knock, f"port {port} is open")
 
 
-def wait_ready(admin, process):
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{admin}/readyz", timeout=1)
-            return
-        except OSError:
-            time.sleep(0.05)
-    sys.exit(f"{process.args[0]} does not get ready")
+class Bench:
+    def __init__(self, rig, args):
+        self.rig, self.args = rig, args
+        self.module = next(iter(pathlib.Path("/usr/lib/nginx/modules").glob("*rtmp*.so")))
 
+    def certificate(self):
+        """A directory with a pair for localhost."""
+        directory = self.rig.directory / "certs"
+        if not directory.exists():
+            directory.mkdir()
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                            "-keyout", directory / "tls.key", "-out", directory / "tls.crt", "-subj", "/CN=localhost"],
+                           check=True, stderr=subprocess.DEVNULL)
+        return directory
 
-def load(port, args, scheme="rtmp"):
-    return subprocess.Popen([TOOLS / "rtmp_load", f"--url={scheme}://127.0.0.1:{port}/live", f"--publishers={args.publishers}",
-                             f"--kbps={args.kbps}", f"--seconds={args.seconds + 8}"], stdout=subprocess.DEVNULL)
+    # Each starts a server, and whom it needs: (the server, the scheme, who is told SIGUSR2 when the measurement begins and then says the delays).
 
-
-def replay_kb(admin):
-    """What of a process's memory is frames that are kept for a transcoder's death; 0 for the peers, which keep none."""
-    if not admin:
-        return 0
-    text = urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=2).read().decode()
-    return int(re.search(r"^ingestd_replay_bytes (\d+)", text, re.M).group(1)) / 1024
-
-
-def measure(pid, port, args, admin=None, scheme="rtmp"):
-    """CPU ms a publisher-second, kB a publisher, and kB of it in the replay buffer (the mean over the time)."""
-    idle_kb = rss_kb(pid)
-    generator = load(port, args, scheme)
-    try:
-        time.sleep(4)
-        before, at = cpu_seconds(pid), time.monotonic()
-        kept = []
-        while time.monotonic() - at < args.seconds:
-            time.sleep(1)
-            kept.append(replay_kb(admin))
-        if generator.poll() is not None:
-            sys.exit("the load generator ended early")
-        cpu_ms = (cpu_seconds(pid) - before) / (time.monotonic() - at) * 1000 / args.publishers
-        return cpu_ms, (rss_kb(pid) - idle_kb) / args.publishers, sum(kept) / len(kept) / args.publishers
-    finally:
-        generator.terminate()
-        generator.wait()
-
-
-def with_process(command, ready, port, args, admin=None, scheme="rtmp"):
-    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        ready(process)
-        return measure(process.pid, port, args, admin, scheme)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def certificate(scratch):
-    """A directory with a pair for localhost."""
-    directory = pathlib.Path(scratch) / "certs"
-    if not directory.exists():
-        directory.mkdir()
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                        "-keyout", directory / "tls.key", "-out", directory / "tls.crt", "-subj", "/CN=localhost"],
-                       check=True, stderr=subprocess.DEVNULL)
-    return directory
-
-
-def ingestd(scratch, args, scheme="rtmp"):
-    base = args.port_base
-    sink = subprocess.Popen([TOOLS / "fake_transcoder", f"--port={base + 1}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_port(base + 1, sink)
-        settings = {"rtmp_port": base + 2, "admin_port": base + 3, "transcoders": f"127.0.0.1:{base + 1}", "id": "bench",
-                    "replay_bytes": 1 << 20, "publishers_of_address": 0, "publishes_of_address_per_s": 0}
+    def ingestd(self, scheme="rtmp"):
+        taker_port, port, tls_port, admin = (self.rig.port() for _ in range(4))
+        taker = self.rig.spawn([TOOLS / "fake_transcoder", f"--port={taker_port}", "--delays"], cores()[1], stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True)
+        listens(taker_port)
+        settings = {"rtmp_port": port, "admin_port": admin, "transcoders": f"127.0.0.1:{taker_port}", "id": "bench", **ROOM}
         if scheme == "rtmps":
-            settings |= {"rtmps_port": base + 4, "rtmps_certs": certificate(scratch)}
-        command = [TOP / "bin/ingestd"] + [word for k, v in settings.items() for word in ("--set", f"{k}={v}")]
-        return with_process(command, lambda p: wait_ready(base + 3, p), base + (4 if scheme == "rtmps" else 2), args,
-                            base + 3, scheme)
-    finally:
-        sink.terminate()
-        sink.wait()
+            settings |= {"rtmps_port": tls_port, "rtmps_certs": self.certificate()}
+        process = self.rig.spawn([BIN / "ingestd", *(word for k, v in settings.items() for word in ("--set", f"{k}={v}"))], cores()[0],
+                                 stderr=subprocess.DEVNULL)
+        wait_for(lambda: get(f"http://127.0.0.1:{admin}/readyz"), "ingestd is ready")
+        return Server("ingestd", process, f"{scheme}://127.0.0.1:{tls_port if scheme == 'rtmps' else port}", admin), taker
+
+    def one_nginx(self, name, push, cpus):
+        port = self.rig.port()
+        conf = self.rig.directory / f"{name}-{port}.conf"
+        conf.write_text(f"""load_module {self.module};
+            daemon off; master_process off; worker_processes 1; worker_rlimit_nofile {self.rig.files};
+            pid {conf}.pid; error_log {conf}.log;
+            events {{ worker_connections 8192; }}
+            rtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; {push} }} }} }}""")
+        process = self.rig.spawn([shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-p", self.rig.directory, "-c", conf], cpus,
+                                 stderr=subprocess.DEVNULL)
+        listens(port)
+        return Server(name, process, f"rtmp://127.0.0.1:{port}")
+
+    def nginx(self):
+        return self.one_nginx("nginx", "", cores()[0]), None
+
+    def nginx_push(self):
+        taker = self.one_nginx("taker", "", cores()[1])
+        return self.one_nginx("push", f"push {taker.base}/live;", cores()[0]), taker.process
+
+    def floor(self):
+        port = self.rig.port()
+        process = self.rig.spawn([TOOLS / "rtmp_floor", f"--port={port}"], cores()[0])
+        listens(port)
+        return Server("floor", process, f"rtmp://127.0.0.1:{port}"), None
+
+    def measure(self, kind, publishers, chunk):
+        """{cpu_ms of a publisher-second, kb of a publisher, kept_kb of it for replay, and of ingestd delays}"""
+        server, taker = self.ingestd("rtmps") if kind == "ingestd, RTMPS" else {"ingestd": self.ingestd, "nginx": self.nginx,
+                                                                              "nginx, push": self.nginx_push, "floor": self.floor}[kind]()
+        idle = server.rss()
+        load = self.rig.spawn([TOOLS / "rtmp_load", f"--url={server.base}/live", f"--publishers={publishers}", f"--kbps={self.args.kbps}",
+                               f"--chunk={chunk}", f"--seconds={self.args.seconds + 600}"], cores()[1], stdout=subprocess.PIPE, text=True)
+        time.sleep(SETTLE_S + publishers / 50)
+        if server.admin:
+            taker.send_signal(signal.SIGUSR2)
+            wait_for(lambda: server.metric("ingestd_publishers") == publishers, "all publish")
+        before, at, kept = server.cpu_s(), time.monotonic(), []
+        while time.monotonic() - at < self.args.seconds:
+            time.sleep(1)
+            kept.append(server.metric("ingestd_replay_bytes") if server.admin else 0)
+        if load.poll() is not None:
+            sys.exit("the load generator ended early")
+        found = {"cpu_ms": (server.cpu_s() - before) / (time.monotonic() - at) * 1000 / publishers}
+        kept_kb = statistics.mean(kept) / 1e3 / publishers
+        found |= {"kb": (server.rss() - idle) / 1e3 / publishers - kept_kb, "kept_kb": kept_kb}
+        end(load)
+        said = json.loads(load.stdout.read())
+        if said["lost"]:
+            sys.exit(f"{kind}: {said}")
+        found["latest_ms"] = said["latest_ms"]
+        if server.admin:
+            taker.send_signal(signal.SIGTERM)
+            found |= json.loads(taker.stdout.read().splitlines()[-1])
+        self.rig.stop(load, server, *([taker] if taker else []))
+        return found
 
 
-def nginx(scratch, args):
-    port = args.port_base + 10
-    conf = pathlib.Path(scratch) / "nginx.conf"
-    module = next(iter(pathlib.Path("/usr/lib/nginx/modules").glob("*rtmp*.so")))
-    conf.write_text(f"load_module {module};\ndaemon off;\nmaster_process off;\nworker_processes 1;\npid {scratch}/nginx.pid;\n"
-                    f"error_log {scratch}/error.log;\nevents {{ worker_connections 1024; }}\n"
-                    f"rtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; }} }} }}\n")
-    return with_process([shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-c", conf], lambda p: wait_port(port, p), port, args)
+def median(rows, name, what):
+    return statistics.median(row[what] for row in rows[name])
 
 
-def floor(scratch, args):
-    port = args.port_base + 20
-    return with_process([TOOLS / "rtmp_floor", f"--port={port}"], lambda p: wait_port(port, p), port, args)
+def ratio(rows, one, other):
+    return statistics.median(a["cpu_ms"] / b["cpu_ms"] for a, b in zip(rows[one], rows[other]))
+
+
+def show(rows, publishers, chunk, aims):
+    print(f"\n{publishers} publishers, chunks of {chunk} bytes\n{'':18}{'CPU ms a':>14}{'× nginx':>10}{'kB of a':>12}{'kept for':>10}"
+          f"{'picture on its way, ms':>26}\n{'':18}{'publisher-s':>14}{'':>10}{'publisher':>12}{'replay':>10}{'p50':>18}{'p99':>8}", flush=True)
+    for name, found in rows.items():
+        delays = f"{median(rows, name, 'delay_p50_ms'):18.1f}{median(rows, name, 'delay_p99_ms'):8.1f}" if "delay_p50_ms" in found[0] else ""
+        print(f"{name:18}{median(rows, name, 'cpu_ms'):14.3f}{ratio(rows, name, 'nginx'):10.2f}{median(rows, name, 'kb'):12.0f}"
+              f"{median(rows, name, 'kept_kb'):10.0f}{delays}", flush=True)
+    what = f"{publishers} publishers, chunks of {chunk}"
+    aims.most(f"{what}: CPU × nginx that pushes", ratio(rows, "ingestd", "nginx, push"), 0.75)
+    aims.most(f"{what}: CPU × nginx that relays nothing", ratio(rows, "ingestd", "nginx"), 1.1 if chunk > 128 else 1.0)
+    aims.most(f"{what}: ms a picture is on its way, of 99 in 100", median(rows, "ingestd", "delay_p99_ms"), 12)
+    aims.most(f"{what}: kB of a publisher beyond replay", median(rows, "ingestd", "kb"), 60)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--publishers", type=int, default=50)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--publishers", type=int, nargs="+", default=[50, 400])
+    parser.add_argument("--chunks", type=int, nargs="+", default=[4096, 128])
     parser.add_argument("--kbps", type=int, default=1000)
-    parser.add_argument("--seconds", type=int, default=15)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--port-base", type=int, default=24500)
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    rows = {"ingestd, relaying over nng": ingestd, "the same, by RTMPS": lambda s, a: ingestd(s, a, "rtmps"),
-            "nginx with rtmp": nginx, "receive-only floor": floor}
-    results = {name: [] for name in rows}
-    with tempfile.TemporaryDirectory(prefix="freshet-ingest-") as scratch:
-        for _ in range(args.rounds):
-            for name, run in rows.items():
-                results[name].append(run(scratch, args))
-    print(f"{args.publishers} publishers of {args.kbps} kbit/s, {args.seconds} s, best of {args.rounds}")
-    print(f"{'':28} {'CPU ms per':>14} {'× floor':>9} {'kB per':>10} {'of it kept':>11}\n"
-          f"{'':28} {'publisher-s':>14} {'':>9} {'publisher':>10} {'for replay':>11}")
-    floor_ms = min(cpu for cpu, *_ in results["receive-only floor"])
-    for name, values in results.items():
-        cpu, kb, kept = min(values)
-        print(f"{name:28} {cpu:14.3f} {cpu / floor_ms:9.2f} {kb:10.0f} {kept:11.0f}")
-    print("aim: ingestd ≤ 0.40 ms; ≤ 150 kB beyond the replay buffer (here at most 1 MB a publisher)")
+    aims = Aims()
+    print(f"{args.kbps} kbit/s each, {args.seconds} s, medians of {args.rounds} rounds; ratios are of rounds")
+    with Rig("ingest") as rig:
+        bench = Bench(rig, args)
+        for publishers in args.publishers:
+            for chunk in args.chunks:
+                kinds = ["ingestd", "nginx", "nginx, push", "floor"] + (["ingestd, RTMPS"] if publishers == args.publishers[0] else [])
+                rows = {kind: [] for kind in kinds}
+                for kind in turns(kinds, args.rounds):
+                    rows[kind].append(bench.measure(kind, publishers, chunk))
+                show(rows, publishers, chunk, aims)
+    print()
+    aims.print()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-/* fake_transcoder --port=N [--id=NAME] [--stored-lag-ms=N] [--full] - takes every stream that an ingestd relays, throws
+/* fake_transcoder --port=N [--id=NAME] [--stored-lag-ms=N] [--full] [--delays] - takes every stream that an ingestd relays, throws
  * the frames away and says that they are stored. On SIGUSR1, and when it ends (SIGTERM), one JSON line a stream on
  * stdout:
  *
@@ -6,7 +6,10 @@
  *    "last_us": …, "video": …, "keys": …, "audio": …, "configs": …, "breaks": …, "out_of_order": …, "backwards": …}
  *
  * closed is the enum close_reason of the last CLOSE, 0 without one; shadow: that was what it was told last; backwards
- * counts decoding times that fell. */
+ * counts decoding times that fell. With --delays one more line says how long rtmp_load's pictures were on their way (load_stamp.h),
+ * since the last SIGUSR2:
+ *
+ *   {"pictures": …, "delay_p50_ms": …, "delay_p99_ms": …, "delay_most_ms": …} */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -21,6 +24,10 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "proto/media.h"
+#include "tests/tools/load_stamp.h"
+
+#define DELAY_STEP_US 100 /* so exactly a delay is told */
+#define DELAYS 10000      /* and so many steps; what was longer counts as the last */
 
 struct stream {
         struct stream *next;
@@ -41,7 +48,26 @@ static struct rpc_server *server;
 static struct stream *streams;
 static uint64_t handles;
 static int64_t stored_lag_us;
-static bool full;
+static bool full, tell_delays;
+static struct {
+        uint64_t of[DELAYS], count;
+        int64_t most_us;
+} delays;
+
+static double delay_ms(double share)
+{
+        uint64_t left = (uint64_t)(share * (double)delays.count);
+        unsigned i = 0;
+        while (i + 1 < DELAYS && left >= delays.of[i])
+                left -= delays.of[i++];
+        return (i + 1) * DELAY_STEP_US / 1e3;
+}
+
+static void print_delays(void)
+{
+        printf("{\"pictures\": %" PRIu64 ", \"delay_p50_ms\": %.1f, \"delay_p99_ms\": %.1f, \"delay_most_ms\": %.1f}\n", delays.count,
+               delay_ms(0.5), delay_ms(0.99), (double)delays.most_us / 1e3);
+}
 
 static void print_stream(const struct stream *s)
 {
@@ -58,6 +84,8 @@ static void print_all(void)
 {
         for (const struct stream *s = streams; s; s = s->next)
                 print_stream(s);
+        if (tell_delays)
+                print_delays();
         fflush(stdout);
 }
 
@@ -113,6 +141,20 @@ static void on_open(struct rpc_request *req)
         rpc_reply(req, message_new(MSG_OPEN_REPLY, open_reply_encode, &reply));
 }
 
+static void count_delay(const struct frame *f)
+{
+        struct reader r;
+        reader_init(&r, f->bytes->data, f->bytes->len);
+        reader_skip(&r, LOAD_STAMP_AT);
+        uint64_t stamp = reader_u64(&r);
+        int64_t us = clock_mono_us() - reader_i64(&r);
+        if (r.err || stamp != LOAD_STAMP || us < 0)
+                return;
+        delays.of[us / DELAY_STEP_US < DELAYS ? us / DELAY_STEP_US : DELAYS - 1]++;
+        delays.count++;
+        delays.most_us = us > delays.most_us ? us : delays.most_us;
+}
+
 static void count_frame(struct stream *s, const struct frame *f)
 {
         s->bytes += f->bytes->len;
@@ -125,6 +167,7 @@ static void count_frame(struct stream *s, const struct frame *f)
         if (f->track == TRACK_VIDEO) {
                 s->video++;
                 s->keys += f->flags & FRAME_KEY;
+                count_delay(f);
         } else {
                 s->audio++;
         }
@@ -251,10 +294,16 @@ static void on_signal(uv_signal_t *h, int signum)
         uv_stop(h->loop);
 }
 
+static void on_forget(uv_signal_t *h, int signum)
+{
+        (void)h, (void)signum;
+        memset(&delays, 0, sizeof(delays));
+}
+
 static void watch(uv_signal_t *h, int signum)
 {
         uv_signal_init(&loop, h);
-        uv_signal_start(h, on_signal, signum);
+        uv_signal_start(h, signum == SIGUSR2 ? on_forget : on_signal, signum);
 }
 
 int main(int argc, char **argv)
@@ -264,6 +313,8 @@ int main(int argc, char **argv)
         for (int i = 1; i < argc; i++) {
                 if (strcmp(argv[i], "--full") == 0)
                         full = true;
+                else if (strcmp(argv[i], "--delays") == 0)
+                        tell_delays = true;
                 else if (sscanf(argv[i], "--port=%d", &port) != 1 &&
                          sscanf(argv[i], "--id=%63[A-Za-z0-9._-]", self.id) != 1 &&
                          sscanf(argv[i], "--stored-lag-ms=%d", &lag_ms) != 1)
@@ -275,10 +326,11 @@ int main(int argc, char **argv)
         self.incarnation_us = clock_wall_us();
         log_init(self.id, LOG_INFO);
         uv_loop_init(&loop);
-        uv_signal_t term, interrupt, show;
+        uv_signal_t term, interrupt, show, forget;
         watch(&term, SIGTERM);
         watch(&interrupt, SIGINT);
         watch(&show, SIGUSR1);
+        watch(&forget, SIGUSR2);
         int err = rpc_server_open(&server, &loop, "127.0.0.1", port, 1024, &self, on_request, NULL);
         if (err) {
                 log_error("port=%d error=\"%s\" msg=\"cannot listen\"", port, err_text(err));
@@ -288,6 +340,6 @@ int main(int argc, char **argv)
         uv_run(&loop, UV_RUN_DEFAULT);
         return 0;
 usage:
-        fprintf(stderr, "usage: fake_transcoder --port=N [--id=NAME] [--stored-lag-ms=N] [--full]\n");
+        fprintf(stderr, "usage: fake_transcoder --port=N [--id=NAME] [--stored-lag-ms=N] [--full] [--delays]\n");
         return 2;
 }

@@ -1,6 +1,7 @@
-/* rtmp_load --url=rtmp[s]://HOST:PORT/APP --publishers=N --kbps=R --seconds=T [--name=PREFIX] - N broadcasters in one
+/* rtmp_load --url=rtmp[s]://HOST:PORT/APP --publishers=N --kbps=R --seconds=T [--chunk=BYTES] [--name=PREFIX] - N broadcasters in one
  * process: each publishes PREFIX-0 … PREFIX-(N-1) with H.264 (30 pictures a second, a keyframe every 2 s) and AAC (48
- * kHz) shaped tags of R kbit/s together, paced by the clock, for T seconds. HOST is a numeric IPv4 address.
+ * kHz) shaped tags of R kbit/s together, in chunks of 4096 bytes or as many as said, paced by the clock, for T seconds. HOST is a numeric
+ * IPv4 address. Each picture says when it was sent (load_stamp.h).
  *
  * It says everything without waiting for an answer, so that it can also talk to a process that only reads (rtmp_floor);
  * what comes back is thrown away. With rtmps: no certificate is verified. At the end, or on SIGTERM, one line of JSON: bytes sent, broadcasters lost, how late
@@ -26,6 +27,7 @@
 #include "common/bytes.h"
 #include "common/clock.h"
 #include "common/mem.h"
+#include "tests/tools/load_stamp.h"
 
 #define FPS 30
 #define GOP 60
@@ -33,8 +35,8 @@
 #define AUDIO_RATE 48000
 #define AUDIO_BYTES 170 /* 64 kbit/s */
 #define KEY_WEIGHT 8    /* a keyframe is so many times as long as another picture */
-#define CHUNK 4096
-#define TLS_EVERY_US 20000 /* ingestd takes a hundred handshakes a second of one address */
+#define DIAL_EVERY_US 1000 /* ingestd has places for 256 of one address that do not publish yet */
+#define TLS_EVERY_US 20000 /* and takes a hundred handshakes a second of it */
 #define OUT_MAX (1u << 20) /* unsent bytes of a broadcaster; beyond, its pictures wait */
 
 enum { CSID_CONTROL = 2, CSID_COMMAND = 3, CSID_AUDIO = 4, CSID_VIDEO = 6 };
@@ -55,6 +57,7 @@ static struct {
         char app[128], url[256];
         const char *prefix;
         size_t picture_bytes; /* of one that is no keyframe */
+        size_t chunk_bytes;
         uint64_t sent_bytes, frames;
         int64_t latest_us;
         unsigned lost;
@@ -134,11 +137,11 @@ static void message(struct publisher *p, uint8_t csid, uint8_t type, uint32_t st
         if (extended)
                 writer_u32(&w, ts_ms);
         append(p, header, w.len);
-        for (size_t at = 0; at < len; at += CHUNK) {
+        for (size_t at = 0; at < len; at += load.chunk_bytes) {
                 const uint8_t again = 0xc0 | csid;
                 if (at)
                         append(p, &again, 1);
-                append(p, data + at, len - at < CHUNK ? len - at : CHUNK);
+                append(p, data + at, len - at < load.chunk_bytes ? len - at : load.chunk_bytes);
         }
 }
 
@@ -230,12 +233,12 @@ static void say_configs(struct publisher *p)
 static void say_hello(struct publisher *p, unsigned number)
 {
         static uint8_t handshake[1 + 1536 + 1536];
-        static const uint8_t chunk_size[] = {0, 0, CHUNK >> 8, CHUNK & 0xff};
+        const uint8_t chunk_size[] = {0, 0, (uint8_t)(load.chunk_bytes >> 8), (uint8_t)load.chunk_bytes};
         char name[96];
         snprintf(name, sizeof(name), "%s-%u", load.prefix, number);
         handshake[0] = 3;
         append(p, handshake, sizeof(handshake));
-        message(p, CSID_CONTROL, TYPE_CHUNK_SIZE, 0, 0, chunk_size, sizeof(chunk_size));
+        message(p, CSID_CONTROL, TYPE_CHUNK_SIZE, 0, 0, chunk_size, sizeof(chunk_size)); /* shorter than any chunk */
         say_connect(p);
         command(p, 0, "createStream", 2, NULL);
         command(p, 1, "publish", 3, name);
@@ -267,6 +270,8 @@ static void send_picture(struct publisher *p)
         writer_u24(&w, 0);
         writer_u32(&w, (uint32_t)len - 9);
         writer_u8(&w, key ? 0x65 : 0x41);
+        writer_u64(&w, LOAD_STAMP);
+        writer_u64(&w, (uint64_t)clock_mono_us());
         message(p, CSID_VIDEO, TYPE_VIDEO, 1, (uint32_t)(video_us(p->video) / 1000), payload, len);
         p->video++;
         load.frames++;
@@ -402,7 +407,7 @@ static bool parse_url(const char *url)
 
 int main(int argc, char **argv)
 {
-        unsigned publishers = 1, kbps = 1000, seconds = 10;
+        unsigned publishers = 1, kbps = 1000, seconds = 10, chunk = 4096;
         bool url = false;
         load.prefix = "load";
         for (int i = 1; i < argc; i++) {
@@ -411,15 +416,16 @@ int main(int argc, char **argv)
                 else if (strncmp(argv[i], "--name=", 7) == 0)
                         load.prefix = argv[i] + 7;
                 else if (sscanf(argv[i], "--publishers=%u", &publishers) != 1 &&
-                         sscanf(argv[i], "--kbps=%u", &kbps) != 1 &&
+                         sscanf(argv[i], "--kbps=%u", &kbps) != 1 && sscanf(argv[i], "--chunk=%u", &chunk) != 1 &&
                          sscanf(argv[i], "--seconds=%u", &seconds) != 1)
                         url = false, i = argc;
         }
         unsigned video_kbps = kbps > 80 ? kbps - 64 : 16;
         load.picture_bytes = (size_t)video_kbps * 1000 / 8 * GOP / FPS / (GOP - 1 + KEY_WEIGHT);
-        if (!url || publishers == 0 || load.picture_bytes * KEY_WEIGHT > sizeof(payload)) {
+        load.chunk_bytes = chunk;
+        if (!url || publishers == 0 || chunk < 16 || chunk > UINT16_MAX || load.picture_bytes * KEY_WEIGHT > sizeof(payload)) {
                 fprintf(stderr, "usage: rtmp_load --url=rtmp[s]://HOST:PORT/APP --publishers=N --kbps=R --seconds=T "
-                                "[--name=PREFIX]\n");
+                                "[--chunk=BYTES] [--name=PREFIX]\n");
                 return 2;
         }
         signal(SIGTERM, on_signal);
@@ -432,8 +438,7 @@ int main(int argc, char **argv)
                 if (!dial(&all[i], i))
                         return 1;
                 flush(&all[i]);
-                if (load.tls)
-                        usleep(TLS_EVERY_US);
+                usleep(load.tls ? TLS_EVERY_US : DIAL_EVERY_US);
         }
         int64_t begin = clock_mono_us();
         for (unsigned i = 0; i < publishers; i++) {
