@@ -1,6 +1,7 @@
 #include "common/bytes.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <string.h>
 
 #include "common/err.h"
@@ -138,12 +139,16 @@ void writer_bytes(struct writer *w, const void *data, size_t len_bytes)
         w->len += len_bytes;
 }
 
+void writer_count(struct writer *w, size_t len_bytes)
+{
+        assert(!w->data);
+        w->len += len_bytes;
+}
+
 static void write_big_endian(struct writer *w, uint64_t v, size_t n)
 {
-        uint8_t b[8];
-        for (size_t i = 0; i < n; i++)
-                b[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
-        writer_bytes(w, b, n);
+        uint64_t big = htobe64(v);
+        writer_bytes(w, (const uint8_t *)&big + sizeof(big) - n, n);
 }
 
 void writer_u8(struct writer *w, uint8_t v)

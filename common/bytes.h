@@ -58,6 +58,7 @@ void writer_i32(struct writer *w, int32_t v);
 void writer_i64(struct writer *w, int64_t v);
 void writer_f64(struct writer *w, double v);
 void writer_bytes(struct writer *w, const void *data, size_t len_bytes);
+void writer_count(struct writer *w, size_t len_bytes); /* of one that only counts: so much would be written */
 void writer_str(struct writer *w, const char *s); /* at most 65535 bytes; the counterpart of reader_str */
 
 #endif
