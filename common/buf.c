@@ -14,6 +14,24 @@ struct buf *buf_new(size_t len_bytes)
         return b;
 }
 
+struct buf *buf_grow(struct buf *b, size_t len_bytes)
+{
+        if (!b)
+                return buf_new(len_bytes);
+        assert(!b->release && b->data == (uint8_t *)(b + 1) && len_bytes >= b->len);
+        b = mem_resize(b, sizeof(*b) + len_bytes);
+        b->data = (uint8_t *)(b + 1);
+        b->len = len_bytes;
+        return b;
+}
+
+void buf_narrow(struct buf *b, size_t off, size_t len_bytes)
+{
+        assert(off <= b->len && len_bytes <= b->len - off);
+        b->data += off;
+        b->len = len_bytes;
+}
+
 struct buf *buf_copy(const void *data, size_t len_bytes)
 {
         struct buf *b = buf_new(len_bytes);

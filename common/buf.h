@@ -29,6 +29,10 @@ struct buf *buf_wrap(uint8_t *data, size_t len_bytes, void (*release)(void *owne
 /* A part of parent, which stays alive as long as the slice does. [off, off + len) must lie inside it. */
 struct buf *buf_slice(struct buf *parent, size_t off, size_t len_bytes);
 
+/* For whoever makes it, before anybody else has a reference. */
+struct buf *buf_grow(struct buf *b, size_t len_bytes); /* one of buf_new(), or NULL; what it has stays, and it may lie elsewhere now */
+void buf_narrow(struct buf *b, size_t off, size_t len_bytes); /* of it only this part is seen from now on; it must lie inside */
+
 struct buf *buf_ref(struct buf *b);
 void buf_unref(struct buf **b); /* NULL and pointer to NULL are fine */
 

@@ -244,8 +244,8 @@ static bool look_at_picture(struct flv *f, struct tag *tag, const uint8_t *unit,
         return f->configured[TRACK_VIDEO] || (look.sps && look.pps && find_config(f, unit, len));
 }
 
-static enum flv_verdict finish(struct flv *f, enum track_kind track, struct tag *tag, struct reader *r,
-                               uint8_t *data, uint32_t dts_ms, struct flv_frame *out)
+static enum flv_verdict finish(struct flv *f, enum track_kind track, struct tag *tag, struct reader *r, struct buf *block, uint32_t dts_ms,
+                               struct flv_frame *out)
 {
         if (tag->kind == TAG_UNSUPPORTED)
                 return FLV_UNSUPPORTED;
@@ -258,6 +258,7 @@ static enum flv_verdict finish(struct flv *f, enum track_kind track, struct tag 
                 return FLV_IGNORED;
         if (!f->configured[track])
                 return FLV_IGNORED;
+        buf_narrow(block, (size_t)(r->p - block->data), len);
         *out = (struct flv_frame){
                 .track = (uint8_t)track,
                 .codec = track == TRACK_VIDEO ? CODEC_H264 : CODEC_AAC,
@@ -265,29 +266,29 @@ static enum flv_verdict finish(struct flv *f, enum track_kind track, struct tag 
                 .dts_ms = dts_ms,
                 .cts_ms = tag->kind == TAG_CONFIG ? 0 : tag->cts_ms,
                 .length_size = (uint8_t)(track == TRACK_VIDEO ? f->length_size : 0),
-                .bytes = buf_wrap(data + (r->p - data), len, free, data),
+                .bytes = block,
         };
         return FLV_FRAME;
 }
 
-enum flv_verdict flv_video(struct flv *f, uint8_t *data, size_t len_bytes, uint32_t dts_ms, struct flv_frame *out)
+enum flv_verdict flv_video(struct flv *f, struct buf *block, uint32_t dts_ms, struct flv_frame *out)
 {
-        if (len_bytes == 0)
-                return FLV_IGNORED;
         struct reader r;
-        reader_init(&r, data, len_bytes);
+        if (!block)
+                return FLV_IGNORED;
+        reader_init(&r, block->data, block->len);
         struct tag tag = read_video(f, &r);
-        return finish(f, TRACK_VIDEO, &tag, &r, data, dts_ms, out);
+        return finish(f, TRACK_VIDEO, &tag, &r, block, dts_ms, out);
 }
 
-enum flv_verdict flv_audio(struct flv *f, uint8_t *data, size_t len_bytes, uint32_t dts_ms, struct flv_frame *out)
+enum flv_verdict flv_audio(struct flv *f, struct buf *block, uint32_t dts_ms, struct flv_frame *out)
 {
-        if (len_bytes == 0)
-                return FLV_IGNORED;
         struct reader r;
-        reader_init(&r, data, len_bytes);
+        if (!block)
+                return FLV_IGNORED;
+        reader_init(&r, block->data, block->len);
         struct tag tag = read_audio(f, &r);
-        return finish(f, TRACK_AUDIO, &tag, &r, data, dts_ms, out);
+        return finish(f, TRACK_AUDIO, &tag, &r, block, dts_ms, out);
 }
 
 static void take_property(void *arg, const struct amf0_value *key, const struct amf0_value *value)

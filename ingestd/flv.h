@@ -31,10 +31,10 @@ enum flv_verdict {
 
 #define FLV_ALLOWED "H.264 video and AAC audio" /* for the same message */
 
-/* data is memory from malloc. With FLV_FRAME, out->bytes lies in it and owns it: the caller gives it back with
- * buf_unref(). Otherwise data stays the caller's and *out is unchanged. */
-enum flv_verdict flv_video(struct flv *f, uint8_t *data, size_t len_bytes, uint32_t dts_ms, struct flv_frame *out);
-enum flv_verdict flv_audio(struct flv *f, uint8_t *data, size_t len_bytes, uint32_t dts_ms, struct flv_frame *out);
+/* block is a tag's body, which nobody else has a reference to; NULL: an empty one. With FLV_FRAME, out->bytes is that block with the
+ * caller's reference, and only the frame is seen of it any more (buf_narrow). Otherwise it stays as it was and *out is unchanged. */
+enum flv_verdict flv_video(struct flv *f, struct buf *block, uint32_t dts_ms, struct flv_frame *out);
+enum flv_verdict flv_audio(struct flv *f, struct buf *block, uint32_t dts_ms, struct flv_frame *out);
 
 /* A data message: `onMetaData`, with or without `@setDataFrame` before it. 0; ERR_NOT_FOUND: some other message;
  * ERR_PROTO, ERR_LIMIT (nested too deeply): not AMF0. *out is only set with 0. */

@@ -17,7 +17,7 @@ struct rtmp_chunk_stream {
         uint8_t type;
         bool extended;   /* the last header that said when used the extended timestamp */
         bool in_message; /* between the first and the last chunk of one */
-        uint8_t *data;
+        struct buf *block; /* of room bytes; NULL: none */
         uint32_t got, room;
 };
 
@@ -46,7 +46,7 @@ void rtmp_chunk_init(struct rtmp_chunk_reader *in, const struct rtmp_chunk_limit
 void rtmp_chunk_fini(struct rtmp_chunk_reader *in)
 {
         for (unsigned i = 0; i < in->count; i++)
-                free(in->streams[i].data);
+                buf_unref(&in->streams[i].block);
         free(in->streams);
         *in = (struct rtmp_chunk_reader){.bad = in->bad};
 }
@@ -89,8 +89,7 @@ static struct rtmp_chunk_stream *add(struct rtmp_chunk_reader *in, uint32_t csid
 static void drop_partial(struct rtmp_chunk_reader *in, struct rtmp_chunk_stream *cs)
 {
         in->held_bytes -= cs->room;
-        free(cs->data);
-        cs->data = NULL;
+        buf_unref(&cs->block);
         cs->got = cs->room = 0;
         cs->in_message = false;
 }
@@ -234,7 +233,7 @@ static int reserve(struct rtmp_chunk_reader *in, struct rtmp_chunk_stream *cs, u
                 in->held_bytes -= want - cs->room;
                 return fail(in, RTMP_CLOSE_PARTIAL_BYTES);
         }
-        cs->data = mem_resize(cs->data, want);
+        cs->block = buf_grow(cs->block, want);
         cs->room = want;
         return 0;
 }
@@ -247,7 +246,7 @@ static int take_payload(struct rtmp_chunk_reader *in, const uint8_t **p, const u
                 return 0;
         if (reserve(in, cs, n))
                 return -1;
-        memcpy(cs->data + cs->got, *p, n);
+        memcpy(cs->block->data + cs->got, *p, n);
         cs->got += n;
         in->left -= n;
         *p += n;
@@ -256,10 +255,11 @@ static int take_payload(struct rtmp_chunk_reader *in, const uint8_t **p, const u
 
 static void give_away(struct rtmp_chunk_reader *in, struct rtmp_chunk_stream *cs, struct rtmp_message *out)
 {
+        assert(!cs->block || cs->block->len == cs->got); /* reserve() goes no further than the message */
         *out = (struct rtmp_message){.type = cs->type, .timestamp_ms = cs->timestamp_ms, .stream_id = cs->stream_id,
-                                     .data = cs->data, .len = cs->got};
+                                     .data = cs->block ? cs->block->data : NULL, .len = cs->got, .block = cs->block};
         in->held_bytes -= cs->room;
-        cs->data = NULL;
+        cs->block = NULL;
         cs->got = cs->room = 0;
         cs->in_message = false;
 }
@@ -279,7 +279,7 @@ static bool obey(struct rtmp_chunk_reader *in, struct rtmp_message *m)
                 if (cs)
                         drop_partial(in, cs);
         }
-        free(m->data);
+        buf_unref(&m->block);
         return true;
 }
 

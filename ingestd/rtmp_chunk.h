@@ -2,7 +2,8 @@
  *
  *   rtmp_chunk_init()   →   rtmp_chunk_read() for every piece of input, until it wants MORE   →   rtmp_chunk_fini()
  *
- * Pure: no sockets, no time. Payload is copied once, from the input into memory that is given away with the message.
+ * Pure: no sockets, no time. Payload is copied once, from the input into a block that is given away with the message, and that a
+ * frame is made of as it is (flv.h).
  * Set Chunk Size and Abort are obeyed here and not handed out. After BAD the reader must not be asked again. What a peer
  * can make it hold is bounded by the three limits. */
 #ifndef INGESTD_RTMP_CHUNK_H
@@ -11,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/buf.h"
 #include "common/bytes.h"
 #include "ingestd/rtmp_close.h"
 
@@ -34,8 +36,9 @@ struct rtmp_message {
         uint8_t type;
         uint32_t timestamp_ms; /* modulo 2^32 */
         uint32_t stream_id;
-        uint8_t *data; /* the receiver's to free(); NULL when len is 0 */
+        const uint8_t *data;
         size_t len;
+        struct buf *block; /* in which data lies: the receiver's reference; NULL when len is 0 */
 };
 
 struct rtmp_chunk_limits {

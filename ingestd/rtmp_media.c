@@ -42,8 +42,8 @@ const struct state *rtmp_media_tag(struct rtmp_session *s, struct rtmp_message *
                 return s->state;
         }
         enum flv_verdict verdict = m->type == RTMP_VIDEO
-                                           ? flv_video(&s->flv, m->data, m->len, m->timestamp_ms, &frame)
-                                           : flv_audio(&s->flv, m->data, m->len, m->timestamp_ms, &frame);
+                                           ? flv_video(&s->flv, m->block, m->timestamp_ms, &frame)
+                                           : flv_audio(&s->flv, m->block, m->timestamp_ms, &frame);
         if (verdict == FLV_UNSUPPORTED)
                 return refuse_codec(s);
         if (verdict == FLV_IGNORED)
@@ -52,7 +52,7 @@ const struct state *rtmp_media_tag(struct rtmp_session *s, struct rtmp_message *
                 ignore_config(s);
         if (verdict != FLV_FRAME)
                 return s->state;
-        m->data = NULL;
+        m->block = NULL; /* it is the frame's */
         s->since_us = s->now_us;
         if (s->flv.record)
                 pass_record(s, m->timestamp_ms);
@@ -83,11 +83,9 @@ static const struct state *on_aggregate_part(struct rtmp_session *s, struct rtmp
                 return part->type == RTMP_DATA_AMF0 ? rtmp_media_data(s, part->data, part->len, part->timestamp_ms) : s->state;
         if (part->len == 0)
                 return s->state;
-        uint8_t *copy = mem_resize(NULL, part->len);
-        memcpy(copy, part->data, part->len);
-        part->data = copy;
+        part->block = buf_copy(part->data, part->len);
         const struct state *next = rtmp_media_tag(s, part);
-        free(part->data);
+        buf_unref(&part->block);
         return next;
 }
 
@@ -113,7 +111,7 @@ const struct state *rtmp_media_aggregate(struct rtmp_session *s, const struct rt
                         base = time;
                 first = false;
                 part.timestamp_ms = m->timestamp_ms + (time - base);
-                part.data = (uint8_t *)(uintptr_t)reader_bytes(&r, part.len);
+                part.data = reader_bytes(&r, part.len);
                 reader_skip(&r, 4);
                 const struct state *next = r.err ? s->state : on_aggregate_part(s, &part);
                 if (next != s->state)

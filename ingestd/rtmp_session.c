@@ -229,7 +229,7 @@ static const struct state *step_messages(struct rtmp_session *s)
                         return s->state;
                 s->turn--;
                 const struct state *next = on_message(s, &m);
-                free(m.data);
+                buf_unref(&m.block);
                 if (next != s->state || s->closing)
                         return next;
         }

@@ -97,7 +97,7 @@ void rtmp_say_result(struct rtmp_session *s, double transaction); /* 0: it wants
 void rtmp_say_received(struct rtmp_session *s); /* how much, if that is due */
 void rtmp_say_flush(struct rtmp_session *s);
 
-/* rtmp_media.c: audio, video, data and aggregate messages. They return the state that follows; a tag takes m->data if it becomes
+/* rtmp_media.c: audio, video, data and aggregate messages. They return the state that follows; a tag takes m->block if it becomes
  * a frame. */
 const struct state *rtmp_media_tag(struct rtmp_session *s, struct rtmp_message *m);
 const struct state *rtmp_media_data(struct rtmp_session *s, const uint8_t *data, size_t len_bytes, uint32_t timestamp_ms);

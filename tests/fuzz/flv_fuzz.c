@@ -11,11 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void media(struct flv *f, unsigned kind, const uint8_t *body, size_t len)
 {
-        uint8_t *copy = malloc(len ? len : 1);
+        struct buf *block = len ? buf_copy(body, len) : NULL;
         struct flv_frame fr;
-        if (len)
-                memcpy(copy, body, len);
-        enum flv_verdict v = kind == 0 ? flv_video(f, copy, len, 1, &fr) : flv_audio(f, copy, len, 1, &fr);
+        enum flv_verdict v = kind == 0 ? flv_video(f, block, 1, &fr) : flv_audio(f, block, 1, &fr);
         if (v == FLV_FRAME) {
                 assert(fr.bytes->len > 0 && fr.bytes->len < len && f->configured[fr.track]);
                 assert(!(fr.flags & FRAME_CONFIG) || fr.bytes->len <= CONFIG_RECORD_MAX);
@@ -26,7 +24,8 @@ static void media(struct flv *f, unsigned kind, const uint8_t *body, size_t len)
         }
         assert(!f->record);
         assert((v != FLV_UNSUPPORTED && v != FLV_DAMAGED) || f->what[0]);
-        free(copy);
+        assert(!block || (block->len == len && memcmp(block->data, body, len) == 0));
+        buf_unref(&block);
 }
 
 static void cue(const uint8_t *body, size_t len)

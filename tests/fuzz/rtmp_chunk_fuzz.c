@@ -26,7 +26,7 @@ static void take(struct outcome *o, struct rtmp_message *m)
         for (size_t i = 0; i < m->len; i++)
                 o->sum = o->sum * 31 + m->data[i];
         assert(m->len <= limits.message_bytes);
-        free(m->data);
+        buf_unref(&m->block);
 }
 
 static struct outcome read_pieces(const uint8_t *data, size_t size, size_t piece)

@@ -52,6 +52,24 @@ static void test_a_slice_keeps_its_parent(void **state)
         assert_int_equal(released, 1);
 }
 
+static void test_one_that_grows_keeps_what_it_has_and_is_narrowed_to_a_part(void **state)
+{
+        (void)state;
+        struct buf *b = buf_grow(NULL, 4);
+        memcpy(b->data, "abcd", 4);
+        b = buf_grow(b, 100000);
+        assert_int_equal(b->len, 100000);
+        assert_memory_equal(b->data, "abcd", 4);
+        memcpy(b->data + 4, "efgh", 4);
+        buf_narrow(b, 2, 5);
+        assert_int_equal(b->len, 5);
+        assert_memory_equal(b->data, "cdefg", 5);
+        struct buf *another = buf_ref(b);
+        buf_unref(&b);
+        assert_memory_equal(another->data, "cdefg", 5);
+        buf_unref(&another);
+}
+
 static void test_copies_are_of_their_own(void **state)
 {
         char text[] = "abc";
@@ -95,6 +113,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_the_last_reference_releases_and_each_pointer_is_nulled),
                 cmocka_unit_test(test_a_slice_keeps_its_parent),
+                cmocka_unit_test(test_one_that_grows_keeps_what_it_has_and_is_narrowed_to_a_part),
                 cmocka_unit_test(test_copies_are_of_their_own),
                 cmocka_unit_test(test_threads_share_one_count),
         };

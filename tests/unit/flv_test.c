@@ -12,13 +12,10 @@
 static enum flv_verdict parse(struct flv *f, enum track_kind track, const struct bytes *b, uint32_t dts,
                               struct flv_frame *out)
 {
-        uint8_t *data = malloc(b->len ? b->len : 1);
-        if (b->len)
-                memcpy(data, b->p, b->len);
-        enum flv_verdict v = track == TRACK_VIDEO ? flv_video(f, data, b->len, dts, out)
-                                                  : flv_audio(f, data, b->len, dts, out);
+        struct buf *block = b->len ? buf_copy(b->p, b->len) : NULL;
+        enum flv_verdict v = track == TRACK_VIDEO ? flv_video(f, block, dts, out) : flv_audio(f, block, dts, out);
         if (v != FLV_FRAME)
-                free(data);
+                buf_unref(&block);
         return v;
 }
 

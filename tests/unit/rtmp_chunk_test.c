@@ -20,7 +20,7 @@ struct got {
 static void got_free(struct got *g)
 {
         for (size_t i = 0; i < g->count; i++)
-                free(g->m[i].data);
+                buf_unref(&g->m[i].block);
         *g = (struct got){0};
 }
 

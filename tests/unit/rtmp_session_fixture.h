@@ -316,7 +316,7 @@ static inline bool hear(struct client *c, struct heard *h)
         *h = (struct heard){0};
         while (next_message(c, &m)) {
                 if (m.type != RTMP_COMMAND_AMF0) {
-                        free(m.data);
+                        buf_unref(&m.block);
                         continue;
                 }
                 struct amf0 in;
@@ -328,7 +328,7 @@ static inline bool hear(struct client *c, struct heard *h)
                 h->number = amf0_read(&in, find_code, h->code).number;
                 h->stream_id = m.stream_id;
                 assert_int_equal(reader_done(&in.r), 0);
-                free(m.data);
+                buf_unref(&m.block);
                 return true;
         }
         return false;

@@ -29,7 +29,7 @@ static void test_the_usual_flow_is_answered_with_the_right_transactions(void **s
         for (size_t i = 0; i < 2; i++) {
                 assert_true(next_message(&c, &m));
                 assert_int_equal(m.type, expected[i]);
-                free(m.data);
+                buf_unref(&m.block);
         }
         assert_heard(&c, "_result", 1, "NetConnection.Connect.Success");
         assert_heard(&c, "_result", 2, "");
@@ -191,7 +191,7 @@ static void test_acknowledgements_come_unprompted_every_window(void **state)
                         assert_true(v - last >= 65536);
                         last = v;
                         acks++;
-                        free(m.data);
+                        buf_unref(&m.block);
                 }
         }
         assert_int_equal(acks, 40 / 4); /* four messages fill a window of 64 kB */
@@ -223,7 +223,7 @@ static void test_an_encoder_that_reads_nothing_is_sent_no_acknowledgements_until
         push(&c);
         assert_true(next_message(&c, &m));
         assert_int_equal(m.type, RTMP_ACK);
-        free(m.data);
+        buf_unref(&m.block);
         assert_false(next_message(&c, &m));
         client_fini(&c);
 }
@@ -244,7 +244,7 @@ static void test_a_ping_is_answered_with_its_own_time(void **state)
         assert_true(next_message(&c, &m));
         assert_int_equal(m.type, RTMP_USER_CONTROL);
         assert_memory_equal(m.data, "\0\7wxyz", 6);
-        free(m.data);
+        buf_unref(&m.block);
         assert_false(next_message(&c, &m));
         client_fini(&c);
 }
@@ -440,7 +440,7 @@ static unsigned acks_heard(struct client *c)
         unsigned acks = 0;
         while (next_message(c, &m)) {
                 acks += m.type == RTMP_ACK;
-                free(m.data);
+                buf_unref(&m.block);
         }
         return acks;
 }
