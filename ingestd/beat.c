@@ -138,10 +138,24 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
         s->call = b->link->call(to, message_of(parts, s->count), BEAT_CALL_MS, on_answered, s);
 }
 
+static void on_beat(uv_timer_t *timer);
+
+static void wait_for_beat(struct beat *b)
+{
+        uint64_t wait = b->gather_ms ? b->gather_ms - uv_now(b->loop) % b->gather_ms : 0;
+        if (!b->running)
+                uv_timer_start(&b->timer, on_beat, wait, 0);
+        b->running = true;
+}
+
 static void on_beat(uv_timer_t *timer)
 {
         struct beat *b = timer->data;
+        if (b->read)
+                b->read(b->read_arg); /* still running: who joins now goes with this beat */
         b->running = false;
+        if (b->read)
+                wait_for_beat(b);
         while (b->due) {
                 struct beat_member *m = b->due;
                 if (m->rpc)
@@ -158,11 +172,16 @@ void beat_join(struct beat *b, struct beat_member *m)
         m->due = true;
         m->next = b->due;
         b->due = m;
-        if (b->running)
-                return;
-        b->running = true;
-        uint64_t wait = b->gather_ms ? b->gather_ms - uv_now(b->loop) % b->gather_ms : 0;
-        uv_timer_start(&b->timer, on_beat, wait, 0);
+        wait_for_beat(b);
+}
+
+void beat_read(struct beat *b, void (*read)(void *arg), void *arg)
+{
+        assert(!read || b->gather_ms);
+        b->read = read;
+        b->read_arg = arg;
+        if (read)
+                wait_for_beat(b);
 }
 
 void beat_now(struct beat *b, struct beat_member *m)
@@ -205,6 +224,6 @@ void beat_open(struct beat *b, uv_loop_t *loop, unsigned gather_ms, const struct
 
 void beat_close(struct beat *b)
 {
-        assert(!b->due);
+        assert(!b->due && !b->read);
         uv_close((uv_handle_t *)&b->timer, NULL);
 }

@@ -1,8 +1,10 @@
-/* beat.h - when frames are sent on: all streams to the same beat, those of one transcoder in one message.
+/* beat.h - when frames are read and sent on: all streams to the same beat, those of one transcoder in one message.
  *
  * A request over nng costs about as much CPU as receiving a whole second of a stream. So the frames of a few ms are
- * gathered and what is due for the same transcoder leaves together (MEDIA_MANY), if that transcoder takes it.
+ * gathered and what is due for the same transcoder leaves together (MEDIA_MANY), if that transcoder takes it. Nor is there any use in
+ * reading a frame sooner than that: who reads sockets does it to the same beat, just before what it brought is sent.
  *
+ *   beat_read    so does this one from now on, while there is anything to be read
  *   beat_join    the member has frames, and is asked for them at the next beat
  *   beat_now     the same, at once and alone
  *   beat_leave   not any more
@@ -54,11 +56,16 @@ struct beat {
         bool running;
         struct beat_member *due;
         struct shipment *under_way;
+        void (*read)(void *arg); /* NULL: nobody reads to the beat */
+        void *read_arg;
 };
 
 void beat_open(struct beat *b, uv_loop_t *loop, unsigned gather_ms, const struct relay_link *link,
                const struct beat_ops *ops);
 void beat_close(struct beat *b); /* without members */
+
+/* At each beat read(arg) is called before what is due is sent. NULL: not any more. A beat that gathers nothing has none to read to. */
+void beat_read(struct beat *b, void (*read)(void *arg), void *arg);
 
 void beat_join(struct beat *b, struct beat_member *m);
 void beat_now(struct beat *b, struct beat_member *m);

@@ -123,7 +123,7 @@ static const struct config_key keys[] = {
         INT_KEY("media_timeout_ms", media_timeout_ms, "20000", 100, 600000, "ms",
                 "a publisher silent for this long is lost"),
         INT_KEY("gather_ms", gather_ms, "10", 0, 100, "ms",
-                "frames of all streams are sent on to this beat: longer saves CPU, shorter saves delay"),
+                "broadcasters are read, and their frames sent on, to this beat: longer saves CPU, shorter saves delay; 0: at once"),
         INT_KEY("leave_ms", leave_ms, "0", 0, 600000, "ms",
                 "at SIGTERM, how long broadcasters are still accepted while /readyz says 503: for a load balancer to see it"),
         INT_KEY("drain_ms", drain_ms, "10000", 0, 600000, "ms",
@@ -300,6 +300,7 @@ static int open_sockets(struct server *s)
         if (err)
                 return err;
         setup.admission = s->admission;
+        setup.beat = c->gather_ms ? &s->ingest.relays.beat : NULL;
         if (*c->rtmps_certs && (err = tls_server_open(&s->tls, s->daemon.loop, &(struct tls_server_config){.directory = c->rtmps_certs})))
                 return err;
         rtmp_server_open(&s->rtmp, s->daemon.loop, &setup);

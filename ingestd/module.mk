@@ -5,12 +5,12 @@ ingestd_SRCS := ingestd/acknowledged.c ingestd/admission.c ingestd/amf0.c ingest
                 ingestd/publish_webhook.c ingestd/refusal.c \
                 ingestd/redundancy.c ingestd/relay.c ingestd/relay_pair.c ingestd/relay_roles.c \
                 ingestd/replay.c ingestd/route.c ingestd/rtmp_chunk.c ingestd/rtmp_close.c ingestd/rtmp_command.c ingestd/rtmp_commands.c ingestd/rtmp_conn.c \
-                ingestd/rtmp_handshake.c ingestd/rtmp_media.c ingestd/rtmp_name.c ingestd/rtmp_say.c ingestd/rtmp_server.c ingestd/rtmp_session.c ingestd/rtmp_turns.c ingestd/rtmp_wire.c \
+                ingestd/rtmp_handshake.c ingestd/rtmp_media.c ingestd/rtmp_name.c ingestd/rtmp_reads.c ingestd/rtmp_say.c ingestd/rtmp_server.c ingestd/rtmp_session.c ingestd/rtmp_turns.c ingestd/rtmp_wire.c \
                 ingestd/stats.c ingestd/timeline.c ingestd/turnstile.c ingestd/walk.c
 ingestd_PKGS := libuv jansson libcrypto libssl libcurl
 ingestd_UNIT := acknowledged admission amf0 amf3 amf_cue budget cues early flv generations guesses handshakes hold newcomers \
                 proxy_header publication publication_backup publication_batches publication_hold publication_moves publish_auth \
-                redundancy relay_pair replay route rtmp_chunk rtmp_encoders rtmp_handshake rtmp_name rtmp_refusals rtmp_rounds \
+                redundancy relay_pair replay route rtmp_chunk rtmp_encoders rtmp_handshake rtmp_name rtmp_reads rtmp_refusals rtmp_rounds \
                 rtmp_session rtmp_turns rtmp_wire timeline turnstile walk
 ingestd_FUZZ := amf0 flv proxy_header rtmp_chunk rtmp_handshake rtmp_session
 # fake_transcoder: takes what ingestd relays and counts it. rtmp_load: many publishers in one process.

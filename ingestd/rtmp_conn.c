@@ -84,9 +84,12 @@ static void count_kept(struct conn *c)
 
 void rtmp_conn_look(struct conn *c)
 {
+        bool was = c->live;
         c->live = rtmp_session_live(c->session);
         if (c->live)
                 leave(c);
+        if (c->live != was)
+                rtmp_reads_choose(c);
         count_kept(c);
 }
 
@@ -117,6 +120,7 @@ void rtmp_conn_close(struct conn *c)
                 c->next->link = c->link;
         s->count--;
         leave(c);
+        rtmp_reads_stop(c);
         metric_add(&rtmp_server_metrics[CONNECTIONS], -1);
         uv_close((uv_handle_t *)&c->tcp, rtmp_conn_closed);
 }
@@ -149,6 +153,7 @@ static void wire_send(void *arg, const void *data, size_t len)
         struct conn *c = conn_of(arg);
         uv_stream_t *stream = (uv_stream_t *)&c->tcp;
         uv_buf_t buf = uv_buf_init((char *)(uintptr_t)data, (unsigned)len);
+        c->spoke = true;
         int n = uv_try_write(stream, &buf, 1);
         size_t done = n > 0 ? (size_t)n : 0;
         if (done == len || (n < 0 && n != UV_EAGAIN))
@@ -176,6 +181,7 @@ static void session_close(void *arg, enum rtmp_close reason, bool linger)
         rtmp_turns_leave(c);
         budget_leave(&c->kept);
         c->closing = true;
+        rtmp_reads_choose(c);
         c->linger = linger;
         c->closing_next = s->closing;
         s->closing = c;
@@ -183,17 +189,11 @@ static void session_close(void *arg, enum rtmp_close reason, bool linger)
                 uv_timer_start(&s->reap, rtmp_server_reap, 0, 0);
 }
 
-static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf);
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
-
 static void session_pause(void *arg, bool paused)
 {
         struct conn *c = conn_of(arg);
-        uv_stream_t *stream = (uv_stream_t *)&c->tcp;
-        if (paused)
-                uv_read_stop(stream);
-        else if (!uv_is_closing((uv_handle_t *)stream))
-                uv_read_start(stream, on_alloc, on_read);
+        c->paused = paused;
+        rtmp_reads_choose(c);
 }
 
 static bool session_unread(void *arg)
@@ -218,22 +218,19 @@ static const struct rtmp_session_ops session_ops = {
         .end = publication_end,
 };
 
-/* libuv would read one socket 32 times in a row. Without a buffer it comes again in the next turn. */
-static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
-{
-        struct conn *c = conn_of(h->data);
-        (void)suggested;
-        *buf = uv_buf_init(c->server->read_buf, !rtmp_turns_may_read(c) ? 0 : c->live ? READ_BYTES : READ_STRANGER_BYTES);
-}
-
-/* Most encoders leave Nagle's algorithm on: the end of a frame, and each step of the handshake, then waits for our
- * acknowledgement of what came before. The kernel forgets this setting, so it is made after each read. */
-static void acknowledge_now(const uv_tcp_t *tcp)
+/* Most encoders leave Nagle's algorithm on: the end of a frame, and each step of the handshake, then waits for our acknowledgement of what
+ * came before. The kernel acknowledges at once what is read to its end, unless it thinks that we answer soon. So it is asked to when the
+ * rest of a message is still to come, which of what is inside TLS is not known, and after something was said; but not for each frame that
+ * came whole. It forgets what it was asked, so it is asked again. */
+static void acknowledge(struct conn *c)
 {
         uv_os_fd_t fd;
         const int on = 1;
-        if (uv_fileno((const uv_handle_t *)tcp, &fd) == 0)
-                setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+        bool whole = c->live && !c->tls && !c->spoke && rtmp_session_kept_bytes(c->session) == 0;
+        if (whole || uv_fileno((const uv_handle_t *)&c->tcp, &fd))
+                return;
+        setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+        c->spoke = false;
 }
 
 static void wire_plain(void *arg, const void *data, size_t len)
@@ -271,9 +268,9 @@ static void take_bytes(struct conn *c, const char *data, size_t len)
 {
         const char *why;
         metric_add(&rtmp_server_metrics[BYTES], (int64_t)len);
-        acknowledge_now(&c->tcp);
         rtmp_turns_begin(c);
         enum rtmp_close reason = rtmp_wire_feed(c->wire, data, len, &why);
+        acknowledge(c);
         if (rtmp_wire_through(c->wire))
                 end_handshake(c);
         if (reason)
@@ -282,24 +279,42 @@ static void take_bytes(struct conn *c, const char *data, size_t len)
                 rtmp_session_close(c->session, RTMP_CLOSE_NOT_READING);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+void rtmp_conn_has_read(struct conn *c, ssize_t n, const char *data)
 {
-        struct conn *c = conn_of(stream->data);
         if (n > 0 && !c->closing) {
                 bool stranger = !c->live;
                 uint64_t began_ns = stranger ? uv_hrtime() : 0;
-                take_bytes(c, buf->base, (size_t)n);
+                take_bytes(c, data, (size_t)n);
                 rtmp_conn_look(c);
                 if (stranger)
                         c->server->strangers_ns += uv_hrtime() - began_ns;
-        } else if (n < 0 && n != UV_ENOBUFS) {
-                uv_read_stop(stream);
+        } else if (n < 0) {
+                rtmp_reads_stop(c);
                 if (c->linger_until_us)
                         rtmp_conn_close(c);
                 else
                         rtmp_session_close(c->session, n == UV_EOF || n == UV_ECONNRESET ? RTMP_CLOSE_PEER
                                                                                          : RTMP_CLOSE_IO);
         }
+}
+
+/* libuv would read one socket 32 times in a row. Without a buffer it comes again in the next turn. */
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
+{
+        struct conn *c = conn_of(h->data);
+        (void)suggested;
+        *buf = uv_buf_init(c->server->read_buf, !rtmp_turns_may_read(c) ? 0 : c->live ? READ_BYTES : READ_STRANGER_BYTES);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+        if (n != UV_ENOBUFS)
+                rtmp_conn_has_read(conn_of(stream->data), n, buf->base);
+}
+
+int rtmp_conn_read_packets(struct conn *c)
+{
+        return uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
 }
 
 /* Before anything is made for a connection: there is a place, and a descriptor that may be a stranger's. */
@@ -322,6 +337,7 @@ void rtmp_conn_start(struct conn *c, struct tls_server *tls, const struct sockad
         bool header = networks_have(*s->setup.proxy_from, peer);
         c->id = ++s->last_id;
         c->accepted_us = now_us(s);
+        c->tls = tls;
         c->wire = rtmp_wire_new(header, tls ? tls_server_accept(tls) : NULL, &wire_ops, c);
         c->session = rtmp_session_new(&(struct rtmp_session_setup){
                 .ops = &session_ops, .arg = c, .ingest = s->setup.ingest, .admission = s->setup.admission,
@@ -340,6 +356,6 @@ void rtmp_conn_start(struct conn *c, struct tls_server *tls, const struct sockad
         enum rtmp_close reason = header ? RTMP_CLOSE_NONE : enter(c, address); /* a balancer's are counted by the address in their header */
         if (reason)
                 rtmp_session_close(c->session, reason);
-        else if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read))
+        else if (!rtmp_reads_choose(c))
                 rtmp_session_close(c->session, RTMP_CLOSE_IO);
 }

@@ -44,6 +44,7 @@ void rtmp_server_handle_gone(struct rtmp_server *s)
         if (--s->handles > 0)
                 return;
         s->setup.closed(s->setup.arg);
+        rtmp_reads_close(s);
         free(s);
 }
 
@@ -177,6 +178,7 @@ void rtmp_server_open(struct rtmp_server **out, uv_loop_t *loop, const struct rt
         s->accepting = true;
         newcomers_init(&s->newcomers, setup->limits.newcomers);
         handshakes_init(&s->handshakes, &setup->limits.handshakes);
+        rtmp_reads_open(s);
         rtmp_turns_queue(&s->behind_live);
         rtmp_turns_queue(&s->behind_strangers);
         budget_init(&s->strangers_kept, setup->limits.strangers_bytes);

@@ -1,5 +1,5 @@
 /* rtmp_server_impl.h - the inside of the RTMP ports: rtmp_server.c listens, accepts and ends, rtmp_conn.c has one connection between its
- * socket and its session, rtmp_turns.c says who is read and goes on when. Included by nothing else. */
+ * socket and its session, rtmp_reads.c reads sockets, rtmp_turns.c says who is read and goes on when. Included by nothing else. */
 #ifndef INGESTD_RTMP_SERVER_IMPL_H
 #define INGESTD_RTMP_SERVER_IMPL_H
 
@@ -18,6 +18,8 @@
 #define ACCEPT_TURN_NS 5000000ull      /* and for those that connect */
 #define CONN_MAGIC 0x52544d50
 
+enum reads { READS_NOTHING, READS_PACKETS, READS_TO_BEAT };
+
 struct conn {
         uint32_t magic;
         uv_tcp_t tcp;
@@ -28,6 +30,10 @@ struct conn {
         int64_t accepted_us;
         bool closing; /* its session is: what comes is not looked at */
         bool live;    /* it publishes; as of the last look */
+        enum reads reads;
+        bool paused;      /* nothing is to be read of it now */
+        bool tls;
+        bool spoke;       /* it was sent something since the kernel was told to acknowledge at once */
         uint64_t read_in; /* the turn in which it was read last, or the round, if it does not publish */
         uint64_t turn;    /* for which its messages are counted */
         struct budget_share kept; /* what the process keeps for it */
@@ -77,6 +83,10 @@ struct rtmp_server {
         unsigned count;   /* of conns */
         unsigned handles; /* open or closing: the server is freed with the last */
         uint64_t last_id;
+        int to_beat_fd;            /* epoll of those that are read to the beat; -1: there is none */
+        unsigned to_beat;          /* how many */
+        struct epoll_event *ready; /* room for all of them */
+        unsigned ready_room;
         char read_buf[READ_BYTES]; /* one for all: a read is used up before the next begins */
 };
 
@@ -110,6 +120,15 @@ void rtmp_conn_count_ignored(struct conn *c);
 void rtmp_conn_linger(struct conn *c); /* it is closed later, or at once */
 void rtmp_conn_close(struct conn *c);  /* its session has ended. It leaves the list at once, so that the count is what is really open */
 void rtmp_conn_closed(uv_handle_t *h); /* frees it */
+
+void rtmp_conn_has_read(struct conn *c, ssize_t n, const char *data); /* n < 0: libuv's error code, and no more will come */
+int rtmp_conn_read_packets(struct conn *c);                           /* libuv's */
+
+/* rtmp_reads.c */
+void rtmp_reads_open(struct rtmp_server *s);
+void rtmp_reads_close(struct rtmp_server *s);
+bool rtmp_reads_choose(struct conn *c); /* after a change of paused, live or closing. False: it cannot be read */
+void rtmp_reads_stop(struct conn *c);   /* for good; idempotent */
 
 /* rtmp_turns.c */
 void rtmp_turns_queue(struct queue *q);

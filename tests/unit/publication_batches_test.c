@@ -136,6 +136,30 @@ static void test_a_far_transcoder_that_is_lost_costs_no_frame(void **state)
         assert_pictures(&t.node[1], 0, 0, sent + 10);
 }
 
+static int beats;
+
+static void read_a_picture(void *arg)
+{
+        if (beats++ == 0)
+                send_media(arg, 5, 6);
+}
+
+static void test_what_is_read_to_the_beat_is_sent_with_that_beat(void **state)
+{
+        (void)state;
+        struct caster c;
+        struct beat *beat = &t.ingest.relays.beat;
+        start(&c, 5);
+        beat->gather_ms = 50;
+        beats = 0;
+        beat_read(beat, read_a_picture, &c);
+        UNTIL(beats == 1);
+        assert_int_equal(t.node[0].taken_count, 2 * 6);
+        UNTIL(beats == 3); /* it goes on while there is somebody to be read */
+        beat_read(beat, NULL, NULL);
+        end(&c, CLOSE_STOPPED);
+}
+
 static void test_streams_that_are_due_together_share_a_message(void **state)
 {
         (void)state;
@@ -271,6 +295,7 @@ int main(void)
                 TEST(test_an_answer_that_others_overtook_says_nothing),
                 TEST(test_credit_counts_what_is_under_way),
                 TEST(test_a_far_transcoder_that_is_lost_costs_no_frame),
+                TEST(test_what_is_read_to_the_beat_is_sent_with_that_beat),
                 TEST(test_streams_that_are_due_together_share_a_message),
                 TEST(test_a_lost_message_is_every_streams_loss_and_no_others),
                 TEST(test_a_transcoder_that_does_not_take_many_gets_them_one_by_one),

@@ -1,0 +1,226 @@
+/* Who publishes is read to the beat, and everybody else when something comes. The beat is the test's: it comes when the test says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/unit/rtmp_session_fixture.h"
+
+#define admission_open fake_admit
+#define admission_close fake_dismiss
+#define publication_begin fake_begin
+#define publication_frame fake_frame
+#define publication_metadata fake_metadata
+#define publication_cue fake_cue
+#define publication_look fake_look
+#define publication_end fake_end
+#include "ingestd/beat.h"
+#include "ingestd/rtmp_conn.c"
+
+#define TURNS 20 /* of the loop, in which what is in a socket would have been read many times */
+
+static struct {
+        uv_loop_t loop;
+        struct rtmp_server *server;
+        struct beat beat;
+        struct client script;
+        bool closed;
+        int fd;
+} t;
+
+static void on_closed(void *arg)
+{
+        *(bool *)arg = true;
+}
+
+static char nobody[] = "";
+static char *proxy_from = nobody;
+
+static void turn_loop(void)
+{
+        for (int i = 0; i < TURNS; i++)
+                uv_run(&t.loop, UV_RUN_NOWAIT);
+}
+
+static void beat(void)
+{
+        assert_non_null(t.beat.read);
+        t.beat.read(t.beat.read_arg);
+        turn_loop();
+}
+
+static void flush(void)
+{
+        for (size_t at = 0; at < t.script.out.len;) {
+                ssize_t n = send(t.fd, t.script.out.p + at, t.script.out.len - at, MSG_DONTWAIT);
+                at += n > 0 ? (size_t)n : 0;
+                if (n < 0)
+                        uv_run(&t.loop, UV_RUN_NOWAIT);
+        }
+        bytes_free(&t.script.out);
+        t.script.out = (struct bytes){0};
+}
+
+static struct conn *the_one(void)
+{
+        assert_non_null(t.server->conns);
+        return t.server->conns;
+}
+
+/* A server, and one who publishes there. */
+static int set_up(void **state)
+{
+        struct sockaddr_in at;
+        int len = sizeof(at);
+        (void)state;
+        memset(&t, 0, sizeof(t));
+        uv_loop_init(&t.loop);
+        beat_open(&t.beat, &t.loop, 100, NULL, NULL);
+        struct rtmp_server_setup setup = {.limits = RTMP_LIMITS_DEFAULT, .proxy_from = &proxy_from, .closed = on_closed, .arg = &t.closed,
+                                          .beat = &t.beat};
+        rtmp_server_open(&t.server, &t.loop, &setup);
+        assert_int_equal(rtmp_server_listen(t.server, "127.0.0.1", 0, NULL), 0);
+        assert_int_equal(uv_tcp_getsockname(&t.server->listeners[0].tcp, (struct sockaddr *)&at, &len), 0);
+        t.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(t.fd, (struct sockaddr *)&at, sizeof(at)), 0);
+        t.script.chunk_size = 128;
+        now_testing = &t.script;
+        put_be(&t.script.out, 3, 1);
+        put_fill(&t.script.out, 0, 2 * RTMP_HANDSHAKE_PART);
+        connect_command(&t.script, "live", -1);
+        command(&t.script, 0, "createStream", 2, NULL);
+        command(&t.script, 1, "publish", 3, "cam");
+        flush();
+        while (t.script.begins == 0)
+                uv_run(&t.loop, UV_RUN_ONCE);
+        uv_timer_stop(&t.beat.timer);
+        configuration(&t.script);
+        flush();
+        beat();
+        assert_int_equal(the_one()->reads, READS_TO_BEAT);
+        t.script.frames = 0;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        (void)state;
+        rtmp_server_close(&t.server);
+        beat_read(&t.beat, NULL, NULL);
+        beat_close(&t.beat);
+        uv_run(&t.loop, UV_RUN_DEFAULT);
+        assert_true(t.closed);
+        assert_int_equal(uv_loop_close(&t.loop), 0);
+        close(t.fd);
+        return 0;
+}
+
+static void send_sound(uint32_t at_ms)
+{
+        media(&t.script, RTMP_AUDIO, at_ms, "\xaf\1", 2, "x", 1);
+        flush();
+}
+
+static void test_what_came_since_the_last_beat_is_read_at_the_next(void **state)
+{
+        (void)state;
+        for (uint32_t i = 0; i < 5; i++) {
+                send_sound(i);
+                turn_loop();
+        }
+        assert_int_equal(t.script.frames, 0);
+        beat();
+        assert_int_equal(t.script.frames, 5);
+        beat();
+        assert_int_equal(t.script.frames, 5);
+}
+
+static void test_a_picture_that_is_longer_than_a_read_comes_with_one_beat(void **state)
+{
+        static char picture[2 * READ_BYTES];
+        (void)state;
+        media(&t.script, RTMP_VIDEO, 0, "\x17\1\0\0\0", 5, picture, sizeof(picture));
+        flush();
+        beat();
+        assert_int_equal(t.script.frames, 1);
+}
+
+static void test_one_that_is_held_is_not_read_until_it_is_let_go(void **state)
+{
+        (void)state;
+        t.script.events->hold(t.script.events_arg, true);
+        send_sound(1);
+        assert_int_equal(the_one()->reads, READS_NOTHING);
+        assert_null(t.beat.read); /* there is nobody to be read */
+        turn_loop();
+        assert_int_equal(t.script.frames, 0);
+        t.script.events->hold(t.script.events_arg, false);
+        uv_timer_stop(&t.beat.timer);
+        beat();
+        assert_int_equal(t.script.frames, 1);
+}
+
+static void test_who_has_ended_its_stream_is_heard_at_once_again(void **state)
+{
+        (void)state;
+        command(&t.script, 0, "FCUnpublish", 4, "cam");
+        flush();
+        beat();
+        assert_int_equal(t.script.ends, 1);
+        assert_int_equal(the_one()->reads, READS_PACKETS);
+        assert_null(t.beat.read);
+        command(&t.script, 1, "publish", 5, "cam");
+        flush();
+        while (t.script.begins < 2)
+                uv_run(&t.loop, UV_RUN_ONCE);
+        assert_int_equal(the_one()->reads, READS_TO_BEAT);
+}
+
+static void test_the_end_of_a_connection_is_read_to_the_beat_too(void **state)
+{
+        (void)state;
+        send_sound(1);
+        shutdown(t.fd, SHUT_WR);
+        beat(); /* what it had sent */
+        if (t.server->conns)
+                beat(); /* and that no more comes */
+        assert_int_equal(t.script.frames, 1);
+        while (t.server->conns)
+                uv_run(&t.loop, UV_RUN_ONCE);
+        assert_int_equal(t.script.ends, 1);
+        assert_int_equal(t.server->to_beat, 0);
+        assert_null(t.beat.read);
+}
+
+static void test_who_is_refused_is_read_to_its_end(void **state)
+{
+        (void)state;
+        t.script.events->refuse(t.script.events_arg, RTMP_CLOSE_KICKED, "NetStream.Publish.Rejected", "go");
+        assert_int_equal(the_one()->reads, READS_PACKETS);
+        assert_null(t.beat.read);
+        send_sound(1);
+        turn_loop();
+        assert_int_equal(t.script.frames, 0);
+        shutdown(t.fd, SHUT_WR);
+        while (t.server->conns)
+                uv_run(&t.loop, UV_RUN_ONCE);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_what_came_since_the_last_beat_is_read_at_the_next, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_a_picture_that_is_longer_than_a_read_comes_with_one_beat, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_one_that_is_held_is_not_read_until_it_is_let_go, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_who_has_ended_its_stream_is_heard_at_once_again, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_the_end_of_a_connection_is_read_to_the_beat_too, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_who_is_refused_is_read_to_its_end, set_up, tear_down),
+        };
+        log_init("test", LOG_ERROR);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
