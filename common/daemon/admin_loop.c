@@ -10,6 +10,8 @@
 #include "common/mailbox.h"
 #include "common/mem.h"
 
+_Atomic int64_t admin_loop_call_ms = ADMIN_CALL_MS;
+
 struct admin_loop {
         struct mailbox mailbox;
         pthread_mutex_t lock; /* guards all below, and what calls have in common */
@@ -81,7 +83,7 @@ static struct timespec in_ms(int64_t ms)
 /* 0: it is answered. Otherwise h->left says whether the loop still has it. */
 static int hand_over(struct admin_loop *l, struct handed *h)
 {
-        struct timespec until = in_ms(ADMIN_CALL_MS);
+        struct timespec until = in_ms(atomic_load(&admin_loop_call_ms));
         pthread_mutex_lock(&l->lock);
         int err = !l->attached || l->quiet ? ERR_CLOSED : l->calls >= ADMIN_CALLS_MAX ? ERR_FULL : 0;
         if (err) {

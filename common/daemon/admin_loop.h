@@ -9,6 +9,8 @@
 #ifndef COMMON_DAEMON_ADMIN_LOOP_H
 #define COMMON_DAEMON_ADMIN_LOOP_H
 
+#include <stdatomic.h>
+
 #include "common/daemon/admin.h"
 
 struct admin_loop;
@@ -19,6 +21,9 @@ void admin_loop_attach(struct admin_loop *l, uv_loop_t *loop);
 /* Runs handle(arg, call) on the loop. Takes body. 0: *answer is what it said; decref its answer. Else ERR_FULL, ERR_TIMEOUT or ERR_CLOSED
  * (it is stopping), and the handler runs no more if it has not begun. */
 int admin_loop_ask(struct admin_loop *l, admin_handler *handle, void *arg, json_t *body, struct admin_call *answer);
+
+/* ADMIN_CALL_MS; a test that may run on a slow machine gives more. */
+extern _Atomic int64_t admin_loop_call_ms;
 
 void admin_loop_quiesce(struct admin_loop *l);
 void admin_loop_detach(struct admin_loop *l);

@@ -22,6 +22,7 @@
 
 #include "common/daemon/daemon.h"
 #include "common/daemon/version.h"
+#include "tests/unit/patience.h"
 #include "tests/unit/reserve.h"
 #include "tests/unit/scratch.h"
 
@@ -462,7 +463,7 @@ static char heard[65536];
 static void open_manager(bool abstract)
 {
         struct sockaddr_un un = {.sun_family = AF_UNIX};
-        struct timeval limit = {.tv_sec = 60};
+        struct timeval limit = {.tv_sec = PATIENCE_S};
         char name[sizeof(un.sun_path)];
         snprintf(name, sizeof(name), "%s/freshet-notify-%d", abstract ? "@" : scratch_root(), (int)getpid());
         setenv("NOTIFY_SOCKET", name, 1);

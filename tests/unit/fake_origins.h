@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "proto/store.h"
+#include "tests/unit/patience.h"
 #include "transcoderd/push/origins.h"
 
 #define FAKE_CALLS_MAX 256
@@ -104,12 +105,10 @@ static size_t fake_calls(uint8_t type)
         return n;
 }
 
-#define FAKE_GIVE_UP_US (60 * US_PER_S) /* reached only by a test that fails */
-
 /* Turns the loop, for timers of what is tested. */
 static inline void fake_wait(uint8_t type)
 {
-        int64_t until_us = clock_mono_us() + FAKE_GIVE_UP_US;
+        int64_t until_us = clock_mono_us() + PATIENCE_US;
         while (!fake_calls(type) && clock_mono_us() < until_us && uv_run(&fake.loop, UV_RUN_ONCE))
                 ;
         assert_true(fake_calls(type) > 0);
@@ -154,7 +153,7 @@ static inline size_t fake_calls_of(uint8_t type, const char *origin)
 /* Turns the loop, for timers and handles that close. */
 static inline void fake_wait_of(uint8_t type, const char *origin)
 {
-        int64_t until_us = clock_mono_us() + FAKE_GIVE_UP_US;
+        int64_t until_us = clock_mono_us() + PATIENCE_US;
         while (!fake_calls_of(type, origin) && clock_mono_us() < until_us && uv_run(&fake.loop, UV_RUN_ONCE))
                 ;
         assert_true(fake_calls_of(type, origin) > 0);

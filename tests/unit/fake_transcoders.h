@@ -20,6 +20,7 @@
 #include "ingestd/ingest.h"
 #include "ingestd/rtmp_close.h"
 #include "ingestd/stats.h"
+#include "tests/unit/patience.h"
 
 #define WALL (INT64_C(1767225600) * US_PER_S)
 #define MS US_PER_MS
@@ -329,7 +330,7 @@ static inline void turn(void)
 
 #define UNTIL(cond)                                                                                                    \
         do {                                                                                                           \
-                for (int64_t deadline = clock_mono_us() + 60 * US_PER_S; !(cond);) {                                   \
+                for (int64_t deadline = clock_mono_us() + PATIENCE_US; !(cond);) {                                   \
                         assert_true(clock_mono_us() < deadline);                                                       \
                         turn();                                                                                        \
                 }                                                                                                      \

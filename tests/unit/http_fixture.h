@@ -18,9 +18,9 @@
 #include "edged/stats.h"
 #include "edged/wire/answer.h"
 #include "fake_upstream.h"
+#include "patience.h"
 #include "scratch.h"
 
-#define GIVE_UP_US (120 * US_PER_S)
 #define SEGMENT "/live/cam/s1/v720/7.m4s"
 #define INPUT_MAX (1 << 20)
 
@@ -234,7 +234,7 @@ static inline bool answer_is_whole(struct viewer *v, bool head)
 /* Turns loop and sockets until `done` says so. */
 static inline void until(struct fixture *f, bool (*done)(struct fixture *, void *), void *arg)
 {
-        int64_t give_up_us = clock_mono_us() + GIVE_UP_US;
+        int64_t give_up_us = clock_mono_us() + PATIENCE_US;
         while (!done(f, arg)) {
                 if (clock_mono_us() > give_up_us)
                         fail_msg("waited too long");

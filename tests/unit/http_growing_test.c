@@ -16,7 +16,7 @@ static void test_a_growing_segment_reaches_a_hundred_viewers_piece_by_piece_in_o
         unsigned char *bytes = mem_alloc(piece * pieces);
         for (size_t i = 0; i < piece * pieces; i++)
                 bytes[i] = (unsigned char)(i * 7 + i / 251);
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         for (int i = 0; i < 100; i++) {
                 viewer_open(&v[i], &f);
                 viewer_ask(&v[i], "GET", SEGMENT, "");
@@ -68,7 +68,7 @@ static void test_parts_are_cut_out_of_the_one_segment_and_held_until_they_are_wh
         int held = 4, two = 2, three = 3;
         for (size_t i = 0; i < 3; i++)
                 at[i + 1] = at[i] + add_chunk(bytes + at[i], 1000 + i * 500, (char)('a' + i));
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         static const char *const asked[] = {PART("0"), PART("0"), PART("1"), PART("2")};
         for (int i = 0; i < 4; i++) {
                 viewer_open(&v[i], &f);
@@ -117,7 +117,7 @@ static void test_who_waits_for_a_version_of_a_playlist_costs_one_fetch_together(
         struct fixture f;
         struct viewer v[50];
         int all = 50;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         for (int i = 0; i < all; i++) {
                 char target[160];
                 viewer_open(&v[i], &f);
@@ -146,7 +146,7 @@ static void test_an_origin_that_dies_in_mid_segment_is_not_noticed_and_losing_al
         (void)state;
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         f.e.upstream->nodes = 2;
         viewer_open(&v, &f);
         viewer_ask(&v, "GET", SEGMENT, "");
@@ -176,7 +176,7 @@ static void test_an_answer_that_is_cut_looks_like_no_end_to_http_1_0(void **stat
         (void)state;
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         viewer_send(&v, "GET " SEGMENT " HTTP/1.0\r\n\r\n");
         answer_asked(&f, "abc", 3, FETCH_IMMUTABLE);
@@ -197,7 +197,7 @@ static void test_an_open_range_of_a_growing_segment_waits_for_its_end(void **sta
         struct fixture f;
         struct viewer v;
         int one = 1;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         viewer_ask(&v, "GET", SEGMENT, "Range: bytes=1-\r\n");
         answer_asked(&f, "abc", 3, FETCH_IMMUTABLE);
@@ -218,7 +218,7 @@ static void test_a_range_of_a_growing_segment_is_what_is_there_and_then_what_com
         struct viewer v[4];
         int three = 3;
         struct { struct viewer *v; size_t len; } two = {&v[0], 2};
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         static const char *const ranges[] = {"Range: bytes=1-3\r\n", "Range: bytes=4-4\r\n", "Range: bytes=4-9007199254740991\r\n",
                                              "Range: bytes=8-9\r\n"};
         for (int i = 0; i < 4; i++)
@@ -262,7 +262,7 @@ static void test_head_of_a_growing_segment_tells_its_length_and_sends_nothing_mo
         struct fixture f;
         struct viewer v;
         int one = 1;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         viewer_ask(&v, "HEAD", SEGMENT, "");
         answer_asked(&f, "abc", 3, FETCH_IMMUTABLE);
@@ -296,7 +296,7 @@ static void test_a_player_at_the_live_edge_is_told_what_its_connection_carries_o
         static char second[200000];
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         grow(&f, &v, "/live/cam/s1/a128/7.m4s", second, 1000);
         assert_null(header_of(&v, "CMSD-Dynamic"));

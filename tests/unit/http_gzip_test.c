@@ -55,7 +55,7 @@ static void test_a_playlist_is_gzipped_for_who_takes_it_so_and_both_say_that_the
         struct viewer v;
         size_t len = make_text(0);
         char plain[64], tag[64], wants[128];
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         bring(&f, PLAYLIST, len, HLS, 0, 60000);
         viewer_open(&v, &f);
         ask(&f, &v, "GET", PLAYLIST, "");
@@ -96,7 +96,7 @@ static void test_a_range_is_one_of_the_plain_bytes(void **state)
         struct fixture f;
         struct viewer v;
         size_t len = make_text(0);
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         bring(&f, PLAYLIST, len, HLS, 0, 60000);
         viewer_open(&v, &f);
         ask(&f, &v, "GET", PLAYLIST, GZIP);
@@ -115,7 +115,7 @@ static void test_media_and_what_is_short_go_as_they_are(void **state)
         struct fixture f;
         struct viewer v;
         size_t len = make_text(0);
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         bring(&f, SEGMENT, len, "video/mp4", FETCH_IMMUTABLE, 0);
         bring(&f, PLAYLIST, 200, HLS, 0, 60000);
         viewer_open(&v, &f);
@@ -136,7 +136,7 @@ static void test_what_is_gzipped_counts_as_bytes_of_the_cache_and_goes_with_its_
         struct fixture f;
         struct viewer v[20];
         size_t len = make_text(0);
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         bring(&f, PLAYLIST, len, HLS, 0, 60000);
         bring(&f, "/live/cam/s1/v480/media.m3u8", len, HLS, 0, 60000);
         size_t before = cache_bytes(f.e.cache);

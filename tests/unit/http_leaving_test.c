@@ -98,7 +98,7 @@ static void test_a_viewer_who_leaves_stops_nobody(void **state)
         struct fixture f;
         struct viewer leaves, stays, watches;
         int two = 2;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&leaves, &f);
         viewer_open(&stays, &f);
         viewer_open(&watches, &f);
@@ -129,7 +129,7 @@ static void test_what_a_held_request_asked_for_is_not_what_others_ask_meanwhile(
         struct fixture f;
         struct viewer v, other;
         int one = 1;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         viewer_ask(&v, "GET", SEGMENT, "Range: bytes=1-\r\n");
         answer_asked(&f, "abc", 3, FETCH_IMMUTABLE);
@@ -156,7 +156,7 @@ static void test_a_viewer_who_is_gone_while_it_is_held_costs_nothing_when_it_is_
         struct viewer gone[20], stays;
         int all = 21, none = 0;
         struct linger at_once = {.l_onoff = 1};
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&stays, &f);
         viewer_ask(&stays, "GET", SEGMENT, "");
         for (int i = 0; i < 20; i++) {
@@ -184,7 +184,7 @@ static void test_those_who_hold_us_up_are_closed_and_others_are_not(void **state
         struct viewer silent, slow, idle, held;
         char *mb = mem_alloc(8 << 20);
         int small = 4096, four = 4, one = 1;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         int64_t now_us = clock_mono_us(); /* nobody has been here for longer, however slow this machine is */
         viewer_open(&silent, &f);
         viewer_send(&silent, "GET / HT"); /* and never a whole header */
@@ -234,7 +234,7 @@ static void test_stopping_wakes_who_waits_and_cuts_nothing_that_flows(void **sta
         struct fixture f;
         struct viewer held[50], idle;
         int all = 50;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&idle, &f);
         ask(&f, &idle, "GET", "/time", "");
         for (int i = 0; i < all; i++) {
@@ -261,7 +261,7 @@ static void test_who_asks_an_edge_that_leaves_is_answered_and_told_to_connect_an
         struct fixture f;
         struct viewer v[5], held, fresh;
         int one = 1;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         warm(&f, SEGMENT, "abc", 3);
         for (int i = 0; i < 5; i++) { /* connections that were kept */
                 viewer_open(&v[i], &f);
@@ -311,7 +311,7 @@ static void test_who_keeps_more_of_what_was_evicted_than_a_share_is_closed(void 
         struct viewer slow[SLOW], good;
         char target[64], *bytes = mem_alloc(BIG);
         int little = 4096;
-        open_fixture(&f, 10 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&good, &f);
         for (int i = 0; i < SLOW; i++) {
                 snprintf(target, sizeof(target), "/live/cam/s1/v720/%d.m4s", 100 + i);

@@ -13,7 +13,7 @@ static void test_pages_have_types_tags_and_a_small_form(void **state)
         struct fixture f;
         struct viewer v;
         char headers[128];
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         ask(&f, &v, "GET", "/", "");
         assert_int_equal(v.status, 200);
@@ -43,7 +43,7 @@ static void test_pages_say_what_they_may_load_and_who_may_frame_them(void **stat
         (void)state;
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         static const char *const pages[] = {"/", "/watch/cam", "/t/some.token.x/watch/cam", "/t/some.token.x", "/t/some.token.x/"};
         for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
@@ -69,7 +69,7 @@ static void test_files_that_are_no_pages_may_do_nothing_as_documents(void **stat
         (void)state;
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         ask(&f, &v, "GET", "/web/big.js", "");
         assert_int_equal(v.status, 200);
@@ -84,7 +84,7 @@ static void test_an_edge_says_how_full_it_is_and_steers_nobody_who_has_no_sites(
         (void)state;
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         http_set_load(f.http, 437);
         viewer_open(&v, &f);
         ask(&f, &v, "GET", "/load", "");

@@ -83,7 +83,7 @@ static void test_what_comes_with_a_request_is_counted_and_is_no_part_of_the_obje
         (void)state;
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         warm(&f, SEGMENT, "abc", 3);
         double query = value_of(BY_QUERY), fields = value_of(BY_FIELDS), starved = value_of("edged_player_starved_total");
         double buffers = value_of("edged_player_buffer_seconds_count"), mbits = value_of("edged_player_throughput_mbits_sum");
@@ -117,7 +117,7 @@ static void test_events_are_taken_by_post_and_the_connection_goes_on(void **stat
         (void)state;
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         double events = value_of(BY_EVENT), stalled = value_of("edged_player_stalled_seconds_total");
         double rebuffering = value_of("edged_player_states_total{state=\"rebuffering\"}");
         double failed = value_of("edged_player_errors_total{kind=\"response\"}"), wrong = value_of("edged_player_errors_total{kind=\"player\"}");
@@ -154,7 +154,7 @@ static void test_a_body_of_64_kb_in_pieces_counts_so_many_reports(void **state)
         static char body[65536 + 1];
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         double events = value_of("edged_player_reports_total{via=\"event\",version=\"1\"}");
         for (size_t i = 0; i < 65536; i += 8)
                 memcpy(body + i, "bl=1200\n", 8);
@@ -184,7 +184,7 @@ static void test_of_private_streams_only_their_viewers_report(void **state)
         char *claims = mem_printf("{\"sub\":\"view\",\"path\":\"staff-*\",\"exp\":%lld}", (long long)(clock_real_us() / US_PER_S + 1000));
         char *token = hs256("{\"alg\":\"HS256\",\"kid\":\"a\"}", claims, TOKEN_SECRET_A, 32);
         char *target = mem_printf("/t/%s/cmcd/staff-1", token), *segment = mem_printf("/t/%s" PRIVATE "?CMCD=bl%%3D1200", token);
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         warm(&f, PRIVATE, "abc", 3);
         assert_int_equal(jwt_keys_parse(&keys, set, strlen(set), why, sizeof(why)), 0);
         access_set(f.access, list, keys);
@@ -218,7 +218,7 @@ static void test_a_report_of_who_asks_too_often_does_not_count(void **state)
         struct viewer v;
         bool refused = false;
         fixture_addresses = addresses_open(&(struct addresses_config){.connections = 10, .requests_of_one_s = 1});
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         while (!refused) { /* two within a second */
                 double events = value_of(BY_EVENT);
@@ -244,7 +244,7 @@ static void test_a_player_is_told_how_long_it_was_held(void **state)
         struct fixture f;
         struct viewer v;
         int one = 1;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         viewer_ask(&v, "GET", SEGMENT, "");
         until(&f, is_grown, NULL);
@@ -287,7 +287,7 @@ static void test_who_watches_is_counted_once_a_second_however_he_asks(void **sta
         char target[80];
         uint32_t twice_ten = 20;
         fixture_audience = audience_open(2);
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         for (int n = 100; n < 119; n++) {
                 snprintf(target, sizeof(target), "/live/cam/s1/v720/%d.m4s", n);
@@ -320,7 +320,7 @@ static void test_who_gives_up_in_the_middle_has_not_seen_it(void **state)
         struct viewer v;
         char target[80];
         fixture_audience = audience_open(2);
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         for (int n = 100; n < 119; n++) {
                 viewer_open(&v, &f);
                 snprintf(target, sizeof(target), "/live/cam/s1/v720/%d.m4s", n);

@@ -48,7 +48,7 @@ static void test_a_private_stream_needs_a_token_in_one_of_three_forms(void **sta
         (void)state;
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         warm(&f, PRIVATE, "abc", 3); /* it is in the cache before it is made private */
         warm(&f, SEGMENT, "abc", 3);
         set_private(&f, SET(OCT("a", SECRET_A)));
@@ -115,7 +115,7 @@ static void test_all_tokens_of_a_stream_share_one_object_and_none_goes_upstream(
         struct fixture f;
         struct viewer v[3];
         int three = 3;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         set_private(&f, SET(OCT("a", SECRET_A)));
         for (int i = 0; i < 3; i++) {
                 char *token = token_until("staff-1", now_s() + 1000 + i), *target = mem_printf("/t/%s" PRIVATE "?x=%d", token, i);
@@ -216,7 +216,7 @@ static void test_an_answer_under_way_ends_with_its_token(void **state)
         struct viewer v[3];
         int three = 3;
         int64_t exp_s = now_s() + 1000;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         open_flowing(&f, v, exp_s);
         until(&f, is_held, &three);
         http_end_expired(f.http, exp_s * US_PER_S - 1);
@@ -237,7 +237,7 @@ static void test_an_answer_to_http_1_0_that_ends_with_its_token_looks_like_no_en
         struct viewer v;
         int one = 1;
         int64_t exp_s = now_s() + 1000;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         set_private(&f, SET(OCT("a", SECRET_A)));
         char *token = token_until("staff-1", exp_s), *request = mem_printf("GET /t/%s" PRIVATE " HTTP/1.0\r\n\r\n", token);
         viewer_open(&v, &f);
@@ -260,7 +260,7 @@ static void test_an_answer_under_way_ends_when_its_key_is_taken_away(void **stat
         struct fixture f;
         struct viewer v[3];
         int three = 3;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         open_flowing(&f, v, now_s() + 1000);
         until(&f, is_held, &three);
         set_private(&f, SET(EC_KEY("renamed")));
@@ -277,7 +277,7 @@ static void test_a_connection_outlives_the_token_of_an_earlier_request(void **st
         struct fixture f;
         struct viewer v;
         int64_t exp_s = now_s() + 1000;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         warm(&f, PRIVATE, "abc", 3);
         set_private(&f, SET(OCT("a", SECRET_A)));
         char *token = token_until("staff-1", exp_s);
@@ -309,7 +309,7 @@ static void test_the_list_names_private_streams_to_token_holders_only(void **sta
                                   "\"session\":\"s\",\"state\":\"live\"},{\"id\":\"staff-2\",\"session\":\"s\",\"state\":\"live\"}]}";
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         viewer_ask(&v, "GET", "/api/streams", "");
         until(&f, is_asked, NULL);
@@ -361,7 +361,7 @@ static void test_a_page_that_is_cut_leads_on_and_has_a_tag_of_what_is_left(void 
         struct fixture f;
         struct viewer v;
         char whole_tag[ETAG_MAX], cut_tag[ETAG_MAX];
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         viewer_ask(&v, "GET", KEY_RECORDINGS_PATH, "");
         until(&f, is_asked, NULL);
@@ -393,7 +393,7 @@ static void test_a_wrong_page_of_recordings_is_told_what_is_allowed(void **state
         (void)state;
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         ask(&f, &v, "GET", KEY_RECORDINGS_PATH "/before/17", "");
         assert_int_equal(v.status, 400);

@@ -141,7 +141,7 @@ static void test_who_asks_too_often_is_told_and_others_are_answered(void **state
         struct viewer often, other;
         fixture_seats = SEATS;
         fixture_addresses = addresses_open(&(struct addresses_config){.connections = SEATS, .requests_of_one_s = 1});
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         int64_t before = stats_spared(SPARED_RATE);
         viewer_open_from(&often, &f, 2);
         viewer_open_from(&other, &f, 3);

@@ -15,7 +15,7 @@ static void test_two_hundred_viewers_cost_one_fetch(void **state)
         struct fixture f;
         struct viewer v[200];
         int all = 200, hits = 0, misses = 0, joined = 0;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         for (int i = 0; i < all; i++) {
                 viewer_open(&v[i], &f);
                 viewer_ask(&v[i], "GET", SEGMENT, "");
@@ -63,7 +63,7 @@ static void test_what_the_origins_do_not_have_is_404_once_asked(void **state)
         (void)state;
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         viewer_ask(&v, "GET", SEGMENT, "");
         until(&f, is_asked, NULL);
@@ -83,7 +83,7 @@ static void test_a_manifest_is_served_stale_while_no_origin_answers(void **state
         (void)state;
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         viewer_ask(&v, "GET", "/live/cam/manifest.mpd", "");
         until(&f, is_asked, NULL);
@@ -107,7 +107,7 @@ static void test_head_ranges_and_conditions_work_as_the_rfc_says(void **state)
         struct fixture f;
         struct viewer v;
         char etag[64], headers[128];
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         warm(&f, SEGMENT, "0123456789", 10);
         viewer_open(&v, &f);
         ask(&f, &v, "GET", SEGMENT, "");
@@ -152,7 +152,7 @@ static void test_methods_that_are_not_ours_are_refused_and_preflight_is_answered
         (void)state;
         struct fixture f;
         struct viewer v;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         ask(&f, &v, "OPTIONS", SEGMENT, "Origin: http://a\r\nAccess-Control-Request-Method: GET\r\n");
         assert_int_equal(v.status, 204);
@@ -207,7 +207,7 @@ static void test_bad_paths_never_reach_the_origin(void **state)
 {
         (void)state;
         struct fixture f;
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         get_status(&f, "/live/../../etc/passwd", 400);
         get_status(&f, "/web/..%2f..%2fetc/passwd", 400);
         get_status(&f, "/live/cam%00/manifest.mpd", 400);
@@ -229,7 +229,7 @@ static void test_64_kb_of_headers_are_refused(void **state)
         struct viewer v;
         char *big = mem_alloc((64 << 10) + 1);
         memset(big, 'a', 64 << 10);
-        open_fixture(&f, 20 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         viewer_open(&v, &f);
         fcntl(v.fd, F_SETFL, 0);
         viewer_send(&v, "GET / HTTP/1.1\r\nHost: x\r\nX: ");
@@ -285,7 +285,7 @@ static void test_a_hit_takes_no_lock_of_the_cache_and_allocates_nothing(void **s
         struct fixture f;
         struct viewer v;
         is_test = true;
-        open_fixture(&f, 10 * US_PER_S);
+        open_fixture(&f, PATIENCE_US);
         warm(&f, SEGMENT, "all of it", 9);
         viewer_open(&v, &f);
         ask(&f, &v, "GET", SEGMENT, ""); /* its answer is made */

@@ -15,6 +15,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "proto/message.h"
+#include "tests/unit/patience.h"
 #include "tests/unit/reserve.h"
 #include "tests/unit/said.h"
 
@@ -75,7 +76,7 @@ static int open_loop(void **state)
         memset(servers, 0, sizeof(servers));
         uv_loop_init(&loop);
         uv_timer_init(&loop, &watchdog);
-        uv_timer_start(&watchdog, bite, 60000, 0);
+        uv_timer_start(&watchdog, bite, PATIENCE_MS, 0);
         return 0;
 }
 

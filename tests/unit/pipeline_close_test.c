@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/patience.h"
 #include "tests/unit/pipeline_fixture.h"
 
 static void test_no_event_after_close(void **state)
@@ -33,7 +34,6 @@ static void test_no_event_after_close(void **state)
 }
 
 #define CLOSED_AT_ONCE 8
-#define GUARD_US (20 * US_PER_S)
 
 /* Holds the pipelines' own threads: the bytes of a frame that they let go are this, and that waits for the test. */
 static struct {
@@ -65,7 +65,7 @@ static void open_hold(bool by_guard)
 /* A loop that waits for a thread that is held would never end: that is a failure, not a test that hangs. */
 static void *guard(void *arg)
 {
-        int64_t until_us = clock_mono_us() + GUARD_US;
+        int64_t until_us = clock_mono_us() + PATIENCE_US;
         (void)arg;
         for (bool open = false; !open && clock_mono_us() < until_us;) {
                 struct timespec ts = {.tv_nsec = 10000000};

@@ -37,7 +37,7 @@ static void start_far(struct caster *c)
 /* Pictures that are sent while the clock runs, until so many batches are under way. */
 static int send_until_in_flight(struct caster *c, int from, unsigned in_flight)
 {
-        int64_t give_up_us = clock_mono_us() + 60 * US_PER_S;
+        int64_t give_up_us = clock_mono_us() + PATIENCE_US;
         for (; t.node[0].in_flight < in_flight && clock_mono_us() < give_up_us; turn())
                 if (from < 1000 && t.node[0].batches) {
                         send_media(c, from, from + 1);

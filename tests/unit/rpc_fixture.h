@@ -37,6 +37,7 @@
 #include "proto/media.h"
 #include "proto/message.h"
 #include "proto/store.h"
+#include "tests/unit/patience.h"
 
 /* No test needs all of it. */
 #pragma GCC diagnostic ignored "-Wunused-function"
@@ -76,7 +77,7 @@ static int open_loop(void **state)
         uv_loop_init(&loop);
         uv_async_init(&loop, &poke, poked);
         uv_timer_init(&loop, &watchdog);
-        uv_timer_start(&watchdog, bite, 60000, 0);
+        uv_timer_start(&watchdog, bite, PATIENCE_MS, 0);
         uv_timer_init(&loop, &nudge); /* conditions that no event of this loop tells are looked at again */
         uv_timer_start(&nudge, wake, 5, 5);
         return 0;
@@ -256,7 +257,7 @@ static int bare_try(struct bare *b, const char *address)
                 nng_tls_config_free(tls);
         }
         assert_int_equal(nng_aio_alloc(&b->aio, bare_done, b), 0);
-        nng_aio_set_timeout(b->aio, 20000);
+        nng_aio_set_timeout(b->aio, PATIENCE_MS);
         return nng_dialer_start(dialer, 0);
 }
 

@@ -22,14 +22,12 @@ static struct session *ended(unsigned segments)
         return s;
 }
 
-#define PATIENCE_US (60 * US_PER_S) /* READ_WAIT_US may be over on a slow machine before a test lets the disk go on */
-
 static void ask_as(struct question *q, uint64_t asker, unsigned segment, uint32_t wait_ms)
 {
         *q = (struct question){.r = {.wait_ms = wait_ms, .max_bytes = BODY_MAX, .done = answered, .asker = asker}};
         snprintf(q->r.key, sizeof(q->r.key), "/live/old/S2/v720/%u.m4s", segment);
         serve(&sv, &q->r);
-        q->r.deadline_us += PATIENCE_US;
+        q->r.deadline_us += PATIENCE_US; /* READ_WAIT_US may be over on a slow machine before the test lets the disk go on */
 }
 
 /* Holds both threads that read old media, and the rest of what is asked for behind them. */

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-#define STUCK_S 60
+#include "tests/unit/patience.h"
 
 struct stuck {
         pthread_mutex_t lock;
@@ -44,7 +44,7 @@ static inline void wait_in(struct stuck *s, unsigned n)
         struct timespec end;
         int late = 0;
         clock_gettime(CLOCK_REALTIME, &end);
-        end.tv_sec += STUCK_S;
+        end.tv_sec += PATIENCE_S;
         pthread_mutex_lock(&s->lock);
         while (s->in < n && !late)
                 late = pthread_cond_timedwait(&s->changed, &s->lock, &end);
