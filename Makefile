@@ -141,7 +141,7 @@ build/.web: $(WEB_FILES) $(WEB)/node_modules/.package-lock.json
 	@echo "  WEB   build/web"
 	$(Q)rm -rf build/web && mkdir -p build/web
 	$(Q)cp $(WEB_FILES) build/web/
-	$(Q)cp $(WEB)/node_modules/dashjs/dist/modern/umd/dash.all.min.js build/web/dash.js
+	$(Q)cp $(WEB)/node_modules/dashjs/dist/modern/umd/dash.mediaplayer.min.js build/web/dash.js
 	$(Q)cp $(WEB)/node_modules/dashjs/LICENSE.md build/web/dash.js.LICENSE.txt
 	$(Q)touch $@
 

@@ -10,11 +10,26 @@ export function otherSites(addresses) {
   others = addresses
 }
 
+const LIST = '/api/streams'
+
+// The list, asked for before anybody wants it: the first who does has that answer, and who asks again wants to know what is so then.
+let early = null
+export function askEarly() {
+  early = fetch(prefix + LIST, { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
+  return early.then((answer) => answer.clone())
+}
+
+function takeEarly() {
+  const taken = early
+  early = null
+  return taken
+}
+
 // The page's own site is asked first, each time: it may be back.
 async function fetchAnywhere(path) {
   for (const one of ['', ...others]) {
     try {
-      const answer = await fetch(one + prefix + path, { cache: 'no-cache', signal: AbortSignal.timeout(others.length ? 3000 : 8000) })
+      const answer = await (!one && path === LIST && takeEarly() || fetch(one + prefix + path, { cache: 'no-cache', signal: AbortSignal.timeout(others.length ? 3000 : 8000) }))
       server = one
       return answer
     } catch (error) {
@@ -25,7 +40,7 @@ async function fetchAnywhere(path) {
 
 // path: /api/streams, or what an answer before named as the next one: '' when there is none. While nothing has changed the server answers
 // 304, and the browser has the rest.
-export async function fetchList(path = '/api/streams') {
+export async function fetchList(path = LIST) {
   const answer = await fetchAnywhere(path)
   if (!answer.ok) throw new Error(`the server answered ${answer.status}`)
   const body = await answer.json(), entries = body.streams || body.recordings

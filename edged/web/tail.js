@@ -49,7 +49,7 @@ class Track {
   attach(media) {
     const kind = /^avc/.test(this.info.codec) ? 'video' : 'audio'
     this.buffer = media.addSourceBuffer(`${kind}/mp4; codecs="${this.info.codec}"`)
-    this.buffer.addEventListener('updateend', () => this.appended())
+    this.buffer.addEventListener('updateend', () => this.player.closed || this.appended())
     this.append()
   }
 

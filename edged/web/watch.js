@@ -30,7 +30,13 @@ const stage = at('stage'), video = at('video')
 const name = decodeURIComponent(location.pathname.slice(prefix.length).split('/')[2] || '')
 const ASK_EVERY = 10 // polls, of a stream that is not in the list: whether it is private, or long over
 const query = new URLSearchParams(location.search), given = query.get('session') || ''
-const Kind = supported() ? Player : playsNatively() ? NativePlayer : null
+
+// dash.js is ten times as large as all the rest: whoever plays without it has his picture first.
+let Kind = null, dashRan = null
+const runDash = () => dashRan ||= import('/web/dash.js').catch(() => {}).then(() => {
+  Kind = supported() ? Player : playsNatively() ? NativePlayer : null
+  if (!Kind) enter('error', 'This browser cannot play the stream', 'It has no Media Source Extensions and does not play HLS. Any recent Chrome, Edge, Firefox or Safari has.')
+})
 
 let state = 'waiting'
 let stream = null   // the last that /api/streams said of it; null: nothing
@@ -108,6 +114,7 @@ function play(make, live, from) {
 }
 
 function plays() {
+  runDash() // whoever goes back needs it
   enter('playing')
   tell('It plays.')
   if (!player.live) markCues(player, session)
@@ -145,6 +152,7 @@ function tellStall() {
 }
 
 function playSegments(base, live, from) {
+  if (!Kind) return void runDash().then(() => Kind && playSegments(base, live, from))
   const begin = beginAt
   beginAt = NaN
   play((events) => new Kind(video, base, live, events, begin), live, from)
@@ -161,6 +169,8 @@ const NOT_NEAR_MS = 60000
 
 const playsNear = () => Boolean(Near && wantsNear && !controls.captions && stream && isOn(stream) && stream.tracks?.length && Number.isNaN(beginAt) && performance.now() >= notNearUntil)
 
+const playsWithoutDash = () => Boolean(Near && wantsNear && !wanted)
+
 function playLive() {
   if (playsNear()) play((events) => new LowLatencyPlayer(Near, video, `${server}${prefix}/live/${name}/${stream.session}/`, stream, events), true, stream.session)
   else playSegments(`${server}${prefix}/live/${name}`, true, stream ? stream.session : '')
@@ -176,7 +186,7 @@ function leaveNear(seconds) {
 async function loadNear() {
   try {
     const { TailPlayer, tailSupported } = await import('/web/tail.js')
-    if (Kind === Player && tailSupported()) Near = TailPlayer
+    if (tailSupported()) Near = TailPlayer
   } catch {
     // this site has none
   }
@@ -381,12 +391,11 @@ share.link()
 describe()
 if (!/^[A-Za-z0-9_-]{1,64}$/.test(name))
   enter('error', 'There is no such stream', 'A stream name has 1 to 64 letters, digits, “_” and “-”.')
-else if (!Kind)
-  enter('error', 'This browser cannot play the stream', 'It has no Media Source Extensions and does not play HLS. Any recent Chrome, Edge, Firefox or Safari has.')
 else {
   enter('waiting', 'Connecting…')
   wantNear(recall('near') === true)
   const loaded = loadNear()
   if (wantsNear) await loaded
-  poll()
+  if (!playsWithoutDash()) await runDash()
+  if (Kind || playsWithoutDash()) poll()
 }

@@ -52,6 +52,25 @@ test('who wants low latency gets it, stays with it when the page is loaded again
   await page.context().close()
 })
 
+test('who chose low latency before has a picture before the other player is there', { skip }, async () => {
+  const chosen = await nearby()
+  const { origins } = await chosen.context().storageState()
+  await chosen.context().close()
+  const page = await openPage(browser, cluster, '/robots.txt', { storageState: { cookies: [], origins } })
+  let come
+  const comes = new Promise((done) => { come = done })
+  await page.route('**/web/dash.js', async (route) => { await comes; await route.continue() })
+  await page.goto(cluster.url('/watch/cam'), { waitUntil: 'commit' })
+  await playing(page)
+  assert.equal(await isNear(page), true)
+  await page.click('#near') // he is to go on with it, when it comes
+  come()
+  await until('it plays segments', 30, async () => !await isNear(page) && (await metrics(page)).state === 'playing')
+  await goesOn(page)
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+})
+
 test('who goes back or pauses goes on where he was, and is near again by the live button', { skip }, async () => {
   const page = await nearby()
   await until('something to go back to', 60, async () => (await metrics(page)).currentTime > 12)

@@ -20,6 +20,23 @@ async function watching(options) {
   return page
 }
 
+test('what the first picture takes is asked for while the scripts are still on their way, and once', async () => {
+  const page = await openPage(browser, cluster, '/robots.txt'), asked = []
+  page.on('request', (request) => asked.push(new URL(request.url()).pathname))
+  let come
+  const comes = new Promise((done) => { come = done })
+  for (const script of ['dash.js', 'watch.js'])
+    await page.route(`**/web/${script}`, async (route) => { await comes; await route.continue() })
+  await page.goto(cluster.url('/watch/cam'), { waitUntil: 'commit' })
+  const counted = (pattern) => asked.filter((path) => pattern.test(path)).length
+  await until('the manifest and the beginnings of all tracks are asked for', 20, () => counted(/manifest\.mpd$/) === 1 && counted(/init\.mp4$/) === 3)
+  assert.equal(counted(/^\/api\/streams$/), 1)
+  come()
+  await playing(page)
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+})
+
 test('the page plays: pictures and sound are decoded and go on, from no other host, near the live edge', async () => {
   const page = await watching()
   const first = await metrics(page)
