@@ -129,12 +129,14 @@ static const char *value_of(const char *target, const char *name, char dst[16])
 /* "?from=90&to=150" of the whole recording stands for the name of the clip. */
 static enum path_kind take_clip(const char *target, struct path *out)
 {
-        char from[16], to[16], track[16];
-        const char *why = value_of(target, "track", track)
-                                  ? "a track is a part of the path: SESSION/TRACK/recording.mp4"
-                                  : key_cut_recording(&out->object, value_of(target, "from", from), value_of(target, "to", to));
-        if (why) {
-                bad(out, PATH_BAD, why);
+        char from[16], to[16], track[16], why[KEY_WHY_MAX];
+        if (value_of(target, "track", track)) {
+                bad(out, PATH_BAD, "a track is a part of the path: SESSION/TRACK/recording.mp4");
+                return PATH_BAD;
+        }
+        if (!key_cut_recording(&out->object, value_of(target, "from", from), value_of(target, "to", to), why)) {
+                strcpy(out->key, why);
+                bad(out, PATH_BAD, out->key);
                 return PATH_BAD;
         }
         key_write_recording(out->key, &out->object);

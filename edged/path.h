@@ -40,7 +40,7 @@ struct path {
         bool is_part;      /* PATH_OBJECT: only that part of the segment, */
         unsigned part, part_chunks; /* by its number, when parts have so many chunks (proto/parts.h) */
         const char *file; /* PATH_SITE: lies in key or is constant */
-        const char *why;  /* PATH_BAD: constant */
+        const char *why;  /* PATH_BAD: constant, or it lies in key, which is nothing else then */
         const char *token; /* as it came, lies in target and is valid as long as that is; NULL: the path has none */
         size_t token_len;
 };

@@ -420,10 +420,10 @@ static enum MHD_Result ask_first(struct pull *p)
 /* A clip has a name of its own, which "?from=90&to=150" of the whole recording stands for. */
 static enum MHD_Result begin_recording(struct pull *p, struct key *k)
 {
-        const char *why = key_cut_recording(k, query(p, "from"), query(p, "to"));
+        char why[KEY_WHY_MAX];
         if (query(p, "track"))
                 return queue_query_error(p);
-        if (why)
+        if (!key_cut_recording(k, query(p, "from"), query(p, "to"), why))
                 return queue_error(p, MHD_HTTP_BAD_REQUEST, why, 0);
         key_write_recording(p->request.key, k);
         return ask_first(p);

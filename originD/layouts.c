@@ -34,7 +34,7 @@ struct layout_making {
         uint64_t next; /* the volume from which on it goes on: rows may come before it meanwhile, of what is lacking */
         size_t track_count;
         uint32_t origin_segment;
-        uint64_t media_bytes;
+        uint64_t media_bytes, identity;
         struct {
                 char *dir;
                 struct buf *init;
@@ -162,12 +162,18 @@ static void keep_within(struct layouts *ls, const struct layout *but)
         }
 }
 
+static bool is_clip(const struct recording_wish *w)
+{
+        return w->from > 0 || w->to != UINT32_MAX;
+}
+
 static void made(struct layout *l)
 {
         struct layout_making *m = l->making;
         l->header = m->header;
         m->header = NULL;
         l->size = l->header->len + m->media_bytes;
+        l->identity = is_clip(&l->wish) ? m->identity : l->facts;
         for (size_t i = 0; i < l->volume_count; i++)
                 l->volumes[i].begin += l->header->len;
         keep_within(m->ls, l);
@@ -227,11 +233,15 @@ static enum segment_state begin_job(struct layout_making *m, struct session *s, 
         return SEGMENT_BUSY;
 }
 
-static void add_volume(struct layout *l, uint32_t number)
+static void add_volume(struct layout *l, uint32_t number, const struct recording_part *part)
 {
+        struct layout_making *m = l->making;
         if ((l->volume_count & (l->volume_count - 1)) == 0)
                 l->volumes = mem_resize(l->volumes, (l->volume_count ? l->volume_count * 2 : 1) * sizeof(l->volumes[0]));
-        l->volumes[l->volume_count++] = (struct layout_volume){number, l->making->media_bytes};
+        l->volumes[l->volume_count++] = (struct layout_volume){number, m->media_bytes};
+        m->media_bytes += recording_part_bytes(part);
+        m->identity = recording_add_identity(m->identity, part);
+        m->next = (uint64_t)number + 1;
 }
 
 /* Of a track on demand nothing but the indexes is looked at: here, and of all volumes at once whose indexes are in memory. */
@@ -241,9 +251,8 @@ static enum segment_state go_on_ondemand(struct layout *l, const struct recordin
         struct recording_volume v;
         struct recording_part part;
         for (;;) {
-                size_t next[RECORDING_TRACKS_MAX] = {volumes_below(&c->tracks[0]->log->closed, m->next)};
                 int rc = 0;
-                if (!recording_next_volume(c, next, &v)) {
+                if (!recording_next_volume(c, m->next, &v)) {
                         rc = ondemand_header(&m->header, &m->ondemand, m->tracks[0].init, &m->tracks[0].info);
                         if (!rc)
                                 made(l);
@@ -260,9 +269,7 @@ static enum segment_state go_on_ondemand(struct layout *l, const struct recordin
                         fail(l, rc ? rc : ERR_LIMIT);
                         return SEGMENT_UNREADABLE;
                 }
-                add_volume(l, v.number);
-                m->media_bytes += recording_part_bytes(&part);
-                m->next = (uint64_t)v.number + 1;
+                add_volume(l, v.number, &part);
         }
 }
 
@@ -272,15 +279,12 @@ static enum segment_state go_on(struct layout *l, const struct recording_tracks 
         struct layout_making *m = l->making;
         struct recording_volume v;
         struct recording_part part;
-        size_t next[RECORDING_TRACKS_MAX] = {0};
         if (m->job)
                 return SEGMENT_LOADING;
         if (!may_read)
                 return SEGMENT_UNREAD;
-        for (size_t t = 0; t < c->count; t++)
-                next[t] = volumes_below(&c->tracks[t]->log->closed, m->next);
         struct layout_job *j;
-        if (recording_next_volume(c, next, &v)) {
+        if (recording_next_volume(c, m->next, &v)) {
                 if (l->volume_count >= VOLUMES_OF_ONE) {
                         fail(l, ERR_LIMIT);
                         return SEGMENT_UNREADABLE;
@@ -299,9 +303,7 @@ static enum segment_state go_on(struct layout *l, const struct recording_tracks 
         enum segment_state state = begin_job(m, s, j);
         if (state != SEGMENT_LOADING || last)
                 return state;
-        add_volume(l, v.number);
-        m->media_bytes += recording_part_bytes(&part);
-        m->next = (uint64_t)v.number + 1;
+        add_volume(l, v.number, &part);
         return SEGMENT_LOADING;
 }
 
@@ -356,9 +358,10 @@ static void begin(struct layouts *ls, struct layout *l, const struct session *s,
 {
         struct layout_making *m = mem_alloc(sizeof(*m));
         *l = (struct layout){.taken = true, .wish = *w, .making = m, .version = s->version, .change = s->change,
-                             .identity = recording_identity(c)};
+                             .facts = recording_facts(c)};
         strcpy(l->session, s->id);
-        *m = (struct layout_making){.ls = ls, .layout = l, .track_count = c->count, .origin_segment = c->origin_segment};
+        *m = (struct layout_making){.ls = ls, .layout = l, .track_count = c->count, .origin_segment = c->origin_segment,
+                                   .identity = recording_begin_identity(c)};
         for (size_t t = 0; t < c->count; t++) {
                 const struct track *from = c->tracks[t];
                 m->tracks[t].dir = mem_strdup(from->log->dir);
@@ -370,9 +373,8 @@ static void begin(struct layouts *ls, struct layout *l, const struct session *s,
 /* false: its volumes are not those that it was made of. */
 static bool is_right(struct layout *l, const struct session *s, const struct recording_tracks *c)
 {
-        if (l->version == s->version && l->change == s->change)
-                return true;
-        if (recording_identity(c) != l->identity)
+        bool may_differ = s->state == SESSION_LIVE || l->version != s->version || l->change != s->change;
+        if (may_differ && recording_facts(c) != l->facts)
                 return false;
         l->version = s->version;
         l->change = s->change;
@@ -389,7 +391,8 @@ enum segment_state layouts_get(struct layouts *ls, struct session *s, const stru
         struct recording_tracks c;
         *out = NULL;
         recording_choose(&c, s, w);
-        if (s->state != SESSION_ENDED || !c.count)
+        bool ended = s->state == SESSION_ENDED, stored = !ended && !w->ondemand && w->to <= recording_stored_s(&c, s);
+        if (!c.count || !(ended || stored))
                 return SEGMENT_NONE;
         struct layout *l = find(ls, s, w);
         bool again = l && l->failed && clock_mono_us() >= l->again_us;
@@ -398,7 +401,7 @@ enum segment_state layouts_get(struct layouts *ls, struct session *s, const stru
                 l = NULL;
         }
         if (!l) {
-                enum segment_state state = recording_at_rest(&c);
+                enum segment_state state = recording_at_rest(&c, s);
                 if (state != SEGMENT_HERE)
                         return state;
                 if (ls->stopping)

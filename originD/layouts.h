@@ -9,13 +9,15 @@
  *                  SEGMENT_BUSY: as many as there may be are being made
  *                  SEGMENT_UNREADABLE: something cannot be read. Unless *out is NULL out->failed says what; ERR_LIMIT: it is too long for one
  *                  file
- *                  SEGMENT_NONE: there is nothing to make it of; SEGMENT_LACKING: not now
+ *                  SEGMENT_NONE: there is nothing to make it of; SEGMENT_LACKING: not now. Of a session that is live there are clips, whose
+ *                  end is stored (recording_stored_s())
  *   layouts_stop() nothing more is begun;  layouts_close()
  *
  * LAYOUTS_MAX at a time, of those that are made as many as are in LAYOUTS_BYTES_MAX: the one that was unused longest goes. A day is 41 MB,
  * made in 2.3 s where the heads are in memory. LAYOUTS_MAKING_MAX are being made, each of up to TABLES_MAX_BYTES a track; one that nobody has
  * asked for in LAYOUTS_ASKED_US gives way.
- * A layout belongs to the volumes as they were: of others (recording_identity()) another one is made. Loop thread. */
+ * A layout belongs to the volumes as they were: of others (recording_facts()) another one is made. That of a clip of what is live is made anew when
+ * a volume of it is closed, and is the same file all the same: who reads it goes on. Loop thread. */
 #ifndef ORIGIND_LAYOUTS_H
 #define ORIGIND_LAYOUTS_H
 
@@ -35,9 +37,10 @@ struct layout_volume {
 struct layout {
         char session[SESSION_ID_MAX + 1];
         struct recording_wish wish;
-        uint64_t identity;
-        uint64_t version, change; /* of the session, when identity was right last */
+        uint64_t facts;
+        uint64_t version, change; /* of the session, when facts were right last */
         /* When it is made: */
+        uint64_t identity;
         struct buf *header;
         uint64_t size; /* of the file */
         struct layout_volume *volumes; /* rising */

@@ -18,9 +18,10 @@ static void place_in(const struct recording_tracks *c, const struct recording_vo
                      const struct recording_piece *piece, struct recording_place *out)
 {
         const struct index_row *row = &part->rows[piece->track][piece->row];
+        const struct volume_row *closed = v->rows[piece->track];
         out->log = c->tracks[piece->track]->log;
         out->view = (struct segment_view){.volume = v->number, .offset = row->offset, .len_bytes = row->len_bytes, .complete = true,
-                                          .archived = v->rows[piece->track]->state == VOLUME_ARCHIVED};
+                                          .archived = closed && closed->state == VOLUME_ARCHIVED};
         out->track = piece->track;
         out->segment = row->segment;
 }

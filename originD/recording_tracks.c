@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "originD/log/index_cache.h"
+#include "originD/playlist.h"
 
 /* ---- tracks ------------------------------------------------------------------------------------------------------ */
 
@@ -73,29 +74,23 @@ void recording_choose(struct recording_tracks *c, const struct session *s, const
 
 /* ---- volumes ----------------------------------------------------------------------------------------------------- */
 
-static bool is_in(const struct recording_tracks *c, const struct volume_row *row)
+static bool overlaps(const struct recording_tracks *c, const struct volume_sum *sum)
 {
-        return volume_counts(row) && row->sum.chunks && row->sum.last_segment >= c->from && row->sum.first_segment < c->to;
+        return sum->last_segment >= c->from && sum->first_segment < c->to;
 }
 
-bool recording_next_volume(const struct recording_tracks *c, size_t at[RECORDING_TRACKS_MAX], struct recording_volume *out)
+static bool is_in(const struct recording_tracks *c, const struct volume_row *row)
 {
-        bool any = false;
-        for (size_t t = 0; t < c->count; t++) {
-                const struct volumes *v = &c->tracks[t]->log->closed;
-                while (at[t] < v->count && !is_in(c, &v->rows[at[t]]))
-                        at[t]++;
-                if (at[t] < v->count && (!any || v->rows[at[t]].number < out->number)) {
-                        out->number = v->rows[at[t]].number;
-                        any = true;
-                }
-        }
-        for (size_t t = 0; t < c->count && any; t++) {
-                const struct volumes *v = &c->tracks[t]->log->closed;
-                bool has = at[t] < v->count && v->rows[at[t]].number == out->number;
-                out->rows[t] = has ? &v->rows[at[t]++] : NULL;
-        }
-        return any;
+        return volume_counts(row) && row->sum.chunks && overlaps(c, &row->sum);
+}
+
+/* The index of the volume that is being written, if some of it is in the file; NULL: it is not. */
+static const struct index *open_of(const struct recording_tracks *c, size_t t)
+{
+        const struct chunk_log *log = c->tracks[t]->log;
+        const struct index *ix = &log->index;
+        bool any = log->open && ix->count;
+        return any && ix->rows[ix->count - 1].segment >= c->from && ix->rows[0].segment < c->to ? ix : NULL;
 }
 
 bool recording_find_volume(const struct recording_tracks *c, uint32_t number, struct recording_volume *out)
@@ -103,11 +98,29 @@ bool recording_find_volume(const struct recording_tracks *c, uint32_t number, st
         bool any = false;
         *out = (struct recording_volume){.number = number};
         for (size_t t = 0; t < c->count; t++) {
-                const struct volume_row *row = volumes_get(&c->tracks[t]->log->closed, number);
+                const struct chunk_log *log = c->tracks[t]->log;
+                const struct volume_row *row = volumes_get(&log->closed, number);
                 out->rows[t] = row && is_in(c, row) ? row : NULL;
-                any |= out->rows[t] != NULL;
+                out->open[t] = !row && log->open_number == number ? open_of(c, t) : NULL;
+                any |= out->rows[t] || out->open[t];
         }
         return any;
+}
+
+bool recording_next_volume(const struct recording_tracks *c, uint64_t number, struct recording_volume *out)
+{
+        uint64_t next = UINT64_MAX;
+        for (size_t t = 0; t < c->count; t++) {
+                const struct chunk_log *log = c->tracks[t]->log;
+                size_t i = volumes_below(&log->closed, number);
+                while (i < log->closed.count && !is_in(c, &log->closed.rows[i]))
+                        i++;
+                if (i < log->closed.count && log->closed.rows[i].number < next)
+                        next = log->closed.rows[i].number;
+                if (log->open_number >= number && log->open_number < next && open_of(c, t))
+                        next = log->open_number;
+        }
+        return next <= UINT32_MAX && recording_find_volume(c, (uint32_t)next, out);
 }
 
 /* Of a volume in which the clip begins or ends, those of its segments. */
@@ -137,43 +150,88 @@ enum segment_state recording_open_volume(const struct recording_tracks *c, const
         }
         for (size_t t = 0; t < c->count; t++) {
                 const struct volume_row *row = v->rows[t];
-                if (!row)
-                        continue;
-                if (!row->index || !row->index->ready)
+                const struct index *ix = row && row->index && row->index->ready ? &row->index->index : v->open[t];
+                if (row && !ix)
                         return SEGMENT_BUSY; /* the second pushed the first out: more is read at once than there is memory for */
-                out->rows[t] = row->index->index.rows;
-                out->count[t] = row->index->index.count;
+                if (!ix)
+                        continue;
+                out->rows[t] = ix->rows;
+                out->count[t] = ix->count;
                 narrow(c, &out->rows[t], &out->count[t]);
         }
         return SEGMENT_HERE;
 }
 
-enum segment_state recording_at_rest(const struct recording_tracks *c)
+static bool is_settled(const struct recording_tracks *c, const struct chunk_log *log, bool live)
 {
+        for (size_t i = 0; i < log->closed.count; i++)
+                if (log->closed.rows[i].closing && (!live || overlaps(c, &log->closed.rows[i].sum)))
+                        return false;
+        return true;
+}
+
+enum segment_state recording_at_rest(const struct recording_tracks *c, const struct session *s)
+{
+        bool live = s->state == SESSION_LIVE;
         for (size_t t = 0; t < c->count; t++) {
                 const struct chunk_log *log = c->tracks[t]->log;
-                if (!log->ended) /* more of it is being copied from another origin */
+                if (!live && !log->ended) /* more of it is being copied from another origin */
                         return SEGMENT_LACKING;
-                for (size_t i = 0; i < log->closed.count; i++)
-                        if (log->closed.rows[i].closing)
-                                return SEGMENT_LOADING;
+                if (!is_settled(c, log, live))
+                        return SEGMENT_LOADING;
         }
         return SEGMENT_HERE;
 }
 
-uint64_t recording_identity(const struct recording_tracks *c)
+uint32_t recording_stored_s(const struct recording_tracks *c, const struct session *s)
 {
-        struct recording_volume v;
-        size_t at[RECORDING_TRACKS_MAX] = {0};
+        int64_t end = c->count ? UINT32_MAX - 1 : 0;
+        for (size_t t = 0; t < c->count; t++) {
+                struct playlist_span span = playlist_span(s, c->tracks[t]);
+                end = span.end < end ? span.end : end;
+        }
+        return (uint32_t)end;
+}
+
+/* ---- which file ---------------------------------------------------------------------------------------------------- */
+
+uint64_t recording_begin_identity(const struct recording_tracks *c)
+{
         uint32_t whole[] = {c->from, c->to, c->origin_segment};
         uint64_t so_far = XXH3_64bits(whole, sizeof(whole));
         for (size_t t = 0; t < c->count; t++)
                 so_far = XXH3_64bits_withSeed(c->tracks[t]->init_bytes->data, c->tracks[t]->init_bytes->len, so_far);
-        while (recording_next_volume(c, at, &v))
+        return so_far;
+}
+
+uint64_t recording_add_identity(uint64_t so_far, const struct recording_part *p)
+{
+        for (size_t t = 0; t < RECORDING_TRACKS_MAX; t++)
+                for (size_t i = 0; i < p->count[t]; i++) {
+                        uint64_t facts[] = {t, p->rows[t][i].segment, p->rows[t][i].len_bytes};
+                        so_far = XXH3_64bits_withSeed(facts, sizeof(facts), so_far);
+                }
+        return so_far;
+}
+
+/* Of what is in the file of a volume that is being written: where it ends. It may be cut back. */
+static uint64_t end_in(const struct recording_tracks *c, const struct index *ix)
+{
+        const struct index_row *rows = ix->rows;
+        size_t count = ix->count;
+        narrow(c, &rows, &count);
+        return count ? rows[count - 1].offset + rows[count - 1].len_bytes : 0;
+}
+
+uint64_t recording_facts(const struct recording_tracks *c)
+{
+        struct recording_volume v = {.number = 0};
+        uint64_t so_far = recording_begin_identity(c);
+        for (uint64_t next = 0; recording_next_volume(c, next, &v); next = (uint64_t)v.number + 1)
                 for (size_t t = 0; t < c->count; t++) {
                         const struct volume_row *row = v.rows[t];
-                        uint64_t facts[] = {t, v.number, row ? row->sum.bytes : 0, row ? row->sum.crc : 0};
-                        if (row)
+                        uint64_t facts[] = {t, v.number, row ? row->sum.bytes : v.open[t] ? end_in(c, v.open[t]) : 0, row ? row->sum.crc : 0};
+                        if (row || v.open[t])
                                 so_far = XXH3_64bits_withSeed(facts, sizeof(facts), so_far);
                 }
         return so_far;

@@ -1,5 +1,6 @@
 /* recording_tracks.h - which stored media a recording's one file is made of: the tallest picture and the best sound, or a track that is named;
- * all of it, or the seconds of a clip; and of that all volumes that are here. What is lacking is a hole, and the file is shorter. Loop thread. */
+ * all of it, or the seconds of a clip; and of that all volumes that are here. What is lacking is a hole, and the file is shorter. Of what is live
+ * a clip is made of what is stored by then, of the volume that is being written too. Loop thread. */
 #ifndef ORIGIND_RECORDING_TRACKS_H
 #define ORIGIND_RECORDING_TRACKS_H
 
@@ -25,14 +26,18 @@ void recording_choose(struct recording_tracks *c, const struct session *s, const
 bool recording_has(const struct session *s, const char *track); /* of one that is loaded */
 void recording_list_tracks(const struct session *s, char *dst, size_t cap); /* "v720, a128" */
 
-/* A volume of the file: of each track its row, or NULL. */
+/* Up to which second all of the tracks are stored and never change again, of a session that is live; 0: there is nothing. */
+uint32_t recording_stored_s(const struct recording_tracks *c, const struct session *s);
+
+/* A volume of the file: of each track its row; NULL, and the index, of the one that is being written; NULL both: it has none. */
 struct recording_volume {
         uint32_t number;
         const struct volume_row *rows[RECORDING_TRACKS_MAX];
+        const struct index *open[RECORDING_TRACKS_MAX];
 };
 
-/* The next volume from these rows on, rising; moves them behind it. false: there is none. */
-bool recording_next_volume(const struct recording_tracks *c, size_t at[RECORDING_TRACKS_MAX], struct recording_volume *out);
+/* The first volume of this number or a greater one. false: there is none. */
+bool recording_next_volume(const struct recording_tracks *c, uint64_t number, struct recording_volume *out);
 bool recording_find_volume(const struct recording_tracks *c, uint32_t number, struct recording_volume *out); /* false: it is not in the file */
 
 /* The indexes of the volume, as far as its segments are in the file; what chunk_log_segment() says of the first index that is not in
@@ -41,9 +46,14 @@ enum segment_state recording_open_volume(const struct recording_tracks *c, const
                                          struct recording_part *out);
 
 /* Whether all that is told of the volumes is as it will stay: SEGMENT_HERE. */
-enum segment_state recording_at_rest(const struct recording_tracks *c);
+enum segment_state recording_at_rest(const struct recording_tracks *c, const struct session *s);
 
-/* Another one: other media, if only of the same size. */
-uint64_t recording_identity(const struct recording_tracks *c);
+/* Another one: other media, if only of the same size, or only in other volumes. */
+uint64_t recording_facts(const struct recording_tracks *c);
+
+/* Which file it is. Of a whole recording what its facts say. A clip stays the same while the volume that it is in is written and closed, so
+ * it is known by the lengths of its segments: recording_begin_identity() → recording_add_identity() of each volume's part. */
+uint64_t recording_begin_identity(const struct recording_tracks *c);
+uint64_t recording_add_identity(uint64_t so_far, const struct recording_part *p);
 
 #endif

@@ -48,9 +48,24 @@ void serve_recording_read_done(void *arg, int status)
         buf_unref(&bytes);
 }
 
-/* Takes the words. */
+/* What an edge is told of a file, or of why there is none. Takes the text. */
+static enum look answer_json(struct serve_request *r, char *text)
+{
+        struct buf *bytes = buf_copy(text, strlen(text));
+        enum look done = serve_answer_bytes(r, bytes, bytes->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
+        buf_unref(&bytes);
+        free(text);
+        return done;
+}
+
+/* Takes the words, which have nothing that JSON escapes. */
 static enum look answer_cannot(struct serve_request *r, char *words)
 {
+        if (r->parsed.kind != KEY_RECORDING) {
+                char *text = mem_printf("{\"error\":\"%s\"}\n", words);
+                free(words);
+                return answer_json(r, text);
+        }
         struct buf *bytes = buf_copy(words, strlen(words));
         serve_reply(r, &(struct serve_answer){.status = ERR_UNSUPPORTED, .bytes = bytes, .len = bytes->len});
         buf_unref(&bytes);
@@ -76,7 +91,7 @@ static enum look look_recording_later(struct serve_request *r, enum segment_stat
         case SEGMENT_BUSY:
                 return serve_look_error(r, ERR_FULL);
         case SEGMENT_UNREADABLE:
-                if (l && l->failed == ERR_LIMIT && r->parsed.kind == KEY_RECORDING)
+                if (l && l->failed == ERR_LIMIT)
                         return answer_cannot(r, mem_strdup("this is too long for one file: ask for a part of it, "
                                                            "?from=SECONDS&to=SECONDS"));
                 return serve_look_error(r, ERR_IO);
@@ -105,13 +120,27 @@ static enum look answer_header(struct serve_request *r, const struct session *s,
 /* What an edge needs to know before it says anything of the file. */
 static enum look answer_facts(struct serve_request *r, const struct session *s, const struct layout *l)
 {
-        char *text = mem_printf("{\"size\":%" PRIu64 ",\"identity\":\"%016" PRIx64 "\",\"type\":\"%s\"}\n", l->size, l->identity,
-                                recording_type(r, s));
-        struct buf *bytes = buf_copy(text, strlen(text));
-        enum look done = serve_answer_bytes(r, bytes, bytes->len, true, 0, TTL_MANIFEST_MS, JSON_TYPE);
-        buf_unref(&bytes);
-        free(text);
-        return done;
+        return answer_json(r, mem_printf("{\"size\":%" PRIu64 ",\"identity\":\"%016" PRIx64 "\",\"type\":\"%s\"}\n", l->size, l->identity,
+                                         recording_type(r, s)));
+}
+
+/* Of what goes on there are clips of what is stored. LOOK_DONE: r is answered; LOOK_NONE: there is nothing else to say against it. */
+static enum look look_at_live(struct serve_request *r, const struct session *s, const struct recording_wish *w)
+{
+        struct recording_tracks c;
+        struct recording_wish all = *w;
+        all.from = 0;
+        all.to = UINT32_MAX;
+        recording_choose(&c, s, &all);
+        uint32_t stored_s = recording_stored_s(&c, s);
+        bool clip = w->from > 0 || w->to != UINT32_MAX;
+        if (s->state != SESSION_LIVE || w->ondemand || !clip || w->to <= stored_s)
+                return LOOK_NONE;
+        if (w->to == UINT32_MAX)
+                return answer_cannot(r, mem_printf("from=%u is given without to, but this broadcast goes on: to is to be given as well, up to %u, which "
+                                                   "is what is stored by now", w->from, stored_s));
+        return answer_cannot(r, mem_printf("to=%u is given, but this broadcast goes on: to may be up to %u, which is what is stored by now", w->to,
+                                           stored_s));
 }
 
 /* Of the one file, or of a piece of it, at most the rest of a segment. */
@@ -120,9 +149,11 @@ enum look serve_look_recording(struct serve *sv, struct serve_request *r, struct
         struct recording_place *at = &r->place;
         struct layout *l;
         const struct key *k = &r->parsed;
-        if (*k->track && s->state == SESSION_ENDED && !recording_has(s, k->track))
-                return k->kind == KEY_RECORDING ? answer_no_track(r, s) : serve_look_none(r, TTL_NEVER_MS);
         struct recording_wish w = wish_of(k);
+        if (k->kind != KEY_PIECE && *k->track && s->state == SESSION_ENDED && !recording_has(s, k->track))
+                return answer_no_track(r, s);
+        if (k->kind != KEY_PIECE && look_at_live(r, s, &w) == LOOK_DONE)
+                return LOOK_DONE;
         enum segment_state state = layouts_get(&sv->layouts, s, &w, serve_has_turn(r, READ_OLD), &l);
         if (state != SEGMENT_HERE)
                 return look_recording_later(r, state, l);

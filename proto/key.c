@@ -10,6 +10,7 @@
 
 #define PARTS_MAX 5
 #define IDENTITY_DIGITS 16
+#define SECONDS_SAID_MAX 15
 
 /* The name of everything that stands for a whole session. originD/manifest.c has what writes each, picture.c the poster. */
 static const char *const manifests[] = {"manifest.mpd", "master.m3u8", "classic.mpd", "classic.m3u8", "ondemand.mpd", KEY_POSTER};
@@ -240,18 +241,33 @@ static bool take_seconds(uint32_t *out, const char *text)
         return true;
 }
 
-const char *key_cut_recording(struct key *k, const char *from, const char *to)
+/* Of what is not for repeating nothing is. */
+static void say_no_seconds(char why[KEY_WHY_MAX], const char *name, const char *given, unsigned as)
+{
+        size_t len = strspn(given, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.:+-");
+        bool plain = given[len] == '\0' && len <= SECONDS_SAID_MAX;
+        snprintf(why, KEY_WHY_MAX, "%s=%s is given, but %s is whole seconds of the broadcast, as %s=%u", name, plain ? given : "(what cannot be repeated)",
+                 name, name, as);
+}
+
+bool key_cut_recording(struct key *k, const char *from, const char *to, char why[KEY_WHY_MAX])
 {
         uint32_t first = k->from, end = k->to;
-        if (from && *from && !take_seconds(&first, from))
-                return "from is whole seconds of the broadcast, as 90";
-        if (to && *to && !take_seconds(&end, to))
-                return "to is whole seconds of the broadcast, as 150";
-        if (first >= end)
-                return "from is to be before to";
+        if (from && *from && !take_seconds(&first, from)) {
+                say_no_seconds(why, "from", from, 90);
+                return false;
+        }
+        if (to && *to && !take_seconds(&end, to)) {
+                say_no_seconds(why, "to", to, 150);
+                return false;
+        }
+        if (first >= end) {
+                snprintf(why, KEY_WHY_MAX, "from=%u and to=%u are given, but from is to be before to", first, end);
+                return false;
+        }
         k->from = first;
         k->to = end;
-        return NULL;
+        return true;
 }
 
 static enum key_kind parse_live(struct key *k, const struct part *p, size_t n)

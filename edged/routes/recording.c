@@ -18,6 +18,8 @@
 #include "edged/etag.h"
 #include "edged/routes/lookup.h"
 
+#define WORDS_MAX 1024 /* names of all tracks of a recording */
+
 /* ---- pieces -------------------------------------------------------------------------------------------------------- */
 
 /* The piece that has this place of the file. NULL: there are too many objects under way. */
@@ -106,6 +108,21 @@ static void say_same(struct ask *a, const char *type, const char *tag)
         ask_say_once(a, answer);
 }
 
+/* In words, why there is no such file: as text of a kind that can be passed on. */
+static bool read_error(const struct buf *body, char words[WORDS_MAX])
+{
+        json_t *facts = json_loadb((const char *)body->data, body->len, 0, NULL);
+        const char *text = json_string_value(json_object_get(facts, "error"));
+        size_t len = text ? strlen(text) : 0, plain = 0;
+        while (plain < len && text[plain] >= ' ' && text[plain] < 0x7f && text[plain] != '"' && text[plain] != '\\')
+                plain++;
+        bool well = len > 0 && len < WORDS_MAX && plain == len;
+        if (well)
+                strcpy(words, text);
+        json_decref(facts);
+        return well;
+}
+
 /* size, identity and type come from the tier above, and go into fields only as what they have to be. */
 static bool read_facts(struct ask *a, const struct buf *body, uint64_t *size, const char **type)
 {
@@ -127,9 +144,14 @@ static void begin_answer(struct ask *a, const struct buf *facts)
         char tag[ETAG_MAX];
         uint64_t size;
         const char *type;
-        bool well = read_facts(a, facts, &size, &type);
+        char words[WORDS_MAX];
+        bool well = read_facts(a, facts, &size, &type), why = !well && read_error(facts, words);
         object_unref(&a->object);
         a->waiter.expired = false; /* that was the wait for the facts */
+        if (why) {
+                ask_say_once(a, respond_bad(words));
+                return;
+        }
         if (!well) {
                 ask_say_error(a, RESPOND_NO_ORIGIN);
                 return;

@@ -183,17 +183,45 @@ def test_a_clip_is_a_file_of_its_own(recorded, tmp_path):
     assert clip.headers["etag"] not in (request(url, "HEAD").headers["etag"], request(url + "?from=3&to=7", "HEAD").headers["etag"])
     assert request(url + "?from=8").status == 200
     assert request(url + "?from=1000").status == 404
-    for wrong in ("?from=6&to=3", "?from=1.5", "?to=x"):
-        assert request(url + wrong).status == 400, wrong
+    for wrong, given, allowed in (("?from=6&to=3", "from=6 and to=3", "before"), ("?from=1.5", "from=1.5", "from=90"), ("?to=x", "to=x", "to=150")):
+        for at in (url, cluster.url(f"{session}/recording.mp4")):
+            answer = request(at + wrong)
+            assert answer.status == 400 and given in answer.text() and allowed in answer.text(), (at, wrong, answer.text())
+
+
+def test_a_clip_of_what_is_live_is_made_of_what_is_stored(recorded, tmp_path):
+    """And is the same file when the broadcast is over."""
+    cluster, _, _ = recorded
+    publisher = cluster.publish_test_picture("goes", size="320x180")
+    base = f"/live/goes/{cluster.wait_playable('goes')['session']}"
+    path = f"{base}/recording.mp4?from=1&to=5"
+    origin = f"http://127.0.0.1:{cluster.config('origin-1')['http_port']}"
+    early = cluster.get(f"{base}/recording.mp4?from=1&to=50000")
+    assert early.status == 400 and "to=50000 is given" in early.text() and "up to " in early.text()
+    assert request(origin + f"{base}/recording.mp4?from=1").status == 400
+    clip = wait_until(lambda: (a := cluster.get(path)).status == 200 and a, "five seconds are stored")
+    assert cluster.stream("goes")["state"] != "ended"
+    (tmp_path / "clip.mp4").write_bytes(clip.body)
+    probe = json.loads(run("ffprobe", "-v", "error", "-show_format", "-of", "json", str(tmp_path / "clip.mp4")))
+    assert abs(float(probe["format"]["duration"]) - 4) < 0.1
+    (tmp_path / "v180.mp4").write_bytes(b"".join(cluster.get(f"{base}/v180/{n}").body for n in ("init.mp4", "1.m4s", "2.m4s", "3.m4s", "4.m4s")))
+    assert decoded(str(tmp_path / "clip.mp4"), "v") == decoded(str(tmp_path / "v180.mp4"), "v")
+    publisher.stop()
+    cluster.wait_state("goes", "ended")
+    after = wait_until(lambda: (a := cluster.get(path)).status == 200 and a, "it has ended")
+    assert after.body == clip.body and after.headers["etag"] == clip.headers["etag"]
+    assert request(origin + path).body == clip.body
 
 
 def test_a_track_of_it_can_be_named(recorded, tmp_path):
-    _, _, url = recorded
+    cluster, session, url = recorded
     sound = request(url.replace("/recording.mp4", "/a64/recording.mp4"))
     path = tmp_path / "sound.mp4"
     path.write_bytes(sound.body)
     streams = json.loads(run("ffprobe", "-v", "error", "-show_streams", "-of", "json", str(path)))["streams"]
     assert sound.status == 200 and [s["codec_type"] for s in streams] == ["audio"]
+    edge = cluster.get(f"{session}/v999/recording.mp4")
+    assert edge.status in (400, 404)  # the edge may know that there is no such track
     wrong = request(url.replace("/recording.mp4", "/v999/recording.mp4"))
     assert wrong.status == 400 and b"no track v999 in this recording, which has v180, a64" in wrong.body
 

@@ -234,14 +234,20 @@ static void test_people_may_say_which_seconds_they_want(void **state)
         struct key k;
         (void)state;
         key_parse(&k, "/live/cam/" SESSION "/recording.mp4");
-        assert_null(key_cut_recording(&k, NULL, ""));
+        char why[KEY_WHY_MAX];
+        assert_true(key_cut_recording(&k, NULL, "", why));
         assert_true(k.from == 0 && k.to == UINT32_MAX);
-        assert_non_null(key_cut_recording(&k, "1.5", NULL));
-        assert_non_null(key_cut_recording(&k, NULL, "x"));
-        assert_non_null(key_cut_recording(&k, "9", "9"));
-        assert_non_null(key_cut_recording(&k, "-1", "9"));
+        assert_false(key_cut_recording(&k, "1.5", NULL, why));
+        assert_string_equal(why, "from=1.5 is given, but from is whole seconds of the broadcast, as from=90");
+        assert_false(key_cut_recording(&k, NULL, "x\"y", why));
+        assert_string_equal(why, "to=(what cannot be repeated) is given, but to is whole seconds of the broadcast, as to=150");
+        assert_false(key_cut_recording(&k, NULL, "12345678901234567890", why));
+        assert_null(strstr(why, "123"));
+        assert_false(key_cut_recording(&k, "9", "9", why));
+        assert_string_equal(why, "from=9 and to=9 are given, but from is to be before to");
+        assert_false(key_cut_recording(&k, "-1", "9", why));
         assert_true(k.from == 0 && k.to == UINT32_MAX);
-        assert_null(key_cut_recording(&k, "007", "60"));
+        assert_true(key_cut_recording(&k, "007", "60", why));
         assert_true(k.from == 7 && k.to == 60);
 }
 

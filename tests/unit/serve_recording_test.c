@@ -382,6 +382,96 @@ static void test_while_it_goes_on_there_is_nothing_on_demand(void **state)
         assert_int_equal(status_of("/live/cam/S1/v720/ondemand.mp4", 0), ERR_NOT_FOUND);
 }
 
+static void put_pair(struct session *s, unsigned from, unsigned to)
+{
+        for (unsigned n = from; n < to; n++) {
+                put_segment(s, n);
+                assert_int_equal(put_audio(s, "a128", n), 0);
+        }
+}
+
+static struct session *live_pair(unsigned seconds)
+{
+        store.options.volume_segments = 2;
+        struct session *s = live(0);
+        assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
+        put_pair(s, 0, seconds);
+        return s;
+}
+
+/* Also of the volume that is being written; and who downloads it goes on with the same file when that one is closed, and when the broadcast ends. */
+static void test_a_clip_of_what_is_live_is_the_same_file_afterwards(void **state)
+{
+        static const char *const keys[] = {"/live/cam/S1/recording.1-4.mp4", "/live/cam/S1/recording.1-5.mp4", "/live/cam/S1/a128/recording.3-5.mp4"};
+        struct buf *before[3];
+        uint64_t identity[3];
+        struct question q;
+        (void)state;
+        struct session *s = live_pair(5); /* second 4 is in an open volume */
+        for (int i = 0; i < 3; i++) {
+                before[i] = read_named(keys[i], size_of(keys[i]), BODY_MAX);
+                assert_int_equal(answer_to(&q, keys[i], 100, 5000), 0);
+                identity[i] = q.a.identity;
+        }
+        for (int step = 0; step < 3; step++) {
+                if (step < 2)
+                        put_pair(s, 5 + 2 * (unsigned)step, 7 + 2 * (unsigned)step);
+                else
+                        assert_int_equal(end_session(s), 0);
+                for (int i = 0; i < 3; i++) {
+                        struct buf *now = read_named(keys[i], before[i]->len, BODY_MAX);
+                        assert_memory_equal(now->data, before[i]->data, before[i]->len);
+                        buf_unref(&now);
+                        assert_int_equal(answer_to(&q, keys[i], 100, 5000), 0);
+                        assert_true(q.a.identity == identity[i]);
+                }
+        }
+        for (int i = 0; i < 3; i++)
+                buf_unref(&before[i]);
+}
+
+static void has_words(const char *key, int status, const char *words)
+{
+        struct question q;
+        assert_int_equal(answer_to(&q, key, 0, 5000), status);
+        assert_int_equal(q.a.len, strlen(words));
+        assert_memory_equal(q.bytes, words, q.a.len);
+}
+
+static void test_a_clip_that_ends_behind_what_is_stored_is_refused_with_what_there_is(void **state)
+{
+        (void)state;
+        struct session *s = live_pair(5);
+        put_segment(s, 5); /* without sound */
+        has_words("/live/cam/S1/recording.1-6.mp4", ERR_UNSUPPORTED,
+                  "to=6 is given, but this broadcast goes on: to may be up to 5, which is what is stored by now");
+        has_words("/live/cam/S1/recording.1-.mp4", ERR_UNSUPPORTED,
+                  "from=1 is given without to, but this broadcast goes on: to is to be given as well, up to 5, which is what is stored by now");
+        has_words("/live/cam/S1/recording.1-6.json", 0,
+                  "{\"error\":\"to=6 is given, but this broadcast goes on: to may be up to 5, which is what is stored by now\"}\n");
+        assert_int_equal(put_audio(s, "a128", 5), 0);
+        assert_int_equal(status_of("/live/cam/S1/recording.1-6.mp4", 5000), 0);
+        assert_int_equal(status_of("/live/cam/S1/v720/ondemand.1-3.mp4", 5000), ERR_NOT_FOUND);
+}
+
+/* What another origin had in its place is another file. */
+static void test_a_clip_of_which_something_was_cut_back_is_another_file(void **state)
+{
+        (void)state;
+        struct session *s = live_pair(5);
+        struct question q;
+        assert_int_equal(answer_to(&q, "/live/cam/S1/recording.4-5.mp4", 100, 5000), 0);
+        uint64_t identity = q.a.identity;
+        struct chunk_log *log = session_track(s, "v720")->log;
+        struct index_row *row = &log->index.rows[0]; /* of second 4 */
+        assert_int_equal(row->segment, 4);
+        row->len_bytes -= 1;
+        assert_int_equal(answer_to(&q, "/live/cam/S1/recording.4-5.mp4", 0, 5000), ERR_IO); /* it is none that the file says */
+        row->len_bytes += 1;
+        UNTIL(&loop, answer_to(&q, "/live/cam/S1/recording.4-5.mp4", 100, 5000) == 0);
+        assert_true(q.a.identity == identity);
+}
+
 static void test_what_goes_on_is_no_recording_yet(void **state)
 {
         (void)state;
@@ -407,6 +497,9 @@ int main(void)
                 CASE(test_a_track_on_demand_is_what_is_stored_behind_an_index),
                 CASE(test_what_is_lacking_of_a_track_on_demand_moves_no_index),
                 CASE(test_while_it_goes_on_there_is_nothing_on_demand),
+                CASE(test_a_clip_of_what_is_live_is_the_same_file_afterwards),
+                CASE(test_a_clip_that_ends_behind_what_is_stored_is_refused_with_what_there_is),
+                CASE(test_a_clip_of_which_something_was_cut_back_is_another_file),
                 CASE(test_what_goes_on_is_no_recording_yet),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
