@@ -39,11 +39,20 @@ struct layout_making {
                 char *dir;
                 struct buf *init;
                 struct init_info info;
-                struct sample_tables tables;
         } tracks[RECORDING_TRACKS_MAX];
-        struct ondemand ondemand; /* of such a one: instead of tables */
-        struct buf *header;
+        struct sample_tables *tables; /* a track each; the layout's, when it is made */
+        struct ondemand ondemand;     /* of a track on demand: instead of tables */
+        struct recording_header header;
 };
+
+static void free_tables(struct sample_tables **tp)
+{
+        struct sample_tables *tables = *tp;
+        *tp = NULL;
+        for (size_t t = 0; t < RECORDING_TRACKS_MAX && tables; t++)
+                sample_tables_free(&tables[t]);
+        free(tables);
+}
 
 static void free_making(struct layout_making **mp)
 {
@@ -52,10 +61,10 @@ static void free_making(struct layout_making **mp)
         for (size_t t = 0; t < m->track_count; t++) {
                 free(m->tracks[t].dir);
                 buf_unref(&m->tracks[t].init);
-                sample_tables_free(&m->tracks[t].tables);
         }
+        free_tables(&m->tables);
         ondemand_free(&m->ondemand);
-        buf_unref(&m->header);
+        recording_header_free(&m->header);
         free(m);
 }
 
@@ -66,7 +75,8 @@ static void drop(struct layout *l)
                 l->making->ls = NULL;
         else if (l->making)
                 free_making(&l->making);
-        buf_unref(&l->header);
+        recording_header_free(&l->header);
+        free_tables(&l->tables);
         free(l->volumes);
         *l = (struct layout){.taken = false};
 }
@@ -89,7 +99,7 @@ static int take_head(void *arg, uint64_t offset, const uint8_t *head, size_t hea
                 return 0;
         }
         uint64_t at = r->places[r->row] + (offset - r->job->part.rows[r->track][r->row].offset);
-        return sample_tables_add(&m->tracks[r->track].tables, &m->tracks[r->track].info, head, head_bytes, chunk_bytes, at);
+        return sample_tables_add(&m->tables[r->track], &m->tracks[r->track].info, head, head_bytes, chunk_bytes, at);
 }
 
 static void read_volume(struct layout_job *j)
@@ -117,13 +127,13 @@ static void write_header(struct layout_job *j)
         struct recording_track tracks[RECORDING_TRACKS_MAX];
         size_t count = 0;
         for (size_t t = 0; t < m->track_count && !j->status; t++) {
-                if (!m->tracks[t].tables.samples) /* all of it is lacking */
+                if (!m->tables[t].samples) /* all of it is lacking */
                         continue;
-                j->status = sample_tables_end(&m->tracks[t].tables);
-                tracks[count++] = (struct recording_track){m->tracks[t].init, &m->tracks[t].tables};
+                j->status = sample_tables_end(&m->tables[t]);
+                tracks[count++] = (struct recording_track){m->tracks[t].init, &m->tables[t]};
         }
         if (!j->status)
-                j->status = count ? recording_header(&m->header, tracks, count, m->origin_segment, m->media_bytes) : ERR_NOT_FOUND;
+                j->status = count ? recording_header_make(&m->header, tracks, count, m->origin_segment, m->media_bytes) : ERR_NOT_FOUND;
 }
 
 static void work(void *arg)
@@ -145,6 +155,15 @@ static void fail(struct layout *l, int status)
         log_warn("session=%s msg=\"a recording cannot be made one file\" error=\"%s\"", l->session, err_text(status));
 }
 
+/* That it takes in memory. */
+static size_t bytes_of(const struct layout *l)
+{
+        size_t bytes = l->header.boxes ? l->header.boxes->len + l->volume_count * sizeof(l->volumes[0]) : 0;
+        for (size_t t = 0; t < RECORDING_TRACKS_MAX && l->tables; t++)
+                bytes += sample_tables_bytes(&l->tables[t]) + sizeof(l->tables[t]);
+        return bytes;
+}
+
 static void keep_within(struct layouts *ls, const struct layout *but)
 {
         for (;;) {
@@ -152,8 +171,8 @@ static void keep_within(struct layouts *ls, const struct layout *but)
                 size_t bytes = 0;
                 for (size_t i = 0; i < LAYOUTS_MAX; i++) {
                         struct layout *l = &ls->all[i];
-                        bytes += l->header ? l->header->len + l->volume_count * sizeof(l->volumes[0]) : 0;
-                        if (l != but && l->header && (!oldest || l->used_us < oldest->used_us))
+                        bytes += bytes_of(l);
+                        if (l != but && l->header.boxes && (!oldest || l->used_us < oldest->used_us))
                                 oldest = l;
                 }
                 if (bytes <= LAYOUTS_BYTES_MAX || !oldest)
@@ -171,11 +190,13 @@ static void made(struct layout *l)
 {
         struct layout_making *m = l->making;
         l->header = m->header;
-        m->header = NULL;
-        l->size = l->header->len + m->media_bytes;
+        m->header = (struct recording_header){.boxes = NULL};
+        l->tables = m->tables;
+        m->tables = NULL;
+        l->size = l->header.len + m->media_bytes;
         l->identity = is_clip(&l->wish) ? m->identity : l->facts;
         for (size_t i = 0; i < l->volume_count; i++)
-                l->volumes[i].begin += l->header->len;
+                l->volumes[i].begin += l->header.len;
         keep_within(m->ls, l);
         free_making(&l->making);
 }
@@ -253,12 +274,15 @@ static enum segment_state go_on_ondemand(struct layout *l, const struct recordin
         for (;;) {
                 int rc = 0;
                 if (!recording_next_volume(c, m->next, &v)) {
-                        rc = ondemand_header(&m->header, &m->ondemand, m->tracks[0].init, &m->tracks[0].info);
-                        if (!rc)
-                                made(l);
-                        else
+                        struct buf *bytes;
+                        rc = ondemand_header(&bytes, &m->ondemand, m->tracks[0].init, &m->tracks[0].info);
+                        if (rc) {
                                 fail(l, rc);
-                        return rc ? SEGMENT_UNREADABLE : SEGMENT_HERE;
+                                return SEGMENT_UNREADABLE;
+                        }
+                        recording_header_of(&m->header, bytes);
+                        made(l);
+                        return SEGMENT_HERE;
                 }
                 enum segment_state state = recording_open_volume(c, &v, may_read, &part);
                 if (state != SEGMENT_HERE)
@@ -362,6 +386,8 @@ static void begin(struct layouts *ls, struct layout *l, const struct session *s,
         strcpy(l->session, s->id);
         *m = (struct layout_making){.ls = ls, .layout = l, .track_count = c->count, .origin_segment = c->origin_segment,
                                    .identity = recording_begin_identity(c)};
+        if (!w->ondemand)
+                m->tables = mem_alloc(RECORDING_TRACKS_MAX * sizeof(m->tables[0]));
         for (size_t t = 0; t < c->count; t++) {
                 const struct track *from = c->tracks[t];
                 m->tracks[t].dir = mem_strdup(from->log->dir);

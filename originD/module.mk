@@ -1,4 +1,4 @@
-originD_SRCS := originD/age_clock.c originD/api.c originD/askers.c originD/by_start.c originD/captions.c originD/classic.c \
+originD_SRCS := originD/age_clock.c originD/api.c originD/askers.c originD/by_start.c originD/captions.c originD/classic.c originD/column.c \
                 originD/copied.c originD/cues.c originD/eras.c originD/events.c originD/fetch.c originD/gaps.c originD/http.c \
                 originD/joined.c originD/keyframe.c originD/layouts.c originD/m3u8.c originD/main.c originD/manifest.c originD/mpd.c \
                 originD/multivariant.c originD/names.c originD/ondemand.c originD/picture.c originD/playlist.c originD/recording.c \
@@ -23,7 +23,7 @@ originD_SRCS += originD/archive/archive.c originD/archive/archiver.c originD/arc
                 originD/archive/s3.c originD/archive/s3_config.c originD/archive/s3_text.c originD/archive/sigv4.c originD/archive/transfer.c
 originD_PKGS := libuv jansson libmicrohttpd libxxhash libcrypto
 originD_LDLIBS := -lnng
-originD_UNIT := age_clock askers box captions_seen catalog catch_up catch_up_others chunk_log chunk_log_archive chunk_log_cut \
+originD_UNIT := age_clock askers box captions_seen catalog catch_up catch_up_others chunk_log column chunk_log_archive chunk_log_cut \
                 chunk_log_volumes claim compare cues_told damage discards disk end eras events fills hls kept_files mpd \
                 ondemand origin_http picture piece recording recording_find removals reread retention room s3 scrub serve serve_names \
                 serve_old serve_recording serve_start session_json session_open session_save shadow_turns sigv4 space startup \

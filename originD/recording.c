@@ -11,27 +11,53 @@
 
 /* ---- boxes ------------------------------------------------------------------------------------------------------- */
 
-static size_t open_box(struct writer *w, const char *type)
+/* Boxes are written, or, without bytes, counted; entries of tables are only counted, and noted in h if there is one. */
+struct out {
+        struct writer w;
+        uint64_t entries; /* bytes, that stand in the file before the writer's place and not in its bytes */
+        struct recording_header *h;
+};
+
+struct begun {
+        size_t at;
+        uint64_t entries;
+};
+
+static struct begun open_box(struct out *o, const char *type)
 {
-        size_t at = w->len;
-        writer_u32(w, 0);
-        writer_bytes(w, type, 4);
-        return at;
+        struct begun box = {o->w.len, o->entries};
+        writer_u32(&o->w, 0);
+        writer_bytes(&o->w, type, 4);
+        return box;
 }
 
-static void close_box(struct writer *w, size_t at)
+static void close_box(struct out *o, struct begun box)
 {
         struct writer size;
-        if (!w->data) /* it only counts */
+        if (!o->w.data) /* it only counts */
                 return;
-        writer_init(&size, w->data + at, 4);
-        writer_u32(&size, (uint32_t)(w->len - at));
+        writer_init(&size, o->w.data + box.at, 4);
+        writer_u32(&size, (uint32_t)(o->w.len - box.at + (o->entries - box.entries)));
 }
 
-static void zeros(struct writer *w, size_t n)
+static void write_table(struct out *o, const struct sample_table *t)
+{
+        struct begun box = open_box(o, t->type);
+        writer_u32(&o->w, (uint32_t)t->version << 24);
+        if (t->sized)
+                writer_u32(&o->w, 0);
+        writer_u32(&o->w, (uint32_t)t->column[0]->count);
+        uint64_t bytes = sample_table_bytes(t);
+        if (o->h)
+                o->h->entries[o->h->entries_count++] = (struct recording_entries){*t, o->w.len, o->w.len + o->entries, bytes};
+        o->entries += bytes;
+        close_box(o, box);
+}
+
+static void zeros(struct out *o, size_t n)
 {
         while (n--)
-                writer_u8(w, 0);
+                writer_u8(&o->w, 0);
 }
 
 /* The first box of that type among those from r on. */
@@ -51,14 +77,14 @@ static int find_in(const struct box *parent, uint32_t type, struct box *out)
 }
 
 /* What is in a box of the init segment goes into the open one, but for what is written anew. */
-static void copy_others(struct writer *w, const struct box *parent, uint32_t but, uint32_t and_but)
+static void copy_others(struct out *o, const struct box *parent, uint32_t but, uint32_t and_but)
 {
         struct reader r;
         struct box b;
         reader_init(&r, parent->body, parent->body_len);
         while (box_next(&r, &b) > 0)
                 if (b.type != but && b.type != and_but)
-                        writer_bytes(w, b.start, (size_t)(b.body - b.start) + b.body_len);
+                        writer_bytes(&o->w, b.start, (size_t)(b.body - b.start) + b.body_len);
 }
 
 /* ---- a track ----------------------------------------------------------------------------------------------------- */
@@ -94,128 +120,182 @@ static int open_source(struct source *s, const struct recording_track *t, uint32
 }
 
 /* In 64 bits: at 90,000 ticks a second 32 are over after 13 hours. */
-static void write_tkhd(struct writer *w, const struct source *s, uint32_t id)
+static void write_tkhd(struct out *o, const struct source *s, uint32_t id)
 {
-        size_t at = open_box(w, "tkhd");
-        writer_u32(w, 1u << 24 | 3); /* enabled, and part of the movie */
-        zeros(w, 8 + 8);             /* made, changed */
-        writer_u32(w, id);
-        zeros(w, 4);
-        writer_u64(w, s->late + s->lasts);
-        writer_bytes(w, s->tkhd.body + s->tkhd.body_len - 60, 60); /* layer, volume, matrix, size */
-        close_box(w, at);
+        struct begun at = open_box(o, "tkhd");
+        writer_u32(&o->w, 1u << 24 | 3); /* enabled, and part of the movie */
+        zeros(o, 8 + 8);             /* made, changed */
+        writer_u32(&o->w, id);
+        zeros(o, 4);
+        writer_u64(&o->w, s->late + s->lasts);
+        writer_bytes(&o->w, s->tkhd.body + s->tkhd.body_len - 60, 60); /* layer, volume, matrix, size */
+        close_box(o, at);
 }
 
 /* A track that begins later than the movie does is preceded by nothing for so long. */
-static void write_edts(struct writer *w, const struct source *s)
+static void write_edts(struct out *o, const struct source *s)
 {
-        size_t edts = open_box(w, "edts"), elst = open_box(w, "elst");
-        writer_u32(w, 1u << 24);
-        writer_u32(w, s->late ? 2 : 1);
+        struct begun edts = open_box(o, "edts"), elst = open_box(o, "elst");
+        writer_u32(&o->w, 1u << 24);
+        writer_u32(&o->w, s->late ? 2 : 1);
         if (s->late) {
-                writer_u64(w, s->late);
-                writer_i64(w, -1);
-                writer_u32(w, 1u << 16);
+                writer_u64(&o->w, s->late);
+                writer_i64(&o->w, -1);
+                writer_u32(&o->w, 1u << 16);
         }
-        writer_u64(w, s->lasts);
-        writer_i64(w, 0);
-        writer_u32(w, 1u << 16);
-        close_box(w, elst);
-        close_box(w, edts);
+        writer_u64(&o->w, s->lasts);
+        writer_i64(&o->w, 0);
+        writer_u32(&o->w, 1u << 16);
+        close_box(o, elst);
+        close_box(o, edts);
 }
 
-static void write_mdhd(struct writer *w, const struct source *s)
+static void write_mdhd(struct out *o, const struct source *s)
 {
-        size_t at = open_box(w, "mdhd");
-        writer_u32(w, 1u << 24);
-        zeros(w, 8 + 8);
-        writer_u32(w, s->info.timescale);
-        writer_u64(w, s->tables->end_ticks - s->tables->start_ticks);
-        writer_bytes(w, s->mdhd.body + s->mdhd.body_len - 4, 4); /* language */
-        close_box(w, at);
+        struct begun at = open_box(o, "mdhd");
+        writer_u32(&o->w, 1u << 24);
+        zeros(o, 8 + 8);
+        writer_u32(&o->w, s->info.timescale);
+        writer_u64(&o->w, s->tables->end_ticks - s->tables->start_ticks);
+        writer_bytes(&o->w, s->mdhd.body + s->mdhd.body_len - 4, 4); /* language */
+        close_box(o, at);
 }
 
-static void write_trak(struct writer *w, const struct source *s, uint32_t id, uint64_t media_at)
+static void write_trak(struct out *o, const struct source *s, uint32_t id)
 {
-        size_t trak = open_box(w, "trak");
-        write_tkhd(w, s, id);
-        write_edts(w, s);
-        size_t mdia = open_box(w, "mdia");
-        write_mdhd(w, s);
-        copy_others(w, &s->mdia, BOX_TYPE('m', 'd', 'h', 'd'), BOX_TYPE('m', 'i', 'n', 'f'));
-        size_t minf = open_box(w, "minf");
-        copy_others(w, &s->minf, BOX_TYPE('s', 't', 'b', 'l'), 0);
-        size_t stbl = open_box(w, "stbl");
-        writer_bytes(w, s->stsd.start, (size_t)(s->stsd.body - s->stsd.start) + s->stsd.body_len);
-        sample_tables_write(w, s->tables, s->info.kind, media_at);
-        close_box(w, stbl);
-        close_box(w, minf);
-        close_box(w, mdia);
-        close_box(w, trak);
+        struct begun trak = open_box(o, "trak");
+        write_tkhd(o, s, id);
+        write_edts(o, s);
+        struct begun mdia = open_box(o, "mdia");
+        write_mdhd(o, s);
+        copy_others(o, &s->mdia, BOX_TYPE('m', 'd', 'h', 'd'), BOX_TYPE('m', 'i', 'n', 'f'));
+        struct begun minf = open_box(o, "minf");
+        copy_others(o, &s->minf, BOX_TYPE('s', 't', 'b', 'l'), 0);
+        struct begun stbl = open_box(o, "stbl");
+        writer_bytes(&o->w, s->stsd.start, (size_t)(s->stsd.body - s->stsd.start) + s->stsd.body_len);
+        struct sample_table tables[SAMPLE_TABLES_MAX];
+        size_t count = sample_tables_list(s->tables, s->info.kind, tables);
+        for (size_t i = 0; i < count; i++)
+                write_table(o, &tables[i]);
+        close_box(o, stbl);
+        close_box(o, minf);
+        close_box(o, mdia);
+        close_box(o, trak);
 }
 
 /* ---- the header -------------------------------------------------------------------------------------------------- */
 
-static void write_ftyp(struct writer *w)
+static void write_ftyp(struct out *o)
 {
-        size_t at = open_box(w, "ftyp");
-        writer_bytes(w, "isom\0\0\2\0isomiso2avc1mp41", 24);
-        close_box(w, at);
+        struct begun at = open_box(o, "ftyp");
+        writer_bytes(&o->w, "isom\0\0\2\0isomiso2avc1mp41", 24);
+        close_box(o, at);
 }
 
-static void write_mvhd(struct writer *w, const struct source sources[], size_t count)
+static void write_mvhd(struct out *o, const struct source sources[], size_t count)
 {
         static const uint32_t matrix[9] = {0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000};
         uint64_t lasts = 0;
         for (size_t i = 0; i < count; i++)
                 lasts = sources[i].late + sources[i].lasts > lasts ? sources[i].late + sources[i].lasts : lasts;
-        size_t at = open_box(w, "mvhd");
-        writer_u32(w, 1u << 24);
-        zeros(w, 8 + 8); /* made, changed */
-        writer_u32(w, TIMESCALE);
-        writer_u64(w, lasts);
-        writer_u32(w, 0x10000);
-        writer_u16(w, 0x100);
-        zeros(w, 10);
+        struct begun at = open_box(o, "mvhd");
+        writer_u32(&o->w, 1u << 24);
+        zeros(o, 8 + 8); /* made, changed */
+        writer_u32(&o->w, TIMESCALE);
+        writer_u64(&o->w, lasts);
+        writer_u32(&o->w, 0x10000);
+        writer_u16(&o->w, 0x100);
+        zeros(o, 10);
         for (size_t i = 0; i < 9; i++)
-                writer_u32(w, matrix[i]);
-        zeros(w, 24);
-        writer_u32(w, (uint32_t)count + 1);
-        close_box(w, at);
+                writer_u32(&o->w, matrix[i]);
+        zeros(o, 24);
+        writer_u32(&o->w, (uint32_t)count + 1);
+        close_box(o, at);
 }
 
-static void write_header(struct writer *w, const struct source sources[], size_t count, uint64_t media_at, uint64_t media_bytes)
+static void write_header(struct out *o, const struct source sources[], size_t count, uint64_t media_bytes)
 {
-        write_ftyp(w);
-        size_t at = open_box(w, "moov");
-        write_mvhd(w, sources, count);
+        write_ftyp(o);
+        struct begun at = open_box(o, "moov");
+        write_mvhd(o, sources, count);
         for (size_t i = 0; i < count; i++)
-                write_trak(w, &sources[i], (uint32_t)i + 1, media_at);
-        close_box(w, at);
-        writer_u32(w, 1); /* its length is of 64 bits, behind its name */
-        writer_bytes(w, "mdat", 4);
-        writer_u64(w, MDAT_HEADER_BYTES + media_bytes);
+                write_trak(o, &sources[i], (uint32_t)i + 1);
+        close_box(o, at);
+        writer_u32(&o->w, 1); /* its length is of 64 bits, behind its name */
+        writer_bytes(&o->w, "mdat", 4);
+        writer_u64(&o->w, MDAT_HEADER_BYTES + media_bytes);
 }
 
-int recording_header(struct buf **out, const struct recording_track tracks[], size_t count, uint32_t origin_segment, uint64_t media_bytes)
+int recording_header_make(struct recording_header *h, const struct recording_track tracks[], size_t count, uint32_t origin_segment,
+                          uint64_t media_bytes)
 {
         struct source sources[RECORDING_TRACKS_MAX];
-        struct writer w;
-        *out = NULL;
+        struct out counted = {.h = NULL}, o = {.h = h};
+        *h = (struct recording_header){.boxes = NULL};
         assert(count > 0 && count <= RECORDING_TRACKS_MAX);
         for (size_t i = 0; i < count; i++) {
                 int err = open_source(&sources[i], &tracks[i], origin_segment);
                 if (err)
                         return err;
         }
-        writer_init(&w, NULL, 0);
-        write_header(&w, sources, count, 0, media_bytes); /* what stands in it does not change how long it is */
-        struct buf *header = buf_new(w.len);
-        writer_init(&w, header->data, header->len);
-        write_header(&w, sources, count, header->len, media_bytes);
-        assert(writer_ok(&w) && w.len == header->len);
-        *out = header;
+        writer_init(&counted.w, NULL, 0);
+        write_header(&counted, sources, count, media_bytes); /* what stands in it does not change how long it is */
+        h->len = counted.w.len + counted.entries;
+        if (h->len > UINT32_MAX) /* which a box may be long, and none of these tables comes near to it */
+                return ERR_LIMIT;
+        h->boxes = buf_new(counted.w.len);
+        writer_init(&o.w, h->boxes->data, h->boxes->len);
+        write_header(&o, sources, count, media_bytes);
+        assert(writer_ok(&o.w) && o.w.len == h->boxes->len && o.w.len + o.entries == h->len);
         return 0;
+}
+
+void recording_header_of(struct recording_header *h, struct buf *bytes)
+{
+        *h = (struct recording_header){.boxes = bytes, .len = bytes->len};
+}
+
+/* What lies in both, of a run of the file that begins at `begin`; it may be none. */
+static bool meets(uint64_t begin, uint64_t bytes, uint64_t from, size_t len, uint64_t *first, size_t *n)
+{
+        uint64_t end = begin + bytes < from + len ? begin + bytes : from + len;
+        *first = begin > from ? begin : from;
+        *n = *first < end ? (size_t)(end - *first) : 0;
+        return *n > 0;
+}
+
+void recording_header_read(const struct recording_header *h, uint64_t from, uint8_t *dst, size_t len)
+{
+        size_t boxes_at = 0;
+        uint64_t at = 0, first; /* what comes next, in the file */
+        size_t n;
+        for (size_t i = 0; i <= h->entries_count; i++) {
+                const struct recording_entries *e = i < h->entries_count ? &h->entries[i] : NULL;
+                size_t boxes_end = e ? e->at : h->boxes->len;
+                if (meets(at, boxes_end - boxes_at, from, len, &first, &n))
+                        memcpy(dst + (first - from), h->boxes->data + boxes_at + (first - at), n);
+                if (e && meets(e->begin, e->bytes, from, len, &first, &n))
+                        sample_table_read(&e->table, h->len, first - e->begin, dst + (first - from), n);
+                at = e ? e->begin + e->bytes : at;
+                boxes_at = boxes_end;
+        }
+}
+
+void recording_header_free(struct recording_header *h)
+{
+        buf_unref(&h->boxes);
+        *h = (struct recording_header){.boxes = NULL};
+}
+
+int recording_header(struct buf **out, const struct recording_track tracks[], size_t count, uint32_t origin_segment, uint64_t media_bytes)
+{
+        struct recording_header h;
+        int rc = recording_header_make(&h, tracks, count, origin_segment, media_bytes);
+        *out = rc ? NULL : buf_new(h.len);
+        if (!rc)
+                recording_header_read(&h, 0, (*out)->data, (*out)->len);
+        recording_header_free(&h);
+        return rc;
 }
 
 /* ---- the order --------------------------------------------------------------------------------------------------- */

@@ -24,14 +24,35 @@
 #include "proto/store.h"
 
 #define RECORDING_TRACKS_MAX 2
+#define RECORDING_TABLES_MAX (RECORDING_TRACKS_MAX * SAMPLE_TABLES_MAX)
 
 struct recording_track {
         const struct buf *init;             /* as it is stored */
         const struct sample_tables *tables; /* ended; `at` counted from the first part on */
 };
 
-/* The file's beginning. The tracks become tracks 1, 2. origin_segment: where it begins, as its time is 0; media_bytes: of all parts.
- * ERR_PROTO: one of them is no init segment. *out is the caller's to unref. */
+/* The file's beginning, of which the entries of tables are written when they are read: of a day 40 MB, which take a third of that as they are
+ * kept. Zeroed: there is none. */
+struct recording_header {
+        struct buf *boxes; /* all but the entries */
+        struct recording_entries {
+                struct sample_table table;
+                size_t at;             /* in the boxes, behind which they stand */
+                uint64_t begin, bytes; /* in the file */
+        } entries[RECORDING_TABLES_MAX];
+        size_t entries_count;
+        uint64_t len;
+};
+
+/* The tracks become tracks 1, 2, and their tables stay where they are as long as the header does. origin_segment: where it begins, as its time
+ * is 0; media_bytes: of all parts. ERR_PROTO: one of them is no init segment; ERR_LIMIT: too long. Nothing is held then. */
+int recording_header_make(struct recording_header *h, const struct recording_track tracks[], size_t count, uint32_t origin_segment,
+                          uint64_t media_bytes);
+void recording_header_of(struct recording_header *h, struct buf *bytes); /* as they are; takes the reference */
+void recording_header_read(const struct recording_header *h, uint64_t from, uint8_t *dst, size_t len); /* which lies in it */
+void recording_header_free(struct recording_header *h);
+
+/* All of it at once; the caller's to unref. */
 int recording_header(struct buf **out, const struct recording_track tracks[], size_t count, uint32_t origin_segment, uint64_t media_bytes);
 
 /* The rows of the volumes' indexes; of a track without this volume NULL, 0. */

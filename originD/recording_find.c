@@ -34,7 +34,7 @@ enum segment_state recording_find(const struct layout *l, const struct session *
         struct recording_part part;
         struct recording_piece piece;
         *out = (struct recording_place){.log = NULL};
-        if (offset < l->header->len)
+        if (offset < l->header.len)
                 return SEGMENT_HERE;
         size_t n = volume_at(l, offset);
         if (plan->identity != l->identity || plan->volume != n)

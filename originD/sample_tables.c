@@ -1,53 +1,60 @@
 #include "originD/sample_tables.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/err.h"
-#include "common/mem.h"
 
+#define ENTRY_MAX 12 /* bytes */
 #define NOT_SYNC 0x00010000u /* of a sample's flags: it depends on others */
 
-/* ---- a table ----------------------------------------------------------------------------------------------------- */
+/* ---- the tables -------------------------------------------------------------------------------------------------- */
 
-static size_t bytes_of(const struct sample_tables *t)
+static void end_run(struct sample_runs *r)
 {
-        return sizeof(uint32_t) * (t->durations.count + t->shifts.count + t->keys.count + t->chunks.count + t->sizes.count + t->offsets.count);
-}
-
-static void push(struct sample_table *t, uint32_t word)
-{
-        if (t->count == t->cap) {
-                t->cap = t->cap ? t->cap * 2 : 256;
-                t->words = mem_resize(t->words, t->cap * sizeof(t->words[0]));
-        }
-        t->words[t->count++] = word;
+        if (!r->count)
+                return;
+        column_add(&r->counts, r->count);
+        column_add(&r->values, r->value);
+        r->count = 0;
 }
 
 /* One more sample of that value. */
-static void push_run(struct sample_table *t, uint32_t value)
+static void add_to_run(struct sample_runs *r, uint32_t value)
 {
-        if (t->count && t->words[t->count - 1] == value) {
-                t->words[t->count - 2]++;
-                return;
-        }
-        push(t, 1);
-        push(t, value);
+        if (r->count && r->value != value)
+                end_run(r);
+        r->value = value;
+        r->count++;
 }
 
 /* Samples that lie together, at that place. */
-static void push_piece(struct sample_tables *t, uint32_t samples, uint64_t at)
+static void add_piece(struct sample_tables *t, uint32_t samples, uint64_t at)
 {
-        struct sample_table *c = &t->chunks;
-        t->pieces++;
-        push(&t->offsets, (uint32_t)(at >> 32));
-        push(&t->offsets, (uint32_t)at);
-        if (c->count && c->words[c->count - 2] == samples)
+        column_add(&t->offsets, at);
+        if (t->pieces++ && t->piece_samples == samples)
                 return;
-        push(c, t->pieces);
-        push(c, samples);
-        push(c, 1); /* the only sample entry */
+        column_add(&t->firsts, t->pieces);
+        column_add(&t->counts, samples);
+        t->piece_samples = samples;
+}
+
+size_t sample_tables_bytes(const struct sample_tables *t)
+{
+        const struct column *all[] = {&t->durations.counts, &t->durations.values, &t->shifts.counts, &t->shifts.values, &t->keys,
+                                      &t->firsts, &t->counts, &t->sizes, &t->offsets};
+        size_t bytes = 0;
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+                bytes += column_bytes(all[i]);
+        return bytes;
+}
+
+static void for_all(struct sample_tables *t, void (*what)(struct column *c))
+{
+        struct column *all[] = {&t->durations.counts, &t->durations.values, &t->shifts.counts, &t->shifts.values, &t->keys,
+                                &t->firsts, &t->counts, &t->sizes, &t->offsets};
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+                what(all[i]);
 }
 
 /* ---- a chunk ----------------------------------------------------------------------------------------------------- */
@@ -73,7 +80,7 @@ static int end_sample(struct sample_tables *t, uint64_t ticks)
         }
         if (ticks - t->last_ticks > INT32_MAX) /* players read it with a sign */
                 return ERR_UNSUPPORTED;
-        push_run(&t->durations, (uint32_t)(ticks - t->last_ticks));
+        add_to_run(&t->durations, (uint32_t)(ticks - t->last_ticks));
         return 0;
 }
 
@@ -86,11 +93,11 @@ static int add_sample(struct adding *a, const struct sample *s)
         if (rc)
                 return rc;
         t->samples++;
-        push(&t->sizes, s->size);
-        push_run(&t->shifts, (uint32_t)s->shift);
+        column_add(&t->sizes, s->size);
+        add_to_run(&t->shifts, (uint32_t)s->shift);
         t->shifted |= s->shift != 0;
         if (!(s->flags & NOT_SYNC))
-                push(&t->keys, t->samples);
+                column_add(&t->keys, t->samples);
         t->last_ticks = a->ticks;
         a->ticks += s->duration;
         a->at += s->size;
@@ -144,7 +151,7 @@ static int add_trun(struct adding *a, const struct box *trun)
         bool first_differs = flags & 0x04;
         uint32_t first_flags = first_differs ? reader_u32(&r) : 0;
         if (count)
-                push_piece(a->t, count, a->at);
+                add_piece(a->t, count, a->at);
         for (uint32_t i = 0; i < count && !rc; i++) {
                 struct sample s = a->defaults;
                 if (first_differs && i == 0)
@@ -171,7 +178,7 @@ int sample_tables_add(struct sample_tables *t, const struct init_info *init, con
         assert(!t->ended);
         if (box_chunk_parse_head(head, head_bytes, chunk_bytes, init, &info))
                 return ERR_PROTO;
-        if (bytes_of(t) > TABLES_MAX_BYTES || t->samples > UINT32_MAX - info.samples)
+        if (sample_tables_bytes(t) > TABLES_MAX_BYTES || t->samples > UINT32_MAX - info.samples)
                 return ERR_LIMIT;
         reader_init(&r, head, head_bytes);
         while (box_next(&r, &moof) > 0 && moof.type != BOX_TYPE('m', 'o', 'o', 'f'))
@@ -192,68 +199,75 @@ int sample_tables_end(struct sample_tables *t)
         if (!t->samples)
                 return ERR_PROTO;
         int rc = end_sample(t, t->end_ticks);
+        end_run(&t->durations);
+        end_run(&t->shifts);
+        for_all(t, column_fit);
         t->ended = !rc;
         return rc;
 }
 
-/* ---- the boxes --------------------------------------------------------------------------------------------------- */
-
-/* A writer without bytes only counts, and millions of words are counted at once. */
-static void write_words(struct writer *w, const struct sample_table *t)
-{
-        if (!w->data) {
-                w->len += t->count * sizeof(uint32_t);
-                return;
-        }
-        for (size_t i = 0; i < t->count; i++)
-                writer_u32(w, t->words[i]);
-}
-
-static void write_offsets(struct writer *w, const struct sample_table *t, uint64_t base)
-{
-        if (!w->data) {
-                w->len += t->count * sizeof(uint32_t);
-                return;
-        }
-        for (size_t i = 0; i < t->count; i += 2)
-                writer_u64(w, base + ((uint64_t)t->words[i] << 32 | t->words[i + 1]));
-}
-
-static void begin_table(struct writer *w, const char *type, uint8_t version, size_t fields, const struct sample_table *t, size_t words_of_one)
-{
-        writer_u32(w, (uint32_t)(4 * (3 + fields + t->count)));
-        writer_bytes(w, type, 4);
-        writer_u32(w, (uint32_t)version << 24);
-        if (fields == 2)
-                writer_u32(w, 0); /* stsz: sizes differ */
-        writer_u32(w, (uint32_t)(t->count / words_of_one));
-}
-
-static void write_table(struct writer *w, const char *type, uint8_t version, const struct sample_table *t, size_t words_of_one)
-{
-        begin_table(w, type, version, 1, t, words_of_one);
-        write_words(w, t);
-}
-
-void sample_tables_write(struct writer *w, const struct sample_tables *t, enum track_kind kind, uint64_t base)
-{
-        assert(t->ended);
-        write_table(w, "stts", 0, &t->durations, 2);
-        if (t->shifted)
-                write_table(w, "ctts", 1, &t->shifts, 2);
-        if (kind == TRACK_VIDEO)
-                write_table(w, "stss", 0, &t->keys, 1);
-        write_table(w, "stsc", 0, &t->chunks, 3);
-        begin_table(w, "stsz", 0, 2, &t->sizes, 1);
-        write_words(w, &t->sizes);
-        begin_table(w, "co64", 0, 1, &t->offsets, 2);
-        write_offsets(w, &t->offsets, base);
-}
-
 void sample_tables_free(struct sample_tables *t)
 {
-        struct sample_table *all[] = {&t->durations, &t->shifts, &t->keys, &t->chunks, &t->sizes, &t->offsets};
-        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-                free(all[i]->words);
+        for_all(t, column_free);
         *t = (struct sample_tables){.samples = 0};
+}
+
+/* ---- the boxes --------------------------------------------------------------------------------------------------- */
+
+size_t sample_tables_list(const struct sample_tables *t, enum track_kind kind, struct sample_table out[SAMPLE_TABLES_MAX])
+{
+        size_t n = 0;
+        assert(t->ended);
+        out[n++] = (struct sample_table){.type = "stts", .of_one = 2, .columns = 2, .column = {&t->durations.counts, &t->durations.values}};
+        if (t->shifted)
+                out[n++] = (struct sample_table){.type = "ctts", .version = 1, .of_one = 2, .columns = 2,
+                                                 .column = {&t->shifts.counts, &t->shifts.values}};
+        if (kind == TRACK_VIDEO)
+                out[n++] = (struct sample_table){.type = "stss", .of_one = 1, .columns = 1, .column = {&t->keys}};
+        out[n++] = (struct sample_table){.type = "stsc", .of_one = 3, .columns = 2, .column = {&t->firsts, &t->counts}}; /* of the only sample entry */
+        out[n++] = (struct sample_table){.type = "stsz", .sized = true, .of_one = 1, .columns = 1, .column = {&t->sizes}};
+        out[n++] = (struct sample_table){.type = "co64", .of_one = 2, .columns = 1, .wide = true, .column = {&t->offsets}};
+        return n;
+}
+
+static unsigned entry_bytes(const struct sample_table *t)
+{
+        return 4 * t->of_one;
+}
+
+uint64_t sample_table_bytes(const struct sample_table *t)
+{
+        return t->column[0]->count * (uint64_t)entry_bytes(t);
+}
+
+static void write_entry(uint8_t entry[ENTRY_MAX], const struct sample_table *t, uint64_t base, const uint64_t words[2])
+{
+        struct writer w;
+        writer_init(&w, entry, ENTRY_MAX);
+        if (t->wide)
+                writer_u64(&w, base + words[0]);
+        for (unsigned i = 0; i < t->of_one && !t->wide; i++)
+                writer_u32(&w, i < t->columns ? (uint32_t)words[i] : 1);
+}
+
+void sample_table_read(const struct sample_table *t, uint64_t base, uint64_t from, uint8_t *dst, size_t len)
+{
+        uint64_t block[2][COLUMN_BLOCK];
+        size_t first = 0, have = 0, size = entry_bytes(t);
+        while (len) {
+                size_t i = (size_t)(from / size), skip = (size_t)(from % size), n = size - skip < len ? size - skip : len;
+                uint8_t entry[ENTRY_MAX];
+                if (i >= first + have) {
+                        size_t left = t->column[0]->count - i;
+                        first = i;
+                        have = left < COLUMN_BLOCK ? left : COLUMN_BLOCK;
+                        for (unsigned k = 0; k < t->columns; k++)
+                                column_read(t->column[k], first, have, block[k]);
+                }
+                write_entry(entry, t, base, (const uint64_t[2]){block[0][i - first], t->columns > 1 ? block[1][i - first] : 0});
+                memcpy(dst, entry + skip, n);
+                dst += n;
+                from += n;
+                len -= n;
+        }
 }

@@ -105,11 +105,12 @@ static enum look look_recording_later(struct serve_request *r, enum segment_stat
 /* A slice of the header: of a day it is 41 MB, and those who read it slowly are to hold little. */
 static enum look answer_header(struct serve_request *r, const struct session *s, const struct layout *l, uint64_t at, uint64_t left)
 {
-        size_t len = l->header->len - (size_t)at, most = r->slow_taker ? HEADER_SLICE_BYTES : r->max_bytes;
+        size_t len = (size_t)(l->header.len - at), most = r->slow_taker ? HEADER_SLICE_BYTES : r->max_bytes;
         most = most < r->max_bytes ? most : r->max_bytes;
         len = len < most ? len : most;
         len = len < left ? len : (size_t)left;
-        struct buf *slice = buf_copy(l->header->data + at, len);
+        struct buf *slice = buf_new(len);
+        recording_header_read(&l->header, at, slice->data, len);
         serve_reply(r, &(struct serve_answer){.flags = recording_flags(r, len == left),
                                          .ttl_ms = r->parsed.kind == KEY_PIECE ? TTL_MEDIA_MS : 0, .content_type = recording_type(r, s),
                                          .bytes = slice, .len = len, .size = r->whole, .identity = l->identity, .complete = true});
