@@ -1,10 +1,13 @@
 /* One picture: a still one of a track of pictures, or the first of a second of video, cut out. */
+#include <stdio.h>
 #include <string.h>
 
+#include "common/daemon/log.h"
 #include "common/err.h"
 #include "originD/keyframe.h"
 #include "originD/picture.h"
 #include "originD/serve_impl.h"
+#include "originD/stats.h"
 
 bool serve_is_picture(const struct serve_request *r)
 {
@@ -14,9 +17,21 @@ bool serve_is_picture(const struct serve_request *r)
 static void give_key_picture(struct serve_request *r, const uint8_t *data, size_t len, const struct init_info *init, enum look *look)
 {
         struct buf *cut = keyframe_cut(data, len, init, r->parsed.segment);
+        stat_add(cut ? STAT_KEY_PICTURES : STAT_PICTURES_FAILED, 1);
         *look = cut ? serve_answer_bytes(r, cut, cut->len, true, FETCH_IMMUTABLE, TTL_MEDIA_MS, init_type(init))
                     : serve_look_error(r, ERR_IO);
         buf_unref(&cut);
+}
+
+/* Once a session: whoever looks for a place asks for it again and again. */
+static void tell_damaged(const struct serve_request *r, const struct session *s)
+{
+        static char told[SESSION_ID_MAX + 1]; /* loop thread */
+        if (strcmp(told, s->id) == 0)
+                return;
+        snprintf(told, sizeof(told), "%s", s->id);
+        log_warn("session=%s stream=%s segment=%u msg=\"a still picture is damaged: it is not given, nor told of again\"", s->id, s->stream,
+                 (unsigned)r->parsed.segment);
 }
 
 /* Of the segment that a picture is in, or its beginning: the answer; false: a second before has the picture, and is to be looked at. */
@@ -31,7 +46,9 @@ static bool give_picture(struct serve_request *r, const struct session *s, const
                 return true;
         }
         if (!picture_in_segment(data, len, &from, &bytes)) {
-                serve_look_error(r, ERR_IO); /* it is damaged */
+                stat_add(STAT_PICTURES_FAILED, 1);
+                tell_damaged(r, s);
+                serve_look_error(r, ERR_IO);
                 return true;
         }
         if (bytes == 0 && r->back < PICTURE_BACK_MAX && r->parsed.segment > 0) {
@@ -40,10 +57,12 @@ static bool give_picture(struct serve_request *r, const struct session *s, const
                 return false;
         }
         if (bytes == 0) {
+                stat_add(STAT_PICTURES_NONE, 1);
                 *look = serve_look_none(r, TTL_NEVER_MS);
                 return true;
         }
         struct buf *file = buf_copy(data + from, bytes);
+        stat_add(STAT_PICTURES, 1);
         *look = serve_answer_bytes(r, file, file->len, true, for_ever ? FETCH_IMMUTABLE : 0, for_ever ? TTL_MEDIA_MS : TTL_MANIFEST_MS,
                                    PICTURE_TYPE);
         buf_unref(&file);
@@ -60,10 +79,12 @@ void serve_picture_read_done(void *arg, int status)
         if (serve_end_read(r, r->log, &r->view, status, &bytes))
                 return;
         bool given = true;
-        if (status) /* its volume's row says that it is here: that is no absence */
+        if (status) { /* its volume's row says that it is here: that is no absence */
+                stat_add(STAT_PICTURES_FAILED, status != ERR_FULL);
                 serve_look_error(r, status == ERR_FULL ? ERR_FULL : ERR_IO);
-        else
+        } else {
                 given = give_picture(r, s, bytes->data, bytes->len, &r->log->init, &look);
+        }
         buf_unref(&bytes);
         if (!given)
                 serve_resolve(sv, r);

@@ -55,7 +55,8 @@ static const struct config_key keys[] = {
                 "at SIGTERM, for the proxies to open their streams elsewhere; then each is left to the next process"),
         INT_KEY(slate_after_ms, "1000", 100, 10000, "ms", "how late a frame may come before slate takes its place"),
         INT_KEY(shed_after_ms, "1000", 100, 600000, "ms", "how far encoding may be behind before frame rates are halved"),
-        INT_KEY(thumbs_s, "5", 0, 60, "s", "between two still pictures of a stream, for posters and timelines; 0: none are made"),
+        INT_KEY(thumbs_s, "5", 0, LADDER_THUMBS_MAX_S, "s",
+                "between two still pictures of a stream, for posters and timelines, where ladder says nothing; 0: none are made"),
         INT_KEY(recent_ms, "10000", 1000, 60000, "ms", "of each track's chunks that are kept in memory, for an origin that comes back"),
         {.name = NULL, .check = cluster_check_listener},
 };

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/daemon/log.h"
+#include "transcoderd/encode/outlet.h"
 #include "transcoderd/session_impl.h"
 #include "transcoderd/stats.h"
 
@@ -50,6 +51,8 @@ void pace_count(struct session *s)
         metric_add(&stats_skipped, (int64_t)(now.skipped - old->skipped));
         metric_add(&stats_captions_dropped, (int64_t)(now.captions_lost - old->captions_lost));
         metric_add(&stats_cues_dropped, (int64_t)(now.cues_lost - old->cues_lost));
+        for (int i = 0; i < PICTURE_ENDS; i++)
+                metric_add(&stats_pictures[i], (int64_t)(now.pictures[i] - old->pictures[i]));
         metric_add(&stats_slate_us, now.slate_us - old->slate_us);
         s->all->pixels += now.pixels - old->pixels;
         s->cost = now.cost ? now.cost : s->cost;

@@ -241,6 +241,8 @@ static int start_pipeline(struct session *s)
                                      .lockstep_segments = s->lockstep ? LOCKSTEP_SEGMENTS : 0,
                                      .resume_count = s->claimed.track_count};
         ladder_for_stream(&o.ladder, *ss->ladder, s->stream);
+        if (o.ladder.says_thumbs)
+                o.thumbs_s = o.ladder.thumbs_s;
         for (int k = 0; k < TRACK_KINDS; k++) {
                 o.codecs[k] = s->codecs[k];
                 o.config[k] = s->config[k];

@@ -21,6 +21,12 @@
         {.name = "transcoderd_owners", .type = METRIC_GAUGE, .help = "Origins that store a session, over all sessions", \
          .labels = "state=\"" state_ "\""}
 
+#define PICTURES(result_)                                                                                              \
+        {.name = "transcoderd_pictures_total", .type = METRIC_COUNTER,                                                 \
+         .help = "Still pictures that were due: made, made coarser since they were too large otherwise, not made for lack of time or of "   \
+                 "a new picture so that the one before stands for them, or not to be made",                            \
+         .labels = "result=\"" result_ "\""}
+
 struct metric stats_rows[] = {
         {.name = "transcoderd_sessions", .type = METRIC_GAUGE, .help = "Sessions being encoded"},
         {.name = "transcoderd_behind_seconds", .type = METRIC_GAUGE, .scale = 1e-6,
@@ -72,6 +78,7 @@ struct metric stats_rows[] = {
          .help = "Generations that nobody can have been given, in OPENs and in what origins answered: they do not count"},
         {.name = "transcoderd_cues_dropped_total", .type = METRIC_COUNTER,
          .help = "Text and cue points that a rung had no room, no picture or no sound for"},
+        PICTURES("made"), PICTURES("coarser"), PICTURES("repeated"), PICTURES("failed"),
 };
 
 struct histogram stats_put = {

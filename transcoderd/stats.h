@@ -46,6 +46,7 @@ extern struct metric stats_rows[];
 #define stats_promised stats_rows[38]
 #define stats_impossible_generations stats_rows[39]
 #define stats_cues_dropped stats_rows[40]
+#define stats_pictures (&stats_rows[41]) /* PICTURE_ENDS */
 
 extern struct histogram stats_put, stats_glass;
 

@@ -63,6 +63,20 @@ static void test_first_pattern_that_fits_decides(void **state)
         assert_int_equal(for_stream(config, "other").video_count, 5);
 }
 
+static void test_a_pattern_may_have_pictures_of_its_own_with_rungs_or_without(void **state)
+{
+        (void)state;
+        static const char config[] = "[{\"match\": \"door-*\", \"thumbs_s\": 60}, {\"match\": \"none\", \"thumbs_s\": 0, \"video\": [{\"height\": 96, \"kbps\": 100}]},"
+                                     " {\"audio\": [{\"kbps\": 96}]}]";
+        assert_int_equal(check(config), 0);
+        assert_int_equal(for_stream(config, "door-1").thumbs_s, 60);
+        assert_int_equal(for_stream(config, "door-1").video_count, 5);
+        assert_true(for_stream(config, "none").says_thumbs);
+        assert_int_equal(for_stream(config, "none").thumbs_s, 0);
+        assert_int_equal(for_stream(config, "none").video_count, 1);
+        assert_false(for_stream(config, "other").says_thumbs);
+}
+
 static void refused(const char *text, const char *given, const char *allowed)
 {
         assert_int_equal(check(text), ERR_CONFIG);
@@ -76,6 +90,9 @@ static void test_errors_name_what_was_given_and_what_is_allowed(void **state)
         refused("{}", "not an array", "match");
         refused("[7]", "entry 0", "object");
         refused("[{}]", "no rung", "one is the least");
+        refused("[{\"thumbs_s\": 61}]", "thumbs_s", "0 to 60");
+        refused("[{\"thumbs_s\": \"5\"}]", "thumbs_s", "0 to 60");
+        refused("[{\"thumbs_s\": 5, \"video\": []}]", "no rung", "one is the least");
         refused("[{\"vidoe\": []}]", "vidoe", "video");
         refused("[{\"match\": 1, \"audio\": [{\"kbps\": 64}]}]", "match", "string");
         refused("[{\"match\": \"radio.*\", \"audio\": [{\"kbps\": 64}]}]", "match", "no stream's name");
@@ -130,6 +147,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_default_ladder_is_five_pictures_and_two_sounds),
                 cmocka_unit_test(test_first_pattern_that_fits_decides),
+                cmocka_unit_test(test_a_pattern_may_have_pictures_of_its_own_with_rungs_or_without),
                 cmocka_unit_test(test_errors_name_what_was_given_and_what_is_allowed),
                 cmocka_unit_test(test_no_rung_is_above_the_source),
                 cmocka_unit_test(test_a_source_below_all_rungs_keeps_the_lowest_at_its_own_size),

@@ -8,6 +8,7 @@
 
 #include "originD/keyframe.h"
 #include "originD/picture.h"
+#include "originD/stats.h"
 #include "tests/unit/serve_fixture.h"
 
 #define SIZE 40
@@ -120,8 +121,11 @@ static void test_a_track_in_which_no_picture_ever_was_is_not_searched_for_ever(v
         put_segment(s, 0);
         for (unsigned n = 0; n < 70; n++)
                 put_picture(s, n, n == 0);
+        int64_t none = stat_get(STAT_PICTURES_NONE), given = stat_get(STAT_PICTURES);
         assert_int_equal(status_of("/live/cam/S1/thumbs/69x1.jpg", 0), ERR_NOT_FOUND);
         assert_int_equal(status_of("/live/cam/S1/thumbs/60x1.jpg", 0), 0);
+        assert_int_equal(stat_get(STAT_PICTURES_NONE), none + 1);
+        assert_int_equal(stat_get(STAT_PICTURES), given + 1);
 }
 
 /* ---- how players are told ---------------------------------------------------------------------------------------------- */

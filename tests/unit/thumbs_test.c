@@ -233,6 +233,35 @@ static void test_seconds_in_which_nothing_was_shown_are_there_and_a_long_hole_is
         leave(&s);
 }
 
+static uint64_t ended(const struct show *s, enum picture_end end)
+{
+        return atomic_load(&s->out->tally.pictures[end]);
+}
+
+static void test_what_became_of_each_is_counted(void **state)
+{
+        (void)state;
+        struct show s = begin(2);
+        show(&s, 0, 80, false);
+        show(&s, 1 * US_PER_S, 85, false);
+        show(&s, 2 * US_PER_S, 90, true);
+        show(&s, 3 * US_PER_S, 95, false);
+        show(&s, 7 * US_PER_S, 95, false); /* 4 and 6 were never shown */
+        AVFrame *wrong = av_frame_alloc(); /* of no format that a rung has */
+        wrong->format = AV_PIX_FMT_RGB24;
+        wrong->width = wrong->height = 16;
+        assert_int_equal(av_frame_get_buffer(wrong, 0), 0);
+        thumbs_show(s.thumbs, wrong, 8 * US_PER_S, false);
+        thumbs_show(s.thumbs, wrong, 10 * US_PER_S, false);
+        av_frame_free(&wrong);
+        end(&s);
+        assert_int_equal(ended(&s, PICTURE_MADE), 1);
+        assert_int_equal(ended(&s, PICTURE_REPEATED), 3);
+        assert_int_equal(ended(&s, PICTURE_FAILED), 2);
+        assert_int_equal(ended(&s, PICTURE_COARSER), 0);
+        leave(&s);
+}
+
 static void paint_noise(AVFrame *f, int n)
 {
         unsigned random = (unsigned)n + 1;
@@ -246,8 +275,10 @@ static void test_the_same_picture_is_the_same_file_and_none_is_too_large(void **
         (void)state;
         struct painted p = painted_25(426, 240, 1, paint_noise);
         AVFrame *f = painted_frame(&p, 0);
+        bool coarser;
         struct jpeg *one = jpeg_new(320, 180), *other = jpeg_new(320, 180);
-        struct buf *a = jpeg_of(one, f), *b = jpeg_of(other, f), *c = jpeg_of(one, f);
+        struct buf *a = jpeg_of(one, f, &coarser), *b = jpeg_of(other, f, &coarser), *c = jpeg_of(one, f, &coarser);
+        assert_true(coarser);
         assert_non_null(a);
         assert_true(a->len <= JPEG_MAX_BYTES);
         assert_int_equal(a->len, b->len);
@@ -278,7 +309,9 @@ static void test_colours_are_those_of_the_rung(void **state)
         struct painted p = painted_25(426, 240, 1, paint_red);
         AVFrame *f = painted_frame(&p, 0);
         struct jpeg *j = jpeg_new(320, 180);
-        struct buf *file = jpeg_of(j, f);
+        bool coarser;
+        struct buf *file = jpeg_of(j, f, &coarser);
+        assert_false(coarser);
         AVFrame *seen = decoded(file->data, file->len);
         static const int red_601_full[] = {76, 85, 255};
         for (int plane = 0; plane < 3; plane++)
@@ -297,6 +330,7 @@ int main(void)
                 cmocka_unit_test(test_a_session_that_goes_on_goes_on_with_the_next_second),
                 cmocka_unit_test(test_in_a_hurry_the_picture_before_is_told_again),
                 cmocka_unit_test(test_seconds_in_which_nothing_was_shown_are_there_and_a_long_hole_is_left_open),
+                cmocka_unit_test(test_what_became_of_each_is_counted),
                 cmocka_unit_test(test_the_same_picture_is_the_same_file_and_none_is_too_large),
                 cmocka_unit_test(test_colours_are_those_of_the_rung),
         };

@@ -28,7 +28,7 @@ struct job {
         int decoder_threads;
         int64_t slate_after_us; /* config slate_after_ms, default 1000 ms */
         int64_t shed_after_us;  /* config shed_after_ms, default 1000 ms */
-        int64_t thumbs_s;       /* config thumbs_s: seconds between two still pictures; 0: none */
+        int64_t thumbs_s;       /* config thumbs_s, or ladder's: seconds between two still pictures; 0: none */
         struct job_resume resume[SESSION_TRACKS_MAX];
         size_t resume_count;
         /* > 0: encoders begin anew with every segment whose number is a multiple of it, so that from there on they make the

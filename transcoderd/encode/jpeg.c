@@ -122,8 +122,9 @@ static struct buf *encode(struct jpeg *j, int quality)
         return file;
 }
 
-struct buf *jpeg_of(struct jpeg *j, const AVFrame *picture)
+struct buf *jpeg_of(struct jpeg *j, const AVFrame *picture, bool *coarser)
 {
+        *coarser = false;
         if (picture->format != AV_PIX_FMT_YUV420P || !prepare(j, picture))
                 return NULL;
         for (size_t i = 0; i < sizeof(qualities) / sizeof(qualities[0]); i++) {
@@ -131,6 +132,7 @@ struct buf *jpeg_of(struct jpeg *j, const AVFrame *picture)
                 if (!file || file->len <= JPEG_MAX_BYTES)
                         return file;
                 buf_unref(&file);
+                *coarser = true;
         }
         return NULL;
 }

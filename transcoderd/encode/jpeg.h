@@ -6,6 +6,7 @@
 #define TRANSCODERD_ENCODE_JPEG_H
 
 #include <libavutil/frame.h>
+#include <stdbool.h>
 
 #include "common/buf.h"
 
@@ -16,6 +17,7 @@ struct jpeg;
 /* Files of width × height, of pictures of any size. */
 struct jpeg *jpeg_new(int width, int height);
 void jpeg_free(struct jpeg **j);
-struct buf *jpeg_of(struct jpeg *j, const AVFrame *picture); /* the caller's to unref; NULL: it cannot be made */
+/* The caller's to unref; NULL: it cannot be made. *coarser: it was too large otherwise. */
+struct buf *jpeg_of(struct jpeg *j, const AVFrame *picture, bool *coarser);
 
 #endif

@@ -9,7 +9,9 @@
  *                                          as the source; every second, third … picture is kept, as many in even
  *                                          steps as it allows, with 6 % to spare), name (default "v" and the height)
  *   audio    0 … 4 rungs                   kbps 16 … 512, name (default "a" and the kbps)
- * A list left out is empty: without video rungs a stream's pictures are not encoded. Not both may be empty. */
+ *   thumbs_s 0 … 60                        as the key thumbs_s, for these streams; left out: as that one says
+ * A list left out is empty: without video rungs a stream's pictures are not encoded. Not both may be empty; an entry that says thumbs_s and has
+ * neither list has the default ladder's. */
 #include "transcoderd/encode/ladder.h"
 
 #include <stdarg.h>
@@ -174,12 +176,24 @@ static int unique_names(const struct judge *j, const struct ladder *l)
         return 0;
 }
 
+static int read_thumbs(const struct judge *j, const json_t *entry, struct ladder *l)
+{
+        const json_t *v = json_object_get(entry, "thumbs_s");
+        if (!v)
+                return 0;
+        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > LADDER_THUMBS_MAX_S)
+                return refuse(j, ": \"thumbs_s\" is not a whole number from 0 to %d", LADDER_THUMBS_MAX_S);
+        l->says_thumbs = true;
+        l->thumbs_s = json_integer_value(v);
+        return 0;
+}
+
 static int read_entry(struct judge *j, const json_t *entry, int number, struct ladder *l)
 {
         *l = (struct ladder){0};
         snprintf(j->where, sizeof(j->where), "entry %d", number);
         int err = enter(j, entry, number, NULL, 0);
-        if (err || (err = only_keys(j, entry, "|match|video|audio|")))
+        if (err || (err = only_keys(j, entry, "|match|video|audio|thumbs_s|")))
                 return err;
         const json_t *match = json_object_get(entry, "match");
         const json_t *video = json_object_get(entry, "video"), *audio = json_object_get(entry, "audio");
@@ -190,6 +204,15 @@ static int read_entry(struct judge *j, const json_t *entry, int number, struct l
         if ((err = list_length(j, video, "video", LADDER_VIDEO_MAX, &l->video_count)) ||
             (err = list_length(j, audio, "audio", LADDER_AUDIO_MAX, &l->audio_count)))
                 return err;
+        if ((err = read_thumbs(j, entry, l)))
+                return err;
+        if (l->says_thumbs && !video && !audio) {
+                struct ladder usual = default_ladder;
+                usual.says_thumbs = true;
+                usual.thumbs_s = l->thumbs_s;
+                *l = usual;
+                return 0;
+        }
         if (l->video_count + l->audio_count == 0)
                 return refuse(j, ": has no rung, one is the least");
         for (size_t i = 0; i < l->video_count; i++) {
@@ -218,7 +241,7 @@ int ladder_check(const void *json_field, char *why, size_t why_cap)
         if (!config)
                 return 0;
         if (!json_is_array(config))
-                return refuse(&j, "is not an array of {\"match\", \"video\", \"audio\"}");
+                return refuse(&j, "is not an array of {\"match\", \"video\", \"audio\", \"thumbs_s\"}");
         for (size_t i = 0; i < json_array_size(config); i++) {
                 int err = read_entry(&j, json_array_get(config, i), (int)i, &ignored);
                 if (err)

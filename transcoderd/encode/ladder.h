@@ -4,6 +4,7 @@
 #define TRANSCODERD_ENCODE_LADDER_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +12,7 @@
 
 #define LADDER_VIDEO_MAX 8
 #define LADDER_AUDIO_MAX 4
+#define LADDER_THUMBS_MAX_S 60
 
 struct ladder_video {
         char name[TRACK_NAME_MAX + 1]; /* "v720" */
@@ -29,6 +31,8 @@ struct ladder {
         size_t video_count;
         struct ladder_audio audio[LADDER_AUDIO_MAX];
         size_t audio_count;
+        bool says_thumbs; /* thumbs_s is of this pattern; else as configured for all */
+        int64_t thumbs_s;
 };
 
 /* A config_key.check for the `ladder` key. */

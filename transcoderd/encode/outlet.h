@@ -15,6 +15,10 @@
 #include "common/mailbox.h"
 #include "transcoderd/encode/job.h"
 
+/* What became of a still picture that was due. */
+enum picture_end { PICTURE_MADE, PICTURE_COARSER, PICTURE_REPEATED, PICTURE_FAILED };
+#define PICTURE_ENDS 4
+
 struct tally {
         _Atomic int64_t begin_us; /* where the session's first track began; INT64_MAX: none yet */
         _Atomic int64_t placed_us[TRACK_KINDS]; /* so far the track is made, before its encoders; INT64_MIN: not begun */
@@ -22,6 +26,7 @@ struct tally {
         atomic_ullong decoded, encoded, late_dropped, corrupt, shed, skipped;
         atomic_ullong captions_lost; /* triplets, of all rungs */
         atomic_ullong cues_lost;     /* of all rungs */
+        atomic_ullong pictures[PICTURE_ENDS];
         _Atomic int64_t end_us; /* of the longest track, when drained */
         atomic_bool gains;      /* the video is behind the clock, and comes nearer to it (shed.h) */
         _Atomic int64_t pixels; /* encoded so far, and what is counted as such (cost.h) */

@@ -1,5 +1,6 @@
 #include "transcoderd/encode/pipeline.h"
 
+#include <assert.h>
 #include <libavutil/log.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -209,6 +210,9 @@ void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out)
                 .pixels = atomic_load(&t->pixels),
                 .cost = atomic_load(&t->cost),
         };
+        static_assert(sizeof(out->pictures) / sizeof(out->pictures[0]) == PICTURE_ENDS, "of each kind");
+        for (int i = 0; i < PICTURE_ENDS; i++)
+                out->pictures[i] = atomic_load(&t->pictures[i]);
         for (int i = 0; i < SESSION_TRACKS_MAX; i++) {
                 int64_t busy_us = atomic_load(&t->busy_us[i]);
                 out->busy_us = busy_us > out->busy_us ? busy_us : out->busy_us;

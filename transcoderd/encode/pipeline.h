@@ -41,6 +41,7 @@ struct pipeline_stats {
         int64_t slate_us;      /* slate made so far, video (or audio if there is no video) */
         uint64_t decoded, encoded, late_dropped, corrupt, shed, skipped;
         uint64_t captions_lost, cues_lost;
+        uint64_t pictures[4]; /* still ones, by enum picture_end */
         int64_t pixels;  /* encoded so far, and what is counted as such (cost.h) */
         int64_t cost;    /* pixels a second of what comes; 0: there were no pictures yet */
         int64_t busy_us; /* how long the encoder that works most has worked so far */

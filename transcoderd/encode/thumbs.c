@@ -32,7 +32,7 @@ struct thumbs {
         struct jpeg *jpeg;
         struct buf *last;
         int64_t next; /* second */
-        bool announced;
+        bool announced, told_failed;
 };
 
 /* A second that has begun. */
@@ -77,11 +77,32 @@ static void tell(struct thumbs *t, int64_t second, const struct buf *file)
         t->next = second + 1;
 }
 
+static void count(struct thumbs *t, int64_t second, enum picture_end end)
+{
+        if (second % t->o.every_s == 0)
+                atomic_fetch_add(&t->o.outlet->tally.pictures[end], 1);
+}
+
+static struct buf *make_file(struct thumbs *t, const struct second *s)
+{
+        bool coarser;
+        struct buf *file = s->picture ? jpeg_of(t->jpeg, s->picture, &coarser) : NULL;
+        count(t, s->number, !s->picture ? PICTURE_REPEATED : !file ? PICTURE_FAILED : coarser ? PICTURE_COARSER : PICTURE_MADE);
+        if (s->picture && !file && !t->told_failed) {
+                t->told_failed = true;
+                log_warn("session=%s at_s=%lld msg=\"a still picture cannot be made: the one before is told again, here and wherever it is so again\"",
+                         t->o.outlet->session, (long long)s->number);
+        }
+        return file;
+}
+
 static void make(struct thumbs *t, const struct second *s)
 {
-        struct buf *file = s->picture ? jpeg_of(t->jpeg, s->picture) : NULL;
-        for (int64_t missed = t->next; missed < s->number && s->number - missed < HOLE_MAX_S; missed++)
+        struct buf *file = make_file(t, s);
+        for (int64_t missed = t->next; missed < s->number && s->number - missed < HOLE_MAX_S; missed++) {
+                count(t, missed, PICTURE_REPEATED);
                 tell(t, missed, NULL);
+        }
         if (file) {
                 buf_unref(&t->last);
                 t->last = file;
