@@ -79,11 +79,11 @@ export class Cluster {
     return { stop: () => { child.kill('SIGTERM'); return ended }, kill: () => { child.kill('SIGKILL'); return ended }, ended }
   }
 
-  // The same for 40 s with closed captions, another text every 25 pictures.
-  publishCaptions(stream) {
+  // The same with closed captions, another text every 25 pictures.
+  publishCaptions(stream, seconds = 40) {
     const file = join(this.dir, `${stream}.flv`)
     execFileSync('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=25', '-f', 'lavfi', '-i', 'sine=frequency=440',
-      '-t', '40', '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-g', '25', '-c:a', 'aac', file])
+      '-t', String(seconds), '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-g', '25', '-c:a', 'aac', file])
     execFileSync('/usr/bin/python3', ['-c', 'import sys; sys.path.insert(0, sys.argv[1]); import media; media.add_captions(sys.argv[2])',
       join(top, 'tests', 'system'), file])
     this.publishers.add(spawn('ffmpeg', ['-v', 'error', '-nostdin', '-re', '-i', file, '-c', 'copy', '-f', 'flv',
